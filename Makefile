@@ -1,0 +1,49 @@
+# Everything one does with the product, from a bare machine on. `make` alone lists it.
+
+PYTHON := .venv/bin/python
+FLASK  := .venv/bin/flask --app run
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup:  ## virtual environment, pinned packages, browser libraries, translations
+	@scripts/setup.sh run
+
+.PHONY: setup-test
+setup-test:  ## the same, and what the tests need: MariaDB, Redis, Chromium
+	@scripts/setup.sh test
+
+.PHONY: run
+run: setup  ## serve on http://127.0.0.1:8000 (CRM_PORT), on SQLite unless CRM_DATABASE_URL says otherwise
+	@exec $(PYTHON) run.py
+
+.PHONY: test
+test: setup-test  ## all tests; ARGS="-k tickets" picks some
+	@$(PYTHON) -m pytest -n 2 --dist loadgroup -q $(ARGS)
+
+.PHONY: check
+check: setup-test  ## lint, format, types, and that imports only point down
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+	.venv/bin/lint-imports
+
+.PHONY: check-translations
+check-translations: setup-test  ## every sentence of the product has its Hindi, Gujarati and Marathi
+	$(PYTHON) scripts/check_translations.py
+
+.PHONY: demo
+demo: setup  ## load demo people, customers, leads and tickets
+	@$(FLASK) demo load
+
+.PHONY: bench
+bench: setup-test  ## measure the product against its promises
+	@$(PYTHON) -m bench $(ARGS)
+
+.PHONY: upgrade
+upgrade: setup  ## back the database up, then migrate it
+	@$(PYTHON) scripts/backup_before_upgrade.py
+	@$(FLASK) db upgrade

@@ -1,0 +1,1 @@
+"""Lines to the outside: plain values in and out, no database."""

@@ -1,0 +1,109 @@
+"""Call logs: one row a call, matched to people by normalised number."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, Boolean, ForeignKey, Index, Integer, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from app.domain import timeline
+from app.domain.base import Moment, Record, RuleBroken
+from app.lib import phone
+
+DIRECTIONS = ("Incoming", "Outgoing", "Unknown")
+STATUSES = (
+    "Initiated", "Ringing", "In Progress", "Completed", "Failed", "Busy", "No Answer", "Queued", "Canceled",
+    "Did Not Picked", "Missed Call",
+)  # fmt: skip
+MEDIUMS = ("mobile", "manual", "twilio", "exotel")
+
+
+class CallLog(Record):
+    """One call."""
+
+    __tablename__ = "call_log"
+    __table_args__ = (
+        UniqueConstraint("employee_id", "device_call_id"),
+        Index("ix_call_natural", "employee_id", "other_e164", "started_on"),
+        Index("ix_call_employee", "employee_id", "id"),
+        Index("ix_call_started", "started_on"),
+        Index("ix_call_other", "other_e164", "started_on"),
+        Index("ix_call_lead", "lead_id", "id"),
+        Index("ix_call_ticket", "ticket_id", "id"),
+        Index("ix_call_customer", "customer_id", "id"),
+    )
+    #: The telephone's own id of the call; unique per employee, chosen by the client.
+    device_call_id: Mapped[str | None] = mapped_column(String(120))
+    direction: Mapped[str] = mapped_column(String(16), nullable=False)
+    status: Mapped[str] = mapped_column(String(24), nullable=False)
+    #: As given by the telephone or provider.
+    from_number: Mapped[str | None] = mapped_column(String(40))
+    to_number: Mapped[str | None] = mapped_column(String(40))
+    #: The other side in E.164.
+    other_e164: Mapped[str | None] = mapped_column(String(20))
+    started_on: Mapped[datetime] = mapped_column(Moment, nullable=False)
+    ended_on: Mapped[datetime | None] = mapped_column(Moment)
+    #: Seconds of talk; 0 when unanswered.
+    duration_seconds: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
+    #: What the telephone said: type, status, duration, raw text of the start time.
+    native: Mapped[dict[str, Any]] = mapped_column(JSON, nullable=False, default=dict)
+    #: Our side.
+    employee_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
+    customer_id: Mapped[int | None] = mapped_column(ForeignKey("customer.id", ondelete="SET NULL"))
+    lead_id: Mapped[int | None] = mapped_column(ForeignKey("leads.id", ondelete="SET NULL"))
+    ticket_id: Mapped[int | None] = mapped_column(ForeignKey("ticket.id", ondelete="SET NULL"))
+    cold: Mapped[bool] = mapped_column(Boolean, nullable=False, default=False)
+    recording: Mapped[str | None] = mapped_column(String(500))
+    medium: Mapped[str] = mapped_column(String(16), nullable=False, default="manual")
+    #: What came of it, in a few words.
+    outcome: Mapped[str | None] = mapped_column(String(500))
+
+
+def create(session: Session, values: dict[str, Any], by: int | None, now: datetime) -> CallLog:
+    """Log a call by hand. Raises RuleBroken for an unknown direction or status, or a start in the future."""
+    _refuse_wrong(values, now)
+    call = CallLog(cold=False, native={}, duration_seconds=0, medium="manual")
+    _take(call, values)
+    call.employee_id = values.get("employee_id") or by
+    call.stamp(by, now)
+    session.add(call)
+    session.flush()
+    if call.lead_id or call.ticket_id or call.customer_id:
+        text = f"{call.direction} call, {call.status}"
+        timeline.write(session, call, "call", by, now, text=text, call=call.id, seconds=call.duration_seconds)
+    return call
+
+
+def change(session: Session, call: CallLog, values: dict[str, Any], by: int | None, now: datetime) -> None:
+    """Change what people may change of a call. Raises RuleBroken."""
+    _refuse_wrong({"direction": call.direction, "status": call.status, "started_on": call.started_on} | values, now)
+    _take(call, values)
+    call.stamp(by, now)
+
+
+_FIELDS = (
+    "device_call_id", "direction", "status", "from_number", "to_number", "started_on", "ended_on", "duration_seconds",
+    "customer_id", "lead_id", "ticket_id", "cold", "outcome",
+)  # fmt: skip
+
+
+def _take(call: CallLog, values: dict[str, Any]) -> None:
+    for name in _FIELDS:
+        if name in values and not (values[name] is None and name in ("cold", "duration_seconds")):
+            setattr(call, name, values[name])
+    other = call.from_number if call.direction == "Incoming" else call.to_number
+    call.other_e164 = phone.normal(other)
+
+
+def _refuse_wrong(values: dict[str, Any], now: datetime) -> None:
+    if values.get("direction") not in DIRECTIONS:
+        raise RuleBroken("A call is Incoming or Outgoing.", "direction")
+    if values.get("status") not in STATUSES:
+        raise RuleBroken("Please choose one of: " + ", ".join(STATUSES) + ".", "status")
+    started = values.get("started_on")
+    if started is None or started > now or started.year < 2000:
+        raise RuleBroken("Please say when the call began; it cannot lie in the future.", "started_on")
+    if (values.get("duration_seconds") or 0) < 0 or (values.get("duration_seconds") or 0) > 86_400:
+        raise RuleBroken("A call lasts between 0 seconds and a day.", "duration_seconds")

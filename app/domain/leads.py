@@ -1,0 +1,407 @@
+"""Leads: taken in one transaction, moved through gates, turned into customers."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Date, ForeignKey, Index, Integer, String, Text, select
+from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
+
+from app.domain import assignment, customers, notices, settings, tasks, team, timeline
+from app.domain.base import Moment, Record, RuleBroken, Versioned, next_number
+from app.domain.customers import CONTACT, Contact, Customer
+from app.domain.settings import LeadStatus
+from app.lib.vault import Vault
+
+CATEGORIES = ("Direct", "Indirect")
+#: meaning -> (label, colour) as shipped; the machine knows meanings, managers rename labels.
+STATUSES = (
+    ("new", "New", "gray"), ("working", "Contacted", "orange"), ("scheduled", "Follow-up Scheduled", "cyan"),
+    ("followed", "Follow-up Complete", "teal"), ("documents", "Documents Collected", "blue"),
+    ("sent", "Sent to HO", "purple"), ("verified", "Documents Verified", "amber"), ("working", "Nurture", "blue"),
+    ("working", "Qualified", "green"), ("opened", "Account Opened", "green"),
+    ("rejected", "Rejected - Follow-up Required", "red"), ("activated", "Account Activated", "violet"),
+    ("unqualified", "Unqualified", "red"), ("junk", "Junk", "purple"), ("expired", "Lead Expired", "pink"),
+    ("expired_opened", "Lead Expired (Account Opened)", "orange"),
+)  # fmt: skip
+#: Only managers reopen a lead that ended so.
+TERMINAL = ("activated", "unqualified", "junk", "expired", "expired_opened")
+#: What a move to a status of this meaning needs to be told, if the lead does not have it yet.
+NEEDS = {"opened": "client_id", "activated": "client_id", "sent": "pod_id", "rejected": "rejection_reason"}
+UNDO_HOURS = 24
+
+
+class Lead(Contact, Versioned, Record):
+    """Somebody who may become a customer. Contact fields are its own only until it has a customer."""
+
+    __tablename__ = "leads"
+    __table_args__ = (
+        Index("ix_leads_assignee", "assignee_id", "id"),
+        Index("ix_leads_owner", "owner_id", "id"),
+        Index("ix_leads_status", "status_id", "id"),
+        Index("ix_leads_assignee_status", "assignee_id", "status_id", "id"),
+        Index("ix_leads_created", "created_on"),
+        Index("ix_leads_changed", "changed_on"),
+        Index("ix_leads_follow_up", "next_follow_up_on"),
+        Index("ix_leads_reply", "reply_due_on"),
+        Index("ix_leads_name", "first_name", "last_name"),
+    )
+    number: Mapped[str] = mapped_column(String(24), nullable=False, unique=True)
+    status_id: Mapped[int] = mapped_column(ForeignKey("lead_status.id"), nullable=False)
+    #: Since when it has this status, UTC.
+    status_on: Mapped[datetime] = mapped_column(Moment, nullable=False)
+    source_id: Mapped[int | None] = mapped_column(ForeignKey("lead_source.id"))
+    #: Direct or Indirect.
+    category: Mapped[str] = mapped_column(String(16), nullable=False, default="Direct")
+    account_type_id: Mapped[int | None] = mapped_column(ForeignKey("account_type.id"))
+    #: Client id of who referred him.
+    referral: Mapped[str | None] = mapped_column(String(40), index=True)
+    #: Client id of the account that this lead became.
+    client_id: Mapped[str | None] = mapped_column(String(40), index=True)
+    #: Proof-of-delivery id of the documents sent; many leads may share one.
+    pod_id: Mapped[str | None] = mapped_column(String(255), index=True)
+    rejection_reason: Mapped[str | None] = mapped_column(String(500))
+    description: Mapped[str | None] = mapped_column(Text)
+    date_of_birth: Mapped[date | None] = mapped_column(Date)
+    next_follow_up_on: Mapped[datetime | None] = mapped_column(Moment)
+    #: Who works on it now; who answers for it.
+    assignee_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
+    owner_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
+    #: Role whose round robin serves this lead; null = Sales User.
+    assigned_role: Mapped[str | None] = mapped_column(String(64))
+    customer_id: Mapped[int | None] = mapped_column(ForeignKey("customer.id"), index=True)
+    #: Until when the first answer is owed; null once given or without a policy.
+    reply_due_on: Mapped[datetime | None] = mapped_column(Moment)
+    replied_on: Mapped[datetime | None] = mapped_column(Moment)
+    opened_on: Mapped[datetime | None] = mapped_column(Moment)
+    activated_on: Mapped[datetime | None] = mapped_column(Moment)
+    converted_on: Mapped[datetime | None] = mapped_column(Moment)
+    #: Every colleague had one of its tasks while it stayed overdue.
+    exhausted_task_id: Mapped[int | None] = mapped_column(Integer)
+    status: Mapped[LeadStatus] = relationship()
+    customer: Mapped[Customer | None] = relationship()
+
+    @property
+    def called(self) -> str:
+        """The name, read through the customer when there is one."""
+        return (self.customer.name if self.customer else self.name) or self.number
+
+
+def create(session: Session, values: dict[str, Any], by: int | None, now: datetime, vault: Vault | None,
+           reply_due_on: datetime | None = None) -> Lead:  # fmt: skip
+    """Take a lead: customer match, assignment, first task, SLA and one notice, in the caller's transaction.
+
+    `values`: contact fields, status_id, source_id, category, account_type_id, referral, description,
+    assignee_id or assign_to_role, task (dict of title, priority, due_on). Raises RuleBroken.
+    """
+    lead = Lead(version=1)
+    lead.take({name: values[name] for name in CONTACT if name in values}, vault)
+    if not lead.name and not lead.email:
+        raise RuleBroken("Please give the lead a name, a mobile number or an e-mail address.", "first_name")
+    _take_rest(lead, values)
+    lead.category = lead.category or "Direct"
+    status = _status(session, values.get("status_id"))
+    lead.status, lead.status_id, lead.status_on = status, status.id, now
+    lead.owner_id, lead.reply_due_on = values.get("owner_id") or by, reply_due_on
+    customer = customers.with_mobile(session, lead.mobile_e164)
+    _refuse_self_referral(session, lead, customer)
+    decision = _choose(session, values, by, now)
+    proposed = _link(lead, customer) if customer else []
+    lead.number = next_number(session, "LEAD", now.year)
+    lead.stamp(by, now)
+    session.add(lead)
+    session.flush()
+    _gate(session, lead, status, values, by, now)
+    timeline.write(session, lead, "system", by, now, text="Lead created")
+    session.add(timeline.StatusChange(lead_id=lead.id, to_id=status.id, at=now, by_id=by))
+    if proposed:
+        timeline.write(session, lead, "proposal", by, now, changes=proposed)
+    _first_assignment(session, lead, decision, by, now)
+    _first_task(session, lead, values.get("task"), by, now)
+    return lead
+
+
+def _choose(session: Session, values: dict[str, Any], by: int | None, now: datetime) -> team.Decision:
+    if values.get("assign_to_role"):
+        decision = team.next_in_turn(session, values["assign_to_role"], now)
+        if decision.user_id is None:
+            raise RuleBroken(f"Nobody with the role {decision.role} is available now.", "assign_to_role")
+        return decision
+    chosen = values.get("assignee_id") or by
+    if values.get("assignee_id") and values["assignee_id"] != by:
+        assignment.refuse_absent(session, values["assignee_id"], now, "assign_to")
+    return team.Decision(chosen, "")
+
+
+def _first_assignment(session: Session, lead: Lead, decision: team.Decision, by: int | None, now: datetime) -> None:
+    if decision.user_id is None:
+        return
+    lead.assigned_role = decision.role or None
+    reason = "round robin" if decision.role else ("created" if decision.user_id == by else "direct")
+    assignment.give(session, lead, decision.user_id, reason, by, now, decision if decision.role else None)
+
+
+def _first_task(session: Session, lead: Lead, wanted: dict[str, Any] | None, by: int | None, now: datetime) -> None:
+    if lead.assignee_id is None or wanted == {}:
+        return
+    wanted = dict(wanted or {})
+    priority = wanted.get("priority") or "Medium"
+    wanted.setdefault("title", f"Follow up: {lead.called}"[:200])
+    wanted["priority"] = priority
+    minutes = settings.KNOWN["first_task_minutes"][0]
+    wanted["due_on"] = wanted.get("due_on") or tasks.first_due(priority, minutes, now)
+    tasks.create(session, wanted | {"lead_id": lead.id, "assignee_id": lead.assignee_id}, by, now)
+    lead.next_follow_up_on = wanted["due_on"]
+
+
+def _refuse_self_referral(session: Session, lead: Lead, customer: Customer | None) -> None:
+    if customer is None or not lead.referral:
+        return
+    owned = select(customers.CustomerAccount.id).where(
+        customers.CustomerAccount.customer_id == customer.id, customers.CustomerAccount.client_id == lead.referral
+    )
+    if session.execute(owned.limit(1)).first():
+        raise RuleBroken("A customer cannot refer himself. Please enter another referral code.", "referral")
+
+
+_SHOWN = ("first_name", "last_name", "mobile", "alternative_mobile", "email", "address")
+
+
+def _link(lead: Lead, customer: Customer) -> list[list[Any]]:
+    """Link to the customer; the lead's own contact is cleared, what differs is proposed, not written."""
+    normal = {"mobile": "mobile_e164", "alternative_mobile": "alternative_e164"}
+    proposed = []
+    for name in _SHOWN:
+        typed, kept = getattr(lead, normal.get(name, name)), getattr(customer, normal.get(name, name))
+        if typed and typed != kept and typed != customer.mobile_e164 and typed != customer.alternative_e164:
+            proposed.append([name, getattr(customer, name), getattr(lead, name)])
+    _clear_contact(lead)
+    lead.customer = customer
+    return proposed
+
+
+def _clear_contact(lead: Lead) -> None:
+    for name in (*_SHOWN, "mobile_e164", "alternative_e164"):
+        setattr(lead, name, None)
+    for secret in ("pan", "aadhaar"):
+        setattr(lead, secret + "_sealed", None)
+        setattr(lead, secret + "_blind", None)
+
+
+def _status(session: Session, status_id: int | None, meaning: str = "new") -> LeadStatus:
+    if status_id is not None:
+        status = session.get(LeadStatus, status_id)
+        if status is None:
+            raise RuleBroken("There is no such lead status.", "status")
+        return status
+    query = select(LeadStatus).where(LeadStatus.meaning == meaning).order_by(LeadStatus.position)
+    return session.scalars(query).first() or _missing(meaning)
+
+
+def _missing(meaning: str) -> LeadStatus:
+    raise RuleBroken(f"The list of lead statuses has none for “{meaning}”. An admin can add it.", "status")
+
+
+def move_to(session: Session, lead: Lead, status_id: int, values: dict[str, Any], by: int | None, now: datetime,
+            may_reopen: bool = False) -> None:  # fmt: skip
+    """Change the status, whichever door asks: gate, record, StatusChange, Activity and notices at once.
+
+    `values` may carry client_id, pod_id, rejection_reason, close_tasks (ids) or task. Raises RuleBroken.
+    """
+    old, new = lead.status, _status(session, status_id)
+    if old.id == new.id:
+        return
+    if old.meaning in TERMINAL and not may_reopen:
+        raise RuleBroken(f"This lead has ended as “{old.label}”. Only a manager can reopen it.", "status")
+    _gate(session, lead, new, values, by, now)
+    lead.status, lead.status_id = new, new.id
+    seconds = int((now - lead.status_on).total_seconds())
+    lead.status_on = now
+    _answered(lead, by, now)
+    lead.stamp(by, now)
+    change = timeline.StatusChange(lead_id=lead.id, from_id=old.id, to_id=new.id, at=now, by_id=by, seconds=seconds)
+    session.add(change)
+    timeline.write(session, lead, "status_change", by, now, **{"from": old.id, "to": new.id}, note=_note(lead, new))
+    people = [user for user in (lead.assignee_id, lead.owner_id) if user]
+    key = f"status:lead:{lead.id}:{now.isoformat()}"
+    notices.tell(session, people, "status", key, lead, by, now, number=lead.number, status=new.id)
+
+
+def _note(lead: Lead, status: LeadStatus) -> str | None:
+    needed = NEEDS.get(status.meaning)
+    return getattr(lead, needed) if needed else None
+
+
+def _answered(lead: Lead, by: int | None, now: datetime) -> None:
+    """The first move by a person is the first answer."""
+    if by is not None and lead.replied_on is None:
+        lead.replied_on, lead.reply_due_on = now, None
+
+
+def _gate(session: Session, lead: Lead, new: LeadStatus, values: dict[str, Any], by: int | None, now: datetime) -> None:
+    """What a status demands before it is entered. Raises RuleBroken naming the missing field."""
+    needed = NEEDS.get(new.meaning)
+    if needed:
+        given = str(values.get(needed) or getattr(lead, needed) or "").strip()
+        if not given:
+            raise RuleBroken(_ASK[needed].format(status=new.label), needed)
+        setattr(lead, needed, given.upper() if needed == "client_id" else given)
+    if new.meaning in ("opened", "activated"):
+        _open_account(session, lead, new, by, now)
+    if new.meaning == "scheduled":
+        _refuse_unscheduled(session, lead, new, values, by, now)
+    if new.meaning == "followed":
+        _close_tasks(session, lead, values.get("close_tasks") or [], by, now)
+
+
+_ASK = {
+    "client_id": "“{status}” needs the client id of the account.",
+    "pod_id": "“{status}” needs the POD id of the documents.",
+    "rejection_reason": "“{status}” needs the reason for the rejection.",
+}
+
+
+def _open_account(session: Session, lead: Lead, new: LeadStatus, by: int | None, now: datetime) -> None:
+    customer = lead.customer or _make_customer(session, lead, by, now)
+    assert lead.client_id is not None
+    account = customers.open_account(session, customer, lead.client_id, lead, by, now)
+    lead.opened_on = lead.opened_on or now
+    if new.meaning == "activated":
+        lead.activated_on = lead.activated_on or now
+        account.activated_on = account.activated_on or now
+
+
+def _make_customer(session: Session, lead: Lead, by: int | None, now: datetime) -> Customer:
+    """The customer of this lead: found by number, or made of its contact fields (sealed values move as they are)."""
+    customer = customers.with_mobile(session, lead.mobile_e164)
+    if customer is None:
+        customer = Customer(version=1, source="Lead", status="Active", kyc_status="Pending", owner_id=lead.owner_id)
+        for name in (*_SHOWN, "mobile_e164", "alternative_e164", "pan_sealed", "pan_blind", "aadhaar_sealed",
+                     "aadhaar_blind"):  # fmt: skip
+            setattr(customer, name, getattr(lead, name))
+        customer.number = next_number(session, "CUST", now.year)
+        customer.stamp(by, now)
+        session.add(customer)
+        session.flush()
+        timeline.write(session, customer, "system", by, now, text=f"Customer created from {lead.number}")
+    _link(lead, customer)
+    session.flush()
+    return customer
+
+
+def _refuse_unscheduled(session: Session, lead: Lead, new: LeadStatus, values: dict[str, Any], by: int | None,
+                        now: datetime) -> None:  # fmt: skip
+    if values.get("task"):
+        task = values["task"] | {"lead_id": lead.id, "assignee_id": lead.assignee_id or by}
+        made = tasks.create(session, task, by, now)
+        lead.next_follow_up_on = made.due_on
+    elif not (lead.id and tasks.open_of(session, lead_id=lead.id)):
+        raise RuleBroken(f"“{new.label}” needs an open task. Please add one with its due time.", "task")
+
+
+def _close_tasks(session: Session, lead: Lead, ids: list[int], by: int | None, now: datetime) -> None:
+    for task in tasks.open_of(session, lead_id=lead.id) if ids else []:
+        if task.id in ids:
+            tasks.change(session, task, {"status": "Done"}, by, now)
+
+
+_REST = (
+    "source_id", "category", "account_type_id", "referral", "description", "date_of_birth", "next_follow_up_on",
+    "pod_id", "rejection_reason",
+)  # fmt: skip
+
+
+def _take_rest(lead: Lead, values: dict[str, Any]) -> None:
+    for name in _REST:
+        if name in values:
+            setattr(lead, name, values[name])
+    if lead.category is not None and lead.category not in CATEGORIES:
+        raise RuleBroken("The category of a lead is Direct or Indirect.", "category")
+
+
+def change(session: Session, lead: Lead, values: dict[str, Any], by: int | None, now: datetime, vault: Vault | None,
+           may_reopen: bool = False) -> None:  # fmt: skip
+    """Change fields, and the status through its gate, when `values` has status_id. Raises RuleBroken."""
+    contact = {name: values[name] for name in CONTACT if name in values}
+    before = {name: getattr(lead, name, None) for name in (*_REST, "owner_id", *_SHOWN)}
+    if contact and lead.customer is not None:
+        customers.change(session, lead.customer, contact, by, now, vault)
+    elif contact:
+        lead.take(contact, vault)
+        if not lead.name and not lead.email:
+            raise RuleBroken("Please give the lead a name, a mobile number or an e-mail address.", "first_name")
+        _match_late(session, lead, contact, by, now)
+    _take_rest(lead, values)
+    if values.get("owner_id") is not None:
+        lead.owner_id = values["owner_id"]
+    if values.get("status_id") is not None and values["status_id"] != lead.status_id:
+        move_to(session, lead, values["status_id"], values, by, now, may_reopen)
+    _log_changes(session, lead, before, values, by, now)
+
+
+def _match_late(session: Session, lead: Lead, contact: dict[str, Any], by: int | None, now: datetime) -> None:
+    """A mobile typed later may be a known customer's."""
+    customer = customers.with_mobile(session, lead.mobile_e164) if contact.get("mobile") else None
+    if customer is not None:
+        proposed = _link(lead, customer)
+        if proposed:
+            timeline.write(session, lead, "proposal", by, now, changes=proposed)
+
+
+def _log_changes(session: Session, lead: Lead, before: dict[str, Any], values: dict[str, Any], by: int | None,
+                 now: datetime) -> None:  # fmt: skip
+    changes = [[n, _plain(before[n]), _plain(getattr(lead, n))] for n in before if n in values]
+    changes = [row for row in changes if row[1] != row[2]]
+    if lead.customer is None:
+        changes += [[secret, None, None] for secret in ("pan", "aadhaar") if secret in values]
+    if changes:
+        lead.stamp(by, now)
+        timeline.write(session, lead, "field_change", by, now, changes=changes)
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, (date, datetime)) else value
+
+
+def convert(session: Session, lead: Lead, by: int | None, now: datetime) -> Customer:
+    """Make or link the customer; the lead's timeline, tasks and calls join the customer's. Idempotent."""
+    if lead.converted_on is not None and lead.customer is not None:
+        return lead.customer
+    if lead.status.meaning != "activated":
+        raise RuleBroken("Only a lead in Account Activated can be converted. Move it there first.", "status")
+    customer = lead.customer or _make_customer(session, lead, by, now)
+    lead.converted_on = now
+    _adopt(session, lead, customer.id)
+    lead.stamp(by, now)
+    timeline.write(session, lead, "system", by, now, text=f"Converted to {customer.number}", what="converted")
+    return customer
+
+
+def _adopt(session: Session, lead: Lead, customer_id: int | None) -> None:
+    """The lead's rows that know a customer now name this one."""
+    from sqlalchemy import update
+
+    from app.domain.calls import CallLog
+    from app.domain.messages import Message
+
+    for table in (timeline.Activity, CallLog, Message):
+        step = update(table).where(table.lead_id == lead.id).values(customer_id=customer_id)
+        session.execute(step, execution_options={"synchronize_session": False})
+
+
+def undo_convert(session: Session, lead: Lead, by: int | None, now: datetime) -> None:
+    """Take a conversion back within UNDO_HOURS (a manager's right). Raises RuleBroken later."""
+    if lead.converted_on is None:
+        raise RuleBroken("This lead was not converted.", "status")
+    if now - lead.converted_on > timedelta(hours=UNDO_HOURS):
+        raise RuleBroken(f"A conversion can be undone for {UNDO_HOURS} hours only.", "status")
+    lead.converted_on = None
+    lead.stamp(by, now)
+    timeline.write(session, lead, "system", by, now, text="Conversion undone", what="unconverted")
+
+
+def expire(session: Session, lead: Lead, opened: bool, now: datetime) -> None:
+    """Daily job: move to the expired status through the state machine."""
+    status = _status(session, None, "expired_opened" if opened else "expired")
+    move_to(session, lead, status.id, {}, None, now, may_reopen=True)

@@ -1,0 +1,72 @@
+"""Messages: one row per WhatsApp, SMS or e-mail, out or in; threads are keyed by the peer."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, ForeignKey, Index, Integer, String, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from app.domain import timeline
+from app.domain.base import Moment, Record, RuleBroken
+from app.lib import phone
+
+CHANNELS = ("whatsapp", "sms", "email")
+#: Only forward.
+STATES = ("queued", "sending", "unknown", "sent", "delivered", "read", "failed")
+
+
+class Message(Record):
+    """One message; outgoing ones are the outbox."""
+
+    __tablename__ = "message"
+    __table_args__ = (
+        UniqueConstraint("channel", "provider_id"),
+        Index("ix_message_peer", "peer", "id"),
+        Index("ix_message_outbox", "state", "due_on"),
+        Index("ix_message_lead", "lead_id", "id"),
+        Index("ix_message_ticket", "ticket_id", "id"),
+        Index("ix_message_customer", "customer_id", "id"),
+    )
+    channel: Mapped[str] = mapped_column(String(16), nullable=False)
+    #: out or in.
+    direction: Mapped[str] = mapped_column(String(8), nullable=False)
+    #: E.164 or e-mail address of the other side.
+    peer: Mapped[str] = mapped_column(String(254), nullable=False)
+    subject: Mapped[str | None] = mapped_column(String(200))
+    body: Mapped[str] = mapped_column(Text, nullable=False)
+    state: Mapped[str] = mapped_column(String(16), nullable=False, default="queued")
+    #: Why it failed, for people.
+    reason: Mapped[str | None] = mapped_column(String(300))
+    tries: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
+    #: Not to be sent before, UTC.
+    due_on: Mapped[datetime | None] = mapped_column(Moment)
+    provider_id: Mapped[str | None] = mapped_column(String(120))
+    #: Names the cause: one outbox row per cause.
+    cause: Mapped[str | None] = mapped_column(String(190), unique=True)
+    customer_id: Mapped[int | None] = mapped_column(ForeignKey("customer.id", ondelete="SET NULL"))
+    lead_id: Mapped[int | None] = mapped_column(ForeignKey("leads.id", ondelete="SET NULL"))
+    ticket_id: Mapped[int | None] = mapped_column(ForeignKey("ticket.id", ondelete="SET NULL"))
+    native: Mapped[dict[str, Any]] = mapped_column(JSON, nullable=False, default=dict)
+
+
+def write(session: Session, values: dict[str, Any], by: int | None, now: datetime) -> Message:
+    """Put a message into the outbox. Raises RuleBroken for an unknown channel, a wrong peer or an empty text."""
+    if values.get("channel") not in CHANNELS:
+        raise RuleBroken("Please choose WhatsApp, SMS or e-mail.", "channel")
+    peer = (values.get("peer") or "").strip()
+    peer = peer.lower() if values["channel"] == "email" else (phone.normal(peer) or "")
+    if not peer or (values["channel"] == "email" and "@" not in peer):
+        raise RuleBroken("Please give the number or address to send to.", "peer")
+    if not (values.get("body") or "").strip():
+        raise RuleBroken("Please write a text.", "body")
+    message = Message(direction="out", peer=peer, state="queued", tries=0, due_on=now, native={})
+    for name in ("channel", "subject", "body", "customer_id", "lead_id", "ticket_id", "cause"):
+        setattr(message, name, values.get(name))
+    message.stamp(by, now)
+    session.add(message)
+    session.flush()
+    if message.lead_id or message.ticket_id or message.customer_id:
+        timeline.write(session, message, "message", by, now, message=message.id, channel=message.channel)
+    return message

@@ -1,0 +1,90 @@
+"""What roles may do: the module matrix and the field masks, as rows; and the version that caches are keyed by."""
+
+from __future__ import annotations
+
+from flask_appbuilder import Model
+from sqlalchemy import ForeignKey, Integer, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+MODULES = (
+    "Dashboard", "Leads", "Tickets", "Customers", "Tasks", "Call Logs", "Messages", "Support Pages", "Notes",
+    "Requests", "Reports", "Settings",
+)  # fmt: skip
+VERBS = ("read", "create", "write", "delete", "assign", "export", "import", "bulk", "reveal", "recordings")
+#: Rising.
+LEVELS = ("none", "own", "team", "all")
+MASKED = ("mobile", "alternative_mobile", "email", "pan", "aadhaar", "address")
+#: Rising openness.
+MASKS = ("hidden", "last4", "full")
+
+
+class ModulePermission(Model):  # type: ignore[misc]
+    """One cell of the matrix; a cell without a row is "none"."""
+
+    __tablename__ = "module_permission"
+    __table_args__ = (UniqueConstraint("role_id", "module", "verb"),)
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    role_id: Mapped[int] = mapped_column(ForeignKey("ab_role.id", ondelete="CASCADE"), nullable=False)
+    module: Mapped[str] = mapped_column(String(32), nullable=False)
+    verb: Mapped[str] = mapped_column(String(16), nullable=False)
+    level: Mapped[str] = mapped_column(String(8), nullable=False)
+
+
+class FieldMask(Model):  # type: ignore[misc]
+    """How a role sees a field; a field without a row is hidden."""
+
+    __tablename__ = "field_mask"
+    __table_args__ = (UniqueConstraint("role_id", "field"),)
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    role_id: Mapped[int] = mapped_column(ForeignKey("ab_role.id", ondelete="CASCADE"), nullable=False)
+    field: Mapped[str] = mapped_column(String(32), nullable=False)
+    level: Mapped[str] = mapped_column(String(8), nullable=False)
+
+
+class AccessVersion(Model):  # type: ignore[misc]
+    """One row that counts every change of users, roles, permissions and masters; caches compare it."""
+
+    __tablename__ = "access_version"
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    n: Mapped[int] = mapped_column(Integer, nullable=False, default=1)
+
+
+_OWN = {"read": "own", "create": "own", "write": "own"}
+_ALL = {"read": "all"}
+
+
+def _desk(level: str, *verbs: str) -> dict[str, str]:
+    return dict.fromkeys(verbs, level)
+
+
+_MANAGER = _desk("team", *VERBS)
+#: role -> module -> verb -> level, as shipped.
+DEFAULTS: dict[str, dict[str, dict[str, str]]] = {
+    "Sales Manager": {
+        **dict.fromkeys(("Leads", "Customers", "Tasks", "Call Logs", "Messages", "Notes", "Requests"), _MANAGER),
+        "Dashboard": _desk("team", "read"), "Reports": _desk("team", "read", "export"),
+        "Support Pages": _desk("all", "read"),
+    },
+    "Support Manager": {
+        **dict.fromkeys(("Tickets", "Customers", "Tasks", "Call Logs", "Messages", "Notes", "Requests"), _MANAGER),
+        "Dashboard": _desk("team", "read"), "Reports": _desk("team", "read", "export"),
+        "Support Pages": _desk("all", "read", "create", "write", "delete"),
+    },
+    "Sales User": {
+        "Leads": _OWN | {"bulk": "own"}, "Tasks": _OWN | {"delete": "own", "bulk": "own"}, "Call Logs": _OWN,
+        "Customers": {"read": "own", "write": "own"}, "Messages": _OWN, "Notes": _OWN | {"delete": "own"},
+        "Requests": {"read": "own", "create": "own"}, "Dashboard": _desk("own", "read"), "Support Pages": _ALL,
+    },
+    "Support User": {
+        "Tickets": _OWN | {"bulk": "own"}, "Tasks": _OWN | {"delete": "own", "bulk": "own"}, "Call Logs": _OWN,
+        "Customers": {"read": "own", "create": "own", "write": "own"}, "Messages": _OWN,
+        "Notes": _OWN | {"delete": "own"}, "Requests": {"read": "own", "create": "own"},
+        "Dashboard": _desk("own", "read"), "Support Pages": _ALL,
+    },
+    "Compliance": {module: dict(_ALL) for module in MODULES if module != "Settings"},
+}  # fmt: skip
+_OPEN = dict.fromkeys(MASKED, "full") | {"pan": "last4", "aadhaar": "last4"}
+DEFAULT_MASKS: dict[str, dict[str, str]] = {
+    "Sales Manager": _OPEN, "Support Manager": _OPEN, "Sales User": _OPEN | {"aadhaar": "hidden"},
+    "Support User": _OPEN | {"aadhaar": "hidden"}, "Compliance": dict.fromkeys(MASKED, "last4") | {"address": "hidden"},
+}  # fmt: skip

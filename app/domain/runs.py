@@ -1,0 +1,90 @@
+"""Runs of jobs, backups, imports and exports; saved views and attachments."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from flask_appbuilder import Model
+from sqlalchemy import JSON, BigInteger, Boolean, ForeignKey, Index, Integer, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.domain.base import Moment, Record
+
+
+class JobRun(Model):  # type: ignore[misc]
+    """One slot of one job; the unique pair is the claim, so a slot runs once whoever asks."""
+
+    __tablename__ = "job_run"
+    __table_args__ = (UniqueConstraint("job", "slot"), Index("ix_job_run_started", "job", "started_on"))
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    job: Mapped[str] = mapped_column(String(60), nullable=False)
+    #: The minute or day for which it ran, UTC, e.g. 2026-11-22T10:31Z.
+    slot: Mapped[str] = mapped_column(String(32), nullable=False)
+    started_on: Mapped[datetime] = mapped_column(Moment, nullable=False)
+    ended_on: Mapped[datetime | None] = mapped_column(Moment)
+    #: running, done or failed.
+    outcome: Mapped[str] = mapped_column(String(16), nullable=False)
+    #: How many records it dealt with, and how many it could not.
+    items: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
+    failed_items: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
+    #: Seconds between the slot and the start.
+    lag_seconds: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
+    error: Mapped[str | None] = mapped_column(String(500))
+
+
+class BackupRun(Record):
+    """One backup."""
+
+    __tablename__ = "backup_run"
+    outcome: Mapped[str] = mapped_column(String(16), nullable=False)
+    file: Mapped[str | None] = mapped_column(String(200))
+    size_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    sha256: Mapped[str | None] = mapped_column(String(64))
+
+
+class ImportRun(Record):
+    """One import of a file."""
+
+    __tablename__ = "import_run"
+    kind: Mapped[str] = mapped_column(String(24), nullable=False)
+    outcome: Mapped[str] = mapped_column(String(16), nullable=False)
+    payload: Mapped[dict[str, Any]] = mapped_column(JSON, nullable=False, default=dict)
+
+
+class ExportRun(Record):
+    """One export to a file."""
+
+    __tablename__ = "export_run"
+    kind: Mapped[str] = mapped_column(String(24), nullable=False)
+    outcome: Mapped[str] = mapped_column(String(16), nullable=False)
+    rows: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
+    payload: Mapped[dict[str, Any]] = mapped_column(JSON, nullable=False, default=dict)
+
+
+class SavedView(Record):
+    """A list with its filters, columns and order, kept under a name."""
+
+    __tablename__ = "saved_view"
+    __table_args__ = (Index("ix_saved_view_owner", "owner_id", "module"),)
+    owner_id: Mapped[int] = mapped_column(ForeignKey("ab_user.id", ondelete="CASCADE"), nullable=False)
+    module: Mapped[str] = mapped_column(String(32), nullable=False)
+    label: Mapped[str] = mapped_column(String(80), nullable=False)
+    #: The URL's query string.
+    query: Mapped[str] = mapped_column(String(2000), nullable=False, default="")
+    shared: Mapped[bool] = mapped_column(Boolean, nullable=False, default=False)
+    pinned: Mapped[bool] = mapped_column(Boolean, nullable=False, default=False)
+
+
+class Attachment(Record):
+    """A file on a record."""
+
+    __tablename__ = "attachment"
+    lead_id: Mapped[int | None] = mapped_column(ForeignKey("leads.id", ondelete="CASCADE"), index=True)
+    ticket_id: Mapped[int | None] = mapped_column(ForeignKey("ticket.id", ondelete="CASCADE"), index=True)
+    customer_id: Mapped[int | None] = mapped_column(ForeignKey("customer.id", ondelete="CASCADE"), index=True)
+    #: Our own random name in the storage, and the name that it came with.
+    stored: Mapped[str] = mapped_column(String(64), nullable=False, unique=True)
+    label: Mapped[str] = mapped_column(String(200), nullable=False)
+    mime: Mapped[str] = mapped_column(String(100), nullable=False)
+    size_bytes: Mapped[int] = mapped_column(BigInteger, nullable=False)

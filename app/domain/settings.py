@@ -1,0 +1,178 @@
+"""Masters and what a manager may turn: editable rows with surrogate keys; labels can be renamed freely."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, time
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from flask_appbuilder import Model
+from sqlalchemy import JSON, Boolean, Date, ForeignKey, Integer, String, Text, Time, UniqueConstraint, select
+from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
+
+from app.domain import clock
+from app.domain.base import Moment
+
+COLOURS = "black gray slate blue green red pink orange amber yellow cyan teal violet purple indigo".split()
+
+
+class Master(Model):  # type: ignore[misc]
+    """A pick-list row."""
+
+    __abstract__ = True
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    #: What people read; free to rename, unique within its list.
+    label: Mapped[str] = mapped_column(String(140), nullable=False, unique=True)
+    #: Order in pick-lists, smallest first.
+    position: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
+    #: False hides it from pick-lists; old records keep it.
+    is_active: Mapped[bool] = mapped_column(Boolean, nullable=False, default=True)
+
+    def __str__(self) -> str:
+        return self.label
+
+
+class LeadStatus(Master):
+    """Where a lead stands."""
+
+    __tablename__ = "lead_status"
+    #: One of COLOURS.
+    color: Mapped[str] = mapped_column(String(16), nullable=False, default="gray")
+    #: What the code knows it by (see leads.MEANINGS); "working" for any that a manager adds.
+    meaning: Mapped[str] = mapped_column(String(40), nullable=False, default="working")
+
+
+class TicketStatus(Master):
+    """Where a ticket stands."""
+
+    __tablename__ = "ticket_status"
+    color: Mapped[str] = mapped_column(String(16), nullable=False, default="gray")
+    #: new, open, working, waiting, resolved or closed (see tickets.MEANINGS).
+    meaning: Mapped[str] = mapped_column(String(40), nullable=False, default="open")
+
+
+class TicketSubject(Master):
+    """What a ticket is about."""
+
+    __tablename__ = "ticket_subject"
+    description: Mapped[str | None] = mapped_column(String(500))
+
+
+class AccountType(Master):
+    """Kind of brokerage account."""
+
+    __tablename__ = "account_type"
+
+
+class LeadSource(Master):
+    """Where a lead came from."""
+
+    __tablename__ = "lead_source"
+
+
+class SupportPage(Master):
+    """A help page that can be sent to a customer."""
+
+    __tablename__ = "support_page"
+    #: http(s) address.
+    url: Mapped[str] = mapped_column(String(500), nullable=False)
+    description: Mapped[str | None] = mapped_column(String(500))
+
+
+class MessageTemplate(Master):
+    """Text of a message with {{placeholders}}."""
+
+    __tablename__ = "message_template"
+    #: whatsapp, sms or email.
+    channel: Mapped[str] = mapped_column(String(16), nullable=False)
+    body: Mapped[str] = mapped_column(Text, nullable=False)
+
+
+class OfficeRange(Model):  # type: ignore[misc]
+    """One stretch of office time on a weekday, local time."""
+
+    __tablename__ = "office_range"
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    #: Monday = 0.
+    weekday: Mapped[int] = mapped_column(Integer, nullable=False)
+    starts: Mapped[time] = mapped_column(Time, nullable=False)
+    ends: Mapped[time] = mapped_column(Time, nullable=False)
+
+    def __str__(self) -> str:
+        return f"{self.starts:%H:%M}–{self.ends:%H:%M}"
+
+
+class Holiday(Model):  # type: ignore[misc]
+    """A day on which the office is shut, or open for a half day only."""
+
+    __tablename__ = "holiday"
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    day: Mapped[date] = mapped_column(Date, nullable=False, unique=True)
+    label: Mapped[str] = mapped_column(String(140), nullable=False)
+    #: Both null = shut all day; else the office is open in this range only.
+    starts: Mapped[time | None] = mapped_column(Time)
+    ends: Mapped[time | None] = mapped_column(Time)
+
+    def __str__(self) -> str:
+        return f"{self.day:%d %b %Y} {self.label}"
+
+
+class SlaPolicy(Master):
+    """Response and resolution targets by priority, in minutes of office time."""
+
+    __tablename__ = "sla_policy"
+    #: lead or ticket.
+    applies_to: Mapped[str] = mapped_column(String(16), nullable=False)
+    targets: Mapped[list[SlaTarget]] = relationship(cascade="all, delete-orphan", lazy="selectin")
+
+
+class SlaTarget(Model):  # type: ignore[misc]
+    """One priority's targets."""
+
+    __tablename__ = "sla_target"
+    __table_args__ = (UniqueConstraint("policy_id", "priority"),)
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    policy_id: Mapped[int] = mapped_column(ForeignKey("sla_policy.id", ondelete="CASCADE"), nullable=False)
+    #: Low, Medium, High, Urgent; "" = any.
+    priority: Mapped[str] = mapped_column(String(16), nullable=False, default="")
+    #: Minutes of office time.
+    first_response_minutes: Mapped[int] = mapped_column(Integer, nullable=False)
+    resolution_minutes: Mapped[int | None] = mapped_column(Integer)
+
+
+class BusinessSetting(Model):  # type: ignore[misc]
+    """One value that a manager may turn; KNOWN says which exist."""
+
+    __tablename__ = "business_setting"
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    key: Mapped[str] = mapped_column(String(60), nullable=False, unique=True)
+    value: Mapped[Any] = mapped_column(JSON, nullable=False)
+    changed_on: Mapped[datetime | None] = mapped_column(Moment)
+
+
+#: key -> (default, what it means).
+KNOWN: dict[str, tuple[Any, str]] = {
+    "grace_minutes": (30, "Office minutes a task may be overdue before it moves to a colleague"),
+    "retry_minutes": (540, "Office minutes the next person gets"),
+    "first_task_minutes": ({"Low": 1440, "Medium": 120, "High": 60}, "Minutes until a new record's first task is due"),
+    "request_expiry_days": (3, "Working days after which a pending assignment request expires"),
+    "lead_expiry_days": (60, "Days without change after which a working lead expires"),
+    "opened_expiry_days": (30, "Days in Account Opened after which a lead expires"),
+    "default_referral": ("AUOMC", "The house's own referral code"),
+}
+
+
+def value_of(session: Session, key: str) -> Any:
+    """The setting's value, or its default from KNOWN. Raises KeyError for an unknown key."""
+    default = KNOWN[key][0]
+    found = session.execute(select(BusinessSetting.value).where(BusinessSetting.key == key)).scalar()
+    return default if found is None else found
+
+
+def office(session: Session, zone: str) -> clock.Office:
+    """The office hours as a value; no ranges = always open."""
+    ranges = tuple(clock.Range(r.weekday, r.starts, r.ends) for r in session.scalars(select(OfficeRange)))
+    days = list(session.scalars(select(Holiday)))
+    half = {d.day: ((d.starts, d.ends),) for d in days if d.starts and d.ends}
+    shut = frozenset(d.day for d in days if d.day not in half)
+    return clock.Office(zone=ZoneInfo(zone), ranges=ranges, holidays=shut, half_days=half)

@@ -1,0 +1,63 @@
+"""Who is signed in where: sessions and API keys that can be ended at once, and failed tries that are counted."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from flask_appbuilder import Model
+from flask_appbuilder.security.sqla.models import User
+from sqlalchemy import JSON, ForeignKey, Index, Integer, String
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from app.domain.base import Moment
+
+
+class SignIn(Model):  # type: ignore[misc]
+    """One signed-in browser, telephone or token."""
+
+    __tablename__ = "sign_in"
+    __table_args__ = (Index("ix_sign_in_user", "user_id", "ended_on"),)
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    #: SHA-256 of the random token that the cookie carries.
+    token_hash: Mapped[str] = mapped_column(String(64), nullable=False, unique=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("ab_user.id", ondelete="CASCADE"), nullable=False)
+    #: form, jwt or compat.
+    door: Mapped[str] = mapped_column(String(16), nullable=False)
+    started_on: Mapped[datetime] = mapped_column(Moment, nullable=False)
+    #: Written at most once a minute.
+    seen_on: Mapped[datetime] = mapped_column(Moment, nullable=False)
+    ended_on: Mapped[datetime | None] = mapped_column(Moment)
+    address: Mapped[str | None] = mapped_column(String(64))
+    agent: Mapped[str | None] = mapped_column(String(200))
+    user: Mapped[User] = relationship()
+
+
+class ApiKey(Model):  # type: ignore[misc]
+    """A key and secret bound to a user; the secret is stored hashed and shown once."""
+
+    __tablename__ = "api_key"
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    key: Mapped[str] = mapped_column(String(40), nullable=False, unique=True)
+    #: SHA-256 of the 256-bit random secret.
+    secret_hash: Mapped[str] = mapped_column(String(64), nullable=False)
+    name: Mapped[str] = mapped_column(String(120), nullable=False, default="")
+    user_id: Mapped[int] = mapped_column(ForeignKey("ab_user.id", ondelete="CASCADE"), nullable=False, index=True)
+    #: Modules and verbs it is limited to, e.g. ["Leads.read"]; empty = everything its user may.
+    scope: Mapped[list[str]] = mapped_column(JSON, nullable=False, default=list)
+    created_on: Mapped[datetime] = mapped_column(Moment, nullable=False)
+    last_used_on: Mapped[datetime | None] = mapped_column(Moment)
+    revoked_on: Mapped[datetime | None] = mapped_column(Moment)
+    user: Mapped[User] = relationship()
+
+
+class FailedTry(Model):  # type: ignore[misc]
+    """Wrong passwords per name and door; the lockout is read from here, so all processes share it."""
+
+    __tablename__ = "failed_try"
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    #: SHA-256 of the lower-case user name.
+    name_hash: Mapped[str] = mapped_column(String(64), nullable=False, unique=True)
+    count: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
+    #: No try is looked at before this moment.
+    locked_until: Mapped[datetime | None] = mapped_column(Moment)
+    last_on: Mapped[datetime] = mapped_column(Moment, nullable=False)

@@ -1,0 +1,87 @@
+"""What happened, written when it happens: one Activity row a thing, one StatusChange a move."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from flask_appbuilder import Model
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, String
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from app.domain.base import Moment
+
+KINDS = (
+    "note", "comment", "status_change", "assignment", "call", "message", "task", "field_change", "file", "system",
+    "proposal",
+)  # fmt: skip
+_BIG = BigInteger().with_variant(Integer, "sqlite")
+
+
+class Activity(Model):  # type: ignore[misc]
+    """One line of the timeline. It stands on the record it belongs to and on that record's customer."""
+
+    __tablename__ = "activity"
+    __table_args__ = (
+        Index("ix_activity_lead", "lead_id", "id"),
+        Index("ix_activity_ticket", "ticket_id", "id"),
+        Index("ix_activity_customer", "customer_id", "id"),
+        Index("ix_activity_task", "task_id", "id"),
+        Index("ix_activity_actor", "actor_id", "id"),
+    )
+    id: Mapped[int] = mapped_column(_BIG, primary_key=True)
+    #: One of KINDS.
+    kind: Mapped[str] = mapped_column(String(20), nullable=False)
+    #: UTC.
+    at: Mapped[datetime] = mapped_column(Moment, nullable=False)
+    #: Who did it; null = the system.
+    actor_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
+    lead_id: Mapped[int | None] = mapped_column(ForeignKey("leads.id", ondelete="CASCADE"))
+    ticket_id: Mapped[int | None] = mapped_column(ForeignKey("ticket.id", ondelete="CASCADE"))
+    customer_id: Mapped[int | None] = mapped_column(ForeignKey("customer.id", ondelete="CASCADE"))
+    task_id: Mapped[int | None] = mapped_column(ForeignKey("task.id", ondelete="CASCADE"))
+    #: What the kind needs: text, from/to, changes [[field, old, new]] … Never a PAN or Aadhaar.
+    payload: Mapped[dict[str, Any]] = mapped_column(JSON, nullable=False, default=dict)
+
+
+class StatusChange(Model):  # type: ignore[misc]
+    """A move of a lead or ticket from one status to another."""
+
+    __tablename__ = "status_change"
+    __table_args__ = (
+        Index("ix_status_change_lead", "lead_id", "id"),
+        Index("ix_status_change_ticket", "ticket_id", "id"),
+    )
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    lead_id: Mapped[int | None] = mapped_column(ForeignKey("leads.id", ondelete="CASCADE"))
+    ticket_id: Mapped[int | None] = mapped_column(ForeignKey("ticket.id", ondelete="CASCADE"))
+    #: Status ids of the record's own master; null from = created.
+    from_id: Mapped[int | None] = mapped_column(Integer)
+    to_id: Mapped[int] = mapped_column(Integer, nullable=False)
+    at: Mapped[datetime] = mapped_column(Moment, nullable=False)
+    by_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
+    #: Seconds spent in the old status; null at creation.
+    seconds: Mapped[int | None] = mapped_column(Integer)
+
+
+def write(session: Session, about: Any, kind: str, by: int | None, now: datetime, **payload: Any) -> Activity:
+    """Add one line to the timeline of a lead, ticket, customer, task or call.
+
+    Raises ValueError for an unknown kind.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"unknown kind of activity: {kind}")
+    line = Activity(kind=kind, at=now, actor_id=by, payload=payload, **_place(about))
+    session.add(line)
+    return line
+
+
+def _place(about: Any) -> dict[str, int | None]:
+    """Which timelines the line stands on."""
+    table = about.__tablename__
+    own = {"leads": "lead_id", "ticket": "ticket_id", "customer": "customer_id", "task": "task_id"}
+    place = {own[table]: about.id} if table in own else {}
+    for other in ("lead_id", "ticket_id", "customer_id"):
+        if getattr(about, other, None) is not None:
+            place.setdefault(other, getattr(about, other))
+    return place

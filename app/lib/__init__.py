@@ -1,0 +1,1 @@
+"""Things that are true anywhere and know no CRM."""

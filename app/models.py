@@ -1,0 +1,44 @@
+"""CONTENTS: what the CRM knows. Each record with its chapter; read this while standing."""
+
+from flask_appbuilder.security.sqla.models import Group, Role, User
+
+from app.domain.assignment import Assignment, AssignmentRequest  # who has what, why; requests to be given something
+from app.domain.audit import AuditEntry  # what must be answerable for years
+from app.domain.base import NumberSeries, Record, strip_sequences
+from app.domain.calls import CallLog  # one call
+from app.domain.customers import Customer, CustomerAccount  # a person we deal with; a brokerage account
+from app.domain.leads import Lead  # somebody who may become a customer
+from app.domain.messages import Message  # one WhatsApp, SMS or e-mail, out or in
+from app.domain.notices import Delivery, Notification  # something one person must know; how it was told
+from app.domain.permissions import AccessVersion, FieldMask, ModulePermission  # the matrix and the masks
+from app.domain.runs import Attachment, BackupRun, ExportRun, ImportRun, JobRun, SavedView
+from app.domain.settings import (  # masters and what a manager may turn
+    AccountType,
+    BusinessSetting,
+    Holiday,
+    LeadSource,
+    LeadStatus,
+    MessageTemplate,
+    OfficeRange,
+    SlaPolicy,
+    SlaTarget,
+    SupportPage,
+    TicketStatus,
+    TicketSubject,
+)
+from app.domain.signin import ApiKey, FailedTry, SignIn  # who is signed in where
+from app.domain.tasks import Task  # one thing to do
+from app.domain.team import RoundRobin  # whose turn it is
+from app.domain.tickets import Ticket  # a request for help
+from app.domain.timeline import Activity, StatusChange  # what happened
+
+strip_sequences()
+
+__all__ = [
+    "AccessVersion", "AccountType", "Activity", "ApiKey", "Assignment", "AssignmentRequest", "Attachment",
+    "AuditEntry", "BackupRun", "BusinessSetting", "CallLog", "Customer", "CustomerAccount", "Delivery", "ExportRun",
+    "FailedTry", "FieldMask", "Group", "Holiday", "ImportRun", "JobRun", "Lead", "LeadSource", "LeadStatus",
+    "Message", "MessageTemplate", "ModulePermission", "Notification", "NumberSeries", "OfficeRange", "Record",
+    "Role", "RoundRobin", "SavedView", "SignIn", "SlaPolicy", "SlaTarget", "StatusChange", "SupportPage", "Task",
+    "Ticket", "TicketStatus", "TicketSubject", "User",
+]  # fmt: skip

@@ -1,0 +1,103 @@
+// Forms: pick-lists with type-ahead (Tom Select, fetched only where one is seen), passwords, Enter in a dialog, double submits.
+const root = document.documentElement;
+const $$ = (selector, within = document) => [...within.querySelectorAll(selector)];
+const PICKS = 'select[data-lookup], select[data-pick], select.my_select2, input.my_select2_ajax, input.my_select2_ajax_slave';
+
+let loading = null;
+function tomSelect() {
+  loading ??= new Promise((ready, failed) => {
+    const sheet = Object.assign(document.createElement('link'), { rel: 'stylesheet', href: root.dataset.pickCss });
+    document.head.prepend(sheet);
+    const script = Object.assign(document.createElement('script'), { src: root.dataset.pickJs, onload: () => ready(window.TomSelect), onerror: failed });
+    document.head.append(script);
+  });
+  return loading;
+}
+
+function option(item, escape) {
+  return `<div>${escape(item.label)}${item.hint ? `<span class="hint">${escape(item.hint)}</span>` : ''}</div>`;
+}
+
+async function hits(control, typed) {
+  const url = new URL(control.dataset.lookup || control.getAttribute('endpoint'), location.href);
+  url.searchParams.set('q', typed);
+  const answer = await fetch(url, { headers: { Accept: 'application/json' }, credentials: 'same-origin' });
+  if (!answer.ok) return [];
+  const found = await answer.json();
+  // Ours: {results: [{value, label, hint}]}; FAB's: [{id, text}].
+  return (found.results || found).map((hit) => ({ value: String(hit.value ?? hit.id), label: hit.label ?? hit.text, hint: hit.hint }));
+}
+
+function settings(control) {
+  const remote = control.dataset.lookup || control.getAttribute('endpoint');
+  const many = control.multiple;
+  const shared = {
+    plugins: [...(many ? ['remove_button'] : []), ...(control.required || many ? [] : ['clear_button'])],
+    placeholder: control.dataset.placeholder || control.getAttribute('placeholder') || '',
+    maxOptions: 200, hidePlaceholder: true, closeAfterSelect: !many, dropdownParent: control.closest('dialog') ? null : 'body',
+    onItemAdd() { this.setTextboxValue(''); },
+  };
+  if (!remote) return { ...shared, allowEmptyOption: false };
+  return {
+    ...shared, valueField: 'value', labelField: 'label', searchField: [], maxOptions: 20, preload: 'focus',
+    options: $$('option', control).filter((each) => each.value).map((each) => ({ value: each.value, label: each.textContent })),
+    load: (typed, done) => { hits(control, typed).then(done, () => done()); },
+    score: () => () => 1,
+    onType() { this.clearOptions((kept) => this.items.includes(kept.value)); },
+    render: { option, item: (item, escape) => `<div>${escape(item.label)}</div>` },
+  };
+}
+
+async function boot(within = document) {
+  const seen = $$(PICKS, within).filter((control) => !control.tomselect && !control.disabled && control.offsetParent);
+  if (!seen.length) return;
+  const Pick = await tomSelect();
+  seen.filter((control) => !control.tomselect).forEach((control) => {
+    const error = control.getAttribute('aria-describedby');
+    const pick = new Pick(control, settings(control));
+    control.setAttribute('aria-hidden', 'true');
+    const label = control.getAttribute('aria-label');
+    if (label) pick.control_input.setAttribute('aria-label', label);
+    if (error) pick.control_input.setAttribute('aria-describedby', error);
+  });
+}
+boot();
+document.addEventListener('crm:shown', (event) => boot(event.target));
+document.addEventListener('toggle', (event) => { if (event.target.open) boot(event.target); }, true);
+document.addEventListener('htmx:afterSettle', () => boot());
+
+// --- Enter in a dialog means its own main button, not the first of the surrounding form
+document.addEventListener('keydown', (event) => {
+  const dialog = event.target.closest?.('dialog');
+  if (event.key !== 'Enter' || !dialog || event.target.matches('textarea, button, .ts-wrapper input')) return;
+  const main = dialog.querySelector('.dialog-foot .btn-primary');
+  if (main) { event.preventDefault(); main.click(); }
+});
+// --- Ctrl+Enter sends a textarea's form
+document.addEventListener('keydown', (event) => {
+  if (event.key === 'Enter' && (event.ctrlKey || event.metaKey) && event.target.matches('textarea')) event.target.form?.requestSubmit();
+});
+
+// --- one submit a click; the page's coming back from the cache frees the button again
+document.addEventListener('submit', (event) => {
+  const form = event.target;
+  if (event.defaultPrevented || form.method !== 'post') return;
+  if (form.dataset.sent) { event.preventDefault(); return; }
+  form.dataset.sent = '1';
+  setTimeout(() => delete form.dataset.sent, 4000);
+});
+addEventListener('pageshow', () => $$('form[data-sent]').forEach((form) => delete form.dataset.sent));
+
+// --- passwords can be looked at
+document.addEventListener('click', (event) => {
+  const button = event.target.closest('[data-password-show]');
+  if (!button) return;
+  const field = button.closest('[data-password]').querySelector('input');
+  field.type = field.type === 'password' ? 'text' : 'password';
+  button.setAttribute('aria-pressed', String(field.type === 'text'));
+});
+
+// --- FAB's date fields get the browser's own picker
+$$('.appbuilder_date input').forEach((field) => { field.type = 'date'; });
+// --- the summary of errors takes the focus
+document.querySelector('[data-error-summary]')?.focus();

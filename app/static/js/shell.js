@@ -1,0 +1,122 @@
+// The shell: menu, drawer, look, dialogs that ask, notes and toasts. Everything is found by data- attributes.
+const root = document.documentElement;
+const $$ = (selector, within = document) => [...within.querySelectorAll(selector)];
+const keep = (key, value) => { try { localStorage.setItem(key, value); } catch { /* private mode */ } };
+
+// --- look: theme, density, folded menu
+const LOOK = { themeChoice: ['theme', 'system'], densityChoice: ['density', 'comfortable'] };
+function pressed() {
+  for (const [name, [key, other]] of Object.entries(LOOK)) {
+    let now = other;
+    try { now = localStorage.getItem(key) || other; } catch { /* private mode */ }
+    const attribute = name.replace(/[A-Z]/g, (sign) => `-${sign.toLowerCase()}`);
+    $$(`[data-${attribute}] button`).forEach((button) => button.setAttribute('aria-pressed', String(button.value === now)));
+  }
+}
+document.addEventListener('click', (event) => {
+  const box = event.target.closest('[data-theme-choice], [data-density-choice]');
+  const button = event.target.closest('button');
+  if (!box || !button) return;
+  keep('themeChoice' in box.dataset ? 'theme' : 'density', button.value);
+  dispatchEvent(new Event('crm:look'));
+  pressed();
+});
+pressed();
+
+// --- sidebar and drawer
+function drawer(open) {
+  if (open) root.dataset.drawer = 'open'; else delete root.dataset.drawer;
+  if (open) document.querySelector('#sidebar a')?.focus();
+}
+document.addEventListener('click', (event) => {
+  if (event.target.closest('[data-sidebar-toggle]')) {
+    keep('sidebar', root.dataset.sidebar === 'folded' ? 'open' : 'folded');
+    dispatchEvent(new Event('crm:look'));
+  }
+  const opener = event.target.closest('[data-drawer-open]');
+  if (opener) { event.preventDefault(); drawer(true); }
+  if (event.target.closest('[data-drawer-close]')) { event.preventDefault(); drawer(false); }
+  if (event.target.closest('[data-dismiss]')) event.target.closest('.note, .toast-note')?.remove();
+});
+
+// --- menus are <details>: one open at a time, closed from outside and by Escape
+document.addEventListener('click', (event) => {
+  $$('details[data-menu][open]').forEach((menu) => { if (!menu.contains(event.target)) menu.open = false; });
+});
+document.addEventListener('keydown', (event) => {
+  if (event.key === 'Escape') {
+    const menu = event.target.closest?.('details[data-menu][open]');
+    if (menu) { menu.open = false; menu.querySelector('summary').focus(); }
+    if (root.dataset.drawer) { drawer(false); document.querySelector('[data-drawer-open]')?.focus(); }
+  }
+  if (event.key === 'ArrowDown' || event.key === 'ArrowUp') {
+    const menu = event.target.closest?.('details[data-menu][open]');
+    if (!menu || event.target.closest('input, select, textarea, .ts-wrapper')) return;
+    const items = $$('.menu-item, .bell-item a', menu);
+    const next = items.indexOf(document.activeElement) + (event.key === 'ArrowDown' ? 1 : -1);
+    items[(next + items.length) % items.length]?.focus();
+    event.preventDefault();
+  }
+  if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === 'k') {
+    const field = document.querySelector('[data-search]');
+    if (field && dispatchEvent(new CustomEvent('crm:palette', { cancelable: true }))) { event.preventDefault(); field.focus(); field.select(); }
+  }
+});
+
+// --- ask before what cannot be taken back: data-confirm on a submit button or a form
+const asking = document.getElementById('confirm');
+function ask(sentence, danger) {
+  asking.querySelector('[data-confirm-text]').textContent = sentence;
+  const ok = asking.querySelector('[data-confirm-ok]');
+  ok.classList.toggle('btn-danger', danger);
+  ok.classList.toggle('btn-primary', !danger);
+  asking.returnValue = '';
+  asking.showModal();
+  return new Promise((tell) => asking.addEventListener('close', () => tell(asking.returnValue === 'ok'), { once: true }));
+}
+document.addEventListener('submit', async (event) => {
+  const form = event.target;
+  const button = event.submitter;
+  const sentence = button?.dataset.confirm || form.dataset.confirm;
+  if (!sentence || !asking || form.dataset.confirmed) return;
+  event.preventDefault();
+  event.stopImmediatePropagation();
+  const danger = 'danger' in (button?.dataset || {}) || button?.classList.contains('is-danger') || 'danger' in form.dataset;
+  if (!(await ask(sentence, danger))) return;
+  form.dataset.confirmed = '1';
+  form.requestSubmit(button);
+  delete form.dataset.confirmed;
+}, true);
+
+// --- dialogs: data-dialog="id" opens, data-dialog-close closes; fields of a closed dialog are not sent
+document.addEventListener('click', (event) => {
+  const opener = event.target.closest('[data-dialog]');
+  const dialog = opener && document.getElementById(opener.dataset.dialog);
+  if (dialog) {
+    event.preventDefault();
+    $$('[data-dialog-fields]', dialog).forEach((fields) => { fields.disabled = false; });
+    opener.closest('details[data-menu]')?.removeAttribute('open');
+    dialog.showModal();
+    dialog.dispatchEvent(new CustomEvent('crm:shown', { bubbles: true }));
+    dialog.addEventListener('close', () => $$('[data-dialog-fields]', dialog).forEach((fields) => { fields.disabled = true; }), { once: true });
+  }
+  if (event.target.closest('[data-dialog-close]')) event.target.closest('dialog')?.close();
+});
+
+// --- htmx: our token with every change; a refused request says so
+document.addEventListener('htmx:configRequest', (event) => {
+  const token = document.querySelector('meta[name="csrf-token"]')?.content;
+  if (token && event.detail.verb !== 'get') event.detail.headers['X-CSRFToken'] = token;
+});
+document.addEventListener('htmx:responseError', (event) => toast({ text: event.detail.xhr.getResponseHeader('X-Sentence') || `${event.detail.xhr.status}` }));
+
+// --- toasts: dispatchEvent(new CustomEvent('crm:toast', {detail: {text, url}}))
+function toast({ text, url }) {
+  const note = document.createElement(url ? 'a' : 'div');
+  note.className = 'toast-note';
+  note.textContent = text;
+  if (url) note.href = url;
+  document.querySelector('[data-toasts]')?.append(note);
+  setTimeout(() => note.remove(), 8000);
+}
+addEventListener('crm:toast', (event) => toast(event.detail));

@@ -1,0 +1,27 @@
+// Colours, density and the folded menu, put on <html> before the first paint. Classic script: it must not wait.
+(function () {
+  const root = document.documentElement;
+  const dark = matchMedia('(prefers-color-scheme: dark)');
+  const read = (key, other) => { try { return localStorage.getItem(key) || other; } catch { return other; } };
+  const paint = () => {
+    const choice = read('theme', 'system');
+    root.dataset.bsTheme = choice === 'system' ? (dark.matches ? 'dark' : 'light') : choice;
+    root.dataset.density = read('density', 'comfortable');
+    root.dataset.sidebar = read('sidebar', 'open');
+  };
+  // White words on the accent unless it is a light colour (relative luminance, WCAG).
+  const accent = document.querySelector('meta[name="accent"]')?.content || '';
+  if (/^#[0-9a-f]{6}$/i.test(accent)) {
+    const [r, g, b] = [1, 3, 5].map((at) => {
+      const part = parseInt(accent.slice(at, at + 2), 16) / 255;
+      return part <= 0.03928 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
+    });
+    root.style.setProperty('--accent', accent);
+    root.style.setProperty('--accent-on', 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.3 ? '#111' : '#fff');
+  }
+  root.classList.add('js');
+  paint();
+  dark.addEventListener('change', paint);
+  addEventListener('storage', paint);
+  addEventListener('crm:look', paint);
+})();

@@ -1,0 +1,239 @@
+"""Every setting of the product, with unit and default; the only reader of os.environ."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+ROOT = Path(__file__).resolve().parent
+
+
+class WrongSetting(Exception):
+    """A setting has a value that cannot be used; the message is one sentence that names it."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the operator may turn. Read once at start by `load`."""
+
+    #: SQLAlchemy URL of the database; SQLite in the instance folder unless given.
+    database_url: str
+    #: Redis URL, or None for queue, cache, limits and socket messages inside the process.
+    redis_url: str | None
+    #: Address and TCP port to listen on.
+    host: str
+    port: int
+    #: Folder for the SQLite file, generated keys, uploads and locks.
+    instance_dir: Path
+    #: Signs cookies and tokens.
+    secret_key: str
+    #: Encrypts PAN and Aadhaar (32 bytes, urlsafe base64).
+    field_key: str
+    #: Password of the first admin; None = random, printed once.
+    admin_password: str | None
+    #: Whether this process runs the minute jobs.
+    scheduler: bool
+    #: Address under which browsers and providers reach us, without trailing slash.
+    public_url: str
+    #: The office's time zone (IANA name).
+    time_zone: str
+    #: Product name shown to people.
+    brand: str
+    #: Load demo data on first start.
+    demo: bool
+    #: Gunicorn worker processes; each holds its own thread pool.
+    workers: int
+    #: Threads a worker; every open WebSocket occupies one for its life.
+    threads: int
+    #: How many reverse proxies in front of us set X-Forwarded-*; 0 = believe none.
+    proxies: int
+
+
+def load(environ: dict[str, str] | None = None) -> Settings:
+    """Read and check all settings; makes the instance folder and its keys.
+
+    Raises WrongSetting with one sentence that names the bad setting.
+    """
+    env = dict(os.environ if environ is None else environ)
+    instance_dir = _folder(env.get("CRM_INSTANCE_DIR") or str(ROOT / "instance"))
+    port = _whole("CRM_PORT", env.get("CRM_PORT"), 8000, 1, 65535)
+    return Settings(
+        database_url=_database(env.get("CRM_DATABASE_URL"), instance_dir),
+        redis_url=_redis(env.get("CRM_REDIS_URL")),
+        host=env.get("CRM_HOST") or "127.0.0.1",
+        port=port,
+        instance_dir=instance_dir,
+        secret_key=_secret_key(env.get("CRM_SECRET_KEY"), instance_dir),
+        field_key=_field_key(env.get("CRM_FIELD_KEY"), instance_dir),
+        admin_password=_admin_password(env.get("CRM_ADMIN_PASSWORD")),
+        scheduler=_switch("CRM_SCHEDULER", env.get("CRM_SCHEDULER"), True),
+        public_url=_public_url(env.get("CRM_PUBLIC_URL"), port),
+        time_zone=_zone(env.get("CRM_TIME_ZONE")),
+        brand=(env.get("CRM_BRAND") or "Eshin CRM").strip()[:60],
+        demo=_switch("CRM_DEMO", env.get("CRM_DEMO"), False),
+        workers=_whole("CRM_WORKERS", env.get("CRM_WORKERS"), 1, 1, 64),
+        threads=_whole("CRM_THREADS", env.get("CRM_THREADS"), 48, 2, 512),
+        proxies=_whole("CRM_PROXIES", env.get("CRM_PROXIES"), 0, 0, 8),
+    )
+
+
+def flask_config(settings: Settings) -> dict[str, object]:
+    """Flask's, FAB's and the extensions' configuration that follows from our settings."""
+    https = settings.public_url.startswith("https://")
+    return {
+        "SECRET_KEY": settings.secret_key,
+        "JWT_SECRET_KEY": settings.secret_key,
+        "SQLALCHEMY_DATABASE_URI": settings.database_url,
+        "SQLALCHEMY_ENGINE_OPTIONS": engine_options(settings),
+        "APP_NAME": settings.brand,
+        "FAB_CREATE_DB": False,
+        "FAB_UPDATE_PERMS": False,
+        "FAB_API_SWAGGER_UI": True,
+        "FAB_API_MAX_PAGE_SIZE": 100,
+        "FAB_API_KEY_ENABLED": True,
+        "FAB_ADD_SECURITY_API": False,
+        "FAB_ADD_SECURITY_PERMISSION_VIEW": True,
+        "FAB_ADD_SECURITY_VIEW_MENU_VIEW": True,
+        "FAB_ADD_SECURITY_PERMISSION_VIEWS_VIEW": True,
+        "FAB_PASSWORD_COMPLEXITY_ENABLED": True,
+        "AUTH_TYPE": 1,
+        "AUTH_RATE_LIMITED": False,
+        "RATELIMIT_ENABLED": True,
+        "RATELIMIT_STORAGE_URI": settings.redis_url or "memory://",
+        "RATELIMIT_HEADERS_ENABLED": True,
+        "SESSION_COOKIE_HTTPONLY": True,
+        "SESSION_COOKIE_SAMESITE": "Lax",
+        "SESSION_COOKIE_SECURE": https,
+        "SESSION_COOKIE_NAME": "crm",
+        "PERMANENT_SESSION_LIFETIME": 12 * 3600,
+        "WTF_CSRF_TIME_LIMIT": None,
+        "WTF_CSRF_CHECK_DEFAULT": False,
+        "MAX_CONTENT_LENGTH": 12 * 1024 * 1024,
+        "MAX_FORM_MEMORY_SIZE": 2 * 1024 * 1024,
+        "JWT_ACCESS_TOKEN_EXPIRES": 3600,
+        "JWT_ALGORITHM": "HS256",
+        "BABEL_DEFAULT_LOCALE": "en",
+        "BABEL_TRANSLATION_DIRECTORIES": str(ROOT / "translations"),
+        "LANGUAGES": {
+            "en": {"flag": "gb", "name": "English"},
+            "hi": {"flag": "in", "name": "हिन्दी"},
+            "gu": {"flag": "in", "name": "ગુજરાતી"},
+            "mr": {"flag": "in", "name": "मराठी"},
+        },
+        "CRM": settings,
+    }
+
+
+def engine_options(settings: Settings) -> dict[str, object]:
+    """SQLAlchemy engine options: READ COMMITTED and a pool as wide as the threads on MariaDB."""
+    if settings.database_url.startswith("sqlite"):
+        return {"connect_args": {"timeout": 30}}
+    return {
+        "isolation_level": "READ COMMITTED",
+        "pool_size": min(settings.threads, 20),
+        "max_overflow": 10,
+        "pool_recycle": 1800,
+        "pool_pre_ping": False,
+        "connect_args": {"charset": "utf8mb4", "connect_timeout": 5},
+    }
+
+
+def _folder(path: str) -> Path:
+    folder = Path(path).expanduser()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WrongSetting(f"CRM_INSTANCE_DIR names the folder {folder}, which cannot be made: {error}.") from error
+    return folder.resolve()
+
+
+def _database(url: str | None, instance_dir: Path) -> str:
+    if not url:
+        return f"sqlite:///{instance_dir / 'crm.sqlite3'}"
+    if url.startswith("mysql://") or url.startswith("mariadb://"):
+        url = "mysql+pymysql://" + url.split("://", 1)[1]
+    if not url.startswith(("sqlite:///", "mysql+pymysql://")):
+        raise WrongSetting("CRM_DATABASE_URL must start with sqlite:/// or mysql+pymysql://.")
+    return url
+
+
+def _redis(url: str | None) -> str | None:
+    if url and not url.startswith(("redis://", "rediss://", "unix://")):
+        raise WrongSetting("CRM_REDIS_URL must start with redis://, rediss:// or unix://.")
+    return url or None
+
+
+def _whole(name: str, text: str | None, default: int, least: int, most: int) -> int:
+    try:
+        value = int(text) if text else default
+    except ValueError:
+        value = least - 1
+    if not least <= value <= most:
+        raise WrongSetting(f"{name} must be a whole number from {least} to {most}, not {text!r}.")
+    return value
+
+
+def _switch(name: str, text: str | None, default: bool) -> bool:
+    words = {"on": True, "1": True, "true": True, "yes": True, "off": False, "0": False, "false": False, "no": False}
+    if not text:
+        return default
+    if text.strip().lower() not in words:
+        raise WrongSetting(f"{name} must be on or off, not {text!r}.")
+    return words[text.strip().lower()]
+
+
+def _zone(text: str | None) -> str:
+    name = text or "Asia/Kolkata"
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise WrongSetting(f"CRM_TIME_ZONE must be a zone such as Asia/Kolkata, not {name!r}.") from error
+    return name
+
+
+def _public_url(text: str | None, port: int) -> str:
+    url = (text or f"http://127.0.0.1:{port}").rstrip("/")
+    if not url.startswith(("http://", "https://")):
+        raise WrongSetting("CRM_PUBLIC_URL must start with http:// or https://.")
+    return url
+
+
+def _secret_key(text: str | None, instance_dir: Path) -> str:
+    if text and len(text) < 32:
+        raise WrongSetting("CRM_SECRET_KEY must have at least 32 characters.")
+    return text or _kept(instance_dir / "secret_key", lambda: secrets.token_urlsafe(48))
+
+
+def _field_key(text: str | None, instance_dir: Path) -> str:
+    import base64
+    import binascii
+
+    key = text or _kept(instance_dir / "field_key", lambda: base64.urlsafe_b64encode(secrets.token_bytes(32)).decode())
+    try:
+        good = len(base64.urlsafe_b64decode(key)) == 32
+    except (binascii.Error, ValueError):
+        good = False
+    if not good:
+        raise WrongSetting("CRM_FIELD_KEY must be 32 bytes in urlsafe base64 (44 characters).")
+    return key
+
+
+def _admin_password(text: str | None) -> str | None:
+    if text is not None and text != "" and len(text) < 8:
+        raise WrongSetting("CRM_ADMIN_PASSWORD must have at least 8 characters.")
+    return text or None
+
+
+def _kept(path: Path, make: object) -> str:
+    """The secret in the file, made on first use with mode 600; two processes starting at once agree."""
+    try:
+        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    except FileExistsError:
+        return path.read_text().strip()
+    value = make()  # type: ignore[operator]
+    with os.fdopen(handle, "w") as file:
+        file.write(value)
+    return str(value)

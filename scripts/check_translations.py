@@ -1,0 +1,90 @@
+"""Check that every sentence of the product, and of FAB's screens, stands translated in each of our catalogues.
+
+Exit status 1, and one line for each sentence that is missing, empty or unsure, when it is not so.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import flask_appbuilder
+from babel.messages.catalog import Catalog, Message
+from babel.messages.extract import extract_from_dir
+from babel.messages.pofile import read_po
+
+ROOT = Path(__file__).resolve().parent.parent
+LANGUAGES = ("hi", "gu", "mr")
+METHODS = [("**/static/vendor/**", "ignore"), ("**.py", "python"), ("**/templates/**.html", "jinja2")]
+OPTIONS = {"**/templates/**.html": {"encoding": "utf-8", "silent": "false"}}
+KEYWORDS = {
+    "_": None,
+    "gettext": None,
+    "lazy_gettext": None,
+    "ngettext": (1, 2),
+    "lazy_ngettext": (1, 2),
+    "npgettext": ((1, "c"), 2, 3),
+    "pgettext": ((1, "c"), 2),
+    "lazy_pgettext": ((1, "c"), 2),
+}
+#: `%(name)s` and `%s`: a translation must hold the same ones.
+PLACEHOLDER = re.compile(r"%(?:\(\w+\))?[sdif]")
+
+Sentence = tuple[str, str | None]  # the words (of a plural, its singular), and their context
+
+
+def sentences(folder: Path) -> dict[Sentence, str]:
+    """What is said in the folder's Python and templates, each with the place where it is said first."""
+    found: dict[Sentence, str] = {}
+    for name, line, words, _comments, context in extract_from_dir(folder, METHODS, OPTIONS, KEYWORDS):
+        singular = words[0] if isinstance(words, tuple) else words
+        if singular:
+            found.setdefault((singular, context), f"{folder.name}/{name}:{line}")
+    return found
+
+
+def faults(catalogue: Catalog, wanted: dict[Sentence, str]) -> Iterator[str]:
+    """One line for each sentence that the catalogue does not translate."""
+    for (words, context), place in sorted(wanted.items(), key=lambda item: item[1]):
+        message = catalogue.get(words, context)
+        if fault := fault_of(message):
+            yield f"{place}: {fault}: {words!r}"
+
+
+def fault_of(message: Message | None) -> str | None:
+    """What is wrong with a translation; None where it is right."""
+    if message is None:
+        return "missing"
+    if message.fuzzy:
+        return "unsure (fuzzy)"
+    translated = message.string if isinstance(message.string, (tuple, list)) else (message.string,)
+    if not all(translated):
+        return "empty"
+    original = message.id if isinstance(message.id, (tuple, list)) else (message.id,)
+    allowed = {name for form in original for name in PLACEHOLDER.findall(form)}
+    if any(set(PLACEHOLDER.findall(form)) - allowed for form in translated):
+        return "a placeholder that the sentence does not have"
+    if not message.pluralizable and set(PLACEHOLDER.findall(translated[0])) != allowed:
+        return "lacks a placeholder"
+    return None
+
+
+def main() -> int:
+    """Check all languages; the exit status."""
+    wanted = sentences(Path(flask_appbuilder.__file__).parent) | sentences(ROOT / "app")
+    lines = []
+    for language in LANGUAGES:
+        path = ROOT / "translations" / language / "LC_MESSAGES" / "messages.po"
+        if not path.exists():
+            lines.append(f"{language}: {path.relative_to(ROOT)} is missing, with all {len(wanted)} sentences")
+            continue
+        with path.open("rb") as file:
+            lines += [f"{language}: {line}" for line in faults(read_po(file, locale=language), wanted)]
+    print("\n".join(lines) if lines else f"{len(wanted)} sentences stand translated in {', '.join(LANGUAGES)}")
+    return 1 if lines else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,238 @@
+"""Fixtures for all tests: private servers, a browser, and no way out to the network.
+
+The application's own fixtures (people, makers, sessions) stand in `app_fixtures.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import ipaddress
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.servers import Databases, LiveServer, MariaDB, Redis, browser_program, end_shared_mariadb, shared_mariadb
+
+if (Path(__file__).parent / "app_fixtures.py").exists():
+    pytest_plugins = ["tests.app_fixtures"]
+
+#: Which fixture sets which marker.
+MARKERS = {"mariadb_server": "mariadb", "lone_mariadb": "mariadb", "redis_server": "redis", "chromium": "browser"}
+
+#: From Linux' <sys/prctl.h>
+PR_SET_PDEATHSIG = 1
+
+BROWSER_OPTIONS = (
+    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"),
+    # A page that asks for anything outside this machine does not get it
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Should the test run be killed, the kernel ends its workers, and with them their servers."""
+    if hasattr(config, "workerinput"):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by what they ask for; browser tests share one worker, so that one browser is enough."""
+    for item in items:
+        for name in getattr(item, "fixturenames", ()):
+            if name in MARKERS:
+                item.add_marker(MARKERS[name])
+        if item.get_closest_marker("browser"):
+            item.add_marker(pytest.mark.xdist_group("browser"))
+
+
+# --- No network
+
+
+class NetworkIsOff(RuntimeError):
+    """A test tried to reach something outside this machine."""
+
+
+def refuse_outside(address: object) -> None:
+    """Raise NetworkIsOff unless it is a Unix socket's path or a (host, port, …) of loopback."""
+    if not isinstance(address, tuple) or is_loopback(address[0]):
+        return
+    raise NetworkIsOff(f"Tests do not reach out to {address}; let a stand-in on 127.0.0.1 answer.")
+
+
+def is_loopback(host: object) -> bool:
+    """Whether the host is this machine, by name or by number."""
+    name = host.decode() if isinstance(host, bytes) else str(host)
+    if name in {"localhost", ""}:
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def guarded(original: Callable[..., Any], position: int) -> Callable[..., Any]:
+    """The socket function, with a look at the address among its arguments first."""
+
+    def guard(*arguments: Any) -> Any:
+        try:
+            refuse_outside(arguments[position])
+        except NetworkIsOff:
+            arguments[0].close()  # callers close their socket on OSError only
+            raise
+        return original(*arguments)
+
+    return guard
+
+
+def guarded_lookup(original: Callable[..., Any]) -> Callable[..., Any]:
+    """getaddrinfo that asks no name server."""
+
+    def guard(host: Any, *arguments: Any, **named: Any) -> Any:
+        if host is not None and not is_loopback(host):
+            try:
+                ipaddress.ip_address(host.decode() if isinstance(host, bytes) else host)
+            except ValueError:
+                raise NetworkIsOff(f"Tests do not look up {host!r}; let a stand-in on 127.0.0.1 answer.") from None
+        return original(host, *arguments, **named)
+
+    return guard
+
+
+@pytest.fixture(scope="session", autouse=True)
+def network_off() -> Iterator[None]:
+    """Whoever connects to anything but this machine gets NetworkIsOff."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, position in (("connect", 1), ("connect_ex", 1), ("sendto", -1)):
+            patch.setattr(socket.socket, name, guarded(getattr(socket.socket, name), position))
+        patch.setattr(socket, "getaddrinfo", guarded_lookup(socket.getaddrinfo))
+        yield
+
+
+# --- Servers
+
+
+def shared_folder(config: pytest.Config, factory: pytest.TempPathFactory) -> Path:
+    """A folder that all workers of this test run know."""
+    base = factory.getbasetemp()
+    return (base.parent if hasattr(config, "workerinput") else base) / "shared-mariadb"
+
+
+def cache_folder(config: pytest.Config) -> Path:
+    """Where the installed, still empty MariaDB data folder is kept between test runs."""
+    if config.cache is None:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "eshin-crm-tests" / "mariadb"
+    return config.cache.mkdir("mariadb")
+
+
+@pytest.fixture(scope="session")
+def mariadb_server(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Databases:
+    """The MariaDB that all workers share. Make a database of your own in it; to break one, use `lone_mariadb`."""
+    is_worker = hasattr(pytestconfig, "workerinput")
+    owner = os.getppid() if is_worker else os.getpid()
+    return shared_mariadb(shared_folder(pytestconfig, tmp_path_factory), owner, cache_folder(pytestconfig))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """The last one out (the process that no worker is) ends the shared MariaDB; a skipped test is a failed one."""
+    if hasattr(session.config, "workerinput"):
+        return
+    factory = getattr(session.config, "_tmp_path_factory", None)
+    if factory is not None:
+        end_shared_mariadb(shared_folder(session.config, factory))
+    if skipped_tests(session.config) and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(config: pytest.Config, terminalreporter: pytest.TerminalReporter) -> None:
+    """Say why the run fails although no test did."""
+    if count := skipped_tests(config):
+        terminalreporter.write_line(f"{count} skipped: a skipped test counts as failed here.", red=True)
+
+
+def skipped_tests(config: pytest.Config) -> int:
+    """How many tests were skipped in this run."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    return len(reporter.stats.get("skipped", ())) if reporter else 0
+
+
+@pytest.fixture
+def mariadb_url(mariadb_server: Databases) -> Iterator[str]:
+    """The URL of an empty database on the shared MariaDB, gone after the test."""
+    name = mariadb_server.create_database()
+    yield mariadb_server.url(name)
+    mariadb_server.drop_database(name)
+
+
+@pytest.fixture
+def lone_mariadb(pytestconfig: pytest.Config, tmp_path: Path) -> Iterator[MariaDB]:
+    """A MariaDB for this test alone, which may stop, kill and restart it (takes half a second)."""
+    with MariaDB(tmp_path / "mariadb", cache_folder(pytestconfig)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
+    """This worker's Redis; tests ask for `redis_server`."""
+    with Redis(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture
+def redis_server(redis_process: Redis) -> Redis:
+    """A running, empty Redis; the test may stop and start it."""
+    if redis_process.process is None or redis_process.process.poll() is not None:
+        return redis_process.start()  # a test before this one stopped it; it keeps nothing
+    redis_process.empty()
+    return redis_process
+
+
+@pytest.fixture(scope="session")
+def live_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    """The product itself, as a process of its own on SQLite; `LiveServer.ADMIN` signs in.
+
+    For other settings: `with LiveServer(tmp_path, CRM_DATABASE_URL=mariadb_url) as server: …`
+    """
+    with LiveServer(tmp_path_factory.mktemp("live")) as server:
+        yield server
+
+
+# --- Browser
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """The machine's own Chromium, driven by playwright."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=browser_program(), args=BROWSER_OPTIONS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(autouse=True)
+def no_foreign_loop(request: pytest.FixtureRequest) -> Iterator[None]:
+    """playwright leaves its event loop running between tests; hide it, or `asyncio.run` fails in the tests after."""
+    loop = asyncio._get_running_loop()
+    if loop is None or "chromium" in request.fixturenames:
+        yield
+        return
+    asyncio._set_running_loop(None)
+    yield
+    asyncio._set_running_loop(loop)
+
+
+@pytest.fixture
+def page(chromium: Any) -> Iterator[Any]:
+    """An empty page of a fresh profile: no cookies, nothing cached."""
+    context = chromium.new_context()
+    yield context.new_page()
+    context.close()
