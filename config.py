@@ -50,6 +50,8 @@ class Settings:
     threads: int
     #: How many reverse proxies in front of us set X-Forwarded-*; 0 = believe none.
     proxies: int
+    #: Say in the header X-SQL-Count how many statements an answer took (for the bench).
+    count_sql: bool = False
 
 
 def load(environ: dict[str, str] | None = None) -> Settings:
@@ -77,6 +79,7 @@ def load(environ: dict[str, str] | None = None) -> Settings:
         workers=_whole("CRM_WORKERS", env.get("CRM_WORKERS"), 1, 1, 64),
         threads=_whole("CRM_THREADS", env.get("CRM_THREADS"), 48, 2, 512),
         proxies=_whole("CRM_PROXIES", env.get("CRM_PROXIES"), 0, 0, 8),
+        count_sql=_switch("CRM_COUNT_SQL", env.get("CRM_COUNT_SQL"), False),
     )
 
 
@@ -123,6 +126,7 @@ def flask_config(settings: Settings) -> dict[str, object]:
             "gu": {"flag": "in", "name": "ગુજરાતી"},
             "mr": {"flag": "in", "name": "मराठी"},
         },
+        "COUNT_SQL": settings.count_sql,
         "CRM": settings,
     }
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from flask import Flask
+from flask_appbuilder import AppBuilder
 from sqlalchemy.orm import Session
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 import config
-from app import access, models  # noqa: F401  (all tables must be known before the mappers are used)
-from app.extensions import appbuilder, csrf, db, migrate, socketio
+from app import access, jobs, models, views  # noqa: F401  (all tables must be known before the mappers are used)
+from app.extensions import csrf, db, migrate
+from app.lib.vault import Vault, read_key
 from app.ops import database
+from app.web import commands, errors, live, shell, signin
 
 
 def create_app(settings: config.Settings | None = None, **overrides: object) -> Flask:
@@ -17,9 +21,40 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
     app = Flask(__name__)
     app.config.update(config.flask_config(settings))
     app.config.update(overrides)
+    if settings.proxies:
+        count = settings.proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
+    app.extensions["vault"] = Vault(read_key(settings.field_key))
+    csrf.init_app(app)
     db.init_app(app)
     migrate.init_app(app, db, directory=str(config.ROOT / "migrations"))
     access.install(Session)
     with app.app_context():
         database.tune(db.engine)
+        shell.install(app, views.menu)
+        _build(app)
+        app.extensions["crm_jobs"] = _runner(settings)
+    errors.install(app)
+    live.install(app)
+    commands.register(app, jobs=lambda: jobs, demo=_demo)
     return app
+
+
+def _build(app: Flask) -> None:
+    """FAB with our people, doors and screens."""
+    builder = AppBuilder(security_manager_class=signin.Security, indexview=views.INDEX)
+    builder.init_app(app, db.session)
+    views.register(builder)
+    app.jinja_env.globals["appbuilder"] = builder
+
+
+def _runner(settings: config.Settings) -> jobs.Runner:
+    """Jobs have sessions of their own on the same engine."""
+    engine = db.engine
+    return jobs.Runner(lambda: Session(engine, expire_on_commit=False), settings.time_zone, live.announce)
+
+
+def _demo() -> object:
+    from app import demo
+
+    return demo

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -82,8 +82,10 @@ class Person:
     read_only: bool = False
     #: Modules and verbs an API key is limited to; None = no limit.
     scope: frozenset[str] | None = None
-    #: Loader criteria by table, made on first use.
-    law: dict[str, Any] = field(default_factory=dict)
+    #: The version of access under which this was read.
+    version: int = 0
+    #: Loader criteria by table, made on first use; never shared with a copy of other scope.
+    law: dict[str, Any] = field(init=False, default_factory=dict)
 
     @property
     def is_admin(self) -> bool:
@@ -230,15 +232,6 @@ def _requests(who: Person, request: Any = AssignmentRequest, verb: str = "read")
     return or_(_in(request.requested_user_id, reach), _in(request.created_by_id, reach))
 
 
-def _mine(column: str) -> Callable[[Person], ColumnElement[bool]]:
-    return lambda who: true() if False else _column(column) == who.id
-
-
-def _column(path: str) -> Any:
-    return {"notification": Notification.user_id, "view": SavedView.owner_id, "key": ApiKey.user_id,
-            "sign_in": SignIn.user_id}[path]  # fmt: skip
-
-
 def _audience(who: Person) -> ColumnElement[bool]:
     return true() if who.is_admin or "Compliance" in who.roles else false()
 
@@ -261,7 +254,7 @@ RULES: dict[Any, Callable[[Person], ColumnElement[bool]]] = {
     Assignment: lambda who: _parented(who, Assignment),
     StatusChange: lambda who: _parented(who, StatusChange),
     Attachment: lambda who: _parented(who, Attachment),
-    Notification: _mine("notification"),
+    Notification: lambda who: Notification.user_id == who.id,
     SavedView: lambda who: or_(SavedView.owner_id == who.id, SavedView.shared.is_(True)),
     ApiKey: lambda who: true() if who.is_admin else ApiKey.user_id == who.id,
     SignIn: lambda who: true() if who.is_admin else SignIn.user_id == who.id,
@@ -291,6 +284,8 @@ def reaches_row(session: Session, who: Person, row: Any, verb: str) -> bool:
     record = type(row)
     if who.level(MODULE_OF.get(record, ""), verb) in ("none", "all"):
         return who.may(MODULE_OF.get(record, ""), verb)
+    if who.reach(MODULE_OF[record], verb) == who.reach(MODULE_OF[record]):
+        return True  # the row was loaded under the same rule
     query = select(record.id).where(record.id == row.id, visible(who, record, verb))
     with as_system(session):
         return session.execute(query).first() is not None
@@ -391,7 +386,7 @@ def person(session: Session, user_id: int, version: int, now: datetime | None = 
     if held is not None and held[0] == version and time.monotonic() - held[1] < PERSON_SECONDS:
         return held[2]
     with as_system(session):
-        fresh = load_person(session, user_id, now or datetime.now(UTC))
+        fresh = replace(load_person(session, user_id, now or datetime.now(UTC)), version=version)
     with _lock:
         if len(_cache) > 5000:
             _cache.clear()
@@ -488,7 +483,3 @@ def forget() -> None:
     """Empty this process's cache (tests, and after a restore)."""
     _cache.clear()
 
-
-def paged(query: Select[Any], limit: int) -> Select[Any]:
-    """The query with a limit that no caller can exceed."""
-    return query.limit(min(limit, 1000))

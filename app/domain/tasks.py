@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import JSON, Boolean, CheckConstraint, ForeignKey, Index, Integer, String, Text, or_, select
+from sqlalchemy import JSON, Boolean, CheckConstraint, ForeignKey, Index, String, Text, func, or_, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain import timeline
@@ -98,6 +98,7 @@ def change(session: Session, task: Task, values: dict[str, Any], by: int | None,
         raise RuleBroken("Please say in a few words what is to be done.", "title")
     names = ("title", "description", "priority", "status", "due_on", "assignee_id")
     changes = [[n, getattr(task, n), values[n]] for n in names if n in values and values[n] != getattr(task, n)]
+    was_exhausted = task.exhausted
     for name, _, new in changes:
         setattr(task, name, new)
     touched = {name for name, _, _ in changes}
@@ -110,6 +111,20 @@ def change(session: Session, task: Task, values: dict[str, Any], by: int | None,
         timeline.write(
             session, task, "task", by, now, text=task.title, what=_what(task, touched), changes=_told(changes)
         )
+    if was_exhausted and not task.exhausted:
+        _clear_flag(session, task)
+
+
+def _clear_flag(session: Session, task: Task) -> None:
+    """The record's own flag goes with the task's, or to another task of it that is still exhausted.
+
+    On the bare table: whoever may change the task need not see its lead, and the flag must not stay for that.
+    """
+    same = Task.lead_id == task.lead_id if task.lead_id is not None else Task.ticket_id == task.ticket_id
+    other = select(func.min(Task.id)).where(same, Task.exhausted.is_(True), Task.id != task.id).scalar_subquery()
+    record = Task.metadata.tables["leads" if task.lead_id is not None else "ticket"]
+    step = update(record).where(record.c.id == (task.lead_id or task.ticket_id)).values(exhausted_task_id=other)
+    session.execute(step)
 
 
 def _refuse_wrong(values: dict[str, Any]) -> None:

@@ -1,0 +1,75 @@
+"""Serving: gunicorn with threads, started from Python; it ends within seconds, also while sockets are open."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
+from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
+
+#: How long requests at work may go on after SIGTERM.
+GRACE_SECONDS = 5
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What to do in each worker process: after it was forked, when it serves, and when it is told to end."""
+
+    forked: Callable[[], None]
+    started: Callable[[], None]
+    ending: Callable[[], None]
+
+
+class Worker(ThreadWorker):  # type: ignore[misc]
+    """A worker that lets go of its sockets and jobs as soon as it is told to end."""
+
+    hooks: Hooks
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """SIGTERM: finish the requests at work; each open socket keeps a thread, so they are closed at once."""
+        if self.alive:
+            threading.Thread(target=self.hooks.ending, daemon=True).start()
+        super().handle_exit(sig, frame)
+
+    def handle_quit(self, sig: int, frame: Any) -> None:
+        """Ctrl+C is no reason to break off a request."""
+        self.handle_exit(sig, frame)
+
+
+class Server(BaseApplication):  # type: ignore[misc]
+    """The application, made before the fork: workers share its memory and start at once."""
+
+    def __init__(self, app: Any, options: dict[str, Any]) -> None:
+        self.app, self.options = app, options
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Ours only: neither command line nor files."""
+        for name, value in self.options.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        """The WSGI application."""
+        return self.app
+
+
+def serve(app: Any, address: str, workers: int, threads: int, hooks: Hooks) -> None:
+    """Serve until SIGTERM or Ctrl+C; does not return."""
+
+    def forked(_server: Any, worker: Worker) -> None:
+        worker.hooks = hooks
+        hooks.forked()
+
+    options = {
+        "bind": address, "workers": workers, "threads": threads, "worker_class": Worker, "preload_app": True,
+        "graceful_timeout": GRACE_SECONDS, "timeout": 120, "keepalive": 5, "accesslog": None, "loglevel": "warning",
+        "control_socket_disable": True,
+        # Which proxies to believe is CRM_PROXIES' concern.
+        "forwarded_allow_ips": "",
+        "post_fork": forked,
+        "post_worker_init": lambda _worker: hooks.started(),
+    }  # fmt: skip
+    Server(app, options).run()

@@ -1,0 +1,67 @@
+"""CONTENTS: what the CRM shows. Menu, screens, REST resources, doors; register(appbuilder)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask_babel import lazy_gettext as _
+
+from app.web import bell, people
+from app.web.assigning import RequestResource, RequestScreen
+from app.web.calls import CallResource, CallScreen
+from app.web.customers import CustomerResource, CustomerScreen
+from app.web.home import HomeView
+from app.web.leads import LeadResource, LeadScreen
+from app.web.messages import MessageResource, MessageScreen
+from app.web.notices import NoticeResource
+from app.web.tasks import TaskResource, TaskScreen
+from app.web.tickets import TicketResource, TicketScreen
+from app.web.timeline import ActivityResource
+
+#: (name, label, icon, url, module that must be readable; "" = everybody's)
+MENU = (
+    ("day", _("My day"), "sun", "/", ""),
+    ("leads", _("Leads"), "target-arrow", "/leads/", "Leads"),
+    ("tickets", _("Tickets"), "lifebuoy", "/tickets/", "Tickets"),
+    ("customers", _("Customers"), "users", "/customers/", "Customers"),
+    ("tasks", _("Tasks"), "checkbox", "/tasks/", "Tasks"),
+    ("calls", _("Calls"), "phone", "/calls/", "Call Logs"),
+    ("messages", _("Messages"), "messages", "/messages/", "Messages"),
+    ("requests", _("Requests"), "clipboard-check", "/requests/", "Requests"),
+)
+NEW = (
+    (_("Lead"), "target-arrow", "/leads/add", "Leads"),
+    (_("Ticket"), "lifebuoy", "/tickets/add", "Tickets"),
+    (_("Customer"), "users", "/customers/add", "Customers"),
+    (_("Call"), "phone", "/calls/add", "Call Logs"),
+    (_("Message"), "messages", "/messages/add", "Messages"),
+)
+SCREENS = (LeadScreen, TicketScreen, CustomerScreen, TaskScreen, CallScreen, MessageScreen, RequestScreen)
+RESOURCES = (
+    LeadResource, TicketResource, CustomerResource, TaskResource, CallResource, ActivityResource, MessageResource,
+    RequestResource, NoticeResource, people.UserResource,
+)  # fmt: skip
+PLAIN = (bell.BellView, people.PeopleView)
+INDEX = HomeView
+
+
+def menu(person: Any, path: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The sidebar and the "+ New" menu of this person."""
+    entries = [
+        {"name": name, "label": label, "icon": icon, "url": url, "badge": None, "group": "main",
+         "active": path == url if url == "/" else path.startswith(url)}
+        for name, label, icon, url, module in MENU if not module or person.may(module, "read")
+    ]  # fmt: skip
+    if person.may("Settings", "read"):
+        entries.append({"name": "settings", "label": _("Settings"), "icon": "settings", "url": "/settings/", "badge": None,
+                        "group": "settings", "active": path.startswith(("/settings", "/roles", "/users"))})  # fmt: skip
+    new = [{"label": label, "icon": icon, "url": url} for label, icon, url, module in NEW if person.may(module, "create")]
+    return entries, new
+
+
+def register(appbuilder: Any) -> None:
+    """Put every screen, resource and door into FAB."""
+    for view in (*SCREENS, *PLAIN):
+        appbuilder.add_view_no_menu(view)
+    for resource in RESOURCES:
+        appbuilder.add_api(resource)

@@ -1,0 +1,82 @@
+"""What people and machines are told when something goes wrong: a sentence and a way back, never a stack."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from typing import Any
+
+from flask import Flask, g, render_template, request
+from flask_babel import gettext as _
+from flask_wtf.csrf import CSRFError
+from werkzeug.exceptions import HTTPException
+
+from app.extensions import db
+from app.web.gate import REFUSABLE, json_answer, refusal, wants_json
+
+log = logging.getLogger("crm.errors")
+_PAGES = (400, 403, 404, 409, 429, 500)
+
+
+def _sentences() -> dict[int, str]:
+    return {
+        400: _("This request makes no sense to us. Please go back and try again."),
+        401: _("Please sign in first."),
+        403: _("Your role does not allow this. Ask your manager if you need it."),
+        404: _("There is no such page or record."),
+        405: _("This cannot be done here with this method."),
+        409: _("Somebody was faster. Please look at the record and try again."),
+        413: _("This is too large. Please send less at once."),
+        415: _("Please send JSON."),
+        422: _("A rule refuses this. Please check what you entered."),
+        429: _("Too many tries in a short time. Please wait a little."),
+        500: _("Something went wrong on our side. Nothing was saved. Please try again; we were told."),
+    }
+
+
+def install(app: Flask) -> None:
+    """Answer every error as JSON on /api and as a page elsewhere."""
+    app.register_error_handler(CSRFError, lambda error: answer(400, _stale_form()))
+    app.register_error_handler(HTTPException, _known)
+    for kind in REFUSABLE:
+        app.register_error_handler(kind, _refused)
+    app.register_error_handler(Exception, _unknown)
+
+
+def _stale_form() -> str:
+    return _("This page was open for too long, or came from elsewhere. Please load it again and repeat the step.")
+
+
+def _known(error: HTTPException) -> Any:
+    if error.response is not None and error.code is None:
+        return error.response
+    return answer(error.code or 500, g.pop("sentence", None), getattr(error, "retry_after", None))
+
+
+def _refused(error: Exception) -> Any:
+    db.session.rollback()
+    try:
+        status, sentence, errors = refusal(error)
+    except REFUSABLE:
+        return _unknown(error)
+    return answer(status, sentence, errors=errors)
+
+
+def _unknown(error: Exception) -> Any:
+    """A bug: heard in the log under a reference that the person can name."""
+    db.session.rollback()
+    reference = uuid.uuid4().hex[:10]
+    log.exception("unexpected error %s at %s %s", reference, request.method, request.path, exc_info=error)
+    return answer(500, None, reference=reference)
+
+
+def answer(status: int, sentence: str | None = None, retry_after: Any = None, errors: Any = None,
+           reference: str | None = None) -> Any:  # fmt: skip
+    """The error as JSON or page."""
+    text = sentence or _sentences().get(status) or _sentences()[400 if status < 500 else 500]
+    headers = {"Retry-After": str(retry_after)} if retry_after else {}
+    if wants_json():
+        body = {"message": text, "errors": errors or {}}
+        return json_answer(status, body | ({"reference": reference} if reference else {}), **headers)
+    page = status if status in _PAGES else (400 if status < 500 else 500)
+    return render_template(f"errors/{page}.html", sentence=text, reference=reference), status, headers

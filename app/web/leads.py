@@ -1,0 +1,124 @@
+"""Leads on the screen and over REST."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import redirect
+from flask_appbuilder import expose
+from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_babel import gettext as _g
+from flask_babel import lazy_gettext as _
+from sqlalchemy.orm import Session
+
+from app.domain import leads
+from app.domain.leads import CATEGORIES, Lead
+from app.extensions import db
+from app.models import Customer
+from app.web.assigning import Assignable, AssignableResource
+from app.web.contact import contact_fields
+from app.web.desk import Desk, pop_assignment, refuse_foreign_assignee
+from app.web.fields import Choice, Day, Field, Glass, Long, Master, Number, Reference, Someone, Text, When
+from app.web.gate import glass
+from app.web.plan import Plan
+from app.web.screen import refuse_as_page
+from app.web.tasks import FirstTask, TaskIds
+
+_both: dict[str, Any] = {"add": True, "edit": True}
+FIELDS: list[Field] = [
+    Text("number", _("Number"), (Lead.number,), list=True, filter=True, sort=True),
+    *contact_fields(Lead, Customer),
+    Master("status", _("Status"), (Lead.status_id,), key="status_id", master="lead_status", status=True, list=True,
+           filter=True, sort=True, **_both),
+    Master("source", _("Source"), (Lead.source_id,), key="source_id", master="lead_source", list=True, filter=True, **_both),
+    Choice("category", _("Category"), (Lead.category,), options=CATEGORIES, filter=True, **_both),
+    Master("account_type", _("Account type"), (Lead.account_type_id,), key="account_type_id", master="account_type",
+           filter=True, **_both),
+    Text("referral", _("Referral code"), (Lead.referral,), most=40, filter=True, **_both),
+    Text("client_id", _("Client id"), (Lead.client_id,), most=40, filter=True, edit=True),
+    Text("pod_id", _("POD id"), (Lead.pod_id,), filter=True, edit=True),
+    Text("rejection_reason", _("Rejection reason"), (Lead.rejection_reason,), most=500, edit=True),
+    When("next_follow_up_on", _("Next follow-up"), (Lead.next_follow_up_on,), due=True, list=True, filter=True, sort=True,
+         **_both),
+    Someone("assignee", _("Assignee"), (Lead.assignee_id,), key="assignee_id", list=True, filter=True),
+    Someone("owner", _("Owner"), (Lead.owner_id,), key="owner_id", filter=True, edit=True),
+    Reference("customer", _("Customer"), (Lead.customer_id, Customer.number, Customer.first_name, Customer.last_name),
+              record=Customer, url="/customers/", filter=True),
+    Long("description", _("Description"), (Lead.description,), **_both),
+    Day("date_of_birth", _("Date of birth"), (Lead.date_of_birth,), section="person", **_both),
+    When("reply_due_on", _("First answer due"), (Lead.reply_due_on,), due=True, filter=True, sort=True),
+    Number("version", _("Version"), (Lead.version,)),
+    When("created_on", _("Created"), (Lead.created_on,), list=True, filter=True, sort=True),
+    When("changed_on", _("Changed"), (Lead.changed_on,), filter=True, sort=True),
+    Someone("assign_to", _("Assign to"), key="assign_to", add=True),
+    Text("assign_to_role", _("Assign to role"), key="assign_to_role", add=True, most=64),
+    FirstTask("task", _("First task"), add=True, edit=True),
+    TaskIds("close_tasks", _("Tasks to close"), edit=True),
+]  # fmt: skip
+
+
+class LeadDesk(Desk):
+    """Leads: create, change (the status through its gate), convert."""
+
+    record = Lead
+    module = "Leads"
+    plan = Plan(Lead, FIELDS, joins=((Customer, Customer.id == Lead.customer_id),))
+
+    def create(self, session: Session, values: dict[str, Any], glass: Glass) -> Lead:
+        """In one transaction; assigned to the creator unless told otherwise."""
+        pop_assignment(values)
+        refuse_foreign_assignee(values, "Leads", glass)
+        due = glass.cards.due("lead", "", glass.now)["reply"]
+        return leads.create(session, values, glass.who.id, glass.now, self.vault(), due)
+
+    def change(self, session: Session, row: Lead, values: dict[str, Any], glass: Glass) -> None:
+        """Fields and status; the owner only by those who may assign."""
+        if values.get("owner_id") not in (None, row.owner_id):
+            glass.who.refuse_unless("Leads", "assign")
+        leads.change(session, row, values, glass.who.id, glass.now, self.vault(), glass.who.is_manager)
+
+
+class LeadResource(AssignableResource):
+    """/api/v1/lead/"""
+
+    resource_name = "lead"
+    module = "Leads"
+    desk = LeadDesk()
+
+
+class LeadScreen(Assignable):
+    """/leads/"""
+
+    route_base = "/leads"
+    module = "Leads"
+    desk = LeadDesk()
+    title, singular = _("Leads"), _("Lead")
+    quick = ("status", "assignee", "source")
+    strip = ("client_id", "pan", "mobile", "next_follow_up_on", "reply_due_on")
+    own_timeline = "lead_id"
+    needs = leads.NEEDS
+    status_master = "lead_status"
+    input_names = (
+        "first_name", "last_name", "mobile", "alternative_mobile", "email", "pan", "aadhaar", "date_of_birth", "address",
+        "status", "source", "category", "account_type", "referral", "next_follow_up_on", "assign_to", "assign_to_role",
+        "owner", "client_id", "pod_id", "description",
+    )  # fmt: skip
+
+    def more(self, row: dict[str, Any], glass: Glass) -> list[dict[str, Any]]:
+        """Convert, when the account is activated; undo, for managers."""
+        meaning = glass.cards.meanings["lead_status"].get((row.get("status") or {}).get("id"), "")
+        if meaning != "activated":
+            return []
+        return [{"label": _g("Convert to customer"), "url": f"/leads/convert/{row['id']}", "method": "post",
+                 "icon": "user-check", "confirm": None}]  # fmt: skip
+
+    @expose("/convert/<pk>", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("edit")
+    def convert(self, pk: str) -> Any:
+        """Make or link the customer of an activated lead."""
+        lead = self.row_for(pk, "write")
+        customer = leads.convert(db.session(), lead, glass().who.id, glass().now)
+        db.session.commit()
+        return redirect(f"/customers/{customer.number}")

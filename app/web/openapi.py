@@ -1,0 +1,110 @@
+"""OpenAPI told from the table of columns, so that it cannot lie about it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from apispec.exceptions import DuplicateComponentNameError
+
+_STRING = {"type": "string"}
+_ID = {"type": "integer"}
+SHARED: dict[str, Any] = {
+    "Card": {"type": "object", "nullable": True, "properties": {"id": _ID, "label": _STRING}},
+    "StatusCard": {"type": "object", "nullable": True,
+                   "properties": {"id": _ID, "label": _STRING, "color": _STRING}},
+    "UserCard": {"type": "object", "nullable": True,
+                 "properties": {"id": _ID, "username": _STRING, "full_name": _STRING}},
+    "RecordCard": {"type": "object", "nullable": True,
+                   "properties": {"id": _ID, "number": _STRING, "label": _STRING}},
+    "Refusal": {"type": "object", "required": ["message"], "properties": {
+        "message": {"type": "string", "description": "A sentence: what is wrong and what to do."},
+        "errors": {"type": "object", "additionalProperties": {"type": "array", "items": _STRING}}}},
+    "ListQuery": {"type": "object", "properties": {
+        "page": {"type": "integer", "minimum": 0}, "page_size": {"type": "integer", "minimum": 1, "maximum": 100},
+        "order_column": _STRING, "order_direction": {"type": "string", "enum": ["asc", "desc"]},
+        "columns": {"type": "array", "items": _STRING},
+        "cursor": {"type": "integer", "minimum": 1, "description": "Rows before this id, in the default order."},
+        "count": {"type": "string", "enum": ["exact", "capped"]},
+        "filters": {"type": "array", "items": {"type": "object", "required": ["col", "opr", "value"], "properties": {
+            "col": _STRING, "opr": _STRING, "value": {}}}}}},
+}  # fmt: skip
+_TOLD = {
+    400: "The question makes no sense", 401: "Not signed in", 403: "Not allowed", 404: "No such record",
+    405: "Method not allowed", 409: "Somebody was faster", 413: "Too large", 415: "Not JSON", 422: "A rule refuses",
+    429: "Too many requests",
+}  # fmt: skip
+_STATUSES = {
+    "info": (400, 401, 403), "get_list": (400, 401, 403), "get": (400, 401, 403, 404),
+    "post": (400, 401, 403, 404, 409, 413, 422), "put": (400, 401, 403, 404, 409, 413, 422),
+    "delete": (400, 401, 403, 404, 409, 422),
+}  # fmt: skip
+_SUMMARY = {"info": "What you may do here", "get_list": "List", "get": "Read one", "post": "Create", "put": "Change",
+            "delete": "Delete"}  # fmt: skip
+
+
+def add(resource: Any, api_spec: Any) -> None:
+    """Register the schemas of one resource."""
+    _once(api_spec, SHARED)
+    plan, name = resource.desk.plan, type(resource).__name__
+    fields = {each.name: dict(each.schema) for each in plan.fields}
+    shown = {"type": "object", "properties": {"id": _ID, **fields, **getattr(resource, "extra_schema", {})}}
+    taken = {
+        which: {"type": "object", "properties": {f.name: _taken(f) for f in plan.taken if getattr(f, which)}}
+        for which in ("add", "edit")
+    }
+    taken["edit"]["properties"]["version"] = {"type": "integer", "description": "The version you saw."}
+    _once(api_spec, {f"{name}.get": shown, f"{name}.post": taken["add"], f"{name}.put": taken["edit"]})
+
+
+def _taken(each: Any) -> dict[str, Any]:
+    """Masters and people are taken by id, by label or user name, or as the card."""
+    if "$ref" not in each.schema:
+        return dict(each.schema)
+    return {"nullable": True, "anyOf": [_ID, _STRING, {"type": "object"}]}
+
+
+def _once(api_spec: Any, schemas: dict[str, Any]) -> None:
+    for name, schema in schemas.items():
+        try:
+            api_spec.components.schema(name, component=schema)
+        except DuplicateComponentNameError:
+            continue
+
+
+def operation(resource: Any, function: str, method: str) -> dict[str, Any]:
+    """The operation object of one method."""
+    name = type(resource).__name__
+    told: dict[str, Any] = {
+        "operationId": f"{resource.resource_name}_{function}",
+        "summary": f"{_SUMMARY.get(function, function)} ({resource.resource_name})",
+        "security": [{"jwt": []}, {"api_key": []}],
+        "parameters": _parameters(function),
+        "responses": _responses(name, function),
+    }
+    if function in ("post", "put"):
+        told["requestBody"] = {"required": True, "content": _json({"$ref": f"#/components/schemas/{name}.{function}"})}
+    return told
+
+
+def _parameters(function: str) -> list[dict[str, Any]]:
+    query = {"in": "query", "name": "q", "required": False, "content": _json({"$ref": "#/components/schemas/ListQuery"})}
+    key = {"in": "path", "name": "pk", "required": True, "schema": {"type": "integer", "minimum": 1}}
+    return {"get_list": [query], "info": [], "post": [], "get": [key, query]}.get(function, [key])
+
+
+def _responses(name: str, function: str) -> dict[str, Any]:
+    one = {"type": "object", "required": ["id"], "properties": {
+        "id": _ID, "result": {"nullable": True, "allOf": [{"$ref": f"#/components/schemas/{name}.get"}]}}}  # fmt: skip
+    many = {"type": "object", "required": ["count", "result"], "properties": {
+        "count": _ID, "count_capped": {"type": "boolean"}, "ids": {"type": "array", "items": _ID}, "cursor": _ID,
+        "result": {"type": "array", "items": {"$ref": f"#/components/schemas/{name}.get"}}}}  # fmt: skip
+    good = {"get_list": many, "get": one, "post": one, "put": one}.get(function, {"type": "object"})
+    told = {"201" if function == "post" else "200": {"description": "Done", "content": _json(good)}}
+    refusal = _json({"$ref": "#/components/schemas/Refusal"})
+    for status in (*_STATUSES.get(function, (400, 401, 403)), 429):
+        told[str(status)] = {"description": _TOLD[status], "content": refusal}
+    return told
+
+
+def _json(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"application/json": {"schema": schema}}

@@ -1,0 +1,81 @@
+"""Colleagues as public cards: for pick-lists and over REST."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import jsonify, request
+from flask_appbuilder import BaseView, expose
+from flask_appbuilder.api import BaseApi, protect
+from flask_appbuilder.security.decorators import permission_name
+from flask_babel import gettext as _
+
+from app.domain.base import NotThere
+from app.domain.permissions import VERBS
+from app.web import openapi
+from app.web.gate import signed_in
+from app.web.gate import glass, json_answer, refuse_as_json, whole
+from app.web.resource import asked_query
+
+
+class PeopleView(BaseView):
+    """/people/lookup"""
+
+    route_base = "/people"
+    default_view = "lookup"
+
+    @expose("/lookup")
+    @signed_in
+    def lookup(self) -> Any:
+        """Up to 20 active colleagues by name or user name."""
+        typed = request.args.get("q", "").strip().casefold()[:60]
+        cards = [card for key, card in glass().cards.people.items() if key in glass().cards.active]
+        hits = [card for card in cards if typed in card["full_name"].casefold() or typed in card["username"].casefold()]
+        results = [{"value": card["id"], "label": card["full_name"], "hint": card["username"]} for card in hits[:20]]
+        return jsonify({"results": results})
+
+
+class UserResource(BaseApi):
+    """/api/v1/user/: a public card, nothing else."""
+
+    resource_name = "user"
+    class_permission_name = "Dashboard"
+    method_permission_name = {"get": "read", "get_list": "read"}  # noqa: RUF012
+    base_permissions = ["can_" + verb for verb in VERBS]
+    allow_browser_login = True
+    csrf_exempt = False
+
+    @expose("/", methods=["GET"])
+    @protect()
+    @refuse_as_json
+    @permission_name("get")
+    def get_list(self) -> Any:
+        """Active colleagues, by name."""
+        query = asked_query()
+        size, page = whole(query.get("page_size"), 20, 1, 100), whole(query.get("page"), 0, 0, 10**6)
+        cards = [card for key, card in sorted(glass().cards.people.items()) if key in glass().cards.active]
+        part = cards[page * size : (page + 1) * size]
+        body = {"count": len(cards), "count_capped": False, "ids": [card["id"] for card in part], "result": part}
+        return json_answer(200, body)
+
+    @expose("/<int:pk>", methods=["GET"])
+    @protect()
+    @refuse_as_json
+    @permission_name("get")
+    def get(self, pk: int) -> Any:
+        """One colleague's card."""
+        card = glass().cards.person(pk)
+        if card is None:
+            raise NotThere(_("There is no such colleague."))
+        return json_answer(200, {"id": pk, "result": card})
+
+    def add_apispec_components(self, api_spec: Any) -> None:
+        """The card."""
+        openapi._once(api_spec, openapi.SHARED | {"UserResource.get": {
+            "type": "object", "properties": openapi.SHARED["UserCard"]["properties"]}})  # fmt: skip
+
+    def operation_helper(self, path: Any = None, operations: Any = None, methods: Any = None, func: Any = None,
+                         **kwargs: Any) -> None:  # fmt: skip
+        """With ids and statuses."""
+        for method in methods:
+            operations[method.lower()] = openapi.operation(self, func.__name__, method.lower())

@@ -1,0 +1,220 @@
+"""The timeline told in words: one entry a line, through the person's eyes; and over REST."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from flask_babel import gettext as _
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app import access
+from app.domain import timeline
+from app.domain.timeline import KINDS, Activity
+from app.models import Customer, Lead, Task, Ticket
+from app.web.desk import Desk
+from app.web.fields import Choice, Field, Glass, Number, Reference, Someone, When, moment_cell, person_card
+from app.web.plan import Plan
+from app.web.resource import Resource
+
+PAGE = 30
+ICONS = {
+    "note": "note", "comment": "message", "status_change": "arrow-right", "assignment": "user-check", "call": "phone",
+    "message": "send", "task": "checkbox", "field_change": "pencil", "file": "paperclip", "system": "settings",
+    "proposal": "alert-circle",
+}  # fmt: skip
+
+
+def page(session: Session, column: str, key: int, before: int | None = None) -> list[Any]:
+    """One page of a record's lines, newest first; one indexed range."""
+    line = Activity
+    query = select(line.id, line.kind, line.at, line.actor_id, line.payload, line.lead_id, line.ticket_id)
+    query = query.where(getattr(line, column) == key)
+    if before is not None:
+        query = query.where(line.id < before)
+    return list(session.execute(query.order_by(line.id.desc()).limit(PAGE)))
+
+
+def entries(rows: list[Any], glass: Glass) -> list[dict[str, Any]]:
+    """Lines as the template shows them."""
+    return [entry(row, glass) for row in rows]
+
+
+def entry(row: Any, glass: Glass) -> dict[str, Any]:
+    """One line: headline, body, changes; masked."""
+    payload = row.payload or {}
+    card = glass.cards.person(row.actor_id)
+    master = "ticket_status" if row.ticket_id and not row.lead_id else "lead_status"
+    told = _TELL.get(row.kind, _plainly)(payload, glass, master)
+    return {
+        "id": row.id, "kind": row.kind, "icon": ICONS.get(row.kind, "circle"), "tone": told.get("tone", ""),
+        "actor": person_card(card) if card else None, "at": moment_cell(row.at, glass),
+        "headline": told["headline"], "body": told.get("body"), "changes": told.get("changes", []),
+    }  # fmt: skip
+
+
+def _name(key: Any, glass: Glass) -> str:
+    card = glass.cards.person(key)
+    return card["full_name"] if card else str(_("nobody"))
+
+
+def _plainly(payload: dict[str, Any], glass: Glass, master: str) -> dict[str, Any]:
+    return {"headline": str(payload.get("text") or "")}
+
+
+def _note(payload: dict[str, Any], glass: Glass, master: str) -> dict[str, Any]:
+    return {"headline": _("wrote a note"), "body": payload.get("text")}
+
+
+def _moved(payload: dict[str, Any], glass: Glass, master: str) -> dict[str, Any]:
+    old, new = (glass.cards.card(master, payload.get(name)) or {} for name in ("from", "to"))
+    text = _("changed the status from %(old)s to %(new)s", old=old.get("label", "–"), new=new.get("label", "–"))
+    return {"headline": text, "body": payload.get("note"), "tone": new.get("color", "")}
+
+
+def _assigned(payload: dict[str, Any], glass: Glass, master: str) -> dict[str, Any]:
+    if payload.get("what") == "requested":
+        text = _("asked that %(name)s gets this", name=_name(payload.get("to"), glass))
+        return {"headline": text, "body": payload.get("text")}
+    if payload.get("what") == "exhausted":
+        return {"headline": _("Nobody is left to take this over"), "tone": "red"}
+    text = _("assigned this to %(name)s (%(reason)s)", name=_name(payload.get("to"), glass),
+             reason=payload.get("reason") or "")  # fmt: skip
+    return {"headline": text}
+
+
+def _task(payload: dict[str, Any], glass: Glass, master: str) -> dict[str, Any]:
+    words = {"created": _("added a task"), "done": _("finished a task"), "canceled": _("canceled a task")}
+    text = words.get(payload.get("what", ""), _("changed a task"))
+    return {"headline": f"{text}: {payload.get('text', '')}"}
+
+
+def _changed(payload: dict[str, Any], glass: Glass, master: str) -> dict[str, Any]:
+    rows = [_change(change, glass, master) for change in payload.get("changes", []) if len(change) == 3]
+    return {"headline": _("changed %(names)s", names=", ".join(row["label"] for row in rows)), "changes": rows}
+
+
+def _proposed(payload: dict[str, Any], glass: Glass, master: str) -> dict[str, Any]:
+    rows = [_change(change, glass, master) for change in payload.get("changes", []) if len(change) == 3]
+    text = _("The customer is known already; what was typed differs and was not written")
+    return {"headline": text, "changes": rows, "tone": "amber"}
+
+
+_MASTERS = {"source_id": "lead_source", "account_type_id": "account_type"}
+
+
+def _change(change: list[Any], glass: Glass, master: str) -> dict[str, Any]:
+    name, old, new = change
+    return {"label": name.removesuffix("_id").replace("_", " "), "old": _shown(name, old, glass, master),
+            "new": _shown(name, new, glass, master)}  # fmt: skip
+
+
+def _shown(name: str, value: Any, glass: Glass, master: str) -> str | None:
+    if name in access.permissions.MASKED:
+        return str(glass.who.shown(name, value)) if value else None
+    if value is None:
+        return None
+    if name in ("owner_id", "assignee_id"):
+        return _name(value, glass)
+    if name in _MASTERS:
+        return (glass.cards.card(_MASTERS[name], value) or {}).get("label", str(value))
+    return _moment_text(value, glass) if name.endswith("_on") else str(value)
+
+
+def _moment_text(value: Any, glass: Glass) -> str:
+    try:
+        moment = datetime.fromisoformat(str(value))
+    except ValueError:
+        return str(value)
+    return f"{moment.astimezone(glass.zone):%-d %b %Y, %H:%M}" if moment.tzinfo else str(value)
+
+
+def _call(payload: dict[str, Any], glass: Glass, master: str) -> dict[str, Any]:
+    return {"headline": str(payload.get("text") or _("Call"))}
+
+
+def _message(payload: dict[str, Any], glass: Glass, master: str) -> dict[str, Any]:
+    return {"headline": _("wrote by %(channel)s", channel=payload.get("channel", ""))}
+
+
+_TELL = {
+    "note": _note, "comment": _note, "status_change": _moved, "assignment": _assigned, "task": _task, "call": _call,
+    "message": _message, "field_change": _changed, "proposal": _proposed,
+}  # fmt: skip
+
+
+class Told(Field):
+    """The payload in words, so that nothing unmasked leaves the server raw."""
+
+    def wire(self, values: tuple[Any, ...], glass: Glass) -> Any:
+        """{headline, body, changes}."""
+        kind, payload, lead_id, ticket_id = values
+        master = "ticket_status" if ticket_id and not lead_id else "lead_status"
+        told = _TELL.get(kind, _plainly)(payload or {}, glass, master)
+        return {"headline": str(told["headline"]), "body": told.get("body"), "changes": told.get("changes", [])}
+
+
+class NoteText(Field):
+    """The text of a new note."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.most = 20_000
+
+
+FIELDS: list[Field] = [
+    Choice("kind", "Kind", (Activity.kind,), options=KINDS, filter=True),
+    When("at", "At", (Activity.at,), filter=True),
+    Someone("actor", "Actor", (Activity.actor_id,), filter=True),
+    Reference("lead", "Lead", (Activity.lead_id, Lead.number), key="lead_id", record=Lead, url="/leads/", filter=True,
+              add=True),
+    Reference("ticket", "Ticket", (Activity.ticket_id, Ticket.number), key="ticket_id", record=Ticket, url="/tickets/",
+              filter=True, add=True),
+    Reference("customer", "Customer", (Activity.customer_id, Customer.number), key="customer_id", record=Customer,
+              url="/customers/", filter=True, add=True),
+    Number("task_id", "Task", (Activity.task_id,), filter=True),
+    Told("told", "Told", (Activity.kind, Activity.payload, Activity.lead_id, Activity.ticket_id),
+         schema={"type": "object", "nullable": True}),
+    NoteText("text", "Text", add=True, required=True),
+]  # fmt: skip
+
+
+class ActivityDesk(Desk):
+    """Timeline lines: read; notes may be added to records that the person sees."""
+
+    record = Activity
+    module = "Notes"
+    plan = Plan(Activity, FIELDS, joins=((Lead, Lead.id == Activity.lead_id), (Ticket, Ticket.id == Activity.ticket_id),
+                                         (Customer, Customer.id == Activity.customer_id)))  # fmt: skip
+
+    def create(self, session: Session, values: dict[str, Any], glass: Glass) -> Activity:
+        """A note on exactly one record."""
+        text = values.pop("text", None)
+        parents = {name: key for name, key in values.items() if name.endswith("_id") and key}
+        if not text:
+            raise access.RuleBroken(_("Please write something."), "text")
+        if len(parents) != 1:
+            raise access.RuleBroken(_("A note belongs to one lead, ticket or customer."), "lead")
+        ((name, key),) = parents.items()
+        record = {"lead_id": Lead, "ticket_id": Ticket, "customer_id": Customer}[name]
+        row = write_note(session, access.get_visible(session, record, key), text, glass)
+        session.flush()
+        return row
+
+
+def write_note(session: Session, about: Any, text: str, glass: Glass) -> Activity:
+    """A note of the person on a record that he sees."""
+    return timeline.write(session, about, "note", glass.who.id, glass.now, text=text)
+
+
+class ActivityResource(Resource):
+    """/api/v1/activity/"""
+
+    resource_name = "activity"
+    module = "Notes"
+    desk = ActivityDesk()
+    exclude_route_methods = {"put", "delete"}  # noqa: RUF012
+
+
+OWNERS = {"lead_id": Lead, "ticket_id": Ticket, "customer_id": Customer, "task_id": Task}

@@ -1,0 +1,28 @@
+"""python -m bench [--leads 200000] [--seconds 5] [--rounds 2] [--only TEXT] [--keep]"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from bench import run
+
+
+def main() -> int:
+    """Read the command line, measure, and answer 1 when something failed."""
+    plain = run.Options()
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Measure the product. See bench/README.md.")
+    parser.add_argument("--leads", type=int, default=plain.leads, help="leads; everything else in proportion")
+    parser.add_argument("--seconds", type=float, default=plain.seconds, help="of each single measurement")
+    parser.add_argument("--rounds", type=int, default=plain.rounds, help="how often ours and floor take turns")
+    parser.add_argument("--workers", type=int, default=plain.workers, help="gunicorn processes")
+    parser.add_argument("--threads", type=int, default=plain.threads, help="threads in each of them")
+    parser.add_argument("--only", default=plain.only, help="only operations with this in their name or person")
+    parser.add_argument("--results", type=Path, default=plain.results, help="where to write the page of results")
+    parser.add_argument("--keep", action="store_true", help="keep the folder of the run: logs, written data")
+    return 1 if run.run(run.Options(**vars(parser.parse_args()))) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

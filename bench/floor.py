@@ -1,0 +1,141 @@
+"""The floor: what Flask, PyMySQL and orjson alone can do on this machine for the same two answers.
+
+Two routes with the statements that such a REST door needs (who asks; the rows that are his by assignee or owner; the
+capped count), in the fastest form we know, and answers of the same shape as ours. No permissions beyond the rows, no
+masks, no forms: nobody can be faster without leaving Flask.
+Reads FLOOR_PORT and FLOOR_DATABASE; served by the gunicorn settings of the product.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import pymysql
+from flask import Flask, Response, abort, request
+
+_WHO = """
+    SELECT k.secret_hash, u.id, u.username, u.first_name, u.last_name, u.active, k.id, k.last_used_on, k.scope,
+           (SELECT n FROM access_version WHERE id = 1)
+    FROM api_key k JOIN ab_user u ON u.id = k.user_id WHERE k.`key` = %s AND k.revoked_on IS NULL"""
+_BRIEF = """l.id, l.number, l.first_name, l.last_name, c.first_name, c.last_name, l.mobile, l.mobile_e164, c.mobile,
+    c.mobile_e164, l.email, c.email, l.status_id, l.source_id, l.next_follow_up_on, l.assignee_id, l.created_on"""
+_REST = """, l.alternative_mobile, c.alternative_mobile, l.address, c.address, l.category, l.account_type_id,
+    l.referral, l.client_id, l.pod_id, l.rejection_reason, l.owner_id, l.customer_id, c.number, l.description,
+    l.date_of_birth, l.reply_due_on, l.version, l.changed_on, l.pan_sealed, l.pan_blind, c.pan_sealed, c.pan_blind,
+    l.aadhaar_sealed, l.aadhaar_blind, c.aadhaar_sealed, c.aadhaar_blind"""
+_FROM = " FROM leads l LEFT JOIN customer c ON c.id = l.customer_id "
+_MINE = "(l.assignee_id IN (%s) OR l.owner_id IN (%s))"
+# Two ranges of an index each, cut short, instead of the OR, for which MariaDB merges and sorts all rows of the person:
+# 0.3 ms instead of 11 for 5,000 of 200,000.
+_NEWEST = """JOIN (SELECT id FROM (
+        (SELECT id FROM leads WHERE assignee_id IN (%s) ORDER BY id DESC LIMIT %s) UNION
+        (SELECT id FROM leads WHERE owner_id IN (%s) ORDER BY id DESC LIMIT %s)) ends ORDER BY id DESC LIMIT %s
+    ) page ON page.id = l.id ORDER BY l.id DESC"""
+_FEW = """SELECT COUNT(*) FROM (
+    (SELECT id FROM leads WHERE assignee_id IN (%s) LIMIT 1001) UNION
+    (SELECT id FROM leads WHERE owner_id IN (%s) LIMIT 1001) LIMIT 1001) few"""
+
+app = Flask(__name__)
+_held = threading.local()
+_cards: dict[str, dict[int, dict[str, Any]]] = {}
+
+
+def _connection() -> pymysql.connections.Connection:
+    """This thread's own connection."""
+    if not hasattr(_held, "connection"):
+        _held.connection = pymysql.connect(
+            host="127.0.0.1", port=int(os.environ["FLOOR_PORT"]), user="root", charset="utf8mb4", autocommit=True,
+            database=os.environ["FLOOR_DATABASE"],
+        )  # fmt: skip
+    return _held.connection
+
+
+def _ask(statement: str, *values: Any) -> tuple[tuple[Any, ...], ...]:
+    with _connection().cursor() as cursor:
+        cursor.execute(statement, values)
+        return cursor.fetchall()
+
+
+def _card(kind: str, key: int | None) -> dict[str, Any] | None:
+    """Masters and people are few: read once a process, as ours does."""
+    if not _cards:
+        for name in ("lead_status", "lead_source", "account_type"):
+            colour = "color" if name == "lead_status" else "NULL"
+            rows = _ask(f"SELECT id, label, {colour} FROM {name}")  # noqa: S608  # three names of our own
+            _cards[name] = {
+                row[0]: {"id": row[0], "label": row[1]} | ({"color": row[2]} if row[2] else {}) for row in rows
+            }
+        people = _ask("SELECT id, username, first_name, last_name FROM ab_user")
+        _cards["user"] = {
+            row[0]: {"id": row[0], "username": row[1], "full_name": f"{row[2]} {row[3]}"} for row in people
+        }
+    return _cards[kind].get(key) if key is not None else None
+
+
+def _who() -> int:
+    key, _, secret = request.headers.get("Authorization", "").removeprefix("token ").partition(":")
+    found = _ask(_WHO, key)
+    if not found or hashlib.sha256(secret.encode()).hexdigest() != found[0][0]:
+        abort(401)
+    return int(found[0][1])
+
+
+def _iso(at: datetime | None) -> str | None:
+    return at.replace(tzinfo=UTC).isoformat() if at else None
+
+
+def _brief(row: tuple[Any, ...]) -> dict[str, Any]:
+    first, last = row[2] or row[4], row[3] or row[5]
+    return {
+        "id": row[0], "number": row[1], "name": f"{first} {last}", "mobile": row[6] or row[8],
+        "email": row[10] or row[11], "status": _card("lead_status", row[12]), "source": _card("lead_source", row[13]),
+        "next_follow_up_on": _iso(row[14]), "assignee": _card("user", row[15]), "created_on": _iso(row[16]),
+    }  # fmt: skip
+
+
+def _whole(row: tuple[Any, ...]) -> dict[str, Any]:
+    rest = row[17:]
+    customer = {"id": rest[11], "number": rest[12], "label": f"{row[4]} {row[5]}"} if rest[11] else None
+    return _brief(row) | {
+        "first_name": row[2] or row[4], "last_name": row[3] or row[5], "alternative_mobile": rest[0] or rest[1],
+        "address": rest[2] or rest[3], "category": rest[4], "account_type": _card("account_type", rest[5]),
+        "referral": rest[6], "client_id": rest[7], "pod_id": rest[8], "rejection_reason": rest[9],
+        "owner": _card("user", rest[10]), "customer": customer, "description": rest[13],
+        "date_of_birth": rest[14].isoformat() if rest[14] else None, "reply_due_on": _iso(rest[15]),
+        "version": rest[16], "changed_on": _iso(rest[17]), "pan": None, "aadhaar": None,
+    }  # fmt: skip
+
+
+def _json(body: Any) -> Response:
+    return Response(orjson.dumps(body), mimetype="application/json")
+
+
+@app.get("/list/<int:size>")
+def newest(size: int) -> Response:
+    """The newest leads of one person, with the capped count."""
+    who = _who()
+    rows = _ask(f"SELECT {_BRIEF}{_FROM}{_NEWEST}", who, size, who, size, size)
+    count = _ask(_FEW, who, who)[0][0]
+    result = [_brief(row) for row in rows]
+    ids = [row["id"] for row in result]
+    capped = count > 1000
+    return _json({"count": min(count, 1000), "count_capped": capped, "ids": ids, "result": result, "cursor": ids[-1]})
+
+
+@app.get("/get/<int:key>")
+def one(key: int) -> Response:
+    """One lead of one person."""
+    who = _who()
+    rows = _ask(f"SELECT {_BRIEF}{_REST}{_FROM}WHERE l.id = %s AND {_MINE}", key, who, who)
+    return _json({"id": key, "result": _whole(rows[0])}) if rows else Response(status=404)
+
+
+@app.get("/healthz")
+def healthz() -> str:
+    """Alive."""
+    return "ok"

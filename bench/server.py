@@ -1,0 +1,147 @@
+"""The servers of the benchmark: a private MariaDB whose filled data folder is kept, the product, and the floor."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from sqlalchemy import create_engine
+
+from bench import generate
+from tests.servers import ROOT, LiveServer, MariaDB, Server
+
+DATABASE = "crm"
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "eshin-crm-bench"
+_BOTH = ("--innodb-buffer-pool-size=1G", "--innodb-log-file-size=512M", "--local-infile=1", "--tmp-table-size=64M")
+#: While filling a crash costs nothing; while measuring every commit is on disk, as in earnest.
+FILLING = (*_BOTH, "--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=0")
+MEASURING = (*_BOTH, "--innodb-flush-log-at-trx-commit=1")
+
+
+class Database(MariaDB):
+    """A MariaDB that leaves its data where they are when it ends."""
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        shutil.rmtree(self._socket_folder, ignore_errors=True)
+
+    @property
+    def address(self) -> str:
+        """CRM_DATABASE_URL of the one database in it."""
+        return self.url(DATABASE)
+
+
+class Product(LiveServer):
+    """The product as an operator starts it, with so many processes and threads."""
+
+    def __init__(self, folder: Path, database: str, workers: int, threads: int, counting: bool = False) -> None:
+        super().__init__(
+            folder, CRM_DATABASE_URL=database, CRM_WORKERS=str(workers), CRM_THREADS=str(threads),
+            CRM_COUNT_SQL="1" if counting else "0",
+        )  # fmt: skip
+
+
+class Floor(Server):
+    """bench/floor.py under the same gunicorn settings."""
+
+    def __init__(self, folder: Path, database: Database, workers: int, threads: int) -> None:
+        super().__init__(folder)
+        self.database, self.workers, self.threads = database, workers, threads
+
+    def command(self) -> Sequence[str]:
+        return (
+            *(sys.executable, "-m", "gunicorn", "--worker-class", "gthread", "--bind", f"127.0.0.1:{self.port}"),
+            *("--workers", str(self.workers), "--threads", str(self.threads), "--keep-alive", "5", "--preload"),
+            "bench.floor:app",
+        )
+
+    def environment(self) -> Mapping[str, str]:
+        return os.environ | {"FLOOR_PORT": str(self.database.port), "FLOOR_DATABASE": DATABASE}
+
+    def answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/healthz", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+
+def filled(sizes: generate.Sizes) -> tuple[Path, dict[str, float]]:
+    """A data folder filled to these sizes, and what it took (empty when it was kept from an earlier run)."""
+    ready = CACHE / _key(sizes)
+    if (ready / "data").exists():
+        return ready / "data", {}
+    half = ready.with_suffix(".half")
+    shutil.rmtree(half, ignore_errors=True)
+    with Database(half, CACHE / "empty", *FILLING) as server:
+        _create(server)
+        began = time.monotonic()
+        migrate(server.address, half / "instance")
+        migrated = time.monotonic()
+        counts = generate.fill(create_engine(server.address), sizes)
+        took = {"migrate": migrated - began, "fill": time.monotonic() - migrated, "rows": sum(counts.values())}
+    half.rename(ready)
+    return ready / "data", took
+
+
+def copy_of(data: Path, folder: Path) -> None:
+    """The run writes into a copy, so that every run begins with the same rows."""
+    shutil.rmtree(folder / "data", ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(data, folder / "data")
+
+
+def _create(server: Database) -> None:
+    server._run(f"CREATE DATABASE {DATABASE} CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci")
+
+
+def migrate(url: str, instance: Path) -> None:
+    """The schema, masters and roles, by the migrations."""
+    import config
+    from run import fit_schema
+
+    settings = config.load({"CRM_DATABASE_URL": url, "CRM_INSTANCE_DIR": str(instance), "CRM_SCHEDULER": "off"})
+    fit_schema(settings)
+
+
+def _key(sizes: generate.Sizes) -> str:
+    """Names the content: sizes, generator and migrations."""
+    digest = hashlib.sha256(json.dumps(dataclasses.asdict(sizes)).encode())
+    sources = [Path(generate.__file__), *sorted((ROOT / "migrations" / "versions").glob("*.py"))]
+    for source in sources:
+        digest.update(source.read_bytes())
+    return f"filled-{sizes.leads}-{digest.hexdigest()[:12]}"
+
+
+def memory(pid: int) -> list[int]:
+    """Resident MB of a process and all its descendants, itself first."""
+    parents: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue  # it ended just now
+            parents.setdefault(int(fields[1]), []).append(int(entry.name))
+    found, waiting = [], [pid]
+    while waiting:
+        each = waiting.pop(0)
+        pages = int(Path(f"/proc/{each}/statm").read_text().split()[1])
+        found.append(pages * os.sysconf("SC_PAGE_SIZE") // 1_048_576)
+        waiting += parents.get(each, [])
+    return found
+
+
+def scratch() -> Path:
+    """A folder for one run."""
+    return Path(tempfile.mkdtemp(prefix="crm-bench-"))

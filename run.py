@@ -1,0 +1,175 @@
+"""Start: serves the app, with the scheduler in the process unless CRM_SCHEDULER is off.
+
+`python run.py` prepares the database and serves; `flask --app run` finds `create_app`. Importing this costs nothing.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from config import Settings
+
+UPGRADE = "make upgrade"
+
+
+class CannotStart(Exception):
+    """One sentence for the operator: what is wrong, and the command that helps."""
+
+
+def create_app() -> Flask:
+    """The application, for `flask --app run`."""
+    from app import create_app as make
+    from config import load
+
+    return make(load())
+
+
+def main() -> int:
+    """Prepare and serve. Answers 2 when the settings or the database do not allow it."""
+    from config import WrongSetting, load
+
+    try:
+        settings = load()
+        app = prepared(settings)
+    except (WrongSetting, CannotStart) as wrong:
+        print(wrong, file=sys.stderr)
+        return 2
+    serve(app, settings)
+    return 0
+
+
+def prepared(settings: Settings) -> Flask:
+    """The application on a database that fits, with its first admin; one process at a time."""
+    from app import create_app as make
+    from app.extensions import db
+
+    with _alone(settings):
+        fit_schema(settings)
+        app = make(settings)
+        with app.app_context():
+            _first_admin(app, settings)
+            db.session.remove()
+            db.engine.dispose()  # workers must not share a connection
+    return app
+
+
+def _first_admin(app: Flask, settings: Settings) -> None:
+    from app.web.signin import ensure_admin
+
+    app.appbuilder.add_permissions(update_perms=True)  # type: ignore[attr-defined]
+    made = ensure_admin(app, settings.admin_password)
+    if made:
+        print(f"First start. Sign in as admin with the password {made}  (it is shown this once)", flush=True)
+
+
+@contextmanager
+def _alone(settings: Settings) -> Iterator[None]:
+    """Two starts at once on one machine prepare one after the other."""
+    with (settings.instance_dir / "start.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+# --- the schema
+
+
+def fit_schema(settings: Settings) -> None:
+    """Migrate an empty database and SQLite. Raises CannotStart for a MariaDB with another schema."""
+    from flask_migrate import upgrade
+
+    app = _schema_app(settings)
+    with app.app_context():
+        current, wanted, is_empty = _revisions()
+        if current == wanted:
+            return
+        if not is_empty and not settings.database_url.startswith("sqlite"):
+            raise CannotStart(
+                f"The database has schema {_named(current)}, this version needs {_named(wanted)}. "
+                f"Stop all servers, then run: {UPGRADE}"
+            )
+        upgrade()
+
+
+def _schema_app(settings: Settings) -> Any:
+    """Just enough of an application for Alembic: the full one reads tables that may not be there yet."""
+    from flask import Flask
+
+    import config
+    from app import models  # noqa: F401  (Alembic wants all tables)
+    from app.extensions import db, migrate
+
+    app = Flask("schema")
+    app.config.update(config.flask_config(settings))
+    db.init_app(app)
+    migrate.init_app(app, db, directory=str(config.ROOT / "migrations"))
+    return app
+
+
+def _revisions() -> tuple[set[str], set[str], bool]:
+    """Where the database stands, where this version stands, and whether there is nothing yet."""
+    from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+    from sqlalchemy import inspect
+
+    import config
+    from app.extensions import db
+
+    script = ScriptDirectory(str(config.ROOT / "migrations"))
+    with db.engine.connect() as connection:
+        current = set(MigrationContext.configure(connection).get_current_heads())
+        is_empty = not inspect(connection).get_table_names()
+    unknown = current - {revision.revision for revision in script.walk_revisions()}
+    if unknown:
+        raise CannotStart(
+            f"The database has schema {_named(unknown)}, which this version does not know: it was used by a newer one. "
+            "Install that version, or restore a backup made before the upgrade: make restore"
+        )
+    return current, set(script.get_heads()), is_empty
+
+
+def _named(revisions: set[str]) -> str:
+    return ", ".join(sorted(revisions)) or "none"
+
+
+# --- serving
+
+
+def serve(app: Flask, settings: Settings) -> None:
+    """Serve until SIGTERM or Ctrl+C. The schedule starts in the workers, never in their parent."""
+    from app import jobs
+    from app.ops import serve as gunicorn
+    from app.web import live
+
+    schedules: list[jobs.Scheduler] = []
+
+    def started() -> None:
+        if schedule := jobs.start(app):
+            schedules.append(schedule)
+
+    def ending() -> None:
+        live.close()
+        for schedule in schedules:
+            schedule.stop()
+
+    print(f"{settings.brand} serves on {settings.public_url} (listens on {settings.host}:{settings.port})", flush=True)
+    hooks = gunicorn.Hooks(forked=lambda: _forget_connections(app), started=started, ending=ending)
+    gunicorn.serve(app, f"{settings.host}:{settings.port}", settings.workers, settings.threads, hooks)
+
+
+def _forget_connections(app: Flask) -> None:
+    """Those of the parent stay the parent's."""
+    from app.extensions import db
+
+    with app.app_context():
+        db.engine.dispose(close=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,322 @@
+"""Overdue tasks move to the next colleague: once, all of a record together, and only while the office is open."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session, sessionmaker
+
+from app import jobs
+from app.domain import tasks
+from app.domain.assignment import Assignment
+from app.domain.notices import Notification
+from app.domain.reassignment import Terms, due_records, reassign_record, terms
+from app.domain.settings import BusinessSetting
+from app.domain.tasks import Task
+from app.domain.team import RoundRobin
+from app.domain.timeline import Activity
+from tests import makers
+from tests.makers import ALWAYS_OPEN, DAY, HOUR, MINUTE, NOW, OFFICE
+from tests.servers import eventually
+
+TERMS = Terms(grace_minutes=30, retry_minutes=540)
+#: Saturday, 10:00 in the office.
+SATURDAY = NOW - 2 * DAY
+
+
+@pytest.fixture
+def session() -> Iterator[Session]:
+    engine = makers.database()
+    with Session(engine, expire_on_commit=False) as session:
+        yield session
+    engine.dispose()
+
+
+@pytest.fixture
+def people(session: Session) -> dict[str, Any]:
+    """Ana and Ben sell, Mia is above Ana, Cleo supports, Ada is admin."""
+    mia = makers.user(session, "mia", "Sales Manager")
+    made = {"mia": mia, "ana": makers.user(session, "ana", "Sales User", manager_id=mia.id)}
+    made["ben"] = makers.user(session, "ben", "Sales User")
+    made["cleo"] = makers.user(session, "cleo", "Support User")
+    made["ada"] = makers.user(session, "ada", "Admin")
+    return made
+
+
+def reassign(session: Session, record: Any, now: Any = NOW, office: Any = ALWAYS_OPEN) -> str:
+    kind = "lead" if record.__tablename__ == "leads" else "ticket"
+    return reassign_record(session, kind, record.id, now, office, TERMS)
+
+
+def told(session: Session, kind: str) -> list[int]:
+    query = select(Notification.user_id).where(Notification.kind == kind).order_by(Notification.user_id)
+    return list(session.scalars(query))
+
+
+@pytest.mark.parametrize(
+    ("late", "found"), [(29 * MINUTE, False), (30 * MINUTE, False), (31 * MINUTE, True), (20 * DAY, True)]
+)
+def test_a_task_is_watched_until_the_grace_has_passed(session, people, late, found):
+    lead = makers.lead(session, people["ana"])
+    makers.task(session, lead, due_on=NOW - late)
+    assert due_records(session, NOW, 30, ALWAYS_OPEN, 100) == ([("lead", lead.id)] if found else [])
+
+
+@pytest.mark.parametrize("status", ["Backlog", "Done", "Canceled"])
+def test_a_task_that_is_not_being_done_stays_where_it_is(session, people, status):
+    makers.task(session, makers.lead(session, people["ana"]), due_on=NOW - DAY, status=status)
+    assert due_records(session, NOW, 30, ALWAYS_OPEN, 100) == []
+
+
+def test_the_grace_is_counted_in_office_time(session, people):
+    """Due on Friday at 17:50, ten minutes before closing: on Monday at 9:20 it is 30 minutes late, not three days."""
+    monday_920 = NOW - 40 * MINUTE
+    lead = makers.lead(session, people["ana"])
+    makers.task(session, lead, due_on=monday_920 - 2 * DAY - 15 * HOUR - 30 * MINUTE)
+    assert due_records(session, monday_920, 30, OFFICE, 100) == []
+    assert due_records(session, monday_920 + MINUTE, 30, OFFICE, 100) == [("lead", lead.id)]
+
+
+def test_nothing_moves_while_the_office_is_closed(session, people):
+    makers.task(session, makers.lead(session, people["ana"]), due_on=NOW - 10 * DAY)
+    assert due_records(session, SATURDAY, 30, OFFICE, 100) == []
+    assert len(due_records(session, SATURDAY, 30, ALWAYS_OPEN, 100)) == 1
+
+
+@pytest.mark.parametrize("meaning", ["activated", "unqualified", "junk", "expired", "expired_opened"])
+def test_tasks_of_a_lead_that_has_ended_are_left_alone(session, people, meaning):
+    lead = makers.lead(session, people["ana"], meaning)
+    task = makers.task(session, lead, due_on=NOW - DAY)
+    assert due_records(session, NOW, 30, ALWAYS_OPEN, 100) == []
+    assert reassign(session, lead) == "skipped"
+    assert task.assignee_id == people["ana"].id
+
+
+@pytest.mark.parametrize("meaning", ["resolved", "closed"])
+def test_tasks_of_a_ticket_that_has_ended_are_left_alone(session, people, meaning):
+    ticket = makers.ticket(session, people["cleo"], meaning)
+    makers.task(session, ticket, due_on=NOW - DAY)
+    assert due_records(session, NOW, 30, ALWAYS_OPEN, 100) == []
+    assert reassign(session, ticket) == "skipped"
+
+
+def test_an_overdue_task_goes_to_the_next_in_turn(session, people):
+    lead = makers.lead(session, people["ana"])
+    task = makers.task(session, lead, due_on=NOW - HOUR)
+    assert reassign(session, lead, office=OFFICE) == "reassigned"
+    session.flush()
+    assert (task.assignee_id, lead.assignee_id) == (people["ben"].id, people["ben"].id)
+    assert task.tried == [people["ana"].id]
+    assert task.due_on == NOW + DAY  # nine office hours later: tomorrow at the same time
+    assert task.remind_on == NOW + DAY - HOUR
+    assert reassign(session, lead, office=OFFICE) == "skipped"
+
+
+def test_old_and_new_assignee_hear_of_it_once(session, people):
+    lead = makers.lead(session, people["ana"])
+    makers.task(session, lead, due_on=NOW - HOUR)
+    makers.task(session, lead, due_on=NOW - 2 * HOUR)
+    reassign(session, lead)
+    assert told(session, "task_taken") == [people["ana"].id]
+    assert told(session, "task_assigned") == [people["ben"].id]
+    assert told(session, "assigned") == told(session, "unassigned") == []
+
+
+def test_all_overdue_tasks_of_a_record_go_to_the_same_person(session, people):
+    eve = makers.user(session, "eve", "Sales User")
+    lead = makers.lead(session, people["ana"])
+    late = [makers.task(session, lead, people[who], NOW - HOUR) for who in ("ana", "ben", "ana")]
+    early = makers.task(session, lead, people["ana"], NOW + HOUR)
+    reassign(session, lead)
+    assert {task.assignee_id for task in late} == {eve.id}
+    assert early.assignee_id == people["ana"].id
+
+
+def test_the_timeline_says_it_in_one_line_and_keeps_the_reason(session, people):
+    lead = makers.lead(session, people["ana"])
+    makers.task(session, lead, due_on=NOW - HOUR)
+    reassign(session, lead)
+    line = session.scalars(select(Activity)).one()
+    assert (line.kind, line.payload["to"], line.payload["reason"]) == ("assignment", people["ben"].id, "overdue")
+    decision = session.scalars(select(Assignment)).one().decision
+    assert decision["candidates"] == [people["ana"].id, people["ben"].id]
+
+
+def test_a_task_that_somebody_else_has_comes_to_who_has_the_record(session, people):
+    lead = makers.lead(session, people["ben"])
+    makers.task(session, lead, people["ana"], NOW - HOUR)
+    assert reassign(session, lead) == "reassigned"
+    assert lead.assignee_id == people["ben"].id
+    assert session.scalars(select(Activity.kind)).all() == ["assignment"]
+
+
+def test_a_ticket_goes_round_in_support_and_a_record_in_its_own_role(session, people):
+    dee = makers.user(session, "dee", "Support User")
+    ticket = makers.ticket(session, people["cleo"])
+    lead = makers.lead(session, people["ana"], assigned_role="Support User")
+    for record in (ticket, lead):
+        makers.task(session, record, due_on=NOW - HOUR)
+    assert [reassign(session, ticket), reassign(session, lead)] == ["reassigned", "reassigned"]
+    assert ticket.assignee_id == dee.id
+    assert lead.assignee_id == people["cleo"].id
+
+
+def test_when_everybody_had_it_the_managers_and_admins_hear_of_it_once(session, people):
+    lead = makers.lead(session, people["ana"])
+    task = makers.task(session, lead, due_on=NOW - HOUR, tried=[people["ben"].id])
+    assert reassign(session, lead) == "exhausted"
+    assert (task.exhausted, lead.exhausted_task_id) == (True, task.id)
+    assert task.assignee_id == people["ana"].id
+    assert told(session, "exhausted") == [people["mia"].id, people["ada"].id]
+    assert session.scalars(select(Activity)).one().payload["what"] == "exhausted"
+    assert due_records(session, NOW, 30, ALWAYS_OPEN, 100) == []
+
+
+def test_deactivated_colleagues_are_no_candidates(session, people):
+    people["ben"].active = False
+    lead = makers.lead(session, people["ana"])
+    makers.task(session, lead, due_on=NOW - HOUR)
+    assert reassign(session, lead) == "exhausted"
+    decision = session.scalars(select(Activity)).one().payload["decision"]
+    assert {"user": people["ben"].id, "why": "deactivated"} in decision["skipped"]
+
+
+def test_a_role_that_is_gone_is_written_down_and_stops_nobody(session, people):
+    lead = makers.lead(session, people["ana"], assigned_role="Telephone Team")
+    makers.task(session, lead, due_on=NOW - HOUR)
+    assert reassign(session, lead) == "exhausted"
+    assert "Telephone Team" in session.scalars(select(Activity)).one().payload["text"]
+
+
+@pytest.mark.parametrize("change", [{"due_on": NOW + DAY}, {"status": "Done"}, {"assignee_id": 2}])
+def test_the_flag_goes_by_itself_when_somebody_acts(session, people, change):
+    lead = makers.lead(session, people["ben"])
+    task = makers.task(session, lead, due_on=NOW - HOUR, tried=[people["ana"].id])
+    assert reassign(session, lead) == "exhausted"
+    tasks.change(session, task, change, people["mia"].id, NOW)
+    session.flush()
+    session.refresh(lead)
+    assert (task.exhausted, task.tried, lead.exhausted_task_id) == (False, [], None)
+
+
+def test_the_flag_of_the_record_stays_while_another_task_is_exhausted(session, people):
+    lead = makers.lead(session, people["ana"])
+    first, second = (
+        makers.task(session, lead, due_on=NOW - late, tried=[people["ben"].id]) for late in (2 * HOUR, HOUR)
+    )
+    reassign(session, lead)
+    tasks.change(session, first, {"status": "Done"}, people["ana"].id, NOW)
+    session.flush()
+    session.refresh(lead)
+    assert lead.exhausted_task_id == second.id
+
+
+def test_the_settings_of_the_manager_count(session):
+    session.add(BusinessSetting(key="grace_minutes", value=5))
+    session.flush()
+    assert terms(session) == Terms(grace_minutes=5, retry_minutes=540)
+
+
+def test_turns_are_spread_evenly(session, people):
+    team_of_four = [people["ben"], *(makers.user(session, name, "Sales User") for name in ("eve", "fay", "gus"))]
+    for _ in range(8):
+        lead = makers.lead(session, people["ana"])
+        makers.task(session, lead, due_on=NOW - HOUR)
+        reassign(session, lead)
+    had = session.execute(select(Task.assignee_id, func.count()).group_by(Task.assignee_id))
+    assert {tuple(row) for row in had} == {(user.id, 2) for user in team_of_four}
+
+
+# --- MariaDB: eight processes, five of them killed
+
+TASKS, SELLERS = 300, 6
+
+
+def test_each_task_moves_once_whoever_is_killed(mariadb_url: str, tmp_path: Path):
+    """One transaction a record, row locks that are skipped, event keys: nothing twice, nothing lost."""
+    engine = makers.database(mariadb_url)
+    with Session(engine) as session:
+        ana = makers.user(session, "ana", "Sales User")
+        for number in range(SELLERS):
+            makers.user(session, f"seller{number}", "Sales User")
+        for _ in range(TASKS):
+            makers.task(session, makers.lead(session, ana), due_on=NOW - HOUR)
+        session.commit()
+        _run_and_kill(mariadb_url, tmp_path / "go", kills=5)
+        assert due_records(session, NOW, 30, ALWAYS_OPEN, TASKS) == []
+        _assert_each_once(session, ana.id)
+    engine.dispose()
+
+
+def _run_and_kill(url: str, go: Path, kills: int) -> None:
+    command = [sys.executable, "-m", "tests.domain.test_reassignment", url, str(go)]
+    running = [subprocess.Popen(command) for _ in range(3 + kills)]
+    try:
+        eventually(lambda: len(list(go.parent.glob("ready-*"))) == len(running), "the processes do not start")
+        go.touch()
+        dice = random.Random(7)
+        for victim in running[:kills]:
+            time.sleep(dice.uniform(0.1, 0.4))
+            assert victim.poll() is None, "it ended before it could be killed"
+            victim.kill()
+        assert [process.wait(30) for process in running[kills:]] == [0, 0, 0]
+        assert all(victim.wait() == -9 for victim in running[:kills])
+    finally:
+        for process in running:
+            process.kill()
+
+
+def _assert_each_once(session: Session, ana: int) -> None:
+    moved = select(Assignment.lead_id, Assignment.user_id).where(Assignment.reason == "overdue")
+    rows = session.execute(moved).all()
+    assert len(rows) == len({row.lead_id for row in rows}) == TASKS
+    turns = Counter(row.user_id for row in rows)
+    assert ana not in turns
+    assert max(turns.values()) - min(turns.values()) <= 1
+    kinds = Counter(session.scalars(select(Notification.kind)))
+    assert kinds == {"task_taken": TASKS, "task_assigned": TASKS}
+    assert session.scalars(select(RoundRobin.turns)).one() == TASKS
+    assert set(session.scalars(select(func.json_length(Task.tried)))) == {1}
+
+
+def _pass_after_pass(url: str, go: Path) -> None:
+    """What one of the processes does: passes of its own, without the claim of the slot, until nothing is overdue."""
+    engine = makers.create_engine(url, isolation_level="READ COMMITTED")
+    runner = jobs.Runner(sessionmaker(engine, expire_on_commit=False))
+    slow = jobs.Job("reassign overdue tasks", jobs.every_minute, _slowly)
+    go.with_name(f"ready-{os.getpid()}").touch()
+    while not go.exists():
+        time.sleep(0.01)
+    for number in range(1000):
+        slot = f"{random.getrandbits(60)}-{number}"
+        jobs.run_slot(runner, slow, (slot, NOW), NOW)
+        with Session(engine) as session:
+            if not due_records(session, NOW, 30, ALWAYS_OPEN, 1):
+                return
+
+
+def _slowly(session: Session, at: jobs.Pass) -> jobs.Work:
+    """The real work, in another order for each process, with a moment in which a kill meets an open transaction."""
+    work = jobs.SCHEDULE[0].work(session, at)
+    items = random.sample(list(work.items), k=len(list(work.items)))
+
+    def each(one: Session, item: Any) -> str:
+        answer = work.each(one, item)
+        time.sleep(random.uniform(0, 0.008))
+        return answer
+
+    return jobs.Work(items, each)
+
+
+if __name__ == "__main__" and len(sys.argv) == 3:
+    _pass_after_pass(sys.argv[1], Path(sys.argv[2]))

@@ -1,0 +1,111 @@
+"""Makers: databases and records with defaults, for tests that know no web."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, time, timedelta
+from itertools import count
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Engine, StaticPool, create_engine, select
+from sqlalchemy.orm import Session
+
+from app import models
+from app.domain import clock, leads, permissions, tickets
+from app.domain.leads import Lead
+from app.domain.settings import LeadStatus, OfficeRange, TicketStatus
+from app.domain.tasks import Task
+from app.domain.tickets import Ticket
+from app.ops.database import tune
+
+ZONE = "Asia/Kolkata"
+#: Monday, 23 November 2026, 10:00 in the office.
+NOW = datetime(2026, 11, 23, 4, 30, tzinfo=UTC)
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+ALWAYS_OPEN = clock.Office(ZoneInfo(ZONE))
+#: Monday to Friday, 9:00 to 18:00.
+OFFICE = clock.Office(ZoneInfo(ZONE), tuple(clock.Range(day, time(9), time(18)) for day in range(5)))
+
+_serial = count(1)
+
+
+def database(url: str = "sqlite://") -> Engine:
+    """A database with all tables and masters; in memory unless a URL is given."""
+    options: dict[str, Any] = {"isolation_level": "READ COMMITTED"} if url.startswith("mysql") else {}
+    if url == "sqlite://":
+        options = {"poolclass": StaticPool, "connect_args": {"check_same_thread": False}}
+    engine = create_engine(url, **options)
+    tune(engine)
+    models.Record.metadata.create_all(engine)
+    with Session(engine) as session:
+        masters(session)
+        session.commit()
+    return engine
+
+
+def masters(session: Session) -> None:
+    """Statuses, the version of access and the roles of the trade."""
+    for position, (meaning, label, color) in enumerate(leads.STATUSES):
+        session.add(LeadStatus(label=label, color=color, meaning=meaning, position=position))
+    for position, (meaning, label, color) in enumerate(tickets.STATUSES):
+        session.add(TicketStatus(label=label, color=color, meaning=meaning, position=position))
+    session.add(permissions.AccessVersion(id=1, n=1))
+    session.add_all(models.Role(name=name) for name in ("Admin", "Sales User", "Support User", "Sales Manager"))
+    session.flush()
+
+
+def user(session: Session, name: str, *roles: str, **more: Any) -> Any:
+    """A colleague of that first name; `roles` by name, `more` any column."""
+    made = models.User(
+        first_name=name.title(), last_name="Shah", username=name, email=f"{name}@example.in", active=True,
+        password="-", available=True,
+    )  # fmt: skip
+    made.roles = list(session.scalars(select(models.Role).where(models.Role.name.in_(roles)))) if roles else []
+    for column, value in more.items():
+        setattr(made, column, value)
+    session.add(made)
+    session.flush()
+    return made
+
+
+def lead(session: Session, assignee: Any = None, meaning: str = "new", at: datetime = NOW, **more: Any) -> Lead:
+    """A lead in the first status of this meaning, last touched at `at`."""
+    return _stamped(
+        session, Lead(number=f"CRM-LEAD-2026-{next(_serial):05d}", **more), LeadStatus, meaning, assignee, at
+    )
+
+
+def ticket(session: Session, assignee: Any = None, meaning: str = "new", at: datetime = NOW, **more: Any) -> Ticket:
+    """A ticket in the first status of this meaning, last touched at `at`."""
+    row = Ticket(number=f"CRM-TICKET-2026-{next(_serial):05d}", title="KYC update", **more)
+    return _stamped(session, row, TicketStatus, meaning, assignee, at)
+
+
+def _stamped(session: Session, row: Any, master: Any, meaning: str, assignee: Any, at: datetime) -> Any:
+    row.status = session.scalars(select(master).where(master.meaning == meaning).order_by(master.position)).first()
+    row.status_on, row.version = at, 1
+    row.assignee_id = row.owner_id = assignee.id if assignee else None
+    row.stamp(row.owner_id, at)
+    session.add(row)
+    session.flush()
+    return row
+
+
+def task(session: Session, about: Any, assignee: Any = None, due_on: datetime | None = NOW, **more: Any) -> Task:
+    """An open task of a lead or ticket, of its assignee unless another is given; not armed for reminders."""
+    own = {"lead_id": about.id} if isinstance(about, Lead) else {"ticket_id": about.id}
+    row = Task(title="Call back", version=1, due_on=due_on, exhausted=False, tried=[], status="Todo", **own)
+    row.priority = "Medium"
+    row.assignee_id = row.owner_id = assignee.id if assignee else about.assignee_id
+    for column, value in more.items():
+        setattr(row, column, value)
+    row.stamp(None, NOW - DAY)
+    session.add(row)
+    session.flush()
+    return row
+
+
+def hours(session: Session) -> None:
+    """The office hours of OFFICE, as rows."""
+    session.add_all(OfficeRange(weekday=day, starts=time(9), ends=time(18)) for day in range(5))
+    session.flush()

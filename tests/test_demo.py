@@ -1,0 +1,151 @@
+"""The demo data: enough to look at, whole, and loaded once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from flask_appbuilder import Model
+from sqlalchemy import create_engine, event, func, insert, select
+from sqlalchemy.orm import Session
+
+from app import access, demo, models
+from app.domain import leads, tickets
+from app.domain.base import RuleBroken, next_number
+from app.lib.identity import is_pan
+from app.lib.vault import Vault
+
+NOW = datetime(2026, 11, 20, 8, 30, tzinfo=UTC)  # Friday, 14:00 in India
+VAULT = Vault(bytes(32))
+
+
+def with_masters(session: Session) -> None:
+    """The lists and roles that the migrations bring."""
+    for table, rows in (
+        (models.LeadStatus, [{"meaning": m, "label": name, "color": c} for m, name, c in leads.STATUSES]),
+        (models.TicketStatus, [{"meaning": m, "label": name, "color": c} for m, name, c in tickets.STATUSES]),
+        (models.TicketSubject, [{"label": name} for name in tickets.SUBJECTS]),
+        (models.AccountType, [{"label": "Individual"}, {"label": "HUF"}]),
+        (models.LeadSource, [{"label": "On Call"}, {"label": "Website"}]),
+    ):
+        session.execute(insert(table), [row | {"position": n, "is_active": True} for n, row in enumerate(rows)])
+    session.add_all(
+        models.Role(name=role) for role in ("Sales Manager", "Support Manager", "Sales User", "Support User")
+    )
+    session.flush()
+
+
+@pytest.fixture(scope="module")
+def loaded() -> Iterator[tuple[Session, dict[str, int]]]:
+    engine = create_engine("sqlite://")
+    event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA foreign_keys=ON"))
+    Model.metadata.create_all(engine)
+    with Session(engine) as session, access.as_system(session):
+        with_masters(session)
+        counts = demo.load(session, NOW, leads=40, vault=VAULT)
+        session.commit()
+        yield session, counts
+    engine.dispose()
+
+
+def count(session: Session, record: object, *where: object) -> int:
+    return session.execute(select(func.count()).select_from(record).where(*where)).scalar() or 0
+
+
+def test_as_many_of_each_as_wished(loaded):
+    session, counts = loaded
+    assert counts["leads"] == 40 and counts["customer"] >= 10 and counts["ticket"] == 12
+    assert counts["task"] == 60 and counts["call_log"] == 200 and counts["ab_user"] == 12
+    assert {name: count(session, Model.metadata.tables[name]) for name in counts} == counts
+
+
+def test_all_who_work_there_have_a_role_and_report_to_somebody(loaded):
+    session, _ = loaded
+    people = session.scalars(select(models.User)).all()
+    roles = Counter(user.roles[0].name for user in people)
+    assert roles == {"Sales Manager": 2, "Support Manager": 1, "Sales User": 6, "Support User": 3}
+    assert sum(user.manager_id is None for user in people) == 3
+
+
+@pytest.mark.parametrize("record", [models.Lead, models.Customer, models.Ticket, models.AssignmentRequest])
+def test_numbers_are_unique_and_the_series_goes_on(loaded, record):
+    session, _ = loaded
+    numbers = session.scalars(select(record.number)).all()
+    kind = {"leads": "LEAD", "customer": "CUST", "ticket": "TICKET"}.get(record.__tablename__, "CAR")
+    assert len(set(numbers)) == len(numbers) > 0
+    assert next_number(session, kind, NOW.year) not in numbers
+
+
+@pytest.mark.parametrize(("record", "own"), [(models.Lead, "lead_id"), (models.Ticket, "ticket_id")])
+def test_every_record_has_a_present_assignment_and_a_beginning(loaded, record, own):
+    session, _ = loaded
+    there = dict(session.execute(select(record.id, record.assignee_id)).all())
+    open_ones = select(getattr(models.Assignment, own), models.Assignment.user_id).where(
+        models.Assignment.ended_on.is_(None), getattr(models.Assignment, own).is_not(None)
+    )
+    assert sorted(session.execute(open_ones).all()) == sorted(there.items())
+    made = models.Activity.payload["text"].as_string().in_(["Lead created", "Ticket created"])
+    begun = session.scalars(select(getattr(models.Activity, own)).where(made)).all()
+    assert sorted(key for key in begun if key) == sorted(there)
+
+
+@pytest.mark.parametrize(("record", "own"), [(models.Lead, "lead_id"), (models.Ticket, "ticket_id")])
+def test_the_last_status_change_is_the_status(loaded, record, own):
+    session, _ = loaded
+    column = getattr(models.StatusChange, own)
+    changes = select(column, models.StatusChange.to_id).where(column.is_not(None)).order_by(models.StatusChange.id)
+    last = dict(session.execute(changes).all())
+    assert last == dict(session.execute(select(record.id, record.status_id)).all())
+
+
+def test_every_status_of_leads_and_tickets_is_seen(loaded):
+    session, _ = loaded
+    assert count(session, models.LeadStatus) == len(set(session.scalars(select(models.Lead.status_id))))
+    assert count(session, models.TicketStatus) == len(set(session.scalars(select(models.Ticket.status_id))))
+
+
+def test_what_the_gates_demand_is_there(loaded):
+    session, _ = loaded
+    for lead in session.scalars(select(models.Lead)):
+        needed = leads.NEEDS.get(lead.status.meaning)
+        assert needed is None or getattr(lead, needed)
+        assert lead.status.meaning not in ("opened", "activated") or (lead.customer and lead.first_name is None)
+
+
+def test_nothing_lies_in_the_future_that_has_happened(loaded):
+    session, _ = loaded
+    for column in (models.Activity.at, models.Lead.changed_on, models.CallLog.started_on, models.StatusChange.at):
+        assert session.execute(select(func.max(column))).scalar().replace(tzinfo=UTC) <= NOW
+
+
+def test_a_handful_of_tasks_is_overdue(loaded):
+    session, _ = loaded
+    late = select(models.Task.due_on).where(models.Task.status.in_(["Todo", "In Progress"]), models.Task.due_on < NOW)
+    overdue = session.scalars(late).all()
+    assert 3 <= sum(due < NOW - timedelta(minutes=30) for due in overdue) <= 8
+    assert len(overdue) <= 12
+
+
+def test_numbers_of_telephones_and_pans_are_right(loaded):
+    session, _ = loaded
+    people = session.scalars(select(models.Customer)).all()
+    assert all(person.mobile_e164 and person.mobile_e164.startswith("+919") for person in people)
+    sealed = [person for person in people if person.pan_sealed]
+    assert sealed and all(is_pan(VAULT.open(person.pan_sealed)) for person in sealed)
+    assert all(VAULT.blind(VAULT.open(p.pan_sealed), "pan") == p.pan_blind for p in sealed)
+
+
+def test_it_is_loaded_once(loaded):
+    session, _ = loaded
+    with pytest.raises(RuleBroken, match="already"):
+        demo.load(session, NOW, leads=40)
+
+
+def test_without_masters_it_says_what_is_missing():
+    engine = create_engine("sqlite://")
+    Model.metadata.create_all(engine)
+    with Session(engine) as session, pytest.raises(RuleBroken, match="role"):
+        demo.load(session, NOW, leads=40)
+    engine.dispose()
