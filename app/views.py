@@ -6,7 +6,7 @@ from typing import Any
 
 from flask_babel import lazy_gettext as _
 
-from app.web import bell, people
+from app.web import bell, people, search
 from app.web.assigning import RequestResource, RequestScreen
 from app.web.calls import CallResource, CallScreen
 from app.web.customers import CustomerResource, CustomerScreen
@@ -41,7 +41,7 @@ RESOURCES = (
     LeadResource, TicketResource, CustomerResource, TaskResource, CallResource, ActivityResource, MessageResource,
     RequestResource, NoticeResource, people.UserResource,
 )  # fmt: skip
-PLAIN = (bell.BellView, people.PeopleView)
+PLAIN = (bell.BellView, people.PeopleView, search.SearchView)
 INDEX = HomeView
 
 

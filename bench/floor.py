@@ -22,9 +22,9 @@ _WHO = """
     SELECT k.secret_hash, u.id, u.username, u.first_name, u.last_name, u.active, k.id, k.last_used_on, k.scope,
            (SELECT n FROM access_version WHERE id = 1)
     FROM api_key k JOIN ab_user u ON u.id = k.user_id WHERE k.`key` = %s AND k.revoked_on IS NULL"""
-_BRIEF = """l.id, l.number, l.first_name, l.last_name, c.first_name, c.last_name, l.mobile, l.mobile_e164, c.mobile,
-    c.mobile_e164, l.email, c.email, l.status_id, l.source_id, l.next_follow_up_on, l.assignee_id, l.created_on"""
-_REST = """, l.alternative_mobile, c.alternative_mobile, l.address, c.address, l.category, l.account_type_id,
+_COLUMNS = """l.id, l.number, l.first_name, l.last_name, c.first_name, c.last_name, l.mobile, l.mobile_e164, c.mobile,
+    c.mobile_e164, l.email, c.email, l.status_id, l.source_id, l.next_follow_up_on, l.assignee_id, l.created_on,
+    l.alternative_mobile, c.alternative_mobile, l.address, c.address, l.category, l.account_type_id,
     l.referral, l.client_id, l.pod_id, l.rejection_reason, l.owner_id, l.customer_id, c.number, l.description,
     l.date_of_birth, l.reply_due_on, l.version, l.changed_on, l.pan_sealed, l.pan_blind, c.pan_sealed, c.pan_blind,
     l.aadhaar_sealed, l.aadhaar_blind, c.aadhaar_sealed, c.aadhaar_blind"""
@@ -89,19 +89,14 @@ def _iso(at: datetime | None) -> str | None:
     return at.replace(tzinfo=UTC).isoformat() if at else None
 
 
-def _brief(row: tuple[Any, ...]) -> dict[str, Any]:
+def _wire(row: tuple[Any, ...]) -> dict[str, Any]:
     first, last = row[2] or row[4], row[3] or row[5]
-    return {
-        "id": row[0], "number": row[1], "name": f"{first} {last}", "mobile": row[6] or row[8],
-        "email": row[10] or row[11], "status": _card("lead_status", row[12]), "source": _card("lead_source", row[13]),
-        "next_follow_up_on": _iso(row[14]), "assignee": _card("user", row[15]), "created_on": _iso(row[16]),
-    }  # fmt: skip
-
-
-def _whole(row: tuple[Any, ...]) -> dict[str, Any]:
     rest = row[17:]
     customer = {"id": rest[11], "number": rest[12], "label": f"{row[4]} {row[5]}"} if rest[11] else None
-    return _brief(row) | {
+    return {
+        "id": row[0], "number": row[1], "name": f"{first} {last}", "mobile": row[7] or row[9],
+        "email": row[10] or row[11], "status": _card("lead_status", row[12]), "source": _card("lead_source", row[13]),
+        "next_follow_up_on": _iso(row[14]), "assignee": _card("user", row[15]), "created_on": _iso(row[16]),
         "first_name": row[2] or row[4], "last_name": row[3] or row[5], "alternative_mobile": rest[0] or rest[1],
         "address": rest[2] or rest[3], "category": rest[4], "account_type": _card("account_type", rest[5]),
         "referral": rest[6], "client_id": rest[7], "pod_id": rest[8], "rejection_reason": rest[9],
@@ -119,9 +114,9 @@ def _json(body: Any) -> Response:
 def newest(size: int) -> Response:
     """The newest leads of one person, with the capped count."""
     who = _who()
-    rows = _ask(f"SELECT {_BRIEF}{_FROM}{_NEWEST}", who, size, who, size, size)
+    rows = _ask(f"SELECT {_COLUMNS}{_FROM}{_NEWEST}", who, size, who, size, size)
     count = _ask(_FEW, who, who)[0][0]
-    result = [_brief(row) for row in rows]
+    result = [_wire(row) for row in rows]
     ids = [row["id"] for row in result]
     capped = count > 1000
     return _json({"count": min(count, 1000), "count_capped": capped, "ids": ids, "result": result, "cursor": ids[-1]})
@@ -131,8 +126,8 @@ def newest(size: int) -> Response:
 def one(key: int) -> Response:
     """One lead of one person."""
     who = _who()
-    rows = _ask(f"SELECT {_BRIEF}{_REST}{_FROM}WHERE l.id = %s AND {_MINE}", key, who, who)
-    return _json({"id": key, "result": _whole(rows[0])}) if rows else Response(status=404)
+    rows = _ask(f"SELECT {_COLUMNS}{_FROM}WHERE l.id = %s AND {_MINE}", key, who, who)
+    return _json({"id": key, "result": _wire(rows[0])}) if rows else Response(status=404)
 
 
 @app.get("/healthz")

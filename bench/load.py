@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 LUA = Path(__file__).with_name("wrk.lua")
 
@@ -56,7 +57,7 @@ def has_wrk() -> bool:
 def fire(port: int, asks: Sequence[Ask], connections: int, seconds: float) -> Figures:
     """Send the requests in turn over so many connections at once, for so long."""
     if not has_wrk():
-        return hammer(lambda n: Visit(port).send(asks[n % len(asks)])[0] < 400, connections, seconds)
+        return hammer(lambda n: _visited(port, asks[n % len(asks)]), connections, seconds)
     with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as file:
         file.write("\n".join(ask.line() for ask in asks) + "\n")
         file.flush()
@@ -69,11 +70,17 @@ def fire(port: int, asks: Sequence[Ask], connections: int, seconds: float) -> Fi
     return Figures(**json.loads(found[0].removeprefix("BENCH ")))
 
 
+def _visited(port: int, ask: Ask) -> bool:
+    with Visit(port) as visit:
+        return visit.send(ask)[0] < 400
+
+
 class Visit:
     """A browser of few words: one connection, its cookies."""
 
-    def __init__(self, port: int) -> None:
-        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    def __init__(self, port: int, address: str = "127.0.0.1") -> None:
+        """`address` of loopback from which it comes: sign-ins are limited by address."""
+        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60, source_address=(address, 0))
         self.cookies: dict[str, str] = {}
 
     def send(self, ask: Ask) -> tuple[int, dict[str, str], str]:
@@ -88,6 +95,12 @@ class Visit:
             name, _, value = cookie.partition(";")[0].partition("=")
             self.cookies[name.strip()] = value
         return answer.status, {name.lower(): value for name, value in answer.getheaders()}, body
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.connection.close()
 
 
 def hammer(act: Callable[[int], bool], threads: int, seconds: float) -> Figures:

@@ -197,9 +197,9 @@ def operations(house: House, sizes: generate.Sizes) -> list[Operation]:
 _TOKEN = re.compile(r'name="csrf_token"[^>]*value="([^"]+)"')
 
 
-def sign_in(port: int, who: str) -> Visit:
-    """A browser that is signed in. Raises ServerFailed."""
-    visit = Visit(port)
+def sign_in(visit: Visit, who: str) -> Visit:
+    """Sign the browser in. Raises ServerFailed."""
+    port = visit.connection.port
     _, _, page = visit.send(Ask("GET", "/login/"))
     token = _TOKEN.search(page)
     form = {"username": who, "password": generate.PASSWORD} | ({"csrf_token": html.unescape(token[1])} if token else {})
@@ -212,11 +212,14 @@ def sign_in(port: int, who: str) -> Visit:
 
 def signing_in(house: House, options: Options, names: list[str]) -> Result:
     """The form and the password, by other people each time; Python threads, for it takes two requests."""
-    result = Result(Operation("sign in (2 requests)", "40 people", lambda _house: []))
+    result = Result(Operation("sign in (2 requests)", "salespeople", lambda _house: []))
 
     def act(n: int) -> bool:
         try:
-            sign_in(house.product.port, names[n % len(names)])
+            # A new address each: the product lets one address try so often a minute only.
+            address = f"127.1.{n // 250 % 250}.{n % 250 + 1}"
+            with Visit(house.product.port, address) as visit:
+                sign_in(visit, names[n % len(names)])
         except (ServerFailed, OSError):
             return False
         return True
@@ -245,19 +248,25 @@ def preflight(result: Result, house: House) -> None:
     result.statements = str(min(counts)) if max(counts) >= 0 else "?"
 
 
-def same_shape(house: House) -> str:
+def same_answer(house: House) -> str:
     """Whether the floor answers what ours answers; "" or what differs."""
-    keys = []
-    for port, path in ((house.product.port, f"{LIST}(page:0,page_size:20)"), (house.floor.port, "/list/20")):
-        _, _, body = Visit(port).send(Ask("GET", path, key_of(generate.SALES)))
-        answer = json.loads(body)
-        keys.append((set(answer), {key for row in answer.get("result", [])[:1] for key in row}, answer.get("ids")))
-    ours, below = keys
-    if ours == below:
-        return ""
-    return (
-        f"differs: body {sorted(ours[0] ^ below[0])}, row {sorted(ours[1] ^ below[1])}, same ids: {ours[2] == below[2]}"
-    )
+    found = []
+    one = house.mine[0]
+    for ours, below in ((f"{LIST}(page:0,page_size:20)", "/list/20"), (f"/api/v1/lead/{one}", f"/get/{one}")):
+        for port, path in ((house.product.port, ours), (house.floor.port, below)):
+            found.append(json.loads(Visit(port).send(Ask("GET", path, key_of(generate.SALES)))[2]))
+    differences = _differences(found[0], found[1]) + _differences(found[2], found[3])
+    return ", ".join(sorted(set(differences)))
+
+
+def _differences(ours: Any, below: Any, where: str = "") -> list[str]:
+    """The places where two answers are not the same."""
+    if isinstance(ours, dict) and isinstance(below, dict):
+        keys = ours.keys() | below.keys()
+        return [each for key in keys for each in _differences(ours.get(key), below.get(key), f"{where}.{key}")]
+    if isinstance(ours, list) and isinstance(below, list) and len(ours) == len(below):
+        return [each for pair in zip(ours, below, strict=True) for each in _differences(*pair, f"{where}[]")]
+    return [] if ours == below else [where.lstrip(".") or "everything"]
 
 
 def measure(result: Result, house: House, options: Options) -> None:
@@ -296,7 +305,7 @@ _MINE = """SELECT l.id FROM leads l JOIN ab_user u ON u.id = l.assignee_id WHERE
 
 def _cookies(port: int, who: str) -> dict[str, str]:
     try:
-        return sign_in(port, who).cookies
+        return sign_in(Visit(port), who).cookies
     except ServerFailed as failed:
         print(f"  {failed}")
         return {}
@@ -339,7 +348,7 @@ def _measured(data: Path, folder: Path, options: Options, sizes: generate.Sizes)
         results = [Result(operation) for operation in wanted]
         for result in results:
             preflight(result, house)
-        notes = {"Same answer as the floor": same_shape(house) or "yes"}
+        notes = {"Ours and the floor answer alike": same_answer(house) or "yes"}
     with standing(data, folder, options, counting=False) as house:
         load.fire(house.product.port, [Ask("GET", f"{LIST}(page_size:20)", key_of(generate.SALES))], 8, 2)
         notes["Memory when idle"] = _memory(house)

@@ -117,7 +117,8 @@ def migrate(url: str, instance: Path) -> None:
 def _key(sizes: generate.Sizes) -> str:
     """Names the content: sizes, generator and migrations."""
     digest = hashlib.sha256(json.dumps(dataclasses.asdict(sizes)).encode())
-    sources = [Path(generate.__file__), *sorted((ROOT / "migrations" / "versions").glob("*.py"))]
+    own = [Path(__file__).with_name(name) for name in ("generate.py", "rows.py")]
+    sources = [*own, *sorted((ROOT / "migrations" / "versions").glob("*.py"))]
     for source in sources:
         digest.update(source.read_bytes())
     return f"filled-{sizes.leads}-{digest.hexdigest()[:12]}"

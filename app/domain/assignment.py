@@ -77,6 +77,12 @@ def give(session: Session, record: Any, user_id: int, reason: str, by: int | Non
     if old is not None and record.id is not None:
         _end_open(session, record, old, now)
     record.assignee_id = user_id
+    begin(session, record, user_id, reason, by, now, decision, old, told)
+
+
+def begin(session: Session, record: Any, user_id: int, reason: str, by: int | None, now: datetime,
+          decision: team.Decision | None = None, old: int | None = None, told: bool = True) -> None:  # fmt: skip
+    """Open the stretch of an assignee that the record names already; writes timeline and notices."""
     own = {"lead_id": record.id} if record.__tablename__ == "leads" else {"ticket_id": record.id}
     why = decision.as_json() if decision else {}
     session.add(Assignment(user_id=user_id, started_on=now, reason=reason, by_id=by, decision=why, **own))

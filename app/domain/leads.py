@@ -85,7 +85,7 @@ class Lead(Contact, Versioned, Record):
     @property
     def called(self) -> str:
         """The name, read through the customer when there is one."""
-        return (self.customer.name if self.customer else self.name) or self.number
+        return (self.customer.name if self.customer else self.name) or self.number or self.email or ""
 
 
 def create(session: Session, values: dict[str, Any], by: int | None, now: datetime, vault: Vault | None,
@@ -108,17 +108,23 @@ def create(session: Session, values: dict[str, Any], by: int | None, now: dateti
     _refuse_self_referral(session, lead, customer)
     decision = _choose(session, values, by, now)
     proposed = _link(lead, customer) if customer else []
+    lead.assignee_id, lead.assigned_role = decision.user_id, decision.role or None
+    task = _first_task(lead, values.get("task"), now)
     lead.number = next_number(session, "LEAD", now.year)
     lead.stamp(by, now)
     session.add(lead)
     session.flush()
-    _gate(session, lead, status, values, by, now)
+    if status.meaning != "scheduled":  # a new lead has its first task, which is what that gate asks for
+        _gate(session, lead, status, values, by, now)
     timeline.write(session, lead, "system", by, now, text="Lead created")
     session.add(timeline.StatusChange(lead_id=lead.id, to_id=status.id, at=now, by_id=by))
     if proposed:
         timeline.write(session, lead, "proposal", by, now, changes=proposed)
-    _first_assignment(session, lead, decision, by, now)
-    _first_task(session, lead, values.get("task"), by, now)
+    if decision.user_id is not None:
+        reason = "round robin" if decision.role else ("created" if decision.user_id == by else "direct")
+        assignment.begin(session, lead, decision.user_id, reason, by, now, decision if decision.role else None)
+    if task:
+        tasks.create(session, task | {"lead_id": lead.id}, by, now)
     return lead
 
 
@@ -134,25 +140,19 @@ def _choose(session: Session, values: dict[str, Any], by: int | None, now: datet
     return team.Decision(chosen, "")
 
 
-def _first_assignment(session: Session, lead: Lead, decision: team.Decision, by: int | None, now: datetime) -> None:
-    if decision.user_id is None:
-        return
-    lead.assigned_role = decision.role or None
-    reason = "round robin" if decision.role else ("created" if decision.user_id == by else "direct")
-    assignment.give(session, lead, decision.user_id, reason, by, now, decision if decision.role else None)
-
-
-def _first_task(session: Session, lead: Lead, wanted: dict[str, Any] | None, by: int | None, now: datetime) -> None:
+def _first_task(lead: Lead, wanted: dict[str, Any] | None, now: datetime) -> dict[str, Any] | None:
+    """The values of the first task, and the follow-up time on the lead; None when none is wanted."""
     if lead.assignee_id is None or wanted == {}:
-        return
-    wanted = dict(wanted or {})
-    priority = wanted.get("priority") or "Medium"
-    wanted.setdefault("title", f"Follow up: {lead.called}"[:200])
-    wanted["priority"] = priority
+        return None
+    wanted = {"title": f"Follow up: {lead.called}"[:200], "priority": "Medium"} | _given(wanted)
     minutes = settings.KNOWN["first_task_minutes"][0]
-    wanted["due_on"] = wanted.get("due_on") or tasks.first_due(priority, minutes, now)
-    tasks.create(session, wanted | {"lead_id": lead.id, "assignee_id": lead.assignee_id}, by, now)
-    lead.next_follow_up_on = wanted["due_on"]
+    wanted["due_on"] = wanted.get("due_on") or tasks.first_due(wanted["priority"], minutes, now)
+    lead.next_follow_up_on = lead.next_follow_up_on or wanted["due_on"]
+    return wanted | {"assignee_id": lead.assignee_id}
+
+
+def _given(values: dict[str, Any] | None) -> dict[str, Any]:
+    return {name: value for name, value in (values or {}).items() if value is not None}
 
 
 def _refuse_self_referral(session: Session, lead: Lead, customer: Customer | None) -> None:

@@ -97,6 +97,7 @@ def create(session: Session, values: dict[str, Any], by: int | None, now: dateti
     ticket.reply_due_on, ticket.resolve_due_on = (due or {}).get("reply"), (due or {}).get("resolve")
     _gate(ticket, status, values, now)
     decision = _choose(session, values, by, now)
+    ticket.assignee_id, ticket.assigned_role = decision.user_id, decision.role or None
     ticket.number = next_number(session, "TICKET", now.year)
     ticket.stamp(by, now)
     session.add(ticket)
@@ -104,9 +105,8 @@ def create(session: Session, values: dict[str, Any], by: int | None, now: dateti
     timeline.write(session, ticket, "system", by, now, text="Ticket created")
     session.add(timeline.StatusChange(ticket_id=ticket.id, to_id=status.id, at=now, by_id=by))
     if decision.user_id is not None:
-        ticket.assigned_role = decision.role or None
         reason = "round robin" if decision.role else ("created" if decision.user_id == by else "direct")
-        assignment.give(session, ticket, decision.user_id, reason, by, now, decision if decision.role else None)
+        assignment.begin(session, ticket, decision.user_id, reason, by, now, decision if decision.role else None)
     _first_task(session, ticket, values.get("task"), by, now)
     return ticket
 

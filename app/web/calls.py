@@ -112,6 +112,7 @@ class CallScreen(Screen):
     module = "Call Logs"
     desk = CallDesk()
     title, singular = _("Calls"), _("Call")
+    columns = ("other_number", "direction", "status", "started_on", "duration_seconds", "employee", "customer", "outcome")
     quick = ("direction", "status", "employee")
     strip = ("direction", "status", "duration_seconds", "other_number")
     input_names = ("direction", "status", "from_number", "to_number", "started_on", "ended_on", "duration_seconds",

@@ -94,6 +94,7 @@ class CustomerScreen(Screen):
     module = "Customers"
     desk = CustomerDesk()
     title, singular = _("Customers"), _("Customer")
+    columns = ("name", "mobile", "referral_code", "kyc_status", "status", "owner", "number", "created_on")
     quick = ("status", "kyc_status", "owner")
     strip = ("referral_code", "pan", "mobile", "kyc_status", "rekyc_on")
     own_timeline = "customer_id"

@@ -428,7 +428,8 @@ class Reference(Field):
         card = self.wire(values, glass)
         if card is None:
             return {"kind": "missing"}
-        return {"kind": "record", "url": f"{self.url}{card['number']}", "number": card["number"], "label": card["label"]}
+        # People know a record by its name; the number is one click away.
+        return {"kind": "record", "url": f"{self.url}{card['number']}", "number": card["label"], "label": ""}
 
     def take(self, raw: Any, glass: Glass) -> Any:
         """The id of a record that the person sees; every other one does not exist for him."""

@@ -93,6 +93,7 @@ class LeadScreen(Assignable):
     module = "Leads"
     desk = LeadDesk()
     title, singular = _("Leads"), _("Lead")
+    columns = ("name", "status", "mobile", "next_follow_up_on", "assignee", "number", "created_on")
     quick = ("status", "assignee", "source")
     strip = ("client_id", "pan", "mobile", "next_follow_up_on", "reply_due_on")
     own_timeline = "lead_id"

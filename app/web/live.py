@@ -11,9 +11,11 @@ import logging
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from socket import SHUT_RDWR
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -109,15 +111,17 @@ class Live:
         for sid in list(sids):
             self.lines.pop(sid, None)
             eio_sid = socketio.server.manager.eio_sid_from_sid(sid, "/")
+            wire = _wire(eio_sid)
             socketio.server.disconnect(sid, ignore_queue=True)
-            if eio_sid is not None:
-                socketio.server.eio.disconnect(eio_sid)  # the wire as well: it keeps a thread
+            _hang_up(wire)
 
     def close(self) -> None:
         """End all sockets of this process, which is about to end; browsers come back by themselves."""
-        self.lines.clear()
         self._post.shutdown(wait=False, cancel_futures=True)
-        socketio.server.eio.disconnect()
+        wires = [_wire(eio_sid) for eio_sid in list(socketio.server.environ)]
+        self.lines.clear()
+        for wire in wires:
+            _hang_up(wire)
 
     # --- news
 
@@ -201,6 +205,19 @@ class Live:
 
 def _is_live(line: Line, live: set[tuple[Any, ...]], active: set[int]) -> bool:
     return line.user_id in active if line.token_hash is None else (line.user_id, line.token_hash) in live
+
+
+def _wire(eio_sid: str | None) -> Any:
+    """The TCP socket below; None in tests."""
+    environ = socketio.server.environ.get(eio_sid, {})
+    return environ.get("gunicorn.socket") or environ.get("werkzeug.socket")
+
+
+def _hang_up(wire: Any) -> None:
+    """A polite goodbye would leave the thread to whoever does not answer it."""
+    if wire is not None:
+        with suppress(OSError):
+            wire.shutdown(SHUT_RDWR)
 
 
 def _sid() -> str:

@@ -71,6 +71,7 @@ class MessageScreen(Screen):
     module = "Messages"
     desk = MessageDesk()
     title, singular = _("Messages"), _("Message")
+    columns = ("peer", "channel", "direction", "state", "body", "customer", "created_on")
     quick = ("channel", "direction", "state")
     strip = ("channel", "state", "peer")
     input_names = ("channel", "peer", "customer", "lead", "ticket", "subject", "body")

@@ -52,11 +52,18 @@ def refuse_weak_password(password: str | None, *names: str | None) -> None:
         raise PasswordComplexityValidationError(sentence)
 
 
+def is_typed(text: Any, longest: int) -> bool:
+    """Text as a person can type it: not empty, not endless, no NUL, no broken Unicode."""
+    if not isinstance(text, str) or not 0 < len(text) <= longest or "\0" in text:
+        return False
+    return not any("\ud800" <= sign <= "\udfff" for sign in text)
+
+
 def _weakness(password: str, names: set[str]) -> str | None:
     plain = password.strip().casefold()
     if len(plain) < SHORTEST:
         return _("The password is too short. Please use at least %(count)s signs.", count=SHORTEST)
-    if len(password) > LONGEST or "\0" in password or not password.isprintable():
+    if not is_typed(password, LONGEST):
         return _("The password cannot be used. Please use at most %(count)s letters, digits and signs.", count=LONGEST)
     if any(plain in (name.casefold(), name.casefold()[::-1]) for name in names):
         return _("The password must not be the user name or the e-mail address. Please choose another.")

@@ -71,6 +71,8 @@ class Screen(Gated, ModelView):
     related_views: list[Any] = []  # noqa: RUF012
     title: Any = ""
     singular: Any = ""
+    #: Columns of the list in order; () = those whose field says so.
+    columns: tuple[str, ...] = ()
     #: Quick filters above the list; fields of the strip; fields of the form in order.
     quick: tuple[str, ...] = ()
     strip: tuple[str, ...] = ()
@@ -107,7 +109,7 @@ class Screen(Gated, ModelView):
         """One page of the rows that the person sees."""
         seen = glass()
         asked = self._asked(seen)
-        names = tuple(each.name for each in self.desk.plan.fields if each.list)
+        names = self.columns or tuple(each.name for each in self.desk.plan.fields if each.list)
         rows = self.desk.plan.rows(db.session(), asked, names)
         page = list_page(self, asked, rows, names, seen)
         return render_template("crm/_rows.html" if request.headers.get("HX-Request") else "crm/list.html", page=page)
@@ -116,18 +118,19 @@ class Screen(Gated, ModelView):
         plan, args = self.desk.plan, request.args
         rules = [plan.rule(name, op, value, seen) for op, name, value in filters_of(args)]
         if args.get("q", "").strip():
-            rules.append(self._search(args["q"], seen))
+            rules.append(self.search(plan, args["q"], seen))
         order = plan.order_by(args.get("_oc"), args.get("_od") or "desc", seen)
         return Asked(rules, order, whole(args.get("psize"), 20, 1, MOST_PAGE), whole(args.get("page"), 0, 0, 10**7))
 
-    def _search(self, typed: str, seen: Glass) -> Any:
+    @staticmethod
+    def search(plan: Any, typed: str, seen: Glass) -> Any:
         """Number, name, phone in any format or e-mail: each by its index; hidden fields are not searched."""
         text = clean_text(typed, "q", 100) or ""
         found = []
-        for each in self.desk.plan.fields:
+        for each in plan.fields:
             if not each.mask or seen.who.mask(each.name) == "full":
                 found.extend(_searched(each, text))
-        return or_(*found) if found else self.desk.record.id == -1
+        return or_(*found) if found else plan.record.id == -1
 
     # --- one record ---
 
@@ -321,7 +324,7 @@ class Screen(Gated, ModelView):
         """Up to 20 visible rows for a pick-list."""
         seen, plan = glass(), self.desk.plan
         typed = request.args.get("q", "").strip()
-        rules = [self._search(typed, seen)] if typed else []
+        rules = [self.search(plan, typed, seen)] if typed else []
         named = tuple(name for name in ("number", self.headline) if name in plan.by_name and plan.by_name[name].columns)
         rows = plan.rows(db.session(), Asked(rules, plan.order_by(None, "desc", seen), 20), named)
         made = plan.wires(db.session(), rows, named, seen)

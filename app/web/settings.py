@@ -8,16 +8,15 @@ import re
 from datetime import time
 from typing import Any
 
-from flask import abort, flash, redirect, request, url_for
+from flask import flash, redirect, request, url_for
 from flask_appbuilder import BaseView, expose
-from flask_appbuilder.fieldwidgets import Select2Widget
 from flask_appbuilder.models.sqla.interface import SQLAInterface
 from flask_appbuilder.security.decorators import has_access
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext
 from sqlalchemy import select
-from sqlalchemy.orm import Session, make_transient
-from wtforms import DateField, IntegerField, SelectField, TimeField
+from sqlalchemy.orm import Session
+from wtforms import DateField, IntegerField, TimeField
 from wtforms.validators import InputRequired, NumberRange, Optional
 
 from app.domain import clock, leads, settings, tickets
@@ -38,7 +37,7 @@ from app.models import (
     TicketSubject,
 )
 from app.web import gate
-from app.web.sturdy import VERBS, Interface, Sturdy, protect
+from app.web.sturdy import VERBS, Interface, Sturdy, pick, protect
 
 #: A year, in minutes or days; longer spans are typing errors.
 LONGEST_MINUTES, LONGEST_DAYS, LONGEST_TEXT = 525_600, 3650, 140
@@ -47,16 +46,13 @@ _WEEKDAYS = tuple(map(lazy_gettext, clock.WEEKDAYS))
 NO_HOURS = lazy_gettext("No office hours: the office counts as always open.")
 
 
-def _select(label: Any, choices: Any, **more: Any) -> Any:
-    return SelectField(label, choices=choices, widget=Select2Widget(), **more)
-
-
 def _time(label: Any, *checks: Any) -> Any:
     return TimeField(label, validators=list(checks) or [Optional()], format=["%H:%M", "%H:%M:%S"],
                      render_kw={"class": "form-control"})  # fmt: skip
 
 
-_COLOUR = _select(lazy_gettext("Colour"), [(each, each.title()) for each in settings.COLOURS])
+_COLOUR = pick(lazy_gettext("Colour"), [(each, each.title()) for each in settings.COLOURS])
+_CLOCK = {"starts": lambda at: f"{at:%H:%M}" if at else "–", "ends": lambda at: f"{at:%H:%M}" if at else "–"}
 _LABELS = {
     "label": lazy_gettext("Label"), "position": lazy_gettext("Order"), "is_active": lazy_gettext("On offer"),
     "color": lazy_gettext("Colour"), "meaning": lazy_gettext("Meaning"), "description": lazy_gettext("Description"),
@@ -145,7 +141,7 @@ class LeadStatuses(_Statuses):
     route_base = "/settings/lead-statuses"
     list_title, show_title = lazy_gettext("Lead statuses"), lazy_gettext("Lead status")
     add_title, edit_title = lazy_gettext("New lead status"), lazy_gettext("Edit lead status")
-    fields = {"color": _COLOUR, "meaning": _select(lazy_gettext("Meaning"), _meanings(leads.STATUSES))}
+    fields = {"color": _COLOUR, "meaning": pick(lazy_gettext("Meaning"), _meanings(leads.STATUSES))}
     needed = tuple(key for key, _label in _meanings(leads.STATUSES))
 
 
@@ -156,7 +152,7 @@ class TicketStatuses(_Statuses):
     route_base = "/settings/ticket-statuses"
     list_title, show_title = lazy_gettext("Ticket statuses"), lazy_gettext("Ticket status")
     add_title, edit_title = lazy_gettext("New ticket status"), lazy_gettext("Edit ticket status")
-    fields = {"color": _COLOUR, "meaning": _select(lazy_gettext("Meaning"), _meanings(tickets.STATUSES))}
+    fields = {"color": _COLOUR, "meaning": pick(lazy_gettext("Meaning"), _meanings(tickets.STATUSES))}
     needed = tuple(key for key, _label in _meanings(tickets.STATUSES))
 
 
@@ -214,7 +210,7 @@ class MessageTemplates(MasterScreen):
     add_title, edit_title = lazy_gettext("New message template"), lazy_gettext("Edit message template")
     list_columns = ["label", "channel", "position", "is_active"]
     columns = ("label", "channel", "body", "position", "is_active")
-    fields = {"channel": _select(lazy_gettext("Channel"), [("whatsapp", "WhatsApp"), ("sms", "SMS"),
+    fields = {"channel": pick(lazy_gettext("Channel"), [("whatsapp", "WhatsApp"), ("sms", "SMS"),
                                                            ("email", lazy_gettext("E-mail"))])}  # fmt: skip
 
 
@@ -231,6 +227,7 @@ class Holidays(MasterScreen):
     columns = ("day", "label", "starts", "ends")
     search_columns = ["day", "label"]
     base_order = ("day", "desc")
+    formatters_columns = _CLOCK
     fields = {
         "day": DateField(lazy_gettext("Day"), [InputRequired()], render_kw={"class": "form-control"}),
         "starts": _time(lazy_gettext("Open from (half day)")), "ends": _time(lazy_gettext("Open to")),
@@ -257,9 +254,9 @@ class OfficeRanges(MasterScreen):
     columns = ("weekday", "starts", "ends")
     search_columns = ["weekday"]
     base_order = ("weekday", "asc")
-    formatters_columns = {"weekday": lambda day: _WEEKDAYS[day]}
+    formatters_columns = {**_CLOCK, "weekday": lambda day: _WEEKDAYS[day]}
     fields = {
-        "weekday": _select(lazy_gettext("Weekday"), list(enumerate(_WEEKDAYS)), coerce=int),
+        "weekday": pick(lazy_gettext("Weekday"), list(enumerate(_WEEKDAYS)), coerce=int),
         "starts": _time(lazy_gettext("From"), InputRequired()), "ends": _time(lazy_gettext("To"), InputRequired()),
     }  # fmt: skip
 
@@ -281,6 +278,9 @@ def refuse_bad_ranges(rows: Any) -> None:
 
 #: Form key -> (priority in the row, what people read).
 _PRIORITIES = {"any": ("", lazy_gettext("Any")), **{each.lower(): (each, each) for each in tickets.PRIORITIES}}
+
+
+_KINDS = [("lead", lazy_gettext("Leads")), ("ticket", lazy_gettext("Tickets"))]
 
 
 def _target_fields() -> dict[str, Any]:
@@ -318,10 +318,7 @@ class SlaPolicies(MasterScreen):
     list_columns = ["label", "applies_to", "promises", "is_active"]
     columns = ("label", "applies_to", "position", "is_active")
     search_columns = ["label", "applies_to", "is_active"]
-    fields = {
-        "applies_to": _select(lazy_gettext("For"), [("lead", lazy_gettext("Leads")), ("ticket", lazy_gettext("Tickets"))]),
-        **_target_fields(),
-    }  # fmt: skip
+    fields = {"applies_to": pick(lazy_gettext("For"), _KINDS), **_target_fields()}
     add_fieldsets = edit_fieldsets = [
         (lazy_gettext("Policy"), {"fields": list(columns)}),
         (lazy_gettext("Targets by priority; empty = none"), {"fields": list(_target_fields())}),
@@ -441,7 +438,8 @@ def _range(day: int, starts: str, ends: str) -> OfficeRange:
         return OfficeRange(weekday=day, starts=time.fromisoformat(starts), ends=time.fromisoformat(ends))
     except ValueError as wrong:
         where = {"day": _WEEKDAYS[day], "range": f"{starts or '?'}–{ends or '?'}"}
-        raise RuleBroken(_("%(day)s: please enter two times such as 09:00 and 18:00, not %(range)s.", **where)) from wrong
+        text = _("%(day)s: please enter two times such as 09:00 and 18:00, not %(range)s.", **where)
+        raise RuleBroken(text) from wrong
 
 
 def _mark(seen: Any) -> str:

@@ -7,7 +7,7 @@ import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from flask import Flask, abort, current_app, g, request, session
+from flask import Flask, abort, current_app, g, has_request_context, request, session
 from flask_appbuilder.security.sqla.manager import SecurityManager
 from flask_jwt_extended import verify_jwt_in_request
 from flask_limiter import Limiter
@@ -28,8 +28,6 @@ from app.web.sessions import Found, own_transaction
 
 __all__ = ["Security", "ensure_admin", "sync_permissions"]
 
-#: Longer is no name and no password of anybody.
-LONGEST_NAME, LONGEST_PASSWORD = 320, passwords.LONGEST
 #: What belongs to one request only, should the context live longer (tests, shells).
 _OF_ONE_REQUEST = ("person", "_api_key_user", "_login_user", "csrf_valid", "_jwt_extended_jwt",
                    "_jwt_extended_jwt_header", "_jwt_extended_jwt_user", "_jwt_extended_jwt_location", "now",
@@ -50,6 +48,8 @@ class Security(SecurityManager):
     def __init__(self, appbuilder: Any) -> None:
         current_app.config.setdefault("FAB_PASSWORD_COMPLEXITY_VALIDATOR", passwords.refuse_weak_password)
         current_app.config.setdefault("JWT_REFRESH_TOKEN_EXPIRES", timedelta(days=sessions.TOKEN_DAYS))
+        # A permanent session would set its cookie with every answer, those of static files too; load_user renews it.
+        current_app.config["SESSION_REFRESH_EACH_REQUEST"] = False
         passwords.watch(Session)
         super().__init__(appbuilder)
 
@@ -81,8 +81,8 @@ class Security(SecurityManager):
         super().register_views()
         self.appbuilder.add_view_no_menu(sessions.SessionsView)
         self.appbuilder.add_view_no_menu(keys.KeysView)
-        for name, breach in (("AuthDBView", self.auth_view.breached), ("SecurityApi", doors.api_breached)):
-            limit = self.limiter.limit(doors.DOOR_LIMIT, methods=["POST"], on_breach=breach)
+        for name in ("AuthDBView", "SecurityApi"):
+            limit = self.limiter.limit(doors.DOOR_LIMIT, methods=["POST"], on_breach=doors.say_too_fast)
             limit(current_app.blueprints[name])
 
     # --- who is it
@@ -154,7 +154,7 @@ class Security(SecurityManager):
         held = db.session()
         who = access.person(held, found.user.id, found.version)
         if found.scope:
-            who = dataclasses.replace(who, scope=found.scope, law={})
+            who = dataclasses.replace(who, scope=found.scope)
         access.act_as(held, who)
         g.person, g.user = who, found.user
         return found.user
@@ -199,7 +199,7 @@ class Security(SecurityManager):
 
         Every try is counted before it is looked at, known name or not, and takes one hash.
         """
-        if not _is_typed(username, LONGEST_NAME) or not _is_typed(password, LONGEST_PASSWORD):
+        if not passwords.is_typed(username, doors.LONGEST_NAME) or not passwords.is_typed(password, passwords.LONGEST):
             return None
         now = datetime.now(UTC)
         tries.count(username, now)
@@ -276,11 +276,6 @@ class Security(SecurityManager):
             raise
 
 
-def _is_typed(text: Any, longest: int) -> bool:
-    """Text as a person can type it: no NUL, no broken Unicode, not empty, not endless."""
-    return isinstance(text, str) and 0 < len(text) <= longest and text.isprintable()
-
-
 def _count_sign_in(held: Session, user_id: int, right: bool, now: datetime) -> None:
     """FAB's statistics; by a plain UPDATE, so that nobody's cached rights are thrown away."""
     count = func.coalesce(User.login_count, 0) + 1
@@ -291,7 +286,7 @@ def _count_sign_in(held: Session, user_id: int, right: bool, now: datetime) -> N
 
 
 def _address() -> str | None:
-    return request.remote_addr if request else None
+    return request.remote_addr if has_request_context() else None
 
 
 # --- at deploy and first start -----------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from dateutil import parser
 from flask import abort, current_app, flash, g, has_request_context, redirect, request, url_for
 from flask_appbuilder import ModelView, expose
+from flask_appbuilder.fieldwidgets import Select2Widget
 from flask_appbuilder.hooks import before_request
 from flask_appbuilder.models.sqla.interface import SQLAInterface
 from flask_appbuilder.security.decorators import has_access
@@ -22,7 +23,8 @@ from flask_babel import lazy_gettext
 from sqlalchemy.exc import DataError, IntegrityError, OperationalError, StatementError
 from sqlalchemy.orm.exc import StaleDataError
 from werkzeug.datastructures import ImmutableMultiDict
-from wtforms import DateTimeLocalField, PasswordField
+from wtforms import DateTimeLocalField, PasswordField, SelectField
+from wtforms.fields.choices import SelectChoice
 from wtforms.validators import ValidationError
 
 from app import access
@@ -343,6 +345,15 @@ def _trim(form: Any) -> None:
         if isinstance(field.data, str) and not isinstance(field, PasswordField) and field.raw_data:
             field.data = field.data.strip()
             field.raw_data = [field.data]
+
+
+def pick(label: Any, pairs: Any, **more: Any) -> SelectField:
+    """A pick-list field of (value, words) pairs, or of a function that hands them out."""
+
+    def choices() -> list[SelectChoice]:
+        return [SelectChoice(str(value), words) for value, words in (pairs() if callable(pairs) else pairs)]
+
+    return SelectField(label, choices=choices, widget=Select2Widget(), **more)
 
 
 class LocalMoment(DateTimeLocalField):

@@ -13,7 +13,7 @@ from zoneinfo import available_timezones
 from flask import abort, current_app, flash, g, has_request_context, redirect, request, url_for
 from flask_appbuilder import BaseView, expose
 from flask_appbuilder.actions import action
-from flask_appbuilder.fieldwidgets import BS3TextFieldWidget, Select2Widget
+from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
 from flask_appbuilder.security.decorators import has_access
 from flask_appbuilder.security.sqla.models import Permission, PermissionView, ViewMenu
 from flask_appbuilder.security.views import (
@@ -29,7 +29,7 @@ from flask_babel import lazy_gettext
 from markupsafe import Markup
 from sqlalchemy import event, func, inspect, select
 from sqlalchemy.orm import Session, selectinload
-from wtforms import BooleanField, SelectField, StringField
+from wtforms import BooleanField, StringField
 from wtforms.validators import Email, Length, Optional, ValidationError
 
 from app import access
@@ -40,9 +40,10 @@ from app.lib import phone
 from app.models import AuditEntry, FieldMask, Group, ModulePermission, Role, User
 from app.web import gate
 from app.web.fields import initials
+from app.web.pairs import OWN_PAIRS
 from app.web.sessions import signed_in
 from app.web.sturdy import VERBS as SCREEN_VERBS
-from app.web.sturdy import Interface, LocalMoment, Sturdy, protect
+from app.web.sturdy import Interface, LocalMoment, Sturdy, pick, protect
 
 _ROWS = ("read", "create", "write", "delete", "assign", "export", "import", "bulk")
 #: Module -> the verbs that mean something there; every other cell of the matrix is empty.
@@ -559,7 +560,8 @@ class Abilities(BaseView):
         return self.render_template(
             "team/can.html", title=_("What can this person do"), who=_person_card(user, given),
             people=list(people.items()) if len(people) > 1 else [], can=_can(person, given),
-            levels=_words(_LEVEL_WORDS), modules=_words(_MODULE_WORDS), verbs=_words(_VERB_WORDS), masks=_effective_masks(person, given),
+            levels=_words(_LEVEL_WORDS), modules=_words(_MODULE_WORDS), verbs=_words(_VERB_WORDS),
+            masks=_effective_masks(person, given),
             reach=((_LEVEL_WORDS["own"], len(person.own)), (_LEVEL_WORDS["team"], len(person.team)),
                    (_LEVEL_WORDS["all"], active)),
             roles_url=url_for("RoleMatrix.first") if g.person.may("Settings", "read") else "",
@@ -686,10 +688,6 @@ def _minutes(typed: str) -> list[int] | None:
     return sorted({int(part) for part in parts}, reverse=True)
 
 
-def _pick(label: Any, choices: Any, coerce: Any, **more: Any) -> Any:
-    return SelectField(label, choices=choices, coerce=coerce, widget=Select2Widget(), **more)
-
-
 def _line(label: Any, *checks: Any, **more: Any) -> Any:
     return StringField(label, validators=[Optional(), *checks], widget=BS3TextFieldWidget(), **more)
 
@@ -698,15 +696,15 @@ _TRADE_FIELDS = {
     "mobile": _line(lazy_gettext("Mobile"), Length(max=40)),
     "telephony_number": _line(lazy_gettext("Telephony number"), Length(max=40),
                               description=lazy_gettext("The Twilio or Exotel number of this person")),
-    "manager_id": _pick(lazy_gettext("Reports to"), _people_choices, _key_or_none),
+    "manager_id": pick(lazy_gettext("Reports to"), _people_choices, coerce=_key_or_none),
     "available": BooleanField(lazy_gettext("Takes new work"), default=True),
     "away_until": LocalMoment(lazy_gettext("Away until"), [Optional()]),
     "leave_from": LocalMoment(lazy_gettext("On leave from"), [Optional()]),
     "leave_to": LocalMoment(lazy_gettext("On leave to"), [Optional()]),
-    "delegate_id": _pick(lazy_gettext("Delegate"), _people_choices, _key_or_none,
+    "delegate_id": pick(lazy_gettext("Delegate"), _people_choices, coerce=_key_or_none,
                          description=lazy_gettext("Works in this person's stead during the leave")),
-    "time_zone": _pick(lazy_gettext("Time zone"), _zone_choices, _text_or_none),
-    "locale": _pick(lazy_gettext("Language"), _language_choices, _text_or_none),
+    "time_zone": pick(lazy_gettext("Time zone"), _zone_choices, coerce=_text_or_none),
+    "locale": pick(lazy_gettext("Language"), _language_choices, coerce=_text_or_none),
     "reminder_minutes": Minutes(lazy_gettext("Reminders"), widget=BS3TextFieldWidget(),
                                 description=lazy_gettext("Minutes before a task is due, such as 60, 5")),
 }  # fmt: skip
@@ -865,6 +863,10 @@ class Roles(Sturdy, RoleModelView):
         flash(_("Copied."), "success")
         return self._to_list()
 
+    def pre_add(self, item: Any) -> None:
+        """Every role opens one's own page."""
+        item.permissions = list({*item.permissions, *_own_pairs(db.session())})
+
     def pre_update(self, item: Any) -> None:
         """The two of FAB stay as they are, and a name that the rules know stays too."""
         before = _old(item, "name")
@@ -879,6 +881,15 @@ class Roles(Sturdy, RoleModelView):
             raise RuleBroken(_("The product needs the role %(name)s, so it cannot be deleted.", name=item.name))
         if item.groups or team.members(db.session(), item.id):
             raise RuleBroken(_("Somebody still has this role. Take it from its users and groups first."))
+
+
+def _own_pairs(session: Session) -> list[Any]:
+    """FAB's pairs that every role has: see pairs.OWN_PAIRS."""
+    index = type(current_app.appbuilder._indexview).__name__  # type: ignore[attr-defined]
+    query = select(PermissionView).join(PermissionView.permission).join(PermissionView.view_menu)
+    found = list(session.scalars(query.where(ViewMenu.name.in_({index, *(view for _name, view in OWN_PAIRS)}))))
+    names = {pair: (pair.permission.name, pair.view_menu.name) for pair in found}
+    return [pair for pair, (name, view) in names.items() if view == index or (name, view) in OWN_PAIRS]
 
 
 def _copy(session: Session, role: Any) -> None:

@@ -149,6 +149,7 @@ class TicketScreen(Assignable):
     module = "Tickets"
     desk = TicketDesk()
     title, singular = _("Tickets"), _("Ticket")
+    columns = ("title", "status", "priority", "customer", "assignee", "resolve_due_on", "number", "created_on")
     quick = ("status", "priority", "assignee")
     strip = ("priority", "customer", "mobile", "reply_due_on", "resolve_due_on")
     own_timeline = "ticket_id"

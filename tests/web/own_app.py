@@ -12,15 +12,14 @@ from typing import Any
 
 import flask_migrate
 import pytest
-from flask import Flask, g
+from flask import Flask
 from flask.testing import FlaskClient
-from flask_appbuilder import AppBuilder
 from sqlalchemy import select, update
 from werkzeug.security import generate_password_hash
 
 import config
 from app import access, create_app
-from app.extensions import csrf, db
+from app.extensions import db
 from app.models import Role, SignIn, User
 from app.web import keys, signin
 from app.web.sessions import own_transaction
@@ -34,19 +33,7 @@ PEOPLE = {"ana": "Sales User", "mia": "Sales Manager", "root": "Admin"}
 def made(folder: Path, **overrides: object) -> Flask:
     """An application on the database of this folder."""
     settings = config.load({"CRM_INSTANCE_DIR": str(folder), "CRM_SECRET_KEY": "s" * 40, "CRM_SCHEDULER": "off"})
-    app = create_app(settings, TESTING=True, **overrides)
-    if "appbuilder" not in app.extensions:
-        _wire(app)
-    return app
-
-
-def _wire(app: Flask) -> None:
-    csrf.init_app(app)
-    app.context_processor(
-        lambda: {"static_url": lambda path: f"/static/{path}", "person": g.get("person"), "languages": []}
-    )
-    with app.app_context():
-        AppBuilder(security_manager_class=signin.Security).init_app(app, db.session)
+    return create_app(settings, TESTING=True, **overrides)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,366 @@
+"""The rows of the big house, table by table; the same for the same sizes and moment."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import count
+from random import Random
+from typing import Self
+
+from app.demo import FIRST, LAST, NOTES
+from app.domain.base import PREFIX
+from app.domain.tickets import PRIORITIES, SOURCES
+from bench.loader import Row
+
+SEED = 7
+#: The people through whose eyes it is measured.
+SALES, MANAGER, SUPPORT = "bench_sales", "bench_manager", "bench_support"
+#: Every so many leads one is assigned to bench_sales: 5,000 of 200,000.
+SHARE = 40
+#: Tasks overdue for the minute job; the rest of the open ones lie ahead.
+OVERDUE_SHARE = 1 / 30
+DAYS = 360
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How many rows of each."""
+
+    leads: int = 200_000
+    customers: int = 50_000
+    tickets: int = 50_000
+    tasks: int = 300_000
+    calls: int = 500_000
+    activities: int = 1_000_000
+    users: int = 40
+
+    @classmethod
+    def of(cls, leads: int) -> Self:
+        """The same proportions for another number of leads."""
+        full = cls()
+        scaled = {name: max(1, getattr(full, name) * leads // full.leads) for name in cls.__annotations__}
+        return cls(**scaled | {"users": full.users})
+
+
+@dataclass(frozen=True)
+class Masters:
+    """What the migrations brought: ids, by label where it matters."""
+
+    lead_status: dict[str, int]
+    ticket_status: dict[str, int]
+    subjects: list[int]
+    sources: list[int]
+    kinds: list[int]
+    roles: dict[str, int]
+    first_user: int
+
+
+#: Label of a lead's status -> share of all leads, in percent.
+LEAD_SHARES = {
+    "New": 12, "Contacted": 18, "Follow-up Scheduled": 10, "Follow-up Complete": 8, "Documents Collected": 5,
+    "Sent to HO": 5, "Documents Verified": 3, "Nurture": 8, "Qualified": 7, "Account Opened": 4,
+    "Rejected - Follow-up Required": 3, "Account Activated": 8, "Unqualified": 5, "Junk": 2, "Lead Expired": 2,
+}  # fmt: skip
+TICKET_SHARES = {
+    "New": 4, "Open": 10, "In Progress": 8, "Follow-up Scheduled": 5, "Waiting for Customer": 5, "Resolved": 28,
+    "Closed": 40,
+}  # fmt: skip
+WITH_CUSTOMER = ("Account Opened", "Account Activated")
+ENDED = ("Resolved", "Closed")
+
+CONTACT = ("first_name", "last_name", "mobile", "mobile_e164", "email", "address")
+STAMPS = ("created_on", "changed_on", "created_by_id", "changed_by_id")
+
+
+def moment(at: datetime) -> str:
+    """As both databases and SQLAlchemy's SQLite type write it."""
+    return at.isoformat(" ", "microseconds")
+
+
+def mobile(person: int) -> str:
+    """A mobile of its own for every person: multiplication by a prime wanders through all of them."""
+    return str(9_000_000_000 + person * 7_919_333 % 999_999_937)
+
+
+class House:
+    """Makes the rows of one table after the other; keeps only what later tables refer to."""
+
+    def __init__(self, sizes: Sizes, now: datetime, masters: Masters) -> None:
+        self.sizes, self.now, self.masters = sizes, now, masters
+        self.rng = Random(SEED)
+        self.people = self._hired()
+        by_role: dict[str, list[int]] = {}
+        for key, _, role in self.people:
+            by_role.setdefault(role, []).append(key)
+        self.manager = by_role["Sales Manager"][0]
+        self.mine, self.sellers = by_role["Sales User"][0], by_role["Sales User"][1:]
+        self.helpers = by_role["Support User"]
+        self.lead_status = self._spread(LEAD_SHARES, masters.lead_status, sizes.leads)
+        self.ticket_status = self._spread(TICKET_SHARES, masters.ticket_status, sizes.tickets)
+        #: By place in the list (id - 1): assignee and customer of each lead, assignee and customer of each ticket.
+        self.lead_assignee = [self.mine if n % SHARE == 0 else self._any(self.sellers) for n in range(sizes.leads)]
+        self.lead_customer = self._converted()
+        self.ticket_assignee = [self._any(self.helpers) for _ in range(sizes.tickets)]
+        self.ticket_customer = [self.rng.randrange(sizes.customers) + 1 for _ in range(sizes.tickets)]
+        #: Four of five tasks are a lead's, the fifth a ticket's; by its place.
+        self.task_place = [self.rng.randrange(sizes.leads if n % 5 else sizes.tickets) for n in range(sizes.tasks)]
+        self.years: dict[tuple[str, int], int] = {}
+
+    def _hired(self) -> list[tuple[int, str, str]]:
+        """(id, user name, role): two managers, a third of the rest in support."""
+        support = max(1, (self.sizes.users - 2) // 3)
+        names = [(MANAGER, "Sales Manager"), ("bench_support_manager", "Support Manager"), (SALES, "Sales User"),
+                 (SUPPORT, "Support User")]  # fmt: skip
+        names += [(f"support_{n}", "Support User") for n in range(1, support)]
+        names += [(f"sales_{n}", "Sales User") for n in range(1, max(2, self.sizes.users - len(names) + 1))]
+        return [(self.masters.first_user + n, name, role) for n, (name, role) in enumerate(names)]
+
+    def _any(self, values: list[int]) -> int:
+        return values[int(self.rng.random() * len(values))]
+
+    def _spread(self, shares: dict[str, int], ids: dict[str, int], n: int) -> list[tuple[str, int]]:
+        there = {label: share for label, share in shares.items() if label in ids}
+        labels = self.rng.choices(list(there), list(there.values()), k=n)
+        return [(label, ids[label]) for label in labels]
+
+    def _converted(self) -> list[int | None]:
+        """Customers 1, 2, 3 … go to the leads that opened an account, as long as there are any."""
+        free = count(1)
+        found: list[int | None] = []
+        for label, _ in self.lead_status:
+            key = next(free) if label in WITH_CUSTOMER else None
+            found.append(key if key is not None and key <= self.sizes.customers else None)
+        return found
+
+    # moments: rising with the id, spread over a year
+
+    def _made(self, n: int, of: int) -> datetime:
+        return self.now - timedelta(days=DAYS) + timedelta(days=DAYS - 0.05) * ((n + self.rng.random()) / of)
+
+    def _later(self, at: datetime, days: float) -> datetime:
+        return min(at + timedelta(days=days * self.rng.random()), self.now)
+
+    def _number(self, kind: str, at: datetime) -> str:
+        key = (kind, at.year)
+        self.years[key] = self.years.get(key, 0) + 1
+        return f"{PREFIX[kind]}-{at.year}-{self.years[key]:05d}"
+
+    def _contact(self, person: int) -> Row:
+        first, last = FIRST[person * 7 % len(FIRST)], LAST[person * 11 % len(LAST)]
+        script = 0 if person % 4 else person // 4 % 3
+        digits = mobile(person)
+        return (
+            first[script], last[script], digits, f"+91{digits}",
+            f"{first[0]}.{last[0]}{person}@bench.example".lower() if person % 5 else None,
+            f"{person % 240}, Station Road, Ahmedabad",
+        )  # fmt: skip
+
+    # tables
+
+    def tables(self) -> Iterator[tuple[str, tuple[str, ...], Iterable[Row]]]:
+        """Name, columns and rows of each table."""
+        yield "customer", ("id", "number", "version", "status", "source", "kyc_status", "no_calls", "no_whatsapp",
+                           "no_sms", "no_email", "owner_id", *CONTACT, *STAMPS), self._customers()  # fmt: skip
+        yield "leads", ("id", "number", "version", "status_id", "status_on", "source_id", "category", "account_type_id",
+                        "client_id", "pod_id", "rejection_reason", "assignee_id", "owner_id", "assigned_role",
+                        "customer_id", "next_follow_up_on", "replied_on", "opened_on", "activated_on", *CONTACT,
+                        *STAMPS), self._leads()  # fmt: skip
+        yield "customer_account", ("customer_id", "client_id", "account_type_id", "lead_id", "opened_on",
+                                   "activated_on", *STAMPS), self._accounts()  # fmt: skip
+        yield "ticket", ("id", "number", "title", "version", "priority", "status_id", "status_on", "source",
+                         "description", "resolution", "resolved_on", "customer_id", "assignee_id", "owner_id",
+                         "replied_on", "resolve_due_on", *STAMPS), self._tickets()  # fmt: skip
+        yield "ticket_subjects", ("ticket_id", "subject_id"), self._subjects()
+        yield "task", ("id", "title", "status", "version", "priority", "due_on", "assignee_id", "owner_id", "lead_id",
+                       "ticket_id", "exhausted", "tried", "remind_on", "done_on", *STAMPS), self._tasks()  # fmt: skip
+        yield "call_log", ("id", "device_call_id", "direction", "status", "from_number", "to_number", "other_e164",
+                           "started_on", "ended_on", "duration_seconds", "native", "employee_id", "customer_id",
+                           "lead_id", "cold", "medium", *STAMPS), self._calls()  # fmt: skip
+        yield "assignment", ("lead_id", "ticket_id", "user_id", "started_on", "reason", "by_id",
+                             "decision"), self._assignments()  # fmt: skip
+        yield "status_change", ("lead_id", "ticket_id", "from_id", "to_id", "at", "by_id",
+                                "seconds"), self._status_changes()  # fmt: skip
+        yield "activity", ("kind", "at", "actor_id", "lead_id", "ticket_id", "customer_id", "task_id",
+                           "payload"), self._activities()  # fmt: skip
+        yield "notification", ("event_key", "kind", "user_id", "actor_id", "at", "lead_id", "payload",
+                               "read_on"), self._notices()  # fmt: skip
+
+    def _customers(self) -> Iterator[Row]:
+        owners = [*self.sellers, *self.helpers]
+        for n in range(self.sizes.customers):
+            made = self._made(n, self.sizes.customers)
+            owner, at = self._any(owners), moment(made)
+            source = "Lead" if n % 2 else "Direct"
+            kyc = ("Verified", "Verified", "Pending", "Re-KYC due")[n % 4]
+            yield (n + 1, self._number("CUST", made), 1, "Active", source, kyc, 0, 0, 0, 0, owner,
+                   *self._contact(n + 1), at, at, owner, owner)  # fmt: skip
+
+    def _owner(self, n: int) -> int:
+        """One in five is answered for by the manager, the others by whom they are assigned to."""
+        return self.manager if n // SHARE % 5 == 0 else self.lead_assignee[n]
+
+    def _leads(self) -> Iterator[Row]:
+        nobody: Row = (None,) * len(CONTACT)
+        for n, (label, status) in enumerate(self.lead_status):
+            made, customer = self._made(n, self.sizes.leads), self.lead_customer[n]
+            changed = made if label == "New" else self._later(made, 20)
+            owner, who = self._owner(n), self.lead_assignee[n]
+            done = moment(changed) if label in WITH_CUSTOMER else None
+            yield (
+                n + 1, self._number("LEAD", made), 1, status, moment(changed), self._any(self.masters.sources),
+                "Indirect" if n % 5 == 0 else "Direct", self._any(self.masters.kinds),
+                f"B{n + 1:07d}" if done else None, f"POD{n % 997:04d}" if label == "Sent to HO" else None,
+                "Signature differs" if label.startswith("Rejected") else None, who, owner, "Sales User", customer,
+                moment(self._later(changed, 10)) if label == "Follow-up Scheduled" else None,
+                None if label == "New" else moment(changed), done, done if label == "Account Activated" else None,
+                *(nobody if customer else self._contact(self.sizes.customers + n + 1)), moment(made), moment(changed),
+                owner, who,
+            )  # fmt: skip
+
+    def _accounts(self) -> Iterator[Row]:
+        for n, customer in enumerate(self.lead_customer):
+            if customer:
+                at, who = moment(self._made(n, self.sizes.leads)), self.lead_assignee[n]
+                yield customer, f"B{n + 1:07d}", self._any(self.masters.kinds), n + 1, at, at, at, at, who, who
+
+    def _tickets(self) -> Iterator[Row]:
+        for n, (label, status) in enumerate(self.ticket_status):
+            made, who = self._made(n, self.sizes.tickets), self.ticket_assignee[n]
+            changed = self._later(made, 6)
+            done = moment(changed) if label in ENDED else None
+            yield (
+                n + 1, self._number("TICKET", made), "Ledger statement", 1, PRIORITIES[n % 4], status, moment(changed),
+                SOURCES[n % 5], "Asks for the statement of the last year.", "Sent by e-mail." if done else None, done,
+                self.ticket_customer[n], who, who, moment(changed),
+                None if done else moment(self.now + timedelta(hours=1 + n % 72)), moment(made), moment(changed), who,
+                who,
+            )  # fmt: skip
+
+    def _subjects(self) -> Iterator[Row]:
+        for n in range(self.sizes.tickets):
+            yield n + 1, self._any(self.masters.subjects)
+
+    def _tasks(self) -> Iterator[Row]:
+        for n in range(self.sizes.tasks):
+            lead, ticket, who = self._parent(n)
+            made = self._made(n, self.sizes.tasks)
+            status, due, done = self._fate(n, made)
+            remind = moment(due - timedelta(hours=1)) if due > self.now and not done else None
+            yield (
+                n + 1, "Follow up" if lead else "Handle ticket", status, 1, ("Low", "Medium", "High")[n % 3],
+                moment(due), who, who, lead, ticket, 0, "[]", remind, done, moment(made), done or moment(made), who,
+                who,
+            )  # fmt: skip
+
+    def _parent(self, n: int) -> tuple[int | None, int | None, int]:
+        """Lead or ticket of task n, and its assignee."""
+        place = self.task_place[n]
+        if n % 5:
+            return place + 1, None, self.lead_assignee[place]
+        return None, place + 1, self.ticket_assignee[place]
+
+    def _fate(self, n: int, made: datetime) -> tuple[str, datetime, str | None]:
+        """Status, due and done: some overdue and waiting for the minute job, a fifth ahead, the rest done."""
+        lot = self.rng.random()
+        if lot < OVERDUE_SHARE:
+            return "Todo", self.now - timedelta(hours=2 + n % 40), None
+        if lot < 0.22:
+            return ("Todo", "In Progress", "Backlog")[n % 3], self.now + timedelta(hours=3 + n % 480), None
+        due = self._later(made, 4)
+        return ("Canceled", due, None) if n % 20 == 0 else ("Done", due, moment(due))
+
+    def _calls(self) -> Iterator[Row]:
+        workers = [self.mine, *self.sellers, *self.helpers]
+        for n in range(self.sizes.calls):
+            lead, customer, who, peer = self._called(n, workers)
+            made = self._made(n, self.sizes.calls)
+            talked = self.rng.random() < 0.65
+            seconds = int(self.rng.expovariate(1 / 150)) + 3 if talked else 0
+            outgoing = n % 10 < 7
+            status = "Completed" if talked else ("No Answer" if outgoing else "Missed Call")
+            at, end, own = moment(made), moment(made + timedelta(seconds=seconds)), f"+91{mobile(999_000_000 + who)}"
+            yield (
+                n + 1, f"d{n}", "Outgoing" if outgoing else "Incoming", status, own if outgoing else peer,
+                peer if outgoing else own, peer, at, end, seconds, "{}", who, customer, lead,
+                int(not lead and not customer), "mobile", end, end, who, who,
+            )  # fmt: skip
+
+    def _called(self, n: int, workers: list[int]) -> tuple[int | None, int | None, int, str]:
+        """Lead, customer, employee and number of call n: seven of ten to leads, two to customers."""
+        if n % 10 < 7:
+            place = self.rng.randrange(self.sizes.leads)
+            customer = self.lead_customer[place]
+            person = customer or self.sizes.customers + place + 1
+            return place + 1, customer, self.lead_assignee[place], f"+91{mobile(person)}"
+        if n % 10 < 9:
+            customer = self.rng.randrange(self.sizes.customers) + 1
+            return None, customer, self._any(workers), f"+91{mobile(customer)}"
+        return None, None, self._any(workers), f"+91{mobile(500_000_000 + n)}"
+
+    def _assignments(self) -> Iterator[Row]:
+        why = json.dumps({"role": "Sales User", "candidates": [self.mine, *self.sellers[:3]], "skipped": []})
+        for n, who in enumerate(self.lead_assignee):
+            yield n + 1, None, who, moment(self._made(n, self.sizes.leads)), "round robin", self.manager, why
+        for n, who in enumerate(self.ticket_assignee):
+            yield None, n + 1, who, moment(self._made(n, self.sizes.tickets)), "direct", who, "{}"
+
+    def _status_changes(self) -> Iterator[Row]:
+        new, fresh = self.masters.lead_status["New"], self.masters.ticket_status["New"]
+        for n, (_, status) in enumerate(self.lead_status):
+            made, who = self._made(n, self.sizes.leads), self.lead_assignee[n]
+            yield n + 1, None, None, new, moment(made), who, None
+            if status != new:
+                yield n + 1, None, new, status, moment(self._later(made, 20)), who, 86_400
+        for n, (_, status) in enumerate(self.ticket_status):
+            made, who = self._made(n, self.sizes.tickets), self.ticket_assignee[n]
+            yield None, n + 1, None, fresh, moment(made), who, None
+            if status != fresh:
+                yield None, n + 1, fresh, status, moment(self._later(made, 6)), who, 7_200
+
+    def _activities(self) -> Iterator[Row]:
+        """Beginnings of all records, then what happened to them here and there, until there are enough."""
+        yield from self._begun()
+        sizes = self.sizes
+        rest = sizes.activities - 2 * sizes.leads - sizes.tickets - sizes.customers - sizes.tasks
+        for n in range(max(0, rest)):
+            place = self.rng.randrange(sizes.leads)
+            who, at = self.lead_assignee[place], moment(self._made(n, rest))
+            kind, payload = self._line(n)
+            yield kind, at, who, place + 1, None, self.lead_customer[place], None, payload
+
+    def _line(self, n: int) -> tuple[str, str]:
+        if n % 3 == 0:
+            return "note", json.dumps({"text": NOTES[n % len(NOTES)]}, ensure_ascii=False)
+        if n % 3 == 1:
+            return "call", f'{{"text": "Outgoing call, Completed", "call": {n + 1}, "seconds": 120}}'
+        return "status_change", f'{{"from": 1, "to": {self.masters.lead_status["Contacted"]}, "note": null}}'
+
+    def _begun(self) -> Iterator[Row]:
+        for n, who in enumerate(self.lead_assignee):
+            at = moment(self._made(n, self.sizes.leads))
+            yield "system", at, who, n + 1, None, self.lead_customer[n], None, '{"text": "Lead created"}'
+            given = f'{{"to": {who}, "old": null, "reason": "round robin"}}'
+            yield "assignment", at, self.manager, n + 1, None, None, None, given
+        for n, who in enumerate(self.ticket_assignee):
+            at = moment(self._made(n, self.sizes.tickets))
+            yield "system", at, who, None, n + 1, self.ticket_customer[n], None, '{"text": "Ticket created"}'
+        for n in range(self.sizes.customers):
+            at = moment(self._made(n, self.sizes.customers))
+            yield "system", at, None, None, None, n + 1, None, '{"text": "Customer created"}'
+        for n in range(self.sizes.tasks):
+            lead, ticket, who = self._parent(n)
+            at = moment(self._made(n, self.sizes.tasks))
+            yield "task", at, who, lead, ticket, None, n + 1, '{"text": "Follow up", "what": "created"}'
+
+    def _notices(self) -> Iterator[Row]:
+        """Two hundred in everybody's bell, a dozen of them unread."""
+        for key, _, _ in self.people:
+            for n in range(min(200, self.sizes.leads)):
+                made = self.now - timedelta(hours=n)
+                lead = self.rng.randrange(self.sizes.leads) + 1
+                read = None if n < 12 else moment(made + timedelta(minutes=5))
+                payload = f'{{"number": "CRM-LEAD-2026-{lead:05d}"}}'
+                yield f"assigned:bench:{n}:{key}", "assigned", key, self.manager, moment(made), lead, payload, read

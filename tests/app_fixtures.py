@@ -1,0 +1,437 @@
+"""The product in a test: a migrated database, the people of the trade, makers for records, and doors to knock at.
+
+    def test_ben_does_not_see_anas_lead(people, make, door):
+        lead = make.lead("ana")
+        assert door("ben").rest("GET", f"lead/{lead.id}").status_code == 404
+
+The people: ana reports to mia, ben to max (sales); cleo reports to sam (support); rhea is Compliance, root is Admin.
+`world` bundles everything for one application; `maria` is the same on MariaDB.
+"""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import flask_migrate
+import prison
+import pytest
+from flask import Flask
+from itsdangerous import URLSafeTimedSerializer
+from sqlalchemy import inspect, select
+from sqlalchemy.orm import Session
+from werkzeug.security import generate_password_hash
+
+import config
+from app import access, create_app, models
+from app.domain import assignment, calls, customers, leads, messages, tasks, tickets
+from app.domain.settings import LeadStatus, TicketStatus, TicketSubject
+from app.extensions import db
+from app.web import signin
+from app.web.sessions import hashed
+from tests.makers import NOW
+
+PASSWORD = "correct horse 9"
+#: One cheap round: hashing takes a while by design.
+PASSWORD_HASH = generate_password_hash(PASSWORD, "pbkdf2:sha256:1")
+SECRET_KEY = "s" * 40
+FIELD_KEY = "YWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXoxMjM0NTY="
+#: name -> (role, manager); managers first.
+PEOPLE = {
+    "mia": ("Sales Manager", None), "max": ("Sales Manager", None), "sam": ("Support Manager", None),
+    "ana": ("Sales User", "mia"), "ben": ("Sales User", "max"), "cleo": ("Support User", "sam"),
+    "rhea": ("Compliance", None), "root": ("Admin", None),
+}  # fmt: skip
+#: What the form's token signs; the same for everybody.
+_CSRF = "c" * 40
+
+
+def settings_for(folder: Path, **environ: str) -> config.Settings:
+    """Settings for tests, with everything in the folder."""
+    known = {"CRM_INSTANCE_DIR": str(folder), "CRM_SECRET_KEY": SECRET_KEY, "CRM_FIELD_KEY": FIELD_KEY,
+             "CRM_SCHEDULER": "off"}  # fmt: skip
+    return config.load(known | environ)
+
+
+def settle(app: Flask) -> None:
+    """Migrate the application's database and let the people move in."""
+    with app.app_context():
+        flask_migrate.upgrade()
+    signin.sync_permissions(app)
+    with app.app_context(), Session(db.engine) as session, access.as_system(session):
+        _move_in(session)
+        session.commit()
+        session.close()
+        db.engine.dispose()
+
+
+def _move_in(session: Session) -> None:
+    roles = {role.name: role for role in session.scalars(select(models.Role))}
+    ahead = datetime.now(UTC) + timedelta(days=1)  # in use "tomorrow", so that nobody notes each use
+    known: dict[str, Any] = {}
+    for name, (role, manager) in PEOPLE.items():
+        user = models.User(
+            first_name=name.title(), last_name="Shah", username=name, email=f"{name}@eshin.test", active=True,
+            password=PASSWORD_HASH, roles=[roles[role]], manager_id=known[manager].id if manager else None,
+        )  # fmt: skip
+        session.add(user)
+        session.flush()
+        known[name] = user
+        session.add(models.ApiKey(key=f"key{name}", secret_hash=hashed(f"secret-{name}"), name="tests", user_id=user.id,
+                                  scope=[], created_on=NOW, last_used_on=ahead))  # fmt: skip
+        session.add(models.SignIn(token_hash=hashed(f"cookie-{name}"), user_id=user.id, door="form", started_on=NOW,
+                                  seen_on=ahead))  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Colleague:
+    """Somebody of PEOPLE, by id."""
+
+    id: int
+    username: str
+
+
+class Door:
+    """One person at the product's doors: over REST with an API key, on the screens with a cookie."""
+
+    def __init__(self, app: Flask, who: Colleague | None) -> None:
+        self.app, self.who = app, who
+        self.browser, self.machine = app.test_client(), app.test_client()
+        signed = app.session_interface.get_signing_serializer(app)
+        held: dict[str, Any] = {"csrf_token": _CSRF}
+        if who is not None:
+            held |= {"sid": f"cookie-{who.username}", "_user_id": str(who.id), "_fresh": True, "_permanent": True}
+        self.browser.set_cookie(app.config["SESSION_COOKIE_NAME"], signed.dumps(held))
+
+    @property
+    def token(self) -> str:
+        """The CSRF token that fits the cookie."""
+        return str(URLSafeTimedSerializer(SECRET_KEY, salt="wtf-csrf-token").dumps(_CSRF))
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The header of the person's API key."""
+        name = self.who.username if self.who else ""
+        return {"Authorization": f"token key{name}:secret-{name}"} if name else {}
+
+    def rest(self, method: str, path: str, json: Any = None, q: Any = None, **more: Any) -> Any:
+        """Ask /api/v1/<path>; `q` is written as rison."""
+        url = path if path.startswith("/") else f"/api/v1/{path}"
+        more.setdefault("headers", {})
+        more["headers"] = self.headers | more["headers"]
+        if q is not None:
+            more["query_string"] = {"q": prison.dumps(q)}
+        if json is not None:
+            more["json"] = json
+        return self.machine.open(url, method=method, **more)
+
+    def screen(self, path: str, **more: Any) -> Any:
+        """Open a page."""
+        return self.browser.get(path, **more)
+
+    def form(self, path: str, data: dict[str, Any] | None = None, **more: Any) -> Any:
+        """Send a form, with its CSRF token."""
+        return self.browser.post(path, data={"csrf_token": self.token, **(data or {})}, **more)
+
+    def sees(self, row: Any) -> bool:
+        """Whether the person sees the record over REST; the screens must agree."""
+        kind, base = KINDS[row.__tablename__]
+        code = self.rest("GET", f"{kind}/{row.id}").status_code
+        page = self.screen(f"{base}/show/{row.id}").status_code
+        assert (code, page) in ((200, 200), (404, 404), (403, 403), (404, 403), (403, 404)), (code, page)
+        return bool(code == 200)
+
+
+#: table -> (REST resource, root of the screens).
+KINDS = {
+    "leads": ("lead", "/leads"), "ticket": ("ticket", "/tickets"), "customer": ("customer", "/customers"),
+    "task": ("task", "/tasks"), "call_log": ("call_log", "/calls"), "message": ("message", "/messages"),
+    "assignment_request": ("assignment_request", "/requests"),
+}  # fmt: skip
+
+
+class Make:
+    """Records made through the domain's own functions at NOW, and committed; who = a name of PEOPLE or a user id."""
+
+    _serial = itertools.count(1)
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def _done(self, row: Any) -> Any:
+        self.world.session.commit()
+        return row
+
+    def mobile(self) -> str:
+        """A number that nobody has."""
+        return f"98{next(self._serial):08d}"
+
+    def lead(self, who: Any = "ana", at: datetime = NOW, **values: Any) -> Any:
+        """A lead of that person, with its first task unless task={}; `status` by label."""
+        key = self.world.id_of(who)
+        _status(self.world.session, LeadStatus, values)
+        contact = {"first_name": "Ravi", "last_name": "Kumar", "mobile": self.mobile()}
+        return self._done(leads.create(self.world.session, contact | values, key, at, self.world.vault))
+
+    def ticket(self, who: Any = "cleo", at: datetime = NOW, **values: Any) -> Any:
+        """A ticket of that person, with its first task unless task={}; `status` by label."""
+        session, key = self.world.session, self.world.id_of(who)
+        _status(session, TicketStatus, values)
+        subject = session.scalars(select(TicketSubject.id).order_by(TicketSubject.id)).first()
+        return self._done(tickets.create(session, {"subject_ids": [subject], **values}, key, at))
+
+    def customer(self, who: Any = "ana", at: datetime = NOW, **values: Any) -> Any:
+        """A customer that the person owns."""
+        contact = {"first_name": "Asha", "last_name": "Patel", "mobile": self.mobile()}
+        key = self.world.id_of(who)
+        return self._done(customers.create(self.world.session, contact | values, key, at, self.world.vault))
+
+    def task(self, about: Any, who: Any = "ana", at: datetime = NOW, **values: Any) -> Any:
+        """An open task of a lead or ticket, due in a day."""
+        parent = {"lead_id": about.id} if about.__tablename__ == "leads" else {"ticket_id": about.id}
+        given = {"title": "Call back", "due_on": at + timedelta(days=1), **parent, **values}
+        return self._done(tasks.create(self.world.session, given, self.world.id_of(who), at))
+
+    def call(self, who: Any = "ana", at: datetime = NOW, **values: Any) -> Any:
+        """An outgoing call of that person, begun an hour before."""
+        given = {"direction": "Outgoing", "status": "Completed", "to_number": "9820012345",
+                 "started_on": at - timedelta(hours=1), "duration_seconds": 60, **values}  # fmt: skip
+        return self._done(calls.create(self.world.session, given, self.world.id_of(who), at))
+
+    def message(self, who: Any = "ana", at: datetime = NOW, **values: Any) -> Any:
+        """An SMS in the outbox."""
+        given = {"channel": "sms", "peer": "9820012345", "body": "Namaste", **values}
+        return self._done(messages.write(self.world.session, given, self.world.id_of(who), at))
+
+    def request(self, about: Any, wanted: Any, who: Any = "ana", at: datetime = NOW, reason: str = "I know him") -> Any:
+        """`who` asks that `wanted` gets the record."""
+        row = self.world.session.merge(about)
+        ids = self.world.id_of(wanted), self.world.id_of(who)
+        return self._done(assignment.ask(self.world.session, row, ids[0], reason, ids[1], at))
+
+    def give(self, about: Any, who: Any, by: Any = "root", at: datetime = NOW) -> Any:
+        """Hand a lead or ticket to that person."""
+        row = self.world.session.merge(about)
+        assignment.give(self.world.session, row, self.world.id_of(who), "direct", self.world.id_of(by), at)
+        return self._done(row)
+
+    def mask(self, role: str, **levels: str) -> None:
+        """How the role sees fields: mask("Sales User", mobile="last4", pan="full")."""
+        session = self.world.session
+        role_id = session.scalars(select(models.Role.id).where(models.Role.name == role)).one()
+        for field, level in levels.items():
+            same = (models.FieldMask.role_id == role_id, models.FieldMask.field == field)
+            session.scalars(select(models.FieldMask).where(*same)).one().level = level
+        session.commit()
+
+    def cell(self, role: str, module: str, verb: str, level: str) -> None:
+        """Set one cell of the matrix, with FAB's pair that belongs to it."""
+        session = self.world.session
+        held = session.scalars(select(models.Role).where(models.Role.name == role)).one()
+        same = (models.ModulePermission.role_id == held.id, models.ModulePermission.module == module,
+                models.ModulePermission.verb == verb)  # fmt: skip
+        row = session.scalars(select(models.ModulePermission).where(*same)).first()
+        row = row or models.ModulePermission(role_id=held.id, module=module, verb=verb)
+        row.level = level
+        session.add(row)
+        _pair(session, held, f"can_{verb}", module)
+        session.commit()
+
+    def user(self, name: str, role: str, manager: Any = None, **columns: Any) -> Colleague:
+        """A further colleague; not one of those with a key and a cookie unless named in PEOPLE."""
+        session = self.world.session
+        held = session.scalars(select(models.Role).where(models.Role.name == role)).one()
+        row = models.User(
+            first_name=name.title(), last_name="Shah", username=name, email=f"{name}@eshin.test", active=True,
+            password=PASSWORD_HASH, roles=[held], manager_id=self.world.id_of(manager) if manager else None, **columns,
+        )  # fmt: skip
+        session.add(row)
+        session.flush()
+        ahead = datetime.now(UTC) + timedelta(days=1)
+        session.add(models.ApiKey(key=f"key{name}", secret_hash=hashed(f"secret-{name}"), name="tests", user_id=row.id,
+                                  scope=[], created_on=NOW, last_used_on=ahead))  # fmt: skip
+        session.add(models.SignIn(token_hash=hashed(f"cookie-{name}"), user_id=row.id, door="form", started_on=NOW,
+                                  seen_on=ahead))  # fmt: skip
+        session.commit()
+        made = self.world.people[name] = Colleague(row.id, name)
+        return made
+
+
+def _status(session: Session, master: Any, values: dict[str, Any]) -> None:
+    if "status" in values:
+        values["status_id"] = session.scalars(select(master.id).where(master.label == values.pop("status"))).one()
+
+
+def _pair(session: Session, role: Any, permission: str, view: str) -> None:
+    from flask_appbuilder.security.sqla.models import Permission, PermissionView, ViewMenu
+
+    query = select(PermissionView).join(Permission).join(ViewMenu)
+    pair = session.scalars(query.where(Permission.name == permission, ViewMenu.name == view)).one()
+    if pair not in role.permissions:
+        role.permissions.append(pair)
+
+
+class World:
+    """One application with its people: sessions, makers and doors."""
+
+    def __init__(self, app: Flask) -> None:
+        self.app = app
+        with app.app_context():
+            self.engine = db.engine
+        self.vault = app.extensions["vault"]
+        self._open: list[Session] = []
+        self.session = self.new_session()
+        named = self.session.execute(select(models.User.username, models.User.id)).all()
+        self.people = {name: Colleague(key, name) for name, key in named}
+        self.session.commit()
+        self.make = Make(self)
+
+    def new_session(self, **options: Any) -> Session:
+        """A session that sees everything, as jobs do."""
+        session = Session(self.engine, expire_on_commit=False, **options)
+        session.info["who"] = access._SYSTEM
+        self._open.append(session)
+        return session
+
+    @contextmanager
+    def as_person(self, name: str | None) -> Iterator[Session]:
+        """A session that belongs to the person (None = to nobody), under the law."""
+        with Session(self.engine, expire_on_commit=False) as session:
+            who = None
+            if name is not None:
+                with access.as_system(session):
+                    who = access.load_person(session, self.people[name].id, NOW)
+            access.act_as(session, who)
+            yield session
+
+    def id_of(self, who: Any) -> int | None:
+        """The user id of a name, a colleague, an id; None for the system."""
+        if isinstance(who, str):
+            return self.people[who].id
+        return who if who is None or isinstance(who, int) else int(who.id)
+
+    def door(self, who: str | Colleague | None) -> Door:
+        """The person's door; None = somebody who did not sign in."""
+        return Door(self.app, self.people[who] if isinstance(who, str) else who)
+
+    def rows(self, query: Any) -> list[Any]:
+        """What a query finds now, seen by the system; rows of one column as values."""
+        with Session(self.engine, expire_on_commit=False) as session, access.as_system(session):
+            found = session.execute(query).unique().all()
+        return [row[0] if len(row) == 1 else tuple(row) for row in found]
+
+    def fresh(self, row: Any) -> Any:
+        """The row as the database has it now; None when it is gone."""
+        found = self.rows(select(type(row)).where(type(row).id == row.id))
+        return found[0] if found else None
+
+    def stored(self, row: Any) -> dict[str, Any] | None:
+        """All columns of the row as they are now, to compare before and after; None when it is gone."""
+        found = self.fresh(row)
+        return {c.key: getattr(found, c.key) for c in inspect(type(row)).column_attrs} if found is not None else None
+
+    def count(self, record: Any, *rules: Any) -> int:
+        """How many rows of the record there are."""
+        return len(self.rows(select(record.id).where(*rules)))
+
+    @cached_property
+    def lead_status(self) -> dict[str, int]:
+        """label -> id."""
+        return dict(self.rows(select(LeadStatus.label, LeadStatus.id)))
+
+    @cached_property
+    def ticket_status(self) -> dict[str, int]:
+        """label -> id."""
+        return dict(self.rows(select(TicketStatus.label, TicketStatus.id)))
+
+    def close(self) -> None:
+        """Give all connections back."""
+        for session in self._open:
+            session.close()
+        self.engine.dispose()
+
+
+# --- fixtures
+
+
+@pytest.fixture(scope="session")
+def settled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An instance folder with a migrated SQLite database in which the people live; copied for every test."""
+    folder = tmp_path_factory.mktemp("settled")
+    settle(create_app(settings_for(folder), TESTING=True))
+    return folder
+
+
+@pytest.fixture
+def app(settled: Path, tmp_path: Path) -> Iterator[Flask]:
+    """The product on a fresh copy of the settled database."""
+    shutil.copytree(settled, tmp_path / "instance")
+    access.forget()
+    made = create_app(settings_for(tmp_path / "instance"), TESTING=True)
+    yield made
+    with made.app_context():
+        db.engine.dispose()
+
+
+@pytest.fixture
+def world(app: Flask) -> Iterator[World]:
+    """Everything about the application in one place."""
+    world = World(app)
+    yield world
+    world.close()
+
+
+@pytest.fixture
+def people(world: World) -> dict[str, Colleague]:
+    """Name -> colleague, for ids."""
+    return world.people
+
+
+@pytest.fixture
+def session(world: World) -> Session:
+    """A session as the system; the same that `make` commits."""
+    return world.session
+
+
+@pytest.fixture
+def make(world: World) -> Make:
+    """Makers of records."""
+    return world.make
+
+
+@pytest.fixture
+def door(world: World) -> Callable[[str | None], Door]:
+    """door("ana") is Ana at the product's doors; door(None) is a stranger."""
+    return world.door
+
+
+@pytest.fixture
+def stored(world: World) -> Callable[[Any], dict[str, Any] | None]:
+    """stored(row): its columns as they are now."""
+    return world.stored
+
+
+@pytest.fixture
+def maria_app(mariadb_url: str, tmp_path: Path) -> Iterator[Flask]:
+    """The product on an own MariaDB database, with the same people."""
+    access.forget()
+    made = create_app(settings_for(tmp_path / "instance", CRM_DATABASE_URL=mariadb_url), TESTING=True)
+    settle(made)
+    yield made
+    with made.app_context():
+        db.engine.dispose()
+
+
+@pytest.fixture
+def maria(maria_app: Flask) -> Iterator[World]:
+    """Everything about the application on MariaDB."""
+    world = World(maria_app)
+    yield world
+    world.close()
