@@ -12,7 +12,7 @@ from app import access, jobs, models, views  # noqa: F401  (all tables must be k
 from app.extensions import csrf, db, migrate
 from app.lib.vault import Vault, read_key
 from app.ops import database
-from app.web import commands, errors, live, shell, signin
+from app.web import commands, errors, live, shell, signin, team
 
 
 def create_app(settings: config.Settings | None = None, **overrides: object) -> Flask:
@@ -34,6 +34,9 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
         shell.install(app, views.menu)
         _build(app)
         app.extensions["crm_jobs"] = _runner(settings)
+        app.extensions["crm_job_names"] = jobs.names()
+        app.extensions["crm_run_job"] = lambda name: jobs.run_now(app, name)
+        app.extensions["crm_settings_menu"] = views.settings_menu()
     errors.install(app)
     live.install(app)
     commands.register(app, jobs=lambda: jobs, demo=_demo)
@@ -42,7 +45,8 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
 
 def _build(app: Flask) -> None:
     """FAB with our people, doors and screens."""
-    builder = AppBuilder(security_manager_class=signin.Security, indexview=views.INDEX)
+    security = type("Security", (signin.Security,), dict(team.OF_FAB))
+    builder = AppBuilder(security_manager_class=security, indexview=views.INDEX)
     builder.init_app(app, db.session)
     views.register(builder)
     app.jinja_env.globals["appbuilder"] = builder

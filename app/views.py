@@ -6,7 +6,7 @@ from typing import Any
 
 from flask_babel import lazy_gettext as _
 
-from app.web import bell, people, search
+from app.web import audit, bell, people, runs, search, settings, team
 from app.web.assigning import RequestResource, RequestScreen
 from app.web.calls import CallResource, CallScreen
 from app.web.customers import CustomerResource, CustomerScreen
@@ -41,7 +41,13 @@ RESOURCES = (
     LeadResource, TicketResource, CustomerResource, TaskResource, CallResource, ActivityResource, MessageResource,
     RequestResource, NoticeResource, people.UserResource,
 )  # fmt: skip
-PLAIN = (bell.BellView, people.PeopleView, search.SearchView)
+PLAIN = (bell.BellView, people.PeopleView, search.SearchView, runs.SettingsView, runs.JobsView)
+#: (group, [(label, view, icon, address)]); FAB's security manager registers those of its own kind itself.
+SETTINGS = (
+    (_("People and rights"), team.SCREENS),
+    (_("The trade"), settings.SCREENS),
+    (_("Running it"), ((_("Jobs"), runs.JobsView, "clock-play", "/jobs/"), *audit.SCREENS)),
+)
 INDEX = HomeView
 
 
@@ -54,14 +60,21 @@ def menu(person: Any, path: str) -> tuple[list[dict[str, Any]], list[dict[str, A
     ]  # fmt: skip
     if person.may("Settings", "read"):
         entries.append({"name": "settings", "label": _("Settings"), "icon": "settings", "url": "/settings/", "badge": None,
-                        "group": "settings", "active": path.startswith(("/settings", "/roles", "/users"))})  # fmt: skip
+                        "group": "settings", "active": path.startswith(("/settings", "/roles", "/users", "/jobs", "/audit", "/groups"))})  # fmt: skip
     new = [{"label": label, "icon": icon, "url": url} for label, icon, url, module in NEW if person.may(module, "create")]
     return entries, new
 
 
 def register(appbuilder: Any) -> None:
     """Put every screen, resource and door into FAB."""
-    for view in (*SCREENS, *PLAIN):
+    of_fab = set(team.OF_FAB.values())
+    set_up = [view for _group, entries in SETTINGS for _label, view, _icon, _url in entries if view not in of_fab]
+    for view in dict.fromkeys((*SCREENS, *PLAIN, *set_up)):
         appbuilder.add_view_no_menu(view)
     for resource in RESOURCES:
         appbuilder.add_api(resource)
+
+
+def settings_menu() -> list[tuple[Any, list[tuple[Any, str, str]]]]:
+    """The settings page: (group, [(label, icon, address)])."""
+    return [(group, [(label, icon, url) for label, _view, icon, url in entries]) for group, entries in SETTINGS]

@@ -49,6 +49,10 @@ class Figures:
         return self.requests / self.seconds if self.seconds else 0.0
 
 
+class NothingAnswers(RuntimeError):
+    """Nobody listens there; the message is what wrk said."""
+
+
 def has_wrk() -> bool:
     """Whether wrk is installed."""
     return shutil.which("wrk") is not None
@@ -66,7 +70,7 @@ def fire(port: int, asks: Sequence[Ask], connections: int, seconds: float) -> Fi
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     found = [line for line in done.stdout.splitlines() if line.startswith("BENCH ")]
     if not found:
-        raise RuntimeError(f"wrk said nothing of use:\n{done.stdout}\n{done.stderr}")
+        raise NothingAnswers(" ".join(f"{done.stdout} {done.stderr}".split()))
     return Figures(**json.loads(found[0].removeprefix("BENCH ")))
 
 

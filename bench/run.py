@@ -57,6 +57,15 @@ class House:
     cookies: dict[str, dict[str, str]] = field(default_factory=dict)
     serial: int = 0
 
+    def revive(self) -> str:
+        """Start again what has ended; says what that was."""
+        ended = [each for each in (self.product, self.floor) if each.process is None or each.process.poll() is not None]
+        said = [f"{type(each).__name__} ended with {each.process and each.process.returncode}" for each in ended]
+        for each in ended:
+            print(each.last_words())
+            each.start()
+        return ", ".join(said) or "all of them run"
+
     def ask(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         """Look into the database."""
         with contextlib.closing(self.database.connect(server.DATABASE)) as connection, connection.cursor() as cursor:
@@ -354,8 +363,12 @@ def _measured(data: Path, folder: Path, options: Options, sizes: generate.Sizes)
         notes["Memory when idle"] = _memory(house)
         for result in results:
             print(f"  {result.operation.name} ({result.operation.who}) {result.trouble}", flush=True)
-            if not result.trouble:
+            if result.trouble:
+                continue
+            try:
                 measure(result, house, options)
+            except load.NothingAnswers as nothing:
+                result.trouble = f"{nothing}; {house.revive()}"
         if options.only.lower() in "sign in":
             names = [row[0] for row in house.ask("SELECT username FROM ab_user WHERE username LIKE 'sales_%'")]
             results.append(signing_in(house, options, names))

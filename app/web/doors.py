@@ -49,11 +49,11 @@ class AuthDBView(fab_views.AuthDBView):
             return self.page(form, str(locked.message), 429, locked.seconds)
         if user is None:
             return self.page(form, _("The name or the password is wrong. Please try again."), 401)
-        current_app.appbuilder.sm.sign_in_browser(user)
+        self.appbuilder.sm.sign_in_browser(user)
         return redirect(_next())
 
     def _user(self, form: LoginForm_db) -> Any:
-        return current_app.appbuilder.sm.auth_user_db(form.username.data, form.password.data, "form")
+        return self.appbuilder.sm.auth_user_db(form.username.data, form.password.data, "form")
 
     def page(self, form: LoginForm_db, sentence: str | None = None, status: int = 200, wait: int = 0) -> Response:
         """The form, with the typed name kept and one sentence about what went wrong."""
@@ -74,7 +74,7 @@ class AuthDBView(fab_views.AuthDBView):
             return self.render_template("signin/logout.html", title=_("Sign out"))
         if request.method == "POST":
             csrf.protect()
-            current_app.appbuilder.sm.sign_out_browser()
+            self.appbuilder.sm.sign_out_browser()
         return redirect(self.appbuilder.get_url_for_login)
 
 
@@ -82,14 +82,14 @@ def _next() -> str:
     """Where to go after sign-in: the path of ?next= on this very site, else the index."""
     wish = request.args.get("next", "")
     if not wish or len(wish) > 2000 or not wish.isprintable() or "\\" in wish:
-        return str(current_app.appbuilder.get_url_for_index)
+        return str(current_app.extensions["appbuilder"].get_url_for_index)
     try:
         parts = urlsplit(wish)
     except ValueError:
-        return str(current_app.appbuilder.get_url_for_index)
+        return str(current_app.extensions["appbuilder"].get_url_for_index)
     here = parts.netloc in ("", request.host) and parts.scheme in ("", "http", "https")
     if not here or not parts.path.startswith("/") or parts.path.startswith("//"):
-        return str(current_app.appbuilder.get_url_for_index)
+        return str(current_app.extensions["appbuilder"].get_url_for_index)
     return parts.path + (f"?{parts.query}" if parts.query else "")
 
 

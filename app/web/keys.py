@@ -142,7 +142,8 @@ def revoke(row: Any, by: int, now: datetime, address: str | None = None) -> None
     """Revoke the key; it is refused from its next use on."""
     with own_transaction() as session:
         live = update(ApiKey).where(ApiKey.id == row.id, ApiKey.revoked_on.is_(None)).values(revoked_on=now)
-        if session.execute(live, execution_options={"synchronize_session": False}).rowcount:
+        done = session.execute(live, execution_options={"synchronize_session": False})
+        if done.rowcount:  # type: ignore[attr-defined]
             audit.write(session, "api key revoked", row.user_id, now, f"api key {row.id}", address, by=by)
 
 

@@ -93,7 +93,7 @@ def _ids(held: Session, kind: Any, names: set[str]) -> dict[str, int]:
     known = set(held.scalars(select(kind.name)))
     held.add_all(kind(name=name) for name in sorted(names - known))
     held.flush()
-    return dict(held.execute(select(kind.name, kind.id)).all())  # type: ignore[arg-type]
+    return dict(held.execute(select(kind.name, kind.id)).all())
 
 
 def _grant(held: Session, role_id: int, pairs: set[int]) -> None:

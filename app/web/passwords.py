@@ -172,7 +172,7 @@ class ResetMyPasswordView(fab.ResetMyPasswordView):
 
     def form_post(self, form: Any) -> Any:
         """Set it, and sign this browser in anew."""
-        security = current_app.appbuilder.sm
+        security = self.appbuilder.sm
         security.reset_password(g.person.id, form.password.data)
         security.sign_in_browser(security.get_user_by_id(g.person.id))
         flash(_("Your password is changed. All your other sessions are ended."), "success")
@@ -186,7 +186,7 @@ class ResetPasswordView(fab.ResetPasswordView):
         raw = request.args.get("pk", "")
         if not (raw.isascii() and raw.isdigit() and len(raw) < 10) or db.session.get(User, int(raw)) is None:
             abort(404)
-        current_app.appbuilder.sm.reset_password(int(raw), form.password.data)
+        self.appbuilder.sm.reset_password(int(raw), form.password.data)
         flash(_("The password is changed, and the person's sessions are ended."), "success")
 
 

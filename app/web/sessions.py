@@ -139,7 +139,7 @@ def signed_in(function: Callable[..., Any]) -> Callable[..., Any]:
     def guarded(self: Any, *args: Any, **kwargs: Any) -> Any:
         who = getattr(g, "person", None)
         if who is None:
-            return redirect(current_app.appbuilder.get_url_for_login_with(request.full_path.rstrip("?")))
+            return redirect(self.appbuilder.get_url_for_login_with(request.full_path.rstrip("?")))
         if request.method != "GET":
             csrf.protect()
             if who.read_only:
@@ -201,7 +201,7 @@ class SessionsView(BaseView):
         return redirect(self._list(key))
 
     def _list(self, key: int) -> str:
-        return url_for(f"{self.endpoint}.index", **({} if key == g.person.id else {"user": key}))
+        return url_for(f"{self.endpoint}.index", user=None if key == g.person.id else key)
 
 
 def when(moment: datetime) -> str:

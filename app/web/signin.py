@@ -51,6 +51,7 @@ class Security(SecurityManager):
         # A permanent session would set its cookie with every answer, those of static files too; load_user renews it.
         current_app.config["SESSION_REFRESH_EACH_REQUEST"] = False
         passwords.watch(Session)
+        self._named_pairs: dict[str, set[str]] = {}
         super().__init__(appbuilder)
 
     # --- wiring
@@ -159,6 +160,14 @@ class Security(SecurityManager):
         g.person, g.user = who, found.user
         return found.user
 
+    def add_permissions_view(self, base_permissions: list[str], view_menu: str) -> None:
+        """FAB deletes pairs that a view does not name; the views of a module share its name, so all are named."""
+        named = self._named_pairs.setdefault(view_menu, set())
+        named.update(base_permissions)
+        if view_menu in permissions.MODULES:
+            named.update("can_" + verb for verb in permissions.VERBS)
+        super().add_permissions_view(sorted(named), view_menu)
+
     # --- may he?
 
     def is_item_public(self, permission_name: str, view_name: str) -> bool:
@@ -190,7 +199,7 @@ class Security(SecurityManager):
         who = g.get("person")
         if who is not None and getattr(user, "id", None) == who.id:
             return set(who.pairs)
-        return super().get_user_permissions(user)  # type: ignore[no-any-return]
+        return super().get_user_permissions(user)
 
     # --- signing in and out
 

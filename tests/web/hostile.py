@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import flask_migrate
 from flask import Flask
+from flask_appbuilder import Model
 from sqlalchemy import text
 from werkzeug.security import generate_password_hash
 
 import config
 from app import access, create_app
 from app.extensions import db
-from app.models import Model, Role, User
+from app.domain import notices
+from app.models import Lead, Notification, Role, User
 from app.web import keys, signin
 from app.web.sessions import own_transaction
 
@@ -26,6 +30,7 @@ PASSWORD = "Correct-Horse-42"
 PEOPLE = {"root": "Admin", "ana": "Sales User"}
 #: What tells an attacker how the house is built.
 LEAKS = re.compile(r"\bSQL\b|Traceback|sqlalchemy|pymysql|sqlite3|File &#34;|File \"/", re.IGNORECASE)
+_serial = count(1)
 #: Tables that change by the mere asking: who was seen, which key was used, cells that sign-in writes.
 RESTLESS = {"sign_in", "api_key", "audit_entry", "alembic_version", "ab_user", "number_series", "job_run"}
 
@@ -41,6 +46,29 @@ RAW_VALUES = (
     '{"title":"T","due_on":"0001-01-01T00:00:00Z"}', '{"title":null,"priority":[],"due_on":{}}', '{"title":"T"}',
     '"' + "न" * 300 + '"', '"' + "😀" * 100 + '"', '"' + "ß" * 254 + '"',
 )  # fmt: skip
+
+
+#: What each resource takes gladly; one field of it is then spoiled.
+GOOD: dict[str, dict[str, Any]] = {
+    "lead": {"first_name": "Asha", "mobile": "9825011111", "email": "asha@eshin.test"},
+    "ticket": {"subjects": [1], "mobile": "9825022222", "first_name": "Bina", "last_name": "Rao"},
+    "customer": {"first_name": "Chandra", "mobile": "9825033333"},
+    "task": {"title": "Call", "due_on": "2026-11-30T12:00:00+05:30", "lead": 1},
+    "call_log": {"direction": "Outgoing", "status": "Completed", "started_on": "2026-11-20T10:00Z",
+                 "from_number": "9825044444", "to_number": "9825011111"},
+    "activity": {"lead": 1, "text": "A note"},
+    "message": {"channel": "sms", "peer": "9825011111", "body": "Hello"},
+    "assignment_request": {"lead": 1, "requested_user": "ana", "reason": "Knows her"},
+}  # fmt: skip
+
+
+def spoiled(resource: str, field: str, raw: str) -> bytes:
+    """A good body with this field as this raw JSON; mobiles differ, so that no duplicate hides the field's own fate."""
+    good = {name: given for name, given in GOOD.get(resource, {}).items() if name != field}
+    if "mobile" in good:
+        good["mobile"] = f"98{next(_serial):08d}"
+    parts = [f"{json.dumps(name)}:{json.dumps(given)}" for name, given in good.items()]
+    return ("{" + ",".join([*parts, f'"{field}":{raw}']) + "}").encode("utf-8", "surrogatepass")
 
 
 class Hostile:
@@ -84,21 +112,17 @@ class Hostile:
 
     def _records(self) -> dict[str, int]:
         """One record of each kind, by resource name."""
-        lead = self._make("lead", first_name="Asha", mobile="9825011111", email="asha@eshin.test")
-        ticket = self._make("ticket", subjects=[1], mobile="9825022222", first_name="Bina", last_name="Rao")
-        due = {"title": "Call", "due_on": "2026-11-30T12:00:00+05:30"}
-        return {
-            "lead": lead, "ticket": ticket, "task": self._make("task", lead=lead, **due),
-            "customer": self._make("customer", first_name="Chandra", mobile="9825033333"),
-            "call_log": self._make("call_log", direction="Outgoing", status="Completed", started_on="2026-11-20T10:00Z",
-                                   from_number="9825044444", to_number="9825011111"),
-            "activity": self._make("activity", lead=lead, text="A note"),
-            "message": self._make("message", channel="sms", peer="9825011111", body="Hello"),
-            "assignment_request": self._make("assignment_request", lead=lead, requested_user="ana", reason="Knows her"),
-            "notification": 1, "user": self.ids["ana"],
-        }  # fmt: skip
+        made = {name: self._make(name, body) for name, body in GOOD.items()}
+        return made | {"notification": self._make_notice(), "user": self.ids["ana"]}
 
-    def _make(self, resource: str, **body: Any) -> int:
+    def _make_notice(self) -> int:
+        with self.app.app_context(), own_transaction() as session:
+            about = session.get(Lead, 1)
+            notices.tell(session, [self.ids["root"]], "task_assigned", "hostile", about, None, datetime.now(UTC), title="T")
+            session.flush()
+            return int(session.query(Notification.id).filter_by(user_id=self.ids["root"]).scalar())
+
+    def _make(self, resource: str, body: dict[str, Any]) -> int:
         answer = self.browser.post(f"/api/v1/{resource}/", json=body, headers={"X-CSRFToken": self.token})
         assert answer.status_code == 201, (resource, answer.text)
         return int(answer.json["id"])

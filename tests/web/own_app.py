@@ -30,10 +30,10 @@ _HASH = generate_password_hash(PASSWORD)
 PEOPLE = {"ana": "Sales User", "mia": "Sales Manager", "root": "Admin"}
 
 
-def made(folder: Path, **overrides: object) -> Flask:
+def made(folder: Path, **environ: str) -> Flask:
     """An application on the database of this folder."""
-    settings = config.load({"CRM_INSTANCE_DIR": str(folder), "CRM_SECRET_KEY": "s" * 40, "CRM_SCHEDULER": "off"})
-    return create_app(settings, TESTING=True, **overrides)
+    fixed = {"CRM_INSTANCE_DIR": str(folder), "CRM_SECRET_KEY": "s" * 40, "CRM_SCHEDULER": "off"}
+    return create_app(config.load(fixed | environ), TESTING=True)
 
 
 @pytest.fixture(scope="session")
@@ -41,19 +41,24 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database with tables, roles and our people, to be copied."""
     folder = tmp_path_factory.mktemp("migrated")
     app = made(folder)
+    fill(app)
+    with app.app_context():
+        db.engine.dispose()
+    return folder
+
+
+def fill(app: Flask) -> None:
+    """Tables, roles, pairs and our people for an empty database."""
     with app.app_context():
         flask_migrate.upgrade()
     signin.sync_permissions(app)
-    with app.app_context():
-        with own_transaction() as session:
-            for name, role in PEOPLE.items():
-                held = session.scalars(select(Role).where(Role.name == role)).one()
-                session.add(
-                    User(username=name, first_name=name.title(), last_name="Rao", email=f"{name}@eshin.test",
-                         active=True, password=_HASH, roles=[held])
-                )  # fmt: skip
-        db.engine.dispose()
-    return folder
+    with app.app_context(), own_transaction() as session:
+        for name, role in PEOPLE.items():
+            held = session.scalars(select(Role).where(Role.name == role)).one()
+            session.add(
+                User(username=name, first_name=name.title(), last_name="Rao", email=f"{name}@eshin.test",
+                     active=True, password=_HASH, roles=[held])
+            )  # fmt: skip
 
 
 @pytest.fixture

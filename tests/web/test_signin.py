@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -22,6 +24,7 @@ from app.models import AuditEntry, FailedTry, Role, SignIn, User
 from app.ops import database
 from app.web import passwords, signin, tries
 from app.web.sessions import own_transaction
+from tests.web import own_app
 from tests.web.own_app import (  # noqa: F401  (fixtures)
     PASSWORD,
     ana,
@@ -402,11 +405,9 @@ def test_the_lock_opens_again_and_the_delay_grows(app, browser) -> None:
 
 
 def test_the_lock_is_shared_between_processes(app, migrated, browser) -> None:
-    from tests.web.own_app import made
-
     for n in range(5):
         log_in(browser(), "ana", f"wrong {n}")
-    another = made(app.config["CRM"].instance_dir)
+    another = own_app.made(app.config["CRM"].instance_dir)
     assert log_in(another.test_client()).status_code == 429
     with another.app_context():
         db.engine.dispose()
@@ -447,6 +448,74 @@ def test_a_try_is_counted_before_it_is_looked_at(app) -> None:
             tries.count("ana", now)
         with pytest.raises(tries.Locked):
             tries.count("Ana", now)
+
+
+def at_once(app: Flask, count: int, step: Any) -> list[Any]:
+    """What `step` answers in that many threads that begin together."""
+    gate = threading.Barrier(count)
+
+    def one(_number: int) -> Any:
+        gate.wait()
+        with app.test_request_context():
+            return step()
+
+    with ThreadPoolExecutor(count) as threads:
+        return list(threads.map(one, range(count)))
+
+
+def is_looked_at() -> bool:
+    try:
+        tries.count("ana", datetime.now(UTC))
+    except tries.Locked:
+        return False
+    return True
+
+
+def test_of_many_tries_at_once_five_are_looked_at(app) -> None:
+    assert sum(at_once(app, 12, is_looked_at)) == tries.FREE_TRIES
+
+
+# --- on MariaDB
+
+
+@pytest.fixture
+def big(mariadb_url, tmp_path) -> Any:
+    """The application on MariaDB."""
+    app = own_app.made(tmp_path / "big", CRM_DATABASE_URL=mariadb_url)
+    own_app.fill(app)
+    yield app
+    with app.app_context():
+        db.engine.dispose()
+
+
+def test_the_doors_work_on_mariadb(big) -> None:
+    client = big.test_client()
+    assert sign_in(client, "ana").status_code == 302
+    assert is_signed_in(client)
+    move_clock(big, SignIn.seen_on, timedelta(seconds=61))
+    assert is_signed_in(client)
+    made = own_app.key_for(big, "ana")
+    assert ask(client, f"token {made.key}:{made.secret}").status_code == 200
+    assert ask(client, f"token {made.key.upper()}:wrong").status_code == 401
+    change(big, "ana", active=False)
+    assert not is_signed_in(client)
+    assert ask(client, f"token {made.key}:{made.secret}").status_code == 401
+
+
+def test_other_spellings_are_other_names_on_mariadb(big) -> None:
+    for name in ("ána", "ANÁ", "ana\u00a0x", "ana\u200b"):
+        assert log_in(big.test_client(), name).status_code == 401, name
+    assert log_in(big.test_client(), "ANA").status_code == 200
+
+
+def test_of_many_tries_at_once_five_are_looked_at_on_mariadb(big) -> None:
+    assert sum(at_once(big, 12, is_looked_at)) == tries.FREE_TRIES
+
+
+def test_one_of_many_starts_makes_the_admin_on_mariadb(big) -> None:
+    empty(big)
+    made = at_once(big, 6, lambda: signin.ensure_admin(big, None))
+    assert len([password for password in made if password]) == 1
 
 
 # --- what may be a password
@@ -637,11 +706,16 @@ def test_statistics_throw_nobodys_rights_away(app, browser) -> None:
     assert count == 1 and last is not None
 
 
-def test_the_first_admin_is_made_once(app) -> None:
-    assert signin.ensure_admin(app, None) is None
+def empty(app: Flask) -> None:
+    """Nobody works here."""
     with app.app_context(), own_transaction() as session:
         session.execute(delete(User.roles.property.secondary))
         session.execute(delete(User))
+
+
+def test_the_first_admin_is_made_once(app) -> None:
+    assert signin.ensure_admin(app, None) is None
+    empty(app)
     password = signin.ensure_admin(app, None)
     assert password and len(password) >= 12
     assert signin.ensure_admin(app, None) is None
