@@ -349,16 +349,14 @@ def _records_in(state: ORMExecuteState) -> list[Any]:
     statement = state.statement
     if getattr(statement, "_with_options", ()) or state.is_relationship_load:
         return list(RULES)
-    names = _tables_in(statement)
+    # A plan that has put its statement together knows its tables; every other statement is searched.
+    names = state.execution_options.get("law_tables") or _tables_in(statement)
     return [_RECORD_OF_TABLE[name] for name in names if name in _RECORD_OF_TABLE]
 
 
 def _tables_in(statement: Any) -> set[str]:
-    known = getattr(statement, "_crm_tables", None)
-    if known is None:
-        known = {node.name for node in visitors.iterate(statement) if isinstance(node, Table)}
-        statement._crm_tables = known
-    return known
+    # Never kept on the statement: one derived from it by a further join would inherit too few tables.
+    return {node.name for node in visitors.iterate(statement) if isinstance(node, Table)}
 
 
 def get_visible(session: Session, record: Any, key: Any, *options: Any) -> Any:

@@ -82,7 +82,8 @@ def filled(sizes: generate.Sizes) -> tuple[Path, dict[str, float]]:
     if (ready / "data").exists():
         return ready / "data", {}
     half = ready.with_suffix(".half")
-    shutil.rmtree(half, ignore_errors=True)
+    for old in CACHE.glob(f"filled-{sizes.leads}-*"):  # of another generator or schema, or half filled; a GB each
+        shutil.rmtree(old, ignore_errors=True)
     with Database(half, CACHE / "empty", *FILLING) as server:
         _create(server)
         began = time.monotonic()

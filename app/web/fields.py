@@ -58,6 +58,10 @@ class Field:
         self.key = self.key or self.name
 
     # reading
+    def is_plain(self, glass: Glass) -> bool:
+        """Whether JSON says the one column's value as it is."""
+        return type(self) in _PLAIN and len(self.columns) == 1 and not self.mask
+
     def value(self, values: tuple[Any, ...], glass: Glass) -> Any:
         """The row's value, the customer's before the record's own, masked for the person."""
         found = values[0]
@@ -666,3 +670,7 @@ def initials(name: str) -> str:
 def person_card(card: dict[str, Any]) -> dict[str, Any]:
     """A user's card with initials, for avatars."""
     return {"full_name": card["full_name"], "username": card["username"], "initials": initials(card["full_name"])}
+
+
+#: Kinds that add nothing to the value of one unmasked column.
+_PLAIN = (Text, Long, Choice, Number, Duration)

@@ -21,6 +21,21 @@ MOST_PAGE = 100
 DEEPEST = 10_000_000
 
 
+def _tables(parts: Any) -> set[str]:
+    """The tables named in these expressions."""
+    return {node.name for part in parts for node in iterate(part) if isinstance(node, Table)} | {
+        node.table.name for part in parts for node in iterate(part) if _is_column(node)
+    }
+
+
+def _told(row: Any, ways: list[tuple[str, int | None, Field, slice]], glass: Glass) -> dict[str, Any]:
+    """A raw row as JSON says it; a plain field's value goes as it is."""
+    told: dict[str, Any] = {"id": row[0]}
+    for name, place, each, cut in ways:
+        told[name] = row[place] if place is not None else each.wire(row[cut], glass)
+    return told
+
+
 def _is_column(node: Any) -> bool:
     return isinstance(node, Column) and isinstance(node.table, Table)
 
@@ -80,7 +95,12 @@ class Plan:
     def one(self, session: Any, key: int, names: tuple[str, ...] | None = None) -> Any:
         """The raw row of this id if the person sees it, else None."""
         query, _slices = self.reading(names)
-        return session.execute(query.where(self.record.id == key)).first()
+        return session.execute(query.where(self.record.id == key), execution_options=self._named()).first()
+
+    def _named(self, asked: Asked | None = None) -> dict[str, Any]:
+        """Tells the law which tables a statement of this plan touches, so that it need not search it."""
+        named = {self.record.__tablename__, *(table.__tablename__ for table, _on in self.joins)}
+        return {"law_tables": frozenset(named | (_tables((*asked.rules, *asked.order)) if asked else set()))}
 
     def rows(self, session: Any, asked: Asked, names: tuple[str, ...] | None = None) -> list[Any]:
         """One page of raw rows; pages by index first when it lies deep."""
@@ -90,10 +110,10 @@ class Plan:
             query, offset = query.where(self.record.id < asked.before), 0
         if offset < DEEP:
             query = self._joined(query, asked, names).where(*asked.rules).order_by(*asked.order)
-            return list(session.execute(query.limit(asked.size).offset(offset)))
+            return list(session.execute(query.limit(asked.size).offset(offset), execution_options=self._named(asked)))
         ids = self.ids(asked).order_by(*asked.order).limit(asked.size).offset(offset).subquery("page")
         query = query.join(ids, ids.c.id == self.record.id).order_by(*asked.order)
-        return list(session.execute(self._joined(query, asked, names)))
+        return list(session.execute(self._joined(query, asked, names), execution_options=self._named(asked)))
 
     def _joined(self, query: Select[Any], asked: Asked, names: tuple[str, ...] | None) -> Select[Any]:
         """Join what only the filters or the order need."""
@@ -115,18 +135,15 @@ class Plan:
         """(how many rows fit, whether the count stopped at the cap)."""
         cap = 10**9 if asked.exact else COUNT_CAP + 1
         inner = self.ids(asked).with_only_columns(literal(1).label("one"), maintain_column_froms=True).limit(cap)
-        found = session.execute(select(func.count()).select_from(inner.subquery("few"))).scalar() or 0
+        outer = select(func.count()).select_from(inner.subquery("few"))
+        found = session.execute(outer, execution_options=self._named(asked)).scalar() or 0
         return (COUNT_CAP, True) if found > COUNT_CAP and not asked.exact else (found, False)
-
-    def wire(self, row: Any, slices: list[tuple[Field, slice]], glass: Glass) -> dict[str, Any]:
-        """A raw row as JSON says it."""
-        values = tuple(row)
-        return {"id": values[0]} | {each.name: each.wire(values[cut], glass) for each, cut in slices}
 
     def wires(self, session: Any, rows: list[Any], names: tuple[str, ...] | None, glass: Glass) -> list[dict[str, Any]]:
         """Raw rows as JSON says them, with the lists that hang on them (one statement a list)."""
-        slices = self.reading(names)[1]
-        made = [self.wire(row, slices, glass) for row in rows]
+        ways = [(each.name, cut.start if each.is_plain(glass) else None, each, cut)
+                for each, cut in self.reading(names)[1]]  # fmt: skip
+        made = [_told(row, ways, glass) for row in rows]
         if self.many is not None and made and names is None:
             extra = self.many(session, [row["id"] for row in made], glass)
             for row in made:
