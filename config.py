@@ -120,12 +120,11 @@ def flask_config(settings: Settings) -> dict[str, object]:
         "JWT_ALGORITHM": "HS256",
         "BABEL_DEFAULT_LOCALE": "en",
         "BABEL_TRANSLATION_DIRECTORIES": str(ROOT / "translations"),
-        "LANGUAGES": {
-            "en": {"flag": "gb", "name": "English"},
-            "hi": {"flag": "in", "name": "हिन्दी"},
-            "gu": {"flag": "in", "name": "ગુજરાતી"},
-            "mr": {"flag": "in", "name": "मराठी"},
-        },
+        "LANGUAGES": _languages(),
+        "COMPRESS_ALGORITHM": ["br", "gzip"],
+        "COMPRESS_BR_LEVEL": 4,
+        "COMPRESS_LEVEL": 5,
+        "COMPRESS_MIN_SIZE": 1000,
         "COUNT_SQL": settings.count_sql,
         "CRM": settings,
     }
@@ -143,6 +142,13 @@ def engine_options(settings: Settings) -> dict[str, object]:
         "pool_pre_ping": False,
         "connect_args": {"charset": "utf8mb4", "connect_timeout": 5},
     }
+
+
+def _languages() -> dict[str, dict[str, str]]:
+    """English, and those of the product's other languages whose catalogue is there."""
+    names = {"en": "English", "hi": "हिन्दी", "gu": "ગુજરાતી", "mr": "मराठी"}
+    there = {path.parent.parent.name for path in (ROOT / "translations").glob("*/LC_MESSAGES/messages.po")}
+    return {code: {"flag": code, "name": name} for code, name in names.items() if code == "en" or code in there}
 
 
 def _folder(path: str) -> Path:

@@ -9,7 +9,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 import config
 from app import access, jobs, models, views  # noqa: F401  (all tables must be known before the mappers are used)
-from app.extensions import csrf, db, migrate
+from app.extensions import compress, csrf, db, migrate
 from app.lib.vault import Vault, read_key
 from app.ops import database
 from app.web import commands, errors, live, shell, signin, team
@@ -26,6 +26,7 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
     app.extensions["vault"] = Vault(read_key(settings.field_key))
     csrf.init_app(app)
+    compress.init_app(app)
     db.init_app(app)
     migrate.init_app(app, db, directory=str(config.ROOT / "migrations"))
     access.install(Session)

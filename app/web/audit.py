@@ -53,7 +53,7 @@ class Audit(BaseView):
         """A page of entries, the latest first."""
         rows = db.session.execute(_narrowed(_page_query())).all()
         more = len(rows) > PAGE
-        asked = {name: value for name, value in request.args.items() if name != "before" and value}
+        asked: dict[str, Any] = {name: value for name, value in request.args.items() if name != "before" and value}
         older = url_for("Audit.entries", **asked, before=rows[PAGE - 1][0].id) if more else ""
         return self.render_template(
             "settings/audit.html", title=_("Audit"), rows=[_line(*row) for row in rows[:PAGE]], older=older,

@@ -11,6 +11,7 @@ from flask_babel import gettext as _g
 from flask_babel import lazy_gettext as _
 from sqlalchemy.orm import Session
 
+from app import access
 from app.domain import leads
 from app.domain.leads import CATEGORIES, Lead
 from app.extensions import db
@@ -48,6 +49,7 @@ FIELDS: list[Field] = [
     Day("date_of_birth", _("Date of birth"), (Lead.date_of_birth,), section="person", **_both),
     When("reply_due_on", _("First answer due"), (Lead.reply_due_on,), due=True, filter=True, sort=True),
     Number("version", _("Version"), (Lead.version,)),
+    When("converted_on", _("Converted"), (Lead.converted_on,), filter=True),
     When("created_on", _("Created"), (Lead.created_on,), list=True, filter=True, sort=True),
     When("changed_on", _("Changed"), (Lead.changed_on,), filter=True, sort=True),
     Someone("assign_to", _("Assign to"), key="assign_to", add=True),
@@ -108,6 +110,10 @@ class LeadScreen(Assignable):
     def more(self, row: dict[str, Any], glass: Glass) -> list[dict[str, Any]]:
         """Convert, when the account is activated; undo, for managers."""
         meaning = glass.cards.meanings["lead_status"].get((row.get("status") or {}).get("id"), "")
+        if row.get("converted_on"):
+            undo = {"label": _g("Undo the conversion"), "url": f"/leads/unconvert/{row['id']}", "method": "post",
+                    "icon": "arrow-back-up", "confirm": _g("Undo the conversion to a customer?")}  # fmt: skip
+            return [undo] if glass.who.is_manager else []
         if meaning != "activated":
             return []
         return [{"label": _g("Convert to customer"), "url": f"/leads/convert/{row['id']}", "method": "post",
@@ -123,3 +129,16 @@ class LeadScreen(Assignable):
         customer = leads.convert(db.session(), lead, glass().who.id, glass().now)
         db.session.commit()
         return redirect(f"/customers/{customer.number}")
+
+    @expose("/unconvert/<pk>", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("edit")
+    def unconvert(self, pk: str) -> Any:
+        """Take a conversion back, within a day, by a manager."""
+        lead = self.row_for(pk, "write")
+        if not glass().who.is_manager:
+            raise access.Denied(_g("Only a manager undoes a conversion."))
+        leads.undo_convert(db.session(), lead, glass().who.id, glass().now)
+        db.session.commit()
+        return redirect(self.url_of(lead))

@@ -65,7 +65,7 @@ class Screen(Gated, ModelView):
     VERBS = {  # noqa: RUF012
         "list": "read", "show": "read", "numbered": "read", "timeline": "read", "lookup": "read", "download": "read",
         "add": "create", "edit": "write", "move": "write", "note": "read", "delete": "delete", "action": "bulk",
-        "action_post": "bulk", "convert": "write", "assign": "read",
+        "action_post": "bulk", "convert": "write", "unconvert": "write", "assign": "read",
     }  # fmt: skip
     datamodel = None
     related_views: list[Any] = []  # noqa: RUF012

@@ -297,7 +297,7 @@ def _target_fields() -> dict[str, Any]:
 class Policies(Interface):
     """SLA policies with their targets in words."""
 
-    def _get_attr_value(self, item: Any, col: str) -> Any:  # type: ignore[override]
+    def _get_attr_value(self, item: Any, col: str) -> Any:
         if col != "promises":
             return super()._get_attr_value(item, col)
         return [_promise(each) for each in sorted(item.targets, key=lambda each: each.first_response_minutes)]

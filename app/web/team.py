@@ -129,9 +129,7 @@ def matrix_of(session: Session, role: Any) -> Matrix:
         return Matrix({(m, v): "all" for m in POSSIBLE for v in POSSIBLE[m]}, dict.fromkeys(permissions.MASKED, "full"))
     cells = session.scalars(select(ModulePermission).where(ModulePermission.role_id == role.id))
     masks = session.scalars(select(FieldMask).where(FieldMask.role_id == role.id))
-    return Matrix(
-        {(each.module, each.verb): each.level for each in cells}, {each.field: each.level for each in masks}
-    )
+    return Matrix({(each.module, each.verb): each.level for each in cells}, {each.field: each.level for each in masks})
 
 
 def store(session: Session, role: Any, wanted: Matrix) -> None:
@@ -622,7 +620,7 @@ class People(Interface):
         self.session.scalars(select(User).where(User.id.in_(managers))).all()
         yield from super().get_values(people, list_columns)
 
-    def _get_attr_value(self, item: Any, col: str) -> Any:  # type: ignore[override]
+    def _get_attr_value(self, item: Any, col: str) -> Any:
         if col == "name":
             return item.get_full_name().strip()
         if col in ("manager", "delegate"):
@@ -825,7 +823,7 @@ def _e164(typed: str | None, name: str) -> str | None:
 class RoleRows(Interface):
     """Roles with the number of their people and a way to the matrix."""
 
-    def _get_attr_value(self, item: Any, col: str) -> Any:  # type: ignore[override]
+    def _get_attr_value(self, item: Any, col: str) -> Any:
         if col == "people":
             return len(team.members(self.session, item.id))
         if col == "matrix":

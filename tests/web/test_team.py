@@ -459,6 +459,21 @@ def test_nobody_deletes_himself_or_by_get(desk: Desk) -> None:
     assert {"root", "ben"} <= set(desk.ids(User, User.username))
 
 
+@pytest.mark.parametrize("more", [{"active": ""}, {"roles": "*"}])
+def test_the_last_admin_stays(desk: Desk, more: dict[str, Any]) -> None:
+    sent = {"roles": desk.role("Sales User")} if "roles" in more else {"active": []}
+    answer = edit_user(desk, "root", "root", last_name="Kept", **sent)
+    assert answer.status_code == 422 and "last active administrator" in answer.text and 'value="Kept"' in answer.text
+    assert roles_of(desk, "root") == ["Admin"]
+    assert desk.rows(select(User.active).where(User.username == "root")) == [True]
+
+
+def test_a_user_with_records_is_not_deleted(desk: Desk) -> None:
+    desk.post("root", f"/users/delete/{desk.user('mia')}")
+    assert "mia" in desk.ids(User, User.username)
+    assert "deactivate" in desk.get("root", "/users/list/").text
+
+
 def test_a_post_without_token_changes_nothing(desk: Desk) -> None:
     client = desk.app.test_client()
     client.get("/as/root")
