@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Table, event, exists, false, inspect, or_, select, true, update
+from sqlalchemy import ColumnElement, Table, event, exists, false, inspect, or_, select, true, update
 from sqlalchemy.orm import ORMExecuteState, Session, aliased, with_loader_criteria
 from sqlalchemy.sql import visitors
 
@@ -331,7 +331,7 @@ def _apply(state: ORMExecuteState) -> None:
         return
     records = _records_in(state)
     if records:
-        state.statement = state.statement.options(*[_criteria(who, record) for record in records])  # type: ignore[union-attr]
+        state.statement = state.statement.options(*[_criteria(who, record) for record in records])
 
 
 def _criteria(who: Person | None, record: Any) -> Any:
@@ -480,4 +480,3 @@ def touch(session: Session) -> None:
 def forget() -> None:
     """Empty this process's cache (tests, and after a restore)."""
     _cache.clear()
-

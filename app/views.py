@@ -59,9 +59,13 @@ def menu(person: Any, path: str) -> tuple[list[dict[str, Any]], list[dict[str, A
         for name, label, icon, url, module in MENU if not module or person.may(module, "read")
     ]  # fmt: skip
     if person.may("Settings", "read"):
-        entries.append({"name": "settings", "label": _("Settings"), "icon": "settings", "url": "/settings/", "badge": None,
-                        "group": "settings", "active": path.startswith(("/settings", "/roles", "/users", "/jobs", "/audit", "/groups"))})  # fmt: skip
-    new = [{"label": label, "icon": icon, "url": url} for label, icon, url, module in NEW if person.may(module, "create")]
+        entries.append({"name": "settings", "label": _("Settings"), "icon": "settings", "url": "/settings/",
+            "badge": None,
+                        "group": "settings", "active": path.startswith(("/settings", "/roles", "/users", "/jobs",
+                            "/audit", "/groups"))})  # fmt: skip
+    new = [
+        {"label": label, "icon": icon, "url": url} for label, icon, url, module in NEW if person.may(module, "create")
+    ]
     return entries, new
 
 

@@ -361,6 +361,7 @@ def _measured(data: Path, folder: Path, options: Options, sizes: generate.Sizes)
     with standing(data, folder, options, counting=False) as house:
         load.fire(house.product.port, [Ask("GET", f"{LIST}(page_size:20)", key_of(generate.SALES))], 8, 2)
         notes["Memory when idle"] = _memory(house)
+        busy = os.getloadavg()[1]
         for result in results:
             print(f"  {result.operation.name} ({result.operation.who}) {result.trouble}", flush=True)
             if result.trouble:
@@ -372,6 +373,9 @@ def _measured(data: Path, folder: Path, options: Options, sizes: generate.Sizes)
         if options.only.lower() in "sign in":
             names = [row[0] for row in house.ask("SELECT username FROM ab_user WHERE username LIKE 'sales_%'")]
             results.append(signing_in(house, options, names))
+        notes["Others at work"] = (
+            f"load average of the five minutes before {busy:.1f}; believe it only when well under 1"
+        )
         notes["Memory at the end"] = _memory(house)
         notes["MariaDB"] = str(house.ask("SELECT VERSION()")[0][0])
     return results, notes

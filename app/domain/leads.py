@@ -264,8 +264,7 @@ _ASK = {
 
 def _open_account(session: Session, lead: Lead, new: LeadStatus, by: int | None, now: datetime) -> None:
     customer = lead.customer or _make_customer(session, lead, by, now)
-    assert lead.client_id is not None
-    account = customers.open_account(session, customer, lead.client_id, lead, by, now)
+    account = customers.open_account(session, customer, lead.client_id or "", lead, by, now)
     lead.opened_on = lead.opened_on or now
     if new.meaning == "activated":
         lead.activated_on = lead.activated_on or now

@@ -13,7 +13,23 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 from app.domain import clock
 from app.domain.base import Moment
 
-COLOURS = "black gray slate blue green red pink orange amber yellow cyan teal violet purple indigo".split()
+COLOURS = [
+    "black",
+    "gray",
+    "slate",
+    "blue",
+    "green",
+    "red",
+    "pink",
+    "orange",
+    "amber",
+    "yellow",
+    "cyan",
+    "teal",
+    "violet",
+    "purple",
+    "indigo",
+]
 
 
 class Master(Model):  # type: ignore[misc]

@@ -176,7 +176,7 @@ def _gate(ticket: Ticket, new: TicketStatus, values: dict[str, Any], now: dateti
 
 def move_to(session: Session, ticket: Ticket, status_id: int, values: dict[str, Any], by: int | None, now: datetime,
             due: dict[str, datetime | None] | None = None) -> None:  # fmt: skip
-    """Change the status, whichever door asks; `due` re-arms the SLA on reopening or after a pause. Raises RuleBroken."""
+    """Change the status, whichever door asks; `due` re-arms the SLA after an end or a pause."""
     old, new = ticket.status, _status(session, status_id)
     if old.id == new.id:
         return

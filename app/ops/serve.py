@@ -38,6 +38,16 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             threading.Thread(target=self.hooks.ending, daemon=True).start()
         super().handle_exit(sig, frame)
 
+    def finish_request(self, conn: Any, fs: Any) -> None:
+        """A WebSocket has closed its TCP socket by itself; gunicorn would count it as gone twice.
+
+        Then it would believe that nobody is there any more, and break off requests when it ends.
+        """
+        if conn.sock.fileno() < 0:
+            self.nr_conns -= 1
+        else:
+            super().finish_request(conn, fs)
+
     def handle_quit(self, sig: int, frame: Any) -> None:
         """Ctrl+C is no reason to break off a request."""
         self.handle_exit(sig, frame)

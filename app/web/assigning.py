@@ -98,21 +98,21 @@ def give_by_turn(session: Session, row: Any, role: str, seen: Glass) -> None:
 
 STATES = ("Pending", "Approved", "Rejected", "Expired")
 FIELDS: list[Field] = [
-    Text("number", _l("Number"), (AssignmentRequest.number,), list=True, filter=True),
+    Text("number", _l("Number"), (AssignmentRequest.number,), listed=True, filter=True),
     Reference("lead", _l("Lead"), (AssignmentRequest.lead_id, Lead.number), key="lead_id", record=Lead, url="/leads/",
-              list=True, filter=True, add=True),
+              listed=True, filter=True, add=True),
     Reference("ticket", _l("Ticket"), (AssignmentRequest.ticket_id, Ticket.number), key="ticket_id", record=Ticket,
-              url="/tickets/", list=True, filter=True, add=True),
-    Someone("requested_user", _l("For"), (AssignmentRequest.requested_user_id,), key="requested_user_id", list=True,
+              url="/tickets/", listed=True, filter=True, add=True),
+    Someone("requested_user", _l("For"), (AssignmentRequest.requested_user_id,), key="requested_user_id", listed=True,
             filter=True, add=True, required=True),
-    Someone("requester", _l("Asked by"), (AssignmentRequest.created_by_id,), list=True, filter=True),
-    Text("reason", _l("Reason"), (AssignmentRequest.reason,), most=500, list=True, add=True, required=True),
-    Choice("status", _l("Status"), (AssignmentRequest.status,), options=STATES, list=True, filter=True, edit=True,
+    Someone("requester", _l("Asked by"), (AssignmentRequest.created_by_id,), listed=True, filter=True),
+    Text("reason", _l("Reason"), (AssignmentRequest.reason,), most=500, listed=True, add=True, required=True),
+    Choice("status", _l("Status"), (AssignmentRequest.status,), options=STATES, listed=True, filter=True, edit=True,
            colors={"Pending": "amber", "Approved": "green", "Rejected": "red", "Expired": "gray"}),
-    Someone("decided_by", _l("Decided by"), (AssignmentRequest.decided_by_id,), list=True),
+    Someone("decided_by", _l("Decided by"), (AssignmentRequest.decided_by_id,), listed=True),
     When("decided_on", _l("Decided"), (AssignmentRequest.decided_on,)),
     Text("decision_note", _l("Note"), (AssignmentRequest.decision_note,), most=500, edit=True),
-    When("created_on", _l("Created"), (AssignmentRequest.created_on,), list=True, filter=True, sort=True),
+    When("created_on", _l("Created"), (AssignmentRequest.created_on,), listed=True, filter=True, sort=True),
 ]  # fmt: skip
 
 
@@ -132,7 +132,9 @@ class RequestDesk(Desk):
             raise RuleBroken(_("Please choose a colleague."), "requested_user")
         record = Lead if values.get("lead_id") else Ticket
         row = access.get_visible(session, record, values.get("lead_id") or values.get("ticket_id"))
-        asked = assignment.ask(session, row, values["requested_user_id"], values.get("reason") or "", glass.who.id, glass.now)
+        asked = assignment.ask(
+            session, row, values["requested_user_id"], values.get("reason") or "", glass.who.id, glass.now
+        )
         session.flush()
         return asked
 
@@ -165,7 +167,7 @@ class RequestResource(Resource):
     resource_name = "assignment_request"
     module = "Requests"
     desk = RequestDesk()
-    exclude_route_methods = {"delete"}  # noqa: RUF012
+    exclude_route_methods = {"delete"}
 
 
 class RequestScreen(Screen):
@@ -179,7 +181,7 @@ class RequestScreen(Screen):
     strip = ("status", "requested_user", "requester", "decided_by")
     input_names = ("lead", "ticket", "requested_user", "reason")
     headline = "number"
-    exclude_route_methods = {"edit", "delete"}  # noqa: RUF012
+    exclude_route_methods = {"edit", "delete"}
     VERBS = Screen.VERBS | {"decide": "write"}
 
     @expose("/decide/<pk>", methods=["POST"])
@@ -198,7 +200,8 @@ class RequestScreen(Screen):
         """Approve, for those who decide."""
         if row.get("status") != "Pending" or not glass.who.may("Requests", "write"):
             return []
-        return [{"label": _("Approve"), "url": f"/requests/decide/{row['id']}?approve=1", "method": "post", "icon": "check",
+        return [{"label": _("Approve"), "url": f"/requests/decide/{row['id']}?approve=1", "method": "post",
+        "icon": "check",
                  "confirm": None}]  # fmt: skip
 
 

@@ -35,7 +35,9 @@ class CallNumber(Phone):
         if glass.who.mask("mobile") != "full":
             from app.domain.base import RuleBroken
 
-            raise RuleBroken(_("“%(name)s” is hidden from you, so it cannot be searched either.", name=self.name), "filters")
+            raise RuleBroken(
+                _("“%(name)s” is hidden from you, so it cannot be searched either.", name=self.name), "filters"
+            )
         return super().where(op, raw, glass)
 
     def __post_init__(self) -> None:
@@ -54,22 +56,27 @@ class CallNumber(Phone):
 
 
 FIELDS: list[Field] = [
-    When("started_on", _("Started"), (CallLog.started_on,), list=True, filter=True, sort=True, required=True, **_both),
-    Choice("direction", _("Direction"), (CallLog.direction,), options=DIRECTIONS, list=True, filter=True, required=True,
+    When("started_on", _("Started"), (CallLog.started_on,), listed=True, filter=True, sort=True, required=True,
+         **_both),
+    Choice("direction", _("Direction"), (CallLog.direction,), options=DIRECTIONS, listed=True, filter=True,
+           required=True,
            colors={"Incoming": "blue", "Outgoing": "teal", "Unknown": "gray"}, **_both),
-    Choice("status", _("Status"), (CallLog.status,), options=STATUSES, colors=COLORS, list=True, filter=True,
+    Choice("status", _("Status"), (CallLog.status,), options=STATUSES, colors=COLORS, listed=True, filter=True,
            required=True, **_both),
-    CallNumber("from_number", _("From"), (CallLog.from_number,), list=True, **_both),
-    CallNumber("to_number", _("To"), (CallLog.to_number,), list=True, **_both),
+    CallNumber("from_number", _("From"), (CallLog.from_number,), listed=True, **_both),
+    CallNumber("to_number", _("To"), (CallLog.to_number,), listed=True, **_both),
     CallNumber("other_number", _("Other side"), (CallLog.other_e164,), filter=True),
-    Duration("duration_seconds", _("Duration"), (CallLog.duration_seconds,), list=True, filter=True, sort=True, **_both),
+    Duration("duration_seconds", _("Duration"), (CallLog.duration_seconds,), listed=True, filter=True, sort=True,
+             **_both),
     When("ended_on", _("Ended"), (CallLog.ended_on,), **_both),
-    Someone("employee", _("Employee"), (CallLog.employee_id,), key="employee_id", list=True, filter=True),
-    Reference("customer", _("Customer"), (CallLog.customer_id, Customer.number, Customer.first_name, Customer.last_name),
-              key="customer_id", record=Customer, url="/customers/", list=True, filter=True, **_both),
+    Someone("employee", _("Employee"), (CallLog.employee_id,), key="employee_id", listed=True, filter=True),
+    Reference("customer", _("Customer"), (CallLog.customer_id, Customer.number, Customer.first_name,
+              Customer.last_name),
+              key="customer_id", record=Customer, url="/customers/", listed=True, filter=True, **_both),
     Reference("lead", _("Lead"), (CallLog.lead_id, Lead.number), key="lead_id", record=Lead, url="/leads/", filter=True,
               **_both),
-    Reference("ticket", _("Ticket"), (CallLog.ticket_id, Ticket.number), key="ticket_id", record=Ticket, url="/tickets/",
+    Reference("ticket", _("Ticket"), (CallLog.ticket_id, Ticket.number), key="ticket_id", record=Ticket,
+              url="/tickets/",
               filter=True, **_both),
     Flag("cold", _("Cold call"), (CallLog.cold,), filter=True, **_both),
     Text("outcome", _("Outcome"), (CallLog.outcome,), most=500, **_both),
@@ -85,7 +92,8 @@ class CallDesk(Desk):
 
     record = CallLog
     module = "Call Logs"
-    plan = Plan(CallLog, FIELDS, joins=((Customer, Customer.id == CallLog.customer_id), (Lead, Lead.id == CallLog.lead_id),
+    plan = Plan(CallLog, FIELDS, joins=((Customer, Customer.id == CallLog.customer_id), (Lead,
+        Lead.id == CallLog.lead_id),
                                         (Ticket, Ticket.id == CallLog.ticket_id)))  # fmt: skip
 
     def create(self, session: Session, values: dict[str, Any], glass: Glass) -> CallLog:
@@ -112,7 +120,16 @@ class CallScreen(Screen):
     module = "Call Logs"
     desk = CallDesk()
     title, singular = _("Calls"), _("Call")
-    columns = ("other_number", "direction", "status", "started_on", "duration_seconds", "employee", "customer", "outcome")
+    columns = (
+        "other_number",
+        "direction",
+        "status",
+        "started_on",
+        "duration_seconds",
+        "employee",
+        "customer",
+        "outcome",
+    )
     quick = ("direction", "status", "employee")
     strip = ("direction", "status", "duration_seconds", "other_number")
     input_names = ("direction", "status", "from_number", "to_number", "started_on", "ended_on", "duration_seconds",

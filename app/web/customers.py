@@ -20,24 +20,25 @@ from app.web.screen import Screen
 
 _both: dict[str, Any] = {"add": True, "edit": True}
 FIELDS: list[Field] = [
-    Text("number", _("Number"), (Customer.number,), list=True, filter=True, sort=True),
+    Text("number", _("Number"), (Customer.number,), listed=True, filter=True, sort=True),
     *contact_fields(Customer),
     Choice("status", _("Status"), (Customer.status,), options=("Active", "Inactive"),
-           colors={"Active": "green", "Inactive": "gray"}, list=True, filter=True, **_both),
-    Choice("source", _("Source"), (Customer.source,), options=("Lead", "Ticket", "Direct", "Other"), filter=True, **_both),
-    Text("referral_code", _("Client id"), (Customer.referral_code,), most=40, list=True, filter=True),
+           colors={"Active": "green", "Inactive": "gray"}, listed=True, filter=True, **_both),
+    Choice("source", _("Source"), (Customer.source,), options=("Lead", "Ticket", "Direct", "Other"), filter=True,
+           **_both),
+    Text("referral_code", _("Client id"), (Customer.referral_code,), most=40, listed=True, filter=True),
     Text("referred_by", _("Referred by"), (Customer.referred_by,), most=40, filter=True, **_both),
     Choice("kyc_status", _("KYC"), (Customer.kyc_status,), options=KYC,
-           colors={"Pending": "amber", "Verified": "green", "Rejected": "red", "Re-KYC due": "orange"}, list=True,
+           colors={"Pending": "amber", "Verified": "green", "Rejected": "red", "Re-KYC due": "orange"}, listed=True,
            filter=True, **_both),
     Day("rekyc_on", _("Re-KYC on"), (Customer.rekyc_on,), filter=True, **_both),
     Flag("no_calls", _("No calls"), (Customer.no_calls,), filter=True, **_both),
     Flag("no_whatsapp", _("No WhatsApp"), (Customer.no_whatsapp,), **_both),
     Flag("no_sms", _("No SMS"), (Customer.no_sms,), **_both),
     Flag("no_email", _("No e-mail"), (Customer.no_email,), **_both),
-    Someone("owner", _("Owner"), (Customer.owner_id,), key="owner_id", list=True, filter=True, edit=True),
+    Someone("owner", _("Owner"), (Customer.owner_id,), key="owner_id", listed=True, filter=True, edit=True),
     Number("version", _("Version"), (Customer.version,)),
-    When("created_on", _("Created"), (Customer.created_on,), list=True, filter=True, sort=True),
+    When("created_on", _("Created"), (Customer.created_on,), listed=True, filter=True, sort=True),
     When("changed_on", _("Changed"), (Customer.changed_on,), filter=True, sort=True),
 ]  # fmt: skip
 
@@ -84,7 +85,7 @@ class CustomerResource(Resource):
     resource_name = "customer"
     module = "Customers"
     desk = CustomerDesk()
-    extra_schema = {"accounts": {"type": "array", "items": {"type": "object"}}}  # noqa: RUF012
+    extra_schema = {"accounts": {"type": "array", "items": {"type": "object"}}}
 
 
 class CustomerScreen(Screen):

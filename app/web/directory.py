@@ -99,7 +99,7 @@ _kept: dict[str, Directory] = {}
 
 def directory(session: Session, version: int, zone: str) -> Directory:
     """The directory as of this version of access, from this process's memory if it is still right."""
-    key = str(session.get_bind().engine.url)  # type: ignore[union-attr]
+    key = str(session.get_bind().engine.url)
     held = _kept.get(key)
     if held is None or held.version != version:
         held = _kept[key] = _load(session, version, zone)

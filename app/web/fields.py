@@ -39,7 +39,7 @@ class Field:
     label: Any
     columns: tuple[Any, ...] = ()
     key: str = ""
-    list: bool = False
+    listed: bool = False
     add: bool = False
     edit: bool = False
     filter: bool = False
@@ -287,7 +287,9 @@ class Choice(Field):
 
     kind = "choice"
 
-    def __init__(self, *args: Any, options: tuple[str, ...], colors: dict[str, str] | None = None, **flags: Any) -> None:
+    def __init__(
+        self, *args: Any, options: tuple[str, ...], colors: dict[str, str] | None = None, **flags: Any
+    ) -> None:
         super().__init__(*args, **flags)
         self.options, self.colors = options, colors or {}
         self.ops, self.schema = ("eq", "neq", "in", "null"), {"type": "string", "nullable": True}
@@ -489,7 +491,10 @@ class Number(Field):
     def __init__(self, *args: Any, least: int = 0, largest: int = 2**31 - 1, **flags: Any) -> None:
         super().__init__(*args, **flags)
         self.least, self.largest = least, largest
-        self.ops, self.schema = ("eq", "neq", "gt", "lt", "ge", "le", "in", "null"), {"type": "integer", "nullable": True}
+        self.ops, self.schema = (
+            ("eq", "neq", "gt", "lt", "ge", "le", "in", "null"),
+            {"type": "integer", "nullable": True},
+        )
 
     def take(self, raw: Any, glass: Glass) -> Any:
         """A whole number within the bounds."""
@@ -648,7 +653,9 @@ def relative(moment: datetime, glass: Glass) -> str:
     for most, unit, word in ((3600, 60, "min"), (86_400, 3600, "h"), (7 * 86_400, 86_400, "d")):
         if size < most:
             count = int(size // unit)
-            return str(_("in %(n)s %(unit)s", n=count, unit=word) if ahead else _("%(n)s %(unit)s ago", n=count, unit=word))
+            return str(
+                _("in %(n)s %(unit)s", n=count, unit=word) if ahead else _("%(n)s %(unit)s ago", n=count, unit=word)
+            )
     local = moment.astimezone(glass.zone)
     return f"{local:%-d %b}" if local.year == glass.now.astimezone(glass.zone).year else f"{local:%-d %b %Y}"
 

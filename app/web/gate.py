@@ -15,6 +15,7 @@ from sqlalchemy.exc import DataError, IntegrityError, OperationalError, Statemen
 from sqlalchemy.orm.exc import StaleDataError
 
 from app import access
+from app.domain import permissions
 from app.domain.base import Conflict, NotThere, RuleBroken
 from app.extensions import db
 from app.web.directory import directory
@@ -124,15 +125,15 @@ class Gated:
     #: One of permissions.MODULES.
     module = ""
     #: FAB method -> verb of the matrix.
-    VERBS: dict[str, str] = {}  # noqa: RUF012
+    VERBS: dict[str, str] = {}
 
     def __init__(self) -> None:
-        if self.module not in access.permissions.MODULES:
+        if self.module not in permissions.MODULES:
             raise ValueError(f"{type(self).__name__} names no module of the matrix")
         self.class_permission_name = self.module
         self.method_permission_name = dict(self.VERBS)
         # All verbs of the module: FAB deletes pairs that a view does not name.
-        self.base_permissions = ["can_" + verb for verb in access.permissions.VERBS]
+        self.base_permissions = ["can_" + verb for verb in permissions.VERBS]
         super().__init__()
 
     def refuse_unless_reached(self, row: Any, verb: str) -> None:

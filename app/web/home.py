@@ -13,9 +13,8 @@ from sqlalchemy import func, or_, select
 from app.domain.tasks import OPEN, Task
 from app.extensions import db
 from app.models import AssignmentRequest, Customer, Lead, Ticket
-from app.web.gate import signed_in
 from app.web.fields import Glass, moment_cell
-from app.web.gate import glass
+from app.web.gate import glass, signed_in
 
 ROWS = 12
 
@@ -102,7 +101,8 @@ def _tickets(seen: Glass) -> dict[str, Any]:
     )
     rows = [{"url": f"/tickets/{number}", "title": title, "subtitle": number,
              "due": moment_cell(reply or resolve, seen, True), "actions": []}
-            for number, title, resolve, reply in db.session.execute(query.order_by(Ticket.resolve_due_on).limit(ROWS))]  # fmt: skip
+            for number, title, resolve,
+            reply in db.session.execute(query.order_by(Ticket.resolve_due_on).limit(ROWS))]  # fmt: skip
     return _part(_("Tickets due"), "lifebuoy", "orange", rows, "/tickets/?_flt_eq_assignee=@me")
 
 
@@ -110,7 +110,9 @@ def _requests(seen: Glass) -> dict[str, Any]:
     """Requests that wait for my decision."""
     if not seen.who.may("Requests", "write"):
         return _part(_("Requests waiting for you"), "clipboard-check", "violet", [])
-    query = select(AssignmentRequest.id, AssignmentRequest.number, AssignmentRequest.reason, AssignmentRequest.created_on)
+    query = select(
+        AssignmentRequest.id, AssignmentRequest.number, AssignmentRequest.reason, AssignmentRequest.created_on
+    )
     query = query.where(AssignmentRequest.status == "Pending").order_by(AssignmentRequest.id).limit(ROWS)
     rows = [{"url": f"/requests/{number}", "title": reason, "subtitle": number, "due": moment_cell(made, seen),
              "actions": [{"label": _("Approve"), "icon": "check", "url": f"/requests/decide/{key}?approve=1",

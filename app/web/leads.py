@@ -27,11 +27,12 @@ from app.web.tasks import FirstTask, TaskIds
 
 _both: dict[str, Any] = {"add": True, "edit": True}
 FIELDS: list[Field] = [
-    Text("number", _("Number"), (Lead.number,), list=True, filter=True, sort=True),
+    Text("number", _("Number"), (Lead.number,), listed=True, filter=True, sort=True),
     *contact_fields(Lead, Customer),
-    Master("status", _("Status"), (Lead.status_id,), key="status_id", master="lead_status", status=True, list=True,
+    Master("status", _("Status"), (Lead.status_id,), key="status_id", master="lead_status", status=True, listed=True,
            filter=True, sort=True, **_both),
-    Master("source", _("Source"), (Lead.source_id,), key="source_id", master="lead_source", list=True, filter=True, **_both),
+    Master("source", _("Source"), (Lead.source_id,), key="source_id", master="lead_source", listed=True, filter=True,
+           **_both),
     Choice("category", _("Category"), (Lead.category,), options=CATEGORIES, filter=True, **_both),
     Master("account_type", _("Account type"), (Lead.account_type_id,), key="account_type_id", master="account_type",
            filter=True, **_both),
@@ -39,9 +40,10 @@ FIELDS: list[Field] = [
     Text("client_id", _("Client id"), (Lead.client_id,), most=40, filter=True, edit=True),
     Text("pod_id", _("POD id"), (Lead.pod_id,), filter=True, edit=True),
     Text("rejection_reason", _("Rejection reason"), (Lead.rejection_reason,), most=500, edit=True),
-    When("next_follow_up_on", _("Next follow-up"), (Lead.next_follow_up_on,), due=True, list=True, filter=True, sort=True,
+    When("next_follow_up_on", _("Next follow-up"), (Lead.next_follow_up_on,), due=True, listed=True, filter=True,
+         sort=True,
          **_both),
-    Someone("assignee", _("Assignee"), (Lead.assignee_id,), key="assignee_id", list=True, filter=True),
+    Someone("assignee", _("Assignee"), (Lead.assignee_id,), key="assignee_id", listed=True, filter=True),
     Someone("owner", _("Owner"), (Lead.owner_id,), key="owner_id", filter=True, edit=True),
     Reference("customer", _("Customer"), (Lead.customer_id, Customer.number, Customer.first_name, Customer.last_name),
               record=Customer, url="/customers/", filter=True),
@@ -50,7 +52,7 @@ FIELDS: list[Field] = [
     When("reply_due_on", _("First answer due"), (Lead.reply_due_on,), due=True, filter=True, sort=True),
     Number("version", _("Version"), (Lead.version,)),
     When("converted_on", _("Converted"), (Lead.converted_on,), filter=True),
-    When("created_on", _("Created"), (Lead.created_on,), list=True, filter=True, sort=True),
+    When("created_on", _("Created"), (Lead.created_on,), listed=True, filter=True, sort=True),
     When("changed_on", _("Changed"), (Lead.changed_on,), filter=True, sort=True),
     Someone("assign_to", _("Assign to"), key="assign_to", add=True),
     Text("assign_to_role", _("Assign to role"), key="assign_to_role", add=True, most=64),
@@ -102,14 +104,15 @@ class LeadScreen(Assignable):
     needs = leads.NEEDS
     status_master = "lead_status"
     input_names = (
-        "first_name", "last_name", "mobile", "alternative_mobile", "email", "pan", "aadhaar", "date_of_birth", "address",
+        "first_name", "last_name", "mobile", "alternative_mobile", "email", "pan", "aadhaar", "date_of_birth",
+        "address",
         "status", "source", "category", "account_type", "referral", "next_follow_up_on", "assign_to", "assign_to_role",
         "owner", "client_id", "pod_id", "description",
     )  # fmt: skip
 
     def more(self, row: dict[str, Any], glass: Glass) -> list[dict[str, Any]]:
         """Convert, when the account is activated; undo, for managers."""
-        meaning = glass.cards.meanings["lead_status"].get((row.get("status") or {}).get("id"), "")
+        meaning = glass.cards.meanings["lead_status"].get((row.get("status") or {}).get("id", 0), "")
         if row.get("converted_on"):
             undo = {"label": _g("Undo the conversion"), "url": f"/leads/unconvert/{row['id']}", "method": "post",
                     "icon": "arrow-back-up", "confirm": _g("Undo the conversion to a customer?")}  # fmt: skip

@@ -18,23 +18,27 @@ from app.web.plan import Plan
 from app.web.resource import Resource
 from app.web.screen import Screen
 
-_COLORS = {"queued": "gray", "sending": "blue", "unknown": "orange", "sent": "blue", "delivered": "teal", "read": "green",
+_COLORS = {"queued": "gray", "sending": "blue", "unknown": "orange", "sent": "blue", "delivered": "teal",
+    "read": "green",
            "failed": "red"}  # fmt: skip
 FIELDS: list[Field] = [
-    Choice("channel", _("Channel"), (Message.channel,), options=CHANNELS, list=True, filter=True, add=True, required=True),
-    Choice("direction", _("Direction"), (Message.direction,), options=("out", "in"), list=True, filter=True),
-    CallNumber("peer", _("To / from"), (Message.peer,), list=True, filter=True, add=True, required=True, most=254),
+    Choice("channel", _("Channel"), (Message.channel,), options=CHANNELS, listed=True, filter=True, add=True,
+           required=True),
+    Choice("direction", _("Direction"), (Message.direction,), options=("out", "in"), listed=True, filter=True),
+    CallNumber("peer", _("To / from"), (Message.peer,), listed=True, filter=True, add=True, required=True, most=254),
     Text("subject", _("Subject"), (Message.subject,), most=200, add=True),
     Long("body", _("Text"), (Message.body,), add=True, required=True),
-    Choice("state", _("State"), (Message.state,), options=STATES, colors=_COLORS, list=True, filter=True),
-    Text("reason", _("Reason"), (Message.reason,), list=True),
-    Reference("customer", _("Customer"), (Message.customer_id, Customer.number, Customer.first_name, Customer.last_name),
-              key="customer_id", record=Customer, url="/customers/", list=True, filter=True, add=True),
+    Choice("state", _("State"), (Message.state,), options=STATES, colors=_COLORS, listed=True, filter=True),
+    Text("reason", _("Reason"), (Message.reason,), listed=True),
+    Reference("customer", _("Customer"), (Message.customer_id, Customer.number, Customer.first_name,
+              Customer.last_name),
+              key="customer_id", record=Customer, url="/customers/", listed=True, filter=True, add=True),
     Reference("lead", _("Lead"), (Message.lead_id, Lead.number), key="lead_id", record=Lead, url="/leads/", filter=True,
               add=True),
-    Reference("ticket", _("Ticket"), (Message.ticket_id, Ticket.number), key="ticket_id", record=Ticket, url="/tickets/",
+    Reference("ticket", _("Ticket"), (Message.ticket_id, Ticket.number), key="ticket_id", record=Ticket,
+              url="/tickets/",
               filter=True, add=True),
-    When("created_on", _("Created"), (Message.created_on,), list=True, filter=True, sort=True),
+    When("created_on", _("Created"), (Message.created_on,), listed=True, filter=True, sort=True),
 ]  # fmt: skip
 
 
@@ -43,7 +47,8 @@ class MessageDesk(Desk):
 
     record = Message
     module = "Messages"
-    plan = Plan(Message, FIELDS, joins=((Customer, Customer.id == Message.customer_id), (Lead, Lead.id == Message.lead_id),
+    plan = Plan(Message, FIELDS, joins=((Customer, Customer.id == Message.customer_id), (Lead,
+        Lead.id == Message.lead_id),
                                         (Ticket, Ticket.id == Message.ticket_id)))  # fmt: skip
 
     def create(self, session: Session, values: dict[str, Any], glass: Glass) -> Message:
@@ -61,7 +66,7 @@ class MessageResource(Resource):
     resource_name = "message"
     module = "Messages"
     desk = MessageDesk()
-    exclude_route_methods = {"put", "delete"}  # noqa: RUF012
+    exclude_route_methods = {"put", "delete"}
 
 
 class MessageScreen(Screen):
@@ -76,4 +81,4 @@ class MessageScreen(Screen):
     strip = ("channel", "state", "peer")
     input_names = ("channel", "peer", "customer", "lead", "ticket", "subject", "body")
     headline = "peer"
-    exclude_route_methods = {"edit", "delete"}  # noqa: RUF012
+    exclude_route_methods = {"edit", "delete"}

@@ -71,7 +71,7 @@ class NoticeResource(Resource):
     module = "Dashboard"
     desk = NoticeDesk()
     VERBS = Resource.VERBS | {"put": "read"}
-    exclude_route_methods = {"post", "delete"}  # noqa: RUF012
+    exclude_route_methods = {"post", "delete"}
 
     def refuse_unless_reached(self, row: Any, verb: str) -> None:
         """One's own, which the law has seen to."""

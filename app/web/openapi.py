@@ -48,7 +48,7 @@ def add(resource: Any, api_spec: Any) -> None:
     plan, name = resource.desk.plan, type(resource).__name__
     fields = {each.name: dict(each.schema) for each in plan.fields}
     shown = {"type": "object", "properties": {"id": _ID, **fields, **getattr(resource, "extra_schema", {})}}
-    taken = {
+    taken: dict[str, Any] = {
         which: {"type": "object", "properties": {f.name: _taken(f) for f in plan.taken if getattr(f, which)}}
         for which in ("add", "edit")
     }
@@ -87,7 +87,12 @@ def operation(resource: Any, function: str, method: str) -> dict[str, Any]:
 
 
 def _parameters(function: str) -> list[dict[str, Any]]:
-    query = {"in": "query", "name": "q", "required": False, "content": _json({"$ref": "#/components/schemas/ListQuery"})}
+    query = {
+        "in": "query",
+        "name": "q",
+        "required": False,
+        "content": _json({"$ref": "#/components/schemas/ListQuery"}),
+    }
     key = {"in": "path", "name": "pk", "required": True, "schema": {"type": "integer", "minimum": 1}}
     return {"get_list": [query], "info": [], "post": [], "get": [key, query]}.get(function, [key])
 

@@ -15,7 +15,6 @@ from flask_appbuilder.security.sqla.models import Group
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext
 from sqlalchemy import event, exists, inspect, or_, select
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from wtforms import SelectField, StringField, ValidationError
 from wtforms.validators import Length
@@ -132,39 +131,6 @@ def has_admin(session: Session, without: int = 0) -> bool:
 
 
 # --- FAB's screens, under FAB's names, by which its permissions and links know them
-
-
-class UserDBModelView(fab.UserDBModelView):
-    """FAB's screen of users, whose refusals are sentences."""
-
-    route_base = "/users"
-
-    def pre_update(self, item: Any) -> None:
-        """Refuse what costs the last admin; the sentence is flashed by FAB."""
-        super().pre_update(item)
-        self._try_out(db.session.flush)
-
-    def pre_delete(self, item: Any) -> None:
-        """Refuse the last admin, oneself, and people with records of their own."""
-        if item.id == g.person.id:
-            raise RuleBroken(_("You cannot delete yourself. Ask another administrator."))
-        if has_admin(db.session()) and not has_admin(db.session(), without=item.id):
-            raise RuleBroken(_("This is the last active administrator. Make another user an administrator first."))
-        try:
-            with db.session.begin_nested() as trial:
-                db.session.delete(item)
-                db.session.flush()
-                trial.rollback()
-        except IntegrityError as error:
-            db.session.rollback()
-            raise RuleBroken(_("This person has records. Please deactivate the user instead.")) from error
-
-    def _try_out(self, step: Any) -> None:
-        try:
-            step()
-        except RuleBroken:
-            db.session.rollback()
-            raise
 
 
 class ResetMyPasswordView(fab.ResetMyPasswordView):

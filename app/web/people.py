@@ -13,8 +13,7 @@ from flask_babel import gettext as _
 from app.domain.base import NotThere
 from app.domain.permissions import VERBS
 from app.web import openapi
-from app.web.gate import signed_in
-from app.web.gate import glass, json_answer, refuse_as_json, whole
+from app.web.gate import glass, json_answer, refuse_as_json, signed_in, whole
 from app.web.resource import asked_query
 
 
@@ -40,7 +39,7 @@ class UserResource(BaseApi):
 
     resource_name = "user"
     class_permission_name = "Dashboard"
-    method_permission_name = {"get": "read", "get_list": "read"}  # noqa: RUF012
+    method_permission_name = {"get": "read", "get_list": "read"}
     base_permissions = ["can_" + verb for verb in VERBS]
     allow_browser_login = True
     csrf_exempt = False

@@ -23,9 +23,9 @@ DEEPEST = 10_000_000
 
 def _tables(parts: Any) -> set[str]:
     """The tables named in these expressions."""
-    return {node.name for part in parts for node in iterate(part) if isinstance(node, Table)} | {
-        node.table.name for part in parts for node in iterate(part) if _is_column(node)
-    }
+    nodes: list[Any] = [node for part in parts for node in iterate(part)]
+    plain = {node.name for node in nodes if isinstance(node, Table)}
+    return plain | {node.table.name for node in nodes if _is_column(node)}
 
 
 def _told(row: Any, ways: list[tuple[str, int | None, Field, slice]], glass: Glass) -> dict[str, Any]:
@@ -121,7 +121,7 @@ class Plan:
         return self._join_missing(query, asked, {table for table, _on in self.joins_for(columns)})
 
     def _join_missing(self, query: Select[Any], asked: Asked, present: set[Any]) -> Select[Any]:
-        wanted = {node.table.name for part in (*asked.rules, *asked.order) for node in iterate(part) if _is_column(node)}
+        wanted = _tables((*asked.rules, *asked.order))
         for table, on in self.joins:
             if table not in present and table.__tablename__ in wanted:
                 query = query.outerjoin(table, on)

@@ -8,6 +8,7 @@ from flask_babel import gettext as _
 from sqlalchemy import select
 
 from app.domain import assignment
+from app.domain.base import RuleBroken
 from app.domain.tasks import OPEN, Task
 from app.extensions import db
 from app.models import Customer, Lead, Ticket
@@ -28,14 +29,16 @@ def record_page(screen: Any, row: Any, glass: Glass, args: Any) -> dict[str, Any
     may_write = glass.who.may(screen.module, "write") and "edit" not in screen.exclude_route_methods
     title = cells.get(screen.headline, {}).get("text") or wire.get("number") or str(screen.singular)
     return {
-        "id": wire["id"], "title": title, "number": wire.get("number"), "module": KINDS.get(plan.record, plan.record.__tablename__),
+        "id": wire["id"], "title": title, "number": wire.get("number"), "module": KINDS.get(plan.record,
+        plan.record.__tablename__),
         "base_url": f"{base}/", "list_label": screen.title, "version": wire.get("version"),
         "status": wire["status"] if screen.status_master else None,
         "moves": _moves(screen, wire, glass) if may_write and screen.status_master else [],
         "assignees": _assignees(wire), "primary": None, "more": screen.more(wire, glass) if may_write else [],
         "strip": [{"label": plan.by_name[name].label, "cell": cells[name]} for name in screen.strip if name in cells],
         "sections": _sections(screen, cells), "related": _related(screen, wire, glass),
-        "tabs": [{"name": "activity", "label": _("Activity"), "count": None, "url": f"{base}/show/{wire['id']}", "active": True}],
+        "tabs": [{"name": "activity", "label": _("Activity"), "count": None, "url": f"{base}/show/{wire['id']}",
+        "active": True}],
         "composer": _composer(screen, wire, glass), "conflict": None,
         "edit_url": f"{base}/edit/{wire['id']}" if may_write else None,
         "delete_url": f"{base}/delete/{wire['id']}" if glass.who.may(screen.module, "delete") else None,
@@ -75,7 +78,8 @@ def _asks(screen: Any, meaning: str, wire: dict[str, Any], glass: Glass) -> list
 
 def _task_inputs() -> list[dict[str, Any]]:
     return [
-        {"name": "task_title", "label": _("Task"), "kind": "text", "value": _("Follow up"), "errors": [], "required": True},
+        {"name": "task_title", "label": _("Task"), "kind": "text", "value": _("Follow up"), "errors": [],
+        "required": True},
         {"name": "task_due_on", "label": _("Due"), "kind": "moment", "value": "", "errors": [], "required": True},
     ]  # fmt: skip
 
@@ -130,7 +134,9 @@ def _leads_of(customer_id: int, glass: Glass) -> dict[str, Any]:
 
 def _tickets_of(customer_id: int, glass: Glass) -> dict[str, Any]:
     query = select(Ticket.number, Ticket.status_id).where(Ticket.customer_id == customer_id)
-    rows = db.session.execute(query.order_by(Ticket.id.desc()).limit(8)).all() if glass.who.may("Tickets", "read") else []
+    rows = (
+        db.session.execute(query.order_by(Ticket.id.desc()).limit(8)).all() if glass.who.may("Tickets", "read") else []
+    )
     return _numbered(_("Tickets"), "/tickets/", rows, "ticket_status", glass)
 
 
@@ -180,7 +186,9 @@ def form_page(screen: Any, which: str, fields: list[Field], raw: dict[str, Any],
               row: Any = None, sentence: str | None = None) -> dict[str, Any]:  # fmt: skip
     """The context of crm/form.html."""
     base = screen.route_base
-    inputs = {each.name: each.input(_number_of(each, raw.get(each.name)), errors.get(each.name, []), glass) for each in fields}
+    inputs = {
+        each.name: each.input(_number_of(each, raw.get(each.name)), errors.get(each.name, []), glass) for each in fields
+    }
     _offer_roles(inputs, glass)
     titles = {"person": _("Contact"), "main": _("Details")}
     parts = [{"title": titles[key], "fields": [inputs[f.name] for f in fields if f.section == key]} for key in titles]
@@ -188,7 +196,8 @@ def form_page(screen: Any, which: str, fields: list[Field], raw: dict[str, Any],
     here = f"{base}/edit/{row.id}" if row is not None else f"{base}/add"
     left = {name: text for name, text in errors.items() if name not in inputs}
     return {
-        "title": title, "action": here, "submit_label": _("Save"), "sections": [part for part in parts if part["fields"]],
+        "title": title, "action": here, "submit_label": _("Save"),
+        "sections": [part for part in parts if part["fields"]],
         "cancel_url": screen.url_of(row) if row is not None else f"{base}/", "back_label": screen.title,
         "version": getattr(row, "version", None), "conflict": None,
         "error": sentence if sentence and (left or not errors) else None,
@@ -215,9 +224,14 @@ def conflict(screen: Any, row: Any, raw: dict[str, Any], glass: Glass) -> dict[s
     rows = [
         {"label": screen.desk.plan.by_name[name].label, "mine": str(given or ""), "theirs": str(stored.get(name) or "")}
         for name, given in raw.items()
-        if str(given or "") != str((stored.get(name) or {}).get("id", "") if isinstance(stored.get(name), dict) else stored.get(name) or "")
+        if str(given or "")
+        != str((stored.get(name) or {}).get("id", "") if isinstance(stored.get(name), dict) else stored.get(name) or "")
     ]
-    return {"who": card["full_name"] if card else _("the system"), "when": moment_cell(row.changed_on, glass), "rows": rows}
+    return {
+        "who": card["full_name"] if card else _("the system"),
+        "when": moment_cell(row.changed_on, glass),
+        "rows": rows,
+    }
 
 
 # --- bulk ---
@@ -230,7 +244,8 @@ def bulk_actions(screen: Any, glass: Glass) -> list[dict[str, Any]]:
     if not who.may(screen.module, "bulk"):
         return []
     if record in (Lead, Ticket) and who.may(screen.module, "assign"):
-        person = {"name": "assignee", "label": _("Colleague"), "kind": "person", "value": "", "errors": [], "required": True,
+        person = {"name": "assignee", "label": _("Colleague"), "kind": "person", "value": "", "errors": [],
+            "required": True,
                   "lookup_url": "/people/lookup", "selected": []}  # fmt: skip
         made.append({"name": "assign", "label": _("Assign"), "icon": "user-check", "confirm": None, "fields": [person]})
     if screen.status_master and who.may(screen.module, "write"):
@@ -262,7 +277,7 @@ def give(screen: Any, row: Any, chosen: int | None, glass: Glass, reason: str) -
     from app.web.desk import refuse_foreign_assignee
 
     if chosen is None:
-        raise assignment.RuleBroken(_("Please choose a colleague."), "assignee")
+        raise RuleBroken(_("Please choose a colleague."), "assignee")
     glass.who.refuse_unless(screen.module, "assign")
     refuse_foreign_assignee({"assignee_id": chosen}, screen.module, glass)
     assignment.refuse_absent(db.session(), chosen, glass.now)
@@ -277,11 +292,12 @@ def why(row: Any, glass: Glass) -> list[dict[str, Any]]:
         card, by = glass.cards.person(each.user_id), glass.cards.person(each.by_id)
         skipped = [{"name": (glass.cards.person(s["user"]) or {}).get("full_name", "?"), "why": s["why"]}
                    for s in each.decision.get("skipped", [])]  # fmt: skip
-        candidates = [(glass.cards.person(key) or {}).get("full_name", "?") for key in each.decision.get("candidates", [])]
+        candidates = [
+            (glass.cards.person(key) or {}).get("full_name", "?") for key in each.decision.get("candidates", [])
+        ]
         told.append({
             "person": person_card(card) if card else None, "by": by["full_name"] if by else None, "reason": each.reason,
             "started": moment_cell(each.started_on, glass), "ended": moment_cell(each.ended_on, glass),
             "role": each.decision.get("role"), "candidates": candidates, "skipped": skipped,
         })  # fmt: skip
     return told
-

@@ -19,7 +19,8 @@ from app.web.desk import Desk
 from app.web.gate import Gated, glass, json_answer, refuse_as_json, whole
 from app.web.plan import DEEPEST, MOST_PAGE, OP_LABELS, Asked
 
-_KEYS = {"page", "page_size", "order_column", "order_direction", "filters", "columns", "select_columns", "keys", "cursor",
+_KEYS = {"page", "page_size", "order_column", "order_direction", "filters", "columns", "select_columns", "keys",
+    "cursor",
          "count"}  # fmt: skip
 
 
@@ -27,7 +28,7 @@ class Resource(Gated, ModelRestApi):
     """One record over REST. Subclasses name a desk and which verbs are open."""
 
     desk: Desk
-    VERBS = {"info": "read", "get": "read", "get_list": "read", "post": "create", "put": "write", "delete": "delete"}  # noqa: RUF012
+    VERBS = {"info": "read", "get": "read", "get_list": "read", "post": "create", "put": "write", "delete": "delete"}
     allow_browser_login = True
     csrf_exempt = False
     datamodel = None
@@ -37,7 +38,8 @@ class Resource(Gated, ModelRestApi):
     # FAB would build marshmallow schemas and related pick-lists here; the plan replaces them.
     def _init_properties(self) -> None:
         self.list_columns = self.show_columns = [each.name for each in self.desk.plan.fields]
-        self.validators_columns, self.model2schemaconverter = {}, lambda *_: None
+        self.validators_columns: dict[str, Any] = {}
+        self.model2schemaconverter = lambda *_: None
 
     def _init_titles(self) -> None:
         self.list_title = self.module

@@ -11,6 +11,7 @@ from flask_babel import gettext as _
 from sqlalchemy import func, select
 
 from app import access
+from app.domain import permissions
 from app.domain.base import NotThere
 from app.extensions import db
 from app.models import JobRun
@@ -27,8 +28,8 @@ class JobsView(BaseView):
     route_base = "/jobs"
     default_view = "jobs"
     class_permission_name = "Settings"
-    method_permission_name = {"jobs": "read", "run": "write"}  # noqa: RUF012
-    base_permissions = ["can_" + verb for verb in access.permissions.VERBS]
+    method_permission_name = {"jobs": "read", "run": "write"}
+    base_permissions = ["can_" + verb for verb in permissions.VERBS]
 
     @expose("/")
     @has_access
@@ -66,7 +67,8 @@ def _row(name: str, run: JobRun | None, seen: Glass) -> dict[str, Any]:
     missing = {"kind": "missing"}
     if run is None:
         return {"name": name, "label": name, "last": missing, "duration": missing, "outcome": missing, "items": None,
-                "next": missing, "run_url": f"/jobs/run/{name}" if seen.who.is_admin else None, "error": None}  # fmt: skip
+                "next": missing, "run_url": f"/jobs/run/{name}" if seen.who.is_admin else None,
+                "error": None}  # fmt: skip
     took = int((run.ended_on - run.started_on).total_seconds()) if run.ended_on else None
     return {
         "name": name, "label": name, "last": moment_cell(run.started_on, seen), "items": run.items,
@@ -82,8 +84,8 @@ class SettingsView(BaseView):
     route_base = "/settings"
     default_view = "index"
     class_permission_name = "Settings"
-    method_permission_name = {"index": "read"}  # noqa: RUF012
-    base_permissions = ["can_" + verb for verb in access.permissions.VERBS]
+    method_permission_name = {"index": "read"}
+    base_permissions = ["can_" + verb for verb in permissions.VERBS]
 
     @expose("/")
     @has_access

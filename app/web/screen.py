@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 from flask import abort, flash, g, jsonify, redirect, render_template, request
 from flask_appbuilder import ModelView, expose
@@ -24,6 +24,10 @@ from app.web.listing import list_page
 from app.web.plan import MOST_PAGE, Asked
 from app.web.resource import key_of
 from app.web.timeline import write_note
+
+# `list` is the name of FAB's method here.
+Rows = list[dict[str, Any]]
+Fields = list[Field]
 
 
 def refuse_as_page(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -44,7 +48,11 @@ def refuse_as_page(function: Callable[..., Any]) -> Callable[..., Any]:
 def refused(status: int, sentence: str) -> Any:
     """The sentence as an error page, as an htmx answer, or as a flash where the person was."""
     if request.headers.get("HX-Request"):
-        return render_template("errors/400.html", sentence=sentence), status, {"X-Sentence": sentence.encode("ascii", "ignore").decode()[:200]}
+        return (
+            render_template("errors/400.html", sentence=sentence),
+            status,
+            {"X-Sentence": sentence.encode("ascii", "ignore").decode()[:200]},
+        )
     if request.method == "GET" or status in (403, 404):
         g.sentence = sentence
         abort(400 if status == 422 else status)
@@ -62,13 +70,13 @@ class Screen(Gated, ModelView):
     """List, record, form, delete, bulk and row actions of one record."""
 
     desk: Desk
-    VERBS = {  # noqa: RUF012
+    VERBS = {
         "list": "read", "show": "read", "numbered": "read", "timeline": "read", "lookup": "read", "download": "read",
         "add": "create", "edit": "write", "move": "write", "note": "read", "delete": "delete", "action": "bulk",
         "action_post": "bulk", "convert": "write", "unconvert": "write", "assign": "read",
     }  # fmt: skip
     datamodel = None
-    related_views: list[Any] = []  # noqa: RUF012
+    related_views: Any = []
     title: Any = ""
     singular: Any = ""
     #: Columns of the list in order; () = those whose field says so.
@@ -80,23 +88,24 @@ class Screen(Gated, ModelView):
     #: The Activity column of this record's timeline.
     own_timeline = ""
     #: Status meaning -> field that the gate asks for.
-    needs: dict[str, str] = {}  # noqa: RUF012
+    needs: dict[str, str] = {}
     status_master = ""
     headline = "name"
-    actions: dict[str, Any] = {}  # noqa: RUF012
+    actions: dict[str, Any] = {}
 
     # FAB would read every related row for its pick-lists here; the plan replaces its forms.
     def _init_titles(self) -> None:
         pass
 
     def _init_properties(self) -> None:
-        self._related_views = []
+        self._related_views: Any = []
 
     def _init_forms(self) -> None:
         pass
 
     def _init_vars(self) -> None:
-        self.label_columns, self.list_title = {}, str(self.title)
+        self.label_columns: dict[str, Any] = {}
+        self.list_title = str(self.title)
 
     # --- list ---
 
@@ -109,7 +118,7 @@ class Screen(Gated, ModelView):
         """One page of the rows that the person sees."""
         seen = glass()
         asked = self._asked(seen)
-        names = self.columns or tuple(each.name for each in self.desk.plan.fields if each.list)
+        names = self.columns or tuple(each.name for each in self.desk.plan.fields if each.listed)
         rows = self.desk.plan.rows(db.session(), asked, names)
         page = list_page(self, asked, rows, names, seen)
         return render_template("crm/_rows.html" if request.headers.get("HX-Request") else "crm/list.html", page=page)
@@ -186,7 +195,7 @@ class Screen(Gated, ModelView):
         """The permalink of a row."""
         return f"{self.route_base}/{getattr(row, 'number', None) or f'show/{row.id}'}"
 
-    def more(self, row: dict[str, Any], glass: Glass) -> list[dict[str, Any]]:
+    def more(self, row: dict[str, Any], glass: Glass) -> Rows:
         """Further actions of the record page."""
         return []
 
@@ -234,7 +243,7 @@ class Screen(Gated, ModelView):
         flash(_("%(what)s saved.", what=str(self.singular)), "success")
         return redirect(self.url_of(row))
 
-    def _inputs(self, which: str) -> list[Field]:
+    def _inputs(self, which: str) -> Fields:
         named = self.desk.plan.by_name
         return [named[name] for name in self.input_names if getattr(named[name], which)]
 
@@ -278,7 +287,9 @@ class Screen(Gated, ModelView):
     def move(self, pk: str) -> Any:
         """Change the status through its gate."""
         row, seen = self.row_for(pk, "write"), glass()
-        raw = {name: request.form[name] for name in ("status", *set(self.needs.values())) if request.form.get(name)}
+        raw: dict[str, Any] = {
+            name: request.form[name] for name in ("status", *set(self.needs.values())) if request.form.get(name)
+        }
         if request.form.get("task_title") or request.form.get("task_due_on"):
             raw["task"] = {"title": request.form.get("task_title"), "due_on": request.form.get("task_due_on")}
         if request.form.getlist("close_tasks"):
@@ -348,11 +359,11 @@ class Screen(Gated, ModelView):
         """A bulk action on chosen records: foreign ones are refused by number, the others are done."""
         return self._act(request.form.get("action", ""), request.form.getlist("rowid")[:500])
 
-    def bulk_actions(self, seen: Glass) -> list[dict[str, Any]]:
+    def bulk_actions(self, seen: Glass) -> Rows:
         """What the floating bar offers: {name, label, icon, confirm, fields}."""
         return pages.bulk_actions(self, seen)
 
-    def _act(self, name: str, keys: list[str]) -> Any:
+    def _act(self, name: str, keys: Iterable[str]) -> Any:
         seen = glass()
         known = {action["name"]: action for action in self.bulk_actions(seen)}
         if name not in known:
@@ -397,7 +408,10 @@ def _searched(each: Field, text: str) -> list[Any]:
     if isinstance(each, Email):
         return [column.startswith(text.lower(), autoescape=True) for column in each.columns] if "@" in text else []
     if isinstance(each, Text) and each.name in ("title", "client_id", "pod_id", "referral_code"):
-        return [column.contains(text, autoescape=True) if each.name == "title" else column == text.upper() for column in each.columns]
+        return [
+            column.contains(text, autoescape=True) if each.name == "title" else column == text.upper()
+            for column in each.columns
+        ]
     return []
 
 
@@ -409,4 +423,3 @@ def _same(given: Any, stored: Any) -> bool:
     if isinstance(given, bool):
         return given == bool(stored)
     return (given or "").strip().replace("\r\n", "\n") == ("" if stored is None else str(stored))
-

@@ -39,11 +39,9 @@ class Security(SecurityManager):
 
     authdbview = doors.AuthDBView
     security_api = doors.SecurityApi
-    userdbmodelview = passwords.UserDBModelView
     resetmypasswordview = passwords.ResetMyPasswordView
     resetpasswordview = passwords.ResetPasswordView
     userinfoeditview = passwords.UserInfoEditView
-    userstatschartview = None
 
     def __init__(self, appbuilder: Any) -> None:
         current_app.config.setdefault("FAB_PASSWORD_COMPLEXITY_VALIDATOR", passwords.refuse_weak_password)

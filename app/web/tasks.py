@@ -31,17 +31,17 @@ _both: dict[str, Any] = {"add": True, "edit": True}
 STATUS_COLORS = {"Backlog": "gray", "Todo": "blue", "In Progress": "orange", "Done": "green", "Canceled": "slate"}
 PRIORITY_COLORS = {"Low": "slate", "Medium": "amber", "High": "red", "Urgent": "purple"}
 FIELDS: list[Field] = [
-    Text("title", _("Title"), (Task.title,), most=200, list=True, filter=True, required=True, **_both),
-    Choice("status", _("Status"), (Task.status,), options=STATUSES, colors=STATUS_COLORS, list=True, filter=True,
+    Text("title", _("Title"), (Task.title,), most=200, listed=True, filter=True, required=True, **_both),
+    Choice("status", _("Status"), (Task.status,), options=STATUSES, colors=STATUS_COLORS, listed=True, filter=True,
            sort=True, **_both),
-    Choice("priority", _("Priority"), (Task.priority,), options=PRIORITIES, colors=PRIORITY_COLORS, list=True,
+    Choice("priority", _("Priority"), (Task.priority,), options=PRIORITIES, colors=PRIORITY_COLORS, listed=True,
            filter=True, sort=True, **_both),
-    When("due_on", _("Due"), (Task.due_on,), due=True, list=True, filter=True, sort=True, **_both),
-    Someone("assignee", _("Assignee"), (Task.assignee_id,), key="assignee_id", list=True, filter=True, **_both),
-    Reference("lead", _("Lead"), (Task.lead_id, Lead.number), key="lead_id", record=Lead, url="/leads/", list=True,
+    When("due_on", _("Due"), (Task.due_on,), due=True, listed=True, filter=True, sort=True, **_both),
+    Someone("assignee", _("Assignee"), (Task.assignee_id,), key="assignee_id", listed=True, filter=True, **_both),
+    Reference("lead", _("Lead"), (Task.lead_id, Lead.number), key="lead_id", record=Lead, url="/leads/", listed=True,
               filter=True, add=True),
     Reference("ticket", _("Ticket"), (Task.ticket_id, Ticket.number), key="ticket_id", record=Ticket, url="/tickets/",
-              list=True, filter=True, add=True),
+              listed=True, filter=True, add=True),
     Long("description", _("Description"), (Task.description,), **_both),
     Flag("exhausted", _("Nobody left"), (Task.exhausted,), filter=True),
     When("done_on", _("Done on"), (Task.done_on,)),
@@ -55,7 +55,7 @@ class FirstTask(Field):
     """The task that comes with a new record: {title, priority, due_on}."""
 
     kind = "task"
-    schema = {"type": "object", "nullable": True, "properties": {  # noqa: RUF012
+    schema = {"type": "object", "nullable": True, "properties": {
         "title": {"type": "string"}, "priority": {"type": "string"},
         "due_on": {"type": "string", "format": "date-time"}}}  # fmt: skip
 
@@ -72,7 +72,7 @@ class FirstTask(Field):
 class TaskIds(Field):
     """Ids of tasks to close with a status."""
 
-    schema = {"type": "array", "items": {"type": "integer"}}  # noqa: RUF012
+    schema = {"type": "array", "items": {"type": "integer"}}
 
     def take(self, raw: Any, glass: Glass) -> Any:
         """A list of ids."""

@@ -49,35 +49,44 @@ class Subjects(Field):
 
     def input(self, raw: Any, errors: list[str], glass: Glass) -> dict[str, Any]:
         """A multi-select."""
-        options = [(key, glass.cards.cards["ticket_subject"][key]["label"]) for key in glass.cards.offered["ticket_subject"]]
+        options = [
+            (key, glass.cards.cards["ticket_subject"][key]["label"]) for key in glass.cards.offered["ticket_subject"]
+        ]
         ids = {int(part) for part in raw if str(part).isdigit()} if isinstance(raw, list) else set()
         chosen = [(key, label) for key, label in options if key in ids]
-        return super().input(raw, errors, glass) | {"options": options, "selected": chosen, "multiple": True, "value": ids}
+        return super().input(raw, errors, glass) | {
+            "options": options,
+            "selected": chosen,
+            "multiple": True,
+            "value": ids,
+        }
 
 
 FIELDS: list[Field] = [
-    Text("number", _("Number"), (Ticket.number,), list=True, filter=True, sort=True),
-    Text("title", _("Title"), (Ticket.title,), list=True, filter=True),
+    Text("number", _("Number"), (Ticket.number,), listed=True, filter=True, sort=True),
+    Text("title", _("Title"), (Ticket.title,), listed=True, filter=True),
     Subjects("subjects", _("Subjects"), key="subject_ids", filter=True, required=True, **_both),
-    Choice("priority", _("Priority"), (Ticket.priority,), options=PRIORITIES, colors=PRIORITY_COLORS, list=True,
+    Choice("priority", _("Priority"), (Ticket.priority,), options=PRIORITIES, colors=PRIORITY_COLORS, listed=True,
            filter=True, sort=True, **_both),
-    Master("status", _("Status"), (Ticket.status_id,), key="status_id", master="ticket_status", status=True, list=True,
+    Master("status", _("Status"), (Ticket.status_id,), key="status_id", master="ticket_status", status=True,
+           listed=True,
            filter=True, sort=True, **_both),
     Choice("source", _("Source"), (Ticket.source,), options=SOURCES, filter=True, **_both),
     Long("description", _("Description"), (Ticket.description,), **_both),
     Long("resolution", _("Resolution"), (Ticket.resolution,), **_both),
     Reference("customer", _("Customer"), (Ticket.customer_id, Customer.number, Customer.first_name, Customer.last_name),
-              key="customer_id", record=Customer, url="/customers/", list=True, filter=True, **_both),
+              key="customer_id", record=Customer, url="/customers/", listed=True, filter=True, **_both),
     Phone("mobile", _("Mobile"), (Customer.mobile, Customer.mobile_e164), add=True),
     Reference("lead", _("Lead"), (Ticket.lead_id, Lead.number), key="lead_id", record=Lead, url="/leads/", filter=True,
               **_both),
-    Someone("assignee", _("Assignee"), (Ticket.assignee_id,), key="assignee_id", list=True, filter=True),
+    Someone("assignee", _("Assignee"), (Ticket.assignee_id,), key="assignee_id", listed=True, filter=True),
     Someone("owner", _("Owner"), (Ticket.owner_id,), key="owner_id", filter=True, edit=True),
     When("reply_due_on", _("First answer due"), (Ticket.reply_due_on,), due=True, filter=True, sort=True),
-    When("resolve_due_on", _("Resolution due"), (Ticket.resolve_due_on,), due=True, list=True, filter=True, sort=True),
+    When("resolve_due_on", _("Resolution due"), (Ticket.resolve_due_on,), due=True, listed=True, filter=True,
+         sort=True),
     When("resolved_on", _("Resolved"), (Ticket.resolved_on,), filter=True),
     Number("version", _("Version"), (Ticket.version,)),
-    When("created_on", _("Created"), (Ticket.created_on,), list=True, filter=True, sort=True),
+    When("created_on", _("Created"), (Ticket.created_on,), listed=True, filter=True, sort=True),
     When("changed_on", _("Changed"), (Ticket.changed_on,), filter=True, sort=True),
     Text("first_name", _("First name"), key="first_name", add=True, most=80),
     Text("last_name", _("Last name"), key="last_name", add=True, most=80),
@@ -98,8 +107,8 @@ def _lists(session: Session, ids: list[int], glass: Glass) -> dict[int, dict[str
     present = select(Assignment.ticket_id, Assignment.user_id).where(
         Assignment.ticket_id.in_(ids), Assignment.ended_on.is_(None)
     )
-    for ticket, user in session.execute(present.order_by(Assignment.id)):
-        found[ticket]["assignees"].append(glass.cards.person(user))
+    for ticket_id, user in session.execute(present.order_by(Assignment.id)):
+        found[int(ticket_id or 0)]["assignees"].append(glass.cards.person(user))
     return found
 
 
@@ -136,7 +145,7 @@ class TicketResource(AssignableResource):
     resource_name = "ticket"
     module = "Tickets"
     desk = TicketDesk()
-    extra_schema = {  # noqa: RUF012
+    extra_schema = {
         name: {"type": "array", "items": {"$ref": f"#/components/schemas/{card}"}}
         for name, card in (("subjects", "Card"), ("assignees", "UserCard"))
     }
@@ -153,7 +162,7 @@ class TicketScreen(Assignable):
     quick = ("status", "priority", "assignee")
     strip = ("priority", "customer", "mobile", "reply_due_on", "resolve_due_on")
     own_timeline = "ticket_id"
-    needs = {"resolved": "resolution", "closed": "resolution"}  # noqa: RUF012
+    needs = {"resolved": "resolution", "closed": "resolution"}
     status_master = "ticket_status"
     headline = "title"
     served_by = "Support User"

@@ -10,7 +10,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import timeline
+from app.domain import permissions, timeline
+from app.domain.base import RuleBroken
 from app.domain.timeline import KINDS, Activity
 from app.models import Customer, Lead, Task, Ticket
 from app.web.desk import Desk
@@ -111,7 +112,7 @@ def _change(change: list[Any], glass: Glass, master: str) -> dict[str, Any]:
 
 
 def _shown(name: str, value: Any, glass: Glass, master: str) -> str | None:
-    if name in access.permissions.MASKED:
+    if name in permissions.MASKED:
         return str(glass.who.shown(name, value)) if value else None
     if value is None:
         return None
@@ -193,9 +194,9 @@ class ActivityDesk(Desk):
         text = values.pop("text", None)
         parents = {name: key for name, key in values.items() if name.endswith("_id") and key}
         if not text:
-            raise access.RuleBroken(_("Please write something."), "text")
+            raise RuleBroken(_("Please write something."), "text")
         if len(parents) != 1:
-            raise access.RuleBroken(_("A note belongs to one lead, ticket or customer."), "lead")
+            raise RuleBroken(_("A note belongs to one lead, ticket or customer."), "lead")
         ((name, key),) = parents.items()
         record = {"lead_id": Lead, "ticket_id": Ticket, "customer_id": Customer}[name]
         row = write_note(session, access.get_visible(session, record, key), text, glass)
@@ -214,7 +215,7 @@ class ActivityResource(Resource):
     resource_name = "activity"
     module = "Notes"
     desk = ActivityDesk()
-    exclude_route_methods = {"put", "delete"}  # noqa: RUF012
+    exclude_route_methods = {"put", "delete"}
 
 
 OWNERS = {"lead_id": Lead, "ticket_id": Ticket, "customer_id": Customer, "task_id": Task}

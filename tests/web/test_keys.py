@@ -251,11 +251,11 @@ def run(app, *words: str):
 
 def test_a_user_is_made_and_signs_in(app, browser) -> None:
     answer = run(app, "user", "add", "dev", "--role", "Sales User", "--password", "another horse 8", "--manager", "mia",
-                 "--email", "dev@eshin.test", "--full-name", "Dev Kumar Rao")  # fmt: skip
+                 "--email", "dev@eshin.in", "--full-name", "Dev Kumar Rao")  # fmt: skip
     assert answer.exit_code == 0, answer.output
     assert sign_in(browser(), "dev", "another horse 8").status_code == 302
     told = select(User.first_name, User.last_name, User.email, User.manager_id).where(User.username == "dev")
-    assert rows(app, told) == [("Dev", "Kumar Rao", "dev@eshin.test", user_id(app, "mia"))]
+    assert rows(app, told) == [("Dev", "Kumar Rao", "dev@eshin.in", user_id(app, "mia"))]
     assert "dev\tactive\tSales User" in run(app, "user", "list").output
 
 
