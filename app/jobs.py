@@ -267,8 +267,9 @@ def _one_item(runner: Runner, work: Work, item: Any) -> tuple[str, list[tuple[in
         try:
             with _writing(runner) as session:
                 answer = work.each(session, item)
+                told = session.info.pop("told", [])
                 session.commit()
-                return answer, session.info.pop("told", [])
+                return answer, told
         except (DBAPIError, StaleDataError) as error:
             if attempt == TRIES or not _in_the_way(error):
                 raise

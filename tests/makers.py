@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, time, timedelta
 from itertools import count
 from typing import Any
@@ -10,7 +12,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Engine, StaticPool, create_engine, select
 from sqlalchemy.orm import Session
 
-from app import models
+from app import access, models
 from app.domain import clock, leads, permissions, tickets
 from app.domain.leads import Lead
 from app.domain.settings import LeadStatus, OfficeRange, TicketStatus
@@ -41,6 +43,14 @@ def database(url: str = "sqlite://") -> Engine:
         masters(session)
         session.commit()
     return engine
+
+
+@contextmanager
+def opened(source: Engine | Callable[[], Session]) -> Iterator[Session]:
+    """A session of the system: once a test of this process made an app, any other sees no rows."""
+    made = Session(source, expire_on_commit=False) if isinstance(source, Engine) else source()
+    with made as session, access.as_system(session):
+        yield session
 
 
 def masters(session: Session) -> None:

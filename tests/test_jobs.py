@@ -49,7 +49,7 @@ def write_down(session: Session, item: Any) -> str:
 
 
 def written(runner: Runner) -> list[str]:
-    with runner.sessions() as session:
+    with makers.opened(runner.sessions) as session:
         return list(session.scalars(select(LeadSource.label).order_by(LeadSource.id)))
 
 
@@ -79,7 +79,7 @@ def test_of_eight_who_ask_at_once_one_runs_it(runner):
 
 def test_the_run_is_written_down(runner):
     run_slot(runner, job([0, 1, 2], write_down), SLOT, NOW + timedelta(seconds=7))
-    with runner.sessions() as session:
+    with makers.opened(runner.sessions) as session:
         run = session.scalars(select(JobRun)).one()
     assert (run.job, run.slot, run.outcome, run.items, run.lag_seconds) == ("count", SLOT[0], "done", 2, 7)
     assert run.ended_on is not None
@@ -135,12 +135,12 @@ def test_after_a_deadlock_the_second_try_counts(runner, monkeypatch):
 
 def test_who_was_notified_is_announced_after_the_commit_only(runner):
     heard: list[Any] = []
-    with runner.sessions() as session:
+    with makers.opened(runner.sessions) as session:
         ana = makers.user(session, "ana").id
         session.commit()
 
     def announce(told: list[tuple[int, str]]) -> None:
-        with runner.sessions() as session:
+        with makers.opened(runner.sessions) as session:
             heard.append((told, session.scalar(select(func.count(notices.Notification.id)))))
 
     def each(session: Session, item: Any) -> str:
@@ -205,7 +205,7 @@ def test_the_schedule_has_no_name_twice():
 
 
 def old_run(runner: Runner, started_on: datetime, outcome: str) -> None:
-    with runner.sessions() as session:
+    with makers.opened(runner.sessions) as session:
         slot = started_on.isoformat()[:30]
         session.add(JobRun(job="old", slot=slot, started_on=started_on, outcome=outcome, lag_seconds=0))
         session.commit()
@@ -219,7 +219,7 @@ def test_a_run_of_a_killed_process_counts_as_failed(runner):
     old_run(runner, NOW - 6 * MINUTE, "running")
     old_run(runner, NOW - 4 * MINUTE, "running")
     run_slot(runner, by_name("close runs that were cut off"), SLOT, NOW)
-    with runner.sessions() as session:
+    with makers.opened(runner.sessions) as session:
         query = select(JobRun.outcome).where(JobRun.job == "old").order_by(JobRun.started_on)
         assert session.scalars(query).all() == ["failed", "running"]
 
@@ -228,7 +228,7 @@ def test_old_runs_are_forgotten(runner):
     old_run(runner, NOW - timedelta(days=31), "done")
     old_run(runner, NOW - timedelta(days=29), "done")
     run_slot(runner, by_name("forget old job runs"), SLOT, NOW)
-    with runner.sessions() as session:
+    with makers.opened(runner.sessions) as session:
         assert session.scalar(select(func.count()).where(JobRun.job == "old")) == 1
 
 

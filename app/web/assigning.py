@@ -23,7 +23,7 @@ from app.web.desk import Desk
 from app.web.fields import Choice, Field, Glass, Reference, Someone, Text, When
 from app.web.gate import glass, json_answer, refuse_as_json
 from app.web.plan import Plan
-from app.web.resource import Resource, key_of, sent
+from app.web.resource import Resource, sent
 from app.web.screen import Screen, refuse_as_page
 
 
@@ -67,7 +67,7 @@ class Assignable(Screen):
         flash(_("Assigned."), "success")
 
     def _to_role(self, row: Any, seen: Glass) -> None:
-        seen.who.refuse_unless(self.module, "assign")
+        self.refuse_unless_reached(row, "assign")
         give_by_turn(db.session(), row, request.form.get("role", ""), seen)
         flash(_("Assigned."), "success")
 
@@ -191,7 +191,7 @@ class RequestScreen(Screen):
     def decide(self, pk: str) -> Any:
         """Approve or reject."""
         row = self.row_for(pk, "read")
-        decide(db.session(), row, request.form.get("approve") == "1", request.form.get("note"), glass())
+        decide(db.session(), row, request.values.get("approve") == "1", request.form.get("note"), glass())
         db.session.commit()
         flash(_("Decided."), "success")
         return redirect("/requests/")
@@ -205,22 +205,6 @@ class RequestScreen(Screen):
                  "confirm": None}]  # fmt: skip
 
 
-def assign_over_rest(desk: Any, pk: Any) -> Any:
-    """POST /api/v1/<kind>/<pk>/assign: {assign_to} or {assign_to_role}."""
-    row = desk.find(db.session(), key_of(pk))
-    if row is None:
-        raise NotThere(_("There is no such record."))
-    seen, raw = glass(), sent()
-    seen.who.refuse_unless(desk.module, "assign")
-    if raw.get("assign_to_role"):
-        give_by_turn(db.session(), row, str(raw["assign_to_role"]), seen)
-    else:
-        chosen = desk.plan.by_name["assign_to"].take(raw.get("assign_to"), seen)
-        pages.give(desk, row, chosen, seen, "direct")
-    db.session.commit()
-    return row.id
-
-
 class AssignableResource(Resource):
     """A resource whose records are assigned."""
 
@@ -231,6 +215,12 @@ class AssignableResource(Resource):
     @refuse_as_json
     @permission_name("assign")
     def assign(self, pk: Any) -> Any:
-        """Hand the record to a colleague, or to the next of a role."""
-        key = assign_over_rest(self.desk, pk)
-        return json_answer(200, {"id": key, "result": self._after(key)})
+        """Hand the record to a colleague {assign_to}, or to the next of a role {assign_to_role}."""
+        row, seen, raw = self._row(pk, "assign"), glass(), sent()
+        if raw.get("assign_to_role"):
+            give_by_turn(db.session(), row, str(raw["assign_to_role"]), seen)
+        else:
+            chosen = self.desk.plan.by_name["assign_to"].take(raw.get("assign_to"), seen)
+            pages.give(self, row, chosen, seen, "direct")
+        db.session.commit()
+        return json_answer(200, {"id": row.id, "result": self._after(row.id)})

@@ -27,22 +27,12 @@ class CallNumber(Phone):
     """One side's number of a call, masked like a mobile."""
 
     def value(self, values: tuple[Any, ...], glass: Glass) -> Any:
-        """As the telephone gave it, or normalised; masked for those from whom mobiles are hidden."""
-        return glass.who.shown("mobile", values[0])
+        """As the telephone gave it, or normalised; masked like a mobile, or like an e-mail address if it is one."""
+        return glass.who.shown("email" if "@" in str(values[0]) else "mobile", values[0])
 
-    def where(self, op: str, raw: Any, glass: Glass) -> Any:
-        """Only for those who see mobiles."""
-        if glass.who.mask("mobile") != "full":
-            from app.domain.base import RuleBroken
-
-            raise RuleBroken(
-                _("“%(name)s” is hidden from you, so it cannot be searched either.", name=self.name), "filters"
-            )
-        return super().where(op, raw, glass)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.mask = False
+    def is_hidden(self, glass: Glass) -> bool:
+        """From whoever does not see mobiles and e-mail addresses whole: a column may hold either."""
+        return {glass.who.mask("mobile"), glass.who.mask("email")} != {"full"}
 
     def cell(self, values: tuple[Any, ...], glass: Glass) -> dict[str, Any]:
         """With a link unless masked."""

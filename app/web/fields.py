@@ -57,6 +57,10 @@ class Field:
     def __post_init__(self) -> None:
         self.key = self.key or self.name
 
+    def is_hidden(self, glass: Glass) -> bool:
+        """Whether a mask keeps the person from searching, filtering and sorting by it."""
+        return self.mask and glass.who.mask(self.name) != "full"
+
     # reading
     def is_plain(self, glass: Glass) -> bool:
         """Whether JSON says the one column's value as it is."""

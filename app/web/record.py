@@ -34,7 +34,8 @@ def record_page(screen: Any, row: Any, glass: Glass, args: Any) -> dict[str, Any
         "base_url": f"{base}/", "list_label": screen.title, "version": wire.get("version"),
         "status": wire["status"] if screen.status_master else None,
         "moves": _moves(screen, wire, glass) if may_write and screen.status_master else [],
-        "assignees": _assignees(wire), "primary": None, "more": screen.more(wire, glass) if may_write else [],
+        "assignees": _assignees(wire), "primary": None,
+        "more": screen.more(wire, glass) if glass.who.may(screen.module, "write") else [],
         "strip": [{"label": plan.by_name[name].label, "cell": cells[name]} for name in screen.strip if name in cells],
         "sections": _sections(screen, cells), "related": _related(screen, wire, glass),
         "tabs": [{"name": "activity", "label": _("Activity"), "count": None, "url": f"{base}/show/{wire['id']}",
@@ -278,7 +279,7 @@ def give(screen: Any, row: Any, chosen: int | None, glass: Glass, reason: str) -
 
     if chosen is None:
         raise RuleBroken(_("Please choose a colleague."), "assignee")
-    glass.who.refuse_unless(screen.module, "assign")
+    screen.refuse_unless_reached(row, "assign")
     refuse_foreign_assignee({"assignee_id": chosen}, screen.module, glass)
     assignment.refuse_absent(db.session(), chosen, glass.now)
     assignment.give(db.session(), row, chosen, reason, glass.who.id, glass.now)

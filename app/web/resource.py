@@ -115,7 +115,15 @@ class Resource(Gated, ModelRestApi):
         before = whole(query["cursor"], 0, 1, 2**31 - 1) if query.get("cursor") is not None else None
         if before is not None and query.get("order_column"):
             raise RuleBroken(_("A cursor goes with the default order only."), "cursor")
-        return Asked(rules, order, size, page, before, exact=query.get("count") == "exact")
+        return Asked(
+            rules,
+            order,
+            size,
+            page,
+            before,
+            exact=query.get("count") == "exact",
+            newest=not query.get("order_column") and query.get("order_direction") in (None, "desc"),
+        )
 
     def _names(self, query: dict[str, Any]) -> tuple[str, ...] | None:
         wanted = query.get("columns") or query.get("select_columns")

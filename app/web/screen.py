@@ -129,7 +129,13 @@ class Screen(Gated, ModelView):
         if args.get("q", "").strip():
             rules.append(self.search(plan, args["q"], seen))
         order = plan.order_by(args.get("_oc"), args.get("_od") or "desc", seen)
-        return Asked(rules, order, whole(args.get("psize"), 20, 1, MOST_PAGE), whole(args.get("page"), 0, 0, 10**7))
+        return Asked(
+            rules,
+            order,
+            whole(args.get("psize"), 20, 1, MOST_PAGE),
+            whole(args.get("page"), 0, 0, 10**7),
+            newest=not args.get("_oc"),
+        )
 
     @staticmethod
     def search(plan: Any, typed: str, seen: Glass) -> Any:
@@ -137,7 +143,7 @@ class Screen(Gated, ModelView):
         text = clean_text(typed, "q", 100) or ""
         found = []
         for each in plan.fields:
-            if not each.mask or seen.who.mask(each.name) == "full":
+            if not each.is_hidden(seen):
                 found.extend(_searched(each, text))
         return or_(*found) if found else plan.record.id == -1
 
@@ -305,8 +311,13 @@ class Screen(Gated, ModelView):
     @refuse_as_page
     @permission_name("show")
     def note(self, pk: str) -> Any:
-        """Write a note on a record that the person sees."""
+        """Write a note on a record that the person sees; what has no timeline of its own takes none.
+
+        A request or call may be seen by who does not see its lead: the note would hang on a foreign record.
+        """
         row, seen = self.row_for(pk, "read"), glass()
+        if not self.own_timeline:
+            raise NotThere(_("There is no such record, or it is not yours to see."))
         seen.who.refuse_unless("Notes", "create")
         text = clean_text(request.form.get("body"), "body", 20_000)
         if not text:

@@ -22,7 +22,7 @@ from tests.makers import ALWAYS_OPEN, DAY, HOUR, NOW, OFFICE
 @pytest.fixture
 def session() -> Iterator[Session]:
     engine = makers.database()
-    with Session(engine, expire_on_commit=False) as session:
+    with makers.opened(engine) as session:
         yield session
     engine.dispose()
 

@@ -37,7 +37,7 @@ SATURDAY = NOW - 2 * DAY
 @pytest.fixture
 def session() -> Iterator[Session]:
     engine = makers.database()
-    with Session(engine, expire_on_commit=False) as session:
+    with makers.opened(engine) as session:
         yield session
     engine.dispose()
 
@@ -245,7 +245,7 @@ TASKS, SELLERS = 300, 6
 def test_each_task_moves_once_whoever_is_killed(mariadb_url: str, tmp_path: Path):
     """One transaction a record, row locks that are skipped, event keys: nothing twice, nothing lost."""
     engine = makers.database(mariadb_url)
-    with Session(engine) as session:
+    with makers.opened(engine) as session:
         ana = makers.user(session, "ana", "Sales User")
         for number in range(SELLERS):
             makers.user(session, f"seller{number}", "Sales User")
@@ -300,7 +300,7 @@ def _pass_after_pass(url: str, go: Path) -> None:
     for number in range(1000):
         slot = f"{random.getrandbits(60)}-{number}"
         jobs.run_slot(runner, slow, (slot, NOW), NOW)
-        with Session(engine) as session:
+        with makers.opened(engine) as session:
             if not due_records(session, NOW, 30, ALWAYS_OPEN, 1):
                 return
 

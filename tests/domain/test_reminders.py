@@ -23,7 +23,7 @@ DUE = NOW + 2 * HOUR
 @pytest.fixture
 def session() -> Iterator[Session]:
     engine = makers.database()
-    with Session(engine, expire_on_commit=False) as session:
+    with makers.opened(engine) as session:
         yield session
     engine.dispose()
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import inspect, select
+from sqlalchemy import select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app import access
@@ -44,8 +44,9 @@ class Desk:
 
     def everything(self) -> dict[str, list[Any]]:
         """All rows that the law guards, but for sign-ins and audit."""
-        tables = [record for record in access.RULES if record.__tablename__ not in ("sign_in", "audit_entry")]
-        return {r.__tablename__: sorted(self.world.rows(select(*inspect(r).c)), key=repr) for r in tables}
+        names = [r.__tablename__ for r in access.RULES if r.__tablename__ not in ("sign_in", "audit_entry")]
+        with self.world.engine.connect() as raw:
+            return {name: raw.exec_driver_sql(f"SELECT * FROM {name}").all() for name in names}  # noqa: S608
 
 
 @pytest.fixture
@@ -388,7 +389,7 @@ def test_timeline_lines_over_rest_follow_their_record(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    "who, code", [("ana", 403), ("ben", 404), ("max", 404), ("cleo", 404), ("rhea", 403), ("mia", 200), ("root", 200)]
+    "who, code", [("ana", 403), ("ben", 403), ("max", 404), ("cleo", 403), ("rhea", 403), ("mia", 200), ("root", 200)]
 )
 def test_who_decides_a_request(world: World, stored: Any, who: str, code: int) -> None:
     world.make.user("asha", "Sales User", "mia")

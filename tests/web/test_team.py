@@ -406,14 +406,14 @@ def test_the_trades_columns_are_saved(desk: Desk) -> None:
     answer = edit_user(
         desk, "root", "ben", mobile="098200 12345", manager_id=desk.user("mia"), away_until="2030-01-02T10:00",
         leave_from="2030-02-01T00:00", leave_to="2030-02-05T00:00", delegate_id=desk.user("ana"),
-        time_zone="Asia/Dubai", locale="gu", reminder_minutes="5, 60",
+        time_zone="Asia/Dubai", locale="en", reminder_minutes="5, 60",
     )  # fmt: skip
     assert answer.status_code == 302
     ben = desk.rows(select(User).where(User.username == "ben"))[0]
     assert ben.mobile_e164 == "+919820012345" and ben.mobile == "098200 12345"
     assert ben.manager_id == desk.user("mia") and ben.delegate_id == desk.user("ana")
     assert ben.away_until.isoformat() == "2030-01-02T04:30:00+00:00"
-    assert (ben.time_zone, ben.locale, ben.reminder_minutes) == ("Asia/Dubai", "gu", [60, 5])
+    assert (ben.time_zone, ben.locale, ben.reminder_minutes) == ("Asia/Dubai", "en", [60, 5])
     assert 'value="60, 5"' in desk.get("root", f"/users/edit/{ben.id}").text
     assert desk.get("root", f"/users/show/{ben.id}").status_code == 200
 
