@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -55,21 +55,37 @@ def prepared(settings: Settings) -> Flask:
         app = make(settings)
         with app.app_context():
             _first_admin(app, settings)
+            if settings.demo:
+                _first_demo()
             db.session.remove()
             db.engine.dispose()  # workers must not share a connection
     return app
 
 
 def _first_admin(app: Flask, settings: Settings) -> None:
-    from app.web.signin import ensure_admin
+    from app.web.signin import ensure_admin, sync_permissions
 
-    app.appbuilder.add_permissions(update_perms=True)  # type: ignore[attr-defined]
+    sync_permissions(app)
     made = ensure_admin(app, settings.admin_password)
     if made:
         print(f"First start. Sign in as admin with the password {made}  (it is shown this once)", flush=True)
 
 
-@contextmanager
+def _first_demo() -> None:
+    """The invented house, unless it is there already."""
+    import secrets
+
+    from app import demo
+    from app.domain.base import RuleBroken
+    from app.web.commands import load_demo
+
+    password = secrets.token_urlsafe(9)
+    with contextlib.suppress(RuleBroken):
+        load_demo(demo, password)
+        print(f"Demo data are there. Its people sign in with the password {password}", flush=True)
+
+
+@contextlib.contextmanager
 def _alone(settings: Settings) -> Iterator[None]:
     """Two starts at once on one machine prepare one after the other."""
     with (settings.instance_dir / "start.lock").open("w") as lock:
@@ -129,7 +145,7 @@ def _revisions() -> tuple[set[str], set[str], bool]:
     if unknown:
         raise CannotStart(
             f"The database has schema {_named(unknown)}, which this version does not know: it was used by a newer one. "
-            "Install that version, or restore a backup made before the upgrade: make restore"
+            "Install that version, or restore a backup made before the upgrade"
         )
     return current, set(script.get_heads()), is_empty
 

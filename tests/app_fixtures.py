@@ -232,7 +232,7 @@ class Make:
         session.commit()
 
     def cell(self, role: str, module: str, verb: str, level: str) -> None:
-        """Set one cell of the matrix, with FAB's pair that belongs to it."""
+        """Set one cell of the matrix; FAB's pair follows by itself."""
         session = self.world.session
         held = session.scalars(select(models.Role).where(models.Role.name == role)).one()
         same = (models.ModulePermission.role_id == held.id, models.ModulePermission.module == module,
@@ -241,7 +241,6 @@ class Make:
         row = row or models.ModulePermission(role_id=held.id, module=module, verb=verb)
         row.level = level
         session.add(row)
-        _pair(session, held, f"can_{verb}", module)
         session.commit()
 
     def user(self, name: str, role: str, manager: Any = None, **columns: Any) -> Colleague:
@@ -267,15 +266,6 @@ class Make:
 def _status(session: Session, master: Any, values: dict[str, Any]) -> None:
     if "status" in values:
         values["status_id"] = session.scalars(select(master.id).where(master.label == values.pop("status"))).one()
-
-
-def _pair(session: Session, role: Any, permission: str, view: str) -> None:
-    from flask_appbuilder.security.sqla.models import Permission, PermissionView, ViewMenu
-
-    query = select(PermissionView).join(Permission).join(ViewMenu)
-    pair = session.scalars(query.where(Permission.name == permission, ViewMenu.name == view)).one()
-    if pair not in role.permissions:
-        role.permissions.append(pair)
 
 
 class World:

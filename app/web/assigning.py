@@ -182,7 +182,7 @@ class RequestScreen(Screen):
     input_names = ("lead", "ticket", "requested_user", "reason")
     headline = "number"
     exclude_route_methods = {"edit", "delete"}
-    VERBS = Screen.VERBS | {"decide": "write"}
+    VERBS = Screen.VERBS | {"decide": "write", "reject": "write"}
 
     @expose("/decide/<pk>", methods=["POST"])
     @has_access
@@ -197,12 +197,31 @@ class RequestScreen(Screen):
         return redirect("/requests/")
 
     def more(self, row: dict[str, Any], glass: Glass) -> list[dict[str, Any]]:
-        """Approve, for those who decide."""
+        """Approve or reject, for those who decide."""
         if row.get("status") != "Pending" or not glass.who.may("Requests", "write"):
             return []
-        return [{"label": _("Approve"), "url": f"/requests/decide/{row['id']}?approve=1", "method": "post",
-        "icon": "check",
-                 "confirm": None}]  # fmt: skip
+        return [
+            {"label": _("Approve"), "url": f"/requests/decide/{row['id']}?approve=1", "method": "post",
+            "icon": "check"},
+            {"label": _("Reject"), "url": f"/requests/reject/{row['id']}", "method": "get", "icon": "x"},
+        ]  # fmt: skip
+
+    @expose("/reject/<pk>", methods=["GET"])
+    @has_access
+    @refuse_as_page
+    @permission_name("decide")
+    def reject(self, pk: str) -> Any:
+        """Asks why."""
+        row, seen = self.row_for(pk, "read"), glass()
+        note = self.desk.plan.by_name["decision_note"].input(None, [], seen)
+        note |= {"name": "note", "label": _("Reason"), "kind": "textarea", "required": True}
+        form = {
+            "title": _("Reject %(number)s", number=row.number), "action": f"/requests/decide/{row.id}",
+            "conflict": None,
+            "submit_label": _("Reject"), "cancel_url": self.url_of(row), "back_label": self.title, "version": None,
+            "sections": [{"title": None, "fields": [note]}], "error": None,
+        }  # fmt: skip
+        return render_template("crm/form.html", form=form)
 
 
 class AssignableResource(Resource):

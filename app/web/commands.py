@@ -168,16 +168,24 @@ def _demo_commands(demo: Callable[[], Any]) -> AppGroup:
     def load(leads: int, password: str | None) -> None:
         """Fill an empty database with people, leads, tickets and calls."""
         plain = password or secrets.token_urlsafe(9)
-        passwords.refuse_weak_password(plain)
-        same = generate_password_hash(plain)  # one for all: hashing forty would take seconds
-        vault = Vault(read_key(current_app.config["CRM"].field_key))
-        with own_transaction() as session:
-            counts = demo().load(session, datetime.now(UTC), leads=leads, vault=vault, password_for=lambda _name: same)
+        counts = load_demo(demo(), plain, leads)
         click.echo("\n".join(f"{table}: {count}" for table, count in counts.items()))
         if not password:
             click.echo(f"All demo users sign in with the password {plain}")
 
     return group
+
+
+def load_demo(demo: Any, password: str, leads: int = 400) -> dict[str, int]:
+    """Load the demo data; all of its people sign in with `password`. Answers the rows made by table."""
+    passwords.refuse_weak_password(password)
+    same = generate_password_hash(password)  # one for all: hashing forty would take seconds
+    vault = Vault(read_key(current_app.config["CRM"].field_key))
+    with own_transaction() as session:
+        made: dict[str, int] = demo.load(
+            session, datetime.now(UTC), leads=leads, vault=vault, password_for=lambda _name: same
+        )
+        return made
 
 
 def _job_commands(jobs: Callable[[], Any]) -> AppGroup:

@@ -112,17 +112,17 @@ class Plan:
         rules = asked.rules
         if asked.before is not None:
             rules, offset = [*rules, self.record.id < asked.before], 0
-        ids = self._by_person(session, rules, offset + asked.size) if asked.newest and offset < DEEP else None
-        if ids is not None:
-            page = ids.order_by(literal_column("id").desc()).limit(asked.size).offset(offset).subquery("page")
+        quick = self._by_person(session, rules, offset + asked.size) if asked.newest and offset < DEEP else None
+        if quick is not None:
+            page = quick.order_by(literal_column("id").desc()).limit(asked.size).offset(offset).subquery("page")
             query = query.join(page, page.c.id == self.record.id).order_by(*asked.order)
             return list(session.execute(query, execution_options=self._named(asked)))
         query = query.where(*rules[len(asked.rules) :])
         if offset < DEEP:
             query = self._joined(query, asked, names).where(*asked.rules).order_by(*asked.order)
             return list(session.execute(query.limit(asked.size).offset(offset), execution_options=self._named(asked)))
-        ids = self.ids(asked).order_by(*asked.order).limit(asked.size).offset(offset).subquery("page")
-        query = query.join(ids, ids.c.id == self.record.id).order_by(*asked.order)
+        deep = self.ids(asked).order_by(*asked.order).limit(asked.size).offset(offset).subquery("page")
+        query = query.join(deep, deep.c.id == self.record.id).order_by(*asked.order)
         return list(session.execute(self._joined(query, asked, names), execution_options=self._named(asked)))
 
     def _by_person(self, session: Any, rules: list[Any], limit: int) -> Select[Any] | None:
@@ -237,7 +237,7 @@ class Plan:
 
 
 #: FAB's names of operators for what we call otherwise.
-ALIASES = {"rel_o_m": "eq", "nrel_o_m": "neq", "rel_m_m": "eq", "dt_between": "between", "nsw": "nct", "new": "neq"}
+ALIASES = {"rel_o_m": "eq", "nrel_o_m": "neq", "rel_m_m": "eq"}
 OP_LABELS = {
     "eq": _("is"), "neq": _("is not"), "ct": _("contains"), "nct": _("does not contain"), "sw": _("starts with"),
     "ew": _("ends with"), "gt": _("after / more than"), "lt": _("before / less than"), "ge": _("from"),

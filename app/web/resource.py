@@ -96,7 +96,7 @@ class Resource(Gated, ModelRestApi):
         count, capped = self._count(query, asked, rows)
         result = plan.wires(db.session(), rows, names, seen)
         body = {"count": count, "count_capped": capped, "ids": [row["id"] for row in result], "result": result}
-        if asked.order[0] is not None and len(rows) == asked.size and not query.get("order_column"):
+        if asked.newest and len(rows) == asked.size:
             body["cursor"] = result[-1]["id"]
         return json_answer(200, body)
 
@@ -113,7 +113,7 @@ class Resource(Gated, ModelRestApi):
         size = whole(query.get("page_size"), 20, 1, MOST_PAGE)
         page = whole(query.get("page"), 0, 0, DEEPEST)
         before = whole(query["cursor"], 0, 1, 2**31 - 1) if query.get("cursor") is not None else None
-        if before is not None and query.get("order_column"):
+        if before is not None and (query.get("order_column") or query.get("order_direction") == "asc"):
             raise RuleBroken(_("A cursor goes with the default order only."), "cursor")
         return Asked(
             rules,

@@ -25,7 +25,7 @@ CSP = (
 YEAR_SECONDS = 31_536_000
 _SAFE = ("GET", "HEAD", "OPTIONS")
 #: Doors that prove themselves otherwise than by our form token.
-_OWN_PROOF = ("/api/v1/security/", "/hooks/", "/socket.io")
+_OWN_PROOF = ("/login/", "/api/v1/security/", "/hooks/", "/socket.io")
 
 
 def install(app: Flask, menu: Any) -> None:
