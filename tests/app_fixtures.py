@@ -200,9 +200,9 @@ class Make:
         return self._done(tasks.create(self.world.session, given, self.world.id_of(who), at))
 
     def call(self, who: Any = "ana", at: datetime = NOW, **values: Any) -> Any:
-        """An outgoing call of that person, begun an hour before."""
+        """An outgoing call of that person, begun a month before, so that it is past on any clock."""
         given = {"direction": "Outgoing", "status": "Completed", "to_number": "9820012345",
-                 "started_on": at - timedelta(hours=1), "duration_seconds": 60, **values}  # fmt: skip
+                 "started_on": at - timedelta(days=30), "duration_seconds": 60, **values}  # fmt: skip
         return self._done(calls.create(self.world.session, given, self.world.id_of(who), at))
 
     def message(self, who: Any = "ana", at: datetime = NOW, **values: Any) -> Any:

@@ -84,8 +84,9 @@ class Lead(Contact, Versioned, Record):
 
     @property
     def called(self) -> str:
-        """The name, read through the customer when there is one."""
-        return (self.customer.name if self.customer else self.name) or self.number or self.email or ""
+        """First and last name, read through the customer when there is one, else the number; nothing that is masked."""
+        person = self.customer or self
+        return " ".join(part for part in (person.first_name, person.last_name) if part) or self.number or ""
 
 
 def create(session: Session, values: dict[str, Any], by: int | None, now: datetime, vault: Vault | None,
@@ -144,7 +145,7 @@ def _first_task(lead: Lead, wanted: dict[str, Any] | None, now: datetime) -> dic
     """The values of the first task, and the follow-up time on the lead; None when none is wanted."""
     if lead.assignee_id is None or wanted == {}:
         return None
-    wanted = {"title": f"Follow up: {lead.called}"[:200], "priority": "Medium"} | _given(wanted)
+    wanted = {"title": f"Follow up: {lead.called}".removesuffix(": ")[:200], "priority": "Medium"} | _given(wanted)
     minutes = settings.KNOWN["first_task_minutes"][0]
     wanted["due_on"] = wanted.get("due_on") or tasks.first_due(wanted["priority"], minutes, now)
     lead.next_follow_up_on = lead.next_follow_up_on or wanted["due_on"]

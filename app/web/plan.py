@@ -191,13 +191,13 @@ class Plan:
     def order_by(self, name: str | None, direction: str | None, glass: Glass) -> list[Any]:
         """The ORDER BY: the named field, then newest first. Raises RuleBroken for one that cannot sort."""
         key = self.record.id
+        if direction not in (None, "asc", "desc"):
+            raise RuleBroken(_("The order is asc or desc."), "order_direction")
         if not name or name == "id":
             return [key.asc() if direction == "asc" else key.desc()]
         each = self.asked_by(name)
         if not each.sort or each.is_hidden(glass):
             raise RuleBroken(_("A list cannot be sorted by “%(name)s”.", name=name), "order_column")
-        if direction not in (None, "asc", "desc"):
-            raise RuleBroken(_("The order is asc or desc."), "order_direction")
         column = each.order()
         return [column.desc(), key.desc()] if direction == "desc" else [column.asc(), key.asc()]
 

@@ -118,7 +118,9 @@ class Hostile:
     def _make_notice(self) -> int:
         with self.app.app_context(), own_transaction() as session:
             about = session.get(Lead, 1)
-            notices.tell(session, [self.ids["root"]], "task_assigned", "hostile", about, None, datetime.now(UTC), title="T")
+            notices.tell(
+                session, [self.ids["root"]], "task_assigned", "hostile", about, None, datetime.now(UTC), title="T"
+            )
             session.flush()
             return int(session.query(Notification.id).filter_by(user_id=self.ids["root"]).scalar())
 

@@ -1,0 +1,302 @@
+"""Lifecycles through the doors: each status has its gate, and REST and screen go through the same one."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from app.models import Activity, Assignment, Customer, CustomerAccount, Lead, Notification, StatusChange, Task, Ticket
+from tests.app_fixtures import Door, World
+
+
+def over_rest(door: Door, kind: str, row: Any, **values: Any) -> tuple[int, list[str]]:
+    answer = door.rest("PUT", f"{kind}/{row.id}", values)
+    return answer.status_code, list(answer.get_json().get("errors", {}))
+
+
+def move(world: World, who: str, row: Any, label: str, **values: Any) -> Any:
+    """By the button of the record's page."""
+    kind, statuses = ("leads", world.lead_status) if isinstance(row, Lead) else ("tickets", world.ticket_status)
+    return world.door(who).form(f"/{kind}/move/{row.id}", {"status": statuses[label], **values})
+
+
+GATES = [
+    ("Account Opened", "client_id", "c1001"), ("Account Activated", "client_id", "C1001"), ("Sent to HO", "pod_id", "POD1"),
+    ("Rejected - Follow-up Required", "rejection_reason", "No documents"),
+    ("Follow-up Scheduled", "task", {"title": "Call", "due_on": "2030-01-01T10:00+05:30"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("label, field, value", GATES)
+def test_a_gate_asks_for_its_field(world: World, label: str, field: str, value: Any) -> None:
+    lead, ana = world.make.lead("ana", task={}), world.door("ana")
+    before = world.stored(lead)
+    assert over_rest(ana, "lead", lead, status=label) == (422, [field])
+    move(world, "ana", lead, label)
+    assert world.stored(lead) == before and world.count(CustomerAccount) == 0
+    assert over_rest(ana, "lead", lead, status=label, **{field: value}) == (200, [])
+    assert world.stored(lead)["status_id"] == world.lead_status[label]
+
+
+@pytest.mark.parametrize("label, field, value", [gate for gate in GATES if gate[1] != "task"])
+def test_the_button_goes_through_the_same_gate(world: World, label: str, field: str, value: str) -> None:
+    lead = world.make.lead("ana", task={})
+    assert move(world, "ana", lead, label, **{field: value}).status_code == 302
+    after = world.stored(lead)
+    assert (after["status_id"], after[field].upper()) == (world.lead_status[label], value.upper())
+
+
+def test_a_follow_up_is_scheduled_with_a_task_and_completed_with_it(world: World) -> None:
+    lead = world.make.lead("ana", task={})
+    move(world, "ana", lead, "Follow-up Scheduled", task_title="Visit", task_due_on="2030-01-01T10:00")
+    (task,) = world.rows(select(Task).where(Task.lead_id == lead.id))
+    assert (task.title, task.due_on) == ("Visit", datetime(2030, 1, 1, 4, 30, tzinfo=UTC))
+    assert over_rest(world.door("ana"), "lead", lead, status="Follow-up Complete", close_tasks=[task.id])[0] == 200
+    assert world.stored(task)["status"] == "Done"
+
+
+def test_a_follow_up_closes_no_task_of_another_lead(world: World) -> None:
+    lead, other = world.make.lead("ana"), world.make.task(world.make.lead("ana", task={}))
+    over_rest(world.door("ana"), "lead", lead, status="Follow-up Complete", close_tasks=[other.id])
+    assert world.stored(other)["status"] == "Todo"
+
+
+def test_a_client_id_belongs_to_one_customer_whoever_sees_it(world: World) -> None:
+    first, second = world.make.lead("ana"), world.make.lead("ben")
+    assert over_rest(world.door("ana"), "lead", first, status="Account Opened", client_id="C1")[0] == 200
+    before = world.stored(second)
+    answer = world.door("ben").rest("PUT", f"lead/{second.id}", {"status": "Account Opened", "client_id": " c1 "})
+    assert answer.status_code == 422 and "already belongs to another customer" in answer.get_json()["message"]
+    assert world.stored(second) == before and world.count(CustomerAccount) == 1
+
+
+def test_an_account_keeps_its_two_moments(world: World) -> None:
+    lead, ana = world.make.lead("ana"), world.door("ana")
+    over_rest(ana, "lead", lead, status="Account Opened", client_id="C1")
+    over_rest(ana, "lead", lead, status="Account Activated")
+    (account,) = world.rows(select(CustomerAccount))
+    assert (account.client_id, account.lead_id) == ("C1", lead.id)
+    assert account.opened_on <= account.activated_on
+    assert world.stored(lead)["customer_id"] == account.customer_id
+
+
+@pytest.mark.parametrize(
+    "label", ["Account Activated", "Unqualified", "Junk", "Lead Expired", "Lead Expired (Account Opened)"]
+)
+@pytest.mark.parametrize("who, code", [("ana", 422), ("mia", 200), ("root", 200)])
+def test_only_managers_reopen_what_has_ended(world: World, label: str, who: str, code: int) -> None:
+    lead = world.make.lead("ana", status=label, client_id="C1") if label != "Account Activated" else _activated(world)
+    assert over_rest(world.door(who), "lead", lead, status="Contacted")[0] == code
+    assert world.stored(lead)["status_id"] == world.lead_status[label if code == 422 else "Contacted"]
+
+
+def _activated(world: World) -> Any:
+    lead = world.make.lead("ana")
+    assert over_rest(world.door("ana"), "lead", lead, status="Account Activated", client_id="C1")[0] == 200
+    return lead
+
+
+def test_a_lead_is_converted_once_however_often_one_asks(world: World) -> None:
+    lead = _activated(world)
+    call = world.make.call("ana", lead_id=lead.id)
+    for _ in range(2):
+        answer = world.door("ana").form(f"/leads/convert/{lead.id}")
+        assert answer.status_code == 302 and "/customers/CRM-CUST-" in answer.location
+    (customer,) = world.rows(select(Customer))
+    assert world.stored(call)["customer_id"] == customer.id
+    told = [line.payload.get("what") for line in world.rows(select(Activity).where(Activity.kind == "system"))]
+    assert told.count("converted") == 1
+
+
+def test_an_unfinished_lead_is_not_converted(world: World) -> None:
+    lead = world.make.lead("ana")
+    before = world.stored(lead)
+    world.door("ana").form(f"/leads/convert/{lead.id}")
+    assert world.stored(lead) == before and world.count(Customer) == 0
+
+
+def test_a_converted_leads_lines_are_in_the_customers_view(world: World) -> None:
+    lead = _activated(world)
+    ana = world.door("ana")
+    ana.form(f"/leads/note/{lead.id}", {"body": "Likes futures"})
+    ana.form(f"/leads/convert/{lead.id}")
+    (customer,) = world.rows(select(Customer))
+    world.make.ticket("cleo", customer_id=customer.id)
+    assert "Likes futures" in world.door("cleo").screen(f"/customers/show/{customer.id}").text
+
+
+def test_every_move_is_logged_with_the_seconds_spent(world: World) -> None:
+    lead = world.make.lead("ana", at=datetime.now(UTC) - timedelta(hours=2))
+    over_rest(world.door("ana"), "lead", lead, status="Contacted")
+    move(world, "ana", lead, "Qualified")
+    rows = world.rows(select(StatusChange).where(StatusChange.lead_id == lead.id).order_by(StatusChange.id))
+    labels = {key: label for label, key in world.lead_status.items()}
+    assert [(labels.get(row.from_id), labels[row.to_id]) for row in rows] == [
+        (None, "New"), ("New", "Contacted"), ("Contacted", "Qualified")]  # fmt: skip
+    assert 7190 < rows[1].seconds < 7300 and rows[2].seconds < 60 and rows[0].seconds is None
+    assert world.count(Activity, Activity.kind == "status_change") == 2
+    assert {row.by_id for row in rows[1:]} == {world.people["ana"].id}
+
+
+# --- a new lead
+
+
+@pytest.mark.parametrize(
+    "typed", ["9820012345", "+91 98200-12345", "09820012345", "98200 12345", "00919820012345", "919820012345"]
+)
+@pytest.mark.parametrize("owner", ["ana", "ben"])
+def test_a_known_number_finds_its_customer_whoever_owns_him(world: World, typed: str, owner: str) -> None:
+    customer = world.make.customer(owner, mobile="98200 12345")
+    before = world.stored(customer)
+    answer = world.door("ana").rest("POST", "lead/", {"first_name": "Asha", "mobile": typed})
+    assert answer.status_code == 201 and answer.get_json()["result"]["customer"]["id"] == customer.id
+    assert world.stored(customer) == before and world.count(Customer) == 1
+
+
+def test_what_differs_from_the_known_customer_is_proposed_not_written(world: World) -> None:
+    customer = world.make.customer("ben", mobile="98200 12345", email="old@example.in", first_name="Asha")
+    values = {"first_name": "Usha", "mobile": "9820012345", "email": "new@example.in"}
+    lead = world.door("ana").rest("POST", "lead/", values).get_json()
+    (line,) = world.rows(select(Activity).where(Activity.kind == "proposal"))
+    assert line.lead_id == lead["id"]
+    assert line.payload["changes"] == [["first_name", "Asha", "Usha"], ["email", "old@example.in", "new@example.in"]]
+    assert world.stored(customer)["email"] == lead["result"]["email"] == "old@example.in"
+
+
+def test_a_new_lead_comes_with_all_that_belongs_to_it(world: World) -> None:
+    values = {"first_name": "Ravi", "mobile": "9820099999", "assign_to": "ana",
+              "task": {"title": "Visit him", "priority": "High", "due_on": "2030-01-01T10:00+05:30"}}  # fmt: skip
+    made = world.door("mia").rest("POST", "lead/", values)
+    (lead,), (task,), (first,) = (world.rows(select(record)) for record in (Lead, Task, Assignment))
+    ana, mia = world.people["ana"].id, world.people["mia"].id
+    assert made.status_code == 201 and lead.number == f"CRM-LEAD-{lead.created_on.year}-00001"
+    assert (lead.assignee_id, lead.owner_id, lead.created_by_id) == (ana, mia, mia)
+    assert (task.title, task.priority, task.assignee_id, task.lead_id) == ("Visit him", "High", ana, lead.id)
+    assert (first.user_id, first.reason, first.by_id, first.ended_on) == (ana, "direct", mia, None)
+    assert lead.reply_due_on > lead.created_on and lead.next_follow_up_on == task.due_on
+    assert [(n.user_id, n.kind) for n in world.rows(select(Notification))] == [(ana, "assigned")]
+
+
+def test_who_takes_a_lead_for_himself_is_not_told_of_it(world: World) -> None:
+    world.door("ana").rest("POST", "lead/", {"first_name": "Ravi"})
+    assert world.count(Notification) == 0 and world.count(Task) == 1
+
+
+def test_a_role_gets_its_leads_in_turn(world: World) -> None:
+    given = [
+        world.door("root").rest("POST", "lead/", {"first_name": f"L{n}", "assign_to_role": "Sales User"})
+        for n in range(4)
+    ]
+    people = [answer.get_json()["result"]["assignee"]["username"] for answer in given]
+    assert people == ["ana", "ben", "ana", "ben"]
+
+
+def test_a_form_and_rest_make_the_same_lead(world: World) -> None:
+    values = {"first_name": "Ravi", "mobile": "9820011122", "category": "Indirect", "description": "Met at the fair"}
+    world.door("ana").form("/leads/add", values)
+    world.door("ana").rest("POST", "lead/", values)
+    one, two = (world.stored(lead) for lead in world.rows(select(Lead)))
+    moments = {"id", "number", "created_on", "changed_on", "status_on", "reply_due_on", "next_follow_up_on"}
+    assert {k: v for k, v in one.items() if k not in moments} == {k: v for k, v in two.items() if k not in moments}
+
+
+def test_a_customer_cannot_refer_himself(world: World) -> None:
+    lead = _activated(world)
+    values = {
+        "first_name": "Again",
+        "mobile": world.stored(world.rows(select(Customer))[0])["mobile"],
+        "referral": "C1",
+    }
+    answer = world.door("ben").rest("POST", "lead/", values)
+    assert (answer.status_code, list(answer.get_json()["errors"])) == (422, ["referral"])
+    assert world.count(Lead) == 1 and lead
+
+
+def test_a_second_customer_with_the_same_number_is_refused_whoever_sees_the_first(world: World) -> None:
+    world.make.customer("ana", mobile="9820012345")
+    answer = world.door("cleo").rest("POST", "customer/", {"first_name": "Asha", "mobile": "+91 98200 12345"})
+    assert (answer.status_code, list(answer.get_json()["errors"])) == (422, ["mobile"])
+    assert world.count(Customer) == 1
+
+
+# --- tickets
+
+
+@pytest.mark.parametrize("label", ["Resolved", "Closed"])
+def test_a_ticket_is_resolved_with_a_text_only(world: World, label: str) -> None:
+    ticket, cleo = world.make.ticket("cleo"), world.door("cleo")
+    before = world.stored(ticket)
+    assert over_rest(cleo, "ticket", ticket, status=label) == (422, ["resolution"])
+    move(world, "cleo", ticket, label)
+    assert world.stored(ticket) == before
+    move(world, "cleo", ticket, label, resolution="Sent the form")
+    after = world.stored(ticket)
+    assert (after["resolution"], after["resolve_due_on"]) == ("Sent the form", None) and after["resolved_on"]
+
+
+def test_a_reopened_ticket_keeps_its_history_and_owes_again(world: World) -> None:
+    ticket, cleo = world.make.ticket("cleo"), world.door("cleo")
+    over_rest(cleo, "ticket", ticket, status="Resolved", resolution="Done so")
+    assert over_rest(cleo, "ticket", ticket, status="Open")[0] == 200
+    after = world.stored(ticket)
+    assert (after["resolution"], after["resolved_on"]) == ("Done so", None) and after["resolve_due_on"]
+    assert world.count(StatusChange, StatusChange.ticket_id == ticket.id) == 3
+
+
+def test_a_ticket_of_a_known_number_finds_its_customer_whoever_owns_him(world: World) -> None:
+    customer = world.make.customer("ana", mobile="9820012345")
+    values = {"subjects": ["Re-KYC"], "mobile": "+91 98200-12345", "first_name": "Somebody"}
+    answer = world.door("cleo").rest("POST", "ticket/", values)
+    assert answer.status_code == 201 and answer.get_json()["result"]["customer"]["id"] == customer.id
+    assert world.count(Customer) == 1
+
+
+def test_a_ticket_of_a_new_number_makes_the_customer(world: World) -> None:
+    values = {"subjects": ["Re-KYC", "DP charges"], "mobile": "9820012345", "first_name": "Asha", "priority": "Urgent"}
+    assert world.door("cleo").rest("POST", "ticket/", values).status_code == 201
+    (ticket,), (customer,), (task,) = (world.rows(select(record)) for record in (Ticket, Customer, Task))
+    assert (ticket.title, ticket.customer_id, customer.source) == ("Re-KYC, DP charges", customer.id, "Ticket")
+    assert task.priority == "High" and ticket.reply_due_on < ticket.resolve_due_on
+
+
+# --- assigning
+
+
+def test_a_lead_handed_on_tells_both_and_keeps_the_stretch(world: World) -> None:
+    lead = world.make.lead("ana")
+    answer = world.door("root").rest("POST", f"lead/{lead.id}/assign", {"assign_to": "ben"})
+    assert answer.get_json()["result"]["assignee"]["username"] == "ben"
+    rows = world.rows(select(Assignment).order_by(Assignment.id))
+    assert [(row.user_id, row.ended_on is None) for row in rows] == [
+        (world.people["ana"].id, False), (world.people["ben"].id, True)]  # fmt: skip
+    told = {(n.user_id, n.kind) for n in world.rows(select(Notification))}
+    assert told == {(world.people["ben"].id, "assigned"), (world.people["ana"].id, "unassigned")}
+
+
+def test_nothing_is_given_to_somebody_on_leave(world: World, stored: Any) -> None:
+    lead = world.make.lead("ana")
+    world.make.user("lea", "Sales User", "mia", leave_from=datetime.now(UTC) - timedelta(days=1))
+    before = stored(lead)
+    answer = world.door("root").rest("POST", f"lead/{lead.id}/assign", {"assign_to": "lea"})
+    assert answer.status_code == 422 and "on leave" in answer.get_json()["message"]
+    assert stored(lead) == before
+
+
+def test_one_pending_request_a_record_and_person(world: World) -> None:
+    lead, asked = world.make.lead("ana"), {"requested_user": "ben", "reason": "He knows him"}
+    ana = world.door("ana")
+    codes = [ana.rest("POST", "assignment_request/", asked | {"lead": lead.number}).status_code for _ in range(2)]
+    assert codes == [201, 409]
+    codes = [
+        world.door("root").rest("PUT", "assignment_request/1", {"status": "Approved"}).status_code for _ in range(2)
+    ]
+    assert codes == [200, 409] and world.stored(lead)["assignee_id"] == world.people["ben"].id
+    assert (
+        world.door("root")
+        .rest("POST", "assignment_request/", asked | {"lead": lead.id, "requested_user": "ana"})
+        .status_code
+        == 201
+    )
