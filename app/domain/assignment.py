@@ -65,6 +65,18 @@ class AssignmentRequest(Record):
     decision_note: Mapped[str | None] = mapped_column(String(500))
 
 
+def choose(session: Session, values: dict[str, Any], by: int | None, now: datetime) -> team.Decision:
+    """Who gets a new record: the next of a role, the one named, or its maker. Raises RuleBroken."""
+    if values.get("assign_to_role"):
+        decision = team.next_in_turn(session, values["assign_to_role"], now)
+        if decision.user_id is None:
+            raise RuleBroken(f"Nobody with the role {decision.role} is available now.", "assign_to_role")
+        return decision
+    if values.get("assignee_id") and values["assignee_id"] != by:
+        refuse_absent(session, values["assignee_id"], now, "assign_to")
+    return team.Decision(values.get("assignee_id") or by, "")
+
+
 def give(session: Session, record: Any, user_id: int, reason: str, by: int | None, now: datetime,
          decision: team.Decision | None = None, told: bool = True) -> None:  # fmt: skip
     """Make the user the current assignee of a lead or ticket: ends the old stretch, writes timeline and notices.

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Date, ForeignKey, Index, Integer, String, Text, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
-from app.domain import assignment, customers, notices, settings, tasks, team, timeline
+from app.domain import assignment, customers, notices, settings, tasks, timeline
 from app.domain.base import Moment, Record, RuleBroken, Versioned, next_number
 from app.domain.customers import CONTACT, Contact, Customer
 from app.domain.settings import LeadStatus
@@ -90,11 +90,12 @@ class Lead(Contact, Versioned, Record):
 
 
 def create(session: Session, values: dict[str, Any], by: int | None, now: datetime, vault: Vault | None,
-           reply_due_on: datetime | None = None) -> Lead:  # fmt: skip
+           reply_due_on: datetime | None = None, minutes: dict[str, int] | None = None) -> Lead:  # fmt: skip
     """Take a lead: customer match, assignment, first task, SLA and one notice, in the caller's transaction.
 
     `values`: contact fields, status_id, source_id, category, account_type_id, referral, description,
-    assignee_id or assign_to_role, task (dict of title, priority, due_on). Raises RuleBroken.
+    assignee_id or assign_to_role, task (dict of title, priority, due_on). `minutes`: until the first task is due, by
+    priority. Raises RuleBroken.
     """
     lead = Lead(version=1)
     lead.take({name: values[name] for name in CONTACT if name in values}, vault)
@@ -107,10 +108,10 @@ def create(session: Session, values: dict[str, Any], by: int | None, now: dateti
     lead.owner_id, lead.reply_due_on = values.get("owner_id") or by, reply_due_on
     customer = customers.with_mobile(session, lead.mobile_e164)
     _refuse_self_referral(session, lead, customer)
-    decision = _choose(session, values, by, now)
+    decision = assignment.choose(session, values, by, now)
     proposed = _link(lead, customer) if customer else []
     lead.assignee_id, lead.assigned_role = decision.user_id, decision.role or None
-    task = _first_task(lead, values.get("task"), now)
+    task = _first_task(lead, values.get("task"), now, minutes or settings.KNOWN["first_task_minutes"][0])
     lead.number = next_number(session, "LEAD", now.year)
     lead.stamp(by, now)
     session.add(lead)
@@ -129,31 +130,14 @@ def create(session: Session, values: dict[str, Any], by: int | None, now: dateti
     return lead
 
 
-def _choose(session: Session, values: dict[str, Any], by: int | None, now: datetime) -> team.Decision:
-    if values.get("assign_to_role"):
-        decision = team.next_in_turn(session, values["assign_to_role"], now)
-        if decision.user_id is None:
-            raise RuleBroken(f"Nobody with the role {decision.role} is available now.", "assign_to_role")
-        return decision
-    chosen = values.get("assignee_id") or by
-    if values.get("assignee_id") and values["assignee_id"] != by:
-        assignment.refuse_absent(session, values["assignee_id"], now, "assign_to")
-    return team.Decision(chosen, "")
-
-
-def _first_task(lead: Lead, wanted: dict[str, Any] | None, now: datetime) -> dict[str, Any] | None:
+def _first_task(lead: Lead, wanted: dict[str, Any] | None, now: datetime,
+                minutes: dict[str, int]) -> dict[str, Any] | None:  # fmt: skip
     """The values of the first task, and the follow-up time on the lead; None when none is wanted."""
     if lead.assignee_id is None or wanted == {}:
         return None
-    wanted = {"title": f"Follow up: {lead.called}".removesuffix(": ")[:200], "priority": "Medium"} | _given(wanted)
-    minutes = settings.KNOWN["first_task_minutes"][0]
-    wanted["due_on"] = wanted.get("due_on") or tasks.first_due(wanted["priority"], minutes, now)
-    lead.next_follow_up_on = lead.next_follow_up_on or wanted["due_on"]
-    return wanted | {"assignee_id": lead.assignee_id}
-
-
-def _given(values: dict[str, Any] | None) -> dict[str, Any]:
-    return {name: value for name, value in (values or {}).items() if value is not None}
+    first = tasks.first(f"Follow up: {lead.called}".removesuffix(": "), "Medium", wanted, minutes, now)
+    lead.next_follow_up_on = lead.next_follow_up_on or first["due_on"]
+    return first | {"assignee_id": lead.assignee_id}
 
 
 def _refuse_self_referral(session: Session, lead: Lead, customer: Customer | None) -> None:

@@ -154,6 +154,15 @@ def open_of(session: Session, lead_id: int | None = None, ticket_id: int | None 
     return list(session.scalars(query.order_by(or_(Task.due_on.is_(None)), Task.due_on, Task.id)))
 
 
+def first(title: str, priority: str, wanted: dict[str, Any] | None, minutes: dict[str, int],
+          now: datetime) -> dict[str, Any]:  # fmt: skip
+    """The values of a new record's first task: what was wanted, and what follows from title and priority."""
+    given = {name: value for name, value in (wanted or {}).items() if value is not None}
+    made: dict[str, Any] = {"title": title[:200], "priority": priority} | given
+    made["due_on"] = made.get("due_on") or first_due(made["priority"], minutes, now)
+    return made
+
+
 def first_due(priority: str, minutes: dict[str, int], now: datetime) -> datetime:
     """When a new record's first task is due: by priority, minutes of wall-clock time (Medium if unknown)."""
     return now + timedelta(minutes=minutes.get(priority, minutes.get("Medium", 120)))

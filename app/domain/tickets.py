@@ -9,7 +9,7 @@ from flask_appbuilder import Model
 from sqlalchemy import Column, ForeignKey, Index, Integer, String, Table, Text, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
-from app.domain import assignment, customers, notices, settings, tasks, team, timeline
+from app.domain import assignment, customers, notices, settings, tasks, timeline
 from app.domain.base import Moment, Record, RuleBroken, Versioned, next_number
 from app.domain.customers import Customer
 from app.domain.leads import Lead
@@ -83,9 +83,10 @@ class Ticket(Versioned, Record):
 
 
 def create(session: Session, values: dict[str, Any], by: int | None, now: datetime,
-           due: dict[str, datetime | None] | None = None) -> Ticket:  # fmt: skip
+           due: dict[str, datetime | None] | None = None, minutes: dict[str, int] | None = None) -> Ticket:  # fmt: skip
     """Take a ticket in one transaction. `values`: subject_ids, priority, source, description, customer_id,
-    lead_id, status_id, resolution, assignee_id or assign_to_role, task. `due`: SLA times. Raises RuleBroken.
+    lead_id, status_id, resolution, assignee_id or assign_to_role, task. `due`: SLA times; `minutes`:
+    until the first task is due, by priority. Raises RuleBroken.
     """
     ticket = Ticket(version=1, priority="Medium", source="On Call")
     _take(session, ticket, values)
@@ -96,7 +97,7 @@ def create(session: Session, values: dict[str, Any], by: int | None, now: dateti
     ticket.owner_id = values.get("owner_id") or by
     ticket.reply_due_on, ticket.resolve_due_on = (due or {}).get("reply"), (due or {}).get("resolve")
     _gate(ticket, status, values, now)
-    decision = _choose(session, values, by, now)
+    decision = assignment.choose(session, values, by, now)
     ticket.assignee_id, ticket.assigned_role = decision.user_id, decision.role or None
     ticket.number = next_number(session, "TICKET", now.year)
     ticket.stamp(by, now)
@@ -107,30 +108,21 @@ def create(session: Session, values: dict[str, Any], by: int | None, now: dateti
     if decision.user_id is not None:
         reason = "round robin" if decision.role else ("created" if decision.user_id == by else "direct")
         assignment.begin(session, ticket, decision.user_id, reason, by, now, decision if decision.role else None)
-    _first_task(session, ticket, values.get("task"), by, now)
+    task = _first_task(ticket, values.get("task"), now, minutes or settings.KNOWN["first_task_minutes"][0])
+    if task:
+        tasks.create(session, task | {"ticket_id": ticket.id}, by, now)
     return ticket
 
 
-def _choose(session: Session, values: dict[str, Any], by: int | None, now: datetime) -> team.Decision:
-    if values.get("assign_to_role"):
-        decision = team.next_in_turn(session, values["assign_to_role"], now)
-        if decision.user_id is None:
-            raise RuleBroken(f"Nobody with the role {decision.role} is available now.", "assign_to_role")
-        return decision
-    if values.get("assignee_id") and values["assignee_id"] != by:
-        assignment.refuse_absent(session, values["assignee_id"], now, "assign_to")
-    return team.Decision(values.get("assignee_id") or by, "")
-
-
-def _first_task(session: Session, ticket: Ticket, wanted: dict[str, Any] | None, by: int | None, now: datetime) -> None:
+def _first_task(ticket: Ticket, wanted: dict[str, Any] | None, now: datetime,
+                minutes: dict[str, int]) -> dict[str, Any] | None:  # fmt: skip
+    """The values of the first task; None when none is wanted or nobody has the ticket."""
     if ticket.assignee_id is None or wanted == {} or ticket.status.meaning in ENDED:
-        return
-    wanted = dict(wanted or {})
-    wanted.setdefault("title", f"Handle ticket: {ticket.title}"[:200])
-    wanted.setdefault("priority", "High" if ticket.priority == "Urgent" else ticket.priority)
-    minutes = settings.KNOWN["first_task_minutes"][0]
-    wanted["due_on"] = wanted.get("due_on") or tasks.first_due(wanted["priority"], minutes, now)
-    tasks.create(session, wanted | {"ticket_id": ticket.id, "assignee_id": ticket.assignee_id}, by, now)
+        return None
+    priority = "High" if ticket.priority == "Urgent" else ticket.priority
+    return tasks.first(f"Handle ticket: {ticket.title}", priority, wanted, minutes, now) | {
+        "assignee_id": ticket.assignee_id
+    }
 
 
 def _take(session: Session, ticket: Ticket, values: dict[str, Any]) -> None:

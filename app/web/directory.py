@@ -46,6 +46,8 @@ class Directory:
     people: dict[int, dict[str, Any]] = field(default_factory=dict)
     active: set[int] = field(default_factory=set)
     roles: list[str] = field(default_factory=list)
+    #: Business settings as they stand.
+    business: dict[str, Any] = field(default_factory=dict)
     #: Office hours, and SLA minutes by (kind, priority): (first response, resolution).
     office: clock.Office | None = None
     sla: dict[tuple[str, str], tuple[int, int | None]] = field(default_factory=dict)
@@ -115,6 +117,7 @@ def _load(session: Session, version: int, zone: str) -> Directory:
         fresh.roles = list(session.scalars(select(Role.name).order_by(Role.name)))
         fresh.office = settings.office(session, zone)
         fresh.sla = _targets(session)
+        fresh.business = {key: settings.value_of(session, key) for key in settings.KNOWN}
     for key, username, first, last, active in users:
         fresh.people[key] = {"id": key, "username": username, "full_name": f"{first} {last}".strip()}
         if active:

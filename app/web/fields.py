@@ -104,7 +104,10 @@ class Field:
         if op == "in":
             parts = raw if isinstance(raw, list) else str(raw).split(",")
             return self._any("in", [self.asked(part, glass) for part in parts[:200]])
-        return self._any(op, self.asked(raw, glass))
+        value = self.asked(raw, glass)
+        if value is None and op not in ("eq", "neq"):
+            raise RuleBroken(_("“%(name)s” cannot be compared with nothing.", name=self.name), self.name)
+        return self._any(op, value)
 
     def asked(self, raw: Any, glass: Glass) -> Any:
         """The comparable value of a filter's text."""

@@ -72,9 +72,9 @@ class LeadDesk(Desk):
         """In one transaction; assigned to the creator unless told otherwise."""
         pop_assignment(values)
         refuse_foreign_assignee(values, "Leads", glass)
-        due = glass.cards.due("lead", "", glass.now)["reply"]
+        due, minutes = glass.cards.due("lead", "", glass.now)["reply"], glass.cards.business["first_task_minutes"]
         with access.as_system(session):  # whose number it is, is asked of all customers
-            return leads.create(session, values, glass.who.id, glass.now, self.vault(), due)
+            return leads.create(session, values, glass.who.id, glass.now, self.vault(), due, minutes)
 
     def change(self, session: Session, row: Lead, values: dict[str, Any], glass: Glass) -> None:
         """Fields and status; the owner only by those who may assign."""
@@ -131,7 +131,8 @@ class LeadScreen(Assignable):
     def convert(self, pk: str) -> Any:
         """Make or link the customer of an activated lead."""
         lead = self.row_for(pk, "write")
-        customer = leads.convert(db.session(), lead, glass().who.id, glass().now)
+        with access.as_system(db.session()):  # whose number it is, is asked of all customers
+            customer = leads.convert(db.session(), lead, glass().who.id, glass().now)
         db.session.commit()
         return redirect(f"/customers/{customer.number}")
 

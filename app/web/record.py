@@ -207,7 +207,7 @@ def form_page(screen: Any, which: str, fields: list[Field], raw: dict[str, Any],
 
 def _number_of(each: Field, raw: Any) -> Any:
     """Ids come back from a form as text."""
-    if each.kind in ("master", "person", "record") and isinstance(raw, str) and raw.isdigit() and len(raw) < 10:
+    if each.kind in ("master", "person", "record") and isinstance(raw, str) and raw.isascii() and raw.isdigit() and len(raw) < 10:
         return int(raw)
     return raw
 

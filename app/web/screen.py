@@ -408,7 +408,7 @@ def filters_of(args: Any) -> list[tuple[str, str, str]]:
 def _searched(each: Field, text: str) -> list[Any]:
     if each.name == "number":
         upper = text.upper()
-        return [each.columns[0] == upper, *([each.columns[0].endswith(f"-{int(text):05d}")] if text.isdigit() else [])]
+        return [each.columns[0] == upper, *([each.columns[0].endswith(f"-{int(text):05d}")] if text.isascii() and text.isdigit() else [])]
     if isinstance(each, Name):
         words = text.split()
         rule = [column.startswith(words[0], autoescape=True) for column in each.columns] if words else []

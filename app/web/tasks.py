@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from flask import flash, redirect
@@ -77,7 +78,7 @@ class TaskIds(Field):
     def take(self, raw: Any, glass: Glass) -> Any:
         """A list of ids."""
         parts = raw if isinstance(raw, list) else str(raw or "").split(",")
-        ids = [int(str(part)) for part in parts if str(part).strip().isdigit() and len(str(part)) < 10]
+        ids = [int(str(part)) for part in parts if re.fullmatch(r"\s*[0-9]{1,9}\s*", str(part))]
         if len(ids) != len([part for part in parts if str(part).strip()]):
             raise RuleBroken(_g("“close_tasks” is a list of task ids."), self.name)
         return ids

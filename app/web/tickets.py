@@ -53,7 +53,7 @@ class Subjects(Field):
         options = [
             (key, glass.cards.cards["ticket_subject"][key]["label"]) for key in glass.cards.offered["ticket_subject"]
         ]
-        ids = {int(part) for part in raw if str(part).isdigit()} if isinstance(raw, list) else set()
+        ids = {int(part) for part in raw if str(part).isascii() and str(part).isdigit()} if isinstance(raw, list) else set()
         chosen = [(key, label) for key, label in options if key in ids]
         return super().input(raw, errors, glass) | {
             "options": options,
@@ -129,7 +129,8 @@ class TicketDesk(Desk):
             values["customer_id"] = tickets.customer_for(session, values, glass.who.id, glass.now, self.vault())
         values = {name: given for name, given in values.items() if given is not None}
         due = glass.cards.due("ticket", values.get("priority") or "Medium", glass.now)
-        return tickets.create(session, values, glass.who.id, glass.now, due)
+        minutes = glass.cards.business["first_task_minutes"]
+        return tickets.create(session, values, glass.who.id, glass.now, due, minutes)
 
     def change(self, session: Session, row: Ticket, values: dict[str, Any], glass: Glass) -> None:
         """The owner only by those who may assign."""

@@ -128,6 +128,16 @@ def test_a_converted_leads_lines_are_in_the_customers_view(world: World) -> None
     assert "Likes futures" in world.door("cleo").screen(f"/customers/show/{customer.id}").text
 
 
+@pytest.mark.parametrize("who, undone", [("ana", False), ("max", False), ("mia", True), ("root", True)])
+def test_a_conversion_is_undone_by_managers_of_the_lead(world: World, who: str, undone: bool) -> None:
+    lead = _activated(world)
+    world.door("ana").form(f"/leads/convert/{lead.id}")
+    link = f"/leads/unconvert/{lead.id}"
+    assert (link in world.door(who).screen(f"/leads/show/{lead.id}").text) is undone
+    assert (world.door(who).form(link).status_code == 302) is undone
+    assert (world.stored(lead)["converted_on"] is None) is undone
+
+
 def test_every_move_is_logged_with_the_seconds_spent(world: World) -> None:
     lead = world.make.lead("ana", at=datetime.now(UTC) - timedelta(hours=2))
     over_rest(world.door("ana"), "lead", lead, status="Contacted")

@@ -1,0 +1,202 @@
+"""How many SQL statements an answer may take; independent of page size, depth and number of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from itertools import count
+from typing import Any
+
+import pytest
+
+from app import views
+from app.domain import assignment, timeline
+from app.models import Activity, AssignmentRequest, CallLog, Customer, Lead, Message, Notification, Task, Ticket
+from app.web.resource import Resource
+from app.web.screen import Screen
+from tests.app_fixtures import Door, World
+from tests.makers import NOW
+
+LIST, GET, CREATE_LEAD, STATUS, CREATE_TASK, SCREEN, PAGE, HOME = 4, 4, 14, 12, 10, 7, 14, 10
+#: So deep that pages are cut by index first.
+ROWS = 1300
+DEEP = 30
+_serial = count(1)
+
+
+@pytest.fixture(scope="module")
+def full(settled: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """An office with many rows of everything, counting its statements."""
+    import shutil
+
+    from app import create_app
+    from tests.app_fixtures import settings_for
+
+    folder = tmp_path_factory.mktemp("full") / "instance"
+    shutil.copytree(settled, folder)
+    world = World(create_app(settings_for(folder), TESTING=True, COUNT_SQL=True))
+    fill(world)
+    yield world
+    world.close()
+
+
+def fill(world: World) -> None:
+    """Many rows of every record, all of Ana, the first ones complete."""
+    make, session, ana = world.make, world.session, world.people["ana"].id
+    customer = make.customer("ana", pan="ABCDE1234F")
+    lead = make.lead("ana", mobile=customer.mobile, task={})
+    ticket = make.ticket("ana", customer_id=customer.id, lead_id=lead.id, task={})
+    for n in range(40):
+        timeline.write(session, lead, "note", ana, NOW, text=f"Note {n}")
+        make.task(lead if n % 2 else ticket)
+    for record, values in samples(world, lead, ticket, customer).items():
+        session.execute(record.__table__.insert(), [values(n) for n in range(ROWS)])
+    session.commit()
+
+
+def samples(world: World, lead: Any, ticket: Any, customer: Any) -> dict[Any, Any]:
+    """Record -> the values of its n-th row."""
+    ana = world.people["ana"].id
+    stamps = {"created_on": NOW, "changed_on": NOW, "created_by_id": ana}
+    own = stamps | {"assignee_id": ana, "owner_id": ana, "version": 1}
+    linked = {"lead_id": lead.id, "ticket_id": None, "customer_id": customer.id}
+    call = {"direction": "Outgoing", "status": "Completed", "started_on": NOW - timedelta(days=9), "employee_id": ana,
+            "duration_seconds": 5, "native": {}, "cold": False, "medium": "manual"}  # fmt: skip
+    sms = {"channel": "sms", "direction": "out", "peer": "+919820012345", "body": "x", "state": "sent", "tries": 0,
+           "native": {}}  # fmt: skip
+    asked = {"requested_user_id": ana, "reason": "x", "status": "Rejected", "lead_id": lead.id}
+    told = {"kind": "assigned", "user_id": ana, "at": NOW, "payload": {"number": lead.number}, "lead_id": lead.id}
+    state = {"status_on": NOW, "customer_id": customer.id}
+    return {
+        Lead: lambda n: own | state | {"number": f"L-{n}", "status_id": lead.status_id, "category": "Direct"},
+        Ticket: lambda n: own | state | {"number": f"T-{n}", "status_id": ticket.status_id, "title": "x", "source": "Web",
+                                         "priority": "Low", "lead_id": lead.id},
+        Customer: lambda n: stamps | {"number": f"C-{n}", "first_name": "A", "status": "Active", "source": "Direct",
+                                      "kyc_status": "Pending", "no_calls": False, "no_whatsapp": False, "no_sms": False,
+                                      "no_email": False, "owner_id": ana, "version": 1},
+        Task: lambda n: own | {"title": "x", "status": "Todo", "priority": "Low", "lead_id": lead.id, "exhausted": False,
+                               "tried": [], "due_on": NOW},
+        CallLog: lambda n: stamps | call | linked,
+        Message: lambda n: stamps | sms | linked,
+        Activity: lambda n: {"kind": "note", "at": NOW, "actor_id": ana, "payload": {"text": "x"}} | linked,
+        AssignmentRequest: lambda n: stamps | asked | {"number": f"R-{n}"},
+        Notification: lambda n: told | {"event_key": f"k{n}"},
+    }  # fmt: skip
+
+
+def cost(ask: Any) -> int:
+    """The statements of the second of two equal requests: the first one fills the caches."""
+    ask()
+    answer = ask()
+    assert answer.status_code in (200, 201, 302), answer.text[:500]
+    return int(answer.headers["X-SQL-Count"])
+
+
+def name_of(view: Any) -> str:
+    return str(view.__name__)
+
+
+@pytest.fixture(params=["ana", "mia", "root"])
+def door(full: World, request: pytest.FixtureRequest) -> Door:
+    """Own rows, the team's rows, all rows."""
+    return full.door(request.param)
+
+
+@pytest.mark.parametrize("resource", views.RESOURCES, ids=name_of)
+def test_a_rest_list_costs_the_same_at_any_size_and_depth(door: Door, resource: Any) -> None:
+    path = f"{resource.resource_name}/"
+    asked = ({}, {"page_size": 100}, {"page_size": 100, "page": 10}, {"page": DEEP})
+    costs = [cost(lambda q=q: door.rest("GET", path, q=q)) for q in asked]
+    assert max(costs) <= LIST + (resource.desk.plan.many is not None if issubclass(resource, Resource) else 0), costs
+
+
+@pytest.mark.parametrize("resource", views.RESOURCES, ids=name_of)
+def test_one_record_over_rest(door: Door, resource: Any) -> None:
+    ids = door.rest("GET", f"{resource.resource_name}/").get_json()["ids"]
+    if ids:  # one's own notices: only Ana has some
+        many = issubclass(resource, Resource) and resource.desk.plan.many is not None
+        assert cost(lambda: door.rest("GET", f"{resource.resource_name}/{ids[0]}")) <= GET + many
+
+
+@pytest.mark.parametrize("screen", views.SCREENS, ids=name_of)
+def test_a_list_on_the_screen_costs_the_same_at_any_size_and_depth(door: Door, screen: Any) -> None:
+    asked = ("", "?psize=100", f"?page={DEEP}", "?psize=100&page=10", "?q=nothing", "?_oc=created_on&_od=asc")
+    costs = {query: cost(lambda query=query: door.screen(f"{screen.route_base}/{query}")) for query in asked}
+    assert max(costs.values()) <= SCREEN, costs
+
+
+@pytest.mark.parametrize("screen", [view for view in views.SCREENS if issubclass(view, Screen)], ids=name_of)
+def test_the_page_of_a_record_costs_the_same_however_much_belongs_to_it(door: Door, screen: Any) -> None:
+    first, last = 1, ROWS
+    costs = [cost(lambda key=key: door.screen(f"{screen.route_base}/show/{key}")) for key in (first, last)]
+    assert max(costs) <= PAGE, costs
+    assert cost(lambda: door.screen(f"{screen.route_base}/timeline/{first}")) <= SCREEN
+
+
+@pytest.mark.parametrize(
+    "screen", [view for view in views.SCREENS if "edit" not in view.exclude_route_methods], ids=name_of
+)
+def test_a_form_costs_little(door: Door, screen: Any) -> None:
+    assert cost(lambda: door.screen(f"{screen.route_base}/edit/1")) <= SCREEN
+    if "add" not in screen.exclude_route_methods:
+        assert cost(lambda: full_form(door, screen)) <= SCREEN
+
+
+def full_form(door: Door, screen: Any) -> Any:
+    answer = door.screen(f"{screen.route_base}/add")
+    return answer if answer.status_code == 200 else door.screen(f"{screen.route_base}/")
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/bell/panel", "/bell/count", "/people/lookup", "/leads/lookup", "/leads/assign/1"]
+)
+def test_other_pages(door: Door, path: str) -> None:
+    assert cost(lambda: door.screen(path)) <= HOME
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"task": {"title": "Visit"}}, {"mobile": "known"}], ids=["plain", "task", "known"]
+)
+def test_a_new_lead(full: World, body: dict[str, Any]) -> None:
+    door, known = (
+        full.door("ana"),
+        full.rows(Customer.__table__.select().with_only_columns(Customer.mobile).limit(1))[0],
+    )
+    values = body | ({"mobile": known} if "mobile" in body else {})
+    asked = lambda: door.rest("POST", "lead/", {"mobile": f"97{next(_serial):08d}", "first_name": "R"} | values)  # noqa: E731
+    assert cost(asked) <= CREATE_LEAD
+
+
+@pytest.mark.parametrize(
+    "kind, who, statuses", [("lead", "ana", ("Contacted", "Qualified")), ("ticket", "root", ("Open", "In Progress"))]
+)
+def test_a_change_of_status(full: World, kind: str, who: str, statuses: tuple[str, str]) -> None:
+    door, moves = full.door(who), iter(statuses)
+    assert cost(lambda: door.rest("PUT", f"{kind}/2", {"status": next(moves)})) <= STATUS
+
+
+def test_a_new_task(full: World) -> None:
+    door = full.door("ana")
+    assert (
+        cost(lambda: door.rest("POST", "task/", {"title": "Call", "lead": 1, "due_on": "2030-01-01T10:00Z"}))
+        <= CREATE_TASK
+    )
+
+
+def test_a_new_call_note_and_message(full: World) -> None:
+    door = full.door("ana")
+    call = {"direction": "Outgoing", "status": "Completed", "started_on": "2026-01-05T10:00Z", "lead": 1}
+    sms = {"channel": "sms", "peer": "9820012345", "body": "Hi", "lead": 1}
+    for path, body in (("call_log/", call), ("activity/", {"lead": 1, "text": "x"}), ("message/", sms)):
+        assert cost(lambda path=path, body=body: door.rest("POST", path, body)) <= CREATE_TASK
+
+
+def test_handing_a_lead_on(full: World) -> None:
+    door, turn = full.door("root"), iter(("ben", "ana", "ben", "ana"))
+    assert cost(lambda: door.rest("POST", "lead/3/assign", {"assign_to": next(turn)})) <= CREATE_LEAD
+    assert assignment.REASONS
+
+
+def test_a_saved_form(full: World) -> None:
+    door, names = full.door("ana"), iter(("One", "Two"))
+    assert cost(lambda: door.form("/leads/edit/4", {"description": next(names)})) <= STATUS

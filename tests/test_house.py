@@ -1,0 +1,173 @@
+"""The house keeps its own rules: every door is gated, every stranger is turned away, nothing goes around the law."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy.orm import RelationshipProperty
+
+from app import access, views
+from app.domain import notices, permissions
+from app.domain.base import Record
+from app.models import Notification
+from app.web import bell
+from app.web.gate import Gated
+from app.web.resource import Resource
+from app.web.screen import Screen
+from tests.app_fixtures import World
+
+ROOT = Path(__file__).resolve().parent.parent
+#: View -> why it stands without a gate.
+NOT_GATED = {
+    "HomeView": "everybody's own day; its queries are under the law",
+    "UtilView": "FAB: where one came from", "LocaleView": "the language", "AuthDBView": "the door itself",
+    "SecurityApi": "the door of tokens", "MenuApi": "FAB's menu, by permission", "OpenApi": "FAB: the documentation",
+    "SwaggerView": "FAB: the documentation", "SessionsView": "one's own sessions", "KeysView": "one's own keys",
+    "BellView": "one's own notices", "PeopleView": "public cards of colleagues", "UserResource": "public cards",
+    "UserInfoEditView": "one's own name", "ResetPasswordView": "FAB's permission, Admin only",
+    "ResetMyPasswordView": "one's own password", "SearchView": "every query is under the law",
+}  # fmt: skip
+#: Modules whose views are guarded by FAB's permissions of the Admin and by `Settings` (tests/web/test_team, test_settings).
+SETTLED_BY_FAB = ("app.web.team", "app.web.settings", "app.web.runs", "app.web.audit")
+#: Answered without signing in.
+OPEN_RULES = {"/healthz", "/readyz", "/login/", "/logout/", "/lang/<string:locale>", "/back", "/static/<path:filename>",
+              "/static/appbuilder/<path:filename>", "/api/v1/security/login", "/api/v1/security/refresh"}  # fmt: skip
+#: Tables that every signed-in person's session may read: masters, FAB's own, counters; each holds nobody's data.
+EVERYBODYS = {
+    "ab_group", "ab_permission", "ab_permission_view", "ab_register_user", "ab_role", "ab_user", "ab_view_menu",
+    "access_version", "account_type", "business_setting", "delivery", "failed_try", "field_mask", "holiday", "lead_source",
+    "lead_status", "message_template", "module_permission", "number_series", "office_range", "round_robin", "sla_policy",
+    "sla_target", "support_page", "ticket_status", "ticket_subject", "ab_api_key",
+}  # fmt: skip
+#: file -> what it may do that goes around the law, and must look after itself.
+AROUND_THE_LAW = {
+    "directory.py": {"__table__"},  # masters
+}
+
+
+# --- doors
+
+
+def test_every_view_is_gated_or_says_why_not(app: Flask) -> None:
+    for view in app.appbuilder.baseviews:  # type: ignore[attr-defined]
+        kind = type(view)
+        settled = kind.__module__ in SETTLED_BY_FAB
+        assert isinstance(view, Gated) or settled or kind.__name__ in NOT_GATED, f"{kind.__module__}.{kind.__name__}"
+
+
+def test_every_gated_view_has_a_module_and_verbs_of_the_matrix(app: Flask) -> None:
+    gated = [view for view in app.appbuilder.baseviews if isinstance(view, Gated)]  # type: ignore[attr-defined]
+    assert len(gated) >= len(views.SCREENS)
+    for view in gated:
+        assert view.module in permissions.MODULES and set(view.VERBS.values()) <= set(permissions.VERBS), view
+        asked = {f._permission_name for f in vars_of(view) if hasattr(f, "_permission_name")}
+        assert asked <= set(view.VERBS) | {"info"}, (view, asked - set(view.VERBS))
+
+
+def vars_of(view: Any) -> list[Any]:
+    return [getattr(type(view), name) for name in dir(type(view)) if callable(getattr(type(view), name, None))]
+
+
+def test_screens_and_resources_of_a_record_share_one_desk() -> None:
+    desks = {type(view.desk) for view in views.SCREENS if issubclass(view, Screen)}
+    assert desks <= {type(view.desk) for view in views.RESOURCES if issubclass(view, Resource)}
+
+
+def knock(client: Any, rule: Any) -> list[tuple[str, Any]]:
+    path = re.sub(r"<int:[^>]+>", "1", str(rule))
+    path = re.sub(r"<[^>]+>", "x", path)
+    methods = sorted(rule.methods - {"HEAD", "OPTIONS"})
+    return [
+        (method, client.open(path, method=method, headers={"Authorization": ""} if method != "GET" else {}))
+        for method in methods
+    ]
+
+
+def test_every_address_turns_a_stranger_away(app: Flask) -> None:
+    client = app.test_client()
+    for rule in app.url_map.iter_rules():
+        for method, answer in knock(client, rule):
+            assert answer.status_code < 500, (rule, method)
+            if str(rule) not in OPEN_RULES:
+                assert is_refused(str(rule), answer), (rule, method, answer.status_code)
+
+
+def is_refused(rule: str, answer: Any) -> bool:
+    if rule.startswith("/api/"):
+        return answer.status_code in (401, 404) and answer.is_json
+    if answer.status_code == 302:
+        return "/login/" in answer.location
+    return answer.status_code in (400, 401, 403, 404)
+
+
+def test_no_address_is_a_bug_for_anybody(world: World) -> None:
+    for name in ("ana", "rhea", "root"):
+        door = world.door(name)
+        for rule in world.app.url_map.iter_rules():
+            if "logout" in str(rule) or "/lang/" in str(rule):
+                continue
+            for method, answer in knock(door.browser, rule):
+                assert answer.status_code < 500, (name, rule, method)
+
+
+def test_no_write_passes_without_the_token_of_the_form(world: World) -> None:
+    lead = world.make.lead("ana")
+    before, browser = world.stored(lead), world.door("ana").browser
+    for path in (f"/leads/edit/{lead.id}", f"/leads/move/{lead.id}", f"/leads/note/{lead.id}", "/leads/action_post"):
+        answer = browser.post(path, data={"description": "x", "status": "2", "body": "x"})
+        assert answer.status_code == 400, path
+    assert browser.put(f"/api/v1/lead/{lead.id}", json={"description": "x"}).status_code == 400
+    assert world.stored(lead) == before
+
+
+# --- the law
+
+
+def test_every_table_is_under_the_law_or_everybodys() -> None:
+    tables = {mapper.class_.__tablename__ for mapper in Record.registry.mappers}
+    guarded = {record.__tablename__ for record in access.RULES}
+    assert tables - guarded - EVERYBODYS == set()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "app" / "web").rglob("*.py")), ids=lambda path: path.name)
+def test_no_door_goes_around_the_law(path: Path) -> None:
+    allowed = AROUND_THE_LAW.get(path.name, set())
+    found = [(node.lineno, what) for node in ast.walk(ast.parse(path.read_text())) if (what := goes_around(node))]
+    assert [(line, what) for line, what in found if what not in allowed] == []
+
+
+def goes_around(node: ast.AST) -> str | None:
+    """aliased(…), text(…) of SQL, or a bare table: the session's law does not reach them."""
+    if isinstance(node, ast.Attribute) and node.attr in ("__table__", "exec_driver_sql", "from_statement"):
+        return node.attr
+    if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sqlalchemy"):
+        names = {alias.name for alias in node.names} & {"aliased", "text", "table", "literal_column", "AliasedClass"}
+        return next(iter(names), None)
+    return None
+
+
+def test_no_relationship_loads_by_itself() -> None:
+    for mapper in Record.registry.mappers:
+        if mapper.class_.__module__.startswith("app.domain"):
+            for each in mapper.attrs:
+                if isinstance(each, RelationshipProperty):
+                    assert each.lazy not in ("joined", False), each
+
+
+def test_every_kind_of_notice_has_its_sentence(app: Flask) -> None:
+    with app.test_request_context():
+        for kind in notices.KINDS:
+            for payload in ({}, {"number": "CRM-LEAD-2026-00001", "title": "Call", "minutes": 5}):
+                assert bell.text_of(Notification(kind=kind, payload=payload)), kind
+    assert set(bell.SENTENCES) == set(notices.KINDS)
+
+
+def test_every_record_that_people_edit_has_a_version() -> None:
+    for view in views.SCREENS:
+        if "edit" not in view.exclude_route_methods and view.desk.record.__tablename__ != "call_log":
+            assert hasattr(view.desk.record, "version"), view
