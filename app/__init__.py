@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from flask import Flask
 from flask_appbuilder import AppBuilder
 from sqlalchemy.orm import Session
@@ -18,6 +20,8 @@ from app.web import commands, errors, live, shell, signin, team
 def create_app(settings: config.Settings | None = None, **overrides: object) -> Flask:
     """A ready application. `overrides` are Flask configuration keys, for tests."""
     settings = settings or config.load()
+    # FAB warns of every refusal and of filters that it lacks; ours are said where they happen.
+    logging.getLogger("flask_appbuilder").setLevel(logging.ERROR)
     app = Flask(__name__)
     app.config.update(config.flask_config(settings))
     app.config.update(overrides)

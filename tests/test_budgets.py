@@ -41,11 +41,11 @@ def full(settled: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wor
 
 
 def fill(world: World) -> None:
-    """Many rows of every record, all of Ana, the first ones complete."""
+    """Many rows of every record, of Ana (tickets: of Cleo), the first ones complete."""
     make, session, ana = world.make, world.session, world.people["ana"].id
     customer = make.customer("ana", pan="ABCDE1234F")
     lead = make.lead("ana", mobile=customer.mobile, task={})
-    ticket = make.ticket("ana", customer_id=customer.id, lead_id=lead.id, task={})
+    ticket = make.ticket("cleo", customer_id=customer.id, lead_id=lead.id, task={})
     for n in range(40):
         timeline.write(session, lead, "note", ana, NOW, text=f"Note {n}")
         make.task(lead if n % 2 else ticket)
@@ -56,7 +56,7 @@ def fill(world: World) -> None:
 
 def samples(world: World, lead: Any, ticket: Any, customer: Any) -> dict[Any, Any]:
     """Record -> the values of its n-th row."""
-    ana = world.people["ana"].id
+    ana, cleo = world.people["ana"].id, world.people["cleo"].id
     stamps = {"created_on": NOW, "changed_on": NOW, "created_by_id": ana}
     own = stamps | {"assignee_id": ana, "owner_id": ana, "version": 1}
     linked = {"lead_id": lead.id, "ticket_id": None, "customer_id": customer.id}
@@ -69,7 +69,7 @@ def samples(world: World, lead: Any, ticket: Any, customer: Any) -> dict[Any, An
     state = {"status_on": NOW, "customer_id": customer.id}
     return {
         Lead: lambda n: own | state | {"number": f"L-{n}", "status_id": lead.status_id, "category": "Direct"},
-        Ticket: lambda n: own | state | {"number": f"T-{n}", "status_id": ticket.status_id, "title": "x", "source": "Web",
+        Ticket: lambda n: own | state | {"assignee_id": cleo, "owner_id": cleo, "number": f"T-{n}", "status_id": ticket.status_id, "title": "x", "source": "Web",
                                          "priority": "Low", "lead_id": lead.id},
         Customer: lambda n: stamps | {"number": f"C-{n}", "first_name": "A", "status": "Active", "source": "Direct",
                                       "kyc_status": "Pending", "no_calls": False, "no_whatsapp": False, "no_sms": False,
@@ -96,10 +96,14 @@ def name_of(view: Any) -> str:
     return str(view.__name__)
 
 
-@pytest.fixture(params=["ana", "mia", "root"])
+@pytest.fixture(params=["own", "team", "all"])
 def door(full: World, request: pytest.FixtureRequest) -> Door:
-    """Own rows, the team's rows, all rows."""
-    return full.door(request.param)
+    """Somebody who sees own rows, the team's rows or all rows of what the test is about."""
+    view = next(
+        (request.getfixturevalue(name) for name in ("resource", "screen") if name in request.fixturenames), None
+    )
+    people = {"own": ("ana", "cleo"), "team": ("mia", "sam"), "all": ("root", "root")}[request.param]
+    return full.door(people[getattr(view, "module", "") == "Tickets"])
 
 
 @pytest.mark.parametrize("resource", views.RESOURCES, ids=name_of)

@@ -21,7 +21,7 @@ from app.domain.base import RuleBroken
 from app.extensions import db
 from app.models import ApiKey, User
 from app.web import tries
-from app.web.sessions import Found, hashed, never_stored, own_transaction, signed_in, when
+from app.web.sessions import BRIEFLY, Found, hashed, never_stored, own_transaction, signed_in, when
 
 #: Bytes of chance in the key (a name, hex) and in the secret.
 KEY_BYTES = 10
@@ -66,6 +66,7 @@ _HELD = (
     select(User, ApiKey.id, ApiKey.last_used_on, access.version_query(), ApiKey.scope, ApiKey.secret_hash)
     .join(ApiKey, ApiKey.user_id == User.id)
     .where(ApiKey.key == bindparam("key"), ApiKey.revoked_on.is_(None), User.active.is_(True))
+    .options(BRIEFLY)
 )
 #: Compared with when there is no such key, so that the answer takes as long.
 _NO_HASH = "0" * 64

@@ -173,7 +173,7 @@ class Resource(Gated, ModelRestApi):
     def put(self, pk: Any, **kwargs: Any) -> Response:
         """Change a record that the person sees and may change."""
         raw = sent()
-        version = raw.pop("version", None)
+        version = whole(raw.pop("version", None), 0, 0, 2**31 - 1) or None
         row = self._row(pk, "write")
         values = self.desk.plan.take(raw, "edit", glass())
         self.desk.save(db.session(), row, values, version, glass())

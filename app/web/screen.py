@@ -76,6 +76,8 @@ class Screen(Gated, ModelView):
         "action_post": "bulk", "convert": "write", "unconvert": "write", "assign": "read",
     }  # fmt: skip
     datamodel = None
+    #: FAB's, which sends whatever lies in a folder for uploads; files go through their record's own rule.
+    download = None
     related_views: Any = []
     title: Any = ""
     singular: Any = ""

@@ -17,7 +17,7 @@ from flask_appbuilder import BaseView, expose
 from flask_babel import format_datetime
 from flask_babel import gettext as _
 from sqlalchemy import bindparam, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, load_only
 
 from app import access
 from app.domain import audit
@@ -74,6 +74,8 @@ def hashed(secret: str) -> str:
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+#: What a request needs of its user; the rest is read when it is asked for.
+BRIEFLY = load_only(User.id, User.username, User.first_name, User.last_name, User.active)
 _LIVE = (
     select(User, SignIn.id, SignIn.seen_on, access.version_query())
     .join(SignIn, SignIn.user_id == User.id)
@@ -84,6 +86,7 @@ _LIVE = (
         User.id == bindparam("user"),
         User.active.is_(True),
     )
+    .options(BRIEFLY)
 )
 
 

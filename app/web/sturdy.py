@@ -163,6 +163,8 @@ class Sturdy(ModelView):
     """A ModelView that takes any address and any form, and answers with a page and a sentence."""
 
     interface: type[SQLAInterface] = Interface
+    #: FAB's, which sends whatever lies in a folder for uploads.
+    download = None
     datamodel: Any
     label_columns: Any
     list_columns: Any

@@ -1,39 +1,31 @@
-"""An application to be rude to: every screen and resource, one record of each, and what no answer may say."""
+"""What nobody should send, one record of each kind to send it to, and what no answer may say."""
 
 from __future__ import annotations
 
 import json
+import logging
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from itertools import count
-from pathlib import Path
 from typing import Any
 
-import flask_migrate
-from flask import Flask
 from flask_appbuilder import Model
 from sqlalchemy import text
-from werkzeug.security import generate_password_hash
 
-import config
-from app import access, create_app
-from app.extensions import db
 from app.domain import notices
-from app.models import Lead, Notification, Role, User
-from app.web import keys, signin
-from app.web.sessions import own_transaction
+from app.models import Lead, Notification
+from tests.app_fixtures import Door, World
+from tests.makers import NOW
 
-PASSWORD = "Correct-Horse-42"
-PEOPLE = {"root": "Admin", "ana": "Sales User"}
 #: What tells an attacker how the house is built.
 LEAKS = re.compile(r"\bSQL\b|Traceback|sqlalchemy|pymysql|sqlite3|File &#34;|File \"/", re.IGNORECASE)
+#: Tables that the mere asking changes: who was seen, which key was used, what was refused.
+RESTLESS = {"sign_in", "api_key", "audit_entry", "number_series", "sign_in_try"}
+#: Ids as nobody has them.
+KEYS = ("0", "-1", "1" + "0" * 20, "2147483648", "abc", "1.5", "%00", "1%00", "%ED%A0%80", "%F0%9F%98%80", "%D9%A3", "null",
+        "1;2", "%2e%2e", "0x1", "+1")  # fmt: skip
 _serial = count(1)
-#: Tables that change by the mere asking: who was seen, which key was used, cells that sign-in writes.
-RESTLESS = {"sign_in", "api_key", "audit_entry", "alembic_version", "ab_user", "number_series", "job_run"}
-
 #: JSON values that somebody sends by mistake or on purpose, as raw JSON.
 RAW_VALUES = (
     "null", "true", "false", "[]", "{}", '""', '"   "', '"abc"', '"' + "x" * 10_000 + '"', '"a\\u0000b"', '"\\ud800"',
@@ -62,6 +54,10 @@ GOOD: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
+#: Where the table is not called like the resource.
+TABLES = {"lead": "leads"}
+
+
 def spoiled(resource: str, field: str, raw: str) -> bytes:
     """A good body with this field as this raw JSON; mobiles differ, so that no duplicate hides the field's own fate."""
     good = {name: given for name, given in GOOD.get(resource, {}).items() if name != field}
@@ -72,104 +68,71 @@ def spoiled(resource: str, field: str, raw: str) -> bytes:
 
 
 class Hostile:
-    """The application, with a browser and an API key of the admin."""
+    """The world with one record of each kind, and the admin's doors with an eye on every answer."""
 
-    def __init__(self, folder: Path, database_url: str | None = None) -> None:
-        wishes = {"CRM_INSTANCE_DIR": str(folder), "CRM_SECRET_KEY": "s" * 40, "CRM_SCHEDULER": "off"}
-        if database_url:
-            wishes["CRM_DATABASE_URL"] = database_url
-        self.app: Flask = create_app(config.load(wishes), TESTING=True, PROPAGATE_EXCEPTIONS=False)
-        access.forget()
-        with self.app.app_context():
-            flask_migrate.upgrade()
-        signin.sync_permissions(self.app)
-        with self.app.app_context():
-            self._people()
-            made = keys.make(self.ids["root"], "test", [], datetime.now(UTC))
-        self.key = {"Authorization": f"token {made.key}:{made.secret}"}
-        self.browser = self.app.test_client()
-        self._sign_in()
-        self.records = self._records()
-
-    def _people(self) -> None:
-        password = generate_password_hash(PASSWORD)
-        with own_transaction() as session:
-            roles = {role.name: role for role in session.query(Role)}
-            people = {
-                name: User(username=name, first_name=name.title(), last_name="Shah", email=f"{name}@eshin.test", active=True,
-                           password=password, roles=[roles[role]])
-                for name, role in PEOPLE.items()
-            }  # fmt: skip
-            session.add_all(people.values())
-            session.flush()
-            self.ids = {name: user.id for name, user in people.items()}
-
-    def _sign_in(self) -> None:
-        self.token = _token(self.browser.get("/login/").text)
-        sent = {"username": "root", "password": PASSWORD, "csrf_token": self.token}
-        assert self.browser.post("/login/", data=sent).status_code == 302
-        self.token = _token(self.browser.get("/leads/add").text)
-
-    def _records(self) -> dict[str, int]:
-        """One record of each kind, by resource name."""
-        made = {name: self._make(name, body) for name, body in GOOD.items()}
-        return made | {"notification": self._make_notice(), "user": self.ids["ana"]}
-
-    def _make_notice(self) -> int:
-        with self.app.app_context(), own_transaction() as session:
-            about = session.get(Lead, 1)
-            notices.tell(
-                session, [self.ids["root"]], "task_assigned", "hostile", about, None, datetime.now(UTC), title="T"
-            )
-            session.flush()
-            return int(session.query(Notification.id).filter_by(user_id=self.ids["root"]).scalar())
+    def __init__(self, world: World) -> None:
+        self.world, self.door = world, world.door("root")
+        self.records = {name: self._make(name, body) for name, body in GOOD.items()}
+        self.records |= {"notification": self._make_notice(), "user": world.people["ana"].id}
 
     def _make(self, resource: str, body: dict[str, Any]) -> int:
-        answer = self.browser.post(f"/api/v1/{resource}/", json=body, headers={"X-CSRFToken": self.token})
+        answer = self.door.rest("POST", f"{resource}/", json=body)
         assert answer.status_code == 201, (resource, answer.text)
         return int(answer.json["id"])
 
-    # --- asking
+    def _make_notice(self) -> int:
+        session, root = self.world.session, self.world.people["root"].id
+        notices.tell(session, [root], "task_assigned", "hostile", session.get(Lead, 1), None, NOW, title="T")
+        session.commit()
+        return int(session.query(Notification.id).filter_by(user_id=root).limit(1).scalar())
 
-    def ask(self, method: str, path: str, body: str | bytes | None = None, **more: Any) -> Any:
+    def ask(self, method: str, path: str, body: bytes | None = None, **more: Any) -> Any:
         """A question of a machine; the answer must be decent JSON."""
-        kind = {"content_type": "application/json"} if body is not None else {}
-        answer = self.app.test_client().open(path, method=method, data=body, headers=self.key, **{**kind, **more})
-        assert_decent(answer, f"{method} {path[:300]} {body[:300] if body else ''!r}")
-        assert_json(answer, f"{method} {path[:300]}")
+        asked = f"{method} {path[:300]} {(body or b'')[:300]!r}"
+        kind = {} if body is None else {"content_type": "application/json"}
+        with heard(asked):
+            answer = self.door.rest(method, f"/api/v1/{path}", data=body, **kind | more)
+        assert_decent(answer, asked)
+        assert_json(answer, asked)
         return answer
 
     def page(self, path: str, form: dict[str, Any] | None = None) -> Any:
-        """A page, or a form sent, of the admin's browser."""
-        if form is None:
-            answer = self.browser.get(path)
-        else:
-            answer = self.browser.post(path, data={"csrf_token": self.token, **form})
-        assert_decent(answer, f"{path[:300]} {str(form)[:300]}")
+        """A page, or what answers a form."""
+        asked = f"{path[:300]} {str(form)[:300]}"
+        with heard(asked):
+            answer = self.door.screen(path) if form is None else self.door.form(path, form)
+        assert_decent(answer, asked)
         return answer
-
-    # --- looking
 
     def counts(self) -> dict[str, int]:
         """How many rows each table has."""
         names = [name for name in Model.metadata.tables if name not in RESTLESS]
         parts = " UNION ALL ".join(f"SELECT '{name}', count(*) FROM {name}" for name in names)  # noqa: S608
-        with self.app.app_context(), db.engine.connect() as line:
-            return dict(line.execute(text(parts)).tuples().all())
+        with self.world.engine.connect() as line:
+            return dict(map(tuple, line.execute(text(parts))))
 
-    @contextmanager
-    def nothing_new_if_refused(self, answers: list[Any]) -> Iterator[None]:
-        """Whatever is refused inside leaves as many rows in every table as before."""
-        before = self.counts()
+    def row(self, resource: str, key: int) -> Any:
+        """What the record is now, as the system sees it."""
+        return self.world.rows(text(f"SELECT * FROM {TABLES.get(resource, resource)} WHERE id = {key}"))  # noqa: S608
+
+
+@contextmanager
+def heard(asked: str) -> Iterator[None]:
+    """A bug on our side is told with its own words, not as "500"."""
+    bugs: list[BaseException] = []
+
+    class Ear(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            bugs.extend([record.exc_info[1]] if record.exc_info and record.exc_info[1] else [])
+
+    ear, log = Ear(), logging.getLogger("crm.errors")
+    log.addHandler(ear)
+    try:
         yield
-        if answers and all(answer.status_code >= 400 for answer in answers):
-            assert self.counts() == before
-
-
-def _token(html: str) -> str:
-    found = re.search(r'name="csrf(?:_t|-t)oken"[^>]*(?:value|content)="([^"]+)"', html)
-    assert found, html[:500]
-    return found[1]
+    finally:
+        log.removeHandler(ear)
+    if bugs:
+        raise AssertionError(asked) from bugs[0]
 
 
 def assert_decent(answer: Any, asked: str) -> None:
@@ -177,7 +140,7 @@ def assert_decent(answer: Any, asked: str) -> None:
     assert answer.status_code < 500, f"{asked}: {answer.status_code}"
     if answer.mimetype in ("application/json", "text/html"):
         found = LEAKS.search(answer.text)
-        assert not found, f"{asked}: the answer says {found[0]!r}"  # type: ignore[index]
+        assert not found, f"{asked}: the answer says {found[0]!r}"
 
 
 def assert_json(answer: Any, asked: str) -> None:
@@ -188,8 +151,3 @@ def assert_json(answer: Any, asked: str) -> None:
     if answer.status_code >= 400:
         sentence = body.get("message")
         assert isinstance(sentence, str) and len(sentence) > 8 and sentence[-1] in ".!?", f"{asked}: {body!r}"
-
-
-def copied(source: Path, target: Path) -> Path:
-    """The folder of an application, once more."""
-    return Path(shutil.copytree(source, target))
