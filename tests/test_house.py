@@ -33,7 +33,10 @@ NOT_GATED = {
     "ResetMyPasswordView": "one's own password", "SearchView": "every query is under the law",
 }  # fmt: skip
 #: Modules whose views are guarded by FAB's permissions of the Admin and by `Settings` (tests/web/test_team, test_settings).
-SETTLED_BY_FAB = ("app.web.team", "app.web.settings", "app.web.runs", "app.web.audit")
+SETTLED_BY_FAB = (
+    "app.web.matrix", "app.web.roles", "app.web.users", "app.web.abilities", "app.web.masters", "app.web.hours",
+    "app.web.sla", "app.web.business", "app.web.runs", "app.web.audit",
+)  # fmt: skip
 #: Answered without signing in.
 OPEN_RULES = {"/healthz", "/readyz", "/login/", "/logout/", "/lang/<string:locale>", "/back", "/static/<path:filename>",
               "/static/appbuilder/<path:filename>", "/api/v1/security/login", "/api/v1/security/refresh"}  # fmt: skip

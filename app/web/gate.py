@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import hashlib
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -142,6 +144,11 @@ class Gated:
         person.refuse_unless(self.module, verb)
         if not access.reaches_row(db.session(), person, row, verb):
             raise access.Denied(_("You may see this record, but not change it. Ask its assignee or your manager."))
+
+
+def mark_of(shown: Any) -> str:
+    """A hash of what a page showed: who saves must have seen this."""
+    return hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def whole(raw: Any, default: int, least: int, most: int) -> int:

@@ -1,10 +1,22 @@
-"""OpenAPI told from the table of columns, so that it cannot lie about it."""
+"""OpenAPI told from the table of columns, so that it cannot lie about it.
+
+Decision: it tells of our records and of signing in. FAB's menu and the description itself serve our own pages, may change
+with them, and are left out.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
+from apispec import APISpec
 from apispec.exceptions import DuplicateComponentNameError
+from flask import Response, current_app, request
+from flask_appbuilder.api import expose, protect
+from flask_appbuilder.api import manager as fab
+from flask_babel import gettext as _
+
+from app.domain.base import NotThere
+from app.web.gate import json_answer, refuse_as_json
 
 _STRING = {"type": "string"}
 _ID = {"type": "integer"}
@@ -19,7 +31,7 @@ SHARED: dict[str, Any] = {
     "Refusal": {"type": "object", "required": ["message"], "properties": {
         "message": {"type": "string", "description": "A sentence: what is wrong and what to do."},
         "errors": {"type": "object", "additionalProperties": {"type": "array", "items": _STRING}}}},
-    "ListQuery": {"type": "object", "properties": {
+    "ListQuery": {"type": "object", "additionalProperties": False, "properties": {
         "page": {"type": "integer", "minimum": 0}, "page_size": {"type": "integer", "minimum": 1, "maximum": 100},
         "order_column": _STRING, "order_direction": {"type": "string", "enum": ["asc", "desc"]},
         "columns": {"type": "array", "items": _STRING},
@@ -30,16 +42,15 @@ SHARED: dict[str, Any] = {
 }  # fmt: skip
 _TOLD = {
     400: "The question makes no sense", 401: "Not signed in", 403: "Not allowed", 404: "No such record",
-    405: "Method not allowed", 409: "Somebody was faster", 413: "Too large", 415: "Not JSON", 422: "A rule refuses",
-    429: "Too many requests",
+    409: "Somebody was faster", 413: "Too large", 422: "A rule refuses", 429: "Too many requests",
 }  # fmt: skip
 _STATUSES = {
     "info": (400, 401, 403), "get_list": (400, 401, 403), "get": (400, 401, 403, 404),
     "post": (400, 401, 403, 404, 409, 413, 422), "put": (400, 401, 403, 404, 409, 413, 422),
-    "delete": (400, 401, 403, 404, 409, 422),
+    "delete": (400, 401, 403, 404, 409, 422), "assign": (400, 401, 403, 404, 409, 413, 422),
 }  # fmt: skip
 _SUMMARY = {"info": "What you may do here", "get_list": "List", "get": "Read one", "post": "Create", "put": "Change",
-            "delete": "Delete"}  # fmt: skip
+            "delete": "Delete", "assign": "Hand to a colleague, or to the next of a role"}  # fmt: skip
 
 
 def add(resource: Any, api_spec: Any) -> None:

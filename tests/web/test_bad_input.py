@@ -26,6 +26,7 @@ READ = [name for name, each in RESOURCES.items() if hasattr(each, "desk")]
 SCREENS = {each.route_base.strip("/"): each for each in views.SCREENS}
 DEEP = "[" * 2000
 
+
 # Tests of this module share the world; what one of them leaves does not matter to the others.
 def rudely(count: int) -> settings:
     return settings(max_examples=count, derandomize=True, deadline=None, database=None,
@@ -74,7 +75,9 @@ def test_a_wrong_value_in_a_good_body(rude: Hostile, resource: str, verb: str) -
 
 @pytest.mark.parametrize("resource, verb", WRITTEN)
 def test_wrong_values_everywhere(rude: Hostile, resource: str, verb: str) -> None:
-    names = st.sampled_from([*fields_of(resource, verb), "version", "id", "number", "owner_id", "created_by_id", "", "😀"])
+    names = st.sampled_from(
+        [*fields_of(resource, verb), "version", "id", "number", "owner_id", "created_by_id", "", "😀"]
+    )
 
     @rudely(25)
     @given(st.dictionaries(names, st.sampled_from(RAW_VALUES), min_size=1, max_size=8))
@@ -225,7 +228,10 @@ def test_a_form_full_of_garbage(rude: Hostile, screen: str) -> None:
             before = rude.counts()
 
 
-@pytest.mark.parametrize("name", [name for name in SCREENS["leads"].input_names if name != "first_name"])
+@pytest.mark.parametrize(
+    "name",
+    [name for name in fields_of("lead", "post") if name in SCREENS["leads"].input_names and name != "first_name"],
+)
 def test_what_was_typed_stays_in_the_form(rude: Hostile, name: str) -> None:
     for text in ("\0bad", "x" * 30_000):
         answer = rude.page("/leads/add", {"first_name": "Typedonce", "mobile": "9825099999", name: text})
@@ -296,7 +302,9 @@ def test_no_address_of_the_product_breaks(rude: Hostile) -> None:
                 if "GET" in rule.methods and "logout" not in path:
                     rude.page(f"{path}?{query}")
             if "POST" in rule.methods and "logout" not in path:
-                rude.page(path, {"action": "nope", "rowid": ["0", "abc", "9" * 20], "name": "\0", "username": "x" * 999})
+                rude.page(
+                    path, {"action": "nope", "rowid": ["0", "abc", "9" * 20], "name": "\0", "username": "x" * 999}
+                )
 
 
 def test_a_stranger_meets_no_bug_either(rude: Hostile) -> None:

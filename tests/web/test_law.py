@@ -174,15 +174,19 @@ def knocks(door: Any, row: Any, kind: str, key: int) -> dict[str, Any]:
     return made
 
 
+def core(text: str) -> str:
+    """The answer without ids and the token of the form."""
+    return re.sub(r"\d+", "", re.sub(r"[\w-]{8,}\.[\w-]{5,}\.[\w-]{10,}", "", text))
+
+
 @pytest.mark.parametrize("kind", SEEN_BY)
 def test_a_foreign_record_is_like_a_missing_one_at_every_door(desk: Desk, kind: str) -> None:
-    door, row = desk.world.door(OUTSIDER[kind]), desk.rows[kind]
-    before = desk.everything()
-    foreign, missing = (knocks(door, row, kind, key) for key in (row.id, MISSING))
+    row, before = desk.rows[kind], desk.everything()
+    foreign, missing = (knocks(desk.world.door(OUTSIDER[kind]), row, kind, key) for key in (row.id, MISSING))
     for name, answer in foreign.items():
         assert answer.status_code in REFUSED, name
         assert answer.status_code == missing[name].status_code, name
-        assert re.sub(r"\d+", "", answer.text) == re.sub(r"\d+", "", missing[name].text), name
+        assert core(answer.text) == core(missing[name].text), name
     assert desk.everything() == before
 
 

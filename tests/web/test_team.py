@@ -11,6 +11,7 @@ from typing import Any
 import flask_migrate
 import pytest
 from flask import Flask, current_app
+from flask_appbuilder.security.sqla.models import PermissionView
 from flask_wtf.csrf import generate_csrf
 from sqlalchemy import select
 
@@ -20,8 +21,8 @@ from app.domain import audit
 from app.extensions import db
 from app.models import AuditEntry, FieldMask, Group, ModulePermission, Role, User
 from app.web import audit as audit_screens
+from app.web import matrix, signin, team
 from app.web import settings as settings_screens
-from app.web import signin, team
 
 PASSWORD = "Correct-Horse-42"
 
@@ -71,7 +72,7 @@ class Desk:
     def pairs(self, role: str) -> set[str]:
         with self.app.app_context():
             found = db.session.get(Role, self.role(role))
-            return {str(pair) for pair in found.permissions if pair.view_menu.name in team.POSSIBLE}
+            return {str(pair) for pair in found.permissions if pair.view_menu.name in matrix.POSSIBLE}
 
     def noted(self, event: str) -> list[Any]:
         return self.rows(select(AuditEntry).where(AuditEntry.event == event).order_by(AuditEntry.id))
@@ -290,7 +291,7 @@ def test_sid_cannot_add_a_pair_that_he_lacks(desk: Desk) -> None:
     with desk.app.app_context():
         found = db.session.get(Role, role)
         keys = [pair.id for pair in found.permissions]
-        more = db.session.scalars(select(team.PermissionView)).all()
+        more = db.session.scalars(select(PermissionView)).all()
         extra = next(pair.id for pair in more if str(pair) == "can export on Customers")
     answer = desk.post("sid", f"/roles/edit/{role}", name="Settings desk", permissions=[*keys, extra])
     assert answer.status_code == 403
@@ -317,7 +318,7 @@ def test_ana_reaches_no_administration(desk: Desk) -> None:
 def pair_ids(desk: Desk, role: str, *, without: str = "", plus: str = "") -> list[int]:
     with desk.app.app_context():
         kept = [pair.id for pair in db.session.get(Role, desk.role(role)).permissions if str(pair) != without]
-        more = [pair.id for pair in db.session.scalars(select(team.PermissionView)) if str(pair) == plus]
+        more = [pair.id for pair in db.session.scalars(select(PermissionView)) if str(pair) == plus]
         return [*kept, *more]
 
 

@@ -1,0 +1,31 @@
+"""An office in memory for tests that know no web: `office` is its session, people come from tests.makers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy.orm import Session
+
+from app.domain.settings import TicketSubject
+from app.lib.vault import Vault
+from app.models import Role
+from tests import makers
+
+
+@pytest.fixture
+def office() -> Iterator[Session]:
+    """A session on an empty database with masters, roles and two ticket subjects."""
+    engine = makers.database()
+    with Session(engine, expire_on_commit=False) as session:
+        session.add_all(TicketSubject(label=label, position=n) for n, label in enumerate(("KYC update", "DP charges")))
+        session.add(Role(name="Compliance"))
+        session.commit()
+        yield session
+    engine.dispose()
+
+
+@pytest.fixture
+def vault() -> Vault:
+    """For PAN and Aadhaar."""
+    return Vault(b"k" * 32)

@@ -1,0 +1,76 @@
+"""Customers: the one home of a person's data, found by normalised number."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.domain import customers
+from app.domain.base import Conflict, RuleBroken, refuse_stale
+from app.lib.vault import Vault
+from app.models import Activity, Customer
+from tests.makers import HOUR, NOW, user
+
+
+def make(session: Session, vault: Any = None, **values: Any) -> Customer:
+    return customers.create(session, {"first_name": "Asha", "mobile": "98200 12345"} | values, None, NOW, vault)
+
+
+def test_a_number_is_kept_as_typed_and_normalised(office: Session) -> None:
+    customer = make(office, alternative_mobile="022-2345 6789")
+    assert (customer.mobile, customer.mobile_e164) == ("98200 12345", "+919820012345")
+    assert customer.alternative_e164 == "+912223456789"
+
+
+def test_a_second_customer_with_the_number_is_refused(office: Session) -> None:
+    make(office)
+    with pytest.raises(RuleBroken, match="already has this mobile") as refused:
+        make(office, mobile="+919820012345")
+    assert list(refused.value.errors) == ["mobile"]
+
+
+def test_ones_own_number_may_be_typed_again(office: Session) -> None:
+    customer = make(office)
+    customers.change(office, customer, {"mobile": "09820012345"}, None, NOW, None)
+    assert customer.mobile_e164 == "+919820012345"
+
+
+def test_a_pan_is_sealed_and_found_by_its_blind_index(office: Session, vault: Vault) -> None:
+    customer = make(office, vault, pan="abcde 1234-f")
+    assert customer.pan_sealed and "ABCDE1234F" not in customer.pan_sealed
+    assert vault.open(customer.pan_sealed) == "ABCDE1234F"
+    assert customer.pan_blind == vault.blind("ABCDE1234F", "pan") != vault.blind("ABCDE1234F", "aadhaar")
+
+
+def test_what_changed_is_told_without_pan(office: Session, vault: Vault) -> None:
+    customer = make(office)
+    customers.change(
+        office, customer, {"kyc_status": "Verified", "pan": "ABCDE1234F", "last_name": None}, None, NOW, vault
+    )
+    (line,) = office.scalars(select(Activity).where(Activity.kind == "field_change")).all()
+    assert line.payload["changes"] == [["kyc_status", "Pending", "Verified"], ["pan", None, None]]
+
+
+def test_a_customer_keeps_an_owner(office: Session) -> None:
+    ana = user(office, "ana")
+    customer = make(office, owner_id=ana.id)
+    customers.change(office, customer, {"owner_id": None}, None, NOW, None)
+    assert customer.owner_id == ana.id
+
+
+def test_a_customer_cannot_lose_name_and_number(office: Session) -> None:
+    with pytest.raises(RuleBroken, match="a name or a mobile"):
+        customers.change(office, make(office), {"first_name": "", "mobile": ""}, None, NOW, None)
+
+
+def test_a_stale_save_is_a_conflict(office: Session) -> None:
+    customer = make(office)
+    customers.change(office, customer, {"first_name": "Usha"}, None, NOW + HOUR, None)
+    office.flush()
+    refuse_stale(customer, 2)
+    refuse_stale(customer, None)
+    with pytest.raises(Conflict):
+        refuse_stale(customer, 1)

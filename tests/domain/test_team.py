@@ -1,0 +1,108 @@
+"""The team: whose turn it is, who is there, who reports to whom."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy.orm import Session
+
+from app.domain import team
+from app.domain.base import RuleBroken
+from app.models import Group, Role
+from tests.makers import DAY, HOUR, NOW, user
+
+ABSENCES = [
+    ({}, None), ({"active": False}, "deactivated"), ({"available": False}, "not available"),
+    ({"away_until": NOW + HOUR}, "away"), ({"away_until": NOW}, None),
+    ({"leave_from": NOW}, "on leave"), ({"leave_from": NOW + HOUR}, None),
+    ({"leave_from": NOW - DAY, "leave_to": NOW}, None), ({"leave_from": NOW - DAY, "leave_to": NOW + HOUR}, "on leave"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("columns, reason", ABSENCES)
+def test_why_somebody_takes_no_work(office: Session, columns: Any, reason: str | None) -> None:
+    assert team.why_absent(user(office, "ana", "Sales User", **columns), NOW) == reason
+
+
+def turns(session: Session, count: int, without: frozenset[int] = frozenset()) -> list[int | None]:
+    return [team.next_in_turn(session, "Sales User", NOW, without).user_id for _ in range(count)]
+
+
+def test_turns_go_round(office: Session) -> None:
+    ids = [user(office, name, "Sales User").id for name in ("ana", "ben", "dev")]
+    assert turns(office, 7) == [*ids, *ids, ids[0]]
+
+
+def test_a_new_colleague_joins_the_round(office: Session) -> None:
+    ana, ben = (user(office, name, "Sales User").id for name in ("ana", "ben"))
+    assert turns(office, 2) == [ana, ben]
+    dev = user(office, "dev", "Sales User").id
+    assert turns(office, 3) == [dev, ana, ben]
+
+
+def test_a_member_through_a_group_has_turns(office: Session) -> None:
+    ana, dev = user(office, "ana", "Sales User"), user(office, "dev")
+    group = Group(name="west", roles=list(ana.roles))
+    dev.groups = [group]
+    office.flush()
+    assert turns(office, 2) == [ana.id, dev.id]
+
+
+def test_the_absent_are_skipped_and_it_is_said_why(office: Session) -> None:
+    ana, ben = user(office, "ana", "Sales User", available=False), user(office, "ben", "Sales User")
+    decision = team.next_in_turn(office, "Sales User", NOW)
+    assert (decision.user_id, decision.skipped) == (ben.id, {ana.id: "not available"})
+    assert decision.as_json()["skipped"] == [{"user": ana.id, "why": "not available"}]
+
+
+def test_a_delegate_takes_the_turn_during_the_leave(office: Session) -> None:
+    dev = user(office, "dev", "Support User")
+    user(office, "ana", "Sales User", leave_from=NOW - DAY, leave_to=NOW + DAY, delegate_id=dev.id)
+    assert turns(office, 2) == [dev.id, dev.id]
+
+
+def test_an_absent_delegate_takes_no_turn(office: Session) -> None:
+    dev = user(office, "dev", available=False)
+    user(office, "ana", "Sales User", leave_from=NOW - DAY, delegate_id=dev.id)
+    assert turns(office, 1) == [None]
+
+
+def test_who_had_it_gets_no_turn(office: Session) -> None:
+    ana, ben = (user(office, name, "Sales User").id for name in ("ana", "ben"))
+    assert turns(office, 2, frozenset({ana})) == [ben, ben]
+    assert turns(office, 1, frozenset({ana, ben})) == [None]
+
+
+def test_a_role_that_is_not_there_is_a_sentence(office: Session) -> None:
+    with pytest.raises(RuleBroken, match="no role named"):
+        team.next_in_turn(office, "Nobody", NOW)
+    office.add(Role(name="Empty"))
+    office.flush()
+    assert team.next_in_turn(office, "Empty", NOW).user_id is None
+
+
+def test_the_tree_of_reports(office: Session) -> None:
+    root = user(office, "root")
+    mia = user(office, "mia", manager_id=root.id)
+    ana = user(office, "ana", manager_id=mia.id)
+    assert team.below(office, root.id) == {root.id, mia.id, ana.id}
+    assert team.below(office, ana.id) == {ana.id}
+    assert team.managers_above(office, ana.id) == [mia.id, root.id]
+
+
+def test_nobody_reports_to_himself_through_others(office: Session) -> None:
+    mia = user(office, "mia")
+    ana = user(office, "ana", manager_id=mia.id)
+    for manager in (mia.id, ana.id):
+        with pytest.raises(RuleBroken, match="report to himself"):
+            team.refuse_cycle(office, mia.id, manager)
+    team.refuse_cycle(office, ana.id, mia.id)
+
+
+def test_a_cycle_in_the_tree_ends_the_walk(office: Session) -> None:
+    mia = user(office, "mia")
+    ana = user(office, "ana", manager_id=mia.id)
+    mia.manager_id = ana.id
+    office.flush()
+    assert team.below(office, mia.id) == {mia.id, ana.id} and team.managers_above(office, ana.id) == [mia.id]
