@@ -94,7 +94,7 @@ def flask_config(settings: Settings) -> dict[str, object]:
         "APP_NAME": settings.brand,
         "FAB_CREATE_DB": False,
         "FAB_UPDATE_PERMS": False,
-        "FAB_API_SWAGGER_UI": True,
+        "FAB_ADD_OPENAPI_VIEWS": False,
         "FAB_API_MAX_PAGE_SIZE": 100,
         "FAB_API_KEY_ENABLED": True,
         "FAB_ADD_SECURITY_API": False,

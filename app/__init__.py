@@ -40,6 +40,7 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
         _build(app)
         app.extensions["crm_jobs"] = _runner(settings)
         app.extensions["crm_job_names"] = jobs.names()
+        app.extensions["crm_next_jobs"] = lambda now: jobs.next_runs(now, settings.time_zone)
         app.extensions["crm_run_job"] = lambda name: jobs.run_now(app, name)
         app.extensions["crm_settings_menu"] = views.settings_menu()
     errors.install(app)

@@ -54,6 +54,10 @@ class Every:
         began -= timedelta(minutes=began.minute % self.minutes)
         return f"{began:%Y-%m-%dT%H:%MZ}", began
 
+    def after(self, now: datetime, zone: str) -> datetime:
+        """When the next slot begins, UTC."""
+        return self.slot(now, zone)[1] + timedelta(minutes=self.minutes)
+
 
 @dataclass(frozen=True)
 class Daily:
@@ -69,6 +73,14 @@ class Daily:
         moments = [datetime.combine(day, at, tzinfo=place) for day in days for at in self.times]
         newest = max((m for m in moments if m.astimezone(UTC) <= now), key=lambda m: m.replace(tzinfo=None))
         return f"{newest:%Y-%m-%d %H:%M}", newest.astimezone(UTC)
+
+    def after(self, now: datetime, zone: str) -> datetime:
+        """When the next slot begins, UTC."""
+        place = ZoneInfo(zone)
+        today = now.astimezone(place).date()
+        days = (today, today + timedelta(days=1))
+        moments = [datetime.combine(day, at, tzinfo=place).astimezone(UTC) for day in days for at in self.times]
+        return min(moment for moment in moments if moment > now)
 
 
 every_minute = Every(1)
@@ -157,6 +169,11 @@ SCHEDULE = (
     Job("close runs that were cut off", Every(5), _fail_lost),
     Job("forget old job runs", daily_at("03:10"), _forget),
 )
+
+
+def next_runs(now: datetime, zone: str) -> dict[str, datetime]:
+    """When each job runs next, UTC."""
+    return {job.name: job.when.after(now, zone) for job in SCHEDULE}
 
 
 def names() -> list[str]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from flask_appbuilder.api.manager import SwaggerView
 from flask_babel import lazy_gettext as _
 
-from app.web import audit, bell, people, runs, search, settings, team
+from app.web import audit, bell, openapi, people, runs, search, settings, team
 from app.web.assigning import RequestResource, RequestScreen
 from app.web.calls import CallResource, CallScreen
 from app.web.customers import CustomerResource, CustomerScreen
@@ -75,8 +76,9 @@ def register(appbuilder: Any) -> None:
     set_up = [view for _group, entries in SETTINGS for _label, view, _icon, _url in entries if view not in of_fab]
     for view in dict.fromkeys((*SCREENS, *PLAIN, *set_up)):
         appbuilder.add_view_no_menu(view)
-    for resource in RESOURCES:
+    for resource in (*RESOURCES, openapi.OpenApi):
         appbuilder.add_api(resource)
+    appbuilder.add_view_no_menu(SwaggerView)
 
 
 def settings_menu() -> list[tuple[Any, list[tuple[Any, str, str]]]]:

@@ -126,6 +126,11 @@ def next_number(session: Session, kind: str, year: int) -> str:
 
 def _open_series(session: Session, kind: str, year: int) -> None:
     """First record of a year: make the row; somebody else may have been faster."""
+    if session.get_bind().dialect.name != "sqlite":
+        # A refused INSERT would keep a shared lock, and all who come at once would end in a deadlock over the UPDATE.
+        row = mysql.insert(NumberSeries).values(kind=kind, year=year, last=0)
+        session.execute(row.on_duplicate_key_update(last=NumberSeries.last))
+        return
     try:
         with session.begin_nested():
             session.add(NumberSeries(kind=kind, year=year, last=0))

@@ -14,7 +14,6 @@ from app.domain import permissions, team
 from app.extensions import db
 from app.models import User
 from app.web import gate
-from app.web.fields import initials
 from app.web.matrix import (
     FIELD_WORDS,
     LEVEL_WORDS,
@@ -26,6 +25,7 @@ from app.web.matrix import (
     matrix_of,
     words,
 )
+from app.web.personal import initials
 from app.web.sessions import signed_in
 
 

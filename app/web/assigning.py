@@ -20,9 +20,11 @@ from app.extensions import db
 from app.models import Lead, Ticket
 from app.web import record as pages
 from app.web.desk import Desk
-from app.web.fields import Choice, Field, Glass, Reference, Someone, Text, When
+from app.web.fields import Choice, Field, Glass, Text
 from app.web.gate import glass, json_answer, refuse_as_json
+from app.web.moments import When
 from app.web.plan import Plan
+from app.web.references import Reference, Someone
 from app.web.resource import Resource, sent
 from app.web.screen import Screen, refuse_as_page
 

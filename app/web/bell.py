@@ -18,8 +18,8 @@ from app.domain.base import RuleBroken
 from app.extensions import db
 from app.models import Customer, Lead, Notification, Ticket
 from app.ops.database import WRITES
-from app.web.fields import moment_cell
 from app.web.gate import glass, json_answer, refuse_as_json
+from app.web.moments import moment_cell
 from app.web.sessions import signed_in
 
 #: How many the panel shows, newest first; the page of all notices shows ten times as many.

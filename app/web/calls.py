@@ -11,8 +11,11 @@ from app.domain import calls
 from app.domain.calls import DIRECTIONS, STATUSES, CallLog
 from app.models import Customer, Lead, Ticket
 from app.web.desk import Desk
-from app.web.fields import Choice, Duration, Field, Flag, Glass, Phone, Reference, Someone, Text, When
+from app.web.fields import Choice, Duration, Field, Flag, Glass, Text
+from app.web.moments import When
+from app.web.personal import Phone
 from app.web.plan import Plan
+from app.web.references import Reference, Someone
 from app.web.resource import Resource
 from app.web.screen import Screen
 

@@ -7,7 +7,8 @@ from typing import Any
 from flask_babel import lazy_gettext as _
 
 from app.domain.customers import Customer
-from app.web.fields import Email, Field, Long, Name, Phone, Secret, Text
+from app.web.fields import Field, Long, Text
+from app.web.personal import Email, Name, Phone, Secret
 
 
 def contact_fields(record: Any, through: Any = None) -> list[Field]:

@@ -14,8 +14,10 @@ from app.domain.base import RuleBroken
 from app.domain.customers import KYC, Customer, CustomerAccount
 from app.web.contact import contact_fields
 from app.web.desk import Desk, refuse_foreign_assignee
-from app.web.fields import Choice, Day, Field, Flag, Glass, Number, Someone, Text, When
+from app.web.fields import Choice, Field, Flag, Glass, Number, Text
+from app.web.moments import Day, When
 from app.web.plan import Plan
+from app.web.references import Someone
 from app.web.resource import Resource
 from app.web.screen import Screen
 

@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 from app import access
 from app.domain import settings
 from app.domain.base import refuse_stale
-from app.web.fields import Glass, vault
+from app.web.fields import Glass
+from app.web.personal import vault
 from app.web.plan import Plan
 
 

@@ -1,9 +1,12 @@
-"""Kinds of fields: what each selects, says on the wire, shows in a cell, takes from a person, filters by."""
+"""Kinds of fields: what each selects, says on the wire, shows in a cell, takes from a person, filters by.
+
+What is common to all, and the plain kinds; the others are in `personal`, `references` and `moments`.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -12,7 +15,6 @@ from sqlalchemy import ColumnElement, and_, false, func, not_, or_
 
 from app.access import Person
 from app.domain.base import RuleBroken
-from app.lib import phone
 from app.lib.identity import is_masked
 from app.web.directory import Directory
 
@@ -183,112 +185,6 @@ class Long(Text):
         self.most = 20_000
 
 
-class Name(Text):
-    """First and last name as one cell that opens the record: selects pairs of (first, last)."""
-
-    def value(self, values: tuple[Any, ...], glass: Glass) -> Any:
-        """First and last name, the customer's where the record has none."""
-        for first, last in zip(values[::2], values[1::2], strict=True):
-            if first or last:
-                return " ".join(part for part in (first, last) if part)
-        return None
-
-    def cell(self, values: tuple[Any, ...], glass: Glass) -> dict[str, Any]:
-        """Name with initials."""
-        shown = self.value(values, glass)
-        return {"kind": "missing"} if not shown else {"kind": "name", "text": shown, "initials": initials(shown)}
-
-
-class Phone(Field):
-    """A telephone number: selects (typed, e164[, customer's typed, customer's e164])."""
-
-    kind = "phone"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.ops, self.most, self.mask = ("eq", "null", "sw"), 40, True
-
-    def value(self, values: tuple[Any, ...], glass: Glass) -> Any:
-        """E.164 where it is known, else as typed; masked."""
-        for typed, e164 in zip(values[::2], values[1::2], strict=True):
-            if typed or e164:
-                return glass.who.shown(self.name, e164 or typed)
-        return None
-
-    def cell(self, values: tuple[Any, ...], glass: Glass) -> dict[str, Any]:
-        """Formatted, with a link to call unless masked."""
-        shown = self.value(values, glass)
-        if not shown:
-            return {"kind": "missing"}
-        if glass.who.mask(self.name) != "full":
-            return {"kind": "text", "text": shown}
-        return {"kind": "phone", "text": phone.shown(shown), "tel": shown}
-
-    def asked(self, raw: Any, glass: Glass) -> Any:
-        """Any spelling of the number, normalised."""
-        text = clean_text(raw, self.name, 40) or ""
-        return phone.normal(text) or text
-
-    def asked_columns(self) -> tuple[Any, ...]:
-        """The normalised ones."""
-        return self.columns[1::2]
-
-    def typed(self, values: tuple[Any, ...], glass: Glass) -> Any:
-        """Formatted for people."""
-        shown = self.value(values, glass)
-        return phone.shown(shown) if shown and glass.who.mask(self.name) == "full" else shown
-
-
-class Email(Field):
-    """An e-mail address."""
-
-    kind = "email"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.ops, self.most, self.mask = ("eq", "sw", "null"), 254, True
-
-    def asked(self, raw: Any, glass: Glass) -> Any:
-        """Lower case, as stored."""
-        return (clean_text(raw, self.name, 254) or "").lower()
-
-    def cell(self, values: tuple[Any, ...], glass: Glass) -> dict[str, Any]:
-        """A link unless masked."""
-        shown = self.value(values, glass)
-        kind = "email" if glass.who.mask(self.name) == "full" else "text"
-        return {"kind": kind, "text": shown} if shown else {"kind": "missing"}
-
-
-class Secret(Field):
-    """PAN or Aadhaar: selects the sealed and the blind value(s); opened only for those who may see it."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.ops, self.most, self.mask = ("eq",), 20, True
-
-    def value(self, values: tuple[Any, ...], glass: Glass) -> Any:
-        """Opened and masked."""
-        sealed = next((value for value in values[::2] if value), None)
-        level = glass.who.mask(self.name)
-        if sealed is None:
-            return None
-        return glass.who.shown(self.name, "······" if level == "hidden" else vault().open(sealed))
-
-    def where(self, op: str, raw: Any, glass: Glass) -> ColumnElement[bool]:
-        """Exact match through the blind index."""
-        if op != "eq":
-            raise RuleBroken(_("“%(name)s” can only be searched whole.", name=self.name), self.name)
-        blind = vault().blind(clean_text(raw, self.name, 20) or "", self.name)
-        return or_(*[column == blind for column in self.columns[1::2]])
-
-
-def vault() -> Any:
-    """The vault of this application."""
-    from flask import current_app
-
-    return current_app.extensions["vault"]
-
-
 class Choice(Field):
     """One word of a fixed list."""
 
@@ -325,169 +221,6 @@ class Choice(Field):
         """A select."""
         options = [(option, option) for option in self.options]
         return super().input(raw, errors, glass) | {"options": options}
-
-
-class Master(Field):
-    """A row of a pick-list, by id or label; answered as a card."""
-
-    kind = "master"
-
-    def __init__(self, *args: Any, master: str, status: bool = False, **flags: Any) -> None:
-        super().__init__(*args, **flags)
-        self.master, self.status = master, status
-        self.ops = ("eq", "neq", "in", "null")
-        self.schema = {"$ref": "#/components/schemas/StatusCard" if status else "#/components/schemas/Card"}
-
-    def wire(self, values: tuple[Any, ...], glass: Glass) -> Any:
-        """The card."""
-        return glass.cards.card(self.master, values[0])
-
-    def cell(self, values: tuple[Any, ...], glass: Glass) -> dict[str, Any]:
-        """Dot and word for a status, else the label."""
-        card = self.wire(values, glass)
-        if card is None:
-            return {"kind": "missing"}
-        if self.status:
-            return {"kind": "status", "label": card["label"], "color": card.get("color", "gray")}
-        return {"kind": "text", "text": card["label"]}
-
-    def take(self, raw: Any, glass: Glass) -> Any:
-        """The row's id."""
-        if raw is None or raw == "":
-            return None
-        found = glass.cards.find(self.master, raw)
-        if found is None:
-            raise RuleBroken(_("There is no “%(value)s” in this list.", value=str(raw)[:60]), self.name)
-        return found
-
-    asked = take
-
-    def input(self, raw: Any, errors: list[str], glass: Glass) -> dict[str, Any]:
-        """A select of what is on offer."""
-        cards = glass.cards.cards[self.master]
-        options = [(key, cards[key]["label"]) for key in glass.cards.offered[self.master]]
-        if isinstance(raw, int) and raw in cards and raw not in dict(options):
-            options.append((raw, cards[raw]["label"]))
-        return super().input(raw, errors, glass) | {"options": options}
-
-    def typed(self, values: tuple[Any, ...], glass: Glass) -> Any:
-        """The id."""
-        return values[0]
-
-
-class Someone(Field):
-    """A colleague, by id or user name; answered as a public card."""
-
-    kind = "person"
-
-    def __init__(self, *args: Any, **flags: Any) -> None:
-        super().__init__(*args, **flags)
-        self.ops = ("eq", "neq", "in", "null")
-        self.schema = {"$ref": "#/components/schemas/UserCard"}
-
-    def wire(self, values: tuple[Any, ...], glass: Glass) -> Any:
-        """The public card."""
-        return glass.cards.person(values[0])
-
-    def cell(self, values: tuple[Any, ...], glass: Glass) -> dict[str, Any]:
-        """Avatar and name."""
-        card = glass.cards.person(values[0])
-        return {"kind": "person", **person_card(card)} if card else {"kind": "missing"}
-
-    def take(self, raw: Any, glass: Glass) -> Any:
-        """The user's id."""
-        if raw is None or raw == "":
-            return None
-        if raw == "@me":
-            return glass.who.id
-        found = glass.cards.find_person(raw)
-        if found is None:
-            raise RuleBroken(_("There is no colleague “%(value)s”.", value=str(raw)[:60]), self.name)
-        return found
-
-    asked = take
-
-    def input(self, raw: Any, errors: list[str], glass: Glass) -> dict[str, Any]:
-        """A type-ahead over colleagues."""
-        card = glass.cards.person(raw) if isinstance(raw, int) else None
-        chosen = [(raw, card["full_name"])] if card else []
-        return super().input(raw, errors, glass) | {"lookup_url": "/people/lookup", "selected": chosen}
-
-    def typed(self, values: tuple[Any, ...], glass: Glass) -> Any:
-        """The id."""
-        return values[0]
-
-
-class Reference(Field):
-    """Another record: selects (id, number[, more]); answered as {id, number, label}."""
-
-    kind = "record"
-
-    def __init__(self, *args: Any, record: Any, url: str, **flags: Any) -> None:
-        super().__init__(*args, **flags)
-        self.record, self.url = record, url
-        self.ops = ("eq", "in", "null")
-        self.schema = {"$ref": "#/components/schemas/RecordCard"}
-
-    def wire(self, values: tuple[Any, ...], glass: Glass) -> Any:
-        """A card, or only what may be known."""
-        if values[0] is None or values[1] is None:
-            return None
-        label = " ".join(str(part) for part in values[2:] if part) or values[1]
-        return {"id": values[0], "number": values[1], "label": label}
-
-    def cell(self, values: tuple[Any, ...], glass: Glass) -> dict[str, Any]:
-        """A link."""
-        card = self.wire(values, glass)
-        if card is None:
-            return {"kind": "missing"}
-        # People know a record by its name; the number is one click away.
-        return {"kind": "record", "url": f"{self.url}{card['number']}", "number": card["label"], "label": ""}
-
-    def take(self, raw: Any, glass: Glass) -> Any:
-        """The id of a record that the person sees; every other one does not exist for him."""
-        raw = raw.get("id", raw.get("number")) if isinstance(raw, dict) else raw
-        if raw is None or raw == "":
-            return None
-        found = find_record(self.record, raw)
-        if found is None:
-            raise RuleBroken(_("There is no such record: %(value)s.", value=str(raw)[:60]), self.name)
-        return found
-
-    def asked(self, raw: Any, glass: Glass) -> Any:
-        """An id or number; nothing found filters to nothing."""
-        return find_record(self.record, raw) or -1
-
-    def asked_columns(self) -> tuple[Any, ...]:
-        """The foreign key."""
-        return self.columns[:1]
-
-    def input(self, raw: Any, errors: list[str], glass: Glass) -> dict[str, Any]:
-        """A type-ahead over visible records."""
-        chosen = [(raw["id"], raw["label"])] if isinstance(raw, dict) else []
-        value = raw["id"] if isinstance(raw, dict) else raw
-        return super().input(value, errors, glass) | {"lookup_url": f"{self.url}lookup", "selected": chosen}
-
-    def typed(self, values: tuple[Any, ...], glass: Glass) -> Any:
-        """The card."""
-        return self.wire(values, glass)
-
-
-def find_record(record: Any, raw: Any) -> int | None:
-    """The id of a visible record by id or number."""
-    from sqlalchemy import select
-
-    from app.extensions import db
-
-    text = str(raw).strip()
-    if isinstance(raw, bool) or len(text) > 40 or not text.isascii():
-        return None
-    if text.isdigit():
-        rule = record.id == int(text) if len(text) < 10 else false()
-    else:
-        rule = record.number == text.upper() if hasattr(record, "number") else false()
-    found = db.session.execute(select(record.id).where(rule)).scalar()
-    return int(found) if found is not None else None
 
 
 class Number(Field):
@@ -561,129 +294,12 @@ class Flag(Field):
         return {"kind": "flag", "text": str(self.label), "on": True} if values[0] else {"kind": "missing"}
 
 
-class Day(Field):
-    """A date."""
-
-    kind = "date"
-
-    def __init__(self, *args: Any, **flags: Any) -> None:
-        super().__init__(*args, **flags)
-        self.ops = ("eq", "gt", "lt", "ge", "le", "null")
-        self.schema = {"type": "string", "format": "date", "nullable": True}
-
-    def wire(self, values: tuple[Any, ...], glass: Glass) -> Any:
-        """ISO date."""
-        return values[0].isoformat() if values[0] else None
-
-    def take(self, raw: Any, glass: Glass) -> Any:
-        """A date of this or a neighbouring century."""
-        if raw is None or raw == "":
-            return None
-        try:
-            day = date.fromisoformat(str(raw)[:10])
-        except ValueError:
-            day = None
-        if day is None or not 1900 <= day.year <= 2199:
-            raise RuleBroken(_("“%(name)s” must be a date such as 2026-11-30.", name=self.name), self.name)
-        return day
-
-    asked = take
-
-    def cell(self, values: tuple[Any, ...], glass: Glass) -> dict[str, Any]:
-        """As 30 Nov 2026."""
-        if values[0] is None:
-            return {"kind": "missing"}
-        return {"kind": "date", "text": f"{values[0]:%-d %b %Y}", "iso": values[0].isoformat()}
-
-
-class When(Field):
-    """A moment: UTC inside, ISO 8601 with zone on the wire, the person's zone on the screen."""
-
-    kind = "moment"
-
-    def __init__(self, *args: Any, due: bool = False, **flags: Any) -> None:
-        super().__init__(*args, **flags)
-        #: A time by which something is owed is coloured when it is near or past.
-        self.due = due
-        self.ops = ("eq", "gt", "lt", "ge", "le", "null")
-        self.schema = {"type": "string", "format": "date-time", "nullable": True}
-
-    def wire(self, values: tuple[Any, ...], glass: Glass) -> Any:
-        """ISO 8601 in UTC."""
-        return values[0].isoformat() if values[0] else None
-
-    def take(self, raw: Any, glass: Glass) -> Any:
-        """A moment; without a zone it is taken in the person's."""
-        if raw is None or raw == "":
-            return None
-        try:
-            moment = raw if isinstance(raw, datetime) else datetime.fromisoformat(str(raw).strip()[:40])
-            moment = moment if moment.tzinfo else moment.replace(tzinfo=glass.zone)
-            moment = moment.astimezone(UTC)
-        except (ValueError, OverflowError):
-            moment = None
-        if moment is None or not 1900 <= moment.year <= 2199:
-            text = _("“%(name)s” must be a date and time such as 2026-11-30T17:30+05:30.", name=self.name)
-            raise RuleBroken(text, self.name)
-        return moment
-
-    asked = take
-
-    def cell(self, values: tuple[Any, ...], glass: Glass) -> dict[str, Any]:
-        """Relative, the exact moment in the tooltip."""
-        return moment_cell(values[0], glass, self.due)
-
-    def typed(self, values: tuple[Any, ...], glass: Glass) -> Any:
-        """For datetime-local, in the person's zone."""
-        return values[0].astimezone(glass.zone).strftime("%Y-%m-%dT%H:%M") if values[0] else None
-
-
-def moment_cell(moment: datetime | None, glass: Glass, due: bool = False) -> dict[str, Any]:
-    """A moment for the cell macro: {iso, text, title, tone}."""
-    if moment is None:
-        return {"kind": "missing"}
-    local = moment.astimezone(glass.zone)
-    tone = ""
-    if due:
-        left = (moment - glass.now).total_seconds()
-        tone = "late" if left < 0 else "soon" if left < 7200 else ""
-    return {"kind": "moment", "iso": moment.isoformat(), "text": relative(moment, glass), "tone": tone,
-            "title": f"{local:%a %-d %b %Y, %H:%M}"}  # fmt: skip
-
-
-def relative(moment: datetime, glass: Glass) -> str:
-    """How long ago or ahead, in words."""
-    seconds = (glass.now - moment).total_seconds()
-    ahead, size = seconds < 0, abs(seconds)
-    if size < 60:
-        return str(_("now"))
-    for most, unit, word in ((3600, 60, "min"), (86_400, 3600, "h"), (7 * 86_400, 86_400, "d")):
-        if size < most:
-            count = int(size // unit)
-            return str(
-                _("in %(n)s %(unit)s", n=count, unit=word) if ahead else _("%(n)s %(unit)s ago", n=count, unit=word)
-            )
-    local = moment.astimezone(glass.zone)
-    return f"{local:%-d %b}" if local.year == glass.now.astimezone(glass.zone).year else f"{local:%-d %b %Y}"
-
-
 def span(seconds: int | None) -> str:
     """Seconds as 1h 2m 3s."""
     hours, rest = divmod(int(seconds or 0), 3600)
     minutes, secs = divmod(rest, 60)
     parts = [(hours, "h"), (minutes, "m"), (secs, "s")]
     return " ".join(f"{n}{unit}" for n, unit in parts if n) or "0s"
-
-
-def initials(name: str) -> str:
-    """Two letters for an avatar."""
-    words = [word for word in name.split() if word]
-    return "".join(word[0] for word in (words[:1] + words[-1:] if len(words) > 1 else words))[:2].upper()
-
-
-def person_card(card: dict[str, Any]) -> dict[str, Any]:
-    """A user's card with initials, for avatars."""
-    return {"full_name": card["full_name"], "username": card["username"], "initials": initials(card["full_name"])}
 
 
 #: Kinds that add nothing to the value of one unmasked column.

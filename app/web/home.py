@@ -13,8 +13,9 @@ from sqlalchemy import func, or_, select
 from app.domain.tasks import OPEN, Task
 from app.extensions import db
 from app.models import AssignmentRequest, Customer, Lead, Ticket
-from app.web.fields import Glass, moment_cell
+from app.web.fields import Glass
 from app.web.gate import glass, signed_in
+from app.web.moments import moment_cell
 
 ROWS = 12
 

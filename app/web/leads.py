@@ -19,9 +19,11 @@ from app.models import Customer
 from app.web.assigning import Assignable, AssignableResource
 from app.web.contact import contact_fields
 from app.web.desk import Desk, pop_assignment, refuse_foreign_assignee
-from app.web.fields import Choice, Day, Field, Glass, Long, Master, Number, Reference, Someone, Text, When
+from app.web.fields import Choice, Field, Glass, Long, Number, Text
 from app.web.gate import glass
+from app.web.moments import Day, When
 from app.web.plan import Plan
+from app.web.references import Master, Reference, Someone
 from app.web.screen import refuse_as_page
 from app.web.tasks import FirstTask, TaskIds
 

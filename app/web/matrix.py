@@ -71,9 +71,9 @@ OPENNESS = {level: rank for rank, level in enumerate(permissions.MASKS)}
 Cells = dict[tuple[str, str], str]
 
 
-def words(words: dict[str, Any]) -> list[tuple[str, str]]:
+def words(said: dict[str, Any]) -> list[tuple[str, str]]:
     """(key, word) pairs in the reader's language."""
-    return [(key, str(word)) for key, word in words.items()]
+    return [(key, str(word)) for key, word in said.items()]
 
 
 # --- the matrix of one role --------------------------------------------------------------------------------------

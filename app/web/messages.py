@@ -13,8 +13,10 @@ from app.domain.messages import CHANNELS, STATES, Message
 from app.models import Customer, Lead, Ticket
 from app.web.calls import CallNumber
 from app.web.desk import Desk
-from app.web.fields import Choice, Field, Glass, Long, Reference, Text, When
+from app.web.fields import Choice, Field, Glass, Long, Text
+from app.web.moments import When
 from app.web.plan import Plan
+from app.web.references import Reference
 from app.web.resource import Resource
 from app.web.screen import Screen
 

@@ -12,8 +12,10 @@ from app.domain.base import RuleBroken
 from app.domain.notices import KINDS, Notification
 from app.models import Lead, Ticket
 from app.web.desk import Desk
-from app.web.fields import Choice, Field, Flag, Glass, Number, Reference, Someone, When
+from app.web.fields import Choice, Field, Flag, Glass, Number
+from app.web.moments import When
 from app.web.plan import Plan
+from app.web.references import Reference, Someone
 from app.web.resource import Resource
 
 

@@ -49,6 +49,9 @@ _STATUSES = {
     "post": (400, 401, 403, 404, 409, 413, 422), "put": (400, 401, 403, 404, 409, 413, 422),
     "delete": (400, 401, 403, 404, 409, 422), "assign": (400, 401, 403, 404, 409, 413, 422),
 }  # fmt: skip
+_ASSIGN = {"type": "object", "properties": {
+    "assign_to": {"anyOf": [_ID, _STRING], "description": "A colleague's id or user name."},
+    "assign_to_role": {"type": "string", "description": "A role; the next in turn gets the record."}}}  # fmt: skip
 _SUMMARY = {"info": "What you may do here", "get_list": "List", "get": "Read one", "post": "Create", "put": "Change",
             "delete": "Delete", "assign": "Hand to a colleague, or to the next of a role"}  # fmt: skip
 
@@ -59,16 +62,21 @@ def add(resource: Any, api_spec: Any) -> None:
     plan, name = resource.desk.plan, type(resource).__name__
     fields = {each.name: dict(each.schema) for each in plan.fields}
     shown = {"type": "object", "properties": {"id": _ID, **fields, **getattr(resource, "extra_schema", {})}}
-    taken: dict[str, Any] = {
-        which: {"type": "object", "properties": {f.name: _taken(f) for f in plan.taken if getattr(f, which)}}
-        for which in ("add", "edit")
-    }
-    taken["edit"]["properties"]["version"] = {"type": "integer", "description": "The version you saw."}
+    taken = {which: _body([each for each in plan.taken if getattr(each, which)]) for which in ("add", "edit")}
+    if needed := [each.name for each in plan.taken if each.add and each.required]:
+        taken["add"]["required"] = needed
+    taken["edit"]["properties"]["version"] = {"type": "integer", "minimum": 1, "description": "The version you saw."}
     _once(api_spec, {f"{name}.get": shown, f"{name}.post": taken["add"], f"{name}.put": taken["edit"]})
+
+
+def _body(fields: list[Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": {each.name: _taken(each) for each in fields}}
 
 
 def _taken(each: Any) -> dict[str, Any]:
     """Masters and people are taken by id, by label or user name, or as the card."""
+    if each.schema.get("type") == "string" and "format" not in each.schema:
+        return {**each.schema, "maxLength": each.most}
     if "$ref" not in each.schema:
         return dict(each.schema)
     return {"nullable": True, "anyOf": [_ID, _STRING, {"type": "object"}]}
@@ -94,6 +102,8 @@ def operation(resource: Any, function: str, method: str) -> dict[str, Any]:
     }
     if function in ("post", "put"):
         told["requestBody"] = {"required": True, "content": _json({"$ref": f"#/components/schemas/{name}.{function}"})}
+    if function == "assign":
+        told["requestBody"] = {"required": True, "content": _json(_ASSIGN)}
     return told
 
 
@@ -114,7 +124,7 @@ def _responses(name: str, function: str) -> dict[str, Any]:
     many = {"type": "object", "required": ["count", "result"], "properties": {
         "count": _ID, "count_capped": {"type": "boolean"}, "ids": {"type": "array", "items": _ID}, "cursor": _ID,
         "result": {"type": "array", "items": {"$ref": f"#/components/schemas/{name}.get"}}}}  # fmt: skip
-    good = {"get_list": many, "get": one, "post": one, "put": one}.get(function, {"type": "object"})
+    good = {"get_list": many, "get": one, "post": one, "put": one, "assign": one}.get(function, {"type": "object"})
     told = {"201" if function == "post" else "200": {"description": "Done", "content": _json(good)}}
     refusal = _json({"$ref": "#/components/schemas/Refusal"})
     for status in (*_STATUSES.get(function, (400, 401, 403)), 429):
@@ -124,3 +134,56 @@ def _responses(name: str, function: str) -> dict[str, Any]:
 
 def _json(schema: dict[str, Any]) -> dict[str, Any]:
     return {"application/json": {"schema": schema}}
+
+
+# --- the document
+
+#: Signing in, told by hand: its door looks at the body by hand, too.
+_TOKEN = {"type": "object", "required": ["access_token"], "properties": {
+    "access_token": _STRING, "refresh_token": _STRING}}  # fmt: skip
+_SIGN_IN = {"type": "object", "required": ["username", "password"], "properties": {
+    "username": {"type": "string", "minLength": 1}, "password": {"type": "string", "minLength": 1},
+    "provider": {"type": "string", "enum": ["db"]}, "refresh": {"type": "boolean"}}}  # fmt: skip
+_SCHEMES = {
+    "api_key": {"type": "apiKey", "in": "header", "name": "Authorization", "description": "token KEY:SECRET"},
+    "jwt": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+    "jwt_refresh": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "The refresh token."},
+}
+
+
+class OpenApi(fab.OpenApi):
+    """/api/v1/_openapi"""
+
+    @expose("/<version>/_openapi")
+    @protect()
+    @refuse_as_json
+    def get(self, version: str) -> Response:
+        """The description; made once a process."""
+        if version != "v1":
+            raise NotThere(_("There is no such page or record."))
+        held = current_app.extensions.setdefault("crm_openapi", {})
+        if not held:
+            held.update(_document(self.appbuilder))
+        return json_answer(200, {**held, "servers": [{"url": request.script_root or "/"}]})
+
+
+def _document(appbuilder: Any) -> dict[str, Any]:
+    about = {"description": "The records of the CRM, under the same rules as its pages."}
+    spec = APISpec(title=str(appbuilder.app_name), version="v1", openapi_version="3.0.3", info=about)
+    for name, scheme in _SCHEMES.items():
+        spec.components.security_scheme(name, scheme)
+    for resource in appbuilder.baseviews:
+        if getattr(resource, "is_told", False):
+            resource.add_api_spec(spec)
+    spec.path("/api/v1/security/login", operations={"post": _signing("login", _SIGN_IN, [])})
+    spec.path("/api/v1/security/refresh", operations={"post": _signing("refresh", None, [{"jwt_refresh": []}])})
+    return dict(spec.to_dict())
+
+
+def _signing(which: str, body: Any, security: list[Any]) -> dict[str, Any]:
+    refusal = _json({"$ref": "#/components/schemas/Refusal"})
+    told: dict[str, Any] = {"operationId": f"security_{which}", "summary": f"Sign in ({which})", "security": security}
+    told["responses"] = {"200": {"description": "Done", "content": _json(_TOKEN)}} | {
+        str(status): {"description": _TOLD[status], "content": refusal} for status in (400, 401, 413, 429)
+    }
+    return told | ({"requestBody": {"required": True, "content": _json(body)}} if body else {})

@@ -23,6 +23,7 @@ OWN_PAIRS = frozenset({
     ("can_this_form_get", "UserInfoEditView"), ("can_this_form_post", "UserInfoEditView"),
     ("can_this_form_get", "ResetMyPasswordView"), ("can_this_form_post", "ResetMyPasswordView"),
     ("can_index", "LocaleView"), ("can_get", "MenuApi"),
+    ("can_get", "OpenApi"), ("can_show", "SwaggerView"),
 })  # fmt: skip
 #: FAB permissions outside the modules that change nothing: all that somebody may use who looks through other eyes.
 READING = frozenset({"can_get", "can_index", "can_info", "can_list", "can_read", "can_show", "can_this_form_get",

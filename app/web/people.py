@@ -43,6 +43,7 @@ class UserResource(BaseApi):
     base_permissions = ["can_" + verb for verb in VERBS]
     allow_browser_login = True
     csrf_exempt = False
+    is_told = True
 
     @expose("/", methods=["GET"])
     @protect()

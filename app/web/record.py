@@ -13,7 +13,9 @@ from app.domain.tasks import OPEN, Task
 from app.extensions import db
 from app.models import Customer, Lead, Ticket
 from app.web import timeline
-from app.web.fields import Field, Glass, moment_cell, person_card
+from app.web.fields import Field, Glass
+from app.web.moments import moment_cell
+from app.web.references import person_card
 
 #: What the sockets call a record.
 KINDS = {Lead: "lead", Ticket: "ticket", Customer: "customer"}
@@ -207,7 +209,13 @@ def form_page(screen: Any, which: str, fields: list[Field], raw: dict[str, Any],
 
 def _number_of(each: Field, raw: Any) -> Any:
     """Ids come back from a form as text."""
-    if each.kind in ("master", "person", "record") and isinstance(raw, str) and raw.isascii() and raw.isdigit() and len(raw) < 10:
+    if (
+        each.kind in ("master", "person", "record")
+        and isinstance(raw, str)
+        and raw.isascii()
+        and raw.isdigit()
+        and len(raw) < 10
+    ):
         return int(raw)
     return raw
 

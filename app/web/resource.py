@@ -31,6 +31,7 @@ class Resource(Gated, ModelRestApi):
     VERBS = {"info": "read", "get": "read", "get_list": "read", "post": "create", "put": "write", "delete": "delete"}
     allow_browser_login = True
     csrf_exempt = False
+    is_told = True
     datamodel = None
     #: Default fields of a list; None = all.
     brief: tuple[str, ...] | None = None

@@ -15,8 +15,9 @@ from app.domain import permissions
 from app.domain.base import NotThere
 from app.extensions import db
 from app.models import JobRun
-from app.web.fields import Glass, moment_cell, span
+from app.web.fields import Glass, span
 from app.web.gate import glass
+from app.web.moments import moment_cell
 from app.web.screen import refuse_as_page
 
 _TONES = {"done": "green", "failed": "red", "running": "blue"}
@@ -39,7 +40,11 @@ class JobsView(BaseView):
         """Every job with its newest run."""
         seen = glass()
         last = {run.job: run for run in _newest()}
-        rows = [_row(name, last.get(name), seen) for name in current_app.extensions["crm_job_names"]]
+        coming = current_app.extensions["crm_next_jobs"](seen.now) if current_app.config["CRM"].scheduler else {}
+        rows = [
+            _row(name, last.get(name), seen) | {"next": moment_cell(coming.get(name), seen)}
+            for name in current_app.extensions["crm_job_names"]
+        ]
         return render_template("crm/jobs.html", jobs=rows, settings_url="/settings/")
 
     @expose("/run/<name>", methods=["POST"])

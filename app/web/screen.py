@@ -18,9 +18,10 @@ from app.extensions import db
 from app.lib import phone
 from app.web import record as pages
 from app.web.desk import Desk
-from app.web.fields import Email, Field, Glass, Name, Phone, Text, clean_text
+from app.web.fields import Field, Glass, Text, clean_text
 from app.web.gate import REFUSABLE, Gated, glass, refusal, whole
 from app.web.listing import list_page
+from app.web.personal import Email, Name, Phone
 from app.web.plan import MOST_PAGE, Asked
 from app.web.resource import key_of
 from app.web.timeline import write_note
@@ -410,7 +411,10 @@ def filters_of(args: Any) -> list[tuple[str, str, str]]:
 def _searched(each: Field, text: str) -> list[Any]:
     if each.name == "number":
         upper = text.upper()
-        return [each.columns[0] == upper, *([each.columns[0].endswith(f"-{int(text):05d}")] if text.isascii() and text.isdigit() else [])]
+        return [
+            each.columns[0] == upper,
+            *([each.columns[0].endswith(f"-{int(text):05d}")] if text.isascii() and text.isdigit() else []),
+        ]
     if isinstance(each, Name):
         words = text.split()
         rule = [column.startswith(words[0], autoescape=True) for column in each.columns] if words else []

@@ -15,8 +15,8 @@ from flask_wtf.csrf import generate_csrf
 from app.domain import notices
 from app.extensions import csrf, db
 from app.ops.database import STATEMENTS, WRITES
-from app.web.fields import initials
 from app.web.gate import now
+from app.web.personal import initials
 
 CSP = (
     "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; "

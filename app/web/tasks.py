@@ -22,9 +22,11 @@ from app.domain.team import REMINDER_MINUTES
 from app.extensions import db
 from app.models import Lead, Ticket
 from app.web.desk import Desk, refuse_foreign_assignee
-from app.web.fields import Choice, Field, Flag, Glass, Long, Number, Reference, Someone, Text, When
+from app.web.fields import Choice, Field, Flag, Glass, Long, Number, Text
 from app.web.gate import glass
+from app.web.moments import When
 from app.web.plan import Plan
+from app.web.references import Reference, Someone
 from app.web.resource import Resource
 from app.web.screen import Screen, back, refuse_as_page
 

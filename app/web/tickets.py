@@ -17,8 +17,11 @@ from app.domain.tickets import PRIORITIES, SOURCES, Ticket, ticket_subjects
 from app.models import Customer, Lead, TicketSubject
 from app.web.assigning import Assignable, AssignableResource
 from app.web.desk import Desk, pop_assignment, refuse_foreign_assignee
-from app.web.fields import Choice, Field, Glass, Long, Master, Number, Phone, Reference, Someone, Text, When
+from app.web.fields import Choice, Field, Glass, Long, Number, Text
+from app.web.moments import When
+from app.web.personal import Phone
 from app.web.plan import Plan
+from app.web.references import Master, Reference, Someone
 from app.web.tasks import PRIORITY_COLORS, FirstTask, TaskIds
 
 _both: dict[str, Any] = {"add": True, "edit": True}
@@ -53,7 +56,11 @@ class Subjects(Field):
         options = [
             (key, glass.cards.cards["ticket_subject"][key]["label"]) for key in glass.cards.offered["ticket_subject"]
         ]
-        ids = {int(part) for part in raw if str(part).isascii() and str(part).isdigit()} if isinstance(raw, list) else set()
+        ids = (
+            {int(part) for part in raw if str(part).isascii() and str(part).isdigit()}
+            if isinstance(raw, list)
+            else set()
+        )
         chosen = [(key, label) for key, label in options if key in ids]
         return super().input(raw, errors, glass) | {
             "options": options,

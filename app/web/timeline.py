@@ -15,8 +15,10 @@ from app.domain.base import RuleBroken
 from app.domain.timeline import KINDS, Activity
 from app.models import Customer, Lead, Task, Ticket
 from app.web.desk import Desk
-from app.web.fields import Choice, Field, Glass, Number, Reference, Someone, When, moment_cell, person_card
+from app.web.fields import Choice, Field, Glass, Number
+from app.web.moments import When, moment_cell
 from app.web.plan import Plan
+from app.web.references import Reference, Someone, person_card
 from app.web.resource import Resource
 
 PAGE = 30

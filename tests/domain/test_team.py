@@ -44,6 +44,7 @@ def test_a_new_colleague_joins_the_round(office: Session) -> None:
 def test_a_member_through_a_group_has_turns(office: Session) -> None:
     ana, dev = user(office, "ana", "Sales User"), user(office, "dev")
     group = Group(name="west", roles=list(ana.roles))
+    office.add(group)
     dev.groups = [group]
     office.flush()
     assert turns(office, 2) == [ana.id, dev.id]
