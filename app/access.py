@@ -16,10 +16,13 @@ from sqlalchemy import (
     Select,
     Table,
     and_,
+    case,
     event,
     exists,
     false,
+    func,
     inspect,
+    literal,
     or_,
     select,
     true,
@@ -349,12 +352,32 @@ def ids_by_person(who: Person, record: Any, rules: list[Any], limit: int) -> Sel
     reach = who.reach(MODULE_OF[record]) if record in (Lead, Ticket) else None
     if not reach or len(reach) > MOST_BRANCHES:
         return None
+    parts = _parts(record, sorted(reach), rules, limit)
+    return select(union_all(*parts).subquery().c.id).distinct()
+
+
+def count_by_person(who: Person, record: Any, rules: list[Any], cap: int) -> Select[Any] | None:
+    """How many rows `ids_by_person` would find, up to `cap`; None where it has no such shape.
+
+    When the first branch alone reaches the cap, the database never looks at the others.
+    """
+    reach = who.reach(MODULE_OF[record]) if record in (Lead, Ticket) else None
+    if not reach or len(reach) > MOST_BRANCHES:
+        return None
+    parts = _parts(record, sorted(reach), rules, cap)
+    first = select(func.count()).select_from(parts[0].subquery()).scalar_subquery()
+    each = select(union_all(*parts).subquery().c.id).distinct().limit(cap).subquery()
+    every = select(func.count()).select_from(each).scalar_subquery()
+    return select(case((first >= cap, literal(cap)), else_=every))
+
+
+def _parts(record: Any, reach: list[int], rules: list[Any], limit: int) -> list[Select[Any]]:
+    """One cut-short range of an index for each way in which each person reaches a row."""
     row, adapt = _twin(record)
     fit = [adapt.traverse(rule) for rule in rules]
-    ways = [way for user in sorted(reach) for way in _ways(row, record, user)]
+    ways = [way for user in reach for way in _ways(row, record, user)]
     newest = [select(row.id).where(way, *fit).order_by(row.id.desc()).limit(limit) for way in ways]
-    parts = [select(each.subquery().c.id) for each in newest]
-    return select(union_all(*parts).subquery().c.id).distinct()
+    return [select(each.subquery().c.id) for each in newest]
 
 
 @lru_cache

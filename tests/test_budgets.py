@@ -69,19 +69,54 @@ def samples(world: World, lead: Any, ticket: Any, customer: Any) -> dict[Any, An
     state = {"status_on": NOW, "customer_id": customer.id}
     return {
         Lead: lambda n: own | state | {"number": f"L-{n}", "status_id": lead.status_id, "category": "Direct"},
-        Ticket: lambda n: own | state | {"assignee_id": cleo, "owner_id": cleo, "number": f"T-{n}", "status_id": ticket.status_id, "title": "x", "source": "Web",
-                                         "priority": "Low", "lead_id": lead.id},
-        Customer: lambda n: stamps | {"number": f"C-{n}", "first_name": "A", "status": "Active", "source": "Direct",
-                                      "kyc_status": "Pending", "no_calls": False, "no_whatsapp": False, "no_sms": False,
-                                      "no_email": False, "owner_id": ana, "version": 1},
-        Task: lambda n: own | {"title": "x", "status": "Todo", "priority": "Low", "lead_id": lead.id, "exhausted": False,
-                               "tried": [], "due_on": NOW},
+        Ticket: lambda n: (
+            own
+            | state
+            | {
+                "assignee_id": cleo,
+                "owner_id": cleo,
+                "number": f"T-{n}",
+                "status_id": ticket.status_id,
+                "title": "x",
+                "source": "Web",
+                "priority": "Low",
+                "lead_id": lead.id,
+            }
+        ),
+        Customer: lambda n: (
+            stamps
+            | {
+                "number": f"C-{n}",
+                "first_name": "A",
+                "status": "Active",
+                "source": "Direct",
+                "kyc_status": "Pending",
+                "no_calls": False,
+                "no_whatsapp": False,
+                "no_sms": False,
+                "no_email": False,
+                "owner_id": ana,
+                "version": 1,
+            }
+        ),
+        Task: lambda n: (
+            own
+            | {
+                "title": "x",
+                "status": "Todo",
+                "priority": "Low",
+                "lead_id": lead.id,
+                "exhausted": False,
+                "tried": [],
+                "due_on": NOW,
+            }
+        ),
         CallLog: lambda n: stamps | call | linked,
         Message: lambda n: stamps | sms | linked,
         Activity: lambda n: {"kind": "note", "at": NOW, "actor_id": ana, "payload": {"text": "x"}} | linked,
         AssignmentRequest: lambda n: stamps | asked | {"number": f"R-{n}"},
         Notification: lambda n: told | {"event_key": f"k{n}"},
-    }  # fmt: skip
+    }
 
 
 def cost(ask: Any) -> int:

@@ -34,19 +34,50 @@ NOT_GATED = {
 }  # fmt: skip
 #: Modules whose views are guarded by FAB's permissions of the Admin and by `Settings` (tests/web/test_team, test_settings).
 SETTLED_BY_FAB = (
-    "app.web.matrix", "app.web.roles", "app.web.users", "app.web.abilities", "app.web.masters", "app.web.hours",
-    "app.web.sla", "app.web.business", "app.web.runs", "app.web.audit",
-)  # fmt: skip
+    "app.web.matrix",
+    "app.web.roles",
+    "app.web.users",
+    "app.web.abilities",
+    "app.web.masters",
+    "app.web.hours",
+    "app.web.sla",
+    "app.web.business",
+    "app.web.runs",
+    "app.web.audit",
+)
 #: Answered without signing in.
 OPEN_RULES = {"/healthz", "/readyz", "/login/", "/logout/", "/lang/<string:locale>", "/back", "/static/<path:filename>",
               "/static/appbuilder/<path:filename>", "/api/v1/security/login", "/api/v1/security/refresh"}  # fmt: skip
 #: Tables that every signed-in person's session may read: masters, FAB's own, counters; each holds nobody's data.
 EVERYBODYS = {
-    "ab_group", "ab_permission", "ab_permission_view", "ab_register_user", "ab_role", "ab_user", "ab_view_menu",
-    "access_version", "account_type", "business_setting", "delivery", "failed_try", "field_mask", "holiday", "lead_source",
-    "lead_status", "message_template", "module_permission", "number_series", "office_range", "round_robin", "sla_policy",
-    "sla_target", "support_page", "ticket_status", "ticket_subject", "ab_api_key",
-}  # fmt: skip
+    "ab_group",
+    "ab_permission",
+    "ab_permission_view",
+    "ab_register_user",
+    "ab_role",
+    "ab_user",
+    "ab_view_menu",
+    "access_version",
+    "account_type",
+    "business_setting",
+    "delivery",
+    "failed_try",
+    "field_mask",
+    "holiday",
+    "lead_source",
+    "lead_status",
+    "message_template",
+    "module_permission",
+    "number_series",
+    "office_range",
+    "round_robin",
+    "sla_policy",
+    "sla_target",
+    "support_page",
+    "ticket_status",
+    "ticket_subject",
+    "ab_api_key",
+}
 #: file -> what it may do that goes around the law, and must look after itself.
 AROUND_THE_LAW = {
     "directory.py": {"__table__"},  # masters

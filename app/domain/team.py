@@ -9,6 +9,7 @@ from typing import Any
 from flask_appbuilder import Model
 from flask_appbuilder.security.sqla.models import Role, User, assoc_group_role, assoc_user_group, assoc_user_role
 from sqlalchemy import JSON, Boolean, ForeignKey, Integer, String, UniqueConstraint, or_, select
+from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain.base import Moment, RuleBroken
@@ -125,10 +126,17 @@ def _locked_pointer(session: Session, role_id: int) -> RoundRobin:
     # populate_existing: the lock may have waited for somebody who moved the pointer.
     pointer = session.scalars(query, execution_options={"populate_existing": True}).first()
     if pointer is None:
-        pointer = RoundRobin(role_id=role_id, turns=0)
-        session.add(pointer)
-        session.flush()
+        session.execute(_open_pointer(session, role_id))
+        pointer = session.scalars(query, execution_options={"populate_existing": True}).one()
     return pointer
+
+
+def _open_pointer(session: Session, role_id: int) -> Any:
+    """The first turn of a role makes its row; where somebody was faster, it takes that row's lock."""
+    values = {"role_id": role_id, "turns": 0}
+    if session.get_bind().dialect.name == "sqlite":
+        return sqlite.insert(RoundRobin).values(values).on_conflict_do_nothing(index_elements=["role_id"])
+    return mysql.insert(RoundRobin).values(values).on_duplicate_key_update(turns=RoundRobin.turns)
 
 
 def _from_after(people: list[Any], last_id: int | None) -> list[Any]:

@@ -121,6 +121,15 @@ def signed_in(function: Callable[..., Any]) -> Callable[..., Any]:
     return guarded
 
 
+class Spoken:
+    """A REST door whose refusals are sentences, also where FAB itself refuses."""
+
+    def response_403(self, **_kwargs: Any) -> Response:
+        """FAB's `protect` answers with it."""
+        text = _("Your role does not allow this. Ask your manager if you need it.")
+        return json_answer(403, {"message": text, "errors": {}})
+
+
 class Gated:
     """A door under the law: its module's cells decide who enters; the session decides which rows."""
 

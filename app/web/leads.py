@@ -92,6 +92,11 @@ class LeadResource(AssignableResource):
     resource_name = "lead"
     module = "Leads"
     desk = LeadDesk()
+    brief = (
+        "number", "first_name", "last_name", "mobile", "alternative_mobile", "email", "status", "source", "category",
+        "account_type", "referral", "client_id", "pod_id", "rejection_reason", "next_follow_up_on", "assignee", "owner",
+        "customer", "version", "created_on", "changed_on",
+    )  # fmt: skip
 
 
 class LeadScreen(Assignable):

@@ -1,7 +1,7 @@
 """OpenAPI told from the table of columns, so that it cannot lie about it.
 
-Decision: it tells of our records and of signing in. FAB's menu and the description itself serve our own pages, may change
-with them, and are left out.
+Decision: it tells of our records and of signing in. FAB's menu and the description itself serve our own pages, may
+change with them, and are left out.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from flask_appbuilder.api import manager as fab
 from flask_babel import gettext as _
 
 from app.domain.base import NotThere
-from app.web.gate import json_answer, refuse_as_json
+from app.web.gate import Spoken, json_answer, refuse_as_json
 
 _STRING = {"type": "string"}
 _ID = {"type": "integer"}
@@ -151,7 +151,7 @@ _SCHEMES = {
 }
 
 
-class OpenApi(fab.OpenApi):
+class OpenApi(Spoken, fab.OpenApi):
     """/api/v1/_openapi"""
 
     @expose("/<version>/_openapi")

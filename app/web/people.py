@@ -13,7 +13,7 @@ from flask_babel import gettext as _
 from app.domain.base import NotThere
 from app.domain.permissions import VERBS
 from app.web import openapi
-from app.web.gate import glass, json_answer, refuse_as_json, signed_in, whole
+from app.web.gate import Spoken, glass, json_answer, refuse_as_json, signed_in, whole
 from app.web.resource import asked_query
 
 
@@ -34,7 +34,7 @@ class PeopleView(BaseView):
         return jsonify({"results": results})
 
 
-class UserResource(BaseApi):
+class UserResource(Spoken, BaseApi):
     """/api/v1/user/: a public card, nothing else."""
 
     resource_name = "user"

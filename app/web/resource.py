@@ -16,7 +16,7 @@ from app.domain.base import NotThere, RuleBroken
 from app.extensions import db
 from app.web import openapi
 from app.web.desk import Desk
-from app.web.gate import Gated, glass, json_answer, refuse_as_json, whole
+from app.web.gate import Gated, Spoken, glass, json_answer, refuse_as_json, whole
 from app.web.plan import DEEPEST, MOST_PAGE, OP_LABELS, Asked
 
 _KEYS = {"page", "page_size", "order_column", "order_direction", "filters", "columns", "select_columns", "keys",
@@ -24,7 +24,7 @@ _KEYS = {"page", "page_size", "order_column", "order_direction", "filters", "col
          "count"}  # fmt: skip
 
 
-class Resource(Gated, ModelRestApi):
+class Resource(Spoken, Gated, ModelRestApi):
     """One record over REST. Subclasses name a desk and which verbs are open."""
 
     desk: Desk

@@ -66,8 +66,18 @@ def test_a_lead_of_a_known_customer_keeps_no_contact_of_its_own(office: Session,
     assert lead.called == "Asha"
 
 
-@pytest.mark.parametrize("field, value", [("pan", "ABCDE12345"), ("aadhaar", "123412341234"), ("mobile", "12345"), ("mobile", "call me"),
-                                          ("email", "ravi@"), ("email", "a b@x.in"), ("category", "Sideways")])  # fmt: skip
+@pytest.mark.parametrize(
+    "field, value",
+    [
+        ("pan", "ABCDE12345"),
+        ("aadhaar", "123412341234"),
+        ("mobile", "12345"),
+        ("mobile", "call me"),
+        ("email", "ravi@"),
+        ("email", "a b@x.in"),
+        ("category", "Sideways"),
+    ],
+)
 def test_what_cannot_be_right_is_refused_by_its_field(office: Session, vault: Vault, field: str, value: str) -> None:
     with pytest.raises(RuleBroken) as refused:
         take(office, vault=vault, **{field: value})

@@ -22,8 +22,15 @@ def make(session: Session, **values: Any) -> Task:
     return tasks.create(session, given, None, NOW)
 
 
-@pytest.mark.parametrize("field, values", [("title", {"title": "  "}), ("status", {"status": "Perhaps"}),
-                                           ("priority", {"priority": "Urgent"}), ("lead", {"lead_id": None})])  # fmt: skip
+@pytest.mark.parametrize(
+    "field, values",
+    [
+        ("title", {"title": "  "}),
+        ("status", {"status": "Perhaps"}),
+        ("priority", {"priority": "Urgent"}),
+        ("lead", {"lead_id": None}),
+    ],
+)
 def test_what_cannot_be_right_is_refused_by_its_field(office: Session, field: str, values: Any) -> None:
     with pytest.raises(RuleBroken) as refused:
         make(office, **values)

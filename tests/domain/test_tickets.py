@@ -32,8 +32,15 @@ def test_a_ticket_is_named_after_its_subjects_in_their_order(office: Session) ->
     assert take(office, subject_ids=[2, 1, 2]).title == "KYC update, DP charges"
 
 
-@pytest.mark.parametrize("field, values", [("subjects", {"subject_ids": []}), ("subjects", {"subject_ids": [999]}),
-                                           ("priority", {"priority": "Whenever"}), ("source", {"source": "Pigeon"})])  # fmt: skip
+@pytest.mark.parametrize(
+    "field, values",
+    [
+        ("subjects", {"subject_ids": []}),
+        ("subjects", {"subject_ids": [999]}),
+        ("priority", {"priority": "Whenever"}),
+        ("source", {"source": "Pigeon"}),
+    ],
+)
 def test_what_cannot_be_right_is_refused_by_its_field(office: Session, field: str, values: Any) -> None:
     with pytest.raises(RuleBroken) as refused:
         take(office, **values)

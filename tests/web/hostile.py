@@ -5,17 +5,22 @@ from __future__ import annotations
 import json
 import logging
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
+from pathlib import Path
 from typing import Any
 
+from flask import Flask
 from flask_appbuilder import Model
 from sqlalchemy import text
 
+from app import access, create_app
 from app.domain import notices
+from app.extensions import db
 from app.models import Lead, Notification
-from tests.app_fixtures import Door, World
+from tests.app_fixtures import World, settings_for
 from tests.makers import NOW
 
 #: What tells an attacker how the house is built.
@@ -65,6 +70,26 @@ def spoiled(resource: str, field: str, raw: str) -> bytes:
         good["mobile"] = f"98{next(_serial):08d}"
     parts = [f"{json.dumps(name)}:{json.dumps(given)}" for name, given in good.items()]
     return ("{" + ",".join([*parts, f'"{field}":{raw}']) + "}").encode("utf-8", "surrogatepass")
+
+
+@contextmanager
+def spare_app(settled: Path, folder: Path) -> Iterator[Flask]:
+    """The product on a copy of the settled database, for all tests of a module."""
+    shutil.copytree(settled, folder / "instance")
+    access.forget()
+    app = create_app(settings_for(folder / "instance"), TESTING=True)
+    yield app
+    with app.app_context():
+        db.engine.dispose()
+
+
+@contextmanager
+def spare_world(settled: Path, folder: Path) -> Iterator[World]:
+    """A world that may be spoiled."""
+    with spare_app(settled, folder) as app:
+        world = World(app)
+        yield world
+        world.close()
 
 
 class Hostile:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app import access, create_app, views
-from tests.app_fixtures import World, settings_for
-from tests.web.hostile import KEYS, RAW_VALUES, Hostile, assert_decent, assert_json, spoiled
+from app import views
+from tests.app_fixtures import World
+from tests.web.hostile import KEYS, RAW_VALUES, Hostile, assert_decent, assert_json, spare_world, spoiled
 
 RESOURCES = {each.resource_name: each for each in views.RESOURCES}
 WRITTEN = [
@@ -27,7 +26,6 @@ SCREENS = {each.route_base.strip("/"): each for each in views.SCREENS}
 DEEP = "[" * 2000
 
 
-# Tests of this module share the world; what one of them leaves does not matter to the others.
 def rudely(count: int) -> settings:
     return settings(max_examples=count, derandomize=True, deadline=None, database=None,
                     suppress_health_check=list(HealthCheck))  # fmt: skip
@@ -35,13 +33,9 @@ def rudely(count: int) -> settings:
 
 @pytest.fixture(scope="module")
 def rude(settled: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hostile]:
-    """A world that may be spoiled."""
-    folder = tmp_path_factory.mktemp("rude") / "instance"
-    shutil.copytree(settled, folder)
-    access.forget()
-    world = World(create_app(settings_for(folder), TESTING=True))
-    yield Hostile(world)
-    world.close()
+    """All tests here share a world; what one of them leaves does not matter to the others."""
+    with spare_world(settled, tmp_path_factory.mktemp("rude")) as world:
+        yield Hostile(world)
 
 
 # --- bodies
@@ -157,7 +151,7 @@ def test_a_filter_with_a_wrong_value(rude: Hostile, resource: str) -> None:
     @rudely(120)
     @given(pair=st.sampled_from(pairs), raw=st.sampled_from(RAW_VALUES))
     def ask(pair: tuple[str, str], raw: str) -> None:
-        filters = '{"filters":[{"col":"%s","opr":"%s","value":%s}]}' % (*pair, raw)
+        filters = f'{{"filters":[{{"col":"{pair[0]}","opr":"{pair[1]}","value":{raw}}}]}}'
         assert rude.ask("GET", f"{resource}/?q={quote(filters)}").status_code in (200, 400)
 
     ask()
@@ -220,7 +214,7 @@ def test_a_record_that_is_none(rude: Hostile, screen: str) -> None:
 def test_a_form_full_of_garbage(rude: Hostile, screen: str) -> None:
     before = rude.counts()
     for text in GARBAGE:
-        for sent in ({name: text for name in SCREENS[screen].input_names}, {"subjects": [text], "version": text}):
+        for sent in (dict.fromkeys(SCREENS[screen].input_names, text), {"subjects": [text], "version": text}):
             answer = rude.page(f"/{screen}/add", sent)
             assert answer.status_code in (302, 403, 404, 413, 422), (text[:20], answer.status_code)
             if answer.status_code >= 400:

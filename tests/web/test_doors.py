@@ -88,10 +88,28 @@ def test_a_task_is_given_to_a_colleague_by_those_who_assign(world: World, stored
     assert stored(task) == before
 
 
-@pytest.mark.parametrize("body", [b"", b"null", b"[]", b"[1]", b'"x"', b"{", b"\xff", b'{"first_name": {}}', b'{"first_name": "\\ud800"}',
-                                  b'{"first_name": "a\\u0000"}', b'{"first_name": true}', b'{"task": 5}', b'{"status": []}',
-                                  b'{"next_follow_up_on": "0001-01-01T00:00+14:00"}', b'{"assign_to": -1}',
-                                  b'{"close_tasks": 1e99}', b'{"date_of_birth": "2026-02-30"}'])  # fmt: skip
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b"[1]",
+        b'"x"',
+        b"{",
+        b"\xff",
+        b'{"first_name": {}}',
+        b'{"first_name": "\\ud800"}',
+        b'{"first_name": "a\\u0000"}',
+        b'{"first_name": true}',
+        b'{"task": 5}',
+        b'{"status": []}',
+        b'{"next_follow_up_on": "0001-01-01T00:00+14:00"}',
+        b'{"assign_to": -1}',
+        b'{"close_tasks": 1e99}',
+        b'{"date_of_birth": "2026-02-30"}',
+    ],
+)
 def test_rubbish_is_refused_with_a_sentence(world: World, body: bytes) -> None:
     lead, ana = world.make.lead("ana"), world.door("ana")
     for method, path in (("POST", "lead/"), ("PUT", f"lead/{lead.id}")):
@@ -101,11 +119,31 @@ def test_rubbish_is_refused_with_a_sentence(world: World, body: bytes) -> None:
     assert world.count(Lead) == 1
 
 
-@pytest.mark.parametrize("q", ["(page:-1)", "(page:99999999999999)", "(page_size:101)", "(page_size:0)", "(page_size:x)",
-                               "(order_column:pan_blind)", "(order_column:id,order_direction:'desc;--')", "(nosuch:1)",
-                               "(filters:!((col:x,opr:eq,value:1)))", "(filters:!((col:status,opr:zz,value:1)))",
-                               "(filters:5)", "(columns:!(password))", "(columns:5)", "((((", "null", "(cursor:0)",
-                               "(cursor:5,order_column:number)", "(page_size:!t)", "'a'", "(filters:!((col:created_on,opr:gt,value:x)))"])  # fmt: skip
+@pytest.mark.parametrize(
+    "q",
+    [
+        "(page:-1)",
+        "(page:99999999999999)",
+        "(page_size:101)",
+        "(page_size:0)",
+        "(page_size:x)",
+        "(order_column:pan_blind)",
+        "(order_column:id,order_direction:'desc;--')",
+        "(nosuch:1)",
+        "(filters:!((col:x,opr:eq,value:1)))",
+        "(filters:!((col:status,opr:zz,value:1)))",
+        "(filters:5)",
+        "(columns:!(password))",
+        "(columns:5)",
+        "((((",
+        "null",
+        "(cursor:0)",
+        "(cursor:5,order_column:number)",
+        "(page_size:!t)",
+        "'a'",
+        "(filters:!((col:created_on,opr:gt,value:x)))",
+    ],
+)
 def test_a_senseless_question_is_a_400(world: World, q: str) -> None:
     answer = world.door("ana").rest("GET", "lead/", query_string={"q": q})
     assert answer.status_code == 400 and answer.get_json()["message"]
@@ -114,8 +152,13 @@ def test_a_senseless_question_is_a_400(world: World, q: str) -> None:
 @pytest.mark.parametrize("key", ["0", "-1", "99999999999999999999", "abc", "1e3", "%00", "1;drop"])
 def test_an_impossible_id_is_a_404(world: World, key: str) -> None:
     ana = world.door("ana")
-    for answer in (ana.rest("GET", f"lead/{key}"), ana.rest("PUT", f"lead/{key}", {}), ana.screen(f"/leads/show/{key}"),
-                   ana.form(f"/leads/edit/{key}"), ana.form(f"/leads/note/{key}", {"body": "x"})):  # fmt: skip
+    for answer in (
+        ana.rest("GET", f"lead/{key}"),
+        ana.rest("PUT", f"lead/{key}", {}),
+        ana.screen(f"/leads/show/{key}"),
+        ana.form(f"/leads/edit/{key}"),
+        ana.form(f"/leads/note/{key}", {"body": "x"}),
+    ):
         assert answer.status_code in (404, 405)
 
 

@@ -54,8 +54,15 @@ class Desk:
 def desk(world: World) -> Desk:
     make = world.make
     lead = make.lead("ana", email="ravi@example.in")
-    rows = {"lead": lead, "customer": make.customer("ana"), "task": make.task(lead), "call": make.call("ana"),
-            "message": make.message("ana"), "request": make.request(lead, "mia"), "ticket": make.ticket("cleo")}  # fmt: skip
+    rows = {
+        "lead": lead,
+        "customer": make.customer("ana"),
+        "task": make.task(lead),
+        "call": make.call("ana"),
+        "message": make.message("ana"),
+        "request": make.request(lead, "mia"),
+        "ticket": make.ticket("cleo"),
+    }
     make.user("dev", "Support User")
     return Desk(world, rows)
 

@@ -24,10 +24,12 @@ def move(world: World, who: str, row: Any, label: str, **values: Any) -> Any:
 
 
 GATES = [
-    ("Account Opened", "client_id", "c1001"), ("Account Activated", "client_id", "C1001"), ("Sent to HO", "pod_id", "POD1"),
+    ("Account Opened", "client_id", "c1001"),
+    ("Account Activated", "client_id", "C1001"),
+    ("Sent to HO", "pod_id", "POD1"),
     ("Rejected - Follow-up Required", "rejection_reason", "No documents"),
     ("Follow-up Scheduled", "task", {"title": "Call", "due_on": "2030-01-01T10:00+05:30"}),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("label, field, value", GATES)

@@ -40,9 +40,22 @@ def mask_all(world: World, level: str) -> None:
 def test_nothing_masked_leaves_the_server(world: World, lead: Any, level: str) -> None:
     mask_all(world, level)
     ana = world.door("ana")
-    pages = ["/", "/leads/", f"/leads/show/{lead.id}", f"/leads/edit/{lead.id}", f"/leads/timeline/{lead.id}", "/calls/",
-             "/leads/lookup", "/calls/lookup", "/messages/", "/messages/lookup", "/tasks/", "/tasks/lookup",
-             f"/leads/assign/{lead.id}", "/bell/panel"]  # fmt: skip
+    pages = [
+        "/",
+        "/leads/",
+        f"/leads/show/{lead.id}",
+        f"/leads/edit/{lead.id}",
+        f"/leads/timeline/{lead.id}",
+        "/calls/",
+        "/leads/lookup",
+        "/calls/lookup",
+        "/messages/",
+        "/messages/lookup",
+        "/tasks/",
+        "/tasks/lookup",
+        f"/leads/assign/{lead.id}",
+        "/bell/panel",
+    ]
     answers = {path: ana.screen(path) for path in pages}
     kinds = ("lead", "call_log", "message", "task", "activity", "notification", "customer")
     answers |= {kind: ana.rest("GET", f"{kind}/") for kind in kinds}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,9 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from app import access, create_app
-from tests.app_fixtures import World, settings_for
-from tests.web.hostile import Hostile
+from app import create_app
+from tests.app_fixtures import settings_for
+from tests.web.hostile import Hostile, spare_world
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 #: Tries an operation; by hand, more: python -m tests.web.test_openapi 300
@@ -33,15 +32,8 @@ VERBS = ("get", "post", "put", "patch", "delete")
 @pytest.fixture(scope="module")
 def worn(settled: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hostile]:
     """A world that a fuzzer may wear out."""
-    yield from _worn(settled, tmp_path_factory.mktemp("worn") / "instance")
-
-
-def _worn(settled: Path, folder: Path) -> Iterator[Hostile]:
-    shutil.copytree(settled, folder)
-    access.forget()
-    world = World(create_app(settings_for(folder), TESTING=True))
-    yield Hostile(world)
-    world.close()
+    with spare_world(settled, tmp_path_factory.mktemp("worn")) as world:
+        yield Hostile(world)
 
 
 @pytest.fixture(scope="module")
@@ -75,8 +67,8 @@ def test_what_is_told_is_what_is_there(worn: Hostile, spec: Any) -> None:
     left_out = {"/api/v1/menu/", "/api/<version>/_openapi"}  # FAB's, for our own pages
     there = {
         (verb.lower(), rule.rule.replace("<int:pk>", "{pk}").replace("<pk>", "{pk}"))
-        for rule in worn.world.app.url_map.iter_rules() if rule.rule.startswith("/api/v1/") and rule.rule not in left_out
-        for verb in rule.methods if verb.lower() in VERBS
+        for rule in worn.world.app.url_map.iter_rules() for verb in rule.methods
+        if rule.rule.startswith("/api/v1/") and rule.rule not in left_out and verb.lower() in VERBS
     }  # fmt: skip
     assert {(verb, path) for verb, path, _told in operations(spec)} == there
 
@@ -130,6 +122,6 @@ if __name__ == "__main__":
 
     with tempfile.TemporaryDirectory() as home:
         settle(create_app(settings_for(Path(home) / "settled"), TESTING=True))
-        for ready in _worn(Path(home) / "settled", Path(home) / "worn"):
-            for lie in fuzz(ready, int(sys.argv[1])):
+        with spare_world(Path(home) / "settled", Path(home)) as world:
+            for lie in fuzz(Hostile(world), int(sys.argv[1])):
                 sys.stdout.write(lie + "\n\n")
