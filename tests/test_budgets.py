@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from app import views
+from app import access, views
 from app.domain import assignment, timeline
 from app.models import Activity, AssignmentRequest, CallLog, Customer, Lead, Message, Notification, Task, Ticket
 from app.web.resource import Resource
@@ -36,7 +36,9 @@ def full(settled: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wor
     shutil.copytree(settled, folder)
     world = World(create_app(settings_for(folder), TESTING=True, COUNT_SQL=True))
     fill(world)
-    yield world
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(access, "PERSON_SECONDS", 3600)  # a slow machine must not read people anew meanwhile
+        yield world
     world.close()
 
 

@@ -32,7 +32,7 @@ NOT_GATED = {
     "UserInfoEditView": "one's own name", "ResetPasswordView": "FAB's permission, Admin only",
     "ResetMyPasswordView": "one's own password", "SearchView": "every query is under the law",
 }  # fmt: skip
-#: Modules whose views are guarded by FAB's permissions of the Admin and by `Settings` (tests/web/test_team, test_settings).
+#: Modules whose views are guarded by FAB's permissions and by `Settings` (tests/web/test_team, test_settings).
 SETTLED_BY_FAB = (
     "app.web.matrix",
     "app.web.roles",
@@ -141,7 +141,7 @@ def is_refused(rule: str, answer: Any) -> bool:
 
 
 def test_no_address_is_a_bug_for_anybody(world: World) -> None:
-    for name in ("ana", "rhea", "root"):
+    for name in ("ana", "root"):
         door = world.door(name)
         for rule in world.app.url_map.iter_rules():
             if "logout" in str(rule) or "/lang/" in str(rule):

@@ -124,7 +124,8 @@ QUESTIONS = (
     "(filters:!(1))", "(filters:!((col:a)))", "(filters:!((col:nope,opr:eq,value:1)))",
     "(filters:!((col:!(1),opr:!(2),value:!(3))))", "(columns:1)", "(columns:!(1))", "(columns:!(nope))",
     "(columns:!(!()))", "(cursor:0)", "(cursor:!())", "(cursor:99999999999999)", "(unknown:1)", '{"page":1e400}',
-    '{"page":' + "9" * 30 + "}", '{"1":2}', '{"filters":{"a":1}}', "%", "%zz", "(a:%00)", "!n", "'", "(a:", "1e400", "(:)",
+    '{"page":' + "9" * 30 + "}", '{"1":2}', '{"filters":{"a":1}}', "%", "%zz", "(a:%00)", "!n", "'", "(a:", "1e400",
+    "(:)",
     "(filters:!(" + ",".join(["(col:id,opr:eq,value:1)"] * 40) + "))",
 )  # fmt: skip
 
@@ -181,14 +182,15 @@ def test_a_key_that_is_none(rude: Hostile, resource: str) -> None:
 # --- screens
 
 ARGUMENTS = (
-    "page=abc", "page=-1", "page=1000000000", "page=", "psize=abc", "psize=-5", "psize=0", "psize=1000000000", "_oc=nope",
-    "_oc=id;DROP", "_oc=number&_od=sideways", "_oc=customer&_od=asc", "_flt_eq_nope=1", "_flt_nope_number=1", "_flt_=1",
+    "page=abc", "page=-1", "page=1000000000", "page=", "psize=abc", "psize=-5", "psize=0", "psize=1000000000",
+    "_oc=nope", "_oc=id;DROP", "_oc=number&_od=sideways", "_oc=customer&_od=asc", "_flt_eq_nope=1",
+    "_flt_nope_number=1", "_flt_=1",
     "_flt_eq_=1", "_flt_ct_number=%00", "_flt_gt_created_on=x", "_flt_eq_status=%5B%5D", "_flt_eq_assignee=0", "q=%00",
-    "q=%ED%A0%80", "q=" + "x" * 3000, "q=%27%20OR%201=1", "q=%C2%B2", "page=1e400", "page=%D9%A3", "tab=nope", "before=x",
-    "&".join(["_flt_ct_number=1"] * 60),
+    "q=%ED%A0%80", "q=" + "x" * 3000, "q=%27%20OR%201=1", "q=%C2%B2", "page=1e400", "page=%D9%A3", "tab=nope",
+    "before=x", "&".join(["_flt_ct_number=1"] * 60),
 )  # fmt: skip
-GARBAGE = ("\0", "x" * 10_000, "😀" * 50, "²", "-1", "9" * 30, "1e400", "nan", "<script>alert(1)</script>", "' OR 1=1 --",
-           "0001-01-01T00:00", "9999-99-99", "[]", "\u202eevil", "null")  # fmt: skip
+GARBAGE = ("\0", "x" * 10_000, "😀" * 50, "²", "-1", "9" * 30, "1e400", "nan", "<script>alert(1)</script>",
+           "' OR 1=1 --", "0001-01-01T00:00", "9999-99-99", "[]", "\u202eevil", "null")  # fmt: skip
 
 
 @pytest.mark.parametrize("screen", SCREENS)
@@ -247,8 +249,8 @@ def test_verbs_with_garbage(rude: Hostile, screen: str) -> None:
     key, junk = rude.records[name], [*GARBAGE, ""]
     before, row = rude.counts(), rude.row(name, key)
     for text in junk:
-        rude.page(f"/{screen}/move/{key}", {"status": text or "nope", "version": text, "task_title": text, "task_due_on": text,
-                                            "close_tasks": [text, text]})  # fmt: skip
+        task = {"task_title": text, "task_due_on": text, "close_tasks": [text, text]}
+        rude.page(f"/{screen}/move/{key}", {"status": text or "nope", "version": text, **task})
         rude.page(f"/{screen}/assign/{key}", {"how": text, "assignee": text, "role": text, "reason": text})
         for how in ("person", "role", "request"):
             rude.page(f"/{screen}/assign/{key}", {"how": how, "assignee": text, "role": text, "reason": text})
@@ -259,8 +261,9 @@ def test_verbs_with_garbage(rude: Hostile, screen: str) -> None:
     assert rude.row(name, key) == row
 
 
-@pytest.mark.parametrize("path", ["/leads/add", "/leads/note/1", "/leads/move/1", "/leads/delete/1", "/leads/action_post",
-                                  "/tickets/assign/1", "/tasks/done/1", "/requests/decide/1"])  # fmt: skip
+@pytest.mark.parametrize("path", ["/leads/add", "/leads/note/1", "/leads/move/1", "/leads/delete/1",
+                                  "/leads/action_post", "/tickets/assign/1", "/tasks/done/1",
+                                  "/requests/decide/1"])  # fmt: skip
 def test_a_form_without_its_token_is_refused(rude: Hostile, path: str) -> None:
     before = rude.counts()
     for token in ({}, {"csrf_token": ""}, {"csrf_token": "x" * 100}):

@@ -11,7 +11,9 @@ from app.models import JobRun
 from tests.app_fixtures import NOW, World
 
 
-@pytest.mark.parametrize("typed", ["Zarina", "zari", "98200 77001", "+919820077001", "09820077001", "zarina@mail.example"])
+@pytest.mark.parametrize(
+    "typed", ["Zarina", "zari", "98200 77001", "+919820077001", "09820077001", "zarina@mail.example"]
+)
 def test_a_lead_is_found_by_name_telephone_and_e_mail(world: World, typed: str) -> None:
     world.make.lead("ana", first_name="Zarina", mobile="9820077001", email="zarina@mail.example")
     assert "Zarina" in world.door("ana").screen("/search?q=" + typed.replace("+", "%2B")).text

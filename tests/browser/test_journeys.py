@@ -1,0 +1,151 @@
+"""What people do all day, in a real browser."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from tests.browser.conftest import COLLEAGUE, MANAGER, SELLER, Seat
+from tests.servers import LiveServer
+
+Sit = Callable[..., Seat]
+
+
+def new_lead(seat: Seat, first_name: str, mobile: str) -> str:
+    """Fill in the form of a new lead; answers its number."""
+    seat.go("/leads/add")
+    seat.page.fill("[name=first_name]", first_name)
+    seat.page.fill("[name=mobile]", mobile)
+    seat.page.click("main form[data-form] button[type=submit]")
+    seat.page.wait_for_url(re.compile(r"/leads/CRM-LEAD-"))
+    return str(seat.page.url.rpartition("/")[2])
+
+
+def pick(page: Any, form: str, typed: str) -> None:
+    """Choose a colleague in the type-ahead of the form."""
+    box = page.locator(f"{form} .ts-control input")
+    box.click()
+    box.press_sequentially(typed)
+    page.locator(".ts-dropdown .option", has_text=typed).first.click()
+
+
+def bell(page: Any) -> int:
+    badge = page.locator("[data-bell] [data-unread]")
+    return int(badge.text_content()) if badge.is_visible() else 0
+
+
+def test_the_admin_signs_in_and_out(seat: Sit) -> None:
+    admin = seat(None)
+    admin.sign_in(*LiveServer.ADMIN)
+    assert admin.page.locator("h1").is_visible()
+    admin.go("/logout/")
+    admin.page.click("main button[type=submit]")
+    admin.page.wait_for_url("**/login/**")
+    assert admin.go("/leads/").url.startswith(admin.url + "/login/")
+    assert admin.complaints == []
+
+
+def test_a_wrong_password_keeps_the_name(seat: Sit) -> None:
+    stranger = seat(None)
+    stranger.go("/login/")
+    stranger.page.fill("#username", SELLER)
+    stranger.page.fill("#password", "not this one")
+    stranger.page.click("form[name=login] button[type=submit]")
+    stranger.page.wait_for_selector(".field-error")
+    assert stranger.page.input_value("#username") == SELLER
+    assert stranger.page.input_value("#password") == ""
+
+
+def test_a_lead_goes_through_the_gate(seat: Sit) -> None:
+    rohan = seat(SELLER)
+    page = rohan.page
+    new_lead(rohan, "Gatewali", "9825012301")
+    page.click(".status-button")
+    page.click(".menu-item:has-text('Sent to HO')")
+    dialog = page.locator("dialog[open]")
+    dialog.locator("[name=pod_id]").fill("POD-4711")
+    dialog.locator("button[type=submit]").click()
+    page.wait_for_selector(".status-button:has-text('Sent to HO')")
+    assert "changed the status from New to Sent to HO" in page.locator("[data-timeline]").inner_text()
+    assert "POD-4711" in page.locator(".record-side").inner_text()
+    assert rohan.complaints == []
+
+
+def test_the_gate_asks_before_the_server_must(seat: Sit) -> None:
+    rohan = seat(SELLER)
+    new_lead(rohan, "Gatewala", "9825012302")
+    rohan.page.click(".status-button")
+    rohan.page.click(".menu-item:has-text('Sent to HO')")
+    dialog = rohan.page.locator("dialog[open]")
+    dialog.locator("button[type=submit]").click()
+    assert dialog.is_visible()
+    assert dialog.locator("[name=pod_id]").evaluate("field => field.matches(':invalid')")
+
+
+def test_a_note_stands_in_the_timeline(seat: Sit) -> None:
+    rohan = seat(SELLER)
+    new_lead(rohan, "Notewali", "9825012303")
+    rohan.page.fill("[data-compose-part=note] textarea", "Calls back on Monday <b>at ten</b>")
+    rohan.page.click("[data-compose-part=note] button[type=submit]")
+    entry = rohan.page.locator(".entry-note .entry-text").first
+    entry.wait_for()
+    assert entry.inner_text() == "Calls back on Monday <b>at ten</b>"
+    assert rohan.complaints == []
+
+
+def test_the_bell_rings_without_a_reload(seat: Sit) -> None:
+    rohan, manoj, asha = seat(SELLER), seat(COLLEAGUE), seat(MANAGER)
+    number = new_lead(rohan, "Bellwali", "9825012304")
+    before = bell(manoj.page)
+    asha.go(f"/leads/{number}")
+    asha.page.click("a.record-people")
+    pick(asha.page, "form:has(input[value=person])", "Manoj")
+    asha.page.click("form:has(input[value=person]) button:has-text('Assign')")
+    asha.page.wait_for_url(f"**/leads/{number}")
+    manoj.page.wait_for_function(
+        "n => { const badge = document.querySelector('[data-bell] [data-unread]');"
+        " return !badge.hidden && Number(badge.textContent) === n; }",
+        arg=before + 1, timeout=3000,
+    )  # fmt: skip
+    assert manoj.go(f"/leads/{number}").status == 200
+    assert [*rohan.complaints, *manoj.complaints, *asha.complaints] == []
+
+
+def test_a_note_of_another_appears_on_the_open_page(seat: Sit) -> None:
+    rohan, asha = seat(SELLER), seat(MANAGER)
+    number = new_lead(rohan, "Livewali", "9825012305")
+    asha.go(f"/leads/{number}")
+    rohan.page.wait_for_timeout(800)  # until the socket of his page watches the lead
+    asha.page.fill("[data-compose-part=note] textarea", "Please hurry")
+    asha.page.click("[data-compose-part=note] button[type=submit]")
+    rohan.page.wait_for_selector(".entry-note:has-text('Please hurry')", timeout=3000)
+
+
+def test_wrong_input_keeps_what_was_typed(seat: Sit) -> None:
+    rohan = seat(SELLER)
+    page = rohan.page
+    rohan.go("/leads/add")
+    page.fill("[name=first_name]", "Typedonce")
+    page.fill("[name=mobile]", "12")
+    page.fill("[name=pan]", "WRONG")
+    page.fill("[name=description]", "Two\nlines")
+    page.evaluate("document.querySelector('main form[data-form]').noValidate = true")
+    page.click("main form[data-form] button[type=submit]")
+    page.wait_for_selector(".field-error")
+    assert page.input_value("[name=first_name]") == "Typedonce"
+    assert page.input_value("[name=mobile]") == "12"
+    assert page.input_value("[name=description]") == "Two\nlines"
+    told = page.locator("[data-field=pan] [aria-invalid=true]").get_attribute("aria-describedby")
+    assert page.locator(f"#{told.split()[0]}").is_visible()
+
+
+def test_the_search_of_a_list_needs_no_reload(seat: Sit) -> None:
+    rohan = seat(SELLER)
+    number = new_lead(rohan, "Findewali", "9825012306")
+    rohan.go("/leads/")
+    rohan.page.fill("main input[type=search]", "Findewali")
+    rohan.page.press("main input[type=search]", "Enter")
+    rohan.page.wait_for_function("document.querySelectorAll('main tbody tr').length === 1")
+    assert number in rohan.page.locator("main tbody").inner_text()
+    assert rohan.complaints == []
