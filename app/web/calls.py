@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.domain import calls
 from app.domain.calls import DIRECTIONS, STATUSES, CallLog
+from app.lib import phone
 from app.models import Customer, Lead, Ticket
 from app.web.desk import Desk
 from app.web.fields import Choice, Duration, Field, Flag, Glass, Text
@@ -40,8 +41,10 @@ class CallNumber(Phone):
     def cell(self, values: tuple[Any, ...], glass: Glass) -> dict[str, Any]:
         """With a link unless masked."""
         shown = self.value(values, glass)
+        if not shown:
+            return {"kind": "missing"}
         kind = "phone" if glass.who.mask("mobile") == "full" else "text"
-        return {"kind": kind, "text": shown, "tel": shown} if shown else {"kind": "missing"}
+        return {"kind": kind, "text": phone.shown(shown) if kind == "phone" else shown, "tel": shown}
 
     def asked_columns(self) -> tuple[Any, ...]:
         """The normalised other side where there is one."""

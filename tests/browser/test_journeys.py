@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from playwright.sync_api import expect
+
 from tests.browser.conftest import COLLEAGUE, MANAGER, SELLER, Seat
 from tests.servers import LiveServer
 
@@ -103,11 +105,9 @@ def test_the_bell_rings_without_a_reload(seat: Sit) -> None:
     pick(asha.page, "form:has(input[value=person])", "Manoj")
     asha.page.click("form:has(input[value=person]) button:has-text('Assign')")
     asha.page.wait_for_url(f"**/leads/{number}")
-    manoj.page.wait_for_function(
-        "n => { const badge = document.querySelector('[data-bell] [data-unread]');"
-        " return !badge.hidden && Number(badge.textContent) === n; }",
-        arg=before + 1, timeout=3000,
-    )  # fmt: skip
+    badge = manoj.page.locator("[data-bell] [data-unread]")
+    expect(badge).to_have_text(str(before + 1), timeout=3000)
+    expect(badge).to_be_visible()
     assert manoj.go(f"/leads/{number}").status == 200
     assert [*rohan.complaints, *manoj.complaints, *asha.complaints] == []
 
@@ -136,7 +136,7 @@ def test_wrong_input_keeps_what_was_typed(seat: Sit) -> None:
     assert page.input_value("[name=first_name]") == "Typedonce"
     assert page.input_value("[name=mobile]") == "12"
     assert page.input_value("[name=description]") == "Two\nlines"
-    told = page.locator("[data-field=pan] [aria-invalid=true]").get_attribute("aria-describedby")
+    told = page.locator("[data-field=mobile] [aria-invalid=true]").get_attribute("aria-describedby")
     assert page.locator(f"#{told.split()[0]}").is_visible()
 
 
@@ -146,6 +146,6 @@ def test_the_search_of_a_list_needs_no_reload(seat: Sit) -> None:
     rohan.go("/leads/")
     rohan.page.fill("main input[type=search]", "Findewali")
     rohan.page.press("main input[type=search]", "Enter")
-    rohan.page.wait_for_function("document.querySelectorAll('main tbody tr').length === 1")
+    expect(rohan.page.locator("main tbody tr")).to_have_count(1)
     assert number in rohan.page.locator("main tbody").inner_text()
     assert rohan.complaints == []
