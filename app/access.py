@@ -349,11 +349,8 @@ def ids_by_person(who: Person, record: Any, rules: list[Any], limit: int) -> Sel
     The same rows as `visible`, in a shape for which the database reads only `limit` index entries a branch; it
     sorts thousands of rows for one OR. None where the rule has no such shape or the rules name other tables.
     """
-    reach = who.reach(MODULE_OF[record]) if record in (Lead, Ticket) else None
-    if not reach or len(reach) > MOST_BRANCHES:
-        return None
-    parts = _parts(record, sorted(reach), rules, limit)
-    return select(union_all(*parts).subquery().c.id).distinct()
+    parts = _parts(who, record, rules, limit)
+    return select(union_all(*parts).subquery().c.id).distinct() if parts else None
 
 
 def count_by_person(who: Person, record: Any, rules: list[Any], cap: int) -> Select[Any] | None:
@@ -361,21 +358,23 @@ def count_by_person(who: Person, record: Any, rules: list[Any], cap: int) -> Sel
 
     When the first branch alone reaches the cap, the database never looks at the others.
     """
-    reach = who.reach(MODULE_OF[record]) if record in (Lead, Ticket) else None
-    if not reach or len(reach) > MOST_BRANCHES:
+    parts = _parts(who, record, rules, cap)
+    if not parts:
         return None
-    parts = _parts(record, sorted(reach), rules, cap)
     first = select(func.count()).select_from(parts[0].subquery()).scalar_subquery()
     each = select(union_all(*parts).subquery().c.id).distinct().limit(cap).subquery()
     every = select(func.count()).select_from(each).scalar_subquery()
     return select(case((first >= cap, literal(cap)), else_=every))
 
 
-def _parts(record: Any, reach: list[int], rules: list[Any], limit: int) -> list[Select[Any]]:
-    """One cut-short range of an index for each way in which each person reaches a row."""
+def _parts(who: Person, record: Any, rules: list[Any], limit: int) -> list[Select[Any]]:
+    """One cut-short range of an index for each way in which each person in reach has a row; none without the shape."""
+    reach = who.reach(MODULE_OF[record]) if record in (Lead, Ticket) else None
+    if not reach or len(reach) > MOST_BRANCHES:
+        return []
     row, adapt = _twin(record)
     fit = [adapt.traverse(rule) for rule in rules]
-    ways = [way for user in reach for way in _ways(row, record, user)]
+    ways = [way for user in sorted(reach) for way in _ways(row, record, user)]
     newest = [select(row.id).where(way, *fit).order_by(row.id.desc()).limit(limit) for way in ways]
     return [select(each.subquery().c.id) for each in newest]
 

@@ -16,7 +16,7 @@ from app.web.plan import COUNT_CAP, OP_LABELS, Asked
 def list_page(screen: Any, asked: Asked, rows: list[Any], names: tuple[str, ...], glass: Glass) -> dict[str, Any]:
     """The context of crm/list.html."""
     plan = screen.desk.plan
-    count, capped = _count(plan, asked, rows)
+    count, capped = plan.counted(db.session(), asked, rows)
     more = len(rows) == asked.size
     return {
         "title": screen.title, "singular": screen.singular, "module": screen.route_base.strip("/"),
@@ -34,13 +34,6 @@ def list_page(screen: Any, asked: Asked, rows: list[Any], names: tuple[str, ...]
         screen.exclude_route_methods else None,
         "actions": screen.bulk_actions(glass), "empty_text": None,
     }  # fmt: skip
-
-
-def _count(plan: Any, asked: Asked, rows: list[Any]) -> tuple[int, bool]:
-    offset = asked.page * asked.size
-    if len(rows) < asked.size and (rows or not offset):
-        return offset + len(rows), False
-    return plan.count(db.session(), asked)
 
 
 def url(**changes: Any) -> str:

@@ -148,6 +148,13 @@ class Plan:
         """The ids of all rows that fit."""
         return self._join_missing(select(self.record.id), asked, set()).where(*asked.rules)
 
+    def counted(self, session: Any, asked: Asked, rows: list[Any]) -> tuple[int, bool]:
+        """The count of the list whose page these rows are; a last page that is not full tells it without asking."""
+        offset = asked.page * asked.size
+        if asked.before is None and len(rows) < asked.size and (rows or not offset):
+            return offset + len(rows), False
+        return self.count(session, asked)
+
     def count(self, session: Any, asked: Asked) -> tuple[int, bool]:
         """(how many rows fit, whether the count stopped at the cap)."""
         cap = 10**9 if asked.exact else COUNT_CAP + 1

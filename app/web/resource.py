@@ -94,18 +94,12 @@ class Resource(Spoken, Gated, ModelRestApi):
         query, seen, plan = asked_query(), glass(), self.desk.plan
         asked, names = self._asked(query, seen), self._names(query)
         rows = plan.rows(db.session(), asked, names)
-        count, capped = self._count(query, asked, rows)
+        count, capped = plan.counted(db.session(), asked, rows)
         result = plan.wires(db.session(), rows, names, seen)
         body = {"count": count, "count_capped": capped, "ids": [row["id"] for row in result], "result": result}
         if asked.newest and len(rows) == asked.size:
             body["cursor"] = result[-1]["id"]
         return json_answer(200, body)
-
-    def _count(self, query: dict[str, Any], asked: Asked, rows: list[Any]) -> tuple[int, bool]:
-        offset = asked.page * asked.size
-        if asked.before is None and len(rows) < asked.size and (rows or not offset):
-            return offset + len(rows), False
-        return self.desk.plan.count(db.session(), asked)
 
     def _asked(self, query: dict[str, Any], seen: Any) -> Asked:
         plan = self.desk.plan
