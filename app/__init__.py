@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 import config
-from app import access, jobs, models, views  # noqa: F401  (all tables must be known before the mappers are used)
+from app import access, engine, jobs, models, views  # noqa: F401  (all tables must be known before the mappers are used)
 from app.extensions import compress, csrf, db, migrate
 from app.lib.vault import Vault, read_key
 from app.ops import database
@@ -58,10 +58,10 @@ def _build(app: Flask) -> None:
     app.jinja_env.globals["appbuilder"] = builder
 
 
-def _runner(settings: config.Settings) -> jobs.Runner:
+def _runner(settings: config.Settings) -> engine.Runner:
     """Jobs have sessions of their own on the same engine."""
-    engine = db.engine
-    return jobs.Runner(lambda: Session(engine, expire_on_commit=False), settings.time_zone, live.announce)
+    bound = db.engine
+    return engine.Runner(lambda: Session(bound, expire_on_commit=False), settings.time_zone, live.announce)
 
 
 def _demo() -> object:

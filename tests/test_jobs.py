@@ -14,11 +14,11 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
-from app import jobs
+from app import engine, jobs
 from app.domain import notices
 from app.domain.runs import JobRun
 from app.domain.settings import LeadSource
-from app.jobs import SKIPPED, Every, Job, Runner, Scheduler, Work, daily_at, every_minute, run_slot
+from app.engine import SKIPPED, Every, Job, Runner, Scheduler, Work, daily_at, every_minute, run_slot
 from app.ops.database import STATEMENTS
 from app.ops.lead import DatabaseLead, FileLead
 from tests import makers
@@ -98,7 +98,7 @@ def test_one_broken_item_stops_nobody_and_is_heard(runner, caplog):
 
 
 def test_a_job_that_cannot_even_look_is_failed(runner, caplog):
-    def blind(session: Session, at: jobs.Pass) -> Work:
+    def blind(session: Session, at: engine.Pass) -> Work:
         raise LookupError("no glasses")
 
     run = run_slot(runner, Job("blind", every_minute, blind), SLOT, NOW)
@@ -108,7 +108,7 @@ def test_a_job_that_cannot_even_look_is_failed(runner, caplog):
 
 @pytest.mark.parametrize(("code", "tries"), [(1213, 3), (1205, 3), (1064, 1)])
 def test_after_a_deadlock_an_item_is_tried_again(runner, monkeypatch, code, tries):
-    monkeypatch.setattr(jobs.stopwatch, "sleep", lambda seconds: None)
+    monkeypatch.setattr(engine.stopwatch, "sleep", lambda seconds: None)
     asked: list[Any] = []
 
     def each(session: Session, item: Any) -> str:
@@ -120,7 +120,7 @@ def test_after_a_deadlock_an_item_is_tried_again(runner, monkeypatch, code, trie
 
 
 def test_after_a_deadlock_the_second_try_counts(runner, monkeypatch):
-    monkeypatch.setattr(jobs.stopwatch, "sleep", lambda seconds: None)
+    monkeypatch.setattr(engine.stopwatch, "sleep", lambda seconds: None)
     luck = iter([OperationalError("UPDATE", {}, Exception(1213, "Deadlock")), None])
 
     def each(session: Session, item: Any) -> str:
@@ -307,7 +307,7 @@ def test_who_does_not_lead_runs_nothing(runner, tmp_path, caplog):
 
 @pytest.mark.parametrize(
     "when, comes",
-    [(jobs.every_minute, "2026-11-23T04:31Z"), (jobs.Every(5), "2026-11-23T04:35Z"),
+    [(every_minute, "2026-11-23T04:31Z"), (Every(5), "2026-11-23T04:35Z"),
      (jobs.daily_at("10:00"), "2026-11-24T04:30Z"), (jobs.daily_at("10:00", "17:25"), "2026-11-23T11:55Z")],
 )  # fmt: skip
 def test_the_next_run_is_told(when: Any, comes: str) -> None:

@@ -16,6 +16,7 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, sessionmaker
 
+from app import engine as crm_engine
 from app import jobs
 from app.domain import tasks
 from app.domain.assignment import Assignment
@@ -292,20 +293,20 @@ def _assert_each_once(session: Session, ana: int) -> None:
 def _pass_after_pass(url: str, go: Path) -> None:
     """What one of the processes does: passes of its own, without the claim of the slot, until nothing is overdue."""
     engine = makers.create_engine(url, isolation_level="READ COMMITTED")
-    runner = jobs.Runner(sessionmaker(engine, expire_on_commit=False))
-    slow = jobs.Job("reassign overdue tasks", jobs.every_minute, _slowly)
+    runner = crm_engine.Runner(sessionmaker(engine, expire_on_commit=False))
+    slow = crm_engine.Job("reassign overdue tasks", crm_engine.every_minute, _slowly)
     go.with_name(f"ready-{os.getpid()}").touch()
     while not go.exists():
         time.sleep(0.01)
     for number in range(1000):
         slot = f"{random.getrandbits(60)}-{number}"
-        jobs.run_slot(runner, slow, (slot, NOW), NOW)
+        crm_engine.run_slot(runner, slow, (slot, NOW), NOW)
         with makers.opened(engine) as session:
             if not due_records(session, NOW, 30, ALWAYS_OPEN, 1):
                 return
 
 
-def _slowly(session: Session, at: jobs.Pass) -> jobs.Work:
+def _slowly(session: Session, at: crm_engine.Pass) -> crm_engine.Work:
     """The real work, in another order for each process, with a moment in which a kill meets an open transaction."""
     work = jobs.SCHEDULE[0].work(session, at)
     items = random.sample(list(work.items), k=len(list(work.items)))
@@ -315,7 +316,7 @@ def _slowly(session: Session, at: jobs.Pass) -> jobs.Work:
         time.sleep(random.uniform(0, 0.008))
         return answer
 
-    return jobs.Work(items, each)
+    return crm_engine.Work(items, each)
 
 
 if __name__ == "__main__" and len(sys.argv) == 3:
