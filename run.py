@@ -159,11 +159,11 @@ def _named(revisions: set[str]) -> str:
 
 def serve(app: Flask, settings: Settings) -> None:
     """Serve until SIGTERM or Ctrl+C. The schedule starts in the workers, never in their parent."""
-    from app import jobs
+    from app import engine, jobs
     from app.ops import serve as gunicorn
     from app.web import live
 
-    schedules: list[jobs.Scheduler] = []
+    schedules: list[engine.Scheduler] = []
 
     def started() -> None:
         if schedule := jobs.start(app):

@@ -48,7 +48,9 @@ from app.models import (
     CallLog,
     Customer,
     CustomerAccount,
+    Delivery,
     ExportRun,
+    FailedCall,
     FieldMask,
     ImportRun,
     JobRun,
@@ -269,6 +271,12 @@ def _requests(who: Person, request: Any = AssignmentRequest, verb: str = "read")
     return or_(_in(request.requested_user_id, reach), _in(request.created_by_id, reach))
 
 
+def _deliveries(who: Person) -> ColumnElement[bool]:
+    """Those of one's own notifications."""
+    told = aliased(Notification)
+    return exists().where(told.id == Delivery.notification_id, told.user_id == who.id)
+
+
 def _audience(who: Person) -> ColumnElement[bool]:
     return true() if who.is_admin or "Compliance" in who.roles else false()
 
@@ -297,6 +305,8 @@ RULES: dict[Any, Callable[[Person], ColumnElement[bool]]] = {
     SignIn: lambda who: true() if who.is_admin else SignIn.user_id == who.id,
     AuditEntry: _audience,
     JobRun: _admins,
+    FailedCall: _admins,
+    Delivery: _deliveries,
     BackupRun: _admins,
     ImportRun: lambda who: true() if who.is_admin else ImportRun.created_by_id == who.id,
     ExportRun: lambda who: true() if who.is_admin else ExportRun.created_by_id == who.id,

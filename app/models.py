@@ -11,7 +11,7 @@ from app.domain.leads import Lead  # somebody who may become a customer
 from app.domain.messages import Message  # one WhatsApp, SMS or e-mail, out or in
 from app.domain.notices import Delivery, Notification  # something one person must know; how it was told
 from app.domain.permissions import AccessVersion, FieldMask, ModulePermission  # the matrix and the masks
-from app.domain.runs import Attachment, BackupRun, ExportRun, ImportRun, JobRun, SavedView
+from app.domain.runs import Attachment, BackupRun, ExportRun, FailedCall, ImportRun, JobRun, SavedView
 from app.domain.settings import (  # masters and what a manager may turn
     AccountType,
     BusinessSetting,
@@ -37,8 +37,8 @@ strip_sequences()
 __all__ = [
     "AccessVersion", "AccountType", "Activity", "ApiKey", "Assignment", "AssignmentRequest", "Attachment",
     "AuditEntry", "BackupRun", "BusinessSetting", "CallLog", "Customer", "CustomerAccount", "Delivery", "ExportRun",
-    "FailedTry", "FieldMask", "Group", "Holiday", "ImportRun", "JobRun", "Lead", "LeadSource", "LeadStatus",
-    "Message", "MessageTemplate", "ModulePermission", "Notification", "NumberSeries", "OfficeRange", "Record",
-    "Role", "RoundRobin", "SavedView", "SignIn", "SlaPolicy", "SlaTarget", "StatusChange", "SupportPage", "Task",
-    "Ticket", "TicketStatus", "TicketSubject", "User",
+    "FailedCall", "FailedTry", "FieldMask", "Group", "Holiday", "ImportRun", "JobRun", "Lead", "LeadSource",
+    "LeadStatus", "Message", "MessageTemplate", "ModulePermission", "Notification", "NumberSeries", "OfficeRange",
+    "Record", "Role", "RoundRobin", "SavedView", "SignIn", "SlaPolicy", "SlaTarget", "StatusChange", "SupportPage",
+    "Task", "Ticket", "TicketStatus", "TicketSubject", "User",
 ]  # fmt: skip

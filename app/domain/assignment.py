@@ -25,6 +25,8 @@ class Assignment(Model):  # type: ignore[misc]
         Index("ix_assignment_lead", "lead_id", "ended_on"),
         Index("ix_assignment_ticket", "ticket_id", "ended_on"),
         Index("ix_assignment_user", "user_id", "ended_on"),
+        Index("ix_assignment_role", "role", "id"),
+        Index("ix_assignment_stead", "stead_of_id", "ended_on"),
     )
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     lead_id: Mapped[int | None] = mapped_column(ForeignKey("leads.id", ondelete="CASCADE"))
@@ -35,6 +37,10 @@ class Assignment(Model):  # type: ignore[misc]
     ended_on: Mapped[datetime | None] = mapped_column(Moment)
     #: One of REASONS.
     reason: Mapped[str] = mapped_column(String(20), nullable=False)
+    #: The role whose turn it was; null = nobody's turn was asked for.
+    role: Mapped[str | None] = mapped_column(String(64))
+    #: In whose stead, while he is on leave; he gets it back when he returns.
+    stead_of_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id", name="fk_assignment_stead"))
     #: Who decided; null = the system.
     by_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
     #: Candidates, and who was skipped and why ("Why this person?").
@@ -97,7 +103,8 @@ def begin(session: Session, record: Any, user_id: int, reason: str, by: int | No
     """Open the stretch of an assignee that the record names already; writes timeline and notices."""
     own = {"lead_id": record.id} if record.__tablename__ == "leads" else {"ticket_id": record.id}
     why = decision.as_json() if decision else {}
-    session.add(Assignment(user_id=user_id, started_on=now, reason=reason, by_id=by, decision=why, **own))
+    turn = {"role": decision.role or None, "stead_of_id": decision.stead_of} if decision else {}
+    session.add(Assignment(user_id=user_id, started_on=now, reason=reason, by_id=by, decision=why, **turn, **own))
     timeline.write(session, record, "assignment", by, now, to=user_id, old=old, reason=reason)
     if told:
         _tell_both(session, record, old, user_id, by, now)

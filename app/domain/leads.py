@@ -12,6 +12,7 @@ from app.domain import assignment, customers, notices, settings, tasks, timeline
 from app.domain.base import Moment, Record, RuleBroken, Versioned, next_number
 from app.domain.customers import CONTACT, Contact, Customer
 from app.domain.settings import LeadStatus
+from app.domain.sla import Clocked
 from app.lib.vault import Vault
 
 CATEGORIES = ("Direct", "Indirect")
@@ -32,7 +33,7 @@ NEEDS = {"opened": "client_id", "activated": "client_id", "sent": "pod_id", "rej
 UNDO_HOURS = 24
 
 
-class Lead(Contact, Versioned, Record):
+class Lead(Contact, Clocked, Versioned, Record):
     """Somebody who may become a customer. Contact fields are its own only until it has a customer."""
 
     __tablename__ = "leads"
@@ -45,6 +46,7 @@ class Lead(Contact, Versioned, Record):
         Index("ix_leads_changed", "changed_on"),
         Index("ix_leads_follow_up", "next_follow_up_on"),
         Index("ix_leads_reply", "reply_due_on"),
+        Index("ix_leads_sla", "sla_on"),
         Index("ix_leads_name", "first_name", "last_name"),
     )
     number: Mapped[str] = mapped_column(String(24), nullable=False, unique=True)
@@ -71,9 +73,6 @@ class Lead(Contact, Versioned, Record):
     #: Role whose round robin serves this lead; null = Sales User.
     assigned_role: Mapped[str | None] = mapped_column(String(64))
     customer_id: Mapped[int | None] = mapped_column(ForeignKey("customer.id"), index=True)
-    #: Until when the first answer is owed; null once given or without a policy.
-    reply_due_on: Mapped[datetime | None] = mapped_column(Moment)
-    replied_on: Mapped[datetime | None] = mapped_column(Moment)
     opened_on: Mapped[datetime | None] = mapped_column(Moment)
     activated_on: Mapped[datetime | None] = mapped_column(Moment)
     converted_on: Mapped[datetime | None] = mapped_column(Moment)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from flask_appbuilder import Model
+from flask_appbuilder.security.sqla.models import User
 from sqlalchemy import JSON, ForeignKey, Index, Integer, String, UniqueConstraint, func, select, update
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -19,6 +21,10 @@ KINDS = (
     "comment", "request", "request_approved", "request_rejected", "request_expired", "sla_warning", "sla_breach",
     "missed_call", "status", "job_lag",
 )  # fmt: skip
+#: Ways to tell somebody -> whether one who chose nothing wants them. The bell is the row itself; "screen" is the toast.
+CHANNELS = {"bell": True, "screen": True, "email": False}
+#: user id -> kind -> channel -> wanted; only what differs from CHANNELS.
+Choices = Mapping[int, Mapping[str, Mapping[str, bool]]]
 
 
 class Notification(Model):  # type: ignore[misc]
@@ -52,40 +58,111 @@ class Delivery(Model):  # type: ignore[misc]
     """What happened to a notification on one channel."""
 
     __tablename__ = "delivery"
-    __table_args__ = (UniqueConstraint("notification_id", "channel"),)
+    __table_args__ = (UniqueConstraint("notification_id", "channel"), Index("ix_delivery_due", "state", "next_try_on"))
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     notification_id: Mapped[int] = mapped_column(ForeignKey("notification.id", ondelete="CASCADE"), nullable=False)
-    #: bell, socket, email, sms or whatsapp.
+    #: One of CHANNELS but the bell, which is the notification itself.
     channel: Mapped[str] = mapped_column(String(16), nullable=False)
+    #: queued, sending, sent, failed, unknown (broken off while sending: never sent again by itself), or shown.
     state: Mapped[str] = mapped_column(String(16), nullable=False)
+    #: When it came into this state, UTC.
     at: Mapped[datetime] = mapped_column(Moment, nullable=False)
+    tries: Mapped[int] = mapped_column(Integer, nullable=False, default=0, server_default="0")
+    #: When a queued one is to be sent, or put into the queue again, UTC.
+    next_try_on: Mapped[datetime | None] = mapped_column(Moment)
+    #: Why it failed, as a sentence for its person.
+    error: Mapped[str | None] = mapped_column(String(300))
 
 
-def tell(session: Session, users: Iterable[int], kind: str, key: str, about: Any, by: int | None, now: datetime,
-         **payload: Any) -> int:  # fmt: skip
+@dataclass(frozen=True)
+class News:
+    """One event that one or more people must know."""
+
+    #: One of KINDS.
+    kind: str
+    #: Names the event; with the recipient it is unique for ever.
+    key: str
+    users: tuple[int | None, ...]
+    #: What the sentence needs.
+    payload: dict[str, Any]
+    #: From place_of: the ids under which the bell groups it.
+    place: dict[str, int | None]
+    #: Who caused it, and is not told; null = the system.
+    by: int | None = None
+
+
+def tell(session: Session, users: Iterable[int | None], kind: str, key: str, about: Any, by: int | None,
+         now: datetime, **payload: Any) -> int:  # fmt: skip
     """Notify each user once of the event `key`; the actor himself is left out. Answers how many rows were new.
 
     `about`: the lead, ticket, customer or task it stands on. Raises ValueError for an unknown kind.
     """
-    if kind not in KINDS:
-        raise ValueError(f"unknown kind of notification: {kind}")
-    rows = [
-        {"event_key": f"{key}:{user}", "kind": kind, "user_id": user, "actor_id": by, "at": now, "payload": payload}
-        | place_of(about)
-        for user in dict.fromkeys(users)
-        if user is not None and user != by
-    ]
-    fresh = [row for row in rows if session.execute(_insert_new(session, row)).rowcount == 1]  # type: ignore[attr-defined]
-    session.info.setdefault("told", []).extend((row["user_id"], kind) for row in fresh)
-    return len(fresh)
+    return tell_many(session, [News(kind, key, tuple(users), payload, place_of(about), by)], now)
 
 
-def _insert_new(session: Session, row: dict[str, Any]) -> Any:
-    """INSERT that changes nothing when the event key stands already."""
+def tell_many(session: Session, news: Iterable[News], now: datetime) -> int:
+    """Notify everybody of everything, in one statement; an event key that stands already is passed over.
+
+    Answers how many rows were new. Raises ValueError for an unknown kind.
+    """
+    chosen = choices_of(session)
+    rows = [row for each in news for row in _rows(each, chosen, now)]
+    if not rows:
+        return 0
+    fresh = int(session.execute(_insert_new(session, rows)).rowcount)  # type: ignore[attr-defined]
+    if fresh:  # a mixture of new and old is rare, and lets a few bells count once more
+        session.info.setdefault("told", []).extend((row["user_id"], row["kind"]) for row in rows)
+        _write_down(session, [row for row in rows if wants(chosen, row["user_id"], row["kind"], "email")], now)
+    return fresh
+
+
+def _rows(news: News, chosen: Choices, now: datetime) -> list[dict[str, Any]]:
+    if news.kind not in KINDS:
+        raise ValueError(f"unknown kind of notification: {news.kind}")
+    users = [user for user in dict.fromkeys(news.users) if user is not None and user != news.by]
+    same = {"kind": news.kind, "actor_id": news.by, "at": now, "payload": news.payload} | news.place
+    # Who does not want it in the bell finds it among all notices, as read.
+    return [
+        same | {"event_key": f"{news.key}:{user}", "user_id": user,
+                "read_on": None if wants(chosen, user, news.kind, "bell") else now}
+        for user in users
+    ]  # fmt: skip
+
+
+def _insert_new(session: Session, rows: list[dict[str, Any]]) -> Any:
+    """INSERT that changes nothing where the event key stands already."""
     if session.get_bind().dialect.name == "sqlite":
-        return sqlite.insert(Notification).values(row).on_conflict_do_nothing(index_elements=["event_key"])
+        return sqlite.insert(Notification).values(rows).on_conflict_do_nothing(index_elements=["event_key"])
     # IGNORE, because with found-rows counting ON DUPLICATE KEY UPDATE answers 1 for an old row too.
-    return mysql.insert(Notification).values(row).prefix_with("IGNORE")
+    return mysql.insert(Notification).values(rows).prefix_with("IGNORE")
+
+
+def _write_down(session: Session, rows: list[dict[str, Any]], now: datetime) -> None:
+    """What shall go out by e-mail is a row before it is in any queue."""
+    if not rows:
+        return
+    sent = select(Delivery.notification_id).where(Delivery.channel == "email")
+    keys = [row["event_key"] for row in rows]
+    found = select(Notification.id).where(Notification.event_key.in_(keys), Notification.id.not_in(sent))
+    for key in session.scalars(found):
+        session.add(Delivery(notification_id=key, channel="email", state="queued", at=now, next_try_on=now))
+
+
+# --- How people want to be told
+
+
+def wants(chosen: Choices, user: int, kind: str, channel: str) -> bool:
+    """Whether the user wants this kind on this channel: his own choice, else the channel's default."""
+    return bool(chosen.get(user, {}).get(kind, {}).get(channel, CHANNELS[channel]))
+
+
+def choices_of(session: Session) -> Choices:
+    """Everybody's own choices; a door or a pass that has them puts them into session.info["choices"]."""
+    if "choices" not in session.info:
+        query = select(User.id, User.notice_choices).where(User.notice_choices.is_not(None))
+        session.info["choices"] = {key: chosen for key, chosen in session.execute(query) if chosen}
+    chosen: Choices = session.info["choices"]
+    return chosen
 
 
 def place_of(about: Any) -> dict[str, int | None]:

@@ -31,6 +31,31 @@ class JobRun(Model):  # type: ignore[misc]
     #: Seconds between the slot and the start.
     lag_seconds: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
     error: Mapped[str | None] = mapped_column(String(500))
+    #: Machine and process that ran it, e.g. "crm1:4711".
+    ran_by: Mapped[str | None] = mapped_column(String(80))
+
+
+class FailedCall(Model):  # type: ignore[misc]
+    """A call from the queue that failed for good; a person runs it again or lets it rest."""
+
+    __tablename__ = "failed_call"
+    __table_args__ = (Index("ix_failed_call_open", "settled_on", "id"),)
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    #: short, default or long.
+    queue: Mapped[str] = mapped_column(String(16), nullable=False)
+    #: module:function.
+    function: Mapped[str] = mapped_column(String(120), nullable=False)
+    #: Keys of rows only; never a person's data.
+    arguments: Mapped[list[Any]] = mapped_column(JSON, nullable=False)
+    tries: Mapped[int] = mapped_column(Integer, nullable=False)
+    #: Kind and first line of the last error.
+    error: Mapped[str] = mapped_column(String(500), nullable=False)
+    failed_on: Mapped[datetime] = mapped_column(Moment, nullable=False)
+    #: When somebody ran it again or let it rest, UTC; null = open.
+    settled_on: Mapped[datetime | None] = mapped_column(Moment)
+    settled_by_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
+    #: again or dropped.
+    outcome: Mapped[str | None] = mapped_column(String(16))
 
 
 class BackupRun(Record):

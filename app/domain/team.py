@@ -38,6 +38,8 @@ User.time_zone = mapped_column(String(64))
 User.locale = mapped_column(String(8))
 #: Minutes before due, e.g. [60, 5]; null = REMINDER_MINUTES.
 User.reminder_minutes = mapped_column(JSON)
+#: How this person wants to be told, where it differs from notices.CHANNELS: {kind: {channel: wanted}}; null = nowhere.
+User.notice_choices = mapped_column(JSON)
 #: Twilio/Exotel number of this person, E.164.
 User.telephony_number = mapped_column(String(20))
 
@@ -53,6 +55,8 @@ class RoundRobin(Model):  # type: ignore[misc]
     last_user_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
     #: How many turns were given.
     turns: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
+    #: When the last turn was given or the pointer was reset, UTC.
+    changed_on: Mapped[datetime | None] = mapped_column(Moment)
 
 
 @dataclass
@@ -63,6 +67,8 @@ class Decision:
     role: str
     candidates: list[int] = field(default_factory=list)
     skipped: dict[int, str] = field(default_factory=dict)
+    #: The one on leave whose turn it was, when his delegate takes it.
+    stead_of: int | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The shape kept on the Assignment row."""
@@ -115,8 +121,8 @@ def next_in_turn(session: Session, role_name: str, now: datetime, without: froze
     for user in _from_after(people, pointer.last_user_id):
         taker = _taker(session, user, now, without, decision)
         if taker is not None:
-            pointer.last_user_id, pointer.turns = user.id, pointer.turns + 1
-            decision.user_id = taker
+            pointer.last_user_id, pointer.turns, pointer.changed_on = user.id, pointer.turns + 1, now
+            decision.user_id, decision.stead_of = taker, user.id if taker != user.id else None
             return decision
     return decision
 

@@ -14,6 +14,7 @@ from app.domain.base import Moment, Record, RuleBroken, Versioned, next_number
 from app.domain.customers import Customer
 from app.domain.leads import Lead
 from app.domain.settings import TicketStatus, TicketSubject
+from app.domain.sla import Clocked
 
 PRIORITIES = ("Low", "Medium", "High", "Urgent")
 SOURCES = ("On Call", "Office Visit", "E-mail", "WhatsApp", "Web")
@@ -41,7 +42,7 @@ ticket_subjects = Table(
 )  # fmt: skip
 
 
-class Ticket(Versioned, Record):
+class Ticket(Clocked, Versioned, Record):
     """A request for help."""
 
     __tablename__ = "ticket"
@@ -53,6 +54,7 @@ class Ticket(Versioned, Record):
         Index("ix_ticket_changed", "changed_on"),
         Index("ix_ticket_reply", "reply_due_on"),
         Index("ix_ticket_resolve", "resolve_due_on"),
+        Index("ix_ticket_sla", "sla_on"),
     )
     number: Mapped[str] = mapped_column(String(24), nullable=False, unique=True)
     #: Labels of the subjects joined by comma, for lists and search.
@@ -71,11 +73,6 @@ class Ticket(Versioned, Record):
     assignee_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
     owner_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
     assigned_role: Mapped[str | None] = mapped_column(String(64))
-    reply_due_on: Mapped[datetime | None] = mapped_column(Moment)
-    replied_on: Mapped[datetime | None] = mapped_column(Moment)
-    resolve_due_on: Mapped[datetime | None] = mapped_column(Moment)
-    #: Since when the SLA clock stands still, UTC; null = it runs.
-    paused_on: Mapped[datetime | None] = mapped_column(Moment)
     exhausted_task_id: Mapped[int | None] = mapped_column(Integer)
     status: Mapped[TicketStatus] = relationship()
     customer: Mapped[Customer | None] = relationship()

@@ -40,6 +40,8 @@ class Activity(Model):  # type: ignore[misc]
     ticket_id: Mapped[int | None] = mapped_column(ForeignKey("ticket.id", ondelete="CASCADE"))
     customer_id: Mapped[int | None] = mapped_column(ForeignKey("customer.id", ondelete="CASCADE"))
     task_id: Mapped[int | None] = mapped_column(ForeignKey("task.id", ondelete="CASCADE"))
+    #: When the text of a note was changed, UTC; the texts before are in the payload.
+    edited_on: Mapped[datetime | None] = mapped_column(Moment)
     #: What the kind needs: text, from/to, changes [[field, old, new]] … Never a PAN or Aadhaar.
     payload: Mapped[dict[str, Any]] = mapped_column(JSON, nullable=False, default=dict)
 
@@ -73,7 +75,14 @@ def write(session: Session, about: Any, kind: str, by: int | None, now: datetime
         raise ValueError(f"unknown kind of activity: {kind}")
     line = Activity(kind=kind, at=now, actor_id=by, payload=payload, **_place(about))
     session.add(line)
+    stir(session, line.lead_id, line.ticket_id, line.customer_id)
     return line
+
+
+def stir(session: Session, lead_id: int | None, ticket_id: int | None = None, customer_id: int | None = None) -> None:
+    """Note on whose pages something happened; who looks at them hears of it after the commit."""
+    places = (("lead", lead_id), ("ticket", ticket_id), ("customer", customer_id))
+    session.info.setdefault("stirred", set()).update(place for place in places if place[1] is not None)
 
 
 def _place(about: Any) -> dict[str, int | None]:

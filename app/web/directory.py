@@ -46,6 +46,8 @@ class Directory:
     people: dict[int, dict[str, Any]] = field(default_factory=dict)
     active: set[int] = field(default_factory=set)
     roles: list[str] = field(default_factory=list)
+    #: user id -> how he wants to be told, where he chose (notices.Choices).
+    choices: dict[int, Any] = field(default_factory=dict)
     #: Business settings as they stand.
     business: dict[str, Any] = field(default_factory=dict)
     #: Office hours, and SLA minutes by (kind, priority): (first response, resolution).
@@ -113,15 +115,19 @@ def _load(session: Session, version: int, zone: str) -> Directory:
     with access.as_system(session):
         for name, master in MASTERS.items():
             _load_master(session, fresh, name, master)
-        users = session.execute(select(User.id, User.username, User.first_name, User.last_name, User.active)).all()
+        users = session.execute(
+            select(User.id, User.username, User.first_name, User.last_name, User.active, User.notice_choices)
+        ).all()
         fresh.roles = list(session.scalars(select(Role.name).order_by(Role.name)))
         fresh.office = settings.office(session, zone)
         fresh.sla = _targets(session)
         fresh.business = {key: settings.value_of(session, key) for key in settings.KNOWN}
-    for key, username, first, last, active in users:
+    for key, username, first, last, active, chosen in users:
         fresh.people[key] = {"id": key, "username": username, "full_name": f"{first} {last}".strip()}
         if active:
             fresh.active.add(key)
+        if chosen:
+            fresh.choices[key] = chosen
     fresh._labels["user"] = {card["username"].casefold(): key for key, card in fresh.people.items()}
     return fresh
 

@@ -48,6 +48,7 @@ def glass() -> Glass:
         person = who()
         office_zone = current_app.config["CRM"].time_zone
         cards = directory(db.session(), person.version, office_zone)
+        db.session().info["choices"] = cards.choices
         g.glass = Glass(person, cards, ZoneInfo(person.time_zone or office_zone), now())
     return g.glass
 

@@ -29,7 +29,7 @@ from sqlalchemy.orm import Session
 from app import access
 from app.domain import notices
 from app.extensions import db, socketio
-from app.models import Activity, Customer, Lead, Notification, SignIn, Ticket, User
+from app.models import Customer, Lead, Notification, SignIn, Ticket, User
 from app.web import bell
 from app.web.sessions import hashed
 
@@ -289,7 +289,6 @@ def install(app: Flask, session_class: Any = Session) -> Live:
         socketio.on_event(name, handler)
     _guard_the_door(app, _live)
     if not event.contains(session_class, "after_commit", _after_commit):
-        event.listen(session_class, "after_flush", _note_activity)
         event.listen(session_class, "after_commit", _after_commit)
         event.listen(session_class, "after_rollback", _after_rollback)
     return _live
@@ -341,13 +340,6 @@ def cut(user_id: int) -> None:
     live: Live | None = current_app.extensions.get("crm_live")
     if live is not None:
         live.cut(user_id)
-
-
-def _note_activity(held: Session, _context: Any) -> None:
-    for row in held.new:
-        if isinstance(row, Activity):
-            places = (("lead", row.lead_id), ("ticket", row.ticket_id), ("customer", row.customer_id))
-            held.info.setdefault("stirred", set()).update(place for place in places if place[1] is not None)
 
 
 def _after_commit(held: Session) -> None:
