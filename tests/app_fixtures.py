@@ -286,7 +286,7 @@ class World:
     def new_session(self, **options: Any) -> Session:
         """A session that sees everything, as jobs do."""
         session = Session(self.engine, expire_on_commit=False, **options)
-        session.info["who"] = access._SYSTEM
+        session.info["who"] = access.SYSTEM
         self._open.append(session)
         return session
 

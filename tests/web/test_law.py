@@ -16,6 +16,7 @@ from app.domain.base import Record
 from app.domain.settings import LeadStatus
 from app.models import Activity, AssignmentRequest, Customer, Delivery, Lead, Notification, Task, User
 from tests.app_fixtures import KINDS, World
+from tests.makers import NOW
 
 EVERYBODY = ("ana", "ben", "mia", "max", "cleo", "sam", "rhea", "root")
 SALES = {"ana", "mia", "rhea", "root"}
@@ -476,4 +477,11 @@ def test_updates_and_deletes_by_query_reach_visible_rows_only(desk: Desk) -> Non
 
 
 def test_deliveries_of_foreign_notices_are_nobodys_business(world: World) -> None:
-    assert Delivery not in access.RULES  # no door shows them; whoever opens one writes the rule first
+    told = Notification(event_key="x:1", kind="assigned", user_id=world.people["ana"].id, at=NOW, payload={})
+    world.session.add(told)
+    world.session.flush()
+    world.session.add(Delivery(notification_id=told.id, channel="email", state="queued", at=NOW))
+    world.session.commit()
+    for name, seen in (("ana", 1), ("ben", 0), ("mia", 0), ("root", 0)):
+        with world.as_person(name) as session:
+            assert len(session.scalars(select(Delivery)).all()) == seen, name

@@ -1,0 +1,89 @@
+"""A person as the law sees him: what his roles allow, whose rows he reaches, which fields are masked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.domain import permissions
+from app.domain.base import RuleBroken
+from app.lib.identity import masked
+
+ADMIN = "Admin"
+
+
+class Denied(RuleBroken):
+    """The person's role may not do this at all (403)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Person:
+    """A signed-in person as the law sees him; cached until something about access changes."""
+
+    id: int
+    username: str
+    full_name: str
+    roles: frozenset[str]
+    #: (module, verb) -> level, only what is more than none.
+    levels: dict[tuple[str, str], str]
+    #: field -> hidden, last4 or full.
+    masks: dict[str, str]
+    #: The person and those who are on leave and named him their delegate.
+    own: frozenset[int]
+    #: The same, and everybody below in the reports-to tree.
+    team: frozenset[int]
+    #: FAB's (permission, view) pairs.
+    pairs: frozenset[tuple[str, str]]
+    time_zone: str | None = None
+    locale: str | None = None
+    #: Looks through somebody else's eyes: reads only.
+    read_only: bool = False
+    #: Modules and verbs an API key is limited to; None = no limit.
+    scope: frozenset[str] | None = None
+    #: The version of access under which this was read.
+    version: int = 0
+    #: Loader criteria by table, made on first use; never shared with a copy of other scope.
+    law: dict[str, Any] = field(init=False, default_factory=dict)
+
+    @property
+    def is_admin(self) -> bool:
+        """Holds the Admin role."""
+        return ADMIN in self.roles
+
+    @property
+    def is_manager(self) -> bool:
+        """May reopen what has ended and undo a conversion: an admin, or one who may assign in a team."""
+        return self.is_admin or self.level("Leads", "assign") != "none" or self.level("Tickets", "assign") != "none"
+
+    def level(self, module: str, verb: str) -> str:
+        """none, own, team or all."""
+        if self.read_only and verb != "read":
+            return "none"
+        if self.scope is not None and f"{module}.{verb}" not in self.scope and module not in self.scope:
+            return "none"
+        return "all" if self.is_admin else self.levels.get((module, verb), "none")
+
+    def may(self, module: str, verb: str) -> bool:
+        """Whether the verb is open to the person for any row at all."""
+        return self.level(module, verb) != "none"
+
+    def reach(self, module: str, verb: str = "read") -> frozenset[int] | None:
+        """Whose rows the verb reaches: user ids, empty for none, None for everybody's."""
+        level = self.level(module, verb)
+        return {"none": frozenset(), "own": self.own, "team": self.team, "all": None}[level]
+
+    def mask(self, name: str) -> str:
+        """hidden, last4 or full for a masked field; every other field is full."""
+        if name not in permissions.MASKED:
+            return "full"
+        return "full" if self.is_admin else self.masks.get(name, "hidden")
+
+    def shown(self, name: str, value: Any) -> Any:
+        """The value as this person may see it."""
+        level = self.mask(name)
+        return value if level == "full" or value is None else masked(str(value), level)
+
+    def refuse_unless(self, module: str, verb: str) -> None:
+        """Raise Denied with a sentence when the verb is closed."""
+        if not self.may(module, verb):
+            raise Denied(f"Your role does not allow this ({module}: {verb}). Ask your manager if you need it.")
