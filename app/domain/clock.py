@@ -4,19 +4,18 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
-from functools import cached_property, lru_cache
+from functools import cached_property
 from itertools import pairwise
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
+from app.domain import summertime
+
 DAY = timedelta(days=1)
 WEEK = timedelta(days=7)
 NO_TIME = timedelta(0)
-SECOND = timedelta(seconds=1)
 #: An office shut for longer than this counts as one that never opens.
 DAYS_TO_LOOK_AHEAD = 2 * 366
-#: Other years count as if clocks never changed: 31 Dec 9999, which people type for "never", must not cost a second.
-YEARS_WITH_CHANGES = range(1900, 2200)
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 #: Who ends at 23:59:59, the last second that a time field offers, means midnight.
@@ -26,6 +25,9 @@ _LAST_SECOND = time(23, 59, 59)
 Window = tuple[timedelta, timedelta]
 #: From and to in UTC; the end is the first moment that no longer counts.
 Interval = tuple[datetime, datetime]
+
+#: Nobody's task was due before; databases know no earlier moment.
+_LONG_AGO = datetime(1000, 1, 1, tzinfo=UTC)
 
 Moment = TypeVar("Moment", timedelta, datetime)
 
@@ -142,6 +144,21 @@ def after(office: Office, start: datetime, span: timedelta) -> datetime:
     return _nth_moment(office, *_weeks_skipped(office, day, span))
 
 
+def before(office: Office, end: datetime, span: timedelta) -> datetime:
+    """The earliest UTC moment from which at most `span` of open time passes until end.
+
+    So whatever was due before it has waited for longer than `span`, and nothing else has: one comparison in SQL.
+    The year 1000 where the office was never open for so long. Raises ValueError for a negative span.
+    """
+    if span < NO_TIME:
+        raise ValueError("Office time is counted: the span cannot be negative.")
+    end = _utc(end)
+    start = _long_before(office, end, span)
+    steps = range((end - start) // timedelta.resolution + 1)
+    short = bisect_left(steps, True, key=lambda n: open_between(office, start + n * timedelta.resolution, end) <= span)
+    return start + short * timedelta.resolution
+
+
 def next_opening(office: Office, now: datetime) -> datetime:
     """The first UTC moment from now on at which the office is open: now itself if it is. Raises NeverOpens."""
     now = _utc(now)
@@ -233,7 +250,7 @@ def _intervals(office: Office, day: date) -> list[Interval]:
     midnight = datetime.combine(day, time.min, tzinfo=UTC)
     bounds = (
         (max(midnight + starts - stretch.offset, stretch.since), min(midnight + ends - stretch.offset, stretch.until))
-        for stretch in _stretches(office.zone, day)
+        for stretch in summertime.stretches(office.zone, day)
         for starts, ends in office.windows(day)
     )
     return [(opens, shuts) for opens, shuts in bounds if opens < shuts]
@@ -258,18 +275,26 @@ def _open_time_of_days(office: Office, first: date, last: date) -> timedelta:
 def _unusual_days(office: Office, first: date, last: date) -> set[date]:
     dates = office.exception_dates
     exceptions = dates[bisect_left(dates, first) : bisect_left(dates, last)]
-    changes = (day for year in range(first.year, last.year + 1) for day in _clock_changes(office.zone, year))
+    changes = (day for year in range(first.year, last.year + 1) for day in summertime.changes(office.zone, year))
     return {*exceptions, *(day for day in changes if first <= day < last)}
 
 
 def _deviation(office: Office, day: date) -> timedelta:
     """By how much the open time of this date differs from that of its weekday."""
-    has_change = day in _clock_changes(office.zone, day.year)
+    has_change = day in summertime.changes(office.zone, day.year)
     actual = _length(_intervals(office, day)) if has_change else _length(office.windows(day))
     return actual - office.hours[day.weekday()]
 
 
-# --- Walking ahead
+# --- Walking back and ahead
+
+
+def _long_before(office: Office, end: datetime, span: timedelta) -> datetime:
+    """A moment from which more than `span` of open time passes until end, not much earlier than need be."""
+    back = span + DAY
+    while back < end - _LONG_AGO and open_between(office, end - back, end) <= span:
+        back *= 2
+    return max(end - back, _LONG_AGO)
 
 
 def _openings(office: Office, day: date) -> Iterator[Interval]:
@@ -325,60 +350,3 @@ def _working_day(office: Office, day: date, number: int) -> date:
 
 def _never_opens(day: date) -> NeverOpens:
     return NeverOpens(f"The office does not open once in the two years before {day:%d %b %Y}: look at its holidays.")
-
-
-# --- Clock changes (summer time)
-
-
-@dataclass(frozen=True)
-class Stretch:
-    """A time in which the local clock keeps one distance from UTC."""
-
-    since: datetime
-    until: datetime
-    offset: timedelta
-
-
-_ALWAYS = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
-
-
-@lru_cache(maxsize=8192)
-def _stretches(zone: ZoneInfo, day: date) -> tuple[Stretch, ...]:
-    """The one distance from UTC that a local date knows; two of them when the clock changes on it."""
-    change = _clock_changes(zone, day.year).get(day)
-    began, ended = _ALWAYS
-    if change is None:
-        return (Stretch(began, ended, _offset(zone, datetime.combine(day, time(12), tzinfo=zone))),)
-    before = Stretch(began, change, _offset(zone, change - timedelta.resolution))
-    return before, Stretch(change, ended, _offset(zone, change))
-
-
-@lru_cache(maxsize=1024)
-def _clock_changes(zone: ZoneInfo, year: int) -> Mapping[date, datetime]:
-    """The local dates of a year that touch a change of the clock, to the moment of the change."""
-    found: dict[date, datetime] = {}
-    if year not in YEARS_WITH_CHANGES:
-        return found
-    # steps of two weeks find every change: the shortest pause of summer time, Morocco's Ramadan, lasts a month
-    moments = (datetime(year, 1, 1, tzinfo=UTC) - 3 * DAY + step * 2 * WEEK for step in range(28))
-    for (since, old), (until, new) in pairwise((moment, _offset(zone, moment)) for moment in moments):
-        if old != new:
-            change = _located(zone, since, until)
-            found |= {day: change for day in _touched(zone, change) if day.year == year}
-    return found
-
-
-def _located(zone: ZoneInfo, since: datetime, until: datetime) -> datetime:
-    """The first moment of the new offset; changes happen on whole seconds."""
-    old, seconds = _offset(zone, since), range((until - since) // SECOND)
-    return since + SECOND * bisect_left(seconds, True, key=lambda second: _offset(zone, since + second * SECOND) != old)
-
-
-def _touched(zone: ZoneInfo, change: datetime) -> list[date]:
-    """The dates that the local clock shows just before and just after, and those that it jumps over."""
-    sides = [moment.astimezone(zone).date() for moment in (change - timedelta.resolution, change)]
-    return [min(sides) + number * DAY for number in range(abs((sides[1] - sides[0]).days) + 1)]
-
-
-def _offset(zone: ZoneInfo, moment: datetime) -> timedelta:
-    return moment.astimezone(zone).utcoffset() or NO_TIME

@@ -1,8 +1,9 @@
 """Office time: the office shuts, keeps holidays, lives through clock changes, and every minute of it is counted."""
 
-import time as stopwatch
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
+from functools import cached_property
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -14,6 +15,7 @@ from app.domain.clock import (
     Office,
     Range,
     after,
+    before,
     is_open,
     next_opening,
     open_between,
@@ -377,17 +379,86 @@ def test_long_spans_are_exact_too(scene: tuple[Office, datetime], hours: int) ->
     assert open_between(office, start, moment - MINUTE) == hours * HOUR - MINUTE
 
 
+class Counting(Office):
+    """An office that counts how often it is asked when it is open on a day."""
+
+    def windows(self, day: date) -> Any:
+        self.asked.append(day)
+        return super().windows(day)
+
+    @cached_property
+    def asked(self) -> list[date]:
+        return []
+
+
 @pytest.mark.parametrize("zone", [KOLKATA, NEW_YORK])
-def test_ten_years_take_less_than_a_millisecond(zone: ZoneInfo) -> None:
+def test_of_ten_years_only_the_unusual_days_are_looked_at(zone: ZoneInfo) -> None:
     holidays = frozenset(date(2020, 1, 1) + number * 13 * DAY for number in range(300))
-    office = Office(zone, WORKING_WEEK, holidays)
+    office = Counting(zone, WORKING_WEEK, holidays)
     start, end = datetime(2021, 1, 1, tzinfo=UTC), datetime(2031, 1, 1, tzinfo=UTC)
+    unusual = (
+        len([day for day in holidays if start.date() <= day < end.date()]) + 10 * 2 * 2
+    )  # two clock changes a year, before and after
     span = open_between(office, start, end)
-    began = stopwatch.perf_counter()
-    for _ in range(20):
-        open_between(office, start, end)
-        after(office, start, span)
-    assert (stopwatch.perf_counter() - began) / 40 < 0.001
+    assert len(office.asked) <= unusual + 4
+    office.asked.clear()
+    assert after(office, start, span) <= end
+    assert len(office.asked) <= 3 * unusual  # it comes nearer in a few steps
+
+
+# --- Back
+
+
+@pytest.mark.parametrize(
+    "end, minutes, since",
+    [
+        ("2026-03-10 12:00", 30, "2026-03-10 11:30"),  # a Tuesday
+        ("2026-03-10 09:20", 30, "2026-03-09 17:50"),  # ten minutes of Monday
+        ("2026-03-10 09:30", 30, "2026-03-09 18:00"),  # all night it is half an hour; what was due at 18:00 is not late
+        ("2026-03-09 09:00", 0, "2026-03-07 14:00"),  # Saturday ends at 14:00, Sunday is shut
+        ("2026-03-08 12:00", 60, "2026-03-07 13:00"),  # asked while it is shut
+        ("2026-03-06 09:30", 60, "2026-03-03 12:30"),  # over a day without a session, a holiday and half of a half-day
+        ("2026-01-27 09:30", 60, "2026-01-24 13:30"),  # over a holiday, Sunday and part of Saturday
+    ],
+)
+def test_what_was_due_before_it_is_late(end: str, minutes: int, since: str) -> None:
+    assert before(OFFICE, at(end), minutes * MINUTE) == at(since)
+
+
+def test_an_hour_that_comes_twice_makes_late_sooner() -> None:
+    """At 03:00 on 1 November three hours of the night shift have passed since 01:00 in New York, the first of two."""
+    assert before(NIGHT_SHIFT, at("2026-11-01 03:00", NEW_YORK), 3 * HOUR) == at("2026-11-01 01:00", NEW_YORK)
+
+
+def test_where_the_office_was_never_open_for_so_long_nothing_is_late() -> None:
+    assert before(OFFICE, at("2026-03-10 12:00"), 400 * 366 * DAY) == datetime(1000, 1, 1, tzinfo=UTC)
+    assert before(Office(KOLKATA), at("2026-03-10 12:00"), 5 * HOUR) == at("2026-03-10 07:00")
+
+
+@pytest.mark.parametrize("count", [before, after])
+def test_office_time_is_never_negative(count: Callable[[Office, datetime, timedelta], datetime]) -> None:
+    with pytest.raises(ValueError, match="negative"):
+        count(OFFICE, at("2026-03-10 12:00"), -MINUTE)
+
+
+@settings(max_examples=300, deadline=None)
+@given(scene=offices_at_work(), seconds=st.integers(0, 60 * 3600))
+def test_before_is_the_earliest_moment_with_no_more_open_time(scene: tuple[Office, datetime], seconds: int) -> None:
+    office, end = scene
+    span = timedelta(seconds=seconds)
+    moment = before(office, end, span)
+    assert open_between(office, moment, end) == span
+    assert open_between(office, moment - timedelta.resolution, end) > span
+
+
+@settings(max_examples=120, deadline=None)
+@given(scene=offices_at_work(), minutes=st.integers(0, 600), back=st.integers(0, 4 * 1440))
+def test_late_is_what_the_minutes_counted_one_by_one_say(
+    scene: tuple[Office, datetime], minutes: int, back: int
+) -> None:
+    office, end = scene
+    due_on = end - back * MINUTE
+    assert (due_on < before(office, end, minutes * MINUTE)) is (minutes_counted(office, due_on, end) > minutes * MINUTE)
 
 
 # --- The admin screen
