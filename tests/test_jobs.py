@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import socket
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -161,7 +163,133 @@ def test_an_idle_minute_costs_six_statements(runner):
         assert 0 < len(said) <= 6, said
 
 
+# --- Chunks
+
+
+def in_chunks(items: list[Any], many: Any, size: int = 4) -> Job:
+    return Job("count", every_minute, lambda session, at: Work(items, many=many, size=size))
+
+
+def write_all_down(session: Session, chunk: list[Any]) -> list[str]:
+    return [write_down(session, item) for item in chunk]
+
+
+def test_a_chunk_is_one_transaction_and_answers_for_each(runner):
+    chunks: list[list[Any]] = []
+
+    def many(session: Session, chunk: list[Any]) -> list[str]:
+        chunks.append(chunk)
+        return write_all_down(session, chunk)
+
+    run = run_slot(runner, in_chunks([1, 0, 2, 3, 4], many), SLOT, NOW)
+    assert chunks == [[1, 0, 2, 3], [4]]
+    assert (run.outcome, run.items, written(runner)) == ("done", 4, ["1", "0", "2", "3", "4"])
+
+
+def test_the_items_of_a_broken_chunk_are_done_one_by_one(runner, caplog):
+    run = run_slot(runner, in_chunks([1, 13, 2, 3, 4], write_all_down), SLOT, NOW)
+    assert (run.outcome, run.items, run.failed_items) == ("done", 4, 1)
+    assert written(runner) == ["1", "2", "3", "4"]
+    assert "failed for item 13" in caplog.text
+    assert run.error == "13: ValueError: the thirteenth is broken"
+
+
+def test_a_chunk_that_meets_a_deadlock_is_tried_again_as_a_whole(runner, monkeypatch):
+    monkeypatch.setattr(engine.stopwatch, "sleep", lambda seconds: None)
+    luck = iter([OperationalError("UPDATE", {}, Exception(1213, "Deadlock")), None])
+
+    def many(session: Session, chunk: list[Any]) -> list[str]:
+        answers = write_all_down(session, chunk)
+        if trouble := next(luck):
+            raise trouble
+        return answers
+
+    run = run_slot(runner, in_chunks([1, 2], many), SLOT, NOW)
+    assert (run.items, run.failed_items, written(runner)) == (2, 0, ["1", "2"])
+
+
+def test_a_pass_that_lasts_too_long_leaves_the_rest_to_the_next_minute(runner):
+    def many(session: Session, chunk: list[Any]) -> list[str]:
+        runner.pass_seconds = 0
+        return write_all_down(session, chunk)
+
+    run = run_slot(runner, in_chunks([1, 2, 3], many, size=2), SLOT, NOW)
+    assert (run.outcome, run.items, written(runner)) == ("done", 2, ["1", "2"])
+
+
+def test_a_daily_pass_goes_on_until_it_is_done(runner):
+    runner.pass_seconds = 0
+    daily = Job("daily", daily_at("10:00"), lambda session, at: Work([1, 2, 3], write_down))
+    assert run_slot(runner, daily, SLOT, NOW).items == 3
+
+
+def test_who_stops_the_process_waits_for_the_chunk_at_hand_only(runner):
+    def many(session: Session, chunk: list[Any]) -> list[str]:
+        runner.stopping.set()
+        return write_all_down(session, chunk)
+
+    assert run_slot(runner, in_chunks([1, 2, 3], many, size=2), SLOT, NOW).items == 2
+    assert written(runner) == ["1", "2"]
+
+
+def test_how_people_want_to_be_told_is_read_once_a_pass_and_only_if_there_is_something_to_do(runner):
+    asked: list[str] = []
+    token = STATEMENTS.set(asked)
+    for number, items in enumerate(([1, 2, 3, 4, 5], [])):
+        run_slot(runner, in_chunks(items, _tell_all, size=2), (f"slot {number}", NOW), NOW)
+    STATEMENTS.reset(token)
+    assert len([said for said in asked if "notice_choices" in said]) == 1
+
+
+def _tell_all(session: Session, chunk: list[Any]) -> list[str]:
+    notices.tell_many(session, [notices.News("job_lag", f"n:{item}", (), {}, {}) for item in chunk], NOW)
+    return ["told"] * len(chunk)
+
+
+def test_a_run_names_the_process_that_ran_it(runner):
+    assert run_slot(runner, in_chunks([], write_all_down), SLOT, NOW).ran_by == f"{socket.gethostname()}:{os.getpid()}"
+
+
 # --- Slots
+
+
+@pytest.mark.parametrize(
+    ("zone", "day", "at", "runs_at"),
+    [
+        ("America/New_York", "2026-03-08", "02:30", "2026-03-08T07:30Z"),  # 02:30 does not exist: 03:30 summer time
+        ("America/New_York", "2026-11-01", "01:30", "2026-11-01T05:30Z"),  # 01:30 comes twice: the first
+        ("America/New_York", "2026-07-01", "10:00", "2026-07-01T14:00Z"),
+        ("America/New_York", "2026-12-01", "10:00", "2026-12-01T15:00Z"),
+        ("Asia/Kolkata", "2026-03-08", "02:30", "2026-03-07T21:00Z"),
+        ("Asia/Kolkata", "2026-11-01", "10:00", "2026-11-01T04:30Z"),
+    ],
+)
+def test_a_daily_job_runs_once_a_local_date_minute_by_minute(runner, zone, day, at, runs_at):
+    runner.zone, now = zone, datetime.fromisoformat(runs_at) - 6 * HOUR
+    daily, began = Job("daily", daily_at(at), lambda session, at: Work()), []
+    for _ in range(12 * 6):  # every ten minutes, from six hours before to six hours after
+        if run := run_slot(runner, daily, daily.when.slot(now, zone), now):
+            began.append((run.slot, f"{now:%Y-%m-%dT%H:%MZ}"))
+        now += 10 * MINUTE
+    assert [each for each in began if each[0].startswith(day)] == [(f"{day} {at}", runs_at)]
+
+
+@pytest.mark.parametrize(
+    ("when", "minutes", "runs"),
+    [
+        (every_minute, [0, 1, 2, 180, 181], 5),  # three hours late: the missed ones coalesce into one
+        (every_minute, [0, 30, 60, 0, 30, 60, 61], 4),  # the clock goes back by an hour: nothing runs twice
+        (daily_at("10:00"), [-1, 0, 1, 180], 2),  # yesterday's, missed, and today's
+        (daily_at("10:00"), [0, 60, 0, 60], 1),
+        (daily_at("07:00"), [0], 1),  # three hours late
+        (Every(5), [0, 4, 5, 9, 10, 4], 3),
+    ],
+)
+def test_a_slot_runs_once_whatever_the_clock_does(runner, when, minutes, runs):
+    each = Job("each", when, lambda session, at: Work())
+    moments = [NOW + minute * MINUTE for minute in minutes]
+    began = [run_slot(runner, each, when.slot(now, makers.ZONE), now) for now in moments]
+    assert len([run for run in began if run]) == runs
 
 
 def test_missed_minutes_coalesce_into_the_newest():
@@ -186,14 +314,6 @@ def test_a_job_with_two_times_has_two_slots_a_day():
     backup = daily_at("02:00", "17:25")
     slots = [backup.slot(NOW + hours * HOUR, makers.ZONE)[0] for hours in range(24)]
     assert sorted(set(slots)) == ["2026-11-23 02:00", "2026-11-23 17:25", "2026-11-24 02:00"]
-
-
-@pytest.mark.parametrize(("day", "at"), [(datetime(2026, 3, 8), "02:30"), (datetime(2026, 11, 1), "01:30")])
-def test_a_daily_job_runs_once_on_the_days_when_the_clock_changes(day, at):
-    """New York skips 02:30 in spring and has 01:30 twice in autumn."""
-    start = day.replace(tzinfo=UTC) + 4 * HOUR
-    slots = {daily_at(at).slot(start + n * 10 * MINUTE, "America/New_York")[0] for n in range(6 * 26)}
-    assert len([slot for slot in slots if slot.startswith(f"{day:%Y-%m-%d}")]) == 1
 
 
 def test_the_schedule_has_no_name_twice():
@@ -241,6 +361,93 @@ def test_a_job_can_be_run_by_hand(runner):
 
 
 # --- Who leads
+
+
+def test_two_who_lead_for_a_moment_run_each_slot_once(runner):
+    class Everybody:
+        def holds(self) -> bool:
+            return True
+
+        def release(self) -> None:
+            pass
+
+    daily = Job("daily", daily_at("00:00"), lambda session, at: Work([1], write_down))
+    two = [Scheduler(runner, Everybody(), (daily,)) for _ in range(2)]
+    for scheduler in two:
+        scheduler.start()
+    eventually(lambda: written(runner) == ["1"], "nobody ran it", 10)
+    for scheduler in two:
+        scheduler._tick(daily)
+        scheduler.stop()
+    assert written(runner) == ["1"]
+
+
+# --- Late jobs
+
+
+@pytest.fixture
+def admins(runner):
+    with makers.opened(runner.sessions) as session:
+        session.add_all([makers.user(session, "ada", "Admin"), makers.user(session, "otto", "Admin", active=False)])
+        session.commit()
+
+
+def scheduler_of(runner: Runner, tmp_path: Path, age: timedelta = HOUR) -> Scheduler:
+    """A scheduler that is so old and was never started, of two jobs of every minute."""
+    pair = [Job(name, every_minute, lambda session, at: Work()) for name in ("one", "other")]
+    scheduler = Scheduler(runner, FileLead(tmp_path / "scheduler.lock"), pair)
+    scheduler._born -= age
+    return scheduler
+
+
+def ran(runner: Runner, ago: dict[str, timedelta], outcome: str = "done") -> None:
+    with makers.opened(runner.sessions) as session:
+        now = datetime.now(UTC)
+        session.add_all(
+            JobRun(job=name, slot=f"{now - span}", started_on=now - span, outcome=outcome, lag_seconds=0)
+            for name, span in ago.items()
+        )
+        session.commit()
+
+
+def alerts(runner: Runner) -> list[dict[str, Any]]:
+    with makers.opened(runner.sessions) as session:
+        return list(session.scalars(select(notices.Notification.payload)))
+
+
+def test_that_the_jobs_stand_still_is_told_once_by_however_many_processes(runner, tmp_path, admins):
+    ran(runner, {"one": 6 * MINUTE, "other": 5 * MINUTE})
+    heard: list[Any] = []
+    runner.announce = heard.append
+    for _ in range(3):
+        scheduler_of(runner, tmp_path)._watch()
+    [alert] = alerts(runner)
+    assert (alert["job"], alert["minutes"], len(heard)) == ("", 5, 1)
+
+
+def test_a_process_looks_from_the_fourth_minute_of_its_life_only(runner, tmp_path, admins):
+    ran(runner, {"one": HOUR, "other": HOUR})
+    scheduler_of(runner, tmp_path, age=2 * MINUTE)._watch()
+    assert alerts(runner) == []
+
+
+def test_who_takes_the_lead_after_a_gap_says_from_when_until_when(runner, tmp_path, admins):
+    ran(runner, {"one": 34 * MINUTE, "other": 34 * MINUTE})
+    scheduler = scheduler_of(runner, tmp_path, age=0 * MINUTE)
+    scheduler.start()
+    eventually(lambda: len(alerts(runner)) == 1, "nobody told of the gap", 10)
+    scheduler.stop()
+    [alert] = alerts(runner)
+    assert (alert["minutes"], alert["until"] > alert["since"]) == (34, True)
+
+
+def test_a_database_that_is_away_ends_no_watch(runner, tmp_path, caplog):
+    def away() -> Session:
+        raise OperationalError("SELECT", {}, Exception(2006, "gone"))
+
+    runner.sessions = away
+    scheduler_of(runner, tmp_path)._watch()
+    assert "nobody could be told" in caplog.text
 
 
 def test_one_process_leads_on_sqlite_and_another_follows(tmp_path):

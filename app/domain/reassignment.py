@@ -1,28 +1,33 @@
-"""Overdue tasks move to a colleague: one record at a time, all of its overdue tasks to the same person."""
+"""Overdue tasks move to a colleague: all overdue tasks of a record together, to the same person."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from flask_appbuilder.security.sqla.models import User
 from sqlalchemy import ColumnElement, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, load_only
 
-from app.domain import assignment, clock, leads, notices, reminders, settings, tasks, team, tickets, timeline
+from app.domain import clock, leads, settings, tasks, team, tickets
 from app.domain.base import RuleBroken
+from app.domain.handover import Case, Sheet
 from app.domain.leads import Lead
 from app.domain.settings import BusinessSetting, LeadStatus, TicketStatus
 from app.domain.tasks import Task
 from app.domain.tickets import Ticket
 
-#: kind -> (record, role that serves it unless the record names one, meanings of the end).
-KINDS: dict[str, tuple[Any, str, tuple[str, ...]]] = {
-    "lead": (Lead, "Sales User", leads.TERMINAL),
-    "ticket": (Ticket, "Support User", tickets.ENDED),
+#: kind -> (record, its statuses, role that serves it unless the record names one, meanings of the end).
+KINDS: dict[str, tuple[Any, Any, str, tuple[str, ...]]] = {
+    "lead": (Lead, LeadStatus, "Sales User", leads.TERMINAL),
+    "ticket": (Ticket, TicketStatus, "Support User", tickets.ENDED),
 }
+#: What is read of a record and of a task: no more than the rules ask for.
+_OF_RECORD = ("number", "status_id", "assignee_id", "assigned_role", "customer_id", "exhausted_task_id", "changed_on",
+              "changed_by_id")  # fmt: skip
+_OF_TASK = (Task.title, Task.status, Task.due_on, Task.assignee_id, Task.lead_id, Task.ticket_id, Task.exhausted,
+            Task.tried, Task.remind_on)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -35,11 +40,31 @@ class Terms:
     retry_minutes: int = 540
 
 
+@dataclass(frozen=True)
+class Pass:
+    """What one pass goes by; all of it UTC."""
+
+    now: datetime
+    #: What was due before it has been overdue for longer than the grace.
+    late_before: datetime
+    #: Until when whoever takes a task has time.
+    due_on: datetime
+
+
 def terms(session: Session) -> Terms:
     """The settings as they stand now."""
     known = {key: settings.KNOWN[key][0] for key in ("grace_minutes", "retry_minutes")}
     chosen = select(BusinessSetting.key, BusinessSetting.value).where(BusinessSetting.key.in_(known))
     return Terms(**known | {row.key: row.value for row in session.execute(chosen)})
+
+
+def pass_of(now: datetime, office: clock.Office, terms: Terms) -> Pass:
+    """What a pass at `now` goes by. Raises clock.NeverOpens."""
+    grace, retry = timedelta(minutes=terms.grace_minutes), timedelta(minutes=terms.retry_minutes)
+    return Pass(now, clock.before(office, now, grace), clock.after(office, now, retry))
+
+
+# --- Finding
 
 
 def due_records(
@@ -49,145 +74,147 @@ def due_records(
     if not clock.is_open(office, now):
         return []
     query = (
-        select(Task.lead_id, Task.ticket_id, Task.due_on)
+        select(Task.lead_id, Task.ticket_id)
         .outerjoin(Lead, Lead.id == Task.lead_id)
         .outerjoin(Ticket, Ticket.id == Task.ticket_id)
-        .where(*_watched(now, grace_minutes), _record_lives())
+        .where(*_watched(clock.before(office, now, timedelta(minutes=grace_minutes))), _record_lives())
         .order_by(Task.due_on, Task.id)
         .limit(limit)
     )
-    late = [row for row in session.execute(query) if _is_late(row.due_on, now, grace_minutes, office)]
-    found = [("lead", row.lead_id) if row.lead_id is not None else ("ticket", row.ticket_id) for row in late]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(_record_of(row) for row in session.execute(query)))
 
 
-def _watched(now: datetime, grace_minutes: int) -> tuple[ColumnElement[bool], ...]:
-    """What the index can say: office time never passes faster than the wall clock."""
-    latest = now - timedelta(minutes=grace_minutes)
-    return Task.exhausted.is_(False), Task.status.in_(tasks.WATCHED), Task.due_on < latest
+def _watched(late_before: datetime) -> tuple[ColumnElement[bool], ...]:
+    return Task.exhausted.is_(False), Task.status.in_(tasks.WATCHED), Task.due_on < late_before
 
 
 def _record_lives() -> ColumnElement[bool]:
-    ended_leads = select(LeadStatus.id).where(LeadStatus.meaning.in_(leads.TERMINAL))
-    ended_tickets = select(TicketStatus.id).where(TicketStatus.meaning.in_(tickets.ENDED))
-    return or_(Lead.status_id.not_in(ended_leads), Ticket.status_id.not_in(ended_tickets))
+    ended = (
+        record.status_id.not_in(select(status.id).where(status.meaning.in_(meanings)))
+        for record, status, _, meanings in KINDS.values()
+    )
+    return or_(*ended)
 
 
-def _is_late(due_on: datetime, now: datetime, grace_minutes: int, office: clock.Office) -> bool:
-    return clock.open_between(office, due_on, now) > timedelta(minutes=grace_minutes)
+def _record_of(task: Any) -> tuple[str, int]:
+    return ("lead", task.lead_id) if task.lead_id is not None else ("ticket", task.ticket_id)
+
+
+# --- Deciding
 
 
 def reassign_record(
     session: Session, kind: str, record_id: int, now: datetime, office: clock.Office, terms: Terms
 ) -> str:
-    """Hand all overdue tasks of one record to the next in turn. The caller commits: one record, one transaction.
+    """Hand all overdue tasks of one record to the next in turn: reassign() for one."""
+    return reassign(session, [(kind, record_id)], pass_of(now, office, terms))[0]
 
-    Answers reassigned, exhausted (nobody is left), or skipped (locked, gone, ended, or not overdue any more).
+
+def reassign(session: Session, found: Sequence[tuple[str, int]], at: Pass) -> list[str]:
+    """Hand on the overdue tasks of these records (kind, id), those of each to the next in turn.
+
+    Answers in order: reassigned, exhausted (nobody is left), or skipped (locked by somebody else, gone, ended, or not
+    overdue any more). The caller commits: one transaction. It waits for the pointers of the roles only, which come
+    first; whatever else somebody holds is left to the next minute, so nobody waits for us in a circle.
     """
-    record = _locked(session, kind, record_id)
-    if record is None or record.status.meaning in KINDS[kind][2]:
-        return "skipped"
-    late = _late_tasks(session, kind, record_id, now, office, terms)
-    if not late:
-        return "skipped"
-    decision = _next(session, record.assigned_role or KINDS[kind][1], now, late)
-    if decision.user_id is None:
-        _exhaust(session, record, late, decision, now)
-        return "exhausted"
-    _hand_over(session, record, late, decision, now, clock.after(office, now, timedelta(minutes=terms.retry_minutes)))
-    return "reassigned"
+    roles = _roles(session, found)
+    turns = {role: _turns(session, role) for role in sorted(set(roles.values()))}
+    cases = _cases(session, roles, at)
+    sheet = Sheet(at.now, at.due_on)
+    for place in found:
+        if case := cases.get(place):
+            decision = _next(turns[case.role], case, at.now)
+            sheet.exhaust(case, decision) if decision.user_id is None else sheet.hand_over(case, decision)
+    sheet.write(session)
+    return [sheet.answers.get(place, "skipped") for place in found]
 
 
-def _locked(session: Session, kind: str, record_id: int) -> Any:
-    """The record under its lock; None where somebody else holds it: the next minute comes back to it."""
-    record = KINDS[kind][0]
-    query = select(record).where(record.id == record_id).with_for_update(skip_locked=True, of=record)
-    return session.scalars(query, execution_options={"populate_existing": True}).first()
+def _roles(session: Session, found: Sequence[tuple[str, int]]) -> dict[tuple[str, int], str]:
+    """(kind, id) -> the role that serves the record."""
+    roles: dict[tuple[str, int], str] = {}
+    for kind, (record, _, usual, _) in KINDS.items():
+        if ids := _ids(found, kind):
+            query = select(record.id, record.assigned_role).where(record.id.in_(ids))
+            roles |= {(kind, key): role or usual for key, role in session.execute(query)}
+    return roles
 
 
-def _late_tasks(
-    session: Session, kind: str, record_id: int, now: datetime, office: clock.Office, terms: Terms
-) -> list[Task]:
-    """The record's overdue tasks as they are under its lock, oldest first."""
-    parent = Task.lead_id == record_id if kind == "lead" else Task.ticket_id == record_id
-    query = select(Task).where(parent, *_watched(now, terms.grace_minutes)).order_by(Task.due_on, Task.id)
-    found = session.scalars(query, execution_options={"populate_existing": True})
-    return [task for task in found if task.due_on and _is_late(task.due_on, now, terms.grace_minutes, office)]
+def _ids(places: Iterable[tuple[str, int]], kind: str) -> list[int]:
+    return sorted(key for each, key in places if each == kind)
 
 
-def _next(session: Session, role: str, now: datetime, late: list[Task]) -> team.Decision:
-    """Whose turn it is among those who had none of these tasks; nobody, with the reason, where the role is gone."""
-    had = {user for task in late for user in (*task.tried, task.assignee_id) if user is not None}
+def _turns(session: Session, role: str) -> team.Turns | None:
+    """The locked line of the role; None where the role is gone."""
     try:
-        return team.next_in_turn(session, role, now, frozenset(had))
+        return team.take_turns(session, role)
     except RuleBroken:
-        return team.Decision(None, role)
+        return None
 
 
-# --- Somebody takes it
+def _next(turns: team.Turns | None, case: Case, now: datetime) -> team.Decision:
+    """Whose turn it is among those who had none of these tasks."""
+    had = {user for task in case.late for user in (*task.tried, task.assignee_id) if user is not None}
+    return turns.next(now, frozenset(had)) if turns else team.Decision(None, case.role)
 
 
-def _hand_over(
-    session: Session, record: Any, late: list[Task], decision: team.Decision, now: datetime, due_on: datetime
-) -> None:
-    taker = session.get_one(User, decision.user_id)
-    _tell_taken(session, record, late, taker.id, now)
-    first, old_due = late[0], late[0].due_on
-    for task in late:
-        _pass_on(task, taker, due_on, now)
-    held = record.assignee_id
-    assignment.give(session, record, taker.id, "overdue", None, now, decision, told=False)
-    if held == taker.id:  # it was his already, only its tasks were not: still one line says so
-        timeline.write(session, record, "assignment", None, now, to=taker.id, old=held, reason="overdue")
-    record.stamp(None, now)
-    session.flush()
-    says = {"number": record.number, "title": first.title, "tasks": len(late), "due": due_on.isoformat()}
-    notices.tell(session, [taker.id], "task_assigned", _key("given", first, old_due), first, None, now, **says)
+# --- Locking
 
 
-def _pass_on(task: Task, taker: Any, due_on: datetime, now: datetime) -> None:
-    """The round goes on: `tried` grows, which a re-dating by hand would empty."""
-    if task.assignee_id is not None and task.assignee_id not in task.tried:
-        task.tried = [*task.tried, task.assignee_id]
-    task.assignee_id, task.due_on = taker.id, due_on
-    task.arm(reminders.offsets_of(taker), now)
-    task.stamp(None, now)
+def _cases(session: Session, roles: dict[tuple[str, int], str], at: Pass) -> dict[tuple[str, int], Case]:
+    """The records that are ours now, with their overdue tasks."""
+    records = {
+        (kind, record.id): record for kind in KINDS for record in _locked_records(session, kind, _ids(roles, kind))
+    }
+    late = _locked_tasks(session, records, at)
+    cases = {place: Case(place, roles[place], record, late.get(place, [])) for place, record in records.items()}
+    # Whose role was changed meanwhile waits a minute: the pointer of the new one is not ours.
+    return {place: case for place, case in cases.items() if case.late and case.is_served_by(KINDS[place[0]][2])}
 
 
-def _tell_taken(session: Session, record: Any, late: list[Task], taker_id: int, now: datetime) -> None:
-    """Each person who loses tasks hears it once, whatever their number."""
-    for user in dict.fromkeys(task.assignee_id for task in late if task.assignee_id not in (None, taker_id)):
-        his = [task for task in late if task.assignee_id == user]
-        key, says = _key("taken", his[0], his[0].due_on), {"number": record.number, "tasks": len(his), "to": taker_id}
-        notices.tell(session, [user], "task_taken", key, his[0], None, now, title=his[0].title, **says)
+def _locked_records(session: Session, kind: str, ids: list[int]) -> list[Any]:
+    """Those that live and that nobody else holds."""
+    if not ids:
+        return []
+    record, status, _, meanings = KINDS[kind]
+    ended = set(session.scalars(select(status.id).where(status.meaning.in_(meanings))))
+    columns = [getattr(record, name) for name in _OF_RECORD] + ([Ticket.lead_id] if record is Ticket else [])
+    rows = _locked(session, record, ids, columns)
+    return [row for row in rows if row.status_id not in ended]
 
 
-def _key(what: str, task: Task, due_on: datetime | None) -> str:
-    """Names one overdue period of one task, so that it is handled once."""
-    return f"{what}:{task.id}:{due_on.isoformat() if due_on else ''}"
+def _locked_tasks(session: Session, records: dict[tuple[str, int], Any], at: Pass) -> dict[tuple[str, int], list[Task]]:
+    """The overdue tasks of each record, oldest first; none of a record when somebody else holds one of them."""
+    wanted = _late_ids(session, records, at)
+    if not wanted:
+        return {}
+    ours = {task.id: task for task in _locked(session, Task, sorted(wanted), _OF_TASK)}
+    held_by_others = {place for key, place in wanted.items() if key not in ours}
+    late: dict[tuple[str, int], list[Task]] = {}
+    for task in sorted(ours.values(), key=lambda task: (task.due_on, task.id)):
+        place = wanted[task.id]
+        if place not in held_by_others and _is_late(task, at):
+            late.setdefault(place, []).append(task)
+    return late
 
 
-# --- Nobody is left
+def _late_ids(session: Session, places: Iterable[tuple[str, int]], at: Pass) -> dict[int, tuple[str, int]]:
+    """Overdue task -> its record. One kind after the other: no index serves an OR of both."""
+    wanted: dict[int, tuple[str, int]] = {}
+    for kind, parent in (("lead", Task.lead_id), ("ticket", Task.ticket_id)):
+        if ids := _ids(places, kind):
+            query = select(Task.id, parent.label("parent")).where(parent.in_(ids), *_watched(at.late_before))
+            wanted |= {row.id: (kind, row.parent) for row in session.execute(query)}
+    return wanted
 
 
-def _exhaust(session: Session, record: Any, late: list[Task], decision: team.Decision, now: datetime) -> None:
-    first = late[0]
-    for task in late:
-        task.exhausted = True
-        task.stamp(None, now)
-    record.exhausted_task_id = first.id
-    text = f"Nobody with the role {decision.role} is left to take the overdue task “{first.title}”."
-    timeline.write(session, record, "system", None, now, text=text, what="exhausted", task=first.id,
-                   decision=decision.as_json())  # fmt: skip
-    session.flush()
-    people = _answerable(session, [task.assignee_id for task in late])
-    says = {"number": record.number, "title": first.title, "role": decision.role, "tasks": len(late)}
-    notices.tell(session, people, "exhausted", _key("exhausted", first, first.due_on), first, None, now, **says)
+def _is_late(task: Task, at: Pass) -> bool:
+    """The same as _watched, said of a row under its lock."""
+    watched = task.status in tasks.WATCHED and not task.exhausted
+    return watched and task.due_on is not None and task.due_on < at.late_before
 
 
-def _answerable(session: Session, assignees: Iterable[int | None]) -> list[int]:
-    """The managers above whoever has the tasks, and all admins; those who still work here."""
-    above = [manager for user in dict.fromkeys(assignees) if user for manager in team.managers_above(session, user)]
-    admins = [user.id for user in team.members(session, team.role_named(session, "Admin").id)]
-    working = select(User.id).where(User.id.in_({*above, *admins}), User.active.is_(True)).order_by(User.id)
-    return list(session.scalars(working))
+def _locked(session: Session, record: Any, ids: list[int], columns: Sequence[Any]) -> list[Any]:
+    """The rows under their locks, as they are now; without those that somebody else holds."""
+    query = select(record).options(load_only(*columns)).where(record.id.in_(ids)).order_by(record.id)
+    locked = query.with_for_update(skip_locked=True)
+    return list(session.scalars(locked, execution_options={"populate_existing": True}))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from flask_appbuilder.security.sqla.models import User
-from sqlalchemy import select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import select
+from sqlalchemy.orm import Session, aliased, load_only
 
-from app.domain import notices, tasks, team
+from app.domain import notices, rows, tasks, team
 from app.domain.tasks import Task
 
 #: Overdue for so long, a task is told as overdue.
@@ -18,6 +20,7 @@ OVERDUE = timedelta(hours=1)
 #: From the second day on it is told at this local time of the person, not at midnight.
 MORNING = time(9)
 MINUTE = timedelta(minutes=1)
+_COLUMNS = (Task.title, Task.status, Task.due_on, Task.assignee_id, Task.lead_id, Task.ticket_id)
 
 
 def offsets_of(user: Any) -> tuple[int, ...]:
@@ -33,22 +36,76 @@ def due(session: Session, now: datetime, limit: int) -> list[int]:
 
 
 def remind(session: Session, task_id: int, now: datetime, zone: str) -> str:
-    """Tell the assignee what is due now, and arm for the next moment. Answers task_due, task_overdue or skipped.
+    """Tell what is due now of one task: remind_many() for one."""
+    return remind_many(session, [task_id], now, zone)[0]
 
-    `zone`: the office's, for people without one of their own. However often it is called, the event key
+
+def remind_many(session: Session, task_ids: Sequence[int], now: datetime, zone: str) -> list[str]:
+    """Tell the assignees what is due now, and arm for the next moment. The caller commits: one transaction.
+
+    Answers in order: task_due, task_overdue, or skipped (nothing to tell, or somebody is at the task: the next minute
+    looks again). `zone`: the office's, for people without one of their own. However often it is called, the event key
     (task, offset, due time; task, local date) lets each reminder appear once.
     """
-    task = session.get(Task, task_id)
-    if task is None or task.due_on is None or task.assignee_id is None or task.status not in tasks.OPEN:
-        return "skipped"
-    user = session.get_one(User, task.assignee_id)
-    place = ZoneInfo(user.time_zone or zone)
-    event = _event(task.id, task.due_on, offsets_of(user), now, place) if user.active else None
-    says: dict[str, Any] = {"title": task.title, "due": task.due_on.isoformat()}
-    says["minutes"] = minutes_left(task.due_on, now)
-    told = notices.tell(session, [user.id], *event, task, None, now, **says) if event else 0
-    _arm(session, task, next_moment(task.due_on, offsets_of(user), now, place))
-    return event[0] if event and told else "skipped"
+    looks = _looks(session, task_ids, now, zone)
+    news = {look.task.id: told for look in looks if (told := look.news(now))}
+    fresh = _not_told(session, news)
+    notices.tell_many(session, [news[key] for key in sorted(fresh)], now)
+    _arm(session, [(look.task, look.next(now)) for look in looks])
+    return [news[key].kind if key in fresh else "skipped" for key in task_ids]
+
+
+@dataclass(frozen=True)
+class _Look:
+    """A task under its lock, and who hears of it: its assignee, or whoever stands in for him."""
+
+    task: Task
+    user: Any
+    place: ZoneInfo
+
+    def news(self, now: datetime) -> notices.News | None:
+        """What is to be told now."""
+        due_on = self.task.due_on
+        if due_on is None or not self.user.active:
+            return None
+        event = _event(self.task.id, due_on, offsets_of(self.user), now, self.place)
+        says = {"title": self.task.title, "due": due_on.isoformat(), "minutes": minutes_left(due_on, now)}
+        return notices.News(*event, (self.user.id,), says, notices.place_of(self.task)) if event else None
+
+    def next(self, now: datetime) -> datetime | None:
+        """When it is to be looked at again."""
+        due_on = self.task.due_on
+        return next_moment(due_on, offsets_of(self.user), now, self.place) if due_on else None
+
+
+def _looks(session: Session, task_ids: Sequence[int], now: datetime, zone: str) -> list[_Look]:
+    """The tasks that are ours now; whose assignee is on leave, with his delegate if that one is there."""
+    query = select(Task).options(load_only(*_COLUMNS)).where(Task.id.in_(task_ids)).order_by(Task.id)
+    locked = query.with_for_update(skip_locked=True)
+    found = list(session.scalars(locked, execution_options={"populate_existing": True}))
+    found = [task for task in found if task.due_on and task.assignee_id and task.status in tasks.OPEN]
+    people = _listeners(session, {int(task.assignee_id or 0) for task in found}, now)
+    heard = ((task, people[task.assignee_id or 0]) for task in found)
+    return [_Look(task, user, ZoneInfo(user.time_zone or zone)) for task, user in heard]
+
+
+def _listeners(session: Session, users: set[int], now: datetime) -> dict[int, Any]:
+    """Assignee -> who hears it."""
+    if not users:
+        return {}
+    delegate = aliased(User)
+    query = select(User, delegate).outerjoin(delegate, delegate.id == User.delegate_id).where(User.id.in_(users))
+    pairs = [(user, other, team.stand_in(team.Place(user, other), now)) for user, other in session.execute(query)]
+    return {user.id: user if instead is None else other for user, other, instead in pairs}
+
+
+def _not_told(session: Session, news: dict[int, notices.News]) -> set[int]:
+    """The tasks whose event stands in nobody's bell yet."""
+    keys = {f"{told.key}:{told.users[0]}": task for task, told in news.items()}
+    if not keys:
+        return set()
+    told = session.scalars(select(notices.Notification.event_key).where(notices.Notification.event_key.in_(keys)))
+    return set(news) - {keys[key] for key in told}
 
 
 def next_moment(due_on: datetime, offsets: tuple[int, ...], now: datetime, place: ZoneInfo) -> datetime:
@@ -79,10 +136,12 @@ def minutes_left(due_on: datetime, now: datetime) -> int:
     return -((now - due_on) // MINUTE)
 
 
-def _arm(session: Session, task: Task, moment: datetime) -> None:
-    """Plain UPDATE of this column alone: no new version, so no person's save meets a conflict.
+def _arm(session: Session, moments: Sequence[tuple[Task, datetime | None]]) -> None:
+    """UPDATE of this column alone: no new version, so no person's save meets a conflict.
 
     It names the due time that was read: somebody who re-dates meanwhile has armed the task himself.
     """
-    step = update(Task).where(Task.id == task.id, Task.due_on == task.due_on).values(remind_on=moment)
-    session.execute(step, execution_options={"synchronize_session": False})
+    new = [{"id": task.id, "due_on": task.due_on, "remind_on": moment} for task, moment in moments]
+    rows.change(session, Task, new, where=["due_on"], save=False)
+    for task, _ in moments:
+        session.expire(task, ["remind_on"])

@@ -9,23 +9,28 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import time as dtime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session, sessionmaker
 
 from app import engine as crm_engine
 from app import jobs
 from app.domain import tasks
-from app.domain.assignment import Assignment
+from app.domain.assignment import Assignment, begin
+from app.domain.leads import Lead
 from app.domain.notices import Notification
-from app.domain.reassignment import Terms, due_records, reassign_record, terms
-from app.domain.settings import BusinessSetting
+from app.domain.reassignment import Pass, Terms, due_records, pass_of, reassign_record, terms
+from app.domain.reassignment import reassign as reassign_many
+from app.domain.settings import BusinessSetting, Holiday
 from app.domain.tasks import Task
 from app.domain.team import RoundRobin
 from app.domain.timeline import Activity
+from app.ops.database import STATEMENTS
 from tests import makers
 from tests.makers import ALWAYS_OPEN, DAY, HOUR, MINUTE, NOW, OFFICE
 from tests.servers import eventually
@@ -238,13 +243,162 @@ def test_turns_are_spread_evenly(session, people):
     assert {tuple(row) for row in had} == {(user.id, 2) for user in team_of_four}
 
 
+# --- A chunk
+
+
+@pytest.fixture
+def by() -> Pass:
+    return pass_of(NOW, ALWAYS_OPEN, TERMS)
+
+
+def test_a_chunk_deals_with_leads_and_tickets_of_several_roles(session, people, by):
+    dee = makers.user(session, "dee", "Support User")
+    records = [makers.lead(session, people["ana"]), makers.ticket(session, people["cleo"]),
+               makers.lead(session, people["ana"], assigned_role="Support User"),
+               makers.lead(session, people["ana"], assigned_role="Telephone Team")]  # fmt: skip
+    for record in records:
+        makers.task(session, record, due_on=NOW - HOUR)
+    places = [("ticket" if record.__tablename__ == "ticket" else "lead", record.id) for record in records]
+    assert reassign_many(session, places, by) == ["reassigned", "reassigned", "reassigned", "exhausted"]
+    assert [record.assignee_id for record in records] == [people["ben"].id, dee.id, people["cleo"].id, people["ana"].id]
+
+
+def test_a_chunk_answers_for_each_in_the_order_asked(session, people, by):
+    late, ended, early = (makers.lead(session, people["ana"], meaning) for meaning in ("new", "junk", "new"))
+    for lead, due_on in ((late, NOW - HOUR), (ended, NOW - HOUR), (early, NOW)):
+        makers.task(session, lead, due_on=due_on)
+    asked = [("lead", key) for key in (early.id, late.id, 4711, ended.id)]
+    assert reassign_many(session, asked, by) == ["skipped", "reassigned", "skipped", "skipped"]
+    assert reassign_many(session, asked, by) == ["skipped"] * 4
+
+
+def test_everybody_of_a_chunk_who_has_nobody_left_is_told_of_with_one_look_at_the_people(session, people, by):
+    leads = [makers.lead(session, people["ana"]) for _ in range(3)]
+    for lead in leads:
+        makers.task(session, lead, due_on=NOW - HOUR, tried=[people["ben"].id])
+    assert reassign_many(session, [("lead", lead.id) for lead in leads], by) == ["exhausted"] * 3
+    assert Counter(told(session, "exhausted")) == {people["mia"].id: 3, people["ada"].id: 3}
+    assert all(lead.exhausted_task_id for lead in leads)
+
+
+@pytest.mark.parametrize("size", [1, 20])
+def test_a_chunk_costs_the_same_whatever_its_size(session, people, by, size):
+    leads = [makers.lead(session, people["ana"]) for _ in range(size)]
+    for lead in leads:
+        makers.task(session, lead, due_on=NOW - HOUR)
+    session.flush()
+    said: list[str] = []
+    token = STATEMENTS.set(said)
+    reassign_many(session, [("lead", lead.id) for lead in leads], by)
+    STATEMENTS.reset(token)
+    assert len(said) <= 20, said
+
+
+def test_a_save_with_the_old_version_of_a_moved_task_is_refused(session, people):
+    lead = makers.lead(session, people["ana"])
+    task = makers.task(session, lead, due_on=NOW - HOUR)
+    seen = task.version, lead.version
+    reassign(session, lead)
+    assert (task.version, lead.version) == (seen[0] + 1, seen[1] + 1)
+
+
+def test_both_stretches_of_a_moved_lead_are_true(session, people):
+    lead = makers.lead(session, people["ana"])
+    begin(session, lead, people["ana"].id, "created", None, NOW - DAY)
+    makers.task(session, lead, due_on=NOW - HOUR)
+    reassign(session, lead)
+    rows = session.execute(select(Assignment.user_id, Assignment.ended_on, Assignment.role).order_by(Assignment.id))
+    assert [tuple(row) for row in rows] == [(people["ana"].id, NOW, None), (people["ben"].id, None, "Sales User")]
+
+
+OFFICES = {
+    "weekend": (SATURDAY, False), "holiday": (NOW + DAY, False), "half-day, open": (NOW + 2 * DAY, True),
+    "half-day, shut": (NOW + 2 * DAY + 4 * HOUR, False), "before opening": (NOW - 90 * MINUTE, False),
+    "at the opening": (NOW - HOUR, True), "at the closing": (NOW + 8 * HOUR, True),
+    "after the closing": (NOW + 8 * HOUR + MINUTE, False),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("now", "moves"), OFFICES.values(), ids=OFFICES)
+def test_the_job_moves_tasks_while_the_office_is_open(session, people, now, moves):
+    """Tuesday is a holiday, Wednesday a half-day until 13:00."""
+    makers.hours(session)
+    days = [(now.date(), None, None) for now in (NOW + DAY,)] + [((NOW + 2 * DAY).date(), dtime(9), dtime(13))]
+    session.add_all(Holiday(day=day, label="Off", starts=starts, ends=ends) for day, starts, ends in days)
+    makers.task(session, makers.lead(session, people["ana"]), due_on=NOW - 10 * DAY)
+    work = jobs.SCHEDULE[0].work(session, crm_engine.Pass(now, makers.ZONE))
+    assert len(work.chunks()) == moves
+
+
+# --- MariaDB: who holds a row keeps it
+
+
+@pytest.fixture
+def maria(mariadb_url: str) -> Iterator[Any]:
+    engine = makers.database(mariadb_url)
+    yield engine
+    engine.dispose()
+
+
+def laid(session: Session) -> list[Task]:
+    """Ana's two leads with an overdue task each, and Ben who could take them."""
+    ana = makers.user(session, "ana", "Sales User")
+    makers.user(session, "ben", "Sales User")
+    made = [makers.task(session, makers.lead(session, ana), due_on=NOW - HOUR) for _ in range(2)]
+    session.commit()
+    return made
+
+
+@pytest.mark.parametrize("held", [Lead, Task])
+def test_what_somebody_holds_waits_for_the_next_minute_and_stops_nobody(maria, by, held):
+    with makers.opened(maria) as session, makers.opened(maria) as other:
+        tasks_of = laid(session)
+        places = [("lead", task.lead_id) for task in tasks_of]
+        mine = tasks_of[0].lead_id if held is Lead else tasks_of[0].id
+        other.scalars(select(held).where(held.id == mine).with_for_update()).one()
+        assert reassign_many(session, places, by) == ["skipped", "reassigned"]
+        session.commit()
+        other.rollback()
+        assert reassign_many(session, places, by) == ["reassigned", "skipped"]
+
+
+def test_of_two_chunks_at_once_the_second_waits_for_the_pointer_and_finds_nothing(maria, by):
+    with makers.opened(maria) as session, makers.opened(maria) as other, ThreadPoolExecutor(1) as pool:
+        places = [("lead", task.lead_id) for task in laid(session)]
+        assert reassign_many(session, places, by) == ["reassigned"] * 2
+        second = pool.submit(reassign_many, other, places, by)
+        eventually(lambda: waits(maria), "nobody waits for the pointer")
+        session.commit()
+        assert second.result() == ["skipped"] * 2
+        other.rollback()
+
+
+def waits(engine: Any) -> bool:
+    """Whether somebody's statement for the pointer of a role is not answered."""
+    with engine.connect() as connection:
+        asked = select(func.count()).select_from(text("information_schema.processlist"))
+        mine = text("db = DATABASE() AND id <> CONNECTION_ID() AND info LIKE '%round_robin%FOR UPDATE%'")
+        return bool(connection.scalar(asked.where(mine)))
+
+
+def test_a_kill_in_the_middle_of_a_chunk_leaves_nothing_half_done(maria, by):
+    with makers.opened(maria) as session:
+        places = [("lead", task.lead_id) for task in laid(session)]
+        reassign_many(session, places, by)
+        session.connection().connection.dbapi_connection.close()  # what the server sees of a kill
+        session.invalidate()
+    with makers.opened(maria) as session:
+        assert due_records(session, NOW, 30, ALWAYS_OPEN, 10) == places
+        assert session.scalar(select(func.count(Notification.id))) == 0
+
+
 # --- MariaDB: eight processes, five of them killed
 
-TASKS, SELLERS = 300, 6
+TASKS, SELLERS = 400, 6
 
 
 def test_each_task_moves_once_whoever_is_killed(mariadb_url: str, tmp_path: Path):
-    """One transaction a record, row locks that are skipped, event keys: nothing twice, nothing lost."""
+    """One transaction a chunk, row locks that are skipped, event keys: nothing twice, nothing lost."""
     engine = makers.database(mariadb_url)
     with makers.opened(engine) as session:
         ana = makers.user(session, "ana", "Sales User")
@@ -307,16 +461,17 @@ def _pass_after_pass(url: str, go: Path) -> None:
 
 
 def _slowly(session: Session, at: crm_engine.Pass) -> crm_engine.Work:
-    """The real work, in another order for each process, with a moment in which a kill meets an open transaction."""
+    """The real work in small chunks, in another order for each process, with a moment in which a kill meets an open
+    transaction."""
     work = jobs.SCHEDULE[0].work(session, at)
     items = random.sample(list(work.items), k=len(list(work.items)))
 
-    def each(one: Session, item: Any) -> str:
-        answer = work.each(one, item)
-        time.sleep(random.uniform(0, 0.008))
-        return answer
+    def many(one: Session, chunk: list[Any]) -> list[str]:
+        answers = work.take(one, chunk)
+        time.sleep(random.uniform(0, 0.02))
+        return answers
 
-    return crm_engine.Work(items, each)
+    return crm_engine.Work(items, many=many, size=5)
 
 
 if __name__ == "__main__" and len(sys.argv) == 3:

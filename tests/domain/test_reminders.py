@@ -12,8 +12,9 @@ from sqlalchemy.orm import Session
 
 from app.domain import tasks
 from app.domain.notices import Notification
-from app.domain.reminders import due, minutes_left, remind
+from app.domain.reminders import due, minutes_left, remind, remind_many
 from app.domain.tasks import Task
+from app.ops.database import STATEMENTS
 from tests import makers
 from tests.makers import DAY, HOUR, MINUTE, NOW, ZONE
 
@@ -147,6 +148,80 @@ def test_a_reminder_does_not_make_a_save_of_the_task_stale(session, ana):
     remind(session, task.id, DUE - HOUR, ZONE)
     session.refresh(task)
     assert (task.version, task.remind_on) == (seen, DUE - 5 * MINUTE)
+
+
+# --- Many at once, and on leave
+
+
+def on_leave(session: Session, ana: Any, **delegate: Any) -> Any:
+    """Ana is on leave, and Ben stands in for her."""
+    ben = makers.user(session, "ben", "Sales User", **delegate)
+    ana.leave_from, ana.leave_to, ana.delegate_id = NOW - DAY, NOW + DAY, ben.id
+    session.flush()
+    return ben
+
+
+def listeners(session: Session) -> list[int]:
+    return list(session.scalars(select(Notification.user_id).order_by(Notification.id)))
+
+
+def test_who_stands_in_is_reminded_instead_of_who_is_on_leave(session, ana):
+    ben = on_leave(session, ana)
+    task = armed(session, ana)
+    assert remind(session, task.id, DUE - HOUR, ZONE) == "task_due"
+    assert (listeners(session), task.assignee_id) == ([ben.id], ana.id)
+
+
+def test_who_stands_in_is_reminded_at_his_own_times(session, ana):
+    ben = on_leave(session, ana, reminder_minutes=[10])
+    armed(session, ana)
+    minute_by_minute(session, NOW, DUE)
+    assert (listeners(session), told(session)) == ([ben.id], [("task_due", 10)])
+
+
+@pytest.mark.parametrize("absent", [{"active": False}, {"available": False}, {"away_until": NOW + DAY}])
+def test_without_somebody_present_to_stand_in_it_stays_with_who_is_on_leave(session, ana, absent):
+    on_leave(session, ana, **absent)
+    remind(session, armed(session, ana).id, DUE - HOUR, ZONE)
+    assert listeners(session) == [ana.id]
+
+
+def test_who_is_back_hears_of_it_again_himself(session, ana):
+    on_leave(session, ana)
+    task = armed(session, ana)
+    remind(session, task.id, DUE - HOUR, ZONE)
+    ana.leave_to = DUE - 30 * MINUTE
+    minute_by_minute(session, DUE - 30 * MINUTE, DUE)
+    assert listeners(session) == [ana.delegate_id, ana.id]
+
+
+def test_many_are_reminded_at_once_and_each_is_answered_for(session, ana):
+    ids = [armed(session, ana, DUE + minutes * MINUTE).id for minutes in (0, 0, 30)]
+    assert remind_many(session, [*ids, 4711], DUE - HOUR, ZONE) == ["task_due", "task_due", "skipped", "skipped"]
+    assert remind_many(session, ids, DUE - HOUR, ZONE) == ["skipped"] * 3
+    assert due(session, DUE - HOUR, 100) == []
+
+
+@pytest.mark.parametrize("size", [1, 20])
+def test_a_chunk_of_reminders_costs_the_same_whatever_its_size(session, ana, size):
+    ids = [armed(session, ana).id for _ in range(size)]
+    said: list[str] = []
+    token = STATEMENTS.set(said)
+    remind_many(session, ids, DUE - HOUR, ZONE)
+    STATEMENTS.reset(token)
+    assert len(said) <= 6, said
+
+
+def test_a_task_that_somebody_is_at_is_told_in_the_next_minute(mariadb_url):
+    engine = makers.database(mariadb_url)
+    with makers.opened(engine) as session, makers.opened(engine) as other:
+        task = armed(session, makers.user(session, "ana", "Sales User"))
+        session.commit()
+        other.scalars(select(Task).where(Task.id == task.id).with_for_update()).one()
+        assert remind(session, task.id, DUE - HOUR, ZONE) == "skipped"
+        other.rollback()
+        assert remind(session, task.id, DUE - HOUR, ZONE) == "task_due"
+    engine.dispose()
 
 
 @pytest.mark.parametrize(("left", "said"), [(5 * MINUTE, 5), (4.5 * MINUTE, 5), (0 * MINUTE, 0), (-61 * MINUTE, -61)])
