@@ -28,9 +28,9 @@ def _target_fields() -> dict[str, Any]:
     check = [Optional(), NumberRange(1, LONGEST_MINUTES)]
     made = {}
     for key, (_priority, word) in _PRIORITIES.items():
-        made[f"reply_{key}"] = IntegerField(word, list(check), description=lazy_gettext("First reply, office minutes"),
+        made[f"reply_{key}"] = IntegerField(word, list(check), description=lazy_gettext("First answer, office minutes"),
                                             render_kw={"class": "form-control"})  # fmt: skip
-        made[f"solve_{key}"] = IntegerField(word, list(check), description=lazy_gettext("Solved, office minutes"),
+        made[f"solve_{key}"] = IntegerField(word, list(check), description=lazy_gettext("Resolution, office minutes"),
                                             render_kw={"class": "form-control"})  # fmt: skip
     return made
 
@@ -59,6 +59,10 @@ class SlaPolicies(MasterScreen):
     list_columns = ["label", "applies_to", "promises", "is_active"]
     columns = ("label", "applies_to", "position", "is_active")
     search_columns = ["label", "applies_to", "is_active"]
+    description_columns = {
+        "position": lazy_gettext("Of several policies, the first in order that has a target holds."),
+        "is_active": lazy_gettext("Clocks that run already keep their times until the record's priority changes."),
+    }
     fields = {"applies_to": pick(lazy_gettext("For"), _KINDS), **_target_fields()}
     add_fieldsets = edit_fieldsets = [
         (lazy_gettext("Policy"), {"fields": list(columns)}),
@@ -79,6 +83,8 @@ class SlaPolicies(MasterScreen):
         for key, (priority, _word) in _PRIORITIES.items():
             if request.form.get(f"reply_{key}") is not None:
                 _aim(item, key, priority)
+        if item.applies_to == "lead" and any(each.priority for each in item.targets):
+            raise RuleBroken(_("A lead has no priority. Please enter its minutes at “Any”."), "reply_any")
         if not item.targets:
             raise RuleBroken(_("Please enter at least one target."), "reply_any")
 

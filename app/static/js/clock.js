@@ -1,0 +1,26 @@
+// SLA clocks go on counting while the page is open; the words and the steps are the server's (app/web/promises.py).
+const TICK = 30_000;
+// The person's clock may be wrong; the server's counts.
+const first = document.querySelector('[data-clock]');
+const skew = first ? Date.now() - Date.parse(first.dataset.now) : 0;
+const TONES = ['tone-green', 'tone-amber', 'tone-red'];
+
+function span(seconds, units) {
+  const minutes = Math.max(1, seconds > 0 ? Math.ceil(seconds / 60) : Math.floor(-seconds / 60));
+  if (minutes < 120) return units.min.replace('0', minutes);
+  const inDays = seconds > 0 && minutes >= 2880;
+  return inDays ? units.d.replace('0', Math.floor(minutes / 1440)) : units.h.replace('0', Math.floor(minutes / 60));
+}
+function tick() {
+  const now = Date.now() - skew;
+  for (const clock of document.querySelectorAll('[data-clock]')) {
+    const { clock: due, warn, ahead, late, min, h, d } = clock.dataset;
+    const left = (Date.parse(due) - now) / 1000;
+    const text = (left > 0 ? ahead : late).replace('{time}', span(left, { min, h, d }));
+    if (clock.textContent !== text) clock.textContent = text;
+    const tone = left <= 0 ? 'tone-red' : Date.parse(warn) <= now ? 'tone-amber' : 'tone-green';
+    if (!clock.classList.contains(tone)) { clock.classList.remove(...TONES); clock.classList.add(tone); }
+  }
+}
+setInterval(tick, TICK);
+document.addEventListener('visibilitychange', () => { if (!document.hidden) tick(); });

@@ -1,0 +1,279 @@
+"""The SLA clock: counted in office time, standing still while the customer is awaited, begun anew, never gamed."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy.orm import Session
+
+from app.domain import calls, clock, messages, sla, tickets
+from app.domain.leads import Lead
+from app.domain.settings import Holiday, SlaPolicy, SlaTarget, TicketStatus
+from app.domain.sla import Move, Terms
+from app.domain.tickets import Ticket
+from tests import makers
+from tests.makers import ALWAYS_OPEN, DAY, HOUR, MINUTE, NOW, OFFICE, ZONE
+
+WORKING_WEEK = tuple(clock.Range(day, time(9), time(18)) for day in range(5))
+INDIA = clock.Office(
+    ZoneInfo(ZONE), WORKING_WEEK, frozenset({date(2026, 11, 24)}), {date(2026, 11, 27): ((time(9), time(13)),)}
+)
+NEW_YORK = clock.Office(ZoneInfo("America/New_York"), tuple(clock.Range(day, time(0), time(6)) for day in range(7)))
+SHUT = clock.Office(ZoneInfo(ZONE), (clock.Range(0, time(9), time(9, 1)),), frozenset(
+    date(2026, 11, 23) + week * timedelta(days=7) for week in range(5000)))  # fmt: skip
+TARGETS = {("ticket", ""): (120, 1080), ("ticket", "Urgent"): (30, 240), ("lead", ""): (120, None)}
+TERMS = Terms(INDIA, TARGETS)
+
+
+def at(text: str, zone: str = ZONE) -> datetime:
+    """The UTC moment of a local time, written '2026-11-23 09:00'."""
+    return datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
+
+
+def taken(now: datetime = NOW, terms: Terms = TERMS, meaning: str = "new", priority: str = "Medium") -> Ticket:
+    """A new ticket, in no database."""
+    ticket = Ticket(priority=priority, status=TicketStatus(meaning=meaning))
+    sla.begin(ticket, terms, now)
+    return ticket
+
+
+def move(ticket: Any, new: str, now: datetime, terms: Terms = TERMS, by: int | None = 1) -> None:
+    old, ticket.status = ticket.status.meaning, TicketStatus(meaning=new)
+    sla.follow(ticket, Move(old, new, by, now), terms)
+
+
+# --- When it is owed
+
+
+@pytest.mark.parametrize(
+    "office, start, minutes, due",
+    [
+        *((INDIA, at("2026-11-23 10:00"), 120, at("2026-11-23 12:00")),),  # within the day
+        *((INDIA, at("2026-11-23 17:00"), 120, at("2026-11-25 10:00")),),  # a night and a holiday
+        *((INDIA, at("2026-11-25 22:00"), 60, at("2026-11-26 10:00")),),  # taken at night
+        *((INDIA, at("2026-11-27 12:00"), 120, at("2026-11-30 10:00")),),  # a half-day and a weekend
+        *((INDIA, at("2026-11-28 12:00"), 540, at("2026-11-30 18:00")),),  # a whole working day, taken on Saturday
+        # the clocks go forward on 8 March 2026 at 2:00, and back on 1 November at 2:00
+        *((NEW_YORK, at("2026-03-08 01:00", "America/New_York"), 120, at("2026-03-08 04:00", "America/New_York")),),
+        *((NEW_YORK, at("2026-11-01 00:30", "America/New_York"), 120, datetime(2026, 11, 1, 6, 30, tzinfo=UTC)),),
+    ],
+)
+def test_a_promise_is_counted_in_office_time(office, start, minutes, due):
+    ticket = taken(start, Terms(office, {("ticket", ""): (minutes, None)}))
+    assert (ticket.reply_due_on, ticket.resolve_due_on, ticket.sla_started_on) == (due, None, start)
+
+
+@pytest.mark.parametrize("priority, minutes", [("Urgent", (30, 240)), ("Medium", (120, 1080)), ("Low", (120, 1080))])
+def test_a_priority_without_a_target_of_its_own_has_that_of_any(priority, minutes):
+    ticket = taken(terms=Terms(ALWAYS_OPEN, TARGETS), priority=priority)
+    assert (ticket.reply_due_on, ticket.resolve_due_on) == tuple(NOW + each * MINUTE for each in minutes)
+
+
+@pytest.mark.parametrize("terms", [sla.NO_TERMS, Terms(SHUT, TARGETS)])
+def test_without_a_policy_or_an_office_that_opens_nothing_is_promised(terms):
+    ticket = taken(terms=terms)
+    assert (ticket.reply_due_on, ticket.resolve_due_on, ticket.sla_on) == (None, None, None)
+    move(ticket, "waiting", NOW + HOUR, terms)
+    move(ticket, "resolved", NOW + DAY, terms)
+    assert ticket.resolve_late_on is None
+
+
+def test_people_are_warned_when_three_quarters_of_the_office_time_are_over():
+    assert taken(at("2026-11-23 17:00")).sla_on == at("2026-11-25 09:30")
+
+
+# --- It stands still
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 4 * 86_400_000_000), min_size=2, max_size=8), st.sampled_from([INDIA, NEW_YORK]))
+def test_as_much_is_left_after_a_pause_as_before_it(gaps, office):
+    terms = Terms(office, {("ticket", ""): (6000, 60_000)})
+    ticket, now = taken(terms=terms), NOW
+    for n, gap in enumerate(gaps):
+        now += timedelta(microseconds=gap)
+        before = left(ticket, office, ticket.paused_on or now)
+        move(ticket, "open" if n % 2 else "waiting", now, terms, by=None)
+        assert left(ticket, office, now) == before
+
+
+def left(ticket: Ticket, office: clock.Office, now: datetime) -> list[timedelta]:
+    """The office time that is left of both promises; negative when late."""
+    owed = (ticket.reply_due_on, ticket.resolve_due_on)
+    return [clock.open_between(office, now, due) - clock.open_between(office, due, now) for due in owed]
+
+
+def test_a_paused_clock_asks_for_no_look_and_a_running_one_does():
+    ticket = taken()
+    move(ticket, "waiting", NOW + HOUR, by=None)
+    assert (ticket.paused_on, ticket.sla_on) == (NOW + HOUR, None)
+    move(ticket, "open", NOW + 2 * HOUR, by=None)
+    assert (ticket.paused_on, ticket.paused_seconds) == (None, 3600)
+    assert (ticket.sla_on, ticket.reply_due_on) == (NOW + 150 * MINUTE, NOW + 3 * HOUR)
+
+
+def test_from_one_waiting_status_to_another_it_goes_on_standing_still():
+    lead = Lead(status=TicketStatus(meaning="scheduled"))
+    sla.begin(lead, TERMS, NOW)
+    sla.follow(lead, Move("scheduled", "waiting", None, NOW + HOUR), TERMS)
+    sla.follow(lead, Move("waiting", "working", None, NOW + 2 * HOUR), TERMS)
+    assert (lead.reply_due_on, lead.paused_seconds, lead.paused_on) == (NOW + 4 * HOUR, 7200, None)
+
+
+def test_what_was_broken_before_a_pause_stays_as_late_as_it_was():
+    ticket = taken(terms=Terms(ALWAYS_OPEN, TARGETS))
+    ticket.reply_late_on = ticket.reply_due_on
+    move(ticket, "waiting", NOW + 3 * HOUR, Terms(ALWAYS_OPEN, TARGETS), by=None)
+    move(ticket, "open", NOW + 10 * HOUR, Terms(ALWAYS_OPEN, TARGETS), by=None)
+    assert ticket.reply_due_on == ticket.reply_late_on == NOW + 9 * HOUR
+
+
+# --- Answers and ends
+
+
+@pytest.mark.parametrize("after, late", [(2 * HOUR, None), (2 * HOUR + MINUTE, NOW + 2 * HOUR)])
+def test_the_first_move_by_a_person_is_the_answer_in_time_or_late(after, late):
+    ticket = taken()
+    move(ticket, "open", NOW + HOUR, by=None)
+    move(ticket, "working", NOW + after)
+    assert (ticket.replied_on, ticket.reply_due_on, ticket.reply_late_on) == (NOW + after, None, late)
+    assert ticket.resolve_due_on is not None
+
+
+@pytest.mark.parametrize("minutes, late", [(240, None), (241, NOW + 240 * MINUTE)])
+def test_the_end_settles_the_resolution(minutes, late):
+    terms = Terms(ALWAYS_OPEN, {("ticket", ""): (30, 240)})
+    ticket = taken(terms=terms)
+    move(ticket, "resolved", NOW + minutes * MINUTE, terms)
+    assert (ticket.resolve_due_on, ticket.resolve_late_on, ticket.sla_on) == (None, late, None)
+    move(ticket, "closed", NOW + DAY, terms)
+    assert ticket.resolve_late_on == late
+
+
+def test_waiting_does_not_make_the_end_late():
+    terms = Terms(ALWAYS_OPEN, TARGETS)
+    ticket = taken(terms=terms)
+    move(ticket, "waiting", NOW + HOUR, terms)
+    move(ticket, "resolved", NOW + 30 * DAY, terms)
+    assert (ticket.resolve_late_on, ticket.paused_on) == (None, None)
+
+
+def test_a_reopened_ticket_begins_anew_but_was_answered():
+    ticket = taken()
+    move(ticket, "resolved", NOW + 30 * DAY)
+    answered = ticket.replied_on
+    move(ticket, "open", NOW + 31 * DAY)
+    assert ticket.sla_started_on == NOW + 31 * DAY and ticket.resolve_late_on is None
+    assert (ticket.replied_on, ticket.reply_due_on) == (answered, None)
+    assert ticket.resolve_due_on == clock.after(INDIA, NOW + 31 * DAY, 1080 * MINUTE)
+
+
+def test_what_is_taken_as_ended_owes_nothing():
+    assert taken(meaning="resolved").sla_started_on is None
+
+
+# --- Another priority
+
+
+def test_another_priority_counts_from_the_same_start_with_its_pauses():
+    ticket = taken()
+    move(ticket, "waiting", NOW + HOUR, by=None)
+    move(ticket, "open", NOW + 2 * HOUR, by=None)
+    ticket.priority = "Urgent"
+    sla.retarget(ticket, TERMS)
+    assert (ticket.reply_due_on, ticket.resolve_due_on) == (NOW + 90 * MINUTE, NOW + 5 * HOUR)
+    assert ticket.sla_on < NOW + 90 * MINUTE
+
+
+def test_a_priority_of_an_ended_ticket_starts_no_clock():
+    ticket = taken()
+    move(ticket, "closed", NOW + HOUR)
+    ticket.priority = "Urgent"
+    sla.retarget(ticket, TERMS)
+    assert (ticket.resolve_due_on, ticket.sla_on) == (None, None)
+
+
+def test_a_policy_that_changed_does_not_touch_a_running_clock():
+    ticket = taken(terms=Terms(ALWAYS_OPEN, TARGETS))
+    (reply, resolve) = sla.promises(ticket, Terms(ALWAYS_OPEN, {("ticket", ""): (1, 1)}))
+    assert (reply.due_on, resolve.due_on) == (NOW + 2 * HOUR, NOW + 18 * HOUR)
+    assert (reply.warn_on, resolve.warn_on) == (NOW + 90 * MINUTE, NOW + 810 * MINUTE)
+
+
+# --- Figures
+
+
+@pytest.mark.parametrize(
+    "now, minutes",
+    [
+        *(("2026-11-23 10:00", 120), ("2026-11-23 11:59", 1), ("2026-11-23 11:59:59", 1), ("2026-11-23 12:00", 0)),
+        *(("2026-11-23 12:01:59", -1), ("2026-11-23 20:00", -360), ("2026-11-24 20:00", -360)),
+    ],
+)
+def test_what_is_left_is_told_in_office_minutes(now, minutes):
+    assert sla.minutes_left(INDIA, at("2026-11-23 12:00"), at(now)) == minutes
+
+
+# --- In the database
+
+
+@pytest.fixture
+def policies(office: Session) -> Session:
+    """Two policies of tickets, the second in order with a further priority, and one that is off."""
+    rows = ((1, True, {"": (60, 480)}), (2, True, {"": (1, 2), "High": (30, 240)}), (0, False, {"Low": (9, 9)}))
+    for position, active, targets in rows:
+        made = [SlaTarget(priority=p, first_response_minutes=a, resolution_minutes=b) for p, (a, b) in targets.items()]
+        office.add(SlaPolicy(label=str(position), applies_to="ticket", position=position, is_active=active,
+                             targets=made))  # fmt: skip
+    makers.hours(office)
+    office.add(Holiday(day=date(2026, 11, 24), label="Guru Nanak Jayanti"))
+    office.flush()
+    return office
+
+
+def test_the_terms_are_read_as_managers_set_them(policies):
+    terms = sla.terms(policies, ZONE)
+    assert terms.targets == {("ticket", ""): (60, 480), ("ticket", "High"): (30, 240)}
+    assert (terms.warning_percent, terms.escalation_minutes) == (75, 60)
+    assert terms.office == clock.Office(ZoneInfo(ZONE), OFFICE.ranges, frozenset({date(2026, 11, 24)}))
+
+
+def contact(session: Session, ticket: Ticket, how: str, by: Any, now: datetime) -> None:
+    """A call or a message about the ticket."""
+    if how == "message":
+        messages.write(session, {"channel": "sms", "peer": "9820012345", "body": "Hi", "ticket_id": ticket.id}, by, now)
+    else:
+        values = {"direction": "Outgoing", "status": how, "to_number": "9820012345", "started_on": now}
+        calls.create(session, values | {"ticket_id": ticket.id}, by, now)
+
+
+@pytest.mark.parametrize(
+    "how, by_whom, after, answered, late",
+    [
+        ("Completed", "cleo", HOUR, True, None),
+        ("message", "cleo", HOUR, True, None),
+        ("Completed", "cleo", 3 * HOUR, True, NOW + 2 * HOUR),
+        ("No Answer", "cleo", HOUR, False, None),
+        ("message", None, HOUR, False, None),
+    ],
+)
+def test_a_call_or_message_of_a_person_is_an_answer(office, how, by_whom, after, answered, late):
+    cleo = makers.user(office, "cleo", "Support User")
+    ticket = tickets.create(office, {"subject_ids": [1]}, cleo.id, NOW, Terms(ALWAYS_OPEN, TARGETS))
+    version = ticket.version
+    contact(office, ticket, how, cleo.id if by_whom else None, NOW + after)
+    office.refresh(ticket)
+    assert (ticket.replied_on, ticket.reply_late_on) == (NOW + after if answered else None, late)
+    assert (ticket.reply_due_on is None, ticket.version) == (answered, version)
+
+
+def test_a_new_priority_of_a_ticket_sets_its_clock_anew(office):
+    terms = Terms(ALWAYS_OPEN, TARGETS)
+    ticket = tickets.create(office, {"subject_ids": [1]}, None, NOW, terms)
+    tickets.change(office, ticket, {"priority": "Urgent"}, None, NOW + HOUR, terms)
+    assert (ticket.reply_due_on, ticket.resolve_due_on) == (NOW + 30 * MINUTE, NOW + 4 * HOUR)
