@@ -1,0 +1,179 @@
+"""E-mail: the server's number decides, nobody slips in a header, and a line that breaks too late is no refusal."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email import message_from_string
+from email.policy import default
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+import config
+from app.channels.base import ChannelError, Content, Unsure
+from app.channels.console import Console
+from app.channels.email import Email, server_of
+from tests.channels.smtp import Post, only, serving
+from tests.servers import free_port
+
+CONTENT = Content(
+    "user 3: notice 12", "notice-12-1790000000", "Ravi’s lead is yours now.", "नमस्ते,\n\nhttp://x/leads/1\n"
+)
+SENDER = "Eshin CRM <crm@eshin.test>"
+
+
+@pytest.fixture
+def post() -> Iterator[Post]:
+    with serving() as post:
+        yield post
+
+
+@pytest.fixture
+def email(post: Post) -> Email:
+    return Email(server_of(post.url), SENDER, 1)
+
+
+def test_it_arrives_as_it_was_written(post, email):
+    key = email.send("ana@eshin.test", CONTENT)
+    (to, raw) = post.mail[0]
+    mail = message_from_string(raw, policy=default)
+    assert (to, mail["To"], mail["From"]) == (["ana@eshin.test"], "ana@eshin.test", SENDER)
+    assert (mail["Subject"], mail.get_content().replace("\r", "")) == (CONTENT.subject, CONTENT.text)
+    assert key == mail["Message-ID"] == "<notice-12-1790000000@eshin.test>"
+    assert mail["Auto-Submitted"] == "auto-generated"
+
+
+@pytest.mark.parametrize(
+    ("answers", "permanent"),
+    [
+        ({"to_rcpt": ["550 no such person"]}, True),
+        ({"to_rcpt": ["451 busy"]}, False),
+        ({"to_text": ["554 spam"]}, True),
+        ({"to_text": ["452 disk full"]}, False),
+        ({"to_rcpt": ["well"]}, False),
+    ],
+)
+def test_the_number_says_whether_to_try_again(post, email, answers, permanent):
+    for name, given in answers.items():
+        setattr(post, name, given)
+    with pytest.raises(ChannelError) as refused:
+        email.send("ana@eshin.test", CONTENT)
+    assert (refused.value.permanent, post.mail) == (permanent, [])
+    assert not isinstance(refused.value, Unsure)
+    assert "ana@" not in str(refused.value)
+
+
+@pytest.mark.parametrize("answer", ["hang", "well, well"])
+def test_a_server_without_a_word_after_the_text_leaves_it_open(post, email, answer):
+    post.to_text = [answer]
+    with pytest.raises(Unsure):
+        email.send("ana@eshin.test", CONTENT)
+
+
+def test_a_server_that_is_not_there_is_asked_again(email):
+    nobody = Email(server_of(f"smtp://127.0.0.1:{free_port()}"), SENDER, 1)
+    with pytest.raises(ChannelError) as refused:
+        nobody.send("ana@eshin.test", CONTENT)
+    assert not refused.value.permanent
+
+
+@pytest.mark.parametrize(
+    "to",
+    ["ana@eshin.test\r\nBcc: eve@evil.test", "ana@eshin.test, eve@evil.test", "", "ana", "आना@eshin.test", "a@b@c"],
+)
+def test_an_address_names_one_person_and_no_header(post, email, to):
+    with pytest.raises(ChannelError) as refused:
+        email.send(to, CONTENT)
+    assert (refused.value.permanent, post.mail) == (True, [])
+
+
+def test_a_subject_names_no_header(post, email):
+    email.send("ana@eshin.test", Content("x", "k", "Hi\r\nBcc: eve@evil.test\n\nbody", "text\n.\nRSET\n"))
+    mail = message_from_string(post.mail[0][1], policy=default)
+    assert (mail["Bcc"], mail["Subject"]) == (None, "Hi Bcc: eve@evil.test body")
+    assert (len(post.mail), post.mail[0][0]) == (1, ["ana@eshin.test"])
+
+
+# --- encrypted, and signed in
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Key and certificate of 127.0.0.1 in one file."""
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "mail")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    file = tmp_path_factory.mktemp("tls") / "mail.pem"
+    plain = serialization.NoEncryption()
+    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+    file.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
+    return file
+
+
+@pytest.fixture
+def guarded(certificate: Path) -> Iterator[Post]:
+    """A server that takes mail only over TLS from crm, whose password is s3cret."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    with serving(tls_context=context, require_starttls=True, authenticator=only("crm", "s3cret@"),
+                 auth_required=True) as post:  # fmt: skip
+        yield post
+
+
+@pytest.mark.parametrize(("scheme", "password", "arrives"), [
+    ("smtp+starttls", "s3cret%40", True), ("smtp+starttls", "wrong", False), ("smtp", "s3cret%40", False),
+])  # fmt: skip
+def test_a_guarded_server_wants_tls_and_the_password(guarded, certificate, scheme, password, arrives):
+    url = guarded.url.replace("smtp://", f"{scheme}://crm:{password}@")
+    email = Email(server_of(url), SENDER, 2, ssl.create_default_context(cafile=certificate))
+    if not arrives:
+        with pytest.raises(ChannelError, match=r"cannot be used|broke off|refused"):
+            email.send("ana@eshin.test", CONTENT)
+    else:
+        email.send("ana@eshin.test", CONTENT)
+    assert len(guarded.mail) == arrives
+
+
+def test_a_stranger_in_the_middle_gets_nothing(guarded):
+    url = guarded.url.replace("smtp://", "smtp+starttls://crm:s3cret%40@")
+    with pytest.raises(ChannelError, match="SSLCertVerificationError"):
+        Email(server_of(url), SENDER, 2).send("ana@eshin.test", CONTENT)
+
+
+# --- settings and the console
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"CRM_SMTP_URL": "http://mail.example.in", "CRM_SMTP_FROM": "a@b.in"},
+        {"CRM_SMTP_URL": "smtp://u:p@mail.example.in", "CRM_SMTP_FROM": "a@b.in"},
+        {"CRM_SMTP_URL": "smtps://mail.example.in:no", "CRM_SMTP_FROM": "a@b.in"},
+        {"CRM_SMTP_URL": "smtps://u:p@mail.example.in"},
+        {"CRM_SMTP_FROM": "Eve\nBcc: a@b.in"},
+    ],
+)
+def test_settings_that_cannot_work_are_named_without_the_password(tmp_path, environ):
+    with pytest.raises(config.WrongSetting, match="CRM_SMTP") as wrong:
+        config.load(environ | {"CRM_INSTANCE_DIR": str(tmp_path)})
+    assert "u:p" not in str(wrong.value)
+
+
+def test_the_console_says_neither_address_nor_text(caplog):
+    with caplog.at_level(logging.INFO, "crm.channels"):
+        Console("e-mail").send("ana@eshin.test", CONTENT)
+    assert caplog.messages == ["would send e-mail to user 3: notice 12"]
