@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from flask import Flask, g, session
 from flask_babel import Babel
 from flask_login import LoginManager, UserMixin, login_user
-from sqlalchemy import select, update
+from sqlalchemy import event, select, update
 from sqlalchemy.orm import Session
 
 from app import access
@@ -77,20 +78,24 @@ def people(app: Flask) -> dict[str, Any]:
         ana, cleo = makers.user(held, "ana", "Sales User"), makers.user(held, "cleo", "Sales User")
         for user in (ana, cleo):
             token = hashed(f"token-{user.id}")
-            held.add(SignIn(token_hash=token, user_id=user.id, door="form", started_on=NOW, seen_on=NOW))
+            held.add(SignIn(token_hash=token, user_id=user.id, door="form", started_on=NOW, seen_on=datetime.now(UTC)))
         lead = makers.lead(held, ana)
         held.commit()
         return {"ana": ana.id, "cleo": cleo.id, "lead": lead.id}
 
 
 def socket(app: Flask, key: int) -> Any:
+    """A page that has heard the count of its bell."""
     browser = app.test_client()
     browser.get(f"/as/{key}")
-    return socketio.test_client(app, flask_test_client=browser)
+    line = socketio.test_client(app, flask_test_client=browser)
+    if line.is_connected():
+        heard(app, line)
+    return line
 
 
 def heard(app: Flask, line: Any) -> list[tuple[str, Any]]:
-    app.extensions["crm_live"].flush()
+    assert app.extensions["crm_live"].post.flush(10)
     return [(news["name"], news["args"][0]) for news in line.get_received()]
 
 
@@ -119,7 +124,7 @@ def test_a_stranger_gets_no_socket(app, people):
 
 def test_a_stranger_gets_not_even_a_thread(app, people):
     with app.test_request_context("/socket.io/"):
-        assert not app.extensions["crm_live"].may_enter()
+        assert not app.extensions["crm_live"].sockets.may_enter()
 
 
 def test_threads_are_left_for_pages(app, people):
@@ -128,9 +133,9 @@ def test_threads_are_left_for_pages(app, people):
         session["sid"] = f"token-{people['ana']}"
         login_user(Face(people["ana"]))
         g.pop("person", None)
-        assert not app.extensions["crm_live"].may_enter()
+        assert not app.extensions["crm_live"].sockets.may_enter()
         lines[0].disconnect()
-        assert app.extensions["crm_live"].may_enter()
+        assert app.extensions["crm_live"].sockets.may_enter()
 
 
 def test_the_bell_rings_for_whom_it_concerns(app, people):
@@ -153,7 +158,7 @@ def test_a_record_is_watched_only_by_who_sees_it(app, people, who, hears):
     line = socket(app, people[who])
     line.emit("watch", {"kind": "lead", "id": str(people["lead"])})
     write(app, note(people["lead"]))
-    assert heard(app, line) == ([("activity", {"kind": "lead", "id": people["lead"]})] if hears else [])
+    assert heard(app, line) == [("activity" if hears else "gone", {"kind": "lead", "id": people["lead"]})]
 
 
 def test_who_loses_the_record_hears_no_more_of_it(app, people):
@@ -162,7 +167,8 @@ def test_who_loses_the_record_hears_no_more_of_it(app, people):
     other = {"assignee_id": people["cleo"], "owner_id": people["cleo"]}
     write(app, lambda held: held.execute(update(Lead).values(**other)))
     write(app, note(people["lead"]))
-    assert heard(app, line) == []
+    write(app, note(people["lead"]))
+    assert heard(app, line) == [("gone", {"kind": "lead", "id": people["lead"]})]
 
 
 @pytest.mark.parametrize("asked", [None, [], "lead", {"kind": "user", "id": 1}, {"kind": "lead", "id": "1 or 1"}, {}])
@@ -188,11 +194,94 @@ def test_sockets_are_cut_when_the_sign_in_ends(app, people, end):
     assert (ana.is_connected(), cleo.is_connected()) == (False, True)
 
 
-def test_a_person_can_be_cut_at_once(app, people):
-    ana, cleo = socket(app, people["ana"]), socket(app, people["cleo"])
+def test_a_bearer_is_cut_when_its_token_ends(app, people):
+    line, live = socket(app, people["ana"]), app.extensions["crm_live"]
+    next(iter(live.lines.values())).ends_on = datetime.now(UTC) - timedelta(seconds=1)
+    live.sweep()
+    assert not line.is_connected()
+
+
+def test_a_browser_that_nobody_uses_is_cut(app, people):
+    line = socket(app, people["ana"])
+    long_ago = datetime.now(UTC) - timedelta(hours=13)
+    write(app, lambda held: held.execute(update(SignIn).values(seen_on=long_ago)))
+    app.extensions["crm_live"].sweep()
+    assert not line.is_connected()
+
+
+# --- the safety net
+
+
+def in_silence(app: Flask, change: Any) -> None:
+    """What another process commits, of which no word comes."""
+    with app.app_context(), access.as_system(db.session()) as held:
+        change(held)
+        held.flush()
+        for name in ("told", "stirred", "cut"):
+            held.info.pop(name, None)
+        held.commit()
+
+
+def test_the_net_finds_what_nobody_told(app, people):
+    line, live = socket(app, people["ana"]), app.extensions["crm_live"]
+    line.emit("watch", {"kind": "lead", "id": people["lead"]})
+    in_silence(app, notify(people["ana"]))
+    in_silence(app, note(people["lead"]))
+    live.net()
+    live.net()
+    found = heard(app, line)
+    assert [name for name, _news in found] == ["bell", "activity"]
+    assert found[0][1]["text"] == "CRM-LEAD-2026-00001 is yours now."
+
+
+def test_the_net_is_quiet_when_nothing_happened(app, people):
+    line, live = socket(app, people["ana"]), app.extensions["crm_live"]
+    line.emit("watch", {"kind": "lead", "id": people["lead"]})
+    for _ in range(3):
+        live.net()
+    assert heard(app, line) == []
+
+
+def test_who_lost_a_record_in_silence_hears_nothing_of_what_follows(app, people):
+    line, live = socket(app, people["ana"]), app.extensions["crm_live"]
+    line.emit("watch", {"kind": "lead", "id": people["lead"]})
+    other = {"assignee_id": people["cleo"], "owner_id": people["cleo"]}
+    in_silence(app, lambda held: held.execute(update(Lead).values(**other)))
+    for _ in range(2):
+        in_silence(app, note(people["lead"]))
+        live.net()
+    assert heard(app, line) == [("gone", {"kind": "lead", "id": people["lead"]})]
+
+
+@pytest.mark.parametrize("pages", [1, 8])
+def test_the_sweep_asks_few_questions_however_many_look(app, people, pages):
+    live = app.extensions["crm_live"]
+    live.sockets.most = 40
+    for who in ("ana", "cleo"):
+        for _ in range(pages):
+            socket(app, people[who]).emit("watch", {"kind": "lead", "id": people["lead"]})
+    asked: list[str] = []
     with app.app_context():
-        live.cut(people["ana"])
-    assert (ana.is_connected(), cleo.is_connected()) == (False, True)
+        event.listen(db.engine, "before_cursor_execute", lambda _c, _k, statement, *_more: asked.append(statement))
+    live.sweep()
+    live.net()
+    assert 0 < len(asked) <= 5, asked
+
+
+def test_a_page_that_comes_a_moment_later_still_shows_the_toast(app, people):
+    now = datetime.now(UTC)
+    for moment in (now - timedelta(minutes=5), now):
+        write(app, lambda held, at=moment: notices.tell(held, [people["ana"]], "mention", f"{at}", None, None, at))
+    browser = app.test_client()
+    browser.get(f"/as/{people['ana']}")
+    [(_name, news)] = heard(app, socketio.test_client(app, flask_test_client=browser))
+    assert (news["unread"], news["kind"], "text" in news) == (2, "mention", True)
+
+
+def test_a_process_without_sockets_starts_no_thread_and_sends_nothing(app, people):
+    write(app, notify(people["ana"]))
+    live = app.extensions["crm_live"]
+    assert (live.post._pid, live._sweeper, live.bus) == (0, None, None)
 
 
 @pytest.mark.parametrize(

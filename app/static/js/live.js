@@ -1,53 +1,81 @@
-// Live: one socket a page. Bell news becomes badges and one toast across tabs; a record's timeline refreshes itself;
-// when the socket is down the page says so and asks for the count every minute.
+// Live: one socket a page. Bell news becomes badges and one toast across tabs; a record's timeline refreshes itself and
+// says when it is lost; when the socket is down the page says so and asks for the count every minute.
 const root = document.documentElement;
 const notice = document.querySelector('[data-live-state]');
 const { watchKind, watchId } = document.body.dataset;
 const tabs = 'BroadcastChannel' in window ? new BroadcastChannel('crm-bell') : null;
 const POLL = 60_000;
-const shown = new Set();
-let poll = null;
+const KEPT = 'crm-shown';
+let socket = null;
 
 const badge = (unread) => dispatchEvent(new CustomEvent('crm:bell', { detail: { unread } }));
+const seen = () => document.visibilityState === 'visible';
 
-// --- the first tab that claims an item shows its toast
-function claim(news) {
-  const key = String(news.id ?? `${news.url}|${news.text}`);
-  if (shown.has(key)) return;
-  shown.add(key);
-  tabs?.postMessage({ key, unread: news.unread });
-  if (document.visibilityState === 'visible') return tell(news);
-  if (window.Notification?.permission === 'granted') {
-    const note = new Notification(document.title.split(' · ').pop(), { body: news.text, tag: key });
-    note.onclick = () => { focus(); if (news.url) location.assign(news.url); };
-  } else tell(news);
+// --- a toast: the first tab that claims an item shows it; a page opened later knows it, too
+const shown = new Set();
+function isNew(id) {
+  let kept = [];
+  try { kept = JSON.parse(localStorage.getItem(KEPT) || '[]'); } catch { /* private mode */ }
+  if (shown.has(id) || kept.includes(id)) return false;
+  shown.add(id);
+  try { localStorage.setItem(KEPT, JSON.stringify([...kept, id].slice(-50))); } catch { /* private mode */ }
+  return true;
 }
-const tell = (news) => { if (news.text) dispatchEvent(new CustomEvent('crm:toast', { detail: news })); };
+let waiting = null;
+function claim(news) {
+  // Nobody looks: the first tab that is looked at shows it.
+  if (!seen() && window.Notification?.permission !== 'granted') { waiting = news; return; }
+  if (!isNew(news.id)) return;
+  tabs?.postMessage({ key: news.id, unread: news.unread });
+  if (seen()) dispatchEvent(new CustomEvent('crm:toast', { detail: news }));
+  else aloud(news);
+  socket?.emit('shown', { id: news.id });
+}
+function aloud(news) {
+  const note = new Notification(document.title.split(' · ').pop(), { body: news.text, tag: String(news.id) });
+  note.onclick = () => { focus(); if (news.url) location.assign(news.url); };
+}
 if (tabs) tabs.onmessage = ({ data }) => { shown.add(data.key); badge(data.unread); };
+document.addEventListener('visibilitychange', () => {
+  if (!seen() || !waiting) return;
+  const news = waiting;
+  waiting = null;
+  claim(news);
+});
 function bell(news) {
   badge(news.unread);
   // Visible tabs go first; hidden ones wait for their claim.
-  setTimeout(() => claim(news), document.visibilityState === 'visible' ? Math.random() * 40 : 300 + Math.random() * 300);
+  if (news.text) setTimeout(() => claim(news), seen() ? Math.random() * 40 : 300 + Math.random() * 300);
 }
 
-// --- somebody else changed the record on this page
-let waiting = null;
+// --- somebody else changed the record on this page, or took it away
+let soon = null;
 function refresh() {
   const timeline = document.querySelector('[data-timeline]');
-  clearTimeout(waiting);
-  waiting = setTimeout(() => timeline && window.htmx?.ajax('GET', timeline.dataset.timeline, { target: timeline, swap: 'outerHTML' }), 250);
+  clearTimeout(soon);
+  soon = setTimeout(() => timeline && window.htmx?.ajax('GET', timeline.dataset.timeline, { target: timeline, swap: 'outerHTML' }), 250);
 }
+const isOurs = (news) => news.id === undefined || !watchId || String(news.id) === watchId;
 function activity(news) {
-  if (news.id !== undefined && watchId && String(news.id) !== watchId) return;
+  if (!isOurs(news)) return;
   refresh();
   dispatchEvent(new CustomEvent('crm:activity', { detail: news }));
 }
+function gone(news) {
+  if (!isOurs(news)) return;
+  clearTimeout(soon);
+  document.querySelector('[data-gone]')?.removeAttribute('hidden');
+}
 
-// --- down: say so, poll
+// --- down: say so, poll; who was signed out meanwhile is not asked again and again
+let poll = null;
+let met = false;
 async function ask() {
   try {
-    const answer = await fetch('/bell/count', { headers: { Accept: 'application/json' }, credentials: 'same-origin' });
-    if (answer.ok) { const { unread } = await answer.json(); badge(unread); }
+    const answer = await fetch('/bell/count', { headers: { Accept: 'application/json' }, credentials: 'same-origin', redirect: 'error' });
+    if (!answer.ok) return;
+    badge((await answer.json()).unread);
+    if (!socket.active) socket.connect();
   } catch { /* the next minute asks again */ }
 }
 function down() {
@@ -56,20 +84,26 @@ function down() {
   poll = setInterval(ask, POLL);
 }
 function up() {
-  if (poll) { clearInterval(poll); poll = null; ask(); if (watchId) refresh(); }
+  clearInterval(poll);
+  poll = null;
   notice?.setAttribute('hidden', '');
+  if (watchKind && watchId) socket.emit('watch', { kind: watchKind, id: watchId });
+  if (met) { ask(); if (watchId) refresh(); } // what happened meanwhile
+  met = true;
 }
 
 async function start() {
   const { io } = await import(root.dataset.socketJs);
-  const socket = io({ path: '/socket.io', transports: ['websocket'], reconnectionDelay: 1000, reconnectionDelayMax: 30_000 });
-  socket.on('connect', () => { up(); if (watchKind && watchId) socket.emit('watch', { kind: watchKind, id: watchId }); });
+  socket = io({ path: '/socket.io', transports: ['websocket'], reconnectionDelay: 1000, reconnectionDelayMax: 30_000 });
+  socket.on('connect', up);
   socket.on('bell', bell);
   socket.on('activity', activity);
+  socket.on('gone', gone);
   // A moment's grace: a page that is being left, or a server that restarts, is no news.
   let grace = null;
   const later = () => { grace ??= setTimeout(() => { grace = null; if (!socket.connected) down(); }, 5000); };
-  socket.on('disconnect', later);
+  // Cut by the server: this sign-in has ended. Another one, of another tab, may stand by now.
+  socket.on('disconnect', (why) => { later(); if (why === 'io server disconnect') setTimeout(ask, 1500); });
   socket.on('connect_error', later);
 }
 start();

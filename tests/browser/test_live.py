@@ -1,0 +1,161 @@
+"""Live pages in a real browser: badges agree, one toast an item, a lost record says so, and a lost socket too."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, WebSocketRoute, expect
+
+from tests.browser.conftest import COLLEAGUE, MANAGER, SELLER, Seat
+from tests.browser.test_journeys import new_lead, pick
+from tests.servers import LiveServer
+
+Sit = Callable[..., Seat]
+DOWN = "[data-live-state]"
+BADGE = "[data-bell] [data-unread]"
+
+
+class Plug:
+    """The sockets of a page, which a test may pull out and put in again."""
+
+    def __init__(self, page: Page) -> None:
+        self.is_out, self._open = False, list[WebSocketRoute]()
+        page.route_web_socket(re.compile("socket.io"), self._route)
+
+    def _route(self, socket: WebSocketRoute) -> None:
+        if self.is_out:
+            socket.close()
+            return
+        socket.connect_to_server()
+        self._open.append(socket)
+
+    def pull(self) -> None:
+        """Nothing gets through any more."""
+        self.is_out = True
+        for socket in self._open:
+            socket.close()
+        self._open.clear()
+
+
+def give(boss: Seat, number: str, to: str) -> None:
+    """Hand the lead to the colleague of this first name."""
+    boss.go(f"/leads/{number}")
+    boss.page.click("a.record-people")
+    pick(boss.page, "form:has(input[value=person])", to)
+    boss.page.click("form:has(input[value=person]) button:has-text('Assign')")
+    boss.page.wait_for_url(f"**/leads/{number}")
+
+
+def write_note(seat: Seat, text: str) -> None:
+    seat.page.fill("[data-compose-part=note] textarea", text)
+    seat.page.click("[data-compose-part=note] button[type=submit]")
+    seat.page.wait_for_selector(f".entry-note:has-text('{text}')")
+
+
+def watches(seat: Seat, boss: Seat, number: str) -> None:
+    """Both open the lead, and a note of the one proves that the other's page is live."""
+    seat.go(f"/leads/{number}")
+    boss.go(f"/leads/{number}")
+    seat.page.wait_for_function("performance.getEntriesByType('resource').some((each) => each.name.includes('socket'))")
+    seat.page.wait_for_timeout(800)
+    write_note(boss, "Is it live?")
+    seat.page.wait_for_selector(".entry-note:has-text('Is it live?')")
+
+
+def test_a_record_that_went_to_somebody_else_says_so(seat: Sit) -> None:
+    asha, rohan = seat(MANAGER), seat(SELLER)
+    number = new_lead(asha, "Lostwali", "9825012401")
+    give(asha, number, "Rohan")
+    watches(rohan, asha, number)
+    give(asha, number, "Manoj")
+    lost = rohan.page.locator("[data-gone]")
+    expect(lost).to_contain_text("no longer yours")
+    write_note(asha, "For Manoj only")
+    rohan.page.wait_for_timeout(1000)
+    assert "For Manoj only" not in rohan.page.inner_text("[data-timeline]")
+    lost.locator("a").click()
+    rohan.page.wait_for_url("**/leads/")
+    assert rohan.complaints == []
+
+
+def test_one_toast_an_item_and_the_same_badge_everywhere(seat: Sit) -> None:
+    asha, desk, telephone = seat(MANAGER), seat(COLLEAGUE), seat(COLLEAGUE)
+    tab = Seat(desk.page.context.new_page(), desk.url)
+    for each in (tab, telephone, desk):
+        each.go("/")
+    desk.page.wait_for_timeout(1000)  # until all sockets stand
+    number = new_lead(asha, "Toastwali", "9825012402")
+    give(asha, number, "Manoj")
+    pages = [desk.page, tab.page]
+    expect(telephone.page.locator(".toast-note", has_text=number)).to_have_count(1)
+    for page in [*pages, telephone.page]:
+        expect(page.locator(BADGE)).to_be_visible()
+    assert sum(page.locator(".toast-note", has_text=number).count() for page in pages) == 1
+    desk.page.click("[data-bell] summary")
+    desk.page.click("[data-bell] form[action$='/bell/read'] button, [data-bell] button:has-text('Mark all')")
+    for page in [*pages, telephone.page]:
+        expect(page.locator(BADGE)).to_be_hidden()
+
+
+def test_a_page_without_a_socket_says_so_and_asks_every_minute(seat: Sit) -> None:
+    asha, manoj = seat(MANAGER), seat(COLLEAGUE)
+    manoj.page.clock.install()
+    plug = Plug(manoj.page)
+    manoj.go("/")
+    expect(manoj.page.locator(DOWN)).to_be_hidden()
+    plug.pull()
+    manoj.page.clock.fast_forward(6_000)
+    expect(manoj.page.locator(DOWN)).to_be_visible()
+    before = manoj.page.locator(BADGE).text_content()
+    give(asha, new_lead(asha, "Pollwali", "9825012403"), "Manoj")
+    with manoj.page.expect_response("**/bell/count"):
+        manoj.page.clock.fast_forward(61_000)
+    expect(manoj.page.locator(BADGE)).not_to_have_text(str(before))
+
+
+def test_a_page_whose_socket_comes_back_catches_up(seat: Sit) -> None:
+    asha, rohan = seat(MANAGER), seat(SELLER)
+    number = new_lead(rohan, "Backwali", "9825012404")
+    plug = Plug(rohan.page)
+    watches(rohan, asha, number)
+    plug.pull()
+    write_note(asha, "Said meanwhile")
+    expect(rohan.page.locator(DOWN)).to_be_visible(timeout=10_000)
+    plug.is_out = False
+    expect(rohan.page.locator(DOWN)).to_be_hidden(timeout=20_000)
+    rohan.page.wait_for_selector(".entry-note:has-text('Said meanwhile')")
+
+
+def test_a_server_that_dies_and_comes_again_is_found_again(seat: Sit, office: LiveServer) -> None:
+    asha, rohan = seat(MANAGER), seat(SELLER)
+    number = new_lead(rohan, "Deathwali", "9825012405")
+    watches(rohan, asha, number)
+    office.kill()
+    expect(rohan.page.locator(DOWN)).to_be_visible(timeout=15_000)
+    office.start()
+    expect(rohan.page.locator(DOWN)).to_be_hidden(timeout=40_000)
+    asha.go(f"/leads/{number}")
+    write_note(asha, "All is well")
+    rohan.page.wait_for_selector(".entry-note:has-text('All is well')")
+
+
+def test_signing_out_in_one_tab_ends_the_sockets_of_the_others(seat: Sit) -> None:
+    rohan = seat(SELLER)
+    heard: list[int] = []
+    rohan.page.on("websocket", lambda socket: socket.on("close", lambda _closed: heard.append(1)))
+    rohan.go("/leads/")
+    tab = Seat(rohan.page.context.new_page(), rohan.url)
+    tab.go("/logout/")
+    tab.page.click("main button[type=submit]")
+    tab.page.wait_for_url("**/login/**")
+    expect(rohan.page.locator(DOWN)).to_be_visible(timeout=15_000)
+    assert heard
+
+
+@pytest.fixture(autouse=True)
+def _up_again(office: LiveServer) -> None:
+    """Whatever a test before did to it, the office is open."""
+    if office.process is None:
+        office.start()
