@@ -2,156 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from datetime import datetime, time, timedelta
 from typing import Any
+from urllib.parse import urlencode, urlsplit
 
-from flask import Response, redirect, request
+from flask import Response, g, redirect, request
 from flask_appbuilder import BaseView, expose
 from flask_babel import gettext as _
-from flask_babel import ngettext
 from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
 from app.domain import notices
 from app.domain.base import RuleBroken
 from app.extensions import db
-from app.models import Customer, Lead, Notification, Ticket
+from app.models import Notification
 from app.ops.database import WRITES
-from app.web.gate import glass, json_answer, refuse_as_json
+from app.sentences import cards_of, home_of, text_of, url_of
+from app.web import ledger
+from app.web.choices import NAMES
+from app.web.fields import Glass
+from app.web.gate import glass, json_answer, refuse_as_json, whole
 from app.web.moments import moment_cell
+from app.web.screen import refuse_as_page
 from app.web.sessions import signed_in
 
-#: How many the panel shows, newest first; the page of all notices shows ten times as many.
-PANEL = 30
+#: How many the panel shows, newest first, and a page of all notices.
+PANEL, PAGE = 30, 50
 MORNING = time(9)
-#: column of the notification -> record, root of its pages.
-_HOMES: dict[str, tuple[Any, str]] = {
-    "lead_id": (Lead, "/leads/"), "ticket_id": (Ticket, "/tickets/"), "customer_id": (Customer, "/customers/"),
-}  # fmt: skip
-
-# --- sentences ---------------------------------------------------------------------------------------------------
-
-
-def text_of(notification: Any) -> str:
-    """What happened, as one translated sentence. Raises KeyError for a kind without one."""
-    return str(SENTENCES[notification.kind](dict(notification.payload or {})))
-
-
-def _number(says: dict[str, Any]) -> str:
-    return str(says.get("number") or _("A record"))
-
-
-def _title(says: dict[str, Any]) -> str:
-    return str(says.get("title") or _("Task"))
-
-
-def _due(says: dict[str, Any]) -> str:
-    minutes = int(says.get("minutes", 0))
-    if minutes > 0:
-        return str(ngettext("“%(title)s” is due in %(num)s minute.", "“%(title)s” is due in %(num)s minutes.",
-                            minutes, title=_title(says)))  # fmt: skip
-    if minutes == 0:
-        return _("“%(title)s” is due now.", title=_title(says))
-    return _late(says)
-
-
-def _late(says: dict[str, Any]) -> str:
-    late = -int(says.get("minutes", 0))
-    if late < 60:
-        return str(ngettext("“%(title)s” was due %(num)s minute ago.", "“%(title)s” was due %(num)s minutes ago.",
-                            late, title=_title(says)))  # fmt: skip
-    hours = late // 60
-    if hours < 48:
-        return str(ngettext("“%(title)s” is overdue by %(num)s hour.", "“%(title)s” is overdue by %(num)s hours.",
-                            hours, title=_title(says)))  # fmt: skip
-    return _("“%(title)s” is overdue by %(num)s days.", title=_title(says), num=hours // 24)
-
-
-def _tasks(says: dict[str, Any], one: str, many: str) -> str:
-    count = int(says.get("tasks", 1))
-    return one if count == 1 else many
-
-
-SENTENCES: dict[str, Callable[[dict[str, Any]], str]] = {
-    "assigned": lambda s: _("%(number)s is yours now.", number=_number(s)),
-    "unassigned": lambda s: _("%(number)s was given to somebody else.", number=_number(s)),
-    "task_assigned": lambda s: _tasks(
-        s,
-        _("“%(title)s” of %(number)s is yours now.", title=_title(s), number=_number(s)),
-        _("%(num)s overdue tasks of %(number)s are yours now.", num=s.get("tasks"), number=_number(s)),
-    ),
-    "task_taken": lambda s: _tasks(
-        s,
-        _("“%(title)s” of %(number)s was overdue and went to a colleague.", title=_title(s), number=_number(s)),
-        _("%(num)s tasks of %(number)s were overdue and went to a colleague.", num=s.get("tasks"), number=_number(s)),
-    ),
-    "task_due": _due,
-    "task_overdue": _late,
-    "exhausted": lambda s: _(
-        "Nobody is left for the overdue task “%(title)s” of %(number)s. Please decide who does it.",
-        title=_title(s), number=_number(s),
-    ),
-    "mention": lambda s: _("You were mentioned on %(number)s.", number=_number(s)),
-    "comment": lambda s: _("There is a new comment on %(number)s.", number=_number(s)),
-    "request": lambda s: _("Somebody asks to have %(number)s assigned. Please decide.", number=_number(s)),
-    "request_approved": lambda s: _("The request for %(number)s was approved.", number=_number(s)),
-    "request_rejected": lambda s: _("The request for %(number)s was rejected.", number=_number(s)),
-    "request_expired": lambda s: _("Nobody decided your request for %(number)s in time. You may ask again.",
-                                   number=_number(s)),
-    "sla_warning": lambda s: _("%(number)s should be answered soon.", number=_number(s)),
-    "sla_breach": lambda s: _("%(number)s was not answered in time.", number=_number(s)),
-    "missed_call": lambda s: _("You missed a call. See %(number)s.", number=_number(s)),
-    "status": lambda s: _("%(number)s has a new status.", number=_number(s)),
-    "job_lag": lambda s: _("The jobs of the system are late. An admin should look at the list of jobs."),
-}  # fmt: skip
-
-# --- what it stands on --------------------------------------------------------------------------------------------
-
-
-def cards_of(session: Session, rows: Iterable[Any]) -> dict[tuple[str, int], str]:
-    """(column, id) -> number of the records that the law shows; one statement a kind at most."""
-    rows = list(rows)
-    found: dict[tuple[str, int], str] = {}
-    for column, (record, _root) in _HOMES.items():
-        ids = {getattr(row, column) for row in rows if getattr(row, column) is not None}
-        if ids:
-            named = session.execute(select(record.id, record.number).where(record.id.in_(ids)))
-            found |= {(column, key): number for key, number in named}
-    return found
-
-
-def _home(row: Any, cards: dict[tuple[str, int], str]) -> tuple[str, str] | None:
-    """(url, number) of the first of its records that the person sees."""
-    for column, (_record, root) in _HOMES.items():
-        number = cards.get((column, getattr(row, column)))
-        if number:
-            return f"{root}{number}", number
-    return None
-
-
-def url_of(row: Any, cards: dict[tuple[str, int], str]) -> str:
-    """Where a click leads."""
-    home = _home(row, cards)
-    return home[0] if home else "/bell/"
-
-
-def grouped(session: Session, rows: list[Any], eyes: Any) -> list[dict[str, Any]]:
-    """As crm/bell.html wants them: groups by record, newest first in the order of their newest notice."""
-    cards = cards_of(session, rows)
-    groups: dict[Any, dict[str, Any]] = {}
-    for row in rows:
-        home = _home(row, cards)
-        record = {"url": home[0], "label": home[1]} if home else None
-        group = groups.setdefault(home, {"record": record, "items": []})
-        group["items"].append(
-            {"id": row.id, "text": text_of(row), "at": moment_cell(row.at, eyes), "read": row.read_on is not None,
-             "url": url_of(row, cards)}
-        )  # fmt: skip
-    return list(groups.values())
-
-
-# --- doors --------------------------------------------------------------------------------------------------------
+#: What may be marked or snoozed at once: all notices of one record.
+_PLACES = ("lead_id", "ticket_id", "customer_id")
 
 
 class BellView(BaseView):
@@ -162,15 +41,16 @@ class BellView(BaseView):
 
     @expose("/")
     @signed_in
+    @refuse_as_page
     def index(self) -> Any:
-        """All notices, as a page."""
-        return self.render_template("crm/notices.html", **_panel(PANEL * 10))
+        """All notices, page by page, each with what became of it."""
+        return self.render_template("crm/notices.html", **_page())
 
     @expose("/panel")
     @signed_in
     def panel(self) -> Any:
         """The newest ones, as a fragment."""
-        return self.render_template("crm/bell.html", **_panel(PANEL))
+        return self.render_template("crm/bell.html", **_panel())
 
     @expose("/count")
     @signed_in
@@ -184,33 +64,39 @@ class BellView(BaseView):
     @signed_in
     @refuse_as_json
     def read(self, one: int | None = None) -> Any:
-        """Mark one, the `ids` given, or all as read."""
-        ids = [one] if one is not None else _ids()
-        return self._answer(_written(lambda held: notices.mark_read(held, glass().who.id, glass().now, ids)))
+        """Mark one, the `ids` given, those `about` a record, or all as read."""
+        chosen = [Notification.id == one] if one is not None else _chosen()
+        step = update(Notification).where(*chosen, Notification.read_on.is_(None))
+        return self._answer(_changed(step.values(read_on=glass().now)))
 
     @expose("/snooze", methods=["POST"])
     @signed_in
     @refuse_as_json
     def snooze(self) -> Any:
-        """Hide the `ids` until 15m, 1h or tomorrow (9:00)."""
-        moment = until(str(_sent().get("until") or ""), glass().now, glass().zone)
-        mine = (Notification.user_id == glass().who.id, Notification.id.in_(_ids() or []))
-        step = update(Notification).where(*mine).values(snoozed_until=moment, read_on=None)
-        return self._answer(_written(lambda held: _changed(held, step)))
+        """Hide the `ids`, or what is unread `about` a record, until 15m, 1h or tomorrow (9:00); now = show again."""
+        sent = _sent()
+        moment, chosen = until(str(sent.get("until") or ""), glass().now, glass().zone), _chosen()
+        if not chosen:
+            return self._answer(0)
+        if sent.get("about"):
+            chosen.append(Notification.read_on.is_(None))
+        step = update(Notification).where(*chosen)
+        return self._answer(_changed(step.values(snoozed_until=moment, read_on=None)))
 
     def _answer(self, changed: int) -> Any:
-        """The panel anew for the page, the count for a script, the page of all for a browser without scripts."""
-        if request.headers.get("HX-Request"):
-            return self.render_template("crm/bell.html", **_panel(PANEL))
+        """The panel anew for the page, the count for a script, the page of all where one came from there."""
+        if request.headers.get("HX-Target") == "bell-panel":
+            return self.render_template("crm/bell.html", **_panel())
         if request.is_json:
             unread = notices.unread(db.session(), glass().who.id, glass().now)
             return json_answer(200, {"changed": changed, "unread": unread})
-        return redirect("/bell/")
+        came = urlsplit(request.referrer or "")
+        return redirect(f"/bell/?{came.query}" if came.path == "/bell/" and came.query else "/bell/")
 
 
 def until(said: str, now: datetime, zone: Any) -> datetime:
-    """When a snoozed notice comes back. Raises RuleBroken for anything but 15m, 1h and tomorrow."""
-    spans = {"15m": timedelta(minutes=15), "1h": timedelta(hours=1)}
+    """When a snoozed notice comes back. Raises RuleBroken for anything but 15m, 1h, tomorrow and now."""
+    spans = {"15m": timedelta(minutes=15), "1h": timedelta(hours=1), "now": timedelta()}
     if said in spans:
         return now + spans[said]
     if said == "tomorrow":
@@ -218,12 +104,106 @@ def until(said: str, now: datetime, zone: Any) -> datetime:
     raise RuleBroken(_("Please choose 15 minutes, an hour, or tomorrow at nine."), "until")
 
 
-def _panel(most: int) -> dict[str, Any]:
+# --- what is shown -----------------------------------------------------------------------------------------------
+
+
+def _panel() -> dict[str, Any]:
+    """The newest, and what has come back from its snooze however old it is."""
     eyes, held = glass(), db.session()
+    mine = select(Notification).where(Notification.user_id == eyes.who.id)
+    back = (Notification.read_on.is_(None), Notification.snoozed_until <= eyes.now)
     awake = or_(Notification.snoozed_until.is_(None), Notification.snoozed_until <= eyes.now)
-    mine = select(Notification).where(Notification.user_id == eyes.who.id, awake)
-    rows = list(held.scalars(mine.order_by(Notification.id.desc()).limit(most)))
-    return {"groups": grouped(held, rows, eyes), "unread": notices.unread(held, eyes.who.id, eyes.now)}
+    rows = set(held.scalars(mine.where(awake).order_by(Notification.id.desc()).limit(PANEL)))
+    rows |= set(held.scalars(mine.where(*back).order_by(Notification.snoozed_until.desc()).limit(PANEL)))
+    shown = sorted(rows, key=lambda row: (_moment(row, eyes.now), row.id), reverse=True)[:PANEL]
+    return {"groups": grouped(held, shown, eyes), "unread": _unread(held, eyes)}
+
+
+def _moment(row: Any, now: datetime) -> datetime:
+    """When a notice last came to the person's eyes."""
+    is_back = row.snoozed_until is not None and row.read_on is None and row.snoozed_until <= now
+    return row.snoozed_until if is_back else row.at
+
+
+def grouped(session: Session, rows: list[Any], eyes: Any) -> list[dict[str, Any]]:
+    """As crm/bell.html wants them: groups by record, in the order of the rows."""
+    cards = cards_of(session, rows)
+    groups: dict[Any, dict[str, Any]] = {}
+    for row in rows:
+        home, item = home_of(row, cards), _item(row, cards, eyes)
+        group = groups.setdefault(home, {"record": item["record"], "about": item["about"], "items": [], "unread": 0})
+        group["items"].append(item)
+        group["unread"] += not item["read"]
+    return list(groups.values())
+
+
+def _item(row: Any, cards: dict[tuple[str, int], str], eyes: Glass) -> dict[str, Any]:
+    """One notice for the templates."""
+    home = home_of(row, cards)
+    is_away = row.snoozed_until is not None and row.snoozed_until > eyes.now and row.read_on is None
+    return {
+        "id": row.id, "text": text_of(row, **ledger.names_of(row, eyes)), "at": moment_cell(row.at, eyes),
+        "read": row.read_on is not None, "url": url_of(row, cards), "about": _about(row, cards),
+        "record": {"url": home[0], "label": home[1]} if home else None,
+        "snoozed": moment_cell(row.snoozed_until, eyes) if is_away else None,
+        "is_back": _moment(row, eyes.now) != row.at,
+    } | ledger.look_of(row)  # fmt: skip
+
+
+def _about(row: Any, cards: dict[tuple[str, int], str]) -> str | None:
+    """The column and id under which the group can be marked as a whole."""
+    for column in _PLACES:
+        if (column, getattr(row, column)) in cards:
+            return f"{column}:{getattr(row, column)}"
+    return None
+
+
+def _page() -> dict[str, Any]:
+    """One page of all notices, and the address of the older ones."""
+    eyes, held, show, kind = glass(), db.session(), request.args.get("show", ""), request.args.get("kind", "")
+    before = whole(request.args.get("before"), 0, 0, 2**31 - 1)
+    query = select(Notification).where(Notification.user_id == eyes.who.id, *_filters(show, kind, eyes.now))
+    query = query.where(Notification.id < before) if before else query
+    rows = list(held.scalars(query.order_by(Notification.id.desc()).limit(PAGE + 1)))
+    more, rows = len(rows) > PAGE, rows[:PAGE]
+    chosen = {name: given for name, given in (("show", show), ("kind", kind)) if given}
+    older = "/bell/?" + urlencode(chosen | {"before": rows[-1].id}) if more else None
+    kinds = [(each, NAMES[each]) for each in notices.KINDS if each in NAMES]
+    return {"days": _days(held, rows, eyes), "show": show, "kind": kind, "kinds": kinds, "older_url": older,
+            "unread": _unread(held, eyes)}  # fmt: skip
+
+
+def _filters(show: str, kind: str, now: datetime) -> list[Any]:
+    """The WHERE of the page's filters. Raises RuleBroken for those that there are not."""
+    if show not in ("", "unread", "snoozed") or (kind and kind not in notices.KINDS):
+        raise RuleBroken(_("There is no such filter. Please choose one of those offered."))
+    rules = [Notification.kind == kind] if kind else []
+    if show:
+        rules.append(Notification.read_on.is_(None))
+    if show == "snoozed":
+        rules.append(Notification.snoozed_until > now)
+    return rules
+
+
+def _days(held: Session, rows: list[Any], eyes: Glass) -> list[dict[str, Any]]:
+    """[{title, items}], a day each in the person's zone, every item with its ledger."""
+    cards, deliveries = cards_of(held, rows), ledger.deliveries_of(held, [row.id for row in rows])
+    days: dict[Any, list[dict[str, Any]]] = {}
+    for row in rows:
+        told = ledger.ledger_of(row, deliveries.get(row.id, {}), eyes)
+        days.setdefault(row.at.astimezone(eyes.zone).date(), []).append(_item(row, cards, eyes) | {"ledger": told})
+    today = eyes.now.astimezone(eyes.zone).date()
+    near = {today: _("Today"), today - timedelta(days=1): _("Yesterday")}
+    return [{"title": near.get(day) or f"{day:%A, %-d %b %Y}", "items": items} for day, items in days.items()]
+
+
+def _unread(held: Session, eyes: Glass) -> int:
+    """The count, also for the badge of the page around it."""
+    g.unread = notices.unread(held, eyes.who.id, eyes.now)
+    return int(g.unread)
+
+
+# --- what is changed ---------------------------------------------------------------------------------------------
 
 
 def _sent() -> dict[str, Any]:
@@ -232,30 +212,37 @@ def _sent() -> dict[str, Any]:
     return sent if isinstance(sent, dict) else {}
 
 
-def _ids() -> list[int] | None:
-    """The ids posted (`ids`, or one `id`); None = all. Raises RuleBroken for what is no id."""
+def _chosen() -> list[Any]:
+    """The WHERE of what was posted: `ids` (or one `id`), or `about` a record; nothing = all. Raises RuleBroken."""
     sent = _sent()
+    if sent.get("about"):
+        column, _sep, key = str(sent["about"]).partition(":")
+        if column not in _PLACES or not _is_id(key):
+            raise RuleBroken(_("These are no notices."), "about")
+        return [getattr(Notification, column) == int(key)]
     raw = sent.get("ids", sent.get("id")) if request.is_json else request.form.getlist("ids") or sent.get("id")
     if raw in (None, "all"):
-        return None
+        return []
     texts = [str(each) for each in (raw if isinstance(raw, list) else [raw])][:1000]
-    if not all(text.isascii() and text.isdigit() and len(text) < 10 for text in texts):
+    if not all(_is_id(text) for text in texts):
         raise RuleBroken(_("These are no notices."), "ids")
-    return [int(text) for text in texts]
+    return [Notification.id.in_([int(text) for text in texts])]
 
 
-def _written(change: Callable[[Session], int]) -> int:
-    """Write and commit in a transaction of its own; how many rows changed."""
+def _is_id(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 10
+
+
+def _changed(step: Any) -> int:
+    """Change one's own notices only, in a transaction of its own; how many rows changed."""
+    own = step.where(Notification.user_id == glass().who.id)
     held = db.session()
     held.commit()  # end the reading transaction: on SQLite a reader cannot always become a writer
     token = WRITES.set(True)
     try:
-        changed = change(held)
+        done = held.execute(own, execution_options={"synchronize_session": False})
+        notices.rung(held, glass().who.id)
         held.commit()
     finally:
         WRITES.reset(token)
-    return changed
-
-
-def _changed(held: Session, step: Any) -> int:
-    return int(held.execute(step, execution_options={"synchronize_session": False}).rowcount)  # type: ignore[attr-defined]
+    return int(done.rowcount)

@@ -1,22 +1,29 @@
-"""One's own notifications over REST."""
+"""One's own notifications over REST: what they say, what became of them, and how one wants to be told."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from flask import Response
+from flask_appbuilder.api import expose, protect
+from flask_appbuilder.security.decorators import permission_name
 from flask_babel import gettext as _
 from sqlalchemy.orm import Session
 
 from app.domain import notices
 from app.domain.base import RuleBroken
 from app.domain.notices import KINDS, Notification
-from app.models import Lead, Ticket
+from app.extensions import db
+from app.models import Customer, Lead, Ticket
+from app.sentences import text_of
+from app.web import choices, ledger, openapi
 from app.web.desk import Desk
 from app.web.fields import Choice, Field, Flag, Glass, Number
+from app.web.gate import json_answer, refuse_as_json
 from app.web.moments import When
 from app.web.plan import Plan
 from app.web.references import Reference, Someone
-from app.web.resource import Resource
+from app.web.resource import Resource, sent
 
 
 class IsRead(Flag):
@@ -36,16 +43,42 @@ class IsRead(Flag):
         return self.columns[0].is_not(None) if read else self.columns[0].is_(None)
 
 
+class Sentence(Field):
+    """What the notice says, in the person's language."""
+
+    def wire(self, values: tuple[Any, ...], glass: Glass) -> Any:
+        """One sentence."""
+        kind, payload, actor_id, lead_id = values
+        row = Notification(kind=kind, payload=payload, actor_id=actor_id, lead_id=lead_id)
+        return text_of(row, **ledger.names_of(row, glass))
+
+
 FIELDS: list[Field] = [
+    Sentence("text", "Text", (Notification.kind, Notification.payload, Notification.actor_id, Notification.lead_id),
+             schema={"type": "string"}),
     Choice("kind", "Kind", (Notification.kind,), options=KINDS, filter=True),
     When("at", "At", (Notification.at,), filter=True, sort=True),
     Someone("actor", "Actor", (Notification.actor_id,)),
     Reference("lead", "Lead", (Notification.lead_id, Lead.number), record=Lead, url="/leads/"),
     Reference("ticket", "Ticket", (Notification.ticket_id, Ticket.number), record=Ticket, url="/tickets/"),
+    Reference("customer", "Customer", (Notification.customer_id, Customer.number), record=Customer, url="/customers/"),
     Number("task_id", "Task", (Notification.task_id,)),
     IsRead("read", "Read", (Notification.read_on,), filter=True, edit=True),
     When("snoozed_until", "Snoozed until", (Notification.snoozed_until,), edit=True),
 ]  # fmt: skip
+
+
+def deliveries(session: Session, ids: list[int], glass: Glass) -> dict[int, dict[str, Any]]:
+    """Id -> {deliveries}: what happened on each channel but the bell; one statement for a whole page."""
+    held = ledger.deliveries_of(session, ids)
+    return {
+        key: {"deliveries": [
+            {"channel": each.channel, "state": each.state, "at": each.at.isoformat(), "tries": each.tries,
+             "error": each.error}
+            for _name, each in sorted(held.get(key, {}).items())
+        ]}
+        for key in ids
+    }  # fmt: skip
 
 
 class NoticeDesk(Desk):
@@ -54,7 +87,9 @@ class NoticeDesk(Desk):
     record = Notification
     module = "Dashboard"
     plan = Plan(Notification, FIELDS, joins=((Lead, Lead.id == Notification.lead_id),
-                                             (Ticket, Ticket.id == Notification.ticket_id)))  # fmt: skip
+                                             (Ticket, Ticket.id == Notification.ticket_id),
+                                             (Customer, Customer.id == Notification.customer_id)),
+                many=deliveries)  # fmt: skip
 
     def change(self, session: Session, row: Notification, values: dict[str, Any], glass: Glass) -> None:
         """Mark read or unread, snooze."""
@@ -72,11 +107,69 @@ class NoticeResource(Resource):
     resource_name = "notification"
     module = "Dashboard"
     desk = NoticeDesk()
-    VERBS = Resource.VERBS | {"put": "read"}
+    VERBS = Resource.VERBS | {"put": "read", "choices": "read", "choose": "read"}
     exclude_route_methods = {"post", "delete"}
+
+    extra_schema = {"deliveries": {"type": "array", "items": {"type": "object", "properties": {
+        "channel": {"type": "string"}, "state": {"type": "string"}, "tries": {"type": "integer"},
+        "at": {"type": "string", "format": "date-time"}, "error": {"type": "string", "nullable": True}}}}}  # fmt: skip
 
     def refuse_unless_reached(self, row: Any, verb: str) -> None:
         """One's own, which the law has seen to."""
+
+    @expose("/choices", methods=["GET"])
+    @protect()
+    @refuse_as_json
+    @permission_name("choices")
+    def choices(self) -> Response:
+        """kind -> channel -> whether one wants it, for all there are; and the mark of what was seen."""
+        return _chosen()
+
+    @expose("/choices", methods=["PUT"])
+    @protect()
+    @refuse_as_json
+    @permission_name("choose")
+    def choose(self) -> Response:
+        """Keep the choices; a kind or channel that is not named goes back to the default."""
+        body = sent()
+        table, mark = body.get("choices"), body.get("mark")
+        if set(body) - {"choices", "mark"} or not _is_table(table) or not isinstance(mark, str | None):
+            raise RuleBroken(_("Please send {choices: {kind: {channel: true or false}}, mark}."), "choices")
+        choices.store(db.session(), body["choices"], mark)
+        return _chosen()
+
+    def operation_helper(self, path: Any = None, operations: Any = None, methods: Any = None, func: Any = None,
+                         **kwargs: Any) -> None:  # fmt: skip
+        """As every resource; the choices are told by hand."""
+        super().operation_helper(path=path, operations=operations, methods=methods, func=func, **kwargs)
+        if func.__name__ in ("choices", "choose"):
+            like = "info" if func.__name__ == "choices" else "put"
+            for method in methods:
+                operations[method.lower()] |= _told(openapi.operation(self, like, method.lower()))
+
+
+def _is_table(table: Any) -> bool:
+    return isinstance(table, dict) and all(isinstance(row, dict) for row in table.values())
+
+
+def _chosen() -> Response:
+    user = choices.mine(db.session())
+    return json_answer(200, {"choices": choices.table_of(user), "mark": choices.mark(user)})
+
+
+_TABLE = {"type": "object", "additionalProperties": {"type": "object", "properties": {
+    channel: {"type": "boolean"} for channel in notices.CHANNELS}, "additionalProperties": False}}  # fmt: skip
+_BODY = {"type": "object", "required": ["choices"], "additionalProperties": False, "properties": {
+    "choices": _TABLE, "mark": {"type": "string", "nullable": True,
+                                "description": "Of what you saw; a stale one is refused (409)."}}}  # fmt: skip
+
+
+def _told(like: dict[str, Any]) -> dict[str, Any]:
+    """What the description says of the choices: the statuses of an operation like it, with a body of their own."""
+    content = {"application/json": {"schema": _BODY}}
+    answers = like["responses"] | {"200": {"description": "Done", "content": content}}
+    told = {"summary": "How you want to be told of what", "parameters": [], "responses": answers}
+    return told | ({"requestBody": {"required": True, "content": content}} if "requestBody" in like else {})
 
 
 __all__ = ["NoticeDesk", "NoticeResource", "notices"]

@@ -9,14 +9,23 @@ export function unread(number) {
   });
 }
 function load() { window.htmx?.ajax('GET', bell.dataset.bellUrl, { target: body, swap: 'innerHTML' }); }
+// Nobody's open snooze or ledger is closed under his hand.
+const atRest = (part) => part && !part.querySelector('details[open]') && !part.contains(document.activeElement);
 
 bell?.addEventListener('toggle', () => { if (bell.open) load(); });
 addEventListener('crm:bell', (event) => {
   unread(event.detail.unread);
-  if (bell?.open) load();
+  if (bell?.open && !body.querySelector('.bell-more[open]')) load();
+  const page = document.getElementById('notices');
+  if (atRest(page) && Number(page.dataset.bellUnread) !== event.detail.unread) {
+    window.htmx?.ajax('GET', location.href, { target: page, swap: 'outerHTML', select: '#notices' });
+  }
 });
-// After "mark as read" the panel's own number counts.
-body?.addEventListener('htmx:afterSwap', () => {
-  const now = body.querySelector('[data-bell-unread]');
+// After "mark as read" or a snooze the number that came with the answer counts.
+document.addEventListener('htmx:load', (event) => {
+  const { elt } = event.detail;
+  const now = elt.matches?.('[data-bell-unread]') ? elt : elt.querySelector?.('[data-bell-unread]');
   if (now) unread(Number(now.dataset.bellUnread));
 });
+// The choice of a kind filters at once.
+document.addEventListener('change', (event) => { if (event.target.matches('[data-submits]')) event.target.form.requestSubmit(); });

@@ -1,0 +1,105 @@
+"""Notes and notices in a real browser: named by keyboard, changed in place, hidden for an hour."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from playwright.sync_api import expect
+
+from tests.browser.conftest import MANAGER, SELLER, Seat
+from tests.browser.test_journeys import bell, new_lead
+
+Sit = Callable[..., Seat]
+
+
+def write(page: Any, text: str) -> None:
+    """Add a note and wait for the page that has it."""
+    page.locator(".composer textarea").fill(text)
+    with page.expect_navigation():
+        page.keyboard.press("Control+Enter")
+    expect(page.locator(".entry-note").first).to_contain_text(text.split("@")[0])
+
+
+def open_form(page: Any) -> Any:
+    page.locator(".note-edit").first.click(force=True)
+    return page.locator(".timeline [data-note-form] textarea")
+
+
+def test_a_colleague_is_named_with_the_keyboard(seat: Sit) -> None:
+    rohan = seat(SELLER)
+    new_lead(rohan, "Namewali", "9825012401")
+    field = rohan.page.locator(".composer textarea")
+    field.press_sequentially("Please look, @ash")
+    expect(rohan.page.locator(".mention-option[aria-selected=true]")).to_contain_text("Asha Deshmukh")
+    field.press("Escape")
+    expect(rohan.page.locator(".mention-list")).to_have_count(0)
+    field.press_sequentially("a")
+    expect(rohan.page.locator(".mention-list")).to_be_visible()
+    field.press("Enter")
+    assert field.input_value() == "Please look, @asha.deshmukh "
+    with rohan.page.expect_navigation():
+        rohan.page.keyboard.press("Control+Enter")
+    expect(rohan.page.locator(".mention")).to_have_text("@Asha Deshmukh")
+    assert rohan.complaints == []
+
+
+def test_who_cannot_see_the_record_is_not_offered(seat: Sit) -> None:
+    rohan = seat(SELLER)
+    new_lead(rohan, "Chupwali", "9825012402")
+    field = rohan.page.locator(".composer textarea")
+    with rohan.page.expect_response("**/people/lookup**q=manoj**") as answer:
+        field.press_sequentially("@manoj")
+    assert answer.value.json()["results"] == []
+    expect(rohan.page.locator(".mention-list")).to_have_count(0)
+
+
+def test_a_note_is_changed_in_place_and_keeps_its_past(seat: Sit) -> None:
+    rohan = seat(SELLER)
+    new_lead(rohan, "Badalwali", "9825012403")
+    page = rohan.page
+    write(page, "Call on Monday")
+    open_form(page).fill("Call on Friday")
+    with page.expect_response("**/leads/timeline/**"):  # one's own page hears of the change, too
+        page.locator("[data-note-form] .btn-primary").click()
+    note = page.locator(".entry-note", has_text="Call on Friday")
+    expect(note.locator(".former summary")).to_contain_text("edited")
+    expect(note.locator(".former summary")).to_have_attribute("title", "Call on Monday")
+    open_form(page).fill("Never mind")
+    page.locator("[data-note-form] a").click()
+    expect(note.locator(".entry-text").first).to_have_text("Call on Friday")
+    assert rohan.complaints == []
+
+
+def test_a_stale_edit_keeps_what_was_typed(seat: Sit) -> None:
+    first, second = seat(SELLER), seat(SELLER)
+    number = new_lead(first, "Dohriwali", "9825012404")
+    write(first.page, "Call on Monday")
+    second.go(f"/leads/{number}")
+    form = open_form(second.page)
+    expect(form).to_be_focused()
+    open_form(first.page).fill("Call on Friday")
+    first.page.locator("[data-note-form] .btn-primary").click()
+    expect(first.page.locator(".former")).to_be_visible()
+    form.fill("Call on Sunday")
+    second.page.locator("[data-note-form] .btn-primary").click()
+    expect(second.page.locator(".note-stored")).to_contain_text("Call on Friday")
+    assert form.input_value() == "Call on Sunday"
+
+
+def test_a_notice_is_hidden_for_an_hour(seat: Sit) -> None:
+    rohan, asha = seat(SELLER), seat(MANAGER)
+    number = new_lead(rohan, "Chhupawali", "9825012405")
+    asha.go(f"/leads/{number}")
+    write(asha.page, "Well done")
+    rohan.go("/")
+    page, before = rohan.page, bell(rohan.page)
+    page.click("[data-bell] > summary")
+    first = page.locator(".bell-item.is-new").first
+    first.locator(".bell-more summary").click()
+    first.locator("button[value='1h']").click()
+    expect(page.locator("[data-bell] [data-unread]")).to_have_text(str(before - 1))
+    rohan.go("/bell/?show=snoozed")
+    page.locator(".notices button[value='now']").first.click()
+    expect(page.locator("[data-bell] [data-unread]")).to_have_text(str(before))
+    assert rohan.complaints == []
