@@ -1,20 +1,32 @@
-"""Who has what, since when, why; and requests to be given something."""
+"""Who has what, since when, why; several people on one ticket."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from flask_appbuilder import Model
 from flask_appbuilder.security.sqla.models import User
-from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, Integer, String, UniqueConstraint, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import (
+    JSON,
+    ColumnElement,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    UniqueConstraint,
+    func,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain import notices, team, timeline
-from app.domain.base import Conflict, Moment, Record, RuleBroken, next_number
+from app.domain.base import Moment, NotThere, RuleBroken, Sentence, say
 
-REASONS = ("created", "round robin", "direct", "request", "overdue", "delegate", "bulk")
+REASONS = ("created", "round robin", "direct", "request", "overdue", "delegate", "bulk", "joined")
 
 
 class Assignment(Model):  # type: ignore[misc]
@@ -27,6 +39,8 @@ class Assignment(Model):  # type: ignore[misc]
         Index("ix_assignment_user", "user_id", "ended_on"),
         Index("ix_assignment_role", "role", "id"),
         Index("ix_assignment_stead", "stead_of_id", "ended_on"),
+        # Set while open, null afterwards: the database allows one open stretch a record and person.
+        UniqueConstraint("open_key", name="uq_assignment_open"),
     )
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     lead_id: Mapped[int | None] = mapped_column(ForeignKey("leads.id", ondelete="CASCADE"))
@@ -35,6 +49,8 @@ class Assignment(Model):  # type: ignore[misc]
     started_on: Mapped[datetime] = mapped_column(Moment, nullable=False)
     #: Past assignees have lost access.
     ended_on: Mapped[datetime | None] = mapped_column(Moment)
+    #: Table, record and person while it is open.
+    open_key: Mapped[str | None] = mapped_column(String(40))
     #: One of REASONS.
     reason: Mapped[str] = mapped_column(String(20), nullable=False)
     #: The role whose turn it was; null = nobody's turn was asked for.
@@ -47,36 +63,14 @@ class Assignment(Model):  # type: ignore[misc]
     decision: Mapped[dict[str, Any]] = mapped_column(JSON, nullable=False, default=dict)
 
 
-class AssignmentRequest(Record):
-    """Somebody asks that a record be given to a person."""
-
-    __tablename__ = "assignment_request"
-    __table_args__ = (
-        CheckConstraint("(lead_id IS NULL) <> (ticket_id IS NULL)", name="request_of_lead_or_ticket"),
-        # Set while pending, null afterwards: the database allows one pending request a record and person.
-        UniqueConstraint("pending_key"),
-        Index("ix_request_status", "status", "id"),
-        Index("ix_request_user", "requested_user_id", "status"),
-    )
-    number: Mapped[str] = mapped_column(String(24), nullable=False, unique=True)
-    lead_id: Mapped[int | None] = mapped_column(ForeignKey("leads.id", ondelete="CASCADE"), index=True)
-    ticket_id: Mapped[int | None] = mapped_column(ForeignKey("ticket.id", ondelete="CASCADE"), index=True)
-    requested_user_id: Mapped[int] = mapped_column(ForeignKey("ab_user.id"), nullable=False)
-    reason: Mapped[str] = mapped_column(String(500), nullable=False)
-    #: Pending, Approved, Rejected or Expired.
-    status: Mapped[str] = mapped_column(String(16), nullable=False, default="Pending")
-    pending_key: Mapped[str | None] = mapped_column(String(40))
-    decided_by_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
-    decided_on: Mapped[datetime | None] = mapped_column(Moment)
-    decision_note: Mapped[str | None] = mapped_column(String(500))
-
-
 def choose(session: Session, values: dict[str, Any], by: int | None, now: datetime) -> team.Decision:
     """Who gets a new record: the next of a role, the one named, or its maker. Raises RuleBroken."""
     if values.get("assign_to_role"):
         decision = team.next_in_turn(session, values["assign_to_role"], now)
         if decision.user_id is None:
-            raise RuleBroken(f"Nobody with the role {decision.role} is available now.", "assign_to_role")
+            raise RuleBroken(
+                say("Nobody with the role %(role)s is available now.", role=decision.role), "assign_to_role"
+            )
         return decision
     if values.get("assignee_id") and values["assignee_id"] != by:
         refuse_absent(session, values["assignee_id"], now, "assign_to")
@@ -84,106 +78,226 @@ def choose(session: Session, values: dict[str, Any], by: int | None, now: dateti
 
 
 def give(session: Session, record: Any, user_id: int, reason: str, by: int | None, now: datetime,
-         decision: team.Decision | None = None, told: bool = True) -> None:  # fmt: skip
+         decision: team.Decision | None = None, told: bool = True) -> bool:  # fmt: skip
     """Make the user the current assignee of a lead or ticket: ends the old stretch, writes timeline and notices.
 
-    A no-op when he has it already. The caller has checked that the person may be assigned.
+    Who only helped until now begins a new stretch as well. Answers False when he has it already.
+    The caller has checked that the person may be assigned.
     """
     old = record.assignee_id
     if old == user_id:
-        return
-    if old is not None and record.id is not None:
-        _end_open(session, record, old, now)
+        return False
+    if record.id is not None:
+        _end_open(session, record, (old, user_id), now)
     record.assignee_id = user_id
     begin(session, record, user_id, reason, by, now, decision, old, told)
+    return True
 
 
 def begin(session: Session, record: Any, user_id: int, reason: str, by: int | None, now: datetime,
           decision: team.Decision | None = None, old: int | None = None, told: bool = True) -> None:  # fmt: skip
     """Open the stretch of an assignee that the record names already; writes timeline and notices."""
-    own = {"lead_id": record.id} if record.__tablename__ == "leads" else {"ticket_id": record.id}
-    why = decision.as_json() if decision else {}
-    turn = {"role": decision.role or None, "stead_of_id": decision.stead_of} if decision else {}
-    session.add(Assignment(user_id=user_id, started_on=now, reason=reason, by_id=by, decision=why, **turn, **own))
+    _open(session, record, user_id, reason, by, now, decision)
     timeline.write(session, record, "assignment", by, now, to=user_id, old=old, reason=reason)
     if told:
         _tell_both(session, record, old, user_id, by, now)
 
 
-def _end_open(session: Session, record: Any, user_id: int, now: datetime) -> None:
-    mine = Assignment.lead_id == record.id if record.__tablename__ == "leads" else Assignment.ticket_id == record.id
-    step = update(Assignment).where(mine, Assignment.user_id == user_id, Assignment.ended_on.is_(None))
-    session.execute(step.values(ended_on=now), execution_options={"synchronize_session": False})
+def give_many(session: Session, gifts: Sequence[tuple[Any, team.Decision]], reason: str, now: datetime) -> None:
+    """What give() does to the stretches, for many records at once whose rows, timeline and notices the caller writes.
+
+    `gifts`: (lead or ticket, the decision that names its next person). Who has the record already keeps his stretch.
+    """
+    moved = {
+        (each.__tablename__, each.id): (each, why) for each, why in gifts if why.user_id not in (None, each.assignee_id)
+    }
+    ended = [
+        row.id for row in _open_stretches(session, moved)
+        for record, why in [moved["leads" if row.lead_id else "ticket", row.lead_id or row.ticket_id]]
+        if row.user_id in (record.assignee_id, why.user_id)
+    ]  # fmt: skip
+    step = update(Assignment).where(Assignment.id.in_(ended)).values(ended_on=now, open_key=None)
+    session.execute(step, execution_options={"synchronize_session": False})
+    same = {"started_on": now, "reason": reason, "by_id": None, "lead_id": None, "ticket_id": None}
+    rows = [
+        same | own_of(record) | {"user_id": why.user_id, "role": why.role or None, "stead_of_id": why.stead_of,
+                               "decision": why.as_json(), "open_key": key_of(record, int(why.user_id or 0))}
+        for record, why in moved.values()
+    ]  # fmt: skip
+    if rows:
+        session.execute(insert(Assignment.__table__), rows)
+
+
+def _open_stretches(session: Session, places: Iterable[tuple[str, int]]) -> list[Any]:
+    """Of these (table, id)."""
+    columns = (Assignment.id, Assignment.lead_id, Assignment.ticket_id, Assignment.user_id)
+    found: list[Any] = []
+    # One table after the other: no index serves an OR of both.
+    for table, parent in (("leads", Assignment.lead_id), ("ticket", Assignment.ticket_id)):
+        if ids := [key for name, key in places if name == table]:
+            found += session.execute(select(*columns).where(parent.in_(ids), Assignment.ended_on.is_(None)))
+    return found
+
+
+def _open(session: Session, record: Any, user_id: int, reason: str, by: int | None, now: datetime,
+          decision: team.Decision | None = None) -> None:  # fmt: skip
+    turn = {"role": decision.role or None, "stead_of_id": decision.stead_of} if decision else {}
+    why = decision.as_json() if decision else {}
+    session.add(Assignment(user_id=user_id, started_on=now, reason=reason, by_id=by, decision=why, **turn,
+                           open_key=key_of(record, user_id), **own_of(record)))  # fmt: skip
+
+
+def key_of(record: Any, user_id: int) -> str:
+    """Names a record and a person, for the columns that the database keeps unique."""
+    return f"{record.__tablename__}:{record.id}:{user_id}"
+
+
+def own_of(record: Any) -> dict[str, int]:
+    """The column that names a lead or a ticket, with its id."""
+    return {"lead_id": record.id} if record.__tablename__ == "leads" else {"ticket_id": record.id}
+
+
+def _of(record: Any) -> ColumnElement[bool]:
+    parent = Assignment.lead_id if record.__tablename__ == "leads" else Assignment.ticket_id
+    rule: ColumnElement[bool] = parent == record.id
+    return rule
+
+
+def _end_open(session: Session, record: Any, user_ids: tuple[int | None, ...], now: datetime) -> None:
+    theirs = Assignment.user_id.in_([user for user in user_ids if user is not None])
+    step = update(Assignment).where(_of(record), theirs, Assignment.ended_on.is_(None))
+    session.execute(step.values(ended_on=now, open_key=None), execution_options={"synchronize_session": False})
 
 
 def _tell_both(session: Session, record: Any, old: int | None, new: int, by: int | None, now: datetime) -> None:
-    key = f"{record.__tablename__}:{record.id}:{now.isoformat()}"
-    notices.tell(session, [new], "assigned", f"assigned:{key}", record, by, now, number=record.number)
+    says = {"number": record.number}
+    notices.tell(session, [new], "assigned", _event("assigned", record, now), record, by, now, **says)
     if old is not None:
-        notices.tell(session, [old], "unassigned", f"unassigned:{key}", record, by, now, number=record.number, to=new)
+        notices.tell(session, [old], "unassigned", _event("unassigned", record, now), record, by, now, to=new, **says)
+
+
+def _event(what: str, record: Any, now: datetime) -> str:
+    return f"{what}:{record.__tablename__}:{record.id}:{now.isoformat()}"
 
 
 def refuse_absent(session: Session, user_id: int, now: datetime, field: str = "assignee") -> Any:
-    """The user row, or RuleBroken when nobody of that id is here and takes work."""
+    """The user row, or RuleBroken when nobody of that id is here and takes work.
+
+    The moments in the sentence are told in the zone of session.info["zone"], which the doors set; else in UTC.
+    """
     user = session.get(User, user_id)
     if user is None:
         raise RuleBroken("There is no such colleague. Please choose somebody else.", field)
-    reason = team.why_absent(user, now)
-    if reason:
-        raise RuleBroken(
-            f"{user.get_full_name()} is {reason} and takes no work now. Please choose somebody else.", field
-        )
+    away = team.absence(user, now)
+    if away:
+        raise RuleBroken(_in_words(session, user, away, now), field)
     return user
 
 
-def ask(session: Session, record: Any, user_id: int, reason: str, by: int, now: datetime) -> AssignmentRequest:
-    """Make a pending request. Raises RuleBroken without a reason, Conflict when one is pending already."""
-    if not (reason or "").strip():
-        raise RuleBroken("Please say why this person should get the record.", "reason")
-    refuse_absent(session, user_id, now, "requested_user")
-    if record.assignee_id == user_id:
-        raise RuleBroken("This person has the record already.", "requested_user")
-    own = {"lead_id": record.id} if record.__tablename__ == "leads" else {"ticket_id": record.id}
-    request = AssignmentRequest(
-        number=next_number(session, "CAR", now.year), requested_user_id=user_id, reason=reason.strip(),
-        status="Pending", pending_key=f"{record.__tablename__}:{record.id}:{user_id}", **own,
-    )  # fmt: skip
-    request.stamp(by, now)
-    try:
-        with session.begin_nested():
-            session.add(request)
-    except IntegrityError as error:
-        raise Conflict("A request for this record and person is pending already.") from error
-    timeline.write(session, record, "assignment", by, now, what="requested", to=user_id, text=request.reason)
-    deciders = team.managers_above(session, user_id) or [user_id]
-    notices.tell(session, deciders, "request", f"request:{request.id}", record, by, now, number=record.number)
-    return request
+def _in_words(session: Session, user: Any, away: team.Absence, now: datetime) -> Sentence:
+    delegate = session.get(User, user.delegate_id) if user.delegate_id else None
+    other = team.stand_in(team.Place(user, delegate), now)
+    advice = say("Please choose somebody else.")
+    if delegate and other:
+        advice = say("%(name)s stands in.", name=delegate.get_full_name())
+    words = {"name": user.get_full_name(), "why": say(away.why), "advice": advice}
+    if away.until is None:
+        return say("%(name)s is %(why)s and takes no work now. %(advice)s", **words)
+    until = f"{away.until.astimezone(session.info.get('zone', UTC)):%-d %b %Y, %H:%M}"
+    return say("%(name)s is %(why)s until %(until)s and takes no work now. %(advice)s", until=until, **words)
 
 
-def decide(session: Session, request: AssignmentRequest, record: Any, approve: bool, note: str | None, by: int,
-           now: datetime) -> None:  # fmt: skip
-    """Approve (assigns) or reject; of two deciders exactly one wins. Raises Conflict for the other."""
-    if not approve and not (note or "").strip():
-        raise RuleBroken("Please say why you reject the request.", "decision_note")
-    status = "Approved" if approve else "Rejected"
-    step = update(AssignmentRequest).where(AssignmentRequest.id == request.id, AssignmentRequest.status == "Pending")
-    values = {"status": status, "pending_key": None, "decided_by_id": by, "decided_on": now, "changed_on": now,
-              "changed_by_id": by, "decision_note": (note or "").strip() or None}  # fmt: skip
-    done = session.execute(step.values(**values), execution_options={"synchronize_session": False})
-    if done.rowcount != 1:  # type: ignore[attr-defined]
-        raise Conflict("Somebody decided this request already.")
-    session.refresh(request)
-    if approve:
-        refuse_absent(session, request.requested_user_id, now, "requested_user")
-        give(session, record, request.requested_user_id, "request", by, now)
-        record.stamp(by, now)
-    kind = "request_approved" if approve else "request_rejected"
-    people = [request.created_by_id, request.requested_user_id]
-    told = [user for user in people if user is not None]
-    notices.tell(session, told, kind, f"{kind}:{request.id}", record, by, now, number=record.number)
+# --- several people on one ticket
+
+
+def hold(session: Session, record: Any) -> Any:
+    """Lock the record and read it anew, so that what is decided about it now is decided about what it is."""
+    session.refresh(record, with_for_update=True)
+    return record
+
+
+def present(session: Session, record: Any) -> list[int]:
+    """Everybody who has the record now, the longest first."""
+    open_now = select(Assignment.user_id).where(_of(record), Assignment.ended_on.is_(None)).order_by(Assignment.id)
+    everybody = dict.fromkeys(session.scalars(open_now))
+    if record.assignee_id is not None:
+        everybody.setdefault(record.assignee_id)
+    return list(everybody)
+
+
+def join(session: Session, ticket: Any, user_id: int, by: int | None, now: datetime) -> bool:
+    """One more person has the ticket beside the current one; where nobody has it, he becomes the current one.
+
+    Answers False when he has it already. Raises RuleBroken for a lead, which has one assignee.
+    """
+    if ticket.__tablename__ != "ticket":
+        raise RuleBroken("A lead has one assignee. Please assign it to somebody else instead.", "user")
+    hold(session, ticket)
+    if user_id in present(session, ticket):
+        return False
+    if ticket.assignee_id is None:
+        return give(session, ticket, user_id, "direct", by, now)
+    _open(session, ticket, user_id, "joined", by, now)
+    ticket.stamp(by, now)
+    timeline.write(session, ticket, "assignment", by, now, what="joined", to=user_id)
+    says = {"number": ticket.number, "beside": ticket.assignee_id}
+    notices.tell(session, [user_id], "assigned", _event("joined", ticket, now), ticket, by, now, **says)
+    return True
+
+
+def release(session: Session, record: Any, user_id: int, by: int | None, now: datetime) -> int:
+    """The person does not have the record any more; answers who is the current assignee now.
+
+    After the current one comes who has had it longest, those at work before those away.
+    Raises NotThere for somebody who does not have it, RuleBroken for the only one.
+    """
+    hold(session, record)
+    others = present(session, record)
+    if user_id not in others:
+        raise NotThere("This person does not have the record.")
+    others.remove(user_id)
+    if not others:
+        raise RuleBroken("Nobody else has it. Please assign it to somebody else instead.", "user")
+    was_current = record.assignee_id == user_id
+    _end_open(session, record, (user_id,), now)
+    if was_current:
+        away = {user.id for user in session.scalars(select(User).where(User.id.in_(others))) if team.absence(user, now)}
+        record.assignee_id = min(others, key=lambda each: each in away)
+    record.stamp(by, now)
+    _tell_released(session, record, user_id, was_current, by, now)
+    return int(record.assignee_id)
+
+
+def _tell_released(session: Session, record: Any, gone: int, was_current: bool, by: int | None, now: datetime) -> None:
+    heir = record.assignee_id if was_current else None
+    timeline.write(session, record, "assignment", by, now, what="released", old=gone, to=heir)
+    says = {"number": record.number}
+    notices.tell(session, [gone], "unassigned", _event("released", record, now), record, by, now, to=None, **says)
+    if heir is not None:
+        notices.tell(session, [heir], "assigned", _event("assigned", record, now), record, by, now, **says)
+
+
+# --- what was
 
 
 def history(session: Session, record: Any) -> list[Assignment]:
     """All stretches of a lead or ticket, newest first."""
-    mine = Assignment.lead_id == record.id if record.__tablename__ == "leads" else Assignment.ticket_id == record.id
-    return list(session.scalars(select(Assignment).where(mine).order_by(Assignment.id.desc())))
+    return list(session.scalars(select(Assignment).where(_of(record)).order_by(Assignment.id.desc())))
+
+
+def latest_of(session: Session, role: str, limit: int) -> list[Assignment]:
+    """The newest assignments by turn of the role, newest first."""
+    query = select(Assignment).where(Assignment.role == role).order_by(Assignment.id.desc())
+    return list(session.scalars(query.limit(limit)))
+
+
+def turns_had(session: Session, role: str, among: int) -> dict[int, tuple[int, datetime]]:
+    """User id -> (how many of the role's `among` newest turns were his, when the last one was, UTC).
+
+    A turn that a delegate took is the turn of whom he stood in for.
+    """
+    whose = func.coalesce(Assignment.stead_of_id, Assignment.user_id).label("whose")
+    newest = select(whose, Assignment.started_on).where(Assignment.role == role).order_by(Assignment.id.desc())
+    few = newest.limit(among).subquery()
+    query = select(few.c.whose, func.count(), func.max(few.c.started_on)).group_by(few.c.whose)
+    return {user: (count, last) for user, count, last in session.execute(query)}

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from bisect import bisect_right
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from flask_appbuilder import Model
 from flask_appbuilder.security.sqla.models import Role, User, assoc_group_role, assoc_user_group, assoc_user_role
-from sqlalchemy import JSON, Boolean, ForeignKey, Integer, String, UniqueConstraint, or_, select
+from sqlalchemy import JSON, Boolean, ColumnElement, ForeignKey, Integer, String, UniqueConstraint, or_, select
 from sqlalchemy.dialects import mysql, sqlite
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
 
-from app.domain.base import Moment, RuleBroken
+from app.domain.base import Moment, RuleBroken, say
+from app.domain.permissions import ModulePermission
 
 #: Minutes before a task's due time at which its assignee is reminded, unless the person chose others.
 REMINDER_MINUTES = (60, 5)
@@ -69,43 +71,120 @@ class Decision:
     skipped: dict[int, str] = field(default_factory=dict)
     #: The one on leave whose turn it was, when his delegate takes it.
     stead_of: int | None = None
+    #: Until when those are absent of whom it is known, UTC.
+    until: dict[int, datetime] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """The shape kept on the Assignment row."""
-        skipped = [{"user": user, "why": why} for user, why in self.skipped.items()]
+        skipped = [{"user": user, "why": why} | self._until(user) for user, why in self.skipped.items()]
         return {"role": self.role, "candidates": self.candidates, "skipped": skipped}
+
+    def _until(self, user: int) -> dict[str, str]:
+        return {"until": self.until[user].isoformat()} if user in self.until else {}
+
+
+@dataclass(frozen=True)
+class Absence:
+    """Why somebody takes no new work now, and until when if that is known (UTC)."""
+
+    why: str
+    until: datetime | None = None
+
+
+def absence(user: Any, now: datetime) -> Absence | None:
+    """The reason why this user takes no new work at `now`, or None."""
+    if not user.active:
+        return Absence("deactivated")
+    if not user.available:
+        return Absence("not available")
+    if user.away_until and user.away_until > now:
+        return Absence("away", user.away_until)
+    if user.leave_from and user.leave_from <= now and (user.leave_to is None or now < user.leave_to):
+        return Absence("on leave", user.leave_to)
+    return None
 
 
 def why_absent(user: Any, now: datetime) -> str | None:
-    """The reason why this user takes no new work at `now`, or None."""
-    if not user.active:
-        return "deactivated"
-    if not user.available:
-        return "not available"
-    if user.away_until and user.away_until > now:
-        return "away"
-    if user.leave_from and user.leave_from <= now and (user.leave_to is None or now < user.leave_to):
-        return "on leave"
-    return None
+    """The reason in a word or two, or None for who is there."""
+    found = absence(user, now)
+    return found.why if found else None
+
+
+def is_there(now: datetime) -> tuple[ColumnElement[bool], ...]:
+    """The same in SQL: the users who take work at `now`."""
+    no_leave = or_(User.leave_from.is_(None), User.leave_from > now, User.leave_to <= now)
+    not_away = or_(User.away_until.is_(None), User.away_until <= now)
+    return User.active.is_(True), User.available.is_(True), not_away, no_leave
 
 
 def role_named(session: Session, name: str) -> Any:
     """The role row. Raises RuleBroken when there is none of that name."""
     role = session.scalars(select(Role).where(Role.name == name)).first()
     if role is None:
-        raise RuleBroken(f"There is no role named “{name}”.", "assign_to_role")
+        raise RuleBroken(say("There is no role named “%(name)s”.", name=name), "assign_to_role")
     return role
 
 
-def members(session: Session, role_id: int) -> list[Any]:
-    """All users of the role, directly or through a group, in order of id."""
+def _is_member(role_id: int) -> ColumnElement[bool]:
+    """Users of the role, directly or through a group."""
     direct = select(assoc_user_role.c.user_id).where(assoc_user_role.c.role_id == role_id)
     grouped = (
         select(assoc_user_group.c.user_id)
         .join(assoc_group_role, assoc_group_role.c.group_id == assoc_user_group.c.group_id)
         .where(assoc_group_role.c.role_id == role_id)
     )
-    return list(session.scalars(select(User).where(or_(User.id.in_(direct), User.id.in_(grouped))).order_by(User.id)))
+    return or_(User.id.in_(direct), User.id.in_(grouped))
+
+
+def members(session: Session, role_id: int) -> list[Any]:
+    """All users of the role, in order of id."""
+    return list(session.scalars(select(User).where(_is_member(role_id)).order_by(User.id)))
+
+
+@dataclass(frozen=True)
+class Place:
+    """One person's place in the line of a role, and who may stand in."""
+
+    user: Any
+    delegate: Any
+
+
+@dataclass(frozen=True)
+class Line:
+    """The people of a role in order of id, and whose turn was the last."""
+
+    role: str
+    places: list[Place]
+    last_user_id: int | None = None
+
+    def in_turn(self) -> list[Place]:
+        """Beginning behind the one who had the last turn."""
+        first = bisect_right(self.places, self.last_user_id or 0, key=lambda place: place.user.id)
+        return self.places[first:] + self.places[:first]
+
+    def moved_to(self, user_id: int) -> Line:
+        """The line after this person's turn."""
+        return replace(self, last_user_id=user_id)
+
+
+def line(session: Session, role: Any, last_user_id: int | None) -> Line:
+    """The line of a role row as it stands now; one statement."""
+    delegate = aliased(User)
+    query = select(User, delegate).outerjoin(delegate, delegate.id == User.delegate_id).where(_is_member(role.id))
+    rows = session.execute(query.order_by(User.id)).all()
+    return Line(role.name, [Place(user, other) for user, other in rows], last_user_id)
+
+
+def preview(line: Line, now: datetime, count: int) -> list[Decision]:
+    """The next `count` decisions if nothing changes; moves no pointer. Shorter when nobody is there."""
+    coming: list[Decision] = []
+    while len(coming) < count:
+        decision = _decided(line, now)
+        if decision.user_id is None:
+            break
+        coming.append(decision)
+        line = line.moved_to(decision.stead_of or decision.user_id)
+    return coming
 
 
 def next_in_turn(session: Session, role_name: str, now: datetime, without: frozenset[int] = frozenset()) -> Decision:
@@ -114,17 +193,53 @@ def next_in_turn(session: Session, role_name: str, now: datetime, without: froze
     `without`: user ids that already had this work. The decision's user_id is None when nobody is left.
     A person on leave with a present delegate of any role hands the turn to the delegate.
     """
+    return take_turns(session, role_name).next(now, without)
+
+
+@dataclass
+class Turns:
+    """The line of a role under the lock of its pointer: nobody else gives a turn until the transaction ends."""
+
+    pointer: RoundRobin
+    line: Line
+
+    def next(self, now: datetime, without: frozenset[int] = frozenset()) -> Decision:
+        """Give the next turn and move the pointer."""
+        decision = _decided(self.line, now, without)
+        if decision.user_id is not None:
+            self.line = self.line.moved_to(decision.stead_of or decision.user_id)
+            self.pointer.last_user_id = self.line.last_user_id
+            self.pointer.turns, self.pointer.changed_on = self.pointer.turns + 1, now
+        return decision
+
+
+def take_turns(session: Session, role_name: str) -> Turns:
+    """Lock the pointer of the role, for one turn or many. Raises RuleBroken when there is no such role."""
     role = role_named(session, role_name)
     pointer = _locked_pointer(session, role.id)
-    people = members(session, role.id)
-    decision = Decision(None, role_name, [user.id for user in people])
-    for user in _from_after(people, pointer.last_user_id):
-        taker = _taker(session, user, now, without, decision)
-        if taker is not None:
-            pointer.last_user_id, pointer.turns, pointer.changed_on = user.id, pointer.turns + 1, now
-            decision.user_id, decision.stead_of = taker, user.id if taker != user.id else None
-            return decision
-    return decision
+    return Turns(pointer, line(session, role, pointer.last_user_id))
+
+
+def in_use(session: Session) -> list[tuple[Any, RoundRobin | None]]:
+    """The roles in which turns are given, by name, with their pointers: they have one, or work on leads or tickets."""
+    works = (ModulePermission.module.in_(("Leads", "Tickets")), ModulePermission.verb == "write")
+    workers = select(ModulePermission.role_id).where(*works, ModulePermission.level != "none")
+    wanted = or_(RoundRobin.id.is_not(None), Role.id.in_(workers))
+    query = select(Role, RoundRobin).outerjoin(RoundRobin, RoundRobin.role_id == Role.id).where(wanted)
+    return [(role, pointer) for role, pointer in session.execute(query.order_by(Role.name))]
+
+
+def begin_with(session: Session, role_name: str, user_id: int | None, now: datetime) -> None:
+    """The next turn is this person's (None = the first in line). Raises RuleBroken for who does not stand in it."""
+    role = role_named(session, role_name)
+    ids = [user.id for user in members(session, role.id)]
+    if user_id is not None and user_id not in ids:
+        raise RuleBroken(
+            say("This person does not have the role %(role)s. Please choose somebody who has.", role=role_name), "user"
+        )
+    pointer = _locked_pointer(session, role.id)
+    before = [each for each in ids if user_id is not None and each < user_id]
+    pointer.last_user_id, pointer.changed_on = (before[-1] if before else None), now
 
 
 def _locked_pointer(session: Session, role_id: int) -> RoundRobin:
@@ -145,26 +260,38 @@ def _open_pointer(session: Session, role_id: int) -> Any:
     return mysql.insert(RoundRobin).values(values).on_duplicate_key_update(turns=RoundRobin.turns)
 
 
-def _from_after(people: list[Any], last_id: int | None) -> list[Any]:
-    """The people in turn, beginning behind the one who had the last turn."""
-    later = [user for user in people if last_id is None or user.id > last_id]
-    return later + [user for user in people if user not in later]
+def _decided(line: Line, now: datetime, without: frozenset[int] = frozenset()) -> Decision:
+    """Whose turn it is in this line; changes nothing."""
+    decision = Decision(None, line.role, [place.user.id for place in line.places])
+    for place in line.in_turn():
+        taker = _taker(place, now, without, decision)
+        if taker is not None:
+            decision.user_id, decision.stead_of = taker, place.user.id if taker != place.user.id else None
+            break
+    return decision
 
 
-def _taker(session: Session, user: Any, now: datetime, without: frozenset[int], decision: Decision) -> int | None:
+def _taker(place: Place, now: datetime, without: frozenset[int], decision: Decision) -> int | None:
     """Who takes this user's turn: himself, his delegate while he is on leave, or nobody (reason noted)."""
+    user = place.user
     if user.id in without:
         decision.skipped[user.id] = "already had it"
         return None
-    reason = why_absent(user, now)
-    if reason is None:
+    away = absence(user, now)
+    if away is None:
         return int(user.id)
-    decision.skipped[user.id] = reason
-    if reason == "on leave" and user.delegate_id and user.delegate_id not in without:
-        delegate = session.get(User, user.delegate_id)
-        if delegate is not None and why_absent(delegate, now) is None:
-            return int(delegate.id)
-    return None
+    decision.skipped[user.id] = away.why
+    if away.until is not None:
+        decision.until[user.id] = away.until
+    return stand_in(place, now, without)
+
+
+def stand_in(place: Place, now: datetime, without: frozenset[int] = frozenset()) -> int | None:
+    """The present delegate of somebody who is on leave, or None."""
+    delegate = place.delegate
+    if delegate is None or delegate.id in without or why_absent(place.user, now) != "on leave":
+        return None
+    return int(delegate.id) if why_absent(delegate, now) is None else None
 
 
 def below(session: Session, user_id: int) -> frozenset[int]:

@@ -6,18 +6,19 @@ import collections
 import threading
 from collections.abc import Callable
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import select
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
 
 from app.domain import assignment, leads, team
-from app.domain.base import Conflict, RuleBroken, refuse_stale
-from app.models import Activity, Assignment, AssignmentRequest, Lead, Notification
+from app.domain.base import Conflict, NotThere, RuleBroken, refuse_stale
+from app.models import Activity, Assignment, Lead, Notification, Ticket
 from tests.app_fixtures import World
-from tests.makers import DAY, HOUR, NOW, lead, user
+from tests.makers import DAY, HOUR, NOW, lead, ticket, user
 
 
 def told(session: Session) -> set[tuple[int, str]]:
@@ -55,62 +56,103 @@ def test_nothing_is_given_to_the_absent_or_unknown(office: Session) -> None:
         assignment.refuse_absent(office, 999, NOW)
 
 
-def ask(session: Session, about: Any, wanted: Any, by: Any, reason: str = "I know him") -> AssignmentRequest:
-    return assignment.ask(session, about, wanted.id, reason, by.id, NOW)
+# --- several people on one ticket
 
 
-def test_a_request_goes_to_the_managers_above(office: Session) -> None:
-    root = user(office, "root")
-    mia = user(office, "mia", manager_id=root.id)
-    ana, ben = user(office, "ana", manager_id=mia.id), user(office, "ben")
-    asked = ask(office, lead(office, ben), ana, ben)
-    assert (asked.number, asked.status) == ("CAR-2026-00001", "Pending")
-    assert told(office) == {(mia.id, "request"), (root.id, "request")}
+def having(session: Session, about: Any) -> list[int]:
+    session.flush()
+    return assignment.present(session, about)
 
 
-def test_a_request_needs_a_reason_and_somebody_else(office: Session) -> None:
-    ana, ben = user(office, "ana"), user(office, "ben")
-    about = lead(office, ana)
-    with pytest.raises(RuleBroken, match="say why"):
-        ask(office, about, ben, ana, " ")
-    with pytest.raises(RuleBroken, match="already"):
-        ask(office, about, ana, ana)
+def test_a_colleague_helps_beside_the_current_one(office: Session) -> None:
+    cleo, dev, sam = (user(office, name) for name in ("cleo", "dev", "sam"))
+    about = ticket(office)
+    assignment.give(office, about, cleo.id, "direct", sam.id, NOW)
+    assert assignment.join(office, about, dev.id, sam.id, NOW + HOUR)
+    assert (about.assignee_id, having(office, about)) == (cleo.id, [cleo.id, dev.id])
+    assert told(office) == {(cleo.id, "assigned"), (dev.id, "assigned")}
+    assert not assignment.join(office, about, dev.id, sam.id, NOW + DAY)
+    assert len(office.scalars(select(Activity)).all()) == 2
 
 
-def test_a_second_pending_request_is_a_conflict_a_later_one_is_not(office: Session) -> None:
-    ana, ben, mia = (user(office, name) for name in ("ana", "ben", "mia"))
-    about = lead(office, ana)
-    first = ask(office, about, ben, ana)
-    with pytest.raises(Conflict):
-        ask(office, about, ben, ana)
-    assignment.decide(office, first, about, False, "Not now", mia.id, NOW)
-    assert ask(office, about, ben, ana).id != first.id
+def test_who_helped_and_gets_it_has_one_stretch_at_a_time(office: Session) -> None:
+    cleo, dev = user(office, "cleo"), user(office, "dev")
+    about = ticket(office)
+    assignment.give(office, about, cleo.id, "direct", None, NOW)
+    assignment.join(office, about, dev.id, None, NOW)
+    assignment.give(office, about, dev.id, "direct", None, NOW + HOUR)
+    assert having(office, about) == [dev.id]
+    rows = office.scalars(select(Assignment).where(Assignment.user_id == dev.id).order_by(Assignment.id)).all()
+    office.expire_all()
+    assert [(row.ended_on, row.open_key is None) for row in rows] == [(NOW + HOUR, True), (None, False)]
 
 
-def test_an_approval_assigns_and_tells_both(office: Session) -> None:
-    ana, ben, mia = (user(office, name) for name in ("ana", "ben", "mia"))
-    about = lead(office, ana)
-    asked = ask(office, about, ben, ana)
-    assignment.decide(office, asked, about, True, None, mia.id, NOW + HOUR)
-    assert (about.assignee_id, asked.status, asked.decided_by_id, asked.decided_on) == (
-        ben.id,
-        "Approved",
-        mia.id,
-        NOW + HOUR,
-    )
-    assert {(ana.id, "request_approved"), (ben.id, "request_approved"), (ben.id, "assigned")} <= told(office)
-    with pytest.raises(Conflict):
-        assignment.decide(office, asked, about, True, None, mia.id, NOW + DAY)
+def test_the_database_knows_one_open_stretch_of_a_person(office: Session) -> None:
+    about, ana = lead(office), user(office, "ana")
+    assignment.give(office, about, ana.id, "direct", None, NOW)
+    office.commit()
+    with pytest.raises(IntegrityError):
+        assignment.begin(office, about, ana.id, "direct", None, NOW, told=False)
+        office.flush()
+    office.rollback()
 
 
-def test_a_rejection_says_why_and_changes_nothing(office: Session) -> None:
-    ana, ben, mia = (user(office, name) for name in ("ana", "ben", "mia"))
-    about = lead(office, ana)
-    asked = ask(office, about, ben, ana)
-    with pytest.raises(RuleBroken, match="why you reject"):
-        assignment.decide(office, asked, about, False, " ", mia.id, NOW)
-    assignment.decide(office, asked, about, False, "He has enough", mia.id, NOW)
-    assert (about.assignee_id, asked.status, asked.decision_note) == (ana.id, "Rejected", "He has enough")
+def test_after_the_current_one_comes_who_has_had_it_longest(office: Session) -> None:
+    cleo, dev, eve = (user(office, name) for name in ("cleo", "dev", "eve"))
+    about = ticket(office, cleo)
+    for one in (dev, eve):
+        assignment.join(office, about, one.id, None, NOW)
+    dev.available = False  # who is not at work comes after who is
+    assert assignment.release(office, about, cleo.id, None, NOW + HOUR) == eve.id == about.assignee_id
+    assert (cleo.id, "unassigned") in told(office)
+    assert assignment.release(office, about, eve.id, None, NOW + DAY) == dev.id
+    assert having(office, about) == [dev.id]
+
+
+def test_the_only_one_is_not_released(office: Session) -> None:
+    cleo, dev = user(office, "cleo"), user(office, "dev")
+    about = ticket(office, cleo)
+    with pytest.raises(RuleBroken, match="Nobody else has it"):
+        assignment.release(office, about, cleo.id, None, NOW)
+    with pytest.raises(NotThere):
+        assignment.release(office, about, dev.id, None, NOW)
+    assert about.assignee_id == cleo.id
+
+
+def test_a_lead_has_one_assignee(office: Session) -> None:
+    with pytest.raises(RuleBroken, match="one assignee"):
+        assignment.join(office, lead(office, user(office, "ana")), user(office, "ben").id, None, NOW)
+
+
+def test_who_helps_where_nobody_has_it_has_it(office: Session) -> None:
+    about, cleo = ticket(office), user(office, "cleo")
+    assignment.join(office, about, cleo.id, None, NOW)
+    assert (about.assignee_id, having(office, about)) == (cleo.id, [cleo.id])
+
+
+# --- turns that were had
+
+
+def test_turns_are_counted_for_whose_turn_it_was(office: Session) -> None:
+    ben = user(office, "ben")
+    ana = user(office, "ana", "Sales User", leave_from=NOW - DAY, delegate_id=ben.id)
+    for n in range(3):
+        decision = team.next_in_turn(office, "Sales User", NOW)
+        assignment.give(office, lead(office), ben.id, "round robin", None, NOW + n * HOUR, decision)
+    office.flush()
+    assert assignment.turns_had(office, "Sales User", 100) == {ana.id: (3, NOW + 2 * HOUR)}
+    assert assignment.turns_had(office, "Sales User", 2)[ana.id][0] == 2
+    assert [row.stead_of_id for row in assignment.latest_of(office, "Sales User", 2)] == [ana.id] * 2
+
+
+def test_the_refusal_says_until_when_and_who_stands_in(office: Session) -> None:
+    ben = user(office, "ben")
+    ana = user(office, "ana", leave_from=NOW - DAY, leave_to=NOW + DAY, delegate_id=ben.id)
+    office.info["zone"] = ZoneInfo("Asia/Kolkata")
+    sentence = "Ana Shah is on leave until 24 Nov 2026, 10:00 and takes no work now. Ben Shah stands in."
+    with pytest.raises(RuleBroken) as refused:
+        assignment.refuse_absent(office, ana.id, NOW)
+    assert refused.value.message == sentence
 
 
 # --- races
@@ -158,24 +200,6 @@ def test_parallel_turns_spread_evenly(maria: World) -> None:
     assert set(counts) == set(people) and max(counts.values()) - min(counts.values()) <= 1
 
 
-def test_of_two_deciders_exactly_one_wins(maria: World) -> None:
-    asked = maria.make.request(maria.make.lead("ana"), "ben")
-
-    def decide(approve: bool) -> Callable[[Session], Any]:
-        def job(session: Session) -> str:
-            row = session.get_one(AssignmentRequest, asked.id)
-            about = session.get_one(Lead, asked.lead_id)
-            assignment.decide(session, row, about, approve, "x", maria.people["root"].id, NOW)
-            return str(row.status)
-
-        return job
-
-    results = at_once(maria, [decide(True), decide(False)] * 3)
-    won = [one for one in results if isinstance(one, str)]
-    assert len(won) == 1 and maria.fresh(asked).status == won[0]
-    assert all(isinstance(one, Conflict) for one in results if not isinstance(one, str))
-
-
 def test_no_save_of_many_is_lost_silently(maria: World) -> None:
     row = maria.make.lead("ana")
 
@@ -212,3 +236,37 @@ def test_stale_saves_over_rest_are_all_answered(maria: World) -> None:
         thread.join(60)
     assert collections.Counter(codes) == {200: 1, 409: 19}
     assert maria.fresh(row).version == row.version + 1
+
+
+def test_of_many_who_add_one_colleague_one_does(maria: World) -> None:
+    about, dev = maria.make.ticket("cleo"), maria.make.user("dev", "Support User")
+
+    def join(session: Session) -> bool:
+        return assignment.join(session, session.get_one(Ticket, about.id), dev.id, None, NOW)
+
+    results = at_once(maria, [join] * 8)
+    assert sorted(results) == [False] * 7 + [True]
+    assert maria.count(Assignment, Assignment.user_id == dev.id, Assignment.ended_on.is_(None)) == 1
+
+
+def test_giving_and_releasing_at_once_leaves_one_current_of_the_present(maria: World) -> None:
+    about = maria.make.ticket("cleo")
+    others = [maria.make.user(f"s{n}", "Support User").id for n in range(4)]
+    for key in others:
+        assignment.join(maria.session, maria.session.get_one(Ticket, about.id), key, None, NOW)
+    maria.session.commit()
+
+    def change(n: int) -> Callable[[Session], Any]:
+        def job(session: Session) -> Any:
+            row = session.get_one(Ticket, about.id)
+            if n % 2:
+                return assignment.give(session, row, others[n % 4], "direct", None, NOW + HOUR)
+            return assignment.release(session, row, others[n % 4], None, NOW + HOUR)
+
+        return job
+
+    results = at_once(maria, [change(n) for n in range(12)])
+    kinds = (bool, int, NotThere, RuleBroken, StaleDataError, OperationalError)
+    assert all(isinstance(one, kinds) for one in results) and any(isinstance(one, int) for one in results)
+    rows = maria.rows(select(Assignment.user_id).where(Assignment.ticket_id == about.id, Assignment.ended_on.is_(None)))
+    assert len(rows) == len(set(rows)) and maria.fresh(about).assignee_id in rows

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.domain import team
 from app.domain.base import RuleBroken
-from app.models import Group, Role
+from app.models import Group, Role, User
 from tests.makers import DAY, HOUR, NOW, user
 
 ABSENCES = [
@@ -107,3 +108,58 @@ def test_a_cycle_in_the_tree_ends_the_walk(office: Session) -> None:
     mia.manager_id = ana.id
     office.flush()
     assert team.below(office, mia.id) == {mia.id, ana.id} and team.managers_above(office, ana.id) == [mia.id]
+
+
+# --- the line, seen without moving it
+
+
+def line_of(session: Session) -> team.Line:
+    role = team.role_named(session, "Sales User")
+    pointer = session.scalars(select(team.RoundRobin).where(team.RoundRobin.role_id == role.id)).first()
+    return team.line(session, role, pointer.last_user_id if pointer else None)
+
+
+def test_the_preview_is_what_comes_and_moves_nothing(office: Session) -> None:
+    dev = user(office, "dev", "Support User")
+    away = {"leave_from": NOW - DAY, "leave_to": NOW + DAY, "delegate_id": dev.id}
+    user(office, "ana", "Sales User", **away)
+    user(office, "ben", "Sales User", available=False)
+    user(office, "cy", "Sales User")
+    turns(office, 1)
+    foreseen = team.preview(line_of(office), NOW, 10)
+    assert foreseen == team.preview(line_of(office), NOW, 10)
+    given = [team.next_in_turn(office, "Sales User", NOW) for _ in range(10)]
+    assert foreseen == given and {each.stead_of for each in foreseen} == {None, given[1].stead_of}
+
+
+def test_nobody_there_is_nothing_to_foresee(office: Session) -> None:
+    user(office, "ana", "Sales User", active=False)
+    assert team.preview(line_of(office), NOW, 10) == []
+
+
+def test_a_round_begins_anew_or_with_somebody(office: Session) -> None:
+    ids = [user(office, name, "Sales User").id for name in ("ana", "ben", "dev")]
+    turns(office, 2)
+    for chosen in (*ids, None):
+        team.begin_with(office, "Sales User", chosen, NOW + HOUR)
+        assert turns(office, 1) == [chosen or ids[0]]
+
+
+def test_a_round_begins_with_nobody_from_elsewhere(office: Session) -> None:
+    user(office, "ana", "Sales User")
+    with pytest.raises(RuleBroken, match="does not have the role"):
+        team.begin_with(office, "Sales User", user(office, "cleo", "Support User").id, NOW)
+
+
+def test_a_decision_says_until_when_somebody_is_away(office: Session) -> None:
+    ana = user(office, "ana", "Sales User", leave_from=NOW - DAY, leave_to=NOW + DAY)
+    user(office, "ben", "Sales User")
+    (skipped,) = team.next_in_turn(office, "Sales User", NOW).as_json()["skipped"]
+    assert skipped == {"user": ana.id, "why": "on leave", "until": (NOW + DAY).isoformat()}
+
+
+@pytest.mark.parametrize("columns, reason", ABSENCES)
+def test_who_is_there_is_the_same_in_sql(office: Session, columns: Any, reason: str | None) -> None:
+    ana = user(office, "ana", **columns)
+    found = office.scalars(select(User.id).where(User.id == ana.id, *team.is_there(NOW))).first()
+    assert (found is None) == (reason is not None)

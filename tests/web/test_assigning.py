@@ -1,0 +1,189 @@
+"""Assigning through the doors: to a person, by turn, several on one ticket; and every refusal changes nothing."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from app.domain import assignment
+from app.models import Assignment, Notification, Role, Ticket, User
+from tests.app_fixtures import World
+
+
+def given(world: World, who: str, row: Any, **body: Any) -> tuple[int, str]:
+    """Status and sentence of the REST door."""
+    kind = "lead" if row.__tablename__ == "leads" else "ticket"
+    answer = world.door(who).rest("POST", f"{kind}/{row.id}/assign", body)
+    return answer.status_code, answer.get_json().get("message", "")
+
+
+def page_after(world: World, who: str, path: str, data: dict[str, Any]) -> str:
+    """What the page says where the form leads to."""
+    return str(world.door(who).form(path, data, follow_redirects=True).text)
+
+
+def away(world: World, name: str, **columns: Any) -> None:
+    user = world.session.get_one(User, world.people[name].id)
+    for column, value in columns.items():
+        setattr(user, column, value)
+    world.session.commit()
+
+
+SOON = datetime.now(UTC) + timedelta(days=3)
+ABSENT = [
+    ({"active": False}, "Ana Shah is deactivated and takes no work now. Please choose somebody else."),
+    ({"available": False}, "Ana Shah is not available and takes no work now."),
+    ({"away_until": SOON}, "Ana Shah is away until "),
+    ({"leave_from": SOON - timedelta(days=4), "leave_to": SOON}, "Ana Shah is on leave until "),
+    ({"leave_from": SOON - timedelta(days=4), "leave_to": SOON, "delegate_id": "ben"}, "Ben Shah stands in."),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("columns, sentence", ABSENT)
+def test_nothing_is_given_to_who_is_absent(world: World, columns: dict[str, Any], sentence: str) -> None:
+    lead = world.make.lead("ben")
+    away(world, "ana", **{name: world.people[v].id if v == "ben" else v for name, v in columns.items()})
+    before = world.stored(lead)
+    code, said = given(world, "root", lead, assign_to="ana")
+    assert code == 422 and sentence in said
+    page = page_after(world, "root", f"/leads/assign/{lead.id}", {"how": "person", "assignee": world.people["ana"].id})
+    assert sentence in page and world.stored(lead) == before
+
+
+WRONG = [
+    ({"assign_to": "nobody"}, 422, "There is no colleague"), ({}, 422, "choose a colleague"),
+    ({"assign_to_role": "Nobody"}, 422, "no role named"),
+    ({"assign_to_role": "Empty"}, 422, "Nobody else with the role"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("body, code, sentence", WRONG)
+def test_a_wrong_wish_is_a_sentence(world: World, body: dict[str, Any], code: int, sentence: str) -> None:
+    world.session.add(Role(name="Empty"))
+    lead = world.make.lead("ben")
+    before = world.stored(lead)
+    assert given(world, "root", lead, **body)[0] == code and sentence in given(world, "root", lead, **body)[1]
+    how = "role" if "assign_to_role" in body else "person"
+    form = {"how": how, "assignee": body.get("assign_to", ""), "role": body.get("assign_to_role", "")}
+    assert sentence in page_after(world, "root", f"/leads/assign/{lead.id}", form)
+    assert world.stored(lead) == before
+
+
+@pytest.mark.parametrize("who", ["root", "ana"])
+def test_a_vanished_record_is_not_there(world: World, who: str) -> None:
+    assert world.door(who).rest("POST", "lead/99999/assign", {"assign_to": "ana"}).status_code in (403, 404)
+    for way in ("assign", "why"):
+        assert world.door(who).screen(f"/leads/{way}/99999").status_code == 404
+    assert world.door(who).form("/leads/assign/99999", {"how": "person", "assignee": "1"}).status_code == 404
+
+
+def test_who_has_it_already_keeps_it(world: World) -> None:
+    lead = world.make.lead("ana")
+    before = world.stored(lead)
+    assert given(world, "root", lead, assign_to="ana")[0] == 200
+    form = {"how": "person", "assignee": world.people["ana"].id}
+    assert "Ana Shah has it already." in page_after(world, "root", f"/leads/assign/{lead.id}", form)
+    assert world.stored(lead) == before and world.count(Notification, Notification.kind == "assigned") == 0
+
+
+def test_a_manager_takes_a_lead_of_the_team_himself(world: World) -> None:
+    lead = world.make.lead("ana")
+    assert given(world, "mia", lead, assign_to="mia")[0] == 200
+    assert world.stored(lead)["assignee_id"] == world.people["mia"].id
+
+
+def test_many_are_given_by_turn(world: World) -> None:
+    leads = [world.make.lead("mia") for _ in range(4)]
+    form = {"action": "turn", "role": "Sales User", "rowid": [lead.id for lead in leads]}
+    page = page_after(world, "root", "/leads/action_post", form)
+    people = sorted(world.stored(lead)["assignee_id"] for lead in leads)
+    assert people == sorted([world.people["ana"].id, world.people["ben"].id] * 2)
+    assert "Ana Shah 2, Ben Shah 2" in page or "Ben Shah 2, Ana Shah 2" in page
+
+
+def test_why_this_person_is_told_to_everybody_who_sees_it(world: World) -> None:
+    away(world, "ana", leave_from=SOON - timedelta(days=4), leave_to=SOON)
+    lead = world.make.lead("mia")
+    assert given(world, "root", lead, assign_to_role="Sales User")[0] == 200
+    page = world.door("ben").screen(f"/leads/why/{lead.id}").text
+    assert "It was the turn of Ben Shah (Sales User)." in page
+    assert f"Skipped: Ana Shah (on leave until {SOON:%-d %b %Y}"[:40] in page
+    assert f"/leads/why/{lead.id}" in world.door("ben").screen(f"/leads/{lead.number}").text
+    assert world.door("cleo").screen(f"/leads/why/{lead.id}").status_code in (403, 404)
+
+
+# --- several on one ticket
+
+
+def test_a_colleague_is_added_and_released_over_rest(world: World) -> None:
+    row, dev = world.make.ticket("cleo"), world.make.user("dev", "Support User", "sam")
+    sam, path = world.door("sam"), f"ticket/{row.id}/assignees"
+    assert not world.door("dev").sees(row)
+    answer = sam.rest("POST", path, {"user": "dev"})
+    names = [each["username"] for each in answer.get_json()["result"]["assignees"]]
+    assert (answer.status_code, names) == (201, ["cleo", "dev"]) and world.door("dev").sees(row)
+    assert sam.rest("POST", path, {"user": dev.id}).status_code == 200
+    assert sam.rest("DELETE", f"{path}/{dev.id}").status_code == 200
+    assert not world.door("dev").sees(row)
+    assert sam.rest("DELETE", f"{path}/{dev.id}").status_code == 404
+
+
+def test_releasing_the_current_one_makes_the_other_current(world: World) -> None:
+    row, dev = world.make.ticket("cleo", owner_id=world.people["sam"].id), world.make.user("dev", "Support User", "sam")
+    world.door("sam").rest("POST", f"ticket/{row.id}/assignees", {"user": "dev"})
+    page = world.door("sam").form(f"/tickets/release/{row.id}/{world.people['cleo'].id}", follow_redirects=True)
+    assert "Released." in page.text and world.stored(row)["assignee_id"] == dev.id
+    assert not world.door("cleo").sees(row)
+    left = world.door("sam").form(f"/tickets/release/{row.id}/{dev.id}", follow_redirects=True)
+    assert "Nobody else has it" in left.text and world.stored(row)["assignee_id"] == dev.id
+
+
+REFUSED = [
+    ("sam", {"user": "nobody"}, 422), ("sam", {}, 422), ("sam", {"user": "ben"}, 403), ("cleo", {"user": "sam"}, 403),
+    ("ana", {"user": "ana"}, 403), ("rhea", {"user": "cleo"}, 403),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("who, body, code", REFUSED)
+def test_who_may_not_add_adds_nobody(world: World, who: str, body: dict[str, Any], code: int) -> None:
+    row = world.make.ticket("cleo")
+    before = world.count(Assignment)
+    assert world.door(who).rest("POST", f"ticket/{row.id}/assignees", body).status_code == code
+    form = {"user": world.people[body["user"]].id if body.get("user") in world.people else "x"}
+    world.door(who).form(f"/tickets/join/{row.id}", form)
+    world.door(who).form(f"/tickets/release/{row.id}/{world.people['cleo'].id}")
+    assert world.count(Assignment) == before and world.stored(row)["assignee_id"] == world.people["cleo"].id
+
+
+def test_the_absent_are_not_added(world: World) -> None:
+    row = world.make.ticket("cleo")
+    world.make.user("dev", "Support User", "sam", available=False)
+    answer = world.door("sam").rest("POST", f"ticket/{row.id}/assignees", {"user": "dev"})
+    assert answer.status_code == 422 and list(answer.get_json()["errors"]) == ["user"]
+
+
+def test_all_who_have_a_ticket_are_shown(world: World) -> None:
+    row = world.make.ticket("cleo")
+    dev = world.make.user("dev", "Support User", "sam")
+    assignment.join(world.session, world.session.get_one(Ticket, row.id), dev.id, None, datetime.now(UTC))
+    world.session.commit()
+    for path in ("/tickets/", f"/tickets/{row.number}", f"/tickets/assign/{row.id}"):
+        page = world.door("sam").screen(path).text
+        assert "Dev Shah" in page and "Cleo Shah" in page, path
+    assert f"/tickets/release/{row.id}/{dev.id}" in world.door("sam").screen(f"/tickets/assign/{row.id}").text
+    assert "release" not in world.door("cleo").screen(f"/tickets/assign/{row.id}").text
+
+
+@pytest.mark.parametrize("who, found", [("cleo", True), ("dev", False)])
+def test_a_ticket_list_is_filtered_by_the_current_one(world: World, who: str, found: bool) -> None:
+    world.make.user("dev", "Support User", "sam")
+    row = world.make.ticket("cleo")
+    world.door("sam").rest("POST", f"ticket/{row.id}/assignees", {"user": "dev"})
+    filters = [{"col": "assignee", "opr": "eq", "value": who}]
+    ids = world.door("sam").rest("GET", "ticket/", q={"filters": filters}).get_json()["ids"]
+    assert ids == ([row.id] if found else [])
+    held = world.rows(select(Assignment.open_key).where(Assignment.ticket_id == row.id))
+    assert len(held) == len(set(held)) == 2

@@ -1,0 +1,178 @@
+"""Requests through the doors: who asks, who decides, who hears of it; one pending one a record and person."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from app.models import Activity, AssignmentRequest, Notification, User
+from tests.app_fixtures import World
+
+
+@pytest.fixture
+def asked(world: World) -> AssignmentRequest:
+    """Ben asks that Ana gets a lead that Dev has; Mia is above Ana."""
+    world.make.user("dev", "Sales User", "max")
+    return world.make.request(world.make.lead("dev", owner_id=world.people["ben"].id), "ana", who="ben")
+
+
+def told(world: World, kind: str) -> set[str]:
+    names = {person.id: name for name, person in world.people.items()}
+    return {names[key] for key in world.rows(select(Notification.user_id).where(Notification.kind == kind))}
+
+
+def decided(world: World, who: str, row: Any, status: str, **more: Any) -> int:
+    return int(world.door(who).rest("PUT", f"assignment_request/{row.id}", {"status": status, **more}).status_code)
+
+
+def test_everybody_concerned_hears_of_an_approval(world: World, asked: Any) -> None:
+    assert told(world, "request") == {"mia"}
+    assert decided(world, "root", asked, "Approved") == 200
+    assert told(world, "request_approved") == {"ben", "ana"}
+    assert (told(world, "assigned") >= {"ana"}, told(world, "unassigned")) == (True, {"dev"})
+    waiting = world.rows(select(Notification.read_on).where(Notification.kind == "request"))
+    assert None not in waiting  # somebody else decided: Mia need not look
+
+
+def test_a_decided_request_is_decided(world: World, asked: Any) -> None:
+    assert decided(world, "mia", asked, "Rejected", decision_note="She has enough") == 200
+    assert decided(world, "root", asked, "Approved") == 409
+    assert world.door("ben").rest("POST", f"assignment_request/{asked.id}/withdraw").status_code == 409
+    assert world.fresh(asked).status == "Rejected"
+
+
+@pytest.mark.parametrize("status", ["Withdrawn", "Expired", "Pending", "Perhaps"])
+def test_a_request_is_decided_with_yes_or_no(world: World, asked: Any, status: str) -> None:
+    assert decided(world, "mia", asked, status) == 422 and world.fresh(asked).status == "Pending"
+
+
+def test_nobody_decides_what_he_asked_for_not_even_an_admin(world: World) -> None:
+    asked = world.make.request(world.make.lead("ben"), "ana", who="root")
+    assert decided(world, "root", asked, "Approved") == 403
+    page = world.door("root").screen(f"/requests/{asked.number}").text
+    assert "/requests/decide/" not in page and f"/requests/withdraw/{asked.id}" in page
+    assert told(world, "request") == {"mia"} and decided(world, "mia", asked, "Approved") == 200
+
+
+def test_who_is_absent_at_the_moment_of_approval_gets_nothing(world: World, asked: Any) -> None:
+    lead_id, ana = asked.lead_id, world.session.get_one(User, world.people["ana"].id)
+    ana.leave_from, ana.leave_to = datetime(2020, 1, 1, tzinfo=UTC), datetime(2090, 1, 1, tzinfo=UTC)
+    world.session.commit()
+    answer = world.door("mia").rest("PUT", f"assignment_request/{asked.id}", {"status": "Approved"})
+    assert answer.status_code == 422 and "Ana Shah is on leave until 1 Jan 2090" in answer.get_json()["message"]
+    assert (world.fresh(asked).status, world.fresh(asked).pending_key) == ("Pending", f"leads:{lead_id}:{ana.id}")
+    page = world.door("mia").form(f"/requests/decide/{asked.id}?approve=1", follow_redirects=True)
+    assert "Ana Shah is on leave until" in page.text and told(world, "unassigned") == set()
+
+
+def test_who_asked_withdraws(world: World, asked: Any) -> None:
+    path = f"/requests/withdraw/{asked.id}"
+    assert path in world.door("ben").screen(f"/requests/{asked.number}").text
+    assert path not in world.door("mia").screen(f"/requests/{asked.number}").text
+    assert world.door("mia").form(path).status_code == 403
+    assert "Withdrawn." in world.door("ben").form(path, follow_redirects=True).text
+    assert (world.fresh(asked).status, told(world, "request_withdrawn")) == ("Withdrawn", {"mia"})
+    assert decided(world, "mia", asked, "Approved") == 409
+
+
+def test_one_withdraws_over_rest_too(world: World, asked: Any) -> None:
+    assert world.door("mia").rest("POST", f"assignment_request/{asked.id}/withdraw").status_code == 403
+    answer = world.door("ben").rest("POST", f"assignment_request/{asked.id}/withdraw")
+    assert (answer.status_code, answer.get_json()["result"]["status"]) == (200, "Withdrawn")
+
+
+def test_one_pending_request_a_record_and_person(world: World, asked: Any) -> None:
+    body = {"lead": asked.lead_id, "requested_user": "ana", "reason": "Again"}
+    assert world.door("ben").rest("POST", "assignment_request/", body).status_code == 409
+    assert world.door("ben").rest("POST", "assignment_request/", body | {"requested_user": "mia"}).status_code == 201
+    world.door("ben").rest("POST", f"assignment_request/{asked.id}/withdraw")
+    assert world.door("ben").rest("POST", "assignment_request/", body).status_code == 201
+
+
+BAD = [
+    ({"reason": " "}, "say why"), ({"requested_user": "nobody"}, "no colleague"),
+    ({"requested_user": None}, "colleague"),
+    ({"requested_user": "dev"}, "has the record already"), ({"lead": 99999}, "There is no such record"),
+    ({"lead": None}, "one lead or one ticket"), ({"requested_user": "gone"}, "Gone Shah is deactivated"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change, sentence", BAD)
+def test_a_wrong_request_is_a_sentence(world: World, asked: Any, change: dict[str, Any], sentence: str) -> None:
+    gone = world.make.user("gone", "Sales User")
+    world.session.get_one(User, gone.id).active = False
+    world.session.commit()
+    before = world.count(AssignmentRequest), world.count(Activity)
+    body = {"lead": asked.lead_id, "requested_user": "max", "reason": "He knows her"} | change
+    answer = world.door("ben").rest("POST", "assignment_request/", body)
+    assert answer.status_code == 422 and sentence in answer.get_json()["message"]
+    if "lead" not in change:
+        form = {"how": "request", "assignee": body["requested_user"] or "", "reason": body["reason"]}
+        page = world.door("ben").form(f"/leads/assign/{asked.lead_id}", form, follow_redirects=True).text
+        assert sentence in page or "choose a colleague" in page
+    assert (world.count(AssignmentRequest), world.count(Activity)) == before
+
+
+def test_one_asks_for_oneself_and_somebody_else_decides(world: World) -> None:
+    lead = world.make.lead("mia", owner_id=world.people["ana"].id)
+    body = {"lead": lead.id, "requested_user": "ana", "reason": "I know him"}
+    asked = world.door("ana").rest("POST", "assignment_request/", body)
+    assert asked.status_code == 201
+    assert world.door("ana").rest("POST", "assignment_request/", body | {"requested_user": "mia"}).status_code == 422
+
+
+def test_a_request_for_a_foreign_record_is_as_one_for_a_vanished_record(world: World) -> None:
+    ben, said = world.door("ben"), set()
+    for key in (world.make.lead("ana").id, 99999):
+        answer = ben.rest("POST", "assignment_request/", {"lead": key, "requested_user": "ben", "reason": "Mine"})
+        said.add((answer.status_code, answer.get_json()["message"].replace(str(key), "…")))
+        form = {"how": "request", "assignee": world.people["ben"].id, "reason": "Mine"}
+        assert ben.form(f"/leads/assign/{key}", form).status_code == 404
+    assert said == {(422, "There is no such record: ….")} and world.count(AssignmentRequest) == 0
+
+
+# --- the page, its parts and its badge
+
+
+TABS = [
+    ("mia", "waiting", True), ("mia", "mine", False), ("mia", "", True), ("ben", "mine", True),
+    ("max", "waiting", False), ("root", "waiting", True),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("who, tab, shown", TABS)
+def test_the_parts_of_the_list(world: World, asked: Any, who: str, tab: str, shown: bool) -> None:
+    page = world.door(who).screen(f"/requests/?tab={tab}").text
+    assert (asked.number in page) is shown
+
+
+def badge(world: World, who: str, path: str = "/leads/", **more: Any) -> bool:
+    return 'data-badge="requests"' in world.door(who).screen(path, **more).text
+
+
+def test_the_badge_counts_what_one_may_decide(world: World, asked: Any) -> None:
+    assert {who: badge(world, who) for who in ("mia", "root", "max", "ben", "ana")} == {
+        "mia": True, "root": True, "max": False, "ben": False, "ana": False}  # fmt: skip
+    decided(world, "mia", asked, "Rejected", decision_note="No")
+    assert not badge(world, "mia") and not badge(world, "root")
+
+
+def test_of_two_deciders_at_the_doors_one_gets_409(maria: World) -> None:
+    asked = maria.make.request(maria.make.lead("ben"), "ana", who="ben")
+    start, codes = threading.Barrier(2), []
+
+    def decide(who: str) -> None:
+        door = maria.door(who)
+        start.wait(30)
+        codes.append(door.rest("PUT", f"assignment_request/{asked.id}", {"status": "Approved"}).status_code)
+
+    threads = [threading.Thread(target=decide, args=(who,)) for who in ("mia", "root")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sorted(codes) == [200, 409] and maria.fresh(asked).status == "Approved"

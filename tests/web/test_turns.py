@@ -1,0 +1,96 @@
+"""Whose turn: the page of a role's line, who may look, who may begin anew; and what it keeps to itself."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from app.models import AuditEntry, RoundRobin, User
+from tests.app_fixtures import World
+
+
+def give(world: World, count: int) -> list[Any]:
+    rows = [world.make.lead("mia") for _ in range(count)]
+    for row in rows:
+        answer = world.door("root").rest("POST", f"lead/{row.id}/assign", {"assign_to_role": "Sales User"})
+        assert answer.status_code == 200
+    return rows
+
+
+def page(world: World, who: str = "root", role: str = "Sales User") -> str:
+    return str(world.door(who).screen(f"/turns/?role={role.replace(' ', '+')}").text)
+
+
+def test_the_page_names_the_next_one_and_who_had_turns(world: World) -> None:
+    rows = give(world, 3)
+    shown = page(world)
+    assert "3 turns given so far" in shown and shown.count("/leads/CRM-LEAD-") >= 3
+    assert all(f"/leads/{row.number}" in shown for row in rows)
+    head = shown[shown.index("queue-row is-next") :]
+    assert "Ben Shah" in head[:400]
+
+
+def test_the_absent_stand_in_line_with_the_reason(world: World) -> None:
+    now = datetime.now(UTC)
+    ana = world.session.get_one(User, world.people["ana"].id)
+    ana.leave_from, ana.leave_to = now - timedelta(days=1), now + timedelta(days=3)
+    ana.delegate_id = world.people["max"].id
+    world.session.commit()
+    give(world, 2)
+    shown = page(world)
+    assert "on leave until" in shown and "Max Shah stands in" in shown and "in the stead of Ana Shah" in shown
+
+
+@pytest.mark.parametrize("who, code", [("root", 200), ("mia", 403), ("ana", 403), ("cleo", 403)])
+def test_who_may_look(world: World, who: str, code: int) -> None:
+    assert world.door(who).screen("/turns/").status_code == code
+    if code != 200:
+        assert world.door(who).form("/turns/begin", {"role": "Sales User"}).status_code == 403
+
+
+def test_who_reads_settings_sees_no_record_that_is_not_his(world: World) -> None:
+    (row,) = give(world, 1)
+    world.make.cell("Support User", "Settings", "read", "all")
+    shown = page(world, "cleo")
+    assert row.number not in shown and "not yours to see" in shown and "Begin anew" not in shown
+    assert world.door("cleo").form("/turns/begin", {"role": "Sales User"}).status_code == 403
+
+
+def test_a_round_is_begun_with_somebody_and_stands_in_the_audit(world: World) -> None:
+    give(world, 1)
+    ana = world.people["ana"].id
+    said = world.door("root").form("/turns/begin", {"role": "Sales User", "user": ana}, follow_redirects=True).text
+    assert "The next turn is for Ana Shah." in said
+    assert give(world, 1) and world.rows(select(RoundRobin.last_user_id)) == [ana]
+    (entry,) = world.rows(select(AuditEntry).where(AuditEntry.event == "turn change"))
+    assert (entry.about, entry.payload, entry.user_id) == (
+        "role Sales User",
+        {"begins_with": ana},
+        world.people["root"].id,
+    )
+
+
+def test_a_round_begins_anew(world: World) -> None:
+    give(world, 1)
+    assert "The next turn is for Ana Shah." in world.door("root").form(
+        "/turns/begin", {"role": "Sales User"}, follow_redirects=True).text  # fmt: skip
+
+
+@pytest.mark.parametrize("role, user, sentence", [
+    ("Nobody", "", "no role named"), ("Sales User", "99999", "does not have the role"),
+    ("Sales User", "x", "does not have the role"), ("", "", "no role named"),
+])  # fmt: skip
+def test_a_wrong_beginning_is_a_sentence_and_moves_nothing(world: World, role: str, user: str, sentence: str) -> None:
+    give(world, 1)
+    before = world.rows(select(RoundRobin.last_user_id, RoundRobin.changed_on))
+    said = world.door("root").form("/turns/begin", {"role": role, "user": user}, follow_redirects=True).text
+    assert sentence in said and world.rows(select(RoundRobin.last_user_id, RoundRobin.changed_on)) == before
+    assert world.count(AuditEntry, AuditEntry.event == "turn change") == 0
+
+
+def test_a_role_without_turns_is_not_there(world: World) -> None:
+    assert world.door("root").screen("/turns/?role=Nobody").status_code == 404
+    assert world.door("root").screen("/turns/?role=Support+User").status_code == 200
