@@ -1,0 +1,162 @@
+"""My day without a mouse: steps by key, undo, the next step in a dialog; and what others do appears by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import COLLEAGUE, MANAGER, SELLER, Seat
+from tests.browser.test_journeys import new_lead
+
+Sit = Callable[..., Seat]
+
+
+def new_task(seat: Seat, number: str, title: str, ahead: timedelta) -> None:
+    """Write a task on the lead's page, due so long from now by the clock of the office."""
+    due = seat.page.evaluate("() => new Date().toLocaleString('sv', { timeZone: 'Asia/Kolkata' }).replace(' ', 'T')")
+    moment = datetime.fromisoformat(due) + ahead
+    seat.go(f"/leads/{number}")
+    seat.page.click("button[data-compose=task]")
+    seat.page.fill("[data-compose-part=task] [name=title]", title)
+    seat.page.fill("[data-compose-part=task] [name=due_on]", f"{moment:%Y-%m-%dT%H:%M}")
+    with seat.page.expect_navigation():
+        seat.page.click("[data-compose-part=task] button[type=submit]")
+
+
+def row(page: Any, title: str) -> Any:
+    return page.locator(".day-row", has_text=title)
+
+
+def focus(page: Any, title: str) -> None:
+    row(page, title).locator("[data-act=open]").focus()
+
+
+@pytest.fixture
+def rohan(seat: Sit) -> Seat:
+    """At his day, with two tasks that were due an hour ago."""
+    made = seat(SELLER)
+    number = new_lead(made, "Daywali", f"98250{datetime.now():%S%f}"[:10])
+    for title in ("First of the day", "Second of the day"):
+        new_task(made, number, title, timedelta(hours=-1))
+    made.go("/")
+    yield made
+    for title in ("First of the day", "Second of the day", "What comes after"):
+        while (made.go("/") and row(made.page, title).count()) > 0:
+            with made.page.expect_response("**/tasks/done/*"):
+                row(made.page, title).first.locator("[data-act=done]").click()
+    assert made.complaints == []
+
+
+def test_done_and_undone_by_key(rohan: Seat) -> None:
+    page = rohan.page
+    before = int(page.locator("[data-part=overdue] .count").inner_text())
+    focus(page, "First of the day")
+    page.keyboard.press("d")
+    expect(row(page, "First of the day")).to_have_count(0)
+    expect(page.locator("[data-part=overdue] .count")).to_have_text(str(before - 1))
+    expect(page.locator(".day-row:focus-within")).to_have_count(1)
+    page.keyboard.press("u")
+    expect(row(page, "First of the day")).to_have_count(1)
+    expect(page.locator(".day-notes")).to_contain_text("Open again")
+
+
+def test_undo_is_a_button_too(rohan: Seat) -> None:
+    row(rohan.page, "First of the day").locator("[data-act=done]").press("Enter")
+    rohan.page.locator("[data-undo] button").press("Enter")
+    expect(row(rohan.page, "First of the day")).to_have_count(1)
+
+
+def test_put_off_by_key(rohan: Seat) -> None:
+    page = rohan.page
+    focus(page, "Second of the day")
+    page.keyboard.press("s")
+    expect(page.locator("details[open] .menu-item:focus")).to_have_text("15 minutes")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(page.locator("[data-part=soon]")).to_contain_text("Second of the day")
+    expect(page.locator(".day-notes")).to_contain_text("put off until")
+
+
+def test_a_menu_closes_by_escape_and_changes_nothing(rohan: Seat) -> None:
+    focus(rohan.page, "Second of the day")
+    rohan.page.keyboard.press("s")
+    rohan.page.keyboard.press("Escape")
+    expect(row(rohan.page, "Second of the day").locator("summary")).to_be_focused()
+    expect(rohan.page.locator("details[open]")).to_have_count(0)
+
+
+def test_done_and_next_by_key(rohan: Seat) -> None:
+    page = rohan.page
+    focus(page, "First of the day")
+    page.keyboard.press("n")
+    dialog = page.locator("dialog[open]")
+    expect(dialog.locator("[name=note]")).to_be_focused()
+    page.keyboard.type("He signs on Monday")
+    dialog.locator("[name=title]").fill("What comes after")
+    dialog.locator("[name=title]").press("Enter")
+    expect(dialog).to_have_count(0)
+    expect(row(page, "First of the day")).to_have_count(0)
+    href = row(page, "Second of the day").locator("[data-act=open]").get_attribute("href")
+    rohan.go(str(href))
+    told = page.locator("[data-timeline]")
+    expect(told).to_contain_text("He signs on Monday")
+    expect(told).to_contain_text("What comes after")
+
+
+def test_a_refused_next_step_keeps_the_words(rohan: Seat) -> None:
+    page = rohan.page
+    focus(page, "First of the day")
+    page.keyboard.press("n")
+    dialog = page.locator("dialog[open]")
+    dialog.locator("[name=note]").fill("He signs on Monday")
+    dialog.locator("[name=due_on]").fill("")
+    dialog.locator("button[type=submit]").press("Enter")
+    expect(dialog.locator(".field-error")).to_contain_text("When is the next follow-up")
+    expect(dialog.locator("[name=note]")).to_have_value("He signs on Monday")
+    expect(dialog.locator("[name=due_on]")).to_be_focused()
+    rohan.complaints.clear()  # the browser notes the refusal
+    page.keyboard.press("Escape")
+    expect(row(page, "First of the day")).to_have_count(1)
+
+
+def test_arrows_walk_through_the_rows(rohan: Seat) -> None:
+    first = rohan.page.locator(".day-row [data-act=open]").first
+    first.focus()
+    rohan.page.keyboard.press("ArrowDown")
+    expect(rohan.page.locator(".day-row [data-act=open]").nth(1)).to_be_focused()
+    rohan.page.keyboard.press("ArrowUp")
+    expect(first).to_be_focused()
+
+
+def test_what_a_colleague_gives_me_appears_by_itself_but_not_under_my_hands(rohan: Seat, seat: Sit) -> None:
+    asha, manoj = seat(MANAGER), seat(COLLEAGUE)
+    number = new_lead(asha, "Handover", f"98251{datetime.now():%S%f}"[:10])
+    manoj.page.wait_for_timeout(800)  # until his socket is there
+    manoj.page.locator(".topbar summary").first.press("Enter")
+    asha.go(f"/leads/{number}")
+    asha.page.click("a.record-people")
+    box = asha.page.locator("form:has(input[value=person]) .ts-control input")
+    box.press_sequentially("Manoj")
+    asha.page.locator(".ts-dropdown .option", has_text="Manoj").first.click()
+    asha.page.click("form:has(input[value=person]) button:has-text('Assign')")
+    expect(manoj.page.locator("[data-bell] [data-unread]")).to_be_visible()
+    expect(row(manoj.page, number)).to_have_count(0)
+    manoj.page.keyboard.press("Escape")
+    expect(row(manoj.page, number).first).to_be_visible()
+    assert [*asha.complaints, *manoj.complaints] == []
+
+
+def test_everything_works_without_scripts(rohan: Seat, seat: Sit) -> None:
+    plain = seat(SELLER, java_script_enabled=False)
+    row(plain.page, "First of the day").locator("[data-act=next]").click()
+    plain.page.fill("[name=due_on]", "2000-01-01T10:00")
+    plain.page.click("main form[data-form] button[type=submit]")
+    expect(plain.page.locator(".field-error")).to_contain_text("This moment is past")
+    plain.go("/")
+    row(plain.page, "First of the day").locator("[data-act=done]").click()
+    plain.page.locator(".note button", has_text="Undo").click()
+    expect(row(plain.page, "First of the day")).to_have_count(1)

@@ -1,0 +1,115 @@
+"""Leave and delegates: what cannot be is refused with a sentence, and who is left when both are away is known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from sqlalchemy.orm import Session
+
+from app.domain.absence import both_absent, refuse_bad_absence
+from app.domain.base import RuleBroken
+from tests import makers
+from tests.makers import DAY, HOUR, NOW
+
+
+@pytest.fixture
+def session() -> Iterator[Session]:
+    engine = makers.database()
+    with makers.opened(engine) as session:
+        yield session
+    engine.dispose()
+
+
+@pytest.fixture
+def people(session: Session) -> dict[str, Any]:
+    return {name: makers.user(session, name, "Sales User") for name in ("ana", "ben", "cleo")}
+
+
+def away(user: Any, begins: datetime, ends: datetime | None, delegate: Any = None) -> None:
+    user.leave_from, user.leave_to, user.delegate_id = begins, ends, delegate.id if delegate else None
+
+
+def refusal(session: Session, user: Any, **values: Any) -> str:
+    with pytest.raises(RuleBroken) as broken:
+        refuse_bad_absence(session, user, values, NOW)
+    assert list(broken.value.errors)
+    return str(broken.value)
+
+
+@pytest.mark.parametrize(
+    "values, sentence",
+    [
+        ({"away_until": NOW}, "This moment is past"),
+        ({"leave_to": NOW + DAY}, "say when it begins"),
+        ({"leave_from": NOW + DAY, "leave_to": NOW + DAY}, "must end after it begins"),
+        ({"leave_from": NOW - 3 * DAY, "leave_to": NOW - DAY}, "over already"),
+        ({"leave_from": NOW - 3 * DAY, "leave_to": NOW + DAY}, "noted ahead"),
+        ({"delegate_id": 999}, "no such colleague"),
+    ],
+)
+def test_an_absence_that_cannot_be(session, people, values, sentence):
+    assert sentence in refusal(session, people["ana"], **values)
+
+
+def test_nobody_stands_in_for_himself(session, people):
+    assert "own delegate" in refusal(session, people["ana"], delegate_id=people["ana"].id)
+
+
+def test_who_has_left_stands_in_for_nobody(session, people):
+    people["ben"].active = False
+    assert "does not work here" in refusal(session, people["ana"], delegate_id=people["ben"].id)
+
+
+def test_a_leave_of_this_morning_and_one_without_an_end_are_fine(session, people):
+    refuse_bad_absence(session, people["ana"], {"leave_from": NOW - HOUR, "leave_to": None}, NOW)
+    refuse_bad_absence(session, people["ana"], {"leave_from": NOW + DAY, "leave_to": NOW + 2 * DAY}, NOW)
+
+
+def test_a_past_leave_stands_in_nobodys_way(session, people):
+    away(people["ana"], NOW - 5 * DAY, NOW - 4 * DAY, people["ben"])
+    people["ben"].active = False
+    session.flush()
+    refuse_bad_absence(session, people["ana"], {"away_until": NOW + HOUR}, NOW)
+    people["ana"].first_name = "Anna"
+    refuse_bad_absence(session, people["ana"], {}, NOW)
+
+
+def test_unsaved_values_are_looked_at_too(session, people):
+    people["ana"].leave_from = NOW - 3 * DAY
+    people["ana"].leave_to = NOW - DAY
+    session.flush()
+    people["ana"].leave_to = NOW - HOUR
+    with session.no_autoflush:
+        assert "over already" in refusal(session, people["ana"])
+
+
+@pytest.mark.parametrize("others", [("ben",), ("ben", "cleo")])
+def test_delegates_form_no_circle_at_the_same_time(session, people, others):
+    chain = [*(people[name] for name in others), people["ana"]]
+    for user, delegate in pairwise(chain):
+        away(user, NOW + 2 * DAY, None, delegate)
+    session.flush()
+    leave = {"leave_from": NOW + DAY, "leave_to": NOW + 3 * DAY, "delegate_id": people["ben"].id}
+    assert "nobody would be there" in refusal(session, people["ana"], **leave)
+    refuse_bad_absence(session, people["ana"], leave | {"leave_to": NOW + 2 * DAY}, NOW)
+
+
+def test_a_circle_of_others_ends_the_walk(session, people):
+    away(people["ben"], NOW, None, people["cleo"])
+    away(people["cleo"], NOW, None, people["ben"])
+    session.flush()
+    leave = {"leave_from": NOW + DAY, "leave_to": None, "delegate_id": people["ben"].id}
+    refuse_bad_absence(session, people["ana"], leave, NOW)
+
+
+def test_the_time_in_which_both_are_away(session, people):
+    away(people["ben"], NOW + 2 * DAY, NOW + 9 * DAY)
+    session.flush()
+    assert both_absent(session, people["ben"].id, (NOW, None)) == (NOW + 2 * DAY, NOW + 9 * DAY)
+    assert both_absent(session, people["ben"].id, (NOW, NOW + 3 * DAY)) == (NOW + 2 * DAY, NOW + 3 * DAY)
+    assert both_absent(session, people["ben"].id, (NOW, NOW + 2 * DAY)) is None
+    assert both_absent(session, people["cleo"].id, (NOW, None)) is None
