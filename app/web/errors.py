@@ -6,16 +6,21 @@ import logging
 import uuid
 from typing import Any
 
-from flask import Flask, g, render_template, request
+from flask import Flask, current_app, g, render_template, request
 from flask_babel import gettext as _
 from flask_wtf.csrf import CSRFError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 from app.extensions import db
+from app.ops.database import is_away
+from app.web.compat import answers
 from app.web.gate import REFUSABLE, json_answer, refusal, wants_json
 
 log = logging.getLogger("crm.errors")
-_PAGES = (400, 403, 404, 409, 429, 500)
+_PAGES = (400, 403, 404, 409, 429, 500, 503)
+#: After so long it is worth while to ask again for what was away.
+AWAY_SECONDS = 10
 
 
 def _sentences() -> dict[int, str]:
@@ -31,6 +36,7 @@ def _sentences() -> dict[int, str]:
         422: _("A rule refuses this. Please check what you entered."),
         429: _("Too many tries in a short time. Please wait a little."),
         500: _("Something went wrong on our side. Nothing was saved. Please try again; we were told."),
+        503: _("The database does not answer at the moment. What you sent may not be saved. Please try again soon."),
     }
 
 
@@ -40,6 +46,7 @@ def install(app: Flask) -> None:
     app.register_error_handler(HTTPException, _known)
     for kind in REFUSABLE:
         app.register_error_handler(kind, _refused)
+    app.register_error_handler(PoolTimeout, _away)
     app.register_error_handler(Exception, _unknown)
 
 
@@ -54,12 +61,25 @@ def _known(error: HTTPException) -> Any:
 
 
 def _refused(error: Exception) -> Any:
+    if is_away(error):
+        return _away(error)
     db.session.rollback()
     try:
         status, sentence, errors = refusal(error)
     except REFUSABLE:
         return _unknown(error)
     return answer(status, sentence, errors=errors)
+
+
+def _away(error: Exception) -> Any:
+    """The database is restarted, or more people come than it has lines for: no bug, and it passes.
+
+    Who looks at the page cannot be asked now, so it is a stranger's.
+    """
+    db.session.rollback()
+    g._login_user = current_app.login_manager.anonymous_user()  # type: ignore[attr-defined]
+    log.error("the database did not answer %s %s: %s", request.method, request.path, type(error).__name__)
+    return answer(503, retry_after=AWAY_SECONDS)
 
 
 def _unknown(error: Exception) -> Any:
@@ -75,6 +95,10 @@ def answer(status: int, sentence: str | None = None, retry_after: Any = None, er
     """The error as JSON or page."""
     text = sentence or _sentences().get(status) or _sentences()[400 if status < 500 else 500]
     headers = {"Retry-After": str(retry_after)} if retry_after else {}
+    if answers.is_spoken():
+        told = answers.bad(status, text)
+        told.headers.update(headers)
+        return told
     if wants_json():
         body = {"message": text, "errors": errors or {}}
         return json_answer(status, body | ({"reference": reference} if reference else {}), **headers)

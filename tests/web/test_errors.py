@@ -16,7 +16,7 @@ from tests.app_fixtures import Door, World
 from tests.web.hostile import spare_app
 
 SECRET = "the stack knows SELECT password"
-STATUSES = (400, 401, 403, 404, 405, 409, 413, 415, 422, 429, 500)
+STATUSES = (400, 401, 403, 404, 405, 409, 413, 415, 422, 429, 500, 503)
 
 
 class Broken(Exception):

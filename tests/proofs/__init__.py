@@ -1,0 +1,1 @@
+"""Proofs of the promises that only real servers and real deaths can show."""

@@ -1,0 +1,110 @@
+"""The ground of the proofs: a settled MariaDB with ana and seven sellers, and many tasks laid out at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import delete, insert, select
+from sqlalchemy.orm import Session
+
+from app import access, create_app
+from app.models import Assignment, Lead, LeadStatus, OfficeRange, Task
+from tests.app_fixtures import FIELD_KEY, SECRET_KEY, World, settings_for, settle
+
+#: Sellers besides ana and ben.
+MORE = ("carl", "dora", "egon", "fay", "gita", "hari")
+HOUR = timedelta(hours=1)
+
+
+@dataclass
+class Ground:
+    """One database with its people, on the real clock; the office never closes."""
+
+    url: str
+    folder: Path
+    world: World
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What a process needs in its environment to serve this database."""
+        return {"CRM_DATABASE_URL": self.url, "CRM_SECRET_KEY": SECRET_KEY, "CRM_FIELD_KEY": FIELD_KEY}
+
+    @property
+    def name(self) -> str:
+        """The database's name."""
+        return str(self.world.engine.url.database)
+
+    @property
+    def ana(self) -> int:
+        """Her id."""
+        return self.world.people["ana"].id
+
+    @property
+    def sellers(self) -> list[int]:
+        """Ids of the seven who take what ana leaves: ben and six more."""
+        return [self.world.people[name].id for name in ("ben", *MORE)]
+
+    def cookie(self, name: str | None) -> str:
+        """The header of somebody's signed-in browser; None = a stranger's."""
+        browser, key = self.world.door(name).browser, str(self.world.app.config["SESSION_COOKIE_NAME"])
+        return f"{key}={browser.get_cookie(key).value}"
+
+    def lay(self, count: int, due: timedelta, owners: list[int] | None = None) -> list[int]:
+        """So many leads with one task each, due at now + `due`, of ana or of these in turn; answers the tasks' ids."""
+        now, people, held = datetime.now(UTC), owners or [self.ana], self.world.session
+        status = held.scalars(select(LeadStatus.id).where(LeadStatus.meaning == "working")).first()
+        first = self.world.count(Lead)
+        rows = [_lead(first + n, people[n % len(people)], status, now) for n in range(count)]
+        held.execute(insert(Lead.__table__), rows)
+        query = select(Lead.id, Lead.assignee_id).where(Lead.number >= rows[0]["number"], Lead.number.like("PROOF-%"))
+        leads = held.execute(query.order_by(Lead.id)).all()
+        held.execute(insert(Assignment.__table__), [_stretch(lead, user, now) for lead, user in leads])
+        held.execute(insert(Task.__table__), [_task(lead, user, now, now + due) for lead, user in leads])
+        held.commit()
+        return self.rows(select(Task.id).where(Task.lead_id.in_([lead for lead, _ in leads])).order_by(Task.id))
+
+    def rows(self, query: Any) -> list[Any]:
+        """What a query finds now, twins included; rows of one column as values."""
+        with Session(self.world.engine) as session, access.as_system(session):
+            found = session.execute(query).all()
+        return [row[0] if len(row) == 1 else tuple(row) for row in found]
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.world.close()
+
+
+def _lead(n: int, user: int, status: int | None, now: datetime) -> dict[str, object]:
+    return {"number": f"PROOF-{n:06d}", "first_name": "Ravi", "status_id": status, "status_on": now, "version": 1,
+            "category": "Direct", "assignee_id": user, "owner_id": user, "created_on": now,
+            "changed_on": now}  # fmt: skip
+
+
+def _stretch(lead: int, user: int, now: datetime) -> dict[str, object]:
+    return {"lead_id": lead, "user_id": user, "started_on": now, "reason": "created", "by_id": user, "decision": {},
+            "open_key": f"leads:{lead}:{user}"}  # fmt: skip
+
+
+def _task(lead: int, user: int, now: datetime, due_on: datetime) -> dict[str, object]:
+    return {"title": "Call back", "status": "Todo", "priority": "Medium", "due_on": due_on, "assignee_id": user,
+            "owner_id": user, "lead_id": lead, "exhausted": False, "tried": [],
+            "remind_on": due_on - HOUR, "version": 1, "created_on": now, "changed_on": now}  # fmt: skip
+
+
+@contextmanager
+def settled(url: str, folder: Path) -> Iterator[Ground]:
+    """The ground on an empty database."""
+    access.forget()
+    app = create_app(settings_for(folder / "instance", CRM_DATABASE_URL=url), TESTING=True)
+    settle(app)
+    ground = Ground(url, folder, World(app))
+    ground.world.session.execute(delete(OfficeRange))
+    for name in MORE:
+        ground.world.make.user(name, "Sales User", "mia")
+    yield ground
+    ground.close()
