@@ -1,0 +1,77 @@
+"""What a client that repeats itself is told: a POST with the same Idempotency-Key is done once, and answered again."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from flask_appbuilder import Model
+from sqlalchemy import ForeignKey, Integer, String, UniqueConstraint, delete, select
+from sqlalchemy.dialects import mysql, sqlite
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from app.domain.base import Conflict, Moment, RuleBroken, say
+
+#: How long an answer is kept.
+KEPT = timedelta(hours=24)
+LONGEST_KEY = 100
+
+
+class KeptAnswer(Model):  # type: ignore[misc]
+    """The answer to one POST, kept under the key that its client chose."""
+
+    __tablename__ = "kept_answer"
+    __table_args__ = (UniqueConstraint("user_id", "key"),)
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("ab_user.id", ondelete="CASCADE"), nullable=False)
+    key: Mapped[str] = mapped_column(String(LONGEST_KEY), nullable=False)
+    #: Hash of path and body: the same key for something else is a mistake of the client.
+    fingerprint: Mapped[str] = mapped_column(String(64), nullable=False)
+    at: Mapped[datetime] = mapped_column(Moment, nullable=False, index=True)
+    #: Null while the first one is at work.
+    status: Mapped[int | None] = mapped_column(Integer)
+    #: Key of the record that was made; its answer is read anew, through the person's eyes of today.
+    record_id: Mapped[int | None] = mapped_column(Integer)
+
+
+def claim(session: Session, user_id: int, key: str, fingerprint: str, now: datetime) -> KeptAnswer | None:
+    """Take the key for this transaction: None for the first one, else what the first one was answered.
+
+    Raises RuleBroken for a key that is too long, or was used for something else; Conflict while the first is at work.
+    """
+    if not key.isascii() or not key.isprintable() or not 0 < len(key) <= LONGEST_KEY:
+        raise RuleBroken(
+            say("An Idempotency-Key has at most %(most)s plain signs.", most=LONGEST_KEY), "Idempotency-Key"
+        )
+    values = {"user_id": user_id, "key": key, "fingerprint": fingerprint, "at": now}
+    # Where another transaction holds the same key, this waits for its end.
+    if session.execute(_insert_new(session, values)).rowcount == 1:  # type: ignore[attr-defined]
+        return None
+    mine = (KeptAnswer.user_id == user_id, KeptAnswer.key == key)
+    held = session.scalars(select(KeptAnswer).where(*mine), execution_options={"populate_existing": True}).first()
+    if held is None or held.status is None:
+        raise Conflict("The first request with this Idempotency-Key is still at work. Please ask again in a moment.")
+    if held.fingerprint != fingerprint:
+        raise RuleBroken("This Idempotency-Key was used for another request. Please choose a new one.",
+                         "Idempotency-Key")  # fmt: skip
+    return held
+
+
+def keep(session: Session, user_id: int, key: str, status: int, record_id: int | None) -> None:
+    """Write down the answer, in the transaction that made the record."""
+    mine = (KeptAnswer.user_id == user_id, KeptAnswer.key == key)
+    held = session.scalars(select(KeptAnswer).where(*mine), execution_options={"populate_existing": True}).one()
+    held.status, held.record_id = status, record_id
+
+
+def forget(session: Session, now: datetime) -> int:
+    """Forget old answers; how many they were."""
+    step = delete(KeptAnswer).where(KeptAnswer.at < now - KEPT)
+    done = session.execute(step, execution_options={"synchronize_session": False})
+    return int(done.rowcount)  # type: ignore[attr-defined]
+
+
+def _insert_new(session: Session, values: dict[str, Any]) -> Any:
+    if session.get_bind().dialect.name == "sqlite":
+        return sqlite.insert(KeptAnswer).values(values).on_conflict_do_nothing(index_elements=["user_id", "key"])
+    return mysql.insert(KeptAnswer).values(values).prefix_with("IGNORE")
