@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from email.utils import parseaddr
 from pathlib import Path
+from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 ROOT = Path(__file__).resolve().parent
@@ -52,6 +54,16 @@ class Settings:
     proxies: int
     #: Say in the header X-SQL-Count how many statements an answer took (for the bench).
     count_sql: bool = False
+    #: Mail server, smtp+starttls://user:password@host:587 (or smtps://, smtp://); None = e-mail is only logged.
+    smtp_url: str | None = None
+    #: From whom e-mail comes, "Name <address>".
+    smtp_from: str = ""
+    #: Seconds that the mail server may take for each answer.
+    smtp_seconds: int = 10
+    #: Queue -> how many workers `flask worker` keeps on Redis; without Redis so many threads of this process.
+    queue_workers: dict[str, int] = field(default_factory=lambda: {"short": 2, "default": 2, "long": 1})
+    #: Seconds before the second, third … try of a call from the queue.
+    retry_seconds: tuple[int, ...] = (5, 30, 120, 600)
 
 
 def load(environ: dict[str, str] | None = None) -> Settings:
@@ -80,6 +92,14 @@ def load(environ: dict[str, str] | None = None) -> Settings:
         threads=_whole("CRM_THREADS", env.get("CRM_THREADS"), 48, 2, 512),
         proxies=_whole("CRM_PROXIES", env.get("CRM_PROXIES"), 0, 0, 8),
         count_sql=_switch("CRM_COUNT_SQL", env.get("CRM_COUNT_SQL"), False),
+        smtp_url=_smtp(env.get("CRM_SMTP_URL")),
+        smtp_from=_smtp_from(env.get("CRM_SMTP_FROM"), env.get("CRM_SMTP_URL")),
+        smtp_seconds=_whole("CRM_SMTP_TIMEOUT_SECONDS", env.get("CRM_SMTP_TIMEOUT_SECONDS"), 10, 1, 30),
+        queue_workers={
+            queue: _whole(f"CRM_QUEUE_{queue.upper()}", env.get(f"CRM_QUEUE_{queue.upper()}"), default, 0, 64)
+            for queue, default in (("short", 2), ("default", 2), ("long", 1))
+        },
+        retry_seconds=_seconds("CRM_RETRY_SECONDS", env.get("CRM_RETRY_SECONDS"), (5, 30, 120, 600)),
     )
 
 
@@ -121,6 +141,7 @@ def flask_config(settings: Settings) -> dict[str, object]:
         "BABEL_DEFAULT_LOCALE": "en",
         "BABEL_TRANSLATION_DIRECTORIES": str(ROOT / "translations"),
         "LANGUAGES": _languages(),
+        "API_LANGUAGES": _api_languages(),
         "COMPRESS_ALGORITHM": ["br", "gzip"],
         "COMPRESS_BR_LEVEL": 4,
         "COMPRESS_LEVEL": 5,
@@ -149,6 +170,12 @@ def _languages() -> dict[str, dict[str, str]]:
     names = {"en": "English", "hi": "हिन्दी", "gu": "ગુજરાતી", "mr": "मराठी"}
     there = {path.parent.parent.name for path in (ROOT / "translations").glob("*/LC_MESSAGES/messages.po")}
     return {code: {"flag": code, "name": name} for code, name in names.items() if code == "en" or code in there}
+
+
+def _api_languages() -> list[str]:
+    """English, and those into which the refusals are translated."""
+    there = (ROOT / "translations").glob("*/LC_MESSAGES/errors.po")
+    return ["en", *sorted(path.parent.parent.name for path in there)]
 
 
 def _folder(path: str) -> Path:
@@ -184,6 +211,44 @@ def _whole(name: str, text: str | None, default: int, least: int, most: int) -> 
     if not least <= value <= most:
         raise WrongSetting(f"{name} must be a whole number from {least} to {most}, not {text!r}.")
     return value
+
+
+def _seconds(name: str, text: str | None, default: tuple[int, ...]) -> tuple[int, ...]:
+    if not text:
+        return default
+    waits = tuple(_whole(name, each.strip() or "none", 0, 1, 86_400) for each in text.split(","))
+    if len(waits) > 20:
+        raise WrongSetting(f"{name} may have at most 20 numbers.")
+    return waits
+
+
+def _smtp(url: str | None) -> str | None:
+    """Its address holds a password: no message repeats it."""
+    if not url:
+        return None
+    parts = urlsplit(url)
+    if parts.scheme not in ("smtp", "smtp+starttls", "smtps") or not parts.hostname or not _has_port(parts):
+        raise WrongSetting("CRM_SMTP_URL must look like smtp+starttls://user:password@host:587, smtps://… or smtp://….")
+    if parts.username and parts.scheme == "smtp" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
+        raise WrongSetting("CRM_SMTP_URL would send the password in the clear: use smtp+starttls:// or smtps://.")
+    return url
+
+
+def _has_port(parts: SplitResult) -> bool:
+    """A usable port, or none: then the usual one of its scheme."""
+    try:
+        return parts.port is None or parts.port > 0
+    except ValueError:
+        return False
+
+
+def _smtp_from(text: str | None, url: str | None) -> str:
+    sender = (text or "").strip()
+    address = parseaddr(sender)[1]
+    good = sender.isprintable() and address.isascii() and "@" in address
+    if (sender or url) and not good:
+        raise WrongSetting("CRM_SMTP_FROM must name the sender, such as Eshin CRM <crm@example.in>.")
+    return sender
 
 
 def _switch(name: str, text: str | None, default: bool) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import sys
+import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -160,6 +161,7 @@ def _named(revisions: set[str]) -> str:
 def serve(app: Flask, settings: Settings) -> None:
     """Serve until SIGTERM or Ctrl+C. The schedule starts in the workers, never in their parent."""
     from app import engine, jobs
+    from app.ops import queue
     from app.ops import serve as gunicorn
     from app.web import live
 
@@ -171,8 +173,11 @@ def serve(app: Flask, settings: Settings) -> None:
 
     def ending() -> None:
         live.close()
+        calls = threading.Thread(target=queue.stop, daemon=True)
+        calls.start()
         for schedule in schedules:
             schedule.stop()
+        calls.join()
 
     print(f"{settings.brand} serves on {settings.public_url} (listens on {settings.host}:{settings.port})", flush=True)
     hooks = gunicorn.Hooks(forked=lambda: _forget_connections(app), started=started, ending=ending)

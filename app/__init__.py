@@ -10,11 +10,17 @@ from sqlalchemy.orm import Session
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 import config
-from app import access, engine, jobs, models, views  # noqa: F401  (all tables must be known before the mappers are used)
+from app import access, delivery, engine, jobs, models, views  # noqa: F401  (all tables must be known before the mappers are used)
+from app.channels.base import Channel
+from app.channels.console import Console
+from app.channels.email import Email, server_of
 from app.extensions import compress, csrf, db, migrate
 from app.lib.vault import Vault, read_key
-from app.ops import database
-from app.web import commands, errors, live, shell, signin, team
+from app.ops import database, queue
+from app.ops.pool import Pool
+from app.ops.redis_queue import RedisQueue
+from app.web import commands, errors, failures, languages, live, shell, signin, team
+from app.web.compat import door
 
 
 def create_app(settings: config.Settings | None = None, **overrides: object) -> Flask:
@@ -38,13 +44,16 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
         database.tune(db.engine)
         shell.install(app, views.menu)
         _build(app)
+        languages.install(app, config.ROOT / "translations")
         app.extensions["crm_jobs"] = _runner(settings)
-        app.extensions["crm_job_names"] = jobs.names()
+        app.extensions["crm_job_names"], app.extensions["crm_minute_jobs"] = jobs.names(), jobs.minutely()
         app.extensions["crm_next_jobs"] = lambda now: jobs.next_runs(now, settings.time_zone)
         app.extensions["crm_run_job"] = lambda name: jobs.run_now(app, name)
         app.extensions["crm_settings_menu"] = views.settings_menu()
     errors.install(app)
+    door.install(app)
     live.install(app)
+    _queue(app, settings)
     commands.register(app, jobs=lambda: jobs, demo=_demo)
     return app
 
@@ -62,6 +71,20 @@ def _runner(settings: config.Settings) -> engine.Runner:
     """Jobs have sessions of their own on the same engine."""
     bound = db.engine
     return engine.Runner(lambda: Session(bound, expire_on_commit=False), settings.time_zone, live.announce)
+
+
+def _queue(app: Flask, settings: config.Settings) -> None:
+    """What is called later, and the lines to the outside."""
+    place = queue.Place(app.app_context, settings.retry_seconds, failures.keep, settings.queue_workers)
+    threads = {} if app.testing else settings.queue_workers  # in tests nothing runs by itself
+    queue.install(place, RedisQueue(settings.redis_url) if settings.redis_url else Pool(threads))
+    delivery.install(app, {"email": _email(settings)})
+
+
+def _email(settings: config.Settings) -> Channel:
+    if settings.smtp_url is None:
+        return Console("e-mail")
+    return Email(server_of(settings.smtp_url), settings.smtp_from, settings.smtp_seconds)
 
 
 def _demo() -> object:

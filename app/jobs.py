@@ -8,8 +8,9 @@ from typing import Any
 from sqlalchemy import delete, update
 from sqlalchemy.orm import Session
 
-from app.domain import clock, expiry, reassignment, reminders, settings
-from app.domain.runs import JobRun
+from app import delivery
+from app.domain import clock, escalation, expiry, handback, reassignment, reminders, settings, sla
+from app.domain.runs import BY_HAND, JobRun
 from app.engine import SKIPPED, Every, Job, Pass, Runner, Scheduler, Work, daily_at, every_minute, run_slot
 from app.ops.lead import leadership
 
@@ -24,12 +25,19 @@ def _reassign(session: Session, at: Pass) -> Work:
         return Work()
     terms = reassignment.terms(session)
     found = reassignment.due_records(session, at.now, terms.grace_minutes, office, at.limit)
-    return Work(found, lambda one, row: reassignment.reassign_record(one, row[0], row[1], at.now, office, terms))
+    by = reassignment.pass_of(at.now, office, terms)
+    return Work(found, many=lambda one, rows: reassignment.reassign(one, rows, by))
 
 
 def _remind(session: Session, at: Pass) -> Work:
     found = reminders.due(session, at.now, at.limit)
-    return Work(found, lambda one, task_id: reminders.remind(one, task_id, at.now, at.zone))
+    return Work(found, many=lambda one, ids: reminders.remind_many(one, ids, at.now, at.zone))
+
+
+def _watch_clocks(session: Session, at: Pass) -> Work:
+    found = escalation.due(session, at.now, at.limit)
+    terms = sla.terms(session, at.zone) if found else sla.NO_TERMS
+    return Work(found, lambda one, row: escalation.look(one, row[0], row[1], at.now, terms))
 
 
 def _expire_leads(session: Session, at: Pass) -> Work:
@@ -40,6 +48,16 @@ def _expire_leads(session: Session, at: Pass) -> Work:
 def _expire_requests(session: Session, at: Pass) -> Work:
     found = expiry.due_requests(session, at.now, settings.office(session, at.zone), at.limit)
     return Work(found, lambda one, request_id: expiry.expire_request(one, request_id, at.now))
+
+
+def _hand_back(session: Session, at: Pass) -> Work:
+    found = handback.due(session, at.now, at.limit)
+    return Work(found, lambda one, key: handback.hand_back(one, key, at.now))
+
+
+def _queue_left(session: Session, at: Pass) -> Work:
+    found = delivery.left(session, at.now, at.limit)
+    return Work(found, lambda one, item: delivery.take_up(one, item, at.now))
 
 
 def _fail_lost(session: Session, at: Pass) -> Work:
@@ -62,6 +80,9 @@ def _changed(session: Session, step: Any) -> str:
 SCHEDULE = (
     Job("reassign overdue tasks", every_minute, _reassign),
     Job("send due reminders", every_minute, _remind),
+    Job("hand back after leave", Every(5), _hand_back),
+    Job("watch the SLA clocks", every_minute, _watch_clocks),
+    Job("queue what was left", every_minute, _queue_left),
     Job("expire leads", daily_at("10:00"), _expire_leads),
     Job("expire requests", daily_at("10:00"), _expire_requests),
     Job("close runs that were cut off", Every(5), _fail_lost),
@@ -79,12 +100,17 @@ def names() -> list[str]:
     return [job.name for job in SCHEDULE]
 
 
+def minutely() -> list[str]:
+    """Those that run every minute: by them one sees whether anybody runs the schedule."""
+    return [job.name for job in SCHEDULE if job.when == every_minute]
+
+
 def run_now(app: Any, name: str, at: datetime | None = None) -> JobRun:
     """Run a job by hand, whatever its time, as of `at` (UTC; now). Raises KeyError for an unknown name."""
     job = {each.name: each for each in SCHEDULE}[name]
     runner: Runner = app.extensions["crm_jobs"]
     now = at or datetime.now(UTC)
-    slot = datetime.now(UTC).isoformat()[:26]
+    slot = f"{BY_HAND}{datetime.now(UTC):%m-%dT%H:%M:%S.%f}"
     run = run_slot(runner, job, (slot, now), now)
     if run is None:
         raise RuntimeError(f"“{name}” was started by somebody else at the same moment.")

@@ -2,7 +2,7 @@
 
 from flask_appbuilder.security.sqla.models import Group, Role, User
 
-from app.domain.assignment import Assignment, AssignmentRequest  # who has what, why; requests to be given something
+from app.domain.assignment import Assignment  # who has what, since when, why
 from app.domain.audit import AuditEntry  # what must be answerable for years
 from app.domain.base import NumberSeries, Record, strip_sequences
 from app.domain.calls import CallLog  # one call
@@ -11,6 +11,8 @@ from app.domain.leads import Lead  # somebody who may become a customer
 from app.domain.messages import Message  # one WhatsApp, SMS or e-mail, out or in
 from app.domain.notices import Delivery, Notification  # something one person must know; how it was told
 from app.domain.permissions import AccessVersion, FieldMask, ModulePermission  # the matrix and the masks
+from app.domain.replays import KeptAnswer  # what a client that repeats itself is told
+from app.domain.requests import AssignmentRequest  # somebody asks to be given a record
 from app.domain.runs import Attachment, BackupRun, ExportRun, FailedCall, ImportRun, JobRun, SavedView
 from app.domain.settings import (  # masters and what a manager may turn
     AccountType,
@@ -29,16 +31,19 @@ from app.domain.settings import (  # masters and what a manager may turn
 from app.domain.signin import ApiKey, FailedTry, SignIn  # who is signed in where
 from app.domain.tasks import Task  # one thing to do
 from app.domain.team import RoundRobin  # whose turn it is
+from app.domain.telephones import PhoneSync, QuarantinedCall  # a telephone in the field; what it sent in vain
 from app.domain.tickets import Ticket  # a request for help
 from app.domain.timeline import Activity, StatusChange  # what happened
+from app.domain.webhooks import Webhook, WebhookDelivery  # who outside is told of what; what became of it
 
 strip_sequences()
 
 __all__ = [
     "AccessVersion", "AccountType", "Activity", "ApiKey", "Assignment", "AssignmentRequest", "Attachment",
     "AuditEntry", "BackupRun", "BusinessSetting", "CallLog", "Customer", "CustomerAccount", "Delivery", "ExportRun",
-    "FailedCall", "FailedTry", "FieldMask", "Group", "Holiday", "ImportRun", "JobRun", "Lead", "LeadSource",
-    "LeadStatus", "Message", "MessageTemplate", "ModulePermission", "Notification", "NumberSeries", "OfficeRange",
-    "Record", "Role", "RoundRobin", "SavedView", "SignIn", "SlaPolicy", "SlaTarget", "StatusChange", "SupportPage",
-    "Task", "Ticket", "TicketStatus", "TicketSubject", "User",
+    "FailedCall", "FailedTry", "FieldMask", "Group", "Holiday", "ImportRun", "JobRun", "KeptAnswer", "Lead",
+    "LeadSource", "LeadStatus", "Message", "MessageTemplate", "ModulePermission", "Notification", "NumberSeries",
+    "OfficeRange", "PhoneSync", "QuarantinedCall", "Record", "Role", "RoundRobin", "SavedView", "SignIn",
+    "SlaPolicy", "SlaTarget", "StatusChange", "SupportPage", "Task", "Ticket", "TicketStatus", "TicketSubject",
+    "User", "Webhook", "WebhookDelivery",
 ]  # fmt: skip

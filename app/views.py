@@ -7,14 +7,15 @@ from typing import Any
 from flask_appbuilder.api.manager import SwaggerView
 from flask_babel import lazy_gettext as _
 
-from app.web import audit, bell, openapi, people, runs, search, settings, team
-from app.web.assigning import RequestResource, RequestScreen
+from app.web import audit, bell, choices, failures, me, openapi, people, runs, search, settings, team
 from app.web.calls import CallResource, CallScreen
 from app.web.customers import CustomerResource, CustomerScreen
 from app.web.home import HomeView
 from app.web.leads import LeadResource, LeadScreen
 from app.web.messages import MessageResource, MessageScreen
+from app.web.notes import NotesView
 from app.web.notices import NoticeResource
+from app.web.requests import MOST_COUNTED, RequestResource, RequestScreen, waiting_count
 from app.web.tasks import TaskResource, TaskScreen
 from app.web.tickets import TicketResource, TicketScreen
 from app.web.timeline import ActivityResource
@@ -42,12 +43,15 @@ RESOURCES = (
     LeadResource, TicketResource, CustomerResource, TaskResource, CallResource, ActivityResource, MessageResource,
     RequestResource, NoticeResource, people.UserResource,
 )  # fmt: skip
-PLAIN = (bell.BellView, people.PeopleView, search.SearchView, runs.SettingsView, runs.JobsView)
+PLAIN = (
+    bell.BellView, choices.ChoicesView, me.MeView, NotesView, people.PeopleView, search.SearchView, runs.SettingsView,
+    runs.JobsView,
+)  # fmt: skip
 #: (group, [(label, view, icon, address)]); FAB's security manager registers those of its own kind itself.
 SETTINGS = (
     (_("People and rights"), team.SCREENS),
     (_("The trade"), settings.SCREENS),
-    (_("Running it"), ((_("Jobs"), runs.JobsView, "clock-play", "/jobs/"), *audit.SCREENS)),
+    (_("Running it"), ((_("Jobs"), runs.JobsView, "clock-play", "/jobs/"), *failures.SCREENS, *audit.SCREENS)),
 )
 INDEX = HomeView
 
@@ -59,11 +63,13 @@ def menu(person: Any, path: str) -> tuple[list[dict[str, Any]], list[dict[str, A
          "active": path == url if url == "/" else path.startswith(url)}
         for name, label, icon, url, module in MENU if not module or person.may(module, "read")
     ]  # fmt: skip
+    for entry in entries:
+        if entry["name"] == "requests" and (count := waiting_count(person)):
+            entry |= {"badge": f"{count - 1}+" if count == MOST_COUNTED else count, "url": "/requests/?tab=waiting"}
     if person.may("Settings", "read"):
+        under = ("/settings", "/roles", "/users", "/jobs", "/queue", "/audit", "/groups", "/turns")
         entries.append({"name": "settings", "label": _("Settings"), "icon": "settings", "url": "/settings/",
-            "badge": None,
-                        "group": "settings", "active": path.startswith(("/settings", "/roles", "/users", "/jobs",
-                            "/audit", "/groups"))})  # fmt: skip
+                        "badge": None, "group": "settings", "active": path.startswith(under)})  # fmt: skip
     new = [
         {"label": label, "icon": icon, "url": url} for label, icon, url, module in NEW if person.may(module, "create")
     ]

@@ -179,8 +179,8 @@ class House:
         yield "call_log", ("id", "device_call_id", "direction", "status", "from_number", "to_number", "other_e164",
                            "started_on", "ended_on", "duration_seconds", "native", "employee_id", "customer_id",
                            "lead_id", "cold", "medium", *STAMPS), self._calls()  # fmt: skip
-        yield "assignment", ("lead_id", "ticket_id", "user_id", "started_on", "reason", "by_id",
-                             "decision"), self._assignments()  # fmt: skip
+        yield "assignment", ("lead_id", "ticket_id", "user_id", "started_on", "reason", "by_id", "decision", "role",
+                             "open_key"), self._assignments()  # fmt: skip
         yield "status_change", ("lead_id", "ticket_id", "from_id", "to_id", "at", "by_id",
                                 "seconds"), self._status_changes()  # fmt: skip
         yield "activity", ("kind", "at", "actor_id", "lead_id", "ticket_id", "customer_id", "task_id",
@@ -303,9 +303,11 @@ class House:
     def _assignments(self) -> Iterator[Row]:
         why = json.dumps({"role": "Sales User", "candidates": [self.mine, *self.sellers[:3]], "skipped": []})
         for n, who in enumerate(self.lead_assignee):
-            yield n + 1, None, who, moment(self._made(n, self.sizes.leads)), "round robin", self.manager, why
+            at = moment(self._made(n, self.sizes.leads))
+            yield n + 1, None, who, at, "round robin", self.manager, why, "Sales User", f"leads:{n + 1}:{who}"
         for n, who in enumerate(self.ticket_assignee):
-            yield None, n + 1, who, moment(self._made(n, self.sizes.tickets)), "direct", who, "{}"
+            at = moment(self._made(n, self.sizes.tickets))
+            yield None, n + 1, who, at, "direct", who, "{}", None, f"ticket:{n + 1}:{who}"
 
     def _status_changes(self) -> Iterator[Row]:
         new, fresh = self.masters.lead_status["New"], self.masters.ticket_status["New"]

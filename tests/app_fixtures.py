@@ -31,7 +31,7 @@ from werkzeug.security import generate_password_hash
 
 import config
 from app import access, create_app, models
-from app.domain import assignment, calls, customers, leads, messages, tasks, tickets
+from app.domain import assignment, calls, customers, leads, messages, requests, tasks, tickets
 from app.domain.settings import LeadStatus, TicketStatus, TicketSubject
 from app.extensions import db
 from app.web import signin
@@ -214,7 +214,7 @@ class Make:
         """`who` asks that `wanted` gets the record."""
         row = self.world.session.merge(about)
         ids = self.world.id_of(wanted), self.world.id_of(who)
-        return self._done(assignment.ask(self.world.session, row, ids[0], reason, ids[1], at))
+        return self._done(requests.ask(self.world.session, row, ids[0], reason, ids[1], at))
 
     def give(self, about: Any, who: Any, by: Any = "root", at: datetime = NOW) -> Any:
         """Hand a lead or ticket to that person."""

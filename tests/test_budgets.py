@@ -189,10 +189,29 @@ def full_form(door: Door, screen: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/bell/panel", "/bell/count", "/people/lookup", "/leads/lookup", "/leads/assign/1"]
+    "path",
+    [
+        "/",
+        "/me/",
+        "/?only=sla-leads",
+        "/bell/panel",
+        "/bell/count",
+        "/bell/",
+        "/bell/?show=unread&kind=comment",
+        "/bell/choices/",
+        "/people/lookup",
+        "/people/lookup?about=lead:1&q=a",
+        "/leads/lookup",
+        "/leads/assign/1",
+    ],
 )
 def test_other_pages(door: Door, path: str) -> None:
     assert cost(lambda: door.screen(path)) <= HOME
+
+
+@pytest.mark.parametrize("path", ["/jobs/", "/jobs/send due reminders/"])
+def test_the_pages_of_the_jobs(full: World, path: str) -> None:
+    assert cost(lambda: full.door("root").screen(path)) <= HOME
 
 
 @pytest.mark.parametrize(
@@ -232,10 +251,23 @@ def test_a_new_call_note_and_message(full: World) -> None:
         assert cost(lambda path=path, body=body: door.rest("POST", path, body)) <= CREATE_TASK
 
 
+@pytest.mark.parametrize("text", ["@mia", "@mia @root @ben @cleo @max @sam @rhea"])
+def test_a_note_costs_the_same_however_many_it_names(full: World, text: str) -> None:
+    door = full.door("ana")
+    assert cost(lambda: door.rest("POST", "activity/", {"lead": 1, "text": text})) <= CREATE_LEAD
+
+
 def test_handing_a_lead_on(full: World) -> None:
     door, turn = full.door("root"), iter(("ben", "ana", "ben", "ana"))
     assert cost(lambda: door.rest("POST", "lead/3/assign", {"assign_to": next(turn)})) <= CREATE_LEAD
     assert assignment.REASONS
+
+
+@pytest.mark.parametrize("path", ["/turns/", "/turns/?role=Support+User", "/leads/why/3", "/tickets/assign/1"])
+def test_whose_turn_it_is_and_why(full: World, path: str) -> None:
+    for _ in range(3):
+        full.door("root").rest("POST", "lead/3/assign", {"assign_to_role": "Sales User"})
+    assert cost(lambda: full.door("root").screen(path)) <= HOME
 
 
 def test_a_saved_form(full: World) -> None:

@@ -31,6 +31,8 @@ def with_masters(session: Session) -> None:
         (models.LeadSource, [{"label": "On Call"}, {"label": "Website"}]),
     ):
         session.execute(insert(table), [row | {"position": n, "is_active": True} for n, row in enumerate(rows)])
+    first = [models.SlaTarget(priority="", first_response_minutes=120, resolution_minutes=1080)]
+    session.add(models.SlaPolicy(label="Standard", applies_to="ticket", position=1, is_active=True, targets=first))
     session.add_all(
         models.Role(name=role) for role in ("Sales Manager", "Support Manager", "Sales User", "Support User")
     )
@@ -126,6 +128,16 @@ def test_a_handful_of_tasks_is_overdue(loaded):
     overdue = session.scalars(late).all()
     assert 3 <= sum(due < NOW - timedelta(minutes=30) for due in overdue) <= 8
     assert len(overdue) <= 12
+
+
+def test_the_clocks_run_where_tickets_are_open_and_stand_still_where_they_wait(loaded):
+    session, _ = loaded
+    for ticket in session.scalars(select(models.Ticket)):
+        stands = ticket.stands(ticket.status.meaning)
+        assert (ticket.resolve_due_on is None) is (stands == "ended")
+        assert (ticket.paused_on is not None) is (stands == "waits")
+        assert (ticket.sla_on is not None) is (stands == "runs")
+        assert (ticket.reply_due_on is None) or ticket.replied_on is None
 
 
 def test_numbers_of_telephones_and_pans_are_right(loaded):

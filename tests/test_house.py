@@ -11,11 +11,10 @@ import pytest
 from flask import Flask
 from sqlalchemy.orm import RelationshipProperty
 
-from app import access, views
+from app import access, sentences, views
 from app.domain import notices, permissions
 from app.domain.base import Record
 from app.models import Notification
-from app.web import bell
 from app.web.gate import Gated
 from app.web.resource import Resource
 from app.web.screen import Screen
@@ -28,7 +27,8 @@ NOT_GATED = {
     "UtilView": "FAB: where one came from", "LocaleView": "the language", "AuthDBView": "the door itself",
     "SecurityApi": "the door of tokens", "MenuApi": "FAB's menu, by permission", "OpenApi": "FAB: the documentation",
     "SwaggerView": "FAB: the documentation", "SessionsView": "one's own sessions", "KeysView": "one's own keys",
-    "BellView": "one's own notices", "PeopleView": "public cards of colleagues", "UserResource": "public cards",
+    "BellView": "one's own notices", "ChoicesView": "one's own choices",
+    "MeView": "one's own settings", "PeopleView": "public cards of colleagues", "UserResource": "public cards",
     "UserInfoEditView": "one's own name", "ResetPasswordView": "FAB's permission, Admin only",
     "ResetMyPasswordView": "one's own password", "SearchView": "every query is under the law",
 }  # fmt: skip
@@ -43,6 +43,7 @@ SETTLED_BY_FAB = (
     "app.web.sla",
     "app.web.business",
     "app.web.runs",
+    "app.web.failures",
     "app.web.audit",
 )
 #: Answered without signing in.
@@ -198,8 +199,8 @@ def test_every_kind_of_notice_has_its_sentence(app: Flask) -> None:
     with app.test_request_context():
         for kind in notices.KINDS:
             for payload in ({}, {"number": "CRM-LEAD-2026-00001", "title": "Call", "minutes": 5}):
-                assert bell.text_of(Notification(kind=kind, payload=payload)), kind
-    assert set(bell.SENTENCES) == set(notices.KINDS)
+                assert sentences.text_of(Notification(kind=kind, payload=payload)), kind
+    assert set(sentences.SENTENCES) == set(notices.KINDS)
 
 
 def test_every_record_that_people_edit_has_a_version() -> None:

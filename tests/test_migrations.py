@@ -118,3 +118,19 @@ def counts(engine: Engine) -> dict[str, int]:
         return {
             n: connection.execute(select(func.count()).select_from(table(connection, n))).scalar() or 0 for n in names
         }
+
+
+def test_open_stretches_get_their_keys_and_doubled_ones_end(empty: Flask) -> None:
+    flask_migrate.upgrade(revision="0002")
+    with db.engine.begin() as connection:
+        fill(connection)
+        for ended in (MOMENT, None, None):
+            own = {"lead_id": 1, "user_id": 1, "started_on": MOMENT, "ended_on": ended, "decision": {}}
+            add(connection, "assignment", reason="direct", **own)
+        add(connection, "assignment", ticket_id=1, user_id=1, started_on=MOMENT, reason="direct", decision={})
+    flask_migrate.upgrade()
+    with db.engine.connect() as connection:
+        rows = table(connection, "assignment").c
+        found = connection.execute(select(rows.ended_on.is_(None), rows.open_key).order_by(rows.id)).all()
+    assert [(bool(is_open), key) for is_open, key in found] == [
+        (False, None), (False, None), (True, "leads:1:1"), (True, "ticket:1:1")]  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -70,8 +71,13 @@ def _delegators(session: Session, user_id: int, now: datetime) -> list[int]:
 
 
 def _levels(session: Session, roles: dict[int, str]) -> dict[tuple[str, str], str]:
+    return highest(session.scalars(select(ModulePermission).where(ModulePermission.role_id.in_(roles))))
+
+
+def highest(cells: Iterable[ModulePermission]) -> dict[tuple[str, str], str]:
+    """(module, verb) -> the highest of the cells' levels."""
     found: dict[tuple[str, str], str] = {}
-    for row in session.scalars(select(ModulePermission).where(ModulePermission.role_id.in_(roles))):
+    for row in cells:
         key = (row.module, row.verb)
         if _RANK[row.level] > _RANK[found.get(key, "none")]:
             found[key] = row.level
@@ -109,9 +115,10 @@ def _watched() -> tuple[Any, ...]:
     from flask_appbuilder.security.sqla.models import Group, PermissionView
 
     from app.domain.settings import BusinessSetting, Holiday, Master, OfficeRange, SlaTarget
+    from app.domain.webhooks import Webhook
 
     return (User, Role, Group, PermissionView, ModulePermission, FieldMask, Master, BusinessSetting, OfficeRange,
-            Holiday, SlaTarget)  # fmt: skip
+            Holiday, SlaTarget, Webhook)  # fmt: skip
 
 
 def count_access_change(session: Session, _context: Any) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.domain import permissions
-from app.domain.base import RuleBroken
+from app.domain.base import RuleBroken, say
 from app.lib.identity import masked
 
 ADMIN = "Admin"
@@ -86,4 +86,10 @@ class Person:
     def refuse_unless(self, module: str, verb: str) -> None:
         """Raise Denied with a sentence when the verb is closed."""
         if not self.may(module, verb):
-            raise Denied(f"Your role does not allow this ({module}: {verb}). Ask your manager if you need it.")
+            raise Denied(
+                say(
+                    "Your role does not allow this (%(module)s: %(verb)s). Ask your manager if you need it.",
+                    module=module,
+                    verb=verb,
+                )
+            )

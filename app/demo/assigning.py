@@ -12,8 +12,10 @@ from app.demo.words import WISHES
 def give(house: House, place: Row, to: int, old: int | None, reason: str, by: int | None, at: datetime,
           decision: Row) -> None:  # fmt: skip
     """The record goes to somebody: an open stretch, and a line of its timeline."""
+    ((kind, key),) = place.items()
     house.add(models.Assignment, **place, user_id=to, started_on=at, ended_on=None, reason=reason, by_id=by,
-              decision=decision)  # fmt: skip
+              decision=decision, role=decision.get("role"), stead_of_id=None,
+              open_key=f"{'leads' if kind == 'lead_id' else 'ticket'}:{key}:{to}")  # fmt: skip
     house.happened("assignment", at, by, place, to=to, old=old, reason=reason)
 
 
@@ -28,7 +30,7 @@ def hand_on(house: House, record: Row) -> None:
     at = house.moment(record["created_on"] + timedelta(hours=2), house.now)
     reason, by = house.some((("overdue", None), ("direct", house.boss[old]), ("bulk", house.boss[old])))
     own = {"lead_id" if is_lead else "ticket_id": record["id"]}
-    house.of(models.Assignment)[-1]["ended_on"] = at
+    house.of(models.Assignment)[-1] |= {"ended_on": at, "open_key": None}
     give(house, own, new, old, reason, by, at, {})
     record["assignee_id"] = new
     record["changed_on"] = max(record["changed_on"], at)
@@ -59,6 +61,6 @@ def make_requests(house: House) -> None:
 def _approve(house: House, lead: Row, to: int, at: datetime) -> None:
     old = lead["assignee_id"]
     stretch = [row for row in house.of(models.Assignment) if row.get("lead_id") == lead["id"]][-1]
-    stretch["ended_on"] = at
+    stretch |= {"ended_on": at, "open_key": None}
     give(house, {"lead_id": lead["id"]}, to, old, "request", house.boss[to], at, {})
     lead |= {"assignee_id": to, "changed_on": at, "changed_by_id": house.boss[to]}

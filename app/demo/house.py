@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
+from functools import cached_property
 from random import Random
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -15,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from app import models
 from app.demo.words import CITIES, FIRST, LAST, STREETS
+from app.domain import sla
 from app.domain.base import PREFIX, RuleBroken
 from app.domain.tickets import ticket_subjects
 from app.lib import phone
@@ -53,6 +55,11 @@ class House:
     boss: dict[int, int] = field(default_factory=dict)
     mobiles: set[str] = field(default_factory=set)
     turn: dict[str, int] = field(default_factory=dict)
+
+    @cached_property
+    def terms(self) -> sla.Terms:
+        """What the SLA clocks of the house go by."""
+        return sla.terms(self.session, str(ZONE))
 
     def count(self, what: str) -> int:
         """How many of these for the wished number of leads."""

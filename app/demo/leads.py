@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, time, timedelta
 
 from app import models
+from app.demo import clocks
 from app.demo.assigning import give, hand_on
 from app.demo.house import DAYS, House, Row, first_of, labels, stamps
 from app.demo.people import add_account, new_customer
@@ -52,10 +53,10 @@ def _lead(house: House, at: datetime, n: int, statuses: dict[str, int], rest: Ro
         models.Lead, number=house.number("LEAD", at), version=1, status_id=first_of(statuses, "New"), status_on=at,
         category=house.rng.choices(("Direct", "Indirect"), (80, 20))[0], assignee_id=assignee, owner_id=by,
         assigned_role="Sales User" if reason == "round robin" else None, **person, **rest, **stamps(by, at),
-        next_follow_up_on=None, customer_id=None, client_id=None, pod_id=None, rejection_reason=None, replied_on=None,
+        next_follow_up_on=None, customer_id=None, client_id=None, pod_id=None, rejection_reason=None,
         referral=f"ESH{10_000 + house.rng.randint(0, 60)}" if house.often(0.2) else None, opened_on=None,
         activated_on=None, converted_on=None, description=house.some(NOTES) if house.often(0.3) else None,
-        reply_due_on=None, date_of_birth=date(house.rng.randint(1955, 2004), house.rng.randint(1, 12), 1 + n % 28),
+        **clocks.UNTOUCHED, date_of_birth=date(house.rng.randint(1955, 2004), house.rng.randint(1, 12), 1 + n % 28),
         called=_name(person),
     )  # fmt: skip
     place = {"lead_id": lead["id"]}
@@ -95,7 +96,7 @@ def _walk(house: House, lead: Row, path: tuple[str, ...], statuses: dict[str, in
         lead["replied_on"] = lead["replied_on"] or at
     lead["label"] = path[-1] if path[-1] in statuses else "New"
     if len(path) == 1 and house.now - lead["created_on"] < timedelta(hours=20):
-        lead["reply_due_on"] = house.now + timedelta(minutes=house.rng.randint(20, 400))
+        clocks.owe(house, lead, models.Lead)
 
 
 def _marks(house: House, start: datetime, path: tuple[str, ...]) -> list[datetime]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from app import models
+from app.demo import clocks
 from app.demo.assigning import give, hand_on
 from app.demo.house import DAYS, House, Row, first_of, labels, stamps
 from app.demo.words import RESOLUTIONS
@@ -42,8 +43,8 @@ def _ticket(house: House, at: datetime, customer: Row, subjects: list[str], stat
         priority=house.rng.choices(desk.PRIORITIES, (20, 50, 22, 8))[0], status_id=first_of(statuses, "New"),
         source=house.rng.choices(desk.SOURCES, (40, 15, 20, 20, 5))[0], customer_id=customer["id"], lead_id=None,
         description=f"Customer asks about: {subjects[0].lower()}.", assignee_id=assignee, owner_id=by,
-        assigned_role="Support User" if reason == "round robin" else None, reply_due_on=None, replied_on=None,
-        resolve_due_on=None, paused_on=None, resolution=None, resolved_on=None, **stamps(by, at),
+        assigned_role="Support User" if reason == "round robin" else None, resolution=None, resolved_on=None,
+        **clocks.UNTOUCHED, **stamps(by, at),
     )  # fmt: skip
     place = {"ticket_id": ticket["id"], "customer_id": customer["id"]}
     house.happened("system", at, by, place, text="Ticket created")
@@ -67,8 +68,10 @@ def _settle(house: House, ticket: Row, statuses: dict[str, int], n: int) -> None
     for step, at in zip(dict.fromkeys(path), marks, strict=True):
         _move_ticket(house, ticket, step, statuses[step], at)
     ticket["label"] = label
-    if label not in ended:
-        _owe(house, ticket)
+    if label in ended:
+        clocks.settle(ticket)
+    else:
+        clocks.owe(house, ticket, models.Ticket)
 
 
 def _move_ticket(house: House, ticket: Row, label: str, status: int, at: datetime) -> None:
@@ -84,12 +87,3 @@ def _move_ticket(house: House, ticket: Row, label: str, status: int, at: datetim
                    note=ticket["resolution"])  # fmt: skip
     ticket |= {"status_id": status, "status_on": at, "changed_on": at, "changed_by_id": by}
     ticket["replied_on"] = ticket["replied_on"] or at
-
-
-def _owe(house: House, ticket: Row) -> None:
-    """The clock of an open ticket: nearly all within their time, so that the minute job finds a few only."""
-    late = ticket["id"] % 25 == 0
-    ahead = timedelta(minutes=-house.rng.randint(10, 90) if late else house.rng.randint(90, 2_880))
-    ticket["resolve_due_on"] = house.now + ahead
-    if ticket["replied_on"] is None:
-        ticket["reply_due_on"] = house.now + timedelta(minutes=house.rng.randint(15, 240))

@@ -16,6 +16,7 @@ from app.domain.base import Moment
 EVENTS = (
     "sign-in", "sign-in refused", "sign-out", "reveal", "export", "permission change", "role change", "user change",
     "api key made", "api key revoked", "api key used", "deletion", "restore", "view-as", "password change",
+    "failed call", "turn change", "webhook change",
 )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,16 +17,42 @@ from sqlalchemy.types import TypeDecorator
 _MOMENT = DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
 
 
-class RuleBroken(Exception):
-    """A rule of the trade refuses; the message is a whole, translated sentence for the person.
+class Sentence(str):
+    """English with values woven in; who answers in another language looks `msgid` up and weaves them in again."""
 
-    `errors` maps a field's name to its sentences; `field` is shorthand for one.
+    msgid: str
+    #: What stands for the names in the msgid; a value may be a Sentence itself.
+    values: dict[str, object]
+
+    def __new__(cls, msgid: str, values: dict[str, object] | None = None) -> Sentence:
+        """The English text, which remembers what it was made of."""
+        told = super().__new__(cls, msgid % values if values else msgid)
+        told.msgid, told.values = msgid, values or {}
+        return told
+
+
+def say(msgid: str, **values: object) -> Sentence:
+    """A sentence whose values stand as %(name)s in the msgid, as gettext writes them."""
+    return Sentence(msgid, values)
+
+
+def together(sentences: Iterable[str]) -> Sentence:
+    """Several sentences as one, each of which is still translated by itself."""
+    told = {str(n): each if isinstance(each, Sentence) else Sentence(str(each)) for n, each in enumerate(sentences)}
+    return Sentence(" ".join(f"%({n})s" for n in told), dict(told))
+
+
+class RuleBroken(Exception):
+    """A rule of the trade refuses; the message is a whole sentence for the person.
+
+    A sentence without values is its own msgid; one with values is made by `say`, so that it can be translated where
+    the refusal becomes an answer. `errors` maps a field's name to its sentences; `field` is shorthand for one.
     """
 
     def __init__(self, message: str, field: str | None = None, errors: dict[str, list[str]] | None = None) -> None:
         super().__init__(message)
         self.message = message
-        self.errors = errors if errors is not None else ({field: [str(message)]} if field else {})
+        self.errors = errors if errors is not None else ({field: [message]} if field else {})
 
 
 class Conflict(RuleBroken):
@@ -34,6 +61,10 @@ class Conflict(RuleBroken):
 
 class NotThere(RuleBroken):
     """The record does not exist for this person (404)."""
+
+
+class AlreadyThere(RuleBroken):
+    """What must be nobody else's (a mobile, a client id) is another record's already."""
 
 
 class Moment(TypeDecorator[datetime]):

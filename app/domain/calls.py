@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import JSON, Boolean, ForeignKey, Index, Integer, String, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    ColumnElement,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    UniqueConstraint,
+    and_,
+    exists,
+    not_,
+    or_,
+    text,
+)
+from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain import timeline
-from app.domain.base import Moment, Record, RuleBroken
+from app.domain import sla, timeline
+from app.domain.base import Moment, Record, RuleBroken, say
+from app.domain.leads import Lead
+from app.domain.tickets import Ticket
 from app.lib import phone
 
 DIRECTIONS = ("Incoming", "Outgoing", "Unknown")
@@ -17,6 +34,9 @@ STATUSES = (
     "Initiated", "Ringing", "In Progress", "Completed", "Failed", "Busy", "No Answer", "Queued", "Canceled",
     "Did Not Picked", "Missed Call",
 )  # fmt: skip
+EXACT_ID = String(120).with_variant(mysql.VARCHAR(120, collation="utf8mb4_bin"), "mysql", "mariadb")
+#: Nobody calls back after so long.
+STALE = timedelta(days=30)
 MEDIUMS = ("mobile", "manual", "twilio", "exotel")
 
 
@@ -34,8 +54,9 @@ class CallLog(Record):
         Index("ix_call_ticket", "ticket_id", "id"),
         Index("ix_call_customer", "customer_id", "id"),
     )
-    #: The telephone's own id of the call; unique per employee, chosen by the client.
-    device_call_id: Mapped[str | None] = mapped_column(String(120))
+    #: The telephone's own id of the call; unique per employee, chosen by the client. Compared sign by sign: where
+    #: the database took "a" for "A", one of two calls would be lost.
+    device_call_id: Mapped[str | None] = mapped_column(EXACT_ID)
     direction: Mapped[str] = mapped_column(String(16), nullable=False)
     status: Mapped[str] = mapped_column(String(24), nullable=False)
     #: As given by the telephone or provider.
@@ -54,6 +75,8 @@ class CallLog(Record):
     customer_id: Mapped[int | None] = mapped_column(ForeignKey("customer.id", ondelete="SET NULL"))
     lead_id: Mapped[int | None] = mapped_column(ForeignKey("leads.id", ondelete="SET NULL"))
     ticket_id: Mapped[int | None] = mapped_column(ForeignKey("ticket.id", ondelete="SET NULL"))
+    #: A person said what it belongs to; nothing else may link it otherwise.
+    linked: Mapped[bool] = mapped_column(Boolean, nullable=False, default=False, server_default=text("0"))
     cold: Mapped[bool] = mapped_column(Boolean, nullable=False, default=False)
     recording: Mapped[str | None] = mapped_column(String(500))
     medium: Mapped[str] = mapped_column(String(16), nullable=False, default="manual")
@@ -73,6 +96,9 @@ def create(session: Session, values: dict[str, Any], by: int | None, now: dateti
     if call.lead_id or call.ticket_id or call.customer_id:
         text = f"{call.direction} call, {call.status}"
         timeline.write(session, call, "call", by, now, text=text, call=call.id, seconds=call.duration_seconds)
+    if by is not None and call.status == "Completed":  # nobody was reached by any other
+        sla.answer_by_contact(session, Lead, call.lead_id, now)
+        sla.answer_by_contact(session, Ticket, call.ticket_id, now)
     return call
 
 
@@ -81,6 +107,15 @@ def change(session: Session, call: CallLog, values: dict[str, Any], by: int | No
     _refuse_wrong({"direction": call.direction, "status": call.status, "started_on": call.started_on} | values, now)
     _take(call, values)
     call.stamp(by, now)
+
+
+def missed(now: datetime) -> ColumnElement[bool]:
+    """Calls that were missed, and whose number nobody of us has called, or talked with, since; of the last month."""
+    later: Any = CallLog.__table__.alias("later")
+    tried = or_(later.c.direction == "Outgoing", later.c.status == "Completed")
+    again = exists().where(later.c.other_e164 == CallLog.other_e164, later.c.started_on > CallLog.started_on, tried)
+    return and_(CallLog.status == "Missed Call", CallLog.started_on > now - STALE, CallLog.other_e164.is_not(None),
+                not_(again.correlate(CallLog)))  # fmt: skip
 
 
 _FIELDS = (
@@ -101,7 +136,7 @@ def _refuse_wrong(values: dict[str, Any], now: datetime) -> None:
     if values.get("direction") not in DIRECTIONS:
         raise RuleBroken("A call is Incoming or Outgoing.", "direction")
     if values.get("status") not in STATUSES:
-        raise RuleBroken("Please choose one of: " + ", ".join(STATUSES) + ".", "status")
+        raise RuleBroken(say("Please choose one of: %(words)s.", words=", ".join(STATUSES)), "status")
     started = values.get("started_on")
     if started is None or started > now or started.year < 2000:
         raise RuleBroken("Please say when the call began; it cannot lie in the future.", "started_on")

@@ -9,7 +9,7 @@ from sqlalchemy import Boolean, Date, ForeignKey, Index, String, or_, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from app.domain import timeline
-from app.domain.base import Moment, Record, RuleBroken, Versioned, next_number
+from app.domain.base import AlreadyThere, Moment, Record, RuleBroken, Versioned, next_number, say
 from app.domain.settings import AccountType
 from app.lib import phone
 from app.lib.identity import is_aadhaar, is_pan
@@ -179,7 +179,7 @@ def refuse_taken_mobile(session: Session, customer: Customer, values: dict[str, 
     with session.no_autoflush:
         other = session.execute(query.where(Customer.id != (customer.id or 0)).limit(1)).scalar()
     if other:
-        raise RuleBroken("Another customer already has this mobile number. Open that one instead.", "mobile")
+        raise AlreadyThere("Another customer already has this mobile number. Open that one instead.", "mobile")
 
 
 def with_mobile(session: Session, e164: str | None) -> Customer | None:
@@ -197,7 +197,9 @@ def open_account(session: Session, customer: Customer, client_id: str, lead: Any
     code = client_id.strip().upper()
     account = session.scalars(select(CustomerAccount).where(CustomerAccount.client_id == code)).first()
     if account is not None and account.customer_id != customer.id:
-        raise RuleBroken(f"The client id {code} already belongs to another customer. Please check it.", "client_id")
+        raise AlreadyThere(
+            say("The client id %(code)s already belongs to another customer. Please check it.", code=code), "client_id"
+        )
     if account is None:
         account = CustomerAccount(client_id=code, customer_id=customer.id, account_type_id=lead.account_type_id)
         account.lead_id, account.opened_on = lead.id, now

@@ -9,8 +9,8 @@ from sqlalchemy import ColumnElement, and_, or_, select, update
 from sqlalchemy.orm import Session
 
 from app.domain import clock, leads, notices, settings, timeline
-from app.domain.assignment import AssignmentRequest
 from app.domain.leads import Lead
+from app.domain.requests import AssignmentRequest
 from app.domain.settings import LeadStatus
 from app.domain.tickets import Ticket
 
@@ -71,6 +71,7 @@ def expire_request(session: Session, request_id: int, now: datetime) -> str:
     if done.rowcount != 1:  # type: ignore[attr-defined]
         return "skipped"
     request = session.get_one(AssignmentRequest, request_id, populate_existing=True)
+    notices.settle(session, f"request:{request.id}", now)
     record = _record(session, request)
     timeline.write(session, record, "assignment", None, now, what="request expired", to=request.requested_user_id)
     asker = [request.created_by_id] if request.created_by_id else []

@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import Date, ForeignKey, Index, Integer, String, Text, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
-from app.domain import assignment, customers, notices, settings, tasks, timeline
-from app.domain.base import Moment, Record, RuleBroken, Versioned, next_number
+from app.domain import assignment, customers, notices, settings, sla, tasks, timeline
+from app.domain.base import Moment, Record, RuleBroken, Versioned, next_number, say
 from app.domain.customers import CONTACT, Contact, Customer
 from app.domain.settings import LeadStatus
 from app.domain.sla import Clocked
@@ -37,6 +37,8 @@ class Lead(Contact, Clocked, Versioned, Record):
     """Somebody who may become a customer. Contact fields are its own only until it has a customer."""
 
     __tablename__ = "leads"
+    #: A lead is "solved" when its account is open, or when it has ended otherwise.
+    applies_to, waits_in, ends_in = "lead", ("scheduled", "waiting"), (*TERMINAL, "opened")
     __table_args__ = (
         Index("ix_leads_assignee", "assignee_id", "id"),
         Index("ix_leads_owner", "owner_id", "id"),
@@ -89,12 +91,12 @@ class Lead(Contact, Clocked, Versioned, Record):
 
 
 def create(session: Session, values: dict[str, Any], by: int | None, now: datetime, vault: Vault | None,
-           reply_due_on: datetime | None = None, minutes: dict[str, int] | None = None) -> Lead:  # fmt: skip
+           terms: sla.Terms = sla.NO_TERMS, minutes: dict[str, int] | None = None) -> Lead:  # fmt: skip
     """Take a lead: customer match, assignment, first task, SLA and one notice, in the caller's transaction.
 
     `values`: contact fields, status_id, source_id, category, account_type_id, referral, description,
-    assignee_id or assign_to_role, task (dict of title, priority, due_on). `minutes`: until the first task is due, by
-    priority. Raises RuleBroken.
+    assignee_id or assign_to_role, task (dict of title, priority, due_on). `terms`: what its SLA clock goes by;
+    `minutes`: until the first task is due, by priority. Raises RuleBroken.
     """
     lead = Lead(version=1)
     lead.take({name: values[name] for name in CONTACT if name in values}, vault)
@@ -104,7 +106,8 @@ def create(session: Session, values: dict[str, Any], by: int | None, now: dateti
     lead.category = lead.category or "Direct"
     status = _status(session, values.get("status_id"))
     lead.status, lead.status_id, lead.status_on = status, status.id, now
-    lead.owner_id, lead.reply_due_on = values.get("owner_id") or by, reply_due_on
+    lead.owner_id = values.get("owner_id") or by
+    sla.begin(lead, terms, now)
     customer = customers.with_mobile(session, lead.mobile_e164)
     _refuse_self_referral(session, lead, customer)
     decision = assignment.choose(session, values, by, now)
@@ -184,12 +187,14 @@ def _status(session: Session, status_id: int | None, meaning: str = "new") -> Le
 
 
 def _missing(meaning: str) -> LeadStatus:
-    raise RuleBroken(f"The list of lead statuses has none for “{meaning}”. An admin can add it.", "status")
+    raise RuleBroken(
+        say("The list of lead statuses has none for “%(meaning)s”. An admin can add it.", meaning=meaning), "status"
+    )
 
 
 def move_to(session: Session, lead: Lead, status_id: int, values: dict[str, Any], by: int | None, now: datetime,
-            may_reopen: bool = False) -> None:  # fmt: skip
-    """Change the status, whichever door asks: gate, record, StatusChange, Activity and notices at once.
+            may_reopen: bool = False, terms: sla.Terms = sla.NO_TERMS) -> None:  # fmt: skip
+    """Change the status, whichever door asks: gate, record, SLA clock, StatusChange, Activity and notices at once.
 
     `values` may carry client_id, pod_id, rejection_reason, close_tasks (ids) or task. Raises RuleBroken.
     """
@@ -197,12 +202,14 @@ def move_to(session: Session, lead: Lead, status_id: int, values: dict[str, Any]
     if old.id == new.id:
         return
     if old.meaning in TERMINAL and not may_reopen:
-        raise RuleBroken(f"This lead has ended as “{old.label}”. Only a manager can reopen it.", "status")
+        raise RuleBroken(
+            say("This lead has ended as “%(status)s”. Only a manager can reopen it.", status=old.label), "status"
+        )
     _gate(session, lead, new, values, by, now)
     lead.status, lead.status_id = new, new.id
     seconds = int((now - lead.status_on).total_seconds())
     lead.status_on = now
-    _answered(lead, by, now)
+    sla.follow(lead, sla.Move(old.meaning, new.meaning, by, now), terms)
     lead.stamp(by, now)
     change = timeline.StatusChange(lead_id=lead.id, from_id=old.id, to_id=new.id, at=now, by_id=by, seconds=seconds)
     session.add(change)
@@ -217,19 +224,13 @@ def _note(lead: Lead, status: LeadStatus) -> str | None:
     return getattr(lead, needed) if needed else None
 
 
-def _answered(lead: Lead, by: int | None, now: datetime) -> None:
-    """The first move by a person is the first answer."""
-    if by is not None and lead.replied_on is None:
-        lead.replied_on, lead.reply_due_on = now, None
-
-
 def _gate(session: Session, lead: Lead, new: LeadStatus, values: dict[str, Any], by: int | None, now: datetime) -> None:
     """What a status demands before it is entered. Raises RuleBroken naming the missing field."""
     needed = NEEDS.get(new.meaning)
     if needed:
         given = str(values.get(needed) or getattr(lead, needed) or "").strip()
         if not given:
-            raise RuleBroken(_ASK[needed].format(status=new.label), needed)
+            raise RuleBroken(say(_ASK[needed], status=new.label), needed)
         setattr(lead, needed, given.upper() if needed == "client_id" else given)
     if new.meaning in ("opened", "activated"):
         _open_account(session, lead, new, by, now)
@@ -240,9 +241,9 @@ def _gate(session: Session, lead: Lead, new: LeadStatus, values: dict[str, Any],
 
 
 _ASK = {
-    "client_id": "“{status}” needs the client id of the account.",
-    "pod_id": "“{status}” needs the POD id of the documents.",
-    "rejection_reason": "“{status}” needs the reason for the rejection.",
+    "client_id": "“%(status)s” needs the client id of the account.",
+    "pod_id": "“%(status)s” needs the POD id of the documents.",
+    "rejection_reason": "“%(status)s” needs the reason for the rejection.",
 }
 
 
@@ -280,7 +281,9 @@ def _refuse_unscheduled(session: Session, lead: Lead, new: LeadStatus, values: d
         made = tasks.create(session, task, by, now)
         lead.next_follow_up_on = made.due_on
     elif not (lead.id and tasks.open_of(session, lead_id=lead.id)):
-        raise RuleBroken(f"“{new.label}” needs an open task. Please add one with its due time.", "task")
+        raise RuleBroken(
+            say("“%(status)s” needs an open task. Please add one with its due time.", status=new.label), "task"
+        )
 
 
 def _close_tasks(session: Session, lead: Lead, ids: list[int], by: int | None, now: datetime) -> None:
@@ -304,7 +307,7 @@ def _take_rest(lead: Lead, values: dict[str, Any]) -> None:
 
 
 def change(session: Session, lead: Lead, values: dict[str, Any], by: int | None, now: datetime, vault: Vault | None,
-           may_reopen: bool = False) -> None:  # fmt: skip
+           may_reopen: bool = False, terms: sla.Terms = sla.NO_TERMS) -> None:  # fmt: skip
     """Change fields, and the status through its gate, when `values` has status_id. Raises RuleBroken."""
     contact = {name: values[name] for name in CONTACT if name in values}
     before = {name: getattr(lead, name, None) for name in (*_REST, "owner_id", *_SHOWN)}
@@ -319,7 +322,7 @@ def change(session: Session, lead: Lead, values: dict[str, Any], by: int | None,
     if values.get("owner_id") is not None:
         lead.owner_id = values["owner_id"]
     if values.get("status_id") is not None and values["status_id"] != lead.status_id:
-        move_to(session, lead, values["status_id"], values, by, now, may_reopen)
+        move_to(session, lead, values["status_id"], values, by, now, may_reopen, terms)
     _log_changes(session, lead, before, values, by, now)
 
 
@@ -378,7 +381,7 @@ def undo_convert(session: Session, lead: Lead, by: int | None, now: datetime) ->
     if lead.converted_on is None:
         raise RuleBroken("This lead was not converted.", "status")
     if now - lead.converted_on > timedelta(hours=UNDO_HOURS):
-        raise RuleBroken(f"A conversion can be undone for {UNDO_HOURS} hours only.", "status")
+        raise RuleBroken(say("A conversion can be undone for %(hours)s hours only.", hours=UNDO_HOURS), "status")
     lead.converted_on = None
     lead.stamp(by, now)
     timeline.write(session, lead, "system", by, now, text="Conversion undone", what="unconverted")

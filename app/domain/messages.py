@@ -8,8 +8,10 @@ from typing import Any
 from sqlalchemy import JSON, ForeignKey, Index, Integer, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain import timeline
+from app.domain import sla, timeline
 from app.domain.base import Moment, Record, RuleBroken
+from app.domain.leads import Lead
+from app.domain.tickets import Ticket
 from app.lib import phone
 
 CHANNELS = ("whatsapp", "sms", "email")
@@ -69,4 +71,7 @@ def write(session: Session, values: dict[str, Any], by: int | None, now: datetim
     session.flush()
     if message.lead_id or message.ticket_id or message.customer_id:
         timeline.write(session, message, "message", by, now, message=message.id, channel=message.channel)
+    if by is not None:
+        sla.answer_by_contact(session, Lead, message.lead_id, now)
+        sla.answer_by_contact(session, Ticket, message.ticket_id, now)
     return message

@@ -9,17 +9,17 @@ from typing import Any
 
 from flask_appbuilder import Model
 from flask_appbuilder.security.sqla.models import User
-from sqlalchemy import JSON, ForeignKey, Index, Integer, String, UniqueConstraint, func, select, update
+from sqlalchemy import JSON, ForeignKey, Index, Integer, String, UniqueConstraint, func, literal, select, update
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain.base import Moment
+from app.domain.base import Moment, RuleBroken, say
 
 #: Every kind there is; an unknown one is an error, never swallowed.
 KINDS = (
     "assigned", "unassigned", "task_assigned", "task_taken", "task_due", "task_overdue", "exhausted", "mention",
-    "comment", "request", "request_approved", "request_rejected", "request_expired", "sla_warning", "sla_breach",
-    "missed_call", "status", "job_lag",
+    "comment", "request", "request_approved", "request_rejected", "request_expired",
+    "request_withdrawn", "sla_warning", "sla_breach", "sla_escalated", "missed_call", "status", "job_lag", "webhook",
 )  # fmt: skip
 #: Ways to tell somebody -> whether one who chose nothing wants them. The bell is the row itself; "screen" is the toast.
 CHANNELS = {"bell": True, "screen": True, "email": False}
@@ -63,7 +63,8 @@ class Delivery(Model):  # type: ignore[misc]
     notification_id: Mapped[int] = mapped_column(ForeignKey("notification.id", ondelete="CASCADE"), nullable=False)
     #: One of CHANNELS but the bell, which is the notification itself.
     channel: Mapped[str] = mapped_column(String(16), nullable=False)
-    #: queued, sending, sent, failed, unknown (broken off while sending: never sent again by itself), or shown.
+    #: queued, sending, sent, failed, dropped (not wanted any more, or the person is gone), unknown (broken off while
+    #: sending: never sent again by itself), or shown.
     state: Mapped[str] = mapped_column(String(16), nullable=False)
     #: When it came into this state, UTC.
     at: Mapped[datetime] = mapped_column(Moment, nullable=False)
@@ -109,7 +110,7 @@ def tell_many(session: Session, news: Iterable[News], now: datetime) -> int:
     rows = [row for each in news for row in _rows(each, chosen, now)]
     if not rows:
         return 0
-    fresh = int(session.execute(_insert_new(session, rows)).rowcount)  # type: ignore[attr-defined]
+    fresh = int(session.execute(_insert_new(session), rows).rowcount)  # type: ignore[attr-defined]
     if fresh:  # a mixture of new and old is rare, and lets a few bells count once more
         session.info.setdefault("told", []).extend((row["user_id"], row["kind"]) for row in rows)
         _write_down(session, [row for row in rows if wants(chosen, row["user_id"], row["kind"], "email")], now)
@@ -129,12 +130,13 @@ def _rows(news: News, chosen: Choices, now: datetime) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def _insert_new(session: Session, rows: list[dict[str, Any]]) -> Any:
-    """INSERT that changes nothing where the event key stands already."""
+def _insert_new(session: Session) -> Any:
+    """INSERT that changes nothing where the event key stands already; the rows are its parameters, however many."""
+    table: Any = Notification.__table__
     if session.get_bind().dialect.name == "sqlite":
-        return sqlite.insert(Notification).values(rows).on_conflict_do_nothing(index_elements=["event_key"])
+        return sqlite.insert(table).on_conflict_do_nothing(index_elements=["event_key"])
     # IGNORE, because with found-rows counting ON DUPLICATE KEY UPDATE answers 1 for an old row too.
-    return mysql.insert(Notification).values(rows).prefix_with("IGNORE")
+    return mysql.insert(table).prefix_with("IGNORE")
 
 
 def _write_down(session: Session, rows: list[dict[str, Any]], now: datetime) -> None:
@@ -165,6 +167,27 @@ def choices_of(session: Session) -> Choices:
     return chosen
 
 
+def deviations(table: Mapping[str, Mapping[str, bool]]) -> dict[str, dict[str, bool]] | None:
+    """Of kind -> channel -> wanted, what differs from CHANNELS, for User.notice_choices; None when nothing does.
+
+    Raises RuleBroken for a kind, channel or value that there is not.
+    """
+    kept: dict[str, dict[str, bool]] = {}
+    for kind, chosen in table.items():
+        if kind not in KINDS:
+            raise RuleBroken(
+                say("There is no kind of notice “%(kind)s”. Please look at the list of kinds.", kind=str(kind)[:40])
+            )
+        for channel, wanted in chosen.items():
+            if channel not in CHANNELS or not isinstance(wanted, bool):
+                raise RuleBroken(
+                    say("Notices go to %(channels)s; each is true or false.", channels=", ".join(CHANNELS)), kind
+                )
+            if wanted != CHANNELS[channel]:
+                kept.setdefault(kind, {})[channel] = wanted
+    return kept or None
+
+
 def place_of(about: Any) -> dict[str, int | None]:
     """The ids under which the bell groups and links an event."""
     place: dict[str, int | None] = {"lead_id": None, "ticket_id": None, "customer_id": None, "task_id": None}
@@ -192,3 +215,28 @@ def mark_read(session: Session, user_id: int, now: datetime, ids: list[int] | No
         step = step.where(Notification.id.in_(ids))
     done = session.execute(step.values(read_on=now), execution_options={"synchronize_session": False})
     return int(done.rowcount)  # type: ignore[attr-defined]
+
+
+def rung(session: Session, user_id: int, kind: str = "") -> None:
+    """The count of this user's bell changed (a notice of that kind came, or one was read); his pages hear of it."""
+    session.info.setdefault("told", []).append((user_id, kind))
+
+
+def note_shown(session: Session, user_id: int, key: int, now: datetime) -> bool:
+    """One of the user's own notices stood on a page as a toast; False when that is known, or it is none of his."""
+    own = select(Notification.id, literal("screen"), literal("shown"), literal(now, Moment), literal(0))
+    rows = own.where(Notification.id == key, Notification.user_id == user_id)
+    names = ["notification_id", "channel", "state", "at", "tries"]
+    step: Any = mysql.insert(Delivery).from_select(names, rows).prefix_with("IGNORE")
+    if session.get_bind().dialect.name == "sqlite":
+        step = sqlite.insert(Delivery).from_select(names, rows).on_conflict_do_nothing()
+    return bool(session.execute(step).rowcount)  # type: ignore[attr-defined]
+
+
+def settle(session: Session, key: str, now: datetime) -> None:
+    """The event `key` needs nobody any more: whoever has not read of it, has."""
+    # On SQLite a LIKE ignores case and so every index; a GLOB walks a range of it, as MariaDB's LIKE does.
+    is_lite = session.get_bind().dialect.name == "sqlite"
+    theirs = Notification.event_key.op("GLOB" if is_lite else "LIKE")(f"{key}:*" if is_lite else f"{key}:%")
+    step = update(Notification).where(theirs, Notification.read_on.is_(None)).values(read_on=now)
+    session.execute(step, execution_options={"synchronize_session": False})

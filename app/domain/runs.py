@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
 from flask_appbuilder import Model
-from sqlalchemy import JSON, BigInteger, Boolean, ForeignKey, Index, Integer, String, UniqueConstraint
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    UniqueConstraint,
+    and_,
+    func,
+    select,
+)
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain.base import Moment, Record
+
+#: Begins the slot of a run that an admin started.
+BY_HAND = "by hand "
 
 
 class JobRun(Model):  # type: ignore[misc]
@@ -33,6 +49,19 @@ class JobRun(Model):  # type: ignore[misc]
     error: Mapped[str | None] = mapped_column(String(500))
     #: Machine and process that ran it, e.g. "crm1:4711".
     ran_by: Mapped[str | None] = mapped_column(String(80))
+
+    @property
+    def is_by_hand(self) -> bool:
+        """An admin started it, whatever its time."""
+        return self.slot.startswith(BY_HAND)
+
+
+def newest(session: Session, jobs: Iterable[str]) -> dict[str, JobRun]:
+    """Job -> its newest run; one statement, which reads one row of the index a job."""
+    last = select(JobRun.job, func.max(JobRun.started_on).label("started_on")).where(JobRun.job.in_(list(jobs)))
+    last_runs = last.group_by(JobRun.job).subquery()
+    is_last = and_(JobRun.job == last_runs.c.job, JobRun.started_on == last_runs.c.started_on)
+    return {run.job: run for run in session.scalars(select(JobRun).join(last_runs, is_last).order_by(JobRun.id))}
 
 
 class FailedCall(Model):  # type: ignore[misc]

@@ -174,7 +174,13 @@ KNOWN: dict[str, tuple[Any, str]] = {
     "request_expiry_days": (3, "Working days after which a pending assignment request expires"),
     "lead_expiry_days": (60, "Days without change after which a working lead expires"),
     "opened_expiry_days": (30, "Days in Account Opened after which a lead expires"),
+    "sla_warning_percent": (75, "Percent of the promised time after which people are warned"),
+    "sla_escalation_minutes": (60, "Office minutes after which a broken promise goes to the next manager"),
     "default_referral": ("AUOMC", "The house's own referral code"),
+    "phone_app_version": ("1.3.0", "Newest version of the telephone application"),
+    "phone_app_build": (5, "Its build number"),
+    "phone_app_url": ("", "Where people download it; empty = nowhere"),
+    "phone_app_force": (False, "Older versions must be updated"),
 }
 
 
@@ -183,6 +189,12 @@ def value_of(session: Session, key: str) -> Any:
     default = KNOWN[key][0]
     found = session.execute(select(BusinessSetting.value).where(BusinessSetting.key == key)).scalar()
     return default if found is None else found
+
+
+def values_of(session: Session, *keys: str) -> dict[str, Any]:
+    """The same for several settings, in one statement."""
+    query = select(BusinessSetting.key, BusinessSetting.value).where(BusinessSetting.key.in_(keys))
+    return {key: KNOWN[key][0] for key in keys} | {key: value for key, value in session.execute(query)}
 
 
 def office(session: Session, zone: str) -> clock.Office:

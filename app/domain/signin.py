@@ -7,7 +7,7 @@ from datetime import datetime
 from flask_appbuilder import Model
 from flask_appbuilder.security.sqla.models import User
 from sqlalchemy import JSON, ForeignKey, Index, Integer, String
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from app.domain.base import Moment
 
@@ -61,3 +61,8 @@ class FailedTry(Model):  # type: ignore[misc]
     #: No try is looked at before this moment.
     locked_until: Mapped[datetime | None] = mapped_column(Moment)
     last_on: Mapped[datetime] = mapped_column(Moment, nullable=False)
+
+
+def note_ended(session: Session, user_id: int) -> None:
+    """A sign-in or key of the user has ended, or he himself: after the commit his sockets are looked at."""
+    session.info.setdefault("cut", set()).add(user_id)

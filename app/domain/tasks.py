@@ -63,8 +63,13 @@ class Task(Versioned, Record):
         if self.due_on is None or self.status not in OPEN or self.assignee_id is None:
             self.remind_on = None
             return
-        moments = sorted([self.due_on - timedelta(minutes=m) for m in offsets] + [self.due_on + timedelta(hours=1)])
-        self.remind_on = next((moment for moment in moments if moment >= now), now)
+        self.remind_on = first_look(self.due_on, offsets, now)
+
+
+def first_look(due_on: datetime, offsets: tuple[int, ...], now: datetime) -> datetime:
+    """The first moment from now on at which a reminder of what is due then may be owed (offsets: minutes before)."""
+    moments = sorted([due_on - timedelta(minutes=m) for m in offsets] + [due_on + timedelta(hours=1)])
+    return next((moment for moment in moments if moment >= now), now)
 
 
 def create(session: Session, values: dict[str, Any], by: int | None, now: datetime,

@@ -9,8 +9,8 @@ from flask_appbuilder import Model
 from sqlalchemy import Column, ForeignKey, Index, Integer, String, Table, Text, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
-from app.domain import assignment, customers, notices, settings, tasks, timeline
-from app.domain.base import Moment, Record, RuleBroken, Versioned, next_number
+from app.domain import assignment, customers, notices, settings, sla, tasks, timeline
+from app.domain.base import Moment, Record, RuleBroken, Versioned, next_number, say
 from app.domain.customers import Customer
 from app.domain.leads import Lead
 from app.domain.settings import TicketStatus, TicketSubject
@@ -46,10 +46,12 @@ class Ticket(Clocked, Versioned, Record):
     """A request for help."""
 
     __tablename__ = "ticket"
+    applies_to, waits_in, ends_in = "ticket", ("waiting",), ENDED
     __table_args__ = (
         Index("ix_ticket_assignee", "assignee_id", "id"),
         Index("ix_ticket_owner", "owner_id", "id"),
         Index("ix_ticket_status", "status_id", "id"),
+        Index("ix_ticket_assignee_status", "assignee_id", "status_id", "id"),
         Index("ix_ticket_created", "created_on"),
         Index("ix_ticket_changed", "changed_on"),
         Index("ix_ticket_reply", "reply_due_on"),
@@ -80,10 +82,10 @@ class Ticket(Clocked, Versioned, Record):
 
 
 def create(session: Session, values: dict[str, Any], by: int | None, now: datetime,
-           due: dict[str, datetime | None] | None = None, minutes: dict[str, int] | None = None) -> Ticket:  # fmt: skip
+           terms: sla.Terms = sla.NO_TERMS, minutes: dict[str, int] | None = None) -> Ticket:  # fmt: skip
     """Take a ticket in one transaction. `values`: subject_ids, priority, source, description, customer_id,
-    lead_id, status_id, resolution, assignee_id or assign_to_role, task. `due`: SLA times; `minutes`:
-    until the first task is due, by priority. Raises RuleBroken.
+    lead_id, status_id, resolution, assignee_id or assign_to_role, task. `terms`: what its SLA clock
+    goes by; `minutes`: until the first task is due, by priority. Raises RuleBroken.
     """
     ticket = Ticket(version=1, priority="Medium", source="On Call")
     _take(session, ticket, values)
@@ -92,8 +94,8 @@ def create(session: Session, values: dict[str, Any], by: int | None, now: dateti
     status = _status(session, values.get("status_id"))
     ticket.status, ticket.status_id, ticket.status_on = status, status.id, now
     ticket.owner_id = values.get("owner_id") or by
-    ticket.reply_due_on, ticket.resolve_due_on = (due or {}).get("reply"), (due or {}).get("resolve")
     _gate(ticket, status, values, now)
+    sla.begin(ticket, terms, now)
     decision = assignment.choose(session, values, by, now)
     ticket.assignee_id, ticket.assigned_role = decision.user_id, decision.role or None
     ticket.number = next_number(session, "TICKET", now.year)
@@ -129,7 +131,7 @@ def _take(session: Session, ticket: Ticket, values: dict[str, Any]) -> None:
     if ticket.priority not in PRIORITIES:
         raise RuleBroken("The priority of a ticket is Low, Medium, High or Urgent.", "priority")
     if ticket.source not in SOURCES:
-        raise RuleBroken("Please choose one of the sources: " + ", ".join(SOURCES) + ".", "source")
+        raise RuleBroken(say("Please choose one of the sources: %(words)s.", words=", ".join(SOURCES)), "source")
     if "subject_ids" in values:
         wanted = list(dict.fromkeys(values["subject_ids"] or []))
         found = session.scalars(select(TicketSubject).where(TicketSubject.id.in_(wanted))).all() if wanted else []
@@ -151,36 +153,35 @@ def _status(session: Session, status_id: int | None, meaning: str = "new") -> Ti
 
 
 def _gate(ticket: Ticket, new: TicketStatus, values: dict[str, Any], now: datetime) -> None:
-    """Resolving needs a text; leaving the end clears the stamp; waiting stops the SLA clock."""
+    """Resolving needs a text; leaving the end clears the stamp."""
     if new.meaning in ENDED:
         text = str(values.get("resolution") or ticket.resolution or "").strip()
         if not text:
-            raise RuleBroken(f"“{new.label}” needs a resolution: what was done for the customer?", "resolution")
+            raise RuleBroken(
+                say("“%(status)s” needs a resolution: what was done for the customer?", status=new.label), "resolution"
+            )
         ticket.resolution, ticket.resolved_on = text, ticket.resolved_on or now
-        ticket.reply_due_on = ticket.resolve_due_on = ticket.paused_on = None
     else:
         ticket.resolved_on = None
-        ticket.paused_on = (ticket.paused_on or now) if new.meaning == "waiting" else None
 
 
 def move_to(session: Session, ticket: Ticket, status_id: int, values: dict[str, Any], by: int | None, now: datetime,
-            due: dict[str, datetime | None] | None = None) -> None:  # fmt: skip
-    """Change the status, whichever door asks; `due` re-arms the SLA after an end or a pause."""
+            terms: sla.Terms = sla.NO_TERMS) -> None:  # fmt: skip
+    """Change the status, whichever door asks: gate, record, SLA clock, StatusChange, Activity and notices at once."""
     old, new = ticket.status, _status(session, status_id)
     if old.id == new.id:
         return
     if new.meaning == "scheduled" and not values.get("task") and not tasks.open_of(session, ticket_id=ticket.id):
-        raise RuleBroken(f"“{new.label}” needs an open task. Please add one with its due time.", "task")
+        raise RuleBroken(
+            say("“%(status)s” needs an open task. Please add one with its due time.", status=new.label), "task"
+        )
     if new.meaning == "scheduled" and values.get("task"):
         tasks.create(session, values["task"] | {"ticket_id": ticket.id, "assignee_id": ticket.assignee_id}, by, now)
     _gate(ticket, new, values, now)
-    if due and new.meaning not in ENDED:
-        ticket.resolve_due_on = due.get("resolve", ticket.resolve_due_on)
     ticket.status, ticket.status_id = new, new.id
     seconds = int((now - ticket.status_on).total_seconds())
     ticket.status_on = now
-    if by is not None and ticket.replied_on is None:
-        ticket.replied_on, ticket.reply_due_on = now, None
+    sla.follow(ticket, sla.Move(old.meaning, new.meaning, by, now), terms)
     ticket.stamp(by, now)
     session.add(
         timeline.StatusChange(ticket_id=ticket.id, from_id=old.id, to_id=new.id, at=now, by_id=by, seconds=seconds)
@@ -193,7 +194,7 @@ def move_to(session: Session, ticket: Ticket, status_id: int, values: dict[str, 
 
 
 def change(session: Session, ticket: Ticket, values: dict[str, Any], by: int | None, now: datetime,
-           due: dict[str, datetime | None] | None = None) -> None:  # fmt: skip
+           terms: sla.Terms = sla.NO_TERMS) -> None:  # fmt: skip
     """Change fields, and the status through its gate. Raises RuleBroken."""
     names = ("priority", "source", "description", "customer_id", "lead_id", "resolution", "title", "owner_id")
     before = {name: getattr(ticket, name) for name in names}
@@ -201,7 +202,9 @@ def change(session: Session, ticket: Ticket, values: dict[str, Any], by: int | N
     if values.get("owner_id") is not None:
         ticket.owner_id = values["owner_id"]
     if values.get("status_id") is not None and values["status_id"] != ticket.status_id:
-        move_to(session, ticket, values["status_id"], values, by, now, due)
+        move_to(session, ticket, values["status_id"], values, by, now, terms)
+    if ticket.priority != before["priority"]:
+        sla.retarget(ticket, terms)
     changes = [[n, before[n], getattr(ticket, n)] for n in before if before[n] != getattr(ticket, n)]
     if changes:
         ticket.stamp(by, now)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from flask_appbuilder import Model
-from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, String
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, String, insert, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain.base import Moment
+from app.domain.base import Conflict, Moment, RuleBroken
 
 KINDS = (
     "note", "comment", "status_change", "assignment", "call", "message", "task", "field_change", "file", "system",
     "proposal",
 )  # fmt: skip
+#: A note keeps all its former texts; who wants to change it more often writes a new one.
+MOST_EDITS = 20
 _BIG = BigInteger().with_variant(Integer, "sqlite")
 
 
@@ -77,6 +81,49 @@ def write(session: Session, about: Any, kind: str, by: int | None, now: datetime
     session.add(line)
     stir(session, line.lead_id, line.ticket_id, line.customer_id)
     return line
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line to be written."""
+
+    #: The lead, ticket, customer, task or call.
+    about: Any
+    #: One of KINDS.
+    kind: str
+    payload: dict[str, Any]
+
+
+def write_many(session: Session, lines: Iterable[Line], by: int | None, now: datetime) -> None:
+    """Add many lines in one statement. Raises ValueError for an unknown kind."""
+    rows = []
+    for line in lines:
+        if line.kind not in KINDS:
+            raise ValueError(f"unknown kind of activity: {line.kind}")
+        place = dict.fromkeys(("lead_id", "ticket_id", "customer_id", "task_id")) | _place(line.about)
+        rows.append({"kind": line.kind, "at": now, "actor_id": by, "payload": line.payload} | place)
+        stir(session, place["lead_id"], place["ticket_id"], place["customer_id"])
+    if rows:
+        session.execute(insert(Activity.__table__), rows)
+
+
+def rewrite(session: Session, line: Activity, seen: datetime | None, now: datetime, **payload: Any) -> None:
+    """Give a note another text (and what hangs on it); the one before joins its history [{at, text}].
+
+    `seen`: edited_on as its author saw it. Raises Conflict when it was changed since, RuleBroken after MOST_EDITS.
+    """
+    old = dict(line.payload)
+    history = [*old.pop("history", []), {"at": (line.edited_on or line.at).isoformat(), "text": old.get("text")}]
+    if len(history) > MOST_EDITS:
+        raise RuleBroken("This note was changed very often. Please write a new one instead.", "text")
+    unchanged = Activity.edited_on.is_(None) if seen is None else Activity.edited_on == seen
+    step = update(Activity).where(Activity.id == line.id, unchanged)
+    values = {"payload": old | payload | {"history": history}, "edited_on": now}
+    done = session.execute(step.values(**values), execution_options={"synchronize_session": False})
+    if line.edited_on != seen or done.rowcount != 1:  # type: ignore[attr-defined]
+        raise Conflict("This note was changed meanwhile. Look at the change, then save again.")
+    session.expire(line)
+    stir(session, line.lead_id, line.ticket_id, line.customer_id)
 
 
 def stir(session: Session, lead_id: int | None, ticket_id: int | None = None, customer_id: int | None = None) -> None:

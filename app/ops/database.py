@@ -6,12 +6,23 @@ from contextvars import ContextVar
 from typing import Any
 
 from sqlalchemy import Engine, event
+from sqlalchemy.exc import DBAPIError
 
 #: True inside a request or job that will write; SQLite then takes its write lock at once, instead of
 #: failing with "database is locked" when a reader tries to become a writer behind somebody else.
 WRITES: ContextVar[bool] = ContextVar("writes", default=False)
 #: SQL statements sent by this context (a request, a job, a test).
 STATEMENTS: ContextVar[list[str] | None] = ContextVar("statements", default=None)
+#: MariaDB: nobody listens, the line broke, it shuts down, it has no more lines.
+_AWAY = (2002, 2003, 2006, 2013, 1053, 1927, 1040)
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether the database could not be reached, or was lost on the way."""
+    if not isinstance(error, DBAPIError):
+        return False
+    said = getattr(error.orig, "args", None) or (None,)
+    return error.connection_invalidated or said[0] in _AWAY
 
 
 def tune(engine: Engine) -> None:

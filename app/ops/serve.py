@@ -31,11 +31,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     """A worker that lets go of its sockets and jobs as soon as it is told to end."""
 
     hooks: Hooks
+    #: What lets go, once it has begun.
+    ending: threading.Thread | None = None
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """SIGTERM: finish the requests at work; each open socket keeps a thread, so they are closed at once."""
         if self.alive:
-            threading.Thread(target=self.hooks.ending, daemon=True).start()
+            self.ending = threading.Thread(target=self.hooks.ending, daemon=True)
+            self.ending.start()
         super().handle_exit(sig, frame)
 
     def finish_request(self, conn: Any, fs: Any) -> None:
@@ -85,7 +88,7 @@ def serve(app: Any, address: str, workers: int, threads: int, hooks: Hooks) -> N
         "forwarded_allow_ips": "",
         "post_fork": forked,
         "post_worker_init": lambda _worker: hooks.started(),
-        "worker_exit": lambda _server, _worker: _leave(0),
+        "worker_exit": lambda _server, worker: _leave(0, worker.ending),
     }  # fmt: skip
     gc.collect()
     gc.freeze()  # what the workers share stays shared: their collector does not write to it
@@ -95,8 +98,13 @@ def serve(app: Any, address: str, workers: int, threads: int, hooks: Hooks) -> N
         _leave(int(ended.code or 0))
 
 
-def _leave(status: int) -> None:
-    """End now. Taking the interpreter apart object by object costs seconds on a busy machine and frees nothing."""
+def _leave(status: int, ending: threading.Thread | None = None) -> None:
+    """End, once what lets go has done so.
+
+    Taking the interpreter apart object by object costs seconds on a busy machine and frees nothing.
+    """
+    if ending is not None:
+        ending.join(GRACE_SECONDS - 0.5)  # after the grace the parent kills
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()

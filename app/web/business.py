@@ -17,10 +17,15 @@ from app.domain.base import Conflict, RuleBroken
 from app.extensions import db
 from app.models import BusinessSetting
 from app.web import gate
+from app.web.languages import said
 from app.web.sturdy import protect
 
 #: A year, in minutes or days; longer spans are typing errors.
 LONGEST_MINUTES, LONGEST_DAYS, LONGEST_TEXT = 525_600, 3650, 140
+#: A warning comes before the end.
+LONGEST_PERCENT = 99
+#: A text that needs not be there; and what a whole form names, so that a box missing in it is one not ticked.
+_MAY_BE_EMPTY, _LAST = ("phone_app_url",), "phone_app_version"
 _SAID = {
     "grace_minutes": lazy_gettext("Office minutes a task may be overdue before it moves to a colleague"),
     "retry_minutes": lazy_gettext("Office minutes the next person gets"),
@@ -28,7 +33,13 @@ _SAID = {
     "request_expiry_days": lazy_gettext("Working days after which a pending assignment request expires"),
     "lead_expiry_days": lazy_gettext("Days without change after which a working lead expires"),
     "opened_expiry_days": lazy_gettext("Days in Account Opened after which a lead expires"),
+    "sla_warning_percent": lazy_gettext("Percent of the promised time after which people are warned"),
+    "sla_escalation_minutes": lazy_gettext("Office minutes after which a broken promise goes to the next manager"),
     "default_referral": lazy_gettext("The house's own referral code"),
+    "phone_app_version": lazy_gettext("Newest version of the telephone application"),
+    "phone_app_build": lazy_gettext("Its build number"),
+    "phone_app_url": lazy_gettext("Where people download it; empty = nowhere"),
+    "phone_app_force": lazy_gettext("Older versions must be updated"),
 }  # fmt: skip
 
 
@@ -59,7 +70,7 @@ class Business(BaseView):
             session.commit()
         except RuleBroken as broken:
             session.rollback()
-            return self._page(request.form, broken.errors, str(broken.message)), gate.refusal(broken)[0]
+            return self._page(request.form, broken.errors, said(broken.message)), gate.refusal(broken)[0]
         flash(_("The settings are saved."), "success")
         return redirect(url_for("Business.values"))
 
@@ -86,12 +97,16 @@ def _section(key: str, value: Any, typed: Any, errors: dict[str, list[str]]) -> 
     return {
         "title": said if len(parts) > 1 else "",
         "fields": [
-            {"name": name, "label": name.partition(".")[2] or said, "value": typed.get(name, each), "required": True,
-             "kind": "number" if isinstance(each, int) else "text", "maxlength": LONGEST_TEXT,
-             "errors": errors.get(name, [])}
+            {"name": name, "label": name.partition(".")[2] or said, "value": typed.get(name, each),
+             "required": name not in _MAY_BE_EMPTY and not isinstance(each, bool), "kind": _kind(each),
+             "maxlength": LONGEST_TEXT, "errors": errors.get(name, [])}
             for name, each in parts.items()
         ],
     }  # fmt: skip
+
+
+def _kind(value: Any) -> str:
+    return "flag" if isinstance(value, bool) else "number" if isinstance(value, int) else "text"
 
 
 def _typed_values(session: Session) -> dict[str, Any]:
@@ -112,15 +127,26 @@ def _typed_values(session: Session) -> dict[str, Any]:
 
 def _taken(name: str, old: Any) -> Any:
     typed = request.form.get(name)
+    if isinstance(old, bool):  # a box that is not ticked is not sent
+        return bool(typed) if typed is not None or request.form.get(_LAST) is not None else old
     if typed is None:
         return old
     typed = typed.strip()
+    if name in _MAY_BE_EMPTY:
+        return _address(typed) if typed else ""
     if not isinstance(old, int):
         return _line_of_text(typed)
-    most = LONGEST_DAYS if "days" in name else LONGEST_MINUTES
+    most = LONGEST_PERCENT if "percent" in name else LONGEST_DAYS if "days" in name else LONGEST_MINUTES
     if not (typed.isascii() and typed.isdigit() and len(typed) < 8 and 1 <= int(typed) <= most):
         raise ValueError(_("Please enter a whole number from 1 to %(most)s.", most=most))
     return int(typed)
+
+
+def _address(typed: str) -> str:
+    line = _line_of_text(typed)
+    if not line.startswith("https://") or " " in line:
+        raise ValueError(_("Please enter an address that begins with https://, or nothing."))
+    return line
 
 
 def _line_of_text(typed: str) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from flask import request
 from flask_babel import lazy_gettext as _
+from sqlalchemy import not_
 from sqlalchemy.orm import Session
 
 from app.domain import calls
@@ -14,11 +16,11 @@ from app.models import Customer, Lead, Ticket
 from app.web.desk import Desk
 from app.web.fields import Choice, Duration, Field, Flag, Glass, Text
 from app.web.moments import When
+from app.web.outcomes import Outcomes, may_settle
 from app.web.personal import Phone
-from app.web.plan import Plan
+from app.web.plan import Asked, Plan
 from app.web.references import Reference, Someone
 from app.web.resource import Resource
-from app.web.screen import Screen
 
 _both: dict[str, Any] = {"add": True, "edit": True}
 COLORS = {
@@ -51,6 +53,92 @@ class CallNumber(Phone):
         return self.columns[-1:]
 
 
+#: Direction, and whether nobody took it -> sign and tone of a line.
+SIGNS = {
+    ("Incoming", True): ("phone-incoming", "green"), ("Incoming", False): ("phone-x", "red"),
+    ("Outgoing", True): ("phone-outgoing", "blue"), ("Outgoing", False): ("phone-outgoing", "gray"),
+}  # fmt: skip
+
+
+def sign_of(direction: str, status: str) -> tuple[str, str]:
+    """(icon, tone) of a call."""
+    return SIGNS.get((direction, status == "Completed"), ("phone", "gray"))
+
+
+class OtherSide(Field):
+    """Who was at the other end: the name of the customer or lead where one is known, else the number, masked."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.columns = (
+            Customer.first_name, Customer.last_name, Lead.first_name, Lead.last_name, CallLog.other_e164,
+            CallLog.direction, CallLog.status, CallLog.from_number, CallLog.to_number,
+        )  # fmt: skip
+
+    def value(self, values: tuple[Any, ...], glass: Glass) -> Any:
+        """The name, else the number as this person may see it."""
+        return _name(values[0:2]) or _name(values[2:4]) or self.number(values, glass)
+
+    @staticmethod
+    def number(values: tuple[Any, ...], glass: Glass) -> str | None:
+        """The number as this person may see it; a withheld one as the telephone called it."""
+        e164, direction, _status, from_number, to_number = values[4:9]
+        raw = e164 or (to_number if direction == "Outgoing" else from_number)
+        if not raw:
+            return None
+        shown = glass.who.shown("email" if "@" in raw else "mobile", raw)
+        return phone.shown(shown) if shown == e164 else str(shown)
+
+    def cell(self, values: tuple[Any, ...], glass: Glass) -> dict[str, Any]:
+        """With the sign of the direction, and the number beside a name."""
+        name, number = self.value(values, glass), self.number(values, glass)
+        icon, tone = sign_of(values[5], values[6])
+        hint = number if name != number else None
+        return {"kind": "call", "text": name or str(_("Unknown number")), "hint": hint, "icon": icon, "tone": tone,
+                "title": f"{values[5]}, {values[6]}"}  # fmt: skip
+
+    def order(self) -> Any:
+        """By the number."""
+        return CallLog.other_e164
+
+
+def _name(parts: tuple[Any, ...]) -> str:
+    return " ".join(part for part in parts if part)
+
+
+class Came(Text):
+    """What came of it; the list offers to say it of one's own calls."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.columns = (CallLog.outcome, CallLog.id, CallLog.employee_id)
+
+    def value(self, values: tuple[Any, ...], glass: Glass) -> Any:
+        """The words."""
+        return values[0]
+
+    def cell(self, values: tuple[Any, ...], glass: Glass) -> dict[str, Any]:
+        """The words, or the way to them."""
+        if not values[0] and may_settle(values[2], glass):
+            return {"kind": "link", "url": f"/calls/outcome/{values[1]}", "text": str(_("Log outcome"))}
+        return super().cell(values, glass)
+
+    def asked_columns(self) -> tuple[Any, ...]:
+        """The words."""
+        return self.columns[:1]
+
+    def where(self, op: str, raw: Any, glass: Glass) -> Any:
+        """Of the words alone."""
+        if op == "null":
+            missing = CallLog.outcome.is_(None)
+            return missing if str(raw).lower() not in ("false", "0", "no") else not_(missing)
+        return super().where(op, raw, glass)
+
+    def order(self) -> Any:
+        """By the words."""
+        return CallLog.outcome
+
+
 FIELDS: list[Field] = [
     When("started_on", _("Started"), (CallLog.started_on,), listed=True, filter=True, sort=True, required=True,
          **_both),
@@ -61,6 +149,7 @@ FIELDS: list[Field] = [
            required=True, **_both),
     CallNumber("from_number", _("From"), (CallLog.from_number,), listed=True, **_both),
     CallNumber("to_number", _("To"), (CallLog.to_number,), listed=True, **_both),
+    OtherSide("other", _("With"), listed=True),
     CallNumber("other_number", _("Other side"), (CallLog.other_e164,), filter=True),
     Duration("duration_seconds", _("Duration"), (CallLog.duration_seconds,), listed=True, filter=True, sort=True,
              **_both),
@@ -75,7 +164,7 @@ FIELDS: list[Field] = [
               url="/tickets/",
               filter=True, **_both),
     Flag("cold", _("Cold call"), (CallLog.cold,), filter=True, **_both),
-    Text("outcome", _("Outcome"), (CallLog.outcome,), most=500, **_both),
+    Came("outcome", _("Outcome"), most=500, filter=True, **_both),
     Text("device_call_id", _("Device call id"), (CallLog.device_call_id,), most=120, filter=True, add=True),
     Text("medium", _("Medium"), (CallLog.medium,), filter=True),
     When("created_on", _("Created"), (CallLog.created_on,), filter=True, sort=True),
@@ -109,25 +198,33 @@ class CallResource(Resource):
     desk = CallDesk()
 
 
-class CallScreen(Screen):
+class CallScreen(Outcomes):
     """/calls/"""
 
     route_base = "/calls"
     module = "Call Logs"
     desk = CallDesk()
     title, singular = _("Calls"), _("Call")
-    columns = (
-        "other_number",
-        "direction",
-        "status",
-        "started_on",
-        "duration_seconds",
-        "employee",
-        "customer",
-        "outcome",
-    )
+    columns = ("other", "status", "started_on", "duration_seconds", "employee", "outcome")
     quick = ("direction", "status", "employee")
-    strip = ("direction", "status", "duration_seconds", "other_number")
+    strip = ("direction", "status", "started_on", "duration_seconds", "other_number")
     input_names = ("direction", "status", "from_number", "to_number", "started_on", "ended_on", "duration_seconds",
                    "customer", "lead", "ticket", "cold", "outcome")  # fmt: skip
-    headline = "other_number"
+    headline = "other"
+
+    def tabs(self, glass: Glass) -> list[dict[str, Any]]:
+        """All, one's own without an outcome, missed ones that nobody called back; and one's own telephone."""
+        chosen = request.args.get("tab", "")
+        parts = (("", _("All"), ""), ("open", _("Without outcome"), "?tab=open"),
+                 ("missed", _("Missed, not called back"), "?tab=missed"))  # fmt: skip
+        made = [{"label": label, "url": f"/calls/{query}", "count": None, "active": chosen == name}
+                for name, label, query in parts]  # fmt: skip
+        return [*made, {"label": _("My phone"), "url": "/phone/", "count": None, "active": False}]
+
+    def _asked(self, seen: Glass) -> Asked:
+        asked, tab = super()._asked(seen), request.args.get("tab")
+        if tab == "open":
+            asked.rules += [CallLog.outcome.is_(None), CallLog.employee_id.in_(sorted(seen.who.own))]
+        if tab == "missed":
+            asked.rules.append(calls.missed(seen.now))
+        return asked

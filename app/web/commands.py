@@ -1,4 +1,4 @@
-"""What an operator does on the command line: `flask user|api-key|demo|job …`."""
+"""What an operator does on the command line: `flask user|api-key|demo|job|worker …`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 import click
 from flask import Flask, current_app
-from flask.cli import AppGroup
+from flask.cli import AppGroup, with_appcontext
 from flask_appbuilder.exceptions import PasswordComplexityValidationError
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError, OperationalError
@@ -23,7 +23,8 @@ from app.domain.base import RuleBroken
 from app.extensions import db
 from app.lib.vault import Vault, read_key
 from app.models import Role, User
-from app.web import keys, passwords
+from app.ops import queue, workers
+from app.web import keys, live, passwords
 from app.web.sessions import own_transaction
 
 
@@ -47,6 +48,7 @@ def register(app: Flask, jobs: Callable[[], Any] | None = None, demo: Callable[[
     """
     app.cli.add_command(_user_commands())
     app.cli.add_command(_key_commands())
+    app.cli.add_command(worker)
     if demo is not None:
         app.cli.add_command(_demo_commands(demo))
     if jobs is not None:
@@ -211,6 +213,21 @@ def _job_commands(jobs: Callable[[], Any]) -> AppGroup:
         click.echo(f"{name}: {row.outcome}, {row.items} records, {row.failed_items} failed.")
 
     return group
+
+
+@click.command("worker")
+@click.argument("queues", nargs=-1, type=click.Choice(list(queue.SECONDS)))
+@with_appcontext
+@told
+def worker(queues: tuple[str, ...]) -> None:
+    """Keep workers for these queues (for all of them, if none is named) until SIGTERM."""
+    chosen, counts = current_app.config["CRM"], queue.place().workers
+    if chosen.redis_url is None:
+        raise RuleBroken("CRM_REDIS_URL is not set: the serving process makes the calls itself, and needs no workers.")
+    db.session.remove()
+    db.engine.dispose()  # what is forked from here must not share a connection
+    mains = workers.mains({name: counts[name] for name in queues or queue.SECONDS}, chosen.redis_url)
+    workers.Family(mains, forked=lambda: db.engine.dispose(close=False), ending=live.flush).keep()
 
 
 def moment(text: str | None) -> datetime | None:

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import clock, settings
+from app.domain import clock, settings, sla
 from app.models import (
     AccountType,
     LeadSource,
     LeadStatus,
     MessageTemplate,
     Role,
-    SlaPolicy,
-    SlaTarget,
     SupportPage,
     TicketStatus,
     TicketSubject,
@@ -50,9 +47,8 @@ class Directory:
     choices: dict[int, Any] = field(default_factory=dict)
     #: Business settings as they stand.
     business: dict[str, Any] = field(default_factory=dict)
-    #: Office hours, and SLA minutes by (kind, priority): (first response, resolution).
-    office: clock.Office | None = None
-    sla: dict[tuple[str, str], tuple[int, int | None]] = field(default_factory=dict)
+    #: What the SLA clocks go by, the office hours among it.
+    terms: sla.Terms = sla.NO_TERMS
     _labels: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def card(self, master: str, key: int | None) -> dict[str, Any] | None:
@@ -63,18 +59,10 @@ class Directory:
         """The public card of a user; None for null."""
         return self.people.get(key) if key is not None else None
 
-    def due(self, kind: str, priority: str, now: datetime) -> dict[str, datetime | None]:
-        """When the first answer and the resolution are owed, in office time; None without a policy."""
-        first, last = self.sla.get((kind, priority), (None, None))
-        return {"reply": self._after(now, first), "resolve": self._after(now, last)}
-
-    def _after(self, now: datetime, minutes: int | None) -> datetime | None:
-        if minutes is None or self.office is None:
-            return None
-        try:
-            return clock.after(self.office, now, timedelta(minutes=minutes))
-        except clock.NeverOpens:
-            return None
+    @property
+    def office(self) -> clock.Office:
+        """When the office is open."""
+        return self.terms.office
 
     def find(self, master: str, typed: Any) -> int | None:
         """The id for an id, a label (any case) or a card; None when there is no such row."""
@@ -119,8 +107,7 @@ def _load(session: Session, version: int, zone: str) -> Directory:
             select(User.id, User.username, User.first_name, User.last_name, User.active, User.notice_choices)
         ).all()
         fresh.roles = list(session.scalars(select(Role.name).order_by(Role.name)))
-        fresh.office = settings.office(session, zone)
-        fresh.sla = _targets(session)
+        fresh.terms = sla.terms(session, zone)
         fresh.business = {key: settings.value_of(session, key) for key in settings.KNOWN}
     for key, username, first, last, active, chosen in users:
         fresh.people[key] = {"id": key, "username": username, "full_name": f"{first} {last}".strip()}
@@ -130,14 +117,6 @@ def _load(session: Session, version: int, zone: str) -> Directory:
             fresh.choices[key] = chosen
     fresh._labels["user"] = {card["username"].casefold(): key for key, card in fresh.people.items()}
     return fresh
-
-
-def _targets(session: Session) -> dict[tuple[str, str], tuple[int, int | None]]:
-    query = select(SlaPolicy.applies_to, SlaTarget).join(SlaTarget, SlaTarget.policy_id == SlaPolicy.id)
-    found: dict[tuple[str, str], tuple[int, int | None]] = {}
-    for kind, target in session.execute(query.where(SlaPolicy.is_active.is_(True)).order_by(SlaPolicy.position)):
-        found.setdefault((kind, target.priority), (target.first_response_minutes, target.resolution_minutes))
-    return found
 
 
 def _load_master(session: Session, fresh: Directory, name: str, master: Any) -> None:

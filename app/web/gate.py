@@ -22,6 +22,7 @@ from app.domain.base import Conflict, NotThere, RuleBroken
 from app.extensions import db
 from app.web.directory import directory
 from app.web.fields import Glass
+from app.web.languages import said
 
 #: MariaDB's numbers for "you waited for a lock in vain" and "deadlock".
 _BUSY = (1205, 1213, 1020)
@@ -48,8 +49,9 @@ def glass() -> Glass:
         person = who()
         office_zone = current_app.config["CRM"].time_zone
         cards = directory(db.session(), person.version, office_zone)
-        db.session().info["choices"] = cards.choices
-        g.glass = Glass(person, cards, ZoneInfo(person.time_zone or office_zone), now())
+        zone = ZoneInfo(person.time_zone or office_zone)
+        db.session().info.update(choices=cards.choices, zone=zone)
+        g.glass = Glass(person, cards, zone, now())
     return g.glass
 
 
@@ -61,8 +63,8 @@ def json_answer(code: int, body: Any, **headers: str) -> Response:
 def refusal(broken: BaseException) -> tuple[int, str, dict[str, list[str]]]:
     """(status, sentence, errors by field) for what went wrong; re-raises what is a bug."""
     if isinstance(broken, RuleBroken):
-        errors = {name: [str(sentence) for sentence in list_] for name, list_ in broken.errors.items()}
-        return _status_of(broken), str(broken.message), errors
+        errors = {name: [said(sentence) for sentence in list_] for name, list_ in broken.errors.items()}
+        return _status_of(broken), said(broken.message), errors
     if isinstance(broken, StaleDataError):
         text = _("Somebody changed this record meanwhile. Look at the change, then save again.")
         return 409, text, {}
@@ -84,7 +86,7 @@ def _status_of(broken: RuleBroken) -> int:
     for kind, status in ((Conflict, 409), (NotThere, 404), (access.Denied, 403)):
         if isinstance(broken, kind):
             return status
-    return 422
+    return int(getattr(broken, "http_status", 422))
 
 
 REFUSABLE = (RuleBroken, StaleDataError, IntegrityError, DataError, OperationalError, StatementError, OverflowError,
@@ -150,10 +152,15 @@ class Gated:
 
     def refuse_unless_reached(self, row: Any, verb: str) -> None:
         """Raise Denied when the person sees the row but may not do this to it."""
-        person = who()
-        person.refuse_unless(self.module, verb)
-        if not access.reaches_row(db.session(), person, row, verb):
-            raise access.Denied(_("You may see this record, but not change it. Ask its assignee or your manager."))
+        refuse_unreached(self.module, row, verb)
+
+
+def refuse_unreached(module: str, row: Any, verb: str) -> None:
+    """Raise Denied when the person sees the row of this module but may not do this to it."""
+    person = who()
+    person.refuse_unless(module, verb)
+    if not access.reaches_row(db.session(), person, row, verb):
+        raise access.Denied(_("You may see this record, but not change it. Ask its assignee or your manager."))
 
 
 def mark_of(shown: Any) -> str:

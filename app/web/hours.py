@@ -21,6 +21,7 @@ from app.domain.base import Conflict, RuleBroken
 from app.extensions import db
 from app.models import Holiday, OfficeRange
 from app.web import gate
+from app.web.languages import said
 from app.web.masters import MasterScreen
 from app.web.sturdy import pick, protect
 
@@ -129,7 +130,7 @@ class Hours(BaseView):
             session.commit()
         except RuleBroken as broken:
             session.rollback()
-            flash(str(broken.message), "danger")
+            flash(said(broken.message), "danger")
             return self._page(typed), gate.refusal(broken)[0]
         flash(_("The office hours are saved."), "success")
         return redirect(url_for("Hours.week"))

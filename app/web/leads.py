@@ -23,6 +23,7 @@ from app.web.fields import Choice, Field, Glass, Long, Number, Text
 from app.web.gate import glass
 from app.web.moments import Day, When
 from app.web.plan import Plan
+from app.web.promises import clock_fields
 from app.web.references import Master, Reference, Someone
 from app.web.screen import refuse_as_page
 from app.web.tasks import FirstTask, TaskIds
@@ -51,7 +52,7 @@ FIELDS: list[Field] = [
               record=Customer, url="/customers/", filter=True),
     Long("description", _("Description"), (Lead.description,), **_both),
     Day("date_of_birth", _("Date of birth"), (Lead.date_of_birth,), section="person", **_both),
-    When("reply_due_on", _("First answer due"), (Lead.reply_due_on,), due=True, filter=True, sort=True),
+    *clock_fields(Lead, Lead.opened_on),
     Number("version", _("Version"), (Lead.version,)),
     When("converted_on", _("Converted"), (Lead.converted_on,), filter=True),
     When("created_on", _("Created"), (Lead.created_on,), listed=True, filter=True, sort=True),
@@ -74,16 +75,17 @@ class LeadDesk(Desk):
         """In one transaction; assigned to the creator unless told otherwise."""
         pop_assignment(values)
         refuse_foreign_assignee(values, "Leads", glass)
-        due, minutes = glass.cards.due("lead", "", glass.now)["reply"], glass.cards.business["first_task_minutes"]
+        terms, minutes = glass.cards.terms, glass.cards.business["first_task_minutes"]
         with access.as_system(session):  # whose number it is, is asked of all customers
-            return leads.create(session, values, glass.who.id, glass.now, self.vault(), due, minutes)
+            return leads.create(session, values, glass.who.id, glass.now, self.vault(), terms, minutes)
 
     def change(self, session: Session, row: Lead, values: dict[str, Any], glass: Glass) -> None:
         """Fields and status; the owner only by those who may assign."""
         if values.get("owner_id") not in (None, row.owner_id):
             glass.who.refuse_unless("Leads", "assign")
         with access.as_system(session):
-            leads.change(session, row, values, glass.who.id, glass.now, self.vault(), glass.who.is_manager)
+            leads.change(session, row, values, glass.who.id, glass.now, self.vault(), glass.who.is_manager,
+                         glass.cards.terms)  # fmt: skip
 
 
 class LeadResource(AssignableResource):
@@ -106,7 +108,7 @@ class LeadScreen(Assignable):
     module = "Leads"
     desk = LeadDesk()
     title, singular = _("Leads"), _("Lead")
-    columns = ("name", "status", "mobile", "next_follow_up_on", "assignee", "number", "created_on")
+    columns = ("name", "status", "mobile", "next_follow_up_on", "sla", "assignee", "number", "created_on")
     quick = ("status", "assignee", "source")
     strip = ("client_id", "pan", "mobile", "next_follow_up_on", "reply_due_on")
     own_timeline = "lead_id"

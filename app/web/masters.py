@@ -96,6 +96,10 @@ def _meanings(statuses: Any) -> list[tuple[str, str]]:
     return [(each, each.replace("_", " ").capitalize()) for each in dict.fromkeys(row[0] for row in statuses)]
 
 
+#: No lead status waits as shipped; in one that a manager adds so, the SLA clock stands still.
+_WAITING = ("waiting", lazy_gettext("Waiting"))
+
+
 class LeadStatuses(_Statuses):
     """Where a lead can stand."""
 
@@ -103,7 +107,7 @@ class LeadStatuses(_Statuses):
     route_base = "/settings/lead-statuses"
     list_title, show_title = lazy_gettext("Lead statuses"), lazy_gettext("Lead status")
     add_title, edit_title = lazy_gettext("New lead status"), lazy_gettext("Edit lead status")
-    fields = {"color": _COLOUR, "meaning": pick(lazy_gettext("Meaning"), _meanings(leads.STATUSES))}
+    fields = {"color": _COLOUR, "meaning": pick(lazy_gettext("Meaning"), [*_meanings(leads.STATUSES), _WAITING])}
     needed = tuple(key for key, _label in _meanings(leads.STATUSES))
 
 

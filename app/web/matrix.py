@@ -19,6 +19,7 @@ from app.domain.base import Conflict, RuleBroken
 from app.extensions import db
 from app.models import FieldMask, ModulePermission, Role
 from app.web import gate
+from app.web.languages import said
 from app.web.sturdy import protect
 
 _ROWS = ("read", "create", "write", "delete", "assign", "export", "import", "bulk")
@@ -180,7 +181,7 @@ class RoleMatrix(BaseView):
             session.commit()
         except RuleBroken as broken:
             session.rollback()
-            flash(str(broken.message), "danger")
+            flash(said(broken.message), "danger")
             return self._page(role, wanted), gate.refusal(broken)[0]
         flash(_("The role is saved."), "success")
         return redirect(url_for("RoleMatrix.matrix", role_id=role_id))

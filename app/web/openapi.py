@@ -48,12 +48,20 @@ _STATUSES = {
     "info": (400, 401, 403), "get_list": (400, 401, 403), "get": (400, 401, 403, 404),
     "post": (400, 401, 403, 404, 409, 413, 422), "put": (400, 401, 403, 404, 409, 413, 422),
     "delete": (400, 401, 403, 404, 409, 422), "assign": (400, 401, 403, 404, 409, 413, 422),
+    "join": (400, 401, 403, 404, 409, 413, 422), "release": (400, 401, 403, 404, 409, 422),
+    "withdraw": (400, 401, 403, 404, 409, 422),
 }  # fmt: skip
 _ASSIGN = {"type": "object", "properties": {
     "assign_to": {"anyOf": [_ID, _STRING], "description": "A colleague's id or user name."},
     "assign_to_role": {"type": "string", "description": "A role; the next in turn gets the record."}}}  # fmt: skip
+#: Functions that answer with one row.
+_ANSWERED = ("get", "post", "put", "assign", "join", "release", "withdraw")
+_JOIN = {"type": "object", "required": ["user"], "properties": {
+    "user": {"anyOf": [_ID, _STRING], "description": "A colleague's id or user name."}}}  # fmt: skip
 _SUMMARY = {"info": "What you may do here", "get_list": "List", "get": "Read one", "post": "Create", "put": "Change",
-            "delete": "Delete", "assign": "Hand to a colleague, or to the next of a role"}  # fmt: skip
+            "delete": "Delete", "assign": "Hand to a colleague, or to the next of a role",
+            "join": "Add an assignee beside the others", "release": "Take one of several assignees away",
+            "withdraw": "Take one's own pending request back"}  # fmt: skip
 
 
 def add(resource: Any, api_spec: Any) -> None:
@@ -104,6 +112,8 @@ def operation(resource: Any, function: str, method: str) -> dict[str, Any]:
         told["requestBody"] = {"required": True, "content": _json({"$ref": f"#/components/schemas/{name}.{function}"})}
     if function == "assign":
         told["requestBody"] = {"required": True, "content": _json(_ASSIGN)}
+    if function == "join":
+        told["requestBody"] = {"required": True, "content": _json(_JOIN)}
     return told
 
 
@@ -115,7 +125,9 @@ def _parameters(function: str) -> list[dict[str, Any]]:
         "content": _json({"$ref": "#/components/schemas/ListQuery"}),
     }
     key = {"in": "path", "name": "pk", "required": True, "schema": {"type": "integer", "minimum": 1}}
-    return {"get_list": [query], "info": [], "post": [], "get": [key, query]}.get(function, [key])
+    user = {"in": "path", "name": "user", "required": True, "schema": {"type": "integer", "minimum": 1}}
+    return {"get_list": [query], "info": [], "post": [], "get": [key, query], "release": [key, user]}.get(
+        function, [key])  # fmt: skip
 
 
 def _responses(name: str, function: str) -> dict[str, Any]:
@@ -124,8 +136,10 @@ def _responses(name: str, function: str) -> dict[str, Any]:
     many = {"type": "object", "required": ["count", "result"], "properties": {
         "count": _ID, "count_capped": {"type": "boolean"}, "ids": {"type": "array", "items": _ID}, "cursor": _ID,
         "result": {"type": "array", "items": {"$ref": f"#/components/schemas/{name}.get"}}}}  # fmt: skip
-    good = {"get_list": many, "get": one, "post": one, "put": one, "assign": one}.get(function, {"type": "object"})
-    told = {"201" if function == "post" else "200": {"description": "Done", "content": _json(good)}}
+    good = many if function == "get_list" else one if function in _ANSWERED else {"type": "object"}
+    told = {"201" if function in ("post", "join") else "200": {"description": "Done", "content": _json(good)}}
+    if function == "join":
+        told["200"] = {"description": "The person has it already", "content": _json(good)}
     refusal = _json({"$ref": "#/components/schemas/Refusal"})
     for status in (*_STATUSES.get(function, (400, 401, 403)), 429):
         told[str(status)] = {"description": _TOLD[status], "content": refusal}

@@ -21,6 +21,7 @@ from wtforms.validators import Length
 
 from app import access
 from app.domain.base import RuleBroken
+from app.domain.signin import note_ended
 from app.extensions import db
 from app.lib import phone
 from app.models import Role, SignIn, User
@@ -98,6 +99,7 @@ def _before_flush(session: Session, _context: Any, _instances: Any) -> None:
     for user in changed:
         if isinstance(user, User) and _locks_out(user):
             sessions.end(session, datetime.now(UTC), SignIn.user_id == user.id)
+            note_ended(session, user.id)
     gone = [row for row in session.deleted if isinstance(row, User | Role | Group)]
     if gone or any(_takes_away(row) for row in changed):
         session.info["had_admin"] = has_admin(session)

@@ -12,7 +12,8 @@ from flask_babel import gettext as _
 
 from app.domain.base import NotThere
 from app.domain.permissions import VERBS
-from app.web import openapi
+from app.extensions import db
+from app.web import mentions, openapi
 from app.web.gate import Spoken, glass, json_answer, refuse_as_json, signed_in, whole
 from app.web.resource import asked_query
 
@@ -25,11 +26,11 @@ class PeopleView(BaseView):
 
     @expose("/lookup")
     @signed_in
+    @refuse_as_json
     def lookup(self) -> Any:
-        """Up to 20 active colleagues by name or user name."""
-        typed = request.args.get("q", "").strip().casefold()[:60]
-        cards = [card for key, card in glass().cards.people.items() if key in glass().cards.active]
-        hits = [card for card in cards if typed in card["full_name"].casefold() or typed in card["username"].casefold()]
+        """Up to 20 active colleagues by name or user name; `about` a record (lead:5) up to 8 who may see it."""
+        typed, about = request.args.get("q", ""), request.args.get("about")
+        hits = mentions.offered(db.session(), about, typed, glass()) if about else mentions.matching(typed, glass())
         results = [{"value": card["id"], "label": card["full_name"], "hint": card["username"]} for card in hits[:20]]
         return jsonify({"results": results})
 

@@ -10,7 +10,7 @@ from sqlalchemy import Column, ColumnElement, Select, Table, func, literal, lite
 from sqlalchemy.sql.visitors import iterate
 
 from app import access
-from app.domain.base import RuleBroken
+from app.domain.base import RuleBroken, together
 from app.web.fields import Field, Glass
 
 #: Lists count no further; people read "1,000+".
@@ -54,6 +54,13 @@ class Asked:
     exact: bool = False
     #: The default order, newest first.
     newest: bool = False
+    #: The first row, where it is no multiple of the size.
+    start: int | None = None
+
+    @property
+    def offset(self) -> int:
+        """How many rows lie before the page."""
+        return self.page * self.size if self.start is None else self.start
 
 
 class Plan:
@@ -108,8 +115,7 @@ class Plan:
     def rows(self, session: Any, asked: Asked, names: tuple[str, ...] | None = None) -> list[Any]:
         """One page of raw rows; pages by index first when it lies deep."""
         query, _slices = self.reading(names)
-        offset = asked.page * asked.size
-        rules = asked.rules
+        offset, rules = asked.offset, asked.rules
         if asked.before is not None:
             rules, offset = [*rules, self.record.id < asked.before], 0
         quick = self._by_person(session, rules, offset + asked.size) if asked.newest and offset < DEEP else None
@@ -150,7 +156,7 @@ class Plan:
 
     def counted(self, session: Any, asked: Asked, rows: list[Any]) -> tuple[int, bool]:
         """The count of the list whose page these rows are; a last page that is not full tells it without asking."""
-        offset = asked.page * asked.size
+        offset = asked.offset
         if asked.before is None and len(rows) < asked.size and (rows or not offset):
             return offset + len(rows), False
         return self.count(session, asked)
@@ -224,7 +230,7 @@ class Plan:
             elif getattr(each, which):
                 self._take_one(each, values, given, errors, glass)
         if errors:
-            raise RuleBroken(" ".join(sentence for list_ in errors.values() for sentence in list_), errors=errors)
+            raise RuleBroken(together(sentence for list_ in errors.values() for sentence in list_), errors=errors)
         return values
 
     @staticmethod
@@ -232,7 +238,7 @@ class Plan:
         try:
             each.put(values, given, glass)
         except RuleBroken as broken:
-            errors.setdefault(each.name, []).append(str(broken.message))
+            errors.setdefault(each.name, []).append(broken.message)
 
     def filterable(self, glass: Glass) -> list[Field]:
         """The fields that this person may filter by."""

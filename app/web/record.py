@@ -7,12 +7,10 @@ from typing import Any
 from flask_babel import gettext as _
 from sqlalchemy import select
 
-from app.domain import assignment
-from app.domain.base import RuleBroken
 from app.domain.tasks import OPEN, Task
 from app.extensions import db
 from app.models import Customer, Lead, Ticket
-from app.web import timeline
+from app.web import giving, timeline
 from app.web.fields import Field, Glass
 from app.web.moments import moment_cell
 from app.web.references import person_card
@@ -36,8 +34,8 @@ def record_page(screen: Any, row: Any, glass: Glass, args: Any) -> dict[str, Any
         "base_url": f"{base}/", "list_label": screen.title, "version": wire.get("version"),
         "status": wire["status"] if screen.status_master else None,
         "moves": _moves(screen, wire, glass) if may_write and screen.status_master else [],
-        "assignees": _assignees(wire), "primary": None,
-        "more": screen.more(wire, glass) if glass.who.may(screen.module, "write") else [],
+        "assignees": _assignees(wire), "primary": screen.primary(wire, glass),
+        "more": screen.more(wire, glass) if glass.who.may(screen.module, screen.more_verb) else [],
         "strip": [{"label": plan.by_name[name].label, "cell": cells[name]} for name in screen.strip if name in cells],
         "sections": _sections(screen, cells), "related": _related(screen, wire, glass),
         "tabs": [{"name": "activity", "label": _("Activity"), "count": None, "url": f"{base}/show/{wire['id']}",
@@ -46,6 +44,7 @@ def record_page(screen: Any, row: Any, glass: Glass, args: Any) -> dict[str, Any
         "edit_url": f"{base}/edit/{wire['id']}" if may_write else None,
         "delete_url": f"{base}/delete/{wire['id']}" if glass.who.may(screen.module, "delete") else None,
         "assign_url": f"{base}/assign/{wire['id']}" if plan.record in (Lead, Ticket) else None,
+        "why_url": f"{base}/why/{wire['id']}" if plan.record in (Lead, Ticket) else None,
     } | timeline_part(screen, wire["id"], None, glass)  # fmt: skip
 
 
@@ -90,11 +89,11 @@ def _task_inputs() -> list[dict[str, Any]]:
 def _sections(screen: Any, cells: dict[str, Any]) -> list[dict[str, Any]]:
     """Label and value pairs: the record's own, the person's, the stamps."""
     shown = [each for each in screen.desk.plan.fields if each.name not in ("version", "number", "title", "name")]
-    parts: dict[str, list[Field]] = {"main": [], "person": [], "stamps": []}
+    parts: dict[str, list[Field]] = {"main": [], "person": [], "sla": [], "stamps": [], "none": []}
     for each in shown:
         section = "stamps" if each.name in ("created_on", "changed_on", "owner") else each.section
         parts[section].append(each)
-    titles = {"person": _("Contact"), "main": _("Details"), "stamps": _("Record")}
+    titles = {"person": _("Contact"), "main": _("Details"), "sla": _("SLA"), "stamps": _("Record")}
     return [
         {"title": title, "fields": [{"name": f.name, "label": f.label, "cell": cells[f.name], "help": f.help}
                                     for f in parts[key]]}
@@ -166,6 +165,7 @@ def _composer(screen: Any, wire: dict[str, Any], glass: Glass) -> dict[str, Any]
     parent = "lead" if screen.desk.record is Lead else "ticket"
     return {
         "note_url": f"{screen.route_base}/note/{wire['id']}",
+        "note_about": f"{KINDS[screen.desk.record]}:{wire['id']}",
         "task_url": f"/tasks/add?{parent}={wire['id']}&back=1" if tasks else None, "people_url": "/people/lookup",
         "me": [(glass.who.id, glass.who.full_name)],
     }  # fmt: skip
@@ -222,8 +222,12 @@ def _number_of(each: Field, raw: Any) -> Any:
 
 def _offer_roles(inputs: dict[str, Any], glass: Glass) -> None:
     if "assign_to_role" in inputs:
-        roles = [role for role in glass.cards.roles if role.startswith(("Sales", "Support"))]
-        inputs["assign_to_role"] |= {"kind": "choice", "options": [(role, role) for role in roles]}
+        inputs["assign_to_role"] |= {"kind": "choice", "options": [(role, role) for role in roles_offered(glass)]}
+
+
+def roles_offered(glass: Glass) -> list[str]:
+    """The roles whose turns a form offers."""
+    return [role for role in glass.cards.roles if role.startswith(("Sales", "Support"))]
 
 
 def conflict(screen: Any, row: Any, raw: dict[str, Any], glass: Glass) -> dict[str, Any]:
@@ -257,6 +261,10 @@ def bulk_actions(screen: Any, glass: Glass) -> list[dict[str, Any]]:
             "required": True,
                   "lookup_url": "/people/lookup", "selected": []}  # fmt: skip
         made.append({"name": "assign", "label": _("Assign"), "icon": "user-check", "confirm": None, "fields": [person]})
+        fair = _("They are spread evenly: each goes to the next in line of the role.")
+        role = {"name": "role", "label": _("Role"), "kind": "choice", "value": screen.served_by, "errors": [],
+                "required": True, "help": fair, "options": [(each, each) for each in roles_offered(glass)]}  # fmt: skip
+        made.append({"name": "turn", "label": _("Assign by turn"), "icon": "repeat", "confirm": None, "fields": [role]})
     if screen.status_master and who.may(screen.module, "write"):
         field = screen.desk.plan.by_name["status"].input(None, [], glass) | {"required": True}
         made.append({"name": "status", "label": _("Status"), "icon": "arrow-right", "confirm": None, "fields": [field]})
@@ -268,45 +276,17 @@ def bulk_actions(screen: Any, glass: Glass) -> list[dict[str, Any]]:
     return made
 
 
-def act_on(screen: Any, name: str, row: Any, form: Any, glass: Glass) -> None:
-    """One bulk action on one row."""
+def act_on(screen: Any, name: str, row: Any, form: Any, glass: Glass) -> int | None:
+    """One bulk action on one row; answers who got it by turn."""
     session, desk = db.session(), screen.desk
     if name == "delete":
         desk.remove(session, row, glass)
     elif name == "assign":
         chosen = desk.plan.by_name["assignee"].take(form.get("assignee"), glass)
-        give(screen, row, chosen, glass, "bulk")
+        giving.give(screen, row, chosen, glass, "bulk")
+    elif name == "turn":
+        return giving.give_by_turn(screen, row, form.get("role", ""), glass)
     else:
         raw = {"status": "Done"} if name == "done" else {"status": form.get("status")}
         desk.change(session, row, desk.plan.take(raw, "edit", glass), glass)
-
-
-def give(screen: Any, row: Any, chosen: int | None, glass: Glass, reason: str) -> None:
-    """Direct assignment, by those who may."""
-    from app.web.desk import refuse_foreign_assignee
-
-    if chosen is None:
-        raise RuleBroken(_("Please choose a colleague."), "assignee")
-    screen.refuse_unless_reached(row, "assign")
-    refuse_foreign_assignee({"assignee_id": chosen}, screen.module, glass)
-    assignment.refuse_absent(db.session(), chosen, glass.now)
-    assignment.give(db.session(), row, chosen, reason, glass.who.id, glass.now)
-    row.stamp(glass.who.id, glass.now)
-
-
-def why(row: Any, glass: Glass) -> list[dict[str, Any]]:
-    """The decisions behind the assignments of a lead or ticket, newest first."""
-    told = []
-    for each in assignment.history(db.session(), row):
-        card, by = glass.cards.person(each.user_id), glass.cards.person(each.by_id)
-        skipped = [{"name": (glass.cards.person(s["user"]) or {}).get("full_name", "?"), "why": s["why"]}
-                   for s in each.decision.get("skipped", [])]  # fmt: skip
-        candidates = [
-            (glass.cards.person(key) or {}).get("full_name", "?") for key in each.decision.get("candidates", [])
-        ]
-        told.append({
-            "person": person_card(card) if card else None, "by": by["full_name"] if by else None, "reason": each.reason,
-            "started": moment_cell(each.started_on, glass), "ended": moment_cell(each.ended_on, glass),
-            "role": each.decision.get("role"), "candidates": candidates, "skipped": skipped,
-        })  # fmt: skip
-    return told
+    return None

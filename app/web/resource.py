@@ -14,7 +14,7 @@ from flask_babel import gettext as _
 
 from app.domain.base import NotThere, RuleBroken
 from app.extensions import db
-from app.web import openapi
+from app.web import openapi, replays
 from app.web.desk import Desk
 from app.web.gate import Gated, Spoken, glass, json_answer, refuse_as_json, whole
 from app.web.plan import DEEPEST, MOST_PAGE, OP_LABELS, Asked
@@ -138,7 +138,8 @@ class Resource(Spoken, Gated, ModelRestApi):
     def get(self, pk: int, **kwargs: Any) -> Response:
         """One row that the person sees."""
         names = self._names(asked_query())
-        return json_answer(200, {"id": pk, "result": self._shown(pk, names if names != self.brief else None)})
+        body = {"id": pk, "result": self._shown(pk, names if names != self.brief else None)}
+        return replays.tagged(json_answer(200, body))
 
     def _shown(self, pk: int, names: tuple[str, ...] | None = None) -> dict[str, Any]:
         row = self.desk.plan.one(db.session(), pk, names) if 0 < pk < 2**31 else None
@@ -153,13 +154,14 @@ class Resource(Spoken, Gated, ModelRestApi):
     @refuse_as_json
     @permission_name("post")
     def post(self, **kwargs: Any) -> Response:
-        """Make a record."""
+        """Make a record; with an Idempotency-Key once, however often it is sent."""
         raw = sent()
         raw.pop("version", None)
+        return replays.once(lambda: self._made(raw), lambda key: {"id": key, "result": self._after(key)})
+
+    def _made(self, raw: dict[str, Any]) -> int:
         values = self.desk.plan.take(raw, "add", glass())
-        row = self.desk.create(db.session(), values, glass())
-        db.session.commit()
-        return json_answer(201, {"id": row.id, "result": self._after(row.id)})
+        return int(self.desk.create(db.session(), values, glass()).id)
 
     @expose("/<pk>", methods=["PUT"])
     @protect()
@@ -170,6 +172,7 @@ class Resource(Spoken, Gated, ModelRestApi):
         raw = sent()
         version = whole(raw.pop("version", None), 0, 0, 2**31 - 1) or None
         row = self._row(pk, "write")
+        replays.refuse_other_tag(lambda: json_answer(200, {"id": row.id, "result": self._shown(row.id)}))
         values = self.desk.plan.take(raw, "edit", glass())
         self.desk.save(db.session(), row, values, version, glass())
         db.session.commit()

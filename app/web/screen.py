@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ from sqlalchemy import or_, select
 from app.domain.base import NotThere, RuleBroken
 from app.extensions import db
 from app.lib import phone
+from app.web import giving, mentions
 from app.web import record as pages
 from app.web.desk import Desk
 from app.web.fields import Field, Glass, Text, clean_text
@@ -24,7 +26,6 @@ from app.web.listing import list_page
 from app.web.personal import Email, Name, Phone
 from app.web.plan import MOST_PAGE, Asked
 from app.web.resource import key_of
-from app.web.timeline import write_note
 
 # `list` is the name of FAB's method here.
 Rows = list[dict[str, Any]]
@@ -94,6 +95,8 @@ class Screen(Gated, ModelView):
     needs: dict[str, str] = {}
     status_master = ""
     headline = "name"
+    #: Who may do what `more` offers; it looks closer by itself.
+    more_verb = "write"
     actions: dict[str, Any] = {}
 
     # FAB would read every related row for its pick-lists here; the plan replaces its forms.
@@ -124,7 +127,12 @@ class Screen(Gated, ModelView):
         names = self.columns or tuple(each.name for each in self.desk.plan.fields if each.listed)
         rows = self.desk.plan.rows(db.session(), asked, names)
         page = list_page(self, asked, rows, names, seen)
+        page["tabs"] = self.tabs(seen)
         return render_template("crm/_rows.html" if request.headers.get("HX-Request") else "crm/list.html", page=page)
+
+    def tabs(self, glass: Glass) -> Rows:
+        """Parts of the list, each under an address of its own: {label, url, count, active}."""
+        return []
 
     def _asked(self, seen: Glass) -> Asked:
         plan, args = self.desk.plan, request.args
@@ -208,6 +216,10 @@ class Screen(Gated, ModelView):
         """Further actions of the record page."""
         return []
 
+    def primary(self, row: dict[str, Any], glass: Glass) -> dict[str, Any] | None:
+        """The one main action of the record page: {label, icon, url, method}."""
+        return None
+
     # --- forms ---
 
     @expose("/add", methods=["GET", "POST"])
@@ -220,7 +232,7 @@ class Screen(Gated, ModelView):
         raw: dict[str, Any] = {name: request.args.get(name) for name in self.input_names if request.args.get(name)}
         if request.method == "GET":
             return self._form("add", raw, {}, seen)
-        raw = self._typed("add")
+        raw |= self._typed("add")  # a form on a record's page names the record in its address
         try:
             values = self.desk.plan.take(raw, "add", seen)
             row = self.desk.create(db.session(), values, seen)
@@ -228,7 +240,7 @@ class Screen(Gated, ModelView):
         except REFUSABLE as broken:
             return self._again("add", raw, broken, seen)
         flash(_("%(what)s saved.", what=str(self.singular)), "success")
-        return redirect(self.url_of(row))
+        return redirect(back() if request.args.get("back") else self.url_of(row))
 
     @expose("/edit/<pk>", methods=["GET", "POST"])
     @has_access
@@ -325,8 +337,10 @@ class Screen(Gated, ModelView):
         text = clean_text(request.form.get("body"), "body", 20_000)
         if not text:
             raise RuleBroken(_("Please write something."), "body")
-        write_note(db.session(), row, text, seen)
+        mentions.write_note(db.session(), row, text, seen)
         db.session.commit()
+        for sentence in mentions.remarks():
+            flash(sentence, "warning")
         return redirect(self.url_of(row))
 
     @expose("/delete/<pk>", methods=["POST"])
@@ -383,16 +397,18 @@ class Screen(Gated, ModelView):
         if name not in known:
             raise NotThere(_("There is no such action."))
         verb = "delete" if name == "delete" else "write"
-        done, failed = 0, []
+        done, failed, takers = 0, [], Counter[int]()
         for key in dict.fromkeys(keys):
             try:
-                pages.act_on(self, name, self.row_for(key, verb), request.form, seen)
+                taker = pages.act_on(self, name, self.row_for(key, verb), request.form, seen)
                 db.session.commit()
                 done += 1
+                takers.update([taker] if taker else [])
             except REFUSABLE as broken:
                 db.session.rollback()
                 failed.append(f"{key}: {refusal(broken)[1]}")
-        flash(_("%(n)s done.", n=done), "success" if done else "info")
+        told = [_("%(n)s done.", n=done), giving.who_got_how_many(takers, seen)]
+        flash(" ".join(filter(None, told)), "success" if done else "info")
         for sentence in failed[:10]:
             flash(sentence, "warning")
         return redirect(f"{self.route_base}/")

@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session, load_only
 
 from app import access
 from app.domain import audit
+from app.domain.signin import note_ended
 from app.extensions import csrf, db
 from app.models import SignIn, User
 from app.ops.database import WRITES
@@ -98,6 +99,25 @@ def find(token: str, user_id: int, lifetime: timedelta, now: datetime) -> Found 
     return Found(*row) if row else None
 
 
+#: The same, for doors whose cookie is the token alone.
+_LIVE_BY_TOKEN = (
+    select(User, SignIn.id, SignIn.seen_on, access.version_query())
+    .join(SignIn, SignIn.user_id == User.id)
+    .where(
+        SignIn.token_hash == bindparam("token"), SignIn.door == "compat", SignIn.ended_on.is_(None),
+        SignIn.seen_on > bindparam("since"), User.active.is_(True),
+    )
+    .options(BRIEFLY)
+)  # fmt: skip
+
+
+def find_by_token(token: str, lifetime: timedelta, now: datetime) -> Found | None:
+    """The live sign-in of a token that the compatibility door handed out; None when it ended or lay idle too long."""
+    with access.as_system(db.session()) as held:
+        row = held.execute(_LIVE_BY_TOKEN, {"token": hashed(token), "since": now - lifetime}).first()
+    return Found(*row) if row else None
+
+
 def note_seen(sign_in_id: int, now: datetime) -> None:
     """Write down that the sign-in is in use."""
     with own_transaction() as held:
@@ -129,6 +149,7 @@ def sign_out(user_id: int, token: str, now: datetime) -> None:
     """End the sign-in of this token and note it in the audit."""
     with own_transaction() as held:
         if end(held, now, SignIn.token_hash == hashed(token)):
+            note_ended(held, user_id)
             audit.write(held, "sign-out", user_id, now, address=request.remote_addr)
 
 
@@ -186,6 +207,7 @@ class SessionsView(BaseView):
         row = access.get_visible(db.session(), SignIn, pk) or abort(404)
         with own_transaction() as held:
             end(held, datetime.now(UTC), SignIn.id == row.id)
+            note_ended(held, row.user_id)
             audit.write(held, "sign-out", row.user_id, datetime.now(UTC), f"sign-in {row.id}", request.remote_addr,
                         by=g.person.id)  # fmt: skip
         flash(_("The session is ended."), "success")
@@ -199,6 +221,7 @@ class SessionsView(BaseView):
         with own_transaction() as held:
             now = datetime.now(UTC)
             count = end(held, now, SignIn.user_id == key, SignIn.token_hash != _this_hash())
+            note_ended(held, key)
             audit.write(held, "sign-out", key, now, None, request.remote_addr, by=g.person.id, ended=count)
         flash(_("%(count)s sessions are ended.", count=count), "success")
         return redirect(self._list(key))

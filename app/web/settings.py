@@ -16,6 +16,7 @@ from app.web.masters import (
     TicketSubjects,
 )
 from app.web.sla import SlaPolicies
+from app.web.turns import TurnsView
 
 #: (label, view class, icon, address) for the menu; "Support pages" follows the module of that name.
 SCREENS = (
@@ -23,6 +24,7 @@ SCREENS = (
     (lazy_gettext("Office hours"), Hours, "clock", "/settings/hours/"),
     (lazy_gettext("Office hours as a list"), OfficeRanges, "clock-hour-4", "/settings/office-ranges/list/"),
     (lazy_gettext("Holidays"), Holidays, "calendar-event", "/settings/holidays/list/"),
+    (lazy_gettext("Whose turn"), TurnsView, "repeat", "/turns/"),
     (lazy_gettext("SLA policies"), SlaPolicies, "hourglass", "/settings/sla/list/"),
     (lazy_gettext("Lead statuses"), LeadStatuses, "progress", "/settings/lead-statuses/list/"),
     (lazy_gettext("Ticket statuses"), TicketStatuses, "progress", "/settings/ticket-statuses/list/"),

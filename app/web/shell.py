@@ -25,7 +25,7 @@ CSP = (
 YEAR_SECONDS = 31_536_000
 _SAFE = ("GET", "HEAD", "OPTIONS")
 #: Doors that prove themselves otherwise than by our form token.
-_OWN_PROOF = ("/login/", "/api/v1/security/", "/hooks/", "/socket.io")
+_OWN_PROOF = ("/login/", "/api/v1/security/", "/api/method/", "/api/resource/", "/hooks/", "/socket.io")
 
 
 def install(app: Flask, menu: Any) -> None:
@@ -44,7 +44,7 @@ def _before() -> None:
     if current_app.config.get("COUNT_SQL"):
         STATEMENTS.set([])
     guarded = request.method not in _SAFE and "Authorization" not in request.headers
-    if guarded and not request.path.startswith(_OWN_PROOF):
+    if guarded and request.path != "/" and not request.path.startswith(_OWN_PROOF):
         csrf.protect()
 
 

@@ -29,7 +29,7 @@ from app.web.sessions import Found, own_transaction
 __all__ = ["Security", "ensure_admin", "sync_permissions"]
 
 #: What belongs to one request only, should the context live longer (tests, shells).
-_OF_ONE_REQUEST = ("person", "_api_key_user", "_login_user", "csrf_valid", "_jwt_extended_jwt",
+_OF_ONE_REQUEST = ("person", "_api_key_user", "api_key_id", "_login_user", "csrf_valid", "_jwt_extended_jwt",
                    "_jwt_extended_jwt_header", "_jwt_extended_jwt_user", "_jwt_extended_jwt_location", "now",
                    "glass")  # fmt: skip
 
@@ -133,7 +133,7 @@ class Security(SecurityManager):
             return None
         if found.is_stale(now):
             keys.note_used(found, now)
-        g._api_key_user = True
+        g._api_key_user, g.api_key_id = True, found.id
         return self._enter(found)
 
     def enter_by_header(self) -> Any:
@@ -233,7 +233,8 @@ class Security(SecurityManager):
 
     def sign_in_browser(self, user: Any, door: str = "form") -> None:
         """A new session for this browser; nothing of the old one stays but the language."""
-        locale, old = session.get("locale"), session.get("sid")
+        # The language that the person chose in his settings; else the one in which he read the form.
+        locale, old = user.locale or session.get("locale"), session.get("sid")
         if isinstance(old, str):
             sessions.sign_out(user.id, old, datetime.now(UTC))
         token = sessions.begin(user.id, door, datetime.now(UTC))

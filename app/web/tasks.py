@@ -5,9 +5,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from flask import flash, redirect
-from flask_appbuilder import expose
-from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_appbuilder.security.sqla.models import User
 from flask_babel import gettext as _g
 from flask_babel import lazy_gettext as _
@@ -19,16 +16,14 @@ from app.domain import assignment, notices, tasks
 from app.domain.base import RuleBroken
 from app.domain.tasks import PRIORITIES, STATUSES, Task
 from app.domain.team import REMINDER_MINUTES
-from app.extensions import db
 from app.models import Lead, Ticket
 from app.web.desk import Desk, refuse_foreign_assignee
 from app.web.fields import Choice, Field, Flag, Glass, Long, Number, Text
-from app.web.gate import glass
 from app.web.moments import When
 from app.web.plan import Plan
 from app.web.references import Reference, Someone
 from app.web.resource import Resource
-from app.web.screen import Screen, back, refuse_as_page
+from app.web.steps import Steps
 
 _both: dict[str, Any] = {"add": True, "edit": True}
 STATUS_COLORS = {"Backlog": "gray", "Todo": "blue", "In Progress": "orange", "Done": "green", "Canceled": "slate"}
@@ -147,7 +142,7 @@ class TaskResource(Resource):
     desk = TaskDesk()
 
 
-class TaskScreen(Screen):
+class TaskScreen(Steps):
     """/tasks/"""
 
     route_base = "/tasks"
@@ -159,16 +154,3 @@ class TaskScreen(Screen):
     own_timeline = "task_id"
     input_names = ("title", "lead", "ticket", "status", "priority", "due_on", "assignee", "description")
     headline = "title"
-    VERBS = Screen.VERBS | {"done": "write"}
-
-    @expose("/done/<pk>", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("done")
-    def done(self, pk: str) -> Any:
-        """Finish a task and stay where one was."""
-        row = self.row_for(pk, "write")
-        self.desk.change(db.session(), row, {"status": "Done"}, glass())
-        db.session.commit()
-        flash(_g("Done: %(title)s", title=row.title), "success")
-        return redirect(back())

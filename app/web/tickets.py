@@ -6,7 +6,7 @@ from typing import Any
 
 from flask_babel import gettext as _g
 from flask_babel import lazy_gettext as _
-from sqlalchemy import exists, select
+from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
 from app import access
@@ -15,13 +15,14 @@ from app.domain.assignment import Assignment
 from app.domain.base import RuleBroken
 from app.domain.tickets import PRIORITIES, SOURCES, Ticket, ticket_subjects
 from app.models import Customer, Lead, TicketSubject
-from app.web.assigning import Assignable, AssignableResource
+from app.web.assigning import Shared, SharedResource
 from app.web.desk import Desk, pop_assignment, refuse_foreign_assignee
 from app.web.fields import Choice, Field, Glass, Long, Number, Text
 from app.web.moments import When
 from app.web.personal import Phone
 from app.web.plan import Plan
-from app.web.references import Master, Reference, Someone
+from app.web.promises import clock_fields
+from app.web.references import Master, Reference, Someone, person_card
 from app.web.tasks import PRIORITY_COLORS, FirstTask, TaskIds
 
 _both: dict[str, Any] = {"add": True, "edit": True}
@@ -70,6 +71,29 @@ class Subjects(Field):
         }
 
 
+#: Ids of all present assignees, joined by comma: read with the row, so that a list needs no further statement.
+_PRESENT = (
+    select(func.group_concat(Assignment.user_id))
+    .where(Assignment.ticket_id == Ticket.id, Assignment.ended_on.is_(None))
+    .correlate(Ticket)
+    .scalar_subquery()
+)
+
+
+class Holders(Someone):
+    """The current assignee, by whom one filters; a cell shows those who help as well."""
+
+    def cell(self, values: tuple[Any, ...], glass: Glass) -> dict[str, Any]:
+        """Avatar and name, or the avatars of all."""
+        keys = dict.fromkeys([values[0], *(int(key) for key in str(values[1] or "").split(",") if key)])
+        people = [person_card(card) for key in keys if (card := glass.cards.person(key))]
+        return {"kind": "people", "people": people} if len(people) > 1 else super().cell(values, glass)
+
+    def where(self, op: str, raw: Any, glass: Glass) -> Any:
+        """By the current one."""
+        return Someone(self.name, self.label, self.columns[:1]).where(op, raw, glass)
+
+
 FIELDS: list[Field] = [
     Text("number", _("Number"), (Ticket.number,), listed=True, filter=True, sort=True),
     Text("title", _("Title"), (Ticket.title,), listed=True, filter=True),
@@ -87,11 +111,9 @@ FIELDS: list[Field] = [
     Phone("mobile", _("Mobile"), (Customer.mobile, Customer.mobile_e164), add=True),
     Reference("lead", _("Lead"), (Ticket.lead_id, Lead.number), key="lead_id", record=Lead, url="/leads/", filter=True,
               **_both),
-    Someone("assignee", _("Assignee"), (Ticket.assignee_id,), key="assignee_id", listed=True, filter=True),
+    Holders("assignee", _("Assignee"), (Ticket.assignee_id, _PRESENT), key="assignee_id", listed=True, filter=True),
     Someone("owner", _("Owner"), (Ticket.owner_id,), key="owner_id", filter=True, edit=True),
-    When("reply_due_on", _("First answer due"), (Ticket.reply_due_on,), due=True, filter=True, sort=True),
-    When("resolve_due_on", _("Resolution due"), (Ticket.resolve_due_on,), due=True, listed=True, filter=True,
-         sort=True),
+    *clock_fields(Ticket, Ticket.resolved_on),
     When("resolved_on", _("Resolved"), (Ticket.resolved_on,), filter=True),
     Number("version", _("Version"), (Ticket.version,)),
     When("created_on", _("Created"), (Ticket.created_on,), listed=True, filter=True, sort=True),
@@ -135,21 +157,17 @@ class TicketDesk(Desk):
         with access.as_system(session):  # whose number it is, is asked of all customers
             values["customer_id"] = tickets.customer_for(session, values, glass.who.id, glass.now, self.vault())
         values = {name: given for name, given in values.items() if given is not None}
-        due = glass.cards.due("ticket", values.get("priority") or "Medium", glass.now)
         minutes = glass.cards.business["first_task_minutes"]
-        return tickets.create(session, values, glass.who.id, glass.now, due, minutes)
+        return tickets.create(session, values, glass.who.id, glass.now, glass.cards.terms, minutes)
 
     def change(self, session: Session, row: Ticket, values: dict[str, Any], glass: Glass) -> None:
         """The owner only by those who may assign."""
         if values.get("owner_id") not in (None, row.owner_id):
             glass.who.refuse_unless("Tickets", "assign")
-        due = None
-        if values.get("status_id") and row.status.meaning in (*tickets.ENDED, "waiting"):
-            due = glass.cards.due("ticket", values.get("priority") or row.priority, glass.now)
-        tickets.change(session, row, values, glass.who.id, glass.now, due)
+        tickets.change(session, row, values, glass.who.id, glass.now, glass.cards.terms)
 
 
-class TicketResource(AssignableResource):
+class TicketResource(SharedResource):
     """/api/v1/ticket/"""
 
     resource_name = "ticket"
@@ -161,16 +179,16 @@ class TicketResource(AssignableResource):
     }
 
 
-class TicketScreen(Assignable):
+class TicketScreen(Shared):
     """/tickets/"""
 
     route_base = "/tickets"
     module = "Tickets"
     desk = TicketDesk()
     title, singular = _("Tickets"), _("Ticket")
-    columns = ("title", "status", "priority", "customer", "assignee", "resolve_due_on", "number", "created_on")
+    columns = ("title", "status", "priority", "customer", "assignee", "sla", "number", "created_on")
     quick = ("status", "priority", "assignee")
-    strip = ("priority", "customer", "mobile", "reply_due_on", "resolve_due_on")
+    strip = ("priority", "reply_due_on", "resolve_due_on", "customer", "mobile")
     own_timeline = "ticket_id"
     needs = {"resolved": "resolution", "closed": "resolution"}
     status_master = "ticket_status"

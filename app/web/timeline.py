@@ -6,22 +6,27 @@ from datetime import datetime
 from typing import Any
 
 from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import permissions, timeline
+from app.domain import permissions
 from app.domain.base import RuleBroken
 from app.domain.timeline import KINDS, Activity
 from app.models import Customer, Lead, Task, Ticket
+from app.web import mentions, promises
 from app.web.desk import Desk
 from app.web.fields import Choice, Field, Glass, Number
+from app.web.gate import glass
 from app.web.moments import When, moment_cell
 from app.web.plan import Plan
 from app.web.references import Reference, Someone, person_card
 from app.web.resource import Resource
 
 PAGE = 30
+#: The longest note.
+MOST_SIGNS = 20_000
 ICONS = {
     "note": "note", "comment": "message", "status_change": "arrow-right", "assignment": "user-check", "call": "phone",
     "message": "send", "task": "checkbox", "field_change": "pencil", "file": "paperclip", "system": "settings",
@@ -32,7 +37,8 @@ ICONS = {
 def page(session: Session, column: str, key: int, before: int | None = None) -> list[Any]:
     """One page of a record's lines, newest first; one indexed range."""
     line = Activity
-    query = select(line.id, line.kind, line.at, line.actor_id, line.payload, line.lead_id, line.ticket_id)
+    query = select(line.id, line.kind, line.at, line.actor_id, line.payload, line.edited_on,
+                   line.lead_id, line.ticket_id)  # fmt: skip
     query = query.where(getattr(line, column) == key)
     if before is not None:
         query = query.where(line.id < before)
@@ -51,9 +57,21 @@ def entry(row: Any, glass: Glass) -> dict[str, Any]:
     master = "ticket_status" if row.ticket_id and not row.lead_id else "lead_status"
     told = _TELL.get(row.kind, _plainly)(payload, glass, master)
     return {
-        "id": row.id, "kind": row.kind, "icon": ICONS.get(row.kind, "circle"), "tone": told.get("tone", ""),
+        "id": row.id, "kind": row.kind, "icon": told.get("icon") or ICONS.get(row.kind, "circle"),
+        "tone": told.get("tone", ""),
         "actor": person_card(card) if card else None, "at": moment_cell(row.at, glass),
         "headline": told["headline"], "body": told.get("body"), "changes": told.get("changes", []),
+    } | (_of_note(row, payload, glass) if row.kind == "note" else {})  # fmt: skip
+
+
+def _of_note(row: Any, payload: dict[str, Any], glass: Glass) -> dict[str, Any]:
+    """What only a note has: its text in pieces, its former texts, the address where its author changes it."""
+    is_own = row.actor_id == glass.who.id and glass.who.may("Notes", "write")
+    former = [{"text": old.get("text"), "at": _moment_text(old.get("at"), glass)} for old in payload.get("history", [])]
+    return {
+        "parts": mentions.parts(str(payload.get("text") or ""), payload.get("mentions") or {}, glass),
+        "edited": moment_cell(row.edited_on, glass) if row.edited_on else None, "former": former[::-1],
+        "edit_url": f"/notes/{row.id}" if is_own else None,
     }  # fmt: skip
 
 
@@ -76,15 +94,32 @@ def _moved(payload: dict[str, Any], glass: Glass, master: str) -> dict[str, Any]
     return {"headline": text, "body": payload.get("note"), "tone": new.get("color", "")}
 
 
+_ABOUT = {
+    "joined": _l("asked %(name)s to help"), "released": _l("released %(old)s"),
+    "request expired": _l("The request that %(name)s gets this was not decided in time"),
+    "request withdrawn": _l("withdrew the request that %(name)s gets this"),
+}  # fmt: skip
+
+
 def _assigned(payload: dict[str, Any], glass: Glass, master: str) -> dict[str, Any]:
     if payload.get("what") == "requested":
         text = _("asked that %(name)s gets this", name=_name(payload.get("to"), glass))
         return {"headline": text, "body": payload.get("text")}
+    if payload.get("what") in _ABOUT:
+        names = {"name": _name(payload.get("to"), glass), "old": _name(payload.get("old"), glass)}
+        return {"headline": str(_ABOUT[payload["what"]]) % names}
     if payload.get("what") == "exhausted":
         return {"headline": _("Nobody is left to take this over"), "tone": "red"}
     text = _("assigned this to %(name)s (%(reason)s)", name=_name(payload.get("to"), glass),
              reason=payload.get("reason") or "")  # fmt: skip
     return {"headline": text}
+
+
+def _system(payload: dict[str, Any], glass: Glass, master: str) -> dict[str, Any]:
+    if payload.get("what") in promises.LINES:
+        people = ", ".join(_name(key, glass) for key in payload.get("to") or [])
+        return promises.line(payload, people, glass)
+    return _plainly(payload, glass, master)
 
 
 def _task(payload: dict[str, Any], glass: Glass, master: str) -> dict[str, Any]:
@@ -143,7 +178,7 @@ def _message(payload: dict[str, Any], glass: Glass, master: str) -> dict[str, An
 
 _TELL = {
     "note": _note, "comment": _note, "status_change": _moved, "assignment": _assigned, "task": _task, "call": _call,
-    "message": _message, "field_change": _changed, "proposal": _proposed,
+    "message": _message, "field_change": _changed, "proposal": _proposed, "system": _system,
 }  # fmt: skip
 
 
@@ -151,19 +186,23 @@ class Told(Field):
     """The payload in words, so that nothing unmasked leaves the server raw."""
 
     def wire(self, values: tuple[Any, ...], glass: Glass) -> Any:
-        """{headline, body, changes}."""
+        """{headline, body, changes, mentions, history}."""
         kind, payload, lead_id, ticket_id = values
         master = "ticket_status" if ticket_id and not lead_id else "lead_status"
         told = _TELL.get(kind, _plainly)(payload or {}, glass, master)
-        return {"headline": str(told["headline"]), "body": told.get("body"), "changes": told.get("changes", [])}
+        named = [glass.cards.person(key) for key in ((payload or {}).get("mentions") or {}).values()]
+        return {
+            "headline": str(told["headline"]), "body": told.get("body"), "changes": told.get("changes", []),
+            "mentions": [card for card in named if card], "history": (payload or {}).get("history", []),
+        }  # fmt: skip
 
 
 class NoteText(Field):
-    """The text of a new note."""
+    """The text of a note."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.most = 20_000
+        self.most = MOST_SIGNS
 
 
 FIELDS: list[Field] = [
@@ -179,12 +218,13 @@ FIELDS: list[Field] = [
     Number("task_id", "Task", (Activity.task_id,), filter=True),
     Told("told", "Told", (Activity.kind, Activity.payload, Activity.lead_id, Activity.ticket_id),
          schema={"type": "object", "nullable": True}),
-    NoteText("text", "Text", add=True, required=True),
+    NoteText("text", "Text", add=True, edit=True, required=True),
+    When("edited_on", "Edited on", (Activity.edited_on,), edit=True),
 ]  # fmt: skip
 
 
 class ActivityDesk(Desk):
-    """Timeline lines: read; notes may be added to records that the person sees."""
+    """Timeline lines: read; notes may be added to records that the person sees, and changed by their author."""
 
     record = Activity
     module = "Notes"
@@ -201,14 +241,15 @@ class ActivityDesk(Desk):
             raise RuleBroken(_("A note belongs to one lead, ticket or customer."), "lead")
         ((name, key),) = parents.items()
         record = {"lead_id": Lead, "ticket_id": Ticket, "customer_id": Customer}[name]
-        row = write_note(session, access.get_visible(session, record, key), text, glass)
+        row = mentions.write_note(session, access.get_visible(session, record, key), text, glass)
         session.flush()
         return row
 
-
-def write_note(session: Session, about: Any, text: str, glass: Glass) -> Activity:
-    """A note of the person on a record that he sees."""
-    return timeline.write(session, about, "note", glass.who.id, glass.now, text=text)
+    def change(self, session: Session, row: Activity, values: dict[str, Any], glass: Glass) -> None:
+        """Another text; `edited_on` as the author saw it, left out = as it stands now."""
+        if not values.get("text"):
+            raise RuleBroken(_("Please write something. A note cannot become empty."), "text")
+        mentions.edit_note(session, row, values["text"], values.get("edited_on", row.edited_on), glass)
 
 
 class ActivityResource(Resource):
@@ -217,7 +258,18 @@ class ActivityResource(Resource):
     resource_name = "activity"
     module = "Notes"
     desk = ActivityDesk()
-    exclude_route_methods = {"put", "delete"}
+    exclude_route_methods = {"delete"}
+    extra_schema = {"warnings": {"type": "array", "items": {"type": "string"},
+                                 "description": "After writing: who was mentioned and not told."}}  # fmt: skip
+
+    def refuse_unless_reached(self, row: Any, verb: str) -> None:
+        """Raise Denied or RuleBroken for a line whose text this person cannot change."""
+        mentions.refuse_foreign(row, glass())
+
+    def _after(self, pk: int) -> dict[str, Any] | None:
+        """The stored line, and who was not told of it."""
+        found = super()._after(pk)
+        return found | {"warnings": mentions.remarks()} if found is not None else None
 
 
 OWNERS = {"lead_id": Lead, "ticket_id": Ticket, "customer_id": Customer, "task_id": Task}

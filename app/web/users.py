@@ -14,16 +14,19 @@ from flask_appbuilder.security.decorators import has_access
 from flask_appbuilder.security.views import UserDBModelView
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext
-from sqlalchemy import select
+from sqlalchemy import inspect, select
 from sqlalchemy.orm import selectinload
 from wtforms import BooleanField, StringField
 from wtforms.validators import Email, Length, Optional, ValidationError
 
-from app.domain import team
+from app import access
+from app.domain import absence, habits, reminders, team
 from app.domain.base import RuleBroken
 from app.extensions import db
 from app.lib import phone
 from app.models import User
+from app.web.gate import now
+from app.web.languages import said
 from app.web.sessions import signed_in
 from app.web.sturdy import VERBS as SCREEN_VERBS
 from app.web.sturdy import Interface, LocalMoment, Sturdy, link, pick
@@ -64,13 +67,15 @@ def _labelled(name: str, active: bool | None) -> str:
     return name.strip() if active else _("%(name)s (inactive)", name=name.strip())
 
 
-def _zone_choices() -> list[tuple[str, str]]:
+def zone_choices() -> list[tuple[str, str]]:
+    """(IANA name, as people read it), the office's first."""
     areas = ("Africa/", "America/", "Asia/", "Atlantic/", "Australia/", "Europe/", "Indian/", "Pacific/")
     names = sorted(name for name in available_timezones() if name.startswith(areas) or name == "UTC")
     return [("", _("As the office")), *((name, name.replace("_", " ")) for name in names)]
 
 
-def _language_choices() -> list[tuple[str, str]]:
+def language_choices() -> list[tuple[str, str]]:
+    """(code, name) of the languages spoken here, the office's first."""
     languages = current_app.config["LANGUAGES"].items()
     return [("", _("As the office")), *((code, each["name"]) for code, each in languages)]
 
@@ -92,17 +97,10 @@ class Minutes(StringField):
     def process_formdata(self, valuelist: list[str]) -> None:
         """Whole minutes, largest first."""
         if valuelist:
-            self.data = _minutes(valuelist[0])
-
-
-def _minutes(typed: str) -> list[int] | None:
-    parts = [part for part in typed.replace(",", " ").split() if part]
-    if not parts:
-        return None
-    good = all(part.isascii() and part.isdigit() and len(part) < 6 and 0 < int(part) <= 10080 for part in parts)
-    if not good or len(parts) > 5:
-        raise ValidationError(_("Please write up to five numbers of minutes from 1 to 10080, such as 60, 5."))
-    return sorted({int(part) for part in parts}, reverse=True)
+            try:
+                self.data = habits.offsets_typed(valuelist[0])
+            except RuleBroken as broken:
+                raise ValidationError(said(broken.message)) from broken
 
 
 def _line(label: Any, *checks: Any, **more: Any) -> Any:
@@ -120,8 +118,8 @@ _TRADE_FIELDS = {
     "leave_to": LocalMoment(lazy_gettext("On leave to"), [Optional()]),
     "delegate_id": pick(lazy_gettext("Delegate"), _people_choices, coerce=_key_or_none,
                          description=lazy_gettext("Works in this person's stead during the leave")),
-    "time_zone": pick(lazy_gettext("Time zone"), _zone_choices, coerce=_text_or_none),
-    "locale": pick(lazy_gettext("Language"), _language_choices, coerce=_text_or_none),
+    "time_zone": pick(lazy_gettext("Time zone"), zone_choices, coerce=_text_or_none),
+    "locale": pick(lazy_gettext("Language"), language_choices, coerce=_text_or_none),
     "reminder_minutes": Minutes(lazy_gettext("Reminders"), widget=BS3TextFieldWidget(),
                                 description=lazy_gettext("Minutes before a task is due, such as 60, 5")),
 }  # fmt: skip
@@ -197,8 +195,11 @@ class Users(Sturdy, UserDBModelView):
         super().pre_add(item)
 
     def pre_update(self, item: Any) -> None:
-        """Check what the trade adds."""
+        """Check what the trade adds; other reminders arm the person's open tasks anew."""
         _refuse_bad_person(item)
+        if inspect(item).attrs.reminder_minutes.history.has_changes():
+            with access.as_system(db.session()):
+                habits.rearm(db.session(), item.id, reminders.offsets_of(item), now())
         super().pre_update(item)
 
     def pre_delete(self, item: Any) -> None:
@@ -214,17 +215,14 @@ def _refuse_bad_person(user: Any) -> None:
     user.telephony_number = _e164(user.telephony_number, "telephony_number")
     if user.manager_id and user.id:
         _refuse_circle(user)
-    if user.leave_to and (user.leave_from is None or user.leave_to <= user.leave_from):
-        raise RuleBroken(_("The leave must end after it begins."), "leave_to")
-    if user.delegate_id is not None and user.delegate_id == user.id:
-        raise RuleBroken(_("Nobody can be his own delegate. Choose a colleague."), "delegate_id")
+    absence.refuse_bad_absence(db.session(), user, {}, now())
 
 
 def _refuse_circle(user: Any) -> None:
     try:
         team.refuse_cycle(db.session(), user.id, user.manager_id)
     except RuleBroken as broken:
-        raise RuleBroken(str(broken.message), "manager_id") from broken
+        raise RuleBroken(said(broken.message), "manager_id") from broken
 
 
 def _e164(typed: str | None, name: str) -> str | None:

@@ -15,7 +15,7 @@ FORMS = ("/leads/add", "/tickets/add", "/customers/add", "/tasks/add", "/calls/a
 ADMINS = ("/settings/", "/users/list/", "/roles/list/", "/roles/matrix/", "/settings/holidays/list/", "/keys/",
     "/sessions/",
           "/audit/", "/jobs/", "/swagger/v1", "/users/userinfo/")  # fmt: skip
-PAGES = ("/", *LISTS, *FORMS, "/bell/")
+PAGES = ("/", "/me/", *LISTS, *FORMS, "/bell/")
 PHONE = {"width": 390, "height": 844}
 
 #: Sentences about what a person with a screen reader would miss.

@@ -9,17 +9,19 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.domain import customers, leads
+from app.domain import customers, leads, sla
 from app.domain.base import RuleBroken
 from app.domain.settings import LeadStatus
 from app.lib.vault import Vault
 from app.models import Activity, Assignment, CallLog, Customer, CustomerAccount, Lead, Notification, StatusChange, Task
-from tests.makers import DAY, HOUR, MINUTE, NOW, user
+from tests.makers import ALWAYS_OPEN, DAY, HOUR, MINUTE, NOW, user
+
+TERMS = sla.Terms(ALWAYS_OPEN, {("lead", ""): (60, None)})
 
 
 def take(session: Session, by: Any = None, vault: Any = None, **values: Any) -> Lead:
     contact = {"first_name": "Ravi", "last_name": "Kumar", "mobile": "98200 12345"}
-    return leads.create(session, contact | values, by.id if by else None, NOW, vault, values.pop("due", None))
+    return leads.create(session, contact | values, by.id if by else None, NOW, vault, TERMS)
 
 
 def status(session: Session, meaning: str) -> int:
@@ -153,8 +155,7 @@ def test_a_move_writes_down_how_long_the_old_status_lasted(office: Session) -> N
 
 
 def test_the_first_move_by_a_person_is_the_first_answer(office: Session) -> None:
-    lead = take(office, due=NOW + HOUR)
-    lead.reply_due_on = NOW + HOUR
+    lead = take(office)
     move(office, lead, "working", None)
     assert lead.replied_on is None and lead.reply_due_on == NOW + HOUR
     move(office, lead, "documents", user(office, "ana"), NOW + MINUTE)

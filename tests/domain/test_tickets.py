@@ -8,24 +8,22 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain import customers, tickets
+from app.domain import customers, sla, tickets
 from app.domain.base import RuleBroken
 from app.domain.settings import TicketStatus
 from app.models import Assignment, Customer, StatusChange, Task, Ticket
-from tests.makers import HOUR, MINUTE, NOW, user
+from tests.makers import ALWAYS_OPEN, HOUR, MINUTE, NOW, user
 
-DUE = {"reply": NOW + HOUR, "resolve": NOW + 8 * HOUR}
+TERMS = sla.Terms(ALWAYS_OPEN, {("ticket", ""): (60, 480)})
 
 
 def take(session: Session, by: Any = None, **values: Any) -> Ticket:
-    return tickets.create(session, {"subject_ids": [1], **values}, by.id if by else None, NOW, DUE)
+    return tickets.create(session, {"subject_ids": [1], **values}, by.id if by else None, NOW, TERMS)
 
 
-def move(
-    session: Session, ticket: Ticket, meaning: str, by: Any = None, at: Any = NOW, due: Any = None, **values: Any
-) -> None:
+def move(session: Session, ticket: Ticket, meaning: str, by: Any = None, at: Any = NOW, **values: Any) -> None:
     key = session.scalars(select(TicketStatus.id).where(TicketStatus.meaning == meaning)).first() or 0
-    tickets.move_to(session, ticket, key, values, by.id if by else None, at, due)
+    tickets.move_to(session, ticket, key, values, by.id if by else None, at, TERMS)
 
 
 def test_a_ticket_is_named_after_its_subjects_in_their_order(office: Session) -> None:
@@ -74,7 +72,7 @@ def test_closing_a_resolved_ticket_keeps_when_it_was_resolved(office: Session) -
 def test_a_reopened_ticket_owes_anew_and_keeps_its_history(office: Session) -> None:
     ticket = take(office)
     move(office, ticket, "resolved", resolution="Done")
-    move(office, ticket, "open", at=NOW + HOUR, due={"resolve": NOW + 9 * HOUR})
+    move(office, ticket, "open", at=NOW + HOUR)
     assert (ticket.resolved_on, ticket.resolve_due_on, ticket.resolution) == (None, NOW + 9 * HOUR, "Done")
     assert len(office.scalars(select(StatusChange)).all()) == 3
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,7 @@ def test_every_operation_has_its_own_name_and_a_way_to_sign_in(spec: Any) -> Non
 def test_what_is_told_is_what_is_there(worn: Hostile, spec: Any) -> None:
     left_out = {"/api/v1/menu/", "/api/<version>/_openapi"}  # FAB's, for our own pages
     there = {
-        (verb.lower(), rule.rule.replace("<int:pk>", "{pk}").replace("<pk>", "{pk}"))
+        (verb.lower(), re.sub(r"<(?:int:)?(\w+)>", r"{\1}", rule.rule))
         for rule in worn.world.app.url_map.iter_rules() for verb in rule.methods
         if rule.rule.startswith("/api/v1/") and rule.rule not in left_out and verb.lower() in VERBS
     }  # fmt: skip

@@ -16,7 +16,7 @@ from flask import Flask
 from flask_appbuilder.exceptions import PasswordComplexityValidationError
 from sqlalchemy import delete, select
 
-from app import access
+from app import access, models
 from app.domain import audit
 from app.domain.base import RuleBroken
 from app.extensions import db
@@ -699,9 +699,9 @@ def test_the_audit_tells_who_came_and_went_without_secrets(app, browser) -> None
 
 
 def test_statistics_throw_nobodys_rights_away(app, browser) -> None:
-    version = rows(app, select(access.AccessVersion.n))
+    version = rows(app, select(models.AccessVersion.n))
     sign_in(browser(), "ana")
-    assert rows(app, select(access.AccessVersion.n)) == version
+    assert rows(app, select(models.AccessVersion.n)) == version
     ((count, last),) = rows(app, select(User.login_count, User.last_login).where(User.username == "ana"))
     assert count == 1 and last is not None
 

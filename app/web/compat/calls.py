@@ -1,0 +1,167 @@
+"""The predecessor's methods for calls: with what belongs to them, linked, marked cold, noted, made a lead of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask_babel import gettext as _
+
+from app import access
+from app.domain import outcomes
+from app.domain.base import RuleBroken
+from app.domain.timeline import Activity
+from app.extensions import db
+from app.models import Customer, Lead, Task, Ticket
+from app.web.compat import client, steps
+from app.web.compat.arguments import Arguments
+from app.web.compat.asking import rules
+from app.web.compat.doctypes import DOCTYPES
+from app.web.compat.documents import documents
+from app.web.compat.leads import CUSTOMER, LEAD
+from app.web.compat.places import joined
+from app.web.compat.taking import plain
+from app.web.compat.tickets import CALL, noted
+from app.web.desk import Desk
+from app.web.gate import glass
+from app.web.plan import Asked
+
+NOTE, TASK = DOCTYPES["FCRM Note"], DOCTYPES["CRM Task"]
+#: Notes and tasks of one call.
+MOST = 20
+_NAMES = ("call_log", "call_log_name", "call_sid", "call", "name")
+
+
+def get(asked: Arguments) -> dict[str, Any]:
+    """name -> the call, _lead, _ticket, the notes written on it, and the open tasks of what it belongs to."""
+    call, seen = client.whole_of(CALL, asked.text("name")), glass()
+    key = int(call["name"])
+    places = {name: call["reference_docname"] if call["reference_doctype"] == doctype else None
+              for name, doctype in (("_lead", "CRM Lead"), ("_ticket", "CRM Ticket"))}  # fmt: skip
+    about = (call["reference_doctype"], call["reference_docname"])
+    return call | places | {"_notes": _notes(key, about, seen), "_tasks": _tasks(about, seen)}
+
+
+def _notes(key: int, about: tuple[Any, Any], seen: Any) -> list[dict[str, Any]]:
+    if about[1] is None or not seen.who.may("Notes", "read"):
+        return []
+    place = rules({"reference_doctype": about[0], "reference_docname": about[1]}, NOTE, seen)
+    wanted = Asked([*place, Activity.payload["call"].as_integer() == key], [Activity.id.desc()], MOST)
+    return documents(NOTE, wanted, ("name", *NOTE.fields), seen)
+
+
+def _tasks(about: tuple[Any, Any], seen: Any) -> list[dict[str, Any]]:
+    if about[1] is None or not seen.who.may("Tasks", "read"):
+        return []
+    fit = rules({"reference_docname": about[1], "status": ["in", ["Backlog", "Todo", "In Progress"]]}, TASK, seen)
+    return documents(TASK, Asked(fit, [Task.id.desc()], MOST), ("name", *TASK.fields), seen)
+
+
+def _own(asked: Arguments) -> Any:
+    """The call named, which this person may change."""
+    return client.row_of(CALL, asked.first(*_NAMES), "write")
+
+
+# --- to what it belongs
+
+
+def link(asked: Arguments) -> dict[str, Any]:
+    """call_log, doctype, docname: from now on it stands there, and only there."""
+    call, seen = _own(asked), glass()
+    kind = client.record_kind(asked.first("reference_doctype", "doctype", "link_doctype"), "CRM Lead", "CRM Ticket",
+                              "CRM Customer")  # fmt: skip
+    names = ("reference_docname", "reference_name", "docname", "link_name", *(("name",) if "call_log" in asked else ()))
+    row = client.row_of(kind, asked.first(*names), "read")
+    with access.as_system(db.session()):  # its line stands in timelines that the person need not see
+        outcomes.link(db.session(), call, row, seen.who.id, seen.now)
+    return {"success": True, "message": _("The call is linked."), "name": str(call.id)}
+
+
+def unlink(asked: Arguments) -> dict[str, Any]:
+    """call_log."""
+    call, seen = _own(asked), glass()
+    with access.as_system(db.session()):  # its line stands in timelines that the person need not see
+        outcomes.unlink(db.session(), call, seen.who.id, seen.now)
+    return {"success": True, "message": _("The call is not linked any more."), "name": str(call.id)}
+
+
+def set_cold(asked: Arguments) -> dict[str, Any]:
+    """call_log, is_cold_call (0 or 1)."""
+    call, seen = _own(asked), glass()
+    raw = next((asked.raw(name) for name in ("is_cold_call", "cold_call", "value") if name in asked), 1)
+    steps.moved(CALL, call, CALL.plan.take({"cold": raw}, "edit", seen), seen)
+    return {"success": True, "message": _("Saved."), "name": str(call.id), "is_cold_call": int(call.cold)}
+
+
+def make_lead(asked: Arguments) -> str:
+    """call_log (its name, or the call itself) -> the number of the lead that was made of it, and linked."""
+    seen, given = glass(), asked.parsed("call_log", asked.raw("name"))
+    call = client.row_of(CALL, _named(given), "write")
+    seen.who.refuse_unless("Leads", "create")
+    terms = {"terms": seen.cards.terms, "minutes": seen.cards.business["first_task_minutes"]}
+    with access.as_system(db.session()):  # whose number it is, is asked of all customers
+        lead = outcomes.make_lead(db.session(), call, seen.who.id, seen.now, Desk.vault(), **terms)
+    return lead.number
+
+
+def _named(given: Any) -> str:
+    return Arguments({"call_log": given.get("name") if isinstance(given, dict) else given}).text("call_log")
+
+
+# --- written down after it
+
+
+def note(asked: Arguments) -> dict[str, Any]:
+    """call_sid, note (a text, or {title, content}) -> the note, on what the call belongs to."""
+    call, seen, given = _own(asked), glass(), asked.parsed("note")
+    text = _text(given) if isinstance(given, dict) else plain(asked.text("note"))
+    line = noted(_home(call), text, seen)
+    line.payload = {**line.payload, "call": call.id}
+    db.session.flush()
+    return client.whole_of(NOTE, str(line.id))
+
+
+def _text(given: dict[str, Any]) -> str:
+    return joined(plain(str(given.get("title") or "")), plain(str(given.get("content") or "")))
+
+
+def task(asked: Arguments) -> dict[str, Any]:
+    """call_sid, task ({title, due_date, priority, …}) -> the task, on what the call belongs to."""
+    call, given = _own(asked), asked.table("task")
+    home = _home(call)
+    if isinstance(home, Customer):
+        raise RuleBroken(_("A task belongs to a lead or a ticket. Please link the call to one first."), "task")
+    kind = "CRM Lead" if isinstance(home, Lead) else "CRM Ticket"
+    about = {"reference_doctype": kind, "reference_docname": home.number, "doctype": TASK.name}
+    return client.inserted({name: value for name, value in given.items() if name != "name"} | about)
+
+
+def _home(call: Any) -> Any:
+    """The record a call belongs to, if the person sees it. Raises RuleBroken."""
+    for record, key in ((Ticket, call.ticket_id), (Lead, call.lead_id), (Customer, call.customer_id)):
+        row = access.get_visible(db.session(), record, key)
+        if row is not None:
+            return row
+    raise RuleBroken(_("This call belongs to nothing that you see. Please link it to a lead or ticket first."))
+
+
+# --- whose number
+
+
+def contact(asked: Arguments) -> dict[str, Any]:
+    """phone_number, in any spelling -> {mobile_no, full_name, customer, lead}; only the number for a stranger."""
+    seen, typed = glass(), asked.first("phone_number", "number", "mobile_no")
+    told: dict[str, Any] = {"mobile_no": typed, "full_name": None, "customer": None, "lead": None, "image": None}
+    for kind, key in ((CUSTOMER, "customer"), (LEAD, "lead")):
+        if not seen.who.may(kind.module, "read"):
+            continue
+        wanted = Asked(rules({"mobile_no": typed}, kind, seen), [kind.plan.record.id.desc()], 1)
+        name = "customer_name" if key == "customer" else "lead_name"
+        for doc in documents(kind, wanted, ("name", "mobile_no", name), seen):
+            told |= {key: doc["name"], "mobile_no": doc["mobile_no"], "full_name": told["full_name"] or doc[name]}
+    return told
+
+
+def integration(asked: Arguments) -> dict[str, Any]:
+    """No provider places calls yet."""
+    return {"twilio_enabled": 0, "exotel_enabled": 0, "default_calling_medium": ""}
+

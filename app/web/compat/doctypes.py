@@ -1,0 +1,198 @@
+"""CONTENTS: the predecessor's DocTypes and field names, and what they are called here. One line a field."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from app.domain.timeline import Activity
+from app.models import AssignmentRequest, CallLog, Customer, Lead, Notification, Task, Ticket
+from app.web import mentions
+from app.web.calls import CallResource
+from app.web.compat import children
+from app.web.compat.places import (
+    CUSTOMER,
+    LEAD,
+    TICKET,
+    AboutKind,
+    AboutNumber,
+    NoteContent,
+    NoteTitle,
+    NoticeKind,
+    NoticeState,
+)
+from app.web.customers import CustomerResource
+from app.web.fields import Field, Glass, Text
+from app.web.gate import refuse_unreached
+from app.web.leads import LeadResource
+from app.web.moments import When
+from app.web.notices import NoticeResource
+from app.web.personal import Email, Name, Phone, Secret
+from app.web.plan import Plan
+from app.web.references import Someone
+from app.web.requests import RequestResource
+from app.web.resource import Resource
+from app.web.tasks import TaskResource
+from app.web.tickets import TicketResource
+from app.web.timeline import ActivityResource
+
+#: On every document.
+_STAMPS = {"creation": "created_on", "modified": "changed_on", "modified_by": "changed_by"}
+_PERSON = {
+    "first_name": "first_name", "last_name": "last_name", "mobile_no": "mobile", "email": "email",
+    "alternative_mobile_no": "alternative_mobile", "pan_card_number": "pan", "aadhaar_card_number": "aadhaar",
+}  # fmt: skip
+_ABOUT = {"reference_doctype": "about_kind", "reference_docname": "about_number"}
+#: Fields that hardly anybody filled in: they read as null, and whoever sends one is told that it was not kept.
+_UNUSED = frozenset({
+    "salutation", "middle_name", "gender", "marital_status", "anniversary", "phone", "website", "organization",
+    "job_title", "image", "industry", "territory", "naming_series", "docstatus", "idx", "_assign", "_user_tags",
+    "_comments", "_liked_by", "sla", "sla_status", "sla_creation", "communication_status", "issue_type", "department",
+    "no_of_employees", "annual_revenue", "converted", "products", "total", "net_total", "lead_type", "branch",
+    "assigned_role", "resolved", "resolution_time", "first_response_time", "start_date", "notification_time",
+    "notification_status", "reassignment_processed", "telephony_medium", "method", "caller", "receiver", "links",
+    "native_call_type", "native_call_status", "native_duration", "recording_url", "customer_source", "city", "state",
+    "country", "pincode", "address_line_2", "referral_count", "created_from_lead", "created_from_ticket",
+    "account_open_date", "date_of_birth", "approved_by", "first_responded_on", "final_overdue_task", "customer_name",
+    "lead_name", "source", "escalated", "call_log", "assignment_notes", "id", "retry_count", "last_retry_at",
+})  # fmt: skip
+
+
+@dataclass(frozen=True)
+class DocType:
+    """A record under its old name."""
+
+    name: str
+    resource: type[Resource]
+    #: Theirs -> ours.
+    fields: dict[str, str]
+    #: Ours, by which a document is named; None = its id.
+    key: str | None = "number"
+    #: Fields of our own that only this door has.
+    more: tuple[Field, ...] = ()
+    #: Theirs -> ours, where a new document's word goes elsewhere.
+    taken: dict[str, str] = field(default_factory=dict)
+    #: Rules that choose its rows among the record's.
+    only: tuple[Any, ...] = ()
+    #: (session, ids, glass) -> id -> values that hang on one document, as lists.
+    children: Callable[..., dict[int, dict[str, Any]]] | None = None
+    #: Raises Denied where the person sees a row, but may not change it.
+    refuse: Callable[[Any, Glass], None] | None = None
+
+    @cached_property
+    def unused(self) -> frozenset[str]:
+        """Theirs that answer null, and are not kept."""
+        return _UNUSED - set(self.fields)
+
+    @cached_property
+    def plan(self) -> Plan:
+        """The desk's table of columns and what only this door shows."""
+        ours = self.resource.desk.plan
+        return Plan(ours.record, [*ours.taken, *self.more], joins=ours.joins)
+
+    @property
+    def module(self) -> str:
+        """Its module in the matrix."""
+        return self.resource.module
+
+    def allows(self, verb: str) -> bool:
+        """Whether our own REST has this verb (post, put, delete) for the record at all."""
+        return verb not in (self.resource.exclude_route_methods or ())
+
+    def refuse_unreached(self, row: Any, verb: str, glass: Glass) -> None:
+        """Raise Denied where the person sees the row, but may not do this to it."""
+        if self.refuse is not None:
+            self.refuse(row, glass)
+        else:
+            refuse_unreached(self.module, row, verb)
+
+
+def _changed_by(record: Any) -> Field:
+    return Someone("changed_by", "Changed by", (record.changed_by_id,), filter=True)
+
+
+def _about(row: Any, *places: Any) -> tuple[Field, Field]:
+    return AboutKind("about_kind", row, places), AboutNumber("about_number", row, places)
+
+
+_ALL = (
+    DocType("CRM Lead", LeadResource, _STAMPS | _PERSON | {
+        "lead_name": "name", "status": "status", "source": "source", "lead_source": "source",
+        "lead_category": "category", "account_type": "account_type", "referral_through": "referral",
+        "client_id": "client_id", "pod_id": "pod_id", "rejection_reason": "rejection_reason",
+        "follow_up_date": "next_follow_up_on", "description": "description", "date_of_birth": "date_of_birth",
+        "customer_id": "customer", "lead_owner": "owner", "owner": "owner", "assign_to": "assignee",
+        "response_by": "reply_due_on", "account_opened_on": "opened_on", "account_activated_on": "activated_on",
+    }, more=(_changed_by(Lead), When("opened_on", "Opened", (Lead.opened_on,), filter=True, sort=True),
+             When("activated_on", "Activated", (Lead.activated_on,), filter=True, sort=True)),
+       taken={"assign_to": "assign_to", "assigned_role": "assign_to_role"}, children=children.of_lead),
+    DocType("CRM Ticket", TicketResource, _STAMPS | _PERSON | {
+        "subject": "title", "ticket_subject": "title", "priority": "priority", "customer_name": "customer_name",
+        "status": "status", "ticket_source": "source", "description": "description", "resolution": "resolution",
+        "resolved_on": "resolved_on", "customer_id": "customer", "lead": "lead", "assigned_to": "assignee",
+        "ticket_owner": "owner", "owner": "owner", "response_by": "reply_due_on",
+    }, more=(
+        _changed_by(Ticket), Name("customer_name", "Customer", (Customer.first_name, Customer.last_name)),
+        Text("first_name", "First name", (Customer.first_name,), most=80, add=True, filter=True),
+        Text("last_name", "Last name", (Customer.last_name,), most=80, add=True, filter=True),
+        Phone("mobile", "Mobile", (Customer.mobile, Customer.mobile_e164), add=True, filter=True),
+        Phone("alternative_mobile", "Other mobile", (Customer.alternative_mobile, Customer.alternative_e164), add=True),
+        Email("email", "E-mail", (Customer.email,), add=True, filter=True),
+        Secret("pan", "PAN", (Customer.pan_sealed, Customer.pan_blind), add=True),
+        Secret("aadhaar", "Aadhaar", (Customer.aadhaar_sealed, Customer.aadhaar_blind), add=True),
+    ), taken={"ticket_subjects": "subjects", "ticket_subject": "subjects", "assigned_to": "assign_to",
+              "assigned_role": "assign_to_role"}, children=children.of_ticket),
+    DocType("CRM Customer", CustomerResource, _STAMPS | _PERSON | {
+        "customer_name": "name", "status": "status", "customer_source": "source", "referral_code": "referral_code",
+        "referral_through": "referred_by", "address_line_1": "address", "owner": "owner",
+    }, more=(_changed_by(Customer),), children=children.of_customer),
+    DocType("CRM Task", TaskResource, _STAMPS | _ABOUT | {
+        "title": "title", "priority": "priority", "status": "status", "assigned_to": "assignee", "due_date": "due_on",
+        "description": "description", "final_overdue": "exhausted", "lead": "lead", "ticket": "ticket",
+        "owner": "assignee",
+    }, key=None, more=(_changed_by(Task), *_about(Task, LEAD, TICKET))),
+    DocType("CRM Call Log", CallResource, _STAMPS | _ABOUT | {
+        "device_call_id": "device_call_id", "from": "from_number", "to": "to_number", "type": "direction",
+        "status": "status", "duration": "duration_seconds", "start_time": "started_on", "end_time": "ended_on",
+        "employee": "employee", "owner": "employee", "customer": "other_number", "customer_name": "customer_name",
+        "is_cold_call": "cold", "medium": "medium", "note": "outcome", "lead": "lead", "ticket": "ticket",
+        "customer_id": "customer",
+    }, key=None, more=(_changed_by(CallLog), Name("customer_name", "Customer", (Customer.first_name, Customer.last_name)),
+                       *_about(CallLog, LEAD, TICKET))),
+    DocType("CRM Assignment Request", RequestResource, _STAMPS | {
+        "requested_user": "requested_user", "requested_by": "requester", "owner": "requester", "reason": "reason",
+        "status": "status", "approved_by": "decided_by", "approved_on": "decided_on",
+        "rejection_reason": "decision_note", "lead": "lead", "ticket": "ticket",
+        "reference_doctype": "about_kind", "reference_name": "about_number", "reference_docname": "about_number",
+    }, more=(_changed_by(AssignmentRequest), When("changed_on", "Changed", (AssignmentRequest.changed_on,), filter=True),
+             *_about(AssignmentRequest, LEAD, TICKET))),
+    DocType("FCRM Note", ActivityResource, _ABOUT | {
+        "title": "title", "content": "content", "owner": "actor", "creation": "at", "modified": "edited_on",
+        "modified_by": "actor",
+    }, key=None, more=(NoteTitle("title", "Title", (Activity.payload,)),
+                       NoteContent("content", "Content", (Activity.payload,)),
+                       *_about(Activity, TICKET, LEAD, CUSTOMER)),
+       only=(Activity.kind == "note",), refuse=mentions.refuse_foreign),
+    DocType("CRM Task Notification", NoticeResource, _ABOUT | {
+        "task": "task_id", "assigned_to": "recipient", "notification_type": "type", "status": "state",
+        "message": "text", "notification_text": "text", "sent_at": "at", "read_at": "read_on", "owner": "recipient",
+        "creation": "at", "modified": "at",
+    }, key=None, more=(Someone("recipient", "To", (Notification.user_id,), filter=True),
+                       NoticeKind("type", "Type", (Notification.kind,), filter=True),
+                       NoticeState("state", "Status", (Notification.read_on,), filter=True),
+                       When("read_on", "Read", (Notification.read_on,)),
+                       *_about(Notification, TICKET, LEAD, CUSTOMER))),
+    DocType("CRM Notification", NoticeResource, {
+        "from_user": "actor", "to_user": "recipient", "type": "type", "read": "read", "message": "text",
+        "notification_text": "text", "owner": "actor", "creation": "at", "modified": "at",
+        "reference_doctype": "about_kind", "reference_name": "about_number",
+        "notification_type_doctype": "about_kind", "notification_type_doc": "about_number",
+    }, key=None, more=(Someone("recipient", "To", (Notification.user_id,), filter=True),
+                       NoticeKind("type", "Type", (Notification.kind,), filter=True),
+                       *_about(Notification, TICKET, LEAD, CUSTOMER))),
+)  # fmt: skip
+DOCTYPES: dict[str, DocType] = {each.name: each for each in _ALL}
+#: Read here, and never written, whatever our own REST allows.
+READ_ONLY = frozenset({"CRM Task Notification", "CRM Notification"})

@@ -1,0 +1,75 @@
+"""Rows as the predecessor's documents, and its documents as what our desks take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.extensions import db
+from app.web.compat.asking import FIXED
+from app.web.compat.children import local
+from app.web.compat.doctypes import DocType
+from app.web.fields import Field, Flag, Glass
+from app.web.moments import When
+from app.web.plan import Asked
+from app.web.references import Master, Reference, Someone
+
+
+def documents(kind: DocType, asked: Asked, names: tuple[str, ...], glass: Glass) -> list[dict[str, Any]]:
+    """One page of documents with these fields (theirs); one statement."""
+    ours = _readable(kind, names)
+    rows = kind.plan.rows(db.session(), asked, ours)
+    cuts = {each.name: (each, cut) for each, cut in kind.plan.reading(ours)[1]}
+    return [_document(kind, row, names, cuts, glass) for row in rows]
+
+
+def whole(kind: DocType, asked: Asked, glass: Glass) -> dict[str, Any] | None:
+    """The first document that fits, with every field and what hangs on it; at most two statements more than a list."""
+    names = ("name", "doctype", "docstatus", *kind.fields)
+    ours = _readable(kind, names)
+    rows = kind.plan.rows(db.session(), asked, ours)
+    if not rows:
+        return None
+    cuts = {each.name: (each, cut) for each, cut in kind.plan.reading(ours)[1]}
+    found = _document(kind, rows[0], names, cuts, glass)
+    if kind.children is not None:
+        key = int(rows[0][0])
+        found |= kind.children(db.session(), [key], glass)[key]
+    return found
+
+
+def _readable(kind: DocType, names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(each for each in _ours(kind, names) if kind.plan.by_name[each].columns))
+
+
+def _ours(kind: DocType, names: tuple[str, ...]) -> list[str]:
+    """What must be read: the fields asked for, and by what the document is named."""
+    return [*([kind.key] if kind.key else []), *(kind.fields[name] for name in names if name in kind.fields)]
+
+
+def _document(kind: DocType, row: Any, names: tuple[str, ...], cuts: dict[str, Any], glass: Glass) -> dict[str, Any]:
+    key = row[cuts[kind.key][1].start] if kind.key else str(row[0])
+    fixed = {"name": key, "doctype": kind.name, "docstatus": 0, "idx": 0}
+    told: dict[str, Any] = {}
+    for name in names:
+        if name in FIXED:
+            told[name] = fixed[name]
+        elif kind.fields.get(name) in cuts:
+            each, cut = cuts[kind.fields[name]]
+            told[name] = value_of(each, row[cut], glass)
+        else:
+            told[name] = None
+    return told
+
+
+def value_of(each: Field, values: tuple[Any, ...], glass: Glass) -> Any:
+    """A value as the predecessor wrote it: labels, user names, numbers of records, local times, 0 and 1."""
+    if isinstance(each, When):
+        return local(values[0], glass)
+    told = each.wire(values, glass)
+    if isinstance(each, Master):
+        return told["label"] if told else None
+    if isinstance(each, Someone):
+        return told["username"] if told else None
+    if isinstance(each, Reference):
+        return told["number"] if told else None
+    return int(told) if isinstance(each, Flag) else told

@@ -1,0 +1,148 @@
+"""The predecessor's methods for tickets: made, moved, closed by the dozen; what a customer had before."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask_babel import gettext as _
+from sqlalchemy import case, func, select
+
+from app import access
+from app.domain import outcomes
+from app.domain.base import RuleBroken
+from app.domain.leads import TERMINAL
+from app.domain.tickets import ENDED
+from app.extensions import db
+from app.models import LeadStatus, TicketStatus
+from app.web import mentions
+from app.web.compat import client, steps
+from app.web.compat.answers import Refused
+from app.web.compat.arguments import Arguments
+from app.web.compat.children import local
+from app.web.compat.customers import whose
+from app.web.compat.doctypes import DOCTYPES, DocType
+from app.web.compat.documents import documents
+from app.web.compat.leads import LEAD, with_customer
+from app.web.compat.lists import meta_of
+from app.web.compat.taking import plain
+from app.web.fields import Glass
+from app.web.gate import glass
+from app.web.plan import Asked
+
+TICKET, CALL = DOCTYPES["CRM Ticket"], DOCTYPES["CRM Call Log"]
+
+
+def get_ticket(asked: Arguments) -> dict[str, Any]:
+    """name -> the ticket, what is known of its customer, and fields_meta."""
+    ticket = client.whole_of(TICKET, asked.text("name"))
+    return ticket | with_customer(ticket["customer_id"]) | {"fields_meta": meta_of(TICKET, glass())}
+
+
+def create(asked: Arguments) -> dict[str, Any]:
+    """doc (with call_log, if it began with a call) -> the stored ticket."""
+    doc = asked.table("doc")
+    call = doc.pop("call_log", None)
+    made = client.inserted(doc | {"doctype": TICKET.name})
+    if call:
+        row, seen = client.row_of(CALL, str(call), "write"), glass()
+        ticket = client.row_of(TICKET, made["name"], "read")
+        with access.as_system(db.session()):
+            outcomes.link(db.session(), row, ticket, seen.who.id, seen.now)
+    return made
+
+
+# --- changed
+
+
+def move(asked: Arguments) -> dict[str, Any]:
+    """ticket, status, comment: the comment is the resolution where the status asks for one, else a note."""
+    row, seen = client.row_of(TICKET, asked.first("ticket", "ticket_name", "name"), "write"), glass()
+    label, comment = asked.text("status"), plain(asked.text("comment", ""))
+    key = steps.status_of(TICKET, label)
+    ends = seen.cards.meanings["ticket_status"].get(key) in ENDED
+    given = TICKET.plan.take({"resolution": comment}, "edit", seen) if ends and comment else {}
+    steps.moved(TICKET, row, given | {"status_id": key}, seen)
+    if comment and not ends:
+        noted(row, comment, seen)
+    return {"success": True, "message": _("Status changed to %(status)s", status=label), "name": row.number,
+            "status": label}  # fmt: skip
+
+
+def noted(row: Any, text: str, seen: Glass) -> Any:
+    """A note on a record. Raises Denied without the right, RuleBroken for a text that cannot be kept."""
+    seen.who.refuse_unless("Notes", "create")
+    taken = DOCTYPES["FCRM Note"].plan.take({"text": text}, "add", seen)["text"]
+    if not taken:
+        raise RuleBroken(_("Please write something."), "content")
+    return mentions.write_note(db.session(), row, taken, seen)
+
+
+def change_many(asked: Arguments) -> dict[str, Any]:
+    """names, updates: {field: value}."""
+    updates, seen = asked.table("updates"), glass()
+    if not updates:
+        raise Refused(417, _("“%(name)s” must be an object.", name="updates"))
+    values = TICKET.plan.take(client.taken(TICKET, updates), "edit", seen)
+    return _many(asked, values, seen)
+
+
+def set_priority(asked: Arguments) -> dict[str, Any]:
+    """names, priority."""
+    seen = glass()
+    return _many(asked, TICKET.plan.take({"priority": asked.text("priority")}, "edit", seen), seen)
+
+
+def close_many(asked: Arguments) -> dict[str, Any]:
+    """names, resolution."""
+    cards, seen = glass().cards, glass()
+    closed = [key for key in cards.offered["ticket_status"] if cards.meanings["ticket_status"][key] == "closed"]
+    if not closed:
+        raise RuleBroken(_("The list of ticket statuses has none for “closed”. An admin can add it."), "status")
+    values = TICKET.plan.take({"resolution": plain(asked.text("resolution", ""))}, "edit", seen)
+    return _many(asked, values | {"status_id": closed[0]}, seen)
+
+
+def _many(asked: Arguments, values: dict[str, Any], seen: Glass) -> dict[str, Any]:
+    names = asked.names("names", "ticket_names", "tickets")
+    return steps.for_each(TICKET, names, "write", lambda row: steps.moved(TICKET, row, dict(values), seen))
+
+
+# --- what a customer had
+
+
+def history(asked: Arguments) -> dict[str, Any]:
+    """mobile_no, email or customer_id -> {tickets, leads, summary}: what is open, and how much there was in all."""
+    seen, most = glass(), 20 if "customer_id" in asked else 10
+    theirs = whose(asked)
+    of_tickets, of_leads = theirs(TICKET), theirs(LEAD)
+    tickets = _open(TICKET, of_tickets, ("subject", "status", "priority", "creation"), most, seen)
+    leads = _open(LEAD, of_leads, ("lead_name", "status", "account_type", "creation"), most, seen)
+    ticket_count, open_count, ticket_last = _counted(TICKET, of_tickets, TicketStatus, ENDED, seen)
+    lead_count, _open_leads, lead_last = _counted(LEAD, of_leads, LeadStatus, TERMINAL, seen)
+    last = max((each for each in (ticket_last, lead_last) if each is not None), default=None)
+    summary = {"total_tickets": ticket_count, "open_tickets": open_count, "total_leads": lead_count,
+               "last_interaction": local(last, seen)}  # fmt: skip
+    return {"tickets": tickets, "leads": leads, "summary": summary}
+
+
+def _open(kind: DocType, rules: list[Any], names: tuple[str, ...], most: int, seen: Glass) -> list[dict[str, Any]]:
+    if not seen.who.may(kind.module, "read"):
+        return []
+    master, ended = ("ticket_status", ENDED) if kind is TICKET else ("lead_status", TERMINAL)
+    going = [key for key, meaning in seen.cards.meanings[master].items() if meaning not in ended]
+    record = kind.plan.record
+    asked = Asked([*rules, record.status_id.in_(going)], [record.id.desc()], most)
+    return documents(kind, asked, ("name", "description", *names), seen)
+
+
+def _counted(kind: DocType, rules: list[Any], status: Any, ended: tuple[str, ...], seen: Glass) -> tuple[int, int, Any]:
+    """(how many, how many still open, when one was last changed); one statement."""
+    if not seen.who.may(kind.module, "read"):
+        return 0, 0, None
+    record = kind.plan.record
+    ids = kind.plan.ids(Asked(rules, [], 1))
+    going = func.sum(case((status.meaning.not_in(ended), 1), else_=0))
+    query = select(func.count(record.id), going, func.max(record.changed_on)).join(status, status.id == record.status_id)
+    total, still, last = db.session.execute(query.where(record.id.in_(ids))).one()
+    return total, int(still or 0), last
+

@@ -1,0 +1,79 @@
+"""The predecessor's timeline of a record: what happened, calls, notes and tasks; reading it tells nobody."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask_babel import gettext as _
+from sqlalchemy import select
+
+from app.domain.base import NotThere
+from app.domain.timeline import Activity
+from app.extensions import db
+from app.web import timeline
+from app.web.compat import client
+from app.web.compat.arguments import Arguments
+from app.web.compat.assigning import name_of
+from app.web.compat.calls import CALL, TASK
+from app.web.compat.children import local
+from app.web.compat.doctypes import DOCTYPES, DocType
+from app.web.compat.documents import documents
+from app.web.compat.places import place_of, title_and_text
+from app.web.fields import Glass
+from app.web.gate import glass
+from app.web.plan import Asked
+
+MOST = 100
+#: Our kind -> what the predecessor called it; "added" else.
+_TYPES = {"note": "comment", "comment": "comment", "system": "creation", "status_change": "changed",
+          "field_change": "changed", "message": "communication"}  # fmt: skip
+
+
+def get(asked: Arguments) -> list[list[dict[str, Any]]]:
+    """name (of a lead, ticket or customer), limit (20), offset -> [activities, calls, notes, tasks, attachments]."""
+    place, seen = place_of(asked.text("name")), glass()
+    if place is None:
+        raise NotThere(_("%(kind)s %(name)s was not found.", kind="Document", name=asked.text("name")[:40]))
+    row = client.row_of(DOCTYPES[place.doctype], asked.text("name"), "read")
+    size, start = asked.whole("limit", 20, 1, MOST), asked.whole("offset", 0, 0, 10**6)
+    lines = _lines(place.column, row.id, size, start)
+    notes = [_note(line, place.doctype, row.number, seen) for line in lines if line.kind == "note"]
+    of_it = (place.column, row.id, size)
+    told = [_told(line, seen) | {"is_lead": place.field == "lead"} for line in lines]
+    return [told, _rest(CALL, *of_it), notes, _rest(TASK, *of_it), []]
+
+
+def _lines(column: str, key: int, size: int, start: int) -> list[Any]:
+    line = Activity
+    query = select(line.id, line.kind, line.at, line.actor_id, line.payload, line.edited_on, line.lead_id,
+                   line.ticket_id)  # fmt: skip
+    query = query.where(getattr(line, column) == key).order_by(line.id.desc())
+    return list(db.session.execute(query.limit(size).offset(start)))
+
+
+def _told(line: Any, seen: Glass) -> dict[str, Any]:
+    """One line in our words, masked like them; under the old keys."""
+    told, owner = timeline.entry(line, seen), name_of(line.actor_id, seen)
+    words = {"content": str(told["headline"]), "body": told["body"], "changes": told["changes"]}
+    if line.kind in ("note", "comment"):
+        words["content"] = told["body"]
+    return {
+        "name": str(line.id), "activity_type": _TYPES.get(line.kind, "added"), "creation": local(line.at, seen),
+        "owner": owner, "data": words, "content": words["content"], "options": None, "kind": line.kind,
+    }  # fmt: skip
+
+
+def _note(line: Any, doctype: str, number: str, seen: Glass) -> dict[str, Any]:
+    title, text = title_and_text(line.payload)
+    return {"name": str(line.id), "title": title, "content": text, "owner": name_of(line.actor_id, seen),
+            "modified": local(line.edited_on or line.at, seen), "reference_doctype": doctype,
+            "reference_docname": number}  # fmt: skip
+
+
+def _rest(kind: DocType, column: str, key: int, size: int) -> list[dict[str, Any]]:
+    """The newest calls or tasks of the record; none where the module is closed, or a record has none."""
+    parent, seen = getattr(kind.plan.record, column, None), glass()
+    if parent is None or not seen.who.may(kind.module, "read"):
+        return []
+    wanted = Asked([parent == key], [kind.plan.record.id.desc()], size, newest=True)
+    return documents(kind, wanted, ("name", *kind.fields), seen)

@@ -1,0 +1,251 @@
+"""After a call: what came of it and what is next, in one dialog; whom it belongs to; what begins with it."""
+
+from __future__ import annotations
+
+from datetime import datetime, time, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from flask import Response, flash, redirect, render_template, request
+from flask_appbuilder import expose
+from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_babel import gettext as _
+
+from app import access
+from app.domain import clock, outcomes
+from app.domain.base import NotThere, RuleBroken
+from app.domain.calls import CallLog
+from app.domain.outcomes import OFFERED, Outcome
+from app.extensions import db
+from app.models import Customer, Lead, Ticket
+from app.web.fields import Glass, clean_text
+from app.web.gate import REFUSABLE, glass, refusal
+from app.web.moments import When
+from app.web.references import find_record
+from app.web.screen import Screen, back, refuse_as_page
+from app.web.tasks import offsets_of
+
+#: When people call again, if they say "tomorrow".
+MORNING = time(10)
+_DUE = When("follow_up_on", "", ())
+_RECORDS: dict[str, Any] = {"lead": Lead, "ticket": Ticket, "customer": Customer}
+
+
+class Outcomes(Screen):
+    """A screen of calls, with what one does after a call."""
+
+    VERBS = Screen.VERBS | {"outcome": "write", "begin_lead": "write", "begin_ticket": "write", "link": "write",
+                            "unlink": "write"}  # fmt: skip
+
+    @expose("/outcome/<pk>", methods=["GET", "POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("outcome")
+    def outcome(self, pk: str) -> Any:
+        """Say what came of the call, and when it goes on; what was typed stays on any error."""
+        call, seen = self.row_for(pk, "write"), glass()
+        if request.method == "GET":
+            return self._dialog(call, _stored(call), {}, "")
+        try:
+            offsets = offsets_of(db.session(), seen.who.id)
+            outcomes.settle(db.session(), call, _typed(seen), seen.who.id, seen.now, offsets)
+            db.session.commit()
+        except REFUSABLE as broken:
+            db.session.rollback()
+            status, sentence, errors = refusal(broken)
+            return self._dialog(self.row_for(pk, "write"), request.form, errors, sentence), status
+        flash(_("The outcome is logged."), "success")
+        return _gone(request.form.get("back"), f"/calls/show/{call.id}")
+
+    def _dialog(self, call: CallLog, raw: Any, errors: dict[str, list[str]], sentence: str) -> str:
+        seen = glass()
+        context = {
+            "action": f"/calls/outcome/{call.id}", "title": _("How did the call go?"), "about": _about(self, call, seen),
+            "offered": OFFERED, "raw": raw, "errors": errors, "error": "" if errors else sentence,
+            "has_place": bool(call.lead_id or call.ticket_id), "may_note": call.lead_id or call.ticket_id
+            or call.customer_id, "choices": choices(seen), "back": request.values.get("back") or _referrer(),
+            "link_url": f"/calls/link/{call.id}", "call_url": f"/calls/show/{call.id}",
+        }  # fmt: skip
+        part = bool(request.headers.get("HX-Request"))
+        return render_template("crm/_outcome.html" if part else "crm/outcome.html", page=context)
+
+    # --- what begins with a call
+
+    @expose("/lead/<pk>", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("begin_lead")
+    def begin_lead(self, pk: str) -> Any:
+        """A lead with the caller's number and name, which the server takes over, seen or not."""
+        call, seen = self.row_for(pk, "write"), glass()
+        seen.who.refuse_unless("Leads", "create")
+        with access.as_system(db.session()):  # whose number it is, is asked of all customers
+            made = outcomes.make_lead(db.session(), call, seen.who.id, seen.now, self.desk.vault(), **_terms(seen))
+        return _made(made, "/leads/")
+
+    @expose("/ticket/<pk>", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("begin_ticket")
+    def begin_ticket(self, pk: str) -> Any:
+        """The same for a ticket."""
+        call, seen = self.row_for(pk, "write"), glass()
+        seen.who.refuse_unless("Tickets", "create")
+        with access.as_system(db.session()):
+            made = outcomes.make_ticket(db.session(), call, seen.who.id, seen.now, self.desk.vault(), **_terms(seen))
+        return _made(made, "/tickets/")
+
+    # --- to whom it belongs
+
+    @expose("/link/<pk>", methods=["GET", "POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("link")
+    def link(self, pk: str) -> Any:
+        """Say to which lead, ticket or customer that one sees the call belongs."""
+        call, seen = self.row_for(pk, "write"), glass()
+        if request.method == "GET":
+            return self._link_form(call, seen)
+        named = [(name, request.form[name]) for name in _RECORDS if request.form.get(name, "").strip()]
+        if len(named) != 1:
+            return self._link_form(call, seen, _("Please choose one lead, ticket or customer.")), 422
+        ((name, raw),) = named
+        key = find_record(_RECORDS[name], raw)
+        row = access.get_visible(db.session(), _RECORDS[name], key) if key is not None else None
+        if row is None:
+            raise NotThere(_("There is no such record, or it is not yours to see."))
+        outcomes.link(db.session(), call, row, seen.who.id, seen.now)
+        db.session.commit()
+        flash(_("The call belongs to %(number)s now.", number=row.number), "success")
+        return redirect(f"/calls/show/{call.id}")
+
+    def _link_form(self, call: CallLog, seen: Glass, error: str | None = None) -> str:
+        inputs = [self.desk.plan.by_name[name].input(request.form.get(name), [], seen) for name in _RECORDS]
+        form = {
+            "title": _("To whom does this call belong?"), "action": f"/calls/link/{call.id}", "version": None,
+            "conflict": None, "error": error, "submit_label": _("Link"), "cancel_url": f"/calls/show/{call.id}",
+            "back_label": _about(self, call, seen)["text"], "sections": [{"title": _("Choose one"), "fields": inputs}],
+        }  # fmt: skip
+        return render_template("crm/form.html", form=form)
+
+    @expose("/unlink/<pk>", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("unlink")
+    def unlink(self, pk: str) -> Any:
+        """The call belongs to nobody."""
+        call, seen = self.row_for(pk, "write"), glass()
+        outcomes.unlink(db.session(), call, seen.who.id, seen.now)
+        db.session.commit()
+        flash(_("The call stands on nobody's page any more."), "success")
+        return redirect(f"/calls/show/{call.id}")
+
+    # --- what the call's own page offers
+
+    def primary(self, row: dict[str, Any], glass: Glass) -> dict[str, Any] | None:
+        """The one main action: the outcome of one's own call."""
+        if not may_settle((row.get("employee") or {}).get("id"), glass) or row.get("outcome"):
+            return None
+        return {"label": _("Log outcome"), "icon": "phone-check", "url": f"/calls/outcome/{row['id']}"}
+
+    def more(self, row: dict[str, Any], glass: Glass) -> list[dict[str, Any]]:
+        """Outcome again, lead, ticket, links."""
+        offered = []
+        if row.get("outcome"):
+            offered.append((_("Change the outcome"), "phone-check", f"outcome/{row['id']}", "get"))
+        if glass.who.may("Leads", "create") and not row.get("lead") and row.get("other_number"):
+            offered.append((_("New lead of this number"), "target-arrow", f"lead/{row['id']}", "post"))
+        if glass.who.may("Tickets", "create") and not row.get("ticket"):
+            offered.append((_("New ticket for this call"), "lifebuoy", f"ticket/{row['id']}", "post"))
+        offered.append((_("Link to a record"), "link", f"link/{row['id']}", "get"))
+        if any(row.get(name) for name in _RECORDS):
+            offered.append((_("Unlink"), "x", f"unlink/{row['id']}", "post"))
+        return [{"label": label, "icon": icon, "url": f"/calls/{url}", "method": method}
+                for label, icon, url, method in offered]  # fmt: skip
+
+
+def may_settle(employee_id: int | None, seen: Glass) -> bool:
+    """Whether it is the person's own call, or of somebody for whom he stands in."""
+    return employee_id in seen.who.own and seen.who.may("Call Logs", "write")
+
+
+def choices(seen: Glass) -> list[dict[str, str]]:
+    """The quick choices of the next follow-up: {value, label}; a day on which the office is shut is passed over."""
+    local = seen.now.astimezone(seen.zone)
+    made = [{"value": "1h", "label": _("In 1 hour")}]
+    for value, days in (("tomorrow", 1), ("3d", 3)):
+        moment = moment_of(value, seen).astimezone(seen.zone)
+        is_plain = moment.date() == local.date() + timedelta(days=days) and moment.time() == MORNING
+        plain = _("Tomorrow, 10:00") if days == 1 else _("In 3 days, 10:00")
+        made.append({"value": value, "label": plain if is_plain else f"{moment:%a %-d %b, %H:%M}"})
+    return made
+
+
+def moment_of(choice: str, seen: Glass) -> datetime:
+    """The moment of a quick choice, UTC. Raises RuleBroken for one that there is not."""
+    days = {"1h": 0, "tomorrow": 1, "3d": 3}.get(choice)
+    if days is None:
+        raise RuleBroken(_("Please choose one of the times that are offered."), "follow_up_on")
+    if choice == "1h":
+        return seen.now + timedelta(hours=1)
+    day = seen.now.astimezone(seen.zone).date() + timedelta(days=days)
+    moment = datetime.combine(day, MORNING, tzinfo=seen.zone)
+    try:
+        return clock.next_opening(seen.cards.office, moment)
+    except clock.NeverOpens:
+        return moment
+
+
+def _typed(seen: Glass) -> Outcome:
+    """What the form says. Raises RuleBroken."""
+    form = request.form
+    text = clean_text(form.get("other"), "outcome", 1000) or clean_text(form.get("outcome"), "outcome", 1000) or ""
+    chosen = form.get("when") or ""
+    moment = moment_of(chosen, seen) if chosen else _DUE.take(form.get("follow_up_on"), seen)
+    note, title = clean_text(form.get("note"), "note", 20_000), clean_text(form.get("title"), "title", 200)
+    if note:
+        seen.who.refuse_unless("Notes", "create")
+    if moment is not None:
+        seen.who.refuse_unless("Tasks", "create")
+    return Outcome(text, note, moment, title, bool(form.get("cold")))
+
+
+def _stored(call: CallLog) -> dict[str, Any]:
+    """The form as it begins: of a call that nobody took, the outcome is clear already."""
+    known = call.outcome or ("No answer" if call.status != "Completed" else "")
+    is_offered = known in OFFERED
+    return {"outcome": known if is_offered else "", "other": "" if is_offered else known, "cold": call.cold}
+
+
+def _about(screen: Any, call: CallLog, seen: Glass) -> dict[str, Any]:
+    """The other side, as the list shows it."""
+    plan = screen.desk.plan
+    row = tuple(plan.one(db.session(), call.id, ("other",)))
+    ((field, cut),) = plan.reading(("other",))[1]
+    return dict(field.cell(row[cut], seen))
+
+
+def _terms(seen: Glass) -> dict[str, Any]:
+    return {"terms": seen.cards.terms, "minutes": seen.cards.business["first_task_minutes"]}
+
+
+def _made(record: Any, root: str) -> Any:
+    db.session.commit()
+    flash(_("%(number)s is made, and the call linked to it.", number=record.number), "success")
+    return redirect(f"{root}{record.number}")
+
+
+def _referrer() -> str:
+    """Where the person came from, unless it was this form."""
+    came = back()
+    return "" if came.startswith("/calls/outcome/") or came == "/" else came
+
+
+def _gone(asked: str | None, otherwise: str) -> Any:
+    """Back to where the dialog was opened: a path of this site, or the call's page."""
+    came = urlsplit(asked or "")
+    is_ours = bool(came.path.startswith("/") and not came.path.startswith("//") and not came.netloc and not came.scheme)
+    target = asked if is_ours and asked and "\\" not in asked else otherwise
+    if request.headers.get("HX-Request"):
+        return Response(status=204, headers={"HX-Redirect": target})
+    return redirect(target)

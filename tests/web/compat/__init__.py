@@ -1,0 +1,1 @@
+"""The predecessor's doors, as its telephones and scripts knock at them."""

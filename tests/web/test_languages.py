@@ -1,0 +1,216 @@
+"""Refusals speak the language that was asked for, and every sentence of a refusal has its Hindi."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from babel.messages.pofile import read_po
+
+from app.domain.base import RuleBroken, Sentence, say, together
+from app.web.languages import said
+from tests.app_fixtures import World
+
+ROOT = Path(__file__).resolve().parents[2]
+#: Read by nobody but the operator, in English.
+LEFT_OUT = {"demo", "commands.py"}
+#: Functions of app/web whose sentences are answers though nobody raises them.
+ANSWERING = {"refusal", "_sentences", "_stale_form", "response_403", "refused", "say_too_fast", "signed_in"}
+#: What gives a sentence its words: gettext in doors, `say` in the domain.
+SAYING = {"_", "_g", "gettext", "say"}
+PLACEHOLDER = re.compile(r"%(?:\(\w+\))?s")
+
+
+def kinds(kind: type = RuleBroken) -> set[str]:
+    return {kind.__name__} | {name for each in kind.__subclasses__() for name in kinds(each)}
+
+
+def sources() -> Iterator[tuple[Path, ast.Module]]:
+    for path in sorted((ROOT / "app").rglob("*.py")):
+        if not LEFT_OUT & set(path.relative_to(ROOT / "app").parts):
+            yield path, ast.parse(path.read_text())
+
+
+def name_of(node: ast.AST) -> str:
+    called = node.func if isinstance(node, ast.Call) else node
+    return getattr(called, "id", getattr(called, "attr", ""))
+
+
+def refusals_in(tree: ast.AST) -> list[ast.Call]:
+    """The calls that make a refusal, raised at once or not."""
+    return [node for node in ast.walk(tree) if isinstance(node, ast.Call) and name_of(node) in kinds()]
+
+
+def texts(node: ast.AST) -> Iterator[str]:
+    """The constant texts of an expression, but for what is woven into them and names of fields."""
+    if isinstance(node, ast.Constant):
+        yield from [node.value] if isinstance(node.value, str) else []
+    elif isinstance(node, ast.Call):
+        yield from texts(node.args[0]) if node.args and name_of(node) in {*SAYING, "str"} else ()
+    elif isinstance(node, ast.IfExp):
+        yield from (*texts(node.body), *texts(node.orelse))
+    elif isinstance(node, ast.List | ast.Dict):
+        for each in node.elts if isinstance(node, ast.List) else node.values:
+            yield from texts(each)
+
+
+def named(tree: ast.AST) -> dict[str, list[ast.expr]]:
+    """name -> what is assigned to it anywhere in the file."""
+    found: dict[str, list[ast.expr]] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign):
+            for target in node.targets:
+                base = target.value if isinstance(target, ast.Subscript) else target
+                found.setdefault(name_of(base), []).append(node.value)
+    return found
+
+
+def sentences_of(tree: ast.Module) -> Iterator[str]:
+    """What this file says when it refuses."""
+    assigned = named(tree)
+    for call in refusals_in(tree):
+        # Refused(status, sentence): the sentence is the first text.
+        for arg in [each for each in call.args if not isinstance(each, ast.Constant) or isinstance(each.value, str)][:1]:
+            inner = arg.args[0] if isinstance(arg, ast.Call) and name_of(arg) == "say" else arg
+            base = inner.value if isinstance(inner, ast.Subscript) else inner
+            yield from texts(arg)
+            for value in assigned.get(base.id, []) if isinstance(base, ast.Name) else []:
+                yield from texts(value)
+    for value in assigned.get("errors", []):
+        yield from texts(value)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and name_of(node) in ("say", "Absence"):
+            yield from texts(node.args[0])
+        if isinstance(node, ast.Call) and name_of(node) in ("bad", "response_400", "__init__"):
+            yield from (text for arg in [*node.args, *(k.value for k in node.keywords)] for text in spoken(arg))
+        if isinstance(node, ast.FunctionDef) and node.name in ANSWERING:
+            yield from spoken(node)
+
+
+def spoken(node: ast.AST) -> Iterator[str]:
+    """What gettext is asked for anywhere inside."""
+    yield from (text for each in ast.walk(node) if isinstance(each, ast.Call) and name_of(each) in SAYING
+                for text in texts(each))  # fmt: skip
+
+
+def wanted() -> set[str]:
+    return {text for _path, tree in sources() for text in sentences_of(tree)}
+
+
+def hindi() -> Any:
+    with (ROOT / "translations" / "hi" / "LC_MESSAGES" / "errors.po").open("rb") as file:
+        return read_po(file, locale="hi")
+
+
+# --- the sentences
+
+
+def test_no_refusal_weaves_its_values_in_by_itself() -> None:
+    found = [
+        (path.name, call.lineno) for path, tree in sources() for call in refusals_in(tree)
+        if any(isinstance(arg, ast.JoinedStr | ast.BinOp) or name_of(arg) in ("format", "join") for arg in call.args)
+    ]  # fmt: skip
+    assert found == []
+
+
+def test_every_refusal_has_its_hindi() -> None:
+    told = {message.id: message.string for message in hindi() if message.id and not message.fuzzy}
+    assert {text for text in wanted() if not told.get(text)} == set()
+
+
+def test_a_translation_holds_the_same_values() -> None:
+    for message in hindi():
+        if message.id:
+            assert sorted(PLACEHOLDER.findall(message.id)) == sorted(PLACEHOLDER.findall(message.string)), message.id
+
+
+def test_no_translation_is_of_a_sentence_that_nobody_says() -> None:
+    assert {message.id for message in hindi() if message.id} - wanted() == set()
+
+
+# --- the answer
+
+
+def refused(world: World, asked: str | None, **body: Any) -> Any:
+    headers = {"Accept-Language": asked} if asked is not None else {}
+    answer = world.door("ana").rest("POST", "lead/", body or {"category": "Direct"}, headers=headers)
+    assert answer.status_code == 422
+    return answer
+
+
+ENGLISH = "Please give the lead a name, a mobile number or an e-mail address."
+HINDI = "कृपया लीड का नाम, मोबाइल नंबर या ई-मेल पता दें।"
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ("hi", HINDI), ("en", ENGLISH), (None, ENGLISH), ("hi-IN,hi;q=0.9,en;q=0.8", HINDI), ("en-GB,hi;q=0.5", ENGLISH),
+        ("hi;q=0.2,en;q=0.7", ENGLISH), ("en;q=0.2,hi;q=0.7", HINDI), ("fr", ENGLISH), ("fr,hi;q=0.1", HINDI),
+        ("", ENGLISH), ("*", ENGLISH), ("hi;q=0", ENGLISH), (";;;=,,", ENGLISH), ("hi" * 4000, ENGLISH),
+    ],
+)  # fmt: skip
+def test_a_refusal_speaks_the_language_that_was_asked_for(world: World, asked: str | None, told: str) -> None:
+    answer = refused(world, asked)
+    assert (answer.json["message"], answer.json["errors"]) == (told, {"first_name": [told]})
+    assert answer.headers["Content-Language"] == ("hi" if told == HINDI else "en")
+
+
+def test_who_asks_for_none_is_answered_in_his_own(world: World) -> None:
+    world.make.user("hari", "Sales User", locale="hi")
+    door = world.door("hari")
+    assert door.rest("POST", "lead/", {"category": "Direct"}).json["message"] == HINDI
+    asked = door.rest("POST", "lead/", {"category": "Direct"}, headers={"Accept-Language": "en"})
+    assert asked.json["message"] == ENGLISH
+
+
+def test_values_are_woven_into_the_translation(world: World) -> None:
+    lead = world.make.lead("ana")
+    body, hindi_please = {"status": "Sent to HO"}, {"Accept-Language": "hi"}
+    answer = world.door("ana").rest("PUT", f"lead/{lead.id}", body, headers=hindi_please)
+    assert answer.json["errors"]["pod_id"] == ["“Sent to HO” के लिए दस्तावेज़ों की POD आईडी ज़रूरी है।"]
+
+
+def test_several_faults_are_told_in_one_language(world: World) -> None:
+    answer = refused(world, "hi", nickname="Kavi", mobile="12", email="x")
+    assert answer.json["errors"]["nickname"] == ["ऐसा कोई फ़ील्ड नहीं है।"]
+    assert all(re.search("[ऀ-ॿ]", each[0]) for each in answer.json["errors"].values())
+    assert not re.search("[a-z] [a-z]", answer.json["message"])
+
+
+@pytest.mark.parametrize("path", ["/api/v1/lead/999999", "/api/v1/no_such/", "/api/v1/lead/?q=!", "/api/method/none"])
+def test_every_door_for_machines_speaks_hindi(world: World, path: str) -> None:
+    answer = world.door("ana").rest("GET", path, headers={"Accept-Language": "hi"})
+    assert answer.status_code >= 400 and re.search("[ऀ-ॿ]", answer.json["message"])
+
+
+def test_a_stranger_is_turned_away_in_hindi(world: World) -> None:
+    answer = world.door(None).rest("GET", "lead/", headers={"Accept-Language": "hi"})
+    assert answer.status_code == 401 and re.search("[ऀ-ॿ]", answer.json["message"])
+
+
+def test_pages_do_not_change_their_language_with_the_header(world: World) -> None:
+    page = world.door("ana").screen("/leads/show/999999", headers={"Accept-Language": "hi"})
+    assert page.status_code == 404 and "There is no such record" in page.text
+
+
+# --- the value
+
+
+def test_a_sentence_is_its_english_text() -> None:
+    told = say("There is no role named “%(name)s”.", name="Boss")
+    assert told == "There is no role named “Boss”." and isinstance(told, Sentence)
+    assert str(RuleBroken(told)) == told and str(together([told, "Please choose one."])) == f"{told} Please choose one."
+    assert say("100 % of them.") == "100 % of them."
+
+
+def test_a_sentence_inside_a_sentence_is_translated_too(world: World) -> None:
+    with world.app.test_request_context("/api/v1/lead/", headers={"Accept-Language": "hi"}):
+        assert said(say("%(name)s is %(why)s and takes no work now. %(advice)s", name="Ana", why=say("away"),
+                        advice=say("%(name)s stands in.", name="Ben"))) == (
+            "Ana बाहर हैं और अभी काम नहीं ले रहे। उनकी जगह Ben काम देख रहे हैं।")  # fmt: skip
+        assert said("") == "" and said("Nobody translated this.") == "Nobody translated this."
