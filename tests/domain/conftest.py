@@ -28,6 +28,15 @@ def office() -> Iterator[Session]:
 
 
 @pytest.fixture
+def session() -> Iterator[Session]:
+    """A session of the system on an empty database with statuses and roles; nobody works there yet."""
+    engine = makers.database()
+    with makers.opened(engine) as session:
+        yield session
+    engine.dispose()
+
+
+@pytest.fixture
 def vault() -> Vault:
     """For PAN and Aadhaar."""
     return Vault(b"k" * 32)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime
 from itertools import pairwise
 from typing import Any
@@ -14,14 +13,6 @@ from app.domain.absence import both_absent, refuse_bad_absence
 from app.domain.base import RuleBroken
 from tests import makers
 from tests.makers import DAY, HOUR, NOW
-
-
-@pytest.fixture
-def session() -> Iterator[Session]:
-    engine = makers.database()
-    with makers.opened(engine) as session:
-        yield session
-    engine.dispose()
 
 
 @pytest.fixture

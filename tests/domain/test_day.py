@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -18,14 +17,6 @@ from tests.makers import DAY, HOUR, MINUTE, NOW
 
 INDIA = ZoneInfo("Asia/Kolkata")
 NINE_TOMORROW = datetime(2026, 11, 24, 3, 30, tzinfo=UTC)
-
-
-@pytest.fixture
-def session() -> Iterator[Session]:
-    engine = makers.database()
-    with makers.opened(engine) as session:
-        yield session
-    engine.dispose()
 
 
 @pytest.mark.parametrize(

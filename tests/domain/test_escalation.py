@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -25,14 +25,6 @@ from tests.makers import ALWAYS_OPEN, DAY, HOUR, MINUTE, NOW, OFFICE
 #: Answered within two hours, resolved within ten.
 TERMS = Terms(ALWAYS_OPEN, {("ticket", ""): (120, 600), ("ticket", "Urgent"): (30, 60), ("lead", ""): (120, None)})
 ANSWER = NOW + 2 * HOUR
-
-
-@pytest.fixture
-def session() -> Iterator[Session]:
-    engine = makers.database()
-    with makers.opened(engine) as session:
-        yield session
-    engine.dispose()
 
 
 @pytest.fixture

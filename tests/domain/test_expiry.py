@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -17,14 +16,6 @@ from app.domain.settings import BusinessSetting
 from app.domain.timeline import Activity, StatusChange
 from tests import makers
 from tests.makers import ALWAYS_OPEN, DAY, HOUR, NOW, OFFICE
-
-
-@pytest.fixture
-def session() -> Iterator[Session]:
-    engine = makers.database()
-    with makers.opened(engine) as session:
-        yield session
-    engine.dispose()
 
 
 @pytest.fixture

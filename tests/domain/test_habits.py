@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -15,14 +14,6 @@ from app.domain.habits import offsets_typed, rearm
 from app.models import User
 from tests import makers
 from tests.makers import DAY, HOUR, MINUTE, NOW
-
-
-@pytest.fixture
-def session() -> Iterator[Session]:
-    engine = makers.database()
-    with makers.opened(engine) as session:
-        yield session
-    engine.dispose()
 
 
 def task(session: Session, due_in: timedelta, status: str = "Todo") -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -17,14 +16,6 @@ from tests import makers
 from tests.makers import MINUTE, NOW, ZONE
 
 JOBS = ["one", "other"]
-
-
-@pytest.fixture
-def session() -> Iterator[Session]:
-    engine = makers.database()
-    with makers.opened(engine) as session:
-        yield session
-    engine.dispose()
 
 
 def run(session: Session, job: str, ago: float, outcome: str = "done") -> None:

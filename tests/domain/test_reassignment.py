@@ -41,14 +41,6 @@ SATURDAY = NOW - 2 * DAY
 
 
 @pytest.fixture
-def session() -> Iterator[Session]:
-    engine = makers.database()
-    with makers.opened(engine) as session:
-        yield session
-    engine.dispose()
-
-
-@pytest.fixture
 def people(session: Session) -> dict[str, Any]:
     """Ana and Ben sell, Mia is above Ana, Cleo supports, Ada is admin."""
     mia = makers.user(session, "mia", "Sales Manager")

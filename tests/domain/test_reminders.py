@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,14 +18,6 @@ from tests import makers
 from tests.makers import DAY, HOUR, MINUTE, NOW, ZONE
 
 DUE = NOW + 2 * HOUR
-
-
-@pytest.fixture
-def session() -> Iterator[Session]:
-    engine = makers.database()
-    with makers.opened(engine) as session:
-        yield session
-    engine.dispose()
 
 
 @pytest.fixture
