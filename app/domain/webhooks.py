@@ -10,11 +10,11 @@ from typing import Any
 
 from flask_appbuilder import Model
 from flask_appbuilder.security.sqla.models import User
-from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, String, delete, insert, select, update
+from sqlalchemy import JSON, BigInteger, Delete, ForeignKey, Index, Integer, String, delete, insert, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain import audit, happenings, notices, team
-from app.domain.base import Conflict, Moment, NotThere, Record, RuleBroken, Versioned, refuse_stale
+from app.domain.base import Conflict, Moment, NotThere, Record, RuleBroken, Versioned, refuse_stale, together
 from app.lib import address
 from app.lib.vault import Vault
 
@@ -229,7 +229,7 @@ def _refuse_wrong(session: Session, wanted: Wanted, private: bool) -> None:
     if session.execute(user).first() is None:
         errors["user"] = ["Please choose a user who is active: the records are told as this user sees them."]
     if errors:
-        raise RuleBroken(" ".join(each for sentences in errors.values() for each in sentences), errors=errors)
+        raise RuleBroken(together(each for sentences in errors.values() for each in sentences), errors=errors)
 
 
 def _drop_waiting(session: Session, hook: Webhook) -> None:
@@ -238,7 +238,8 @@ def _drop_waiting(session: Session, hook: Webhook) -> None:
 
 
 def _write_audit(session: Session, hook: Webhook, what: str, by: int, now: datetime) -> None:
-    says = {"what": what, "name": hook.name, "state": hook.state, "events": hook.events, "user": hook.user_id}
+    says: dict[str, Any] = {"what": what, "name": hook.name, "state": hook.state, "events": hook.events}
+    says["user"] = hook.user_id
     audit.write(session, "webhook change", by, now, f"webhook {hook.id}", **says)
 
 
@@ -255,7 +256,9 @@ def listening(session: Session) -> tuple[Listener, ...]:
     return tuple(Listener(key, user, frozenset(events)) for key, user, events in session.execute(query))
 
 
-def delivery(hook_id: int, event: str, record_id: int | None, now: datetime, number: str | None = None) -> dict[str, Any]:
+def delivery(
+    hook_id: int, event: str, record_id: int | None, now: datetime, number: str | None = None
+) -> dict[str, Any]:
     """The columns of a telling that is due now."""
     return {"key": str(uuid.uuid4()), "webhook_id": hook_id, "event": event, "record_id": record_id, "number": number,
             "at": now, "state": "queued", "tries": 0, "next_try_on": now}  # fmt: skip
@@ -275,9 +278,9 @@ def stop(session: Session, hook_id: int, state: str, why: str, now: datetime) ->
     notices.tell(session, admins, "webhook", key, None, None, now, name=hook.name, webhook=hook.id, why=why)
 
 
-def forget(session: Session, now: datetime) -> int:
-    """Delete what is older than KEPT; answers how many rows."""
-    return _set(session, delete(WebhookDelivery).where(WebhookDelivery.at < now - KEPT))
+def forgotten(now: datetime) -> Delete:
+    """What deletes the deliveries that are older than KEPT."""
+    return delete(WebhookDelivery).where(WebhookDelivery.at < now - KEPT)
 
 
 def of_key(session: Session, key: str) -> tuple[WebhookDelivery, Webhook]:

@@ -36,7 +36,7 @@ def install(app: Flask, post: Post, session_class: Any = Session) -> None:
     with app.app_context():
         _engine = db.engine
     _kept.clear()
-    watched = {
+    watched: dict[str, Any] = {
         "before_flush": _before_flush, "after_flush": _after_flush, "before_commit": _before_commit,
         "after_commit": _after_commit, "after_rollback": _after_rollback,
         "after_transaction_create": _after_begin, "after_transaction_end": _after_end,
@@ -98,7 +98,7 @@ def _before_commit(session: Session) -> None:
     now = datetime.now(UTC)
     rows = [row for place, each in happened.items() for row in _rows(place, each, listeners, now)]
     if rows:
-        session.execute(insert(WebhookDelivery.__table__), rows)  # type: ignore[arg-type]
+        session.execute(insert(WebhookDelivery.__table__), rows)
         session.info.setdefault("posted", []).extend(row["key"] for row in rows)
 
 

@@ -1,0 +1,56 @@
+"""The receiver of docs/api.md takes what the CRM sends, once, and nothing else."""
+
+from __future__ import annotations
+
+import re
+import threading
+from http.server import ThreadingHTTPServer
+from typing import Any
+
+import pytest
+import requests
+from sqlalchemy import select
+
+from app.models import WebhookDelivery
+from tests.test_api_guide import GUIDE
+from tests.test_postman import listen, office, work  # noqa: F401  # a fixture
+
+
+@pytest.fixture
+def guide():
+    """The guide's receiver, at work; what it took is in `taken`."""
+    blocks = re.findall(r"^```python\n(.*?)^```$", GUIDE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    names: dict[str, Any] = {}
+    (block,) = [block for block in blocks if "class FromTheCrm" in block]
+    exec(compile(block, str(GUIDE), "exec"), names)  # noqa: S102  # our own guide
+
+    class Receiver(names["FromTheCrm"]):  # type: ignore[name-defined,misc]
+        taken: list[Any] = []
+        take = lambda self, told: self.taken.append(told)  # noqa: E731
+        log_message = lambda self, *said: None  # noqa: E731
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    Receiver.url = f"http://127.0.0.1:{server.server_address[1]}/"
+    yield Receiver
+    server.shutdown()
+    server.server_close()
+
+
+def test_the_receiver_of_the_guide_takes_what_is_signed_once(office, guide):  # noqa: F811
+    _id, guide.secret = listen(office, guide, "lead.created")
+    lead = office.make.lead("ana")
+    work(office)
+    office.door("root").form("/webhooks/again/1")
+    work(office)
+    assert [(told["event"], told["record"]["number"]) for told in guide.taken] == [("lead.created", lead.number)]
+    assert office.rows(select(WebhookDelivery.state)) == ["sent"]
+
+
+def test_the_receiver_of_the_guide_refuses_a_stranger(office, guide):  # noqa: F811
+    listen(office, guide, "lead.created")
+    office.make.lead("ana")
+    work(office)
+    forged = {"X-CRM-Timestamp": "1700000000", "X-CRM-Delivery": "x", "X-CRM-Signature": "sha256=00"}
+    assert requests.post(guide.url, b"{}", headers=forged, timeout=5).status_code == 403
+    assert (guide.taken, office.rows(select(WebhookDelivery.code))) == ([], [403])
