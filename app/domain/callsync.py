@@ -177,7 +177,8 @@ def _write(session: Session, batch: Batch, writing: dict[str, Heard]) -> None:
     new = {heard.device_call_id for heard in batch.heard if batch.results[heard.index].status == "created"}
     created = [(keys[own_id], heard, places[heard.index]) for own_id, heard in writing.items() if own_id in new]
     for result in (batch.results[heard.index] for heard in writing.values()):
-        happenings.note(session, "call_log", result.call_id or 0, "created" if result.status == "created" else "changed")
+        event = "created" if result.status == "created" else "changed"
+        happenings.note(session, "call_log", result.call_id or 0, event)
     _tell_timelines(session, batch, created)
     _stir(session, (places[heard.index] for heard in writing.values()))
     _ring(session, batch, created)
@@ -189,7 +190,8 @@ def _keys(session: Session, batch: Batch) -> dict[str, int]:
     if not names:
         return {}
     mine = (CallLog.employee_id == batch.telephone.employee_id, CallLog.device_call_id.in_(names))
-    return {own_id: key for key, own_id in session.execute(select(CallLog.id, CallLog.device_call_id).where(*mine))}
+    found = session.execute(select(CallLog.id, CallLog.device_call_id).where(*mine))
+    return {str(own_id): key for key, own_id in found}
 
 
 def _answer(session: Session, writing: dict[str, Heard], places: dict[int, callmatching.Place]) -> None:

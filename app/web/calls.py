@@ -4,23 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import request
+from flask import Response, request
+from flask_appbuilder.api import expose, protect
+from flask_appbuilder.security.decorators import permission_name
 from flask_babel import lazy_gettext as _
 from sqlalchemy import not_
 from sqlalchemy.orm import Session
 
-from app.domain import calls
+from app.domain import calls, callsync
+from app.domain.base import RuleBroken
 from app.domain.calls import DIRECTIONS, STATUSES, CallLog
 from app.lib import phone
 from app.models import Customer, Lead, Ticket
+from app.web import callbatches, callines
 from app.web.desk import Desk
 from app.web.fields import Choice, Duration, Field, Flag, Glass, Text
+from app.web.gate import glass, json_answer, refuse_as_json
 from app.web.moments import When
-from app.web.outcomes import Outcomes, may_settle
+from app.web.outcomes import Outcomes
 from app.web.personal import Phone
 from app.web.plan import Asked, Plan
 from app.web.references import Reference, Someone
-from app.web.resource import Resource
+from app.web.resource import Resource, sent
 
 _both: dict[str, Any] = {"add": True, "edit": True}
 COLORS = {
@@ -53,57 +58,27 @@ class CallNumber(Phone):
         return self.columns[-1:]
 
 
-#: Direction, and whether nobody took it -> sign and tone of a line.
-SIGNS = {
-    ("Incoming", True): ("phone-incoming", "green"), ("Incoming", False): ("phone-x", "red"),
-    ("Outgoing", True): ("phone-outgoing", "blue"), ("Outgoing", False): ("phone-outgoing", "gray"),
-}  # fmt: skip
-
-
-def sign_of(direction: str, status: str) -> tuple[str, str]:
-    """(icon, tone) of a call."""
-    return SIGNS.get((direction, status == "Completed"), ("phone", "gray"))
-
-
 class OtherSide(Field):
     """Who was at the other end: the name of the customer or lead where one is known, else the number, masked."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.columns = (
-            Customer.first_name, Customer.last_name, Lead.first_name, Lead.last_name, CallLog.other_e164,
-            CallLog.direction, CallLog.status, CallLog.from_number, CallLog.to_number,
-        )  # fmt: skip
+        self.columns = callines.SIDE
 
     def value(self, values: tuple[Any, ...], glass: Glass) -> Any:
         """The name, else the number as this person may see it."""
-        return _name(values[0:2]) or _name(values[2:4]) or self.number(values, glass)
-
-    @staticmethod
-    def number(values: tuple[Any, ...], glass: Glass) -> str | None:
-        """The number as this person may see it; a withheld one as the telephone called it."""
-        e164, direction, _status, from_number, to_number = values[4:9]
-        raw = e164 or (to_number if direction == "Outgoing" else from_number)
-        if not raw:
-            return None
-        shown = glass.who.shown("email" if "@" in raw else "mobile", raw)
-        return phone.shown(shown) if shown == e164 else str(shown)
+        return callines.name_of(values) or callines.number_of(values, glass)
 
     def cell(self, values: tuple[Any, ...], glass: Glass) -> dict[str, Any]:
         """With the sign of the direction, and the number beside a name."""
-        name, number = self.value(values, glass), self.number(values, glass)
-        icon, tone = sign_of(values[5], values[6])
-        hint = number if name != number else None
-        return {"kind": "call", "text": name or str(_("Unknown number")), "hint": hint, "icon": icon, "tone": tone,
-                "title": f"{values[5]}, {values[6]}"}  # fmt: skip
+        name, number = callines.name_of(values), callines.number_of(values, glass)
+        icon, tone = callines.sign_of(values[5], values[6])
+        return {"kind": "call", "text": name or number or str(_("Unknown number")), "hint": number if name else None,
+                "icon": icon, "tone": tone, "title": f"{values[5]}, {values[6]}"}  # fmt: skip
 
     def order(self) -> Any:
         """By the number."""
         return CallLog.other_e164
-
-
-def _name(parts: tuple[Any, ...]) -> str:
-    return " ".join(part for part in parts if part)
 
 
 class Came(Text):
@@ -119,7 +94,7 @@ class Came(Text):
 
     def cell(self, values: tuple[Any, ...], glass: Glass) -> dict[str, Any]:
         """The words, or the way to them."""
-        if not values[0] and may_settle(values[2], glass):
+        if not values[0] and callines.may_settle(values[2], glass):
             return {"kind": "link", "url": f"/calls/outcome/{values[1]}", "text": str(_("Log outcome"))}
         return super().cell(values, glass)
 
@@ -149,7 +124,7 @@ FIELDS: list[Field] = [
            required=True, **_both),
     CallNumber("from_number", _("From"), (CallLog.from_number,), listed=True, **_both),
     CallNumber("to_number", _("To"), (CallLog.to_number,), listed=True, **_both),
-    OtherSide("other", _("With"), listed=True),
+    OtherSide("other", _("With"), listed=True, section="none"),
     CallNumber("other_number", _("Other side"), (CallLog.other_e164,), filter=True),
     Duration("duration_seconds", _("Duration"), (CallLog.duration_seconds,), listed=True, filter=True, sort=True,
              **_both),
@@ -196,6 +171,50 @@ class CallResource(Resource):
     resource_name = "call_log"
     module = "Call Logs"
     desk = CallDesk()
+    VERBS = Resource.VERBS | {"bulk": "create"}
+
+    @expose("/bulk", methods=["POST"])
+    @protect()
+    @refuse_as_json
+    @permission_name("bulk")
+    def bulk(self, **kwargs: Any) -> Response:
+        """Many calls of one's own at once, each with what became of it; the same batch again makes none twice."""
+        rows = sent().get("call_logs")
+        if not isinstance(rows, list):
+            raise RuleBroken(_("“call_logs” must be a list of calls."), "call_logs")
+        if len(rows) > callsync.MOST:
+            raise TooMany(_("At most %(most)s calls in one batch, please send less at once.", most=callsync.MOST))
+        results = callbatches.store([_as_heard(row) for row in rows], glass())
+        return json_answer(200, {"results": [_told(result) for result in results]})
+
+
+class TooMany(RuleBroken):
+    """A batch that nobody reads (413)."""
+
+    http_status = 413
+
+
+#: Our name of a field -> the telephones' name, as the sync reads it.
+_HEARD = {
+    "direction": "type", "status": "status", "from_number": "from", "to_number": "to", "started_on": "start_time",
+    "ended_on": "end_time", "duration_seconds": "duration", "device_call_id": "device_call_id",
+}  # fmt: skip
+
+
+def _as_heard(row: Any) -> Any:
+    """A call in our words as a telephone would tell it; every word for "nobody answered" means the same."""
+    if not isinstance(row, dict):
+        return row
+    heard = {theirs: row[ours] for ours, theirs in _HEARD.items() if ours in row}
+    if heard.get("status") not in (None, "", "Completed"):
+        heard["status"] = "no answer"
+    return heard
+
+
+def _told(result: callsync.Result) -> dict[str, Any]:
+    told = {"index": result.index, "status": result.status, "id": result.call_id,
+            "device_call_id": result.device_call_id}  # fmt: skip
+    return told | ({"code": result.code, "error": result.sentence} if result.status == "error" else {})
 
 
 class CallScreen(Outcomes):

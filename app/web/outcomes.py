@@ -18,6 +18,7 @@ from app.domain.calls import CallLog
 from app.domain.outcomes import OFFERED, Outcome
 from app.extensions import db
 from app.models import Customer, Lead, Ticket
+from app.web import callines
 from app.web.fields import Glass, clean_text
 from app.web.gate import REFUSABLE, glass, refusal
 from app.web.moments import When
@@ -60,7 +61,8 @@ class Outcomes(Screen):
     def _dialog(self, call: CallLog, raw: Any, errors: dict[str, list[str]], sentence: str) -> str:
         seen = glass()
         context = {
-            "action": f"/calls/outcome/{call.id}", "title": _("How did the call go?"), "about": _about(self, call, seen),
+            "action": f"/calls/outcome/{call.id}", "title": _("How did the call go?"),
+            "about": _about(self, call, seen),
             "offered": OFFERED, "raw": raw, "errors": errors, "error": "" if errors else sentence,
             "has_place": bool(call.lead_id or call.ticket_id), "may_note": call.lead_id or call.ticket_id
             or call.customer_id, "choices": choices(seen), "back": request.values.get("back") or _referrer(),
@@ -144,9 +146,14 @@ class Outcomes(Screen):
 
     def primary(self, row: dict[str, Any], glass: Glass) -> dict[str, Any] | None:
         """The one main action: the outcome of one's own call."""
-        if not may_settle((row.get("employee") or {}).get("id"), glass) or row.get("outcome"):
+        if not callines.may_settle((row.get("employee") or {}).get("id"), glass) or row.get("outcome"):
             return None
         return {"label": _("Log outcome"), "icon": "phone-check", "url": f"/calls/outcome/{row['id']}"}
+
+    def instead(self, row: dict[str, Any], glass: Glass) -> dict[str, Any]:
+        """A call has no timeline: its own line stands there, with what one may do about it in sight."""
+        offered = self.more(row, glass) if glass.who.may("Call Logs", "write") else []
+        return {"timeline": callines.alone(row["id"], offered, glass), "older_url": None}
 
     def more(self, row: dict[str, Any], glass: Glass) -> list[dict[str, Any]]:
         """Outcome again, lead, ticket, links."""
@@ -162,11 +169,6 @@ class Outcomes(Screen):
             offered.append((_("Unlink"), "x", f"unlink/{row['id']}", "post"))
         return [{"label": label, "icon": icon, "url": f"/calls/{url}", "method": method}
                 for label, icon, url, method in offered]  # fmt: skip
-
-
-def may_settle(employee_id: int | None, seen: Glass) -> bool:
-    """Whether it is the person's own call, or of somebody for whom he stands in."""
-    return employee_id in seen.who.own and seen.who.may("Call Logs", "write")
 
 
 def choices(seen: Glass) -> list[dict[str, str]]:

@@ -1,0 +1,211 @@
+"""Calls on the screen: who was called, what came of it, what is next, and to whom a call belongs."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+
+from app.models import Activity, CallLog, Customer, Lead, Task, Ticket
+from tests.app_fixtures import Door, Make, World
+from tests.makers import NOW
+
+PEER = "+919820012345"
+
+
+def fresh(world: World, call: Any) -> Any:
+    return world.rows(select(CallLog).where(CallLog.id == call.id))[0]
+
+
+@pytest.fixture
+def ana(world: World) -> Door:
+    return world.door("ana")
+
+
+@pytest.fixture
+def lead(make: Make) -> Any:
+    return make.lead("ana", mobile="9820012345", task={})
+
+
+# --- the list
+
+
+def test_the_list_names_who_was_called(ana: Door, make: Make, lead: Any) -> None:
+    make.call("ana", lead_id=lead.id)
+    assert "Ravi Kumar" in ana.screen("/calls/").text
+
+
+def test_a_mask_covers_the_number_of_who_has_no_name(make: Make, ana: Door) -> None:
+    make.mask("Sales User", mobile="last4")
+    call = make.call("ana")
+    for path in ("/calls/", f"/calls/show/{call.id}", f"/calls/outcome/{call.id}"):
+        page = ana.screen(path).text
+        assert "98200" not in page and "2345" in page, path
+
+
+@pytest.mark.parametrize(("who", "offered"), [("ana", True), ("mia", False)])
+def test_ones_own_calls_offer_their_outcome(world: World, make: Make, who: str, offered: bool) -> None:
+    call = make.call("ana")
+    page = world.door(who).screen("/calls/").text
+    assert (f"/calls/outcome/{call.id}" in page) is offered
+
+
+def test_the_quick_filters(ana: Door, make: Make) -> None:
+    done, missed = make.call("ana", outcome="Interested"), {"direction": "Incoming", "status": "Missed Call"}
+    recent = datetime.now(UTC) - timedelta(hours=2)
+    alone = make.call("ana", from_number="9820011111", started_on=recent, at=datetime.now(UTC), **missed)
+    make.call("ana", from_number="9820022222", started_on=recent, at=datetime.now(UTC), **missed)
+    make.call("ben", to_number="9820022222", started_on=recent + timedelta(minutes=1), at=datetime.now(UTC))
+    open_ones, lost = (ana.screen(f"/calls/?tab={tab}").text for tab in ("open", "missed"))
+    assert f"/calls/show/{done.id}" not in open_ones and f"/calls/show/{alone.id}" in open_ones
+    assert f"/calls/show/{alone.id}" in lost and lost.count("data-href") == 1
+
+
+# --- the outcome
+
+
+def test_outcome_note_and_follow_up_in_one_post(world: World, ana: Door, make: Make, lead: Any) -> None:
+    call = make.call("ana", lead_id=lead.id)
+    typed = {"outcome": "Interested", "note": "Wants an SIP", "when": "tomorrow", "cold": "1"}
+    assert ana.form(f"/calls/outcome/{call.id}", typed).status_code == 302
+    stored = fresh(world, call)
+    assert (stored.outcome, stored.cold) == ("Interested", True)
+    task = world.rows(select(Task).where(Task.lead_id == lead.id))[-1]
+    assert (task.title, task.assignee_id) == ("Follow up: Interested", world.people["ana"].id)
+    assert "Wants an SIP" in [line.payload.get("text") for line in world.rows(select(Activity))]
+
+
+@pytest.mark.parametrize(
+    ("typed", "sentence"),
+    [
+        ({"other": ""}, "Please say what came of the call"), ({"outcome": "x" * 600}, "Please say what came"),
+        ({"outcome": "Interested", "follow_up_on": "2001-01-01T10:00"}, "lies in the past"),
+        ({"outcome": "Interested", "follow_up_on": "soon"}, "follow_up_on"),
+        ({"outcome": "Interested", "when": "never"}, "one of the times"),
+    ],
+)  # fmt: skip
+def test_what_was_typed_stays_on_errors(
+    world: World, ana: Door, make: Make, lead: Any, typed: Any, sentence: str
+) -> None:
+    call = make.call("ana", lead_id=lead.id)
+    answer = ana.form(f"/calls/outcome/{call.id}", {"note": "He was in a hurry", "title": "Ring again"} | typed)
+    assert answer.status_code == 422
+    assert sentence in answer.text and "He was in a hurry" in answer.text and "Ring again" in answer.text
+    assert fresh(world, call).outcome is None
+
+
+@pytest.mark.parametrize(("who", "status"), [("ben", 404), ("cleo", 404), (None, 302)])
+def test_a_foreign_call_has_no_outcome_to_be_logged(world: World, make: Make, who: str | None, status: int) -> None:
+    call = make.call("ana")
+    assert world.door(who).screen(f"/calls/outcome/{call.id}").status_code == status
+    world.door(who).form(f"/calls/outcome/{call.id}", {"outcome": "Wrong number"})
+    assert fresh(world, call).outcome is None
+
+
+def test_the_way_back_stays_on_this_site(ana: Door, make: Make) -> None:
+    for back, target in (
+        ("/leads/?q=a", "/leads/?q=a"),
+        ("//evil.example/", "/calls/show/"),
+        ("https://evil.example", "/calls/show/"),
+    ):
+        call = make.call("ana")
+        answer = ana.form(f"/calls/outcome/{call.id}", {"outcome": "Interested", "back": back})
+        assert answer.location.startswith(target)
+
+
+# --- what begins with a call
+
+
+@pytest.mark.parametrize("mask", ["full", "last4", "hidden"])
+def test_a_lead_takes_the_number_over_seen_or_not(world: World, make: Make, ana: Door, mask: str) -> None:
+    make.mask("Sales User", mobile=mask)
+    call = make.call("ana")
+    assert ana.form(f"/calls/lead/{call.id}").status_code == 302
+    made = world.rows(select(Lead).where(Lead.mobile_e164 == PEER))[0]
+    assert (made.assignee_id, fresh(world, call).lead_id) == (world.people["ana"].id, made.id)
+
+
+def test_a_ticket_takes_the_caller_over(world: World, make: Make) -> None:
+    call = make.call("cleo")
+    assert world.door("cleo").form(f"/calls/ticket/{call.id}").status_code == 302
+    ticket = world.rows(select(Ticket))[0]
+    caller = world.rows(select(Customer).where(Customer.id == ticket.customer_id))[0]
+    assert (caller.mobile_e164, fresh(world, call).ticket_id) == (PEER, ticket.id)
+
+
+def test_who_may_not_make_leads_makes_none_of_calls(world: World, make: Make) -> None:
+    make.cell("Sales User", "Leads", "create", "none")
+    call = make.call("ana")
+    world.door("ana").form(f"/calls/lead/{call.id}")
+    assert world.rows(select(func.count(Lead.id))) == [0]
+
+
+# --- to whom it belongs
+
+
+@pytest.mark.parametrize("kind", ["lead", "customer"])
+def test_a_call_is_linked_to_what_one_sees(world: World, make: Make, ana: Door, kind: str) -> None:
+    call, record = make.call("ana"), getattr(make, kind)("ana")
+    assert ana.form(f"/calls/link/{call.id}", {kind: record.number}).status_code == 302
+    assert getattr(fresh(world, call), f"{kind}_id") == record.id
+    ana.form(f"/calls/unlink/{call.id}")
+    assert getattr(fresh(world, call), f"{kind}_id") is None
+
+
+@pytest.mark.parametrize("kind", ["lead", "ticket", "customer"])
+def test_what_is_foreign_does_not_exist_and_nothing_changes(world: World, make: Make, ana: Door, kind: str) -> None:
+    call, record = make.call("ana"), getattr(make, kind)("ben" if kind != "ticket" else "cleo")
+    for named in (record.id, record.number, 999_999, "no"):
+        assert ana.form(f"/calls/link/{call.id}", {kind: named}).status_code == 404
+    stored = fresh(world, call)
+    assert (stored.lead_id, stored.ticket_id, stored.customer_id, stored.linked) == (None, None, None, False)
+
+
+def test_a_link_names_one_record(world: World, make: Make, ana: Door, lead: Any) -> None:
+    call = make.call("ana")
+    for named in ({}, {"lead": lead.id, "customer": 1}):
+        assert ana.form(f"/calls/link/{call.id}", named).status_code == 422
+
+
+# --- timelines
+
+
+def test_a_line_of_the_timeline_tells_the_call_as_it_is_now(world: World, make: Make, ana: Door, lead: Any) -> None:
+    call = make.call("ana", lead_id=lead.id, at=NOW, duration_seconds=5)
+    world.session.get(CallLog, call.id).duration_seconds = 130
+    world.session.commit()
+    page = ana.screen(f"/leads/{lead.number}").text
+    assert "called Ravi Kumar · 2m 10s" in page and f"/calls/outcome/{call.id}" in page
+
+
+# --- many at once
+
+
+def many(*calls: dict[str, Any]) -> dict[str, Any]:
+    known = {"direction": "Incoming", "from_number": "9820011111", "to_number": "9820099999", "status": "Completed",
+             "started_on": "2026-01-05T10:00:00Z", "duration_seconds": 42}  # fmt: skip
+    return {"call_logs": [known | {"device_call_id": f"d{n}"} | call for n, call in enumerate(calls)]}
+
+
+def test_each_call_of_a_batch_has_its_answer(world: World, ana: Door) -> None:
+    body = many({}, {"duration_seconds": "long"}, {"status": "Missed Call", "from_number": "9820022222"})
+    for statuses in (["created", "error", "created"], ["duplicate", "error", "duplicate"]):
+        results = ana.rest("POST", "call_log/bulk", body).json["results"]
+        assert [each["status"] for each in results] == statuses
+        assert [each["index"] for each in results] == [0, 1, 2]
+    assert results[1]["code"] == "bad_duration" and results[1]["error"]
+    assert sorted(world.rows(select(CallLog.status))) == ["Completed", "Missed Call"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [({"call_logs": [{}] * 1001}, 413), ({"call_logs": {}}, 422), ({}, 422), ({"call_logs": []}, 200), ([], 422)],
+)
+def test_what_is_no_batch_is_refused(ana: Door, body: Any, status: int) -> None:
+    assert ana.rest("POST", "call_log/bulk", body).status_code == status
+
+
+def test_who_may_not_log_calls_sends_none(world: World) -> None:
+    assert world.door("rhea").rest("POST", "call_log/bulk", many({})).status_code == 403
