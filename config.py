@@ -64,6 +64,16 @@ class Settings:
     queue_workers: dict[str, int] = field(default_factory=lambda: {"short": 2, "default": 2, "long": 1})
     #: Seconds before the second, third … try of a call from the queue.
     retry_seconds: tuple[int, ...] = (5, 30, 120, 600)
+    #: Whether webhooks may go to http and to loopback and private addresses: for development and tests only.
+    webhooks_private: bool = False
+    #: Seconds before the second, third … try of a webhook.
+    webhook_seconds: tuple[int, ...] = (60, 300, 1800, 7200, 28_800)
+    #: How often (calls, seconds) one key, person or address may call the API, and of that change something; None =
+    #: as often as they like.
+    api_limit: tuple[int, int] | None = (1200, 60)
+    api_write_limit: tuple[int, int] | None = (300, 60)
+    #: Origins whose pages may call the API with a key or token, https://desk.example.
+    cors_origins: tuple[str, ...] = ()
 
 
 def load(environ: dict[str, str] | None = None) -> Settings:
@@ -100,6 +110,11 @@ def load(environ: dict[str, str] | None = None) -> Settings:
             for queue, default in (("short", 2), ("default", 2), ("long", 1))
         },
         retry_seconds=_seconds("CRM_RETRY_SECONDS", env.get("CRM_RETRY_SECONDS"), (5, 30, 120, 600)),
+        webhooks_private=_switch("CRM_WEBHOOKS_PRIVATE", env.get("CRM_WEBHOOKS_PRIVATE"), False),
+        webhook_seconds=_seconds("CRM_WEBHOOK_SECONDS", env.get("CRM_WEBHOOK_SECONDS"), (60, 300, 1800, 7200, 28_800)),
+        api_limit=_rate("CRM_API_LIMIT", env.get("CRM_API_LIMIT"), (1200, 60)),
+        api_write_limit=_rate("CRM_API_WRITE_LIMIT", env.get("CRM_API_WRITE_LIMIT"), (300, 60)),
+        cors_origins=_origins(env.get("CRM_CORS_ORIGINS")),
     )
 
 
@@ -220,6 +235,27 @@ def _seconds(name: str, text: str | None, default: tuple[int, ...]) -> tuple[int
     if len(waits) > 20:
         raise WrongSetting(f"{name} may have at most 20 numbers.")
     return waits
+
+
+def _rate(name: str, text: str | None, default: tuple[int, int]) -> tuple[int, int] | None:
+    if not text:
+        return default
+    if text.strip().lower() == "off":
+        return None
+    spans = {"second": 1, "minute": 60, "hour": 3600}
+    number, _per, span = text.strip().lower().partition(" per ")
+    if span not in spans or not (number.isascii() and number.isdigit() and 0 < int(number[:9]) < 1_000_000):
+        raise WrongSetting(f"{name} must look like “1200 per minute” (second, minute, hour) or be off, not {text!r}.")
+    return int(number), spans[span]
+
+
+def _origins(text: str | None) -> tuple[str, ...]:
+    names = tuple(each.strip().rstrip("/").lower() for each in (text or "").split(",") if each.strip())
+    for name in names:
+        parts = urlsplit(name)
+        if parts.scheme not in ("http", "https") or f"{parts.scheme}://{parts.netloc}" != name or "@" in name:
+            raise WrongSetting(f"CRM_CORS_ORIGINS must list origins such as https://desk.example, not {name!r}.")
+    return names
 
 
 def _smtp(url: str | None) -> str | None:

@@ -10,16 +10,17 @@ from sqlalchemy.orm import Session
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 import config
-from app import access, delivery, engine, jobs, models, views  # noqa: F401  (all tables must be known before the mappers are used)
+from app import access, delivery, engine, jobs, models, postman, views  # noqa: F401  (all tables must be known before the mappers are used)
 from app.channels.base import Channel
 from app.channels.console import Console
 from app.channels.email import Email, server_of
+from app.channels.webhook import Line
 from app.extensions import compress, csrf, db, migrate
 from app.lib.vault import Vault, read_key
 from app.ops import database, queue
 from app.ops.pool import Pool
 from app.ops.redis_queue import RedisQueue
-from app.web import commands, errors, failures, languages, live, shell, signin, team
+from app.web import commands, errors, failures, languages, limits, live, origins, payloads, shell, signin, team
 from app.web.compat import door
 
 
@@ -43,6 +44,8 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
     with app.app_context():
         database.tune(db.engine)
         shell.install(app, views.menu)
+        origins.install(app)
+        limits.install(app, settings)
         _build(app)
         languages.install(app, config.ROOT / "translations")
         app.extensions["crm_jobs"] = _runner(settings)
@@ -79,6 +82,8 @@ def _queue(app: Flask, settings: config.Settings) -> None:
     threads = {} if app.testing else settings.queue_workers  # in tests nothing runs by itself
     queue.install(place, RedisQueue(settings.redis_url) if settings.redis_url else Pool(threads))
     delivery.install(app, {"email": _email(settings)})
+    line = Line(private=settings.webhooks_private)
+    postman.install(app, postman.Post(line, payloads.write, settings.webhook_seconds))
 
 
 def _email(settings: config.Settings) -> Channel:

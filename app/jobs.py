@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import delete, update
 from sqlalchemy.orm import Session
 
-from app import delivery
-from app.domain import clock, escalation, expiry, handback, reassignment, reminders, settings, sla
+from app import delivery, postman
+from app.domain import clock, escalation, expiry, handback, reassignment, reminders, replays, settings, sla, webhooks
 from app.domain.runs import BY_HAND, JobRun
 from app.engine import SKIPPED, Every, Job, Pass, Runner, Scheduler, Work, daily_at, every_minute, run_slot
 from app.ops.lead import leadership
@@ -60,6 +60,11 @@ def _queue_left(session: Session, at: Pass) -> Work:
     return Work(found, lambda one, item: delivery.take_up(one, item, at.now))
 
 
+def _post_left(session: Session, at: Pass) -> Work:
+    found = postman.left(session, at.now, at.limit)
+    return Work(found, lambda one, item: postman.take_up(one, item, at.now))
+
+
 def _fail_lost(session: Session, at: Pass) -> Work:
     """Their items are not lost: locks and event keys say what was done, the next slot goes on with the rest."""
     lost = (JobRun.outcome == "running", JobRun.started_on < at.now - LOST_AFTER)
@@ -70,6 +75,14 @@ def _fail_lost(session: Session, at: Pass) -> Work:
 def _forget(session: Session, at: Pass) -> Work:
     old = delete(JobRun).where(JobRun.started_on < at.now - KEPT)
     return Work(("runs",), lambda one, _: _changed(one, old))
+
+
+def _forget_deliveries(session: Session, at: Pass) -> Work:
+    return Work(("deliveries",), lambda one, _: _changed(one, webhooks.forgotten(at.now)))
+
+
+def _forget_answers(session: Session, at: Pass) -> Work:
+    return Work(("answers",), lambda one, _: _changed(one, replays.forgotten(at.now)))
 
 
 def _changed(session: Session, step: Any) -> str:
@@ -83,10 +96,13 @@ SCHEDULE = (
     Job("hand back after leave", Every(5), _hand_back),
     Job("watch the SLA clocks", every_minute, _watch_clocks),
     Job("queue what was left", every_minute, _queue_left),
+    Job("send what webhooks wait for", every_minute, _post_left),
     Job("expire leads", daily_at("10:00"), _expire_leads),
     Job("expire requests", daily_at("10:00"), _expire_requests),
     Job("close runs that were cut off", Every(5), _fail_lost),
     Job("forget old job runs", daily_at("03:10"), _forget),
+    Job("forget old deliveries of webhooks", daily_at("03:20"), _forget_deliveries),
+    Job("forget old answers", daily_at("03:30"), _forget_answers),
 )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from flask_appbuilder.api.manager import SwaggerView
 from flask_babel import lazy_gettext as _
 
-from app.web import audit, bell, choices, failures, me, openapi, people, runs, search, settings, team
+from app.web import audit, bell, choices, failures, me, openapi, people, phones, runs, search, settings, team, webhooks
 from app.web.calls import CallResource, CallScreen
 from app.web.customers import CustomerResource, CustomerScreen
 from app.web.home import HomeView
@@ -44,14 +44,17 @@ RESOURCES = (
     RequestResource, NoticeResource, people.UserResource,
 )  # fmt: skip
 PLAIN = (
-    bell.BellView, choices.ChoicesView, me.MeView, NotesView, people.PeopleView, search.SearchView, runs.SettingsView,
+    bell.BellView, choices.ChoicesView, me.MeView, NotesView, people.PeopleView, phones.PhoneView, search.SearchView, runs.SettingsView,
     runs.JobsView,
 )  # fmt: skip
 #: (group, [(label, view, icon, address)]); FAB's security manager registers those of its own kind itself.
 SETTINGS = (
     (_("People and rights"), team.SCREENS),
     (_("The trade"), settings.SCREENS),
-    (_("Running it"), ((_("Jobs"), runs.JobsView, "clock-play", "/jobs/"), *failures.SCREENS, *audit.SCREENS)),
+    (
+        _("Running it"),
+        ((_("Jobs"), runs.JobsView, "clock-play", "/jobs/"), *failures.SCREENS, *webhooks.SCREENS, *audit.SCREENS),
+    ),
 )
 INDEX = HomeView
 
@@ -67,7 +70,7 @@ def menu(person: Any, path: str) -> tuple[list[dict[str, Any]], list[dict[str, A
         if entry["name"] == "requests" and (count := waiting_count(person)):
             entry |= {"badge": f"{count - 1}+" if count == MOST_COUNTED else count, "url": "/requests/?tab=waiting"}
     if person.may("Settings", "read"):
-        under = ("/settings", "/roles", "/users", "/jobs", "/queue", "/audit", "/groups", "/turns")
+        under = ("/settings", "/roles", "/users", "/jobs", "/queue", "/audit", "/groups", "/turns", "/webhooks")
         entries.append({"name": "settings", "label": _("Settings"), "icon": "settings", "url": "/settings/",
                         "badge": None, "group": "settings", "active": path.startswith(under)})  # fmt: skip
     new = [

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from bench import engine, run
+from bench import compat, engine, keys, run, sync
 
 
 def main() -> int:
@@ -24,6 +24,12 @@ def main() -> int:
     options = run.Options(**vars(parser.parse_args()))
     if options.only.startswith(engine.PREFIX.strip(" :")):
         return 1 if engine.measure(options) else 0
+    if options.only == sync.PREFIX:
+        return sync.measure(options)
+    if options.only == compat.PREFIX:
+        return compat.measure(options)
+    if options.only == keys.PREFIX:
+        return keys.measure(options)
     return 1 if run.run(options) else 0
 
 

@@ -71,6 +71,19 @@ def fault_of(message: Message | None) -> str | None:
     return None
 
 
+def catalogue(path: Path, language: str) -> Catalog:
+    """The words of the pages, and of the refusals that stand in a file of their own."""
+    with path.open("rb") as file:
+        words = read_po(file, locale=language)
+    refusals = path.with_name("errors.po")
+    if refusals.exists():
+        with refusals.open("rb") as file:
+            for message in read_po(file, locale=language):
+                if message.id and message.id not in words:
+                    words[message.id] = message
+    return words
+
+
 def main() -> int:
     """Check all languages; the exit status."""
     wanted = sentences(Path(flask_appbuilder.__file__).parent) | sentences(ROOT / "app")
@@ -80,8 +93,7 @@ def main() -> int:
         if not path.exists():
             lines.append(f"{language}: {path.relative_to(ROOT)} is missing, with all {len(wanted)} sentences")
             continue
-        with path.open("rb") as file:
-            lines += [f"{language}: {line}" for line in faults(read_po(file, locale=language), wanted)]
+        lines += [f"{language}: {line}" for line in faults(catalogue(path, language), wanted)]
     print("\n".join(lines) if lines else f"{len(wanted)} sentences stand translated in {', '.join(LANGUAGES)}")
     return 1 if lines else 0
 

@@ -146,7 +146,8 @@ make_words() {  # .po, which people edit, into .mo, which gettext reads
     echo "$wanted" >$words_stamp
 }
 
-catalogue_files() { { find translations -name '*.po' 2>/dev/null || true; } | LC_ALL=C sort; }
+# errors.po is read as it stands
+catalogue_files() { { find translations -name 'messages.po' 2>/dev/null || true; } | LC_ALL=C sort; }
 catalogue_without_mo() { catalogue_files | while read -r po; do [ -f "${po%.po}.mo" ] || echo "$po"; done; }
 
 case $purpose in run | test) ;; *) stop "say 'run' or 'test', not '$purpose'." ;; esac

@@ -56,7 +56,7 @@ _CSRF = "c" * 40
 def settings_for(folder: Path, **environ: str) -> config.Settings:
     """Settings for tests, with everything in the folder."""
     known = {"CRM_INSTANCE_DIR": str(folder), "CRM_SECRET_KEY": SECRET_KEY, "CRM_FIELD_KEY": FIELD_KEY,
-             "CRM_SCHEDULER": "off"}  # fmt: skip
+             "CRM_SCHEDULER": "off", "CRM_API_LIMIT": "off", "CRM_API_WRITE_LIMIT": "off"}  # fmt: skip
     return config.load(known | environ)
 
 

@@ -203,13 +203,16 @@ def full_form(door: Door, screen: Any) -> Any:
         "/people/lookup?about=lead:1&q=a",
         "/leads/lookup",
         "/leads/assign/1",
+        "/phone/",
+        "/calls/?tab=open",
+        "/calls/?tab=missed",
     ],
 )
 def test_other_pages(door: Door, path: str) -> None:
     assert cost(lambda: door.screen(path)) <= HOME
 
 
-@pytest.mark.parametrize("path", ["/jobs/", "/jobs/send due reminders/"])
+@pytest.mark.parametrize("path", ["/jobs/", "/jobs/send due reminders/", "/webhooks/", "/webhooks/add"])
 def test_the_pages_of_the_jobs(full: World, path: str) -> None:
     assert cost(lambda: full.door("root").screen(path)) <= HOME
 

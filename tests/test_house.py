@@ -44,6 +44,7 @@ SETTLED_BY_FAB = (
     "app.web.business",
     "app.web.runs",
     "app.web.failures",
+    "app.web.webhooks",
     "app.web.audit",
 )
 #: Answered without signing in.

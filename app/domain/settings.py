@@ -194,7 +194,7 @@ def value_of(session: Session, key: str) -> Any:
 def values_of(session: Session, *keys: str) -> dict[str, Any]:
     """The same for several settings, in one statement."""
     query = select(BusinessSetting.key, BusinessSetting.value).where(BusinessSetting.key.in_(keys))
-    return {key: KNOWN[key][0] for key in keys} | {key: value for key, value in session.execute(query)}
+    return {key: KNOWN[key][0] for key in keys} | {row.key: row.value for row in session.execute(query)}
 
 
 def office(session: Session, zone: str) -> clock.Office:

@@ -45,7 +45,11 @@ class ApiKey(Model):  # type: ignore[misc]
     #: Modules and verbs it is limited to, e.g. ["Leads.read"]; empty = everything its user may.
     scope: Mapped[list[str]] = mapped_column(JSON, nullable=False, default=list)
     created_on: Mapped[datetime] = mapped_column(Moment, nullable=False)
+    #: Written at most once a minute, with the address it was used from.
     last_used_on: Mapped[datetime | None] = mapped_column(Moment)
+    last_used_from: Mapped[str | None] = mapped_column(String(64))
+    #: From this moment on the key is refused; null = it has no end of its own.
+    expires_on: Mapped[datetime | None] = mapped_column(Moment)
     revoked_on: Mapped[datetime | None] = mapped_column(Moment)
     user: Mapped[User] = relationship()
 

@@ -151,7 +151,7 @@ def _key_commands() -> AppGroup:
     @told
     def create(username: str, name: str, scope: tuple[str, ...]) -> None:
         """Make a key; key and secret are printed this once."""
-        made = keys.make(named(username).id, name, list(scope), datetime.now(UTC))
+        made = keys.make(named(username).id, keys.Wish(name, list(scope)), datetime.now(UTC))
         click.echo(f"key: {made.key}\nsecret: {made.secret}\nAuthorization: token {made.key}:{made.secret}")
 
     return group

@@ -101,14 +101,14 @@ class SecurityApi(fab_api.SecurityApi):
     def login(self) -> Response:
         wish = _wish(_json())
         if wish is None:
-            return self.response_400(message=_("Send JSON with username, password and provider db."))
+            return _no(400, _("Please send JSON with username, password and provider db."))
         security = self.appbuilder.sm
         try:
             user = security.auth_user_db(wish["username"], wish["password"], "jwt")
         except tries.Locked as locked:
             return keys.too_many(locked)
         if user is None:
-            return self.response_401()
+            return _no(401, _("The name or the password is wrong. Please try again."))
         return self.response(200, **_tokens(user, wish.get("refresh", False)))
 
     @expose("/refresh", methods=["POST"])
@@ -122,6 +122,10 @@ class SecurityApi(fab_api.SecurityApi):
     # OpenAPI is read from the docstrings.
     login.__doc__ = fab_api.SecurityApi.login.__doc__
     refresh.__doc__ = fab_api.SecurityApi.refresh.__doc__
+
+
+def _no(status: int, sentence: str) -> Response:
+    return make_response({"message": sentence, "errors": {}}, status)
 
 
 def _json() -> Any:
@@ -155,6 +159,6 @@ def say_too_fast(_limit: RequestLimit) -> None:
 
 def refused() -> Response:
     """The JSON answer to a request whose token is no good."""
-    response = make_response({"message": _("Please sign in: the token is missing, wrong, ended or out of date.")}, 401)
+    response = _no(401, _("Please sign in: the token is missing, wrong, ended or out of date."))
     response.headers["WWW-Authenticate"] = "Bearer"
     return response

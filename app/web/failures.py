@@ -28,7 +28,7 @@ from app.web.sessions import own_transaction
 #: Queue -> what it is for.
 WORDS = {
     "short": lazy_gettext("Seconds each: e-mail about notices"),
-    "default": lazy_gettext("Up to five minutes each"),
+    "default": lazy_gettext("Up to five minutes each: webhooks"),
     "long": lazy_gettext("Up to an hour each"),
 }
 

@@ -19,8 +19,13 @@ from flask_babel import Babel, Domain, get_locale, gettext
 from app.domain.base import Sentence
 
 ENGLISH = "en"
-#: Paths at which machines ask.
-MACHINES = ("/api/",)
+
+
+def is_machine() -> bool:
+    """Whether a program asks: under /api/, or by the predecessor's oldest way, a "cmd" at the root."""
+    if request.path == "/":
+        return request.method == "POST" or "cmd" in request.args
+    return request.path.startswith("/api/")
 
 
 def said(sentence: str) -> str:
@@ -37,7 +42,7 @@ def chosen() -> str | None:
     """The language of this request: Accept-Language, else the person's own, else English; on pages, the session's."""
     if not has_request_context():
         return None
-    if not request.path.startswith(MACHINES):
+    if not is_machine():
         page: str | None = current_app.appbuilder.bm.get_locale()  # type: ignore[attr-defined]
         return page
     offered = current_app.config["API_LANGUAGES"]
@@ -72,7 +77,7 @@ class Catalogues(Domain):
         words: Any = super().get_translations()
         errors = refusals(self.folder, code)
         if errors is None:
-            return words  # type: ignore[no-any-return]
+            return words
         return errors.merge(words)
 
 
@@ -109,6 +114,6 @@ def install(app: Flask, folder: Path) -> None:
 
 
 def _named(response: Response) -> Response:
-    if response.status_code >= 400 and request.path.startswith(MACHINES):
+    if response.status_code >= 400 and is_machine():
         response.headers.setdefault("Content-Language", str(get_locale()))
     return response

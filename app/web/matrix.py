@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.domain import permissions
-from app.domain.base import Conflict, RuleBroken
+from app.domain.base import Conflict, RuleBroken, together
 from app.extensions import db
 from app.models import FieldMask, ModulePermission, Role
 from app.web import gate
@@ -259,4 +259,4 @@ def _refuse_unseen(held: Matrix, wanted: Matrix) -> None:
     keys = [key for key, level in wanted.cells.items() if held.level(*key) != level][:5]
     where = ", ".join(f"{MODULE_WORDS[m]}: {VERB_WORDS[v]} ({LEVEL_WORDS[held.level(m, v)]})" for m, v in keys)
     text = _("Somebody changed this role meanwhile. What you chose is still here; look at it, then save again.")
-    raise Conflict(f"{text} {where}".strip())
+    raise Conflict(together([text, where] if where else [text]))

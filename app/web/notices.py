@@ -16,11 +16,12 @@ from app.domain.notices import KINDS, Notification
 from app.extensions import db
 from app.models import Customer, Lead, Ticket
 from app.sentences import text_of
-from app.web import choices, ledger, openapi
+from app.web import choices, ledger, schemas
 from app.web.desk import Desk
 from app.web.fields import Choice, Field, Flag, Glass, Number
 from app.web.gate import json_answer, refuse_as_json
 from app.web.moments import When
+from app.web.operations import Told
 from app.web.plan import Plan
 from app.web.references import Reference, Someone
 from app.web.resource import Resource, sent
@@ -101,6 +102,14 @@ class NoticeDesk(Desk):
             raise RuleBroken(_("Please say what to change: read or snoozed_until."))
 
 
+_TABLE = {"type": "object", "additionalProperties": schemas.shape(
+    {channel: {"type": "boolean"} for channel in notices.CHANNELS}, additionalProperties=False)}  # fmt: skip
+_CHOICES = schemas.shape({
+    "choices": _TABLE, "mark": {"type": "string", "nullable": True,
+                                "description": "Of what you saw; a stale one is refused (409)."}},
+    "choices", additionalProperties=False)  # fmt: skip
+
+
 class NoticeResource(Resource):
     """/api/v1/notification/"""
 
@@ -109,7 +118,10 @@ class NoticeResource(Resource):
     desk = NoticeDesk()
     VERBS = Resource.VERBS | {"put": "read", "choices": "read", "choose": "read"}
     exclude_route_methods = {"post", "delete"}
-
+    told = {
+        "choices": Told("How you want to be told of what", answer=_CHOICES),
+        "choose": Told("Choose how you want to be told of what", (409, 413, 422), body=_CHOICES, answer=_CHOICES),
+    }
     extra_schema = {"deliveries": {"type": "array", "items": {"type": "object", "properties": {
         "channel": {"type": "string"}, "state": {"type": "string"}, "tries": {"type": "integer"},
         "at": {"type": "string", "format": "date-time"}, "error": {"type": "string", "nullable": True}}}}}  # fmt: skip
@@ -138,15 +150,6 @@ class NoticeResource(Resource):
         choices.store(db.session(), body["choices"], mark)
         return _chosen()
 
-    def operation_helper(self, path: Any = None, operations: Any = None, methods: Any = None, func: Any = None,
-                         **kwargs: Any) -> None:  # fmt: skip
-        """As every resource; the choices are told by hand."""
-        super().operation_helper(path=path, operations=operations, methods=methods, func=func, **kwargs)
-        if func.__name__ in ("choices", "choose"):
-            like = "info" if func.__name__ == "choices" else "put"
-            for method in methods:
-                operations[method.lower()] |= _told(openapi.operation(self, like, method.lower()))
-
 
 def _is_table(table: Any) -> bool:
     return isinstance(table, dict) and all(isinstance(row, dict) for row in table.values())
@@ -155,21 +158,6 @@ def _is_table(table: Any) -> bool:
 def _chosen() -> Response:
     user = choices.mine(db.session())
     return json_answer(200, {"choices": choices.table_of(user), "mark": choices.mark(user)})
-
-
-_TABLE = {"type": "object", "additionalProperties": {"type": "object", "properties": {
-    channel: {"type": "boolean"} for channel in notices.CHANNELS}, "additionalProperties": False}}  # fmt: skip
-_BODY = {"type": "object", "required": ["choices"], "additionalProperties": False, "properties": {
-    "choices": _TABLE, "mark": {"type": "string", "nullable": True,
-                                "description": "Of what you saw; a stale one is refused (409)."}}}  # fmt: skip
-
-
-def _told(like: dict[str, Any]) -> dict[str, Any]:
-    """What the description says of the choices: the statuses of an operation like it, with a body of their own."""
-    content = {"application/json": {"schema": _BODY}}
-    answers = like["responses"] | {"200": {"description": "Done", "content": content}}
-    told = {"summary": "How you want to be told of what", "parameters": [], "responses": answers}
-    return told | ({"requestBody": {"required": True, "content": content}} if "requestBody" in like else {})
 
 
 __all__ = ["NoticeDesk", "NoticeResource", "notices"]

@@ -10,11 +10,12 @@ from flask_appbuilder.api import BaseApi, protect
 from flask_appbuilder.security.decorators import permission_name
 from flask_babel import gettext as _
 
-from app.domain.base import NotThere
+from app.domain.base import NotThere, RuleBroken
 from app.domain.permissions import VERBS
 from app.extensions import db
-from app.web import mentions, openapi
+from app.web import mentions, schemas
 from app.web.gate import Spoken, glass, json_answer, refuse_as_json, signed_in, whole
+from app.web.operations import Told, operation
 from app.web.resource import asked_query
 
 
@@ -45,6 +46,7 @@ class UserResource(Spoken, BaseApi):
     allow_browser_login = True
     csrf_exempt = False
     is_told = True
+    told = {"get": Told("Read one", (404,), ("pk",)), "get_list": Told("List", parameters=("page",), answer="list")}
 
     @expose("/", methods=["GET"])
     @protect()
@@ -53,7 +55,9 @@ class UserResource(Spoken, BaseApi):
     def get_list(self) -> Any:
         """Active colleagues, by name."""
         query = asked_query()
-        size, page = whole(query.get("page_size"), 20, 1, 100), whole(query.get("page"), 0, 0, 10**6)
+        if unknown := set(query) - {"page", "page_size"}:
+            raise RuleBroken(_("“q” does not know %(names)s.", names=", ".join(sorted(unknown))), "q")
+        size, page = whole(query.get("page_size"), 20, 1, 100), whole(query.get("page"), 0, 0, 10**7)
         cards = [card for key, card in sorted(glass().cards.people.items()) if key in glass().cards.active]
         part = cards[page * size : (page + 1) * size]
         body = {"count": len(cards), "count_capped": False, "ids": [card["id"] for card in part], "result": part}
@@ -72,11 +76,11 @@ class UserResource(Spoken, BaseApi):
 
     def add_apispec_components(self, api_spec: Any) -> None:
         """The card."""
-        openapi._once(api_spec, openapi.SHARED | {"UserResource.get": {
-            "type": "object", "properties": openapi.SHARED["UserCard"]["properties"]}})  # fmt: skip
+        card = schemas.SHARED["UserCard"]["properties"]
+        schemas.once(api_spec, schemas.SHARED | {"User": schemas.shape(card, *card)})
 
     def operation_helper(self, path: Any = None, operations: Any = None, methods: Any = None, func: Any = None,
                          **kwargs: Any) -> None:  # fmt: skip
         """With ids and statuses."""
         for method in methods:
-            operations[method.lower()] = openapi.operation(self, func.__name__, method.lower())
+            operations[method.lower()] = operation(self, func.__name__, method.lower())

@@ -45,7 +45,7 @@ def record_page(screen: Any, row: Any, glass: Glass, args: Any) -> dict[str, Any
         "delete_url": f"{base}/delete/{wire['id']}" if glass.who.may(screen.module, "delete") else None,
         "assign_url": f"{base}/assign/{wire['id']}" if plan.record in (Lead, Ticket) else None,
         "why_url": f"{base}/why/{wire['id']}" if plan.record in (Lead, Ticket) else None,
-    } | timeline_part(screen, wire["id"], None, glass)  # fmt: skip
+    } | timeline_part(screen, wire["id"], None, glass) | screen.instead(wire, glass)  # fmt: skip
 
 
 def timeline_part(screen: Any, key: int, before: int | None, glass: Glass) -> dict[str, Any]:

@@ -14,9 +14,10 @@ from flask_babel import gettext as _
 
 from app.domain.base import NotThere, RuleBroken
 from app.extensions import db
-from app.web import openapi, replays
+from app.web import replays, schemas
 from app.web.desk import Desk
 from app.web.gate import Gated, Spoken, glass, json_answer, refuse_as_json, whole
+from app.web.operations import operation
 from app.web.plan import DEEPEST, MOST_PAGE, OP_LABELS, Asked
 
 _KEYS = {"page", "page_size", "order_column", "order_direction", "filters", "columns", "select_columns", "keys",
@@ -50,13 +51,13 @@ class Resource(Spoken, Gated, ModelRestApi):
 
     def add_apispec_components(self, api_spec: Any) -> None:
         """Components told from the same table of columns that answers."""
-        openapi.add(self, api_spec)
+        schemas.add(self, api_spec)
 
     def operation_helper(self, path: Any = None, operations: Any = None, methods: Any = None, func: Any = None,
                          **kwargs: Any) -> None:  # fmt: skip
         """One operation, with an id and every status that it may answer."""
         for method in methods:
-            operations[method.lower()] = openapi.operation(self, func.__name__, method.lower())
+            operations[method.lower()] = operation(self, func.__name__, method.lower())
 
     # --- reading ---
 
@@ -131,14 +132,14 @@ class Resource(Spoken, Gated, ModelRestApi):
             self.desk.plan.asked_by(name)
         return names
 
-    @expose("/<int:pk>", methods=["GET"])
+    @expose("/<pk>", methods=["GET"])
     @protect()
     @refuse_as_json
     @permission_name("get")
-    def get(self, pk: int, **kwargs: Any) -> Response:
+    def get(self, pk: Any, **kwargs: Any) -> Response:
         """One row that the person sees."""
-        names = self._names(asked_query())
-        body = {"id": pk, "result": self._shown(pk, names if names != self.brief else None)}
+        key, names = key_of(pk) or 0, self._names(asked_query())
+        body = {"id": key, "result": self._shown(key, names if names != self.brief else None)}
         return replays.tagged(json_answer(200, body))
 
     def _shown(self, pk: int, names: tuple[str, ...] | None = None) -> dict[str, Any]:

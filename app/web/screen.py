@@ -220,6 +220,10 @@ class Screen(Gated, ModelView):
         """The one main action of the record page: {label, icon, url, method}."""
         return None
 
+    def instead(self, row: dict[str, Any], glass: Glass) -> dict[str, Any]:
+        """What the record page says otherwise than others: keys of crm/record.html."""
+        return {}
+
     # --- forms ---
 
     @expose("/add", methods=["GET", "POST"])

@@ -16,6 +16,7 @@ from app.domain import notices
 from app.extensions import csrf, db
 from app.ops.database import STATEMENTS, WRITES
 from app.web.gate import now
+from app.web.languages import is_machine
 from app.web.personal import initials
 
 CSP = (
@@ -44,6 +45,8 @@ def _before() -> None:
     if current_app.config.get("COUNT_SQL"):
         STATEMENTS.set([])
     guarded = request.method not in _SAFE and "Authorization" not in request.headers
+    if is_machine() and current_app.config["SESSION_COOKIE_NAME"] not in request.cookies:
+        guarded = False  # nobody's browser: the door itself asks who it is
     if guarded and request.path != "/" and not request.path.startswith(_OWN_PROOF):
         csrf.protect()
 

@@ -22,7 +22,7 @@ from app import access
 from app.domain import audit, permissions
 from app.extensions import db
 from app.models import Role, User
-from app.web import doors, keys, pairs, passwords, sessions, tries
+from app.web import doors, keys, limits, pairs, passwords, sessions, tries
 from app.web.pairs import sync_permissions
 from app.web.sessions import Found, own_transaction
 
@@ -125,7 +125,8 @@ class Security(SecurityManager):
 
     def validate_api_key(self, api_key_string: str) -> Any:
         """The user of the key, or None; too many wrong keys from one address are answered with 429."""
-        found, now = keys.find(api_key_string), datetime.now(UTC)
+        now = datetime.now(UTC)
+        found = keys.find(api_key_string, now)
         if found is None:
             refusal = keys.count_failure(now)
             if refusal is not None:
@@ -156,6 +157,7 @@ class Security(SecurityManager):
             who = dataclasses.replace(who, scope=found.scope)
         access.act_as(held, who)
         g.person, g.user = who, found.user
+        limits.count(limits.of_found(found))
         return found.user
 
     def add_permissions_view(self, base_permissions: list[str], view_menu: str) -> None:

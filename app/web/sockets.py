@@ -243,7 +243,7 @@ class Sockets:
         asked = set(users) if users is not None else None
         lines = {sid: line for sid, line in list(self.lines.items()) if asked is None or line.user_id in asked}
         tokens = _live_tokens(held, {line.token_hash for line in lines.values()} - {None}, now)
-        keys = _live_keys(held, {line.key_id for line in lines.values()} - {None})
+        keys = _live_keys(held, {line.key_id for line in lines.values()} - {None}, now)
         self.cut(sid for sid, line in lines.items() if not _is_live(line, tokens, keys, now))
 
     def cut_silent(self) -> None:
@@ -281,11 +281,12 @@ def _live_tokens(held: Session, hashes: set[Any], now: datetime) -> set[tuple[in
     return {(user, token) for user, token in held.execute(live)}
 
 
-def _live_keys(held: Session, keys: set[Any]) -> set[tuple[int, int]]:
+def _live_keys(held: Session, keys: set[Any], now: datetime) -> set[tuple[int, int]]:
     if not keys:
         return set()
     query = select(ApiKey.user_id, ApiKey.id).join(User, User.id == ApiKey.user_id)
-    live = query.where(ApiKey.id.in_(keys), ApiKey.revoked_on.is_(None), User.active.is_(True))
+    lasts = or_(ApiKey.expires_on.is_(None), ApiKey.expires_on > now)
+    live = query.where(ApiKey.id.in_(keys), ApiKey.revoked_on.is_(None), lasts, User.active.is_(True))
     return {(user, key) for user, key in held.execute(live)}
 
 

@@ -53,9 +53,12 @@ class FirstTask(Field):
     """The task that comes with a new record: {title, priority, due_on}."""
 
     kind = "task"
-    schema = {"type": "object", "nullable": True, "properties": {
-        "title": {"type": "string"}, "priority": {"type": "string"},
-        "due_on": {"type": "string", "format": "date-time"}}}  # fmt: skip
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.schema = {"type": "object", "nullable": True, "additionalProperties": False, "properties": {
+            "title": {"type": "string", "maxLength": 200}, "priority": {"type": "string", "enum": [*PRIORITIES]},
+            "due_on": {"type": "string", "format": "date-time"}}}  # fmt: skip
 
     def take(self, raw: Any, glass: Glass) -> Any:
         """The taken values of title, priority and due_on. Raises RuleBroken for anything else."""
@@ -70,7 +73,10 @@ class FirstTask(Field):
 class TaskIds(Field):
     """Ids of tasks to close with a status."""
 
-    schema = {"type": "array", "items": {"type": "integer"}}
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.schema = {"type": "array", "items": {"type": "integer"}}
 
     def take(self, raw: Any, glass: Glass) -> Any:
         """A list of ids."""

@@ -15,7 +15,7 @@ from app.domain import permissions
 from app.domain.base import RuleBroken
 from app.domain.timeline import KINDS, Activity
 from app.models import Customer, Lead, Task, Ticket
-from app.web import mentions, promises
+from app.web import callines, mentions, promises
 from app.web.desk import Desk
 from app.web.fields import Choice, Field, Glass, Number
 from app.web.gate import glass
@@ -46,8 +46,9 @@ def page(session: Session, column: str, key: int, before: int | None = None) -> 
 
 
 def entries(rows: list[Any], glass: Glass) -> list[dict[str, Any]]:
-    """Lines as the template shows them."""
-    return [entry(row, glass) for row in rows]
+    """Lines as the template shows them; calls as they stand now, for they grow after their line was written."""
+    told = callines.of([(row.payload or {}).get("call") for row in rows if row.kind == "call"], glass)
+    return [entry(row, glass) | told.get((row.payload or {}).get("call", 0), {}) for row in rows]
 
 
 def entry(row: Any, glass: Glass) -> dict[str, Any]:

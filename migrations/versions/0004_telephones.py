@@ -14,6 +14,9 @@ EXACT_ID = sa.String(120).with_variant(mysql.VARCHAR(120, collation="utf8mb4_bin
 
 
 def upgrade() -> None:
+    with op.batch_alter_table("api_key") as table:
+        table.add_column(sa.Column("last_used_from", sa.String(64)))
+        table.add_column(sa.Column("expires_on", MOMENT))
     op.create_table(
         "phone_sync",
         sa.Column("id", sa.Integer(), primary_key=True),
@@ -108,6 +111,9 @@ def _add_webhooks() -> None:
 
 
 def downgrade() -> None:
+    with op.batch_alter_table("api_key") as table:
+        table.drop_column("expires_on")
+        table.drop_column("last_used_from")
     with op.batch_alter_table("call_log") as table:
         table.drop_column("linked")
         table.alter_column("device_call_id", type_=sa.String(120), existing_type=EXACT_ID, existing_nullable=True)

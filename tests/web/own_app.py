@@ -130,7 +130,7 @@ def basic(key: str, secret: str) -> str:
 def key_for(app: Flask, name: str, *scope: str) -> keys.Made:
     """A new API key of the person."""
     with app.app_context():
-        return keys.make(user_id(app, name), "test", list(scope), datetime.now(UTC))
+        return keys.make(user_id(app, name), keys.Wish("test", list(scope)), datetime.now(UTC))
 
 
 def user_id(app: Flask, name: str) -> int:

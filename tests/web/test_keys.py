@@ -237,9 +237,84 @@ def test_there_is_an_end_to_the_number_of_keys(app) -> None:
     with app.app_context():
         who, now = user_id(app, "ana"), datetime.now(UTC)
         for n in range(keys.MOST_KEYS):
-            keys.make(who, f"key {n}", [], now)
+            keys.make(who, keys.Wish(f"key {n}"), now)
         with pytest.raises(RuleBroken, match="too many"):
-            keys.make(who, "one more", [], now)
+            keys.make(who, keys.Wish("one more"), now)
+
+
+def in_days(days: int) -> str:
+    """A day as the form's date field sends it."""
+    return (datetime.now(UTC) + timedelta(days=days)).date().isoformat()
+
+
+def test_a_key_ends_by_itself(app, ana) -> None:
+    made = key_for(app, "ana")
+    for ahead, code in ((timedelta(minutes=1), 200), (timedelta(0), 401)):
+        move_clock(app, ApiKey.expires_on, -ahead)
+        assert ask(app.test_client(), f"token {made.key}:{made.secret}").status_code == code
+    assert "Expired" in ana.get("/keys/").text
+
+
+def test_the_last_day_is_chosen_on_the_screen(app, ana) -> None:
+    assert post(ana, "/keys/", "/keys/", name="dialler", ends=in_days(3)).status_code == 200
+    ((ends,),) = rows(app, select(ApiKey.expires_on))
+    assert timedelta(days=2) < ends - datetime.now(UTC) <= timedelta(days=4)
+
+
+@pytest.mark.parametrize("ends", [in_days(-2), "0001-01-01", "tomorrow", "9999-12-31", "2026-13-45", "\x00"])
+def test_a_day_that_is_none_is_refused(app, ana, ends: str) -> None:
+    answer = post(ana, "/keys/", "/keys/", name="dialler", ends=ends, scope=["Leads.read"])
+    assert answer.status_code == 422 and "Please choose a day ahead" in answer.text
+    assert 'value="Leads.read" checked' in answer.text and 'value="dialler"' in answer.text
+    assert rows(app, select(ApiKey.id)) == []
+
+
+def test_an_ended_key_leaves_room_for_another(app) -> None:
+    with app.app_context():
+        who, now = user_id(app, "ana"), datetime.now(UTC)
+        for _n in range(keys.MOST_KEYS):
+            keys.make(who, keys.Wish("short", [], now + timedelta(hours=1)), now)
+        assert keys.make(who, keys.Wish("next"), now + timedelta(hours=2)).id
+
+
+def test_what_a_key_may_is_told_in_words(app, ana) -> None:
+    answer = post(ana, "/keys/", "/keys/", name="dialler", scope=["Leads.read", "Leads.create", "Tasks"])
+    for page in (answer.text, ana.get("/keys/").text):
+        assert re.search(r"Leads: <span[^>]*>See, Create</span>", page)
+        assert re.search(r"Tasks: <span[^>]*>everything</span>", page)
+
+
+def test_a_key_is_offered_only_what_its_user_may(ana, root) -> None:
+    assert 'value="Leads.create"' in ana.get("/keys/").text
+    assert 'value="Settings.write"' not in ana.get("/keys/").text
+    assert 'value="Settings.write"' in root.get("/keys/").text
+
+
+def test_a_scope_wider_than_its_user_gives_nothing_more(app, ana) -> None:
+    assert post(ana, "/keys/", "/keys/", name="greedy", scope=["Settings", "Leads.read"]).status_code == 200
+    who = person_of(app, key_for(app, "ana", "Settings", "Leads.read"))
+    assert who.may("Leads", "read") and not who.may("Settings", "read") and not who.is_admin
+
+
+def test_the_last_use_is_told_with_its_address(app, ana) -> None:
+    made = key_for(app, "ana")
+    ask(app.test_client(), f"token {made.key}:{made.secret}")
+    assert rows(app, select(ApiKey.last_used_from)) == [("127.0.0.1",)]
+    assert "from 127.0.0.1" in ana.get("/keys/").text
+
+
+def test_revoking_asks_first(app, ana) -> None:
+    key_for(app, "ana")
+    assert "data-confirm=" in ana.get("/keys/").text
+
+
+def test_making_using_and_revoking_stand_in_the_audit(app, ana) -> None:
+    made = key_for(app, "ana", "Leads.read")
+    ask(app.test_client(), f"token {made.key}:{made.secret}")
+    post(ana, f"/keys/{made.id}/revoke", "/keys/")
+    told = rows(app, select(AuditEntry.event, AuditEntry.payload).where(AuditEntry.about == f"api key {made.id}"))
+    assert [event for event, _payload in told] == ["api key made", "api key used", "api key revoked"]
+    assert told[0][1]["scope"] == ["Leads.read"]
 
 
 # --- the command line

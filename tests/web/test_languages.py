@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,91 +12,9 @@ from babel.messages.pofile import read_po
 from app.domain.base import RuleBroken, Sentence, say, together
 from app.web.languages import said
 from tests.app_fixtures import World
+from tests.sentences import ROOT, name_of, refusals_in, sentence_args, sources, wanted
 
-ROOT = Path(__file__).resolve().parents[2]
-#: Read by nobody but the operator, in English.
-LEFT_OUT = {"demo", "commands.py"}
-#: Functions of app/web whose sentences are answers though nobody raises them.
-ANSWERING = {"refusal", "_sentences", "_stale_form", "response_403", "refused", "say_too_fast", "signed_in"}
-#: What gives a sentence its words: gettext in doors, `say` in the domain.
-SAYING = {"_", "_g", "gettext", "say"}
 PLACEHOLDER = re.compile(r"%(?:\(\w+\))?s")
-
-
-def kinds(kind: type = RuleBroken) -> set[str]:
-    return {kind.__name__} | {name for each in kind.__subclasses__() for name in kinds(each)}
-
-
-def sources() -> Iterator[tuple[Path, ast.Module]]:
-    for path in sorted((ROOT / "app").rglob("*.py")):
-        if not LEFT_OUT & set(path.relative_to(ROOT / "app").parts):
-            yield path, ast.parse(path.read_text())
-
-
-def name_of(node: ast.AST) -> str:
-    called = node.func if isinstance(node, ast.Call) else node
-    return getattr(called, "id", getattr(called, "attr", ""))
-
-
-def refusals_in(tree: ast.AST) -> list[ast.Call]:
-    """The calls that make a refusal, raised at once or not."""
-    return [node for node in ast.walk(tree) if isinstance(node, ast.Call) and name_of(node) in kinds()]
-
-
-def texts(node: ast.AST) -> Iterator[str]:
-    """The constant texts of an expression, but for what is woven into them and names of fields."""
-    if isinstance(node, ast.Constant):
-        yield from [node.value] if isinstance(node.value, str) else []
-    elif isinstance(node, ast.Call):
-        yield from texts(node.args[0]) if node.args and name_of(node) in {*SAYING, "str"} else ()
-    elif isinstance(node, ast.IfExp):
-        yield from (*texts(node.body), *texts(node.orelse))
-    elif isinstance(node, ast.List | ast.Dict):
-        for each in node.elts if isinstance(node, ast.List) else node.values:
-            yield from texts(each)
-
-
-def named(tree: ast.AST) -> dict[str, list[ast.expr]]:
-    """name -> what is assigned to it anywhere in the file."""
-    found: dict[str, list[ast.expr]] = {}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Assign):
-            for target in node.targets:
-                base = target.value if isinstance(target, ast.Subscript) else target
-                found.setdefault(name_of(base), []).append(node.value)
-    return found
-
-
-def sentences_of(tree: ast.Module) -> Iterator[str]:
-    """What this file says when it refuses."""
-    assigned = named(tree)
-    for call in refusals_in(tree):
-        # Refused(status, sentence): the sentence is the first text.
-        for arg in [each for each in call.args if not isinstance(each, ast.Constant) or isinstance(each.value, str)][:1]:
-            inner = arg.args[0] if isinstance(arg, ast.Call) and name_of(arg) == "say" else arg
-            base = inner.value if isinstance(inner, ast.Subscript) else inner
-            yield from texts(arg)
-            for value in assigned.get(base.id, []) if isinstance(base, ast.Name) else []:
-                yield from texts(value)
-    for value in assigned.get("errors", []):
-        yield from texts(value)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and name_of(node) in ("say", "Absence"):
-            yield from texts(node.args[0])
-        if isinstance(node, ast.Call) and name_of(node) in ("bad", "response_400", "__init__"):
-            yield from (text for arg in [*node.args, *(k.value for k in node.keywords)] for text in spoken(arg))
-        if isinstance(node, ast.FunctionDef) and node.name in ANSWERING:
-            yield from spoken(node)
-
-
-def spoken(node: ast.AST) -> Iterator[str]:
-    """What gettext is asked for anywhere inside."""
-    yield from (text for each in ast.walk(node) if isinstance(each, ast.Call) and name_of(each) in SAYING
-                for text in texts(each))  # fmt: skip
-
-
-def wanted() -> set[str]:
-    return {text for _path, tree in sources() for text in sentences_of(tree)}
 
 
 def hindi() -> Any:
@@ -112,7 +28,8 @@ def hindi() -> Any:
 def test_no_refusal_weaves_its_values_in_by_itself() -> None:
     found = [
         (path.name, call.lineno) for path, tree in sources() for call in refusals_in(tree)
-        if any(isinstance(arg, ast.JoinedStr | ast.BinOp) or name_of(arg) in ("format", "join") for arg in call.args)
+        for arg in sentence_args(call)
+        if isinstance(arg, ast.JoinedStr | ast.BinOp) or name_of(arg) in ("format", "join", "strip")
     ]  # fmt: skip
     assert found == []
 
@@ -149,7 +66,8 @@ HINDI = "कृपया लीड का नाम, मोबाइल नं�
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
-        ("hi", HINDI), ("en", ENGLISH), (None, ENGLISH), ("hi-IN,hi;q=0.9,en;q=0.8", HINDI), ("en-GB,hi;q=0.5", ENGLISH),
+        ("hi", HINDI), ("en", ENGLISH), (None, ENGLISH), ("hi-IN,hi;q=0.9,en;q=0.8", HINDI),
+        ("en-GB,hi;q=0.5", ENGLISH),
         ("hi;q=0.2,en;q=0.7", ENGLISH), ("en;q=0.2,hi;q=0.7", HINDI), ("fr", ENGLISH), ("fr,hi;q=0.1", HINDI),
         ("", ENGLISH), ("*", ENGLISH), ("hi;q=0", ENGLISH), (";;;=,,", ENGLISH), ("hi" * 4000, ENGLISH),
     ],

@@ -16,7 +16,8 @@ from app.web.languages import said
 #: Status -> what the predecessor's clients look for in exc_type.
 EXC_TYPES = {
     400: "ValidationError", 401: "AuthenticationError", 403: "PermissionError", 404: "DoesNotExistError",
-    405: "MethodNotAllowed", 409: "TimestampMismatchError", 413: "ValidationError", 417: "ValidationError", 429: "TooManyRequestsError",
+    405: "MethodNotAllowed",
+    409: "TimestampMismatchError", 413: "ValidationError", 417: "ValidationError", 429: "TooManyRequestsError",
     500: "Exception", 503: "Exception",
 }  # fmt: skip
 
@@ -46,7 +47,16 @@ def good(body: Any) -> Response:
     if names := g.get("unkept"):
         text = _("These fields were not kept: %(names)s.", names=", ".join(sorted(names)))
         told["_server_messages"] = json.dumps([_shown(text, "orange")])
-    return json_answer(200, told)
+    return _written(200, told)
+
+
+def _written(status: int, body: dict[str, Any]) -> Response:
+    """JSON, also where half a picture of what was sent is told back."""
+    try:
+        return json_answer(status, body)
+    except TypeError:
+        text = json.dumps(body, default=str, ensure_ascii=False)
+        return Response(text.encode("utf-8", "replace"), status, mimetype="application/json")
 
 
 def _shown(sentence: str, colour: str) -> str:
@@ -55,6 +65,7 @@ def _shown(sentence: str, colour: str) -> str:
 
 def bad(status: int, sentence: str, exc_type: str | None = None) -> Response:
     """The error envelope. Both old clients and people can read it: the sentence stands in it three times."""
+    sentence = sentence.encode("utf-8", "replace").decode()
     kind = exc_type or EXC_TYPES.get(status, "ValidationError")
     body: dict[str, Any] = {
         "exc_type": kind, "exception": f"frappe.exceptions.{kind}: {sentence}", "message": sentence,
@@ -62,7 +73,7 @@ def bad(status: int, sentence: str, exc_type: str | None = None) -> Response:
     }  # fmt: skip
     if status == 401:
         body["session_expired"] = 1
-    return json_answer(status, body)
+    return _written(status, body)
 
 
 def refuse(broken: BaseException) -> Response:
@@ -82,20 +93,29 @@ def _is_duplicate(broken: BaseException) -> bool:
     """Whether the database refused a second one of what must be unique."""
     if not isinstance(broken, IntegrityError):
         return False
-    said = getattr(broken.orig, "args", None) or (None,)
-    return said[0] == 1062 or str(said[0]).startswith("UNIQUE")
+    words = getattr(broken.orig, "args", None) or (None,)
+    return words[0] == 1062 or str(words[0]).startswith("UNIQUE")
 
 
 def soft(broken: RuleBroken) -> Response:
     """A rule of the trade refuses: 200 with the flag that the predecessor's own clients look at."""
     sentence = said(broken.message)
-    return json_answer(200, {"message": {"success": False, "error": sentence, "message": sentence}})
+    return _written(200, {"message": {"success": False, "error": sentence, "message": sentence}})
 
 
 def is_soft(broken: BaseException) -> bool:
     """Whether it is a rule of the trade and no refusal of the law, of the door, or of somebody who was faster."""
     hard = isinstance(broken, Refused | Conflict | NotThere | AlreadyThere)
     return isinstance(broken, RuleBroken) and not hard and refusal(broken)[0] == 422
+
+
+def respoken(answer: Response) -> Response:
+    """A refusal of another door (too many wrong keys) in these words."""
+    told = answer.get_json(silent=True) or {}
+    again = bad(answer.status_code, str(told.get("message") or answer.status))
+    if "Retry-After" in answer.headers:
+        again.headers["Retry-After"] = answer.headers["Retry-After"]
+    return again
 
 
 def is_spoken() -> bool:

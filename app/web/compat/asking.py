@@ -155,11 +155,13 @@ def _by_name(kind: DocType, op: str, value: Any, glass: Glass) -> Any:
     values = [_cleaned(each) for each in (value if isinstance(value, list) else [value])[:200]]
     if op not in ("=", "in", "!="):
         raise Refused(417, _("There is no operator “%(op)s” here.", op=op[:20]))
-    named = kind.plan.record.id.in_([int(str(each)) for each in values if _is_id(each)])
-    if kind.plan.record is CallLog:
-        # Telephones name their calls by their own ids, which are unique to one employee only.
-        theirs = [str(each) for each in values if not _is_id(each)]
-        named = or_(named, and_(CallLog.device_call_id.in_(theirs), CallLog.employee_id == glass.who.id))
+    ids = [int(each) for each in values if _is_id(each)]
+    named = kind.plan.record.id.in_(ids)
+    # Telephones name their calls by their own ids, which are unique to one employee only.
+    theirs = [each for each in values if not _is_id(each)] if kind.plan.record is CallLog else []
+    if theirs:
+        own = and_(CallLog.device_call_id.in_(theirs), CallLog.employee_id == glass.who.id)
+        named = or_(named, own) if ids else own
     return not_(named) if op == "!=" else named
 
 
@@ -170,9 +172,8 @@ def _cleaned(value: Any) -> str:
         raise Refused(417, said(broken.message)) from broken
 
 
-def _is_id(value: Any) -> bool:
-    text = str(value)
-    return not isinstance(value, bool) and text.isascii() and text.isdigit() and len(text) < 10
+def _is_id(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 10
 
 
 def _order(raw: Any, kind: DocType, glass: Glass) -> tuple[list[Any], bool]:

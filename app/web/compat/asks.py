@@ -13,8 +13,8 @@ from app.web import requests
 from app.web.compat import client
 from app.web.compat.answers import Refused, Taken
 from app.web.compat.arguments import Arguments
-from app.web.compat.assigning import colleagues
 from app.web.compat.asking import rules
+from app.web.compat.assigning import colleagues
 from app.web.compat.doctypes import DOCTYPES
 from app.web.compat.documents import documents
 from app.web.compat.places import PLACES
@@ -31,13 +31,14 @@ def create(asked: Arguments) -> dict[str, Any]:
     """reference_doctype, reference_name, requested_user, reason. A pending one like it is refused with 409."""
     seen = glass()
     seen.who.refuse_unless("Requests", "create")
-    place = PLACES[client.record_kind(asked.text("reference_doctype"), *_WORK).name]
-    raw = {place.field: asked.first("reference_name", "reference_docname"), "requested_user":
-           asked.text("requested_user"), "reason": asked.text("reason", "")}  # fmt: skip
+    kind = client.record_kind(asked.text("reference_doctype"), *_WORK)
+    about = client.row_of(kind, asked.first("reference_name", "reference_docname"), "read")
+    raw = {"requested_user": asked.text("requested_user"), "reason": asked.text("reason", "")}
+    values = REQUEST.plan.take(raw, "add", seen) | {PLACES[kind.name].column: about.id}
     try:
-        row = REQUEST.resource.desk.create(db.session(), REQUEST.plan.take(raw, "add", seen), seen)
+        row = REQUEST.resource.desk.create(db.session(), values, seen)
     except Conflict as pending:
-        raise Taken(str(pending.message)) from pending
+        raise Taken(pending.message) from pending
     text = _("Your request was sent.")
     return {"success": True, "message": text, "request": row.number, "name": row.number, "status": row.status}
 

@@ -20,6 +20,7 @@ from app.web.compat.children import local
 from app.web.compat.doctypes import DOCTYPES, DocType
 from app.web.fields import Glass
 from app.web.gate import glass
+from app.web.languages import said
 from app.web.record import roles_offered
 
 _WORK = ("CRM Lead", "CRM Ticket")
@@ -99,7 +100,8 @@ def to_role(asked: Arguments) -> dict[str, Any]:
     except RuleBroken as broken:
         if "role" not in broken.errors:
             raise
-        return {"success": False, "all_assigned": True, "error": str(broken.message), "message": str(broken.message)}
+        text = said(broken.message)
+        return {"success": False, "all_assigned": True, "error": text, "message": text}
     return {"success": True, "role": role} | _given(row, chosen, seen)
 
 

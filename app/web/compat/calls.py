@@ -164,4 +164,3 @@ def contact(asked: Arguments) -> dict[str, Any]:
 def integration(asked: Arguments) -> dict[str, Any]:
     """No provider places calls yet."""
     return {"twilio_enabled": 0, "exotel_enabled": 0, "default_calling_medium": ""}
-

@@ -9,7 +9,7 @@ from flask_babel import gettext as _
 from sqlalchemy import select
 
 from app import access
-from app.domain.base import Conflict, NotThere, RuleBroken
+from app.domain.base import Conflict, NotThere
 from app.extensions import db
 from app.web.compat.answers import Named, Refused
 from app.web.compat.arguments import Arguments
@@ -20,8 +20,7 @@ from app.web.compat.documents import documents, whole
 from app.web.compat.shelves import SHELVES, Shelf
 from app.web.compat.taking import same, taken, unkept
 from app.web.fields import Glass
-from app.web.gate import glass
-from app.web.languages import said
+from app.web.gate import REFUSABLE, glass, refusal
 from app.web.plan import Asked
 
 #: Documents of one insert_many or bulk_update.
@@ -156,7 +155,7 @@ def inserted(doc: dict[str, Any]) -> dict[str, Any]:
     """Make a record of the document."""
     kind, seen = _open(known(str(doc.get("doctype"))), "post"), glass()
     seen.who.refuse_unless(kind.module, "create")
-    values = kind.plan.take(taken(kind, doc, is_new=True), "add", seen)
+    values = kind.plan.take(taken(kind, doc), "add", seen)
     row = kind.resource.desk.create(db.session(), values, seen)
     db.session.flush()
     return _kept(kind, doc, name_of(kind, row), "add")
@@ -188,9 +187,10 @@ def changed(wanted: DocType | Shelf, name: str, doc: dict[str, Any], seen_modifi
     _refuse_stale(row, seen_modified, seen)
     stored = whole_of(kind, name)
     new = {field: value for field, value in doc.items() if not same(value, stored.get(field))}
-    values = kind.plan.take(taken(kind, new), "edit", seen)
-    kind.resource.desk.save(db.session(), row, values, None, seen)
-    db.session.flush()
+    values = kind.plan.take(taken(kind, new, stored), "edit", seen)
+    if values:
+        kind.resource.desk.save(db.session(), row, values, None, seen)
+        db.session.flush()
     return _kept(kind, new, name_of(kind, row), "edit")
 
 
@@ -215,8 +215,8 @@ def bulk_update(asked: Arguments) -> dict[str, Any]:
         try:
             with db.session.begin_nested():
                 changed(known(str(doc.get("doctype"))), str(doc.get("docname") or doc.get("name")), doc)
-        except RuleBroken as broken:
-            failed.append({"doc": doc, "exc": said(broken.message)})
+        except REFUSABLE as broken:
+            failed.append({"doc": doc, "exc": refusal(broken)[1]})
     return {"failed_docs": failed}
 
 

@@ -99,4 +99,3 @@ def figures(asked: Arguments) -> dict[str, int]:
     total, actives, fresh = db.session.execute(query).one()
     return {"total_customers": total, "active_customers": int(actives or 0),
             "inactive_customers": total - int(actives or 0), "new_customers": int(fresh or 0)}  # fmt: skip
-

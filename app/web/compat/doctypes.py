@@ -76,8 +76,8 @@ class DocType:
     taken: dict[str, str] = field(default_factory=dict)
     #: Rules that choose its rows among the record's.
     only: tuple[Any, ...] = ()
-    #: (session, ids, glass) -> id -> values that hang on one document, as lists.
-    children: Callable[..., dict[int, dict[str, Any]]] | None = None
+    #: (session, id, glass) -> what hangs on one document, as lists.
+    children: Callable[..., dict[str, Any]] | None = None
     #: Raises Denied where the person sees a row, but may not change it.
     refuse: Callable[[Any, Glass], None] | None = None
 
@@ -91,6 +91,12 @@ class DocType:
         """The desk's table of columns and what only this door shows."""
         ours = self.resource.desk.plan
         return Plan(ours.record, [*ours.taken, *self.more], joins=ours.joins)
+
+    @cached_property
+    def tables(self) -> frozenset[str]:
+        """Those of a document with all of its fields, which the law must look at."""
+        joined = (table.__tablename__ for table, _on in self.plan.joins)
+        return frozenset({self.plan.record.__tablename__, *joined})
 
     @property
     def module(self) -> str:
@@ -115,6 +121,10 @@ def _changed_by(record: Any) -> Field:
 
 def _about(row: Any, *places: Any) -> tuple[Field, Field]:
     return AboutKind("about_kind", row, places), AboutNumber("about_number", row, places)
+
+
+def _own(row: Any, glass: Glass) -> None:
+    """One's own, which the law has seen to."""
 
 
 _ALL = (
@@ -159,15 +169,15 @@ _ALL = (
         "employee": "employee", "owner": "employee", "customer": "other_number", "customer_name": "customer_name",
         "is_cold_call": "cold", "medium": "medium", "note": "outcome", "lead": "lead", "ticket": "ticket",
         "customer_id": "customer",
-    }, key=None, more=(_changed_by(CallLog), Name("customer_name", "Customer", (Customer.first_name, Customer.last_name)),
-                       *_about(CallLog, LEAD, TICKET))),
+    }, key=None, more=(_changed_by(CallLog), *_about(CallLog, LEAD, TICKET),
+                       Name("customer_name", "Customer", (Customer.first_name, Customer.last_name)))),
     DocType("CRM Assignment Request", RequestResource, _STAMPS | {
         "requested_user": "requested_user", "requested_by": "requester", "owner": "requester", "reason": "reason",
         "status": "status", "approved_by": "decided_by", "approved_on": "decided_on",
         "rejection_reason": "decision_note", "lead": "lead", "ticket": "ticket",
         "reference_doctype": "about_kind", "reference_name": "about_number", "reference_docname": "about_number",
-    }, more=(_changed_by(AssignmentRequest), When("changed_on", "Changed", (AssignmentRequest.changed_on,), filter=True),
-             *_about(AssignmentRequest, LEAD, TICKET))),
+    }, more=(_changed_by(AssignmentRequest), *_about(AssignmentRequest, LEAD, TICKET),
+             When("changed_on", "Changed", (AssignmentRequest.changed_on,), filter=True))),
     DocType("FCRM Note", ActivityResource, _ABOUT | {
         "title": "title", "content": "content", "owner": "actor", "creation": "at", "modified": "edited_on",
         "modified_by": "actor",
@@ -183,7 +193,7 @@ _ALL = (
                        NoticeKind("type", "Type", (Notification.kind,), filter=True),
                        NoticeState("state", "Status", (Notification.read_on,), filter=True),
                        When("read_on", "Read", (Notification.read_on,)),
-                       *_about(Notification, TICKET, LEAD, CUSTOMER))),
+                       *_about(Notification, TICKET, LEAD, CUSTOMER)), refuse=_own),
     DocType("CRM Notification", NoticeResource, {
         "from_user": "actor", "to_user": "recipient", "type": "type", "read": "read", "message": "text",
         "notification_text": "text", "owner": "actor", "creation": "at", "modified": "at",
@@ -191,7 +201,7 @@ _ALL = (
         "notification_type_doctype": "about_kind", "notification_type_doc": "about_number",
     }, key=None, more=(Someone("recipient", "To", (Notification.user_id,), filter=True),
                        NoticeKind("type", "Type", (Notification.kind,), filter=True),
-                       *_about(Notification, TICKET, LEAD, CUSTOMER))),
+                       *_about(Notification, TICKET, LEAD, CUSTOMER)), refuse=_own),
 )  # fmt: skip
 DOCTYPES: dict[str, DocType] = {each.name: each for each in _ALL}
 #: Read here, and never written, whatever our own REST allows.

@@ -6,12 +6,13 @@ from typing import Any
 
 from flask import Blueprint, Flask, Response, g, request
 from flask_babel import gettext as _
+from werkzeug.exceptions import HTTPException
 
 from app.domain.base import RuleBroken
 from app.extensions import db
 from app.ops.database import WRITES
 from app.web.compat import client, visitor
-from app.web.compat.answers import Named, Refused, good, is_soft, refuse, soft
+from app.web.compat.answers import Named, Refused, good, is_soft, refuse, respoken, soft
 from app.web.compat.arguments import Arguments
 from app.web.compat.registry import METHODS, Method
 from app.web.gate import REFUSABLE
@@ -103,6 +104,10 @@ def _answer(call: Any) -> Response:
     except REFUSABLE as broken:
         db.session.rollback()
         return refuse(broken)
+    except HTTPException as known:
+        if not isinstance(known.response, Response):
+            raise
+        return respoken(known.response)
     return answer if isinstance(answer, Response) else good(answer)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from flask_babel import gettext as _
@@ -31,10 +32,8 @@ def with_customer(number: str | None) -> dict[str, Any]:
               "address_line_1": "address_line_1", "customer_status": "status"}  # fmt: skip
     found: dict[str, Any] = {"accounts": []}
     if number and glass().who.may("Customers", "read"):
-        try:
+        with contextlib.suppress(NotThere):
             found = client.whole_of(CUSTOMER, number)
-        except NotThere:
-            pass
     return {name: found.get(theirs) for name, theirs in wanted.items()}
 
 

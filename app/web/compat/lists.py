@@ -71,11 +71,11 @@ def _listing(asked: Arguments, kind: DocType, names: list[str], seen: Glass) -> 
     filters, standing = asked.parsed("filters"), asked.parsed("default_filters")
     if isinstance(standing, dict) and isinstance(filters or {}, dict):
         filters = standing | (filters or {})
-    values = asked.values | {"filters": filters or standing, "fields": names, "limit": None,
-                             "limit_page_length": asked.raw("page_length"), "limit_start": asked.raw("start")}  # fmt: skip
-    wanted = listing(Arguments(values), kind, seen)
-    wanted.asked.exact = False
-    return wanted
+    values = {
+        "filters": filters or standing, "fields": names, "limit_page_length": asked.raw("page_length"),
+        "limit_start": asked.raw("start"), "order_by": asked.raw("order_by"),
+    }  # fmt: skip
+    return listing(Arguments(values), kind, seen)
 
 
 def _given_columns(asked: Arguments) -> list[dict[str, Any]]:
@@ -178,4 +178,3 @@ def search(asked: Arguments) -> dict[str, Any]:
             results = [doc | {"doctype": name} for doc in found]
             sections.append({"doctype": name, "label": LABELS[name], "results": results})
     return {"query": typed, "total": sum(len(each["results"]) for each in sections), "sections": sections}
-

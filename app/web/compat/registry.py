@@ -6,7 +6,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from app.web.compat import client, telephone, visitor
+from app.web.compat import (
+    asks,
+    assigning,
+    calls,
+    client,
+    customers,
+    dashboard,
+    house,
+    leads,
+    lists,
+    notices,
+    telephone,
+    tickets,
+    timeline,
+    visitor,
+)
 from app.web.compat.arguments import Arguments
 
 
@@ -19,10 +34,18 @@ class Method:
     writes: bool = False
     #: Also for who is not signed in.
     guest: bool = False
+    #: What a rule of the trade refuses is answered 200 {"success": false, "error": …}; its own clients look there.
+    soft: bool = False
 
 
 _CLIENT = "frappe.client."
 _SYNC = "crm.api.mobile_sync."
+_API = "crm.api."
+_OPS = "crm.api.lead_operations."
+_CALLS = "crm.fcrm.doctype.crm_call_log.crm_call_log."
+_GIVE = "crm.api.role_assignment."
+_ASKS = "crm.api.assignment_requests."
+_PHONE = "crm.integrations.api."
 METHODS: dict[str, Method] = {
     "login": Method(visitor.login, writes=True, guest=True),
     "logout": Method(visitor.logout, guest=True),
@@ -44,4 +67,75 @@ METHODS: dict[str, Method] = {
     _SYNC + "get_user_profile": Method(telephone.user_profile),
     "crm.api.app_update.get_app_version": Method(telephone.app_version, guest=True),
     "crm.api.app_update.get_update_settings": Method(telephone.update_settings, guest=True),
+    "frappe.desk.form.load.getdoc": Method(client.load),
+    "frappe.desk.search.search_link": Method(lists.pick),
+    "crm.fcrm.doctype.crm_lead.api.get_lead": Method(leads.get_lead),
+    _OPS + "update_lead_status_with_client_id": Method(leads.with_client_id, writes=True),
+    _OPS + "update_lead_status_with_rejection_reason": Method(leads.with_rejection_reason, writes=True),
+    _OPS + "update_lead_status_with_pod_id": Method(leads.with_pod_id, writes=True),
+    _OPS + "validate_lead_for_status_change": Method(leads.check_status),
+    _OPS + "bulk_insert_pod_id": Method(leads.give_pod_id, writes=True),
+    "crm.fcrm.doctype.crm_ticket.api.get_ticket": Method(tickets.get_ticket),
+    _API + "ticket.create_ticket": Method(tickets.create, writes=True),
+    _API + "ticket.update_ticket_status": Method(tickets.move, writes=True),
+    _API + "ticket.bulk_update_tickets": Method(tickets.change_many, writes=True),
+    _API + "ticket.bulk_set_priority": Method(tickets.set_priority, writes=True),
+    _API + "ticket.bulk_close_tickets": Method(tickets.close_many, writes=True),
+    _API + "ticket.bulk_assign_tickets": Method(assigning.give_tickets, writes=True),
+    _API + "ticket.get_customer_history": Method(tickets.history),
+    _API + "ticket.assign_ticket_to_role": Method(assigning.to_role, writes=True, soft=True),
+    _API + "ticket.assign_ticket_to_user": Method(assigning.to_user, writes=True, soft=True),
+    _GIVE + "get_assignable_roles": Method(assigning.roles),
+    _GIVE + "get_assignable_users": Method(assigning.users),
+    _GIVE + "get_current_assignments": Method(assigning.present),
+    _GIVE + "assign_to_role": Method(assigning.to_role, writes=True, soft=True),
+    _GIVE + "assign_to_user": Method(assigning.to_user, writes=True, soft=True),
+    _GIVE + "bulk_assign_leads": Method(assigning.give_leads, writes=True),
+    _GIVE + "preview_next_assignment": Method(assigning.preview),
+    _GIVE + "get_assignment_history": Method(assigning.history),
+    _GIVE + "reset_role_assignment": Method(assigning.begin_anew, writes=True),
+    _ASKS + "create_assignment_request": Method(asks.create, writes=True, soft=True),
+    _ASKS + "approve_assignment_request": Method(asks.approve, writes=True, soft=True),
+    _ASKS + "reject_assignment_request": Method(asks.reject, writes=True, soft=True),
+    _ASKS + "get_assignment_requests": Method(asks.listed),
+    _ASKS + "get_assignable_users_public": Method(asks.people),
+    _ASKS + "get_reference_summary": Method(asks.summary),
+    _API + "customers.get_customer_by_mobile": Method(customers.by_mobile),
+    _API + "customers.get_customer_by_id": Method(customers.by_name),
+    _API + "customers.get_customer_list": Method(customers.listed),
+    _API + "customers.get_customer_interactions": Method(customers.interactions),
+    _API + "customers.get_customer_stats": Method(customers.figures),
+    _API + "customer_search.search_customer_by_mobile": Method(customers.found),
+    _CALLS + "get_call_log": Method(calls.get),
+    _CALLS + "link_call_log": Method(calls.link, writes=True),
+    _CALLS + "delink_call_log": Method(calls.unlink, writes=True),
+    _CALLS + "create_lead_from_call_log": Method(calls.make_lead, writes=True),
+    _API + "call_log.link_call_log": Method(calls.link, writes=True),
+    _API + "call_log.delink_call_log": Method(calls.unlink, writes=True),
+    _API + "call_log.set_cold_call": Method(calls.set_cold, writes=True),
+    _PHONE + "add_note_to_call_log": Method(calls.note, writes=True),
+    _PHONE + "add_task_to_call_log": Method(calls.task, writes=True),
+    _PHONE + "get_contact_by_phone_number": Method(calls.contact),
+    _PHONE + "is_call_integration_enabled": Method(calls.integration),
+    _API + "task_notifications.get_task_notifications": Method(notices.reminders),
+    _API + "task_notifications.mark_notification_read": Method(notices.read_one, writes=True),
+    _API + "task_notifications.mark_all_notifications_read": Method(notices.read_all, writes=True),
+    _API + "task_notifications.get_eligible_followup_tasks": Method(notices.follow_ups),
+    _API + "notifications.get_notifications": Method(notices.bell),
+    _API + "notifications.mark_as_read": Method(notices.read_about, writes=True),
+    _API + "comment_notifications.get_comment_notifications": Method(notices.talk),
+    _API + "comment_notifications.mark_comment_notification_read": Method(notices.read_one, writes=True),
+    _API + "comment_notifications.quick_reply": Method(notices.reply, writes=True),
+    _API + "activities.get_activities": Method(timeline.get),
+    _API + "doc.get_data": Method(lists.page),
+    _API + "doc.get_filterable_fields": Method(lists.filterable),
+    _API + "doc.get_assigned_users": Method(lists.assigned_users),
+    _API + "search.universal_search": Method(lists.search),
+    _API + "session.get_users": Method(house.users),
+    _API + "dashboard.get_dashboard_data": Method(dashboard.house),
+    _API + "dashboard.get_user_dashboard_data": Method(dashboard.of_person),
+    _API + "permissions.get_current_user_module_permissions": Method(house.rights),
+    _API + "office_hours.get_office_hours": Method(house.hours),
+    _API + "office_hours.get_holidays": Method(house.holidays),
+    _API + "office_hours.get_office_status": Method(house.status),
 }

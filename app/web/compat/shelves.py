@@ -95,7 +95,8 @@ def _fits(doc: dict[str, Any], name: str, op: str, value: Any) -> bool:
     values = [str(each).casefold() for each in (value if isinstance(value, list) else [value])]
     ways = {
         "=": lambda: held == values[0], "!=": lambda: held != values[0], "in": lambda: held in values,
-        "like": lambda: fnmatchcase(held, escape(values[0]).replace("%", "*")), "is": lambda: bool(held) == (values[0] == "set"),
+        "like": lambda: fnmatchcase(held, escape(values[0]).replace("%", "*")),
+        "is": lambda: bool(held) == (values[0] == "set"),
     }  # fmt: skip
     if op not in ways or not values:
         raise Refused(417, _("There is no operator “%(op)s” here.", op=op[:20]))

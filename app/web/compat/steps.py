@@ -7,12 +7,11 @@ from typing import Any
 
 from flask_babel import gettext as _
 
-from app.domain.base import RuleBroken
 from app.extensions import db
 from app.web.compat import client
 from app.web.compat.doctypes import DocType
 from app.web.fields import Glass
-from app.web.gate import glass, refuse_unreached
+from app.web.gate import REFUSABLE, glass, refusal, refuse_unreached
 
 
 class Side:
@@ -56,8 +55,8 @@ def for_each(
         try:
             with db.session.begin_nested():
                 told["updated" if step(row) is not False else "skipped"].append(name)
-        except RuleBroken as broken:
-            told["failed"].append({"name": name, "error": str(broken.message)})
+        except REFUSABLE as broken:
+            told["failed"].append({"name": name, "error": refusal(broken)[1]})
     return _summed(told) | more
 
 

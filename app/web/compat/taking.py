@@ -22,20 +22,28 @@ _PAIR = ("reference_doctype", "reference_docname", "reference_name")
 _LISTS = frozenset({"accounts", "status_change_log"})
 
 
-def taken(kind: DocType, doc: dict[str, Any], is_new: bool = False) -> dict[str, Any]:
-    """Our names for what was sent. Raises Refused (417) for a field that never was."""
+def taken(kind: DocType, doc: dict[str, Any], stored: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Our names for what was sent; `stored`: the document as it stands, None for a new one.
+
+    Raises Refused (417) for a field that never was.
+    """
     raw: dict[str, Any] = {}
     for name, value in doc.items():
-        ours = kind.taken.get(name) if is_new or name == "ticket_subjects" else kind.fields.get(name)
-        ours = ours or kind.fields.get(name)
+        ours = _ours(kind, name, stored is None)
         if name in _FRAME or name in _PAIR or name in _LISTS or name in kind.unused:
             continue
         if ours is None:
             raise Refused(417, _("%(kind)s has no field “%(name)s”.", kind=kind.name, name=str(name)[:60]))
         if raw.get(ours) in (None, ""):  # two of their names may be one of ours
             raw[ours] = _subjects(value) if ours == "subjects" else value
-    raw |= _about(kind, doc) | (_note(raw) if kind.name == "FCRM Note" else {})
+    raw |= _about(kind, doc) | (_note(raw, stored or {}) if kind.name == "FCRM Note" else {})
     return {name: value for name, value in raw.items() if name in kind.plan.by_name}
+
+
+def _ours(kind: DocType, name: str, is_new: bool) -> str | None:
+    """What we call it; some words of a new document go elsewhere."""
+    found = kind.taken.get(name) if is_new or name == "ticket_subjects" else None
+    return found or kind.fields.get(name)
 
 
 def _about(kind: DocType, doc: dict[str, Any]) -> dict[str, Any]:
@@ -49,11 +57,14 @@ def _about(kind: DocType, doc: dict[str, Any]) -> dict[str, Any]:
     return {place.field: name}
 
 
-def _note(raw: dict[str, Any]) -> dict[str, Any]:
-    """Title and content are one text here."""
+def _note(raw: dict[str, Any], stored: dict[str, Any]) -> dict[str, Any]:
+    """Title and content are one text here; the half that was not sent stays."""
     if "title" not in raw and "content" not in raw:
         return {}
-    return {"text": joined(plain(str(raw.pop("title", None) or "")), plain(str(raw.pop("content", None) or "")))}
+    both = {name: raw.pop(name, stored.get(name)) or "" for name in ("title", "content")}
+    if stored and stored.get("title") == stored.get("content"):  # a note of one line has no title of its own
+        both["title"] = "" if both["title"] == stored["title"] else both["title"]
+    return {"text": joined(plain(str(both["title"])), plain(str(both["content"])))}
 
 
 def _subjects(value: Any) -> Any:
@@ -101,7 +112,7 @@ def _is_unkept(kind: DocType, name: str, value: Any, stored: dict[str, Any], whi
         return False
     if name in kind.unused:
         return value not in (0, "0")
-    ours = kind.taken.get(name) if which == "add" or name == "ticket_subjects" else kind.fields.get(name)
+    ours = _ours(kind, name, which == "add")
     if name in _PAIR:
         return which == "edit"
     if kind.name == "FCRM Note" and name in ("title", "content"):

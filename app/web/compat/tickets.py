@@ -24,7 +24,7 @@ from app.web.compat.doctypes import DOCTYPES, DocType
 from app.web.compat.documents import documents
 from app.web.compat.leads import LEAD, with_customer
 from app.web.compat.lists import meta_of
-from app.web.compat.taking import plain
+from app.web.compat.taking import plain, taken
 from app.web.fields import Glass
 from app.web.gate import glass
 from app.web.plan import Asked
@@ -82,7 +82,7 @@ def change_many(asked: Arguments) -> dict[str, Any]:
     updates, seen = asked.table("updates"), glass()
     if not updates:
         raise Refused(417, _("“%(name)s” must be an object.", name="updates"))
-    values = TICKET.plan.take(client.taken(TICKET, updates), "edit", seen)
+    values = TICKET.plan.take(taken(TICKET, updates, {}), "edit", seen)
     return _many(asked, values, seen)
 
 
@@ -98,7 +98,8 @@ def close_many(asked: Arguments) -> dict[str, Any]:
     closed = [key for key in cards.offered["ticket_status"] if cards.meanings["ticket_status"][key] == "closed"]
     if not closed:
         raise RuleBroken(_("The list of ticket statuses has none for “closed”. An admin can add it."), "status")
-    values = TICKET.plan.take({"resolution": plain(asked.text("resolution", ""))}, "edit", seen)
+    text = plain(asked.text("resolution", ""))
+    values = TICKET.plan.take({"resolution": text}, "edit", seen) if text else {}
     return _many(asked, values | {"status_id": closed[0]}, seen)
 
 
@@ -142,7 +143,8 @@ def _counted(kind: DocType, rules: list[Any], status: Any, ended: tuple[str, ...
     record = kind.plan.record
     ids = kind.plan.ids(Asked(rules, [], 1))
     going = func.sum(case((status.meaning.not_in(ended), 1), else_=0))
-    query = select(func.count(record.id), going, func.max(record.changed_on)).join(status, status.id == record.status_id)
+    query = select(func.count(record.id), going, func.max(record.changed_on)).join(
+        status, status.id == record.status_id
+    )
     total, still, last = db.session.execute(query.where(record.id.in_(ids))).one()
     return total, int(still or 0), last
-

@@ -14,11 +14,12 @@ from app.web import timeline
 from app.web.compat import client
 from app.web.compat.arguments import Arguments
 from app.web.compat.assigning import name_of
-from app.web.compat.calls import CALL, TASK
+from app.web.compat.calls import TASK
 from app.web.compat.children import local
 from app.web.compat.doctypes import DOCTYPES, DocType
 from app.web.compat.documents import documents
 from app.web.compat.places import place_of, title_and_text
+from app.web.compat.tickets import CALL
 from app.web.fields import Glass
 from app.web.gate import glass
 from app.web.plan import Asked

@@ -1,0 +1,82 @@
+"""The spans of the predecessor's dashboards, in the person's zone, with a week of seven days."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from flask_babel import gettext as _
+from sqlalchemy import ColumnElement, and_
+
+from app.web.compat.answers import Refused
+from app.web.compat.arguments import Arguments
+from app.web.fields import Glass
+
+DAY = timedelta(days=1)
+#: Nobody asks for more days at once; points of one line.
+MOST_DAYS, MOST_POINTS = 366, 31
+
+
+@dataclass(frozen=True)
+class Period:
+    """Local dates, both included."""
+
+    first: date
+    last: date
+    zone: ZoneInfo
+
+    def _midnight(self, day: date) -> datetime:
+        return datetime.combine(day, time(0), tzinfo=self.zone)
+
+    @property
+    def days(self) -> int:
+        """How many."""
+        return (self.last - self.first).days + 1
+
+    def holds(self, column: Any) -> ColumnElement[bool]:
+        """Whether a moment lies in it, as SQL."""
+        return and_(column >= self._midnight(self.first), column < self._midnight(self.last + DAY))
+
+    def before(self) -> Period:
+        """As many days before."""
+        return Period(self.first - timedelta(days=self.days), self.first - DAY, self.zone)
+
+    def points(self) -> list[tuple[str, datetime, datetime]]:
+        """(label, from, to) of a line over it: by the hour of one day, else by equal stretches of days."""
+        if self.days == 1:
+            start = self._midnight(self.first)
+            return [(f"{hour:02d}:00", start + hour * timedelta(hours=1), start + (hour + 1) * timedelta(hours=1))
+                    for hour in range(24)]  # fmt: skip
+        step = -(-self.days // MOST_POINTS)
+        starts = [self.first + timedelta(days=n) for n in range(0, self.days, step)]
+        ends = [*starts[1:], self.last + DAY]
+        return [(day.isoformat(), self._midnight(day), self._midnight(end))
+                for day, end in zip(starts, ends, strict=True)]  # fmt: skip
+
+
+def period_of(asked: Arguments, glass: Glass) -> Period:
+    """view: daily, weekly, monthly or custom (custom_start_date, custom_end_date). Raises Refused (417)."""
+    view, today = asked.text("view", "daily").lower(), glass.now.astimezone(glass.zone).date()
+    if view == "custom":
+        return _custom(asked, glass.zone)
+    month = today.replace(day=1)
+    spans = {
+        "daily": (today, today), "weekly": (today - 6 * DAY, today),
+        "monthly": (month, (month + 31 * DAY).replace(day=1) - DAY),
+    }  # fmt: skip
+    if view not in spans:
+        raise Refused(417, _("The view is daily, weekly, monthly or custom."))
+    return Period(*spans[view], glass.zone)
+
+
+def _custom(asked: Arguments, zone: ZoneInfo) -> Period:
+    try:
+        ends = [date.fromisoformat(asked.text(name)[:10]) for name in ("custom_start_date", "custom_end_date")]
+    except ValueError as wrong:
+        raise Refused(417, _("Please give both dates as 2026-11-30.")) from wrong
+    found = Period(min(ends), max(ends), zone)
+    if found.days > MOST_DAYS or not 2000 <= found.first.year <= found.last.year <= 2199:
+        raise Refused(417, _("Please choose at most %(most)s days of this century.", most=MOST_DAYS))
+    return found

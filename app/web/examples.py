@@ -1,0 +1,63 @@
+"""Invented values for the description of the API: what a field and a body look like."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.domain import notices
+
+_DAY, _MOMENT = "2026-11-24", "2026-11-24T05:30:00+00:00"
+_PERSON = {"id": 7, "username": "ana", "full_name": "Ana Shah"}
+_LEAD = {"id": 412, "number": "CRM-LEAD-2026-00412", "label": "Kavita Rane"}
+_TICKET = {"id": 88, "number": "CRM-TICKET-2026-00088", "label": "Pledge not released"}
+_CUSTOMER = {"id": 57, "number": "CRM-CUST-2026-00057", "label": "Asha Patel"}
+_TASK = {"title": "First call", "priority": "High", "due_on": _MOMENT}
+#: Field -> what it may hold; a field that is missing here is told by its schema alone.
+FIELDS: dict[str, Any] = {
+    "id": 412, "number": "CRM-LEAD-2026-00412", "name": "Kavita Rane", "first_name": "Kavita", "last_name": "Rane",
+    "mobile": "98200 12345", "alternative_mobile": None, "email": "kavita.rane@example.com", "pan": "******34F",
+    "aadhaar": "********9012", "address": "14 Hill Road, Bandra", "date_of_birth": "1988-04-02",
+    "description": "Met at the fair.", "category": "Direct", "client_id": "E10234", "pod_id": "POD-77",
+    "rejection_reason": None, "referral_code": "CAR-2026-00031", "title": "Call back",
+    "resolution": "The pledge was released.", "version": 3, "created_on": _MOMENT, "changed_on": _MOMENT,
+    "assignee": _PERSON, "owner": _PERSON, "employee": _PERSON, "actor": _PERSON, "requester": _PERSON,
+    "requested_user": _PERSON, "recipient": _PERSON, "lead": _LEAD, "ticket": _TICKET, "customer": _CUSTOMER,
+    "status": {"id": 2, "label": "New", "color": "blue"}, "source": {"id": 1, "label": "Walk-in"}, "due_on": _MOMENT,
+    "from_number": "9820012345", "to_number": "+912240001234", "duration_seconds": 65, "started_on": _MOMENT,
+    "ended_on": _MOMENT, "device_call_id": "A17-000231", "outcome": "Wants a call on Friday.", "cold": False,
+    "text": "Asked for the account form.", "reason": "I know the family.", "peer": "9820012345", "body": "Namaste",
+    "subjects": [{"id": 3, "label": "Pledge"}], "assignees": [_PERSON], "at": _MOMENT, "username": "ana",
+    "full_name": "Ana Shah", "task": _TASK, "close_tasks": [31, 32], "rekyc_on": _DAY, "reason_for_rejection": None,
+}  # fmt: skip
+#: (resource, function) -> a body that is taken.
+BODIES: dict[tuple[str, str], Any] = {
+    ("lead", "post"): {"first_name": "Kavita", "last_name": "Rane", "mobile": "098200 12345", "category": "Direct",
+                       "task": {"title": "First call", "priority": "High"}},
+    ("lead", "put"): {"status": "Sent to HO", "pod_id": "POD-77", "version": 3},
+    ("ticket", "post"): {"customer": "CRM-CUST-2026-00057", "subjects": ["Pledge"], "priority": "High",
+                         "description": "The pledge was not released."},
+    ("ticket", "put"): {"status": "Resolved", "resolution": "The pledge was released.", "version": 2},
+    ("customer", "post"): {"first_name": "Asha", "last_name": "Patel", "mobile": "9820054321"},
+    ("customer", "put"): {"email": "asha.patel@example.com", "version": 5},
+    ("task", "post"): {"title": "Call back", "due_on": "2026-11-24T11:00:00+05:30", "priority": "Medium",
+                       "lead": "CRM-LEAD-2026-00412"},
+    ("task", "put"): {"status": "Done", "version": 1},
+    ("call_log", "post"): {"direction": "Incoming", "status": "Completed", "from_number": "9820012345",
+                           "started_on": "2026-11-23T11:00:00+05:30", "duration_seconds": 65,
+                           "device_call_id": "A17-000231"},
+    ("call_log", "put"): {"outcome": "Wants a call on Friday.", "lead": "CRM-LEAD-2026-00412"},
+    ("activity", "post"): {"lead": "CRM-LEAD-2026-00412", "text": "Asked for the account form."},
+    ("activity", "put"): {"text": "Asked for the account form, got it.", "edited_on": None},
+    ("message", "post"): {"channel": "sms", "peer": "9820012345", "body": "Your account is open.",
+                          "lead": "CRM-LEAD-2026-00412"},
+    ("assignment_request", "post"): {"lead": "CRM-LEAD-2026-00412", "requested_user": "ana",
+                                     "reason": "I know the family."},
+    ("assignment_request", "put"): {"status": "Approved"},
+    ("notification", "put"): {"read": True},
+    ("notification", "choose"): {"choices": {notices.KINDS[0]: {"screen": True, "email": False}}, "mark": None},
+    ("call_log", "bulk"): {"call_logs": [
+        {"direction": "Incoming", "status": "Completed", "from_number": "9820012345", "to_number": "+912240001234",
+         "started_on": "2026-11-23 11:00:00", "duration_seconds": 65, "device_call_id": "A17-000231"}]},
+    ("lead", "assign"): {"assign_to": "ana"}, ("ticket", "assign"): {"assign_to_role": "Support User"},
+    ("ticket", "join"): {"user": "ben"},
+}  # fmt: skip
