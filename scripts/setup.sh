@@ -56,6 +56,7 @@ missing_packages() {  # names of apt packages, one a line
         have mariadbd && have mariadb-install-db || echo mariadb-server-core
         have_any mariadb-dump mysqldump || echo mariadb-client
         have redis-server || echo redis-server
+        have curl || echo curl
         have_any chromium chromium-browser google-chrome google-chrome-stable || printf '%s\n' "$(chromium_package)" fonts-noto-core
     fi
 }

@@ -13,7 +13,8 @@ ROOT = Path(__file__).resolve().parent.parent
 #: Read by nobody but the operator, in English.
 LEFT_OUT = {"demo", "commands.py"}
 #: Functions of app/web whose sentences are answers though nobody raises them.
-ANSWERING = {"refusal", "_sentences", "_stale_form", "response_403", "refused", "say_too_fast", "signed_in"}
+ANSWERING = {"refusal", "_sentences", "_stale_form", "response_403", "refused", "say_too_fast", "signed_in",
+             "_asked_before"}  # fmt: skip
 #: What gives a sentence its words: gettext in doors, `say` in the domain.
 SAYING = {"_", "_g", "gettext", "say"}
 

@@ -202,16 +202,10 @@ class KeysView(BaseView):
             made = make(who.id, wish, datetime.now(UTC), request.remote_addr)
         except RuleBroken as broken:
             return self._page(broken), 422
-        told = {
-            "made": made,
-            "name": wish.name,
-            "scope": in_words(wish.scope),
-            "ends": wish.expires_on,
-            "day": _last_day,
-        }
-        return never_stored(
-            make_response(self.render_template("signin/key_made.html", title=_("New API key"), day=_last_day, **told))
-        )
+        told = {"made": made, "name": wish.name, "scope": in_words(wish.scope), "ends": wish.expires_on}
+        title = _("New API key")
+        page = self.render_template("signin/key_made.html", title=title, day=_last_day, **told)
+        return never_stored(make_response(page))
 
     @expose("/<int:pk>/revoke", methods=["POST"])
     @signed_in

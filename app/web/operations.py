@@ -36,6 +36,8 @@ PARAMETERS: dict[str, Any] = {
     "user": {"in": "path", "name": "user", "required": True, "schema": _PK, "description": "A colleague's id."},
     "q": {"in": "query", "name": "q", "description": "The question, as JSON or rison.",
           "content": {"application/json": {"schema": ref("ListQuery")}}},
+    "columns": {"in": "query", "name": "q", "description": "Which fields, as JSON or rison.",
+                "content": {"application/json": {"schema": ref("ColumnsQuery")}}},
     "page": {"in": "query", "name": "q", "description": "Which page, as JSON or rison.",
              "content": {"application/json": {"schema": ref("PageQuery")}}},
     "If-None-Match": {"in": "header", "name": "If-None-Match", "schema": STRING, "description":
@@ -87,7 +89,7 @@ _BULK_DONE = shape({"results": {"type": "array", "items": _RESULT}}, "results")
 FUNCTIONS = {
     "info": Told("What you may do here", answer=ref("Rights")),
     "get_list": Told("List", parameters=("q",), answer="list"),
-    "get": Told("Read one", (404,), ("pk", "q", "If-None-Match"), headers=("ETag",), good=(200, 304)),
+    "get": Told("Read one", (404,), ("pk", "columns", "If-None-Match"), headers=("ETag",), good=(200, 304)),
     "post": Told("Create", (404, 409, *_SENT), ("Idempotency-Key",), "+Create", good=(201,),
                  headers=("Idempotent-Replayed",)),
     "put": Told("Change", (*_ROW, 412, 413), ("pk", "If-Match"), "+Change"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Set
 from typing import Any
 
 import orjson
@@ -23,6 +24,9 @@ from app.web.plan import DEEPEST, MOST_PAGE, OP_LABELS, Asked
 _KEYS = {"page", "page_size", "order_column", "order_direction", "filters", "columns", "select_columns", "keys",
     "cursor",
          "count"}  # fmt: skip
+
+#: What may be asked of one record.
+_OF_ONE = {"columns", "select_columns", "keys"}
 
 
 class Resource(Spoken, Gated, ModelRestApi):
@@ -105,7 +109,8 @@ class Resource(Spoken, Gated, ModelRestApi):
     def _asked(self, query: dict[str, Any], seen: Any) -> Asked:
         plan = self.desk.plan
         rules = [plan.rule(*triple, seen) for triple in _triples(query.get("filters"))]
-        order = plan.order_by(_text(query.get("order_column")), query.get("order_direction") or "desc", seen)
+        direction = query.get("order_direction")
+        order = plan.order_by(_text(query.get("order_column")), "desc" if direction is None else direction, seen)
         size = whole(query.get("page_size"), 20, 1, MOST_PAGE)
         page = whole(query.get("page"), 0, 0, DEEPEST)
         before = whole(query["cursor"], 0, 1, 2**31 - 1) if query.get("cursor") is not None else None
@@ -138,7 +143,7 @@ class Resource(Spoken, Gated, ModelRestApi):
     @permission_name("get")
     def get(self, pk: Any, **kwargs: Any) -> Response:
         """One row that the person sees."""
-        key, names = key_of(pk) or 0, self._names(asked_query())
+        key, names = key_of(pk) or 0, self._names(asked_query(_OF_ONE))
         body = {"id": key, "result": self._shown(key, names if names != self.brief else None)}
         return replays.tagged(json_answer(200, body))
 
@@ -171,7 +176,7 @@ class Resource(Spoken, Gated, ModelRestApi):
     def put(self, pk: Any, **kwargs: Any) -> Response:
         """Change a record that the person sees and may change."""
         raw = sent()
-        version = whole(raw.pop("version", None), 0, 0, 2**31 - 1) or None
+        version = whole(raw.pop("version", None), 0, 1, 2**31 - 1) or None
         row = self._row(pk, "write")
         replays.refuse_other_tag(lambda: json_answer(200, {"id": row.id, "result": self._shown(row.id)}))
         values = self.desk.plan.take(raw, "edit", glass())
@@ -222,15 +227,15 @@ def sent() -> dict[str, Any]:
     return body
 
 
-def asked_query() -> dict[str, Any]:
-    """The `q` argument, rison or JSON, as a dict. Raises RuleBroken."""
+def asked_query(known: Set[str] = _KEYS) -> dict[str, Any]:
+    """The `q` argument, rison or JSON, as a dict. Raises RuleBroken, also for keys that are not known."""
     raw = request.args.get("q")
     if not raw:
         return {}
     parsed = _parsed(raw)
     if not isinstance(parsed, dict):
         raise RuleBroken(_("“q” is no valid rison or JSON object."), "q")
-    unknown = set(parsed) - _KEYS
+    unknown = set(parsed) - known
     if unknown:
         raise RuleBroken(_("“q” does not know %(names)s.", names=", ".join(sorted(map(str, unknown)))[:200]), "q")
     return parsed

@@ -63,6 +63,9 @@ SHARED: dict[str, Any] = {
     }, additionalProperties=False, example={
         "columns": ["number", "name", "status"], "page_size": 50,
         "filters": [{"col": "status", "opr": "eq", "value": "New"}]}),
+    "ColumnsQuery": shape({
+        "columns": {"type": "array", "items": STRING, "description": "The fields wanted; all if left out."},
+    }, additionalProperties=False, example={"columns": ["number", "name", "status"]}),
     "PageQuery": shape({
         "page": {"type": "integer", "minimum": 0, "maximum": 10_000_000, "description": "Counted from 0."},
         "page_size": {**_WHOLE, "maximum": 100, "default": 20},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, WebSocketRoute, expect
@@ -99,6 +100,16 @@ def test_one_toast_an_item_and_the_same_badge_everywhere(seat: Sit) -> None:
         expect(page.locator(BADGE)).to_be_hidden()
 
 
+def _passes_until_it_is_down(page: Any) -> None:
+    """The page's clock goes on by the grace again and again: when the break reaches it, is the machine's affair."""
+    for _ in range(30):
+        page.clock.fast_forward(6_000)
+        if page.locator(DOWN).is_visible():
+            return
+        page.wait_for_timeout(200)
+    expect(page.locator(DOWN)).to_be_visible()
+
+
 def test_a_page_without_a_socket_says_so_and_asks_every_minute(seat: Sit) -> None:
     asha, manoj = seat(MANAGER), seat(COLLEAGUE)
     manoj.page.clock.install()
@@ -106,8 +117,7 @@ def test_a_page_without_a_socket_says_so_and_asks_every_minute(seat: Sit) -> Non
     manoj.go("/")
     expect(manoj.page.locator(DOWN)).to_be_hidden()
     plug.pull()
-    manoj.page.clock.fast_forward(6_000)
-    expect(manoj.page.locator(DOWN)).to_be_visible()
+    _passes_until_it_is_down(manoj.page)
     before = manoj.page.locator(BADGE).text_content()
     give(asha, new_lead(asha, "Pollwali", "9825012403"), "Manoj")
     with manoj.page.expect_response("**/bell/count"):
