@@ -44,8 +44,8 @@ RESOURCES = (
     RequestResource, NoticeResource, people.UserResource,
 )  # fmt: skip
 PLAIN = (
-    bell.BellView, choices.ChoicesView, me.MeView, NotesView, people.PeopleView, phones.PhoneView, search.SearchView, runs.SettingsView,
-    runs.JobsView,
+    bell.BellView, choices.ChoicesView, me.MeView, NotesView, people.PeopleView, phones.PhoneView, search.SearchView,
+    runs.SettingsView, runs.JobsView,
 )  # fmt: skip
 #: (group, [(label, view, icon, address)]); FAB's security manager registers those of its own kind itself.
 SETTINGS = (

@@ -116,6 +116,8 @@ class Resource(Spoken, Gated, ModelRestApi):
         before = whole(query["cursor"], 0, 1, 2**31 - 1) if query.get("cursor") is not None else None
         if before is not None and (query.get("order_column") or query.get("order_direction") == "asc"):
             raise RuleBroken(_("A cursor goes with the default order only."), "cursor")
+        if query.get("count") not in (None, "exact", "capped"):
+            raise RuleBroken(_("“count” is exact or capped."), "count")
         return Asked(
             rules,
             order,

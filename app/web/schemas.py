@@ -24,6 +24,15 @@ def ref(name: str) -> dict[str, str]:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
+def query(properties: dict[str, Any], example: dict[str, Any]) -> dict[str, Any]:
+    """What stands in q; a key that is null counts as left out."""
+    words = {name: {**told, "nullable": True} for name, told in properties.items()}
+    for told in words.values():
+        if "enum" in told:
+            told["enum"] = [*told["enum"], None]
+    return shape(words, additionalProperties=False, example=example)
+
+
 def card(**properties: Any) -> dict[str, Any]:
     """A short answer about another record; null where there is none."""
     return shape({"id": ID, **properties}, nullable=True)
@@ -48,7 +57,7 @@ SHARED: dict[str, Any] = {
     }, "message", "errors", example={
         "message": "“Sent to HO” needs the POD id of the documents.",
         "errors": {"pod_id": ["“Sent to HO” needs the POD id of the documents."]}}),
-    "ListQuery": shape({
+    "ListQuery": query({
         "page": {"type": "integer", "minimum": 0, "maximum": 10_000_000, "description": "Counted from 0."},
         "page_size": {**_WHOLE, "maximum": 100, "default": 20},
         "order_column": {**STRING, "description": "A field that _info names under order_columns."},
@@ -60,16 +69,16 @@ SHARED: dict[str, Any] = {
         "count": {"type": "string", "enum": ["exact", "capped"], "default": "capped",
                   "description": "capped: counting ends at 1,000, and count_capped says so."},
         "filters": {"type": "array", "maxItems": 30, "items": _FILTER, "description": "All must be true."},
-    }, additionalProperties=False, example={
+    }, {
         "columns": ["number", "name", "status"], "page_size": 50,
         "filters": [{"col": "status", "opr": "eq", "value": "New"}]}),
-    "ColumnsQuery": shape({
+    "ColumnsQuery": query({
         "columns": {"type": "array", "items": STRING, "description": "The fields wanted; all if left out."},
-    }, additionalProperties=False, example={"columns": ["number", "name", "status"]}),
-    "PageQuery": shape({
+    }, {"columns": ["number", "name", "status"]}),
+    "PageQuery": query({
         "page": {"type": "integer", "minimum": 0, "maximum": 10_000_000, "description": "Counted from 0."},
         "page_size": {**_WHOLE, "maximum": 100, "default": 20},
-    }, additionalProperties=False, example={"page": 0, "page_size": 50}),
+    }, {"page": 0, "page_size": 50}),
     "Rights": shape({
         "permissions": {"type": "array", "items": {"type": "string", "enum": [
             "can_get", "can_post", "can_put", "can_delete"]}},

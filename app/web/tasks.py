@@ -73,7 +73,6 @@ class FirstTask(Field):
 class TaskIds(Field):
     """Ids of tasks to close with a status."""
 
-
     def __post_init__(self) -> None:
         super().__post_init__()
         self.schema = {"type": "array", "items": {"type": "integer"}}
