@@ -59,6 +59,7 @@ def refuse_other_tag(current: Callable[[], Response]) -> None:
     if "If-Match" not in request.headers or request.if_match.star_tag:
         return
     tag = hashlib.sha256(current().get_data()).hexdigest()[:32]
-    # A compressed answer bears its tag with the way of compression behind a colon.
-    if tag not in {each.partition(":")[0] for each in request.if_match.as_set(include_weak=True)}:
+    # A compressed answer bears its tag with the way of compression behind a colon; rubbish is read as a tag of None.
+    seen = {each.partition(":")[0] for each in request.if_match.as_set(include_weak=True) if each}
+    if tag not in seen:
         raise OtherTag(_("Somebody changed this record meanwhile. Read it again, then send your change."))

@@ -121,8 +121,10 @@ def test_when_the_first_is_refused_one_of_the_others_is_done(maria: World) -> No
 
 
 def waits(world: World) -> int:
-    """How many transactions wait for a lock."""
-    return int(world.rows(text("SELECT count(*) FROM information_schema.innodb_lock_waits"))[0])
+    """How many wait for a key."""
+    held = "db = DATABASE() AND state = 'Update' AND info LIKE 'INSERT IGNORE INTO kept_answer%'"
+    # InnoDB's own list of waits is not renewed for who looks often.
+    return int(world.rows(text(f"SELECT count(*) FROM information_schema.processlist WHERE {held}"))[0])  # noqa: S608
 
 
 # --- for a day
@@ -164,7 +166,7 @@ def test_a_compressed_answer_bears_a_tag_that_works(world: World, way: str) -> N
     assert door.rest("GET", f"lead/{lead.id}", headers=accepts | {"If-None-Match": tag}).status_code == 200
 
 
-@pytest.mark.parametrize("tag", ['"none"', 'W/"none"', "rubbish", '"', "", '"a", "b"', "x" * 5000])
+@pytest.mark.parametrize("tag", ['"none"', 'W/"none"', "rubbish", '"', "", '"a", "b"', "x" * 5000, ",", ' , ""', "W/"])
 def test_a_tag_that_is_none_saves_nothing(world: World, tag: str) -> None:
     lead, door = world.make.lead("ana"), world.door("ana")
     before = world.stored(lead)
