@@ -22,8 +22,11 @@ def write(page: Any, text: str) -> None:
 
 
 def open_form(page: Any) -> Any:
+    """The text of the note's form, once the page has put the caret into it."""
     page.locator(".note-edit").first.click(force=True)
-    return page.locator(".timeline [data-note-form] textarea")
+    area = page.locator(".timeline [data-note-form] textarea[data-met]")
+    expect(area).to_be_focused()
+    return area
 
 
 def test_a_colleague_is_named_with_the_keyboard(seat: Sit) -> None:
