@@ -70,8 +70,8 @@ class Settings:
     webhook_seconds: tuple[int, ...] = (60, 300, 1800, 7200, 28_800)
     #: How often (calls, seconds) one key, person or address may call the API, and of that change something; None =
     #: as often as they like.
-    api_limit: tuple[int, int] | None = (1200, 60)
-    api_write_limit: tuple[int, int] | None = (300, 60)
+    api_limit: tuple[int, int] | None = (9000, 60)
+    api_write_limit: tuple[int, int] | None = (3000, 60)
     #: Origins whose pages may call the API with a key or token, https://desk.example.
     cors_origins: tuple[str, ...] = ()
 
@@ -112,8 +112,8 @@ def load(environ: dict[str, str] | None = None) -> Settings:
         retry_seconds=_seconds("CRM_RETRY_SECONDS", env.get("CRM_RETRY_SECONDS"), (5, 30, 120, 600)),
         webhooks_private=_switch("CRM_WEBHOOKS_PRIVATE", env.get("CRM_WEBHOOKS_PRIVATE"), False),
         webhook_seconds=_seconds("CRM_WEBHOOK_SECONDS", env.get("CRM_WEBHOOK_SECONDS"), (60, 300, 1800, 7200, 28_800)),
-        api_limit=_rate("CRM_API_LIMIT", env.get("CRM_API_LIMIT"), (1200, 60)),
-        api_write_limit=_rate("CRM_API_WRITE_LIMIT", env.get("CRM_API_WRITE_LIMIT"), (300, 60)),
+        api_limit=_rate("CRM_API_LIMIT", env.get("CRM_API_LIMIT"), (9000, 60)),
+        api_write_limit=_rate("CRM_API_WRITE_LIMIT", env.get("CRM_API_WRITE_LIMIT"), (3000, 60)),
         cors_origins=_origins(env.get("CRM_CORS_ORIGINS")),
     )
 
@@ -245,7 +245,7 @@ def _rate(name: str, text: str | None, default: tuple[int, int]) -> tuple[int, i
     spans = {"second": 1, "minute": 60, "hour": 3600}
     number, _per, span = text.strip().lower().partition(" per ")
     if span not in spans or not (number.isascii() and number.isdigit() and 0 < int(number[:9]) < 1_000_000):
-        raise WrongSetting(f"{name} must look like “1200 per minute” (second, minute, hour) or be off, not {text!r}.")
+        raise WrongSetting(f"{name} must look like “9000 per minute” (second, minute, hour) or be off, not {text!r}.")
     return int(number), spans[span]
 
 
