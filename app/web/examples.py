@@ -15,8 +15,8 @@ _TASK = {"title": "First call", "priority": "High", "due_on": _MOMENT}
 #: Field -> what it may hold; a field that is missing here is told by its schema alone.
 FIELDS: dict[str, Any] = {
     "id": 412, "number": "CRM-LEAD-2026-00412", "name": "Kavita Rane", "first_name": "Kavita", "last_name": "Rane",
-    "mobile": "98200 12345", "alternative_mobile": None, "email": "kavita.rane@example.com", "pan": "******34F",
-    "aadhaar": "********9012", "address": "14 Hill Road, Bandra", "date_of_birth": "1988-04-02",
+    "mobile": "98200 12345", "alternative_mobile": None, "email": "kavita.rane@example.com", "pan": "••••••234F",
+    "aadhaar": "••••••2346", "address": "14 Hill Road, Bandra", "date_of_birth": "1988-04-02",
     "description": "Met at the fair.", "category": "Direct", "client_id": "E10234", "pod_id": "POD-77",
     "rejection_reason": None, "referral_code": "CAR-2026-00031", "title": "Call back",
     "resolution": "The pledge was released.", "version": 3, "created_on": _MOMENT, "changed_on": _MOMENT,
@@ -29,6 +29,8 @@ FIELDS: dict[str, Any] = {
     "subjects": [{"id": 3, "label": "Pledge"}], "assignees": [_PERSON], "at": _MOMENT, "username": "ana",
     "full_name": "Ana Shah", "task": _TASK, "close_tasks": [31, 32], "rekyc_on": _DAY, "reason_for_rejection": None,
 }  # fmt: skip
+#: What is sent looks otherwise than what is answered under a mask.
+TAKEN = {"pan": "ABCDE1234F", "aadhaar": "2341 2341 2346"}
 #: (resource, function) -> a body that is taken.
 BODIES: dict[tuple[str, str], Any] = {
     ("lead", "post"): {"first_name": "Kavita", "last_name": "Rane", "mobile": "098200 12345", "category": "Direct",
@@ -61,3 +63,23 @@ BODIES: dict[tuple[str, str], Any] = {
     ("lead", "assign"): {"assign_to": "ana"}, ("ticket", "assign"): {"assign_to_role": "Support User"},
     ("ticket", "join"): {"user": "ben"},
 }  # fmt: skip
+
+
+def _asked(*columns: str, **rule: Any) -> dict[str, Any]:
+    filters = [{"col": name, "opr": "eq", "value": value} for name, value in rule.items()]
+    return {"columns": list(columns), "page_size": 50, "filters": filters}
+
+
+#: Resource -> a question that its list answers.
+QUERIES: dict[str, Any] = {
+    "lead": _asked("number", "name", "status", assignee="@me"),
+    "ticket": _asked("number", "title", "status", priority="High"),
+    "customer": _asked("number", "name", "mobile", status="Active"),
+    "task": _asked("title", "due_on", "lead", status="Todo"),
+    "call_log": _asked("started_on", "other", "status", direction="Incoming"),
+    "activity": _asked("at", "kind", "told", kind="note"),
+    "message": _asked("created_on", "peer", "state", channel="sms"),
+    "assignment_request": _asked("number", "reason", "requester", status="Pending"),
+    "notification": _asked("at", "text", "read", read=False),
+    "user": _asked("username", "full_name"),
+}

@@ -177,9 +177,22 @@ def whole(raw: Any, default: int, least: int, most: int) -> int:
     except ValueError:
         number = least - 1
     if not least <= number <= most:
-        text = _("%(value)s is no number from %(least)s to %(most)s.", value=str(raw)[:20], least=least, most=most)
-        raise RuleBroken(text)
+        raise _no_number(raw, least, most)
     return number
+
+
+def whole_json(raw: Any, default: int, least: int, most: int) -> int:
+    """The same from JSON, where a text is no number. Raises RuleBroken."""
+    if raw is None:
+        return default
+    if type(raw) is not int or not least <= raw <= most:
+        raise _no_number(raw, least, most)
+    return raw
+
+
+def _no_number(raw: Any, least: int, most: int) -> RuleBroken:
+    shown = str(raw)[:20]
+    return RuleBroken(_("%(value)s is no number from %(least)s to %(most)s.", value=shown, least=least, most=most))
 
 
 def wants_json() -> bool:

@@ -34,10 +34,6 @@ _PK = {"type": "integer", "minimum": 1, "maximum": 2**31 - 1}
 PARAMETERS: dict[str, Any] = {
     "pk": {"in": "path", "name": "pk", "required": True, "schema": _PK, "description": "The record's id."},
     "user": {"in": "path", "name": "user", "required": True, "schema": _PK, "description": "A colleague's id."},
-    "q": {"in": "query", "name": "q", "description": "The question, as JSON or rison.",
-          "content": {"application/json": {"schema": ref("ListQuery")}}},
-    "columns": {"in": "query", "name": "q", "description": "Which fields, as JSON or rison.",
-                "content": {"application/json": {"schema": ref("ColumnsQuery")}}},
     "page": {"in": "query", "name": "q", "description": "Which page, as JSON or rison.",
              "content": {"application/json": {"schema": ref("PageQuery")}}},
     "If-None-Match": {"in": "header", "name": "If-None-Match", "schema": STRING, "description":
@@ -112,7 +108,7 @@ def operation(resource: Any, function: str, method: str) -> dict[str, Any]:
         "summary": f"{told.summary} ({resource.resource_name})",
         "tags": [resource.resource_name],
         "security": [{"api_key": []}, {"basic": []}, {"jwt": []}],
-        "parameters": [*told.parameters, "Accept-Language"],
+        "parameters": [*(_question(name, resource) for name in told.parameters), "Accept-Language"],
         "responses": responses(told, _answer(told.answer, base_of(resource))),
     }
     if function == "get_list":
@@ -120,6 +116,22 @@ def operation(resource: Any, function: str, method: str) -> dict[str, Any]:
     if told.body:
         made["requestBody"] = body(_named(told.body, resource), examples.BODIES.get((resource.resource_name, function)))
     return made
+
+
+#: Parameters that name a resource's own fields: (shape of q, what it is).
+_QUESTIONS = {
+    "q": ("List", "The question, as JSON or rison."),
+    "columns": ("Columns", "Which fields, as JSON or rison."),
+}
+
+
+def _question(name: str, resource: Any) -> Any:
+    """The parameter; a shared one by its name."""
+    if name not in _QUESTIONS:
+        return name
+    suffix, text = _QUESTIONS[name]
+    told = {"application/json": {"schema": ref(base_of(resource) + suffix)}}
+    return {"in": "query", "name": "q", "description": text, "content": told}
 
 
 def _named(given: Any, resource: Any) -> dict[str, Any]:

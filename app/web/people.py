@@ -14,7 +14,7 @@ from app.domain.base import NotThere
 from app.domain.permissions import VERBS
 from app.extensions import db
 from app.web import mentions, schemas
-from app.web.gate import Spoken, glass, json_answer, refuse_as_json, signed_in, whole
+from app.web.gate import Spoken, glass, json_answer, refuse_as_json, signed_in, whole_json
 from app.web.operations import Told, operation
 from app.web.resource import asked_query
 
@@ -55,7 +55,7 @@ class UserResource(Spoken, BaseApi):
     def get_list(self) -> Any:
         """Active colleagues, by name."""
         query = asked_query({"page", "page_size"})
-        size, page = whole(query.get("page_size"), 20, 1, 100), whole(query.get("page"), 0, 0, 10**7)
+        size, page = whole_json(query.get("page_size"), 20, 1, 100), whole_json(query.get("page"), 0, 0, 10**7)
         cards = [card for key, card in sorted(glass().cards.people.items()) if key in glass().cards.active]
         part = cards[page * size : (page + 1) * size]
         body = {"count": len(cards), "count_capped": False, "ids": [card["id"] for card in part], "result": part}

@@ -17,7 +17,7 @@ from app.domain.base import NotThere, RuleBroken
 from app.extensions import db
 from app.web import replays, schemas
 from app.web.desk import Desk
-from app.web.gate import Gated, Spoken, glass, json_answer, refuse_as_json, whole
+from app.web.gate import Gated, Spoken, glass, json_answer, refuse_as_json, whole_json
 from app.web.operations import operation
 from app.web.plan import DEEPEST, MOST_PAGE, OP_LABELS, Asked
 
@@ -111,9 +111,9 @@ class Resource(Spoken, Gated, ModelRestApi):
         rules = [plan.rule(*triple, seen) for triple in _triples(query.get("filters"))]
         direction = query.get("order_direction")
         order = plan.order_by(_text(query.get("order_column")), "desc" if direction is None else direction, seen)
-        size = whole(query.get("page_size"), 20, 1, MOST_PAGE)
-        page = whole(query.get("page"), 0, 0, DEEPEST)
-        before = whole(query["cursor"], 0, 1, 2**31 - 1) if query.get("cursor") is not None else None
+        size = whole_json(query.get("page_size"), 20, 1, MOST_PAGE)
+        page = whole_json(query.get("page"), 0, 0, DEEPEST)
+        before = whole_json(query["cursor"], 0, 1, 2**31 - 1) if query.get("cursor") is not None else None
         if before is not None and (query.get("order_column") or query.get("order_direction") == "asc"):
             raise RuleBroken(_("A cursor goes with the default order only."), "cursor")
         if query.get("count") not in (None, "exact", "capped"):
@@ -129,8 +129,8 @@ class Resource(Spoken, Gated, ModelRestApi):
         )
 
     def _names(self, query: dict[str, Any]) -> tuple[str, ...] | None:
-        wanted = query.get("columns") or query.get("select_columns")
-        if wanted is None:
+        wanted = next((query[name] for name in ("columns", "select_columns") if query.get(name) is not None), [])
+        if wanted == []:
             return self.brief
         if not isinstance(wanted, list) or not all(isinstance(name, str) for name in wanted):
             raise RuleBroken(_("“columns” is a list of names."), "columns")
@@ -178,7 +178,7 @@ class Resource(Spoken, Gated, ModelRestApi):
     def put(self, pk: Any, **kwargs: Any) -> Response:
         """Change a record that the person sees and may change."""
         raw = sent()
-        version = whole(raw.pop("version", None), 0, 1, 2**31 - 1) or None
+        version = whole_json(raw.pop("version", None), 0, 1, 2**31 - 1) or None
         row = self._row(pk, "write")
         replays.refuse_other_tag(lambda: json_answer(200, {"id": row.id, "result": self._shown(row.id)}))
         values = self.desk.plan.take(raw, "edit", glass())

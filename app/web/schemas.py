@@ -8,6 +8,7 @@ from apispec.exceptions import DuplicateComponentNameError
 
 from app.web import examples
 from app.web.fields import Choice, Field
+from app.web.plan import ALIASES
 
 STRING = {"type": "string"}
 ID = {"type": "integer"}
@@ -38,11 +39,10 @@ def card(**properties: Any) -> dict[str, Any]:
     return shape({"id": ID, **properties}, nullable=True)
 
 
-_FILTER = shape({
-    "col": {**STRING, "description": "A field that _info names under filters."},
-    "opr": {**STRING, "description": "An operator that _info names for the field."},
-    "value": {"description": "Text, number, list (of in) or true/false (of null)."},
-}, "col", "opr", "value")  # fmt: skip
+_PAGE = {
+    "page": {"type": "integer", "minimum": 0, "maximum": 10_000_000, "description": "Counted from 0."},
+    "page_size": {**_WHOLE, "maximum": 100, "default": 20},
+}  # fmt: skip
 #: What all operations share.
 SHARED: dict[str, Any] = {
     "Card": card(label=STRING),
@@ -57,28 +57,7 @@ SHARED: dict[str, Any] = {
     }, "message", "errors", example={
         "message": "“Sent to HO” needs the POD id of the documents.",
         "errors": {"pod_id": ["“Sent to HO” needs the POD id of the documents."]}}),
-    "ListQuery": query({
-        "page": {"type": "integer", "minimum": 0, "maximum": 10_000_000, "description": "Counted from 0."},
-        "page_size": {**_WHOLE, "maximum": 100, "default": 20},
-        "order_column": {**STRING, "description": "A field that _info names under order_columns."},
-        "order_direction": {"type": "string", "enum": ["asc", "desc"], "default": "desc"},
-        "columns": {"type": "array", "items": STRING, "description": "The fields wanted."},
-        "cursor": {**_WHOLE, "maximum": 2**31 - 1, "description":
-                   "Go on below this id: the cursor of the page before. In the default order only; no row comes "
-                   "twice or is left out while others write, and deep pages cost no more than the first."},
-        "count": {"type": "string", "enum": ["exact", "capped"], "default": "capped",
-                  "description": "capped: counting ends at 1,000, and count_capped says so."},
-        "filters": {"type": "array", "maxItems": 30, "items": _FILTER, "description": "All must be true."},
-    }, {
-        "columns": ["number", "name", "status"], "page_size": 50,
-        "filters": [{"col": "status", "opr": "eq", "value": "New"}]}),
-    "ColumnsQuery": query({
-        "columns": {"type": "array", "items": STRING, "description": "The fields wanted; all if left out."},
-    }, {"columns": ["number", "name", "status"]}),
-    "PageQuery": query({
-        "page": {"type": "integer", "minimum": 0, "maximum": 10_000_000, "description": "Counted from 0."},
-        "page_size": {**_WHOLE, "maximum": 100, "default": 20},
-    }, {"page": 0, "page_size": 50}),
+    "PageQuery": query(_PAGE, {"page": 0, "page_size": 50}),
     "Rights": shape({
         "permissions": {"type": "array", "items": {"type": "string", "enum": [
             "can_get", "can_post", "can_put", "can_delete"]}},
@@ -111,9 +90,39 @@ def add(resource: Any, api_spec: Any) -> None:
     plan, name = resource.desk.plan, base_of(resource)
     known = {each.name: shown(each) for each in plan.fields} | dict(getattr(resource, "extra_schema", {}))
     once(api_spec, {name: shape({"id": {**ID, "readOnly": True}, **known})})
+    once(api_spec, _queries(resource, name))
     for which, suffix, function in (("add", "Create", "post"), ("edit", "Change", "put")):
         if function not in resource.exclude_route_methods:
             once(api_spec, {name + suffix: _body(plan, which, examples.BODIES[resource.resource_name, function])})
+
+
+def _queries(resource: Any, name: str) -> dict[str, Any]:
+    """What may stand in q where this resource is read: its own fields, and none else."""
+    plan, example = resource.desk.plan, examples.QUERIES[resource.resource_name]
+    names = [each.name for each in plan.fields]
+    columns = {"type": "array", "items": _one_of(["id", *names]), "description": "The fields wanted; all if left out."}
+    filters = [each for each in plan.fields if each.filter]
+    operators = [*dict.fromkeys(op for each in filters for op in each.ops), *ALIASES]
+    rule = shape({
+        "col": _one_of([each.name for each in filters]),
+        "opr": {**_one_of(operators), "description": "Which go with which field stands with the operation."},
+        "value": {"description": "Text, number, list (of in) or true/false (of null)."},
+    }, "col", "opr", "value")  # fmt: skip
+    listed = query({
+        **_PAGE, "columns": columns, "order_column": _one_of(["id", *(each.name for each in plan.fields if each.sort)]),
+        "order_direction": {"type": "string", "enum": ["asc", "desc"], "default": "desc"},
+        "cursor": {**_WHOLE, "maximum": 2**31 - 1, "description":
+                   "Go on below this id: the cursor of the page before. In the default order only; no row comes "
+                   "twice or is left out while others write, and deep pages cost no more than the first."},
+        "count": {"type": "string", "enum": ["exact", "capped"], "default": "capped",
+                  "description": "capped: counting ends at 1,000, and count_capped says so."},
+        "filters": {"type": "array", "maxItems": 30, "items": rule, "description": "All must be true."},
+    }, example)  # fmt: skip
+    return {f"{name}List": listed, f"{name}Columns": query({"columns": columns}, {"columns": example["columns"]})}
+
+
+def _one_of(words: list[str]) -> dict[str, Any]:
+    return {"type": "string", "enum": words}
 
 
 def _body(plan: Any, which: str, example: Any) -> dict[str, Any]:
@@ -152,7 +161,7 @@ def taken_as(each: Field) -> dict[str, Any]:
         told["maxLength"] = each.most
     elif told.get("type") == "integer":
         told |= {"minimum": getattr(each, "least", 0), "maximum": getattr(each, "largest", 2**31 - 1)}
-    return told | _about(each)
+    return told | _about(each) | ({"example": examples.TAKEN[each.name]} if each.name in examples.TAKEN else {})
 
 
 def _about(each: Field) -> dict[str, Any]:

@@ -178,6 +178,22 @@ def test_every_body_has_an_example_that_it_would_take(spec: Any) -> None:
         assert is_of(spec, shape, example) == [], where
 
 
+def test_every_list_answers_the_question_that_is_its_example(worn: Hostile, spec: Any) -> None:
+    for name in (path.split("/")[3] for verb, path, _told in operations(spec) if (verb, path[-1]) == ("get", "/")):
+        base = "".join(part.title() for part in name.split("_"))
+        for which, key in (("List", ""), ("Columns", worn.records.get(name))):
+            asked = spec["components"]["schemas"].get(base + which, {}).get("example")
+            answer = worn.world.door("root").rest("GET", f"{name}/{key}", q=asked or {})
+            assert answer.status_code == 200, (name, answer.json)
+
+
+def test_a_question_names_the_fields_of_its_own_record(spec: Any) -> None:
+    told = spec["components"]["schemas"]["LeadList"]["properties"]
+    assert {"number", "status"} <= set(told["columns"]["items"]["enum"]) and "body" not in str(told)
+    assert "pan" in told["filters"]["items"]["properties"]["col"]["enum"]
+    assert "pan" not in told["order_column"]["enum"]
+
+
 def test_examples_of_fields_have_their_shapes(spec: Any) -> None:
     for name, shape in spec["components"]["schemas"].items():
         told = {field: each["example"] for field, each in shape.get("properties", {}).items() if "example" in each}
