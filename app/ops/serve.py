@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import os
@@ -12,8 +13,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
+from gunicorn.http.errors import LimitRequestLine  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
+#: Bytes of "GET /address?question HTTP/1.1": the most that gunicorn takes.
+LONGEST_LINE = 8190
+_SENTENCE = b'{"message":"This address is too long. Please ask for less at once.","errors":{}}'
+_TOO_LONG = (
+    b"HTTP/1.1 414 URI Too Long\r\nContent-Type: application/json\r\n"
+    b"Connection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(_SENTENCE), _SENTENCE)
+)
 #: How long requests at work may go on after SIGTERM.
 GRACE_SECONDS = 5
 
@@ -51,6 +60,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         else:
             super().finish_request(conn, fs)
 
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
+        """An address that is too long never reaches the application; it is refused in its words all the same."""
+        if not isinstance(exc, LimitRequestLine):
+            super().handle_error(req, client, addr, exc)
+            return
+        with contextlib.suppress(OSError):
+            client.sendall(_TOO_LONG)
+
     def handle_quit(self, sig: int, frame: Any) -> None:
         """Ctrl+C is no reason to break off a request."""
         self.handle_exit(sig, frame)
@@ -82,7 +99,8 @@ def serve(app: Any, address: str, workers: int, threads: int, hooks: Hooks) -> N
 
     options = {
         "bind": address, "workers": workers, "threads": threads, "worker_class": Worker, "preload_app": True,
-        "graceful_timeout": GRACE_SECONDS, "timeout": 120, "keepalive": 5, "accesslog": None, "loglevel": "warning",
+        "graceful_timeout": GRACE_SECONDS, "timeout": 120, "keepalive": 5,
+        "limit_request_line": LONGEST_LINE, "accesslog": None, "loglevel": "warning",
         "control_socket_disable": True,
         # Which proxies to believe is CRM_PROXIES' concern.
         "forwarded_allow_ips": "",

@@ -143,7 +143,7 @@ class AssignableResource(Resource):
 
     VERBS = Resource.VERBS | {"assign": "assign"}
 
-    @expose("/<pk>/assign", methods=["POST"])
+    @expose("/<int:pk>/assign", methods=["POST"])
     @protect()
     @refuse_as_json
     @permission_name("assign")
@@ -166,7 +166,7 @@ class SharedResource(AssignableResource):
 
     VERBS = AssignableResource.VERBS | {"join": "assign", "release": "assign"}
 
-    @expose("/<pk>/assignees", methods=["POST"])
+    @expose("/<int:pk>/assignees", methods=["POST"])
     @protect()
     @refuse_as_json
     @permission_name("join")
@@ -177,7 +177,7 @@ class SharedResource(AssignableResource):
         db.session.commit()
         return json_answer(201 if joined else 200, {"id": row.id, "result": self._after(row.id)})
 
-    @expose("/<pk>/assignees/<user>", methods=["DELETE"])
+    @expose("/<int:pk>/assignees/<int:user>", methods=["DELETE"])
     @protect()
     @refuse_as_json
     @permission_name("release")

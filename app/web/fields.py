@@ -18,6 +18,9 @@ from app.domain.base import RuleBroken
 from app.lib.identity import is_masked
 from app.web.directory import Directory
 
+#: Values of one filter.
+MOST_ASKED = 1000
+
 
 @dataclass
 class Glass:
@@ -105,7 +108,9 @@ class Field:
             return missing if str(raw).lower() not in ("false", "0", "no") else not_(missing)
         if op == "in":
             parts = raw if isinstance(raw, list) else str(raw).split(",")
-            return self._any("in", [self.asked(part, glass) for part in parts[:200]])
+            if len(parts) > MOST_ASKED:
+                raise RuleBroken(_("A filter takes at most %(most)s values.", most=MOST_ASKED), self.name)
+            return self._any("in", [self.asked(part, glass) for part in parts])
         value = self.asked(raw, glass)
         if value is None and op not in ("eq", "neq"):
             raise RuleBroken(_("“%(name)s” cannot be compared with nothing.", name=self.name), self.name)

@@ -68,6 +68,9 @@ def refusal(broken: BaseException) -> tuple[int, str, dict[str, list[str]]]:
     if isinstance(broken, StaleDataError):
         text = _("Somebody changed this record meanwhile. Look at the change, then save again.")
         return 409, text, {}
+    if isinstance(broken, IntegrityError) and str(broken.statement).startswith("DELETE"):
+        text = _("Other records still belong to this one, so it cannot be deleted. Please move or delete them first.")
+        return 422, text, {}
     if isinstance(broken, IntegrityError):
         return 422, _("This contradicts another record: perhaps it exists already, or something it needs is gone."), {}
     if isinstance(broken, OperationalError) and getattr(broken.orig, "args", (0,))[0] in _BUSY:

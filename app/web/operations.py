@@ -16,7 +16,8 @@ _SENT = (413, 422)
 TOLD = {
     400: "The question makes no sense", 401: "Not signed in", 403: "Not allowed", 404: "No such record for you",
     409: "Somebody was faster, or the first of two equal requests is at work", 412: "Not what If-Match names",
-    413: "Too large", 422: "A rule refuses", 429: "Too many requests", 500: "A fault of ours, kept under its reference",
+    413: "Too large", 414: "The address is too long: ask for less at once",
+    422: "A rule refuses", 429: "Too many requests", 500: "A fault of ours, kept under its reference",
     503: "Busy or away; nothing was stored, send the same again later",
 }  # fmt: skip
 _HEADERS_OF_ALL = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
@@ -84,8 +85,8 @@ _BULK_DONE = shape({"results": {"type": "array", "items": _RESULT}}, "results")
 #: Function of a resource -> what is told of it; a resource may tell of further ones in its own `told`.
 FUNCTIONS = {
     "info": Told("What you may do here", answer=ref("Rights")),
-    "get_list": Told("List", parameters=("q",), answer="list"),
-    "get": Told("Read one", (404,), ("pk", "columns", "If-None-Match"), headers=("ETag",), good=(200, 304)),
+    "get_list": Told("List", (414,), ("q",), answer="list"),
+    "get": Told("Read one", (404, 414), ("pk", "columns", "If-None-Match"), headers=("ETag",), good=(200, 304)),
     "post": Told("Create", (404, 409, *_SENT), ("Idempotency-Key",), "+Create", good=(201,),
                  headers=("Idempotent-Replayed",)),
     "put": Told("Change", (*_ROW, 412, 413), ("pk", "If-Match"), "+Change"),

@@ -46,7 +46,7 @@ class UserResource(Spoken, BaseApi):
     allow_browser_login = True
     csrf_exempt = False
     is_told = True
-    told = {"get": Told("Read one", (404,), ("pk",)), "get_list": Told("List", parameters=("page",), answer="list")}
+    told = {"get": Told("Read one", (404,), ("pk",)), "get_list": Told("List", (414,), ("page",), answer="list")}
 
     @expose("/", methods=["GET"])
     @protect()

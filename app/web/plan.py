@@ -206,7 +206,7 @@ class Plan:
         key = self.record.id
         if direction not in (None, "asc", "desc"):
             raise RuleBroken(_("The order is asc or desc."), "order_direction")
-        if not name or name == "id":
+        if name is None or name == "id":
             return [key.asc() if direction == "asc" else key.desc()]
         each = self.asked_by(name)
         if not each.sort or each.is_hidden(glass):

@@ -149,7 +149,7 @@ class RequestResource(Resource):
     VERBS = Resource.VERBS | {"withdraw": "create"}
     exclude_route_methods = {"delete"}
 
-    @expose("/<pk>/withdraw", methods=["POST"])
+    @expose("/<int:pk>/withdraw", methods=["POST"])
     @protect()
     @refuse_as_json
     @permission_name("withdraw")

@@ -139,7 +139,7 @@ class Resource(Spoken, Gated, ModelRestApi):
             self.desk.plan.asked_by(name)
         return names
 
-    @expose("/<pk>", methods=["GET"])
+    @expose("/<int:pk>", methods=["GET"])
     @protect()
     @refuse_as_json
     @permission_name("get")
@@ -171,7 +171,7 @@ class Resource(Spoken, Gated, ModelRestApi):
         values = self.desk.plan.take(raw, "add", glass())
         return int(self.desk.create(db.session(), values, glass()).id)
 
-    @expose("/<pk>", methods=["PUT"])
+    @expose("/<int:pk>", methods=["PUT"])
     @protect()
     @refuse_as_json
     @permission_name("put")
@@ -193,7 +193,7 @@ class Resource(Spoken, Gated, ModelRestApi):
         except NotThere:
             return None
 
-    @expose("/<pk>", methods=["DELETE"])
+    @expose("/<int:pk>", methods=["DELETE"])
     @protect()
     @refuse_as_json
     @permission_name("delete")
@@ -262,7 +262,7 @@ def _triples(filters: Any) -> list[tuple[str, str, Any]]:
     if filters is None:
         return []
     shape = isinstance(filters, list) and len(filters) <= 30
-    if not shape or not all(isinstance(f, dict) and {"col", "opr", "value"} <= set(f) for f in filters):
+    if not shape or not all(isinstance(f, dict) and set(f) == {"col", "opr", "value"} for f in filters):
         raise RuleBroken(_("“filters” is a list of {col, opr, value}."), "filters")
     return [(str(f["col"]), str(f["opr"]), f["value"]) for f in filters]
 

@@ -7,7 +7,7 @@ from typing import Any
 from apispec.exceptions import DuplicateComponentNameError
 
 from app.web import examples
-from app.web.fields import Choice, Field
+from app.web.fields import MOST_ASKED, Choice, Field
 from app.web.plan import ALIASES
 
 STRING = {"type": "string"}
@@ -39,6 +39,11 @@ def card(**properties: Any) -> dict[str, Any]:
     return shape({"id": ID, **properties}, nullable=True)
 
 
+_PLAIN = [STRING, {"type": "number"}]
+#: The value of a filter.
+_ASKED = {
+    "anyOf": [*_PLAIN, {"type": "boolean"}, {"type": "array", "maxItems": MOST_ASKED, "items": {"anyOf": _PLAIN}}]
+}
 _PAGE = {
     "page": {"type": "integer", "minimum": 0, "maximum": 10_000_000, "description": "Counted from 0."},
     "page_size": {**_WHOLE, "maximum": 100, "default": 20},
@@ -106,8 +111,8 @@ def _queries(resource: Any, name: str) -> dict[str, Any]:
     rule = shape({
         "col": _one_of([each.name for each in filters]),
         "opr": {**_one_of(operators), "description": "Which go with which field stands with the operation."},
-        "value": {"description": "Text, number, list (of in) or true/false (of null)."},
-    }, "col", "opr", "value")  # fmt: skip
+        "value": {**_ASKED, "description": "Text, number, list (of in) or true/false (of null)."},
+    }, "col", "opr", "value", additionalProperties=False)  # fmt: skip
     listed = query({
         **_PAGE, "columns": columns, "order_column": _one_of(["id", *(each.name for each in plan.fields if each.sort)]),
         "order_direction": {"type": "string", "enum": ["asc", "desc"], "default": "desc"},

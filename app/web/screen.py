@@ -139,7 +139,7 @@ class Screen(Gated, ModelView):
         rules = [plan.rule(name, op, value, seen) for op, name, value in filters_of(args)]
         if args.get("q", "").strip():
             rules.append(self.search(plan, args["q"], seen))
-        order = plan.order_by(args.get("_oc"), args.get("_od") or "desc", seen)
+        order = plan.order_by(args.get("_oc") or None, args.get("_od") or "desc", seen)
         return Asked(
             rules,
             order,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import pytest
 
@@ -19,6 +22,7 @@ from app.models import (
     User,
 )
 from tests.app_fixtures import World
+from tests.servers import LiveServer
 
 # --- mass assignment
 
@@ -147,6 +151,27 @@ def test_rubbish_is_refused_with_a_sentence(world: World, body: bytes) -> None:
 def test_a_senseless_question_is_a_400(world: World, q: str) -> None:
     answer = world.door("ana").rest("GET", "lead/", query_string={"q": q})
     assert answer.status_code == 400 and answer.get_json()["message"]
+
+
+def test_a_filter_passes_over_none_of_its_values(world: World) -> None:
+    lead, root = world.make.lead("ana"), world.door("root")
+    wanted = [*range(999), lead.number]
+    short, long = ({"col": "number", "opr": "in", "value": list(map(str, each))} for each in (wanted, [*wanted, 1]))
+    assert root.rest("GET", "lead/", q={"filters": [short]}).json["ids"] == [lead.id]
+    assert root.rest("GET", "lead/", q={"filters": [long]}).status_code == 400
+
+
+def test_an_address_that_is_too_long_is_refused_in_words(live_server: LiveServer) -> None:
+    with pytest.raises(HTTPError) as refused:
+        urlopen(f"{live_server.url}/api/v1/lead/?q={'a' * 9000}", timeout=10)  # noqa: S310  # our own http
+    assert refused.value.code == 414 and json.load(refused.value)["message"].startswith("This address is too long.")
+
+
+def test_a_customer_whose_tickets_are_there_is_not_deleted(world: World) -> None:
+    customer = world.make.customer("ana")
+    world.make.ticket("cleo", customer_id=customer.id)
+    answer = world.door("root").rest("DELETE", f"customer/{customer.id}")
+    assert answer.status_code == 422 and "still belong to this one" in answer.json["message"]
 
 
 @pytest.mark.parametrize("key", ["0", "-1", "99999999999999999999", "abc", "1e3", "%00", "1;drop"])

@@ -14,7 +14,7 @@ from app.models import CallLog
 from app.web.compat.answers import Refused
 from app.web.compat.arguments import Arguments
 from app.web.compat.doctypes import DocType
-from app.web.fields import Glass, clean_text
+from app.web.fields import MOST_ASKED, Glass, clean_text
 from app.web.languages import said
 from app.web.moments import When
 from app.web.plan import DEEPEST, Asked
@@ -152,7 +152,7 @@ def _by_name(kind: DocType, op: str, value: Any, glass: Glass) -> Any:
     """By number, or by id where a document is named so."""
     if kind.key is not None:
         return _rule(kind, kind.key, *_parts(op, value)[0], glass)
-    values = [_cleaned(each) for each in (value if isinstance(value, list) else [value])[:200]]
+    values = [_cleaned(each) for each in few(value)]
     if op not in ("=", "in", "!="):
         raise Refused(417, _("There is no operator “%(op)s” here.", op=op[:20]))
     ids = [int(each) for each in values if _is_id(each)]
@@ -163,6 +163,14 @@ def _by_name(kind: DocType, op: str, value: Any, glass: Glass) -> Any:
         own = and_(CallLog.device_call_id.in_(theirs), CallLog.employee_id == glass.who.id)
         named = or_(named, own) if ids else own
     return not_(named) if op == "!=" else named
+
+
+def few(value: Any) -> list[Any]:
+    """One value or several. Raises Refused (417) for more than a statement should hold."""
+    values = value if isinstance(value, list) else [value]
+    if len(values) > MOST_ASKED:
+        raise Refused(417, _("A filter takes at most %(most)s values.", most=MOST_ASKED))
+    return values
 
 
 def _cleaned(value: Any) -> str:
