@@ -40,7 +40,8 @@ class Phone:
     port: int
     name: str
     seconds: list[float] = field(default_factory=list)
-    failed: int = 0
+    #: What was answered beside 200: (status, sentence).
+    refused: list[tuple[int, str]] = field(default_factory=list)
 
     def sync(self, logs: list[dict[str, Any]]) -> tuple[dict[str, int], int]:
         """Send a batch: (status -> how many, SQL statements)."""
@@ -53,7 +54,7 @@ class Phone:
             told = json.loads(answer.read())
         self.seconds.append(time.perf_counter() - began)
         if answer.status != 200:
-            self.failed += 1
+            self.refused.append((answer.status, str(told.get("exception"))[:120]))
             return {}, 0
         statuses = [each["status"] for each in told["message"]["data"]["results"]]
         return {name: statuses.count(name) for name in set(statuses)}, int(answer.headers.get("X-SQL-Count", 0))
@@ -113,6 +114,7 @@ def many_phones(house: run.House, names: list[str], numbers: list[str]) -> Itera
     for thread in threads:
         thread.join()
     spent = [each * 1000 for phone in phones for each in phone.seconds]
+    refused = [each for phone in phones for each in phone.refused]
     cuts = statistics.quantiles(spent, n=20)
     stored = house.ask("SELECT device_call_id, COUNT(*) FROM call_log WHERE device_call_id LIKE 'bench\\_%%\\_1______' "
                        "GROUP BY employee_id, device_call_id")  # fmt: skip
@@ -120,7 +122,7 @@ def many_phones(house: run.House, names: list[str], numbers: list[str]) -> Itera
     lost, doubled = sent - {key for key, _count in stored}, [key for key, count in stored if count > 1]
     yield (f"{PHONES} telephones, {LOGS} calls each second, {SECONDS} s (aim: p95 300 ms)",
            f"p50 {cuts[9]:.0f} ms, p95 {cuts[18]:.0f} ms, most {max(spent):.0f} ms, {len(spent)} batches, "
-           f"{sum(phone.failed for phone in phones)} failed")  # fmt: skip
+           f"{len(refused)} refused {sorted(set(refused)) or ''}")  # fmt: skip
     yield f"of {len(sent):,} calls", f"lost {len(lost)}, doubled {len(doubled)}"
 
 

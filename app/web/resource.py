@@ -129,7 +129,7 @@ class Resource(Spoken, Gated, ModelRestApi):
         )
 
     def _names(self, query: dict[str, Any]) -> tuple[str, ...] | None:
-        wanted = next((query[name] for name in ("columns", "select_columns") if query.get(name) is not None), [])
+        wanted: Any = next((query[name] for name in ("columns", "select_columns") if query.get(name) is not None), [])
         if wanted == []:
             return self.brief
         if not isinstance(wanted, list) or not all(isinstance(name, str) for name in wanted):
