@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Date, ForeignKey, Index, Integer, String, Text, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
-from app.domain import assignment, customers, notices, settings, sla, tasks, timeline
+from app.domain import assignment, clientids, customers, linking, notices, settings, sla, tasks, timeline
 from app.domain.base import Moment, Record, RuleBroken, Versioned, next_number, say
 from app.domain.customers import CONTACT, Contact, Customer
 from app.domain.settings import LeadStatus
@@ -111,7 +111,7 @@ def create(session: Session, values: dict[str, Any], by: int | None, now: dateti
     customer = customers.with_mobile(session, lead.mobile_e164)
     _refuse_self_referral(session, lead, customer)
     decision = assignment.choose(session, values, by, now)
-    proposed = _link(lead, customer) if customer else []
+    proposed = linking.link(session, lead, customer, by, now) if customer else []
     lead.assignee_id, lead.assigned_role = decision.user_id, decision.role or None
     task = _first_task(lead, values.get("task"), now, minutes or settings.KNOWN["first_task_minutes"][0])
     lead.number = next_number(session, "LEAD", now.year)
@@ -150,30 +150,6 @@ def _refuse_self_referral(session: Session, lead: Lead, customer: Customer | Non
     )
     if session.execute(owned.limit(1)).first():
         raise RuleBroken("A customer cannot refer himself. Please enter another referral code.", "referral")
-
-
-_SHOWN = ("first_name", "last_name", "mobile", "alternative_mobile", "email", "address")
-
-
-def _link(lead: Lead, customer: Customer) -> list[list[Any]]:
-    """Link to the customer; the lead's own contact is cleared, what differs is proposed, not written."""
-    normal = {"mobile": "mobile_e164", "alternative_mobile": "alternative_e164"}
-    proposed = []
-    for name in _SHOWN:
-        typed, kept = getattr(lead, normal.get(name, name)), getattr(customer, normal.get(name, name))
-        if typed and typed != kept and typed != customer.mobile_e164 and typed != customer.alternative_e164:
-            proposed.append([name, getattr(customer, name), getattr(lead, name)])
-    _clear_contact(lead)
-    lead.customer = customer
-    return proposed
-
-
-def _clear_contact(lead: Lead) -> None:
-    for name in (*_SHOWN, "mobile_e164", "alternative_e164"):
-        setattr(lead, name, None)
-    for secret in ("pan", "aadhaar"):
-        setattr(lead, secret + "_sealed", None)
-        setattr(lead, secret + "_blind", None)
 
 
 def _status(session: Session, status_id: int | None, meaning: str = "new") -> LeadStatus:
@@ -258,10 +234,10 @@ def _open_account(session: Session, lead: Lead, new: LeadStatus, by: int | None,
 
 def _make_customer(session: Session, lead: Lead, by: int | None, now: datetime) -> Customer:
     """The customer of this lead: found by number, or made of its contact fields (sealed values move as they are)."""
-    customer = customers.with_mobile(session, lead.mobile_e164)
+    known = customer = customers.with_mobile(session, lead.mobile_e164)
     if customer is None:
         customer = Customer(version=1, source="Lead", status="Active", kyc_status="Pending", owner_id=lead.owner_id)
-        for name in (*_SHOWN, "mobile_e164", "alternative_e164", "pan_sealed", "pan_blind", "aadhaar_sealed",
+        for name in (*linking.SHOWN, "mobile_e164", "alternative_e164", "pan_sealed", "pan_blind", "aadhaar_sealed",
                      "aadhaar_blind"):  # fmt: skip
             setattr(customer, name, getattr(lead, name))
         customer.number = next_number(session, "CUST", now.year)
@@ -269,7 +245,9 @@ def _make_customer(session: Session, lead: Lead, by: int | None, now: datetime) 
         session.add(customer)
         session.flush()
         timeline.write(session, customer, "system", by, now, text=f"Customer created from {lead.number}")
-    _link(lead, customer)
+    proposed = linking.link(session, lead, customer, by, now)
+    if known and proposed:
+        timeline.write(session, lead, "proposal", by, now, changes=proposed)
     session.flush()
     return customer
 
@@ -310,7 +288,9 @@ def change(session: Session, lead: Lead, values: dict[str, Any], by: int | None,
            may_reopen: bool = False, terms: sla.Terms = sla.NO_TERMS) -> None:  # fmt: skip
     """Change fields, and the status through its gate, when `values` has status_id. Raises RuleBroken."""
     contact = {name: values[name] for name in CONTACT if name in values}
-    before = {name: getattr(lead, name, None) for name in (*_REST, "owner_id", *_SHOWN)}
+    moves = values.get("status_id") not in (None, lead.status_id)
+    told = (*_REST, "owner_id", *linking.SHOWN, *([] if moves else ["client_id"]))  # a gate's client id is its note
+    before = {name: getattr(lead, name, None) for name in told}
     if contact and lead.customer is not None:
         customers.change(session, lead.customer, contact, by, now, vault)
     elif contact:
@@ -321,7 +301,9 @@ def change(session: Session, lead: Lead, values: dict[str, Any], by: int | None,
     _take_rest(lead, values)
     if values.get("owner_id") is not None:
         lead.owner_id = values["owner_id"]
-    if values.get("status_id") is not None and values["status_id"] != lead.status_id:
+    if "client_id" in values:
+        clientids.take(session, lead, values["client_id"], by, now)
+    if moves:
         move_to(session, lead, values["status_id"], values, by, now, may_reopen, terms)
     _log_changes(session, lead, before, values, by, now)
 
@@ -330,7 +312,7 @@ def _match_late(session: Session, lead: Lead, contact: dict[str, Any], by: int |
     """A mobile typed later may be a known customer's."""
     customer = customers.with_mobile(session, lead.mobile_e164) if contact.get("mobile") else None
     if customer is not None:
-        proposed = _link(lead, customer)
+        proposed = linking.link(session, lead, customer, by, now)
         if proposed:
             timeline.write(session, lead, "proposal", by, now, changes=proposed)
 
