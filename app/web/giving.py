@@ -6,10 +6,12 @@ from collections import Counter
 from typing import Any
 
 from flask_babel import gettext as _
+from sqlalchemy import inspect
 
 from app.domain import assignment, team
 from app.domain.base import RuleBroken
 from app.extensions import db
+from app.models import User
 from app.web.desk import refuse_foreign_assignee
 from app.web.fields import Glass
 
@@ -22,10 +24,31 @@ def give(screen: Any, row: Any, chosen: int | None, glass: Glass, reason: str) -
     if row.assignee_id == chosen:
         return False
     refuse_foreign_assignee({"assignee_id": chosen}, screen.module, glass)
-    assignment.refuse_absent(db.session(), chosen, glass.now)
-    assignment.give(db.session(), row, chosen, reason, glass.who.id, glass.now)
-    row.stamp(glass.who.id, glass.now)
+    _refuse_absent(chosen, glass)
+    _hand_over(row, chosen, reason, glass)
     return True
+
+
+def _hand_over(row: Any, chosen: int, reason: str, glass: Glass, decision: team.Decision | None = None) -> None:
+    """Written at the end, in one UPDATE of the record: what is asked meanwhile would write it bit by bit."""
+    session = db.session()
+    with session.no_autoflush:
+        row.stamp(glass.who.id, glass.now)
+        assignment.give(session, row, chosen, reason, glass.who.id, glass.now, decision)
+    session.flush()
+
+
+#: What says whether somebody is there.
+_PRESENCE = ("available", "away_until", "leave_from", "leave_to", "delegate_id")
+
+
+def _refuse_absent(chosen: int, glass: Glass, field: str = "assignee") -> None:
+    """Raise RuleBroken for who takes no work. Of who asks himself the session holds half a row: the rest at once."""
+    user = db.session.get(User, chosen)
+    missing = inspect(user).unloaded.intersection(_PRESENCE) if user is not None else ()
+    if missing:
+        db.session.refresh(user, list(missing))
+    assignment.refuse_absent(db.session(), chosen, glass.now, field)
 
 
 def give_by_turn(screen: Any, row: Any, role: str, glass: Glass) -> int:
@@ -41,8 +64,7 @@ def give_by_turn(screen: Any, row: Any, role: str, glass: Glass) -> int:
     if decision.user_id is None:
         raise RuleBroken(_("Nobody else with the role %(role)s is available now.", role=role), "role")
     row.assigned_role = role
-    assignment.give(db.session(), row, decision.user_id, "round robin", glass.who.id, glass.now, decision)
-    row.stamp(glass.who.id, glass.now)
+    _hand_over(row, decision.user_id, "round robin", glass, decision)
     return decision.user_id
 
 
@@ -54,7 +76,7 @@ def add(screen: Any, row: Any, chosen: int | None, glass: Glass) -> bool:
     if chosen in assignment.present(db.session(), row):
         return False
     refuse_foreign_assignee({"assignee_id": chosen}, screen.module, glass)
-    assignment.refuse_absent(db.session(), chosen, glass.now, "user")
+    _refuse_absent(chosen, glass, "user")
     return assignment.join(db.session(), row, chosen, glass.who.id, glass.now)
 
 

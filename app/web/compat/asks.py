@@ -56,7 +56,9 @@ def reject(asked: Arguments) -> dict[str, Any]:
 def _decide(asked: Arguments, approves: bool) -> dict[str, Any]:
     row, seen = client.row_of(REQUEST, asked.first("name", "request_name", "request"), "read"), glass()
     note = REQUEST.plan.take({"decision_note": asked.text("reason", "")}, "edit", seen)["decision_note"]
-    requests.decide(db.session(), row, approves, note, seen)
+    session = db.session()
+    with session.no_autoflush:  # the record is written once, at the end
+        requests.decide(session, row, approves, note, seen)
     text = _("Approved.") if approves else _("Rejected.")
     return {"success": True, "message": text, "name": row.number, "status": row.status}
 

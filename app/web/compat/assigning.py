@@ -1,4 +1,4 @@
-"""The predecessor's methods for giving work: by role in turn, to a person, for many; who has what, whose turn it is."""
+"""The predecessor's methods for giving work: by role in turn, to a person, for many, one more, one less; who has it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from flask_babel import gettext as _
 from sqlalchemy import select, union
 
 from app import access
-from app.domain import assignment, audit, team
+from app.domain import assignment
 from app.domain.base import RuleBroken
 from app.extensions import db
-from app.models import Assignment, Lead, Role, RoundRobin, Ticket
+from app.models import Role
 from app.web import giving
 from app.web.compat import client, steps
 from app.web.compat.arguments import Arguments
@@ -33,29 +33,43 @@ def name_of(key: int | None, seen: Glass) -> str | None:
     return card["username"] if card else None
 
 
-def _refuse_who_gives_nothing(seen: Glass) -> None:
+def refuse_who_gives_nothing(seen: Glass) -> None:
+    """Raise Denied for those who never assign anything."""
     if not (seen.who.may("Leads", "assign") or seen.who.may("Tickets", "assign")):
         raise access.Denied(_("Your role does not give work to others. Ask your manager if you need it."))
+
+
+def held_roles() -> Any:
+    """Who has which role, directly or through a group: (role_id, user_id)."""
+    grouped = select(assoc_group_role.c.role_id, assoc_user_group.c.user_id).join(
+        assoc_user_group, assoc_user_group.c.group_id == assoc_group_role.c.group_id
+    )
+    return union(select(assoc_user_role.c.role_id, assoc_user_role.c.user_id), grouped).subquery("held")
+
+
+def in_line(seen: Glass) -> dict[str, list[int]]:
+    """Role -> the ids of its active people, of the roles in which turns are given; one statement."""
+    held = held_roles()
+    found: dict[str, list[int]] = {role: [] for role in roles_offered(seen)}
+    for role, user in db.session.execute(select(Role.name, held.c.user_id).join(held, held.c.role_id == Role.id)):
+        if role in found and user in seen.cards.active:
+            found[role].append(user)
+    return found
 
 
 def roles(asked: Arguments) -> list[dict[str, Any]]:
     """[{name, role, user_count, users}] of the roles in which turns are given."""
     seen = glass()
-    grouped = select(assoc_group_role.c.role_id, assoc_user_group.c.user_id).join(
-        assoc_user_group, assoc_user_group.c.group_id == assoc_group_role.c.group_id
-    )
-    held = union(select(assoc_user_role.c.role_id, assoc_user_role.c.user_id), grouped).subquery("held")
-    found: dict[str, list[str]] = {role: [] for role in roles_offered(seen)}
-    for role, user in db.session.execute(select(Role.name, held.c.user_id).join(held, held.c.role_id == Role.id)):
-        if role in found and user in seen.cards.active:
-            found[role].append(seen.cards.people[user]["full_name"])
-    return [{"name": role, "role": role, "user_count": len(users), "users": sorted(users)}
-            for role, users in found.items()]  # fmt: skip
+    return [
+        {"name": role, "role": role, "user_count": len(users),
+         "users": sorted(seen.cards.people[user]["full_name"] for user in users)}
+        for role, users in in_line(seen).items()
+    ]  # fmt: skip
 
 
 def users(asked: Arguments) -> list[dict[str, Any]]:
     """[{name, full_name}] of active colleagues, for those who may give work."""
-    _refuse_who_gives_nothing(glass())
+    refuse_who_gives_nothing(glass())
     return colleagues(glass())
 
 
@@ -68,7 +82,7 @@ def colleagues(seen: Glass) -> list[dict[str, Any]]:
 
 def present(asked: Arguments) -> list[dict[str, Any]]:
     """doc_name, doctype -> [{user, full_name, role, reason, assigned_on, assigned_by}], the current one first."""
-    row, seen = _row(asked, "read"), glass()
+    row, seen = row_named(asked, "read"), glass()
     stretches = [each for each in assignment.history(db.session(), row) if each.ended_on is None]
     stretches.sort(key=lambda each: (each.user_id != row.assignee_id, each.id))
     return [
@@ -84,7 +98,8 @@ def _kind(asked: Arguments) -> DocType:
     return client.record_kind(asked.text("doctype", usual), *_WORK)
 
 
-def _row(asked: Arguments, verb: str) -> Any:
+def row_named(asked: Arguments, verb: str) -> Any:
+    """The lead or ticket named."""
     return client.row_of(_kind(asked), asked.first(*_NAMES), verb)
 
 
@@ -94,7 +109,7 @@ def _row(asked: Arguments, verb: str) -> Any:
 def to_role(asked: Arguments) -> dict[str, Any]:
     """doc_name, role_name -> who gets it, by turn."""
     role, seen = asked.first("role_name", "role"), glass()
-    row = _row(asked, "assign")
+    row = row_named(asked, "assign")
     try:
         chosen = giving.give_by_turn(steps.Side(_kind(asked)), row, role, seen)
     except RuleBroken as broken:
@@ -107,7 +122,7 @@ def to_role(asked: Arguments) -> dict[str, Any]:
 
 def to_user(asked: Arguments) -> dict[str, Any]:
     """doc_name, user_name."""
-    row, seen = _row(asked, "assign"), glass()
+    row, seen = row_named(asked, "assign"), glass()
     chosen = _person(asked.first("user_name", "user", "assigned_to", "assign_to"), seen)
     giving.give(steps.Side(_kind(asked)), row, chosen, seen, "direct")
     return {"success": True, "role": None} | _given(row, chosen, seen)
@@ -143,41 +158,64 @@ def _give_many(kind: DocType, names: list[str], asked: Arguments) -> dict[str, A
                           assigned_user=name_of(chosen, seen))  # fmt: skip
 
 
-# --- turns
+# --- as the old forms gave and took it: one more, one less
 
 
-def preview(asked: Arguments) -> dict[str, Any]:
-    """role_name -> whose turn it is; moves nothing."""
-    _refuse_who_gives_nothing(glass())
-    seen, role = glass(), team.role_named(db.session(), asked.first("role_name", "role"))
-    last = db.session.execute(select(RoundRobin.last_user_id).where(RoundRobin.role_id == role.id)).scalar()
-    coming = team.preview(team.line(db.session(), role, last), seen.now, 1)
-    chosen = coming[0].user_id if coming else None
-    card = seen.cards.person(chosen)
-    return {"success": card is not None, "role": role.name, "next_user": name_of(chosen, seen),
-            "full_name": card["full_name"] if card else None}  # fmt: skip
+def add(asked: Arguments) -> list[dict[str, Any]]:
+    """doctype, name, assign_to (one or more) -> [{owner, full_name}] of all who have it.
+
+    They have a ticket beside the others; a lead has one assignee, so it goes from one to the other.
+    """
+    row, seen = row_named(asked, "assign"), glass()
+    _join(_kind(asked), row, _people(asked, seen), seen)
+    return _holders(row, seen)
 
 
-def history(asked: Arguments) -> list[dict[str, Any]]:
-    """role_name, limit (5) -> the newest turns of it, of records that the person sees."""
-    seen, role = glass(), asked.first("role_name", "role")
-    _refuse_who_gives_nothing(seen)
-    query = select(Assignment, Lead.number, Ticket.number).outerjoin(Lead, Lead.id == Assignment.lead_id)
-    query = query.outerjoin(Ticket, Ticket.id == Assignment.ticket_id).where(Assignment.role == role)
-    rows = db.session.execute(query.order_by(Assignment.id.desc()).limit(asked.whole("limit", 5, 1, 100)))
-    return [
-        {"user": name_of(each.user_id, seen), "document_type": "CRM Lead" if each.lead_id else "CRM Ticket",
-         "document_name": lead or ticket, "assigned_on": local(each.started_on, seen),
-         "assigned_by": name_of(each.by_id, seen)}
-        for each, lead, ticket in rows
-    ]  # fmt: skip
+def add_many(asked: Arguments) -> dict[str, Any]:
+    """doctype, name (a list), assign_to."""
+    kind, seen = _kind(asked), glass()
+    chosen = _people(asked, seen)
+    return steps.for_each(kind, asked.names("name", "names", "docnames"), "assign",
+                          lambda row: _join(kind, row, chosen, seen))  # fmt: skip
 
 
-def begin_anew(asked: Arguments) -> dict[str, Any]:
-    """role_name: the next turn is the first in line's; stands in the audit."""
-    seen, role, session = glass(), asked.first("role_name", "role"), db.session()
-    seen.who.refuse_unless("Settings", "write")
-    team.begin_with(session, role, None, seen.now)
-    with access.as_system(session):  # the chain hangs on the row before, whoever wrote that
-        audit.write(session, "turn change", seen.who.id, seen.now, about=f"role {role}"[:190], begins_with=None)
-    return {"success": True, "message": _("The turns of %(role)s begin anew.", role=role), "role": role}
+def _people(asked: Arguments, seen: Glass) -> list[int]:
+    return [_person(name, seen) for name in asked.names("assign_to", "assignees", "users", "user")]
+
+
+def _join(kind: DocType, row: Any, chosen: list[int], seen: Glass) -> bool:
+    side = steps.Side(kind)
+    if kind.name == "CRM Ticket":
+        return sum(giving.add(side, row, each, seen) for each in chosen) > 0
+    if len(chosen) > 1:
+        raise RuleBroken(_("A lead has one assignee. Please assign it to somebody else instead."), "assign_to")
+    return giving.give(side, row, chosen[0], seen, "direct")
+
+
+def take_away(asked: Arguments) -> dict[str, Any]:
+    """doctype, name, assignees: they do not have it any more. Whoever has it alone keeps it: give it to another."""
+    row, seen = row_named(asked, "assign"), glass()
+    _release(row, _people(asked, seen), seen)
+    names = [each["owner"] for each in _holders(row, seen)]
+    return {"success": True, "message": _("Released."), "name": row.number, "assigned_users": names}
+
+
+def take_away_many(asked: Arguments) -> dict[str, Any]:
+    """doctype, names, assign_to: of each record for itself; nobody named means all, which a record refuses."""
+    kind, seen = _kind(asked), glass()
+    named = any(name in asked for name in ("assign_to", "assignees", "users", "user"))
+    chosen = _people(asked, seen) if named else None
+    return steps.for_each(
+        kind, asked.names("names", "name", "docnames"), "assign",
+        lambda row: _release(row, assignment.present(db.session(), row) if chosen is None else chosen, seen),
+    )  # fmt: skip
+
+
+def _release(row: Any, users: list[int], seen: Glass) -> None:
+    for user in users:
+        assignment.release(db.session(), row, user, seen.who.id, seen.now)
+
+
+def _holders(row: Any, seen: Glass) -> list[dict[str, Any]]:
+    cards = [seen.cards.person(key) for key in assignment.present(db.session(), row)]
+    return [{"owner": card["username"], "full_name": card["full_name"]} for card in cards if card]

@@ -14,9 +14,9 @@ from app import access
 from app.domain.tasks import OPEN, PRIORITIES
 from app.domain.tickets import ENDED
 from app.extensions import db
-from app.models import CallLog, Lead, Task, Ticket
+from app.models import CallLog, Lead, Role, Task, Ticket
 from app.web.compat.arguments import Arguments
-from app.web.compat.assigning import name_of
+from app.web.compat.assigning import colleagues, held_roles, name_of
 from app.web.compat.calls import TASK
 from app.web.compat.leads import LEAD
 from app.web.compat.lists import hits
@@ -89,6 +89,25 @@ def _target(asked: Arguments, seen: Glass) -> int:
     if found is None or (reach is not None and found not in reach):
         raise access.Denied(_("You see the figures of yourself and of your own team only."))
     return found
+
+
+def watched(asked: Arguments) -> list[dict[str, Any]]:
+    """[{name, full_name, enabled}]: whose figures the person may ask for, himself among them."""
+    seen = glass()
+    seen.who.refuse_unless("Dashboard", "read")
+    reach = seen.who.reach("Dashboard")
+    return [each for each in colleagues(seen) if reach is None or seen.cards.find_person(each["name"]) in reach]
+
+
+def roles_of(asked: Arguments) -> list[str]:
+    """target_user_id -> the names of the roles: one's own, or of somebody within one's reach."""
+    seen = glass()
+    user = _target(asked, seen)
+    if user == seen.who.id:
+        return sorted(seen.who.roles)
+    held = held_roles()
+    query = select(Role.name).join(held, held.c.role_id == Role.id).where(held.c.user_id == user)
+    return sorted(set(db.session.scalars(query)))
 
 
 def _told(period: Period) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The predecessor's methods for leads: read whole, moved through their gates, POD ids for many."""
+"""The predecessor's methods for leads: read whole, moved through their gates, what a gate asks for written before."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from app.domain import tasks
 from app.domain.base import NotThere
 from app.domain.leads import NEEDS, TERMINAL
 from app.extensions import db
+from app.models import Lead
 from app.web.compat import client, steps
+from app.web.compat.answers import Refused
 from app.web.compat.arguments import Arguments
 from app.web.compat.doctypes import DOCTYPES
 from app.web.compat.lists import meta_of
 from app.web.gate import glass
 
 LEAD, CUSTOMER = DOCTYPES["CRM Lead"], DOCTYPES["CRM Customer"]
+NAMES = ("lead_name", "lead", "name", "docname")
 
 
 def get_lead(asked: Arguments) -> dict[str, Any]:
@@ -35,6 +38,42 @@ def with_customer(number: str | None) -> dict[str, Any]:
         with contextlib.suppress(NotThere):
             found = client.whole_of(CUSTOMER, number)
     return {name: found.get(theirs) for name, theirs in wanted.items()}
+
+
+# --- what a gate will ask for, written before; the status stays
+
+
+def keep_client_id(asked: Arguments) -> dict[str, Any]:
+    """lead_name, client_id: stands on the lead until its gate opens the account; another's is refused with 409."""
+    return _keep(asked, "client_id")
+
+
+def keep_rejection_reason(asked: Arguments) -> dict[str, Any]:
+    """lead_name, rejection_reason."""
+    return _keep(asked, "rejection_reason")
+
+
+def keep_pod_id(asked: Arguments) -> dict[str, Any]:
+    """lead_name, pod_id."""
+    return _keep(asked, "pod_id")
+
+
+def _keep(asked: Arguments, field: str) -> dict[str, Any]:
+    row = client.row_of(LEAD, asked.first(*NAMES), "write")
+    steps.moved(LEAD, row, _given(asked, field), glass())
+    return _kept(row, field)
+
+
+def _given(asked: Arguments, field: str) -> dict[str, Any]:
+    """The field as the desk takes it. Raises Refused (417) for blanks."""
+    taken = LEAD.plan.take({field: asked.text(field)}, "edit", glass())
+    if not taken.get(field):
+        raise Refused(417, _("Missing argument: %(name)s", name=field), "MandatoryError")
+    return taken
+
+
+def _kept(row: Lead, field: str) -> dict[str, Any]:
+    return {"success": True, "message": _("Saved."), "name": row.number, field: getattr(row, field)}
 
 
 # --- moved through the gates
@@ -56,7 +95,7 @@ def with_pod_id(asked: Arguments) -> dict[str, Any]:
 
 
 def _move(asked: Arguments, needed: str, meaning: str) -> dict[str, Any]:
-    row, seen = client.row_of(LEAD, asked.first("lead_name", "lead", "name", "docname"), "write"), glass()
+    row, seen = client.row_of(LEAD, asked.first(*NAMES), "write"), glass()
     label = _status(asked, meaning)
     given = LEAD.plan.take({needed: asked.text(needed)}, "edit", seen)
     steps.moved(LEAD, row, given | {"status_id": steps.status_of(LEAD, label)}, seen)
@@ -76,7 +115,7 @@ def _status(asked: Arguments, meaning: str) -> str:
 
 def check_status(asked: Arguments) -> dict[str, Any]:
     """lead_name, target_status -> {errors, can_proceed}: what its gate would ask for; changes nothing."""
-    row, seen = client.row_of(LEAD, asked.first("lead_name", "lead", "name"), "write"), glass()
+    row, seen = client.row_of(LEAD, asked.first(*NAMES), "write"), glass()
     new = steps.status_of(LEAD, asked.first("target_status", "status"))
     old, meaning = (seen.cards.meanings["lead_status"].get(key, "") for key in (row.status_id, new))
     errors = []

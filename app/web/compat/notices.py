@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask_babel import gettext as _
+from sqlalchemy import select
 
 from app.domain import notices
 from app.extensions import db
@@ -12,7 +13,7 @@ from app.models import Notification, Task
 from app.web.compat import client
 from app.web.compat.arguments import Arguments
 from app.web.compat.asking import rules
-from app.web.compat.calls import TASK
+from app.web.compat.calls import NOTE, TASK
 from app.web.compat.doctypes import DOCTYPES
 from app.web.compat.documents import documents
 from app.web.compat.places import place_of
@@ -56,6 +57,12 @@ def read_one(asked: Arguments) -> dict[str, Any]:
 def read_all(asked: Arguments) -> dict[str, Any]:
     """All of one's own."""
     return _read(None)
+
+
+def read_talk(asked: Arguments) -> dict[str, Any]:
+    """All of one's own that tell of talk: mentions and notes."""
+    own = (Notification.user_id == glass().who.id, Notification.read_on.is_(None), Notification.kind.in_(TALK))
+    return _read(list(db.session.scalars(select(Notification.id).where(*own))))
 
 
 def _read(ids: list[int] | None) -> dict[str, Any]:
@@ -102,10 +109,20 @@ def talk(asked: Arguments) -> dict[str, Any]:
 
 def reply(asked: Arguments) -> dict[str, Any]:
     """reference_doctype, reference_docname, content -> the note, on a record that the person sees."""
+    line = _commented(asked)
+    return {"success": True, "message": _("Your comment is written."), "name": str(line.id)}
+
+
+def comment(asked: Arguments) -> dict[str, Any]:
+    """reference_doctype, reference_name, content -> the note, as a comment; whoever signs it, it is one's own."""
+    line = _commented(asked)
+    return client.whole_of(NOTE, str(line.id)) | {"doctype": "Comment", "comment_type": "Comment"}
+
+
+def _commented(asked: Arguments) -> Any:
     kind = client.record_kind(asked.text("reference_doctype"), "CRM Lead", "CRM Ticket", "CRM Customer")
     row = client.row_of(kind, asked.first("reference_docname", "reference_name"), "read")
-    line = noted(row, plain(asked.text("content")), glass())
-    return {"success": True, "message": _("Your comment is written."), "name": str(line.id)}
+    return noted(row, plain(asked.text("content")), glass())
 
 
 def follow_ups(asked: Arguments) -> list[dict[str, Any]]:

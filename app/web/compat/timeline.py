@@ -37,18 +37,19 @@ def get(asked: Arguments) -> list[list[dict[str, Any]]]:
         raise NotThere(_("%(kind)s %(name)s was not found.", kind="Document", name=asked.text("name")[:40]))
     row = client.row_of(DOCTYPES[place.doctype], asked.text("name"), "read")
     size, start = asked.whole("limit", 20, 1, MOST), asked.whole("offset", 0, 0, 10**6)
-    lines = _lines(place.column, row.id, size, start)
+    lines = lines_of(place.column, row.id, size, start)
     notes = [_note(line, place.doctype, row.number, seen) for line in lines if line.kind == "note"]
     of_it = (place.column, row.id, size)
     told = [_told(line, seen) | {"is_lead": place.field == "lead"} for line in lines]
     return [told, _rest(CALL, *of_it), notes, _rest(TASK, *of_it), []]
 
 
-def _lines(column: str, key: int, size: int, start: int) -> list[Any]:
+def lines_of(column: str, key: int, size: int, start: int = 0, *rules: Any) -> list[Any]:
+    """A page of a record's lines that fit the rules, newest first; one statement."""
     line = Activity
     query = select(line.id, line.kind, line.at, line.actor_id, line.payload, line.edited_on, line.lead_id,
                    line.ticket_id)  # fmt: skip
-    query = query.where(getattr(line, column) == key).order_by(line.id.desc())
+    query = query.where(getattr(line, column) == key, *rules).order_by(line.id.desc())
     return list(db.session.execute(query.limit(size).offset(start)))
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
 from flask_appbuilder import Model
 from sqlalchemy import select, text
 
-from app.domain import notices
-from app.models import Notification
+from app.domain import assignment, notices
+from app.models import CustomerAccount, Notification
 from app.ops.database import STATEMENTS
 from tests.app_fixtures import World
 from tests.makers import NOW
@@ -33,6 +34,27 @@ class Ground:
         self.note = world.door("ana").rest("POST", "activity/", {"lead": self.lead.id, "text": "Met\nat the fair"})
         self._notice("comment", self.lead)
         self._notice("task_due", self.task)
+        self.shared = make.ticket("sam", task={})
+        self._more()
+        world.session.commit()
+
+    def _more(self) -> None:
+        """The customer has an account, and two people have the second ticket."""
+        session, people = self.world.session, self.world.people
+        account = CustomerAccount(client_id="CL100", customer_id=self.customer.id)
+        account.stamp(None, NOW)
+        session.add(account)
+        assignment.join(session, self.shared, people["cleo"].id, people["sam"].id, NOW)
+
+    def seen_from(self, world: World) -> Ground:
+        """The same records in another world, that looks at the same database."""
+        made = copy.copy(self)
+        made.world = world
+        for name, row in vars(self).items():
+            if isinstance(row, Model):
+                setattr(made, name, world.session.get_one(type(row), row.id))
+        world.session.commit()
+        return made
 
     def _notice(self, kind: str, about: Any) -> None:
         session, ana = self.world.session, self.world.people["ana"].id
@@ -86,7 +108,8 @@ def _plain(**sent: Any) -> Sent:
     return lambda ground: sent
 
 
-_C, _S, _A = "frappe.client.", "crm.api.mobile_sync.", "crm.api."
+_C, _S, _A, _F = "frappe.client.", "crm.api.mobile_sync.", "crm.api.", "frappe.desk.form."
+_B = "crm.api.customers."
 _O, _G, _R = "crm.api.lead_operations.", "crm.api.role_assignment.", "crm.api.assignment_requests."
 _L, _P = "crm.fcrm.doctype.crm_call_log.crm_call_log.", "crm.integrations.api."
 _LEAD: dict[str, Any] = {"doctype": "CRM Lead"}
@@ -112,10 +135,24 @@ GLADLY: dict[str, tuple[str, Sent]] = {
     _A + "app_update.get_app_version": ("ana", _plain()), _A + "app_update.get_update_settings": ("ana", _plain()),
     "frappe.desk.form.load.getdoc": ("ana", _of("lead", **_LEAD, name=...)),
     "frappe.desk.search.search_link": ("ana", _plain(**_LEAD, txt="Rav", page_length=5)),
+    _F + "assign_to.add": ("sam", _of("ticket", doctype="CRM Ticket", name=..., assign_to=["sam"])),
+    _F + "assign_to.add_multiple": (
+        "sam", lambda g: {"doctype": "CRM Ticket", "name": [g.ticket.number], "assign_to": ["sam"]}
+    ),
+    _F + "assign_to.remove_multiple": (
+        "sam", lambda g: {"doctype": "CRM Ticket", "names": [g.shared.number], "assign_to": ["cleo"]}
+    ),
+    _F + "utils.add_comment": ("ana", _of("lead", **_ABOUT, reference_name=..., content="<p>Yes</p>")),
     "crm.fcrm.doctype.crm_lead.api.get_lead": ("ana", _of("lead", name=...)),
     _O + "update_lead_status_with_client_id": ("ana", _of("lead", lead_name=..., client_id="AB1")),
     _O + "update_lead_status_with_rejection_reason": ("ana", _of("lead", lead_name=..., rejection_reason="No")),
     _O + "update_lead_status_with_pod_id": ("ana", _of("lead", lead_name=..., pod_id="POD-1", status="Sent to HO")),
+    _O + "save_client_id_without_validation": ("ana", _of("lead", lead_name=..., client_id="ab2")),
+    _O + "save_rejection_reason_without_validation": ("ana", _of("lead", lead_name=..., rejection_reason="No")),
+    _O + "save_pod_id_without_validation": ("ana", _of("lead", lead_name=..., pod_id="POD-2")),
+    _O + "update_customer_with_client_id": (
+        "ana", _of("customer", customer_name=..., client_id="CL100", accounts_json=[{"client_id": "cl100"}])
+    ),
     _O + "validate_lead_for_status_change": ("ana", _of("lead", lead_name=..., target_status="Sent to HO")),
     _O + "bulk_insert_pod_id": ("ana", lambda g: _LEAD | {"docnames": [g.lead.number], "pod_id": "POD-1"}),
     "crm.fcrm.doctype.crm_ticket.api.get_ticket": ("cleo", _of("ticket", name=...)),
@@ -134,6 +171,9 @@ GLADLY: dict[str, tuple[str, Sent]] = {
     _G + "assign_to_user": ("mia", _of("lead", lead_name=..., user_name="mia")),
     _G + "bulk_assign_leads": ("mia", lambda g: {"lead_names": [g.lead.number], "users": ["mia"]}),
     _G + "preview_next_assignment": ("mia", _plain(role_name="Sales User")),
+    _G + "get_role_assignment_status": ("mia", _plain(role_name="Sales User")),
+    _G + "get_roles_all_assigned_status": ("ana", _of("lead", **_LEAD, doc_name=..., roles=["Sales User"])),
+    _G + "check_all_role_users_assigned": ("ana", _of("lead", **_LEAD, doc_name=..., role_name="Sales User")),
     _G + "get_assignment_history": ("mia", _plain(role_name="Sales User", limit=5)),
     _G + "reset_role_assignment": ("root", _plain(role_name="Sales User")),
     _R + "create_assignment_request": ("ana", _of("lead", **_ABOUT, reference_name=..., requested_user="ben",
@@ -148,6 +188,19 @@ GLADLY: dict[str, tuple[str, Sent]] = {
     _A + "customers.get_customer_list": ("ana", _plain(limit=5, start=0, search_term="Asha")),
     _A + "customers.get_customer_interactions": ("ana", _of("customer", customer_id=...)),
     _A + "customers.get_customer_stats": ("ana", _plain()),
+    _B + "create_or_update_customer": ("ana", _plain(mobile_no="98200-12345", customer_name="Asha Rao")),
+    _B + "create_or_find_customer": ("root", _of("lead", lead_name=..., mobile_no="9820088888", customer_name="Uma",
+                                                email="uma@example.com")),
+    _B + "auto_fill_customer_data": ("ana", _plain(mobile_no="9820012345")),
+    _B + "get_customer_data_for_lead": ("ana", _of("lead", lead_name=...)),
+    _B + "get_customer_data_for_ticket": ("cleo", _of("ticket", ticket_name=...)),
+    _B + "get_lead_with_customer_data": ("ana", _of("lead", lead_name=...)),
+    _B + "get_ticket_with_customer_data": ("cleo", _of("ticket", ticket_name=...)),
+    _B + "update_lead_customer_data": ("ana", _of("lead", lead_name=..., email="ravi@example.com")),
+    _B + "update_ticket_customer_data": ("cleo", _of("ticket", ticket_name=..., customer_data={"last_name": "Rao"})),
+    "crm.fcrm.doctype.crm_customer.crm_customer.get_customer_update_history": (
+        "ana", _of("customer", customer_name=...)
+    ),
     _A + "customer_search.search_customer_by_mobile": ("ana", _plain(mobile_no="9820012345")),
     _L + "get_call_log": ("ana", _of("call", name=...)),
     _L + "link_call_log": ("ana", lambda g: _LEAD | {"call_log": str(g.bare.id), "docname": g.lead.number}),
@@ -170,15 +223,22 @@ GLADLY: dict[str, tuple[str, Sent]] = {
     _A + "comment_notifications.mark_comment_notification_read": (
         "ana", lambda g: {"notification_name": str(g.notice)}
     ),
+    _A + "comment_notifications.mark_all_comment_notifications_read": ("ana", _plain()),
     _A + "comment_notifications.quick_reply": ("ana", _of("lead", **_ABOUT, reference_docname=..., content="Yes")),
     _A + "activities.get_activities": ("ana", _of("lead", name=..., limit=5, offset=0)),
     _A + "doc.get_data": ("ana", _plain(**_LEAD, filters={"assign_to": "@me"}, order_by="name desc", page_length=5)),
     _A + "doc.get_filterable_fields": ("ana", _plain(**_LEAD)),
+    _A + "doc.sort_options": ("ana", _plain(**_LEAD)), _A + "doc.get_group_by_fields": ("ana", _plain(**_LEAD)),
+    _A + "doc.get_quick_filters": ("ana", _plain(**_LEAD)), _A + "doc.get_fields": ("ana", _plain(**_LEAD)),
+    _A + "doc.get_fields_meta": ("ana", _plain(**_LEAD, as_array=0)),
+    _A + "doc.remove_assignments": ("sam", _of("shared", doctype="CRM Ticket", name=..., assignees=["cleo"])),
     _A + "doc.get_assigned_users": ("ana", _of("lead", **_LEAD, name=...)),
     _A + "search.universal_search": ("ana", _plain(query="98200 54321", limit=20)),
     _A + "session.get_users": ("ana", _plain()),
     _A + "dashboard.get_dashboard_data": ("mia", _plain(view="monthly")),
     _A + "dashboard.get_user_dashboard_data": ("mia", _plain(view="weekly", target_user_id="ana")),
+    _A + "dashboard.get_available_users": ("mia", _plain()),
+    _A + "dashboard.get_user_roles": ("mia", _plain(target_user_id="ana")),
     _A + "permissions.get_current_user_module_permissions": ("ana", _plain()),
     _A + "office_hours.get_office_hours": ("ana", _plain()), _A + "office_hours.get_holidays": ("ana", _plain()),
     _A + "office_hours.get_office_status": ("ana", _plain()),

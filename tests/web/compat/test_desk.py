@@ -9,17 +9,11 @@ from sqlalchemy import select
 
 from app.domain import tickets
 from app.models import Activity, Task, Ticket
-from tests.app_fixtures import World
 from tests.makers import NOW
 from tests.web.compat.ground import Ground
 
 API = "crm.api."
 OPS, GIVE, ASKS = API + "lead_operations.", API + "role_assignment.", API + "assignment_requests."
-
-
-@pytest.fixture
-def ground(world: World) -> Ground:
-    return Ground(world)
 
 
 # --- leads and tickets

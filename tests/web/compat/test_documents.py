@@ -9,15 +9,9 @@ import pytest
 from sqlalchemy import select
 
 from app.models import Activity, CallLog
-from tests.app_fixtures import World
 from tests.web.compat.ground import Ground
 
 GET, INSERT, SET = "frappe.client.get", "frappe.client.insert", "frappe.client.set_value"
-
-
-@pytest.fixture
-def ground(world: World) -> Ground:
-    return Ground(world)
 
 
 def unkept(answer: Any) -> str:

@@ -19,16 +19,10 @@ DEAR = {
     "frappe.client.insert_many": 14, "crm.api.ticket.create_ticket": 16,
     "crm.fcrm.doctype.crm_call_log.crm_call_log.create_lead_from_call_log": 15,
     "crm.api.lead_operations.update_lead_status_with_client_id": 17,
-    "crm.api.role_assignment.assign_to_role": 17, "crm.api.ticket.assign_ticket_to_role": 16,
-    "crm.api.role_assignment.bulk_assign_leads": 14, "crm.api.ticket.bulk_assign_tickets": 14,
+    "crm.api.role_assignment.assign_to_role": 15, "crm.api.ticket.assign_ticket_to_role": 14,
     "crm.api.assignment_requests.create_assignment_request": 13,
-    "crm.api.assignment_requests.approve_assignment_request": 17,
+    "crm.api.assignment_requests.approve_assignment_request": 16,
 }  # fmt: skip
-
-
-@pytest.fixture
-def ground(world: World) -> Ground:
-    return Ground(world)
 
 
 def most(name: str) -> int:
@@ -66,13 +60,13 @@ def test_a_stranger_reaches_nothing(ground: Ground) -> None:
 
 @pytest.mark.parametrize("who", ["rhea", "max", "ben"])
 def test_others_change_nothing_of_it(ground: Ground, who: str) -> None:
-    """Compliance reads all; Max and Ben see none of these records."""
+    """Compliance reads all; Max and Ben see none of these records, and hear only that a number is taken."""
     ground.told(who, "crm.api.office_hours.get_office_status")
     before, own = ground.everything(), ("login", "logout", "mark_as_read", "mark_all", "insert_many", "sync_call_logs")
     for name, (_who, sent) in GLADLY.items():
         if METHODS[name].writes and not any(part in name for part in own):
             answer = ground.ask(who, name, sent(ground))
-            assert answer.status_code in (403, 404, 417) or all_failed(answer), (name, answer.text)
+            assert answer.status_code in (403, 404, 409, 417) or all_failed(answer), (name, answer.text)
     assert ground.everything() == before
 
 
@@ -102,12 +96,12 @@ def test_whoever_only_reads_sees_masks_everywhere(ground: Ground) -> None:
                 assert number not in answer.text.replace(" ", ""), (name, answer.text)
 
 
-@pytest.mark.parametrize("name", [name for name, method in METHODS.items() if method.writes])
-def test_a_writing_method_refuses_get(ground: Ground, name: str) -> None:
-    headers = ground.world.door("root").headers
+def test_a_writing_method_refuses_get(ground: Ground) -> None:
+    headers, client = ground.world.door("root").headers, ground.world.app.test_client()
     before = ground.everything()
-    answer = ground.world.app.test_client().get(f"/api/method/{name}", headers=headers)
-    assert (answer.status_code, answer.get_json()["exc_type"]) == (403, "PermissionError")
+    for name in (name for name, method in METHODS.items() if method.writes):
+        answer = client.get(f"/api/method/{name}", headers=headers)
+        assert (answer.status_code, answer.get_json()["exc_type"]) == (403, "PermissionError"), name
     assert ground.everything() == before
 
 

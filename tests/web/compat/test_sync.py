@@ -12,6 +12,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from flask import Flask
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import event, func, select, text
@@ -28,6 +29,14 @@ from tests.web.compat.test_telephone import SYNC, Phone, log
 BATCH, WHO = 12, 1
 #: Before the calls of `log`.
 EARLIER = NOW - timedelta(days=10)
+
+
+@pytest.fixture
+def world(app: Flask) -> Iterator[World]:
+    """An application of its own: the pages hear of what happens in the newest one."""
+    world = World(app)
+    yield world
+    world.close()
 
 
 @pytest.fixture
@@ -187,16 +196,17 @@ def test_a_database_that_stays_away_fails_the_whole_batch(maria: World, killer: 
 
 @pytest.fixture
 def impatient(maria: World) -> Iterator[World]:
-    """Connections that wait for a lock for a second only."""
+    """Connections that do not wait for a lock at all."""
 
     def hurry(connection: Any, _record: Any) -> None:
         with connection.cursor() as cursor:
-            cursor.execute("SET SESSION innodb_lock_wait_timeout = 1")
+            cursor.execute("SET SESSION innodb_lock_wait_timeout = 0")
 
     maria.engine.dispose()
     event.listen(maria.engine, "connect", hurry)
     yield maria
     event.remove(maria.engine, "connect", hurry)
+    maria.engine.dispose()
 
 
 def test_who_waits_in_vain_is_told_to_come_again(impatient: World) -> None:

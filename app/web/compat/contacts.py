@@ -1,0 +1,202 @@
+"""The predecessor's methods for the person behind a lead or ticket: found, made, read, changed, and what changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask_babel import gettext as _
+
+from app.domain.base import NotThere, RuleBroken
+from app.domain.timeline import Activity
+from app.web import timeline
+from app.web.compat import client
+from app.web.compat.answers import Refused
+from app.web.compat.arguments import Arguments
+from app.web.compat.assigning import name_of
+from app.web.compat.children import local
+from app.web.compat.customers import by_mobile
+from app.web.compat.leads import CUSTOMER, LEAD, with_customer
+from app.web.compat.leads import NAMES as LEAD_NAMES
+from app.web.compat.tickets import TICKET
+from app.web.compat.timeline import lines_of
+from app.web.fields import Glass
+from app.web.gate import glass
+
+TICKET_NAMES = ("ticket_name", "ticket", "name", "docname")
+CUSTOMER_NAMES = ("customer_name", "customer_id", "name", "docname")
+#: What the old forms filled in of a person.
+PERSON = ("first_name", "last_name", "mobile_no", "alternative_mobile_no", "email", "pan_card_number",
+          "aadhaar_card_number")  # fmt: skip
+#: Changes of one customer.
+MOST = 100
+#: How a call is sent, not what it says.
+_PLUMBING = frozenset({"cmd", "csrf_token", "doctype"})
+
+
+# --- found or made
+
+
+def make_or_change(asked: Arguments) -> dict[str, Any]:
+    """The fields of a customer: who is named, or has this mobile, is changed, else one is made -> the document."""
+    doc = _sent(asked)
+    key = doc.pop("customer_id", None) or doc.pop("name", None)
+    if key is None and doc.get("mobile_no"):
+        found = by_mobile(Arguments({"mobile_no": doc["mobile_no"]}))
+        key = found["name"] if found else None
+    if key is None:
+        stored = client.inserted(doc | {"doctype": CUSTOMER.name})
+    else:
+        stored = client.changed(CUSTOMER, str(key), doc)
+    return stored | {"success": True, "customer_id": stored["name"], "is_new": key is None}
+
+
+def find_or_make(asked: Arguments) -> dict[str, Any]:
+    """lead_name, mobile_no, customer_name, email -> the lead's customer, who has this mobile, or a new one.
+
+    A lead is linked by its number when it is made, changed or opened, here by nobody.
+    """
+    lead = client.whole_of(LEAD, asked.text("lead_name")) if "lead_name" in asked else {}
+    if lead.get("customer_id"):
+        return _told(lead["customer_id"], lead["lead_name"], False)
+    mobile = asked.first("mobile_no", "mobile")
+    found = by_mobile(Arguments({"mobile_no": mobile}))
+    if found is not None:
+        return _told(found["name"], found["customer_name"], False)
+    doc = {"doctype": CUSTOMER.name, "mobile_no": mobile, "customer_source": "Lead" if lead else "Direct"}
+    doc |= {name: asked.raw(name) for name in ("customer_name", "email") if name in asked}
+    made = client.inserted(_with_names(doc))
+    return _told(made["name"], made["customer_name"], True)
+
+
+def _told(number: str, name: str | None, is_new: bool) -> dict[str, Any]:
+    return {"success": True, "customer_id": number, "name": number, "customer_name": name, "is_new": is_new}
+
+
+def fill_in(asked: Arguments) -> dict[str, Any]:
+    """mobile_no, in any spelling -> {found, customer_id, customer_name, first_name …}, for a form."""
+    customer = by_mobile(Arguments({"mobile_no": asked.first("mobile_no", "customer_mobile", "mobile")})) or {}
+    told = {name: customer.get(name) for name in ("customer_name", "referral_code", "address_line_1", *PERSON)}
+    return {"found": bool(customer), "customer_id": customer.get("name")} | told
+
+
+# --- read with the record
+
+
+def of_lead(asked: Arguments) -> dict[str, Any]:
+    """lead_name -> {customer_id, customer_name, first_name …, accounts}: its customer, else what it knows itself."""
+    return _person(client.whole_of(LEAD, asked.first(*LEAD_NAMES)))
+
+
+def of_ticket(asked: Arguments) -> dict[str, Any]:
+    """ticket_name -> the same."""
+    return _person(client.whole_of(TICKET, asked.first(*TICKET_NAMES)))
+
+
+def lead_with_person(asked: Arguments) -> dict[str, Any]:
+    """lead_name -> the lead, and what is known of its customer."""
+    return _with_person(client.whole_of(LEAD, asked.first(*LEAD_NAMES)))
+
+
+def ticket_with_person(asked: Arguments) -> dict[str, Any]:
+    """ticket_name -> the ticket, and what is known of its customer."""
+    return _with_person(client.whole_of(TICKET, asked.first(*TICKET_NAMES)))
+
+
+def _with_person(doc: dict[str, Any]) -> dict[str, Any]:
+    return doc | _person(doc)
+
+
+def _person(doc: dict[str, Any]) -> dict[str, Any]:
+    number = doc.get("customer_id")
+    name = doc.get("lead_name") or doc.get("customer_name")
+    return with_customer(number) | {"customer_id": number, "customer_name": name} | {
+        field: doc.get(field) for field in PERSON
+    }  # fmt: skip
+
+
+# --- changed through the record
+
+
+def change_for_lead(asked: Arguments) -> dict[str, Any]:
+    """lead_name and fields (or customer_data: {…}): written on its customer, else on the lead."""
+    doc = _sent(asked, *LEAD_NAMES)
+    return _person(client.changed(LEAD, asked.first(*LEAD_NAMES), doc)) | {"success": True}
+
+
+def change_for_ticket(asked: Arguments) -> dict[str, Any]:
+    """ticket_name and fields (or customer_data: {…}): written on its customer."""
+    doc, name = _sent(asked, *TICKET_NAMES), asked.first(*TICKET_NAMES)
+    glass().who.refuse_unless(CUSTOMER.module, "write")
+    wanted = {"doctype": TICKET.name, "filters": {"name": name}, "fieldname": "customer_id"}
+    ticket = client.get_value(Arguments(wanted))
+    if not ticket:
+        raise NotThere(_("%(kind)s %(name)s was not found.", kind=TICKET.name, name=name[:40]))
+    if ticket["customer_id"] is None:
+        raise RuleBroken(_("This ticket has no customer. Please choose one on the ticket first."), "customer")
+    stored = client.changed(CUSTOMER, ticket["customer_id"], doc)
+    return stored | {"success": True, "customer_id": ticket["customer_id"]}
+
+
+def _sent(asked: Arguments, *frame: str) -> dict[str, Any]:
+    """What is said of the person: an object, or the arguments but those that name the record. Raises Refused (417)."""
+    nested = next((name for name in ("customer_data", "data", "updates") if name in asked), None)
+    doc = asked.table(nested) if nested else {
+        name: value for name, value in asked.values.items() if name not in frame and name not in _PLUMBING
+    }  # fmt: skip
+    if not doc:
+        raise Refused(417, _("Missing argument: %(name)s", name="customer_data"), "MandatoryError")
+    return _with_names(doc)
+
+
+def _with_names(doc: dict[str, Any]) -> dict[str, Any]:
+    """A whole name, where its parts were not sent, is cut at its first space; one word leaves the last name."""
+    whole = doc.get("customer_name")
+    if not isinstance(whole, str) or "first_name" in doc or "last_name" in doc:
+        return doc
+    first, _space, last = whole.strip().partition(" ")
+    rest = {name: value for name, value in doc.items() if name != "customer_name"}
+    return rest | {"first_name": first} | ({"last_name": last.strip()} if last else {})
+
+
+# --- what changed
+
+
+def changes(asked: Arguments) -> list[dict[str, Any]]:
+    """customer_name (its number) -> [{timestamp, user, changes: [{field, old, new}]}], newest first, masked."""
+    row, seen = client.row_of(CUSTOMER, asked.first(*CUSTOMER_NAMES), "read"), glass()
+    own = (Activity.kind == "field_change", Activity.lead_id.is_(None), Activity.ticket_id.is_(None))
+    return [
+        {"timestamp": local(line.at, seen), "user": name_of(line.actor_id, seen), "changes": _changed(line, seen)}
+        for line in lines_of("customer_id", row.id, MOST, 0, *own)
+    ]  # fmt: skip
+
+
+def _changed(line: Any, seen: Glass) -> list[dict[str, Any]]:
+    theirs = {ours: name for name, ours in reversed(CUSTOMER.fields.items())}
+    named = [change[0].removesuffix("_id") for change in line.payload.get("changes", []) if len(change) == 3]
+    told = timeline.entry(line, seen)["changes"]
+    return [{"field": theirs.get(name, name), "old": each["old"], "new": each["new"]}
+            for name, each in zip(named, told, strict=True)]  # fmt: skip
+
+
+# --- accounts
+
+
+def accounts(asked: Arguments) -> dict[str, Any]:
+    """customer_name, client_id, accounts_json: says whether he has them; an account is opened by its lead alone."""
+    row = client.row_of(CUSTOMER, asked.first(*CUSTOMER_NAMES), "write")
+    held = client.whole_of(CUSTOMER, row.number)["accounts"]
+    for code in _codes(asked):
+        if code not in {each["client_id"] for each in held}:
+            text = _("The lead of an account opens it. Please move it to its status with the client id %(code)s.",
+                     code=code)  # fmt: skip
+            raise RuleBroken(text, "client_id")
+    return {"success": True, "message": _("Saved."), "name": row.number, "accounts": held}
+
+
+def _codes(asked: Arguments) -> list[str]:
+    given = asked.parsed("accounts_json", [])
+    if not isinstance(given, list) or not all(isinstance(each, dict) for each in given):
+        raise Refused(417, _("“%(name)s” must be a list of objects.", name="accounts_json"))
+    codes = [asked.text("client_id"), *(str(each.get("client_id") or "") for each in given)]
+    return list(dict.fromkeys(code.strip().upper()[:40] for code in codes if code.strip()))
