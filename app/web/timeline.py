@@ -136,6 +136,9 @@ def _changed(payload: dict[str, Any], glass: Glass, master: str) -> dict[str, An
 
 def _proposed(payload: dict[str, Any], glass: Glass, master: str) -> dict[str, Any]:
     rows = [_change(change, glass, master) for change in payload.get("changes", []) if len(change) == 3]
+    for row in rows:
+        if row["new"] is None:  # a PAN or Aadhaar, whose values stand on no timeline
+            row["old"], row["new"] = _("the customer's stays"), _("the one that was typed is not kept")
     text = _("The customer is known already; what was typed differs and was not written")
     return {"headline": text, "changes": rows, "tone": "amber"}
 

@@ -255,3 +255,12 @@ def test_what_is_refused_leaves_nothing_behind(world: World, kind: str, values: 
     if "task" not in values:  # the form has no task
         assert door.form(f"/{kind}s/add", values).status_code == 422
         assert nothing_of_it(world)
+
+
+def test_a_pan_of_a_known_customer_is_said_not_to_be_kept(world: World) -> None:
+    ana = world.door("ana")
+    known = {"first_name": "Asha", "mobile": "98200 12345", "pan": "ABCDE1234F"}
+    assert world.door("root").rest("POST", "customer/", known).status_code == 201
+    lead = ana.rest("POST", "lead/", known | {"pan": "XYZDE1234F"}).json["id"]
+    page = ana.screen(f"/leads/show/{lead}").get_data(as_text=True)
+    assert "the one that was typed is not kept" in page and "XYZ" not in page
