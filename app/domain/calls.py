@@ -16,8 +16,10 @@ from sqlalchemy import (
     UniqueConstraint,
     and_,
     exists,
+    func,
     not_,
     or_,
+    select,
     text,
 )
 from sqlalchemy.dialects import mysql
@@ -25,6 +27,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain import sla, timeline
 from app.domain.base import Moment, Record, RuleBroken, say
+from app.domain.customers import Customer
 from app.domain.leads import Lead
 from app.domain.tickets import Ticket
 from app.lib import phone
@@ -89,6 +92,7 @@ def create(session: Session, values: dict[str, Any], by: int | None, now: dateti
     _refuse_wrong(values, now)
     call = CallLog(cold=False, native={}, duration_seconds=0, medium="manual")
     _take(call, values)
+    _take_number(session, call)
     call.employee_id = values.get("employee_id") or by
     call.stamp(by, now)
     session.add(call)
@@ -130,6 +134,20 @@ def _take(call: CallLog, values: dict[str, Any]) -> None:
             setattr(call, name, values[name])
     other = call.from_number if call.direction == "Incoming" else call.to_number
     call.other_e164 = phone.normal(other)
+
+
+def _take_number(session: Session, call: CallLog) -> None:
+    """A call without any number went to the mobile of the lead or customer that is named."""
+    if call.from_number or call.to_number or not (call.lead_id or call.customer_id):
+        return
+    lead = select(Lead.mobile_e164).where(Lead.id == call.lead_id).scalar_subquery()
+    customer = select(Customer.mobile_e164).where(Customer.id == call.customer_id).scalar_subquery()
+    number = session.execute(select(func.coalesce(lead, customer))).scalar()
+    if call.direction == "Incoming":
+        call.from_number = number
+    else:
+        call.to_number = number
+    call.other_e164 = number
 
 
 def _refuse_wrong(values: dict[str, Any], now: datetime) -> None:

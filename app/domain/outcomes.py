@@ -124,19 +124,24 @@ def _line_of(session: Session, call: CallLog) -> Activity | None:
 # --- what begins with a call
 
 
-def make_lead(session: Session, call: CallLog, by: int, now: datetime, vault: Any, **terms: Any) -> Lead:
-    """A lead of the other side's number, linked. Raises RuleBroken without a number, or when it has a lead already."""
+def make_lead(session: Session, call: CallLog, by: int, now: datetime, vault: Any, task: Any = None,
+              **terms: Any) -> Lead:  # fmt: skip
+    """A lead of the other side's number, linked; `task` {} = without a first task.
+
+    Raises RuleBroken without a number, or when it has a lead already.
+    """
     if call.other_e164 is None:
         raise RuleBroken("The number of this call is withheld, so no lead can be made of it.")
     if call.lead_id is not None:
         raise RuleBroken("This call belongs to a lead already.")
     values = {"mobile": phone.shown(call.other_e164), "first_name": _name_of(call), "assignee_id": by}
-    lead = leads.create(session, {k: v for k, v in values.items() if v}, by, now, vault, **terms)
+    lead = leads.create(session, {k: v for k, v in values.items() if v} | {"task": task}, by, now, vault, **terms)
     link(session, call, lead, by, now)
     return lead
 
 
-def make_ticket(session: Session, call: CallLog, by: int, now: datetime, vault: Any = None, **terms: Any) -> Ticket:
+def make_ticket(session: Session, call: CallLog, by: int, now: datetime, vault: Any = None, task: Any = None,
+                **terms: Any) -> Ticket:  # fmt: skip
     """A ticket of the caller's, linked, with the list's last subject ("General query"). Raises RuleBroken.
 
     A number that nobody has yet becomes a customer.
@@ -146,7 +151,7 @@ def make_ticket(session: Session, call: CallLog, by: int, now: datetime, vault: 
     query = select(TicketSubject.id).where(TicketSubject.is_active.is_(True)).order_by(TicketSubject.position.desc())
     subject = session.scalars(query.limit(1)).first()
     values = {"subject_ids": [subject], "source": "On Call", "customer_id": call.customer_id, "lead_id": call.lead_id,
-              "assignee_id": by}  # fmt: skip
+              "assignee_id": by, "task": task}  # fmt: skip
     if call.customer_id is None and call.lead_id is None and call.other_e164 is not None:
         caller = {"mobile": phone.shown(call.other_e164), "first_name": _name_of(call)}
         values["customer_id"] = tickets.customer_for(session, caller, by, now, vault)

@@ -26,6 +26,9 @@ SIDE = (
     CallLog.status, CallLog.from_number, CallLog.to_number,
 )  # fmt: skip
 
+#: How many earlier calls a call's page shows.
+EARLIER = 10
+
 
 def sign_of(direction: str, status: str) -> tuple[str, str]:
     """(icon, tone) of a call."""
@@ -48,6 +51,24 @@ def number_of(side: Any, glass: Glass) -> str | None:
     return phone.shown(shown) if shown == e164 else str(shown)
 
 
+def dial_of(side: Any, glass: Glass) -> str | None:
+    """The number to call, E.164, for who sees it whole."""
+    e164 = side[4]
+    return e164 if e164 and glass.who.shown("mobile", e164) == e164 else None
+
+
+def tabs(chosen: str) -> list[dict[str, Any]]:
+    """The parts of the calls, with what is said of an empty one; "phone" is one's own telephone."""
+    parts = (
+        ("", _("All"), "/calls/", None),
+        ("open", _("Without outcome"), "/calls/?tab=open", _("Every call of yours has its outcome.")),
+        ("missed", _("To call back"), "/calls/?tab=missed", _("Everybody who was missed was called back.")),
+        ("phone", _("My phone"), "/phone/", None),
+    )
+    return [{"label": label, "url": url, "count": None, "active": chosen == name, "empty": empty}
+            for name, label, url, empty in parts]  # fmt: skip
+
+
 def may_settle(employee_id: int | None, glass: Glass) -> bool:
     """Whether it is the person's own call, or of somebody for whom he stands in."""
     return employee_id in glass.who.own and glass.who.may("Call Logs", "write")
@@ -58,21 +79,36 @@ def of(keys: Iterable[Any], glass: Glass) -> dict[int, dict[str, Any]]:
     chosen = [key for key in keys if isinstance(key, int)]
     if not chosen:
         return {}
-    query = select(*SIDE, CallLog.id, CallLog.duration_seconds, CallLog.outcome, CallLog.employee_id)
-    query = query.outerjoin(Customer, Customer.id == CallLog.customer_id).outerjoin(Lead, Lead.id == CallLog.lead_id)
-    return {row.id: _line(row, glass) for row in db.session.execute(query.where(CallLog.id.in_(chosen)))}
+    return {row.id: _line(row, glass) for row in db.session.execute(_lines().where(CallLog.id.in_(chosen)))}
 
 
 def alone(key: int, actions: list[dict[str, Any]], glass: Glass) -> list[dict[str, Any]]:
-    """The one line of a call's own page, with what one may do about it."""
-    query = select(CallLog.employee_id, CallLog.started_on).where(CallLog.id == key)
-    row, told = db.session.execute(query).first(), of([key], glass).get(key)
-    if row is None or told is None:
+    """The line of a call's own page, with what one may do about it; below, the earlier calls with this number."""
+    row = db.session.execute(_lines().where(CallLog.id == key)).first()
+    if row is None:
         return []
+    return [_entry(row, glass) | {"actions": actions}, *(_entry(each, glass) for each in _earlier(row, glass))]
+
+
+def _earlier(row: Any, glass: Glass) -> list[Any]:
+    """The last calls before this one with the same number, of those that the person sees."""
+    if not row.other_e164 or not glass.who.shown("mobile", row.other_e164):
+        return []
+    before = _lines().where(CallLog.other_e164 == row.other_e164, CallLog.started_on < row.started_on)
+    return list(db.session.execute(before.order_by(CallLog.started_on.desc()).limit(EARLIER)))
+
+
+def _lines() -> Any:
+    query = select(*SIDE, CallLog.id, CallLog.duration_seconds, CallLog.outcome, CallLog.employee_id,
+                   CallLog.started_on)  # fmt: skip
+    return query.outerjoin(Customer, Customer.id == CallLog.customer_id).outerjoin(Lead, Lead.id == CallLog.lead_id)
+
+
+def _entry(row: Any, glass: Glass) -> dict[str, Any]:
     card = glass.cards.person(row.employee_id)
-    own = {"id": key, "kind": "call", "actor": person_card(card) if card else None,
+    own = {"id": row.id, "kind": "call", "actor": person_card(card) if card else None,
            "at": moment_cell(row.started_on, glass)}  # fmt: skip
-    return [own | told | {"actions": actions}]
+    return own | _line(row, glass)
 
 
 def _line(row: Any, glass: Glass) -> dict[str, Any]:

@@ -34,6 +34,42 @@ COLORS = {
 }  # fmt: skip
 
 
+#: What the telephones' words mean; machines keep hearing the words themselves.
+_STATUS_WORDS = {"Did Not Picked": _("Not picked up"), "Missed Call": _("Missed")}
+_MEDIUM_WORDS = {"mobile": _("Telephone"), "manual": _("By hand"), "twilio": "Twilio", "exotel": "Exotel"}
+
+
+class CallStatus(Choice):
+    """How a call ended, in words for people."""
+
+    def is_plain(self, glass: Glass) -> bool:
+        """Machines hear the word as it is stored."""
+        return True
+
+    def cell(self, values: tuple[Any, ...], glass: Glass) -> dict[str, Any]:
+        """The word with its colour."""
+        made = super().cell(values, glass)
+        return made | {"label": _STATUS_WORDS.get(values[0], values[0])} if values[0] else made
+
+    def input(self, raw: Any, errors: list[str], glass: Glass) -> dict[str, Any]:
+        """A select."""
+        options = [(option, _STATUS_WORDS.get(option, option)) for option in self.options]
+        return super().input(raw, errors, glass) | {"options": options}
+
+
+class Medium(Text):
+    """How we know of a call."""
+
+    def is_plain(self, glass: Glass) -> bool:
+        """Machines hear the word as it is stored."""
+        return True
+
+    def cell(self, values: tuple[Any, ...], glass: Glass) -> dict[str, Any]:
+        """In words."""
+        word = _MEDIUM_WORDS.get(values[0], values[0])
+        return {"kind": "text", "text": str(word)} if word else {"kind": "missing"}
+
+
 class CallNumber(Phone):
     """One side's number of a call, masked like a mobile."""
 
@@ -73,8 +109,9 @@ class OtherSide(Field):
         """With the sign of the direction, and the number beside a name."""
         name, number = callines.name_of(values), callines.number_of(values, glass)
         icon, tone = callines.sign_of(values[5], values[6])
+        told = f"{values[5]}, {_STATUS_WORDS.get(values[6], values[6])}"
         return {"kind": "call", "text": name or number or str(_("Unknown number")), "hint": number if name else None,
-                "icon": icon, "tone": tone, "title": f"{values[5]}, {values[6]}"}  # fmt: skip
+                "icon": icon, "tone": tone, "title": told, "dial": callines.dial_of(values, glass)}  # fmt: skip
 
     def order(self) -> Any:
         """By the number."""
@@ -120,12 +157,12 @@ FIELDS: list[Field] = [
     Choice("direction", _("Direction"), (CallLog.direction,), options=DIRECTIONS, listed=True, filter=True,
            required=True,
            colors={"Incoming": "blue", "Outgoing": "teal", "Unknown": "gray"}, **_both),
-    Choice("status", _("Status"), (CallLog.status,), options=STATUSES, colors=COLORS, listed=True, filter=True,
+    CallStatus("status", _("Status"), (CallLog.status,), options=STATUSES, colors=COLORS, listed=True, filter=True,
            required=True, **_both),
     CallNumber("from_number", _("From"), (CallLog.from_number,), listed=True, **_both),
     CallNumber("to_number", _("To"), (CallLog.to_number,), listed=True, **_both),
     OtherSide("other", _("With"), listed=True, section="none"),
-    CallNumber("other_number", _("Other side"), (CallLog.other_e164,), filter=True),
+    CallNumber("other_number", _("Number"), (CallLog.other_e164,), filter=True, section="none"),
     Duration("duration_seconds", _("Duration"), (CallLog.duration_seconds,), listed=True, filter=True, sort=True,
              **_both),
     When("ended_on", _("Ended"), (CallLog.ended_on,), **_both),
@@ -140,8 +177,9 @@ FIELDS: list[Field] = [
               filter=True, **_both),
     Flag("cold", _("Cold call"), (CallLog.cold,), filter=True, **_both),
     Came("outcome", _("Outcome"), most=500, filter=True, **_both),
-    Text("device_call_id", _("Device call id"), (CallLog.device_call_id,), most=120, filter=True, add=True),
-    Text("medium", _("Medium"), (CallLog.medium,), filter=True),
+    Text("device_call_id", _("Device call id"), (CallLog.device_call_id,), most=120, filter=True, add=True,
+         section="none"),
+    Medium("medium", _("Known from"), (CallLog.medium,), filter=True),
     When("created_on", _("Created"), (CallLog.created_on,), filter=True, sort=True),
     When("changed_on", _("Changed"), (CallLog.changed_on,), filter=True),
 ]  # fmt: skip
@@ -231,19 +269,49 @@ class CallScreen(Outcomes):
                    "customer", "lead", "ticket", "cold", "outcome")  # fmt: skip
     headline = "other"
 
+    #: By hand one says whom one called; from or to follows from the direction.
+    by_hand = (*(CallDesk.plan.by_name[name] for name in ("direction", "status")),
+               CallNumber("to_number", _("Number of the other side"), (CallLog.to_number,), add=True),
+               *(CallDesk.plan.by_name[name] for name in ("lead", "customer", "ticket", "started_on")),
+               Duration("duration_seconds", _("Duration in seconds"), (CallLog.duration_seconds,), add=True),
+               )  # fmt: skip
+
     def tabs(self, glass: Glass) -> list[dict[str, Any]]:
         """All, one's own without an outcome, missed ones that nobody called back; and one's own telephone."""
-        chosen = request.args.get("tab", "")
-        parts = (("", _("All"), ""), ("open", _("Without outcome"), "?tab=open"),
-                 ("missed", _("Missed, not called back"), "?tab=missed"))  # fmt: skip
-        made = [{"label": label, "url": f"/calls/{query}", "count": None, "active": chosen == name}
-                for name, label, query in parts]  # fmt: skip
-        return [*made, {"label": _("My phone"), "url": "/phone/", "count": None, "active": False}]
+        return callines.tabs(request.args.get("tab", ""))
 
     def _asked(self, seen: Glass) -> Asked:
         asked, tab = super()._asked(seen), request.args.get("tab")
+        if asked.newest:  # telephones send in an order of their own
+            asked.order = [CallLog.started_on.desc(), CallLog.id.desc()]
         if tab == "open":
             asked.rules += [CallLog.outcome.is_(None), CallLog.employee_id.in_(sorted(seen.who.own))]
         if tab == "missed":
             asked.rules.append(calls.missed(seen.now))
         return asked
+
+    # --- by hand
+
+    def _inputs(self, which: str) -> list[Field]:
+        return list(self.by_hand) if which == "add" else super()._inputs(which)
+
+    def _typed(self, which: str) -> dict[str, Any]:
+        typed = super()._typed(which)
+        if which == "add" and typed.get("direction") == "Incoming" and "to_number" in typed:
+            typed["from_number"] = typed.pop("to_number")
+        return typed
+
+    def _form(self, which: str, raw: dict[str, Any], errors: dict[str, Any], seen: Glass, *rest: Any, **named: Any
+              ) -> Any:  # fmt: skip
+        if which == "add":
+            fresh = {} if request.method == "POST" else {
+                "direction": "Outgoing", "status": "Completed",
+                "started_on": seen.now.astimezone(seen.zone).strftime("%Y-%m-%dT%H:%M")}  # fmt: skip
+            raw = fresh | {"to_number": raw.get("from_number")} | raw
+            errors = {"to_number" if name == "from_number" else name: said for name, said in errors.items()}
+        return super()._form(which, raw, errors, seen, *rest, **named)
+
+    def url_of(self, row: Any) -> str:
+        """The page of a call; one that was just logged by hand goes on to its outcome."""
+        made = request.endpoint == f"{self.endpoint}.add" and not row.outcome
+        return f"/calls/outcome/{row.id}" if made else super().url_of(row)

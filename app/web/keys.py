@@ -13,9 +13,8 @@ from zoneinfo import ZoneInfo
 
 from flask import Response, abort, current_app, flash, g, jsonify, make_response, redirect, request, url_for
 from flask_appbuilder import BaseView, expose
-from flask_babel import format_date
 from flask_babel import gettext as _
-from sqlalchemy import bindparam, or_, select, update
+from sqlalchemy import bindparam, case, or_, select, update
 
 from app import access
 from app.domain import audit, permissions
@@ -26,7 +25,7 @@ from app.models import ApiKey, User
 from app.web import tries
 from app.web.languages import said
 from app.web.matrix import MODULE_WORDS, POSSIBLE, VERB_WORDS
-from app.web.sessions import BRIEFLY, Found, hashed, never_stored, own_transaction, signed_in, when
+from app.web.sessions import BRIEFLY, Found, hashed, never_stored, own_transaction, signed_in
 
 #: Bytes of chance in the key (a name, hex) and in the secret.
 KEY_BYTES = 10
@@ -217,12 +216,14 @@ class KeysView(BaseView):
         return redirect(url_for(f"{self.endpoint}.index"))
 
     def _page(self, broken: RuleBroken | None = None) -> Any:
-        query = select(ApiKey, User.username).join(User, User.id == ApiKey.user_id)
-        rows = db.session.execute(query.order_by(ApiKey.revoked_on.is_not(None), ApiKey.id.desc()).limit(500)).all()
+        now = datetime.now(UTC)
+        dead = case((ApiKey.revoked_on.is_not(None), 2), (ApiKey.expires_on <= now, 1), else_=0)
+        query = select(ApiKey, User.first_name + " " + User.last_name).join(User, User.id == ApiKey.user_id)
+        rows = db.session.execute(query.order_by(dead, ApiKey.id.desc()).limit(500)).all()
         told = {
-            "rows": rows, "choices": _choices(g.person), "sent": request.form, "when": when, "day": _last_day,
-            "in_words": in_words,
-            "chosen": request.form.getlist("scope"), "now": datetime.now(UTC),
+            "rows": rows, "choices": _choices(g.person), "sent": request.form, "when": _at, "day": _last_day,
+            "in_words": in_words, "names_users": g.person.is_admin,
+            "chosen": request.form.getlist("scope"), "now": now,
             "errors": {name: [said(each) for each in list_] for name, list_ in broken.errors.items()} if broken else {},
             "error": said(broken.message) if broken else None,
         }  # fmt: skip
@@ -249,13 +250,18 @@ def in_words(scope: list[str]) -> list[tuple[str, str]]:
 
 def _verbs_in_words(verbs: list[str]) -> str:
     if "" in verbs:
-        return str(_("everything"))
+        return str(_("Everything"))
     return ", ".join(str(VERB_WORDS[verb]) for verb in permissions.VERBS if verb in verbs)
 
 
 def _last_day(ends: datetime) -> str:
     """The day at whose end a key ends, in the zone of the person who looks."""
-    return str(format_date((ends - timedelta(seconds=1)).astimezone(_zone()), "medium"))
+    return f"{(ends - timedelta(seconds=1)).astimezone(_zone()):%-d %b %Y}"
+
+
+def _at(moment: datetime) -> str:
+    """A moment in the zone of the person who looks."""
+    return f"{moment.astimezone(_zone()):%-d %b %Y, %H:%M}"
 
 
 def _zone() -> ZoneInfo:

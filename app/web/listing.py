@@ -92,6 +92,8 @@ def _word(each: Field, value: str, glass: Glass) -> str:
     if each.kind == "person":
         card = glass.cards.person(glass.who.id if value == "@me" else glass.cards.find_person(value))
         return card["full_name"] if card else value[:60]
+    if each.kind == "choice":
+        return str(dict(each.input(None, [], glass)["options"] or ()).get(value, value[:60]))
     return value[:60]
 
 

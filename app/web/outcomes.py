@@ -29,6 +29,8 @@ from app.web.tasks import offsets_of
 #: When people call again, if they say "tomorrow".
 MORNING = time(10)
 _DUE = When("follow_up_on", "", ())
+#: What a call that belongs to nothing may begin -> whose module, and how.
+_BEGUN = {"lead": ("Leads", outcomes.make_lead), "ticket": ("Tickets", outcomes.make_ticket)}
 _RECORDS: dict[str, Any] = {"lead": Lead, "ticket": Ticket, "customer": Customer}
 
 
@@ -48,8 +50,9 @@ class Outcomes(Screen):
         if request.method == "GET":
             return self._dialog(call, _stored(call), {}, "")
         try:
-            offsets = offsets_of(db.session(), seen.who.id)
-            outcomes.settle(db.session(), call, _typed(seen), seen.who.id, seen.now, offsets)
+            offsets, said = offsets_of(db.session(), seen.who.id), _typed(seen)
+            self._begin(call, request.form.get("begin") or "", said, seen)
+            outcomes.settle(db.session(), call, said, seen.who.id, seen.now, offsets)
             db.session.commit()
         except REFUSABLE as broken:
             db.session.rollback()
@@ -65,13 +68,24 @@ class Outcomes(Screen):
             "about": _about(self, call, seen),
             "offered": OFFERED, "raw": raw, "errors": errors, "error": "" if errors else sentence,
             "has_place": bool(call.lead_id or call.ticket_id), "may_note": call.lead_id or call.ticket_id
-            or call.customer_id, "choices": choices(seen), "back": request.values.get("back") or _referrer(),
+            or call.customer_id, "begins": _begins(call, seen), "choices": choices(seen),
+            "back": request.values.get("back") or _referrer(),
             "link_url": f"/calls/link/{call.id}", "call_url": f"/calls/show/{call.id}",
         }  # fmt: skip
         part = bool(request.headers.get("HX-Request"))
         return render_template("crm/_outcome.html" if part else "crm/outcome.html", page=context)
 
     # --- what begins with a call
+
+    def _begin(self, call: CallLog, what: str, said: Outcome, seen: Glass) -> None:
+        """Make the lead or ticket that the dialog was asked for; its first task is the follow-up, if there is one."""
+        if what not in _BEGUN or call.lead_id or call.ticket_id:
+            return
+        module, make = _BEGUN[what]
+        seen.who.refuse_unless(module, "create")
+        with access.as_system(db.session()):  # whose number it is, is asked of all customers
+            task: dict[str, Any] | None = {} if said.follow_up_on else None
+            make(db.session(), call, seen.who.id, seen.now, self.desk.vault(), task, **_terms(seen))
 
     @expose("/lead/<pk>", methods=["POST"])
     @has_access
@@ -180,7 +194,7 @@ def choices(seen: Glass) -> list[dict[str, str]]:
         is_plain = moment.date() == local.date() + timedelta(days=days) and moment.time() == MORNING
         plain = _("Tomorrow, 10:00") if days == 1 else _("In 3 days, 10:00")
         made.append({"value": value, "label": plain if is_plain else f"{moment:%a %-d %b, %H:%M}"})
-    return made
+    return [each | {"key": key} for each, key in zip(made, "htd", strict=True)]
 
 
 def moment_of(choice: str, seen: Glass) -> datetime:
@@ -193,9 +207,23 @@ def moment_of(choice: str, seen: Glass) -> datetime:
     day = seen.now.astimezone(seen.zone).date() + timedelta(days=days)
     moment = datetime.combine(day, MORNING, tzinfo=seen.zone)
     try:
-        return clock.next_opening(seen.cards.office, moment)
+        opens = clock.next_opening(seen.cards.office, moment)
+        # The office opens on a later day: not at its first minute, but when people call again.
+        later = datetime.combine(opens.astimezone(seen.zone).date(), MORNING, tzinfo=seen.zone)
+        return clock.next_opening(seen.cards.office, max(opens, later))
     except clock.NeverOpens:
         return moment
+
+
+def _begins(call: CallLog, seen: Glass) -> dict[str, str] | None:
+    """{value, label} of what a call that belongs to no lead or ticket may begin with its outcome."""
+    if call.lead_id or call.ticket_id:
+        return None
+    if call.other_e164 and seen.who.may("Leads", "create"):
+        return {"value": "lead", "label": _("Make a lead of this number")}
+    if seen.who.may("Tickets", "create"):
+        return {"value": "ticket", "label": _("Open a ticket for this call")}
+    return None
 
 
 def _typed(seen: Glass) -> Outcome:
@@ -238,9 +266,9 @@ def _made(record: Any, root: str) -> Any:
 
 
 def _referrer() -> str:
-    """Where the person came from, unless it was this form."""
+    """Where the person came from, unless it was a form of the call."""
     came = back()
-    return "" if came.startswith("/calls/outcome/") or came == "/" else came
+    return "" if came.startswith(("/calls/outcome/", "/calls/add", "/calls/link/")) or came == "/" else came
 
 
 def _gone(asked: str | None, otherwise: str) -> Any:

@@ -9,6 +9,7 @@ from flask import flash, redirect, render_template, request
 from flask_appbuilder import BaseView, expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
 from flask_babel import ngettext
 from sqlalchemy import func, select
 
@@ -17,7 +18,7 @@ from app.domain.base import NotThere, RuleBroken
 from app.extensions import db
 from app.lib import phone
 from app.models import PhoneSync, QuarantinedCall
-from app.web import callbatches
+from app.web import callbatches, callines
 from app.web.absences import moment
 from app.web.fields import Glass
 from app.web.gate import Gated, glass
@@ -26,6 +27,16 @@ from app.web.references import person_card
 from app.web.resource import key_of
 from app.web.screen import refuse_as_page
 
+#: What is wrong with a kept record, in words for who has the telephone in hand.
+_PLAIN = {
+    "not_a_record": _l("The application sent something that is no call."),
+    "missing_field": _l("The application left out a number, the direction or the time of the call."),
+    "wrong_type": _l("The application sent a number or name that cannot be read."),
+    "too_long": _l("The application sent a number or name that is far too long."),
+    "bad_number": _l("The number holds signs that are part of no telephone number."),
+    "bad_duration": _l("The application did not say properly how long the call took."),
+    "bad_time": _l("The application did not say properly when the call was."),
+}
 #: Office time without a batch after which a telephone is looked at; after a working day it is surely off.
 QUIET = timedelta(minutes=30)
 #: A working day of an office that is always open.
@@ -50,6 +61,7 @@ class PhoneView(Gated, BaseView):
         seen = glass()
         held = db.session.scalars(select(PhoneSync).where(PhoneSync.employee_id == seen.who.id)).first()
         return render_template("crm/phone.html", page={
+            "tabs": callines.tabs("phone"), "may_log": seen.who.may("Call Logs", "create"),
             "phone": _own(held, seen) if held is not None else None, "kept": _kept(seen), "team": _team(seen),
             "version": seen.cards.business.get("phone_app_version"), "url": seen.cards.business.get("phone_app_url"),
         })  # fmt: skip
@@ -108,8 +120,8 @@ def _mine(pk: str) -> QuarantinedCall:
 
 
 def _own(held: PhoneSync, seen: Glass) -> dict[str, Any]:
-    counted = ((_("New calls"), held.created), (_("Calls that grew"), held.updated),
-               (_("Sent again"), held.duplicates), (_("Refused"), held.refused))  # fmt: skip
+    counted = ((_("New calls"), held.created), (_("Brought up to date"), held.updated),
+               (_("Known already"), held.duplicates), (_("Refused in all"), held.refused))  # fmt: skip
     gap = None
     if held.gap_from is not None and held.gap_to is not None:
         gap = {"from": moment(held.gap_from, seen), "to": moment(held.gap_to, seen), "mark": _mark(held.gap_to)}
@@ -149,13 +161,24 @@ def _kept_row(row: QuarantinedCall, seen: Glass) -> dict[str, Any]:
     told = [_number(raw.get("from"), seen), _number(raw.get("to"), seen)]
     facts = [
         " → ".join(told) if any(told) else "",
-        str(raw.get("start_time") or "")[:40],
+        _began(raw.get("start_time"), seen),
         str(raw.get("type") or "")[:20],
     ]
     return {
-        "id": row.id, "sentence": row.sentence, "about": " · ".join(fact for fact in facts if fact),
+        "id": row.id, "sentence": _PLAIN.get(row.code, row.sentence), "exact": row.sentence,
+        "about": " · ".join(fact for fact in facts if fact),
         "times": ngettext("sent %(num)s time", "sent %(num)s times", row.times), "last": moment_cell(row.last_on, seen),
     }  # fmt: skip
+
+
+def _began(raw: Any, seen: Glass) -> str:
+    """The time as the telephone wrote it, in our spelling if it is one."""
+    text = str(raw or "")[:40]
+    try:
+        told = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return f"{told:%-d %b %Y, %H:%M}"
 
 
 def _number(raw: Any, seen: Glass) -> str:

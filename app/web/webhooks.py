@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from flask import current_app, flash, make_response, redirect, request
@@ -19,7 +19,7 @@ from app.domain import happenings, permissions, webhooks
 from app.domain.base import NotThere, RuleBroken
 from app.domain.webhooks import Wanted
 from app.extensions import db
-from app.models import Customer, Lead, Ticket, Webhook, WebhookDelivery
+from app.models import Customer, Lead, Task, Ticket, Webhook, WebhookDelivery
 from app.ops import queue
 from app.postman.sending import QUEUE
 from app.web.fields import Glass
@@ -30,16 +30,18 @@ from app.web.sessions import never_stored, own_transaction
 
 #: How many deliveries are shown.
 MOST = 100
+#: What is due within this time is watched.
+SOON = timedelta(seconds=20)
 KINDS = {"lead": _l("Leads"), "ticket": _l("Tickets"), "customer": _l("Customers"), "task": _l("Tasks"),
          "call_log": _l("Calls")}  # fmt: skip
 EVENTS = {"created": _l("new"), "changed": _l("changed"), "status": _l("new status"),
           "assigned": _l("given to somebody"), "deleted": _l("deleted")}  # fmt: skip
 _ONE = {"lead": _l("Lead"), "ticket": _l("Ticket"), "customer": _l("Customer"), "task": _l("Task"),
         "call_log": _l("Call")}  # fmt: skip
-_STATES = {"on": (_l("on"), "green"), "paused": (_l("paused"), "amber"), "off": (_l("off"), "gray")}
+_STATES = {"on": (_l("On"), "green"), "paused": (_l("Paused"), "amber"), "off": (_l("Off"), "gray")}
 _OUTCOMES = {
-    "queued": (_l("waiting"), "blue"), "sending": (_l("sending"), "blue"), "sent": (_l("arrived"), "green"),
-    "failed": (_l("failed"), "red"), "dropped": (_l("not sent"), "gray"),
+    "queued": (_l("Waiting"), "blue"), "sending": (_l("Sending"), "blue"), "sent": (_l("Arrived"), "green"),
+    "failed": (_l("Failed"), "red"), "dropped": (_l("Not sent"), "gray"),
 }  # fmt: skip
 _WHY = {
     "failures": _l("It was paused because nothing arrived any more. Events are noted and wait; look at the last "
@@ -93,8 +95,8 @@ class WebhooksView(BaseView):
         numbers = _numbers(db.session(), rows)
         return self.render_template(
             "webhooks/one.html", hook=_card(hook, seen), why=_WHY.get(hook.why or ""), most=MOST,
-            log=[_line(row, numbers, seen) for row in rows], shown=shown if shown in _SHOWN else "",
-            acts=seen.who.is_admin,
+            log=[_line(row, numbers, seen, hook.state == "on") for row in rows], shown=shown if shown in _SHOWN else "",
+            acts=seen.who.is_admin, is_moving=hook.state == "on" and any(_is_moving(row, seen.now) for row in rows),
         )  # fmt: skip
 
     @expose("/add")
@@ -232,7 +234,7 @@ def _test(hook: Webhook, by: int) -> None:
     with own_transaction() as session:
         key = webhooks.test(session, hook, _now())
     queue.enqueue(QUEUE, postman.send, key)
-    flash(_("A test is on its way. Load this page again in a moment to see what came of it."), "success")
+    flash(_("A test is on its way; what comes of it shows below."), "success")
 
 
 def _delete(hook: Webhook, by: int) -> None:
@@ -312,19 +314,39 @@ def _numbers(session: Session, rows: Iterable[WebhookDelivery]) -> dict[tuple[st
         if ids:
             named = session.execute(select(record.id, record.number).where(record.id.in_(ids)))
             found |= {(kind, key): number for key, number in named}
+    ids = {row.record_id for row in rows if row.event.startswith("task.") and row.record_id}
+    if ids:
+        titled = session.execute(select(Task.id, Task.title).where(Task.id.in_(ids)))
+        found |= {("task", key): title for key, title in titled}
     return found
 
 
-def _line(row: WebhookDelivery, numbers: dict[tuple[str, int], str], seen: Glass) -> dict[str, Any]:
+def _is_moving(row: WebhookDelivery, now: datetime) -> bool:
+    """Whether something comes of it any moment, so that the page asks again by itself."""
+    if row.state == "queued":
+        return row.next_try_on is not None and abs(row.next_try_on - now) < SOON
+    return row.state == "sending" and now - (row.tried_on or row.at) < SOON
+
+
+def _line(row: WebhookDelivery, numbers: dict[tuple[str, int], str], seen: Glass, is_on: bool) -> dict[str, Any]:
     label, tone = _OUTCOMES[row.state]
     kind, _dot, what = row.event.partition(".")
     return {
         "id": row.id, "key": row.key, "at": moment_cell(row.at, seen), "tries": row.tries, "code": row.code,
         "event": f"{_ONE[kind]}: {EVENTS[what]}" if kind in _ONE else _("Test"), "record": _place(row, kind, numbers),
         "state": {"kind": "status", "label": label, "color": tone}, "error": row.error, "answer": row.answer,
-        "next": moment_cell(row.next_try_on, seen) if row.state == "queued" else {"kind": "missing"},
-        "is_over": row.state in ("sent", "failed", "dropped"),
+        "next": _next(row, seen, is_on),
+        "is_fine": row.state == "sent", "is_over": row.state in ("sent", "failed", "dropped"),
     }  # fmt: skip
+
+
+def _next(row: WebhookDelivery, seen: Glass, is_on: bool) -> dict[str, Any]:
+    """When it is tried next; what is due already goes out now, and nothing does while the webhook is not on."""
+    if row.state != "queued" or row.next_try_on is None:
+        return {"kind": "missing"}
+    if not is_on:
+        return {"kind": "text", "text": _("once it is on")}
+    return moment_cell(max(row.next_try_on, seen.now), seen)
 
 
 def _place(row: WebhookDelivery, kind: str, numbers: dict[tuple[str, int], str]) -> dict[str, Any]:
@@ -333,7 +355,8 @@ def _place(row: WebhookDelivery, kind: str, numbers: dict[tuple[str, int], str])
         return {"kind": "missing"}
     number = numbers.get((kind, row.record_id))
     if number:
-        return {"kind": "record", "url": f"{_NUMBERED[kind][1]}{number}", "number": number}
+        page = f"{_NUMBERED[kind][1]}{number}" if kind in _NUMBERED else f"{_ROOTS[kind]}{row.record_id}"
+        return {"kind": "record", "url": page, "number": number}
     url = f"{_ROOTS[kind]}{row.record_id}" if kind in _ROOTS and not row.event.endswith(".deleted") else None
     return {"kind": "record", "url": url, "number": row.number or f"{_ONE.get(kind, kind)} {row.record_id}"}
 

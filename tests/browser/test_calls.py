@@ -47,6 +47,53 @@ def test_outcome_and_follow_up_in_three_actions(called: Seat) -> None:
     assert called.complaints == []
 
 
+def test_no_answer_and_a_call_tomorrow_take_three_keys(called: Seat) -> None:
+    page: Any = called.page
+    page.keyboard.press("o")
+    expect(page.locator(".dialog-outcome input[name=outcome]").first).to_be_focused()
+    page.keyboard.press("5")
+    page.keyboard.press("t")
+    expect(page.locator("tr", has_text="Phonewali")).to_have_count(0)
+    called.go(f"/leads/{called.lead}")
+    expect(page.locator(".timeline")).to_contain_text("Follow up: No answer")
+    assert called.complaints == []
+
+
+def test_keys_write_where_one_writes(called: Seat) -> None:
+    page: Any = called.page
+    page.keyboard.press("o")
+    page.locator(".dialog-outcome [name=note]").press_sequentially("not 5 o'clock")
+    expect(page.locator(".dialog-outcome [name=note]")).to_have_value("not 5 o'clock")
+    expect(page.locator(".dialog-outcome input[name=outcome]:checked")).to_have_count(0)
+
+
+def test_an_unknown_number_becomes_a_lead_with_its_follow_up_at_once(called: Seat) -> None:
+    page: Any = called.page
+    digits = f"98241{datetime.now():%S%f}"[:10]
+    called.go("/calls/add")
+    page.fill("[name=to_number]", digits)
+    page.click(".form-foot .btn-primary")
+    page.wait_for_url("**/calls/outcome/*")
+    page.keyboard.press("1")
+    expect(page.locator(".outcome-next")).not_to_be_visible()
+    page.keyboard.press("n")
+    page.fill("[name=note]", "Asks for an SIP")
+    page.fill("[name=other]", "x" * 500)
+    page.locator(".outcome-at summary").click()
+    page.fill("[name=follow_up_on]", "2001-01-01T10:00")
+    page.locator(".outcome-page .btn-primary").click()
+    expect(page.locator(".field-error")).to_contain_text("lies in the past")
+    expect(page.locator("[name=note]")).to_have_value("Asks for an SIP")
+    page.fill("[name=other]", "")
+    page.fill("[name=follow_up_on]", "")
+    page.get_by_role("radio", name="Interested", exact=True).focus()
+    page.keyboard.press("h")
+    page.wait_for_url("**/calls/show/*")
+    page.locator(".record-side a", has_text="CRM-LEAD-").click()
+    expect(page.locator(".timeline")).to_contain_text("Asks for an SIP")
+    expect(page.locator(".timeline")).to_contain_text("Follow up: Interested")
+
+
 def test_an_outcome_that_says_nothing_stays_open(called: Seat) -> None:
     page: Any = called.page
     page.locator("tr", has_text="Phonewali").get_by_role("link", name="Log outcome").first.click()

@@ -63,6 +63,38 @@ def test_the_quick_filters(ana: Door, make: Make) -> None:
     assert f"/calls/show/{alone.id}" in lost and lost.count("data-href") == 1
 
 
+def test_a_call_by_hand_takes_the_leads_number_and_goes_on_to_its_outcome(world: World, ana: Door, lead: Any) -> None:
+    typed = {"direction": "Incoming", "status": "Completed", "lead": lead.number, "started_on": "2026-11-01T10:00"}
+    answer = ana.form("/calls/add", typed)
+    (made,) = world.rows(select(CallLog))
+    assert answer.location == f"/calls/outcome/{made.id}"
+    assert (made.from_number, made.other_e164, made.medium) == (PEER, PEER, "manual")
+
+
+@pytest.mark.parametrize(("direction", "side"), [("Incoming", "from_number"), ("Outgoing", "to_number")])
+def test_by_hand_the_number_is_that_of_the_other_side(world: World, ana: Door, direction: str, side: str) -> None:
+    typed = {"direction": direction, "status": "Completed", "to_number": "98200 12345"}
+    refused = ana.form("/calls/add", typed | {"started_on": "2999-01-01T10:00"})
+    assert refused.status_code == 422 and 'value="98200 12345"' in refused.text
+    ana.form("/calls/add", typed | {"started_on": "2026-11-01T10:00"})
+    (made,) = world.rows(select(CallLog))
+    assert (getattr(made, side), made.other_e164) == ("98200 12345", PEER)
+
+
+def test_an_empty_part_says_that_all_is_done(ana: Door) -> None:
+    assert "Every call of yours has its outcome." in ana.screen("/calls/?tab=open").text
+    assert "Everybody who was missed was called back." in ana.screen("/calls/?tab=missed").text
+
+
+def test_a_calls_page_shows_the_earlier_ones_with_the_number(world: World, ana: Door, make: Make) -> None:
+    at = datetime(2026, 11, 2, tzinfo=UTC)
+    make.call("ana", started_on=at, outcome="Asked for a callback")
+    make.call("ben", started_on=at, outcome="Told Ben")
+    call = make.call("ana", started_on=at + timedelta(hours=1))
+    page = ana.screen(f"/calls/show/{call.id}").text
+    assert "Asked for a callback" in page and "Told Ben" not in page
+
+
 # --- the outcome
 
 
@@ -116,6 +148,35 @@ def test_the_way_back_stays_on_this_site(ana: Door, make: Make) -> None:
 
 
 # --- what begins with a call
+
+
+@pytest.mark.parametrize(("begin", "leads", "tasks"), [("lead", 1, 1), ("", 0, 0)])
+def test_the_outcome_of_an_unknown_number_makes_its_lead(
+    world: World, ana: Door, make: Make, begin: str, leads: int, tasks: int
+) -> None:
+    call = make.call("ana")
+    typed = {"outcome": "Interested", "when": "tomorrow", "note": "Wants an SIP", "begin": begin}
+    answer = ana.form(f"/calls/outcome/{call.id}", typed)
+    assert answer.status_code == (302 if leads else 422) and (leads or "Wants an SIP" in answer.text)
+    assert world.rows(select(func.count(Lead.id)).where(Lead.mobile_e164 == PEER)) == [leads]
+    assert [task.title for task in world.rows(select(Task))] == ["Follow up: Interested"] * tasks
+
+
+def test_a_refused_outcome_makes_no_lead(world: World, ana: Door, make: Make) -> None:
+    call = make.call("ana")
+    answer = ana.form(
+        f"/calls/outcome/{call.id}", {"begin": "lead", "follow_up_on": "2001-01-01T10:00", "outcome": "x"}
+    )
+    assert answer.status_code == 422 and 'value="lead" checked' in answer.text
+    assert world.rows(select(func.count(Lead.id))) == [0]
+
+
+def test_who_may_not_make_leads_is_not_offered_one(world: World, make: Make) -> None:
+    make.cell("Sales User", "Leads", "create", "none")
+    call = make.call("ana")
+    assert 'name="begin"' not in world.door("ana").screen(f"/calls/outcome/{call.id}").text
+    world.door("ana").form(f"/calls/outcome/{call.id}", {"outcome": "Interested", "begin": "lead"})
+    assert world.rows(select(func.count(Lead.id))) == [0] and fresh(world, call).outcome is None
 
 
 @pytest.mark.parametrize("mask", ["full", "last4", "hidden"])

@@ -281,7 +281,7 @@ def test_what_a_key_may_is_told_in_words(app, ana) -> None:
     answer = post(ana, "/keys/", "/keys/", name="dialler", scope=["Leads.read", "Leads.create", "Tasks"])
     for page in (answer.text, ana.get("/keys/").text):
         assert re.search(r"Leads: <span[^>]*>See, Create</span>", page)
-        assert re.search(r"Tasks: <span[^>]*>everything</span>", page)
+        assert re.search(r"Tasks: <span[^>]*>Everything</span>", page)
 
 
 def test_a_key_is_offered_only_what_its_user_may(ana, root) -> None:

@@ -13,6 +13,19 @@ document.addEventListener('click', (event) => {
 });
 dialog.addEventListener('click', (event) => { if (event.target.closest('[data-cancel]')) event.preventDefault(); });
 
+// --- keys: O opens the first call that waits for its outcome; in the form 1–8 choose, H, T and D save with a follow-up
+document.addEventListener('keydown', (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest('select, textarea, input:not([type=radio], [type=checkbox])')) return;
+  const form = event.target.closest('.outcome-form') || (dialog.open && dialog) || document.querySelector('.outcome-page');
+  const key = CSS.escape(event.key.toLowerCase());
+  const target = form ? form.querySelector(`[data-outcome-key="${key}"]`)
+    : key === 'o' && !document.querySelector('dialog[open]') && document.querySelector('a[href^="/calls/outcome/"]');
+  if (!target || !(target.offsetParent || target.checkVisibility?.())) return;
+  event.preventDefault();
+  if (form) target.focus();
+  target.click();
+});
+
 // Refused input comes back as the form with what was typed.
 document.addEventListener('htmx:beforeSwap', ({ detail }) => {
   if (detail.xhr.status !== 422 || !detail.target.closest?.('.dialog-outcome, .outcome-page')) return;
@@ -21,6 +34,11 @@ document.addEventListener('htmx:beforeSwap', ({ detail }) => {
 });
 document.addEventListener('htmx:afterSettle', ({ detail }) => {
   if (!dialog.querySelector('.outcome-form') || !(detail.target === dialog || dialog.contains(detail.target) || detail.elt === dialog || dialog.contains(detail.elt))) return;
-  if (!dialog.open) dialog.showModal();
-  (dialog.querySelector('[aria-invalid=true]') || dialog.querySelector('input[name=outcome]:checked') || dialog.querySelector('input[name=outcome]')).focus();
+  // A refusal that comes after Escape does not open it again.
+  if (!dialog.open && detail.requestConfig?.verb === 'get') dialog.showModal();
+  if (dialog.open) begin(dialog);
 });
+function begin(place) {
+  (place.querySelector('[aria-invalid=true]') || place.querySelector('input[name=outcome]:checked') || place.querySelector('input[name=outcome]'))?.focus();
+}
+document.querySelectorAll('.outcome-page').forEach(begin);
