@@ -64,7 +64,7 @@ def prepared(settings: Settings) -> Flask:
 
 
 def _first_admin(app: Flask, settings: Settings) -> None:
-    from app.web.signin import ensure_admin, sync_permissions
+    from app.web.entry.signin import ensure_admin, sync_permissions
 
     sync_permissions(app)
     made = ensure_admin(app, settings.admin_password)
@@ -163,7 +163,7 @@ def serve(app: Flask, settings: Settings) -> None:
     from app import engine, jobs
     from app.ops import queue
     from app.ops import serve as gunicorn
-    from app.web import live
+    from app.web.push import live
 
     schedules: list[engine.Scheduler] = []
 

@@ -20,8 +20,13 @@ from app.lib.vault import Vault, read_key
 from app.ops import database, queue
 from app.ops.pool import Pool
 from app.ops.redis_queue import RedisQueue
-from app.web import commands, errors, failures, languages, limits, live, origins, payloads, shell, signin, team
+from app.web import commands, failures, team
 from app.web.compat import door
+from app.web.entry import limits, origins, signin
+from app.web.frame import languages
+from app.web.page import errors, shell
+from app.web.push import live
+from app.web.rest import payloads
 
 
 def create_app(settings: config.Settings | None = None, **overrides: object) -> Flask:

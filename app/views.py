@@ -7,7 +7,7 @@ from typing import Any
 from flask_appbuilder.api.manager import SwaggerView
 from flask_babel import lazy_gettext as _
 
-from app.web import audit, bell, choices, failures, me, openapi, people, phones, runs, search, settings, team, webhooks
+from app.web import audit, bell, choices, failures, me, people, phones, runs, search, settings, team, webhooks
 from app.web.calls import CallResource, CallScreen
 from app.web.customers import CustomerResource, CustomerScreen
 from app.web.home import HomeView
@@ -16,6 +16,7 @@ from app.web.messages import MessageResource, MessageScreen
 from app.web.notes import NotesView
 from app.web.notices import NoticeResource
 from app.web.requests import MOST_COUNTED, RequestResource, RequestScreen, waiting_count
+from app.web.rest import openapi
 from app.web.tasks import TaskResource, TaskScreen
 from app.web.tickets import TicketResource, TicketScreen
 from app.web.timeline import ActivityResource

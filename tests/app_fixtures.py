@@ -34,8 +34,8 @@ from app import access, create_app, models
 from app.domain import assignment, calls, customers, leads, messages, requests, tasks, tickets
 from app.domain.settings import LeadStatus, TicketStatus, TicketSubject
 from app.extensions import db
-from app.web import signin
-from app.web.sessions import hashed
+from app.web.entry import signin
+from app.web.entry.sessions import hashed
 from tests.makers import NOW
 
 PASSWORD = "correct horse 9"

@@ -15,9 +15,9 @@ from app import access, sentences, views
 from app.domain import notices, permissions
 from app.domain.base import Record
 from app.models import Notification
-from app.web.gate import Gated
-from app.web.resource import Resource
-from app.web.screen import Screen
+from app.web.frame.gate import Gated
+from app.web.page.screen import Screen
+from app.web.rest.resource import Resource
 from tests.app_fixtures import World
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,10 +34,10 @@ NOT_GATED = {
 }  # fmt: skip
 #: Modules whose views are guarded by FAB's permissions and by `Settings` (tests/web/test_team, test_settings).
 SETTLED_BY_FAB = (
-    "app.web.matrix",
-    "app.web.roles",
-    "app.web.users",
-    "app.web.abilities",
+    "app.web.entry.matrix",
+    "app.web.entry.roles",
+    "app.web.entry.users",
+    "app.web.entry.abilities",
     "app.web.masters",
     "app.web.hours",
     "app.web.sla",

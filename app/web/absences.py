@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.domain import absence
 from app.models import User
-from app.web.fields import Glass
+from app.web.frame.fields import Glass
 
 
 def plan_of(session: Session, user: Any, seen: Glass) -> list[str]:

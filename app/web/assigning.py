@@ -14,12 +14,12 @@ from app.domain import assignment, requests
 from app.domain.base import RuleBroken
 from app.extensions import db
 from app.web import giving, reasons
-from app.web import record as pages
-from app.web.fields import Glass
-from app.web.gate import glass, json_answer, refuse_as_json
-from app.web.references import person_card
-from app.web.resource import Resource, key_of, sent
-from app.web.screen import Screen, refuse_as_page
+from app.web.frame.fields import Glass
+from app.web.frame.gate import glass, json_answer, refuse_as_json
+from app.web.frame.references import person_card
+from app.web.page import record as pages
+from app.web.page.screen import Screen, refuse_as_page
+from app.web.rest.resource import Resource, key_of, sent
 
 
 class Assignable(Screen):

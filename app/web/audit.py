@@ -17,8 +17,8 @@ from app import access
 from app.domain import audit
 from app.extensions import db
 from app.models import AuditEntry, User
-from app.web.sessions import signed_in
-from app.web.sturdy import protect, whole_id, zone
+from app.web.entry.sessions import signed_in
+from app.web.page.sturdy import protect, whole_id, zone
 
 PAGE = 50
 

@@ -20,11 +20,11 @@ from app.ops.database import WRITES
 from app.sentences import cards_of, home_of, text_of, url_of
 from app.web import ledger
 from app.web.choices import NAMES
-from app.web.fields import Glass
-from app.web.gate import glass, json_answer, refuse_as_json, whole
-from app.web.moments import moment_cell
-from app.web.screen import refuse_as_page
-from app.web.sessions import signed_in
+from app.web.entry.sessions import signed_in
+from app.web.frame.fields import Glass
+from app.web.frame.gate import glass, json_answer, refuse_as_json, whole
+from app.web.frame.moments import moment_cell
+from app.web.page.screen import refuse_as_page
 
 #: How many the panel shows, newest first, and a page of all notices.
 PANEL, PAGE = 30, 50

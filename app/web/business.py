@@ -16,9 +16,9 @@ from app.domain import settings
 from app.domain.base import Conflict, RuleBroken
 from app.extensions import db
 from app.models import BusinessSetting
-from app.web import gate
-from app.web.languages import said
-from app.web.sturdy import protect
+from app.web.frame import gate
+from app.web.frame.languages import said
+from app.web.page.sturdy import protect
 
 #: A year, in minutes or days; longer spans are typing errors.
 LONGEST_MINUTES, LONGEST_DAYS, LONGEST_TEXT = 525_600, 3650, 140

@@ -18,7 +18,7 @@ from app.domain.callreading import Telephone
 from app.domain.callsync import Result
 from app.extensions import db
 from app.ops.database import WRITES
-from app.web.fields import Glass
+from app.web.frame.fields import Glass
 
 log = logging.getLogger("crm.telephones")
 

@@ -11,9 +11,9 @@ from sqlalchemy import select
 from app.extensions import db
 from app.lib import phone
 from app.models import CallLog, Customer, Lead
-from app.web.fields import Glass, span
-from app.web.moments import moment_cell
-from app.web.references import person_card
+from app.web.frame.fields import Glass, span
+from app.web.frame.moments import moment_cell
+from app.web.frame.references import person_card
 
 #: Direction, and whether they talked -> sign and tone.
 SIGNS = {

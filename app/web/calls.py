@@ -17,15 +17,15 @@ from app.domain.calls import DIRECTIONS, STATUSES, CallLog
 from app.lib import phone
 from app.models import Customer, Lead, Ticket
 from app.web import callbatches, callines
-from app.web.desk import Desk
-from app.web.fields import Choice, Duration, Field, Flag, Glass, Text
-from app.web.gate import glass, json_answer, refuse_as_json
-from app.web.moments import When
+from app.web.frame.desk import Desk
+from app.web.frame.fields import Choice, Duration, Field, Flag, Glass, Text
+from app.web.frame.gate import glass, json_answer, refuse_as_json
+from app.web.frame.moments import When
+from app.web.frame.personal import Phone
+from app.web.frame.plan import Asked, Plan
+from app.web.frame.references import Reference, Someone
 from app.web.outcomes import Outcomes
-from app.web.personal import Phone
-from app.web.plan import Asked, Plan
-from app.web.references import Reference, Someone
-from app.web.resource import Resource, sent
+from app.web.rest.resource import Resource, sent
 
 _both: dict[str, Any] = {"add": True, "edit": True}
 COLORS = {

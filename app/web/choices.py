@@ -15,9 +15,9 @@ from app.domain import notices
 from app.domain.base import Conflict, RuleBroken
 from app.extensions import db
 from app.models import User
-from app.web import gate
-from app.web.gate import glass
-from app.web.sessions import signed_in
+from app.web.entry.sessions import signed_in
+from app.web.frame import gate
+from app.web.frame.gate import glass
 
 #: kind -> what a person calls it.
 NAMES = {

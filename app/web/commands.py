@@ -24,8 +24,9 @@ from app.extensions import db
 from app.lib.vault import Vault, read_key
 from app.models import Role, User
 from app.ops import queue, workers
-from app.web import keys, live, passwords
-from app.web.sessions import own_transaction
+from app.web.entry import keys, passwords
+from app.web.entry.sessions import own_transaction
+from app.web.push import live
 
 
 @dataclass(frozen=True)

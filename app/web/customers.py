@@ -12,14 +12,14 @@ from app import access
 from app.domain import customers
 from app.domain.base import RuleBroken
 from app.domain.customers import KYC, Customer, CustomerAccount
-from app.web.contact import contact_fields
-from app.web.desk import Desk, refuse_foreign_assignee
-from app.web.fields import Choice, Field, Flag, Glass, Number, Text
-from app.web.moments import Day, When
-from app.web.plan import Plan
-from app.web.references import Someone
-from app.web.resource import Resource
-from app.web.screen import Screen
+from app.web.frame.contact import contact_fields
+from app.web.frame.desk import Desk, refuse_foreign_assignee
+from app.web.frame.fields import Choice, Field, Flag, Glass, Number, Text
+from app.web.frame.moments import Day, When
+from app.web.frame.plan import Plan
+from app.web.frame.references import Someone
+from app.web.page.screen import Screen
+from app.web.rest.resource import Resource
 
 _both: dict[str, Any] = {"add": True, "edit": True}
 FIELDS: list[Field] = [

@@ -18,9 +18,9 @@ from app.extensions import db
 from app.lib import phone
 from app.models import AssignmentRequest, Customer, Lead, Ticket
 from app.web import requests
-from app.web.fields import Glass
-from app.web.moments import moment_cell
-from app.web.plan import COUNT_CAP
+from app.web.frame.fields import Glass
+from app.web.frame.moments import moment_cell
+from app.web.frame.plan import COUNT_CAP
 
 #: So many rows a part shows; the others stand on its list.
 ROWS = 12

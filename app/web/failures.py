@@ -19,11 +19,11 @@ from app.extensions import db
 from app.models import FailedCall
 from app.ops import queue
 from app.ops.queue import Call, Depth, Failure
-from app.web.fields import Glass
-from app.web.gate import glass
-from app.web.moments import moment_cell
-from app.web.screen import refuse_as_page
-from app.web.sessions import own_transaction
+from app.web.entry.sessions import own_transaction
+from app.web.frame.fields import Glass
+from app.web.frame.gate import glass
+from app.web.frame.moments import moment_cell
+from app.web.page.screen import refuse_as_page
 
 #: Queue -> what it is for.
 WORDS = {

@@ -12,8 +12,8 @@ from app.domain import assignment, team
 from app.domain.base import RuleBroken
 from app.extensions import db
 from app.models import User
-from app.web.desk import refuse_foreign_assignee
-from app.web.fields import Glass
+from app.web.frame.desk import refuse_foreign_assignee
+from app.web.frame.fields import Glass
 
 
 def give(screen: Any, row: Any, chosen: int | None, glass: Glass, reason: str) -> bool:

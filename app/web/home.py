@@ -11,7 +11,7 @@ from flask_babel import gettext as _
 from flask_babel import ngettext
 
 from app.web import day
-from app.web.gate import glass, signed_in
+from app.web.frame.gate import glass, signed_in
 
 
 class HomeView(IndexView):

@@ -20,10 +20,10 @@ from app.domain import clock
 from app.domain.base import Conflict, RuleBroken
 from app.extensions import db
 from app.models import Holiday, OfficeRange
-from app.web import gate
-from app.web.languages import said
+from app.web.frame import gate
+from app.web.frame.languages import said
 from app.web.masters import MasterScreen
-from app.web.sturdy import pick, protect
+from app.web.page.sturdy import pick, protect
 
 _WEEKDAYS = tuple(map(lazy_gettext, clock.WEEKDAYS))
 NO_HOURS = lazy_gettext("No office hours: the office counts as always open.")

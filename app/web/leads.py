@@ -17,15 +17,15 @@ from app.domain.leads import CATEGORIES, Lead
 from app.extensions import db
 from app.models import Customer
 from app.web.assigning import Assignable, AssignableResource
-from app.web.contact import contact_fields
-from app.web.desk import Desk, pop_assignment, refuse_foreign_assignee
-from app.web.fields import Choice, Field, Glass, Long, Number, Text
-from app.web.gate import glass
-from app.web.moments import Day, When
-from app.web.plan import Plan
+from app.web.frame.contact import contact_fields
+from app.web.frame.desk import Desk, pop_assignment, refuse_foreign_assignee
+from app.web.frame.fields import Choice, Field, Glass, Long, Number, Text
+from app.web.frame.gate import glass
+from app.web.frame.moments import Day, When
+from app.web.frame.plan import Plan
+from app.web.frame.references import Master, Reference, Someone
+from app.web.page.screen import refuse_as_page
 from app.web.promises import clock_fields
-from app.web.references import Master, Reference, Someone
-from app.web.screen import refuse_as_page
 from app.web.tasks import FirstTask, TaskIds
 
 _both: dict[str, Any] = {"add": True, "edit": True}

@@ -10,8 +10,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.models import Delivery
-from app.web.fields import Glass
-from app.web.moments import moment_cell
+from app.web.frame.fields import Glass
+from app.web.frame.moments import moment_cell
 
 #: kind -> (icon, tone); another kind is a plain bell.
 LOOKS = {

@@ -14,7 +14,7 @@ from app.domain import leads, settings, tickets
 from app.domain.base import RuleBroken
 from app.extensions import db
 from app.models import AccountType, LeadSource, LeadStatus, MessageTemplate, SupportPage, TicketStatus, TicketSubject
-from app.web.sturdy import VERBS, Sturdy, pick
+from app.web.page.sturdy import VERBS, Sturdy, pick
 
 _ADDRESS = re.compile(r"https?://[^\s/]+\.?[^\s]*", re.IGNORECASE)
 _COLOUR = pick(lazy_gettext("Colour"), [(each, each.title()) for each in settings.COLOURS])

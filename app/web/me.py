@@ -17,13 +17,13 @@ from app.domain.base import Conflict, RuleBroken
 from app.extensions import db
 from app.models import User
 from app.web import absences
-from app.web.fields import Field, Flag, Glass, Text
-from app.web.gate import REFUSABLE, glass, mark_of, refusal
-from app.web.moments import When
-from app.web.plan import Plan
-from app.web.references import Someone
-from app.web.sessions import signed_in
-from app.web.users import language_choices, zone_choices
+from app.web.entry.sessions import signed_in
+from app.web.entry.users import language_choices, zone_choices
+from app.web.frame.fields import Field, Flag, Glass, Text
+from app.web.frame.gate import REFUSABLE, glass, mark_of, refusal
+from app.web.frame.moments import When
+from app.web.frame.plan import Plan
+from app.web.frame.references import Someone
 
 
 class Offsets(Text):

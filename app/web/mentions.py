@@ -13,7 +13,7 @@ from app import access
 from app.domain import mentions, timeline
 from app.domain.base import NotThere, RuleBroken
 from app.models import Activity, Customer, Lead, Ticket
-from app.web.fields import Glass
+from app.web.frame.fields import Glass
 
 #: What may be written about: name in an address -> (record, column of a timeline line).
 ABOUT = {"ticket": (Ticket, "ticket_id"), "lead": (Lead, "lead_id"), "customer": (Customer, "customer_id")}

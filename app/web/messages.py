@@ -12,13 +12,13 @@ from app.domain.base import RuleBroken
 from app.domain.messages import CHANNELS, STATES, Message
 from app.models import Customer, Lead, Ticket
 from app.web.calls import CallNumber
-from app.web.desk import Desk
-from app.web.fields import Choice, Field, Glass, Long, Text
-from app.web.moments import When
-from app.web.plan import Plan
-from app.web.references import Reference
-from app.web.resource import Resource
-from app.web.screen import Screen
+from app.web.frame.desk import Desk
+from app.web.frame.fields import Choice, Field, Glass, Long, Text
+from app.web.frame.moments import When
+from app.web.frame.plan import Plan
+from app.web.frame.references import Reference
+from app.web.page.screen import Screen
+from app.web.rest.resource import Resource
 
 _COLORS = {"queued": "gray", "sending": "blue", "unknown": "orange", "sent": "blue", "delivered": "teal",
     "read": "green",

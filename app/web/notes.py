@@ -15,11 +15,11 @@ from app.domain.base import NotThere, RuleBroken
 from app.extensions import db
 from app.models import Activity
 from app.web import mentions, timeline
-from app.web.fields import Glass, clean_text
-from app.web.gate import REFUSABLE, Gated, glass, refusal
-from app.web.moments import When
-from app.web.resource import key_of
-from app.web.screen import refuse_as_page
+from app.web.frame.fields import Glass, clean_text
+from app.web.frame.gate import REFUSABLE, Gated, glass, refusal
+from app.web.frame.moments import When
+from app.web.page.screen import refuse_as_page
+from app.web.rest.resource import key_of
 
 #: Address of a record by the column of the line that stands on it.
 _PAGES = {"ticket_id": "/tickets/show/", "lead_id": "/leads/show/", "customer_id": "/customers/show/"}

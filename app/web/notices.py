@@ -16,15 +16,16 @@ from app.domain.notices import KINDS, Notification
 from app.extensions import db
 from app.models import Customer, Lead, Ticket
 from app.sentences import text_of
-from app.web import choices, ledger, schemas
-from app.web.desk import Desk
-from app.web.fields import Choice, Field, Flag, Glass, Number
-from app.web.gate import json_answer, refuse_as_json
-from app.web.moments import When
-from app.web.operations import Told
-from app.web.plan import Plan
-from app.web.references import Reference, Someone
-from app.web.resource import Resource, sent
+from app.web import choices, ledger
+from app.web.frame.desk import Desk
+from app.web.frame.fields import Choice, Field, Flag, Glass, Number
+from app.web.frame.gate import json_answer, refuse_as_json
+from app.web.frame.moments import When
+from app.web.frame.plan import Plan
+from app.web.frame.references import Reference, Someone
+from app.web.rest import schemas
+from app.web.rest.operations import Told
+from app.web.rest.resource import Resource, sent
 
 
 class IsRead(Flag):

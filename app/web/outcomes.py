@@ -19,11 +19,11 @@ from app.domain.outcomes import OFFERED, Outcome
 from app.extensions import db
 from app.models import Customer, Lead, Ticket
 from app.web import callines
-from app.web.fields import Glass, clean_text
-from app.web.gate import REFUSABLE, glass, refusal
-from app.web.moments import When
-from app.web.references import find_record
-from app.web.screen import Screen, back, refuse_as_page
+from app.web.frame.fields import Glass, clean_text
+from app.web.frame.gate import REFUSABLE, glass, refusal
+from app.web.frame.moments import When
+from app.web.frame.references import find_record
+from app.web.page.screen import Screen, back, refuse_as_page
 from app.web.tasks import offsets_of
 
 #: When people call again, if they say "tomorrow".

@@ -13,10 +13,11 @@ from flask_babel import gettext as _
 from app.domain.base import NotThere
 from app.domain.permissions import VERBS
 from app.extensions import db
-from app.web import mentions, schemas
-from app.web.gate import Spoken, glass, json_answer, refuse_as_json, signed_in, whole_json
-from app.web.operations import Told, operation
-from app.web.resource import asked_query
+from app.web import mentions
+from app.web.frame.gate import Spoken, glass, json_answer, refuse_as_json, signed_in, whole_json
+from app.web.rest import schemas
+from app.web.rest.operations import Told, operation
+from app.web.rest.resource import asked_query
 
 
 class PeopleView(BaseView):

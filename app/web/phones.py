@@ -20,12 +20,12 @@ from app.lib import phone
 from app.models import PhoneSync, QuarantinedCall
 from app.web import callbatches, callines
 from app.web.absences import moment
-from app.web.fields import Glass
-from app.web.gate import Gated, glass
-from app.web.moments import moment_cell
-from app.web.references import person_card
-from app.web.resource import key_of
-from app.web.screen import refuse_as_page
+from app.web.frame.fields import Glass
+from app.web.frame.gate import Gated, glass
+from app.web.frame.moments import moment_cell
+from app.web.frame.references import person_card
+from app.web.page.screen import refuse_as_page
+from app.web.rest.resource import key_of
 
 #: What is wrong with a kept record, in words for who has the telephone in hand.
 _PLAIN = {

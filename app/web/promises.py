@@ -11,8 +11,8 @@ from flask_babel import lazy_gettext as _l
 
 from app.domain import clock, sla
 from app.sentences import office_time
-from app.web.fields import Field, Glass
-from app.web.moments import When, relative
+from app.web.frame.fields import Field, Glass
+from app.web.frame.moments import When, relative
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from flask_babel import lazy_gettext as _l
 
 from app.domain import assignment
 from app.extensions import db
-from app.web.fields import Glass
-from app.web.moments import moment_cell
-from app.web.references import person_card
+from app.web.frame.fields import Glass
+from app.web.frame.moments import moment_cell
+from app.web.frame.references import person_card
 
 #: team.Absence.why, and who stood in line but had the work before -> words.
 ABSENT = {

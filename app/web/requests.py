@@ -19,14 +19,14 @@ from app.domain.base import NotThere, RuleBroken
 from app.domain.requests import STATES, AssignmentRequest
 from app.extensions import db
 from app.models import Lead, Ticket
-from app.web.desk import Desk
-from app.web.fields import Choice, Field, Glass, Text
-from app.web.gate import glass, json_answer, refuse_as_json
-from app.web.moments import When
-from app.web.plan import Asked, Plan
-from app.web.references import Reference, Someone
-from app.web.resource import Resource
-from app.web.screen import Screen, refuse_as_page
+from app.web.frame.desk import Desk
+from app.web.frame.fields import Choice, Field, Glass, Text
+from app.web.frame.gate import glass, json_answer, refuse_as_json
+from app.web.frame.moments import When
+from app.web.frame.plan import Asked, Plan
+from app.web.frame.references import Reference, Someone
+from app.web.page.screen import Screen, refuse_as_page
+from app.web.rest.resource import Resource
 
 #: The badge counts no further.
 MOST_COUNTED = 100

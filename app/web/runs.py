@@ -18,10 +18,10 @@ from app.domain.base import NotThere
 from app.domain.runs import newest
 from app.extensions import db
 from app.models import JobRun
-from app.web.fields import Glass, span
-from app.web.gate import glass
-from app.web.moments import moment_cell, relative
-from app.web.screen import refuse_as_page
+from app.web.frame.fields import Glass, span
+from app.web.frame.gate import glass
+from app.web.frame.moments import moment_cell, relative
+from app.web.page.screen import refuse_as_page
 
 #: How many runs of a job are shown.
 MOST = 100

@@ -9,10 +9,10 @@ from flask_appbuilder import BaseView, expose
 
 from app.extensions import db
 from app.web.customers import CustomerScreen
-from app.web.fields import Glass
-from app.web.gate import glass, signed_in
+from app.web.frame.fields import Glass
+from app.web.frame.gate import glass, signed_in
+from app.web.frame.plan import Asked
 from app.web.leads import LeadScreen
-from app.web.plan import Asked
 from app.web.tasks import TaskScreen
 from app.web.tickets import TicketScreen
 

@@ -17,7 +17,7 @@ from app.extensions import db
 from app.models import SlaPolicy, SlaTarget
 from app.web.business import LONGEST_MINUTES
 from app.web.masters import MasterScreen
-from app.web.sturdy import Interface, pick
+from app.web.page.sturdy import Interface, pick
 
 #: Form key -> (priority in the row, what people read).
 _PRIORITIES = {"any": ("", lazy_gettext("Any")), **{each.lower(): (each, each) for each in tickets.PRIORITIES}}

@@ -16,10 +16,10 @@ from app.domain import clock, day
 from app.domain.base import Conflict
 from app.domain.tasks import OPEN, Task
 from app.extensions import db
-from app.web.fields import Glass, clean_text
-from app.web.gate import REFUSABLE, glass, refusal, whole
+from app.web.frame.fields import Glass, clean_text
+from app.web.frame.gate import REFUSABLE, glass, refusal, whole
 from app.web.mentions import remarks, write_note
-from app.web.screen import Screen, back, refuse_as_page
+from app.web.page.screen import Screen, back, refuse_as_page
 
 
 class Steps(Screen):

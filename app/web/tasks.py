@@ -17,12 +17,12 @@ from app.domain.base import RuleBroken
 from app.domain.tasks import PRIORITIES, STATUSES, Task
 from app.domain.team import REMINDER_MINUTES
 from app.models import Lead, Ticket
-from app.web.desk import Desk, refuse_foreign_assignee
-from app.web.fields import Choice, Field, Flag, Glass, Long, Number, Text
-from app.web.moments import When
-from app.web.plan import Plan
-from app.web.references import Reference, Someone
-from app.web.resource import Resource
+from app.web.frame.desk import Desk, refuse_foreign_assignee
+from app.web.frame.fields import Choice, Field, Flag, Glass, Long, Number, Text
+from app.web.frame.moments import When
+from app.web.frame.plan import Plan
+from app.web.frame.references import Reference, Someone
+from app.web.rest.resource import Resource
 from app.web.steps import Steps
 
 _both: dict[str, Any] = {"add": True, "edit": True}

@@ -5,11 +5,11 @@ from __future__ import annotations
 from flask_babel import lazy_gettext
 from sqlalchemy.orm import Session
 
-from app.web import grants
-from app.web.abilities import Abilities
-from app.web.matrix import RoleMatrix
-from app.web.roles import Groups, Permissions, PermissionViews, Roles, ViewMenus
-from app.web.users import Users
+from app.web.entry import grants
+from app.web.entry.abilities import Abilities
+from app.web.entry.matrix import RoleMatrix
+from app.web.entry.roles import Groups, Permissions, PermissionViews, Roles, ViewMenus
+from app.web.entry.users import Users
 
 grants.watch(Session)
 

@@ -16,13 +16,13 @@ from app.domain.base import RuleBroken
 from app.domain.tickets import PRIORITIES, SOURCES, Ticket, ticket_subjects
 from app.models import Customer, Lead, TicketSubject
 from app.web.assigning import Shared, SharedResource
-from app.web.desk import Desk, pop_assignment, refuse_foreign_assignee
-from app.web.fields import Choice, Field, Glass, Long, Number, Text
-from app.web.moments import When
-from app.web.personal import Phone
-from app.web.plan import Plan
+from app.web.frame.desk import Desk, pop_assignment, refuse_foreign_assignee
+from app.web.frame.fields import Choice, Field, Glass, Long, Number, Text
+from app.web.frame.moments import When
+from app.web.frame.personal import Phone
+from app.web.frame.plan import Plan
+from app.web.frame.references import Master, Reference, Someone, person_card
 from app.web.promises import clock_fields
-from app.web.references import Master, Reference, Someone, person_card
 from app.web.tasks import PRIORITY_COLORS, FirstTask, TaskIds
 
 _both: dict[str, Any] = {"add": True, "edit": True}

@@ -16,13 +16,13 @@ from app.domain.base import RuleBroken
 from app.domain.timeline import KINDS, Activity
 from app.models import Customer, Lead, Task, Ticket
 from app.web import callines, mentions, promises
-from app.web.desk import Desk
-from app.web.fields import Choice, Field, Glass, Number
-from app.web.gate import glass
-from app.web.moments import When, moment_cell
-from app.web.plan import Plan
-from app.web.references import Reference, Someone, person_card
-from app.web.resource import Resource
+from app.web.frame.desk import Desk
+from app.web.frame.fields import Choice, Field, Glass, Number
+from app.web.frame.gate import glass
+from app.web.frame.moments import When, moment_cell
+from app.web.frame.plan import Plan
+from app.web.frame.references import Reference, Someone, person_card
+from app.web.rest.resource import Resource
 
 PAGE = 30
 #: The longest note.

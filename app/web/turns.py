@@ -17,13 +17,13 @@ from app.domain import assignment, audit, team
 from app.domain.base import NotThere
 from app.extensions import db
 from app.models import Lead, Ticket
-from app.web.fields import Glass
-from app.web.gate import Gated, glass
-from app.web.moments import moment_cell
+from app.web.frame.fields import Glass
+from app.web.frame.gate import Gated, glass
+from app.web.frame.moments import moment_cell
+from app.web.frame.references import person_card
+from app.web.page.screen import refuse_as_page
 from app.web.reasons import REASONS, absent_in_words, name_of, skipped_people
-from app.web.references import person_card
-from app.web.resource import key_of
-from app.web.screen import refuse_as_page
+from app.web.rest.resource import key_of
 
 PREVIEWED, HISTORY = 10, 100
 #: Turns given are counted in so many of the role's latest assignments.

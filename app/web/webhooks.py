@@ -22,11 +22,11 @@ from app.extensions import db
 from app.models import Customer, Lead, Task, Ticket, Webhook, WebhookDelivery
 from app.ops import queue
 from app.postman.sending import QUEUE
-from app.web.fields import Glass
-from app.web.gate import glass, refusal, whole
-from app.web.moments import moment_cell
-from app.web.screen import refuse_as_page
-from app.web.sessions import never_stored, own_transaction
+from app.web.entry.sessions import never_stored, own_transaction
+from app.web.frame.fields import Glass
+from app.web.frame.gate import glass, refusal, whole
+from app.web.frame.moments import moment_cell
+from app.web.page.screen import refuse_as_page
 
 #: How many deliveries are shown.
 MOST = 100

@@ -21,8 +21,8 @@ import config
 from app import access, create_app
 from app.extensions import db
 from app.models import Role, SignIn, User
-from app.web import keys, signin
-from app.web.sessions import own_transaction
+from app.web.entry import keys, signin
+from app.web.entry.sessions import own_transaction
 
 PASSWORD = "correct horse 9"
 #: Made once: hashing takes a while by design.

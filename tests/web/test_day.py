@@ -23,7 +23,7 @@ NOW = datetime(2026, 11, 23, 5, 30, tzinfo=UTC)
 @pytest.fixture(autouse=True)
 def eleven(monkeypatch: pytest.MonkeyPatch) -> None:
     """All doors look at the same clock."""
-    from app.web import gate
+    from app.web.frame import gate
 
     monkeypatch.setattr(gate, "now", lambda: NOW)
 
@@ -57,7 +57,7 @@ def test_a_task_stands_in_the_part_of_its_time(world: World, due: timedelta, par
 
 
 def test_near_midnight_the_next_two_hours_reach_into_tomorrow(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    from app.web import gate
+    from app.web.frame import gate
 
     late = datetime(2026, 11, 23, 18, tzinfo=UTC)  # half past eleven at night in the office
     monkeypatch.setattr(gate, "now", lambda: late)

@@ -16,7 +16,7 @@ from app.domain.base import RuleBroken
 from app.extensions import db
 from app.models import ApiKey, AuditEntry, Role, User
 from app.ops import database
-from app.web import keys, pairs
+from app.web.entry import keys, pairs
 from tests.web.own_app import (  # noqa: F401  (fixtures)
     PASSWORD,
     ana,

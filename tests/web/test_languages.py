@@ -10,7 +10,7 @@ import pytest
 from babel.messages.pofile import read_po
 
 from app.domain.base import RuleBroken, Sentence, say, together
-from app.web.languages import said
+from app.web.frame.languages import said
 from tests.app_fixtures import World
 from tests.sentences import ROOT, name_of, refusals_in, sentence_args, sources, wanted
 

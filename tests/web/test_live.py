@@ -19,8 +19,8 @@ from app import access
 from app.domain import notices, timeline
 from app.extensions import db, socketio
 from app.models import Lead, ModulePermission, Role, SignIn, User
-from app.web import live
-from app.web.sessions import hashed
+from app.web.entry.sessions import hashed
+from app.web.push import live
 from tests import makers
 from tests.makers import NOW
 

@@ -22,8 +22,8 @@ from app.domain.base import RuleBroken
 from app.extensions import db
 from app.models import AuditEntry, FailedTry, Role, SignIn, User
 from app.ops import database
-from app.web import passwords, signin, tries
-from app.web.sessions import own_transaction
+from app.web.entry import passwords, signin, tries
+from app.web.entry.sessions import own_transaction
 from tests.web import own_app
 from tests.web.own_app import (  # noqa: F401  (fixtures)
     PASSWORD,

@@ -15,8 +15,8 @@ from app import jobs
 from app.domain import sla
 from app.domain.sla import Terms
 from app.models import Activity, Lead, Notification, Ticket, TicketSubject
-from app.web.directory import Directory
-from app.web.fields import Glass
+from app.web.frame.directory import Directory
+from app.web.frame.fields import Glass
 from app.web.promises import Next, Owed
 from tests.app_fixtures import World
 from tests.makers import ALWAYS_OPEN, DAY, HOUR, MINUTE, NOW, OFFICE, ZONE

@@ -21,8 +21,9 @@ from app.domain import audit
 from app.extensions import db
 from app.models import AuditEntry, FieldMask, Group, ModulePermission, Role, User
 from app.web import audit as audit_screens
-from app.web import matrix, signin, team
 from app.web import settings as settings_screens
+from app.web import team
+from app.web.entry import matrix, signin
 
 PASSWORD = "Correct-Horse-42"
 

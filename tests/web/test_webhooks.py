@@ -239,7 +239,7 @@ def test_who_reads_the_settings_sees_them_and_decides_nothing(world):
 def grant(world: World, name: str) -> None:
     """Let the roles of this person read and write the settings."""
     from app.models import ModulePermission, Role
-    from app.web.signin import sync_permissions
+    from app.web.entry.signin import sync_permissions
 
     role = world.session.scalars(select(Role).where(Role.name == "Sales Manager")).one()
     for verb in ("read", "write"):

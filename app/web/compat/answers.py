@@ -10,8 +10,8 @@ from flask_babel import gettext as _
 from sqlalchemy.exc import IntegrityError
 
 from app.domain.base import AlreadyThere, Conflict, NotThere, RuleBroken
-from app.web.gate import json_answer, refusal
-from app.web.languages import said
+from app.web.frame.gate import json_answer, refusal
+from app.web.frame.languages import said
 
 #: Status -> what the predecessor's clients look for in exc_type.
 EXC_TYPES = {

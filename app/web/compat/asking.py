@@ -14,10 +14,10 @@ from app.models import CallLog
 from app.web.compat.answers import Refused
 from app.web.compat.arguments import Arguments
 from app.web.compat.doctypes import DocType
-from app.web.fields import MOST_ASKED, Glass, clean_text
-from app.web.languages import said
-from app.web.moments import When
-from app.web.plan import DEEPEST, Asked
+from app.web.frame.fields import MOST_ASKED, Glass, clean_text
+from app.web.frame.languages import said
+from app.web.frame.moments import When
+from app.web.frame.plan import DEEPEST, Asked
 
 #: Documents of one call, whatever it asks for; 0 asks for as many as there are.
 MOST = 1000

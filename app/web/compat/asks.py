@@ -18,8 +18,8 @@ from app.web.compat.assigning import colleagues
 from app.web.compat.doctypes import DOCTYPES
 from app.web.compat.documents import documents
 from app.web.compat.places import PLACES
-from app.web.gate import glass
-from app.web.plan import Asked
+from app.web.frame.gate import glass
+from app.web.frame.plan import Asked
 
 REQUEST = DOCTYPES["CRM Assignment Request"]
 #: The old list ended here.

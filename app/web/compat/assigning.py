@@ -18,10 +18,10 @@ from app.web.compat import client, steps
 from app.web.compat.arguments import Arguments
 from app.web.compat.children import local
 from app.web.compat.doctypes import DOCTYPES, DocType
-from app.web.fields import Glass
-from app.web.gate import glass
-from app.web.languages import said
-from app.web.record import roles_offered
+from app.web.frame.fields import Glass
+from app.web.frame.gate import glass
+from app.web.frame.languages import said
+from app.web.page.record import roles_offered
 
 _WORK = ("CRM Lead", "CRM Ticket")
 _NAMES = ("doc_name", "lead_name", "ticket_name", "docname", "name")

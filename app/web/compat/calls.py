@@ -21,9 +21,9 @@ from app.web.compat.leads import CUSTOMER, LEAD
 from app.web.compat.places import joined
 from app.web.compat.taking import plain
 from app.web.compat.tickets import CALL, noted
-from app.web.desk import Desk
-from app.web.gate import glass
-from app.web.plan import Asked
+from app.web.frame.desk import Desk
+from app.web.frame.gate import glass
+from app.web.frame.plan import Asked
 
 NOTE, TASK = DOCTYPES["FCRM Note"], DOCTYPES["CRM Task"]
 #: Notes and tasks of one call.

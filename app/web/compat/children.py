@@ -16,7 +16,7 @@ from app.domain.customers import CustomerAccount
 from app.domain.tickets import ticket_subjects
 from app.domain.timeline import StatusChange
 from app.models import Lead, TicketSubject
-from app.web.fields import Glass
+from app.web.frame.fields import Glass
 
 # Put together once: the statements of one document are the dearest part of reading it.
 _KEY: Any = bindparam("key")

@@ -19,9 +19,9 @@ from app.web.compat.doctypes import DOCTYPES, READ_ONLY, DocType
 from app.web.compat.documents import documents, whole
 from app.web.compat.shelves import SHELVES, Shelf
 from app.web.compat.taking import same, taken, unkept
-from app.web.fields import Glass
-from app.web.gate import REFUSABLE, glass, refusal
-from app.web.plan import Asked
+from app.web.frame.fields import Glass
+from app.web.frame.gate import REFUSABLE, glass, refusal
+from app.web.frame.plan import Asked
 
 #: Documents of one insert_many or bulk_update.
 MOST = 200

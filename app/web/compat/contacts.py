@@ -19,8 +19,8 @@ from app.web.compat.leads import CUSTOMER, LEAD, with_customer
 from app.web.compat.leads import NAMES as LEAD_NAMES
 from app.web.compat.tickets import TICKET
 from app.web.compat.timeline import lines_of
-from app.web.fields import Glass
-from app.web.gate import glass
+from app.web.frame.fields import Glass
+from app.web.frame.gate import glass
 
 TICKET_NAMES = ("ticket_name", "ticket", "name", "docname")
 CUSTOMER_NAMES = ("customer_name", "customer_id", "name", "docname")

@@ -17,9 +17,9 @@ from app.web.compat.doctypes import DOCTYPES, DocType
 from app.web.compat.documents import documents, whole
 from app.web.compat.leads import CUSTOMER
 from app.web.customers import CustomerScreen
-from app.web.gate import glass
-from app.web.plan import Asked
-from app.web.references import find_record
+from app.web.frame.gate import glass
+from app.web.frame.plan import Asked
+from app.web.frame.references import find_record
 
 #: Of each kind in what a customer had.
 MOST = 50

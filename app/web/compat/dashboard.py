@@ -22,8 +22,8 @@ from app.web.compat.leads import LEAD
 from app.web.compat.lists import hits
 from app.web.compat.periods import Period, period_of
 from app.web.compat.tickets import TICKET
-from app.web.fields import Glass
-from app.web.gate import glass
+from app.web.frame.fields import Glass
+from app.web.frame.gate import glass
 
 CONVERTED = ("opened", "activated")
 TOP = 5

@@ -24,16 +24,16 @@ from app.web.compat.places import (
     NoticeState,
 )
 from app.web.customers import CustomerResource
-from app.web.fields import Field, Glass, Text
-from app.web.gate import refuse_unreached
+from app.web.frame.fields import Field, Glass, Text
+from app.web.frame.gate import refuse_unreached
+from app.web.frame.moments import When
+from app.web.frame.personal import Email, Name, Phone, Secret
+from app.web.frame.plan import Plan
+from app.web.frame.references import Someone
 from app.web.leads import LeadResource
-from app.web.moments import When
 from app.web.notices import NoticeResource
-from app.web.personal import Email, Name, Phone, Secret
-from app.web.plan import Plan
-from app.web.references import Someone
 from app.web.requests import RequestResource
-from app.web.resource import Resource
+from app.web.rest.resource import Resource
 from app.web.tasks import TaskResource
 from app.web.tickets import TicketResource
 from app.web.timeline import ActivityResource

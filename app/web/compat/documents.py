@@ -8,10 +8,10 @@ from app.extensions import db
 from app.web.compat.asking import FIXED
 from app.web.compat.children import local
 from app.web.compat.doctypes import DocType
-from app.web.fields import Field, Flag, Glass
-from app.web.moments import When
-from app.web.plan import Asked
-from app.web.references import Master, Reference, Someone
+from app.web.frame.fields import Field, Flag, Glass
+from app.web.frame.moments import When
+from app.web.frame.plan import Asked
+from app.web.frame.references import Master, Reference, Someone
 
 
 def documents(kind: DocType, asked: Asked, names: tuple[str, ...], glass: Glass) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from app.web.compat import client, visitor
 from app.web.compat.answers import Named, Refused, good, is_soft, refuse, respoken, soft
 from app.web.compat.arguments import Arguments
 from app.web.compat.registry import METHODS, Method
-from app.web.gate import REFUSABLE
+from app.web.frame.gate import REFUSABLE
 
 compat = Blueprint("compat", __name__)
 

@@ -10,7 +10,7 @@ from app.web.compat import client
 from app.web.compat.arguments import Arguments
 from app.web.compat.doctypes import DocType
 from app.web.compat.lists import SCREENS, filterable, meta_of
-from app.web.gate import glass
+from app.web.frame.gate import glass
 
 #: Kinds of fields with few values. The rows are not grouped here: whoever asks orders them by the field and groups.
 _FEW = ("Select", "Link", "Check")

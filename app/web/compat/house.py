@@ -12,7 +12,7 @@ from app.extensions import db
 from app.models import Holiday
 from app.web.compat.arguments import Arguments
 from app.web.compat.children import local
-from app.web.gate import glass
+from app.web.frame.gate import glass
 
 #: The predecessor's modules; its matrix knew no others.
 MODULES = ("Dashboard", "Tickets", "Leads", "Customers", "Support Pages", "Notes", "Tasks", "Call Logs")

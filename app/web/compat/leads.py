@@ -17,7 +17,7 @@ from app.web.compat.answers import Refused
 from app.web.compat.arguments import Arguments
 from app.web.compat.doctypes import DOCTYPES
 from app.web.compat.lists import meta_of
-from app.web.gate import glass
+from app.web.frame.gate import glass
 
 LEAD, CUSTOMER = DOCTYPES["CRM Lead"], DOCTYPES["CRM Customer"]
 NAMES = ("lead_name", "lead", "name", "docname")

@@ -17,10 +17,10 @@ from app.web.compat.doctypes import DocType
 from app.web.compat.documents import documents
 from app.web.compat.shelves import Shelf
 from app.web.customers import CustomerScreen
-from app.web.fields import Glass
-from app.web.gate import glass
+from app.web.frame.fields import Glass
+from app.web.frame.gate import glass
+from app.web.frame.plan import Asked
 from app.web.leads import LeadScreen
-from app.web.plan import Asked
 from app.web.tasks import TaskScreen
 from app.web.tickets import TicketScreen
 

@@ -19,8 +19,8 @@ from app.web.compat.documents import documents
 from app.web.compat.places import place_of
 from app.web.compat.taking import plain
 from app.web.compat.tickets import noted
-from app.web.gate import glass
-from app.web.plan import Asked
+from app.web.frame.gate import glass
+from app.web.frame.plan import Asked
 
 TOLD, BELL = DOCTYPES["CRM Task Notification"], DOCTYPES["CRM Notification"]
 TALK = ("mention", "comment")

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, and_
 
 from app.web.compat.answers import Refused
 from app.web.compat.arguments import Arguments
-from app.web.fields import Glass
+from app.web.frame.fields import Glass
 
 DAY = timedelta(days=1)
 #: Nobody asks for more days at once; points of one line.

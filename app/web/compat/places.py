@@ -10,8 +10,8 @@ from sqlalchemy import ColumnElement, and_, false, not_, or_
 
 from app.domain.base import RuleBroken
 from app.models import Customer, Lead, Ticket
-from app.web.fields import MOST_ASKED, Field, Glass
-from app.web.references import find_record
+from app.web.frame.fields import MOST_ASKED, Field, Glass
+from app.web.frame.references import find_record
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from app.extensions import db
 from app.models import SupportPage
 from app.web.compat.answers import Refused
 from app.web.compat.arguments import Arguments
-from app.web.fields import Glass
+from app.web.frame.fields import Glass
 
 MOST = 1000
 

@@ -10,8 +10,8 @@ from flask_babel import gettext as _
 from app.extensions import db
 from app.web.compat import client
 from app.web.compat.doctypes import DocType
-from app.web.fields import Glass
-from app.web.gate import REFUSABLE, glass, refusal, refuse_unreached
+from app.web.frame.fields import Glass
+from app.web.frame.gate import REFUSABLE, glass, refusal, refuse_unreached
 
 
 class Side:

@@ -12,7 +12,7 @@ from app.web.compat.answers import Refused
 from app.web.compat.asking import FIXED
 from app.web.compat.doctypes import DocType
 from app.web.compat.places import PLACES, joined
-from app.web.references import Master
+from app.web.frame.references import Master
 
 #: Fields that say what a document is, not what is in it.
 _FRAME = frozenset({*FIXED, "owner", "creation", "modified", "modified_by", "parent", "parenttype", "parentfield",

@@ -17,7 +17,7 @@ from app.models import CallLog, Customer, PhoneSync, User
 from app.web import callbatches
 from app.web.compat.answers import Refused
 from app.web.compat.arguments import Arguments
-from app.web.gate import glass, json_answer
+from app.web.frame.gate import glass, json_answer
 
 MOST_LOGS = 500
 

@@ -25,9 +25,9 @@ from app.web.compat.documents import documents
 from app.web.compat.leads import LEAD, with_customer
 from app.web.compat.lists import meta_of
 from app.web.compat.taking import plain, taken
-from app.web.fields import Glass
-from app.web.gate import glass
-from app.web.plan import Asked
+from app.web.frame.fields import Glass
+from app.web.frame.gate import glass
+from app.web.frame.plan import Asked
 
 TICKET, CALL = DOCTYPES["CRM Ticket"], DOCTYPES["CRM Call Log"]
 

@@ -20,9 +20,9 @@ from app.web.compat.doctypes import DOCTYPES, DocType
 from app.web.compat.documents import documents
 from app.web.compat.places import place_of, title_and_text
 from app.web.compat.tickets import CALL
-from app.web.fields import Glass
-from app.web.gate import glass
-from app.web.plan import Asked
+from app.web.frame.fields import Glass
+from app.web.frame.gate import glass
+from app.web.frame.plan import Asked
 
 MOST = 100
 #: Our kind -> what the predecessor called it; "added" else.

@@ -15,8 +15,8 @@ from app.models import Assignment, Lead, RoundRobin, Ticket
 from app.web.compat.arguments import Arguments
 from app.web.compat.assigning import in_line, name_of, refuse_who_gives_nothing, row_named
 from app.web.compat.children import local
-from app.web.fields import Glass
-from app.web.gate import glass
+from app.web.frame.fields import Glass
+from app.web.frame.gate import glass
 
 
 def preview(asked: Arguments) -> dict[str, Any]:

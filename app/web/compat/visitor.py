@@ -10,9 +10,9 @@ from flask_babel import gettext as _
 
 from app import access
 from app.extensions import db
-from app.web import sessions, tries
 from app.web.compat.answers import Refused, bad, good
 from app.web.compat.arguments import Arguments
+from app.web.entry import sessions, tries
 
 COOKIE = "sid"
 #: What the predecessor calls somebody who is not signed in.

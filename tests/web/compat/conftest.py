@@ -13,7 +13,7 @@ from sqlalchemy import func, select, text
 
 from app import access, create_app
 from app.extensions import db
-from app.web import directory
+from app.web.frame import directory
 from tests.app_fixtures import World, settings_for, settle
 from tests.servers import Databases
 from tests.web.compat.ground import Ground

@@ -212,7 +212,7 @@ def test_search_finds_by_number_and_by_name(ground: Ground) -> None:
 
 
 def test_the_figures_count_done_closed_and_activated(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.web.gate.now", lambda: NOW)
+    monkeypatch.setattr("app.web.frame.gate.now", lambda: NOW)
     session, cleo = ground.world.session, ground.world.people["cleo"].id
     row = session.merge(ground.ticket)
     tickets.change(session, row, {"status_id": ground.world.ticket_status["Closed"], "resolution": "x"}, cleo, NOW)
@@ -230,7 +230,7 @@ def test_the_figures_count_done_closed_and_activated(ground: Ground, monkeypatch
 
 
 def test_a_week_has_seven_days_and_missed_calls_are_counted(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.web.gate.now", lambda: NOW)
+    monkeypatch.setattr("app.web.frame.gate.now", lambda: NOW)
     ground.world.make.call("ana", direction="Incoming", status="Missed Call", from_number="98200 11111", started_on=NOW)
     told = ground.told("mia", API + "dashboard.get_dashboard_data", view="weekly")
     assert (len(told["trends"]["labels"]), told["overview"]["missed_calls"], told["overview"]["total_leads"]) == (

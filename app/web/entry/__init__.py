@@ -1,0 +1,1 @@
+"""Who comes in, by which door, how often, and with which rights."""

@@ -1,0 +1,1 @@
+"""Push: sockets, and what they are told."""
