@@ -97,17 +97,20 @@ def _nearest(found: list[_Found], at: datetime, employee_id: int) -> _Found | No
 def _customers(session: Session, numbers: set[str]) -> dict[str, Any]:
     """E.164 -> the customer; his first number counts before another one's second."""
     columns = (Customer.id, Customer.number, Customer.owner_id, Customer.mobile_e164, Customer.alternative_e164)
-    ways = (Customer.mobile_e164.in_(numbers), Customer.alternative_e164.in_(numbers))
-    rows = session.execute(union(*(select(*columns).where(way) for way in ways))).all()
+    ways = (Customer.mobile_e164, Customer.alternative_e164)
+    rows = session.execute(union(*(_by_index(select(*columns), way, numbers) for way in ways))).all()
     second = {row.alternative_e164: row for row in rows if row.alternative_e164 in numbers}
     return second | {row.mobile_e164: row for row in rows if row.mobile_e164 in numbers}
 
 
 def _records(session: Session, numbers: set[str], customers: set[int]) -> _Index:
     """The leads of the numbers and customers, and the customers' tickets; one statement, one index a branch."""
-    parts = [_leads(Lead.mobile_e164.in_(numbers)), _leads(Lead.alternative_e164.in_(numbers))]
+    parts = [_by_index(_leads(), way, numbers) for way in (Lead.mobile_e164, Lead.alternative_e164)]
     if customers:
-        parts += [_leads(Lead.customer_id.in_(customers)), _tickets(Ticket.customer_id.in_(customers))]
+        parts += [
+            _by_index(_leads(), Lead.customer_id, customers),
+            _by_index(_tickets(), Ticket.customer_id, customers),
+        ]
     found: _Index = defaultdict(list)
     for row in session.execute(union(*parts)):
         ended = row.status_on if row.meaning in _ENDED[row.kind] else None
@@ -122,14 +125,24 @@ _ENDED = {"lead": leads.TERMINAL, "ticket": tickets.ENDED}
 _NAMES = ("id", "number", "created_on", "status_on", "replied_on", "assignee_id", "owner_id", "customer_id")
 
 
-def _leads(way: Any) -> Any:
+def _leads() -> Any:
     columns = [getattr(Lead, name) for name in (*_NAMES, "mobile_e164", "alternative_e164")]
     query = select(literal("lead").label("kind"), LeadStatus.meaning.label("meaning"), *columns)
-    return query.join(LeadStatus, LeadStatus.id == Lead.status_id).where(way)
+    return query.join(LeadStatus, LeadStatus.id == Lead.status_id)
 
 
-def _tickets(way: Any) -> Any:
+def _tickets() -> Any:
     columns = [getattr(Ticket, name) for name in _NAMES]
     none = [literal(None, String(20)).label(name) for name in ("mobile_e164", "alternative_e164")]
     query = select(literal("ticket").label("kind"), TicketStatus.meaning.label("meaning"), *columns, *none)
-    return query.join(TicketStatus, TicketStatus.id == Ticket.status_id).where(way)
+    return query.join(TicketStatus, TicketStatus.id == Ticket.status_id)
+
+
+def _by_index(query: Any, way: Any, values: set[Any]) -> Any:
+    """The rows with one of these values, by the column's own index.
+
+    Of a column that is mostly empty MariaDB expects so many rows a value that it would rather read the whole table.
+    """
+    record = way.class_
+    hint = f"FORCE INDEX (ix_{record.__tablename__}_{way.key})"
+    return query.where(way.in_(values)).with_hint(record, hint, "mysql").with_hint(record, hint, "mariadb")

@@ -11,13 +11,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, func, select
+from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import Session
 
+from app.domain import callmatching
 from app.domain.callreading import Telephone, Unreadable, read
 from app.domain.calls import CallLog
 from app.domain.callsync import Result, sync
+from app.domain.customers import Customer
+from app.domain.leads import Lead
 from app.domain.notices import Notification
 from app.domain.telephones import PhoneSync, QuarantinedCall
+from app.domain.tickets import Ticket
 from app.domain.timeline import Activity
 from app.ops.database import STATEMENTS
 from tests import makers
@@ -292,3 +297,11 @@ def test_whatever_is_sent_each_record_has_its_answer(session, ana, records):
     assert [result.index for result in results] == list(range(len(records)))
     assert all((result.call_id is None) == (result.status == "error") for result in results)
     orjson.dumps([result.device_call_id for result in results])
+
+
+def test_the_indexes_that_matching_insists_on_are_there() -> None:
+    for way in (Lead.mobile_e164, Lead.alternative_e164, Lead.customer_id, Ticket.customer_id,
+                Customer.mobile_e164, Customer.alternative_e164):  # fmt: skip
+        asked = str(callmatching._by_index(select(way), way, {"1"}).compile(dialect=mysql.dialect()))
+        named = asked.partition("FORCE INDEX (")[2].partition(")")[0]
+        assert named in {index.name for index in way.class_.__table__.indexes}
