@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
+import multiprocessing
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -18,11 +20,15 @@ from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped
 
 #: Bytes of "GET /address?question HTTP/1.1": the most that gunicorn takes.
 LONGEST_LINE = 8190
+#: In the place of a worker that is not there.
+GONE = -1
 _SENTENCE = b'{"message":"This address is too long. Please ask for less at once.","errors":{}}'
 _TOO_LONG = (
     b"HTTP/1.1 414 URI Too Long\r\nContent-Type: application/json\r\n"
     b"Connection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(_SENTENCE), _SENTENCE)
 )
+#: How often a worker leaves a connection to one that has fewer, and for how long each time: 10 ms in all.
+STANDS_BACK, STANDS_BACK_SECONDS = 20, 0.0005
 #: How long requests at work may go on after SIGTERM.
 GRACE_SECONDS = 5
 
@@ -40,8 +46,33 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     """A worker that lets go of its sockets and jobs as soon as it is told to end."""
 
     hooks: Hooks
+    #: Connections of every worker of this server, in memory that all share; GONE where there is none.
+    shares: Any
+    #: Which of the shares is one's own.
+    place: int
+    #: How often in a row it stood back.
+    stood_back = 0
     #: What lets go, once it has begun.
     ending: threading.Thread | None = None
+
+    def accept(self, listener: Any) -> None:
+        """Take a connection, unless a colleague has fewer.
+
+        Connections last: where the first to wake takes all that come at once, the others have nothing to do for long.
+        """
+        least = min((each for each in self.shares if each != GONE), default=0)
+        if self.nr_conns > least and self.stood_back < STANDS_BACK:
+            self.stood_back += 1
+            time.sleep(STANDS_BACK_SECONDS)
+            return  # it is offered again at once, to all
+        self.stood_back = 0
+        super().accept(listener)
+        self.shares[self.place] = self.nr_conns
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """Before it waits, its colleagues hear how many it has."""
+        self.shares[self.place] = self.nr_conns
+        super().wait_for_and_dispatch_events(timeout)
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """SIGTERM: finish the requests at work; each open socket keeps a thread, so they are closed at once."""
@@ -93,6 +124,16 @@ class Server(BaseApplication):  # type: ignore[misc]
 def serve(app: Any, address: str, workers: int, threads: int, hooks: Hooks) -> None:
     """Serve until SIGTERM or Ctrl+C; does not return."""
 
+    shares = multiprocessing.RawArray("i", [GONE] * workers * 2)  # while one ends, its successor is there
+
+    def forking(server: Any, worker: Worker) -> None:
+        taken = {each.place for each in server.WORKERS.values()}
+        worker.shares, worker.place = shares, next((each for each in range(len(shares)) if each not in taken), 0)
+        shares[worker.place] = 0
+
+    def gone(_server: Any, worker: Worker) -> None:
+        shares[worker.place] = GONE
+
     def forked(_server: Any, worker: Worker) -> None:
         worker.hooks = hooks
         hooks.forked()
@@ -104,7 +145,7 @@ def serve(app: Any, address: str, workers: int, threads: int, hooks: Hooks) -> N
         "control_socket_disable": True,
         # Which proxies to believe is CRM_PROXIES' concern.
         "forwarded_allow_ips": "",
-        "post_fork": forked,
+        "pre_fork": forking, "post_fork": forked, "child_exit": gone,
         "post_worker_init": lambda _worker: hooks.started(),
         "worker_exit": lambda _server, worker: _leave(0, worker.ending),
     }  # fmt: skip
