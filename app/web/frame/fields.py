@@ -62,6 +62,11 @@ class Field:
     def __post_init__(self) -> None:
         self.key = self.key or self.name
 
+    @property
+    def is_demanded(self) -> bool:
+        """Whether nothing is made without it. Of a person, forms want the name, but a number or an e-mail will do."""
+        return self.required and self.section != "person"
+
     def is_hidden(self, glass: Glass) -> bool:
         """Whether a mask keeps the person from searching, filtering and sorting by it."""
         return self.mask and glass.who.mask(self.name) != "full"

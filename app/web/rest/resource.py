@@ -87,7 +87,7 @@ class Resource(Spoken, Gated, ModelRestApi):
 
     @staticmethod
     def _column(each: Any) -> dict[str, Any]:
-        return {"name": each.name, "label": str(each.label), "kind": each.kind, "required": each.required,
+        return {"name": each.name, "label": str(each.label), "kind": each.kind, "required": each.is_demanded,
                 "max_length": each.most}  # fmt: skip
 
     @expose("/", methods=["GET"])

@@ -133,7 +133,7 @@ def _one_of(words: list[str]) -> dict[str, Any]:
 def _body(plan: Any, which: str, example: Any) -> dict[str, Any]:
     """What is taken; a field that may only be read is left out of it, and is not minded when it is sent."""
     taken = {each.name: taken_as(each) for each in plan.taken if getattr(each, which)}
-    needed = [each.name for each in plan.taken if each.add and each.required] if which == "add" else []
+    needed = [each.name for each in plan.taken if each.add and each.is_demanded] if which == "add" else []
     if which == "edit" and "version" in plan.by_name:
         taken["version"] = {**_WHOLE, "maximum": 2**31 - 1, "description":
                             "The version you saw; where it is another by now, nothing is saved (409)."}  # fmt: skip
