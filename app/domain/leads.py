@@ -301,11 +301,16 @@ def change(session: Session, lead: Lead, values: dict[str, Any], by: int | None,
     _take_rest(lead, values)
     if values.get("owner_id") is not None:
         lead.owner_id = values["owner_id"]
-    if "client_id" in values:
+    if "client_id" in values and not (moves and _opens(session, lead, values["status_id"])):
         clientids.take(session, lead, values["client_id"], by, now)
     if moves:
         move_to(session, lead, values["status_id"], values, by, now, may_reopen, terms)
     _log_changes(session, lead, before, values, by, now)
+
+
+def _opens(session: Session, lead: Lead, status_id: int) -> bool:
+    """Whether the gate of this status opens the account, and looks at its client id itself."""
+    return lead.opened_on is None and NEEDS.get(_status(session, status_id).meaning) == "client_id"
 
 
 def _match_late(session: Session, lead: Lead, contact: dict[str, Any], by: int | None, now: datetime) -> None:
