@@ -23,6 +23,7 @@ def write(page: Any, text: str) -> None:
 
 def open_form(page: Any) -> Any:
     """The text of the note's form, once the page has put the caret into it."""
+    page.wait_for_load_state("networkidle")  # no news of one's own last step is on its way
     page.locator(".note-edit").first.click(force=True)
     area = page.locator(".timeline [data-note-form] textarea[data-met]")
     expect(area).to_be_focused()
