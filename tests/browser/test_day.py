@@ -68,7 +68,7 @@ def test_undo_is_a_button_too(rohan: Seat) -> None:
     row(rohan.page, "First of the day").locator("[data-act=done]").press("Enter")
     expect(row(rohan.page, "First of the day")).to_have_count(0)
     expect(rohan.page.locator(".day-row:focus-within")).to_have_count(1)  # the page has put the focus where it stays
-    rohan.page.locator("[data-undo] button").press("Enter")
+    rohan.page.locator("[data-undo] button").click()
     expect(row(rohan.page, "First of the day")).to_have_count(1)
 
 
