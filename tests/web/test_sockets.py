@@ -96,9 +96,16 @@ def test_who_takes_a_thread_and_says_nothing_loses_it(house: House) -> None:
 
 
 def test_more_sockets_than_threads_are_refused_and_pages_are_served(house: House) -> None:
-    opened: list[Ear] = []
-    with pytest.raises(simple_websocket.ConnectionError):
-        for _ in range(40):
-            opened += house.silent("ben", 1)
-    assert len(opened) == 24  # of 32 threads
+    eventually(lambda: filled(house) == 24, "not 24 of 32 threads", SOON)  # those hung up before may still end
     assert house.servers[0].answers()
+
+
+def filled(house: House) -> int:
+    """How many sockets there is room for; they stay open."""
+    house.close()
+    for opened in range(40):
+        try:
+            house.silent("ben", 1)
+        except simple_websocket.ConnectionError:
+            return opened
+    return 40
