@@ -14,7 +14,6 @@ from app import access, create_app
 from app.extensions import db
 from tests.app_fixtures import settings_for
 from tests.houses import SOON, House, all_end, open_house, watched
-from tests.lines import Ear
 from tests.servers import eventually
 
 RUBBISH = (
