@@ -92,7 +92,7 @@ def create(session: Session, values: dict[str, Any], by: int | None, now: dateti
     _refuse_wrong(values, now)
     call = CallLog(cold=False, native={}, duration_seconds=0, medium="manual")
     _take(call, values)
-    _take_number(session, call)
+    _take_customer(session, call)
     call.employee_id = values.get("employee_id") or by
     call.stamp(by, now)
     session.add(call)
@@ -136,13 +136,20 @@ def _take(call: CallLog, values: dict[str, Any]) -> None:
     call.other_e164 = phone.normal(other)
 
 
-def _take_number(session: Session, call: CallLog) -> None:
-    """A call without any number went to the mobile of the lead or customer that is named."""
-    if call.from_number or call.to_number or not (call.lead_id or call.customer_id):
+def _take_customer(session: Session, call: CallLog) -> None:
+    """The customer of the lead or ticket is the call's; without any number it went to his mobile, or the lead's."""
+    if not (call.lead_id or call.ticket_id or call.customer_id):
         return
-    lead = select(Lead.mobile_e164).where(Lead.id == call.lead_id).scalar_subquery()
+    lead, ticket = Lead.id == call.lead_id, Ticket.id == call.ticket_id
+    if call.customer_id is None:
+        of_lead, of_ticket = (select(kind.customer_id).where(own).scalar_subquery()
+                              for kind, own in ((Lead, lead), (Ticket, ticket)))  # fmt: skip
+        call.customer_id = session.execute(select(func.coalesce(of_lead, of_ticket))).scalar()
+    if call.from_number or call.to_number:
+        return
     customer = select(Customer.mobile_e164).where(Customer.id == call.customer_id).scalar_subquery()
-    number = session.execute(select(func.coalesce(lead, customer))).scalar()
+    own_number = select(Lead.mobile_e164).where(lead).scalar_subquery()
+    number = session.execute(select(func.coalesce(own_number, customer))).scalar()
     if call.direction == "Incoming":
         call.from_number = number
     else:

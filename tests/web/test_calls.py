@@ -71,6 +71,17 @@ def test_a_call_by_hand_takes_the_leads_number_and_goes_on_to_its_outcome(world:
     assert (made.from_number, made.other_e164, made.medium) == (PEER, PEER, "manual")
 
 
+@pytest.mark.parametrize(("kind", "who"), [("lead", "ana"), ("ticket", "cleo")])
+def test_a_call_by_hand_is_the_customers_too_and_went_to_his_mobile(world: World, make: Make, kind: str, who: str
+                                                                    ) -> None:  # fmt: skip
+    customer = make.customer(who, mobile="9820077777")
+    known = make.lead(who, mobile="9820077777") if kind == "lead" else make.ticket(who, customer_id=customer.id)
+    typed = {"direction": "Outgoing", "status": "Completed", kind: known.number, "started_on": "2026-11-01T10:00"}
+    assert world.door(who).form("/calls/add", typed).status_code == 302
+    (made,) = world.rows(select(CallLog))
+    assert (made.customer_id, made.other_e164) == (customer.id, "+919820077777")
+
+
 @pytest.mark.parametrize(("direction", "side"), [("Incoming", "from_number"), ("Outgoing", "to_number")])
 def test_by_hand_the_number_is_that_of_the_other_side(world: World, ana: Door, direction: str, side: str) -> None:
     typed = {"direction": direction, "status": "Completed", "to_number": "98200 12345"}
