@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import or_, select, union_all
 from sqlalchemy.orm import Session
 
-from app.domain.base import AlreadyThere, RuleBroken, say
-from app.domain.customers import CustomerAccount
+from app.domain.base import RuleBroken
+from app.domain.customers import CustomerAccount, foreign_client_id
 
 
 def take(session: Session, lead: Any, typed: str | None, by: int | None, now: datetime) -> None:
@@ -35,9 +35,7 @@ def _refuse_foreign(session: Session, lead: Any, code: str) -> None:
     with session.no_autoflush:
         taken = session.execute(union_all(accounts, leads).limit(1)).first()
     if taken:
-        raise AlreadyThere(
-            say("The client id %(code)s already belongs to another customer. Please check it.", code=code), "client_id"
-        )
+        raise foreign_client_id(code)
 
 
 def _correct(session: Session, lead: Any, code: str | None, by: int | None, now: datetime) -> None:

@@ -197,9 +197,7 @@ def open_account(session: Session, customer: Customer, client_id: str, lead: Any
     code = client_id.strip().upper()
     account = session.scalars(select(CustomerAccount).where(CustomerAccount.client_id == code)).first()
     if account is not None and account.customer_id != customer.id:
-        raise AlreadyThere(
-            say("The client id %(code)s already belongs to another customer. Please check it.", code=code), "client_id"
-        )
+        raise foreign_client_id(code)
     if account is None:
         account = CustomerAccount(client_id=code, customer_id=customer.id, account_type_id=lead.account_type_id)
         account.lead_id, account.opened_on = lead.id, now
@@ -207,6 +205,12 @@ def open_account(session: Session, customer: Customer, client_id: str, lead: Any
         session.add(account)
     customer.referral_code = customer.referral_code or code
     return account
+
+
+def foreign_client_id(code: str) -> AlreadyThere:
+    """The refusal of a client id that is another customer's."""
+    text = say("The client id %(code)s already belongs to another customer. Please check it.", code=code)
+    return AlreadyThere(text, "client_id")
 
 
 def _clean(text: Any) -> str | None:

@@ -122,8 +122,7 @@ def create(session: Session, values: dict[str, Any], by: int | None, now: dateti
         _gate(session, lead, status, values, by, now)
     timeline.write(session, lead, "system", by, now, text="Lead created")
     session.add(timeline.StatusChange(lead_id=lead.id, to_id=status.id, at=now, by_id=by))
-    if proposed:
-        timeline.write(session, lead, "proposal", by, now, changes=proposed)
+    linking.propose(session, lead, proposed, by, now)
     if decision.user_id is not None:
         reason = "round robin" if decision.role else ("created" if decision.user_id == by else "direct")
         assignment.begin(session, lead, decision.user_id, reason, by, now, decision if decision.role else None)
@@ -237,8 +236,7 @@ def _make_customer(session: Session, lead: Lead, by: int | None, now: datetime) 
     known = customer = customers.with_mobile(session, lead.mobile_e164)
     if customer is None:
         customer = Customer(version=1, source="Lead", status="Active", kyc_status="Pending", owner_id=lead.owner_id)
-        for name in (*linking.SHOWN, "mobile_e164", "alternative_e164", "pan_sealed", "pan_blind", "aadhaar_sealed",
-                     "aadhaar_blind"):  # fmt: skip
+        for name in linking.COLUMNS:
             setattr(customer, name, getattr(lead, name))
         customer.number = next_number(session, "CUST", now.year)
         customer.stamp(by, now)
@@ -246,8 +244,8 @@ def _make_customer(session: Session, lead: Lead, by: int | None, now: datetime) 
         session.flush()
         timeline.write(session, customer, "system", by, now, text=f"Customer created from {lead.number}")
     proposed = linking.link(session, lead, customer, by, now)
-    if known and proposed:
-        timeline.write(session, lead, "proposal", by, now, changes=proposed)
+    if known:
+        linking.propose(session, lead, proposed, by, now)
     session.flush()
     return customer
 
@@ -317,9 +315,7 @@ def _match_late(session: Session, lead: Lead, contact: dict[str, Any], by: int |
     """A mobile typed later may be a known customer's."""
     customer = customers.with_mobile(session, lead.mobile_e164) if contact.get("mobile") else None
     if customer is not None:
-        proposed = linking.link(session, lead, customer, by, now)
-        if proposed:
-            timeline.write(session, lead, "proposal", by, now, changes=proposed)
+        linking.propose(session, lead, linking.link(session, lead, customer, by, now), by, now)
 
 
 def _log_changes(session: Session, lead: Lead, before: dict[str, Any], values: dict[str, Any], by: int | None,

@@ -14,6 +14,8 @@ from app.domain.customers import Customer
 SHOWN = ("first_name", "last_name", "mobile", "alternative_mobile", "email", "address")
 SECRETS = ("pan", "aadhaar")
 _NORMAL = {"mobile": "mobile_e164", "alternative_mobile": "alternative_e164"}
+#: Every column of a contact.
+COLUMNS = (*SHOWN, *_NORMAL.values(), *(secret + part for secret in SECRETS for part in ("_sealed", "_blind")))
 
 
 def link(session: Session, lead: Any, customer: Customer, by: int | None, now: datetime) -> list[list[Any]]:
@@ -32,6 +34,12 @@ def link(session: Session, lead: Any, customer: Customer, by: int | None, now: d
     _clear_contact(lead)
     lead.customer = customer
     return proposed
+
+
+def propose(session: Session, lead: Any, proposed: list[list[Any]], by: int | None, now: datetime) -> None:
+    """Write what differs, if anything does, on the lead's timeline."""
+    if proposed:
+        timeline.write(session, lead, "proposal", by, now, changes=proposed)
 
 
 def _difference(lead: Any, customer: Customer, name: str) -> list[Any] | None:
@@ -55,6 +63,5 @@ def _hand_over(lead: Any, customer: Customer, secret: str) -> bool:
 
 
 def _clear_contact(lead: Any) -> None:
-    secret_parts = [secret + part for secret in SECRETS for part in ("_sealed", "_blind")]
-    for name in (*SHOWN, *_NORMAL.values(), *secret_parts):
+    for name in COLUMNS:
         setattr(lead, name, None)

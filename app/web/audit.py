@@ -18,7 +18,8 @@ from app.domain import audit
 from app.extensions import db
 from app.models import AuditEntry, User
 from app.web.entry.sessions import signed_in
-from app.web.page.sturdy import protect, whole_id, zone
+from app.web.frame.gate import zone
+from app.web.page.sturdy import protect, whole_id
 
 PAGE = 50
 

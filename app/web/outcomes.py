@@ -81,11 +81,15 @@ class Outcomes(Screen):
         """Make the lead or ticket that the dialog was asked for; its first task is the follow-up, if there is one."""
         if what not in _BEGUN or call.lead_id or call.ticket_id:
             return
+        self._make(call, what, seen, {} if said.follow_up_on else None)
+
+    def _make(self, call: CallLog, what: str, seen: Glass, task: dict[str, Any] | None = None) -> Any:
+        """The lead or ticket; raises Denied to who may make none."""
         module, make = _BEGUN[what]
         seen.who.refuse_unless(module, "create")
         with access.as_system(db.session()):  # whose number it is, is asked of all customers
-            task: dict[str, Any] | None = {} if said.follow_up_on else None
-            make(db.session(), call, seen.who.id, seen.now, self.desk.vault(), task, **_terms(seen))
+            return make(db.session(), call, seen.who.id, seen.now, self.desk.vault(), task,
+                        terms=seen.cards.terms, minutes=seen.cards.business["first_task_minutes"])  # fmt: skip
 
     @expose("/lead/<pk>", methods=["POST"])
     @has_access
@@ -93,11 +97,7 @@ class Outcomes(Screen):
     @permission_name("begin_lead")
     def begin_lead(self, pk: str) -> Any:
         """A lead with the caller's number and name, which the server takes over, seen or not."""
-        call, seen = self.row_for(pk, "write"), glass()
-        seen.who.refuse_unless("Leads", "create")
-        with access.as_system(db.session()):  # whose number it is, is asked of all customers
-            made = outcomes.make_lead(db.session(), call, seen.who.id, seen.now, self.desk.vault(), **_terms(seen))
-        return _made(made, "/leads/")
+        return _made(self._make(self.row_for(pk, "write"), "lead", glass()), "/leads/")
 
     @expose("/ticket/<pk>", methods=["POST"])
     @has_access
@@ -105,11 +105,7 @@ class Outcomes(Screen):
     @permission_name("begin_ticket")
     def begin_ticket(self, pk: str) -> Any:
         """The same for a ticket."""
-        call, seen = self.row_for(pk, "write"), glass()
-        seen.who.refuse_unless("Tickets", "create")
-        with access.as_system(db.session()):
-            made = outcomes.make_ticket(db.session(), call, seen.who.id, seen.now, self.desk.vault(), **_terms(seen))
-        return _made(made, "/tickets/")
+        return _made(self._make(self.row_for(pk, "write"), "ticket", glass()), "/tickets/")
 
     # --- to whom it belongs
 
@@ -253,10 +249,6 @@ def _about(screen: Any, call: CallLog, seen: Glass) -> dict[str, Any]:
     row = tuple(plan.one(db.session(), call.id, ("other",)))
     ((field, cut),) = plan.reading(("other",))[1]
     return dict(field.cell(row[cut], seen))
-
-
-def _terms(seen: Glass) -> dict[str, Any]:
-    return {"terms": seen.cards.terms, "minutes": seen.cards.business["first_task_minutes"]}
 
 
 def _made(record: Any, root: str) -> Any:

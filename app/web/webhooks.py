@@ -51,11 +51,14 @@ _WHY = {
 }  # fmt: skip
 #: Parts of the log.
 _SHOWN = {"waiting": ("queued", "sending"), "failed": ("failed",), "dropped": ("dropped",)}
-#: Kind -> record with a number, and the root of its pages.
-_NUMBERED: dict[str, tuple[Any, str]] = {
-    "lead": (Lead, "/leads/"), "ticket": (Ticket, "/tickets/"), "customer": (Customer, "/customers/"),
+#: Kind -> record, and what it is called.
+_CALLED: dict[str, tuple[Any, Any]] = {
+    "lead": (Lead, Lead.number), "ticket": (Ticket, Ticket.number), "customer": (Customer, Customer.number),
+    "task": (Task, Task.title),
 }  # fmt: skip
-_ROOTS = {"task": "/tasks/show/", "call_log": "/calls/show/"}
+#: Kind -> root of its pages, before the number or the id.
+_BY_NUMBER = {"lead": "/leads/", "ticket": "/tickets/", "customer": "/customers/"}
+_BY_ID = {"task": "/tasks/show/", "call_log": "/calls/show/"}
 
 
 class WebhooksView(BaseView):
@@ -307,17 +310,13 @@ def _heard(events: Iterable[str]) -> list[str]:
 
 
 def _numbers(session: Session, rows: Iterable[WebhookDelivery]) -> dict[tuple[str, int], str]:
-    """(kind, id) -> number of the records that the reader sees; one statement a kind at most."""
+    """(kind, id) -> number or title of the records that the reader sees; one statement a kind at most."""
     found: dict[tuple[str, int], str] = {}
-    for kind, (record, _root) in _NUMBERED.items():
+    for kind, (record, called) in _CALLED.items():
         ids = {row.record_id for row in rows if row.event.startswith(f"{kind}.") and row.record_id}
         if ids:
-            named = session.execute(select(record.id, record.number).where(record.id.in_(ids)))
-            found |= {(kind, key): number for key, number in named}
-    ids = {row.record_id for row in rows if row.event.startswith("task.") and row.record_id}
-    if ids:
-        titled = session.execute(select(Task.id, Task.title).where(Task.id.in_(ids)))
-        found |= {("task", key): title for key, title in titled}
+            named = session.execute(select(record.id, called).where(record.id.in_(ids)))
+            found |= {(kind, key): name for key, name in named}
     return found
 
 
@@ -355,9 +354,9 @@ def _place(row: WebhookDelivery, kind: str, numbers: dict[tuple[str, int], str])
         return {"kind": "missing"}
     number = numbers.get((kind, row.record_id))
     if number:
-        page = f"{_NUMBERED[kind][1]}{number}" if kind in _NUMBERED else f"{_ROOTS[kind]}{row.record_id}"
+        page = f"{_BY_NUMBER[kind]}{number}" if kind in _BY_NUMBER else f"{_BY_ID[kind]}{row.record_id}"
         return {"kind": "record", "url": page, "number": number}
-    url = f"{_ROOTS[kind]}{row.record_id}" if kind in _ROOTS and not row.event.endswith(".deleted") else None
+    url = f"{_BY_ID[kind]}{row.record_id}" if kind in _BY_ID and not row.event.endswith(".deleted") else None
     return {"kind": "record", "url": url, "number": row.number or f"{_ONE.get(kind, kind)} {row.record_id}"}
 
 

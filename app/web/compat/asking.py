@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +16,7 @@ from app.models import CallLog
 from app.web.compat.answers import Refused
 from app.web.compat.arguments import Arguments
 from app.web.compat.doctypes import DocType
-from app.web.frame.fields import MOST_ASKED, Glass, clean_text
+from app.web.frame.fields import Glass, clean_text, few
 from app.web.frame.languages import said
 from app.web.frame.moments import When
 from app.web.frame.plan import DEEPEST, Asked
@@ -142,17 +144,16 @@ def _like(pattern: str) -> tuple[str, str]:
 
 
 def _rule(kind: DocType, ours: str, op: str, value: Any, glass: Glass) -> Any:
-    try:
+    with _in_their_words():
         return kind.plan.rule(ours, op, value, glass)
-    except RuleBroken as broken:
-        raise Refused(417, said(broken.message)) from broken
 
 
 def _by_name(kind: DocType, op: str, value: Any, glass: Glass) -> Any:
     """By number, or by id where a document is named so."""
     if kind.key is not None:
         return _rule(kind, kind.key, *_parts(op, value)[0], glass)
-    values = [_cleaned(each) for each in few(value)]
+    with _in_their_words():
+        values = [clean_text(each, "name", 140) or "" for each in few(_several(value), "name")]
     if op not in ("=", "in", "!="):
         raise Refused(417, _("There is no operator “%(op)s” here.", op=op[:20]))
     ids = [int(each) for each in values if _is_id(each)]
@@ -165,17 +166,15 @@ def _by_name(kind: DocType, op: str, value: Any, glass: Glass) -> Any:
     return not_(named) if op == "!=" else named
 
 
-def few(value: Any) -> list[Any]:
-    """One value or several. Raises Refused (417) for more than a statement should hold."""
-    values = value if isinstance(value, list) else [value]
-    if len(values) > MOST_ASKED:
-        raise Refused(417, _("A filter takes at most %(most)s values.", most=MOST_ASKED))
-    return values
+def _several(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
-def _cleaned(value: Any) -> str:
+@contextmanager
+def _in_their_words() -> Iterator[None]:
+    """What our fields refuse of a question is a fault of the call to the old clients."""
     try:
-        return clean_text(value, "name", 140) or ""
+        yield
     except RuleBroken as broken:
         raise Refused(417, said(broken.message)) from broken
 
@@ -194,7 +193,5 @@ def _order(raw: Any, kind: DocType, glass: Glass) -> tuple[list[Any], bool]:
     if found is None or ours is None:
         raise Refused(417, _("A list cannot be ordered by “%(name)s”.", name=str(raw)[:60]))
     direction = (found[2] or "asc").lower()
-    try:
+    with _in_their_words():
         return kind.plan.order_by(ours, direction, glass), ours == "id" and direction == "desc"
-    except RuleBroken as broken:
-        raise Refused(417, said(broken.message)) from broken

@@ -29,6 +29,8 @@ PERSON = ("first_name", "last_name", "mobile_no", "alternative_mobile_no", "emai
           "aadhaar_card_number")  # fmt: skip
 #: Changes of one customer.
 MOST = 100
+#: Our fields of a customer -> theirs.
+_THEIRS = {ours: name for name, ours in reversed(CUSTOMER.fields.items())}
 #: How a call is sent, not what it says.
 _PLUMBING = frozenset({"cmd", "csrf_token", "doctype"})
 
@@ -172,10 +174,9 @@ def changes(asked: Arguments) -> list[dict[str, Any]]:
 
 
 def _changed(line: Any, seen: Glass) -> list[dict[str, Any]]:
-    theirs = {ours: name for name, ours in reversed(CUSTOMER.fields.items())}
     named = [change[0].removesuffix("_id") for change in line.payload.get("changes", []) if len(change) == 3]
     told = timeline.entry(line, seen)["changes"]
-    return [{"field": theirs.get(name, name), "old": each["old"], "new": each["new"]}
+    return [{"field": _THEIRS.get(name, name), "old": each["old"], "new": each["new"]}
             for name, each in zip(named, told, strict=True)]  # fmt: skip
 
 

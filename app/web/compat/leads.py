@@ -11,7 +11,6 @@ from app.domain import tasks
 from app.domain.base import NotThere
 from app.domain.leads import NEEDS, TERMINAL
 from app.extensions import db
-from app.models import Lead
 from app.web.compat import client, steps
 from app.web.compat.answers import Refused
 from app.web.compat.arguments import Arguments
@@ -59,20 +58,12 @@ def keep_pod_id(asked: Arguments) -> dict[str, Any]:
 
 
 def _keep(asked: Arguments, field: str) -> dict[str, Any]:
-    row = client.row_of(LEAD, asked.first(*NAMES), "write")
-    steps.moved(LEAD, row, _given(asked, field), glass())
-    return _kept(row, field)
-
-
-def _given(asked: Arguments, field: str) -> dict[str, Any]:
-    """The field as the desk takes it. Raises Refused (417) for blanks."""
-    taken = LEAD.plan.take({field: asked.text(field)}, "edit", glass())
+    """Write the field as the desk takes it. Raises Refused (417) for blanks."""
+    row, seen = client.row_of(LEAD, asked.first(*NAMES), "write"), glass()
+    taken = LEAD.plan.take({field: asked.text(field)}, "edit", seen)
     if not taken.get(field):
         raise Refused(417, _("Missing argument: %(name)s", name=field), "MandatoryError")
-    return taken
-
-
-def _kept(row: Lead, field: str) -> dict[str, Any]:
+    steps.moved(LEAD, row, taken, seen)
     return {"success": True, "message": _("Saved."), "name": row.number, field: getattr(row, field)}
 
 

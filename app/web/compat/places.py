@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, and_, false, not_, or_
 
 from app.domain.base import RuleBroken
 from app.models import Customer, Lead, Ticket
-from app.web.frame.fields import MOST_ASKED, Field, Glass
+from app.web.frame.fields import Field, Glass, few
 from app.web.frame.references import find_record
 
 
@@ -53,9 +53,7 @@ class _About(Field):
             return not_(none) if raw is False else none
         if op not in self.ops:
             raise RuleBroken(_("“%(name)s” cannot be filtered by “%(op)s”.", name=self.name, op=op), self.name)
-        values = raw if isinstance(raw, list) else [raw]
-        if len(values) > MOST_ASKED:
-            raise RuleBroken(_("A filter takes at most %(most)s values.", most=MOST_ASKED), self.name)
+        values = few(raw if isinstance(raw, list) else [raw], self.name)
         found = or_(*[self._equals(str(each)) for each in values])
         return not_(found) if op == "neq" else found
 

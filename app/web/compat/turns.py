@@ -50,8 +50,8 @@ def _coming(line: team.Line, seen: Glass) -> dict[str, Any]:
 
 def all_have_it(asked: Arguments) -> dict[str, Any]:
     """role_name, doc_name, doctype -> {all_assigned, total_users, assigned_users, eligible_users}."""
-    row, seen = row_named(asked, "read"), glass()
-    return _who_has_it(row, [asked.first("role_name", "role")], seen)[asked.first("role_name", "role")]
+    row, role = row_named(asked, "read"), asked.first("role_name", "role")
+    return _who_has_it(row, [role], glass())[role]
 
 
 def all_have_it_by_role(asked: Arguments) -> dict[str, Any]:

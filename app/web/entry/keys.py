@@ -9,9 +9,8 @@ import secrets
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from flask import Response, abort, current_app, flash, g, jsonify, make_response, redirect, request, url_for
+from flask import Response, abort, flash, g, jsonify, make_response, redirect, request, url_for
 from flask_appbuilder import BaseView, expose
 from flask_babel import gettext as _
 from sqlalchemy import bindparam, case, or_, select, update
@@ -25,6 +24,7 @@ from app.models import ApiKey, User
 from app.web.entry import tries
 from app.web.entry.matrix import MODULE_WORDS, POSSIBLE, VERB_WORDS
 from app.web.entry.sessions import BRIEFLY, Found, hashed, never_stored, own_transaction, signed_in
+from app.web.frame.gate import zone
 from app.web.frame.languages import said
 
 #: Bytes of chance in the key (a name, hex) and in the secret.
@@ -256,16 +256,12 @@ def _verbs_in_words(verbs: list[str]) -> str:
 
 def _last_day(ends: datetime) -> str:
     """The day at whose end a key ends, in the zone of the person who looks."""
-    return f"{(ends - timedelta(seconds=1)).astimezone(_zone()):%-d %b %Y}"
+    return f"{(ends - timedelta(seconds=1)).astimezone(zone()):%-d %b %Y}"
 
 
 def _at(moment: datetime) -> str:
     """A moment in the zone of the person who looks."""
-    return f"{moment.astimezone(_zone()):%-d %b %Y, %H:%M}"
-
-
-def _zone() -> ZoneInfo:
-    return ZoneInfo(g.person.time_zone or current_app.config["CRM"].time_zone)
+    return f"{moment.astimezone(zone()):%-d %b %Y, %H:%M}"
 
 
 def _end_of(typed: str | None) -> datetime | None:
@@ -274,6 +270,6 @@ def _end_of(typed: str | None) -> datetime | None:
         return None
     try:
         next_day = date.fromisoformat(typed[:10]) + timedelta(days=1)
-        return datetime.combine(next_day, time(), tzinfo=_zone()).astimezone(UTC)
+        return datetime.combine(next_day, time(), tzinfo=zone()).astimezone(UTC)
     except (ValueError, OverflowError):
         raise RuleBroken(_("Please choose a day ahead for the end of the key, or leave it empty."), "ends") from None

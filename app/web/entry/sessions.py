@@ -10,9 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from flask import Response, abort, current_app, flash, g, redirect, request, session, url_for
+from flask import Response, abort, flash, g, redirect, request, session, url_for
 from flask_appbuilder import BaseView, expose
 from flask_babel import format_datetime
 from flask_babel import gettext as _
@@ -25,6 +24,7 @@ from app.domain.signin import note_ended
 from app.extensions import csrf, db
 from app.models import SignIn, User
 from app.ops.database import WRITES
+from app.web.frame.gate import zone
 
 #: A browser that nobody used for so long must sign in again.
 IDLE_HOURS = 12
@@ -232,8 +232,7 @@ class SessionsView(BaseView):
 
 def when(moment: datetime) -> str:
     """A moment in the zone of the person who looks, for a table cell."""
-    zone = ZoneInfo(g.person.time_zone or current_app.config["CRM"].time_zone)
-    return str(format_datetime(moment.astimezone(zone), "medium", rebase=False))
+    return str(format_datetime(moment.astimezone(zone()), "medium", rebase=False))
 
 
 def _longest() -> timedelta:

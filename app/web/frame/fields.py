@@ -112,9 +112,7 @@ class Field:
             missing = and_(*[column.is_(None) for column in self.columns])
             return missing if str(raw).lower() not in ("false", "0", "no") else not_(missing)
         if op == "in":
-            parts = raw if isinstance(raw, list) else str(raw).split(",")
-            if len(parts) > MOST_ASKED:
-                raise RuleBroken(_("A filter takes at most %(most)s values.", most=MOST_ASKED), self.name)
+            parts = few(raw if isinstance(raw, list) else str(raw).split(","), self.name)
             return self._any("in", [self.asked(part, glass) for part in parts])
         value = self.asked(raw, glass)
         if value is None and op not in ("eq", "neq"):
@@ -161,6 +159,13 @@ def _compare(column: Any, op: str, value: Any) -> ColumnElement[bool]:
     if op in ("ct", "sw", "ew"):
         return {"ct": column.contains, "sw": column.startswith, "ew": column.endswith}[op](value, autoescape=True)
     return {"gt": column > value, "lt": column < value, "ge": column >= value, "le": column <= value}[op]
+
+
+def few(values: list[Any], name: str) -> list[Any]:
+    """The values of one filter. Raises RuleBroken for more than a statement should hold."""
+    if len(values) > MOST_ASKED:
+        raise RuleBroken(_("A filter takes at most %(most)s values.", most=MOST_ASKED), name)
+    return values
 
 
 def clean_text(raw: Any, name: str, most: int) -> str | None:

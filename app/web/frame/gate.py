@@ -43,15 +43,19 @@ def now() -> datetime:
     return g.now
 
 
+def zone() -> ZoneInfo:
+    """The zone in which the signed-in person reads and types, the office's for nobody."""
+    person = g.get("person")
+    return ZoneInfo((person and person.time_zone) or current_app.config["CRM"].time_zone)
+
+
 def glass() -> Glass:
     """Through whose eyes this request looks."""
     if "glass" not in g:
         person = who()
-        office_zone = current_app.config["CRM"].time_zone
-        cards = directory(db.session(), person.version, office_zone)
-        zone = ZoneInfo(person.time_zone or office_zone)
-        db.session().info.update(choices=cards.choices, zone=zone)
-        g.glass = Glass(person, cards, zone, now())
+        cards = directory(db.session(), person.version, current_app.config["CRM"].time_zone)
+        db.session().info.update(choices=cards.choices, zone=zone())
+        g.glass = Glass(person, cards, zone(), now())
     return g.glass
 
 

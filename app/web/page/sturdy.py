@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from flask import abort, current_app, flash, g, has_request_context, redirect, request, url_for
 from flask_appbuilder import ModelView, expose
@@ -63,12 +62,6 @@ def protect() -> None:
         abort(403)
     if any("\0" in value for _name, value in request.form.items(multi=True)):
         abort(400)
-
-
-def zone() -> ZoneInfo:
-    """The zone in which the signed-in person reads and types."""
-    person = g.get("person")
-    return ZoneInfo((person and person.time_zone) or current_app.config["CRM"].time_zone)
 
 
 class Interface(SQLAInterface):
@@ -381,7 +374,7 @@ class LocalMoment(DateTimeLocalField):
 
     def process_data(self, value: datetime | None) -> None:
         """From the row."""
-        self.data = value.astimezone(zone()) if value is not None else None
+        self.data = value.astimezone(gate.zone()) if value is not None else None
 
     def process_formdata(self, valuelist: list[str]) -> None:
         """From the form."""
@@ -390,4 +383,4 @@ class LocalMoment(DateTimeLocalField):
         if valuelist and typed is not None:
             if typed.year not in YEARS:
                 raise ValidationError(_("Please choose a date between the years 2000 and 2100."))
-            self.data = typed.replace(tzinfo=zone()).astimezone(UTC)
+            self.data = typed.replace(tzinfo=gate.zone()).astimezone(UTC)

@@ -81,5 +81,4 @@ QUERIES: dict[str, Any] = {
     "message": _asked("created_on", "peer", "state", channel="sms"),
     "assignment_request": _asked("number", "reason", "requester", status="Pending"),
     "notification": _asked("at", "text", "read", read=False),
-    "user": _asked("username", "full_name"),
 }
