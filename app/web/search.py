@@ -10,6 +10,7 @@ from flask_appbuilder import BaseView, expose
 from app.extensions import db
 from app.web.customers import CustomerScreen
 from app.web.frame.fields import Glass
+from app.web.frame.finding import matching
 from app.web.frame.gate import glass, signed_in
 from app.web.frame.plan import Asked
 from app.web.leads import LeadScreen
@@ -48,7 +49,7 @@ def _hits(screen_class: Any, typed: str, seen: Glass) -> dict[str, Any]:
         return group
     wanted = (screen.headline, "number", "status", "mobile")
     names = tuple(name for name in wanted if name in plan.by_name and plan.by_name[name].columns)
-    asked = Asked([screen_class.search(plan, typed, seen)], plan.order_by(None, "desc", seen), HITS)
+    asked = Asked([matching(plan, typed, seen)], plan.order_by(None, "desc", seen), HITS)
     slices = plan.reading(names)[1]
     for row in plan.rows(db.session(), asked, names):
         values = tuple(row)

@@ -19,6 +19,17 @@ def test_a_lead_is_found_by_name_telephone_and_e_mail(world: World, typed: str) 
     assert "Zarina" in world.door("ana").screen("/search?q=" + typed.replace("+", "%2B")).text
 
 
+@pytest.mark.parametrize(
+    ("typed", "is_found"),
+    [("zarina mistry", True), ("Mistry Zar", True), ("Zarina  Mis", True), ("Anna Maria", True), ("Zarina Shah", False)],
+)
+def test_several_words_are_first_and_last_name(world: World, typed: str, is_found: bool) -> None:
+    world.make.lead("ana", first_name="Zarina", last_name="Mistry")
+    world.make.lead("ana", first_name="Anna Maria", last_name="Pinto")
+    page = world.door("ana").screen(f"/search?q={typed}").text
+    assert ("CRM-LEAD" in page) is is_found
+
+
 def test_a_lead_is_found_by_its_number(world: World) -> None:
     lead = world.make.lead("ana", first_name="Zarina")
     for typed in (lead.number, lead.number.lower(), str(int(lead.number[-5:]))):

@@ -16,7 +16,7 @@ from app.web.compat.asking import rules
 from app.web.compat.doctypes import DOCTYPES, DocType
 from app.web.compat.documents import documents, whole
 from app.web.compat.leads import CUSTOMER
-from app.web.customers import CustomerScreen
+from app.web.frame.finding import matching
 from app.web.frame.gate import glass
 from app.web.frame.plan import Asked
 from app.web.frame.references import find_record
@@ -51,7 +51,7 @@ def listed(asked: Arguments) -> list[dict[str, Any]]:
     seen = glass()
     seen.who.refuse_unless("Customers", "read")
     typed = asked.text("search_term", "")[:100].strip()
-    fit = [CustomerScreen.search(CUSTOMER.resource.desk.plan, typed, seen)] if typed else []
+    fit = [matching(CUSTOMER.plan, typed, seen)] if typed else []
     size, start = asked.whole("limit", 20, 1, 1000), asked.whole("start", 0, 0, 10**6)
     wanted = Asked(fit, [Customer.id.desc()], size, start=start, newest=True)
     return documents(CUSTOMER, wanted, ("name", *CUSTOMER.fields), seen)

@@ -6,14 +6,23 @@ from typing import Any
 
 from flask_babel import gettext as _
 
+from app.web.calls import CallScreen
 from app.web.compat import client
 from app.web.compat.arguments import Arguments
 from app.web.compat.doctypes import DocType
-from app.web.compat.lists import SCREENS, filterable, meta_of
+from app.web.compat.lists import filterable, meta_of
+from app.web.customers import CustomerScreen
 from app.web.frame.gate import glass
+from app.web.leads import LeadScreen
+from app.web.tasks import TaskScreen
+from app.web.tickets import TicketScreen
 
 #: Kinds of fields with few values. The rows are not grouped here: whoever asks orders them by the field and groups.
 _FEW = ("Select", "Link", "Check")
+_SCREENS: dict[str, Any] = {
+    "CRM Lead": LeadScreen, "CRM Ticket": TicketScreen, "CRM Customer": CustomerScreen, "CRM Task": TaskScreen,
+    "CRM Call Log": CallScreen,
+}  # fmt: skip
 
 
 def _kind(asked: Arguments) -> DocType:
@@ -41,8 +50,7 @@ def groups(asked: Arguments) -> list[dict[str, Any]]:
 def quick(asked: Arguments) -> list[dict[str, Any]]:
     """doctype -> [{label, name, type, options}]: the filters that our own list shows first."""
     kind = _kind(asked)
-    screen = SCREENS.get(kind.name)
-    wanted = screen.quick if screen is not None else ()
+    wanted = _SCREENS[kind.name].quick if kind.name in _SCREENS else ()
     known: dict[str, dict[str, Any]] = {}
     for each in filterable(asked):
         known.setdefault(kind.fields[each["fieldname"]], each)

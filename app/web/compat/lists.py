@@ -8,7 +8,6 @@ from flask_babel import gettext as _
 
 from app.domain import assignment
 from app.extensions import db
-from app.web.calls import CallScreen
 from app.web.compat import client
 from app.web.compat.answers import Refused
 from app.web.compat.arguments import Arguments
@@ -16,13 +15,10 @@ from app.web.compat.asking import Listing, listing, rules
 from app.web.compat.doctypes import DocType
 from app.web.compat.documents import documents
 from app.web.compat.shelves import Shelf
-from app.web.customers import CustomerScreen
 from app.web.frame.fields import Glass
+from app.web.frame.finding import matching
 from app.web.frame.gate import glass
 from app.web.frame.plan import Asked
-from app.web.leads import LeadScreen
-from app.web.tasks import TaskScreen
-from app.web.tickets import TicketScreen
 
 #: Kind of field -> what the predecessor's forms called it.
 TYPES = {"choice": "Select", "master": "Link", "person": "Link", "record": "Link", "moment": "Datetime", "date": "Date",
@@ -37,8 +33,6 @@ COLUMNS = {
     "CRM Assignment Request": ("creation", "requested_user", "requested_by", "status", "reason", "approved_on"),
     "FCRM Note": ("title", "content", "reference_doctype", "reference_docname", "modified"),
 }  # fmt: skip
-SCREENS = {"CRM Lead": LeadScreen, "CRM Ticket": TicketScreen, "CRM Customer": CustomerScreen, "CRM Task": TaskScreen,
-           "CRM Call Log": CallScreen}  # fmt: skip
 MOST_PICKED = 50
 
 
@@ -151,11 +145,10 @@ _TITLES = {"CRM Lead": "lead_name", "CRM Ticket": "subject", "CRM Customer": "cu
 
 def hits(kind: DocType, typed: str, size: int, seen: Glass, extra: list[Any] | None = None) -> list[dict[str, Any]]:
     """The newest documents in which the text is found: {name, title, status, mobile_no …}; one statement."""
-    screen = SCREENS.get(kind.name)
     seen.who.refuse_unless(kind.module, "read")
-    if screen is None:
+    if kind.name not in _TITLES:
         raise Refused(417, _("“%(name)s” cannot be searched.", name=kind.name))
-    fit = [screen.search(kind.resource.desk.plan, typed, seen)] if typed else []
+    fit = [matching(kind.plan, typed, seen)] if typed else []
     names = tuple(name for name in ("status", "mobile_no", "modified", _TITLES[kind.name]) if name in kind.fields)
     asked = Asked([*fit, *(extra or [])], [kind.plan.record.id.desc()], size, newest=True)
     return [doc | {"title": doc[_TITLES[kind.name]]} for doc in documents(kind, asked, ("name", *names), seen)]

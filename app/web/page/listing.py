@@ -10,7 +10,9 @@ from flask_babel import gettext as _
 
 from app.extensions import db
 from app.web.frame.fields import Field, Glass
-from app.web.frame.plan import COUNT_CAP, OP_LABELS, Asked
+from app.web.frame.finding import matching
+from app.web.frame.gate import whole
+from app.web.frame.plan import COUNT_CAP, MOST_PAGE, OP_LABELS, Asked, Plan
 
 
 def list_page(screen: Any, asked: Asked, rows: list[Any], names: tuple[str, ...], glass: Glass) -> dict[str, Any]:
@@ -34,6 +36,36 @@ def list_page(screen: Any, asked: Asked, rows: list[Any], names: tuple[str, ...]
         screen.exclude_route_methods else None,
         "actions": screen.bulk_actions(glass), "empty_text": None,
     }  # fmt: skip
+
+
+def asked_of(plan: Plan, args: Any, seen: Glass) -> Asked:
+    """Filters, search, order and page of a list's address. Raises RuleBroken."""
+    rules = [plan.rule(name, op, value, seen) for op, name, value in _filters_of(args)]
+    if args.get("q", "").strip():
+        rules.append(matching(plan, args["q"], seen))
+    order = plan.order_by(args.get("_oc") or None, args.get("_od") or "desc", seen)
+    size, page = whole(args.get("psize"), 20, 1, MOST_PAGE), whole(args.get("page"), 0, 0, 10**7)
+    return Asked(rules, order, size, page, newest=not args.get("_oc"))
+
+
+def _filters_of(args: Any) -> list[tuple[str, str, str]]:
+    """(operator, field, value) of FAB's `_flt_op_name=value` arguments; empty ones do not count."""
+    asked = []
+    for key, value in args.items(multi=True):
+        if key.startswith("_flt_") and value != "":
+            op, _sep, name = key[5:].partition("_")
+            asked.append((op, name, value))
+    return asked[:30]
+
+
+def hits(screen: Any, typed: str, seen: Glass, most: int) -> list[dict[str, Any]]:
+    """The newest visible rows for a pick-list, all of them where nothing is typed: {value, label, hint}."""
+    plan = screen.desk.plan
+    rules = [matching(plan, typed, seen)] if typed else []
+    named = tuple(name for name in ("number", screen.headline) if name in plan.by_name and plan.by_name[name].columns)
+    rows = plan.rows(db.session(), Asked(rules, plan.order_by(None, "desc", seen), most), named)
+    return [{"value": row["id"], "label": str(row.get(screen.headline) or row.get("number") or row["id"]),
+             "hint": row.get("number", "")} for row in plan.wires(db.session(), rows, named, seen)]  # fmt: skip
 
 
 def url(**changes: Any) -> str:

@@ -12,19 +12,16 @@ from flask import abort, flash, g, jsonify, redirect, render_template, request
 from flask_appbuilder import ModelView, expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
-from sqlalchemy import or_, select
+from sqlalchemy import select
 
 from app.domain.base import NotThere, RuleBroken
 from app.extensions import db
-from app.lib import phone
 from app.web import giving, mentions
 from app.web.frame.desk import Desk
-from app.web.frame.fields import Field, Glass, Text, clean_text
+from app.web.frame.fields import Field, Glass, clean_text
 from app.web.frame.gate import REFUSABLE, Gated, glass, refusal, whole
-from app.web.frame.personal import Email, Name, Phone
-from app.web.frame.plan import MOST_PAGE, Asked
 from app.web.page import record as pages
-from app.web.page.listing import list_page
+from app.web.page.listing import asked_of, hits, list_page
 from app.web.rest.resource import key_of
 
 # `list` is the name of FAB's method here.
@@ -123,7 +120,7 @@ class Screen(Gated, ModelView):
     def list(self) -> Any:
         """One page of the rows that the person sees."""
         seen = glass()
-        asked = self._asked(seen)
+        asked = asked_of(self.desk.plan, request.args, seen)
         names = self.columns or tuple(each.name for each in self.desk.plan.fields if each.listed)
         rows = self.desk.plan.rows(db.session(), asked, names)
         page = list_page(self, asked, rows, names, seen)
@@ -133,30 +130,6 @@ class Screen(Gated, ModelView):
     def tabs(self, glass: Glass) -> Rows:
         """Parts of the list, each under an address of its own: {label, url, count, active}."""
         return []
-
-    def _asked(self, seen: Glass) -> Asked:
-        plan, args = self.desk.plan, request.args
-        rules = [plan.rule(name, op, value, seen) for op, name, value in filters_of(args)]
-        if args.get("q", "").strip():
-            rules.append(self.search(plan, args["q"], seen))
-        order = plan.order_by(args.get("_oc") or None, args.get("_od") or "desc", seen)
-        return Asked(
-            rules,
-            order,
-            whole(args.get("psize"), 20, 1, MOST_PAGE),
-            whole(args.get("page"), 0, 0, 10**7),
-            newest=not args.get("_oc"),
-        )
-
-    @staticmethod
-    def search(plan: Any, typed: str, seen: Glass) -> Any:
-        """Number, name, phone in any format or e-mail: each by its index; hidden fields are not searched."""
-        text = clean_text(typed, "q", 100) or ""
-        found = []
-        for each in plan.fields:
-            if not each.is_hidden(seen):
-                found.extend(_searched(each, text))
-        return or_(*found) if found else plan.record.id == -1
 
     # --- one record ---
 
@@ -365,15 +338,7 @@ class Screen(Gated, ModelView):
     @permission_name("list")
     def lookup(self) -> Any:
         """Up to 20 visible rows for a pick-list."""
-        seen, plan = glass(), self.desk.plan
-        typed = request.args.get("q", "").strip()
-        rules = [self.search(plan, typed, seen)] if typed else []
-        named = tuple(name for name in ("number", self.headline) if name in plan.by_name and plan.by_name[name].columns)
-        rows = plan.rows(db.session(), Asked(rules, plan.order_by(None, "desc", seen), 20), named)
-        made = plan.wires(db.session(), rows, named, seen)
-        hits = [{"value": row["id"], "label": str(row.get(self.headline) or row.get("number") or row["id"]),
-                 "hint": row.get("number", "")} for row in made]  # fmt: skip
-        return jsonify({"results": hits})
+        return jsonify({"results": hits(self, request.args.get("q", "").strip(), glass(), 20)})
 
     @expose("/action/<string:name>/<pk>", methods=["POST"])
     @has_access
@@ -416,40 +381,6 @@ class Screen(Gated, ModelView):
         for sentence in failed[:10]:
             flash(sentence, "warning")
         return redirect(f"{self.route_base}/")
-
-
-def filters_of(args: Any) -> list[tuple[str, str, str]]:
-    """(operator, field, value) of FAB's `_flt_op_name=value` arguments; empty ones do not count."""
-    found = []
-    for key, value in args.items(multi=True):
-        if key.startswith("_flt_") and value != "":
-            op, _sep, name = key[5:].partition("_")
-            found.append((op, name, value))
-    return found[:30]
-
-
-def _searched(each: Field, text: str) -> list[Any]:
-    if each.name == "number":
-        upper = text.upper()
-        return [
-            each.columns[0] == upper,
-            *([each.columns[0].endswith(f"-{int(text):05d}")] if text.isascii() and text.isdigit() else []),
-        ]
-    if isinstance(each, Name):
-        words = text.split()
-        rule = [column.startswith(words[0], autoescape=True) for column in each.columns] if words else []
-        return rule
-    if isinstance(each, Phone):
-        normal = phone.normal(text)
-        return [column == normal for column in each.asked_columns()] if normal else []
-    if isinstance(each, Email):
-        return [column.startswith(text.lower(), autoescape=True) for column in each.columns] if "@" in text else []
-    if isinstance(each, Text) and each.name in ("title", "client_id", "pod_id", "referral_code"):
-        return [
-            column.contains(text, autoescape=True) if each.name == "title" else column == text.upper()
-            for column in each.columns
-        ]
-    return []
 
 
 def _same(given: Any, stored: Any) -> bool:
