@@ -6,23 +6,22 @@ from datetime import datetime, time, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import Response, flash, redirect, render_template, request
+from flask import Response, flash, jsonify, redirect, render_template, request
 from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
 
 from app import access
 from app.domain import clock, outcomes
-from app.domain.base import NotThere, RuleBroken
+from app.domain.base import RuleBroken
 from app.domain.calls import CallLog
 from app.domain.outcomes import OFFERED, Outcome
 from app.extensions import db
-from app.models import Customer, Lead, Ticket
-from app.web import callines
+from app.web import callines, callplaces
 from app.web.frame.fields import Glass, clean_text
 from app.web.frame.gate import REFUSABLE, glass, refusal
+from app.web.frame.languages import said
 from app.web.frame.moments import When
-from app.web.frame.references import find_record
 from app.web.page.screen import Screen, back, refuse_as_page
 from app.web.tasks import offsets_of
 
@@ -31,14 +30,13 @@ MORNING = time(10)
 _DUE = When("follow_up_on", "", ())
 #: What a call that belongs to nothing may begin -> whose module, and how.
 _BEGUN = {"lead": ("Leads", outcomes.make_lead), "ticket": ("Tickets", outcomes.make_ticket)}
-_RECORDS: dict[str, Any] = {"lead": Lead, "ticket": Ticket, "customer": Customer}
 
 
 class Outcomes(Screen):
     """A screen of calls, with what one does after a call."""
 
     VERBS = Screen.VERBS | {"outcome": "write", "begin_lead": "write", "begin_ticket": "write", "link": "write",
-                            "unlink": "write"}  # fmt: skip
+                            "unlink": "write", "places": "write"}  # fmt: skip
 
     @expose("/outcome/<pk>", methods=["GET", "POST"])
     @has_access
@@ -51,7 +49,8 @@ class Outcomes(Screen):
             return self._dialog(call, _stored(call), {}, "")
         try:
             offsets, said = offsets_of(db.session(), seen.who.id), _typed(seen)
-            self._begin(call, request.form.get("begin") or "", said, seen)
+            if not self._place(call, seen):
+                self._begin(call, request.form.get("begin") or "", said, seen)
             outcomes.settle(db.session(), call, said, seen.who.id, seen.now, offsets)
             db.session.commit()
         except REFUSABLE as broken:
@@ -62,20 +61,28 @@ class Outcomes(Screen):
         return _gone(request.form.get("back"), f"/calls/show/{call.id}")
 
     def _dialog(self, call: CallLog, raw: Any, errors: dict[str, list[str]], sentence: str) -> str:
-        seen = glass()
+        seen, has_place = glass(), bool(call.lead_id or call.ticket_id)
         context = {
             "action": f"/calls/outcome/{call.id}", "title": _("How did the call go?"),
             "about": _about(self, call, seen),
             "offered": OFFERED, "raw": raw, "errors": errors, "error": "" if errors else sentence,
-            "has_place": bool(call.lead_id or call.ticket_id), "may_note": call.lead_id or call.ticket_id
-            or call.customer_id, "begins": _begins(call, seen), "choices": choices(seen),
-            "back": request.values.get("back") or _referrer(),
-            "link_url": f"/calls/link/{call.id}", "call_url": f"/calls/show/{call.id}",
+            "has_place": has_place, "may_note": has_place or call.customer_id, "begins": _begins(call, seen),
+            "place": None if has_place else callplaces.field(raw.get("place"), errors.get("place", []),
+                                                             _("To whom it belongs"), seen),
+            "choices": choices(seen), "back": request.values.get("back") or _referrer(),
+            "call_url": f"/calls/show/{call.id}",
         }  # fmt: skip
         part = bool(request.headers.get("HX-Request"))
         return render_template("crm/_outcome.html" if part else "crm/outcome.html", page=context)
 
     # --- what begins with a call
+
+    def _place(self, call: CallLog, seen: Glass) -> bool:
+        """Link the call to the record that was chosen in its dialog; one that belongs to a lead or ticket stays."""
+        row = None if call.lead_id or call.ticket_id else callplaces.chosen(request.form.get("place"))
+        if row is not None:
+            outcomes.link(db.session(), call, row, seen.who.id, seen.now)
+        return row is not None
 
     def _begin(self, call: CallLog, what: str, said: Outcome, seen: Glass) -> None:
         """Make the lead or ticket that the dialog was asked for; its first task is the follow-up, if there is one."""
@@ -118,27 +125,33 @@ class Outcomes(Screen):
         call, seen = self.row_for(pk, "write"), glass()
         if request.method == "GET":
             return self._link_form(call, seen)
-        named = [(name, request.form[name]) for name in _RECORDS if request.form.get(name, "").strip()]
-        if len(named) != 1:
-            return self._link_form(call, seen, _("Please choose one lead, ticket or customer.")), 422
-        ((name, raw),) = named
-        key = find_record(_RECORDS[name], raw)
-        row = access.get_visible(db.session(), _RECORDS[name], key) if key is not None else None
+        try:
+            row = callplaces.chosen(request.form.get("place"))
+        except RuleBroken as broken:
+            return self._link_form(call, seen, [said(broken.message)]), 422
         if row is None:
-            raise NotThere(_("There is no such record, or it is not yours to see."))
+            return self._link_form(call, seen, [_("Please choose one lead, ticket or customer.")]), 422
         outcomes.link(db.session(), call, row, seen.who.id, seen.now)
         db.session.commit()
         flash(_("The call belongs to %(number)s now.", number=row.number), "success")
         return redirect(f"/calls/show/{call.id}")
 
-    def _link_form(self, call: CallLog, seen: Glass, error: str | None = None) -> str:
-        inputs = [self.desk.plan.by_name[name].input(request.form.get(name), [], seen) for name in _RECORDS]
+    def _link_form(self, call: CallLog, seen: Glass, errors: list[str] | None = None) -> str:
+        place = callplaces.field(request.form.get("place"), errors or [], _("Lead, ticket or customer"), seen)
         form = {
             "title": _("To whom does this call belong?"), "action": f"/calls/link/{call.id}", "version": None,
-            "conflict": None, "error": error, "submit_label": _("Link"), "cancel_url": f"/calls/show/{call.id}",
-            "back_label": _about(self, call, seen)["text"], "sections": [{"title": _("Choose one"), "fields": inputs}],
+            "conflict": None, "error": None, "submit_label": _("Link"), "cancel_url": f"/calls/show/{call.id}",
+            "back_label": _about(self, call, seen)["text"], "sections": [{"title": "", "fields": [place]}],
         }  # fmt: skip
         return render_template("crm/form.html", form=form)
+
+    @expose("/places", methods=["GET"])
+    @has_access
+    @refuse_as_page
+    @permission_name("places")
+    def places(self) -> Any:
+        """The pick-list of what a call may belong to: {results: [{value, label, hint}]}."""
+        return jsonify({"results": callplaces.offered(request.args.get("q", "").strip(), glass())})
 
     @expose("/unlink/<pk>", methods=["POST"])
     @has_access
@@ -175,7 +188,7 @@ class Outcomes(Screen):
         if glass.who.may("Tickets", "create") and not row.get("ticket"):
             offered.append((_("New ticket for this call"), "lifebuoy", f"ticket/{row['id']}", "post"))
         offered.append((_("Link to a record"), "link", f"link/{row['id']}", "get"))
-        if any(row.get(name) for name in _RECORDS):
+        if any(row.get(name) for name in ("lead", "ticket", "customer")):
             offered.append((_("Unlink"), "x", f"unlink/{row['id']}", "post"))
         return [{"label": label, "icon": icon, "url": f"/calls/{url}", "method": method}
                 for label, icon, url, method in offered]  # fmt: skip

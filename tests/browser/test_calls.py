@@ -94,6 +94,27 @@ def test_an_unknown_number_becomes_a_lead_with_its_follow_up_at_once(called: Sea
     expect(page.locator(".timeline")).to_contain_text("Follow up: Interested")
 
 
+def test_a_number_that_nobody_knew_is_linked_in_the_same_step(called: Seat) -> None:
+    page: Any = called.page
+    assert page.evaluate(LOG, [f"98231{datetime.now():%S%f}"[:10], None]) == 201
+    called.go("/calls/?tab=open")
+    page.keyboard.press("o")
+    expect(page.locator(".dialog-outcome input[name=outcome]").first).to_be_focused()
+    page.keyboard.press("1")
+    expect(page.locator(".outcome-next")).not_to_be_visible()
+    page.keyboard.press("l")
+    expect(page.locator("#outcome-place-ts-control")).to_be_focused()
+    page.keyboard.type(called.lead)  # type: ignore[attr-defined]
+    page.locator(".dialog-outcome .ts-dropdown .option", has_text=called.lead).click()  # type: ignore[attr-defined]
+    page.fill(".dialog-outcome [name=note]", "Calls from his brother's telephone")
+    page.locator(".dialog-outcome").get_by_role("button", name="In 1 hour").click()
+    expect(page.locator(".dialog-outcome")).not_to_be_visible()
+    called.go(f"/leads/{called.lead}")  # type: ignore[attr-defined]
+    expect(page.locator(".timeline")).to_contain_text("Calls from his brother's telephone")
+    expect(page.locator(".timeline")).to_contain_text("Follow up: Interested")
+    assert called.complaints == []
+
+
 def test_an_outcome_that_says_nothing_stays_open(called: Seat) -> None:
     page: Any = called.page
     page.locator("tr", has_text="Phonewali").get_by_role("link", name="Log outcome").first.click()

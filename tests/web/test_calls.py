@@ -220,25 +220,71 @@ def test_who_may_not_make_leads_makes_none_of_calls(world: World, make: Make) ->
 @pytest.mark.parametrize("kind", ["lead", "customer"])
 def test_a_call_is_linked_to_what_one_sees(world: World, make: Make, ana: Door, kind: str) -> None:
     call, record = make.call("ana"), getattr(make, kind)("ana")
-    assert ana.form(f"/calls/link/{call.id}", {kind: record.number}).status_code == 302
+    assert ana.form(f"/calls/link/{call.id}", {"place": record.number}).status_code == 302
     assert getattr(fresh(world, call), f"{kind}_id") == record.id
     ana.form(f"/calls/unlink/{call.id}")
     assert getattr(fresh(world, call), f"{kind}_id") is None
 
 
+@pytest.mark.parametrize("door", ["link", "outcome"])
 @pytest.mark.parametrize("kind", ["lead", "ticket", "customer"])
-def test_what_is_foreign_does_not_exist_and_nothing_changes(world: World, make: Make, ana: Door, kind: str) -> None:
+def test_what_is_foreign_does_not_exist_and_nothing_changes(
+    world: World, make: Make, ana: Door, kind: str, door: str
+) -> None:
     call, record = make.call("ana"), getattr(make, kind)("ben" if kind != "ticket" else "cleo")
-    for named in (record.id, record.number, 999_999, "no"):
-        assert ana.form(f"/calls/link/{call.id}", {kind: named}).status_code == 404
+    for named in (record.number, "CRM-LEAD-2026-99999", record.id, "no", "CRM-LEAD-" + "é" * 50):
+        answer = ana.form(f"/calls/{door}/{call.id}", {"place": named, "outcome": "Interested", "note": "Keep me"})
+        assert answer.status_code == 422 and "not yours to see" in answer.text, named
+        assert door == "link" or "Keep me" in answer.text
     stored = fresh(world, call)
     assert (stored.lead_id, stored.ticket_id, stored.customer_id, stored.linked) == (None, None, None, False)
+    assert stored.outcome is None
 
 
-def test_a_link_names_one_record(world: World, make: Make, ana: Door, lead: Any) -> None:
-    call = make.call("ana")
-    for named in ({}, {"lead": lead.id, "customer": 1}):
-        assert ana.form(f"/calls/link/{call.id}", named).status_code == 422
+def test_a_link_names_a_record(make: Make, ana: Door) -> None:
+    answer = ana.form(f"/calls/link/{make.call('ana').id}", {})
+    assert answer.status_code == 422 and "Please choose one lead, ticket or customer." in answer.text
+
+
+def test_the_pick_list_offers_what_one_sees_of_each_kind(world: World, make: Make, ana: Door) -> None:
+    mine, customer = make.lead("ana", first_name="Zarina"), make.customer("ana", first_name="Zarina")
+    make.lead("ben", first_name="Zarina")
+    make.ticket("cleo")
+    offered = ana.screen("/calls/places?q=zarina").json["results"]
+    assert [hit["value"] for hit in offered] == [mine.number, customer.number]
+    assert offered[0]["label"].startswith("Zarina") and offered[0]["hint"] == mine.number
+    assert "CRM-TICKET" in world.door("cleo").screen("/calls/places?q=").text
+
+
+def test_outcome_link_note_and_next_step_are_one_step(world: World, make: Make, ana: Door) -> None:
+    call, lead = make.call("ana"), make.lead("ana", task={})
+    said = {"place": lead.number.lower(), "outcome": "Interested", "note": "Wants an SIP", "when": "tomorrow"}
+    assert ana.form(f"/calls/outcome/{call.id}", said).status_code == 302
+    stored = fresh(world, call)
+    assert (stored.lead_id, stored.outcome, stored.linked) == (lead.id, "Interested", True)
+    assert world.rows(select(Task.lead_id)) == [lead.id]
+    assert world.rows(select(Activity.lead_id).where(Activity.kind == "note")) == [lead.id]
+
+
+def test_who_is_chosen_is_not_made_anew(world: World, make: Make, ana: Door) -> None:
+    call, customer = make.call("ana"), make.customer("ana")
+    ana.form(f"/calls/outcome/{call.id}", {"place": customer.number, "outcome": "Interested", "begin": "lead"})
+    stored = fresh(world, call)
+    assert (stored.customer_id, stored.lead_id) == (customer.id, None) and world.rows(select(Lead)) == []
+
+
+def test_what_was_chosen_stays_when_something_else_is_wrong(world: World, make: Make, ana: Door) -> None:
+    call, customer = make.call("ana"), make.customer("ana", first_name="Zarina")
+    answer = ana.form(f"/calls/outcome/{call.id}", {"place": customer.number, "outcome": "Interested", "when": "1h"})
+    assert answer.status_code == 422 and "Link the call to one first" in answer.text
+    assert f'<option value="{customer.number}" selected>Zarina' in answer.text
+    assert fresh(world, call).customer_id is None
+
+
+def test_a_call_of_a_lead_is_not_moved_by_its_outcome(world: World, make: Make, ana: Door, lead: Any) -> None:
+    call, other = make.call("ana", lead_id=lead.id), make.lead("ana")
+    ana.form(f"/calls/outcome/{call.id}", {"place": other.number, "outcome": "Interested"})
+    assert fresh(world, call).lead_id == lead.id
 
 
 # --- timelines

@@ -54,7 +54,9 @@ async function boot(within = document) {
   const Pick = await tomSelect();
   seen.filter((control) => !control.tomselect).forEach((control) => {
     const error = control.getAttribute('aria-describedby');
+    const waited = document.activeElement === control;
     const pick = new Pick(control, settings(control));
+    if (waited) pick.focus();
     control.setAttribute('aria-hidden', 'true');
     const label = control.getAttribute('aria-label');
     if (label) pick.control_input.setAttribute('aria-label', label);

@@ -13,7 +13,8 @@ document.addEventListener('click', (event) => {
 });
 dialog.addEventListener('click', (event) => { if (event.target.closest('[data-cancel]')) event.preventDefault(); });
 
-// --- keys: O opens the first call that waits for its outcome; in the form 1–8 choose, H, T and D save with a follow-up
+// --- keys: O opens the first call that waits for its outcome; in the form 1–8 choose, L links,
+// H, T and D save with a follow-up
 document.addEventListener('keydown', (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest('select, textarea, input:not([type=radio], [type=checkbox])')) return;
   const form = event.target.closest('.outcome-form') || (dialog.open && dialog) || document.querySelector('.outcome-page');
@@ -22,8 +23,10 @@ document.addEventListener('keydown', (event) => {
     : key === 'o' && !document.querySelector('dialog[open]') && document.querySelector('a[href^="/calls/outcome/"]');
   if (!target || !(target.offsetParent || target.checkVisibility?.())) return;
   event.preventDefault();
-  if (form) target.focus();
-  target.click();
+  const { focus } = target.dataset;
+  const field = focus ? document.getElementById(`${focus}-ts-control`) || document.getElementById(focus) : form && target;
+  field?.focus();
+  if (!focus) target.click();
 });
 
 // Refused input comes back as the form with what was typed.

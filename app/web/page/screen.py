@@ -120,7 +120,7 @@ class Screen(Gated, ModelView):
     def list(self) -> Any:
         """One page of the rows that the person sees."""
         seen = glass()
-        asked = asked_of(self.desk.plan, request.args, seen)
+        asked = self._asked(seen)
         names = self.columns or tuple(each.name for each in self.desk.plan.fields if each.listed)
         rows = self.desk.plan.rows(db.session(), asked, names)
         page = list_page(self, asked, rows, names, seen)
@@ -130,6 +130,9 @@ class Screen(Gated, ModelView):
     def tabs(self, glass: Glass) -> Rows:
         """Parts of the list, each under an address of its own: {label, url, count, active}."""
         return []
+
+    def _asked(self, seen: Glass) -> Any:
+        return asked_of(self.desk.plan, request.args, seen)
 
     # --- one record ---
 
