@@ -202,6 +202,7 @@ def full_form(door: Door, screen: Any) -> Any:
         "/people/lookup",
         "/people/lookup?about=lead:1&q=a",
         "/leads/lookup",
+        "/calls/places?q=a",
         "/leads/assign/1",
         "/phone/",
         "/calls/?tab=open",
