@@ -196,10 +196,22 @@ def test(session: Session, hook: Webhook, now: datetime) -> str:
 def again(session: Session, row: WebhookDelivery, now: datetime) -> str:
     """Have one sent again, under the key it has. Raises Conflict while it is under way."""
     ended = (WebhookDelivery.id == row.id, WebhookDelivery.state.in_(("sent", "failed", "dropped")))
-    fresh = {"state": "queued", "tries": 0, "next_try_on": now, "error": None}
-    if not _set(session, update(WebhookDelivery).where(*ended).values(fresh)):
+    if not _set(session, update(WebhookDelivery).where(*ended).values(_fresh(now))):
         raise Conflict("This one is under way already.")
     return row.key
+
+
+def all_again(session: Session, hook: Webhook, by: int, now: datetime) -> int:
+    """Have all that failed sent again, each under its key; they go out within minutes. Answers how many."""
+    failed = (WebhookDelivery.webhook_id == hook.id, WebhookDelivery.state == "failed")
+    count = _set(session, update(WebhookDelivery).where(*failed).values(_fresh(now)))
+    if count:
+        _write_audit(session, hook, f"{count} sent again", by, now)
+    return count
+
+
+def _fresh(now: datetime) -> dict[str, Any]:
+    return {"state": "queued", "tries": 0, "next_try_on": now, "error": None}
 
 
 def _take(hook: Webhook, wanted: Wanted) -> None:

@@ -241,7 +241,7 @@ def left(session: Session, now: datetime, limit: int) -> list[tuple[str, str]]:
     found = [("sending", key) for key in session.scalars(select(WebhookDelivery.key).where(lost).limit(limit))]
     due = and_(WebhookDelivery.state == "queued", WebhookDelivery.next_try_on < now - LEFT_AFTER)
     query = select(WebhookDelivery.key).join(Webhook, Webhook.id == WebhookDelivery.webhook_id)
-    query = query.where(due, Webhook.state == "on").order_by(WebhookDelivery.next_try_on)
+    query = query.where(due, Webhook.state == "on").order_by(WebhookDelivery.next_try_on, WebhookDelivery.id)
     if room := min(limit, _room()):
         found += [("queued", key) for key in session.scalars(query.limit(room))]
     return found

@@ -11,6 +11,7 @@ from flask_appbuilder import BaseView, expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
+from flask_babel import ngettext as _n
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -155,12 +156,12 @@ class WebhooksView(BaseView):
         flash(_("The webhook is saved."), "success")
         return redirect(f"/webhooks/{key}/")
 
-    @expose("/<int:key>/<any(pause, resume, test, secret, delete):what>", methods=["POST"])
+    @expose("/<int:key>/<any(pause, resume, test, retry, secret, delete):what>", methods=["POST"])
     @has_access
     @refuse_as_page
     @permission_name("turn")
     def turn(self, key: int, what: str) -> Any:
-        """Pause it, switch it on, send a test, give it a new secret, delete it."""
+        """Pause it, switch it on, send a test, send all that failed again, give it a new secret, delete it."""
         _refuse_others()
         hook, by = _found(Webhook, key), glass().who.id
         if what == "secret":
@@ -240,13 +241,21 @@ def _test(hook: Webhook, by: int) -> None:
     flash(_("A test is on its way; what comes of it shows below."), "success")
 
 
+def _retry(hook: Webhook, by: int) -> None:
+    with own_transaction() as session:
+        count = webhooks.all_again(session, hook, by, _now())
+    goes = _("They go out within minutes, the oldest first.") if hook.state == "on" else _("They wait until it is on.")
+    told = _n("%(num)s delivery is sent again.", "%(num)s deliveries are sent again.", count)
+    flash(f"{told} {goes}" if count else _("Nothing has failed in the last 30 days."), "success")
+
+
 def _delete(hook: Webhook, by: int) -> None:
     with own_transaction() as session:
         webhooks.remove(session, hook, by, _now())
     flash(_("The webhook and its log are deleted."), "success")
 
 
-_TURNS = {"pause": _pause, "resume": _resume, "test": _test, "delete": _delete}
+_TURNS = {"pause": _pause, "resume": _resume, "test": _test, "retry": _retry, "delete": _delete}
 
 
 def _typed() -> Wanted:

@@ -174,6 +174,26 @@ def test_the_log_names_the_record_and_sends_again_under_the_same_key(office, rec
     assert len({heard.headers["X-CRM-Delivery"] for heard in receiver.heard}) == 1
 
 
+def test_all_that_failed_is_sent_again_and_nothing_else(office):
+    made(office)
+    for _ in range(3):
+        office.make.lead("ana")
+    first_two = update(WebhookDelivery).where(WebhookDelivery.id < 3)
+    office.session.execute(update(WebhookDelivery).values(state="sent", tries=1))
+    office.session.execute(first_two.values(state="failed", tries=8, next_try_on=None, error="It has failed."))
+    office.session.commit()
+    root = office.door("root")
+    assert "/webhooks/1/retry" in root.screen("/webhooks/1/?show=failed").text
+    assert "/webhooks/1/retry" not in root.screen("/webhooks/1/").text
+    for said in ("2 deliveries are sent again. They go out within minutes", "Nothing has failed in the last 30 days."):
+        root.form("/webhooks/1/retry")
+        assert said in root.screen("/webhooks/1/").text
+    rows = office.rows(select(WebhookDelivery).order_by(WebhookDelivery.id))
+    assert [(row.state, row.tries, row.error) for row in rows] == [("queued", 0, None)] * 2 + [("sent", 1, None)]
+    assert all(row.next_try_on is not None for row in rows[:2])
+    assert done(office)[-1] == "2 sent again"
+
+
 def test_what_is_under_way_is_not_sent_again(office, receiver):
     made(office, url=receiver.url)
     office.make.lead("ana")
@@ -208,8 +228,8 @@ def test_the_log_costs_the_same_however_long_it_is(office):
 
 
 READS, WRITES = ("/webhooks/", "/webhooks/1/"), (
-    "/webhooks/add", "/webhooks/1/edit", "/webhooks/1/pause", "/webhooks/1/test", "/webhooks/1/secret",
-    "/webhooks/1/delete", "/webhooks/again/1",
+    "/webhooks/add", "/webhooks/1/edit", "/webhooks/1/pause", "/webhooks/1/test", "/webhooks/1/retry",
+    "/webhooks/1/secret", "/webhooks/1/delete", "/webhooks/again/1",
 )  # fmt: skip
 
 
