@@ -22,7 +22,7 @@ from app.ops.pool import Pool
 from app.ops.redis_queue import RedisQueue
 from app.web import commands, failures, team
 from app.web.compat import door
-from app.web.entry import limits, origins, signin
+from app.web.entry import heads, limits, origins, signin
 from app.web.frame import languages
 from app.web.page import errors, shell
 from app.web.push import live
@@ -40,6 +40,7 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
     if settings.proxies:
         count = settings.proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
+    app.wsgi_app = heads.Heads(app.wsgi_app)  # type: ignore[method-assign]
     app.extensions["vault"] = Vault(read_key(settings.field_key))
     csrf.init_app(app)
     compress.init_app(app)
