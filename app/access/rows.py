@@ -61,11 +61,14 @@ def _leads(who: Person, lead: Any = Lead, verb: str = "read") -> ColumnElement[b
 
 
 def _tickets(who: Person, ticket: Any = Ticket, verb: str = "read") -> ColumnElement[bool]:
-    reach = who.reach("Tickets", verb)
+    return _shared(ticket, who.reach("Tickets", verb))
+
+
+def _shared(ticket: Any, reach: frozenset[int] | None) -> ColumnElement[bool]:
+    """A ticket has several assignees; each present one reaches it."""
     rule = _reaches(ticket, reach)
     if not reach:
         return rule
-    # A ticket has several assignees; each present one reaches it.
     present = exists().where(
         Assignment.ticket_id == ticket.id, Assignment.user_id.in_(sorted(reach)), Assignment.ended_on.is_(None)
     )
@@ -73,29 +76,41 @@ def _tickets(who: Person, ticket: Any = Ticket, verb: str = "read") -> ColumnEle
 
 
 def _customers(who: Person, customer: Any = Customer, verb: str = "read") -> ColumnElement[bool]:
-    """Those one answers for, and those of the leads and tickets that one sees."""
+    """Those one answers for, and those of the leads and tickets that one sees.
+
+    What is done to them reaches less far than the eye where its level does: one's own customers are then those of
+    one's own leads and tickets.
+    """
     reach = who.reach("Customers", verb)
     if reach is None or not reach:
         return _in(customer.owner_id, reach)
+    return _held(who, customer, reach, None if verb == "read" else reach)
+
+
+def _held(who: Person, customer: Any, owners: frozenset[int] | None, within: frozenset[int] | None
+          ) -> ColumnElement[bool]:  # fmt: skip
+    """Customers of these owners, and those of leads and tickets that one sees and that are within this reach."""
     lead, ticket = aliased(Lead), aliased(Ticket)
-    rules = [_in(customer.owner_id, reach)]
+    rules = [_in(customer.owner_id, owners)]
     if who.may("Leads", "read"):
-        rules.append(exists().where(lead.customer_id == customer.id, _leads(who, lead)))
+        rules.append(exists().where(lead.customer_id == customer.id, _leads(who, lead), _reaches(lead, within)))
     if who.may("Tickets", "read"):
-        rules.append(exists().where(ticket.customer_id == customer.id, _tickets(who, ticket)))
+        rules.append(exists().where(ticket.customer_id == customer.id, _tickets(who, ticket), _shared(ticket, within)))
     return or_(*rules)
 
 
-def _parented(who: Person, row: Any, *others: ColumnElement[bool]) -> ColumnElement[bool]:
-    """Rows that hang on a lead, ticket or customer are seen with it."""
+def _parented(who: Person, row: Any, *others: ColumnElement[bool], within: frozenset[int] | None = None
+              ) -> ColumnElement[bool]:  # fmt: skip
+    """Rows that hang on a lead, ticket or customer are seen with it; what is done to them wants it within reach."""
     lead, ticket, customer = aliased(Lead), aliased(Ticket), aliased(Customer)
     rules = list(others)
     if hasattr(row, "lead_id") and who.may("Leads", "read"):
-        rules.append(exists().where(lead.id == row.lead_id, _leads(who, lead)))
+        rules.append(exists().where(lead.id == row.lead_id, _leads(who, lead), _reaches(lead, within)))
     if hasattr(row, "ticket_id") and who.may("Tickets", "read"):
-        rules.append(exists().where(ticket.id == row.ticket_id, _tickets(who, ticket)))
+        rules.append(exists().where(ticket.id == row.ticket_id, _tickets(who, ticket), _shared(ticket, within)))
     if hasattr(row, "customer_id") and who.may("Customers", "read"):
-        rules.append(exists().where(customer.id == row.customer_id, _customers(who, customer)))
+        held = true() if within is None else _held(who, customer, within, within)
+        rules.append(exists().where(customer.id == row.customer_id, _customers(who, customer), held))
     return or_(*rules) if rules else false()
 
 
@@ -104,25 +119,23 @@ def _everything(who: Person) -> bool:
     return all(who.reach(module) is None for module in ("Leads", "Tickets", "Customers"))
 
 
+def _of(column: Any, module: str, who: Person, row: Any, verb: str) -> ColumnElement[bool]:
+    """One's own by this column, and those that hang on what one sees."""
+    reach = who.reach(module, verb)
+    own = _in(column, reach)
+    return own if not reach else _parented(who, row, own, within=None if verb == "read" else reach)
+
+
 def _tasks(who: Person, task: Any = Task, verb: str = "read") -> ColumnElement[bool]:
-    reach = who.reach("Tasks", verb)
-    if reach is None or not reach:
-        return _in(task.assignee_id, reach)
-    return _parented(who, task, _in(task.assignee_id, reach))
+    return _of(task.assignee_id, "Tasks", who, task, verb)
 
 
 def _calls(who: Person, call: Any = CallLog, verb: str = "read") -> ColumnElement[bool]:
-    reach = who.reach("Call Logs", verb)
-    if reach is None or not reach:
-        return _in(call.employee_id, reach)
-    return _parented(who, call, _in(call.employee_id, reach))
+    return _of(call.employee_id, "Call Logs", who, call, verb)
 
 
 def _messages(who: Person, message: Any = Message, verb: str = "read") -> ColumnElement[bool]:
-    reach = who.reach("Messages", verb)
-    if reach is None or not reach:
-        return _in(message.created_by_id, reach)
-    return _parented(who, message, _in(message.created_by_id, reach))
+    return _of(message.created_by_id, "Messages", who, message, verb)
 
 
 def _nearest(who: Person, row: Any) -> ColumnElement[bool]:
@@ -143,10 +156,11 @@ def _nearest(who: Person, row: Any) -> ColumnElement[bool]:
     return or_(*rules) if rules else false()
 
 
-def _activities(who: Person, line: Any = Activity, verb: str = "read") -> ColumnElement[bool]:
-    if _everything(who) and who.reach("Tasks") is None:
-        return true()
-    return _nearest(who, line)
+def _activities(who: Person, line: Any = Activity) -> ColumnElement[bool]:
+    """Lines of what one sees; those that tell of what has a module of its own for whom that is open."""
+    seen = true() if _everything(who) and who.reach("Tasks") is None else _nearest(who, line)
+    closed = sorted(kind for kind, module in TOLD.items() if not who.may(module, "read"))
+    return and_(seen, line.kind.not_in(closed)) if closed else seen
 
 
 def _requests(who: Person, request: Any = AssignmentRequest, verb: str = "read") -> ColumnElement[bool]:
@@ -173,6 +187,8 @@ def _admins(who: Person) -> ColumnElement[bool]:
     return true() if who.is_admin else false()
 
 
+#: Kind of line -> the module of what it tells of.
+TOLD = {"note": "Notes", "comment": "Notes", "task": "Tasks", "call": "Call Logs", "message": "Messages"}
 #: Record -> the rows a person sees. A record that is not here shows no rows.
 RULES: dict[Any, Callable[[Person], ColumnElement[bool]]] = {
     Lead: _leads,
@@ -204,6 +220,11 @@ RULES: dict[Any, Callable[[Person], ColumnElement[bool]]] = {
     ImportRun: lambda who: true() if who.is_admin else ImportRun.created_by_id == who.id,
     ExportRun: lambda who: true() if who.is_admin else ExportRun.created_by_id == who.id,
 }
+#: On what its rows may hang: these reach them, too.
+_PARENTS = {
+    Customer: ("Leads", "Tickets"),
+    **dict.fromkeys((Task, CallLog, Message), ("Leads", "Tickets", "Customers")),
+}
 #: The verbs whose rows may be fewer than those one reads.
 _BY_VERB = {Lead: _leads, Ticket: _tickets, Customer: _customers, Task: _tasks, CallLog: _calls, Message: _messages,
             AssignmentRequest: _requests}  # fmt: skip
@@ -221,6 +242,13 @@ def _guarded(_mapped: int) -> dict[str, Any]:
 def guarded() -> dict[str, Any]:
     """Table -> record that the law guards; the rest are masters and FAB's own tables."""
     return _guarded(len(Record.registry._class_registry))
+
+
+def is_same(who: Person, record: Any, verb: str) -> bool:
+    """Whether the verb reaches every row that one sees, as far as the levels alone say it."""
+    reach = who.reach(MODULE_OF[record], verb)
+    parents = [who.reach(module) for module in _PARENTS.get(record, ()) if who.may(module, "read")]
+    return reach == who.reach(MODULE_OF[record]) and all(each == reach for each in parents)
 
 
 def visible(who: Person, record: Any, verb: str = "read") -> ColumnElement[bool]:

@@ -9,7 +9,7 @@ from sqlalchemy.orm import ORMExecuteState, Session, with_loader_criteria
 from sqlalchemy.sql import visitors
 
 from app.access.people import count_access_change
-from app.access.rows import MODULE_OF, guarded, visible
+from app.access.rows import MODULE_OF, guarded, is_same, visible
 from app.access.system import SYSTEM, as_system
 from app.access.who import Person
 
@@ -79,7 +79,7 @@ def reaches_row(session: Session, who: Person, row: Any, verb: str) -> bool:
     record = type(row)
     if who.level(MODULE_OF.get(record, ""), verb) in ("none", "all"):
         return who.may(MODULE_OF.get(record, ""), verb)
-    if who.reach(MODULE_OF[record], verb) == who.reach(MODULE_OF[record]):
+    if is_same(who, record, verb):
         return True  # the row was loaded under the same rule
     query = select(record.id).where(record.id == row.id, visible(who, record, verb))
     with as_system(session):

@@ -8,13 +8,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app import access
 from app.domain.base import Record
 from app.domain.settings import LeadStatus
-from app.models import Activity, AssignmentRequest, Customer, Delivery, Lead, Notification, Task, User
+from app.models import Activity, AssignmentRequest, CallLog, Customer, Delivery, Lead, Notification, Task, User
 from tests.app_fixtures import KINDS, World
 from tests.makers import NOW
 
@@ -373,6 +373,65 @@ def test_who_reads_all_but_writes_his_own_changes_no_foreign_lead(world: World, 
         if name not in ("get", "page", "timeline", "assign page", "note", "ask"):
             assert answer.status_code in REFUSED, name
     assert stored(lead) == before
+
+
+@pytest.mark.parametrize("kind", ["customer", "task", "call"])
+def test_who_reads_all_leads_changes_nothing_that_hangs_on_a_foreign_one(world: World, stored: Any, kind: str) -> None:
+    lead, make = world.make.lead("ben"), world.make
+    make.cell("Sales User", "Leads", "read", "all")
+    customer = make.customer("ben")
+    world.session.execute(update(Lead).where(Lead.id == lead.id).values(customer_id=customer.id))
+    world.session.commit()
+    row = customer if kind == "customer" else make.task(lead, "ben") if kind == "task" else (
+        getattr(make, kind)("ben", lead_id=lead.id))  # fmt: skip
+    before = stored(row)
+    for which, answer in knocks(world.door("ana"), row, kind, row.id).items():
+        assert answer.status_code in REFUSED or which in ("get", "page", "timeline", "note"), which
+    assert stored(row) == before
+    resource = place_of(row)[0]
+    assert world.door("ana").rest("GET", f"{resource}/{row.id}").status_code == 200
+    assert world.door("ben").rest("PUT", f"{resource}/{row.id}", CHANGE[kind]).status_code == 200
+
+
+@pytest.mark.parametrize("kind", ["lead", "customer"])
+@pytest.mark.parametrize(
+    ("module", "said"), [("Notes", "He moves to Pune"), ("Tasks", "Bring the form"), ("Call Logs", "Outgoing call")]
+)
+def test_lines_of_a_closed_module_stand_on_no_timeline(world: World, kind: str, module: str, said: str) -> None:
+    lead, make = world.make.lead("ana", mobile="9820055555", task={}), world.make
+    about = lead if kind == "lead" else make.customer("ana")
+    door, key = world.door("ana"), {f"{kind}_id": about.id}
+    assert door.form(f"/{kind}s/note/{about.id}", {"body": "He moves to Pune"}).status_code == 302
+    make.call("ana", **key)
+    if kind == "lead":
+        make.task(lead, title="Bring the form")
+
+    def shown() -> list[bool]:
+        over_rest = door.rest("GET", "activity/", q={"page_size": 100}).text
+        return [said in door.screen(f"/{kind}s/timeline/{about.id}").text, said in over_rest]
+
+    is_there = kind == "lead" or module != "Tasks"
+    before = shown()
+    assert before[0] is is_there or module == "Call Logs"  # the page tells a call in words of its own
+    assert before[1] is is_there
+    make.cell("Sales User", module, "read", "none")
+    assert shown() == [False, False]
+
+
+# --- HEAD
+
+
+def test_head_is_a_get_without_a_body(world: World) -> None:
+    lead, door = world.make.lead("ana", task={}), world.door("ana")
+    call, before = world.make.call("ana", lead_id=lead.id), world.rows(select(Lead.id, Lead.first_name))
+    typed = {"first_name": "By HEAD", "mobile": "9820066666", "outcome": "By HEAD", "version": "1"}
+    for path in ("/leads/add", f"/leads/edit/{lead.id}", f"/calls/outcome/{call.id}", f"/calls/edit/{call.id}"):
+        for asked in ({"query_string": typed}, {"data": typed}):
+            answer = door.browser.head(path, **asked)
+            assert (answer.status_code, answer.data) == (200, b""), path
+    assert door.browser.head("/tasks/done/1").status_code == 405
+    assert world.rows(select(Lead.id, Lead.first_name)) == before
+    assert world.rows(select(CallLog.outcome)) == [None]
 
 
 # --- one's own things
