@@ -205,7 +205,7 @@ def _kept(kind: DocType, doc: dict[str, Any], name: str, which: str) -> dict[str
 
 
 def bulk_update(asked: Arguments) -> dict[str, Any]:
-    """docs: [{doctype, docname, …}] -> {"failed_docs": [{doc, exc}]}; each for itself."""
+    """docs: [{doctype, docname, …}] -> {"failed_docs": [{doc, exc}]}; each for itself, by who may change many."""
     docs = asked.parsed("docs")
     if not isinstance(docs, list) or len(docs) > MOST:
         raise Refused(417, _("“docs” must be a list of at most %(most)s documents.", most=MOST))
@@ -214,7 +214,9 @@ def bulk_update(asked: Arguments) -> dict[str, Any]:
         doc = _doc(each)
         try:
             with db.session.begin_nested():
-                changed(known(str(doc.get("doctype"))), str(doc.get("docname") or doc.get("name")), doc)
+                kind = _open(known(str(doc.get("doctype"))), "put")
+                glass().who.refuse_unless(kind.module, "bulk")
+                changed(kind, str(doc.get("docname") or doc.get("name")), doc)
         except REFUSABLE as broken:
             failed.append({"doc": doc, "exc": refusal(broken)[1]})
     return {"failed_docs": failed}

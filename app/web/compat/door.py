@@ -8,6 +8,7 @@ from flask import Blueprint, Flask, Response, g, request
 from flask_babel import gettext as _
 from werkzeug.exceptions import HTTPException
 
+from app import access
 from app.domain.base import RuleBroken
 from app.extensions import db
 from app.ops.database import WRITES
@@ -82,8 +83,11 @@ def _call(name: str) -> Any:
 def run(found: Method) -> Any:
     """Find out who asks, call, commit."""
     WRITES.set(found.writes)
-    if visitor.enter() is None and not found.guest:
+    who = visitor.enter()
+    if who is None and not found.guest:
         raise Refused(401, _("Please sign in first."))
+    if who is not None and who.read_only and found.writes:
+        raise access.Denied(_("Your role does not allow this. Ask your manager if you need it."))
     try:
         answer = found.function(Arguments.of_request())
         db.session.flush()  # what the database refuses is refused here, in words

@@ -29,6 +29,7 @@ MOST = 200
 
 def _listed(kind: Any, fit: list[Any], most: int) -> list[dict[str, Any]]:
     seen = glass()
+    seen.who.refuse_unless(kind.module, "read")
     own = (Notification.user_id == seen.who.id, *fit)
     wanted = Asked(list(own), [Notification.id.desc()], most, newest=True)
     return documents(kind, wanted, ("name", *kind.fields), seen)
@@ -67,6 +68,7 @@ def read_talk(asked: Arguments) -> dict[str, Any]:
 
 def _read(ids: list[int] | None) -> dict[str, Any]:
     seen, session = glass(), db.session()
+    seen.who.refuse_unless(TOLD.module, "read")
     done = notices.mark_read(session, seen.who.id, seen.now, ids)
     notices.rung(session, seen.who.id)
     return {"success": True, "message": _("Marked as read."), "count": done}

@@ -54,7 +54,7 @@ class _About(Field):
         if op not in self.ops:
             raise RuleBroken(_("“%(name)s” cannot be filtered by “%(op)s”.", name=self.name, op=op), self.name)
         values = few(raw if isinstance(raw, list) else [raw], self.name)
-        found = or_(*[self._equals(str(each)) for each in values])
+        found = or_(false(), *[self._equals(str(each)) for each in values])
         return not_(found) if op == "neq" else found
 
     def _equals(self, text: str) -> ColumnElement[bool]:
@@ -156,6 +156,6 @@ class NoticeState(Field):
         """Pending and Sent are unread."""
         words = {str(each) for each in (raw if isinstance(raw, list) else [raw])}
         unread: ColumnElement[bool] = self.columns[0].is_(None)
-        fits = or_(*[unread if word in ("Pending", "Sent") else not_(unread) if word == "Read" else false()
-                     for word in words])  # fmt: skip
+        fits = or_(false(), *[unread if word in ("Pending", "Sent") else not_(unread) if word == "Read" else false()
+                              for word in words])  # fmt: skip
         return not_(fits) if op == "neq" else fits

@@ -13,13 +13,16 @@ from sqlalchemy import case, func, select
 from app.domain import settings
 from app.domain.callsync import MOST, Result
 from app.extensions import db
-from app.models import CallLog, Customer, PhoneSync, User
+from app.models import CallLog, Customer, Lead, PhoneSync, Ticket, User
 from app.web import callbatches
 from app.web.compat.answers import Refused
 from app.web.compat.arguments import Arguments
+from app.web.compat.doctypes import DOCTYPES
 from app.web.frame.gate import glass, json_answer
 
 MOST_LOGS = 500
+#: One side of a call, which may be an e-mail address, and its mask.
+_SIDE = DOCTYPES["CRM Call Log"].plan.by_name["other_number"]
 
 
 # --- calls in
@@ -81,12 +84,12 @@ def user_call_logs(asked: Arguments) -> dict[str, Any]:
     seen = glass()
     seen.who.refuse_unless("Call Logs", "read")
     limit, offset = asked.whole("limit", 50, 1, MOST_LOGS), asked.whole("offset", 0, 0, 10**6)
-    query = select(CallLog, Customer.first_name, Customer.last_name).outerjoin(
-        Customer, Customer.id == CallLog.customer_id
-    )
+    query = select(CallLog, Lead.number, Ticket.number, Customer.first_name, Customer.last_name)
+    for record, key in ((Lead, CallLog.lead_id), (Ticket, CallLog.ticket_id), (Customer, CallLog.customer_id)):
+        query = query.outerjoin(record, record.id == key)  # only what the person sees
     query = query.where(CallLog.employee_id == seen.who.id, *_between(asked, seen.zone))
     rows = db.session.execute(query.order_by(CallLog.started_on.desc(), CallLog.id.desc()).limit(limit).offset(offset))
-    data = [_log(call, " ".join(n for n in names if n), seen) for call, *names in rows]
+    data = [_log(call, (lead, ticket), " ".join(n for n in names if n), seen) for call, lead, ticket, *names in rows]
     return {"success": True, "message": _("Retrieved %(n)s call logs", n=len(data)), "data": data}
 
 
@@ -109,11 +112,10 @@ def _moment(text: str, zone: ZoneInfo, is_end: bool) -> datetime:
         raise Refused(417, _("“%(text)s” is no date such as 2026-11-23.", text=text[:40])) from error
 
 
-def _log(call: CallLog, customer: str, seen: Any) -> dict[str, Any]:
-    """The predecessor's keys; numbers as the person may see them."""
-    native, mobile = call.native or {}, lambda number: seen.who.shown("mobile", number)
-    place = next(((kind, str(key)) for kind, key in (("CRM Lead", call.lead_id), ("CRM Ticket", call.ticket_id))
-                  if key), (None, None))  # fmt: skip
+def _log(call: CallLog, places: tuple[str | None, str | None], customer: str, seen: Any) -> dict[str, Any]:
+    """The predecessor's keys; numbers as the person may see them. `places`: numbers of its lead and of its ticket."""
+    native, mobile = call.native or {}, lambda number: _SIDE.value((number,), seen)
+    place = next((each for each in zip(("CRM Lead", "CRM Ticket"), places, strict=True) if each[1]), (None, None))
     return {
         "name": str(call.id), "from": mobile(call.from_number), "to": mobile(call.to_number), "type": call.direction,
         "status": call.status, "duration": call.duration_seconds, "native_duration": native.get("duration"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,6 +12,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app.web.compat import registry
 from app.web.compat.answers import EXC_TYPES
+from app.web.compat.asking import FIXED
+from app.web.compat.doctypes import DOCTYPES
 from tests.web.compat.ground import GLADLY, Ground
 from tests.web.hostile import assert_decent, heard
 
@@ -90,6 +94,24 @@ def test_no_field_of_a_person_is_a_bug(ground: Ground) -> None:
         knock(ground, "crm.api.lead_operations.update_customer_with_client_id", opened | accounts)
 
 
+OPERATORS = ("=", "!=", ">", "<=", "like", "in", "between", "is", "not in", None, 3, [])
+#: The ways to write a filter.
+SHAPES: tuple[Callable[[Any, Any, Any], Any], ...] = (
+    lambda field, op, value: [[field, op, value]], lambda field, op, value: {field: [op, value]},
+    lambda field, op, value: {field: value}, lambda field, op, value: [["X", field, op, [value, value], value]],
+    lambda field, op, value: json.dumps([[field, op, value]]),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("doctype", DOCTYPES)
+def test_no_filter_is_a_bug(ground: Ground, doctype: str) -> None:
+    """Each field with each operator, in one shape and with one value after the other."""
+    values, shapes = itertools.cycle(RUBBISH), itertools.cycle(SHAPES)
+    for field, op in itertools.product((*DOCTYPES[doctype].fields, *FIXED), OPERATORS):
+        sent = {"doctype": doctype, "filters": next(shapes)(field, op, next(values))}
+        knock(ground, "frappe.client.get_list", sent)
+
+
 def knock(ground: Ground, name: str, body: Any) -> Any:
     asked = f"{name} {str(body)[:200]!r}"
     raw = json.dumps(body)
@@ -137,6 +159,16 @@ def test_people_keys_and_roles_are_nowhere(ground: Ground, doctype: str) -> None
     for name in ("frappe.desk.search.search_link", "frappe.desk.form.load.getdoc", "crm.api.doc.get_data",
                  "crm.api.doc.get_filterable_fields", "crm.api.doc.get_assigned_users"):  # fmt: skip
         assert ground.ask("root", name, {"doctype": doctype, "name": "1"}).status_code == 403
+
+
+@pytest.mark.parametrize(("doctype", "field"), [
+    (name, field) for name, kind in DOCTYPES.items() for field in kind.fields
+    if field in ("name", "status", "reference_doctype", "reference_docname", "notification_type", "assigned_to", "type")
+])  # fmt: skip
+def test_one_of_nothing_is_nothing(ground: Ground, doctype: str, field: str) -> None:
+    assert knock(ground, "frappe.client.get_list", {"doctype": doctype}).get_json()["message"] is not None
+    sent = {"doctype": doctype, "filters": [[field, "in", []]]}
+    assert knock(ground, "frappe.client.get_list", sent).get_json()["message"] == []
 
 
 # --- what Flask itself refuses, in the same envelope
