@@ -72,6 +72,41 @@ def test_undo_is_a_button_too(rohan: Seat) -> None:
     expect(row(rohan.page, "First of the day")).to_have_count(1)
 
 
+#: Somebody else's news, as live.js tells them.
+NEWS = "() => dispatchEvent(new CustomEvent('crm:activity', { detail: {} }))"
+
+
+@pytest.mark.parametrize("first", ["news", "step"])
+def test_news_do_not_take_the_page_from_under_a_step_on_its_way(rohan: Seat, first: str) -> None:
+    page = rohan.page
+
+    def held(route: Any) -> None:
+        page.evaluate(NEWS)
+        page.wait_for_timeout(1200)
+        route.continue_()
+
+    page.route("**/tasks/done/*", held)
+    focus(page, "First of the day")
+    if first == "news":
+        page.evaluate(NEWS)
+        page.wait_for_timeout(380)  # they are asked for after 400 ms
+    page.keyboard.press("d")
+    expect(row(page, "First of the day")).to_have_count(0)
+    page.unroute("**/tasks/done/*")
+    page.locator("[data-undo] button").click()
+    expect(row(page, "First of the day")).to_have_count(1)
+
+
+def test_a_step_is_undone_on_another_page_too(rohan: Seat) -> None:
+    page = rohan.page
+    row(page, "First of the day").locator("[data-act=done]").evaluate(
+        "button => fetch(button.form.action, {method: 'POST', body: new FormData(button.form), redirect: 'manual'})"
+    )
+    rohan.go("/tasks/")
+    page.locator("[data-undo] button").click()
+    expect(page.locator(".notes")).to_contain_text("Open again: First of the day")
+
+
 def test_put_off_by_key(rohan: Seat) -> None:
     page = rohan.page
     focus(page, "Second of the day")

@@ -25,8 +25,15 @@ function restore() {
 }
 
 // --- steps and the dialog
-document.addEventListener('htmx:beforeRequest', (event) => { if (event.detail.elt.closest('#day')) remember(); });
+const steps = new Set(); // those under way; what they answer wants the page as they left it
+document.addEventListener('htmx:beforeRequest', ({ detail: { elt, xhr } }) => {
+  if (elt.closest('#day')) remember();
+  if (elt.closest('#day, #day-form, [data-undo]')) steps.add(xhr);
+});
+document.addEventListener('htmx:afterRequest', ({ detail }) => steps.delete(detail.xhr));
 document.addEventListener('htmx:beforeSwap', ({ detail }) => {
+  // News of before the step; its own answer is newer.
+  if (detail.target.id === 'day-parts' && steps.size) { detail.shouldSwap = false; place = null; }
   // Refused input comes back as the form with what was typed.
   if (detail.xhr.status === 422 && detail.target.id === 'day-form' && detail.xhr.responseText.includes('day-form-title')) {
     detail.shouldSwap = true;
@@ -74,7 +81,7 @@ document.addEventListener('keydown', (event) => {
 
 // --- news: the parts are asked anew, never under somebody's hands
 let waiting = null, missed = false;
-const busy = () => document.querySelector('details[data-menu][open], dialog[open]')
+const busy = () => steps.size || document.querySelector('details[data-menu][open], dialog[open]')
   || document.activeElement?.matches('input, textarea, select');
 function ask() {
   if (document.hidden) { missed = true; return; }
