@@ -1,8 +1,8 @@
-"""Leads: taken in one transaction, moved through gates, turned into customers."""
+"""Leads: taken in one transaction, moved through gates."""
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import Date, ForeignKey, Index, Integer, String, Text, select
@@ -30,7 +30,6 @@ STATUSES = (
 TERMINAL = ("activated", "unqualified", "junk", "expired", "expired_opened")
 #: What a move to a status of this meaning needs to be told, if the lead does not have it yet.
 NEEDS = {"opened": "client_id", "activated": "client_id", "sent": "pod_id", "rejected": "rejection_reason"}
-UNDO_HOURS = 24
 
 
 class Lead(Contact, Clocked, Versioned, Record):
@@ -223,7 +222,7 @@ _ASK = {
 
 
 def _open_account(session: Session, lead: Lead, new: LeadStatus, by: int | None, now: datetime) -> None:
-    customer = lead.customer or _make_customer(session, lead, by, now)
+    customer = lead.customer or make_customer(session, lead, by, now)
     account = customers.open_account(session, customer, lead.client_id or "", lead, by, now)
     lead.opened_on = lead.opened_on or now
     if new.meaning == "activated":
@@ -231,7 +230,7 @@ def _open_account(session: Session, lead: Lead, new: LeadStatus, by: int | None,
         account.activated_on = account.activated_on or now
 
 
-def _make_customer(session: Session, lead: Lead, by: int | None, now: datetime) -> Customer:
+def make_customer(session: Session, lead: Lead, by: int | None, now: datetime) -> Customer:
     """The customer of this lead: found by number, or made of its contact fields (sealed values move as they are)."""
     known = customer = customers.with_mobile(session, lead.mobile_e164)
     if customer is None:
@@ -331,43 +330,6 @@ def _log_changes(session: Session, lead: Lead, before: dict[str, Any], values: d
 
 def _plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, (date, datetime)) else value
-
-
-def convert(session: Session, lead: Lead, by: int | None, now: datetime) -> Customer:
-    """Make or link the customer; the lead's timeline, tasks and calls join the customer's. Idempotent."""
-    if lead.converted_on is not None and lead.customer is not None:
-        return lead.customer
-    if lead.status.meaning != "activated":
-        raise RuleBroken("Only a lead in Account Activated can be converted. Move it there first.", "status")
-    customer = lead.customer or _make_customer(session, lead, by, now)
-    lead.converted_on = now
-    _adopt(session, lead, customer.id)
-    lead.stamp(by, now)
-    timeline.write(session, lead, "system", by, now, text=f"Converted to {customer.number}", what="converted")
-    return customer
-
-
-def _adopt(session: Session, lead: Lead, customer_id: int | None) -> None:
-    """The lead's rows that know a customer now name this one."""
-    from sqlalchemy import update
-
-    from app.domain.calls import CallLog
-    from app.domain.messages import Message
-
-    for table in (timeline.Activity, CallLog, Message):
-        step = update(table).where(table.lead_id == lead.id).values(customer_id=customer_id)
-        session.execute(step, execution_options={"synchronize_session": False})
-
-
-def undo_convert(session: Session, lead: Lead, by: int | None, now: datetime) -> None:
-    """Take a conversion back within UNDO_HOURS (a manager's right). Raises RuleBroken later."""
-    if lead.converted_on is None:
-        raise RuleBroken("This lead was not converted.", "status")
-    if now - lead.converted_on > timedelta(hours=UNDO_HOURS):
-        raise RuleBroken(say("A conversion can be undone for %(hours)s hours only.", hours=UNDO_HOURS), "status")
-    lead.converted_on = None
-    lead.stamp(by, now)
-    timeline.write(session, lead, "system", by, now, text="Conversion undone", what="unconverted")
 
 
 def expire(session: Session, lead: Lead, opened: bool, now: datetime) -> None:

@@ -12,7 +12,7 @@ from flask_babel import lazy_gettext as _
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import leads
+from app.domain import conversion, leads
 from app.domain.leads import CATEGORIES, Lead
 from app.extensions import db
 from app.models import Customer
@@ -141,7 +141,7 @@ class LeadScreen(Assignable):
         """Make or link the customer of an activated lead."""
         lead = self.row_for(pk, "write")
         with access.as_system(db.session()):  # whose number it is, is asked of all customers
-            customer = leads.convert(db.session(), lead, glass().who.id, glass().now)
+            customer = conversion.convert(db.session(), lead, glass().who.id, glass().now)
         db.session.commit()
         return redirect(f"/customers/{customer.number}")
 
@@ -154,6 +154,6 @@ class LeadScreen(Assignable):
         lead = self.row_for(pk, "write")
         if not glass().who.is_manager:
             raise access.Denied(_g("Only a manager undoes a conversion."))
-        leads.undo_convert(db.session(), lead, glass().who.id, glass().now)
+        conversion.undo(db.session(), lead, glass().who.id, glass().now)
         db.session.commit()
         return redirect(self.url_of(lead))

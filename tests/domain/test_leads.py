@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.domain import customers, leads, sla
+from app.domain import conversion, customers, leads, sla
 from app.domain.base import RuleBroken
 from app.domain.settings import LeadStatus
 from app.lib.vault import Vault
@@ -210,14 +210,14 @@ def test_a_pan_moves_to_the_customer_sealed_as_it_is(office: Session, vault: Vau
 def test_a_conversion_is_done_once_and_undone_for_a_day(office: Session) -> None:
     lead = take(office)
     move(office, lead, "activated", client_id="C1")
-    customer = leads.convert(office, lead, None, NOW)
-    assert leads.convert(office, lead, None, NOW + HOUR) is customer and lead.converted_on == NOW
+    customer = conversion.convert(office, lead, None, NOW)
+    assert conversion.convert(office, lead, None, NOW + HOUR) is customer and lead.converted_on == NOW
     with pytest.raises(RuleBroken, match="24 hours"):
-        leads.undo_convert(office, lead, None, NOW + DAY + MINUTE)
-    leads.undo_convert(office, lead, None, NOW + DAY)
+        conversion.undo(office, lead, None, NOW + DAY + MINUTE)
+    conversion.undo(office, lead, None, NOW + DAY)
     assert lead.converted_on is None
     with pytest.raises(RuleBroken, match="was not converted"):
-        leads.undo_convert(office, lead, None, NOW + DAY)
+        conversion.undo(office, lead, None, NOW + DAY)
 
 
 def test_a_conversion_takes_calls_and_lines_along(office: Session) -> None:
@@ -226,7 +226,7 @@ def test_a_conversion_takes_calls_and_lines_along(office: Session) -> None:
     call.stamp(None, NOW)
     office.add(call)
     move(office, lead, "activated", client_id="C1")
-    customer = leads.convert(office, lead, None, NOW)
+    customer = conversion.convert(office, lead, None, NOW)
     office.flush()
     office.expire_all()
     assert call.customer_id == customer.id
