@@ -128,7 +128,7 @@ def test_a_stranger_gets_not_even_a_thread(app, people):
 
 
 def test_threads_are_left_for_pages(app, people):
-    lines = [socket(app, people["ana"]) for _ in range(4)]
+    lines = [socket(app, people[name]) for name in ("ana", "ana", "cleo", "cleo")]
     with app.test_request_context("/socket.io/"):
         session["sid"] = f"token-{people['ana']}"
         login_user(Face(people["ana"]))

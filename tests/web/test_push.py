@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 import simple_websocket
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from app import access, create_app
 from app.extensions import db
-from app.models import ApiKey, Delivery, User
+from app.models import ApiKey, Delivery, Notification, User
 from tests.app_fixtures import settings_for, settle
 from tests.houses import SOON, House, all_end, all_hear, open_house, watched
 from tests.lines import Ear
@@ -107,6 +107,30 @@ def test_a_shown_toast_is_written_down_once_and_by_its_person_only(house: House)
         all_hear([ear.watch("lead", 10**6) for ear in hearers], "gone")  # what was said before has been heard
         states = select(Delivery.notification_id, Delivery.channel, Delivery.state)
         assert house.world.rows(states.where(Delivery.notification_id == key)) == rows
+
+
+def test_a_limited_key_hears_of_notices_only_where_it_may_read_them(house: House) -> None:
+    deaf, hears = limited(house, "Leads", "Tickets.read"), limited(house, "Leads", "Dashboard.read")
+    [his], hers = house.silent(deaf, 1), house.ears(hears, each=1)
+    his.say("40")
+    eventually(lambda: his.is_in, "the key has no line", SOON)
+    for name in (deaf, hears):
+        house.give(house.world.make.lead("root"), name)
+    all_hear(hers, "bell", lambda bell: bell["unread"] == 1 and "text" in bell)
+    [key] = house.world.rows(select(Notification.id).where(Notification.user_id == house.world.id_of(deaf)))
+    his.emit("shown", {"id": key})
+    all_hear([his.watch("lead", 10**6)], "gone")  # what was said before has been heard
+    assert his.named("bell") == []
+    assert house.world.count(Delivery, Delivery.notification_id == key) == 0
+
+
+def limited(house: House, *scope: str) -> str:
+    """Somebody whose key is limited to these."""
+    name = house.somebody()
+    mine = update(ApiKey).where(ApiKey.user_id == house.world.id_of(name))
+    house.world.session.execute(mine.values(scope=list(scope)))
+    house.world.session.commit()
+    return name
 
 
 def sign_out(house: House, name: str) -> None:

@@ -54,7 +54,8 @@ def holds(house: House, count: int) -> bool:
     """Whether so many pages may watch a record at once."""
     lead = house.world.make.lead("ana")
     try:
-        return all(ear.is_open for ear in watched(house, "ana", lead, each=count))
+        ears = [ear for who in ("ana", "mia") for ear in watched(house, who, lead, each=count // 2)]
+        return all(ear.is_open for ear in ears)
     except simple_websocket.ConnectionError:
         return False
     finally:
@@ -82,7 +83,7 @@ def test_rubbish_is_not_heard_and_keeps_no_thread(house: House) -> None:
 )
 def test_who_talks_too_much_is_hung_up_on(house: House, say: Any) -> None:
     for _ in range(6):
-        ears = house.ears("ben", each=4)
+        ears = house.ears(house.somebody(), each=4)
         for ear in ears:
             say(ear)
         all_end(ears)
@@ -95,16 +96,29 @@ def test_who_takes_a_thread_and_says_nothing_loses_it(house: House) -> None:
 
 
 def test_more_sockets_than_threads_are_refused_and_pages_are_served(house: House) -> None:
-    eventually(lambda: filled(house) == 24, "not 24 of 32 threads", SOON)  # those hung up before may still end
+    # Those hung up before may still end.
+    eventually(lambda: filled(house, "ben", "ana", "mia") == [12, 12, 0], "not 24 of 32 threads", SOON)
     assert house.servers[0].answers()
 
 
-def filled(house: House) -> int:
-    """How many sockets there is room for; they stay open."""
+def test_nobody_takes_the_room_of_the_others(house: House) -> None:
+    eventually(lambda: filled(house, "ben") == [12], "not half of 24", SOON)
+    [ear] = house.ears("ana", each=1)
+    assert ear.is_open
     house.close()
+    eventually(lambda: filled(house, "ben") == [12], "those who hung up are counted still", SOON)
+
+
+def filled(house: House, *people: str) -> list[int]:
+    """How many sockets there is room for, for one after the other; they stay open."""
+    house.close()
+    return [taken(house, who) for who in people]
+
+
+def taken(house: House, who: str) -> int:
     for opened in range(40):
         try:
-            house.silent("ben", 1)
+            house.silent(who, 1)
         except simple_websocket.ConnectionError:
             return opened
     return 40

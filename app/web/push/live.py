@@ -25,7 +25,7 @@ from app.extensions import db, socketio
 from app.ops.bus import Bus, Tidings
 from app.ops.post import Post
 from app.web.push import standing
-from app.web.push.sockets import LONGEST_WORD, Line, Sockets, Wire, person_of, sees
+from app.web.push.sockets import LONGEST_WORD, Line, Sockets, Wire, has_bell, person_of, sees
 
 log = logging.getLogger("crm.live")
 
@@ -89,7 +89,8 @@ class Live:
         users = set(users)
         for user, bell in standing.bells(held, users, now).items() if users else ():
             before = self.rung.get(user)
-            lines = {sid: line for sid, line in self.sockets.of(user).items() if bell != before or not line.greeted}
+            told = self._with_bell(held, user)
+            lines = {sid: line for sid, line in told.items() if bell != before or not line.greeted}
             news = {"unread": bell.unread, "id": bell.newest or None}
             if lines and (before is None or bell.newest > before.newest):
                 news |= self._toast(held, user, before.newest if before else None, now)
@@ -97,6 +98,12 @@ class Live:
                 line.greeted = True
                 socketio.emit("bell", news, to=sid)
             self.rung[user] = bell
+
+    def _with_bell(self, held: Session, user: int) -> dict[str, Line]:
+        """The person's lines, but for those of keys that may not read his notices."""
+        lines = self.sockets.of(user)
+        return {sid: line for sid, line in lines.items()
+                if line.scope is None or has_bell(_limited(person_of(held, user), line.scope))}  # fmt: skip
 
     def _toast(self, held: Session, user: int, after: int | None, now: datetime) -> dict[str, Any]:
         who, before = person_of(held, user), held.info.get("who")

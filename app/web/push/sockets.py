@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from socket import SHUT_RDWR
 from typing import Any
@@ -133,14 +133,25 @@ class Line:
     greeted: bool = False
 
 
+@dataclass
+class Newcomer:
+    """A socket whose browser has not said yet that it speaks Socket.IO, or has said goodbye and stayed."""
+
+    user_id: int
+    #: Monotonic seconds.
+    came: float = field(default_factory=time.monotonic)
+
+
 class Sockets:
     """The lines of this process."""
 
     def __init__(self, app: Flask, most: int) -> None:
         self.app, self.most = app, most
+        #: Sockets of one person: his many tabs, or a broken program of his, leave room for his colleagues.
+        self.most_each = max(4, most // 2)
         self.lines: dict[str, Line] = {}
-        #: Engine.IO's id -> when it came (monotonic seconds); who has a line by now is no newcomer any more.
-        self.newcomers: dict[str, float] = {}
+        #: By Engine.IO's id; who has a line by now is no newcomer any more.
+        self.newcomers: dict[str, Newcomer] = {}
         #: No one is let in any more: the process is about to end.
         self.closing = False
         #: Are told of a new line, and of a record that is watched.
@@ -154,11 +165,15 @@ class Sockets:
         open_now = sum(not each.closed for each in list(socketio.server.eio.sockets.values()))
         # The one who asks is counted already.
         full = open_now > self.most or len(self.lines) >= self.most
-        if self.closing or full or person_asking() is None:
+        who = None if self.closing or full else person_asking()
+        if who is None or self._open_of(who.id) >= self.most_each:
             return False
         if eio_sid is not None:
-            self.newcomers[eio_sid] = time.monotonic()
+            self.newcomers[eio_sid] = Newcomer(who.id)
         return True
+
+    def _open_of(self, user_id: int) -> int:
+        return len(self.of(user_id)) + sum(each.user_id == user_id for each in list(self.newcomers.values()))
 
     def connect(self, _auth: Any = None) -> None:
         """Only a signed-in person; he hears what is for him."""
@@ -173,9 +188,9 @@ class Sockets:
     def leave(self, *_reason: Any) -> None:
         """The line is gone; who keeps the socket all the same has SILENCE_SECONDS to say what for."""
         eio_sid = socketio.server.manager.eio_sid_from_sid(_sid(), "/")
+        line = self.lines.pop(_sid(), None)
         if eio_sid is not None:
-            self.newcomers[eio_sid] = time.monotonic()
-        self.lines.pop(_sid(), None)
+            self.newcomers[eio_sid] = Newcomer(line.user_id if line else 0)
 
     # --- what a page says
 
@@ -195,10 +210,10 @@ class Sockets:
 
     def shown(self, *said: Any) -> None:
         """The page has shown the toast of a notice: {id}. Written down once, for one's own notices only."""
-        line, _who = self._speaker()
+        line, who = self._speaker()
         asked = said[0] if said else None
         key = number(asked.get("id")) if isinstance(asked, dict) else None
-        if line is None or key is None:
+        if line is None or who is None or key is None or not has_bell(who):
             return
         with own_transaction() as held:
             notices.note_shown(held, line.user_id, key, datetime.now(UTC))
@@ -249,8 +264,8 @@ class Sockets:
     def cut_silent(self) -> None:
         """Hang up on those who took a thread and never said what they want."""
         late = time.monotonic() - SILENCE_SECONDS
-        for eio_sid, came in list(self.newcomers.items()):
-            if came < late:
+        for eio_sid, each in list(self.newcomers.items()):
+            if each.came < late:
                 self.newcomers.pop(eio_sid, None)
                 hang_up(_wire(eio_sid))
 
@@ -342,6 +357,11 @@ def sees(held: Session, who: access.Person, kind: str, key: int) -> bool:
     finally:
         held.info["who"] = before
         held.rollback()
+
+
+def has_bell(who: access.Person) -> bool:
+    """Whether he hears of notices: everybody of his own, a limited key where it may read the Dashboard, as at REST."""
+    return who.scope is None or who.may("Dashboard", "read")
 
 
 def place_of(asked: Any) -> tuple[str, int] | None:
