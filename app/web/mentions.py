@@ -30,11 +30,13 @@ def write_note(session: Session, about: Any, text: str, glass: Glass) -> Activit
     session.flush()
     if about.__tablename__ == "task":  # what is noted on a task concerns its lead or ticket
         about = _parent(session, line) or about
-    heard, unheard = _heard(session, about, text, glass)
+    named, others = _named(text, glass), mentions.concerned(session, about) - {glass.who.id}
+    # Who sees the line sees its record, or the customer that it became; and notes are open to him.
+    seeing = access.sighted(session, [*named.values(), *others], line, glass.now)
+    heard, unheard = _parted(named, seeing)
     if heard:
         line.payload = {**line.payload, "mentions": heard}
-    others = mentions.concerned(session, about) - {glass.who.id, *heard.values()}
-    mentions.tell(session, line, about, heard.values(), access.sighted(session, others, about, glass.now), glass.now)
+    mentions.tell(session, line, about, heard.values(), others & seeing - {*heard.values()}, glass.now)
     g.remarks = [_remark(key, glass) for key in unheard]
     return line
 
@@ -47,7 +49,8 @@ def edit_note(session: Session, line: Activity, text: str, seen: datetime | None
     if text == (line.payload or {}).get("text"):
         return
     about, before = about_of(session, line), _named(line.payload["text"], glass)
-    heard, unheard = _heard(session, about, text, glass)
+    named = _named(text, glass)
+    heard, unheard = _parted(named, access.sighted(session, named.values(), line, glass.now))
     timeline.rewrite(session, line, seen, glass.now, text=text, mentions=heard)
     mentions.tell(session, line, about, heard.values(), (), glass.now)  # nobody twice: the event key sees to it
     g.remarks = [_remark(key, glass) for key in unheard if key not in before.values()]
@@ -89,10 +92,8 @@ def _named(text: str, glass: Glass) -> dict[str, int]:
     return mentions.named(text, {card["username"].casefold(): key for key, card in glass.cards.people.items()})
 
 
-def _heard(session: Session, about: Any, text: str, glass: Glass) -> tuple[dict[str, int], list[int]]:
-    """(user name -> id of the mentioned who see the record, ids of the others)."""
-    named = _named(text, glass)
-    seeing = access.sighted(session, named.values(), about, glass.now)
+def _parted(named: dict[str, int], seeing: frozenset[int]) -> tuple[dict[str, int], list[int]]:
+    """(user name -> id of the mentioned who see the note, ids of the others)."""
     heard = {name: key for name, key in named.items() if key in seeing}
     return heard, [key for key in named.values() if key not in seeing]
 

@@ -94,6 +94,17 @@ def test_a_chip_stands_for_who_was_told(world: World) -> None:
     assert '<span class="mention" title="mia">@Mia Shah</span> &lt;b&gt;and&lt;/b&gt; @max' in page
 
 
+def test_to_whom_notes_are_closed_nothing_is_told_of_one(world: World) -> None:
+    lead = world.make.lead("ana")
+    world.make.cell("Sales Manager", "Notes", "read", "none")
+    made = note(world, lead, "@mia and @root")
+    assert [card["username"] for card in made["result"]["told"]["mentions"]] == ["root"]
+    assert "Mia Shah was not told" in made["result"]["warnings"][0]
+    world.make.cell("Sales User", "Notes", "read", "none")
+    note(world, lead, "He called", "root")
+    assert (told(world), told(world, "comment")) == (["root"], [])
+
+
 # --- whom the composer offers
 
 
