@@ -322,6 +322,15 @@ def test_a_user_who_left_pauses_the_webhook_and_nothing_is_lost(office, receiver
     ]
 
 
+def test_nor_is_a_user_who_left_told_what_is_gone(office, receiver):
+    listen(office, receiver, "lead.deleted", user="mia")
+    office.door("root").rest("DELETE", f"lead/{office.make.lead('ana').id}")
+    office.session.get(User, office.people["mia"].id).active = False
+    office.session.commit()
+    work(office)
+    assert (hook_of(office).why, stands(office), receiver.heard) == ("user", [("lead.deleted", "queued", 1)], [])
+
+
 # --- what goes wrong
 
 

@@ -173,6 +173,8 @@ def _letter(row: WebhookDelivery, hook: Webhook, post: Post) -> dict[str, Any]:
         return letter | {"record": None}
     kind, _dot, what = row.event.partition(".")
     if what == "deleted":
+        with Session(db.engine, expire_on_commit=False) as session:
+            _look_as(session, hook)
         return letter | {"record": {"id": row.record_id, "number": row.number}}
     record = _seen(hook, kind, row.record_id, post)
     if record is None:
@@ -183,13 +185,18 @@ def _letter(row: WebhookDelivery, hook: Webhook, post: Post) -> dict[str, Any]:
 def _seen(hook: Webhook, kind: str, key: int, post: Post) -> dict[str, Any] | None:
     """The record in the eyes of the webhook's user: his rows, his masks."""
     with Session(db.engine, expire_on_commit=False) as session:
-        with access.as_system(session):
-            query = select(User.active, access.version_query()).where(User.id == hook.user_id)
-            is_active, version = session.execute(query).one()
-            if not is_active:
-                raise _NotActive
-        access.act_as(session, access.person(session, hook.user_id, version or 0))
+        _look_as(session, hook)
         return post.write(session, kind, key, datetime.now(UTC))
+
+
+def _look_as(session: Session, hook: Webhook) -> None:
+    """Give the session to the webhook's user. Raises _NotActive."""
+    with access.as_system(session):
+        query = select(User.active, access.version_query()).where(User.id == hook.user_id)
+        is_active, version = session.execute(query).one()
+        if not is_active:
+            raise _NotActive
+    access.act_as(session, access.person(session, hook.user_id, version or 0))
 
 
 # --- what became of it
