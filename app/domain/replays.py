@@ -51,7 +51,8 @@ def claim(session: Session, user_id: int, key: str, fingerprint: str, now: datet
     held = session.scalars(select(KeptAnswer).where(*mine), execution_options={"populate_existing": True}).first()
     if held is None or held.status is None:
         raise Conflict("The first request with this Idempotency-Key is still at work. Please ask again in a moment.")
-    if held.fingerprint != fingerprint:
+    # MariaDB takes another spelling of a key for the same one.
+    if (held.key, held.fingerprint) != (key, fingerprint):
         raise RuleBroken("This Idempotency-Key was used for another request. Please choose a new one.",
                          "Idempotency-Key")  # fmt: skip
     return held

@@ -73,6 +73,16 @@ def test_a_write_says_what_it_saw(world: World) -> None:
     assert door.rest("PUT", f"lead/{lead.id}", {"description": "any"}, headers={"If-Match": "*"}).status_code == 200
 
 
+def test_a_deletion_says_what_it_saw(world: World) -> None:
+    call, root = world.make.call("ana"), world.door("root")
+    tag = root.rest("GET", f"call_log/{call.id}").headers["ETag"]
+    root.rest("PUT", f"call_log/{call.id}", {"outcome": "He buys"})
+    assert root.rest("DELETE", f"call_log/{call.id}", headers={"If-Match": tag}).status_code == 412
+    assert world.stored(call)["outcome"] == "He buys"
+    tag = root.rest("GET", f"call_log/{call.id}").headers["ETag"]
+    assert root.rest("DELETE", f"call_log/{call.id}", headers={"If-Match": tag}).status_code == 200
+
+
 # --- at the same moment
 
 
@@ -104,6 +114,12 @@ def test_twenty_keys_at_once_make_twenty_records(maria: World) -> None:
     answers = at_once(maria, [f"k{n}" for n in range(20)])
     made = {each.json["id"] for each in answers if each.status_code == 201}
     assert len(made) == count(maria) == 20
+
+
+def test_another_spelling_of_a_key_answers_no_other_request(maria: World) -> None:
+    assert post(maria, "Abc").status_code == 201
+    answer = post(maria, "aBC")
+    assert (answer.status_code, "Idempotent-Replayed" in answer.headers, count(maria)) == (422, False, 1)
 
 
 def test_when_the_first_is_refused_one_of_the_others_is_done(maria: World) -> None:

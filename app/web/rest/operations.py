@@ -40,7 +40,7 @@ PARAMETERS: dict[str, Any] = {
     "If-None-Match": {"in": "header", "name": "If-None-Match", "schema": STRING, "description":
                       "An ETag you have: 304 without a body where nothing has changed."},
     "If-Match": {"in": "header", "name": "If-Match", "schema": STRING, "description":
-                 "The ETag of the whole record that you saw: 412, and nothing saved, where it is another by now."},
+                 "The ETag of the whole record that you saw: 412, and nothing done, where it is another by now."},
     "Idempotency-Key": {"in": "header", "name": "Idempotency-Key", "schema": {"type": "string", "maxLength": 100},
                         "description": "A name of your own for this request, at most 100 plain signs. Sent again "
                         "within a day with the same body, it answers the first one's record and makes none."},
@@ -90,7 +90,7 @@ FUNCTIONS = {
     "post": Told("Create", (404, 409, *_SENT), ("Idempotency-Key",), "+Create", good=(201,),
                  headers=("Idempotent-Replayed",)),
     "put": Told("Change", (*_ROW, 412, 413), ("pk", "If-Match"), "+Change"),
-    "delete": Told("Delete", _ROW, ("pk",), answer=ref("Done")),
+    "delete": Told("Delete", (*_ROW, 412), ("pk", "If-Match"), answer=ref("Done")),
     "assign": Told("Hand to a colleague, or to the next of a role", (*_ROW, 413), ("pk",), _ASSIGN),
     "join": Told("Add an assignee beside the others; 200 for one who has it already", (*_ROW, 413), ("pk",), _JOIN,
                  good=(200, 201)),

@@ -180,11 +180,14 @@ class Resource(Spoken, Gated, ModelRestApi):
         raw = sent()
         version = whole_json(raw.pop("version", None), 0, 1, 2**31 - 1) or None
         row = self._row(pk, "write")
-        replays.refuse_other_tag(lambda: json_answer(200, {"id": row.id, "result": self._shown(row.id)}))
+        self._refuse_other_tag(row)
         values = self.desk.plan.take(raw, "edit", glass())
         self.desk.save(db.session(), row, values, version, glass())
         db.session.commit()
         return json_answer(200, {"id": row.id, "result": self._after(row.id)})
+
+    def _refuse_other_tag(self, row: Any) -> None:
+        replays.refuse_other_tag(lambda: json_answer(200, {"id": row.id, "result": self._shown(row.id)}))
 
     def _after(self, pk: int) -> dict[str, Any] | None:
         """The saved row; None when the change took it out of the person's sight."""
@@ -200,6 +203,7 @@ class Resource(Spoken, Gated, ModelRestApi):
     def delete(self, pk: Any, **kwargs: Any) -> Response:
         """Delete a record that the person sees and may delete."""
         row = self._row(pk, "delete")
+        self._refuse_other_tag(row)
         self.desk.remove(db.session(), row, glass())
         db.session.commit()
         return json_answer(200, {"message": _("Deleted.")})
