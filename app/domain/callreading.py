@@ -47,6 +47,8 @@ class Telephone:
     own: frozenset[str] = frozenset()
     #: What the application calls itself.
     agent: str | None = None
+    #: Somebody has a kept record read once more: nothing is learnt of the telephone, which may be silent for days.
+    is_by_hand: bool = False
 
 
 @dataclass

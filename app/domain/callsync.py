@@ -60,12 +60,18 @@ def sync(session: Session, telephone: Telephone, records: list[Any], now: dateti
     for index, raw in enumerate(records):
         _read_one(batch, index, raw)
     _store(session, batch)
-    telephones.quarantine(session, telephone.employee_id, batch.refused, now)
     results = [batch.results[index] for index in range(len(records))]
-    moments = [heard.started_on for heard in batch.heard]
-    came = telephones.Came(telephone.agent, [result.status for result in results], moments)
-    telephones.note(session, telephone.employee_id, came, now)
+    if not telephone.is_by_hand:
+        _note(session, batch, results)
     return results
+
+
+def _note(session: Session, batch: Batch, results: list[Result]) -> None:
+    """What the batch says of the telephone itself, and what of it could not be taken."""
+    employee_id, agent = batch.telephone.employee_id, batch.telephone.agent
+    telephones.quarantine(session, employee_id, batch.refused, batch.now)
+    came = telephones.Came(agent, [result.status for result in results], [heard.started_on for heard in batch.heard])
+    telephones.note(session, employee_id, came, batch.now)
 
 
 def _read_one(batch: Batch, index: int, raw: Any) -> None:

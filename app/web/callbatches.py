@@ -32,12 +32,15 @@ class ComeAgain(RuleBroken):
     http_status = 503
 
 
-def store(records: list[Any], seen: Glass) -> list[Result]:
-    """Sync the person's batch and commit. Raises ComeAgain when the database is busy or away."""
+def store(records: list[Any], seen: Glass, by_hand: bool = False) -> list[Result]:
+    """Sync the person's batch and commit. Raises ComeAgain when the database is busy or away.
+
+    `by_hand`: it does not come from the telephone.
+    """
     began = time.monotonic()
     for attempt in range(1, TRIES + 1):
         try:
-            return _stored(records, seen)
+            return _stored(records, seen, by_hand)
         except SQLAlchemyError as error:
             db.session.rollback()
             why = getattr(error, "orig", None) or error
@@ -55,10 +58,11 @@ def _code(error: SQLAlchemyError) -> Any:
     return said[0] if said and isinstance(said[0], int) else ""
 
 
-def _stored(records: list[Any], seen: Glass) -> list[Result]:
+def _stored(records: list[Any], seen: Glass, by_hand: bool) -> list[Result]:
     held = db.session()
     with access.as_system(held):  # to whom a number belongs is asked of all customers
-        telephone = Telephone(seen.who.id, seen.zone, agent=request.user_agent.string[:200])
+        agent = request.user_agent.string[:200]
+        telephone = Telephone(seen.who.id, seen.zone, agent=agent, is_by_hand=by_hand)
         results = callsync.sync(held, telephone, records, seen.now)
         held.commit()
     return results

@@ -71,10 +71,10 @@ class PhoneView(Gated, BaseView):
     @refuse_as_page
     @permission_name("again")
     def again(self, pk: str) -> Any:
-        """Read a kept record once more, as if the telephone had sent it now."""
+        """Read a kept record once more, as if the telephone had sent it now; which it has not, and its page says so."""
         row, seen = _mine(pk), glass()
         key, raw = row.id, row.raw
-        (result,) = callbatches.store([raw], seen)
+        (result,) = callbatches.store([raw], seen, by_hand=True)
         if result.status == "error":
             raise RuleBroken(_("Still not: %(why)s", why=result.sentence or ""))
         db.session.delete(_mine(str(key)))

@@ -65,6 +65,18 @@ def test_what_was_repaired_is_taken_on_another_try(world: World, phone: Phone) -
         assert (row.code, len(kept(world)), len(world.rows(select(CallLog.id)))) == ("in_the_future", left, 1 - left)
 
 
+@pytest.mark.parametrize("wrong", [{}, WRONG])
+def test_another_try_says_nothing_of_the_telephone(world: World, phone: Phone, wrong: dict[str, Any]) -> None:
+    phone.sync([log(1, **WRONG)])
+    world.session.execute(update(QuarantinedCall).values(raw=log(1, **wrong)))
+    world.session.commit()
+    mine, (row,) = select(*PhoneSync.__table__.columns), kept(world)
+    before = world.rows(mine)
+    world.door("ana").form(f"/phone/again/{row.id}")
+    assert world.rows(mine) == before
+    assert [each.times for each in kept(world)] == ([1] if wrong else [])
+
+
 @pytest.mark.parametrize(("who", "left"), [("ana", 0), ("ben", 1), ("mia", 1), ("root", 1)])
 def test_only_its_person_removes_a_record(world: World, phone: Phone, who: str, left: int) -> None:
     phone.sync([log(2, **WRONG)])
