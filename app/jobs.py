@@ -9,7 +9,19 @@ from sqlalchemy import delete, update
 from sqlalchemy.orm import Session
 
 from app import delivery, postman
-from app.domain import clock, escalation, expiry, handback, reassignment, reminders, replays, settings, sla, webhooks
+from app.domain import (
+    clock,
+    escalation,
+    expiry,
+    handback,
+    reassignment,
+    reminders,
+    replays,
+    settings,
+    signin,
+    sla,
+    webhooks,
+)
 from app.domain.runs import BY_HAND, JobRun
 from app.engine import SKIPPED, Every, Job, Pass, Runner, Scheduler, Work, daily_at, every_minute, run_slot
 from app.ops.lead import leadership
@@ -82,7 +94,8 @@ def _forget_deliveries(session: Session, at: Pass) -> Work:
 
 
 def _forget_answers(session: Session, at: Pass) -> Work:
-    return Work(("answers",), lambda one, _: _changed(one, replays.forgotten(at.now)))
+    old = {"answers": replays.forgotten(at.now), "tries": signin.forgotten(at.now)}
+    return Work(tuple(old), lambda one, name: _changed(one, old[name]))
 
 
 def _changed(session: Session, step: Any) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from flask_appbuilder import Model
 from flask_appbuilder.security.sqla.models import User
-from sqlalchemy import JSON, ForeignKey, Index, Integer, String
+from sqlalchemy import JSON, Delete, ForeignKey, Index, Integer, String, delete
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from app.domain.base import Moment
+
+#: A count of wrong tries is forgotten when nothing happened for so long; no lock lasts as long.
+TRIES_KEPT = timedelta(hours=24)
 
 
 class SignIn(Model):  # type: ignore[misc]
@@ -65,6 +68,11 @@ class FailedTry(Model):  # type: ignore[misc]
     #: No try is looked at before this moment.
     locked_until: Mapped[datetime | None] = mapped_column(Moment)
     last_on: Mapped[datetime] = mapped_column(Moment, nullable=False)
+
+
+def forgotten(now: datetime) -> Delete:
+    """What deletes the counts of names that nobody tried of late: anybody may make up names, and each has a row."""
+    return delete(FailedTry).where(FailedTry.last_on < now - TRIES_KEPT)
 
 
 def note_ended(session: Session, user_id: int) -> None:

@@ -54,8 +54,8 @@ class Count:
 class Tally(Protocol):
     """Counts names in windows that begin at full multiples of their length."""
 
-    def add(self, name: str, rate: Rate, now: float) -> Count:
-        """Count one more of this name at `now`, Unix time."""
+    def add(self, name: str, rate: Rate, now: float, by: int = 1) -> Count:
+        """Count one more of this name (or `by`, -1 takes one back) at `now`, Unix time."""
         ...
 
 
@@ -67,14 +67,14 @@ class OwnTally:
         self._counts: dict[tuple[str, int], int] = {}
         self._sweep_at = 0.0
 
-    def add(self, name: str, rate: Rate, now: float) -> Count:
+    def add(self, name: str, rate: Rate, now: float, by: int = 1) -> Count:
         """Count one more of this name at `now`."""
         ends = window_end(rate, now)
         key = (name, ends)
         with self._lock:
             if now >= self._sweep_at or len(self._counts) > MOST_NAMES:
                 self._sweep(now)
-            used = self._counts[key] = self._counts.get(key, 0) + 1
+            used = self._counts[key] = self._counts.get(key, 0) + by
         return Count(rate.most, used, ends)
 
     def _sweep(self, now: float) -> None:
@@ -94,21 +94,21 @@ class SharedTally:
         self._own = OwnTally()
         self._asks_again = 0.0
 
-    def add(self, name: str, rate: Rate, now: float) -> Count:
+    def add(self, name: str, rate: Rate, now: float, by: int = 1) -> Count:
         """Count one more of this name at `now`."""
         if time.monotonic() < self._asks_again:
-            return self._own.add(name, rate, now)
+            return self._own.add(name, rate, now, by)
         ends = window_end(rate, now)
         try:
-            return Count(rate.most, self._added(f"{PREFIX}{name}:{ends}", rate.seconds), ends)
+            return Count(rate.most, self._added(f"{PREFIX}{name}:{ends}", rate.seconds, by), ends)
         except RedisError as error:
             self._asks_again = time.monotonic() + REST_SECONDS
             log.warning("Redis does not count for %s s: %s", REST_SECONDS, type(error).__name__)
-            return self._own.add(name, rate, now)
+            return self._own.add(name, rate, now, by)
 
-    def _added(self, key: str, seconds: int) -> int:
+    def _added(self, key: str, seconds: int, by: int) -> int:
         with self._redis.pipeline(transaction=False) as both:
-            both.incr(key)
+            both.incrby(key, by)
             both.expire(key, seconds + 1)
             used, _set = both.execute()
         return int(used)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 from sqlalchemy.orm import Mapped, mapped_column
+from werkzeug.test import EnvironBuilder
 
 from app import access
 from app.domain.base import Record
@@ -432,6 +433,15 @@ def test_head_is_a_get_without_a_body(world: World) -> None:
     assert door.browser.head("/tasks/done/1").status_code == 405
     assert world.rows(select(Lead.id, Lead.first_name)) == before
     assert world.rows(select(CallLog.outcome)) == [None]
+
+
+def test_a_head_in_small_letters_is_one_too(world: World) -> None:
+    cookie = f"crm={world.door('ana').browser.get_cookie('crm').value}"
+    asked = EnvironBuilder("/leads/add", query_string={"first_name": "By head", "mobile": "9820066666"}).get_environ()
+    heard: list[str] = []
+    answer = world.app.wsgi_app(asked | {"REQUEST_METHOD": "head", "HTTP_COOKIE": cookie},
+                                lambda status, _headers, _exc=None: heard.append(status))  # fmt: skip
+    assert (heard, list(answer), world.count(Lead)) == (["200 OK"], [], 0)
 
 
 # --- one's own things

@@ -16,7 +16,7 @@ from flask import Flask
 from flask_appbuilder.exceptions import PasswordComplexityValidationError
 from sqlalchemy import delete, select
 
-from app import access, models
+from app import access, jobs, models
 from app.domain import audit
 from app.domain.base import RuleBroken
 from app.extensions import db
@@ -420,6 +420,14 @@ def test_an_old_count_is_forgotten(app, browser) -> None:
     for n in range(4):
         assert log_in(browser(), "ana", f"wrong {n}").status_code == 401
     assert log_in(browser()).status_code == 200
+
+
+def test_names_that_somebody_made_up_fill_no_table(app, browser) -> None:
+    for n in range(3):
+        log_in(browser(), f"made up {n}", "wrong")
+    for hours, left in ((23, 3), (25, 0)):
+        jobs.run_now(app, "forget old answers", datetime.now(UTC) + timedelta(hours=hours))
+        assert len(rows(app, select(FailedTry))) == left
 
 
 @pytest.mark.parametrize("door", DOORS)

@@ -12,7 +12,7 @@ from app import access
 from app.extensions import db
 from app.web.compat.answers import Refused, bad, good
 from app.web.compat.arguments import Arguments
-from app.web.entry import sessions, tries
+from app.web.entry import limits, sessions, tries
 
 COOKIE = "sid"
 #: What the predecessor calls somebody who is not signed in.
@@ -58,20 +58,27 @@ def _is_no_foreign_page() -> bool:
 def login(asked: Arguments) -> Response:
     """Form or JSON `usr`, `pwd` -> the cookie. 401 for wrong ones, 429 after too many."""
     manager: Any = current_app.appbuilder.sm  # type: ignore[attr-defined]
+    if seconds := limits.count_try():
+        return _later(_("Too many tries from your address. Please wait a minute."), seconds)
     try:
         user = manager.auth_user_db(asked.raw("usr"), asked.raw("pwd"), "compat")
     except tries.Locked as locked:
-        answer = bad(429, str(locked.message))
-        answer.headers["Retry-After"] = str(locked.seconds)
-        return answer
+        return _later(str(locked.message), locked.seconds)
     if user is None:
         return bad(401, _("The name or the password is wrong. Please try again."))
+    limits.forgive_try()
     token = sessions.begin(user.id, "compat", datetime.now(UTC))
     answer = good("Logged In")
     answer.set_data(_with_name(answer, user.get_full_name()))
     secure = current_app.config["SESSION_COOKIE_SECURE"]
     # Lax: the predecessor's clients send no token of a form, and other pages must not send this cookie for them.
     answer.set_cookie(COOKIE, token, max_age=sessions.TOKEN_DAYS * 86_400, httponly=True, secure=secure, samesite="Lax")
+    return answer
+
+
+def _later(sentence: str, seconds: int) -> Response:
+    answer = bad(429, sentence)
+    answer.headers["Retry-After"] = str(seconds)
     return answer
 
 

@@ -14,8 +14,11 @@ class Heads:
         self.app = app
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        """Answer; Flask routes HEAD to every GET, whose views ask for "GET" alone and would go on to their POST."""
-        if environ["REQUEST_METHOD"] != "HEAD":
+        """Answer; Flask routes HEAD to every GET, whose views ask for "GET" alone and would go on to their POST.
+
+        Werkzeug takes "head" for HEAD, so it is one here too.
+        """
+        if environ["REQUEST_METHOD"].upper() != "HEAD":
             answer: Iterable[bytes] = self.app(environ, start_response)
             return answer
         asked = environ | {"REQUEST_METHOD": "GET", "wsgi.input": BytesIO(), "CONTENT_LENGTH": "0"}

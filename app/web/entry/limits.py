@@ -20,6 +20,9 @@ from app.web.frame import gate
 from app.web.frame.languages import is_machine
 from app.web.page import errors
 
+#: Wrong tries to sign in from one address at the telephones' door, before which FAB's limiter does not stand.
+TRIES = Rate(20, 60)
+
 
 class TooFast(RuleBroken):
     """More calls than the limit allows (429)."""
@@ -64,6 +67,22 @@ def count(name: str) -> None:
     g.limit = held = limits.count(name, time.time())
     if held is not None and held.is_over:
         raise TooFast(say("Too many requests. Please wait %(seconds)s seconds.", seconds=_wait(held)))
+
+
+def count_try() -> int:
+    """Count a try of this address before it is looked at; the seconds to wait when it is one too many, else 0."""
+    held = _tried(1)
+    return _wait(held) if held.is_over else 0
+
+
+def forgive_try() -> None:
+    """A right one was none: the telephones of a whole office stand behind one address."""
+    _tried(-1)
+
+
+def _tried(by: int) -> Count:
+    limits: Limits = current_app.extensions["crm_limits"]
+    return limits.tally.add(f"sign-in {request.remote_addr}", TRIES, time.time(), by)
 
 
 def _wait(held: Count) -> int:

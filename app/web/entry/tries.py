@@ -15,6 +15,7 @@ from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Session
 
 from app.domain.base import RuleBroken
+from app.domain.signin import TRIES_KEPT
 from app.models import FailedTry
 from app.web.entry.sessions import own_transaction
 
@@ -22,8 +23,6 @@ from app.web.entry.sessions import own_transaction
 FREE_TRIES = 5
 #: The delay doubles from one minute up to this.
 LONGEST_MINUTES = 15
-#: A count is forgotten when nothing happened for so long.
-FORGET_HOURS = 24
 
 
 class Locked(RuleBroken):
@@ -46,7 +45,7 @@ def count(name: str, now: datetime) -> None:
         row = _locked_row(session, name, now)
         if row.locked_until is not None and row.locked_until > now:
             raise Locked(row.locked_until, now)
-        if now - row.last_on > timedelta(hours=FORGET_HOURS):
+        if now - row.last_on > TRIES_KEPT:
             row.count = 0
         row.count, row.last_on = row.count + 1, now
         row.locked_until = now + delay(row.count) if row.count >= FREE_TRIES else None

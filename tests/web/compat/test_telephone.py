@@ -8,6 +8,8 @@ import pytest
 from sqlalchemy import func, select
 
 from app.models import CallLog, SignIn
+from app.ops.tally import Rate
+from app.web.entry import limits
 from tests.app_fixtures import PASSWORD, World
 
 METHOD = "/api/method/"
@@ -62,6 +64,19 @@ def test_a_wrong_password_is_401_and_sets_no_cookie(world: World) -> None:
     answer = world.app.test_client().post(METHOD + "login", json={"usr": "ana", "pwd": "no"})
     assert (answer.status_code, answer.get_json()["exc_type"]) == (401, "AuthenticationError")
     assert "sid=" not in str(answer.headers.getlist("Set-Cookie"))
+
+
+def test_an_address_may_be_wrong_twenty_times_a_minute(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "TRIES", Rate(20, 10**9))
+    browser = world.app.test_client()
+    for _ in range(2):  # a right one counts for nothing
+        assert browser.post(METHOD + "login", json={"usr": "ana", "pwd": PASSWORD}).status_code == 200
+    for n in range(20):
+        assert browser.post(METHOD + "login", json={"usr": f"name {n}", "pwd": "wrong"}).status_code == 401
+    for answer in (browser.post(METHOD + "login", json={"usr": "ana", "pwd": PASSWORD}),
+                   browser.post("/", data={"cmd": "login", "usr": "ana", "pwd": PASSWORD})):  # fmt: skip
+        assert (answer.status_code, answer.get_json()["exc_type"]) == (429, "TooManyRequestsError")
+        assert int(answer.headers["Retry-After"]) > 0 and "sid=" not in str(answer.headers.getlist("Set-Cookie"))
 
 
 def test_signing_out_ends_the_cookie(phone: Phone) -> None:
