@@ -64,7 +64,7 @@ def prepared(settings: Settings) -> Flask:
 
 
 def _first_admin(app: Flask, settings: Settings) -> None:
-    from app.web.entry.signin import ensure_admin, sync_permissions
+    from app.web.security.security_manager import ensure_admin, sync_permissions
 
     sync_permissions(app)
     made = ensure_admin(app, settings.admin_password)
@@ -77,8 +77,8 @@ def _first_demo() -> None:
     import secrets
 
     from app import demo
+    from app.cli import load_demo
     from app.domain.base import RuleBroken
-    from app.web.commands import load_demo
 
     password = secrets.token_urlsafe(9)
     with contextlib.suppress(RuleBroken):
@@ -160,19 +160,19 @@ def _named(revisions: set[str]) -> str:
 
 def serve(app: Flask, settings: Settings) -> None:
     """Serve until SIGTERM or Ctrl+C. The schedule starts in the workers, never in their parent."""
-    from app import engine, jobs
+    from app import job_runner, jobs
     from app.ops import queue
-    from app.ops import serve as gunicorn
-    from app.web.push import live
+    from app.ops import server as gunicorn
+    from app.web.realtime import live_events
 
-    schedules: list[engine.Scheduler] = []
+    schedules: list[job_runner.Scheduler] = []
 
     def started() -> None:
         if schedule := jobs.start(app):
             schedules.append(schedule)
 
     def ending() -> None:
-        live.close()
+        live_events.close()
         calls = threading.Thread(target=queue.stop, daemon=True)
         calls.start()
         for schedule in schedules:

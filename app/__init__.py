@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 import config
-from app import access, delivery, engine, jobs, models, postman, views  # noqa: F401  (all tables must be known before the mappers are used)
+from app import access, cli, job_runner, jobs, models, outbox, views  # noqa: F401  (all tables must be known before the mappers are used)
 from app.channels.base import Channel
 from app.channels.console import Console
 from app.channels.email import Email, server_of
@@ -18,15 +18,16 @@ from app.channels.webhook import Line
 from app.extensions import compress, csrf, db, migrate
 from app.lib.vault import Vault, read_key
 from app.ops import database, queue
-from app.ops.pool import Pool
 from app.ops.redis_queue import RedisQueue
-from app.web import commands, failures, team
-from app.web.compat import door
-from app.web.entry import heads, limits, origins, signin
-from app.web.frame import languages
-from app.web.page import errors, shell
-from app.web.push import live
-from app.web.rest import payloads
+from app.ops.thread_queue import Pool
+from app.outbox import notice_delivery
+from app.web.api import webhook_payloads
+from app.web.compat import routes
+from app.web.core import languages
+from app.web.pages import errors, shell
+from app.web.realtime import live_events
+from app.web.security import cors, head_requests, rate_limits, security_manager
+from app.web.settings import dead_letters, people
 
 
 def create_app(settings: config.Settings | None = None, **overrides: object) -> Flask:
@@ -40,7 +41,7 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
     if settings.proxies:
         count = settings.proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
-    app.wsgi_app = heads.Heads(app.wsgi_app)  # type: ignore[method-assign]
+    app.wsgi_app = head_requests.Heads(app.wsgi_app)  # type: ignore[method-assign]
     app.extensions["vault"] = Vault(read_key(settings.field_key))
     csrf.init_app(app)
     compress.init_app(app)
@@ -50,8 +51,8 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
     with app.app_context():
         database.tune(db.engine)
         shell.install(app, views.menu)
-        origins.install(app)
-        limits.install(app, settings)
+        cors.install(app)
+        rate_limits.install(app, settings)
         _build(app)
         languages.install(app, config.ROOT / "translations")
         app.extensions["crm_jobs"] = _runner(settings)
@@ -60,36 +61,36 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
         app.extensions["crm_run_job"] = lambda name: jobs.run_now(app, name)
         app.extensions["crm_settings_menu"] = views.settings_menu()
     errors.install(app)
-    door.install(app)
-    live.install(app)
+    routes.install(app)
+    live_events.install(app)
     _queue(app, settings)
-    commands.register(app, jobs=lambda: jobs, demo=_demo)
+    cli.register(app, jobs=lambda: jobs, demo=_demo)
     return app
 
 
 def _build(app: Flask) -> None:
     """FAB with our people, doors and screens."""
-    security = type("Security", (signin.Security,), dict(team.OF_FAB))
+    security = type("Security", (security_manager.Security,), dict(people.OF_FAB))
     builder = AppBuilder(security_manager_class=security, indexview=views.INDEX)
     builder.init_app(app, db.session)
     views.register(builder)
     app.jinja_env.globals["appbuilder"] = builder
 
 
-def _runner(settings: config.Settings) -> engine.Runner:
+def _runner(settings: config.Settings) -> job_runner.Runner:
     """Jobs have sessions of their own on the same engine."""
     bound = db.engine
-    return engine.Runner(lambda: Session(bound, expire_on_commit=False), settings.time_zone, live.announce)
+    return job_runner.Runner(lambda: Session(bound, expire_on_commit=False), settings.time_zone, live_events.announce)
 
 
 def _queue(app: Flask, settings: config.Settings) -> None:
     """What is called later, and the lines to the outside."""
-    place = queue.Place(app.app_context, settings.retry_seconds, failures.keep, settings.queue_workers)
+    place = queue.Place(app.app_context, settings.retry_seconds, dead_letters.keep, settings.queue_workers)
     threads = {} if app.testing else settings.queue_workers  # in tests nothing runs by itself
     queue.install(place, RedisQueue(settings.redis_url) if settings.redis_url else Pool(threads))
-    delivery.install(app, {"email": _email(settings)})
+    notice_delivery.install(app, {"email": _email(settings)})
     line = Line(private=settings.webhooks_private)
-    postman.install(app, postman.Post(line, payloads.write, settings.webhook_seconds))
+    outbox.install(app, outbox.Post(line, webhook_payloads.write, settings.webhook_seconds))
 
 
 def _email(settings: config.Settings) -> Channel:

@@ -8,23 +8,24 @@ from typing import Any
 from sqlalchemy import delete, update
 from sqlalchemy.orm import Session
 
-from app import delivery, postman
+from app import outbox
 from app.domain import (
-    clock,
+    authentication,
     escalation,
     expiry,
-    handback,
+    idempotency,
+    leave_return,
+    office_hours,
     reassignment,
     reminders,
-    replays,
     settings,
-    signin,
     sla,
     webhooks,
 )
-from app.domain.runs import BY_HAND, JobRun
-from app.engine import SKIPPED, Every, Job, Pass, Runner, Scheduler, Work, daily_at, every_minute, run_slot
-from app.ops.lead import leadership
+from app.domain.job_runs import BY_HAND, JobRun
+from app.job_runner import SKIPPED, Every, Job, Pass, Runner, Scheduler, Work, daily_at, every_minute, run_slot
+from app.ops.leader import leadership
+from app.outbox import notice_delivery
 
 #: A run that says "running" for longer belongs to a process that was killed.
 LOST_AFTER = timedelta(minutes=5)
@@ -33,7 +34,7 @@ KEPT = timedelta(days=30)
 
 def _reassign(session: Session, at: Pass) -> Work:
     office = settings.office(session, at.zone)
-    if not clock.is_open(office, at.now):
+    if not office_hours.is_open(office, at.now):
         return Work()
     terms = reassignment.terms(session)
     found = reassignment.due_records(session, at.now, terms.grace_minutes, office, at.limit)
@@ -63,18 +64,18 @@ def _expire_requests(session: Session, at: Pass) -> Work:
 
 
 def _hand_back(session: Session, at: Pass) -> Work:
-    found = handback.due(session, at.now, at.limit)
-    return Work(found, lambda one, key: handback.hand_back(one, key, at.now))
+    found = leave_return.due(session, at.now, at.limit)
+    return Work(found, lambda one, key: leave_return.hand_back(one, key, at.now))
 
 
 def _queue_left(session: Session, at: Pass) -> Work:
-    found = delivery.left(session, at.now, at.limit)
-    return Work(found, lambda one, item: delivery.take_up(one, item, at.now))
+    found = notice_delivery.left(session, at.now, at.limit)
+    return Work(found, lambda one, item: notice_delivery.take_up(one, item, at.now))
 
 
 def _post_left(session: Session, at: Pass) -> Work:
-    found = postman.left(session, at.now, at.limit)
-    return Work(found, lambda one, item: postman.take_up(one, item, at.now))
+    found = outbox.left(session, at.now, at.limit)
+    return Work(found, lambda one, item: outbox.take_up(one, item, at.now))
 
 
 def _fail_lost(session: Session, at: Pass) -> Work:
@@ -94,7 +95,7 @@ def _forget_deliveries(session: Session, at: Pass) -> Work:
 
 
 def _forget_answers(session: Session, at: Pass) -> Work:
-    old = {"answers": replays.forgotten(at.now), "tries": signin.forgotten(at.now)}
+    old = {"answers": idempotency.forgotten(at.now), "tries": authentication.forgotten(at.now)}
     return Work(tuple(old), lambda one, name: _changed(one, old[name]))
 
 

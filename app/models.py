@@ -3,17 +3,18 @@
 from flask_appbuilder.security.sqla.models import Group, Role, User
 
 from app.domain.assignment import Assignment  # who has what, since when, why
+from app.domain.assignment_requests import AssignmentRequest  # somebody asks to be given a record
 from app.domain.audit import AuditEntry  # what must be answerable for years
+from app.domain.authentication import ApiKey, FailedTry, SignIn  # who is signed in where
 from app.domain.base import NumberSeries, Record, strip_sequences
 from app.domain.calls import CallLog  # one call
 from app.domain.customers import Customer, CustomerAccount  # a person we deal with; a brokerage account
+from app.domain.idempotency import KeptAnswer  # what a client that repeats itself is told
+from app.domain.job_runs import Attachment, BackupRun, ExportRun, FailedCall, ImportRun, JobRun, SavedView
 from app.domain.leads import Lead  # somebody who may become a customer
 from app.domain.messages import Message  # one WhatsApp, SMS or e-mail, out or in
 from app.domain.notices import Delivery, Notification  # something one person must know; how it was told
 from app.domain.permissions import AccessVersion, FieldMask, ModulePermission  # the matrix and the masks
-from app.domain.replays import KeptAnswer  # what a client that repeats itself is told
-from app.domain.requests import AssignmentRequest  # somebody asks to be given a record
-from app.domain.runs import Attachment, BackupRun, ExportRun, FailedCall, ImportRun, JobRun, SavedView
 from app.domain.settings import (  # masters and what a manager may turn
     AccountType,
     BusinessSetting,
@@ -28,7 +29,6 @@ from app.domain.settings import (  # masters and what a manager may turn
     TicketStatus,
     TicketSubject,
 )
-from app.domain.signin import ApiKey, FailedTry, SignIn  # who is signed in where
 from app.domain.tasks import Task  # one thing to do
 from app.domain.team import RoundRobin  # whose turn it is
 from app.domain.telephones import PhoneSync, QuarantinedCall  # a telephone in the field; what it sent in vain

@@ -7,19 +7,20 @@ from typing import Any
 from flask_appbuilder.api.manager import SwaggerView
 from flask_babel import lazy_gettext as _
 
-from app.web import audit, bell, choices, failures, me, people, phones, runs, search, settings, team, webhooks
-from app.web.calls import CallResource, CallScreen
-from app.web.customers import CustomerResource, CustomerScreen
-from app.web.home import HomeView
-from app.web.leads import LeadResource, LeadScreen
-from app.web.messages import MessageResource, MessageScreen
-from app.web.notes import NotesView
-from app.web.notices import NoticeResource
-from app.web.requests import MOST_COUNTED, RequestResource, RequestScreen, waiting_count
-from app.web.rest import openapi
-from app.web.tasks import TaskResource, TaskScreen
-from app.web.tickets import TicketResource, TicketScreen
-from app.web.timeline import ActivityResource
+from app.web.api import openapi
+from app.web.records.calls import CallResource, CallScreen
+from app.web.records.customers import CustomerResource, CustomerScreen
+from app.web.records.leads import LeadResource, LeadScreen
+from app.web.records.messages import MessageResource, MessageScreen
+from app.web.records.notes import NotesView
+from app.web.records.tasks import TaskResource, TaskScreen
+from app.web.records.tickets import TicketResource, TicketScreen
+from app.web.records.timeline import ActivityResource
+from app.web.settings import audit, contents, dead_letters, jobs, people, webhooks
+from app.web.workday import bell, colleagues, my_settings, notice_preferences, search, telephones
+from app.web.workday.my_day import HomeView
+from app.web.workday.notices import NoticeResource
+from app.web.workday.requests import MOST_COUNTED, RequestResource, RequestScreen, waiting_count
 
 #: (name, label, icon, url, module that must be readable; "" = everybody's)
 MENU = (
@@ -42,19 +43,19 @@ NEW = (
 SCREENS = (LeadScreen, TicketScreen, CustomerScreen, TaskScreen, CallScreen, MessageScreen, RequestScreen)
 RESOURCES = (
     LeadResource, TicketResource, CustomerResource, TaskResource, CallResource, ActivityResource, MessageResource,
-    RequestResource, NoticeResource, people.UserResource,
+    RequestResource, NoticeResource, colleagues.UserResource,
 )  # fmt: skip
 PLAIN = (
-    bell.BellView, choices.ChoicesView, me.MeView, NotesView, people.PeopleView, phones.PhoneView, search.SearchView,
-    runs.SettingsView, runs.JobsView,
+    bell.BellView, notice_preferences.ChoicesView, my_settings.MeView, NotesView, colleagues.PeopleView, telephones.PhoneView, search.SearchView,
+    jobs.SettingsView, jobs.JobsView,
 )  # fmt: skip
 #: (group, [(label, view, icon, address)]); FAB's security manager registers those of its own kind itself.
 SETTINGS = (
-    (_("People and rights"), team.SCREENS),
-    (_("The trade"), settings.SCREENS),
+    (_("People and rights"), people.SCREENS),
+    (_("The trade"), contents.SCREENS),
     (
         _("Running it"),
-        ((_("Jobs"), runs.JobsView, "clock-play", "/jobs/"), *failures.SCREENS, *webhooks.SCREENS, *audit.SCREENS),
+        ((_("Jobs"), jobs.JobsView, "clock-play", "/jobs/"), *dead_letters.SCREENS, *webhooks.SCREENS, *audit.SCREENS),
     ),
 )
 INDEX = HomeView
@@ -82,7 +83,7 @@ def menu(person: Any, path: str) -> tuple[list[dict[str, Any]], list[dict[str, A
 
 def register(appbuilder: Any) -> None:
     """Put every screen, resource and door into FAB."""
-    of_fab = set(team.OF_FAB.values())
+    of_fab = set(people.OF_FAB.values())
     set_up = [view for _group, entries in SETTINGS for _label, view, _icon, _url in entries if view not in of_fab]
     for view in dict.fromkeys((*SCREENS, *PLAIN, *set_up)):
         appbuilder.add_view_no_menu(view)

@@ -23,15 +23,15 @@ from typing import Any
 from sqlalchemy import delete, func, select, text
 
 from bench import generate, load, run, server
-from tests.proofs import ground, outage, trial
+from tests.proofs import outage, setting, trial
 from tests.proofs.crowd import ask
-from tests.proofs.ground import Ground
-from tests.proofs.hunter import Hunter
-from tests.proofs.outside import outsider
-from tests.proofs.pack import Terms
+from tests.proofs.killer import Hunter
+from tests.proofs.outside_writer import outsider
+from tests.proofs.processes import Terms
+from tests.proofs.setting import Ground
+from tests.proofs.socket_client import wires
 from tests.proofs.sockets import children, ports_of
 from tests.proofs.trial import Outcome, Trial
-from tests.proofs.wire import wires
 from tests.servers import LiveServer, Redis, ServerFailed, eventually
 
 RESULTS = Path(__file__).parent / "results" / "engine.md"
@@ -263,8 +263,8 @@ def _until_done(app: Any) -> list[tuple[int, int, float]]:
 def _idle(app: Any) -> Rows:
     """Every task open and due in ten days; each job of the minute, nine times."""
     from app import jobs
-    from app.engine import every_minute
     from app.extensions import db
+    from app.job_runner import every_minute
 
     ahead = "UPDATE task SET status = 'Todo', exhausted = 0, due_on = UTC_TIMESTAMP() + INTERVAL 10 DAY, remind_on = "
     with app.app_context(), db.engine.begin() as connection:
@@ -309,7 +309,7 @@ def _fresh(folder: Path) -> Iterator[tuple[server.Database, Ground]]:
         made = server.Database(folder / "database", server.CACHE / "empty", *server.MEASURING)
         database = opened.enter_context(made)
         url = database.url(database.create_database())
-        yield database, opened.enter_context(ground.settled(url, folder / "ground"))
+        yield database, opened.enter_context(setting.settled(url, folder / "ground"))
 
 
 def _spread(times: Sequence[float], unit: str) -> str:

@@ -17,7 +17,7 @@ from sqlalchemy import Engine, delete, insert, select, text
 from werkzeug.security import generate_password_hash
 
 from app import models
-from app.demo.words import FIRST, LAST
+from app.demo.sample_text import FIRST, LAST
 from app.domain.permissions import MODULES, VERBS
 from bench.loader import MariaLoader, SqliteLoader, loader
 from bench.rows import DAYS, MANAGER, SALES, SEED, SHARE, SUPPORT, House, Masters, Sizes, mobile, moment

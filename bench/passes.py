@@ -18,7 +18,7 @@ from sqlalchemy.orm import sessionmaker
 
 from app import jobs, models
 from app.domain import leads
-from app.engine import Runner, run_slot
+from app.job_runner import Runner, run_slot
 from app.ops.database import STATEMENTS, tune
 from bench import generate, server
 

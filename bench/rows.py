@@ -10,7 +10,7 @@ from itertools import count
 from random import Random
 from typing import Self
 
-from app.demo.words import FIRST, LAST, NOTES
+from app.demo.sample_text import FIRST, LAST, NOTES
 from app.domain.base import PREFIX
 from app.domain.tickets import PRIORITIES, SOURCES
 from bench.loader import Row

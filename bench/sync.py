@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from app.web.entry.sessions import hashed
+from app.web.security.sessions import hashed
 from bench import generate, run, server
 
 RESULTS = Path(__file__).parent / "results" / "sync.md"

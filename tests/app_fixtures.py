@@ -31,11 +31,11 @@ from werkzeug.security import generate_password_hash
 
 import config
 from app import access, create_app, models
-from app.domain import assignment, calls, customers, leads, messages, requests, tasks, tickets
+from app.domain import assignment, assignment_requests, calls, customers, leads, messages, tasks, tickets
 from app.domain.settings import LeadStatus, TicketStatus, TicketSubject
 from app.extensions import db
-from app.web.entry import signin
-from app.web.entry.sessions import hashed
+from app.web.security import security_manager
+from app.web.security.sessions import hashed
 from tests.makers import NOW
 
 PASSWORD = "correct horse 9"
@@ -64,7 +64,7 @@ def settle(app: Flask) -> None:
     """Migrate the application's database and let the people move in."""
     with app.app_context():
         flask_migrate.upgrade()
-    signin.sync_permissions(app)
+    security_manager.sync_permissions(app)
     with app.app_context(), Session(db.engine) as session, access.as_system(session):
         _move_in(session)
         session.commit()
@@ -214,7 +214,7 @@ class Make:
         """`who` asks that `wanted` gets the record."""
         row = self.world.session.merge(about)
         ids = self.world.id_of(wanted), self.world.id_of(who)
-        return self._done(requests.ask(self.world.session, row, ids[0], reason, ids[1], at))
+        return self._done(assignment_requests.ask(self.world.session, row, ids[0], reason, ids[1], at))
 
     def give(self, about: Any, who: Any, by: Any = "root", at: datetime = NOW) -> Any:
         """Hand a lead or ticket to that person."""

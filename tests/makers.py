@@ -13,7 +13,7 @@ from sqlalchemy import Engine, StaticPool, create_engine, select
 from sqlalchemy.orm import Session
 
 from app import access, models
-from app.domain import clock, leads, permissions, tickets
+from app.domain import leads, office_hours, permissions, tickets
 from app.domain.leads import Lead
 from app.domain.settings import LeadStatus, OfficeRange, TicketStatus
 from app.domain.tasks import Task
@@ -24,9 +24,9 @@ ZONE = "Asia/Kolkata"
 #: Monday, 23 November 2026, 10:00 in the office.
 NOW = datetime(2026, 11, 23, 4, 30, tzinfo=UTC)
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
-ALWAYS_OPEN = clock.Office(ZoneInfo(ZONE))
+ALWAYS_OPEN = office_hours.Office(ZoneInfo(ZONE))
 #: Monday to Friday, 9:00 to 18:00.
-OFFICE = clock.Office(ZoneInfo(ZONE), tuple(clock.Range(day, time(9), time(18)) for day in range(5)))
+OFFICE = office_hours.Office(ZoneInfo(ZONE), tuple(office_hours.Range(day, time(9), time(18)) for day in range(5)))
 
 _serial = count(1)
 

@@ -12,8 +12,8 @@ import pytest
 from app import access, views
 from app.domain import assignment, timeline
 from app.models import Activity, AssignmentRequest, CallLog, Customer, Lead, Message, Notification, Task, Ticket
-from app.web.page.screen import Screen
-from app.web.rest.resource import Resource
+from app.web.api.resource import Resource
+from app.web.pages.screen import Screen
 from tests.app_fixtures import Door, World
 from tests.makers import NOW
 

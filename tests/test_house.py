@@ -11,13 +11,13 @@ import pytest
 from flask import Flask
 from sqlalchemy.orm import RelationshipProperty
 
-from app import access, sentences, views
+from app import access, views, wording
 from app.domain import notices, permissions
 from app.domain.base import Record
 from app.models import Notification
-from app.web.frame.gate import Gated
-from app.web.page.screen import Screen
-from app.web.rest.resource import Resource
+from app.web.api.resource import Resource
+from app.web.core.gate import Gated
+from app.web.pages.screen import Screen
 from tests.app_fixtures import World
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,18 +34,18 @@ NOT_GATED = {
 }  # fmt: skip
 #: Modules whose views are guarded by FAB's permissions and by `Settings` (tests/web/test_team, test_settings).
 SETTLED_BY_FAB = (
-    "app.web.entry.matrix",
-    "app.web.entry.roles",
-    "app.web.entry.users",
-    "app.web.entry.abilities",
-    "app.web.masters",
-    "app.web.hours",
-    "app.web.sla",
-    "app.web.business",
-    "app.web.runs",
-    "app.web.failures",
-    "app.web.webhooks",
-    "app.web.audit",
+    "app.web.settings.role_matrix",
+    "app.web.settings.roles",
+    "app.web.settings.users",
+    "app.web.settings.effective_rights",
+    "app.web.settings.masters",
+    "app.web.settings.office_hours",
+    "app.web.settings.sla_policies",
+    "app.web.settings.business_settings",
+    "app.web.settings.jobs",
+    "app.web.settings.dead_letters",
+    "app.web.settings.webhooks",
+    "app.web.settings.audit",
 )
 #: Answered without signing in.
 OPEN_RULES = {"/healthz", "/readyz", "/login/", "/logout/", "/lang/<string:locale>", "/back", "/static/<path:filename>",
@@ -200,8 +200,8 @@ def test_every_kind_of_notice_has_its_sentence(app: Flask) -> None:
     with app.test_request_context():
         for kind in notices.KINDS:
             for payload in ({}, {"number": "CRM-LEAD-2026-00001", "title": "Call", "minutes": 5}):
-                assert sentences.text_of(Notification(kind=kind, payload=payload)), kind
-    assert set(sentences.SENTENCES) == set(notices.KINDS)
+                assert wording.text_of(Notification(kind=kind, payload=payload)), kind
+    assert set(wording.SENTENCES) == set(notices.KINDS)
 
 
 def test_every_record_that_people_edit_has_a_version() -> None:

@@ -12,8 +12,8 @@ import requests
 from sqlalchemy import select
 
 from app.models import WebhookDelivery
+from tests.outbox.test_webhook_delivery import listen, office, work  # noqa: F401  # a fixture
 from tests.test_api_guide import GUIDE
-from tests.test_postman import listen, office, work  # noqa: F401  # a fixture
 
 
 @pytest.fixture

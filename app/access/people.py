@@ -13,8 +13,8 @@ from typing import Any
 from sqlalchemy import inspect, or_, select, update
 from sqlalchemy.orm import Session
 
-from app.access.system import as_system
-from app.access.who import Person
+from app.access.person import Person
+from app.access.system_session import as_system
 from app.domain import permissions, team
 from app.domain.base import RuleBroken
 from app.models import AccessVersion, FieldMask, ModulePermission, Role, User

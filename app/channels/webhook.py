@@ -14,8 +14,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from app.channels.base import ChannelError
-from app.lib import address
-from app.lib.address import BadAddress, Lookup, Target
+from app.lib import outbound_url
+from app.lib.outbound_url import BadAddress, Lookup, Target
 
 #: Seconds for everything from the first packet to the last byte of the answer.
 SECONDS = 5.0
@@ -54,8 +54,8 @@ class Line:
     def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Send a body and hear the answer, whatever its status. Raises ChannelError when there is none."""
         try:
-            target = address.read(url, self.private)
-            each = address.addresses(target, self.private, self.lookup)
+            target = outbound_url.read(url, self.private)
+            each = outbound_url.addresses(target, self.private, self.lookup)
         except BadAddress as bad:
             raise ChannelError(str(bad)) from bad
         error: Exception | None = None

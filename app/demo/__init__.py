@@ -13,13 +13,13 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import access, models
-from app.demo.assigning import make_requests
-from app.demo.children import make_calls, make_messages, make_notices, make_tasks
-from app.demo.house import House
+from app.demo.activity import make_calls, make_messages, make_notices, make_tasks
+from app.demo.assignments import make_requests
+from app.demo.builder import House
 from app.demo.leads import make_leads
 from app.demo.people import make_direct_customers, make_holidays, make_people, username
+from app.demo.sample_text import PEOPLE
 from app.demo.tickets import make_tickets
-from app.demo.words import PEOPLE
 from app.domain.base import RuleBroken
 from app.lib.vault import Vault
 

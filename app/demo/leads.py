@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, time, timedelta
 
 from app import models
-from app.demo import clocks
-from app.demo.assigning import give, hand_on
-from app.demo.house import DAYS, House, Row, first_of, labels, stamps
+from app.demo import sla
+from app.demo.assignments import give, hand_on
+from app.demo.builder import DAYS, House, Row, first_of, labels, stamps
 from app.demo.people import add_account, new_customer
-from app.demo.words import NOTES, PATHS, REJECTIONS
+from app.demo.sample_text import NOTES, PATHS, REJECTIONS
 from app.domain.base import RuleBroken
 
 
@@ -56,7 +56,7 @@ def _lead(house: House, at: datetime, n: int, statuses: dict[str, int], rest: Ro
         next_follow_up_on=None, customer_id=None, client_id=None, pod_id=None, rejection_reason=None,
         referral=f"ESH{10_000 + house.rng.randint(0, 60)}" if house.often(0.2) else None, opened_on=None,
         activated_on=None, converted_on=None, description=house.some(NOTES) if house.often(0.3) else None,
-        **clocks.UNTOUCHED, date_of_birth=date(house.rng.randint(1955, 2004), house.rng.randint(1, 12), 1 + n % 28),
+        **sla.UNTOUCHED, date_of_birth=date(house.rng.randint(1955, 2004), house.rng.randint(1, 12), 1 + n % 28),
         called=_name(person),
     )  # fmt: skip
     place = {"lead_id": lead["id"]}
@@ -96,7 +96,7 @@ def _walk(house: House, lead: Row, path: tuple[str, ...], statuses: dict[str, in
         lead["replied_on"] = lead["replied_on"] or at
     lead["label"] = path[-1] if path[-1] in statuses else "New"
     if len(path) == 1 and house.now - lead["created_on"] < timedelta(hours=20):
-        clocks.owe(house, lead, models.Lead)
+        sla.owe(house, lead, models.Lead)
 
 
 def _marks(house: House, start: datetime, path: tuple[str, ...]) -> list[datetime]:

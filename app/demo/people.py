@@ -9,8 +9,8 @@ from flask_appbuilder.security.sqla.models import assoc_user_group, assoc_user_r
 from sqlalchemy import select
 
 from app import models
-from app.demo.house import ZONE, House, Row, labels, role_id, stamps
-from app.demo.words import FIXED_HOLIDAYS, HOLIDAYS_2026, PEOPLE
+from app.demo.builder import ZONE, House, Row, labels, role_id, stamps
+from app.demo.sample_text import FIXED_HOLIDAYS, HOLIDAYS_2026, PEOPLE
 
 
 def username(first: str, last: str) -> str:

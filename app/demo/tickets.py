@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from app import models
-from app.demo import clocks
-from app.demo.assigning import give, hand_on
-from app.demo.house import DAYS, House, Row, first_of, labels, stamps
-from app.demo.words import RESOLUTIONS
+from app.demo import sla
+from app.demo.assignments import give, hand_on
+from app.demo.builder import DAYS, House, Row, first_of, labels, stamps
+from app.demo.sample_text import RESOLUTIONS
 from app.domain import tickets as desk
 from app.domain.base import RuleBroken
 from app.domain.tickets import ticket_subjects
@@ -44,7 +44,7 @@ def _ticket(house: House, at: datetime, customer: Row, subjects: list[str], stat
         source=house.rng.choices(desk.SOURCES, (40, 15, 20, 20, 5))[0], customer_id=customer["id"], lead_id=None,
         description=f"Customer asks about: {subjects[0].lower()}.", assignee_id=assignee, owner_id=by,
         assigned_role="Support User" if reason == "round robin" else None, resolution=None, resolved_on=None,
-        **clocks.UNTOUCHED, **stamps(by, at),
+        **sla.UNTOUCHED, **stamps(by, at),
     )  # fmt: skip
     place = {"ticket_id": ticket["id"], "customer_id": customer["id"]}
     house.happened("system", at, by, place, text="Ticket created")
@@ -69,9 +69,9 @@ def _settle(house: House, ticket: Row, statuses: dict[str, int], n: int) -> None
         _move_ticket(house, ticket, step, statuses[step], at)
     ticket["label"] = label
     if label in ended:
-        clocks.settle(ticket)
+        sla.settle(ticket)
     else:
-        clocks.owe(house, ticket, models.Ticket)
+        sla.owe(house, ticket, models.Ticket)
 
 
 def _move_ticket(house: House, ticket: Row, label: str, status: int, at: datetime) -> None:

@@ -12,7 +12,7 @@ from flask_appbuilder.security.sqla.models import User
 from sqlalchemy import literal, select, union_all, update
 from sqlalchemy.orm import Session, aliased
 
-from app.domain import assignment, clock, notices, sla, team, timeline
+from app.domain import assignment, notices, office_hours, sla, team, timeline
 from app.domain.leads import Lead
 from app.domain.notices import News
 from app.domain.sla import Promise, Terms
@@ -136,7 +136,7 @@ class Watch:
 
     def _level(self, promise: Promise) -> int:
         """How many steps the broken promise has climbed by now."""
-        late = clock.open_between(self.terms.office, promise.due_on, self.now)
+        late = office_hours.open_between(self.terms.office, promise.due_on, self.now)
         return late // timedelta(minutes=self.terms.escalation_minutes)
 
     def _climbs_on(self, promise: Promise, level: int) -> datetime | None:

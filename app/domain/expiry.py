@@ -8,9 +8,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, or_, select, update
 from sqlalchemy.orm import Session
 
-from app.domain import clock, leads, notices, settings, timeline
+from app.domain import leads, notices, office_hours, settings, timeline
+from app.domain.assignment_requests import AssignmentRequest
 from app.domain.leads import Lead
-from app.domain.requests import AssignmentRequest
 from app.domain.settings import LeadStatus
 from app.domain.tickets import Ticket
 
@@ -51,13 +51,13 @@ def expire_lead(session: Session, lead_id: int, now: datetime) -> str:
     return "expired"
 
 
-def due_requests(session: Session, now: datetime, office: clock.Office, limit: int) -> list[int]:
+def due_requests(session: Session, now: datetime, office: office_hours.Office, limit: int) -> list[int]:
     """Ids of the assignment requests that were pending for longer than they may (working days)."""
     days = settings.value_of(session, "request_expiry_days")
     pending = (AssignmentRequest.status == "Pending", AssignmentRequest.created_on <= now - timedelta(days=days))
     query = select(AssignmentRequest.id, AssignmentRequest.created_on).where(*pending)
     rows = session.execute(query.order_by(AssignmentRequest.created_on, AssignmentRequest.id).limit(limit))
-    return [row.id for row in rows if clock.working_days_after(office, row.created_on, days) <= now]
+    return [row.id for row in rows if office_hours.working_days_after(office, row.created_on, days) <= now]
 
 
 def expire_request(session: Session, request_id: int, now: datetime) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Date, ForeignKey, Index, Integer, String, Text, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
-from app.domain import assignment, clientids, customers, linking, notices, settings, sla, tasks, timeline
+from app.domain import assignment, client_ids, customer_linking, customers, notices, settings, sla, tasks, timeline
 from app.domain.base import Moment, Record, RuleBroken, Versioned, next_number, say
 from app.domain.customers import CONTACT, Contact, Customer
 from app.domain.settings import LeadStatus
@@ -110,7 +110,7 @@ def create(session: Session, values: dict[str, Any], by: int | None, now: dateti
     customer = customers.with_mobile(session, lead.mobile_e164)
     _refuse_self_referral(session, lead, customer)
     decision = assignment.choose(session, values, by, now)
-    proposed = linking.link(session, lead, customer, by, now) if customer else []
+    proposed = customer_linking.link(session, lead, customer, by, now) if customer else []
     lead.assignee_id, lead.assigned_role = decision.user_id, decision.role or None
     task = _first_task(lead, values.get("task"), now, minutes or settings.KNOWN["first_task_minutes"][0])
     lead.number = next_number(session, "LEAD", now.year)
@@ -121,7 +121,7 @@ def create(session: Session, values: dict[str, Any], by: int | None, now: dateti
         _gate(session, lead, status, values, by, now)
     timeline.write(session, lead, "system", by, now, text="Lead created")
     session.add(timeline.StatusChange(lead_id=lead.id, to_id=status.id, at=now, by_id=by))
-    linking.propose(session, lead, proposed, by, now)
+    customer_linking.propose(session, lead, proposed, by, now)
     if decision.user_id is not None:
         reason = "round robin" if decision.role else ("created" if decision.user_id == by else "direct")
         assignment.begin(session, lead, decision.user_id, reason, by, now, decision if decision.role else None)
@@ -235,16 +235,16 @@ def make_customer(session: Session, lead: Lead, by: int | None, now: datetime) -
     known = customer = customers.with_mobile(session, lead.mobile_e164)
     if customer is None:
         customer = Customer(version=1, source="Lead", status="Active", kyc_status="Pending", owner_id=lead.owner_id)
-        for name in linking.COLUMNS:
+        for name in customer_linking.COLUMNS:
             setattr(customer, name, getattr(lead, name))
         customer.number = next_number(session, "CUST", now.year)
         customer.stamp(by, now)
         session.add(customer)
         session.flush()
         timeline.write(session, customer, "system", by, now, text=f"Customer created from {lead.number}")
-    proposed = linking.link(session, lead, customer, by, now)
+    proposed = customer_linking.link(session, lead, customer, by, now)
     if known:
-        linking.propose(session, lead, proposed, by, now)
+        customer_linking.propose(session, lead, proposed, by, now)
     session.flush()
     return customer
 
@@ -286,7 +286,7 @@ def change(session: Session, lead: Lead, values: dict[str, Any], by: int | None,
     """Change fields, and the status through its gate, when `values` has status_id. Raises RuleBroken."""
     contact = {name: values[name] for name in CONTACT if name in values}
     moves = values.get("status_id") not in (None, lead.status_id)
-    told = (*_REST, "owner_id", *linking.SHOWN, *([] if moves else ["client_id"]))  # a gate's client id is its note
+    told = (*_REST, "owner_id", *customer_linking.SHOWN, *([] if moves else ["client_id"]))  # a gate's client id is its note
     before = {name: getattr(lead, name, None) for name in told}
     if contact and lead.customer is not None:
         customers.change(session, lead.customer, contact, by, now, vault)
@@ -299,7 +299,7 @@ def change(session: Session, lead: Lead, values: dict[str, Any], by: int | None,
     if values.get("owner_id") is not None:
         lead.owner_id = values["owner_id"]
     if "client_id" in values and not (moves and _opens(session, lead, values["status_id"])):
-        clientids.take(session, lead, values["client_id"], by, now)
+        client_ids.take(session, lead, values["client_id"], by, now)
     if moves:
         move_to(session, lead, values["status_id"], values, by, now, may_reopen, terms)
     _log_changes(session, lead, before, values, by, now)
@@ -314,7 +314,7 @@ def _match_late(session: Session, lead: Lead, contact: dict[str, Any], by: int |
     """A mobile typed later may be a known customer's."""
     customer = customers.with_mobile(session, lead.mobile_e164) if contact.get("mobile") else None
     if customer is not None:
-        linking.propose(session, lead, linking.link(session, lead, customer, by, now), by, now)
+        customer_linking.propose(session, lead, customer_linking.link(session, lead, customer, by, now), by, now)
 
 
 def _log_changes(session: Session, lead: Lead, before: dict[str, Any], values: dict[str, Any], by: int | None,

@@ -10,10 +10,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.orm import Session, load_only
 
-from app.domain import clock, leads, settings, tasks, team, tickets
+from app.domain import leads, office_hours, settings, tasks, team, tickets
 from app.domain.base import RuleBroken
-from app.domain.handover import Case, Sheet
 from app.domain.leads import Lead
+from app.domain.reassignment_batch import Case, Sheet
 from app.domain.settings import BusinessSetting, LeadStatus, TicketStatus
 from app.domain.tasks import Task
 from app.domain.tickets import Ticket
@@ -58,26 +58,26 @@ def terms(session: Session) -> Terms:
     return Terms(**known | {row.key: row.value for row in session.execute(chosen)})
 
 
-def pass_of(now: datetime, office: clock.Office, terms: Terms) -> Pass:
+def pass_of(now: datetime, office: office_hours.Office, terms: Terms) -> Pass:
     """What a pass at `now` goes by. Raises clock.NeverOpens."""
     grace, retry = timedelta(minutes=terms.grace_minutes), timedelta(minutes=terms.retry_minutes)
-    return Pass(now, clock.before(office, now, grace), clock.after(office, now, retry))
+    return Pass(now, office_hours.before(office, now, grace), office_hours.after(office, now, retry))
 
 
 # --- Finding
 
 
 def due_records(
-    session: Session, now: datetime, grace_minutes: int, office: clock.Office, limit: int
+    session: Session, now: datetime, grace_minutes: int, office: office_hours.Office, limit: int
 ) -> list[tuple[str, int]]:
     """Records with a task that is overdue beyond the grace, oldest first; none while the office is closed."""
-    if not clock.is_open(office, now):
+    if not office_hours.is_open(office, now):
         return []
     query = (
         select(Task.lead_id, Task.ticket_id)
         .outerjoin(Lead, Lead.id == Task.lead_id)
         .outerjoin(Ticket, Ticket.id == Task.ticket_id)
-        .where(*_watched(clock.before(office, now, timedelta(minutes=grace_minutes))), _record_lives())
+        .where(*_watched(office_hours.before(office, now, timedelta(minutes=grace_minutes))), _record_lives())
         .order_by(Task.due_on, Task.id)
         .limit(limit)
     )
@@ -104,7 +104,7 @@ def _record_of(task: Any) -> tuple[str, int]:
 
 
 def reassign_record(
-    session: Session, kind: str, record_id: int, now: datetime, office: clock.Office, terms: Terms
+    session: Session, kind: str, record_id: int, now: datetime, office: office_hours.Office, terms: Terms
 ) -> str:
     """Hand all overdue tasks of one record to the next in turn: reassign() for one."""
     return reassign(session, [(kind, record_id)], pass_of(now, office, terms))[0]

@@ -12,7 +12,7 @@ from flask_appbuilder.security.sqla.models import User
 from sqlalchemy import select
 from sqlalchemy.orm import Session, aliased, load_only
 
-from app.domain import notices, rows, tasks, team
+from app.domain import bulk, notices, tasks, team
 from app.domain.tasks import Task
 
 #: Overdue for so long, a task is told as overdue.
@@ -142,6 +142,6 @@ def _arm(session: Session, moments: Sequence[tuple[Task, datetime | None]]) -> N
     It names the due time that was read: somebody who re-dates meanwhile has armed the task himself.
     """
     new = [{"id": task.id, "due_on": task.due_on, "remind_on": moment} for task, moment in moments]
-    rows.change(session, Task, new, where=["due_on"], save=False)
+    bulk.change(session, Task, new, where=["due_on"], save=False)
     for task, _ in moments:
         session.expire(task, ["remind_on"])

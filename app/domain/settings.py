@@ -10,7 +10,7 @@ from flask_appbuilder import Model
 from sqlalchemy import JSON, Boolean, Date, ForeignKey, Integer, String, Text, Time, UniqueConstraint, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
-from app.domain import clock
+from app.domain import office_hours
 from app.domain.base import Moment
 
 COLOURS = [
@@ -197,10 +197,10 @@ def values_of(session: Session, *keys: str) -> dict[str, Any]:
     return {key: KNOWN[key][0] for key in keys} | {row.key: row.value for row in session.execute(query)}
 
 
-def office(session: Session, zone: str) -> clock.Office:
+def office(session: Session, zone: str) -> office_hours.Office:
     """The office hours as a value; no ranges = always open."""
-    ranges = tuple(clock.Range(r.weekday, r.starts, r.ends) for r in session.scalars(select(OfficeRange)))
+    ranges = tuple(office_hours.Range(r.weekday, r.starts, r.ends) for r in session.scalars(select(OfficeRange)))
     days = list(session.scalars(select(Holiday)))
     half = {d.day: ((d.starts, d.ends),) for d in days if d.starts and d.ends}
     shut = frozenset(d.day for d in days if d.day not in half)
-    return clock.Office(zone=ZoneInfo(zone), ranges=ranges, holidays=shut, half_days=half)
+    return office_hours.Office(zone=ZoneInfo(zone), ranges=ranges, holidays=shut, half_days=half)

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Integer, case, func, literal, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain import clock, settings
+from app.domain import office_hours, settings
 from app.domain.base import Moment
 from app.domain.settings import BusinessSetting, SlaPolicy, SlaTarget
 
@@ -63,7 +63,7 @@ class Clocked:
 class Terms:
     """What all clocks go by."""
 
-    office: clock.Office
+    office: office_hours.Office
     #: (lead or ticket, priority; "" = any) -> office minutes until the first answer, until the resolution.
     targets: Mapping[tuple[str, str], tuple[int, int | None]] = field(default_factory=dict, hash=False)
     #: When this part of a promise's time is over, its people are warned.
@@ -78,13 +78,13 @@ class Terms:
     def after(self, start: datetime, span: timedelta) -> datetime | None:
         """The moment so much office time later; None for an office that never opens: it promises nothing."""
         try:
-            return clock.after(self.office, start, span) if span else start
-        except clock.NeverOpens:
+            return office_hours.after(self.office, start, span) if span else start
+        except office_hours.NeverOpens:
             return None
 
 
 #: Nothing is promised.
-NO_TERMS = Terms(clock.Office(ZoneInfo("UTC")))
+NO_TERMS = Terms(office_hours.Office(ZoneInfo("UTC")))
 
 
 def terms(session: Session, zone: str) -> Terms:
@@ -172,7 +172,7 @@ def _resume(record: Any, terms: Terms, now: datetime) -> None:
     """Move what is owed by the office time of the standstill: as much is left now as when it began, exactly."""
     if record.paused_on is None:
         return
-    stood = clock.open_between(terms.office, record.paused_on, now)
+    stood = office_hours.open_between(terms.office, record.paused_on, now)
     record.paused_on, record.paused_seconds = None, (record.paused_seconds or 0) + int(stood.total_seconds())
     for name in PROMISES:
         due = getattr(record, f"{name}_due_on")
@@ -264,12 +264,12 @@ def warn_on(started: datetime | None, due: datetime, paused_seconds: int | None,
 
 def _span(started: datetime | None, due: datetime, paused_seconds: int | None, terms: Terms) -> timedelta:
     """How much office time was promised."""
-    whole = clock.open_between(terms.office, started or due, due) - timedelta(seconds=paused_seconds or 0)
+    whole = office_hours.open_between(terms.office, started or due, due) - timedelta(seconds=paused_seconds or 0)
     return max(whole, NO_TIME)
 
 
-def minutes_left(office: clock.Office, due_on: datetime, now: datetime) -> int:
+def minutes_left(office: office_hours.Office, due_on: datetime, now: datetime) -> int:
     """Whole minutes of office time until due, begun ones counted; negative by as many as it is late."""
     if now < due_on:
-        return -(-clock.open_between(office, now, due_on) // timedelta(minutes=1))
-    return -(clock.open_between(office, due_on, now) // timedelta(minutes=1))
+        return -(-office_hours.open_between(office, now, due_on) // timedelta(minutes=1))
+    return -(office_hours.open_between(office, due_on, now) // timedelta(minutes=1))

@@ -29,7 +29,7 @@ from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain.base import Moment
-from app.domain.callreading import PLACEHOLDERS, whole_signs
+from app.domain.call_parsing import PLACEHOLDERS, whole_signs
 
 #: One of the applications sends its newest fifty calls only; what lies before them is lost in the telephone.
 NEWEST_ONLY = 50

@@ -13,15 +13,15 @@ from flask_appbuilder.security.sqla.models import User
 from sqlalchemy import JSON, BigInteger, Delete, ForeignKey, Index, Integer, String, delete, insert, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain import audit, happenings, notices, team
+from app.domain import audit, change_events, notices, team
 from app.domain.base import Conflict, Moment, NotThere, Record, RuleBroken, Versioned, refuse_stale, together
-from app.lib import address
+from app.lib import outbound_url
 from app.lib.vault import Vault
 
 #: on: told at once. paused: events are noted and wait. off: nothing is noted.
 STATES = ("on", "paused", "off")
 #: What a webhook can hear of, e.g. lead.created.
-EVENTS = tuple(f"{kind}.{event}" for kind, events in happenings.EVENTS.items() for event in events)
+EVENTS = tuple(f"{kind}.{event}" for kind, events in change_events.EVENTS.items() for event in events)
 #: A telling that somebody asked for, to see whether it arrives.
 TEST = "test"
 #: So many failed tries in a row pause a webhook.
@@ -230,8 +230,8 @@ def _refuse_wrong(session: Session, wanted: Wanted, private: bool) -> None:
     if not name or len(name) > LONGEST_NAME or not name.isprintable():
         errors["name"] = ["Please name who is told, in at most 120 signs."]
     try:
-        address.read(wanted.url.strip(), private)
-    except address.BadAddress as bad:
+        outbound_url.read(wanted.url.strip(), private)
+    except outbound_url.BadAddress as bad:
         errors["url"] = [str(bad)]
     if not wanted.events:
         errors["events"] = ["Please choose at least one event."]

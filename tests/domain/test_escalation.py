@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import event, func, select
 from sqlalchemy.orm import Session, sessionmaker
 
-from app import engine as crm_engine
+from app import job_runner as crm_engine
 from app import jobs
 from app.domain import assignment, sla, tickets
 from app.domain.escalation import due, look

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain import requests
+from app.domain import assignment_requests
 from app.domain.expiry import due_leads, due_requests, expire_lead, expire_request
 from app.domain.notices import Notification
 from app.domain.settings import BusinessSetting
@@ -60,9 +60,9 @@ def test_the_manager_says_after_how_many_days(session, ana):
     assert len(due_leads(session, NOW, 100)) == 1
 
 
-def asked(session: Session, ana: Any, at: Any) -> requests.AssignmentRequest:
+def asked(session: Session, ana: Any, at: Any) -> assignment_requests.AssignmentRequest:
     ben = makers.user(session, "ben", "Sales User")
-    return requests.ask(session, makers.lead(session, ben), ana.id, "I know him", ben.id, at)
+    return assignment_requests.ask(session, makers.lead(session, ben), ana.id, "I know him", ben.id, at)
 
 
 @pytest.mark.parametrize(
@@ -88,13 +88,13 @@ def test_after_it_expired_one_may_ask_again(session, ana):
     request = asked(session, ana, NOW - 10 * DAY)
     expire_request(session, request.id, NOW)
     lead = session.get_one(makers.Lead, request.lead_id)
-    again = requests.ask(session, lead, ana.id, "I still know him", request.created_by_id, NOW)
+    again = assignment_requests.ask(session, lead, ana.id, "I still know him", request.created_by_id, NOW)
     assert again.status == "Pending"
 
 
 def test_a_request_that_was_decided_does_not_expire(session, ana):
     request = asked(session, ana, NOW - 10 * DAY)
     lead = session.get_one(makers.Lead, request.lead_id)
-    requests.decide(session, request, lead, True, None, ana.id, NOW - timedelta(days=1))
+    assignment_requests.decide(session, request, lead, True, None, ana.id, NOW - timedelta(days=1))
     assert due_requests(session, NOW, ALWAYS_OPEN, 100) == []
     assert expire_request(session, request.id, NOW) == "skipped"

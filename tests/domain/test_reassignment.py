@@ -18,7 +18,7 @@ import pytest
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session, sessionmaker
 
-from app import engine as crm_engine
+from app import job_runner as crm_engine
 from app import jobs
 from app.domain import tasks
 from app.domain.assignment import Assignment, begin

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy.orm import Session
 
-from app.domain import calls, clock, messages, sla, tickets
+from app.domain import calls, messages, office_hours, sla, tickets
 from app.domain.leads import Lead
 from app.domain.settings import Holiday, SlaPolicy, SlaTarget, TicketStatus
 from app.domain.sla import Move, Terms
@@ -19,12 +19,12 @@ from app.domain.tickets import Ticket
 from tests import makers
 from tests.makers import ALWAYS_OPEN, DAY, HOUR, MINUTE, NOW, OFFICE, ZONE
 
-WORKING_WEEK = tuple(clock.Range(day, time(9), time(18)) for day in range(5))
-INDIA = clock.Office(
+WORKING_WEEK = tuple(office_hours.Range(day, time(9), time(18)) for day in range(5))
+INDIA = office_hours.Office(
     ZoneInfo(ZONE), WORKING_WEEK, frozenset({date(2026, 11, 24)}), {date(2026, 11, 27): ((time(9), time(13)),)}
 )
-NEW_YORK = clock.Office(ZoneInfo("America/New_York"), tuple(clock.Range(day, time(0), time(6)) for day in range(7)))
-SHUT = clock.Office(ZoneInfo(ZONE), (clock.Range(0, time(9), time(9, 1)),), frozenset(
+NEW_YORK = office_hours.Office(ZoneInfo("America/New_York"), tuple(office_hours.Range(day, time(0), time(6)) for day in range(7)))
+SHUT = office_hours.Office(ZoneInfo(ZONE), (office_hours.Range(0, time(9), time(9, 1)),), frozenset(
     date(2026, 11, 23) + week * timedelta(days=7) for week in range(5000)))  # fmt: skip
 TARGETS = {("ticket", ""): (120, 1080), ("ticket", "Urgent"): (30, 240), ("lead", ""): (120, None)}
 TERMS = Terms(INDIA, TARGETS)
@@ -102,10 +102,10 @@ def test_as_much_is_left_after_a_pause_as_before_it(gaps, office):
         assert left(ticket, office, now) == before
 
 
-def left(ticket: Ticket, office: clock.Office, now: datetime) -> list[timedelta]:
+def left(ticket: Ticket, office: office_hours.Office, now: datetime) -> list[timedelta]:
     """The office time that is left of both promises; negative when late."""
     owed = (ticket.reply_due_on, ticket.resolve_due_on)
-    return [clock.open_between(office, now, due) - clock.open_between(office, due, now) for due in owed]
+    return [office_hours.open_between(office, now, due) - office_hours.open_between(office, due, now) for due in owed]
 
 
 def test_a_paused_clock_asks_for_no_look_and_a_running_one_does():
@@ -170,7 +170,7 @@ def test_a_reopened_ticket_begins_anew_but_was_answered():
     move(ticket, "open", NOW + 31 * DAY)
     assert ticket.sla_started_on == NOW + 31 * DAY and ticket.resolve_late_on is None
     assert (ticket.replied_on, ticket.reply_due_on) == (answered, None)
-    assert ticket.resolve_due_on == clock.after(INDIA, NOW + 31 * DAY, 1080 * MINUTE)
+    assert ticket.resolve_due_on == office_hours.after(INDIA, NOW + 31 * DAY, 1080 * MINUTE)
 
 
 def test_what_is_taken_as_ended_owes_nothing():
@@ -240,7 +240,7 @@ def test_the_terms_are_read_as_managers_set_them(policies):
     terms = sla.terms(policies, ZONE)
     assert terms.targets == {("ticket", ""): (60, 480), ("ticket", "High"): (30, 240)}
     assert (terms.warning_percent, terms.escalation_minutes) == (75, 60)
-    assert terms.office == clock.Office(ZoneInfo(ZONE), OFFICE.ranges, frozenset({date(2026, 11, 24)}))
+    assert terms.office == office_hours.Office(ZoneInfo(ZONE), OFFICE.ranges, frozenset({date(2026, 11, 24)}))
 
 
 def contact(session: Session, ticket: Ticket, how: str, by: Any, now: datetime) -> None:

@@ -10,11 +10,11 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from app.domain import telephones
-from app.domain.callsync import sync
+from app.domain.call_sync import sync
 from app.domain.leads import Lead
 from app.domain.telephones import QuarantinedCall
 from tests import makers
-from tests.domain.test_callsync import call, telephone
+from tests.domain.test_call_sync import call, telephone
 from tests.makers import NOW
 
 #: When call() began.

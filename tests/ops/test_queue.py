@@ -18,11 +18,12 @@ from redis import Redis as Client
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
-from app import create_app, delivery
+from app import create_app
 from app.models import FailedCall
 from app.ops import queue
-from app.ops.pool import Pool
 from app.ops.redis_queue import RedisQueue
+from app.ops.thread_queue import Pool
+from app.outbox import notice_delivery
 from tests.app_fixtures import FIELD_KEY, SECRET_KEY, World, settings_for
 from tests.ops import calls
 from tests.servers import Redis, Server, eventually
@@ -94,10 +95,10 @@ def failed(world: World) -> list[tuple[Any, ...]]:
 @pytest.mark.parametrize("argument", [None, 1.5, b"x", {"a": 1}, [1], object()])
 def test_only_numbers_and_words_travel(app, argument):
     with pytest.raises(TypeError):
-        queue.enqueue("short", delivery.send, argument)
+        queue.enqueue("short", notice_delivery.send, argument)
 
 
-@pytest.mark.parametrize("function", [lambda: None, len, os.getpid, Pool.stop, "app.delivery:send"])
+@pytest.mark.parametrize("function", [lambda: None, len, os.getpid, Pool.stop, "app.outbox.notice_delivery:send"])
 def test_only_functions_of_our_modules_are_called(app, function):
     with pytest.raises(TypeError):
         queue.enqueue("short", function)
@@ -105,10 +106,10 @@ def test_only_functions_of_our_modules_are_called(app, function):
 
 def test_there_are_three_queues(app):
     with pytest.raises(KeyError):
-        queue.enqueue("express", delivery.send, 1)
+        queue.enqueue("express", notice_delivery.send, 1)
 
 
-@pytest.mark.parametrize("name", ["os:system", "app.delivery:nothing", "app.delivery:datetime", "nonsense"])
+@pytest.mark.parametrize("name", ["os:system", "app.outbox.notice_delivery:nothing", "app.outbox.notice_delivery:datetime", "nonsense"])
 def test_a_name_from_outside_calls_nothing(app, name):
     with pytest.raises(LookupError):
         queue.make(queue.Call("short", name, ()))
@@ -175,7 +176,7 @@ def test_a_pool_that_ends_takes_nothing_more(pool, trace):
 
 
 def test_a_pool_is_bounded(world, monkeypatch, trace):
-    monkeypatch.setattr("app.ops.pool.MOST", 2)
+    monkeypatch.setattr("app.ops.thread_queue.MOST", 2)
     taken = [queue.enqueue("short", calls.write_down, str(trace), number) for number in range(3)]
     assert taken == [True, True, False]
     assert [(each.name, each.waiting) for each in queue.depths() or ()] == [("short", 2), ("default", 0), ("long", 0)]
@@ -253,7 +254,7 @@ def test_workers_end_when_their_parent_is_killed(start):
 def test_while_redis_is_away_a_call_is_refused_and_said_once(on_redis, redis_server, caplog):
     redis_server.stop()
     with caplog.at_level(logging.ERROR, "crm.queue"):
-        assert [queue.enqueue("short", delivery.send, 1) for _ in range(3)] == [False] * 3
+        assert [queue.enqueue("short", notice_delivery.send, 1) for _ in range(3)] == [False] * 3
     assert caplog.text.count("Redis does not answer") == 1
     assert queue.depths() is None
 
@@ -261,7 +262,7 @@ def test_while_redis_is_away_a_call_is_refused_and_said_once(on_redis, redis_ser
 def test_a_redis_that_hangs_holds_nobody_up(on_redis, redis_server):
     os.kill(redis_server.pid, signal.SIGSTOP)
     try:
-        assert not queue.enqueue("short", delivery.send, 1)
+        assert not queue.enqueue("short", notice_delivery.send, 1)
     finally:
         os.kill(redis_server.pid, signal.SIGCONT)
 
@@ -269,9 +270,9 @@ def test_a_redis_that_hangs_holds_nobody_up(on_redis, redis_server):
 def test_a_redis_that_is_back_is_asked_again(on_redis, redis_server, monkeypatch):
     monkeypatch.setattr("app.ops.redis_queue.REST_SECONDS", 0.1)
     redis_server.stop()
-    assert not queue.enqueue("short", delivery.send, 1)
+    assert not queue.enqueue("short", notice_delivery.send, 1)
     redis_server.start()
-    eventually(lambda: queue.enqueue("short", delivery.send, 1), "nobody asked again", 10)
+    eventually(lambda: queue.enqueue("short", notice_delivery.send, 1), "nobody asked again", 10)
 
 
 def test_pages_go_on_without_redis(on_redis, redis_server):

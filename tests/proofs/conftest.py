@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.proofs import ground
-from tests.proofs.ground import Ground
+from tests.proofs import setting
+from tests.proofs.setting import Ground
 from tests.servers import Databases, LiveServer, Redis
 
 
 @pytest.fixture
 def field(mariadb_url: str, tmp_path: Path) -> Iterator[Ground]:
     """A settled database with its sellers."""
-    with ground.settled(mariadb_url, tmp_path) as made:
+    with setting.settled(mariadb_url, tmp_path) as made:
         yield made
 
 
@@ -38,7 +38,7 @@ class Hall:
 def hall(mariadb_server: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hall]:
     """One for all tests here that leave it as they found it, but for more records."""
     name, folder = mariadb_server.create_database(), tmp_path_factory.mktemp("hall")
-    with ground.settled(mariadb_server.url(name), folder) as made, Redis(folder / "redis") as redis:
+    with setting.settled(mariadb_server.url(name), folder) as made, Redis(folder / "redis") as redis:
         settings = made.settings | {"CRM_REDIS_URL": redis.url, "CRM_WORKERS": "2"}
         with LiveServer(folder / "web", **settings) as web:
             yield Hall(made, web, redis)

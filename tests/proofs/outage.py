@@ -15,10 +15,10 @@ from sqlalchemy import func, select
 from app.models import Assignment, Lead
 from tests.proofs import verdict
 from tests.proofs.crowd import Reply, ask
-from tests.proofs.ground import Ground
-from tests.proofs.pack import Pack, Terms
+from tests.proofs.processes import Pack, Terms
+from tests.proofs.setting import Ground
+from tests.proofs.socket_client import Wire, wires
 from tests.proofs.trial import OVERDUE
-from tests.proofs.wire import Wire, wires
 from tests.servers import LiveServer, MariaDB, Redis, eventually
 
 #: Who waits longer than this was left hanging.

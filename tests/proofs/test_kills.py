@@ -8,8 +8,8 @@ from sqlalchemy import insert, select, update
 from app.models import Assignment, Task
 from tests.makers import NOW
 from tests.proofs import trial, verdict
-from tests.proofs.ground import Ground
-from tests.proofs.pack import Terms
+from tests.proofs.processes import Terms
+from tests.proofs.setting import Ground
 from tests.proofs.trial import Trial
 from tests.servers import Databases
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.proofs import ground, outage
-from tests.proofs.ground import Ground
+from tests.proofs import outage, setting
+from tests.proofs.setting import Ground
 from tests.servers import MariaDB, Redis
 
 
 def test_mariadb_dies_amid_a_pass_and_the_pass_goes_on_by_itself(lone_mariadb: MariaDB, tmp_path: Path) -> None:
-    with ground.settled(lone_mariadb.url(lone_mariadb.create_database()), tmp_path) as field:
+    with setting.settled(lone_mariadb.url(lone_mariadb.create_database()), tmp_path) as field:
         seen = outage.of_mariadb(lone_mariadb, field, 600)
     assert seen.faults == []
     for reply in seen.meanwhile:

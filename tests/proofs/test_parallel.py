@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 from app.models import Activity, Assignment, Lead, RoundRobin, User
 from tests.proofs.conftest import Hall
 from tests.proofs.crowd import Reply, ask, at_once
-from tests.proofs.ground import Ground
+from tests.proofs.setting import Ground
 
 THREADS, SAVES = 20, 10
 

@@ -10,8 +10,8 @@ import pytest
 from tests.proofs.conftest import Hall
 from tests.proofs.crowd import ask
 from tests.proofs.outage import give
-from tests.proofs.outside import outsider
-from tests.proofs.wire import Wire, wires
+from tests.proofs.outside_writer import outsider
+from tests.proofs.socket_client import Wire, wires
 from tests.servers import eventually
 
 

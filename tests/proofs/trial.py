@@ -11,9 +11,9 @@ from sqlalchemy import func, select
 
 from app.models import Assignment, JobRun, Notification
 from tests.proofs import verdict
-from tests.proofs.ground import HOUR, Ground
-from tests.proofs.hunter import Hunter, Toll
-from tests.proofs.pack import Pack, Terms
+from tests.proofs.killer import Hunter, Toll
+from tests.proofs.processes import Pack, Terms
+from tests.proofs.setting import HOUR, Ground
 from tests.servers import Databases, eventually
 
 #: What is overdue, and what is due soon enough to be reminded of.

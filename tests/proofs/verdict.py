@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import func, select
 
 from app.models import Assignment, JobRun, Lead, Notification, RoundRobin, Task
-from tests.proofs.ground import Ground
+from tests.proofs.setting import Ground
 
 
 def of_reassignment(ground: Ground, tasks: list[int], giver: int, sellers: list[int]) -> list[str]:

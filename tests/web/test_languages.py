@@ -10,9 +10,9 @@ import pytest
 from babel.messages.pofile import read_po
 
 from app.domain.base import RuleBroken, Sentence, say, together
-from app.web.frame.languages import said
+from app.web.core.languages import said
 from tests.app_fixtures import World
-from tests.sentences import ROOT, name_of, refusals_in, sentence_args, sources, wanted
+from tests.refusal_sentences import ROOT, name_of, refusals_in, sentence_args, sources, wanted
 
 PLACEHOLDER = re.compile(r"%(?:\(\w+\))?s")
 

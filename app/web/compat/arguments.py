@@ -9,7 +9,7 @@ import orjson
 from flask import request
 from flask_babel import gettext as _
 
-from app.web.compat.answers import Refused
+from app.web.compat.responses import Refused
 
 #: Larger texts are parsed by nobody.
 LONGEST_JSON = 4_000_000

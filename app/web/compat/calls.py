@@ -7,23 +7,23 @@ from typing import Any
 from flask_babel import gettext as _
 
 from app import access
-from app.domain import outcomes
+from app.domain import call_outcomes
 from app.domain.base import RuleBroken
 from app.domain.timeline import Activity
 from app.extensions import db
 from app.models import Customer, Lead, Task, Ticket
-from app.web.compat import client, steps
+from app.web.compat import bulk_actions, client
 from app.web.compat.arguments import Arguments
-from app.web.compat.asking import rules
 from app.web.compat.doctypes import DOCTYPES
 from app.web.compat.documents import documents
+from app.web.compat.field_conversion import plain
 from app.web.compat.leads import CUSTOMER, LEAD
-from app.web.compat.places import joined
-from app.web.compat.taking import plain
+from app.web.compat.list_query import rules
+from app.web.compat.references import joined
 from app.web.compat.tickets import CALL, noted
-from app.web.frame.desk import Desk
-from app.web.frame.gate import glass
-from app.web.frame.plan import Asked
+from app.web.core.gate import glass
+from app.web.core.record_service import Desk
+from app.web.core.record_table import Asked
 
 NOTE, TASK = DOCTYPES["FCRM Note"], DOCTYPES["CRM Task"]
 #: Notes and tasks of one call.
@@ -72,7 +72,7 @@ def link(asked: Arguments) -> dict[str, Any]:
     names = ("reference_docname", "reference_name", "docname", "link_name", *(("name",) if "call_log" in asked else ()))
     row = client.row_of(kind, asked.first(*names), "read")
     with access.as_system(db.session()):  # its line stands in timelines that the person need not see
-        outcomes.link(db.session(), call, row, seen.who.id, seen.now)
+        call_outcomes.link(db.session(), call, row, seen.who.id, seen.now)
     return {"success": True, "message": _("The call is linked."), "name": str(call.id)}
 
 
@@ -80,7 +80,7 @@ def unlink(asked: Arguments) -> dict[str, Any]:
     """call_log."""
     call, seen = _own(asked), glass()
     with access.as_system(db.session()):  # its line stands in timelines that the person need not see
-        outcomes.unlink(db.session(), call, seen.who.id, seen.now)
+        call_outcomes.unlink(db.session(), call, seen.who.id, seen.now)
     return {"success": True, "message": _("The call is not linked any more."), "name": str(call.id)}
 
 
@@ -88,7 +88,7 @@ def set_cold(asked: Arguments) -> dict[str, Any]:
     """call_log, is_cold_call (0 or 1)."""
     call, seen = _own(asked), glass()
     raw = next((asked.raw(name) for name in ("is_cold_call", "cold_call", "value") if name in asked), 1)
-    steps.moved(CALL, call, CALL.plan.take({"cold": raw}, "edit", seen), seen)
+    bulk_actions.moved(CALL, call, CALL.plan.take({"cold": raw}, "edit", seen), seen)
     return {"success": True, "message": _("Saved."), "name": str(call.id), "is_cold_call": int(call.cold)}
 
 
@@ -99,7 +99,7 @@ def make_lead(asked: Arguments) -> str:
     seen.who.refuse_unless("Leads", "create")
     terms = {"terms": seen.cards.terms, "minutes": seen.cards.business["first_task_minutes"]}
     with access.as_system(db.session()):  # whose number it is, is asked of all customers
-        lead = outcomes.make_lead(db.session(), call, seen.who.id, seen.now, Desk.vault(), **terms)
+        lead = call_outcomes.make_lead(db.session(), call, seen.who.id, seen.now, Desk.vault(), **terms)
     return lead.number
 
 

@@ -11,17 +11,17 @@ from sqlalchemy import select
 from app import access
 from app.domain.base import Conflict, NotThere
 from app.extensions import db
-from app.web.compat.answers import Named, Refused
 from app.web.compat.arguments import Arguments
-from app.web.compat.asking import Listing, fields_of, listing, rules
-from app.web.compat.children import local
+from app.web.compat.child_rows import local
 from app.web.compat.doctypes import DOCTYPES, READ_ONLY, DocType
 from app.web.compat.documents import documents, whole
-from app.web.compat.shelves import SHELVES, Shelf
-from app.web.compat.taking import same, taken, unkept
-from app.web.frame.fields import Glass
-from app.web.frame.gate import REFUSABLE, glass, refusal
-from app.web.frame.plan import Asked
+from app.web.compat.field_conversion import same, taken, unkept
+from app.web.compat.list_query import Listing, fields_of, listing, rules
+from app.web.compat.picklists import SHELVES, Shelf
+from app.web.compat.responses import Named, Refused
+from app.web.core.fields import Glass
+from app.web.core.gate import REFUSABLE, glass, refusal
+from app.web.core.record_table import Asked
 
 #: Documents of one insert_many or bulk_update.
 MOST = 200

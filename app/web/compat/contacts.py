@@ -8,19 +8,19 @@ from flask_babel import gettext as _
 
 from app.domain.base import NotThere, RuleBroken
 from app.domain.timeline import Activity
-from app.web import timeline
 from app.web.compat import client
-from app.web.compat.answers import Refused
 from app.web.compat.arguments import Arguments
-from app.web.compat.assigning import name_of
-from app.web.compat.children import local
+from app.web.compat.assignment import name_of
+from app.web.compat.child_rows import local
 from app.web.compat.customers import by_mobile
 from app.web.compat.leads import CUSTOMER, LEAD, with_customer
 from app.web.compat.leads import NAMES as LEAD_NAMES
+from app.web.compat.responses import Refused
 from app.web.compat.tickets import TICKET
 from app.web.compat.timeline import lines_of
-from app.web.frame.fields import Glass
-from app.web.frame.gate import glass
+from app.web.core.fields import Glass
+from app.web.core.gate import glass
+from app.web.records import timeline
 
 TICKET_NAMES = ("ticket_name", "ticket", "name", "docname")
 CUSTOMER_NAMES = ("customer_name", "customer_id", "name", "docname")

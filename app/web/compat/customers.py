@@ -12,14 +12,14 @@ from app.extensions import db
 from app.models import Customer
 from app.web.compat import client
 from app.web.compat.arguments import Arguments
-from app.web.compat.asking import rules
 from app.web.compat.doctypes import DOCTYPES, DocType
 from app.web.compat.documents import documents, whole
 from app.web.compat.leads import CUSTOMER
-from app.web.frame.finding import matching
-from app.web.frame.gate import glass
-from app.web.frame.plan import Asked
-from app.web.frame.references import find_record
+from app.web.compat.list_query import rules
+from app.web.core.gate import glass
+from app.web.core.record_table import Asked
+from app.web.core.reference_fields import find_record
+from app.web.core.text_search import matching
 
 #: Of each kind in what a customer had.
 MOST = 50

@@ -16,14 +16,14 @@ from app.domain.tickets import ENDED
 from app.extensions import db
 from app.models import CallLog, Lead, Role, Task, Ticket
 from app.web.compat.arguments import Arguments
-from app.web.compat.assigning import colleagues, held_roles, name_of
+from app.web.compat.assignment import colleagues, held_roles, name_of
 from app.web.compat.calls import TASK
 from app.web.compat.leads import LEAD
 from app.web.compat.lists import hits
 from app.web.compat.periods import Period, period_of
 from app.web.compat.tickets import TICKET
-from app.web.frame.fields import Glass
-from app.web.frame.gate import glass
+from app.web.core.fields import Glass
+from app.web.core.gate import glass
 
 CONVERTED = ("opened", "activated")
 TOP = 5

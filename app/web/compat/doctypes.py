@@ -9,10 +9,9 @@ from typing import Any
 
 from app.domain.timeline import Activity
 from app.models import AssignmentRequest, CallLog, Customer, Lead, Notification, Task, Ticket
-from app.web import mentions
-from app.web.calls import CallResource
-from app.web.compat import children
-from app.web.compat.places import (
+from app.web.api.resource import Resource
+from app.web.compat import child_rows
+from app.web.compat.references import (
     CUSTOMER,
     LEAD,
     TICKET,
@@ -23,20 +22,21 @@ from app.web.compat.places import (
     NoticeKind,
     NoticeState,
 )
-from app.web.customers import CustomerResource
-from app.web.frame.fields import Field, Glass, Text
-from app.web.frame.gate import refuse_unreached
-from app.web.frame.moments import When
-from app.web.frame.personal import Email, Name, Phone, Secret
-from app.web.frame.plan import Plan
-from app.web.frame.references import Someone
-from app.web.leads import LeadResource
-from app.web.notices import NoticeResource
-from app.web.requests import RequestResource
-from app.web.rest.resource import Resource
-from app.web.tasks import TaskResource
-from app.web.tickets import TicketResource
-from app.web.timeline import ActivityResource
+from app.web.core.date_fields import When
+from app.web.core.fields import Field, Glass, Text
+from app.web.core.gate import refuse_unreached
+from app.web.core.personal_fields import Email, Name, Phone, Secret
+from app.web.core.record_table import Plan
+from app.web.core.reference_fields import Someone
+from app.web.records import mentions
+from app.web.records.calls import CallResource
+from app.web.records.customers import CustomerResource
+from app.web.records.leads import LeadResource
+from app.web.records.tasks import TaskResource
+from app.web.records.tickets import TicketResource
+from app.web.records.timeline import ActivityResource
+from app.web.workday.notices import NoticeResource
+from app.web.workday.requests import RequestResource
 
 #: On every document.
 _STAMPS = {"creation": "created_on", "modified": "changed_on", "modified_by": "changed_by"}
@@ -137,7 +137,7 @@ _ALL = (
         "response_by": "reply_due_on", "account_opened_on": "opened_on", "account_activated_on": "activated_on",
     }, more=(_changed_by(Lead), When("opened_on", "Opened", (Lead.opened_on,), filter=True, sort=True),
              When("activated_on", "Activated", (Lead.activated_on,), filter=True, sort=True)),
-       taken={"assign_to": "assign_to", "assigned_role": "assign_to_role"}, children=children.of_lead),
+       taken={"assign_to": "assign_to", "assigned_role": "assign_to_role"}, children=child_rows.of_lead),
     DocType("CRM Ticket", TicketResource, _STAMPS | _PERSON | {
         "subject": "title", "ticket_subject": "title", "priority": "priority", "customer_name": "customer_name",
         "status": "status", "ticket_source": "source", "description": "description", "resolution": "resolution",
@@ -153,11 +153,11 @@ _ALL = (
         Secret("pan", "PAN", (Customer.pan_sealed, Customer.pan_blind), add=True),
         Secret("aadhaar", "Aadhaar", (Customer.aadhaar_sealed, Customer.aadhaar_blind), add=True),
     ), taken={"ticket_subjects": "subjects", "ticket_subject": "subjects", "assigned_to": "assign_to",
-              "assigned_role": "assign_to_role"}, children=children.of_ticket),
+              "assigned_role": "assign_to_role"}, children=child_rows.of_ticket),
     DocType("CRM Customer", CustomerResource, _STAMPS | _PERSON | {
         "customer_name": "name", "status": "status", "customer_source": "source", "referral_code": "referral_code",
         "referral_through": "referred_by", "address_line_1": "address", "owner": "owner",
-    }, more=(_changed_by(Customer),), children=children.of_customer),
+    }, more=(_changed_by(Customer),), children=child_rows.of_customer),
     DocType("CRM Task", TaskResource, _STAMPS | _ABOUT | {
         "title": "title", "priority": "priority", "status": "status", "assigned_to": "assignee", "due_date": "due_on",
         "description": "description", "final_overdue": "exhausted", "lead": "lead", "ticket": "ticket",

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from app.extensions import db
-from app.web.compat.asking import FIXED
-from app.web.compat.children import local
+from app.web.compat.child_rows import local
 from app.web.compat.doctypes import DocType
-from app.web.frame.fields import Field, Flag, Glass
-from app.web.frame.moments import When
-from app.web.frame.plan import Asked
-from app.web.frame.references import Master, Reference, Someone
+from app.web.compat.list_query import FIXED
+from app.web.core.date_fields import When
+from app.web.core.fields import Field, Flag, Glass
+from app.web.core.record_table import Asked
+from app.web.core.reference_fields import Master, Reference, Someone
 
 
 def documents(kind: DocType, asked: Asked, names: tuple[str, ...], glass: Glass) -> list[dict[str, Any]]:

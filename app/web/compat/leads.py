@@ -11,12 +11,12 @@ from app.domain import tasks
 from app.domain.base import NotThere
 from app.domain.leads import NEEDS, TERMINAL
 from app.extensions import db
-from app.web.compat import client, steps
-from app.web.compat.answers import Refused
+from app.web.compat import bulk_actions, client
 from app.web.compat.arguments import Arguments
 from app.web.compat.doctypes import DOCTYPES
 from app.web.compat.lists import meta_of
-from app.web.frame.gate import glass
+from app.web.compat.responses import Refused
+from app.web.core.gate import glass
 
 LEAD, CUSTOMER = DOCTYPES["CRM Lead"], DOCTYPES["CRM Customer"]
 NAMES = ("lead_name", "lead", "name", "docname")
@@ -63,7 +63,7 @@ def _keep(asked: Arguments, field: str) -> dict[str, Any]:
     taken = LEAD.plan.take({field: asked.text(field)}, "edit", seen)
     if not taken.get(field):
         raise Refused(417, _("Missing argument: %(name)s", name=field), "MandatoryError")
-    steps.moved(LEAD, row, taken, seen)
+    bulk_actions.moved(LEAD, row, taken, seen)
     return {"success": True, "message": _("Saved."), "name": row.number, field: getattr(row, field)}
 
 
@@ -89,7 +89,7 @@ def _move(asked: Arguments, needed: str, meaning: str) -> dict[str, Any]:
     row, seen = client.row_of(LEAD, asked.first(*NAMES), "write"), glass()
     label = _status(asked, meaning)
     given = LEAD.plan.take({needed: asked.text(needed)}, "edit", seen)
-    steps.moved(LEAD, row, given | {"status_id": steps.status_of(LEAD, label)}, seen)
+    bulk_actions.moved(LEAD, row, given | {"status_id": bulk_actions.status_of(LEAD, label)}, seen)
     text = _("Status changed to %(status)s", status=label)
     return {"success": True, "message": text, "name": row.number, "status": label, needed: getattr(row, needed)}
 
@@ -107,7 +107,7 @@ def _status(asked: Arguments, meaning: str) -> str:
 def check_status(asked: Arguments) -> dict[str, Any]:
     """lead_name, target_status -> {errors, can_proceed}: what its gate would ask for; changes nothing."""
     row, seen = client.row_of(LEAD, asked.first(*NAMES), "write"), glass()
-    new = steps.status_of(LEAD, asked.first("target_status", "status"))
+    new = bulk_actions.status_of(LEAD, asked.first("target_status", "status"))
     old, meaning = (seen.cards.meanings["lead_status"].get(key, "") for key in (row.status_id, new))
     errors = []
     needed = NEEDS.get(meaning)
@@ -127,12 +127,12 @@ def give_pod_id(asked: Arguments) -> dict[str, Any]:
     client.record_kind(asked.text("doctype", "CRM Lead"), "CRM Lead")
     seen = glass()
     given = LEAD.plan.take({"pod_id": asked.text("pod_id")}, "edit", seen)
-    sent = steps.status_of(LEAD, _status(Arguments({}), "sent"))
+    sent = bulk_actions.status_of(LEAD, _status(Arguments({}), "sent"))
 
     def step(row: Any) -> bool:
         if row.pod_id:
             return False
-        steps.moved(LEAD, row, given | {"status_id": sent}, seen)
+        bulk_actions.moved(LEAD, row, given | {"status_id": sent}, seen)
         return True
 
-    return steps.for_each(LEAD, asked.names("docnames", "names"), "write", step)
+    return bulk_actions.for_each(LEAD, asked.names("docnames", "names"), "write", step)

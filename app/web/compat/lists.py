@@ -9,16 +9,16 @@ from flask_babel import gettext as _
 from app.domain import assignment
 from app.extensions import db
 from app.web.compat import client
-from app.web.compat.answers import Refused
 from app.web.compat.arguments import Arguments
-from app.web.compat.asking import Listing, listing, rules
 from app.web.compat.doctypes import DocType
 from app.web.compat.documents import documents
-from app.web.compat.shelves import Shelf
-from app.web.frame.fields import Glass
-from app.web.frame.finding import matching
-from app.web.frame.gate import glass
-from app.web.frame.plan import Asked
+from app.web.compat.list_query import Listing, listing, rules
+from app.web.compat.picklists import Shelf
+from app.web.compat.responses import Refused
+from app.web.core.fields import Glass
+from app.web.core.gate import glass
+from app.web.core.record_table import Asked
+from app.web.core.text_search import matching
 
 #: Kind of field -> what the predecessor's forms called it.
 TYPES = {"choice": "Select", "master": "Link", "person": "Link", "record": "Link", "moment": "Datetime", "date": "Date",

@@ -12,15 +12,15 @@ from app.extensions import db
 from app.models import Notification, Task
 from app.web.compat import client
 from app.web.compat.arguments import Arguments
-from app.web.compat.asking import rules
 from app.web.compat.calls import NOTE, TASK
 from app.web.compat.doctypes import DOCTYPES
 from app.web.compat.documents import documents
-from app.web.compat.places import place_of
-from app.web.compat.taking import plain
+from app.web.compat.field_conversion import plain
+from app.web.compat.list_query import rules
+from app.web.compat.references import place_of
 from app.web.compat.tickets import noted
-from app.web.frame.gate import glass
-from app.web.frame.plan import Asked
+from app.web.core.gate import glass
+from app.web.core.record_table import Asked
 
 TOLD, BELL = DOCTYPES["CRM Task Notification"], DOCTYPES["CRM Notification"]
 TALK = ("mention", "comment")

@@ -10,9 +10,9 @@ from zoneinfo import ZoneInfo
 from flask_babel import gettext as _
 from sqlalchemy import ColumnElement, and_
 
-from app.web.compat.answers import Refused
 from app.web.compat.arguments import Arguments
-from app.web.frame.fields import Glass
+from app.web.compat.responses import Refused
+from app.web.core.fields import Glass
 
 DAY = timedelta(days=1)
 #: Nobody asks for more days at once; points of one line.

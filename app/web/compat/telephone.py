@@ -11,14 +11,14 @@ from flask_babel import gettext as _
 from sqlalchemy import case, func, select
 
 from app.domain import settings
-from app.domain.callsync import MOST, Result
+from app.domain.call_sync import MOST, Result
 from app.extensions import db
 from app.models import CallLog, Customer, Lead, PhoneSync, Ticket, User
-from app.web import callbatches
-from app.web.compat.answers import Refused
 from app.web.compat.arguments import Arguments
 from app.web.compat.doctypes import DOCTYPES
-from app.web.frame.gate import glass, json_answer
+from app.web.compat.responses import Refused
+from app.web.core.gate import glass, json_answer
+from app.web.records import call_batches
 
 MOST_LOGS = 500
 #: One side of a call, which may be an e-mail address, and its mask.
@@ -33,8 +33,8 @@ def sync_call_logs(asked: Arguments) -> Any:
     seen = glass()
     seen.who.refuse_unless("Call Logs", "create")
     try:
-        return _told(callbatches.store(_records(asked), seen))
-    except callbatches.ComeAgain as broken:
+        return _told(call_batches.store(_records(asked), seen))
+    except call_batches.ComeAgain as broken:
         return _come_again(str(broken.message))
 
 

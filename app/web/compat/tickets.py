@@ -8,26 +8,26 @@ from flask_babel import gettext as _
 from sqlalchemy import case, func, select
 
 from app import access
-from app.domain import outcomes
+from app.domain import call_outcomes
 from app.domain.base import RuleBroken
 from app.domain.leads import TERMINAL
 from app.domain.tickets import ENDED
 from app.extensions import db
 from app.models import LeadStatus, TicketStatus
-from app.web import mentions
-from app.web.compat import client, steps
-from app.web.compat.answers import Refused
+from app.web.compat import bulk_actions, client
 from app.web.compat.arguments import Arguments
-from app.web.compat.children import local
+from app.web.compat.child_rows import local
 from app.web.compat.customers import whose
 from app.web.compat.doctypes import DOCTYPES, DocType
 from app.web.compat.documents import documents
+from app.web.compat.field_conversion import plain, taken
 from app.web.compat.leads import LEAD, with_customer
 from app.web.compat.lists import meta_of
-from app.web.compat.taking import plain, taken
-from app.web.frame.fields import Glass
-from app.web.frame.gate import glass
-from app.web.frame.plan import Asked
+from app.web.compat.responses import Refused
+from app.web.core.fields import Glass
+from app.web.core.gate import glass
+from app.web.core.record_table import Asked
+from app.web.records import mentions
 
 TICKET, CALL = DOCTYPES["CRM Ticket"], DOCTYPES["CRM Call Log"]
 
@@ -47,7 +47,7 @@ def create(asked: Arguments) -> dict[str, Any]:
         row, seen = client.row_of(CALL, str(call), "write"), glass()
         ticket = client.row_of(TICKET, made["name"], "read")
         with access.as_system(db.session()):
-            outcomes.link(db.session(), row, ticket, seen.who.id, seen.now)
+            call_outcomes.link(db.session(), row, ticket, seen.who.id, seen.now)
     return made
 
 
@@ -58,10 +58,10 @@ def move(asked: Arguments) -> dict[str, Any]:
     """ticket, status, comment: the comment is the resolution where the status asks for one, else a note."""
     row, seen = client.row_of(TICKET, asked.first("ticket", "ticket_name", "name"), "write"), glass()
     label, comment = asked.text("status"), plain(asked.text("comment", ""))
-    key = steps.status_of(TICKET, label)
+    key = bulk_actions.status_of(TICKET, label)
     ends = seen.cards.meanings["ticket_status"].get(key) in ENDED
     given = TICKET.plan.take({"resolution": comment}, "edit", seen) if ends and comment else {}
-    steps.moved(TICKET, row, given | {"status_id": key}, seen)
+    bulk_actions.moved(TICKET, row, given | {"status_id": key}, seen)
     if comment and not ends:
         noted(row, comment, seen)
     return {"success": True, "message": _("Status changed to %(status)s", status=label), "name": row.number,
@@ -105,7 +105,7 @@ def close_many(asked: Arguments) -> dict[str, Any]:
 
 def _many(asked: Arguments, values: dict[str, Any], seen: Glass) -> dict[str, Any]:
     names = asked.names("names", "ticket_names", "tickets")
-    return steps.for_each(TICKET, names, "write", lambda row: steps.moved(TICKET, row, dict(values), seen))
+    return bulk_actions.for_each(TICKET, names, "write", lambda row: bulk_actions.moved(TICKET, row, dict(values), seen))
 
 
 # --- what a customer had

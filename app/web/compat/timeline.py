@@ -10,19 +10,19 @@ from sqlalchemy import select
 from app.domain.base import NotThere
 from app.domain.timeline import Activity
 from app.extensions import db
-from app.web import timeline
 from app.web.compat import client
 from app.web.compat.arguments import Arguments
-from app.web.compat.assigning import name_of
+from app.web.compat.assignment import name_of
 from app.web.compat.calls import TASK
-from app.web.compat.children import local
+from app.web.compat.child_rows import local
 from app.web.compat.doctypes import DOCTYPES, DocType
 from app.web.compat.documents import documents
-from app.web.compat.places import place_of, title_and_text
+from app.web.compat.references import place_of, title_and_text
 from app.web.compat.tickets import CALL
-from app.web.frame.fields import Glass
-from app.web.frame.gate import glass
-from app.web.frame.plan import Asked
+from app.web.core.fields import Glass
+from app.web.core.gate import glass
+from app.web.core.record_table import Asked
+from app.web.records import timeline
 
 MOST = 100
 #: Our kind -> what the predecessor called it; "added" else.

@@ -13,10 +13,10 @@ from sqlalchemy import func, select, text
 
 from app import access, create_app
 from app.extensions import db
-from app.web.frame import directory
+from app.web.core import lookups
 from tests.app_fixtures import World, settings_for, settle
 from tests.servers import Databases
-from tests.web.compat.ground import Ground
+from tests.web.compat.sample_calls import Ground
 from tests.web.hostile import spare_app
 
 
@@ -44,7 +44,7 @@ class House:
             Path(f"{self.file}{end}").unlink(missing_ok=True)
         shutil.copyfile(self.folder / name, self.file)
         access.forget()
-        directory._kept.clear()  # the version of access goes back, and what it was read of may differ
+        lookups._kept.clear()  # the version of access goes back, and what it was read of may differ
         return World(self.app)
 
     def _let_go(self) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.models import Customer
-from tests.web.compat.ground import Ground
+from tests.web.compat.sample_calls import Ground
 
 API, OPS = "crm.api.customers.", "crm.api.lead_operations."
 HISTORY = "crm.fcrm.doctype.crm_customer.crm_customer.get_customer_update_history"

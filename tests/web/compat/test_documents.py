@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from app.models import Activity, CallLog
-from tests.web.compat.ground import Ground
+from tests.web.compat.sample_calls import Ground
 
 GET, INSERT, SET = "frappe.client.get", "frappe.client.insert", "frappe.client.set_value"
 

@@ -11,10 +11,10 @@ import pytest
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app.web.compat import registry
-from app.web.compat.answers import EXC_TYPES
-from app.web.compat.asking import FIXED
 from app.web.compat.doctypes import DOCTYPES
-from tests.web.compat.ground import GLADLY, Ground
+from app.web.compat.list_query import FIXED
+from app.web.compat.responses import EXC_TYPES
+from tests.web.compat.sample_calls import GLADLY, Ground
 from tests.web.hostile import assert_decent, heard
 
 RUBBISH = (

@@ -14,7 +14,7 @@ from app.domain.permissions import MASKED
 from app.models import ApiKey, Lead
 from app.web.compat.doctypes import DOCTYPES
 from app.web.compat.registry import METHODS
-from tests.web.compat.ground import GLADLY, Ground
+from tests.web.compat.sample_calls import GLADLY, Ground
 
 #: Methods that everybody may call who is signed in: public cards, office hours, one's own profile and rights; and
 #: those that answer of each kind only what is open.

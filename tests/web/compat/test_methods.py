@@ -9,7 +9,7 @@ import pytest
 
 from app.web.compat.registry import METHODS
 from tests.app_fixtures import World
-from tests.web.compat.ground import GLADLY, Ground
+from tests.web.compat.sample_calls import GLADLY, Ground
 
 #: SQL statements of a method, who asks included.
 READS, WRITES, FIGURES = 6, 12, 15

@@ -19,9 +19,9 @@ from sqlalchemy import event, func, select, text
 
 from app.extensions import socketio
 from app.models import CallLog, Lead, PhoneSync
-from app.web import callbatches
+from app.web.records import call_batches
 from tests.app_fixtures import World
-from tests.domain.test_callsync import ANYTHING, NAMES
+from tests.domain.test_call_sync import ANYTHING, NAMES
 from tests.makers import NOW
 from tests.web.compat.test_telephone import SYNC, Phone, log
 
@@ -185,7 +185,7 @@ def test_a_connection_that_breaks_once_is_nobodys_concern(maria: World, killer: 
 
 
 def test_a_database_that_stays_away_fails_the_whole_batch(maria: World, killer: list[int]) -> None:
-    phone, killer[0] = signed_in(maria), callbatches.TRIES
+    phone, killer[0] = signed_in(maria), call_batches.TRIES
     batch = [log(1), log(2, start_time="never"), log(3)]
     answer = phone.sync(batch)
     assert (answer.status_code, answer.get_json()["message"]["success"]) == (503, False)

@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import func, select
 
 from app.models import CallLog, SignIn
-from app.ops.tally import Rate
-from app.web.entry import limits
+from app.ops.rate_counter import Rate
+from app.web.security import rate_limits
 from tests.app_fixtures import PASSWORD, World
 
 METHOD = "/api/method/"
@@ -67,7 +67,7 @@ def test_a_wrong_password_is_401_and_sets_no_cookie(world: World) -> None:
 
 
 def test_an_address_may_be_wrong_twenty_times_a_minute(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "TRIES", Rate(20, 10**9))
+    monkeypatch.setattr(rate_limits, "TRIES", Rate(20, 10**9))
     browser = world.app.test_client()
     for _ in range(2):  # a right one counts for nothing
         assert browser.post(METHOD + "login", json={"usr": "ana", "pwd": PASSWORD}).status_code == 200

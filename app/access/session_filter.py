@@ -1,0 +1,86 @@
+"""The session applies the law to every statement of the person to whom it belongs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Table, event, false, select
+from sqlalchemy.orm import ORMExecuteState, Session, with_loader_criteria
+from sqlalchemy.sql import visitors
+
+from app.access.people import count_access_change
+from app.access.person import Person
+from app.access.row_rules import MODULE_OF, guarded, is_same, visible
+from app.access.system_session import SYSTEM, as_system
+
+
+def act_as(session: Session, who: Person | None) -> None:
+    """From now on the session belongs to the person (None = to nobody, who sees no rows)."""
+    session.info["who"] = who
+
+
+def acting(session: Session) -> Person | None:
+    """The person to whom the session belongs."""
+    who = session.info.get("who")
+    return who if isinstance(who, Person) else None
+
+
+def install(session_class: Any) -> None:
+    """Make every session of the class obey the law. Idempotent."""
+    if not event.contains(session_class, "do_orm_execute", _apply):
+        event.listen(session_class, "do_orm_execute", _apply)
+        event.listen(session_class, "after_flush", count_access_change)
+
+
+def _apply(state: ORMExecuteState) -> None:
+    who = state.session.info.get("who")
+    if who is SYSTEM or state.is_column_load or not (state.is_select or state.is_update or state.is_delete):
+        return
+    records = _records_in(state)
+    if records:
+        state.statement = state.statement.options(*[_criteria(who, record) for record in records])
+
+
+def _criteria(who: Person | None, record: Any) -> Any:
+    if who is None:
+        return with_loader_criteria(record, false(), include_aliases=False)
+    key = record.__tablename__
+    if key not in who.law:
+        # Not for aliases: the rules' own EXISTS speak of aliases, and would be narrowed by themselves.
+        who.law[key] = with_loader_criteria(record, visible(who, record), include_aliases=False)
+    return who.law[key]
+
+
+def _records_in(state: ORMExecuteState) -> list[Any]:
+    """The records that the statement touches; all of them when loader options could bring in more."""
+    statement = state.statement
+    if getattr(statement, "_with_options", ()) or state.is_relationship_load:
+        return list(guarded().values())
+    # A plan that has put its statement together knows its tables; every other statement is searched.
+    names = state.execution_options.get("law_tables") or _tables_in(statement)
+    known = guarded()
+    return [known[name] for name in names if name in known]
+
+
+def _tables_in(statement: Any) -> set[str]:
+    # Never kept on the statement: one derived from it by a further join would inherit too few tables.
+    return {node.name for node in visitors.iterate(statement) if isinstance(node, Table)}
+
+
+def get_visible(session: Session, record: Any, key: Any, *options: Any) -> Any:
+    """The row of this id if the person sees it, else None; never answered from the identity map."""
+    if isinstance(key, bool) or not isinstance(key, int) or not 0 < key < 2**31:
+        return None
+    return session.scalars(select(record).where(record.id == key).options(*options)).first()
+
+
+def reaches_row(session: Session, who: Person, row: Any, verb: str) -> bool:
+    """Whether the verb reaches this very row (one indexed SELECT unless the level says it at once)."""
+    record = type(row)
+    if who.level(MODULE_OF.get(record, ""), verb) in ("none", "all"):
+        return who.may(MODULE_OF.get(record, ""), verb)
+    if is_same(who, record, verb):
+        return True  # the row was loaded under the same rule
+    query = select(record.id).where(record.id == row.id, visible(who, record, verb))
+    with as_system(session):
+        return session.execute(query).first() is not None

@@ -1,0 +1,244 @@
+"""What an operator does on the command line: `flask user|api-key|demo|job|worker …`."""
+
+from __future__ import annotations
+
+import functools
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import click
+from flask import Flask, current_app
+from flask.cli import AppGroup, with_appcontext
+from flask_appbuilder.exceptions import PasswordComplexityValidationError
+from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError, OperationalError
+from werkzeug.security import generate_password_hash
+
+from app.domain import audit
+from app.domain.base import RuleBroken
+from app.extensions import db
+from app.lib.vault import Vault, read_key
+from app.models import Role, User
+from app.ops import queue, workers
+from app.web.realtime import live_events
+from app.web.security import api_keys, passwords
+from app.web.security.sessions import own_transaction
+
+
+@dataclass(frozen=True)
+class NewUser:
+    """A user to be made, as typed."""
+
+    name: str
+    role: str
+    password: str
+    manager: str | None
+    email: str | None
+    full_name: str | None
+
+
+def register(app: Flask, jobs: Callable[[], Any] | None = None, demo: Callable[[], Any] | None = None) -> None:
+    """Give the app its commands.
+
+    `jobs` hands out the module with `names()` and `run_now(app, name, at)`, `demo` the one with `load(session, now,
+    leads=, vault=, password_for=)`; as callables, because doors must not import jobs.
+    """
+    app.cli.add_command(_user_commands())
+    app.cli.add_command(_key_commands())
+    app.cli.add_command(worker)
+    if demo is not None:
+        app.cli.add_command(_demo_commands(demo))
+    if jobs is not None:
+        app.cli.add_command(_job_commands(jobs))
+
+
+def told(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What is refused is one sentence on stderr and exit code 1."""
+
+    @functools.wraps(function)
+    def command(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except (RuleBroken, PasswordComplexityValidationError) as broken:
+            raise click.ClickException(str(getattr(broken, "message", broken))) from broken
+        except IntegrityError as error:
+            raise click.ClickException("There is such a user name or e-mail address already.") from error
+        except OperationalError as error:
+            raise click.ClickException(
+                "The database cannot be used. Is it there, and is `flask db upgrade` done?"
+            ) from error
+
+    return command
+
+
+# --- users
+
+
+def _user_commands() -> AppGroup:
+    group = AppGroup("user", help="Make and list users.")
+
+    @group.command("add")
+    @click.argument("name")
+    @click.option("--role", required=True, help="Name of the role.")
+    @click.option("--password", required=True, prompt=True, hide_input=True, confirmation_prompt=True)
+    @click.option("--manager", help="User name of whom the person reports to.")
+    @click.option("--email", help="Default: NAME@localhost.")
+    @click.option("--full-name", help="Default: the user name.")
+    @told
+    def add(**typed: Any) -> None:
+        """Make a user."""
+        key = add_user(NewUser(**typed), datetime.now(UTC))
+        click.echo(f"User {typed['name']} has the number {key}.")
+
+    @group.command("list")
+    @told
+    def list_() -> None:
+        """Print number, name, state, roles and manager of every user."""
+        for user in db.session.scalars(select(User).order_by(User.username)).unique():
+            roles = ", ".join(sorted(role.name for role in user.roles))
+            click.echo(f"{user.id}\t{user.username}\t{'active' if user.active else 'inactive'}\t{roles}\t{user.email}")
+
+    return group
+
+
+def add_user(new: NewUser, now: datetime) -> int:
+    """Make the user; answers its id. Raises RuleBroken or PasswordComplexityValidationError."""
+    name = new.name.strip()
+    if not name or len(name) > 64 or not name.isprintable() or " " in name:
+        raise RuleBroken("A user name has 1 to 64 signs and no blanks.")
+    passwords.refuse_weak_password(new.password, name, new.email, new.full_name)
+    first, _blank, last = (new.full_name or name).strip().partition(" ")
+    with own_transaction() as session:
+        manager = named(new.manager).id if new.manager else None
+        user = User(username=name, first_name=first[:64], last_name=last[:64], email=new.email or f"{name}@localhost",
+                    active=True, password=generate_password_hash(new.password), roles=[_role(new.role)],
+                    manager_id=manager)  # fmt: skip
+        session.add(user)
+        session.flush()
+        audit.write(session, "user change", None, now, f"user {user.id}", by="command line", made=True)
+        return int(user.id)
+
+
+def named(name: str) -> Any:
+    """The user of that name. Raises RuleBroken when there is none."""
+    user = db.session.scalars(select(User).where(func.lower(User.username) == name.strip().lower())).first()
+    if user is None:
+        raise RuleBroken(f"There is no user named “{name}”.")
+    return user
+
+
+def _role(name: str) -> Any:
+    role = db.session.scalars(select(Role).where(Role.name == name)).first()
+    if role is None:
+        known = ", ".join(db.session.scalars(select(Role.name).order_by(Role.name)))
+        raise RuleBroken(f"There is no role named “{name}”. There are: {known}.")
+    return role
+
+
+# --- keys
+
+
+def _key_commands() -> AppGroup:
+    group = AppGroup("api-key", help="Make API keys.")
+
+    @group.command("create")
+    @click.option("--user", "username", required=True, help="Whose rights the key has.")
+    @click.option("--name", default="command line", show_default=True, help="What will use the key.")
+    @click.option("--scope", multiple=True, help="Limit to a module or module.verb, e.g. Leads.read; may be repeated.")
+    @told
+    def create(username: str, name: str, scope: tuple[str, ...]) -> None:
+        """Make a key; key and secret are printed this once."""
+        made = api_keys.make(named(username).id, api_keys.Wish(name, list(scope)), datetime.now(UTC))
+        click.echo(f"key: {made.key}\nsecret: {made.secret}\nAuthorization: token {made.key}:{made.secret}")
+
+    return group
+
+
+# --- demo data and jobs
+
+
+def _demo_commands(demo: Callable[[], Any]) -> AppGroup:
+    group = AppGroup("demo", help="Data to try the product with.")
+
+    @group.command("load")
+    @click.option("--leads", type=click.IntRange(1, 200_000), default=400, show_default=True)
+    @click.option("--password", help="Of all demo users; a random one is made and printed if you give none.")
+    @told
+    def load(leads: int, password: str | None) -> None:
+        """Fill an empty database with people, leads, tickets and calls."""
+        plain = password or secrets.token_urlsafe(9)
+        counts = load_demo(demo(), plain, leads)
+        click.echo("\n".join(f"{table}: {count}" for table, count in counts.items()))
+        if not password:
+            click.echo(f"All demo users sign in with the password {plain}")
+
+    return group
+
+
+def load_demo(demo: Any, password: str, leads: int = 400) -> dict[str, int]:
+    """Load the demo data; all of its people sign in with `password`. Answers the rows made by table."""
+    passwords.refuse_weak_password(password)
+    same = generate_password_hash(password)  # one for all: hashing forty would take seconds
+    vault = Vault(read_key(current_app.config["CRM"].field_key))
+    with own_transaction() as session:
+        made: dict[str, int] = demo.load(
+            session, datetime.now(UTC), leads=leads, vault=vault, password_for=lambda _name: same
+        )
+        return made
+
+
+def _job_commands(jobs: Callable[[], Any]) -> AppGroup:
+    group = AppGroup("job", help="What the product does by itself.")
+
+    @group.command("list")
+    def list_() -> None:
+        """Print the names of the jobs."""
+        for name in jobs().names():
+            click.echo(name)
+
+    @group.command("run")
+    @click.argument("name")
+    @click.option("--at", help="As of this moment, ISO 8601; without a zone: the office's.")
+    @told
+    def run(name: str, at: str | None) -> None:
+        """Run a job now."""
+        if name not in jobs().names():
+            raise RuleBroken(f"There is no job named “{name}”. `flask job list` shows them.")
+        row = jobs().run_now(current_app._get_current_object(), name, moment(at))  # type: ignore[attr-defined]
+        if row.outcome != "done":
+            raise RuleBroken(f"The job “{name}” is {row.outcome}: {row.error or 'see the log'}.")
+        click.echo(f"{name}: {row.outcome}, {row.items} records, {row.failed_items} failed.")
+
+    return group
+
+
+@click.command("worker")
+@click.argument("queues", nargs=-1, type=click.Choice(list(queue.SECONDS)))
+@with_appcontext
+@told
+def worker(queues: tuple[str, ...]) -> None:
+    """Keep workers for these queues (for all of them, if none is named) until SIGTERM."""
+    chosen, counts = current_app.config["CRM"], queue.place().workers
+    if chosen.redis_url is None:
+        raise RuleBroken("CRM_REDIS_URL is not set: the serving process makes the calls itself, and needs no workers.")
+    db.session.remove()
+    db.engine.dispose()  # what is forked from here must not share a connection
+    mains = workers.mains({name: counts[name] for name in queues or queue.SECONDS}, chosen.redis_url)
+    workers.Family(mains, forked=lambda: db.engine.dispose(close=False), ending=live_events.flush).keep()
+
+
+def moment(text: str | None) -> datetime | None:
+    """The moment of an ISO 8601 text, UTC. Raises RuleBroken."""
+    if text is None:
+        return None
+    try:
+        typed = datetime.fromisoformat(text)
+    except ValueError:
+        raise RuleBroken(f"“{text}” is no moment such as 2026-11-23T10:00.") from None
+    if typed.tzinfo is None:
+        typed = typed.replace(tzinfo=ZoneInfo(current_app.config["CRM"].time_zone))
+    return typed.astimezone(UTC)

@@ -1,0 +1,352 @@
+"""Office time: when the office is open, and which moments lie so much open time away."""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from functools import cached_property
+from itertools import pairwise
+from typing import TypeVar
+from zoneinfo import ZoneInfo
+
+from app.domain import dst
+
+DAY = timedelta(days=1)
+WEEK = timedelta(days=7)
+NO_TIME = timedelta(0)
+#: An office shut for longer than this counts as one that never opens.
+DAYS_TO_LOOK_AHEAD = 2 * 366
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+
+#: Who ends at 23:59:59, the last second that a time field offers, means midnight.
+_LAST_SECOND = time(23, 59, 59)
+
+#: From and to on the wall clock, since midnight; the end is the first moment that no longer counts.
+Window = tuple[timedelta, timedelta]
+#: From and to in UTC; the end is the first moment that no longer counts.
+Interval = tuple[datetime, datetime]
+
+#: Nobody's task was due before; databases know no earlier moment.
+_LONG_AGO = datetime(1000, 1, 1, tzinfo=UTC)
+
+Moment = TypeVar("Moment", timedelta, datetime)
+
+
+class NeverOpens(Exception):
+    """The office stays shut for more than two years from the moment in question."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """A part of a weekday in which the office is open. An end of 00:00 or 23:59:59 is midnight, the end of the day."""
+
+    #: Monday is 0, Sunday 6.
+    weekday: int
+    #: Local time of the office, without a zone.
+    starts: time
+    ends: time
+
+
+@dataclass(frozen=True)
+class Office:
+    """When an office is open. Without a single range it is always open, holidays or not.
+
+    Ranges of a day may touch and overlap; one that ends before it starts does not count.
+    """
+
+    #: Where the wall clock of the office hangs.
+    zone: ZoneInfo
+    ranges: tuple[Range, ...] = ()
+    #: Local dates on which it stays shut, whatever else is said of them.
+    holidays: frozenset[date] = frozenset()
+    #: Local date to the from-to pairs that stand in for its ranges; no pair: shut.
+    half_days: Mapping[date, tuple[tuple[time, time], ...]] = field(default_factory=dict, hash=False)
+
+    @cached_property
+    def is_always_open(self) -> bool:
+        """Whether nobody has set usable hours yet: silence must never stop the jobs."""
+        return not any(self.week)
+
+    @cached_property
+    def week(self) -> tuple[tuple[Window, ...], ...]:
+        """The windows of Monday to Sunday, merged and in order."""
+        days = ([each for each in self.ranges if each.weekday == day] for day in range(len(WEEKDAYS)))
+        return tuple(_merged((each.starts, each.ends) for each in day) for day in days)
+
+    @cached_property
+    def hours(self) -> tuple[timedelta, ...]:
+        """The open time of Monday to Sunday, by the wall clock."""
+        return tuple(_length(windows) for windows in self.week)
+
+    @cached_property
+    def hours_a_week(self) -> timedelta:
+        """The open time of a week without exceptions, by the wall clock."""
+        return sum(self.hours, NO_TIME)
+
+    @cached_property
+    def exceptions(self) -> Mapping[date, tuple[Window, ...]]:
+        """The windows of the holidays and half-days."""
+        short = {day: _merged(pairs) for day, pairs in self.half_days.items()}
+        return short | dict.fromkeys(self.holidays, ())
+
+    @cached_property
+    def exception_dates(self) -> tuple[date, ...]:
+        """The holidays and half-days, in order."""
+        return tuple(sorted(self.exceptions))
+
+    def windows(self, day: date) -> tuple[Window, ...]:
+        """When it is open on a local date, by the wall clock; empty when it is shut. Not for an office always open."""
+        found = self.exceptions.get(day)
+        return self.week[day.weekday()] if found is None else found
+
+
+# --- Questions
+
+
+def is_open(office: Office, now: datetime) -> bool:
+    """Whether the wall clock stands within a range of the day, both its ends included (predecessor, check 3)."""
+    local = _utc(now).astimezone(office.zone)
+    if office.is_always_open:
+        return True
+    day, wall = local.date(), _since_midnight(local.time())
+    if any(starts <= wall <= ends for starts, ends in office.windows(day)):
+        return True
+    return not wall and any(ends == DAY for _, ends in office.windows(day - DAY))
+
+
+def open_between(office: Office, start: datetime, end: datetime) -> timedelta:
+    """The open time from start to end, exact; 0 when the end comes first. Elapsed time, also when the clocks change."""
+    start, end = _utc(start), _utc(end)
+    if end <= start:
+        return NO_TIME
+    if office.is_always_open:
+        return end - start
+    first, last = _local_date(office, start), _local_date(office, end)
+    at_the_edges = sum((_length(_clipped(office, day, start, end)) for day in {first, last}), NO_TIME)
+    return at_the_edges + _open_time_of_days(office, first + DAY, last)
+
+
+def after(office: Office, start: datetime, span: timedelta) -> datetime:
+    """The earliest UTC moment when `span` of open time has passed since start; with no span, the first open moment.
+
+    Raises ValueError for a negative span and NeverOpens.
+    """
+    if span < NO_TIME:
+        raise ValueError("Office time is counted forward: the span cannot be negative.")
+    if not span:
+        return next_opening(office, start)
+    start = _utc(start)
+    if office.is_always_open:
+        return start + span
+    day = _local_date(office, start)
+    # counted from the first moment of the day, which spares a special case for the day of the start
+    span += _length((opens, min(shuts, start)) for opens, shuts in _intervals(office, day) if opens < start)
+    return _nth_moment(office, *_weeks_skipped(office, day, span))
+
+
+def before(office: Office, end: datetime, span: timedelta) -> datetime:
+    """The earliest UTC moment from which at most `span` of open time passes until end.
+
+    So whatever was due before it has waited for longer than `span`, and nothing else has: one comparison in SQL.
+    The year 1000 where the office was never open for so long. Raises ValueError for a negative span.
+    """
+    if span < NO_TIME:
+        raise ValueError("Office time is counted: the span cannot be negative.")
+    end = _utc(end)
+    start = _long_before(office, end, span)
+    steps = range((end - start) // timedelta.resolution + 1)
+    short = bisect_left(steps, True, key=lambda n: open_between(office, start + n * timedelta.resolution, end) <= span)
+    return start + short * timedelta.resolution
+
+
+def next_opening(office: Office, now: datetime) -> datetime:
+    """The first UTC moment from now on at which the office is open: now itself if it is. Raises NeverOpens."""
+    now = _utc(now)
+    if is_open(office, now):
+        return now
+    return next(opens for opens, _ in _openings(office, _local_date(office, now)) if opens > now)
+
+
+def working_days_after(office: Office, start: datetime, days: int) -> datetime:
+    """The UTC moment so many working days later at the same local time, or the first opening after it.
+
+    A working day is a local date on which the office opens at all; the day of the start does not count.
+    Raises ValueError for negative days and NeverOpens.
+    """
+    if days < 0:
+        raise ValueError("Working days are counted forward: their number cannot be negative.")
+    local = _utc(start).astimezone(office.zone)
+    day = _working_day(office, local.date(), days)
+    if day == local.date():
+        return next_opening(office, start)
+    return next_opening(office, datetime.combine(day, local.time(), tzinfo=office.zone))
+
+
+def refuse_bad_ranges(ranges: Iterable[Range]) -> None:
+    """Raise ValueError, with a sentence for the admin, for a range that ends before it starts or overlaps another."""
+    ordered = sorted(ranges, key=lambda each: (each.weekday, each.starts))
+    for each in ordered:
+        _refuse_bad_range(each)
+    for one, other in pairwise(ordered):
+        if one.weekday == other.weekday and _end_of_day_time(one.ends) > _since_midnight(other.starts):
+            raise ValueError(f"{WEEKDAYS[one.weekday]}: {_said(one)} and {_said(other)} overlap; make them one range.")
+
+
+# --- The wall clock
+
+
+def _refuse_bad_range(each: Range) -> None:
+    if not 0 <= each.weekday < len(WEEKDAYS):
+        raise ValueError("Choose a weekday from Monday to Sunday.")
+    if _end_of_day_time(each.ends) <= _since_midnight(each.starts):
+        raise ValueError(f"{WEEKDAYS[each.weekday]}: {_said(each)} ends before it starts; put the later time second.")
+
+
+def _said(each: Range) -> str:
+    return f"{each.starts:%H:%M} to {each.ends:%H:%M}"
+
+
+def _since_midnight(wall: time) -> timedelta:
+    return timedelta(hours=wall.hour, minutes=wall.minute, seconds=wall.second, microseconds=wall.microsecond)
+
+
+def _end_of_day_time(wall: time) -> timedelta:
+    return DAY if wall == time.min or wall >= _LAST_SECOND else _since_midnight(wall)
+
+
+def _merged(pairs: Iterable[tuple[time, time]]) -> tuple[Window, ...]:
+    """In order, overlapping and adjacent ones made one, and those that end before they start left out."""
+    merged: list[Window] = []
+    for starts, ends in sorted((_since_midnight(starts), _end_of_day_time(ends)) for starts, ends in pairs):
+        if merged and starts <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], ends))
+        elif starts < ends:
+            merged.append((starts, ends))
+    return tuple(merged)
+
+
+def _length(spans: Iterable[tuple[Moment, Moment]]) -> timedelta:
+    return sum((ends - starts for starts, ends in spans), NO_TIME)
+
+
+# --- Days, one by one and many at once
+
+
+def _utc(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        raise ValueError("Office time needs moments with a time zone.")
+    return moment.astimezone(UTC)
+
+
+def _local_date(office: Office, moment: datetime) -> date:
+    return moment.astimezone(office.zone).date()
+
+
+def _intervals(office: Office, day: date) -> list[Interval]:
+    """When the office is open on a local date: while the wall clock shows that date and a time in one of its windows.
+
+    So a window in the hour that the clock skips is empty, and one in the hour that it repeats comes twice.
+    """
+    midnight = datetime.combine(day, time.min, tzinfo=UTC)
+    bounds = (
+        (max(midnight + starts - stretch.offset, stretch.since), min(midnight + ends - stretch.offset, stretch.until))
+        for stretch in dst.stretches(office.zone, day)
+        for starts, ends in office.windows(day)
+    )
+    return [(opens, shuts) for opens, shuts in bounds if opens < shuts]
+
+
+def _clipped(office: Office, day: date, start: datetime, end: datetime) -> Iterator[Interval]:
+    for opens, shuts in _intervals(office, day):
+        if opens < end and start < shuts:
+            yield max(opens, start), min(shuts, end)
+
+
+def _open_time_of_days(office: Office, first: date, last: date) -> timedelta:
+    """The open time of the local dates from first to the one before last: whole weeks at once, then the exceptions."""
+    if last <= first:
+        return NO_TIME
+    weeks, rest = divmod((last - first).days, len(WEEKDAYS))
+    usual = weeks * office.hours_a_week
+    usual += sum((office.hours[(first.weekday() + day) % len(WEEKDAYS)] for day in range(rest)), NO_TIME)
+    return usual + sum((_deviation(office, day) for day in _unusual_days(office, first, last)), NO_TIME)
+
+
+def _unusual_days(office: Office, first: date, last: date) -> set[date]:
+    dates = office.exception_dates
+    exceptions = dates[bisect_left(dates, first) : bisect_left(dates, last)]
+    changes = (day for year in range(first.year, last.year + 1) for day in dst.changes(office.zone, year))
+    return {*exceptions, *(day for day in changes if first <= day < last)}
+
+
+def _deviation(office: Office, day: date) -> timedelta:
+    """By how much the open time of this date differs from that of its weekday."""
+    has_change = day in dst.changes(office.zone, day.year)
+    actual = _length(_intervals(office, day)) if has_change else _length(office.windows(day))
+    return actual - office.hours[day.weekday()]
+
+
+# --- Walking back and ahead
+
+
+def _long_before(office: Office, end: datetime, span: timedelta) -> datetime:
+    """A moment from which more than `span` of open time passes until end, not much earlier than need be."""
+    back = span + DAY
+    while back < end - _LONG_AGO and open_between(office, end - back, end) <= span:
+        back *= 2
+    return max(end - back, _LONG_AGO)
+
+
+def _openings(office: Office, day: date) -> Iterator[Interval]:
+    """All intervals from a local date on; raises NeverOpens after two years without one."""
+    shut_days = 0
+    while shut_days <= DAYS_TO_LOOK_AHEAD:
+        found = _intervals(office, day)
+        yield from found
+        shut_days = 0 if found else shut_days + 1
+        day += DAY
+    raise _never_opens(day)
+
+
+def _nth_moment(office: Office, day: date, span: timedelta) -> datetime:
+    """The moment when `span` (not 0) of open time has passed since the local date began."""
+    openings = _openings(office, day)
+    opens, shuts = next(openings)
+    while span > shuts - opens:
+        span -= shuts - opens
+        opens, shuts = next(openings)
+    return opens + span
+
+
+def _weeks_skipped(office: Office, day: date, span: timedelta) -> tuple[date, timedelta]:
+    """A later date and what is left of the span then: at most a few weeks, and never nothing."""
+    weeks = span // office.hours_a_week
+    while weeks:
+        skipped = _open_time_of_days(office, day, day + weeks * WEEK)
+        if not skipped:
+            break
+        if skipped < span:
+            day, span = day + weeks * WEEK, span - skipped
+            weeks = min(weeks, span // office.hours_a_week)
+        else:
+            weeks //= 2
+    return day, span
+
+
+def _working_day(office: Office, day: date, number: int) -> date:
+    if office.is_always_open:
+        return day + number * DAY
+    shut_days = 0
+    while number and shut_days <= DAYS_TO_LOOK_AHEAD:
+        day += DAY
+        if office.windows(day):
+            number, shut_days = number - 1, 0
+        else:
+            shut_days += 1
+    if number:
+        raise _never_opens(day)
+    return day
+
+
+def _never_opens(day: date) -> NeverOpens:
+    return NeverOpens(f"The office does not open once in the two years before {day:%d %b %Y}: look at its holidays.")

@@ -1,0 +1,65 @@
+"""HTTP for careful clients: a POST done once by its Idempotency-Key, reads by ETag, writes by If-Match."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+from flask import Response, request
+from flask_babel import gettext as _
+
+from app.domain import idempotency
+from app.domain.base import RuleBroken
+from app.extensions import db
+from app.web.core.gate import glass, json_answer
+
+HEADER = "Idempotency-Key"
+
+
+class OtherTag(RuleBroken):
+    """The record is not what the client last saw (412)."""
+
+    http_status = 412
+
+
+def once(make: Callable[[], int], told: Callable[[int], Any]) -> Response:
+    """Make a record and commit. A repeated key answers the first one's record again, and makes none.
+
+    `make` answers the record's id, `told` the body for it. Raises RuleBroken, Conflict.
+    """
+    key = request.headers.get(HEADER)
+    if key is None:
+        made = make()
+        db.session.commit()
+        return json_answer(201, told(made))
+    held = idempotency.claim(db.session(), glass().who.id, key, _mark(), glass().now)
+    if held is not None:
+        return json_answer(held.status or 201, told(held.record_id or 0), **{"Idempotent-Replayed": "true"})
+    made = make()
+    idempotency.keep(db.session(), glass().who.id, key, 201, made)
+    db.session.commit()
+    return json_answer(201, told(made))
+
+
+def _mark() -> str:
+    """The same key for another path or body is a mistake of the client."""
+    return hashlib.sha256(request.path.encode() + b"\0" + request.get_data()).hexdigest()
+
+
+def tagged(answer: Response) -> Response:
+    """The answer with its ETag; 304 without a body for who has seen it (If-None-Match)."""
+    answer.set_etag(hashlib.sha256(answer.get_data()).hexdigest()[:32])
+    answer.make_conditional(request)
+    return answer
+
+
+def refuse_other_tag(current: Callable[[], Response]) -> None:
+    """Raise OtherTag when the request has If-Match and the whole record is another one by now."""
+    if "If-Match" not in request.headers or request.if_match.star_tag:
+        return
+    tag = hashlib.sha256(current().get_data()).hexdigest()[:32]
+    # A compressed answer bears its tag with the way of compression behind a colon; rubbish is read as a tag of None.
+    seen = {each.partition(":")[0] for each in request.if_match.as_set(include_weak=True) if each}
+    if tag not in seen:
+        raise OtherTag(_("Somebody changed this record meanwhile. Read it again, then send your change."))

@@ -1,0 +1,71 @@
+"""The description of the API: the door where it is read, and the whole document.
+
+Decision: it tells of our records and of signing in. FAB's menu and the description itself serve our own pages, may
+change with them, and are left out.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from apispec import APISpec
+from flask import Response, current_app, request
+from flask_appbuilder.api import expose, protect
+from flask_appbuilder.api import manager as fab
+from flask_babel import force_locale
+from flask_babel import gettext as _
+
+from app.domain.base import NotThere
+from app.web.api.operations import HEADERS, PARAMETERS, Told, body, responses, shared_responses
+from app.web.api.schemas import SHARED, once, ref
+from app.web.core.gate import Spoken, json_answer, refuse_as_json
+
+_ABOUT = """The records of the CRM, under the same rules as its pages: the same rows, the same masks, the same gates.
+A refusal is a sentence in Hindi or English (Accept-Language) in the shape Error. Lists are read by page, or by cursor
+(keyset) from the newest row down. Every answer says how many calls are left (X-RateLimit-…)."""
+_SCHEMES = {
+    "api_key": {"type": "apiKey", "in": "header", "name": "Authorization", "description": "token KEY:SECRET"},
+    "basic": {"type": "http", "scheme": "basic", "description": "The key as user name, its secret as password."},
+    "jwt": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+    "jwt_refresh": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "The refresh token."},
+}
+
+
+class OpenApi(Spoken, fab.OpenApi):
+    """/api/v1/_openapi"""
+
+    @expose("/<version>/_openapi")
+    @protect()
+    @refuse_as_json
+    def get(self, version: str) -> Response:
+        """The description; made once a process, in English."""
+        if version != "v1":
+            raise NotThere(_("There is no such page or record."))
+        held = current_app.extensions.setdefault("crm_openapi", {})
+        if not held:
+            with force_locale("en"):
+                held.update(_document(self.appbuilder))
+        return json_answer(200, {**held, "servers": [{"url": request.script_root or "/"}]})
+
+
+def _document(appbuilder: Any) -> dict[str, Any]:
+    spec = APISpec(title=str(appbuilder.app_name), version="v1", openapi_version="3.0.3", info={"description": _ABOUT})
+    for name, scheme in _SCHEMES.items():
+        spec.components.security_scheme(name, scheme)
+    once(spec, SHARED)
+    for resource in appbuilder.baseviews:
+        if getattr(resource, "is_told", False):
+            resource.add_api_spec(spec)
+    spec.path("/api/v1/security/login", operations={"post": _signing("login", ref("SignIn"), [])})
+    spec.path("/api/v1/security/refresh", operations={"post": _signing("refresh", None, [{"jwt_refresh": []}])})
+    told: dict[str, Any] = spec.to_dict()
+    told["components"] |= {"headers": HEADERS, "parameters": PARAMETERS, "responses": shared_responses()}
+    return told
+
+
+def _signing(which: str, shape: Any, security: list[Any]) -> dict[str, Any]:
+    told = Told(f"Sign in ({which})", (413,))
+    made: dict[str, Any] = {"operationId": f"security_{which}", "summary": told.summary, "tags": ["security"],
+        "security": security, "parameters": ["Accept-Language"],
+        "responses": responses(told, ref("Tokens"))}  # fmt: skip
+    return made | ({"requestBody": body(shape)} if shape else {})

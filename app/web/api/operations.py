@@ -1,0 +1,199 @@
+"""Operations of the description of the API: what each takes, and every answer that it may give."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from app.web.api import examples
+from app.web.api.schemas import ID, STRING, base_of, ref, shape
+
+#: What may go wrong anywhere: too fast, a fault of ours, the database away.
+_ALWAYS = (400, 401, 403, 429, 500, 503)
+_ROW = (404, 409, 422)
+_SENT = (413, 422)
+#: Status -> what it means.
+TOLD = {
+    400: "The question makes no sense", 401: "Not signed in", 403: "Not allowed", 404: "No such record for you",
+    409: "Somebody was faster, or the first of two equal requests is at work", 412: "Not what If-Match names",
+    413: "Too large", 414: "The address is too long: ask for less at once",
+    422: "A rule refuses", 429: "Too many requests", 500: "A fault of ours, kept under its reference",
+    503: "Busy or away; nothing was stored, send the same again later",
+}  # fmt: skip
+_HEADERS_OF_ALL = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
+HEADERS: dict[str, Any] = {
+    "X-RateLimit-Limit": {"schema": ID, "description": "So many calls are allowed in the present window."},
+    "X-RateLimit-Remaining": {"schema": ID, "description": "So many are left."},
+    "X-RateLimit-Reset": {"schema": ID, "description": "When the next window begins, seconds of Unix time."},
+    "Retry-After": {"schema": ID, "description": "Seconds to wait before the next try."},
+    "ETag": {"schema": STRING, "description": "Changes with the record; send it back as If-None-Match or If-Match."},
+    "Idempotent-Replayed": {"schema": {"type": "string", "enum": ["true"]}, "description":
+                            "This is the answer to an earlier request with the same Idempotency-Key."},
+    "Content-Language": {"schema": {"type": "string"}, "description": "The language of the message."},
+}  # fmt: skip
+_PK = {"type": "integer", "minimum": 1, "maximum": 2**31 - 1}
+PARAMETERS: dict[str, Any] = {
+    "pk": {"in": "path", "name": "pk", "required": True, "schema": _PK, "description": "The record's id."},
+    "user": {"in": "path", "name": "user", "required": True, "schema": _PK, "description": "A colleague's id."},
+    "page": {"in": "query", "name": "q", "description": "Which page, as JSON or rison.",
+             "content": {"application/json": {"schema": ref("PageQuery")}}},
+    "If-None-Match": {"in": "header", "name": "If-None-Match", "schema": STRING, "description":
+                      "An ETag you have: 304 without a body where nothing has changed."},
+    "If-Match": {"in": "header", "name": "If-Match", "schema": STRING, "description":
+                 "The ETag of the whole record that you saw: 412, and nothing done, where it is another by now."},
+    "Idempotency-Key": {"in": "header", "name": "Idempotency-Key", "schema": {"type": "string", "maxLength": 100},
+                        "description": "A name of your own for this request, at most 100 plain signs. Sent again "
+                        "within a day with the same body, it answers the first one's record and makes none."},
+    "Accept-Language": {"in": "header", "name": "Accept-Language", "schema": STRING, "example": "hi",
+                        "description": "In which language a refusal speaks: hi or en."},
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the description says of one function of a resource."""
+
+    summary: str
+    #: Refusals beyond those that may come anywhere.
+    statuses: tuple[int, ...] = ()
+    parameters: tuple[str, ...] = ()
+    #: The shape of the body; a name beginning with + is that of the resource's own (+Create is LeadCreate).
+    body: Any = None
+    #: The shape of a good answer: of the row unless given.
+    answer: Any = "row"
+    good: tuple[int, ...] = (200,)
+    headers: tuple[str, ...] = ()
+
+
+_ASSIGN = shape({
+    "assign_to": {"anyOf": [ID, STRING], "description": "A colleague's id or user name."},
+    "assign_to_role": {"type": "string", "description": "A role; the next in turn gets the record."}})  # fmt: skip
+_JOIN = shape({"user": {"anyOf": [ID, STRING], "description": "A colleague's id or user name."}}, "user")
+#: One of many calls. What is wrong with it is told beside it and refuses no other, so nothing is promised here.
+_CALL = {"properties": {name: {"description": text} for name, text in {
+    "direction": "Incoming or Outgoing.", "status": "Completed, or any other word for “nobody answered”.",
+    "from_number": "Who called.", "to_number": "Who was called.", "started_on": "2026-11-23 11:00:00",
+    "ended_on": "The same, or left out.", "duration_seconds": "A number.",
+    "device_call_id": "The telephone's own name of the call; the same one is never stored twice.",
+}.items()}}  # fmt: skip
+_BULK = shape({"call_logs": {"type": "array", "maxItems": 1000, "items": _CALL}}, "call_logs")
+_RESULT = shape({
+    "index": ID, "status": {"type": "string", "enum": ["created", "updated", "duplicate", "error"]},
+    "id": {"type": "integer", "nullable": True}, "device_call_id": {**STRING, "nullable": True},
+    "code": {**STRING, "nullable": True}, "error": {**STRING, "nullable": True}}, "index", "status", "id")  # fmt: skip
+_BULK_DONE = shape({"results": {"type": "array", "items": _RESULT}}, "results")
+#: Function of a resource -> what is told of it; a resource may tell of further ones in its own `told`.
+FUNCTIONS = {
+    "info": Told("What you may do here", answer=ref("Rights")),
+    "get_list": Told("List", (414,), ("q",), answer="list"),
+    "get": Told("Read one", (404, 414), ("pk", "columns", "If-None-Match"), headers=("ETag",), good=(200, 304)),
+    "post": Told("Create", (404, 409, *_SENT), ("Idempotency-Key",), "+Create", good=(201,),
+                 headers=("Idempotent-Replayed",)),
+    "put": Told("Change", (*_ROW, 412, 413), ("pk", "If-Match"), "+Change"),
+    "delete": Told("Delete", (*_ROW, 412), ("pk", "If-Match"), answer=ref("Done")),
+    "assign": Told("Hand to a colleague, or to the next of a role", (*_ROW, 413), ("pk",), _ASSIGN),
+    "join": Told("Add an assignee beside the others; 200 for one who has it already", (*_ROW, 413), ("pk",), _JOIN,
+                 good=(200, 201)),
+    "release": Told("Take one of several assignees away", _ROW, ("pk", "user")),
+    "withdraw": Told("Take one's own pending request back", _ROW, ("pk",)),
+    "bulk": Told("Store up to 1,000 of one's own calls, each once however often it is sent", (*_SENT, 404, 409), (),
+                 _BULK, _BULK_DONE),
+}  # fmt: skip
+
+
+def operation(resource: Any, function: str, method: str) -> dict[str, Any]:
+    """The operation object of one method."""
+    told: Told = (FUNCTIONS | getattr(resource, "told", {}))[function]
+    made: dict[str, Any] = {
+        "operationId": f"{resource.resource_name}_{function}",
+        "summary": f"{told.summary} ({resource.resource_name})",
+        "tags": [resource.resource_name],
+        "security": [{"api_key": []}, {"basic": []}, {"jwt": []}],
+        "parameters": [*(_question(name, resource) for name in told.parameters), "Accept-Language"],
+        "responses": responses(told, _answer(told.answer, base_of(resource))),
+    }
+    if function == "get_list":
+        made["description"] = _filters(resource)
+    if told.body:
+        made["requestBody"] = body(_named(told.body, resource), examples.BODIES.get((resource.resource_name, function)))
+    return made
+
+
+#: Parameters that name a resource's own fields: (shape of q, what it is).
+_QUESTIONS = {
+    "q": ("List", "The question, as JSON or rison."),
+    "columns": ("Columns", "Which fields, as JSON or rison."),
+}
+
+
+def _question(name: str, resource: Any) -> Any:
+    """The parameter; a shared one by its name."""
+    if name not in _QUESTIONS:
+        return name
+    suffix, text = _QUESTIONS[name]
+    told = {"application/json": {"schema": ref(base_of(resource) + suffix)}}
+    return {"in": "query", "name": "q", "description": text, "content": told}
+
+
+def _named(given: Any, resource: Any) -> dict[str, Any]:
+    return ref(base_of(resource) + given[1:]) if isinstance(given, str) else dict(given)
+
+
+def _filters(resource: Any) -> str:
+    """Which fields may be filtered, and how."""
+    desk = getattr(resource, "desk", None)
+    known = [f"{each.name} ({' '.join(each.ops)})" for each in desk.plan.fields if each.filter] if desk else []
+    return "Filters: " + ", ".join(known) + "." if known else ""
+
+
+def _answer(which: Any, base: str) -> dict[str, Any]:
+    if which == "row":
+        row = {"allOf": [ref(base)], "nullable": True, "description": "null where it is out of your sight by now."}
+        return shape({"id": ID, "result": row}, "id", "result")
+    if which == "list":
+        return shape({
+            "count": ID, "count_capped": {"type": "boolean", "description": "There are more than were counted."},
+            "ids": {"type": "array", "items": ID},
+            "cursor": {**ID, "description": "Where the next page begins; missing on the last one."},
+            "result": {"type": "array", "items": ref(base)},
+        }, "count", "count_capped", "ids", "result")  # fmt: skip
+    return dict(which)
+
+
+def body(told: dict[str, Any], example: Any = None) -> dict[str, Any]:
+    """A request body that must be there."""
+    return {"required": True, "content": in_json(told, example)}
+
+
+def in_json(told: dict[str, Any], example: Any = None) -> dict[str, Any]:
+    """The shape as JSON."""
+    return {"application/json": {"schema": told} | ({"example": example} if example is not None else {})}
+
+
+def responses(told: Told, answer: dict[str, Any]) -> dict[str, Any]:
+    """Every answer that may come."""
+    good = {"description": "Done", "headers": _heads(*told.headers), "content": in_json(answer)}
+    unchanged = {"description": "You have it already", "headers": _heads("ETag")}
+    made: dict[str, Any] = {str(status): unchanged if status == 304 else good for status in told.good}
+    return made | refusals(*told.statuses)
+
+
+def refusals(*statuses: int) -> dict[str, Any]:
+    """Those of an operation, and those that may come anywhere."""
+    return {str(status): {"$ref": f"#/components/responses/E{status}"} for status in sorted({*_ALWAYS, *statuses})}
+
+
+def _heads(*names: str) -> dict[str, Any]:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in (*names, *_HEADERS_OF_ALL)}
+
+
+def shared_responses() -> dict[str, Any]:
+    """E400 … E503: the refusals."""
+    waits = (429, 503)
+    return {
+        f"E{status}": {
+            "description": text, "content": in_json(ref("Error")),
+            "headers": _heads("Content-Language", *(["Retry-After"] if status in waits else [])),
+        }
+        for status, text in TOLD.items()
+    }  # fmt: skip

@@ -1,0 +1,275 @@
+"""The REST resource of a record: FAB's routes and shapes, the gate's compiled plan, JSON whatever happens."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Set
+from typing import Any
+
+import orjson
+import prison
+from flask import Response, request
+from flask_appbuilder.api import ModelRestApi, expose, protect
+from flask_appbuilder.security.decorators import permission_name
+from flask_babel import gettext as _
+
+from app.domain.base import NotThere, RuleBroken
+from app.extensions import db
+from app.web.api import idempotency, schemas
+from app.web.api.operations import operation
+from app.web.core.gate import Gated, Spoken, glass, json_answer, refuse_as_json, whole_json
+from app.web.core.record_service import Desk
+from app.web.core.record_table import DEEPEST, MOST_PAGE, OP_LABELS, Asked
+
+_KEYS = {"page", "page_size", "order_column", "order_direction", "filters", "columns", "select_columns", "keys",
+    "cursor",
+         "count"}  # fmt: skip
+
+#: What may be asked of one record.
+_OF_ONE = {"columns", "select_columns", "keys"}
+
+
+class Resource(Spoken, Gated, ModelRestApi):
+    """One record over REST. Subclasses name a desk and which verbs are open."""
+
+    desk: Desk
+    VERBS = {"info": "read", "get": "read", "get_list": "read", "post": "create", "put": "write", "delete": "delete"}
+    allow_browser_login = True
+    csrf_exempt = False
+    is_told = True
+    datamodel = None
+    #: Default fields of a list; None = all.
+    brief: tuple[str, ...] | None = None
+
+    # FAB would build marshmallow schemas and related pick-lists here; the plan replaces them.
+    def _init_properties(self) -> None:
+        self.list_columns = self.show_columns = [each.name for each in self.desk.plan.fields]
+        self.validators_columns: dict[str, Any] = {}
+        self.model2schemaconverter = lambda *_: None
+
+    def _init_titles(self) -> None:
+        self.list_title = self.module
+
+    def _init_model_schemas(self) -> None:
+        pass
+
+    def add_apispec_components(self, api_spec: Any) -> None:
+        """Components told from the same table of columns that answers."""
+        schemas.add(self, api_spec)
+
+    def operation_helper(self, path: Any = None, operations: Any = None, methods: Any = None, func: Any = None,
+                         **kwargs: Any) -> None:  # fmt: skip
+        """One operation, with an id and every status that it may answer."""
+        for method in methods:
+            operations[method.lower()] = operation(self, func.__name__, method.lower())
+
+    # --- reading ---
+
+    @expose("/_info", methods=["GET"])
+    @protect()
+    @refuse_as_json
+    @permission_name("info")
+    def info(self, **kwargs: Any) -> Response:
+        """What this person may do here, and with which columns."""
+        seen, plan = glass(), self.desk.plan
+        verbs = {"read": "can_get", "create": "can_post", "write": "can_put", "delete": "can_delete"}
+        return json_answer(200, {
+            "permissions": [name for verb, name in verbs.items() if seen.who.may(self.module, verb)],
+            "add_columns": [self._column(each) for each in plan.taken if each.add],
+            "edit_columns": [self._column(each) for each in plan.taken if each.edit],
+            "list_columns": [each.name for each in plan.fields],
+            "order_columns": ["id", *(each.name for each in plan.fields if each.sort)],
+            "filters": {
+                each.name: [{"name": str(OP_LABELS[op]), "operator": op} for op in each.ops]
+                for each in plan.filterable(seen)
+            },
+        })  # fmt: skip
+
+    @staticmethod
+    def _column(each: Any) -> dict[str, Any]:
+        return {"name": each.name, "label": str(each.label), "kind": each.kind, "required": each.is_demanded,
+                "max_length": each.most}  # fmt: skip
+
+    @expose("/", methods=["GET"])
+    @protect()
+    @refuse_as_json
+    @permission_name("get")
+    def get_list(self, **kwargs: Any) -> Response:
+        """One page of the rows that the person sees."""
+        query, seen, plan = asked_query(), glass(), self.desk.plan
+        asked, names = self._asked(query, seen), self._names(query)
+        rows = plan.rows(db.session(), asked, names)
+        count, capped = plan.counted(db.session(), asked, rows)
+        result = plan.wires(db.session(), rows, names, seen)
+        body = {"count": count, "count_capped": capped, "ids": [row["id"] for row in result], "result": result}
+        if asked.newest and len(rows) == asked.size:
+            body["cursor"] = result[-1]["id"]
+        return json_answer(200, body)
+
+    def _asked(self, query: dict[str, Any], seen: Any) -> Asked:
+        plan = self.desk.plan
+        rules = [plan.rule(*triple, seen) for triple in _triples(query.get("filters"))]
+        direction = query.get("order_direction")
+        order = plan.order_by(_text(query.get("order_column")), "desc" if direction is None else direction, seen)
+        size = whole_json(query.get("page_size"), 20, 1, MOST_PAGE)
+        page = whole_json(query.get("page"), 0, 0, DEEPEST)
+        before = whole_json(query["cursor"], 0, 1, 2**31 - 1) if query.get("cursor") is not None else None
+        if before is not None and (query.get("order_column") or query.get("order_direction") == "asc"):
+            raise RuleBroken(_("A cursor goes with the default order only."), "cursor")
+        if query.get("count") not in (None, "exact", "capped"):
+            raise RuleBroken(_("“count” is exact or capped."), "count")
+        return Asked(
+            rules,
+            order,
+            size,
+            page,
+            before,
+            exact=query.get("count") == "exact",
+            newest=not query.get("order_column") and query.get("order_direction") in (None, "desc"),
+        )
+
+    def _names(self, query: dict[str, Any]) -> tuple[str, ...] | None:
+        wanted: Any = next((query[name] for name in ("columns", "select_columns") if query.get(name) is not None), [])
+        if wanted == []:
+            return self.brief
+        if not isinstance(wanted, list) or not all(isinstance(name, str) for name in wanted):
+            raise RuleBroken(_("“columns” is a list of names."), "columns")
+        names = tuple(dict.fromkeys(name for name in wanted if name != "id"))
+        for name in names:
+            self.desk.plan.asked_by(name)
+        return names
+
+    @expose("/<int:pk>", methods=["GET"])
+    @protect()
+    @refuse_as_json
+    @permission_name("get")
+    def get(self, pk: Any, **kwargs: Any) -> Response:
+        """One row that the person sees."""
+        key, names = key_of(pk) or 0, self._names(asked_query(_OF_ONE))
+        body = {"id": key, "result": self._shown(key, names if names != self.brief else None)}
+        return idempotency.tagged(json_answer(200, body))
+
+    def _shown(self, pk: int, names: tuple[str, ...] | None = None) -> dict[str, Any]:
+        row = self.desk.plan.one(db.session(), pk, names) if 0 < pk < 2**31 else None
+        if row is None:
+            raise NotThere(_("There is no such record."))
+        return self.desk.plan.wires(db.session(), [row], names, glass())[0]
+
+    # --- writing ---
+
+    @expose("/", methods=["POST"])
+    @protect()
+    @refuse_as_json
+    @permission_name("post")
+    def post(self, **kwargs: Any) -> Response:
+        """Make a record; with an Idempotency-Key once, however often it is sent."""
+        raw = sent()
+        raw.pop("version", None)
+        return idempotency.once(lambda: self._made(raw), lambda key: {"id": key, "result": self._after(key)})
+
+    def _made(self, raw: dict[str, Any]) -> int:
+        values = self.desk.plan.take(raw, "add", glass())
+        return int(self.desk.create(db.session(), values, glass()).id)
+
+    @expose("/<int:pk>", methods=["PUT"])
+    @protect()
+    @refuse_as_json
+    @permission_name("put")
+    def put(self, pk: Any, **kwargs: Any) -> Response:
+        """Change a record that the person sees and may change."""
+        raw = sent()
+        version = whole_json(raw.pop("version", None), 0, 1, 2**31 - 1) or None
+        row = self._row(pk, "write")
+        self._refuse_other_tag(row)
+        values = self.desk.plan.take(raw, "edit", glass())
+        self.desk.save(db.session(), row, values, version, glass())
+        db.session.commit()
+        return json_answer(200, {"id": row.id, "result": self._after(row.id)})
+
+    def _refuse_other_tag(self, row: Any) -> None:
+        idempotency.refuse_other_tag(lambda: json_answer(200, {"id": row.id, "result": self._shown(row.id)}))
+
+    def _after(self, pk: int) -> dict[str, Any] | None:
+        """The saved row; None when the change took it out of the person's sight."""
+        try:
+            return self._shown(pk)
+        except NotThere:
+            return None
+
+    @expose("/<int:pk>", methods=["DELETE"])
+    @protect()
+    @refuse_as_json
+    @permission_name("delete")
+    def delete(self, pk: Any, **kwargs: Any) -> Response:
+        """Delete a record that the person sees and may delete."""
+        row = self._row(pk, "delete")
+        self._refuse_other_tag(row)
+        self.desk.remove(db.session(), row, glass())
+        db.session.commit()
+        return json_answer(200, {"message": _("Deleted.")})
+
+    def _row(self, pk: Any, verb: str) -> Any:
+        row = self.desk.find(db.session(), key_of(pk))
+        if row is None:
+            raise NotThere(_("There is no such record."))
+        self.refuse_unless_reached(row, verb)
+        return row
+
+
+def key_of(pk: Any) -> int | None:
+    """An id out of a URL, or None for what is none."""
+    text = str(pk)
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 11 else None
+
+
+def sent() -> dict[str, Any]:
+    """The JSON object of the request. Raises RuleBroken for anything else."""
+    try:
+        body = orjson.loads(request.get_data() or b"null")
+    except orjson.JSONDecodeError:
+        body = None
+    if not isinstance(body, dict):
+        raise RuleBroken(_("Please send a JSON object."))
+    return body
+
+
+def asked_query(known: Set[str] = _KEYS) -> dict[str, Any]:
+    """The `q` argument, rison or JSON, as a dict. Raises RuleBroken, also for keys that are not known."""
+    raw = request.args.get("q")
+    if not raw:
+        return {}
+    parsed = _parsed(raw)
+    if not isinstance(parsed, dict):
+        raise RuleBroken(_("“q” is no valid rison or JSON object."), "q")
+    unknown = set(parsed) - known
+    if unknown:
+        raise RuleBroken(_("“q” does not know %(names)s.", names=", ".join(sorted(map(str, unknown)))[:200]), "q")
+    return parsed
+
+
+@functools.lru_cache(maxsize=2000)
+def _parsed(raw: str) -> Any:
+    """Nobody may change what this answers: it is shared."""
+    if len(raw) > 8000:
+        return None
+    try:
+        return prison.loads(raw)
+    except (prison.decoder.ParserException, ValueError, IndexError, RecursionError, KeyError, TypeError):
+        pass
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _triples(filters: Any) -> list[tuple[str, str, Any]]:
+    if filters is None:
+        return []
+    shape = isinstance(filters, list) and len(filters) <= 30
+    if not shape or not all(isinstance(f, dict) and set(f) == {"col", "opr", "value"} for f in filters):
+        raise RuleBroken(_("“filters” is a list of {col, opr, value}."), "filters")
+    return [(str(f["col"]), str(f["opr"]), f["value"]) for f in filters]
+
+
+def _text(raw: Any) -> str | None:
+    return None if raw is None else str(raw)

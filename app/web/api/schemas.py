@@ -1,0 +1,188 @@
+"""Shapes of the description of the API, told from the table of columns, so that they cannot lie about it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from apispec.exceptions import DuplicateComponentNameError
+
+from app.web.api import examples
+from app.web.core.fields import MOST_ASKED, Choice, Field
+from app.web.core.record_table import ALIASES
+
+STRING = {"type": "string"}
+ID = {"type": "integer"}
+_WHOLE = {"type": "integer", "minimum": 1}
+
+
+def shape(properties: dict[str, Any], *required: str, **more: Any) -> dict[str, Any]:
+    """An object with these properties."""
+    return {"type": "object", "properties": properties} | ({"required": list(required)} if required else {}) | more
+
+
+def ref(name: str) -> dict[str, str]:
+    """A reference to a shape."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def query(properties: dict[str, Any], example: dict[str, Any]) -> dict[str, Any]:
+    """What stands in q; a key that is null counts as left out."""
+    words = {name: {**told, "nullable": True} for name, told in properties.items()}
+    for told in words.values():
+        if "enum" in told:
+            told["enum"] = [*told["enum"], None]
+    return shape(words, additionalProperties=False, example=example)
+
+
+def card(**properties: Any) -> dict[str, Any]:
+    """A short answer about another record; null where there is none."""
+    return shape({"id": ID, **properties}, nullable=True)
+
+
+_PLAIN = [STRING, {"type": "number"}]
+#: The value of a filter.
+_ASKED = {
+    "anyOf": [*_PLAIN, {"type": "boolean"}, {"type": "array", "maxItems": MOST_ASKED, "items": {"anyOf": _PLAIN}}]
+}
+_PAGE = {
+    "page": {"type": "integer", "minimum": 0, "maximum": 10_000_000, "description": "Counted from 0."},
+    "page_size": {**_WHOLE, "maximum": 100, "default": 20},
+}  # fmt: skip
+#: What all operations share.
+SHARED: dict[str, Any] = {
+    "Card": card(label=STRING),
+    "StatusCard": card(label=STRING, color=STRING),
+    "UserCard": card(username=STRING, full_name=STRING),
+    "RecordCard": card(number={**STRING, "nullable": True}, label={**STRING, "nullable": True}),
+    "Error": shape({
+        "message": {**STRING, "description": "A sentence: what is wrong and what to do. Hindi or English."},
+        "errors": {"type": "object", "additionalProperties": {"type": "array", "items": STRING},
+                   "description": "Field -> its sentences."},
+        "reference": {**STRING, "description": "Of a fault of ours (500): where it stands in the log."},
+    }, "message", "errors", example={
+        "message": "“Sent to HO” needs the POD id of the documents.",
+        "errors": {"pod_id": ["“Sent to HO” needs the POD id of the documents."]}}),
+    "PageQuery": query(_PAGE, {"page": 0, "page_size": 50}),
+    "Rights": shape({
+        "permissions": {"type": "array", "items": {"type": "string", "enum": [
+            "can_get", "can_post", "can_put", "can_delete"]}},
+        "add_columns": {"type": "array", "items": ref("Column")},
+        "edit_columns": {"type": "array", "items": ref("Column")},
+        "list_columns": {"type": "array", "items": STRING}, "order_columns": {"type": "array", "items": STRING},
+        "filters": {"type": "object", "additionalProperties": {"type": "array", "items": shape(
+            {"name": STRING, "operator": STRING}, "name", "operator")}},
+    }, "permissions", "add_columns", "edit_columns", "list_columns", "order_columns", "filters"),
+    "Column": shape({"name": STRING, "label": STRING, "kind": STRING, "required": {"type": "boolean"},
+                     "max_length": ID}, "name", "label", "kind", "required", "max_length"),
+    "Done": shape({"message": STRING}, "message", example={"message": "Deleted."}),
+    "Tokens": shape({"access_token": STRING, "refresh_token": {
+        **STRING, "description": "Where it was asked for."}}, "access_token"),
+    "SignIn": shape({
+        "username": {"type": "string", "minLength": 1}, "password": {"type": "string", "minLength": 1},
+        "provider": {"type": "string", "enum": ["db"]}, "refresh": {"type": "boolean"}},
+        "username", "password", example={"username": "ana", "password": "•••", "provider": "db", "refresh": True}),
+}  # fmt: skip
+
+
+def base_of(resource: Any) -> str:
+    """call_log -> CallLog: how the shapes of a resource are called."""
+    return "".join(part.title() for part in str(resource.resource_name).split("_"))
+
+
+def add(resource: Any, api_spec: Any) -> None:
+    """Register the shapes of one resource: as it is answered, as it is made, as it is changed."""
+    once(api_spec, SHARED)
+    plan, name = resource.desk.plan, base_of(resource)
+    known = {each.name: shown(each) for each in plan.fields} | dict(getattr(resource, "extra_schema", {}))
+    once(api_spec, {name: shape({"id": {**ID, "readOnly": True}, **known})})
+    once(api_spec, _queries(resource, name))
+    for which, suffix, function in (("add", "Create", "post"), ("edit", "Change", "put")):
+        if function not in resource.exclude_route_methods:
+            once(api_spec, {name + suffix: _body(plan, which, examples.BODIES[resource.resource_name, function])})
+
+
+def _queries(resource: Any, name: str) -> dict[str, Any]:
+    """What may stand in q where this resource is read: its own fields, and none else."""
+    plan, example = resource.desk.plan, examples.QUERIES[resource.resource_name]
+    names = [each.name for each in plan.fields]
+    columns = {"type": "array", "items": _one_of(["id", *names]), "description": "The fields wanted; all if left out."}
+    filters = [each for each in plan.fields if each.filter]
+    operators = [*dict.fromkeys(op for each in filters for op in each.ops), *ALIASES]
+    rule = shape({
+        "col": _one_of([each.name for each in filters]),
+        "opr": {**_one_of(operators), "description": "Which go with which field stands with the operation."},
+        "value": {**_ASKED, "description": "Text, number, list (of in) or true/false (of null)."},
+    }, "col", "opr", "value", additionalProperties=False)  # fmt: skip
+    listed = query({
+        **_PAGE, "columns": columns, "order_column": _one_of(["id", *(each.name for each in plan.fields if each.sort)]),
+        "order_direction": {"type": "string", "enum": ["asc", "desc"], "default": "desc"},
+        "cursor": {**_WHOLE, "maximum": 2**31 - 1, "description":
+                   "Go on below this id: the cursor of the page before. In the default order only; no row comes "
+                   "twice or is left out while others write, and deep pages cost no more than the first."},
+        "count": {"type": "string", "enum": ["exact", "capped"], "default": "capped",
+                  "description": "capped: counting ends at 1,000, and count_capped says so."},
+        "filters": {"type": "array", "maxItems": 30, "items": rule, "description": "All must be true."},
+    }, example)  # fmt: skip
+    return {f"{name}List": listed, f"{name}Columns": query({"columns": columns}, {"columns": example["columns"]})}
+
+
+def _one_of(words: list[str]) -> dict[str, Any]:
+    return {"type": "string", "enum": words}
+
+
+def _body(plan: Any, which: str, example: Any) -> dict[str, Any]:
+    """What is taken; a field that may only be read is left out of it, and is not minded when it is sent."""
+    taken = {each.name: taken_as(each) for each in plan.taken if getattr(each, which)}
+    needed = [each.name for each in plan.taken if each.add and each.is_demanded] if which == "add" else []
+    if which == "edit" and "version" in plan.by_name:
+        taken["version"] = {**_WHOLE, "maximum": 2**31 - 1, "description":
+                            "The version you saw; where it is another by now, nothing is saved (409)."}  # fmt: skip
+    return shape(taken, *needed, example=example)
+
+
+def shown(each: Field) -> dict[str, Any]:
+    """A field as it is answered."""
+    told = dict(each.schema)
+    if isinstance(each, Choice):
+        told["enum"] = [*each.options, None]
+    told = {"allOf": [told]} if "$ref" in told else told
+    return told | _about(each) | ({"readOnly": True} if not (each.add or each.edit) else {})
+
+
+#: Masters, people and records are taken by id, by label, user name or number, or as the card.
+_NAMED = {"anyOf": [{**ID, "nullable": True}, {**STRING, "nullable": True}, {"type": "object", "nullable": True}]}
+
+
+def taken_as(each: Field) -> dict[str, Any]:
+    """A field as it is sent."""
+    told = dict(each.schema)
+    if "$ref" in told:
+        told = dict(_NAMED)
+    elif "$ref" in told.get("items", {}):
+        told["items"] = _NAMED
+    elif isinstance(each, Choice):
+        told["enum"] = [*each.options, None]
+    elif told.get("type") == "string" and "format" not in told:
+        told["maxLength"] = each.most
+    elif told.get("type") == "integer":
+        told |= {"minimum": getattr(each, "least", 0), "maximum": getattr(each, "largest", 2**31 - 1)}
+    return told | _about(each) | ({"example": examples.TAKEN[each.name]} if each.name in examples.TAKEN else {})
+
+
+def _about(each: Field) -> dict[str, Any]:
+    """Its label, its help, and an example."""
+    told: dict[str, Any] = {"description": f"{each.label}. {each.help}" if each.help else str(each.label)}
+    if isinstance(each, Choice):
+        told["example"] = each.options[0]
+    elif each.name in examples.FIELDS:
+        told["example"] = examples.FIELDS[each.name]
+    return told
+
+
+def once(api_spec: Any, shapes: dict[str, Any]) -> None:
+    """Register shapes that another resource may have brought already."""
+    for name, told in shapes.items():
+        try:
+            api_spec.components.schema(name, component=told)
+        except DuplicateComponentNameError:
+            continue

@@ -1,0 +1,37 @@
+"""What a webhook tells of a record: the answer of REST to its user, under the law and his masks."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from flask import current_app
+from sqlalchemy.orm import Session
+
+from app import access
+from app.web.core.fields import Glass
+from app.web.core.lookups import directory
+from app.web.records.calls import CallResource
+from app.web.records.customers import CustomerResource
+from app.web.records.leads import LeadResource
+from app.web.records.tasks import TaskResource
+from app.web.records.tickets import TicketResource
+
+#: Kind of record -> its plan of columns.
+PLANS = {
+    each.resource_name: each.desk.plan
+    for each in (LeadResource, TicketResource, CustomerResource, TaskResource, CallResource)
+}
+
+
+def write(session: Session, kind: str, key: int, now: datetime) -> dict[str, Any] | None:
+    """The record as `GET /api/v1/<kind>/<id>` answers it under "result" to the session's person; None = not for him."""
+    who = access.acting(session)
+    if who is None:
+        return None
+    zone = current_app.config["CRM"].time_zone
+    seen = Glass(who, directory(session, who.version, zone), ZoneInfo(who.time_zone or zone), now)
+    plan = PLANS[kind]
+    row = plan.one(session, key)
+    return plan.wires(session, [row], None, seen)[0] if row is not None else None

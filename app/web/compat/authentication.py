@@ -1,0 +1,111 @@
+"""Who calls at the predecessor's doors: an API key, or the cookie `sid` that its sign-in handed out."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from flask import Response, current_app, g, request
+from flask_babel import gettext as _
+
+from app import access
+from app.extensions import db
+from app.web.compat.arguments import Arguments
+from app.web.compat.responses import Refused, bad, good
+from app.web.security import login_throttle, rate_limits, sessions
+
+COOKIE = "sid"
+#: What the predecessor calls somebody who is not signed in.
+GUEST = "Guest"
+
+
+def enter() -> access.Person | None:
+    """The person behind this request. Our own pages' cookie counts for nothing here: it needs a form's token."""
+    g.person = None
+    g.pop("glass", None)
+    access.act_as(db.session(), None)
+    if "Authorization" in request.headers:
+        current_app.appbuilder.sm.enter_by_header()  # type: ignore[attr-defined]
+    else:
+        _enter_by_cookie(request.cookies.get(COOKIE, ""))
+    person: access.Person | None = g.person
+    return person
+
+
+def _enter_by_cookie(token: str) -> None:
+    if not token or token == GUEST or len(token) > 200 or not _is_no_foreign_page():
+        return
+    now = datetime.now(UTC)
+    found = sessions.find_by_token(token, timedelta(days=sessions.TOKEN_DAYS), now)
+    if found is not None and found.is_stale(now):
+        sessions.note_seen(found.id, now)
+    current_app.appbuilder.sm._enter(found)  # type: ignore[attr-defined]
+
+
+def _is_no_foreign_page() -> bool:
+    """Telephones and scripts send no token of a form; a page of somebody else's, in a browser, always says so."""
+    if request.method in ("GET", "HEAD"):
+        return True
+    origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site")
+    if site not in (None, "same-origin", "none"):
+        return False
+    return origin in (None, request.host_url.rstrip("/"), current_app.config["CRM"].public_url)
+
+
+# --- methods ---
+
+
+def login(asked: Arguments) -> Response:
+    """Form or JSON `usr`, `pwd` -> the cookie. 401 for wrong ones, 429 after too many."""
+    manager: Any = current_app.appbuilder.sm  # type: ignore[attr-defined]
+    if seconds := rate_limits.count_try():
+        return _later(_("Too many tries from your address. Please wait a minute."), seconds)
+    try:
+        user = manager.auth_user_db(asked.raw("usr"), asked.raw("pwd"), "compat")
+    except login_throttle.Locked as locked:
+        return _later(str(locked.message), locked.seconds)
+    if user is None:
+        return bad(401, _("The name or the password is wrong. Please try again."))
+    rate_limits.forgive_try()
+    token = sessions.begin(user.id, "compat", datetime.now(UTC))
+    answer = good("Logged In")
+    answer.set_data(_with_name(answer, user.get_full_name()))
+    secure = current_app.config["SESSION_COOKIE_SECURE"]
+    # Lax: the predecessor's clients send no token of a form, and other pages must not send this cookie for them.
+    answer.set_cookie(COOKIE, token, max_age=sessions.TOKEN_DAYS * 86_400, httponly=True, secure=secure, samesite="Lax")
+    return answer
+
+
+def _later(sentence: str, seconds: int) -> Response:
+    answer = bad(429, sentence)
+    answer.headers["Retry-After"] = str(seconds)
+    return answer
+
+
+def _with_name(answer: Response, full_name: str) -> bytes:
+    import orjson
+
+    return orjson.dumps({**orjson.loads(answer.get_data()), "home_page": "/app", "full_name": full_name})
+
+
+def logout(asked: Arguments) -> Response:
+    """End the sign-in of the cookie; always 200, and idempotent."""
+    who, token = g.get("person"), request.cookies.get(COOKIE, "")
+    if who is not None and token:
+        sessions.sign_out(who.id, token, datetime.now(UTC))
+    answer = good(None)
+    answer.set_cookie(COOKIE, GUEST, httponly=True, samesite="Lax", max_age=0)
+    return answer
+
+
+def logged_user(asked: Arguments) -> str:
+    """The user's name. Raises Refused (401) for nobody."""
+    who = g.get("person")
+    if who is None:
+        raise Refused(401, _("Please sign in first."))
+    return str(who.username)
+
+
+def ping(asked: Arguments) -> str:
+    """Is somebody there?"""
+    return "pong"

@@ -1,0 +1,67 @@
+"""One step for many records: each for itself, so that one that is refused stops nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from flask_babel import gettext as _
+
+from app.extensions import db
+from app.web.compat import client
+from app.web.compat.doctypes import DocType
+from app.web.core.fields import Glass
+from app.web.core.gate import REFUSABLE, glass, refusal, refuse_unreached
+
+
+class Side:
+    """What giving away wants to know of where a record is worked on."""
+
+    def __init__(self, kind: DocType) -> None:
+        self.module = kind.module
+
+    def refuse_unless_reached(self, row: Any, verb: str) -> None:
+        """Raise Denied when the person sees the row but may not do this to it."""
+        refuse_unreached(self.module, row, verb)
+
+
+def moved(kind: DocType, row: Any, values: dict[str, Any], seen: Glass) -> None:
+    """Change a record through its desk. `values`: the domain's names."""
+    kind.resource.desk.save(db.session(), row, values, None, seen)
+    db.session.flush()
+
+
+def status_of(kind: DocType, label: str) -> int:
+    """The id of a status. Raises RuleBroken for one that there is not."""
+    return int(kind.plan.by_name["status"].take(label, glass()))
+
+
+def for_each(
+    kind: DocType, names: list[str], verb: str, step: Callable[[Any], bool | None], **more: Any
+) -> dict[str, Any]:
+    """{success, message, updated, updated_count, skipped, failed: [{name, error}]}; the step answers False to skip.
+
+    What the person does not see fails like what there is not. Raises Denied without the right to change many.
+    """
+    glass().who.refuse_unless(kind.module, "bulk")
+    found = client.rows_of(kind, names, verb)
+    told: dict[str, Any] = {"updated": [], "skipped": [], "failed": []}
+    for name in names:
+        row = found.get(name)
+        if row is None:
+            error = _("%(kind)s %(name)s was not found.", kind=kind.name, name=name[:40])
+            told["failed"].append({"name": name[:140], "error": error})
+            continue
+        try:
+            with db.session.begin_nested():
+                told["updated" if step(row) is not False else "skipped"].append(name)
+        except REFUSABLE as broken:
+            told["failed"].append({"name": name, "error": refusal(broken)[1]})
+    return _summed(told) | more
+
+
+def _summed(told: dict[str, Any]) -> dict[str, Any]:
+    counts = {f"{name}_count": len(told[name]) for name in ("updated", "skipped", "failed")}
+    text = _("%(done)s updated, %(passed)s skipped, %(failed)s failed", done=counts["updated_count"],
+             passed=counts["skipped_count"], failed=counts["failed_count"])  # fmt: skip
+    return {"success": not told["failed"], "message": text} | counts | told

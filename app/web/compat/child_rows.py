@@ -1,0 +1,81 @@
+"""What hung on a document as a child table: accounts, subjects, the log of its status; read with one document.
+
+The log is asked for as the system, of a document that was read under the law: whoever sees one sees the other.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import bindparam, select
+from sqlalchemy.orm import Session
+
+from app import access
+from app.domain.customers import CustomerAccount
+from app.domain.tickets import ticket_subjects
+from app.domain.timeline import StatusChange
+from app.models import Lead, TicketSubject
+from app.web.core.fields import Glass
+
+# Put together once: the statements of one document are the dearest part of reading it.
+_KEY: Any = bindparam("key")
+_MOVES = {
+    master: select(StatusChange.to_id, StatusChange.at, StatusChange.seconds, StatusChange.by_id)
+    .where(parent == _KEY).order_by(StatusChange.id)
+    for master, parent in (("lead_status", StatusChange.lead_id), ("ticket_status", StatusChange.ticket_id))
+}  # fmt: skip
+_ACCOUNTS = (
+    select(CustomerAccount.client_id, CustomerAccount.account_type_id, CustomerAccount.opened_on, Lead.number)
+    .outerjoin(Lead, Lead.id == CustomerAccount.lead_id)
+    .where(CustomerAccount.customer_id == _KEY)
+    .order_by(CustomerAccount.id)
+)
+_SUBJECTS = (
+    select(TicketSubject.label)
+    .join(ticket_subjects, ticket_subjects.c.subject_id == TicketSubject.id)
+    .where(ticket_subjects.c.ticket_id == _KEY)
+    .order_by(TicketSubject.position)
+)
+
+
+def of_customer(session: Session, key: int, glass: Glass) -> dict[str, Any]:
+    """accounts: [{account_type, client_id, created_on, lead_id}]; under the law, for a lead has its own."""
+    made = []
+    for client_id, kind, opened, number in session.execute(_ACCOUNTS, {"key": key}):
+        card = glass.cards.card("account_type", kind)
+        made.append({"account_type": card["label"] if card else None, "client_id": client_id,
+                     "created_on": local(opened, glass), "lead_id": number})  # fmt: skip
+    return {"accounts": made}
+
+
+def of_lead(session: Session, key: int, glass: Glass) -> dict[str, Any]:
+    """status_change_log."""
+    return {"status_change_log": _log(session, key, "lead_status", glass)}
+
+
+def of_ticket(session: Session, key: int, glass: Glass) -> dict[str, Any]:
+    """ticket_subjects: [{subject}], and status_change_log."""
+    labels = session.scalars(_SUBJECTS, {"key": key})
+    return {"ticket_subjects": [{"subject": label} for label in labels],
+            "status_change_log": _log(session, key, "ticket_status", glass)}  # fmt: skip
+
+
+def _log(session: Session, key: int, master: str, glass: Glass) -> list[dict[str, Any]]:
+    """One entry a stretch, the last one open: {from, from_date, to, to_date, duration, log_owner}."""
+    with access.as_system(session):
+        rows = session.execute(_MOVES[master], {"key": key}).all()
+    log: list[dict[str, Any]] = []
+    for status, at, seconds, by in rows:
+        label = (glass.cards.card(master, status) or {}).get("label")
+        if log:
+            owner = (glass.cards.person(by) or {}).get("username")
+            log[-1] |= {"to": label, "to_date": local(at, glass), "duration": seconds, "log_owner": owner}
+        log.append({"from": label, "from_date": local(at, glass), "to": "", "to_date": None, "duration": None,
+                    "log_owner": None})  # fmt: skip
+    return log
+
+
+def local(moment: datetime | None, glass: Glass) -> str | None:
+    """The predecessor knew one zone and wrote no offset."""
+    return f"{moment.astimezone(glass.zone):%Y-%m-%d %H:%M:%S.%f}" if moment else None

@@ -1,0 +1,73 @@
+"""What the old list pages asked of a DocType before its rows: its fields, to sort by, to group by, to filter by."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask_babel import gettext as _
+
+from app.web.compat import client
+from app.web.compat.arguments import Arguments
+from app.web.compat.doctypes import DocType
+from app.web.compat.lists import filterable, meta_of
+from app.web.core.gate import glass
+from app.web.records.calls import CallScreen
+from app.web.records.customers import CustomerScreen
+from app.web.records.leads import LeadScreen
+from app.web.records.tasks import TaskScreen
+from app.web.records.tickets import TicketScreen
+
+#: Kinds of fields with few values. The rows are not grouped here: whoever asks orders them by the field and groups.
+_FEW = ("Select", "Link", "Check")
+_SCREENS: dict[str, Any] = {
+    "CRM Lead": LeadScreen, "CRM Ticket": TicketScreen, "CRM Customer": CustomerScreen, "CRM Task": TaskScreen,
+    "CRM Call Log": CallScreen,
+}  # fmt: skip
+
+
+def _kind(asked: Arguments) -> DocType:
+    kind = client.record_kind(asked.text("doctype"))
+    glass().who.refuse_unless(kind.module, "read")
+    return kind
+
+
+def sorts(asked: Arguments) -> list[dict[str, Any]]:
+    """doctype -> [{label, value, fieldname}]: what `order_by` takes of this person."""
+    kind, seen = _kind(asked), glass()
+    by_name = kind.plan.by_name
+    open_ones = {name for name, each in by_name.items() if each.sort and not each.is_hidden(seen)}
+    found = {"name": str(_("Number")), "creation": str(_("Created"))}
+    found |= {each["fieldname"]: each["label"] for each in meta_of(kind, seen)
+              if kind.fields[each["fieldname"]] in open_ones}  # fmt: skip
+    return [{"label": label, "value": name, "fieldname": name} for name, label in found.items()]
+
+
+def groups(asked: Arguments) -> list[dict[str, Any]]:
+    """doctype -> [{label, fieldname, …}]: fields of few values that the person may filter by."""
+    return [each for each in filterable(asked) if each["fieldtype"] in _FEW]
+
+
+def quick(asked: Arguments) -> list[dict[str, Any]]:
+    """doctype -> [{label, name, type, options}]: the filters that our own list shows first."""
+    kind = _kind(asked)
+    wanted = _SCREENS[kind.name].quick if kind.name in _SCREENS else ()
+    known: dict[str, dict[str, Any]] = {}
+    for each in filterable(asked):
+        known.setdefault(kind.fields[each["fieldname"]], each)
+    return [
+        {"label": known[name]["label"], "name": known[name]["fieldname"], "fieldname": known[name]["fieldname"],
+         "type": known[name]["fieldtype"], "fieldtype": known[name]["fieldtype"], "options": known[name]["options"]}
+        for name in wanted if name in known
+    ]  # fmt: skip
+
+
+def fields(asked: Arguments) -> list[dict[str, Any]]:
+    """doctype -> all of its fields: {fieldname, label, fieldtype, options, reqd, read_only}."""
+    return meta_of(_kind(asked), glass())
+
+
+def fields_by_name(asked: Arguments) -> Any:
+    """doctype, as_array -> the same by their names, or as a list."""
+    found = fields(asked)
+    as_list = str(asked.raw("as_array", "0")).lower() not in ("0", "false", "none", "")
+    return found if as_list else {each["fieldname"]: each for each in found}

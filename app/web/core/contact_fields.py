@@ -1,0 +1,35 @@
+"""The contact fields of leads and customers, once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask_babel import lazy_gettext as _
+
+from app.domain.customers import Customer
+from app.web.core.fields import Field, Long, Text
+from app.web.core.personal_fields import Email, Name, Phone, Secret
+
+
+def contact_fields(record: Any, through: Any = None) -> list[Field]:
+    """Name, numbers, e-mail, address, PAN, Aadhaar; read through the customer when `through` is given."""
+
+    def columns(*names: str) -> tuple[Any, ...]:
+        own = tuple(getattr(record, name) for name in names)
+        return own + (tuple(getattr(through, name) for name in names) if through is not None else ())
+
+    both: dict[str, Any] = {"add": True, "edit": True, "filter": True, "section": "person"}
+    return [
+        Name("name", _("Name"), columns("first_name", "last_name"), listed=True),
+        Text("first_name", _("First name"), columns("first_name"), most=80, required=True, **both),
+        Text("last_name", _("Last name"), columns("last_name"), most=80, **both),
+        Phone("mobile", _("Mobile"), columns("mobile", "mobile_e164"), listed=True, **both),
+        Phone("alternative_mobile", _("Other mobile"), columns("alternative_mobile", "alternative_e164"), **both),
+        Email("email", _("E-mail"), columns("email"), listed=True, **both),
+        Secret("pan", _("PAN"), columns("pan_sealed", "pan_blind"), **both),
+        Secret("aadhaar", _("Aadhaar"), columns("aadhaar_sealed", "aadhaar_blind"), **both),
+        Long("address", _("Address"), columns("address"), mask=True, add=True, edit=True, section="person"),
+    ]
+
+
+CUSTOMER_CONTACT = contact_fields(Customer)

@@ -1,0 +1,117 @@
+"""Fields of time: a day, a moment, and how people read them."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import Any
+
+from flask_babel import lazy_gettext as _
+
+from app.domain.base import RuleBroken
+from app.web.core.fields import Field, Glass
+
+
+class Day(Field):
+    """A date."""
+
+    kind = "date"
+
+    def __init__(self, *args: Any, **flags: Any) -> None:
+        super().__init__(*args, **flags)
+        self.ops = ("eq", "gt", "lt", "ge", "le", "null")
+        self.schema = {"type": "string", "format": "date", "nullable": True}
+
+    def wire(self, values: tuple[Any, ...], glass: Glass) -> Any:
+        """ISO date."""
+        return values[0].isoformat() if values[0] else None
+
+    def take(self, raw: Any, glass: Glass) -> Any:
+        """A date of this or a neighbouring century."""
+        if raw is None or raw == "":
+            return None
+        try:
+            day = date.fromisoformat(str(raw)[:10])
+        except ValueError:
+            day = None
+        if day is None or not 1900 <= day.year <= 2199:
+            raise RuleBroken(_("“%(name)s” must be a date such as 2026-11-30.", name=self.name), self.name)
+        return day
+
+    asked = take
+
+    def cell(self, values: tuple[Any, ...], glass: Glass) -> dict[str, Any]:
+        """As 30 Nov 2026."""
+        if values[0] is None:
+            return {"kind": "missing"}
+        return {"kind": "date", "text": f"{values[0]:%-d %b %Y}", "iso": values[0].isoformat()}
+
+
+class When(Field):
+    """A moment: UTC inside, ISO 8601 with zone on the wire, the person's zone on the screen."""
+
+    kind = "moment"
+
+    def __init__(self, *args: Any, due: bool = False, **flags: Any) -> None:
+        super().__init__(*args, **flags)
+        #: A time by which something is owed is coloured when it is near or past.
+        self.due = due
+        self.ops = ("eq", "gt", "lt", "ge", "le", "null")
+        self.schema = {"type": "string", "format": "date-time", "nullable": True}
+
+    def wire(self, values: tuple[Any, ...], glass: Glass) -> Any:
+        """ISO 8601 in UTC."""
+        return values[0].isoformat() if values[0] else None
+
+    def take(self, raw: Any, glass: Glass) -> Any:
+        """A moment; without a zone it is taken in the person's."""
+        if raw is None or raw == "":
+            return None
+        try:
+            moment = raw if isinstance(raw, datetime) else datetime.fromisoformat(str(raw).strip()[:40])
+            moment = moment if moment.tzinfo else moment.replace(tzinfo=glass.zone)
+            moment = moment.astimezone(UTC)
+        except (ValueError, OverflowError):
+            moment = None
+        if moment is None or not 1900 <= moment.year <= 2199:
+            text = _("“%(name)s” must be a date and time such as 2026-11-30T17:30+05:30.", name=self.name)
+            raise RuleBroken(text, self.name)
+        return moment
+
+    asked = take
+
+    def cell(self, values: tuple[Any, ...], glass: Glass) -> dict[str, Any]:
+        """Relative, the exact moment in the tooltip."""
+        return moment_cell(values[0], glass, self.due)
+
+    def typed(self, values: tuple[Any, ...], glass: Glass) -> Any:
+        """For datetime-local, in the person's zone."""
+        return values[0].astimezone(glass.zone).strftime("%Y-%m-%dT%H:%M") if values[0] else None
+
+
+def moment_cell(moment: datetime | None, glass: Glass, due: bool = False) -> dict[str, Any]:
+    """A moment for the cell macro: {iso, text, title, tone}."""
+    if moment is None:
+        return {"kind": "missing"}
+    local = moment.astimezone(glass.zone)
+    tone = ""
+    if due:
+        left = (moment - glass.now).total_seconds()
+        tone = "late" if left < 0 else "soon" if left < 7200 else ""
+    return {"kind": "moment", "iso": moment.isoformat(), "text": relative(moment, glass), "tone": tone,
+            "title": f"{local:%a %-d %b %Y, %H:%M}"}  # fmt: skip
+
+
+def relative(moment: datetime, glass: Glass) -> str:
+    """How long ago or ahead, in words."""
+    seconds = (glass.now - moment).total_seconds()
+    ahead, size = seconds < 0, abs(seconds)
+    if size < 60:
+        return str(_("now"))
+    for most, unit, word in ((3600, 60, "min"), (86_400, 3600, "h"), (7 * 86_400, 86_400, "d")):
+        if size < most:
+            count = int(size // unit)
+            return str(
+                _("in %(n)s %(unit)s", n=count, unit=word) if ahead else _("%(n)s %(unit)s ago", n=count, unit=word)
+            )
+    local = moment.astimezone(glass.zone)
+    return f"{local:%-d %b}" if local.year == glass.now.astimezone(glass.zone).year else f"{local:%-d %b %Y}"

@@ -1,0 +1,321 @@
+"""Kinds of fields: what each selects, says on the wire, shows in a cell, takes from a person, filters by.
+
+What is common to all, and the plain kinds; the others are in `personal`, `references` and `moments`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from flask_babel import lazy_gettext as _
+from sqlalchemy import ColumnElement, and_, false, func, not_, or_
+
+from app.access import Person
+from app.domain.base import RuleBroken
+from app.lib.identity import is_masked
+from app.web.core.lookups import Directory
+
+#: Values of one filter.
+MOST_ASKED = 1000
+
+
+@dataclass
+class Glass:
+    """Through whose eyes a row is read or a value taken: person, cards, zone, now."""
+
+    who: Person
+    cards: Directory
+    zone: ZoneInfo
+    now: datetime
+
+
+@dataclass(eq=False)
+class Field:
+    """One column of the table of columns; subclasses know a kind.
+
+    `columns`: ORM attributes to select; with two, the second is the customer's and wins where the first is null.
+    `key`: the name by which the domain takes the value. Flags say where the field appears.
+    """
+
+    name: str
+    label: Any
+    columns: tuple[Any, ...] = ()
+    key: str = ""
+    listed: bool = False
+    add: bool = False
+    edit: bool = False
+    filter: bool = False
+    sort: bool = False
+    mask: bool = False
+    required: bool = False
+    most: int = 255
+    section: str = "main"
+    help: Any = None
+    ops: tuple[str, ...] = ("eq", "neq", "null")
+    #: For OpenAPI.
+    schema: dict[str, Any] = field(default_factory=lambda: {"type": "string", "nullable": True})
+    kind = "text"
+
+    def __post_init__(self) -> None:
+        self.key = self.key or self.name
+
+    @property
+    def is_demanded(self) -> bool:
+        """Whether nothing is made without it. Of a person, forms want the name, but a number or an e-mail will do."""
+        return self.required and self.section != "person"
+
+    def is_hidden(self, glass: Glass) -> bool:
+        """Whether a mask keeps the person from searching, filtering and sorting by it."""
+        return self.mask and glass.who.mask(self.name) != "full"
+
+    # reading
+    def is_plain(self, glass: Glass) -> bool:
+        """Whether JSON says the one column's value as it is."""
+        return type(self) in _PLAIN and len(self.columns) == 1 and not self.mask
+
+    def value(self, values: tuple[Any, ...], glass: Glass) -> Any:
+        """The row's value, the customer's before the record's own, masked for the person."""
+        found = values[0]
+        if found is None and len(values) > 1:
+            found = next((other for other in values[1:] if other is not None), None)
+        return glass.who.shown(self.name, found) if self.mask else found
+
+    def wire(self, values: tuple[Any, ...], glass: Glass) -> Any:
+        """As JSON says it."""
+        return self.value(values, glass)
+
+    def cell(self, values: tuple[Any, ...], glass: Glass) -> dict[str, Any]:
+        """As the cell macro shows it."""
+        shown = self.value(values, glass)
+        return {"kind": "missing"} if shown in (None, "") else {"kind": "text", "text": str(shown)}
+
+    # taking
+    def take(self, raw: Any, glass: Glass) -> Any:
+        """The domain's value of what a person or machine sent. Raises RuleBroken with a sentence."""
+        return clean_text(raw, self.name, self.most)
+
+    def put(self, values: dict[str, Any], raw: Any, glass: Glass) -> None:
+        """Write the taken value into the domain's values; a mask sent back leaves the value as it is."""
+        if self.mask and isinstance(raw, str) and is_masked(raw):
+            return
+        values[self.key] = self.take(raw, glass)
+
+    # asking
+    def where(self, op: str, raw: Any, glass: Glass) -> ColumnElement[bool]:
+        """The SQL for a filter. Raises RuleBroken for an operator or value that makes no sense."""
+        if op not in self.ops:
+            raise RuleBroken(_("“%(name)s” cannot be filtered by “%(op)s”.", name=self.name, op=op), self.name)
+        if op == "null":
+            missing = and_(*[column.is_(None) for column in self.columns])
+            return missing if str(raw).lower() not in ("false", "0", "no") else not_(missing)
+        if op == "in":
+            parts = few(raw if isinstance(raw, list) else str(raw).split(","), self.name)
+            return self._any("in", [self.asked(part, glass) for part in parts])
+        value = self.asked(raw, glass)
+        if value is None and op not in ("eq", "neq"):
+            raise RuleBroken(_("“%(name)s” cannot be compared with nothing.", name=self.name), self.name)
+        return self._any(op, value)
+
+    def asked(self, raw: Any, glass: Glass) -> Any:
+        """The comparable value of a filter's text."""
+        return clean_text(raw, self.name, 255)
+
+    def _any(self, op: str, value: Any) -> ColumnElement[bool]:
+        if op in ("neq", "nct"):
+            return not_(func.coalesce(self._any("eq" if op == "neq" else "ct", value), false()))
+        return or_(*[_compare(column, op, value) for column in self.asked_columns()])
+
+    def asked_columns(self) -> tuple[Any, ...]:
+        """Where a filter looks."""
+        return self.columns
+
+    def order(self) -> Any:
+        """The SQL to sort by."""
+        return self.columns[0] if len(self.columns) == 1 else func.coalesce(*reversed(self.columns))
+
+    # forms
+    def input(self, raw: Any, errors: list[str], glass: Glass) -> dict[str, Any]:
+        """What the form macro needs; `raw` is the value as typed or as stored."""
+        return {
+            "name": self.name, "label": self.label, "kind": self.kind, "value": "" if raw is None else raw,
+            "errors": errors, "required": self.required, "help": self.help, "options": None, "lookup_url": None,
+            "selected": [], "multiple": False, "maxlength": self.most, "placeholder": None, "readonly": False,
+            "autocomplete": "off",
+        }  # fmt: skip
+
+    def typed(self, values: tuple[Any, ...], glass: Glass) -> Any:
+        """The stored value as the form shows it for editing."""
+        return self.value(values, glass)
+
+
+def _compare(column: Any, op: str, value: Any) -> ColumnElement[bool]:
+    if op == "eq":
+        return column == value if value is not None else column.is_(None)
+    if op == "in":
+        return column.in_(value) if value else false()
+    if op in ("ct", "sw", "ew"):
+        return {"ct": column.contains, "sw": column.startswith, "ew": column.endswith}[op](value, autoescape=True)
+    return {"gt": column > value, "lt": column < value, "ge": column >= value, "le": column <= value}[op]
+
+
+def few(values: list[Any], name: str) -> list[Any]:
+    """The values of one filter. Raises RuleBroken for more than a statement should hold."""
+    if len(values) > MOST_ASKED:
+        raise RuleBroken(_("A filter takes at most %(most)s values.", most=MOST_ASKED), name)
+    return values
+
+
+def clean_text(raw: Any, name: str, most: int) -> str | None:
+    """A text without NUL or broken signs, or None. Raises RuleBroken for what is no text or too long."""
+    if raw is None:
+        return None
+    if isinstance(raw, bool) or not isinstance(raw, str | int | float):
+        raise RuleBroken(_("“%(name)s” must be a text.", name=name), name)
+    text = str(raw)
+    if "\x00" in text or any("\ud800" <= sign <= "\udfff" for sign in text):
+        raise RuleBroken(_("“%(name)s” has a sign that cannot be stored. Please remove it.", name=name), name)
+    if len(text) > most:
+        raise RuleBroken(_("“%(name)s” is too long: at most %(most)s signs.", name=name, most=most), name)
+    return text.strip() or None
+
+
+class Text(Field):
+    """A short text."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.ops = ("eq", "neq", "ct", "nct", "sw", "ew", "null", "in")
+
+
+class Long(Text):
+    """A text of several lines."""
+
+    kind = "textarea"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.most = 20_000
+
+
+class Choice(Field):
+    """One word of a fixed list."""
+
+    kind = "choice"
+
+    def __init__(
+        self, *args: Any, options: tuple[str, ...], colors: dict[str, str] | None = None, **flags: Any
+    ) -> None:
+        super().__init__(*args, **flags)
+        self.options, self.colors = options, colors or {}
+        self.ops, self.schema = ("eq", "neq", "in", "null"), {"type": "string", "nullable": True}
+
+    def take(self, raw: Any, glass: Glass) -> Any:
+        """One of the options, any case."""
+        text = clean_text(raw, self.name, 60)
+        if text is None:
+            return None
+        for option in self.options:
+            if option.casefold() == text.casefold():
+                return option
+        listed = ", ".join(self.options)
+        raise RuleBroken(_("“%(name)s” must be one of: %(options)s.", name=self.name, options=listed), self.name)
+
+    asked = take
+
+    def cell(self, values: tuple[Any, ...], glass: Glass) -> dict[str, Any]:
+        """A word with a dot where the option has a colour."""
+        shown = self.value(values, glass)
+        if shown is None:
+            return {"kind": "missing"}
+        return {"kind": "choice", "label": shown, "color": self.colors.get(shown, "")}
+
+    def input(self, raw: Any, errors: list[str], glass: Glass) -> dict[str, Any]:
+        """A select."""
+        options = [(option, option) for option in self.options]
+        return super().input(raw, errors, glass) | {"options": options}
+
+
+class Number(Field):
+    """A whole number."""
+
+    kind = "number"
+
+    def __init__(self, *args: Any, least: int = 0, largest: int = 2**31 - 1, **flags: Any) -> None:
+        super().__init__(*args, **flags)
+        self.least, self.largest = least, largest
+        self.ops, self.schema = (
+            ("eq", "neq", "gt", "lt", "ge", "le", "in", "null"),
+            {"type": "integer", "nullable": True},
+        )
+
+    def take(self, raw: Any, glass: Glass) -> Any:
+        """A whole number within the bounds."""
+        if raw is None or raw == "":
+            return None
+        try:
+            number = int(str(raw)[:20]) if not isinstance(raw, bool | float) else None
+        except ValueError:
+            number = None
+        if number is None or not self.least <= number <= self.largest:
+            raise RuleBroken(_("“%(name)s” must be a whole number.", name=self.name), self.name)
+        return number
+
+    asked = take
+
+    def cell(self, values: tuple[Any, ...], glass: Glass) -> dict[str, Any]:
+        """The number."""
+        return {"kind": "number", "text": str(values[0])} if values[0] is not None else {"kind": "missing"}
+
+
+class Duration(Number):
+    """Seconds."""
+
+    def cell(self, values: tuple[Any, ...], glass: Glass) -> dict[str, Any]:
+        """As 1 h 2 m 3 s."""
+        return {"kind": "duration", "text": span(values[0])} if values[0] else {"kind": "missing"}
+
+
+class Flag(Field):
+    """Yes or no."""
+
+    kind = "flag"
+
+    def __init__(self, *args: Any, **flags: Any) -> None:
+        super().__init__(*args, **flags)
+        self.ops, self.schema = ("eq", "neq"), {"type": "boolean"}
+
+    def value(self, values: tuple[Any, ...], glass: Glass) -> Any:
+        """True or False."""
+        return bool(values[0])
+
+    def take(self, raw: Any, glass: Glass) -> Any:
+        """True or False from JSON or a form."""
+        if isinstance(raw, bool):
+            return raw
+        words = {"1": True, "true": True, "on": True, "y": True, "yes": True, "0": False, "false": False, "": False,
+                 "off": False, "no": False, "none": False}  # fmt: skip
+        text = str(raw).lower()
+        if text not in words:
+            raise RuleBroken(_("“%(name)s” must be yes or no.", name=self.name), self.name)
+        return words[text]
+
+    asked = take
+
+    def cell(self, values: tuple[Any, ...], glass: Glass) -> dict[str, Any]:
+        """A tick or a dash."""
+        return {"kind": "flag", "text": str(self.label), "on": True} if values[0] else {"kind": "missing"}
+
+
+def span(seconds: int | None) -> str:
+    """Seconds as 1h 2m 3s."""
+    hours, rest = divmod(int(seconds or 0), 3600)
+    minutes, secs = divmod(rest, 60)
+    parts = [(hours, "h"), (minutes, "m"), (secs, "s")]
+    return " ".join(f"{n}{unit}" for n, unit in parts if n) or "0s"
+
+
+#: Kinds that add nothing to the value of one unmasked column.
+_PLAIN = (Text, Long, Choice, Number, Duration)

@@ -1,0 +1,207 @@
+"""FAB meets the law: who asks, what a refusal looks like at each door, and what every door shares."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import orjson
+from flask import Response, current_app, g, redirect, request, url_for
+from flask_babel import gettext as _
+from sqlalchemy.exc import DataError, IntegrityError, OperationalError, StatementError
+from sqlalchemy.orm.exc import StaleDataError
+
+from app import access
+from app.domain import permissions
+from app.domain.base import Conflict, NotThere, RuleBroken
+from app.extensions import db
+from app.web.core.fields import Glass
+from app.web.core.languages import said
+from app.web.core.lookups import directory
+
+#: MariaDB's numbers for "you waited for a lock in vain" and "deadlock".
+_BUSY = (1205, 1213, 1020)
+
+
+def who() -> access.Person:
+    """The signed-in person. Raises Denied for nobody."""
+    person = getattr(g, "person", None)
+    if person is None:
+        raise access.Denied(_("Please sign in first."))
+    return person
+
+
+def now() -> datetime:
+    """The moment of this request, UTC; one for the whole request."""
+    if "now" not in g:
+        g.now = datetime.now(UTC)
+    return g.now
+
+
+def zone() -> ZoneInfo:
+    """The zone in which the signed-in person reads and types, the office's for nobody."""
+    person = g.get("person")
+    return ZoneInfo((person and person.time_zone) or current_app.config["CRM"].time_zone)
+
+
+def glass() -> Glass:
+    """Through whose eyes this request looks."""
+    if "glass" not in g:
+        person = who()
+        cards = directory(db.session(), person.version, current_app.config["CRM"].time_zone)
+        db.session().info.update(choices=cards.choices, zone=zone())
+        g.glass = Glass(person, cards, zone(), now())
+    return g.glass
+
+
+def json_answer(code: int, body: Any, **headers: str) -> Response:
+    """A JSON answer, written by orjson."""
+    return Response(orjson.dumps(body, default=str), code, headers, mimetype="application/json")
+
+
+def refusal(broken: BaseException) -> tuple[int, str, dict[str, list[str]]]:
+    """(status, sentence, errors by field) for what went wrong; re-raises what is a bug."""
+    if isinstance(broken, RuleBroken):
+        errors = {name: [said(sentence) for sentence in list_] for name, list_ in broken.errors.items()}
+        return _status_of(broken), said(broken.message), errors
+    if isinstance(broken, StaleDataError):
+        text = _("Somebody changed this record meanwhile. Look at the change, then save again.")
+        return 409, text, {}
+    if isinstance(broken, IntegrityError) and str(broken.statement).startswith("DELETE"):
+        text = _("Other records still belong to this one, so it cannot be deleted. Please move or delete them first.")
+        return 422, text, {}
+    if isinstance(broken, IntegrityError):
+        return 422, _("This contradicts another record: perhaps it exists already, or something it needs is gone."), {}
+    if isinstance(broken, OperationalError) and getattr(broken.orig, "args", (0,))[0] in _BUSY:
+        return 409, _("Somebody was saving the same record at this very moment. Please try again."), {}
+    if isinstance(broken, DataError | OverflowError | UnicodeError) or _is_unbindable(broken):
+        return 422, _("One of the values cannot be stored. Please check what you entered."), {}
+    raise broken
+
+
+def _is_unbindable(broken: BaseException) -> bool:
+    """A value that the database driver itself could not take (lone surrogates, huge integers)."""
+    return isinstance(broken, StatementError) and isinstance(broken.orig, OverflowError | UnicodeError | ValueError)
+
+
+def _status_of(broken: RuleBroken) -> int:
+    for kind, status in ((Conflict, 409), (NotThere, 404), (access.Denied, 403)):
+        if isinstance(broken, kind):
+            return status
+    return int(getattr(broken, "http_status", 422))
+
+
+REFUSABLE = (RuleBroken, StaleDataError, IntegrityError, DataError, OperationalError, StatementError, OverflowError,
+              UnicodeError)  # fmt: skip
+
+
+def refuse_as_json(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Answer a refusal as {"message": sentence, "errors": {field: [sentence]}}; nothing of it is stored."""
+
+    @functools.wraps(function)
+    def guarded(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(self, *args, **kwargs)
+        except REFUSABLE as broken:
+            db.session.rollback()
+            status, sentence, errors = refusal(broken)
+            if status == 422 and request.method == "GET":
+                status = 400  # a question that makes no sense, not a record that breaks a rule
+            return json_answer(status, {"message": sentence, "errors": errors})
+
+    return guarded
+
+
+def signed_in(function: Callable[..., Any]) -> Callable[..., Any]:
+    """For pages that every signed-in person may open; others go to the form and come back."""
+
+    @functools.wraps(function)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        if g.get("person") is None:
+            if wants_json():
+                return json_answer(401, {"message": _("Please sign in first."), "errors": {}})
+            return redirect(url_for("AuthDBView.login", next=request.full_path.rstrip("?")))
+        return function(*args, **kwargs)
+
+    return guarded
+
+
+class Spoken:
+    """A REST door whose refusals are sentences, also where FAB itself refuses."""
+
+    def response_403(self, **_kwargs: Any) -> Response:
+        """FAB's `protect` answers with it."""
+        text = _("Your role does not allow this. Ask your manager if you need it.")
+        return json_answer(403, {"message": text, "errors": {}})
+
+
+class Gated:
+    """A door under the law: its module's cells decide who enters; the session decides which rows."""
+
+    #: One of permissions.MODULES.
+    module = ""
+    #: FAB method -> verb of the matrix.
+    VERBS: dict[str, str] = {}
+
+    def __init__(self) -> None:
+        if self.module not in permissions.MODULES:
+            raise ValueError(f"{type(self).__name__} names no module of the matrix")
+        self.class_permission_name = self.module
+        self.method_permission_name = dict(self.VERBS)
+        # All verbs of the module: FAB deletes pairs that a view does not name.
+        self.base_permissions = ["can_" + verb for verb in permissions.VERBS]
+        super().__init__()
+
+    def refuse_unless_reached(self, row: Any, verb: str) -> None:
+        """Raise Denied when the person sees the row but may not do this to it."""
+        refuse_unreached(self.module, row, verb)
+
+
+def refuse_unreached(module: str, row: Any, verb: str) -> None:
+    """Raise Denied when the person sees the row of this module but may not do this to it."""
+    person = who()
+    person.refuse_unless(module, verb)
+    if not access.reaches_row(db.session(), person, row, verb):
+        raise access.Denied(_("You may see this record, but not change it. Ask its assignee or your manager."))
+
+
+def mark_of(shown: Any) -> str:
+    """A hash of what a page showed: who saves must have seen this."""
+    return hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def whole(raw: Any, default: int, least: int, most: int) -> int:
+    """A whole number within bounds, from a query string. Raises RuleBroken."""
+    if raw is None or raw == "":
+        return default
+    try:
+        number = int(str(raw)[:12])
+    except ValueError:
+        number = least - 1
+    if not least <= number <= most:
+        raise _no_number(raw, least, most)
+    return number
+
+
+def whole_json(raw: Any, default: int, least: int, most: int) -> int:
+    """The same from JSON, where a text is no number. Raises RuleBroken."""
+    if raw is None:
+        return default
+    if type(raw) is not int or not least <= raw <= most:
+        raise _no_number(raw, least, most)
+    return raw
+
+
+def _no_number(raw: Any, least: int, most: int) -> RuleBroken:
+    shown = str(raw)[:20]
+    return RuleBroken(_("%(value)s is no number from %(least)s to %(most)s.", value=shown, least=least, most=most))
+
+
+def wants_json() -> bool:
+    """Whether the door speaks JSON."""
+    return request.path.startswith("/api/") or request.accept_mimetypes.best == "application/json"

@@ -1,0 +1,132 @@
+"""Masters and people as cards, kept in the process and read anew when the version of access changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app import access
+from app.domain import office_hours, settings, sla
+from app.models import (
+    AccountType,
+    LeadSource,
+    LeadStatus,
+    MessageTemplate,
+    Role,
+    SupportPage,
+    TicketStatus,
+    TicketSubject,
+    User,
+)
+
+MASTERS = {
+    "lead_status": LeadStatus, "ticket_status": TicketStatus, "ticket_subject": TicketSubject,
+    "account_type": AccountType, "lead_source": LeadSource, "support_page": SupportPage,
+    "message_template": MessageTemplate,
+}  # fmt: skip
+
+
+@dataclass
+class Directory:
+    """Cards by id, and ids by what a person may type."""
+
+    version: int
+    #: master name -> id -> {id, label, color?}; meanings beside them.
+    cards: dict[str, dict[int, dict[str, Any]]] = field(default_factory=dict)
+    meanings: dict[str, dict[int, str]] = field(default_factory=dict)
+    #: master name -> ids on offer, in order.
+    offered: dict[str, list[int]] = field(default_factory=dict)
+    #: user id -> {id, username, full_name}.
+    people: dict[int, dict[str, Any]] = field(default_factory=dict)
+    active: set[int] = field(default_factory=set)
+    roles: list[str] = field(default_factory=list)
+    #: user id -> how he wants to be told, where he chose (notices.Choices).
+    choices: dict[int, Any] = field(default_factory=dict)
+    #: Business settings as they stand.
+    business: dict[str, Any] = field(default_factory=dict)
+    #: What the SLA clocks go by, the office hours among it.
+    terms: sla.Terms = sla.NO_TERMS
+    _labels: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def card(self, master: str, key: int | None) -> dict[str, Any] | None:
+        """The card of a master's row; None for null."""
+        return self.cards[master].get(key) if key is not None else None
+
+    def person(self, key: int | None) -> dict[str, Any] | None:
+        """The public card of a user; None for null."""
+        return self.people.get(key) if key is not None else None
+
+    @property
+    def office(self) -> office_hours.Office:
+        """When the office is open."""
+        return self.terms.office
+
+    def find(self, master: str, typed: Any) -> int | None:
+        """The id for an id, a label (any case) or a card; None when there is no such row."""
+        typed = typed.get("id", typed.get("label")) if isinstance(typed, dict) else typed
+        return _found(typed, self.cards[master], self._labels[master])
+
+    def find_person(self, typed: Any) -> int | None:
+        """The user id for an id, a user name (any case) or a card; None when nobody is called so."""
+        typed = typed.get("id", typed.get("username")) if isinstance(typed, dict) else typed
+        return _found(typed, self.people, self._labels["user"])
+
+
+def _found(typed: Any, by_id: dict[int, Any], by_label: dict[str, int]) -> int | None:
+    if isinstance(typed, bool) or not isinstance(typed, int | str):
+        return None
+    if isinstance(typed, int):
+        return typed if typed in by_id else None
+    text = typed.strip()
+    if text.casefold() in by_label:
+        return by_label[text.casefold()]
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 and int(text) in by_id else None
+
+
+_kept: dict[str, Directory] = {}
+
+
+def directory(session: Session, version: int, zone: str) -> Directory:
+    """The directory as of this version of access, from this process's memory if it is still right."""
+    key = str(session.get_bind().engine.url)
+    held = _kept.get(key)
+    if held is None or held.version != version:
+        held = _kept[key] = _load(session, version, zone)
+    return held
+
+
+def _load(session: Session, version: int, zone: str) -> Directory:
+    fresh = Directory(version)
+    with access.as_system(session):
+        for name, master in MASTERS.items():
+            _load_master(session, fresh, name, master)
+        users = session.execute(
+            select(User.id, User.username, User.first_name, User.last_name, User.active, User.notice_choices)
+        ).all()
+        fresh.roles = list(session.scalars(select(Role.name).order_by(Role.name)))
+        fresh.terms = sla.terms(session, zone)
+        fresh.business = {key: settings.value_of(session, key) for key in settings.KNOWN}
+    for key, username, first, last, active, chosen in users:
+        fresh.people[key] = {"id": key, "username": username, "full_name": f"{first} {last}".strip()}
+        if active:
+            fresh.active.add(key)
+        if chosen:
+            fresh.choices[key] = chosen
+    fresh._labels["user"] = {card["username"].casefold(): key for key, card in fresh.people.items()}
+    return fresh
+
+
+def _load_master(session: Session, fresh: Directory, name: str, master: Any) -> None:
+    rows = session.execute(select(master.__table__).order_by(master.position, master.id)).mappings().all()
+    fresh.cards[name] = {row["id"]: _card(row) for row in rows}
+    fresh.meanings[name] = {row["id"]: row.get("meaning", "") for row in rows}
+    fresh.offered[name] = [row["id"] for row in rows if row["is_active"]]
+    fresh._labels[name] = {row["label"].casefold(): row["id"] for row in rows}
+
+
+def _card(row: Any) -> dict[str, Any]:
+    card = {"id": row["id"], "label": row["label"]}
+    return card | {"color": row["color"]} if "color" in row else card

@@ -1,0 +1,258 @@
+"""A record's table of columns, compiled once: what is selected, how a row becomes JSON or cells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from flask_babel import lazy_gettext as _
+from sqlalchemy import Column, ColumnElement, Select, Table, func, literal, literal_column, select
+from sqlalchemy.sql.visitors import iterate
+
+from app import access
+from app.domain.base import RuleBroken, together
+from app.web.core.fields import Field, Glass
+
+#: Lists count no further; people read "1,000+".
+COUNT_CAP = 1000
+#: From this offset on, ids are paged on the index before rows are fetched.
+DEEP = 400
+MOST_PAGE = 100
+#: No list is paged beyond; filters find what lies deeper.
+DEEPEST = 10_000_000
+
+
+def _tables(parts: Any) -> set[str]:
+    """The tables named in these expressions."""
+    nodes: list[Any] = [node for part in parts for node in iterate(part)]
+    plain = {node.name for node in nodes if isinstance(node, Table)}
+    return plain | {node.table.name for node in nodes if _is_column(node)}
+
+
+def _told(row: Any, ways: list[tuple[str, int | None, Field, slice]], glass: Glass) -> dict[str, Any]:
+    """A raw row as JSON says it; a plain field's value goes as it is."""
+    told: dict[str, Any] = {"id": row[0]}
+    for name, place, each, cut in ways:
+        told[name] = row[place] if place is not None else each.wire(row[cut], glass)
+    return told
+
+
+def _is_column(node: Any) -> bool:
+    return isinstance(node, Column) and isinstance(node.table, Table)
+
+
+@dataclass
+class Asked:
+    """What a list request asks for."""
+
+    rules: list[ColumnElement[bool]]
+    order: list[Any]
+    size: int
+    page: int = 0
+    #: Keyset: rows with a smaller id than this; only with the default order.
+    before: int | None = None
+    exact: bool = False
+    #: The default order, newest first.
+    newest: bool = False
+    #: The first row, where it is no multiple of the size.
+    start: int | None = None
+
+    @property
+    def offset(self) -> int:
+        """How many rows lie before the page."""
+        return self.page * self.size if self.start is None else self.start
+
+
+class Plan:
+    """The compiled table of columns of one record."""
+
+    def __init__(self, record: Any, fields: list[Field], joins: tuple[tuple[Any, Any], ...] = (), many: Any = None):
+        """`joins`: (record, on) outer joins that the fields need; `many(ids, glass)`: extra wire keys by id."""
+        #: Fields without columns are only taken, never shown.
+        self.fields, self.taken = [f for f in fields if f.columns], fields
+        self.record, self.joins, self.many = record, joins, many
+        self.by_name = {f.name: f for f in fields}
+        self.columns: list[Any] = [record.id, *(column for f in self.fields for column in f.columns)]
+        self._read: dict[tuple[str, ...] | None, tuple[Select[Any], list[tuple[Field, slice]]]] = {}
+
+    def reading(self, names: tuple[str, ...] | None = None) -> tuple[Select[Any], list[tuple[Field, slice]]]:
+        """The SELECT and its slices for these fields (None = all); kept, so the statement is compiled once."""
+        if names not in self._read:
+            if len(self._read) > 500:
+                self._read.clear()
+            self._read[names] = self._make(names)
+        return self._read[names]
+
+    def _make(self, names: tuple[str, ...] | None) -> tuple[Select[Any], list[tuple[Field, slice]]]:
+        chosen = self.fields if names is None else [self.by_name[name] for name in names]
+        columns: list[Any] = [self.record.id]
+        slices = []
+        for each in chosen:
+            slices.append((each, slice(len(columns), len(columns) + len(each.columns))))
+            columns.extend(each.columns)
+        # The same column may serve two fields (name and first name): labels keep them apart.
+        labelled = [column.label(f"c{n}") for n, column in enumerate(columns)]
+        query = select(*labelled).select_from(self.record)
+        for table, on in self.joins_for(columns):
+            query = query.outerjoin(table, on)
+        return query, slices
+
+    def joins_for(self, columns: list[Any]) -> list[tuple[Any, Any]]:
+        """The joins whose tables the columns come from."""
+        used = {column.class_ for column in columns if hasattr(column, "class_")}
+        return [(table, on) for table, on in self.joins if table in used]
+
+    def one(self, session: Any, key: int, names: tuple[str, ...] | None = None) -> Any:
+        """The raw row of this id if the person sees it, else None."""
+        query, _slices = self.reading(names)
+        return session.execute(query.where(self.record.id == key), execution_options=self._named()).first()
+
+    def _named(self, asked: Asked | None = None) -> dict[str, Any]:
+        """Tells the law which tables a statement of this plan touches, so that it need not search it."""
+        named = {self.record.__tablename__, *(table.__tablename__ for table, _on in self.joins)}
+        return {"law_tables": frozenset(named | (_tables((*asked.rules, *asked.order)) if asked else set()))}
+
+    def rows(self, session: Any, asked: Asked, names: tuple[str, ...] | None = None) -> list[Any]:
+        """One page of raw rows; pages by index first when it lies deep."""
+        query, _slices = self.reading(names)
+        offset, rules = asked.offset, asked.rules
+        if asked.before is not None:
+            rules, offset = [*rules, self.record.id < asked.before], 0
+        quick = self._by_person(session, rules, offset + asked.size) if asked.newest and offset < DEEP else None
+        if quick is not None:
+            page = quick.order_by(literal_column("id").desc()).limit(asked.size).offset(offset).subquery("page")
+            query = query.join(page, page.c.id == self.record.id).order_by(*asked.order)
+            return list(session.execute(query, execution_options=self._named(asked)))
+        query = query.where(*rules[len(asked.rules) :])
+        if offset < DEEP:
+            query = self._joined(query, asked, names).where(*asked.rules).order_by(*asked.order)
+            return list(session.execute(query.limit(asked.size).offset(offset), execution_options=self._named(asked)))
+        deep = self.ids(asked).order_by(*asked.order).limit(asked.size).offset(offset).subquery("page")
+        query = query.join(deep, deep.c.id == self.record.id).order_by(*asked.order)
+        return list(session.execute(self._joined(query, asked, names), execution_options=self._named(asked)))
+
+    def _by_person(self, session: Any, rules: list[Any], limit: int, shape: Any = access.ids_by_person) -> Any:
+        """The law's quicker shape for few people, when the filters speak of this record only."""
+        who = access.acting(session)
+        if who is None or not _tables(rules) <= {self.record.__tablename__}:
+            return None
+        return shape(who, self.record, rules, limit)
+
+    def _joined(self, query: Select[Any], asked: Asked, names: tuple[str, ...] | None) -> Select[Any]:
+        """Join what only the filters or the order need."""
+        columns = self.columns if names is None else [c for name in names for c in self.by_name[name].columns]
+        return self._join_missing(query, asked, {table for table, _on in self.joins_for(columns)})
+
+    def _join_missing(self, query: Select[Any], asked: Asked, present: set[Any]) -> Select[Any]:
+        wanted = _tables((*asked.rules, *asked.order))
+        for table, on in self.joins:
+            if table not in present and table.__tablename__ in wanted:
+                query = query.outerjoin(table, on)
+        return query
+
+    def ids(self, asked: Asked) -> Select[Any]:
+        """The ids of all rows that fit."""
+        return self._join_missing(select(self.record.id), asked, set()).where(*asked.rules)
+
+    def counted(self, session: Any, asked: Asked, rows: list[Any]) -> tuple[int, bool]:
+        """The count of the list whose page these rows are; a last page that is not full tells it without asking."""
+        offset = asked.offset
+        if asked.before is None and len(rows) < asked.size and (rows or not offset):
+            return offset + len(rows), False
+        return self.count(session, asked)
+
+    def count(self, session: Any, asked: Asked) -> tuple[int, bool]:
+        """(how many rows fit, whether the count stopped at the cap)."""
+        cap = 10**9 if asked.exact else COUNT_CAP + 1
+        quick = self._by_person(session, asked.rules, cap, access.count_by_person)
+        if quick is not None:
+            found = session.execute(quick, execution_options=self._named(asked)).scalar() or 0
+            return (COUNT_CAP, True) if found > COUNT_CAP and not asked.exact else (found, False)
+        inner = self.ids(asked).with_only_columns(literal(1).label("one"), maintain_column_froms=True).limit(cap)
+        outer = select(func.count()).select_from(inner.subquery("few"))
+        found = session.execute(outer, execution_options=self._named(asked)).scalar() or 0
+        return (COUNT_CAP, True) if found > COUNT_CAP and not asked.exact else (found, False)
+
+    def wires(self, session: Any, rows: list[Any], names: tuple[str, ...] | None, glass: Glass) -> list[dict[str, Any]]:
+        """Raw rows as JSON says them, with the lists that hang on them (one statement a list)."""
+        ways = [(each.name, cut.start if each.is_plain(glass) else None, each, cut)
+                for each, cut in self.reading(names)[1]]  # fmt: skip
+        made = [_told(row, ways, glass) for row in rows]
+        if self.many is not None and made and names is None:
+            extra = self.many(session, [row["id"] for row in made], glass)
+            for row in made:
+                row.update(extra[row["id"]])
+        return made
+
+    # --- asking ---
+
+    def asked_by(self, name: str) -> Field:
+        """The field of this name. Raises RuleBroken for an unknown one."""
+        if name not in self.by_name or not self.by_name[name].columns:
+            raise RuleBroken(_("There is no field “%(name)s” here.", name=str(name)[:60]), "filters")
+        return self.by_name[name]
+
+    def rule(self, name: str, op: str, raw: Any, glass: Glass) -> ColumnElement[bool]:
+        """One filter as SQL. Raises RuleBroken for a hidden, unknown or senseless one."""
+        each = self.asked_by(name)
+        if not each.filter:
+            raise RuleBroken(_("“%(name)s” cannot be filtered.", name=name), "filters")
+        if each.is_hidden(glass):
+            raise RuleBroken(_("“%(name)s” is hidden from you, so it cannot be searched either.", name=name), "filters")
+        return each.where(ALIASES.get(op, op), raw, glass)
+
+    def order_by(self, name: str | None, direction: str | None, glass: Glass) -> list[Any]:
+        """The ORDER BY: the named field, then newest first. Raises RuleBroken for one that cannot sort."""
+        key = self.record.id
+        if direction not in (None, "asc", "desc"):
+            raise RuleBroken(_("The order is asc or desc."), "order_direction")
+        if name is None or name == "id":
+            return [key.asc() if direction == "asc" else key.desc()]
+        each = self.asked_by(name)
+        if not each.sort or each.is_hidden(glass):
+            raise RuleBroken(_("A list cannot be sorted by “%(name)s”.", name=name), "order_column")
+        column = each.order()
+        return [column.desc(), key.desc()] if direction == "desc" else [column.asc(), key.asc()]
+
+    # --- taking ---
+
+    def take(self, raw: dict[str, Any], which: str, glass: Glass) -> dict[str, Any]:
+        """The domain's values of what was sent; all that is wrong is told at once.
+
+        `which`: add or edit. Fields that may only be read are left out; unknown ones are refused.
+        """
+        values: dict[str, Any] = {}
+        errors: dict[str, list[str]] = {}
+        for name, given in raw.items():
+            each = self.by_name.get(name)
+            if each is None:
+                errors[str(name)[:60]] = [str(_("There is no such field."))]
+            elif getattr(each, which):
+                self._take_one(each, values, given, errors, glass)
+        if errors:
+            raise RuleBroken(together(sentence for list_ in errors.values() for sentence in list_), errors=errors)
+        return values
+
+    @staticmethod
+    def _take_one(each: Field, values: dict[str, Any], given: Any, errors: dict[str, list[str]], glass: Glass) -> None:
+        try:
+            each.put(values, given, glass)
+        except RuleBroken as broken:
+            errors.setdefault(each.name, []).append(broken.message)
+
+    def filterable(self, glass: Glass) -> list[Field]:
+        """The fields that this person may filter by."""
+        return [each for each in self.fields if each.filter and not each.is_hidden(glass)]
+
+    def of_kind(self, *kinds: type[Field]) -> list[Field]:
+        """The fields of these kinds."""
+        return [each for each in self.fields if isinstance(each, kinds)]
+
+
+#: FAB's names of operators for what we call otherwise.
+ALIASES = {"rel_o_m": "eq", "nrel_o_m": "neq", "rel_m_m": "eq"}
+OP_LABELS = {
+    "eq": _("is"), "neq": _("is not"), "ct": _("contains"), "nct": _("does not contain"), "sw": _("starts with"),
+    "ew": _("ends with"), "gt": _("after / more than"), "lt": _("before / less than"), "ge": _("from"),
+    "le": _("up to"), "in": _("is one of"), "null": _("is empty"),
+}  # fmt: skip

@@ -1,0 +1,111 @@
+"""What people and machines are told when something goes wrong: a sentence and a way back, never a stack."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from typing import Any
+
+from flask import Flask, current_app, g, render_template, request
+from flask_babel import gettext as _
+from flask_wtf.csrf import CSRFError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from werkzeug.exceptions import HTTPException
+
+from app.extensions import db
+from app.ops.database import is_away
+from app.web.compat import responses
+from app.web.core.gate import REFUSABLE, json_answer, refusal, wants_json
+
+log = logging.getLogger("crm.errors")
+_PAGES = (400, 403, 404, 409, 429, 500, 503)
+#: After so long it is worth while to ask again for what was away.
+AWAY_SECONDS = 10
+
+
+def _sentences() -> dict[int, str]:
+    return {
+        400: _("This request makes no sense to us. Please go back and try again."),
+        401: _("Please sign in first."),
+        403: _("Your role does not allow this. Ask your manager if you need it."),
+        404: _("There is no such page or record."),
+        405: _("This cannot be done here with this method."),
+        409: _("Somebody was faster. Please look at the record and try again."),
+        413: _("This is too large. Please send less at once."),
+        415: _("Please send JSON."),
+        422: _("A rule refuses this. Please check what you entered."),
+        429: _("Too many tries in a short time. Please wait a little."),
+        500: _("Something went wrong on our side. Nothing was saved. Please try again; we were told."),
+        503: _("The database does not answer at the moment. What you sent may not be saved. Please try again soon."),
+    }
+
+
+def install(app: Flask) -> None:
+    """Answer every error as JSON on /api and as a page elsewhere."""
+    app.register_error_handler(CSRFError, lambda error: answer(400, _stale_form()))
+    app.register_error_handler(HTTPException, _known)
+    for kind in REFUSABLE:
+        app.register_error_handler(kind, _refused)
+    app.register_error_handler(PoolTimeout, _away)
+    app.register_error_handler(Exception, _unknown)
+
+
+def _stale_form() -> str:
+    return _("This page was open for too long, or came from elsewhere. Please load it again and repeat the step.")
+
+
+def _known(error: HTTPException) -> Any:
+    if error.response is not None and error.code is None:
+        return error.response
+    told = current_app.make_response(
+        answer(error.code or 500, g.pop("sentence", None), getattr(error, "retry_after", None))
+    )
+    if methods := getattr(error, "valid_methods", None):
+        told.headers["Allow"] = ", ".join(sorted(methods))
+    return told
+
+
+def _refused(error: Exception) -> Any:
+    if is_away(error):
+        return _away(error)
+    db.session.rollback()
+    try:
+        status, sentence, errors = refusal(error)
+    except REFUSABLE:
+        return _unknown(error)
+    return answer(status, sentence, errors=errors)
+
+
+def _away(error: Exception) -> Any:
+    """The database is restarted, or more people come than it has lines for: no bug, and it passes.
+
+    Who looks at the page cannot be asked now, so it is a stranger's.
+    """
+    db.session.rollback()
+    g._login_user = current_app.login_manager.anonymous_user()  # type: ignore[attr-defined]
+    log.error("the database did not answer %s %s: %s", request.method, request.path, type(error).__name__)
+    return answer(503, retry_after=AWAY_SECONDS)
+
+
+def _unknown(error: Exception) -> Any:
+    """A bug: heard in the log under a reference that the person can name."""
+    db.session.rollback()
+    reference = uuid.uuid4().hex[:10]
+    log.exception("unexpected error %s at %s %s", reference, request.method, request.path, exc_info=error)
+    return answer(500, None, reference=reference)
+
+
+def answer(status: int, sentence: str | None = None, retry_after: Any = None, errors: Any = None,
+           reference: str | None = None) -> Any:  # fmt: skip
+    """The error as JSON or page."""
+    text = sentence or _sentences().get(status) or _sentences()[400 if status < 500 else 500]
+    headers = {"Retry-After": str(retry_after)} if retry_after else {}
+    if responses.is_spoken():
+        told = responses.bad(status, text)
+        told.headers.update(headers)
+        return told
+    if wants_json():
+        body = {"message": text, "errors": errors or {}}
+        return json_answer(status, body | ({"reference": reference} if reference else {}), **headers)
+    page = status if status in _PAGES else (400 if status < 500 else 500)
+    return render_template(f"errors/{page}.html", sentence=text, reference=reference), status, headers

@@ -1,0 +1,386 @@
+"""FAB's generic screens made sturdy: no address and no form ends in a 500, and a refusal keeps what was typed."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import abort, current_app, flash, g, has_request_context, redirect, request, url_for
+from flask_appbuilder import ModelView, expose
+from flask_appbuilder.fieldwidgets import Select2Widget
+from flask_appbuilder.hooks import before_request
+from flask_appbuilder.models.sqla.interface import SQLAInterface
+from flask_appbuilder.security.decorators import has_access
+from flask_appbuilder.urltools import get_order_args, get_page_args, get_page_size_args
+from flask_appbuilder.validators import Unique
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext
+from markupsafe import Markup
+from sqlalchemy.exc import DataError, IntegrityError, OperationalError, StatementError
+from sqlalchemy.orm.exc import StaleDataError
+from werkzeug.datastructures import ImmutableMultiDict
+from wtforms import DateTimeLocalField, PasswordField, SelectField
+from wtforms.fields.choices import SelectChoice
+from wtforms.validators import ValidationError
+
+from app import access
+from app.domain.base import RuleBroken
+from app.extensions import csrf, db
+from app.web.core import gate
+
+#: What a save may be refused by; everything else is a bug and must be heard.
+REFUSALS = (RuleBroken, StaleDataError, IntegrityError, DataError, OperationalError, StatementError, OverflowError,
+            UnicodeError)  # fmt: skip
+MOST_ROWS = 100
+LAST_PAGE = 99_999
+LONGEST_FILTER = 200
+#: FAB method -> verb of the matrix.
+VERBS = {
+    "list": "read", "show": "read", "download": "read", "add": "create", "edit": "write", "delete": "delete",
+    "muldelete": "delete",
+}  # fmt: skip
+YEARS = range(2000, 2101)
+
+
+def whole_id(raw: Any) -> int | None:
+    """A key as a positive integer that the database can hold; None for anything else."""
+    text = str(raw)
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 and int(text) else None
+
+
+def protect() -> None:
+    """A write needs the CSRF token and eyes that are one's own; no NUL reaches the database."""
+    if request.method == "GET":
+        return
+    if "csrf" in current_app.extensions and current_app.config.get("WTF_CSRF_ENABLED", True):
+        csrf.protect()
+    person = g.get("person")
+    if person is not None and person.read_only:
+        abort(403)
+    if any("\0" in value for _name, value in request.form.items(multi=True)):
+        abort(400)
+
+
+class Interface(SQLAInterface):
+    """FAB's way to the table: keys are checked before the database sees them, relations obey the law."""
+
+    def get(self, id: Any, *args: Any, **kwargs: Any) -> Any:
+        """The row, or None, also for what cannot be a key."""
+        key = whole_id(id)
+        return None if key is None else super().get(key, *args, **kwargs)
+
+    def get_related_obj(self, col_name: str, value: Any) -> Any:
+        """The related row that the person sees, or None."""
+        return access.get_visible(self.session, self.get_related_model(col_name), whole_id(value))
+
+
+class PerRequest:
+    """FAB keeps one set of filters a screen; each request gets its own, else people see each other's searches."""
+
+    def __get__(self, view: Any, owner: Any) -> Any:
+        base = None if view is None else view.__dict__.get("_filters_made")
+        if base is None or not has_request_context():
+            return base
+        held: dict[str, Any] = g.setdefault("crm_filters", {})
+        if type(view).__name__ not in held:
+            held[type(view).__name__] = copy.copy(base)
+            held[type(view).__name__].clear_filters()
+        return held[type(view).__name__]
+
+    def __set__(self, view: Any, made: Any) -> None:
+        view.__dict__["_filters_made"] = made
+
+
+# --- what an address may ask ------------------------------------------------------------------------------------
+
+
+def _between(raw: str, least: int, most: int) -> bool:
+    return raw.isascii() and raw.isdigit() and len(raw) < 10 and least <= int(raw) <= most
+
+
+#: Argument of a list -> whether its value makes sense for the screen.
+_ARGUMENTS: dict[str, Callable[[Any, str], bool]] = {
+    "page": lambda view, raw: _between(raw, 0, LAST_PAGE),
+    "psize": lambda view, raw: _between(raw, 1, MOST_ROWS),
+    "_oc": lambda view, raw: raw in view.order_columns,
+    "_od": lambda view, raw: raw in ("asc", "desc"),
+}
+_OF_A_LIST = re.compile(r"(page|psize|_oc|_od)_(\w+)")
+_OF_A_FILTER = re.compile(r"_flt_(\d)_(.+)")
+_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2})?)?")
+#: FAB searches for these anywhere in a name.
+_LOOKS_LIKE_ONE = re.compile(r"page_|psize_|_oc_|_od_|_flt_\d_")
+
+
+def _makes_sense(view: Any, name: str, raw: str) -> bool:
+    lists = {type(each).__name__: each for each in (view, *view._related_views)}
+    argument, a_filter = _OF_A_LIST.fullmatch(name), _OF_A_FILTER.fullmatch(name)
+    if argument:
+        asked = lists.get(argument[2])
+        return asked is not None and _ARGUMENTS[argument[1]](asked, raw)
+    if a_filter:
+        return _filter_fits(view, int(a_filter[1]), a_filter[2], raw)
+    return not _LOOKS_LIKE_ONE.search(name)
+
+
+def _filter_fits(view: Any, place: int, column: str, raw: str) -> bool:
+    known = view._filters.get_search_filters().get(column, [])
+    return place < len(known) and len(raw) <= LONGEST_FILTER and "\0" not in raw and _value_fits(view, column, raw)
+
+
+def _value_fits(view: Any, column: str, raw: str) -> bool:
+    model = view.datamodel
+    if model.is_relation(column):
+        return model.get_related_obj(column, raw) is not None
+    if model.is_boolean(column):
+        return raw == "y"
+    if model.is_integer(column):
+        return _between(raw.removeprefix("-"), 0, 2**31 - 1)
+    return _is_a_date(raw) if model.is_date(column) or model.is_datetime(column) else True
+
+
+def _is_a_date(raw: str) -> bool:
+    """A date or moment as our fields send it; FAB would take anything else for "no value"."""
+    try:
+        return bool(_MOMENT.fullmatch(raw) and datetime.fromisoformat(raw))
+    except ValueError:
+        return False
+
+
+# --- the screen --------------------------------------------------------------------------------------------------
+
+
+class Sturdy(ModelView):
+    """A ModelView that takes any address and any form, and answers with a page and a sentence."""
+
+    interface: type[SQLAInterface] = Interface
+    #: FAB's, which sends whatever lies in a folder for uploads.
+    download = None
+    datamodel: Any
+    label_columns: Any
+    list_columns: Any
+    search_columns: Any
+    order_columns: Any
+    base_order: Any
+    validators_columns: Any
+    _filters = PerRequest()
+    taken_message = lazy_gettext("This exists already. Choose another one, or edit the one that is there.")
+    in_use_message = lazy_gettext("It is still in use, so it cannot be deleted. Make it inactive instead.")
+
+    def __init__(self, **kwargs: Any) -> None:
+        if type(self.datamodel) is SQLAInterface:
+            self.datamodel = self.interface(self.datamodel.obj)
+        # FAB writes into both, which the class would otherwise share with all its instances.
+        self.label_columns = dict(self.label_columns or {})
+        self.validators_columns = {key: list(each) for key, each in (self.validators_columns or {}).items()}
+        super().__init__(**kwargs)
+
+    def _init_properties(self) -> None:
+        super()._init_properties()
+        self.order_columns = [each for each in self.order_columns if each in self.datamodel.list_columns]
+        self.base_order = self.base_order or (self.datamodel.get_pk_name(), "asc")
+
+    def _init_forms(self) -> None:
+        super()._init_forms()
+        for form in (self.add_form, self.edit_form):
+            for name in {*self.add_columns, *self.edit_columns}:
+                self._word_unique(getattr(form, name, None))
+
+    def _word_unique(self, field: Any) -> None:
+        for each in (getattr(field, "kwargs", None) or {}).get("validators") or ():
+            if isinstance(each, Unique):
+                each.message = self.taken_message
+
+    @before_request
+    def _clean_request(self) -> None:
+        """Leave out what FAB would stumble over, and say so."""
+        protect()
+        sent = list(request.args.items(multi=True))
+        kept = [(name, raw) for name, raw in sent if _makes_sense(self, name, raw)]
+        if len(kept) < len(sent):
+            flash(_("A part of the address was not understood and is left out."), "warning")
+            request.args = ImmutableMultiDict(kept)
+
+    # --- add and edit
+
+    def _add(self) -> Any:
+        form = self.add_form.refresh()
+        if request.method == "POST" and self._saved(form, None):
+            return None
+        return self._get_add_widget(form=form)
+
+    def _edit(self, pk: Any) -> Any:
+        item = self.datamodel.get(pk, self._base_filters) or abort(404)
+        form = self.edit_form.refresh(obj=item)
+        form._id = item.id
+        if request.method == "POST" and self._saved(form, item):
+            return None
+        if request.method == "GET":
+            self.prefill_form(form, item.id)
+        return self._related(item, self._get_edit_widget(form=form))
+
+    def _related(self, item: Any, widgets: Any) -> Any:
+        places = {"orders": get_order_args(), "pages": get_page_args(), "page_sizes": get_page_size_args()}
+        return self._get_related_views_widgets(item, widgets=widgets, **places)
+
+    def _saved(self, form: Any, item: Any) -> bool:
+        """Whether the form was stored; else its fields and a note say why not."""
+        _trim(form)
+        if not form.validate():
+            g.refused = 422
+            return False
+        try:
+            self._store(form, item)
+        except REFUSALS as broken:
+            db.session.rollback()
+            self._tell(form, broken)
+            return False
+        return True
+
+    def _store(self, form: Any, item: Any) -> None:
+        created = item is None
+        item = self.datamodel.obj() if created else item
+        self.process_form(form, created)
+        with db.session.no_autoflush:
+            form.populate_obj(item)
+            (self.pre_add if created else self.pre_update)(item)
+        db.session.add(item)
+        db.session.commit()
+        (self.post_add if created else self.post_update)(item)
+        flash(self.add_row_message if created else self.edit_row_message, "success")
+
+    def _tell(self, form: Any, broken: BaseException) -> None:
+        g.refused, sentence, errors = gate.refusal(broken)
+        flash(sentence, "danger")
+        for name, sentences in errors.items():
+            if name in form:
+                form[name].errors = list(sentences)
+
+    @expose("/add", methods=["GET", "POST"])
+    @has_access
+    def add(self) -> Any:
+        """The form, and what was typed after a refusal."""
+        widgets = self._add()
+        if not widgets:
+            return self.post_add_redirect()
+        page = self.render_template(self.add_template, title=self.add_title, widgets=widgets)
+        return page, g.get("refused", 200)
+
+    @expose("/edit/<pk>", methods=["GET", "POST"])
+    @has_access
+    def edit(self, pk: Any) -> Any:
+        """The form of a row, and what was typed after a refusal."""
+        widgets = self._edit(pk)
+        if not widgets:
+            return self.post_edit_redirect()
+        page = self.render_template(
+            self.edit_template, title=self.edit_title, widgets=widgets, related_views=self._related_views
+        )
+        return page, g.get("refused", 200)
+
+    # --- delete and actions: POST only
+
+    @expose("/delete/<pk>", methods=["POST"])
+    @has_access
+    def delete(self, pk: Any) -> Any:
+        """Delete a row, or say why it stays."""
+        item = self.datamodel.get(pk, self._base_filters) or abort(404)
+        try:
+            self.pre_delete(item)
+            db.session.delete(item)
+            db.session.commit()
+        except REFUSALS as broken:
+            db.session.rollback()
+            flash(self.in_use_message if isinstance(broken, IntegrityError) else gate.refusal(broken)[1], "danger")
+        else:
+            self.post_delete(item)
+            flash(self.delete_row_message, "success")
+        return self.post_delete_redirect()
+
+    @expose("/action/<string:name>/<pk>", methods=["POST"])
+    def action(self, name: str, pk: Any) -> Any:
+        """One row's action."""
+        chosen = self._action_named(name, "single")
+        item = self.datamodel.get(pk, self._base_filters) or abort(404)
+        return self._acted(chosen, item)
+
+    @expose("/action_post", methods=["POST"])
+    def action_post(self) -> Any:
+        """An action on the chosen rows; all of them must be there."""
+        chosen = self._action_named(request.form.get("action", ""), "multiple")
+        keys = request.form.getlist("rowid")[:MOST_ROWS]
+        if not keys:
+            flash(_("Please choose at least one row."), "warning")
+            return self._to_list()
+        return self._acted(chosen, [self.datamodel.get(key, self._base_filters) or abort(404) for key in keys])
+
+    def _action_named(self, name: str, kind: str) -> Any:
+        found = self.actions.get(name)
+        if found is None or not getattr(found, kind):
+            abort(404)
+        if not self.appbuilder.sm.has_access(self.get_action_permission_name(name), self.class_permission_name):
+            abort(403)
+        return found
+
+    def _acted(self, chosen: Any, subject: Any) -> Any:
+        try:
+            return chosen.func(subject)
+        except REFUSALS as broken:
+            db.session.rollback()
+            flash(gate.refusal(broken)[1], "danger")
+            return self._to_list()
+
+    def _to_list(self) -> Any:
+        return redirect(url_for(f"{self.endpoint}.list"))
+
+    def post_add_redirect(self) -> Any:
+        """Back to the list."""
+        return self._to_list()
+
+    post_edit_redirect = post_delete_redirect = post_add_redirect
+
+
+def _trim(form: Any) -> None:
+    """Spaces around a text are typing errors, and a text of spaces is none."""
+    for field in form:
+        if isinstance(field.data, str) and not isinstance(field, PasswordField) and field.raw_data:
+            field.data = field.data.strip()
+            field.raw_data = [field.data]
+
+
+def link(url: str, words: str) -> Markup:
+    """A cell that leads somewhere."""
+    return Markup('<a href="{}">{}</a>').format(url, words)
+
+
+def pick(label: Any, pairs: Any, **more: Any) -> SelectField:
+    """A pick-list field of (value, words) pairs, or of a function that hands them out."""
+
+    def choices() -> list[SelectChoice]:
+        return [SelectChoice(str(value), words) for value, words in (pairs() if callable(pairs) else pairs)]
+
+    return SelectField(label, choices=choices, widget=Select2Widget(), **more)
+
+
+class LocalMoment(DateTimeLocalField):
+    """A moment: UTC in the row, the person's wall clock in the form."""
+
+    def __init__(self, label: Any = None, validators: Any = None, **kwargs: Any) -> None:
+        kwargs.setdefault("format", ["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M"])
+        super().__init__(label, validators, render_kw={"class": "form-control"}, **kwargs)
+
+    def process_data(self, value: datetime | None) -> None:
+        """From the row."""
+        self.data = value.astimezone(gate.zone()) if value is not None else None
+
+    def process_formdata(self, valuelist: list[str]) -> None:
+        """From the form."""
+        super().process_formdata(valuelist)
+        typed, self.data = self.data, None if valuelist else self.data
+        if valuelist and typed is not None:
+            if typed.year not in YEARS:
+                raise ValidationError(_("Please choose a date between the years 2000 and 2100."))
+            self.data = typed.replace(tzinfo=gate.zone()).astimezone(UTC)

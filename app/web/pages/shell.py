@@ -1,0 +1,110 @@
+"""What every page wears: menu, brand, bell count, static addresses, headers."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from flask import Flask, Response, current_app, g, request, url_for
+from flask_babel import get_locale, gettext
+from flask_wtf.csrf import generate_csrf
+
+from app.domain import notices
+from app.extensions import csrf, db
+from app.ops.database import STATEMENTS, WRITES
+from app.web.core.gate import now
+from app.web.core.languages import is_machine
+from app.web.core.personal_fields import initials
+
+CSP = (
+    "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; "
+    "connect-src 'self' ws: wss:; frame-ancestors 'none'; base-uri 'self'; form-action 'self'; object-src 'none'"
+)
+YEAR_SECONDS = 31_536_000
+_SAFE = ("GET", "HEAD", "OPTIONS")
+#: Doors that prove themselves otherwise than by our form token.
+_OWN_PROOF = ("/login/", "/api/v1/security/", "/api/method/", "/api/resource/", "/hooks/", "/socket.io")
+
+
+def install(app: Flask, menu: Any) -> None:
+    """Bind globals, context and headers. `menu(person)`: the entries of the sidebar, as views.py says them."""
+    app.jinja_env.globals.update(static_url=static_url, _=gettext, csrf_token=generate_csrf, get_locale=get_locale)
+    app.context_processor(lambda: _context(menu))
+    app.before_request(_before)
+    app.after_request(_after)
+    app.teardown_request(_teardown)
+    app.add_url_rule("/healthz", "healthz", lambda: Response("ok", mimetype="text/plain"))
+
+
+def _before() -> None:
+    g.started = time.perf_counter()
+    WRITES.set(request.method not in _SAFE)
+    if current_app.config.get("COUNT_SQL"):
+        STATEMENTS.set([])
+    guarded = request.method not in _SAFE and "Authorization" not in request.headers
+    if is_machine() and current_app.config["SESSION_COOKIE_NAME"] not in request.cookies:
+        guarded = False  # nobody's browser: the door itself asks who it is
+    if guarded and request.path != "/" and not request.path.startswith(_OWN_PROOF):
+        csrf.protect()
+
+
+def _teardown(_error: BaseException | None) -> None:
+    WRITES.set(False)
+
+
+def _after(response: Response) -> Response:
+    """Headers of every answer; static files with their hash in the URL stay for a year."""
+    response.headers.setdefault("Content-Security-Policy", CSP)
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Referrer-Policy"] = "same-origin"
+    response.headers["X-Frame-Options"] = "DENY"
+    if request.path.startswith("/static/"):
+        if "v" in request.args:
+            response.headers["Cache-Control"] = f"public, max-age={YEAR_SECONDS}, immutable"
+    elif "Cache-Control" not in response.headers:
+        response.headers["Cache-Control"] = "no-store" if request.path.startswith("/api/") else "private, no-cache"
+    seen = STATEMENTS.get()
+    if current_app.config.get("COUNT_SQL") and seen is not None:
+        response.headers["X-SQL-Count"] = str(len(seen))
+    return response
+
+
+@lru_cache(maxsize=500)
+def _digest(folder: str, name: str, _stamp: float) -> str:
+    return hashlib.sha256((Path(folder) / name).read_bytes()).hexdigest()[:12]
+
+
+def static_url(name: str) -> str:
+    """The address of a static file, with the hash of its content."""
+    folder = current_app.static_folder or ""
+    path = Path(folder) / name
+    stamp = path.stat().st_mtime if path.exists() else 0.0
+    version = _digest(folder, name, stamp) if stamp else "0"
+    return url_for("static", filename=name, v=version)
+
+
+def _context(menu: Any) -> dict[str, Any]:
+    """For every template."""
+    person = g.get("person")
+    languages = [(code, row["name"]) for code, row in current_app.config["LANGUAGES"].items()]
+    base = {"brand": {"name": current_app.config["CRM"].brand, "logo_url": None, "accent": None},
+            "languages": languages, "person": None, "menu": [], "new_items": [], "unread": 0}  # fmt: skip
+    if person is None:
+        return base
+    entries, new = menu(person, request.path)
+    return base | {
+        "person": {"id": person.id, "username": person.username, "full_name": person.full_name,
+                   "initials": initials(person.full_name or person.username), "time_zone": person.time_zone,
+                   "locale": person.locale, "is_admin": person.is_admin, "url": "/users/userinfo/"},
+        "menu": entries, "new_items": new, "unread": _unread(person.id),
+    }  # fmt: skip
+
+
+def _unread(user_id: int) -> int:
+    """Once a request, however many templates ask."""
+    if "unread" not in g:
+        g.unread = 0 if request.headers.get("HX-Request") else notices.unread(db.session(), user_id, now())
+    return int(g.unread)

@@ -1,0 +1,189 @@
+"""Assigning leads and tickets: to a person, by round robin, by request; several on one ticket."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import flash, redirect, render_template, request
+from flask_appbuilder import expose
+from flask_appbuilder.api import protect
+from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_babel import gettext as _
+
+from app.domain import assignment, assignment_requests
+from app.domain.base import RuleBroken
+from app.extensions import db
+from app.web.api.resource import Resource, key_of, sent
+from app.web.core.fields import Glass
+from app.web.core.gate import glass, json_answer, refuse_as_json
+from app.web.core.reference_fields import person_card
+from app.web.pages import record_page as pages
+from app.web.pages.screen import Screen, refuse_as_page
+from app.web.records import assignment_actions, assignment_history
+
+
+class Assignable(Screen):
+    """A screen whose records are assigned."""
+
+    #: Role whose round robin is offered first.
+    served_by = "Sales User"
+    VERBS = Screen.VERBS | {"why": "read"}
+
+    @expose("/why/<pk>", methods=["GET"])
+    @has_access
+    @refuse_as_page
+    @permission_name("why")
+    def why(self, pk: str) -> Any:
+        """Why this person: for everybody who sees the record."""
+        row, seen = self.row_for(pk, "read"), glass()
+        page = {
+            "title": _("Why this person?"), "number": row.number, "back_url": self.url_of(row),
+            "list_label": self.title, "list_url": f"{self.route_base}/", "history": assignment_history.stretches(row, seen),
+        }  # fmt: skip
+        return render_template("crm/why.html", page=page)
+
+    @expose("/assign/<pk>", methods=["GET", "POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("show")
+    def assign(self, pk: str) -> Any:
+        """The page that says who has it and why, and hands it on or asks for it."""
+        row, seen = self.row_for(pk, "read"), glass()
+        if request.method == "GET":
+            return render_template("crm/assign.html", page=self._assign_page(row, seen))
+        how = request.form.get("how", "")
+        told = {"person": self._to_person, "role": self._to_role, "request": self._ask}.get(how, self._unknown)(
+            row, seen
+        )
+        db.session.commit()
+        flash(told, "success")
+        return redirect(self.url_of(row))
+
+    def _assign_page(self, row: Any, seen: Glass) -> dict[str, Any]:
+        named = self.desk.plan.by_name["assignee"]
+        roles = [(role, role) for role in pages.roles_offered(seen)]
+        return {
+            "title": _("Assign %(number)s", number=row.number), "number": row.number, "back_url": self.url_of(row),
+            "list_label": self.title, "list_url": f"{self.route_base}/", "action": f"{self.route_base}/assign/{row.id}",
+            "may_assign": seen.who.may(self.module, "assign"), "may_ask": seen.who.may("Requests", "create"),
+            "person": named.input(None, [], seen) | {"label": _("Colleague"), "required": True},
+            "history": assignment_history.stretches(row, seen), "present": None,
+            "role": {"name": "role", "label": _("Role"), "kind": "choice", "value": row.assigned_role or self.served_by,
+                     "errors": [], "options": roles, "required": True},
+            "reason": {"name": "reason", "label": _("Reason"), "kind": "textarea", "value": "", "errors": [],
+                       "required": True, "maxlength": 500},
+        }  # fmt: skip
+
+    def _to_person(self, row: Any, seen: Glass) -> str:
+        chosen = self.desk.plan.by_name["assignee"].take(request.form.get("assignee"), seen)
+        return _("Assigned.") if assignment_actions.give(self, row, chosen, seen, "direct") else assignment_actions.has_already(chosen, seen)
+
+    def _to_role(self, row: Any, seen: Glass) -> str:
+        chosen = assignment_actions.give_by_turn(self, row, request.form.get("role", ""), seen)
+        return _("%(name)s has it now.", name=assignment_history.name_of(chosen, seen))
+
+    @staticmethod
+    def _ask(row: Any, seen: Glass) -> str:
+        seen.who.refuse_unless("Requests", "create")
+        chosen = seen.cards.find_person(request.form.get("assignee", ""))
+        if chosen is None:
+            raise RuleBroken(_("Please choose a colleague."), "assignee")
+        assignment_requests.ask(db.session(), row, chosen, request.form.get("reason", ""), seen.who.id, seen.now)
+        return _("Your request was sent.")
+
+    @staticmethod
+    def _unknown(row: Any, seen: Glass) -> str:
+        raise RuleBroken(_("Please choose how to assign it."))
+
+
+class Shared(Assignable):
+    """A screen whose records several people have at once."""
+
+    VERBS = Assignable.VERBS | {"join": "assign", "release": "assign"}
+
+    def _assign_page(self, row: Any, seen: Glass) -> dict[str, Any]:
+        keys = assignment.present(db.session(), row)
+        base = f"{self.route_base}/release/{row.id}"
+        people = [
+            person_card(card) | {"is_current": key == row.assignee_id, "release_url": f"{base}/{key}"}
+            for key in keys if (card := seen.cards.person(key))
+        ]  # fmt: skip
+        page = super()._assign_page(row, seen)
+        return page | {"present": people, "join_url": f"{self.route_base}/join/{row.id}",
+                       "colleague": page["person"] | {"name": "user", "label": _("Also add a colleague")}}  # fmt: skip
+
+    @expose("/join/<pk>", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("join")
+    def join(self, pk: str) -> Any:
+        """One more colleague has it beside the others."""
+        row, seen = self.row_for(pk, "assign"), glass()
+        chosen = seen.cards.find_person(request.form.get("user", ""))
+        joined = assignment_actions.add(self, row, chosen, seen)
+        db.session.commit()
+        flash(_("Added.") if joined else assignment_actions.has_already(chosen, seen), "success")
+        return redirect(f"{self.route_base}/assign/{row.id}")
+
+    @expose("/release/<pk>/<user>", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("release")
+    def release(self, pk: str, user: str) -> Any:
+        """The colleague does not have it any more."""
+        row, seen = self.row_for(pk, "assign"), glass()
+        assignment.release(db.session(), row, key_of(user) or 0, seen.who.id, seen.now)
+        db.session.commit()
+        flash(_("Released."), "success")
+        return redirect(f"{self.route_base}/assign/{row.id}")
+
+
+class AssignableResource(Resource):
+    """A resource whose records are assigned."""
+
+    VERBS = Resource.VERBS | {"assign": "assign"}
+
+    @expose("/<int:pk>/assign", methods=["POST"])
+    @protect()
+    @refuse_as_json
+    @permission_name("assign")
+    def assign(self, pk: Any) -> Any:
+        """Hand the record to a colleague {assign_to}, or to the next of a role {assign_to_role}.
+
+        Whoever has it already keeps it, and that is no mistake.
+        """
+        row, seen, raw = self._row(pk, "assign"), glass(), sent()
+        if raw.get("assign_to_role"):
+            assignment_actions.give_by_turn(self, row, str(raw["assign_to_role"]), seen)
+        else:
+            assignment_actions.give(self, row, self.desk.plan.by_name["assign_to"].take(raw.get("assign_to"), seen), seen, "direct")
+        db.session.commit()
+        return json_answer(200, {"id": row.id, "result": self._after(row.id)})
+
+
+class SharedResource(AssignableResource):
+    """A resource whose records several people have at once."""
+
+    VERBS = AssignableResource.VERBS | {"join": "assign", "release": "assign"}
+
+    @expose("/<int:pk>/assignees", methods=["POST"])
+    @protect()
+    @refuse_as_json
+    @permission_name("join")
+    def join(self, pk: Any) -> Any:
+        """One more colleague {user} has it; 200 for one who has it already."""
+        row, seen = self._row(pk, "assign"), glass()
+        joined = assignment_actions.add(self, row, seen.cards.find_person(sent().get("user")), seen)
+        db.session.commit()
+        return json_answer(201 if joined else 200, {"id": row.id, "result": self._after(row.id)})
+
+    @expose("/<int:pk>/assignees/<int:user>", methods=["DELETE"])
+    @protect()
+    @refuse_as_json
+    @permission_name("release")
+    def release(self, pk: Any, user: Any) -> Any:
+        """The colleague does not have it any more."""
+        row, seen = self._row(pk, "assign"), glass()
+        assignment.release(db.session(), row, key_of(user) or 0, seen.who.id, seen.now)
+        db.session.commit()
+        return json_answer(200, {"id": row.id, "result": self._after(row.id)})

@@ -1,0 +1,131 @@
+"""Calls as lines of a timeline: who with whom, how long, what came of it; read anew, for a call grows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from flask_babel import gettext as _
+from sqlalchemy import select
+
+from app.extensions import db
+from app.lib import phone
+from app.models import CallLog, Customer, Lead
+from app.web.core.date_fields import moment_cell
+from app.web.core.fields import Glass, span
+from app.web.core.reference_fields import person_card
+
+#: Direction, and whether they talked -> sign and tone.
+SIGNS = {
+    ("Incoming", True): ("phone-incoming", "green"), ("Incoming", False): ("phone-x", "red"),
+    ("Outgoing", True): ("phone-outgoing", "blue"), ("Outgoing", False): ("phone-outgoing", "gray"),
+}  # fmt: skip
+#: What the other side is told by: the two names, and the number with what it takes to choose it.
+SIDE = (
+    Customer.first_name, Customer.last_name, Lead.first_name, Lead.last_name, CallLog.other_e164, CallLog.direction,
+    CallLog.status, CallLog.from_number, CallLog.to_number,
+)  # fmt: skip
+
+#: How many earlier calls a call's page shows.
+EARLIER = 10
+
+
+def sign_of(direction: str, status: str) -> tuple[str, str]:
+    """(icon, tone) of a call."""
+    return SIGNS.get((direction, status == "Completed"), ("phone", "gray"))
+
+
+def name_of(side: Any) -> str:
+    """The customer's name, else the lead's, of the columns SIDE; "" for neither."""
+    pairs = (side[0:2], side[2:4])
+    return next((name for name in (" ".join(part for part in pair if part) for pair in pairs) if name), "")
+
+
+def number_of(side: Any, glass: Glass) -> str | None:
+    """The number as this person may see it; a withheld one as the telephone called it; None for none."""
+    e164, direction, _status, from_number, to_number = side[4:9]
+    raw = e164 or (to_number if direction == "Outgoing" else from_number)
+    if not raw:
+        return None
+    shown = glass.who.shown("email" if "@" in raw else "mobile", raw)
+    return phone.shown(shown) if shown == e164 else str(shown)
+
+
+def dial_of(side: Any, glass: Glass) -> str | None:
+    """The number to call, E.164, for who sees it whole."""
+    e164 = side[4]
+    return e164 if e164 and glass.who.shown("mobile", e164) == e164 else None
+
+
+def tabs(chosen: str) -> list[dict[str, Any]]:
+    """The parts of the calls, with what is said of an empty one; "phone" is one's own telephone."""
+    parts = (
+        ("", _("All"), "/calls/", None),
+        ("open", _("Without outcome"), "/calls/?tab=open", _("Every call of yours has its outcome.")),
+        ("missed", _("To call back"), "/calls/?tab=missed", _("Everybody who was missed was called back.")),
+        ("phone", _("My phone"), "/phone/", None),
+    )
+    return [{"label": label, "url": url, "count": None, "active": chosen == name, "empty": empty}
+            for name, label, url, empty in parts]  # fmt: skip
+
+
+def may_settle(employee_id: int | None, glass: Glass) -> bool:
+    """Whether it is the person's own call, or of somebody for whom he stands in."""
+    return employee_id in glass.who.own and glass.who.may("Call Logs", "write")
+
+
+def of(keys: Iterable[Any], glass: Glass) -> dict[int, dict[str, Any]]:
+    """Id of the call -> what its line says, of those that the person sees; one statement, none without calls."""
+    chosen = [key for key in keys if isinstance(key, int)]
+    if not chosen:
+        return {}
+    return {row.id: _line(row, glass) for row in db.session.execute(_lines().where(CallLog.id.in_(chosen)))}
+
+
+def alone(key: int, actions: list[dict[str, Any]], glass: Glass) -> list[dict[str, Any]]:
+    """The line of a call's own page, with what one may do about it; below, the earlier calls with this number."""
+    row = db.session.execute(_lines().where(CallLog.id == key)).first()
+    if row is None:
+        return []
+    return [_entry(row, glass) | {"actions": actions}, *(_entry(each, glass) for each in _earlier(row, glass))]
+
+
+def _earlier(row: Any, glass: Glass) -> list[Any]:
+    """The last calls before this one with the same number, of those that the person sees."""
+    if not row.other_e164 or not glass.who.shown("mobile", row.other_e164):
+        return []
+    before = _lines().where(CallLog.other_e164 == row.other_e164, CallLog.started_on < row.started_on)
+    return list(db.session.execute(before.order_by(CallLog.started_on.desc()).limit(EARLIER)))
+
+
+def _lines() -> Any:
+    query = select(*SIDE, CallLog.id, CallLog.duration_seconds, CallLog.outcome, CallLog.employee_id,
+                   CallLog.started_on)  # fmt: skip
+    return query.outerjoin(Customer, Customer.id == CallLog.customer_id).outerjoin(Lead, Lead.id == CallLog.lead_id)
+
+
+def _entry(row: Any, glass: Glass) -> dict[str, Any]:
+    card = glass.cards.person(row.employee_id)
+    own = {"id": row.id, "kind": "call", "actor": person_card(card) if card else None,
+           "at": moment_cell(row.started_on, glass)}  # fmt: skip
+    return own | _line(row, glass)
+
+
+def _line(row: Any, glass: Glass) -> dict[str, Any]:
+    icon, tone = sign_of(row.direction, row.status)
+    who = name_of(row) or number_of(row, glass) or _("an unknown number")
+    headline = _said(row.direction, row.status == "Completed", who)
+    if row.duration_seconds:
+        headline = f"{headline} · {span(row.duration_seconds)}"
+    made: dict[str, Any] = {"icon": icon, "tone": tone, "body": row.outcome, "headline": headline}
+    if not row.outcome and may_settle(row.employee_id, glass):
+        made["actions"] = [{"label": _("Log outcome"), "icon": "phone-check", "url": f"/calls/outcome/{row.id}"}]
+    return made
+
+
+def _said(direction: str, has_talked: bool, who: str) -> str:
+    if direction == "Outgoing":
+        return _("called %(who)s", who=who) if has_talked else _("called %(who)s, and nobody answered", who=who)
+    if direction == "Incoming":
+        return _("took a call of %(who)s", who=who) if has_talked else _("missed a call of %(who)s", who=who)
+    return _("had a call with %(who)s", who=who)

@@ -1,0 +1,53 @@
+"""To whom a call belongs: one pick-list of the leads, tickets and customers that a person sees."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask_babel import gettext as _
+
+from app import access
+from app.domain.base import PREFIX, RuleBroken
+from app.extensions import db
+from app.models import Customer, Lead, Ticket
+from app.web.core.fields import Glass
+from app.web.core.reference_fields import find_record
+from app.web.pages.listing import hits
+from app.web.records.customers import CustomerScreen
+from app.web.records.leads import LeadScreen
+from app.web.records.tickets import TicketScreen
+
+#: Beginning of a number -> record, and the screen that knows how it is found.
+_KINDS: dict[str, tuple[Any, Any]] = {
+    PREFIX["LEAD"]: (Lead, LeadScreen), PREFIX["TICKET"]: (Ticket, TicketScreen),
+    PREFIX["CUST"]: (Customer, CustomerScreen),
+}  # fmt: skip
+#: Hits of each kind.
+MOST = 7
+
+
+def offered(typed: str, seen: Glass) -> list[dict[str, Any]]:
+    """[{value: number, label: name, hint: number}], the newest of each kind that the person may read."""
+    open_ones = [screen for _record, screen in _KINDS.values() if seen.who.may(screen.module, "read")]
+    return [hit | {"value": hit["hint"]} for screen in open_ones for hit in hits(screen, typed, seen, MOST)]
+
+
+def chosen(number: str | None) -> Any:
+    """The record with this number, None for no number. Raises RuleBroken for one that the person does not see."""
+    text = (number or "").strip().upper()
+    if not text:
+        return None
+    kind = next((record for prefix, (record, _screen) in _KINDS.items() if text.startswith(f"{prefix}-")), None)
+    key = find_record(kind, text) if kind is not None else None
+    row = access.get_visible(db.session(), kind, key) if key is not None else None
+    if row is None:
+        raise RuleBroken(_("There is no such record, or it is not yours to see."), "place")
+    return row
+
+
+def field(number: str | None, errors: list[str], label: str, seen: Glass) -> dict[str, Any]:
+    """The pick-list as a form field; what was chosen stays, by its name."""
+    known = [hit for hit in offered(number, seen) if hit["value"] == number.strip().upper()] if number else []
+    return {"name": "place", "label": label, "kind": "record", "lookup_url": "/calls/places", "value": number,
+            "selected": [(hit["value"], hit["label"]) for hit in known], "errors": errors,
+            "placeholder": _("Name, number or telephone")}  # fmt: skip

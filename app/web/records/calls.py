@@ -1,0 +1,317 @@
+"""Call logs on the screen and over REST."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, request
+from flask_appbuilder.api import expose, protect
+from flask_appbuilder.security.decorators import permission_name
+from flask_babel import lazy_gettext as _
+from sqlalchemy import not_
+from sqlalchemy.orm import Session
+
+from app.domain import call_sync, calls
+from app.domain.base import RuleBroken
+from app.domain.calls import DIRECTIONS, STATUSES, CallLog
+from app.lib import phone
+from app.models import Customer, Lead, Ticket
+from app.web.api.resource import Resource, sent
+from app.web.core.date_fields import When
+from app.web.core.fields import Choice, Duration, Field, Flag, Glass, Text
+from app.web.core.gate import glass, json_answer, refuse_as_json
+from app.web.core.personal_fields import Phone
+from app.web.core.record_service import Desk
+from app.web.core.record_table import Asked, Plan
+from app.web.core.reference_fields import Reference, Someone
+from app.web.records import call_batches, call_lines
+from app.web.records.call_outcomes import Outcomes
+
+_both: dict[str, Any] = {"add": True, "edit": True}
+COLORS = {
+    "Completed": "green", "Missed Call": "red", "Did Not Picked": "red", "Failed": "red", "No Answer": "red",
+    "Busy": "orange", "In Progress": "blue",
+}  # fmt: skip
+
+
+#: What the telephones' words mean; machines keep hearing the words themselves.
+_STATUS_WORDS = {"Did Not Picked": _("Not picked up"), "Missed Call": _("Missed")}
+_MEDIUM_WORDS = {"mobile": _("Telephone"), "manual": _("By hand"), "twilio": "Twilio", "exotel": "Exotel"}
+
+
+class CallStatus(Choice):
+    """How a call ended, in words for people."""
+
+    def is_plain(self, glass: Glass) -> bool:
+        """Machines hear the word as it is stored."""
+        return True
+
+    def cell(self, values: tuple[Any, ...], glass: Glass) -> dict[str, Any]:
+        """The word with its colour."""
+        made = super().cell(values, glass)
+        return made | {"label": _STATUS_WORDS.get(values[0], values[0])} if values[0] else made
+
+    def input(self, raw: Any, errors: list[str], glass: Glass) -> dict[str, Any]:
+        """A select."""
+        options = [(option, _STATUS_WORDS.get(option, option)) for option in self.options]
+        return super().input(raw, errors, glass) | {"options": options}
+
+
+class Medium(Text):
+    """How we know of a call."""
+
+    def is_plain(self, glass: Glass) -> bool:
+        """Machines hear the word as it is stored."""
+        return True
+
+    def cell(self, values: tuple[Any, ...], glass: Glass) -> dict[str, Any]:
+        """In words."""
+        word = _MEDIUM_WORDS.get(values[0], values[0])
+        return {"kind": "text", "text": str(word)} if word else {"kind": "missing"}
+
+
+class CallNumber(Phone):
+    """One side's number of a call, masked like a mobile."""
+
+    def value(self, values: tuple[Any, ...], glass: Glass) -> Any:
+        """As the telephone gave it, or normalised; masked like a mobile, or like an e-mail address if it is one."""
+        return glass.who.shown("email" if "@" in str(values[0]) else "mobile", values[0])
+
+    def is_hidden(self, glass: Glass) -> bool:
+        """From whoever does not see mobiles and e-mail addresses whole: a column may hold either."""
+        return {glass.who.mask("mobile"), glass.who.mask("email")} != {"full"}
+
+    def cell(self, values: tuple[Any, ...], glass: Glass) -> dict[str, Any]:
+        """With a link unless masked."""
+        shown = self.value(values, glass)
+        if not shown:
+            return {"kind": "missing"}
+        kind = "phone" if glass.who.mask("mobile") == "full" else "text"
+        return {"kind": kind, "text": phone.shown(shown) if kind == "phone" else shown, "tel": shown}
+
+    def asked_columns(self) -> tuple[Any, ...]:
+        """The normalised other side where there is one."""
+        return self.columns[-1:]
+
+
+class OtherSide(Field):
+    """Who was at the other end: the name of the customer or lead where one is known, else the number, masked."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.columns = call_lines.SIDE
+
+    def value(self, values: tuple[Any, ...], glass: Glass) -> Any:
+        """The name, else the number as this person may see it."""
+        return call_lines.name_of(values) or call_lines.number_of(values, glass)
+
+    def cell(self, values: tuple[Any, ...], glass: Glass) -> dict[str, Any]:
+        """With the sign of the direction, and the number beside a name."""
+        name, number = call_lines.name_of(values), call_lines.number_of(values, glass)
+        icon, tone = call_lines.sign_of(values[5], values[6])
+        told = f"{values[5]}, {_STATUS_WORDS.get(values[6], values[6])}"
+        return {"kind": "call", "text": name or number or str(_("Unknown number")), "hint": number if name else None,
+                "icon": icon, "tone": tone, "title": told, "dial": call_lines.dial_of(values, glass)}  # fmt: skip
+
+    def order(self) -> Any:
+        """By the number."""
+        return CallLog.other_e164
+
+
+class Came(Text):
+    """What came of it; the list offers to say it of one's own calls."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.columns = (CallLog.outcome, CallLog.id, CallLog.employee_id)
+
+    def value(self, values: tuple[Any, ...], glass: Glass) -> Any:
+        """The words."""
+        return values[0]
+
+    def cell(self, values: tuple[Any, ...], glass: Glass) -> dict[str, Any]:
+        """The words, or the way to them."""
+        if not values[0] and call_lines.may_settle(values[2], glass):
+            return {"kind": "link", "url": f"/calls/outcome/{values[1]}", "text": str(_("Log outcome"))}
+        return super().cell(values, glass)
+
+    def asked_columns(self) -> tuple[Any, ...]:
+        """The words."""
+        return self.columns[:1]
+
+    def where(self, op: str, raw: Any, glass: Glass) -> Any:
+        """Of the words alone."""
+        if op == "null":
+            missing = CallLog.outcome.is_(None)
+            return missing if str(raw).lower() not in ("false", "0", "no") else not_(missing)
+        return super().where(op, raw, glass)
+
+    def order(self) -> Any:
+        """By the words."""
+        return CallLog.outcome
+
+
+FIELDS: list[Field] = [
+    When("started_on", _("Started"), (CallLog.started_on,), listed=True, filter=True, sort=True, required=True,
+         **_both),
+    Choice("direction", _("Direction"), (CallLog.direction,), options=DIRECTIONS, listed=True, filter=True,
+           required=True,
+           colors={"Incoming": "blue", "Outgoing": "teal", "Unknown": "gray"}, **_both),
+    CallStatus("status", _("Status"), (CallLog.status,), options=STATUSES, colors=COLORS, listed=True, filter=True,
+           required=True, **_both),
+    CallNumber("from_number", _("From"), (CallLog.from_number,), listed=True, **_both),
+    CallNumber("to_number", _("To"), (CallLog.to_number,), listed=True, **_both),
+    OtherSide("other", _("With"), listed=True, section="none"),
+    CallNumber("other_number", _("Number"), (CallLog.other_e164,), filter=True, section="none"),
+    Duration("duration_seconds", _("Duration"), (CallLog.duration_seconds,), listed=True, filter=True, sort=True,
+             **_both),
+    When("ended_on", _("Ended"), (CallLog.ended_on,), **_both),
+    Someone("employee", _("Employee"), (CallLog.employee_id,), key="employee_id", listed=True, filter=True),
+    Reference("customer", _("Customer"), (CallLog.customer_id, Customer.number, Customer.first_name,
+              Customer.last_name),
+              key="customer_id", record=Customer, url="/customers/", listed=True, filter=True, **_both),
+    Reference("lead", _("Lead"), (CallLog.lead_id, Lead.number), key="lead_id", record=Lead, url="/leads/", filter=True,
+              **_both),
+    Reference("ticket", _("Ticket"), (CallLog.ticket_id, Ticket.number), key="ticket_id", record=Ticket,
+              url="/tickets/",
+              filter=True, **_both),
+    Flag("cold", _("Cold call"), (CallLog.cold,), filter=True, **_both),
+    Came("outcome", _("Outcome"), most=500, filter=True, **_both),
+    Text("device_call_id", _("Device call id"), (CallLog.device_call_id,), most=120, filter=True, add=True,
+         section="none"),
+    Medium("medium", _("Known from"), (CallLog.medium,), filter=True),
+    When("created_on", _("Created"), (CallLog.created_on,), filter=True, sort=True),
+    When("changed_on", _("Changed"), (CallLog.changed_on,), filter=True),
+]  # fmt: skip
+
+
+class CallDesk(Desk):
+    """Calls; made by hand here, by telephones at the compatibility door."""
+
+    record = CallLog
+    module = "Call Logs"
+    plan = Plan(CallLog, FIELDS, joins=((Customer, Customer.id == CallLog.customer_id), (Lead,
+        Lead.id == CallLog.lead_id),
+                                        (Ticket, Ticket.id == CallLog.ticket_id)))  # fmt: skip
+
+    def create(self, session: Session, values: dict[str, Any], glass: Glass) -> CallLog:
+        """One's own call."""
+        return calls.create(session, values, glass.who.id, glass.now)
+
+    def change(self, session: Session, row: CallLog, values: dict[str, Any], glass: Glass) -> None:
+        """Outcome, links, corrections."""
+        calls.change(session, row, values, glass.who.id, glass.now)
+
+
+class CallResource(Resource):
+    """/api/v1/call_log/"""
+
+    resource_name = "call_log"
+    module = "Call Logs"
+    desk = CallDesk()
+    VERBS = Resource.VERBS | {"bulk": "create"}
+
+    @expose("/bulk", methods=["POST"])
+    @protect()
+    @refuse_as_json
+    @permission_name("bulk")
+    def bulk(self, **kwargs: Any) -> Response:
+        """Many calls of one's own at once, each with what became of it; the same batch again makes none twice."""
+        rows = sent().get("call_logs")
+        if not isinstance(rows, list):
+            raise RuleBroken(_("“call_logs” must be a list of calls."), "call_logs")
+        if len(rows) > call_sync.MOST:
+            raise TooMany(_("At most %(most)s calls in one batch, please send less at once.", most=call_sync.MOST))
+        results = call_batches.store([_as_heard(row) for row in rows], glass())
+        return json_answer(200, {"results": [_told(result) for result in results]})
+
+
+class TooMany(RuleBroken):
+    """A batch that nobody reads (413)."""
+
+    http_status = 413
+
+
+#: Our name of a field -> the telephones' name, as the sync reads it.
+_HEARD = {
+    "direction": "type", "status": "status", "from_number": "from", "to_number": "to", "started_on": "start_time",
+    "ended_on": "end_time", "duration_seconds": "duration", "device_call_id": "device_call_id",
+}  # fmt: skip
+
+
+def _as_heard(row: Any) -> Any:
+    """A call in our words as a telephone would tell it; every word for "nobody answered" means the same."""
+    if not isinstance(row, dict):
+        return row
+    heard = {theirs: row[ours] for ours, theirs in _HEARD.items() if ours in row}
+    if heard.get("status") not in (None, "", "Completed"):
+        heard["status"] = "no answer"
+    return heard
+
+
+def _told(result: call_sync.Result) -> dict[str, Any]:
+    told = {"index": result.index, "status": result.status, "id": result.call_id,
+            "device_call_id": result.device_call_id}  # fmt: skip
+    return told | ({"code": result.code, "error": result.sentence} if result.status == "error" else {})
+
+
+class CallScreen(Outcomes):
+    """/calls/"""
+
+    route_base = "/calls"
+    module = "Call Logs"
+    desk = CallDesk()
+    title, singular = _("Calls"), _("Call")
+    columns = ("other", "status", "started_on", "duration_seconds", "employee", "outcome")
+    quick = ("direction", "status", "employee")
+    strip = ("direction", "status", "started_on", "duration_seconds", "other_number")
+    input_names = ("direction", "status", "from_number", "to_number", "started_on", "ended_on", "duration_seconds",
+                   "customer", "lead", "ticket", "cold", "outcome")  # fmt: skip
+    headline = "other"
+
+    #: By hand one says whom one called; from or to follows from the direction.
+    by_hand = (*(CallDesk.plan.by_name[name] for name in ("direction", "status")),
+               CallNumber("to_number", _("Number of the other side"), (CallLog.to_number,), add=True),
+               *(CallDesk.plan.by_name[name] for name in ("lead", "customer", "ticket", "started_on")),
+               Duration("duration_seconds", _("Duration in seconds"), (CallLog.duration_seconds,), add=True),
+               )  # fmt: skip
+
+    def tabs(self, glass: Glass) -> list[dict[str, Any]]:
+        """All, one's own without an outcome, missed ones that nobody called back; and one's own telephone."""
+        return call_lines.tabs(request.args.get("tab", ""))
+
+    def _asked(self, seen: Glass) -> Asked:
+        asked, tab = super()._asked(seen), request.args.get("tab")
+        if asked.newest:  # telephones send in an order of their own
+            asked.order = [CallLog.started_on.desc(), CallLog.id.desc()]
+        if tab == "open":
+            asked.rules += [CallLog.outcome.is_(None), CallLog.employee_id.in_(sorted(seen.who.own))]
+        if tab == "missed":
+            asked.rules.append(calls.missed(seen.now))
+        return asked
+
+    # --- by hand
+
+    def _inputs(self, which: str) -> list[Field]:
+        return list(self.by_hand) if which == "add" else super()._inputs(which)
+
+    def _typed(self, which: str) -> dict[str, Any]:
+        typed = super()._typed(which)
+        if which == "add" and typed.get("direction") == "Incoming" and "to_number" in typed:
+            typed["from_number"] = typed.pop("to_number")
+        return typed
+
+    def _form(self, which: str, raw: dict[str, Any], errors: dict[str, Any], seen: Glass, *rest: Any, **named: Any
+              ) -> Any:  # fmt: skip
+        if which == "add":
+            fresh = {} if request.method == "POST" else {
+                "direction": "Outgoing", "status": "Completed",
+                "started_on": seen.now.astimezone(seen.zone).strftime("%Y-%m-%dT%H:%M")}  # fmt: skip
+            raw = fresh | {"to_number": raw.get("from_number")} | raw
+            errors = {"to_number" if name == "from_number" else name: said for name, said in errors.items()}
+        return super()._form(which, raw, errors, seen, *rest, **named)
+
+    def url_of(self, row: Any) -> str:
+        """The page of a call; one that was just logged by hand goes on to its outcome."""
+        made = request.endpoint == f"{self.endpoint}.add" and not row.outcome
+        return f"/calls/outcome/{row.id}" if made else super().url_of(row)

@@ -1,0 +1,159 @@
+"""Leads on the screen and over REST."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import redirect
+from flask_appbuilder import expose
+from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_babel import gettext as _g
+from flask_babel import lazy_gettext as _
+from sqlalchemy.orm import Session
+
+from app import access
+from app.domain import conversion, leads
+from app.domain.leads import CATEGORIES, Lead
+from app.extensions import db
+from app.models import Customer
+from app.web.core.contact_fields import contact_fields
+from app.web.core.date_fields import Day, When
+from app.web.core.fields import Choice, Field, Glass, Long, Number, Text
+from app.web.core.gate import glass
+from app.web.core.record_service import Desk, pop_assignment, refuse_foreign_assignee
+from app.web.core.record_table import Plan
+from app.web.core.reference_fields import Master, Reference, Someone
+from app.web.pages.screen import refuse_as_page
+from app.web.records.assignment import Assignable, AssignableResource
+from app.web.records.sla_fields import clock_fields
+from app.web.records.tasks import FirstTask, TaskIds
+
+_both: dict[str, Any] = {"add": True, "edit": True}
+FIELDS: list[Field] = [
+    Text("number", _("Number"), (Lead.number,), listed=True, filter=True, sort=True),
+    *contact_fields(Lead, Customer),
+    Master("status", _("Status"), (Lead.status_id,), key="status_id", master="lead_status", status=True, listed=True,
+           filter=True, sort=True, **_both),
+    Master("source", _("Source"), (Lead.source_id,), key="source_id", master="lead_source", listed=True, filter=True,
+           **_both),
+    Choice("category", _("Category"), (Lead.category,), options=CATEGORIES, filter=True, **_both),
+    Master("account_type", _("Account type"), (Lead.account_type_id,), key="account_type_id", master="account_type",
+           filter=True, **_both),
+    Text("referral", _("Referral code"), (Lead.referral,), most=40, filter=True, **_both),
+    Text("client_id", _("Client id"), (Lead.client_id,), most=40, filter=True, edit=True),
+    Text("pod_id", _("POD id"), (Lead.pod_id,), filter=True, edit=True),
+    Text("rejection_reason", _("Rejection reason"), (Lead.rejection_reason,), most=500, edit=True),
+    When("next_follow_up_on", _("Next follow-up"), (Lead.next_follow_up_on,), due=True, listed=True, filter=True,
+         sort=True,
+         **_both),
+    Someone("assignee", _("Assignee"), (Lead.assignee_id,), key="assignee_id", listed=True, filter=True),
+    Someone("owner", _("Owner"), (Lead.owner_id,), key="owner_id", filter=True, edit=True),
+    Reference("customer", _("Customer"), (Lead.customer_id, Customer.number, Customer.first_name, Customer.last_name),
+              record=Customer, url="/customers/", filter=True),
+    Long("description", _("Description"), (Lead.description,), **_both),
+    Day("date_of_birth", _("Date of birth"), (Lead.date_of_birth,), section="person", **_both),
+    *clock_fields(Lead, Lead.opened_on),
+    Number("version", _("Version"), (Lead.version,)),
+    When("converted_on", _("Converted"), (Lead.converted_on,), filter=True),
+    When("created_on", _("Created"), (Lead.created_on,), listed=True, filter=True, sort=True),
+    When("changed_on", _("Changed"), (Lead.changed_on,), filter=True, sort=True),
+    Someone("assign_to", _("Assign to"), key="assign_to", add=True),
+    Text("assign_to_role", _("Assign to role"), key="assign_to_role", add=True, most=64),
+    FirstTask("task", _("First task"), add=True, edit=True),
+    TaskIds("close_tasks", _("Tasks to close"), edit=True),
+]  # fmt: skip
+
+
+class LeadDesk(Desk):
+    """Leads: create, change (the status through its gate), convert."""
+
+    record = Lead
+    module = "Leads"
+    plan = Plan(Lead, FIELDS, joins=((Customer, Customer.id == Lead.customer_id),))
+
+    def create(self, session: Session, values: dict[str, Any], glass: Glass) -> Lead:
+        """In one transaction; assigned to the creator unless told otherwise."""
+        pop_assignment(values)
+        refuse_foreign_assignee(values, "Leads", glass)
+        terms, minutes = glass.cards.terms, glass.cards.business["first_task_minutes"]
+        with access.as_system(session):  # whose number it is, is asked of all customers
+            return leads.create(session, values, glass.who.id, glass.now, self.vault(), terms, minutes)
+
+    def change(self, session: Session, row: Lead, values: dict[str, Any], glass: Glass) -> None:
+        """Fields and status; the owner only by those who may assign."""
+        if values.get("owner_id") not in (None, row.owner_id):
+            glass.who.refuse_unless("Leads", "assign")
+        with access.as_system(session):
+            leads.change(session, row, values, glass.who.id, glass.now, self.vault(), glass.who.is_manager,
+                         glass.cards.terms)  # fmt: skip
+
+
+class LeadResource(AssignableResource):
+    """/api/v1/lead/"""
+
+    resource_name = "lead"
+    module = "Leads"
+    desk = LeadDesk()
+    brief = (
+        "number", "first_name", "last_name", "mobile", "alternative_mobile", "email", "status", "source", "category",
+        "account_type", "referral", "client_id", "pod_id", "rejection_reason", "next_follow_up_on", "assignee", "owner",
+        "customer", "version", "created_on", "changed_on",
+    )  # fmt: skip
+
+
+class LeadScreen(Assignable):
+    """/leads/"""
+
+    route_base = "/leads"
+    module = "Leads"
+    desk = LeadDesk()
+    title, singular = _("Leads"), _("Lead")
+    columns = ("name", "status", "mobile", "next_follow_up_on", "sla", "assignee", "number", "created_on")
+    quick = ("status", "assignee", "source")
+    strip = ("client_id", "pan", "mobile", "next_follow_up_on", "reply_due_on")
+    own_timeline = "lead_id"
+    needs = leads.NEEDS
+    status_master = "lead_status"
+    input_names = (
+        "first_name", "last_name", "mobile", "alternative_mobile", "email", "pan", "aadhaar", "date_of_birth",
+        "address",
+        "status", "source", "category", "account_type", "referral", "next_follow_up_on", "assign_to", "assign_to_role",
+        "owner", "client_id", "pod_id", "description",
+    )  # fmt: skip
+
+    def more(self, row: dict[str, Any], glass: Glass) -> list[dict[str, Any]]:
+        """Convert, when the account is activated; undo, for managers."""
+        meaning = glass.cards.meanings["lead_status"].get((row.get("status") or {}).get("id", 0), "")
+        if row.get("converted_on"):
+            undo = {"label": _g("Undo the conversion"), "url": f"/leads/unconvert/{row['id']}", "method": "post",
+                    "icon": "arrow-back-up", "confirm": _g("Undo the conversion to a customer?")}  # fmt: skip
+            return [undo] if glass.who.is_manager else []
+        if meaning != "activated":
+            return []
+        return [{"label": _g("Convert to customer"), "url": f"/leads/convert/{row['id']}", "method": "post",
+                 "icon": "user-check", "confirm": None}]  # fmt: skip
+
+    @expose("/convert/<pk>", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("edit")
+    def convert(self, pk: str) -> Any:
+        """Make or link the customer of an activated lead."""
+        lead = self.row_for(pk, "write")
+        with access.as_system(db.session()):  # whose number it is, is asked of all customers
+            customer = conversion.convert(db.session(), lead, glass().who.id, glass().now)
+        db.session.commit()
+        return redirect(f"/customers/{customer.number}")
+
+    @expose("/unconvert/<pk>", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("edit")
+    def unconvert(self, pk: str) -> Any:
+        """Take a conversion back, within a day, by a manager."""
+        lead = self.row_for(pk, "write")
+        if not glass().who.is_manager:
+            raise access.Denied(_g("Only a manager undoes a conversion."))
+        conversion.undo(db.session(), lead, glass().who.id, glass().now)
+        db.session.commit()
+        return redirect(self.url_of(lead))

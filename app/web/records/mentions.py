@@ -1,0 +1,148 @@
+"""Notes and whom they name: “@name” tells those who may see the record, and the author hears who was not told."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from flask import g
+from flask_babel import gettext as _
+from sqlalchemy.orm import Session
+
+from app import access
+from app.domain import mentions, timeline
+from app.domain.base import NotThere, RuleBroken
+from app.models import Activity, Customer, Lead, Ticket
+from app.web.core.fields import Glass
+
+#: What may be written about: name in an address -> (record, column of a timeline line).
+ABOUT = {"ticket": (Ticket, "ticket_id"), "lead": (Lead, "lead_id"), "customer": (Customer, "customer_id")}
+#: How many colleagues are offered, and of how many the law is asked.
+OFFERED, ASKED = 8, 40
+
+
+# --- writing -----------------------------------------------------------------------------------------------------
+
+
+def write_note(session: Session, about: Any, text: str, glass: Glass) -> Activity:
+    """A note of the person on a record that he sees; tells whom it names and whom it concerns."""
+    line = timeline.write(session, about, "note", glass.who.id, glass.now, text=text)
+    session.flush()
+    if about.__tablename__ == "task":  # what is noted on a task concerns its lead or ticket
+        about = _parent(session, line) or about
+    named, others = _named(text, glass), mentions.concerned(session, about) - {glass.who.id}
+    # Who sees the line sees its record, or the customer that it became; and notes are open to him.
+    seeing = access.sighted(session, [*named.values(), *others], line, glass.now)
+    heard, unheard = _parted(named, seeing)
+    if heard:
+        line.payload = {**line.payload, "mentions": heard}
+    mentions.tell(session, line, about, heard.values(), others & seeing - {*heard.values()}, glass.now)
+    g.remarks = [_remark(key, glass) for key in unheard]
+    return line
+
+
+def edit_note(session: Session, line: Activity, text: str, seen: datetime | None, glass: Glass) -> None:
+    """Another text for one's own note; only who was not named before is told.
+
+    `seen`: edited_on as the author saw it. Raises NotThere when its record is gone from sight, Conflict, RuleBroken.
+    """
+    if text == (line.payload or {}).get("text"):
+        return
+    about, before = about_of(session, line), _named(line.payload["text"], glass)
+    named = _named(text, glass)
+    heard, unheard = _parted(named, access.sighted(session, named.values(), line, glass.now))
+    timeline.rewrite(session, line, seen, glass.now, text=text, mentions=heard)
+    mentions.tell(session, line, about, heard.values(), (), glass.now)  # nobody twice: the event key sees to it
+    g.remarks = [_remark(key, glass) for key in unheard if key not in before.values()]
+
+
+def remarks() -> list[str]:
+    """Who was not told of the note of this request, as sentences for its author."""
+    return list(g.get("remarks", []))
+
+
+def _parent(session: Session, line: Activity) -> Any:
+    """The ticket, lead or customer on which a line stands, nearest first; None when the person sees none of them."""
+    for record, column in ABOUT.values():
+        key = getattr(line, column)
+        row = access.get_visible(session, record, key) if key is not None else None
+        if row is not None:
+            return row
+    return None
+
+
+def about_of(session: Session, line: Activity) -> Any:
+    """The record on which a line stands. Raises NotThere when the person no longer sees it."""
+    row = _parent(session, line)
+    if row is not None:
+        return row
+    raise NotThere(_("There is no such note, or its record is not yours to see."))
+
+
+def refuse_foreign(line: Any, glass: Glass) -> None:
+    """Raise Denied or RuleBroken for a line whose text this person cannot change."""
+    glass.who.refuse_unless("Notes", "write")
+    if line.kind != "note":
+        raise RuleBroken(_("Only notes can be changed. What the system wrote down stays as it is."), "text")
+    if line.actor_id != glass.who.id:
+        raise access.Denied(_("Only its author can change a note. You may write one of your own."))
+
+
+def _named(text: str, glass: Glass) -> dict[str, int]:
+    return mentions.named(text, {card["username"].casefold(): key for key, card in glass.cards.people.items()})
+
+
+def _parted(named: dict[str, int], seeing: frozenset[int]) -> tuple[dict[str, int], list[int]]:
+    """(user name -> id of the mentioned who see the note, ids of the others)."""
+    heard = {name: key for name, key in named.items() if key in seeing}
+    return heard, [key for key in named.values() if key not in seeing]
+
+
+def _remark(key: int, glass: Glass) -> str:
+    name = glass.cards.people[key]["full_name"]
+    if key not in glass.cards.active:
+        return str(_("%(name)s was not told: this account is closed.", name=name))
+    return str(_("%(name)s was not told: this record is not open to %(name)s. A manager can assign it.", name=name))
+
+
+# --- reading -----------------------------------------------------------------------------------------------------
+
+
+def parts(text: str, named: dict[str, int], glass: Glass) -> list[dict[str, str]]:
+    """The text of a note in pieces: {text}, or {text, person} for a chip."""
+    made, at = [], 0
+    for start, end, name in mentions.spans(text):
+        card = glass.cards.person(named.get(name))
+        if card is not None:
+            made += [{"text": text[at:start]}, {"text": f"@{card['full_name']}", "person": card["username"]}]
+            at = end
+    return [part for part in [*made, {"text": text[at:]}] if part["text"]]
+
+
+def offered(session: Session, about: str, typed: str, glass: Glass) -> list[dict[str, Any]]:
+    """Up to OFFERED cards of active colleagues who see the record (“lead:5”), those it concerns first.
+
+    However many match, the law is asked about ASKED of them, in a fixed number of statements. Raises NotThere.
+    """
+    kind, _sep, key = about.partition(":")
+    known = kind in ABOUT and key.isascii() and key.isdigit() and len(key) < 10
+    row = access.get_visible(session, ABOUT[kind][0], int(key)) if known else None
+    if row is None:
+        raise NotThere(_("There is no such record, or it is not yours to see."))
+    near = mentions.concerned(session, row)
+    hits = [card for card in matching(typed, glass) if card["id"] != glass.who.id]
+    hits.sort(key=lambda card: (card["id"] not in near, not _begins(card, typed), card["full_name"].casefold()))
+    seeing = access.sighted(session, [card["id"] for card in hits[:ASKED]], row, glass.now)
+    return [card for card in hits if card["id"] in seeing][:OFFERED]
+
+
+def matching(typed: str, glass: Glass) -> list[dict[str, Any]]:
+    """The cards of active colleagues whose name or user name holds what was typed."""
+    cards = [card for key, card in glass.cards.people.items() if key in glass.cards.active]
+    typed = typed.strip().casefold()[:60]
+    return [card for card in cards if typed in card["full_name"].casefold() or typed in card["username"].casefold()]
+
+
+def _begins(card: dict[str, Any], typed: str) -> bool:
+    words = [card["username"], *card["full_name"].split()]
+    return any(word.casefold().startswith(typed.strip().casefold()) for word in words)

@@ -1,0 +1,86 @@
+"""Messages on the screen and over REST."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask_babel import lazy_gettext as _
+from sqlalchemy.orm import Session
+
+from app.domain import messages
+from app.domain.base import RuleBroken
+from app.domain.messages import CHANNELS, STATES, Message
+from app.models import Customer, Lead, Ticket
+from app.web.api.resource import Resource
+from app.web.core.date_fields import When
+from app.web.core.fields import Choice, Field, Glass, Long, Text
+from app.web.core.record_service import Desk
+from app.web.core.record_table import Plan
+from app.web.core.reference_fields import Reference
+from app.web.pages.screen import Screen
+from app.web.records.calls import CallNumber
+
+_COLORS = {"queued": "gray", "sending": "blue", "unknown": "orange", "sent": "blue", "delivered": "teal",
+    "read": "green",
+           "failed": "red"}  # fmt: skip
+FIELDS: list[Field] = [
+    Choice("channel", _("Channel"), (Message.channel,), options=CHANNELS, listed=True, filter=True, add=True,
+           required=True),
+    Choice("direction", _("Direction"), (Message.direction,), options=("out", "in"), listed=True, filter=True),
+    CallNumber("peer", _("To / from"), (Message.peer,), listed=True, filter=True, add=True, required=True, most=254),
+    Text("subject", _("Subject"), (Message.subject,), most=200, add=True),
+    Long("body", _("Text"), (Message.body,), add=True, required=True),
+    Choice("state", _("State"), (Message.state,), options=STATES, colors=_COLORS, listed=True, filter=True),
+    Text("reason", _("Reason"), (Message.reason,), listed=True),
+    Reference("customer", _("Customer"), (Message.customer_id, Customer.number, Customer.first_name,
+              Customer.last_name),
+              key="customer_id", record=Customer, url="/customers/", listed=True, filter=True, add=True),
+    Reference("lead", _("Lead"), (Message.lead_id, Lead.number), key="lead_id", record=Lead, url="/leads/", filter=True,
+              add=True),
+    Reference("ticket", _("Ticket"), (Message.ticket_id, Ticket.number), key="ticket_id", record=Ticket,
+              url="/tickets/",
+              filter=True, add=True),
+    When("created_on", _("Created"), (Message.created_on,), listed=True, filter=True, sort=True),
+]  # fmt: skip
+
+
+class MessageDesk(Desk):
+    """Messages: written into the outbox, never changed."""
+
+    record = Message
+    module = "Messages"
+    plan = Plan(Message, FIELDS, joins=((Customer, Customer.id == Message.customer_id), (Lead,
+        Lead.id == Message.lead_id),
+                                        (Ticket, Ticket.id == Message.ticket_id)))  # fmt: skip
+
+    def create(self, session: Session, values: dict[str, Any], glass: Glass) -> Message:
+        """Into the outbox."""
+        return messages.write(session, values, glass.who.id, glass.now)
+
+    def change(self, session: Session, row: Message, values: dict[str, Any], glass: Glass) -> None:
+        """Never: what was said was said."""
+        raise RuleBroken(_("A message cannot be changed. Write another one."))
+
+
+class MessageResource(Resource):
+    """/api/v1/message/"""
+
+    resource_name = "message"
+    module = "Messages"
+    desk = MessageDesk()
+    exclude_route_methods = {"put", "delete"}
+
+
+class MessageScreen(Screen):
+    """/messages/"""
+
+    route_base = "/messages"
+    module = "Messages"
+    desk = MessageDesk()
+    title, singular = _("Messages"), _("Message")
+    columns = ("peer", "channel", "direction", "state", "body", "customer", "created_on")
+    quick = ("channel", "direction", "state")
+    strip = ("channel", "state", "peer")
+    input_names = ("channel", "peer", "customer", "lead", "ticket", "subject", "body")
+    headline = "peer"
+    exclude_route_methods = {"edit", "delete"}

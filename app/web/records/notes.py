@@ -1,0 +1,121 @@
+"""A note can be changed by its author, in place or on a page of its own; what it said before stays to be read."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from flask import flash, make_response, redirect, render_template, request
+from flask_appbuilder import BaseView, expose
+from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_babel import gettext as _
+
+from app import access
+from app.domain.base import NotThere, RuleBroken
+from app.extensions import db
+from app.models import Activity
+from app.web.api.resource import key_of
+from app.web.core.date_fields import When
+from app.web.core.fields import Glass, clean_text
+from app.web.core.gate import REFUSABLE, Gated, glass, refusal
+from app.web.pages.screen import refuse_as_page
+from app.web.records import mentions, timeline
+
+#: Address of a record by the column of the line that stands on it.
+_PAGES = {"ticket_id": "/tickets/show/", "lead_id": "/leads/show/", "customer_id": "/customers/show/"}
+_EDITED = When("edited_on", _)
+
+
+class NotesView(Gated, BaseView):
+    """/notes/<id>: the form of one's own note."""
+
+    route_base = "/notes"
+    default_view = "form"
+    module = "Notes"
+    VERBS = {"form": "write", "save": "write", "shown": "read"}
+
+    @expose("/<pk>", methods=["GET"])
+    @has_access
+    @refuse_as_page
+    @permission_name("form")
+    def form(self, pk: str) -> Any:
+        """The form: in its place on the timeline, or as a page."""
+        line = _own(pk)
+        return _answered(line, line.payload.get("text"), "")
+
+    @expose("/<pk>", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("save")
+    def save(self, pk: str) -> Any:
+        """Keep the text; what was typed stays on any error."""
+        line, seen = _own(pk), glass()
+        typed = request.form.get("text", "")
+        try:
+            text = clean_text(typed, "text", timeline.MOST_SIGNS)
+            if not text:
+                raise RuleBroken(_("Please write something. A note cannot become empty."), "text")
+            mentions.edit_note(db.session(), line, text, _EDITED.take(request.form.get("edited_on"), seen), seen)
+            db.session.commit()
+        except REFUSABLE as broken:
+            db.session.rollback()
+            status, sentence, _errors = refusal(broken)
+            return _answered(_own(pk), typed, sentence), status
+        return _saved(line, seen)
+
+    @expose("/<pk>/shown", methods=["GET"])
+    @has_access
+    @refuse_as_page
+    @permission_name("shown")
+    def shown(self, pk: str) -> Any:
+        """The line of the timeline again, for who leaves the form."""
+        return render_template("crm/_entry.html", e=timeline.entry(_line(pk), glass()))
+
+
+def _line(pk: str) -> Any:
+    line = access.get_visible(db.session(), Activity, key_of(pk))
+    if line is None:
+        raise NotThere(_("There is no such note, or its record is not yours to see."))
+    return line
+
+
+def _own(pk: str) -> Any:
+    """The line, which this person may change. Raises NotThere, Denied or RuleBroken."""
+    line = _line(pk)
+    mentions.refuse_foreign(line, glass())
+    return line
+
+
+def _answered(line: Any, typed: Any, sentence: str) -> Any:
+    """The form with what was typed and, on a conflict, what the note says by now."""
+    stored = line.payload.get("text")
+    column, key = _place(line)
+    note = {
+        "id": line.id, "action": f"/notes/{line.id}", "text": typed, "error": sentence, "most": timeline.MOST_SIGNS,
+        "stored": stored if sentence and stored != typed else None, "back_url": f"{_PAGES[column]}{key}",
+        "edited_on": line.edited_on.isoformat() if line.edited_on else "",
+        "about": f"{column.removesuffix('_id')}:{key}",
+    }  # fmt: skip
+    is_part = bool(request.headers.get("HX-Request"))
+    return render_template("crm/_note.html" if is_part else "crm/note.html", note=note)
+
+
+def _place(line: Any) -> tuple[str, int]:
+    """(column, id) of the record on whose page the note stands, of those that the person sees."""
+    row = mentions.about_of(db.session(), line)
+    column = next(column for record, column in mentions.ABOUT.values() if isinstance(row, record))
+    return column, int(row.id)
+
+
+def _saved(line: Any, seen: Glass) -> Any:
+    """The changed line for the timeline, or the record's page; with who was not told."""
+    if request.headers.get("HX-Request"):
+        answer = make_response(render_template("crm/_entry.html", e=timeline.entry(line, seen)))
+        if told := " ".join(mentions.remarks()):
+            answer.headers["HX-Trigger"] = json.dumps({"crm:toast": {"text": told}})
+        return answer
+    flash(_("The note is changed."), "success")
+    for sentence in mentions.remarks():
+        flash(sentence, "warning")
+    column, key = _place(line)
+    return redirect(f"{_PAGES[column]}{key}#entry-{line.id}")

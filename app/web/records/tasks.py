@@ -1,0 +1,161 @@
+"""Tasks on the screen and over REST."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from flask_appbuilder.security.sqla.models import User
+from flask_babel import gettext as _g
+from flask_babel import lazy_gettext as _
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from app import access
+from app.domain import assignment, notices, tasks
+from app.domain.base import RuleBroken
+from app.domain.tasks import PRIORITIES, STATUSES, Task
+from app.domain.team import REMINDER_MINUTES
+from app.models import Lead, Ticket
+from app.web.api.resource import Resource
+from app.web.core.date_fields import When
+from app.web.core.fields import Choice, Field, Flag, Glass, Long, Number, Text
+from app.web.core.record_service import Desk, refuse_foreign_assignee
+from app.web.core.record_table import Plan
+from app.web.core.reference_fields import Reference, Someone
+from app.web.records.task_actions import Steps
+
+_both: dict[str, Any] = {"add": True, "edit": True}
+STATUS_COLORS = {"Backlog": "gray", "Todo": "blue", "In Progress": "orange", "Done": "green", "Canceled": "slate"}
+PRIORITY_COLORS = {"Low": "slate", "Medium": "amber", "High": "red", "Urgent": "purple"}
+FIELDS: list[Field] = [
+    Text("title", _("Title"), (Task.title,), most=200, listed=True, filter=True, required=True, **_both),
+    Choice("status", _("Status"), (Task.status,), options=STATUSES, colors=STATUS_COLORS, listed=True, filter=True,
+           sort=True, **_both),
+    Choice("priority", _("Priority"), (Task.priority,), options=PRIORITIES, colors=PRIORITY_COLORS, listed=True,
+           filter=True, sort=True, **_both),
+    When("due_on", _("Due"), (Task.due_on,), due=True, listed=True, filter=True, sort=True, **_both),
+    Someone("assignee", _("Assignee"), (Task.assignee_id,), key="assignee_id", listed=True, filter=True, **_both),
+    Reference("lead", _("Lead"), (Task.lead_id, Lead.number), key="lead_id", record=Lead, url="/leads/", listed=True,
+              filter=True, add=True),
+    Reference("ticket", _("Ticket"), (Task.ticket_id, Ticket.number), key="ticket_id", record=Ticket, url="/tickets/",
+              listed=True, filter=True, add=True),
+    Long("description", _("Description"), (Task.description,), **_both),
+    Flag("exhausted", _("Nobody left"), (Task.exhausted,), filter=True),
+    When("done_on", _("Done on"), (Task.done_on,)),
+    Number("version", _("Version"), (Task.version,)),
+    When("created_on", _("Created"), (Task.created_on,), filter=True, sort=True),
+    When("changed_on", _("Changed"), (Task.changed_on,), filter=True, sort=True),
+]  # fmt: skip
+
+
+class FirstTask(Field):
+    """The task that comes with a new record: {title, priority, due_on}."""
+
+    kind = "task"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.schema = {"type": "object", "nullable": True, "additionalProperties": False, "properties": {
+            "title": {"type": "string", "maxLength": 200}, "priority": {"type": "string", "enum": [*PRIORITIES]},
+            "due_on": {"type": "string", "format": "date-time"}}}  # fmt: skip
+
+    def take(self, raw: Any, glass: Glass) -> Any:
+        """The taken values of title, priority and due_on. Raises RuleBroken for anything else."""
+        if raw is None:
+            return None
+        if not isinstance(raw, dict) or set(raw) - {"title", "priority", "due_on"}:
+            raise RuleBroken(_g("A task has a title, a priority and a due_on."), self.name)
+        named = {each.name: each for each in FIELDS}
+        return {name: named[name].take(given, glass) for name, given in raw.items()}
+
+
+class TaskIds(Field):
+    """Ids of tasks to close with a status."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.schema = {"type": "array", "items": {"type": "integer"}}
+
+    def take(self, raw: Any, glass: Glass) -> Any:
+        """A list of ids."""
+        parts = raw if isinstance(raw, list) else str(raw or "").split(",")
+        ids = [int(str(part)) for part in parts if re.fullmatch(r"\s*[0-9]{1,9}\s*", str(part))]
+        if len(ids) != len([part for part in parts if str(part).strip()]):
+            raise RuleBroken(_g("“close_tasks” is a list of task ids."), self.name)
+        return ids
+
+
+class TaskDesk(Desk):
+    """Tasks of leads and tickets that the person sees."""
+
+    record = Task
+    module = "Tasks"
+    plan = Plan(Task, FIELDS, joins=((Lead, Lead.id == Task.lead_id), (Ticket, Ticket.id == Task.ticket_id)))
+
+    def create(self, session: Session, values: dict[str, Any], glass: Glass) -> Task:
+        """For oneself, or for a colleague within reach; he is told."""
+        self._refuse_assignee(session, values, glass)
+        values.setdefault("assignee_id", glass.who.id)
+        offsets = offsets_of(session, values["assignee_id"])
+        task = tasks.create(session, values, glass.who.id, glass.now, offsets)
+        self._tell(session, task, glass)
+        if task.lead_id and task.due_on:
+            earlier = Lead.next_follow_up_on.is_(None) | (Lead.next_follow_up_on > task.due_on)
+            step = update(Lead).where(Lead.id == task.lead_id, earlier).values(next_follow_up_on=task.due_on)
+            session.execute(step, execution_options={"synchronize_session": False})
+        return task
+
+    def change(self, session: Session, row: Task, values: dict[str, Any], glass: Glass) -> None:
+        """Through the domain's one door."""
+        before = row.assignee_id
+        if values.get("assignee_id") != before:
+            self._refuse_assignee(session, values, glass)
+        tasks.change(session, row, values, glass.who.id, glass.now, offsets_of(session, row.assignee_id))
+        if row.assignee_id != before:
+            self._tell(session, row, glass)
+
+    @staticmethod
+    def _refuse_assignee(session: Session, values: dict[str, Any], glass: Glass) -> None:
+        chosen = values.get("assignee_id")
+        if chosen is not None and chosen != glass.who.id:
+            refuse_foreign_assignee(values, "Tasks", glass)
+            assignment.refuse_absent(session, chosen, glass.now)
+
+    @staticmethod
+    def _tell(session: Session, task: Task, glass: Glass) -> None:
+        if task.assignee_id:
+            key = f"task_assigned:{task.id}:{glass.now.isoformat()}"
+            people = [task.assignee_id]
+            notices.tell(session, people, "task_assigned", key, task, glass.who.id, glass.now, title=task.title)
+
+
+def offsets_of(session: Session, user_id: int | None) -> tuple[int, ...]:
+    """The person's reminder offsets, minutes before due."""
+    if user_id is None:
+        return REMINDER_MINUTES
+    with access.as_system(session):
+        chosen = session.execute(select(User.reminder_minutes).where(User.id == user_id)).scalar()
+    return tuple(chosen) if chosen else REMINDER_MINUTES
+
+
+class TaskResource(Resource):
+    """/api/v1/task/"""
+
+    resource_name = "task"
+    module = "Tasks"
+    desk = TaskDesk()
+
+
+class TaskScreen(Steps):
+    """/tasks/"""
+
+    route_base = "/tasks"
+    module = "Tasks"
+    desk = TaskDesk()
+    title, singular = _("Tasks"), _("Task")
+    quick = ("status", "assignee", "priority")
+    strip = ("status", "due_on", "assignee")
+    own_timeline = "task_id"
+    input_names = ("title", "lead", "ticket", "status", "priority", "due_on", "assignee", "description")
+    headline = "title"

@@ -1,0 +1,130 @@
+"""The queue's page: how it stands, and the calls that failed for good, to be run again or left to rest."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import flash, redirect
+from flask_appbuilder import BaseView, expose
+from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext, ngettext
+
+from app import access
+from app.access import get_visible
+from app.domain import dead_letters, permissions
+from app.domain.base import NotThere, RuleBroken
+from app.extensions import db
+from app.models import FailedCall
+from app.ops import queue
+from app.ops.queue import Call, Depth, Failure
+from app.web.core.date_fields import moment_cell
+from app.web.core.fields import Glass
+from app.web.core.gate import glass
+from app.web.pages.screen import refuse_as_page
+from app.web.security.sessions import own_transaction
+
+#: Queue -> what it is for.
+WORDS = {
+    "short": lazy_gettext("Seconds each: e-mail about notices"),
+    "default": lazy_gettext("Up to five minutes each: webhooks"),
+    "long": lazy_gettext("Up to an hour each"),
+}
+
+
+class QueueView(BaseView):
+    """/queue/"""
+
+    route_base = "/queue"
+    default_view = "index"
+    class_permission_name = "Settings"
+    method_permission_name = {"index": "read", "again": "write", "rest": "write"}
+    base_permissions = ["can_" + verb for verb in permissions.VERBS]
+
+    @expose("/")
+    @has_access
+    @refuse_as_page
+    @permission_name("index")
+    def index(self) -> Any:
+        """Backend, depth and workers; what failed for good."""
+        seen, held, depths = glass(), db.session(), queue.depths()
+        rows = dead_letters.open_ones(held)
+        count = len(rows) if len(rows) < dead_letters.MOST else dead_letters.count_open(held)
+        return self.render_template(
+            "crm/queue.html", backend=_backend(depths), queues=[_line(each) for each in depths or ()], count=count,
+            failed=[_row(row, seen) for row in rows], acts=seen.who.is_admin,
+        )  # fmt: skip
+
+    @expose("/again", methods=["POST"])
+    @expose("/again/<int:key>", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("again")
+    def again(self, key: int | None = None) -> Any:
+        """Put one call, or all that are shown, into the queue again."""
+        rows = _chosen(key)
+        with own_transaction() as session:
+            dead_letters.settle(session, rows, dead_letters.AGAIN, glass().who.id, glass().now)
+            taken = [queue.put(Call(row.queue, row.function, tuple(row.arguments))) for row in rows]
+            if not all(taken):
+                raise RuleBroken(_("The queue does not answer. Nothing was changed; please try again in a minute."))
+        flash(ngettext("%(num)s call runs again.", "%(num)s calls run again.", len(rows)), "success")
+        return redirect("/queue/")
+
+    @expose("/rest", methods=["POST"])
+    @expose("/rest/<int:key>", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("rest")
+    def rest(self, key: int | None = None) -> Any:
+        """Take one call, or all that are shown, off the list."""
+        rows = _chosen(key)
+        with own_transaction() as session:
+            dead_letters.settle(session, rows, dead_letters.DROPPED, glass().who.id, glass().now)
+        flash(ngettext("%(num)s call rests.", "%(num)s calls rest.", len(rows)), "success")
+        return redirect("/queue/")
+
+
+def _chosen(key: int | None) -> list[FailedCall]:
+    """The rows asked for. Raises Denied for anybody but an admin, NotThere for an unknown one."""
+    if not glass().who.is_admin:
+        raise access.Denied(_("Only an admin decides about failed calls."))
+    if key is None:
+        return dead_letters.open_ones(db.session())
+    row = get_visible(db.session(), FailedCall, key)
+    if row is None:
+        raise NotThere(_("There is no such call."))
+    return [row]
+
+
+def _backend(depths: list[Depth] | None) -> dict[str, Any]:
+    """The chip beside the title."""
+    if depths is None:
+        return {"kind": "status", "label": _("Redis does not answer"), "color": "red"}
+    if queue.kind() == "redis":
+        return {"kind": "status", "label": _("Redis"), "color": "green"}
+    return {"kind": "status", "label": _("In this process"), "color": "blue"}
+
+
+def _line(depth: Depth) -> dict[str, Any]:
+    return {"name": depth.name, "what": WORDS[depth.name], "waiting": depth.waiting, "later": depth.later,
+            "workers": depth.workers, "is_stuck": bool(depth.waiting and not depth.workers)}  # fmt: skip
+
+
+def _row(row: FailedCall, seen: Glass) -> dict[str, Any]:
+    name = row.function.removeprefix("app.").replace(":", ".")
+    return {"id": row.id, "function": f"{name}({', '.join(str(each) for each in row.arguments)})", "queue": row.queue,
+            "tries": row.tries, "error": row.error, "at": moment_cell(row.failed_on, seen)}  # fmt: skip
+
+
+def keep(failure: Failure) -> None:
+    """Write down a call that failed for good; the queue calls this inside an app context."""
+    call = failure.call
+    with own_transaction() as session:
+        session.add(FailedCall(queue=call.queue, function=call.function[:120], arguments=list(call.arguments),
+                               tries=failure.tries, error=failure.error, failed_on=datetime.now(UTC)))  # fmt: skip
+
+
+#: (label, view class, icon, address) for the menu.
+SCREENS = ((lazy_gettext("Queue"), QueueView, "stack-2", "/queue/"),)

@@ -1,0 +1,109 @@
+"""What can this person do: the rights that somebody has, and which of his roles gives them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import abort, g, redirect, request, url_for
+from flask_appbuilder import BaseView, expose
+from flask_babel import gettext as _
+from sqlalchemy import func, select
+
+from app import access
+from app.domain import permissions, team
+from app.extensions import db
+from app.models import User
+from app.web.core import gate
+from app.web.core.personal_fields import initials
+from app.web.security.sessions import signed_in
+from app.web.settings.role_matrix import (
+    FIELD_WORDS,
+    LEVEL_WORDS,
+    MASK_WORDS,
+    MODULE_WORDS,
+    POSSIBLE,
+    VERB_WORDS,
+    Matrix,
+    matrix_of,
+    words,
+)
+
+
+class Abilities(BaseView):
+    """What a person may do, and which of his roles says so."""
+
+    route_base = "/users/can"
+    default_view = "mine"
+
+    @expose("/")
+    @signed_in
+    def mine(self) -> Any:
+        """One's own, or the person of ?who=."""
+        return redirect(url_for("Abilities.of", user_id=request.args.get("who", type=int) or g.person.id))
+
+    @expose("/<int:user_id>")
+    @signed_in
+    def of(self, user_id: int) -> Any:
+        """One person's, for himself, those above him and administrators."""
+        other = request.args.get("who", type=int)
+        if other and other != user_id:
+            return redirect(url_for("Abilities.of", user_id=other))
+        people = _whom(g.person)
+        if user_id not in people:
+            abort(404)
+        return self._page(db.session.get(User, user_id), people)
+
+    def _page(self, user: Any, people: dict[int, str]) -> str:
+        session = db.session()
+        with access.as_system(session):
+            person = access.load_person(session, user.id, gate.now())
+            given = {role.name: matrix_of(session, role) for role in _all_roles(user)}
+            active = session.scalar(select(func.count()).select_from(User).where(User.active.is_(True)))
+        return self.render_template(
+            "team/can.html", title=_("What can this person do"), who=_person_card(user, given),
+            people=list(people.items()) if len(people) > 1 else [], can=_can(person, given),
+            levels=words(LEVEL_WORDS), modules=words(MODULE_WORDS), verbs=words(VERB_WORDS),
+            masks=_effective_masks(person, given),
+            reach=((LEVEL_WORDS["own"], len(person.own)), (LEVEL_WORDS["team"], len(person.team)),
+                   (LEVEL_WORDS["all"], active)),
+            roles_url=url_for("RoleMatrix.first") if g.person.may("Settings", "read") else "",
+        )  # fmt: skip
+
+
+def _whom(who: access.Person) -> dict[int, str]:
+    """The people whose rights this person may look at, by id: all for an admin, else himself and those below."""
+    query = select(User.id, User.first_name, User.last_name).order_by(User.first_name, User.last_name)
+    if not who.is_admin:
+        query = query.where(User.id.in_(sorted(team.below(db.session(), who.id))))
+    return {key: f"{first} {last}".strip() for key, first, last in db.session.execute(query)}
+
+
+def _all_roles(user: Any) -> list[Any]:
+    roles = {role.id: role for role in (*user.roles, *(each for group in user.groups for each in group.roles))}
+    return sorted(roles.values(), key=lambda role: str(role.name))
+
+
+def _person_card(user: Any, given: dict[str, Matrix]) -> dict[str, Any]:
+    manager = db.session.get(User, user.manager_id) if user.manager_id else None
+    name = user.get_full_name().strip()
+    card = {"id": user.id, "full_name": name, "initials": initials(name), "username": user.username}
+    return card | {"email": user.email, "roles": list(given), "reports_to": manager.get_full_name() if manager else ""}
+
+
+def _can(person: access.Person, given: dict[str, Matrix]) -> dict[tuple[str, str], dict[str, str]]:
+    found = {}
+    for module, verb in ((m, v) for m in POSSIBLE for v in permissions.VERBS):
+        level = person.level(module, verb)
+        if level != "none" and verb in POSSIBLE[module]:
+            sources = [name for name, matrix in given.items() if matrix.level(module, verb) == level]
+            found[module, verb] = {"level": level, "word": str(LEVEL_WORDS[level]), "from": ", ".join(sources)}
+    return found
+
+
+def _effective_masks(person: access.Person, given: dict[str, Matrix]) -> list[dict[str, str]]:
+    rows = []
+    for name, word in FIELD_WORDS.items():
+        level = person.mask(name)
+        sources = [role for role, matrix in given.items() if matrix.mask(name) == level and level != "hidden"]
+        rows.append({"label": str(word), "level": level, "word": str(MASK_WORDS[level]), "from": ", ".join(sources)})
+    return rows

@@ -1,0 +1,222 @@
+"""The jobs: who runs them, the last runs of each, run now; and the door to all settings."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+from flask import current_app, flash, redirect, render_template, request
+from flask_appbuilder import BaseView, expose
+from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_babel import gettext as _
+from sqlalchemy import or_, select
+
+from app import access
+from app.domain import job_health, permissions
+from app.domain.base import NotThere
+from app.domain.job_runs import newest
+from app.extensions import db
+from app.models import JobRun
+from app.web.core.date_fields import moment_cell, relative
+from app.web.core.fields import Glass, span
+from app.web.core.gate import glass
+from app.web.pages.screen import refuse_as_page
+
+#: How many runs of a job are shown.
+MOST = 100
+_TONES = {"done": "green", "failed": "red", "running": "blue"}
+#: Parts of a job's runs.
+_SHOWN: dict[str, tuple[Any, ...]] = {
+    "busy": (or_(JobRun.items > 0, JobRun.failed_items > 0, JobRun.outcome == "failed"),),
+    "failed": (or_(JobRun.failed_items > 0, JobRun.outcome == "failed"),),
+}
+
+
+class JobsView(BaseView):
+    """/jobs/"""
+
+    route_base = "/jobs"
+    default_view = "jobs"
+    class_permission_name = "Settings"
+    method_permission_name = {"jobs": "read", "history": "read", "run": "write"}
+    base_permissions = ["can_" + verb for verb in permissions.VERBS]
+
+    @expose("/")
+    @has_access
+    @refuse_as_page
+    @permission_name("jobs")
+    def jobs(self) -> Any:
+        """Who runs them, and every job with its newest run."""
+        seen, names = glass(), current_app.extensions["crm_job_names"]
+        last = newest(db.session(), names)
+        coming = current_app.extensions["crm_next_jobs"](seen.now)
+        state = _state(last, seen)
+        rows = [
+            _cells(last.get(name), seen)
+            | {"name": name, "url": f"/jobs/{quote(name)}/", "run_url": _run_url(name, seen),
+               "next": moment_cell(coming.get(name) if state["goes_on"] else None, seen)}
+            for name in names
+        ]  # fmt: skip
+        return render_template("crm/jobs.html", jobs=rows, state=state, always_open=seen.cards.office.is_always_open)
+
+    @expose("/<name>/")
+    @has_access
+    @refuse_as_page
+    @permission_name("history")
+    def history(self, name: str) -> Any:
+        """The last runs of one job, newest first."""
+        _refuse_unknown(name)
+        seen, shown = glass(), request.args.get("show", "")
+        query = select(JobRun).where(JobRun.job == name, *_SHOWN.get(shown, ()))
+        rows = db.session.scalars(query.order_by(JobRun.started_on.desc()).limit(MOST)).all()
+        page = {"name": name, "run_url": _run_url(name, seen), "shown": shown if shown in _SHOWN else ""}
+        return render_template("crm/job.html", job=page, runs=[_cells(run, seen) for run in rows], most=MOST)
+
+    @expose("/run/<name>", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("run")
+    def run(self, name: str) -> Any:
+        """Run a job now, admins only."""
+        if not glass().who.is_admin:
+            raise access.Denied(_("Only an admin starts jobs by hand."))
+        _refuse_unknown(name)
+        db.session.rollback()  # the job writes in sessions of its own
+        run = current_app.extensions["crm_run_job"](name)
+        words = {"name": name, "outcome": _outcome(run.outcome), "n": run.items, "failed": run.failed_items}
+        if run.failed_items:
+            flash(_("%(name)s: %(outcome)s, %(n)s items, %(failed)s failed.", **words), "danger")
+        else:
+            flash(_("%(name)s: %(outcome)s, %(n)s items.", **words), "success" if run.outcome == "done" else "danger")
+        return redirect(f"/jobs/{quote(name)}/" if run.error else "/jobs/")
+
+
+def _refuse_unknown(name: str) -> None:
+    if name not in current_app.extensions["crm_job_names"]:
+        raise NotThere(_("There is no such job."))
+
+
+def _run_url(name: str, seen: Glass) -> str | None:
+    return f"/jobs/run/{quote(name)}" if seen.who.is_admin else None
+
+
+# --- who runs them
+
+
+def _state(last: dict[str, JobRun], seen: Glass) -> dict[str, Any]:
+    """Whether somebody runs the jobs: {title, text, tone, icon, goes_on}."""
+    minutely = [last[name] for name in current_app.extensions["crm_minute_jobs"] if name in last]
+    run = max((run for run in minutely if not run.is_by_hand), key=lambda run: run.started_on, default=None)
+    if run is not None and run.started_on - seen.now > job_health.LATE:
+        return _rests(run, seen)
+    if run is not None and seen.now - run.started_on <= job_health.LATE:
+        who = run.ran_by or _("One process")
+        text = _("%(who)s leads. Its last run began %(when)s.", who=who, when=_ago(run, seen))
+        return {
+            "title": _("The jobs run"),
+            "text": text,
+            "tone": "green",
+            "icon": "heart-rate-monitor",
+            "goes_on": True,
+        }
+    here = current_app.config["CRM"].scheduler
+    found = _late(run, seen) if run is not None else {"title": _("No job has run yet"), "tone": "amber"}
+    if here:
+        text = _("This process may run them, and takes over within seconds when nobody else does.")
+    else:
+        found |= {"title": _("Nobody runs the jobs: CRM_SCHEDULER is off everywhere"), "tone": "red"}
+        text = _("Start one process with CRM_SCHEDULER=on; until then no task moves and nobody is reminded.")
+    return found | {
+        "text": " ".join(filter(None, (found.get("text"), text))),
+        "icon": "alert-triangle",
+        "goes_on": here,
+    }
+
+
+def _rests(run: JobRun, seen: Glass) -> dict[str, Any]:
+    """The clock was set back: what ran is not run again."""
+    local = run.started_on.astimezone(seen.zone)
+    text = _("The last run bears a later time than now. The jobs rest until %(time)s; please check the clock.",
+             time=f"{local:%-d %b %Y, %H:%M}")  # fmt: skip
+    return {"title": _("The clock was set back"), "text": text, "tone": "red", "icon": "alert-triangle",
+            "goes_on": False}  # fmt: skip
+
+
+def _late(run: JobRun, seen: Glass) -> dict[str, Any]:
+    local = run.started_on.astimezone(seen.zone)
+    title = _("The jobs are late since %(time)s", time=f"{local:%-d %b %Y, %H:%M}")
+    text = _("The last run began %(when)s.", when=_ago(run, seen))
+    return {"title": title, "tone": "red", "text": text}
+
+
+def _ago(run: JobRun, seen: Glass) -> str:
+    if (seen.now - run.started_on).total_seconds() < 60:
+        return str(_("less than a minute ago"))
+    return relative(run.started_on, seen)
+
+
+# --- cells
+
+
+def _outcome(outcome: str) -> str:
+    return {"done": _("done"), "failed": _("failed"), "running": _("running")}.get(outcome, outcome)
+
+
+def _cells(run: JobRun | None, seen: Glass) -> dict[str, Any]:
+    """A run for the tables; dashes where there was none."""
+    if run is None:
+        missing = {"kind": "missing"}
+        return dict.fromkeys(("started", "took", "outcome", "lag"), missing) | {
+            "items": None, "failed": 0, "error": None, "ran_by": None, "slot": None}  # fmt: skip
+    took = (run.ended_on - run.started_on).total_seconds() if run.ended_on else None
+    hangs = run.outcome == "running" and seen.now - run.started_on > job_health.LATE
+    outcome = {"kind": "status", "label": _("hangs") if hangs else _outcome(run.outcome),
+               "color": "red" if hangs else _TONES.get(run.outcome, "gray")}  # fmt: skip
+    return {
+        "started": moment_cell(run.started_on, seen), "outcome": outcome, "error": run.error, "ran_by": run.ran_by,
+        "took": {"kind": "duration", "text": _seconds(took)}, "items": run.items, "failed": run.failed_items,
+        "lag": {"kind": "missing"} if run.is_by_hand else {"kind": "duration", "text": span(run.lag_seconds)},
+        "slot": _("by hand") if run.is_by_hand else _slot(run.slot, seen), "began": _began(run, seen),
+    }  # fmt: skip
+
+
+def _slot(name: str, seen: Glass) -> str:
+    """Minutes are named in UTC, days by the office's own clock."""
+    if not name.endswith("Z"):
+        return name
+    try:
+        return f"{datetime.fromisoformat(name).astimezone(seen.zone):%H:%M}"
+    except ValueError:
+        return name
+
+
+def _began(run: JobRun, seen: Glass) -> dict[str, Any]:
+    """The exact moment, where one run follows the other by the minute."""
+    local = run.started_on.astimezone(seen.zone)
+    return moment_cell(run.started_on, seen) | {"text": f"{local:%-d %b, %H:%M:%S}"}
+
+
+def _seconds(took: float | None) -> str | None:
+    """Short ones in milliseconds."""
+    if took is None:
+        return None
+    return f"{took * 1000:.0f} ms" if took < 1 else span(round(took))
+
+
+class SettingsView(BaseView):
+    """/settings/: everything that can be turned, by what the person may open."""
+
+    route_base = "/settings"
+    default_view = "index"
+    class_permission_name = "Settings"
+    method_permission_name = {"index": "read"}
+    base_permissions = ["can_" + verb for verb in permissions.VERBS]
+
+    @expose("/")
+    @has_access
+    @refuse_as_page
+    @permission_name("index")
+    def index(self) -> Any:
+        """Tiles, by group."""
+        return render_template("crm/settings.html", groups=current_app.extensions["crm_settings_menu"])

@@ -1,0 +1,180 @@
+"""The pick-lists as rows that a manager may turn: statuses, subjects, sources, templates."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from flask_appbuilder.models.sqla.interface import SQLAInterface
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext
+from sqlalchemy import select
+
+from app.domain import leads, settings, tickets
+from app.domain.base import RuleBroken
+from app.extensions import db
+from app.models import AccountType, LeadSource, LeadStatus, MessageTemplate, SupportPage, TicketStatus, TicketSubject
+from app.web.pages.hardened import VERBS, Sturdy, pick
+
+_ADDRESS = re.compile(r"https?://[^\s/]+\.?[^\s]*", re.IGNORECASE)
+_COLOUR = pick(lazy_gettext("Colour"), [(each, each.title()) for each in settings.COLOURS])
+_LABELS = {
+    "label": lazy_gettext("Label"), "position": lazy_gettext("Order"), "is_active": lazy_gettext("On offer"),
+    "color": lazy_gettext("Colour"), "meaning": lazy_gettext("Meaning"), "description": lazy_gettext("Description"),
+    "url": lazy_gettext("Address"), "channel": lazy_gettext("Channel"), "body": lazy_gettext("Text"),
+    "day": lazy_gettext("Day"), "starts": lazy_gettext("From"), "ends": lazy_gettext("To"),
+    "weekday": lazy_gettext("Weekday"), "applies_to": lazy_gettext("For"), "promises": lazy_gettext("Targets"),
+}  # fmt: skip
+
+
+class MasterScreen(Sturdy):
+    """A pick-list as rows."""
+
+    class_permission_name = "Settings"
+    method_permission_name = VERBS
+    columns: tuple[str, ...] = ("label", "position", "is_active")
+    fields: dict[str, Any] = {}
+    base_order = ("position", "asc")
+    page_size = 100
+
+    def __init__(self, **kwargs: Any) -> None:
+        columns = list(self.columns)
+        self.list_columns = self.list_columns or columns
+        self.search_columns = self.search_columns or [each for each in columns if each not in self.fields]
+        self.show_columns, self.add_columns, self.edit_columns = columns, columns, columns
+        self.add_form_extra_fields = self.edit_form_extra_fields = self.fields
+        self.label_columns = _LABELS
+        super().__init__(**kwargs)
+
+    def pre_add(self, item: Any) -> None:
+        """The same check for new and changed rows."""
+        self.refuse_bad(item)
+
+    def pre_update(self, item: Any) -> None:
+        """The same check for new and changed rows."""
+        self.refuse_bad(item)
+
+    def refuse_bad(self, item: Any) -> None:
+        """Raise RuleBroken for what the rules of this list do not allow."""
+        if not -9999 <= (item.position or 0) <= 9999:
+            raise RuleBroken(_("Please choose an order between -9999 and 9999."), "position")
+        item.position = item.position or 0
+
+
+class _Statuses(MasterScreen):
+    """Statuses: the code knows them by their meaning, so one of each needed meaning must stay."""
+
+    columns = ("label", "color", "meaning", "position", "is_active")
+    needed: tuple[str, ...] = ()
+
+    def refuse_bad(self, item: Any) -> None:
+        """Also: the last status of a meaning neither goes, nor is hidden, nor turns into another."""
+        super().refuse_bad(item)
+        model = type(item)
+        kept = item.meaning if item.is_active else None
+        with db.session.no_autoflush:
+            before = db.session.execute(select(model.meaning).where(model.id == item.id)).scalar() if item.id else None
+        if before is not None and kept != before:
+            self._refuse_last(item, before)
+
+    def pre_delete(self, item: Any) -> None:
+        """Not the last one of a meaning that the code needs."""
+        self._refuse_last(item, item.meaning)
+
+    def _refuse_last(self, item: Any, meaning: str) -> None:
+        model = type(item)
+        others = select(model.id).where(model.meaning == meaning, model.id != item.id, model.is_active.is_(True))
+        with db.session.no_autoflush:
+            is_last = db.session.execute(others.limit(1)).first() is None
+        if meaning in self.needed and is_last:
+            text = _("It is the only status for “%(meaning)s”, which the product needs. Make another one first.",
+                     meaning=meaning)  # fmt: skip
+            raise RuleBroken(text, "meaning")
+
+
+def _meanings(statuses: Any) -> list[tuple[str, str]]:
+    return [(each, each.replace("_", " ").capitalize()) for each in dict.fromkeys(row[0] for row in statuses)]
+
+
+#: No lead status waits as shipped; in one that a manager adds so, the SLA clock stands still.
+_WAITING = ("waiting", lazy_gettext("Waiting"))
+
+
+class LeadStatuses(_Statuses):
+    """Where a lead can stand."""
+
+    datamodel = SQLAInterface(LeadStatus)
+    route_base = "/settings/lead-statuses"
+    list_title, show_title = lazy_gettext("Lead statuses"), lazy_gettext("Lead status")
+    add_title, edit_title = lazy_gettext("New lead status"), lazy_gettext("Edit lead status")
+    fields = {"color": _COLOUR, "meaning": pick(lazy_gettext("Meaning"), [*_meanings(leads.STATUSES), _WAITING])}
+    needed = tuple(key for key, _label in _meanings(leads.STATUSES))
+
+
+class TicketStatuses(_Statuses):
+    """Where a ticket can stand."""
+
+    datamodel = SQLAInterface(TicketStatus)
+    route_base = "/settings/ticket-statuses"
+    list_title, show_title = lazy_gettext("Ticket statuses"), lazy_gettext("Ticket status")
+    add_title, edit_title = lazy_gettext("New ticket status"), lazy_gettext("Edit ticket status")
+    fields = {"color": _COLOUR, "meaning": pick(lazy_gettext("Meaning"), _meanings(tickets.STATUSES))}
+    needed = tuple(key for key, _label in _meanings(tickets.STATUSES))
+
+
+class TicketSubjects(MasterScreen):
+    """What a ticket can be about."""
+
+    datamodel = SQLAInterface(TicketSubject)
+    route_base = "/settings/ticket-subjects"
+    list_title, show_title = lazy_gettext("Ticket subjects"), lazy_gettext("Ticket subject")
+    add_title, edit_title = lazy_gettext("New ticket subject"), lazy_gettext("Edit ticket subject")
+    columns = ("label", "description", "position", "is_active")
+
+
+class AccountTypes(MasterScreen):
+    """Kinds of brokerage accounts."""
+
+    datamodel = SQLAInterface(AccountType)
+    route_base = "/settings/account-types"
+    list_title, show_title = lazy_gettext("Account types"), lazy_gettext("Account type")
+    add_title, edit_title = lazy_gettext("New account type"), lazy_gettext("Edit account type")
+
+
+class LeadSources(MasterScreen):
+    """Where leads come from."""
+
+    datamodel = SQLAInterface(LeadSource)
+    route_base = "/settings/lead-sources"
+    list_title, show_title = lazy_gettext("Lead sources"), lazy_gettext("Lead source")
+    add_title, edit_title = lazy_gettext("New lead source"), lazy_gettext("Edit lead source")
+
+
+class SupportPages(MasterScreen):
+    """Help pages that can be sent to a customer."""
+
+    datamodel = SQLAInterface(SupportPage)
+    route_base = "/settings/support-pages"
+    class_permission_name = "Support Pages"
+    list_title, show_title = lazy_gettext("Support pages"), lazy_gettext("Support page")
+    add_title, edit_title = lazy_gettext("New support page"), lazy_gettext("Edit support page")
+    columns = ("label", "url", "description", "position", "is_active")
+
+    def refuse_bad(self, item: Any) -> None:
+        """Also: an address that a customer can open."""
+        super().refuse_bad(item)
+        if not _ADDRESS.fullmatch(item.url or ""):
+            raise RuleBroken(_("Please enter an address that begins with http:// or https://."), "url")
+
+
+class MessageTemplates(MasterScreen):
+    """Texts of messages."""
+
+    datamodel = SQLAInterface(MessageTemplate)
+    route_base = "/settings/message-templates"
+    list_title, show_title = lazy_gettext("Message templates"), lazy_gettext("Message template")
+    add_title, edit_title = lazy_gettext("New message template"), lazy_gettext("Edit message template")
+    list_columns = ["label", "channel", "position", "is_active"]
+    columns = ("label", "channel", "body", "position", "is_active")
+    fields = {"channel": pick(lazy_gettext("Channel"), [("whatsapp", "WhatsApp"), ("sms", "SMS"),
+                                                           ("email", lazy_gettext("E-mail"))])}  # fmt: skip

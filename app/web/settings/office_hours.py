@@ -1,0 +1,180 @@
+"""When the office is open: its week as a grid and as a list, and its holidays."""
+
+from __future__ import annotations
+
+from datetime import time
+from typing import Any
+
+from flask import flash, redirect, request, url_for
+from flask_appbuilder import BaseView, expose
+from flask_appbuilder.models.sqla.interface import SQLAInterface
+from flask_appbuilder.security.decorators import has_access
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from wtforms import DateField, TimeField
+from wtforms.validators import InputRequired, Optional
+
+from app.domain import office_hours
+from app.domain.base import Conflict, RuleBroken
+from app.extensions import db
+from app.models import Holiday, OfficeRange
+from app.web.core import gate
+from app.web.core.languages import said
+from app.web.pages.hardened import pick, protect
+from app.web.settings.masters import MasterScreen
+
+_WEEKDAYS = tuple(map(lazy_gettext, office_hours.WEEKDAYS))
+NO_HOURS = lazy_gettext("No office hours: the office counts as always open.")
+_CLOCK = {"starts": lambda at: f"{at:%H:%M}" if at else "–", "ends": lambda at: f"{at:%H:%M}" if at else "–"}
+#: Empty pairs of fields offered on each day.
+_SPARE = 1
+_MOST_RANGES = 8
+Week = list[list[tuple[str, str]]]
+
+
+def _time(label: Any, *checks: Any) -> Any:
+    return TimeField(label, validators=list(checks) or [Optional()], format=["%H:%M", "%H:%M:%S"],
+                     render_kw={"class": "form-control"})  # fmt: skip
+
+
+# --- as lists ----------------------------------------------------------------------------------------------------
+
+
+class Holidays(MasterScreen):
+    """Days on which the office is shut, or open for a half day."""
+
+    datamodel = SQLAInterface(Holiday)
+    route_base = "/settings/holidays"
+    list_title, show_title = lazy_gettext("Holidays"), lazy_gettext("Holiday")
+    add_title, edit_title = lazy_gettext("New holiday"), lazy_gettext("Edit holiday")
+    columns = ("day", "label", "starts", "ends")
+    search_columns = ["day", "label"]
+    base_order = ("day", "desc")
+    formatters_columns = _CLOCK
+    fields = {
+        "day": DateField(lazy_gettext("Day"), [InputRequired()], render_kw={"class": "form-control"}),
+        "starts": _time(lazy_gettext("Open from (half day)")), "ends": _time(lazy_gettext("Open to")),
+    }  # fmt: skip
+
+    def refuse_bad(self, item: Any) -> None:
+        """A day once only; a half day from an earlier to a later time."""
+        if (item.starts is None) != (item.ends is None):
+            raise RuleBroken(_("For a half day please enter both times; for a whole day neither."), "starts")
+        if item.starts is not None and item.ends <= item.starts:
+            raise RuleBroken(_("The half day must end after it begins."), "ends")
+        same = select(Holiday.id).where(Holiday.day == item.day, Holiday.id != (item.id or 0))
+        if db.session.execute(same).first() is not None:
+            raise RuleBroken(_("This day is on the list already. Please edit it there."), "day")
+
+
+class OfficeRanges(MasterScreen):
+    """Office hours, one stretch a row."""
+
+    datamodel = SQLAInterface(OfficeRange)
+    route_base = "/settings/office-ranges"
+    list_title, show_title = lazy_gettext("Office hours"), lazy_gettext("Office hours")
+    add_title, edit_title = lazy_gettext("New office hours"), lazy_gettext("Edit office hours")
+    columns = ("weekday", "starts", "ends")
+    search_columns = ["weekday"]
+    base_order = ("weekday", "asc")
+    formatters_columns = {**_CLOCK, "weekday": lambda day: _WEEKDAYS[day]}
+    fields = {
+        "weekday": pick(lazy_gettext("Weekday"), list(enumerate(_WEEKDAYS)), coerce=int),
+        "starts": _time(lazy_gettext("From"), InputRequired()), "ends": _time(lazy_gettext("To"), InputRequired()),
+    }  # fmt: skip
+
+    def refuse_bad(self, item: Any) -> None:
+        """No range ends before it starts, none overlaps another."""
+        others = db.session.scalars(select(OfficeRange).where(OfficeRange.id != (item.id or 0)))
+        refuse_bad_ranges([*others, item])
+
+
+def refuse_bad_ranges(rows: Any) -> None:
+    """Raise RuleBroken, with the clock's sentence, for ranges that cannot stand side by side."""
+    try:
+        office_hours.refuse_bad_ranges([office_hours.Range(row.weekday, row.starts, row.ends) for row in rows])
+    except ValueError as wrong:
+        raise RuleBroken(str(wrong), "ends") from wrong
+
+
+# --- the week as a grid ------------------------------------------------------------------------------------------
+
+
+class Hours(BaseView):
+    """The office hours of a week on one page."""
+
+    route_base = "/settings/hours"
+    default_view = "week"
+    class_permission_name = "Settings"
+    method_permission_name = {"week": "read", "save": "write"}
+
+    @expose("/")
+    @has_access
+    def week(self) -> Any:
+        """The grid as it is stored."""
+        return self._page(_stored_week(db.session()))
+
+    @expose("/", methods=["POST"])
+    @has_access
+    def save(self) -> Any:
+        """Store the whole week, or say what cannot be."""
+        protect()
+        typed = _typed_week()
+        session = db.session()
+        try:
+            if request.form.get("seen") != gate.mark_of(_stored_week(session)):
+                raise Conflict(_("Somebody changed the office hours meanwhile. Look at yours again, then save."))
+            _store_week(session, typed)
+            session.commit()
+        except RuleBroken as broken:
+            session.rollback()
+            flash(said(broken.message), "danger")
+            return self._page(typed), gate.refusal(broken)[0]
+        flash(_("The office hours are saved."), "success")
+        return redirect(url_for("Hours.week"))
+
+    def _page(self, shown: Week) -> str:
+        stored = _stored_week(db.session())
+        days = [(index, _WEEKDAYS[index], [*pairs, *[("", "")] * _SPARE]) for index, pairs in enumerate(shown)]
+        return self.render_template(
+            "settings/hours.html", title=_("Office hours"), days=days, seen=gate.mark_of(stored),
+            warning="" if any(stored) else str(NO_HOURS), holidays_url=url_for("Holidays.list"),
+        )  # fmt: skip
+
+
+def _stored_week(session: Session) -> Week:
+    week: Week = [[] for _day in office_hours.WEEKDAYS]
+    for row in session.scalars(select(OfficeRange).order_by(OfficeRange.weekday, OfficeRange.starts)):
+        week[row.weekday].append((f"{row.starts:%H:%M}", f"{row.ends:%H:%M}"))
+    return week
+
+
+def _typed_week() -> Week:
+    """What the form says, day by day; empty pairs left out."""
+    week: Week = []
+    for day in range(len(office_hours.WEEKDAYS)):
+        starts, ends = (request.form.getlist(f"{side}_{day}")[:_MOST_RANGES] for side in ("starts", "ends"))
+        ends += [""] * (len(starts) - len(ends))
+        pairs = zip(starts, ends, strict=False)
+        week.append([(first.strip()[:8], last.strip()[:8]) for first, last in pairs if first.strip() or last.strip()])
+    return week
+
+
+def _store_week(session: Session, week: Week) -> None:
+    """Replace all ranges by those of the week. Raises RuleBroken."""
+    rows = [_range(day, *pair) for day, pairs in enumerate(week) for pair in pairs]
+    refuse_bad_ranges(rows)
+    for old in session.scalars(select(OfficeRange)):
+        session.delete(old)
+    session.add_all(rows)
+
+
+def _range(day: int, starts: str, ends: str) -> OfficeRange:
+    try:
+        return OfficeRange(weekday=day, starts=time.fromisoformat(starts), ends=time.fromisoformat(ends))
+    except ValueError as wrong:
+        where = {"day": _WEEKDAYS[day], "range": f"{starts or '?'}–{ends or '?'}"}
+        text = _("%(day)s: please enter two times such as 09:00 and 18:00, not %(range)s.", **where)
+        raise RuleBroken(text) from wrong

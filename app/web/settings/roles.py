@@ -1,0 +1,153 @@
+"""FAB's roles, groups, permissions and menus on its own screens; rights are meant to be changed in the matrix."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import current_app, flash, redirect, url_for
+from flask_appbuilder.actions import action
+from flask_appbuilder.security.sqla.models import PermissionView, ViewMenu
+from flask_appbuilder.security.views import (
+    PermissionModelView,
+    PermissionViewModelView,
+    RoleModelView,
+    UserGroupModelView,
+    ViewMenuModelView,
+)
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app import access
+from app.domain import team
+from app.domain.base import RuleBroken
+from app.extensions import db
+from app.models import Role
+from app.web.pages.hardened import VERBS as SCREEN_VERBS
+from app.web.pages.hardened import Interface, Sturdy, link
+from app.web.security.fab_permissions import OWN_PAIRS
+from app.web.security.role_rules import former
+from app.web.settings.role_matrix import BUILT_IN, matrix_of, refuse_fixed, store
+
+#: The rules call them by name: round robin, access to the audit.
+CALLED_BY_NAME = (*BUILT_IN, "Sales User", "Support User", "Compliance")
+
+
+class RoleRows(Interface):
+    """Roles with the number of their people and a way to the matrix."""
+
+    def _get_attr_value(self, item: Any, col: str) -> Any:
+        if col == "people":
+            return len(team.members(self.session, item.id))
+        if col == "matrix":
+            return link(url_for("RoleMatrix.matrix", role_id=item.id), _("Open the matrix"))
+        return super()._get_attr_value(item, col)
+
+
+class Roles(Sturdy, RoleModelView):
+    """FAB's roles; the matrix is where they are meant to be changed."""
+
+    interface = RoleRows
+    class_permission_name = "Settings"
+    method_permission_name = SCREEN_VERBS | {"copy_role": "create", "to_matrix": "read"}
+    list_title, show_title = lazy_gettext("Roles"), lazy_gettext("Role")
+    add_title, edit_title = lazy_gettext("New role"), lazy_gettext("Edit role")
+    list_columns = ["name", "people", "matrix"]
+    show_columns = ["name", "people", "matrix", "permissions"]
+    search_columns = ["name"]
+    label_columns = RoleModelView.label_columns | {
+        "people": lazy_gettext("People"), "matrix": lazy_gettext("Matrix"),
+    }  # fmt: skip
+    base_order = ("name", "asc")
+
+    @action("matrix", lazy_gettext("Matrix"), "", "fa-table", multiple=False)
+    def to_matrix(self, item: Any) -> Any:
+        """To the role's matrix."""
+        return redirect(url_for("RoleMatrix.matrix", role_id=item.id))
+
+    @action("copyrole", lazy_gettext("Copy role"), lazy_gettext("Copy the chosen roles?"), "fa-copy", single=False)
+    def copy_role(self, items: Any) -> Any:
+        """Each with its pairs, levels and masks, under a new name."""
+        for role in items:
+            _copy(db.session(), role)
+        db.session.commit()
+        flash(_("Copied."), "success")
+        return self._to_list()
+
+    def pre_add(self, item: Any) -> None:
+        """Every role opens one's own page."""
+        item.permissions = list({*item.permissions, *_own_pairs(db.session())})
+
+    def pre_update(self, item: Any) -> None:
+        """The two of FAB stay as they are, and a name that the rules know stays too."""
+        before = former(item, "name")
+        if before == access.ADMIN:
+            raise RuleBroken(_("The role Admin may do everything and cannot be changed."))
+        if before in CALLED_BY_NAME and item.name != before:
+            raise RuleBroken(_("The product calls this role by its name, so it cannot be renamed."), "name")
+
+    def pre_delete(self, item: Any) -> None:
+        """Not a role that the product or somebody needs; its cells and masks go with it."""
+        if item.name in CALLED_BY_NAME:
+            raise RuleBroken(_("The product needs the role %(name)s, so it cannot be deleted.", name=item.name))
+        if item.groups or team.members(db.session(), item.id):
+            raise RuleBroken(_("Somebody still has this role. Take it from its users and groups first."))
+
+
+def _own_pairs(session: Session) -> list[Any]:
+    """FAB's pairs that every role has: see pairs.OWN_PAIRS."""
+    index = type(current_app.appbuilder._indexview).__name__  # type: ignore[attr-defined]
+    query = select(PermissionView).join(PermissionView.permission).join(PermissionView.view_menu)
+    found = list(session.scalars(query.where(ViewMenu.name.in_({index, *(view for _name, view in OWN_PAIRS)}))))
+    names = {pair: (pair.permission.name, pair.view_menu.name) for pair in found}
+    return [pair for pair, (name, view) in names.items() if view == index or (name, view) in OWN_PAIRS]
+
+
+def _copy(session: Session, role: Any) -> None:
+    refuse_fixed(role)
+    name = f"{role.name} copy"
+    if session.scalars(select(Role).where(Role.name == name)).first() is not None:
+        raise RuleBroken(_("There is a role “%(name)s” already. Rename or delete it first.", name=name))
+    made = Role(name=name[:64], permissions=list(role.permissions))
+    session.add(made)
+    session.flush()
+    session.flush()  # the cells that follow from the pairs
+    store(session, made, matrix_of(session, role))
+
+
+class Groups(Sturdy, UserGroupModelView):
+    """Groups of users who share roles."""
+
+    class_permission_name = "Settings"
+    method_permission_name = SCREEN_VERBS
+    list_title, show_title = lazy_gettext("Groups"), lazy_gettext("Group")
+    add_title, edit_title = lazy_gettext("New group"), lazy_gettext("Edit group")
+    search_columns = ["name", "label", "roles"]
+    label_columns = {
+        "name": lazy_gettext("Name"), "label": lazy_gettext("Label"), "description": lazy_gettext("Description"),
+        "users": lazy_gettext("Users"), "roles": lazy_gettext("Roles"),
+    }  # fmt: skip
+
+    def pre_delete(self, item: Any) -> None:
+        """Not while somebody is in it."""
+        if item.users:
+            raise RuleBroken(_("Somebody is still in this group. Take its users out first."))
+
+
+class Permissions(Sturdy, PermissionModelView):
+    """FAB's names of permissions; administrators only."""
+
+    search_columns = ["name"]
+
+
+class ViewMenus(Sturdy, ViewMenuModelView):
+    """FAB's names of screens and menus; administrators only."""
+
+    search_columns = ["name"]
+
+
+class PermissionViews(Sturdy, PermissionViewModelView):
+    """FAB's pairs; administrators only."""
+
+    search_columns = ["permission", "view_menu"]

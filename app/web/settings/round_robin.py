@@ -1,0 +1,143 @@
+"""Whose turn: the line of each role, who comes next, who had turns, and the ways to begin anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import urlencode
+
+from flask import flash, redirect, render_template, request
+from flask_appbuilder import BaseView, expose
+from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_babel import gettext as _
+from sqlalchemy import select
+
+from app import access
+from app.domain import assignment, audit, team
+from app.domain.base import NotThere
+from app.extensions import db
+from app.models import Lead, Ticket
+from app.web.api.resource import key_of
+from app.web.core.date_fields import moment_cell
+from app.web.core.fields import Glass
+from app.web.core.gate import Gated, glass
+from app.web.core.reference_fields import person_card
+from app.web.pages.screen import refuse_as_page
+from app.web.records.assignment_history import REASONS, absent_in_words, name_of, skipped_people
+
+PREVIEWED, HISTORY = 10, 100
+#: Turns given are counted in so many of the role's latest assignments.
+COUNTED = 1000
+
+
+class TurnsView(Gated, BaseView):
+    """/turns/"""
+
+    route_base = "/turns"
+    default_view = "index"
+    module = "Settings"
+    VERBS = {"index": "read", "begin": "write"}
+
+    @expose("/")
+    @has_access
+    @refuse_as_page
+    @permission_name("index")
+    def index(self) -> Any:
+        """One role: its line, what comes next, what was given."""
+        roles = team.in_use(db.session())
+        busiest = max(roles, key=lambda pair: pair[1].turns if pair[1] else 0, default=None)
+        chosen = request.args.get("role") or (busiest[0].name if busiest else "")
+        found = next((pair for pair in roles if pair[0].name == chosen), None)
+        if found is None:
+            raise NotThere(_("There is no such role, or no turns are given in it."))
+        tabs = [{"label": role.name, "url": _url(role.name), "active": role.name == chosen} for role, _pointer in roles]
+        return render_template("crm/turns.html", page=_page(*found, glass()) | {"tabs": tabs})
+
+    @expose("/begin", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("begin")
+    def begin(self) -> Any:
+        """Begin with one person, or (no person) anew with the first in line; stands in the audit."""
+        seen, session = glass(), db.session()
+        role, user = request.form.get("role", ""), request.form.get("user", "")
+        key = (key_of(user) or 0) if user else None
+        team.begin_with(session, role, key, seen.now)
+        with access.as_system(session):  # the chain hangs on the row before, whoever wrote that
+            audit.write(session, "turn change", seen.who.id, seen.now, about=f"role {role}"[:190], begins_with=key)
+        session.commit()
+        flash(_next_in_words(role, seen), "success")
+        return redirect(_url(role))
+
+
+def _url(role: str) -> str:
+    return "/turns/?" + urlencode({"role": role})
+
+
+def _next_in_words(role: str, seen: Glass) -> str:
+    held = next((pair for pair in team.in_use(db.session()) if pair[0].name == role), None)
+    line = team.line(db.session(), held[0], held[1].last_user_id if held[1] else None) if held else None
+    coming = team.preview(line, seen.now, 1) if line else []
+    if not coming:
+        return _("Nobody with this role is there now.")
+    return _("The next turn is for %(name)s.", name=name_of(coming[0].user_id, seen))
+
+
+def _page(role: Any, pointer: Any, seen: Glass) -> dict[str, Any]:
+    session = db.session()
+    line = team.line(session, role, pointer.last_user_id if pointer else None)
+    coming = team.preview(line, seen.now, PREVIEWED)
+    with access.as_system(session):  # how many turns somebody had is no secret of the records
+        had = assignment.turns_had(session, role.name, COUNTED)
+        given = assignment.latest_of(session, role.name, HISTORY)
+    first = (coming[0].stead_of or coming[0].user_id) if coming else None
+    return {
+        "role": role.name, "turns": pointer.turns if pointer else 0, "counted": COUNTED,
+        "changed": moment_cell(pointer.changed_on if pointer else None, seen),
+        "line": [_place(place, first, had, seen) for place in line.in_turn()],
+        "coming": [_coming(each, seen) for each in coming], "history": _history(given, seen),
+        "may_change": seen.who.may("Settings", "write"), "action": "/turns/begin",
+    }  # fmt: skip
+
+
+def _place(place: team.Place, first: int | None, had: dict[int, Any], seen: Glass) -> dict[str, Any]:
+    user = place.user
+    away, other = team.absence(user, seen.now), team.stand_in(place, seen.now)
+    entry = {"why": away.why, "until": away.until.isoformat() if away.until else None} if away else None
+    count, last = had.get(user.id, (0, None))
+    return {
+        "id": user.id, "person": _card(user.id, seen), "is_next": user.id == first, "had": count,
+        "last": moment_cell(last, seen), "away": absent_in_words(entry, seen) if entry else "",
+        "stand_in": name_of(other, seen) if other else "",
+    }  # fmt: skip
+
+
+def _coming(decision: team.Decision, seen: Glass) -> dict[str, Any]:
+    stead = name_of(decision.stead_of, seen) if decision.stead_of else ""
+    return {"person": _card(decision.user_id, seen), "stead": stead}
+
+
+def _card(key: int | None, seen: Glass) -> dict[str, Any]:
+    return person_card(seen.cards.person(key) or {"full_name": "?", "username": "?"})
+
+
+def _history(given: list[Any], seen: Glass) -> list[dict[str, Any]]:
+    """Every turn with the person and why; the record only where the person who looks may see it."""
+    links = _links(Lead, "/leads/", (each.lead_id for each in given))
+    links |= _links(Ticket, "/tickets/", (each.ticket_id for each in given))
+    return [
+        {
+            "person": _card(each.user_id, seen), "when": moment_cell(each.started_on, seen),
+            "reason": REASONS.get(each.reason, each.reason), "skipped": skipped_people(each.decision, seen),
+            "stead": name_of(each.stead_of_id, seen) if each.stead_of_id else "",
+            "record": links.get(("leads", each.lead_id)) or links.get(("ticket", each.ticket_id)),
+        }
+        for each in given
+    ]  # fmt: skip
+
+
+def _links(record: Any, base: str, ids: Iterable[int | None]) -> dict[tuple[str, int | None], dict[str, str]]:
+    wanted = {key for key in ids if key is not None}
+    query = select(record.id, record.number).where(record.id.in_(wanted))
+    rows = db.session.execute(query).all() if wanted else []
+    return {(record.__tablename__, key): {"number": number, "url": f"{base}{number}"} for key, number in rows}

@@ -1,0 +1,103 @@
+"""How soon a lead or ticket is answered and solved: the SLA policies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import request
+from flask_appbuilder.models.sqla.interface import SQLAInterface
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext
+from wtforms import IntegerField
+from wtforms.validators import NumberRange, Optional
+
+from app.domain import tickets
+from app.domain.base import RuleBroken
+from app.extensions import db
+from app.models import SlaPolicy, SlaTarget
+from app.web.pages.hardened import Interface, pick
+from app.web.settings.business_settings import LONGEST_MINUTES
+from app.web.settings.masters import MasterScreen
+
+#: Form key -> (priority in the row, what people read).
+_PRIORITIES = {"any": ("", lazy_gettext("Any")), **{each.lower(): (each, each) for each in tickets.PRIORITIES}}
+_KINDS = [("lead", lazy_gettext("Leads")), ("ticket", lazy_gettext("Tickets"))]
+
+
+def _target_fields() -> dict[str, Any]:
+    check = [Optional(), NumberRange(1, LONGEST_MINUTES)]
+    made = {}
+    for key, (_priority, word) in _PRIORITIES.items():
+        made[f"reply_{key}"] = IntegerField(word, list(check), description=lazy_gettext("First answer, office minutes"),
+                                            render_kw={"class": "form-control"})  # fmt: skip
+        made[f"solve_{key}"] = IntegerField(word, list(check), description=lazy_gettext("Resolution, office minutes"),
+                                            render_kw={"class": "form-control"})  # fmt: skip
+    return made
+
+
+class Policies(Interface):
+    """SLA policies with their targets in words."""
+
+    def _get_attr_value(self, item: Any, col: str) -> Any:
+        if col != "promises":
+            return super()._get_attr_value(item, col)
+        return [_promise(each) for each in sorted(item.targets, key=lambda each: each.first_response_minutes)]
+
+
+def _promise(target: SlaTarget) -> str:
+    return f"{target.priority or _('Any')}: {target.first_response_minutes} / {target.resolution_minutes or '–'}"
+
+
+class SlaPolicies(MasterScreen):
+    """How soon a lead or ticket is answered and solved."""
+
+    datamodel = SQLAInterface(SlaPolicy)
+    interface = Policies
+    route_base = "/settings/sla"
+    list_title, show_title = lazy_gettext("SLA policies"), lazy_gettext("SLA policy")
+    add_title, edit_title = lazy_gettext("New SLA policy"), lazy_gettext("Edit SLA policy")
+    list_columns = ["label", "applies_to", "promises", "is_active"]
+    columns = ("label", "applies_to", "position", "is_active")
+    search_columns = ["label", "applies_to", "is_active"]
+    description_columns = {
+        "position": lazy_gettext("Of several policies, the first in order that has a target holds."),
+        "is_active": lazy_gettext("Clocks that run already keep their times until the record's priority changes."),
+    }
+    fields = {"applies_to": pick(lazy_gettext("For"), _KINDS), **_target_fields()}
+    add_fieldsets = edit_fieldsets = [
+        (lazy_gettext("Policy"), {"fields": list(columns)}),
+        (lazy_gettext("Targets by priority; empty = none"), {"fields": list(_target_fields())}),
+    ]
+    show_fieldsets = [(lazy_gettext("Policy"), {"fields": [*columns, "promises"]})]
+
+    def prefill_form(self, form: Any, pk: Any) -> None:
+        """The stored targets into their fields."""
+        keys = {priority: key for key, (priority, _word) in _PRIORITIES.items()}
+        for target in db.session.get(SlaPolicy, pk).targets:
+            form[f"reply_{keys[target.priority]}"].data = target.first_response_minutes
+            form[f"solve_{keys[target.priority]}"].data = target.resolution_minutes
+
+    def refuse_bad(self, item: Any) -> None:
+        """Also: the targets follow from the fields; nothing is solved before it is answered."""
+        super().refuse_bad(item)
+        for key, (priority, _word) in _PRIORITIES.items():
+            if request.form.get(f"reply_{key}") is not None:
+                _aim(item, key, priority)
+        if item.applies_to == "lead" and any(each.priority for each in item.targets):
+            raise RuleBroken(_("A lead has no priority. Please enter its minutes at “Any”."), "reply_any")
+        if not item.targets:
+            raise RuleBroken(_("Please enter at least one target."), "reply_any")
+
+
+def _aim(policy: Any, key: str, priority: str) -> None:
+    """Set one priority's target to what was typed."""
+    reply, solve = getattr(policy, f"reply_{key}"), getattr(policy, f"solve_{key}")
+    if solve and (not reply or solve < reply):
+        raise RuleBroken(_("It cannot be solved before it is answered. Please check the minutes."), f"solve_{key}")
+    held = next((each for each in policy.targets if each.priority == priority), None)
+    if held is not None and not reply:
+        policy.targets.remove(held)
+    elif held is not None:
+        held.first_response_minutes, held.resolution_minutes = reply, solve
+    elif reply:
+        policy.targets.append(SlaTarget(priority=priority, first_response_minutes=reply, resolution_minutes=solve))

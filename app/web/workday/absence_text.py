@@ -1,0 +1,89 @@
+"""What an absence means, in words: from when to when somebody else takes a person's turns."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from flask_babel import gettext as _
+from sqlalchemy import or_, select
+from sqlalchemy.orm import Session
+
+from app.domain import absence
+from app.models import User
+from app.web.core.fields import Glass
+
+
+def plan_of(session: Session, user: Any, seen: Glass) -> list[str]:
+    """Sentences about the person's availability, the most lasting first."""
+    said = []
+    leave = absence.leave_of(vars_of(user))
+    if leave is not None and (leave[1] is None or leave[1] > seen.now):
+        said = [_leave(user, leave, seen), *warnings_of(session, user, seen)]
+    if not user.available:
+        return [_("You take no new work until you switch it on again."), *said]
+    if user.away_until is not None and user.away_until > seen.now:
+        return [_("You take no new work until %(moment)s.", moment=moment(user.away_until, seen)), *said]
+    return said or [_("You take new work whenever it is your turn.")]
+
+
+def warnings_of(session: Session, user: Any, seen: Glass) -> list[str]:
+    """What is allowed, but leaves a gap: a delegate who is on leave himself at the same time."""
+    leave = absence.leave_of(vars_of(user))
+    both = absence.both_absent(session, user.delegate_id, leave) if leave and user.delegate_id else None
+    if both is None or (both[1] is not None and both[1] <= seen.now):
+        return []
+    name, begins = _name(user.delegate_id, seen), moment(both[0], seen)
+    if both[1] is None:
+        return [_("%(name)s is on leave too from %(begins)s: then nobody takes your turns.", name=name, begins=begins)]
+    ends = moment(both[1], seen)
+    return [_("%(name)s is on leave too from %(begins)s to %(ends)s: in that time nobody takes your turns.",
+              name=name, begins=begins, ends=ends)]  # fmt: skip
+
+
+def stand_ins(session: Session, seen: Glass) -> list[str]:
+    """For whom the person stands in, now or soon."""
+    ahead = or_(User.leave_to.is_(None), User.leave_to > seen.now)
+    query = select(User.id, User.leave_from, User.leave_to)
+    query = query.where(User.delegate_id == seen.who.id, User.leave_from.is_not(None), ahead)
+    said = []
+    for key, begins, ends in session.execute(query.order_by(User.leave_from)):
+        words = {"name": _name(key, seen), "begins": moment(begins, seen), "ends": moment(ends, seen) if ends else ""}
+        if ends is None:
+            said.append(_("You stand in for %(name)s from %(begins)s, until further notice.", **words))
+        else:
+            said.append(_("You stand in for %(name)s from %(begins)s to %(ends)s.", **words))
+    return said
+
+
+def vars_of(user: Any) -> dict[str, Any]:
+    """The columns of absence as a dict."""
+    return {name: getattr(user, name) for name in absence.NAMES}
+
+
+def moment(at: datetime, seen: Glass) -> str:
+    """A moment in the zone of the person who reads, such as 3 Dec, 09:00; with the year where it is another."""
+    local = at.astimezone(seen.zone)
+    is_this_year = local.year == seen.now.astimezone(seen.zone).year
+    return f"{local:%-d %b, %H:%M}" if is_this_year else f"{local:%-d %b %Y, %H:%M}"
+
+
+def _leave(user: Any, leave: absence.Stretch, seen: Glass) -> str:
+    begins, ends = leave
+    words = {"begins": moment(begins, seen), "ends": moment(ends, seen) if ends else "", "name": ""}
+    if user.delegate_id is None:
+        if ends is None:
+            return _("From %(begins)s your turns are passed over, until you enter an end of your leave.", **words)
+        return _("From %(begins)s to %(ends)s your turns are passed over; nobody works in your stead.", **words)
+    words["name"] = _name(user.delegate_id, seen)
+    if ends is None:
+        return _("From %(begins)s %(name)s takes your turns and works on your records, with no end yet.", **words)
+    if begins <= seen.now:
+        return _("%(name)s takes your turns and works on your records; on %(ends)s they come back to you.", **words)
+    return _("From %(begins)s %(name)s takes your turns and works on your records; on %(ends)s they come back to you.",
+             **words)  # fmt: skip
+
+
+def _name(key: int | None, seen: Glass) -> str:
+    card = seen.cards.person(key)
+    return str(card["full_name"]) if card else "?"

@@ -1,0 +1,85 @@
+"""Colleagues as public cards: for pick-lists and over REST."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import jsonify, request
+from flask_appbuilder import BaseView, expose
+from flask_appbuilder.api import BaseApi, protect
+from flask_appbuilder.security.decorators import permission_name
+from flask_babel import gettext as _
+
+from app.domain.base import NotThere
+from app.domain.permissions import VERBS
+from app.extensions import db
+from app.web.api import schemas
+from app.web.api.operations import Told, operation
+from app.web.api.resource import asked_query
+from app.web.core.gate import Spoken, glass, json_answer, refuse_as_json, signed_in, whole_json
+from app.web.records import mentions
+
+
+class PeopleView(BaseView):
+    """/people/lookup"""
+
+    route_base = "/people"
+    default_view = "lookup"
+
+    @expose("/lookup")
+    @signed_in
+    @refuse_as_json
+    def lookup(self) -> Any:
+        """Up to 20 active colleagues by name or user name; `about` a record (lead:5) up to 8 who may see it."""
+        typed, about = request.args.get("q", ""), request.args.get("about")
+        hits = mentions.offered(db.session(), about, typed, glass()) if about else mentions.matching(typed, glass())
+        results = [{"value": card["id"], "label": card["full_name"], "hint": card["username"]} for card in hits[:20]]
+        return jsonify({"results": results})
+
+
+class UserResource(Spoken, BaseApi):
+    """/api/v1/user/: a public card, nothing else."""
+
+    resource_name = "user"
+    class_permission_name = "Dashboard"
+    method_permission_name = {"get": "read", "get_list": "read"}
+    base_permissions = ["can_" + verb for verb in VERBS]
+    allow_browser_login = True
+    csrf_exempt = False
+    is_told = True
+    told = {"get": Told("Read one", (404,), ("pk",)), "get_list": Told("List", (414,), ("page",), answer="list")}
+
+    @expose("/", methods=["GET"])
+    @protect()
+    @refuse_as_json
+    @permission_name("get")
+    def get_list(self) -> Any:
+        """Active colleagues, by name."""
+        query = asked_query({"page", "page_size"})
+        size, page = whole_json(query.get("page_size"), 20, 1, 100), whole_json(query.get("page"), 0, 0, 10**7)
+        cards = [card for key, card in sorted(glass().cards.people.items()) if key in glass().cards.active]
+        part = cards[page * size : (page + 1) * size]
+        body = {"count": len(cards), "count_capped": False, "ids": [card["id"] for card in part], "result": part}
+        return json_answer(200, body)
+
+    @expose("/<int:pk>", methods=["GET"])
+    @protect()
+    @refuse_as_json
+    @permission_name("get")
+    def get(self, pk: int) -> Any:
+        """One colleague's card."""
+        card = glass().cards.person(pk)
+        if card is None:
+            raise NotThere(_("There is no such colleague."))
+        return json_answer(200, {"id": pk, "result": card})
+
+    def add_apispec_components(self, api_spec: Any) -> None:
+        """The card."""
+        card = schemas.SHARED["UserCard"]["properties"]
+        schemas.once(api_spec, schemas.SHARED | {"User": schemas.shape(card, *card)})
+
+    def operation_helper(self, path: Any = None, operations: Any = None, methods: Any = None, func: Any = None,
+                         **kwargs: Any) -> None:  # fmt: skip
+        """With ids and statuses."""
+        for method in methods:
+            operations[method.lower()] = operation(self, func.__name__, method.lower())

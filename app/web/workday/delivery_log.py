@@ -1,0 +1,99 @@
+"""How a notice looks in the bell, and what became of it on each channel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from flask_babel import gettext as _
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.models import Delivery
+from app.web.core.date_fields import moment_cell
+from app.web.core.fields import Glass
+
+#: kind -> (icon, tone); another kind is a plain bell.
+LOOKS = {
+    "assigned": ("user-check", "blue"), "unassigned": ("user-share", "gray"), "task_assigned": ("checkbox", "blue"),
+    "task_taken": ("repeat", "gray"), "task_due": ("alarm", "amber"), "task_overdue": ("alarm", "red"),
+    "exhausted": ("alert-triangle", "red"), "mention": ("at", "violet"), "comment": ("message-2", "teal"),
+    "request": ("clipboard-check", "amber"), "request_approved": ("circle-check", "green"),
+    "request_rejected": ("circle-x", "red"), "request_expired": ("hourglass", "gray"),
+    "request_withdrawn": ("arrow-back-up", "gray"), "sla_warning": ("clock-hour-4", "amber"),
+    "sla_breach": ("flag", "red"), "sla_escalated": ("trending-up", "red"), "missed_call": ("phone-x", "red"),
+    "status": ("arrow-right", "slate"), "job_lag": ("server", "red"),
+    "webhook": ("webhook", "red"),
+}  # fmt: skip
+
+
+def look_of(row: Any) -> dict[str, str]:
+    """{icon, tone} of a notice; a reminder that came late is red."""
+    icon, tone = LOOKS.get(row.kind, ("bell", "gray"))
+    is_late = row.kind == "task_due" and int((row.payload or {}).get("minutes", 0)) < 0
+    return {"icon": icon, "tone": "red" if is_late else tone}
+
+
+def names_of(row: Any, glass: Glass) -> dict[str, str]:
+    """What the sentence of a notice may call by name: actor, taker, label of a status."""
+    says, cards = dict(row.payload or {}), glass.cards
+    master = "lead_status" if row.lead_id else "ticket_status"
+    found = {"actor": (cards.person(row.actor_id), "full_name"), "taker": (cards.person(says.get("to")), "full_name"),
+             "label": (cards.card(master, says.get("status")), "label")}  # fmt: skip
+    return {name: str(card[key]) for name, (card, key) in found.items() if card}
+
+
+def deliveries_of(session: Session, ids: Iterable[int]) -> dict[int, dict[str, Delivery]]:
+    """Notification id -> channel -> what happened there, of one's own notices; one statement for all."""
+    wanted = list(ids)
+    found: dict[int, dict[str, Delivery]] = {}
+    if wanted:
+        for row in session.scalars(select(Delivery).where(Delivery.notification_id.in_(wanted))):
+            found.setdefault(row.notification_id, {})[row.channel] = row
+    return found
+
+
+def ledger_of(row: Any, deliveries: dict[str, Delivery], glass: Glass) -> list[dict[str, str]]:
+    """[{icon, label, text, tone}]: bell, on screen, e-mail."""
+    return [
+        {"icon": "bell", "label": _("Bell"), "text": _in_bell(row, glass), "tone": ""},
+        {"icon": "device-desktop", "label": _("On screen")} | _on_screen(deliveries.get("screen"), glass),
+        {"icon": "mail", "label": _("E-mail")} | _by_email(deliveries.get("email"), glass),
+    ]
+
+
+def _in_bell(row: Any, glass: Glass) -> str:
+    if row.read_on is not None and row.read_on == row.at:
+        return str(_("Not wanted in the bell: it came as read."))
+    if row.read_on is not None:
+        return str(_("Shown since %(at)s, read %(read)s.", at=_exact(row.at, glass), read=_exact(row.read_on, glass)))
+    if row.snoozed_until is not None and row.snoozed_until > glass.now:
+        return str(_("Snoozed; it comes back %(at)s.", at=_exact(row.snoozed_until, glass)))
+    return str(_("Shown since %(at)s, not read yet.", at=_exact(row.at, glass)))
+
+
+def _on_screen(sent: Delivery | None, glass: Glass) -> dict[str, str]:
+    if sent is None:
+        return {"text": _("Not shown: no page was open, or you do not want it there."), "tone": "gray"}
+    return {"text": _("Shown %(at)s.", at=_exact(sent.at, glass)), "tone": ""}
+
+
+def _by_email(sent: Delivery | None, glass: Glass) -> dict[str, str]:
+    if sent is None:
+        return {"text": _("Not sent: you did not ask for an e-mail of this kind."), "tone": "gray"}
+    at = _exact(sent.at, glass)
+    if sent.state == "sent":
+        return {"text": _("Sent %(at)s.", at=at), "tone": "green"}
+    if sent.state == "failed":
+        return {"text": _("Failed %(at)s: %(why)s", at=at, why=sent.error or _("no reason is known.")), "tone": "red"}
+    if sent.state == "unknown":
+        return {"text": _("Broken off while sending %(at)s: it may have arrived. It is not sent again.", at=at),
+                "tone": "amber"}  # fmt: skip
+    if sent.tries:
+        return {"text": _("Not sent yet after %(n)s tries; it is tried again. %(why)s", n=sent.tries,
+                          why=sent.error or ""), "tone": "amber"}  # fmt: skip
+    return {"text": _("Waiting to be sent since %(at)s.", at=at), "tone": ""}
+
+
+def _exact(moment: Any, glass: Glass) -> str:
+    return str(moment_cell(moment, glass)["title"])

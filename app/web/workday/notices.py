@@ -1,0 +1,164 @@
+"""One's own notifications over REST: what they say, what became of them, and how one wants to be told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response
+from flask_appbuilder.api import expose, protect
+from flask_appbuilder.security.decorators import permission_name
+from flask_babel import gettext as _
+from sqlalchemy.orm import Session
+
+from app.domain import notices
+from app.domain.base import RuleBroken
+from app.domain.notices import KINDS, Notification
+from app.extensions import db
+from app.models import Customer, Lead, Ticket
+from app.web.api import schemas
+from app.web.api.operations import Told
+from app.web.api.resource import Resource, sent
+from app.web.core.date_fields import When
+from app.web.core.fields import Choice, Field, Flag, Glass, Number
+from app.web.core.gate import json_answer, refuse_as_json
+from app.web.core.record_service import Desk
+from app.web.core.record_table import Plan
+from app.web.core.reference_fields import Reference, Someone
+from app.web.workday import delivery_log, notice_preferences
+from app.wording import text_of
+
+
+class IsRead(Flag):
+    """Whether it was read."""
+
+    def value(self, values: tuple[Any, ...], glass: Glass) -> Any:
+        """By the stamp."""
+        return values[0] is not None
+
+    def wire(self, values: tuple[Any, ...], glass: Glass) -> Any:
+        """True or False."""
+        return values[0] is not None
+
+    def where(self, op: str, raw: Any, glass: Glass) -> Any:
+        """By the stamp."""
+        read = self.take(raw, glass) == (op != "neq")
+        return self.columns[0].is_not(None) if read else self.columns[0].is_(None)
+
+
+class Sentence(Field):
+    """What the notice says, in the person's language."""
+
+    def wire(self, values: tuple[Any, ...], glass: Glass) -> Any:
+        """One sentence."""
+        kind, payload, actor_id, lead_id = values
+        row = Notification(kind=kind, payload=payload, actor_id=actor_id, lead_id=lead_id)
+        return text_of(row, **delivery_log.names_of(row, glass))
+
+
+FIELDS: list[Field] = [
+    Sentence("text", "Text", (Notification.kind, Notification.payload, Notification.actor_id, Notification.lead_id),
+             schema={"type": "string"}),
+    Choice("kind", "Kind", (Notification.kind,), options=KINDS, filter=True),
+    When("at", "At", (Notification.at,), filter=True, sort=True),
+    Someone("actor", "Actor", (Notification.actor_id,)),
+    Reference("lead", "Lead", (Notification.lead_id, Lead.number), record=Lead, url="/leads/"),
+    Reference("ticket", "Ticket", (Notification.ticket_id, Ticket.number), record=Ticket, url="/tickets/"),
+    Reference("customer", "Customer", (Notification.customer_id, Customer.number), record=Customer, url="/customers/"),
+    Number("task_id", "Task", (Notification.task_id,)),
+    IsRead("read", "Read", (Notification.read_on,), filter=True, edit=True),
+    When("snoozed_until", "Snoozed until", (Notification.snoozed_until,), edit=True),
+]  # fmt: skip
+
+
+def deliveries(session: Session, ids: list[int], glass: Glass) -> dict[int, dict[str, Any]]:
+    """Id -> {deliveries}: what happened on each channel but the bell; one statement for a whole page."""
+    held = delivery_log.deliveries_of(session, ids)
+    return {
+        key: {"deliveries": [
+            {"channel": each.channel, "state": each.state, "at": each.at.isoformat(), "tries": each.tries,
+             "error": each.error}
+            for _name, each in sorted(held.get(key, {}).items())
+        ]}
+        for key in ids
+    }  # fmt: skip
+
+
+class NoticeDesk(Desk):
+    """Notifications of the person himself: read, mark read, snooze."""
+
+    record = Notification
+    module = "Dashboard"
+    plan = Plan(Notification, FIELDS, joins=((Lead, Lead.id == Notification.lead_id),
+                                             (Ticket, Ticket.id == Notification.ticket_id),
+                                             (Customer, Customer.id == Notification.customer_id)),
+                many=deliveries)  # fmt: skip
+
+    def change(self, session: Session, row: Notification, values: dict[str, Any], glass: Glass) -> None:
+        """Mark read or unread, snooze."""
+        if "read" in values:
+            row.read_on = glass.now if values["read"] else None
+        if "snoozed_until" in values:
+            row.snoozed_until = values["snoozed_until"]
+        if not values:
+            raise RuleBroken(_("Please say what to change: read or snoozed_until."))
+
+
+_TABLE = {"type": "object", "additionalProperties": schemas.shape(
+    {channel: {"type": "boolean"} for channel in notices.CHANNELS}, additionalProperties=False)}  # fmt: skip
+_CHOICES = schemas.shape({
+    "choices": _TABLE, "mark": {"type": "string", "nullable": True,
+                                "description": "Of what you saw; a stale one is refused (409)."}},
+    "choices", additionalProperties=False)  # fmt: skip
+
+
+class NoticeResource(Resource):
+    """/api/v1/notification/"""
+
+    resource_name = "notification"
+    module = "Dashboard"
+    desk = NoticeDesk()
+    VERBS = Resource.VERBS | {"put": "read", "choices": "read", "choose": "read"}
+    exclude_route_methods = {"post", "delete"}
+    told = {
+        "choices": Told("How you want to be told of what", answer=_CHOICES),
+        "choose": Told("Choose how you want to be told of what", (409, 413, 422), body=_CHOICES, answer=_CHOICES),
+    }
+    extra_schema = {"deliveries": {"type": "array", "items": {"type": "object", "properties": {
+        "channel": {"type": "string"}, "state": {"type": "string"}, "tries": {"type": "integer"},
+        "at": {"type": "string", "format": "date-time"}, "error": {"type": "string", "nullable": True}}}}}  # fmt: skip
+
+    def refuse_unless_reached(self, row: Any, verb: str) -> None:
+        """One's own, which the law has seen to."""
+
+    @expose("/choices", methods=["GET"])
+    @protect()
+    @refuse_as_json
+    @permission_name("choices")
+    def choices(self) -> Response:
+        """kind -> channel -> whether one wants it, for all there are; and the mark of what was seen."""
+        return _chosen()
+
+    @expose("/choices", methods=["PUT"])
+    @protect()
+    @refuse_as_json
+    @permission_name("choose")
+    def choose(self) -> Response:
+        """Keep the choices; a kind or channel that is not named goes back to the default."""
+        body = sent()
+        table, mark = body.get("choices"), body.get("mark")
+        if set(body) - {"choices", "mark"} or not _is_table(table) or not isinstance(mark, str | None):
+            raise RuleBroken(_("Please send {choices: {kind: {channel: true or false}}, mark}."), "choices")
+        notice_preferences.store(db.session(), body["choices"], mark)
+        return _chosen()
+
+
+def _is_table(table: Any) -> bool:
+    return isinstance(table, dict) and all(isinstance(row, dict) for row in table.values())
+
+
+def _chosen() -> Response:
+    user = notice_preferences.mine(db.session())
+    return json_answer(200, {"choices": notice_preferences.table_of(user), "mark": notice_preferences.mark(user)})
+
+
+__all__ = ["NoticeDesk", "NoticeResource", "notices"]

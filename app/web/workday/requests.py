@@ -1,0 +1,255 @@
+"""Requests to be given a lead or ticket: asked by whoever sees it, decided by managers of the requested person."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import flash, g, redirect, render_template, request
+from flask_appbuilder import expose
+from flask_appbuilder.api import protect
+from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
+from sqlalchemy import ColumnElement, and_, false, func, select
+from sqlalchemy.orm import Session
+
+from app import access
+from app.domain import assignment_requests
+from app.domain.assignment_requests import STATES, AssignmentRequest
+from app.domain.base import NotThere, RuleBroken
+from app.extensions import db
+from app.models import Lead, Ticket
+from app.web.api.resource import Resource
+from app.web.core.date_fields import When
+from app.web.core.fields import Choice, Field, Glass, Text
+from app.web.core.gate import glass, json_answer, refuse_as_json
+from app.web.core.record_service import Desk
+from app.web.core.record_table import Asked, Plan
+from app.web.core.reference_fields import Reference, Someone
+from app.web.pages.screen import Screen, refuse_as_page
+
+#: The badge counts no further.
+MOST_COUNTED = 100
+FIELDS: list[Field] = [
+    Text("number", _l("Number"), (AssignmentRequest.number,), listed=True, filter=True),
+    Reference("lead", _l("Lead"), (AssignmentRequest.lead_id, Lead.number), key="lead_id", record=Lead, url="/leads/",
+              listed=True, filter=True, add=True),
+    Reference("ticket", _l("Ticket"), (AssignmentRequest.ticket_id, Ticket.number), key="ticket_id", record=Ticket,
+              url="/tickets/", listed=True, filter=True, add=True),
+    Someone("requested_user", _l("For"), (AssignmentRequest.requested_user_id,), key="requested_user_id", listed=True,
+            filter=True, add=True, required=True),
+    Someone("requester", _l("Asked by"), (AssignmentRequest.created_by_id,), listed=True, filter=True),
+    Text("reason", _l("Reason"), (AssignmentRequest.reason,), most=500, listed=True, add=True, required=True),
+    Choice("status", _l("Status"), (AssignmentRequest.status,), options=STATES, listed=True, filter=True, edit=True,
+           colors={"Pending": "amber", "Approved": "green", "Rejected": "red", "Expired": "gray",
+                   "Withdrawn": "slate"}),
+    Someone("decided_by", _l("Decided by"), (AssignmentRequest.decided_by_id,), listed=True),
+    When("decided_on", _l("Decided"), (AssignmentRequest.decided_on,)),
+    Text("decision_note", _l("Note"), (AssignmentRequest.decision_note,), most=500, edit=True),
+    When("created_on", _l("Created"), (AssignmentRequest.created_on,), listed=True, filter=True, sort=True),
+]  # fmt: skip
+
+
+class RequestDesk(Desk):
+    """Assignment requests: asked by whoever sees the record, decided by managers of the requested person."""
+
+    record = AssignmentRequest
+    module = "Requests"
+    plan = Plan(AssignmentRequest, FIELDS, joins=((Lead, Lead.id == AssignmentRequest.lead_id),
+                                                  (Ticket, Ticket.id == AssignmentRequest.ticket_id)))  # fmt: skip
+
+    def create(self, session: Session, values: dict[str, Any], glass: Glass) -> AssignmentRequest:
+        """Ask for a record that the person sees."""
+        if (values.get("lead_id") is None) == (values.get("ticket_id") is None):
+            raise RuleBroken(_("A request names one lead or one ticket."), "lead")
+        if values.get("requested_user_id") is None:
+            raise RuleBroken(_("Please choose a colleague."), "requested_user")
+        record = Lead if values.get("lead_id") else Ticket
+        row = access.get_visible(session, record, values.get("lead_id") or values.get("ticket_id"))
+        if row is None:
+            raise NotThere(_("There is no such record."))
+        asked = assignment_requests.ask(
+            session, row, values["requested_user_id"], values.get("reason") or "", glass.who.id, glass.now
+        )
+        session.flush()
+        return asked
+
+    def change(self, session: Session, row: AssignmentRequest, values: dict[str, Any], glass: Glass) -> None:
+        """Decide: status Approved or Rejected, with a note."""
+        status = values.get("status")
+        if status not in ("Approved", "Rejected"):
+            raise RuleBroken(_("A request can be Approved or Rejected."), "status")
+        decide(session, row, status == "Approved", values.get("decision_note"), glass)
+
+
+# --- who decides
+
+
+def may_decide(who: access.Person, requested: int | None, requester: int | None) -> bool:
+    """Managers of the requested person, and admins; nobody what he asked for, or what is asked for him."""
+    reach = who.reach("Requests", "write")
+    return who.id not in (requested, requester) and (reach is None or requested in reach)
+
+
+def waiting(who: access.Person) -> ColumnElement[bool]:
+    """The same in SQL, of what is pending."""
+    asked, reach = AssignmentRequest, who.reach("Requests", "write")
+    if reach is not None and not reach - {who.id}:
+        return false()
+    rule = and_(asked.status == "Pending", asked.requested_user_id != who.id,
+                func.coalesce(asked.created_by_id, 0) != who.id)  # fmt: skip
+    return rule if reach is None else and_(rule, asked.requested_user_id.in_(sorted(reach - {who.id})))
+
+
+def waiting_count(who: access.Person) -> int:
+    """How many wait for this person, up to MOST_COUNTED; asked once a full page, by those who decide at all."""
+    if request.headers.get("HX-Request") or not who.may("Requests", "write"):
+        return 0
+    if "waiting" not in g:
+        query = select(AssignmentRequest.id).where(waiting(who)).limit(MOST_COUNTED)
+        g.waiting = len(db.session.execute(query).all())
+    return int(g.waiting)
+
+
+def decide(session: Session, row: AssignmentRequest, approve: bool, note: str | None, glass: Glass) -> None:
+    """Approve or reject, by those who may. Raises Denied, Conflict when it was decided, RuleBroken."""
+    glass.who.refuse_unless("Requests", "write")
+    if glass.who.id in (row.requested_user_id, row.created_by_id):
+        raise access.Denied(_("Nobody decides a request of his own or for himself. Ask another manager."))
+    if not may_decide(glass.who, row.requested_user_id, row.created_by_id):
+        raise access.Denied(_("Only a manager of the requested person decides this."))
+    with access.as_system(session):
+        assignment_requests.decide(session, row, _record_of(session, row), approve, note, glass.who.id, glass.now)
+
+
+def withdraw(session: Session, row: AssignmentRequest, glass: Glass) -> None:
+    """By who asked. Raises Denied, Conflict when it was decided."""
+    if row.created_by_id != glass.who.id:
+        raise access.Denied(_("Only who asked can withdraw the request."))
+    with access.as_system(session):
+        assignment_requests.withdraw(session, row, _record_of(session, row), glass.who.id, glass.now)
+
+
+def _record_of(session: Session, row: AssignmentRequest) -> Any:
+    record = session.get(Lead, row.lead_id) if row.lead_id else session.get(Ticket, row.ticket_id)
+    if record is None:
+        raise NotThere(_("There is no such record."))
+    return record
+
+
+# --- doors
+
+
+class RequestResource(Resource):
+    """/api/v1/assignment_request/"""
+
+    resource_name = "assignment_request"
+    module = "Requests"
+    desk = RequestDesk()
+    VERBS = Resource.VERBS | {"withdraw": "create"}
+    exclude_route_methods = {"delete"}
+
+    @expose("/<int:pk>/withdraw", methods=["POST"])
+    @protect()
+    @refuse_as_json
+    @permission_name("withdraw")
+    def withdraw(self, pk: Any) -> Any:
+        """Take one's own pending request back."""
+        row = self._row(pk, "read")
+        withdraw(db.session(), row, glass())
+        db.session.commit()
+        return json_answer(200, {"id": row.id, "result": self._after(row.id)})
+
+
+class RequestScreen(Screen):
+    """/requests/"""
+
+    route_base = "/requests"
+    module = "Requests"
+    desk = RequestDesk()
+    title, singular = _l("Requests"), _l("Request")
+    quick = ("status", "requested_user")
+    strip = ("status", "requested_user", "requester", "decided_by")
+    input_names = ("lead", "ticket", "requested_user", "reason")
+    headline = "number"
+    exclude_route_methods = {"edit", "delete"}
+    VERBS = Screen.VERBS | {"decide": "write", "reject": "write", "withdraw": "create"}
+    more_verb = "read"
+
+    def tabs(self, glass: Glass) -> list[dict[str, Any]]:
+        """Waiting for me, mine, all."""
+        chosen = request.args.get("tab", "")
+        count = waiting_count(glass.who)
+        tabs: list[tuple[str, str, int | None]] = [("mine", _("Mine"), None), ("", _("All"), None)]
+        if glass.who.may("Requests", "write"):
+            tabs.insert(0, ("waiting", _("Waiting for me"), count or None))
+        return [
+            {"label": label, "url": f"{self.route_base}/" + (f"?tab={name}" if name else ""), "count": number,
+             "active": name == chosen}
+            for name, label, number in tabs
+        ]  # fmt: skip
+
+    def _asked(self, seen: Glass) -> Asked:
+        asked, tab = super()._asked(seen), request.args.get("tab")
+        if tab == "waiting":
+            asked.rules.append(waiting(seen.who))
+        if tab == "mine":
+            asked.rules.append(AssignmentRequest.created_by_id == seen.who.id)
+        return asked
+
+    def more(self, row: dict[str, Any], glass: Glass) -> list[dict[str, Any]]:
+        """Approve or reject, for those who decide; withdraw, for who asked."""
+        if row.get("status") != "Pending":
+            return []
+        people = [(row.get(name) or {}).get("id") for name in ("requested_user", "requester")]
+        if glass.who.may("Requests", "write") and may_decide(glass.who, *people):
+            return [
+                {"label": _("Approve"), "url": f"/requests/decide/{row['id']}?approve=1", "method": "post",
+                 "icon": "check"},
+                {"label": _("Reject"), "url": f"/requests/reject/{row['id']}", "method": "get", "icon": "x"},
+            ]  # fmt: skip
+        if people[1] != glass.who.id:
+            return []
+        return [{"label": _("Withdraw"), "url": f"/requests/withdraw/{row['id']}", "method": "post",
+                 "icon": "arrow-back-up", "confirm": _("Withdraw this request?")}]  # fmt: skip
+
+    @expose("/decide/<pk>", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("decide")
+    def decide(self, pk: str) -> Any:
+        """Approve or reject."""
+        row, approve = self.row_for(pk, "read"), request.values.get("approve") == "1"
+        decide(db.session(), row, approve, request.form.get("note"), glass())
+        db.session.commit()
+        flash(_("Approved.") if approve else _("Rejected."), "success")
+        return redirect("/" if request.form.get("came_from") == "day" else f"{self.route_base}/?tab=waiting")
+
+    @expose("/reject/<pk>", methods=["GET"])
+    @has_access
+    @refuse_as_page
+    @permission_name("decide")
+    def reject(self, pk: str) -> Any:
+        """Asks why."""
+        row, seen = self.row_for(pk, "read"), glass()
+        note = self.desk.plan.by_name["decision_note"].input(None, [], seen)
+        note |= {"name": "note", "label": _("Reason"), "kind": "textarea", "required": True}
+        form = {
+            "title": _("Reject %(number)s", number=row.number), "action": f"/requests/decide/{row.id}",
+            "conflict": None,
+            "submit_label": _("Reject"), "cancel_url": self.url_of(row), "back_label": self.title, "version": None,
+            "sections": [{"title": None, "fields": [note]}], "error": None,
+        }  # fmt: skip
+        return render_template("crm/form.html", form=form)
+
+    @expose("/withdraw/<pk>", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("withdraw")
+    def withdraw(self, pk: str) -> Any:
+        """Take one's own request back."""
+        row = self.row_for(pk, "read")
+        withdraw(db.session(), row, glass())
+        db.session.commit()
+        flash(_("Withdrawn."), "success")
+        return redirect(self.url_of(row))

@@ -1,0 +1,62 @@
+"""The search page: number, name, telephone in any format, e-mail; only what the person sees."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import jsonify, render_template, request
+from flask_appbuilder import BaseView, expose
+
+from app.extensions import db
+from app.web.core.fields import Glass
+from app.web.core.gate import glass, signed_in
+from app.web.core.record_table import Asked
+from app.web.core.text_search import matching
+from app.web.records.customers import CustomerScreen
+from app.web.records.leads import LeadScreen
+from app.web.records.tasks import TaskScreen
+from app.web.records.tickets import TicketScreen
+
+#: Hits a group.
+HITS = 8
+SEARCHED = (LeadScreen, CustomerScreen, TicketScreen, TaskScreen)
+
+
+class SearchView(BaseView):
+    """/search"""
+
+    route_base = "/search"
+    default_view = "page"
+
+    @expose("")
+    @expose("/")
+    @signed_in
+    def page(self) -> Any:
+        """Hits by kind, as a page or, asked for JSON, for the palette."""
+        typed = request.args.get("q", "").strip()[:100]
+        groups = [_hits(screen, typed, glass()) for screen in SEARCHED] if len(typed) > 1 else []
+        groups = [group for group in groups if group["rows"]]
+        if request.accept_mimetypes.best == "application/json":
+            return jsonify({"groups": groups})
+        return render_template("crm/search.html", typed=typed, groups=groups)
+
+
+def _hits(screen_class: Any, typed: str, seen: Glass) -> dict[str, Any]:
+    """The first hits of one kind; none where the module is closed."""
+    screen, plan = screen_class, screen_class.desk.plan
+    group: dict[str, Any] = {"title": str(screen.title), "url": f"{screen.route_base}/?q={typed}", "rows": []}
+    if not seen.who.may(screen.module, "read"):
+        return group
+    wanted = (screen.headline, "number", "status", "mobile")
+    names = tuple(name for name in wanted if name in plan.by_name and plan.by_name[name].columns)
+    asked = Asked([matching(plan, typed, seen)], plan.order_by(None, "desc", seen), HITS)
+    slices = plan.reading(names)[1]
+    for row in plan.rows(db.session(), asked, names):
+        values = tuple(row)
+        cells = {each.name: each.cell(values[cut], seen) for each, cut in slices}
+        number = cells.get("number", {}).get("text")
+        group["rows"].append({
+            "url": f"{screen.route_base}/{number or f'show/{values[0]}'}", "cells": list(cells.values()),
+            "title": cells[screen.headline].get("text") or number or str(values[0]),
+        })  # fmt: skip
+    return group

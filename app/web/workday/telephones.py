@@ -1,0 +1,212 @@
+"""My phone: when its calls came last, what may be missing, what could not be taken; a manager sees the team's."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from flask import flash, redirect, render_template, request
+from flask_appbuilder import BaseView, expose
+from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
+from flask_babel import ngettext
+from sqlalchemy import func, select
+
+from app.domain import office_hours
+from app.domain.base import NotThere, RuleBroken
+from app.extensions import db
+from app.lib import phone
+from app.models import PhoneSync, QuarantinedCall
+from app.web.api.resource import key_of
+from app.web.core.date_fields import moment_cell
+from app.web.core.fields import Glass
+from app.web.core.gate import Gated, glass
+from app.web.core.reference_fields import person_card
+from app.web.pages.screen import refuse_as_page
+from app.web.records import call_batches, call_lines
+from app.web.workday.absence_text import moment
+
+#: What is wrong with a kept record, in words for who has the telephone in hand.
+_PLAIN = {
+    "not_a_record": _l("The application sent something that is no call."),
+    "missing_field": _l("The application left out a number, the direction or the time of the call."),
+    "wrong_type": _l("The application sent a number or name that cannot be read."),
+    "too_long": _l("The application sent a number or name that is far too long."),
+    "bad_number": _l("The number holds signs that are part of no telephone number."),
+    "bad_duration": _l("The application did not say properly how long the call took."),
+    "bad_time": _l("The application did not say properly when the call was."),
+}
+#: Office time without a batch after which a telephone is looked at; after a working day it is surely off.
+QUIET = timedelta(minutes=30)
+#: A working day of an office that is always open.
+LONG_DAY = timedelta(hours=24)
+MOST_KEPT_SHOWN, MOST_PHONES = 100, 500
+
+
+class PhoneView(Gated, BaseView):
+    """/phone/"""
+
+    route_base = "/phone"
+    default_view = "index"
+    module = "Call Logs"
+    VERBS = {"index": "read", "again": "create", "drop": "create", "noted": "create"}
+
+    @expose("/", methods=["GET"])
+    @has_access
+    @refuse_as_page
+    @permission_name("index")
+    def index(self) -> Any:
+        """One's own telephone; below, those of the team."""
+        seen = glass()
+        held = db.session.scalars(select(PhoneSync).where(PhoneSync.employee_id == seen.who.id)).first()
+        return render_template("crm/phone.html", page={
+            "tabs": call_lines.tabs("phone"), "may_log": seen.who.may("Call Logs", "create"),
+            "phone": _own(held, seen) if held is not None else None, "kept": _kept(seen), "team": _team(seen),
+            "version": seen.cards.business.get("phone_app_version"), "url": seen.cards.business.get("phone_app_url"),
+        })  # fmt: skip
+
+    @expose("/again/<pk>", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("again")
+    def again(self, pk: str) -> Any:
+        """Read a kept record once more, as if the telephone had sent it now; which it has not, and its page says so."""
+        row, seen = _mine(pk), glass()
+        key, raw = row.id, row.raw
+        (result,) = call_batches.store([raw], seen, by_hand=True)
+        if result.status == "error":
+            raise RuleBroken(_("Still not: %(why)s", why=result.sentence or ""))
+        db.session.delete(_mine(str(key)))
+        db.session.commit()
+        flash(_("The call is taken."), "success")
+        return redirect(f"/calls/show/{result.call_id}")
+
+    @expose("/drop/<pk>", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("drop")
+    def drop(self, pk: str) -> Any:
+        """Forget a kept record."""
+        db.session.delete(_mine(pk))
+        db.session.commit()
+        flash(_("Removed."), "success")
+        return redirect("/phone/")
+
+    @expose("/noted", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("noted")
+    def noted(self) -> Any:
+        """The person has seen that calls may be missing, and which."""
+        mine = select(PhoneSync).where(PhoneSync.employee_id == glass().who.id).with_for_update()
+        held = db.session.scalars(mine).first()
+        if held is not None and request.form.get("to") == _mark(held.gap_to):
+            held.gap_from = held.gap_to = None
+            db.session.commit()
+        return redirect("/phone/")
+
+
+def _mine(pk: str) -> QuarantinedCall:
+    """A kept record of one's own. Raises NotThere, also for one of the team."""
+    query = select(QuarantinedCall).where(QuarantinedCall.id == (key_of(pk) or 0))
+    row = db.session.scalars(query.where(QuarantinedCall.employee_id == glass().who.id)).first()
+    if row is None:
+        raise NotThere(_("There is no such record, or it is not yours to see."))
+    return row
+
+
+# --- one telephone in words
+
+
+def _own(held: PhoneSync, seen: Glass) -> dict[str, Any]:
+    counted = ((_("New calls"), held.created), (_("Brought up to date"), held.updated),
+               (_("Known already"), held.duplicates), (_("Refused in all"), held.refused))  # fmt: skip
+    gap = None
+    if held.gap_from is not None and held.gap_to is not None:
+        gap = {"from": moment(held.gap_from, seen), "to": moment(held.gap_to, seen), "mark": _mark(held.gap_to)}
+    return _state(held.synced_on, seen) | {
+        "synced": moment_cell(held.synced_on, seen), "newest": moment_cell(held.newest_call_on, seen),
+        "agent": held.agent, "figures": counted, "gap": gap,
+    }  # fmt: skip
+
+
+def _mark(at: datetime | None) -> str:
+    """Names the gap that the page showed: a newer one stays."""
+    return at.isoformat() if at is not None else ""
+
+
+def _state(synced_on: datetime | None, seen: Glass) -> dict[str, Any]:
+    """{tone, silent}: amber after half an hour of office time without a batch, red after a working day."""
+    if synced_on is None:
+        return {"tone": "gray", "silent": _("No call has come yet.")}
+    office = seen.cards.office
+    silent = seen.now - synced_on if office.is_always_open else office_hours.open_between(office, synced_on, seen.now)
+    if silent <= QUIET:
+        return {"tone": "green", "silent": _("Calls come in.")}
+    day = LONG_DAY if office.is_always_open else max(office.hours)
+    return {"tone": "red" if silent >= day else "amber",
+            "silent": _("Silent since %(moment)s.", moment=moment(synced_on, seen))}  # fmt: skip
+
+
+def _kept(seen: Glass) -> list[dict[str, Any]]:
+    """One's own records that could not be taken, the newest first."""
+    query = select(QuarantinedCall).where(QuarantinedCall.employee_id == seen.who.id)
+    query = query.order_by(QuarantinedCall.last_on.desc(), QuarantinedCall.id.desc()).limit(MOST_KEPT_SHOWN)
+    return [_kept_row(row, seen) for row in db.session.scalars(query)]
+
+
+def _kept_row(row: QuarantinedCall, seen: Glass) -> dict[str, Any]:
+    raw = row.raw if isinstance(row.raw, dict) else {}
+    told = [_number(raw.get("from"), seen), _number(raw.get("to"), seen)]
+    facts = [
+        " → ".join(told) if any(told) else "",
+        _began(raw.get("start_time"), seen),
+        str(raw.get("type") or "")[:20],
+    ]
+    return {
+        "id": row.id, "sentence": _PLAIN.get(row.code, row.sentence), "exact": row.sentence,
+        "about": " · ".join(fact for fact in facts if fact),
+        "times": ngettext("sent %(num)s time", "sent %(num)s times", row.times), "last": moment_cell(row.last_on, seen),
+    }  # fmt: skip
+
+
+def _began(raw: Any, seen: Glass) -> str:
+    """The time as the telephone wrote it, in our spelling if it is one."""
+    text = str(raw or "")[:40]
+    try:
+        told = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return f"{told:%-d %b %Y, %H:%M}"
+
+
+def _number(raw: Any, seen: Glass) -> str:
+    """A number as this person may see it."""
+    text = str(raw)[:40] if isinstance(raw, str | int) else ""
+    normal = phone.normal(text)
+    shown = str(seen.who.shown("mobile", normal or text) or "") if text else ""
+    return phone.shown(shown) if shown == normal else shown
+
+
+# --- those of the team
+
+
+def _team(seen: Glass) -> list[dict[str, Any]]:
+    """The telephones that the law shows beside one's own, the longest silent first; one statement, counts included."""
+    reach = seen.who.reach("Call Logs")
+    if reach is not None and reach <= {seen.who.id}:
+        return []
+    kept = select(func.count(QuarantinedCall.id)).where(QuarantinedCall.employee_id == PhoneSync.employee_id)
+    columns = (PhoneSync.employee_id, PhoneSync.synced_on, PhoneSync.newest_call_on, PhoneSync.gap_to)
+    query = select(*columns, kept.correlate(PhoneSync).scalar_subquery().label("kept"))
+    rows = db.session.execute(query.where(PhoneSync.employee_id != seen.who.id).order_by(PhoneSync.synced_on))
+    made = []
+    for row in rows.fetchmany(MOST_PHONES):
+        card = seen.cards.person(row.employee_id)
+        if card is not None:
+            made.append(_state(row.synced_on, seen) | {
+                "person": {"kind": "person", **person_card(card)}, "synced": moment_cell(row.synced_on, seen),
+                "newest": moment_cell(row.newest_call_on, seen), "kept": row.kept, "has_gap": row.gap_to is not None,
+            })  # fmt: skip
+    return made

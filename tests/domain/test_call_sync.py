@@ -1,0 +1,307 @@
+"""Telephones send their calls again and again: nothing is lost, nothing stands twice."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import orjson
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import delete, func, select
+from sqlalchemy.dialects import mysql
+from sqlalchemy.orm import Session
+
+from app.domain import call_matching
+from app.domain.call_parsing import Telephone, Unreadable, read
+from app.domain.call_sync import Result, sync
+from app.domain.calls import CallLog
+from app.domain.customers import Customer
+from app.domain.leads import Lead
+from app.domain.notices import Notification
+from app.domain.telephones import PhoneSync, QuarantinedCall
+from app.domain.tickets import Ticket
+from app.domain.timeline import Activity
+from app.ops.database import STATEMENTS
+from tests import makers
+from tests.makers import NOW
+
+INDIA = ZoneInfo("Asia/Kolkata")
+START = "2026-11-23 09:30:00"
+NAMES = ("from", "to", "type", "status", "duration", "start_time", "end_time", "device_call_id", "contact_name",
+         "native_duration", "native_call_type")  # fmt: skip
+#: All that JSON can say, and what telephones make of it: halves of signs, no numbers, endless ones.
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=50),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3), max_leaves=8,
+)  # fmt: skip
+
+
+def call(number: int = 1, **values: Any) -> dict[str, Any]:
+    """An answered incoming call as the telephone tells it."""
+    known = {"from": f"+9198200{number:05d}", "to": "9820099999", "type": "Incoming", "status": "Completed",
+             "duration": 42, "start_time": START, "device_call_id": f"device_{number}"}  # fmt: skip
+    return known | values
+
+
+def telephone(user: Any, own: str = "+919820099999") -> Telephone:
+    return Telephone(user.id, INDIA, frozenset({own}), "EshinApp/1.0")
+
+
+def told(results: list[Result]) -> list[str]:
+    return [result.status for result in results]
+
+
+# --- One record
+
+
+@pytest.mark.parametrize(
+    ("said", "direction", "status", "seconds"),
+    [
+        ({}, "Incoming", "Completed", 42),
+        ({"duration": 0}, "Incoming", "Missed Call", 0),
+        ({"type": "Missed", "duration": 12}, "Incoming", "Missed Call", 0),
+        ({"status": "Rejected", "duration": 12}, "Incoming", "Missed Call", 0),
+        ({"native_call_type": "rejected", "duration": 12}, "Incoming", "Missed Call", 0),
+        ({"type": "Voicemail", "to": "9820011111"}, "Unknown", "Completed", 42),
+        ({"type": "Whatever", "to": "9820011111", "duration": 0}, "Unknown", "No Answer", 0),
+        ({"type": "Outgoing", "from": "9820099999", "to": "98"}, "Outgoing", "Completed", 42),
+        ({"type": "Outgoing", "from": "98", "to": "98200", "status": "No Answer"}, "Outgoing", "Did Not Picked", 0),
+        ({"type": "Outgoing", "from": "98", "to": "9820011111", "duration": 0}, "Outgoing", "Did Not Picked", 0),
+        ({"type": "Outgoing"}, "Incoming", "Completed", 42),  # "to" is the employee's own number
+        ({"type": "Incoming", "from": "09820099999", "to": "9820011111"}, "Outgoing", "Completed", 42),
+    ],
+)  # fmt: skip
+def test_what_the_telephone_says_becomes_our_words(said, direction, status, seconds):
+    heard = read(0, call(**said), Telephone(1, INDIA, frozenset({"+919820099999"})), NOW)
+    assert (heard.direction, heard.status, heard.duration_seconds) == (direction, status, seconds)
+
+
+def test_what_it_said_of_an_unanswered_call_is_kept():
+    heard = read(0, call(type="Missed", duration=12, native_duration=12), Telephone(1, INDIA), NOW)
+    assert (heard.native["duration"], heard.native["type"], heard.native["start_time"]) == (12, "Missed", START)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "code"),
+    [
+        ({"from": ""}, "missing_field"), ({"to": None}, "missing_field"), ({"start_time": ""}, "missing_field"),
+        ({"start_time": "yesterday"}, "bad_time"), ({"start_time": "0001-01-01 00:00:00"}, "bad_time"),
+        ({"start_time": "1999-01-01 00:00:00"}, "too_old"), ({"start_time": "2099-01-01 00:00:00"}, "in_the_future"),
+        ({"start_time": [1]}, "bad_time"), ({"start_time": 10**20}, "bad_time"), ({"duration": "long"}, "bad_duration"),
+        ({"duration": -3}, "bad_duration"), ({"duration": 10**6}, "bad_duration"), ({"duration": True}, "bad_duration"),
+        ({"from": "98200 \N{TELEPHONE RECEIVER}"}, "bad_number"), ({"from": "9" * 41}, "too_long"),
+        ({"from": {"a": 1}}, "wrong_type"),
+        ({"device_call_id": "x" * 121}, "too_long"),
+    ],
+)  # fmt: skip
+def test_a_record_that_can_never_be_right_says_why(wrong, code):
+    with pytest.raises(Unreadable) as said:
+        read(0, call(**wrong), Telephone(1, INDIA), NOW)
+    assert said.value.code == code
+
+
+def test_the_telephones_clock_hangs_where_its_owner_is():
+    heard = read(0, call(), Telephone(1, ZoneInfo("America/New_York")), NOW + timedelta(days=1))
+    assert heard.started_on == datetime(2026, 11, 23, 14, 30, tzinfo=UTC)
+    assert heard.native["zone"] == "America/New_York"
+
+
+def test_half_a_sign_in_a_name_loses_no_call():
+    heard = read(0, call(contact_name="Ravi \ud83d\x00"), Telephone(1, INDIA), NOW)
+    assert heard.native["contact_name"] == "Ravi ?"
+
+
+# --- A batch
+
+
+@pytest.fixture
+def session(office: Session) -> Session:
+    return office
+
+
+@pytest.fixture
+def people(session: Session) -> dict[str, Any]:
+    return {name: makers.user(session, name, "Sales User") for name in ("ana", "ben")}
+
+
+@pytest.fixture
+def ana(people: dict[str, Any]) -> Any:
+    return people["ana"]
+
+
+def test_the_same_batch_again_is_harmless(session, ana):
+    batch = [call(n) for n in range(5)]
+    first, second = (sync(session, telephone(ana), batch, NOW) for _ in range(2))
+    assert told(first) == ["created"] * 5
+    assert told(second) == ["duplicate"] * 5
+    assert [r.call_id for r in first] == [r.call_id for r in second]
+    assert session.scalar(select(func.count(CallLog.id))) == 5
+
+
+def test_both_applications_ids_meet(session, ana):
+    sync(session, telephone(ana), [call(1)], NOW)
+    other = sync(session, telephone(ana), [call(1, device_call_id="device_1_in_42")], NOW)
+    assert told(other) == ["duplicate"]
+    assert session.scalars(select(CallLog.device_call_id)).all() == ["device_1"]
+
+
+def test_a_call_that_went_on_grows_and_never_shrinks(session, ana):
+    for seconds, status in ((0, "created"), (30, "updated"), (95, "updated"), (30, "duplicate"), (95, "duplicate")):
+        assert told(sync(session, telephone(ana), [call(1, duration=seconds)], NOW)) == [status]
+    grown = session.scalars(select(CallLog)).one()
+    assert (grown.duration_seconds, grown.status) == (95, "Completed")
+
+
+def test_the_same_call_twice_in_one_batch_is_one(session, ana):
+    batch = [call(1, duration=5), call(1, duration=9), call(1, device_call_id="else", duration=9)]
+    results = sync(session, telephone(ana), batch, NOW)
+    assert told(results) == ["created", "updated", "duplicate"]
+    assert len({result.call_id for result in results}) == 1
+    assert session.scalars(select(CallLog.duration_seconds)).all() == [9]
+
+
+def test_the_same_id_of_another_employee_is_another_call(session, ana, people):
+    for user in (ana, people["ben"]):
+        assert told(sync(session, telephone(user), [call(1)], NOW)) == ["created"]
+
+
+def test_a_wrong_record_in_the_middle_stops_nobody(session, ana):
+    results = sync(session, telephone(ana), [call(1), call(2, start_time="never"), "no", call(3)], NOW)
+    assert told(results) == ["created", "error", "error", "created"]
+    assert [result.code for result in results] == [None, "bad_time", "not_a_record", None]
+    assert session.scalar(select(func.count(QuarantinedCall.id))) == 2
+
+
+def test_a_wrong_record_that_comes_each_minute_is_counted(session, ana):
+    for _ in range(3):
+        sync(session, telephone(ana), [call(2, start_time="never")], NOW)
+    kept = session.scalars(select(QuarantinedCall)).one()
+    assert (kept.times, kept.code, kept.raw["start_time"]) == (3, "bad_time", "never")
+
+
+def test_the_telephone_is_remembered(session, ana):
+    sync(session, telephone(ana), [call(1), call(1), call(2, to="")], NOW)
+    held = session.scalars(select(PhoneSync)).one()
+    assert (held.created, held.duplicates, held.refused, held.synced_on) == (1, 1, 1, NOW)
+    assert held.agent == "EshinApp/1.0"
+
+
+# --- To whom a call belongs
+
+
+def known(session: Session, ana: Any) -> Any:
+    """A lead with the number of call(1), made before it."""
+    return makers.lead(session, ana, mobile="98200 00001", mobile_e164="+919820000001", at=NOW - timedelta(days=3))
+
+
+def test_a_call_stands_on_the_open_lead_of_its_number(session, ana):
+    lead = known(session, ana)
+    sync(session, telephone(ana), [call(1)], NOW)
+    assert session.scalars(select(CallLog.lead_id)).one() == lead.id
+    line = session.scalars(select(Activity).where(Activity.kind == "call")).one()
+    assert (line.lead_id, line.payload["seconds"], line.at) == (lead.id, 42, datetime(2026, 11, 23, 4, tzinfo=UTC))
+
+
+def test_a_call_from_before_the_lead_is_not_the_leads(session, ana):
+    known(session, ana)
+    sync(session, telephone(ana), [call(1, start_time="2026-11-01 09:00:00")], NOW)
+    assert session.scalars(select(CallLog.lead_id)).all() == [None]
+
+
+def test_whoever_answers_for_the_lead_hears_of_a_missed_call(session, ana, people):
+    lead = known(session, ana)
+    for _ in range(2):
+        sync(session, telephone(people["ben"]), [call(1, duration=0, to="9820011111")], NOW)
+    rung = session.scalars(select(Notification).where(Notification.kind == "missed_call")).one()
+    assert (rung.user_id, rung.lead_id) == (ana.id, lead.id)
+
+
+def test_a_thousand_calls_cost_a_dozen_statements(session, ana):
+    known(session, ana)
+    session.commit()
+    counted: list[str] = []
+    token = STATEMENTS.set(counted)
+    sync(session, telephone(ana), [call(n, duration=n % 3, to="9820011111") for n in range(1000)], NOW)
+    STATEMENTS.reset(token)
+    assert len(counted) <= 12, counted
+
+
+def test_a_gap_between_two_batches_of_the_newest_fifty_is_noticed(session, ana):
+    minute = lambda n: f"2026-11-23 {8 + n // 60:02d}:{n % 60:02d}:00"  # noqa: E731
+    sync(session, telephone(ana), [call(n, start_time=minute(n)) for n in range(50)], NOW)
+    sync(session, telephone(ana), [call(n, start_time=minute(n)) for n in range(60, 110)], NOW)
+    held = session.scalars(select(PhoneSync)).one()
+    assert (held.gap_from, held.gap_to) == (datetime(2026, 11, 23, 3, 19, tzinfo=UTC),
+                                            datetime(2026, 11, 23, 3, 30, tzinfo=UTC))  # fmt: skip
+
+
+# --- Whatever the telephones make of it: the same rows in the end
+
+
+def _as_told(number: int, app: str, seconds: int, type_: str) -> dict[str, Any]:
+    """One of six calls, as one of the two applications tells it at some moment: its id has the length in it."""
+    other = "Private" if number == 5 and app == "old" else "Unknown" if number == 5 else f"+9198200{number:05d}"
+    minute = f"2026-11-23 09:{number:02d}:00"
+    return call(number, **{"from": other}, type=type_, duration=seconds, start_time=minute, native_duration=seconds,
+                device_call_id=f"device_{number}" + (f"_{seconds}_in" if app == "new" else ""))  # fmt: skip
+
+
+TOLD = st.builds(_as_told, st.integers(0, 5), st.sampled_from(["old", "new"]), st.sampled_from([0, 5, 42, 600]),
+                 st.sampled_from(["Incoming", "Unknown"]))  # fmt: skip
+CUTS = st.lists(st.integers(1, 6), max_size=12)
+
+
+def batches(records: list[Any], cuts: list[int]) -> list[list[Any]]:
+    """The records cut into batches of these sizes; what is left over is one more."""
+    made, rest = [], records
+    for size in cuts:
+        made, rest = [*made, rest[:size]], rest[size:]
+    return [batch for batch in [*made, rest] if batch]
+
+
+def stored_after(session: Session, ana: Any, told_: list[list[Any]]) -> list[Any]:
+    """What stands of the calls after these batches; the longest talk stands at each moment."""
+    session.execute(delete(CallLog))
+    longest: dict[str, int] = {}
+    for batch in told_:
+        results = sync(session, telephone(ana, "+911111111111"), batch, NOW)
+        assert [result.index for result in results] == list(range(len(batch)))
+        assert all(result.call_id is not None for result in results)
+        rows = session.execute(select(CallLog.other_e164, CallLog.duration_seconds)).all()
+        assert all(seconds >= longest.get(str(other), 0) for other, seconds in rows)
+        longest = {str(other): seconds for other, seconds in rows}
+    columns = (CallLog.started_on, CallLog.other_e164, CallLog.direction, CallLog.status, CallLog.duration_seconds,
+               CallLog.ended_on)  # fmt: skip
+    return list(session.execute(select(*columns).order_by(CallLog.started_on)).all())
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(TOLD, min_size=1, max_size=12), CUTS, CUTS, st.randoms(use_true_random=False))
+def test_any_order_repetition_and_division_ends_in_the_same_rows(session, ana, records, cuts, others, chance):
+    shuffled = records + chance.sample(records, len(records) // 2)
+    chance.shuffle(shuffled)
+    once = stored_after(session, ana, [records])
+    assert len(once) == len({each["start_time"] for each in records})
+    assert stored_after(session, ana, batches(shuffled, cuts)) == once
+    assert stored_after(session, ana, batches(shuffled[::-1], others)) == once
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.one_of(ANYTHING, st.dictionaries(st.sampled_from(NAMES), ANYTHING).map(lambda odd: call(1) | odd)),
+                max_size=6))  # fmt: skip
+def test_whatever_is_sent_each_record_has_its_answer(session, ana, records):
+    results = sync(session, telephone(ana), records, NOW)
+    assert [result.index for result in results] == list(range(len(records)))
+    assert all((result.call_id is None) == (result.status == "error") for result in results)
+    orjson.dumps([result.device_call_id for result in results])
+
+
+def test_the_indexes_that_matching_insists_on_are_there() -> None:
+    for way in (Lead.mobile_e164, Lead.alternative_e164, Lead.customer_id, Ticket.customer_id,
+                Customer.mobile_e164, Customer.alternative_e164):  # fmt: skip
+        asked = str(call_matching._by_index(select(way), way, {"1"}).compile(dialect=mysql.dialect()))
+        named = asked.partition("FORCE INDEX (")[2].partition(")")[0]
+        assert named in {index.name for index in way.class_.__table__.indexes}

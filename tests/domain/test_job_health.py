@@ -1,0 +1,83 @@
+"""Late jobs: what is late, what is one incident, and who hears of it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.domain import job_health
+from app.domain.job_runs import JobRun, newest
+from app.domain.notices import Notification
+from tests import makers
+from tests.makers import MINUTE, NOW, ZONE
+
+JOBS = ["one", "other"]
+
+
+def run(session: Session, job: str, ago: float, outcome: str = "done") -> None:
+    at = NOW - timedelta(minutes=ago)
+    session.add(JobRun(job=job, slot=f"{at:%H:%M}", started_on=at, outcome=outcome, lag_seconds=0))
+    session.flush()
+
+
+def said(session: Session) -> list[tuple[Any, ...]]:
+    return [(each.job, each.slot, each.hangs) for each in job_health.of_now(session, JOBS, NOW)]
+
+
+#: (minutes ago, outcome) of the runs of each job -> incidents (job, last slot, it hangs).
+CASES: dict[str, tuple[list[Any], list[Any], list[Any]]] = {
+    "both run": ([(1, "done")], [(0.5, "running")], []),
+    "at three minutes sharp": ([(3, "done")], [(3, "done")], []),
+    "nothing ever ran": ([], [], []),
+    "one does not start": ([(4, "done"), (5, "done")], [(1, "done")], [("one", "04:26", False)]),
+    "one hangs": ([(4, "running")], [(1, "done")], [("one", "04:26", True)]),
+    "one hangs here and goes on there": ([(4, "running"), (1, "done")], [(1, "done")], [("one", "04:26", True)]),
+    "one hung long ago": ([(60, "running"), (1, "done")], [(1, "done")], []),
+    "the clock was set back": ([(-60, "done")], [(-61, "done")], [("", "05:31", False)]),
+    "both stand still": ([(9, "done")], [(8, "done")], [("", "04:22", False)]),
+}
+
+
+@pytest.mark.parametrize(("one", "other", "incidents"), CASES.values(), ids=CASES)
+def test_what_is_late(session, one, other, incidents):
+    for job, found in (("one", one), ("other", other)):
+        for ago, outcome in found:
+            run(session, job, ago, outcome)
+    assert said(session) == incidents
+
+
+def test_the_only_job_is_named(session):
+    run(session, "one", 9)
+    assert [each.job for each in job_health.of_now(session, ["one"], NOW)] == ["one"]
+
+
+@pytest.mark.parametrize(("ago", "found"), [(2, 0), (34, 1)])
+def test_who_takes_the_lead_knows_of_the_gap(session, ago, found):
+    run(session, "one", ago)
+    gaps = job_health.of_gap(session, JOBS, NOW)
+    assert [(gap.since, gap.until) for gap in gaps] == [(NOW - ago * MINUTE, NOW)] * found
+
+
+def test_working_admins_hear_of_an_incident_once(session):
+    ada, _ = makers.user(session, "ada", "Admin"), makers.user(session, "otto", "Admin", active=False)
+    makers.user(session, "ana", "Sales User")
+    run(session, "one", 34)
+    for minutes in (0, 1, 2):
+        now = NOW + minutes * MINUTE
+        job_health.tell(session, job_health.of_now(session, JOBS, now), now, ZONE)
+    job_health.tell(session, job_health.of_gap(session, JOBS, NOW), NOW, ZONE)
+    told = session.scalars(select(Notification)).one()
+    assert (told.user_id, told.payload["from"], told.payload["minutes"]) == (ada.id, "23 Nov, 09:26", 34)
+
+
+def test_the_newest_run_of_each_job(session):
+    for ago in (3, 1, 2):
+        run(session, "one", ago)
+        run(session, "other", ago + 5)
+    assert {job: each.started_on for job, each in newest(session, [*JOBS, "never"]).items()} == {
+        "one": NOW - MINUTE, "other": NOW - 6 * MINUTE,
+    }  # fmt: skip

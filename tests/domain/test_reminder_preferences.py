@@ -1,0 +1,86 @@
+"""Reminder habits: what can be typed, and that a change of mind arms the open tasks anew without a new version."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.domain.base import RuleBroken
+from app.domain.reminder_preferences import offsets_typed, rearm
+from app.models import User
+from tests import makers
+from tests.makers import DAY, HOUR, MINUTE, NOW
+
+
+def task(session: Session, due_in: timedelta, status: str = "Todo") -> Any:
+    """Ana's task, armed for the house's offsets; she is made with the first."""
+    ana = session.scalars(select(User)).first() or makers.user(session, "ana", "Sales User")
+    made = makers.task(session, makers.lead(session, ana), due_on=None, status=status)
+    made.set_due(NOW + due_in, (60, 5), NOW)
+    session.flush()
+    return made
+
+
+@pytest.mark.parametrize(
+    "typed, offsets",
+    [("", None), ("  ", None), ("60, 5", [60, 5]), ("5 60", [60, 5]), ("5,5", [5]), ("10080", [10080])],
+)
+def test_minutes_as_people_type_them(typed: str, offsets: list[int] | None) -> None:
+    assert offsets_typed(typed) == offsets
+
+
+@pytest.mark.parametrize("typed", ["soon", "0", "-5", "10081", "1 2 3 4 5 6", "5.5", "٥", "9" * 50])
+def test_other_words_are_no_minutes(typed: str) -> None:
+    with pytest.raises(RuleBroken, match="numbers of minutes"):
+        offsets_typed(typed)
+
+
+@pytest.mark.parametrize(
+    "due_in, offsets, next_in",
+    [
+        (3 * HOUR, (120, 5), HOUR), (90 * MINUTE, (120, 5), 85 * MINUTE), (3 * HOUR, (), 4 * HOUR),
+        (30 * MINUTE, (60,), 90 * MINUTE), (-30 * MINUTE, (60,), 30 * MINUTE),
+    ],
+)  # fmt: skip
+def test_new_offsets_arm_a_task_for_what_still_lies_ahead(session, due_in, offsets, next_in):
+    made = task(session, due_in)
+    before = made.version
+    assert rearm(session, made.assignee_id, offsets, NOW) == 1
+    session.refresh(made)
+    assert (made.remind_on, made.version) == (NOW + next_in, before)
+
+
+@pytest.mark.parametrize("due_in, status", [(-2 * HOUR, "Todo"), (HOUR, "Todo"), (DAY, "Done")])
+def test_overdue_due_this_minute_and_closed_tasks_stay(session, due_in, status):
+    made = task(session, due_in, status)
+    before = made.remind_on
+    assert rearm(session, made.assignee_id, (30,), NOW) == 0
+    session.refresh(made)
+    assert made.remind_on == before
+
+
+def arm_many(session: Session) -> None:
+    mine, other = [task(session, DAY + n * MINUTE) for n in range(230)], task(session, DAY)
+    other.assignee_id = None
+    session.flush()
+    assert rearm(session, mine[0].assignee_id, (30,), NOW) == 230
+    for each in (mine[0], mine[-1]):
+        session.refresh(each)
+        assert each.remind_on == each.due_on - 30 * MINUTE
+    session.refresh(other)
+    assert other.remind_on == other.due_on - HOUR
+
+
+def test_many_tasks_are_armed_and_nobody_elses(session: Session) -> None:
+    arm_many(session)
+
+
+def test_mariadb_arms_them_the_same_way(mariadb_url: str) -> None:
+    engine = makers.database(mariadb_url)
+    with makers.opened(engine) as session:
+        arm_many(session)
+    engine.dispose()

@@ -1,0 +1,70 @@
+"""Putting off never makes earlier; the next step lies ahead; the lead's follow-up moves on with it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from sqlalchemy.orm import Session
+
+from app.domain import task_actions
+from app.domain.base import Conflict, RuleBroken
+from app.domain.tasks import Task
+from tests import makers
+from tests.makers import DAY, HOUR, MINUTE, NOW
+
+INDIA = ZoneInfo("Asia/Kolkata")
+NINE_TOMORROW = datetime(2026, 11, 24, 3, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "due_on, said, moment",
+    [
+        (NOW - DAY, "15m", NOW + 15 * MINUTE), (None, "1h", NOW + HOUR), (NOW + HOUR, "15m", NOW + 75 * MINUTE),
+        (NOW - DAY, "tomorrow", NINE_TOMORROW), (NOW + HOUR, "tomorrow", NINE_TOMORROW),
+        (NINE_TOMORROW, "tomorrow", NINE_TOMORROW + DAY),
+    ],
+)  # fmt: skip
+def test_a_task_is_put_off_to_a_later_moment(due_on: Any, said: str, moment: datetime) -> None:
+    assert task_actions.put_off(Task(due_on=due_on), said, NOW, INDIA) == moment
+
+
+def test_tomorrow_is_the_persons_own() -> None:
+    late = datetime(2026, 11, 23, 20, tzinfo=UTC)  # in India it is the 24th already
+    assert task_actions.put_off(Task(due_on=None), "tomorrow", late, INDIA) == NINE_TOMORROW + DAY
+    assert task_actions.put_off(Task(due_on=None), "tomorrow", late, ZoneInfo("UTC")).day == 24
+
+
+@pytest.mark.parametrize("said", ["", "soon", "15", "1h;drop"])
+def test_no_other_word_puts_off(said: str) -> None:
+    with pytest.raises(RuleBroken, match="15 minutes"):
+        task_actions.put_off(Task(due_on=None), said, NOW, INDIA)
+
+
+@pytest.mark.parametrize("status", ["Done", "Canceled"])
+def test_what_is_closed_takes_no_further_step(status: str) -> None:
+    with pytest.raises(Conflict, match="finished already"):
+        task_actions.refuse_closed(Task(title="Call", status=status))
+
+
+def test_all_that_is_wrong_with_a_next_step_is_told_at_once() -> None:
+    with pytest.raises(RuleBroken) as broken:
+        task_actions.refuse_bad_next({"title": " ", "due_on": None}, NOW)
+    assert set(broken.value.errors) == {"title", "due_on"}
+    with pytest.raises(RuleBroken, match="past"):
+        task_actions.refuse_bad_next({"title": "Call", "due_on": NOW}, NOW)
+
+
+@pytest.mark.parametrize(
+    "stored, becomes",
+    [(None, NOW + DAY), (NOW - DAY, NOW + DAY), (NOW + 3 * DAY, NOW + DAY), (NOW + 5 * HOUR, NOW + 5 * HOUR)],
+)
+def test_the_lead_follows_up_at_the_next_step(session: Session, stored: Any, becomes: datetime) -> None:
+    lead = makers.lead(session, makers.user(session, "ana", "Sales User"))
+    lead.next_follow_up_on = stored
+    session.flush()
+    task_actions.set_follow_up(session, lead.id, NOW + DAY, NOW)
+    session.refresh(lead)
+    assert lead.next_follow_up_on == becomes

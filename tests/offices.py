@@ -1,0 +1,108 @@
+"""A house: people on one database, servers that serve it, and the sockets of their pages.
+
+The test's own process is a further one: what a person does at its doors happens elsewhere for the servers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from flask import Flask
+
+from tests.app_fixtures import FIELD_KEY, SECRET_KEY, World
+from tests.raw_sockets import Ear
+from tests.servers import LiveServer, Redis, eventually
+
+_serial = itertools.count(1)
+#: The safety net looks once a second, and a busy machine may be slow.
+SOON = 20.0
+
+
+class House:
+    """The people on one MariaDB, and the servers that serve it."""
+
+    def __init__(self, world: World, servers: list[LiveServer]) -> None:
+        self.world, self.servers = world, servers
+        self.redis: Redis | None = None
+        self._ears: list[Ear] = []
+
+    def somebody(self, role: str = "Sales User") -> str:
+        """A new colleague's name."""
+        return str(self.world.make.user(f"p{next(_serial)}", role).username)
+
+    def lead(self, who: str) -> Any:
+        """A lead of root's that this person works on."""
+        return self.world.make.give(self.world.make.lead("root"), who)
+
+    def ears(self, name: str, by: str = "key", each: int = 3) -> list[Ear]:
+        """So many sockets of the person at each server, spread over its workers."""
+        headers = self.headers(name, by)
+        first = len(self._ears)
+        for server in self.servers:
+            for _ in range(each):
+                self._ears.append(Ear(server.url, headers))
+        return self._ears[first:]
+
+    def silent(self, name: str, count: int) -> list[Ear]:
+        """So many sockets at the first server that do not even greet."""
+        made = [Ear(self.servers[0].url, self.headers(name), greet=False) for _ in range(count)]
+        self._ears += made
+        return made
+
+    def headers(self, name: str, by: str = "key") -> dict[str, str]:
+        """How the person comes in: by API key, or by the cookie of his browser."""
+        door = self.world.door(name)
+        if by == "key":
+            return door.headers
+        return {"Cookie": f"crm={door.browser.get_cookie('crm').value}"}
+
+    def note(self, lead: Any, who: str = "root") -> None:
+        """Somebody writes a note, in another process."""
+        answer = self.world.door(who).form(f"/leads/note/{lead.id}", {"text": "He called", "body": "He called"})
+        assert answer.status_code == 302, answer.text[:300]
+
+    def give(self, lead: Any, to: str) -> None:
+        """Root hands the lead over, by REST."""
+        answer = self.world.door("root").rest("POST", f"lead/{lead.id}/assign", {"assign_to": to})
+        assert answer.status_code == 200, answer.text[:300]
+
+    def close(self) -> None:
+        """Hang up all sockets."""
+        for ear in self._ears:
+            ear.close()
+        self._ears.clear()
+
+
+@contextlib.contextmanager
+def open_house(app: Flask, folder: Path, servers: int, **settings: str) -> Iterator[House]:
+    """So many servers on the app's database; `settings` as in the environment."""
+    world = World(app)
+    known = {"CRM_SECRET_KEY": SECRET_KEY, "CRM_FIELD_KEY": FIELD_KEY, "CRM_THREADS": "32", **settings}
+    with contextlib.ExitStack() as stack:
+        up = [stack.enter_context(LiveServer(folder / f"server{n}", **known)) for n in range(servers)]
+        house = House(world, up)
+        stack.callback(house.close)
+        yield house
+    world.close()
+
+
+def all_hear(ears: list[Ear], name: str, fits: Callable[[Any], bool] = lambda value: True) -> None:
+    for ear in ears:
+        eventually(lambda ear=ear: any(fits(value) for value in ear.named(name)), f"no {name}", SOON)
+
+
+def all_end(ears: list[Ear]) -> None:
+    for ear in ears:
+        eventually(lambda ear=ear: not ear.is_open, "the socket stays open", SOON)
+
+
+def watched(house: House, name: str, lead: Any, each: int = 3) -> list[Ear]:
+    """Sockets that watch the lead; a first note proves that they do."""
+    ears = [ear.watch("lead", lead.id) for ear in house.ears(name, each=each)]
+    for ear in ears:
+        eventually(lambda ear=ear: bool(ear.named("activity")) or bool(house.note(lead)), "nobody watches", SOON)
+    return ears

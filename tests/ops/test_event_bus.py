@@ -1,0 +1,151 @@
+"""The bus: everybody hears of everything, nobody waits for Redis, and rubbish on the channel is no news."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from app.ops import event_bus
+from app.ops.broadcast import Post
+from app.ops.event_bus import Bus, Tidings
+from tests.servers import Redis, eventually
+
+NEWS = Tidings(frozenset([7, 8]), frozenset([("lead", 3)]), frozenset([9]))
+
+
+class Ends:
+    """Two processes' ends of one bus: what the listening one has heard."""
+
+    def __init__(self, url: str) -> None:
+        self.heard: list[Tidings] = []
+        self.far, self.near = Bus(url, lambda _said: None), Bus(url, self.heard.append)
+
+    def wait_until_up(self, is_up: bool = True) -> None:
+        eventually(lambda: self.near.is_up is is_up, f"the listener is not {'up' if is_up else 'down'}", 20)
+
+    def arrives(self, tidings: Tidings = NEWS) -> None:
+        def came() -> bool:
+            self.far.publish(tidings)
+            return tidings in self.heard
+
+        eventually(came, "nothing comes through", 20)
+
+
+@contextmanager
+def listening(redis: Redis) -> Iterator[Ends]:
+    ends = Ends(redis.url)
+    ends.near.listen()
+    try:
+        ends.wait_until_up()
+        yield ends
+    finally:
+        ends.near.close()
+        ends.far.close()
+
+
+def test_what_one_process_says_another_hears(redis_server: Redis) -> None:
+    with listening(redis_server) as ends:
+        assert ends.heard == [Tidings(all=True)]  # who begins to listen looks for himself once
+        ends.arrives()
+
+
+def test_nobody_hears_himself(redis_server: Redis) -> None:
+    with listening(redis_server) as ends:
+        ends.near.publish(Tidings(told=frozenset([1])))
+        ends.arrives()
+        assert Tidings(told=frozenset([1])) not in ends.heard
+
+
+@pytest.mark.parametrize("away", ["gone", "dumb"])
+def test_redis_goes_and_comes_again(redis_server: Redis, away: str) -> None:
+    with listening(redis_server) as ends:
+        pid = redis_server.pid
+        os.kill(pid, signal.SIGSTOP) if away == "dumb" else redis_server.stop()
+        ends.wait_until_up(False)
+        assert not ends.far.publish(NEWS)
+        os.kill(pid, signal.SIGCONT) if away == "dumb" else redis_server.start()
+        ends.wait_until_up()
+        ends.arrives()
+
+
+def test_while_redis_is_away_it_is_not_even_asked(redis_server: Redis) -> None:
+    far = Bus(redis_server.url, lambda _said: None)
+    redis_server.stop()
+    for _ in range(12):
+        far._quiet_until = 0.0
+        assert not far.publish(NEWS)
+    redis_server.start()
+    assert far._pause == event_bus.LONGEST_PAUSE
+    assert not far.publish(NEWS)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"", b"\xff\xfe", b"null", b"[]", b"{}", b'"told"', b'{"told": 1, "stirred": [], "cut": []}', b"[" * 9000,
+        b'{"told": ["7"], "stirred": [], "cut": []}', b'{"told": [true], "stirred": [], "cut": []}',
+        b'{"told": [-1], "stirred": [], "cut": []}', b'{"told": [], "stirred": [["lead"]], "cut": []}',
+        b'{"told": [], "stirred": [[[], 1]], "cut": []}', b'{"told": [], "stirred": [[1, 1]], "cut": []}',
+        b'{"told": [], "stirred": [], "cut": [99999999999]}', b'{"told": [1.5], "stirred": [], "cut": []}',
+    ],
+)  # fmt: skip
+def test_rubbish_is_no_news(said: bytes) -> None:
+    assert event_bus.read(said) is None
+
+
+def test_rubbish_on_the_channel_stops_nobody(redis_server: Redis) -> None:
+    with listening(redis_server) as ends:
+        for said in (b"", b"\xff", b"[" * 9000, b'{"told": "x"}'):
+            ends.far._redis.publish(ends.far.channel, said)
+        ends.arrives()
+
+
+def test_what_is_written_can_be_read() -> None:
+    assert event_bus.read(NEWS.written("here")) == ("here", NEWS)
+
+
+def test_many_commits_make_one_message() -> None:
+    got: list[tuple[Tidings, Tidings]] = []
+    post = Post(lambda far, here: got.append((far, here)))
+    for user in range(1, 200):
+        post.put(Tidings(told=frozenset([user])), far=user % 2 == 0)
+    assert post.flush(10)
+    assert frozenset().union(*(here.told for _far, here in got)) == frozenset(range(1, 200))
+    assert frozenset().union(*(far.told for far, _here in got)) == frozenset(range(2, 200, 2))
+    assert len(got) < 200
+
+
+def test_a_delivery_that_fails_does_not_stop_the_next(caplog: pytest.LogCaptureFixture) -> None:
+    got: list[Any] = []
+
+    def deliver(far: Tidings, here: Tidings) -> None:
+        got.append(here)
+        if len(got) == 1:
+            raise RuntimeError("the database is away")
+
+    post = Post(deliver)
+    for user in (1, 2):
+        post.put(Tidings(told=frozenset([user])), far=False)
+        assert post.flush(10)
+    assert got[-1].told == {2}
+    assert "could not be delivered" in caplog.text
+
+
+def test_a_forked_process_has_a_post_of_its_own() -> None:
+    post = Post(lambda far, here: None)
+    post.put(NEWS, far=False)
+    assert post.flush(10)
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        post.put(NEWS, far=False)
+        os.write(writer, b"1" if post.flush(10) else b"0")
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(reader, 1) == b"1"
+    os.close(reader), os.close(writer)

@@ -1,0 +1,242 @@
+"""The SLA clock at the doors: every one of them starts, stops and sets it, and the pages say how it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from flask import Flask
+from sqlalchemy import select
+
+from app import jobs
+from app.domain import sla
+from app.domain.sla import Terms
+from app.models import Activity, Lead, Notification, Ticket, TicketSubject
+from app.web.core.fields import Glass
+from app.web.core.lookups import Directory
+from app.web.records.sla_fields import Next, Owed
+from tests.app_fixtures import World
+from tests.makers import ALWAYS_OPEN, DAY, HOUR, MINUTE, NOW, OFFICE, ZONE
+
+
+def opened(world: World, **more: Any) -> Ticket:
+    """A ticket that Cleo took over REST."""
+    body = {"subjects": ["KYC update"], **more}
+    key = world.door("cleo").rest("POST", "ticket/", body).get_json()["id"]
+    return world.rows(select(Ticket).where(Ticket.id == key))[0]
+
+
+def change(world: World, row: Any, **values: Any) -> Any:
+    """Over REST; answers the row afterwards."""
+    kind, who = ("lead", "ana") if isinstance(row, Lead) else ("ticket", "cleo")
+    answer = world.door(who).rest("PUT", f"{kind}/{row.id}", values)
+    assert answer.status_code == 200, answer.text
+    return world.fresh(row)
+
+
+# --- doors
+
+
+def test_a_ticket_promises_by_its_priority(world: World) -> None:
+    ticket = opened(world, priority="Urgent")
+    (reply, resolve) = sla.promises(ticket, Terms(ALWAYS_OPEN))
+    assert reply.name == "reply" and reply.due_on < resolve.due_on
+    assert ticket.sla_on is not None and ticket.sla_on < ticket.reply_due_on
+
+
+def test_a_form_promises_the_same(world: World) -> None:
+    subject = world.rows(select(TicketSubject.id))[0]
+    world.door("cleo").form("/tickets/add", {"subjects": [subject], "priority": "High"})
+    ticket = world.rows(select(Ticket).order_by(Ticket.id.desc()))[0]
+    assert ticket.priority == "High" and ticket.reply_due_on and ticket.resolve_due_on and ticket.sla_on
+
+
+def test_waiting_stops_the_clock_and_going_on_lets_it_run(world: World) -> None:
+    ticket = change(world, opened(world), status="Waiting for Customer")
+    assert ticket.paused_on == ticket.status_on and ticket.sla_on is None
+    before = ticket.resolve_due_on
+    ticket = change(world, ticket, status="In Progress")
+    assert ticket.paused_on is None and ticket.sla_on is not None and ticket.resolve_due_on >= before
+
+
+def test_resolving_ends_the_clock_and_reopening_begins_it_anew(world: World) -> None:
+    taken = opened(world)
+    ended = change(world, taken, status="Resolved", resolution="Done")
+    assert (ended.reply_due_on, ended.resolve_due_on, ended.sla_on) == (None, None, None)
+    again = change(world, ended, status="Open")
+    assert again.sla_started_on == again.status_on > taken.sla_started_on
+    assert again.reply_due_on is None and again.resolve_due_on is not None
+
+
+def test_the_button_and_the_bulk_bar_go_through_the_same_clock(world: World) -> None:
+    one, two = opened(world), opened(world)
+    waits = world.ticket_status["Waiting for Customer"]
+    world.door("cleo").form(f"/tickets/move/{one.id}", {"status": waits})
+    world.door("cleo").form("/tickets/action_post", {"action": "status", "rowid": [two.id], "status": waits})
+    assert all(world.fresh(row).paused_on and world.fresh(row).sla_on is None for row in (one, two))
+
+
+def test_another_priority_sets_the_clock_anew_from_the_same_start(world: World) -> None:
+    low = opened(world, priority="Low")
+    urgent = change(world, low, priority="Urgent")
+    assert urgent.sla_started_on == low.sla_started_on
+    assert urgent.reply_due_on < low.reply_due_on and urgent.resolve_due_on < low.resolve_due_on
+
+
+def test_a_lead_stands_still_while_its_follow_up_is_awaited(world: World) -> None:
+    key = world.door("ana").rest("POST", "lead/", {"mobile": "9820011122"}).get_json()["id"]
+    lead = world.rows(select(Lead).where(Lead.id == key))[0]
+    assert lead.reply_due_on is not None and lead.sla_on is not None
+    lead = change(world, lead, status="Follow-up Scheduled")
+    assert (lead.reply_due_on, lead.paused_on, lead.sla_on) == (None, lead.status_on, None)
+    assert change(world, lead, status="Nurture").paused_on is None
+
+
+@pytest.mark.parametrize("field", ["reply_due_on", "resolve_due_on", "sla", "paused_on", "reply_late_on"])
+def test_nobody_sets_the_clock_by_hand(world: World, field: str) -> None:
+    ticket = opened(world)
+    before = world.stored(ticket)
+    world.door("cleo").rest("PUT", f"ticket/{ticket.id}", {field: "2001-01-01T00:00:00Z"})
+    after = world.stored(ticket)
+    assert {name: after[name] for name in after if name.endswith(("due_on", "late_on", "paused_on", "sla_on"))} == {
+        name: before[name] for name in before if name.endswith(("due_on", "late_on", "paused_on", "sla_on"))
+    }
+
+
+def test_tickets_are_found_by_what_they_owe(world: World) -> None:
+    waiting, running = change(world, opened(world), status="Waiting for Customer"), opened(world)
+    door = world.door("cleo")
+    for name, found in (("false", [waiting.id]), ("true", [running.id])):
+        asked = {"filters": [{"col": "paused_on", "opr": "null", "value": name}]}
+        assert door.rest("GET", "ticket/", q=asked).get_json()["ids"] == found
+    soon = {"filters": [{"col": "resolve_due_on", "opr": "lt", "value": "2199-01-01T00:00:00Z"}]}
+    assert len(door.rest("GET", "ticket/", q=soon).get_json()["ids"]) == 2
+
+
+def test_over_rest_a_ticket_says_what_it_owes_next(world: World) -> None:
+    ticket = opened(world)
+    door = world.door("cleo")
+    told = door.rest("GET", f"ticket/{ticket.id}").get_json()["result"]["sla"]
+    assert told == {"promise": "reply", "due_on": ticket.reply_due_on.isoformat(), "is_paused": False}
+    change(world, ticket, status="Closed", resolution="Done")
+    assert door.rest("GET", f"ticket/{ticket.id}").get_json()["result"]["sla"] is None
+
+
+# --- pages
+
+
+@pytest.fixture
+def words(app: Flask) -> Iterator[None]:
+    """Within a request, which knows the language."""
+    with app.test_request_context():
+        yield
+
+
+def eyes(now: datetime, office: Any = ALWAYS_OPEN) -> Glass:
+    return Glass(None, Directory(0, terms=Terms(office)), ZoneInfo(ZONE), now)  # type: ignore[arg-type]
+
+
+NEXT = Next("sla", "SLA", Ticket)
+REPLY = Owed("reply_due_on", "First answer due", Ticket, Ticket.replied_on)
+
+
+@pytest.mark.parametrize(
+    "after, text, tone",
+    [
+        *((1, "answer in 119 min", "green"), (89, "answer in 31 min", "green"), (90, "answer in 30 min", "amber")),
+        *((120, "answer late by 1 min", "red"), (300, "answer late by 3 h", "red")),
+        *((6120, "answer late by 100 h", "red"),),
+    ],
+)  # fmt: skip
+def test_a_list_says_how_soon_an_answer_is_owed(words: None, after: int, text: str, tone: str) -> None:
+    cell = NEXT.cell((NOW + 2 * HOUR, NOW + DAY, None, NOW + 90 * MINUTE), eyes(NOW + after * MINUTE))
+    assert (cell["text"], cell["tone"]) == (text, tone)
+
+
+def test_who_was_warned_or_will_be_at_once_sees_it(words: None) -> None:
+    for looked in (NOW + 2 * HOUR, NOW - MINUTE):  # the job has looked, and comes back at the breach; or is about to
+        assert NEXT.cell((NOW + 2 * HOUR, None, None, looked), eyes(NOW))["tone"] == "amber"
+
+
+@pytest.mark.parametrize("after, tone", [(0, "green"), (89, "green"), (90, "amber"), (121, "red")])
+def test_the_page_of_a_record_colours_its_clock(words: None, after: int, tone: str) -> None:
+    cell = REPLY.cell((NOW + 2 * HOUR, NOW, None, 0, None, None), eyes(NOW + after * MINUTE))
+    assert cell["tone"] == tone and "office" in cell["title"]
+
+
+def test_after_the_answer_the_resolution_comes_next(words: None) -> None:
+    assert NEXT.cell((None, NOW + 3 * DAY, None, NOW + DAY), eyes(NOW))["text"] == "resolve in 3 d"
+    assert NEXT.cell((None, None, None, None), eyes(NOW)) == {"kind": "missing"}
+
+
+def test_a_paused_clock_says_so_and_does_not_count(words: None) -> None:
+    listed = NEXT.cell((NOW + 2 * HOUR, None, NOW + HOUR, None), eyes(NOW + 30 * DAY))
+    shown = REPLY.cell((NOW + 2 * HOUR, NOW, NOW + HOUR, 0, None, None), eyes(NOW + 30 * DAY))
+    for cell in (listed, shown):
+        assert (cell["text"], cell["tone"], "due" in cell) == ("paused", "gray", False)
+    assert shown["title"] == "Stands still since Mon 23 Nov 2026, 11:00 · 60 office minutes left"
+
+
+def test_lateness_is_office_time_and_grows_while_the_office_is_open(words: None) -> None:
+    values = (NOW + 7 * HOUR, NOW, None, 0, None, None)  # due on Monday at 17:00
+    night, morning = (REPLY.cell(values, eyes(now, OFFICE)) for now in (NOW + 12 * HOUR, NOW + 24 * HOUR))
+    assert (night["text"], "due" in night) == ("late by 60 min", False)
+    assert (morning["text"], morning["due"]) == ("late by 2 h", (NOW + 22 * HOUR).isoformat())
+
+
+@pytest.mark.parametrize(
+    "late_on, text, tone",
+    [(None, "answered 5 h ago", ""), (NOW + HOUR, "answered 60 min late", "red")],
+)
+def test_what_was_answered_says_when_and_how_late(words: None, late_on: Any, text: str, tone: str) -> None:
+    cell = REPLY.cell((None, NOW, None, 0, late_on, NOW + 2 * HOUR), eyes(NOW + 7 * HOUR))
+    assert (cell["text"], cell["tone"]) == (text, tone)
+
+
+def test_list_and_page_carry_the_clock(world: World) -> None:
+    ticket = opened(world)
+    for path in ("/tickets/", f"/tickets/{ticket.number}"):
+        page = world.door("cleo").screen(path).text
+        assert f'data-clock="{ticket.reply_due_on.isoformat()}"' in page and "js/clock.js" in page
+
+
+# --- the job, from door to door
+
+
+def test_a_missed_answer_reaches_bell_and_timeline_once(world: World) -> None:
+    ticket = opened(world, priority="Urgent")
+    late = ticket.reply_due_on + timedelta(seconds=1)
+    for _ in range(2):
+        assert jobs.run_now(world.app, "watch the SLA clocks", late).outcome == "done"
+    bell = world.door("cleo").screen("/bell/panel").text
+    assert f"The first answer to <b>{ticket.number}</b> is late by less than a minute." in bell
+    page = world.door("cleo").screen(f"/tickets/{ticket.number}").text
+    assert page.count("The first answer was due") == 1 and "Told: Cleo Shah, Sam Shah" in page
+    assert world.count(Notification, Notification.kind == "sla_breach") == 2
+    assert world.count(Activity, Activity.kind == "system", Activity.ticket_id == ticket.id) == 2
+
+
+def test_a_stranger_sees_nothing_of_it(world: World) -> None:
+    ticket = opened(world, priority="Urgent")
+    jobs.run_now(world.app, "watch the SLA clocks", ticket.reply_due_on)
+    assert ticket.number not in world.door("ana").screen("/bell/panel").text
+    assert world.door("ana").screen(f"/tickets/{ticket.number}").status_code in (403, 404)
+
+
+# --- settings
+
+
+@pytest.mark.parametrize("aims, code", [({"reply_any": "60"}, 302), ({"reply_any": "60", "reply_high": "15"}, 422)])
+def test_a_lead_has_no_priority_to_promise_by(world: World, aims: dict[str, str], code: int) -> None:
+    sent = {"label": "Gold", "applies_to": "lead", "position": "1", "is_active": "y"}
+    assert world.door("root").form("/settings/sla/add", sent | aims).status_code == code
+
+
+def test_a_manager_may_add_a_lead_status_in_which_the_clock_stands_still(world: World) -> None:
+    sent = {"label": "Awaiting papers", "color": "gray", "meaning": "waiting", "position": "99", "is_active": "y"}
+    assert world.door("root").form("/settings/lead-statuses/add", sent).status_code == 302
+    lead = change(world, world.make.lead("ana"), status="Awaiting papers")
+    assert lead.paused_on == lead.status_on

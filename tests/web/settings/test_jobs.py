@@ -1,0 +1,119 @@
+"""The jobs page: who runs the jobs, what each did last, and what went wrong."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import insert, select
+
+from app.models import JobRun, OfficeRange
+from app.wording import text_of
+from tests.app_fixtures import World
+
+JOB = "send due reminders"
+
+
+def ran(world: World, ago: timedelta, job: str = JOB, **columns: Any) -> None:
+    at = datetime.now(UTC) - ago
+    row = {"job": job, "slot": f"{at:%Y-%m-%dT%H:%MZ}", "started_on": at, "ended_on": at + timedelta(milliseconds=42),
+           "outcome": "done", "items": 0, "failed_items": 0, "lag_seconds": 1, "ran_by": "crm1:4711"}  # fmt: skip
+    world.session.execute(insert(JobRun), [row | columns])
+    world.session.commit()
+
+
+def page(world: World, path: str = "/jobs/") -> str:
+    return " ".join(re.sub(r"<[^>]+>", " ", world.door("root").screen(path).text.partition("<main")[2]).split())
+
+
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("ago", "scheduler", "said"),
+    [
+        (None, True, "No job has run yet"),
+        (None, False, "Nobody runs the jobs: CRM_SCHEDULER is off everywhere"),
+        (MINUTE, True, "crm1:4711 leads"),
+        (MINUTE, False, "crm1:4711 leads"),
+        (HOUR, True, "The jobs are late since"),
+        (HOUR, False, "Nobody runs the jobs: CRM_SCHEDULER is off everywhere"),
+    ],
+)
+def test_the_page_says_who_runs_the_jobs(world: World, ago: Any, scheduler: bool, said: str) -> None:
+    object.__setattr__(world.app.config["CRM"], "scheduler", scheduler)
+    if ago:
+        ran(world, ago)
+    assert said in page(world)
+
+
+def test_a_run_by_hand_makes_nobody_the_leader(world: World) -> None:
+    world.door("root").form(f"/jobs/run/{JOB}")
+    assert "Nobody runs the jobs" in page(world)
+
+
+def test_without_office_hours_the_page_warns(world: World) -> None:
+    assert "The office is always open" not in page(world)
+    for row in world.session.scalars(select(OfficeRange)):
+        world.session.delete(row)
+    world.session.commit()
+    assert "The office is always open" in page(world)
+
+
+def test_each_job_shows_its_last_run(world: World) -> None:
+    ran(world, 2 * HOUR, items=9)
+    ran(world, HOUR, items=7, failed_items=2, error="13: ValueError: broken", lag_seconds=65)
+    said = page(world)
+    for words in ("42 ms", "7 2 failed", "13: ValueError: broken", "1m 5s", "crm1:4711", "1 h ago"):
+        assert words in said, words
+
+
+def test_what_has_not_ended_after_minutes_hangs(world: World) -> None:
+    ran(world, 5 * MINUTE, outcome="running", ended_on=None)
+    assert "hangs" in page(world)
+
+
+def test_the_last_hundred_runs_of_a_job(world: World) -> None:
+    for number in range(103):
+        ran(world, number * MINUTE, items=number == 1, outcome="failed" if number == 2 else "done")
+    door = world.door("root")
+    assert [door.screen(f"/jobs/{JOB}/?show={show}").text.count("<tr>") - 1 for show in ("", "busy", "failed")] == [
+        100, 2, 1,
+    ]  # fmt: skip
+    assert "This job has not run yet" in page(world, "/jobs/expire leads/")
+
+
+@pytest.mark.parametrize(("who", "status"), [("root", 200), ("mia", 403), ("ana", 403), ("rhea", 403)])
+def test_the_runs_are_for_those_who_may_read_the_settings(world: World, who: str, status: int) -> None:
+    for path in ("/jobs/", f"/jobs/{JOB}/"):
+        answer = world.door(who).screen(path)
+        assert (200 if answer.status_code == 200 else 403) == status
+    assert world.door("root").screen("/jobs/nonsense/").status_code == 404
+
+
+def test_who_may_read_the_settings_sees_the_runs_and_no_button(world: World) -> None:
+    world.make.cell("Sales Manager", "Settings", "read", "all")
+    ran(world, MINUTE)
+    said = world.door("mia").screen("/jobs/").text
+    assert "crm1:4711 leads" in said
+    assert "/jobs/run/" not in said
+
+
+LAG = {"since": "x", "from": "23 Nov, 10:31", "minutes": 34}
+
+
+@pytest.mark.parametrize(
+    ("says", "text"),
+    [
+        (LAG | {"job": ""}, "No job has run since 23 Nov, 10:31. Please look at the list of jobs."),
+        (LAG | {"job": "x", "hangs": True}, "The job “x” began at 23 Nov, 10:31 and does not end. Please look at it."),
+        (LAG | {"job": "x"}, "The job “x” has not run since 23 Nov, 10:31. Please look at it."),
+        (LAG | {"job": "", "to": "23 Nov, 11:05"},
+         "No job ran from 23 Nov, 10:31 until 23 Nov, 11:05, for 34 minutes. They run again."),
+    ],
+)  # fmt: skip
+def test_a_notice_of_late_jobs_says_since_when(app: Any, says: dict[str, Any], text: str) -> None:
+    with app.test_request_context():
+        assert text_of(type("Row", (), {"kind": "job_lag", "payload": says, "actor_id": None})()) == text

@@ -1,0 +1,273 @@
+"""Webhooks on the screen: admins set them up, the secret is shown once, the log says what became of each telling."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import select, update
+
+from app import create_app
+from app.domain.webhooks import EVENTS
+from app.models import AuditEntry, Webhook, WebhookDelivery
+from app.ops import queue
+from app.ops.database import STATEMENTS
+from tests.app_fixtures import World, settings_for
+from tests.channels.receiver import Receiver, receiving
+
+GOOD = {"name": "Accounts", "url": "https://example.com/in", "events": ["lead.created", "lead.status"], "is_on": "1"}
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with receiving() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def office(app: Flask, tmp_path: Path) -> Iterator[World]:
+    """The product with webhooks allowed to this machine; calls wait until a test makes them."""
+    world = World(create_app(settings_for(tmp_path / "instance", CRM_WEBHOOKS_PRIVATE="on"), TESTING=True))
+    yield world
+    world.close()
+
+
+def made(world: World, **more: Any) -> Any:
+    """The answer to an admin who makes one."""
+    wanted = GOOD | {"user": str(world.people["root"].id)} | more
+    return world.door("root").form("/webhooks/add", wanted)
+
+
+def hook_of(world: World) -> Webhook:
+    (hook,) = world.rows(select(Webhook))
+    return hook  # type: ignore[no-any-return]
+
+
+def secret_in(page: str) -> str:
+    return re.findall(r"<code>([\w-]{43})</code>", page)[0]
+
+
+def work() -> int:
+    return int(queue._backend.run_waiting())  # type: ignore[union-attr]
+
+
+def done(world: World) -> list[Any]:
+    query = select(AuditEntry).where(AuditEntry.event == "webhook change").order_by(AuditEntry.id)
+    return [row.payload["what"] for row in world.rows(query)]
+
+
+# --- setting up
+
+
+def test_an_admin_makes_one_and_sees_its_secret_once(world):
+    answer = made(world)
+    hook, secret = hook_of(world), secret_in(answer.text)
+    assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "no-store")
+    assert (hook.name, hook.events, hook.state) == ("Accounts", GOOD["events"], "on")
+    assert secret not in hook.secret_sealed and world.vault.open(hook.secret_sealed) == secret
+    for path in ("/webhooks/", "/webhooks/1/", "/webhooks/1/edit"):
+        page = world.door("root").screen(path)
+        assert page.status_code == 200 and secret not in page.text and hook.secret_sealed not in page.text
+    assert done(world) == ["made"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"name": " "}, "Please name who is told"),
+        ({"name": "x" * 121}, "Please name who is told"),
+        ({"url": "http://example.com/"}, "must begin with https://"),
+        ({"url": "https://127.0.0.1/"}, "private or local network"),
+        ({"url": "https://a:b@example.com/"}, "user name or password"),
+        ({"url": "https://example.com:22/"}, "port must be 80, 443"),
+        ({"url": "https://0x7f.1/"}, "four whole numbers"),
+        ({"events": []}, "choose at least one event"),
+        ({"events": ["lead.eaten"]}, "no such event"),
+        ({"user": ""}, "choose a user who is active"),
+        ({"user": "999999"}, "choose a user who is active"),
+    ],
+)
+def test_what_cannot_be_is_said_in_a_sentence_and_the_form_keeps_what_was_typed(world, wrong, sentence):
+    answer = made(world, **wrong)
+    assert (answer.status_code, sentence in answer.text, world.count(Webhook)) == (422, True, 0)
+    assert "Accounts" in answer.text or "name" in wrong
+
+
+def test_an_admin_changes_it_and_a_stale_form_is_refused(world):
+    made(world)
+    door, hook = world.door("root"), hook_of(world)
+    form = GOOD | {"user": str(world.people["mia"].id), "name": "Website", "version": str(hook.version)}
+    assert door.form("/webhooks/1/edit", form).status_code == 302
+    assert (hook_of(world).name, hook_of(world).user_id) == ("Website", world.people["mia"].id)
+    stale = door.form("/webhooks/1/edit", form | {"name": "Late"})
+    assert (stale.status_code, hook_of(world).name, done(world)) == (409, "Website", ["made", "changed"])
+
+
+def test_a_new_secret_ends_the_old_one(world):
+    old = secret_in(made(world).text)
+    new = secret_in(world.door("root").form("/webhooks/1/secret").text)
+    assert new != old and world.vault.open(hook_of(world).secret_sealed) == new
+
+
+def test_pause_switch_on_and_delete(world):
+    made(world)
+    door = world.door("root")
+    states = []
+    for what in ("pause", "resume"):
+        door.form(f"/webhooks/1/{what}")
+        states.append(hook_of(world).state)
+    assert states == ["paused", "on"]
+    door.form("/webhooks/1/resume")
+    assert door.form("/webhooks/1/delete").location == "/webhooks/"
+    assert (world.count(Webhook), done(world)) == (0, ["made", "paused", "resumed", "deleted"])
+
+
+def test_one_that_is_off_drops_what_waits(world):
+    made(world)
+    world.make.lead("ana")
+    form = {**GOOD, "user": str(world.people["root"].id), "version": "1"}
+    del form["is_on"]
+    world.door("root").form("/webhooks/1/edit", form)
+    world.make.lead("ana")
+    assert world.rows(select(WebhookDelivery.state)) == ["dropped"]
+
+
+def test_there_are_not_too_many(world, monkeypatch):
+    monkeypatch.setattr("app.domain.webhooks.MOST", 1)
+    made(world)
+    assert (made(world).status_code, world.count(Webhook)) == (422, 1)
+
+
+# --- the log
+
+
+def test_a_test_is_sent_and_its_answer_shown_as_text(office, receiver):
+    made(office, url=receiver.url)
+    receiver.answers = [(500, {}, b"<script>alert(1)</script>" + b"x" * 500)]
+    office.door("root").form("/webhooks/1/test")
+    assert work() == 1
+    page = office.door("root").screen("/webhooks/1/").text
+    assert "&lt;script&gt;alert(1)" in page and "<script>alert(1)" not in page
+    assert "The receiver refused it (500)." in page and "x" * 200 not in page
+    assert b'"event":"test"' in receiver.heard[0].body
+
+
+def test_a_test_goes_out_while_it_is_paused(office, receiver):
+    made(office, url=receiver.url)
+    for what in ("pause", "test"):
+        office.door("root").form(f"/webhooks/1/{what}")
+    assert (work(), len(receiver.heard)) == (1, 1)
+
+
+def test_the_log_names_the_record_and_sends_again_under_the_same_key(office, receiver):
+    made(office, url=receiver.url)
+    lead = office.make.lead("ana")
+    work()
+    page = office.door("root").screen("/webhooks/1/").text
+    assert f'<a href="/leads/{lead.number}">{lead.number}</a>' in page and "Arrived" in page
+    office.door("root").form("/webhooks/again/1")
+    assert (work(), len(receiver.heard)) == (1, 2)
+    assert len({heard.headers["X-CRM-Delivery"] for heard in receiver.heard}) == 1
+
+
+def test_all_that_failed_is_sent_again_and_nothing_else(office):
+    made(office)
+    for _ in range(3):
+        office.make.lead("ana")
+    first_two = update(WebhookDelivery).where(WebhookDelivery.id < 3)
+    office.session.execute(update(WebhookDelivery).values(state="sent", tries=1))
+    office.session.execute(first_two.values(state="failed", tries=8, next_try_on=None, error="It has failed."))
+    office.session.commit()
+    root = office.door("root")
+    assert "/webhooks/1/retry" in root.screen("/webhooks/1/?show=failed").text
+    assert "/webhooks/1/retry" not in root.screen("/webhooks/1/").text
+    for said in ("2 deliveries are sent again. They go out within minutes", "Nothing has failed in the last 30 days."):
+        root.form("/webhooks/1/retry")
+        assert said in root.screen("/webhooks/1/").text
+    rows = office.rows(select(WebhookDelivery).order_by(WebhookDelivery.id))
+    assert [(row.state, row.tries, row.error) for row in rows] == [("queued", 0, None)] * 2 + [("sent", 1, None)]
+    assert all(row.next_try_on is not None for row in rows[:2])
+    assert done(office)[-1] == "2 sent again"
+
+
+def test_what_is_under_way_is_not_sent_again(office, receiver):
+    made(office, url=receiver.url)
+    office.make.lead("ana")
+    office.door("root").form("/webhooks/again/1")
+    assert (work(), len(receiver.heard)) == (1, 1)
+
+
+@pytest.mark.parametrize(("shown", "seen"), [("", True), ("failed", True), ("waiting", False), ("dropped", False)])
+def test_the_log_is_parted(office, shown, seen):
+    made(office)
+    office.make.lead("ana")
+    office.session.execute(update(WebhookDelivery).values(state="failed", error="It has failed."))
+    office.session.commit()
+    assert ("It has failed." in office.door("root").screen(f"/webhooks/1/?show={shown}").text) is seen
+
+
+def test_the_log_costs_the_same_however_long_it_is(office):
+    made(office, events=list(EVENTS))
+    counted = []
+    for _ in range(3):
+        lead = office.make.lead("ana", task={"title": "Call"})
+        office.make.ticket("cleo", lead_id=lead.id, customer_id=office.make.customer("ana").id)
+        office.door("root").screen("/webhooks/1/")
+        STATEMENTS.set(seen := [])
+        assert office.door("root").screen("/webhooks/1/").status_code == 200
+        counted.append(len(seen))
+    STATEMENTS.set(None)
+    assert max(counted) == min(counted) <= 10
+
+
+# --- who may
+
+
+READS, WRITES = ("/webhooks/", "/webhooks/1/"), (
+    "/webhooks/add", "/webhooks/1/edit", "/webhooks/1/pause", "/webhooks/1/test", "/webhooks/1/retry",
+    "/webhooks/1/secret", "/webhooks/1/delete", "/webhooks/again/1",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("who", ["ana", "mia", "rhea"])
+def test_others_see_and_do_nothing(world, who):
+    made(world)
+    world.make.lead("ana")
+    before, door = world.stored(hook_of(world)), world.door(who)
+    for path in READS:
+        assert door.screen(path).status_code in (302, 403)
+    for path in WRITES:
+        assert door.form(path, GOOD).status_code in (302, 403)
+    assert world.stored(hook_of(world)) == before and world.count(WebhookDelivery) == 1
+
+
+def test_who_reads_the_settings_sees_them_and_decides_nothing(world):
+    made(world)
+    grant(world, "mia")
+    door, before = world.door("mia"), world.stored(hook_of(world))
+    page = door.screen("/webhooks/1/")
+    assert page.status_code == 200 and "New secret" not in page.text
+    for path in WRITES[2:]:
+        assert door.form(path, GOOD).status_code in (302, 403, 404), path
+    assert world.stored(hook_of(world)) == before
+
+
+def grant(world: World, name: str) -> None:
+    """Let the roles of this person read and write the settings."""
+    from app.models import ModulePermission, Role
+    from app.web.security.security_manager import sync_permissions
+
+    role = world.session.scalars(select(Role).where(Role.name == "Sales Manager")).one()
+    for verb in ("read", "write"):
+        world.session.add(ModulePermission(role_id=role.id, module="Settings", verb=verb, level="all"))
+    world.session.commit()
+    sync_permissions(world.app)
+
+
+@pytest.mark.parametrize("path", ["/webhooks/99/", "/webhooks/99/edit"])
+def test_one_that_is_not_there(world, path):
+    assert world.door("root").screen(path).status_code == 404

@@ -1,0 +1,228 @@
+"""The bell speaks whole sentences of every kind, and a snoozed notice comes back when it was told to."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from itertools import count as count_up
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask_babel import Babel
+from sqlalchemy import select
+
+from app.domain import notices
+from app.domain.base import RuleBroken
+from app.domain.notices import KINDS
+from app.models import Delivery, Notification
+from app.web.workday.bell import PAGE, until
+from app.web.workday.delivery_log import LOOKS
+from app.wording import SENTENCES, text_of
+from tests.app_fixtures import World
+from tests.makers import DAY, HOUR, MINUTE, NOW, OFFICE
+
+SAYS = {"number": "CRM-LEAD-2026-00007", "title": "Call back"}
+
+
+@pytest.fixture
+def speaking():
+    app = Flask("bell")
+    Babel(app)
+    with app.test_request_context():
+        yield
+
+
+def said(kind: str, **more: object) -> str:
+    return text_of(SimpleNamespace(kind=kind, payload=SAYS | more))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_has_its_sign_and_names_who_did_it(speaking, kind):
+    assert kind in LOOKS
+    named = text_of(SimpleNamespace(kind=kind, payload=SAYS), actor="Mia Shah", taker="Ben Shah", label="Contacted")
+    assert named.endswith(".") and "%(" not in named
+
+
+@pytest.mark.parametrize(
+    ("kind", "sentence"),
+    [
+        ("assigned", "Mia Shah gave you CRM-LEAD-2026-00007."),
+        ("unassigned", "Mia Shah gave CRM-LEAD-2026-00007 to Ben Shah."),
+        ("status", "Mia Shah moved CRM-LEAD-2026-00007 to “Contacted”."),
+        ("mention", "Mia Shah mentioned you on CRM-LEAD-2026-00007."),
+        ("task_assigned", "Mia Shah gave you the task “Call back” of CRM-LEAD-2026-00007."),
+    ],
+)
+def test_the_sentence_says_who(speaking, kind, sentence):
+    row = SimpleNamespace(kind=kind, payload=SAYS)
+    assert text_of(row, actor="Mia Shah", taker="Ben Shah", label="Contacted") == sentence
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_has_its_sentence(speaking, kind):
+    assert said(kind).endswith(".")
+    assert "%(" not in said(kind)
+    assert text_of(SimpleNamespace(kind=kind, payload={}))
+
+
+def test_there_is_no_sentence_for_nothing():
+    assert set(SENTENCES) == set(KINDS)
+
+
+@pytest.mark.parametrize(
+    ("kind", "minutes", "sentence"),
+    [
+        ("task_due", 60, "“Call back” is due in 60 minutes."),
+        ("task_due", 1, "“Call back” is due in 1 minute."),
+        ("task_due", 0, "“Call back” is due now."),
+        ("task_due", -20, "“Call back” was due 20 minutes ago."),
+        ("task_overdue", -61, "“Call back” is overdue by 1 hour."),
+        ("task_overdue", -4320, "“Call back” is overdue by 3 days."),
+    ],
+)
+def test_a_reminder_says_the_true_time(speaking, kind, minutes, sentence):
+    assert said(kind, minutes=minutes) == sentence
+
+
+def test_several_tasks_are_counted(speaking):
+    assert said("task_assigned", tasks=3) == "3 overdue tasks of CRM-LEAD-2026-00007 are yours now."
+
+
+@pytest.mark.parametrize(
+    ("asked", "moment"), [("15m", NOW + 15 * MINUTE), ("1h", NOW + HOUR), ("tomorrow", NOW + DAY - HOUR)]
+)
+def test_how_long_a_notice_can_be_snoozed(speaking, asked, moment):
+    assert until(asked, NOW, OFFICE.zone) == moment
+
+
+def test_nobody_snoozes_for_ever(speaking):
+    with pytest.raises(RuleBroken):
+        until("forever", NOW, OFFICE.zone)
+
+
+# --- at the door
+
+_serial = count_up(1)
+
+
+def tell(world: World, who: str, about: Any, kind: str = "comment", count: int = 1, by: str | None = None) -> list[int]:
+    """That many notices about the record; answers their ids."""
+    session, user = world.session, world.people[who].id
+    actor = world.people[by].id if by else None
+    session.commit()
+    for _ in range(count):
+        key = f"{kind}:{next(_serial)}"
+        notices.tell(session, [user], kind, key, about, actor, datetime.now(UTC), number=about.number)
+    session.commit()
+    mine = select(Notification.id).where(Notification.user_id == user, Notification.kind == kind)
+    return list(session.scalars(mine.order_by(Notification.id.desc()).limit(count)))
+
+
+def unread(world: World, who: str) -> int:
+    return int(world.door(who).screen("/bell/count").json["unread"])
+
+
+def row_of(world: World, key: int) -> Any:
+    return world.rows(select(Notification).where(Notification.id == key))[0]
+
+
+def test_all_of_a_record_is_read_or_snoozed_at_once(world: World) -> None:
+    first, second = world.make.lead("ana"), world.make.lead("ana")
+    world.door("ana").form("/bell/read")
+    tell(world, "ana", first, count=3)
+    tell(world, "ana", second, count=2)
+    world.door("ana").form("/bell/read", {"about": f"lead_id:{first.id}"})
+    assert unread(world, "ana") == 2
+    world.door("ana").form("/bell/snooze", {"about": f"lead_id:{second.id}", "until": "1h"})
+    assert unread(world, "ana") == 0
+    assert len(re.findall("comes back", world.door("ana").screen("/bell/?show=snoozed").text)) >= 2
+
+
+def test_a_snoozed_notice_comes_back_on_top_by_itself(world: World) -> None:
+    lead, ana = world.make.lead("ana"), world.door("ana")
+    ana.form("/bell/read")
+    (old,) = tell(world, "ana", lead, "mention")
+    ana.form("/bell/snooze", {"ids": old, "until": "15m"})
+    tell(world, "ana", lead, "comment", 40)
+    assert unread(world, "ana") == 40 and "mentioned" not in ana.screen("/bell/panel").text
+    ana.form("/bell/snooze", {"ids": old, "until": "now"})
+    assert unread(world, "ana") == 41
+    panel = ana.screen("/bell/panel").text
+    assert 0 < panel.index("mentioned") < panel.index("new note") and "back from its snooze" in panel
+
+
+@pytest.mark.parametrize("path", ["/bell/read", "/bell/snooze"])
+@pytest.mark.parametrize("form", [{"ids": "{id}"}, {"about": "lead_id:{lead}"}, {}], ids=["ids", "about", "all"])
+def test_foreign_notices_can_be_neither_read_nor_snoozed(world: World, path: str, form: dict[str, str]) -> None:
+    lead = world.make.lead("ana")
+    (key,) = tell(world, "ana", lead)
+    before = world.stored(row_of(world, key))
+    sent = {name: text.format(id=key, lead=lead.id) for name, text in form.items()}
+    for name in ("ben", "root"):
+        world.door(name).form(path, sent | {"until": "1h"})
+        world.door(name).form(f"/bell/read/{key}")
+        assert world.door(name).rest("PUT", f"notification/{key}", {"read": True}).status_code == 404
+    assert world.stored(row_of(world, key)) == before
+
+
+def test_foreign_notices_stand_in_no_ledger(world: World) -> None:
+    lead = world.make.lead("ana")
+    (key,) = tell(world, "ana", lead)
+    world.session.add(Delivery(notification_id=key, channel="email", state="failed", at=NOW, error="Mailbox full."))
+    world.session.commit()
+    for name in ("ben", "root"):
+        assert "Mailbox full" not in world.door(name).screen("/bell/").text
+        assert world.door(name).rest("GET", f"notification/{key}").status_code == 404
+    answer = world.door("ana").rest("GET", f"notification/{key}").json["result"]
+    assert answer["deliveries"][0]["error"] == "Mailbox full."
+
+
+@pytest.mark.parametrize(
+    ("channel", "state", "words"),
+    [
+        ("screen", "shown", "Shown Mon 23 Nov"), ("email", "queued", "Waiting to be sent"),
+        ("email", "sent", "Sent Mon"), ("email", "failed", "No such address."),
+        ("email", "unknown", "It is not sent again"),
+    ],
+)  # fmt: skip
+def test_the_ledger_says_what_became_of_it(world: World, channel: str, state: str, words: str) -> None:
+    (key,) = tell(world, "ana", world.make.lead("ana"))
+    error = "No such address." if state == "failed" else None
+    world.session.add(Delivery(notification_id=key, channel=channel, state=state, at=NOW, error=error))
+    world.session.commit()
+    assert words in world.door("ana").screen("/bell/?kind=comment").text
+
+
+def test_all_notices_are_paged_and_filtered(world: World) -> None:
+    lead, ana = world.make.lead("ana"), world.door("ana")
+    tell(world, "ana", lead, "comment", PAGE + 5)
+    (mention,) = tell(world, "ana", lead, "mention", by="mia")
+    first = ana.screen("/bell/?kind=comment").text
+    older = re.search(r'href="(/bell/\?kind=comment&amp;before=\d+)"', first)[1].replace("&amp;", "&")
+    assert first.count("notice-text") == PAGE and ana.screen(older).text.count("notice-text") == 5
+    assert "Mia Shah mentioned you" in ana.screen("/bell/?kind=mention").text
+    ana.form(f"/bell/read/{mention}")
+    assert "mentioned" not in ana.screen("/bell/?show=unread").text.partition("notices-day")[2]
+
+
+@pytest.mark.parametrize("query", ["show=x", "kind=gossip", "before=x", "before=-1", "kind=%00"])
+def test_a_filter_that_is_none_is_refused(world: World, query: str) -> None:
+    assert world.door("ana").screen(f"/bell/?{query}").status_code == 400
+
+
+@pytest.mark.parametrize("form", [{"ids": "x"}, {"about": "user_id:1"}, {"about": "lead_id:x"}, {"id": "1 or 1"}])
+def test_nonsense_marks_nothing(world: World, form: dict[str, str]) -> None:
+    tell(world, "ana", world.make.lead("ana"))
+    before = unread(world, "ana")
+    for path in ("/bell/read", "/bell/snooze"):
+        assert world.door("ana").form(path, form | {"until": "1h"}).status_code == 422
+    assert unread(world, "ana") == before
+
+
+def test_who_sees_the_record_no_more_reads_no_way_to_it(world: World) -> None:
+    lead = world.make.give(world.make.lead("ben"), "ana")
+    tell(world, "ana", lead)
+    world.make.give(lead, "ben")
+    assert f"/leads/{lead.number}" not in world.door("ana").screen("/bell/").text

@@ -1,0 +1,94 @@
+"""Everybody chooses how to be told of what; nothing is lost, and nobody chooses for another."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import select, text
+
+from app.domain import notices
+from app.models import Notification, User
+from app.web.workday.notice_preferences import GROUPS, NAMES
+from tests.app_fixtures import World
+
+URL = "notification/choices"
+
+
+def chosen(world: World, name: str) -> Any:
+    return world.rows(select(User).where(User.username == name))[0].notice_choices
+
+
+def ticked(world: World, name: str, **off: str) -> dict[str, Any]:
+    """The form of the page as it stands, without what is to be taken away: kind=channel."""
+    table = world.door(name).rest("GET", URL).json
+    away = {f"{kind}:{channel}" for kind, channel in off.items()}
+    on = [f"{kind}:{channel}" for kind, row in table["choices"].items() for channel, wanted in row.items() if wanted]
+    return {"mark": table["mark"], "on": [each for each in on if each not in away]}
+
+
+def test_every_kind_has_a_name_and_a_place() -> None:
+    assert set(notices.KINDS) <= set(NAMES)
+    placed = [kind for _title, kinds in GROUPS for kind in kinds]
+    assert len(placed) == len(set(placed)) and set(notices.KINDS) <= set(placed)
+
+
+def test_only_what_differs_is_kept_and_every_process_hears(world: World) -> None:
+    before = world.rows(text("SELECT n FROM access_version"))
+    form = ticked(world, "ana", comment="bell")
+    answer = world.door("ana").form("/bell/choices/", form | {"on": [*form["on"], "mention:email"]})
+    assert answer.status_code == 302
+    assert chosen(world, "ana") == {"comment": {"bell": False}, "mention": {"email": True}}
+    assert world.rows(text("SELECT n FROM access_version")) > before
+    assert chosen(world, "ben") is None
+
+
+def test_back_to_how_it_was_shipped(world: World) -> None:
+    world.door("ana").form("/bell/choices/", ticked(world, "ana", comment="bell"))
+    form = ticked(world, "ana")
+    assert world.door("ana").form("/bell/choices/", form | {"reset": "1"}).status_code == 302
+    assert chosen(world, "ana") is None
+
+
+def test_a_second_window_loses_nothing(world: World) -> None:
+    ana, stale = world.door("ana"), ticked(world, "ana")
+    ana.form("/bell/choices/", ticked(world, "ana", status="screen"))
+    answer = ana.form("/bell/choices/", stale)
+    assert answer.status_code == 409 and "another window" in answer.text
+    assert chosen(world, "ana") == {"status": {"screen": False}}
+
+
+def test_what_is_unwanted_in_the_bell_stands_as_read(world: World) -> None:
+    ben = world.door("ben")
+    ben.form("/bell/choices/", ticked(world, "ben", comment="bell"))
+    lead = world.make.lead("ben")
+    world.door("root").rest("POST", "activity/", {"lead": lead.id, "text": "Hello"})
+    told = world.rows(select(Notification).where(Notification.kind == "comment"))[0]
+    assert (told.user_id, told.read_on) == (world.people["ben"].id, told.at)
+    assert "it came as read" in ben.screen("/bell/").text
+
+
+def test_a_machine_chooses_too(world: World) -> None:
+    ana = world.door("ana")
+    seen = ana.rest("GET", URL).json
+    assert seen["choices"]["mention"] == {"bell": True, "screen": True, "email": False}
+    answer = ana.rest("PUT", URL, {"choices": {"mention": {"email": True}}, "mark": seen["mark"]})
+    assert answer.status_code == 200 and answer.json["choices"]["mention"]["email"] is True
+    assert ana.rest("PUT", URL, {"choices": {}, "mark": seen["mark"]}).status_code == 409
+    assert ana.rest("PUT", URL, {"choices": {}}).status_code == 200 and chosen(world, "ana") is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{}, {"choices": []}, {"choices": {"gossip": {}}}, {"choices": {"mention": {"pigeon": True}}}, {"choices": 1},
+     {"choices": {"mention": {"bell": 1}}}, {"choices": {"mention": []}}, {"choices": {}, "mark": 5}, {"user": 1}],
+)  # fmt: skip
+def test_nonsense_is_answered_with_a_sentence(world: World, body: dict[str, Any]) -> None:
+    answer = world.door("ana").rest("PUT", URL, body)
+    assert answer.status_code == 422 and answer.json["message"].endswith(".")
+    assert chosen(world, "ana") is None
+
+
+def test_a_stranger_chooses_nothing(world: World) -> None:
+    assert world.door(None).screen("/bell/choices/").status_code == 302
+    assert world.door(None).rest("GET", URL).status_code == 401
