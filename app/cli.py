@@ -114,9 +114,16 @@ def add_user(new: NewUser, now: datetime) -> int:
     first, _blank, last = (new.full_name or name).strip().partition(" ")
     with own_transaction() as session:
         manager = named(new.manager).id if new.manager else None
-        user = User(username=name, first_name=first[:64], last_name=last[:64], email=new.email or f"{name}@localhost",
-                    active=True, password=generate_password_hash(new.password), roles=[_role(new.role)],
-                    manager_id=manager)  # fmt: skip
+        user = User(
+            username=name,
+            first_name=first[:64],
+            last_name=last[:64],
+            email=new.email or f"{name}@localhost",
+            active=True,
+            password=generate_password_hash(new.password),
+            roles=[_role(new.role)],
+            manager_id=manager,
+        )
         session.add(user)
         session.flush()
         audit.write(session, "user change", None, now, f"user {user.id}", by="command line", made=True)

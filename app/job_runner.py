@@ -27,8 +27,18 @@ from app.ops.database import WRITES
 from app.ops.leader import LEAD_SECONDS
 
 __all__ = [
-    "SKIPPED", "Daily", "Every", "Job", "Pass", "Runner", "Scheduler", "Work", "daily_at", "every_minute", "run_slot",
-]  # fmt: skip
+    "SKIPPED",
+    "Daily",
+    "Every",
+    "Job",
+    "Pass",
+    "Runner",
+    "Scheduler",
+    "Work",
+    "daily_at",
+    "every_minute",
+    "run_slot",
+]
 log = logging.getLogger("crm.jobs")
 
 #: Items of one pass, and seconds after which it begins no other chunk: the next minute goes on with the rest.

@@ -42,13 +42,28 @@ NEW = (
 )
 SCREENS = (LeadScreen, TicketScreen, CustomerScreen, TaskScreen, CallScreen, MessageScreen, RequestScreen)
 RESOURCES = (
-    LeadResource, TicketResource, CustomerResource, TaskResource, CallResource, ActivityResource, MessageResource,
-    RequestResource, NoticeResource, colleagues.UserResource,
-)  # fmt: skip
+    LeadResource,
+    TicketResource,
+    CustomerResource,
+    TaskResource,
+    CallResource,
+    ActivityResource,
+    MessageResource,
+    RequestResource,
+    NoticeResource,
+    colleagues.UserResource,
+)
 PLAIN = (
-    bell.BellView, notice_preferences.ChoicesView, my_settings.MeView, NotesView, colleagues.PeopleView, telephones.PhoneView, search.SearchView,
-    jobs.SettingsView, jobs.JobsView,
-)  # fmt: skip
+    bell.BellView,
+    notice_preferences.ChoicesView,
+    my_settings.MeView,
+    NotesView,
+    colleagues.PeopleView,
+    telephones.PhoneView,
+    search.SearchView,
+    jobs.SettingsView,
+    jobs.JobsView,
+)
 #: (group, [(label, view, icon, address)]); FAB's security manager registers those of its own kind itself.
 SETTINGS = (
     (_("People and rights"), people.SCREENS),
@@ -64,17 +79,34 @@ INDEX = HomeView
 def menu(person: Any, path: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The sidebar and the "+ New" menu of this person."""
     entries = [
-        {"name": name, "label": label, "icon": icon, "url": url, "badge": None, "group": "main",
-         "active": path == url if url == "/" else path.startswith(url)}
-        for name, label, icon, url, module in MENU if not module or person.may(module, "read")
-    ]  # fmt: skip
+        {
+            "name": name,
+            "label": label,
+            "icon": icon,
+            "url": url,
+            "badge": None,
+            "group": "main",
+            "active": path == url if url == "/" else path.startswith(url),
+        }
+        for name, label, icon, url, module in MENU
+        if not module or person.may(module, "read")
+    ]
     for entry in entries:
         if entry["name"] == "requests" and (count := waiting_count(person)):
             entry |= {"badge": f"{count - 1}+" if count == MOST_COUNTED else count, "url": "/requests/?tab=waiting"}
     if person.may("Settings", "read"):
         under = ("/settings", "/roles", "/users", "/jobs", "/queue", "/audit", "/groups", "/turns", "/webhooks")
-        entries.append({"name": "settings", "label": _("Settings"), "icon": "settings", "url": "/settings/",
-                        "badge": None, "group": "settings", "active": path.startswith(under)})  # fmt: skip
+        entries.append(
+            {
+                "name": "settings",
+                "label": _("Settings"),
+                "icon": "settings",
+                "url": "/settings/",
+                "badge": None,
+                "group": "settings",
+                "active": path.startswith(under),
+            }
+        )
     new = [
         {"label": label, "icon": icon, "url": url} for label, icon, url, module in NEW if person.may(module, "create")
     ]

@@ -15,8 +15,10 @@ from app.models import Customer, Lead, Ticket
 
 #: column of the notification -> record, root of its pages.
 _HOMES: dict[str, tuple[Any, str]] = {
-    "lead_id": (Lead, "/leads/"), "ticket_id": (Ticket, "/tickets/"), "customer_id": (Customer, "/customers/"),
-}  # fmt: skip
+    "lead_id": (Lead, "/leads/"),
+    "ticket_id": (Ticket, "/tickets/"),
+    "customer_id": (Customer, "/customers/"),
+}
 
 # --- sentences ---------------------------------------------------------------------------------------------------
 
@@ -64,15 +66,22 @@ def _lost(says: dict[str, Any]) -> str:
             says, _("%(actor)s took %(number)s from you; others have it."), _("%(number)s is not yours any more.")
         )
     if says.get("actor") and says.get("taker"):
-        return str(_("%(actor)s gave %(number)s to %(taker)s.", actor=says["actor"], number=_number(says),
-                     taker=says["taker"]))  # fmt: skip
+        return str(
+            _("%(actor)s gave %(number)s to %(taker)s.", actor=says["actor"], number=_number(says), taker=says["taker"])
+        )
     return _said(says, _("%(actor)s gave %(number)s to somebody else."), _("%(number)s was given to somebody else."))
 
 
 def _moved(says: dict[str, Any]) -> str:
     if says.get("actor") and says.get("label"):
-        return str(_("%(actor)s moved %(number)s to “%(label)s”.", actor=says["actor"], number=_number(says),
-                     label=says["label"]))  # fmt: skip
+        return str(
+            _(
+                "%(actor)s moved %(number)s to “%(label)s”.",
+                actor=says["actor"],
+                number=_number(says),
+                label=says["label"],
+            )
+        )
     if says.get("label"):
         return str(_("%(number)s is now “%(label)s”.", number=_number(says), label=says["label"]))
     return _said(says, _("%(actor)s gave %(number)s a new status."), _("%(number)s has a new status."))
@@ -81,8 +90,14 @@ def _moved(says: dict[str, Any]) -> str:
 def _due(says: dict[str, Any]) -> str:
     minutes = int(says.get("minutes", 0))
     if minutes > 0:
-        return str(ngettext("“%(title)s” is due in %(num)s minute.", "“%(title)s” is due in %(num)s minutes.",
-                            minutes, title=_title(says)))  # fmt: skip
+        return str(
+            ngettext(
+                "“%(title)s” is due in %(num)s minute.",
+                "“%(title)s” is due in %(num)s minutes.",
+                minutes,
+                title=_title(says),
+            )
+        )
     if minutes == 0:
         return str(_("“%(title)s” is due now.", title=_title(says)))
     return _late(says)
@@ -91,12 +106,24 @@ def _due(says: dict[str, Any]) -> str:
 def _late(says: dict[str, Any]) -> str:
     late = -int(says.get("minutes", 0))
     if late < 60:
-        return str(ngettext("“%(title)s” was due %(num)s minute ago.", "“%(title)s” was due %(num)s minutes ago.",
-                            late, title=_title(says)))  # fmt: skip
+        return str(
+            ngettext(
+                "“%(title)s” was due %(num)s minute ago.",
+                "“%(title)s” was due %(num)s minutes ago.",
+                late,
+                title=_title(says),
+            )
+        )
     hours = late // 60
     if hours < 48:
-        return str(ngettext("“%(title)s” is overdue by %(num)s hour.", "“%(title)s” is overdue by %(num)s hours.",
-                            hours, title=_title(says)))  # fmt: skip
+        return str(
+            ngettext(
+                "“%(title)s” is overdue by %(num)s hour.",
+                "“%(title)s” is overdue by %(num)s hours.",
+                hours,
+                title=_title(says),
+            )
+        )
     return str(_("“%(title)s” is overdue by %(num)s days.", title=_title(says), num=hours // 24))
 
 
@@ -148,7 +175,8 @@ SENTENCES: dict[str, Callable[[dict[str, Any]], str]] = {
     "unassigned": _lost,
     "task_assigned": lambda s: _tasks(
         s,
-        _("%(actor)s gave you the task %(task)s.", actor=s["actor"], task=_task(s)) if s.get("actor")
+        _("%(actor)s gave you the task %(task)s.", actor=s["actor"], task=_task(s))
+        if s.get("actor")
         else _("The task %(task)s is yours now.", task=_task(s)),
         _("%(num)s overdue tasks of %(number)s are yours now.", num=s.get("tasks"), number=_number(s)),
     ),
@@ -160,30 +188,48 @@ SENTENCES: dict[str, Callable[[dict[str, Any]], str]] = {
     "task_due": _due,
     "task_overdue": _late,
     "exhausted": lambda s: _(
-        "Nobody is left for the overdue task %(task)s. Please decide who does it.", task=_task(s),
+        "Nobody is left for the overdue task %(task)s. Please decide who does it.",
+        task=_task(s),
     ),
     "mention": lambda s: _said(s, _("%(actor)s mentioned you on %(number)s."), _("You were mentioned on %(number)s.")),
     "comment": lambda s: _said(s, _("%(actor)s wrote a note on %(number)s."), _("There is a new note on %(number)s.")),
-    "request": lambda s: _said(s, _("%(actor)s asks to have %(number)s assigned. Please decide."),
-                               _("Somebody asks to have %(number)s assigned. Please decide.")),
-    "request_approved": lambda s: _said(s, _("%(actor)s approved the request for %(number)s."),
-                                        _("The request for %(number)s was approved.")),
-    "request_rejected": lambda s: _said(s, _("%(actor)s rejected the request for %(number)s. The reason stands on it."),
-                                        _("The request for %(number)s was rejected. The reason stands on it.")),
-    "request_expired": lambda s: _("Nobody decided your request for %(number)s in time. You may ask again.",
-                                   number=_number(s)),
+    "request": lambda s: _said(
+        s,
+        _("%(actor)s asks to have %(number)s assigned. Please decide."),
+        _("Somebody asks to have %(number)s assigned. Please decide."),
+    ),
+    "request_approved": lambda s: _said(
+        s, _("%(actor)s approved the request for %(number)s."), _("The request for %(number)s was approved.")
+    ),
+    "request_rejected": lambda s: _said(
+        s,
+        _("%(actor)s rejected the request for %(number)s. The reason stands on it."),
+        _("The request for %(number)s was rejected. The reason stands on it."),
+    ),
+    "request_expired": lambda s: _(
+        "Nobody decided your request for %(number)s in time. You may ask again.", number=_number(s)
+    ),
     "request_withdrawn": lambda s: _("The request for %(number)s was withdrawn.", number=_number(s)),
-    "sla_warning": lambda s: _owed(s, _("The first answer to %(number)s is owed soon: %(time)s are left."),
-                                   _("The resolution of %(number)s is owed soon: %(time)s are left.")),
-    "sla_breach": lambda s: _owed(s, _("The first answer to %(number)s is late by %(time)s."),
-                                  _("The resolution of %(number)s is late by %(time)s.")),
-    "sla_escalated": lambda s: _owed(s, _("Nobody has answered %(number)s: it is late by %(time)s. Please step in."),
-                                     _("%(number)s is not resolved: it is late by %(time)s. Please step in.")),
+    "sla_warning": lambda s: _owed(
+        s,
+        _("The first answer to %(number)s is owed soon: %(time)s are left."),
+        _("The resolution of %(number)s is owed soon: %(time)s are left."),
+    ),
+    "sla_breach": lambda s: _owed(
+        s,
+        _("The first answer to %(number)s is late by %(time)s."),
+        _("The resolution of %(number)s is late by %(time)s."),
+    ),
+    "sla_escalated": lambda s: _owed(
+        s,
+        _("Nobody has answered %(number)s: it is late by %(time)s. Please step in."),
+        _("%(number)s is not resolved: it is late by %(time)s. Please step in."),
+    ),
     "missed_call": lambda s: _("You missed a call of %(number)s. Please call back.", number=_number(s)),
     "status": _moved,
     "job_lag": _lagging,
     "webhook": lambda s: _STOPPED[s.get("why", "failures")] % {"name": s.get("name", "")},
-}  # fmt: skip
+}
 
 # --- what it stands on --------------------------------------------------------------------------------------------
 

@@ -23,10 +23,32 @@ PREFIX = "compat"
 #: What the old door may cost at most, as a multiple of our own.
 MOST = 1.3
 #: The fields of a lead that both doors tell in a list.
-OURS = ("number", "first_name", "last_name", "mobile", "email", "status", "source", "assignee", "owner", "created_on",
-        "changed_on")  # fmt: skip
-THEIRS = ("name", "first_name", "last_name", "mobile_no", "email", "status", "source", "assign_to", "lead_owner",
-          "creation", "modified")  # fmt: skip
+OURS = (
+    "number",
+    "first_name",
+    "last_name",
+    "mobile",
+    "email",
+    "status",
+    "source",
+    "assignee",
+    "owner",
+    "created_on",
+    "changed_on",
+)
+THEIRS = (
+    "name",
+    "first_name",
+    "last_name",
+    "mobile_no",
+    "email",
+    "status",
+    "source",
+    "assign_to",
+    "lead_owner",
+    "creation",
+    "modified",
+)
 Asks = Callable[[run.House], list[Ask]]
 
 
@@ -49,14 +71,25 @@ def _numbers(house: run.House) -> list[str]:
 
 _LIST = {"doctype": "CRM Lead", "fields": json.dumps(THEIRS), "limit_page_length": 20}
 PAIRS = (
-    Pair("20 leads", lambda house: [_get(f"{run.LIST}(columns:!({','.join(OURS)}),page_size:20)")],
-         lambda house: [_get("/api/method/frappe.client.get_list?" + urlencode(_LIST))]),
-    Pair("20 leads, /api/resource", lambda house: [_get(f"{run.LIST}(columns:!({','.join(OURS)}),page_size:20)")],
-         lambda house: [_get("/api/resource/CRM%20Lead?" + urlencode(_LIST))]),
-    Pair("one lead", lambda house: [_get(f"/api/v1/lead/{key}") for key in house.mine[:1000]],
-         lambda house: [_get("/api/method/frappe.client.get?" + urlencode({"doctype": "CRM Lead", "name": number}))
-                        for number in _numbers(house)]),
-)  # fmt: skip
+    Pair(
+        "20 leads",
+        lambda house: [_get(f"{run.LIST}(columns:!({','.join(OURS)}),page_size:20)")],
+        lambda house: [_get("/api/method/frappe.client.get_list?" + urlencode(_LIST))],
+    ),
+    Pair(
+        "20 leads, /api/resource",
+        lambda house: [_get(f"{run.LIST}(columns:!({','.join(OURS)}),page_size:20)")],
+        lambda house: [_get("/api/resource/CRM%20Lead?" + urlencode(_LIST))],
+    ),
+    Pair(
+        "one lead",
+        lambda house: [_get(f"/api/v1/lead/{key}") for key in house.mine[:1000]],
+        lambda house: [
+            _get("/api/method/frappe.client.get?" + urlencode({"doctype": "CRM Lead", "name": number}))
+            for number in _numbers(house)
+        ],
+    ),
+)
 
 
 def measure(options: run.Options) -> int:
@@ -97,12 +130,28 @@ def _line(pair: Pair, house: run.House, options: run.Options) -> tuple[str, bool
 
 
 def _written(lines: list[str], options: run.Options) -> str:
-    head = ("what", "ours p50 (1)", "theirs p50 (1)", "ours requests/s (8)", "theirs requests/s (8)", "ratio (1)",
-            "ratio (8)", "errors")  # fmt: skip
-    return "\n".join([
-        "# The predecessor's doors against our own REST", "",
-        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {options.leads:,} leads, {os.cpu_count()} cores shared by client, "
-        f"application and database; load average {os.getloadavg()[1]:.1f}. p50 in milliseconds over 1 connection, "
-        f"requests/s over 8, median of {options.rounds} rounds in turn. Wanted: a ratio of at most {MOST}.", "",
-        f"| {' | '.join(head)} |", f"|---|{'---:|' * (len(head) - 1)}", *lines, "",
-    ])  # fmt: skip
+    head = (
+        "what",
+        "ours p50 (1)",
+        "theirs p50 (1)",
+        "ours requests/s (8)",
+        "theirs requests/s (8)",
+        "ratio (1)",
+        "ratio (8)",
+        "errors",
+    )
+    return "\n".join(
+        [
+            "# The predecessor's doors against our own REST",
+            "",
+            f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {options.leads:,} leads, {os.cpu_count()} cores shared by "
+            f"client, application and database; load average {os.getloadavg()[1]:.1f}. p50 in milliseconds over 1 "
+            "connection, "
+            f"requests/s over 8, median of {options.rounds} rounds in turn. Wanted: a ratio of at most {MOST}.",
+            "",
+            f"| {' | '.join(head)} |",
+            f"|---|{'---:|' * (len(head) - 1)}",
+            *lines,
+            "",
+        ]
+    )

@@ -144,11 +144,13 @@ def redis_dies(place: Place) -> Rows:
         seen = outage.of_redis(redis, field, 2000, REDIS_AWAY_SECONDS)
     wrong = [reply for reply in seen.meanwhile + seen.around if not 0 < reply.status < 500]
     return [
-        (f"{len(seen.meanwhile)} answers while it was away for {REDIS_AWAY_SECONDS:.0f} s",
-         _spread([reply.seconds * 1000 for reply in seen.meanwhile], "ms")),
+        (
+            f"{len(seen.meanwhile)} answers while it was away for {REDIS_AWAY_SECONDS:.0f} s",
+            _spread([reply.seconds * 1000 for reply in seen.meanwhile], "ms"),
+        ),
         ("answers of 500 and above, or none", str(len(wrong))),
         ("lost, doubled, uneven or left hanging", _verdict(seen.faults)),
-    ]  # fmt: skip
+    ]
 
 
 # --- push
@@ -218,8 +220,10 @@ def full_pass(place: Place) -> Rows:
         worker.start()
         rows.append(("lists, 4 connections, beside the pass (aim: p95 200 ms)", _figures(listing())))
         worker.join()
-        rows += [(f"pass {n + 1} (aim for 10,000: 15 s)", f"{items:,} records, {failed} failed, {took:.1f} s")
-                 for n, (items, failed, took) in enumerate(passes)]  # fmt: skip
+        rows += [
+            (f"pass {n + 1} (aim for 10,000: 15 s)", f"{items:,} records, {failed} failed, {took:.1f} s")
+            for n, (items, failed, took) in enumerate(passes)
+        ]
         return rows + _idle(app)
 
 

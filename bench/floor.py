@@ -55,9 +55,13 @@ def _connection() -> pymysql.connections.Connection:
     """This thread's own connection."""
     if not hasattr(_held, "connection"):
         _held.connection = pymysql.connect(
-            host="127.0.0.1", port=int(os.environ["FLOOR_PORT"]), user="root", charset="utf8mb4", autocommit=True,
+            host="127.0.0.1",
+            port=int(os.environ["FLOOR_PORT"]),
+            user="root",
+            charset="utf8mb4",
+            autocommit=True,
             database=os.environ["FLOOR_DATABASE"],
-        )  # fmt: skip
+        )
     return _held.connection
 
 
@@ -100,29 +104,64 @@ def _wire(row: tuple[Any, ...]) -> dict[str, Any]:
     rest = row[17:]
     customer = {"id": rest[11], "number": rest[12], "label": f"{row[4]} {row[5]}"} if rest[11] else None
     return {
-        "id": row[0], "number": row[1], "name": f"{first} {last}", "mobile": row[7] or row[9],
-        "email": row[10] or row[11], "status": _card("lead_status", row[12]), "source": _card("lead_source", row[13]),
-        "next_follow_up_on": _iso(row[14]), "assignee": _card("user", row[15]), "created_on": _iso(row[16]),
-        "first_name": row[2] or row[4], "last_name": row[3] or row[5], "alternative_mobile": rest[0] or rest[1],
-        "address": rest[2] or rest[3], "category": rest[4], "account_type": _card("account_type", rest[5]),
-        "referral": rest[6], "client_id": rest[7], "pod_id": rest[8], "rejection_reason": rest[9],
-        "owner": _card("user", rest[10]), "customer": customer, "description": rest[13],
-        "date_of_birth": rest[14].isoformat() if rest[14] else None, "reply_due_on": _iso(rest[15]),
-        "version": rest[16], "changed_on": _iso(rest[17]), "pan": None, "aadhaar": None,
-    }  # fmt: skip
+        "id": row[0],
+        "number": row[1],
+        "name": f"{first} {last}",
+        "mobile": row[7] or row[9],
+        "email": row[10] or row[11],
+        "status": _card("lead_status", row[12]),
+        "source": _card("lead_source", row[13]),
+        "next_follow_up_on": _iso(row[14]),
+        "assignee": _card("user", row[15]),
+        "created_on": _iso(row[16]),
+        "first_name": row[2] or row[4],
+        "last_name": row[3] or row[5],
+        "alternative_mobile": rest[0] or rest[1],
+        "address": rest[2] or rest[3],
+        "category": rest[4],
+        "account_type": _card("account_type", rest[5]),
+        "referral": rest[6],
+        "client_id": rest[7],
+        "pod_id": rest[8],
+        "rejection_reason": rest[9],
+        "owner": _card("user", rest[10]),
+        "customer": customer,
+        "description": rest[13],
+        "date_of_birth": rest[14].isoformat() if rest[14] else None,
+        "reply_due_on": _iso(rest[15]),
+        "version": rest[16],
+        "changed_on": _iso(rest[17]),
+        "pan": None,
+        "aadhaar": None,
+    }
 
 
 def _brief(row: tuple[Any, ...]) -> dict[str, Any]:
     customer = {"id": row[28], "number": row[29], "label": f"{row[4]} {row[5]}"} if row[28] else None
     return {
-        "id": row[0], "number": row[1], "first_name": row[2] or row[4], "last_name": row[3] or row[5],
-        "mobile": row[7] or row[9], "alternative_mobile": row[18] or row[20], "email": row[10] or row[11],
-        "status": _card("lead_status", row[12]), "source": _card("lead_source", row[13]), "category": row[21],
-        "account_type": _card("account_type", row[22]), "referral": row[23], "client_id": row[24], "pod_id": row[25],
-        "rejection_reason": row[26], "next_follow_up_on": _iso(row[14]), "assignee": _card("user", row[15]),
-        "owner": _card("user", row[27]), "customer": customer, "version": row[30], "created_on": _iso(row[16]),
+        "id": row[0],
+        "number": row[1],
+        "first_name": row[2] or row[4],
+        "last_name": row[3] or row[5],
+        "mobile": row[7] or row[9],
+        "alternative_mobile": row[18] or row[20],
+        "email": row[10] or row[11],
+        "status": _card("lead_status", row[12]),
+        "source": _card("lead_source", row[13]),
+        "category": row[21],
+        "account_type": _card("account_type", row[22]),
+        "referral": row[23],
+        "client_id": row[24],
+        "pod_id": row[25],
+        "rejection_reason": row[26],
+        "next_follow_up_on": _iso(row[14]),
+        "assignee": _card("user", row[15]),
+        "owner": _card("user", row[27]),
+        "customer": customer,
+        "version": row[30],
+        "created_on": _iso(row[16]),
         "changed_on": _iso(row[31]),
-    }  # fmt: skip
+    }
 
 
 def _json(body: Any) -> Response:

@@ -85,10 +85,14 @@ def _masters(engine: Engine) -> Masters:
             return {row[0]: row[1] for row in connection.execute(select(table.c[column], table.c.id))}
 
         return Masters(
-            named(models.LeadStatus, "label"), named(models.TicketStatus, "label"), ids(models.TicketSubject),
-            ids(models.LeadSource), ids(models.AccountType), named(models.Role, "name"),
+            named(models.LeadStatus, "label"),
+            named(models.TicketStatus, "label"),
+            ids(models.TicketSubject),
+            ids(models.LeadSource),
+            ids(models.AccountType),
+            named(models.Role, "name"),
             max(ids(models.User), default=0) + 1,
-        )  # fmt: skip
+        )
 
 
 def _people(house: House, load: SqliteLoader | MariaLoader) -> None:
@@ -97,14 +101,44 @@ def _people(house: House, load: SqliteLoader | MariaLoader) -> None:
     people = house.people
     load.table(
         "ab_user",
-        ("id", "first_name", "last_name", "username", "email", "active", "password", "login_count", "fail_login_count",
-         "created_on", "changed_on", "available", "manager_id"),
-        ((key, FIRST[n % len(FIRST)][0], LAST[n % len(LAST)][0], name, f"{name}@bench.example", 1, password, 0, 0, at,
-          at, 1, house.manager if key != house.manager else None) for n, (key, name, _) in enumerate(people)),
-    )  # fmt: skip
+        (
+            "id",
+            "first_name",
+            "last_name",
+            "username",
+            "email",
+            "active",
+            "password",
+            "login_count",
+            "fail_login_count",
+            "created_on",
+            "changed_on",
+            "available",
+            "manager_id",
+        ),
+        (
+            (
+                key,
+                FIRST[n % len(FIRST)][0],
+                LAST[n % len(LAST)][0],
+                name,
+                f"{name}@bench.example",
+                1,
+                password,
+                0,
+                0,
+                at,
+                at,
+                1,
+                house.manager if key != house.manager else None,
+            )
+            for n, (key, name, _) in enumerate(people)
+        ),
+    )
     load.table("ab_user_role", ("user_id", "role_id"), [(key, roles[role]) for key, _, role in people])
     keys = [(key, name) for key, name, _ in people if name in (SALES, MANAGER, SUPPORT)]
     load.table(
-        "api_key", ("`key`", "secret_hash", "name", "user_id", "scope", "created_on"),
+        "api_key",
+        ("`key`", "secret_hash", "name", "user_id", "scope", "created_on"),
         [(key_of(name), _hash_of(name), "bench", key, "[]", at) for key, name in keys],
-    )  # fmt: skip
+    )

@@ -125,8 +125,10 @@ def measure(options: run.Options) -> int:
 
 
 def _write(rows: list[tuple[str, str]], busy: float) -> None:
-    head = (f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC; GET {PATH}, {CALLS:,} calls of each way, taking turns; "
-            f"load average of the five minutes before {busy:.1f}.")  # fmt: skip
+    head = (
+        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC; GET {PATH}, {CALLS:,} calls of each way, taking turns; "
+        f"load average of the five minutes before {busy:.1f}."
+    )
     table = "\n".join(f"| {what} | {said} |" for what, said in rows)
     page = f"# Results of `python -m bench --only keys`\n\n{head}\n\n| what | figure |\n|---|---|\n{table}\n"
     RESULTS.write_text(page, encoding="utf-8")

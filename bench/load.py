@@ -65,8 +65,19 @@ def fire(port: int, asks: Sequence[Ask], connections: int, seconds: float) -> Fi
     with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as file:
         file.write("\n".join(ask.line() for ask in asks) + "\n")
         file.flush()
-        command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "30s", "-s", str(LUA),
-                   f"http://127.0.0.1:{port}", "--", file.name]  # fmt: skip
+        command = [
+            "wrk",
+            "-t1",
+            f"-c{connections}",
+            f"-d{max(1, round(seconds))}s",
+            "--timeout",
+            "30s",
+            "-s",
+            str(LUA),
+            f"http://127.0.0.1:{port}",
+            "--",
+            file.name,
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     found = [line for line in done.stdout.splitlines() if line.startswith("BENCH ")]
     if not found:

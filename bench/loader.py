@@ -45,9 +45,14 @@ class MariaLoader:
     def __init__(self, engine: Engine) -> None:
         url = engine.url
         self._connection = pymysql.connect(
-            host=url.host or "127.0.0.1", port=url.port or 3306, user=url.username or "root",
-            password=url.password or "", database=url.database, charset="utf8mb4", local_infile=True,
-        )  # fmt: skip
+            host=url.host or "127.0.0.1",
+            port=url.port or 3306,
+            user=url.username or "root",
+            password=url.password or "",
+            database=url.database,
+            charset="utf8mb4",
+            local_infile=True,
+        )
         self._threads = ThreadPoolExecutor(1)
         self._waiting: list[Future[None]] = []
         self._folder = tempfile.TemporaryDirectory(prefix="crm-bench-")

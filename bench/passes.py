@@ -37,8 +37,10 @@ class Took:
     statements: int
 
     def __str__(self) -> str:
-        return (f"{self.job}: {self.items} items ({self.failed} failed) in {self.milliseconds:.1f} ms, "
-                f"{self.statements} statements")  # fmt: skip
+        return (
+            f"{self.job}: {self.items} items ({self.failed} failed) in {self.milliseconds:.1f} ms, "
+            f"{self.statements} statements"
+        )
 
 
 def look_ahead(engine: Engine, now: datetime) -> int:
@@ -58,11 +60,22 @@ def lay_overdue(engine: Engine, now: datetime, count: int) -> int:
     alive = select(status.c.id).where(status.c.meaning.not_in(leads.TERMINAL))
     query = select(lead.c.id, lead.c.assignee_id).where(lead.c.status_id.in_(alive)).order_by(lead.c.id).limit(count)
     at, due = now - timedelta(days=2), now - timedelta(hours=5)
-    same = {"title": "Call back", "status": "Todo", "priority": "Medium", "due_on": due, "exhausted": False,
-            "tried": [], "version": 1, "created_on": at, "changed_on": at, "remind_on": None}  # fmt: skip
+    same = {
+        "title": "Call back",
+        "status": "Todo",
+        "priority": "Medium",
+        "due_on": due,
+        "exhausted": False,
+        "tried": [],
+        "version": 1,
+        "created_on": at,
+        "changed_on": at,
+        "remind_on": None,
+    }
     with engine.begin() as connection:
-        rows = [same | {"lead_id": key, "assignee_id": user, "owner_id": user}
-                for key, user in connection.execute(query)]  # fmt: skip
+        rows = [
+            same | {"lead_id": key, "assignee_id": user, "owner_id": user} for key, user in connection.execute(query)
+        ]
         connection.execute(insert(models.Task.__table__), rows)
     return len(rows)
 

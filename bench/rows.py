@@ -60,14 +60,31 @@ class Masters:
 
 #: Label of a lead's status -> share of all leads, in percent.
 LEAD_SHARES = {
-    "New": 12, "Contacted": 18, "Follow-up Scheduled": 10, "Follow-up Complete": 8, "Documents Collected": 5,
-    "Sent to HO": 5, "Documents Verified": 3, "Nurture": 8, "Qualified": 7, "Account Opened": 4,
-    "Rejected - Follow-up Required": 3, "Account Activated": 8, "Unqualified": 5, "Junk": 2, "Lead Expired": 2,
-}  # fmt: skip
+    "New": 12,
+    "Contacted": 18,
+    "Follow-up Scheduled": 10,
+    "Follow-up Complete": 8,
+    "Documents Collected": 5,
+    "Sent to HO": 5,
+    "Documents Verified": 3,
+    "Nurture": 8,
+    "Qualified": 7,
+    "Account Opened": 4,
+    "Rejected - Follow-up Required": 3,
+    "Account Activated": 8,
+    "Unqualified": 5,
+    "Junk": 2,
+    "Lead Expired": 2,
+}
 TICKET_SHARES = {
-    "New": 4, "Open": 10, "In Progress": 8, "Follow-up Scheduled": 5, "Waiting for Customer": 5, "Resolved": 28,
+    "New": 4,
+    "Open": 10,
+    "In Progress": 8,
+    "Follow-up Scheduled": 5,
+    "Waiting for Customer": 5,
+    "Resolved": 28,
     "Closed": 40,
-}  # fmt: skip
+}
 WITH_CUSTOMER = ("Account Opened", "Account Activated")
 ENDED = ("Resolved", "Closed")
 
@@ -112,8 +129,12 @@ class House:
     def _hired(self) -> list[tuple[int, str, str]]:
         """(id, user name, role): two managers, a third of the rest in support."""
         support = max(1, (self.sizes.users - 2) // 3)
-        names = [(MANAGER, "Sales Manager"), ("bench_support_manager", "Support Manager"), (SALES, "Sales User"),
-                 (SUPPORT, "Support User")]  # fmt: skip
+        names = [
+            (MANAGER, "Sales Manager"),
+            ("bench_support_manager", "Support Manager"),
+            (SALES, "Sales User"),
+            (SUPPORT, "Support User"),
+        ]
         names += [(f"support_{n}", "Support User") for n in range(1, support)]
         names += [(f"sales_{n}", "Sales User") for n in range(1, max(2, self.sizes.users - len(names) + 1))]
         return [(self.masters.first_user + n, name, role) for n, (name, role) in enumerate(names)]
@@ -153,40 +174,157 @@ class House:
         script = 0 if person % 4 else person // 4 % 3
         digits = mobile(person)
         return (
-            first[script], last[script], digits, f"+91{digits}",
+            first[script],
+            last[script],
+            digits,
+            f"+91{digits}",
             f"{first[0]}.{last[0]}{person}@bench.example".lower() if person % 5 else None,
             f"{person % 240}, Station Road, Ahmedabad",
-        )  # fmt: skip
+        )
 
     # tables
 
     def tables(self) -> Iterator[tuple[str, tuple[str, ...], Iterable[Row]]]:
         """Name, columns and rows of each table."""
-        yield "customer", ("id", "number", "version", "status", "source", "kyc_status", "no_calls", "no_whatsapp",
-                           "no_sms", "no_email", "owner_id", *CONTACT, *STAMPS), self._customers()  # fmt: skip
-        yield "leads", ("id", "number", "version", "status_id", "status_on", "source_id", "category", "account_type_id",
-                        "client_id", "pod_id", "rejection_reason", "assignee_id", "owner_id", "assigned_role",
-                        "customer_id", "next_follow_up_on", "replied_on", "opened_on", "activated_on", *CONTACT,
-                        *STAMPS), self._leads()  # fmt: skip
-        yield "customer_account", ("customer_id", "client_id", "account_type_id", "lead_id", "opened_on",
-                                   "activated_on", *STAMPS), self._accounts()  # fmt: skip
-        yield "ticket", ("id", "number", "title", "version", "priority", "status_id", "status_on", "source",
-                         "description", "resolution", "resolved_on", "customer_id", "assignee_id", "owner_id",
-                         "replied_on", "resolve_due_on", *STAMPS), self._tickets()  # fmt: skip
+        yield (
+            "customer",
+            (
+                "id",
+                "number",
+                "version",
+                "status",
+                "source",
+                "kyc_status",
+                "no_calls",
+                "no_whatsapp",
+                "no_sms",
+                "no_email",
+                "owner_id",
+                *CONTACT,
+                *STAMPS,
+            ),
+            self._customers(),
+        )
+        yield (
+            "leads",
+            (
+                "id",
+                "number",
+                "version",
+                "status_id",
+                "status_on",
+                "source_id",
+                "category",
+                "account_type_id",
+                "client_id",
+                "pod_id",
+                "rejection_reason",
+                "assignee_id",
+                "owner_id",
+                "assigned_role",
+                "customer_id",
+                "next_follow_up_on",
+                "replied_on",
+                "opened_on",
+                "activated_on",
+                *CONTACT,
+                *STAMPS,
+            ),
+            self._leads(),
+        )
+        yield (
+            "customer_account",
+            ("customer_id", "client_id", "account_type_id", "lead_id", "opened_on", "activated_on", *STAMPS),
+            self._accounts(),
+        )
+        yield (
+            "ticket",
+            (
+                "id",
+                "number",
+                "title",
+                "version",
+                "priority",
+                "status_id",
+                "status_on",
+                "source",
+                "description",
+                "resolution",
+                "resolved_on",
+                "customer_id",
+                "assignee_id",
+                "owner_id",
+                "replied_on",
+                "resolve_due_on",
+                *STAMPS,
+            ),
+            self._tickets(),
+        )
         yield "ticket_subjects", ("ticket_id", "subject_id"), self._subjects()
-        yield "task", ("id", "title", "status", "version", "priority", "due_on", "assignee_id", "owner_id", "lead_id",
-                       "ticket_id", "exhausted", "tried", "remind_on", "done_on", *STAMPS), self._tasks()  # fmt: skip
-        yield "call_log", ("id", "device_call_id", "direction", "status", "from_number", "to_number", "other_e164",
-                           "started_on", "ended_on", "duration_seconds", "native", "employee_id", "customer_id",
-                           "lead_id", "cold", "medium", *STAMPS), self._calls()  # fmt: skip
-        yield "assignment", ("lead_id", "ticket_id", "user_id", "started_on", "reason", "by_id", "decision", "role",
-                             "open_key"), self._assignments()  # fmt: skip
-        yield "status_change", ("lead_id", "ticket_id", "from_id", "to_id", "at", "by_id",
-                                "seconds"), self._status_changes()  # fmt: skip
-        yield "activity", ("kind", "at", "actor_id", "lead_id", "ticket_id", "customer_id", "task_id",
-                           "payload"), self._activities()  # fmt: skip
-        yield "notification", ("event_key", "kind", "user_id", "actor_id", "at", "lead_id", "payload",
-                               "read_on"), self._notices()  # fmt: skip
+        yield (
+            "task",
+            (
+                "id",
+                "title",
+                "status",
+                "version",
+                "priority",
+                "due_on",
+                "assignee_id",
+                "owner_id",
+                "lead_id",
+                "ticket_id",
+                "exhausted",
+                "tried",
+                "remind_on",
+                "done_on",
+                *STAMPS,
+            ),
+            self._tasks(),
+        )
+        yield (
+            "call_log",
+            (
+                "id",
+                "device_call_id",
+                "direction",
+                "status",
+                "from_number",
+                "to_number",
+                "other_e164",
+                "started_on",
+                "ended_on",
+                "duration_seconds",
+                "native",
+                "employee_id",
+                "customer_id",
+                "lead_id",
+                "cold",
+                "medium",
+                *STAMPS,
+            ),
+            self._calls(),
+        )
+        yield (
+            "assignment",
+            ("lead_id", "ticket_id", "user_id", "started_on", "reason", "by_id", "decision", "role", "open_key"),
+            self._assignments(),
+        )
+        yield (
+            "status_change",
+            ("lead_id", "ticket_id", "from_id", "to_id", "at", "by_id", "seconds"),
+            self._status_changes(),
+        )
+        yield (
+            "activity",
+            ("kind", "at", "actor_id", "lead_id", "ticket_id", "customer_id", "task_id", "payload"),
+            self._activities(),
+        )
+        yield (
+            "notification",
+            ("event_key", "kind", "user_id", "actor_id", "at", "lead_id", "payload", "read_on"),
+            self._notices(),
+        )
 
     def _customers(self) -> Iterator[Row]:
         owners = [*self.sellers, *self.helpers]
@@ -195,8 +333,24 @@ class House:
             owner, at = self._any(owners), moment(made)
             source = "Lead" if n % 2 else "Direct"
             kyc = ("Verified", "Verified", "Pending", "Re-KYC due")[n % 4]
-            yield (n + 1, self._number("CUST", made), 1, "Active", source, kyc, 0, 0, 0, 0, owner,
-                   *self._contact(n + 1), at, at, owner, owner)  # fmt: skip
+            yield (
+                n + 1,
+                self._number("CUST", made),
+                1,
+                "Active",
+                source,
+                kyc,
+                0,
+                0,
+                0,
+                0,
+                owner,
+                *self._contact(n + 1),
+                at,
+                at,
+                owner,
+                owner,
+            )
 
     def _owner(self, n: int) -> int:
         """One in five is answered for by the manager, the others by whom they are assigned to."""
@@ -210,15 +364,31 @@ class House:
             owner, who = self._owner(n), self.lead_assignee[n]
             done = moment(changed) if label in WITH_CUSTOMER else None
             yield (
-                n + 1, self._number("LEAD", made), 1, status, moment(changed), self._any(self.masters.sources),
-                "Indirect" if n % 5 == 0 else "Direct", self._any(self.masters.kinds),
-                f"B{n + 1:07d}" if done else None, f"POD{n % 997:04d}" if label == "Sent to HO" else None,
-                "Signature differs" if label.startswith("Rejected") else None, who, owner, "Sales User", customer,
+                n + 1,
+                self._number("LEAD", made),
+                1,
+                status,
+                moment(changed),
+                self._any(self.masters.sources),
+                "Indirect" if n % 5 == 0 else "Direct",
+                self._any(self.masters.kinds),
+                f"B{n + 1:07d}" if done else None,
+                f"POD{n % 997:04d}" if label == "Sent to HO" else None,
+                "Signature differs" if label.startswith("Rejected") else None,
+                who,
+                owner,
+                "Sales User",
+                customer,
                 moment(self._later(changed, 10)) if label == "Follow-up Scheduled" else None,
-                None if label == "New" else moment(changed), done, done if label == "Account Activated" else None,
-                *(nobody if customer else self._contact(self.sizes.customers + n + 1)), moment(made), moment(changed),
-                owner, who,
-            )  # fmt: skip
+                None if label == "New" else moment(changed),
+                done,
+                done if label == "Account Activated" else None,
+                *(nobody if customer else self._contact(self.sizes.customers + n + 1)),
+                moment(made),
+                moment(changed),
+                owner,
+                who,
+            )
 
     def _accounts(self) -> Iterator[Row]:
         for n, customer in enumerate(self.lead_customer):
@@ -232,12 +402,27 @@ class House:
             changed = self._later(made, 6)
             done = moment(changed) if label in ENDED else None
             yield (
-                n + 1, self._number("TICKET", made), "Ledger statement", 1, PRIORITIES[n % 4], status, moment(changed),
-                SOURCES[n % 5], "Asks for the statement of the last year.", "Sent by e-mail." if done else None, done,
-                self.ticket_customer[n], who, who, moment(changed),
-                None if done else moment(self.now + timedelta(hours=1 + n % 72)), moment(made), moment(changed), who,
+                n + 1,
+                self._number("TICKET", made),
+                "Ledger statement",
+                1,
+                PRIORITIES[n % 4],
+                status,
+                moment(changed),
+                SOURCES[n % 5],
+                "Asks for the statement of the last year.",
+                "Sent by e-mail." if done else None,
+                done,
+                self.ticket_customer[n],
                 who,
-            )  # fmt: skip
+                who,
+                moment(changed),
+                None if done else moment(self.now + timedelta(hours=1 + n % 72)),
+                moment(made),
+                moment(changed),
+                who,
+                who,
+            )
 
     def _subjects(self) -> Iterator[Row]:
         for n in range(self.sizes.tickets):
@@ -250,10 +435,25 @@ class House:
             status, due, done = self._fate(n, made)
             remind = moment(due - timedelta(hours=1)) if due > self.now and not done else None
             yield (
-                n + 1, "Follow up" if lead else "Handle ticket", status, 1, ("Low", "Medium", "High")[n % 3],
-                moment(due), who, who, lead, ticket, 0, "[]", remind, done, moment(made), done or moment(made), who,
+                n + 1,
+                "Follow up" if lead else "Handle ticket",
+                status,
+                1,
+                ("Low", "Medium", "High")[n % 3],
+                moment(due),
                 who,
-            )  # fmt: skip
+                who,
+                lead,
+                ticket,
+                0,
+                "[]",
+                remind,
+                done,
+                moment(made),
+                done or moment(made),
+                who,
+                who,
+            )
 
     def _parent(self, n: int) -> tuple[int | None, int | None, int]:
         """Lead or ticket of task n, and its assignee."""
@@ -283,10 +483,27 @@ class House:
             status = "Completed" if talked else ("No Answer" if outgoing else "Missed Call")
             at, end, own = moment(made), moment(made + timedelta(seconds=seconds)), f"+91{mobile(999_000_000 + who)}"
             yield (
-                n + 1, f"d{n}", "Outgoing" if outgoing else "Incoming", status, own if outgoing else peer,
-                peer if outgoing else own, peer, at, end, seconds, "{}", who, customer, lead,
-                int(not lead and not customer), "mobile", end, end, who, who,
-            )  # fmt: skip
+                n + 1,
+                f"d{n}",
+                "Outgoing" if outgoing else "Incoming",
+                status,
+                own if outgoing else peer,
+                peer if outgoing else own,
+                peer,
+                at,
+                end,
+                seconds,
+                "{}",
+                who,
+                customer,
+                lead,
+                int(not lead and not customer),
+                "mobile",
+                end,
+                end,
+                who,
+                who,
+            )
 
     def _called(self, n: int, workers: list[int]) -> tuple[int | None, int | None, int, str]:
         """Lead, customer, employee and number of call n: seven of ten to leads, two to customers."""

@@ -158,8 +158,12 @@ def tasking(house: House) -> list[Ask]:
     """Tasks of one's own leads."""
     asks = []
     for n in range(12_000):
-        body = {"title": f"Call {n}", "lead": house.mine[n % len(house.mine)], "priority": "Medium",
-                "due_on": f"2027-01-{n % 28 + 1:02d}T10:00:00Z"}  # fmt: skip
+        body = {
+            "title": f"Call {n}",
+            "lead": house.mine[n % len(house.mine)],
+            "priority": "Medium",
+            "due_on": f"2027-01-{n % 28 + 1:02d}T10:00:00Z",
+        }
         asks.append(Ask("POST", "/api/v1/task/", key_of(generate.SALES) | JSON, json.dumps(body)))
     return asks
 
@@ -193,11 +197,16 @@ def operations(house: House, sizes: generate.Sizes) -> list[Operation]:
             reading(f"REST list 20, page {deep[who]:,}", who, f"{LIST}(page:{deep[who]},page_size:20)"),
             getting(who),
         ]
-    found += [Operation(name, generate.SALES, asks) for name, asks in
-              (("create a lead", creating), ("change a status", moving), ("create a task", tasking))]  # fmt: skip
+    found += [
+        Operation(name, generate.SALES, asks)
+        for name, asks in (("create a lead", creating), ("change a status", moving), ("create a task", tasking))
+    ]
     for who in (generate.SALES, generate.MANAGER):
-        found += [screen("screen: list of leads", who, "/leads/"), screen("screen: a lead", who, "/leads/show/{id}"),
-                  screen("screen: home", who, "/")]  # fmt: skip
+        found += [
+            screen("screen: list of leads", who, "/leads/"),
+            screen("screen: a lead", who, "/leads/show/{id}"),
+            screen("screen: home", who, "/"),
+        ]
     return found
 
 
@@ -404,8 +413,21 @@ _LEGEND = (
 
 
 def _head() -> list[str]:
-    names = ("operation", "who", "p50 (1)", "p95 (1)", "p50 (8)", "p95 (8)", "requests/s (8)", "SQL", "bytes", "errors",
-             "floor p50 (1)", "floor requests/s (8)", "of the floor")  # fmt: skip
+    names = (
+        "operation",
+        "who",
+        "p50 (1)",
+        "p95 (1)",
+        "p50 (8)",
+        "p95 (8)",
+        "requests/s (8)",
+        "SQL",
+        "bytes",
+        "errors",
+        "floor p50 (1)",
+        "floor requests/s (8)",
+        "of the floor",
+    )
     return [f"| {' | '.join(names)} |", f"|---|---|{'---:|' * (len(names) - 2)}"]
 
 
@@ -416,11 +438,18 @@ def _line(result: Result) -> str:
     one, eight = CONNECTIONS
     rate, below = result.of("ours", eight, "rate"), result.of("floor", eight, "rate")
     cells = [
-        _ms(result.of("ours", one, "p50")), _ms(result.of("ours", one, "p95")), _ms(result.of("ours", eight, "p50")),
-        _ms(result.of("ours", eight, "p95")), _rate(rate), result.statements, f"{result.size:,}" if result.size else "",
-        str(result.errors), _ms(result.of("floor", one, "p50")), _rate(below),
+        _ms(result.of("ours", one, "p50")),
+        _ms(result.of("ours", one, "p95")),
+        _ms(result.of("ours", eight, "p50")),
+        _ms(result.of("ours", eight, "p95")),
+        _rate(rate),
+        result.statements,
+        f"{result.size:,}" if result.size else "",
+        str(result.errors),
+        _ms(result.of("floor", one, "p50")),
+        _rate(below),
         f"{rate / below:.0%}" if rate and below else "",
-    ]  # fmt: skip
+    ]
     return f"| {name} | {who} | {' | '.join(cells)} |"
 
 

@@ -46,9 +46,14 @@ class Product(LiveServer):
 
     def __init__(self, folder: Path, database: str, workers: int, threads: int, counting: bool = False) -> None:
         super().__init__(
-            folder, CRM_DATABASE_URL=database, CRM_WORKERS=str(workers), CRM_THREADS=str(threads),
-            CRM_COUNT_SQL="1" if counting else "0", CRM_API_LIMIT="off", CRM_API_WRITE_LIMIT="off",
-        )  # fmt: skip
+            folder,
+            CRM_DATABASE_URL=database,
+            CRM_WORKERS=str(workers),
+            CRM_THREADS=str(threads),
+            CRM_COUNT_SQL="1" if counting else "0",
+            CRM_API_LIMIT="off",
+            CRM_API_WRITE_LIMIT="off",
+        )
 
 
 class Floor(Server):

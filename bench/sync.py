@@ -64,8 +64,13 @@ def log(number: int, peer: str, phone: str, seconds: int = 42) -> dict[str, Any]
     """A call of the last days."""
     started = NOW - timedelta(seconds=60 + number * 7)
     way = {"from": peer, "to": "+919800000000", "type": "Incoming"}
-    return way | {"status": "Completed", "duration": seconds, "start_time": f"{started:%Y-%m-%d %H:%M:%S}",
-                  "device_call_id": f"bench_{phone}_{number}", "native_duration": seconds}  # fmt: skip
+    return way | {
+        "status": "Completed",
+        "duration": seconds,
+        "start_time": f"{started:%Y-%m-%d %H:%M:%S}",
+        "device_call_id": f"bench_{phone}_{number}",
+        "native_duration": seconds,
+    }
 
 
 def employees(house: run.House) -> list[str]:
@@ -78,15 +83,19 @@ def employees(house: run.House) -> list[str]:
     with contextlib.closing(house.database.connect(server.DATABASE)) as connection, connection.cursor() as cursor:
         cursor.executemany(
             "INSERT INTO api_key (`key`, secret_hash, name, user_id, scope, created_on, last_used_on) "
-            "VALUES (%s, %s, 'bench', %s, '[]', UTC_TIMESTAMP(), %s)", [(*row, ahead) for row in rows])  # fmt: skip
+            "VALUES (%s, %s, 'bench', %s, '[]', UTC_TIMESTAMP(), %s)",
+            [(*row, ahead) for row in rows],
+        )
         connection.commit()
     return [name for name, _hash, _key in rows]
 
 
 def peers(house: run.House) -> list[str]:
     """Half numbers of leads, half of customers, in any order."""
-    ways = ("SELECT mobile_e164 FROM leads WHERE mobile_e164 IS NOT NULL LIMIT 3000",
-            "SELECT mobile_e164 FROM customer WHERE mobile_e164 IS NOT NULL LIMIT 3000")  # fmt: skip
+    ways = (
+        "SELECT mobile_e164 FROM leads WHERE mobile_e164 IS NOT NULL LIMIT 3000",
+        "SELECT mobile_e164 FROM customer WHERE mobile_e164 IS NOT NULL LIMIT 3000",
+    )
     found = [[number for (number,) in house.ask(way)] for way in ways]
     return [number for pair in zip(*found, strict=False) for number in pair]
 
@@ -108,8 +117,10 @@ def many_phones(house: run.House, names: list[str], numbers: list[str]) -> Itera
     """Each telephone sends new calls, and once in a while the same again; then all of them are counted."""
     began, phones = time.monotonic(), [Phone(house.product.port, name) for name in names]
     wanted = [set[str]() for _ in phones]
-    threads = [threading.Thread(target=_second_by_second, args=(phone, numbers, began, sent))
-               for phone, sent in zip(phones, wanted, strict=True)]  # fmt: skip
+    threads = [
+        threading.Thread(target=_second_by_second, args=(phone, numbers, began, sent))
+        for phone, sent in zip(phones, wanted, strict=True)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -117,13 +128,17 @@ def many_phones(house: run.House, names: list[str], numbers: list[str]) -> Itera
     spent = [each * 1000 for phone in phones for each in phone.seconds]
     refused = [each for phone in phones for each in phone.refused]
     cuts = statistics.quantiles(spent, n=20)
-    stored = house.ask("SELECT device_call_id, COUNT(*) FROM call_log WHERE device_call_id LIKE 'bench\\_%%\\_1______' "
-                       "GROUP BY employee_id, device_call_id")  # fmt: skip
+    stored = house.ask(
+        "SELECT device_call_id, COUNT(*) FROM call_log WHERE device_call_id LIKE 'bench\\_%%\\_1______' "
+        "GROUP BY employee_id, device_call_id"
+    )
     sent = set().union(*wanted)
     lost, doubled = sent - {key for key, _count in stored}, [key for key, count in stored if count > 1]
-    yield (f"{PHONES} telephones, {LOGS} calls each second, {SECONDS} s (aim: p95 300 ms)",
-           f"p50 {cuts[9]:.0f} ms, p95 {cuts[18]:.0f} ms, most {max(spent):.0f} ms, {len(spent)} batches, "
-           f"{len(refused)} refused {sorted(set(refused)) or ''}")  # fmt: skip
+    yield (
+        f"{PHONES} telephones, {LOGS} calls each second, {SECONDS} s (aim: p95 300 ms)",
+        f"p50 {cuts[9]:.0f} ms, p95 {cuts[18]:.0f} ms, most {max(spent):.0f} ms, {len(spent)} batches, "
+        f"{len(refused)} refused {sorted(set(refused)) or ''}",
+    )
     yield f"of {len(sent):,} calls", f"lost {len(lost)}, doubled {len(doubled)}"
 
 
@@ -156,9 +171,11 @@ def measure(options: run.Options) -> int:
             rows = [*long_batch(house, names, numbers), *many_phones(house, names, numbers)]
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    head = (f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC; {options.leads:,} leads; {os.cpu_count()} cores, shared by "
-            f"clients, application and MariaDB; load average of the five minutes before {busy:.1f}; a million "
-            f"squares in Python took {_million():.0f} ms (30 to 55 here, by the neighbours).")  # fmt: skip
+    head = (
+        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC; {options.leads:,} leads; {os.cpu_count()} cores, shared by "
+        f"clients, application and MariaDB; load average of the five minutes before {busy:.1f}; a million "
+        f"squares in Python took {_million():.0f} ms (30 to 55 here, by the neighbours)."
+    )
     table = "\n".join(f"| {what} | {figure} |" for what, figure in rows)
     page = f"# Results of `python -m bench --only sync`\n\n{head}\n\n| what | figure |\n|---|---|\n{table}\n"
     print(page)

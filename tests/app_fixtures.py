@@ -45,18 +45,29 @@ SECRET_KEY = "s" * 40
 FIELD_KEY = "YWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXoxMjM0NTY="
 #: name -> (role, manager); managers first.
 PEOPLE = {
-    "mia": ("Sales Manager", None), "max": ("Sales Manager", None), "sam": ("Support Manager", None),
-    "ana": ("Sales User", "mia"), "ben": ("Sales User", "max"), "cleo": ("Support User", "sam"),
-    "rhea": ("Compliance", None), "root": ("Admin", None),
-}  # fmt: skip
+    "mia": ("Sales Manager", None),
+    "max": ("Sales Manager", None),
+    "sam": ("Support Manager", None),
+    "ana": ("Sales User", "mia"),
+    "ben": ("Sales User", "max"),
+    "cleo": ("Support User", "sam"),
+    "rhea": ("Compliance", None),
+    "root": ("Admin", None),
+}
 #: What the form's token signs; the same for everybody.
 _CSRF = "c" * 40
 
 
 def settings_for(folder: Path, **environ: str) -> config.Settings:
     """Settings for tests, with everything in the folder."""
-    known = {"CRM_INSTANCE_DIR": str(folder), "CRM_SECRET_KEY": SECRET_KEY, "CRM_FIELD_KEY": FIELD_KEY,
-             "CRM_SCHEDULER": "off", "CRM_API_LIMIT": "off", "CRM_API_WRITE_LIMIT": "off"}  # fmt: skip
+    known = {
+        "CRM_INSTANCE_DIR": str(folder),
+        "CRM_SECRET_KEY": SECRET_KEY,
+        "CRM_FIELD_KEY": FIELD_KEY,
+        "CRM_SCHEDULER": "off",
+        "CRM_API_LIMIT": "off",
+        "CRM_API_WRITE_LIMIT": "off",
+    }
     return config.load(known | environ)
 
 
@@ -78,16 +89,34 @@ def _move_in(session: Session) -> None:
     known: dict[str, Any] = {}
     for name, (role, manager) in PEOPLE.items():
         user = models.User(
-            first_name=name.title(), last_name="Shah", username=name, email=f"{name}@eshin.test", active=True,
-            password=PASSWORD_HASH, roles=[roles[role]], manager_id=known[manager].id if manager else None,
-        )  # fmt: skip
+            first_name=name.title(),
+            last_name="Shah",
+            username=name,
+            email=f"{name}@eshin.test",
+            active=True,
+            password=PASSWORD_HASH,
+            roles=[roles[role]],
+            manager_id=known[manager].id if manager else None,
+        )
         session.add(user)
         session.flush()
         known[name] = user
-        session.add(models.ApiKey(key=f"key{name}", secret_hash=hashed(f"secret-{name}"), name="tests", user_id=user.id,
-                                  scope=[], created_on=NOW, last_used_on=ahead))  # fmt: skip
-        session.add(models.SignIn(token_hash=hashed(f"cookie-{name}"), user_id=user.id, door="form", started_on=NOW,
-                                  seen_on=ahead))  # fmt: skip
+        session.add(
+            models.ApiKey(
+                key=f"key{name}",
+                secret_hash=hashed(f"secret-{name}"),
+                name="tests",
+                user_id=user.id,
+                scope=[],
+                created_on=NOW,
+                last_used_on=ahead,
+            )
+        )
+        session.add(
+            models.SignIn(
+                token_hash=hashed(f"cookie-{name}"), user_id=user.id, door="form", started_on=NOW, seen_on=ahead
+            )
+        )
 
 
 @dataclass(frozen=True)
@@ -151,10 +180,14 @@ class Door:
 
 #: table -> (REST resource, root of the screens).
 KINDS = {
-    "leads": ("lead", "/leads"), "ticket": ("ticket", "/tickets"), "customer": ("customer", "/customers"),
-    "task": ("task", "/tasks"), "call_log": ("call_log", "/calls"), "message": ("message", "/messages"),
+    "leads": ("lead", "/leads"),
+    "ticket": ("ticket", "/tickets"),
+    "customer": ("customer", "/customers"),
+    "task": ("task", "/tasks"),
+    "call_log": ("call_log", "/calls"),
+    "message": ("message", "/messages"),
     "assignment_request": ("assignment_request", "/requests"),
-}  # fmt: skip
+}
 
 
 class Make:
@@ -201,8 +234,14 @@ class Make:
 
     def call(self, who: Any = "ana", at: datetime = NOW, **values: Any) -> Any:
         """An outgoing call of that person, begun a month before, so that it is past on any clock."""
-        given = {"direction": "Outgoing", "status": "Completed", "to_number": "9820012345",
-                 "started_on": at - timedelta(days=30), "duration_seconds": 60, **values}  # fmt: skip
+        given = {
+            "direction": "Outgoing",
+            "status": "Completed",
+            "to_number": "9820012345",
+            "started_on": at - timedelta(days=30),
+            "duration_seconds": 60,
+            **values,
+        }
         return self._done(calls.create(self.world.session, given, self.world.id_of(who), at))
 
     def message(self, who: Any = "ana", at: datetime = NOW, **values: Any) -> Any:
@@ -235,8 +274,11 @@ class Make:
         """Set one cell of the matrix; FAB's pair follows by itself."""
         session = self.world.session
         held = session.scalars(select(models.Role).where(models.Role.name == role)).one()
-        same = (models.ModulePermission.role_id == held.id, models.ModulePermission.module == module,
-                models.ModulePermission.verb == verb)  # fmt: skip
+        same = (
+            models.ModulePermission.role_id == held.id,
+            models.ModulePermission.module == module,
+            models.ModulePermission.verb == verb,
+        )
         row = session.scalars(select(models.ModulePermission).where(*same)).first()
         row = row or models.ModulePermission(role_id=held.id, module=module, verb=verb)
         row.level = level
@@ -248,16 +290,35 @@ class Make:
         session = self.world.session
         held = session.scalars(select(models.Role).where(models.Role.name == role)).one()
         row = models.User(
-            first_name=name.title(), last_name="Shah", username=name, email=f"{name}@eshin.test", active=True,
-            password=PASSWORD_HASH, roles=[held], manager_id=self.world.id_of(manager) if manager else None, **columns,
-        )  # fmt: skip
+            first_name=name.title(),
+            last_name="Shah",
+            username=name,
+            email=f"{name}@eshin.test",
+            active=True,
+            password=PASSWORD_HASH,
+            roles=[held],
+            manager_id=self.world.id_of(manager) if manager else None,
+            **columns,
+        )
         session.add(row)
         session.flush()
         ahead = datetime.now(UTC) + timedelta(days=1)
-        session.add(models.ApiKey(key=f"key{name}", secret_hash=hashed(f"secret-{name}"), name="tests", user_id=row.id,
-                                  scope=[], created_on=NOW, last_used_on=ahead))  # fmt: skip
-        session.add(models.SignIn(token_hash=hashed(f"cookie-{name}"), user_id=row.id, door="form", started_on=NOW,
-                                  seen_on=ahead))  # fmt: skip
+        session.add(
+            models.ApiKey(
+                key=f"key{name}",
+                secret_hash=hashed(f"secret-{name}"),
+                name="tests",
+                user_id=row.id,
+                scope=[],
+                created_on=NOW,
+                last_used_on=ahead,
+            )
+        )
+        session.add(
+            models.SignIn(
+                token_hash=hashed(f"cookie-{name}"), user_id=row.id, door="form", started_on=NOW, seen_on=ahead
+            )
+        )
         session.commit()
         made = self.world.people[name] = Colleague(row.id, name)
         return made

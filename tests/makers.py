@@ -67,9 +67,14 @@ def masters(session: Session) -> None:
 def user(session: Session, name: str, *roles: str, **more: Any) -> Any:
     """A colleague of that first name; `roles` by name, `more` any column."""
     made = models.User(
-        first_name=name.title(), last_name="Shah", username=name, email=f"{name}@example.in", active=True,
-        password="-", available=True,
-    )  # fmt: skip
+        first_name=name.title(),
+        last_name="Shah",
+        username=name,
+        email=f"{name}@example.in",
+        active=True,
+        password="-",
+        available=True,
+    )
     made.roles = list(session.scalars(select(models.Role).where(models.Role.name.in_(roles)))) if roles else []
     for column, value in more.items():
         setattr(made, column, value)

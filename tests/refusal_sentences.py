@@ -13,8 +13,16 @@ ROOT = Path(__file__).resolve().parent.parent
 #: Read by nobody but the operator, in English.
 LEFT_OUT = {"demo", "commands.py"}
 #: Functions of app/web whose sentences are answers though nobody raises them.
-ANSWERING = {"refusal", "_sentences", "_stale_form", "response_403", "refused", "say_too_fast", "signed_in",
-             "_asked_before"}  # fmt: skip
+ANSWERING = {
+    "refusal",
+    "_sentences",
+    "_stale_form",
+    "response_403",
+    "refused",
+    "say_too_fast",
+    "signed_in",
+    "_asked_before",
+}
 #: What gives a sentence its words: gettext in doors, `say` in the domain.
 SAYING = {"_", "_g", "gettext", "say"}
 
@@ -102,8 +110,12 @@ def said_at(node: ast.AST) -> Iterator[str]:
 
 def spoken(node: ast.AST) -> Iterator[str]:
     """What gettext is asked for anywhere inside."""
-    yield from (text for each in ast.walk(node) if isinstance(each, ast.Call) and name_of(each) in SAYING
-                for text in texts(each))  # fmt: skip
+    yield from (
+        text
+        for each in ast.walk(node)
+        if isinstance(each, ast.Call) and name_of(each) in SAYING
+        for text in texts(each)
+    )
 
 
 def wanted() -> set[str]:

@@ -60,9 +60,15 @@ def count(engine: Engine, record: object, *where: object) -> int:
 
 
 def test_as_many_rows_as_wished(engine):
-    wished = {models.Lead: SIZES.leads, models.Customer: SIZES.customers, models.Ticket: SIZES.tickets,
-              models.Task: SIZES.tasks, models.CallLog: SIZES.calls, models.Activity: SIZES.activities,
-              models.User: SIZES.users}  # fmt: skip
+    wished = {
+        models.Lead: SIZES.leads,
+        models.Customer: SIZES.customers,
+        models.Ticket: SIZES.tickets,
+        models.Task: SIZES.tasks,
+        models.CallLog: SIZES.calls,
+        models.Activity: SIZES.activities,
+        models.User: SIZES.users,
+    }
     assert {record: count(engine, record) for record in wished} == wished
 
 

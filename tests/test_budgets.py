@@ -62,10 +62,25 @@ def samples(world: World, lead: Any, ticket: Any, customer: Any) -> dict[Any, An
     stamps = {"created_on": NOW, "changed_on": NOW, "created_by_id": ana}
     own = stamps | {"assignee_id": ana, "owner_id": ana, "version": 1}
     linked = {"lead_id": lead.id, "ticket_id": None, "customer_id": customer.id}
-    call = {"direction": "Outgoing", "status": "Completed", "started_on": NOW - timedelta(days=9), "employee_id": ana,
-            "duration_seconds": 5, "native": {}, "cold": False, "medium": "manual"}  # fmt: skip
-    sms = {"channel": "sms", "direction": "out", "peer": "+919820012345", "body": "x", "state": "sent", "tries": 0,
-           "native": {}}  # fmt: skip
+    call = {
+        "direction": "Outgoing",
+        "status": "Completed",
+        "started_on": NOW - timedelta(days=9),
+        "employee_id": ana,
+        "duration_seconds": 5,
+        "native": {},
+        "cold": False,
+        "medium": "manual",
+    }
+    sms = {
+        "channel": "sms",
+        "direction": "out",
+        "peer": "+919820012345",
+        "body": "x",
+        "state": "sent",
+        "tries": 0,
+        "native": {},
+    }
     asked = {"requested_user_id": ana, "reason": "x", "status": "Rejected", "lead_id": lead.id}
     told = {"kind": "assigned", "user_id": ana, "at": NOW, "payload": {"number": lead.number}, "lead_id": lead.id}
     state = {"status_on": NOW, "customer_id": customer.id}

@@ -24,14 +24,25 @@ ROOT = Path(__file__).resolve().parent.parent
 #: View -> why it stands without a gate.
 NOT_GATED = {
     "HomeView": "everybody's own day; its queries are under the law",
-    "UtilView": "FAB: where one came from", "LocaleView": "the language", "AuthDBView": "the door itself",
-    "SecurityApi": "the door of tokens", "MenuApi": "FAB's menu, by permission", "OpenApi": "FAB: the documentation",
-    "SwaggerView": "FAB: the documentation", "SessionsView": "one's own sessions", "KeysView": "one's own keys",
-    "BellView": "one's own notices", "ChoicesView": "one's own choices",
-    "MeView": "one's own settings", "PeopleView": "public cards of colleagues", "UserResource": "public cards",
-    "UserInfoEditView": "one's own name", "ResetPasswordView": "FAB's permission, Admin only",
-    "ResetMyPasswordView": "one's own password", "SearchView": "every query is under the law",
-}  # fmt: skip
+    "UtilView": "FAB: where one came from",
+    "LocaleView": "the language",
+    "AuthDBView": "the door itself",
+    "SecurityApi": "the door of tokens",
+    "MenuApi": "FAB's menu, by permission",
+    "OpenApi": "FAB: the documentation",
+    "SwaggerView": "FAB: the documentation",
+    "SessionsView": "one's own sessions",
+    "KeysView": "one's own keys",
+    "BellView": "one's own notices",
+    "ChoicesView": "one's own choices",
+    "MeView": "one's own settings",
+    "PeopleView": "public cards of colleagues",
+    "UserResource": "public cards",
+    "UserInfoEditView": "one's own name",
+    "ResetPasswordView": "FAB's permission, Admin only",
+    "ResetMyPasswordView": "one's own password",
+    "SearchView": "every query is under the law",
+}
 #: Modules whose views are guarded by FAB's permissions and by `Settings` (tests/web/test_team, test_settings).
 SETTLED_BY_FAB = (
     "app.web.settings.role_matrix",
@@ -48,8 +59,18 @@ SETTLED_BY_FAB = (
     "app.web.settings.audit",
 )
 #: Answered without signing in.
-OPEN_RULES = {"/healthz", "/readyz", "/login/", "/logout/", "/lang/<string:locale>", "/back", "/static/<path:filename>",
-              "/static/appbuilder/<path:filename>", "/api/v1/security/login", "/api/v1/security/refresh"}  # fmt: skip
+OPEN_RULES = {
+    "/healthz",
+    "/readyz",
+    "/login/",
+    "/logout/",
+    "/lang/<string:locale>",
+    "/back",
+    "/static/<path:filename>",
+    "/static/appbuilder/<path:filename>",
+    "/api/v1/security/login",
+    "/api/v1/security/refresh",
+}
 #: Tables that every signed-in person's session may read: masters, FAB's own, counters; each holds nobody's data.
 EVERYBODYS = {
     "ab_group",

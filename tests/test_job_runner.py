@@ -514,9 +514,13 @@ def test_who_does_not_lead_runs_nothing(runner, tmp_path, caplog):
 
 @pytest.mark.parametrize(
     "when, comes",
-    [(every_minute, "2026-11-23T04:31Z"), (Every(5), "2026-11-23T04:35Z"),
-     (jobs.daily_at("10:00"), "2026-11-24T04:30Z"), (jobs.daily_at("10:00", "17:25"), "2026-11-23T11:55Z")],
-)  # fmt: skip
+    [
+        (every_minute, "2026-11-23T04:31Z"),
+        (Every(5), "2026-11-23T04:35Z"),
+        (jobs.daily_at("10:00"), "2026-11-24T04:30Z"),
+        (jobs.daily_at("10:00", "17:25"), "2026-11-23T11:55Z"),
+    ],
+)
 def test_the_next_run_is_told(when: Any, comes: str) -> None:
     now = datetime(2026, 11, 23, 4, 30, 20, tzinfo=UTC)
     assert f"{when.after(now, 'Asia/Kolkata'):%Y-%m-%dT%H:%MZ}" == comes

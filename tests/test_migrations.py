@@ -133,4 +133,8 @@ def test_open_stretches_get_their_keys_and_doubled_ones_end(empty: Flask) -> Non
         rows = table(connection, "assignment").c
         found = connection.execute(select(rows.ended_on.is_(None), rows.open_key).order_by(rows.id)).all()
     assert [(bool(is_open), key) for is_open, key in found] == [
-        (False, None), (False, None), (True, "leads:1:1"), (True, "ticket:1:1")]  # fmt: skip
+        (False, None),
+        (False, None),
+        (True, "leads:1:1"),
+        (True, "ticket:1:1"),
+    ]

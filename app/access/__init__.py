@@ -9,7 +9,27 @@ from app.access.system_session import SYSTEM, as_system
 from app.access.visibility import sighted
 
 __all__ = [
-    "ADMIN", "MODULE_OF", "MOST_BRANCHES", "RULES", "SYSTEM", "Denied", "Person", "act_as", "acting", "as_system",
-    "count_by_person", "forget", "get_visible", "guarded", "ids_by_person", "install", "load_person", "person",
-    "reaches_row", "sighted", "touch", "version_query", "visible",
-]  # fmt: skip
+    "ADMIN",
+    "MODULE_OF",
+    "MOST_BRANCHES",
+    "RULES",
+    "SYSTEM",
+    "Denied",
+    "Person",
+    "act_as",
+    "acting",
+    "as_system",
+    "count_by_person",
+    "forget",
+    "get_visible",
+    "guarded",
+    "ids_by_person",
+    "install",
+    "load_person",
+    "person",
+    "reaches_row",
+    "sighted",
+    "touch",
+    "version_query",
+    "visible",
+]

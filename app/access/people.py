@@ -57,10 +57,18 @@ def load_person(session: Session, user_id: int, now: datetime) -> Person:
     own = frozenset({user_id, *_delegators(session, user_id, now)})
     below = frozenset().union(*(team.below(session, each) for each in own))
     return Person(
-        id=user_id, username=user.username, full_name=user.get_full_name(), roles=frozenset(roles.values()),
-        levels=_levels(session, roles), masks=_masks(session, roles), own=own, team=below,
-        pairs=_pairs(session, roles), time_zone=user.time_zone, locale=user.locale,
-    )  # fmt: skip
+        id=user_id,
+        username=user.username,
+        full_name=user.get_full_name(),
+        roles=frozenset(roles.values()),
+        levels=_levels(session, roles),
+        masks=_masks(session, roles),
+        own=own,
+        team=below,
+        pairs=_pairs(session, roles),
+        time_zone=user.time_zone,
+        locale=user.locale,
+    )
 
 
 def _delegators(session: Session, user_id: int, now: datetime) -> list[int]:
@@ -117,8 +125,20 @@ def _watched() -> tuple[Any, ...]:
     from app.domain.settings import BusinessSetting, Holiday, Master, OfficeRange, SlaTarget
     from app.domain.webhooks import Webhook
 
-    return (User, Role, Group, PermissionView, ModulePermission, FieldMask, Master, BusinessSetting, OfficeRange,
-            Holiday, SlaTarget, Webhook)  # fmt: skip
+    return (
+        User,
+        Role,
+        Group,
+        PermissionView,
+        ModulePermission,
+        FieldMask,
+        Master,
+        BusinessSetting,
+        OfficeRange,
+        Holiday,
+        SlaTarget,
+        Webhook,
+    )
 
 
 def count_access_change(session: Session, _context: Any) -> None:

@@ -87,8 +87,9 @@ def _customers(who: Person, customer: Any = Customer, verb: str = "read") -> Col
     return _held(who, customer, reach, None if verb == "read" else reach)
 
 
-def _held(who: Person, customer: Any, owners: frozenset[int] | None, within: frozenset[int] | None
-          ) -> ColumnElement[bool]:  # fmt: skip
+def _held(
+    who: Person, customer: Any, owners: frozenset[int] | None, within: frozenset[int] | None
+) -> ColumnElement[bool]:
     """Customers of these owners, and those of leads and tickets that one sees and that are within this reach."""
     lead, ticket = aliased(Lead), aliased(Ticket)
     rules = [_in(customer.owner_id, owners)]
@@ -99,8 +100,9 @@ def _held(who: Person, customer: Any, owners: frozenset[int] | None, within: fro
     return or_(*rules)
 
 
-def _parented(who: Person, row: Any, *others: ColumnElement[bool], within: frozenset[int] | None = None
-              ) -> ColumnElement[bool]:  # fmt: skip
+def _parented(
+    who: Person, row: Any, *others: ColumnElement[bool], within: frozenset[int] | None = None
+) -> ColumnElement[bool]:
     """Rows that hang on a lead, ticket or customer are seen with it; what is done to them wants it within reach."""
     lead, ticket, customer = aliased(Lead), aliased(Ticket), aliased(Customer)
     rules = list(others)
@@ -226,10 +228,24 @@ _PARENTS = {
     **dict.fromkeys((Task, CallLog, Message), ("Leads", "Tickets", "Customers")),
 }
 #: The verbs whose rows may be fewer than those one reads.
-_BY_VERB = {Lead: _leads, Ticket: _tickets, Customer: _customers, Task: _tasks, CallLog: _calls, Message: _messages,
-            AssignmentRequest: _requests}  # fmt: skip
-MODULE_OF = {Lead: "Leads", Ticket: "Tickets", Customer: "Customers", Task: "Tasks", CallLog: "Call Logs",
-             Message: "Messages", AssignmentRequest: "Requests"}  # fmt: skip
+_BY_VERB = {
+    Lead: _leads,
+    Ticket: _tickets,
+    Customer: _customers,
+    Task: _tasks,
+    CallLog: _calls,
+    Message: _messages,
+    AssignmentRequest: _requests,
+}
+MODULE_OF = {
+    Lead: "Leads",
+    Ticket: "Tickets",
+    Customer: "Customers",
+    Task: "Tasks",
+    CallLog: "Call Logs",
+    Message: "Messages",
+    AssignmentRequest: "Requests",
+}
 
 
 @lru_cache(maxsize=1)

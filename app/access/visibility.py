@@ -44,9 +44,16 @@ def _people(session: Session, asked: list[int], now: datetime) -> Iterator[Perso
         own = frozenset({key, *(user.id for user in house.values() if _stands_in(key, user, now))})
         mine = roles.get(key, {})
         yield Person(
-            id=key, username=house[key].username, full_name="", roles=frozenset(mine.values()), masks={}, own=own,
-            levels=highest(cell for cell in cells if cell.role_id in mine), team=_below(house, own), pairs=frozenset(),
-        )  # fmt: skip
+            id=key,
+            username=house[key].username,
+            full_name="",
+            roles=frozenset(mine.values()),
+            masks={},
+            own=own,
+            levels=highest(cell for cell in cells if cell.role_id in mine),
+            team=_below(house, own),
+            pairs=frozenset(),
+        )
 
 
 _HOUSE = select(User.id, User.username, User.active, User.manager_id, User.delegate_id, User.leave_from, User.leave_to)

@@ -44,9 +44,12 @@ class Line:
     """Posts to addresses that others chose; each call is one connection."""
 
     def __init__(
-        self, private: bool = False, seconds: float = SECONDS, trust: ssl.SSLContext | None = None,
+        self,
+        private: bool = False,
+        seconds: float = SECONDS,
+        trust: ssl.SSLContext | None = None,
         lookup: Lookup = socket.getaddrinfo,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """`private`: http and inner addresses are allowed (development). `trust`: whose certificates are believed."""
         self.private, self.seconds, self.lookup = private, seconds, lookup
         self.trust = trust or ssl.create_default_context()

@@ -25,9 +25,16 @@ from app.lib.vault import Vault
 
 #: After the people, in the order in which they need each other.
 STEPS = (
-    make_direct_customers, make_leads, make_tickets, make_tasks, make_calls, make_messages, make_requests,
-    make_notices, make_holidays,
-)  # fmt: skip
+    make_direct_customers,
+    make_leads,
+    make_tickets,
+    make_tasks,
+    make_calls,
+    make_messages,
+    make_requests,
+    make_notices,
+    make_holidays,
+)
 
 
 def load(

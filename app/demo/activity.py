@@ -8,8 +8,16 @@ from app import models
 from app.demo.builder import DAYS, ZONE, House, Row, stamps
 from app.demo.sample_text import FAILURES, NOTES, OUTCOMES, SAYINGS, TASKS
 
-OVER = ("Account Opened", "Account Activated", "Unqualified", "Junk", "Lead Expired", "Lead Expired (Account Opened)",
-        "Resolved", "Closed")  # fmt: skip
+OVER = (
+    "Account Opened",
+    "Account Activated",
+    "Unqualified",
+    "Junk",
+    "Lead Expired",
+    "Lead Expired (Account Opened)",
+    "Resolved",
+    "Closed",
+)
 
 
 def make_tasks(house: House) -> None:
@@ -57,16 +65,28 @@ def _task(house: House, record: Row, is_first: bool, is_open: bool, late: tuple[
     own = {"lead_id" if is_lead else "ticket_id": record["id"]}
     text = _title(house, record, is_first, is_lead)
     task = house.add(
-        models.Task, title=text, status=status, version=1, due_on=due, done_on=done, owner_id=by, exhausted=False,
-        priority=house.rng.choices(("Low", "Medium", "High"), (20, 55, 25))[0], assignee_id=record["assignee_id"],
-        tried=[], remind_on=_remind(house, due) if is_open else None, **own, **stamps(by, made, done, by),
-    )  # fmt: skip
+        models.Task,
+        title=text,
+        status=status,
+        version=1,
+        due_on=due,
+        done_on=done,
+        owner_id=by,
+        exhausted=False,
+        priority=house.rng.choices(("Low", "Medium", "High"), (20, 55, 25))[0],
+        assignee_id=record["assignee_id"],
+        tried=[],
+        remind_on=_remind(house, due) if is_open else None,
+        **own,
+        **stamps(by, made, done, by),
+    )
     place = {"task_id": task["id"], "customer_id": record["customer_id"], **own}
     told = {"text": text, "what": "created", "due": due.isoformat(), "assignee": task["assignee_id"]}
     house.happened("task", made, by, place, **told)
     if done:
-        house.happened("task", done, record["assignee_id"], place, text=text, what="done",
-                       changes=[["status", "Todo", "Done"]])  # fmt: skip
+        house.happened(
+            "task", done, record["assignee_id"], place, text=text, what="done", changes=[["status", "Todo", "Done"]]
+        )
     if is_lead and is_open:
         record["next_follow_up_on"] = due
 
@@ -119,13 +139,26 @@ def _call(house: House, at: datetime, n: int, lead: Row | None, customer: Row | 
     medium = house.rng.choices(("mobile", "manual"), (88, 12))[0]
     place = {"lead_id": lead["id"] if lead else None, "customer_id": customer["id"] if customer else None}
     call = house.add(
-        models.CallLog, device_call_id=f"demo-{n}" if medium == "mobile" else None, direction=direction, status=status,
-        from_number=own if direction == "Outgoing" else peer, to_number=peer if direction == "Outgoing" else own,
-        other_e164=peer, started_on=at, ended_on=at + timedelta(seconds=seconds), duration_seconds=seconds,
-        native={"type": direction.upper(), "duration": seconds} if medium == "mobile" else {}, employee_id=worker,
-        cold=not any(place.values()) and direction == "Outgoing", medium=medium, outcome=house.some(OUTCOMES),
-        ticket_id=None, recording=None, **place, **stamps(worker, at + timedelta(seconds=seconds + 60)),
-    )  # fmt: skip
+        models.CallLog,
+        device_call_id=f"demo-{n}" if medium == "mobile" else None,
+        direction=direction,
+        status=status,
+        from_number=own if direction == "Outgoing" else peer,
+        to_number=peer if direction == "Outgoing" else own,
+        other_e164=peer,
+        started_on=at,
+        ended_on=at + timedelta(seconds=seconds),
+        duration_seconds=seconds,
+        native={"type": direction.upper(), "duration": seconds} if medium == "mobile" else {},
+        employee_id=worker,
+        cold=not any(place.values()) and direction == "Outgoing",
+        medium=medium,
+        outcome=house.some(OUTCOMES),
+        ticket_id=None,
+        recording=None,
+        **place,
+        **stamps(worker, at + timedelta(seconds=seconds + 60)),
+    )
     if any(place.values()):
         text = f"{direction} call, {status}"
         house.happened("call", call["created_on"], worker, place, text=text, call=call["id"], seconds=seconds)
@@ -158,13 +191,23 @@ def _message(house: House, at: datetime, n: int, lead: Row, customer: Row | None
     by = lead["assignee_id"] if direction == "out" else None
     place = {"lead_id": lead["id"], "customer_id": lead["customer_id"]}
     message = house.add(
-        models.Message, channel=channel, direction=direction, body=house.some(SAYINGS[direction]), native={},
-        peer=person["email"] if channel == "email" else person["mobile_e164"], state="failed" if failed else state,
-        subject="Your account with Eshin Broking" if channel == "email" else None, ticket_id=None, cause=None,
-        reason=house.some(FAILURES) if failed else None, tries=5 if failed else int(direction == "out"),
-        due_on=at if direction == "out" else None, provider_id=None if failed else f"demo-{n}", **place,
+        models.Message,
+        channel=channel,
+        direction=direction,
+        body=house.some(SAYINGS[direction]),
+        native={},
+        peer=person["email"] if channel == "email" else person["mobile_e164"],
+        state="failed" if failed else state,
+        subject="Your account with Eshin Broking" if channel == "email" else None,
+        ticket_id=None,
+        cause=None,
+        reason=house.some(FAILURES) if failed else None,
+        tries=5 if failed else int(direction == "out"),
+        due_on=at if direction == "out" else None,
+        provider_id=None if failed else f"demo-{n}",
+        **place,
         **stamps(by, at),
-    )  # fmt: skip
+    )
     house.happened("message", at, by, place, message=message["id"], channel=channel)
 
 
@@ -175,15 +218,27 @@ def make_notices(house: House) -> None:
         for row in house.of(record):
             key = f"assigned:{table}:{row['id']}:{row['created_on'].isoformat()}"
             told.setdefault(row["assignee_id"], []).append(
-                {"kind": "assigned", "event_key": key, "at": row["created_on"], column: row["id"],
-                 "actor_id": row["created_by_id"], "payload": {"number": row["number"]}}
-            )  # fmt: skip
+                {
+                    "kind": "assigned",
+                    "event_key": key,
+                    "at": row["created_on"],
+                    column: row["id"],
+                    "actor_id": row["created_by_id"],
+                    "payload": {"number": row["number"]},
+                }
+            )
     for row in house.of(models.AssignmentRequest):
         key = f"request:{row['id']}"
         told.setdefault(house.boss[row["requested_user_id"]], []).append(
-            {"kind": "request", "event_key": key, "at": row["created_on"], "lead_id": row["lead_id"],
-             "actor_id": row["created_by_id"], "payload": {"number": row["number"]}}
-        )  # fmt: skip
+            {
+                "kind": "request",
+                "event_key": key,
+                "at": row["created_on"],
+                "lead_id": row["lead_id"],
+                "actor_id": row["created_by_id"],
+                "payload": {"number": row["number"]},
+            }
+        )
     records = house.of(models.Lead) + house.of(models.Ticket)
     for leader in dict.fromkeys(house.boss.values()):
         mine = [row for row in records if house.boss[row["assignee_id"]] == leader]
@@ -199,6 +254,11 @@ def make_notices(house: House) -> None:
 def _moved(row: Row) -> Row:
     kind = "lead" if "pod_id" in row else "ticket"
     key = f"status:{kind}:{row['id']}:{row['status_on'].isoformat()}"
-    return {"kind": "status", "event_key": key, "at": row["status_on"], f"{kind}_id": row["id"],
-            "actor_id": row["assignee_id"],
-            "payload": {"number": row["number"], "status": row["status_id"]}}  # fmt: skip
+    return {
+        "kind": "status",
+        "event_key": key,
+        "at": row["status_on"],
+        f"{kind}_id": row["id"],
+        "actor_id": row["assignee_id"],
+        "payload": {"number": row["number"], "status": row["status_id"]},
+    }

@@ -9,13 +9,24 @@ from app.demo.builder import House, Row, stamps
 from app.demo.sample_text import WISHES
 
 
-def give(house: House, place: Row, to: int, old: int | None, reason: str, by: int | None, at: datetime,
-          decision: Row) -> None:  # fmt: skip
+def give(
+    house: House, place: Row, to: int, old: int | None, reason: str, by: int | None, at: datetime, decision: Row
+) -> None:
     """The record goes to somebody: an open stretch, and a line of its timeline."""
     ((kind, key),) = place.items()
-    house.add(models.Assignment, **place, user_id=to, started_on=at, ended_on=None, reason=reason, by_id=by,
-              decision=decision, role=decision.get("role"), stead_of_id=None,
-              open_key=f"{'leads' if kind == 'lead_id' else 'ticket'}:{key}:{to}")  # fmt: skip
+    house.add(
+        models.Assignment,
+        **place,
+        user_id=to,
+        started_on=at,
+        ended_on=None,
+        reason=reason,
+        by_id=by,
+        decision=decision,
+        role=decision.get("role"),
+        stead_of_id=None,
+        open_key=f"{'leads' if kind == 'lead_id' else 'ticket'}:{key}:{to}",
+    )
     house.happened("assignment", at, by, place, to=to, old=old, reason=reason)
 
 
@@ -47,12 +58,19 @@ def make_requests(house: House) -> None:
         decided = status != "Pending"
         reason = house.some(WISHES)
         house.add(
-            models.AssignmentRequest, number=house.number("CAR", at), lead_id=lead["id"], ticket_id=None, status=status,
-            requested_user_id=wanted, reason=reason, decided_by_id=house.boss[wanted] if decided else None,
+            models.AssignmentRequest,
+            number=house.number("CAR", at),
+            lead_id=lead["id"],
+            ticket_id=None,
+            status=status,
+            requested_user_id=wanted,
+            reason=reason,
+            decided_by_id=house.boss[wanted] if decided else None,
             pending_key=None if decided else f"leads:{lead['id']}:{wanted}",
             decided_on=at + timedelta(minutes=40) if decided else None,
-            decision_note="Please finish the documents first." if status == "Rejected" else None, **stamps(by, at),
-        )  # fmt: skip
+            decision_note="Please finish the documents first." if status == "Rejected" else None,
+            **stamps(by, at),
+        )
         house.happened("assignment", at, by, {"lead_id": lead["id"]}, what="requested", to=wanted, text=reason)
         if status == "Approved":
             _approve(house, lead, wanted, at + timedelta(minutes=40))

@@ -30,12 +30,25 @@ DAYS = 30
 Row = dict[str, Any]
 #: In the order in which foreign keys allow them to be written.
 TABLES: tuple[Table, ...] = (
-    models.User.__table__, assoc_user_role, models.Group.__table__, assoc_user_group, models.Customer.__table__,
-    models.Lead.__table__, models.CustomerAccount.__table__, models.Ticket.__table__, ticket_subjects,
-    models.Task.__table__, models.CallLog.__table__, models.Message.__table__, models.Assignment.__table__,
-    models.AssignmentRequest.__table__, models.StatusChange.__table__, models.Activity.__table__,
-    models.Notification.__table__, models.Holiday.__table__,
-)  # fmt: skip
+    models.User.__table__,
+    assoc_user_role,
+    models.Group.__table__,
+    assoc_user_group,
+    models.Customer.__table__,
+    models.Lead.__table__,
+    models.CustomerAccount.__table__,
+    models.Ticket.__table__,
+    ticket_subjects,
+    models.Task.__table__,
+    models.CallLog.__table__,
+    models.Message.__table__,
+    models.Assignment.__table__,
+    models.AssignmentRequest.__table__,
+    models.StatusChange.__table__,
+    models.Activity.__table__,
+    models.Notification.__table__,
+    models.Holiday.__table__,
+)
 
 
 @dataclass
@@ -133,11 +146,17 @@ class House:
         pan = self.pan() if self.often(0.3) else (None, None)
         email = f"{first[0]}.{last[0]}{self.rng.randint(1, 99)}@mail.example".lower()
         return {
-            "first_name": first[script], "last_name": last[script], "mobile": mobile, "mobile_e164": e164,
-            "alternative_mobile": other[0], "alternative_e164": other[1],
-            "email": email if self.often(0.8) else None, "pan_sealed": pan[0], "pan_blind": pan[1],
+            "first_name": first[script],
+            "last_name": last[script],
+            "mobile": mobile,
+            "mobile_e164": e164,
+            "alternative_mobile": other[0],
+            "alternative_e164": other[1],
+            "email": email if self.often(0.8) else None,
+            "pan_sealed": pan[0],
+            "pan_blind": pan[1],
             "address": self.address() if self.often(0.7) else None,
-        }  # fmt: skip
+        }
 
     def address(self) -> str:
         """Somewhere in a city."""
@@ -190,8 +209,12 @@ def _in_order_of_time(rows: list[Row]) -> None:
 
 def stamps(by: int | None, made: datetime, changed: datetime | None = None, changed_by: int | None = None) -> Row:
     """Who made a row and changed it last, and when."""
-    return {"created_on": made, "created_by_id": by, "changed_on": changed or made,
-            "changed_by_id": changed_by if changed else by}  # fmt: skip
+    return {
+        "created_on": made,
+        "created_by_id": by,
+        "changed_on": changed or made,
+        "changed_by_id": changed_by if changed else by,
+    }
 
 
 def role_id(house: House, name: str) -> int:

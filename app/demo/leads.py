@@ -27,8 +27,16 @@ def make_leads(house: House) -> None:
     chosen += house.rng.choices([path for _, path in PATHS], shares, k=max(0, house.size - len(chosen)))
     plans = sorted(((_created(house, path), n, path) for n, path in enumerate(chosen)), key=lambda plan: plan[:2])
     for at, n, path in plans:
-        lead = _lead(house, at, n, statuses, {"source_id": house.some(sources) if sources else None,
-                                              "account_type_id": house.some(kinds) if kinds else None})  # fmt: skip
+        lead = _lead(
+            house,
+            at,
+            n,
+            statuses,
+            {
+                "source_id": house.some(sources) if sources else None,
+                "account_type_id": house.some(kinds) if kinds else None,
+            },
+        )
         if house.often(0.05) and len(path) < 6:
             _known_person(lead, house.some(direct))
         _walk(house, lead, path, statuses)
@@ -50,15 +58,32 @@ def _lead(house: House, at: datetime, n: int, statuses: dict[str, int], rest: Ro
     reason = "created" if by == assignee else house.some(("round robin", "round robin", "direct"))
     person = house.contact()
     lead = house.add(
-        models.Lead, number=house.number("LEAD", at), version=1, status_id=first_of(statuses, "New"), status_on=at,
-        category=house.rng.choices(("Direct", "Indirect"), (80, 20))[0], assignee_id=assignee, owner_id=by,
-        assigned_role="Sales User" if reason == "round robin" else None, **person, **rest, **stamps(by, at),
-        next_follow_up_on=None, customer_id=None, client_id=None, pod_id=None, rejection_reason=None,
-        referral=f"ESH{10_000 + house.rng.randint(0, 60)}" if house.often(0.2) else None, opened_on=None,
-        activated_on=None, converted_on=None, description=house.some(NOTES) if house.often(0.3) else None,
-        **sla.UNTOUCHED, date_of_birth=date(house.rng.randint(1955, 2004), house.rng.randint(1, 12), 1 + n % 28),
+        models.Lead,
+        number=house.number("LEAD", at),
+        version=1,
+        status_id=first_of(statuses, "New"),
+        status_on=at,
+        category=house.rng.choices(("Direct", "Indirect"), (80, 20))[0],
+        assignee_id=assignee,
+        owner_id=by,
+        assigned_role="Sales User" if reason == "round robin" else None,
+        **person,
+        **rest,
+        **stamps(by, at),
+        next_follow_up_on=None,
+        customer_id=None,
+        client_id=None,
+        pod_id=None,
+        rejection_reason=None,
+        referral=f"ESH{10_000 + house.rng.randint(0, 60)}" if house.often(0.2) else None,
+        opened_on=None,
+        activated_on=None,
+        converted_on=None,
+        description=house.some(NOTES) if house.often(0.3) else None,
+        **sla.UNTOUCHED,
+        date_of_birth=date(house.rng.randint(1955, 2004), house.rng.randint(1, 12), 1 + n % 28),
         called=_name(person),
-    )  # fmt: skip
+    )
     place = {"lead_id": lead["id"]}
     house.happened("system", at, by, place, text="Lead created")
     house.add(models.StatusChange, **place, from_id=None, to_id=lead["status_id"], at=at, by_id=by, seconds=None)
@@ -73,8 +98,18 @@ def _name(person: Row) -> str:
 def _known_person(lead: Row, customer: Row) -> None:
     """The mobile was a known customer's: linked, and the lead's own contact is empty."""
     lead |= {"customer_id": customer["id"], "called": _name(customer)}
-    for name in ("first_name", "last_name", "mobile", "mobile_e164", "alternative_mobile", "alternative_e164", "email",
-                 "address", "pan_sealed", "pan_blind"):  # fmt: skip
+    for name in (
+        "first_name",
+        "last_name",
+        "mobile",
+        "mobile_e164",
+        "alternative_mobile",
+        "alternative_e164",
+        "email",
+        "address",
+        "pan_sealed",
+        "pan_blind",
+    ):
         lead[name] = None
 
 
@@ -88,8 +123,15 @@ def _walk(house: House, lead: Row, path: tuple[str, ...], statuses: dict[str, in
         note = _gate(house, lead, label, by, at)
         change = {"from": lead["status_id"], "to": statuses[label]}
         seconds = int((at - lead["status_on"]).total_seconds())
-        house.add(models.StatusChange, lead_id=lead["id"], from_id=change["from"], to_id=change["to"], at=at, by_id=by,
-                  seconds=seconds)  # fmt: skip
+        house.add(
+            models.StatusChange,
+            lead_id=lead["id"],
+            from_id=change["from"],
+            to_id=change["to"],
+            at=at,
+            by_id=by,
+            seconds=seconds,
+        )
         place = {"lead_id": lead["id"], "customer_id": lead["customer_id"]}
         house.happened("status_change", at, by, place, **change, note=note)
         lead |= {"status_id": change["to"], "status_on": at, "changed_on": at, "changed_by_id": by}
@@ -128,8 +170,18 @@ def _gate(house: House, lead: Row, label: str, by: int | None, at: datetime) -> 
 def _open(house: House, lead: Row, by: int | None, at: datetime) -> None:
     """The lead becomes a customer with an account; its contact fields move over."""
     lead |= {"client_id": f"ESH{20_000 + lead['id']}", "opened_on": at}
-    names = ("first_name", "last_name", "mobile", "mobile_e164", "alternative_mobile", "alternative_e164", "email",
-             "address", "pan_sealed", "pan_blind")  # fmt: skip
+    names = (
+        "first_name",
+        "last_name",
+        "mobile",
+        "mobile_e164",
+        "alternative_mobile",
+        "alternative_e164",
+        "email",
+        "address",
+        "pan_sealed",
+        "pan_blind",
+    )
     if lead["customer_id"] is None:
         person = {name: lead[name] for name in names}
         text = f"Customer created from {lead['number']}"

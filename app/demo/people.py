@@ -26,11 +26,26 @@ def make_people(house: House, password_for: Callable[[str], str]) -> None:
         name = username(first, last)
         mobile, e164 = house.mobile()
         user = house.add(
-            models.User, first_name=first, last_name=last, username=name, email=f"{name}@eshin.example", active=True,
-            password=password_for(name), login_count=0, fail_login_count=0, available=True,
-            created_on=joined, changed_on=joined, created_by_fk=None, changed_by_fk=None, mobile=mobile,
-            mobile_e164=e164, manager_id=leader.get(team), time_zone=str(ZONE), locale="en",
-        )  # fmt: skip
+            models.User,
+            first_name=first,
+            last_name=last,
+            username=name,
+            email=f"{name}@eshin.example",
+            active=True,
+            password=password_for(name),
+            login_count=0,
+            fail_login_count=0,
+            available=True,
+            created_on=joined,
+            changed_on=joined,
+            created_by_fk=None,
+            changed_by_fk=None,
+            mobile=mobile,
+            mobile_e164=e164,
+            manager_id=leader.get(team),
+            time_zone=str(ZONE),
+            locale="en",
+        )
         if team not in leader:
             house.add(models.Group, name=team, label=team, description=f"The team of {first} {last}")
             leader[team] = user["id"]
@@ -52,12 +67,23 @@ def new_customer(house: House, person: Row, source: str, owner: int, at: datetim
     """A customer with this contact, and the first line of his timeline."""
     kyc = house.rng.choices(("Verified", "Pending", "Re-KYC due", "Rejected"), (70, 18, 9, 3))[0]
     customer = house.add(
-        models.Customer, number=house.number("CUST", at), version=1, source=source, owner_id=owner, kyc_status=kyc,
-        status="Inactive" if house.often(0.06) else "Active", referral_code=None, referred_by=None,
+        models.Customer,
+        number=house.number("CUST", at),
+        version=1,
+        source=source,
+        owner_id=owner,
+        kyc_status=kyc,
+        status="Inactive" if house.often(0.06) else "Active",
+        referral_code=None,
+        referred_by=None,
         rekyc_on=house.now.date() + timedelta(days=house.rng.randint(5, 700)) if kyc == "Verified" else None,
-        no_calls=house.often(0.05), no_whatsapp=house.often(0.04), no_sms=house.often(0.05), no_email=house.often(0.05),
-        **person, **stamps(owner, at),
-    )  # fmt: skip
+        no_calls=house.often(0.05),
+        no_whatsapp=house.often(0.04),
+        no_sms=house.often(0.05),
+        no_email=house.often(0.05),
+        **person,
+        **stamps(owner, at),
+    )
     house.happened("system", at, owner, {"customer_id": customer["id"]}, text=text)
     return customer
 
@@ -75,13 +101,27 @@ def make_direct_customers(house: House) -> None:
             add_account(house, customer, f"ESH{10_000 + n}", None, house.some(kinds) if kinds else None, owner, at, at)
 
 
-def add_account(house: House, customer: Row, client_id: str, lead: int | None, kind: int | None, by: int | None,
-             opened: datetime, activated: datetime | None) -> None:  # fmt: skip
+def add_account(
+    house: House,
+    customer: Row,
+    client_id: str,
+    lead: int | None,
+    kind: int | None,
+    by: int | None,
+    opened: datetime,
+    activated: datetime | None,
+) -> None:
     """A brokerage account of the customer; the first is his referral code."""
     house.add(
-        models.CustomerAccount, customer_id=customer["id"], client_id=client_id, account_type_id=kind, lead_id=lead,
-        opened_on=opened, activated_on=activated, **stamps(by, opened),
-    )  # fmt: skip
+        models.CustomerAccount,
+        customer_id=customer["id"],
+        client_id=client_id,
+        account_type_id=kind,
+        lead_id=lead,
+        opened_on=opened,
+        activated_on=activated,
+        **stamps(by, opened),
+    )
     customer["referral_code"] = customer["referral_code"] or client_id
 
 

@@ -4,79 +4,159 @@ from __future__ import annotations
 
 #: Given names and family names in Latin, Devanagari and Gujarati script; their combinations are invented.
 FIRST = (
-    ("Aarav", "आरव", "આરવ"), ("Aditi", "अदिति", "અદિતિ"), ("Bhavesh", "भावेश", "ભાવેશ"), ("Chetan", "चेतन", "ચેતન"),
-    ("Darshana", "दर्शना", "દર્શના"), ("Esha", "एषा", "એષા"), ("Falguni", "फाल्गुनी", "ફાલ્ગુની"), ("Gaurav", "गौरव", "ગૌરવ"),
-    ("Harshad", "हर्षद", "હર્ષદ"), ("Ishita", "इशिता", "ઇશિતા"), ("Jignesh", "जिग्नेश", "જીગ્નેશ"),
+    ("Aarav", "आरव", "આરવ"),
+    ("Aditi", "अदिति", "અદિતિ"),
+    ("Bhavesh", "भावेश", "ભાવેશ"),
+    ("Chetan", "चेतन", "ચેતન"),
+    ("Darshana", "दर्शना", "દર્શના"),
+    ("Esha", "एषा", "એષા"),
+    ("Falguni", "फाल्गुनी", "ફાલ્ગુની"),
+    ("Gaurav", "गौरव", "ગૌરવ"),
+    ("Harshad", "हर्षद", "હર્ષદ"),
+    ("Ishita", "इशिता", "ઇશિતા"),
+    ("Jignesh", "जिग्नेश", "જીગ્નેશ"),
     ("Kavita", "कविता", "કવિતા"),
-    ("Lalit", "ललित", "લલિત"), ("Meera", "मीरा", "મીરા"), ("Nilesh", "नीलेश", "નીલેશ"), ("Ojas", "ओजस", "ઓજસ"),
-    ("Pooja", "पूजा", "પૂજા"), ("Rakesh", "राकेश", "રાકેશ"), ("Sneha", "स्नेहा", "સ્નેહા"), ("Tushar", "तुषार", "તુષાર"),
-    ("Urvashi", "उर्वशी", "ઉર્વશી"), ("Vivek", "विवेक", "વિવેક"), ("Yamini", "यामिनी", "યામિની"), ("Zubin", "ज़ुबिन", "ઝુબિન"),
-)  # fmt: skip
+    ("Lalit", "ललित", "લલિત"),
+    ("Meera", "मीरा", "મીરા"),
+    ("Nilesh", "नीलेश", "નીલેશ"),
+    ("Ojas", "ओजस", "ઓજસ"),
+    ("Pooja", "पूजा", "પૂજા"),
+    ("Rakesh", "राकेश", "રાકેશ"),
+    ("Sneha", "स्नेहा", "સ્નેહા"),
+    ("Tushar", "तुषार", "તુષાર"),
+    ("Urvashi", "उर्वशी", "ઉર્વશી"),
+    ("Vivek", "विवेक", "વિવેક"),
+    ("Yamini", "यामिनी", "યામિની"),
+    ("Zubin", "ज़ुबिन", "ઝુબિન"),
+)
 LAST = (
-    ("Agarwal", "अग्रवाल", "અગ્રવાલ"), ("Bhatt", "भट्ट", "ભટ્ટ"), ("Chauhan", "चौहान", "ચૌહાણ"), ("Desai", "देसाई", "દેસાઈ"),
-    ("Gandhi", "गांधी", "ગાંધી"), ("Iyer", "अय्यर", "ઐયર"), ("Joshi", "जोशी", "જોશી"), ("Kulkarni", "कुलकर्णी", "કુલકર્ણી"),
-    ("Mehta", "मेहता", "મહેતા"), ("Nair", "नायर", "નાયર"), ("Oza", "ओझा", "ઓઝા"), ("Patel", "पटेल", "પટેલ"),
-    ("Rana", "राणा", "રાણા"), ("Shah", "शाह", "શાહ"), ("Trivedi", "त्रिवेदी", "ત્રિવેદી"), ("Vyas", "व्यास", "વ્યાસ"),
-)  # fmt: skip
+    ("Agarwal", "अग्रवाल", "અગ્રવાલ"),
+    ("Bhatt", "भट्ट", "ભટ્ટ"),
+    ("Chauhan", "चौहान", "ચૌહાણ"),
+    ("Desai", "देसाई", "દેસાઈ"),
+    ("Gandhi", "गांधी", "ગાંધી"),
+    ("Iyer", "अय्यर", "ઐયર"),
+    ("Joshi", "जोशी", "જોશી"),
+    ("Kulkarni", "कुलकर्णी", "કુલકર્ણી"),
+    ("Mehta", "मेहता", "મહેતા"),
+    ("Nair", "नायर", "નાયર"),
+    ("Oza", "ओझा", "ઓઝા"),
+    ("Patel", "पटेल", "પટેલ"),
+    ("Rana", "राणा", "રાણા"),
+    ("Shah", "शाह", "શાહ"),
+    ("Trivedi", "त्रिवेदी", "ત્રિવેદી"),
+    ("Vyas", "व्यास", "વ્યાસ"),
+)
 #: Team, role, first name, last name; whoever leads a team stands first in it, and the first of all leads Sales.
 PEOPLE = (
-    ("Sales West", "Sales Manager", "Asha", "Deshmukh"), ("Sales West", "Sales User", "Rohan", "Parikh"),
-    ("Sales West", "Sales User", "Neha", "Solanki"), ("Sales West", "Sales User", "Manoj", "Thakkar"),
-    ("Sales North", "Sales Manager", "Vikram", "Bhatia"), ("Sales North", "Sales User", "Priya", "Khanna"),
-    ("Sales North", "Sales User", "Arjun", "Malhotra"), ("Sales North", "Sales User", "Sunita", "Rawat"),
-    ("Support", "Support Manager", "Leena", "Fernandes"), ("Support", "Support User", "Kiran", "Gokhale"),
-    ("Support", "Support User", "Dev", "Barot"), ("Support", "Support User", "Farah", "Sheikh"),
-)  # fmt: skip
+    ("Sales West", "Sales Manager", "Asha", "Deshmukh"),
+    ("Sales West", "Sales User", "Rohan", "Parikh"),
+    ("Sales West", "Sales User", "Neha", "Solanki"),
+    ("Sales West", "Sales User", "Manoj", "Thakkar"),
+    ("Sales North", "Sales Manager", "Vikram", "Bhatia"),
+    ("Sales North", "Sales User", "Priya", "Khanna"),
+    ("Sales North", "Sales User", "Arjun", "Malhotra"),
+    ("Sales North", "Sales User", "Sunita", "Rawat"),
+    ("Support", "Support Manager", "Leena", "Fernandes"),
+    ("Support", "Support User", "Kiran", "Gokhale"),
+    ("Support", "Support User", "Dev", "Barot"),
+    ("Support", "Support User", "Farah", "Sheikh"),
+)
 CITIES = ("Ahmedabad", "Surat", "Rajkot", "Vadodara", "Mumbai", "Pune", "Nashik", "Delhi", "Jaipur", "Lucknow")
 STREETS = ("Station Road", "M G Road", "Ring Road", "Gandhi Chowk", "Lake View Society", "Market Yard", "Temple Street")
 #: How a lead came to the status it has: the labels it went through, and how many of 100 leads end so.
 PATHS: tuple[tuple[int, tuple[str, ...]], ...] = (
-    (14, ("New",)), (13, ("New", "Contacted")), (12, ("New", "Contacted", "Follow-up Scheduled")),
-    (7, ("New", "Contacted", "Follow-up Scheduled", "Follow-up Complete")), (6, ("New", "Contacted", "Nurture")),
-    (7, ("New", "Contacted", "Qualified")), (6, ("New", "Contacted", "Qualified", "Documents Collected")),
+    (14, ("New",)),
+    (13, ("New", "Contacted")),
+    (12, ("New", "Contacted", "Follow-up Scheduled")),
+    (7, ("New", "Contacted", "Follow-up Scheduled", "Follow-up Complete")),
+    (6, ("New", "Contacted", "Nurture")),
+    (7, ("New", "Contacted", "Qualified")),
+    (6, ("New", "Contacted", "Qualified", "Documents Collected")),
     (5, ("New", "Contacted", "Documents Collected", "Sent to HO")),
     (4, ("New", "Contacted", "Documents Collected", "Sent to HO", "Documents Verified")),
     (4, ("New", "Contacted", "Sent to HO", "Rejected - Follow-up Required")),
     (6, ("New", "Contacted", "Sent to HO", "Documents Verified", "Account Opened")),
     (7, ("New", "Contacted", "Sent to HO", "Documents Verified", "Account Opened", "Account Activated")),
-    (4, ("New", "Contacted", "Unqualified")), (2, ("New", "Junk")), (2, ("New", "Contacted", "Lead Expired")),
+    (4, ("New", "Contacted", "Unqualified")),
+    (2, ("New", "Junk")),
+    (2, ("New", "Contacted", "Lead Expired")),
     (1, ("New", "Contacted", "Account Opened", "Lead Expired (Account Opened)")),
-)  # fmt: skip
+)
 REJECTIONS = (
-    "Signature on the form differs from the PAN card", "Bank proof is older than three months",
-    "Photograph missing on page 4", "Address proof does not match the form",
-)  # fmt: skip
+    "Signature on the form differs from the PAN card",
+    "Bank proof is older than three months",
+    "Photograph missing on page 4",
+    "Address proof does not match the form",
+)
 NOTES = (
-    "Asked about brokerage for intraday; wants a comparison.", "Prefers calls after 5 pm.", "Speaks Gujarati at home.",
-    "Will send the cancelled cheque tomorrow.", "Compares us with a discount broker.", "Trades futures and options.",
-    "Wife wants a second account too.", "Documents are with the branch.", "Asked for a demo of the mobile app.",
-    "कल शाम को फिर से बात करेंगे।", "શનિવારે ઓફિસ આવશે.", "Referred by his neighbour, trades since 2019.",
-)  # fmt: skip
+    "Asked about brokerage for intraday; wants a comparison.",
+    "Prefers calls after 5 pm.",
+    "Speaks Gujarati at home.",
+    "Will send the cancelled cheque tomorrow.",
+    "Compares us with a discount broker.",
+    "Trades futures and options.",
+    "Wife wants a second account too.",
+    "Documents are with the branch.",
+    "Asked for a demo of the mobile app.",
+    "कल शाम को फिर से बात करेंगे।",
+    "શનિવારે ઓફિસ આવશે.",
+    "Referred by his neighbour, trades since 2019.",
+)
 TASKS = (
-    "Call back", "Collect the documents", "Send the account opening link", "Explain the brokerage plan",
-    "Check the KYC status", "Visit the customer", "Confirm the first pay-in", "Demo of the mobile app",
-)  # fmt: skip
+    "Call back",
+    "Collect the documents",
+    "Send the account opening link",
+    "Explain the brokerage plan",
+    "Check the KYC status",
+    "Visit the customer",
+    "Confirm the first pay-in",
+    "Demo of the mobile app",
+)
 OUTCOMES = (None, None, "Interested", "Call later", "Wrong person", "Asked for charges", "Will visit the branch")
 SAYINGS = {
-    "out": ("Namaste, this is Eshin Broking. Your account opening link: https://example.com/open",
-            "Your documents have reached our head office.", "Reminder: please complete your re-KYC this week.",
-            "नमस्ते, आपका खाता सक्रिय हो गया है।", "Your contract note for today has been sent."),
-    "in": ("Please call me after 6.", "What are the charges for options?", "મારું એકાઉન્ટ ક્યારે ચાલુ થશે?",
-           "I have sent the documents.", "Cannot log in since morning.", "धन्यवाद!"),
-}  # fmt: skip
+    "out": (
+        "Namaste, this is Eshin Broking. Your account opening link: https://example.com/open",
+        "Your documents have reached our head office.",
+        "Reminder: please complete your re-KYC this week.",
+        "नमस्ते, आपका खाता सक्रिय हो गया है।",
+        "Your contract note for today has been sent.",
+    ),
+    "in": (
+        "Please call me after 6.",
+        "What are the charges for options?",
+        "મારું એકાઉન્ટ ક્યારે ચાલુ થશે?",
+        "I have sent the documents.",
+        "Cannot log in since morning.",
+        "धन्यवाद!",
+    ),
+}
 WISHES = ("He speaks the customer's language.", "The customer is in his area.", "I am away next week.")
 FAILURES = ("The number is not on WhatsApp.", "The provider refused the template.", "Mailbox full.")
 RESOLUTIONS = (
-    "Explained on the phone; the customer confirmed.", "Corrected in the back office, ledger checked.",
-    "Password reset link sent and used.", "Document re-uploaded and approved by the exchange.",
-)  # fmt: skip
+    "Explained on the phone; the customer confirmed.",
+    "Corrected in the back office, ledger checked.",
+    "Password reset link sent and used.",
+    "Document re-uploaded and approved by the exchange.",
+)
 #: Month and day of what is the same each year, and the moveable days of 2026 on which the exchanges rest.
 FIXED_HOLIDAYS = (
-    (1, 26, "Republic Day"), (4, 14, "Dr Ambedkar Jayanti"), (5, 1, "Maharashtra Day"), (8, 15, "Independence Day"),
-    (10, 2, "Gandhi Jayanti"), (12, 25, "Christmas"),
-)  # fmt: skip
+    (1, 26, "Republic Day"),
+    (4, 14, "Dr Ambedkar Jayanti"),
+    (5, 1, "Maharashtra Day"),
+    (8, 15, "Independence Day"),
+    (10, 2, "Gandhi Jayanti"),
+    (12, 25, "Christmas"),
+)
 HOLIDAYS_2026 = (
-    (3, 3, "Holi"), (3, 26, "Ram Navami"), (3, 31, "Mahavir Jayanti"), (4, 3, "Good Friday"), (5, 28, "Bakri Id"),
-    (6, 26, "Muharram"), (9, 14, "Ganesh Chaturthi"), (10, 20, "Dussehra"), (11, 10, "Diwali"),
+    (3, 3, "Holi"),
+    (3, 26, "Ram Navami"),
+    (3, 31, "Mahavir Jayanti"),
+    (4, 3, "Good Friday"),
+    (5, 28, "Bakri Id"),
+    (6, 26, "Muharram"),
+    (9, 14, "Ganesh Chaturthi"),
+    (10, 20, "Dussehra"),
+    (11, 10, "Diwali"),
     (11, 24, "Guru Nanak Jayanti"),
-)  # fmt: skip
+)

@@ -11,9 +11,16 @@ from app.domain import office_hours, sla
 
 #: The clock of a record that has not begun, as a row.
 UNTOUCHED: Row = {
-    "reply_due_on": None, "replied_on": None, "resolve_due_on": None, "sla_started_on": None, "paused_on": None,
-    "paused_seconds": 0, "sla_on": None, "reply_late_on": None, "resolve_late_on": None,
-}  # fmt: skip
+    "reply_due_on": None,
+    "replied_on": None,
+    "resolve_due_on": None,
+    "sla_started_on": None,
+    "paused_on": None,
+    "paused_seconds": 0,
+    "sla_on": None,
+    "reply_late_on": None,
+    "resolve_late_on": None,
+}
 #: How much of a promise's time is over: of most, of every eighth, of every twenty-fifth.
 SPENT, NEARLY, LATE = (0.05, 0.7), (0.8, 0.95), (1.02, 1.15)
 

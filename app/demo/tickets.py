@@ -39,19 +39,39 @@ def _ticket(house: House, at: datetime, customer: Row, subjects: list[str], stat
     by = house.rng.choices((assignee, house.boss[assignee]), (60, 40))[0]
     reason = "created" if by == assignee else "round robin"
     ticket = house.add(
-        models.Ticket, number=house.number("TICKET", at), title=", ".join(subjects)[:500], version=1, status_on=at,
-        priority=house.rng.choices(desk.PRIORITIES, (20, 50, 22, 8))[0], status_id=first_of(statuses, "New"),
-        source=house.rng.choices(desk.SOURCES, (40, 15, 20, 20, 5))[0], customer_id=customer["id"], lead_id=None,
-        description=f"Customer asks about: {subjects[0].lower()}.", assignee_id=assignee, owner_id=by,
-        assigned_role="Support User" if reason == "round robin" else None, resolution=None, resolved_on=None,
-        **sla.UNTOUCHED, **stamps(by, at),
-    )  # fmt: skip
+        models.Ticket,
+        number=house.number("TICKET", at),
+        title=", ".join(subjects)[:500],
+        version=1,
+        status_on=at,
+        priority=house.rng.choices(desk.PRIORITIES, (20, 50, 22, 8))[0],
+        status_id=first_of(statuses, "New"),
+        source=house.rng.choices(desk.SOURCES, (40, 15, 20, 20, 5))[0],
+        customer_id=customer["id"],
+        lead_id=None,
+        description=f"Customer asks about: {subjects[0].lower()}.",
+        assignee_id=assignee,
+        owner_id=by,
+        assigned_role="Support User" if reason == "round robin" else None,
+        resolution=None,
+        resolved_on=None,
+        **sla.UNTOUCHED,
+        **stamps(by, at),
+    )
     place = {"ticket_id": ticket["id"], "customer_id": customer["id"]}
     house.happened("system", at, by, place, text="Ticket created")
-    house.add(models.StatusChange, ticket_id=ticket["id"], from_id=None, to_id=ticket["status_id"], at=at, by_id=by,
-              seconds=None)  # fmt: skip
-    give(house, {"ticket_id": ticket["id"]}, assignee, None, reason, by, at,
-          decision if reason == "round robin" else {})  # fmt: skip
+    house.add(
+        models.StatusChange,
+        ticket_id=ticket["id"],
+        from_id=None,
+        to_id=ticket["status_id"],
+        at=at,
+        by_id=by,
+        seconds=None,
+    )
+    give(
+        house, {"ticket_id": ticket["id"]}, assignee, None, reason, by, at, decision if reason == "round robin" else {}
+    )
     return ticket
 
 
@@ -80,10 +100,18 @@ def _move_ticket(house: House, ticket: Row, label: str, status: int, at: datetim
         ticket |= {"resolution": house.some(RESOLUTIONS), "resolved_on": at}
     if label == "Waiting for Customer":
         ticket["paused_on"] = at
-    house.add(models.StatusChange, ticket_id=ticket["id"], from_id=ticket["status_id"], to_id=status, at=at, by_id=by,
-              seconds=int((at - ticket["status_on"]).total_seconds()))  # fmt: skip
+    house.add(
+        models.StatusChange,
+        ticket_id=ticket["id"],
+        from_id=ticket["status_id"],
+        to_id=status,
+        at=at,
+        by_id=by,
+        seconds=int((at - ticket["status_on"]).total_seconds()),
+    )
     place = {"ticket_id": ticket["id"], "customer_id": ticket["customer_id"]}
-    house.happened("status_change", at, by, place, **{"from": ticket["status_id"], "to": status},
-                   note=ticket["resolution"])  # fmt: skip
+    house.happened(
+        "status_change", at, by, place, **{"from": ticket["status_id"], "to": status}, note=ticket["resolution"]
+    )
     ticket |= {"status_id": status, "status_on": at, "changed_on": at, "changed_by_id": by}
     ticket["replied_on"] = ticket["replied_on"] or at

@@ -72,8 +72,9 @@ def _refuse_bad_delegate(session: Session, user_id: int | None, delegate_id: int
     if delegate_id == user_id:
         raise RuleBroken("Nobody can be his own delegate. Choose a colleague.", "delegate_id")
     # Locked: of two who name each other at the same moment, one meets the other's lock.
-    query = select(User.id, User.first_name, User.last_name, User.active, User.leave_from, User.leave_to,
-                   User.delegate_id).with_for_update()  # fmt: skip
+    query = select(
+        User.id, User.first_name, User.last_name, User.active, User.leave_from, User.leave_to, User.delegate_id
+    ).with_for_update()
     found = session.execute(query.where(User.id == delegate_id)).first()
     if found is None:
         raise RuleBroken("There is no such colleague. Choose somebody else.", "delegate_id")
@@ -95,10 +96,16 @@ def _refuse_bad_delegate(session: Session, user_id: int | None, delegate_id: int
 
 def _circle(name: str, is_direct: bool) -> Sentence:
     if is_direct:
-        return say("%(name)s has named you as delegate for a part of the same time, so nobody would be there. "
-                   "Choose another colleague.", name=name)  # fmt: skip
-    return say("%(name)s hands on, through others, to you for a part of the same time, so nobody would be there. "
-               "Choose another colleague.", name=name)  # fmt: skip
+        return say(
+            "%(name)s has named you as delegate for a part of the same time, so nobody would be there. "
+            "Choose another colleague.",
+            name=name,
+        )
+    return say(
+        "%(name)s hands on, through others, to you for a part of the same time, so nobody would be there. "
+        "Choose another colleague.",
+        name=name,
+    )
 
 
 def _end(stretch: Stretch) -> datetime:

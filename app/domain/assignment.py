@@ -77,8 +77,16 @@ def choose(session: Session, values: dict[str, Any], by: int | None, now: dateti
     return team.Decision(values.get("assignee_id") or by, "")
 
 
-def give(session: Session, record: Any, user_id: int, reason: str, by: int | None, now: datetime,
-         decision: team.Decision | None = None, told: bool = True) -> bool:  # fmt: skip
+def give(
+    session: Session,
+    record: Any,
+    user_id: int,
+    reason: str,
+    by: int | None,
+    now: datetime,
+    decision: team.Decision | None = None,
+    told: bool = True,
+) -> bool:
     """Make the user the current assignee of a lead or ticket: ends the old stretch, writes timeline and notices.
 
     Who only helped until now begins a new stretch as well. Answers False when he has it already.
@@ -94,8 +102,17 @@ def give(session: Session, record: Any, user_id: int, reason: str, by: int | Non
     return True
 
 
-def begin(session: Session, record: Any, user_id: int, reason: str, by: int | None, now: datetime,
-          decision: team.Decision | None = None, old: int | None = None, told: bool = True) -> None:  # fmt: skip
+def begin(
+    session: Session,
+    record: Any,
+    user_id: int,
+    reason: str,
+    by: int | None,
+    now: datetime,
+    decision: team.Decision | None = None,
+    old: int | None = None,
+    told: bool = True,
+) -> None:
     """Open the stretch of an assignee that the record names already; writes timeline and notices."""
     _open(session, record, user_id, reason, by, now, decision)
     timeline.write(session, record, "assignment", by, now, to=user_id, old=old, reason=reason)
@@ -112,18 +129,26 @@ def give_many(session: Session, gifts: Sequence[tuple[Any, team.Decision]], reas
         (each.__tablename__, each.id): (each, why) for each, why in gifts if why.user_id not in (None, each.assignee_id)
     }
     ended = [
-        row.id for row in _open_stretches(session, moved)
+        row.id
+        for row in _open_stretches(session, moved)
         for record, why in [moved["leads" if row.lead_id else "ticket", row.lead_id or row.ticket_id]]
         if row.user_id in (record.assignee_id, why.user_id)
-    ]  # fmt: skip
+    ]
     step = update(Assignment).where(Assignment.id.in_(ended)).values(ended_on=now, open_key=None)
     session.execute(step, execution_options={"synchronize_session": False})
     same = {"started_on": now, "reason": reason, "by_id": None, "lead_id": None, "ticket_id": None}
     rows = [
-        same | own_of(record) | {"user_id": why.user_id, "role": why.role or None, "stead_of_id": why.stead_of,
-                               "decision": why.as_json(), "open_key": key_of(record, int(why.user_id or 0))}
+        same
+        | own_of(record)
+        | {
+            "user_id": why.user_id,
+            "role": why.role or None,
+            "stead_of_id": why.stead_of,
+            "decision": why.as_json(),
+            "open_key": key_of(record, int(why.user_id or 0)),
+        }
         for record, why in moved.values()
-    ]  # fmt: skip
+    ]
     if rows:
         session.execute(insert(Assignment.__table__), rows)
 
@@ -139,12 +164,29 @@ def _open_stretches(session: Session, places: Iterable[tuple[str, int]]) -> list
     return found
 
 
-def _open(session: Session, record: Any, user_id: int, reason: str, by: int | None, now: datetime,
-          decision: team.Decision | None = None) -> None:  # fmt: skip
+def _open(
+    session: Session,
+    record: Any,
+    user_id: int,
+    reason: str,
+    by: int | None,
+    now: datetime,
+    decision: team.Decision | None = None,
+) -> None:
     turn = {"role": decision.role or None, "stead_of_id": decision.stead_of} if decision else {}
     why = decision.as_json() if decision else {}
-    session.add(Assignment(user_id=user_id, started_on=now, reason=reason, by_id=by, decision=why, **turn,
-                           open_key=key_of(record, user_id), **own_of(record)))  # fmt: skip
+    session.add(
+        Assignment(
+            user_id=user_id,
+            started_on=now,
+            reason=reason,
+            by_id=by,
+            decision=why,
+            **turn,
+            open_key=key_of(record, user_id),
+            **own_of(record),
+        )
+    )
 
 
 def key_of(record: Any, user_id: int) -> str:

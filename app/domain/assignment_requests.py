@@ -49,9 +49,13 @@ def ask(session: Session, record: Any, user_id: int, reason: str, by: int, now: 
         raise RuleBroken("This person has the record already.", "requested_user")
     assignment.refuse_absent(session, user_id, now, "requested_user")
     request = AssignmentRequest(
-        number=next_number(session, "CAR", now.year), requested_user_id=user_id, reason=reason.strip(),
-        status="Pending", pending_key=assignment.key_of(record, user_id), **assignment.own_of(record),
-    )  # fmt: skip
+        number=next_number(session, "CAR", now.year),
+        requested_user_id=user_id,
+        reason=reason.strip(),
+        status="Pending",
+        pending_key=assignment.key_of(record, user_id),
+        **assignment.own_of(record),
+    )
     request.stamp(by, now)
     try:
         with session.begin_nested():
@@ -75,8 +79,9 @@ def _working(session: Session, users: set[Any]) -> list[int]:
     return list(session.scalars(select(User.id).where(User.id.in_(users), User.active.is_(True)).order_by(User.id)))
 
 
-def decide(session: Session, request: AssignmentRequest, record: Any, approve: bool, note: str | None, by: int,
-           now: datetime) -> None:  # fmt: skip
+def decide(
+    session: Session, request: AssignmentRequest, record: Any, approve: bool, note: str | None, by: int, now: datetime
+) -> None:
     """Approve (assigns) or reject; of two deciders exactly one wins. Raises Conflict for the other.
 
     Whoever is absent by now gets nothing: RuleBroken, and the request waits on. The record may have changed since.
@@ -105,12 +110,20 @@ def withdraw(session: Session, request: AssignmentRequest, record: Any, by: int,
     notices.tell(session, people, "request_withdrawn", key, record, by, now, number=record.number)
 
 
-def end(session: Session, request: AssignmentRequest, status: str, by: int | None, now: datetime,
-        note: str | None = None) -> None:  # fmt: skip
+def end(
+    session: Session, request: AssignmentRequest, status: str, by: int | None, now: datetime, note: str | None = None
+) -> None:
     """Bring a pending request to its end; nobody's bell asks for a decision any more. Raises Conflict."""
     step = update(AssignmentRequest).where(AssignmentRequest.id == request.id, AssignmentRequest.status == "Pending")
-    values = {"status": status, "pending_key": None, "decided_by_id": by, "decided_on": now, "changed_on": now,
-              "changed_by_id": by, "decision_note": (note or "").strip() or None}  # fmt: skip
+    values = {
+        "status": status,
+        "pending_key": None,
+        "decided_by_id": by,
+        "decided_on": now,
+        "changed_on": now,
+        "changed_by_id": by,
+        "decision_note": (note or "").strip() or None,
+    }
     done = session.execute(step.values(**values), execution_options={"synchronize_session": False})
     if done.rowcount != 1:  # type: ignore[attr-defined]
         raise Conflict("Somebody decided this request already.")

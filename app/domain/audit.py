@@ -14,10 +14,25 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from app.domain.base import Moment
 
 EVENTS = (
-    "sign-in", "sign-in refused", "sign-out", "reveal", "export", "permission change", "role change", "user change",
-    "api key made", "api key revoked", "api key used", "deletion", "restore", "view-as", "password change",
-    "failed call", "turn change", "webhook change",
-)  # fmt: skip
+    "sign-in",
+    "sign-in refused",
+    "sign-out",
+    "reveal",
+    "export",
+    "permission change",
+    "role change",
+    "user change",
+    "api key made",
+    "api key revoked",
+    "api key used",
+    "deletion",
+    "restore",
+    "view-as",
+    "password change",
+    "failed call",
+    "turn change",
+    "webhook change",
+)
 
 
 class AuditEntry(Model):  # type: ignore[misc]
@@ -37,8 +52,15 @@ class AuditEntry(Model):  # type: ignore[misc]
     hash: Mapped[str] = mapped_column(String(64), nullable=False)
 
 
-def write(session: Session, event: str, user_id: int | None, now: datetime, about: str | None = None,
-          address: str | None = None, **payload: Any) -> AuditEntry:  # fmt: skip
+def write(
+    session: Session,
+    event: str,
+    user_id: int | None,
+    now: datetime,
+    about: str | None = None,
+    address: str | None = None,
+    **payload: Any,
+) -> AuditEntry:
     """Append an entry, chained to the last one. Raises ValueError for an unknown event."""
     if event not in EVENTS:
         raise ValueError(f"unknown audit event: {event}")

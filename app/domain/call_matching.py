@@ -82,10 +82,13 @@ def _place(heard: Heard, employee_id: int, people: dict[str, Any], found: _Index
     near = ticket or lead
     answers = (near.assignee_id or near.owner_id) if near else (person.owner_id if person is not None else None)
     return Place(
-        person.id if person is not None else None, lead.id if lead else None, ticket.id if ticket else None,
-        near.number if near else (person.number if person is not None else None), (answers,) if answers else (),
+        person.id if person is not None else None,
+        lead.id if lead else None,
+        ticket.id if ticket else None,
+        near.number if near else (person.number if person is not None else None),
+        (answers,) if answers else (),
         frozenset((kind, each.id) for kind, each in (("lead", lead), ("ticket", ticket)) if each and each.waits),
-    )  # fmt: skip
+    )
 
 
 def _nearest(found: list[_Found], at: datetime, employee_id: int) -> _Found | None:

@@ -19,8 +19,16 @@ from app.domain.timeline import Activity
 from app.lib import phone
 
 #: What is offered; people may write something else.
-OFFERED = ("Interested", "Call back later", "Documents promised", "Not interested", "No answer", "Wrong number",
-           "Question answered", "Complaint")  # fmt: skip
+OFFERED = (
+    "Interested",
+    "Call back later",
+    "Documents promised",
+    "Not interested",
+    "No answer",
+    "Wrong number",
+    "Question answered",
+    "Complaint",
+)
 LONGEST = 500
 
 
@@ -38,8 +46,9 @@ class Outcome:
     cold: bool | None = None
 
 
-def settle(session: Session, call: CallLog, outcome: Outcome, by: int, now: datetime,
-           offsets: tuple[int, ...] = (60, 5)) -> Any:  # fmt: skip
+def settle(
+    session: Session, call: CallLog, outcome: Outcome, by: int, now: datetime, offsets: tuple[int, ...] = (60, 5)
+) -> Any:
     """Write the outcome down, the note on the record, and the next task. Answers the task or None.
 
     Raises RuleBroken without an outcome, for a follow-up in the past, or one that belongs to no lead or ticket.
@@ -67,12 +76,19 @@ def _note(session: Session, call: CallLog, note: str | None, by: int, now: datet
 
 def _next(session: Session, call: CallLog, outcome: Outcome, by: int, now: datetime, offsets: tuple[int, ...]) -> Any:
     parent = {"ticket_id": call.ticket_id} if call.ticket_id else {"lead_id": call.lead_id}
-    values = {"title": (outcome.title or "").strip() or f"Follow up: {outcome.text}"[:200], "assignee_id": by,
-              "due_on": outcome.follow_up_on, **parent}  # fmt: skip
+    values = {
+        "title": (outcome.title or "").strip() or f"Follow up: {outcome.text}"[:200],
+        "assignee_id": by,
+        "due_on": outcome.follow_up_on,
+        **parent,
+    }
     task = tasks.create(session, values, by, now, offsets)
     if call.lead_id:
-        earlier = or_(Lead.next_follow_up_on.is_(None), Lead.next_follow_up_on <= now,
-                      Lead.next_follow_up_on > outcome.follow_up_on)  # fmt: skip
+        earlier = or_(
+            Lead.next_follow_up_on.is_(None),
+            Lead.next_follow_up_on <= now,
+            Lead.next_follow_up_on > outcome.follow_up_on,
+        )
         step = update(Lead).where(Lead.id == call.lead_id, earlier).values(next_follow_up_on=outcome.follow_up_on)
         session.execute(step, execution_options={"synchronize_session": False})
     return task
@@ -113,8 +129,11 @@ def _move(session: Session, call: CallLog, place: dict[str, int | None], by: int
 
 def _line_of(session: Session, call: CallLog) -> Activity | None:
     """The line that tells of this call; found on the page where it stands, by the page's index."""
-    pages = [getattr(Activity, name) == getattr(call, name) for name in ("lead_id", "ticket_id", "customer_id")
-             if getattr(call, name) is not None]  # fmt: skip
+    pages = [
+        getattr(Activity, name) == getattr(call, name)
+        for name in ("lead_id", "ticket_id", "customer_id")
+        if getattr(call, name) is not None
+    ]
     if not pages:
         return None
     same = Activity.payload["call"].as_integer() == call.id
@@ -124,8 +143,9 @@ def _line_of(session: Session, call: CallLog) -> Activity | None:
 # --- what begins with a call
 
 
-def make_lead(session: Session, call: CallLog, by: int, now: datetime, vault: Any, task: Any = None,
-              **terms: Any) -> Lead:  # fmt: skip
+def make_lead(
+    session: Session, call: CallLog, by: int, now: datetime, vault: Any, task: Any = None, **terms: Any
+) -> Lead:
     """A lead of the other side's number, linked; `task` {} = without a first task.
 
     Raises RuleBroken without a number, or when it has a lead already.
@@ -140,8 +160,9 @@ def make_lead(session: Session, call: CallLog, by: int, now: datetime, vault: An
     return lead
 
 
-def make_ticket(session: Session, call: CallLog, by: int, now: datetime, vault: Any = None, task: Any = None,
-                **terms: Any) -> Ticket:  # fmt: skip
+def make_ticket(
+    session: Session, call: CallLog, by: int, now: datetime, vault: Any = None, task: Any = None, **terms: Any
+) -> Ticket:
     """A ticket of the caller's, linked, with the list's last subject ("General query"). Raises RuleBroken.
 
     A number that nobody has yet becomes a customer.
@@ -150,8 +171,14 @@ def make_ticket(session: Session, call: CallLog, by: int, now: datetime, vault: 
         raise RuleBroken("This call belongs to a ticket already.")
     query = select(TicketSubject.id).where(TicketSubject.is_active.is_(True)).order_by(TicketSubject.position.desc())
     subject = session.scalars(query.limit(1)).first()
-    values = {"subject_ids": [subject], "source": "On Call", "customer_id": call.customer_id, "lead_id": call.lead_id,
-              "assignee_id": by, "task": task}  # fmt: skip
+    values = {
+        "subject_ids": [subject],
+        "source": "On Call",
+        "customer_id": call.customer_id,
+        "lead_id": call.lead_id,
+        "assignee_id": by,
+        "task": task,
+    }
     if call.customer_id is None and call.lead_id is None and call.other_e164 is not None:
         caller = {"mobile": phone.shown(call.other_e164), "first_name": _name_of(call)}
         values["customer_id"] = tickets.customer_for(session, caller, by, now, vault)

@@ -19,8 +19,13 @@ LONGEST_SECONDS = 86_400
 PLACEHOLDERS = frozenset({"+911234567890"})
 LONGEST = {"from": 40, "to": 40, "device_call_id": 120, "contact_name": 140}
 #: The type as telephones say it -> our direction. Whatever else they say is not guessed at.
-DIRECTIONS = {"incoming": "Incoming", "outgoing": "Outgoing", "missed": "Incoming", "rejected": "Incoming",
-              "blocked": "Incoming"}  # fmt: skip
+DIRECTIONS = {
+    "incoming": "Incoming",
+    "outgoing": "Outgoing",
+    "missed": "Incoming",
+    "rejected": "Incoming",
+    "blocked": "Incoming",
+}
 _MISSED = frozenset({"missed", "no answer", "no_answer", "rejected", "canceled", "cancelled", "declined", "blocked"})
 _MISSED_TYPES = frozenset({"missed", "rejected", "rej", "cancelled", "canceled", "declined"})
 _NOT_PICKED = frozenset({"no answer", "no_answer", "did not pick", "did_not_pick", "canceled", "cancelled"})
@@ -96,12 +101,19 @@ def read(index: int, raw: Any, telephone: Telephone, now: datetime) -> Heard:
     talked = told if status == "Completed" else 0
     other = other_of(direction, from_number, to_number, telephone)
     return Heard(
-        index=index, device_call_id=_own_id(raw, started, from_number), direction=direction, status=status,
-        from_number=from_number, to_number=to_number, other_e164=phone.normal(other), side=side_of(other),
+        index=index,
+        device_call_id=_own_id(raw, started, from_number),
+        direction=direction,
+        status=status,
+        from_number=from_number,
+        to_number=to_number,
+        other_e164=phone.normal(other),
+        side=side_of(other),
         started_on=started,
-        ended_on=_end(raw, started, told, telephone.zone), duration_seconds=talked,
+        ended_on=_end(raw, started, told, telephone.zone),
+        duration_seconds=talked,
         native=_native(raw, told, telephone),
-    )  # fmt: skip
+    )
 
 
 def whole_signs(text: str) -> str:
@@ -231,8 +243,11 @@ def _own_id(raw: dict[str, Any], started: datetime, from_number: str) -> str:
 
 
 def _native(raw: dict[str, Any], seconds: int, telephone: Telephone) -> dict[str, Any]:
-    kept: dict[str, Any] = {name: whole_signs(str(raw[name]))[:140] for name in _NATIVE
-                            if isinstance(raw.get(name), str | int | float) and raw[name] != ""}  # fmt: skip
+    kept: dict[str, Any] = {
+        name: whole_signs(str(raw[name]))[:140]
+        for name in _NATIVE
+        if isinstance(raw.get(name), str | int | float) and raw[name] != ""
+    }
     duration = raw.get("native_duration")
     kept["duration"] = duration if isinstance(duration, int) and 0 <= duration <= LONGEST_SECONDS else seconds
     return kept | {"start_time": whole_signs(str(raw["start_time"]))[:40], "zone": str(telephone.zone)}

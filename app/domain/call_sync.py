@@ -127,8 +127,9 @@ def _store(session: Session, batch: Batch) -> None:
         known = by_id.get(heard.device_call_id) or by_second.get(heard.second)
         status = "created" if known is None else "updated" if known.grow(heard) else "duplicate"
         batch.results[heard.index] = Result(heard.index, heard.device_call_id, status, known.id if known else None)
-        known = known or _Known(None, heard.device_call_id, heard.direction, heard.duration_seconds, heard.ended_on,
-                                heard.native)  # fmt: skip
+        known = known or _Known(
+            None, heard.device_call_id, heard.direction, heard.duration_seconds, heard.ended_on, heard.native
+        )
         # The next record of the batch may be the same call once more, under either name.
         by_id.setdefault(heard.device_call_id, known)
         by_second.setdefault(heard.second, known)
@@ -141,9 +142,18 @@ def _store(session: Session, batch: Batch) -> None:
 
 def _known(session: Session, batch: Batch) -> tuple[dict[str, _Known], dict[Any, _Known]]:
     """The employee's calls that the batch may name again, by the telephone's id and by other side and second."""
-    columns = (CallLog.id, CallLog.device_call_id, CallLog.direction, CallLog.duration_seconds, CallLog.ended_on,
-               CallLog.native, CallLog.from_number, CallLog.to_number, CallLog.other_e164,
-               CallLog.started_on)  # fmt: skip
+    columns = (
+        CallLog.id,
+        CallLog.device_call_id,
+        CallLog.direction,
+        CallLog.duration_seconds,
+        CallLog.ended_on,
+        CallLog.native,
+        CallLog.from_number,
+        CallLog.to_number,
+        CallLog.other_e164,
+        CallLog.started_on,
+    )
     mine = CallLog.employee_id == batch.telephone.employee_id
     ways = [CallLog.device_call_id.in_({heard.device_call_id for heard in batch.heard}), *_near(batch)]
     # One statement, one index a branch: an OR would read all calls of the employee.
@@ -214,13 +224,28 @@ def _answer(session: Session, writing: dict[str, Heard], places: dict[int, call_
 def _row(batch: Batch, heard: Heard, place: call_matching.Place) -> dict[str, Any]:
     by, now = batch.telephone.employee_id, batch.now
     return {
-        "device_call_id": heard.device_call_id, "direction": heard.direction, "status": heard.status,
-        "from_number": heard.from_number, "to_number": heard.to_number, "other_e164": heard.other_e164,
-        "started_on": heard.started_on, "ended_on": heard.ended_on, "duration_seconds": heard.duration_seconds,
-        "native": heard.native, "employee_id": by, "customer_id": place.customer_id, "lead_id": place.lead_id,
-        "ticket_id": place.ticket_id, "medium": "mobile", "cold": False, "linked": False, "created_on": now,
-        "changed_on": now, "created_by_id": by, "changed_by_id": by,
-    }  # fmt: skip
+        "device_call_id": heard.device_call_id,
+        "direction": heard.direction,
+        "status": heard.status,
+        "from_number": heard.from_number,
+        "to_number": heard.to_number,
+        "other_e164": heard.other_e164,
+        "started_on": heard.started_on,
+        "ended_on": heard.ended_on,
+        "duration_seconds": heard.duration_seconds,
+        "native": heard.native,
+        "employee_id": by,
+        "customer_id": place.customer_id,
+        "lead_id": place.lead_id,
+        "ticket_id": place.ticket_id,
+        "medium": "mobile",
+        "cold": False,
+        "linked": False,
+        "created_on": now,
+        "changed_on": now,
+        "created_by_id": by,
+        "changed_by_id": by,
+    }
 
 
 _GROWS = ("direction", "status", "ended_on", "duration_seconds", "native", "changed_on", "changed_by_id")
@@ -243,11 +268,20 @@ def _upsert(session: Session) -> Any:
 def _tell_timelines(session: Session, batch: Batch, created: list[tuple[int, Heard, Any]]) -> None:
     """One line a new call on the pages that it belongs to, at the moment of the call."""
     lines = [
-        {"kind": "call", "at": heard.started_on, "actor_id": batch.telephone.employee_id, **place.as_columns(),
-         "payload": {"text": f"{heard.direction} call, {heard.status}", "call": key,
-                     "seconds": heard.duration_seconds}}
-        for key, heard, place in created if place.is_somewhere
-    ]  # fmt: skip
+        {
+            "kind": "call",
+            "at": heard.started_on,
+            "actor_id": batch.telephone.employee_id,
+            **place.as_columns(),
+            "payload": {
+                "text": f"{heard.direction} call, {heard.status}",
+                "call": key,
+                "seconds": heard.duration_seconds,
+            },
+        }
+        for key, heard, place in created
+        if place.is_somewhere
+    ]
     if lines:
         session.execute(insert(timeline.Activity.__table__), lines)
 
@@ -263,9 +297,14 @@ def _ring(session: Session, batch: Batch, created: list[tuple[int, Heard, Any]])
     missed = [each for each in created if each[1].status == "Missed Call" and each[2].answers]
     fresh = [each for each in missed if batch.now - each[1].started_on < FRESH]
     news = [
-        notices.News("missed_call", f"missed_call:{key}", place.answers, {"number": place.number, "call": key},
-                     {"task_id": None, **place.as_columns()})
+        notices.News(
+            "missed_call",
+            f"missed_call:{key}",
+            place.answers,
+            {"number": place.number, "call": key},
+            {"task_id": None, **place.as_columns()},
+        )
         for key, _heard, place in fresh
-    ]  # fmt: skip
+    ]
     if news:
         notices.tell_many(session, news, batch.now)

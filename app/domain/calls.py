@@ -34,9 +34,18 @@ from app.lib import phone
 
 DIRECTIONS = ("Incoming", "Outgoing", "Unknown")
 STATUSES = (
-    "Initiated", "Ringing", "In Progress", "Completed", "Failed", "Busy", "No Answer", "Queued", "Canceled",
-    "Did Not Picked", "Missed Call",
-)  # fmt: skip
+    "Initiated",
+    "Ringing",
+    "In Progress",
+    "Completed",
+    "Failed",
+    "Busy",
+    "No Answer",
+    "Queued",
+    "Canceled",
+    "Did Not Picked",
+    "Missed Call",
+)
 EXACT_ID = String(120).with_variant(mysql.VARCHAR(120, collation="utf8mb4_bin"), "mysql", "mariadb")
 #: Nobody calls back after so long.
 STALE = timedelta(days=30)
@@ -118,14 +127,29 @@ def missed(now: datetime) -> ColumnElement[bool]:
     later: Any = CallLog.__table__.alias("later")
     tried = or_(later.c.direction == "Outgoing", later.c.status == "Completed")
     again = exists().where(later.c.other_e164 == CallLog.other_e164, later.c.started_on > CallLog.started_on, tried)
-    return and_(CallLog.status == "Missed Call", CallLog.started_on > now - STALE, CallLog.other_e164.is_not(None),
-                not_(again.correlate(CallLog)))  # fmt: skip
+    return and_(
+        CallLog.status == "Missed Call",
+        CallLog.started_on > now - STALE,
+        CallLog.other_e164.is_not(None),
+        not_(again.correlate(CallLog)),
+    )
 
 
 _FIELDS = (
-    "device_call_id", "direction", "status", "from_number", "to_number", "started_on", "ended_on", "duration_seconds",
-    "customer_id", "lead_id", "ticket_id", "cold", "outcome",
-)  # fmt: skip
+    "device_call_id",
+    "direction",
+    "status",
+    "from_number",
+    "to_number",
+    "started_on",
+    "ended_on",
+    "duration_seconds",
+    "customer_id",
+    "lead_id",
+    "ticket_id",
+    "cold",
+    "outcome",
+)
 
 
 def _take(call: CallLog, values: dict[str, Any]) -> None:
@@ -142,8 +166,9 @@ def _take_customer(session: Session, call: CallLog) -> None:
         return
     lead, ticket = Lead.id == call.lead_id, Ticket.id == call.ticket_id
     if call.customer_id is None:
-        of_lead, of_ticket = (select(kind.customer_id).where(own).scalar_subquery()
-                              for kind, own in ((Lead, lead), (Ticket, ticket)))  # fmt: skip
+        of_lead, of_ticket = (
+            select(kind.customer_id).where(own).scalar_subquery() for kind, own in ((Lead, lead), (Ticket, ticket))
+        )
         call.customer_id = session.execute(select(func.coalesce(of_lead, of_ticket))).scalar()
     if call.from_number or call.to_number:
         return

@@ -21,9 +21,20 @@ EVENTS = {
 _BY_COLUMN = {"status_id": "status", "status": "status", "assignee_id": "assigned"}
 #: Columns whose change is bookkeeping of the machine, no news.
 _SILENT = frozenset(
-    ("version", "changed_on", "changed_by_id", "remind_on", "tried", "exhausted", "exhausted_task_id", "sla_on",
-     "reply_late_on", "resolve_late_on", "native")
-)  # fmt: skip
+    (
+        "version",
+        "changed_on",
+        "changed_by_id",
+        "remind_on",
+        "tried",
+        "exhausted",
+        "exhausted_task_id",
+        "sla_on",
+        "reply_late_on",
+        "resolve_late_on",
+        "native",
+    )
+)
 Place = tuple[str, int]
 
 
@@ -69,9 +80,11 @@ def add(session: Session, place: Place, happening: Happening) -> None:
     found = gathered(session)
     before = found.get(place, Happening())
     found[place] = replace(
-        happening, events=before.events | happening.events, number=happening.number or before.number,
+        happening,
+        events=before.events | happening.events,
+        number=happening.number or before.number,
         seen_by=before.seen_by | happening.seen_by,
-    )  # fmt: skip
+    )
 
 
 def gathered(session: Session) -> dict[Place, Happening]:

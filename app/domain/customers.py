@@ -138,8 +138,9 @@ def create(session: Session, values: dict[str, Any], by: int | None, now: dateti
     return customer
 
 
-def change(session: Session, customer: Customer, values: dict[str, Any], by: int | None, now: datetime,
-           vault: Vault | None) -> None:  # fmt: skip
+def change(
+    session: Session, customer: Customer, values: dict[str, Any], by: int | None, now: datetime, vault: Vault | None
+) -> None:
     """Change a customer; what changed is written to the timeline (PAN and Aadhaar without their values)."""
     before = {name: getattr(customer, name, None) for name in (*CONTACT, *_REST)}
     customer.take(values, vault)
@@ -156,9 +157,18 @@ def change(session: Session, customer: Customer, values: dict[str, Any], by: int
 
 
 _REST = (
-    "status", "source", "referral_code", "referred_by", "kyc_status", "rekyc_on",
-    "no_calls", "no_whatsapp", "no_sms", "no_email", "owner_id",
-)  # fmt: skip
+    "status",
+    "source",
+    "referral_code",
+    "referred_by",
+    "kyc_status",
+    "rekyc_on",
+    "no_calls",
+    "no_whatsapp",
+    "no_sms",
+    "no_email",
+    "owner_id",
+)
 
 
 def _take_rest(customer: Customer, values: dict[str, Any]) -> None:
@@ -191,8 +201,9 @@ def with_mobile(session: Session, e164: str | None) -> Customer | None:
     return min(found, key=lambda c: (c.mobile_e164 != e164, c.id)) if found else None
 
 
-def open_account(session: Session, customer: Customer, client_id: str, lead: Any, by: int | None,
-                 now: datetime) -> CustomerAccount:  # fmt: skip
+def open_account(
+    session: Session, customer: Customer, client_id: str, lead: Any, by: int | None, now: datetime
+) -> CustomerAccount:
     """Find or make the account of this client id. Raises RuleBroken when it belongs to somebody else."""
     code = client_id.strip().upper()
     account = session.scalars(select(CustomerAccount).where(CustomerAccount.client_id == code)).first()
@@ -220,8 +231,15 @@ def _clean(text: Any) -> str | None:
 def _email(text: str | None) -> str | None:
     email = (text or "").strip().lower()
     local, _, domain = email.partition("@")
-    if email and (not local or "." not in domain or " " in email or "@" in domain or domain.startswith(".")
-                  or domain.endswith(".") or any(ord(sign) < 33 for sign in email)):  # fmt: skip
+    if email and (
+        not local
+        or "." not in domain
+        or " " in email
+        or "@" in domain
+        or domain.startswith(".")
+        or domain.endswith(".")
+        or any(ord(sign) < 33 for sign in email)
+    ):
         raise RuleBroken("This is no e-mail address. It should look like name@example.com.", "email")
     return email or None
 

@@ -103,8 +103,12 @@ class Watch:
         chain = team.managers_above(session, first) if first is not None else []
         bosses = [found[user][0].manager_id for user in holders if user in found]
         above = _people(session, [*chain, *bosses])
-        return Audience(workers, _stood_in(found, owner, self.now), _stood_in(above, bosses, self.now),
-                        _stood_in(above, chain, self.now))  # fmt: skip
+        return Audience(
+            workers,
+            _stood_in(found, owner, self.now),
+            _stood_in(above, bosses, self.now),
+            _stood_in(above, chain, self.now),
+        )
 
     def tell(self, promise: Promise) -> str:
         """The newest thing that is true of the promise; what was told of it before is not told again."""
@@ -173,8 +177,17 @@ class Watch:
     def _write(self, what: str, promise: Promise, users: Iterable[int]) -> None:
         """A line of the timeline, which names who was told."""
         text = f"The {_WORDS[promise.name]} is late."
-        timeline.write(self.session, self.record, "system", None, self.now, text=text, what=what,
-                       to=list(dict.fromkeys(users)), **self._says(promise))  # fmt: skip
+        timeline.write(
+            self.session,
+            self.record,
+            "system",
+            None,
+            self.now,
+            text=text,
+            what=what,
+            to=list(dict.fromkeys(users)),
+            **self._says(promise),
+        )
 
     def arm(self) -> None:
         """Say when to look again, and what is broken: a plain UPDATE, so that nobody's save meets a conflict."""

@@ -75,8 +75,9 @@ def expire_request(session: Session, request_id: int, now: datetime) -> str:
     record = _record(session, request)
     timeline.write(session, record, "assignment", None, now, what="request expired", to=request.requested_user_id)
     asker = [request.created_by_id] if request.created_by_id else []
-    notices.tell(session, asker, "request_expired", f"request_expired:{request.id}", record, None, now,
-                 number=record.number)  # fmt: skip
+    notices.tell(
+        session, asker, "request_expired", f"request_expired:{request.id}", record, None, now, number=record.number
+    )
     return "expired"
 
 

@@ -53,8 +53,9 @@ def claim(session: Session, user_id: int, key: str, fingerprint: str, now: datet
         raise Conflict("The first request with this Idempotency-Key is still at work. Please ask again in a moment.")
     # MariaDB takes another spelling of a key for the same one.
     if (held.key, held.fingerprint) != (key, fingerprint):
-        raise RuleBroken("This Idempotency-Key was used for another request. Please choose a new one.",
-                         "Idempotency-Key")  # fmt: skip
+        raise RuleBroken(
+            "This Idempotency-Key was used for another request. Please choose a new one.", "Idempotency-Key"
+        )
     return held
 
 

@@ -18,14 +18,23 @@ from app.lib.vault import Vault
 CATEGORIES = ("Direct", "Indirect")
 #: meaning -> (label, colour) as shipped; the machine knows meanings, managers rename labels.
 STATUSES = (
-    ("new", "New", "gray"), ("working", "Contacted", "orange"), ("scheduled", "Follow-up Scheduled", "cyan"),
-    ("followed", "Follow-up Complete", "teal"), ("documents", "Documents Collected", "blue"),
-    ("sent", "Sent to HO", "purple"), ("verified", "Documents Verified", "amber"), ("working", "Nurture", "blue"),
-    ("working", "Qualified", "green"), ("opened", "Account Opened", "green"),
-    ("rejected", "Rejected - Follow-up Required", "red"), ("activated", "Account Activated", "violet"),
-    ("unqualified", "Unqualified", "red"), ("junk", "Junk", "purple"), ("expired", "Lead Expired", "pink"),
+    ("new", "New", "gray"),
+    ("working", "Contacted", "orange"),
+    ("scheduled", "Follow-up Scheduled", "cyan"),
+    ("followed", "Follow-up Complete", "teal"),
+    ("documents", "Documents Collected", "blue"),
+    ("sent", "Sent to HO", "purple"),
+    ("verified", "Documents Verified", "amber"),
+    ("working", "Nurture", "blue"),
+    ("working", "Qualified", "green"),
+    ("opened", "Account Opened", "green"),
+    ("rejected", "Rejected - Follow-up Required", "red"),
+    ("activated", "Account Activated", "violet"),
+    ("unqualified", "Unqualified", "red"),
+    ("junk", "Junk", "purple"),
+    ("expired", "Lead Expired", "pink"),
     ("expired_opened", "Lead Expired (Account Opened)", "orange"),
-)  # fmt: skip
+)
 #: Only managers reopen a lead that ended so.
 TERMINAL = ("activated", "unqualified", "junk", "expired", "expired_opened")
 #: What a move to a status of this meaning needs to be told, if the lead does not have it yet.
@@ -89,8 +98,15 @@ class Lead(Contact, Clocked, Versioned, Record):
         return " ".join(part for part in (person.first_name, person.last_name) if part) or self.number or ""
 
 
-def create(session: Session, values: dict[str, Any], by: int | None, now: datetime, vault: Vault | None,
-           terms: sla.Terms = sla.NO_TERMS, minutes: dict[str, int] | None = None) -> Lead:  # fmt: skip
+def create(
+    session: Session,
+    values: dict[str, Any],
+    by: int | None,
+    now: datetime,
+    vault: Vault | None,
+    terms: sla.Terms = sla.NO_TERMS,
+    minutes: dict[str, int] | None = None,
+) -> Lead:
     """Take a lead: customer match, assignment, first task, SLA and one notice, in the caller's transaction.
 
     `values`: contact fields, status_id, source_id, category, account_type_id, referral, description,
@@ -130,8 +146,9 @@ def create(session: Session, values: dict[str, Any], by: int | None, now: dateti
     return lead
 
 
-def _first_task(lead: Lead, wanted: dict[str, Any] | None, now: datetime,
-                minutes: dict[str, int]) -> dict[str, Any] | None:  # fmt: skip
+def _first_task(
+    lead: Lead, wanted: dict[str, Any] | None, now: datetime, minutes: dict[str, int]
+) -> dict[str, Any] | None:
     """The values of the first task, and the follow-up time on the lead; None when none is wanted."""
     if lead.assignee_id is None or wanted == {}:
         return None
@@ -166,8 +183,16 @@ def _missing(meaning: str) -> LeadStatus:
     )
 
 
-def move_to(session: Session, lead: Lead, status_id: int, values: dict[str, Any], by: int | None, now: datetime,
-            may_reopen: bool = False, terms: sla.Terms = sla.NO_TERMS) -> None:  # fmt: skip
+def move_to(
+    session: Session,
+    lead: Lead,
+    status_id: int,
+    values: dict[str, Any],
+    by: int | None,
+    now: datetime,
+    may_reopen: bool = False,
+    terms: sla.Terms = sla.NO_TERMS,
+) -> None:
     """Change the status, whichever door asks: gate, record, SLA clock, StatusChange, Activity and notices at once.
 
     `values` may carry client_id, pod_id, rejection_reason, close_tasks (ids) or task. Raises RuleBroken.
@@ -249,8 +274,9 @@ def make_customer(session: Session, lead: Lead, by: int | None, now: datetime) -
     return customer
 
 
-def _refuse_unscheduled(session: Session, lead: Lead, new: LeadStatus, values: dict[str, Any], by: int | None,
-                        now: datetime) -> None:  # fmt: skip
+def _refuse_unscheduled(
+    session: Session, lead: Lead, new: LeadStatus, values: dict[str, Any], by: int | None, now: datetime
+) -> None:
     if values.get("task"):
         task = values["task"] | {"lead_id": lead.id, "assignee_id": lead.assignee_id or by}
         made = tasks.create(session, task, by, now)
@@ -268,9 +294,16 @@ def _close_tasks(session: Session, lead: Lead, ids: list[int], by: int | None, n
 
 
 _REST = (
-    "source_id", "category", "account_type_id", "referral", "description", "date_of_birth", "next_follow_up_on",
-    "pod_id", "rejection_reason",
-)  # fmt: skip
+    "source_id",
+    "category",
+    "account_type_id",
+    "referral",
+    "description",
+    "date_of_birth",
+    "next_follow_up_on",
+    "pod_id",
+    "rejection_reason",
+)
 
 
 def _take_rest(lead: Lead, values: dict[str, Any]) -> None:
@@ -281,12 +314,25 @@ def _take_rest(lead: Lead, values: dict[str, Any]) -> None:
         raise RuleBroken("The category of a lead is Direct or Indirect.", "category")
 
 
-def change(session: Session, lead: Lead, values: dict[str, Any], by: int | None, now: datetime, vault: Vault | None,
-           may_reopen: bool = False, terms: sla.Terms = sla.NO_TERMS) -> None:  # fmt: skip
+def change(
+    session: Session,
+    lead: Lead,
+    values: dict[str, Any],
+    by: int | None,
+    now: datetime,
+    vault: Vault | None,
+    may_reopen: bool = False,
+    terms: sla.Terms = sla.NO_TERMS,
+) -> None:
     """Change fields, and the status through its gate, when `values` has status_id. Raises RuleBroken."""
     contact = {name: values[name] for name in CONTACT if name in values}
     moves = values.get("status_id") not in (None, lead.status_id)
-    told = (*_REST, "owner_id", *customer_linking.SHOWN, *([] if moves else ["client_id"]))  # a gate's client id is its note
+    told = (
+        *_REST,
+        "owner_id",
+        *customer_linking.SHOWN,
+        *([] if moves else ["client_id"]),
+    )  # a gate's client id is its note
     before = {name: getattr(lead, name, None) for name in told}
     if contact and lead.customer is not None:
         customers.change(session, lead.customer, contact, by, now, vault)
@@ -317,8 +363,9 @@ def _match_late(session: Session, lead: Lead, contact: dict[str, Any], by: int |
         customer_linking.propose(session, lead, customer_linking.link(session, lead, customer, by, now), by, now)
 
 
-def _log_changes(session: Session, lead: Lead, before: dict[str, Any], values: dict[str, Any], by: int | None,
-                 now: datetime) -> None:  # fmt: skip
+def _log_changes(
+    session: Session, lead: Lead, before: dict[str, Any], values: dict[str, Any], by: int | None, now: datetime
+) -> None:
     changes = [[n, _plain(before[n]), _plain(getattr(lead, n))] for n in before if n in values]
     changes = [row for row in changes if row[1] != row[2]]
     if lead.customer is None:

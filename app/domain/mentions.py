@@ -42,15 +42,20 @@ def concerned(session: Session, about: Any) -> set[int]:
     return {user for user in people if user is not None}
 
 
-def tell(session: Session, line: Activity, about: Any, mentioned: Collection[int], others: Collection[int],
-         now: datetime) -> None:  # fmt: skip
+def tell(
+    session: Session, line: Activity, about: Any, mentioned: Collection[int], others: Collection[int], now: datetime
+) -> None:
     """Notify who is mentioned in a stored note, and the others concerned, once each for ever; not its author.
 
     The caller has made sure that all of them see the record.
     """
     place, says = notices.place_of(about), {"number": getattr(about, "number", None) or about.title}
     rest = [user for user in others if user not in mentioned]
-    notices.tell_many(session, [
-        notices.News("mention", f"mention:{line.id}", tuple(mentioned), says, place, line.actor_id),
-        notices.News("comment", f"comment:{line.id}", tuple(rest), says, place, line.actor_id),
-    ], now)  # fmt: skip
+    notices.tell_many(
+        session,
+        [
+            notices.News("mention", f"mention:{line.id}", tuple(mentioned), says, place, line.actor_id),
+            notices.News("comment", f"comment:{line.id}", tuple(rest), says, place, line.actor_id),
+        ],
+        now,
+    )

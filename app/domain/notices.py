@@ -17,10 +17,28 @@ from app.domain.base import Moment, RuleBroken, say
 
 #: Every kind there is; an unknown one is an error, never swallowed.
 KINDS = (
-    "assigned", "unassigned", "task_assigned", "task_taken", "task_due", "task_overdue", "exhausted", "mention",
-    "comment", "request", "request_approved", "request_rejected", "request_expired",
-    "request_withdrawn", "sla_warning", "sla_breach", "sla_escalated", "missed_call", "status", "job_lag", "webhook",
-)  # fmt: skip
+    "assigned",
+    "unassigned",
+    "task_assigned",
+    "task_taken",
+    "task_due",
+    "task_overdue",
+    "exhausted",
+    "mention",
+    "comment",
+    "request",
+    "request_approved",
+    "request_rejected",
+    "request_expired",
+    "request_withdrawn",
+    "sla_warning",
+    "sla_breach",
+    "sla_escalated",
+    "missed_call",
+    "status",
+    "job_lag",
+    "webhook",
+)
 #: Ways to tell somebody -> whether one who chose nothing wants them. The bell is the row itself; "screen" is the toast.
 CHANNELS = {"bell": True, "screen": True, "email": False}
 #: user id -> kind -> channel -> wanted; only what differs from CHANNELS.
@@ -92,8 +110,16 @@ class News:
     by: int | None = None
 
 
-def tell(session: Session, users: Iterable[int | None], kind: str, key: str, about: Any, by: int | None,
-         now: datetime, **payload: Any) -> int:  # fmt: skip
+def tell(
+    session: Session,
+    users: Iterable[int | None],
+    kind: str,
+    key: str,
+    about: Any,
+    by: int | None,
+    now: datetime,
+    **payload: Any,
+) -> int:
     """Notify each user once of the event `key`; the actor himself is left out. Answers how many rows were new.
 
     `about`: the lead, ticket, customer or task it stands on. Raises ValueError for an unknown kind.
@@ -124,10 +150,14 @@ def _rows(news: News, chosen: Choices, now: datetime) -> list[dict[str, Any]]:
     same = {"kind": news.kind, "actor_id": news.by, "at": now, "payload": news.payload} | news.place
     # Who does not want it in the bell finds it among all notices, as read.
     return [
-        same | {"event_key": f"{news.key}:{user}", "user_id": user,
-                "read_on": None if wants(chosen, user, news.kind, "bell") else now}
+        same
+        | {
+            "event_key": f"{news.key}:{user}",
+            "user_id": user,
+            "read_on": None if wants(chosen, user, news.kind, "bell") else now,
+        }
         for user in users
-    ]  # fmt: skip
+    ]
 
 
 def _insert_new(session: Session) -> Any:

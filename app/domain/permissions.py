@@ -7,9 +7,19 @@ from sqlalchemy import ForeignKey, Integer, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 MODULES = (
-    "Dashboard", "Leads", "Tickets", "Customers", "Tasks", "Call Logs", "Messages", "Support Pages", "Notes",
-    "Requests", "Reports", "Settings",
-)  # fmt: skip
+    "Dashboard",
+    "Leads",
+    "Tickets",
+    "Customers",
+    "Tasks",
+    "Call Logs",
+    "Messages",
+    "Support Pages",
+    "Notes",
+    "Requests",
+    "Reports",
+    "Settings",
+)
 VERBS = ("read", "create", "write", "delete", "assign", "export", "import", "bulk", "reveal", "recordings")
 #: Rising.
 LEVELS = ("none", "own", "team", "all")
@@ -62,29 +72,45 @@ _MANAGER = _desk("team", *VERBS)
 DEFAULTS: dict[str, dict[str, dict[str, str]]] = {
     "Sales Manager": {
         **dict.fromkeys(("Leads", "Customers", "Tasks", "Call Logs", "Messages", "Notes", "Requests"), _MANAGER),
-        "Dashboard": _desk("team", "read"), "Reports": _desk("team", "read", "export"),
+        "Dashboard": _desk("team", "read"),
+        "Reports": _desk("team", "read", "export"),
         "Support Pages": _desk("all", "read"),
     },
     "Support Manager": {
         **dict.fromkeys(("Tickets", "Customers", "Tasks", "Call Logs", "Messages", "Notes", "Requests"), _MANAGER),
-        "Dashboard": _desk("team", "read"), "Reports": _desk("team", "read", "export"),
+        "Dashboard": _desk("team", "read"),
+        "Reports": _desk("team", "read", "export"),
         "Support Pages": _desk("all", "read", "create", "write", "delete"),
     },
     "Sales User": {
-        "Leads": _OWN | {"bulk": "own"}, "Tasks": _OWN | {"delete": "own", "bulk": "own"}, "Call Logs": _OWN,
-        "Customers": {"read": "own", "write": "own"}, "Messages": _OWN, "Notes": _OWN | {"delete": "own"},
-        "Requests": {"read": "own", "create": "own"}, "Dashboard": _desk("own", "read"), "Support Pages": _ALL,
+        "Leads": _OWN | {"bulk": "own"},
+        "Tasks": _OWN | {"delete": "own", "bulk": "own"},
+        "Call Logs": _OWN,
+        "Customers": {"read": "own", "write": "own"},
+        "Messages": _OWN,
+        "Notes": _OWN | {"delete": "own"},
+        "Requests": {"read": "own", "create": "own"},
+        "Dashboard": _desk("own", "read"),
+        "Support Pages": _ALL,
     },
     "Support User": {
-        "Tickets": _OWN | {"bulk": "own"}, "Tasks": _OWN | {"delete": "own", "bulk": "own"}, "Call Logs": _OWN,
-        "Customers": {"read": "own", "create": "own", "write": "own"}, "Messages": _OWN,
-        "Notes": _OWN | {"delete": "own"}, "Requests": {"read": "own", "create": "own"},
-        "Dashboard": _desk("own", "read"), "Support Pages": _ALL,
+        "Tickets": _OWN | {"bulk": "own"},
+        "Tasks": _OWN | {"delete": "own", "bulk": "own"},
+        "Call Logs": _OWN,
+        "Customers": {"read": "own", "create": "own", "write": "own"},
+        "Messages": _OWN,
+        "Notes": _OWN | {"delete": "own"},
+        "Requests": {"read": "own", "create": "own"},
+        "Dashboard": _desk("own", "read"),
+        "Support Pages": _ALL,
     },
     "Compliance": {module: dict(_ALL) for module in MODULES if module != "Settings"},
-}  # fmt: skip
+}
 _OPEN = dict.fromkeys(MASKED, "full") | {"pan": "last4", "aadhaar": "last4"}
 DEFAULT_MASKS: dict[str, dict[str, str]] = {
-    "Sales Manager": _OPEN, "Support Manager": _OPEN, "Sales User": _OPEN | {"aadhaar": "hidden"},
-    "Support User": _OPEN | {"aadhaar": "hidden"}, "Compliance": dict.fromkeys(MASKED, "last4") | {"address": "hidden"},
-}  # fmt: skip
+    "Sales Manager": _OPEN,
+    "Support Manager": _OPEN,
+    "Sales User": _OPEN | {"aadhaar": "hidden"},
+    "Support User": _OPEN | {"aadhaar": "hidden"},
+    "Compliance": dict.fromkeys(MASKED, "last4") | {"address": "hidden"},
+}

@@ -24,10 +24,27 @@ KINDS: dict[str, tuple[Any, Any, str, tuple[str, ...]]] = {
     "ticket": (Ticket, TicketStatus, "Support User", tickets.ENDED),
 }
 #: What is read of a record and of a task: no more than the rules ask for.
-_OF_RECORD = ("number", "status_id", "assignee_id", "assigned_role", "customer_id", "exhausted_task_id", "changed_on",
-              "changed_by_id")  # fmt: skip
-_OF_TASK = (Task.title, Task.status, Task.due_on, Task.assignee_id, Task.lead_id, Task.ticket_id, Task.exhausted,
-            Task.tried, Task.remind_on)  # fmt: skip
+_OF_RECORD = (
+    "number",
+    "status_id",
+    "assignee_id",
+    "assigned_role",
+    "customer_id",
+    "exhausted_task_id",
+    "changed_on",
+    "changed_by_id",
+)
+_OF_TASK = (
+    Task.title,
+    Task.status,
+    Task.due_on,
+    Task.assignee_id,
+    Task.lead_id,
+    Task.ticket_id,
+    Task.exhausted,
+    Task.tried,
+    Task.remind_on,
+)
 
 
 @dataclass(frozen=True)

@@ -56,8 +56,12 @@ class Sheet:
     def write(self, session: Session) -> None:
         """Write it all; whoever holds one of the rows in this session reads it anew."""
         offsets = _offsets(session, [decision.user_id for _, decision in self._taken])
-        bulk.change(session, Task, [self._moved(task, decision, offsets) for task, decision in self._tasks()]
-                + [self._tired(task) for case, _ in self._left for task in case.late])  # fmt: skip
+        bulk.change(
+            session,
+            Task,
+            [self._moved(task, decision, offsets) for task, decision in self._tasks()]
+            + [self._tired(task) for case, _ in self._left for task in case.late],
+        )
         cases = [*self._taken, *self._left]
         for record in dict.fromkeys(type(case.record) for case, _ in cases):
             bulk.change(session, record, [self._held(*each) for each in cases if isinstance(each[0].record, record)])
@@ -100,8 +104,13 @@ class Sheet:
         record, taker = case.record, decision.user_id
         stamp = (self.now, None) if taker else (record.changed_on, record.changed_by_id)
         flag = record.exhausted_task_id if taker else case.late[0].id
-        return {"id": record.id, "assignee_id": taker or record.assignee_id, "exhausted_task_id": flag,
-                "changed_on": stamp[0], "changed_by_id": stamp[1]}  # fmt: skip
+        return {
+            "id": record.id,
+            "assignee_id": taker or record.assignee_id,
+            "exhausted_task_id": flag,
+            "changed_on": stamp[0],
+            "changed_by_id": stamp[1],
+        }
 
     def _lines(self) -> Iterable[timeline.Line]:
         for case, decision in self._taken:

@@ -201,8 +201,9 @@ def answer_by_contact(session: Session, record: Any, key: int | None, now: datet
     broken = record.reply_due_on < func.coalesce(record.paused_on, literal(now, Moment))
     values = {
         "reply_late_on": case((broken, record.reply_due_on), else_=record.reply_late_on),
-        "replied_on": now, "reply_due_on": None,
-    }  # fmt: skip
+        "replied_on": now,
+        "reply_due_on": None,
+    }
     step = update(record).where(record.id == key, record.replied_on.is_(None))
     # MariaDB reads what the statement itself has set before: the order of the values matters.
     step = step.ordered_values(*((getattr(record, name), value) for name, value in values.items()))
@@ -220,8 +221,9 @@ def answer_by_contacts(session: Session, record: Any, moments: Mapping[int, date
     broken = due < case((record.paused_on < at, record.paused_on), else_=at)
     values = {
         "reply_late_on": case((due.is_(None), record.reply_late_on), (broken, due), else_=None),
-        "replied_on": at, "reply_due_on": None,
-    }  # fmt: skip
+        "replied_on": at,
+        "reply_due_on": None,
+    }
     step = update(record).where(record.id.in_(sorted(moments)), record.replied_on.is_(None))
     step = step.ordered_values(*((getattr(record, name), value) for name, value in values.items()))
     session.execute(step, execution_options={"synchronize_session": False})

@@ -72,8 +72,9 @@ def first_look(due_on: datetime, offsets: tuple[int, ...], now: datetime) -> dat
     return next((moment for moment in moments if moment >= now), now)
 
 
-def create(session: Session, values: dict[str, Any], by: int | None, now: datetime,
-           offsets: tuple[int, ...] = (60, 5)) -> Task:  # fmt: skip
+def create(
+    session: Session, values: dict[str, Any], by: int | None, now: datetime, offsets: tuple[int, ...] = (60, 5)
+) -> Task:
     """Make a task of a lead or a ticket. Raises RuleBroken for a missing title or parent."""
     _refuse_wrong(values)
     if (values.get("lead_id") is None) == (values.get("ticket_id") is None):
@@ -95,8 +96,14 @@ def create(session: Session, values: dict[str, Any], by: int | None, now: dateti
     return task
 
 
-def change(session: Session, task: Task, values: dict[str, Any], by: int | None, now: datetime,
-           offsets: tuple[int, ...] = (60, 5)) -> None:  # fmt: skip
+def change(
+    session: Session,
+    task: Task,
+    values: dict[str, Any],
+    by: int | None,
+    now: datetime,
+    offsets: tuple[int, ...] = (60, 5),
+) -> None:
     """Change a task through its one door: stamps, reminders, exhaustion and timeline follow."""
     _refuse_wrong(values)
     if "title" in values and not (values["title"] or "").strip():
@@ -159,8 +166,9 @@ def open_of(session: Session, lead_id: int | None = None, ticket_id: int | None 
     return list(session.scalars(query.order_by(or_(Task.due_on.is_(None)), Task.due_on, Task.id)))
 
 
-def first(title: str, priority: str, wanted: dict[str, Any] | None, minutes: dict[str, int],
-          now: datetime) -> dict[str, Any]:  # fmt: skip
+def first(
+    title: str, priority: str, wanted: dict[str, Any] | None, minutes: dict[str, int], now: datetime
+) -> dict[str, Any]:
     """The values of a new record's first task: what was wanted, and what follows from title and priority."""
     given = {name: value for name, value in (wanted or {}).items() if value is not None}
     made: dict[str, Any] = {"title": title[:200], "priority": priority} | given

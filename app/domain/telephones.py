@@ -38,8 +38,22 @@ KEPT = timedelta(days=30)
 #: More of one person's records are not kept; the oldest go.
 MOST_KEPT = 500
 #: What the reading looks at; nothing else of a record is kept.
-_READ = ("from", "to", "type", "status", "duration", "start_time", "end_time", "device_call_id", "native_call_type",
-         "native_call_status", "native_duration", "contact_name", "method", "source")  # fmt: skip
+_READ = (
+    "from",
+    "to",
+    "type",
+    "status",
+    "duration",
+    "start_time",
+    "end_time",
+    "device_call_id",
+    "native_call_type",
+    "native_call_status",
+    "native_duration",
+    "contact_name",
+    "method",
+    "source",
+)
 _LONGEST = 200
 
 
@@ -136,8 +150,10 @@ def note(session: Session, employee_id: int, came: Came, now: datetime) -> None:
         is_gap = and_(held.newest_call_on.is_not(None), held.newest_call_on < first)
         # An older gap that nobody has looked at stays a part of it.
         since = case((held.gap_from.is_(None), held.newest_call_on), else_=held.gap_from)
-        values |= {"gap_from": case((is_gap, since), else_=held.gap_from),
-                   "gap_to": case((is_gap, literal(first, Moment)), else_=held.gap_to)}  # fmt: skip
+        values |= {
+            "gap_from": case((is_gap, since), else_=held.gap_from),
+            "gap_to": case((is_gap, literal(first, Moment)), else_=held.gap_to),
+        }
     if first is not None:
         newest = literal(max(came.moments), Moment)
         is_newer = held.newest_call_on.is_(None) | (held.newest_call_on < newest)
@@ -160,8 +176,16 @@ def quarantine(session: Session, employee_id: int, refused: list[tuple[Any, str,
     for raw, code, sentence in refused:
         kept = _kept(raw)
         mark = hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
-        rows[mark] = {"employee_id": employee_id, "fingerprint": mark, "code": code, "sentence": sentence[:300],
-                      "raw": kept, "first_on": now, "last_on": now, "times": 1}  # fmt: skip
+        rows[mark] = {
+            "employee_id": employee_id,
+            "fingerprint": mark,
+            "code": code,
+            "sentence": sentence[:300],
+            "raw": kept,
+            "first_on": now,
+            "last_on": now,
+            "times": 1,
+        }
     session.execute(_counted(session), list(rows.values()))
     _forget(session, employee_id, now)
 

@@ -20,26 +20,61 @@ PRIORITIES = ("Low", "Medium", "High", "Urgent")
 SOURCES = ("On Call", "Office Visit", "E-mail", "WhatsApp", "Web")
 #: meaning -> (label, colour) as shipped.
 STATUSES = (
-    ("new", "New", "blue"), ("open", "Open", "orange"), ("working", "In Progress", "yellow"),
-    ("scheduled", "Follow-up Scheduled", "cyan"), ("followed", "Follow-up Complete", "teal"),
-    ("waiting", "Waiting for Customer", "indigo"), ("resolved", "Resolved", "green"), ("closed", "Closed", "gray"),
-)  # fmt: skip
+    ("new", "New", "blue"),
+    ("open", "Open", "orange"),
+    ("working", "In Progress", "yellow"),
+    ("scheduled", "Follow-up Scheduled", "cyan"),
+    ("followed", "Follow-up Complete", "teal"),
+    ("waiting", "Waiting for Customer", "indigo"),
+    ("resolved", "Resolved", "green"),
+    ("closed", "Closed", "gray"),
+)
 ENDED = ("resolved", "closed")
 SUBJECTS = (
-    "KYC update", "Re-KYC", "Account opening status", "Account closure", "Account reactivation", "Login problem",
-    "Password reset", "Two-factor problem", "Mobile number change", "E-mail change", "Address change",
-    "Bank account change", "Nominee update", "Pay-in not credited", "Pay-out delay", "Fund transfer", "Margin query",
-    "Margin shortfall", "Brokerage and charges", "Contract note", "Ledger statement", "Profit and loss statement",
-    "Tax statement", "DP charges", "DP holding mismatch", "Off-market transfer", "Pledge and unpledge",
-    "Corporate action", "IPO application", "Mutual fund order", "Order rejection", "Trade dispute",
-    "Segment activation", "Trading terminal problem", "Mobile app problem", "General query",
-)  # fmt: skip
+    "KYC update",
+    "Re-KYC",
+    "Account opening status",
+    "Account closure",
+    "Account reactivation",
+    "Login problem",
+    "Password reset",
+    "Two-factor problem",
+    "Mobile number change",
+    "E-mail change",
+    "Address change",
+    "Bank account change",
+    "Nominee update",
+    "Pay-in not credited",
+    "Pay-out delay",
+    "Fund transfer",
+    "Margin query",
+    "Margin shortfall",
+    "Brokerage and charges",
+    "Contract note",
+    "Ledger statement",
+    "Profit and loss statement",
+    "Tax statement",
+    "DP charges",
+    "DP holding mismatch",
+    "Off-market transfer",
+    "Pledge and unpledge",
+    "Corporate action",
+    "IPO application",
+    "Mutual fund order",
+    "Order rejection",
+    "Trade dispute",
+    "Segment activation",
+    "Trading terminal problem",
+    "Mobile app problem",
+    "General query",
+)
 
 ticket_subjects = Table(
-    "ticket_subjects", Model.metadata,
+    "ticket_subjects",
+    Model.metadata,
     Column("ticket_id", Integer, ForeignKey("ticket.id", ondelete="CASCADE"), primary_key=True),
     Column("subject_id", Integer, ForeignKey("ticket_subject.id"), primary_key=True, index=True),
-)  # fmt: skip
+)
 
 
 class Ticket(Clocked, Versioned, Record):
@@ -81,8 +116,14 @@ class Ticket(Clocked, Versioned, Record):
     lead: Mapped[Lead | None] = relationship()
 
 
-def create(session: Session, values: dict[str, Any], by: int | None, now: datetime,
-           terms: sla.Terms = sla.NO_TERMS, minutes: dict[str, int] | None = None) -> Ticket:  # fmt: skip
+def create(
+    session: Session,
+    values: dict[str, Any],
+    by: int | None,
+    now: datetime,
+    terms: sla.Terms = sla.NO_TERMS,
+    minutes: dict[str, int] | None = None,
+) -> Ticket:
     """Take a ticket in one transaction. `values`: subject_ids, priority, source, description, customer_id,
     lead_id, status_id, resolution, assignee_id or assign_to_role, task. `terms`: what its SLA clock
     goes by; `minutes`: until the first task is due, by priority. Raises RuleBroken.
@@ -113,8 +154,9 @@ def create(session: Session, values: dict[str, Any], by: int | None, now: dateti
     return ticket
 
 
-def _first_task(ticket: Ticket, wanted: dict[str, Any] | None, now: datetime,
-                minutes: dict[str, int]) -> dict[str, Any] | None:  # fmt: skip
+def _first_task(
+    ticket: Ticket, wanted: dict[str, Any] | None, now: datetime, minutes: dict[str, int]
+) -> dict[str, Any] | None:
     """The values of the first task; None when none is wanted or nobody has the ticket."""
     if ticket.assignee_id is None or wanted == {} or ticket.status.meaning in ENDED:
         return None
@@ -165,8 +207,15 @@ def _gate(ticket: Ticket, new: TicketStatus, values: dict[str, Any], now: dateti
         ticket.resolved_on = None
 
 
-def move_to(session: Session, ticket: Ticket, status_id: int, values: dict[str, Any], by: int | None, now: datetime,
-            terms: sla.Terms = sla.NO_TERMS) -> None:  # fmt: skip
+def move_to(
+    session: Session,
+    ticket: Ticket,
+    status_id: int,
+    values: dict[str, Any],
+    by: int | None,
+    now: datetime,
+    terms: sla.Terms = sla.NO_TERMS,
+) -> None:
     """Change the status, whichever door asks: gate, record, SLA clock, StatusChange, Activity and notices at once."""
     old, new = ticket.status, _status(session, status_id)
     if old.id == new.id:
@@ -193,8 +242,14 @@ def move_to(session: Session, ticket: Ticket, status_id: int, values: dict[str, 
     notices.tell(session, people, "status", key, ticket, by, now, number=ticket.number, status=new.id)
 
 
-def change(session: Session, ticket: Ticket, values: dict[str, Any], by: int | None, now: datetime,
-           terms: sla.Terms = sla.NO_TERMS) -> None:  # fmt: skip
+def change(
+    session: Session,
+    ticket: Ticket,
+    values: dict[str, Any],
+    by: int | None,
+    now: datetime,
+    terms: sla.Terms = sla.NO_TERMS,
+) -> None:
     """Change fields, and the status through its gate. Raises RuleBroken."""
     names = ("priority", "source", "description", "customer_id", "lead_id", "resolution", "title", "owner_id")
     before = {name: getattr(ticket, name) for name in names}

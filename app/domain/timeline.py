@@ -14,9 +14,18 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from app.domain.base import Conflict, Moment, RuleBroken
 
 KINDS = (
-    "note", "comment", "status_change", "assignment", "call", "message", "task", "field_change", "file", "system",
+    "note",
+    "comment",
+    "status_change",
+    "assignment",
+    "call",
+    "message",
+    "task",
+    "field_change",
+    "file",
+    "system",
     "proposal",
-)  # fmt: skip
+)
 #: A note keeps all its former texts; who wants to change it more often writes a new one.
 MOST_EDITS = 20
 _BIG = BigInteger().with_variant(Integer, "sqlite")

@@ -138,8 +138,9 @@ def make(session: Session, wanted: Wanted, by: int, now: datetime, vault: Vault,
     return hook, secret
 
 
-def change(session: Session, hook: Webhook, wanted: Wanted, version: int | None, by: int, now: datetime,
-           private: bool) -> None:  # fmt: skip
+def change(
+    session: Session, hook: Webhook, wanted: Wanted, version: int | None, by: int, now: datetime, private: bool
+) -> None:
     """Make it as wanted. Raises RuleBroken, Conflict."""
     refuse_stale(hook, version)
     _refuse_wrong(session, wanted, private)
@@ -272,8 +273,17 @@ def delivery(
     hook_id: int, event: str, record_id: int | None, now: datetime, number: str | None = None
 ) -> dict[str, Any]:
     """The columns of a telling that is due now."""
-    return {"key": str(uuid.uuid4()), "webhook_id": hook_id, "event": event, "record_id": record_id, "number": number,
-            "at": now, "state": "queued", "tries": 0, "next_try_on": now}  # fmt: skip
+    return {
+        "key": str(uuid.uuid4()),
+        "webhook_id": hook_id,
+        "event": event,
+        "record_id": record_id,
+        "number": number,
+        "at": now,
+        "state": "queued",
+        "tries": 0,
+        "next_try_on": now,
+    }
 
 
 def stop(session: Session, hook_id: int, state: str, why: str, now: datetime) -> None:

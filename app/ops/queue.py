@@ -200,9 +200,15 @@ def heard(call: Call, number: int, error: BaseException, frames: TracebackType |
     """
     last = number >= _place.tries
     log.log(
-        logging.ERROR if last else logging.WARNING, "call %s%r failed, try %s of %s: %s", call.function,
-        call.arguments, number, _place.tries, said(error), exc_info=_without_values(error, frames),
-    )  # fmt: skip
+        logging.ERROR if last else logging.WARNING,
+        "call %s%r failed, try %s of %s: %s",
+        call.function,
+        call.arguments,
+        number,
+        _place.tries,
+        said(error),
+        exc_info=_without_values(error, frames),
+    )
     if last:
         with _place.context():
             _place.on_failure(Failure(call, number, said(error)))

@@ -83,10 +83,14 @@ class RedisQueue:
     def _put(self, call: Call, after: float) -> None:
         held, waits = self._queues[call.queue], queue.place().waits
         job = held.create_job(
-            call_by_name, args=[call.queue, call.function, *call.arguments], timeout=queue.SECONDS[call.queue],
-            result_ttl=0, failure_ttl=KEPT_SECONDS, description=call.function,
+            call_by_name,
+            args=[call.queue, call.function, *call.arguments],
+            timeout=queue.SECONDS[call.queue],
+            result_ttl=0,
+            failure_ttl=KEPT_SECONDS,
+            description=call.function,
             retry=Retry(len(waits), [max(1, round(queue.jittered(wait))) for wait in waits]) if waits else None,
-        )  # fmt: skip
+        )
         if after > 0:
             held.schedule_job(job, datetime.now(UTC) + timedelta(seconds=after))
         else:

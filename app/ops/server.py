@@ -139,16 +139,26 @@ def serve(app: Any, address: str, workers: int, threads: int, hooks: Hooks) -> N
         hooks.forked()
 
     options = {
-        "bind": address, "workers": workers, "threads": threads, "worker_class": Worker, "preload_app": True,
-        "graceful_timeout": GRACE_SECONDS, "timeout": 120, "keepalive": 5,
-        "limit_request_line": LONGEST_LINE, "accesslog": None, "loglevel": "warning",
+        "bind": address,
+        "workers": workers,
+        "threads": threads,
+        "worker_class": Worker,
+        "preload_app": True,
+        "graceful_timeout": GRACE_SECONDS,
+        "timeout": 120,
+        "keepalive": 5,
+        "limit_request_line": LONGEST_LINE,
+        "accesslog": None,
+        "loglevel": "warning",
         "control_socket_disable": True,
         # Which proxies to believe is CRM_PROXIES' concern.
         "forwarded_allow_ips": "",
-        "pre_fork": forking, "post_fork": forked, "child_exit": gone,
+        "pre_fork": forking,
+        "post_fork": forked,
+        "child_exit": gone,
         "post_worker_init": lambda _worker: hooks.started(),
         "worker_exit": lambda _server, worker: _leave(0, worker.ending),
-    }  # fmt: skip
+    }
     gc.collect()
     gc.freeze()  # what the workers share stays shared: their collector does not write to it
     try:

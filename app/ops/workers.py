@@ -51,9 +51,14 @@ def work(name: str, url: str) -> None:
     """Make calls of one queue until told to end, or until enough were made."""
     redis = Redis.from_url(url)
     worker = Worker(
-        [queue_named(name, redis)], connection=redis, serializer=JSONSerializer, exception_handlers=[heard],
-        log_job_description=False, maintenance_interval=LOOK_SECONDS, worker_ttl=SILENT_SECONDS,
-    )  # fmt: skip
+        [queue_named(name, redis)],
+        connection=redis,
+        serializer=JSONSerializer,
+        exception_handlers=[heard],
+        log_job_description=False,
+        maintenance_interval=LOOK_SECONDS,
+        worker_ttl=SILENT_SECONDS,
+    )
     worker.work(logging_level="CRITICAL", max_jobs=MOST_CALLS)  # what fails is logged by `heard`, without values
 
 

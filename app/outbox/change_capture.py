@@ -37,10 +37,14 @@ def install(app: Flask, post: Post, session_class: Any = Session) -> None:
         _engine = db.engine
     _kept.clear()
     watched: dict[str, Any] = {
-        "before_flush": _before_flush, "after_flush": _after_flush, "before_commit": _before_commit,
-        "after_commit": _after_commit, "after_rollback": _after_rollback,
-        "after_transaction_create": _after_begin, "after_transaction_end": _after_end,
-    }  # fmt: skip
+        "before_flush": _before_flush,
+        "after_flush": _after_flush,
+        "before_commit": _before_commit,
+        "after_commit": _after_commit,
+        "after_rollback": _after_rollback,
+        "after_transaction_create": _after_begin,
+        "after_transaction_end": _after_end,
+    }
     for name, listener in watched.items():
         if not event.contains(session_class, name, listener):
             event.listen(session_class, name, listener)

@@ -108,8 +108,12 @@ def _settle(delivery_id: int, outcome: Outcome, tries: int, now: datetime) -> No
     wait = queue.jittered(WAITS[tries - 1]) if outcome.state == "queued" else None
     # Whoever took so long that it counts as unknown may still say how it ended, but not have it sent again.
     before = ("sending",) if wait else ("sending", "unknown")
-    values = {"state": outcome.state, "at": now, "error": outcome.error,
-              "next_try_on": now + timedelta(seconds=wait) if wait else None}  # fmt: skip
+    values = {
+        "state": outcome.state,
+        "at": now,
+        "error": outcome.error,
+        "next_try_on": now + timedelta(seconds=wait) if wait else None,
+    }
     with _writing() as session:
         step = update(Delivery).where(Delivery.id == delivery_id, Delivery.state.in_(before)).values(values)
         changed = _changed(session, step)

@@ -105,8 +105,12 @@ def send(key: str) -> None:
 def _claim(key: str, now: datetime) -> bool:
     """From queued to sending, committed, if it is due and its webhook is on; a test goes out in any case."""
     is_on = WebhookDelivery.webhook_id.in_(select(Webhook.id).where(Webhook.state == "on"))
-    mine = (WebhookDelivery.key == key, WebhookDelivery.state == "queued", WebhookDelivery.next_try_on <= now + EARLY,
-            or_(is_on, WebhookDelivery.event == webhooks.TEST))  # fmt: skip
+    mine = (
+        WebhookDelivery.key == key,
+        WebhookDelivery.state == "queued",
+        WebhookDelivery.next_try_on <= now + EARLY,
+        or_(is_on, WebhookDelivery.event == webhooks.TEST),
+    )
     with _writing() as session:
         values = {"state": "sending", "tried_on": now, "tries": WebhookDelivery.tries + 1}
         return bool(_changed(session, update(WebhookDelivery).where(*mine).values(values)))
@@ -152,10 +156,13 @@ def headers_of(row: WebhookDelivery, secret: str, body: bytes, now: datetime) ->
     """What stands above the body; the signature covers the second and the body."""
     timestamp = str(int(now.timestamp()))
     return {
-        "Content-Type": "application/json", "User-Agent": "EshinCRM-Webhook/1", "X-CRM-Event": row.event,
-        "X-CRM-Delivery": row.key, "X-CRM-Timestamp": timestamp,
+        "Content-Type": "application/json",
+        "User-Agent": "EshinCRM-Webhook/1",
+        "X-CRM-Event": row.event,
+        "X-CRM-Delivery": row.key,
+        "X-CRM-Timestamp": timestamp,
         "X-CRM-Signature": signature(secret, timestamp, body),
-    }  # fmt: skip
+    }
 
 
 def _vault() -> Vault:
@@ -222,9 +229,13 @@ def _settle(row: WebhookDelivery, hook: Webhook, outcome: Outcome, now: datetime
 def _step(row: WebhookDelivery, outcome: Outcome, next_on: datetime) -> Any:
     same_try = (WebhookDelivery.id == row.id, WebhookDelivery.state == "sending", WebhookDelivery.tries == row.tries)
     text = outcome.answer.text[:KEPT_SIGNS] if outcome.answer else None
-    values = {"state": outcome.state, "error": outcome.error, "code": outcome.answer.code if outcome.answer else None,
-              "answer": text.replace("\x00", "�") if text else None,
-              "next_try_on": next_on if outcome.state == "queued" else None}  # fmt: skip
+    values = {
+        "state": outcome.state,
+        "error": outcome.error,
+        "code": outcome.answer.code if outcome.answer else None,
+        "answer": text.replace("\x00", "�") if text else None,
+        "next_try_on": next_on if outcome.state == "queued" else None,
+    }
     return update(WebhookDelivery).where(*same_try).values(values)
 
 

@@ -118,9 +118,19 @@ def downgrade() -> None:
         ("round_robin", ("changed_on",)),
         ("ab_user", ("notice_choices",)),
         ("ticket", ("sla_started_on", "sla_on", "reply_late_on", "resolve_late_on", "paused_seconds")),
-        ("leads", ("resolve_due_on", "paused_on", "sla_started_on", "sla_on", "reply_late_on", "resolve_late_on",
-                   "paused_seconds")),
-    ):  # fmt: skip
+        (
+            "leads",
+            (
+                "resolve_due_on",
+                "paused_on",
+                "sla_started_on",
+                "sla_on",
+                "reply_late_on",
+                "resolve_late_on",
+                "paused_seconds",
+            ),
+        ),
+    ):
         with op.batch_alter_table(name) as table:
             for index in _INDEXES.get(name, ()):
                 table.drop_index(index)
@@ -132,6 +142,8 @@ def downgrade() -> None:
 
 
 _INDEXES = {
-    "delivery": ("ix_delivery_due",), "assignment": ("ix_assignment_role", "ix_assignment_stead"),
-    "ticket": ("ix_ticket_sla", "ix_ticket_assignee_status"), "leads": ("ix_leads_sla",),
-}  # fmt: skip
+    "delivery": ("ix_delivery_due",),
+    "assignment": ("ix_assignment_role", "ix_assignment_stead"),
+    "ticket": ("ix_ticket_sla", "ix_ticket_assignee_status"),
+    "leads": ("ix_leads_sla",),
+}

@@ -12,9 +12,19 @@ from tests.browser.conftest import SELLER, Seat
 Sit = Callable[..., Seat]
 LISTS = ("/leads/", "/tickets/", "/customers/", "/tasks/", "/calls/", "/messages/", "/requests/")
 FORMS = ("/leads/add", "/tickets/add", "/customers/add", "/tasks/add", "/calls/add", "/messages/add")
-ADMINS = ("/settings/", "/users/list/", "/roles/list/", "/roles/matrix/", "/settings/holidays/list/", "/keys/",
+ADMINS = (
+    "/settings/",
+    "/users/list/",
+    "/roles/list/",
+    "/roles/matrix/",
+    "/settings/holidays/list/",
+    "/keys/",
     "/sessions/",
-          "/audit/", "/jobs/", "/swagger/v1", "/users/userinfo/")  # fmt: skip
+    "/audit/",
+    "/jobs/",
+    "/swagger/v1",
+    "/users/userinfo/",
+)
 PAGES = ("/", "/me/", *LISTS, *FORMS, "/bell/")
 PHONE = {"width": 390, "height": 844}
 

@@ -129,14 +129,20 @@ def guarded(certificate: Path) -> Iterator[Post]:
     """A server that takes mail only over TLS from crm, whose password is s3cret."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
-    with serving(tls_context=context, require_starttls=True, authenticator=only("crm", "s3cret@"),
-                 auth_required=True) as post:  # fmt: skip
+    with serving(
+        tls_context=context, require_starttls=True, authenticator=only("crm", "s3cret@"), auth_required=True
+    ) as post:
         yield post
 
 
-@pytest.mark.parametrize(("scheme", "password", "arrives"), [
-    ("smtp+starttls", "s3cret%40", True), ("smtp+starttls", "wrong", False), ("smtp", "s3cret%40", False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("scheme", "password", "arrives"),
+    [
+        ("smtp+starttls", "s3cret%40", True),
+        ("smtp+starttls", "wrong", False),
+        ("smtp", "s3cret%40", False),
+    ],
+)
 def test_a_guarded_server_wants_tls_and_the_password(guarded, certificate, scheme, password, arrives):
     url = guarded.url.replace("smtp://", f"{scheme}://crm:{password}@")
     email = Email(server_of(url), SENDER, 2, ssl.create_default_context(cafile=certificate))

@@ -51,10 +51,13 @@ def test_outcome_note_and_next_step_in_one_go(office, ana):
 @pytest.mark.parametrize(
     ("outcome", "field"),
     [
-        (Outcome("  "), "outcome"), (Outcome("x" * 501), "outcome"), (Outcome("x", None, NOW), "follow_up_on"),
-        (Outcome("x", None, NOW + HOUR), "follow_up_on"), (Outcome("x", "a note"), "note"),
+        (Outcome("  "), "outcome"),
+        (Outcome("x" * 501), "outcome"),
+        (Outcome("x", None, NOW), "follow_up_on"),
+        (Outcome("x", None, NOW + HOUR), "follow_up_on"),
+        (Outcome("x", "a note"), "note"),
     ],
-)  # fmt: skip
+)
 def test_what_makes_no_sense_is_refused(office, ana, call, outcome, field):
     with pytest.raises(RuleBroken) as broken:
         call_outcomes.settle(office, call, outcome, ana.id, NOW)

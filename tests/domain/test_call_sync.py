@@ -30,19 +30,38 @@ from tests.makers import NOW
 
 INDIA = ZoneInfo("Asia/Kolkata")
 START = "2026-11-23 09:30:00"
-NAMES = ("from", "to", "type", "status", "duration", "start_time", "end_time", "device_call_id", "contact_name",
-         "native_duration", "native_call_type")  # fmt: skip
+NAMES = (
+    "from",
+    "to",
+    "type",
+    "status",
+    "duration",
+    "start_time",
+    "end_time",
+    "device_call_id",
+    "contact_name",
+    "native_duration",
+    "native_call_type",
+)
 #: All that JSON can say, and what telephones make of it: halves of signs, no numbers, endless ones.
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=50),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3), max_leaves=8,
-)  # fmt: skip
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
 
 
 def call(number: int = 1, **values: Any) -> dict[str, Any]:
     """An answered incoming call as the telephone tells it."""
-    known = {"from": f"+9198200{number:05d}", "to": "9820099999", "type": "Incoming", "status": "Completed",
-             "duration": 42, "start_time": START, "device_call_id": f"device_{number}"}  # fmt: skip
+    known = {
+        "from": f"+9198200{number:05d}",
+        "to": "9820099999",
+        "type": "Incoming",
+        "status": "Completed",
+        "duration": 42,
+        "start_time": START,
+        "device_call_id": f"device_{number}",
+    }
     return known | values
 
 
@@ -73,7 +92,7 @@ def told(results: list[Result]) -> list[str]:
         ({"type": "Outgoing"}, "Incoming", "Completed", 42),  # "to" is the employee's own number
         ({"type": "Incoming", "from": "09820099999", "to": "9820011111"}, "Outgoing", "Completed", 42),
     ],
-)  # fmt: skip
+)
 def test_what_the_telephone_says_becomes_our_words(said, direction, status, seconds):
     heard = read(0, call(**said), Telephone(1, INDIA, frozenset({"+919820099999"})), NOW)
     assert (heard.direction, heard.status, heard.duration_seconds) == (direction, status, seconds)
@@ -87,16 +106,25 @@ def test_what_it_said_of_an_unanswered_call_is_kept():
 @pytest.mark.parametrize(
     ("wrong", "code"),
     [
-        ({"from": ""}, "missing_field"), ({"to": None}, "missing_field"), ({"start_time": ""}, "missing_field"),
-        ({"start_time": "yesterday"}, "bad_time"), ({"start_time": "0001-01-01 00:00:00"}, "bad_time"),
-        ({"start_time": "1999-01-01 00:00:00"}, "too_old"), ({"start_time": "2099-01-01 00:00:00"}, "in_the_future"),
-        ({"start_time": [1]}, "bad_time"), ({"start_time": 10**20}, "bad_time"), ({"duration": "long"}, "bad_duration"),
-        ({"duration": -3}, "bad_duration"), ({"duration": 10**6}, "bad_duration"), ({"duration": True}, "bad_duration"),
-        ({"from": "98200 \N{TELEPHONE RECEIVER}"}, "bad_number"), ({"from": "9" * 41}, "too_long"),
+        ({"from": ""}, "missing_field"),
+        ({"to": None}, "missing_field"),
+        ({"start_time": ""}, "missing_field"),
+        ({"start_time": "yesterday"}, "bad_time"),
+        ({"start_time": "0001-01-01 00:00:00"}, "bad_time"),
+        ({"start_time": "1999-01-01 00:00:00"}, "too_old"),
+        ({"start_time": "2099-01-01 00:00:00"}, "in_the_future"),
+        ({"start_time": [1]}, "bad_time"),
+        ({"start_time": 10**20}, "bad_time"),
+        ({"duration": "long"}, "bad_duration"),
+        ({"duration": -3}, "bad_duration"),
+        ({"duration": 10**6}, "bad_duration"),
+        ({"duration": True}, "bad_duration"),
+        ({"from": "98200 \N{TELEPHONE RECEIVER}"}, "bad_number"),
+        ({"from": "9" * 41}, "too_long"),
         ({"from": {"a": 1}}, "wrong_type"),
         ({"device_call_id": "x" * 121}, "too_long"),
     ],
-)  # fmt: skip
+)
 def test_a_record_that_can_never_be_right_says_why(wrong, code):
     with pytest.raises(Unreadable) as said:
         read(0, call(**wrong), Telephone(1, INDIA), NOW)
@@ -234,8 +262,10 @@ def test_a_gap_between_two_batches_of_the_newest_fifty_is_noticed(session, ana):
     sync(session, telephone(ana), [call(n, start_time=minute(n)) for n in range(50)], NOW)
     sync(session, telephone(ana), [call(n, start_time=minute(n)) for n in range(60, 110)], NOW)
     held = session.scalars(select(PhoneSync)).one()
-    assert (held.gap_from, held.gap_to) == (datetime(2026, 11, 23, 3, 19, tzinfo=UTC),
-                                            datetime(2026, 11, 23, 3, 30, tzinfo=UTC))  # fmt: skip
+    assert (held.gap_from, held.gap_to) == (
+        datetime(2026, 11, 23, 3, 19, tzinfo=UTC),
+        datetime(2026, 11, 23, 3, 30, tzinfo=UTC),
+    )
 
 
 # --- Whatever the telephones make of it: the same rows in the end
@@ -245,12 +275,24 @@ def _as_told(number: int, app: str, seconds: int, type_: str) -> dict[str, Any]:
     """One of six calls, as one of the two applications tells it at some moment: its id has the length in it."""
     other = "Private" if number == 5 and app == "old" else "Unknown" if number == 5 else f"+9198200{number:05d}"
     minute = f"2026-11-23 09:{number:02d}:00"
-    return call(number, **{"from": other}, type=type_, duration=seconds, start_time=minute, native_duration=seconds,
-                device_call_id=f"device_{number}" + (f"_{seconds}_in" if app == "new" else ""))  # fmt: skip
+    return call(
+        number,
+        **{"from": other},
+        type=type_,
+        duration=seconds,
+        start_time=minute,
+        native_duration=seconds,
+        device_call_id=f"device_{number}" + (f"_{seconds}_in" if app == "new" else ""),
+    )
 
 
-TOLD = st.builds(_as_told, st.integers(0, 5), st.sampled_from(["old", "new"]), st.sampled_from([0, 5, 42, 600]),
-                 st.sampled_from(["Incoming", "Unknown"]))  # fmt: skip
+TOLD = st.builds(
+    _as_told,
+    st.integers(0, 5),
+    st.sampled_from(["old", "new"]),
+    st.sampled_from([0, 5, 42, 600]),
+    st.sampled_from(["Incoming", "Unknown"]),
+)
 CUTS = st.lists(st.integers(1, 6), max_size=12)
 
 
@@ -273,8 +315,14 @@ def stored_after(session: Session, ana: Any, told_: list[list[Any]]) -> list[Any
         rows = session.execute(select(CallLog.other_e164, CallLog.duration_seconds)).all()
         assert all(seconds >= longest.get(str(other), 0) for other, seconds in rows)
         longest = {str(other): seconds for other, seconds in rows}
-    columns = (CallLog.started_on, CallLog.other_e164, CallLog.direction, CallLog.status, CallLog.duration_seconds,
-               CallLog.ended_on)  # fmt: skip
+    columns = (
+        CallLog.started_on,
+        CallLog.other_e164,
+        CallLog.direction,
+        CallLog.status,
+        CallLog.duration_seconds,
+        CallLog.ended_on,
+    )
     return list(session.execute(select(*columns).order_by(CallLog.started_on)).all())
 
 
@@ -290,8 +338,12 @@ def test_any_order_repetition_and_division_ends_in_the_same_rows(session, ana, r
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.one_of(ANYTHING, st.dictionaries(st.sampled_from(NAMES), ANYTHING).map(lambda odd: call(1) | odd)),
-                max_size=6))  # fmt: skip
+@given(
+    st.lists(
+        st.one_of(ANYTHING, st.dictionaries(st.sampled_from(NAMES), ANYTHING).map(lambda odd: call(1) | odd)),
+        max_size=6,
+    )
+)
 def test_whatever_is_sent_each_record_has_its_answer(session, ana, records):
     results = sync(session, telephone(ana), records, NOW)
     assert [result.index for result in results] == list(range(len(records)))
@@ -300,8 +352,14 @@ def test_whatever_is_sent_each_record_has_its_answer(session, ana, records):
 
 
 def test_the_indexes_that_matching_insists_on_are_there() -> None:
-    for way in (Lead.mobile_e164, Lead.alternative_e164, Lead.customer_id, Ticket.customer_id,
-                Customer.mobile_e164, Customer.alternative_e164):  # fmt: skip
+    for way in (
+        Lead.mobile_e164,
+        Lead.alternative_e164,
+        Lead.customer_id,
+        Ticket.customer_id,
+        Customer.mobile_e164,
+        Customer.alternative_e164,
+    ):
         asked = str(call_matching._by_index(select(way), way, {"1"}).compile(dialect=mysql.dialect()))
         named = asked.partition("FORCE INDEX (")[2].partition(")")[0]
         assert named in {index.name for index in way.class_.__table__.indexes}

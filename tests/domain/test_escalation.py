@@ -76,9 +76,13 @@ def test_a_warning_the_breach_and_then_one_manager_an_hour(session, people):
     owed(session, people["cleo"], Terms(ALWAYS_OPEN, {("ticket", ""): (120, None)}))
     watch(session, NOW, NOW + DAY)
     assert told(session) == [
-        ("sla_warning", "cleo", 30), ("sla_breach", "cleo", 0), ("sla_breach", "sam", 0),
-        ("sla_escalated", "tara", -60), ("sla_escalated", "uma", -120), ("sla_escalated", "ada", -120),
-    ]  # fmt: skip
+        ("sla_warning", "cleo", 30),
+        ("sla_breach", "cleo", 0),
+        ("sla_breach", "sam", 0),
+        ("sla_escalated", "tara", -60),
+        ("sla_escalated", "uma", -120),
+        ("sla_escalated", "ada", -120),
+    ]
 
 
 def test_then_it_rests(session, people):
@@ -102,8 +106,11 @@ def test_both_promises_are_watched_each_for_itself(session, people):
     owed(session, people["uma"])
     watch(session, NOW, NOW + 10 * HOUR)
     assert told(session, "sla_warning", "sla_breach") == [
-        ("sla_warning", "uma", 30), ("sla_breach", "uma", 0), ("sla_warning", "uma", 150), ("sla_breach", "uma", 0)
-    ]  # fmt: skip
+        ("sla_warning", "uma", 30),
+        ("sla_breach", "uma", 0),
+        ("sla_warning", "uma", 150),
+        ("sla_breach", "uma", 0),
+    ]
 
 
 def test_the_breach_is_kept_as_the_moment_it_happened(session, people):
@@ -116,9 +123,12 @@ def test_a_late_start_tells_what_is_true_now_and_no_warning(session, people):
     owed(session, people["cleo"])
     watch(session, NOW + 4 * HOUR, NOW + 4 * HOUR)
     assert told(session) == [
-        ("sla_breach", "cleo", -120), ("sla_breach", "sam", -120),
-        ("sla_escalated", "tara", -120), ("sla_escalated", "uma", -120), ("sla_escalated", "ada", -120),
-    ]  # fmt: skip
+        ("sla_breach", "cleo", -120),
+        ("sla_breach", "sam", -120),
+        ("sla_escalated", "tara", -120),
+        ("sla_escalated", "uma", -120),
+        ("sla_escalated", "ada", -120),
+    ]
 
 
 def test_a_second_look_tells_nothing_new(session, people):
@@ -227,8 +237,11 @@ def test_who_has_left_the_house_is_passed_over(session, people):
     owed(session, people["cleo"])
     watch(session, NOW, NOW + 4 * HOUR)
     assert [(kind, who) for kind, who, _minutes in told(session)[1:]] == [
-        ("sla_breach", "cleo"), ("sla_breach", "tara"), ("sla_escalated", "uma"), ("sla_escalated", "ada")
-    ]  # fmt: skip
+        ("sla_breach", "cleo"),
+        ("sla_breach", "tara"),
+        ("sla_escalated", "uma"),
+        ("sla_escalated", "ada"),
+    ]
 
 
 @pytest.mark.parametrize("who", ["uma", None])
@@ -245,8 +258,11 @@ def test_a_lead_is_watched_as_well(session, people):
     watch(session, NOW, NOW + 100 * MINUTE)
     row = session.scalars(select(Notification)).one()
     assert (row.kind, row.lead_id, row.payload["promise"], row.payload["number"]) == (
-        "sla_warning", lead.id, "reply", lead.number
-    )  # fmt: skip
+        "sla_warning",
+        lead.id,
+        "reply",
+        lead.number,
+    )
 
 
 # --- The job
@@ -279,8 +295,15 @@ def _filled(query: str) -> list[Any]:
 
 
 def test_the_job_reads_the_policy_and_watches(session, people):
-    session.add(SlaPolicy(label="All", applies_to="ticket", position=1, is_active=True,
-                          targets=[SlaTarget(priority="", first_response_minutes=60)]))  # fmt: skip
+    session.add(
+        SlaPolicy(
+            label="All",
+            applies_to="ticket",
+            position=1,
+            is_active=True,
+            targets=[SlaTarget(priority="", first_response_minutes=60)],
+        )
+    )
     owed(session, people["cleo"])
     session.commit()
     runner = crm_engine.Runner(sessionmaker(session.get_bind(), expire_on_commit=False))
@@ -314,11 +337,12 @@ def test_each_breach_is_told_once_however_many_look(mariadb_url: str) -> None:
 
 
 _WATCH = crm_engine.Job(
-    "watch", crm_engine.every_minute,
+    "watch",
+    crm_engine.every_minute,
     lambda session, at: crm_engine.Work(
         due(session, at.now, at.limit), lambda one, row: look(one, row[0], row[1], at.now, TERMS)
     ),
-)  # fmt: skip
+)
 
 
 def _at_once(work: Callable[[int], Any]) -> None:

@@ -26,11 +26,19 @@ def ana(session: Session) -> Any:
 @pytest.mark.parametrize(
     ("meaning", "days", "ends_as"),
     [
-        ("new", 59, None), ("new", 60, "expired"), ("working", 61, "expired"), ("scheduled", 61, "expired"),
-        ("rejected", 61, "expired"), ("opened", 29, None), ("opened", 30, "expired_opened"),
-        ("activated", 400, None), ("unqualified", 400, None), ("junk", 400, None), ("expired", 400, None),
+        ("new", 59, None),
+        ("new", 60, "expired"),
+        ("working", 61, "expired"),
+        ("scheduled", 61, "expired"),
+        ("rejected", 61, "expired"),
+        ("opened", 29, None),
+        ("opened", 30, "expired_opened"),
+        ("activated", 400, None),
+        ("unqualified", 400, None),
+        ("junk", 400, None),
+        ("expired", 400, None),
     ],
-)  # fmt: skip
+)
 def test_when_a_lead_expires(session, ana, meaning, days, ends_as):
     lead = makers.lead(session, ana, meaning, at=NOW - days * DAY)
     for lead_id in due_leads(session, NOW, 100):

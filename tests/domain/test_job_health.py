@@ -79,5 +79,6 @@ def test_the_newest_run_of_each_job(session):
         run(session, "one", ago)
         run(session, "other", ago + 5)
     assert {job: each.started_on for job, each in newest(session, [*JOBS, "never"]).items()} == {
-        "one": NOW - MINUTE, "other": NOW - 6 * MINUTE,
-    }  # fmt: skip
+        "one": NOW - MINUTE,
+        "other": NOW - 6 * MINUTE,
+    }

@@ -12,8 +12,15 @@ from tests.app_fixtures import World
 from tests.domain.test_assignment import at_once
 
 
-@pytest.mark.parametrize("kind, first", [("LEAD", "CRM-LEAD-2026-00001"), ("CUST", "CRM-CUST-2026-00001"),
-                                         ("TICKET", "CRM-TICKET-2026-00001"), ("CAR", "CAR-2026-00001")])  # fmt: skip
+@pytest.mark.parametrize(
+    "kind, first",
+    [
+        ("LEAD", "CRM-LEAD-2026-00001"),
+        ("CUST", "CRM-CUST-2026-00001"),
+        ("TICKET", "CRM-TICKET-2026-00001"),
+        ("CAR", "CAR-2026-00001"),
+    ],
+)
 def test_each_kind_counts_by_itself(office: Session, kind: str, first: str) -> None:
     next_number(office, "OTHER" if kind == "LEAD" else "LEAD", 2025) if kind != "LEAD" else None
     assert next_number(office, kind, 2026) == first

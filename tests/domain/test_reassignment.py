@@ -245,9 +245,12 @@ def by() -> Pass:
 
 def test_a_chunk_deals_with_leads_and_tickets_of_several_roles(session, people, by):
     dee = makers.user(session, "dee", "Support User")
-    records = [makers.lead(session, people["ana"]), makers.ticket(session, people["cleo"]),
-               makers.lead(session, people["ana"], assigned_role="Support User"),
-               makers.lead(session, people["ana"], assigned_role="Telephone Team")]  # fmt: skip
+    records = [
+        makers.lead(session, people["ana"]),
+        makers.ticket(session, people["cleo"]),
+        makers.lead(session, people["ana"], assigned_role="Support User"),
+        makers.lead(session, people["ana"], assigned_role="Telephone Team"),
+    ]
     for record in records:
         makers.task(session, record, due_on=NOW - HOUR)
     places = [("ticket" if record.__tablename__ == "ticket" else "lead", record.id) for record in records]
@@ -304,11 +307,15 @@ def test_both_stretches_of_a_moved_lead_are_true(session, people):
 
 
 OFFICES = {
-    "weekend": (SATURDAY, False), "holiday": (NOW + DAY, False), "half-day, open": (NOW + 2 * DAY, True),
-    "half-day, shut": (NOW + 2 * DAY + 4 * HOUR, False), "before opening": (NOW - 90 * MINUTE, False),
-    "at the opening": (NOW - HOUR, True), "at the closing": (NOW + 8 * HOUR, True),
+    "weekend": (SATURDAY, False),
+    "holiday": (NOW + DAY, False),
+    "half-day, open": (NOW + 2 * DAY, True),
+    "half-day, shut": (NOW + 2 * DAY + 4 * HOUR, False),
+    "before opening": (NOW - 90 * MINUTE, False),
+    "at the opening": (NOW - HOUR, True),
+    "at the closing": (NOW + 8 * HOUR, True),
     "after the closing": (NOW + 8 * HOUR + MINUTE, False),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("now", "moves"), OFFICES.values(), ids=OFFICES)

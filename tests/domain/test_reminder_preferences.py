@@ -42,10 +42,13 @@ def test_other_words_are_no_minutes(typed: str) -> None:
 @pytest.mark.parametrize(
     "due_in, offsets, next_in",
     [
-        (3 * HOUR, (120, 5), HOUR), (90 * MINUTE, (120, 5), 85 * MINUTE), (3 * HOUR, (), 4 * HOUR),
-        (30 * MINUTE, (60,), 90 * MINUTE), (-30 * MINUTE, (60,), 30 * MINUTE),
+        (3 * HOUR, (120, 5), HOUR),
+        (90 * MINUTE, (120, 5), 85 * MINUTE),
+        (3 * HOUR, (), 4 * HOUR),
+        (30 * MINUTE, (60,), 90 * MINUTE),
+        (-30 * MINUTE, (60,), 30 * MINUTE),
     ],
-)  # fmt: skip
+)
 def test_new_offsets_arm_a_task_for_what_still_lies_ahead(session, due_in, offsets, next_in):
     made = task(session, due_in)
     before = made.version

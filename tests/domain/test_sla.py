@@ -23,9 +23,14 @@ WORKING_WEEK = tuple(office_hours.Range(day, time(9), time(18)) for day in range
 INDIA = office_hours.Office(
     ZoneInfo(ZONE), WORKING_WEEK, frozenset({date(2026, 11, 24)}), {date(2026, 11, 27): ((time(9), time(13)),)}
 )
-NEW_YORK = office_hours.Office(ZoneInfo("America/New_York"), tuple(office_hours.Range(day, time(0), time(6)) for day in range(7)))
-SHUT = office_hours.Office(ZoneInfo(ZONE), (office_hours.Range(0, time(9), time(9, 1)),), frozenset(
-    date(2026, 11, 23) + week * timedelta(days=7) for week in range(5000)))  # fmt: skip
+NEW_YORK = office_hours.Office(
+    ZoneInfo("America/New_York"), tuple(office_hours.Range(day, time(0), time(6)) for day in range(7))
+)
+SHUT = office_hours.Office(
+    ZoneInfo(ZONE),
+    (office_hours.Range(0, time(9), time(9, 1)),),
+    frozenset(date(2026, 11, 23) + week * timedelta(days=7) for week in range(5000)),
+)
 TARGETS = {("ticket", ""): (120, 1080), ("ticket", "Urgent"): (30, 240), ("lead", ""): (120, None)}
 TERMS = Terms(INDIA, TARGETS)
 
@@ -228,8 +233,9 @@ def policies(office: Session) -> Session:
     rows = ((1, True, {"": (60, 480)}), (2, True, {"": (1, 2), "High": (30, 240)}), (0, False, {"Low": (9, 9)}))
     for position, active, targets in rows:
         made = [SlaTarget(priority=p, first_response_minutes=a, resolution_minutes=b) for p, (a, b) in targets.items()]
-        office.add(SlaPolicy(label=str(position), applies_to="ticket", position=position, is_active=active,
-                             targets=made))  # fmt: skip
+        office.add(
+            SlaPolicy(label=str(position), applies_to="ticket", position=position, is_active=active, targets=made)
+        )
     makers.hours(office)
     office.add(Holiday(day=date(2026, 11, 24), label="Guru Nanak Jayanti"))
     office.flush()

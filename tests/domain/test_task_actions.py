@@ -22,11 +22,14 @@ NINE_TOMORROW = datetime(2026, 11, 24, 3, 30, tzinfo=UTC)
 @pytest.mark.parametrize(
     "due_on, said, moment",
     [
-        (NOW - DAY, "15m", NOW + 15 * MINUTE), (None, "1h", NOW + HOUR), (NOW + HOUR, "15m", NOW + 75 * MINUTE),
-        (NOW - DAY, "tomorrow", NINE_TOMORROW), (NOW + HOUR, "tomorrow", NINE_TOMORROW),
+        (NOW - DAY, "15m", NOW + 15 * MINUTE),
+        (None, "1h", NOW + HOUR),
+        (NOW + HOUR, "15m", NOW + 75 * MINUTE),
+        (NOW - DAY, "tomorrow", NINE_TOMORROW),
+        (NOW + HOUR, "tomorrow", NINE_TOMORROW),
         (NINE_TOMORROW, "tomorrow", NINE_TOMORROW + DAY),
     ],
-)  # fmt: skip
+)
 def test_a_task_is_put_off_to_a_later_moment(due_on: Any, said: str, moment: datetime) -> None:
     assert task_actions.put_off(Task(due_on=due_on), said, NOW, INDIA) == moment
 

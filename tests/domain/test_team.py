@@ -14,11 +14,16 @@ from app.models import Group, Role, User
 from tests.makers import DAY, HOUR, NOW, user
 
 ABSENCES = [
-    ({}, None), ({"active": False}, "deactivated"), ({"available": False}, "not available"),
-    ({"away_until": NOW + HOUR}, "away"), ({"away_until": NOW}, None),
-    ({"leave_from": NOW}, "on leave"), ({"leave_from": NOW + HOUR}, None),
-    ({"leave_from": NOW - DAY, "leave_to": NOW}, None), ({"leave_from": NOW - DAY, "leave_to": NOW + HOUR}, "on leave"),
-]  # fmt: skip
+    ({}, None),
+    ({"active": False}, "deactivated"),
+    ({"available": False}, "not available"),
+    ({"away_until": NOW + HOUR}, "away"),
+    ({"away_until": NOW}, None),
+    ({"leave_from": NOW}, "on leave"),
+    ({"leave_from": NOW + HOUR}, None),
+    ({"leave_from": NOW - DAY, "leave_to": NOW}, None),
+    ({"leave_from": NOW - DAY, "leave_to": NOW + HOUR}, "on leave"),
+]
 
 
 @pytest.mark.parametrize("columns, reason", ABSENCES)

@@ -45,10 +45,11 @@ def stored(session: Session, lead: Any) -> tuple[Any, ...]:
 @pytest.mark.parametrize(
     ("due", "late", "then"),
     [
-        (BEGAN + HALF_HOUR, None, None), (BEGAN - HALF_HOUR, None, BEGAN - HALF_HOUR),
+        (BEGAN + HALF_HOUR, None, None),
+        (BEGAN - HALF_HOUR, None, BEGAN - HALF_HOUR),
         (BEGAN + HALF_HOUR, BEGAN + HALF_HOUR, None),  # the telephone was late, not the employee
     ],
-)  # fmt: skip
+)
 def test_a_talk_is_the_first_answer_at_its_own_time(office, ana, lead, due, late, then):
     promise(office, lead, reply_due_on=due, reply_late_on=late)
     sync(office, telephone(ana), [call(1)], NOW)
@@ -92,8 +93,10 @@ def test_of_a_wrong_record_only_what_is_read_is_kept(office, ana):
     odd = {"from": deep, "secret": "x" * 9000, "start_time": float("nan"), "contact_name": "y" * 9000}
     sync(office, telephone(ana), [odd], NOW)
     assert office.scalars(select(QuarantinedCall.raw)).one() == {
-        "from": ["list"], "start_time": "nan", "contact_name": "y" * 200,
-    }  # fmt: skip
+        "from": ["list"],
+        "start_time": "nan",
+        "contact_name": "y" * 200,
+    }
 
 
 def test_what_is_not_sent_again_is_forgotten(office, ana):

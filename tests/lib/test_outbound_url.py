@@ -32,17 +32,44 @@ def test_a_plain_address_is_taken_apart(url: str, target: Target) -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "", "x", "https://", "https:///x", "//example.com", "http://example.com/", "ftp://example.com/",
-        "file:///etc/passwd", "gopher://example.com/", "javascript:alert(1)", "https://user@example.com/",
-        "https://user:pass@example.com/", "https://example.com@10.0.0.1/", "https://exa mple.com/",
-        "https://example.com/\r\nHost: evil", "https://example.com/\tx", "https://example.com\\@evil.com/",
-        "https://example.com/\x00", "https://example..com/", "https://example.com./", "https://-a.com/",
-        "https://ex%61mple.com/", "https://example.com:22/", "https://example.com:0/", "https://example.com:25/",
-        "https://example.com:1023/", "https://example.com:65536/", "https://example.com:x/", "https://example.com:-1/",
-        "https://" + "a" * 64 + ".com/", "https://a.com/" + "x" * 500, "https://[::1", "https://[1.2.3.4]/",
-        "https://[fe80::1%25eth0]/", "https://[v1.x]/", "https://\ud800.com/",
+        "",
+        "x",
+        "https://",
+        "https:///x",
+        "//example.com",
+        "http://example.com/",
+        "ftp://example.com/",
+        "file:///etc/passwd",
+        "gopher://example.com/",
+        "javascript:alert(1)",
+        "https://user@example.com/",
+        "https://user:pass@example.com/",
+        "https://example.com@10.0.0.1/",
+        "https://exa mple.com/",
+        "https://example.com/\r\nHost: evil",
+        "https://example.com/\tx",
+        "https://example.com\\@evil.com/",
+        "https://example.com/\x00",
+        "https://example..com/",
+        "https://example.com./",
+        "https://-a.com/",
+        "https://ex%61mple.com/",
+        "https://example.com:22/",
+        "https://example.com:0/",
+        "https://example.com:25/",
+        "https://example.com:1023/",
+        "https://example.com:65536/",
+        "https://example.com:x/",
+        "https://example.com:-1/",
+        "https://" + "a" * 64 + ".com/",
+        "https://a.com/" + "x" * 500,
+        "https://[::1",
+        "https://[1.2.3.4]/",
+        "https://[fe80::1%25eth0]/",
+        "https://[v1.x]/",
+        "https://\ud800.com/",
     ],
-)  # fmt: skip
+)
 def test_every_other_address_is_refused(url: str) -> None:
     with pytest.raises(BadAddress):
         outbound_url.read(url)
@@ -51,14 +78,46 @@ def test_every_other_address_is_refused(url: str) -> None:
 @pytest.mark.parametrize(
     "host",
     [
-        "127.0.0.1", "2130706433", "0x7f000001", "0x7f.0.0.1", "0177.0.0.1", "017700000001", "127.1", "127.0.1", "0",
-        "0.0.0.0", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "224.0.0.1", "240.0.0.1",  # noqa: S104
-        "255.255.255.255", "198.18.0.1", "192.0.0.1", "[::1]", "[::]", "[fe80::1]", "[fc00::1]", "[ff02::1]",
-        "[::ffff:127.0.0.1]", "[::ffff:a00:1]", "[::127.0.0.1]", "[2002:7f00:1::]", "[64:ff9b::7f00:1]",
-        "[64:ff9b:1::1]", "[2001:0:7f00:1::]", "[fec0::1]", "①②⑦.⓪.⓪.①", "127。0。0。1", "1.2.3.4.5", "999.1.1.1",
+        "127.0.0.1",
+        "2130706433",
+        "0x7f000001",
+        "0x7f.0.0.1",
+        "0177.0.0.1",
+        "017700000001",
+        "127.1",
+        "127.0.1",
+        "0",
+        "0.0.0.0",  # noqa: S104
+        "10.1.2.3",
+        "172.16.0.1",
+        "192.168.1.1",
+        "169.254.169.254",
+        "100.64.0.1",
+        "224.0.0.1",
+        "240.0.0.1",
+        "255.255.255.255",
+        "198.18.0.1",
+        "192.0.0.1",
+        "[::1]",
+        "[::]",
+        "[fe80::1]",
+        "[fc00::1]",
+        "[ff02::1]",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:a00:1]",
+        "[::127.0.0.1]",
+        "[2002:7f00:1::]",
+        "[64:ff9b::7f00:1]",
+        "[64:ff9b:1::1]",
+        "[2001:0:7f00:1::]",
+        "[fec0::1]",
+        "①②⑦.⓪.⓪.①",
+        "127。0。0。1",
+        "1.2.3.4.5",
+        "999.1.1.1",
         "127.0.0.0x1",
     ],
-)  # fmt: skip
+)
 def test_no_disguise_of_an_inner_address_passes(host: str) -> None:
     with pytest.raises(BadAddress):
         outbound_url.read(f"https://{host}/")
@@ -90,9 +149,23 @@ def test_a_name_leads_to_its_public_addresses_in_their_order() -> None:
 
 @pytest.mark.parametrize(
     "inner",
-    ["127.0.0.1", "10.0.0.8", "169.254.169.254", "0.0.0.0", "::1", "fe80::1%eth0", "fd00::1", "::ffff:10.0.0.8",  # noqa: S104
-     "64:ff9b::a9fe:a9fe", "2002:a00:8::", "224.0.0.251", "ff02::fb", "rubbish", ""],
-)  # fmt: skip
+    [
+        "127.0.0.1",
+        "10.0.0.8",
+        "169.254.169.254",
+        "0.0.0.0",  # noqa: S104
+        "::1",
+        "fe80::1%eth0",
+        "fd00::1",
+        "::ffff:10.0.0.8",
+        "64:ff9b::a9fe:a9fe",
+        "2002:a00:8::",
+        "224.0.0.251",
+        "ff02::fb",
+        "rubbish",
+        "",
+    ],
+)
 def test_a_name_with_one_inner_address_is_not_called_at_all(inner: str) -> None:
     for found in ((inner,), ("93.184.216.34", inner), (inner, "93.184.216.34")):
         with pytest.raises(BadAddress):
@@ -111,8 +184,15 @@ def test_an_unknown_name_is_a_sentence(error: Exception) -> None:
 
 @pytest.mark.parametrize(
     ("ip", "outside"),
-    [("93.184.216.34", True), ("2606:2800:220:1::1", True), ("::ffff:93.184.216.34", True),
-     ("64:ff9b::5db8:d822", True), ("203.0.113.7", False), ("192.88.99.1", False), ("2001:db8::1", False)],
-)  # fmt: skip
+    [
+        ("93.184.216.34", True),
+        ("2606:2800:220:1::1", True),
+        ("::ffff:93.184.216.34", True),
+        ("64:ff9b::5db8:d822", True),
+        ("203.0.113.7", False),
+        ("192.88.99.1", False),
+        ("2001:db8::1", False),
+    ],
+)
 def test_what_lies_outside(ip: str, outside: bool) -> None:
     assert outbound_url.is_outside(ip) is outside

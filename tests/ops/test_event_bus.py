@@ -87,13 +87,24 @@ def test_while_redis_is_away_it_is_not_even_asked(redis_server: Redis) -> None:
 @pytest.mark.parametrize(
     "said",
     [
-        b"", b"\xff\xfe", b"null", b"[]", b"{}", b'"told"', b'{"told": 1, "stirred": [], "cut": []}', b"[" * 9000,
-        b'{"told": ["7"], "stirred": [], "cut": []}', b'{"told": [true], "stirred": [], "cut": []}',
-        b'{"told": [-1], "stirred": [], "cut": []}', b'{"told": [], "stirred": [["lead"]], "cut": []}',
-        b'{"told": [], "stirred": [[[], 1]], "cut": []}', b'{"told": [], "stirred": [[1, 1]], "cut": []}',
-        b'{"told": [], "stirred": [], "cut": [99999999999]}', b'{"told": [1.5], "stirred": [], "cut": []}',
+        b"",
+        b"\xff\xfe",
+        b"null",
+        b"[]",
+        b"{}",
+        b'"told"',
+        b'{"told": 1, "stirred": [], "cut": []}',
+        b"[" * 9000,
+        b'{"told": ["7"], "stirred": [], "cut": []}',
+        b'{"told": [true], "stirred": [], "cut": []}',
+        b'{"told": [-1], "stirred": [], "cut": []}',
+        b'{"told": [], "stirred": [["lead"]], "cut": []}',
+        b'{"told": [], "stirred": [[[], 1]], "cut": []}',
+        b'{"told": [], "stirred": [[1, 1]], "cut": []}',
+        b'{"told": [], "stirred": [], "cut": [99999999999]}',
+        b'{"told": [1.5], "stirred": [], "cut": []}',
     ],
-)  # fmt: skip
+)
 def test_rubbish_is_no_news(said: bytes) -> None:
     assert event_bus.read(said) is None
 

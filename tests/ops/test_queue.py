@@ -36,9 +36,13 @@ class Workers(Server):
         super().__init__(folder)
         self.queues, self.redis = queues, redis
         self.settings = {
-            "CRM_INSTANCE_DIR": str(instance), "CRM_REDIS_URL": redis.url, "CRM_SECRET_KEY": SECRET_KEY,
-            "CRM_FIELD_KEY": FIELD_KEY, "CRM_RETRY_SECONDS": "1,1", **settings,
-        }  # fmt: skip
+            "CRM_INSTANCE_DIR": str(instance),
+            "CRM_REDIS_URL": redis.url,
+            "CRM_SECRET_KEY": SECRET_KEY,
+            "CRM_FIELD_KEY": FIELD_KEY,
+            "CRM_RETRY_SECONDS": "1,1",
+            **settings,
+        }
 
     def command(self) -> Sequence[str]:
         return (sys.executable, "-m", "flask", "--app", "tests.ops.calls", "worker", *self.queues)
@@ -109,7 +113,9 @@ def test_there_are_three_queues(app):
         queue.enqueue("express", notice_delivery.send, 1)
 
 
-@pytest.mark.parametrize("name", ["os:system", "app.outbox.notice_delivery:nothing", "app.outbox.notice_delivery:datetime", "nonsense"])
+@pytest.mark.parametrize(
+    "name", ["os:system", "app.outbox.notice_delivery:nothing", "app.outbox.notice_delivery:datetime", "nonsense"]
+)
 def test_a_name_from_outside_calls_nothing(app, name):
     with pytest.raises(LookupError):
         queue.make(queue.Call("short", name, ()))

@@ -48,8 +48,12 @@ def office(app: Flask, post: Post, tmp_path: Path) -> Iterator[World]:
 
 def opened(folder: Path, post: Post, **environ: str) -> World:
     """The product on this folder; Ana wants e-mail about what is assigned to her."""
-    mail = {"CRM_SMTP_URL": post.url, "CRM_SMTP_FROM": SENDER, "CRM_SMTP_TIMEOUT_SECONDS": "1",
-            "CRM_PUBLIC_URL": "https://crm.eshin.test"}  # fmt: skip
+    mail = {
+        "CRM_SMTP_URL": post.url,
+        "CRM_SMTP_FROM": SENDER,
+        "CRM_SMTP_TIMEOUT_SECONDS": "1",
+        "CRM_PUBLIC_URL": "https://crm.eshin.test",
+    }
     world = World(create_app(settings_for(folder, **mail, **environ), TESTING=True))
     choose(world, {"assigned": {"email": True}})
     return world

@@ -131,8 +131,12 @@ def test_a_new_lead_is_told_signed_and_as_rest_shows_it(office, receiver):
 )
 def test_each_change_is_told_once_by_its_narrowest_name(office, receiver, kind, body, events):
     lead = office.make.lead("ana")
-    rows = {"lead": lead, "ticket": office.make.ticket("cleo"), "customer": office.make.customer("ana"),
-            "task": office.make.task(lead)}  # fmt: skip
+    rows = {
+        "lead": lead,
+        "ticket": office.make.ticket("cleo"),
+        "customer": office.make.customer("ana"),
+        "task": office.make.task(lead),
+    }
     listen(office, receiver)
     answer = office.door("root").rest("PUT", f"{kind}/{rows[kind].id}", body)
     assert answer.status_code == 200, answer.text
@@ -168,8 +172,15 @@ def test_of_what_is_gone_only_its_number_is_told(office, receiver):
 def test_calls_that_a_telephone_syncs_are_told_and_so_is_what_grew(office, receiver):
     listen(office, receiver, "call_log.created", "call_log.changed")
     ana = Telephone(office.people["ana"].id, ZoneInfo("Asia/Kolkata"), frozenset({"+919820099999"}), "App/1.0")
-    call = {"from": "9820012345", "to": "9820099999", "type": "Incoming", "start_time": "2026-01-05 10:00:00",
-            "device_call_id": "one", "status": "Missed Call", "duration": 0}  # fmt: skip
+    call = {
+        "from": "9820012345",
+        "to": "9820099999",
+        "type": "Incoming",
+        "start_time": "2026-01-05 10:00:00",
+        "device_call_id": "one",
+        "status": "Missed Call",
+        "duration": 0,
+    }
     for more in ({}, {}, {"status": "Completed", "duration": 42}):
         call_sync.sync(office.session, ana, [call | more], datetime.now(UTC))
         office.session.commit()
@@ -236,7 +247,10 @@ def test_what_a_job_hands_on_is_told(office, receiver):
     lead, now = office.make.lead("ana", task={"title": "Call"}), datetime.now(UTC)
     (task,) = office.session.scalars(select(Task).where(Task.lead_id == lead.id)).all()
     listen(office, receiver)
-    sheet, taker = reassignment_batch.Sheet(now, now + timedelta(hours=1)), team.Decision(office.people["ben"].id, "Sales User")
+    sheet, taker = (
+        reassignment_batch.Sheet(now, now + timedelta(hours=1)),
+        team.Decision(office.people["ben"].id, "Sales User"),
+    )
     sheet.hand_over(reassignment_batch.Case(("lead", lead.id), "Sales User", lead, [task]), taker)
     sheet.write(office.session)
     office.session.commit()
@@ -345,7 +359,11 @@ def test_after_a_refusal_it_is_tried_again_under_the_same_key(office, receiver):
     work(office)
     (row,) = office.rows(select(WebhookDelivery))
     assert (row.state, row.code, row.answer, row.next_try_on > datetime.now(UTC)) == (
-        "queued", 500, "<b>broken</b>", True)  # fmt: skip
+        "queued",
+        500,
+        "<b>broken</b>",
+        True,
+    )
     age(office, 3600)
     assert (work(office), stands(office)) == (1, [("lead.created", "sent", 2)])
     assert len({letter["id"] for letter in letters(receiver)}) == 1 and hook_of(office).failures == 0

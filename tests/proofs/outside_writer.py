@@ -38,8 +38,12 @@ def outsider(ground: Ground, **settings: str) -> Iterator[Outsider]:
     environ = {"PATH": "/usr/bin:/bin", "CRM_INSTANCE_DIR": str(ground.folder / "outside")} | ground.settings | settings
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.proofs.outside_writer"],
-        cwd=ROOT, env=environ, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-    )  # fmt: skip
+        cwd=ROOT,
+        env=environ,
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
     with process:
         yield Outsider(process)
         assert process.stdin

@@ -129,7 +129,9 @@ def _work(app: Any, terms: Terms) -> None:
     chosen, runner = app.config["CRM"], app.extensions["crm_jobs"]
     runner.limit = terms.limit
     lead = NobodyAlone() if terms.crowded else leadership(chosen.database_url, chosen.instance_dir)
-    schedule = [replace(job, when=Hurried(terms.minute)) for job in jobs.SCHEDULE if job.when == job_runner.every_minute]
+    schedule = [
+        replace(job, when=Hurried(terms.minute)) for job in jobs.SCHEDULE if job.when == job_runner.every_minute
+    ]
     scheduler = job_runner.Scheduler(runner, lead, schedule)
     scheduler.start()
     for each in scheduler._ticks.get_jobs():

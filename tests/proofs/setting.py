@@ -80,20 +80,48 @@ class Ground:
 
 
 def _lead(n: int, user: int, status: int | None, now: datetime) -> dict[str, object]:
-    return {"number": f"PROOF-{n:06d}", "first_name": "Ravi", "status_id": status, "status_on": now, "version": 1,
-            "category": "Direct", "assignee_id": user, "owner_id": user, "created_on": now,
-            "changed_on": now}  # fmt: skip
+    return {
+        "number": f"PROOF-{n:06d}",
+        "first_name": "Ravi",
+        "status_id": status,
+        "status_on": now,
+        "version": 1,
+        "category": "Direct",
+        "assignee_id": user,
+        "owner_id": user,
+        "created_on": now,
+        "changed_on": now,
+    }
 
 
 def _stretch(lead: int, user: int, now: datetime) -> dict[str, object]:
-    return {"lead_id": lead, "user_id": user, "started_on": now, "reason": "created", "by_id": user, "decision": {},
-            "open_key": f"leads:{lead}:{user}"}  # fmt: skip
+    return {
+        "lead_id": lead,
+        "user_id": user,
+        "started_on": now,
+        "reason": "created",
+        "by_id": user,
+        "decision": {},
+        "open_key": f"leads:{lead}:{user}",
+    }
 
 
 def _task(lead: int, user: int, now: datetime, due_on: datetime) -> dict[str, object]:
-    return {"title": "Call back", "status": "Todo", "priority": "Medium", "due_on": due_on, "assignee_id": user,
-            "owner_id": user, "lead_id": lead, "exhausted": False, "tried": [],
-            "remind_on": due_on - HOUR, "version": 1, "created_on": now, "changed_on": now}  # fmt: skip
+    return {
+        "title": "Call back",
+        "status": "Todo",
+        "priority": "Medium",
+        "due_on": due_on,
+        "assignee_id": user,
+        "owner_id": user,
+        "lead_id": lead,
+        "exhausted": False,
+        "tried": [],
+        "remind_on": due_on - HOUR,
+        "version": 1,
+        "created_on": now,
+        "changed_on": now,
+    }
 
 
 @contextmanager

@@ -39,8 +39,12 @@ def test_of_two_who_decide_at_the_same_moment_exactly_one_wins(hall: Hall, secon
     for _ in range(10):
         lead = field.world.make.lead("ana")
         request = field.world.make.request(lead, "ben")
-        first, other = at_once([partial(decide, hall.port, "max", request.id, "Approved"),
-                                partial(decide, hall.port, "root", request.id, second)])  # fmt: skip
+        first, other = at_once(
+            [
+                partial(decide, hall.port, "max", request.id, "Approved"),
+                partial(decide, hall.port, "root", request.id, second),
+            ]
+        )
         assert {first.status, other.status} == {200, 409}, (first, other)
         assert "decided this request already" in (first if first.status == 409 else other).sentence
         by_request = select(Assignment.user_id).where(Assignment.lead_id == lead.id, Assignment.reason == "request")

@@ -61,8 +61,9 @@ def _even(shares: Counter[int], sellers: list[int]) -> list[str]:
 def _of_one_mind(ground: Ground, holders: dict[int, int]) -> list[str]:
     """Lead, task and the one open stretch name the same person."""
     leads = dict(ground.rows(select(Lead.id, Lead.assignee_id).where(Lead.id.in_(holders))))
-    faults = [f"lead {lead} is {leads[lead]}'s, its task {user}'s" for lead, user in holders.items()
-              if leads[lead] != user]  # fmt: skip
+    faults = [
+        f"lead {lead} is {leads[lead]}'s, its task {user}'s" for lead, user in holders.items() if leads[lead] != user
+    ]
     still = (Assignment.ended_on.is_(None), Assignment.lead_id.in_(holders))
     open_ones = ground.rows(select(Assignment.lead_id, Assignment.user_id).where(*still))
     return faults + _once("open stretch", holders.items(), open_ones)

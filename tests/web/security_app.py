@@ -56,9 +56,16 @@ def fill(app: Flask) -> None:
         for name, role in PEOPLE.items():
             held = session.scalars(select(Role).where(Role.name == role)).one()
             session.add(
-                User(username=name, first_name=name.title(), last_name="Rao", email=f"{name}@eshin.in",
-                     active=True, password=_HASH, roles=[held])
-            )  # fmt: skip
+                User(
+                    username=name,
+                    first_name=name.title(),
+                    last_name="Rao",
+                    email=f"{name}@eshin.in",
+                    active=True,
+                    password=_HASH,
+                    roles=[held],
+                )
+            )
 
 
 @pytest.fixture

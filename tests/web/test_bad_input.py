@@ -18,17 +18,21 @@ from tests.web.hostile import KEYS, RAW_VALUES, Hostile, assert_decent, assert_j
 
 RESOURCES = {each.resource_name: each for each in views.RESOURCES}
 WRITTEN = [
-    (name, verb) for name, each in RESOURCES.items() if hasattr(each, "desk")
-    for verb in ("post", "put") if verb not in (each.exclude_route_methods or ())
-]  # fmt: skip
+    (name, verb)
+    for name, each in RESOURCES.items()
+    if hasattr(each, "desk")
+    for verb in ("post", "put")
+    if verb not in (each.exclude_route_methods or ())
+]
 READ = [name for name, each in RESOURCES.items() if hasattr(each, "desk")]
 SCREENS = {each.route_base.strip("/"): each for each in views.SCREENS}
 DEEP = "[" * 2000
 
 
 def rudely(count: int) -> settings:
-    return settings(max_examples=count, derandomize=True, deadline=None, database=None,
-                    suppress_health_check=list(HealthCheck))  # fmt: skip
+    return settings(
+        max_examples=count, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -83,10 +87,27 @@ def test_wrong_values_everywhere(rude: Hostile, resource: str, verb: str) -> Non
 
 
 BODIES = (
-    b"", b"null", b"[]", b"1", b'"x"', b"{", b"\xff\xfe", b"{}{}", b'{"a":' * 3000, DEEP.encode(), b'{"nope":1}',
-    b'{"\\ud800":1}', b'{"a":NaN}', b'{"":1}', b'{"version":"x"}', b'{"version":[]}', b'{"version":1e400}',
-    b'{"id":7,"number":"CRM-LEAD-2020-00001"}', b"\x00", b"\xef\xbb\xbf{}x",
-)  # fmt: skip
+    b"",
+    b"null",
+    b"[]",
+    b"1",
+    b'"x"',
+    b"{",
+    b"\xff\xfe",
+    b"{}{}",
+    b'{"a":' * 3000,
+    DEEP.encode(),
+    b'{"nope":1}',
+    b'{"\\ud800":1}',
+    b'{"a":NaN}',
+    b'{"":1}',
+    b'{"version":"x"}',
+    b'{"version":[]}',
+    b'{"version":1e400}',
+    b'{"id":7,"number":"CRM-LEAD-2020-00001"}',
+    b"\x00",
+    b"\xef\xbb\xbf{}x",
+)
 
 
 @pytest.mark.parametrize("resource, verb", WRITTEN)
@@ -116,18 +137,62 @@ def test_a_version_that_is_no_number_is_no_conflict(rude: Hostile) -> None:
 # --- questions
 
 QUESTIONS = (
-    "null", "[]", "1", '"x"', "{", "[", "nan", "\x00", '{"a":NaN}', DEEP, '{"filters":' + DEEP + "]" * 2000 + "}",
-    "(" * 2000, "!(" * 2000, "a" * 9000, "(page:-1)", "(page:1000000000)", "(page:1e5)", "(page:!t)", "(page:(a:1))",
-    "(page_size:0)", "(page_size:1000000000)", "(page_size:!(1))", "(order_column:nope)", "(order_column:!(id))",
-    "(order_column:(a:b))", "(order_column:'id;DROP TABLE leads')", "(order_column:created_by.password)",
-    "(order_direction:sideways,order_column:id)", "(order_direction:!(),order_column:number)", "(filters:1)",
-    "(filters:!(1))", "(filters:!((col:a)))", "(filters:!((col:nope,opr:eq,value:1)))",
-    "(filters:!((col:!(1),opr:!(2),value:!(3))))", "(columns:1)", "(columns:!(1))", "(columns:!(nope))",
-    "(columns:!(!()))", "(cursor:0)", "(cursor:!())", "(cursor:99999999999999)", "(unknown:1)", '{"page":1e400}',
-    '{"page":' + "9" * 30 + "}", '{"1":2}', '{"filters":{"a":1}}', "%", "%zz", "(a:%00)", "!n", "'", "(a:", "1e400",
+    "null",
+    "[]",
+    "1",
+    '"x"',
+    "{",
+    "[",
+    "nan",
+    "\x00",
+    '{"a":NaN}',
+    DEEP,
+    '{"filters":' + DEEP + "]" * 2000 + "}",
+    "(" * 2000,
+    "!(" * 2000,
+    "a" * 9000,
+    "(page:-1)",
+    "(page:1000000000)",
+    "(page:1e5)",
+    "(page:!t)",
+    "(page:(a:1))",
+    "(page_size:0)",
+    "(page_size:1000000000)",
+    "(page_size:!(1))",
+    "(order_column:nope)",
+    "(order_column:!(id))",
+    "(order_column:(a:b))",
+    "(order_column:'id;DROP TABLE leads')",
+    "(order_column:created_by.password)",
+    "(order_direction:sideways,order_column:id)",
+    "(order_direction:!(),order_column:number)",
+    "(filters:1)",
+    "(filters:!(1))",
+    "(filters:!((col:a)))",
+    "(filters:!((col:nope,opr:eq,value:1)))",
+    "(filters:!((col:!(1),opr:!(2),value:!(3))))",
+    "(columns:1)",
+    "(columns:!(1))",
+    "(columns:!(nope))",
+    "(columns:!(!()))",
+    "(cursor:0)",
+    "(cursor:!())",
+    "(cursor:99999999999999)",
+    "(unknown:1)",
+    '{"page":1e400}',
+    '{"page":' + "9" * 30 + "}",
+    '{"1":2}',
+    '{"filters":{"a":1}}',
+    "%",
+    "%zz",
+    "(a:%00)",
+    "!n",
+    "'",
+    "(a:",
+    "1e400",
     "(:)",
     "(filters:!(" + ",".join(["(col:id,opr:eq,value:1)"] * 40) + "))",
-)  # fmt: skip
+)
 
 
 @pytest.mark.parametrize("resource", RESOURCES)
@@ -138,8 +203,10 @@ def test_a_question_that_makes_no_sense(rude: Hostile, resource: str) -> None:
             assert answer.status_code in (200, 400), question
 
 
-@pytest.mark.parametrize("question", [q for q in QUESTIONS if q not in ("null", "!n", "(:)", "(a:%00)", '{"1":2}')
-                                      and "order_direction" not in q])  # fmt: skip
+@pytest.mark.parametrize(
+    "question",
+    [q for q in QUESTIONS if q not in ("null", "!n", "(:)", "(a:%00)", '{"1":2}') and "order_direction" not in q],
+)
 def test_a_senseless_question_is_refused_not_guessed(rude: Hostile, question: str) -> None:
     assert rude.ask("GET", f"lead/?q={quote(question)}").status_code == 400
 
@@ -182,15 +249,54 @@ def test_a_key_that_is_none(rude: Hostile, resource: str) -> None:
 # --- screens
 
 ARGUMENTS = (
-    "page=abc", "page=-1", "page=1000000000", "page=", "psize=abc", "psize=-5", "psize=0", "psize=1000000000",
-    "_oc=nope", "_oc=id;DROP", "_oc=number&_od=sideways", "_oc=customer&_od=asc", "_flt_eq_nope=1",
-    "_flt_nope_number=1", "_flt_=1",
-    "_flt_eq_=1", "_flt_ct_number=%00", "_flt_gt_created_on=x", "_flt_eq_status=%5B%5D", "_flt_eq_assignee=0", "q=%00",
-    "q=%ED%A0%80", "q=" + "x" * 3000, "q=%27%20OR%201=1", "q=%C2%B2", "page=1e400", "page=%D9%A3", "tab=nope",
-    "before=x", "&".join(["_flt_ct_number=1"] * 60),
-)  # fmt: skip
-GARBAGE = ("\0", "x" * 10_000, "😀" * 50, "²", "-1", "9" * 30, "1e400", "nan", "<script>alert(1)</script>",
-           "' OR 1=1 --", "0001-01-01T00:00", "9999-99-99", "[]", "\u202eevil", "null")  # fmt: skip
+    "page=abc",
+    "page=-1",
+    "page=1000000000",
+    "page=",
+    "psize=abc",
+    "psize=-5",
+    "psize=0",
+    "psize=1000000000",
+    "_oc=nope",
+    "_oc=id;DROP",
+    "_oc=number&_od=sideways",
+    "_oc=customer&_od=asc",
+    "_flt_eq_nope=1",
+    "_flt_nope_number=1",
+    "_flt_=1",
+    "_flt_eq_=1",
+    "_flt_ct_number=%00",
+    "_flt_gt_created_on=x",
+    "_flt_eq_status=%5B%5D",
+    "_flt_eq_assignee=0",
+    "q=%00",
+    "q=%ED%A0%80",
+    "q=" + "x" * 3000,
+    "q=%27%20OR%201=1",
+    "q=%C2%B2",
+    "page=1e400",
+    "page=%D9%A3",
+    "tab=nope",
+    "before=x",
+    "&".join(["_flt_ct_number=1"] * 60),
+)
+GARBAGE = (
+    "\0",
+    "x" * 10_000,
+    "😀" * 50,
+    "²",
+    "-1",
+    "9" * 30,
+    "1e400",
+    "nan",
+    "<script>alert(1)</script>",
+    "' OR 1=1 --",
+    "0001-01-01T00:00",
+    "9999-99-99",
+    "[]",
+    "\u202eevil",
+    "null",
+)
 
 
 @pytest.mark.parametrize("screen", SCREENS)
@@ -261,9 +367,19 @@ def test_verbs_with_garbage(rude: Hostile, screen: str) -> None:
     assert rude.row(name, key) == row
 
 
-@pytest.mark.parametrize("path", ["/leads/add", "/leads/note/1", "/leads/move/1", "/leads/delete/1",
-                                  "/leads/action_post", "/tickets/assign/1", "/tasks/done/1",
-                                  "/requests/decide/1"])  # fmt: skip
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/leads/add",
+        "/leads/note/1",
+        "/leads/move/1",
+        "/leads/delete/1",
+        "/leads/action_post",
+        "/tickets/assign/1",
+        "/tasks/done/1",
+        "/requests/decide/1",
+    ],
+)
 def test_a_form_without_its_token_is_refused(rude: Hostile, path: str) -> None:
     before = rude.counts()
     for token in ({}, {"csrf_token": ""}, {"csrf_token": "x" * 100}):

@@ -27,9 +27,13 @@ from tests.servers import LiveServer
 # --- mass assignment
 
 IGNORED = {
-    "number": "CRM-LEAD-2026-99999", "created_on": "2001-01-01T00:00:00Z", "changed_on": "2001-01-01T00:00:00Z",
-    "assignee": "ben", "customer": None, "reply_due_on": "2001-01-01T00:00:00Z",
-}  # fmt: skip
+    "number": "CRM-LEAD-2026-99999",
+    "created_on": "2001-01-01T00:00:00Z",
+    "changed_on": "2001-01-01T00:00:00Z",
+    "assignee": "ben",
+    "customer": None,
+    "reply_due_on": "2001-01-01T00:00:00Z",
+}
 UNKNOWN = (
     "id",
     "created_by_id",
@@ -73,8 +77,10 @@ def test_the_owner_is_changed_by_those_who_assign(world: World, stored: Any, kin
     assert world.door("root").rest("PUT", f"{kind}/{row.id}", {"owner": "ben"}).status_code == 200
 
 
-@pytest.mark.parametrize("who, to, code", [("ana", "ben", 403), ("ana", "ana", 201), ("mia", "ana", 201),
-                                           ("mia", "ben", 403), ("root", "ben", 201)])  # fmt: skip
+@pytest.mark.parametrize(
+    "who, to, code",
+    [("ana", "ben", 403), ("ana", "ana", 201), ("mia", "ana", 201), ("mia", "ben", 403), ("root", "ben", 201)],
+)
 def test_who_may_hand_a_new_lead_to_whom(world: World, who: str, to: str, code: int) -> None:
     answer = world.door(who).rest("POST", "lead/", {"first_name": "Ravi", "assign_to": to})
     assert answer.status_code == code
@@ -200,8 +206,15 @@ def test_a_stale_save_over_rest_is_a_conflict(world: World, stored: Any) -> None
     assert stored(lead)["first_name"] == "One"
 
 
-@pytest.mark.parametrize("kind, who, name", [("lead", "ana", "first_name"), ("customer", "ana", "first_name"),
-                                             ("ticket", "cleo", "description"), ("task", "ana", "title")])  # fmt: skip
+@pytest.mark.parametrize(
+    "kind, who, name",
+    [
+        ("lead", "ana", "first_name"),
+        ("customer", "ana", "first_name"),
+        ("ticket", "cleo", "description"),
+        ("task", "ana", "title"),
+    ],
+)
 def test_a_stale_form_shows_both_sides_and_keeps_what_was_typed(
     world: World, stored: Any, kind: str, who: str, name: str
 ) -> None:

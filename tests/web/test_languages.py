@@ -27,10 +27,12 @@ def hindi() -> Any:
 
 def test_no_refusal_weaves_its_values_in_by_itself() -> None:
     found = [
-        (path.name, call.lineno) for path, tree in sources() for call in refusals_in(tree)
+        (path.name, call.lineno)
+        for path, tree in sources()
+        for call in refusals_in(tree)
         for arg in sentence_args(call)
         if isinstance(arg, ast.JoinedStr | ast.BinOp) or name_of(arg) in ("format", "join", "strip")
-    ]  # fmt: skip
+    ]
     assert found == []
 
 
@@ -66,12 +68,22 @@ HINDI = "कृपया लीड का नाम, मोबाइल नं�
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
-        ("hi", HINDI), ("en", ENGLISH), (None, ENGLISH), ("hi-IN,hi;q=0.9,en;q=0.8", HINDI),
+        ("hi", HINDI),
+        ("en", ENGLISH),
+        (None, ENGLISH),
+        ("hi-IN,hi;q=0.9,en;q=0.8", HINDI),
         ("en-GB,hi;q=0.5", ENGLISH),
-        ("hi;q=0.2,en;q=0.7", ENGLISH), ("en;q=0.2,hi;q=0.7", HINDI), ("fr", ENGLISH), ("fr,hi;q=0.1", HINDI),
-        ("", ENGLISH), ("*", ENGLISH), ("hi;q=0", ENGLISH), (";;;=,,", ENGLISH), ("hi" * 4000, ENGLISH),
+        ("hi;q=0.2,en;q=0.7", ENGLISH),
+        ("en;q=0.2,hi;q=0.7", HINDI),
+        ("fr", ENGLISH),
+        ("fr,hi;q=0.1", HINDI),
+        ("", ENGLISH),
+        ("*", ENGLISH),
+        ("hi;q=0", ENGLISH),
+        (";;;=,,", ENGLISH),
+        ("hi" * 4000, ENGLISH),
     ],
-)  # fmt: skip
+)
 def test_a_refusal_speaks_the_language_that_was_asked_for(world: World, asked: str | None, told: str) -> None:
     answer = refused(world, asked)
     assert (answer.json["message"], answer.json["errors"]) == (told, {"first_name": [told]})
@@ -128,7 +140,12 @@ def test_a_sentence_is_its_english_text() -> None:
 
 def test_a_sentence_inside_a_sentence_is_translated_too(world: World) -> None:
     with world.app.test_request_context("/api/v1/lead/", headers={"Accept-Language": "hi"}):
-        assert said(say("%(name)s is %(why)s and takes no work now. %(advice)s", name="Ana", why=say("away"),
-                        advice=say("%(name)s stands in.", name="Ben"))) == (
-            "Ana बाहर हैं और अभी काम नहीं ले रहे। उनकी जगह Ben काम देख रहे हैं।")  # fmt: skip
+        assert said(
+            say(
+                "%(name)s is %(why)s and takes no work now. %(advice)s",
+                name="Ana",
+                why=say("away"),
+                advice=say("%(name)s stands in.", name="Ben"),
+            )
+        ) == ("Ana बाहर हैं और अभी काम नहीं ले रहे। उनकी जगह Ben काम देख रहे हैं।")
         assert said("") == "" and said("Nobody translated this.") == "Nobody translated this."

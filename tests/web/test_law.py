@@ -23,17 +23,26 @@ EVERYBODY = ("ana", "ben", "mia", "max", "cleo", "sam", "rhea", "root")
 SALES = {"ana", "mia", "rhea", "root"}
 #: kind -> who sees the record of that kind that `desk` holds.
 SEEN_BY = {
-    "lead": SALES, "customer": SALES, "task": SALES, "call": SALES, "message": SALES, "request": SALES,
+    "lead": SALES,
+    "customer": SALES,
+    "task": SALES,
+    "call": SALES,
+    "message": SALES,
+    "request": SALES,
     "ticket": {"cleo", "sam", "rhea", "root"},
-}  # fmt: skip
+}
 #: kind -> somebody of the same role in another team.
 OUTSIDER = dict.fromkeys(SEEN_BY, "ben") | {"ticket": "dev"}
 #: kind -> a change that its holder may make.
 CHANGE = {
-    "lead": {"description": "Changed"}, "customer": {"referred_by": "C9"}, "task": {"title": "Changed"},
-    "call": {"outcome": "Changed"}, "message": {"body": "Changed"}, "ticket": {"description": "Changed"},
+    "lead": {"description": "Changed"},
+    "customer": {"referred_by": "C9"},
+    "task": {"title": "Changed"},
+    "call": {"outcome": "Changed"},
+    "message": {"body": "Changed"},
+    "ticket": {"description": "Changed"},
     "request": {"status": "Rejected", "decision_note": "No"},
-}  # fmt: skip
+}
 MISSING = 987_654
 REFUSED = (403, 404, 405)
 
@@ -272,9 +281,18 @@ def test_nothing_hangs_on_a_foreign_record(desk: Desk, resource: str, field: str
 @pytest.mark.parametrize("path", ["/tasks/add", "/calls/add", "/messages/add", "/requests/add"])
 def test_no_form_hangs_something_on_a_foreign_record(desk: Desk, path: str) -> None:
     before, lead = desk.everything(), desk.rows["lead"]
-    values = {"title": "x", "direction": "Outgoing", "status": "Completed", "started_on": "2026-01-05T10:00",
-              "channel": "sms", "peer": "9820012345", "body": "Hi", "requested_user": "ben", "reason": "Mine",
-              "lead": lead.id}  # fmt: skip
+    values = {
+        "title": "x",
+        "direction": "Outgoing",
+        "status": "Completed",
+        "started_on": "2026-01-05T10:00",
+        "channel": "sms",
+        "peer": "9820012345",
+        "body": "Hi",
+        "requested_user": "ben",
+        "reason": "Mine",
+        "lead": lead.id,
+    }
     if path == "/tasks/add":
         values["status"] = "Todo"
     page = desk.world.door("ben").form(path, values)
@@ -383,8 +401,13 @@ def test_who_reads_all_leads_changes_nothing_that_hangs_on_a_foreign_one(world: 
     customer = make.customer("ben")
     world.session.execute(update(Lead).where(Lead.id == lead.id).values(customer_id=customer.id))
     world.session.commit()
-    row = customer if kind == "customer" else make.task(lead, "ben") if kind == "task" else (
-        getattr(make, kind)("ben", lead_id=lead.id))  # fmt: skip
+    row = (
+        customer
+        if kind == "customer"
+        else make.task(lead, "ben")
+        if kind == "task"
+        else (getattr(make, kind)("ben", lead_id=lead.id))
+    )
     before = stored(row)
     for which, answer in knocks(world.door("ana"), row, kind, row.id).items():
         assert answer.status_code in REFUSED or which in ("get", "page", "timeline", "note"), which
@@ -439,8 +462,10 @@ def test_a_head_in_small_letters_is_one_too(world: World) -> None:
     cookie = f"crm={world.door('ana').browser.get_cookie('crm').value}"
     asked = EnvironBuilder("/leads/add", query_string={"first_name": "By head", "mobile": "9820066666"}).get_environ()
     heard: list[str] = []
-    answer = world.app.wsgi_app(asked | {"REQUEST_METHOD": "head", "HTTP_COOKIE": cookie},
-                                lambda status, _headers, _exc=None: heard.append(status))  # fmt: skip
+    answer = world.app.wsgi_app(
+        asked | {"REQUEST_METHOD": "head", "HTTP_COOKIE": cookie},
+        lambda status, _headers, _exc=None: heard.append(status),
+    )
     assert (heard, list(answer), world.count(Lead)) == (["200 OK"], [], 0)
 
 

@@ -22,8 +22,9 @@ EVERYTHING = ("mobile", "alternative_mobile", "email", "pan", "aadhaar", "addres
 @pytest.fixture
 def lead(world: World) -> Any:
     """A lead of Ana with every contact field, changed once, with a call and a message."""
-    made = world.make.lead("ana", mobile=MOBILE, pan=PAN, email=EMAIL, alternative_mobile=OTHER, aadhaar=AADHAAR,
-                           address="1 Dalal Street")  # fmt: skip
+    made = world.make.lead(
+        "ana", mobile=MOBILE, pan=PAN, email=EMAIL, alternative_mobile=OTHER, aadhaar=AADHAAR, address="1 Dalal Street"
+    )
     change = {"mobile": "98200 54321", "email": "ravi.kumar@example.in", "address": "2 Dalal Street", "pan": PAN}
     assert world.door("root").rest("PUT", f"lead/{made.id}", change | {"email": "ravi.kumar@x.in"}).status_code == 200
     world.make.call("ana", to_number=MOBILE, lead_id=made.id)
@@ -82,11 +83,17 @@ def test_the_answer_to_a_new_lead_is_masked(world: World) -> None:
 @pytest.mark.parametrize(
     "field, level, shown",
     [
-        ("mobile", "full", E164), ("mobile", "last4", DOTS + "4321"), ("mobile", "hidden", DOTS),
-        ("pan", "full", PAN), ("pan", "last4", DOTS + "234F"), ("pan", "hidden", DOTS),
-        ("email", "last4", f"r{DOTS}@x.in"), ("email", "hidden", DOTS), ("address", "hidden", DOTS),
+        ("mobile", "full", E164),
+        ("mobile", "last4", DOTS + "4321"),
+        ("mobile", "hidden", DOTS),
+        ("pan", "full", PAN),
+        ("pan", "last4", DOTS + "234F"),
+        ("pan", "hidden", DOTS),
+        ("email", "last4", f"r{DOTS}@x.in"),
+        ("email", "hidden", DOTS),
+        ("address", "hidden", DOTS),
     ],
-)  # fmt: skip
+)
 def test_how_much_of_a_field_a_role_sees(world: World, lead: Any, field: str, level: str, shown: str) -> None:
     world.make.mask("Sales User", **{field: level})
     ana = world.door("ana")

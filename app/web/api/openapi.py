@@ -65,7 +65,12 @@ def _document(appbuilder: Any) -> dict[str, Any]:
 
 def _signing(which: str, shape: Any, security: list[Any]) -> dict[str, Any]:
     told = Told(f"Sign in ({which})", (413,))
-    made: dict[str, Any] = {"operationId": f"security_{which}", "summary": told.summary, "tags": ["security"],
-        "security": security, "parameters": ["Accept-Language"],
-        "responses": responses(told, ref("Tokens"))}  # fmt: skip
+    made: dict[str, Any] = {
+        "operationId": f"security_{which}",
+        "summary": told.summary,
+        "tags": ["security"],
+        "security": security,
+        "parameters": ["Accept-Language"],
+        "responses": responses(told, ref("Tokens")),
+    }
     return made | ({"requestBody": body(shape)} if shape else {})

@@ -14,12 +14,19 @@ _ROW = (404, 409, 422)
 _SENT = (413, 422)
 #: Status -> what it means.
 TOLD = {
-    400: "The question makes no sense", 401: "Not signed in", 403: "Not allowed", 404: "No such record for you",
-    409: "Somebody was faster, or the first of two equal requests is at work", 412: "Not what If-Match names",
-    413: "Too large", 414: "The address is too long: ask for less at once",
-    422: "A rule refuses", 429: "Too many requests", 500: "A fault of ours, kept under its reference",
+    400: "The question makes no sense",
+    401: "Not signed in",
+    403: "Not allowed",
+    404: "No such record for you",
+    409: "Somebody was faster, or the first of two equal requests is at work",
+    412: "Not what If-Match names",
+    413: "Too large",
+    414: "The address is too long: ask for less at once",
+    422: "A rule refuses",
+    429: "Too many requests",
+    500: "A fault of ours, kept under its reference",
     503: "Busy or away; nothing was stored, send the same again later",
-}  # fmt: skip
+}
 _HEADERS_OF_ALL = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
 HEADERS: dict[str, Any] = {
     "X-RateLimit-Limit": {"schema": ID, "description": "So many calls are allowed in the present window."},
@@ -27,26 +34,49 @@ HEADERS: dict[str, Any] = {
     "X-RateLimit-Reset": {"schema": ID, "description": "When the next window begins, seconds of Unix time."},
     "Retry-After": {"schema": ID, "description": "Seconds to wait before the next try."},
     "ETag": {"schema": STRING, "description": "Changes with the record; send it back as If-None-Match or If-Match."},
-    "Idempotent-Replayed": {"schema": {"type": "string", "enum": ["true"]}, "description":
-                            "This is the answer to an earlier request with the same Idempotency-Key."},
+    "Idempotent-Replayed": {
+        "schema": {"type": "string", "enum": ["true"]},
+        "description": "This is the answer to an earlier request with the same Idempotency-Key.",
+    },
     "Content-Language": {"schema": {"type": "string"}, "description": "The language of the message."},
-}  # fmt: skip
+}
 _PK = {"type": "integer", "minimum": 1, "maximum": 2**31 - 1}
 PARAMETERS: dict[str, Any] = {
     "pk": {"in": "path", "name": "pk", "required": True, "schema": _PK, "description": "The record's id."},
     "user": {"in": "path", "name": "user", "required": True, "schema": _PK, "description": "A colleague's id."},
-    "page": {"in": "query", "name": "q", "description": "Which page, as JSON or rison.",
-             "content": {"application/json": {"schema": ref("PageQuery")}}},
-    "If-None-Match": {"in": "header", "name": "If-None-Match", "schema": STRING, "description":
-                      "An ETag you have: 304 without a body where nothing has changed."},
-    "If-Match": {"in": "header", "name": "If-Match", "schema": STRING, "description":
-                 "The ETag of the whole record that you saw: 412, and nothing done, where it is another by now."},
-    "Idempotency-Key": {"in": "header", "name": "Idempotency-Key", "schema": {"type": "string", "maxLength": 100},
-                        "description": "A name of your own for this request, at most 100 plain signs. Sent again "
-                        "within a day with the same body, it answers the first one's record and makes none."},
-    "Accept-Language": {"in": "header", "name": "Accept-Language", "schema": STRING, "example": "hi",
-                        "description": "In which language a refusal speaks: hi or en."},
-}  # fmt: skip
+    "page": {
+        "in": "query",
+        "name": "q",
+        "description": "Which page, as JSON or rison.",
+        "content": {"application/json": {"schema": ref("PageQuery")}},
+    },
+    "If-None-Match": {
+        "in": "header",
+        "name": "If-None-Match",
+        "schema": STRING,
+        "description": "An ETag you have: 304 without a body where nothing has changed.",
+    },
+    "If-Match": {
+        "in": "header",
+        "name": "If-Match",
+        "schema": STRING,
+        "description": "The ETag of the whole record that you saw: 412, and nothing done, where it is another by now.",
+    },
+    "Idempotency-Key": {
+        "in": "header",
+        "name": "Idempotency-Key",
+        "schema": {"type": "string", "maxLength": 100},
+        "description": "A name of your own for this request, at most 100 plain signs. Sent again "
+        "within a day with the same body, it answers the first one's record and makes none.",
+    },
+    "Accept-Language": {
+        "in": "header",
+        "name": "Accept-Language",
+        "schema": STRING,
+        "example": "hi",
+        "description": "In which language a refusal speaks: hi or en.",
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -65,40 +95,72 @@ class Told:
     headers: tuple[str, ...] = ()
 
 
-_ASSIGN = shape({
-    "assign_to": {"anyOf": [ID, STRING], "description": "A colleague's id or user name."},
-    "assign_to_role": {"type": "string", "description": "A role; the next in turn gets the record."}})  # fmt: skip
+_ASSIGN = shape(
+    {
+        "assign_to": {"anyOf": [ID, STRING], "description": "A colleague's id or user name."},
+        "assign_to_role": {"type": "string", "description": "A role; the next in turn gets the record."},
+    }
+)
 _JOIN = shape({"user": {"anyOf": [ID, STRING], "description": "A colleague's id or user name."}}, "user")
 #: One of many calls. What is wrong with it is told beside it and refuses no other, so nothing is promised here.
-_CALL = {"properties": {name: {"description": text} for name, text in {
-    "direction": "Incoming or Outgoing.", "status": "Completed, or any other word for “nobody answered”.",
-    "from_number": "Who called.", "to_number": "Who was called.", "started_on": "2026-11-23 11:00:00",
-    "ended_on": "The same, or left out.", "duration_seconds": "A number.",
-    "device_call_id": "The telephone's own name of the call; the same one is never stored twice.",
-}.items()}}  # fmt: skip
+_CALL = {
+    "properties": {
+        name: {"description": text}
+        for name, text in {
+            "direction": "Incoming or Outgoing.",
+            "status": "Completed, or any other word for “nobody answered”.",
+            "from_number": "Who called.",
+            "to_number": "Who was called.",
+            "started_on": "2026-11-23 11:00:00",
+            "ended_on": "The same, or left out.",
+            "duration_seconds": "A number.",
+            "device_call_id": "The telephone's own name of the call; the same one is never stored twice.",
+        }.items()
+    }
+}
 _BULK = shape({"call_logs": {"type": "array", "maxItems": 1000, "items": _CALL}}, "call_logs")
-_RESULT = shape({
-    "index": ID, "status": {"type": "string", "enum": ["created", "updated", "duplicate", "error"]},
-    "id": {"type": "integer", "nullable": True}, "device_call_id": {**STRING, "nullable": True},
-    "code": {**STRING, "nullable": True}, "error": {**STRING, "nullable": True}}, "index", "status", "id")  # fmt: skip
+_RESULT = shape(
+    {
+        "index": ID,
+        "status": {"type": "string", "enum": ["created", "updated", "duplicate", "error"]},
+        "id": {"type": "integer", "nullable": True},
+        "device_call_id": {**STRING, "nullable": True},
+        "code": {**STRING, "nullable": True},
+        "error": {**STRING, "nullable": True},
+    },
+    "index",
+    "status",
+    "id",
+)
 _BULK_DONE = shape({"results": {"type": "array", "items": _RESULT}}, "results")
 #: Function of a resource -> what is told of it; a resource may tell of further ones in its own `told`.
 FUNCTIONS = {
     "info": Told("What you may do here", answer=ref("Rights")),
     "get_list": Told("List", (414,), ("q",), answer="list"),
     "get": Told("Read one", (404, 414), ("pk", "columns", "If-None-Match"), headers=("ETag",), good=(200, 304)),
-    "post": Told("Create", (404, 409, *_SENT), ("Idempotency-Key",), "+Create", good=(201,),
-                 headers=("Idempotent-Replayed",)),
+    "post": Told(
+        "Create", (404, 409, *_SENT), ("Idempotency-Key",), "+Create", good=(201,), headers=("Idempotent-Replayed",)
+    ),
     "put": Told("Change", (*_ROW, 412, 413), ("pk", "If-Match"), "+Change"),
     "delete": Told("Delete", (*_ROW, 412), ("pk", "If-Match"), answer=ref("Done")),
     "assign": Told("Hand to a colleague, or to the next of a role", (*_ROW, 413), ("pk",), _ASSIGN),
-    "join": Told("Add an assignee beside the others; 200 for one who has it already", (*_ROW, 413), ("pk",), _JOIN,
-                 good=(200, 201)),
+    "join": Told(
+        "Add an assignee beside the others; 200 for one who has it already",
+        (*_ROW, 413),
+        ("pk",),
+        _JOIN,
+        good=(200, 201),
+    ),
     "release": Told("Take one of several assignees away", _ROW, ("pk", "user")),
     "withdraw": Told("Take one's own pending request back", _ROW, ("pk",)),
-    "bulk": Told("Store up to 1,000 of one's own calls, each once however often it is sent", (*_SENT, 404, 409), (),
-                 _BULK, _BULK_DONE),
-}  # fmt: skip
+    "bulk": Told(
+        "Store up to 1,000 of one's own calls, each once however often it is sent",
+        (*_SENT, 404, 409),
+        (),
+        _BULK,
+        _BULK_DONE,
+    ),
+}
 
 
 def operation(resource: Any, function: str, method: str) -> dict[str, Any]:
@@ -151,12 +213,19 @@ def _answer(which: Any, base: str) -> dict[str, Any]:
         row = {"allOf": [ref(base)], "nullable": True, "description": "null where it is out of your sight by now."}
         return shape({"id": ID, "result": row}, "id", "result")
     if which == "list":
-        return shape({
-            "count": ID, "count_capped": {"type": "boolean", "description": "There are more than were counted."},
-            "ids": {"type": "array", "items": ID},
-            "cursor": {**ID, "description": "Where the next page begins; missing on the last one."},
-            "result": {"type": "array", "items": ref(base)},
-        }, "count", "count_capped", "ids", "result")  # fmt: skip
+        return shape(
+            {
+                "count": ID,
+                "count_capped": {"type": "boolean", "description": "There are more than were counted."},
+                "ids": {"type": "array", "items": ID},
+                "cursor": {**ID, "description": "Where the next page begins; missing on the last one."},
+                "result": {"type": "array", "items": ref(base)},
+            },
+            "count",
+            "count_capped",
+            "ids",
+            "result",
+        )
     return dict(which)
 
 
@@ -192,8 +261,9 @@ def shared_responses() -> dict[str, Any]:
     waits = (429, 503)
     return {
         f"E{status}": {
-            "description": text, "content": in_json(ref("Error")),
+            "description": text,
+            "content": in_json(ref("Error")),
             "headers": _heads("Content-Language", *(["Retry-After"] if status in waits else [])),
         }
         for status, text in TOLD.items()
-    }  # fmt: skip
+    }

@@ -21,9 +21,18 @@ from app.web.core.gate import Gated, Spoken, glass, json_answer, refuse_as_json,
 from app.web.core.record_service import Desk
 from app.web.core.record_table import DEEPEST, MOST_PAGE, OP_LABELS, Asked
 
-_KEYS = {"page", "page_size", "order_column", "order_direction", "filters", "columns", "select_columns", "keys",
+_KEYS = {
+    "page",
+    "page_size",
+    "order_column",
+    "order_direction",
+    "filters",
+    "columns",
+    "select_columns",
+    "keys",
     "cursor",
-         "count"}  # fmt: skip
+    "count",
+}
 
 #: What may be asked of one record.
 _OF_ONE = {"columns", "select_columns", "keys"}
@@ -57,8 +66,9 @@ class Resource(Spoken, Gated, ModelRestApi):
         """Components told from the same table of columns that answers."""
         schemas.add(self, api_spec)
 
-    def operation_helper(self, path: Any = None, operations: Any = None, methods: Any = None, func: Any = None,
-                         **kwargs: Any) -> None:  # fmt: skip
+    def operation_helper(
+        self, path: Any = None, operations: Any = None, methods: Any = None, func: Any = None, **kwargs: Any
+    ) -> None:
         """One operation, with an id and every status that it may answer."""
         for method in methods:
             operations[method.lower()] = operation(self, func.__name__, method.lower())
@@ -73,22 +83,30 @@ class Resource(Spoken, Gated, ModelRestApi):
         """What this person may do here, and with which columns."""
         seen, plan = glass(), self.desk.plan
         verbs = {"read": "can_get", "create": "can_post", "write": "can_put", "delete": "can_delete"}
-        return json_answer(200, {
-            "permissions": [name for verb, name in verbs.items() if seen.who.may(self.module, verb)],
-            "add_columns": [self._column(each) for each in plan.taken if each.add],
-            "edit_columns": [self._column(each) for each in plan.taken if each.edit],
-            "list_columns": [each.name for each in plan.fields],
-            "order_columns": ["id", *(each.name for each in plan.fields if each.sort)],
-            "filters": {
-                each.name: [{"name": str(OP_LABELS[op]), "operator": op} for op in each.ops]
-                for each in plan.filterable(seen)
+        return json_answer(
+            200,
+            {
+                "permissions": [name for verb, name in verbs.items() if seen.who.may(self.module, verb)],
+                "add_columns": [self._column(each) for each in plan.taken if each.add],
+                "edit_columns": [self._column(each) for each in plan.taken if each.edit],
+                "list_columns": [each.name for each in plan.fields],
+                "order_columns": ["id", *(each.name for each in plan.fields if each.sort)],
+                "filters": {
+                    each.name: [{"name": str(OP_LABELS[op]), "operator": op} for op in each.ops]
+                    for each in plan.filterable(seen)
+                },
             },
-        })  # fmt: skip
+        )
 
     @staticmethod
     def _column(each: Any) -> dict[str, Any]:
-        return {"name": each.name, "label": str(each.label), "kind": each.kind, "required": each.is_demanded,
-                "max_length": each.most}  # fmt: skip
+        return {
+            "name": each.name,
+            "label": str(each.label),
+            "kind": each.kind,
+            "required": each.is_demanded,
+            "max_length": each.most,
+        }
 
     @expose("/", methods=["GET"])
     @protect()

@@ -47,41 +47,80 @@ _ASKED = {
 _PAGE = {
     "page": {"type": "integer", "minimum": 0, "maximum": 10_000_000, "description": "Counted from 0."},
     "page_size": {**_WHOLE, "maximum": 100, "default": 20},
-}  # fmt: skip
+}
 #: What all operations share.
 SHARED: dict[str, Any] = {
     "Card": card(label=STRING),
     "StatusCard": card(label=STRING, color=STRING),
     "UserCard": card(username=STRING, full_name=STRING),
     "RecordCard": card(number={**STRING, "nullable": True}, label={**STRING, "nullable": True}),
-    "Error": shape({
-        "message": {**STRING, "description": "A sentence: what is wrong and what to do. Hindi or English."},
-        "errors": {"type": "object", "additionalProperties": {"type": "array", "items": STRING},
-                   "description": "Field -> its sentences."},
-        "reference": {**STRING, "description": "Of a fault of ours (500): where it stands in the log."},
-    }, "message", "errors", example={
-        "message": "“Sent to HO” needs the POD id of the documents.",
-        "errors": {"pod_id": ["“Sent to HO” needs the POD id of the documents."]}}),
+    "Error": shape(
+        {
+            "message": {**STRING, "description": "A sentence: what is wrong and what to do. Hindi or English."},
+            "errors": {
+                "type": "object",
+                "additionalProperties": {"type": "array", "items": STRING},
+                "description": "Field -> its sentences.",
+            },
+            "reference": {**STRING, "description": "Of a fault of ours (500): where it stands in the log."},
+        },
+        "message",
+        "errors",
+        example={
+            "message": "“Sent to HO” needs the POD id of the documents.",
+            "errors": {"pod_id": ["“Sent to HO” needs the POD id of the documents."]},
+        },
+    ),
     "PageQuery": query(_PAGE, {"page": 0, "page_size": 50}),
-    "Rights": shape({
-        "permissions": {"type": "array", "items": {"type": "string", "enum": [
-            "can_get", "can_post", "can_put", "can_delete"]}},
-        "add_columns": {"type": "array", "items": ref("Column")},
-        "edit_columns": {"type": "array", "items": ref("Column")},
-        "list_columns": {"type": "array", "items": STRING}, "order_columns": {"type": "array", "items": STRING},
-        "filters": {"type": "object", "additionalProperties": {"type": "array", "items": shape(
-            {"name": STRING, "operator": STRING}, "name", "operator")}},
-    }, "permissions", "add_columns", "edit_columns", "list_columns", "order_columns", "filters"),
-    "Column": shape({"name": STRING, "label": STRING, "kind": STRING, "required": {"type": "boolean"},
-                     "max_length": ID}, "name", "label", "kind", "required", "max_length"),
+    "Rights": shape(
+        {
+            "permissions": {
+                "type": "array",
+                "items": {"type": "string", "enum": ["can_get", "can_post", "can_put", "can_delete"]},
+            },
+            "add_columns": {"type": "array", "items": ref("Column")},
+            "edit_columns": {"type": "array", "items": ref("Column")},
+            "list_columns": {"type": "array", "items": STRING},
+            "order_columns": {"type": "array", "items": STRING},
+            "filters": {
+                "type": "object",
+                "additionalProperties": {
+                    "type": "array",
+                    "items": shape({"name": STRING, "operator": STRING}, "name", "operator"),
+                },
+            },
+        },
+        "permissions",
+        "add_columns",
+        "edit_columns",
+        "list_columns",
+        "order_columns",
+        "filters",
+    ),
+    "Column": shape(
+        {"name": STRING, "label": STRING, "kind": STRING, "required": {"type": "boolean"}, "max_length": ID},
+        "name",
+        "label",
+        "kind",
+        "required",
+        "max_length",
+    ),
     "Done": shape({"message": STRING}, "message", example={"message": "Deleted."}),
-    "Tokens": shape({"access_token": STRING, "refresh_token": {
-        **STRING, "description": "Where it was asked for."}}, "access_token"),
-    "SignIn": shape({
-        "username": {"type": "string", "minLength": 1}, "password": {"type": "string", "minLength": 1},
-        "provider": {"type": "string", "enum": ["db"]}, "refresh": {"type": "boolean"}},
-        "username", "password", example={"username": "ana", "password": "•••", "provider": "db", "refresh": True}),
-}  # fmt: skip
+    "Tokens": shape(
+        {"access_token": STRING, "refresh_token": {**STRING, "description": "Where it was asked for."}}, "access_token"
+    ),
+    "SignIn": shape(
+        {
+            "username": {"type": "string", "minLength": 1},
+            "password": {"type": "string", "minLength": 1},
+            "provider": {"type": "string", "enum": ["db"]},
+            "refresh": {"type": "boolean"},
+        },
+        "username",
+        "password",
+        example={"username": "ana", "password": "•••", "provider": "db", "refresh": True},
+    ),
+}
 
 
 def base_of(resource: Any) -> str:
@@ -108,21 +147,39 @@ def _queries(resource: Any, name: str) -> dict[str, Any]:
     columns = {"type": "array", "items": _one_of(["id", *names]), "description": "The fields wanted; all if left out."}
     filters = [each for each in plan.fields if each.filter]
     operators = [*dict.fromkeys(op for each in filters for op in each.ops), *ALIASES]
-    rule = shape({
-        "col": _one_of([each.name for each in filters]),
-        "opr": {**_one_of(operators), "description": "Which go with which field stands with the operation."},
-        "value": {**_ASKED, "description": "Text, number, list (of in) or true/false (of null)."},
-    }, "col", "opr", "value", additionalProperties=False)  # fmt: skip
-    listed = query({
-        **_PAGE, "columns": columns, "order_column": _one_of(["id", *(each.name for each in plan.fields if each.sort)]),
-        "order_direction": {"type": "string", "enum": ["asc", "desc"], "default": "desc"},
-        "cursor": {**_WHOLE, "maximum": 2**31 - 1, "description":
-                   "Go on below this id: the cursor of the page before. In the default order only; no row comes "
-                   "twice or is left out while others write, and deep pages cost no more than the first."},
-        "count": {"type": "string", "enum": ["exact", "capped"], "default": "capped",
-                  "description": "capped: counting ends at 1,000, and count_capped says so."},
-        "filters": {"type": "array", "maxItems": 30, "items": rule, "description": "All must be true."},
-    }, example)  # fmt: skip
+    rule = shape(
+        {
+            "col": _one_of([each.name for each in filters]),
+            "opr": {**_one_of(operators), "description": "Which go with which field stands with the operation."},
+            "value": {**_ASKED, "description": "Text, number, list (of in) or true/false (of null)."},
+        },
+        "col",
+        "opr",
+        "value",
+        additionalProperties=False,
+    )
+    listed = query(
+        {
+            **_PAGE,
+            "columns": columns,
+            "order_column": _one_of(["id", *(each.name for each in plan.fields if each.sort)]),
+            "order_direction": {"type": "string", "enum": ["asc", "desc"], "default": "desc"},
+            "cursor": {
+                **_WHOLE,
+                "maximum": 2**31 - 1,
+                "description": "Go on below this id: the cursor of the page before. In the default order only; no row "
+                "comes twice or is left out while others write, and deep pages cost no more than the first.",
+            },
+            "count": {
+                "type": "string",
+                "enum": ["exact", "capped"],
+                "default": "capped",
+                "description": "capped: counting ends at 1,000, and count_capped says so.",
+            },
+            "filters": {"type": "array", "maxItems": 30, "items": rule, "description": "All must be true."},
+        },
+        example,
+    )
     return {f"{name}List": listed, f"{name}Columns": query({"columns": columns}, {"columns": example["columns"]})}
 
 
@@ -135,8 +192,11 @@ def _body(plan: Any, which: str, example: Any) -> dict[str, Any]:
     taken = {each.name: taken_as(each) for each in plan.taken if getattr(each, which)}
     needed = [each.name for each in plan.taken if each.add and each.is_demanded] if which == "add" else []
     if which == "edit" and "version" in plan.by_name:
-        taken["version"] = {**_WHOLE, "maximum": 2**31 - 1, "description":
-                            "The version you saw; where it is another by now, nothing is saved (409)."}  # fmt: skip
+        taken["version"] = {
+            **_WHOLE,
+            "maximum": 2**31 - 1,
+            "description": "The version you saw; where it is another by now, nothing is saved (409).",
+        }
     return shape(taken, *needed, example=example)
 
 

@@ -61,10 +61,14 @@ def roles(asked: Arguments) -> list[dict[str, Any]]:
     """[{name, role, user_count, users}] of the roles in which turns are given."""
     seen = glass()
     return [
-        {"name": role, "role": role, "user_count": len(users),
-         "users": sorted(seen.cards.people[user]["full_name"] for user in users)}
+        {
+            "name": role,
+            "role": role,
+            "user_count": len(users),
+            "users": sorted(seen.cards.people[user]["full_name"] for user in users),
+        }
         for role, users in in_line(seen).items()
-    ]  # fmt: skip
+    ]
 
 
 def users(asked: Arguments) -> list[dict[str, Any]]:
@@ -86,11 +90,17 @@ def present(asked: Arguments) -> list[dict[str, Any]]:
     stretches = [each for each in assignment.history(db.session(), row) if each.ended_on is None]
     stretches.sort(key=lambda each: (each.user_id != row.assignee_id, each.id))
     return [
-        {"user": name_of(each.user_id, seen), "full_name": seen.cards.people[each.user_id]["full_name"],
-         "role": each.role, "reason": each.reason, "assigned_on": local(each.started_on, seen),
-         "assigned_by": name_of(each.by_id, seen)}
-        for each in stretches if each.user_id in seen.cards.people
-    ]  # fmt: skip
+        {
+            "user": name_of(each.user_id, seen),
+            "full_name": seen.cards.people[each.user_id]["full_name"],
+            "role": each.role,
+            "reason": each.reason,
+            "assigned_on": local(each.started_on, seen),
+            "assigned_by": name_of(each.by_id, seen),
+        }
+        for each in stretches
+        if each.user_id in seen.cards.people
+    ]
 
 
 def _kind(asked: Arguments) -> DocType:
@@ -154,8 +164,13 @@ def _give_many(kind: DocType, names: list[str], asked: Arguments) -> dict[str, A
     seen = glass()
     chosen = _person(asked.names("users", "assigned_to", "user", "user_name")[0], seen)
     side = bulk_actions.Side(kind)
-    return bulk_actions.for_each(kind, names, "assign", lambda row: assignment_actions.give(side, row, chosen, seen, "bulk"),
-                          assigned_user=name_of(chosen, seen))  # fmt: skip
+    return bulk_actions.for_each(
+        kind,
+        names,
+        "assign",
+        lambda row: assignment_actions.give(side, row, chosen, seen, "bulk"),
+        assigned_user=name_of(chosen, seen),
+    )
 
 
 # --- as the old forms gave and took it: one more, one less
@@ -175,8 +190,9 @@ def add_many(asked: Arguments) -> dict[str, Any]:
     """doctype, name (a list), assign_to."""
     kind, seen = _kind(asked), glass()
     chosen = _people(asked, seen)
-    return bulk_actions.for_each(kind, asked.names("name", "names", "docnames"), "assign",
-                          lambda row: _join(kind, row, chosen, seen))  # fmt: skip
+    return bulk_actions.for_each(
+        kind, asked.names("name", "names", "docnames"), "assign", lambda row: _join(kind, row, chosen, seen)
+    )
 
 
 def _people(asked: Arguments, seen: Glass) -> list[int]:
@@ -206,9 +222,11 @@ def take_away_many(asked: Arguments) -> dict[str, Any]:
     named = any(name in asked for name in ("assign_to", "assignees", "users", "user"))
     chosen = _people(asked, seen) if named else None
     return bulk_actions.for_each(
-        kind, asked.names("names", "name", "docnames"), "assign",
+        kind,
+        asked.names("names", "name", "docnames"),
+        "assign",
         lambda row: _release(row, assignment.present(db.session(), row) if chosen is None else chosen, seen),
-    )  # fmt: skip
+    )
 
 
 def _release(row: Any, users: list[int], seen: Glass) -> None:

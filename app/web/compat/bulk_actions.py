@@ -62,6 +62,10 @@ def for_each(
 
 def _summed(told: dict[str, Any]) -> dict[str, Any]:
     counts = {f"{name}_count": len(told[name]) for name in ("updated", "skipped", "failed")}
-    text = _("%(done)s updated, %(passed)s skipped, %(failed)s failed", done=counts["updated_count"],
-             passed=counts["skipped_count"], failed=counts["failed_count"])  # fmt: skip
+    text = _(
+        "%(done)s updated, %(passed)s skipped, %(failed)s failed",
+        done=counts["updated_count"],
+        passed=counts["skipped_count"],
+        failed=counts["failed_count"],
+    )
     return {"success": not told["failed"], "message": text} | counts | told

@@ -35,8 +35,10 @@ def get(asked: Arguments) -> dict[str, Any]:
     """name -> the call, _lead, _ticket, the notes written on it, and the open tasks of what it belongs to."""
     call, seen = client.whole_of(CALL, asked.text("name")), glass()
     key = int(call["name"])
-    places = {name: call["reference_docname"] if call["reference_doctype"] == doctype else None
-              for name, doctype in (("_lead", "CRM Lead"), ("_ticket", "CRM Ticket"))}  # fmt: skip
+    places = {
+        name: call["reference_docname"] if call["reference_doctype"] == doctype else None
+        for name, doctype in (("_lead", "CRM Lead"), ("_ticket", "CRM Ticket"))
+    }
     about = (call["reference_doctype"], call["reference_docname"])
     return call | places | {"_notes": _notes(key, about, seen), "_tasks": _tasks(about, seen)}
 
@@ -67,8 +69,9 @@ def _own(asked: Arguments) -> Any:
 def link(asked: Arguments) -> dict[str, Any]:
     """call_log, doctype, docname: from now on it stands there, and only there."""
     call, seen = _own(asked), glass()
-    kind = client.record_kind(asked.first("reference_doctype", "doctype", "link_doctype"), "CRM Lead", "CRM Ticket",
-                              "CRM Customer")  # fmt: skip
+    kind = client.record_kind(
+        asked.first("reference_doctype", "doctype", "link_doctype"), "CRM Lead", "CRM Ticket", "CRM Customer"
+    )
     names = ("reference_docname", "reference_name", "docname", "link_name", *(("name",) if "call_log" in asked else ()))
     row = client.row_of(kind, asked.first(*names), "read")
     with access.as_system(db.session()):  # its line stands in timelines that the person need not see

@@ -22,9 +22,10 @@ from app.web.core.fields import Glass
 _KEY: Any = bindparam("key")
 _MOVES = {
     master: select(StatusChange.to_id, StatusChange.at, StatusChange.seconds, StatusChange.by_id)
-    .where(parent == _KEY).order_by(StatusChange.id)
+    .where(parent == _KEY)
+    .order_by(StatusChange.id)
     for master, parent in (("lead_status", StatusChange.lead_id), ("ticket_status", StatusChange.ticket_id))
-}  # fmt: skip
+}
 _ACCOUNTS = (
     select(CustomerAccount.client_id, CustomerAccount.account_type_id, CustomerAccount.opened_on, Lead.number)
     .outerjoin(Lead, Lead.id == CustomerAccount.lead_id)
@@ -44,8 +45,14 @@ def of_customer(session: Session, key: int, glass: Glass) -> dict[str, Any]:
     made = []
     for client_id, kind, opened, number in session.execute(_ACCOUNTS, {"key": key}):
         card = glass.cards.card("account_type", kind)
-        made.append({"account_type": card["label"] if card else None, "client_id": client_id,
-                     "created_on": local(opened, glass), "lead_id": number})  # fmt: skip
+        made.append(
+            {
+                "account_type": card["label"] if card else None,
+                "client_id": client_id,
+                "created_on": local(opened, glass),
+                "lead_id": number,
+            }
+        )
     return {"accounts": made}
 
 
@@ -57,8 +64,10 @@ def of_lead(session: Session, key: int, glass: Glass) -> dict[str, Any]:
 def of_ticket(session: Session, key: int, glass: Glass) -> dict[str, Any]:
     """ticket_subjects: [{subject}], and status_change_log."""
     labels = session.scalars(_SUBJECTS, {"key": key})
-    return {"ticket_subjects": [{"subject": label} for label in labels],
-            "status_change_log": _log(session, key, "ticket_status", glass)}  # fmt: skip
+    return {
+        "ticket_subjects": [{"subject": label} for label in labels],
+        "status_change_log": _log(session, key, "ticket_status", glass),
+    }
 
 
 def _log(session: Session, key: int, master: str, glass: Glass) -> list[dict[str, Any]]:
@@ -71,8 +80,16 @@ def _log(session: Session, key: int, master: str, glass: Glass) -> list[dict[str
         if log:
             owner = (glass.cards.person(by) or {}).get("username")
             log[-1] |= {"to": label, "to_date": local(at, glass), "duration": seconds, "log_owner": owner}
-        log.append({"from": label, "from_date": local(at, glass), "to": "", "to_date": None, "duration": None,
-                    "log_owner": None})  # fmt: skip
+        log.append(
+            {
+                "from": label,
+                "from_date": local(at, glass),
+                "to": "",
+                "to_date": None,
+                "duration": None,
+                "log_owner": None,
+            }
+        )
     return log
 
 

@@ -25,8 +25,15 @@ from app.web.records import timeline
 TICKET_NAMES = ("ticket_name", "ticket", "name", "docname")
 CUSTOMER_NAMES = ("customer_name", "customer_id", "name", "docname")
 #: What the old forms filled in of a person.
-PERSON = ("first_name", "last_name", "mobile_no", "alternative_mobile_no", "email", "pan_card_number",
-          "aadhaar_card_number")  # fmt: skip
+PERSON = (
+    "first_name",
+    "last_name",
+    "mobile_no",
+    "alternative_mobile_no",
+    "email",
+    "pan_card_number",
+    "aadhaar_card_number",
+)
 #: Changes of one customer.
 MOST = 100
 #: Our fields of a customer -> theirs.
@@ -111,9 +118,11 @@ def _with_person(doc: dict[str, Any]) -> dict[str, Any]:
 def _person(doc: dict[str, Any]) -> dict[str, Any]:
     number = doc.get("customer_id")
     name = doc.get("lead_name") or doc.get("customer_name")
-    return with_customer(number) | {"customer_id": number, "customer_name": name} | {
-        field: doc.get(field) for field in PERSON
-    }  # fmt: skip
+    return (
+        with_customer(number)
+        | {"customer_id": number, "customer_name": name}
+        | {field: doc.get(field) for field in PERSON}
+    )
 
 
 # --- changed through the record
@@ -142,9 +151,11 @@ def change_for_ticket(asked: Arguments) -> dict[str, Any]:
 def _sent(asked: Arguments, *frame: str) -> dict[str, Any]:
     """What is said of the person: an object, or the arguments but those that name the record. Raises Refused (417)."""
     nested = next((name for name in ("customer_data", "data", "updates") if name in asked), None)
-    doc = asked.table(nested) if nested else {
-        name: value for name, value in asked.values.items() if name not in frame and name not in _PLUMBING
-    }  # fmt: skip
+    doc = (
+        asked.table(nested)
+        if nested
+        else {name: value for name, value in asked.values.items() if name not in frame and name not in _PLUMBING}
+    )
     if not doc:
         raise Refused(417, _("Missing argument: %(name)s", name="customer_data"), "MandatoryError")
     return _with_names(doc)
@@ -170,14 +181,16 @@ def changes(asked: Arguments) -> list[dict[str, Any]]:
     return [
         {"timestamp": local(line.at, seen), "user": name_of(line.actor_id, seen), "changes": _changed(line, seen)}
         for line in lines_of("customer_id", row.id, MOST, 0, *own)
-    ]  # fmt: skip
+    ]
 
 
 def _changed(line: Any, seen: Glass) -> list[dict[str, Any]]:
     named = [change[0].removesuffix("_id") for change in line.payload.get("changes", []) if len(change) == 3]
     told = timeline.entry(line, seen)["changes"]
-    return [{"field": _THEIRS.get(name, name), "old": each["old"], "new": each["new"]}
-            for name, each in zip(named, told, strict=True)]  # fmt: skip
+    return [
+        {"field": _THEIRS.get(name, name), "old": each["old"], "new": each["new"]}
+        for name, each in zip(named, told, strict=True)
+    ]
 
 
 # --- accounts
@@ -189,8 +202,9 @@ def accounts(asked: Arguments) -> dict[str, Any]:
     held = client.whole_of(CUSTOMER, row.number)["accounts"]
     for code in _codes(asked):
         if code not in {each["client_id"] for each in held}:
-            text = _("The lead of an account opens it. Please move it to its status with the client id %(code)s.",
-                     code=code)  # fmt: skip
+            text = _(
+                "The lead of an account opens it. Please move it to its status with the client id %(code)s.", code=code
+            )
             raise RuleBroken(text, "client_id")
     return {"success": True, "message": _("Saved."), "name": row.number, "accounts": held}
 

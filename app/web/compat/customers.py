@@ -97,5 +97,9 @@ def figures(asked: Arguments) -> dict[str, int]:
     active = case((Customer.status == "Active", 1), else_=0)
     query = select(func.count(Customer.id), func.sum(active), func.sum(new))
     total, actives, fresh = db.session.execute(query).one()
-    return {"total_customers": total, "active_customers": int(actives or 0),
-            "inactive_customers": total - int(actives or 0), "new_customers": int(fresh or 0)}  # fmt: skip
+    return {
+        "total_customers": total,
+        "active_customers": int(actives or 0),
+        "inactive_customers": total - int(actives or 0),
+        "new_customers": int(fresh or 0),
+    }

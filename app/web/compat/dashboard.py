@@ -39,20 +39,30 @@ def house(asked: Arguments) -> dict[str, Any]:
     calls, opened = _calls((), period), _opened((), period)
     tasks = _sums(Task, {"created": period.holds(Task.created_on), **_task_sums(seen)})
     overview = {
-        "total_leads": _total(leads), "total_tickets": _total(tickets), "total_tasks": tasks["created"],
-        "open_tasks": tasks["open"], "overdue_tasks": tasks["overdue"], "completed_tasks": tasks["done"],
-        "total_call_logs": calls["total"], "missed_calls": calls["missed"],
+        "total_leads": _total(leads),
+        "total_tickets": _total(tickets),
+        "total_tasks": tasks["created"],
+        "open_tasks": tasks["open"],
+        "overdue_tasks": tasks["overdue"],
+        "completed_tasks": tasks["done"],
+        "total_call_logs": calls["total"],
+        "missed_calls": calls["missed"],
         "avg_response_time": _answered_in((), period),
-    } | opened  # fmt: skip
+    } | opened
     return {
-        "overview": overview, "call_analytics": calls,
+        "overview": overview,
+        "call_analytics": calls,
         "lead_analytics": {"status_distribution": leads, "source_distribution": _by_source((), period, seen)},
         "ticket_analytics": {"status_distribution": tickets},
-        "trends": {"labels": [label for label, _from, _to in period.points()], "leads": _line(Lead, (), period),
-                   "tickets": _line(Ticket, (), period)},
-        "performance": {"top_performers": _top(period, seen)}, "recent_activities": _recent(seen),
+        "trends": {
+            "labels": [label for label, _from, _to in period.points()],
+            "leads": _line(Lead, (), period),
+            "tickets": _line(Ticket, (), period),
+        },
+        "performance": {"top_performers": _top(period, seen)},
+        "recent_activities": _recent(seen),
         "period": _told(period),
-    }  # fmt: skip
+    }
 
 
 def of_person(asked: Arguments) -> dict[str, Any]:
@@ -62,24 +72,36 @@ def of_person(asked: Arguments) -> dict[str, Any]:
     user, period = _target(asked, seen), period_of(asked, seen)
     mine = {record: (or_(record.owner_id == user, record.assignee_id == user),) for record in (Lead, Ticket, Task)}
     calls = _calls((CallLog.employee_id == user,), period)
-    figures = {name: _compared(record, user, mine[record], period, _success(record, seen))
-               for name, record in (("leads", Lead), ("tickets", Ticket), ("tasks", Task))}  # fmt: skip
+    figures = {
+        name: _compared(record, user, mine[record], period, _success(record, seen))
+        for name, record in (("leads", Lead), ("tickets", Ticket), ("tasks", Task))
+    }
     overview = {
-        **figures, "calls_made": calls["total"], "total_call_duration": calls["duration"],
+        **figures,
+        "calls_made": calls["total"],
+        "total_call_duration": calls["duration"],
         "avg_response_time": _answered_in(mine[Ticket], period),
-        "lead_conversion_rate": _share(figures["leads"]), "ticket_resolution_rate": _share(figures["tickets"]),
+        "lead_conversion_rate": _share(figures["leads"]),
+        "ticket_resolution_rate": _share(figures["tickets"]),
         "task_completion_rate": _share(figures["tasks"]),
-    } | _opened(mine[Lead], period)  # fmt: skip
-    lines = {name: _line(record, mine[record], period) for name, record in
-             (("leads", Lead), ("tickets", Ticket), ("tasks", Task))}  # fmt: skip
+    } | _opened(mine[Lead], period)
+    lines = {
+        name: _line(record, mine[record], period)
+        for name, record in (("leads", Lead), ("tickets", Ticket), ("tasks", Task))
+    }
     return {
-        "user": name_of(user, seen), "overview": overview, "call_analytics": calls,
-        "lead_analytics": {"status_distribution": _by_status(Lead, mine[Lead], period, seen),
-                           "source_distribution": _by_source(mine[Lead], period, seen)},
+        "user": name_of(user, seen),
+        "overview": overview,
+        "call_analytics": calls,
+        "lead_analytics": {
+            "status_distribution": _by_status(Lead, mine[Lead], period, seen),
+            "source_distribution": _by_source(mine[Lead], period, seen),
+        },
         "ticket_analytics": {"status_distribution": _by_status(Ticket, mine[Ticket], period, seen)},
         "task_analytics": {"priority_distribution": _by_priority(mine[Task], period)},
-        "trends": {"labels": [label for label, _from, _to in period.points()], **lines}, "period": _told(period),
-    }  # fmt: skip
+        "trends": {"labels": [label for label, _from, _to in period.points()], **lines},
+        "period": _told(period),
+    }
 
 
 def _target(asked: Arguments, seen: Glass) -> int:
@@ -165,8 +187,11 @@ def _grouped(column: Any, rules: Rules) -> list[tuple[Any, int]]:
 def _by_status(record: Any, rules: Rules, period: Period, seen: Glass) -> list[dict[str, Any]]:
     cards = seen.cards.cards["lead_status" if record is Lead else "ticket_status"]
     found = _grouped(record.status_id, (*rules, period.holds(record.created_on)))
-    return [{"status": cards[key]["label"], "color": cards[key]["color"], "count": count}
-            for key, count in found if key in cards]  # fmt: skip
+    return [
+        {"status": cards[key]["label"], "color": cards[key]["color"], "count": count}
+        for key, count in found
+        if key in cards
+    ]
 
 
 def _by_source(rules: Rules, period: Period, seen: Glass) -> list[dict[str, Any]]:
@@ -200,9 +225,14 @@ def _calls(rules: Rules, period: Period) -> dict[str, int]:
     for direction, status, cold, number, length in db.session.execute(query.group_by(*query.selected_columns[:3])):
         found["total"] += number
         found["duration"] += int(length or 0)
-        hit = {"incoming": direction == "Incoming", "outgoing": direction == "Outgoing", "cold_calls": cold,
-               "completed": status == "Completed", "missed": status in ("Missed Call", "No Answer"),
-               "did_not_pick": status == "Did Not Picked"}  # fmt: skip
+        hit = {
+            "incoming": direction == "Incoming",
+            "outgoing": direction == "Outgoing",
+            "cold_calls": cold,
+            "completed": status == "Completed",
+            "missed": status in ("Missed Call", "No Answer"),
+            "did_not_pick": status == "Did Not Picked",
+        }
         for name in (name for name, is_hit in hit.items() if is_hit):
             found[name] += number
     return found
@@ -232,10 +262,16 @@ def _top(period: Period, seen: Glass) -> list[dict[str, Any]]:
     leads = dict(_grouped(Lead.owner_id, (period.holds(Lead.created_on),)))
     tickets = dict(_grouped(Ticket.assignee_id, (period.holds(Ticket.created_on),)))
     made = [
-        {"user": name_of(key, seen), "full_name": seen.cards.people[key]["full_name"], "leads": leads.get(key, 0),
-         "tickets": tickets.get(key, 0), "total": leads.get(key, 0) + tickets.get(key, 0)}
-        for key in {*leads, *tickets} if key in seen.cards.people
-    ]  # fmt: skip
+        {
+            "user": name_of(key, seen),
+            "full_name": seen.cards.people[key]["full_name"],
+            "leads": leads.get(key, 0),
+            "tickets": tickets.get(key, 0),
+            "total": leads.get(key, 0) + tickets.get(key, 0),
+        }
+        for key in {*leads, *tickets}
+        if key in seen.cards.people
+    ]
     return sorted(made, key=lambda each: (-each["total"], each["full_name"]))[:TOP]
 
 

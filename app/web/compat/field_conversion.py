@@ -15,8 +15,23 @@ from app.web.compat.responses import Refused
 from app.web.core.reference_fields import Master
 
 #: Fields that say what a document is, not what is in it.
-_FRAME = frozenset({*FIXED, "owner", "creation", "modified", "modified_by", "parent", "parenttype", "parentfield",
-                    "__islocal", "__unsaved", "__newname", "__last_sync_on", "docname"})  # fmt: skip
+_FRAME = frozenset(
+    {
+        *FIXED,
+        "owner",
+        "creation",
+        "modified",
+        "modified_by",
+        "parent",
+        "parenttype",
+        "parentfield",
+        "__islocal",
+        "__unsaved",
+        "__newname",
+        "__last_sync_on",
+        "docname",
+    }
+)
 _PAIR = ("reference_doctype", "reference_docname", "reference_name")
 #: Children of a document; all but the subjects are read only.
 _LISTS = frozenset({"accounts", "status_change_log"})

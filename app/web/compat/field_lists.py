@@ -20,9 +20,12 @@ from app.web.records.tickets import TicketScreen
 #: Kinds of fields with few values. The rows are not grouped here: whoever asks orders them by the field and groups.
 _FEW = ("Select", "Link", "Check")
 _SCREENS: dict[str, Any] = {
-    "CRM Lead": LeadScreen, "CRM Ticket": TicketScreen, "CRM Customer": CustomerScreen, "CRM Task": TaskScreen,
+    "CRM Lead": LeadScreen,
+    "CRM Ticket": TicketScreen,
+    "CRM Customer": CustomerScreen,
+    "CRM Task": TaskScreen,
     "CRM Call Log": CallScreen,
-}  # fmt: skip
+}
 
 
 def _kind(asked: Arguments) -> DocType:
@@ -37,8 +40,9 @@ def sorts(asked: Arguments) -> list[dict[str, Any]]:
     by_name = kind.plan.by_name
     open_ones = {name for name, each in by_name.items() if each.sort and not each.is_hidden(seen)}
     found = {"name": str(_("Number")), "creation": str(_("Created"))}
-    found |= {each["fieldname"]: each["label"] for each in meta_of(kind, seen)
-              if kind.fields[each["fieldname"]] in open_ones}  # fmt: skip
+    found |= {
+        each["fieldname"]: each["label"] for each in meta_of(kind, seen) if kind.fields[each["fieldname"]] in open_ones
+    }
     return [{"label": label, "value": name, "fieldname": name} for name, label in found.items()]
 
 
@@ -55,10 +59,17 @@ def quick(asked: Arguments) -> list[dict[str, Any]]:
     for each in filterable(asked):
         known.setdefault(kind.fields[each["fieldname"]], each)
     return [
-        {"label": known[name]["label"], "name": known[name]["fieldname"], "fieldname": known[name]["fieldname"],
-         "type": known[name]["fieldtype"], "fieldtype": known[name]["fieldtype"], "options": known[name]["options"]}
-        for name in wanted if name in known
-    ]  # fmt: skip
+        {
+            "label": known[name]["label"],
+            "name": known[name]["fieldname"],
+            "fieldname": known[name]["fieldname"],
+            "type": known[name]["fieldtype"],
+            "fieldtype": known[name]["fieldtype"],
+            "options": known[name]["options"],
+        }
+        for name in wanted
+        if name in known
+    ]
 
 
 def fields(asked: Arguments) -> list[dict[str, Any]]:

@@ -30,8 +30,13 @@ def get_lead(asked: Arguments) -> dict[str, Any]:
 
 def with_customer(number: str | None) -> dict[str, Any]:
     """What only the customer knows; nulls without one, or where it is not the person's to see."""
-    wanted = {"customer_name": "customer_name", "accounts": "accounts", "referral_code": "referral_code",
-              "address_line_1": "address_line_1", "customer_status": "status"}  # fmt: skip
+    wanted = {
+        "customer_name": "customer_name",
+        "accounts": "accounts",
+        "referral_code": "referral_code",
+        "address_line_1": "address_line_1",
+        "customer_status": "status",
+    }
     found: dict[str, Any] = {"accounts": []}
     if number and glass().who.may("Customers", "read"):
         with contextlib.suppress(NotThere):
@@ -113,8 +118,9 @@ def check_status(asked: Arguments) -> dict[str, Any]:
     needed = NEEDS.get(meaning)
     if needed and not getattr(row, needed):
         label = LEAD.plan.by_name[needed].label
-        errors.append(_("“%(status)s” needs: %(field)s.", status=seen.cards.cards["lead_status"][new]["label"],
-                        field=label))  # fmt: skip
+        errors.append(
+            _("“%(status)s” needs: %(field)s.", status=seen.cards.cards["lead_status"][new]["label"], field=label)
+        )
     if old in TERMINAL and new != row.status_id and not seen.who.is_manager:
         errors.append(_("This lead has ended. Only a manager can reopen it."))
     if meaning == "scheduled" and not tasks.open_of(db.session(), lead_id=row.id):

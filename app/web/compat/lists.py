@@ -21,8 +21,18 @@ from app.web.core.record_table import Asked
 from app.web.core.text_search import matching
 
 #: Kind of field -> what the predecessor's forms called it.
-TYPES = {"choice": "Select", "master": "Link", "person": "Link", "record": "Link", "moment": "Datetime", "date": "Date",
-         "number": "Int", "flag": "Check", "textarea": "Text", "many": "Table MultiSelect"}  # fmt: skip
+TYPES = {
+    "choice": "Select",
+    "master": "Link",
+    "person": "Link",
+    "record": "Link",
+    "moment": "Datetime",
+    "date": "Date",
+    "number": "Int",
+    "flag": "Check",
+    "textarea": "Text",
+    "many": "Table MultiSelect",
+}
 #: DocType -> its columns as the old list showed them by itself.
 COLUMNS = {
     "CRM Lead": ("lead_name", "status", "email", "mobile_no", "assign_to", "modified"),
@@ -32,7 +42,7 @@ COLUMNS = {
     "CRM Call Log": ("employee", "customer_name", "customer", "type", "status", "duration", "start_time"),
     "CRM Assignment Request": ("creation", "requested_user", "requested_by", "status", "reason", "approved_on"),
     "FCRM Note": ("title", "content", "reference_doctype", "reference_docname", "modified"),
-}  # fmt: skip
+}
 MOST_PICKED = 50
 
 
@@ -45,12 +55,25 @@ def page(asked: Arguments) -> dict[str, Any]:
     wanted = _listing(asked, kind, names, seen)
     rows = documents(kind, wanted.asked, ("name", *(name for name in wanted.fields if name != "name")), seen)
     return {
-        "data": rows, "columns": _columns(asked, kind), "rows": list(wanted.fields),
-        "total_count": kind.plan.counted(db.session(), wanted.asked, rows)[0], "row_count": len(rows),
-        "page_length": wanted.asked.size, "page_length_count": wanted.asked.size, "start": wanted.asked.offset,
-        "views": [], "view_type": "list", "form_script": None, "list_script": None, "is_default": True,
-        "group_by_field": None, "column_field": None, "title_field": None, "kanban_columns": [], "kanban_fields": [],
-    }  # fmt: skip
+        "data": rows,
+        "columns": _columns(asked, kind),
+        "rows": list(wanted.fields),
+        "total_count": kind.plan.counted(db.session(), wanted.asked, rows)[0],
+        "row_count": len(rows),
+        "page_length": wanted.asked.size,
+        "page_length_count": wanted.asked.size,
+        "start": wanted.asked.offset,
+        "views": [],
+        "view_type": "list",
+        "form_script": None,
+        "list_script": None,
+        "is_default": True,
+        "group_by_field": None,
+        "column_field": None,
+        "title_field": None,
+        "kanban_columns": [],
+        "kanban_fields": [],
+    }
 
 
 def _names(asked: Arguments, kind: DocType) -> list[str]:
@@ -66,9 +89,12 @@ def _listing(asked: Arguments, kind: DocType, names: list[str], seen: Glass) -> 
     if isinstance(standing, dict) and isinstance(filters or {}, dict):
         filters = standing | (filters or {})
     values = {
-        "filters": filters or standing, "fields": names, "limit_page_length": asked.raw("page_length"),
-        "limit_start": asked.raw("start"), "order_by": asked.raw("order_by"),
-    }  # fmt: skip
+        "filters": filters or standing,
+        "fields": names,
+        "limit_page_length": asked.raw("page_length"),
+        "limit_start": asked.raw("start"),
+        "order_by": asked.raw("order_by"),
+    }
     return listing(Arguments(values), kind, seen)
 
 
@@ -83,8 +109,11 @@ def _columns(asked: Arguments, kind: DocType) -> list[dict[str, Any]]:
         return given
     names = COLUMNS.get(kind.name, ())
     known = {each["fieldname"]: each for each in meta_of(kind, glass())}
-    return [{"label": known[name]["label"], "type": known[name]["fieldtype"], "key": name, "width": "10rem"}
-            for name in names if name in known]  # fmt: skip
+    return [
+        {"label": known[name]["label"], "type": known[name]["fieldtype"], "key": name, "width": "10rem"}
+        for name in names
+        if name in known
+    ]
 
 
 def filterable(asked: Arguments) -> list[dict[str, Any]]:
@@ -101,11 +130,18 @@ def meta_of(kind: DocType, glass: Glass) -> list[dict[str, Any]]:
     for name, ours in kind.fields.items():
         each = kind.plan.by_name.get(ours)
         if each is not None:
-            told.append({
-                "fieldname": name, "label": str(each.label), "fieldtype": TYPES.get(each.kind, "Data"),
-                "options": _options(each, glass), "reqd": int(each.required), "hidden": 0,
-                "read_only": int(not (each.add or each.edit)), "name": name,
-            })  # fmt: skip
+            told.append(
+                {
+                    "fieldname": name,
+                    "label": str(each.label),
+                    "fieldtype": TYPES.get(each.kind, "Data"),
+                    "options": _options(each, glass),
+                    "reqd": int(each.required),
+                    "hidden": 0,
+                    "read_only": int(not (each.add or each.edit)),
+                    "name": name,
+                }
+            )
     return told
 
 
@@ -134,13 +170,20 @@ def pick(asked: Arguments) -> list[dict[str, str]]:
         fit = [doc["name"] for doc in kind.documents(glass()) if typed.casefold() in doc["name"].casefold()]
         return [{"value": name, "label": name, "description": ""} for name in fit[:size]]
     extra = rules(asked.parsed("filters"), kind, glass())
-    return [{"value": doc["name"], "label": doc["title"] or doc["name"], "description": doc["title"] or ""}
-            for doc in hits(kind, typed, size, glass(), extra)]  # fmt: skip
+    return [
+        {"value": doc["name"], "label": doc["title"] or doc["name"], "description": doc["title"] or ""}
+        for doc in hits(kind, typed, size, glass(), extra)
+    ]
 
 
 #: What says of a document what it is.
-_TITLES = {"CRM Lead": "lead_name", "CRM Ticket": "subject", "CRM Customer": "customer_name", "CRM Task": "title",
-           "CRM Call Log": "customer_name"}  # fmt: skip
+_TITLES = {
+    "CRM Lead": "lead_name",
+    "CRM Ticket": "subject",
+    "CRM Customer": "customer_name",
+    "CRM Task": "title",
+    "CRM Call Log": "customer_name",
+}
 
 
 def hits(kind: DocType, typed: str, size: int, seen: Glass, extra: list[Any] | None = None) -> list[dict[str, Any]]:

@@ -105,8 +105,12 @@ def talk(asked: Arguments) -> dict[str, Any]:
     fit = [Notification.kind.in_(kinds), *([Notification.id < cursor] if cursor else [])]
     told = _listed(TOLD, fit, size)
     unread = client.count_of(TOLD, [Notification.kind.in_(kinds), Notification.read_on.is_(None)])
-    return {"success": True, "notifications": told, "unread": unread,
-            "next_cursor": told[-1]["name"] if len(told) == size else None}  # fmt: skip
+    return {
+        "success": True,
+        "notifications": told,
+        "unread": unread,
+        "next_cursor": told[-1]["name"] if len(told) == size else None,
+    }
 
 
 def reply(asked: Arguments) -> dict[str, Any]:

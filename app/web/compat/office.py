@@ -22,10 +22,15 @@ def users(asked: Arguments) -> list[list[dict[str, Any]]]:
     """[all, those who work here]: public cards."""
     cards = glass().cards
     every = [
-        {"name": card["username"], "full_name": card["full_name"], "first_name": card["full_name"].partition(" ")[0],
-         "user_image": None, "enabled": int(key in cards.active)}
+        {
+            "name": card["username"],
+            "full_name": card["full_name"],
+            "first_name": card["full_name"].partition(" ")[0],
+            "user_image": None,
+            "enabled": int(key in cards.active),
+        }
         for key, card in cards.people.items()
-    ]  # fmt: skip
+    ]
     every.sort(key=lambda each: str(each["full_name"]).casefold())
     return [every, [each for each in every if each["enabled"]]]
 
@@ -41,21 +46,29 @@ def hours(asked: Arguments) -> list[dict[str, Any]]:
     """A row a weekday: {workday, start_time, end_time, office_open, ranges}; a day may have several ranges."""
     office = glass().cards.office
     return [
-        {"workday": name, "start_time": str(ranges[0][0]) if ranges else None,
-         "end_time": str(ranges[-1][1]) if ranges else None, "office_open": int(bool(ranges)),
-         "ranges": [[str(starts), str(ends)] for starts, ends in ranges]}
+        {
+            "workday": name,
+            "start_time": str(ranges[0][0]) if ranges else None,
+            "end_time": str(ranges[-1][1]) if ranges else None,
+            "office_open": int(bool(ranges)),
+            "ranges": [[str(starts), str(ends)] for starts, ends in ranges],
+        }
         for name, ranges in zip(office_hours.WEEKDAYS, office.week, strict=True)
-    ]  # fmt: skip
+    ]
 
 
 def holidays(asked: Arguments) -> list[dict[str, Any]]:
     """[{date, description, weekly_off}]; a half day has its hours."""
     query = select(Holiday.day, Holiday.label, Holiday.starts, Holiday.ends).order_by(Holiday.day)
     return [
-        {"date": day.isoformat(), "description": label, "weekly_off": 0,
-         "half_day": [str(starts), str(ends)] if starts and ends else None}
+        {
+            "date": day.isoformat(),
+            "description": label,
+            "weekly_off": 0,
+            "half_day": [str(starts), str(ends)] if starts and ends else None,
+        }
         for day, label, starts, ends in db.session.execute(query)
-    ]  # fmt: skip
+    ]
 
 
 def status(asked: Arguments) -> dict[str, Any]:
@@ -63,5 +76,10 @@ def status(asked: Arguments) -> dict[str, Any]:
     seen = glass()
     is_open = office_hours.is_open(seen.cards.office, seen.now)
     text = _("The office is open.") if is_open else _("The office is closed.")
-    return {"success": True, "is_open": is_open, "office_open": is_open, "message": text,
-            "current_time": local(seen.now, seen)}  # fmt: skip
+    return {
+        "success": True,
+        "is_open": is_open,
+        "office_open": is_open,
+        "message": text,
+        "current_time": local(seen.now, seen),
+    }

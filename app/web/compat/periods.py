@@ -47,13 +47,16 @@ class Period:
         """(label, from, to) of a line over it: by the hour of one day, else by equal stretches of days."""
         if self.days == 1:
             start = self._midnight(self.first)
-            return [(f"{hour:02d}:00", start + hour * timedelta(hours=1), start + (hour + 1) * timedelta(hours=1))
-                    for hour in range(24)]  # fmt: skip
+            return [
+                (f"{hour:02d}:00", start + hour * timedelta(hours=1), start + (hour + 1) * timedelta(hours=1))
+                for hour in range(24)
+            ]
         step = -(-self.days // MOST_POINTS)
         starts = [self.first + timedelta(days=n) for n in range(0, self.days, step)]
         ends = [*starts[1:], self.last + DAY]
-        return [(day.isoformat(), self._midnight(day), self._midnight(end))
-                for day, end in zip(starts, ends, strict=True)]  # fmt: skip
+        return [
+            (day.isoformat(), self._midnight(day), self._midnight(end)) for day, end in zip(starts, ends, strict=True)
+        ]
 
 
 def period_of(asked: Arguments, glass: Glass) -> Period:
@@ -63,9 +66,10 @@ def period_of(asked: Arguments, glass: Glass) -> Period:
         return _custom(asked, glass.zone)
     month = today.replace(day=1)
     spans = {
-        "daily": (today, today), "weekly": (today - 6 * DAY, today),
+        "daily": (today, today),
+        "weekly": (today - 6 * DAY, today),
         "monthly": (month, (month + 31 * DAY).replace(day=1) - DAY),
-    }  # fmt: skip
+    }
     if view not in spans:
         raise Refused(417, _("The view is daily, weekly, monthly or custom."))
     return Period(*spans[view], glass.zone)

@@ -38,10 +38,18 @@ class Shelf:
         offered = glass.cards.offered[self.master]
         cards = [glass.cards.cards[self.master][key] for key in offered]
         made = [
-            {"name": card["label"], "doctype": self.name, "docstatus": 0, "idx": 0, self.label: card["label"],
-             "color": card.get("color"), "position": place, "is_active": 1}
+            {
+                "name": card["label"],
+                "doctype": self.name,
+                "docstatus": 0,
+                "idx": 0,
+                self.label: card["label"],
+                "color": card.get("color"),
+                "position": place,
+                "is_active": 1,
+            }
             for place, card in enumerate(cards, 1)
-        ]  # fmt: skip
+        ]
         return _with_links(made) if self.master == "support_page" else made
 
     def found(self, filters: Any, glass: Glass) -> list[dict[str, Any]]:
@@ -94,10 +102,12 @@ def _fits(doc: dict[str, Any], name: str, op: str, value: Any) -> bool:
     held = str(doc.get(name) if doc.get(name) is not None else "").casefold()
     values = [str(each).casefold() for each in (value if isinstance(value, list) else [value])]
     ways = {
-        "=": lambda: held == values[0], "!=": lambda: held != values[0], "in": lambda: held in values,
+        "=": lambda: held == values[0],
+        "!=": lambda: held != values[0],
+        "in": lambda: held in values,
         "like": lambda: fnmatchcase(held, escape(values[0]).replace("%", "*")),
         "is": lambda: bool(held) == (values[0] == "set"),
-    }  # fmt: skip
+    }
     if op not in ways or not values:
         raise Refused(417, _("There is no operator “%(op)s” here.", op=op[:20]))
     return ways[op]()

@@ -122,11 +122,17 @@ class NoteContent(Field):
 
 #: Our kind of notice -> what the predecessor called it; others are called by our own word.
 NOTICES = {
-    "task_due": "Due Date Reminder", "task_overdue": "Overdue Task", "task_assigned": "Task Assignment",
-    "assigned": "Lead Assignment", "exhausted": "Task Reassignment Limit", "request": "Assignment Request",
-    "request_approved": "Assignment Request Approved", "request_rejected": "Assignment Request Rejected",
-    "comment": "New Message", "mention": "Mention",
-}  # fmt: skip
+    "task_due": "Due Date Reminder",
+    "task_overdue": "Overdue Task",
+    "task_assigned": "Task Assignment",
+    "assigned": "Lead Assignment",
+    "exhausted": "Task Reassignment Limit",
+    "request": "Assignment Request",
+    "request_approved": "Assignment Request Approved",
+    "request_rejected": "Assignment Request Rejected",
+    "comment": "New Message",
+    "mention": "Mention",
+}
 
 
 class NoticeKind(Field):
@@ -156,6 +162,8 @@ class NoticeState(Field):
         """Pending and Sent are unread."""
         words = {str(each) for each in (raw if isinstance(raw, list) else [raw])}
         unread: ColumnElement[bool] = self.columns[0].is_(None)
-        fits = or_(false(), *[unread if word in ("Pending", "Sent") else not_(unread) if word == "Read" else false()
-                              for word in words])  # fmt: skip
+        fits = or_(
+            false(),
+            *[unread if word in ("Pending", "Sent") else not_(unread) if word == "Read" else false() for word in words],
+        )
         return not_(fits) if op == "neq" else fits

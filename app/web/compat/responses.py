@@ -15,11 +15,18 @@ from app.web.core.languages import said
 
 #: Status -> what the predecessor's clients look for in exc_type.
 EXC_TYPES = {
-    400: "ValidationError", 401: "AuthenticationError", 403: "PermissionError", 404: "DoesNotExistError",
+    400: "ValidationError",
+    401: "AuthenticationError",
+    403: "PermissionError",
+    404: "DoesNotExistError",
     405: "MethodNotAllowed",
-    409: "TimestampMismatchError", 413: "ValidationError", 417: "ValidationError", 429: "TooManyRequestsError",
-    500: "Exception", 503: "Exception",
-}  # fmt: skip
+    409: "TimestampMismatchError",
+    413: "ValidationError",
+    417: "ValidationError",
+    429: "TooManyRequestsError",
+    500: "Exception",
+    503: "Exception",
+}
 
 
 class Refused(RuleBroken):
@@ -68,9 +75,12 @@ def bad(status: int, sentence: str, exc_type: str | None = None) -> Response:
     sentence = sentence.encode("utf-8", "replace").decode()
     kind = exc_type or EXC_TYPES.get(status, "ValidationError")
     body: dict[str, Any] = {
-        "exc_type": kind, "exception": f"frappe.exceptions.{kind}: {sentence}", "message": sentence,
-        "exc": json.dumps([f"{kind}: {sentence}"]), "_server_messages": json.dumps([_shown(sentence, "red")]),
-    }  # fmt: skip
+        "exc_type": kind,
+        "exception": f"frappe.exceptions.{kind}: {sentence}",
+        "message": sentence,
+        "exc": json.dumps([f"{kind}: {sentence}"]),
+        "_server_messages": json.dumps([_shown(sentence, "red")]),
+    }
     if status == 401:
         body["session_expired"] = 1
     return _written(status, body)

@@ -32,8 +32,12 @@ def standing(asked: Arguments) -> dict[str, Any]:
     seen, role = glass(), team.role_named(db.session(), asked.first("role_name", "role"))
     line = _line(role)
     users = [name_of(place.user.id, seen) for place in line.places if place.user.id in seen.cards.active]
-    return _coming(line, seen) | {"role": role.name, "users": users, "total_users": len(users),
-                                  "last_user": name_of(line.last_user_id, seen)}  # fmt: skip
+    return _coming(line, seen) | {
+        "role": role.name,
+        "users": users,
+        "total_users": len(users),
+        "last_user": name_of(line.last_user_id, seen),
+    }
 
 
 def _line(role: Any) -> team.Line:
@@ -44,8 +48,11 @@ def _line(role: Any) -> team.Line:
 def _coming(line: team.Line, seen: Glass) -> dict[str, Any]:
     coming = team.preview(line, seen.now, 1)
     card = seen.cards.person(coming[0].user_id if coming else None)
-    return {"success": card is not None, "next_user": card["username"] if card else None,
-            "full_name": card["full_name"] if card else None}  # fmt: skip
+    return {
+        "success": card is not None,
+        "next_user": card["username"] if card else None,
+        "full_name": card["full_name"] if card else None,
+    }
 
 
 def all_have_it(asked: Arguments) -> dict[str, Any]:
@@ -69,8 +76,13 @@ def _who_has_it(row: Any, roles: list[str], seen: Glass) -> dict[str, Any]:
             raise RuleBroken(say("There is no role named “%(name)s”.", name=role[:64]), "role")
         have = [name_of(user, seen) for user in lines[role] if user in holders]
         others = [name_of(user, seen) for user in lines[role] if user not in holders]
-        told[role] = {"role": role, "all_assigned": not others, "total_users": len(lines[role]),
-                      "assigned_users": sorted(map(str, have)), "eligible_users": sorted(map(str, others))}  # fmt: skip
+        told[role] = {
+            "role": role,
+            "all_assigned": not others,
+            "total_users": len(lines[role]),
+            "assigned_users": sorted(map(str, have)),
+            "eligible_users": sorted(map(str, others)),
+        }
     return told
 
 
@@ -82,11 +94,15 @@ def history(asked: Arguments) -> list[dict[str, Any]]:
     query = query.outerjoin(Ticket, Ticket.id == Assignment.ticket_id).where(Assignment.role == role)
     rows = db.session.execute(query.order_by(Assignment.id.desc()).limit(asked.whole("limit", 5, 1, 100)))
     return [
-        {"user": name_of(each.user_id, seen), "document_type": "CRM Lead" if each.lead_id else "CRM Ticket",
-         "document_name": lead or ticket, "assigned_on": local(each.started_on, seen),
-         "assigned_by": name_of(each.by_id, seen)}
+        {
+            "user": name_of(each.user_id, seen),
+            "document_type": "CRM Lead" if each.lead_id else "CRM Ticket",
+            "document_name": lead or ticket,
+            "assigned_on": local(each.started_on, seen),
+            "assigned_by": name_of(each.by_id, seen),
+        }
         for each, lead, ticket in rows
-    ]  # fmt: skip
+    ]
 
 
 def begin_anew(asked: Arguments) -> dict[str, Any]:

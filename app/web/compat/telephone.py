@@ -117,16 +117,30 @@ def _log(call: CallLog, places: tuple[str | None, str | None], customer: str, se
     native, mobile = call.native or {}, lambda number: _SIDE.value((number,), seen)
     place = next((each for each in zip(("CRM Lead", "CRM Ticket"), places, strict=True) if each[1]), (None, None))
     return {
-        "name": str(call.id), "from": mobile(call.from_number), "to": mobile(call.to_number), "type": call.direction,
-        "status": call.status, "duration": call.duration_seconds, "native_duration": native.get("duration"),
-        "start_time": _local(call.started_on, seen.zone), "end_time": _local(call.ended_on, seen.zone),
-        "telephony_medium": "Manual", "medium": "Mobile App" if call.medium == "mobile" else call.medium,
-        "method": "Mobile" if call.medium == "mobile" else "Manual", "employee": seen.who.username,
-        "customer": mobile(call.other_e164), "customer_name": customer or None, "is_cold_call": int(call.cold),
-        "native_call_type": native.get("native_call_type"), "native_call_status": native.get("native_call_status"),
-        "caller": None, "receiver": None, "reference_doctype": place[0], "reference_docname": place[1],
+        "name": str(call.id),
+        "from": mobile(call.from_number),
+        "to": mobile(call.to_number),
+        "type": call.direction,
+        "status": call.status,
+        "duration": call.duration_seconds,
+        "native_duration": native.get("duration"),
+        "start_time": _local(call.started_on, seen.zone),
+        "end_time": _local(call.ended_on, seen.zone),
+        "telephony_medium": "Manual",
+        "medium": "Mobile App" if call.medium == "mobile" else call.medium,
+        "method": "Mobile" if call.medium == "mobile" else "Manual",
+        "employee": seen.who.username,
+        "customer": mobile(call.other_e164),
+        "customer_name": customer or None,
+        "is_cold_call": int(call.cold),
+        "native_call_type": native.get("native_call_type"),
+        "native_call_status": native.get("native_call_status"),
+        "caller": None,
+        "receiver": None,
+        "reference_doctype": place[0],
+        "reference_docname": place[1],
         "creation": _local(call.created_on, seen.zone),
-    }  # fmt: skip
+    }
 
 
 def _local(moment: datetime | None, zone: ZoneInfo) -> str | None:
@@ -138,26 +152,42 @@ def sync_stats(asked: Arguments) -> dict[str, Any]:
     seen = glass()
     seen.who.refuse_unless("Call Logs", "read")
     midnight = seen.now.astimezone(seen.zone).replace(hour=0, minute=0, second=0, microsecond=0)
-    sums = (func.count(CallLog.id), func.sum(case((CallLog.medium == "mobile", 1), else_=0)),
-            func.sum(case((CallLog.created_on >= midnight, 1), else_=0)))  # fmt: skip
+    sums = (
+        func.count(CallLog.id),
+        func.sum(case((CallLog.medium == "mobile", 1), else_=0)),
+        func.sum(case((CallLog.created_on >= midnight, 1), else_=0)),
+    )
     total, mobile, today = db.session.execute(select(*sums).where(CallLog.employee_id == seen.who.id)).one()
     last = db.session.execute(select(PhoneSync.synced_on).where(PhoneSync.employee_id == seen.who.id)).scalar()
     share = round(100 * int(mobile or 0) / total, 1) if total else 0.0
-    return {"success": True, "data": {
-        "total_call_logs": total, "mobile_synced_logs": int(mobile or 0), "today_logs": int(today or 0),
-        "last_sync_time": _local(last, seen.zone), "sync_percentage": share,
-    }}  # fmt: skip
+    return {
+        "success": True,
+        "data": {
+            "total_call_logs": total,
+            "mobile_synced_logs": int(mobile or 0),
+            "today_logs": int(today or 0),
+            "last_sync_time": _local(last, seen.zone),
+            "sync_percentage": share,
+        },
+    }
 
 
 def user_profile(asked: Arguments) -> dict[str, Any]:
     """Who one is, and one's own number, by which the applications tell directions apart."""
     user = db.session.execute(
-        select(User.username, User.first_name, User.last_name, User.email, User.mobile_e164, User.telephony_number)
-        .where(User.id == glass().who.id)
-    ).one()  # fmt: skip
+        select(
+            User.username, User.first_name, User.last_name, User.email, User.mobile_e164, User.telephony_number
+        ).where(User.id == glass().who.id)
+    ).one()
     number = user.telephony_number or user.mobile_e164 or ""
-    data = {"user": user.username, "full_name": f"{user.first_name} {user.last_name}".strip(), "mobile_no": number,
-            "email": user.email, "first_name": user.first_name, "last_name": user.last_name}  # fmt: skip
+    data = {
+        "user": user.username,
+        "full_name": f"{user.first_name} {user.last_name}".strip(),
+        "mobile_no": number,
+        "email": user.email,
+        "first_name": user.first_name,
+        "last_name": user.last_name,
+    }
     return {"success": True, "data": data}
 
 
@@ -169,10 +199,18 @@ def app_version(asked: Arguments) -> Response:
     said = settings.values_of(db.session(), "phone_app_version", "phone_app_build", "phone_app_url", "phone_app_force")
     name, build = said["phone_app_version"], said["phone_app_build"]
     version = {
-        "success": True, "current_version": name, "current_build": build, "version": name, "build_number": build,
-        "download_url": said["phone_app_url"] or None, "release_notes": "", "force_update": said["phone_app_force"],
-        "min_supported_version": name if said["phone_app_force"] else "1.0.0", "file_size": None, "last_updated": None,
-    }  # fmt: skip
+        "success": True,
+        "current_version": name,
+        "current_build": build,
+        "version": name,
+        "build_number": build,
+        "download_url": said["phone_app_url"] or None,
+        "release_notes": "",
+        "force_update": said["phone_app_force"],
+        "min_supported_version": name if said["phone_app_force"] else "1.0.0",
+        "file_size": None,
+        "last_updated": None,
+    }
     return json_answer(200, version | {"message": version})
 
 

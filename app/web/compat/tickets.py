@@ -64,8 +64,12 @@ def move(asked: Arguments) -> dict[str, Any]:
     bulk_actions.moved(TICKET, row, given | {"status_id": key}, seen)
     if comment and not ends:
         noted(row, comment, seen)
-    return {"success": True, "message": _("Status changed to %(status)s", status=label), "name": row.number,
-            "status": label}  # fmt: skip
+    return {
+        "success": True,
+        "message": _("Status changed to %(status)s", status=label),
+        "name": row.number,
+        "status": label,
+    }
 
 
 def noted(row: Any, text: str, seen: Glass) -> Any:
@@ -105,7 +109,9 @@ def close_many(asked: Arguments) -> dict[str, Any]:
 
 def _many(asked: Arguments, values: dict[str, Any], seen: Glass) -> dict[str, Any]:
     names = asked.names("names", "ticket_names", "tickets")
-    return bulk_actions.for_each(TICKET, names, "write", lambda row: bulk_actions.moved(TICKET, row, dict(values), seen))
+    return bulk_actions.for_each(
+        TICKET, names, "write", lambda row: bulk_actions.moved(TICKET, row, dict(values), seen)
+    )
 
 
 # --- what a customer had
@@ -121,8 +127,12 @@ def history(asked: Arguments) -> dict[str, Any]:
     ticket_count, open_count, ticket_last = _counted(TICKET, of_tickets, TicketStatus, ENDED, seen)
     lead_count, _open_leads, lead_last = _counted(LEAD, of_leads, LeadStatus, TERMINAL, seen)
     last = max((each for each in (ticket_last, lead_last) if each is not None), default=None)
-    summary = {"total_tickets": ticket_count, "open_tickets": open_count, "total_leads": lead_count,
-               "last_interaction": local(last, seen)}  # fmt: skip
+    summary = {
+        "total_tickets": ticket_count,
+        "open_tickets": open_count,
+        "total_leads": lead_count,
+        "last_interaction": local(last, seen),
+    }
     return {"tickets": tickets, "leads": leads, "summary": summary}
 
 

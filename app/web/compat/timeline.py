@@ -26,8 +26,14 @@ from app.web.records import timeline
 
 MOST = 100
 #: Our kind -> what the predecessor called it; "added" else.
-_TYPES = {"note": "comment", "comment": "comment", "system": "creation", "status_change": "changed",
-          "field_change": "changed", "message": "communication"}  # fmt: skip
+_TYPES = {
+    "note": "comment",
+    "comment": "comment",
+    "system": "creation",
+    "status_change": "changed",
+    "field_change": "changed",
+    "message": "communication",
+}
 
 
 def get(asked: Arguments) -> list[list[dict[str, Any]]]:
@@ -47,8 +53,9 @@ def get(asked: Arguments) -> list[list[dict[str, Any]]]:
 def lines_of(column: str, key: int, size: int, start: int = 0, *rules: Any) -> list[Any]:
     """A page of a record's lines that fit the rules, newest first; one statement."""
     line = Activity
-    query = select(line.id, line.kind, line.at, line.actor_id, line.payload, line.edited_on, line.lead_id,
-                   line.ticket_id)  # fmt: skip
+    query = select(
+        line.id, line.kind, line.at, line.actor_id, line.payload, line.edited_on, line.lead_id, line.ticket_id
+    )
     query = query.where(getattr(line, column) == key, *rules).order_by(line.id.desc())
     return list(db.session.execute(query.limit(size).offset(start)))
 
@@ -60,16 +67,28 @@ def _told(line: Any, seen: Glass) -> dict[str, Any]:
     if line.kind in ("note", "comment"):
         words["content"] = told["body"]
     return {
-        "name": str(line.id), "activity_type": _TYPES.get(line.kind, "added"), "creation": local(line.at, seen),
-        "owner": owner, "data": words, "content": words["content"], "options": None, "kind": line.kind,
-    }  # fmt: skip
+        "name": str(line.id),
+        "activity_type": _TYPES.get(line.kind, "added"),
+        "creation": local(line.at, seen),
+        "owner": owner,
+        "data": words,
+        "content": words["content"],
+        "options": None,
+        "kind": line.kind,
+    }
 
 
 def _note(line: Any, doctype: str, number: str, seen: Glass) -> dict[str, Any]:
     title, text = title_and_text(line.payload)
-    return {"name": str(line.id), "title": title, "content": text, "owner": name_of(line.actor_id, seen),
-            "modified": local(line.edited_on or line.at, seen), "reference_doctype": doctype,
-            "reference_docname": number}  # fmt: skip
+    return {
+        "name": str(line.id),
+        "title": title,
+        "content": text,
+        "owner": name_of(line.actor_id, seen),
+        "modified": local(line.edited_on or line.at, seen),
+        "reference_doctype": doctype,
+        "reference_docname": number,
+    }
 
 
 def _rest(kind: DocType, column: str, key: int, size: int) -> list[dict[str, Any]]:

@@ -97,8 +97,13 @@ def moment_cell(moment: datetime | None, glass: Glass, due: bool = False) -> dic
     if due:
         left = (moment - glass.now).total_seconds()
         tone = "late" if left < 0 else "soon" if left < 7200 else ""
-    return {"kind": "moment", "iso": moment.isoformat(), "text": relative(moment, glass), "tone": tone,
-            "title": f"{local:%a %-d %b %Y, %H:%M}"}  # fmt: skip
+    return {
+        "kind": "moment",
+        "iso": moment.isoformat(),
+        "text": relative(moment, glass),
+        "tone": tone,
+        "title": f"{local:%a %-d %b %Y, %H:%M}",
+    }
 
 
 def relative(moment: datetime, glass: Glass) -> str:

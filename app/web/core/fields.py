@@ -140,11 +140,22 @@ class Field:
     def input(self, raw: Any, errors: list[str], glass: Glass) -> dict[str, Any]:
         """What the form macro needs; `raw` is the value as typed or as stored."""
         return {
-            "name": self.name, "label": self.label, "kind": self.kind, "value": "" if raw is None else raw,
-            "errors": errors, "required": self.required, "help": self.help, "options": None, "lookup_url": None,
-            "selected": [], "multiple": False, "maxlength": self.most, "placeholder": None, "readonly": False,
+            "name": self.name,
+            "label": self.label,
+            "kind": self.kind,
+            "value": "" if raw is None else raw,
+            "errors": errors,
+            "required": self.required,
+            "help": self.help,
+            "options": None,
+            "lookup_url": None,
+            "selected": [],
+            "multiple": False,
+            "maxlength": self.most,
+            "placeholder": None,
+            "readonly": False,
             "autocomplete": "off",
-        }  # fmt: skip
+        }
 
     def typed(self, values: tuple[Any, ...], glass: Glass) -> Any:
         """The stored value as the form shows it for editing."""
@@ -295,8 +306,19 @@ class Flag(Field):
         """True or False from JSON or a form."""
         if isinstance(raw, bool):
             return raw
-        words = {"1": True, "true": True, "on": True, "y": True, "yes": True, "0": False, "false": False, "": False,
-                 "off": False, "no": False, "none": False}  # fmt: skip
+        words = {
+            "1": True,
+            "true": True,
+            "on": True,
+            "y": True,
+            "yes": True,
+            "0": False,
+            "false": False,
+            "": False,
+            "off": False,
+            "no": False,
+            "none": False,
+        }
         text = str(raw).lower()
         if text not in words:
             raise RuleBroken(_("“%(name)s” must be yes or no.", name=self.name), self.name)

@@ -96,8 +96,16 @@ def _status_of(broken: RuleBroken) -> int:
     return int(getattr(broken, "http_status", 422))
 
 
-REFUSABLE = (RuleBroken, StaleDataError, IntegrityError, DataError, OperationalError, StatementError, OverflowError,
-              UnicodeError)  # fmt: skip
+REFUSABLE = (
+    RuleBroken,
+    StaleDataError,
+    IntegrityError,
+    DataError,
+    OperationalError,
+    StatementError,
+    OverflowError,
+    UnicodeError,
+)
 
 
 def refuse_as_json(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -23,10 +23,14 @@ from app.models import (
 )
 
 MASTERS = {
-    "lead_status": LeadStatus, "ticket_status": TicketStatus, "ticket_subject": TicketSubject,
-    "account_type": AccountType, "lead_source": LeadSource, "support_page": SupportPage,
+    "lead_status": LeadStatus,
+    "ticket_status": TicketStatus,
+    "ticket_subject": TicketSubject,
+    "account_type": AccountType,
+    "lead_source": LeadSource,
+    "support_page": SupportPage,
     "message_template": MessageTemplate,
-}  # fmt: skip
+}
 
 
 @dataclass

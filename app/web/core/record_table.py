@@ -175,8 +175,9 @@ class Plan:
 
     def wires(self, session: Any, rows: list[Any], names: tuple[str, ...] | None, glass: Glass) -> list[dict[str, Any]]:
         """Raw rows as JSON says them, with the lists that hang on them (one statement a list)."""
-        ways = [(each.name, cut.start if each.is_plain(glass) else None, each, cut)
-                for each, cut in self.reading(names)[1]]  # fmt: skip
+        ways = [
+            (each.name, cut.start if each.is_plain(glass) else None, each, cut) for each, cut in self.reading(names)[1]
+        ]
         made = [_told(row, ways, glass) for row in rows]
         if self.many is not None and made and names is None:
             extra = self.many(session, [row["id"] for row in made], glass)
@@ -252,7 +253,16 @@ class Plan:
 #: FAB's names of operators for what we call otherwise.
 ALIASES = {"rel_o_m": "eq", "nrel_o_m": "neq", "rel_m_m": "eq"}
 OP_LABELS = {
-    "eq": _("is"), "neq": _("is not"), "ct": _("contains"), "nct": _("does not contain"), "sw": _("starts with"),
-    "ew": _("ends with"), "gt": _("after / more than"), "lt": _("before / less than"), "ge": _("from"),
-    "le": _("up to"), "in": _("is one of"), "null": _("is empty"),
-}  # fmt: skip
+    "eq": _("is"),
+    "neq": _("is not"),
+    "ct": _("contains"),
+    "nct": _("does not contain"),
+    "sw": _("starts with"),
+    "ew": _("ends with"),
+    "gt": _("after / more than"),
+    "lt": _("before / less than"),
+    "ge": _("from"),
+    "le": _("up to"),
+    "in": _("is one of"),
+    "null": _("is empty"),
+}

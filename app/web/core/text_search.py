@@ -48,5 +48,7 @@ def _named(each: Name, text: str) -> list[Any]:
     pairs = zip(each.columns[::2], each.columns[1::2], strict=True)
     return whole + [
         and_(one.startswith(head, autoescape=True), other.startswith(tail.strip(), autoescape=True))
-        for first, last in pairs for one, other in ((first, last), (last, first)) if tail.strip()
-    ]  # fmt: skip
+        for first, last in pairs
+        for one, other in ((first, last), (last, first))
+        if tail.strip()
+    ]

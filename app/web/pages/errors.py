@@ -95,8 +95,9 @@ def _unknown(error: Exception) -> Any:
     return answer(500, None, reference=reference)
 
 
-def answer(status: int, sentence: str | None = None, retry_after: Any = None, errors: Any = None,
-           reference: str | None = None) -> Any:  # fmt: skip
+def answer(
+    status: int, sentence: str | None = None, retry_after: Any = None, errors: Any = None, reference: str | None = None
+) -> Any:
     """The error as JSON or page."""
     text = sentence or _sentences().get(status) or _sentences()[400 if status < 500 else 500]
     headers = {"Retry-After": str(retry_after)} if retry_after else {}

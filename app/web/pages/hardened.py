@@ -32,16 +32,29 @@ from app.extensions import csrf, db
 from app.web.core import gate
 
 #: What a save may be refused by; everything else is a bug and must be heard.
-REFUSALS = (RuleBroken, StaleDataError, IntegrityError, DataError, OperationalError, StatementError, OverflowError,
-            UnicodeError)  # fmt: skip
+REFUSALS = (
+    RuleBroken,
+    StaleDataError,
+    IntegrityError,
+    DataError,
+    OperationalError,
+    StatementError,
+    OverflowError,
+    UnicodeError,
+)
 MOST_ROWS = 100
 LAST_PAGE = 99_999
 LONGEST_FILTER = 200
 #: FAB method -> verb of the matrix.
 VERBS = {
-    "list": "read", "show": "read", "download": "read", "add": "create", "edit": "write", "delete": "delete",
+    "list": "read",
+    "show": "read",
+    "download": "read",
+    "add": "create",
+    "edit": "write",
+    "delete": "delete",
     "muldelete": "delete",
-}  # fmt: skip
+}
 YEARS = range(2000, 2101)
 
 

@@ -21,21 +21,28 @@ def list_page(screen: Any, asked: Asked, rows: list[Any], names: tuple[str, ...]
     count, capped = plan.counted(db.session(), asked, rows)
     more = len(rows) == asked.size
     return {
-        "title": screen.title, "singular": screen.singular, "module": screen.route_base.strip("/"),
-        "base_url": f"{screen.route_base}/", "search": request.args.get("q", ""),
+        "title": screen.title,
+        "singular": screen.singular,
+        "module": screen.route_base.strip("/"),
+        "base_url": f"{screen.route_base}/",
+        "search": request.args.get("q", ""),
         "count_text": f"{COUNT_CAP:,}+" if capped else f"{count:,}",
         "columns": [_column(plan.by_name[name]) for name in names],
         "rows": [_row(screen, row, names, glass) for row in rows],
-        "filters": _chips(plan, glass), "filter_fields": [_filter_field(f, glass) for f in plan.filterable(glass)],
+        "filters": _chips(plan, glass),
+        "filter_fields": [_filter_field(f, glass) for f in plan.filterable(glass)],
         "quick": [_quick(plan.by_name[name], glass) for name in screen.quick if name in plan.by_name],
         "page_sizes": [(n, url(psize=n, page=None), n == asked.size) for n in (20, 50, 100)],
         "next_url": url(page=asked.page + 1) if more else None,
-        "prev_url": url(page=asked.page - 1 or None) if asked.page else None, "first_url": url(page=None),
+        "prev_url": url(page=asked.page - 1 or None) if asked.page else None,
+        "first_url": url(page=None),
         "page_number": asked.page + 1,
-        "add_url": f"{screen.route_base}/add" if glass.who.may(screen.module, "create") and "add" not in
-        screen.exclude_route_methods else None,
-        "actions": screen.bulk_actions(glass), "empty_text": None,
-    }  # fmt: skip
+        "add_url": f"{screen.route_base}/add"
+        if glass.who.may(screen.module, "create") and "add" not in screen.exclude_route_methods
+        else None,
+        "actions": screen.bulk_actions(glass),
+        "empty_text": None,
+    }
 
 
 def asked_of(plan: Plan, args: Any, seen: Glass) -> Asked:
@@ -64,8 +71,14 @@ def hits(screen: Any, typed: str, seen: Glass, most: int) -> list[dict[str, Any]
     rules = [matching(plan, typed, seen)] if typed else []
     named = tuple(name for name in ("number", screen.headline) if name in plan.by_name and plan.by_name[name].columns)
     rows = plan.rows(db.session(), Asked(rules, plan.order_by(None, "desc", seen), most), named)
-    return [{"value": row["id"], "label": str(row.get(screen.headline) or row.get("number") or row["id"]),
-             "hint": row.get("number", "")} for row in plan.wires(db.session(), rows, named, seen)]  # fmt: skip
+    return [
+        {
+            "value": row["id"],
+            "label": str(row.get(screen.headline) or row.get("number") or row["id"]),
+            "hint": row.get("number", ""),
+        }
+        for row in plan.wires(db.session(), rows, named, seen)
+    ]
 
 
 def url(**changes: Any) -> str:
@@ -83,10 +96,13 @@ def _column(each: Field) -> dict[str, Any]:
     sorted_by = (request.args.get("_od") or "desc") if request.args.get("_oc") == each.name else None
     turned = "asc" if sorted_by == "desc" else "desc"
     return {
-        "name": each.name, "label": each.label, "sortable": each.sort, "sorted": sorted_by,
+        "name": each.name,
+        "label": each.label,
+        "sortable": each.sort,
+        "sorted": sorted_by,
         "sort_url": url(_oc=each.name, _od=turned, page=None) if each.sort else None,
         "align": "end" if each.kind == "number" else None,
-    }  # fmt: skip
+    }
 
 
 def _row(screen: Any, row: Any, names: tuple[str, ...], glass: Glass) -> dict[str, Any]:
@@ -98,9 +114,14 @@ def _row(screen: Any, row: Any, names: tuple[str, ...], glass: Glass) -> dict[st
     title = next((cell.get("text") for cell in cells.values() if cell.get("text")), str(values[0]))
     may_edit = glass.who.may(screen.module, "write") and "edit" not in screen.exclude_route_methods
     return {
-        "id": values[0], "url": address, "title": title, "cells": list(cells.values()), "may_edit": may_edit,
-        "may_delete": False, "edit_url": f"{screen.route_base}/edit/{values[0]}",
-    }  # fmt: skip
+        "id": values[0],
+        "url": address,
+        "title": title,
+        "cells": list(cells.values()),
+        "may_edit": may_edit,
+        "may_delete": False,
+        "edit_url": f"{screen.route_base}/edit/{values[0]}",
+    }
 
 
 def _chips(plan: Any, glass: Glass) -> list[dict[str, Any]]:
@@ -132,8 +153,15 @@ def _word(each: Field, value: str, glass: Glass) -> str:
 def _filter_field(each: Field, glass: Glass) -> dict[str, Any]:
     made = each.input(None, [], glass)
     ops = [(op, OP_LABELS[op]) for op in each.ops]
-    return {"name": each.name, "label": each.label, "kind": each.kind, "ops": ops, "options": made["options"],
-            "lookup_url": made["lookup_url"], "value": ""}  # fmt: skip
+    return {
+        "name": each.name,
+        "label": each.label,
+        "kind": each.kind,
+        "ops": ops,
+        "options": made["options"],
+        "lookup_url": made["lookup_url"],
+        "value": "",
+    }
 
 
 def _quick(each: Field, glass: Glass) -> dict[str, Any]:

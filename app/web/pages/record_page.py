@@ -28,24 +28,44 @@ def record_page(screen: Any, row: Any, glass: Glass, args: Any) -> dict[str, Any
     wire = plan.wires(db.session(), [row], None, glass)[0]
     may_write = glass.who.may(screen.module, "write") and "edit" not in screen.exclude_route_methods
     title = cells.get(screen.headline, {}).get("text") or wire.get("number") or str(screen.singular)
-    return {
-        "id": wire["id"], "title": title, "number": wire.get("number"), "module": KINDS.get(plan.record,
-        plan.record.__tablename__),
-        "base_url": f"{base}/", "list_label": screen.title, "version": wire.get("version"),
-        "status": wire["status"] if screen.status_master else None,
-        "moves": _moves(screen, wire, glass) if may_write and screen.status_master else [],
-        "assignees": _assignees(wire), "primary": screen.primary(wire, glass),
-        "more": screen.more(wire, glass) if glass.who.may(screen.module, screen.more_verb) else [],
-        "strip": [{"label": plan.by_name[name].label, "cell": cells[name]} for name in screen.strip if name in cells],
-        "sections": _sections(screen, cells), "related": _related(screen, wire, glass),
-        "tabs": [{"name": "activity", "label": _("Activity"), "count": None, "url": f"{base}/show/{wire['id']}",
-        "active": True}],
-        "composer": _composer(screen, wire, glass), "conflict": None,
-        "edit_url": f"{base}/edit/{wire['id']}" if may_write else None,
-        "delete_url": f"{base}/delete/{wire['id']}" if glass.who.may(screen.module, "delete") else None,
-        "assign_url": f"{base}/assign/{wire['id']}" if plan.record in (Lead, Ticket) else None,
-        "why_url": f"{base}/why/{wire['id']}" if plan.record in (Lead, Ticket) else None,
-    } | timeline_part(screen, wire["id"], None, glass) | screen.instead(wire, glass)  # fmt: skip
+    return (
+        {
+            "id": wire["id"],
+            "title": title,
+            "number": wire.get("number"),
+            "module": KINDS.get(plan.record, plan.record.__tablename__),
+            "base_url": f"{base}/",
+            "list_label": screen.title,
+            "version": wire.get("version"),
+            "status": wire["status"] if screen.status_master else None,
+            "moves": _moves(screen, wire, glass) if may_write and screen.status_master else [],
+            "assignees": _assignees(wire),
+            "primary": screen.primary(wire, glass),
+            "more": screen.more(wire, glass) if glass.who.may(screen.module, screen.more_verb) else [],
+            "strip": [
+                {"label": plan.by_name[name].label, "cell": cells[name]} for name in screen.strip if name in cells
+            ],
+            "sections": _sections(screen, cells),
+            "related": _related(screen, wire, glass),
+            "tabs": [
+                {
+                    "name": "activity",
+                    "label": _("Activity"),
+                    "count": None,
+                    "url": f"{base}/show/{wire['id']}",
+                    "active": True,
+                }
+            ],
+            "composer": _composer(screen, wire, glass),
+            "conflict": None,
+            "edit_url": f"{base}/edit/{wire['id']}" if may_write else None,
+            "delete_url": f"{base}/delete/{wire['id']}" if glass.who.may(screen.module, "delete") else None,
+            "assign_url": f"{base}/assign/{wire['id']}" if plan.record in (Lead, Ticket) else None,
+            "why_url": f"{base}/why/{wire['id']}" if plan.record in (Lead, Ticket) else None,
+        }
+        | timeline_part(screen, wire["id"], None, glass)
+        | screen.instead(wire, glass)
+    )
 
 
 def timeline_part(screen: Any, key: int, before: int | None, glass: Glass) -> dict[str, Any]:
@@ -80,10 +100,16 @@ def _asks(screen: Any, meaning: str, wire: dict[str, Any], glass: Glass) -> list
 
 def _task_inputs() -> list[dict[str, Any]]:
     return [
-        {"name": "task_title", "label": _("Task"), "kind": "text", "value": _("Follow up"), "errors": [],
-        "required": True},
+        {
+            "name": "task_title",
+            "label": _("Task"),
+            "kind": "text",
+            "value": _("Follow up"),
+            "errors": [],
+            "required": True,
+        },
         {"name": "task_due_on", "label": _("Due"), "kind": "moment", "value": "", "errors": [], "required": True},
-    ]  # fmt: skip
+    ]
 
 
 def _sections(screen: Any, cells: dict[str, Any]) -> list[dict[str, Any]]:
@@ -95,10 +121,13 @@ def _sections(screen: Any, cells: dict[str, Any]) -> list[dict[str, Any]]:
         parts[section].append(each)
     titles = {"person": _("Contact"), "main": _("Details"), "sla": _("SLA"), "stamps": _("Record")}
     return [
-        {"title": title, "fields": [{"name": f.name, "label": f.label, "cell": cells[f.name], "help": f.help}
-                                    for f in parts[key]]}
-        for key, title in titles.items() if parts[key]
-    ]  # fmt: skip
+        {
+            "title": title,
+            "fields": [{"name": f.name, "label": f.label, "cell": cells[f.name], "help": f.help} for f in parts[key]],
+        }
+        for key, title in titles.items()
+        if parts[key]
+    ]
 
 
 def _related(screen: Any, wire: dict[str, Any], glass: Glass) -> list[dict[str, Any]]:
@@ -116,11 +145,18 @@ def _related(screen: Any, wire: dict[str, Any], glass: Glass) -> list[dict[str, 
 def _tasks(rule: Any, parent: str, glass: Glass) -> dict[str, Any]:
     query = select(Task.id, Task.title, Task.due_on, Task.assignee_id).where(rule, Task.status.in_(OPEN))
     rows = db.session.execute(query.order_by(Task.due_on).limit(8)).all() if glass.who.may("Tasks", "read") else []
-    made = [{"url": f"/tasks/show/{key}", "cells": [{"kind": "text", "text": title}, moment_cell(due, glass, True)]}
-            for key, title, due, _who in rows]  # fmt: skip
+    made = [
+        {"url": f"/tasks/show/{key}", "cells": [{"kind": "text", "text": title}, moment_cell(due, glass, True)]}
+        for key, title, due, _who in rows
+    ]
     may_add = glass.who.may("Tasks", "create")
-    return {"title": _("Open tasks"), "count": len(rows), "url": f"/tasks/?_flt_eq_{parent.replace('=', '=', 1)}",
-            "add_url": f"/tasks/add?{parent}" if may_add else None, "rows": made}  # fmt: skip
+    return {
+        "title": _("Open tasks"),
+        "count": len(rows),
+        "url": f"/tasks/?_flt_eq_{parent.replace('=', '=', 1)}",
+        "add_url": f"/tasks/add?{parent}" if may_add else None,
+        "rows": made,
+    }
 
 
 def _of_customer(wire: dict[str, Any], glass: Glass) -> list[dict[str, Any]]:
@@ -152,9 +188,16 @@ def _numbered(title: str, base: str, rows: Any, master: str, glass: Glass) -> di
 
 
 def _accounts(wire: dict[str, Any]) -> dict[str, Any]:
-    rows = [{"url": "#", "cells": [{"kind": "text", "text": account["client_id"]},
-                                   {"kind": "text", "text": (account["account_type"] or {}).get("label", "")}]}
-            for account in wire.get("accounts", [])]  # fmt: skip
+    rows = [
+        {
+            "url": "#",
+            "cells": [
+                {"kind": "text", "text": account["client_id"]},
+                {"kind": "text", "text": (account["account_type"] or {}).get("label", "")},
+            ],
+        }
+        for account in wire.get("accounts", [])
+    ]
     return {"title": _("Accounts"), "count": len(rows), "url": None, "add_url": None, "rows": rows}
 
 
@@ -166,9 +209,10 @@ def _composer(screen: Any, wire: dict[str, Any], glass: Glass) -> dict[str, Any]
     return {
         "note_url": f"{screen.route_base}/note/{wire['id']}",
         "note_about": f"{KINDS[screen.desk.record]}:{wire['id']}",
-        "task_url": f"/tasks/add?{parent}={wire['id']}&back=1" if tasks else None, "people_url": "/people/lookup",
+        "task_url": f"/tasks/add?{parent}={wire['id']}&back=1" if tasks else None,
+        "people_url": "/people/lookup",
         "me": [(glass.who.id, glass.who.full_name)],
-    }  # fmt: skip
+    }
 
 
 # --- forms ---
@@ -185,8 +229,16 @@ def typed_values(screen: Any, key: int, glass: Glass) -> dict[str, Any]:
     return typed
 
 
-def form_page(screen: Any, which: str, fields: list[Field], raw: dict[str, Any], errors: dict[str, Any], glass: Glass,
-              row: Any = None, sentence: str | None = None) -> dict[str, Any]:  # fmt: skip
+def form_page(
+    screen: Any,
+    which: str,
+    fields: list[Field],
+    raw: dict[str, Any],
+    errors: dict[str, Any],
+    glass: Glass,
+    row: Any = None,
+    sentence: str | None = None,
+) -> dict[str, Any]:
     """The context of crm/form.html."""
     base = screen.route_base
     inputs = {
@@ -199,12 +251,16 @@ def form_page(screen: Any, which: str, fields: list[Field], raw: dict[str, Any],
     here = f"{base}/edit/{row.id}" if row is not None else f"{base}/add"
     left = {name: text for name, text in errors.items() if name not in inputs}
     return {
-        "title": title, "action": here, "submit_label": _("Save"),
+        "title": title,
+        "action": here,
+        "submit_label": _("Save"),
         "sections": [part for part in parts if part["fields"]],
-        "cancel_url": screen.url_of(row) if row is not None else f"{base}/", "back_label": screen.title,
-        "version": getattr(row, "version", None), "conflict": None,
+        "cancel_url": screen.url_of(row) if row is not None else f"{base}/",
+        "back_label": screen.title,
+        "version": getattr(row, "version", None),
+        "conflict": None,
         "error": sentence if sentence and (left or not errors) else None,
-    }  # fmt: skip
+    }
 
 
 def _number_of(each: Field, raw: Any) -> Any:
@@ -257,13 +313,28 @@ def bulk_actions(screen: Any, glass: Glass) -> list[dict[str, Any]]:
     if not who.may(screen.module, "bulk"):
         return []
     if record in (Lead, Ticket) and who.may(screen.module, "assign"):
-        person = {"name": "assignee", "label": _("Colleague"), "kind": "person", "value": "", "errors": [],
+        person = {
+            "name": "assignee",
+            "label": _("Colleague"),
+            "kind": "person",
+            "value": "",
+            "errors": [],
             "required": True,
-                  "lookup_url": "/people/lookup", "selected": []}  # fmt: skip
+            "lookup_url": "/people/lookup",
+            "selected": [],
+        }
         made.append({"name": "assign", "label": _("Assign"), "icon": "user-check", "confirm": None, "fields": [person]})
         fair = _("They are spread evenly: each goes to the next in line of the role.")
-        role = {"name": "role", "label": _("Role"), "kind": "choice", "value": screen.served_by, "errors": [],
-                "required": True, "help": fair, "options": [(each, each) for each in roles_offered(glass)]}  # fmt: skip
+        role = {
+            "name": "role",
+            "label": _("Role"),
+            "kind": "choice",
+            "value": screen.served_by,
+            "errors": [],
+            "required": True,
+            "help": fair,
+            "options": [(each, each) for each in roles_offered(glass)],
+        }
         made.append({"name": "turn", "label": _("Assign by turn"), "icon": "repeat", "confirm": None, "fields": [role]})
     if screen.status_master and who.may(screen.module, "write"):
         field = screen.desk.plan.by_name["status"].input(None, [], glass) | {"required": True}

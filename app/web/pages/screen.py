@@ -70,10 +70,23 @@ class Screen(Gated, ModelView):
 
     desk: Desk
     VERBS = {
-        "list": "read", "show": "read", "numbered": "read", "timeline": "read", "lookup": "read", "download": "read",
-        "add": "create", "edit": "write", "move": "write", "note": "read", "delete": "delete", "action": "bulk",
-        "action_post": "bulk", "convert": "write", "unconvert": "write", "assign": "read",
-    }  # fmt: skip
+        "list": "read",
+        "show": "read",
+        "numbered": "read",
+        "timeline": "read",
+        "lookup": "read",
+        "download": "read",
+        "add": "create",
+        "edit": "write",
+        "move": "write",
+        "note": "read",
+        "delete": "delete",
+        "action": "bulk",
+        "action_post": "bulk",
+        "convert": "write",
+        "unconvert": "write",
+        "assign": "read",
+    }
     datamodel = None
     #: FAB's, which sends whatever lies in a folder for uploads; files go through their record's own rule.
     download = None
@@ -271,8 +284,16 @@ class Screen(Gated, ModelView):
         row = self.desk.find(db.session(), key) if key is not None else None
         return self._form(which, raw, errors, seen, row, sentence, status)
 
-    def _form(self, which: str, raw: dict[str, Any], errors: dict[str, Any], seen: Glass, row: Any = None,
-              sentence: str | None = None, status: int = 200) -> Any:  # fmt: skip
+    def _form(
+        self,
+        which: str,
+        raw: dict[str, Any],
+        errors: dict[str, Any],
+        seen: Glass,
+        row: Any = None,
+        sentence: str | None = None,
+        status: int = 200,
+    ) -> Any:
         context = pages.form_page(self, which, self._inputs(which), raw, errors, seen, row, sentence)
         if status == 409 and row is not None:
             context["conflict"] = pages.conflict(self, row, raw, seen)

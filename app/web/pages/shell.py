@@ -90,17 +90,32 @@ def _context(menu: Any) -> dict[str, Any]:
     """For every template."""
     person = g.get("person")
     languages = [(code, row["name"]) for code, row in current_app.config["LANGUAGES"].items()]
-    base = {"brand": {"name": current_app.config["CRM"].brand, "logo_url": None, "accent": None},
-            "languages": languages, "person": None, "menu": [], "new_items": [], "unread": 0}  # fmt: skip
+    base = {
+        "brand": {"name": current_app.config["CRM"].brand, "logo_url": None, "accent": None},
+        "languages": languages,
+        "person": None,
+        "menu": [],
+        "new_items": [],
+        "unread": 0,
+    }
     if person is None:
         return base
     entries, new = menu(person, request.path)
     return base | {
-        "person": {"id": person.id, "username": person.username, "full_name": person.full_name,
-                   "initials": initials(person.full_name or person.username), "time_zone": person.time_zone,
-                   "locale": person.locale, "is_admin": person.is_admin, "url": "/users/userinfo/"},
-        "menu": entries, "new_items": new, "unread": _unread(person.id),
-    }  # fmt: skip
+        "person": {
+            "id": person.id,
+            "username": person.username,
+            "full_name": person.full_name,
+            "initials": initials(person.full_name or person.username),
+            "time_zone": person.time_zone,
+            "locale": person.locale,
+            "is_admin": person.is_admin,
+            "url": "/users/userinfo/",
+        },
+        "menu": entries,
+        "new_items": new,
+        "unread": _unread(person.id),
+    }
 
 
 def _unread(user_id: int) -> int:

@@ -102,8 +102,11 @@ class Live:
     def _with_bell(self, held: Session, user: int) -> dict[str, Line]:
         """The person's lines, but for those of keys that may not read his notices."""
         lines = self.sockets.of(user)
-        return {sid: line for sid, line in lines.items()
-                if line.scope is None or has_bell(_limited(person_of(held, user), line.scope))}  # fmt: skip
+        return {
+            sid: line
+            for sid, line in lines.items()
+            if line.scope is None or has_bell(_limited(person_of(held, user), line.scope))
+        }
 
     def _toast(self, held: Session, user: int, after: int | None, now: datetime) -> dict[str, Any]:
         who, before = person_of(held, user), held.info.get("who")
@@ -210,14 +213,22 @@ def install(app: Flask, session_class: Any = Session) -> Live:
     global _live
     chosen = app.config["CRM"]
     socketio.init_app(
-        app, async_mode="threading", transports=["websocket"], async_handlers=False, max_http_buffer_size=LONGEST_WORD,
+        app,
+        async_mode="threading",
+        transports=["websocket"],
+        async_handlers=False,
+        max_http_buffer_size=LONGEST_WORD,
         cors_allowed_origins=partial(_is_ours, _origin(chosen.public_url)),
-    )  # fmt: skip
+    )
     _live = Live(app, max(1, chosen.threads - THREADS_FOR_PAGES), chosen.redis_url)
     app.extensions["crm_live"] = _live
     sockets = _live.sockets
-    for name, hear in (("connect", sockets.connect), ("disconnect", sockets.leave), ("watch", sockets.watch),
-                       ("shown", sockets.shown)):  # fmt: skip
+    for name, hear in (
+        ("connect", sockets.connect),
+        ("disconnect", sockets.leave),
+        ("watch", sockets.watch),
+        ("shown", sockets.shown),
+    ):
         socketio.on_event(name, hear)
     _guard_the_door(app, _live)
     if not event.contains(session_class, "after_commit", _after_commit):

@@ -37,9 +37,13 @@ class Assignable(Screen):
         """Why this person: for everybody who sees the record."""
         row, seen = self.row_for(pk, "read"), glass()
         page = {
-            "title": _("Why this person?"), "number": row.number, "back_url": self.url_of(row),
-            "list_label": self.title, "list_url": f"{self.route_base}/", "history": assignment_history.stretches(row, seen),
-        }  # fmt: skip
+            "title": _("Why this person?"),
+            "number": row.number,
+            "back_url": self.url_of(row),
+            "list_label": self.title,
+            "list_url": f"{self.route_base}/",
+            "history": assignment_history.stretches(row, seen),
+        }
         return render_template("crm/why.html", page=page)
 
     @expose("/assign/<pk>", methods=["GET", "POST"])
@@ -63,20 +67,44 @@ class Assignable(Screen):
         named = self.desk.plan.by_name["assignee"]
         roles = [(role, role) for role in pages.roles_offered(seen)]
         return {
-            "title": _("Assign %(number)s", number=row.number), "number": row.number, "back_url": self.url_of(row),
-            "list_label": self.title, "list_url": f"{self.route_base}/", "action": f"{self.route_base}/assign/{row.id}",
-            "may_assign": seen.who.may(self.module, "assign"), "may_ask": seen.who.may("Requests", "create"),
+            "title": _("Assign %(number)s", number=row.number),
+            "number": row.number,
+            "back_url": self.url_of(row),
+            "list_label": self.title,
+            "list_url": f"{self.route_base}/",
+            "action": f"{self.route_base}/assign/{row.id}",
+            "may_assign": seen.who.may(self.module, "assign"),
+            "may_ask": seen.who.may("Requests", "create"),
             "person": named.input(None, [], seen) | {"label": _("Colleague"), "required": True},
-            "history": assignment_history.stretches(row, seen), "present": None,
-            "role": {"name": "role", "label": _("Role"), "kind": "choice", "value": row.assigned_role or self.served_by,
-                     "errors": [], "options": roles, "required": True},
-            "reason": {"name": "reason", "label": _("Reason"), "kind": "textarea", "value": "", "errors": [],
-                       "required": True, "maxlength": 500},
-        }  # fmt: skip
+            "history": assignment_history.stretches(row, seen),
+            "present": None,
+            "role": {
+                "name": "role",
+                "label": _("Role"),
+                "kind": "choice",
+                "value": row.assigned_role or self.served_by,
+                "errors": [],
+                "options": roles,
+                "required": True,
+            },
+            "reason": {
+                "name": "reason",
+                "label": _("Reason"),
+                "kind": "textarea",
+                "value": "",
+                "errors": [],
+                "required": True,
+                "maxlength": 500,
+            },
+        }
 
     def _to_person(self, row: Any, seen: Glass) -> str:
         chosen = self.desk.plan.by_name["assignee"].take(request.form.get("assignee"), seen)
-        return _("Assigned.") if assignment_actions.give(self, row, chosen, seen, "direct") else assignment_actions.has_already(chosen, seen)
+        return (
+            _("Assigned.")
+            if assignment_actions.give(self, row, chosen, seen, "direct")
+            else assignment_actions.has_already(chosen, seen)
+        )
 
     def _to_role(self, row: Any, seen: Glass) -> str:
         chosen = assignment_actions.give_by_turn(self, row, request.form.get("role", ""), seen)
@@ -106,11 +134,15 @@ class Shared(Assignable):
         base = f"{self.route_base}/release/{row.id}"
         people = [
             person_card(card) | {"is_current": key == row.assignee_id, "release_url": f"{base}/{key}"}
-            for key in keys if (card := seen.cards.person(key))
-        ]  # fmt: skip
+            for key in keys
+            if (card := seen.cards.person(key))
+        ]
         page = super()._assign_page(row, seen)
-        return page | {"present": people, "join_url": f"{self.route_base}/join/{row.id}",
-                       "colleague": page["person"] | {"name": "user", "label": _("Also add a colleague")}}  # fmt: skip
+        return page | {
+            "present": people,
+            "join_url": f"{self.route_base}/join/{row.id}",
+            "colleague": page["person"] | {"name": "user", "label": _("Also add a colleague")},
+        }
 
     @expose("/join/<pk>", methods=["POST"])
     @has_access
@@ -156,7 +188,9 @@ class AssignableResource(Resource):
         if raw.get("assign_to_role"):
             assignment_actions.give_by_turn(self, row, str(raw["assign_to_role"]), seen)
         else:
-            assignment_actions.give(self, row, self.desk.plan.by_name["assign_to"].take(raw.get("assign_to"), seen), seen, "direct")
+            assignment_actions.give(
+                self, row, self.desk.plan.by_name["assign_to"].take(raw.get("assign_to"), seen), seen, "direct"
+            )
         db.session.commit()
         return json_answer(200, {"id": row.id, "result": self._after(row.id)})
 

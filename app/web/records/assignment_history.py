@@ -16,24 +16,37 @@ from app.web.core.reference_fields import person_card
 
 #: team.Absence.why, and who stood in line but had the work before -> words.
 ABSENT = {
-    "deactivated": _l("deactivated"), "not available": _l("not available"), "away": _l("away"),
-    "on leave": _l("on leave"), "already had it": _l("already had it"),
-}  # fmt: skip
+    "deactivated": _l("deactivated"),
+    "not available": _l("not available"),
+    "away": _l("away"),
+    "on leave": _l("on leave"),
+    "already had it": _l("already had it"),
+}
 #: assignment.REASONS -> words for a column.
 REASONS = {
-    "created": _l("Created"), "round robin": _l("By turn"), "direct": _l("Given"), "request": _l("Request"),
-    "overdue": _l("Overdue task"), "delegate": _l("Back from leave"), "bulk": _l("Given with others"),
+    "created": _l("Created"),
+    "round robin": _l("By turn"),
+    "direct": _l("Given"),
+    "request": _l("Request"),
+    "overdue": _l("Overdue task"),
+    "delegate": _l("Back from leave"),
+    "bulk": _l("Given with others"),
     "joined": _l("Helps"),
-}  # fmt: skip
+}
 
 
 def stretches(row: Any, glass: Glass) -> list[dict[str, Any]]:
     """Everybody who has or had it, newest first: person, since, until, and why in a sentence or two."""
     return [
-        {"person": _card(each.user_id, glass), "why": in_words(each, glass), "is_open": each.ended_on is None,
-         "started": moment_cell(each.started_on, glass), "ended": moment_cell(each.ended_on, glass)}
+        {
+            "person": _card(each.user_id, glass),
+            "why": in_words(each, glass),
+            "is_open": each.ended_on is None,
+            "started": moment_cell(each.started_on, glass),
+            "ended": moment_cell(each.ended_on, glass),
+        }
         for each in assignment.history(db.session(), row)
-    ]  # fmt: skip
+    ]
 
 
 def _card(key: int | None, glass: Glass) -> dict[str, Any] | None:
@@ -60,13 +73,14 @@ def _begun(stretch: Any, glass: Glass) -> str:
     if stretch.reason in ("direct", "bulk") and stretch.by_id == stretch.user_id:
         return _("%(name)s took it.", name=name)
     words = {
-        "created": _("%(name)s created it.", name=name), "direct": _("%(by)s gave it to %(name)s.", by=by, name=name),
+        "created": _("%(name)s created it.", name=name),
+        "direct": _("%(by)s gave it to %(name)s.", by=by, name=name),
         "bulk": _("%(by)s gave it to %(name)s, together with others.", by=by, name=name),
         "request": _("A request for %(name)s was approved by %(by)s.", by=by, name=name),
         "joined": _("%(by)s asked %(name)s to help.", by=by, name=name),
         "delegate": _("%(name)s is back from leave.", name=name),
         "overdue": _("A task was overdue for too long and went to %(name)s.", name=name),
-    }  # fmt: skip
+    }
     return words.get(stretch.reason) or _("It went to %(name)s.", name=name)
 
 

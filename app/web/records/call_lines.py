@@ -17,14 +17,23 @@ from app.web.core.reference_fields import person_card
 
 #: Direction, and whether they talked -> sign and tone.
 SIGNS = {
-    ("Incoming", True): ("phone-incoming", "green"), ("Incoming", False): ("phone-x", "red"),
-    ("Outgoing", True): ("phone-outgoing", "blue"), ("Outgoing", False): ("phone-outgoing", "gray"),
-}  # fmt: skip
+    ("Incoming", True): ("phone-incoming", "green"),
+    ("Incoming", False): ("phone-x", "red"),
+    ("Outgoing", True): ("phone-outgoing", "blue"),
+    ("Outgoing", False): ("phone-outgoing", "gray"),
+}
 #: What the other side is told by: the two names, and the number with what it takes to choose it.
 SIDE = (
-    Customer.first_name, Customer.last_name, Lead.first_name, Lead.last_name, CallLog.other_e164, CallLog.direction,
-    CallLog.status, CallLog.from_number, CallLog.to_number,
-)  # fmt: skip
+    Customer.first_name,
+    Customer.last_name,
+    Lead.first_name,
+    Lead.last_name,
+    CallLog.other_e164,
+    CallLog.direction,
+    CallLog.status,
+    CallLog.from_number,
+    CallLog.to_number,
+)
 
 #: How many earlier calls a call's page shows.
 EARLIER = 10
@@ -65,8 +74,10 @@ def tabs(chosen: str) -> list[dict[str, Any]]:
         ("missed", _("To call back"), "/calls/?tab=missed", _("Everybody who was missed was called back.")),
         ("phone", _("My phone"), "/phone/", None),
     )
-    return [{"label": label, "url": url, "count": None, "active": chosen == name, "empty": empty}
-            for name, label, url, empty in parts]  # fmt: skip
+    return [
+        {"label": label, "url": url, "count": None, "active": chosen == name, "empty": empty}
+        for name, label, url, empty in parts
+    ]
 
 
 def may_settle(employee_id: int | None, glass: Glass) -> bool:
@@ -99,15 +110,20 @@ def _earlier(row: Any, glass: Glass) -> list[Any]:
 
 
 def _lines() -> Any:
-    query = select(*SIDE, CallLog.id, CallLog.duration_seconds, CallLog.outcome, CallLog.employee_id,
-                   CallLog.started_on)  # fmt: skip
+    query = select(
+        *SIDE, CallLog.id, CallLog.duration_seconds, CallLog.outcome, CallLog.employee_id, CallLog.started_on
+    )
     return query.outerjoin(Customer, Customer.id == CallLog.customer_id).outerjoin(Lead, Lead.id == CallLog.lead_id)
 
 
 def _entry(row: Any, glass: Glass) -> dict[str, Any]:
     card = glass.cards.person(row.employee_id)
-    own = {"id": row.id, "kind": "call", "actor": person_card(card) if card else None,
-           "at": moment_cell(row.started_on, glass)}  # fmt: skip
+    own = {
+        "id": row.id,
+        "kind": "call",
+        "actor": person_card(card) if card else None,
+        "at": moment_cell(row.started_on, glass),
+    }
     return own | _line(row, glass)
 
 

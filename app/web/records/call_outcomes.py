@@ -35,8 +35,14 @@ _BEGUN = {"lead": ("Leads", call_outcomes.make_lead), "ticket": ("Tickets", call
 class Outcomes(Screen):
     """A screen of calls, with what one does after a call."""
 
-    VERBS = Screen.VERBS | {"outcome": "write", "begin_lead": "write", "begin_ticket": "write", "link": "write",
-                            "unlink": "write", "places": "write"}  # fmt: skip
+    VERBS = Screen.VERBS | {
+        "outcome": "write",
+        "begin_lead": "write",
+        "begin_ticket": "write",
+        "link": "write",
+        "unlink": "write",
+        "places": "write",
+    }
 
     @expose("/outcome/<pk>", methods=["GET", "POST"])
     @has_access
@@ -63,15 +69,23 @@ class Outcomes(Screen):
     def _dialog(self, call: CallLog, raw: Any, errors: dict[str, list[str]], sentence: str) -> str:
         seen, has_place = glass(), bool(call.lead_id or call.ticket_id)
         context = {
-            "action": f"/calls/outcome/{call.id}", "title": _("How did the call go?"),
+            "action": f"/calls/outcome/{call.id}",
+            "title": _("How did the call go?"),
             "about": _about(self, call, seen),
-            "offered": OFFERED, "raw": raw, "errors": errors, "error": "" if errors else sentence,
-            "has_place": has_place, "may_note": has_place or call.customer_id, "begins": _begins(call, seen),
-            "place": None if has_place else call_targets.field(raw.get("place"), errors.get("place", []),
-                                                             _("To whom it belongs"), seen),
-            "choices": choices(seen), "back": request.values.get("back") or _referrer(),
+            "offered": OFFERED,
+            "raw": raw,
+            "errors": errors,
+            "error": "" if errors else sentence,
+            "has_place": has_place,
+            "may_note": has_place or call.customer_id,
+            "begins": _begins(call, seen),
+            "place": None
+            if has_place
+            else call_targets.field(raw.get("place"), errors.get("place", []), _("To whom it belongs"), seen),
+            "choices": choices(seen),
+            "back": request.values.get("back") or _referrer(),
             "call_url": f"/calls/show/{call.id}",
-        }  # fmt: skip
+        }
         part = bool(request.headers.get("HX-Request"))
         return render_template("crm/_outcome.html" if part else "crm/outcome.html", page=context)
 
@@ -95,8 +109,16 @@ class Outcomes(Screen):
         module, make = _BEGUN[what]
         seen.who.refuse_unless(module, "create")
         with access.as_system(db.session()):  # whose number it is, is asked of all customers
-            return make(db.session(), call, seen.who.id, seen.now, self.desk.vault(), task,
-                        terms=seen.cards.terms, minutes=seen.cards.business["first_task_minutes"])  # fmt: skip
+            return make(
+                db.session(),
+                call,
+                seen.who.id,
+                seen.now,
+                self.desk.vault(),
+                task,
+                terms=seen.cards.terms,
+                minutes=seen.cards.business["first_task_minutes"],
+            )
 
     @expose("/lead/<pk>", methods=["POST"])
     @has_access
@@ -139,10 +161,16 @@ class Outcomes(Screen):
     def _link_form(self, call: CallLog, seen: Glass, errors: list[str] | None = None) -> str:
         place = call_targets.field(request.form.get("place"), errors or [], _("Lead, ticket or customer"), seen)
         form = {
-            "title": _("To whom does this call belong?"), "action": f"/calls/link/{call.id}", "version": None,
-            "conflict": None, "error": None, "submit_label": _("Link"), "cancel_url": f"/calls/show/{call.id}",
-            "back_label": _about(self, call, seen)["text"], "sections": [{"title": "", "fields": [place]}],
-        }  # fmt: skip
+            "title": _("To whom does this call belong?"),
+            "action": f"/calls/link/{call.id}",
+            "version": None,
+            "conflict": None,
+            "error": None,
+            "submit_label": _("Link"),
+            "cancel_url": f"/calls/show/{call.id}",
+            "back_label": _about(self, call, seen)["text"],
+            "sections": [{"title": "", "fields": [place]}],
+        }
         return render_template("crm/form.html", form=form)
 
     @expose("/places", methods=["GET"])
@@ -190,8 +218,10 @@ class Outcomes(Screen):
         offered.append((_("Link to a record"), "link", f"link/{row['id']}", "get"))
         if any(row.get(name) for name in ("lead", "ticket", "customer")):
             offered.append((_("Unlink"), "x", f"unlink/{row['id']}", "post"))
-        return [{"label": label, "icon": icon, "url": f"/calls/{url}", "method": method}
-                for label, icon, url, method in offered]  # fmt: skip
+        return [
+            {"label": label, "icon": icon, "url": f"/calls/{url}", "method": method}
+            for label, icon, url, method in offered
+        ]
 
 
 def choices(seen: Glass) -> list[dict[str, str]]:

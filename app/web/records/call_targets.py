@@ -19,9 +19,10 @@ from app.web.records.tickets import TicketScreen
 
 #: Beginning of a number -> record, and the screen that knows how it is found.
 _KINDS: dict[str, tuple[Any, Any]] = {
-    PREFIX["LEAD"]: (Lead, LeadScreen), PREFIX["TICKET"]: (Ticket, TicketScreen),
+    PREFIX["LEAD"]: (Lead, LeadScreen),
+    PREFIX["TICKET"]: (Ticket, TicketScreen),
     PREFIX["CUST"]: (Customer, CustomerScreen),
-}  # fmt: skip
+}
 #: Hits of each kind.
 MOST = 7
 
@@ -48,6 +49,13 @@ def chosen(number: str | None) -> Any:
 def field(number: str | None, errors: list[str], label: str, seen: Glass) -> dict[str, Any]:
     """The pick-list as a form field; what was chosen stays, by its name."""
     known = [hit for hit in offered(number, seen) if hit["value"] == number.strip().upper()] if number else []
-    return {"name": "place", "label": label, "kind": "record", "lookup_url": "/calls/places", "value": number,
-            "selected": [(hit["value"], hit["label"]) for hit in known], "errors": errors,
-            "placeholder": _("Name, number or telephone")}  # fmt: skip
+    return {
+        "name": "place",
+        "label": label,
+        "kind": "record",
+        "lookup_url": "/calls/places",
+        "value": number,
+        "selected": [(hit["value"], hit["label"]) for hit in known],
+        "errors": errors,
+        "placeholder": _("Name, number or telephone"),
+    }

@@ -29,9 +29,14 @@ from app.web.records.call_outcomes import Outcomes
 
 _both: dict[str, Any] = {"add": True, "edit": True}
 COLORS = {
-    "Completed": "green", "Missed Call": "red", "Did Not Picked": "red", "Failed": "red", "No Answer": "red",
-    "Busy": "orange", "In Progress": "blue",
-}  # fmt: skip
+    "Completed": "green",
+    "Missed Call": "red",
+    "Did Not Picked": "red",
+    "Failed": "red",
+    "No Answer": "red",
+    "Busy": "orange",
+    "In Progress": "blue",
+}
 
 
 #: What the telephones' words mean; machines keep hearing the words themselves.
@@ -110,8 +115,15 @@ class OtherSide(Field):
         name, number = call_lines.name_of(values), call_lines.number_of(values, glass)
         icon, tone = call_lines.sign_of(values[5], values[6])
         told = f"{values[5]}, {_STATUS_WORDS.get(values[6], values[6])}"
-        return {"kind": "call", "text": name or number or str(_("Unknown number")), "hint": number if name else None,
-                "icon": icon, "tone": tone, "title": told, "dial": call_lines.dial_of(values, glass)}  # fmt: skip
+        return {
+            "kind": "call",
+            "text": name or number or str(_("Unknown number")),
+            "hint": number if name else None,
+            "icon": icon,
+            "tone": tone,
+            "title": told,
+            "dial": call_lines.dial_of(values, glass),
+        }
 
     def order(self) -> Any:
         """By the number."""
@@ -152,37 +164,86 @@ class Came(Text):
 
 
 FIELDS: list[Field] = [
-    When("started_on", _("Started"), (CallLog.started_on,), listed=True, filter=True, sort=True, required=True,
-         **_both),
-    Choice("direction", _("Direction"), (CallLog.direction,), options=DIRECTIONS, listed=True, filter=True,
-           required=True,
-           colors={"Incoming": "blue", "Outgoing": "teal", "Unknown": "gray"}, **_both),
-    CallStatus("status", _("Status"), (CallLog.status,), options=STATUSES, colors=COLORS, listed=True, filter=True,
-           required=True, **_both),
+    When(
+        "started_on", _("Started"), (CallLog.started_on,), listed=True, filter=True, sort=True, required=True, **_both
+    ),
+    Choice(
+        "direction",
+        _("Direction"),
+        (CallLog.direction,),
+        options=DIRECTIONS,
+        listed=True,
+        filter=True,
+        required=True,
+        colors={"Incoming": "blue", "Outgoing": "teal", "Unknown": "gray"},
+        **_both,
+    ),
+    CallStatus(
+        "status",
+        _("Status"),
+        (CallLog.status,),
+        options=STATUSES,
+        colors=COLORS,
+        listed=True,
+        filter=True,
+        required=True,
+        **_both,
+    ),
     CallNumber("from_number", _("From"), (CallLog.from_number,), listed=True, **_both),
     CallNumber("to_number", _("To"), (CallLog.to_number,), listed=True, **_both),
     OtherSide("other", _("With"), listed=True, section="none"),
     CallNumber("other_number", _("Number"), (CallLog.other_e164,), filter=True, section="none"),
-    Duration("duration_seconds", _("Duration"), (CallLog.duration_seconds,), listed=True, filter=True, sort=True,
-             **_both),
+    Duration(
+        "duration_seconds", _("Duration"), (CallLog.duration_seconds,), listed=True, filter=True, sort=True, **_both
+    ),
     When("ended_on", _("Ended"), (CallLog.ended_on,), **_both),
     Someone("employee", _("Employee"), (CallLog.employee_id,), key="employee_id", listed=True, filter=True),
-    Reference("customer", _("Customer"), (CallLog.customer_id, Customer.number, Customer.first_name,
-              Customer.last_name),
-              key="customer_id", record=Customer, url="/customers/", listed=True, filter=True, **_both),
-    Reference("lead", _("Lead"), (CallLog.lead_id, Lead.number), key="lead_id", record=Lead, url="/leads/", filter=True,
-              **_both),
-    Reference("ticket", _("Ticket"), (CallLog.ticket_id, Ticket.number), key="ticket_id", record=Ticket,
-              url="/tickets/",
-              filter=True, **_both),
+    Reference(
+        "customer",
+        _("Customer"),
+        (CallLog.customer_id, Customer.number, Customer.first_name, Customer.last_name),
+        key="customer_id",
+        record=Customer,
+        url="/customers/",
+        listed=True,
+        filter=True,
+        **_both,
+    ),
+    Reference(
+        "lead",
+        _("Lead"),
+        (CallLog.lead_id, Lead.number),
+        key="lead_id",
+        record=Lead,
+        url="/leads/",
+        filter=True,
+        **_both,
+    ),
+    Reference(
+        "ticket",
+        _("Ticket"),
+        (CallLog.ticket_id, Ticket.number),
+        key="ticket_id",
+        record=Ticket,
+        url="/tickets/",
+        filter=True,
+        **_both,
+    ),
     Flag("cold", _("Cold call"), (CallLog.cold,), filter=True, **_both),
     Came("outcome", _("Outcome"), most=500, filter=True, **_both),
-    Text("device_call_id", _("Device call id"), (CallLog.device_call_id,), most=120, filter=True, add=True,
-         section="none"),
+    Text(
+        "device_call_id",
+        _("Device call id"),
+        (CallLog.device_call_id,),
+        most=120,
+        filter=True,
+        add=True,
+        section="none",
+    ),
     Medium("medium", _("Known from"), (CallLog.medium,), filter=True),
     When("created_on", _("Created"), (CallLog.created_on,), filter=True, sort=True),
     When("changed_on", _("Changed"), (CallLog.changed_on,), filter=True),
-]  # fmt: skip
+]
 
 
 class CallDesk(Desk):
@@ -190,9 +251,15 @@ class CallDesk(Desk):
 
     record = CallLog
     module = "Call Logs"
-    plan = Plan(CallLog, FIELDS, joins=((Customer, Customer.id == CallLog.customer_id), (Lead,
-        Lead.id == CallLog.lead_id),
-                                        (Ticket, Ticket.id == CallLog.ticket_id)))  # fmt: skip
+    plan = Plan(
+        CallLog,
+        FIELDS,
+        joins=(
+            (Customer, Customer.id == CallLog.customer_id),
+            (Lead, Lead.id == CallLog.lead_id),
+            (Ticket, Ticket.id == CallLog.ticket_id),
+        ),
+    )
 
     def create(self, session: Session, values: dict[str, Any], glass: Glass) -> CallLog:
         """One's own call."""
@@ -234,9 +301,15 @@ class TooMany(RuleBroken):
 
 #: Our name of a field -> the telephones' name, as the sync reads it.
 _HEARD = {
-    "direction": "type", "status": "status", "from_number": "from", "to_number": "to", "started_on": "start_time",
-    "ended_on": "end_time", "duration_seconds": "duration", "device_call_id": "device_call_id",
-}  # fmt: skip
+    "direction": "type",
+    "status": "status",
+    "from_number": "from",
+    "to_number": "to",
+    "started_on": "start_time",
+    "ended_on": "end_time",
+    "duration_seconds": "duration",
+    "device_call_id": "device_call_id",
+}
 
 
 def _as_heard(row: Any) -> Any:
@@ -250,8 +323,12 @@ def _as_heard(row: Any) -> Any:
 
 
 def _told(result: call_sync.Result) -> dict[str, Any]:
-    told = {"index": result.index, "status": result.status, "id": result.call_id,
-            "device_call_id": result.device_call_id}  # fmt: skip
+    told = {
+        "index": result.index,
+        "status": result.status,
+        "id": result.call_id,
+        "device_call_id": result.device_call_id,
+    }
     return told | ({"code": result.code, "error": result.sentence} if result.status == "error" else {})
 
 
@@ -265,16 +342,29 @@ class CallScreen(Outcomes):
     columns = ("other", "status", "started_on", "duration_seconds", "employee", "outcome")
     quick = ("direction", "status", "employee")
     strip = ("direction", "status", "started_on", "duration_seconds", "other_number")
-    input_names = ("direction", "status", "from_number", "to_number", "started_on", "ended_on", "duration_seconds",
-                   "customer", "lead", "ticket", "cold", "outcome")  # fmt: skip
+    input_names = (
+        "direction",
+        "status",
+        "from_number",
+        "to_number",
+        "started_on",
+        "ended_on",
+        "duration_seconds",
+        "customer",
+        "lead",
+        "ticket",
+        "cold",
+        "outcome",
+    )
     headline = "other"
 
     #: By hand one says whom one called; from or to follows from the direction.
-    by_hand = (*(CallDesk.plan.by_name[name] for name in ("direction", "status")),
-               CallNumber("to_number", _("Number of the other side"), (CallLog.to_number,), add=True),
-               *(CallDesk.plan.by_name[name] for name in ("lead", "customer", "ticket", "started_on")),
-               Duration("duration_seconds", _("Duration in seconds"), (CallLog.duration_seconds,), add=True),
-               )  # fmt: skip
+    by_hand = (
+        *(CallDesk.plan.by_name[name] for name in ("direction", "status")),
+        CallNumber("to_number", _("Number of the other side"), (CallLog.to_number,), add=True),
+        *(CallDesk.plan.by_name[name] for name in ("lead", "customer", "ticket", "started_on")),
+        Duration("duration_seconds", _("Duration in seconds"), (CallLog.duration_seconds,), add=True),
+    )
 
     def tabs(self, glass: Glass) -> list[dict[str, Any]]:
         """All, one's own without an outcome, missed ones that nobody called back; and one's own telephone."""
@@ -301,12 +391,19 @@ class CallScreen(Outcomes):
             typed["from_number"] = typed.pop("to_number")
         return typed
 
-    def _form(self, which: str, raw: dict[str, Any], errors: dict[str, Any], seen: Glass, *rest: Any, **named: Any
-              ) -> Any:  # fmt: skip
+    def _form(
+        self, which: str, raw: dict[str, Any], errors: dict[str, Any], seen: Glass, *rest: Any, **named: Any
+    ) -> Any:
         if which == "add":
-            fresh = {} if request.method == "POST" else {
-                "direction": "Outgoing", "status": "Completed",
-                "started_on": seen.now.astimezone(seen.zone).strftime("%Y-%m-%dT%H:%M")}  # fmt: skip
+            fresh = (
+                {}
+                if request.method == "POST"
+                else {
+                    "direction": "Outgoing",
+                    "status": "Completed",
+                    "started_on": seen.now.astimezone(seen.zone).strftime("%Y-%m-%dT%H:%M"),
+                }
+            )
             raw = fresh | {"to_number": raw.get("from_number")} | raw
             errors = {"to_number" if name == "from_number" else name: said for name, said in errors.items()}
         return super()._form(which, raw, errors, seen, *rest, **named)

@@ -25,15 +25,31 @@ _both: dict[str, Any] = {"add": True, "edit": True}
 FIELDS: list[Field] = [
     Text("number", _("Number"), (Customer.number,), listed=True, filter=True, sort=True),
     *contact_fields(Customer),
-    Choice("status", _("Status"), (Customer.status,), options=("Active", "Inactive"),
-           colors={"Active": "green", "Inactive": "gray"}, listed=True, filter=True, **_both),
-    Choice("source", _("Source"), (Customer.source,), options=("Lead", "Ticket", "Direct", "Other"), filter=True,
-           **_both),
+    Choice(
+        "status",
+        _("Status"),
+        (Customer.status,),
+        options=("Active", "Inactive"),
+        colors={"Active": "green", "Inactive": "gray"},
+        listed=True,
+        filter=True,
+        **_both,
+    ),
+    Choice(
+        "source", _("Source"), (Customer.source,), options=("Lead", "Ticket", "Direct", "Other"), filter=True, **_both
+    ),
     Text("referral_code", _("Client id"), (Customer.referral_code,), most=40, listed=True, filter=True),
     Text("referred_by", _("Referred by"), (Customer.referred_by,), most=40, filter=True, **_both),
-    Choice("kyc_status", _("KYC"), (Customer.kyc_status,), options=KYC,
-           colors={"Pending": "amber", "Verified": "green", "Rejected": "red", "Re-KYC due": "orange"}, listed=True,
-           filter=True, **_both),
+    Choice(
+        "kyc_status",
+        _("KYC"),
+        (Customer.kyc_status,),
+        options=KYC,
+        colors={"Pending": "amber", "Verified": "green", "Rejected": "red", "Re-KYC due": "orange"},
+        listed=True,
+        filter=True,
+        **_both,
+    ),
     Day("rekyc_on", _("Re-KYC on"), (Customer.rekyc_on,), filter=True, **_both),
     Flag("no_calls", _("No calls"), (Customer.no_calls,), filter=True, **_both),
     Flag("no_whatsapp", _("No WhatsApp"), (Customer.no_whatsapp,), **_both),
@@ -43,7 +59,7 @@ FIELDS: list[Field] = [
     Number("version", _("Version"), (Customer.version,)),
     When("created_on", _("Created"), (Customer.created_on,), listed=True, filter=True, sort=True),
     When("changed_on", _("Changed"), (Customer.changed_on,), filter=True, sort=True),
-]  # fmt: skip
+]
 
 
 def _accounts(session: Session, ids: list[int], glass: Glass) -> dict[int, dict[str, Any]]:
@@ -52,11 +68,14 @@ def _accounts(session: Session, ids: list[int], glass: Glass) -> dict[int, dict[
     table = CustomerAccount
     query = select(table.customer_id, table.client_id, table.account_type_id, table.opened_on, table.activated_on)
     for customer, client_id, kind, opened, activated in session.execute(query.where(table.customer_id.in_(ids))):
-        found[customer]["accounts"].append({
-            "client_id": client_id, "account_type": glass.cards.card("account_type", kind),
-            "opened_on": opened.isoformat() if opened else None,
-            "activated_on": activated.isoformat() if activated else None,
-        })  # fmt: skip
+        found[customer]["accounts"].append(
+            {
+                "client_id": client_id,
+                "account_type": glass.cards.card("account_type", kind),
+                "opened_on": opened.isoformat() if opened else None,
+                "activated_on": activated.isoformat() if activated else None,
+            }
+        )
     return found
 
 
@@ -105,6 +124,22 @@ class CustomerScreen(Screen):
     strip = ("referral_code", "pan", "mobile", "kyc_status", "rekyc_on")
     own_timeline = "customer_id"
     input_names = (
-        "first_name", "last_name", "mobile", "alternative_mobile", "email", "pan", "aadhaar", "address", "status",
-        "source", "referred_by", "kyc_status", "rekyc_on", "owner", "no_calls", "no_whatsapp", "no_sms", "no_email",
-    )  # fmt: skip
+        "first_name",
+        "last_name",
+        "mobile",
+        "alternative_mobile",
+        "email",
+        "pan",
+        "aadhaar",
+        "address",
+        "status",
+        "source",
+        "referred_by",
+        "kyc_status",
+        "rekyc_on",
+        "owner",
+        "no_calls",
+        "no_whatsapp",
+        "no_sms",
+        "no_email",
+    )

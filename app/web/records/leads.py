@@ -32,24 +32,62 @@ _both: dict[str, Any] = {"add": True, "edit": True}
 FIELDS: list[Field] = [
     Text("number", _("Number"), (Lead.number,), listed=True, filter=True, sort=True),
     *contact_fields(Lead, Customer),
-    Master("status", _("Status"), (Lead.status_id,), key="status_id", master="lead_status", status=True, listed=True,
-           filter=True, sort=True, **_both),
-    Master("source", _("Source"), (Lead.source_id,), key="source_id", master="lead_source", listed=True, filter=True,
-           **_both),
+    Master(
+        "status",
+        _("Status"),
+        (Lead.status_id,),
+        key="status_id",
+        master="lead_status",
+        status=True,
+        listed=True,
+        filter=True,
+        sort=True,
+        **_both,
+    ),
+    Master(
+        "source",
+        _("Source"),
+        (Lead.source_id,),
+        key="source_id",
+        master="lead_source",
+        listed=True,
+        filter=True,
+        **_both,
+    ),
     Choice("category", _("Category"), (Lead.category,), options=CATEGORIES, filter=True, **_both),
-    Master("account_type", _("Account type"), (Lead.account_type_id,), key="account_type_id", master="account_type",
-           filter=True, **_both),
+    Master(
+        "account_type",
+        _("Account type"),
+        (Lead.account_type_id,),
+        key="account_type_id",
+        master="account_type",
+        filter=True,
+        **_both,
+    ),
     Text("referral", _("Referral code"), (Lead.referral,), most=40, filter=True, **_both),
     Text("client_id", _("Client id"), (Lead.client_id,), most=40, filter=True, edit=True),
     Text("pod_id", _("POD id"), (Lead.pod_id,), filter=True, edit=True),
     Text("rejection_reason", _("Rejection reason"), (Lead.rejection_reason,), most=500, edit=True),
-    When("next_follow_up_on", _("Next follow-up"), (Lead.next_follow_up_on,), due=True, listed=True, filter=True,
-         sort=True,
-         **_both),
+    When(
+        "next_follow_up_on",
+        _("Next follow-up"),
+        (Lead.next_follow_up_on,),
+        due=True,
+        listed=True,
+        filter=True,
+        sort=True,
+        **_both,
+    ),
     Someone("assignee", _("Assignee"), (Lead.assignee_id,), key="assignee_id", listed=True, filter=True),
     Someone("owner", _("Owner"), (Lead.owner_id,), key="owner_id", filter=True, edit=True),
-    Reference("customer", _("Customer"), (Lead.customer_id, Customer.number, Customer.first_name, Customer.last_name),
-              record=Customer, url="/customers/", filter=True),
+    Reference(
+        "customer",
+        _("Customer"),
+        (Lead.customer_id, Customer.number, Customer.first_name, Customer.last_name),
+        record=Customer,
+        url="/customers/",
+        filter=True,
+    ),
     Long("description", _("Description"), (Lead.description,), **_both),
     Day("date_of_birth", _("Date of birth"), (Lead.date_of_birth,), section="person", **_both),
     *clock_fields(Lead, Lead.opened_on),
@@ -61,7 +99,7 @@ FIELDS: list[Field] = [
     Text("assign_to_role", _("Assign to role"), key="assign_to_role", add=True, most=64),
     FirstTask("task", _("First task"), add=True, edit=True),
     TaskIds("close_tasks", _("Tasks to close"), edit=True),
-]  # fmt: skip
+]
 
 
 class LeadDesk(Desk):
@@ -84,8 +122,9 @@ class LeadDesk(Desk):
         if values.get("owner_id") not in (None, row.owner_id):
             glass.who.refuse_unless("Leads", "assign")
         with access.as_system(session):
-            leads.change(session, row, values, glass.who.id, glass.now, self.vault(), glass.who.is_manager,
-                         glass.cards.terms)  # fmt: skip
+            leads.change(
+                session, row, values, glass.who.id, glass.now, self.vault(), glass.who.is_manager, glass.cards.terms
+            )
 
 
 class LeadResource(AssignableResource):
@@ -95,10 +134,28 @@ class LeadResource(AssignableResource):
     module = "Leads"
     desk = LeadDesk()
     brief = (
-        "number", "first_name", "last_name", "mobile", "alternative_mobile", "email", "status", "source", "category",
-        "account_type", "referral", "client_id", "pod_id", "rejection_reason", "next_follow_up_on", "assignee", "owner",
-        "customer", "version", "created_on", "changed_on",
-    )  # fmt: skip
+        "number",
+        "first_name",
+        "last_name",
+        "mobile",
+        "alternative_mobile",
+        "email",
+        "status",
+        "source",
+        "category",
+        "account_type",
+        "referral",
+        "client_id",
+        "pod_id",
+        "rejection_reason",
+        "next_follow_up_on",
+        "assignee",
+        "owner",
+        "customer",
+        "version",
+        "created_on",
+        "changed_on",
+    )
 
 
 class LeadScreen(Assignable):
@@ -115,23 +172,52 @@ class LeadScreen(Assignable):
     needs = leads.NEEDS
     status_master = "lead_status"
     input_names = (
-        "first_name", "last_name", "mobile", "alternative_mobile", "email", "pan", "aadhaar", "date_of_birth",
+        "first_name",
+        "last_name",
+        "mobile",
+        "alternative_mobile",
+        "email",
+        "pan",
+        "aadhaar",
+        "date_of_birth",
         "address",
-        "status", "source", "category", "account_type", "referral", "next_follow_up_on", "assign_to", "assign_to_role",
-        "owner", "client_id", "pod_id", "description",
-    )  # fmt: skip
+        "status",
+        "source",
+        "category",
+        "account_type",
+        "referral",
+        "next_follow_up_on",
+        "assign_to",
+        "assign_to_role",
+        "owner",
+        "client_id",
+        "pod_id",
+        "description",
+    )
 
     def more(self, row: dict[str, Any], glass: Glass) -> list[dict[str, Any]]:
         """Convert, when the account is activated; undo, for managers."""
         meaning = glass.cards.meanings["lead_status"].get((row.get("status") or {}).get("id", 0), "")
         if row.get("converted_on"):
-            undo = {"label": _g("Undo the conversion"), "url": f"/leads/unconvert/{row['id']}", "method": "post",
-                    "icon": "arrow-back-up", "confirm": _g("Undo the conversion to a customer?")}  # fmt: skip
+            undo = {
+                "label": _g("Undo the conversion"),
+                "url": f"/leads/unconvert/{row['id']}",
+                "method": "post",
+                "icon": "arrow-back-up",
+                "confirm": _g("Undo the conversion to a customer?"),
+            }
             return [undo] if glass.who.is_manager else []
         if meaning != "activated":
             return []
-        return [{"label": _g("Convert to customer"), "url": f"/leads/convert/{row['id']}", "method": "post",
-                 "icon": "user-check", "confirm": None}]  # fmt: skip
+        return [
+            {
+                "label": _g("Convert to customer"),
+                "url": f"/leads/convert/{row['id']}",
+                "method": "post",
+                "icon": "user-check",
+                "confirm": None,
+            }
+        ]
 
     @expose("/convert/<pk>", methods=["POST"])
     @has_access

@@ -20,28 +20,58 @@ from app.web.core.reference_fields import Reference
 from app.web.pages.screen import Screen
 from app.web.records.calls import CallNumber
 
-_COLORS = {"queued": "gray", "sending": "blue", "unknown": "orange", "sent": "blue", "delivered": "teal",
+_COLORS = {
+    "queued": "gray",
+    "sending": "blue",
+    "unknown": "orange",
+    "sent": "blue",
+    "delivered": "teal",
     "read": "green",
-           "failed": "red"}  # fmt: skip
+    "failed": "red",
+}
 FIELDS: list[Field] = [
-    Choice("channel", _("Channel"), (Message.channel,), options=CHANNELS, listed=True, filter=True, add=True,
-           required=True),
+    Choice(
+        "channel", _("Channel"), (Message.channel,), options=CHANNELS, listed=True, filter=True, add=True, required=True
+    ),
     Choice("direction", _("Direction"), (Message.direction,), options=("out", "in"), listed=True, filter=True),
     CallNumber("peer", _("To / from"), (Message.peer,), listed=True, filter=True, add=True, required=True, most=254),
     Text("subject", _("Subject"), (Message.subject,), most=200, add=True),
     Long("body", _("Text"), (Message.body,), add=True, required=True),
     Choice("state", _("State"), (Message.state,), options=STATES, colors=_COLORS, listed=True, filter=True),
     Text("reason", _("Reason"), (Message.reason,), listed=True),
-    Reference("customer", _("Customer"), (Message.customer_id, Customer.number, Customer.first_name,
-              Customer.last_name),
-              key="customer_id", record=Customer, url="/customers/", listed=True, filter=True, add=True),
-    Reference("lead", _("Lead"), (Message.lead_id, Lead.number), key="lead_id", record=Lead, url="/leads/", filter=True,
-              add=True),
-    Reference("ticket", _("Ticket"), (Message.ticket_id, Ticket.number), key="ticket_id", record=Ticket,
-              url="/tickets/",
-              filter=True, add=True),
+    Reference(
+        "customer",
+        _("Customer"),
+        (Message.customer_id, Customer.number, Customer.first_name, Customer.last_name),
+        key="customer_id",
+        record=Customer,
+        url="/customers/",
+        listed=True,
+        filter=True,
+        add=True,
+    ),
+    Reference(
+        "lead",
+        _("Lead"),
+        (Message.lead_id, Lead.number),
+        key="lead_id",
+        record=Lead,
+        url="/leads/",
+        filter=True,
+        add=True,
+    ),
+    Reference(
+        "ticket",
+        _("Ticket"),
+        (Message.ticket_id, Ticket.number),
+        key="ticket_id",
+        record=Ticket,
+        url="/tickets/",
+        filter=True,
+        add=True,
+    ),
     When("created_on", _("Created"), (Message.created_on,), listed=True, filter=True, sort=True),
-]  # fmt: skip
+]
 
 
 class MessageDesk(Desk):
@@ -49,9 +79,15 @@ class MessageDesk(Desk):
 
     record = Message
     module = "Messages"
-    plan = Plan(Message, FIELDS, joins=((Customer, Customer.id == Message.customer_id), (Lead,
-        Lead.id == Message.lead_id),
-                                        (Ticket, Ticket.id == Message.ticket_id)))  # fmt: skip
+    plan = Plan(
+        Message,
+        FIELDS,
+        joins=(
+            (Customer, Customer.id == Message.customer_id),
+            (Lead, Lead.id == Message.lead_id),
+            (Ticket, Ticket.id == Message.ticket_id),
+        ),
+    )
 
     def create(self, session: Session, values: dict[str, Any], glass: Glass) -> Message:
         """Into the outbox."""

@@ -91,11 +91,16 @@ def _answered(line: Any, typed: Any, sentence: str) -> Any:
     stored = line.payload.get("text")
     column, key = _place(line)
     note = {
-        "id": line.id, "action": f"/notes/{line.id}", "text": typed, "error": sentence, "most": timeline.MOST_SIGNS,
-        "stored": stored if sentence and stored != typed else None, "back_url": f"{_PAGES[column]}{key}",
+        "id": line.id,
+        "action": f"/notes/{line.id}",
+        "text": typed,
+        "error": sentence,
+        "most": timeline.MOST_SIGNS,
+        "stored": stored if sentence and stored != typed else None,
+        "back_url": f"{_PAGES[column]}{key}",
         "edited_on": line.edited_on.isoformat() if line.edited_on else "",
         "about": f"{column.removesuffix('_id')}:{key}",
-    }  # fmt: skip
+    }
     is_part = bool(request.headers.get("HX-Request"))
     return render_template("crm/_note.html" if is_part else "crm/note.html", note=note)
 

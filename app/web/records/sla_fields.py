@@ -58,10 +58,15 @@ class Next(Field):
 
     def __init__(self, name: str, label: Any, record: Any, **flags: Any) -> None:
         columns = (record.reply_due_on, record.resolve_due_on, record.paused_on, record.sla_on)
-        schema = {"type": "object", "nullable": True, "properties": {
-            "promise": {"type": "string", "enum": ["reply", "resolve"]}, "is_paused": {"type": "boolean"},
-            "due_on": {"type": "string", "format": "date-time"},
-        }}  # fmt: skip
+        schema = {
+            "type": "object",
+            "nullable": True,
+            "properties": {
+                "promise": {"type": "string", "enum": ["reply", "resolve"]},
+                "is_paused": {"type": "boolean"},
+                "due_on": {"type": "string", "format": "date-time"},
+            },
+        }
         super().__init__(name, label, columns, section="none", schema=schema, **flags)
 
     def wire(self, values: tuple[Any, ...], glass: Glass) -> Any:
@@ -114,18 +119,27 @@ def _counting(due: datetime, warn: datetime, words: tuple[str, str], glass: Glas
     """A clock that runs towards `due`; `words`: ahead of it and behind it, with a place for the time."""
     ahead, late = words
     return {
-        "kind": "clock", "tone": "amber" if warn <= glass.now else "green", "now": glass.now.isoformat(),
-        "text": ahead % {"time": span(due, glass.now)}, "due": due.isoformat(), "warn": warn.isoformat(),
-        "ahead": ahead % _BLANK, "late": late % _BLANK,
-    }  # fmt: skip
+        "kind": "clock",
+        "tone": "amber" if warn <= glass.now else "green",
+        "now": glass.now.isoformat(),
+        "text": ahead % {"time": span(due, glass.now)},
+        "due": due.isoformat(),
+        "warn": warn.isoformat(),
+        "ahead": ahead % _BLANK,
+        "late": late % _BLANK,
+    }
 
 
 def _late(due: datetime, late: str, glass: Glass) -> dict[str, Any]:
     """Late by so much office time; it grows on the page while the office is open."""
     office = glass.cards.office
     since = glass.now - office_hours.open_between(office, due, glass.now)
-    shown = {"kind": "clock", "tone": "red", "text": late % {"time": span(since, glass.now)},
-             "title": _runs(due, glass)}  # fmt: skip
+    shown = {
+        "kind": "clock",
+        "tone": "red",
+        "text": late % {"time": span(since, glass.now)},
+        "title": _runs(due, glass),
+    }
     if not office_hours.is_open(office, glass.now):
         return shown
     moment = since.isoformat()

@@ -117,18 +117,30 @@ class Steps(Screen):
 
     def _finish_form(self, row: Task, raw: dict[str, Any], errors: dict[str, list[str]], seen: Glass) -> Any:
         named = self.desk.plan.by_name
-        note = {"name": "note", "label": _("How did it go?"), "kind": "textarea", "value": raw.get("note", ""),
-                "errors": errors.get("note", []), "maxlength": 20_000, "placeholder": _("Optional")}  # fmt: skip
+        note = {
+            "name": "note",
+            "label": _("How did it go?"),
+            "kind": "textarea",
+            "value": raw.get("note", ""),
+            "errors": errors.get("note", []),
+            "maxlength": 20_000,
+            "placeholder": _("Optional"),
+        }
         due = named["due_on"].input(raw["due_on"], errors.get("due_on", []), seen)
         title = named["title"].input(raw["title"], errors.get("title", []), seen)
         fields = [due | {"label": _("Next follow-up"), "required": True}, title | {"label": _("What is to be done")}]
         notes = [note] if seen.who.may("Notes", "create") else []
         form = {
-            "title": _("“%(title)s” is done. What is next?", title=row.title), "action": f"/tasks/finish/{row.id}",
-            "conflict": None, "version": None, "error": None, "cancel_url": "/", "back_label": _("My day"),
+            "title": _("“%(title)s” is done. What is next?", title=row.title),
+            "action": f"/tasks/finish/{row.id}",
+            "conflict": None,
+            "version": None,
+            "error": None,
+            "cancel_url": "/",
+            "back_label": _("My day"),
             "submit_label": _("Save"),
             "sections": [{"title": None, "fields": [*notes, *fields]}],
-        }  # fmt: skip
+        }
         is_part = bool(request.headers.get("HX-Request"))
         return render_template("day/_finish.html" if is_part else "day/finish.html", form=form)
 

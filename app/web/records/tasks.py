@@ -30,23 +30,59 @@ STATUS_COLORS = {"Backlog": "gray", "Todo": "blue", "In Progress": "orange", "Do
 PRIORITY_COLORS = {"Low": "slate", "Medium": "amber", "High": "red", "Urgent": "purple"}
 FIELDS: list[Field] = [
     Text("title", _("Title"), (Task.title,), most=200, listed=True, filter=True, required=True, **_both),
-    Choice("status", _("Status"), (Task.status,), options=STATUSES, colors=STATUS_COLORS, listed=True, filter=True,
-           sort=True, **_both),
-    Choice("priority", _("Priority"), (Task.priority,), options=PRIORITIES, colors=PRIORITY_COLORS, listed=True,
-           filter=True, sort=True, **_both),
+    Choice(
+        "status",
+        _("Status"),
+        (Task.status,),
+        options=STATUSES,
+        colors=STATUS_COLORS,
+        listed=True,
+        filter=True,
+        sort=True,
+        **_both,
+    ),
+    Choice(
+        "priority",
+        _("Priority"),
+        (Task.priority,),
+        options=PRIORITIES,
+        colors=PRIORITY_COLORS,
+        listed=True,
+        filter=True,
+        sort=True,
+        **_both,
+    ),
     When("due_on", _("Due"), (Task.due_on,), due=True, listed=True, filter=True, sort=True, **_both),
     Someone("assignee", _("Assignee"), (Task.assignee_id,), key="assignee_id", listed=True, filter=True, **_both),
-    Reference("lead", _("Lead"), (Task.lead_id, Lead.number), key="lead_id", record=Lead, url="/leads/", listed=True,
-              filter=True, add=True),
-    Reference("ticket", _("Ticket"), (Task.ticket_id, Ticket.number), key="ticket_id", record=Ticket, url="/tickets/",
-              listed=True, filter=True, add=True),
+    Reference(
+        "lead",
+        _("Lead"),
+        (Task.lead_id, Lead.number),
+        key="lead_id",
+        record=Lead,
+        url="/leads/",
+        listed=True,
+        filter=True,
+        add=True,
+    ),
+    Reference(
+        "ticket",
+        _("Ticket"),
+        (Task.ticket_id, Ticket.number),
+        key="ticket_id",
+        record=Ticket,
+        url="/tickets/",
+        listed=True,
+        filter=True,
+        add=True,
+    ),
     Long("description", _("Description"), (Task.description,), **_both),
     Flag("exhausted", _("Nobody left"), (Task.exhausted,), filter=True),
     When("done_on", _("Done on"), (Task.done_on,)),
     Number("version", _("Version"), (Task.version,)),
     When("created_on", _("Created"), (Task.created_on,), filter=True, sort=True),
     When("changed_on", _("Changed"), (Task.changed_on,), filter=True, sort=True),
-]  # fmt: skip
+]
 
 
 class FirstTask(Field):
@@ -56,9 +92,16 @@ class FirstTask(Field):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.schema = {"type": "object", "nullable": True, "additionalProperties": False, "properties": {
-            "title": {"type": "string", "maxLength": 200}, "priority": {"type": "string", "enum": [*PRIORITIES]},
-            "due_on": {"type": "string", "format": "date-time"}}}  # fmt: skip
+        self.schema = {
+            "type": "object",
+            "nullable": True,
+            "additionalProperties": False,
+            "properties": {
+                "title": {"type": "string", "maxLength": 200},
+                "priority": {"type": "string", "enum": [*PRIORITIES]},
+                "due_on": {"type": "string", "format": "date-time"},
+            },
+        }
 
     def take(self, raw: Any, glass: Glass) -> Any:
         """The taken values of title, priority and due_on. Raises RuleBroken for anything else."""

@@ -98,19 +98,54 @@ FIELDS: list[Field] = [
     Text("number", _("Number"), (Ticket.number,), listed=True, filter=True, sort=True),
     Text("title", _("Title"), (Ticket.title,), listed=True, filter=True),
     Subjects("subjects", _("Subjects"), key="subject_ids", filter=True, required=True, **_both),
-    Choice("priority", _("Priority"), (Ticket.priority,), options=PRIORITIES, colors=PRIORITY_COLORS, listed=True,
-           filter=True, sort=True, **_both),
-    Master("status", _("Status"), (Ticket.status_id,), key="status_id", master="ticket_status", status=True,
-           listed=True,
-           filter=True, sort=True, **_both),
+    Choice(
+        "priority",
+        _("Priority"),
+        (Ticket.priority,),
+        options=PRIORITIES,
+        colors=PRIORITY_COLORS,
+        listed=True,
+        filter=True,
+        sort=True,
+        **_both,
+    ),
+    Master(
+        "status",
+        _("Status"),
+        (Ticket.status_id,),
+        key="status_id",
+        master="ticket_status",
+        status=True,
+        listed=True,
+        filter=True,
+        sort=True,
+        **_both,
+    ),
     Choice("source", _("Source"), (Ticket.source,), options=SOURCES, filter=True, **_both),
     Long("description", _("Description"), (Ticket.description,), **_both),
     Long("resolution", _("Resolution"), (Ticket.resolution,), **_both),
-    Reference("customer", _("Customer"), (Ticket.customer_id, Customer.number, Customer.first_name, Customer.last_name),
-              key="customer_id", record=Customer, url="/customers/", listed=True, filter=True, **_both),
+    Reference(
+        "customer",
+        _("Customer"),
+        (Ticket.customer_id, Customer.number, Customer.first_name, Customer.last_name),
+        key="customer_id",
+        record=Customer,
+        url="/customers/",
+        listed=True,
+        filter=True,
+        **_both,
+    ),
     Phone("mobile", _("Mobile"), (Customer.mobile, Customer.mobile_e164), add=True),
-    Reference("lead", _("Lead"), (Ticket.lead_id, Lead.number), key="lead_id", record=Lead, url="/leads/", filter=True,
-              **_both),
+    Reference(
+        "lead",
+        _("Lead"),
+        (Ticket.lead_id, Lead.number),
+        key="lead_id",
+        record=Lead,
+        url="/leads/",
+        filter=True,
+        **_both,
+    ),
     Holders("assignee", _("Assignee"), (Ticket.assignee_id, _PRESENT), key="assignee_id", listed=True, filter=True),
     Someone("owner", _("Owner"), (Ticket.owner_id,), key="owner_id", filter=True, edit=True),
     *clock_fields(Ticket, Ticket.resolved_on),
@@ -124,7 +159,7 @@ FIELDS: list[Field] = [
     Text("assign_to_role", _("Assign to role"), key="assign_to_role", add=True, most=64),
     FirstTask("task", _("First task"), add=True, edit=True),
     TaskIds("close_tasks", _("Tasks to close"), edit=True),
-]  # fmt: skip
+]
 
 
 def _lists(session: Session, ids: list[int], glass: Glass) -> dict[int, dict[str, Any]]:
@@ -147,8 +182,12 @@ class TicketDesk(Desk):
 
     record = Ticket
     module = "Tickets"
-    plan = Plan(Ticket, FIELDS, many=_lists,
-                joins=((Customer, Customer.id == Ticket.customer_id), (Lead, Lead.id == Ticket.lead_id)))  # fmt: skip
+    plan = Plan(
+        Ticket,
+        FIELDS,
+        many=_lists,
+        joins=((Customer, Customer.id == Ticket.customer_id), (Lead, Lead.id == Ticket.lead_id)),
+    )
 
     def create(self, session: Session, values: dict[str, Any], glass: Glass) -> Ticket:
         """In one transaction; the customer named, found by mobile or made."""
@@ -195,6 +234,18 @@ class TicketScreen(Shared):
     headline = "title"
     served_by = "Support User"
     input_names = (
-        "subjects", "priority", "status", "source", "customer", "mobile", "first_name", "last_name", "lead",
-        "assign_to", "assign_to_role", "owner", "description", "resolution",
-    )  # fmt: skip
+        "subjects",
+        "priority",
+        "status",
+        "source",
+        "customer",
+        "mobile",
+        "first_name",
+        "last_name",
+        "lead",
+        "assign_to",
+        "assign_to_role",
+        "owner",
+        "description",
+        "resolution",
+    )

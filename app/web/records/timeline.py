@@ -28,17 +28,26 @@ PAGE = 30
 #: The longest note.
 MOST_SIGNS = 20_000
 ICONS = {
-    "note": "note", "comment": "message", "status_change": "arrow-right", "assignment": "user-check", "call": "phone",
-    "message": "send", "task": "checkbox", "field_change": "pencil", "file": "paperclip", "system": "settings",
+    "note": "note",
+    "comment": "message",
+    "status_change": "arrow-right",
+    "assignment": "user-check",
+    "call": "phone",
+    "message": "send",
+    "task": "checkbox",
+    "field_change": "pencil",
+    "file": "paperclip",
+    "system": "settings",
     "proposal": "alert-circle",
-}  # fmt: skip
+}
 
 
 def page(session: Session, column: str, key: int, before: int | None = None) -> list[Any]:
     """One page of a record's lines, newest first; one indexed range."""
     line = Activity
-    query = select(line.id, line.kind, line.at, line.actor_id, line.payload, line.edited_on,
-                   line.lead_id, line.ticket_id)  # fmt: skip
+    query = select(
+        line.id, line.kind, line.at, line.actor_id, line.payload, line.edited_on, line.lead_id, line.ticket_id
+    )
     query = query.where(getattr(line, column) == key)
     if before is not None:
         query = query.where(line.id < before)
@@ -58,11 +67,16 @@ def entry(row: Any, glass: Glass) -> dict[str, Any]:
     master = "ticket_status" if row.ticket_id and not row.lead_id else "lead_status"
     told = _TELL.get(row.kind, _plainly)(payload, glass, master)
     return {
-        "id": row.id, "kind": row.kind, "icon": told.get("icon") or ICONS.get(row.kind, "circle"),
+        "id": row.id,
+        "kind": row.kind,
+        "icon": told.get("icon") or ICONS.get(row.kind, "circle"),
         "tone": told.get("tone", ""),
-        "actor": person_card(card) if card else None, "at": moment_cell(row.at, glass),
-        "headline": told["headline"], "body": told.get("body"), "changes": told.get("changes", []),
-    } | (_of_note(row, payload, glass) if row.kind == "note" else {})  # fmt: skip
+        "actor": person_card(card) if card else None,
+        "at": moment_cell(row.at, glass),
+        "headline": told["headline"],
+        "body": told.get("body"),
+        "changes": told.get("changes", []),
+    } | (_of_note(row, payload, glass) if row.kind == "note" else {})
 
 
 def _of_note(row: Any, payload: dict[str, Any], glass: Glass) -> dict[str, Any]:
@@ -71,9 +85,10 @@ def _of_note(row: Any, payload: dict[str, Any], glass: Glass) -> dict[str, Any]:
     former = [{"text": old.get("text"), "at": _moment_text(old.get("at"), glass)} for old in payload.get("history", [])]
     return {
         "parts": mentions.parts(str(payload.get("text") or ""), payload.get("mentions") or {}, glass),
-        "edited": moment_cell(row.edited_on, glass) if row.edited_on else None, "former": former[::-1],
+        "edited": moment_cell(row.edited_on, glass) if row.edited_on else None,
+        "former": former[::-1],
         "edit_url": f"/notes/{row.id}" if is_own else None,
-    }  # fmt: skip
+    }
 
 
 def _name(key: Any, glass: Glass) -> str:
@@ -96,10 +111,11 @@ def _moved(payload: dict[str, Any], glass: Glass, master: str) -> dict[str, Any]
 
 
 _ABOUT = {
-    "joined": _l("asked %(name)s to help"), "released": _l("released %(old)s"),
+    "joined": _l("asked %(name)s to help"),
+    "released": _l("released %(old)s"),
     "request expired": _l("The request that %(name)s gets this was not decided in time"),
     "request withdrawn": _l("withdrew the request that %(name)s gets this"),
-}  # fmt: skip
+}
 
 
 def _assigned(payload: dict[str, Any], glass: Glass, master: str) -> dict[str, Any]:
@@ -111,8 +127,11 @@ def _assigned(payload: dict[str, Any], glass: Glass, master: str) -> dict[str, A
         return {"headline": str(_ABOUT[payload["what"]]) % names}
     if payload.get("what") == "exhausted":
         return {"headline": _("Nobody is left to take this over"), "tone": "red"}
-    text = _("assigned this to %(name)s (%(reason)s)", name=_name(payload.get("to"), glass),
-             reason=payload.get("reason") or "")  # fmt: skip
+    text = _(
+        "assigned this to %(name)s (%(reason)s)",
+        name=_name(payload.get("to"), glass),
+        reason=payload.get("reason") or "",
+    )
     return {"headline": text}
 
 
@@ -148,8 +167,11 @@ _MASTERS = {"source_id": "lead_source", "account_type_id": "account_type"}
 
 def _change(change: list[Any], glass: Glass, master: str) -> dict[str, Any]:
     name, old, new = change
-    return {"label": name.removesuffix("_id").replace("_", " "), "old": _shown(name, old, glass, master),
-            "new": _shown(name, new, glass, master)}  # fmt: skip
+    return {
+        "label": name.removesuffix("_id").replace("_", " "),
+        "old": _shown(name, old, glass, master),
+        "new": _shown(name, new, glass, master),
+    }
 
 
 def _shown(name: str, value: Any, glass: Glass, master: str) -> str | None:
@@ -181,9 +203,17 @@ def _message(payload: dict[str, Any], glass: Glass, master: str) -> dict[str, An
 
 
 _TELL = {
-    "note": _note, "comment": _note, "status_change": _moved, "assignment": _assigned, "task": _task, "call": _call,
-    "message": _message, "field_change": _changed, "proposal": _proposed, "system": _system,
-}  # fmt: skip
+    "note": _note,
+    "comment": _note,
+    "status_change": _moved,
+    "assignment": _assigned,
+    "task": _task,
+    "call": _call,
+    "message": _message,
+    "field_change": _changed,
+    "proposal": _proposed,
+    "system": _system,
+}
 
 
 class Told(Field):
@@ -196,9 +226,12 @@ class Told(Field):
         told = _TELL.get(kind, _plainly)(payload or {}, glass, master)
         named = [glass.cards.person(key) for key in ((payload or {}).get("mentions") or {}).values()]
         return {
-            "headline": str(told["headline"]), "body": told.get("body"), "changes": told.get("changes", []),
-            "mentions": [card for card in named if card], "history": (payload or {}).get("history", []),
-        }  # fmt: skip
+            "headline": str(told["headline"]),
+            "body": told.get("body"),
+            "changes": told.get("changes", []),
+            "mentions": [card for card in named if card],
+            "history": (payload or {}).get("history", []),
+        }
 
 
 class NoteText(Field):
@@ -213,18 +246,46 @@ FIELDS: list[Field] = [
     Choice("kind", "Kind", (Activity.kind,), options=KINDS, filter=True),
     When("at", "At", (Activity.at,), filter=True),
     Someone("actor", "Actor", (Activity.actor_id,), filter=True),
-    Reference("lead", "Lead", (Activity.lead_id, Lead.number), key="lead_id", record=Lead, url="/leads/", filter=True,
-              add=True),
-    Reference("ticket", "Ticket", (Activity.ticket_id, Ticket.number), key="ticket_id", record=Ticket, url="/tickets/",
-              filter=True, add=True),
-    Reference("customer", "Customer", (Activity.customer_id, Customer.number), key="customer_id", record=Customer,
-              url="/customers/", filter=True, add=True),
+    Reference(
+        "lead",
+        "Lead",
+        (Activity.lead_id, Lead.number),
+        key="lead_id",
+        record=Lead,
+        url="/leads/",
+        filter=True,
+        add=True,
+    ),
+    Reference(
+        "ticket",
+        "Ticket",
+        (Activity.ticket_id, Ticket.number),
+        key="ticket_id",
+        record=Ticket,
+        url="/tickets/",
+        filter=True,
+        add=True,
+    ),
+    Reference(
+        "customer",
+        "Customer",
+        (Activity.customer_id, Customer.number),
+        key="customer_id",
+        record=Customer,
+        url="/customers/",
+        filter=True,
+        add=True,
+    ),
     Number("task_id", "Task", (Activity.task_id,), filter=True),
-    Told("told", "Told", (Activity.kind, Activity.payload, Activity.lead_id, Activity.ticket_id),
-         schema={"type": "object", "nullable": True}),
+    Told(
+        "told",
+        "Told",
+        (Activity.kind, Activity.payload, Activity.lead_id, Activity.ticket_id),
+        schema={"type": "object", "nullable": True},
+    ),
     NoteText("text", "Text", add=True, edit=True, required=True),
     When("edited_on", "Edited on", (Activity.edited_on,), edit=True),
-]  # fmt: skip
+]
 
 
 class ActivityDesk(Desk):
@@ -232,8 +293,15 @@ class ActivityDesk(Desk):
 
     record = Activity
     module = "Notes"
-    plan = Plan(Activity, FIELDS, joins=((Lead, Lead.id == Activity.lead_id), (Ticket, Ticket.id == Activity.ticket_id),
-                                         (Customer, Customer.id == Activity.customer_id)))  # fmt: skip
+    plan = Plan(
+        Activity,
+        FIELDS,
+        joins=(
+            (Lead, Lead.id == Activity.lead_id),
+            (Ticket, Ticket.id == Activity.ticket_id),
+            (Customer, Customer.id == Activity.customer_id),
+        ),
+    )
 
     def create(self, session: Session, values: dict[str, Any], glass: Glass) -> Activity:
         """A note on exactly one record."""
@@ -263,8 +331,13 @@ class ActivityResource(Resource):
     module = "Notes"
     desk = ActivityDesk()
     exclude_route_methods = {"delete"}
-    extra_schema = {"warnings": {"type": "array", "items": {"type": "string"},
-                                 "description": "After writing: who was mentioned and not told."}}  # fmt: skip
+    extra_schema = {
+        "warnings": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "After writing: who was mentioned and not told.",
+        }
+    }
 
     def refuse_unless_reached(self, row: Any, verb: str) -> None:
         """Raise Denied or RuleBroken for a line whose text this person cannot change."""

@@ -82,11 +82,13 @@ _HELD = (
     select(User, ApiKey.id, ApiKey.last_used_on, access.version_query(), ApiKey.scope, ApiKey.secret_hash)
     .join(ApiKey, ApiKey.user_id == User.id)
     .where(
-        ApiKey.key == bindparam("key"), ApiKey.revoked_on.is_(None), User.active.is_(True),
+        ApiKey.key == bindparam("key"),
+        ApiKey.revoked_on.is_(None),
+        User.active.is_(True),
         or_(ApiKey.expires_on.is_(None), ApiKey.expires_on > bindparam("now")),
     )
     .options(BRIEFLY)
-)  # fmt: skip
+)
 #: Compared with when there is no such key, so that the answer takes as long.
 _NO_HASH = "0" * 64
 
@@ -140,8 +142,15 @@ def make(user_id: int, wish: Wish, now: datetime, address: str | None = None) ->
     key, secret = secrets.token_hex(KEY_BYTES), secrets.token_urlsafe(SECRET_BYTES)
     with own_transaction() as session:
         _refuse_too_many(session, user_id, now)
-        row = ApiKey(key=key, secret_hash=hashed(secret), name=wish.name.strip(), user_id=user_id,
-                     scope=sorted(set(wish.scope)), created_on=now, expires_on=wish.expires_on)  # fmt: skip
+        row = ApiKey(
+            key=key,
+            secret_hash=hashed(secret),
+            name=wish.name.strip(),
+            user_id=user_id,
+            scope=sorted(set(wish.scope)),
+            created_on=now,
+            expires_on=wish.expires_on,
+        )
         session.add(row)
         session.flush()
         ends = wish.expires_on and wish.expires_on.isoformat(timespec="minutes")
@@ -221,12 +230,18 @@ class KeysView(BaseView):
         query = select(ApiKey, User.first_name + " " + User.last_name).join(User, User.id == ApiKey.user_id)
         rows = db.session.execute(query.order_by(dead, ApiKey.id.desc()).limit(500)).all()
         told = {
-            "rows": rows, "choices": _choices(g.person), "sent": request.form, "when": _at, "day": _last_day,
-            "in_words": in_words, "names_users": g.person.is_admin,
-            "chosen": request.form.getlist("scope"), "now": now,
+            "rows": rows,
+            "choices": _choices(g.person),
+            "sent": request.form,
+            "when": _at,
+            "day": _last_day,
+            "in_words": in_words,
+            "names_users": g.person.is_admin,
+            "chosen": request.form.getlist("scope"),
+            "now": now,
             "errors": {name: [said(each) for each in list_] for name, list_ in broken.errors.items()} if broken else {},
             "error": said(broken.message) if broken else None,
-        }  # fmt: skip
+        }
         return self.render_template("signin/keys.html", title=_("API keys"), **told)
 
 
@@ -235,8 +250,9 @@ def _choices(who: access.Person) -> list[tuple[str, Any, list[tuple[str, Any]]]]
     offered = {module: [verb for verb in POSSIBLE[module] if who.may(module, verb)] for module in permissions.MODULES}
     return [
         (module, MODULE_WORDS[module], [(f"{module}.{verb}", VERB_WORDS[verb]) for verb in verbs])
-        for module, verbs in offered.items() if verbs
-    ]  # fmt: skip
+        for module, verbs in offered.items()
+        if verbs
+    ]
 
 
 def in_words(scope: list[str]) -> list[tuple[str, str]]:

@@ -16,8 +16,17 @@ METHODS = "GET, POST, PUT, DELETE"
 #: What a page may send.
 SENT = "Authorization, Content-Type, Accept-Language, Idempotency-Key, If-Match, If-None-Match"
 #: What it may read of an answer's head.
-TOLD = ", ".join(("ETag", "Content-Language", "Idempotent-Replayed", "Retry-After", "X-RateLimit-Limit",
-                  "X-RateLimit-Remaining", "X-RateLimit-Reset"))  # fmt: skip
+TOLD = ", ".join(
+    (
+        "ETag",
+        "Content-Language",
+        "Idempotent-Replayed",
+        "Retry-After",
+        "X-RateLimit-Limit",
+        "X-RateLimit-Remaining",
+        "X-RateLimit-Reset",
+    )
+)
 #: For so long a browser need not ask again whether it may.
 AN_HOUR = "3600"
 

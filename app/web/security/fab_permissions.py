@@ -18,16 +18,35 @@ from app.web.security.sessions import own_transaction
 #: Views that nobody must sign in for.
 PUBLIC_VIEWS = ("AuthDBView", "LocaleView", "UtilView")
 #: What every role gets: one's own page and the frame around it. The index view is added by its own name.
-OWN_PAIRS = frozenset({
-    ("can_userinfo", "UserDBModelView"), ("userinfoedit", "UserDBModelView"), ("resetmypassword", "UserDBModelView"),
-    ("can_this_form_get", "UserInfoEditView"), ("can_this_form_post", "UserInfoEditView"),
-    ("can_this_form_get", "ResetMyPasswordView"), ("can_this_form_post", "ResetMyPasswordView"),
-    ("can_index", "LocaleView"), ("can_get", "MenuApi"),
-    ("can_get", "OpenApi"), ("can_show", "SwaggerView"),
-})  # fmt: skip
+OWN_PAIRS = frozenset(
+    {
+        ("can_userinfo", "UserDBModelView"),
+        ("userinfoedit", "UserDBModelView"),
+        ("resetmypassword", "UserDBModelView"),
+        ("can_this_form_get", "UserInfoEditView"),
+        ("can_this_form_post", "UserInfoEditView"),
+        ("can_this_form_get", "ResetMyPasswordView"),
+        ("can_this_form_post", "ResetMyPasswordView"),
+        ("can_index", "LocaleView"),
+        ("can_get", "MenuApi"),
+        ("can_get", "OpenApi"),
+        ("can_show", "SwaggerView"),
+    }
+)
 #: FAB permissions outside the modules that change nothing: all that somebody may use who looks through other eyes.
-READING = frozenset({"can_get", "can_index", "can_info", "can_list", "can_read", "can_show", "can_this_form_get",
-                     "can_userinfo", "menu_access"})  # fmt: skip
+READING = frozenset(
+    {
+        "can_get",
+        "can_index",
+        "can_info",
+        "can_list",
+        "can_read",
+        "can_show",
+        "can_this_form_get",
+        "can_userinfo",
+        "menu_access",
+    }
+)
 
 
 def allowed(who: access.Person, permission_name: str, view_name: str) -> bool:
@@ -74,9 +93,10 @@ def _wanted(appbuilder: Any) -> set[tuple[str, str]]:
 def _pairs(held: Session) -> dict[tuple[str, str], int]:
     query = select(Permission.name, ViewMenu.name, PermissionView.id).select_from(PermissionView)
     rows = held.execute(
-        query.join(Permission, Permission.id == PermissionView.permission_id)
-        .join(ViewMenu, ViewMenu.id == PermissionView.view_menu_id)
-    )  # fmt: skip
+        query.join(Permission, Permission.id == PermissionView.permission_id).join(
+            ViewMenu, ViewMenu.id == PermissionView.view_menu_id
+        )
+    )
     return {(permission, view): key for permission, view, key in rows}
 
 

@@ -137,8 +137,9 @@ def _refuse_excess(session: Session, who: access.Person) -> None:
 
 
 def _deny(what: Any, how: Any) -> None:
-    text = _("You cannot give more than you have yourself (%(what)s: %(how)s). Ask an administrator.",
-             what=what, how=how)  # fmt: skip
+    text = _(
+        "You cannot give more than you have yourself (%(what)s: %(how)s). Ask an administrator.", what=what, how=how
+    )
     raise access.Denied(text)
 
 
@@ -217,8 +218,10 @@ def _lines_of_roles(session: Session) -> Iterator[tuple[str, str, dict[str, Any]
         if role in session.new or role in session.deleted or has_new_name:
             what = "made" if role in session.new else "deleted" if role in session.deleted else "renamed"
             yield "role change", about, {"what": what, "before": former(role, "name")}
-        other = {kind: [str(p) for p in pairs or () if not _keys([p])]
-                 for kind, pairs in (("added", history.added), ("removed", history.deleted))}  # fmt: skip
+        other = {
+            kind: [str(p) for p in pairs or () if not _keys([p])]
+            for kind, pairs in (("added", history.added), ("removed", history.deleted))
+        }
         if role not in session.deleted and any(other.values()):
             yield "permission change", about, {"role": role.name, **other}
 
@@ -245,8 +248,14 @@ def _append(session: Session, who: access.Person | None, lines: Any) -> None:
     address = request.remote_addr if has_request_context() else None
     before = _last_hash(session)
     for name, about, payload in lines:
-        entry = AuditEntry(at=datetime.now(UTC), event=name, user_id=who.id if who else None, about=about[:190],
-                           address=address, payload=payload)  # fmt: skip
+        entry = AuditEntry(
+            at=datetime.now(UTC),
+            event=name,
+            user_id=who.id if who else None,
+            about=about[:190],
+            address=address,
+            payload=payload,
+        )
         entry.hash = before = audit.digest(before, entry)
         session.add(entry)
 

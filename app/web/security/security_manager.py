@@ -29,9 +29,19 @@ from app.web.security.sessions import Found, own_transaction
 __all__ = ["Security", "ensure_admin", "sync_permissions"]
 
 #: What belongs to one request only, should the context live longer (tests, shells).
-_OF_ONE_REQUEST = ("person", "_api_key_user", "api_key_id", "_login_user", "csrf_valid", "_jwt_extended_jwt",
-                   "_jwt_extended_jwt_header", "_jwt_extended_jwt_user", "_jwt_extended_jwt_location", "now",
-                   "glass")  # fmt: skip
+_OF_ONE_REQUEST = (
+    "person",
+    "_api_key_user",
+    "api_key_id",
+    "_login_user",
+    "csrf_valid",
+    "_jwt_extended_jwt",
+    "_jwt_extended_jwt_header",
+    "_jwt_extended_jwt_user",
+    "_jwt_extended_jwt_location",
+    "now",
+    "glass",
+)
 
 
 class Security(SecurityManager):
@@ -192,7 +202,9 @@ class Security(SecurityManager):
         who = g.get("person")
         if who is None:
             return False
-        return fab_permissions.allowed(who, "menu_access", name) or (name in permissions.MODULES and who.may(name, "read"))
+        return fab_permissions.allowed(who, "menu_access", name) or (
+            name in permissions.MODULES and who.may(name, "read")
+        )
 
     def get_user_permissions(self, user: Any) -> set[tuple[str, str]]:
         """FAB's pairs; of the person of this request without SQL."""
@@ -318,7 +330,14 @@ def _first_admin(password: str) -> bool:
             return False
         role = held.scalars(select(Role).where(Role.name == access.ADMIN)).one()
         held.add(
-            User(username="admin", first_name="Admin", last_name="", email="admin@localhost", active=True,
-                 password=generate_password_hash(password), roles=[role])
-        )  # fmt: skip
+            User(
+                username="admin",
+                first_name="Admin",
+                last_name="",
+                email="admin@localhost",
+                active=True,
+                password=generate_password_hash(password),
+                roles=[role],
+            )
+        )
     return True

@@ -104,11 +104,14 @@ _LIVE_BY_TOKEN = (
     select(User, SignIn.id, SignIn.seen_on, access.version_query())
     .join(SignIn, SignIn.user_id == User.id)
     .where(
-        SignIn.token_hash == bindparam("token"), SignIn.door == "compat", SignIn.ended_on.is_(None),
-        SignIn.seen_on > bindparam("since"), User.active.is_(True),
+        SignIn.token_hash == bindparam("token"),
+        SignIn.door == "compat",
+        SignIn.ended_on.is_(None),
+        SignIn.seen_on > bindparam("since"),
+        User.active.is_(True),
     )
     .options(BRIEFLY)
-)  # fmt: skip
+)
 
 
 def find_by_token(token: str, lifetime: timedelta, now: datetime) -> Found | None:
@@ -131,9 +134,16 @@ def begin(user_id: int, door: str, now: datetime) -> str:
     address, agent = request.remote_addr, request.user_agent.string[:200]
     with own_transaction() as held:
         held.add(
-            SignIn(token_hash=hashed(token), user_id=user_id, door=door, started_on=now, seen_on=now,
-                   address=address, agent=agent)
-        )  # fmt: skip
+            SignIn(
+                token_hash=hashed(token),
+                user_id=user_id,
+                door=door,
+                started_on=now,
+                seen_on=now,
+                address=address,
+                agent=agent,
+            )
+        )
         audit.write(held, "sign-in", user_id, now, address=address, door=door)
     return token
 
@@ -208,8 +218,15 @@ class SessionsView(BaseView):
         with own_transaction() as held:
             end(held, datetime.now(UTC), SignIn.id == row.id)
             note_ended(held, row.user_id)
-            audit.write(held, "sign-out", row.user_id, datetime.now(UTC), f"sign-in {row.id}", request.remote_addr,
-                        by=g.person.id)  # fmt: skip
+            audit.write(
+                held,
+                "sign-out",
+                row.user_id,
+                datetime.now(UTC),
+                f"sign-in {row.id}",
+                request.remote_addr,
+                by=g.person.id,
+            )
         flash(_("The session is ended."), "success")
         return redirect(self._list(row.user_id))
 

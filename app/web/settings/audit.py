@@ -57,10 +57,15 @@ class Audit(BaseView):
         asked: dict[str, Any] = {name: value for name, value in request.args.items() if name != "before" and value}
         older = url_for("Audit.entries", **asked, before=rows[PAGE - 1][0].id) if more else ""
         return self.render_template(
-            "settings/audit.html", title=_("Audit"), rows=[_line(*row) for row in rows[:PAGE]], older=older,
+            "settings/audit.html",
+            title=_("Audit"),
+            rows=[_line(*row) for row in rows[:PAGE]],
+            older=older,
             first=url_for("Audit.entries", **asked) if request.args.get("before") else "",
-            events=audit.EVENTS, people=_people(), asked=request.args,
-        )  # fmt: skip
+            events=audit.EVENTS,
+            people=_people(),
+            asked=request.args,
+        )
 
     @expose("/check", methods=["POST"])
     @signed_in
@@ -127,8 +132,15 @@ def _people() -> list[tuple[int, str]]:
 
 def _line(entry: AuditEntry, first: str | None, last: str | None) -> dict[str, Any]:
     details = [(key, _said(value)) for key, value in (entry.payload or {}).items()]
-    return {"id": entry.id, "at": entry.at.astimezone(zone()), "event": entry.event, "about": entry.about,
-            "person": f"{first or ''} {last or ''}".strip(), "address": entry.address, "details": details}  # fmt: skip
+    return {
+        "id": entry.id,
+        "at": entry.at.astimezone(zone()),
+        "event": entry.event,
+        "about": entry.about,
+        "person": f"{first or ''} {last or ''}".strip(),
+        "address": entry.address,
+        "details": details,
+    }
 
 
 def _said(value: Any) -> str:

@@ -40,7 +40,7 @@ _SAID = {
     "phone_app_build": lazy_gettext("Its build number"),
     "phone_app_url": lazy_gettext("Where people download it; empty = nowhere"),
     "phone_app_force": lazy_gettext("Older versions must be updated"),
-}  # fmt: skip
+}
 
 
 class Business(BaseView):
@@ -77,8 +77,14 @@ class Business(BaseView):
     def _page(self, typed: Any, errors: dict[str, list[str]], error: str) -> str:
         stored = _stored_values(db.session())
         sections = [_section(key, value, typed, errors) for key, value in stored.items()]
-        form = {"title": _("Business settings"), "action": url_for("Business.save"), "sections": sections,
-                "version": gate.mark_of(stored), "error": error, "conflict": None}  # fmt: skip
+        form = {
+            "title": _("Business settings"),
+            "action": url_for("Business.save"),
+            "sections": sections,
+            "version": gate.mark_of(stored),
+            "error": error,
+            "conflict": None,
+        }
         return self.render_template("crm/form.html", title=form["title"], form=form)
 
 
@@ -97,12 +103,18 @@ def _section(key: str, value: Any, typed: Any, errors: dict[str, list[str]]) -> 
     return {
         "title": said if len(parts) > 1 else "",
         "fields": [
-            {"name": name, "label": name.partition(".")[2] or said, "value": typed.get(name, each),
-             "required": name not in _MAY_BE_EMPTY and not isinstance(each, bool), "kind": _kind(each),
-             "maxlength": LONGEST_TEXT, "errors": errors.get(name, [])}
+            {
+                "name": name,
+                "label": name.partition(".")[2] or said,
+                "value": typed.get(name, each),
+                "required": name not in _MAY_BE_EMPTY and not isinstance(each, bool),
+                "kind": _kind(each),
+                "maxlength": LONGEST_TEXT,
+                "errors": errors.get(name, []),
+            }
             for name, each in parts.items()
         ],
-    }  # fmt: skip
+    }
 
 
 def _kind(value: Any) -> str:

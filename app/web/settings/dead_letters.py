@@ -52,9 +52,13 @@ class QueueView(BaseView):
         rows = dead_letters.open_ones(held)
         count = len(rows) if len(rows) < dead_letters.MOST else dead_letters.count_open(held)
         return self.render_template(
-            "crm/queue.html", backend=_backend(depths), queues=[_line(each) for each in depths or ()], count=count,
-            failed=[_row(row, seen) for row in rows], acts=seen.who.is_admin,
-        )  # fmt: skip
+            "crm/queue.html",
+            backend=_backend(depths),
+            queues=[_line(each) for each in depths or ()],
+            count=count,
+            failed=[_row(row, seen) for row in rows],
+            acts=seen.who.is_admin,
+        )
 
     @expose("/again", methods=["POST"])
     @expose("/again/<int:key>", methods=["POST"])
@@ -108,22 +112,42 @@ def _backend(depths: list[Depth] | None) -> dict[str, Any]:
 
 
 def _line(depth: Depth) -> dict[str, Any]:
-    return {"name": depth.name, "what": WORDS[depth.name], "waiting": depth.waiting, "later": depth.later,
-            "workers": depth.workers, "is_stuck": bool(depth.waiting and not depth.workers)}  # fmt: skip
+    return {
+        "name": depth.name,
+        "what": WORDS[depth.name],
+        "waiting": depth.waiting,
+        "later": depth.later,
+        "workers": depth.workers,
+        "is_stuck": bool(depth.waiting and not depth.workers),
+    }
 
 
 def _row(row: FailedCall, seen: Glass) -> dict[str, Any]:
     name = row.function.removeprefix("app.").replace(":", ".")
-    return {"id": row.id, "function": f"{name}({', '.join(str(each) for each in row.arguments)})", "queue": row.queue,
-            "tries": row.tries, "error": row.error, "at": moment_cell(row.failed_on, seen)}  # fmt: skip
+    return {
+        "id": row.id,
+        "function": f"{name}({', '.join(str(each) for each in row.arguments)})",
+        "queue": row.queue,
+        "tries": row.tries,
+        "error": row.error,
+        "at": moment_cell(row.failed_on, seen),
+    }
 
 
 def keep(failure: Failure) -> None:
     """Write down a call that failed for good; the queue calls this inside an app context."""
     call = failure.call
     with own_transaction() as session:
-        session.add(FailedCall(queue=call.queue, function=call.function[:120], arguments=list(call.arguments),
-                               tries=failure.tries, error=failure.error, failed_on=datetime.now(UTC)))  # fmt: skip
+        session.add(
+            FailedCall(
+                queue=call.queue,
+                function=call.function[:120],
+                arguments=list(call.arguments),
+                tries=failure.tries,
+                error=failure.error,
+                failed_on=datetime.now(UTC),
+            )
+        )
 
 
 #: (label, view class, icon, address) for the menu.

@@ -60,14 +60,22 @@ class Abilities(BaseView):
             given = {role.name: matrix_of(session, role) for role in _all_roles(user)}
             active = session.scalar(select(func.count()).select_from(User).where(User.active.is_(True)))
         return self.render_template(
-            "team/can.html", title=_("What can this person do"), who=_person_card(user, given),
-            people=list(people.items()) if len(people) > 1 else [], can=_can(person, given),
-            levels=words(LEVEL_WORDS), modules=words(MODULE_WORDS), verbs=words(VERB_WORDS),
+            "team/can.html",
+            title=_("What can this person do"),
+            who=_person_card(user, given),
+            people=list(people.items()) if len(people) > 1 else [],
+            can=_can(person, given),
+            levels=words(LEVEL_WORDS),
+            modules=words(MODULE_WORDS),
+            verbs=words(VERB_WORDS),
             masks=_effective_masks(person, given),
-            reach=((LEVEL_WORDS["own"], len(person.own)), (LEVEL_WORDS["team"], len(person.team)),
-                   (LEVEL_WORDS["all"], active)),
+            reach=(
+                (LEVEL_WORDS["own"], len(person.own)),
+                (LEVEL_WORDS["team"], len(person.team)),
+                (LEVEL_WORDS["all"], active),
+            ),
             roles_url=url_for("RoleMatrix.first") if g.person.may("Settings", "read") else "",
-        )  # fmt: skip
+        )
 
 
 def _whom(who: access.Person) -> dict[int, str]:

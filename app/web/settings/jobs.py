@@ -54,10 +54,14 @@ class JobsView(BaseView):
         state = _state(last, seen)
         rows = [
             _cells(last.get(name), seen)
-            | {"name": name, "url": f"/jobs/{quote(name)}/", "run_url": _run_url(name, seen),
-               "next": moment_cell(coming.get(name) if state["goes_on"] else None, seen)}
+            | {
+                "name": name,
+                "url": f"/jobs/{quote(name)}/",
+                "run_url": _run_url(name, seen),
+                "next": moment_cell(coming.get(name) if state["goes_on"] else None, seen),
+            }
             for name in names
-        ]  # fmt: skip
+        ]
         return render_template("crm/jobs.html", jobs=rows, state=state, always_open=seen.cards.office.is_always_open)
 
     @expose("/<name>/")
@@ -137,10 +141,17 @@ def _state(last: dict[str, JobRun], seen: Glass) -> dict[str, Any]:
 def _rests(run: JobRun, seen: Glass) -> dict[str, Any]:
     """The clock was set back: what ran is not run again."""
     local = run.started_on.astimezone(seen.zone)
-    text = _("The last run bears a later time than now. The jobs rest until %(time)s; please check the clock.",
-             time=f"{local:%-d %b %Y, %H:%M}")  # fmt: skip
-    return {"title": _("The clock was set back"), "text": text, "tone": "red", "icon": "alert-triangle",
-            "goes_on": False}  # fmt: skip
+    text = _(
+        "The last run bears a later time than now. The jobs rest until %(time)s; please check the clock.",
+        time=f"{local:%-d %b %Y, %H:%M}",
+    )
+    return {
+        "title": _("The clock was set back"),
+        "text": text,
+        "tone": "red",
+        "icon": "alert-triangle",
+        "goes_on": False,
+    }
 
 
 def _late(run: JobRun, seen: Glass) -> dict[str, Any]:
@@ -168,17 +179,31 @@ def _cells(run: JobRun | None, seen: Glass) -> dict[str, Any]:
     if run is None:
         missing = {"kind": "missing"}
         return dict.fromkeys(("started", "took", "outcome", "lag"), missing) | {
-            "items": None, "failed": 0, "error": None, "ran_by": None, "slot": None}  # fmt: skip
+            "items": None,
+            "failed": 0,
+            "error": None,
+            "ran_by": None,
+            "slot": None,
+        }
     took = (run.ended_on - run.started_on).total_seconds() if run.ended_on else None
     hangs = run.outcome == "running" and seen.now - run.started_on > job_health.LATE
-    outcome = {"kind": "status", "label": _("hangs") if hangs else _outcome(run.outcome),
-               "color": "red" if hangs else _TONES.get(run.outcome, "gray")}  # fmt: skip
+    outcome = {
+        "kind": "status",
+        "label": _("hangs") if hangs else _outcome(run.outcome),
+        "color": "red" if hangs else _TONES.get(run.outcome, "gray"),
+    }
     return {
-        "started": moment_cell(run.started_on, seen), "outcome": outcome, "error": run.error, "ran_by": run.ran_by,
-        "took": {"kind": "duration", "text": _seconds(took)}, "items": run.items, "failed": run.failed_items,
+        "started": moment_cell(run.started_on, seen),
+        "outcome": outcome,
+        "error": run.error,
+        "ran_by": run.ran_by,
+        "took": {"kind": "duration", "text": _seconds(took)},
+        "items": run.items,
+        "failed": run.failed_items,
         "lag": {"kind": "missing"} if run.is_by_hand else {"kind": "duration", "text": span(run.lag_seconds)},
-        "slot": _("by hand") if run.is_by_hand else _slot(run.slot, seen), "began": _began(run, seen),
-    }  # fmt: skip
+        "slot": _("by hand") if run.is_by_hand else _slot(run.slot, seen),
+        "began": _began(run, seen),
+    }
 
 
 def _slot(name: str, seen: Glass) -> str:

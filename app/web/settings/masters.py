@@ -19,12 +19,22 @@ from app.web.pages.hardened import VERBS, Sturdy, pick
 _ADDRESS = re.compile(r"https?://[^\s/]+\.?[^\s]*", re.IGNORECASE)
 _COLOUR = pick(lazy_gettext("Colour"), [(each, each.title()) for each in settings.COLOURS])
 _LABELS = {
-    "label": lazy_gettext("Label"), "position": lazy_gettext("Order"), "is_active": lazy_gettext("On offer"),
-    "color": lazy_gettext("Colour"), "meaning": lazy_gettext("Meaning"), "description": lazy_gettext("Description"),
-    "url": lazy_gettext("Address"), "channel": lazy_gettext("Channel"), "body": lazy_gettext("Text"),
-    "day": lazy_gettext("Day"), "starts": lazy_gettext("From"), "ends": lazy_gettext("To"),
-    "weekday": lazy_gettext("Weekday"), "applies_to": lazy_gettext("For"), "promises": lazy_gettext("Targets"),
-}  # fmt: skip
+    "label": lazy_gettext("Label"),
+    "position": lazy_gettext("Order"),
+    "is_active": lazy_gettext("On offer"),
+    "color": lazy_gettext("Colour"),
+    "meaning": lazy_gettext("Meaning"),
+    "description": lazy_gettext("Description"),
+    "url": lazy_gettext("Address"),
+    "channel": lazy_gettext("Channel"),
+    "body": lazy_gettext("Text"),
+    "day": lazy_gettext("Day"),
+    "starts": lazy_gettext("From"),
+    "ends": lazy_gettext("To"),
+    "weekday": lazy_gettext("Weekday"),
+    "applies_to": lazy_gettext("For"),
+    "promises": lazy_gettext("Targets"),
+}
 
 
 class MasterScreen(Sturdy):
@@ -87,8 +97,10 @@ class _Statuses(MasterScreen):
         with db.session.no_autoflush:
             is_last = db.session.execute(others.limit(1)).first() is None
         if meaning in self.needed and is_last:
-            text = _("It is the only status for “%(meaning)s”, which the product needs. Make another one first.",
-                     meaning=meaning)  # fmt: skip
+            text = _(
+                "It is the only status for “%(meaning)s”, which the product needs. Make another one first.",
+                meaning=meaning,
+            )
             raise RuleBroken(text, "meaning")
 
 
@@ -176,5 +188,8 @@ class MessageTemplates(MasterScreen):
     add_title, edit_title = lazy_gettext("New message template"), lazy_gettext("Edit message template")
     list_columns = ["label", "channel", "position", "is_active"]
     columns = ("label", "channel", "body", "position", "is_active")
-    fields = {"channel": pick(lazy_gettext("Channel"), [("whatsapp", "WhatsApp"), ("sms", "SMS"),
-                                                           ("email", lazy_gettext("E-mail"))])}  # fmt: skip
+    fields = {
+        "channel": pick(
+            lazy_gettext("Channel"), [("whatsapp", "WhatsApp"), ("sms", "SMS"), ("email", lazy_gettext("E-mail"))]
+        )
+    }

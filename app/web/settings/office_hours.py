@@ -35,8 +35,12 @@ Week = list[list[tuple[str, str]]]
 
 
 def _time(label: Any, *checks: Any) -> Any:
-    return TimeField(label, validators=list(checks) or [Optional()], format=["%H:%M", "%H:%M:%S"],
-                     render_kw={"class": "form-control"})  # fmt: skip
+    return TimeField(
+        label,
+        validators=list(checks) or [Optional()],
+        format=["%H:%M", "%H:%M:%S"],
+        render_kw={"class": "form-control"},
+    )
 
 
 # --- as lists ----------------------------------------------------------------------------------------------------
@@ -55,8 +59,9 @@ class Holidays(MasterScreen):
     formatters_columns = _CLOCK
     fields = {
         "day": DateField(lazy_gettext("Day"), [InputRequired()], render_kw={"class": "form-control"}),
-        "starts": _time(lazy_gettext("Open from (half day)")), "ends": _time(lazy_gettext("Open to")),
-    }  # fmt: skip
+        "starts": _time(lazy_gettext("Open from (half day)")),
+        "ends": _time(lazy_gettext("Open to")),
+    }
 
     def refuse_bad(self, item: Any) -> None:
         """A day once only; a half day from an earlier to a later time."""
@@ -82,8 +87,9 @@ class OfficeRanges(MasterScreen):
     formatters_columns = {**_CLOCK, "weekday": lambda day: _WEEKDAYS[day]}
     fields = {
         "weekday": pick(lazy_gettext("Weekday"), list(enumerate(_WEEKDAYS)), coerce=int),
-        "starts": _time(lazy_gettext("From"), InputRequired()), "ends": _time(lazy_gettext("To"), InputRequired()),
-    }  # fmt: skip
+        "starts": _time(lazy_gettext("From"), InputRequired()),
+        "ends": _time(lazy_gettext("To"), InputRequired()),
+    }
 
     def refuse_bad(self, item: Any) -> None:
         """No range ends before it starts, none overlaps another."""
@@ -139,9 +145,13 @@ class Hours(BaseView):
         stored = _stored_week(db.session())
         days = [(index, _WEEKDAYS[index], [*pairs, *[("", "")] * _SPARE]) for index, pairs in enumerate(shown)]
         return self.render_template(
-            "settings/hours.html", title=_("Office hours"), days=days, seen=gate.mark_of(stored),
-            warning="" if any(stored) else str(NO_HOURS), holidays_url=url_for("Holidays.list"),
-        )  # fmt: skip
+            "settings/hours.html",
+            title=_("Office hours"),
+            days=days,
+            seen=gate.mark_of(stored),
+            warning="" if any(stored) else str(NO_HOURS),
+            holidays_url=url_for("Holidays.list"),
+        )
 
 
 def _stored_week(session: Session) -> Week:

@@ -23,6 +23,11 @@ SCREENS = (
 )
 #: For the security manager: its attribute -> our screen.
 OF_FAB = {
-    "userdbmodelview": Users, "rolemodelview": Roles, "groupmodelview": Groups, "permissionmodelview": Permissions,
-    "viewmenumodelview": ViewMenus, "permissionviewmodelview": PermissionViews, "userstatschartview": None,
-}  # fmt: skip
+    "userdbmodelview": Users,
+    "rolemodelview": Roles,
+    "groupmodelview": Groups,
+    "permissionmodelview": Permissions,
+    "viewmenumodelview": ViewMenus,
+    "permissionviewmodelview": PermissionViews,
+    "userstatschartview": None,
+}

@@ -41,29 +41,50 @@ POSSIBLE: dict[str, tuple[str, ...]] = {
 #: Their rows belong to nobody, so there is only all or nothing.
 _WITHOUT_OWNER = ("Support Pages", "Settings")
 MODULE_WORDS = {
-    "Dashboard": lazy_gettext("Dashboard"), "Leads": lazy_gettext("Leads"), "Tickets": lazy_gettext("Tickets"),
-    "Customers": lazy_gettext("Customers"), "Tasks": lazy_gettext("Tasks"), "Call Logs": lazy_gettext("Call Logs"),
-    "Messages": lazy_gettext("Messages"), "Support Pages": lazy_gettext("Support Pages"),
-    "Notes": lazy_gettext("Notes"), "Requests": lazy_gettext("Requests"), "Reports": lazy_gettext("Reports"),
+    "Dashboard": lazy_gettext("Dashboard"),
+    "Leads": lazy_gettext("Leads"),
+    "Tickets": lazy_gettext("Tickets"),
+    "Customers": lazy_gettext("Customers"),
+    "Tasks": lazy_gettext("Tasks"),
+    "Call Logs": lazy_gettext("Call Logs"),
+    "Messages": lazy_gettext("Messages"),
+    "Support Pages": lazy_gettext("Support Pages"),
+    "Notes": lazy_gettext("Notes"),
+    "Requests": lazy_gettext("Requests"),
+    "Reports": lazy_gettext("Reports"),
     "Settings": lazy_gettext("Settings"),
-}  # fmt: skip
+}
 VERB_WORDS = {
-    "read": lazy_gettext("See"), "create": lazy_gettext("Create"), "write": lazy_gettext("Change"),
-    "delete": lazy_gettext("Delete"), "assign": lazy_gettext("Assign"), "export": lazy_gettext("Export"),
-    "import": lazy_gettext("Import"), "bulk": lazy_gettext("Change many"), "reveal": lazy_gettext("Reveal"),
+    "read": lazy_gettext("See"),
+    "create": lazy_gettext("Create"),
+    "write": lazy_gettext("Change"),
+    "delete": lazy_gettext("Delete"),
+    "assign": lazy_gettext("Assign"),
+    "export": lazy_gettext("Export"),
+    "import": lazy_gettext("Import"),
+    "bulk": lazy_gettext("Change many"),
+    "reveal": lazy_gettext("Reveal"),
     "recordings": lazy_gettext("Recordings"),
-}  # fmt: skip
+}
 LEVEL_WORDS = {
-    "none": lazy_gettext("no"), "own": lazy_gettext("own"), "team": lazy_gettext("team"), "all": lazy_gettext("all"),
-}  # fmt: skip
+    "none": lazy_gettext("no"),
+    "own": lazy_gettext("own"),
+    "team": lazy_gettext("team"),
+    "all": lazy_gettext("all"),
+}
 MASK_WORDS = {
-    "hidden": lazy_gettext("hidden"), "last4": lazy_gettext("last four"), "full": lazy_gettext("full"),
-}  # fmt: skip
+    "hidden": lazy_gettext("hidden"),
+    "last4": lazy_gettext("last four"),
+    "full": lazy_gettext("full"),
+}
 FIELD_WORDS = {
-    "mobile": lazy_gettext("Mobile"), "alternative_mobile": lazy_gettext("Alternative mobile"),
-    "email": lazy_gettext("E-mail"), "pan": lazy_gettext("PAN"), "aadhaar": lazy_gettext("Aadhaar"),
+    "mobile": lazy_gettext("Mobile"),
+    "alternative_mobile": lazy_gettext("Alternative mobile"),
+    "email": lazy_gettext("E-mail"),
+    "pan": lazy_gettext("PAN"),
+    "aadhaar": lazy_gettext("Aadhaar"),
     "address": lazy_gettext("Address"),
-}  # fmt: skip
+}
 #: FAB's own two: the one may everything, the other is for nobody signed in.
 BUILT_IN = (access.ADMIN, "Public")
 RANK = {level: rank for rank, level in enumerate(permissions.LEVELS)}
@@ -190,12 +211,22 @@ class RoleMatrix(BaseView):
         """The page with these levels chosen; the form carries the mark of what is stored."""
         mark = matrix_of(db.session(), role).mark
         return self.render_template(
-            "crm/roles.html", title=_("Roles"), role=_role_card(role), roles=[_role_card(each) for each in _roles()],
-            modules=words(MODULE_WORDS), verbs=words(VERB_WORDS), levels=words(LEVEL_WORDS),
-            cells=_cells(shown), masks=_mask_rows(shown), mask_levels=words(MASK_WORDS),
-            action_url=url_for("RoleMatrix.save", role_id=role.id, seen=mark), can_url=url_for("Abilities.mine"),
-            add_url=url_for("Roles.add"), advanced_url=url_for("Roles.edit", pk=role.id), settings_url="",
-        )  # fmt: skip
+            "crm/roles.html",
+            title=_("Roles"),
+            role=_role_card(role),
+            roles=[_role_card(each) for each in _roles()],
+            modules=words(MODULE_WORDS),
+            verbs=words(VERB_WORDS),
+            levels=words(LEVEL_WORDS),
+            cells=_cells(shown),
+            masks=_mask_rows(shown),
+            mask_levels=words(MASK_WORDS),
+            action_url=url_for("RoleMatrix.save", role_id=role.id, seen=mark),
+            can_url=url_for("Abilities.mine"),
+            add_url=url_for("Roles.add"),
+            advanced_url=url_for("Roles.edit", pk=role.id),
+            settings_url="",
+        )
 
 
 def _roles() -> list[Any]:
@@ -210,11 +241,13 @@ def _role_card(role: Any) -> dict[str, Any]:
 def _cells(shown: Matrix) -> dict[tuple[str, str], dict[str, Any]]:
     return {
         (module, verb): {
-            "level": shown.level(module, verb), "possible": verb in POSSIBLE[module],
+            "level": shown.level(module, verb),
+            "possible": verb in POSSIBLE[module],
             "levels": _offered(module, shown.level(module, verb)),
         }
-        for module in permissions.MODULES for verb in permissions.VERBS
-    }  # fmt: skip
+        for module in permissions.MODULES
+        for verb in permissions.VERBS
+    }
 
 
 def _offered(module: str, now: str) -> list[tuple[str, str]]:

@@ -57,8 +57,9 @@ class Roles(Sturdy, RoleModelView):
     show_columns = ["name", "people", "matrix", "permissions"]
     search_columns = ["name"]
     label_columns = RoleModelView.label_columns | {
-        "people": lazy_gettext("People"), "matrix": lazy_gettext("Matrix"),
-    }  # fmt: skip
+        "people": lazy_gettext("People"),
+        "matrix": lazy_gettext("Matrix"),
+    }
     base_order = ("name", "asc")
 
     @action("matrix", lazy_gettext("Matrix"), "", "fa-table", multiple=False)
@@ -125,9 +126,12 @@ class Groups(Sturdy, UserGroupModelView):
     add_title, edit_title = lazy_gettext("New group"), lazy_gettext("Edit group")
     search_columns = ["name", "label", "roles"]
     label_columns = {
-        "name": lazy_gettext("Name"), "label": lazy_gettext("Label"), "description": lazy_gettext("Description"),
-        "users": lazy_gettext("Users"), "roles": lazy_gettext("Roles"),
-    }  # fmt: skip
+        "name": lazy_gettext("Name"),
+        "label": lazy_gettext("Label"),
+        "description": lazy_gettext("Description"),
+        "users": lazy_gettext("Users"),
+        "roles": lazy_gettext("Roles"),
+    }
 
     def pre_delete(self, item: Any) -> None:
         """Not while somebody is in it."""

@@ -92,12 +92,16 @@ def _page(role: Any, pointer: Any, seen: Glass) -> dict[str, Any]:
         given = assignment.latest_of(session, role.name, HISTORY)
     first = (coming[0].stead_of or coming[0].user_id) if coming else None
     return {
-        "role": role.name, "turns": pointer.turns if pointer else 0, "counted": COUNTED,
+        "role": role.name,
+        "turns": pointer.turns if pointer else 0,
+        "counted": COUNTED,
         "changed": moment_cell(pointer.changed_on if pointer else None, seen),
         "line": [_place(place, first, had, seen) for place in line.in_turn()],
-        "coming": [_coming(each, seen) for each in coming], "history": _history(given, seen),
-        "may_change": seen.who.may("Settings", "write"), "action": "/turns/begin",
-    }  # fmt: skip
+        "coming": [_coming(each, seen) for each in coming],
+        "history": _history(given, seen),
+        "may_change": seen.who.may("Settings", "write"),
+        "action": "/turns/begin",
+    }
 
 
 def _place(place: team.Place, first: int | None, had: dict[int, Any], seen: Glass) -> dict[str, Any]:
@@ -106,10 +110,14 @@ def _place(place: team.Place, first: int | None, had: dict[int, Any], seen: Glas
     entry = {"why": away.why, "until": away.until.isoformat() if away.until else None} if away else None
     count, last = had.get(user.id, (0, None))
     return {
-        "id": user.id, "person": _card(user.id, seen), "is_next": user.id == first, "had": count,
-        "last": moment_cell(last, seen), "away": absent_in_words(entry, seen) if entry else "",
+        "id": user.id,
+        "person": _card(user.id, seen),
+        "is_next": user.id == first,
+        "had": count,
+        "last": moment_cell(last, seen),
+        "away": absent_in_words(entry, seen) if entry else "",
         "stand_in": name_of(other, seen) if other else "",
-    }  # fmt: skip
+    }
 
 
 def _coming(decision: team.Decision, seen: Glass) -> dict[str, Any]:
@@ -127,13 +135,15 @@ def _history(given: list[Any], seen: Glass) -> list[dict[str, Any]]:
     links |= _links(Ticket, "/tickets/", (each.ticket_id for each in given))
     return [
         {
-            "person": _card(each.user_id, seen), "when": moment_cell(each.started_on, seen),
-            "reason": REASONS.get(each.reason, each.reason), "skipped": skipped_people(each.decision, seen),
+            "person": _card(each.user_id, seen),
+            "when": moment_cell(each.started_on, seen),
+            "reason": REASONS.get(each.reason, each.reason),
+            "skipped": skipped_people(each.decision, seen),
             "stead": name_of(each.stead_of_id, seen) if each.stead_of_id else "",
             "record": links.get(("leads", each.lead_id)) or links.get(("ticket", each.ticket_id)),
         }
         for each in given
-    ]  # fmt: skip
+    ]
 
 
 def _links(record: Any, base: str, ids: Iterable[int | None]) -> dict[tuple[str, int | None], dict[str, str]]:

@@ -28,10 +28,18 @@ def _target_fields() -> dict[str, Any]:
     check = [Optional(), NumberRange(1, LONGEST_MINUTES)]
     made = {}
     for key, (_priority, word) in _PRIORITIES.items():
-        made[f"reply_{key}"] = IntegerField(word, list(check), description=lazy_gettext("First answer, office minutes"),
-                                            render_kw={"class": "form-control"})  # fmt: skip
-        made[f"solve_{key}"] = IntegerField(word, list(check), description=lazy_gettext("Resolution, office minutes"),
-                                            render_kw={"class": "form-control"})  # fmt: skip
+        made[f"reply_{key}"] = IntegerField(
+            word,
+            list(check),
+            description=lazy_gettext("First answer, office minutes"),
+            render_kw={"class": "form-control"},
+        )
+        made[f"solve_{key}"] = IntegerField(
+            word,
+            list(check),
+            description=lazy_gettext("Resolution, office minutes"),
+            render_kw={"class": "form-control"},
+        )
     return made
 
 

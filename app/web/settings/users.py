@@ -109,20 +109,30 @@ def _line(label: Any, *checks: Any, **more: Any) -> Any:
 
 _TRADE_FIELDS = {
     "mobile": _line(lazy_gettext("Mobile"), Length(max=40)),
-    "telephony_number": _line(lazy_gettext("Telephony number"), Length(max=40),
-                              description=lazy_gettext("The Twilio or Exotel number of this person")),
+    "telephony_number": _line(
+        lazy_gettext("Telephony number"),
+        Length(max=40),
+        description=lazy_gettext("The Twilio or Exotel number of this person"),
+    ),
     "manager_id": pick(lazy_gettext("Reports to"), _people_choices, coerce=_key_or_none),
     "available": BooleanField(lazy_gettext("Takes new work"), default=True),
     "away_until": LocalMoment(lazy_gettext("Away until"), [Optional()]),
     "leave_from": LocalMoment(lazy_gettext("On leave from"), [Optional()]),
     "leave_to": LocalMoment(lazy_gettext("On leave to"), [Optional()]),
-    "delegate_id": pick(lazy_gettext("Delegate"), _people_choices, coerce=_key_or_none,
-                         description=lazy_gettext("Works in this person's stead during the leave")),
+    "delegate_id": pick(
+        lazy_gettext("Delegate"),
+        _people_choices,
+        coerce=_key_or_none,
+        description=lazy_gettext("Works in this person's stead during the leave"),
+    ),
     "time_zone": pick(lazy_gettext("Time zone"), zone_choices, coerce=_text_or_none),
     "locale": pick(lazy_gettext("Language"), language_choices, coerce=_text_or_none),
-    "reminder_minutes": Minutes(lazy_gettext("Reminders"), widget=BS3TextFieldWidget(),
-                                description=lazy_gettext("Minutes before a task is due, such as 60, 5")),
-}  # fmt: skip
+    "reminder_minutes": Minutes(
+        lazy_gettext("Reminders"),
+        widget=BS3TextFieldWidget(),
+        description=lazy_gettext("Minutes before a task is due, such as 60, 5"),
+    ),
+}
 _WHO = ["first_name", "last_name", "username", "email", "active", "roles", "groups"]
 _AWAY = ["available", "away_until", "leave_from", "leave_to", "delegate_id"]
 _HABITS = ["time_zone", "locale", "reminder_minutes"]
@@ -148,11 +158,16 @@ class Users(Sturdy, UserDBModelView):
     base_order = ("username", "asc")
     search_columns = ["first_name", "last_name", "username", "email", "active", "available", "roles", "groups"]
     label_columns = UserDBModelView.label_columns | {
-        "name": lazy_gettext("Name"), "username": lazy_gettext("User name"), "active": lazy_gettext("Active"),
-        "roles": lazy_gettext("Roles"), "manager": lazy_gettext("Reports to"), "can": lazy_gettext("Rights"),
-        "available": lazy_gettext("Takes new work"), "delegate": lazy_gettext("Delegate"),
+        "name": lazy_gettext("Name"),
+        "username": lazy_gettext("User name"),
+        "active": lazy_gettext("Active"),
+        "roles": lazy_gettext("Roles"),
+        "manager": lazy_gettext("Reports to"),
+        "can": lazy_gettext("Rights"),
+        "available": lazy_gettext("Takes new work"),
+        "delegate": lazy_gettext("Delegate"),
         **{name: each.args[0] if each.args else name for name, each in _TRADE_FIELDS.items()},
-    }  # fmt: skip
+    }
     validators_columns = UserDBModelView.validators_columns | {"email": [Email()]}
     add_form_extra_fields = UserDBModelView.add_form_extra_fields | _TRADE_FIELDS
     edit_form_extra_fields = _TRADE_FIELDS

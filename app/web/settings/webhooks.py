@@ -33,30 +33,52 @@ from app.web.security.sessions import never_stored, own_transaction
 MOST = 100
 #: What is due within this time is watched.
 SOON = timedelta(seconds=20)
-KINDS = {"lead": _l("Leads"), "ticket": _l("Tickets"), "customer": _l("Customers"), "task": _l("Tasks"),
-         "call_log": _l("Calls")}  # fmt: skip
-EVENTS = {"created": _l("new"), "changed": _l("changed"), "status": _l("new status"),
-          "assigned": _l("given to somebody"), "deleted": _l("deleted")}  # fmt: skip
-_ONE = {"lead": _l("Lead"), "ticket": _l("Ticket"), "customer": _l("Customer"), "task": _l("Task"),
-        "call_log": _l("Call")}  # fmt: skip
+KINDS = {
+    "lead": _l("Leads"),
+    "ticket": _l("Tickets"),
+    "customer": _l("Customers"),
+    "task": _l("Tasks"),
+    "call_log": _l("Calls"),
+}
+EVENTS = {
+    "created": _l("new"),
+    "changed": _l("changed"),
+    "status": _l("new status"),
+    "assigned": _l("given to somebody"),
+    "deleted": _l("deleted"),
+}
+_ONE = {
+    "lead": _l("Lead"),
+    "ticket": _l("Ticket"),
+    "customer": _l("Customer"),
+    "task": _l("Task"),
+    "call_log": _l("Call"),
+}
 _STATES = {"on": (_l("On"), "green"), "paused": (_l("Paused"), "amber"), "off": (_l("Off"), "gray")}
 _OUTCOMES = {
-    "queued": (_l("Waiting"), "blue"), "sending": (_l("Sending"), "blue"), "sent": (_l("Arrived"), "green"),
-    "failed": (_l("Failed"), "red"), "dropped": (_l("Not sent"), "gray"),
-}  # fmt: skip
+    "queued": (_l("Waiting"), "blue"),
+    "sending": (_l("Sending"), "blue"),
+    "sent": (_l("Arrived"), "green"),
+    "failed": (_l("Failed"), "red"),
+    "dropped": (_l("Not sent"), "gray"),
+}
 _WHY = {
-    "failures": _l("It was paused because nothing arrived any more. Events are noted and wait; look at the last "
-                   "answers, then switch it on."),
+    "failures": _l(
+        "It was paused because nothing arrived any more. Events are noted and wait; look at the last "
+        "answers, then switch it on."
+    ),
     "gone": _l("It was switched off because its receiver answered 410: gone for good. Nothing is noted meanwhile."),
     "user": _l("It was paused because its user is no longer active. Please choose another user, then switch it on."),
-}  # fmt: skip
+}
 #: Parts of the log.
 _SHOWN = {"waiting": ("queued", "sending"), "failed": ("failed",), "dropped": ("dropped",)}
 #: Kind -> record, and what it is called.
 _CALLED: dict[str, tuple[Any, Any]] = {
-    "lead": (Lead, Lead.number), "ticket": (Ticket, Ticket.number), "customer": (Customer, Customer.number),
+    "lead": (Lead, Lead.number),
+    "ticket": (Ticket, Ticket.number),
+    "customer": (Customer, Customer.number),
     "task": (Task, Task.title),
-}  # fmt: skip
+}
 #: Kind -> root of its pages, before the number or the id.
 _BY_NUMBER = {"lead": "/leads/", "ticket": "/tickets/", "customer": "/customers/"}
 _BY_ID = {"task": "/tasks/show/", "call_log": "/calls/show/"}
@@ -69,9 +91,15 @@ class WebhooksView(BaseView):
     default_view = "index"
     class_permission_name = "Settings"
     method_permission_name = {
-        "index": "read", "one": "read", "add": "write", "make": "write", "edit": "write", "change": "write",
-        "turn": "write", "again": "write",
-    }  # fmt: skip
+        "index": "read",
+        "one": "read",
+        "add": "write",
+        "make": "write",
+        "edit": "write",
+        "change": "write",
+        "turn": "write",
+        "again": "write",
+    }
     base_permissions = ["can_" + verb for verb in permissions.VERBS]
 
     @expose("/")
@@ -98,10 +126,15 @@ class WebhooksView(BaseView):
         rows = db.session.scalars(query.order_by(WebhookDelivery.id.desc()).limit(MOST)).all()
         numbers = _numbers(db.session(), rows)
         return self.render_template(
-            "webhooks/one.html", hook=_card(hook, seen), why=_WHY.get(hook.why or ""), most=MOST,
-            log=[_line(row, numbers, seen, hook.state == "on") for row in rows], shown=shown if shown in _SHOWN else "",
-            acts=seen.who.is_admin, is_moving=hook.state == "on" and any(_is_moving(row, seen.now) for row in rows),
-        )  # fmt: skip
+            "webhooks/one.html",
+            hook=_card(hook, seen),
+            why=_WHY.get(hook.why or ""),
+            most=MOST,
+            log=[_line(row, numbers, seen, hook.state == "on") for row in rows],
+            shown=shown if shown in _SHOWN else "",
+            acts=seen.who.is_admin,
+            is_moving=hook.state == "on" and any(_is_moving(row, seen.now) for row in rows),
+        )
 
     @expose("/add")
     @has_access
@@ -187,15 +220,25 @@ class WebhooksView(BaseView):
 
     def _form(self, hook: Webhook | None, wanted: Wanted, errors: dict[str, list[str]], error: str = "") -> Any:
         form = {
-            "title": _("Edit webhook") if hook else _("New webhook"), "back_label": _("Webhooks"), "error": error,
-            "cancel_url": f"/webhooks/{hook.id}/" if hook else "/webhooks/", "version": hook.version if hook else None,
-            "action": f"/webhooks/{hook.id}/edit" if hook else "/webhooks/add", "conflict": None,
+            "title": _("Edit webhook") if hook else _("New webhook"),
+            "back_label": _("Webhooks"),
+            "error": error,
+            "cancel_url": f"/webhooks/{hook.id}/" if hook else "/webhooks/",
+            "version": hook.version if hook else None,
+            "action": f"/webhooks/{hook.id}/edit" if hook else "/webhooks/add",
+            "conflict": None,
             "submit_label": _("Save") if hook else _("Make the webhook"),
             "sections": [{"title": "", "fields": _fields(wanted, errors)}],
-        }  # fmt: skip
+        }
         grid = [(kind, KINDS[kind], change_events.EVENTS[kind]) for kind in KINDS]
-        return self.render_template("webhooks/form.html", form=form, grid=grid, words=EVENTS, chosen=wanted.events,
-                                    wrong=errors.get("events", []))  # fmt: skip
+        return self.render_template(
+            "webhooks/form.html",
+            form=form,
+            grid=grid,
+            words=EVENTS,
+            chosen=wanted.events,
+            wrong=errors.get("events", []),
+        )
 
     def _refused(self, hook: Webhook | None, wanted: Wanted, broken: RuleBroken) -> Any:
         status, sentence, errors = refusal(broken)
@@ -283,30 +326,75 @@ def _private() -> bool:
 
 def _fields(wanted: Wanted, errors: dict[str, list[str]]) -> list[dict[str, Any]]:
     card = glass().cards.person(wanted.user_id) or {}
-    base = {"value": "", "errors": [], "required": True, "options": None, "lookup_url": None, "selected": [],
-            "multiple": False, "autocomplete": "off", "kind": "text"}  # fmt: skip
+    base = {
+        "value": "",
+        "errors": [],
+        "required": True,
+        "options": None,
+        "lookup_url": None,
+        "selected": [],
+        "multiple": False,
+        "autocomplete": "off",
+        "kind": "text",
+    }
     return [
-        base | {"name": "name", "label": _("Who is told?"), "value": wanted.name, "errors": errors.get("name"),
-                "maxlength": webhooks.LONGEST_NAME, "placeholder": _("Accounts, website …")},
-        base | {"name": "user", "label": _("In whose eyes?"), "kind": "person", "lookup_url": "/people/lookup",
-                "selected": [(wanted.user_id, card["full_name"])] if card else [], "errors": errors.get("user"),
-                "help": _("Only what this user sees is told, and masked fields stay masked.")},
-        base | {"name": "url", "label": _("Address"), "value": wanted.url, "errors": errors.get("url"), "wide": True,
-                "maxlength": 500, "placeholder": "https://example.com/crm"},
-        base | {"name": "is_on", "label": _("On"), "kind": "flag", "value": wanted.is_on, "required": False,
-                "help": _("While it is off nothing is noted. To hold events back for a while, pause it instead.")},
-    ]  # fmt: skip
+        base
+        | {
+            "name": "name",
+            "label": _("Who is told?"),
+            "value": wanted.name,
+            "errors": errors.get("name"),
+            "maxlength": webhooks.LONGEST_NAME,
+            "placeholder": _("Accounts, website …"),
+        },
+        base
+        | {
+            "name": "user",
+            "label": _("In whose eyes?"),
+            "kind": "person",
+            "lookup_url": "/people/lookup",
+            "selected": [(wanted.user_id, card["full_name"])] if card else [],
+            "errors": errors.get("user"),
+            "help": _("Only what this user sees is told, and masked fields stay masked."),
+        },
+        base
+        | {
+            "name": "url",
+            "label": _("Address"),
+            "value": wanted.url,
+            "errors": errors.get("url"),
+            "wide": True,
+            "maxlength": 500,
+            "placeholder": "https://example.com/crm",
+        },
+        base
+        | {
+            "name": "is_on",
+            "label": _("On"),
+            "kind": "flag",
+            "value": wanted.is_on,
+            "required": False,
+            "help": _("While it is off nothing is noted. To hold events back for a while, pause it instead."),
+        },
+    ]
 
 
 def _card(hook: Webhook, seen: Glass) -> dict[str, Any]:
     """A webhook for the list and its own page; never its secret."""
     label, tone = _STATES[hook.state]
     return {
-        "id": hook.id, "name": hook.name, "url": hook.url, "events": _heard(hook.events), "state": hook.state,
-        "chip": {"kind": "status", "label": label, "color": tone}, "failures": hook.failures,
+        "id": hook.id,
+        "name": hook.name,
+        "url": hook.url,
+        "events": _heard(hook.events),
+        "state": hook.state,
+        "chip": {"kind": "status", "label": label, "color": tone},
+        "failures": hook.failures,
         "user": (seen.cards.person(hook.user_id) or {}).get("full_name"),
-        "tried": moment_cell(hook.tried_on, seen), "result": hook.result, "is_bad": bool(hook.failures),
-    }  # fmt: skip
+        "tried": moment_cell(hook.tried_on, seen),
+        "result": hook.result,
+        "is_bad": bool(hook.failures),
+    }
 
 
 def _heard(events: Iterable[str]) -> list[str]:
@@ -340,12 +428,20 @@ def _line(row: WebhookDelivery, numbers: dict[tuple[str, int], str], seen: Glass
     label, tone = _OUTCOMES[row.state]
     kind, _dot, what = row.event.partition(".")
     return {
-        "id": row.id, "key": row.key, "at": moment_cell(row.at, seen), "tries": row.tries, "code": row.code,
-        "event": f"{_ONE[kind]}: {EVENTS[what]}" if kind in _ONE else _("Test"), "record": _place(row, kind, numbers),
-        "state": {"kind": "status", "label": label, "color": tone}, "error": row.error, "answer": row.answer,
+        "id": row.id,
+        "key": row.key,
+        "at": moment_cell(row.at, seen),
+        "tries": row.tries,
+        "code": row.code,
+        "event": f"{_ONE[kind]}: {EVENTS[what]}" if kind in _ONE else _("Test"),
+        "record": _place(row, kind, numbers),
+        "state": {"kind": "status", "label": label, "color": tone},
+        "error": row.error,
+        "answer": row.answer,
         "next": _next(row, seen, is_on),
-        "is_fine": row.state == "sent", "is_over": row.state in ("sent", "failed", "dropped"),
-    }  # fmt: skip
+        "is_fine": row.state == "sent",
+        "is_over": row.state in ("sent", "failed", "dropped"),
+    }
 
 
 def _next(row: WebhookDelivery, seen: Glass, is_on: bool) -> dict[str, Any]:

@@ -37,8 +37,14 @@ def warnings_of(session: Session, user: Any, seen: Glass) -> list[str]:
     if both[1] is None:
         return [_("%(name)s is on leave too from %(begins)s: then nobody takes your turns.", name=name, begins=begins)]
     ends = moment(both[1], seen)
-    return [_("%(name)s is on leave too from %(begins)s to %(ends)s: in that time nobody takes your turns.",
-              name=name, begins=begins, ends=ends)]  # fmt: skip
+    return [
+        _(
+            "%(name)s is on leave too from %(begins)s to %(ends)s: in that time nobody takes your turns.",
+            name=name,
+            begins=begins,
+            ends=ends,
+        )
+    ]
 
 
 def stand_ins(session: Session, seen: Glass) -> list[str]:
@@ -80,8 +86,10 @@ def _leave(user: Any, leave: absence.Stretch, seen: Glass) -> str:
         return _("From %(begins)s %(name)s takes your turns and works on your records, with no end yet.", **words)
     if begins <= seen.now:
         return _("%(name)s takes your turns and works on your records; on %(ends)s they come back to you.", **words)
-    return _("From %(begins)s %(name)s takes your turns and works on your records; on %(ends)s they come back to you.",
-             **words)  # fmt: skip
+    return _(
+        "From %(begins)s %(name)s takes your turns and works on your records; on %(ends)s they come back to you.",
+        **words,
+    )
 
 
 def _name(key: int | None, seen: Glass) -> str:

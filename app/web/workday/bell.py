@@ -142,12 +142,16 @@ def _item(row: Any, cards: dict[tuple[str, int], str], eyes: Glass) -> dict[str,
     home = home_of(row, cards)
     is_away = row.snoozed_until is not None and row.snoozed_until > eyes.now and row.read_on is None
     return {
-        "id": row.id, "text": text_of(row, **delivery_log.names_of(row, eyes)), "at": moment_cell(row.at, eyes),
-        "read": row.read_on is not None, "url": url_of(row, cards), "about": _about(row, cards),
+        "id": row.id,
+        "text": text_of(row, **delivery_log.names_of(row, eyes)),
+        "at": moment_cell(row.at, eyes),
+        "read": row.read_on is not None,
+        "url": url_of(row, cards),
+        "about": _about(row, cards),
         "record": {"url": home[0], "label": home[1]} if home else None,
         "snoozed": moment_cell(row.snoozed_until, eyes) if is_away else None,
         "is_back": _moment(row, eyes.now) != row.at,
-    } | delivery_log.look_of(row)  # fmt: skip
+    } | delivery_log.look_of(row)
 
 
 def _about(row: Any, cards: dict[tuple[str, int], str]) -> str | None:
@@ -169,8 +173,14 @@ def _page() -> dict[str, Any]:
     chosen = {name: given for name, given in (("show", show), ("kind", kind)) if given}
     older = "/bell/?" + urlencode(chosen | {"before": rows[-1].id}) if more else None
     kinds = [(each, NAMES[each]) for each in notices.KINDS if each in NAMES]
-    return {"days": _days(held, rows, eyes), "show": show, "kind": kind, "kinds": kinds, "older_url": older,
-            "unread": _unread(held, eyes)}  # fmt: skip
+    return {
+        "days": _days(held, rows, eyes),
+        "show": show,
+        "kind": kind,
+        "kinds": kinds,
+        "older_url": older,
+        "unread": _unread(held, eyes),
+    }
 
 
 def _filters(show: str, kind: str, now: datetime) -> list[Any]:

@@ -78,8 +78,9 @@ class UserResource(Spoken, BaseApi):
         card = schemas.SHARED["UserCard"]["properties"]
         schemas.once(api_spec, schemas.SHARED | {"User": schemas.shape(card, *card)})
 
-    def operation_helper(self, path: Any = None, operations: Any = None, methods: Any = None, func: Any = None,
-                         **kwargs: Any) -> None:  # fmt: skip
+    def operation_helper(
+        self, path: Any = None, operations: Any = None, methods: Any = None, func: Any = None, **kwargs: Any
+    ) -> None:
         """With ids and statuses."""
         for method in methods:
             operations[method.lower()] = operation(self, func.__name__, method.lower())

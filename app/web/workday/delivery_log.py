@@ -15,16 +15,28 @@ from app.web.core.fields import Glass
 
 #: kind -> (icon, tone); another kind is a plain bell.
 LOOKS = {
-    "assigned": ("user-check", "blue"), "unassigned": ("user-share", "gray"), "task_assigned": ("checkbox", "blue"),
-    "task_taken": ("repeat", "gray"), "task_due": ("alarm", "amber"), "task_overdue": ("alarm", "red"),
-    "exhausted": ("alert-triangle", "red"), "mention": ("at", "violet"), "comment": ("message-2", "teal"),
-    "request": ("clipboard-check", "amber"), "request_approved": ("circle-check", "green"),
-    "request_rejected": ("circle-x", "red"), "request_expired": ("hourglass", "gray"),
-    "request_withdrawn": ("arrow-back-up", "gray"), "sla_warning": ("clock-hour-4", "amber"),
-    "sla_breach": ("flag", "red"), "sla_escalated": ("trending-up", "red"), "missed_call": ("phone-x", "red"),
-    "status": ("arrow-right", "slate"), "job_lag": ("server", "red"),
+    "assigned": ("user-check", "blue"),
+    "unassigned": ("user-share", "gray"),
+    "task_assigned": ("checkbox", "blue"),
+    "task_taken": ("repeat", "gray"),
+    "task_due": ("alarm", "amber"),
+    "task_overdue": ("alarm", "red"),
+    "exhausted": ("alert-triangle", "red"),
+    "mention": ("at", "violet"),
+    "comment": ("message-2", "teal"),
+    "request": ("clipboard-check", "amber"),
+    "request_approved": ("circle-check", "green"),
+    "request_rejected": ("circle-x", "red"),
+    "request_expired": ("hourglass", "gray"),
+    "request_withdrawn": ("arrow-back-up", "gray"),
+    "sla_warning": ("clock-hour-4", "amber"),
+    "sla_breach": ("flag", "red"),
+    "sla_escalated": ("trending-up", "red"),
+    "missed_call": ("phone-x", "red"),
+    "status": ("arrow-right", "slate"),
+    "job_lag": ("server", "red"),
     "webhook": ("webhook", "red"),
-}  # fmt: skip
+}
 
 
 def look_of(row: Any) -> dict[str, str]:
@@ -38,8 +50,11 @@ def names_of(row: Any, glass: Glass) -> dict[str, str]:
     """What the sentence of a notice may call by name: actor, taker, label of a status."""
     says, cards = dict(row.payload or {}), glass.cards
     master = "lead_status" if row.lead_id else "ticket_status"
-    found = {"actor": (cards.person(row.actor_id), "full_name"), "taker": (cards.person(says.get("to")), "full_name"),
-             "label": (cards.card(master, says.get("status")), "label")}  # fmt: skip
+    found = {
+        "actor": (cards.person(row.actor_id), "full_name"),
+        "taker": (cards.person(says.get("to")), "full_name"),
+        "label": (cards.card(master, says.get("status")), "label"),
+    }
     return {name: str(card[key]) for name, (card, key) in found.items() if card}
 
 
@@ -87,11 +102,15 @@ def _by_email(sent: Delivery | None, glass: Glass) -> dict[str, str]:
     if sent.state == "failed":
         return {"text": _("Failed %(at)s: %(why)s", at=at, why=sent.error or _("no reason is known.")), "tone": "red"}
     if sent.state == "unknown":
-        return {"text": _("Broken off while sending %(at)s: it may have arrived. It is not sent again.", at=at),
-                "tone": "amber"}  # fmt: skip
+        return {
+            "text": _("Broken off while sending %(at)s: it may have arrived. It is not sent again.", at=at),
+            "tone": "amber",
+        }
     if sent.tries:
-        return {"text": _("Not sent yet after %(n)s tries; it is tried again. %(why)s", n=sent.tries,
-                          why=sent.error or ""), "tone": "amber"}  # fmt: skip
+        return {
+            "text": _("Not sent yet after %(n)s tries; it is tried again. %(why)s", n=sent.tries, why=sent.error or ""),
+            "tone": "amber",
+        }
     return {"text": _("Waiting to be sent since %(at)s.", at=at), "tone": ""}
 
 

@@ -29,8 +29,14 @@ class HomeView(IndexView):
             abort(404)
         local = seen.now.astimezone(seen.zone)
         first = seen.who.full_name.split()[0] if seen.who.full_name else seen.who.username
-        words = {"parts": parts, "greeting": _greeting(local, first), "today": f"{local:%A, %-d %B %Y}", "only": only,
-                 "summary": _summary(parts), "most": my_day_sections.ROWS}  # fmt: skip
+        words = {
+            "parts": parts,
+            "greeting": _greeting(local, first),
+            "today": f"{local:%A, %-d %B %Y}",
+            "only": only,
+            "summary": _summary(parts),
+            "most": my_day_sections.ROWS,
+        }
         if not request.headers.get("HX-Request"):
             return render_template(self.index_template, **words)
         # A step taken in a dialog comes back here by redirect: its answer belongs to the page, not to the dialog.

@@ -39,9 +39,11 @@ _PERSON = (
     Customer.no_calls.label("no_calls"),
 )
 _CUSTOMER = (
-    Customer.first_name.label("first"), Customer.last_name.label("last"),
-    func.coalesce(Customer.mobile_e164, Customer.mobile).label("phone"), Customer.no_calls.label("no_calls"),
-)  # fmt: skip
+    Customer.first_name.label("first"),
+    Customer.last_name.label("last"),
+    func.coalesce(Customer.mobile_e164, Customer.mobile).label("phone"),
+    Customer.no_calls.label("no_calls"),
+)
 
 
 @dataclass
@@ -65,8 +67,7 @@ class Part:
 
 def parts(seen: Glass, only: str = "") -> list[Part]:
     """All parts of this person's day in the order of the page, or the one named, in full; at most ten statements."""
-    makers = (tasks_of_today, new_leads, new_tickets, promised_leads, promised_tickets, requests_waiting,
-              nobody_left)  # fmt: skip
+    makers = (tasks_of_today, new_leads, new_tickets, promised_leads, promised_tickets, requests_waiting, nobody_left)
     most = ALONE if only else ROWS
     made = [part for maker in makers for part in maker(seen, most)]
     return [part for part in made if part.name == only] if only else made
@@ -87,13 +88,34 @@ def tasks_of_today(seen: Glass, most: int) -> list[Part]:
     # Beyond what was read: of the whole day's number, what is not near is later.
     rest = max(len(later), (ahead[0].total if ahead else 0) - len(near))
     return [
-        Part("overdue", _("Overdue"), "alarm", "red", _task_rows(late, most, seen), late[0].total if late else 0,
-             _tasks_url(seen, due_lt=seen.now)),
-        Part("soon", _("Next two hours"), "clock", "amber", _task_rows(near, most, seen), len(near),
-             _tasks_url(seen, due_ge=seen.now, due_lt=soon)),
-        Part("later", _("Later today"), "calendar", "blue", _task_rows(later, most, seen), rest,
-             _tasks_url(seen, due_ge=soon, due_lt=end)),
-    ]  # fmt: skip
+        Part(
+            "overdue",
+            _("Overdue"),
+            "alarm",
+            "red",
+            _task_rows(late, most, seen),
+            late[0].total if late else 0,
+            _tasks_url(seen, due_lt=seen.now),
+        ),
+        Part(
+            "soon",
+            _("Next two hours"),
+            "clock",
+            "amber",
+            _task_rows(near, most, seen),
+            len(near),
+            _tasks_url(seen, due_ge=seen.now, due_lt=soon),
+        ),
+        Part(
+            "later",
+            _("Later today"),
+            "calendar",
+            "blue",
+            _task_rows(later, most, seen),
+            rest,
+            _tasks_url(seen, due_ge=soon, due_lt=end),
+        ),
+    ]
 
 
 def _tasks(seen: Glass, rule: Any, most: int) -> list[Any]:
@@ -103,13 +125,26 @@ def _tasks(seen: Glass, rule: Any, most: int) -> list[Any]:
 
 
 def _task_query(total: Any) -> Select[Any]:
-    columns = (Task.id, Task.title, Task.due_on, Task.version, Task.assignee_id, Task.lead_id, Task.ticket_id,
-               Lead.number.label("lead"), Ticket.number.label("ticket"), *_PERSON, total)  # fmt: skip
+    columns = (
+        Task.id,
+        Task.title,
+        Task.due_on,
+        Task.version,
+        Task.assignee_id,
+        Task.lead_id,
+        Task.ticket_id,
+        Lead.number.label("lead"),
+        Ticket.number.label("ticket"),
+        *_PERSON,
+        total,
+    )
     return (
-        select(*columns).select_from(Task).outerjoin(Lead, Lead.id == Task.lead_id)
+        select(*columns)
+        .select_from(Task)
+        .outerjoin(Lead, Lead.id == Task.lead_id)
         .outerjoin(Ticket, Ticket.id == Task.ticket_id)
         .outerjoin(Customer, Customer.id == func.coalesce(Lead.customer_id, Ticket.customer_id))
-    )  # fmt: skip
+    )
 
 
 def _total(record: Any, *rules: Any) -> Any:
@@ -126,10 +161,15 @@ def _task_row(row: Any, seen: Glass) -> dict[str, Any]:
     home = f"/leads/{row.lead}" if row.lead else f"/tickets/{row.ticket}" if row.ticket else f"/tasks/show/{row.id}"
     may_write = seen.who.may("Tasks", "write")
     return _row(row, seen) | {
-        "key": f"task-{row.id}", "url": home, "title": row.title, "number": row.lead or row.ticket,
-        "due": _due(row.due_on, seen), "task": row.id if may_write else None,
-        "next": may_write and seen.who.may("Tasks", "create"), "person": "" if _name(row) in row.title else _name(row),
-    }  # fmt: skip
+        "key": f"task-{row.id}",
+        "url": home,
+        "title": row.title,
+        "number": row.lead or row.ticket,
+        "due": _due(row.due_on, seen),
+        "task": row.id if may_write else None,
+        "next": may_write and seen.who.may("Tasks", "create"),
+        "person": "" if _name(row) in row.title else _name(row),
+    }
 
 
 def _due(due_on: datetime, seen: Glass) -> dict[str, Any]:
@@ -292,9 +332,14 @@ def _request_row(row: Any, seen: Glass) -> dict[str, Any]:
         {"label": _("Reject"), "icon": "x", "url": f"/requests/reject/{row.id}"},
     ]
     return _BARE | {
-        "key": str(row.id), "url": f"/requests/{row.number}", "title": title, "number": row.number,
-        "note": row.reason, "due": moment_cell(row.created_on, seen), "actions": actions,
-    }  # fmt: skip
+        "key": str(row.id),
+        "url": f"/requests/{row.number}",
+        "title": title,
+        "number": row.number,
+        "note": row.reason,
+        "due": moment_cell(row.created_on, seen),
+        "actions": actions,
+    }
 
 
 # --- rows
@@ -316,8 +361,13 @@ def _row(row: Any, seen: Glass) -> dict[str, Any]:
 
 def _lead_row(row: Any, seen: Glass) -> dict[str, Any]:
     title = _name(row) or row.number
-    return _row(row, seen) | {"key": row.number, "url": f"/leads/{row.number}", "title": title, "number": row.number,
-                              "person": ""}  # fmt: skip
+    return _row(row, seen) | {
+        "key": row.number,
+        "url": f"/leads/{row.number}",
+        "title": title,
+        "number": row.number,
+        "person": "",
+    }
 
 
 def _ticket_row(row: Any, seen: Glass) -> dict[str, Any]:

@@ -63,17 +63,28 @@ class Named(Field):
 
 _turn: dict[str, Any] = {"edit": True}
 FIELDS: list[Field] = [
-    Flag("available", _("I take new work"), (User.available,), **_turn,
-         help=_("Off: round robin passes you over until you switch it on again.")),
+    Flag(
+        "available",
+        _("I take new work"),
+        (User.available,),
+        **_turn,
+        help=_("Off: round robin passes you over until you switch it on again."),
+    ),
     When("away_until", _("Away until"), (User.away_until,), **_turn, help=_("For a meeting or a day off.")),
     When("leave_from", _("On leave from"), (User.leave_from,), **_turn),
     When("leave_to", _("Back on"), (User.leave_to,), **_turn, help=_("Empty: until further notice.")),
-    Someone("delegate", _("Who stands in"), (User.delegate_id,), key="delegate_id", **_turn,
-            help=_("Takes your turns and works on your records while you are on leave.")),
+    Someone(
+        "delegate",
+        _("Who stands in"),
+        (User.delegate_id,),
+        key="delegate_id",
+        **_turn,
+        help=_("Takes your turns and works on your records while you are on leave."),
+    ),
     Offsets("reminder_minutes", _("Minutes before a task is due"), (User.reminder_minutes,), most=60, **_turn),
     Named("time_zone", _("Time zone"), (User.time_zone,), choices=zone_choices, **_turn),
     Named("locale", _("Language"), (User.locale,), choices=language_choices, **_turn),
-]  # fmt: skip
+]
 PLAN = Plan(User, FIELDS)
 PARTS = (
     (_("New work"), ("available", "away_until")),
@@ -153,8 +164,9 @@ def _refused(raw: dict[str, Any], broken: Exception, seen: Glass) -> Any:
     return _page(raw, errors, seen, sentence, status)
 
 
-def _page(shown: dict[str, Any], errors: dict[str, list[str]], seen: Glass, sentence: str | None = None,
-          status: int = 200) -> Any:  # fmt: skip
+def _page(
+    shown: dict[str, Any], errors: dict[str, list[str]], seen: Glass, sentence: str | None = None, status: int = 200
+) -> Any:
     held = db.session()
     user = held.scalars(select(User).where(User.id == seen.who.id), execution_options={"populate_existing": True}).one()
     stored = _typed(user, seen)
@@ -164,10 +176,17 @@ def _page(shown: dict[str, Any], errors: dict[str, list[str]], seen: Glass, sent
         for title, names in PARTS
     ]
     form = {
-        "title": _g("My settings"), "action": "/me/", "sections": sections, "submit_label": _g("Save"),
-        "error": sentence, "version": None, "cancel_url": None, "back_label": None, "mark": mark_of(stored),
+        "title": _g("My settings"),
+        "action": "/me/",
+        "sections": sections,
+        "submit_label": _g("Save"),
+        "error": sentence,
+        "version": None,
+        "cancel_url": None,
+        "back_label": None,
+        "mark": mark_of(stored),
         "conflict": _conflict(shown, stored, seen) if status == 409 else None,
-    }  # fmt: skip
+    }
     plan = absence_text.plan_of(held, user, seen) + absence_text.stand_ins(held, seen)
     return render_template("me/settings.html", form=form, plan=plan, more=MORE), status
 
@@ -206,8 +225,9 @@ def _as_text(value: Any) -> str:
 def _conflict(mine: dict[str, Any], theirs: dict[str, Any], seen: Glass) -> dict[str, Any]:
     rows = [
         {"label": each.label, "mine": _word(each, mine, seen), "theirs": _word(each, theirs, seen)}
-        for each in FIELDS if _as_text(mine[each.name]) != _as_text(theirs[each.name])
-    ]  # fmt: skip
+        for each in FIELDS
+        if _as_text(mine[each.name]) != _as_text(theirs[each.name])
+    ]
     return {"who": _g("Somebody"), "when": None, "rows": rows}
 
 

@@ -45,13 +45,15 @@ NAMES = {
 }
 #: (title, kinds), as the page shows them; a kind that is in none stands last.
 GROUPS = (
-    (_l("My work"), ("assigned", "unassigned", "task_assigned", "task_taken", "task_due", "task_overdue", "status",
-                     "missed_call")),
+    (
+        _l("My work"),
+        ("assigned", "unassigned", "task_assigned", "task_taken", "task_due", "task_overdue", "status", "missed_call"),
+    ),
     (_l("Requests"), ("request", "request_approved", "request_rejected", "request_expired", "request_withdrawn")),
     (_l("Service levels"), ("sla_warning", "sla_breach", "sla_escalated")),
     (_l("Notes"), ("mention", "comment")),
     (_l("System"), ("exhausted", "job_lag", "webhook")),
-)  # fmt: skip
+)
 #: channel -> (label, icon, what it is).
 CHANNELS = {
     "bell": (_l("Bell"), "bell", _l("counts as unread")),
@@ -88,21 +90,33 @@ class ChoicesView(BaseView):
         return redirect("/bell/choices/")
 
     def _page(self, table: Table, seen: str, error: str = "") -> Any:
-        channels = [{"name": name, "label": label, "icon": icon, "what": what}
-                    for name, (label, icon, what) in CHANNELS.items()]  # fmt: skip
+        channels = [
+            {"name": name, "label": label, "icon": icon, "what": what} for name, (label, icon, what) in CHANNELS.items()
+        ]
         is_default = notices.deviations({kind: row for kind, row in table.items() if kind in notices.KINDS}) is None
-        return self.render_template("crm/choices.html", title=_("How I am told"), groups=_groups(table), mark=seen,
-                                    channels=channels, error=error, is_default=is_default)  # fmt: skip
+        return self.render_template(
+            "crm/choices.html",
+            title=_("How I am told"),
+            groups=_groups(table),
+            mark=seen,
+            channels=channels,
+            error=error,
+            is_default=is_default,
+        )
 
 
 def _groups(table: Table) -> list[dict[str, Any]]:
     placed = {kind for _title, kinds in GROUPS for kind in kinds}
     rest = (_l("Others"), tuple(kind for kind in notices.KINDS if kind not in placed))
     made = [
-        {"title": title, "rows": [{"kind": kind, "name": NAMES.get(kind, kind), "on": table[kind]}
-                                  for kind in kinds if kind in table]}
+        {
+            "title": title,
+            "rows": [
+                {"kind": kind, "name": NAMES.get(kind, kind), "on": table[kind]} for kind in kinds if kind in table
+            ],
+        }
         for title, kinds in (*GROUPS, rest)
-    ]  # fmt: skip
+    ]
     return [group for group in made if group["rows"]]
 
 
@@ -126,8 +140,9 @@ def mine(session: Session, lock: bool = False) -> Any:
 def table_of(user: Any) -> Table:
     """kind -> channel -> wanted, for every kind and channel that there is."""
     chosen = {user.id: user.notice_choices or {}}
-    return {kind: {channel: notices.wants(chosen, user.id, kind, channel) for channel in CHANNELS}
-            for kind in notices.KINDS}  # fmt: skip
+    return {
+        kind: {channel: notices.wants(chosen, user.id, kind, channel) for channel in CHANNELS} for kind in notices.KINDS
+    }
 
 
 def mark(user: Any) -> str:

@@ -56,8 +56,12 @@ class Sentence(Field):
 
 
 FIELDS: list[Field] = [
-    Sentence("text", "Text", (Notification.kind, Notification.payload, Notification.actor_id, Notification.lead_id),
-             schema={"type": "string"}),
+    Sentence(
+        "text",
+        "Text",
+        (Notification.kind, Notification.payload, Notification.actor_id, Notification.lead_id),
+        schema={"type": "string"},
+    ),
     Choice("kind", "Kind", (Notification.kind,), options=KINDS, filter=True),
     When("at", "At", (Notification.at,), filter=True, sort=True),
     Someone("actor", "Actor", (Notification.actor_id,)),
@@ -67,20 +71,27 @@ FIELDS: list[Field] = [
     Number("task_id", "Task", (Notification.task_id,)),
     IsRead("read", "Read", (Notification.read_on,), filter=True, edit=True),
     When("snoozed_until", "Snoozed until", (Notification.snoozed_until,), edit=True),
-]  # fmt: skip
+]
 
 
 def deliveries(session: Session, ids: list[int], glass: Glass) -> dict[int, dict[str, Any]]:
     """Id -> {deliveries}: what happened on each channel but the bell; one statement for a whole page."""
     held = delivery_log.deliveries_of(session, ids)
     return {
-        key: {"deliveries": [
-            {"channel": each.channel, "state": each.state, "at": each.at.isoformat(), "tries": each.tries,
-             "error": each.error}
-            for _name, each in sorted(held.get(key, {}).items())
-        ]}
+        key: {
+            "deliveries": [
+                {
+                    "channel": each.channel,
+                    "state": each.state,
+                    "at": each.at.isoformat(),
+                    "tries": each.tries,
+                    "error": each.error,
+                }
+                for _name, each in sorted(held.get(key, {}).items())
+            ]
+        }
         for key in ids
-    }  # fmt: skip
+    }
 
 
 class NoticeDesk(Desk):
@@ -88,10 +99,16 @@ class NoticeDesk(Desk):
 
     record = Notification
     module = "Dashboard"
-    plan = Plan(Notification, FIELDS, joins=((Lead, Lead.id == Notification.lead_id),
-                                             (Ticket, Ticket.id == Notification.ticket_id),
-                                             (Customer, Customer.id == Notification.customer_id)),
-                many=deliveries)  # fmt: skip
+    plan = Plan(
+        Notification,
+        FIELDS,
+        joins=(
+            (Lead, Lead.id == Notification.lead_id),
+            (Ticket, Ticket.id == Notification.ticket_id),
+            (Customer, Customer.id == Notification.customer_id),
+        ),
+        many=deliveries,
+    )
 
     def change(self, session: Session, row: Notification, values: dict[str, Any], glass: Glass) -> None:
         """Mark read or unread, snooze."""
@@ -103,12 +120,20 @@ class NoticeDesk(Desk):
             raise RuleBroken(_("Please say what to change: read or snoozed_until."))
 
 
-_TABLE = {"type": "object", "additionalProperties": schemas.shape(
-    {channel: {"type": "boolean"} for channel in notices.CHANNELS}, additionalProperties=False)}  # fmt: skip
-_CHOICES = schemas.shape({
-    "choices": _TABLE, "mark": {"type": "string", "nullable": True,
-                                "description": "Of what you saw; a stale one is refused (409)."}},
-    "choices", additionalProperties=False)  # fmt: skip
+_TABLE = {
+    "type": "object",
+    "additionalProperties": schemas.shape(
+        {channel: {"type": "boolean"} for channel in notices.CHANNELS}, additionalProperties=False
+    ),
+}
+_CHOICES = schemas.shape(
+    {
+        "choices": _TABLE,
+        "mark": {"type": "string", "nullable": True, "description": "Of what you saw; a stale one is refused (409)."},
+    },
+    "choices",
+    additionalProperties=False,
+)
 
 
 class NoticeResource(Resource):
@@ -123,9 +148,21 @@ class NoticeResource(Resource):
         "choices": Told("How you want to be told of what", answer=_CHOICES),
         "choose": Told("Choose how you want to be told of what", (409, 413, 422), body=_CHOICES, answer=_CHOICES),
     }
-    extra_schema = {"deliveries": {"type": "array", "items": {"type": "object", "properties": {
-        "channel": {"type": "string"}, "state": {"type": "string"}, "tries": {"type": "integer"},
-        "at": {"type": "string", "format": "date-time"}, "error": {"type": "string", "nullable": True}}}}}  # fmt: skip
+    extra_schema = {
+        "deliveries": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "channel": {"type": "string"},
+                    "state": {"type": "string"},
+                    "tries": {"type": "integer"},
+                    "at": {"type": "string", "format": "date-time"},
+                    "error": {"type": "string", "nullable": True},
+                },
+            },
+        }
+    }
 
     def refuse_unless_reached(self, row: Any, verb: str) -> None:
         """One's own, which the law has seen to."""

@@ -32,22 +32,55 @@ from app.web.pages.screen import Screen, refuse_as_page
 MOST_COUNTED = 100
 FIELDS: list[Field] = [
     Text("number", _l("Number"), (AssignmentRequest.number,), listed=True, filter=True),
-    Reference("lead", _l("Lead"), (AssignmentRequest.lead_id, Lead.number), key="lead_id", record=Lead, url="/leads/",
-              listed=True, filter=True, add=True),
-    Reference("ticket", _l("Ticket"), (AssignmentRequest.ticket_id, Ticket.number), key="ticket_id", record=Ticket,
-              url="/tickets/", listed=True, filter=True, add=True),
-    Someone("requested_user", _l("For"), (AssignmentRequest.requested_user_id,), key="requested_user_id", listed=True,
-            filter=True, add=True, required=True),
+    Reference(
+        "lead",
+        _l("Lead"),
+        (AssignmentRequest.lead_id, Lead.number),
+        key="lead_id",
+        record=Lead,
+        url="/leads/",
+        listed=True,
+        filter=True,
+        add=True,
+    ),
+    Reference(
+        "ticket",
+        _l("Ticket"),
+        (AssignmentRequest.ticket_id, Ticket.number),
+        key="ticket_id",
+        record=Ticket,
+        url="/tickets/",
+        listed=True,
+        filter=True,
+        add=True,
+    ),
+    Someone(
+        "requested_user",
+        _l("For"),
+        (AssignmentRequest.requested_user_id,),
+        key="requested_user_id",
+        listed=True,
+        filter=True,
+        add=True,
+        required=True,
+    ),
     Someone("requester", _l("Asked by"), (AssignmentRequest.created_by_id,), listed=True, filter=True),
     Text("reason", _l("Reason"), (AssignmentRequest.reason,), most=500, listed=True, add=True, required=True),
-    Choice("status", _l("Status"), (AssignmentRequest.status,), options=STATES, listed=True, filter=True, edit=True,
-           colors={"Pending": "amber", "Approved": "green", "Rejected": "red", "Expired": "gray",
-                   "Withdrawn": "slate"}),
+    Choice(
+        "status",
+        _l("Status"),
+        (AssignmentRequest.status,),
+        options=STATES,
+        listed=True,
+        filter=True,
+        edit=True,
+        colors={"Pending": "amber", "Approved": "green", "Rejected": "red", "Expired": "gray", "Withdrawn": "slate"},
+    ),
     Someone("decided_by", _l("Decided by"), (AssignmentRequest.decided_by_id,), listed=True),
     When("decided_on", _l("Decided"), (AssignmentRequest.decided_on,)),
     Text("decision_note", _l("Note"), (AssignmentRequest.decision_note,), most=500, edit=True),
     When("created_on", _l("Created"), (AssignmentRequest.created_on,), listed=True, filter=True, sort=True),
-]  # fmt: skip
+]
 
 
 class RequestDesk(Desk):
@@ -55,8 +88,11 @@ class RequestDesk(Desk):
 
     record = AssignmentRequest
     module = "Requests"
-    plan = Plan(AssignmentRequest, FIELDS, joins=((Lead, Lead.id == AssignmentRequest.lead_id),
-                                                  (Ticket, Ticket.id == AssignmentRequest.ticket_id)))  # fmt: skip
+    plan = Plan(
+        AssignmentRequest,
+        FIELDS,
+        joins=((Lead, Lead.id == AssignmentRequest.lead_id), (Ticket, Ticket.id == AssignmentRequest.ticket_id)),
+    )
 
     def create(self, session: Session, values: dict[str, Any], glass: Glass) -> AssignmentRequest:
         """Ask for a record that the person sees."""
@@ -96,8 +132,9 @@ def waiting(who: access.Person) -> ColumnElement[bool]:
     asked, reach = AssignmentRequest, who.reach("Requests", "write")
     if reach is not None and not reach - {who.id}:
         return false()
-    rule = and_(asked.status == "Pending", asked.requested_user_id != who.id,
-                func.coalesce(asked.created_by_id, 0) != who.id)  # fmt: skip
+    rule = and_(
+        asked.status == "Pending", asked.requested_user_id != who.id, func.coalesce(asked.created_by_id, 0) != who.id
+    )
     return rule if reach is None else and_(rule, asked.requested_user_id.in_(sorted(reach - {who.id})))
 
 
@@ -184,10 +221,14 @@ class RequestScreen(Screen):
         if glass.who.may("Requests", "write"):
             tabs.insert(0, ("waiting", _("Waiting for me"), count or None))
         return [
-            {"label": label, "url": f"{self.route_base}/" + (f"?tab={name}" if name else ""), "count": number,
-             "active": name == chosen}
+            {
+                "label": label,
+                "url": f"{self.route_base}/" + (f"?tab={name}" if name else ""),
+                "count": number,
+                "active": name == chosen,
+            }
             for name, label, number in tabs
-        ]  # fmt: skip
+        ]
 
     def _asked(self, seen: Glass) -> Asked:
         asked, tab = super()._asked(seen), request.args.get("tab")
@@ -204,14 +245,25 @@ class RequestScreen(Screen):
         people = [(row.get(name) or {}).get("id") for name in ("requested_user", "requester")]
         if glass.who.may("Requests", "write") and may_decide(glass.who, *people):
             return [
-                {"label": _("Approve"), "url": f"/requests/decide/{row['id']}?approve=1", "method": "post",
-                 "icon": "check"},
+                {
+                    "label": _("Approve"),
+                    "url": f"/requests/decide/{row['id']}?approve=1",
+                    "method": "post",
+                    "icon": "check",
+                },
                 {"label": _("Reject"), "url": f"/requests/reject/{row['id']}", "method": "get", "icon": "x"},
-            ]  # fmt: skip
+            ]
         if people[1] != glass.who.id:
             return []
-        return [{"label": _("Withdraw"), "url": f"/requests/withdraw/{row['id']}", "method": "post",
-                 "icon": "arrow-back-up", "confirm": _("Withdraw this request?")}]  # fmt: skip
+        return [
+            {
+                "label": _("Withdraw"),
+                "url": f"/requests/withdraw/{row['id']}",
+                "method": "post",
+                "icon": "arrow-back-up",
+                "confirm": _("Withdraw this request?"),
+            }
+        ]
 
     @expose("/decide/<pk>", methods=["POST"])
     @has_access
@@ -235,11 +287,16 @@ class RequestScreen(Screen):
         note = self.desk.plan.by_name["decision_note"].input(None, [], seen)
         note |= {"name": "note", "label": _("Reason"), "kind": "textarea", "required": True}
         form = {
-            "title": _("Reject %(number)s", number=row.number), "action": f"/requests/decide/{row.id}",
+            "title": _("Reject %(number)s", number=row.number),
+            "action": f"/requests/decide/{row.id}",
             "conflict": None,
-            "submit_label": _("Reject"), "cancel_url": self.url_of(row), "back_label": self.title, "version": None,
-            "sections": [{"title": None, "fields": [note]}], "error": None,
-        }  # fmt: skip
+            "submit_label": _("Reject"),
+            "cancel_url": self.url_of(row),
+            "back_label": self.title,
+            "version": None,
+            "sections": [{"title": None, "fields": [note]}],
+            "error": None,
+        }
         return render_template("crm/form.html", form=form)
 
     @expose("/withdraw/<pk>", methods=["POST"])

@@ -55,8 +55,11 @@ def _hits(screen_class: Any, typed: str, seen: Glass) -> dict[str, Any]:
         values = tuple(row)
         cells = {each.name: each.cell(values[cut], seen) for each, cut in slices}
         number = cells.get("number", {}).get("text")
-        group["rows"].append({
-            "url": f"{screen.route_base}/{number or f'show/{values[0]}'}", "cells": list(cells.values()),
-            "title": cells[screen.headline].get("text") or number or str(values[0]),
-        })  # fmt: skip
+        group["rows"].append(
+            {
+                "url": f"{screen.route_base}/{number or f'show/{values[0]}'}",
+                "cells": list(cells.values()),
+                "title": cells[screen.headline].get("text") or number or str(values[0]),
+            }
+        )
     return group

@@ -60,11 +60,18 @@ class PhoneView(Gated, BaseView):
         """One's own telephone; below, those of the team."""
         seen = glass()
         held = db.session.scalars(select(PhoneSync).where(PhoneSync.employee_id == seen.who.id)).first()
-        return render_template("crm/phone.html", page={
-            "tabs": call_lines.tabs("phone"), "may_log": seen.who.may("Call Logs", "create"),
-            "phone": _own(held, seen) if held is not None else None, "kept": _kept(seen), "team": _team(seen),
-            "version": seen.cards.business.get("phone_app_version"), "url": seen.cards.business.get("phone_app_url"),
-        })  # fmt: skip
+        return render_template(
+            "crm/phone.html",
+            page={
+                "tabs": call_lines.tabs("phone"),
+                "may_log": seen.who.may("Call Logs", "create"),
+                "phone": _own(held, seen) if held is not None else None,
+                "kept": _kept(seen),
+                "team": _team(seen),
+                "version": seen.cards.business.get("phone_app_version"),
+                "url": seen.cards.business.get("phone_app_url"),
+            },
+        )
 
     @expose("/again/<pk>", methods=["POST"])
     @has_access
@@ -120,15 +127,22 @@ def _mine(pk: str) -> QuarantinedCall:
 
 
 def _own(held: PhoneSync, seen: Glass) -> dict[str, Any]:
-    counted = ((_("New calls"), held.created), (_("Brought up to date"), held.updated),
-               (_("Known already"), held.duplicates), (_("Refused in all"), held.refused))  # fmt: skip
+    counted = (
+        (_("New calls"), held.created),
+        (_("Brought up to date"), held.updated),
+        (_("Known already"), held.duplicates),
+        (_("Refused in all"), held.refused),
+    )
     gap = None
     if held.gap_from is not None and held.gap_to is not None:
         gap = {"from": moment(held.gap_from, seen), "to": moment(held.gap_to, seen), "mark": _mark(held.gap_to)}
     return _state(held.synced_on, seen) | {
-        "synced": moment_cell(held.synced_on, seen), "newest": moment_cell(held.newest_call_on, seen),
-        "agent": held.agent, "figures": counted, "gap": gap,
-    }  # fmt: skip
+        "synced": moment_cell(held.synced_on, seen),
+        "newest": moment_cell(held.newest_call_on, seen),
+        "agent": held.agent,
+        "figures": counted,
+        "gap": gap,
+    }
 
 
 def _mark(at: datetime | None) -> str:
@@ -145,8 +159,10 @@ def _state(synced_on: datetime | None, seen: Glass) -> dict[str, Any]:
     if silent <= QUIET:
         return {"tone": "green", "silent": _("Calls come in.")}
     day = LONG_DAY if office.is_always_open else max(office.hours)
-    return {"tone": "red" if silent >= day else "amber",
-            "silent": _("Silent since %(moment)s.", moment=moment(synced_on, seen))}  # fmt: skip
+    return {
+        "tone": "red" if silent >= day else "amber",
+        "silent": _("Silent since %(moment)s.", moment=moment(synced_on, seen)),
+    }
 
 
 def _kept(seen: Glass) -> list[dict[str, Any]]:
@@ -165,10 +181,13 @@ def _kept_row(row: QuarantinedCall, seen: Glass) -> dict[str, Any]:
         str(raw.get("type") or "")[:20],
     ]
     return {
-        "id": row.id, "sentence": _PLAIN.get(row.code, row.sentence), "exact": row.sentence,
+        "id": row.id,
+        "sentence": _PLAIN.get(row.code, row.sentence),
+        "exact": row.sentence,
         "about": " · ".join(fact for fact in facts if fact),
-        "times": ngettext("sent %(num)s time", "sent %(num)s times", row.times), "last": moment_cell(row.last_on, seen),
-    }  # fmt: skip
+        "times": ngettext("sent %(num)s time", "sent %(num)s times", row.times),
+        "last": moment_cell(row.last_on, seen),
+    }
 
 
 def _began(raw: Any, seen: Glass) -> str:
@@ -205,8 +224,14 @@ def _team(seen: Glass) -> list[dict[str, Any]]:
     for row in rows.fetchmany(MOST_PHONES):
         card = seen.cards.person(row.employee_id)
         if card is not None:
-            made.append(_state(row.synced_on, seen) | {
-                "person": {"kind": "person", **person_card(card)}, "synced": moment_cell(row.synced_on, seen),
-                "newest": moment_cell(row.newest_call_on, seen), "kept": row.kept, "has_gap": row.gap_to is not None,
-            })  # fmt: skip
+            made.append(
+                _state(row.synced_on, seen)
+                | {
+                    "person": {"kind": "person", **person_card(card)},
+                    "synced": moment_cell(row.synced_on, seen),
+                    "newest": moment_cell(row.newest_call_on, seen),
+                    "kept": row.kept,
+                    "has_gap": row.gap_to is not None,
+                }
+            )
     return made

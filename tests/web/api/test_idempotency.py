@@ -176,8 +176,9 @@ def test_a_compressed_answer_bears_a_tag_that_works(world: World, way: str) -> N
     assert answer.headers.get("Content-Encoding", "identity") in way and "Accept-Encoding" in answer.headers["Vary"]
     seen = door.rest("GET", f"lead/{lead.id}", headers=accepts | {"If-None-Match": tag})
     assert (seen.status_code, seen.get_data(), seen.headers["ETag"]) == (304, b"", tag)
-    wishes = [door.rest("PUT", f"lead/{lead.id}", {"description": "y"}, headers=accepts | {"If-Match": tag})
-              for _ in range(2)]  # fmt: skip
+    wishes = [
+        door.rest("PUT", f"lead/{lead.id}", {"description": "y"}, headers=accepts | {"If-Match": tag}) for _ in range(2)
+    ]
     assert [each.status_code for each in wishes] == [200, 412]
     assert door.rest("GET", f"lead/{lead.id}", headers=accepts | {"If-None-Match": tag}).status_code == 200
 

@@ -85,9 +85,10 @@ def test_what_is_told_is_what_is_there(worn: Hostile, spec: Any) -> None:
     left_out = {"/api/v1/menu/", "/api/<version>/_openapi"}  # FAB's, for our own pages
     there = {
         (verb.lower(), re.sub(r"<(?:int:)?(\w+)>", r"{\1}", rule.rule))
-        for rule in worn.world.app.url_map.iter_rules() for verb in rule.methods
+        for rule in worn.world.app.url_map.iter_rules()
+        for verb in rule.methods
         if rule.rule.startswith("/api/v1/") and rule.rule not in left_out and verb.lower() in VERBS
-    }  # fmt: skip
+    }
     assert {(verb, path) for verb, path, _told in operations(spec)} == there
 
 
@@ -259,8 +260,9 @@ def prober(operation: Any, headers: dict[str, str], tries: int, mode: Generation
     """A function that tries the operation; the doors of signing in only thrice, and without a key."""
     sent, count = ({"Accept-Encoding": "identity"}, 3) if "/security/" in operation.path else (headers, tries)
 
-    @settings(max_examples=count, derandomize=True, deadline=None, database=None,
-              suppress_health_check=list(HealthCheck))  # fmt: skip
+    @settings(
+        max_examples=count, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+    )
     @given(case=operation.as_strategy(generation_mode=mode))
     def probe(case: Any) -> None:
         case.validate_response(case.call(headers=sent), headers=sent, excluded_checks=LEFT_OUT)

@@ -119,8 +119,9 @@ def maria(maria_house: Flask) -> Iterator[World]:
 def last_ids(world: World) -> dict[str, int]:
     """Table -> the newest id; 0 for one that is empty."""
     tables = Model.metadata.tables.values()
-    queries = {each.name: select(func.max(each.c.id) if "id" in each.c else func.count()).select_from(each)
-               for each in tables}  # fmt: skip
+    queries = {
+        each.name: select(func.max(each.c.id) if "id" in each.c else func.count()).select_from(each) for each in tables
+    }
     with world.engine.connect() as line:
         found = {name: int(line.execute(query).scalar() or 0) for name, query in queries.items()}
     return {name: key for name, key in found.items() if "id" in Model.metadata.tables[name].c or not key}

@@ -117,7 +117,9 @@ _NEW = {"doctype": "CRM Lead", "first_name": "Kavita", "mobile_no": "9820099999"
 _ABOUT = {"reference_doctype": "CRM Lead"}
 #: Method -> (who calls it, what is sent).
 GLADLY: dict[str, tuple[str, Sent]] = {
-    "login": ("ana", _plain(usr="ana", pwd="correct horse 9")), "logout": ("ana", _plain()), "ping": ("ana", _plain()),
+    "login": ("ana", _plain(usr="ana", pwd="correct horse 9")),
+    "logout": ("ana", _plain()),
+    "ping": ("ana", _plain()),
     "frappe.auth.get_logged_user": ("ana", _plain()),
     _C + "get_list": ("ana", _plain(**_LEAD, fields=["*"], filters=[["status", "=", "New"]], order_by="name desc")),
     _C + "get_count": ("ana", _plain(**_LEAD, filters={"status": "New"})),
@@ -131,16 +133,20 @@ GLADLY: dict[str, tuple[str, Sent]] = {
     _C + "delete": ("mia", _of("lead", **_LEAD, name=...)),
     _S + "sync_call_logs": ("ana", _plain(call_logs_data=[])),
     _S + "get_user_call_logs": ("ana", _plain(limit=5, offset=0, from_date="2026-01-01", to_date="2026-12-31")),
-    _S + "get_sync_stats": ("ana", _plain()), _S + "get_user_profile": ("ana", _plain()),
-    _A + "app_update.get_app_version": ("ana", _plain()), _A + "app_update.get_update_settings": ("ana", _plain()),
+    _S + "get_sync_stats": ("ana", _plain()),
+    _S + "get_user_profile": ("ana", _plain()),
+    _A + "app_update.get_app_version": ("ana", _plain()),
+    _A + "app_update.get_update_settings": ("ana", _plain()),
     "frappe.desk.form.load.getdoc": ("ana", _of("lead", **_LEAD, name=...)),
     "frappe.desk.search.search_link": ("ana", _plain(**_LEAD, txt="Rav", page_length=5)),
     _F + "assign_to.add": ("sam", _of("ticket", doctype="CRM Ticket", name=..., assign_to=["sam"])),
     _F + "assign_to.add_multiple": (
-        "sam", lambda g: {"doctype": "CRM Ticket", "name": [g.ticket.number], "assign_to": ["sam"]}
+        "sam",
+        lambda g: {"doctype": "CRM Ticket", "name": [g.ticket.number], "assign_to": ["sam"]},
     ),
     _F + "assign_to.remove_multiple": (
-        "sam", lambda g: {"doctype": "CRM Ticket", "names": [g.shared.number], "assign_to": ["cleo"]}
+        "sam",
+        lambda g: {"doctype": "CRM Ticket", "names": [g.shared.number], "assign_to": ["cleo"]},
     ),
     _F + "utils.add_comment": ("ana", _of("lead", **_ABOUT, reference_name=..., content="<p>Yes</p>")),
     "crm.fcrm.doctype.crm_lead.api.get_lead": ("ana", _of("lead", name=...)),
@@ -151,7 +157,8 @@ GLADLY: dict[str, tuple[str, Sent]] = {
     _O + "save_rejection_reason_without_validation": ("ana", _of("lead", lead_name=..., rejection_reason="No")),
     _O + "save_pod_id_without_validation": ("ana", _of("lead", lead_name=..., pod_id="POD-2")),
     _O + "update_customer_with_client_id": (
-        "ana", _of("customer", customer_name=..., client_id="CL100", accounts_json=[{"client_id": "cl100"}])
+        "ana",
+        _of("customer", customer_name=..., client_id="CL100", accounts_json=[{"client_id": "cl100"}]),
     ),
     _O + "validate_lead_for_status_change": ("ana", _of("lead", lead_name=..., target_status="Sent to HO")),
     _O + "bulk_insert_pod_id": ("ana", lambda g: _LEAD | {"docnames": [g.lead.number], "pod_id": "POD-1"}),
@@ -165,7 +172,8 @@ GLADLY: dict[str, tuple[str, Sent]] = {
     _A + "ticket.get_customer_history": ("cleo", _of("customer", customer_id=...)),
     _A + "ticket.assign_ticket_to_role": ("sam", _of("ticket", ticket_name=..., role_name="Support Manager")),
     _A + "ticket.assign_ticket_to_user": ("sam", _of("ticket", ticket_name=..., user_name="sam")),
-    _G + "get_assignable_roles": ("ana", _plain()), _G + "get_assignable_users": ("mia", _plain()),
+    _G + "get_assignable_roles": ("ana", _plain()),
+    _G + "get_assignable_users": ("mia", _plain()),
     _G + "get_current_assignments": ("ana", _of("lead", doc_name=..., **_LEAD)),
     _G + "assign_to_role": ("mia", _of("lead", lead_name=..., role_name="Sales User")),
     _G + "assign_to_user": ("mia", _of("lead", lead_name=..., user_name="mia")),
@@ -176,8 +184,10 @@ GLADLY: dict[str, tuple[str, Sent]] = {
     _G + "check_all_role_users_assigned": ("ana", _of("lead", **_LEAD, doc_name=..., role_name="Sales User")),
     _G + "get_assignment_history": ("mia", _plain(role_name="Sales User", limit=5)),
     _G + "reset_role_assignment": ("root", _plain(role_name="Sales User")),
-    _R + "create_assignment_request": ("ana", _of("lead", **_ABOUT, reference_name=..., requested_user="ben",
-                                                            reason="r")),
+    _R + "create_assignment_request": (
+        "ana",
+        _of("lead", **_ABOUT, reference_name=..., requested_user="ben", reason="r"),
+    ),
     _R + "approve_assignment_request": ("mia", _of("request", name=...)),
     _R + "reject_assignment_request": ("mia", _of("request", name=..., reason="He has too many")),
     _R + "get_assignment_requests": ("mia", _plain(status="Pending", mine=0)),
@@ -189,8 +199,10 @@ GLADLY: dict[str, tuple[str, Sent]] = {
     _A + "customers.get_customer_interactions": ("ana", _of("customer", customer_id=...)),
     _A + "customers.get_customer_stats": ("ana", _plain()),
     _B + "create_or_update_customer": ("ana", _plain(mobile_no="98200-12345", customer_name="Asha Rao")),
-    _B + "create_or_find_customer": ("root", _of("lead", lead_name=..., mobile_no="9820088888", customer_name="Uma",
-                                                email="uma@example.com")),
+    _B + "create_or_find_customer": (
+        "root",
+        _of("lead", lead_name=..., mobile_no="9820088888", customer_name="Uma", email="uma@example.com"),
+    ),
     _B + "auto_fill_customer_data": ("ana", _plain(mobile_no="9820012345")),
     _B + "get_customer_data_for_lead": ("ana", _of("lead", lead_name=...)),
     _B + "get_customer_data_for_ticket": ("cleo", _of("ticket", ticket_name=...)),
@@ -199,7 +211,8 @@ GLADLY: dict[str, tuple[str, Sent]] = {
     _B + "update_lead_customer_data": ("ana", _of("lead", lead_name=..., email="ravi@example.com")),
     _B + "update_ticket_customer_data": ("cleo", _of("ticket", ticket_name=..., customer_data={"last_name": "Rao"})),
     "crm.fcrm.doctype.crm_customer.crm_customer.get_customer_update_history": (
-        "ana", _of("customer", customer_name=...)
+        "ana",
+        _of("customer", customer_name=...),
     ),
     _A + "customer_search.search_customer_by_mobile": ("ana", _plain(mobile_no="9820012345")),
     _L + "get_call_log": ("ana", _of("call", name=...)),
@@ -221,15 +234,18 @@ GLADLY: dict[str, tuple[str, Sent]] = {
     _A + "notifications.mark_as_read": ("ana", _of("lead", user="ana", doc=...)),
     _A + "comment_notifications.get_comment_notifications": ("ana", _plain(limit=5, cursor=0, filter_type="all")),
     _A + "comment_notifications.mark_comment_notification_read": (
-        "ana", lambda g: {"notification_name": str(g.notice)}
+        "ana",
+        lambda g: {"notification_name": str(g.notice)},
     ),
     _A + "comment_notifications.mark_all_comment_notifications_read": ("ana", _plain()),
     _A + "comment_notifications.quick_reply": ("ana", _of("lead", **_ABOUT, reference_docname=..., content="Yes")),
     _A + "activities.get_activities": ("ana", _of("lead", name=..., limit=5, offset=0)),
     _A + "doc.get_data": ("ana", _plain(**_LEAD, filters={"assign_to": "@me"}, order_by="name desc", page_length=5)),
     _A + "doc.get_filterable_fields": ("ana", _plain(**_LEAD)),
-    _A + "doc.sort_options": ("ana", _plain(**_LEAD)), _A + "doc.get_group_by_fields": ("ana", _plain(**_LEAD)),
-    _A + "doc.get_quick_filters": ("ana", _plain(**_LEAD)), _A + "doc.get_fields": ("ana", _plain(**_LEAD)),
+    _A + "doc.sort_options": ("ana", _plain(**_LEAD)),
+    _A + "doc.get_group_by_fields": ("ana", _plain(**_LEAD)),
+    _A + "doc.get_quick_filters": ("ana", _plain(**_LEAD)),
+    _A + "doc.get_fields": ("ana", _plain(**_LEAD)),
     _A + "doc.get_fields_meta": ("ana", _plain(**_LEAD, as_array=0)),
     _A + "doc.remove_assignments": ("sam", _of("shared", doctype="CRM Ticket", name=..., assignees=["cleo"])),
     _A + "doc.get_assigned_users": ("ana", _of("lead", **_LEAD, name=...)),
@@ -240,9 +256,11 @@ GLADLY: dict[str, tuple[str, Sent]] = {
     _A + "dashboard.get_available_users": ("mia", _plain()),
     _A + "dashboard.get_user_roles": ("mia", _plain(target_user_id="ana")),
     _A + "permissions.get_current_user_module_permissions": ("ana", _plain()),
-    _A + "office_hours.get_office_hours": ("ana", _plain()), _A + "office_hours.get_holidays": ("ana", _plain()),
+    _A + "office_hours.get_office_hours": ("ana", _plain()),
+    _A + "office_hours.get_holidays": ("ana", _plain()),
     _A + "office_hours.get_office_status": ("ana", _plain()),
-}  # fmt: skip
+}
 GLADLY[_C + "insert"] = (
-    "ana", lambda g: {"doc": _ABOUT | {"doctype": "FCRM Note", "content": "Hello", "reference_docname": g.lead.number}}
-)  # fmt: skip
+    "ana",
+    lambda g: {"doc": _ABOUT | {"doctype": "FCRM Note", "content": "Hello", "reference_docname": g.lead.number}},
+)

@@ -155,8 +155,10 @@ def test_all_talk_is_read_and_reminders_are_not(ground: Ground) -> None:
 
 
 def test_figures_are_offered_of_those_whose_one_may_see(ground: Ground) -> None:
-    names = {who: [each["name"] for each in ground.told(who, "crm.api.dashboard.get_available_users")]
-             for who in ("ana", "mia", "root")}  # fmt: skip
+    names = {
+        who: [each["name"] for each in ground.told(who, "crm.api.dashboard.get_available_users")]
+        for who in ("ana", "mia", "root")
+    }
     assert (names["ana"], names["mia"]) == (["ana"], ["ana", "mia"]) and "cleo" in names["root"]
     assert ground.told("mia", "crm.api.dashboard.get_user_roles", target_user_id="ana") == ["Sales User"]
     assert ground.told("ana", "crm.api.dashboard.get_user_roles") == ["Sales User"]

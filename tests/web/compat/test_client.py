@@ -44,25 +44,42 @@ def test_a_list_speaks_the_predecessors_names(script, lead):
     told = script.told("get_list", doctype="CRM Lead", fields=fields)
     assert list(told[0]) == fields
     assert told[0] | {"creation": ""} == {
-        "name": lead.number, "first_name": "Asha", "mobile_no": "+919820012345", "status": "New", "lead_owner": "ana",
-        "creation": "", "salutation": None,
-    }  # fmt: skip
+        "name": lead.number,
+        "first_name": "Asha",
+        "mobile_no": "+919820012345",
+        "status": "New",
+        "lead_owner": "ana",
+        "creation": "",
+        "salutation": None,
+    }
     assert told[0]["creation"] == "2026-11-23 10:00:00.000000"
 
 
 @pytest.mark.parametrize(
     ("filters", "fits"),
     [
-        ([["status", "=", "New"]], True), ([["CRM Lead", "status", "=", "New"]], True), ({"status": "New"}, True),
-        ({"status": ["!=", "New"]}, False), ({"status": ["in", ["New", "Junk"]]}, True), ({"status": ["New"]}, True),
-        ([["first_name", "like", "%sh%"]], True), ([["first_name", "like", "Ash%"]], True),
-        ([["first_name", "like", "%x"]], False), ([["creation", ">", "2026-11-23 09:00:00"]], True),
-        ([["creation", "between", ["2026-11-22", "2026-11-23"]]], True), ([["creation", "<", "2026-11-23"]], False),
-        ([["client_id", "is", "not set"]], True), ([["client_id", "is", "set"]], False),
-        ({"mobile_no": "09820012345"}, True), ({"name": ["like", "CRM-LEAD%"]}, True), ({"lead_owner": "ana"}, True),
-        ("", True), ([], True), ('[["status","=","New"]]', True),
+        ([["status", "=", "New"]], True),
+        ([["CRM Lead", "status", "=", "New"]], True),
+        ({"status": "New"}, True),
+        ({"status": ["!=", "New"]}, False),
+        ({"status": ["in", ["New", "Junk"]]}, True),
+        ({"status": ["New"]}, True),
+        ([["first_name", "like", "%sh%"]], True),
+        ([["first_name", "like", "Ash%"]], True),
+        ([["first_name", "like", "%x"]], False),
+        ([["creation", ">", "2026-11-23 09:00:00"]], True),
+        ([["creation", "between", ["2026-11-22", "2026-11-23"]]], True),
+        ([["creation", "<", "2026-11-23"]], False),
+        ([["client_id", "is", "not set"]], True),
+        ([["client_id", "is", "set"]], False),
+        ({"mobile_no": "09820012345"}, True),
+        ({"name": ["like", "CRM-LEAD%"]}, True),
+        ({"lead_owner": "ana"}, True),
+        ("", True),
+        ([], True),
+        ('[["status","=","New"]]', True),
     ],
-)  # fmt: skip
+)
 def test_filters_in_all_their_forms(script, lead, filters, fits):
     told = script.told("get_list", doctype="CRM Lead", filters=filters)
     assert (told == [{"name": lead.number}]) is fits
@@ -72,13 +89,23 @@ def test_filters_in_all_their_forms(script, lead, filters, fits):
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"filters": [["status", "sounds like", "x"]]}, {"filters": [["password", "=", "x"]]}, {"filters": 7},
-        {"filters": [["status"]]}, {"filters": '[["a'}, {"fields": ["password"]}, {"fields": ["count(name)"]},
-        {"fields": ["name; drop table leads"]}, {"order_by": "name; drop table leads"}, {"order_by": "sleep(9)"},
-        {"limit_start": "x"}, {"filters": [["first_name", "like", "a%b"]]}, {"filters": [["creation", ">", "never"]]},
-        {"filters": [["name", "=", "x"]] * 31}, {"filters": [["creation", "between", ["2026-01-01"]]]},
+        {"filters": [["status", "sounds like", "x"]]},
+        {"filters": [["password", "=", "x"]]},
+        {"filters": 7},
+        {"filters": [["status"]]},
+        {"filters": '[["a'},
+        {"fields": ["password"]},
+        {"fields": ["count(name)"]},
+        {"fields": ["name; drop table leads"]},
+        {"order_by": "name; drop table leads"},
+        {"order_by": "sleep(9)"},
+        {"limit_start": "x"},
+        {"filters": [["first_name", "like", "a%b"]]},
+        {"filters": [["creation", ">", "never"]]},
+        {"filters": [["name", "=", "x"]] * 31},
+        {"filters": [["creation", "between", ["2026-01-01"]]]},
     ],
-)  # fmt: skip
+)
 def test_a_question_that_makes_no_sense_is_417_with_a_sentence(script, lead, wrong):
     answer = script.call("get_list", doctype="CRM Lead", **wrong)
     assert (answer.status_code, answer.get_json()["exc_type"]) == (417, "ValidationError")
@@ -140,8 +167,10 @@ def test_a_gate_that_refuses_is_417_and_changes_nothing(script, lead, world):
 
 
 def test_bulk_update_says_which_failed(script, lead):
-    docs = [{"doctype": "CRM Lead", "docname": lead.number, "description": "x"},
-            {"doctype": "CRM Lead", "docname": "CRM-LEAD-2026-99999", "description": "x"}]  # fmt: skip
+    docs = [
+        {"doctype": "CRM Lead", "docname": lead.number, "description": "x"},
+        {"doctype": "CRM Lead", "docname": "CRM-LEAD-2026-99999", "description": "x"},
+    ]
     failed = script.told("bulk_update", docs=json.dumps(docs))["failed_docs"]
     assert [each["doc"]["docname"] for each in failed] == ["CRM-LEAD-2026-99999"]
 

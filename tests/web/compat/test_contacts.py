@@ -18,9 +18,12 @@ HISTORY = "crm.fcrm.doctype.crm_customer.crm_customer.get_customer_update_histor
 
 @pytest.mark.parametrize(
     ("method", "field", "given", "kept"),
-    [("save_client_id", "client_id", "ab 2", "AB 2"), ("save_pod_id", "pod_id", "POD-2", "POD-2"),
-     ("save_rejection_reason", "rejection_reason", "No papers", "No papers")],
-)  # fmt: skip
+    [
+        ("save_client_id", "client_id", "ab 2", "AB 2"),
+        ("save_pod_id", "pod_id", "POD-2", "POD-2"),
+        ("save_rejection_reason", "rejection_reason", "No papers", "No papers"),
+    ],
+)
 def test_what_a_gate_asks_for_is_kept_and_the_status_stays(
     ground: Ground, method: str, field: str, given: str, kept: str
 ) -> None:
@@ -36,8 +39,14 @@ def test_what_a_gate_asks_for_is_kept_and_the_status_stays(
 
 def test_a_client_id_kept_before_opens_the_account_later(ground: Ground) -> None:
     ground.told("ana", OPS + "save_client_id_without_validation", lead_name=ground.lead.number, client_id="zz9")
-    doc = ground.told("ana", "frappe.client.set_value", doctype="CRM Lead", name=ground.lead.number,
-                      fieldname="status", value="Account Opened")  # fmt: skip
+    doc = ground.told(
+        "ana",
+        "frappe.client.set_value",
+        doctype="CRM Lead",
+        name=ground.lead.number,
+        fieldname="status",
+        value="Account Opened",
+    )
     assert (doc["status"], doc["client_id"]) == ("Account Opened", "ZZ9")
     corrected = {"lead_name": ground.lead.number, "client_id": "zz8"}
     assert ground.told("ana", OPS + "save_client_id_without_validation", **corrected)["client_id"] == "ZZ8"
@@ -73,8 +82,9 @@ def test_a_customer_is_known_by_any_spelling_of_his_number(ground: Ground) -> No
     before = ground.world.count(Customer)
     told = ground.told("ana", API + "create_or_update_customer", mobile_no="+91 98200-12345", email="new@example.com")
     assert (told["customer_id"], told["is_new"], told["email"]) == (ground.customer.number, False, "new@example.com")
-    named = ground.told("ana", API + "create_or_update_customer", customer_id=ground.customer.number,
-                        customer_name="Asha Rao Patel")  # fmt: skip
+    named = ground.told(
+        "ana", API + "create_or_update_customer", customer_id=ground.customer.number, customer_name="Asha Rao Patel"
+    )
     assert (named["first_name"], named["last_name"]) == ("Asha", "Rao Patel")
     assert ground.world.count(Customer) == before
 
@@ -105,8 +115,10 @@ def test_a_lead_with_a_customer_answers_with_him(ground: Ground) -> None:
     lead = ground.world.make.lead("ana", mobile="9820012345", task={})
     told = ground.told("ana", API + "create_or_find_customer", lead_name=lead.number, mobile_no="9820099998")
     assert (told["customer_id"], told["customer_name"], told["is_new"]) == (
-        ground.customer.number, "Asha Patel", False,
-    )  # fmt: skip
+        ground.customer.number,
+        "Asha Patel",
+        False,
+    )
 
 
 @pytest.mark.parametrize(("mobile", "found"), [("098200-12345", True), ("9820000000", False)])
@@ -130,8 +142,12 @@ def test_a_lead_and_a_ticket_bring_their_person(ground: Ground) -> None:
 
 
 def test_a_person_is_changed_through_the_record(ground: Ground) -> None:
-    told = ground.told("ana", API + "update_lead_customer_data", lead_name=ground.lead.number,
-                       customer_data={"email": "Ravi@Example.com", "last_name": "Shah"})  # fmt: skip
+    told = ground.told(
+        "ana",
+        API + "update_lead_customer_data",
+        lead_name=ground.lead.number,
+        customer_data={"email": "Ravi@Example.com", "last_name": "Shah"},
+    )
     assert (told["email"], told["customer_name"]) == ("ravi@example.com", "Ravi Shah")
     told = ground.told("cleo", API + "update_ticket_customer_data", ticket_name=ground.ticket.number, last_name="Rao")
     assert (told["customer_name"], ground.world.fresh(ground.customer).last_name) == ("Asha Rao", "Rao")
@@ -139,9 +155,14 @@ def test_a_person_is_changed_through_the_record(ground: Ground) -> None:
 
 @pytest.mark.parametrize(
     ("sent", "status"),
-    [({}, 417), ({"customer_data": {}}, 417), ({"nickname": "x"}, 417), ({"pan_card_number": "wrong"}, 417),
-     ({"mobile_no": "12"}, 417)],
-)  # fmt: skip
+    [
+        ({}, 417),
+        ({"customer_data": {}}, 417),
+        ({"nickname": "x"}, 417),
+        ({"pan_card_number": "wrong"}, 417),
+        ({"mobile_no": "12"}, 417),
+    ],
+)
 def test_what_cannot_be_right_is_refused(ground: Ground, sent: dict[str, Any], status: int) -> None:
     answer = ground.ask("cleo", API + "update_ticket_customer_data", {"ticket_name": ground.ticket.number} | sent)
     assert answer.status_code == status, answer.text
@@ -157,13 +178,19 @@ def test_a_ticket_of_nobody_says_so(ground: Ground) -> None:
 
 
 def test_the_changes_of_a_customer_are_told_through_ones_mask(ground: Ground) -> None:
-    ground.told("ana", API + "create_or_update_customer", customer_id=ground.customer.number,
-                mobile_no="9820011111", pan_card_number="ABCDE1234F")  # fmt: skip
+    ground.told(
+        "ana",
+        API + "create_or_update_customer",
+        customer_id=ground.customer.number,
+        mobile_no="9820011111",
+        pan_card_number="ABCDE1234F",
+    )
     newest = ground.told("ana", HISTORY, customer_name=ground.customer.number)[0]
     assert newest["user"] == "ana" and len(newest["timestamp"]) == 26
     assert {each["field"]: each["new"] for each in newest["changes"]} == {
-        "mobile_no": "9820011111", "pan_card_number": None,
-    }  # fmt: skip
+        "mobile_no": "9820011111",
+        "pan_card_number": None,
+    }
     masked = ground.told("rhea", HISTORY, customer_name=ground.customer.number)[0]["changes"]
     assert "9820011111" not in str(masked) and "98200 12345" not in str(masked)
     assert ground.ask("ben", HISTORY, {"customer_name": ground.customer.number}).status_code == 404

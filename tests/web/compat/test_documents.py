@@ -22,8 +22,11 @@ def unkept(answer: Any) -> str:
 
 
 def test_a_ticket_has_its_subjects_and_the_log_of_its_status(ground: Ground) -> None:
-    doc = {"ticket_subjects": [{"subject": "Re-KYC"}, {"subject": "Nominee update"}], "priority": "High",
-           "mobile_no": "9820012345"}  # fmt: skip
+    doc = {
+        "ticket_subjects": [{"subject": "Re-KYC"}, {"subject": "Nominee update"}],
+        "priority": "High",
+        "mobile_no": "9820012345",
+    }
     made = ground.told("cleo", "crm.api.ticket.create_ticket", doc=doc)
     assert [each["subject"] for each in made["ticket_subjects"]] == ["Re-KYC", "Nominee update"]
     assert (made["subject"], made["customer_id"]) == ("Re-KYC, Nominee update", ground.customer.number)
@@ -42,8 +45,12 @@ def test_the_subjects_of_a_ticket_are_changed_as_a_table(ground: Ground) -> None
 
 
 def test_a_customer_has_his_accounts(ground: Ground) -> None:
-    ground.told("ana", "crm.api.lead_operations.update_lead_status_with_client_id", lead_name=ground.lead.number,
-                client_id="ab77")  # fmt: skip
+    ground.told(
+        "ana",
+        "crm.api.lead_operations.update_lead_status_with_client_id",
+        lead_name=ground.lead.number,
+        client_id="ab77",
+    )
     lead = ground.told("ana", "crm.fcrm.doctype.crm_lead.api.get_lead", name=ground.lead.number)
     assert (lead["status"], lead["client_id"], lead["modified_by"]) == ("Account Opened", "AB77", "ana")
     customer = ground.told("ana", GET, doctype="CRM Customer", name=lead["customer_id"])
@@ -94,14 +101,19 @@ def test_whoever_sends_a_field_that_is_not_kept_is_told_so(ground: Ground) -> No
     name = answer.get_json()["message"]["name"]
     sent = {"doctype": "CRM Lead", "name": name, "fieldname": "gender", "value": "Female"}
     assert unkept(ground.ask("ana", SET, sent)) == "These fields were not kept: gender."
-    put = ground.world.app.test_client().put(f"/api/resource/CRM Lead/{name}", json={"salutation": "Ms"},
-                                             headers=ground.world.door("ana").headers)  # fmt: skip
+    put = ground.world.app.test_client().put(
+        f"/api/resource/CRM Lead/{name}", json={"salutation": "Ms"}, headers=ground.world.door("ana").headers
+    )
     assert "salutation" in unkept(put)
 
 
 def test_a_document_sent_back_as_it_was_read_changes_nothing(ground: Ground) -> None:
-    for who, doctype, row in (("ana", "CRM Lead", ground.lead), ("cleo", "CRM Ticket", ground.ticket),
-                              ("ana", "CRM Customer", ground.customer), ("ana", "CRM Task", ground.task)):  # fmt: skip
+    for who, doctype, row in (
+        ("ana", "CRM Lead", ground.lead),
+        ("cleo", "CRM Ticket", ground.ticket),
+        ("ana", "CRM Customer", ground.customer),
+        ("ana", "CRM Task", ground.task),
+    ):
         doc = ground.told(who, GET, doctype=doctype, name=getattr(row, "number", str(row.id)))
         before = ground.everything()
         answer = ground.ask(who, "frappe.client.save", {"doc": doc})
@@ -115,11 +127,12 @@ def test_a_document_sent_back_as_it_was_read_changes_nothing(ground: Ground) -> 
         (INSERT, {"doc": {"doctype": "CRM Customer", "first_name": "X", "mobile_no": "9820012345"}}),
         ("crm.api.lead_operations.update_lead_status_with_client_id", {"lead_name": "{lead}", "client_id": "taken1"}),
     ],
-)  # fmt: skip
+)
 def test_what_must_be_unique_is_409_in_the_old_words(ground: Ground, method: str, sent: dict[str, Any]) -> None:
     other = ground.world.make.lead("ana", first_name="Uma")
-    ground.told("ana", "crm.api.lead_operations.update_lead_status_with_client_id", lead_name=other.number,
-                client_id="TAKEN1")  # fmt: skip
+    ground.told(
+        "ana", "crm.api.lead_operations.update_lead_status_with_client_id", lead_name=other.number, client_id="TAKEN1"
+    )
     before = ground.everything()
     sent = {name: ground.lead.number if value == "{lead}" else value for name, value in sent.items()}
     answer = ground.ask("root", method, sent)
@@ -185,27 +198,35 @@ def test_notices_are_ones_own_and_only_read(ground: Ground, doctype: str) -> Non
         == []
     )
     name, doc = listed[0]["name"], {"doctype": doctype}
-    for method, sent in ((SET, {"name": name, "fieldname": "read", "value": 1}), (INSERT, {"doc": doc}),
-                         ("frappe.client.delete", {"name": name})):  # fmt: skip
+    for method, sent in (
+        (SET, {"name": name, "fieldname": "read", "value": 1}),
+        (INSERT, {"doc": doc}),
+        ("frappe.client.delete", {"name": name}),
+    ):
         assert ground.ask("ana", method, {"doctype": doctype} | sent).status_code == 403
 
 
 @pytest.mark.parametrize(
     ("doctype", "name", "field"),
     [
-        ("CRM Lead Status", "Account Opened", "lead_status"), ("CRM Ticket Status", "Resolved", "ticket_status"),
-        ("CRM Lead Source", "Campaign", "source_name"), ("Account Type", "NRI", "account_type"),
+        ("CRM Lead Status", "Account Opened", "lead_status"),
+        ("CRM Ticket Status", "Resolved", "ticket_status"),
+        ("CRM Lead Source", "Campaign", "source_name"),
+        ("Account Type", "NRI", "account_type"),
         ("Ticket Subject", "Re-KYC", "subject_name"),
     ],
-)  # fmt: skip
+)
 def test_pick_lists_are_read_and_never_written(ground: Ground, doctype: str, name: str, field: str) -> None:
     assert ground.told("ana", GET, doctype=doctype, name=name)[field] == name
     listed = ground.told("ana", "frappe.client.get_list", doctype=doctype, filters={field: ["like", f"%{name[2:]}"]})
     assert listed == [{"name": name}]
     assert ground.told("ana", "frappe.client.get_count", doctype=doctype) > 4
     before, doc = ground.everything(), {"doctype": doctype, field: "New"}
-    for method, sent in ((INSERT, {"doc": doc}), ("frappe.client.delete", {"name": name}),
-                         (SET, {"name": name, "fieldname": field, "value": "x"})):  # fmt: skip
+    for method, sent in (
+        (INSERT, {"doc": doc}),
+        ("frappe.client.delete", {"name": name}),
+        (SET, {"name": name, "fieldname": field, "value": "x"}),
+    ):
         assert ground.ask("root", method, {"doctype": doctype} | sent).status_code == 403
     assert ground.everything() == before
 
@@ -216,8 +237,14 @@ def test_the_oldest_clients_read_docs(ground: Ground) -> None:
 
 
 def test_ids_of_telephones_are_unique_to_their_owner_only(ground: Ground) -> None:
-    again = {"doctype": "CRM Call Log", "type": "Outgoing", "status": "Completed", "to": "9820011111",
-             "start_time": "2026-01-05 10:00:00", "device_call_id": "device_1"}  # fmt: skip
+    again = {
+        "doctype": "CRM Call Log",
+        "type": "Outgoing",
+        "status": "Completed",
+        "to": "9820011111",
+        "start_time": "2026-01-05 10:00:00",
+        "device_call_id": "device_1",
+    }
     answer = ground.ask("ana", INSERT, {"doc": again})
     assert (answer.status_code, answer.get_json()["exc_type"]) == (409, "DuplicateEntryError")
     assert ground.ask("ben", INSERT, {"doc": again}).status_code == 200

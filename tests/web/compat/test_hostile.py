@@ -18,20 +18,70 @@ from tests.web.compat.sample_calls import GLADLY, Ground
 from tests.web.hostile import assert_decent, heard
 
 RUBBISH = (
-    None, True, False, 0, -1, 1.5, 2**31, 2**63, "", "   ", "abc", "x" * 5000, "a\x00b", "\ud800", "[", "{", "[]", "{}",
-    [], {}, [[[1]]], [None], ["a", "b", "c"], {"id": 1}, {"a": {}}, "999999", "CRM-LEAD-2026-00001", "١٢٣", "²", "😀",
-    "' OR 1=1 --", "1; DROP TABLE leads", "sleep(9)", "%", "name", "2026-13-45", "0001-01-01", "9999-12-31",
-    "CRM Lead", "CRM Customer", "User", "__class__", "Sales User", "root", "@me", [{"subject": []}], "null",
-)  # fmt: skip
+    None,
+    True,
+    False,
+    0,
+    -1,
+    1.5,
+    2**31,
+    2**63,
+    "",
+    "   ",
+    "abc",
+    "x" * 5000,
+    "a\x00b",
+    "\ud800",
+    "[",
+    "{",
+    "[]",
+    "{}",
+    [],
+    {},
+    [[[1]]],
+    [None],
+    ["a", "b", "c"],
+    {"id": 1},
+    {"a": {}},
+    "999999",
+    "CRM-LEAD-2026-00001",
+    "١٢٣",
+    "²",
+    "😀",
+    "' OR 1=1 --",
+    "1; DROP TABLE leads",
+    "sleep(9)",
+    "%",
+    "name",
+    "2026-13-45",
+    "0001-01-01",
+    "9999-12-31",
+    "CRM Lead",
+    "CRM Customer",
+    "User",
+    "__class__",
+    "Sales User",
+    "root",
+    "@me",
+    [{"subject": []}],
+    "null",
+)
 JSON = {"Content-Type": "application/json"}
 #: Where SQL could be slipped in.
 SLIPS = (
-    {"order_by": "name; drop table leads"}, {"order_by": "(select 1)"}, {"order_by": "sleep(3) desc"},
-    {"order_by": "modified desc, (select password from ab_user)", "second": 1}, {"fields": ["count(*) as n"]},
-    {"fields": ["(select password from ab_user) as p"]}, {"fields": ["name as x"]}, {"fields": ["sum(duration)"]},
+    {"order_by": "name; drop table leads"},
+    {"order_by": "(select 1)"},
+    {"order_by": "sleep(3) desc"},
+    {"order_by": "modified desc, (select password from ab_user)", "second": 1},
+    {"fields": ["count(*) as n"]},
+    {"fields": ["(select password from ab_user) as p"]},
+    {"fields": ["name as x"]},
+    {"fields": ["sum(duration)"]},
     {"filters": [["1=1) or (1", "=", "1"]]},
-    {"filters": [["CRM Lead", "password", "like", "%"]]}, {"group_by": "status"}, {"filters": {"id": ["in", [1]]}},
-)  # fmt: skip
+    {"filters": [["CRM Lead", "password", "like", "%"]]},
+    {"group_by": "status"},
+    {"filters": {"id": ["in", [1]]}},
+)
 
 
 @pytest.fixture(scope="module")
@@ -97,10 +147,12 @@ def test_no_field_of_a_person_is_a_bug(ground: Ground) -> None:
 OPERATORS = ("=", "!=", ">", "<=", "like", "in", "between", "is", "not in", None, 3, [])
 #: The ways to write a filter.
 SHAPES: tuple[Callable[[Any, Any, Any], Any], ...] = (
-    lambda field, op, value: [[field, op, value]], lambda field, op, value: {field: [op, value]},
-    lambda field, op, value: {field: value}, lambda field, op, value: [["X", field, op, [value, value], value]],
+    lambda field, op, value: [[field, op, value]],
+    lambda field, op, value: {field: [op, value]},
+    lambda field, op, value: {field: value},
+    lambda field, op, value: [["X", field, op, [value, value], value]],
     lambda field, op, value: json.dumps([[field, op, value]]),
-)  # fmt: skip
+)
 
 
 @pytest.mark.parametrize("doctype", DOCTYPES)
@@ -156,15 +208,26 @@ def test_people_keys_and_roles_are_nowhere(ground: Ground, doctype: str) -> None
     for method, path in (("GET", ""), ("POST", ""), ("GET", "/1"), ("PUT", "/1"), ("DELETE", "/1")):
         answer = client.open(f"/api/resource/{doctype}{path}", method=method, json={"a": 1}, headers=headers)
         assert answer.status_code == 403, (method, path)
-    for name in ("frappe.desk.search.search_link", "frappe.desk.form.load.getdoc", "crm.api.doc.get_data",
-                 "crm.api.doc.get_filterable_fields", "crm.api.doc.get_assigned_users"):  # fmt: skip
+    for name in (
+        "frappe.desk.search.search_link",
+        "frappe.desk.form.load.getdoc",
+        "crm.api.doc.get_data",
+        "crm.api.doc.get_filterable_fields",
+        "crm.api.doc.get_assigned_users",
+    ):
         assert ground.ask("root", name, {"doctype": doctype, "name": "1"}).status_code == 403
 
 
-@pytest.mark.parametrize(("doctype", "field"), [
-    (name, field) for name, kind in DOCTYPES.items() for field in kind.fields
-    if field in ("name", "status", "reference_doctype", "reference_docname", "notification_type", "assigned_to", "type")
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("doctype", "field"),
+    [
+        (name, field)
+        for name, kind in DOCTYPES.items()
+        for field in kind.fields
+        if field
+        in ("name", "status", "reference_doctype", "reference_docname", "notification_type", "assigned_to", "type")
+    ],
+)
 def test_one_of_nothing_is_nothing(ground: Ground, doctype: str, field: str) -> None:
     assert knock(ground, "frappe.client.get_list", {"doctype": doctype}).get_json()["message"] is not None
     sent = {"doctype": doctype, "filters": [[field, "in", []]]}
@@ -217,8 +280,14 @@ def test_an_absent_database_asks_to_come_again(ground: Ground, monkeypatch: pyte
 
 def test_who_guesses_keys_is_asked_to_wait(ground: Ground) -> None:
     client, address = ground.world.app.test_client(), {"REMOTE_ADDR": "10.9.8.7"}
-    answers = [client.get("/api/method/frappe.auth.get_logged_user", environ_base=address,
-                          headers={"Authorization": f"token keyana:guess{n}"}) for n in range(40)]  # fmt: skip
+    answers = [
+        client.get(
+            "/api/method/frappe.auth.get_logged_user",
+            environ_base=address,
+            headers={"Authorization": f"token keyana:guess{n}"},
+        )
+        for n in range(40)
+    ]
     assert {answer.status_code for answer in answers} == {401, 429}
     assert_envelope(answers[-1], "guess")
     assert answers[-1].headers["Retry-After"]

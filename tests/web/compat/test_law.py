@@ -80,7 +80,7 @@ CLOSED = {
         add add_multiple remove_multiple bulk_assign_tickets assign_ticket_to_role assign_ticket_to_user
         remove_assignments""",
     ("Support Manager", "Tickets", "bulk"): "add_multiple remove_multiple bulk_assign_tickets",
-}  # fmt: skip
+}
 #: Nobody's but the admin's.
 ADMINS = frozenset({"reset_role_assignment", "create_or_find_customer"})
 PEOPLE = {"Sales User": "ana", "Sales Manager": "mia", "Support User": "cleo", "Support Manager": "sam"}
@@ -216,8 +216,14 @@ def test_head_changes_as_little_as_get(ground: Ground) -> None:
 # --- masks
 
 #: Of the lead, the customer and a call; in no form may they leave the server masked.
-HERS = {"mobile": "9820054399", "alternative_mobile": "9820066688", "email": "ravi.secret@example.in",
-        "pan": "ABCDE1234F", "aadhaar": "234123412346", "address": "17 Secret Street"}  # fmt: skip
+HERS = {
+    "mobile": "9820054399",
+    "alternative_mobile": "9820066688",
+    "email": "ravi.secret@example.in",
+    "pan": "ABCDE1234F",
+    "aadhaar": "234123412346",
+    "address": "17 Secret Street",
+}
 HIS = {"mobile": "9820012346", "email": "asha.secret@example.in", "pan": "ABCDE1234G", "address": "18 Secret Street"}
 CALLER = "caller.secret@example.com"
 
@@ -261,11 +267,27 @@ def test_an_address_of_a_call_has_the_mask_of_addresses(known: Ground) -> None:
 #: Ours, of what a mask covers.
 COVERED = {*MASKED, "from_number", "to_number", "other_number"}
 FILTERS = {
-    "=": "{}", "!=": "{}", ">": "{}", "<": "{}", ">=": "{}", "<=": "{}", "like": "{:.4}%", "in": ["{}"], "is": "set",
-    "between": ["{}", "{}9"], "not in": ["{}"], "not like": "%{}",
-}  # fmt: skip
-LISTING = ("frappe.client.get_list", "frappe.client.get_count", "frappe.client.get", "frappe.client.get_value",
-           "crm.api.doc.get_data", "frappe.desk.search.search_link")  # fmt: skip
+    "=": "{}",
+    "!=": "{}",
+    ">": "{}",
+    "<": "{}",
+    ">=": "{}",
+    "<=": "{}",
+    "like": "{:.4}%",
+    "in": ["{}"],
+    "is": "set",
+    "between": ["{}", "{}9"],
+    "not in": ["{}"],
+    "not like": "%{}",
+}
+LISTING = (
+    "frappe.client.get_list",
+    "frappe.client.get_count",
+    "frappe.client.get",
+    "frappe.client.get_value",
+    "crm.api.doc.get_data",
+    "frappe.desk.search.search_link",
+)
 
 
 @pytest.mark.parametrize("doctype", [name for name, kind in DOCTYPES.items() if COVERED & set(kind.fields.values())])
@@ -275,8 +297,10 @@ def test_what_is_masked_is_neither_filtered_nor_sorted_nor_offered(known: Ground
     world.make.cell("Sales User", "Tickets", "read", "own")
     covered = {theirs for theirs, ours in DOCTYPES[doctype].fields.items() if ours in COVERED}
     for field in covered:
-        asked = [{"filters": [[field, op, json.loads(json.dumps(shape).replace("{}", value).replace("{:.4}", "9820"))]]}
-                 for op, shape in FILTERS.items()]  # fmt: skip
+        asked = [
+            {"filters": [[field, op, json.loads(json.dumps(shape).replace("{}", value).replace("{:.4}", "9820"))]]}
+            for op, shape in FILTERS.items()
+        ]
         for sent in [*asked, {"order_by": f"{field} asc"}, {"order_by": f"`tabX`.`{field}` desc"}]:
             assert known.ask("ana", LISTING[0], {"doctype": doctype} | sent).status_code == 417, (field, sent)
         for method in LISTING:
@@ -287,13 +311,20 @@ def test_what_is_masked_is_neither_filtered_nor_sorted_nor_offered(known: Ground
         assert not covered & {each["fieldname"] for each in told}, method
 
 
-@pytest.mark.parametrize(("method", "name"), [
-    ("customers.get_customer_by_mobile", "mobile_no"), ("customer_search.search_customer_by_mobile", "mobile_no"),
-    ("customers.auto_fill_customer_data", "mobile_no"), ("customers.get_customer_interactions", "customer_mobile"),
-    ("customers.get_customer_interactions", "email"), ("ticket.get_customer_history", "mobile_no"),
-    ("ticket.get_customer_history", "email"), ("customers.create_or_find_customer", "mobile_no"),
-    ("customers.create_or_update_customer", "mobile_no"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("method", "name"),
+    [
+        ("customers.get_customer_by_mobile", "mobile_no"),
+        ("customer_search.search_customer_by_mobile", "mobile_no"),
+        ("customers.auto_fill_customer_data", "mobile_no"),
+        ("customers.get_customer_interactions", "customer_mobile"),
+        ("customers.get_customer_interactions", "email"),
+        ("ticket.get_customer_history", "mobile_no"),
+        ("ticket.get_customer_history", "email"),
+        ("customers.create_or_find_customer", "mobile_no"),
+        ("customers.create_or_update_customer", "mobile_no"),
+    ],
+)
 def test_nobody_is_found_by_what_is_masked(known: Ground, method: str, name: str) -> None:
     """A right guess is answered like a wrong one."""
     known.world.make.mask("Sales User", mobile="last4", email="last4")
@@ -316,8 +347,12 @@ def test_a_mask_sent_back_leaves_the_value(known: Ground) -> None:
     before = known.world.stored(known.lead)
     doc = known.told("ana", "frappe.client.get", doctype="CRM Lead", name=known.lead.number)
     known.told("ana", "frappe.client.save", doc=doc)
-    known.told("ana", "crm.api.customers.update_lead_customer_data", lead_name=known.lead.number,
-               customer_data={"mobile_no": doc["mobile_no"], "pan_card_number": doc["pan_card_number"]})  # fmt: skip
+    known.told(
+        "ana",
+        "crm.api.customers.update_lead_customer_data",
+        lead_name=known.lead.number,
+        customer_data={"mobile_no": doc["mobile_no"], "pan_card_number": doc["pan_card_number"]},
+    )
     assert known.world.stored(known.lead) == before
 
 
@@ -336,10 +371,16 @@ def test_ones_own_call_names_no_record_of_others(ground: Ground) -> None:
 
 #: What is sent with a new or stored document, and must not be believed.
 GREEDY = {
-    "owner": "mia", "creation": "2020-01-01 00:00:00", "modified_by": "mia", "id": 1, "docstatus": 1,
-    "account_opened_on": "2020-01-01 00:00:00", "account_activated_on": "2020-01-01 00:00:00", "response_by": None,
+    "owner": "mia",
+    "creation": "2020-01-01 00:00:00",
+    "modified_by": "mia",
+    "id": 1,
+    "docstatus": 1,
+    "account_opened_on": "2020-01-01 00:00:00",
+    "account_activated_on": "2020-01-01 00:00:00",
+    "response_by": None,
     "customer_id": "1",
-}  # fmt: skip
+}
 
 
 def test_nobody_writes_down_who_made_it_and_when(ground: Ground) -> None:
@@ -353,10 +394,15 @@ def test_nobody_writes_down_who_made_it_and_when(ground: Ground) -> None:
     assert ground.world.stored(row) == before
 
 
-@pytest.mark.parametrize("change", [
-    {"doctype": "CRM Lead", "lead_owner": "mia"}, {"doctype": "CRM Task", "assigned_to": "ben"},
-    {"doctype": "CRM Assignment Request", "status": "Approved"},
-], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"doctype": "CRM Lead", "lead_owner": "mia"},
+        {"doctype": "CRM Task", "assigned_to": "ben"},
+        {"doctype": "CRM Assignment Request", "status": "Approved"},
+    ],
+    ids=str,
+)
 def test_nobody_gives_away_what_is_not_his_to_give(ground: Ground, change: dict[str, Any]) -> None:
     names = {
         "CRM Lead": ground.lead.number,

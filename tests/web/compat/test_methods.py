@@ -16,13 +16,15 @@ READS, WRITES, FIGURES = 6, 12, 15
 #: What a rule of the trade costs by itself, at whichever door: a new lead or ticket, an account, a turn of a role,
 #: a decision. Savepoints of the bulk steps are counted, too.
 DEAR = {
-    "frappe.client.insert_many": 14, "crm.api.ticket.create_ticket": 16,
+    "frappe.client.insert_many": 14,
+    "crm.api.ticket.create_ticket": 16,
     "crm.fcrm.doctype.crm_call_log.crm_call_log.create_lead_from_call_log": 15,
     "crm.api.lead_operations.update_lead_status_with_client_id": 17,
-    "crm.api.role_assignment.assign_to_role": 15, "crm.api.ticket.assign_ticket_to_role": 14,
+    "crm.api.role_assignment.assign_to_role": 15,
+    "crm.api.ticket.assign_ticket_to_role": 14,
     "crm.api.assignment_requests.create_assignment_request": 13,
     "crm.api.assignment_requests.approve_assignment_request": 16,
-}  # fmt: skip
+}
 
 
 def most(name: str) -> int:
@@ -116,6 +118,7 @@ def test_the_other_database_answers_alike(maria: World) -> None:
     given = {"lead_name": lead.number, "client_id": "MARIA1"}
     ground.told("ana", "crm.api.lead_operations.update_lead_status_with_client_id", **given)
     second = ground.world.make.lead("ana", task={})
-    taken = ground.ask("ana", "crm.api.lead_operations.update_lead_status_with_client_id",
-                       given | {"lead_name": second.number})  # fmt: skip
+    taken = ground.ask(
+        "ana", "crm.api.lead_operations.update_lead_status_with_client_id", given | {"lead_name": second.number}
+    )
     assert (taken.status_code, taken.get_json()["exc_type"]) == (409, "DuplicateEntryError")

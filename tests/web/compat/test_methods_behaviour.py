@@ -189,8 +189,14 @@ def test_the_timeline_has_five_parts(ground: Ground) -> None:
 
 
 def test_a_list_page_counts_and_names_its_columns(ground: Ground) -> None:
-    told = ground.told("ana", API + "doc.get_data", doctype="CRM Lead", filters={"assign_to": "@me"},
-                       default_filters={"status": "Junk", "assign_to": "ben"}, page_length=1)  # fmt: skip
+    told = ground.told(
+        "ana",
+        API + "doc.get_data",
+        doctype="CRM Lead",
+        filters={"assign_to": "@me"},
+        default_filters={"status": "Junk", "assign_to": "ben"},
+        page_length=1,
+    )
     assert (told["total_count"], told["data"]) == (0, [])
     told = ground.told("ana", API + "doc.get_data", doctype="CRM Lead", filters={"creation": f"{NOW:%Y-%m-%d}"})
     assert [each["name"] for each in told["data"]] == [ground.lead.number]
@@ -223,8 +229,13 @@ def test_the_figures_count_done_closed_and_activated(ground: Ground, monkeypatch
         "overview"
     ]
     assert (told["ticket_resolution_rate"], told["task_completion_rate"]) == (100.0, 100.0)
-    ground.told("ana", OPS + "update_lead_status_with_client_id", lead_name=ground.lead.number, client_id="Z1",
-                status="Account Activated")  # fmt: skip
+    ground.told(
+        "ana",
+        OPS + "update_lead_status_with_client_id",
+        lead_name=ground.lead.number,
+        client_id="Z1",
+        status="Account Activated",
+    )
     told = ground.told("mia", API + "dashboard.get_user_dashboard_data", target_user_id="ana")["overview"]
     assert (told["lead_conversion_rate"], told["account_activated"]) == (100.0, 1)
 

@@ -87,9 +87,18 @@ def test_many_calls_over_rest_cost_as_little(counted: World) -> None:
     at_work(counted)
     door = counted.door("ana")
     door.rest("GET", "call_log/")
-    calls = [{"direction": "Incoming", "from_number": f"982000{n:04d}", "to_number": "98200", "status": "Completed",
-              "started_on": "2026-11-20T14:03:22Z", "duration_seconds": 5, "device_call_id": f"d{n}"}
-             for n in range(1000)]  # fmt: skip
+    calls = [
+        {
+            "direction": "Incoming",
+            "from_number": f"982000{n:04d}",
+            "to_number": "98200",
+            "status": "Completed",
+            "started_on": "2026-11-20T14:03:22Z",
+            "duration_seconds": 5,
+            "device_call_id": f"d{n}",
+        }
+        for n in range(1000)
+    ]
     answer = door.rest("POST", "call_log/bulk", {"call_logs": calls})
     assert {each["status"] for each in answer.json["results"]} == {"created"}
     assert int(answer.headers["X-SQL-Count"]) <= BATCH + WHO
@@ -118,9 +127,12 @@ def test_eight_at_once_with_the_same_batch_store_each_call_once(phones: list[Pho
 def test_both_applications_at_once_store_each_call_once(phones: list[Phone]) -> None:
     ids = ("device_{}", "device_{}_42_in")
     with ThreadPoolExecutor(8) as threads:
-        answers = list(threads.map(
-            lambda each: each[1].sync([log(n, device_call_id=ids[each[0] % 2].format(n)) for n in range(30)]),
-            enumerate(phones)))  # fmt: skip
+        answers = list(
+            threads.map(
+                lambda each: each[1].sync([log(n, device_call_id=ids[each[0] % 2].format(n)) for n in range(30)]),
+                enumerate(phones),
+            )
+        )
     assert {answer.status_code for answer in answers} == {200}
     assert len(rows(phones[0].world)) == 30
 
@@ -243,5 +255,7 @@ def test_a_missed_call_rings_the_bell_and_stirs_the_page_of_who_answers(world: W
     missed = log(1, type="Missed", duration=0, start_time=f"{now:%Y-%m-%d %H:%M:%S}")
     assert told(signed_in(world, "ben").sync([missed])) == ["created"]
     assert {name: news(world, page) for name, page in pages.items()} == {
-        "ana": {"bell", "activity"}, "mia": {"activity"}, "cleo": set(),
-    }  # fmt: skip
+        "ana": {"bell", "activity"},
+        "mia": {"activity"},
+        "cleo": set(),
+    }

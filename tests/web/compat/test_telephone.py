@@ -45,9 +45,18 @@ def phone(world: World) -> Phone:
 
 def log(number: int = 1, **values: Any) -> dict[str, Any]:
     """As the Flutter application tells it."""
-    return {"from": f"+91982000{number:04d}", "to": "9820099999", "type": "Incoming", "status": "Completed",
-            "duration": 42, "start_time": "2026-11-20 14:03:22", "device_call_id": f"device_{number}",
-            "native_duration": 42,            "method": "Mobile", "source": "Mobile App"} | values  # fmt: skip
+    return {
+        "from": f"+91982000{number:04d}",
+        "to": "9820099999",
+        "type": "Incoming",
+        "status": "Completed",
+        "duration": 42,
+        "start_time": "2026-11-20 14:03:22",
+        "device_call_id": f"device_{number}",
+        "native_duration": 42,
+        "method": "Mobile",
+        "source": "Mobile App",
+    } | values
 
 
 @pytest.mark.parametrize("json", [True, False])
@@ -73,8 +82,10 @@ def test_an_address_may_be_wrong_twenty_times_a_minute(world: World, monkeypatch
         assert browser.post(METHOD + "login", json={"usr": "ana", "pwd": PASSWORD}).status_code == 200
     for n in range(20):
         assert browser.post(METHOD + "login", json={"usr": f"name {n}", "pwd": "wrong"}).status_code == 401
-    for answer in (browser.post(METHOD + "login", json={"usr": "ana", "pwd": PASSWORD}),
-                   browser.post("/", data={"cmd": "login", "usr": "ana", "pwd": PASSWORD})):  # fmt: skip
+    for answer in (
+        browser.post(METHOD + "login", json={"usr": "ana", "pwd": PASSWORD}),
+        browser.post("/", data={"cmd": "login", "usr": "ana", "pwd": PASSWORD}),
+    ):
         assert (answer.status_code, answer.get_json()["exc_type"]) == (429, "TooManyRequestsError")
         assert int(answer.headers["Retry-After"]) > 0 and "sid=" not in str(answer.headers.getlist("Set-Cookie"))
 
@@ -146,8 +157,10 @@ def test_what_is_no_batch_is_refused_whole(phone: Phone, logs: Any, status: int)
 
 
 def test_half_a_picture_in_a_name_loses_no_call(phone: Phone) -> None:
-    body = b'{"call_logs_data": [{"from": "9820011111", "to": "9820099999", "type": "Incoming", "duration": 3, ' \
-           b'"start_time": "2026-11-20 10:00:00", "contact_name": "Ravi \\ud83d"}]}'  # fmt: skip
+    body = (
+        b'{"call_logs_data": [{"from": "9820011111", "to": "9820099999", "type": "Incoming", "duration": 3, '
+        b'"start_time": "2026-11-20 10:00:00", "contact_name": "Ravi \\ud83d"}]}'
+    )
     answer = phone.browser.post(SYNC, data=body, content_type="application/json")
     assert answer.get_json()["message"]["success_count"] == 1
 

@@ -40,9 +40,12 @@ def app(settled: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fla
 @pytest.fixture(scope="module")
 def door(app: Flask) -> Door:
     """Root's doors, with views that break in every way behind them."""
-    wrong = {"bug": Broken(SECRET), "busy": Conflict("Somebody was faster."),
-             "gone": NotThere("There is no such thing."), "rule": RuleBroken("A rule of the trade.",
-             "mobile")}  # fmt: skip
+    wrong = {
+        "bug": Broken(SECRET),
+        "busy": Conflict("Somebody was faster."),
+        "gone": NotThere("There is no such thing."),
+        "rule": RuleBroken("A rule of the trade.", "mobile"),
+    }
     for name, error in wrong.items():
         app.add_url_rule(f"/try/{name}", f"page_{name}", _raising(error))
         app.add_url_rule(f"/api/try/{name}", f"rest_{name}", _raising(error))

@@ -39,7 +39,7 @@ ABSENT = [
     ({"away_until": SOON}, "Ana Shah is away until "),
     ({"leave_from": SOON - timedelta(days=4), "leave_to": SOON}, "Ana Shah is on leave until "),
     ({"leave_from": SOON - timedelta(days=4), "leave_to": SOON, "delegate_id": "ben"}, "Ben Shah stands in."),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("columns, sentence", ABSENT)
@@ -54,10 +54,11 @@ def test_nothing_is_given_to_who_is_absent(world: World, columns: dict[str, Any]
 
 
 WRONG = [
-    ({"assign_to": "nobody"}, 422, "There is no colleague"), ({}, 422, "choose a colleague"),
+    ({"assign_to": "nobody"}, 422, "There is no colleague"),
+    ({}, 422, "choose a colleague"),
     ({"assign_to_role": "Nobody"}, 422, "no role named"),
     ({"assign_to_role": "Empty"}, 422, "Nobody else with the role"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("body, code, sentence", WRONG)
@@ -142,9 +143,13 @@ def test_releasing_the_current_one_makes_the_other_current(world: World) -> None
 
 
 REFUSED = [
-    ("sam", {"user": "nobody"}, 422), ("sam", {}, 422), ("sam", {"user": "ben"}, 403), ("cleo", {"user": "sam"}, 403),
-    ("ana", {"user": "ana"}, 403), ("rhea", {"user": "cleo"}, 403),
-]  # fmt: skip
+    ("sam", {"user": "nobody"}, 422),
+    ("sam", {}, 422),
+    ("sam", {"user": "ben"}, 403),
+    ("cleo", {"user": "sam"}, 403),
+    ("ana", {"user": "ana"}, 403),
+    ("rhea", {"user": "cleo"}, 403),
+]
 
 
 @pytest.mark.parametrize("who, body, code", REFUSED)

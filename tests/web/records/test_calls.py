@@ -72,8 +72,9 @@ def test_a_call_by_hand_takes_the_leads_number_and_goes_on_to_its_outcome(world:
 
 
 @pytest.mark.parametrize(("kind", "who"), [("lead", "ana"), ("ticket", "cleo")])
-def test_a_call_by_hand_is_the_customers_too_and_went_to_his_mobile(world: World, make: Make, kind: str, who: str
-                                                                    ) -> None:  # fmt: skip
+def test_a_call_by_hand_is_the_customers_too_and_went_to_his_mobile(
+    world: World, make: Make, kind: str, who: str
+) -> None:
     customer = make.customer(who, mobile="9820077777")
     known = make.lead(who, mobile="9820077777") if kind == "lead" else make.ticket(who, customer_id=customer.id)
     typed = {"direction": "Outgoing", "status": "Completed", kind: known.number, "started_on": "2026-11-01T10:00"}
@@ -123,12 +124,13 @@ def test_outcome_note_and_follow_up_in_one_post(world: World, ana: Door, make: M
 @pytest.mark.parametrize(
     ("typed", "sentence"),
     [
-        ({"other": ""}, "Please say what came of the call"), ({"outcome": "x" * 600}, "Please say what came"),
+        ({"other": ""}, "Please say what came of the call"),
+        ({"outcome": "x" * 600}, "Please say what came"),
         ({"outcome": "Interested", "follow_up_on": "2001-01-01T10:00"}, "lies in the past"),
         ({"outcome": "Interested", "follow_up_on": "soon"}, "follow_up_on"),
         ({"outcome": "Interested", "when": "never"}, "one of the times"),
     ],
-)  # fmt: skip
+)
 def test_what_was_typed_stays_on_errors(
     world: World, ana: Door, make: Make, lead: Any, typed: Any, sentence: str
 ) -> None:
@@ -302,8 +304,14 @@ def test_a_line_of_the_timeline_tells_the_call_as_it_is_now(world: World, make: 
 
 
 def many(*calls: dict[str, Any]) -> dict[str, Any]:
-    known = {"direction": "Incoming", "from_number": "9820011111", "to_number": "9820099999", "status": "Completed",
-             "started_on": "2026-01-05T10:00:00Z", "duration_seconds": 42}  # fmt: skip
+    known = {
+        "direction": "Incoming",
+        "from_number": "9820011111",
+        "to_number": "9820099999",
+        "status": "Completed",
+        "started_on": "2026-01-05T10:00:00Z",
+        "duration_seconds": 42,
+    }
     return {"call_logs": [known | {"device_call_id": f"d{n}"} | call for n, call in enumerate(calls)]}
 
 

@@ -147,7 +147,10 @@ def test_every_move_is_logged_with_the_seconds_spent(world: World) -> None:
     rows = world.rows(select(StatusChange).where(StatusChange.lead_id == lead.id).order_by(StatusChange.id))
     labels = {key: label for label, key in world.lead_status.items()}
     assert [(labels.get(row.from_id), labels[row.to_id]) for row in rows] == [
-        (None, "New"), ("New", "Contacted"), ("Contacted", "Qualified")]  # fmt: skip
+        (None, "New"),
+        ("New", "Contacted"),
+        ("Contacted", "Qualified"),
+    ]
     assert 7190 < rows[1].seconds < 7300 and rows[2].seconds < 60 and rows[0].seconds is None
     assert world.count(Activity, Activity.kind == "status_change") == 2
     assert {row.by_id for row in rows[1:]} == {world.people["ana"].id}
@@ -179,8 +182,12 @@ def test_what_differs_from_the_known_customer_is_proposed_not_written(world: Wor
 
 
 def test_a_new_lead_comes_with_all_that_belongs_to_it(world: World) -> None:
-    values = {"first_name": "Ravi", "mobile": "9820099999", "assign_to": "ana",
-              "task": {"title": "Visit him", "priority": "High", "due_on": "2030-01-01T10:00+05:30"}}  # fmt: skip
+    values = {
+        "first_name": "Ravi",
+        "mobile": "9820099999",
+        "assign_to": "ana",
+        "task": {"title": "Visit him", "priority": "High", "due_on": "2030-01-01T10:00+05:30"},
+    }
     made = world.door("mia").rest("POST", "lead/", values)
     (lead,), (task,), (first,) = (world.rows(select(record)) for record in (Lead, Task, Assignment))
     ana, mia = world.people["ana"].id, world.people["mia"].id
@@ -211,8 +218,17 @@ def test_a_form_and_rest_make_the_same_lead(world: World) -> None:
     world.door("ana").form("/leads/add", values)
     world.door("ana").rest("POST", "lead/", values)
     one, two = (world.stored(lead) for lead in world.rows(select(Lead)))
-    moments = {"id", "number", "created_on", "changed_on", "status_on", "reply_due_on", "next_follow_up_on", "sla_on",
-               "sla_started_on"}  # fmt: skip
+    moments = {
+        "id",
+        "number",
+        "created_on",
+        "changed_on",
+        "status_on",
+        "reply_due_on",
+        "next_follow_up_on",
+        "sla_on",
+        "sla_started_on",
+    }
     assert {k: v for k, v in one.items() if k not in moments} == {k: v for k, v in two.items() if k not in moments}
 
 
@@ -284,7 +300,9 @@ def test_a_lead_handed_on_tells_both_and_keeps_the_stretch(world: World) -> None
     assert answer.get_json()["result"]["assignee"]["username"] == "ben"
     rows = world.rows(select(Assignment).order_by(Assignment.id))
     assert [(row.user_id, row.ended_on is None) for row in rows] == [
-        (world.people["ana"].id, False), (world.people["ben"].id, True)]  # fmt: skip
+        (world.people["ana"].id, False),
+        (world.people["ben"].id, True),
+    ]
     told = {(n.user_id, n.kind) for n in world.rows(select(Notification))}
     assert told == {(world.people["ben"].id, "assigned"), (world.people["ana"].id, "unassigned")}
 

@@ -173,8 +173,11 @@ def test_a_stale_edit_is_refused_and_keeps_what_was_typed(world: World) -> None:
 def test_a_note_is_its_authors(world: World, who: str, code: int) -> None:
     made = note(world, world.make.lead("ana"), "Mine")
     door = world.door(who)
-    codes = {change(world, made["id"], "Yours", who).status_code, door.screen(f"/notes/{made['id']}").status_code,
-             door.form(f"/notes/{made['id']}", {"text": "Yours"}).status_code}  # fmt: skip
+    codes = {
+        change(world, made["id"], "Yours", who).status_code,
+        door.screen(f"/notes/{made['id']}").status_code,
+        door.form(f"/notes/{made['id']}", {"text": "Yours"}).status_code,
+    }
     assert codes <= {code, 403 if who == "cleo" else code}
     assert world.rows(select(Activity).where(Activity.id == made["id"]))[0].payload == {"text": "Mine"}
 

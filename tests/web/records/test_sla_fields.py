@@ -150,7 +150,7 @@ REPLY = Owed("reply_due_on", "First answer due", Ticket, Ticket.replied_on)
         *((120, "answer late by 1 min", "red"), (300, "answer late by 3 h", "red")),
         *((6120, "answer late by 100 h", "red"),),
     ],
-)  # fmt: skip
+)
 def test_a_list_says_how_soon_an_answer_is_owed(words: None, after: int, text: str, tone: str) -> None:
     cell = NEXT.cell((NOW + 2 * HOUR, NOW + DAY, None, NOW + 90 * MINUTE), eyes(NOW + after * MINUTE))
     assert (cell["text"], cell["tone"]) == (text, tone)

@@ -325,8 +325,22 @@ def run(app, *words: str):
 
 
 def test_a_user_is_made_and_signs_in(app, browser) -> None:
-    answer = run(app, "user", "add", "dev", "--role", "Sales User", "--password", "another horse 8", "--manager", "mia",
-                 "--email", "dev@eshin.in", "--full-name", "Dev Kumar Rao")  # fmt: skip
+    answer = run(
+        app,
+        "user",
+        "add",
+        "dev",
+        "--role",
+        "Sales User",
+        "--password",
+        "another horse 8",
+        "--manager",
+        "mia",
+        "--email",
+        "dev@eshin.in",
+        "--full-name",
+        "Dev Kumar Rao",
+    )
     assert answer.exit_code == 0, answer.output
     assert sign_in(browser(), "dev", "another horse 8").status_code == 302
     told = select(User.first_name, User.last_name, User.email, User.manager_id).where(User.username == "dev")

@@ -531,9 +531,20 @@ def test_one_of_many_starts_makes_the_admin_on_mariadb(big) -> None:
 
 @pytest.mark.parametrize(
     "password",
-    ["", "short", "123456789", "1234567890", "Password123", "aaaaaaaaaaaa", "abababababab", "\0" * 12, "x" * 600,
-     "ana@eshin.in", "\ud800" * 12],
-)  # fmt: skip
+    [
+        "",
+        "short",
+        "123456789",
+        "1234567890",
+        "Password123",
+        "aaaaaaaaaaaa",
+        "abababababab",
+        "\0" * 12,
+        "x" * 600,
+        "ana@eshin.in",
+        "\ud800" * 12,
+    ],
+)
 def test_a_weak_password_is_refused(app, password) -> None:
     with app.test_request_context(), pytest.raises(PasswordComplexityValidationError, match=r"Please|too"):
         passwords.refuse_weak_password(password, "ana@eshin.in")
@@ -547,8 +558,16 @@ def test_a_weak_password_is_refused_on_the_screen(app, ana) -> None:
 
 
 def test_a_weak_password_is_refused_for_a_new_user(app, root) -> None:
-    fields = {"first_name": "Dev", "last_name": "Rao", "username": "devrao1234", "email": "dev@eshin.in",
-              "active": "y", "roles": "1", "password": "devrao1234", "conf_password": "devrao1234"}  # fmt: skip
+    fields = {
+        "first_name": "Dev",
+        "last_name": "Rao",
+        "username": "devrao1234",
+        "email": "dev@eshin.in",
+        "active": "y",
+        "roles": "1",
+        "password": "devrao1234",
+        "conf_password": "devrao1234",
+    }
     answer = post(root, "/users/add", "/users/add", **fields)
     assert "must not be the user name" in answer.text
     assert rows(app, select(User.id).where(User.username == "devrao1234")) == []
@@ -615,9 +634,18 @@ def test_an_admin_cannot_delete_himself(app, root) -> None:
 
 def test_ones_own_page_changes_five_fields_and_no_more(app, ana) -> None:
     path = "/userinfoeditview/form"
-    fields = {"first_name": "Anna", "last_name": "Rao", "mobile": "98200 12345", "time_zone": "Asia/Dubai",
-              "locale": "en", "username": "root2", "roles": "1", "active": "", "email": "x@y.test",
-              "manager_id": "1"}  # fmt: skip
+    fields = {
+        "first_name": "Anna",
+        "last_name": "Rao",
+        "mobile": "98200 12345",
+        "time_zone": "Asia/Dubai",
+        "locale": "en",
+        "username": "root2",
+        "roles": "1",
+        "active": "",
+        "email": "x@y.test",
+        "manager_id": "1",
+    }
     before = rows(app, select(User.username, User.email, User.active, User.manager_id).where(User.username == "ana"))
     assert post(ana, path, path, **fields).status_code == 302
     after = select(User.username, User.email, User.active, User.manager_id).where(User.username == "ana")

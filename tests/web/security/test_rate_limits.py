@@ -118,7 +118,7 @@ def test_a_limit_can_be_lifted(world: World) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [("", (9000, 60)), ("5 per second", (5, 1)), ("90 PER Hour", (90, 3600)), ("off", None)],
-)  # fmt: skip
+)
 def test_a_limit_is_said_in_words(tmp_path: Path, text: str, told: Any) -> None:
     assert settings_for(tmp_path, CRM_API_LIMIT=text).api_limit == told
 

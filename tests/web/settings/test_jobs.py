@@ -18,8 +18,17 @@ JOB = "send due reminders"
 
 def ran(world: World, ago: timedelta, job: str = JOB, **columns: Any) -> None:
     at = datetime.now(UTC) - ago
-    row = {"job": job, "slot": f"{at:%Y-%m-%dT%H:%MZ}", "started_on": at, "ended_on": at + timedelta(milliseconds=42),
-           "outcome": "done", "items": 0, "failed_items": 0, "lag_seconds": 1, "ran_by": "crm1:4711"}  # fmt: skip
+    row = {
+        "job": job,
+        "slot": f"{at:%Y-%m-%dT%H:%MZ}",
+        "started_on": at,
+        "ended_on": at + timedelta(milliseconds=42),
+        "outcome": "done",
+        "items": 0,
+        "failed_items": 0,
+        "lag_seconds": 1,
+        "ran_by": "crm1:4711",
+    }
     world.session.execute(insert(JobRun), [row | columns])
     world.session.commit()
 
@@ -80,8 +89,10 @@ def test_the_last_hundred_runs_of_a_job(world: World) -> None:
         ran(world, number * MINUTE, items=number == 1, outcome="failed" if number == 2 else "done")
     door = world.door("root")
     assert [door.screen(f"/jobs/{JOB}/?show={show}").text.count("<tr>") - 1 for show in ("", "busy", "failed")] == [
-        100, 2, 1,
-    ]  # fmt: skip
+        100,
+        2,
+        1,
+    ]
     assert "This job has not run yet" in page(world, "/jobs/expire leads/")
 
 
@@ -110,10 +121,12 @@ LAG = {"since": "x", "from": "23 Nov, 10:31", "minutes": 34}
         (LAG | {"job": ""}, "No job has run since 23 Nov, 10:31. Please look at the list of jobs."),
         (LAG | {"job": "x", "hangs": True}, "The job “x” began at 23 Nov, 10:31 and does not end. Please look at it."),
         (LAG | {"job": "x"}, "The job “x” has not run since 23 Nov, 10:31. Please look at it."),
-        (LAG | {"job": "", "to": "23 Nov, 11:05"},
-         "No job ran from 23 Nov, 10:31 until 23 Nov, 11:05, for 34 minutes. They run again."),
+        (
+            LAG | {"job": "", "to": "23 Nov, 11:05"},
+            "No job ran from 23 Nov, 10:31 until 23 Nov, 11:05, for 34 minutes. They run again.",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_notice_of_late_jobs_says_since_when(app: Any, says: dict[str, Any], text: str) -> None:
     with app.test_request_context():
         assert text_of(type("Row", (), {"kind": "job_lag", "payload": says, "actor_id": None})()) == text

@@ -93,9 +93,15 @@ def test_a_master_is_made_renamed_and_deleted(desk: Desk) -> None:
 
 @pytest.mark.parametrize(
     "change, sentence",
-    [({"label": ""}, ""), ({"label": "   "}, ""), ({"label": "x" * 141}, ""), ({"position": "many"}, ""),
-     ({"position": "99999999999999999999"}, "between -9999 and 9999"), ({"label": "*taken*"}, "exists already")],
-)  # fmt: skip
+    [
+        ({"label": ""}, ""),
+        ({"label": "   "}, ""),
+        ({"label": "x" * 141}, ""),
+        ({"position": "many"}, ""),
+        ({"position": "99999999999999999999"}, "between -9999 and 9999"),
+        ({"label": "*taken*"}, "exists already"),
+    ],
+)
 def test_a_bad_master_is_refused_and_keeps_what_was_typed(desk: Desk, change: dict[str, str], sentence: str) -> None:
     before = labels(desk, LeadSource)
     if change.get("label") == "*taken*":
@@ -135,9 +141,17 @@ def test_a_master_in_use_is_not_deleted(desk: Desk) -> None:
         status, root = first_id(desk, LeadStatus), desk.user("root")
         now = datetime(2026, 11, 23, 4, 30, tzinfo=UTC)
         db.session.add(
-            Lead(number="CRM-LEAD-2026-00001", first_name="Asha", status_id=status, status_on=now, source_id=key,
-                 owner_id=root, created_on=now, changed_on=now)
-        )  # fmt: skip
+            Lead(
+                number="CRM-LEAD-2026-00001",
+                first_name="Asha",
+                status_id=status,
+                status_on=now,
+                source_id=key,
+                owner_id=root,
+                created_on=now,
+                changed_on=now,
+            )
+        )
         db.session.commit()
     before = labels(desk, LeadSource)
     assert desk.post("root", f"/settings/lead-sources/delete/{key}").status_code == 302
@@ -176,10 +190,13 @@ def test_a_nul_is_refused(desk: Desk) -> None:
     [
         ({"day": "2027-01-26"}, "on the list already"),
         ({"day": "2027-01-27", "starts": "14:00", "ends": "09:00"}, "end after it begins"),
-        ({"day": "2027-01-27", "starts": "09:00"}, "both times"), ({"day": "soon"}, ""), ({"day": ""}, ""),
-        ({"day": "2027-01-27", "starts": "25:00", "ends": "26:00"}, ""), ({"day": "99999-01-01"}, ""),
+        ({"day": "2027-01-27", "starts": "09:00"}, "both times"),
+        ({"day": "soon"}, ""),
+        ({"day": ""}, ""),
+        ({"day": "2027-01-27", "starts": "25:00", "ends": "26:00"}, ""),
+        ({"day": "99999-01-01"}, ""),
     ],
-)  # fmt: skip
+)
 def test_a_bad_holiday_is_refused(desk: Desk, sent: dict[str, str], sentence: str) -> None:
     assert desk.post("root", "/settings/holidays/add", day="2027-01-26", label="Republic Day").status_code == 302
     answer = desk.post("root", "/settings/holidays/add", **{"label": "Other", **sent})
@@ -213,11 +230,13 @@ def test_the_week_is_saved_as_a_grid(desk: Desk) -> None:
 
 @pytest.mark.parametrize(
     "sent, sentence",
-    [({"starts_0": "18:00", "ends_0": "09:00"}, "ends before it starts"),
-     ({"starts_0": "09:00", "ends_0": ""}, "two times"),
-     ({"starts_0": ["09:00", "10:00"], "ends_0": ["12:00", "13:00"]}, "overlap"),
-     ({"starts_6": "soon", "ends_6": "later"}, "two times")],
-)  # fmt: skip
+    [
+        ({"starts_0": "18:00", "ends_0": "09:00"}, "ends before it starts"),
+        ({"starts_0": "09:00", "ends_0": ""}, "two times"),
+        ({"starts_0": ["09:00", "10:00"], "ends_0": ["12:00", "13:00"]}, "overlap"),
+        ({"starts_6": "soon", "ends_6": "later"}, "two times"),
+    ],
+)
 def test_bad_hours_are_refused(desk: Desk, sent: dict[str, Any], sentence: str) -> None:
     before = ranges(desk)
     answer = save_hours(desk, **sent)
@@ -274,9 +293,16 @@ def test_a_policy_with_its_targets(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    "aims", [{}, {"reply_high": "90", "solve_high": "15"}, {"solve_high": "15"}, {"reply_high": "0"},
-             {"reply_high": "soon"}, {"reply_high": "99999999999999999999"}]
-)  # fmt: skip
+    "aims",
+    [
+        {},
+        {"reply_high": "90", "solve_high": "15"},
+        {"solve_high": "15"},
+        {"reply_high": "0"},
+        {"reply_high": "soon"},
+        {"reply_high": "99999999999999999999"},
+    ],
+)
 def test_a_bad_policy_is_refused(desk: Desk, aims: dict[str, str]) -> None:
     before = labels(desk, SlaPolicy)
     sent = {"label": "Gold", "applies_to": "ticket", "position": "1", "is_active": "y", **aims}
@@ -315,10 +341,19 @@ def test_business_settings_are_saved(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    "sent", [{"grace_minutes": "soon"}, {"grace_minutes": "0"}, {"grace_minutes": "-5"}, {"grace_minutes": "9" * 30},
-             {"lead_expiry_days": "4000"}, {"first_task_minutes.Low": ""}, {"default_referral": ""},
-             {"default_referral": "x" * 200}, {"default_referral": "a\nb"}]
-)  # fmt: skip
+    "sent",
+    [
+        {"grace_minutes": "soon"},
+        {"grace_minutes": "0"},
+        {"grace_minutes": "-5"},
+        {"grace_minutes": "9" * 30},
+        {"lead_expiry_days": "4000"},
+        {"first_task_minutes.Low": ""},
+        {"default_referral": ""},
+        {"default_referral": "x" * 200},
+        {"default_referral": "a\nb"},
+    ],
+)
 def test_bad_business_settings_are_refused(desk: Desk, sent: dict[str, str]) -> None:
     before = stored(desk)
     answer = save_business(desk, retry_minutes="77", **sent)
@@ -379,9 +414,19 @@ def test_the_audit_is_narrowed_and_paged(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    "odd", ["event=x", "person=abc", "person=99999999999999999999", "since=soon", "until=9999-12-31",
-            "since=0001-01-01", "before=-1", "before=abc", "event=%00"]
-)  # fmt: skip
+    "odd",
+    [
+        "event=x",
+        "person=abc",
+        "person=99999999999999999999",
+        "since=soon",
+        "until=9999-12-31",
+        "since=0001-01-01",
+        "before=-1",
+        "before=abc",
+        "event=%00",
+    ],
+)
 def test_odd_questions_to_the_audit(desk: Desk, odd: str) -> None:
     assert desk.get("root", f"/audit/?{odd}").status_code == 200
 

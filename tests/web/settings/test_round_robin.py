@@ -75,14 +75,21 @@ def test_a_round_is_begun_with_somebody_and_stands_in_the_audit(world: World) ->
 
 def test_a_round_begins_anew(world: World) -> None:
     give(world, 1)
-    assert "The next turn is for Ana Shah." in world.door("root").form(
-        "/turns/begin", {"role": "Sales User"}, follow_redirects=True).text  # fmt: skip
+    assert (
+        "The next turn is for Ana Shah."
+        in world.door("root").form("/turns/begin", {"role": "Sales User"}, follow_redirects=True).text
+    )
 
 
-@pytest.mark.parametrize("role, user, sentence", [
-    ("Nobody", "", "no role named"), ("Sales User", "99999", "does not have the role"),
-    ("Sales User", "x", "does not have the role"), ("", "", "no role named"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "role, user, sentence",
+    [
+        ("Nobody", "", "no role named"),
+        ("Sales User", "99999", "does not have the role"),
+        ("Sales User", "x", "does not have the role"),
+        ("", "", "no role named"),
+    ],
+)
 def test_a_wrong_beginning_is_a_sentence_and_moves_nothing(world: World, role: str, user: str, sentence: str) -> None:
     give(world, 1)
     before = world.rows(select(RoundRobin.last_user_id, RoundRobin.changed_on))

@@ -28,8 +28,15 @@ from app.web.settings import people, role_matrix
 PASSWORD = "Correct-Horse-42"
 
 #: name -> roles. Sid may turn the settings, and is no admin.
-PEOPLE = {"root": ["Admin"], "ana": ["Sales User"], "ben": ["Sales User"], "mia": ["Sales Manager"],
-          "sid": ["Settings desk"], "cora": ["Compliance"], "cleo": ["Support User"]}  # fmt: skip
+PEOPLE = {
+    "root": ["Admin"],
+    "ana": ["Sales User"],
+    "ben": ["Sales User"],
+    "mia": ["Sales Manager"],
+    "sid": ["Settings desk"],
+    "cora": ["Compliance"],
+    "cleo": ["Support User"],
+}
 
 
 @dataclass
@@ -114,9 +121,17 @@ def fill() -> None:
     roles = {role.name: role for role in db.session.scalars(select(Role))}
     for name, held in PEOPLE.items():
         db.session.add(
-            User(first_name=name.title(), last_name="Shah", username=name, email=f"{name}@example.in", active=True,
-                 password="-", available=True, roles=[roles[each] for each in held])
-        )  # fmt: skip
+            User(
+                first_name=name.title(),
+                last_name="Shah",
+                username=name,
+                email=f"{name}@example.in",
+                active=True,
+                password="-",
+                available=True,
+                roles=[roles[each] for each in held],
+            )
+        )
     db.session.flush()
     mia = db.session.scalars(select(User).where(User.username == "mia")).one()
     db.session.scalars(select(User).where(User.username == "ana")).one().manager_id = mia.id
@@ -168,7 +183,9 @@ def test_saving_the_matrix_changes_the_cell_the_pair_and_the_audit(desk: Desk) -
     assert "can delete on Leads" in pairs and "can read on Leads" not in pairs
     last = [entry.payload for entry in desk.noted("permission change")][-2:]
     assert {(each["verb"], each["old"], each["new"]) for each in last} == {
-        ("delete", "none", "team"), ("read", "own", "none")}  # fmt: skip
+        ("delete", "none", "team"),
+        ("read", "own", "none"),
+    }
 
 
 def test_a_mask_is_saved_and_noted(desk: Desk) -> None:
@@ -249,8 +266,11 @@ def test_sid_gives_no_more_than_he_has(desk: Desk, role: str, chosen: dict[str, 
     answer = save_matrix(desk, "sid", role, **chosen)
     assert answer.status_code == 403 and "more than you have" in answer.text
     assert desk.cells(role) == before
-    assert not desk.rows(select(FieldMask).where(FieldMask.role_id == desk.role(role), FieldMask.level == "full",
-                                                 FieldMask.field == "pan"))  # fmt: skip
+    assert not desk.rows(
+        select(FieldMask).where(
+            FieldMask.role_id == desk.role(role), FieldMask.level == "full", FieldMask.field == "pan"
+        )
+    )
 
 
 def test_sid_may_take_away(desk: Desk) -> None:
@@ -261,8 +281,15 @@ def test_sid_may_take_away(desk: Desk) -> None:
 def edit_user(desk: Desk, who: str, name: str, **more: Any) -> Any:
     """Save FAB's form of the user with his own values and these."""
     user = desk.rows(select(User).where(User.username == name))[0]
-    sent = {"first_name": user.first_name, "last_name": user.last_name, "username": name, "email": user.email,
-            "active": "y", "available": "y", "roles": desk.role(PEOPLE[name][0]) if name in PEOPLE else ""}  # fmt: skip
+    sent = {
+        "first_name": user.first_name,
+        "last_name": user.last_name,
+        "username": name,
+        "email": user.email,
+        "active": "y",
+        "available": "y",
+        "roles": desk.role(PEOPLE[name][0]) if name in PEOPLE else "",
+    }
     return desk.post(who, f"/users/edit/{user.id}", **{**sent, **more})
 
 
@@ -281,8 +308,15 @@ def test_sid_hands_out_no_role_above_his_own(desk: Desk, name: str, role: str) -
 
 
 def test_sid_cannot_go_through_a_group(desk: Desk) -> None:
-    answer = desk.post("sid", "/groups/add", name="Back door", label="", description="", users=desk.user("sid"),
-                       roles=desk.role("Admin"))  # fmt: skip
+    answer = desk.post(
+        "sid",
+        "/groups/add",
+        name="Back door",
+        label="",
+        description="",
+        users=desk.user("sid"),
+        roles=desk.role("Admin"),
+    )
     assert answer.status_code == 403
     assert desk.rows(select(Group)) == []
 
@@ -380,9 +414,15 @@ def test_a_role_that_somebody_has_is_not_deleted(desk: Desk) -> None:
 
 @pytest.mark.parametrize(
     "who, whom, status",
-    [("root", "cleo", 200), ("mia", "ana", 200), ("mia", "ben", 404), ("ana", "ana", 200), ("ana", "mia", 404),
-     ("sid", "ana", 404)],
-)  # fmt: skip
+    [
+        ("root", "cleo", 200),
+        ("mia", "ana", 200),
+        ("mia", "ben", 404),
+        ("ana", "ana", 200),
+        ("ana", "mia", 404),
+        ("sid", "ana", 404),
+    ],
+)
 def test_who_sees_what_a_person_can_do(desk: Desk, who: str, whom: str, status: int) -> None:
     assert desk.get(who, f"/users/can/{desk.user(whom)}").status_code == status
 
@@ -406,10 +446,19 @@ def test_the_list_of_users_in_our_terms(desk: Desk) -> None:
 
 def test_the_trades_columns_are_saved(desk: Desk) -> None:
     answer = edit_user(
-        desk, "root", "ben", mobile="098200 12345", manager_id=desk.user("mia"), away_until="2030-01-02T10:00",
-        leave_from="2030-02-01T00:00", leave_to="2030-02-05T00:00", delegate_id=desk.user("ana"),
-        time_zone="Asia/Dubai", locale="en", reminder_minutes="5, 60",
-    )  # fmt: skip
+        desk,
+        "root",
+        "ben",
+        mobile="098200 12345",
+        manager_id=desk.user("mia"),
+        away_until="2030-01-02T10:00",
+        leave_from="2030-02-01T00:00",
+        leave_to="2030-02-05T00:00",
+        delegate_id=desk.user("ana"),
+        time_zone="Asia/Dubai",
+        locale="en",
+        reminder_minutes="5, 60",
+    )
     assert answer.status_code == 302
     ben = desk.rows(select(User).where(User.username == "ben"))[0]
     assert ben.mobile_e164 == "+919820012345" and ben.mobile == "098200 12345"
@@ -423,14 +472,23 @@ def test_the_trades_columns_are_saved(desk: Desk) -> None:
 @pytest.mark.parametrize(
     "field, typed, sentence",
     [
-        ("mobile", "hello", "no telephone number"), ("reminder_minutes", "soon", "numbers of minutes"),
-        ("manager_id", "ana", "report to himself"), ("manager_id", "999999", ""), ("time_zone", "Mars/Base", ""),
-        ("locale", "xx", ""), ("leave_to", "2030-02-05T00:00", "end after it begins"), ("away_until", "soon", ""),
-        ("away_until", "0001-01-01T00:00", "2000 and 2100"), ("delegate_id", "mia", "own delegate"),
-        ("email", "no mail", ""), ("username", "ana", "exists already"), ("first_name", "   ", ""),
-        ("first_name", "x" * 65, ""), ("manager_id", "abc", ""),
+        ("mobile", "hello", "no telephone number"),
+        ("reminder_minutes", "soon", "numbers of minutes"),
+        ("manager_id", "ana", "report to himself"),
+        ("manager_id", "999999", ""),
+        ("time_zone", "Mars/Base", ""),
+        ("locale", "xx", ""),
+        ("leave_to", "2030-02-05T00:00", "end after it begins"),
+        ("away_until", "soon", ""),
+        ("away_until", "0001-01-01T00:00", "2000 and 2100"),
+        ("delegate_id", "mia", "own delegate"),
+        ("email", "no mail", ""),
+        ("username", "ana", "exists already"),
+        ("first_name", "   ", ""),
+        ("first_name", "x" * 65, ""),
+        ("manager_id", "abc", ""),
     ],
-)  # fmt: skip
+)
 def test_a_bad_user_is_refused_and_nothing_is_stored(desk: Desk, field: str, typed: str, sentence: str) -> None:
     value = desk.user(typed) if typed in PEOPLE and field.endswith("_id") else typed
     before = vars(desk.rows(select(User).where(User.username == "mia"))[0]).copy()
@@ -439,13 +497,22 @@ def test_a_bad_user_is_refused_and_nothing_is_stored(desk: Desk, field: str, typ
     assert 'value="Changed"' in answer.text
     after = vars(desk.rows(select(User).where(User.username == "mia"))[0])
     assert {k: v for k, v in before.items() if k != "_sa_instance_state"} == {
-        k: v for k, v in after.items() if k != "_sa_instance_state"}  # fmt: skip
+        k: v for k, v in after.items() if k != "_sa_instance_state"
+    }
 
 
 def test_a_new_user(desk: Desk) -> None:
-    sent = {"first_name": "Neha", "last_name": "Rao", "username": "neha", "email": "neha@example.in", "active": "y",
-            "available": "y", "roles": desk.role("Sales User"),
-            "password": PASSWORD, "conf_password": PASSWORD}  # fmt: skip
+    sent = {
+        "first_name": "Neha",
+        "last_name": "Rao",
+        "username": "neha",
+        "email": "neha@example.in",
+        "active": "y",
+        "available": "y",
+        "roles": desk.role("Sales User"),
+        "password": PASSWORD,
+        "conf_password": PASSWORD,
+    }
     assert desk.post("root", "/users/add", **sent, mobile="bad").status_code == 422
     assert "neha" not in desk.ids(User, User.username)
     assert desk.post("root", "/users/add", **sent, mobile="9820012345").status_code == 302
@@ -492,13 +559,35 @@ def test_ones_own_page(desk: Desk) -> None:
 
 # --- no address ends in a 500
 
-LISTS = ["/users/list/", "/roles/list/", "/groups/list/", "/permissions/list/", "/viewmenus/list/",
-         "/permissionviews/list/"]  # fmt: skip
-ODD = ["page_{v}=abc", "page_{v}=-1", "page_{v}=99999999999999999999", "psize_{v}=-5", "psize_{v}=1000000000",
-       "_oc_{v}=nothing&_od_{v}=asc", "_oc_{v}=roles&_od_{v}=asc", "_oc_{v}=password&_od_{v}=asc",
-       "_oc_page_x=abc", "xpage_{v}=abc", "_flt_9_name=x", "_flt_0_nothing=x", "_flt_0_active=maybe",
-       "_flt_0_roles=abc", "_flt_0_roles=999999", "_flt_0_username=%00", "_flt_0_password=a", "_flt_2_username=%25",
-       "_flt_0_permission=x"]  # fmt: skip
+LISTS = [
+    "/users/list/",
+    "/roles/list/",
+    "/groups/list/",
+    "/permissions/list/",
+    "/viewmenus/list/",
+    "/permissionviews/list/",
+]
+ODD = [
+    "page_{v}=abc",
+    "page_{v}=-1",
+    "page_{v}=99999999999999999999",
+    "psize_{v}=-5",
+    "psize_{v}=1000000000",
+    "_oc_{v}=nothing&_od_{v}=asc",
+    "_oc_{v}=roles&_od_{v}=asc",
+    "_oc_{v}=password&_od_{v}=asc",
+    "_oc_page_x=abc",
+    "xpage_{v}=abc",
+    "_flt_9_name=x",
+    "_flt_0_nothing=x",
+    "_flt_0_active=maybe",
+    "_flt_0_roles=abc",
+    "_flt_0_roles=999999",
+    "_flt_0_username=%00",
+    "_flt_0_password=a",
+    "_flt_2_username=%25",
+    "_flt_0_permission=x",
+]
 VIEWS = dict(zip(LISTS, ["Users", "Roles", "Groups", "Permissions", "ViewMenus", "PermissionViews"], strict=True))
 
 
@@ -541,8 +630,15 @@ def test_search_and_order(desk: Desk) -> None:
 
 
 def test_every_page_of_the_administration_opens(desk: Desk, sees: Callable[[str], None]) -> None:
-    for url in (*LISTS, "/users/add", "/roles/add", "/groups/add", f"/roles/show/{desk.role('Sales User')}",
-                f"/roles/edit/{desk.role('Sales User')}", f"/users/edit/{desk.user('ana')}"):  # fmt: skip
+    for url in (
+        *LISTS,
+        "/users/add",
+        "/roles/add",
+        "/groups/add",
+        f"/roles/show/{desk.role('Sales User')}",
+        f"/roles/edit/{desk.role('Sales User')}",
+        f"/users/edit/{desk.user('ana')}",
+    ):
         sees(url)
 
 

@@ -227,10 +227,19 @@ def test_the_log_costs_the_same_however_long_it_is(office):
 # --- who may
 
 
-READS, WRITES = ("/webhooks/", "/webhooks/1/"), (
-    "/webhooks/add", "/webhooks/1/edit", "/webhooks/1/pause", "/webhooks/1/test", "/webhooks/1/retry",
-    "/webhooks/1/secret", "/webhooks/1/delete", "/webhooks/again/1",
-)  # fmt: skip
+READS, WRITES = (
+    ("/webhooks/", "/webhooks/1/"),
+    (
+        "/webhooks/add",
+        "/webhooks/1/edit",
+        "/webhooks/1/pause",
+        "/webhooks/1/test",
+        "/webhooks/1/retry",
+        "/webhooks/1/secret",
+        "/webhooks/1/delete",
+        "/webhooks/again/1",
+    ),
+)
 
 
 @pytest.mark.parametrize("who", ["ana", "mia", "rhea"])

@@ -182,11 +182,13 @@ def test_foreign_notices_stand_in_no_ledger(world: World) -> None:
 @pytest.mark.parametrize(
     ("channel", "state", "words"),
     [
-        ("screen", "shown", "Shown Mon 23 Nov"), ("email", "queued", "Waiting to be sent"),
-        ("email", "sent", "Sent Mon"), ("email", "failed", "No such address."),
+        ("screen", "shown", "Shown Mon 23 Nov"),
+        ("email", "queued", "Waiting to be sent"),
+        ("email", "sent", "Sent Mon"),
+        ("email", "failed", "No such address."),
         ("email", "unknown", "It is not sent again"),
     ],
-)  # fmt: skip
+)
 def test_the_ledger_says_what_became_of_it(world: World, channel: str, state: str, words: str) -> None:
     (key,) = tell(world, "ana", world.make.lead("ana"))
     error = "No such address." if state == "failed" else None

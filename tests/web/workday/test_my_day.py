@@ -138,12 +138,15 @@ def test_new_leads_and_tickets_wait_until_somebody_touches_them(world: World) ->
 @pytest.mark.parametrize(
     "owed, shown",
     [
-        ({"reply_due_on": NOW + 3 * HOUR}, "first answer"), ({"resolve_due_on": NOW + 3 * HOUR}, "resolution"),
+        ({"reply_due_on": NOW + 3 * HOUR}, "first answer"),
+        ({"resolve_due_on": NOW + 3 * HOUR}, "resolution"),
         ({"reply_due_on": NOW - DAY, "resolve_due_on": NOW + HOUR}, "first answer"),
         ({"reply_due_on": NOW + DAY, "resolve_due_on": NOW + HOUR}, "resolution"),
-        ({"reply_due_on": NOW + 5 * HOUR}, None), ({"resolve_due_on": NOW - HOUR, "paused_on": NOW}, None), ({}, None),
+        ({"reply_due_on": NOW + 5 * HOUR}, None),
+        ({"resolve_due_on": NOW - HOUR, "paused_on": NOW}, None),
+        ({}, None),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("kind, who", [("lead", "ana"), ("ticket", "cleo")])
 def test_promises_are_shown_before_they_are_broken(world: World, kind: str, who: str, owed: Any, shown: Any) -> None:
     row = getattr(world.make, kind)(who, task={})
@@ -272,8 +275,13 @@ def test_what_is_finished_takes_no_further_step(world: World, step: str) -> None
 
 
 @pytest.mark.parametrize(
-    "until, due_on", [("15m", NOW + timedelta(minutes=15)), ("1h", NOW + HOUR),
-                      ("tomorrow", datetime(2026, 11, 24, 9, tzinfo=ZoneInfo("Asia/Kolkata")))])  # fmt: skip
+    "until, due_on",
+    [
+        ("15m", NOW + timedelta(minutes=15)),
+        ("1h", NOW + HOUR),
+        ("tomorrow", datetime(2026, 11, 24, 9, tzinfo=ZoneInfo("Asia/Kolkata"))),
+    ],
+)
 def test_a_task_is_put_off_and_will_remind_again(world: World, until: str, due_on: datetime) -> None:
     made = task(world, -HOUR)
     made.exhausted, made.tried, made.remind_on = True, [1], None
@@ -322,11 +330,14 @@ def test_done_and_next_is_one_step(world: World) -> None:
 @pytest.mark.parametrize(
     "wrong, sentence",
     [
-        ({"title": " "}, "what is to be done next"), ({"due_on": ""}, "When is the next follow-up"),
-        ({"due_on": "soon"}, "date and time"), ({"due_on": "2026-11-23T10:00"}, "is past"),
-        ({"title": "x" * 201}, "too long"), ({"note": "x" * 20_001}, "too long"),
+        ({"title": " "}, "what is to be done next"),
+        ({"due_on": ""}, "When is the next follow-up"),
+        ({"due_on": "soon"}, "date and time"),
+        ({"due_on": "2026-11-23T10:00"}, "is past"),
+        ({"title": "x" * 201}, "too long"),
+        ({"note": "x" * 20_001}, "too long"),
     ],
-)  # fmt: skip
+)
 def test_a_bad_next_step_keeps_what_was_typed_and_changes_nothing(world: World, wrong: Any, sentence: str) -> None:
     made = task(world, -HOUR)
     before = world.stored(made)

@@ -15,8 +15,16 @@ from app.models import Task, User
 from tests.app_fixtures import World
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-EMPTY = {"available": "1", "away_until": "", "leave_from": "", "leave_to": "", "delegate": "", "reminder_minutes": "",
-         "time_zone": "", "locale": ""}  # fmt: skip
+EMPTY = {
+    "available": "1",
+    "away_until": "",
+    "leave_from": "",
+    "leave_to": "",
+    "delegate": "",
+    "reminder_minutes": "",
+    "time_zone": "",
+    "locale": "",
+}
 
 
 def typed(moment: datetime) -> str:
@@ -45,8 +53,16 @@ def version(world: World) -> int:
 def test_what_was_chosen_is_kept(world: World) -> None:
     leave_from, leave_to = datetime.now(UTC) + 2 * DAY, datetime.now(UTC) + 9 * DAY
     before, ben = version(world), world.people["ben"].id
-    answer = save(world, leave_from=typed(leave_from), leave_to=typed(leave_to), delegate=str(ben),
-                  reminder_minutes="30 5", time_zone="Asia/Dubai", locale="en", available="")  # fmt: skip
+    answer = save(
+        world,
+        leave_from=typed(leave_from),
+        leave_to=typed(leave_to),
+        delegate=str(ben),
+        reminder_minutes="30 5",
+        time_zone="Asia/Dubai",
+        locale="en",
+        available="",
+    )
     ana = user(world)
     assert answer.location == "/me/" and version(world) > before
     assert (ana.delegate_id, ana.reminder_minutes, ana.available) == (ben, [30, 5], False)
@@ -66,14 +82,15 @@ def test_the_page_says_in_words_what_will_happen(world: World) -> None:
 @pytest.mark.parametrize(
     "columns, sentence",
     [
-        ({"available": False}, "until you switch it on again"), ({"away_until": 5}, "You take no new work until"),
+        ({"available": False}, "until you switch it on again"),
+        ({"away_until": 5}, "You take no new work until"),
         ({"leave_from": 1, "leave_to": 5}, "nobody works in your stead"),
         ({"leave_from": 1}, "until you enter an end of your leave"),
         ({"leave_from": -1, "leave_to": 5, "delegate_id": "ben"}, "Ben Shah takes your turns and works"),
         ({"leave_from": 1, "delegate_id": "ben"}, "with no end yet"),
         ({"leave_from": -9, "leave_to": -5, "delegate_id": "ben"}, "whenever it is your turn"),
     ],
-)  # fmt: skip
+)
 def test_each_state_has_its_words(world: World, columns: dict[str, Any], sentence: str) -> None:
     ana, now = world.session.get(User, world.people["ana"].id), datetime.now(UTC)
     for name, value in columns.items():
@@ -96,14 +113,20 @@ def test_a_delegate_who_is_away_too_is_allowed_and_told(world: World) -> None:
 @pytest.mark.parametrize(
     "name, value, sentence",
     [
-        ("away_until", "2020-01-01T10:00", "This moment is past"), ("away_until", "soon", "date and time"),
-        ("leave_to", "2031-01-01T10:00", "say when it begins"), ("delegate", "ana", "own delegate"),
-        ("delegate", "999999", "no colleague"), ("delegate", "gone", "does not work here"),
-        ("reminder_minutes", "soon", "numbers of minutes"), ("reminder_minutes", "1 2 3 4 5 6", "up to five"),
-        ("reminder_minutes", "9" * 99, "too long"), ("time_zone", "Mars/Base", "no such choice"),
-        ("locale", "xx", "no such choice"), ("away_until", "0001-01-01T00:00", "date and time"),
+        ("away_until", "2020-01-01T10:00", "This moment is past"),
+        ("away_until", "soon", "date and time"),
+        ("leave_to", "2031-01-01T10:00", "say when it begins"),
+        ("delegate", "ana", "own delegate"),
+        ("delegate", "999999", "no colleague"),
+        ("delegate", "gone", "does not work here"),
+        ("reminder_minutes", "soon", "numbers of minutes"),
+        ("reminder_minutes", "1 2 3 4 5 6", "up to five"),
+        ("reminder_minutes", "9" * 99, "too long"),
+        ("time_zone", "Mars/Base", "no such choice"),
+        ("locale", "xx", "no such choice"),
+        ("away_until", "0001-01-01T00:00", "date and time"),
     ],
-)  # fmt: skip
+)
 def test_a_refused_save_keeps_what_was_typed_and_stores_nothing(
     world: World, name: str, value: str, sentence: str
 ) -> None:
@@ -163,9 +186,16 @@ def test_other_reminders_arm_open_tasks_anew(world: World) -> None:
 
 def test_an_admin_arms_them_too(world: World) -> None:
     task, ana = due_task(world), user(world)
-    sent = {"first_name": "Ana", "last_name": "Shah", "username": "ana", "email": "ana@example.in", "active": "y",
-            "available": "y", "roles": [role.id for role in world.session.get(User, ana.id).roles],
-            "reminder_minutes": "120"}  # fmt: skip
+    sent = {
+        "first_name": "Ana",
+        "last_name": "Shah",
+        "username": "ana",
+        "email": "ana@example.in",
+        "active": "y",
+        "available": "y",
+        "roles": [role.id for role in world.session.get(User, ana.id).roles],
+        "reminder_minutes": "120",
+    }
     answer = world.door("root").form(f"/users/edit/{ana.id}", sent)
     assert answer.status_code == 302
     assert world.fresh(task).remind_on == task.due_on - 2 * HOUR

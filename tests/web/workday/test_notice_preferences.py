@@ -80,9 +80,18 @@ def test_a_machine_chooses_too(world: World) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [{}, {"choices": []}, {"choices": {"gossip": {}}}, {"choices": {"mention": {"pigeon": True}}}, {"choices": 1},
-     {"choices": {"mention": {"bell": 1}}}, {"choices": {"mention": []}}, {"choices": {}, "mark": 5}, {"user": 1}],
-)  # fmt: skip
+    [
+        {},
+        {"choices": []},
+        {"choices": {"gossip": {}}},
+        {"choices": {"mention": {"pigeon": True}}},
+        {"choices": 1},
+        {"choices": {"mention": {"bell": 1}}},
+        {"choices": {"mention": []}},
+        {"choices": {}, "mark": 5},
+        {"user": 1},
+    ],
+)
 def test_nonsense_is_answered_with_a_sentence(world: World, body: dict[str, Any]) -> None:
     answer = world.door("ana").rest("PUT", URL, body)
     assert answer.status_code == 422 and answer.json["message"].endswith(".")

@@ -94,11 +94,14 @@ def test_one_pending_request_a_record_and_person(world: World, asked: Any) -> No
 
 
 BAD = [
-    ({"reason": " "}, "say why"), ({"requested_user": "nobody"}, "no colleague"),
+    ({"reason": " "}, "say why"),
+    ({"requested_user": "nobody"}, "no colleague"),
     ({"requested_user": None}, "colleague"),
-    ({"requested_user": "dev"}, "has the record already"), ({"lead": 99999}, "There is no such record"),
-    ({"lead": None}, "one lead or one ticket"), ({"requested_user": "gone"}, "Gone Shah is deactivated"),
-]  # fmt: skip
+    ({"requested_user": "dev"}, "has the record already"),
+    ({"lead": 99999}, "There is no such record"),
+    ({"lead": None}, "one lead or one ticket"),
+    ({"requested_user": "gone"}, "Gone Shah is deactivated"),
+]
 
 
 @pytest.mark.parametrize("change, sentence", BAD)
@@ -139,9 +142,13 @@ def test_a_request_for_a_foreign_record_is_as_one_for_a_vanished_record(world: W
 
 
 TABS = [
-    ("mia", "waiting", True), ("mia", "mine", False), ("mia", "", True), ("ben", "mine", True),
-    ("max", "waiting", False), ("root", "waiting", True),
-]  # fmt: skip
+    ("mia", "waiting", True),
+    ("mia", "mine", False),
+    ("mia", "", True),
+    ("ben", "mine", True),
+    ("max", "waiting", False),
+    ("root", "waiting", True),
+]
 
 
 @pytest.mark.parametrize("who, tab, shown", TABS)
@@ -156,7 +163,12 @@ def badge(world: World, who: str, path: str = "/leads/", **more: Any) -> bool:
 
 def test_the_badge_counts_what_one_may_decide(world: World, asked: Any) -> None:
     assert {who: badge(world, who) for who in ("mia", "root", "max", "ben", "ana")} == {
-        "mia": True, "root": True, "max": False, "ben": False, "ana": False}  # fmt: skip
+        "mia": True,
+        "root": True,
+        "max": False,
+        "ben": False,
+        "ana": False,
+    }
     decided(world, "mia", asked, "Rejected", decision_note="No")
     assert not badge(world, "mia") and not badge(world, "root")
 
