@@ -14,12 +14,12 @@ from app import access, cli, job_runner, jobs, models, outbox, views  # noqa: F4
 from app.channels.base import Channel
 from app.channels.console import Console
 from app.channels.email import Email, server_of
-from app.channels.webhook import Line
+from app.channels.webhook import WebhookClient
 from app.extensions import compress, csrf, db, migrate
 from app.lib.vault import Vault, read_key
 from app.ops import database, queue
 from app.ops.redis_queue import RedisQueue
-from app.ops.thread_queue import Pool
+from app.ops.thread_queue import ThreadQueue
 from app.outbox import notice_delivery
 from app.web.api import webhook_payloads
 from app.web.compat import routes
@@ -41,12 +41,12 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
     if settings.proxies:
         count = settings.proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
-    app.wsgi_app = head_requests.Heads(app.wsgi_app)  # type: ignore[method-assign]
+    app.wsgi_app = head_requests.HeadRequests(app.wsgi_app)  # type: ignore[method-assign]
     app.extensions["vault"] = Vault(read_key(settings.field_key))
     csrf.init_app(app)
     compress.init_app(app)
     db.init_app(app)
-    migrate.init_app(app, db, directory=str(config.ROOT / "migrations"))
+    migrate.init_app(app, db, load_lookups=str(config.ROOT / "migrations"))
     access.install(Session)
     with app.app_context():
         database.tune(db.engine)
@@ -85,12 +85,12 @@ def _runner(settings: config.Settings) -> job_runner.Runner:
 
 def _queue(app: Flask, settings: config.Settings) -> None:
     """What is called later, and the lines to the outside."""
-    place = queue.Place(app.app_context, settings.retry_seconds, dead_letters.keep, settings.queue_workers)
+    place = queue.QueueSettings(app.app_context, settings.retry_seconds, dead_letters.keep, settings.queue_workers)
     threads = {} if app.testing else settings.queue_workers  # in tests nothing runs by itself
-    queue.install(place, RedisQueue(settings.redis_url) if settings.redis_url else Pool(threads))
+    queue.install(place, RedisQueue(settings.redis_url) if settings.redis_url else ThreadQueue(threads))
     notice_delivery.install(app, {"email": _email(settings)})
-    line = Line(private=settings.webhooks_private)
-    outbox.install(app, outbox.Post(line, webhook_payloads.write, settings.webhook_seconds))
+    line = WebhookClient(private=settings.webhooks_private)
+    outbox.install(app, outbox.WebhookSender(line, webhook_payloads.write, settings.webhook_seconds))
 
 
 def _email(settings: config.Settings) -> Channel:

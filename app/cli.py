@@ -159,7 +159,7 @@ def _key_commands() -> AppGroup:
     @told
     def create(username: str, name: str, scope: tuple[str, ...]) -> None:
         """Make a key; key and secret are printed this once."""
-        made = api_keys.make(named(username).id, api_keys.Wish(name, list(scope)), datetime.now(UTC))
+        made = api_keys.make(named(username).id, api_keys.ApiKeyRequest(name, list(scope)), datetime.now(UTC))
         click.echo(f"key: {made.key}\nsecret: {made.secret}\nAuthorization: token {made.key}:{made.secret}")
 
     return group
@@ -235,7 +235,7 @@ def worker(queues: tuple[str, ...]) -> None:
     db.session.remove()
     db.engine.dispose()  # what is forked from here must not share a connection
     mains = workers.mains({name: counts[name] for name in queues or queue.SECONDS}, chosen.redis_url)
-    workers.Family(mains, forked=lambda: db.engine.dispose(close=False), ending=live_events.flush).keep()
+    workers.WorkerGroup(mains, forked=lambda: db.engine.dispose(close=False), ending=live_events.flush).keep()
 
 
 def moment(text: str | None) -> datetime | None:

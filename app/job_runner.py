@@ -31,7 +31,7 @@ __all__ = [
     "Daily",
     "Every",
     "Job",
-    "Pass",
+    "JobPass",
     "Runner",
     "Scheduler",
     "Work",
@@ -62,7 +62,7 @@ SKIPPED = "skipped"
 
 
 @dataclass(frozen=True)
-class Pass:
+class JobPass:
     """What a job is told: the moment (UTC), the office's zone, how many items it may take."""
 
     now: datetime
@@ -102,7 +102,7 @@ class Job:
 
     name: str
     when: Every | Daily
-    work: Callable[[Session, Pass], Work]
+    work: Callable[[Session, JobPass], Work]
 
 
 # --- The engine
@@ -127,7 +127,7 @@ class Runner:
 
 
 @dataclass
-class _Tally:
+class _ItemCounter:
     items: int = 0
     failed_items: int = 0
     error: str | None = None
@@ -143,8 +143,8 @@ def run_slot(runner: Runner, job: Job, slot: tuple[str, datetime], now: datetime
     if run is None:
         return None
     began = stopwatch.monotonic()
-    shift = _Shift(runner, job)
-    shift.run(Pass(now, runner.zone, runner.limit))
+    shift = _LeaderTerm(runner, job)
+    shift.run(JobPass(now, runner.zone, runner.limit))
     tally = shift.tally
     _end(runner, run, tally, now + timedelta(seconds=stopwatch.monotonic() - began))
     return run
@@ -172,7 +172,7 @@ def _who() -> str:
     return socket.gethostname()[: 80 - len(pid)] + pid
 
 
-def _end(runner: Runner, run: JobRun, tally: _Tally, now: datetime) -> None:
+def _end(runner: Runner, run: JobRun, tally: _ItemCounter, now: datetime) -> None:
     values = {"ended_on": now, "outcome": tally.outcome, "items": tally.items, "failed_items": tally.failed_items}
     step = update(JobRun).where(JobRun.id == run.id).values(error=tally.error, **values)
     with _writing(runner) as session:
@@ -183,12 +183,12 @@ def _end(runner: Runner, run: JobRun, tally: _Tally, now: datetime) -> None:
 
 
 @dataclass
-class _Shift:
+class _LeaderTerm:
     """One job at its items."""
 
     runner: Runner
     job: Job
-    tally: _Tally = field(default_factory=_Tally)
+    tally: _ItemCounter = field(default_factory=_ItemCounter)
     work: Work = field(default_factory=Work)
     #: How people want to be told: read once, for all items.
     choices: notices.Choices = field(default_factory=dict)
@@ -197,7 +197,7 @@ class _Shift:
     began: float = field(default_factory=stopwatch.monotonic)
     announced: float = field(default_factory=stopwatch.monotonic)
 
-    def run(self, at: Pass) -> None:
+    def run(self, at: JobPass) -> None:
         """Look for the items, then do them chunk by chunk."""
         try:
             chunks = self._look(at)
@@ -214,7 +214,7 @@ class _Shift:
                 self.runner.stopping.wait(NAP_SECONDS)
         self._announce()
 
-    def _look(self, at: Pass) -> list[list[Any]]:
+    def _look(self, at: JobPass) -> list[list[Any]]:
         with self.runner.sessions() as session, access.as_system(session):
             self.work = self.job.work(session, at)
             chunks = self.work.chunks()
@@ -356,7 +356,9 @@ class Scheduler:
         """Nobody led for a while, and nobody may have been there to say so."""
         self._tell_of(datetime.now(UTC), job_health.of_gap)
 
-    def _tell_of(self, now: datetime, find: Callable[[Session, list[str], datetime], list[job_health.Lag]]) -> None:
+    def _tell_of(
+        self, now: datetime, find: Callable[[Session, list[str], datetime], list[job_health.JobDelay]]
+    ) -> None:
         try:
             with self.runner.sessions() as session, access.as_system(session):
                 found = find(session, self._minutely, now) if self._minutely else []
@@ -367,7 +369,7 @@ class Scheduler:
         if told:
             self.runner.announce(told)
 
-    def _tell(self, found: list[job_health.Lag], now: datetime) -> list[tuple[int, str]]:
+    def _tell(self, found: list[job_health.JobDelay], now: datetime) -> list[tuple[int, str]]:
         with _writing(self.runner) as session:
             job_health.tell(session, found, now, self.runner.zone)
             told: list[tuple[int, str]] = session.info.pop("told", [])

@@ -23,7 +23,7 @@ from app.domain import (
     webhooks,
 )
 from app.domain.job_runs import BY_HAND, JobRun
-from app.job_runner import SKIPPED, Every, Job, Pass, Runner, Scheduler, Work, daily_at, every_minute, run_slot
+from app.job_runner import SKIPPED, Every, Job, JobPass, Runner, Scheduler, Work, daily_at, every_minute, run_slot
 from app.ops.leader import leadership
 from app.outbox import notice_delivery
 
@@ -32,7 +32,7 @@ LOST_AFTER = timedelta(minutes=5)
 KEPT = timedelta(days=30)
 
 
-def _reassign(session: Session, at: Pass) -> Work:
+def _reassign(session: Session, at: JobPass) -> Work:
     office = settings.office(session, at.zone)
     if not office_hours.is_open(office, at.now):
         return Work()
@@ -42,59 +42,59 @@ def _reassign(session: Session, at: Pass) -> Work:
     return Work(found, many=lambda one, rows: reassignment.reassign(one, rows, by))
 
 
-def _remind(session: Session, at: Pass) -> Work:
+def _remind(session: Session, at: JobPass) -> Work:
     found = reminders.due(session, at.now, at.limit)
     return Work(found, many=lambda one, ids: reminders.remind_many(one, ids, at.now, at.zone))
 
 
-def _watch_clocks(session: Session, at: Pass) -> Work:
+def _watch_clocks(session: Session, at: JobPass) -> Work:
     found = escalation.due(session, at.now, at.limit)
     terms = sla.terms(session, at.zone) if found else sla.NO_TERMS
     return Work(found, lambda one, row: escalation.look(one, row[0], row[1], at.now, terms))
 
 
-def _expire_leads(session: Session, at: Pass) -> Work:
+def _expire_leads(session: Session, at: JobPass) -> Work:
     found = expiry.due_leads(session, at.now, at.limit)
     return Work(found, lambda one, lead_id: expiry.expire_lead(one, lead_id, at.now))
 
 
-def _expire_requests(session: Session, at: Pass) -> Work:
+def _expire_requests(session: Session, at: JobPass) -> Work:
     found = expiry.due_requests(session, at.now, settings.office(session, at.zone), at.limit)
     return Work(found, lambda one, request_id: expiry.expire_request(one, request_id, at.now))
 
 
-def _hand_back(session: Session, at: Pass) -> Work:
+def _hand_back(session: Session, at: JobPass) -> Work:
     found = leave_return.due(session, at.now, at.limit)
     return Work(found, lambda one, key: leave_return.hand_back(one, key, at.now))
 
 
-def _queue_left(session: Session, at: Pass) -> Work:
+def _queue_left(session: Session, at: JobPass) -> Work:
     found = notice_delivery.left(session, at.now, at.limit)
     return Work(found, lambda one, item: notice_delivery.take_up(one, item, at.now))
 
 
-def _post_left(session: Session, at: Pass) -> Work:
+def _post_left(session: Session, at: JobPass) -> Work:
     found = outbox.left(session, at.now, at.limit)
     return Work(found, lambda one, item: outbox.take_up(one, item, at.now))
 
 
-def _fail_lost(session: Session, at: Pass) -> Work:
+def _fail_lost(session: Session, at: JobPass) -> Work:
     """Their items are not lost: locks and event keys say what was done, the next slot goes on with the rest."""
     lost = (JobRun.outcome == "running", JobRun.started_on < at.now - LOST_AFTER)
     values = {"outcome": "failed", "ended_on": at.now, "error": "The process that ran it ended."}
     return Work(("runs",), lambda one, _: _changed(one, update(JobRun).where(*lost).values(**values)))
 
 
-def _forget(session: Session, at: Pass) -> Work:
+def _forget(session: Session, at: JobPass) -> Work:
     old = delete(JobRun).where(JobRun.started_on < at.now - KEPT)
     return Work(("runs",), lambda one, _: _changed(one, old))
 
 
-def _forget_deliveries(session: Session, at: Pass) -> Work:
+def _forget_deliveries(session: Session, at: JobPass) -> Work:
     return Work(("deliveries",), lambda one, _: _changed(one, webhooks.forgotten(at.now)))
 
 
-def _forget_answers(session: Session, at: Pass) -> Work:
+def _forget_answers(session: Session, at: JobPass) -> Work:
     old = {"answers": idempotency.forgotten(at.now), "tries": authentication.forgotten(at.now)}
     return Work(tuple(old), lambda one, name: _changed(one, old[name]))
 

@@ -163,14 +163,16 @@ def test_a_rest_list_costs_the_same_at_any_size_and_depth(door: Door, resource: 
     path = f"{resource.resource_name}/"
     asked = ({}, {"page_size": 100}, {"page_size": 100, "page": 10}, {"page": DEEP})
     costs = [cost(lambda q=q: door.rest("GET", path, q=q)) for q in asked]
-    assert max(costs) <= LIST + (resource.desk.plan.many is not None if issubclass(resource, Resource) else 0), costs
+    assert max(costs) <= LIST + (
+        resource.service.record_table.many is not None if issubclass(resource, Resource) else 0
+    ), costs
 
 
 @pytest.mark.parametrize("resource", views.RESOURCES, ids=name_of)
 def test_one_record_over_rest(door: Door, resource: Any) -> None:
     ids = door.rest("GET", f"{resource.resource_name}/").get_json()["ids"]
     if ids:  # one's own notices: only Ana has some
-        many = issubclass(resource, Resource) and resource.desk.plan.many is not None
+        many = issubclass(resource, Resource) and resource.service.record_table.many is not None
         assert cost(lambda: door.rest("GET", f"{resource.resource_name}/{ids[0]}")) <= GET + many
 
 

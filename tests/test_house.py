@@ -132,8 +132,8 @@ def vars_of(view: Any) -> list[Any]:
 
 
 def test_screens_and_resources_of_a_record_share_one_desk() -> None:
-    desks = {type(view.desk) for view in views.SCREENS if issubclass(view, Screen)}
-    assert desks <= {type(view.desk) for view in views.RESOURCES if issubclass(view, Resource)}
+    desks = {type(view.service) for view in views.SCREENS if issubclass(view, Screen)}
+    assert desks <= {type(view.service) for view in views.RESOURCES if issubclass(view, Resource)}
 
 
 def knock(client: Any, rule: Any) -> list[tuple[str, Any]]:
@@ -227,5 +227,5 @@ def test_every_kind_of_notice_has_its_sentence(app: Flask) -> None:
 
 def test_every_record_that_people_edit_has_a_version() -> None:
     for view in views.SCREENS:
-        if "edit" not in view.exclude_route_methods and view.desk.record.__tablename__ != "call_log":
-            assert hasattr(view.desk.record, "version"), view
+        if "edit" not in view.exclude_route_methods and view.service.record.__tablename__ != "call_log":
+            assert hasattr(view.service.record, "version"), view

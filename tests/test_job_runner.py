@@ -22,7 +22,7 @@ from app.domain.job_runs import JobRun
 from app.domain.settings import LeadSource
 from app.job_runner import SKIPPED, Every, Job, Runner, Scheduler, Work, daily_at, every_minute, run_slot
 from app.ops.database import STATEMENTS
-from app.ops.leader import DatabaseLead, FileLead
+from app.ops.leader import DatabaseLeader, FileLeader
 from tests import makers
 from tests.makers import HOUR, MINUTE, NOW
 from tests.servers import MariaDB, eventually
@@ -100,7 +100,7 @@ def test_one_broken_item_stops_nobody_and_is_heard(runner, caplog):
 
 
 def test_a_job_that_cannot_even_look_is_failed(runner, caplog):
-    def blind(session: Session, at: job_runner.Pass) -> Work:
+    def blind(session: Session, at: job_runner.JobPass) -> Work:
         raise LookupError("no glasses")
 
     run = run_slot(runner, Job("blind", every_minute, blind), SLOT, NOW)
@@ -395,7 +395,7 @@ def admins(runner):
 def scheduler_of(runner: Runner, tmp_path: Path, age: timedelta = HOUR) -> Scheduler:
     """A scheduler that is so old and was never started, of two jobs of every minute."""
     pair = [Job(name, every_minute, lambda session, at: Work()) for name in ("one", "other")]
-    scheduler = Scheduler(runner, FileLead(tmp_path / "scheduler.lock"), pair)
+    scheduler = Scheduler(runner, FileLeader(tmp_path / "scheduler.lock"), pair)
     scheduler._born -= age
     return scheduler
 
@@ -451,7 +451,7 @@ def test_a_database_that_is_away_ends_no_watch(runner, tmp_path, caplog):
 
 
 def test_one_process_leads_on_sqlite_and_another_follows(tmp_path):
-    first, second = (FileLead(tmp_path / "scheduler.lock") for _ in range(2))
+    first, second = (FileLeader(tmp_path / "scheduler.lock") for _ in range(2))
     assert [first.holds(), second.holds(), first.holds()] == [True, False, True]
     first.release()
     assert [second.holds(), first.holds()] == [True, False]
@@ -459,7 +459,7 @@ def test_one_process_leads_on_sqlite_and_another_follows(tmp_path):
 
 
 def test_one_process_leads_on_mariadb_and_another_follows(mariadb_url):
-    first, second = (DatabaseLead(mariadb_url) for _ in range(2))
+    first, second = (DatabaseLeader(mariadb_url) for _ in range(2))
     assert [first.holds(), second.holds(), first.holds()] == [True, False, True]
     first.release()
     assert [second.holds(), first.holds()] == [True, False]
@@ -468,7 +468,7 @@ def test_one_process_leads_on_mariadb_and_another_follows(mariadb_url):
 
 
 def test_the_lead_is_lost_with_the_connection_and_found_again(lone_mariadb: MariaDB):
-    lead = DatabaseLead(lone_mariadb.url(lone_mariadb.create_database()))
+    lead = DatabaseLeader(lone_mariadb.url(lone_mariadb.create_database()))
     assert lead.holds()
     lone_mariadb.kill()
     assert not lead.holds()
@@ -480,18 +480,18 @@ def test_the_lead_is_lost_with_the_connection_and_found_again(lone_mariadb: Mari
 def test_the_scheduler_runs_what_was_missed_and_stops_cleanly(runner, tmp_path):
     done = threading.Event()
     missed = Job("missed", daily_at("00:00"), lambda session, at: Work([1], lambda one, item: done.set() or "done"))
-    scheduler = Scheduler(runner, FileLead(tmp_path / "scheduler.lock"), (missed,))
+    scheduler = Scheduler(runner, FileLeader(tmp_path / "scheduler.lock"), (missed,))
     scheduler.start()
     assert done.wait(10)
     scheduler.stop()
-    assert FileLead(tmp_path / "scheduler.lock").holds()
+    assert FileLeader(tmp_path / "scheduler.lock").holds()
 
 
 def test_a_job_that_hangs_stops_no_other(runner, tmp_path):
     release, done = threading.Event(), threading.Event()
     hung = Job("hung", daily_at("00:00"), lambda session, at: (release.wait(20) and Work()) or Work())
     quick = Job("quick", daily_at("00:00"), lambda session, at: Work([1], lambda one, item: done.set() or "done"))
-    scheduler = Scheduler(runner, FileLead(tmp_path / "scheduler.lock"), (hung, quick))
+    scheduler = Scheduler(runner, FileLeader(tmp_path / "scheduler.lock"), (hung, quick))
     scheduler.start()
     assert done.wait(10)
     release.set()
@@ -500,9 +500,9 @@ def test_a_job_that_hangs_stops_no_other(runner, tmp_path):
 
 def test_who_does_not_lead_runs_nothing(runner, tmp_path, caplog):
     caplog.set_level(logging.INFO)
-    leader = FileLead(tmp_path / "scheduler.lock")
+    leader = FileLeader(tmp_path / "scheduler.lock")
     assert leader.holds()
-    scheduler = Scheduler(runner, FileLead(tmp_path / "scheduler.lock"), (job([1], write_down),))
+    scheduler = Scheduler(runner, FileLeader(tmp_path / "scheduler.lock"), (job([1], write_down),))
     scheduler.start()
     scheduler._tick(scheduler.schedule[0])
     assert written(runner) == []

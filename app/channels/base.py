@@ -27,7 +27,7 @@ class ChannelError(Exception):
         self.permanent = permanent
 
 
-class Unsure(ChannelError):
+class DeliveryUnknown(ChannelError):
     """The line broke when the message may have been taken already: it must not be sent again by itself."""
 
 

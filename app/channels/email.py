@@ -14,7 +14,7 @@ from email.policy import SMTP
 from email.utils import format_datetime, parseaddr
 from urllib.parse import unquote, urlsplit
 
-from app.channels.base import ChannelError, Content, Unsure
+from app.channels.base import ChannelError, Content, DeliveryUnknown
 
 #: Scheme of the address -> its usual port.
 PORTS = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
@@ -112,9 +112,9 @@ class Email:
         except smtplib.SMTPDataError as error:
             answer = (max(error.smtp_code, 400), b"")  # it did not want to hear the text
         except (smtplib.SMTPException, OSError) as error:
-            raise Unsure(UNSURE) from error
+            raise DeliveryUnknown(UNSURE) from error
         if answer[0] < 200:
-            raise Unsure(UNSURE)  # words, but no number
+            raise DeliveryUnknown(UNSURE)  # words, but no number
         _expect(answer)
 
 

@@ -26,7 +26,7 @@ MOST_TRIED = 3
 
 
 @dataclass(frozen=True)
-class Answer:
+class HttpAnswer:
     """What the other side said."""
 
     #: The HTTP status.
@@ -40,7 +40,7 @@ def signature(secret: str, timestamp: str, body: bytes) -> str:
     return "sha256=" + hmac.new(secret.encode(), timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
 
 
-class Line:
+class WebhookClient:
     """Posts to addresses that others chose; each call is one connection."""
 
     def __init__(
@@ -54,7 +54,7 @@ class Line:
         self.private, self.seconds, self.lookup = private, seconds, lookup
         self.trust = trust or ssl.create_default_context()
 
-    def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    def post(self, url: str, headers: Mapping[str, str], body: bytes) -> HttpAnswer:
         """Send a body and hear the answer, whatever its status. Raises ChannelError when there is none."""
         try:
             target = outbound_url.read(url, self.private)
@@ -103,13 +103,13 @@ class _Call(http.client.HTTPConnection):
             self.sock.do_handshake()
         self.is_open = True
 
-    def asked(self, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    def asked(self, path: str, headers: Mapping[str, str], body: bytes) -> HttpAnswer:
         """Send, and hear what comes first. Raises OSError, HTTPException, ValueError for a header of two lines."""
         self.request("POST", path, body, dict(headers) | {"Connection": "close"})
         answer, text = self.getresponse(), b""
         with suppress(OSError, http.client.HTTPException, ValueError):  # the status says it all
             text = answer.read(MOST_READ)
-        return Answer(answer.status, text[:MOST_READ].decode("utf-8", "replace"))
+        return HttpAnswer(answer.status, text[:MOST_READ].decode("utf-8", "replace"))
 
     @contextmanager
     def in_time(self) -> Iterator[None]:

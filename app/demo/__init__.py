@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from app import access, models
 from app.demo.activity import make_calls, make_messages, make_notices, make_tasks
 from app.demo.assignments import make_requests
-from app.demo.builder import House
+from app.demo.builder import OfficeBuilder
 from app.demo.leads import make_leads
 from app.demo.people import make_direct_customers, make_holidays, make_people, username
 from app.demo.sample_text import PEOPLE
@@ -51,7 +51,7 @@ def load(
     """
     with access.as_system(session):
         _refuse_twice(session)
-        house = House(session, now.astimezone(UTC), leads, vault)
+        house = OfficeBuilder(session, now.astimezone(UTC), leads, vault)
         make_people(house, password_for or (lambda name: "!"))
         for step in STEPS:
             step(house)

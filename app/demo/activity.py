@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, time, timedelta
 
 from app import models
-from app.demo.builder import DAYS, ZONE, House, Row, stamps
+from app.demo.builder import DAYS, ZONE, OfficeBuilder, Row, stamps
 from app.demo.sample_text import FAILURES, NOTES, OUTCOMES, SAYINGS, TASKS
 
 OVER = (
@@ -20,7 +20,7 @@ OVER = (
 )
 
 
-def make_tasks(house: House) -> None:
+def make_tasks(house: OfficeBuilder) -> None:
     """The first task of every record, more on some leads; takes the records' `label` and `called` away."""
     records = [*house.of(models.Lead), *house.of(models.Ticket)]
     extra = max(0, house.count("tasks") - len(records))
@@ -39,7 +39,7 @@ def make_tasks(house: House) -> None:
         record.pop("called", None)
 
 
-def _lateness(house: House) -> list[tuple[str, datetime]]:
+def _lateness(house: OfficeBuilder) -> list[tuple[str, datetime]]:
     """A handful is overdue: some for the minute job to hand on, some in their grace, some that nobody watches."""
     handed_on = [("Todo", house.now - timedelta(minutes=minutes)) for minutes in (45, 50, 70, 95, 130)]
     in_grace = [("In Progress", house.now - timedelta(minutes=minutes)) for minutes in (4, 9, 15, 22)]
@@ -47,7 +47,7 @@ def _lateness(house: House) -> list[tuple[str, datetime]]:
     return handed_on + in_grace + unwatched
 
 
-def _task(house: House, record: Row, is_first: bool, is_open: bool, late: tuple[str, datetime] | None) -> None:
+def _task(house: OfficeBuilder, record: Row, is_first: bool, is_open: bool, late: tuple[str, datetime] | None) -> None:
     is_lead = "pod_id" in record
     latest = late[1] if late else house.now
     made = record["created_on"] if is_first else house.moment(record["created_on"], latest)
@@ -91,7 +91,7 @@ def _task(house: House, record: Row, is_first: bool, is_open: bool, late: tuple[
         record["next_follow_up_on"] = due
 
 
-def _title(house: House, record: Row, is_first: bool, is_lead: bool) -> str:
+def _title(house: OfficeBuilder, record: Row, is_first: bool, is_lead: bool) -> str:
     if not is_first:
         return str(house.some(TASKS))
     if not is_lead:
@@ -99,7 +99,7 @@ def _title(house: House, record: Row, is_first: bool, is_lead: bool) -> str:
     return f"Follow up: {record['called']}"
 
 
-def _ahead(house: House) -> datetime:
+def _ahead(house: OfficeBuilder) -> datetime:
     """Later today for one in five, else within the next ten days, in office hours."""
     close = datetime.combine(house.now.astimezone(ZONE).date(), time(18, 30), ZONE).astimezone(UTC)
     soon = house.now + timedelta(minutes=20)
@@ -108,13 +108,13 @@ def _ahead(house: House) -> datetime:
     return house.moment(max(soon, house.now + timedelta(hours=12)), house.now + timedelta(days=10))
 
 
-def _remind(house: House, due: datetime) -> datetime | None:
+def _remind(house: OfficeBuilder, due: datetime) -> datetime | None:
     """What tasks.arm would say; moments that have passed were served."""
     moments = (due - timedelta(minutes=60), due - timedelta(minutes=5), due + timedelta(hours=1))
     return next((moment for moment in moments if moment >= house.now), None)
 
 
-def make_calls(house: House) -> None:
+def make_calls(house: OfficeBuilder) -> None:
     """Calls in order of time, most of them about a lead or customer."""
     leads, customers = house.of(models.Lead), house.of(models.Customer)
     by_id = {row["id"]: row for row in customers}
@@ -128,7 +128,7 @@ def make_calls(house: House) -> None:
         _call(house, at, n, lead, customer)
 
 
-def _call(house: House, at: datetime, n: int, lead: Row | None, customer: Row | None) -> None:
+def _call(house: OfficeBuilder, at: datetime, n: int, lead: Row | None, customer: Row | None) -> None:
     worker = lead["assignee_id"] if lead else house.some(house.staff["Sales User"] + house.staff["Support User"])
     peer = (customer or lead or {}).get("mobile_e164") or house.mobile()[1]
     direction = house.rng.choices(("Outgoing", "Incoming"), (70, 30))[0]
@@ -164,7 +164,7 @@ def _call(house: House, at: datetime, n: int, lead: Row | None, customer: Row | 
         house.happened("call", call["created_on"], worker, place, text=text, call=call["id"], seconds=seconds)
 
 
-def make_messages(house: House) -> None:
+def make_messages(house: OfficeBuilder) -> None:
     """Messages in order of time, then notes and comments."""
     by_id = {row["id"]: row for row in house.of(models.Customer)}
     plans = []
@@ -181,7 +181,7 @@ def make_messages(house: House) -> None:
         house.happened(kind, at, lead["assignee_id"], place, text=house.some(NOTES))
 
 
-def _message(house: House, at: datetime, n: int, lead: Row, customer: Row | None) -> None:
+def _message(house: OfficeBuilder, at: datetime, n: int, lead: Row, customer: Row | None) -> None:
     person = customer or lead
     channel = house.rng.choices(("whatsapp", "sms", "email"), (65, 20, 15))[0]
     channel = "whatsapp" if channel == "email" and not person["email"] else channel
@@ -211,7 +211,7 @@ def _message(house: House, at: datetime, n: int, lead: Row, customer: Row | None
     house.happened("message", at, by, place, message=message["id"], channel=channel)
 
 
-def make_notices(house: House) -> None:
+def make_notices(house: OfficeBuilder) -> None:
     """The bell of each person: the latest assignments, pending requests, and what falls due."""
     told: dict[int, list[Row]] = {}
     for record, column, table in ((models.Lead, "lead_id", "leads"), (models.Ticket, "ticket_id", "ticket")):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from app import models
-from app.demo.builder import House, Row, stamps
+from app.demo.builder import OfficeBuilder, Row, stamps
 from app.demo.sample_text import WISHES
 
 
 def give(
-    house: House, place: Row, to: int, old: int | None, reason: str, by: int | None, at: datetime, decision: Row
+    house: OfficeBuilder, place: Row, to: int, old: int | None, reason: str, by: int | None, at: datetime, decision: Row
 ) -> None:
     """The record goes to somebody: an open stretch, and a line of its timeline."""
     ((kind, key),) = place.items()
@@ -30,7 +30,7 @@ def give(
     house.happened("assignment", at, by, place, to=to, old=old, reason=reason)
 
 
-def hand_on(house: House, record: Row) -> None:
+def hand_on(house: OfficeBuilder, record: Row) -> None:
     """Now and then somebody else got the record after a while."""
     is_lead = "pod_id" in record
     if not house.often(0.15) or house.now - record["created_on"] < timedelta(days=2):
@@ -47,7 +47,7 @@ def hand_on(house: House, record: Row) -> None:
     record["changed_on"] = max(record["changed_on"], at)
 
 
-def make_requests(house: House) -> None:
+def make_requests(house: OfficeBuilder) -> None:
     """A few wait for a decision, two were decided."""
     leads = [row for row in house.of(models.Lead) if house.now - row["created_on"] > timedelta(days=1)]
     for n, lead in enumerate(house.rng.sample(leads, k=min(6, len(leads)))):
@@ -76,7 +76,7 @@ def make_requests(house: House) -> None:
             _approve(house, lead, wanted, at + timedelta(minutes=40))
 
 
-def _approve(house: House, lead: Row, to: int, at: datetime) -> None:
+def _approve(house: OfficeBuilder, lead: Row, to: int, at: datetime) -> None:
     old = lead["assignee_id"]
     stretch = [row for row in house.of(models.Assignment) if row.get("lead_id") == lead["id"]][-1]
     stretch |= {"ended_on": at, "open_key": None}

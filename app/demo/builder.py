@@ -52,7 +52,7 @@ TABLES: tuple[Table, ...] = (
 
 
 @dataclass
-class House:
+class OfficeBuilder:
     """The invented house while it is being made: rows by table, and who and what is there."""
 
     session: Session
@@ -70,7 +70,7 @@ class House:
     turn: dict[str, int] = field(default_factory=dict)
 
     @cached_property
-    def terms(self) -> sla.Terms:
+    def terms(self) -> sla.SlaTerms:
         """What the SLA clocks of the house go by."""
         return sla.terms(self.session, str(ZONE))
 
@@ -217,7 +217,7 @@ def stamps(by: int | None, made: datetime, changed: datetime | None = None, chan
     }
 
 
-def role_id(house: House, name: str) -> int:
+def role_id(house: OfficeBuilder, name: str) -> int:
     """The id of a role. Raises RuleBroken where there is none of that name."""
     found = house.session.execute(select(models.Role.id).where(models.Role.name == name)).scalar()
     if found is None:
@@ -225,7 +225,7 @@ def role_id(house: House, name: str) -> int:
     return int(found)
 
 
-def labels(house: House, master: Any) -> dict[str, int]:
+def labels(house: OfficeBuilder, master: Any) -> dict[str, int]:
     """Label -> id of the active rows of a master, in their order."""
     query = select(master.label, master.id).where(master.is_active).order_by(master.position, master.id)
     return dict(house.session.execute(query).all())

@@ -7,13 +7,13 @@ from datetime import UTC, date, datetime, time, timedelta
 from app import models
 from app.demo import sla
 from app.demo.assignments import give, hand_on
-from app.demo.builder import DAYS, House, Row, first_of, labels, stamps
+from app.demo.builder import DAYS, OfficeBuilder, Row, first_of, labels, stamps
 from app.demo.people import add_account, new_customer
 from app.demo.sample_text import NOTES, PATHS, REJECTIONS
 from app.domain.base import RuleBroken
 
 
-def make_leads(house: House) -> None:
+def make_leads(house: OfficeBuilder) -> None:
     """Every path of PATHS at least once. Raises RuleBroken when the statuses are missing."""
     statuses = labels(house, models.LeadStatus)
     if not statuses:
@@ -43,7 +43,7 @@ def make_leads(house: House) -> None:
         hand_on(house, lead)
 
 
-def _created(house: House, path: tuple[str, ...]) -> datetime:
+def _created(house: OfficeBuilder, path: tuple[str, ...]) -> datetime:
     days = DAYS
     if path[-1].startswith("Lead Expired"):  # it lay untouched for 60 (opened: 30) days first
         days = 95
@@ -52,7 +52,7 @@ def _created(house: House, path: tuple[str, ...]) -> datetime:
     return house.moment(house.now - timedelta(days=days), latest)
 
 
-def _lead(house: House, at: datetime, n: int, statuses: dict[str, int], rest: Row) -> Row:
+def _lead(house: OfficeBuilder, at: datetime, n: int, statuses: dict[str, int], rest: Row) -> Row:
     assignee, decision = house.in_turn("Sales User")
     by = house.rng.choices((house.boss[assignee], assignee), (55, 45))[0]
     reason = "created" if by == assignee else house.some(("round robin", "round robin", "direct"))
@@ -113,7 +113,7 @@ def _known_person(lead: Row, customer: Row) -> None:
         lead[name] = None
 
 
-def _walk(house: House, lead: Row, path: tuple[str, ...], statuses: dict[str, int]) -> None:
+def _walk(house: OfficeBuilder, lead: Row, path: tuple[str, ...], statuses: dict[str, int]) -> None:
     """Move the lead through the labels of its path, with what each gate demands."""
     marks = _marks(house, lead["created_on"], path)
     for label, at in zip(path[1:], marks, strict=True):
@@ -141,7 +141,7 @@ def _walk(house: House, lead: Row, path: tuple[str, ...], statuses: dict[str, in
         sla.owe(house, lead, models.Lead)
 
 
-def _marks(house: House, start: datetime, path: tuple[str, ...]) -> list[datetime]:
+def _marks(house: OfficeBuilder, start: datetime, path: tuple[str, ...]) -> list[datetime]:
     if path[-1].startswith("Lead Expired"):
         rest = timedelta(days=31 if "Account" in path[-1] else 61)
         marks = sorted(house.moment(start + timedelta(hours=1), start + timedelta(days=10)) for _ in path[2:])
@@ -149,7 +149,7 @@ def _marks(house: House, start: datetime, path: tuple[str, ...]) -> list[datetim
     return sorted(house.moment(start + timedelta(minutes=20), house.now) for _ in path[1:])
 
 
-def _gate(house: House, lead: Row, label: str, by: int | None, at: datetime) -> str | None:
+def _gate(house: OfficeBuilder, lead: Row, label: str, by: int | None, at: datetime) -> str | None:
     if label == "Sent to HO":
         lead["pod_id"] = f"POD{at:%y%m}{house.rng.randint(1, 60):03d}"
         return str(lead["pod_id"])
@@ -167,7 +167,7 @@ def _gate(house: House, lead: Row, label: str, by: int | None, at: datetime) -> 
     return lead["client_id"] if label in ("Account Opened", "Account Activated") else None
 
 
-def _open(house: House, lead: Row, by: int | None, at: datetime) -> None:
+def _open(house: OfficeBuilder, lead: Row, by: int | None, at: datetime) -> None:
     """The lead becomes a customer with an account; its contact fields move over."""
     lead |= {"client_id": f"ESH{20_000 + lead['id']}", "opened_on": at}
     names = (
@@ -192,7 +192,7 @@ def _open(house: House, lead: Row, by: int | None, at: datetime) -> None:
     add_account(house, customer, lead["client_id"], lead["id"], lead["account_type_id"], by, at, None)
 
 
-def _convert(house: House, lead: Row, by: int | None, at: datetime) -> None:
+def _convert(house: OfficeBuilder, lead: Row, by: int | None, at: datetime) -> None:
     lead["converted_on"] = min(at + timedelta(minutes=30), house.now)
     number = next(row["number"] for row in house.of(models.Customer) if row["id"] == lead["customer_id"])
     place = {"lead_id": lead["id"], "customer_id": lead["customer_id"]}

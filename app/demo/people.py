@@ -9,7 +9,7 @@ from flask_appbuilder.security.sqla.models import assoc_user_group, assoc_user_r
 from sqlalchemy import select
 
 from app import models
-from app.demo.builder import ZONE, House, Row, labels, role_id, stamps
+from app.demo.builder import ZONE, OfficeBuilder, Row, labels, role_id, stamps
 from app.demo.sample_text import FIXED_HOLIDAYS, HOLIDAYS_2026, PEOPLE
 
 
@@ -18,7 +18,7 @@ def username(first: str, last: str) -> str:
     return f"{first}.{last}".lower()
 
 
-def make_people(house: House, password_for: Callable[[str], str]) -> None:
+def make_people(house: OfficeBuilder, password_for: Callable[[str], str]) -> None:
     """Those of PEOPLE, with their teams, roles and managers."""
     joined = house.now - timedelta(days=200)
     leader: dict[str, int] = {}
@@ -56,14 +56,14 @@ def make_people(house: House, password_for: Callable[[str], str]) -> None:
     _leave(house)
 
 
-def _leave(house: House) -> None:
+def _leave(house: OfficeBuilder) -> None:
     """One sales user goes on leave the day after tomorrow; a colleague stands in."""
     away, stand_in = house.of(models.User)[2], house.of(models.User)[1]
     starts = datetime.combine(house.now.astimezone(ZONE).date() + timedelta(days=2), time(0), ZONE).astimezone(UTC)
     away |= {"leave_from": starts, "leave_to": starts + timedelta(days=5), "delegate_id": stand_in["id"]}
 
 
-def new_customer(house: House, person: Row, source: str, owner: int, at: datetime, text: str) -> Row:
+def new_customer(house: OfficeBuilder, person: Row, source: str, owner: int, at: datetime, text: str) -> Row:
     """A customer with this contact, and the first line of his timeline."""
     kyc = house.rng.choices(("Verified", "Pending", "Re-KYC due", "Rejected"), (70, 18, 9, 3))[0]
     customer = house.add(
@@ -88,7 +88,7 @@ def new_customer(house: House, person: Row, source: str, owner: int, at: datetim
     return customer
 
 
-def make_direct_customers(house: House) -> None:
+def make_direct_customers(house: OfficeBuilder) -> None:
     """Those who never were leads: about two of three."""
     kinds = list(labels(house, models.AccountType).values())
     owners = house.staff["Sales User"] + house.staff["Support User"]
@@ -102,7 +102,7 @@ def make_direct_customers(house: House) -> None:
 
 
 def add_account(
-    house: House,
+    house: OfficeBuilder,
     customer: Row,
     client_id: str,
     lead: int | None,
@@ -125,7 +125,7 @@ def add_account(
     customer["referral_code"] = customer["referral_code"] or client_id
 
 
-def make_holidays(house: House) -> None:
+def make_holidays(house: OfficeBuilder) -> None:
     """The year's, where they are not on the list."""
     year = house.now.astimezone(ZONE).year
     known = set(house.session.scalars(select(models.Holiday.day)))

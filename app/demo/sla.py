@@ -6,7 +6,7 @@ from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
-from app.demo.builder import House, Row
+from app.demo.builder import OfficeBuilder, Row
 from app.domain import office_hours, sla
 
 #: The clock of a record that has not begun, as a row.
@@ -25,7 +25,7 @@ UNTOUCHED: Row = {
 SPENT, NEARLY, LATE = (0.05, 0.7), (0.8, 0.95), (1.02, 1.15)
 
 
-def owe(house: House, row: Row, record: Any) -> None:
+def owe(house: OfficeBuilder, row: Row, record: Any) -> None:
     """Start the clock of a record that is open: for what is not over of its life it awaited its customer."""
     terms = house.terms
     targets = dict(zip(sla.PROMISES, terms.target(record.applies_to, row.get("priority", "")), strict=True))
@@ -46,7 +46,7 @@ def owe(house: House, row: Row, record: Any) -> None:
     row["sla_on"] = face.sla_on
 
 
-def _spent(house: House, row: Row, record: Any) -> tuple[float, float]:
+def _spent(house: OfficeBuilder, row: Row, record: Any) -> tuple[float, float]:
     if row["paused_on"] is not None:
         return SPENT
     before = sum(each["sla_started_on"] is not None for each in house.of(record))

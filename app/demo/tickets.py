@@ -7,14 +7,14 @@ from datetime import datetime, timedelta
 from app import models
 from app.demo import sla
 from app.demo.assignments import give, hand_on
-from app.demo.builder import DAYS, House, Row, first_of, labels, stamps
+from app.demo.builder import DAYS, OfficeBuilder, Row, first_of, labels, stamps
 from app.demo.sample_text import RESOLUTIONS
 from app.domain import tickets as desk
 from app.domain.base import RuleBroken
 from app.domain.tickets import ticket_subjects
 
 
-def make_tickets(house: House) -> None:
+def make_tickets(house: OfficeBuilder) -> None:
     """Tickets in order of time. Raises RuleBroken when statuses or subjects are missing."""
     statuses = labels(house, models.TicketStatus)
     subjects = list(labels(house, models.TicketSubject).items())
@@ -34,7 +34,7 @@ def make_tickets(house: House) -> None:
         hand_on(house, ticket)
 
 
-def _ticket(house: House, at: datetime, customer: Row, subjects: list[str], statuses: dict[str, int]) -> Row:
+def _ticket(house: OfficeBuilder, at: datetime, customer: Row, subjects: list[str], statuses: dict[str, int]) -> Row:
     assignee, decision = house.in_turn("Support User")
     by = house.rng.choices((assignee, house.boss[assignee]), (60, 40))[0]
     reason = "created" if by == assignee else "round robin"
@@ -75,7 +75,7 @@ def _ticket(house: House, at: datetime, customer: Row, subjects: list[str], stat
     return ticket
 
 
-def _settle(house: House, ticket: Row, statuses: dict[str, int], n: int) -> None:
+def _settle(house: OfficeBuilder, ticket: Row, statuses: dict[str, int], n: int) -> None:
     """Bring the ticket to a status; the older it is, the likelier it has ended."""
     age = (house.now - ticket["created_on"]).days
     going = ("New", "Open", "In Progress", "Follow-up Scheduled", "Waiting for Customer")
@@ -94,7 +94,7 @@ def _settle(house: House, ticket: Row, statuses: dict[str, int], n: int) -> None
         sla.owe(house, ticket, models.Ticket)
 
 
-def _move_ticket(house: House, ticket: Row, label: str, status: int, at: datetime) -> None:
+def _move_ticket(house: OfficeBuilder, ticket: Row, label: str, status: int, at: datetime) -> None:
     by = ticket["assignee_id"]
     if label in ("Resolved", "Closed"):
         ticket |= {"resolution": house.some(RESOLUTIONS), "resolved_on": at}

@@ -238,7 +238,7 @@ def refuse_absent(session: Session, user_id: int, now: datetime, field: str = "a
 
 def _in_words(session: Session, user: Any, away: team.Absence, now: datetime) -> Sentence:
     delegate = session.get(User, user.delegate_id) if user.delegate_id else None
-    other = team.stand_in(team.Place(user, delegate), now)
+    other = team.stand_in(team.TurnPosition(user, delegate), now)
     advice = say("Please choose somebody else.")
     if delegate and other:
         advice = say("%(name)s stands in.", name=delegate.get_full_name())

@@ -11,7 +11,7 @@ from sqlalchemy import String, literal, select, union
 from sqlalchemy.orm import Session
 
 from app.domain import leads, tickets
-from app.domain.call_parsing import Heard
+from app.domain.call_parsing import ParsedCall
 from app.domain.customers import Customer
 from app.domain.leads import Lead
 from app.domain.settings import LeadStatus, TicketStatus
@@ -19,7 +19,7 @@ from app.domain.tickets import Ticket
 
 
 @dataclass(frozen=True)
-class Place:
+class CallTarget:
     """On which pages a call stands, and who answers for it."""
 
     customer_id: int | None = None
@@ -65,23 +65,23 @@ class _Found:
 _Index = dict[tuple[str, Any], list[_Found]]
 
 
-def match(session: Session, employee_id: int, heard: list[Heard]) -> dict[int, Place]:
+def match(session: Session, employee_id: int, heard: list[ParsedCall]) -> dict[int, CallTarget]:
     """Index of the record -> its place; two statements whatever the number of calls."""
     numbers = {each.other_e164 for each in heard if each.other_e164}
     if not numbers:
-        return {each.index: Place() for each in heard}
+        return {each.index: CallTarget() for each in heard}
     people = _customers(session, numbers)
     found = _records(session, numbers, {row.id for row in people.values()})
     return {each.index: _place(each, employee_id, people, found) for each in heard}
 
 
-def _place(heard: Heard, employee_id: int, people: dict[str, Any], found: _Index) -> Place:
+def _place(heard: ParsedCall, employee_id: int, people: dict[str, Any], found: _Index) -> CallTarget:
     person = people.get(heard.other_e164 or "")
     key = person.id if person is not None else heard.other_e164
     lead, ticket = (_nearest(found.get((kind, key), []), heard.started_on, employee_id) for kind in ("lead", "ticket"))
     near = ticket or lead
     answers = (near.assignee_id or near.owner_id) if near else (person.owner_id if person is not None else None)
-    return Place(
+    return CallTarget(
         person.id if person is not None else None,
         lead.id if lead else None,
         ticket.id if ticket else None,

@@ -33,7 +33,7 @@ LONGEST = 500
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CallOutcome:
     """What a person says of a call."""
 
     text: str
@@ -47,7 +47,7 @@ class Outcome:
 
 
 def settle(
-    session: Session, call: CallLog, outcome: Outcome, by: int, now: datetime, offsets: tuple[int, ...] = (60, 5)
+    session: Session, call: CallLog, outcome: CallOutcome, by: int, now: datetime, offsets: tuple[int, ...] = (60, 5)
 ) -> Any:
     """Write the outcome down, the note on the record, and the next task. Answers the task or None.
 
@@ -74,7 +74,9 @@ def _note(session: Session, call: CallLog, note: str | None, by: int, now: datet
         timeline.write(session, call, "note", by, now, text=note.strip())
 
 
-def _next(session: Session, call: CallLog, outcome: Outcome, by: int, now: datetime, offsets: tuple[int, ...]) -> Any:
+def _next(
+    session: Session, call: CallLog, outcome: CallOutcome, by: int, now: datetime, offsets: tuple[int, ...]
+) -> Any:
     parent = {"ticket_id": call.ticket_id} if call.ticket_id else {"lead_id": call.lead_id}
     values = {
         "title": (outcome.title or "").strip() or f"Follow up: {outcome.text}"[:200],

@@ -57,7 +57,7 @@ class Telephone:
 
 
 @dataclass
-class Heard:
+class ParsedCall:
     """One call as the telephone told it."""
 
     index: int
@@ -85,7 +85,7 @@ class Heard:
         return self.side, self.started_on.replace(microsecond=0)
 
 
-def read(index: int, raw: Any, telephone: Telephone, now: datetime) -> Heard:
+def read(index: int, raw: Any, telephone: Telephone, now: datetime) -> ParsedCall:
     """One record of a batch. Raises Unreadable."""
     if not isinstance(raw, dict):
         raise Unreadable("not_a_record", "This is no call: each one is an object with from, to, type and start_time.")
@@ -100,7 +100,7 @@ def read(index: int, raw: Any, telephone: Telephone, now: datetime) -> Heard:
     status = _status(direction, raw, told)
     talked = told if status == "Completed" else 0
     other = other_of(direction, from_number, to_number, telephone)
-    return Heard(
+    return ParsedCall(
         index=index,
         device_call_id=_own_id(raw, started, from_number),
         direction=direction,

@@ -12,7 +12,7 @@ from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Session
 
 from app.domain import call_matching, change_events, notices, sla, telephones, timeline
-from app.domain.call_parsing import Heard, Telephone, Unreadable, other_of, read, side_of, status_of, whole_signs
+from app.domain.call_parsing import ParsedCall, Telephone, Unreadable, other_of, read, side_of, status_of, whole_signs
 from app.domain.calls import CallLog
 from app.domain.leads import Lead
 from app.domain.tickets import Ticket
@@ -42,7 +42,7 @@ class Batch:
 
     telephone: Telephone
     now: datetime
-    heard: list[Heard] = field(default_factory=list)
+    heard: list[ParsedCall] = field(default_factory=list)
     refused: list[tuple[Any, str, str]] = field(default_factory=list)
     results: dict[int, Result] = field(default_factory=dict)
 
@@ -70,7 +70,9 @@ def _note(session: Session, batch: Batch, results: list[Result]) -> None:
     """What the batch says of the telephone itself, and what of it could not be taken."""
     employee_id, agent = batch.telephone.employee_id, batch.telephone.agent
     telephones.quarantine(session, employee_id, batch.refused, batch.now)
-    came = telephones.Came(agent, [result.status for result in results], [heard.started_on for heard in batch.heard])
+    came = telephones.SyncSummary(
+        agent, [result.status for result in results], [heard.started_on for heard in batch.heard]
+    )
     telephones.note(session, employee_id, came, batch.now)
 
 
@@ -98,7 +100,7 @@ class _Known:
     ended_on: datetime | None
     native: dict[str, Any]
 
-    def grow(self, heard: Heard) -> bool:
+    def grow(self, heard: ParsedCall) -> bool:
         """Take what the record says more; answers whether there was any.
 
         Telephones write a call down while it goes on, and each application knows something else of it: the longest
@@ -111,7 +113,7 @@ class _Known:
         self.native = heard.native | self.native | {"duration": heard.native["duration"]}
         return before != (self.direction, self.duration_seconds, self.ended_on)
 
-    def tell(self, heard: Heard) -> None:
+    def tell(self, heard: ParsedCall) -> None:
         """The record that will be written says it all."""
         heard.direction, heard.duration_seconds = self.direction, self.duration_seconds
         heard.ended_on, heard.native = self.ended_on or heard.ended_on, self.native
@@ -122,7 +124,7 @@ def _store(session: Session, batch: Batch) -> None:
     if not batch.heard:
         return
     by_id, by_second = _known(session, batch)
-    writing: dict[str, Heard] = {}
+    writing: dict[str, ParsedCall] = {}
     for heard in batch.heard:
         known = by_id.get(heard.device_call_id) or by_second.get(heard.second)
         status = "created" if known is None else "updated" if known.grow(heard) else "duplicate"
@@ -181,7 +183,7 @@ def _near(batch: Batch) -> list[ColumnElement[bool]]:
 # --- Writing
 
 
-def _write(session: Session, batch: Batch, writing: dict[str, Heard]) -> None:
+def _write(session: Session, batch: Batch, writing: dict[str, ParsedCall]) -> None:
     places = call_matching.match(session, batch.telephone.employee_id, list(writing.values()))
     # Before the rows: their foreign keys hold the leads, and two batches that then want to write these would meet.
     _answer(session, writing, places)
@@ -210,7 +212,7 @@ def _keys(session: Session, batch: Batch) -> dict[str, int]:
     return {str(own_id): key for key, own_id in found}
 
 
-def _answer(session: Session, writing: dict[str, Heard], places: dict[int, call_matching.Place]) -> None:
+def _answer(session: Session, writing: dict[str, ParsedCall], places: dict[int, call_matching.CallTarget]) -> None:
     """Where a customer and one of us talked, the lead and the ticket have their first answer; a voicemail is none."""
     first: dict[str, dict[int, datetime]] = {"lead": {}, "ticket": {}}
     for heard in writing.values():
@@ -221,7 +223,7 @@ def _answer(session: Session, writing: dict[str, Heard], places: dict[int, call_
     sla.answer_by_contacts(session, Ticket, first["ticket"])
 
 
-def _row(batch: Batch, heard: Heard, place: call_matching.Place) -> dict[str, Any]:
+def _row(batch: Batch, heard: ParsedCall, place: call_matching.CallTarget) -> dict[str, Any]:
     by, now = batch.telephone.employee_id, batch.now
     return {
         "device_call_id": heard.device_call_id,
@@ -265,7 +267,7 @@ def _upsert(session: Session) -> Any:
     return own.on_duplicate_key_update({name: own.inserted[name] for name in _GROWS})
 
 
-def _tell_timelines(session: Session, batch: Batch, created: list[tuple[int, Heard, Any]]) -> None:
+def _tell_timelines(session: Session, batch: Batch, created: list[tuple[int, ParsedCall, Any]]) -> None:
     """One line a new call on the pages that it belongs to, at the moment of the call."""
     lines = [
         {
@@ -286,18 +288,18 @@ def _tell_timelines(session: Session, batch: Batch, created: list[tuple[int, Hea
         session.execute(insert(timeline.Activity.__table__), lines)
 
 
-def _stir(session: Session, places: Iterable[call_matching.Place]) -> None:
+def _stir(session: Session, places: Iterable[call_matching.CallTarget]) -> None:
     """Who looks at one of the pages sees the call, or how long it became."""
     for place in places:
         timeline.stir(session, place.lead_id, place.ticket_id, place.customer_id)
 
 
-def _ring(session: Session, batch: Batch, created: list[tuple[int, Heard, Any]]) -> None:
+def _ring(session: Session, batch: Batch, created: list[tuple[int, ParsedCall, Any]]) -> None:
     """A customer called in vain: whoever answers for him hears of it."""
     missed = [each for each in created if each[1].status == "Missed Call" and each[2].answers]
     fresh = [each for each in missed if batch.now - each[1].started_on < FRESH]
     news = [
-        notices.News(
+        notices.NoticeEvent(
             "missed_call",
             f"missed_call:{key}",
             place.answers,

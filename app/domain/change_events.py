@@ -35,11 +35,11 @@ _SILENT = frozenset(
         "native",
     )
 )
-Place = tuple[str, int]
+RecordKey = tuple[str, int]
 
 
 @dataclass(frozen=True)
-class Happening:
+class ChangeEvent:
     """What happened to one record."""
 
     events: frozenset[str] = frozenset()
@@ -72,13 +72,13 @@ def of_columns(kind: str, names: Iterable[str]) -> set[str]:
 
 def note(session: Session, kind: str, key: int, *events: str) -> None:
     """Note what happened to the record of this id; statements that go around the session's objects call it too."""
-    add(session, (kind, key), Happening(frozenset(events)))
+    add(session, (kind, key), ChangeEvent(frozenset(events)))
 
 
-def add(session: Session, place: Place, happening: Happening) -> None:
+def add(session: Session, place: RecordKey, happening: ChangeEvent) -> None:
     """Note it beside what happened to the record before."""
     found = gathered(session)
-    before = found.get(place, Happening())
+    before = found.get(place, ChangeEvent())
     found[place] = replace(
         happening,
         events=before.events | happening.events,
@@ -87,7 +87,7 @@ def add(session: Session, place: Place, happening: Happening) -> None:
     )
 
 
-def gathered(session: Session) -> dict[Place, Happening]:
+def gathered(session: Session) -> dict[RecordKey, ChangeEvent]:
     """(kind, id) -> what happened to it in this transaction so far."""
-    found: dict[Any, Happening] = session.info.setdefault("happened", {})
+    found: dict[Any, ChangeEvent] = session.info.setdefault("happened", {})
     return found

@@ -15,7 +15,7 @@ YEARS_WITH_CHANGES = range(1900, 2200)
 
 
 @dataclass(frozen=True)
-class Stretch:
+class OffsetPeriod:
     """A time in which the local clock keeps one distance from UTC."""
 
     since: datetime
@@ -27,14 +27,14 @@ _ALWAYS = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
 
 
 @lru_cache(maxsize=8192)
-def stretches(zone: ZoneInfo, day: date) -> tuple[Stretch, ...]:
+def offset_periods(zone: ZoneInfo, day: date) -> tuple[OffsetPeriod, ...]:
     """The one distance from UTC that a local date knows; two of them when the clock changes on it."""
     change = changes(zone, day.year).get(day)
     began, ended = _ALWAYS
     if change is None:
-        return (Stretch(began, ended, _offset(zone, datetime.combine(day, time(12), tzinfo=zone))),)
-    before = Stretch(began, change, _offset(zone, change - timedelta.resolution))
-    return before, Stretch(change, ended, _offset(zone, change))
+        return (OffsetPeriod(began, ended, _offset(zone, datetime.combine(day, time(12), tzinfo=zone))),)
+    before = OffsetPeriod(began, change, _offset(zone, change - timedelta.resolution))
+    return before, OffsetPeriod(change, ended, _offset(zone, change))
 
 
 @lru_cache(maxsize=1024)

@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session, aliased
 
 from app.domain import assignment, notices, office_hours, sla, team, timeline
 from app.domain.leads import Lead
-from app.domain.notices import News
-from app.domain.sla import Promise, Terms
+from app.domain.notices import NoticeEvent
+from app.domain.sla import Promise, SlaTerms
 from app.domain.tickets import Ticket
 
 RECORDS: dict[str, Any] = {"lead": Lead, "ticket": Ticket}
@@ -32,7 +32,7 @@ def due(session: Session, now: datetime, limit: int) -> list[tuple[str, int]]:
     return [(row.kind, row.id) for row in found]
 
 
-def look(session: Session, kind: str, key: int, now: datetime, terms: Terms) -> str:
+def look(session: Session, kind: str, key: int, now: datetime, terms: SlaTerms) -> str:
     """Tell what is due to be told of one record, and say when to look again. The caller commits.
 
     Answers the gravest kind of notice that was told, or skipped: nothing was, or somebody else holds the record.
@@ -40,7 +40,7 @@ def look(session: Session, kind: str, key: int, now: datetime, terms: Terms) -> 
     record = _locked(session, RECORDS[kind], key, now)
     if record is None:
         return SKIPPED
-    watch = Watch(session, record, terms, now)
+    watch = EscalationWatch(session, record, terms, now)
     told = [] if record.paused_on else [watch.tell(promise) for promise in watch.promises]
     watch.arm()
     return max(told, key=_GRAVITY.index, default=SKIPPED)
@@ -57,7 +57,7 @@ def _locked(session: Session, record: Any, key: int, now: datetime) -> Any:
 
 
 @dataclass(frozen=True)
-class Audience:
+class EscalationRecipients:
     """Who hears of a record, everybody in it present or stood in for."""
 
     #: All who have it now; the owner where nobody has.
@@ -78,12 +78,12 @@ class Audience:
 
 
 @dataclass
-class Watch:
+class EscalationWatch:
     """One look at one record under its lock."""
 
     session: Session
     record: Any
-    terms: Terms
+    terms: SlaTerms
     now: datetime
 
     @cached_property
@@ -92,7 +92,7 @@ class Watch:
         return sla.promises(self.record, self.terms)
 
     @cached_property
-    def audience(self) -> Audience:
+    def audience(self) -> EscalationRecipients:
         """Whom it concerns; read when there is something to tell."""
         session, record = self.session, self.record
         owner = [record.owner_id] if record.owner_id is not None else []
@@ -103,7 +103,7 @@ class Watch:
         chain = team.managers_above(session, first) if first is not None else []
         bosses = [found[user][0].manager_id for user in holders if user in found]
         above = _people(session, [*chain, *bosses])
-        return Audience(
+        return EscalationRecipients(
             workers,
             _stood_in(found, owner, self.now),
             _stood_in(above, bosses, self.now),
@@ -161,17 +161,17 @@ class Watch:
 
     # --- writing
 
-    def _news(self, kind: str, promise: Promise, users: Iterable[int], level: int = 0) -> News:
+    def _news(self, kind: str, promise: Promise, users: Iterable[int], level: int = 0) -> NoticeEvent:
         key = f"{kind}:{self.record.applies_to}:{self.record.id}:{promise.key}:{level}"
         says = self._says(promise) | {"number": self.record.number}
-        return News(kind, key, tuple(users), says, notices.place_of(self.record))
+        return NoticeEvent(kind, key, tuple(users), says, notices.place_of(self.record))
 
     def _says(self, promise: Promise) -> dict[str, Any]:
         """The promise, and the office minutes that are left: fewer than none, so many is it late."""
         left = sla.minutes_left(self.terms.office, promise.due_on, self.now)
         return {"promise": promise.name, "minutes": left, "due": promise.due_on.isoformat()}
 
-    def _notify(self, news: list[News]) -> int:
+    def _notify(self, news: list[NoticeEvent]) -> int:
         return notices.tell_many(self.session, news, self.now)
 
     def _write(self, what: str, promise: Promise, users: Iterable[int]) -> None:
@@ -226,5 +226,5 @@ def _people(session: Session, ids: Iterable[int | None]) -> dict[int, tuple[Any,
 def _stood_in(found: dict[int, tuple[Any, Any]], ids: Iterable[int | None], now: datetime) -> tuple[int, ...]:
     """Those who work here, in order; for one on leave his delegate, if he is there."""
     working = [found[user] for user in ids if user is not None and user in found and found[user][0].active]
-    heard = [team.stand_in(team.Place(user, other), now) or user.id for user, other in working]
+    heard = [team.stand_in(team.TurnPosition(user, other), now) or user.id for user, other in working]
     return tuple(dict.fromkeys(heard))

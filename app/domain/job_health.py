@@ -21,7 +21,7 @@ _LOOK_BACK = timedelta(minutes=15)
 
 
 @dataclass(frozen=True)
-class Lag:
+class JobDelay:
     """One incident."""
 
     #: The job; "" = all of them stand still.
@@ -38,7 +38,7 @@ class Lag:
     is_ahead: bool = False
 
 
-def of_now(session: Session, jobs: list[str], now: datetime) -> list[Lag]:
+def of_now(session: Session, jobs: list[str], now: datetime) -> list[JobDelay]:
     """The jobs of every minute that are late now; one incident where all of them stopped together."""
     last = job_runs.newest(session, jobs)
     if still := _ahead(last, now) or _standstill(last, now):
@@ -47,30 +47,30 @@ def of_now(session: Session, jobs: list[str], now: datetime) -> list[Lag]:
     return list(late.values()) + [_of_run(run) for run in _hanging(session, jobs, now) if run.job not in late]
 
 
-def of_gap(session: Session, jobs: list[str], now: datetime) -> list[Lag]:
+def of_gap(session: Session, jobs: list[str], now: datetime) -> list[JobDelay]:
     """For who takes the lead: that no job ran until now, if it was for long."""
     still = _standstill(job_runs.newest(session, jobs), now)
-    return [Lag(still.job, still.slot, still.since, now)] if still else []
+    return [JobDelay(still.job, still.slot, still.since, now)] if still else []
 
 
-def _standstill(last: dict[str, JobRun], now: datetime) -> Lag | None:
+def _standstill(last: dict[str, JobRun], now: datetime) -> JobDelay | None:
     """Nothing at all was begun for too long."""
     newest = max(last.values(), key=lambda run: run.started_on, default=None)
     if newest is None or now - newest.started_on <= LATE:
         return None
-    return Lag("" if len(last) > 1 else newest.job, newest.slot, newest.started_on)
+    return JobDelay("" if len(last) > 1 else newest.job, newest.slot, newest.started_on)
 
 
-def _ahead(last: dict[str, JobRun], now: datetime) -> Lag | None:
+def _ahead(last: dict[str, JobRun], now: datetime) -> JobDelay | None:
     """The newest run lies in the future."""
     newest = max(last.values(), key=lambda run: run.started_on, default=None)
     if newest is None or newest.started_on - now <= LATE:
         return None
-    return Lag("", newest.slot, newest.started_on, is_ahead=True)
+    return JobDelay("", newest.slot, newest.started_on, is_ahead=True)
 
 
-def _of_run(run: JobRun) -> Lag:
-    return Lag(run.job, run.slot, run.started_on, hangs=run.outcome == "running")
+def _of_run(run: JobRun) -> JobDelay:
+    return JobDelay(run.job, run.slot, run.started_on, hangs=run.outcome == "running")
 
 
 def _hanging(session: Session, jobs: list[str], now: datetime) -> list[JobRun]:
@@ -80,7 +80,7 @@ def _hanging(session: Session, jobs: list[str], now: datetime) -> list[JobRun]:
     return list({run.job: run for run in session.scalars(query)}.values())
 
 
-def tell(session: Session, found: Iterable[Lag], now: datetime, zone: str) -> int:
+def tell(session: Session, found: Iterable[JobDelay], now: datetime, zone: str) -> int:
     """Notify the admins, once an incident however many processes see it. Answers how many notices were new."""
     found = list(found)
     if not found:
@@ -90,7 +90,7 @@ def tell(session: Session, found: Iterable[Lag], now: datetime, zone: str) -> in
     return notices.tell_many(session, [_news(each, users, now, ZoneInfo(zone)) for each in found], now)
 
 
-def _news(late: Lag, users: tuple[int, ...], now: datetime, zone: ZoneInfo) -> notices.News:
+def _news(late: JobDelay, users: tuple[int, ...], now: datetime, zone: ZoneInfo) -> notices.NoticeEvent:
     """`from` and `to` are what the office's clock showed; the others are for machines."""
     end = late.until or now
     says: dict[str, Any] = {"job": late.job, "since": late.since.isoformat(), "from": _clock(late.since, zone)}
@@ -98,7 +98,7 @@ def _news(late: Lag, users: tuple[int, ...], now: datetime, zone: ZoneInfo) -> n
     if late.until:
         says |= {"until": late.until.isoformat(), "to": _clock(late.until, zone)}
     key = f"job_lag:{late.job or 'all'}:{late.slot}{':ahead' if late.is_ahead else ''}"
-    return notices.News("job_lag", key, users, says, notices.place_of(None))
+    return notices.NoticeEvent("job_lag", key, users, says, notices.place_of(None))
 
 
 def _clock(moment: datetime, zone: ZoneInfo) -> str:

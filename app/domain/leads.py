@@ -12,7 +12,7 @@ from app.domain import assignment, client_ids, customer_linking, customers, noti
 from app.domain.base import Moment, Record, RuleBroken, Versioned, next_number, say
 from app.domain.customers import CONTACT, Contact, Customer
 from app.domain.settings import LeadStatus
-from app.domain.sla import Clocked
+from app.domain.sla import SlaRecord
 from app.lib.vault import Vault
 
 CATEGORIES = ("Direct", "Indirect")
@@ -41,7 +41,7 @@ TERMINAL = ("activated", "unqualified", "junk", "expired", "expired_opened")
 NEEDS = {"opened": "client_id", "activated": "client_id", "sent": "pod_id", "rejected": "rejection_reason"}
 
 
-class Lead(Contact, Clocked, Versioned, Record):
+class Lead(Contact, SlaRecord, Versioned, Record):
     """Somebody who may become a customer. Contact fields are its own only until it has a customer."""
 
     __tablename__ = "leads"
@@ -104,7 +104,7 @@ def create(
     by: int | None,
     now: datetime,
     vault: Vault | None,
-    terms: sla.Terms = sla.NO_TERMS,
+    terms: sla.SlaTerms = sla.NO_TERMS,
     minutes: dict[str, int] | None = None,
 ) -> Lead:
     """Take a lead: customer match, assignment, first task, SLA and one notice, in the caller's transaction.
@@ -191,7 +191,7 @@ def move_to(
     by: int | None,
     now: datetime,
     may_reopen: bool = False,
-    terms: sla.Terms = sla.NO_TERMS,
+    terms: sla.SlaTerms = sla.NO_TERMS,
 ) -> None:
     """Change the status, whichever door asks: gate, record, SLA clock, StatusChange, Activity and notices at once.
 
@@ -322,7 +322,7 @@ def change(
     now: datetime,
     vault: Vault | None,
     may_reopen: bool = False,
-    terms: sla.Terms = sla.NO_TERMS,
+    terms: sla.SlaTerms = sla.NO_TERMS,
 ) -> None:
     """Change fields, and the status through its gate, when `values` has status_id. Raises RuleBroken."""
     contact = {name: values[name] for name in CONTACT if name in values}

@@ -54,8 +54,8 @@ def tell(
     notices.tell_many(
         session,
         [
-            notices.News("mention", f"mention:{line.id}", tuple(mentioned), says, place, line.actor_id),
-            notices.News("comment", f"comment:{line.id}", tuple(rest), says, place, line.actor_id),
+            notices.NoticeEvent("mention", f"mention:{line.id}", tuple(mentioned), says, place, line.actor_id),
+            notices.NoticeEvent("comment", f"comment:{line.id}", tuple(rest), says, place, line.actor_id),
         ],
         now,
     )

@@ -94,7 +94,7 @@ class Delivery(Model):  # type: ignore[misc]
 
 
 @dataclass(frozen=True)
-class News:
+class NoticeEvent:
     """One event that one or more people must know."""
 
     #: One of KINDS.
@@ -124,10 +124,10 @@ def tell(
 
     `about`: the lead, ticket, customer or task it stands on. Raises ValueError for an unknown kind.
     """
-    return tell_many(session, [News(kind, key, tuple(users), payload, place_of(about), by)], now)
+    return tell_many(session, [NoticeEvent(kind, key, tuple(users), payload, place_of(about), by)], now)
 
 
-def tell_many(session: Session, news: Iterable[News], now: datetime) -> int:
+def tell_many(session: Session, news: Iterable[NoticeEvent], now: datetime) -> int:
     """Notify everybody of everything, in one statement; an event key that stands already is passed over.
 
     Answers how many rows were new. Raises ValueError for an unknown kind.
@@ -143,7 +143,7 @@ def tell_many(session: Session, news: Iterable[News], now: datetime) -> int:
     return fresh
 
 
-def _rows(news: News, chosen: Choices, now: datetime) -> list[dict[str, Any]]:
+def _rows(news: NoticeEvent, chosen: Choices, now: datetime) -> list[dict[str, Any]]:
     if news.kind not in KINDS:
         raise ValueError(f"unknown kind of notification: {news.kind}")
     users = [user for user in dict.fromkeys(news.users) if user is not None and user != news.by]

@@ -250,7 +250,7 @@ def _intervals(office: Office, day: date) -> list[Interval]:
     midnight = datetime.combine(day, time.min, tzinfo=UTC)
     bounds = (
         (max(midnight + starts - stretch.offset, stretch.since), min(midnight + ends - stretch.offset, stretch.until))
-        for stretch in dst.stretches(office.zone, day)
+        for stretch in dst.offset_periods(office.zone, day)
         for starts, ends in office.windows(day)
     )
     return [(opens, shuts) for opens, shuts in bounds if opens < shuts]

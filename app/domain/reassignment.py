@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, load_only
 from app.domain import leads, office_hours, settings, tasks, team, tickets
 from app.domain.base import RuleBroken
 from app.domain.leads import Lead
-from app.domain.reassignment_batch import Case, Sheet
+from app.domain.reassignment_batch import ReassignmentBatch, RecordToReassign
 from app.domain.settings import BusinessSetting, LeadStatus, TicketStatus
 from app.domain.tasks import Task
 from app.domain.tickets import Ticket
@@ -48,7 +48,7 @@ _OF_TASK = (
 
 
 @dataclass(frozen=True)
-class Terms:
+class ReassignmentTerms:
     """What a manager may turn: minutes of office time."""
 
     #: So long a task may be overdue before it moves.
@@ -58,7 +58,7 @@ class Terms:
 
 
 @dataclass(frozen=True)
-class Pass:
+class ReassignmentPass:
     """What one pass goes by; all of it UTC."""
 
     now: datetime
@@ -68,17 +68,17 @@ class Pass:
     due_on: datetime
 
 
-def terms(session: Session) -> Terms:
+def terms(session: Session) -> ReassignmentTerms:
     """The settings as they stand now."""
     known = {key: settings.KNOWN[key][0] for key in ("grace_minutes", "retry_minutes")}
     chosen = select(BusinessSetting.key, BusinessSetting.value).where(BusinessSetting.key.in_(known))
-    return Terms(**known | {row.key: row.value for row in session.execute(chosen)})
+    return ReassignmentTerms(**known | {row.key: row.value for row in session.execute(chosen)})
 
 
-def pass_of(now: datetime, office: office_hours.Office, terms: Terms) -> Pass:
+def pass_of(now: datetime, office: office_hours.Office, terms: ReassignmentTerms) -> ReassignmentPass:
     """What a pass at `now` goes by. Raises clock.NeverOpens."""
     grace, retry = timedelta(minutes=terms.grace_minutes), timedelta(minutes=terms.retry_minutes)
-    return Pass(now, office_hours.before(office, now, grace), office_hours.after(office, now, retry))
+    return ReassignmentPass(now, office_hours.before(office, now, grace), office_hours.after(office, now, retry))
 
 
 # --- Finding
@@ -121,13 +121,13 @@ def _record_of(task: Any) -> tuple[str, int]:
 
 
 def reassign_record(
-    session: Session, kind: str, record_id: int, now: datetime, office: office_hours.Office, terms: Terms
+    session: Session, kind: str, record_id: int, now: datetime, office: office_hours.Office, terms: ReassignmentTerms
 ) -> str:
     """Hand all overdue tasks of one record to the next in turn: reassign() for one."""
     return reassign(session, [(kind, record_id)], pass_of(now, office, terms))[0]
 
 
-def reassign(session: Session, found: Sequence[tuple[str, int]], at: Pass) -> list[str]:
+def reassign(session: Session, found: Sequence[tuple[str, int]], at: ReassignmentPass) -> list[str]:
     """Hand on the overdue tasks of these records (kind, id), those of each to the next in turn.
 
     Answers in order: reassigned, exhausted (nobody is left), or skipped (locked by somebody else, gone, ended, or not
@@ -137,7 +137,7 @@ def reassign(session: Session, found: Sequence[tuple[str, int]], at: Pass) -> li
     roles = _roles(session, found)
     turns = {role: _turns(session, role) for role in sorted(set(roles.values()))}
     cases = _cases(session, roles, at)
-    sheet = Sheet(at.now, at.due_on)
+    sheet = ReassignmentBatch(at.now, at.due_on)
     for place in found:
         if case := cases.get(place):
             decision = _next(turns[case.role], case, at.now)
@@ -168,7 +168,7 @@ def _turns(session: Session, role: str) -> team.Turns | None:
         return None
 
 
-def _next(turns: team.Turns | None, case: Case, now: datetime) -> team.Decision:
+def _next(turns: team.Turns | None, case: RecordToReassign, now: datetime) -> team.Decision:
     """Whose turn it is among those who had none of these tasks."""
     had = {user for task in case.late for user in (*task.tried, task.assignee_id) if user is not None}
     return turns.next(now, frozenset(had)) if turns else team.Decision(None, case.role)
@@ -177,13 +177,17 @@ def _next(turns: team.Turns | None, case: Case, now: datetime) -> team.Decision:
 # --- Locking
 
 
-def _cases(session: Session, roles: dict[tuple[str, int], str], at: Pass) -> dict[tuple[str, int], Case]:
+def _cases(
+    session: Session, roles: dict[tuple[str, int], str], at: ReassignmentPass
+) -> dict[tuple[str, int], RecordToReassign]:
     """The records that are ours now, with their overdue tasks."""
     records = {
         (kind, record.id): record for kind in KINDS for record in _locked_records(session, kind, _ids(roles, kind))
     }
     late = _locked_tasks(session, records, at)
-    cases = {place: Case(place, roles[place], record, late.get(place, [])) for place, record in records.items()}
+    cases = {
+        place: RecordToReassign(place, roles[place], record, late.get(place, [])) for place, record in records.items()
+    }
     # Whose role was changed meanwhile waits a minute: the pointer of the new one is not ours.
     return {place: case for place, case in cases.items() if case.late and case.is_served_by(KINDS[place[0]][2])}
 
@@ -199,7 +203,9 @@ def _locked_records(session: Session, kind: str, ids: list[int]) -> list[Any]:
     return [row for row in rows if row.status_id not in ended]
 
 
-def _locked_tasks(session: Session, records: dict[tuple[str, int], Any], at: Pass) -> dict[tuple[str, int], list[Task]]:
+def _locked_tasks(
+    session: Session, records: dict[tuple[str, int], Any], at: ReassignmentPass
+) -> dict[tuple[str, int], list[Task]]:
     """The overdue tasks of each record, oldest first; none of a record when somebody else holds one of them."""
     wanted = _late_ids(session, records, at)
     if not wanted:
@@ -214,7 +220,7 @@ def _locked_tasks(session: Session, records: dict[tuple[str, int], Any], at: Pas
     return late
 
 
-def _late_ids(session: Session, places: Iterable[tuple[str, int]], at: Pass) -> dict[int, tuple[str, int]]:
+def _late_ids(session: Session, places: Iterable[tuple[str, int]], at: ReassignmentPass) -> dict[int, tuple[str, int]]:
     """Overdue task -> its record. One kind after the other: no index serves an OR of both."""
     wanted: dict[int, tuple[str, int]] = {}
     for kind, parent in (("lead", Task.lead_id), ("ticket", Task.ticket_id)):
@@ -224,7 +230,7 @@ def _late_ids(session: Session, places: Iterable[tuple[str, int]], at: Pass) -> 
     return wanted
 
 
-def _is_late(task: Task, at: Pass) -> bool:
+def _is_late(task: Task, at: ReassignmentPass) -> bool:
     """The same as _watched, said of a row under its lock."""
     watched = task.status in tasks.WATCHED and not task.exhausted
     return watched and task.due_on is not None and task.due_on < at.late_before

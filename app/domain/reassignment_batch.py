@@ -16,7 +16,7 @@ from app.domain.tasks import Task
 
 
 @dataclass(frozen=True)
-class Case:
+class RecordToReassign:
     """A record under its lock, with its overdue tasks, oldest first. They are read, never changed, as objects."""
 
     #: lead or ticket, and its id.
@@ -32,7 +32,7 @@ class Case:
 
 
 @dataclass
-class Sheet:
+class ReassignmentBatch:
     """The changes of one transaction."""
 
     now: datetime
@@ -40,15 +40,15 @@ class Sheet:
     due_on: datetime
     #: (lead or ticket, id) -> reassigned or exhausted.
     answers: dict[tuple[str, int], str] = field(default_factory=dict)
-    _taken: list[tuple[Case, team.Decision]] = field(default_factory=list)
-    _left: list[tuple[Case, team.Decision]] = field(default_factory=list)
+    _taken: list[tuple[RecordToReassign, team.Decision]] = field(default_factory=list)
+    _left: list[tuple[RecordToReassign, team.Decision]] = field(default_factory=list)
 
-    def hand_over(self, case: Case, decision: team.Decision) -> None:
+    def hand_over(self, case: RecordToReassign, decision: team.Decision) -> None:
         """All late tasks of the case go to whom the decision names."""
         self.answers[case.place] = "reassigned"
         self._taken.append((case, decision))
 
-    def exhaust(self, case: Case, decision: team.Decision) -> None:
+    def exhaust(self, case: RecordToReassign, decision: team.Decision) -> None:
         """Nobody is left to take them."""
         self.answers[case.place] = "exhausted"
         self._left.append((case, decision))
@@ -99,7 +99,7 @@ class Sheet:
         same = {name: new.get(name, getattr(task, name)) for name in names}
         return {"id": task.id, "changed_on": self.now, "changed_by_id": None} | same
 
-    def _held(self, case: Case, decision: team.Decision) -> dict[str, Any]:
+    def _held(self, case: RecordToReassign, decision: team.Decision) -> dict[str, Any]:
         """Who has the record now; or which task says that nobody is left, which is no change of the record itself."""
         record, taker = case.record, decision.user_id
         stamp = (self.now, None) if taker else (record.changed_on, record.changed_by_id)
@@ -112,19 +112,19 @@ class Sheet:
             "changed_by_id": stamp[1],
         }
 
-    def _lines(self) -> Iterable[timeline.Line]:
+    def _lines(self) -> Iterable[timeline.TimelineLine]:
         for case, decision in self._taken:
             says = {"to": decision.user_id, "old": case.record.assignee_id, "reason": "overdue"}
-            yield timeline.Line(case.record, "assignment", says)
+            yield timeline.TimelineLine(case.record, "assignment", says)
         for case, decision in self._left:
             first = case.late[0]
             text = f"Nobody with the role {decision.role} is left to take the overdue task “{first.title}”."
             says = {"text": text, "what": "exhausted", "task": first.id, "decision": decision.as_json()}
-            yield timeline.Line(case.record, "system", says)
+            yield timeline.TimelineLine(case.record, "system", says)
 
     # --- news
 
-    def _news(self, answerable: _Answerable | None) -> Iterable[notices.News]:
+    def _news(self, answerable: _Answerable | None) -> Iterable[notices.NoticeEvent]:
         for case, decision in self._taken:
             yield from self._of_taken(case, decision.user_id)
             says = {"number": case.record.number, "title": case.late[0].title, "tasks": len(case.late)}
@@ -135,7 +135,7 @@ class Sheet:
             people = answerable.above(task.assignee_id for task in case.late) if answerable else ()
             yield _news("exhausted", "exhausted", case.late[0], people, says | {"tasks": len(case.late)})
 
-    def _of_taken(self, case: Case, taker: int | None) -> Iterable[notices.News]:
+    def _of_taken(self, case: RecordToReassign, taker: int | None) -> Iterable[notices.NoticeEvent]:
         """Each person who loses tasks hears it once, whatever their number."""
         for user in dict.fromkeys(task.assignee_id for task in case.late if task.assignee_id not in (None, taker)):
             his = [task for task in case.late if task.assignee_id == user]
@@ -143,10 +143,10 @@ class Sheet:
             yield _news("task_taken", "taken", his[0], (user,), says)
 
 
-def _news(kind: str, what: str, task: Task, users: tuple[int | None, ...], says: dict[str, Any]) -> notices.News:
+def _news(kind: str, what: str, task: Task, users: tuple[int | None, ...], says: dict[str, Any]) -> notices.NoticeEvent:
     """Its key names one overdue period of one task, so that it is handled once."""
     key = f"{what}:{task.id}:{task.due_on.isoformat() if task.due_on else ''}"
-    return notices.News(kind, key, users, says, notices.place_of(task))
+    return notices.NoticeEvent(kind, key, users, says, notices.place_of(task))
 
 
 def _offsets(session: Session, takers: Iterable[int | None]) -> dict[int, tuple[int, ...]]:

@@ -63,14 +63,14 @@ class _Look:
     user: Any
     place: ZoneInfo
 
-    def news(self, now: datetime) -> notices.News | None:
+    def news(self, now: datetime) -> notices.NoticeEvent | None:
         """What is to be told now."""
         due_on = self.task.due_on
         if due_on is None or not self.user.active:
             return None
         event = _event(self.task.id, due_on, offsets_of(self.user), now, self.place)
         says = {"title": self.task.title, "due": due_on.isoformat(), "minutes": minutes_left(due_on, now)}
-        return notices.News(*event, (self.user.id,), says, notices.place_of(self.task)) if event else None
+        return notices.NoticeEvent(*event, (self.user.id,), says, notices.place_of(self.task)) if event else None
 
     def next(self, now: datetime) -> datetime | None:
         """When it is to be looked at again."""
@@ -95,11 +95,13 @@ def _listeners(session: Session, users: set[int], now: datetime) -> dict[int, An
         return {}
     delegate = aliased(User)
     query = select(User, delegate).outerjoin(delegate, delegate.id == User.delegate_id).where(User.id.in_(users))
-    pairs = [(user, other, team.stand_in(team.Place(user, other), now)) for user, other in session.execute(query)]
+    pairs = [
+        (user, other, team.stand_in(team.TurnPosition(user, other), now)) for user, other in session.execute(query)
+    ]
     return {user.id: user if instead is None else other for user, other, instead in pairs}
 
 
-def _not_told(session: Session, news: dict[int, notices.News]) -> set[int]:
+def _not_told(session: Session, news: dict[int, notices.NoticeEvent]) -> set[int]:
     """The tasks whose event stands in nobody's bell yet."""
     keys = {f"{told.key}:{told.users[0]}": task for task, told in news.items()}
     if not keys:

@@ -22,7 +22,7 @@ PROMISES = ("reply", "resolve")
 NO_TIME = timedelta(0)
 
 
-class Clocked:
+class SlaRecord:
     """A record with promises: a first answer and a resolution within so much office time."""
 
     #: The policies that hold for it: lead or ticket.
@@ -60,7 +60,7 @@ class Clocked:
 
 
 @dataclass(frozen=True)
-class Terms:
+class SlaTerms:
     """What all clocks go by."""
 
     office: office_hours.Office
@@ -84,10 +84,10 @@ class Terms:
 
 
 #: Nothing is promised.
-NO_TERMS = Terms(office_hours.Office(ZoneInfo("UTC")))
+NO_TERMS = SlaTerms(office_hours.Office(ZoneInfo("UTC")))
 
 
-def terms(session: Session, zone: str) -> Terms:
+def terms(session: Session, zone: str) -> SlaTerms:
     """The office hours, policies and settings as they stand now; of two active policies the first in order holds."""
     keys = ("sla_warning_percent", "sla_escalation_minutes")
     chosen = select(BusinessSetting.key, BusinessSetting.value).where(BusinessSetting.key.in_(keys))
@@ -96,7 +96,7 @@ def terms(session: Session, zone: str) -> Terms:
     targets: dict[tuple[str, str], tuple[int, int | None]] = {}
     for kind, each in session.execute(active.where(SlaPolicy.is_active).order_by(SlaPolicy.position, SlaPolicy.id)):
         targets.setdefault((kind, each.priority), (each.first_response_minutes, each.resolution_minutes))
-    return Terms(settings.office(session, zone), targets, **figures)
+    return SlaTerms(settings.office(session, zone), targets, **figures)
 
 
 # --- The clock follows the record
@@ -112,7 +112,7 @@ class Move:
     at: datetime
 
 
-def begin(record: Any, terms: Terms, now: datetime) -> None:
+def begin(record: Any, terms: SlaTerms, now: datetime) -> None:
     """Start the clock of a new record, as its status says: it may be waiting or ended already."""
     stands = record.stands(record.status.meaning)
     if stands == ENDED:
@@ -122,7 +122,7 @@ def begin(record: Any, terms: Terms, now: datetime) -> None:
     arm(record, terms)
 
 
-def follow(record: Any, move: Move, terms: Terms) -> None:
+def follow(record: Any, move: Move, terms: SlaTerms) -> None:
     """What a move means: the clock goes on, stands still, ends or begins anew; a person's move is an answer."""
     was, stands = record.stands(move.old), record.stands(move.new)
     if was == ENDED != stands:
@@ -138,25 +138,25 @@ def follow(record: Any, move: Move, terms: Terms) -> None:
     arm(record, terms)
 
 
-def retarget(record: Any, terms: Terms) -> None:
+def retarget(record: Any, terms: SlaTerms) -> None:
     """Another priority promises another time, counted from the same start; the old breach does not count then."""
     if record.sla_started_on is not None and record.stands(record.status.meaning) != ENDED:
         _aim(record, terms)
         arm(record, terms)
 
 
-def arm(record: Any, terms: Terms) -> None:
+def arm(record: Any, terms: SlaTerms) -> None:
     """Say when the minute job must look: at the first warning, if it lies in the past at once."""
     moments = [] if record.paused_on else [each.warn_on for each in promises(record, terms)]
     record.sla_on = min(moments, default=None)
 
 
-def _start(record: Any, terms: Terms, now: datetime) -> None:
+def _start(record: Any, terms: SlaTerms, now: datetime) -> None:
     record.sla_started_on, record.paused_on, record.paused_seconds = now, None, 0
     _aim(record, terms)
 
 
-def _aim(record: Any, terms: Terms) -> None:
+def _aim(record: Any, terms: SlaTerms) -> None:
     """Set what is owed; a first answer that was given is not owed again."""
     spans = terms.target(record.applies_to, getattr(record, "priority", ""))
     stood = timedelta(seconds=record.paused_seconds or 0)
@@ -168,7 +168,7 @@ def _aim(record: Any, terms: Terms) -> None:
         setattr(record, f"{name}_late_on", None)
 
 
-def _resume(record: Any, terms: Terms, now: datetime) -> None:
+def _resume(record: Any, terms: SlaTerms, now: datetime) -> None:
     """Move what is owed by the office time of the standstill: as much is left now as when it began, exactly."""
     if record.paused_on is None:
         return
@@ -245,26 +245,26 @@ class Promise:
     key: str
 
 
-def promises(record: Any, terms: Terms) -> list[Promise]:
+def promises(record: Any, terms: SlaTerms) -> list[Promise]:
     """The open promises of a record, told by its own columns: a policy that changed does not touch them."""
     return [_promise(record, name, terms) for name in PROMISES if getattr(record, f"{name}_due_on") is not None]
 
 
-def _promise(record: Any, name: str, terms: Terms) -> Promise:
+def _promise(record: Any, name: str, terms: SlaTerms) -> Promise:
     due, started = getattr(record, f"{name}_due_on"), record.sla_started_on
     minutes = round(_span(started, due, record.paused_seconds, terms).total_seconds() / 60)
     key = f"{name}:{started or due:%Y%m%d%H%M%S}:{minutes}"
     return Promise(name, due, warn_on(started, due, record.paused_seconds, terms), key)
 
 
-def warn_on(started: datetime | None, due: datetime, paused_seconds: int | None, terms: Terms) -> datetime:
+def warn_on(started: datetime | None, due: datetime, paused_seconds: int | None, terms: SlaTerms) -> datetime:
     """When so much of the promised office time is over that people are warned; never later than due."""
     span = _span(started, due, paused_seconds, terms) * terms.warning_percent / 100
     moment = terms.after(started or due, span + timedelta(seconds=paused_seconds or 0))
     return min(moment or due, due)
 
 
-def _span(started: datetime | None, due: datetime, paused_seconds: int | None, terms: Terms) -> timedelta:
+def _span(started: datetime | None, due: datetime, paused_seconds: int | None, terms: SlaTerms) -> timedelta:
     """How much office time was promised."""
     whole = office_hours.open_between(terms.office, started or due, due) - timedelta(seconds=paused_seconds or 0)
     return max(whole, NO_TIME)

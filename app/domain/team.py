@@ -142,7 +142,7 @@ def members(session: Session, role_id: int) -> list[Any]:
 
 
 @dataclass(frozen=True)
-class Place:
+class TurnPosition:
     """One person's place in the line of a role, and who may stand in."""
 
     user: Any
@@ -150,32 +150,32 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Line:
+class RoundRobinLine:
     """The people of a role in order of id, and whose turn was the last."""
 
     role: str
-    places: list[Place]
+    places: list[TurnPosition]
     last_user_id: int | None = None
 
-    def in_turn(self) -> list[Place]:
+    def in_turn(self) -> list[TurnPosition]:
         """Beginning behind the one who had the last turn."""
         first = bisect_right(self.places, self.last_user_id or 0, key=lambda place: place.user.id)
         return self.places[first:] + self.places[:first]
 
-    def moved_to(self, user_id: int) -> Line:
+    def moved_to(self, user_id: int) -> RoundRobinLine:
         """The line after this person's turn."""
         return replace(self, last_user_id=user_id)
 
 
-def line(session: Session, role: Any, last_user_id: int | None) -> Line:
+def line(session: Session, role: Any, last_user_id: int | None) -> RoundRobinLine:
     """The line of a role row as it stands now; one statement."""
     delegate = aliased(User)
     query = select(User, delegate).outerjoin(delegate, delegate.id == User.delegate_id).where(_is_member(role.id))
     rows = session.execute(query.order_by(User.id)).all()
-    return Line(role.name, [Place(user, other) for user, other in rows], last_user_id)
+    return RoundRobinLine(role.name, [TurnPosition(user, other) for user, other in rows], last_user_id)
 
 
-def preview(line: Line, now: datetime, count: int) -> list[Decision]:
+def preview(line: RoundRobinLine, now: datetime, count: int) -> list[Decision]:
     """The next `count` decisions if nothing changes; moves no pointer. Shorter when nobody is there."""
     coming: list[Decision] = []
     while len(coming) < count:
@@ -201,7 +201,7 @@ class Turns:
     """The line of a role under the lock of its pointer: nobody else gives a turn until the transaction ends."""
 
     pointer: RoundRobin
-    line: Line
+    line: RoundRobinLine
 
     def next(self, now: datetime, without: frozenset[int] = frozenset()) -> Decision:
         """Give the next turn and move the pointer."""
@@ -260,7 +260,7 @@ def _open_pointer(session: Session, role_id: int) -> Any:
     return mysql.insert(RoundRobin).values(values).on_duplicate_key_update(turns=RoundRobin.turns)
 
 
-def _decided(line: Line, now: datetime, without: frozenset[int] = frozenset()) -> Decision:
+def _decided(line: RoundRobinLine, now: datetime, without: frozenset[int] = frozenset()) -> Decision:
     """Whose turn it is in this line; changes nothing."""
     decision = Decision(None, line.role, [place.user.id for place in line.places])
     for place in line.in_turn():
@@ -271,7 +271,7 @@ def _decided(line: Line, now: datetime, without: frozenset[int] = frozenset()) -
     return decision
 
 
-def _taker(place: Place, now: datetime, without: frozenset[int], decision: Decision) -> int | None:
+def _taker(place: TurnPosition, now: datetime, without: frozenset[int], decision: Decision) -> int | None:
     """Who takes this user's turn: himself, his delegate while he is on leave, or nobody (reason noted)."""
     user = place.user
     if user.id in without:
@@ -286,7 +286,7 @@ def _taker(place: Place, now: datetime, without: frozenset[int], decision: Decis
     return stand_in(place, now, without)
 
 
-def stand_in(place: Place, now: datetime, without: frozenset[int] = frozenset()) -> int | None:
+def stand_in(place: TurnPosition, now: datetime, without: frozenset[int] = frozenset()) -> int | None:
     """The present delegate of somebody who is on leave, or None."""
     delegate = place.delegate
     if delegate is None or delegate.id in without or why_absent(place.user, now) != "on leave":

@@ -129,7 +129,7 @@ def _opened(session: Session, employee_id: int) -> Any:
 
 
 @dataclass(frozen=True)
-class Came:
+class SyncSummary:
     """What a batch was, for the telephone's row."""
 
     agent: str | None
@@ -139,7 +139,7 @@ class Came:
     moments: Collection[datetime]
 
 
-def note(session: Session, employee_id: int, came: Came, now: datetime) -> None:
+def note(session: Session, employee_id: int, came: SyncSummary, now: datetime) -> None:
     """Count the batch; one statement. A batch of the newest calls only that begins after all known ones left a gap."""
     held, first = PhoneSync, min(came.moments, default=None)
     names = {"created": "created", "updated": "updated", "duplicates": "duplicate", "refused": "error"}

@@ -14,7 +14,7 @@ from app.domain.base import Moment, Record, RuleBroken, Versioned, next_number, 
 from app.domain.customers import Customer
 from app.domain.leads import Lead
 from app.domain.settings import TicketStatus, TicketSubject
-from app.domain.sla import Clocked
+from app.domain.sla import SlaRecord
 
 PRIORITIES = ("Low", "Medium", "High", "Urgent")
 SOURCES = ("On Call", "Office Visit", "E-mail", "WhatsApp", "Web")
@@ -77,7 +77,7 @@ ticket_subjects = Table(
 )
 
 
-class Ticket(Clocked, Versioned, Record):
+class Ticket(SlaRecord, Versioned, Record):
     """A request for help."""
 
     __tablename__ = "ticket"
@@ -121,7 +121,7 @@ def create(
     values: dict[str, Any],
     by: int | None,
     now: datetime,
-    terms: sla.Terms = sla.NO_TERMS,
+    terms: sla.SlaTerms = sla.NO_TERMS,
     minutes: dict[str, int] | None = None,
 ) -> Ticket:
     """Take a ticket in one transaction. `values`: subject_ids, priority, source, description, customer_id,
@@ -214,7 +214,7 @@ def move_to(
     values: dict[str, Any],
     by: int | None,
     now: datetime,
-    terms: sla.Terms = sla.NO_TERMS,
+    terms: sla.SlaTerms = sla.NO_TERMS,
 ) -> None:
     """Change the status, whichever door asks: gate, record, SLA clock, StatusChange, Activity and notices at once."""
     old, new = ticket.status, _status(session, status_id)
@@ -248,7 +248,7 @@ def change(
     values: dict[str, Any],
     by: int | None,
     now: datetime,
-    terms: sla.Terms = sla.NO_TERMS,
+    terms: sla.SlaTerms = sla.NO_TERMS,
 ) -> None:
     """Change fields, and the status through its gate. Raises RuleBroken."""
     names = ("priority", "source", "description", "customer_id", "lead_id", "resolution", "title", "owner_id")

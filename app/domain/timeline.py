@@ -93,7 +93,7 @@ def write(session: Session, about: Any, kind: str, by: int | None, now: datetime
 
 
 @dataclass(frozen=True)
-class Line:
+class TimelineLine:
     """One line to be written."""
 
     #: The lead, ticket, customer, task or call.
@@ -103,7 +103,7 @@ class Line:
     payload: dict[str, Any]
 
 
-def write_many(session: Session, lines: Iterable[Line], by: int | None, now: datetime) -> None:
+def write_many(session: Session, lines: Iterable[TimelineLine], by: int | None, now: datetime) -> None:
     """Add many lines in one statement. Raises ValueError for an unknown kind."""
     rows = []
     for line in lines:

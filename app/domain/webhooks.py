@@ -94,7 +94,7 @@ class WebhookDelivery(Model):  # type: ignore[misc]
 
 
 @dataclass(frozen=True)
-class Wanted:
+class EventFilter:
     """What an admin wants of a webhook."""
 
     name: str
@@ -120,7 +120,9 @@ class Listener:
 # --- by a person
 
 
-def make(session: Session, wanted: Wanted, by: int, now: datetime, vault: Vault, private: bool) -> tuple[Webhook, str]:
+def make(
+    session: Session, wanted: EventFilter, by: int, now: datetime, vault: Vault, private: bool
+) -> tuple[Webhook, str]:
     """A new webhook and its secret, which is told this once. Raises RuleBroken.
 
     `private`: the operator allows http and addresses of his own network.
@@ -139,7 +141,7 @@ def make(session: Session, wanted: Wanted, by: int, now: datetime, vault: Vault,
 
 
 def change(
-    session: Session, hook: Webhook, wanted: Wanted, version: int | None, by: int, now: datetime, private: bool
+    session: Session, hook: Webhook, wanted: EventFilter, version: int | None, by: int, now: datetime, private: bool
 ) -> None:
     """Make it as wanted. Raises RuleBroken, Conflict."""
     refuse_stale(hook, version)
@@ -215,7 +217,7 @@ def _fresh(now: datetime) -> dict[str, Any]:
     return {"state": "queued", "tries": 0, "next_try_on": now, "error": None}
 
 
-def _take(hook: Webhook, wanted: Wanted) -> None:
+def _take(hook: Webhook, wanted: EventFilter) -> None:
     hook.name, hook.url, hook.user_id = wanted.name.strip(), wanted.url.strip(), int(wanted.user_id or 0)
     hook.events = [event for event in EVENTS if event in wanted.events]
     if not wanted.is_on:
@@ -224,7 +226,7 @@ def _take(hook: Webhook, wanted: Wanted) -> None:
         hook.state, hook.why, hook.failures = "on", None, 0
 
 
-def _refuse_wrong(session: Session, wanted: Wanted, private: bool) -> None:
+def _refuse_wrong(session: Session, wanted: EventFilter, private: bool) -> None:
     """Raise RuleBroken with a sentence for each field that cannot stay so."""
     errors: dict[str, list[str]] = {}
     name = wanted.name.strip()

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from app.ops.event_bus import Tidings
+from app.ops.event_bus import LiveEvent
 
 log = logging.getLogger("crm.live")
 
@@ -21,37 +21,37 @@ LAST_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
-class _Letter:
-    tidings: Tidings
+class _QueuedEvent:
+    tidings: LiveEvent
     #: Whether other processes are to be told as well.
     far: bool
     #: Set when it was delivered (flush).
     done: threading.Event | None = None
 
 
-class Post:
+class EventBroadcaster:
     """A queue and the thread that empties it, begun when the first letter comes; a fork begins its own."""
 
-    def __init__(self, deliver: Callable[[Tidings, Tidings], None]) -> None:
+    def __init__(self, deliver: Callable[[LiveEvent, LiveEvent], None]) -> None:
         """`deliver` gets (what to tell the others, what to tell here)."""
         self._deliver = deliver
         self._lock = threading.Lock()
         self._pid = 0
-        self._letters: queue.Queue[_Letter] = queue.Queue(MOST_WAITING)
+        self._letters: queue.Queue[_QueuedEvent] = queue.Queue(MOST_WAITING)
 
-    def put(self, tidings: Tidings, far: bool) -> None:
+    def put(self, tidings: LiveEvent, far: bool) -> None:
         """Deliver it soon; `far`: to other processes too. Never waits, never raises."""
-        self._put(_Letter(tidings, far))
+        self._put(_QueuedEvent(tidings, far))
 
     def flush(self, seconds: float = LAST_SECONDS) -> bool:
         """Wait until what was put so far is delivered (ends of processes, tests); False when that takes longer."""
         if self._pid != os.getpid():
             return True
         done = threading.Event()
-        self._put(_Letter(Tidings(), False, done))
+        self._put(_QueuedEvent(LiveEvent(), False, done))
         return done.wait(seconds)
 
-    def _put(self, letter: _Letter) -> None:
+    def _put(self, letter: _QueuedEvent) -> None:
         if self._pid != os.getpid():
             self._begin()
         try:
@@ -76,8 +76,8 @@ class Post:
                 batch.append(self._letters.get_nowait())
             self._work(batch)
 
-    def _work(self, batch: list[_Letter]) -> None:
-        far = here = Tidings()
+    def _work(self, batch: list[_QueuedEvent]) -> None:
+        far = here = LiveEvent()
         for letter in batch:
             here = here | letter.tidings
             far = far | letter.tidings if letter.far else far

@@ -35,7 +35,7 @@ MOST = 10_000
 
 
 @dataclass(frozen=True)
-class Tidings:
+class LiveEvent:
     """Where something happened; sets, so that many commits make one."""
 
     #: Users whose bell changed.
@@ -50,8 +50,8 @@ class Tidings:
     def __bool__(self) -> bool:
         return bool(self.told or self.stirred or self.cut or self.all)
 
-    def __or__(self, other: Tidings) -> Tidings:
-        return Tidings(
+    def __or__(self, other: LiveEvent) -> LiveEvent:
+        return LiveEvent(
             self.told | other.told, self.stirred | other.stirred, self.cut | other.cut, self.all or other.all
         )
 
@@ -61,12 +61,12 @@ class Tidings:
         return orjson.dumps({"from": origin, **parts})
 
 
-def read(text: bytes) -> tuple[str, Tidings] | None:
+def read(text: bytes) -> tuple[str, LiveEvent] | None:
     """Origin and tidings of a message; None for anything that is none."""
     try:
         said = orjson.loads(text)
         kinds = frozenset((kind, key) for kind, key in said["stirred"])
-        tidings = Tidings(frozenset(said["told"]), kinds, frozenset(said["cut"]))
+        tidings = LiveEvent(frozenset(said["told"]), kinds, frozenset(said["cut"]))
         good = _are_ids(tidings.told | tidings.cut | {key for _kind, key in kinds}) and len(kinds) <= MOST
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
@@ -77,10 +77,10 @@ def _are_ids(keys: frozenset[Any]) -> bool:
     return len(keys) <= MOST and all(type(key) is int and 0 < key < 2**31 for key in keys)
 
 
-class Bus:
+class EventBus:
     """One Redis channel. Sending costs nobody more than TIMEOUT_SECONDS, and that rarely; listening, a thread."""
 
-    def __init__(self, url: str, hear: Callable[[Tidings], None]) -> None:
+    def __init__(self, url: str, hear: Callable[[LiveEvent], None]) -> None:
         """`hear` gets what other processes send; it must not wait and not raise."""
         self._hear, self._nonce = hear, uuid.uuid4().hex
         patience = {"socket_timeout": TIMEOUT_SECONDS, "socket_connect_timeout": TIMEOUT_SECONDS}
@@ -100,7 +100,7 @@ class Bus:
 
     # --- sending
 
-    def publish(self, tidings: Tidings) -> bool:
+    def publish(self, tidings: LiveEvent) -> bool:
         """Tell all processes; False when Redis is away. Never raises, and while Redis is away never waits."""
         if time.monotonic() < self._quiet_until:
             return False
@@ -163,7 +163,7 @@ class Bus:
     def _take(self, said: dict[str, Any]) -> None:
         if said["type"] == "subscribe":
             self.is_up, self._quiet_until = True, 0.0
-            self._hear(Tidings(all=True))  # nobody knows what was said in the meantime
+            self._hear(LiveEvent(all=True))  # nobody knows what was said in the meantime
         elif said["type"] == "message":
             news = read(said["data"])
             if news is not None and news[0] != self.origin:

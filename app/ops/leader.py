@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 LEAD_SECONDS = 5
 
 
-class FileLead:
+class FileLeader:
     """SQLite: the lock on a file beside it; the kernel lets go when the process ends, however it ends."""
 
     def __init__(self, path: Path) -> None:
@@ -39,7 +39,7 @@ class FileLead:
             self._file = -1
 
 
-class DatabaseLead:
+class DatabaseLeader:
     """MariaDB: GET_LOCK on a connection of its own, which the server ends with the process."""
 
     def __init__(self, url: str) -> None:
@@ -78,6 +78,6 @@ class DatabaseLead:
                 connection.close()
 
 
-def leadership(url: str, folder: Path) -> FileLead | DatabaseLead:
+def leadership(url: str, folder: Path) -> FileLeader | DatabaseLeader:
     """What decides who leads on this database."""
-    return FileLead(folder / "scheduler.lock") if url.startswith("sqlite") else DatabaseLead(url)
+    return FileLeader(folder / "scheduler.lock") if url.startswith("sqlite") else DatabaseLeader(url)

@@ -64,7 +64,7 @@ def _nobody(failure: Failure) -> None:
 
 
 @dataclass
-class Place:
+class QueueSettings:
     """Where calls are made: inside which context, how often they are tried, and who hears of those that fail."""
 
     context: Callable[[], AbstractContextManager[Any]] = nullcontext
@@ -96,12 +96,12 @@ class Backend(Protocol):
         """Make no further calls; wait for those at work, at most so long."""
 
 
-_place = Place()
+_place = QueueSettings()
 _backend: Backend | None = None
 _lock = threading.Lock()
 
 
-def install(place: Place, backend: Backend) -> None:
+def install(place: QueueSettings, backend: Backend) -> None:
     """Name the place and the backend of this process; the one before is told to end."""
     global _place, _backend
     with _lock:
@@ -110,7 +110,7 @@ def install(place: Place, backend: Backend) -> None:
         before.stop(0)
 
 
-def place() -> Place:
+def place() -> QueueSettings:
     """Where calls are made in this process."""
     return _place
 

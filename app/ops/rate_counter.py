@@ -51,7 +51,7 @@ class Count:
         return self.used > self.most
 
 
-class Tally(Protocol):
+class RateCounter(Protocol):
     """Counts names in windows that begin at full multiples of their length."""
 
     def add(self, name: str, rate: Rate, now: float, by: int = 1) -> Count:
@@ -59,7 +59,7 @@ class Tally(Protocol):
         ...
 
 
-class OwnTally:
+class LocalRateCounter:
     """Counted in this process."""
 
     def __init__(self) -> None:
@@ -84,14 +84,14 @@ class OwnTally:
         self._sweep_at = now + 60
 
 
-class SharedTally:
+class RedisRateCounter:
     """Counted in Redis for all processes; in this one while Redis is away, so that nobody waits for it."""
 
     def __init__(self, url: str) -> None:
         self._redis = Redis.from_url(
             url, retry=Retry(NoBackoff(), 0), socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE
         )
-        self._own = OwnTally()
+        self._own = LocalRateCounter()
         self._asks_again = 0.0
 
     def add(self, name: str, rate: Rate, now: float, by: int = 1) -> Count:

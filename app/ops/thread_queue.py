@@ -29,7 +29,7 @@ class _Waiting:
     number: int = field(compare=False, default=1)
 
 
-class Pool:
+class ThreadQueue:
     """Threads by queue; they begin with the first call, never before a fork."""
 
     kind = "process"

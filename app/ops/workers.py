@@ -75,7 +75,7 @@ def mains(counts: Mapping[str, int], url: str) -> list[Main]:
     return [*workers, lambda: wake(list(queue.SECONDS), url)]
 
 
-class Family:
+class WorkerGroup:
     """The children of this process, each with its main; who dies is started again."""
 
     def __init__(

@@ -16,12 +16,12 @@ from sqlalchemy.orm import Session, SessionTransaction
 
 from app import access
 from app.domain import change_events, webhooks
-from app.domain.change_events import KINDS, Happening, Place
+from app.domain.change_events import KINDS, ChangeEvent, RecordKey
 from app.domain.webhooks import Listener
 from app.extensions import db
 from app.models import WebhookDelivery
 from app.ops import queue
-from app.outbox.webhook_delivery import QUEUE, Post, send
+from app.outbox.webhook_delivery import QUEUE, WebhookSender, send
 
 #: The database whose webhooks this process serves.
 _engine: Engine | None = None
@@ -29,7 +29,7 @@ _engine: Engine | None = None
 _kept: dict[str, tuple[int, tuple[Listener, ...]]] = {}
 
 
-def install(app: Flask, post: Post, session_class: Any = Session) -> None:
+def install(app: Flask, post: WebhookSender, session_class: Any = Session) -> None:
     """Send by this post, and watch every session of the class. Idempotent."""
     global _engine
     app.extensions["crm_post"] = post
@@ -65,7 +65,7 @@ def _before_flush(session: Session, _context: Any, _rows: Any) -> None:
             continue
         users = [each.user_id for each in _listeners(session) if "deleted" in each.wants(kind)]
         seen_by = access.sighted(session, users, row, datetime.now(UTC)) if users else frozenset()
-        gone = Happening(frozenset({"deleted"}), getattr(row, "number", None), seen_by)
+        gone = ChangeEvent(frozenset({"deleted"}), getattr(row, "number", None), seen_by)
         change_events.add(session, (kind, row.id), gone)
 
 
@@ -97,7 +97,7 @@ def _before_commit(session: Session) -> None:
     if session.in_nested_transaction() or not _is_ours(session):
         return
     session.flush()
-    happened: dict[Place, Happening] = session.info.pop("happened", {})
+    happened: dict[RecordKey, ChangeEvent] = session.info.pop("happened", {})
     listeners = _listeners(session) if happened else ()
     now = datetime.now(UTC)
     rows = [row for place, each in happened.items() for row in _rows(place, each, listeners, now)]
@@ -106,7 +106,9 @@ def _before_commit(session: Session) -> None:
         session.info.setdefault("posted", []).extend(row["key"] for row in rows)
 
 
-def _rows(place: Place, each: Happening, listeners: Iterable[Listener], now: datetime) -> Iterable[dict[str, Any]]:
+def _rows(
+    place: RecordKey, each: ChangeEvent, listeners: Iterable[Listener], now: datetime
+) -> Iterable[dict[str, Any]]:
     kind, key = place
     for listener in listeners:
         for event_ in each.told(listener.wants(kind)):

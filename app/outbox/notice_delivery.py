@@ -19,7 +19,7 @@ from sqlalchemy import Engine, event, or_, select, update
 from sqlalchemy.orm import Session, object_session
 
 from app import access
-from app.channels.base import Channel, ChannelError, Content, Unsure
+from app.channels.base import Channel, ChannelError, Content, DeliveryUnknown
 from app.domain import notices
 from app.extensions import db
 from app.models import Delivery, Notification, User
@@ -48,7 +48,7 @@ A_FAULT = "A fault of the program; it stands in the log."
 
 
 @dataclass(frozen=True)
-class Outcome:
+class DeliveryResult:
     """What became of one try."""
 
     #: sent, queued (again), failed, dropped or unknown.
@@ -57,7 +57,7 @@ class Outcome:
     error: str | None = None
 
 
-class Dropped(Exception):
+class NotToBeSent(Exception):
     """It need not be sent any more; the message says why."""
 
 
@@ -82,28 +82,28 @@ def _claim(delivery_id: int, now: datetime) -> int | None:
         return session.execute(select(Delivery.tries).where(Delivery.id == delivery_id)).scalar_one()
 
 
-def _try(delivery_id: int, tries: int) -> Outcome:
+def _try(delivery_id: int, tries: int) -> DeliveryResult:
     """One try. Whatever happens is an outcome, except that this process is ended."""
     try:
         channel, to, content = _written(delivery_id)
-    except Dropped as dropped:
-        return Outcome("dropped", str(dropped))
+    except NotToBeSent as dropped:
+        return DeliveryResult("dropped", str(dropped))
     except Exception:
         log.exception("delivery %s could not be written", delivery_id)
-        return Outcome("failed", A_FAULT)
+        return DeliveryResult("failed", A_FAULT)
     try:
         channel.send(to, content)
-    except Unsure as unsure:
-        return Outcome("unknown", str(unsure))
+    except DeliveryUnknown as unsure:
+        return DeliveryResult("unknown", str(unsure))
     except ChannelError as refused:
-        return Outcome("failed" if refused.permanent or tries >= TRIES else "queued", str(refused))
+        return DeliveryResult("failed" if refused.permanent or tries >= TRIES else "queued", str(refused))
     except Exception:
         log.exception("delivery %s broke down", delivery_id)
-        return Outcome("unknown", NOT_KNOWN)
-    return Outcome("sent")
+        return DeliveryResult("unknown", NOT_KNOWN)
+    return DeliveryResult("sent")
 
 
-def _settle(delivery_id: int, outcome: Outcome, tries: int, now: datetime) -> None:
+def _settle(delivery_id: int, outcome: DeliveryResult, tries: int, now: datetime) -> None:
     """Write down what became of it; one that failed for now goes into the queue again."""
     wait = queue.jittered(WAITS[tries - 1]) if outcome.state == "queued" else None
     # Whoever took so long that it counts as unknown may still say how it ended, but not have it sent again.
@@ -132,9 +132,9 @@ def _written(delivery_id: int) -> tuple[Channel, str, Content]:
         with access.as_system(session):
             row, notice, user = session.execute(_with_person(delivery_id)).unique().one()
             if not user.active:
-                raise Dropped(IS_GONE)
+                raise NotToBeSent(IS_GONE)
             if not notices.wants({user.id: user.notice_choices or {}}, user.id, notice.kind, row.channel):
-                raise Dropped(NOT_WANTED)
+                raise NotToBeSent(NOT_WANTED)
             version = session.execute(select(access.version_query())).scalar() or 0
         access.act_as(session, access.person(session, user.id, version))
         with force_locale(user.locale or "en"):

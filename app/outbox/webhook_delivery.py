@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.channels.base import ChannelError
-from app.channels.webhook import Answer, Line, signature
+from app.channels.webhook import HttpAnswer, WebhookClient, signature
 from app.domain import webhooks
 from app.extensions import db
 from app.lib.vault import Vault
@@ -56,10 +56,10 @@ Writer = Callable[[Session, str, int, datetime], dict[str, Any] | None]
 
 
 @dataclass(frozen=True)
-class Post:
+class WebhookSender:
     """What this process sends with."""
 
-    line: Line
+    line: WebhookClient
     write: Writer
     waits: tuple[int, ...] = WAITS
 
@@ -69,20 +69,20 @@ class Post:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class DeliveryResult:
     """What became of one try."""
 
     #: sent, queued (again), failed or dropped.
     state: str
     error: str | None = None
-    answer: Answer | None = None
+    answer: HttpAnswer | None = None
     #: The state in which it leaves its webhook, and why; "" = as it is.
     stop: tuple[str, str] = ("", "")
     #: Whether the try says something of the receiver.
     counts: bool = True
 
 
-class Dropped(Exception):
+class NotToBeSent(Exception):
     """It need not or must not be sent; the message says why."""
 
 
@@ -116,39 +116,39 @@ def _claim(key: str, now: datetime) -> bool:
         return bool(_changed(session, update(WebhookDelivery).where(*mine).values(values)))
 
 
-def _try(row: WebhookDelivery, hook: Webhook, now: datetime) -> Outcome:
+def _try(row: WebhookDelivery, hook: Webhook, now: datetime) -> DeliveryResult:
     """Whatever happens is an outcome, except that this process is ended."""
-    post: Post = current_app.extensions["crm_post"]
+    post: WebhookSender = current_app.extensions["crm_post"]
     try:
         body = orjson.dumps(_letter(row, hook, post), default=str)
         secret = _vault().open(hook.secret_sealed)
-    except Dropped as dropped:
-        return Outcome("dropped", str(dropped), counts=False)
+    except NotToBeSent as dropped:
+        return DeliveryResult("dropped", str(dropped), counts=False)
     except _NotActive:
-        return Outcome("queued", NOT_ACTIVE, stop=("paused", "user"), counts=False)
+        return DeliveryResult("queued", NOT_ACTIVE, stop=("paused", "user"), counts=False)
     except Exception:
         log.exception("webhook delivery %s could not be written", row.key)
-        return Outcome("failed", A_FAULT, counts=False)
+        return DeliveryResult("failed", A_FAULT, counts=False)
     try:
         answer = post.line.post(hook.url, headers_of(row, secret, body, now), body)
     except ChannelError as refused:
-        return Outcome(_again(row, post), str(refused))
+        return DeliveryResult(_again(row, post), str(refused))
     return _heard(row, post, answer)
 
 
-def _heard(row: WebhookDelivery, post: Post, answer: Answer) -> Outcome:
+def _heard(row: WebhookDelivery, post: WebhookSender, answer: HttpAnswer) -> DeliveryResult:
     if 200 <= answer.code < 300:
-        return Outcome("sent", None, answer)
+        return DeliveryResult("sent", None, answer)
     if answer.code == GONE:
-        return Outcome("failed", "The receiver says that it is gone for good (410).", answer, ("off", "gone"))
+        return DeliveryResult("failed", "The receiver says that it is gone for good (410).", answer, ("off", "gone"))
     if 300 <= answer.code < 400:
-        return Outcome(
+        return DeliveryResult(
             _again(row, post), f"It answered with a redirect ({answer.code}), which is not followed.", answer
         )
-    return Outcome(_again(row, post), f"The receiver refused it ({answer.code}).", answer)
+    return DeliveryResult(_again(row, post), f"The receiver refused it ({answer.code}).", answer)
 
 
-def _again(row: WebhookDelivery, post: Post) -> str:
+def _again(row: WebhookDelivery, post: WebhookSender) -> str:
     return "queued" if row.tries < post.tries(row.event) else "failed"
 
 
@@ -173,7 +173,7 @@ def _vault() -> Vault:
 # --- what is told
 
 
-def _letter(row: WebhookDelivery, hook: Webhook, post: Post) -> dict[str, Any]:
+def _letter(row: WebhookDelivery, hook: Webhook, post: WebhookSender) -> dict[str, Any]:
     """The event, and the record as it is now. Raises Dropped, _NotActive."""
     letter = {"id": row.key, "event": row.event, "at": row.at.isoformat()}
     if row.event == webhooks.TEST or row.record_id is None:
@@ -185,11 +185,11 @@ def _letter(row: WebhookDelivery, hook: Webhook, post: Post) -> dict[str, Any]:
         return letter | {"record": {"id": row.record_id, "number": row.number}}
     record = _seen(hook, kind, row.record_id, post)
     if record is None:
-        raise Dropped(NOT_SEEN)
+        raise NotToBeSent(NOT_SEEN)
     return letter | {"record": record}
 
 
-def _seen(hook: Webhook, kind: str, key: int, post: Post) -> dict[str, Any] | None:
+def _seen(hook: Webhook, kind: str, key: int, post: WebhookSender) -> dict[str, Any] | None:
     """The record in the eyes of the webhook's user: his rows, his masks."""
     with Session(db.engine, expire_on_commit=False) as session:
         _look_as(session, hook)
@@ -209,9 +209,9 @@ def _look_as(session: Session, hook: Webhook) -> None:
 # --- what became of it
 
 
-def _settle(row: WebhookDelivery, hook: Webhook, outcome: Outcome, now: datetime) -> None:
+def _settle(row: WebhookDelivery, hook: Webhook, outcome: DeliveryResult, now: datetime) -> None:
     """Write it down, on the webhook too; one that failed for now goes into the queue again."""
-    post: Post = current_app.extensions["crm_post"]
+    post: WebhookSender = current_app.extensions["crm_post"]
     wait = queue.jittered(post.waits[row.tries - 1]) if outcome.state == "queued" and outcome.counts else 0.0
     with _writing() as session:
         if not _changed(session, _step(row, outcome, now + timedelta(seconds=wait))):
@@ -226,7 +226,7 @@ def _settle(row: WebhookDelivery, hook: Webhook, outcome: Outcome, now: datetime
         log.warning("webhook delivery %s failed after %s tries: %s", row.key, row.tries, outcome.error)
 
 
-def _step(row: WebhookDelivery, outcome: Outcome, next_on: datetime) -> Any:
+def _step(row: WebhookDelivery, outcome: DeliveryResult, next_on: datetime) -> Any:
     same_try = (WebhookDelivery.id == row.id, WebhookDelivery.state == "sending", WebhookDelivery.tries == row.tries)
     text = outcome.answer.text[:KEPT_SIGNS] if outcome.answer else None
     values = {
@@ -239,7 +239,7 @@ def _step(row: WebhookDelivery, outcome: Outcome, next_on: datetime) -> Any:
     return update(WebhookDelivery).where(*same_try).values(values)
 
 
-def _count(session: Session, hook: Webhook, outcome: Outcome, now: datetime) -> None:
+def _count(session: Session, hook: Webhook, outcome: DeliveryResult, now: datetime) -> None:
     """The webhook's row of failures; too many in a row pause it."""
     result = f"HTTP {outcome.answer.code}" if outcome.answer else outcome.error
     failures: Any = 0 if outcome.state == "sent" else Webhook.failures + 1

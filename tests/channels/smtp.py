@@ -16,7 +16,7 @@ from tests.servers import free_port
 
 
 @dataclass
-class Post:
+class MailServer:
     """What arrived, and what the server answers next; once all answers are given it takes everything."""
 
     #: Answers to RCPT and to the text, e.g. "550 no such person"; "hang" = none for a long time.
@@ -48,9 +48,9 @@ class Post:
 
 
 @contextmanager
-def serving(**options: Any) -> Iterator[Post]:
+def serving(**options: Any) -> Iterator[MailServer]:
     """A running server; `options` go to aiosmtpd."""
-    post = Post()
+    post = MailServer()
     controller = Controller(post, hostname="127.0.0.1", port=free_port(), **options)
     controller.start()
     post.url = f"smtp://127.0.0.1:{controller.port}"

@@ -18,10 +18,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 import config
-from app.channels.base import ChannelError, Content, Unsure
+from app.channels.base import ChannelError, Content, DeliveryUnknown
 from app.channels.console import Console
 from app.channels.email import Email, server_of
-from tests.channels.smtp import Post, only, serving
+from tests.channels.smtp import MailServer, only, serving
 from tests.servers import free_port
 
 CONTENT = Content(
@@ -31,13 +31,13 @@ SENDER = "Eshin CRM <crm@eshin.test>"
 
 
 @pytest.fixture
-def post() -> Iterator[Post]:
+def post() -> Iterator[MailServer]:
     with serving() as post:
         yield post
 
 
 @pytest.fixture
-def email(post: Post) -> Email:
+def email(post: MailServer) -> Email:
     return Email(server_of(post.url), SENDER, 1)
 
 
@@ -67,14 +67,14 @@ def test_the_number_says_whether_to_try_again(post, email, answers, permanent):
     with pytest.raises(ChannelError) as refused:
         email.send("ana@eshin.test", CONTENT)
     assert (refused.value.permanent, post.mail) == (permanent, [])
-    assert not isinstance(refused.value, Unsure)
+    assert not isinstance(refused.value, DeliveryUnknown)
     assert "ana@" not in str(refused.value)
 
 
 @pytest.mark.parametrize("answer", ["hang", "well, well"])
 def test_a_server_without_a_word_after_the_text_leaves_it_open(post, email, answer):
     post.to_text = [answer]
-    with pytest.raises(Unsure):
+    with pytest.raises(DeliveryUnknown):
         email.send("ana@eshin.test", CONTENT)
 
 
@@ -125,7 +125,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def guarded(certificate: Path) -> Iterator[Post]:
+def guarded(certificate: Path) -> Iterator[MailServer]:
     """A server that takes mail only over TLS from crm, whose password is s3cret."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from app.channels.base import ChannelError
-from app.channels.webhook import MOST_READ, Line, signature
+from app.channels.webhook import MOST_READ, WebhookClient, signature
 from tests.channels.receiver import Receiver, receiving
 from tests.servers import free_port
 
@@ -29,17 +29,17 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def line() -> Line:
-    return Line(private=True, seconds=1)
+def line() -> WebhookClient:
+    return WebhookClient(private=True, seconds=1)
 
 
-def refused(line: Line, url: str, **headers: str) -> str:
+def refused(line: WebhookClient, url: str, **headers: str) -> str:
     with pytest.raises(ChannelError) as refusal:
         line.post(url, headers, BODY)
     return str(refusal.value)
 
 
-def test_the_body_arrives_with_its_headers(receiver: Receiver, line: Line) -> None:
+def test_the_body_arrives_with_its_headers(receiver: Receiver, line: WebhookClient) -> None:
     answer = line.post(f"{receiver.url}?a=1", {"X-CRM-Event": "lead.created"}, BODY)
     (heard,) = receiver.heard
     assert (answer.code, answer.text, heard.path, heard.body) == (200, "thanks", "/in?a=1", BODY)
@@ -52,7 +52,7 @@ def test_the_signature_is_what_openssl_makes_of_timestamp_full_stop_and_body() -
     )
 
 
-def test_a_redirect_is_an_answer_and_not_followed(receiver: Receiver, line: Line) -> None:
+def test_a_redirect_is_an_answer_and_not_followed(receiver: Receiver, line: WebhookClient) -> None:
     receiver.answers = [(302, {"Location": receiver.url}, b"")]
     assert (line.post(receiver.url, {}, BODY).code, len(receiver.heard)) == (302, 1)
 
@@ -60,25 +60,25 @@ def test_a_redirect_is_an_answer_and_not_followed(receiver: Receiver, line: Line
 @pytest.mark.parametrize("way", ["hang", "trickle"])
 def test_who_does_not_answer_in_time_is_left(receiver: Receiver, way: str) -> None:
     receiver.answers = [way]
-    assert refused(Line(private=True, seconds=0.3), receiver.url) == "It did not answer within 0.3 seconds."
+    assert refused(WebhookClient(private=True, seconds=0.3), receiver.url) == "It did not answer within 0.3 seconds."
 
 
-def test_of_a_huge_answer_only_the_beginning_is_read(receiver: Receiver, line: Line) -> None:
+def test_of_a_huge_answer_only_the_beginning_is_read(receiver: Receiver, line: WebhookClient) -> None:
     receiver.answers = [(500, {}, b"x" * 5_000_000)]
     answer = line.post(receiver.url, {}, BODY)
     assert (answer.code, len(answer.text)) == (500, MOST_READ)
 
 
-def test_an_answer_that_is_no_text_does_no_harm(receiver: Receiver, line: Line) -> None:
+def test_an_answer_that_is_no_text_does_no_harm(receiver: Receiver, line: WebhookClient) -> None:
     receiver.answers = [(200, {}, b"\xff\xfe\x00ok")]
     assert line.post(receiver.url, {}, BODY).text == "��\x00ok"
 
 
-def test_nobody_listens(line: Line) -> None:
+def test_nobody_listens(line: WebhookClient) -> None:
     assert refused(line, f"http://127.0.0.1:{free_port()}/") == "Nobody listens at the address."
 
 
-def test_no_header_has_two_lines(receiver: Receiver, line: Line) -> None:
+def test_no_header_has_two_lines(receiver: Receiver, line: WebhookClient) -> None:
     assert "ValueError" in refused(line, receiver.url, **{"X-CRM-Event": "a\r\nX-Evil: 1"})
     assert receiver.heard == []
 
@@ -100,14 +100,14 @@ def known(*ips: str, asked: list[str] | None = None) -> Any:
 
 @pytest.mark.parametrize("url", ["https://127.0.0.1:8443/", "https://hooks.example/", "http://93.184.216.34/"])
 def test_without_the_operators_word_nothing_inside_is_called(receiver: Receiver, url: str) -> None:
-    inner = Line(seconds=1, lookup=known("127.0.0.1"))
+    inner = WebhookClient(seconds=1, lookup=known("127.0.0.1"))
     assert refused(inner, url.replace(":8443", f":{receiver.port}"))
     assert receiver.heard == []
 
 
 def test_a_name_that_changes_its_address_is_called_at_the_checked_one(receiver: Receiver) -> None:
     asked: list[str] = []
-    line = Line(private=True, seconds=1, lookup=known("127.0.0.1", "10.0.0.1", asked=asked))
+    line = WebhookClient(private=True, seconds=1, lookup=known("127.0.0.1", "10.0.0.1", asked=asked))
     assert line.post(f"http://hooks.example:{receiver.port}/in", {}, BODY).code == 200
     assert (asked, receiver.heard[0].headers["Host"]) == (["hooks.example"], f"hooks.example:{receiver.port}")
 
@@ -141,9 +141,9 @@ def guarded(certificate: Path) -> Iterator[Receiver]:
         yield receiver
 
 
-def line_to(certificate: Path | None) -> Line:
+def line_to(certificate: Path | None) -> WebhookClient:
     trust = ssl.create_default_context(cafile=certificate) if certificate else None
-    return Line(private=True, seconds=2, trust=trust, lookup=known("127.0.0.1"))
+    return WebhookClient(private=True, seconds=2, trust=trust, lookup=known("127.0.0.1"))
 
 
 def test_tls_asks_for_the_name_and_checks_it(guarded: Receiver, certificate: Path) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.domain import call_outcomes, calls
 from app.domain.base import RuleBroken
-from app.domain.call_outcomes import Outcome
+from app.domain.call_outcomes import CallOutcome
 from app.domain.leads import Lead
 from app.domain.tasks import Task
 from app.domain.timeline import Activity
@@ -40,7 +40,7 @@ def lines(session: Session, kind: str) -> list[Activity]:
 def test_outcome_note_and_next_step_in_one_go(office, ana):
     lead = makers.lead(office, ana)
     call = made(office, ana, lead_id=lead.id)
-    call_outcomes.settle(office, call, Outcome("Interested", "Wants an SIP", NOW + HOUR), ana.id, NOW)
+    call_outcomes.settle(office, call, CallOutcome("Interested", "Wants an SIP", NOW + HOUR), ana.id, NOW)
     assert (call.outcome, lines(office, "note")[0].payload["text"]) == ("Interested", "Wants an SIP")
     task = office.scalars(select(Task)).one()
     assert (task.title, task.due_on, task.lead_id) == ("Follow up: Interested", NOW + HOUR, lead.id)
@@ -51,11 +51,11 @@ def test_outcome_note_and_next_step_in_one_go(office, ana):
 @pytest.mark.parametrize(
     ("outcome", "field"),
     [
-        (Outcome("  "), "outcome"),
-        (Outcome("x" * 501), "outcome"),
-        (Outcome("x", None, NOW), "follow_up_on"),
-        (Outcome("x", None, NOW + HOUR), "follow_up_on"),
-        (Outcome("x", "a note"), "note"),
+        (CallOutcome("  "), "outcome"),
+        (CallOutcome("x" * 501), "outcome"),
+        (CallOutcome("x", None, NOW), "follow_up_on"),
+        (CallOutcome("x", None, NOW + HOUR), "follow_up_on"),
+        (CallOutcome("x", "a note"), "note"),
     ],
 )
 def test_what_makes_no_sense_is_refused(office, ana, call, outcome, field):

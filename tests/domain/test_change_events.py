@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.domain.change_events import EVENTS, Happening, of_columns
+from app.domain.change_events import EVENTS, ChangeEvent, of_columns
 
 EVERYTHING = ("created", "changed", "status", "assigned", "deleted")
 
@@ -27,7 +27,7 @@ EVERYTHING = ("created", "changed", "status", "assigned", "deleted")
     ],
 )
 def test_what_is_told_of_a_save(happened: set[str], wanted: tuple[str, ...], told: tuple[str, ...]) -> None:
-    assert Happening(frozenset(happened)).told(wanted) == told
+    assert ChangeEvent(frozenset(happened)).told(wanted) == told
 
 
 @pytest.mark.parametrize(

@@ -11,19 +11,18 @@ import pytest
 from sqlalchemy import event, func, select
 from sqlalchemy.orm import Session, sessionmaker
 
-from app import job_runner as crm_engine
-from app import jobs
+from app import job_runner, jobs
 from app.domain import assignment, sla, tickets
 from app.domain.escalation import due, look
 from app.domain.notices import Notification
 from app.domain.settings import SlaPolicy, SlaTarget, TicketStatus
-from app.domain.sla import Terms
+from app.domain.sla import SlaTerms
 from app.domain.timeline import Activity
 from tests import makers
 from tests.makers import ALWAYS_OPEN, DAY, HOUR, MINUTE, NOW, OFFICE
 
 #: Answered within two hours, resolved within ten.
-TERMS = Terms(ALWAYS_OPEN, {("ticket", ""): (120, 600), ("ticket", "Urgent"): (30, 60), ("lead", ""): (120, None)})
+TERMS = SlaTerms(ALWAYS_OPEN, {("ticket", ""): (120, 600), ("ticket", "Urgent"): (30, 60), ("lead", ""): (120, None)})
 ANSWER = NOW + 2 * HOUR
 
 
@@ -36,7 +35,7 @@ def people(session: Session) -> dict[str, Any]:
     return made
 
 
-def owed(session: Session, who: Any, terms: Terms = TERMS, at: datetime = NOW, **more: Any) -> Any:
+def owed(session: Session, who: Any, terms: SlaTerms = TERMS, at: datetime = NOW, **more: Any) -> Any:
     """A ticket of this person, whose clock began at `at`."""
     ticket = makers.ticket(session, who, at=at, **more)
     if who is not None:
@@ -46,7 +45,9 @@ def owed(session: Session, who: Any, terms: Terms = TERMS, at: datetime = NOW, *
     return ticket
 
 
-def watch(session: Session, start: datetime, end: datetime, step: timedelta = 5 * MINUTE, terms: Terms = TERMS) -> None:
+def watch(
+    session: Session, start: datetime, end: datetime, step: timedelta = 5 * MINUTE, terms: SlaTerms = TERMS
+) -> None:
     """The job as it runs, every few minutes."""
     while start <= end:
         for kind, key in due(session, start, 100):
@@ -73,7 +74,7 @@ def move(session: Session, ticket: Any, meaning: str, at: datetime, by: Any = No
 
 
 def test_a_warning_the_breach_and_then_one_manager_an_hour(session, people):
-    owed(session, people["cleo"], Terms(ALWAYS_OPEN, {("ticket", ""): (120, None)}))
+    owed(session, people["cleo"], SlaTerms(ALWAYS_OPEN, {("ticket", ""): (120, None)}))
     watch(session, NOW, NOW + DAY)
     assert told(session) == [
         ("sla_warning", "cleo", 30),
@@ -92,7 +93,7 @@ def test_then_it_rests(session, people):
 
 
 def test_the_timeline_tells_the_breach_and_each_step(session, people):
-    ticket = owed(session, people["cleo"], Terms(ALWAYS_OPEN, {("ticket", ""): (120, None)}))
+    ticket = owed(session, people["cleo"], SlaTerms(ALWAYS_OPEN, {("ticket", ""): (120, None)}))
     watch(session, NOW, NOW + DAY)
     lines = session.scalars(select(Activity).where(Activity.ticket_id == ticket.id, Activity.kind == "system"))
     assert [(line.payload["what"], line.payload["promise"], line.payload["to"]) for line in lines] == [
@@ -186,7 +187,7 @@ def test_a_higher_priority_may_be_late_at_once(session, people):
 
 
 def test_figures_and_steps_are_office_time(session, people):
-    terms = Terms(OFFICE, {("ticket", ""): (120, None)}, escalation_minutes=60)
+    terms = SlaTerms(OFFICE, {("ticket", ""): (120, None)}, escalation_minutes=60)
     owed(session, people["cleo"], terms, at=NOW + 6.5 * HOUR)  # Monday 16:30, so due at Tuesday 9:30
     watch(session, NOW, NOW + 23 * HOUR, terms=terms)
     assert told(session) == [("sla_warning", "cleo", 30)]
@@ -279,10 +280,10 @@ def test_an_idle_pass_asks_once_and_by_index(session, people):
     owed(session, people["cleo"])
     asked: list[str] = []
     event.listen(session.get_bind(), "before_cursor_execute", lambda *said: asked.append(said[2]))
-    runner = crm_engine.Runner(sessionmaker(session.get_bind()))
+    runner = job_runner.Runner(sessionmaker(session.get_bind()))
     session.commit()
     job = next(each for each in jobs.SCHEDULE if each.name == "watch the SLA clocks")
-    run = crm_engine.run_slot(runner, job, ("now", NOW), NOW)
+    run = job_runner.run_slot(runner, job, ("now", NOW), NOW)
     assert run is not None and (run.outcome, run.items) == ("done", 0)
     assert len(asked) <= 6
     query = next(said for said in asked if said.startswith("SELECT") and "sla_on" in said)
@@ -306,10 +307,10 @@ def test_the_job_reads_the_policy_and_watches(session, people):
     )
     owed(session, people["cleo"])
     session.commit()
-    runner = crm_engine.Runner(sessionmaker(session.get_bind(), expire_on_commit=False))
+    runner = job_runner.Runner(sessionmaker(session.get_bind(), expire_on_commit=False))
     job = next(each for each in jobs.SCHEDULE if each.name == "watch the SLA clocks")
     for number, after in enumerate((100 * MINUTE, 100 * MINUTE, 2 * HOUR, 2 * HOUR)):
-        crm_engine.run_slot(runner, job, (str(number), NOW + after), NOW + after)
+        job_runner.run_slot(runner, job, (str(number), NOW + after), NOW + after)
     assert told(session) == [("sla_warning", "cleo", 20), ("sla_breach", "cleo", 0), ("sla_breach", "sam", 0)]
 
 
@@ -326,8 +327,8 @@ def test_each_breach_is_told_once_however_many_look(mariadb_url: str) -> None:
         for _ in range(TICKETS):
             owed(session, cleo)
         session.commit()
-    runners = [crm_engine.Runner(sessionmaker(engine, expire_on_commit=False)) for _ in range(PROCESSES)]
-    _at_once(lambda n: crm_engine.run_slot(runners[n], _WATCH, (f"slot {n}", ANSWER), ANSWER))
+    runners = [job_runner.Runner(sessionmaker(engine, expire_on_commit=False)) for _ in range(PROCESSES)]
+    _at_once(lambda n: job_runner.run_slot(runners[n], _WATCH, (f"slot {n}", ANSWER), ANSWER))
     with makers.opened(engine) as session:
         per_ticket = select(func.count()).where(Notification.kind == "sla_breach").group_by(Notification.ticket_id)
         assert list(session.scalars(per_ticket)) == [1] * TICKETS
@@ -336,10 +337,10 @@ def test_each_breach_is_told_once_however_many_look(mariadb_url: str) -> None:
     engine.dispose()
 
 
-_WATCH = crm_engine.Job(
+_WATCH = job_runner.Job(
     "watch",
-    crm_engine.every_minute,
-    lambda session, at: crm_engine.Work(
+    job_runner.every_minute,
+    lambda session, at: job_runner.Work(
         due(session, at.now, at.limit), lambda one, row: look(one, row[0], row[1], at.now, TERMS)
     ),
 )

@@ -16,7 +16,7 @@ from app.lib.vault import Vault
 from app.models import Activity, Assignment, CallLog, Customer, CustomerAccount, Lead, Notification, StatusChange, Task
 from tests.makers import ALWAYS_OPEN, DAY, HOUR, MINUTE, NOW, user
 
-TERMS = sla.Terms(ALWAYS_OPEN, {("lead", ""): (60, None)})
+TERMS = sla.SlaTerms(ALWAYS_OPEN, {("lead", ""): (60, None)})
 
 
 def take(session: Session, by: Any = None, vault: Any = None, **values: Any) -> Lead:

@@ -18,13 +18,12 @@ import pytest
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session, sessionmaker
 
-from app import job_runner as crm_engine
-from app import jobs
+from app import job_runner, jobs
 from app.domain import tasks
 from app.domain.assignment import Assignment, begin
 from app.domain.leads import Lead
 from app.domain.notices import Notification
-from app.domain.reassignment import Pass, Terms, due_records, pass_of, reassign_record, terms
+from app.domain.reassignment import ReassignmentPass, ReassignmentTerms, due_records, pass_of, reassign_record, terms
 from app.domain.reassignment import reassign as reassign_many
 from app.domain.settings import BusinessSetting, Holiday
 from app.domain.tasks import Task
@@ -35,7 +34,7 @@ from tests import makers
 from tests.makers import ALWAYS_OPEN, DAY, HOUR, MINUTE, NOW, OFFICE
 from tests.servers import eventually
 
-TERMS = Terms(grace_minutes=30, retry_minutes=540)
+TERMS = ReassignmentTerms(grace_minutes=30, retry_minutes=540)
 #: Saturday, 10:00 in the office.
 SATURDAY = NOW - 2 * DAY
 
@@ -222,7 +221,7 @@ def test_the_flag_of_the_record_stays_while_another_task_is_exhausted(session, p
 def test_the_settings_of_the_manager_count(session):
     session.add(BusinessSetting(key="grace_minutes", value=5))
     session.flush()
-    assert terms(session) == Terms(grace_minutes=5, retry_minutes=540)
+    assert terms(session) == ReassignmentTerms(grace_minutes=5, retry_minutes=540)
 
 
 def test_turns_are_spread_evenly(session, people):
@@ -239,7 +238,7 @@ def test_turns_are_spread_evenly(session, people):
 
 
 @pytest.fixture
-def by() -> Pass:
+def by() -> ReassignmentPass:
     return pass_of(NOW, ALWAYS_OPEN, TERMS)
 
 
@@ -325,7 +324,7 @@ def test_the_job_moves_tasks_while_the_office_is_open(session, people, now, move
     days = [(now.date(), None, None) for now in (NOW + DAY,)] + [((NOW + 2 * DAY).date(), dtime(9), dtime(13))]
     session.add_all(Holiday(day=day, label="Off", starts=starts, ends=ends) for day, starts, ends in days)
     makers.task(session, makers.lead(session, people["ana"]), due_on=NOW - 10 * DAY)
-    work = jobs.SCHEDULE[0].work(session, crm_engine.Pass(now, makers.ZONE))
+    work = jobs.SCHEDULE[0].work(session, job_runner.JobPass(now, makers.ZONE))
     assert len(work.chunks()) == moves
 
 
@@ -446,20 +445,20 @@ def _assert_each_once(session: Session, ana: int) -> None:
 def _pass_after_pass(url: str, go: Path) -> None:
     """What one of the processes does: passes of its own, without the claim of the slot, until nothing is overdue."""
     engine = makers.create_engine(url, isolation_level="READ COMMITTED")
-    runner = crm_engine.Runner(sessionmaker(engine, expire_on_commit=False))
-    slow = crm_engine.Job("reassign overdue tasks", crm_engine.every_minute, _slowly)
+    runner = job_runner.Runner(sessionmaker(engine, expire_on_commit=False))
+    slow = job_runner.Job("reassign overdue tasks", job_runner.every_minute, _slowly)
     go.with_name(f"ready-{os.getpid()}").touch()
     while not go.exists():
         time.sleep(0.01)
     for number in range(1000):
         slot = f"{random.getrandbits(60)}-{number}"
-        crm_engine.run_slot(runner, slow, (slot, NOW), NOW)
+        job_runner.run_slot(runner, slow, (slot, NOW), NOW)
         with makers.opened(engine) as session:
             if not due_records(session, NOW, 30, ALWAYS_OPEN, 1):
                 return
 
 
-def _slowly(session: Session, at: crm_engine.Pass) -> crm_engine.Work:
+def _slowly(session: Session, at: job_runner.JobPass) -> job_runner.Work:
     """The real work in small chunks, in another order for each process, with a moment in which a kill meets an open
     transaction."""
     work = jobs.SCHEDULE[0].work(session, at)
@@ -470,7 +469,7 @@ def _slowly(session: Session, at: crm_engine.Pass) -> crm_engine.Work:
         time.sleep(random.uniform(0, 0.02))
         return answers
 
-    return crm_engine.Work(items, many=many, size=5)
+    return job_runner.Work(items, many=many, size=5)
 
 
 if __name__ == "__main__" and len(sys.argv) == 3:

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from app.domain import calls, messages, office_hours, sla, tickets
 from app.domain.leads import Lead
 from app.domain.settings import Holiday, SlaPolicy, SlaTarget, TicketStatus
-from app.domain.sla import Move, Terms
+from app.domain.sla import Move, SlaTerms
 from app.domain.tickets import Ticket
 from tests import makers
 from tests.makers import ALWAYS_OPEN, DAY, HOUR, MINUTE, NOW, OFFICE, ZONE
@@ -32,7 +32,7 @@ SHUT = office_hours.Office(
     frozenset(date(2026, 11, 23) + week * timedelta(days=7) for week in range(5000)),
 )
 TARGETS = {("ticket", ""): (120, 1080), ("ticket", "Urgent"): (30, 240), ("lead", ""): (120, None)}
-TERMS = Terms(INDIA, TARGETS)
+TERMS = SlaTerms(INDIA, TARGETS)
 
 
 def at(text: str, zone: str = ZONE) -> datetime:
@@ -40,14 +40,14 @@ def at(text: str, zone: str = ZONE) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
 
 
-def taken(now: datetime = NOW, terms: Terms = TERMS, meaning: str = "new", priority: str = "Medium") -> Ticket:
+def taken(now: datetime = NOW, terms: SlaTerms = TERMS, meaning: str = "new", priority: str = "Medium") -> Ticket:
     """A new ticket, in no database."""
     ticket = Ticket(priority=priority, status=TicketStatus(meaning=meaning))
     sla.begin(ticket, terms, now)
     return ticket
 
 
-def move(ticket: Any, new: str, now: datetime, terms: Terms = TERMS, by: int | None = 1) -> None:
+def move(ticket: Any, new: str, now: datetime, terms: SlaTerms = TERMS, by: int | None = 1) -> None:
     old, ticket.status = ticket.status.meaning, TicketStatus(meaning=new)
     sla.follow(ticket, Move(old, new, by, now), terms)
 
@@ -69,17 +69,17 @@ def move(ticket: Any, new: str, now: datetime, terms: Terms = TERMS, by: int | N
     ],
 )
 def test_a_promise_is_counted_in_office_time(office, start, minutes, due):
-    ticket = taken(start, Terms(office, {("ticket", ""): (minutes, None)}))
+    ticket = taken(start, SlaTerms(office, {("ticket", ""): (minutes, None)}))
     assert (ticket.reply_due_on, ticket.resolve_due_on, ticket.sla_started_on) == (due, None, start)
 
 
 @pytest.mark.parametrize("priority, minutes", [("Urgent", (30, 240)), ("Medium", (120, 1080)), ("Low", (120, 1080))])
 def test_a_priority_without_a_target_of_its_own_has_that_of_any(priority, minutes):
-    ticket = taken(terms=Terms(ALWAYS_OPEN, TARGETS), priority=priority)
+    ticket = taken(terms=SlaTerms(ALWAYS_OPEN, TARGETS), priority=priority)
     assert (ticket.reply_due_on, ticket.resolve_due_on) == tuple(NOW + each * MINUTE for each in minutes)
 
 
-@pytest.mark.parametrize("terms", [sla.NO_TERMS, Terms(SHUT, TARGETS)])
+@pytest.mark.parametrize("terms", [sla.NO_TERMS, SlaTerms(SHUT, TARGETS)])
 def test_without_a_policy_or_an_office_that_opens_nothing_is_promised(terms):
     ticket = taken(terms=terms)
     assert (ticket.reply_due_on, ticket.resolve_due_on, ticket.sla_on) == (None, None, None)
@@ -98,7 +98,7 @@ def test_people_are_warned_when_three_quarters_of_the_office_time_are_over():
 @settings(deadline=None)
 @given(st.lists(st.integers(0, 4 * 86_400_000_000), min_size=2, max_size=8), st.sampled_from([INDIA, NEW_YORK]))
 def test_as_much_is_left_after_a_pause_as_before_it(gaps, office):
-    terms = Terms(office, {("ticket", ""): (6000, 60_000)})
+    terms = SlaTerms(office, {("ticket", ""): (6000, 60_000)})
     ticket, now = taken(terms=terms), NOW
     for n, gap in enumerate(gaps):
         now += timedelta(microseconds=gap)
@@ -131,10 +131,10 @@ def test_from_one_waiting_status_to_another_it_goes_on_standing_still():
 
 
 def test_what_was_broken_before_a_pause_stays_as_late_as_it_was():
-    ticket = taken(terms=Terms(ALWAYS_OPEN, TARGETS))
+    ticket = taken(terms=SlaTerms(ALWAYS_OPEN, TARGETS))
     ticket.reply_late_on = ticket.reply_due_on
-    move(ticket, "waiting", NOW + 3 * HOUR, Terms(ALWAYS_OPEN, TARGETS), by=None)
-    move(ticket, "open", NOW + 10 * HOUR, Terms(ALWAYS_OPEN, TARGETS), by=None)
+    move(ticket, "waiting", NOW + 3 * HOUR, SlaTerms(ALWAYS_OPEN, TARGETS), by=None)
+    move(ticket, "open", NOW + 10 * HOUR, SlaTerms(ALWAYS_OPEN, TARGETS), by=None)
     assert ticket.reply_due_on == ticket.reply_late_on == NOW + 9 * HOUR
 
 
@@ -152,7 +152,7 @@ def test_the_first_move_by_a_person_is_the_answer_in_time_or_late(after, late):
 
 @pytest.mark.parametrize("minutes, late", [(240, None), (241, NOW + 240 * MINUTE)])
 def test_the_end_settles_the_resolution(minutes, late):
-    terms = Terms(ALWAYS_OPEN, {("ticket", ""): (30, 240)})
+    terms = SlaTerms(ALWAYS_OPEN, {("ticket", ""): (30, 240)})
     ticket = taken(terms=terms)
     move(ticket, "resolved", NOW + minutes * MINUTE, terms)
     assert (ticket.resolve_due_on, ticket.resolve_late_on, ticket.sla_on) == (None, late, None)
@@ -161,7 +161,7 @@ def test_the_end_settles_the_resolution(minutes, late):
 
 
 def test_waiting_does_not_make_the_end_late():
-    terms = Terms(ALWAYS_OPEN, TARGETS)
+    terms = SlaTerms(ALWAYS_OPEN, TARGETS)
     ticket = taken(terms=terms)
     move(ticket, "waiting", NOW + HOUR, terms)
     move(ticket, "resolved", NOW + 30 * DAY, terms)
@@ -204,8 +204,8 @@ def test_a_priority_of_an_ended_ticket_starts_no_clock():
 
 
 def test_a_policy_that_changed_does_not_touch_a_running_clock():
-    ticket = taken(terms=Terms(ALWAYS_OPEN, TARGETS))
-    (reply, resolve) = sla.promises(ticket, Terms(ALWAYS_OPEN, {("ticket", ""): (1, 1)}))
+    ticket = taken(terms=SlaTerms(ALWAYS_OPEN, TARGETS))
+    (reply, resolve) = sla.promises(ticket, SlaTerms(ALWAYS_OPEN, {("ticket", ""): (1, 1)}))
     assert (reply.due_on, resolve.due_on) == (NOW + 2 * HOUR, NOW + 18 * HOUR)
     assert (reply.warn_on, resolve.warn_on) == (NOW + 90 * MINUTE, NOW + 810 * MINUTE)
 
@@ -270,7 +270,7 @@ def contact(session: Session, ticket: Ticket, how: str, by: Any, now: datetime) 
 )
 def test_a_call_or_message_of_a_person_is_an_answer(office, how, by_whom, after, answered, late):
     cleo = makers.user(office, "cleo", "Support User")
-    ticket = tickets.create(office, {"subject_ids": [1]}, cleo.id, NOW, Terms(ALWAYS_OPEN, TARGETS))
+    ticket = tickets.create(office, {"subject_ids": [1]}, cleo.id, NOW, SlaTerms(ALWAYS_OPEN, TARGETS))
     version = ticket.version
     contact(office, ticket, how, cleo.id if by_whom else None, NOW + after)
     office.refresh(ticket)
@@ -279,7 +279,7 @@ def test_a_call_or_message_of_a_person_is_an_answer(office, how, by_whom, after,
 
 
 def test_a_new_priority_of_a_ticket_sets_its_clock_anew(office):
-    terms = Terms(ALWAYS_OPEN, TARGETS)
+    terms = SlaTerms(ALWAYS_OPEN, TARGETS)
     ticket = tickets.create(office, {"subject_ids": [1]}, None, NOW, terms)
     tickets.change(office, ticket, {"priority": "Urgent"}, None, NOW + HOUR, terms)
     assert (ticket.reply_due_on, ticket.resolve_due_on) == (NOW + 30 * MINUTE, NOW + 4 * HOUR)

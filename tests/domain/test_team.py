@@ -118,7 +118,7 @@ def test_a_cycle_in_the_tree_ends_the_walk(office: Session) -> None:
 # --- the line, seen without moving it
 
 
-def line_of(session: Session) -> team.Line:
+def line_of(session: Session) -> team.RoundRobinLine:
     role = team.role_named(session, "Sales User")
     pointer = session.scalars(select(team.RoundRobin).where(team.RoundRobin.role_id == role.id)).first()
     return team.line(session, role, pointer.last_user_id if pointer else None)

@@ -14,7 +14,7 @@ from app.domain.settings import TicketStatus
 from app.models import Assignment, Customer, StatusChange, Task, Ticket
 from tests.makers import ALWAYS_OPEN, HOUR, MINUTE, NOW, user
 
-TERMS = sla.Terms(ALWAYS_OPEN, {("ticket", ""): (60, 480)})
+TERMS = sla.SlaTerms(ALWAYS_OPEN, {("ticket", ""): (60, 480)})
 
 
 def take(session: Session, by: Any = None, **values: Any) -> Ticket:

@@ -11,24 +11,24 @@ from typing import Any
 import pytest
 
 from app.ops import event_bus
-from app.ops.broadcast import Post
-from app.ops.event_bus import Bus, Tidings
+from app.ops.broadcast import EventBroadcaster
+from app.ops.event_bus import EventBus, LiveEvent
 from tests.servers import Redis, eventually
 
-NEWS = Tidings(frozenset([7, 8]), frozenset([("lead", 3)]), frozenset([9]))
+NEWS = LiveEvent(frozenset([7, 8]), frozenset([("lead", 3)]), frozenset([9]))
 
 
 class Ends:
     """Two processes' ends of one bus: what the listening one has heard."""
 
     def __init__(self, url: str) -> None:
-        self.heard: list[Tidings] = []
-        self.far, self.near = Bus(url, lambda _said: None), Bus(url, self.heard.append)
+        self.heard: list[LiveEvent] = []
+        self.far, self.near = EventBus(url, lambda _said: None), EventBus(url, self.heard.append)
 
     def wait_until_up(self, is_up: bool = True) -> None:
         eventually(lambda: self.near.is_up is is_up, f"the listener is not {'up' if is_up else 'down'}", 20)
 
-    def arrives(self, tidings: Tidings = NEWS) -> None:
+    def arrives(self, tidings: LiveEvent = NEWS) -> None:
         def came() -> bool:
             self.far.publish(tidings)
             return tidings in self.heard
@@ -50,15 +50,15 @@ def listening(redis: Redis) -> Iterator[Ends]:
 
 def test_what_one_process_says_another_hears(redis_server: Redis) -> None:
     with listening(redis_server) as ends:
-        assert ends.heard == [Tidings(all=True)]  # who begins to listen looks for himself once
+        assert ends.heard == [LiveEvent(all=True)]  # who begins to listen looks for himself once
         ends.arrives()
 
 
 def test_nobody_hears_himself(redis_server: Redis) -> None:
     with listening(redis_server) as ends:
-        ends.near.publish(Tidings(told=frozenset([1])))
+        ends.near.publish(LiveEvent(told=frozenset([1])))
         ends.arrives()
-        assert Tidings(told=frozenset([1])) not in ends.heard
+        assert LiveEvent(told=frozenset([1])) not in ends.heard
 
 
 @pytest.mark.parametrize("away", ["gone", "dumb"])
@@ -74,7 +74,7 @@ def test_redis_goes_and_comes_again(redis_server: Redis, away: str) -> None:
 
 
 def test_while_redis_is_away_it_is_not_even_asked(redis_server: Redis) -> None:
-    far = Bus(redis_server.url, lambda _said: None)
+    far = EventBus(redis_server.url, lambda _said: None)
     redis_server.stop()
     for _ in range(12):
         far._quiet_until = 0.0
@@ -121,10 +121,10 @@ def test_what_is_written_can_be_read() -> None:
 
 
 def test_many_commits_make_one_message() -> None:
-    got: list[tuple[Tidings, Tidings]] = []
-    post = Post(lambda far, here: got.append((far, here)))
+    got: list[tuple[LiveEvent, LiveEvent]] = []
+    post = EventBroadcaster(lambda far, here: got.append((far, here)))
     for user in range(1, 200):
-        post.put(Tidings(told=frozenset([user])), far=user % 2 == 0)
+        post.put(LiveEvent(told=frozenset([user])), far=user % 2 == 0)
     assert post.flush(10)
     assert frozenset().union(*(here.told for _far, here in got)) == frozenset(range(1, 200))
     assert frozenset().union(*(far.told for far, _here in got)) == frozenset(range(2, 200, 2))
@@ -134,21 +134,21 @@ def test_many_commits_make_one_message() -> None:
 def test_a_delivery_that_fails_does_not_stop_the_next(caplog: pytest.LogCaptureFixture) -> None:
     got: list[Any] = []
 
-    def deliver(far: Tidings, here: Tidings) -> None:
+    def deliver(far: LiveEvent, here: LiveEvent) -> None:
         got.append(here)
         if len(got) == 1:
             raise RuntimeError("the database is away")
 
-    post = Post(deliver)
+    post = EventBroadcaster(deliver)
     for user in (1, 2):
-        post.put(Tidings(told=frozenset([user])), far=False)
+        post.put(LiveEvent(told=frozenset([user])), far=False)
         assert post.flush(10)
     assert got[-1].told == {2}
     assert "could not be delivered" in caplog.text
 
 
 def test_a_forked_process_has_a_post_of_its_own() -> None:
-    post = Post(lambda far, here: None)
+    post = EventBroadcaster(lambda far, here: None)
     post.put(NEWS, far=False)
     assert post.flush(10)
     reader, writer = os.pipe()

@@ -22,7 +22,7 @@ from app import create_app
 from app.models import FailedCall
 from app.ops import queue
 from app.ops.redis_queue import RedisQueue
-from app.ops.thread_queue import Pool
+from app.ops.thread_queue import ThreadQueue
 from app.outbox import notice_delivery
 from tests.app_fixtures import FIELD_KEY, SECRET_KEY, World, settings_for
 from tests.ops import calls
@@ -102,7 +102,9 @@ def test_only_numbers_and_words_travel(app, argument):
         queue.enqueue("short", notice_delivery.send, argument)
 
 
-@pytest.mark.parametrize("function", [lambda: None, len, os.getpid, Pool.stop, "app.outbox.notice_delivery:send"])
+@pytest.mark.parametrize(
+    "function", [lambda: None, len, os.getpid, ThreadQueue.stop, "app.outbox.notice_delivery:send"]
+)
 def test_only_functions_of_our_modules_are_called(app, function):
     with pytest.raises(TypeError):
         queue.enqueue("short", function)
@@ -144,11 +146,11 @@ def test_the_list_of_failures_holds_no_values_of_a_statement(error, sentence):
 
 
 @pytest.fixture
-def pool(world: World) -> Iterator[Pool]:
+def pool(world: World) -> Iterator[ThreadQueue]:
     """Threads of this process, which try a call three times at once."""
-    pool = Pool({"short": 2, "default": 1, "long": 1})
+    pool = ThreadQueue({"short": 2, "default": 1, "long": 1})
     place = queue.place()
-    queue.install(queue.Place(place.context, (0, 0), place.on_failure), pool)
+    queue.install(queue.QueueSettings(place.context, (0, 0), place.on_failure), pool)
     yield pool
     pool.stop(5)
 

@@ -24,7 +24,7 @@ from app.ops import queue
 from app.ops.database import STATEMENTS
 from app.outbox import notice_delivery
 from tests.app_fixtures import World, settings_for
-from tests.channels.smtp import Post, serving
+from tests.channels.smtp import MailServer, serving
 from tests.ops.test_queue import Workers
 from tests.servers import eventually
 
@@ -33,20 +33,20 @@ SENDER = "Eshin CRM <crm@eshin.test>"
 
 
 @pytest.fixture
-def post() -> Iterator[Post]:
+def post() -> Iterator[MailServer]:
     with serving() as post:
         yield post
 
 
 @pytest.fixture
-def office(app: Flask, post: Post, tmp_path: Path) -> Iterator[World]:
+def office(app: Flask, post: MailServer, tmp_path: Path) -> Iterator[World]:
     """The product with a mail server; calls wait until a test makes them."""
     world = opened(tmp_path / "instance", post)
     yield world
     world.close()
 
 
-def opened(folder: Path, post: Post, **environ: str) -> World:
+def opened(folder: Path, post: MailServer, **environ: str) -> World:
     """The product on this folder; Ana wants e-mail about what is assigned to her."""
     mail = {
         "CRM_SMTP_URL": post.url,

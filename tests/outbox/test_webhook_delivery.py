@@ -20,10 +20,10 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app import access, create_app, jobs, outbox
-from app.channels.webhook import Line, signature
+from app.channels.webhook import WebhookClient, signature
 from app.domain import call_sync, reassignment_batch, team, webhooks
 from app.domain.call_parsing import Telephone
-from app.domain.webhooks import Wanted
+from app.domain.webhooks import EventFilter
 from app.job_runner import run_slot
 from app.models import Lead, Notification, Task, User, Webhook, WebhookDelivery
 from app.ops import queue
@@ -55,7 +55,7 @@ def office(app: Flask, tmp_path: Path) -> Iterator[World]:
 def listen(world: World, receiver: Receiver, *events: str, user: str = "root") -> tuple[int, str]:
     """A webhook of these events (all of them), seen by the user: its id and secret."""
     session, root = world.session, world.people["root"].id
-    wanted = Wanted("Accounts", receiver.url, events or ALL, world.people[user].id)
+    wanted = EventFilter("Accounts", receiver.url, events or ALL, world.people[user].id)
     hook, secret = webhooks.make(session, wanted, root, datetime.now(UTC), world.vault, private=True)
     session.commit()
     return hook.id, secret
@@ -248,10 +248,10 @@ def test_what_a_job_hands_on_is_told(office, receiver):
     (task,) = office.session.scalars(select(Task).where(Task.lead_id == lead.id)).all()
     listen(office, receiver)
     sheet, taker = (
-        reassignment_batch.Sheet(now, now + timedelta(hours=1)),
+        reassignment_batch.ReassignmentBatch(now, now + timedelta(hours=1)),
         team.Decision(office.people["ben"].id, "Sales User"),
     )
-    sheet.hand_over(reassignment_batch.Case(("lead", lead.id), "Sales User", lead, [task]), taker)
+    sheet.hand_over(reassignment_batch.RecordToReassign(("lead", lead.id), "Sales User", lead, [task]), taker)
     sheet.write(office.session)
     office.session.commit()
     work(office)
@@ -320,7 +320,7 @@ def test_who_loses_the_right_hears_no_more(office, receiver):
     office.session.commit()
     work(office)
     (row,) = office.rows(select(WebhookDelivery))
-    assert (row.state, row.error, receiver.heard) == ("dropped", outbox.sending.NOT_SEEN, [])
+    assert (row.state, row.error, receiver.heard) == ("dropped", outbox.webhook_delivery.NOT_SEEN, [])
 
 
 def test_a_user_who_left_pauses_the_webhook_and_nothing_is_lost(office, receiver):
@@ -495,7 +495,8 @@ def test_a_late_answer_of_a_try_that_was_given_up_changes_nothing(office, receiv
     (row,) = office.rows(select(WebhookDelivery))
     with office.app.app_context(), Session(office.engine) as session, access.as_system(session):
         found, hook = webhooks.of_key(session, row.key)
-        outbox.sending._settle(found, hook, outbox.sending.Outcome("failed"), datetime.now(UTC))
+        failed = outbox.webhook_delivery.DeliveryResult("failed")
+        outbox.webhook_delivery._settle(found, hook, failed, datetime.now(UTC))
     assert stands(office) == [("lead.created", "queued", 0)]
 
 
@@ -527,7 +528,7 @@ def test_a_worker_killed_while_it_sends_is_made_good_by_another(app, receiver, r
 
 
 def test_all_of_it_on_mariadb_too(maria, receiver):
-    line = Line(private=True)
+    line = WebhookClient(private=True)
     maria.app.extensions["crm_post"] = replace(maria.app.extensions["crm_post"], line=line)
     listen(maria, receiver, "lead.created", "lead.deleted")
     lead = maria.make.lead("ana")

@@ -134,10 +134,10 @@ def basic(key: str, secret: str) -> str:
     return "Basic " + base64.b64encode(f"{key}:{secret}".encode()).decode()
 
 
-def key_for(app: Flask, name: str, *scope: str) -> api_keys.Made:
+def key_for(app: Flask, name: str, *scope: str) -> api_keys.NewApiKey:
     """A new API key of the person."""
     with app.app_context():
-        return api_keys.make(user_id(app, name), api_keys.Wish("test", list(scope)), datetime.now(UTC))
+        return api_keys.make(user_id(app, name), api_keys.ApiKeyRequest("test", list(scope)), datetime.now(UTC))
 
 
 def user_id(app: Flask, name: str) -> int:

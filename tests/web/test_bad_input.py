@@ -47,7 +47,7 @@ def rude(settled: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ho
 
 def fields_of(resource: str, verb: str) -> list[str]:
     which = "add" if verb == "post" else "edit"
-    return [each.name for each in RESOURCES[resource].desk.plan.taken if getattr(each, which)]
+    return [each.name for each in RESOURCES[resource].service.record_table.input_fields if getattr(each, which)]
 
 
 def write(rude: Hostile, resource: str, verb: str, body: bytes) -> None:
@@ -213,7 +213,7 @@ def test_a_senseless_question_is_refused_not_guessed(rude: Hostile, question: st
 
 @pytest.mark.parametrize("resource", READ)
 def test_a_filter_with_a_wrong_value(rude: Hostile, resource: str) -> None:
-    fields = RESOURCES[resource].desk.plan.fields
+    fields = RESOURCES[resource].service.record_table.fields
     pairs = [(each.name, op) for each in fields for op in (*each.ops, "nope", "rel_o_m", "between")]
 
     @rudely(120)

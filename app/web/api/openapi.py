@@ -16,9 +16,9 @@ from flask_babel import force_locale
 from flask_babel import gettext as _
 
 from app.domain.base import NotThere
-from app.web.api.operations import HEADERS, PARAMETERS, Told, body, responses, shared_responses
+from app.web.api.operations import HEADERS, PARAMETERS, OperationSpec, body, responses, shared_responses
 from app.web.api.schemas import SHARED, once, ref
-from app.web.core.gate import Spoken, json_answer, refuse_as_json
+from app.web.core.gate import SentenceResponses, json_answer, refuse_as_json
 
 _ABOUT = """The records of the CRM, under the same rules as its pages: the same rows, the same masks, the same gates.
 A refusal is a sentence in Hindi or English (Accept-Language) in the shape Error. Lists are read by page, or by cursor
@@ -31,7 +31,7 @@ _SCHEMES = {
 }
 
 
-class OpenApi(Spoken, fab.OpenApi):
+class OpenApi(SentenceResponses, fab.OpenApi):
     """/api/v1/_openapi"""
 
     @expose("/<version>/_openapi")
@@ -64,7 +64,7 @@ def _document(appbuilder: Any) -> dict[str, Any]:
 
 
 def _signing(which: str, shape: Any, security: list[Any]) -> dict[str, Any]:
-    told = Told(f"Sign in ({which})", (413,))
+    told = OperationSpec(f"Sign in ({which})", (413,))
     made: dict[str, Any] = {
         "operationId": f"security_{which}",
         "summary": told.summary,

@@ -80,7 +80,7 @@ PARAMETERS: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class Told:
+class OperationSpec:
     """What the description says of one function of a resource."""
 
     summary: str
@@ -135,25 +135,27 @@ _RESULT = shape(
 _BULK_DONE = shape({"results": {"type": "array", "items": _RESULT}}, "results")
 #: Function of a resource -> what is told of it; a resource may tell of further ones in its own `told`.
 FUNCTIONS = {
-    "info": Told("What you may do here", answer=ref("Rights")),
-    "get_list": Told("List", (414,), ("q",), answer="list"),
-    "get": Told("Read one", (404, 414), ("pk", "columns", "If-None-Match"), headers=("ETag",), good=(200, 304)),
-    "post": Told(
+    "info": OperationSpec("What you may do here", answer=ref("Rights")),
+    "get_list": OperationSpec("List", (414,), ("q",), answer="list"),
+    "get": OperationSpec(
+        "Read one", (404, 414), ("pk", "columns", "If-None-Match"), headers=("ETag",), good=(200, 304)
+    ),
+    "post": OperationSpec(
         "Create", (404, 409, *_SENT), ("Idempotency-Key",), "+Create", good=(201,), headers=("Idempotent-Replayed",)
     ),
-    "put": Told("Change", (*_ROW, 412, 413), ("pk", "If-Match"), "+Change"),
-    "delete": Told("Delete", (*_ROW, 412), ("pk", "If-Match"), answer=ref("Done")),
-    "assign": Told("Hand to a colleague, or to the next of a role", (*_ROW, 413), ("pk",), _ASSIGN),
-    "join": Told(
+    "put": OperationSpec("Change", (*_ROW, 412, 413), ("pk", "If-Match"), "+Change"),
+    "delete": OperationSpec("Delete", (*_ROW, 412), ("pk", "If-Match"), answer=ref("Done")),
+    "assign": OperationSpec("Hand to a colleague, or to the next of a role", (*_ROW, 413), ("pk",), _ASSIGN),
+    "join": OperationSpec(
         "Add an assignee beside the others; 200 for one who has it already",
         (*_ROW, 413),
         ("pk",),
         _JOIN,
         good=(200, 201),
     ),
-    "release": Told("Take one of several assignees away", _ROW, ("pk", "user")),
-    "withdraw": Told("Take one's own pending request back", _ROW, ("pk",)),
-    "bulk": Told(
+    "release": OperationSpec("Take one of several assignees away", _ROW, ("pk", "user")),
+    "withdraw": OperationSpec("Take one's own pending request back", _ROW, ("pk",)),
+    "bulk": OperationSpec(
         "Store up to 1,000 of one's own calls, each once however often it is sent",
         (*_SENT, 404, 409),
         (),
@@ -165,7 +167,7 @@ FUNCTIONS = {
 
 def operation(resource: Any, function: str, method: str) -> dict[str, Any]:
     """The operation object of one method."""
-    told: Told = (FUNCTIONS | getattr(resource, "told", {}))[function]
+    told: OperationSpec = (FUNCTIONS | getattr(resource, "told", {}))[function]
     made: dict[str, Any] = {
         "operationId": f"{resource.resource_name}_{function}",
         "summary": f"{told.summary} ({resource.resource_name})",
@@ -203,8 +205,12 @@ def _named(given: Any, resource: Any) -> dict[str, Any]:
 
 def _filters(resource: Any) -> str:
     """Which fields may be filtered, and how."""
-    desk = getattr(resource, "desk", None)
-    known = [f"{each.name} ({' '.join(each.ops)})" for each in desk.plan.fields if each.filter] if desk else []
+    service = getattr(resource, "desk", None)
+    known = (
+        [f"{each.name} ({' '.join(each.ops)})" for each in service.record_table.fields if each.filter]
+        if service
+        else []
+    )
     return "Filters: " + ", ".join(known) + "." if known else ""
 
 
@@ -239,7 +245,7 @@ def in_json(told: dict[str, Any], example: Any = None) -> dict[str, Any]:
     return {"application/json": {"schema": told} | ({"example": example} if example is not None else {})}
 
 
-def responses(told: Told, answer: dict[str, Any]) -> dict[str, Any]:
+def responses(told: OperationSpec, answer: dict[str, Any]) -> dict[str, Any]:
     """Every answer that may come."""
     good = {"description": "Done", "headers": _heads(*told.headers), "content": in_json(answer)}
     unchanged = {"description": "You have it already", "headers": _heads("ETag")}

@@ -17,9 +17,16 @@ from app.domain.base import NotThere, RuleBroken
 from app.extensions import db
 from app.web.api import idempotency, schemas
 from app.web.api.operations import operation
-from app.web.core.gate import Gated, Spoken, glass, json_answer, refuse_as_json, whole_json
-from app.web.core.record_service import Desk
-from app.web.core.record_table import DEEPEST, MOST_PAGE, OP_LABELS, Asked
+from app.web.core.gate import (
+    ModulePermissions,
+    SentenceResponses,
+    current_viewer,
+    json_answer,
+    refuse_as_json,
+    whole_json,
+)
+from app.web.core.record_service import RecordService
+from app.web.core.record_table import DEEPEST, MOST_PAGE, OP_LABELS, ListQuery
 
 _KEYS = {
     "page",
@@ -38,10 +45,10 @@ _KEYS = {
 _OF_ONE = {"columns", "select_columns", "keys"}
 
 
-class Resource(Spoken, Gated, ModelRestApi):
+class Resource(SentenceResponses, ModulePermissions, ModelRestApi):
     """One record over REST. Subclasses name a desk and which verbs are open."""
 
-    desk: Desk
+    service: RecordService
     VERBS = {"info": "read", "get": "read", "get_list": "read", "post": "create", "put": "write", "delete": "delete"}
     allow_browser_login = True
     csrf_exempt = False
@@ -52,7 +59,7 @@ class Resource(Spoken, Gated, ModelRestApi):
 
     # FAB would build marshmallow schemas and related pick-lists here; the plan replaces them.
     def _init_properties(self) -> None:
-        self.list_columns = self.show_columns = [each.name for each in self.desk.plan.fields]
+        self.list_columns = self.show_columns = [each.name for each in self.service.record_table.fields]
         self.validators_columns: dict[str, Any] = {}
         self.model2schemaconverter = lambda *_: None
 
@@ -81,19 +88,19 @@ class Resource(Spoken, Gated, ModelRestApi):
     @permission_name("info")
     def info(self, **kwargs: Any) -> Response:
         """What this person may do here, and with which columns."""
-        seen, plan = glass(), self.desk.plan
+        viewer, record_table = current_viewer(), self.service.record_table
         verbs = {"read": "can_get", "create": "can_post", "write": "can_put", "delete": "can_delete"}
         return json_answer(
             200,
             {
-                "permissions": [name for verb, name in verbs.items() if seen.who.may(self.module, verb)],
-                "add_columns": [self._column(each) for each in plan.taken if each.add],
-                "edit_columns": [self._column(each) for each in plan.taken if each.edit],
-                "list_columns": [each.name for each in plan.fields],
-                "order_columns": ["id", *(each.name for each in plan.fields if each.sort)],
+                "permissions": [name for verb, name in verbs.items() if viewer.person.may(self.module, verb)],
+                "add_columns": [self._column(each) for each in record_table.input_fields if each.add],
+                "edit_columns": [self._column(each) for each in record_table.input_fields if each.edit],
+                "list_columns": [each.name for each in record_table.fields],
+                "order_columns": ["id", *(each.name for each in record_table.fields if each.sort)],
                 "filters": {
                     each.name: [{"name": str(OP_LABELS[op]), "operator": op} for op in each.ops]
-                    for each in plan.filterable(seen)
+                    for each in record_table.filterable(viewer)
                 },
             },
         )
@@ -104,7 +111,7 @@ class Resource(Spoken, Gated, ModelRestApi):
             "name": each.name,
             "label": str(each.label),
             "kind": each.kind,
-            "required": each.is_demanded,
+            "required": each.is_required,
             "max_length": each.most,
         }
 
@@ -114,21 +121,23 @@ class Resource(Spoken, Gated, ModelRestApi):
     @permission_name("get")
     def get_list(self, **kwargs: Any) -> Response:
         """One page of the rows that the person sees."""
-        query, seen, plan = asked_query(), glass(), self.desk.plan
-        asked, names = self._asked(query, seen), self._names(query)
-        rows = plan.rows(db.session(), asked, names)
-        count, capped = plan.counted(db.session(), asked, rows)
-        result = plan.wires(db.session(), rows, names, seen)
+        query, viewer, record_table = query_parameter(), current_viewer(), self.service.record_table
+        list_query, names = self._list_query(query, viewer), self._names(query)
+        rows = record_table.rows(db.session(), list_query, names)
+        count, capped = record_table.count_for_page(db.session(), list_query, rows)
+        result = record_table.serialize_rows(db.session(), rows, names, viewer)
         body = {"count": count, "count_capped": capped, "ids": [row["id"] for row in result], "result": result}
-        if asked.newest and len(rows) == asked.size:
+        if list_query.newest and len(rows) == list_query.size:
             body["cursor"] = result[-1]["id"]
         return json_answer(200, body)
 
-    def _asked(self, query: dict[str, Any], seen: Any) -> Asked:
-        plan = self.desk.plan
-        rules = [plan.rule(*triple, seen) for triple in _triples(query.get("filters"))]
+    def _list_query(self, query: dict[str, Any], viewer: Any) -> ListQuery:
+        record_table = self.service.record_table
+        rules = [record_table.filter_clause(*triple, viewer) for triple in _triples(query.get("filters"))]
         direction = query.get("order_direction")
-        order = plan.order_by(_text(query.get("order_column")), "desc" if direction is None else direction, seen)
+        order = record_table.order_by(
+            _text(query.get("order_column")), "desc" if direction is None else direction, viewer
+        )
         size = whole_json(query.get("page_size"), 20, 1, MOST_PAGE)
         page = whole_json(query.get("page"), 0, 0, DEEPEST)
         before = whole_json(query["cursor"], 0, 1, 2**31 - 1) if query.get("cursor") is not None else None
@@ -136,7 +145,7 @@ class Resource(Spoken, Gated, ModelRestApi):
             raise RuleBroken(_("A cursor goes with the default order only."), "cursor")
         if query.get("count") not in (None, "exact", "capped"):
             raise RuleBroken(_("“count” is exact or capped."), "count")
-        return Asked(
+        return ListQuery(
             rules,
             order,
             size,
@@ -154,7 +163,7 @@ class Resource(Spoken, Gated, ModelRestApi):
             raise RuleBroken(_("“columns” is a list of names."), "columns")
         names = tuple(dict.fromkeys(name for name in wanted if name != "id"))
         for name in names:
-            self.desk.plan.asked_by(name)
+            self.service.record_table.column_field(name)
         return names
 
     @expose("/<int:pk>", methods=["GET"])
@@ -163,15 +172,15 @@ class Resource(Spoken, Gated, ModelRestApi):
     @permission_name("get")
     def get(self, pk: Any, **kwargs: Any) -> Response:
         """One row that the person sees."""
-        key, names = key_of(pk) or 0, self._names(asked_query(_OF_ONE))
+        key, names = key_of(pk) or 0, self._names(query_parameter(_OF_ONE))
         body = {"id": key, "result": self._shown(key, names if names != self.brief else None)}
         return idempotency.tagged(json_answer(200, body))
 
     def _shown(self, pk: int, names: tuple[str, ...] | None = None) -> dict[str, Any]:
-        row = self.desk.plan.one(db.session(), pk, names) if 0 < pk < 2**31 else None
+        row = self.service.record_table.one(db.session(), pk, names) if 0 < pk < 2**31 else None
         if row is None:
             raise NotThere(_("There is no such record."))
-        return self.desk.plan.wires(db.session(), [row], names, glass())[0]
+        return self.service.record_table.serialize_rows(db.session(), [row], names, current_viewer())[0]
 
     # --- writing ---
 
@@ -186,8 +195,8 @@ class Resource(Spoken, Gated, ModelRestApi):
         return idempotency.once(lambda: self._made(raw), lambda key: {"id": key, "result": self._after(key)})
 
     def _made(self, raw: dict[str, Any]) -> int:
-        values = self.desk.plan.take(raw, "add", glass())
-        return int(self.desk.create(db.session(), values, glass()).id)
+        values = self.service.record_table.parse(raw, "add", current_viewer())
+        return int(self.service.create(db.session(), values, current_viewer()).id)
 
     @expose("/<int:pk>", methods=["PUT"])
     @protect()
@@ -199,8 +208,8 @@ class Resource(Spoken, Gated, ModelRestApi):
         version = whole_json(raw.pop("version", None), 0, 1, 2**31 - 1) or None
         row = self._row(pk, "write")
         self._refuse_other_tag(row)
-        values = self.desk.plan.take(raw, "edit", glass())
-        self.desk.save(db.session(), row, values, version, glass())
+        values = self.service.record_table.parse(raw, "edit", current_viewer())
+        self.service.save(db.session(), row, values, version, current_viewer())
         db.session.commit()
         return json_answer(200, {"id": row.id, "result": self._after(row.id)})
 
@@ -222,12 +231,12 @@ class Resource(Spoken, Gated, ModelRestApi):
         """Delete a record that the person sees and may delete."""
         row = self._row(pk, "delete")
         self._refuse_other_tag(row)
-        self.desk.remove(db.session(), row, glass())
+        self.service.remove(db.session(), row, current_viewer())
         db.session.commit()
         return json_answer(200, {"message": _("Deleted.")})
 
     def _row(self, pk: Any, verb: str) -> Any:
-        row = self.desk.find(db.session(), key_of(pk))
+        row = self.service.find(db.session(), key_of(pk))
         if row is None:
             raise NotThere(_("There is no such record."))
         self.refuse_unless_reached(row, verb)
@@ -251,7 +260,7 @@ def sent() -> dict[str, Any]:
     return body
 
 
-def asked_query(known: Set[str] = _KEYS) -> dict[str, Any]:
+def query_parameter(known: Set[str] = _KEYS) -> dict[str, Any]:
     """The `q` argument, rison or JSON, as a dict. Raises RuleBroken, also for keys that are not known."""
     raw = request.args.get("q")
     if not raw:

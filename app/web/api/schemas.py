@@ -7,7 +7,7 @@ from typing import Any
 from apispec.exceptions import DuplicateComponentNameError
 
 from app.web.api import examples
-from app.web.core.fields import MOST_ASKED, Choice, Field
+from app.web.core.fields import MOST_ASKED, ChoiceField, Field
 from app.web.core.record_table import ALIASES
 
 STRING = {"type": "string"}
@@ -131,21 +131,23 @@ def base_of(resource: Any) -> str:
 def add(resource: Any, api_spec: Any) -> None:
     """Register the shapes of one resource: as it is answered, as it is made, as it is changed."""
     once(api_spec, SHARED)
-    plan, name = resource.desk.plan, base_of(resource)
-    known = {each.name: shown(each) for each in plan.fields} | dict(getattr(resource, "extra_schema", {}))
+    record_table, name = resource.service.record_table, base_of(resource)
+    known = {each.name: shown(each) for each in record_table.fields} | dict(getattr(resource, "extra_schema", {}))
     once(api_spec, {name: shape({"id": {**ID, "readOnly": True}, **known})})
     once(api_spec, _queries(resource, name))
     for which, suffix, function in (("add", "Create", "post"), ("edit", "Change", "put")):
         if function not in resource.exclude_route_methods:
-            once(api_spec, {name + suffix: _body(plan, which, examples.BODIES[resource.resource_name, function])})
+            once(
+                api_spec, {name + suffix: _body(record_table, which, examples.BODIES[resource.resource_name, function])}
+            )
 
 
 def _queries(resource: Any, name: str) -> dict[str, Any]:
     """What may stand in q where this resource is read: its own fields, and none else."""
-    plan, example = resource.desk.plan, examples.QUERIES[resource.resource_name]
-    names = [each.name for each in plan.fields]
+    record_table, example = resource.service.record_table, examples.QUERIES[resource.resource_name]
+    names = [each.name for each in record_table.fields]
     columns = {"type": "array", "items": _one_of(["id", *names]), "description": "The fields wanted; all if left out."}
-    filters = [each for each in plan.fields if each.filter]
+    filters = [each for each in record_table.fields if each.filter]
     operators = [*dict.fromkeys(op for each in filters for op in each.ops), *ALIASES]
     rule = shape(
         {
@@ -162,7 +164,7 @@ def _queries(resource: Any, name: str) -> dict[str, Any]:
         {
             **_PAGE,
             "columns": columns,
-            "order_column": _one_of(["id", *(each.name for each in plan.fields if each.sort)]),
+            "order_column": _one_of(["id", *(each.name for each in record_table.fields if each.sort)]),
             "order_direction": {"type": "string", "enum": ["asc", "desc"], "default": "desc"},
             "cursor": {
                 **_WHOLE,
@@ -187,11 +189,13 @@ def _one_of(words: list[str]) -> dict[str, Any]:
     return {"type": "string", "enum": words}
 
 
-def _body(plan: Any, which: str, example: Any) -> dict[str, Any]:
+def _body(record_table: Any, which: str, example: Any) -> dict[str, Any]:
     """What is taken; a field that may only be read is left out of it, and is not minded when it is sent."""
-    taken = {each.name: taken_as(each) for each in plan.taken if getattr(each, which)}
-    needed = [each.name for each in plan.taken if each.add and each.is_demanded] if which == "add" else []
-    if which == "edit" and "version" in plan.by_name:
+    taken = {each.name: taken_as(each) for each in record_table.input_fields if getattr(each, which)}
+    needed = (
+        [each.name for each in record_table.input_fields if each.add and each.is_required] if which == "add" else []
+    )
+    if which == "edit" and "version" in record_table.by_name:
         taken["version"] = {
             **_WHOLE,
             "maximum": 2**31 - 1,
@@ -203,7 +207,7 @@ def _body(plan: Any, which: str, example: Any) -> dict[str, Any]:
 def shown(each: Field) -> dict[str, Any]:
     """A field as it is answered."""
     told = dict(each.schema)
-    if isinstance(each, Choice):
+    if isinstance(each, ChoiceField):
         told["enum"] = [*each.options, None]
     told = {"allOf": [told]} if "$ref" in told else told
     return told | _about(each) | ({"readOnly": True} if not (each.add or each.edit) else {})
@@ -220,7 +224,7 @@ def taken_as(each: Field) -> dict[str, Any]:
         told = dict(_NAMED)
     elif "$ref" in told.get("items", {}):
         told["items"] = _NAMED
-    elif isinstance(each, Choice):
+    elif isinstance(each, ChoiceField):
         told["enum"] = [*each.options, None]
     elif told.get("type") == "string" and "format" not in told:
         told["maxLength"] = each.most
@@ -232,7 +236,7 @@ def taken_as(each: Field) -> dict[str, Any]:
 def _about(each: Field) -> dict[str, Any]:
     """Its label, its help, and an example."""
     told: dict[str, Any] = {"description": f"{each.label}. {each.help}" if each.help else str(each.label)}
-    if isinstance(each, Choice):
+    if isinstance(each, ChoiceField):
         told["example"] = each.options[0]
     elif each.name in examples.FIELDS:
         told["example"] = examples.FIELDS[each.name]

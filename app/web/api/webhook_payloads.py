@@ -10,8 +10,8 @@ from flask import current_app
 from sqlalchemy.orm import Session
 
 from app import access
-from app.web.core.fields import Glass
-from app.web.core.lookups import directory
+from app.web.core.fields import Viewer
+from app.web.core.lookups import load_lookups
 from app.web.records.calls import CallResource
 from app.web.records.customers import CustomerResource
 from app.web.records.leads import LeadResource
@@ -20,7 +20,7 @@ from app.web.records.tickets import TicketResource
 
 #: Kind of record -> its plan of columns.
 PLANS = {
-    each.resource_name: each.desk.plan
+    each.resource_name: each.service.record_table
     for each in (LeadResource, TicketResource, CustomerResource, TaskResource, CallResource)
 }
 
@@ -31,7 +31,7 @@ def write(session: Session, kind: str, key: int, now: datetime) -> dict[str, Any
     if who is None:
         return None
     zone = current_app.config["CRM"].time_zone
-    seen = Glass(who, directory(session, who.version, zone), ZoneInfo(who.time_zone or zone), now)
-    plan = PLANS[kind]
-    row = plan.one(session, key)
-    return plan.wires(session, [row], None, seen)[0] if row is not None else None
+    viewer = Viewer(who, load_lookups(session, who.version, zone), ZoneInfo(who.time_zone or zone), now)
+    record_table = PLANS[kind]
+    row = record_table.one(session, key)
+    return record_table.serialize_rows(session, [row], None, viewer)[0] if row is not None else None

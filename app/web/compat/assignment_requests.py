@@ -17,8 +17,8 @@ from app.web.compat.documents import documents
 from app.web.compat.list_query import rules
 from app.web.compat.references import PLACES
 from app.web.compat.responses import Refused, Taken
-from app.web.core.gate import glass
-from app.web.core.record_table import Asked
+from app.web.core.gate import current_viewer
+from app.web.core.record_table import ListQuery
 from app.web.workday import requests
 
 REQUEST = DOCTYPES["CRM Assignment Request"]
@@ -27,64 +27,64 @@ MOST = 200
 _WORK = ("CRM Lead", "CRM Ticket")
 
 
-def create(asked: Arguments) -> dict[str, Any]:
+def create(arguments: Arguments) -> dict[str, Any]:
     """reference_doctype, reference_name, requested_user, reason. A pending one like it is refused with 409."""
-    seen = glass()
-    seen.who.refuse_unless("Requests", "create")
-    kind = client.record_kind(asked.text("reference_doctype"), *_WORK)
-    about = client.row_of(kind, asked.first("reference_name", "reference_docname"), "read")
-    raw = {"requested_user": asked.text("requested_user"), "reason": asked.text("reason", "")}
-    values = REQUEST.plan.take(raw, "add", seen) | {PLACES[kind.name].column: about.id}
+    viewer = current_viewer()
+    viewer.person.refuse_unless("Requests", "create")
+    kind = client.record_kind(arguments.text("reference_doctype"), *_WORK)
+    about = client.row_of(kind, arguments.first("reference_name", "reference_docname"), "read")
+    raw = {"requested_user": arguments.text("requested_user"), "reason": arguments.text("reason", "")}
+    values = REQUEST.record_table.parse(raw, "add", viewer) | {PLACES[kind.name].column: about.id}
     try:
-        row = REQUEST.resource.desk.create(db.session(), values, seen)
+        row = REQUEST.resource.service.create(db.session(), values, viewer)
     except Conflict as pending:
         raise Taken(pending.message) from pending
     text = _("Your request was sent.")
     return {"success": True, "message": text, "request": row.number, "name": row.number, "status": row.status}
 
 
-def approve(asked: Arguments) -> dict[str, Any]:
+def approve(arguments: Arguments) -> dict[str, Any]:
     """name. Of two who decide at once one hears 409."""
-    return _decide(asked, True)
+    return _decide(arguments, True)
 
 
-def reject(asked: Arguments) -> dict[str, Any]:
+def reject(arguments: Arguments) -> dict[str, Any]:
     """name, reason."""
-    return _decide(asked, False)
+    return _decide(arguments, False)
 
 
-def _decide(asked: Arguments, approves: bool) -> dict[str, Any]:
-    row, seen = client.row_of(REQUEST, asked.first("name", "request_name", "request"), "read"), glass()
-    note = REQUEST.plan.take({"decision_note": asked.text("reason", "")}, "edit", seen)["decision_note"]
+def _decide(arguments: Arguments, approves: bool) -> dict[str, Any]:
+    row, viewer = client.row_of(REQUEST, arguments.first("name", "request_name", "request"), "read"), current_viewer()
+    note = REQUEST.record_table.parse({"decision_note": arguments.text("reason", "")}, "edit", viewer)["decision_note"]
     session = db.session()
     with session.no_autoflush:  # the record is written once, at the end
-        requests.decide(session, row, approves, note, seen)
+        requests.decide(session, row, approves, note, viewer)
     text = _("Approved.") if approves else _("Rejected.")
     return {"success": True, "message": text, "name": row.number, "status": row.status}
 
 
-def listed(asked: Arguments) -> list[dict[str, Any]]:
+def listed(arguments: Arguments) -> list[dict[str, Any]]:
     """status, mine -> the newest requests that the person sees, whole."""
-    seen = glass()
-    seen.who.refuse_unless("Requests", "read")
-    fit = rules({"status": asked.text("status")} if "status" in asked else {}, REQUEST, seen)
-    if str(asked.raw("mine", "0")).lower() not in ("0", "false", "none", ""):
-        fit.append(AssignmentRequest.created_by_id == seen.who.id)
-    wanted = Asked(fit, [AssignmentRequest.id.desc()], asked.whole("limit", MOST, 1, MOST), newest=True)
-    return documents(REQUEST, wanted, ("name", *REQUEST.fields), seen)
+    viewer = current_viewer()
+    viewer.person.refuse_unless("Requests", "read")
+    fit = rules({"status": arguments.text("status")} if "status" in arguments else {}, REQUEST, viewer)
+    if str(arguments.raw("mine", "0")).lower() not in ("0", "false", "none", ""):
+        fit.append(AssignmentRequest.created_by_id == viewer.person.id)
+    wanted = ListQuery(fit, [AssignmentRequest.id.desc()], arguments.whole("limit", MOST, 1, MOST), newest=True)
+    return documents(REQUEST, wanted, ("name", *REQUEST.fields), viewer)
 
 
-def people(asked: Arguments) -> list[dict[str, Any]]:
+def people(arguments: Arguments) -> list[dict[str, Any]]:
     """[{name, full_name, is_crm_user}] of active colleagues."""
-    return [each | {"is_crm_user": 1} for each in colleagues(glass())]
+    return [each | {"is_crm_user": 1} for each in colleagues(current_viewer())]
 
 
-def summary(asked: Arguments) -> dict[str, Any]:
+def summary(arguments: Arguments) -> dict[str, Any]:
     """reference_doctype, reference_name -> {customer_name, mobile_no, account_type or subject}, for a tooltip."""
-    name = asked.text("reference_doctype")
+    name = arguments.text("reference_doctype")
     kind = client.record_kind(name, *_WORK)
-    if "reference_name" not in asked and "reference_docname" not in asked:
+    if "reference_name" not in arguments and "reference_docname" not in arguments:
         raise Refused(417, _("Missing argument: %(name)s", name="reference_name"), "MandatoryError")
-    doc = client.whole_of(kind, asked.first("reference_name", "reference_docname"))
+    doc = client.whole_of(kind, arguments.first("reference_name", "reference_docname"))
     about = {"account_type": doc["account_type"]} if name == "CRM Lead" else {"subject": doc["subject"]}
     return {"customer_name": doc.get("lead_name") or doc.get("customer_name"), "mobile_no": doc["mobile_no"]} | about

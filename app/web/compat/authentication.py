@@ -22,7 +22,7 @@ GUEST = "Guest"
 def enter() -> access.Person | None:
     """The person behind this request. Our own pages' cookie counts for nothing here: it needs a form's token."""
     g.person = None
-    g.pop("glass", None)
+    g.pop("viewer", None)
     access.act_as(db.session(), None)
     if "Authorization" in request.headers:
         current_app.appbuilder.sm.enter_by_header()  # type: ignore[attr-defined]
@@ -55,13 +55,13 @@ def _is_no_foreign_page() -> bool:
 # --- methods ---
 
 
-def login(asked: Arguments) -> Response:
+def login(arguments: Arguments) -> Response:
     """Form or JSON `usr`, `pwd` -> the cookie. 401 for wrong ones, 429 after too many."""
     manager: Any = current_app.appbuilder.sm  # type: ignore[attr-defined]
     if seconds := rate_limits.count_try():
         return _later(_("Too many tries from your address. Please wait a minute."), seconds)
     try:
-        user = manager.auth_user_db(asked.raw("usr"), asked.raw("pwd"), "compat")
+        user = manager.auth_user_db(arguments.raw("usr"), arguments.raw("pwd"), "compat")
     except login_throttle.Locked as locked:
         return _later(str(locked.message), locked.seconds)
     if user is None:
@@ -88,7 +88,7 @@ def _with_name(answer: Response, full_name: str) -> bytes:
     return orjson.dumps({**orjson.loads(answer.get_data()), "home_page": "/app", "full_name": full_name})
 
 
-def logout(asked: Arguments) -> Response:
+def logout(arguments: Arguments) -> Response:
     """End the sign-in of the cookie; always 200, and idempotent."""
     who, token = g.get("person"), request.cookies.get(COOKIE, "")
     if who is not None and token:
@@ -98,7 +98,7 @@ def logout(asked: Arguments) -> Response:
     return answer
 
 
-def logged_user(asked: Arguments) -> str:
+def logged_user(arguments: Arguments) -> str:
     """The user's name. Raises Refused (401) for nobody."""
     who = g.get("person")
     if who is None:
@@ -106,6 +106,6 @@ def logged_user(asked: Arguments) -> str:
     return str(who.username)
 
 
-def ping(asked: Arguments) -> str:
+def ping(arguments: Arguments) -> str:
     """Is somebody there?"""
     return "pong"

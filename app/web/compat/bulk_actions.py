@@ -10,8 +10,8 @@ from flask_babel import gettext as _
 from app.extensions import db
 from app.web.compat import client
 from app.web.compat.doctypes import DocType
-from app.web.core.fields import Glass
-from app.web.core.gate import REFUSABLE, glass, refusal, refuse_unreached
+from app.web.core.fields import Viewer
+from app.web.core.gate import REFUSABLE, current_viewer, refusal, refuse_unreached
 
 
 class Side:
@@ -25,15 +25,15 @@ class Side:
         refuse_unreached(self.module, row, verb)
 
 
-def moved(kind: DocType, row: Any, values: dict[str, Any], seen: Glass) -> None:
+def moved(kind: DocType, row: Any, values: dict[str, Any], viewer: Viewer) -> None:
     """Change a record through its desk. `values`: the domain's names."""
-    kind.resource.desk.save(db.session(), row, values, None, seen)
+    kind.resource.service.save(db.session(), row, values, None, viewer)
     db.session.flush()
 
 
 def status_of(kind: DocType, label: str) -> int:
     """The id of a status. Raises RuleBroken for one that there is not."""
-    return int(kind.plan.by_name["status"].take(label, glass()))
+    return int(kind.record_table.by_name["status"].parse(label, current_viewer()))
 
 
 def for_each(
@@ -43,7 +43,7 @@ def for_each(
 
     What the person does not see fails like what there is not. Raises Denied without the right to change many.
     """
-    glass().who.refuse_unless(kind.module, "bulk")
+    current_viewer().person.refuse_unless(kind.module, "bulk")
     found = client.rows_of(kind, names, verb)
     told: dict[str, Any] = {"updated": [], "skipped": [], "failed": []}
     for name in names:

@@ -21,9 +21,9 @@ from app.web.compat.leads import CUSTOMER, LEAD
 from app.web.compat.list_query import rules
 from app.web.compat.references import joined
 from app.web.compat.tickets import CALL, noted
-from app.web.core.gate import glass
-from app.web.core.record_service import Desk
-from app.web.core.record_table import Asked
+from app.web.core.gate import current_viewer
+from app.web.core.record_service import RecordService
+from app.web.core.record_table import ListQuery
 
 NOTE, TASK = DOCTYPES["FCRM Note"], DOCTYPES["CRM Task"]
 #: Notes and tasks of one call.
@@ -31,78 +31,84 @@ MOST = 20
 _NAMES = ("call_log", "call_log_name", "call_sid", "call", "name")
 
 
-def get(asked: Arguments) -> dict[str, Any]:
+def get(arguments: Arguments) -> dict[str, Any]:
     """name -> the call, _lead, _ticket, the notes written on it, and the open tasks of what it belongs to."""
-    call, seen = client.whole_of(CALL, asked.text("name")), glass()
+    call, viewer = client.whole_of(CALL, arguments.text("name")), current_viewer()
     key = int(call["name"])
     places = {
         name: call["reference_docname"] if call["reference_doctype"] == doctype else None
         for name, doctype in (("_lead", "CRM Lead"), ("_ticket", "CRM Ticket"))
     }
     about = (call["reference_doctype"], call["reference_docname"])
-    return call | places | {"_notes": _notes(key, about, seen), "_tasks": _tasks(about, seen)}
+    return call | places | {"_notes": _notes(key, about, viewer), "_tasks": _tasks(about, viewer)}
 
 
-def _notes(key: int, about: tuple[Any, Any], seen: Any) -> list[dict[str, Any]]:
-    if about[1] is None or not seen.who.may("Notes", "read"):
+def _notes(key: int, about: tuple[Any, Any], viewer: Any) -> list[dict[str, Any]]:
+    if about[1] is None or not viewer.person.may("Notes", "read"):
         return []
-    place = rules({"reference_doctype": about[0], "reference_docname": about[1]}, NOTE, seen)
-    wanted = Asked([*place, Activity.payload["call"].as_integer() == key], [Activity.id.desc()], MOST)
-    return documents(NOTE, wanted, ("name", *NOTE.fields), seen)
+    place = rules({"reference_doctype": about[0], "reference_docname": about[1]}, NOTE, viewer)
+    wanted = ListQuery([*place, Activity.payload["call"].as_integer() == key], [Activity.id.desc()], MOST)
+    return documents(NOTE, wanted, ("name", *NOTE.fields), viewer)
 
 
-def _tasks(about: tuple[Any, Any], seen: Any) -> list[dict[str, Any]]:
-    if about[1] is None or not seen.who.may("Tasks", "read"):
+def _tasks(about: tuple[Any, Any], viewer: Any) -> list[dict[str, Any]]:
+    if about[1] is None or not viewer.person.may("Tasks", "read"):
         return []
-    fit = rules({"reference_docname": about[1], "status": ["in", ["Backlog", "Todo", "In Progress"]]}, TASK, seen)
-    return documents(TASK, Asked(fit, [Task.id.desc()], MOST), ("name", *TASK.fields), seen)
+    fit = rules({"reference_docname": about[1], "status": ["in", ["Backlog", "Todo", "In Progress"]]}, TASK, viewer)
+    return documents(TASK, ListQuery(fit, [Task.id.desc()], MOST), ("name", *TASK.fields), viewer)
 
 
-def _own(asked: Arguments) -> Any:
+def _own(arguments: Arguments) -> Any:
     """The call named, which this person may change."""
-    return client.row_of(CALL, asked.first(*_NAMES), "write")
+    return client.row_of(CALL, arguments.first(*_NAMES), "write")
 
 
 # --- to what it belongs
 
 
-def link(asked: Arguments) -> dict[str, Any]:
+def link(arguments: Arguments) -> dict[str, Any]:
     """call_log, doctype, docname: from now on it stands there, and only there."""
-    call, seen = _own(asked), glass()
+    call, viewer = _own(arguments), current_viewer()
     kind = client.record_kind(
-        asked.first("reference_doctype", "doctype", "link_doctype"), "CRM Lead", "CRM Ticket", "CRM Customer"
+        arguments.first("reference_doctype", "doctype", "link_doctype"), "CRM Lead", "CRM Ticket", "CRM Customer"
     )
-    names = ("reference_docname", "reference_name", "docname", "link_name", *(("name",) if "call_log" in asked else ()))
-    row = client.row_of(kind, asked.first(*names), "read")
+    names = (
+        "reference_docname",
+        "reference_name",
+        "docname",
+        "link_name",
+        *(("name",) if "call_log" in arguments else ()),
+    )
+    row = client.row_of(kind, arguments.first(*names), "read")
     with access.as_system(db.session()):  # its line stands in timelines that the person need not see
-        call_outcomes.link(db.session(), call, row, seen.who.id, seen.now)
+        call_outcomes.link(db.session(), call, row, viewer.person.id, viewer.now)
     return {"success": True, "message": _("The call is linked."), "name": str(call.id)}
 
 
-def unlink(asked: Arguments) -> dict[str, Any]:
+def unlink(arguments: Arguments) -> dict[str, Any]:
     """call_log."""
-    call, seen = _own(asked), glass()
+    call, viewer = _own(arguments), current_viewer()
     with access.as_system(db.session()):  # its line stands in timelines that the person need not see
-        call_outcomes.unlink(db.session(), call, seen.who.id, seen.now)
+        call_outcomes.unlink(db.session(), call, viewer.person.id, viewer.now)
     return {"success": True, "message": _("The call is not linked any more."), "name": str(call.id)}
 
 
-def set_cold(asked: Arguments) -> dict[str, Any]:
+def set_cold(arguments: Arguments) -> dict[str, Any]:
     """call_log, is_cold_call (0 or 1)."""
-    call, seen = _own(asked), glass()
-    raw = next((asked.raw(name) for name in ("is_cold_call", "cold_call", "value") if name in asked), 1)
-    bulk_actions.moved(CALL, call, CALL.plan.take({"cold": raw}, "edit", seen), seen)
+    call, viewer = _own(arguments), current_viewer()
+    raw = next((arguments.raw(name) for name in ("is_cold_call", "cold_call", "value") if name in arguments), 1)
+    bulk_actions.moved(CALL, call, CALL.record_table.parse({"cold": raw}, "edit", viewer), viewer)
     return {"success": True, "message": _("Saved."), "name": str(call.id), "is_cold_call": int(call.cold)}
 
 
-def make_lead(asked: Arguments) -> str:
+def make_lead(arguments: Arguments) -> str:
     """call_log (its name, or the call itself) -> the number of the lead that was made of it, and linked."""
-    seen, given = glass(), asked.parsed("call_log", asked.raw("name"))
+    viewer, given = current_viewer(), arguments.parsed("call_log", arguments.raw("name"))
     call = client.row_of(CALL, _named(given), "write")
-    seen.who.refuse_unless("Leads", "create")
-    terms = {"terms": seen.cards.terms, "minutes": seen.cards.business["first_task_minutes"]}
+    viewer.person.refuse_unless("Leads", "create")
+    terms = {"terms": viewer.lookups.terms, "minutes": viewer.lookups.business["first_task_minutes"]}
     with access.as_system(db.session()):  # whose number it is, is asked of all customers
-        lead = call_outcomes.make_lead(db.session(), call, seen.who.id, seen.now, Desk.vault(), **terms)
+        lead = call_outcomes.make_lead(db.session(), call, viewer.person.id, viewer.now, RecordService.vault(), **terms)
     return lead.number
 
 
@@ -113,11 +119,11 @@ def _named(given: Any) -> str:
 # --- written down after it
 
 
-def note(asked: Arguments) -> dict[str, Any]:
+def note(arguments: Arguments) -> dict[str, Any]:
     """call_sid, note (a text, or {title, content}) -> the note, on what the call belongs to."""
-    call, seen, given = _own(asked), glass(), asked.parsed("note")
-    text = _text(given) if isinstance(given, dict) else plain(asked.text("note"))
-    line = noted(_home(call), text, seen)
+    call, viewer, given = _own(arguments), current_viewer(), arguments.parsed("note")
+    text = _text(given) if isinstance(given, dict) else plain(arguments.text("note"))
+    line = noted(_home(call), text, viewer)
     line.payload = {**line.payload, "call": call.id}
     db.session.flush()
     return client.whole_of(NOTE, str(line.id))
@@ -127,9 +133,9 @@ def _text(given: dict[str, Any]) -> str:
     return joined(plain(str(given.get("title") or "")), plain(str(given.get("content") or "")))
 
 
-def task(asked: Arguments) -> dict[str, Any]:
+def task(arguments: Arguments) -> dict[str, Any]:
     """call_sid, task ({title, due_date, priority, …}) -> the task, on what the call belongs to."""
-    call, given = _own(asked), asked.table("task")
+    call, given = _own(arguments), arguments.table("task")
     home = _home(call)
     if isinstance(home, Customer):
         raise RuleBroken(_("A task belongs to a lead or a ticket. Please link the call to one first."), "task")
@@ -150,20 +156,20 @@ def _home(call: Any) -> Any:
 # --- whose number
 
 
-def contact(asked: Arguments) -> dict[str, Any]:
+def contact(arguments: Arguments) -> dict[str, Any]:
     """phone_number, in any spelling -> {mobile_no, full_name, customer, lead}; only the number for a stranger."""
-    seen, typed = glass(), asked.first("phone_number", "number", "mobile_no")
+    viewer, typed = current_viewer(), arguments.first("phone_number", "number", "mobile_no")
     told: dict[str, Any] = {"mobile_no": typed, "full_name": None, "customer": None, "lead": None, "image": None}
     for kind, key in ((CUSTOMER, "customer"), (LEAD, "lead")):
-        if not seen.who.may(kind.module, "read"):
+        if not viewer.person.may(kind.module, "read"):
             continue
-        wanted = Asked(rules({"mobile_no": typed}, kind, seen), [kind.plan.record.id.desc()], 1)
+        wanted = ListQuery(rules({"mobile_no": typed}, kind, viewer), [kind.record_table.record.id.desc()], 1)
         name = "customer_name" if key == "customer" else "lead_name"
-        for doc in documents(kind, wanted, ("name", "mobile_no", name), seen):
+        for doc in documents(kind, wanted, ("name", "mobile_no", name), viewer):
             told |= {key: doc["name"], "mobile_no": doc["mobile_no"], "full_name": told["full_name"] or doc[name]}
     return told
 
 
-def integration(asked: Arguments) -> dict[str, Any]:
+def integration(arguments: Arguments) -> dict[str, Any]:
     """No provider places calls yet."""
     return {"twilio_enabled": 0, "exotel_enabled": 0, "default_calling_medium": ""}

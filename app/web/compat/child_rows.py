@@ -16,7 +16,7 @@ from app.domain.customers import CustomerAccount
 from app.domain.tickets import ticket_subjects
 from app.domain.timeline import StatusChange
 from app.models import Lead, TicketSubject
-from app.web.core.fields import Glass
+from app.web.core.fields import Viewer
 
 # Put together once: the statements of one document are the dearest part of reading it.
 _KEY: Any = bindparam("key")
@@ -40,50 +40,50 @@ _SUBJECTS = (
 )
 
 
-def of_customer(session: Session, key: int, glass: Glass) -> dict[str, Any]:
+def of_customer(session: Session, key: int, viewer: Viewer) -> dict[str, Any]:
     """accounts: [{account_type, client_id, created_on, lead_id}]; under the law, for a lead has its own."""
     made = []
     for client_id, kind, opened, number in session.execute(_ACCOUNTS, {"key": key}):
-        card = glass.cards.card("account_type", kind)
+        card = viewer.lookups.card("account_type", kind)
         made.append(
             {
                 "account_type": card["label"] if card else None,
                 "client_id": client_id,
-                "created_on": local(opened, glass),
+                "created_on": local(opened, viewer),
                 "lead_id": number,
             }
         )
     return {"accounts": made}
 
 
-def of_lead(session: Session, key: int, glass: Glass) -> dict[str, Any]:
+def of_lead(session: Session, key: int, viewer: Viewer) -> dict[str, Any]:
     """status_change_log."""
-    return {"status_change_log": _log(session, key, "lead_status", glass)}
+    return {"status_change_log": _log(session, key, "lead_status", viewer)}
 
 
-def of_ticket(session: Session, key: int, glass: Glass) -> dict[str, Any]:
+def of_ticket(session: Session, key: int, viewer: Viewer) -> dict[str, Any]:
     """ticket_subjects: [{subject}], and status_change_log."""
     labels = session.scalars(_SUBJECTS, {"key": key})
     return {
         "ticket_subjects": [{"subject": label} for label in labels],
-        "status_change_log": _log(session, key, "ticket_status", glass),
+        "status_change_log": _log(session, key, "ticket_status", viewer),
     }
 
 
-def _log(session: Session, key: int, master: str, glass: Glass) -> list[dict[str, Any]]:
+def _log(session: Session, key: int, master: str, viewer: Viewer) -> list[dict[str, Any]]:
     """One entry a stretch, the last one open: {from, from_date, to, to_date, duration, log_owner}."""
     with access.as_system(session):
         rows = session.execute(_MOVES[master], {"key": key}).all()
     log: list[dict[str, Any]] = []
     for status, at, seconds, by in rows:
-        label = (glass.cards.card(master, status) or {}).get("label")
+        label = (viewer.lookups.card(master, status) or {}).get("label")
         if log:
-            owner = (glass.cards.person(by) or {}).get("username")
-            log[-1] |= {"to": label, "to_date": local(at, glass), "duration": seconds, "log_owner": owner}
+            owner = (viewer.lookups.person(by) or {}).get("username")
+            log[-1] |= {"to": label, "to_date": local(at, viewer), "duration": seconds, "log_owner": owner}
         log.append(
             {
                 "from": label,
-                "from_date": local(at, glass),
+                "from_date": local(at, viewer),
                 "to": "",
                 "to_date": None,
                 "duration": None,
@@ -93,6 +93,6 @@ def _log(session: Session, key: int, master: str, glass: Glass) -> list[dict[str
     return log
 
 
-def local(moment: datetime | None, glass: Glass) -> str | None:
+def local(moment: datetime | None, viewer: Viewer) -> str | None:
     """The predecessor knew one zone and wrote no offset."""
-    return f"{moment.astimezone(glass.zone):%Y-%m-%d %H:%M:%S.%f}" if moment else None
+    return f"{moment.astimezone(viewer.zone):%Y-%m-%d %H:%M:%S.%f}" if moment else None

@@ -18,8 +18,8 @@ from app.web.compat.leads import NAMES as LEAD_NAMES
 from app.web.compat.responses import Refused
 from app.web.compat.tickets import TICKET
 from app.web.compat.timeline import lines_of
-from app.web.core.fields import Glass
-from app.web.core.gate import glass
+from app.web.core.fields import Viewer
+from app.web.core.gate import current_viewer
 from app.web.records import timeline
 
 TICKET_NAMES = ("ticket_name", "ticket", "name", "docname")
@@ -45,9 +45,9 @@ _PLUMBING = frozenset({"cmd", "csrf_token", "doctype"})
 # --- found or made
 
 
-def make_or_change(asked: Arguments) -> dict[str, Any]:
+def make_or_change(arguments: Arguments) -> dict[str, Any]:
     """The fields of a customer: who is named, or has this mobile, is changed, else one is made -> the document."""
-    doc = _sent(asked)
+    doc = _sent(arguments)
     key = doc.pop("customer_id", None) or doc.pop("name", None)
     if key is None and doc.get("mobile_no"):
         found = by_mobile(Arguments({"mobile_no": doc["mobile_no"]}))
@@ -59,20 +59,20 @@ def make_or_change(asked: Arguments) -> dict[str, Any]:
     return stored | {"success": True, "customer_id": stored["name"], "is_new": key is None}
 
 
-def find_or_make(asked: Arguments) -> dict[str, Any]:
+def find_or_make(arguments: Arguments) -> dict[str, Any]:
     """lead_name, mobile_no, customer_name, email -> the lead's customer, who has this mobile, or a new one.
 
     A lead is linked by its number when it is made, changed or opened, here by nobody.
     """
-    lead = client.whole_of(LEAD, asked.text("lead_name")) if "lead_name" in asked else {}
+    lead = client.whole_of(LEAD, arguments.text("lead_name")) if "lead_name" in arguments else {}
     if lead.get("customer_id"):
         return _told(lead["customer_id"], lead["lead_name"], False)
-    mobile = asked.first("mobile_no", "mobile")
+    mobile = arguments.first("mobile_no", "mobile")
     found = by_mobile(Arguments({"mobile_no": mobile}))
     if found is not None:
         return _told(found["name"], found["customer_name"], False)
     doc = {"doctype": CUSTOMER.name, "mobile_no": mobile, "customer_source": "Lead" if lead else "Direct"}
-    doc |= {name: asked.raw(name) for name in ("customer_name", "email") if name in asked}
+    doc |= {name: arguments.raw(name) for name in ("customer_name", "email") if name in arguments}
     made = client.inserted(_with_names(doc))
     return _told(made["name"], made["customer_name"], True)
 
@@ -81,9 +81,9 @@ def _told(number: str, name: str | None, is_new: bool) -> dict[str, Any]:
     return {"success": True, "customer_id": number, "name": number, "customer_name": name, "is_new": is_new}
 
 
-def fill_in(asked: Arguments) -> dict[str, Any]:
+def fill_in(arguments: Arguments) -> dict[str, Any]:
     """mobile_no, in any spelling -> {found, customer_id, customer_name, first_name …}, for a form."""
-    customer = by_mobile(Arguments({"mobile_no": asked.first("mobile_no", "customer_mobile", "mobile")})) or {}
+    customer = by_mobile(Arguments({"mobile_no": arguments.first("mobile_no", "customer_mobile", "mobile")})) or {}
     told = {name: customer.get(name) for name in ("customer_name", "referral_code", "address_line_1", *PERSON)}
     return {"found": bool(customer), "customer_id": customer.get("name")} | told
 
@@ -91,24 +91,24 @@ def fill_in(asked: Arguments) -> dict[str, Any]:
 # --- read with the record
 
 
-def of_lead(asked: Arguments) -> dict[str, Any]:
+def of_lead(arguments: Arguments) -> dict[str, Any]:
     """lead_name -> {customer_id, customer_name, first_name …, accounts}: its customer, else what it knows itself."""
-    return _person(client.whole_of(LEAD, asked.first(*LEAD_NAMES)))
+    return _person(client.whole_of(LEAD, arguments.first(*LEAD_NAMES)))
 
 
-def of_ticket(asked: Arguments) -> dict[str, Any]:
+def of_ticket(arguments: Arguments) -> dict[str, Any]:
     """ticket_name -> the same."""
-    return _person(client.whole_of(TICKET, asked.first(*TICKET_NAMES)))
+    return _person(client.whole_of(TICKET, arguments.first(*TICKET_NAMES)))
 
 
-def lead_with_person(asked: Arguments) -> dict[str, Any]:
+def lead_with_person(arguments: Arguments) -> dict[str, Any]:
     """lead_name -> the lead, and what is known of its customer."""
-    return _with_person(client.whole_of(LEAD, asked.first(*LEAD_NAMES)))
+    return _with_person(client.whole_of(LEAD, arguments.first(*LEAD_NAMES)))
 
 
-def ticket_with_person(asked: Arguments) -> dict[str, Any]:
+def ticket_with_person(arguments: Arguments) -> dict[str, Any]:
     """ticket_name -> the ticket, and what is known of its customer."""
-    return _with_person(client.whole_of(TICKET, asked.first(*TICKET_NAMES)))
+    return _with_person(client.whole_of(TICKET, arguments.first(*TICKET_NAMES)))
 
 
 def _with_person(doc: dict[str, Any]) -> dict[str, Any]:
@@ -128,16 +128,16 @@ def _person(doc: dict[str, Any]) -> dict[str, Any]:
 # --- changed through the record
 
 
-def change_for_lead(asked: Arguments) -> dict[str, Any]:
+def change_for_lead(arguments: Arguments) -> dict[str, Any]:
     """lead_name and fields (or customer_data: {…}): written on its customer, else on the lead."""
-    doc = _sent(asked, *LEAD_NAMES)
-    return _person(client.changed(LEAD, asked.first(*LEAD_NAMES), doc)) | {"success": True}
+    doc = _sent(arguments, *LEAD_NAMES)
+    return _person(client.changed(LEAD, arguments.first(*LEAD_NAMES), doc)) | {"success": True}
 
 
-def change_for_ticket(asked: Arguments) -> dict[str, Any]:
+def change_for_ticket(arguments: Arguments) -> dict[str, Any]:
     """ticket_name and fields (or customer_data: {…}): written on its customer."""
-    doc, name = _sent(asked, *TICKET_NAMES), asked.first(*TICKET_NAMES)
-    glass().who.refuse_unless(CUSTOMER.module, "write")
+    doc, name = _sent(arguments, *TICKET_NAMES), arguments.first(*TICKET_NAMES)
+    current_viewer().person.refuse_unless(CUSTOMER.module, "write")
     wanted = {"doctype": TICKET.name, "filters": {"name": name}, "fieldname": "customer_id"}
     ticket = client.get_value(Arguments(wanted))
     if not ticket:
@@ -148,13 +148,13 @@ def change_for_ticket(asked: Arguments) -> dict[str, Any]:
     return stored | {"success": True, "customer_id": ticket["customer_id"]}
 
 
-def _sent(asked: Arguments, *frame: str) -> dict[str, Any]:
+def _sent(arguments: Arguments, *frame: str) -> dict[str, Any]:
     """What is said of the person: an object, or the arguments but those that name the record. Raises Refused (417)."""
-    nested = next((name for name in ("customer_data", "data", "updates") if name in asked), None)
+    nested = next((name for name in ("customer_data", "data", "updates") if name in arguments), None)
     doc = (
-        asked.table(nested)
+        arguments.table(nested)
         if nested
-        else {name: value for name, value in asked.values.items() if name not in frame and name not in _PLUMBING}
+        else {name: value for name, value in arguments.values.items() if name not in frame and name not in _PLUMBING}
     )
     if not doc:
         raise Refused(417, _("Missing argument: %(name)s", name="customer_data"), "MandatoryError")
@@ -174,19 +174,19 @@ def _with_names(doc: dict[str, Any]) -> dict[str, Any]:
 # --- what changed
 
 
-def changes(asked: Arguments) -> list[dict[str, Any]]:
+def changes(arguments: Arguments) -> list[dict[str, Any]]:
     """customer_name (its number) -> [{timestamp, user, changes: [{field, old, new}]}], newest first, masked."""
-    row, seen = client.row_of(CUSTOMER, asked.first(*CUSTOMER_NAMES), "read"), glass()
+    row, viewer = client.row_of(CUSTOMER, arguments.first(*CUSTOMER_NAMES), "read"), current_viewer()
     own = (Activity.kind == "field_change", Activity.lead_id.is_(None), Activity.ticket_id.is_(None))
     return [
-        {"timestamp": local(line.at, seen), "user": name_of(line.actor_id, seen), "changes": _changed(line, seen)}
+        {"timestamp": local(line.at, viewer), "user": name_of(line.actor_id, viewer), "changes": _changed(line, viewer)}
         for line in lines_of("customer_id", row.id, MOST, 0, *own)
     ]
 
 
-def _changed(line: Any, seen: Glass) -> list[dict[str, Any]]:
+def _changed(line: Any, viewer: Viewer) -> list[dict[str, Any]]:
     named = [change[0].removesuffix("_id") for change in line.payload.get("changes", []) if len(change) == 3]
-    told = timeline.entry(line, seen)["changes"]
+    told = timeline.entry(line, viewer)["changes"]
     return [
         {"field": _THEIRS.get(name, name), "old": each["old"], "new": each["new"]}
         for name, each in zip(named, told, strict=True)
@@ -196,11 +196,11 @@ def _changed(line: Any, seen: Glass) -> list[dict[str, Any]]:
 # --- accounts
 
 
-def accounts(asked: Arguments) -> dict[str, Any]:
+def accounts(arguments: Arguments) -> dict[str, Any]:
     """customer_name, client_id, accounts_json: says whether he has them; an account is opened by its lead alone."""
-    row = client.row_of(CUSTOMER, asked.first(*CUSTOMER_NAMES), "write")
+    row = client.row_of(CUSTOMER, arguments.first(*CUSTOMER_NAMES), "write")
     held = client.whole_of(CUSTOMER, row.number)["accounts"]
-    for code in _codes(asked):
+    for code in _codes(arguments):
         if code not in {each["client_id"] for each in held}:
             text = _(
                 "The lead of an account opens it. Please move it to its status with the client id %(code)s.", code=code
@@ -209,9 +209,9 @@ def accounts(asked: Arguments) -> dict[str, Any]:
     return {"success": True, "message": _("Saved."), "name": row.number, "accounts": held}
 
 
-def _codes(asked: Arguments) -> list[str]:
-    given = asked.parsed("accounts_json", [])
+def _codes(arguments: Arguments) -> list[str]:
+    given = arguments.parsed("accounts_json", [])
     if not isinstance(given, list) or not all(isinstance(each, dict) for each in given):
         raise Refused(417, _("“%(name)s” must be a list of objects.", name="accounts_json"))
-    codes = [asked.text("client_id"), *(str(each.get("client_id") or "") for each in given)]
+    codes = [arguments.text("client_id"), *(str(each.get("client_id") or "") for each in given)]
     return list(dict.fromkeys(code.strip().upper()[:40] for code in codes if code.strip()))

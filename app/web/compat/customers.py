@@ -16,8 +16,8 @@ from app.web.compat.doctypes import DOCTYPES, DocType
 from app.web.compat.documents import documents, whole
 from app.web.compat.leads import CUSTOMER
 from app.web.compat.list_query import rules
-from app.web.core.gate import glass
-from app.web.core.record_table import Asked
+from app.web.core.gate import current_viewer
+from app.web.core.record_table import ListQuery
 from app.web.core.reference_fields import find_record
 from app.web.core.text_search import matching
 
@@ -25,75 +25,75 @@ from app.web.core.text_search import matching
 MOST = 50
 
 
-def by_mobile(asked: Arguments) -> dict[str, Any] | None:
+def by_mobile(arguments: Arguments) -> dict[str, Any] | None:
     """mobile_no, in any spelling -> the customer, or null."""
-    seen = glass()
-    seen.who.refuse_unless("Customers", "read")
-    wanted = Asked(rules({"mobile_no": asked.text("mobile_no")}, CUSTOMER, seen), [Customer.id], 1)
-    return whole(CUSTOMER, wanted, seen)
+    viewer = current_viewer()
+    viewer.person.refuse_unless("Customers", "read")
+    wanted = ListQuery(rules({"mobile_no": arguments.text("mobile_no")}, CUSTOMER, viewer), [Customer.id], 1)
+    return whole(CUSTOMER, wanted, viewer)
 
 
-def by_name(asked: Arguments) -> dict[str, Any]:
+def by_name(arguments: Arguments) -> dict[str, Any]:
     """customer_id -> the customer. Raises NotThere (404)."""
-    return client.whole_of(CUSTOMER, asked.first("customer_id", "name"))
+    return client.whole_of(CUSTOMER, arguments.first("customer_id", "name"))
 
 
-def found(asked: Arguments) -> dict[str, Any]:
+def found(arguments: Arguments) -> dict[str, Any]:
     """mobile_no -> {found, customer_name, customer_id}."""
-    customer = by_mobile(asked)
+    customer = by_mobile(arguments)
     if customer is None:
         return {"found": False, "customer_name": None, "customer_id": None}
     return {"found": True, "customer_name": customer["customer_name"], "customer_id": customer["name"]}
 
 
-def listed(asked: Arguments) -> list[dict[str, Any]]:
+def listed(arguments: Arguments) -> list[dict[str, Any]]:
     """limit, start, search_term -> customers, newest first."""
-    seen = glass()
-    seen.who.refuse_unless("Customers", "read")
-    typed = asked.text("search_term", "")[:100].strip()
-    fit = [matching(CUSTOMER.plan, typed, seen)] if typed else []
-    size, start = asked.whole("limit", 20, 1, 1000), asked.whole("start", 0, 0, 10**6)
-    wanted = Asked(fit, [Customer.id.desc()], size, start=start, newest=True)
-    return documents(CUSTOMER, wanted, ("name", *CUSTOMER.fields), seen)
+    viewer = current_viewer()
+    viewer.person.refuse_unless("Customers", "read")
+    typed = arguments.text("search_term", "")[:100].strip()
+    fit = [matching(CUSTOMER.record_table, typed, viewer)] if typed else []
+    size, start = arguments.whole("limit", 20, 1, 1000), arguments.whole("start", 0, 0, 10**6)
+    wanted = ListQuery(fit, [Customer.id.desc()], size, start=start, newest=True)
+    return documents(CUSTOMER, wanted, ("name", *CUSTOMER.fields), viewer)
 
 
 _KEYS = {"CRM Lead": "leads", "CRM Ticket": "tickets", "CRM Call Log": "call_logs"}
 
 
-def whose(asked: Arguments) -> Callable[[DocType], list[Any]]:
+def whose(arguments: Arguments) -> Callable[[DocType], list[Any]]:
     """The rules by which records of any kind are this customer's: customer_id, a mobile, or an e-mail address.
 
     Raises Refused (417) when nobody is named, or by what is masked for the person.
     """
-    seen = glass()
-    if "customer_id" in asked:
-        key = find_record(Customer, asked.text("customer_id")) or -1
-        return lambda kind: [kind.plan.record.customer_id == key]
-    if "customer_mobile" in asked or "mobile_no" in asked:
-        mobile = asked.first("customer_mobile", "mobile_no")
-        return lambda kind: rules({"customer" if kind.name == "CRM Call Log" else "mobile_no": mobile}, kind, seen)
-    return lambda kind: rules({"email": asked.text("email")}, kind, seen)
+    viewer = current_viewer()
+    if "customer_id" in arguments:
+        key = find_record(Customer, arguments.text("customer_id")) or -1
+        return lambda kind: [kind.record_table.record.customer_id == key]
+    if "customer_mobile" in arguments or "mobile_no" in arguments:
+        mobile = arguments.first("customer_mobile", "mobile_no")
+        return lambda kind: rules({"customer" if kind.name == "CRM Call Log" else "mobile_no": mobile}, kind, viewer)
+    return lambda kind: rules({"email": arguments.text("email")}, kind, viewer)
 
 
-def interactions(asked: Arguments) -> dict[str, Any]:
+def interactions(arguments: Arguments) -> dict[str, Any]:
     """customer_id, or customer_mobile -> {leads, tickets, call_logs}: the newest of each that the person sees."""
-    theirs = whose(asked)
+    theirs = whose(arguments)
     return {key: _newest(DOCTYPES[name], theirs(DOCTYPES[name])) for name, key in _KEYS.items()}
 
 
 def _newest(kind: DocType, fit: list[Any]) -> list[dict[str, Any]]:
-    seen = glass()
-    if not seen.who.may(kind.module, "read"):
+    viewer = current_viewer()
+    if not viewer.person.may(kind.module, "read"):
         return []
-    wanted = Asked(fit, [kind.plan.record.id.desc()], MOST)
-    return documents(kind, wanted, ("name", *kind.fields), seen)
+    wanted = ListQuery(fit, [kind.record_table.record.id.desc()], MOST)
+    return documents(kind, wanted, ("name", *kind.fields), viewer)
 
 
-def figures(asked: Arguments) -> dict[str, int]:
+def figures(arguments: Arguments) -> dict[str, int]:
     """How many customers the person sees, active and not, and how many came lately (30 days); one statement."""
-    seen = glass()
-    seen.who.refuse_unless("Customers", "read")
-    new = case((Customer.created_on >= seen.now - timedelta(days=30), 1), else_=0)
+    viewer = current_viewer()
+    viewer.person.refuse_unless("Customers", "read")
+    new = case((Customer.created_on >= viewer.now - timedelta(days=30), 1), else_=0)
     active = case((Customer.status == "Active", 1), else_=0)
     query = select(func.count(Customer.id), func.sum(active), func.sum(new))
     total, actives, fresh = db.session.execute(query).one()

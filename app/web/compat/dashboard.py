@@ -22,22 +22,22 @@ from app.web.compat.leads import LEAD
 from app.web.compat.lists import hits
 from app.web.compat.periods import Period, period_of
 from app.web.compat.tickets import TICKET
-from app.web.core.fields import Glass
-from app.web.core.gate import glass
+from app.web.core.fields import Viewer
+from app.web.core.gate import current_viewer
 
 CONVERTED = ("opened", "activated")
 TOP = 5
 Rules = tuple[ColumnElement[bool], ...]
 
 
-def house(asked: Arguments) -> dict[str, Any]:
+def house(arguments: Arguments) -> dict[str, Any]:
     """view, custom_start_date, custom_end_date -> figures of all that the person sees."""
-    seen = glass()
-    seen.who.refuse_unless("Dashboard", "read")
-    period = period_of(asked, seen)
-    leads, tickets = _by_status(Lead, (), period, seen), _by_status(Ticket, (), period, seen)
+    viewer = current_viewer()
+    viewer.person.refuse_unless("Dashboard", "read")
+    period = period_of(arguments, viewer)
+    leads, tickets = _by_status(Lead, (), period, viewer), _by_status(Ticket, (), period, viewer)
     calls, opened = _calls((), period), _opened((), period)
-    tasks = _sums(Task, {"created": period.holds(Task.created_on), **_task_sums(seen)})
+    tasks = _sums(Task, {"created": period.holds(Task.created_on), **_task_sums(viewer)})
     overview = {
         "total_leads": _total(leads),
         "total_tickets": _total(tickets),
@@ -52,28 +52,28 @@ def house(asked: Arguments) -> dict[str, Any]:
     return {
         "overview": overview,
         "call_analytics": calls,
-        "lead_analytics": {"status_distribution": leads, "source_distribution": _by_source((), period, seen)},
+        "lead_analytics": {"status_distribution": leads, "source_distribution": _by_source((), period, viewer)},
         "ticket_analytics": {"status_distribution": tickets},
         "trends": {
             "labels": [label for label, _from, _to in period.points()],
             "leads": _line(Lead, (), period),
             "tickets": _line(Ticket, (), period),
         },
-        "performance": {"top_performers": _top(period, seen)},
-        "recent_activities": _recent(seen),
+        "performance": {"top_performers": _top(period, viewer)},
+        "recent_activities": _recent(viewer),
         "period": _told(period),
     }
 
 
-def of_person(asked: Arguments) -> dict[str, Any]:
+def of_person(arguments: Arguments) -> dict[str, Any]:
     """view …, target_user_id -> figures of one person: oneself, or somebody within one's reach."""
-    seen = glass()
-    seen.who.refuse_unless("Dashboard", "read")
-    user, period = _target(asked, seen), period_of(asked, seen)
+    viewer = current_viewer()
+    viewer.person.refuse_unless("Dashboard", "read")
+    user, period = _target(arguments, viewer), period_of(arguments, viewer)
     mine = {record: (or_(record.owner_id == user, record.assignee_id == user),) for record in (Lead, Ticket, Task)}
     calls = _calls((CallLog.employee_id == user,), period)
     figures = {
-        name: _compared(record, user, mine[record], period, _success(record, seen))
+        name: _compared(record, user, mine[record], period, _success(record, viewer))
         for name, record in (("leads", Lead), ("tickets", Ticket), ("tasks", Task))
     }
     overview = {
@@ -90,43 +90,43 @@ def of_person(asked: Arguments) -> dict[str, Any]:
         for name, record in (("leads", Lead), ("tickets", Ticket), ("tasks", Task))
     }
     return {
-        "user": name_of(user, seen),
+        "user": name_of(user, viewer),
         "overview": overview,
         "call_analytics": calls,
         "lead_analytics": {
-            "status_distribution": _by_status(Lead, mine[Lead], period, seen),
-            "source_distribution": _by_source(mine[Lead], period, seen),
+            "status_distribution": _by_status(Lead, mine[Lead], period, viewer),
+            "source_distribution": _by_source(mine[Lead], period, viewer),
         },
-        "ticket_analytics": {"status_distribution": _by_status(Ticket, mine[Ticket], period, seen)},
+        "ticket_analytics": {"status_distribution": _by_status(Ticket, mine[Ticket], period, viewer)},
         "task_analytics": {"priority_distribution": _by_priority(mine[Task], period)},
         "trends": {"labels": [label for label, _from, _to in period.points()], **lines},
         "period": _told(period),
     }
 
 
-def _target(asked: Arguments, seen: Glass) -> int:
-    if "target_user_id" not in asked:
-        return seen.who.id
-    found, reach = seen.cards.find_person(asked.text("target_user_id")), seen.who.reach("Dashboard")
+def _target(arguments: Arguments, viewer: Viewer) -> int:
+    if "target_user_id" not in arguments:
+        return viewer.person.id
+    found, reach = viewer.lookups.find_person(arguments.text("target_user_id")), viewer.person.reach("Dashboard")
     if found is None or (reach is not None and found not in reach):
         raise access.Denied(_("You see the figures of yourself and of your own team only."))
     return found
 
 
-def watched(asked: Arguments) -> list[dict[str, Any]]:
+def watched(arguments: Arguments) -> list[dict[str, Any]]:
     """[{name, full_name, enabled}]: whose figures the person may ask for, himself among them."""
-    seen = glass()
-    seen.who.refuse_unless("Dashboard", "read")
-    reach = seen.who.reach("Dashboard")
-    return [each for each in colleagues(seen) if reach is None or seen.cards.find_person(each["name"]) in reach]
+    viewer = current_viewer()
+    viewer.person.refuse_unless("Dashboard", "read")
+    reach = viewer.person.reach("Dashboard")
+    return [each for each in colleagues(viewer) if reach is None or viewer.lookups.find_person(each["name"]) in reach]
 
 
-def roles_of(asked: Arguments) -> list[str]:
+def roles_of(arguments: Arguments) -> list[str]:
     """target_user_id -> the names of the roles: one's own, or of somebody within one's reach."""
-    seen = glass()
-    user = _target(asked, seen)
-    if user == seen.who.id:
-        return sorted(seen.who.roles)
+    viewer = current_viewer()
+    user = _target(arguments, viewer)
+    if user == viewer.person.id:
+        return sorted(viewer.person.roles)
     held = held_roles()
     query = select(Role.name).join(held, held.c.role_id == Role.id).where(held.c.user_id == user)
     return sorted(set(db.session.scalars(query)))
@@ -146,17 +146,17 @@ def _sums(record: Any, parts: dict[str, ColumnElement[bool]], *rules: ColumnElem
     return {name: int(count or 0) for name, count in zip(parts, found, strict=True)}
 
 
-def _task_sums(seen: Glass) -> dict[str, ColumnElement[bool]]:
+def _task_sums(viewer: Viewer) -> dict[str, ColumnElement[bool]]:
     still = Task.status.in_(OPEN)
-    return {"open": still, "overdue": and_(still, Task.due_on < seen.now), "done": Task.status == "Done"}
+    return {"open": still, "overdue": and_(still, Task.due_on < viewer.now), "done": Task.status == "Done"}
 
 
-def _success(record: Any, seen: Glass) -> ColumnElement[bool]:
+def _success(record: Any, viewer: Viewer) -> ColumnElement[bool]:
     """What counts as converted, resolved, completed."""
     if record is Task:
         return Task.status == "Done"
     master, good = ("lead_status", CONVERTED) if record is Lead else ("ticket_status", ENDED)
-    fit = [key for key, meaning in seen.cards.meanings[master].items() if meaning in good]
+    fit = [key for key, meaning in viewer.lookups.meanings[master].items() if meaning in good]
     rule: ColumnElement[bool] = record.status_id.in_(fit)
     return rule
 
@@ -184,8 +184,8 @@ def _grouped(column: Any, rules: Rules) -> list[tuple[Any, int]]:
     return [(value, number) for value, number in db.session.execute(query)]
 
 
-def _by_status(record: Any, rules: Rules, period: Period, seen: Glass) -> list[dict[str, Any]]:
-    cards = seen.cards.cards["lead_status" if record is Lead else "ticket_status"]
+def _by_status(record: Any, rules: Rules, period: Period, viewer: Viewer) -> list[dict[str, Any]]:
+    cards = viewer.lookups.cards["lead_status" if record is Lead else "ticket_status"]
     found = _grouped(record.status_id, (*rules, period.holds(record.created_on)))
     return [
         {"status": cards[key]["label"], "color": cards[key]["color"], "count": count}
@@ -194,9 +194,9 @@ def _by_status(record: Any, rules: Rules, period: Period, seen: Glass) -> list[d
     ]
 
 
-def _by_source(rules: Rules, period: Period, seen: Glass) -> list[dict[str, Any]]:
+def _by_source(rules: Rules, period: Period, viewer: Viewer) -> list[dict[str, Any]]:
     found = _grouped(Lead.source_id, (*rules, period.holds(Lead.created_on)))
-    cards = seen.cards.cards["lead_source"]
+    cards = viewer.lookups.cards["lead_source"]
     return [{"source": cards[key]["label"] if key in cards else None, "count": count} for key, count in found]
 
 
@@ -257,26 +257,26 @@ def _line(record: Any, rules: Rules, period: Period) -> list[int]:
     return list(_sums(record, parts, *rules, period.holds(made)).values())
 
 
-def _top(period: Period, seen: Glass) -> list[dict[str, Any]]:
+def _top(period: Period, viewer: Viewer) -> list[dict[str, Any]]:
     """The busiest by leads they own and tickets they have."""
     leads = dict(_grouped(Lead.owner_id, (period.holds(Lead.created_on),)))
     tickets = dict(_grouped(Ticket.assignee_id, (period.holds(Ticket.created_on),)))
     made = [
         {
-            "user": name_of(key, seen),
-            "full_name": seen.cards.people[key]["full_name"],
+            "user": name_of(key, viewer),
+            "full_name": viewer.lookups.people[key]["full_name"],
             "leads": leads.get(key, 0),
             "tickets": tickets.get(key, 0),
             "total": leads.get(key, 0) + tickets.get(key, 0),
         }
         for key in {*leads, *tickets}
-        if key in seen.cards.people
+        if key in viewer.lookups.people
     ]
     return sorted(made, key=lambda each: (-each["total"], each["full_name"]))[:TOP]
 
 
-def _recent(seen: Glass) -> list[dict[str, Any]]:
+def _recent(viewer: Viewer) -> list[dict[str, Any]]:
     """The three newest of each kind, newest change first."""
-    kinds = [kind for kind in (LEAD, TICKET, TASK) if seen.who.may(kind.module, "read")]
-    found = [doc | {"doctype": kind.name} for kind in kinds for doc in hits(kind, "", 3, seen)]
+    kinds = [kind for kind in (LEAD, TICKET, TASK) if viewer.person.may(kind.module, "read")]
+    found = [doc | {"doctype": kind.name} for kind in kinds for doc in hits(kind, "", 3, viewer)]
     return sorted(found, key=lambda doc: str(doc["modified"]), reverse=True)[:10]

@@ -22,12 +22,12 @@ from app.web.compat.references import (
     NoticeKind,
     NoticeState,
 )
-from app.web.core.date_fields import When
-from app.web.core.fields import Field, Glass, Text
+from app.web.core.date_fields import DateTimeField
+from app.web.core.fields import Field, TextField, Viewer
 from app.web.core.gate import refuse_unreached
-from app.web.core.personal_fields import Email, Name, Phone, Secret
-from app.web.core.record_table import Plan
-from app.web.core.reference_fields import Someone
+from app.web.core.personal_fields import EmailField, NameField, PhoneField, SecretField
+from app.web.core.record_table import RecordTable
+from app.web.core.reference_fields import PersonField
 from app.web.records import mentions
 from app.web.records.calls import CallResource
 from app.web.records.customers import CustomerResource
@@ -149,7 +149,7 @@ class DocType:
     #: (session, id, glass) -> what hangs on one document, as lists.
     children: Callable[..., dict[str, Any]] | None = None
     #: Raises Denied where the person sees a row, but may not change it.
-    refuse: Callable[[Any, Glass], None] | None = None
+    refuse: Callable[[Any, Viewer], None] | None = None
 
     @cached_property
     def unused(self) -> frozenset[str]:
@@ -157,16 +157,16 @@ class DocType:
         return _UNUSED - set(self.fields)
 
     @cached_property
-    def plan(self) -> Plan:
+    def record_table(self) -> RecordTable:
         """The desk's table of columns and what only this door shows."""
-        ours = self.resource.desk.plan
-        return Plan(ours.record, [*ours.taken, *self.more], joins=ours.joins)
+        ours = self.resource.service.record_table
+        return RecordTable(ours.record, [*ours.input_fields, *self.more], joins=ours.joins)
 
     @cached_property
     def tables(self) -> frozenset[str]:
         """Those of a document with all of its fields, which the law must look at."""
-        joined = (table.__tablename__ for table, _on in self.plan.joins)
-        return frozenset({self.plan.record.__tablename__, *joined})
+        joined = (table.__tablename__ for table, _on in self.record_table.joins)
+        return frozenset({self.record_table.record.__tablename__, *joined})
 
     @property
     def module(self) -> str:
@@ -177,23 +177,23 @@ class DocType:
         """Whether our own REST has this verb (post, put, delete) for the record at all."""
         return verb not in (self.resource.exclude_route_methods or ())
 
-    def refuse_unreached(self, row: Any, verb: str, glass: Glass) -> None:
+    def refuse_unreached(self, row: Any, verb: str, viewer: Viewer) -> None:
         """Raise Denied where the person sees the row, but may not do this to it."""
         if self.refuse is not None:
-            self.refuse(row, glass)
+            self.refuse(row, viewer)
         else:
             refuse_unreached(self.module, row, verb)
 
 
 def _changed_by(record: Any) -> Field:
-    return Someone("changed_by", "Changed by", (record.changed_by_id,), filter=True)
+    return PersonField("changed_by", "Changed by", (record.changed_by_id,), filter=True)
 
 
 def _about(row: Any, *places: Any) -> tuple[Field, Field]:
     return AboutKind("about_kind", row, places), AboutNumber("about_number", row, places)
 
 
-def _own(row: Any, glass: Glass) -> None:
+def _own(row: Any, viewer: Viewer) -> None:
     """One's own, which the law has seen to."""
 
 
@@ -227,8 +227,8 @@ _ALL = (
         },
         more=(
             _changed_by(Lead),
-            When("opened_on", "Opened", (Lead.opened_on,), filter=True, sort=True),
-            When("activated_on", "Activated", (Lead.activated_on,), filter=True, sort=True),
+            DateTimeField("opened_on", "Opened", (Lead.opened_on,), filter=True, sort=True),
+            DateTimeField("activated_on", "Activated", (Lead.activated_on,), filter=True, sort=True),
         ),
         taken={"assign_to": "assign_to", "assigned_role": "assign_to_role"},
         children=child_rows.of_lead,
@@ -257,16 +257,16 @@ _ALL = (
         },
         more=(
             _changed_by(Ticket),
-            Name("customer_name", "Customer", (Customer.first_name, Customer.last_name)),
-            Text("first_name", "First name", (Customer.first_name,), most=80, add=True, filter=True),
-            Text("last_name", "Last name", (Customer.last_name,), most=80, add=True, filter=True),
-            Phone("mobile", "Mobile", (Customer.mobile, Customer.mobile_e164), add=True, filter=True),
-            Phone(
+            NameField("customer_name", "Customer", (Customer.first_name, Customer.last_name)),
+            TextField("first_name", "First name", (Customer.first_name,), most=80, add=True, filter=True),
+            TextField("last_name", "Last name", (Customer.last_name,), most=80, add=True, filter=True),
+            PhoneField("mobile", "Mobile", (Customer.mobile, Customer.mobile_e164), add=True, filter=True),
+            PhoneField(
                 "alternative_mobile", "Other mobile", (Customer.alternative_mobile, Customer.alternative_e164), add=True
             ),
-            Email("email", "E-mail", (Customer.email,), add=True, filter=True),
-            Secret("pan", "PAN", (Customer.pan_sealed, Customer.pan_blind), add=True),
-            Secret("aadhaar", "Aadhaar", (Customer.aadhaar_sealed, Customer.aadhaar_blind), add=True),
+            EmailField("email", "E-mail", (Customer.email,), add=True, filter=True),
+            SecretField("pan", "PAN", (Customer.pan_sealed, Customer.pan_blind), add=True),
+            SecretField("aadhaar", "Aadhaar", (Customer.aadhaar_sealed, Customer.aadhaar_blind), add=True),
         ),
         taken={
             "ticket_subjects": "subjects",
@@ -342,7 +342,7 @@ _ALL = (
         more=(
             _changed_by(CallLog),
             *_about(CallLog, LEAD, TICKET),
-            Name("customer_name", "Customer", (Customer.first_name, Customer.last_name)),
+            NameField("customer_name", "Customer", (Customer.first_name, Customer.last_name)),
         ),
     ),
     DocType(
@@ -367,7 +367,7 @@ _ALL = (
         more=(
             _changed_by(AssignmentRequest),
             *_about(AssignmentRequest, LEAD, TICKET),
-            When("changed_on", "Changed", (AssignmentRequest.changed_on,), filter=True),
+            DateTimeField("changed_on", "Changed", (AssignmentRequest.changed_on,), filter=True),
         ),
     ),
     DocType(
@@ -410,10 +410,10 @@ _ALL = (
         },
         key=None,
         more=(
-            Someone("recipient", "To", (Notification.user_id,), filter=True),
+            PersonField("recipient", "To", (Notification.user_id,), filter=True),
             NoticeKind("type", "Type", (Notification.kind,), filter=True),
             NoticeState("state", "Status", (Notification.read_on,), filter=True),
-            When("read_on", "Read", (Notification.read_on,)),
+            DateTimeField("read_on", "Read", (Notification.read_on,)),
             *_about(Notification, TICKET, LEAD, CUSTOMER),
         ),
         refuse=_own,
@@ -438,7 +438,7 @@ _ALL = (
         },
         key=None,
         more=(
-            Someone("recipient", "To", (Notification.user_id,), filter=True),
+            PersonField("recipient", "To", (Notification.user_id,), filter=True),
             NoticeKind("type", "Type", (Notification.kind,), filter=True),
             *_about(Notification, TICKET, LEAD, CUSTOMER),
         ),

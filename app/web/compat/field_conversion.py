@@ -12,7 +12,7 @@ from app.web.compat.doctypes import DocType
 from app.web.compat.list_query import FIXED
 from app.web.compat.references import PLACES, joined
 from app.web.compat.responses import Refused
-from app.web.core.reference_fields import Master
+from app.web.core.reference_fields import MasterField
 
 #: Fields that say what a document is, not what is in it.
 _FRAME = frozenset(
@@ -52,7 +52,7 @@ def taken(kind: DocType, doc: dict[str, Any], stored: dict[str, Any] | None = No
         if raw.get(ours) in (None, ""):  # two of their names may be one of ours
             raw[ours] = _subjects(value) if ours == "subjects" else value
     raw |= _about(kind, doc) | (_note(raw, stored or {}) if kind.name == "FCRM Note" else {})
-    return {name: value for name, value in raw.items() if name in kind.plan.by_name}
+    return {name: value for name, value in raw.items() if name in kind.record_table.by_name}
 
 
 def _ours(kind: DocType, name: str, is_new: bool) -> str | None:
@@ -64,10 +64,10 @@ def _ours(kind: DocType, name: str, is_new: bool) -> str | None:
 def _about(kind: DocType, doc: dict[str, Any]) -> dict[str, Any]:
     """The record named by reference_doctype and reference_docname. Raises Refused (417)."""
     name = doc.get("reference_docname") or doc.get("reference_name")
-    if "about_number" not in kind.plan.by_name or not name:
+    if "about_number" not in kind.record_table.by_name or not name:
         return {}
     place = PLACES.get(str(doc.get("reference_doctype") or "CRM Lead"))
-    if place is None or place.field not in kind.plan.by_name:
+    if place is None or place.field not in kind.record_table.by_name:
         raise Refused(417, _("This cannot be about “%(name)s”.", name=str(doc.get("reference_doctype"))[:60]))
     return {place.field: name}
 
@@ -132,7 +132,7 @@ def _is_unkept(kind: DocType, name: str, value: Any, stored: dict[str, Any], whi
         return which == "edit"
     if kind.name == "FCRM Note" and name in ("title", "content"):
         return False
-    found = kind.plan.by_name.get(ours or "")
-    if isinstance(found, Master):  # of two names for one pick-list, the second was passed over
+    found = kind.record_table.by_name.get(ours or "")
+    if isinstance(found, MasterField):  # of two names for one pick-list, the second was passed over
         return True
     return found is None or not getattr(found, which)

@@ -10,7 +10,7 @@ from app.web.compat import client
 from app.web.compat.arguments import Arguments
 from app.web.compat.doctypes import DocType
 from app.web.compat.lists import filterable, meta_of
-from app.web.core.gate import glass
+from app.web.core.gate import current_viewer
 from app.web.records.calls import CallScreen
 from app.web.records.customers import CustomerScreen
 from app.web.records.leads import LeadScreen
@@ -28,35 +28,37 @@ _SCREENS: dict[str, Any] = {
 }
 
 
-def _kind(asked: Arguments) -> DocType:
-    kind = client.record_kind(asked.text("doctype"))
-    glass().who.refuse_unless(kind.module, "read")
+def _kind(arguments: Arguments) -> DocType:
+    kind = client.record_kind(arguments.text("doctype"))
+    current_viewer().person.refuse_unless(kind.module, "read")
     return kind
 
 
-def sorts(asked: Arguments) -> list[dict[str, Any]]:
+def sorts(arguments: Arguments) -> list[dict[str, Any]]:
     """doctype -> [{label, value, fieldname}]: what `order_by` takes of this person."""
-    kind, seen = _kind(asked), glass()
-    by_name = kind.plan.by_name
-    open_ones = {name for name, each in by_name.items() if each.sort and not each.is_hidden(seen)}
+    kind, viewer = _kind(arguments), current_viewer()
+    by_name = kind.record_table.by_name
+    open_ones = {name for name, each in by_name.items() if each.sort and not each.is_hidden(viewer)}
     found = {"name": str(_("Number")), "creation": str(_("Created"))}
     found |= {
-        each["fieldname"]: each["label"] for each in meta_of(kind, seen) if kind.fields[each["fieldname"]] in open_ones
+        each["fieldname"]: each["label"]
+        for each in meta_of(kind, viewer)
+        if kind.fields[each["fieldname"]] in open_ones
     }
     return [{"label": label, "value": name, "fieldname": name} for name, label in found.items()]
 
 
-def groups(asked: Arguments) -> list[dict[str, Any]]:
+def groups(arguments: Arguments) -> list[dict[str, Any]]:
     """doctype -> [{label, fieldname, …}]: fields of few values that the person may filter by."""
-    return [each for each in filterable(asked) if each["fieldtype"] in _FEW]
+    return [each for each in filterable(arguments) if each["fieldtype"] in _FEW]
 
 
-def quick(asked: Arguments) -> list[dict[str, Any]]:
+def quick(arguments: Arguments) -> list[dict[str, Any]]:
     """doctype -> [{label, name, type, options}]: the filters that our own list shows first."""
-    kind = _kind(asked)
+    kind = _kind(arguments)
     wanted = _SCREENS[kind.name].quick if kind.name in _SCREENS else ()
     known: dict[str, dict[str, Any]] = {}
-    for each in filterable(asked):
+    for each in filterable(arguments):
         known.setdefault(kind.fields[each["fieldname"]], each)
     return [
         {
@@ -72,13 +74,13 @@ def quick(asked: Arguments) -> list[dict[str, Any]]:
     ]
 
 
-def fields(asked: Arguments) -> list[dict[str, Any]]:
+def fields(arguments: Arguments) -> list[dict[str, Any]]:
     """doctype -> all of its fields: {fieldname, label, fieldtype, options, reqd, read_only}."""
-    return meta_of(_kind(asked), glass())
+    return meta_of(_kind(arguments), current_viewer())
 
 
-def fields_by_name(asked: Arguments) -> Any:
+def fields_by_name(arguments: Arguments) -> Any:
     """doctype, as_array -> the same by their names, or as a list."""
-    found = fields(asked)
-    as_list = str(asked.raw("as_array", "0")).lower() not in ("0", "false", "none", "")
+    found = fields(arguments)
+    as_list = str(arguments.raw("as_array", "0")).lower() not in ("0", "false", "none", "")
     return found if as_list else {each["fieldname"]: each for each in found}

@@ -16,16 +16,16 @@ from app.web.compat.arguments import Arguments
 from app.web.compat.doctypes import DOCTYPES
 from app.web.compat.lists import meta_of
 from app.web.compat.responses import Refused
-from app.web.core.gate import glass
+from app.web.core.gate import current_viewer
 
 LEAD, CUSTOMER = DOCTYPES["CRM Lead"], DOCTYPES["CRM Customer"]
 NAMES = ("lead_name", "lead", "name", "docname")
 
 
-def get_lead(asked: Arguments) -> dict[str, Any]:
+def get_lead(arguments: Arguments) -> dict[str, Any]:
     """name -> the lead, what is known of its customer, and fields_meta."""
-    lead = client.whole_of(LEAD, asked.text("name"))
-    return lead | with_customer(lead["customer_id"]) | {"fields_meta": meta_of(LEAD, glass())}
+    lead = client.whole_of(LEAD, arguments.text("name"))
+    return lead | with_customer(lead["customer_id"]) | {"fields_meta": meta_of(LEAD, current_viewer())}
 
 
 def with_customer(number: str | None) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def with_customer(number: str | None) -> dict[str, Any]:
         "customer_status": "status",
     }
     found: dict[str, Any] = {"accounts": []}
-    if number and glass().who.may("Customers", "read"):
+    if number and current_viewer().person.may("Customers", "read"):
         with contextlib.suppress(NotThere):
             found = client.whole_of(CUSTOMER, number)
     return {name: found.get(theirs) for name, theirs in wanted.items()}
@@ -47,98 +47,98 @@ def with_customer(number: str | None) -> dict[str, Any]:
 # --- what a gate will ask for, written before; the status stays
 
 
-def keep_client_id(asked: Arguments) -> dict[str, Any]:
+def keep_client_id(arguments: Arguments) -> dict[str, Any]:
     """lead_name, client_id: stands on the lead until its gate opens the account; another's is refused with 409."""
-    return _keep(asked, "client_id")
+    return _keep(arguments, "client_id")
 
 
-def keep_rejection_reason(asked: Arguments) -> dict[str, Any]:
+def keep_rejection_reason(arguments: Arguments) -> dict[str, Any]:
     """lead_name, rejection_reason."""
-    return _keep(asked, "rejection_reason")
+    return _keep(arguments, "rejection_reason")
 
 
-def keep_pod_id(asked: Arguments) -> dict[str, Any]:
+def keep_pod_id(arguments: Arguments) -> dict[str, Any]:
     """lead_name, pod_id."""
-    return _keep(asked, "pod_id")
+    return _keep(arguments, "pod_id")
 
 
-def _keep(asked: Arguments, field: str) -> dict[str, Any]:
+def _keep(arguments: Arguments, field: str) -> dict[str, Any]:
     """Write the field as the desk takes it. Raises Refused (417) for blanks."""
-    row, seen = client.row_of(LEAD, asked.first(*NAMES), "write"), glass()
-    taken = LEAD.plan.take({field: asked.text(field)}, "edit", seen)
+    row, viewer = client.row_of(LEAD, arguments.first(*NAMES), "write"), current_viewer()
+    taken = LEAD.record_table.parse({field: arguments.text(field)}, "edit", viewer)
     if not taken.get(field):
         raise Refused(417, _("Missing argument: %(name)s", name=field), "MandatoryError")
-    bulk_actions.moved(LEAD, row, taken, seen)
+    bulk_actions.moved(LEAD, row, taken, viewer)
     return {"success": True, "message": _("Saved."), "name": row.number, field: getattr(row, field)}
 
 
 # --- moved through the gates
 
 
-def with_client_id(asked: Arguments) -> dict[str, Any]:
+def with_client_id(arguments: Arguments) -> dict[str, Any]:
     """lead_name, client_id, status (Account Opened unless told otherwise)."""
-    return _move(asked, "client_id", "opened")
+    return _move(arguments, "client_id", "opened")
 
 
-def with_rejection_reason(asked: Arguments) -> dict[str, Any]:
+def with_rejection_reason(arguments: Arguments) -> dict[str, Any]:
     """lead_name, rejection_reason, status."""
-    return _move(asked, "rejection_reason", "rejected")
+    return _move(arguments, "rejection_reason", "rejected")
 
 
-def with_pod_id(asked: Arguments) -> dict[str, Any]:
+def with_pod_id(arguments: Arguments) -> dict[str, Any]:
     """lead_name, pod_id, status."""
-    return _move(asked, "pod_id", "sent")
+    return _move(arguments, "pod_id", "sent")
 
 
-def _move(asked: Arguments, needed: str, meaning: str) -> dict[str, Any]:
-    row, seen = client.row_of(LEAD, asked.first(*NAMES), "write"), glass()
-    label = _status(asked, meaning)
-    given = LEAD.plan.take({needed: asked.text(needed)}, "edit", seen)
-    bulk_actions.moved(LEAD, row, given | {"status_id": bulk_actions.status_of(LEAD, label)}, seen)
+def _move(arguments: Arguments, needed: str, meaning: str) -> dict[str, Any]:
+    row, viewer = client.row_of(LEAD, arguments.first(*NAMES), "write"), current_viewer()
+    label = _status(arguments, meaning)
+    given = LEAD.record_table.parse({needed: arguments.text(needed)}, "edit", viewer)
+    bulk_actions.moved(LEAD, row, given | {"status_id": bulk_actions.status_of(LEAD, label)}, viewer)
     text = _("Status changed to %(status)s", status=label)
     return {"success": True, "message": text, "name": row.number, "status": label, needed: getattr(row, needed)}
 
 
-def _status(asked: Arguments, meaning: str) -> str:
+def _status(arguments: Arguments, meaning: str) -> str:
     """The status named, else the first one with this meaning."""
     names = ("status", "new_status", "target_status")
-    if any(name in asked for name in names):
-        return asked.first(*names)
-    cards = glass().cards
+    if any(name in arguments for name in names):
+        return arguments.first(*names)
+    cards = current_viewer().lookups
     fit = [key for key in cards.offered["lead_status"] if cards.meanings["lead_status"][key] == meaning]
     return str(cards.cards["lead_status"][fit[0]]["label"]) if fit else meaning
 
 
-def check_status(asked: Arguments) -> dict[str, Any]:
+def check_status(arguments: Arguments) -> dict[str, Any]:
     """lead_name, target_status -> {errors, can_proceed}: what its gate would ask for; changes nothing."""
-    row, seen = client.row_of(LEAD, asked.first(*NAMES), "write"), glass()
-    new = bulk_actions.status_of(LEAD, asked.first("target_status", "status"))
-    old, meaning = (seen.cards.meanings["lead_status"].get(key, "") for key in (row.status_id, new))
+    row, viewer = client.row_of(LEAD, arguments.first(*NAMES), "write"), current_viewer()
+    new = bulk_actions.status_of(LEAD, arguments.first("target_status", "status"))
+    old, meaning = (viewer.lookups.meanings["lead_status"].get(key, "") for key in (row.status_id, new))
     errors = []
     needed = NEEDS.get(meaning)
     if needed and not getattr(row, needed):
-        label = LEAD.plan.by_name[needed].label
+        label = LEAD.record_table.by_name[needed].label
         errors.append(
-            _("“%(status)s” needs: %(field)s.", status=seen.cards.cards["lead_status"][new]["label"], field=label)
+            _("“%(status)s” needs: %(field)s.", status=viewer.lookups.cards["lead_status"][new]["label"], field=label)
         )
-    if old in TERMINAL and new != row.status_id and not seen.who.is_manager:
+    if old in TERMINAL and new != row.status_id and not viewer.person.is_manager:
         errors.append(_("This lead has ended. Only a manager can reopen it."))
     if meaning == "scheduled" and not tasks.open_of(db.session(), lead_id=row.id):
         errors.append(_("This status needs an open task. Please add one with its due time."))
     return {"errors": errors, "can_proceed": not errors}
 
 
-def give_pod_id(asked: Arguments) -> dict[str, Any]:
+def give_pod_id(arguments: Arguments) -> dict[str, Any]:
     """doctype, docnames, pod_id: those without one get it, and go to the head office."""
-    client.record_kind(asked.text("doctype", "CRM Lead"), "CRM Lead")
-    seen = glass()
-    given = LEAD.plan.take({"pod_id": asked.text("pod_id")}, "edit", seen)
+    client.record_kind(arguments.text("doctype", "CRM Lead"), "CRM Lead")
+    viewer = current_viewer()
+    given = LEAD.record_table.parse({"pod_id": arguments.text("pod_id")}, "edit", viewer)
     sent = bulk_actions.status_of(LEAD, _status(Arguments({}), "sent"))
 
     def step(row: Any) -> bool:
         if row.pod_id:
             return False
-        bulk_actions.moved(LEAD, row, given | {"status_id": sent}, seen)
+        bulk_actions.moved(LEAD, row, given | {"status_id": sent}, viewer)
         return True
 
-    return bulk_actions.for_each(LEAD, asked.names("docnames", "names"), "write", step)
+    return bulk_actions.for_each(LEAD, arguments.names("docnames", "names"), "write", step)

@@ -16,10 +16,10 @@ from app.models import CallLog
 from app.web.compat.arguments import Arguments
 from app.web.compat.doctypes import DocType
 from app.web.compat.responses import Refused
-from app.web.core.date_fields import When
-from app.web.core.fields import Glass, clean_text, few
+from app.web.core.date_fields import DateTimeField
+from app.web.core.fields import Viewer, clean_text, few
 from app.web.core.languages import said
-from app.web.core.record_table import DEEPEST, Asked
+from app.web.core.record_table import DEEPEST, ListQuery
 
 #: Documents of one call, whatever it asks for; 0 asks for as many as there are.
 MOST = 1000
@@ -35,18 +35,18 @@ FIXED = ("name", "doctype", "docstatus", "idx")
 class Listing:
     """One list call."""
 
-    asked: Asked
+    list_query: ListQuery
     #: Theirs, in the order in which they were asked for.
     fields: tuple[str, ...]
 
 
-def listing(asked: Arguments, kind: DocType, glass: Glass) -> Listing:
+def listing(arguments: Arguments, kind: DocType, viewer: Viewer) -> Listing:
     """Read fields, filters, order_by, limit_start, limit_page_length. Raises Refused (417)."""
-    size = asked.whole("limit_page_length", asked.whole("limit", USUAL, 0, MOST), 0, MOST) or MOST
-    start = asked.whole("limit_start", asked.whole("start", 0, 0, DEEPEST), 0, DEEPEST)
-    order, newest = _order(asked.raw("order_by"), kind, glass)
-    made = Asked(rules(asked.parsed("filters"), kind, glass), order, size, newest=newest, start=start)
-    return Listing(made, fields_of(asked.parsed("fields", ["name"]), kind))
+    size = arguments.whole("limit_page_length", arguments.whole("limit", USUAL, 0, MOST), 0, MOST) or MOST
+    start = arguments.whole("limit_start", arguments.whole("start", 0, 0, DEEPEST), 0, DEEPEST)
+    order, newest = _order(arguments.raw("order_by"), kind, viewer)
+    made = ListQuery(rules(arguments.parsed("filters"), kind, viewer), order, size, newest=newest, start=start)
+    return Listing(made, fields_of(arguments.parsed("fields", ["name"]), kind))
 
 
 def fields_of(wanted: Any, kind: DocType) -> tuple[str, ...]:
@@ -63,12 +63,12 @@ def fields_of(wanted: Any, kind: DocType) -> tuple[str, ...]:
     return tuple(dict.fromkeys(bare))
 
 
-def rules(filters: Any, kind: DocType, glass: Glass) -> list[Any]:
+def rules(filters: Any, kind: DocType, viewer: Viewer) -> list[Any]:
     """Filters as SQL: [[field, op, value]], [[DocType, field, op, value]], {field: value} or {field: [op, value]}."""
     triples = _triples(filters)
     if len(triples) > MOST_FILTERS:
         raise Refused(417, _("These are too many filters."))
-    return [*kind.only, *(rule for triple in triples for rule in _rules_of(kind, *triple, glass))]
+    return [*kind.only, *(rule for triple in triples for rule in _rules_of(kind, *triple, viewer))]
 
 
 def _triples(filters: Any) -> list[tuple[str, str, Any]]:
@@ -97,16 +97,16 @@ def _of_list(parts: list[Any]) -> tuple[str, str, Any]:
 _KNOWN = frozenset({*_OPS, "like", "between", "is"})
 
 
-def _rules_of(kind: DocType, name: str, op: str, value: Any, glass: Glass) -> list[Any]:
+def _rules_of(kind: DocType, name: str, op: str, value: Any, viewer: Viewer) -> list[Any]:
     name = name.rpartition(".")[2].strip("` ")
     if name == "name":
-        return [_by_name(kind, op, value, glass)]
+        return [_by_name(kind, op, value, viewer)]
     ours = kind.fields.get(name)
     if ours is None:
         raise Refused(417, _("Field not permitted in query: %(name)s", name=name[:60]))
-    if op == "=" and _is_day(value) and isinstance(kind.plan.by_name[ours], When):
+    if op == "=" and _is_day(value) and isinstance(kind.record_table.by_name[ours], DateTimeField):
         op, value = "between", [value, value]
-    return [_rule(kind, ours, *part, glass) for part in _parts(op, value)]
+    return [_rule(kind, ours, *part, viewer) for part in _parts(op, value)]
 
 
 def _parts(op: str, value: Any) -> list[tuple[str, Any]]:
@@ -143,25 +143,25 @@ def _like(pattern: str) -> tuple[str, str]:
     ], bare.replace("\\_", "_")
 
 
-def _rule(kind: DocType, ours: str, op: str, value: Any, glass: Glass) -> Any:
+def _rule(kind: DocType, ours: str, op: str, value: Any, viewer: Viewer) -> Any:
     with _in_their_words():
-        return kind.plan.rule(ours, op, value, glass)
+        return kind.record_table.filter_clause(ours, op, value, viewer)
 
 
-def _by_name(kind: DocType, op: str, value: Any, glass: Glass) -> Any:
+def _by_name(kind: DocType, op: str, value: Any, viewer: Viewer) -> Any:
     """By number, or by id where a document is named so."""
     if kind.key is not None:
-        return _rule(kind, kind.key, *_parts(op, value)[0], glass)
+        return _rule(kind, kind.key, *_parts(op, value)[0], viewer)
     with _in_their_words():
         values = [clean_text(each, "name", 140) or "" for each in few(_several(value), "name")]
     if op not in ("=", "in", "!="):
         raise Refused(417, _("There is no operator “%(op)s” here.", op=op[:20]))
     ids = [int(each) for each in values if _is_id(each)]
-    named = kind.plan.record.id.in_(ids)
+    named = kind.record_table.record.id.in_(ids)
     # Telephones name their calls by their own ids, which are unique to one employee only.
-    theirs = [each for each in values if not _is_id(each)] if kind.plan.record is CallLog else []
+    theirs = [each for each in values if not _is_id(each)] if kind.record_table.record is CallLog else []
     if theirs:
-        own = and_(CallLog.device_call_id.in_(theirs), CallLog.employee_id == glass.who.id)
+        own = and_(CallLog.device_call_id.in_(theirs), CallLog.employee_id == viewer.person.id)
         named = or_(named, own) if ids else own
     return not_(named) if op == "!=" else named
 
@@ -183,10 +183,10 @@ def _is_id(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) < 10
 
 
-def _order(raw: Any, kind: DocType, glass: Glass) -> tuple[list[Any], bool]:
+def _order(raw: Any, kind: DocType, viewer: Viewer) -> tuple[list[Any], bool]:
     """The first of the orders asked for; newest first by itself."""
     if raw in (None, ""):
-        return [kind.plan.record.id.desc()], True
+        return [kind.record_table.record.id.desc()], True
     found = _ORDER.match(str(raw)[:200].split(",")[0])
     name = found[1] if found else ""
     ours = "id" if name in ("name", "creation", "idx") else kind.fields.get(name)
@@ -194,4 +194,4 @@ def _order(raw: Any, kind: DocType, glass: Glass) -> tuple[list[Any], bool]:
         raise Refused(417, _("A list cannot be ordered by “%(name)s”.", name=str(raw)[:60]))
     direction = (found[2] or "asc").lower()
     with _in_their_words():
-        return kind.plan.order_by(ours, direction, glass), ours == "id" and direction == "desc"
+        return kind.record_table.order_by(ours, direction, viewer), ours == "id" and direction == "desc"

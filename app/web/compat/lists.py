@@ -13,11 +13,11 @@ from app.web.compat.arguments import Arguments
 from app.web.compat.doctypes import DocType
 from app.web.compat.documents import documents
 from app.web.compat.list_query import Listing, listing, rules
-from app.web.compat.picklists import Shelf
+from app.web.compat.picklists import PickList
 from app.web.compat.responses import Refused
-from app.web.core.fields import Glass
-from app.web.core.gate import glass
-from app.web.core.record_table import Asked
+from app.web.core.fields import Viewer
+from app.web.core.gate import current_viewer
+from app.web.core.record_table import ListQuery
 from app.web.core.text_search import matching
 
 #: Kind of field -> what the predecessor's forms called it.
@@ -46,23 +46,23 @@ COLUMNS = {
 MOST_PICKED = 50
 
 
-def page(asked: Arguments) -> dict[str, Any]:
+def page(arguments: Arguments) -> dict[str, Any]:
     """One page of a list: rows, columns, how many there are in all."""
-    kind = client.record_kind(asked.text("doctype"))
-    seen = glass()
-    seen.who.refuse_unless(kind.module, "read")
-    names = _names(asked, kind)
-    wanted = _listing(asked, kind, names, seen)
-    rows = documents(kind, wanted.asked, ("name", *(name for name in wanted.fields if name != "name")), seen)
+    kind = client.record_kind(arguments.text("doctype"))
+    viewer = current_viewer()
+    viewer.person.refuse_unless(kind.module, "read")
+    names = _names(arguments, kind)
+    wanted = _listing(arguments, kind, names, viewer)
+    rows = documents(kind, wanted.list_query, ("name", *(name for name in wanted.fields if name != "name")), viewer)
     return {
         "data": rows,
-        "columns": _columns(asked, kind),
+        "columns": _columns(arguments, kind),
         "rows": list(wanted.fields),
-        "total_count": kind.plan.counted(db.session(), wanted.asked, rows)[0],
+        "total_count": kind.record_table.count_for_page(db.session(), wanted.list_query, rows)[0],
         "row_count": len(rows),
-        "page_length": wanted.asked.size,
-        "page_length_count": wanted.asked.size,
-        "start": wanted.asked.offset,
+        "page_length": wanted.list_query.size,
+        "page_length_count": wanted.list_query.size,
+        "start": wanted.list_query.offset,
         "views": [],
         "view_type": "list",
         "form_script": None,
@@ -76,39 +76,39 @@ def page(asked: Arguments) -> dict[str, Any]:
     }
 
 
-def _names(asked: Arguments, kind: DocType) -> list[str]:
+def _names(arguments: Arguments, kind: DocType) -> list[str]:
     """The fields wanted: rows, or those of the columns; what this door never had is passed over."""
-    rows = asked.parsed("rows")
-    keys = [each.get("key") for each in _given_columns(asked)] or list(COLUMNS.get(kind.name, ()))
+    rows = arguments.parsed("rows")
+    keys = [each.get("key") for each in _given_columns(arguments)] or list(COLUMNS.get(kind.name, ()))
     chosen = rows if isinstance(rows, list) and rows else keys
     return ["name", *(str(each) for each in chosen if str(each) in kind.fields)]
 
 
-def _listing(asked: Arguments, kind: DocType, names: list[str], seen: Glass) -> Listing:
-    filters, standing = asked.parsed("filters"), asked.parsed("default_filters")
+def _listing(arguments: Arguments, kind: DocType, names: list[str], viewer: Viewer) -> Listing:
+    filters, standing = arguments.parsed("filters"), arguments.parsed("default_filters")
     if isinstance(standing, dict) and isinstance(filters or {}, dict):
         filters = standing | (filters or {})
     values = {
         "filters": filters or standing,
         "fields": names,
-        "limit_page_length": asked.raw("page_length"),
-        "limit_start": asked.raw("start"),
-        "order_by": asked.raw("order_by"),
+        "limit_page_length": arguments.raw("page_length"),
+        "limit_start": arguments.raw("start"),
+        "order_by": arguments.raw("order_by"),
     }
-    return listing(Arguments(values), kind, seen)
+    return listing(Arguments(values), kind, viewer)
 
 
-def _given_columns(asked: Arguments) -> list[dict[str, Any]]:
-    given = asked.parsed("columns", [])
+def _given_columns(arguments: Arguments) -> list[dict[str, Any]]:
+    given = arguments.parsed("columns", [])
     return [each for each in given if isinstance(each, dict)] if isinstance(given, list) else []
 
 
-def _columns(asked: Arguments, kind: DocType) -> list[dict[str, Any]]:
+def _columns(arguments: Arguments, kind: DocType) -> list[dict[str, Any]]:
     """[{label, type, key, width}]."""
-    if given := _given_columns(asked):
+    if given := _given_columns(arguments):
         return given
     names = COLUMNS.get(kind.name, ())
-    known = {each["fieldname"]: each for each in meta_of(kind, glass())}
+    known = {each["fieldname"]: each for each in meta_of(kind, current_viewer())}
     return [
         {"label": known[name]["label"], "type": known[name]["fieldtype"], "key": name, "width": "10rem"}
         for name in names
@@ -116,26 +116,26 @@ def _columns(asked: Arguments, kind: DocType) -> list[dict[str, Any]]:
     ]
 
 
-def filterable(asked: Arguments) -> list[dict[str, Any]]:
+def filterable(arguments: Arguments) -> list[dict[str, Any]]:
     """The fields that this person may filter by."""
-    kind, seen = client.record_kind(asked.text("doctype")), glass()
-    seen.who.refuse_unless(kind.module, "read")
-    open_ones = {each.name for each in kind.plan.filterable(seen)}
-    return [each for each in meta_of(kind, seen) if kind.fields[each["fieldname"]] in open_ones]
+    kind, viewer = client.record_kind(arguments.text("doctype")), current_viewer()
+    viewer.person.refuse_unless(kind.module, "read")
+    open_ones = {each.name for each in kind.record_table.filterable(viewer)}
+    return [each for each in meta_of(kind, viewer) if kind.fields[each["fieldname"]] in open_ones]
 
 
-def meta_of(kind: DocType, glass: Glass) -> list[dict[str, Any]]:
+def meta_of(kind: DocType, viewer: Viewer) -> list[dict[str, Any]]:
     """[{fieldname, label, fieldtype, options, reqd, read_only}] of all fields."""
     told = []
     for name, ours in kind.fields.items():
-        each = kind.plan.by_name.get(ours)
+        each = kind.record_table.by_name.get(ours)
         if each is not None:
             told.append(
                 {
                     "fieldname": name,
                     "label": str(each.label),
                     "fieldtype": TYPES.get(each.kind, "Data"),
-                    "options": _options(each, glass),
+                    "options": _options(each, viewer),
                     "reqd": int(each.required),
                     "hidden": 0,
                     "read_only": int(not (each.add or each.edit)),
@@ -145,34 +145,34 @@ def meta_of(kind: DocType, glass: Glass) -> list[dict[str, Any]]:
     return told
 
 
-def _options(each: Any, glass: Glass) -> str | None:
+def _options(each: Any, viewer: Viewer) -> str | None:
     if each.kind == "master":
-        return "\n".join(glass.cards.cards[each.master][key]["label"] for key in glass.cards.offered[each.master])
+        return "\n".join(viewer.lookups.cards[each.master][key]["label"] for key in viewer.lookups.offered[each.master])
     return "User" if each.kind == "person" else "\n".join(each.options) if each.kind == "choice" else None
 
 
-def assigned_users(asked: Arguments) -> list[str]:
+def assigned_users(arguments: Arguments) -> list[str]:
     """doctype, name -> the user names of all who have the record now."""
-    kind = client.record_kind(asked.text("doctype"), "CRM Lead", "CRM Ticket", "CRM Task")
-    row = client.row_of(kind, asked.text("name"), "read")
+    kind = client.record_kind(arguments.text("doctype"), "CRM Lead", "CRM Ticket", "CRM Task")
+    row = client.row_of(kind, arguments.text("name"), "read")
     ids = [row.assignee_id] if kind.name == "CRM Task" else assignment.present(db.session(), row)
-    return [card["username"] for key in ids if (card := glass().cards.person(key))]
+    return [card["username"] for key in ids if (card := current_viewer().lookups.person(key))]
 
 
 # --- finding
 
 
-def pick(asked: Arguments) -> list[dict[str, str]]:
+def pick(arguments: Arguments) -> list[dict[str, str]]:
     """doctype, txt, page_length -> [{value, label, description}], for a field that points to a record."""
-    kind, typed = client.known(asked.text("doctype")), asked.text("txt", "")[:100].strip()
-    size = asked.whole("page_length", 10, 1, MOST_PICKED)
-    if isinstance(kind, Shelf):
-        fit = [doc["name"] for doc in kind.documents(glass()) if typed.casefold() in doc["name"].casefold()]
+    kind, typed = client.known(arguments.text("doctype")), arguments.text("txt", "")[:100].strip()
+    size = arguments.whole("page_length", 10, 1, MOST_PICKED)
+    if isinstance(kind, PickList):
+        fit = [doc["name"] for doc in kind.documents(current_viewer()) if typed.casefold() in doc["name"].casefold()]
         return [{"value": name, "label": name, "description": ""} for name in fit[:size]]
-    extra = rules(asked.parsed("filters"), kind, glass())
+    extra = rules(arguments.parsed("filters"), kind, current_viewer())
     return [
         {"value": doc["name"], "label": doc["title"] or doc["name"], "description": doc["title"] or ""}
-        for doc in hits(kind, typed, size, glass(), extra)
+        for doc in hits(kind, typed, size, current_viewer(), extra)
     ]
 
 
@@ -186,31 +186,31 @@ _TITLES = {
 }
 
 
-def hits(kind: DocType, typed: str, size: int, seen: Glass, extra: list[Any] | None = None) -> list[dict[str, Any]]:
+def hits(kind: DocType, typed: str, size: int, viewer: Viewer, extra: list[Any] | None = None) -> list[dict[str, Any]]:
     """The newest documents in which the text is found: {name, title, status, mobile_no …}; one statement."""
-    seen.who.refuse_unless(kind.module, "read")
+    viewer.person.refuse_unless(kind.module, "read")
     if kind.name not in _TITLES:
         raise Refused(417, _("“%(name)s” cannot be searched.", name=kind.name))
-    fit = [matching(kind.plan, typed, seen)] if typed else []
+    fit = [matching(kind.record_table, typed, viewer)] if typed else []
     names = tuple(name for name in ("status", "mobile_no", "modified", _TITLES[kind.name]) if name in kind.fields)
-    asked = Asked([*fit, *(extra or [])], [kind.plan.record.id.desc()], size, newest=True)
-    return [doc | {"title": doc[_TITLES[kind.name]]} for doc in documents(kind, asked, ("name", *names), seen)]
+    arguments = ListQuery([*fit, *(extra or [])], [kind.record_table.record.id.desc()], size, newest=True)
+    return [doc | {"title": doc[_TITLES[kind.name]]} for doc in documents(kind, arguments, ("name", *names), viewer)]
 
 
 SEARCHED = ("CRM Lead", "CRM Customer", "CRM Ticket", "CRM Task")
 LABELS = {"CRM Lead": "Leads", "CRM Customer": "Customers", "CRM Ticket": "Tickets", "CRM Task": "Tasks"}
 
 
-def search(asked: Arguments) -> dict[str, Any]:
+def search(arguments: Arguments) -> dict[str, Any]:
     """query, limit (20), doctype -> {query, total, sections: [{doctype, label, results: [{name, title, …}]}]}."""
-    typed, seen = asked.text("query", "").strip()[:100], glass()
-    limit = asked.whole("limit", 20, 1, 100)
-    wanted = [asked.text("doctype")] if "doctype" in asked else list(SEARCHED)
+    typed, viewer = arguments.text("query", "").strip()[:100], current_viewer()
+    limit = arguments.whole("limit", 20, 1, 100)
+    wanted = [arguments.text("doctype")] if "doctype" in arguments else list(SEARCHED)
     each = max(3, -(-limit // len(wanted)))
     sections = []
     for name in wanted if len(typed) > 1 else ():
         kind = client.record_kind(name, *SEARCHED)
-        if seen.who.may(kind.module, "read") and (found := hits(kind, typed, each, seen)):
+        if viewer.person.may(kind.module, "read") and (found := hits(kind, typed, each, viewer)):
             results = [doc | {"doctype": name} for doc in found]
             sections.append({"doctype": name, "label": LABELS[name], "results": results})
     return {"query": typed, "total": sum(len(each["results"]) for each in sections), "sections": sections}

@@ -12,15 +12,15 @@ from app.extensions import db
 from app.models import Holiday
 from app.web.compat.arguments import Arguments
 from app.web.compat.child_rows import local
-from app.web.core.gate import glass
+from app.web.core.gate import current_viewer
 
 #: The predecessor's modules; its matrix knew no others.
 MODULES = ("Dashboard", "Tickets", "Leads", "Customers", "Support Pages", "Notes", "Tasks", "Call Logs")
 
 
-def users(asked: Arguments) -> list[list[dict[str, Any]]]:
+def users(arguments: Arguments) -> list[list[dict[str, Any]]]:
     """[all, those who work here]: public cards."""
-    cards = glass().cards
+    cards = current_viewer().lookups
     every = [
         {
             "name": card["username"],
@@ -35,16 +35,16 @@ def users(asked: Arguments) -> list[list[dict[str, Any]]]:
     return [every, [each for each in every if each["enabled"]]]
 
 
-def rights(asked: Arguments) -> dict[str, str]:
+def rights(arguments: Arguments) -> dict[str, str]:
     """Module -> None, Read, or Read & Write."""
-    who = glass().who
+    who = current_viewer().person
     writes = {name: any(who.may(name, verb) for verb in ("create", "write")) for name in MODULES}
     return {name: ("Read & Write" if writes[name] else "Read") if who.may(name, "read") else "None" for name in MODULES}
 
 
-def hours(asked: Arguments) -> list[dict[str, Any]]:
+def hours(arguments: Arguments) -> list[dict[str, Any]]:
     """A row a weekday: {workday, start_time, end_time, office_open, ranges}; a day may have several ranges."""
-    office = glass().cards.office
+    office = current_viewer().lookups.office
     return [
         {
             "workday": name,
@@ -57,7 +57,7 @@ def hours(asked: Arguments) -> list[dict[str, Any]]:
     ]
 
 
-def holidays(asked: Arguments) -> list[dict[str, Any]]:
+def holidays(arguments: Arguments) -> list[dict[str, Any]]:
     """[{date, description, weekly_off}]; a half day has its hours."""
     query = select(Holiday.day, Holiday.label, Holiday.starts, Holiday.ends).order_by(Holiday.day)
     return [
@@ -71,15 +71,15 @@ def holidays(asked: Arguments) -> list[dict[str, Any]]:
     ]
 
 
-def status(asked: Arguments) -> dict[str, Any]:
+def status(arguments: Arguments) -> dict[str, Any]:
     """Whether the office is open at this moment."""
-    seen = glass()
-    is_open = office_hours.is_open(seen.cards.office, seen.now)
+    viewer = current_viewer()
+    is_open = office_hours.is_open(viewer.lookups.office, viewer.now)
     text = _("The office is open.") if is_open else _("The office is closed.")
     return {
         "success": True,
         "is_open": is_open,
         "office_open": is_open,
         "message": text,
-        "current_time": local(seen.now, seen),
+        "current_time": local(viewer.now, viewer),
     }

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, and_
 
 from app.web.compat.arguments import Arguments
 from app.web.compat.responses import Refused
-from app.web.core.fields import Glass
+from app.web.core.fields import Viewer
 
 DAY = timedelta(days=1)
 #: Nobody asks for more days at once; points of one line.
@@ -59,11 +59,11 @@ class Period:
         ]
 
 
-def period_of(asked: Arguments, glass: Glass) -> Period:
+def period_of(arguments: Arguments, viewer: Viewer) -> Period:
     """view: daily, weekly, monthly or custom (custom_start_date, custom_end_date). Raises Refused (417)."""
-    view, today = asked.text("view", "daily").lower(), glass.now.astimezone(glass.zone).date()
+    view, today = arguments.text("view", "daily").lower(), viewer.now.astimezone(viewer.zone).date()
     if view == "custom":
-        return _custom(asked, glass.zone)
+        return _custom(arguments, viewer.zone)
     month = today.replace(day=1)
     spans = {
         "daily": (today, today),
@@ -72,12 +72,12 @@ def period_of(asked: Arguments, glass: Glass) -> Period:
     }
     if view not in spans:
         raise Refused(417, _("The view is daily, weekly, monthly or custom."))
-    return Period(*spans[view], glass.zone)
+    return Period(*spans[view], viewer.zone)
 
 
-def _custom(asked: Arguments, zone: ZoneInfo) -> Period:
+def _custom(arguments: Arguments, zone: ZoneInfo) -> Period:
     try:
-        ends = [date.fromisoformat(asked.text(name)[:10]) for name in ("custom_start_date", "custom_end_date")]
+        ends = [date.fromisoformat(arguments.text(name)[:10]) for name in ("custom_start_date", "custom_end_date")]
     except ValueError as wrong:
         raise Refused(417, _("Please give both dates as 2026-11-30.")) from wrong
     found = Period(min(ends), max(ends), zone)

@@ -14,13 +14,13 @@ from app.extensions import db
 from app.models import SupportPage
 from app.web.compat.arguments import Arguments
 from app.web.compat.responses import Refused
-from app.web.core.fields import Glass
+from app.web.core.fields import Viewer
 
 MOST = 1000
 
 
 @dataclass(frozen=True)
-class Shelf:
+class PickList:
     """A pick-list whose documents are named by their labels."""
 
     name: str
@@ -31,12 +31,12 @@ class Shelf:
     #: The module that must be readable; "" = everybody's.
     module: str = ""
 
-    def documents(self, glass: Glass) -> list[dict[str, Any]]:
+    def documents(self, viewer: Viewer) -> list[dict[str, Any]]:
         """All on offer, in order: {name, <label>, color, position, is_active}."""
         if self.module:
-            glass.who.refuse_unless(self.module, "read")
-        offered = glass.cards.offered[self.master]
-        cards = [glass.cards.cards[self.master][key] for key in offered]
+            viewer.person.refuse_unless(self.module, "read")
+        offered = viewer.lookups.offered[self.master]
+        cards = [viewer.lookups.cards[self.master][key] for key in offered]
         made = [
             {
                 "name": card["label"],
@@ -52,20 +52,20 @@ class Shelf:
         ]
         return _with_links(made) if self.master == "support_page" else made
 
-    def found(self, filters: Any, glass: Glass) -> list[dict[str, Any]]:
+    def found(self, filters: Any, viewer: Viewer) -> list[dict[str, Any]]:
         """Those that fit. Raises Refused (417)."""
         tests = _tests(filters)
-        return [doc for doc in self.documents(glass) if all(_fits(doc, *test) for test in tests)]
+        return [doc for doc in self.documents(viewer) if all(_fits(doc, *test) for test in tests)]
 
-    def listed(self, asked: Arguments, glass: Glass) -> list[dict[str, Any]]:
+    def listed(self, arguments: Arguments, viewer: Viewer) -> list[dict[str, Any]]:
         """A list call: filters, fields, limit_start, limit_page_length."""
-        size = asked.whole("limit_page_length", asked.whole("limit", 20, 0, MOST), 0, MOST) or MOST
-        start = asked.whole("limit_start", asked.whole("start", 0, 0, MOST), 0, MOST)
-        names = asked.parsed("fields", ["name"])
+        size = arguments.whole("limit_page_length", arguments.whole("limit", 20, 0, MOST), 0, MOST) or MOST
+        start = arguments.whole("limit_start", arguments.whole("start", 0, 0, MOST), 0, MOST)
+        names = arguments.parsed("fields", ["name"])
         names = [names] if isinstance(names, str) else names
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise Refused(417, _("“fields” must be a list of names."))
-        return self.told(self.found(asked.parsed("filters"), glass)[start : start + size], tuple(names))
+        return self.told(self.found(arguments.parsed("filters"), viewer)[start : start + size], tuple(names))
 
     def told(self, docs: list[dict[str, Any]], names: tuple[str, ...]) -> list[dict[str, Any]]:
         """These fields of the documents; null for those that there are not."""
@@ -114,11 +114,11 @@ def _fits(doc: dict[str, Any], name: str, op: str, value: Any) -> bool:
 
 
 _ALL = (
-    Shelf("CRM Lead Status", "lead_status", "lead_status"),
-    Shelf("CRM Ticket Status", "ticket_status", "ticket_status"),
-    Shelf("CRM Lead Source", "lead_source", "source_name"),
-    Shelf("Account Type", "account_type", "account_type"),
-    Shelf("Ticket Subject", "ticket_subject", "subject_name"),
-    Shelf("Support Page", "support_page", "page_name", "Support Pages"),
+    PickList("CRM Lead Status", "lead_status", "lead_status"),
+    PickList("CRM Ticket Status", "ticket_status", "ticket_status"),
+    PickList("CRM Lead Source", "lead_source", "source_name"),
+    PickList("Account Type", "account_type", "account_type"),
+    PickList("Ticket Subject", "ticket_subject", "subject_name"),
+    PickList("Support Page", "support_page", "page_name", "Support Pages"),
 )
-SHELVES: dict[str, Shelf] = {each.name: each for each in _ALL}
+SHELVES: dict[str, PickList] = {each.name: each for each in _ALL}

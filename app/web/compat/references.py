@@ -10,12 +10,12 @@ from sqlalchemy import ColumnElement, and_, false, not_, or_
 
 from app.domain.base import RuleBroken
 from app.models import Customer, Lead, Ticket
-from app.web.core.fields import Field, Glass, few
+from app.web.core.fields import Field, Viewer, few
 from app.web.core.reference_fields import find_record
 
 
 @dataclass(frozen=True)
-class Place:
+class ReferenceField:
     """A kind of record that another row can be about."""
 
     doctype: str
@@ -28,13 +28,13 @@ class Place:
     prefix: str
 
 
-LEAD = Place("CRM Lead", Lead, "lead_id", "lead", "CRM-LEAD-")
-TICKET = Place("CRM Ticket", Ticket, "ticket_id", "ticket", "CRM-TICKET-")
-CUSTOMER = Place("CRM Customer", Customer, "customer_id", "customer", "CRM-CUST-")
+LEAD = ReferenceField("CRM Lead", Lead, "lead_id", "lead", "CRM-LEAD-")
+TICKET = ReferenceField("CRM Ticket", Ticket, "ticket_id", "ticket", "CRM-TICKET-")
+CUSTOMER = ReferenceField("CRM Customer", Customer, "customer_id", "customer", "CRM-CUST-")
 PLACES = {each.doctype: each for each in (LEAD, TICKET, CUSTOMER)}
 
 
-def place_of(number: str) -> Place | None:
+def place_of(number: str) -> ReferenceField | None:
     """What kind of record has this number."""
     return next((each for each in PLACES.values() if number.upper().startswith(each.prefix)), None)
 
@@ -42,11 +42,11 @@ def place_of(number: str) -> Place | None:
 class _About(Field):
     """Selects the numbers of the records that a row may be about, nearest first; null where they are not seen."""
 
-    def __init__(self, name: str, row: Any, places: tuple[Place, ...], **flags: Any) -> None:
+    def __init__(self, name: str, row: Any, places: tuple[ReferenceField, ...], **flags: Any) -> None:
         super().__init__(name, name, tuple(place.record.number for place in places), filter=True, **flags)
         self.row, self.places, self.ops = row, places, ("eq", "neq", "in", "null")
 
-    def where(self, op: str, raw: Any, glass: Glass) -> ColumnElement[bool]:
+    def where(self, op: str, raw: Any, viewer: Viewer) -> ColumnElement[bool]:
         """By the column of the row itself, which has an index."""
         if op == "null":
             none = and_(*[getattr(self.row, place.column).is_(None) for place in self.places])
@@ -64,7 +64,7 @@ class _About(Field):
 class AboutKind(_About):
     """reference_doctype."""
 
-    def wire(self, values: tuple[Any, ...], glass: Glass) -> Any:
+    def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """CRM Lead, CRM Ticket, CRM Customer or null."""
         pairs = zip(self.places, values, strict=True)
         return next((place.doctype for place, number in pairs if number is not None), None)
@@ -77,7 +77,7 @@ class AboutKind(_About):
 class AboutNumber(_About):
     """reference_docname."""
 
-    def wire(self, values: tuple[Any, ...], glass: Glass) -> Any:
+    def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """The number."""
         return next((number for number in values if number is not None), None)
 
@@ -105,7 +105,7 @@ def joined(title: str, text: str) -> str:
 class NoteTitle(Field):
     """The first line of a note."""
 
-    def wire(self, values: tuple[Any, ...], glass: Glass) -> Any:
+    def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """Up to 140 signs."""
         return title_and_text(values[0])[0]
 
@@ -113,7 +113,7 @@ class NoteTitle(Field):
 class NoteContent(Field):
     """A note without its title."""
 
-    def wire(self, values: tuple[Any, ...], glass: Glass) -> Any:
+    def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """Plain text."""
         return title_and_text(values[0])[1]
 
@@ -142,11 +142,11 @@ class NoticeKind(Field):
         super().__post_init__()
         self.ops = ("eq", "neq", "in")
 
-    def wire(self, values: tuple[Any, ...], glass: Glass) -> Any:
+    def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """The old word where there was one."""
         return NOTICES.get(values[0], values[0])
 
-    def asked(self, raw: Any, glass: Glass) -> Any:
+    def parse_filter(self, raw: Any, viewer: Viewer) -> Any:
         """Our kind."""
         return next((kind for kind, word in NOTICES.items() if word == str(raw)), str(raw))
 
@@ -154,11 +154,11 @@ class NoticeKind(Field):
 class NoticeState(Field):
     """status: Sent or Read."""
 
-    def wire(self, values: tuple[Any, ...], glass: Glass) -> Any:
+    def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """By the stamp."""
         return "Sent" if values[0] is None else "Read"
 
-    def where(self, op: str, raw: Any, glass: Glass) -> ColumnElement[bool]:
+    def where(self, op: str, raw: Any, viewer: Viewer) -> ColumnElement[bool]:
         """Pending and Sent are unread."""
         words = {str(each) for each in (raw if isinstance(raw, list) else [raw])}
         unread: ColumnElement[bool] = self.columns[0].is_(None)

@@ -15,39 +15,39 @@ from app.models import Assignment, Lead, RoundRobin, Ticket
 from app.web.compat.arguments import Arguments
 from app.web.compat.assignment import in_line, name_of, refuse_who_gives_nothing, row_named
 from app.web.compat.child_rows import local
-from app.web.core.fields import Glass
-from app.web.core.gate import glass
+from app.web.core.fields import Viewer
+from app.web.core.gate import current_viewer
 
 
-def preview(asked: Arguments) -> dict[str, Any]:
+def preview(arguments: Arguments) -> dict[str, Any]:
     """role_name -> whose turn it is; moves nothing."""
-    refuse_who_gives_nothing(glass())
-    seen, role = glass(), team.role_named(db.session(), asked.first("role_name", "role"))
-    return _coming(_line(role), seen) | {"role": role.name}
+    refuse_who_gives_nothing(current_viewer())
+    viewer, role = current_viewer(), team.role_named(db.session(), arguments.first("role_name", "role"))
+    return _coming(_line(role), viewer) | {"role": role.name}
 
 
-def standing(asked: Arguments) -> dict[str, Any]:
+def standing(arguments: Arguments) -> dict[str, Any]:
     """role_name -> who stands in its line, who had the last turn, who gets the next one."""
-    refuse_who_gives_nothing(glass())
-    seen, role = glass(), team.role_named(db.session(), asked.first("role_name", "role"))
+    refuse_who_gives_nothing(current_viewer())
+    viewer, role = current_viewer(), team.role_named(db.session(), arguments.first("role_name", "role"))
     line = _line(role)
-    users = [name_of(place.user.id, seen) for place in line.places if place.user.id in seen.cards.active]
-    return _coming(line, seen) | {
+    users = [name_of(place.user.id, viewer) for place in line.places if place.user.id in viewer.lookups.active]
+    return _coming(line, viewer) | {
         "role": role.name,
         "users": users,
         "total_users": len(users),
-        "last_user": name_of(line.last_user_id, seen),
+        "last_user": name_of(line.last_user_id, viewer),
     }
 
 
-def _line(role: Any) -> team.Line:
+def _line(role: Any) -> team.RoundRobinLine:
     last = db.session.execute(select(RoundRobin.last_user_id).where(RoundRobin.role_id == role.id)).scalar()
     return team.line(db.session(), role, last)
 
 
-def _coming(line: team.Line, seen: Glass) -> dict[str, Any]:
-    coming = team.preview(line, seen.now, 1)
-    card = seen.cards.person(coming[0].user_id if coming else None)
+def _coming(line: team.RoundRobinLine, viewer: Viewer) -> dict[str, Any]:
+    coming = team.preview(line, viewer.now, 1)
+    card = viewer.lookups.person(coming[0].user_id if coming else None)
     return {
         "success": card is not None,
         "next_user": card["username"] if card else None,
@@ -55,27 +55,27 @@ def _coming(line: team.Line, seen: Glass) -> dict[str, Any]:
     }
 
 
-def all_have_it(asked: Arguments) -> dict[str, Any]:
+def all_have_it(arguments: Arguments) -> dict[str, Any]:
     """role_name, doc_name, doctype -> {all_assigned, total_users, assigned_users, eligible_users}."""
-    row, role = row_named(asked, "read"), asked.first("role_name", "role")
-    return _who_has_it(row, [role], glass())[role]
+    row, role = row_named(arguments, "read"), arguments.first("role_name", "role")
+    return _who_has_it(row, [role], current_viewer())[role]
 
 
-def all_have_it_by_role(asked: Arguments) -> dict[str, Any]:
+def all_have_it_by_role(arguments: Arguments) -> dict[str, Any]:
     """roles, doc_name, doctype -> role -> the same."""
-    row, seen = row_named(asked, "read"), glass()
-    return _who_has_it(row, asked.names("roles", "role_name"), seen)
+    row, viewer = row_named(arguments, "read"), current_viewer()
+    return _who_has_it(row, arguments.names("roles", "role_name"), viewer)
 
 
-def _who_has_it(row: Any, roles: list[str], seen: Glass) -> dict[str, Any]:
+def _who_has_it(row: Any, roles: list[str], viewer: Viewer) -> dict[str, Any]:
     """By role, who has the record now and who could still get it. Raises RuleBroken for a role without turns."""
-    lines, holders = in_line(seen), set(assignment.present(db.session(), row))
+    lines, holders = in_line(viewer), set(assignment.present(db.session(), row))
     told = {}
     for role in roles:
         if role not in lines:
             raise RuleBroken(say("There is no role named “%(name)s”.", name=role[:64]), "role")
-        have = [name_of(user, seen) for user in lines[role] if user in holders]
-        others = [name_of(user, seen) for user in lines[role] if user not in holders]
+        have = [name_of(user, viewer) for user in lines[role] if user in holders]
+        others = [name_of(user, viewer) for user in lines[role] if user not in holders]
         told[role] = {
             "role": role,
             "all_assigned": not others,
@@ -86,30 +86,30 @@ def _who_has_it(row: Any, roles: list[str], seen: Glass) -> dict[str, Any]:
     return told
 
 
-def history(asked: Arguments) -> list[dict[str, Any]]:
+def history(arguments: Arguments) -> list[dict[str, Any]]:
     """role_name, limit (5) -> the newest turns of it, of records that the person sees."""
-    seen, role = glass(), asked.first("role_name", "role")
-    refuse_who_gives_nothing(seen)
+    viewer, role = current_viewer(), arguments.first("role_name", "role")
+    refuse_who_gives_nothing(viewer)
     query = select(Assignment, Lead.number, Ticket.number).outerjoin(Lead, Lead.id == Assignment.lead_id)
     query = query.outerjoin(Ticket, Ticket.id == Assignment.ticket_id).where(Assignment.role == role)
-    rows = db.session.execute(query.order_by(Assignment.id.desc()).limit(asked.whole("limit", 5, 1, 100)))
+    rows = db.session.execute(query.order_by(Assignment.id.desc()).limit(arguments.whole("limit", 5, 1, 100)))
     return [
         {
-            "user": name_of(each.user_id, seen),
+            "user": name_of(each.user_id, viewer),
             "document_type": "CRM Lead" if each.lead_id else "CRM Ticket",
             "document_name": lead or ticket,
-            "assigned_on": local(each.started_on, seen),
-            "assigned_by": name_of(each.by_id, seen),
+            "assigned_on": local(each.started_on, viewer),
+            "assigned_by": name_of(each.by_id, viewer),
         }
         for each, lead, ticket in rows
     ]
 
 
-def begin_anew(asked: Arguments) -> dict[str, Any]:
+def begin_anew(arguments: Arguments) -> dict[str, Any]:
     """role_name: the next turn is the first in line's; stands in the audit."""
-    seen, role, session = glass(), asked.first("role_name", "role"), db.session()
-    seen.who.refuse_unless("Settings", "write")
-    team.begin_with(session, role, None, seen.now)
+    viewer, role, session = current_viewer(), arguments.first("role_name", "role"), db.session()
+    viewer.person.refuse_unless("Settings", "write")
+    team.begin_with(session, role, None, viewer.now)
     with access.as_system(session):  # the chain hangs on the row before, whoever wrote that
-        audit.write(session, "turn change", seen.who.id, seen.now, about=f"role {role}"[:190], begins_with=None)
+        audit.write(session, "turn change", viewer.person.id, viewer.now, about=f"role {role}"[:190], begins_with=None)
     return {"success": True, "message": _("The turns of %(role)s begin anew.", role=role), "role": role}

@@ -31,9 +31,11 @@ def method(name: str) -> Response:
 def resource(doctype: str) -> Response:
     """GET: a list ({"data": [...]}); POST: a new document, in the body or in the field "data"."""
     if request.method == "GET":
-        found = Method(lambda asked: Named("data", client.list_of(asked, client.known(doctype))))
+        found = Method(lambda arguments: Named("data", client.list_of(arguments, client.known(doctype))))
     else:
-        found = Method(lambda asked: Named("data", client.inserted({**sent(asked), "doctype": doctype})), writes=True)
+        found = Method(
+            lambda arguments: Named("data", client.inserted({**sent(arguments), "doctype": doctype})), writes=True
+        )
     return _answer(lambda: run(found))
 
 
@@ -42,20 +44,22 @@ def document(doctype: str, name: str) -> Response:
     """One document: read, changed, deleted."""
     key = name.strip("/")
     verbs = {
-        "GET": Method(lambda asked: Named("data", client.whole_of(client.known(doctype), key))),
-        "DELETE": Method(lambda asked: client.removed(client.known(doctype), key), writes=True),
+        "GET": Method(lambda arguments: Named("data", client.whole_of(client.known(doctype), key))),
+        "DELETE": Method(lambda arguments: client.removed(client.known(doctype), key), writes=True),
     }
     change = Method(
-        lambda asked: Named("data", client.changed(client.known(doctype), key, sent(asked), asked.raw("modified"))),
+        lambda arguments: Named(
+            "data", client.changed(client.known(doctype), key, sent(arguments), arguments.raw("modified"))
+        ),
         writes=True,
     )
     return _answer(lambda: run(verbs.get(request.method, change)))
 
 
-def sent(asked: Arguments) -> dict[str, Any]:
+def sent(arguments: Arguments) -> dict[str, Any]:
     """The document of a body, or of its field "data"."""
-    data = asked.parsed("data")
-    return dict(data) if isinstance(data, dict) else dict(asked.values)
+    data = arguments.parsed("data")
+    return dict(data) if isinstance(data, dict) else dict(arguments.values)
 
 
 @compat.route("/", methods=["POST"])

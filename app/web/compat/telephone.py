@@ -17,29 +17,29 @@ from app.models import CallLog, Customer, Lead, PhoneSync, Ticket, User
 from app.web.compat.arguments import Arguments
 from app.web.compat.doctypes import DOCTYPES
 from app.web.compat.responses import Refused
-from app.web.core.gate import glass, json_answer
+from app.web.core.gate import current_viewer, json_answer
 from app.web.records import call_batches
 
 MOST_LOGS = 500
 #: One side of a call, which may be an e-mail address, and its mask.
-_SIDE = DOCTYPES["CRM Call Log"].plan.by_name["other_number"]
+_SIDE = DOCTYPES["CRM Call Log"].record_table.by_name["other_number"]
 
 
 # --- calls in
 
 
-def sync_call_logs(asked: Arguments) -> Any:
+def sync_call_logs(arguments: Arguments) -> Any:
     """A batch of calls. Raises Refused: 403 without the right, 413 for more than MOST, 417 for what is no list."""
-    seen = glass()
-    seen.who.refuse_unless("Call Logs", "create")
+    viewer = current_viewer()
+    viewer.person.refuse_unless("Call Logs", "create")
     try:
-        return _told(call_batches.store(_records(asked), seen))
+        return _told(call_batches.store(_records(arguments), viewer))
     except call_batches.ComeAgain as broken:
         return _come_again(str(broken.message))
 
 
-def _records(asked: Arguments) -> list[Any]:
-    data = asked.parsed("call_logs_data")
+def _records(arguments: Arguments) -> list[Any]:
+    data = arguments.parsed("call_logs_data")
     if isinstance(data, dict):
         data = [data]
     if not isinstance(data, list):
@@ -79,25 +79,25 @@ def _result(result: Result) -> dict[str, Any]:
 # --- calls and figures out
 
 
-def user_call_logs(asked: Arguments) -> dict[str, Any]:
+def user_call_logs(arguments: Arguments) -> dict[str, Any]:
     """One's own calls, newest first: limit (50, at most 500), offset, from_date, to_date."""
-    seen = glass()
-    seen.who.refuse_unless("Call Logs", "read")
-    limit, offset = asked.whole("limit", 50, 1, MOST_LOGS), asked.whole("offset", 0, 0, 10**6)
+    viewer = current_viewer()
+    viewer.person.refuse_unless("Call Logs", "read")
+    limit, offset = arguments.whole("limit", 50, 1, MOST_LOGS), arguments.whole("offset", 0, 0, 10**6)
     query = select(CallLog, Lead.number, Ticket.number, Customer.first_name, Customer.last_name)
     for record, key in ((Lead, CallLog.lead_id), (Ticket, CallLog.ticket_id), (Customer, CallLog.customer_id)):
         query = query.outerjoin(record, record.id == key)  # only what the person sees
-    query = query.where(CallLog.employee_id == seen.who.id, *_between(asked, seen.zone))
+    query = query.where(CallLog.employee_id == viewer.person.id, *_between(arguments, viewer.zone))
     rows = db.session.execute(query.order_by(CallLog.started_on.desc(), CallLog.id.desc()).limit(limit).offset(offset))
-    data = [_log(call, (lead, ticket), " ".join(n for n in names if n), seen) for call, lead, ticket, *names in rows]
+    data = [_log(call, (lead, ticket), " ".join(n for n in names if n), viewer) for call, lead, ticket, *names in rows]
     return {"success": True, "message": _("Retrieved %(n)s call logs", n=len(data)), "data": data}
 
 
-def _between(asked: Arguments, zone: ZoneInfo) -> list[Any]:
+def _between(arguments: Arguments, zone: ZoneInfo) -> list[Any]:
     rules = []
     for name in ("from_date", "to_date"):
-        if name in asked:
-            moment = _moment(asked.text(name), zone, is_end=name == "to_date")
+        if name in arguments:
+            moment = _moment(arguments.text(name), zone, is_end=name == "to_date")
             rules.append(CallLog.started_on <= moment if name == "to_date" else CallLog.started_on >= moment)
     return rules
 
@@ -112,9 +112,9 @@ def _moment(text: str, zone: ZoneInfo, is_end: bool) -> datetime:
         raise Refused(417, _("“%(text)s” is no date such as 2026-11-23.", text=text[:40])) from error
 
 
-def _log(call: CallLog, places: tuple[str | None, str | None], customer: str, seen: Any) -> dict[str, Any]:
+def _log(call: CallLog, places: tuple[str | None, str | None], customer: str, viewer: Any) -> dict[str, Any]:
     """The predecessor's keys; numbers as the person may see them. `places`: numbers of its lead and of its ticket."""
-    native, mobile = call.native or {}, lambda number: _SIDE.value((number,), seen)
+    native, mobile = call.native or {}, lambda number: _SIDE.value((number,), viewer)
     place = next((each for each in zip(("CRM Lead", "CRM Ticket"), places, strict=True) if each[1]), (None, None))
     return {
         "name": str(call.id),
@@ -124,12 +124,12 @@ def _log(call: CallLog, places: tuple[str | None, str | None], customer: str, se
         "status": call.status,
         "duration": call.duration_seconds,
         "native_duration": native.get("duration"),
-        "start_time": _local(call.started_on, seen.zone),
-        "end_time": _local(call.ended_on, seen.zone),
+        "start_time": _local(call.started_on, viewer.zone),
+        "end_time": _local(call.ended_on, viewer.zone),
         "telephony_medium": "Manual",
         "medium": "Mobile App" if call.medium == "mobile" else call.medium,
         "method": "Mobile" if call.medium == "mobile" else "Manual",
-        "employee": seen.who.username,
+        "employee": viewer.person.username,
         "customer": mobile(call.other_e164),
         "customer_name": customer or None,
         "is_cold_call": int(call.cold),
@@ -139,7 +139,7 @@ def _log(call: CallLog, places: tuple[str | None, str | None], customer: str, se
         "receiver": None,
         "reference_doctype": place[0],
         "reference_docname": place[1],
-        "creation": _local(call.created_on, seen.zone),
+        "creation": _local(call.created_on, viewer.zone),
     }
 
 
@@ -147,18 +147,18 @@ def _local(moment: datetime | None, zone: ZoneInfo) -> str | None:
     return f"{moment.astimezone(zone):%Y-%m-%d %H:%M:%S}" if moment else None
 
 
-def sync_stats(asked: Arguments) -> dict[str, Any]:
+def sync_stats(arguments: Arguments) -> dict[str, Any]:
     """How many calls of one's own there are, how many came by telephone, when it synced last."""
-    seen = glass()
-    seen.who.refuse_unless("Call Logs", "read")
-    midnight = seen.now.astimezone(seen.zone).replace(hour=0, minute=0, second=0, microsecond=0)
+    viewer = current_viewer()
+    viewer.person.refuse_unless("Call Logs", "read")
+    midnight = viewer.now.astimezone(viewer.zone).replace(hour=0, minute=0, second=0, microsecond=0)
     sums = (
         func.count(CallLog.id),
         func.sum(case((CallLog.medium == "mobile", 1), else_=0)),
         func.sum(case((CallLog.created_on >= midnight, 1), else_=0)),
     )
-    total, mobile, today = db.session.execute(select(*sums).where(CallLog.employee_id == seen.who.id)).one()
-    last = db.session.execute(select(PhoneSync.synced_on).where(PhoneSync.employee_id == seen.who.id)).scalar()
+    total, mobile, today = db.session.execute(select(*sums).where(CallLog.employee_id == viewer.person.id)).one()
+    last = db.session.execute(select(PhoneSync.synced_on).where(PhoneSync.employee_id == viewer.person.id)).scalar()
     share = round(100 * int(mobile or 0) / total, 1) if total else 0.0
     return {
         "success": True,
@@ -166,18 +166,18 @@ def sync_stats(asked: Arguments) -> dict[str, Any]:
             "total_call_logs": total,
             "mobile_synced_logs": int(mobile or 0),
             "today_logs": int(today or 0),
-            "last_sync_time": _local(last, seen.zone),
+            "last_sync_time": _local(last, viewer.zone),
             "sync_percentage": share,
         },
     }
 
 
-def user_profile(asked: Arguments) -> dict[str, Any]:
+def user_profile(arguments: Arguments) -> dict[str, Any]:
     """Who one is, and one's own number, by which the applications tell directions apart."""
     user = db.session.execute(
         select(
             User.username, User.first_name, User.last_name, User.email, User.mobile_e164, User.telephony_number
-        ).where(User.id == glass().who.id)
+        ).where(User.id == current_viewer().person.id)
     ).one()
     number = user.telephony_number or user.mobile_e164 or ""
     data = {
@@ -194,7 +194,7 @@ def user_profile(asked: Arguments) -> dict[str, Any]:
 # --- the application itself
 
 
-def app_version(asked: Arguments) -> Response:
+def app_version(arguments: Arguments) -> Response:
     """Which version is new; the keys stand at the top, where the application looks, and under message."""
     said = settings.values_of(db.session(), "phone_app_version", "phone_app_build", "phone_app_url", "phone_app_force")
     name, build = said["phone_app_version"], said["phone_app_build"]
@@ -214,7 +214,7 @@ def app_version(asked: Arguments) -> Response:
     return json_answer(200, version | {"message": version})
 
 
-def update_settings(asked: Arguments) -> Response:
+def update_settings(arguments: Arguments) -> Response:
     """How often the application asks for a new version, and after how many days it insists."""
     force = settings.values_of(db.session(), "phone_app_force")["phone_app_force"]
     known = {"success": True, "check_interval_hours": 24, "force_after_days": 0 if force else 30, "auto_check": True}

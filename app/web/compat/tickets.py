@@ -24,46 +24,46 @@ from app.web.compat.field_conversion import plain, taken
 from app.web.compat.leads import LEAD, with_customer
 from app.web.compat.lists import meta_of
 from app.web.compat.responses import Refused
-from app.web.core.fields import Glass
-from app.web.core.gate import glass
-from app.web.core.record_table import Asked
+from app.web.core.fields import Viewer
+from app.web.core.gate import current_viewer
+from app.web.core.record_table import ListQuery
 from app.web.records import mentions
 
 TICKET, CALL = DOCTYPES["CRM Ticket"], DOCTYPES["CRM Call Log"]
 
 
-def get_ticket(asked: Arguments) -> dict[str, Any]:
+def get_ticket(arguments: Arguments) -> dict[str, Any]:
     """name -> the ticket, what is known of its customer, and fields_meta."""
-    ticket = client.whole_of(TICKET, asked.text("name"))
-    return ticket | with_customer(ticket["customer_id"]) | {"fields_meta": meta_of(TICKET, glass())}
+    ticket = client.whole_of(TICKET, arguments.text("name"))
+    return ticket | with_customer(ticket["customer_id"]) | {"fields_meta": meta_of(TICKET, current_viewer())}
 
 
-def create(asked: Arguments) -> dict[str, Any]:
+def create(arguments: Arguments) -> dict[str, Any]:
     """doc (with call_log, if it began with a call) -> the stored ticket."""
-    doc = asked.table("doc")
+    doc = arguments.table("doc")
     call = doc.pop("call_log", None)
     made = client.inserted(doc | {"doctype": TICKET.name})
     if call:
-        row, seen = client.row_of(CALL, str(call), "write"), glass()
+        row, viewer = client.row_of(CALL, str(call), "write"), current_viewer()
         ticket = client.row_of(TICKET, made["name"], "read")
         with access.as_system(db.session()):
-            call_outcomes.link(db.session(), row, ticket, seen.who.id, seen.now)
+            call_outcomes.link(db.session(), row, ticket, viewer.person.id, viewer.now)
     return made
 
 
 # --- changed
 
 
-def move(asked: Arguments) -> dict[str, Any]:
+def move(arguments: Arguments) -> dict[str, Any]:
     """ticket, status, comment: the comment is the resolution where the status asks for one, else a note."""
-    row, seen = client.row_of(TICKET, asked.first("ticket", "ticket_name", "name"), "write"), glass()
-    label, comment = asked.text("status"), plain(asked.text("comment", ""))
+    row, viewer = client.row_of(TICKET, arguments.first("ticket", "ticket_name", "name"), "write"), current_viewer()
+    label, comment = arguments.text("status"), plain(arguments.text("comment", ""))
     key = bulk_actions.status_of(TICKET, label)
-    ends = seen.cards.meanings["ticket_status"].get(key) in ENDED
-    given = TICKET.plan.take({"resolution": comment}, "edit", seen) if ends and comment else {}
-    bulk_actions.moved(TICKET, row, given | {"status_id": key}, seen)
+    ends = viewer.lookups.meanings["ticket_status"].get(key) in ENDED
+    given = TICKET.record_table.parse({"resolution": comment}, "edit", viewer) if ends and comment else {}
+    bulk_actions.moved(TICKET, row, given | {"status_id": key}, viewer)
     if comment and not ends:
-        noted(row, comment, seen)
+        noted(row, comment, viewer)
     return {
         "success": True,
         "message": _("Status changed to %(status)s", status=label),
@@ -72,86 +72,88 @@ def move(asked: Arguments) -> dict[str, Any]:
     }
 
 
-def noted(row: Any, text: str, seen: Glass) -> Any:
+def noted(row: Any, text: str, viewer: Viewer) -> Any:
     """A note on a record. Raises Denied without the right, RuleBroken for a text that cannot be kept."""
-    seen.who.refuse_unless("Notes", "create")
-    taken = DOCTYPES["FCRM Note"].plan.take({"text": text}, "add", seen)["text"]
+    viewer.person.refuse_unless("Notes", "create")
+    taken = DOCTYPES["FCRM Note"].record_table.parse({"text": text}, "add", viewer)["text"]
     if not taken:
         raise RuleBroken(_("Please write something."), "content")
-    return mentions.write_note(db.session(), row, taken, seen)
+    return mentions.write_note(db.session(), row, taken, viewer)
 
 
-def change_many(asked: Arguments) -> dict[str, Any]:
+def change_many(arguments: Arguments) -> dict[str, Any]:
     """names, updates: {field: value}."""
-    updates, seen = asked.table("updates"), glass()
+    updates, viewer = arguments.table("updates"), current_viewer()
     if not updates:
         raise Refused(417, _("“%(name)s” must be an object.", name="updates"))
-    values = TICKET.plan.take(taken(TICKET, updates, {}), "edit", seen)
-    return _many(asked, values, seen)
+    values = TICKET.record_table.parse(taken(TICKET, updates, {}), "edit", viewer)
+    return _many(arguments, values, viewer)
 
 
-def set_priority(asked: Arguments) -> dict[str, Any]:
+def set_priority(arguments: Arguments) -> dict[str, Any]:
     """names, priority."""
-    seen = glass()
-    return _many(asked, TICKET.plan.take({"priority": asked.text("priority")}, "edit", seen), seen)
+    viewer = current_viewer()
+    return _many(arguments, TICKET.record_table.parse({"priority": arguments.text("priority")}, "edit", viewer), viewer)
 
 
-def close_many(asked: Arguments) -> dict[str, Any]:
+def close_many(arguments: Arguments) -> dict[str, Any]:
     """names, resolution."""
-    cards, seen = glass().cards, glass()
+    cards, viewer = current_viewer().lookups, current_viewer()
     closed = [key for key in cards.offered["ticket_status"] if cards.meanings["ticket_status"][key] == "closed"]
     if not closed:
         raise RuleBroken(_("The list of ticket statuses has none for “closed”. An admin can add it."), "status")
-    text = plain(asked.text("resolution", ""))
-    values = TICKET.plan.take({"resolution": text}, "edit", seen) if text else {}
-    return _many(asked, values | {"status_id": closed[0]}, seen)
+    text = plain(arguments.text("resolution", ""))
+    values = TICKET.record_table.parse({"resolution": text}, "edit", viewer) if text else {}
+    return _many(arguments, values | {"status_id": closed[0]}, viewer)
 
 
-def _many(asked: Arguments, values: dict[str, Any], seen: Glass) -> dict[str, Any]:
-    names = asked.names("names", "ticket_names", "tickets")
+def _many(arguments: Arguments, values: dict[str, Any], viewer: Viewer) -> dict[str, Any]:
+    names = arguments.names("names", "ticket_names", "tickets")
     return bulk_actions.for_each(
-        TICKET, names, "write", lambda row: bulk_actions.moved(TICKET, row, dict(values), seen)
+        TICKET, names, "write", lambda row: bulk_actions.moved(TICKET, row, dict(values), viewer)
     )
 
 
 # --- what a customer had
 
 
-def history(asked: Arguments) -> dict[str, Any]:
+def history(arguments: Arguments) -> dict[str, Any]:
     """mobile_no, email or customer_id -> {tickets, leads, summary}: what is open, and how much there was in all."""
-    seen, most = glass(), 20 if "customer_id" in asked else 10
-    theirs = whose(asked)
+    viewer, most = current_viewer(), 20 if "customer_id" in arguments else 10
+    theirs = whose(arguments)
     of_tickets, of_leads = theirs(TICKET), theirs(LEAD)
-    tickets = _open(TICKET, of_tickets, ("subject", "status", "priority", "creation"), most, seen)
-    leads = _open(LEAD, of_leads, ("lead_name", "status", "account_type", "creation"), most, seen)
-    ticket_count, open_count, ticket_last = _counted(TICKET, of_tickets, TicketStatus, ENDED, seen)
-    lead_count, _open_leads, lead_last = _counted(LEAD, of_leads, LeadStatus, TERMINAL, seen)
+    tickets = _open(TICKET, of_tickets, ("subject", "status", "priority", "creation"), most, viewer)
+    leads = _open(LEAD, of_leads, ("lead_name", "status", "account_type", "creation"), most, viewer)
+    ticket_count, open_count, ticket_last = _counted(TICKET, of_tickets, TicketStatus, ENDED, viewer)
+    lead_count, _open_leads, lead_last = _counted(LEAD, of_leads, LeadStatus, TERMINAL, viewer)
     last = max((each for each in (ticket_last, lead_last) if each is not None), default=None)
     summary = {
         "total_tickets": ticket_count,
         "open_tickets": open_count,
         "total_leads": lead_count,
-        "last_interaction": local(last, seen),
+        "last_interaction": local(last, viewer),
     }
     return {"tickets": tickets, "leads": leads, "summary": summary}
 
 
-def _open(kind: DocType, rules: list[Any], names: tuple[str, ...], most: int, seen: Glass) -> list[dict[str, Any]]:
-    if not seen.who.may(kind.module, "read"):
+def _open(kind: DocType, rules: list[Any], names: tuple[str, ...], most: int, viewer: Viewer) -> list[dict[str, Any]]:
+    if not viewer.person.may(kind.module, "read"):
         return []
     master, ended = ("ticket_status", ENDED) if kind is TICKET else ("lead_status", TERMINAL)
-    going = [key for key, meaning in seen.cards.meanings[master].items() if meaning not in ended]
-    record = kind.plan.record
-    asked = Asked([*rules, record.status_id.in_(going)], [record.id.desc()], most)
-    return documents(kind, asked, ("name", "description", *names), seen)
+    going = [key for key, meaning in viewer.lookups.meanings[master].items() if meaning not in ended]
+    record = kind.record_table.record
+    arguments = ListQuery([*rules, record.status_id.in_(going)], [record.id.desc()], most)
+    return documents(kind, arguments, ("name", "description", *names), viewer)
 
 
-def _counted(kind: DocType, rules: list[Any], status: Any, ended: tuple[str, ...], seen: Glass) -> tuple[int, int, Any]:
+def _counted(
+    kind: DocType, rules: list[Any], status: Any, ended: tuple[str, ...], viewer: Viewer
+) -> tuple[int, int, Any]:
     """(how many, how many still open, when one was last changed); one statement."""
-    if not seen.who.may(kind.module, "read"):
+    if not viewer.person.may(kind.module, "read"):
         return 0, 0, None
-    record = kind.plan.record
-    ids = kind.plan.ids(Asked(rules, [], 1))
+    record = kind.record_table.record
+    ids = kind.record_table.ids(ListQuery(rules, [], 1))
     going = func.sum(case((status.meaning.not_in(ended), 1), else_=0))
     query = select(func.count(record.id), going, func.max(record.changed_on)).join(
         status, status.id == record.status_id

@@ -19,9 +19,9 @@ from app.web.compat.doctypes import DOCTYPES, DocType
 from app.web.compat.documents import documents
 from app.web.compat.references import place_of, title_and_text
 from app.web.compat.tickets import CALL
-from app.web.core.fields import Glass
-from app.web.core.gate import glass
-from app.web.core.record_table import Asked
+from app.web.core.fields import Viewer
+from app.web.core.gate import current_viewer
+from app.web.core.record_table import ListQuery
 from app.web.records import timeline
 
 MOST = 100
@@ -36,17 +36,17 @@ _TYPES = {
 }
 
 
-def get(asked: Arguments) -> list[list[dict[str, Any]]]:
+def get(arguments: Arguments) -> list[list[dict[str, Any]]]:
     """name (of a lead, ticket or customer), limit (20), offset -> [activities, calls, notes, tasks, attachments]."""
-    place, seen = place_of(asked.text("name")), glass()
+    place, viewer = place_of(arguments.text("name")), current_viewer()
     if place is None:
-        raise NotThere(_("%(kind)s %(name)s was not found.", kind="Document", name=asked.text("name")[:40]))
-    row = client.row_of(DOCTYPES[place.doctype], asked.text("name"), "read")
-    size, start = asked.whole("limit", 20, 1, MOST), asked.whole("offset", 0, 0, 10**6)
+        raise NotThere(_("%(kind)s %(name)s was not found.", kind="Document", name=arguments.text("name")[:40]))
+    row = client.row_of(DOCTYPES[place.doctype], arguments.text("name"), "read")
+    size, start = arguments.whole("limit", 20, 1, MOST), arguments.whole("offset", 0, 0, 10**6)
     lines = lines_of(place.column, row.id, size, start)
-    notes = [_note(line, place.doctype, row.number, seen) for line in lines if line.kind == "note"]
+    notes = [_note(line, place.doctype, row.number, viewer) for line in lines if line.kind == "note"]
     of_it = (place.column, row.id, size)
-    told = [_told(line, seen) | {"is_lead": place.field == "lead"} for line in lines]
+    told = [_told(line, viewer) | {"is_lead": place.field == "lead"} for line in lines]
     return [told, _rest(CALL, *of_it), notes, _rest(TASK, *of_it), []]
 
 
@@ -60,16 +60,16 @@ def lines_of(column: str, key: int, size: int, start: int = 0, *rules: Any) -> l
     return list(db.session.execute(query.limit(size).offset(start)))
 
 
-def _told(line: Any, seen: Glass) -> dict[str, Any]:
+def _told(line: Any, viewer: Viewer) -> dict[str, Any]:
     """One line in our words, masked like them; under the old keys."""
-    told, owner = timeline.entry(line, seen), name_of(line.actor_id, seen)
+    told, owner = timeline.entry(line, viewer), name_of(line.actor_id, viewer)
     words = {"content": str(told["headline"]), "body": told["body"], "changes": told["changes"]}
     if line.kind in ("note", "comment"):
         words["content"] = told["body"]
     return {
         "name": str(line.id),
         "activity_type": _TYPES.get(line.kind, "added"),
-        "creation": local(line.at, seen),
+        "creation": local(line.at, viewer),
         "owner": owner,
         "data": words,
         "content": words["content"],
@@ -78,14 +78,14 @@ def _told(line: Any, seen: Glass) -> dict[str, Any]:
     }
 
 
-def _note(line: Any, doctype: str, number: str, seen: Glass) -> dict[str, Any]:
+def _note(line: Any, doctype: str, number: str, viewer: Viewer) -> dict[str, Any]:
     title, text = title_and_text(line.payload)
     return {
         "name": str(line.id),
         "title": title,
         "content": text,
-        "owner": name_of(line.actor_id, seen),
-        "modified": local(line.edited_on or line.at, seen),
+        "owner": name_of(line.actor_id, viewer),
+        "modified": local(line.edited_on or line.at, viewer),
         "reference_doctype": doctype,
         "reference_docname": number,
     }
@@ -93,8 +93,8 @@ def _note(line: Any, doctype: str, number: str, seen: Glass) -> dict[str, Any]:
 
 def _rest(kind: DocType, column: str, key: int, size: int) -> list[dict[str, Any]]:
     """The newest calls or tasks of the record; none where the module is closed, or a record has none."""
-    parent, seen = getattr(kind.plan.record, column, None), glass()
-    if parent is None or not seen.who.may(kind.module, "read"):
+    parent, viewer = getattr(kind.record_table.record, column, None), current_viewer()
+    if parent is None or not viewer.person.may(kind.module, "read"):
         return []
-    wanted = Asked([parent == key], [kind.plan.record.id.desc()], size, newest=True)
-    return documents(kind, wanted, ("name", *kind.fields), seen)
+    wanted = ListQuery([parent == key], [kind.record_table.record.id.desc()], size, newest=True)
+    return documents(kind, wanted, ("name", *kind.fields), viewer)

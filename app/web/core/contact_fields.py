@@ -7,8 +7,8 @@ from typing import Any
 from flask_babel import lazy_gettext as _
 
 from app.domain.customers import Customer
-from app.web.core.fields import Field, Long, Text
-from app.web.core.personal_fields import Email, Name, Phone, Secret
+from app.web.core.fields import Field, LongTextField, TextField
+from app.web.core.personal_fields import EmailField, NameField, PhoneField, SecretField
 
 
 def contact_fields(record: Any, through: Any = None) -> list[Field]:
@@ -20,15 +20,15 @@ def contact_fields(record: Any, through: Any = None) -> list[Field]:
 
     both: dict[str, Any] = {"add": True, "edit": True, "filter": True, "section": "person"}
     return [
-        Name("name", _("Name"), columns("first_name", "last_name"), listed=True),
-        Text("first_name", _("First name"), columns("first_name"), most=80, required=True, **both),
-        Text("last_name", _("Last name"), columns("last_name"), most=80, **both),
-        Phone("mobile", _("Mobile"), columns("mobile", "mobile_e164"), listed=True, **both),
-        Phone("alternative_mobile", _("Other mobile"), columns("alternative_mobile", "alternative_e164"), **both),
-        Email("email", _("E-mail"), columns("email"), listed=True, **both),
-        Secret("pan", _("PAN"), columns("pan_sealed", "pan_blind"), **both),
-        Secret("aadhaar", _("Aadhaar"), columns("aadhaar_sealed", "aadhaar_blind"), **both),
-        Long("address", _("Address"), columns("address"), mask=True, add=True, edit=True, section="person"),
+        NameField("name", _("Name"), columns("first_name", "last_name"), listed=True),
+        TextField("first_name", _("First name"), columns("first_name"), most=80, required=True, **both),
+        TextField("last_name", _("Last name"), columns("last_name"), most=80, **both),
+        PhoneField("mobile", _("Mobile"), columns("mobile", "mobile_e164"), listed=True, **both),
+        PhoneField("alternative_mobile", _("Other mobile"), columns("alternative_mobile", "alternative_e164"), **both),
+        EmailField("email", _("E-mail"), columns("email"), listed=True, **both),
+        SecretField("pan", _("PAN"), columns("pan_sealed", "pan_blind"), **both),
+        SecretField("aadhaar", _("Aadhaar"), columns("aadhaar_sealed", "aadhaar_blind"), **both),
+        LongTextField("address", _("Address"), columns("address"), mask=True, add=True, edit=True, section="person"),
     ]
 
 

@@ -8,10 +8,10 @@ from typing import Any
 from flask_babel import lazy_gettext as _
 
 from app.domain.base import RuleBroken
-from app.web.core.fields import Field, Glass
+from app.web.core.fields import Field, Viewer
 
 
-class Day(Field):
+class DateField(Field):
     """A date."""
 
     kind = "date"
@@ -21,11 +21,11 @@ class Day(Field):
         self.ops = ("eq", "gt", "lt", "ge", "le", "null")
         self.schema = {"type": "string", "format": "date", "nullable": True}
 
-    def wire(self, values: tuple[Any, ...], glass: Glass) -> Any:
+    def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """ISO date."""
         return values[0].isoformat() if values[0] else None
 
-    def take(self, raw: Any, glass: Glass) -> Any:
+    def parse(self, raw: Any, viewer: Viewer) -> Any:
         """A date of this or a neighbouring century."""
         if raw is None or raw == "":
             return None
@@ -37,16 +37,16 @@ class Day(Field):
             raise RuleBroken(_("“%(name)s” must be a date such as 2026-11-30.", name=self.name), self.name)
         return day
 
-    asked = take
+    parse_filter = parse
 
-    def cell(self, values: tuple[Any, ...], glass: Glass) -> dict[str, Any]:
+    def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
         """As 30 Nov 2026."""
         if values[0] is None:
             return {"kind": "missing"}
         return {"kind": "date", "text": f"{values[0]:%-d %b %Y}", "iso": values[0].isoformat()}
 
 
-class When(Field):
+class DateTimeField(Field):
     """A moment: UTC inside, ISO 8601 with zone on the wire, the person's zone on the screen."""
 
     kind = "moment"
@@ -58,17 +58,17 @@ class When(Field):
         self.ops = ("eq", "gt", "lt", "ge", "le", "null")
         self.schema = {"type": "string", "format": "date-time", "nullable": True}
 
-    def wire(self, values: tuple[Any, ...], glass: Glass) -> Any:
+    def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """ISO 8601 in UTC."""
         return values[0].isoformat() if values[0] else None
 
-    def take(self, raw: Any, glass: Glass) -> Any:
+    def parse(self, raw: Any, viewer: Viewer) -> Any:
         """A moment; without a zone it is taken in the person's."""
         if raw is None or raw == "":
             return None
         try:
             moment = raw if isinstance(raw, datetime) else datetime.fromisoformat(str(raw).strip()[:40])
-            moment = moment if moment.tzinfo else moment.replace(tzinfo=glass.zone)
+            moment = moment if moment.tzinfo else moment.replace(tzinfo=viewer.zone)
             moment = moment.astimezone(UTC)
         except (ValueError, OverflowError):
             moment = None
@@ -77,38 +77,38 @@ class When(Field):
             raise RuleBroken(text, self.name)
         return moment
 
-    asked = take
+    parse_filter = parse
 
-    def cell(self, values: tuple[Any, ...], glass: Glass) -> dict[str, Any]:
+    def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
         """Relative, the exact moment in the tooltip."""
-        return moment_cell(values[0], glass, self.due)
+        return moment_cell(values[0], viewer, self.due)
 
-    def typed(self, values: tuple[Any, ...], glass: Glass) -> Any:
+    def form_value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """For datetime-local, in the person's zone."""
-        return values[0].astimezone(glass.zone).strftime("%Y-%m-%dT%H:%M") if values[0] else None
+        return values[0].astimezone(viewer.zone).strftime("%Y-%m-%dT%H:%M") if values[0] else None
 
 
-def moment_cell(moment: datetime | None, glass: Glass, due: bool = False) -> dict[str, Any]:
+def moment_cell(moment: datetime | None, viewer: Viewer, due: bool = False) -> dict[str, Any]:
     """A moment for the cell macro: {iso, text, title, tone}."""
     if moment is None:
         return {"kind": "missing"}
-    local = moment.astimezone(glass.zone)
+    local = moment.astimezone(viewer.zone)
     tone = ""
     if due:
-        left = (moment - glass.now).total_seconds()
+        left = (moment - viewer.now).total_seconds()
         tone = "late" if left < 0 else "soon" if left < 7200 else ""
     return {
         "kind": "moment",
         "iso": moment.isoformat(),
-        "text": relative(moment, glass),
+        "text": relative(moment, viewer),
         "tone": tone,
         "title": f"{local:%a %-d %b %Y, %H:%M}",
     }
 
 
-def relative(moment: datetime, glass: Glass) -> str:
+def relative(moment: datetime, viewer: Viewer) -> str:
     """How long ago or ahead, in words."""
-    seconds = (glass.now - moment).total_seconds()
+    seconds = (viewer.now - moment).total_seconds()
     ahead, size = seconds < 0, abs(seconds)
     if size < 60:
         return str(_("now"))
@@ -118,5 +118,5 @@ def relative(moment: datetime, glass: Glass) -> str:
             return str(
                 _("in %(n)s %(unit)s", n=count, unit=word) if ahead else _("%(n)s %(unit)s ago", n=count, unit=word)
             )
-    local = moment.astimezone(glass.zone)
-    return f"{local:%-d %b}" if local.year == glass.now.astimezone(glass.zone).year else f"{local:%-d %b %Y}"
+    local = moment.astimezone(viewer.zone)
+    return f"{local:%-d %b}" if local.year == viewer.now.astimezone(viewer.zone).year else f"{local:%-d %b %Y}"

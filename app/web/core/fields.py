@@ -16,18 +16,18 @@ from sqlalchemy import ColumnElement, and_, false, func, not_, or_
 from app.access import Person
 from app.domain.base import RuleBroken
 from app.lib.identity import is_masked
-from app.web.core.lookups import Directory
+from app.web.core.lookups import Lookups
 
 #: Values of one filter.
 MOST_ASKED = 1000
 
 
 @dataclass
-class Glass:
-    """Through whose eyes a row is read or a value taken: person, cards, zone, now."""
+class Viewer:
+    """Who asks, with which lookups, in which zone and at which moment (UTC)."""
 
-    who: Person
-    cards: Directory
+    person: Person
+    lookups: Lookups
     zone: ZoneInfo
     now: datetime
 
@@ -63,48 +63,48 @@ class Field:
         self.key = self.key or self.name
 
     @property
-    def is_demanded(self) -> bool:
+    def is_required(self) -> bool:
         """Whether nothing is made without it. Of a person, forms want the name, but a number or an e-mail will do."""
         return self.required and self.section != "person"
 
-    def is_hidden(self, glass: Glass) -> bool:
+    def is_hidden(self, viewer: Viewer) -> bool:
         """Whether a mask keeps the person from searching, filtering and sorting by it."""
-        return self.mask and glass.who.mask(self.name) != "full"
+        return self.mask and viewer.person.mask(self.name) != "full"
 
     # reading
-    def is_plain(self, glass: Glass) -> bool:
+    def is_passthrough(self, viewer: Viewer) -> bool:
         """Whether JSON says the one column's value as it is."""
         return type(self) in _PLAIN and len(self.columns) == 1 and not self.mask
 
-    def value(self, values: tuple[Any, ...], glass: Glass) -> Any:
+    def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """The row's value, the customer's before the record's own, masked for the person."""
         found = values[0]
         if found is None and len(values) > 1:
             found = next((other for other in values[1:] if other is not None), None)
-        return glass.who.shown(self.name, found) if self.mask else found
+        return viewer.person.shown(self.name, found) if self.mask else found
 
-    def wire(self, values: tuple[Any, ...], glass: Glass) -> Any:
+    def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """As JSON says it."""
-        return self.value(values, glass)
+        return self.value(values, viewer)
 
-    def cell(self, values: tuple[Any, ...], glass: Glass) -> dict[str, Any]:
+    def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
         """As the cell macro shows it."""
-        shown = self.value(values, glass)
+        shown = self.value(values, viewer)
         return {"kind": "missing"} if shown in (None, "") else {"kind": "text", "text": str(shown)}
 
     # taking
-    def take(self, raw: Any, glass: Glass) -> Any:
+    def parse(self, raw: Any, viewer: Viewer) -> Any:
         """The domain's value of what a person or machine sent. Raises RuleBroken with a sentence."""
         return clean_text(raw, self.name, self.most)
 
-    def put(self, values: dict[str, Any], raw: Any, glass: Glass) -> None:
+    def parse_into(self, values: dict[str, Any], raw: Any, viewer: Viewer) -> None:
         """Write the taken value into the domain's values; a mask sent back leaves the value as it is."""
         if self.mask and isinstance(raw, str) and is_masked(raw):
             return
-        values[self.key] = self.take(raw, glass)
+        values[self.key] = self.parse(raw, viewer)
 
     # asking
-    def where(self, op: str, raw: Any, glass: Glass) -> ColumnElement[bool]:
+    def where(self, op: str, raw: Any, viewer: Viewer) -> ColumnElement[bool]:
         """The SQL for a filter. Raises RuleBroken for an operator or value that makes no sense."""
         if op not in self.ops:
             raise RuleBroken(_("“%(name)s” cannot be filtered by “%(op)s”.", name=self.name, op=op), self.name)
@@ -113,22 +113,22 @@ class Field:
             return missing if str(raw).lower() not in ("false", "0", "no") else not_(missing)
         if op == "in":
             parts = few(raw if isinstance(raw, list) else str(raw).split(","), self.name)
-            return self._any("in", [self.asked(part, glass) for part in parts])
-        value = self.asked(raw, glass)
+            return self._any("in", [self.parse_filter(part, viewer) for part in parts])
+        value = self.parse_filter(raw, viewer)
         if value is None and op not in ("eq", "neq"):
             raise RuleBroken(_("“%(name)s” cannot be compared with nothing.", name=self.name), self.name)
         return self._any(op, value)
 
-    def asked(self, raw: Any, glass: Glass) -> Any:
+    def parse_filter(self, raw: Any, viewer: Viewer) -> Any:
         """The comparable value of a filter's text."""
         return clean_text(raw, self.name, 255)
 
     def _any(self, op: str, value: Any) -> ColumnElement[bool]:
         if op in ("neq", "nct"):
             return not_(func.coalesce(self._any("eq" if op == "neq" else "ct", value), false()))
-        return or_(*[_compare(column, op, value) for column in self.asked_columns()])
+        return or_(*[_compare(column, op, value) for column in self.filter_columns()])
 
-    def asked_columns(self) -> tuple[Any, ...]:
+    def filter_columns(self) -> tuple[Any, ...]:
         """Where a filter looks."""
         return self.columns
 
@@ -137,7 +137,7 @@ class Field:
         return self.columns[0] if len(self.columns) == 1 else func.coalesce(*reversed(self.columns))
 
     # forms
-    def input(self, raw: Any, errors: list[str], glass: Glass) -> dict[str, Any]:
+    def form_input(self, raw: Any, errors: list[str], viewer: Viewer) -> dict[str, Any]:
         """What the form macro needs; `raw` is the value as typed or as stored."""
         return {
             "name": self.name,
@@ -157,9 +157,9 @@ class Field:
             "autocomplete": "off",
         }
 
-    def typed(self, values: tuple[Any, ...], glass: Glass) -> Any:
+    def form_value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """The stored value as the form shows it for editing."""
-        return self.value(values, glass)
+        return self.value(values, viewer)
 
 
 def _compare(column: Any, op: str, value: Any) -> ColumnElement[bool]:
@@ -193,7 +193,7 @@ def clean_text(raw: Any, name: str, most: int) -> str | None:
     return text.strip() or None
 
 
-class Text(Field):
+class TextField(Field):
     """A short text."""
 
     def __post_init__(self) -> None:
@@ -201,7 +201,7 @@ class Text(Field):
         self.ops = ("eq", "neq", "ct", "nct", "sw", "ew", "null", "in")
 
 
-class Long(Text):
+class LongTextField(TextField):
     """A text of several lines."""
 
     kind = "textarea"
@@ -211,7 +211,7 @@ class Long(Text):
         self.most = 20_000
 
 
-class Choice(Field):
+class ChoiceField(Field):
     """One word of a fixed list."""
 
     kind = "choice"
@@ -223,7 +223,7 @@ class Choice(Field):
         self.options, self.colors = options, colors or {}
         self.ops, self.schema = ("eq", "neq", "in", "null"), {"type": "string", "nullable": True}
 
-    def take(self, raw: Any, glass: Glass) -> Any:
+    def parse(self, raw: Any, viewer: Viewer) -> Any:
         """One of the options, any case."""
         text = clean_text(raw, self.name, 60)
         if text is None:
@@ -234,22 +234,22 @@ class Choice(Field):
         listed = ", ".join(self.options)
         raise RuleBroken(_("“%(name)s” must be one of: %(options)s.", name=self.name, options=listed), self.name)
 
-    asked = take
+    parse_filter = parse
 
-    def cell(self, values: tuple[Any, ...], glass: Glass) -> dict[str, Any]:
+    def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
         """A word with a dot where the option has a colour."""
-        shown = self.value(values, glass)
+        shown = self.value(values, viewer)
         if shown is None:
             return {"kind": "missing"}
         return {"kind": "choice", "label": shown, "color": self.colors.get(shown, "")}
 
-    def input(self, raw: Any, errors: list[str], glass: Glass) -> dict[str, Any]:
+    def form_input(self, raw: Any, errors: list[str], viewer: Viewer) -> dict[str, Any]:
         """A select."""
         options = [(option, option) for option in self.options]
-        return super().input(raw, errors, glass) | {"options": options}
+        return super().form_input(raw, errors, viewer) | {"options": options}
 
 
-class Number(Field):
+class NumberField(Field):
     """A whole number."""
 
     kind = "number"
@@ -262,7 +262,7 @@ class Number(Field):
             {"type": "integer", "nullable": True},
         )
 
-    def take(self, raw: Any, glass: Glass) -> Any:
+    def parse(self, raw: Any, viewer: Viewer) -> Any:
         """A whole number within the bounds."""
         if raw is None or raw == "":
             return None
@@ -274,22 +274,22 @@ class Number(Field):
             raise RuleBroken(_("“%(name)s” must be a whole number.", name=self.name), self.name)
         return number
 
-    asked = take
+    parse_filter = parse
 
-    def cell(self, values: tuple[Any, ...], glass: Glass) -> dict[str, Any]:
+    def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
         """The number."""
         return {"kind": "number", "text": str(values[0])} if values[0] is not None else {"kind": "missing"}
 
 
-class Duration(Number):
+class DurationField(NumberField):
     """Seconds."""
 
-    def cell(self, values: tuple[Any, ...], glass: Glass) -> dict[str, Any]:
+    def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
         """As 1 h 2 m 3 s."""
         return {"kind": "duration", "text": span(values[0])} if values[0] else {"kind": "missing"}
 
 
-class Flag(Field):
+class BooleanField(Field):
     """Yes or no."""
 
     kind = "flag"
@@ -298,11 +298,11 @@ class Flag(Field):
         super().__init__(*args, **flags)
         self.ops, self.schema = ("eq", "neq"), {"type": "boolean"}
 
-    def value(self, values: tuple[Any, ...], glass: Glass) -> Any:
+    def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """True or False."""
         return bool(values[0])
 
-    def take(self, raw: Any, glass: Glass) -> Any:
+    def parse(self, raw: Any, viewer: Viewer) -> Any:
         """True or False from JSON or a form."""
         if isinstance(raw, bool):
             return raw
@@ -324,9 +324,9 @@ class Flag(Field):
             raise RuleBroken(_("“%(name)s” must be yes or no.", name=self.name), self.name)
         return words[text]
 
-    asked = take
+    parse_filter = parse
 
-    def cell(self, values: tuple[Any, ...], glass: Glass) -> dict[str, Any]:
+    def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
         """A tick or a dash."""
         return {"kind": "flag", "text": str(self.label), "on": True} if values[0] else {"kind": "missing"}
 
@@ -340,4 +340,4 @@ def span(seconds: int | None) -> str:
 
 
 #: Kinds that add nothing to the value of one unmasked column.
-_PLAIN = (Text, Long, Choice, Number, Duration)
+_PLAIN = (TextField, LongTextField, ChoiceField, NumberField, DurationField)

@@ -20,15 +20,15 @@ from app import access
 from app.domain import permissions
 from app.domain.base import Conflict, NotThere, RuleBroken
 from app.extensions import db
-from app.web.core.fields import Glass
+from app.web.core.fields import Viewer
 from app.web.core.languages import said
-from app.web.core.lookups import directory
+from app.web.core.lookups import load_lookups
 
 #: MariaDB's numbers for "you waited for a lock in vain" and "deadlock".
 _BUSY = (1205, 1213, 1020)
 
 
-def who() -> access.Person:
+def current_person() -> access.Person:
     """The signed-in person. Raises Denied for nobody."""
     person = getattr(g, "person", None)
     if person is None:
@@ -49,14 +49,14 @@ def zone() -> ZoneInfo:
     return ZoneInfo((person and person.time_zone) or current_app.config["CRM"].time_zone)
 
 
-def glass() -> Glass:
-    """Through whose eyes this request looks."""
-    if "glass" not in g:
-        person = who()
-        cards = directory(db.session(), person.version, current_app.config["CRM"].time_zone)
+def current_viewer() -> Viewer:
+    """The viewer of this request: the person, their zone, the lookups and the moment."""
+    if "viewer" not in g:
+        person = current_person()
+        cards = load_lookups(db.session(), person.version, current_app.config["CRM"].time_zone)
         db.session().info.update(choices=cards.choices, zone=zone())
-        g.glass = Glass(person, cards, zone(), now())
-    return g.glass
+        g.viewer = Viewer(person, cards, zone(), now())
+    return g.viewer
 
 
 def json_answer(code: int, body: Any, **headers: str) -> Response:
@@ -139,7 +139,7 @@ def signed_in(function: Callable[..., Any]) -> Callable[..., Any]:
     return guarded
 
 
-class Spoken:
+class SentenceResponses:
     """A REST door whose refusals are sentences, also where FAB itself refuses."""
 
     def response_403(self, **_kwargs: Any) -> Response:
@@ -148,7 +148,7 @@ class Spoken:
         return json_answer(403, {"message": text, "errors": {}})
 
 
-class Gated:
+class ModulePermissions:
     """A door under the law: its module's cells decide who enters; the session decides which rows."""
 
     #: One of permissions.MODULES.
@@ -172,7 +172,7 @@ class Gated:
 
 def refuse_unreached(module: str, row: Any, verb: str) -> None:
     """Raise Denied when the person sees the row of this module but may not do this to it."""
-    person = who()
+    person = current_person()
     person.refuse_unless(module, verb)
     if not access.reaches_row(db.session(), person, row, verb):
         raise access.Denied(_("You may see this record, but not change it. Ask its assignee or your manager."))

@@ -93,7 +93,7 @@ def refusals(folder: Path, code: str) -> Translations | None:
     return Translations(compiled)
 
 
-class Speech(Babel):
+class RequestLanguage(Babel):
     """Flask-Babel with catalogues that outlive the request."""
 
     catalogues: Catalogues
@@ -107,7 +107,7 @@ class Speech(Babel):
 def install(app: Flask, folder: Path) -> None:
     """Choose the language by `chosen`, and say in refusals to machines which one it was. `folder`: translations/."""
     held = app.extensions["babel"]
-    speech = Speech(date_formats=held.instance.date_formats)
+    speech = RequestLanguage(date_formats=held.instance.date_formats)
     speech.catalogues = Catalogues(folder)
     held.instance, held.locale_selector = speech, chosen
     app.after_request(_named)

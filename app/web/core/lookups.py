@@ -34,7 +34,7 @@ MASTERS = {
 
 
 @dataclass
-class Directory:
+class Lookups:
     """Cards by id, and ids by what a person may type."""
 
     version: int
@@ -52,7 +52,7 @@ class Directory:
     #: Business settings as they stand.
     business: dict[str, Any] = field(default_factory=dict)
     #: What the SLA clocks go by, the office hours among it.
-    terms: sla.Terms = sla.NO_TERMS
+    terms: sla.SlaTerms = sla.NO_TERMS
     _labels: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def card(self, master: str, key: int | None) -> dict[str, Any] | None:
@@ -90,10 +90,10 @@ def _found(typed: Any, by_id: dict[int, Any], by_label: dict[str, int]) -> int |
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 and int(text) in by_id else None
 
 
-_kept: dict[str, Directory] = {}
+_kept: dict[str, Lookups] = {}
 
 
-def directory(session: Session, version: int, zone: str) -> Directory:
+def load_lookups(session: Session, version: int, zone: str) -> Lookups:
     """The directory as of this version of access, from this process's memory if it is still right."""
     key = str(session.get_bind().engine.url)
     held = _kept.get(key)
@@ -102,8 +102,8 @@ def directory(session: Session, version: int, zone: str) -> Directory:
     return held
 
 
-def _load(session: Session, version: int, zone: str) -> Directory:
-    fresh = Directory(version)
+def _load(session: Session, version: int, zone: str) -> Lookups:
+    fresh = Lookups(version)
     with access.as_system(session):
         for name, master in MASTERS.items():
             _load_master(session, fresh, name, master)
@@ -123,7 +123,7 @@ def _load(session: Session, version: int, zone: str) -> Directory:
     return fresh
 
 
-def _load_master(session: Session, fresh: Directory, name: str, master: Any) -> None:
+def _load_master(session: Session, fresh: Lookups, name: str, master: Any) -> None:
     rows = session.execute(select(master.__table__).order_by(master.position, master.id)).mappings().all()
     fresh.cards[name] = {row["id"]: _card(row) for row in rows}
     fresh.meanings[name] = {row["id"]: row.get("meaning", "") for row in rows}

@@ -10,26 +10,26 @@ from sqlalchemy import ColumnElement, or_
 
 from app.domain.base import RuleBroken
 from app.lib import phone
-from app.web.core.fields import Field, Glass, Text, clean_text
+from app.web.core.fields import Field, TextField, Viewer, clean_text
 
 
-class Name(Text):
+class NameField(TextField):
     """First and last name as one cell that opens the record: selects pairs of (first, last)."""
 
-    def value(self, values: tuple[Any, ...], glass: Glass) -> Any:
+    def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """First and last name, the customer's where the record has none."""
         for first, last in zip(values[::2], values[1::2], strict=True):
             if first or last:
                 return " ".join(part for part in (first, last) if part)
         return None
 
-    def cell(self, values: tuple[Any, ...], glass: Glass) -> dict[str, Any]:
+    def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
         """Name with initials."""
-        shown = self.value(values, glass)
+        shown = self.value(values, viewer)
         return {"kind": "missing"} if not shown else {"kind": "name", "text": shown, "initials": initials(shown)}
 
 
-class Phone(Field):
+class PhoneField(Field):
     """A telephone number: selects (typed, e164[, customer's typed, customer's e164])."""
 
     kind = "phone"
@@ -38,38 +38,38 @@ class Phone(Field):
         super().__post_init__()
         self.ops, self.most, self.mask = ("eq", "null", "sw"), 40, True
 
-    def value(self, values: tuple[Any, ...], glass: Glass) -> Any:
+    def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """E.164 where it is known, else as typed; masked."""
         for typed, e164 in zip(values[::2], values[1::2], strict=True):
             if typed or e164:
-                return glass.who.shown(self.name, e164 or typed)
+                return viewer.person.shown(self.name, e164 or typed)
         return None
 
-    def cell(self, values: tuple[Any, ...], glass: Glass) -> dict[str, Any]:
+    def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
         """Formatted, with a link to call unless masked."""
-        shown = self.value(values, glass)
+        shown = self.value(values, viewer)
         if not shown:
             return {"kind": "missing"}
-        if glass.who.mask(self.name) != "full":
+        if viewer.person.mask(self.name) != "full":
             return {"kind": "text", "text": shown}
         return {"kind": "phone", "text": phone.shown(shown), "tel": shown}
 
-    def asked(self, raw: Any, glass: Glass) -> Any:
+    def parse_filter(self, raw: Any, viewer: Viewer) -> Any:
         """Any spelling of the number, normalised."""
         text = clean_text(raw, self.name, 40) or ""
         return phone.normal(text) or text
 
-    def asked_columns(self) -> tuple[Any, ...]:
+    def filter_columns(self) -> tuple[Any, ...]:
         """The normalised ones."""
         return self.columns[1::2]
 
-    def typed(self, values: tuple[Any, ...], glass: Glass) -> Any:
+    def form_value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """Formatted for people."""
-        shown = self.value(values, glass)
-        return phone.shown(shown) if shown and glass.who.mask(self.name) == "full" else shown
+        shown = self.value(values, viewer)
+        return phone.shown(shown) if shown and viewer.person.mask(self.name) == "full" else shown
 
 
-class Email(Field):
+class EmailField(Field):
     """An e-mail address."""
 
     kind = "email"
@@ -78,33 +78,33 @@ class Email(Field):
         super().__post_init__()
         self.ops, self.most, self.mask = ("eq", "sw", "null"), 254, True
 
-    def asked(self, raw: Any, glass: Glass) -> Any:
+    def parse_filter(self, raw: Any, viewer: Viewer) -> Any:
         """Lower case, as stored."""
         return (clean_text(raw, self.name, 254) or "").lower()
 
-    def cell(self, values: tuple[Any, ...], glass: Glass) -> dict[str, Any]:
+    def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
         """A link unless masked."""
-        shown = self.value(values, glass)
-        kind = "email" if glass.who.mask(self.name) == "full" else "text"
+        shown = self.value(values, viewer)
+        kind = "email" if viewer.person.mask(self.name) == "full" else "text"
         return {"kind": kind, "text": shown} if shown else {"kind": "missing"}
 
 
-class Secret(Field):
+class SecretField(Field):
     """PAN or Aadhaar: selects the sealed and the blind value(s); opened only for those who may see it."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.ops, self.most, self.mask = ("eq",), 20, True
 
-    def value(self, values: tuple[Any, ...], glass: Glass) -> Any:
+    def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """Opened and masked."""
         sealed = next((value for value in values[::2] if value), None)
-        level = glass.who.mask(self.name)
+        level = viewer.person.mask(self.name)
         if sealed is None:
             return None
-        return glass.who.shown(self.name, "······" if level == "hidden" else vault().open(sealed))
+        return viewer.person.shown(self.name, "······" if level == "hidden" else vault().open(sealed))
 
-    def where(self, op: str, raw: Any, glass: Glass) -> ColumnElement[bool]:
+    def where(self, op: str, raw: Any, viewer: Viewer) -> ColumnElement[bool]:
         """Exact match through the blind index."""
         if op != "eq":
             raise RuleBroken(_("“%(name)s” can only be searched whole.", name=self.name), self.name)

@@ -9,40 +9,40 @@ from sqlalchemy.orm import Session
 from app import access
 from app.domain import settings
 from app.domain.base import refuse_stale
-from app.web.core.fields import Glass
+from app.web.core.fields import Viewer
 from app.web.core.personal_fields import vault
-from app.web.core.record_table import Plan
+from app.web.core.record_table import RecordTable
 
 
-class Desk:
+class RecordService:
     """What both doors need; chapters override the verbs, which call the domain and never commit."""
 
     record: Any
     module = ""
-    plan: Plan
+    record_table: RecordTable
 
-    def create(self, session: Session, values: dict[str, Any], glass: Glass) -> Any:
+    def create(self, session: Session, values: dict[str, Any], viewer: Viewer) -> Any:
         """Make a record of the taken values."""
         raise NotImplementedError
 
-    def change(self, session: Session, row: Any, values: dict[str, Any], glass: Glass) -> None:
+    def change(self, session: Session, row: Any, values: dict[str, Any], viewer: Viewer) -> None:
         """Change a record that was loaded under the law."""
         raise NotImplementedError
 
-    def remove(self, session: Session, row: Any, glass: Glass) -> None:
+    def remove(self, session: Session, row: Any, viewer: Viewer) -> None:
         """Delete it, with an audit entry."""
         from app.domain import audit
 
         about = f"{self.record.__tablename__} {getattr(row, 'number', row.id)}"
         with access.as_system(session):  # the chain hangs on the row before, whoever wrote that
-            audit.write(session, "deletion", glass.who.id, glass.now, about=about)
+            audit.write(session, "deletion", viewer.person.id, viewer.now, about=about)
         session.delete(row)
 
-    def save(self, session: Session, row: Any, values: dict[str, Any], version: Any, glass: Glass) -> None:
+    def save(self, session: Session, row: Any, values: dict[str, Any], version: Any, viewer: Viewer) -> None:
         """Change with the version check."""
         if hasattr(row, "version"):
             refuse_stale(row, version)
-        self.change(session, row, values, glass)
+        self.change(session, row, values, viewer)
 
     def find(self, session: Session, key: Any) -> Any:
         """The row for an id, if the person sees it, else None."""
@@ -66,11 +66,11 @@ def pop_assignment(values: dict[str, Any]) -> None:
         values["assignee_id"] = chosen
 
 
-def refuse_foreign_assignee(values: dict[str, Any], module: str, glass: Glass) -> None:
+def refuse_foreign_assignee(values: dict[str, Any], module: str, viewer: Viewer) -> None:
     """Raise Denied when the person hands the record itself to another without the right to assign."""
     chosen = values.get("assignee_id")
-    if chosen is not None and chosen not in glass.who.own:
-        glass.who.refuse_unless(module, "assign")
-        reach = glass.who.reach(module, "assign")
+    if chosen is not None and chosen not in viewer.person.own:
+        viewer.person.refuse_unless(module, "assign")
+        reach = viewer.person.reach(module, "assign")
         if reach is not None and chosen not in reach:
             raise access.Denied("You can assign work within your own team only. Ask for it with a request.")

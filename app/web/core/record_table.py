@@ -11,7 +11,7 @@ from sqlalchemy.sql.visitors import iterate
 
 from app import access
 from app.domain.base import RuleBroken, together
-from app.web.core.fields import Field, Glass
+from app.web.core.fields import Field, Viewer
 
 #: Lists count no further; people read "1,000+".
 COUNT_CAP = 1000
@@ -29,11 +29,11 @@ def _tables(parts: Any) -> set[str]:
     return plain | {node.table.name for node in nodes if _is_column(node)}
 
 
-def _told(row: Any, ways: list[tuple[str, int | None, Field, slice]], glass: Glass) -> dict[str, Any]:
+def _told(row: Any, ways: list[tuple[str, int | None, Field, slice]], viewer: Viewer) -> dict[str, Any]:
     """A raw row as JSON says it; a plain field's value goes as it is."""
     told: dict[str, Any] = {"id": row[0]}
     for name, place, each, cut in ways:
-        told[name] = row[place] if place is not None else each.wire(row[cut], glass)
+        told[name] = row[place] if place is not None else each.serialize(row[cut], viewer)
     return told
 
 
@@ -42,10 +42,10 @@ def _is_column(node: Any) -> bool:
 
 
 @dataclass
-class Asked:
+class ListQuery:
     """What a list request asks for."""
 
-    rules: list[ColumnElement[bool]]
+    conditions: list[ColumnElement[bool]]
     order: list[Any]
     size: int
     page: int = 0
@@ -63,19 +63,19 @@ class Asked:
         return self.page * self.size if self.start is None else self.start
 
 
-class Plan:
+class RecordTable:
     """The compiled table of columns of one record."""
 
     def __init__(self, record: Any, fields: list[Field], joins: tuple[tuple[Any, Any], ...] = (), many: Any = None):
         """`joins`: (record, on) outer joins that the fields need; `many(ids, glass)`: extra wire keys by id."""
         #: Fields without columns are only taken, never shown.
-        self.fields, self.taken = [f for f in fields if f.columns], fields
+        self.fields, self.input_fields = [f for f in fields if f.columns], fields
         self.record, self.joins, self.many = record, joins, many
         self.by_name = {f.name: f for f in fields}
         self.columns: list[Any] = [record.id, *(column for f in self.fields for column in f.columns)]
         self._read: dict[tuple[str, ...] | None, tuple[Select[Any], list[tuple[Field, slice]]]] = {}
 
-    def reading(self, names: tuple[str, ...] | None = None) -> tuple[Select[Any], list[tuple[Field, slice]]]:
+    def selection(self, names: tuple[str, ...] | None = None) -> tuple[Select[Any], list[tuple[Field, slice]]]:
         """The SELECT and its slices for these fields (None = all); kept, so the statement is compiled once."""
         if names not in self._read:
             if len(self._read) > 500:
@@ -104,32 +104,40 @@ class Plan:
 
     def one(self, session: Any, key: int, names: tuple[str, ...] | None = None) -> Any:
         """The raw row of this id if the person sees it, else None."""
-        query, _slices = self.reading(names)
+        query, _slices = self.selection(names)
         return session.execute(query.where(self.record.id == key), execution_options=self._named()).first()
 
-    def _named(self, asked: Asked | None = None) -> dict[str, Any]:
+    def _named(self, list_query: ListQuery | None = None) -> dict[str, Any]:
         """Tells the law which tables a statement of this plan touches, so that it need not search it."""
         named = {self.record.__tablename__, *(table.__tablename__ for table, _on in self.joins)}
-        return {"law_tables": frozenset(named | (_tables((*asked.rules, *asked.order)) if asked else set()))}
+        return {
+            "law_tables": frozenset(
+                named | (_tables((*list_query.conditions, *list_query.order)) if list_query else set())
+            )
+        }
 
-    def rows(self, session: Any, asked: Asked, names: tuple[str, ...] | None = None) -> list[Any]:
+    def rows(self, session: Any, list_query: ListQuery, names: tuple[str, ...] | None = None) -> list[Any]:
         """One page of raw rows; pages by index first when it lies deep."""
-        query, _slices = self.reading(names)
-        offset, rules = asked.offset, asked.rules
-        if asked.before is not None:
-            rules, offset = [*rules, self.record.id < asked.before], 0
-        quick = self._by_person(session, rules, offset + asked.size) if asked.newest and offset < DEEP else None
+        query, _slices = self.selection(names)
+        offset, rules = list_query.offset, list_query.conditions
+        if list_query.before is not None:
+            rules, offset = [*rules, self.record.id < list_query.before], 0
+        quick = (
+            self._by_person(session, rules, offset + list_query.size) if list_query.newest and offset < DEEP else None
+        )
         if quick is not None:
-            page = quick.order_by(literal_column("id").desc()).limit(asked.size).offset(offset).subquery("page")
-            query = query.join(page, page.c.id == self.record.id).order_by(*asked.order)
-            return list(session.execute(query, execution_options=self._named(asked)))
-        query = query.where(*rules[len(asked.rules) :])
+            page = quick.order_by(literal_column("id").desc()).limit(list_query.size).offset(offset).subquery("page")
+            query = query.join(page, page.c.id == self.record.id).order_by(*list_query.order)
+            return list(session.execute(query, execution_options=self._named(list_query)))
+        query = query.where(*rules[len(list_query.conditions) :])
         if offset < DEEP:
-            query = self._joined(query, asked, names).where(*asked.rules).order_by(*asked.order)
-            return list(session.execute(query.limit(asked.size).offset(offset), execution_options=self._named(asked)))
-        deep = self.ids(asked).order_by(*asked.order).limit(asked.size).offset(offset).subquery("page")
-        query = query.join(deep, deep.c.id == self.record.id).order_by(*asked.order)
-        return list(session.execute(self._joined(query, asked, names), execution_options=self._named(asked)))
+            query = self._joined(query, list_query, names).where(*list_query.conditions).order_by(*list_query.order)
+            return list(
+                session.execute(query.limit(list_query.size).offset(offset), execution_options=self._named(list_query))
+            )
+        deep = self.ids(list_query).order_by(*list_query.order).limit(list_query.size).offset(offset).subquery("page")
+        query = query.join(deep, deep.c.id == self.record.id).order_by(*list_query.order)
+        return list(session.execute(self._joined(query, list_query, names), execution_options=self._named(list_query)))
 
     def _by_person(self, session: Any, rules: list[Any], limit: int, shape: Any = access.ids_by_person) -> Any:
         """The law's quicker shape for few people, when the filters speak of this record only."""
@@ -138,86 +146,89 @@ class Plan:
             return None
         return shape(who, self.record, rules, limit)
 
-    def _joined(self, query: Select[Any], asked: Asked, names: tuple[str, ...] | None) -> Select[Any]:
+    def _joined(self, query: Select[Any], list_query: ListQuery, names: tuple[str, ...] | None) -> Select[Any]:
         """Join what only the filters or the order need."""
         columns = self.columns if names is None else [c for name in names for c in self.by_name[name].columns]
-        return self._join_missing(query, asked, {table for table, _on in self.joins_for(columns)})
+        return self._join_missing(query, list_query, {table for table, _on in self.joins_for(columns)})
 
-    def _join_missing(self, query: Select[Any], asked: Asked, present: set[Any]) -> Select[Any]:
-        wanted = _tables((*asked.rules, *asked.order))
+    def _join_missing(self, query: Select[Any], list_query: ListQuery, present: set[Any]) -> Select[Any]:
+        wanted = _tables((*list_query.conditions, *list_query.order))
         for table, on in self.joins:
             if table not in present and table.__tablename__ in wanted:
                 query = query.outerjoin(table, on)
         return query
 
-    def ids(self, asked: Asked) -> Select[Any]:
+    def ids(self, list_query: ListQuery) -> Select[Any]:
         """The ids of all rows that fit."""
-        return self._join_missing(select(self.record.id), asked, set()).where(*asked.rules)
+        return self._join_missing(select(self.record.id), list_query, set()).where(*list_query.conditions)
 
-    def counted(self, session: Any, asked: Asked, rows: list[Any]) -> tuple[int, bool]:
+    def count_for_page(self, session: Any, list_query: ListQuery, rows: list[Any]) -> tuple[int, bool]:
         """The count of the list whose page these rows are; a last page that is not full tells it without asking."""
-        offset = asked.offset
-        if asked.before is None and len(rows) < asked.size and (rows or not offset):
+        offset = list_query.offset
+        if list_query.before is None and len(rows) < list_query.size and (rows or not offset):
             return offset + len(rows), False
-        return self.count(session, asked)
+        return self.count(session, list_query)
 
-    def count(self, session: Any, asked: Asked) -> tuple[int, bool]:
+    def count(self, session: Any, list_query: ListQuery) -> tuple[int, bool]:
         """(how many rows fit, whether the count stopped at the cap)."""
-        cap = 10**9 if asked.exact else COUNT_CAP + 1
-        quick = self._by_person(session, asked.rules, cap, access.count_by_person)
+        cap = 10**9 if list_query.exact else COUNT_CAP + 1
+        quick = self._by_person(session, list_query.conditions, cap, access.count_by_person)
         if quick is not None:
-            found = session.execute(quick, execution_options=self._named(asked)).scalar() or 0
-            return (COUNT_CAP, True) if found > COUNT_CAP and not asked.exact else (found, False)
-        inner = self.ids(asked).with_only_columns(literal(1).label("one"), maintain_column_froms=True).limit(cap)
+            found = session.execute(quick, execution_options=self._named(list_query)).scalar() or 0
+            return (COUNT_CAP, True) if found > COUNT_CAP and not list_query.exact else (found, False)
+        inner = self.ids(list_query).with_only_columns(literal(1).label("one"), maintain_column_froms=True).limit(cap)
         outer = select(func.count()).select_from(inner.subquery("few"))
-        found = session.execute(outer, execution_options=self._named(asked)).scalar() or 0
-        return (COUNT_CAP, True) if found > COUNT_CAP and not asked.exact else (found, False)
+        found = session.execute(outer, execution_options=self._named(list_query)).scalar() or 0
+        return (COUNT_CAP, True) if found > COUNT_CAP and not list_query.exact else (found, False)
 
-    def wires(self, session: Any, rows: list[Any], names: tuple[str, ...] | None, glass: Glass) -> list[dict[str, Any]]:
+    def serialize_rows(
+        self, session: Any, rows: list[Any], names: tuple[str, ...] | None, viewer: Viewer
+    ) -> list[dict[str, Any]]:
         """Raw rows as JSON says them, with the lists that hang on them (one statement a list)."""
         ways = [
-            (each.name, cut.start if each.is_plain(glass) else None, each, cut) for each, cut in self.reading(names)[1]
+            (each.name, cut.start if each.is_passthrough(viewer) else None, each, cut)
+            for each, cut in self.selection(names)[1]
         ]
-        made = [_told(row, ways, glass) for row in rows]
+        made = [_told(row, ways, viewer) for row in rows]
         if self.many is not None and made and names is None:
-            extra = self.many(session, [row["id"] for row in made], glass)
+            extra = self.many(session, [row["id"] for row in made], viewer)
             for row in made:
                 row.update(extra[row["id"]])
         return made
 
     # --- asking ---
 
-    def asked_by(self, name: str) -> Field:
+    def column_field(self, name: str) -> Field:
         """The field of this name. Raises RuleBroken for an unknown one."""
         if name not in self.by_name or not self.by_name[name].columns:
             raise RuleBroken(_("There is no field “%(name)s” here.", name=str(name)[:60]), "filters")
         return self.by_name[name]
 
-    def rule(self, name: str, op: str, raw: Any, glass: Glass) -> ColumnElement[bool]:
+    def filter_clause(self, name: str, op: str, raw: Any, viewer: Viewer) -> ColumnElement[bool]:
         """One filter as SQL. Raises RuleBroken for a hidden, unknown or senseless one."""
-        each = self.asked_by(name)
+        each = self.column_field(name)
         if not each.filter:
             raise RuleBroken(_("“%(name)s” cannot be filtered.", name=name), "filters")
-        if each.is_hidden(glass):
+        if each.is_hidden(viewer):
             raise RuleBroken(_("“%(name)s” is hidden from you, so it cannot be searched either.", name=name), "filters")
-        return each.where(ALIASES.get(op, op), raw, glass)
+        return each.where(ALIASES.get(op, op), raw, viewer)
 
-    def order_by(self, name: str | None, direction: str | None, glass: Glass) -> list[Any]:
+    def order_by(self, name: str | None, direction: str | None, viewer: Viewer) -> list[Any]:
         """The ORDER BY: the named field, then newest first. Raises RuleBroken for one that cannot sort."""
         key = self.record.id
         if direction not in (None, "asc", "desc"):
             raise RuleBroken(_("The order is asc or desc."), "order_direction")
         if name is None or name == "id":
             return [key.asc() if direction == "asc" else key.desc()]
-        each = self.asked_by(name)
-        if not each.sort or each.is_hidden(glass):
+        each = self.column_field(name)
+        if not each.sort or each.is_hidden(viewer):
             raise RuleBroken(_("A list cannot be sorted by “%(name)s”.", name=name), "order_column")
         column = each.order()
         return [column.desc(), key.desc()] if direction == "desc" else [column.asc(), key.asc()]
 
     # --- taking ---
 
-    def take(self, raw: dict[str, Any], which: str, glass: Glass) -> dict[str, Any]:
+    def parse(self, raw: dict[str, Any], which: str, viewer: Viewer) -> dict[str, Any]:
         """The domain's values of what was sent; all that is wrong is told at once.
 
         `which`: add or edit. Fields that may only be read are left out; unknown ones are refused.
@@ -229,21 +240,23 @@ class Plan:
             if each is None:
                 errors[str(name)[:60]] = [str(_("There is no such field."))]
             elif getattr(each, which):
-                self._take_one(each, values, given, errors, glass)
+                self._take_one(each, values, given, errors, viewer)
         if errors:
             raise RuleBroken(together(sentence for list_ in errors.values() for sentence in list_), errors=errors)
         return values
 
     @staticmethod
-    def _take_one(each: Field, values: dict[str, Any], given: Any, errors: dict[str, list[str]], glass: Glass) -> None:
+    def _take_one(
+        each: Field, values: dict[str, Any], given: Any, errors: dict[str, list[str]], viewer: Viewer
+    ) -> None:
         try:
-            each.put(values, given, glass)
+            each.parse_into(values, given, viewer)
         except RuleBroken as broken:
             errors.setdefault(each.name, []).append(broken.message)
 
-    def filterable(self, glass: Glass) -> list[Field]:
+    def filterable(self, viewer: Viewer) -> list[Field]:
         """The fields that this person may filter by."""
-        return [each for each in self.fields if each.filter and not each.is_hidden(glass)]
+        return [each for each in self.fields if each.filter and not each.is_hidden(viewer)]
 
     def of_kind(self, *kinds: type[Field]) -> list[Field]:
         """The fields of these kinds."""

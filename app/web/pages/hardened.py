@@ -77,7 +77,7 @@ def protect() -> None:
         abort(400)
 
 
-class Interface(SQLAInterface):
+class HardenedInterface(SQLAInterface):
     """FAB's way to the table: keys are checked before the database sees them, relations obey the law."""
 
     def get(self, id: Any, *args: Any, **kwargs: Any) -> Any:
@@ -132,8 +132,8 @@ def _makes_sense(view: Any, name: str, raw: str) -> bool:
     lists = {type(each).__name__: each for each in (view, *view._related_views)}
     argument, a_filter = _OF_A_LIST.fullmatch(name), _OF_A_FILTER.fullmatch(name)
     if argument:
-        asked = lists.get(argument[2])
-        return asked is not None and _ARGUMENTS[argument[1]](asked, raw)
+        list_query = lists.get(argument[2])
+        return list_query is not None and _ARGUMENTS[argument[1]](list_query, raw)
     if a_filter:
         return _filter_fits(view, int(a_filter[1]), a_filter[2], raw)
     return not _LOOKS_LIKE_ONE.search(name)
@@ -166,10 +166,10 @@ def _is_a_date(raw: str) -> bool:
 # --- the screen --------------------------------------------------------------------------------------------------
 
 
-class Sturdy(ModelView):
+class HardenedView(ModelView):
     """A ModelView that takes any address and any form, and answers with a page and a sentence."""
 
-    interface: type[SQLAInterface] = Interface
+    interface: type[SQLAInterface] = HardenedInterface
     #: FAB's, which sends whatever lies in a folder for uploads.
     download = None
     datamodel: Any

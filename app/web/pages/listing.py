@@ -9,17 +9,19 @@ from flask import request
 from flask_babel import gettext as _
 
 from app.extensions import db
-from app.web.core.fields import Field, Glass
+from app.web.core.fields import Field, Viewer
 from app.web.core.gate import whole
-from app.web.core.record_table import COUNT_CAP, MOST_PAGE, OP_LABELS, Asked, Plan
+from app.web.core.record_table import COUNT_CAP, MOST_PAGE, OP_LABELS, ListQuery, RecordTable
 from app.web.core.text_search import matching
 
 
-def list_page(screen: Any, asked: Asked, rows: list[Any], names: tuple[str, ...], glass: Glass) -> dict[str, Any]:
+def list_page(
+    screen: Any, list_query: ListQuery, rows: list[Any], names: tuple[str, ...], viewer: Viewer
+) -> dict[str, Any]:
     """The context of crm/list.html."""
-    plan = screen.desk.plan
-    count, capped = plan.counted(db.session(), asked, rows)
-    more = len(rows) == asked.size
+    record_table = screen.service.record_table
+    count, capped = record_table.count_for_page(db.session(), list_query, rows)
+    more = len(rows) == list_query.size
     return {
         "title": screen.title,
         "singular": screen.singular,
@@ -27,57 +29,61 @@ def list_page(screen: Any, asked: Asked, rows: list[Any], names: tuple[str, ...]
         "base_url": f"{screen.route_base}/",
         "search": request.args.get("q", ""),
         "count_text": f"{COUNT_CAP:,}+" if capped else f"{count:,}",
-        "columns": [_column(plan.by_name[name]) for name in names],
-        "rows": [_row(screen, row, names, glass) for row in rows],
-        "filters": _chips(plan, glass),
-        "filter_fields": [_filter_field(f, glass) for f in plan.filterable(glass)],
-        "quick": [_quick(plan.by_name[name], glass) for name in screen.quick if name in plan.by_name],
-        "page_sizes": [(n, url(psize=n, page=None), n == asked.size) for n in (20, 50, 100)],
-        "next_url": url(page=asked.page + 1) if more else None,
-        "prev_url": url(page=asked.page - 1 or None) if asked.page else None,
+        "columns": [_column(record_table.by_name[name]) for name in names],
+        "rows": [_row(screen, row, names, viewer) for row in rows],
+        "filters": _chips(record_table, viewer),
+        "filter_fields": [_filter_field(f, viewer) for f in record_table.filterable(viewer)],
+        "quick": [_quick(record_table.by_name[name], viewer) for name in screen.quick if name in record_table.by_name],
+        "page_sizes": [(n, url(psize=n, page=None), n == list_query.size) for n in (20, 50, 100)],
+        "next_url": url(page=list_query.page + 1) if more else None,
+        "prev_url": url(page=list_query.page - 1 or None) if list_query.page else None,
         "first_url": url(page=None),
-        "page_number": asked.page + 1,
+        "page_number": list_query.page + 1,
         "add_url": f"{screen.route_base}/add"
-        if glass.who.may(screen.module, "create") and "add" not in screen.exclude_route_methods
+        if viewer.person.may(screen.module, "create") and "add" not in screen.exclude_route_methods
         else None,
-        "actions": screen.bulk_actions(glass),
+        "actions": screen.bulk_actions(viewer),
         "empty_text": None,
     }
 
 
-def asked_of(plan: Plan, args: Any, seen: Glass) -> Asked:
+def list_query_from(record_table: RecordTable, args: Any, viewer: Viewer) -> ListQuery:
     """Filters, search, order and page of a list's address. Raises RuleBroken."""
-    rules = [plan.rule(name, op, value, seen) for op, name, value in _filters_of(args)]
+    rules = [record_table.filter_clause(name, op, value, viewer) for op, name, value in _filters_of(args)]
     if args.get("q", "").strip():
-        rules.append(matching(plan, args["q"], seen))
-    order = plan.order_by(args.get("_oc") or None, args.get("_od") or "desc", seen)
+        rules.append(matching(record_table, args["q"], viewer))
+    order = record_table.order_by(args.get("_oc") or None, args.get("_od") or "desc", viewer)
     size, page = whole(args.get("psize"), 20, 1, MOST_PAGE), whole(args.get("page"), 0, 0, 10**7)
-    return Asked(rules, order, size, page, newest=not args.get("_oc"))
+    return ListQuery(rules, order, size, page, newest=not args.get("_oc"))
 
 
 def _filters_of(args: Any) -> list[tuple[str, str, str]]:
     """(operator, field, value) of FAB's `_flt_op_name=value` arguments; empty ones do not count."""
-    asked = []
+    list_query = []
     for key, value in args.items(multi=True):
         if key.startswith("_flt_") and value != "":
             op, _sep, name = key[5:].partition("_")
-            asked.append((op, name, value))
-    return asked[:30]
+            list_query.append((op, name, value))
+    return list_query[:30]
 
 
-def hits(screen: Any, typed: str, seen: Glass, most: int) -> list[dict[str, Any]]:
+def hits(screen: Any, typed: str, viewer: Viewer, most: int) -> list[dict[str, Any]]:
     """The newest visible rows for a pick-list, all of them where nothing is typed: {value, label, hint}."""
-    plan = screen.desk.plan
-    rules = [matching(plan, typed, seen)] if typed else []
-    named = tuple(name for name in ("number", screen.headline) if name in plan.by_name and plan.by_name[name].columns)
-    rows = plan.rows(db.session(), Asked(rules, plan.order_by(None, "desc", seen), most), named)
+    record_table = screen.service.record_table
+    rules = [matching(record_table, typed, viewer)] if typed else []
+    named = tuple(
+        name
+        for name in ("number", screen.headline)
+        if name in record_table.by_name and record_table.by_name[name].columns
+    )
+    rows = record_table.rows(db.session(), ListQuery(rules, record_table.order_by(None, "desc", viewer), most), named)
     return [
         {
             "value": row["id"],
             "label": str(row.get(screen.headline) or row.get("number") or row["id"]),
             "hint": row.get("number", ""),
         }
-        for row in plan.wires(db.session(), rows, named, seen)
+        for row in record_table.serialize_rows(db.session(), rows, named, viewer)
     ]
 
 
@@ -105,14 +111,14 @@ def _column(each: Field) -> dict[str, Any]:
     }
 
 
-def _row(screen: Any, row: Any, names: tuple[str, ...], glass: Glass) -> dict[str, Any]:
+def _row(screen: Any, row: Any, names: tuple[str, ...], viewer: Viewer) -> dict[str, Any]:
     values = tuple(row)
-    slices = screen.desk.plan.reading(names)[1]
-    cells = {each.name: each.cell(values[cut], glass) for each, cut in slices}
+    slices = screen.service.record_table.selection(names)[1]
+    cells = {each.name: each.cell(values[cut], viewer) for each, cut in slices}
     number = cells.get("number", {}).get("text")
     address = f"{screen.route_base}/{number or f'show/{values[0]}'}"
     title = next((cell.get("text") for cell in cells.values() if cell.get("text")), str(values[0]))
-    may_edit = glass.who.may(screen.module, "write") and "edit" not in screen.exclude_route_methods
+    may_edit = viewer.person.may(screen.module, "write") and "edit" not in screen.exclude_route_methods
     return {
         "id": values[0],
         "url": address,
@@ -124,34 +130,34 @@ def _row(screen: Any, row: Any, names: tuple[str, ...], glass: Glass) -> dict[st
     }
 
 
-def _chips(plan: Any, glass: Glass) -> list[dict[str, Any]]:
+def _chips(record_table: Any, viewer: Viewer) -> list[dict[str, Any]]:
     """The filters in use, in words, each with a way to drop it."""
     chips = []
     for key, value in request.args.items(multi=True):
         op, _sep, name = key[5:].partition("_")
-        if key.startswith("_flt_") and value and name in plan.by_name:
-            each = plan.by_name[name]
-            label = f"{each.label} {OP_LABELS.get(op, op)} {_word(each, value, glass)}"
+        if key.startswith("_flt_") and value and name in record_table.by_name:
+            each = record_table.by_name[name]
+            label = f"{each.label} {OP_LABELS.get(op, op)} {_word(each, value, viewer)}"
             chips.append({"label": label, "remove_url": url(**{key: None}, page=None)})
     if request.args.get("q"):
         chips.append({"label": f"“{request.args['q'][:60]}”", "remove_url": url(q=None, page=None)})
     return chips
 
 
-def _word(each: Field, value: str, glass: Glass) -> str:
+def _word(each: Field, value: str, viewer: Viewer) -> str:
     if each.kind == "master":
-        card = glass.cards.card(each.master, glass.cards.find(each.master, value))  # type: ignore[attr-defined]
+        card = viewer.lookups.card(each.master, viewer.lookups.find(each.master, value))  # type: ignore[attr-defined]
         return card["label"] if card else value[:60]
     if each.kind == "person":
-        card = glass.cards.person(glass.who.id if value == "@me" else glass.cards.find_person(value))
+        card = viewer.lookups.person(viewer.person.id if value == "@me" else viewer.lookups.find_person(value))
         return card["full_name"] if card else value[:60]
     if each.kind == "choice":
-        return str(dict(each.input(None, [], glass)["options"] or ()).get(value, value[:60]))
+        return str(dict(each.form_input(None, [], viewer)["options"] or ()).get(value, value[:60]))
     return value[:60]
 
 
-def _filter_field(each: Field, glass: Glass) -> dict[str, Any]:
-    made = each.input(None, [], glass)
+def _filter_field(each: Field, viewer: Viewer) -> dict[str, Any]:
+    made = each.form_input(None, [], viewer)
     ops = [(op, OP_LABELS[op]) for op in each.ops]
     return {
         "name": each.name,
@@ -164,13 +170,13 @@ def _filter_field(each: Field, glass: Glass) -> dict[str, Any]:
     }
 
 
-def _quick(each: Field, glass: Glass) -> dict[str, Any]:
+def _quick(each: Field, viewer: Viewer) -> dict[str, Any]:
     value = request.args.get(f"_flt_eq_{each.name}", "")
-    shown = _filter_field(each, glass) | {"value": value}
+    shown = _filter_field(each, viewer) | {"value": value}
     shown["ops"] = [("eq", _("is"))]
     if each.kind == "person" and value:
-        shown["selected"] = [(value, _word(each, value, glass))]
+        shown["selected"] = [(value, _word(each, value, viewer))]
     if each.kind == "master":
-        found = glass.cards.find(each.master, value) if value else None  # type: ignore[attr-defined]
+        found = viewer.lookups.find(each.master, value) if value else None  # type: ignore[attr-defined]
         shown["value"] = found if found is not None else ""
     return shown

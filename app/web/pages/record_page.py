@@ -11,7 +11,7 @@ from app.domain.tasks import OPEN, Task
 from app.extensions import db
 from app.models import Customer, Lead, Ticket
 from app.web.core.date_fields import moment_cell
-from app.web.core.fields import Field, Glass
+from app.web.core.fields import Field, Viewer
 from app.web.core.reference_fields import person_card
 from app.web.records import assignment_actions, timeline
 
@@ -19,34 +19,36 @@ from app.web.records import assignment_actions, timeline
 KINDS = {Lead: "lead", Ticket: "ticket", Customer: "customer"}
 
 
-def record_page(screen: Any, row: Any, glass: Glass, args: Any) -> dict[str, Any]:
+def record_page(screen: Any, row: Any, viewer: Viewer, args: Any) -> dict[str, Any]:
     """The context of crm/record.html for a raw row of the plan."""
-    plan, base = screen.desk.plan, screen.route_base
-    slices = plan.reading(None)[1]
+    record_table, base = screen.service.record_table, screen.route_base
+    slices = record_table.selection(None)[1]
     values = tuple(row)
-    cells = {each.name: each.cell(values[cut], glass) for each, cut in slices}
-    wire = plan.wires(db.session(), [row], None, glass)[0]
-    may_write = glass.who.may(screen.module, "write") and "edit" not in screen.exclude_route_methods
+    cells = {each.name: each.cell(values[cut], viewer) for each, cut in slices}
+    wire = record_table.serialize_rows(db.session(), [row], None, viewer)[0]
+    may_write = viewer.person.may(screen.module, "write") and "edit" not in screen.exclude_route_methods
     title = cells.get(screen.headline, {}).get("text") or wire.get("number") or str(screen.singular)
     return (
         {
             "id": wire["id"],
             "title": title,
             "number": wire.get("number"),
-            "module": KINDS.get(plan.record, plan.record.__tablename__),
+            "module": KINDS.get(record_table.record, record_table.record.__tablename__),
             "base_url": f"{base}/",
             "list_label": screen.title,
             "version": wire.get("version"),
             "status": wire["status"] if screen.status_master else None,
-            "moves": _moves(screen, wire, glass) if may_write and screen.status_master else [],
+            "moves": _moves(screen, wire, viewer) if may_write and screen.status_master else [],
             "assignees": _assignees(wire),
-            "primary": screen.primary(wire, glass),
-            "more": screen.more(wire, glass) if glass.who.may(screen.module, screen.more_verb) else [],
+            "primary": screen.primary(wire, viewer),
+            "more": screen.more(wire, viewer) if viewer.person.may(screen.module, screen.more_verb) else [],
             "strip": [
-                {"label": plan.by_name[name].label, "cell": cells[name]} for name in screen.strip if name in cells
+                {"label": record_table.by_name[name].label, "cell": cells[name]}
+                for name in screen.strip
+                if name in cells
             ],
             "sections": _sections(screen, cells),
-            "related": _related(screen, wire, glass),
+            "related": _related(screen, wire, viewer),
             "tabs": [
                 {
                     "name": "activity",
@@ -56,24 +58,24 @@ def record_page(screen: Any, row: Any, glass: Glass, args: Any) -> dict[str, Any
                     "active": True,
                 }
             ],
-            "composer": _composer(screen, wire, glass),
+            "composer": _composer(screen, wire, viewer),
             "conflict": None,
             "edit_url": f"{base}/edit/{wire['id']}" if may_write else None,
-            "delete_url": f"{base}/delete/{wire['id']}" if glass.who.may(screen.module, "delete") else None,
-            "assign_url": f"{base}/assign/{wire['id']}" if plan.record in (Lead, Ticket) else None,
-            "why_url": f"{base}/why/{wire['id']}" if plan.record in (Lead, Ticket) else None,
+            "delete_url": f"{base}/delete/{wire['id']}" if viewer.person.may(screen.module, "delete") else None,
+            "assign_url": f"{base}/assign/{wire['id']}" if record_table.record in (Lead, Ticket) else None,
+            "why_url": f"{base}/why/{wire['id']}" if record_table.record in (Lead, Ticket) else None,
         }
-        | timeline_part(screen, wire["id"], None, glass)
-        | screen.instead(wire, glass)
+        | timeline_part(screen, wire["id"], None, viewer)
+        | screen.instead(wire, viewer)
     )
 
 
-def timeline_part(screen: Any, key: int, before: int | None, glass: Glass) -> dict[str, Any]:
+def timeline_part(screen: Any, key: int, before: int | None, viewer: Viewer) -> dict[str, Any]:
     """The timeline's keys of the context."""
     base = f"{screen.route_base}/timeline/{key}"
     lines = timeline.page(db.session(), screen.own_timeline, key, before) if screen.own_timeline else []
     older = f"{base}?before={lines[-1].id}" if len(lines) == timeline.PAGE else None
-    return {"timeline": timeline.entries(lines, glass), "timeline_url": base, "older_url": older}
+    return {"timeline": timeline.entries(lines, viewer), "timeline_url": base, "older_url": older}
 
 
 def _assignees(wire: dict[str, Any]) -> list[dict[str, Any]]:
@@ -81,18 +83,18 @@ def _assignees(wire: dict[str, Any]) -> list[dict[str, Any]]:
     return [person_card(card) for card in people if card]
 
 
-def _moves(screen: Any, wire: dict[str, Any], glass: Glass) -> list[dict[str, Any]]:
+def _moves(screen: Any, wire: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
     """The other statuses, and what each of their gates asks for."""
-    cards, meanings = glass.cards.cards[screen.status_master], glass.cards.meanings[screen.status_master]
+    cards, meanings = viewer.lookups.cards[screen.status_master], viewer.lookups.meanings[screen.status_master]
     now = (wire.get("status") or {}).get("id")
-    offered = [key for key in glass.cards.offered[screen.status_master] if key != now]
-    return [cards[key] | {"needs": _asks(screen, meanings[key], wire, glass)} for key in offered]
+    offered = [key for key in viewer.lookups.offered[screen.status_master] if key != now]
+    return [cards[key] | {"needs": _asks(screen, meanings[key], wire, viewer)} for key in offered]
 
 
-def _asks(screen: Any, meaning: str, wire: dict[str, Any], glass: Glass) -> list[dict[str, Any]]:
+def _asks(screen: Any, meaning: str, wire: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
     name = screen.needs.get(meaning)
     if name:
-        return [screen.desk.plan.by_name[name].input(wire.get(name), [], glass) | {"required": True}]
+        return [screen.service.record_table.by_name[name].form_input(wire.get(name), [], viewer) | {"required": True}]
     if meaning == "scheduled":
         return _task_inputs()
     return []
@@ -114,7 +116,9 @@ def _task_inputs() -> list[dict[str, Any]]:
 
 def _sections(screen: Any, cells: dict[str, Any]) -> list[dict[str, Any]]:
     """Label and value pairs: the record's own, the person's, the stamps."""
-    shown = [each for each in screen.desk.plan.fields if each.name not in ("version", "number", "title", "name")]
+    shown = [
+        each for each in screen.service.record_table.fields if each.name not in ("version", "number", "title", "name")
+    ]
     parts: dict[str, list[Field]] = {"main": [], "person": [], "sla": [], "stamps": [], "none": []}
     for each in shown:
         section = "stamps" if each.name in ("created_on", "changed_on", "owner") else each.section
@@ -130,26 +134,26 @@ def _sections(screen: Any, cells: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _related(screen: Any, wire: dict[str, Any], glass: Glass) -> list[dict[str, Any]]:
+def _related(screen: Any, wire: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
     """Open tasks, leads, tickets: what belongs to the record and the person sees."""
-    record, key = screen.desk.record, wire["id"]
+    record, key = screen.service.record, wire["id"]
     if record is Lead:
-        return [_tasks(Task.lead_id == key, f"lead={key}", glass), *_of_customer(wire, glass)]
+        return [_tasks(Task.lead_id == key, f"lead={key}", viewer), *_of_customer(wire, viewer)]
     if record is Ticket:
-        return [_tasks(Task.ticket_id == key, f"ticket={key}", glass), *_of_customer(wire, glass)]
+        return [_tasks(Task.ticket_id == key, f"ticket={key}", viewer), *_of_customer(wire, viewer)]
     if record is Customer:
-        return [_leads_of(key, glass), _tickets_of(key, glass), _accounts(wire)]
+        return [_leads_of(key, viewer), _tickets_of(key, viewer), _accounts(wire)]
     return []
 
 
-def _tasks(rule: Any, parent: str, glass: Glass) -> dict[str, Any]:
+def _tasks(rule: Any, parent: str, viewer: Viewer) -> dict[str, Any]:
     query = select(Task.id, Task.title, Task.due_on, Task.assignee_id).where(rule, Task.status.in_(OPEN))
-    rows = db.session.execute(query.order_by(Task.due_on).limit(8)).all() if glass.who.may("Tasks", "read") else []
+    rows = db.session.execute(query.order_by(Task.due_on).limit(8)).all() if viewer.person.may("Tasks", "read") else []
     made = [
-        {"url": f"/tasks/show/{key}", "cells": [{"kind": "text", "text": title}, moment_cell(due, glass, True)]}
+        {"url": f"/tasks/show/{key}", "cells": [{"kind": "text", "text": title}, moment_cell(due, viewer, True)]}
         for key, title, due, _who in rows
     ]
-    may_add = glass.who.may("Tasks", "create")
+    may_add = viewer.person.may("Tasks", "create")
     return {
         "title": _("Open tasks"),
         "count": len(rows),
@@ -159,29 +163,33 @@ def _tasks(rule: Any, parent: str, glass: Glass) -> dict[str, Any]:
     }
 
 
-def _of_customer(wire: dict[str, Any], glass: Glass) -> list[dict[str, Any]]:
+def _of_customer(wire: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
     customer = wire.get("customer")
-    return [_leads_of(customer["id"], glass), _tickets_of(customer["id"], glass)] if customer else []
+    return [_leads_of(customer["id"], viewer), _tickets_of(customer["id"], viewer)] if customer else []
 
 
-def _leads_of(customer_id: int, glass: Glass) -> dict[str, Any]:
+def _leads_of(customer_id: int, viewer: Viewer) -> dict[str, Any]:
     query = select(Lead.number, Lead.status_id).where(Lead.customer_id == customer_id)
-    rows = db.session.execute(query.order_by(Lead.id.desc()).limit(8)).all() if glass.who.may("Leads", "read") else []
-    return _numbered(_("Leads"), "/leads/", rows, "lead_status", glass)
+    rows = (
+        db.session.execute(query.order_by(Lead.id.desc()).limit(8)).all() if viewer.person.may("Leads", "read") else []
+    )
+    return _numbered(_("Leads"), "/leads/", rows, "lead_status", viewer)
 
 
-def _tickets_of(customer_id: int, glass: Glass) -> dict[str, Any]:
+def _tickets_of(customer_id: int, viewer: Viewer) -> dict[str, Any]:
     query = select(Ticket.number, Ticket.status_id).where(Ticket.customer_id == customer_id)
     rows = (
-        db.session.execute(query.order_by(Ticket.id.desc()).limit(8)).all() if glass.who.may("Tickets", "read") else []
+        db.session.execute(query.order_by(Ticket.id.desc()).limit(8)).all()
+        if viewer.person.may("Tickets", "read")
+        else []
     )
-    return _numbered(_("Tickets"), "/tickets/", rows, "ticket_status", glass)
+    return _numbered(_("Tickets"), "/tickets/", rows, "ticket_status", viewer)
 
 
-def _numbered(title: str, base: str, rows: Any, master: str, glass: Glass) -> dict[str, Any]:
+def _numbered(title: str, base: str, rows: Any, master: str, viewer: Viewer) -> dict[str, Any]:
     made = []
     for number, status in rows:
-        card = glass.cards.card(master, status) or {"label": "–", "color": "gray"}
+        card = viewer.lookups.card(master, status) or {"label": "–", "color": "gray"}
         state = {"kind": "status", "label": card["label"], "color": card["color"]}
         made.append({"url": f"{base}{number}", "cells": [{"kind": "text", "text": number}, state]})
     return {"title": title, "count": len(made), "url": None, "add_url": None, "rows": made}
@@ -201,29 +209,29 @@ def _accounts(wire: dict[str, Any]) -> dict[str, Any]:
     return {"title": _("Accounts"), "count": len(rows), "url": None, "add_url": None, "rows": rows}
 
 
-def _composer(screen: Any, wire: dict[str, Any], glass: Glass) -> dict[str, Any] | None:
-    if not glass.who.may("Notes", "create") or screen.own_timeline not in ("lead_id", "ticket_id", "customer_id"):
+def _composer(screen: Any, wire: dict[str, Any], viewer: Viewer) -> dict[str, Any] | None:
+    if not viewer.person.may("Notes", "create") or screen.own_timeline not in ("lead_id", "ticket_id", "customer_id"):
         return None
-    tasks = screen.desk.record in (Lead, Ticket) and glass.who.may("Tasks", "create")
-    parent = "lead" if screen.desk.record is Lead else "ticket"
+    tasks = screen.service.record in (Lead, Ticket) and viewer.person.may("Tasks", "create")
+    parent = "lead" if screen.service.record is Lead else "ticket"
     return {
         "note_url": f"{screen.route_base}/note/{wire['id']}",
-        "note_about": f"{KINDS[screen.desk.record]}:{wire['id']}",
+        "note_about": f"{KINDS[screen.service.record]}:{wire['id']}",
         "task_url": f"/tasks/add?{parent}={wire['id']}&back=1" if tasks else None,
         "people_url": "/people/lookup",
-        "me": [(glass.who.id, glass.who.full_name)],
+        "me": [(viewer.person.id, viewer.person.full_name)],
     }
 
 
 # --- forms ---
 
 
-def typed_values(screen: Any, key: int, glass: Glass) -> dict[str, Any]:
+def typed_values(screen: Any, key: int, viewer: Viewer) -> dict[str, Any]:
     """The stored values as the form shows them."""
-    plan = screen.desk.plan
-    row = tuple(plan.one(db.session(), key))
-    typed = {each.name: each.typed(row[cut], glass) for each, cut in plan.reading(None)[1]}
-    wire = plan.wires(db.session(), [row], None, glass)[0] if plan.many else {}
+    record_table = screen.service.record_table
+    row = tuple(record_table.one(db.session(), key))
+    typed = {each.name: each.form_value(row[cut], viewer) for each, cut in record_table.selection(None)[1]}
+    wire = record_table.serialize_rows(db.session(), [row], None, viewer)[0] if record_table.many else {}
     if "subjects" in wire:
         typed["subjects"] = [card["id"] for card in wire["subjects"]]
     return typed
@@ -235,16 +243,17 @@ def form_page(
     fields: list[Field],
     raw: dict[str, Any],
     errors: dict[str, Any],
-    glass: Glass,
+    viewer: Viewer,
     row: Any = None,
     sentence: str | None = None,
 ) -> dict[str, Any]:
     """The context of crm/form.html."""
     base = screen.route_base
     inputs = {
-        each.name: each.input(_number_of(each, raw.get(each.name)), errors.get(each.name, []), glass) for each in fields
+        each.name: each.form_input(_number_of(each, raw.get(each.name)), errors.get(each.name, []), viewer)
+        for each in fields
     }
-    _offer_roles(inputs, glass)
+    _offer_roles(inputs, viewer)
     titles = {"person": _("Contact"), "main": _("Details")}
     parts = [{"title": titles[key], "fields": [inputs[f.name] for f in fields if f.section == key]} for key in titles]
     title = _("New %(what)s", what=screen.singular) if which == "add" else _("Edit %(what)s", what=screen.singular)
@@ -276,29 +285,33 @@ def _number_of(each: Field, raw: Any) -> Any:
     return raw
 
 
-def _offer_roles(inputs: dict[str, Any], glass: Glass) -> None:
+def _offer_roles(inputs: dict[str, Any], viewer: Viewer) -> None:
     if "assign_to_role" in inputs:
-        inputs["assign_to_role"] |= {"kind": "choice", "options": [(role, role) for role in roles_offered(glass)]}
+        inputs["assign_to_role"] |= {"kind": "choice", "options": [(role, role) for role in roles_offered(viewer)]}
 
 
-def roles_offered(glass: Glass) -> list[str]:
+def roles_offered(viewer: Viewer) -> list[str]:
     """The roles whose turns a form offers."""
-    return [role for role in glass.cards.roles if role.startswith(("Sales", "Support"))]
+    return [role for role in viewer.lookups.roles if role.startswith(("Sales", "Support"))]
 
 
-def conflict(screen: Any, row: Any, raw: dict[str, Any], glass: Glass) -> dict[str, Any]:
+def conflict(screen: Any, row: Any, raw: dict[str, Any], viewer: Viewer) -> dict[str, Any]:
     """Mine and theirs, side by side, for a stale save."""
-    stored = typed_values(screen, row.id, glass)
-    card = glass.cards.person(row.changed_by_id)
+    stored = typed_values(screen, row.id, viewer)
+    card = viewer.lookups.person(row.changed_by_id)
     rows = [
-        {"label": screen.desk.plan.by_name[name].label, "mine": str(given or ""), "theirs": str(stored.get(name) or "")}
+        {
+            "label": screen.service.record_table.by_name[name].label,
+            "mine": str(given or ""),
+            "theirs": str(stored.get(name) or ""),
+        }
         for name, given in raw.items()
         if str(given or "")
         != str((stored.get(name) or {}).get("id", "") if isinstance(stored.get(name), dict) else stored.get(name) or "")
     ]
     return {
         "who": card["full_name"] if card else _("the system"),
-        "when": moment_cell(row.changed_on, glass),
+        "when": moment_cell(row.changed_on, viewer),
         "rows": rows,
     }
 
@@ -306,10 +319,10 @@ def conflict(screen: Any, row: Any, raw: dict[str, Any], glass: Glass) -> dict[s
 # --- bulk ---
 
 
-def bulk_actions(screen: Any, glass: Glass) -> list[dict[str, Any]]:
+def bulk_actions(screen: Any, viewer: Viewer) -> list[dict[str, Any]]:
     """What may be done to many rows at once."""
-    who, made = glass.who, []
-    record = screen.desk.record
+    who, made = viewer.person, []
+    record = screen.service.record
     if not who.may(screen.module, "bulk"):
         return []
     if record in (Lead, Ticket) and who.may(screen.module, "assign"):
@@ -333,11 +346,11 @@ def bulk_actions(screen: Any, glass: Glass) -> list[dict[str, Any]]:
             "errors": [],
             "required": True,
             "help": fair,
-            "options": [(each, each) for each in roles_offered(glass)],
+            "options": [(each, each) for each in roles_offered(viewer)],
         }
         made.append({"name": "turn", "label": _("Assign by turn"), "icon": "repeat", "confirm": None, "fields": [role]})
     if screen.status_master and who.may(screen.module, "write"):
-        field = screen.desk.plan.by_name["status"].input(None, [], glass) | {"required": True}
+        field = screen.service.record_table.by_name["status"].form_input(None, [], viewer) | {"required": True}
         made.append({"name": "status", "label": _("Status"), "icon": "arrow-right", "confirm": None, "fields": [field]})
     if record is Task and who.may("Tasks", "write"):
         made.append({"name": "done", "label": _("Done"), "icon": "check", "confirm": None, "fields": []})
@@ -347,17 +360,17 @@ def bulk_actions(screen: Any, glass: Glass) -> list[dict[str, Any]]:
     return made
 
 
-def act_on(screen: Any, name: str, row: Any, form: Any, glass: Glass) -> int | None:
+def act_on(screen: Any, name: str, row: Any, form: Any, viewer: Viewer) -> int | None:
     """One bulk action on one row; answers who got it by turn."""
-    session, desk = db.session(), screen.desk
+    session, service = db.session(), screen.service
     if name == "delete":
-        desk.remove(session, row, glass)
+        service.remove(session, row, viewer)
     elif name == "assign":
-        chosen = desk.plan.by_name["assignee"].take(form.get("assignee"), glass)
-        assignment_actions.give(screen, row, chosen, glass, "bulk")
+        chosen = service.record_table.by_name["assignee"].parse(form.get("assignee"), viewer)
+        assignment_actions.give(screen, row, chosen, viewer, "bulk")
     elif name == "turn":
-        return assignment_actions.give_by_turn(screen, row, form.get("role", ""), glass)
+        return assignment_actions.give_by_turn(screen, row, form.get("role", ""), viewer)
     else:
         raw = {"status": "Done"} if name == "done" else {"status": form.get("status")}
-        desk.change(session, row, desk.plan.take(raw, "edit", glass), glass)
+        service.change(session, row, service.record_table.parse(raw, "edit", viewer), viewer)
     return None

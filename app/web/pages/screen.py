@@ -17,11 +17,11 @@ from sqlalchemy import select
 from app.domain.base import NotThere, RuleBroken
 from app.extensions import db
 from app.web.api.resource import key_of
-from app.web.core.fields import Field, Glass, clean_text
-from app.web.core.gate import REFUSABLE, Gated, glass, refusal, whole
-from app.web.core.record_service import Desk
+from app.web.core.fields import Field, Viewer, clean_text
+from app.web.core.gate import REFUSABLE, ModulePermissions, current_viewer, refusal, whole
+from app.web.core.record_service import RecordService
 from app.web.pages import record_page as pages
-from app.web.pages.listing import asked_of, hits, list_page
+from app.web.pages.listing import hits, list_page, list_query_from
 from app.web.records import assignment_actions, mentions
 
 # `list` is the name of FAB's method here.
@@ -65,10 +65,10 @@ def back() -> str:
     return f"{came.path}?{came.query}" if came.path and came.netloc == request.host else "/"
 
 
-class Screen(Gated, ModelView):
+class Screen(ModulePermissions, ModelView):
     """List, record, form, delete, bulk and row actions of one record."""
 
-    desk: Desk
+    service: RecordService
     VERBS = {
         "list": "read",
         "show": "read",
@@ -132,20 +132,20 @@ class Screen(Gated, ModelView):
     @permission_name("list")
     def list(self) -> Any:
         """One page of the rows that the person sees."""
-        seen = glass()
-        asked = self._asked(seen)
-        names = self.columns or tuple(each.name for each in self.desk.plan.fields if each.listed)
-        rows = self.desk.plan.rows(db.session(), asked, names)
-        page = list_page(self, asked, rows, names, seen)
-        page["tabs"] = self.tabs(seen)
+        viewer = current_viewer()
+        list_query = self._list_query(viewer)
+        names = self.columns or tuple(each.name for each in self.service.record_table.fields if each.listed)
+        rows = self.service.record_table.rows(db.session(), list_query, names)
+        page = list_page(self, list_query, rows, names, viewer)
+        page["tabs"] = self.tabs(viewer)
         return render_template("crm/_rows.html" if request.headers.get("HX-Request") else "crm/list.html", page=page)
 
-    def tabs(self, glass: Glass) -> Rows:
+    def tabs(self, viewer: Viewer) -> Rows:
         """Parts of the list, each under an address of its own: {label, url, count, active}."""
         return []
 
-    def _asked(self, seen: Glass) -> Any:
-        return asked_of(self.desk.plan, request.args, seen)
+    def _list_query(self, viewer: Viewer) -> Any:
+        return list_query_from(self.service.record_table, request.args, viewer)
 
     # --- one record ---
 
@@ -163,18 +163,18 @@ class Screen(Gated, ModelView):
     @permission_name("show")
     def numbered(self, number: str) -> Any:
         """The record page under its number."""
-        record = self.desk.record
+        record = self.service.record
         if not hasattr(record, "number"):
             raise NotThere(_("There is no such record."))
         key = db.session.execute(select(record.id).where(record.number == number[:40].upper())).scalar()
         return self._page(key)
 
     def _page(self, key: int | None) -> Any:
-        seen = glass()
-        row = self.desk.plan.one(db.session(), key) if key is not None and 0 < key < 2**31 else None
+        viewer = current_viewer()
+        row = self.service.record_table.one(db.session(), key) if key is not None and 0 < key < 2**31 else None
         if row is None:
             raise NotThere(_("There is no such record, or it is not yours to see."))
-        context = pages.record_page(self, row, seen, request.args)
+        context = pages.record_page(self, row, viewer, request.args)
         return render_template("crm/record.html", record=context)
 
     @expose("/timeline/<pk>", methods=["GET"])
@@ -185,12 +185,12 @@ class Screen(Gated, ModelView):
         """More of the timeline, or its fresh head."""
         row = self.row_for(pk, "read")
         before = whole(request.args.get("before"), 0, 1, 2**62) if request.args.get("before") else None
-        context = pages.timeline_part(self, row.id, before, glass())
+        context = pages.timeline_part(self, row.id, before, current_viewer())
         return render_template("crm/_timeline.html", record=context, more=before is not None)
 
     def row_for(self, pk: str, verb: str) -> Any:
         """The row of this id for the verb. Raises NotThere or Denied."""
-        row = self.desk.find(db.session(), key_of(pk))
+        row = self.service.find(db.session(), key_of(pk))
         if row is None:
             raise NotThere(_("There is no such record, or it is not yours to see."))
         if verb != "read":
@@ -201,15 +201,15 @@ class Screen(Gated, ModelView):
         """The permalink of a row."""
         return f"{self.route_base}/{getattr(row, 'number', None) or f'show/{row.id}'}"
 
-    def more(self, row: dict[str, Any], glass: Glass) -> Rows:
+    def more(self, row: dict[str, Any], viewer: Viewer) -> Rows:
         """Further actions of the record page."""
         return []
 
-    def primary(self, row: dict[str, Any], glass: Glass) -> dict[str, Any] | None:
+    def primary(self, row: dict[str, Any], viewer: Viewer) -> dict[str, Any] | None:
         """The one main action of the record page: {label, icon, url, method}."""
         return None
 
-    def instead(self, row: dict[str, Any], glass: Glass) -> dict[str, Any]:
+    def instead(self, row: dict[str, Any], viewer: Viewer) -> dict[str, Any]:
         """What the record page says otherwise than others: keys of crm/record.html."""
         return {}
 
@@ -221,17 +221,17 @@ class Screen(Gated, ModelView):
     @permission_name("add")
     def add(self) -> Any:
         """The form of a new record; everything typed stays on any error."""
-        seen = glass()
+        viewer = current_viewer()
         raw: dict[str, Any] = {name: request.args.get(name) for name in self.input_names if request.args.get(name)}
         if request.method == "GET":
-            return self._form("add", raw, {}, seen)
+            return self._form("add", raw, {}, viewer)
         raw |= self._typed("add")  # a form on a record's page names the record in its address
         try:
-            values = self.desk.plan.take(raw, "add", seen)
-            row = self.desk.create(db.session(), values, seen)
+            values = self.service.record_table.parse(raw, "add", viewer)
+            row = self.service.create(db.session(), values, viewer)
             db.session.commit()
         except REFUSABLE as broken:
-            return self._again("add", raw, broken, seen)
+            return self._again("add", raw, broken, viewer)
         flash(_("%(what)s saved.", what=str(self.singular)), "success")
         return redirect(back() if request.args.get("back") else self.url_of(row))
 
@@ -241,24 +241,24 @@ class Screen(Gated, ModelView):
     @permission_name("edit")
     def edit(self, pk: str) -> Any:
         """The form of a record; a stale save shows both sides."""
-        seen = glass()
+        viewer = current_viewer()
         row = self.row_for(pk, "write")
-        stored = pages.typed_values(self, row.id, seen)
+        stored = pages.typed_values(self, row.id, viewer)
         if request.method == "GET":
-            return self._form("edit", stored, {}, seen, row=row)
+            return self._form("edit", stored, {}, viewer, row=row)
         raw = self._typed("edit")
         version = whole(request.form.get("version"), 0, 0, 2**31) or None
         try:
-            values = self.desk.plan.take(self._changed(raw, stored, seen), "edit", seen)
-            self.desk.save(db.session(), row, values, version, seen)
+            values = self.service.record_table.parse(self._changed(raw, stored, viewer), "edit", viewer)
+            self.service.save(db.session(), row, values, version, viewer)
             db.session.commit()
         except REFUSABLE as broken:
-            return self._again("edit", raw, broken, seen, row.id)
+            return self._again("edit", raw, broken, viewer, row.id)
         flash(_("%(what)s saved.", what=str(self.singular)), "success")
         return redirect(self.url_of(row))
 
     def _inputs(self, which: str) -> Fields:
-        named = self.desk.plan.by_name
+        named = self.service.record_table.by_name
         return [named[name] for name in self.input_names if getattr(named[name], which)]
 
     def _typed(self, which: str) -> dict[str, Any]:
@@ -274,29 +274,29 @@ class Screen(Gated, ModelView):
         return sent if which == "edit" else {name: given for name, given in sent.items() if given not in ("", [])}
 
     @staticmethod
-    def _changed(raw: dict[str, Any], stored: dict[str, Any], seen: Glass) -> dict[str, Any]:
+    def _changed(raw: dict[str, Any], stored: dict[str, Any], viewer: Viewer) -> dict[str, Any]:
         """Only what the person changed, so that a save never touches what he did not look at."""
         return {name: given for name, given in raw.items() if not _same(given, stored.get(name))}
 
-    def _again(self, which: str, raw: dict[str, Any], broken: Exception, seen: Glass, key: int | None = None) -> Any:
+    def _again(self, which: str, raw: dict[str, Any], broken: Exception, viewer: Viewer, key: int | None = None) -> Any:
         db.session.rollback()
         status, sentence, errors = refusal(broken)
-        row = self.desk.find(db.session(), key) if key is not None else None
-        return self._form(which, raw, errors, seen, row, sentence, status)
+        row = self.service.find(db.session(), key) if key is not None else None
+        return self._form(which, raw, errors, viewer, row, sentence, status)
 
     def _form(
         self,
         which: str,
         raw: dict[str, Any],
         errors: dict[str, Any],
-        seen: Glass,
+        viewer: Viewer,
         row: Any = None,
         sentence: str | None = None,
         status: int = 200,
     ) -> Any:
-        context = pages.form_page(self, which, self._inputs(which), raw, errors, seen, row, sentence)
+        context = pages.form_page(self, which, self._inputs(which), raw, errors, viewer, row, sentence)
         if status == 409 and row is not None:
-            context["conflict"] = pages.conflict(self, row, raw, seen)
+            context["conflict"] = pages.conflict(self, row, raw, viewer)
             context["version"] = row.version
         return render_template("crm/form.html", form=context), status
 
@@ -308,7 +308,7 @@ class Screen(Gated, ModelView):
     @permission_name("edit")
     def move(self, pk: str) -> Any:
         """Change the status through its gate."""
-        row, seen = self.row_for(pk, "write"), glass()
+        row, viewer = self.row_for(pk, "write"), current_viewer()
         raw: dict[str, Any] = {
             name: request.form[name] for name in ("status", *set(self.needs.values())) if request.form.get(name)
         }
@@ -316,9 +316,9 @@ class Screen(Gated, ModelView):
             raw["task"] = {"title": request.form.get("task_title"), "due_on": request.form.get("task_due_on")}
         if request.form.getlist("close_tasks"):
             raw["close_tasks"] = request.form.getlist("close_tasks")
-        values = self.desk.plan.take(raw, "edit", seen)
+        values = self.service.record_table.parse(raw, "edit", viewer)
         version = whole(request.form.get("version"), 0, 0, 2**31) or None
-        self.desk.save(db.session(), row, values, version, seen)
+        self.service.save(db.session(), row, values, version, viewer)
         db.session.commit()
         return redirect(self.url_of(row))
 
@@ -331,14 +331,14 @@ class Screen(Gated, ModelView):
 
         A request or call may be seen by who does not see its lead: the note would hang on a foreign record.
         """
-        row, seen = self.row_for(pk, "read"), glass()
+        row, viewer = self.row_for(pk, "read"), current_viewer()
         if not self.own_timeline:
             raise NotThere(_("There is no such record, or it is not yours to see."))
-        seen.who.refuse_unless("Notes", "create")
+        viewer.person.refuse_unless("Notes", "create")
         text = clean_text(request.form.get("body"), "body", 20_000)
         if not text:
             raise RuleBroken(_("Please write something."), "body")
-        mentions.write_note(db.session(), row, text, seen)
+        mentions.write_note(db.session(), row, text, viewer)
         db.session.commit()
         for sentence in mentions.remarks():
             flash(sentence, "warning")
@@ -351,7 +351,7 @@ class Screen(Gated, ModelView):
     def delete(self, pk: str) -> Any:
         """Delete a record that the person may delete."""
         row = self.row_for(pk, "delete")
-        self.desk.remove(db.session(), row, glass())
+        self.service.remove(db.session(), row, current_viewer())
         db.session.commit()
         flash(_("Deleted."), "success")
         return redirect(f"{self.route_base}/")
@@ -362,7 +362,7 @@ class Screen(Gated, ModelView):
     @permission_name("list")
     def lookup(self) -> Any:
         """Up to 20 visible rows for a pick-list."""
-        return jsonify({"results": hits(self, request.args.get("q", "").strip(), glass(), 20)})
+        return jsonify({"results": hits(self, request.args.get("q", "").strip(), current_viewer(), 20)})
 
     @expose("/action/<string:name>/<pk>", methods=["POST"])
     @has_access
@@ -380,27 +380,27 @@ class Screen(Gated, ModelView):
         """A bulk action on chosen records: foreign ones are refused by number, the others are done."""
         return self._act(request.form.get("action", ""), request.form.getlist("rowid")[:500])
 
-    def bulk_actions(self, seen: Glass) -> Rows:
+    def bulk_actions(self, viewer: Viewer) -> Rows:
         """What the floating bar offers: {name, label, icon, confirm, fields}."""
-        return pages.bulk_actions(self, seen)
+        return pages.bulk_actions(self, viewer)
 
     def _act(self, name: str, keys: Iterable[str]) -> Any:
-        seen = glass()
-        known = {action["name"]: action for action in self.bulk_actions(seen)}
+        viewer = current_viewer()
+        known = {action["name"]: action for action in self.bulk_actions(viewer)}
         if name not in known:
             raise NotThere(_("There is no such action."))
         verb = "delete" if name == "delete" else "write"
         done, failed, takers = 0, [], Counter[int]()
         for key in dict.fromkeys(keys):
             try:
-                taker = pages.act_on(self, name, self.row_for(key, verb), request.form, seen)
+                taker = pages.act_on(self, name, self.row_for(key, verb), request.form, viewer)
                 db.session.commit()
                 done += 1
                 takers.update([taker] if taker else [])
             except REFUSABLE as broken:
                 db.session.rollback()
                 failed.append(f"{key}: {refusal(broken)[1]}")
-        told = [_("%(n)s done.", n=done), assignment_actions.who_got_how_many(takers, seen)]
+        told = [_("%(n)s done.", n=done), assignment_actions.who_got_how_many(takers, viewer)]
         flash(" ".join(filter(None, told)), "success" if done else "info")
         for sentence in failed[:10]:
             flash(sentence, "warning")

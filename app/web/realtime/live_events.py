@@ -22,10 +22,10 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.extensions import db, socketio
-from app.ops.broadcast import Post
-from app.ops.event_bus import Bus, Tidings
+from app.ops.broadcast import EventBroadcaster
+from app.ops.event_bus import EventBus, LiveEvent
 from app.web.realtime import current_state
-from app.web.realtime.sockets import LONGEST_WORD, Line, Sockets, Wire, has_bell, person_of, sees
+from app.web.realtime.sockets import LONGEST_WORD, SocketConnection, Sockets, SocketTransport, has_bell, person_of, sees
 
 log = logging.getLogger("crm.live")
 
@@ -43,8 +43,8 @@ class Live:
     def __init__(self, app: Flask, most: int, redis_url: str | None) -> None:
         self.app, self.sockets = app, Sockets(app, most)
         self.sockets.on_arrival, self.sockets.on_watch = self._arrived, self._watched
-        self.bus = Bus(redis_url, self._heard) if redis_url else None
-        self.post = Post(self._deliver)
+        self.bus = EventBus(redis_url, self._heard) if redis_url else None
+        self.post = EventBroadcaster(self._deliver)
         #: What was last said: user id -> his bell, record -> id of its newest activity.
         self.rung: dict[int, current_state.Bell] = {}
         self.seen: dict[tuple[str, int], int] = {}
@@ -52,29 +52,29 @@ class Live:
         self._sweeper: threading.Thread | None = None
 
     @property
-    def lines(self) -> dict[str, Line]:
+    def lines(self) -> dict[str, SocketConnection]:
         """The lines of this process."""
         return self.sockets.lines
 
     # --- tidings come and go
 
-    def send(self, tidings: Tidings) -> None:
+    def send(self, tidings: LiveEvent) -> None:
         """Tell everybody whom it concerns, in all processes, soon. Never waits; nothing without sockets and bus."""
         if tidings and (self.bus is not None or self.lines):
             self.post.put(tidings, far=True)
 
-    def _heard(self, tidings: Tidings) -> None:
+    def _heard(self, tidings: LiveEvent) -> None:
         if self.lines:
             self.post.put(tidings, far=False)
 
-    def _deliver(self, far: Tidings, here: Tidings) -> None:
+    def _deliver(self, far: LiveEvent, here: LiveEvent) -> None:
         if far and self.bus is not None:
             self.bus.publish(far)
         if here and self.lines:
             with self.app.app_context():
                 self._look(db.session(), here, datetime.now(UTC))
 
-    def _look(self, held: Session, tidings: Tidings, now: datetime) -> None:
+    def _look(self, held: Session, tidings: LiveEvent, now: datetime) -> None:
         """What of it concerns the lines of this process."""
         here, places = self.sockets.users(), self.sockets.places()
         with access.as_system(held):
@@ -99,7 +99,7 @@ class Live:
                 socketio.emit("bell", news, to=sid)
             self.rung[user] = bell
 
-    def _with_bell(self, held: Session, user: int) -> dict[str, Line]:
+    def _with_bell(self, held: Session, user: int) -> dict[str, SocketConnection]:
         """The person's lines, but for those of keys that may not read his notices."""
         lines = self.sockets.of(user)
         return {
@@ -121,7 +121,7 @@ class Live:
         if self.bus is not None:
             self.bus.listen()
         self._begin_sweep()
-        self.post.put(Tidings(told=frozenset([user_id])), far=False)
+        self.post.put(LiveEvent(told=frozenset([user_id])), far=False)
 
     # --- records
 
@@ -176,7 +176,7 @@ class Live:
                     log.exception("the sweep of sockets failed")  # the database is away: the next second tries again
                 blind = True
             if beat % CALM_SWEEPS == 0 or self.bus is None or not self.bus.is_up:
-                self.post.put(Tidings(all=True), far=False)
+                self.post.put(LiveEvent(all=True), far=False)
 
     def sweep(self) -> None:
         """Cut the lines whose right has ended, and forget what nobody looks at any more; at most two statements."""
@@ -189,7 +189,7 @@ class Live:
 
     def net(self) -> None:
         """Compare what is on show with the database, and push what differs; two statements when nothing does."""
-        self._deliver(Tidings(), Tidings(all=True))
+        self._deliver(LiveEvent(), LiveEvent(all=True))
 
     def close(self) -> None:
         """End all sockets of this process, which is about to end."""
@@ -265,13 +265,13 @@ def _guard_the_door(app: Flask, live: Live) -> None:
 
     eio.on("connect", connect)
     eio.on("disconnect", leave)
-    eio._async = {**eio._async, "websocket": Wire}
+    eio._async = {**eio._async, "websocket": SocketTransport}
 
 
 def announce(told: list[tuple[int, str]]) -> None:
     """For jobs.Runner.announce."""
     if _live is not None:
-        _live.send(Tidings(told=frozenset(user for user, _ in told)))
+        _live.send(LiveEvent(told=frozenset(user for user, _ in told)))
 
 
 def flush(seconds: float = 1.0) -> None:
@@ -291,7 +291,7 @@ def _after_commit(held: Session) -> None:
         return  # a savepoint; the rows may still go
     told, stirred, cut = (held.info.pop(name, ()) for name in _NEWS)
     if _live is not None:
-        _live.send(Tidings(frozenset(user for user, _ in told), frozenset(stirred), frozenset(cut)))
+        _live.send(LiveEvent(frozenset(user for user, _ in told), frozenset(stirred), frozenset(cut)))
 
 
 def _after_rollback(held: Session) -> None:

@@ -45,7 +45,7 @@ SILENCE_SECONDS = 10.0
 # --- what comes in -----------------------------------------------------------------------------------------------
 
 
-class Wire(SimpleWebSocketWSGI):
+class SocketTransport(SimpleWebSocketWSGI):
     """A browser's WebSocket. It passes on only what our pages say, and lets go of its thread when the line is dead."""
 
     def __init__(self, handler: Any, server: Any) -> None:
@@ -116,7 +116,7 @@ def hang_up(wire: Any) -> None:
 
 
 @dataclass
-class Line:
+class SocketConnection:
     """One socket of this process, and by what right it is open."""
 
     user_id: int
@@ -134,7 +134,7 @@ class Line:
 
 
 @dataclass
-class Newcomer:
+class PendingConnection:
     """A socket whose browser has not said yet that it speaks Socket.IO, or has said goodbye and stayed."""
 
     user_id: int
@@ -149,9 +149,9 @@ class Sockets:
         self.app, self.most = app, most
         #: Sockets of one person: his many tabs, or a broken program of his, leave room for his colleagues.
         self.most_each = max(4, most // 2)
-        self.lines: dict[str, Line] = {}
+        self.lines: dict[str, SocketConnection] = {}
         #: By Engine.IO's id; who has a line by now is no newcomer any more.
-        self.newcomers: dict[str, Newcomer] = {}
+        self.newcomers: dict[str, PendingConnection] = {}
         #: No one is let in any more: the process is about to end.
         self.closing = False
         #: Are told of a new line, and of a record that is watched.
@@ -169,7 +169,7 @@ class Sockets:
         if who is None or self._open_of(who.id) >= self.most_each:
             return False
         if eio_sid is not None:
-            self.newcomers[eio_sid] = Newcomer(who.id)
+            self.newcomers[eio_sid] = PendingConnection(who.id)
         return True
 
     def _open_of(self, user_id: int) -> int:
@@ -190,7 +190,7 @@ class Sockets:
         eio_sid = socketio.server.manager.eio_sid_from_sid(_sid(), "/")
         line = self.lines.pop(_sid(), None)
         if eio_sid is not None:
-            self.newcomers[eio_sid] = Newcomer(line.user_id if line else 0)
+            self.newcomers[eio_sid] = PendingConnection(line.user_id if line else 0)
 
     # --- what a page says
 
@@ -218,7 +218,7 @@ class Sockets:
         with own_transaction() as held:
             notices.note_shown(held, line.user_id, key, datetime.now(UTC))
 
-    def _speaker(self) -> tuple[Line | None, access.Person | None]:
+    def _speaker(self) -> tuple[SocketConnection | None, access.Person | None]:
         """The line, and its person as of now; who is nobody any more is shown out."""
         line, who = self.lines.get(_sid()), person_asking()
         if line is None or who is None or who.id != line.user_id:
@@ -232,11 +232,11 @@ class Sockets:
         """Who has a line."""
         return {line.user_id for line in list(self.lines.values())}
 
-    def of(self, user_id: int) -> dict[str, Line]:
+    def of(self, user_id: int) -> dict[str, SocketConnection]:
         """The lines of a person."""
         return {sid: line for sid, line in list(self.lines.items()) if line.user_id == user_id}
 
-    def watching(self, place: tuple[str, int]) -> dict[str, Line]:
+    def watching(self, place: tuple[str, int]) -> dict[str, SocketConnection]:
         """The lines of pages that show the record."""
         return {sid: line for sid, line in list(self.lines.items()) if line.watches == place}
 
@@ -278,7 +278,7 @@ class Sockets:
             hang_up(wire)
 
 
-def _is_live(line: Line, tokens: set[tuple[int, str]], keys: set[tuple[int, int]], now: datetime) -> bool:
+def _is_live(line: SocketConnection, tokens: set[tuple[int, str]], keys: set[tuple[int, int]], now: datetime) -> bool:
     if line.ends_on is not None and line.ends_on <= now:
         return False
     if line.key_id is not None:
@@ -331,14 +331,16 @@ def person_asking() -> access.Person | None:
     return g.get("person") or person_of(db.session(), int(current_user.get_id()))
 
 
-def _line_of(who: access.Person) -> Line:
+def _line_of(who: access.Person) -> SocketConnection:
     """A line with the right by which its person has just come in."""
     if "Authorization" not in request.headers:
-        return Line(who.id, token_hash=hashed(str(session.get("sid"))))
+        return SocketConnection(who.id, token_hash=hashed(str(session.get("sid"))))
     if g.get("api_key_id") is not None:
-        return Line(who.id, key_id=g.api_key_id, scope=who.scope)
+        return SocketConnection(who.id, key_id=g.api_key_id, scope=who.scope)
     claims = get_jwt()
-    return Line(who.id, token_hash=hashed(str(claims["sid"])), ends_on=datetime.fromtimestamp(claims["exp"], UTC))
+    return SocketConnection(
+        who.id, token_hash=hashed(str(claims["sid"])), ends_on=datetime.fromtimestamp(claims["exp"], UTC)
+    )
 
 
 def person_of(held: Session, user_id: int) -> access.Person:

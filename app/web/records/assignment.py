@@ -14,8 +14,8 @@ from app.domain import assignment, assignment_requests
 from app.domain.base import RuleBroken
 from app.extensions import db
 from app.web.api.resource import Resource, key_of, sent
-from app.web.core.fields import Glass
-from app.web.core.gate import glass, json_answer, refuse_as_json
+from app.web.core.fields import Viewer
+from app.web.core.gate import current_viewer, json_answer, refuse_as_json
 from app.web.core.reference_fields import person_card
 from app.web.pages import record_page as pages
 from app.web.pages.screen import Screen, refuse_as_page
@@ -35,14 +35,14 @@ class Assignable(Screen):
     @permission_name("why")
     def why(self, pk: str) -> Any:
         """Why this person: for everybody who sees the record."""
-        row, seen = self.row_for(pk, "read"), glass()
+        row, viewer = self.row_for(pk, "read"), current_viewer()
         page = {
             "title": _("Why this person?"),
             "number": row.number,
             "back_url": self.url_of(row),
             "list_label": self.title,
             "list_url": f"{self.route_base}/",
-            "history": assignment_history.stretches(row, seen),
+            "history": assignment_history.stretches(row, viewer),
         }
         return render_template("crm/why.html", page=page)
 
@@ -52,20 +52,20 @@ class Assignable(Screen):
     @permission_name("show")
     def assign(self, pk: str) -> Any:
         """The page that says who has it and why, and hands it on or asks for it."""
-        row, seen = self.row_for(pk, "read"), glass()
+        row, viewer = self.row_for(pk, "read"), current_viewer()
         if request.method == "GET":
-            return render_template("crm/assign.html", page=self._assign_page(row, seen))
+            return render_template("crm/assign.html", page=self._assign_page(row, viewer))
         how = request.form.get("how", "")
         told = {"person": self._to_person, "role": self._to_role, "request": self._ask}.get(how, self._unknown)(
-            row, seen
+            row, viewer
         )
         db.session.commit()
         flash(told, "success")
         return redirect(self.url_of(row))
 
-    def _assign_page(self, row: Any, seen: Glass) -> dict[str, Any]:
-        named = self.desk.plan.by_name["assignee"]
-        roles = [(role, role) for role in pages.roles_offered(seen)]
+    def _assign_page(self, row: Any, viewer: Viewer) -> dict[str, Any]:
+        named = self.service.record_table.by_name["assignee"]
+        roles = [(role, role) for role in pages.roles_offered(viewer)]
         return {
             "title": _("Assign %(number)s", number=row.number),
             "number": row.number,
@@ -73,10 +73,10 @@ class Assignable(Screen):
             "list_label": self.title,
             "list_url": f"{self.route_base}/",
             "action": f"{self.route_base}/assign/{row.id}",
-            "may_assign": seen.who.may(self.module, "assign"),
-            "may_ask": seen.who.may("Requests", "create"),
-            "person": named.input(None, [], seen) | {"label": _("Colleague"), "required": True},
-            "history": assignment_history.stretches(row, seen),
+            "may_assign": viewer.person.may(self.module, "assign"),
+            "may_ask": viewer.person.may("Requests", "create"),
+            "person": named.form_input(None, [], viewer) | {"label": _("Colleague"), "required": True},
+            "history": assignment_history.stretches(row, viewer),
             "present": None,
             "role": {
                 "name": "role",
@@ -98,29 +98,29 @@ class Assignable(Screen):
             },
         }
 
-    def _to_person(self, row: Any, seen: Glass) -> str:
-        chosen = self.desk.plan.by_name["assignee"].take(request.form.get("assignee"), seen)
+    def _to_person(self, row: Any, viewer: Viewer) -> str:
+        chosen = self.service.record_table.by_name["assignee"].parse(request.form.get("assignee"), viewer)
         return (
             _("Assigned.")
-            if assignment_actions.give(self, row, chosen, seen, "direct")
-            else assignment_actions.has_already(chosen, seen)
+            if assignment_actions.give(self, row, chosen, viewer, "direct")
+            else assignment_actions.has_already(chosen, viewer)
         )
 
-    def _to_role(self, row: Any, seen: Glass) -> str:
-        chosen = assignment_actions.give_by_turn(self, row, request.form.get("role", ""), seen)
-        return _("%(name)s has it now.", name=assignment_history.name_of(chosen, seen))
+    def _to_role(self, row: Any, viewer: Viewer) -> str:
+        chosen = assignment_actions.give_by_turn(self, row, request.form.get("role", ""), viewer)
+        return _("%(name)s has it now.", name=assignment_history.name_of(chosen, viewer))
 
     @staticmethod
-    def _ask(row: Any, seen: Glass) -> str:
-        seen.who.refuse_unless("Requests", "create")
-        chosen = seen.cards.find_person(request.form.get("assignee", ""))
+    def _ask(row: Any, viewer: Viewer) -> str:
+        viewer.person.refuse_unless("Requests", "create")
+        chosen = viewer.lookups.find_person(request.form.get("assignee", ""))
         if chosen is None:
             raise RuleBroken(_("Please choose a colleague."), "assignee")
-        assignment_requests.ask(db.session(), row, chosen, request.form.get("reason", ""), seen.who.id, seen.now)
+        assignment_requests.ask(db.session(), row, chosen, request.form.get("reason", ""), viewer.person.id, viewer.now)
         return _("Your request was sent.")
 
     @staticmethod
-    def _unknown(row: Any, seen: Glass) -> str:
+    def _unknown(row: Any, viewer: Viewer) -> str:
         raise RuleBroken(_("Please choose how to assign it."))
 
 
@@ -129,15 +129,15 @@ class Shared(Assignable):
 
     VERBS = Assignable.VERBS | {"join": "assign", "release": "assign"}
 
-    def _assign_page(self, row: Any, seen: Glass) -> dict[str, Any]:
+    def _assign_page(self, row: Any, viewer: Viewer) -> dict[str, Any]:
         keys = assignment.present(db.session(), row)
         base = f"{self.route_base}/release/{row.id}"
         people = [
             person_card(card) | {"is_current": key == row.assignee_id, "release_url": f"{base}/{key}"}
             for key in keys
-            if (card := seen.cards.person(key))
+            if (card := viewer.lookups.person(key))
         ]
-        page = super()._assign_page(row, seen)
+        page = super()._assign_page(row, viewer)
         return page | {
             "present": people,
             "join_url": f"{self.route_base}/join/{row.id}",
@@ -150,11 +150,11 @@ class Shared(Assignable):
     @permission_name("join")
     def join(self, pk: str) -> Any:
         """One more colleague has it beside the others."""
-        row, seen = self.row_for(pk, "assign"), glass()
-        chosen = seen.cards.find_person(request.form.get("user", ""))
-        joined = assignment_actions.add(self, row, chosen, seen)
+        row, viewer = self.row_for(pk, "assign"), current_viewer()
+        chosen = viewer.lookups.find_person(request.form.get("user", ""))
+        joined = assignment_actions.add(self, row, chosen, viewer)
         db.session.commit()
-        flash(_("Added.") if joined else assignment_actions.has_already(chosen, seen), "success")
+        flash(_("Added.") if joined else assignment_actions.has_already(chosen, viewer), "success")
         return redirect(f"{self.route_base}/assign/{row.id}")
 
     @expose("/release/<pk>/<user>", methods=["POST"])
@@ -163,8 +163,8 @@ class Shared(Assignable):
     @permission_name("release")
     def release(self, pk: str, user: str) -> Any:
         """The colleague does not have it any more."""
-        row, seen = self.row_for(pk, "assign"), glass()
-        assignment.release(db.session(), row, key_of(user) or 0, seen.who.id, seen.now)
+        row, viewer = self.row_for(pk, "assign"), current_viewer()
+        assignment.release(db.session(), row, key_of(user) or 0, viewer.person.id, viewer.now)
         db.session.commit()
         flash(_("Released."), "success")
         return redirect(f"{self.route_base}/assign/{row.id}")
@@ -184,12 +184,16 @@ class AssignableResource(Resource):
 
         Whoever has it already keeps it, and that is no mistake.
         """
-        row, seen, raw = self._row(pk, "assign"), glass(), sent()
+        row, viewer, raw = self._row(pk, "assign"), current_viewer(), sent()
         if raw.get("assign_to_role"):
-            assignment_actions.give_by_turn(self, row, str(raw["assign_to_role"]), seen)
+            assignment_actions.give_by_turn(self, row, str(raw["assign_to_role"]), viewer)
         else:
             assignment_actions.give(
-                self, row, self.desk.plan.by_name["assign_to"].take(raw.get("assign_to"), seen), seen, "direct"
+                self,
+                row,
+                self.service.record_table.by_name["assign_to"].parse(raw.get("assign_to"), viewer),
+                viewer,
+                "direct",
             )
         db.session.commit()
         return json_answer(200, {"id": row.id, "result": self._after(row.id)})
@@ -206,8 +210,8 @@ class SharedResource(AssignableResource):
     @permission_name("join")
     def join(self, pk: Any) -> Any:
         """One more colleague {user} has it; 200 for one who has it already."""
-        row, seen = self._row(pk, "assign"), glass()
-        joined = assignment_actions.add(self, row, seen.cards.find_person(sent().get("user")), seen)
+        row, viewer = self._row(pk, "assign"), current_viewer()
+        joined = assignment_actions.add(self, row, viewer.lookups.find_person(sent().get("user")), viewer)
         db.session.commit()
         return json_answer(201 if joined else 200, {"id": row.id, "result": self._after(row.id)})
 
@@ -217,7 +221,7 @@ class SharedResource(AssignableResource):
     @permission_name("release")
     def release(self, pk: Any, user: Any) -> Any:
         """The colleague does not have it any more."""
-        row, seen = self._row(pk, "assign"), glass()
-        assignment.release(db.session(), row, key_of(user) or 0, seen.who.id, seen.now)
+        row, viewer = self._row(pk, "assign"), current_viewer()
+        assignment.release(db.session(), row, key_of(user) or 0, viewer.person.id, viewer.now)
         db.session.commit()
         return json_answer(200, {"id": row.id, "result": self._after(row.id)})

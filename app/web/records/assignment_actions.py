@@ -12,29 +12,29 @@ from app.domain import assignment, team
 from app.domain.base import RuleBroken
 from app.extensions import db
 from app.models import User
-from app.web.core.fields import Glass
+from app.web.core.fields import Viewer
 from app.web.core.record_service import refuse_foreign_assignee
 
 
-def give(screen: Any, row: Any, chosen: int | None, glass: Glass, reason: str) -> bool:
+def give(screen: Any, row: Any, chosen: int | None, viewer: Viewer, reason: str) -> bool:
     """Direct assignment, by those who may; answers False when the person has it already. Raises RuleBroken."""
     if chosen is None:
         raise RuleBroken(_("Please choose a colleague."), "assignee")
     screen.refuse_unless_reached(row, "assign")
     if row.assignee_id == chosen:
         return False
-    refuse_foreign_assignee({"assignee_id": chosen}, screen.module, glass)
-    _refuse_absent(chosen, glass)
-    _hand_over(row, chosen, reason, glass)
+    refuse_foreign_assignee({"assignee_id": chosen}, screen.module, viewer)
+    _refuse_absent(chosen, viewer)
+    _hand_over(row, chosen, reason, viewer)
     return True
 
 
-def _hand_over(row: Any, chosen: int, reason: str, glass: Glass, decision: team.Decision | None = None) -> None:
+def _hand_over(row: Any, chosen: int, reason: str, viewer: Viewer, decision: team.Decision | None = None) -> None:
     """Written at the end, in one UPDATE of the record: what is asked meanwhile would write it bit by bit."""
     session = db.session()
     with session.no_autoflush:
-        row.stamp(glass.who.id, glass.now)
-        assignment.give(session, row, chosen, reason, glass.who.id, glass.now, decision)
+        row.stamp(viewer.person.id, viewer.now)
+        assignment.give(session, row, chosen, reason, viewer.person.id, viewer.now, decision)
     session.flush()
 
 
@@ -42,16 +42,16 @@ def _hand_over(row: Any, chosen: int, reason: str, glass: Glass, decision: team.
 _PRESENCE = ("available", "away_until", "leave_from", "leave_to", "delegate_id")
 
 
-def _refuse_absent(chosen: int, glass: Glass, field: str = "assignee") -> None:
+def _refuse_absent(chosen: int, viewer: Viewer, field: str = "assignee") -> None:
     """Raise RuleBroken for who takes no work. Of who asks himself the session holds half a row: the rest at once."""
     user = db.session.get(User, chosen)
     missing = inspect(user).unloaded.intersection(_PRESENCE) if user is not None else ()
     if missing:
         db.session.refresh(user, list(missing))
-    assignment.refuse_absent(db.session(), chosen, glass.now, field)
+    assignment.refuse_absent(db.session(), chosen, viewer.now, field)
 
 
-def give_by_turn(screen: Any, row: Any, role: str, glass: Glass) -> int:
+def give_by_turn(screen: Any, row: Any, role: str, viewer: Viewer) -> int:
     """Assign by round robin, never to who has it now; answers the id of who gets it. Raises RuleBroken.
 
     Whose turn it is, is the office's to say: the person may be of another team than who assigns.
@@ -60,32 +60,32 @@ def give_by_turn(screen: Any, row: Any, role: str, glass: Glass) -> int:
     if not role:
         raise RuleBroken(_("Please choose a role."), "role")
     had = frozenset({row.assignee_id}) if row.assignee_id else frozenset()
-    decision = team.next_in_turn(db.session(), role, glass.now, had)
+    decision = team.next_in_turn(db.session(), role, viewer.now, had)
     if decision.user_id is None:
         raise RuleBroken(_("Nobody else with the role %(role)s is available now.", role=role), "role")
     row.assigned_role = role
-    _hand_over(row, decision.user_id, "round robin", glass, decision)
+    _hand_over(row, decision.user_id, "round robin", viewer, decision)
     return decision.user_id
 
 
-def add(screen: Any, row: Any, chosen: int | None, glass: Glass) -> bool:
+def add(screen: Any, row: Any, chosen: int | None, viewer: Viewer) -> bool:
     """One more assignee beside the others; answers False when the person has it already. Raises RuleBroken."""
     if chosen is None:
         raise RuleBroken(_("Please choose a colleague."), "user")
     screen.refuse_unless_reached(row, "assign")
     if chosen in assignment.present(db.session(), row):
         return False
-    refuse_foreign_assignee({"assignee_id": chosen}, screen.module, glass)
-    _refuse_absent(chosen, glass, "user")
-    return assignment.join(db.session(), row, chosen, glass.who.id, glass.now)
+    refuse_foreign_assignee({"assignee_id": chosen}, screen.module, viewer)
+    _refuse_absent(chosen, viewer, "user")
+    return assignment.join(db.session(), row, chosen, viewer.person.id, viewer.now)
 
 
-def has_already(chosen: int | None, glass: Glass) -> str:
+def has_already(chosen: int | None, viewer: Viewer) -> str:
     """The friendly sentence where nothing had to be done."""
-    return _("%(name)s has it already.", name=(glass.cards.person(chosen) or {}).get("full_name", "?"))
+    return _("%(name)s has it already.", name=(viewer.lookups.person(chosen) or {}).get("full_name", "?"))
 
 
-def who_got_how_many(takers: Counter[int], glass: Glass) -> str:
+def who_got_how_many(takers: Counter[int], viewer: Viewer) -> str:
     """“Ana Shah 3, Ben Shah 2”: user ids counted, as words."""
-    named = [((glass.cards.person(user) or {}).get("full_name", "?"), count) for user, count in takers.most_common()]
+    named = [((viewer.lookups.person(user) or {}).get("full_name", "?"), count) for user, count in takers.most_common()]
     return ", ".join(f"{name} {count}" for name, count in named)

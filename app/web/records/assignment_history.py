@@ -11,7 +11,7 @@ from flask_babel import lazy_gettext as _l
 from app.domain import assignment
 from app.extensions import db
 from app.web.core.date_fields import moment_cell
-from app.web.core.fields import Glass
+from app.web.core.fields import Viewer
 from app.web.core.reference_fields import person_card
 
 #: team.Absence.why, and who stood in line but had the work before -> words.
@@ -35,41 +35,41 @@ REASONS = {
 }
 
 
-def stretches(row: Any, glass: Glass) -> list[dict[str, Any]]:
+def stretches(row: Any, viewer: Viewer) -> list[dict[str, Any]]:
     """Everybody who has or had it, newest first: person, since, until, and why in a sentence or two."""
     return [
         {
-            "person": _card(each.user_id, glass),
-            "why": in_words(each, glass),
+            "person": _card(each.user_id, viewer),
+            "why": in_words(each, viewer),
             "is_open": each.ended_on is None,
-            "started": moment_cell(each.started_on, glass),
-            "ended": moment_cell(each.ended_on, glass),
+            "started": moment_cell(each.started_on, viewer),
+            "ended": moment_cell(each.ended_on, viewer),
         }
         for each in assignment.history(db.session(), row)
     ]
 
 
-def _card(key: int | None, glass: Glass) -> dict[str, Any] | None:
-    card = glass.cards.person(key)
+def _card(key: int | None, viewer: Viewer) -> dict[str, Any] | None:
+    card = viewer.lookups.person(key)
     return person_card(card) if card else None
 
 
-def name_of(key: Any, glass: Glass) -> str:
+def name_of(key: Any, viewer: Viewer) -> str:
     """The full name of a user id."""
-    card = glass.cards.person(key)
+    card = viewer.lookups.person(key)
     return card["full_name"] if card else _("somebody")
 
 
-def in_words(stretch: Any, glass: Glass) -> str:
+def in_words(stretch: Any, viewer: Viewer) -> str:
     """Why this person: whose turn or whose decision it was, and who was passed over."""
-    line = [_begun(stretch, glass), skipped_in_words(stretch.decision, glass)]
+    line = [_begun(stretch, viewer), skipped_in_words(stretch.decision, viewer)]
     return " ".join(part for part in line if part)
 
 
-def _begun(stretch: Any, glass: Glass) -> str:
-    name, by = name_of(stretch.user_id, glass), name_of(stretch.by_id, glass)
+def _begun(stretch: Any, viewer: Viewer) -> str:
+    name, by = name_of(stretch.user_id, viewer), name_of(stretch.by_id, viewer)
     if stretch.role:
-        return _turn(stretch, name, glass)
+        return _turn(stretch, name, viewer)
     if stretch.reason in ("direct", "bulk") and stretch.by_id == stretch.user_id:
         return _("%(name)s took it.", name=name)
     words = {
@@ -84,8 +84,8 @@ def _begun(stretch: Any, glass: Glass) -> str:
     return words.get(stretch.reason) or _("It went to %(name)s.", name=name)
 
 
-def _turn(stretch: Any, name: str, glass: Glass) -> str:
-    whose = name_of(stretch.stead_of_id or stretch.user_id, glass)
+def _turn(stretch: Any, name: str, viewer: Viewer) -> str:
+    whose = name_of(stretch.stead_of_id or stretch.user_id, viewer)
     parts = [_("A task was overdue for too long.")] if stretch.reason == "overdue" else []
     parts.append(_("It was the turn of %(name)s (%(role)s).", name=whose, role=stretch.role))
     if stretch.stead_of_id:
@@ -93,24 +93,24 @@ def _turn(stretch: Any, name: str, glass: Glass) -> str:
     return " ".join(parts)
 
 
-def skipped_in_words(decision: dict[str, Any] | None, glass: Glass) -> str:
+def skipped_in_words(decision: dict[str, Any] | None, viewer: Viewer) -> str:
     """“Skipped: Ana (on leave until 3 Dec 2026, 18:00).”, or nothing."""
-    people = skipped_people(decision, glass)
+    people = skipped_people(decision, viewer)
     return _("Skipped: %(people)s.", people=people) if people else ""
 
 
-def skipped_people(decision: dict[str, Any] | None, glass: Glass) -> str:
+def skipped_people(decision: dict[str, Any] | None, viewer: Viewer) -> str:
     """Those who were passed over, each with the reason."""
     return ", ".join(
-        _("%(name)s (%(why)s)", name=name_of(each["user"], glass), why=absent_in_words(each, glass))
+        _("%(name)s (%(why)s)", name=name_of(each["user"], viewer), why=absent_in_words(each, viewer))
         for each in (decision or {}).get("skipped", [])
     )
 
 
-def absent_in_words(entry: dict[str, Any], glass: Glass) -> str:
+def absent_in_words(entry: dict[str, Any], viewer: Viewer) -> str:
     """“on leave until 3 Dec 2026” of {why, until?: ISO moment}."""
     why = str(ABSENT.get(entry["why"], entry["why"]))
     if not entry.get("until"):
         return why
-    until = datetime.fromisoformat(entry["until"]).astimezone(glass.zone)
+    until = datetime.fromisoformat(entry["until"]).astimezone(viewer.zone)
     return _("%(why)s until %(day)s", why=why, day=f"{until:%-d %b %Y, %H:%M}")

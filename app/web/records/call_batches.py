@@ -18,7 +18,7 @@ from app.domain.call_parsing import Telephone
 from app.domain.call_sync import Result
 from app.extensions import db
 from app.ops.database import WRITES
-from app.web.core.fields import Glass
+from app.web.core.fields import Viewer
 
 log = logging.getLogger("crm.telephones")
 
@@ -32,7 +32,7 @@ class ComeAgain(RuleBroken):
     http_status = 503
 
 
-def store(records: list[Any], seen: Glass, by_hand: bool = False) -> list[Result]:
+def store(records: list[Any], viewer: Viewer, by_hand: bool = False) -> list[Result]:
     """Sync the person's batch and commit. Raises ComeAgain when the database is busy or away.
 
     `by_hand`: it does not come from the telephone.
@@ -40,7 +40,7 @@ def store(records: list[Any], seen: Glass, by_hand: bool = False) -> list[Result
     began = time.monotonic()
     for attempt in range(1, TRIES + 1):
         try:
-            return _stored(records, seen, by_hand)
+            return _stored(records, viewer, by_hand)
         except SQLAlchemyError as error:
             db.session.rollback()
             why = getattr(error, "orig", None) or error
@@ -58,11 +58,11 @@ def _code(error: SQLAlchemyError) -> Any:
     return said[0] if said and isinstance(said[0], int) else ""
 
 
-def _stored(records: list[Any], seen: Glass, by_hand: bool) -> list[Result]:
+def _stored(records: list[Any], viewer: Viewer, by_hand: bool) -> list[Result]:
     held = db.session()
     with access.as_system(held):  # to whom a number belongs is asked of all customers
         agent = request.user_agent.string[:200]
-        telephone = Telephone(seen.who.id, seen.zone, agent=agent, is_by_hand=by_hand)
-        results = call_sync.sync(held, telephone, records, seen.now)
+        telephone = Telephone(viewer.person.id, viewer.zone, agent=agent, is_by_hand=by_hand)
+        results = call_sync.sync(held, telephone, records, viewer.now)
         held.commit()
     return results

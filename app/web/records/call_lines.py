@@ -12,7 +12,7 @@ from app.extensions import db
 from app.lib import phone
 from app.models import CallLog, Customer, Lead
 from app.web.core.date_fields import moment_cell
-from app.web.core.fields import Glass, span
+from app.web.core.fields import Viewer, span
 from app.web.core.reference_fields import person_card
 
 #: Direction, and whether they talked -> sign and tone.
@@ -50,20 +50,20 @@ def name_of(side: Any) -> str:
     return next((name for name in (" ".join(part for part in pair if part) for pair in pairs) if name), "")
 
 
-def number_of(side: Any, glass: Glass) -> str | None:
+def number_of(side: Any, viewer: Viewer) -> str | None:
     """The number as this person may see it; a withheld one as the telephone called it; None for none."""
     e164, direction, _status, from_number, to_number = side[4:9]
     raw = e164 or (to_number if direction == "Outgoing" else from_number)
     if not raw:
         return None
-    shown = glass.who.shown("email" if "@" in raw else "mobile", raw)
+    shown = viewer.person.shown("email" if "@" in raw else "mobile", raw)
     return phone.shown(shown) if shown == e164 else str(shown)
 
 
-def dial_of(side: Any, glass: Glass) -> str | None:
+def dial_of(side: Any, viewer: Viewer) -> str | None:
     """The number to call, E.164, for who sees it whole."""
     e164 = side[4]
-    return e164 if e164 and glass.who.shown("mobile", e164) == e164 else None
+    return e164 if e164 and viewer.person.shown("mobile", e164) == e164 else None
 
 
 def tabs(chosen: str) -> list[dict[str, Any]]:
@@ -80,30 +80,30 @@ def tabs(chosen: str) -> list[dict[str, Any]]:
     ]
 
 
-def may_settle(employee_id: int | None, glass: Glass) -> bool:
+def may_settle(employee_id: int | None, viewer: Viewer) -> bool:
     """Whether it is the person's own call, or of somebody for whom he stands in."""
-    return employee_id in glass.who.own and glass.who.may("Call Logs", "write")
+    return employee_id in viewer.person.own and viewer.person.may("Call Logs", "write")
 
 
-def of(keys: Iterable[Any], glass: Glass) -> dict[int, dict[str, Any]]:
+def of(keys: Iterable[Any], viewer: Viewer) -> dict[int, dict[str, Any]]:
     """Id of the call -> what its line says, of those that the person sees; one statement, none without calls."""
     chosen = [key for key in keys if isinstance(key, int)]
     if not chosen:
         return {}
-    return {row.id: _line(row, glass) for row in db.session.execute(_lines().where(CallLog.id.in_(chosen)))}
+    return {row.id: _line(row, viewer) for row in db.session.execute(_lines().where(CallLog.id.in_(chosen)))}
 
 
-def alone(key: int, actions: list[dict[str, Any]], glass: Glass) -> list[dict[str, Any]]:
+def alone(key: int, actions: list[dict[str, Any]], viewer: Viewer) -> list[dict[str, Any]]:
     """The line of a call's own page, with what one may do about it; below, the earlier calls with this number."""
     row = db.session.execute(_lines().where(CallLog.id == key)).first()
     if row is None:
         return []
-    return [_entry(row, glass) | {"actions": actions}, *(_entry(each, glass) for each in _earlier(row, glass))]
+    return [_entry(row, viewer) | {"actions": actions}, *(_entry(each, viewer) for each in _earlier(row, viewer))]
 
 
-def _earlier(row: Any, glass: Glass) -> list[Any]:
+def _earlier(row: Any, viewer: Viewer) -> list[Any]:
     """The last calls before this one with the same number, of those that the person sees."""
-    if not row.other_e164 or not glass.who.shown("mobile", row.other_e164):
+    if not row.other_e164 or not viewer.person.shown("mobile", row.other_e164):
         return []
     before = _lines().where(CallLog.other_e164 == row.other_e164, CallLog.started_on < row.started_on)
     return list(db.session.execute(before.order_by(CallLog.started_on.desc()).limit(EARLIER)))
@@ -116,25 +116,25 @@ def _lines() -> Any:
     return query.outerjoin(Customer, Customer.id == CallLog.customer_id).outerjoin(Lead, Lead.id == CallLog.lead_id)
 
 
-def _entry(row: Any, glass: Glass) -> dict[str, Any]:
-    card = glass.cards.person(row.employee_id)
+def _entry(row: Any, viewer: Viewer) -> dict[str, Any]:
+    card = viewer.lookups.person(row.employee_id)
     own = {
         "id": row.id,
         "kind": "call",
         "actor": person_card(card) if card else None,
-        "at": moment_cell(row.started_on, glass),
+        "at": moment_cell(row.started_on, viewer),
     }
-    return own | _line(row, glass)
+    return own | _line(row, viewer)
 
 
-def _line(row: Any, glass: Glass) -> dict[str, Any]:
+def _line(row: Any, viewer: Viewer) -> dict[str, Any]:
     icon, tone = sign_of(row.direction, row.status)
-    who = name_of(row) or number_of(row, glass) or _("an unknown number")
+    who = name_of(row) or number_of(row, viewer) or _("an unknown number")
     headline = _said(row.direction, row.status == "Completed", who)
     if row.duration_seconds:
         headline = f"{headline} · {span(row.duration_seconds)}"
     made: dict[str, Any] = {"icon": icon, "tone": tone, "body": row.outcome, "headline": headline}
-    if not row.outcome and may_settle(row.employee_id, glass):
+    if not row.outcome and may_settle(row.employee_id, viewer):
         made["actions"] = [{"label": _("Log outcome"), "icon": "phone-check", "url": f"/calls/outcome/{row.id}"}]
     return made
 

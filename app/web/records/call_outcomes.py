@@ -14,12 +14,12 @@ from flask_babel import gettext as _
 from app import access
 from app.domain import call_outcomes, office_hours
 from app.domain.base import RuleBroken
-from app.domain.call_outcomes import OFFERED, Outcome
+from app.domain.call_outcomes import OFFERED, CallOutcome
 from app.domain.calls import CallLog
 from app.extensions import db
-from app.web.core.date_fields import When
-from app.web.core.fields import Glass, clean_text
-from app.web.core.gate import REFUSABLE, glass, refusal
+from app.web.core.date_fields import DateTimeField
+from app.web.core.fields import Viewer, clean_text
+from app.web.core.gate import REFUSABLE, current_viewer, refusal
 from app.web.core.languages import said
 from app.web.pages.screen import Screen, back, refuse_as_page
 from app.web.records import call_lines, call_targets
@@ -27,12 +27,12 @@ from app.web.records.tasks import offsets_of
 
 #: When people call again, if they say "tomorrow".
 MORNING = time(10)
-_DUE = When("follow_up_on", "", ())
+_DUE = DateTimeField("follow_up_on", "", ())
 #: What a call that belongs to nothing may begin -> whose module, and how.
 _BEGUN = {"lead": ("Leads", call_outcomes.make_lead), "ticket": ("Tickets", call_outcomes.make_ticket)}
 
 
-class Outcomes(Screen):
+class CallOutcomeScreen(Screen):
     """A screen of calls, with what one does after a call."""
 
     VERBS = Screen.VERBS | {
@@ -50,14 +50,14 @@ class Outcomes(Screen):
     @permission_name("outcome")
     def outcome(self, pk: str) -> Any:
         """Say what came of the call, and when it goes on; what was typed stays on any error."""
-        call, seen = self.row_for(pk, "write"), glass()
+        call, viewer = self.row_for(pk, "write"), current_viewer()
         if request.method == "GET":
             return self._dialog(call, _stored(call), {}, "")
         try:
-            offsets, said = offsets_of(db.session(), seen.who.id), _typed(seen)
-            if not self._place(call, seen):
-                self._begin(call, request.form.get("begin") or "", said, seen)
-            call_outcomes.settle(db.session(), call, said, seen.who.id, seen.now, offsets)
+            offsets, said = offsets_of(db.session(), viewer.person.id), _typed(viewer)
+            if not self._place(call, viewer):
+                self._begin(call, request.form.get("begin") or "", said, viewer)
+            call_outcomes.settle(db.session(), call, said, viewer.person.id, viewer.now, offsets)
             db.session.commit()
         except REFUSABLE as broken:
             db.session.rollback()
@@ -67,22 +67,22 @@ class Outcomes(Screen):
         return _gone(request.form.get("back"), f"/calls/show/{call.id}")
 
     def _dialog(self, call: CallLog, raw: Any, errors: dict[str, list[str]], sentence: str) -> str:
-        seen, has_place = glass(), bool(call.lead_id or call.ticket_id)
+        viewer, has_place = current_viewer(), bool(call.lead_id or call.ticket_id)
         context = {
             "action": f"/calls/outcome/{call.id}",
             "title": _("How did the call go?"),
-            "about": _about(self, call, seen),
+            "about": _about(self, call, viewer),
             "offered": OFFERED,
             "raw": raw,
             "errors": errors,
             "error": "" if errors else sentence,
             "has_place": has_place,
             "may_note": has_place or call.customer_id,
-            "begins": _begins(call, seen),
+            "begins": _begins(call, viewer),
             "place": None
             if has_place
-            else call_targets.field(raw.get("place"), errors.get("place", []), _("To whom it belongs"), seen),
-            "choices": choices(seen),
+            else call_targets.field(raw.get("place"), errors.get("place", []), _("To whom it belongs"), viewer),
+            "choices": choices(viewer),
             "back": request.values.get("back") or _referrer(),
             "call_url": f"/calls/show/{call.id}",
         }
@@ -91,33 +91,33 @@ class Outcomes(Screen):
 
     # --- what begins with a call
 
-    def _place(self, call: CallLog, seen: Glass) -> bool:
+    def _place(self, call: CallLog, viewer: Viewer) -> bool:
         """Link the call to the record that was chosen in its dialog; one that belongs to a lead or ticket stays."""
         row = None if call.lead_id or call.ticket_id else call_targets.chosen(request.form.get("place"))
         if row is not None:
-            call_outcomes.link(db.session(), call, row, seen.who.id, seen.now)
+            call_outcomes.link(db.session(), call, row, viewer.person.id, viewer.now)
         return row is not None
 
-    def _begin(self, call: CallLog, what: str, said: Outcome, seen: Glass) -> None:
+    def _begin(self, call: CallLog, what: str, said: CallOutcome, viewer: Viewer) -> None:
         """Make the lead or ticket that the dialog was asked for; its first task is the follow-up, if there is one."""
         if what not in _BEGUN or call.lead_id or call.ticket_id:
             return
-        self._make(call, what, seen, {} if said.follow_up_on else None)
+        self._make(call, what, viewer, {} if said.follow_up_on else None)
 
-    def _make(self, call: CallLog, what: str, seen: Glass, task: dict[str, Any] | None = None) -> Any:
+    def _make(self, call: CallLog, what: str, viewer: Viewer, task: dict[str, Any] | None = None) -> Any:
         """The lead or ticket; raises Denied to who may make none."""
         module, make = _BEGUN[what]
-        seen.who.refuse_unless(module, "create")
+        viewer.person.refuse_unless(module, "create")
         with access.as_system(db.session()):  # whose number it is, is asked of all customers
             return make(
                 db.session(),
                 call,
-                seen.who.id,
-                seen.now,
-                self.desk.vault(),
+                viewer.person.id,
+                viewer.now,
+                self.service.vault(),
                 task,
-                terms=seen.cards.terms,
-                minutes=seen.cards.business["first_task_minutes"],
+                terms=viewer.lookups.terms,
+                minutes=viewer.lookups.business["first_task_minutes"],
             )
 
     @expose("/lead/<pk>", methods=["POST"])
@@ -126,7 +126,7 @@ class Outcomes(Screen):
     @permission_name("begin_lead")
     def begin_lead(self, pk: str) -> Any:
         """A lead with the caller's number and name, which the server takes over, seen or not."""
-        return _made(self._make(self.row_for(pk, "write"), "lead", glass()), "/leads/")
+        return _made(self._make(self.row_for(pk, "write"), "lead", current_viewer()), "/leads/")
 
     @expose("/ticket/<pk>", methods=["POST"])
     @has_access
@@ -134,7 +134,7 @@ class Outcomes(Screen):
     @permission_name("begin_ticket")
     def begin_ticket(self, pk: str) -> Any:
         """The same for a ticket."""
-        return _made(self._make(self.row_for(pk, "write"), "ticket", glass()), "/tickets/")
+        return _made(self._make(self.row_for(pk, "write"), "ticket", current_viewer()), "/tickets/")
 
     # --- to whom it belongs
 
@@ -144,22 +144,22 @@ class Outcomes(Screen):
     @permission_name("link")
     def link(self, pk: str) -> Any:
         """Say to which lead, ticket or customer that one sees the call belongs."""
-        call, seen = self.row_for(pk, "write"), glass()
+        call, viewer = self.row_for(pk, "write"), current_viewer()
         if request.method == "GET":
-            return self._link_form(call, seen)
+            return self._link_form(call, viewer)
         try:
             row = call_targets.chosen(request.form.get("place"))
         except RuleBroken as broken:
-            return self._link_form(call, seen, [said(broken.message)]), 422
+            return self._link_form(call, viewer, [said(broken.message)]), 422
         if row is None:
-            return self._link_form(call, seen, [_("Please choose one lead, ticket or customer.")]), 422
-        call_outcomes.link(db.session(), call, row, seen.who.id, seen.now)
+            return self._link_form(call, viewer, [_("Please choose one lead, ticket or customer.")]), 422
+        call_outcomes.link(db.session(), call, row, viewer.person.id, viewer.now)
         db.session.commit()
         flash(_("The call belongs to %(number)s now.", number=row.number), "success")
         return redirect(f"/calls/show/{call.id}")
 
-    def _link_form(self, call: CallLog, seen: Glass, errors: list[str] | None = None) -> str:
-        place = call_targets.field(request.form.get("place"), errors or [], _("Lead, ticket or customer"), seen)
+    def _link_form(self, call: CallLog, viewer: Viewer, errors: list[str] | None = None) -> str:
+        place = call_targets.field(request.form.get("place"), errors or [], _("Lead, ticket or customer"), viewer)
         form = {
             "title": _("To whom does this call belong?"),
             "action": f"/calls/link/{call.id}",
@@ -168,7 +168,7 @@ class Outcomes(Screen):
             "error": None,
             "submit_label": _("Link"),
             "cancel_url": f"/calls/show/{call.id}",
-            "back_label": _about(self, call, seen)["text"],
+            "back_label": _about(self, call, viewer)["text"],
             "sections": [{"title": "", "fields": [place]}],
         }
         return render_template("crm/form.html", form=form)
@@ -179,7 +179,7 @@ class Outcomes(Screen):
     @permission_name("places")
     def places(self) -> Any:
         """The pick-list of what a call may belong to: {results: [{value, label, hint}]}."""
-        return jsonify({"results": call_targets.offered(request.args.get("q", "").strip(), glass())})
+        return jsonify({"results": call_targets.offered(request.args.get("q", "").strip(), current_viewer())})
 
     @expose("/unlink/<pk>", methods=["POST"])
     @has_access
@@ -187,33 +187,33 @@ class Outcomes(Screen):
     @permission_name("unlink")
     def unlink(self, pk: str) -> Any:
         """The call belongs to nobody."""
-        call, seen = self.row_for(pk, "write"), glass()
-        call_outcomes.unlink(db.session(), call, seen.who.id, seen.now)
+        call, viewer = self.row_for(pk, "write"), current_viewer()
+        call_outcomes.unlink(db.session(), call, viewer.person.id, viewer.now)
         db.session.commit()
         flash(_("The call stands on nobody's page any more."), "success")
         return redirect(f"/calls/show/{call.id}")
 
     # --- what the call's own page offers
 
-    def primary(self, row: dict[str, Any], glass: Glass) -> dict[str, Any] | None:
+    def primary(self, row: dict[str, Any], viewer: Viewer) -> dict[str, Any] | None:
         """The one main action: the outcome of one's own call."""
-        if not call_lines.may_settle((row.get("employee") or {}).get("id"), glass) or row.get("outcome"):
+        if not call_lines.may_settle((row.get("employee") or {}).get("id"), viewer) or row.get("outcome"):
             return None
         return {"label": _("Log outcome"), "icon": "phone-check", "url": f"/calls/outcome/{row['id']}"}
 
-    def instead(self, row: dict[str, Any], glass: Glass) -> dict[str, Any]:
+    def instead(self, row: dict[str, Any], viewer: Viewer) -> dict[str, Any]:
         """A call has no timeline: its own line stands there, with what one may do about it in sight."""
-        offered = self.more(row, glass) if glass.who.may("Call Logs", "write") else []
-        return {"timeline": call_lines.alone(row["id"], offered, glass), "older_url": None}
+        offered = self.more(row, viewer) if viewer.person.may("Call Logs", "write") else []
+        return {"timeline": call_lines.alone(row["id"], offered, viewer), "older_url": None}
 
-    def more(self, row: dict[str, Any], glass: Glass) -> list[dict[str, Any]]:
+    def more(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
         """Outcome again, lead, ticket, links."""
         offered = []
         if row.get("outcome"):
             offered.append((_("Change the outcome"), "phone-check", f"outcome/{row['id']}", "get"))
-        if glass.who.may("Leads", "create") and not row.get("lead") and row.get("other_number"):
+        if viewer.person.may("Leads", "create") and not row.get("lead") and row.get("other_number"):
             offered.append((_("New lead of this number"), "target-arrow", f"lead/{row['id']}", "post"))
-        if glass.who.may("Tickets", "create") and not row.get("ticket"):
+        if viewer.person.may("Tickets", "create") and not row.get("ticket"):
             offered.append((_("New ticket for this call"), "lifebuoy", f"ticket/{row['id']}", "post"))
         offered.append((_("Link to a record"), "link", f"link/{row['id']}", "get"))
         if any(row.get(name) for name in ("lead", "ticket", "customer")):
@@ -224,59 +224,59 @@ class Outcomes(Screen):
         ]
 
 
-def choices(seen: Glass) -> list[dict[str, str]]:
+def choices(viewer: Viewer) -> list[dict[str, str]]:
     """The quick choices of the next follow-up: {value, label}; a day on which the office is shut is passed over."""
-    local = seen.now.astimezone(seen.zone)
+    local = viewer.now.astimezone(viewer.zone)
     made = [{"value": "1h", "label": _("In 1 hour")}]
     for value, days in (("tomorrow", 1), ("3d", 3)):
-        moment = moment_of(value, seen).astimezone(seen.zone)
+        moment = moment_of(value, viewer).astimezone(viewer.zone)
         is_plain = moment.date() == local.date() + timedelta(days=days) and moment.time() == MORNING
         plain = _("Tomorrow, 10:00") if days == 1 else _("In 3 days, 10:00")
         made.append({"value": value, "label": plain if is_plain else f"{moment:%a %-d %b, %H:%M}"})
     return [each | {"key": key} for each, key in zip(made, "htd", strict=True)]
 
 
-def moment_of(choice: str, seen: Glass) -> datetime:
+def moment_of(choice: str, viewer: Viewer) -> datetime:
     """The moment of a quick choice, UTC. Raises RuleBroken for one that there is not."""
     days = {"1h": 0, "tomorrow": 1, "3d": 3}.get(choice)
     if days is None:
         raise RuleBroken(_("Please choose one of the times that are offered."), "follow_up_on")
     if choice == "1h":
-        return seen.now + timedelta(hours=1)
-    day = seen.now.astimezone(seen.zone).date() + timedelta(days=days)
-    moment = datetime.combine(day, MORNING, tzinfo=seen.zone)
+        return viewer.now + timedelta(hours=1)
+    day = viewer.now.astimezone(viewer.zone).date() + timedelta(days=days)
+    moment = datetime.combine(day, MORNING, tzinfo=viewer.zone)
     try:
-        opens = office_hours.next_opening(seen.cards.office, moment)
+        opens = office_hours.next_opening(viewer.lookups.office, moment)
         # The office opens on a later day: not at its first minute, but when people call again.
-        later = datetime.combine(opens.astimezone(seen.zone).date(), MORNING, tzinfo=seen.zone)
-        return office_hours.next_opening(seen.cards.office, max(opens, later))
+        later = datetime.combine(opens.astimezone(viewer.zone).date(), MORNING, tzinfo=viewer.zone)
+        return office_hours.next_opening(viewer.lookups.office, max(opens, later))
     except office_hours.NeverOpens:
         return moment
 
 
-def _begins(call: CallLog, seen: Glass) -> dict[str, str] | None:
+def _begins(call: CallLog, viewer: Viewer) -> dict[str, str] | None:
     """{value, label} of what a call that belongs to no lead or ticket may begin with its outcome."""
     if call.lead_id or call.ticket_id:
         return None
-    if call.other_e164 and seen.who.may("Leads", "create"):
+    if call.other_e164 and viewer.person.may("Leads", "create"):
         return {"value": "lead", "label": _("Make a lead of this number")}
-    if seen.who.may("Tickets", "create"):
+    if viewer.person.may("Tickets", "create"):
         return {"value": "ticket", "label": _("Open a ticket for this call")}
     return None
 
 
-def _typed(seen: Glass) -> Outcome:
+def _typed(viewer: Viewer) -> CallOutcome:
     """What the form says. Raises RuleBroken."""
     form = request.form
     text = clean_text(form.get("other"), "outcome", 1000) or clean_text(form.get("outcome"), "outcome", 1000) or ""
     chosen = form.get("when") or ""
-    moment = moment_of(chosen, seen) if chosen else _DUE.take(form.get("follow_up_on"), seen)
+    moment = moment_of(chosen, viewer) if chosen else _DUE.parse(form.get("follow_up_on"), viewer)
     note, title = clean_text(form.get("note"), "note", 20_000), clean_text(form.get("title"), "title", 200)
     if note:
-        seen.who.refuse_unless("Notes", "create")
+        viewer.person.refuse_unless("Notes", "create")
     if moment is not None:
-        seen.who.refuse_unless("Tasks", "create")
-    return Outcome(text, note, moment, title, bool(form.get("cold")))
+        viewer.person.refuse_unless("Tasks", "create")
+    return CallOutcome(text, note, moment, title, bool(form.get("cold")))
 
 
 def _stored(call: CallLog) -> dict[str, Any]:
@@ -286,12 +286,12 @@ def _stored(call: CallLog) -> dict[str, Any]:
     return {"outcome": known if is_offered else "", "other": "" if is_offered else known, "cold": call.cold}
 
 
-def _about(screen: Any, call: CallLog, seen: Glass) -> dict[str, Any]:
+def _about(screen: Any, call: CallLog, viewer: Viewer) -> dict[str, Any]:
     """The other side, as the list shows it."""
-    plan = screen.desk.plan
-    row = tuple(plan.one(db.session(), call.id, ("other",)))
-    ((field, cut),) = plan.reading(("other",))[1]
-    return dict(field.cell(row[cut], seen))
+    record_table = screen.service.record_table
+    row = tuple(record_table.one(db.session(), call.id, ("other",)))
+    ((field, cut),) = record_table.selection(("other",))[1]
+    return dict(field.cell(row[cut], viewer))
 
 
 def _made(record: Any, root: str) -> Any:

@@ -10,7 +10,7 @@ from app import access
 from app.domain.base import PREFIX, RuleBroken
 from app.extensions import db
 from app.models import Customer, Lead, Ticket
-from app.web.core.fields import Glass
+from app.web.core.fields import Viewer
 from app.web.core.reference_fields import find_record
 from app.web.pages.listing import hits
 from app.web.records.customers import CustomerScreen
@@ -27,10 +27,10 @@ _KINDS: dict[str, tuple[Any, Any]] = {
 MOST = 7
 
 
-def offered(typed: str, seen: Glass) -> list[dict[str, Any]]:
+def offered(typed: str, viewer: Viewer) -> list[dict[str, Any]]:
     """[{value: number, label: name, hint: number}], the newest of each kind that the person may read."""
-    open_ones = [screen for _record, screen in _KINDS.values() if seen.who.may(screen.module, "read")]
-    return [hit | {"value": hit["hint"]} for screen in open_ones for hit in hits(screen, typed, seen, MOST)]
+    open_ones = [screen for _record, screen in _KINDS.values() if viewer.person.may(screen.module, "read")]
+    return [hit | {"value": hit["hint"]} for screen in open_ones for hit in hits(screen, typed, viewer, MOST)]
 
 
 def chosen(number: str | None) -> Any:
@@ -46,9 +46,9 @@ def chosen(number: str | None) -> Any:
     return row
 
 
-def field(number: str | None, errors: list[str], label: str, seen: Glass) -> dict[str, Any]:
+def field(number: str | None, errors: list[str], label: str, viewer: Viewer) -> dict[str, Any]:
     """The pick-list as a form field; what was chosen stays, by its name."""
-    known = [hit for hit in offered(number, seen) if hit["value"] == number.strip().upper()] if number else []
+    known = [hit for hit in offered(number, viewer) if hit["value"] == number.strip().upper()] if number else []
     return {
         "name": "place",
         "label": label,

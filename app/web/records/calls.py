@@ -17,15 +17,15 @@ from app.domain.calls import DIRECTIONS, STATUSES, CallLog
 from app.lib import phone
 from app.models import Customer, Lead, Ticket
 from app.web.api.resource import Resource, sent
-from app.web.core.date_fields import When
-from app.web.core.fields import Choice, Duration, Field, Flag, Glass, Text
-from app.web.core.gate import glass, json_answer, refuse_as_json
-from app.web.core.personal_fields import Phone
-from app.web.core.record_service import Desk
-from app.web.core.record_table import Asked, Plan
-from app.web.core.reference_fields import Reference, Someone
+from app.web.core.date_fields import DateTimeField
+from app.web.core.fields import BooleanField, ChoiceField, DurationField, Field, TextField, Viewer
+from app.web.core.gate import current_viewer, json_answer, refuse_as_json
+from app.web.core.personal_fields import PhoneField
+from app.web.core.record_service import RecordService
+from app.web.core.record_table import ListQuery, RecordTable
+from app.web.core.reference_fields import PersonField, RecordField
 from app.web.records import call_batches, call_lines
-from app.web.records.call_outcomes import Outcomes
+from app.web.records.call_outcomes import CallOutcomeScreen
 
 _both: dict[str, Any] = {"add": True, "edit": True}
 COLORS = {
@@ -44,75 +44,75 @@ _STATUS_WORDS = {"Did Not Picked": _("Not picked up"), "Missed Call": _("Missed"
 _MEDIUM_WORDS = {"mobile": _("Telephone"), "manual": _("By hand"), "twilio": "Twilio", "exotel": "Exotel"}
 
 
-class CallStatus(Choice):
+class CallStatusField(ChoiceField):
     """How a call ended, in words for people."""
 
-    def is_plain(self, glass: Glass) -> bool:
+    def is_passthrough(self, viewer: Viewer) -> bool:
         """Machines hear the word as it is stored."""
         return True
 
-    def cell(self, values: tuple[Any, ...], glass: Glass) -> dict[str, Any]:
+    def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
         """The word with its colour."""
-        made = super().cell(values, glass)
+        made = super().cell(values, viewer)
         return made | {"label": _STATUS_WORDS.get(values[0], values[0])} if values[0] else made
 
-    def input(self, raw: Any, errors: list[str], glass: Glass) -> dict[str, Any]:
+    def form_input(self, raw: Any, errors: list[str], viewer: Viewer) -> dict[str, Any]:
         """A select."""
         options = [(option, _STATUS_WORDS.get(option, option)) for option in self.options]
-        return super().input(raw, errors, glass) | {"options": options}
+        return super().form_input(raw, errors, viewer) | {"options": options}
 
 
-class Medium(Text):
+class MediumField(TextField):
     """How we know of a call."""
 
-    def is_plain(self, glass: Glass) -> bool:
+    def is_passthrough(self, viewer: Viewer) -> bool:
         """Machines hear the word as it is stored."""
         return True
 
-    def cell(self, values: tuple[Any, ...], glass: Glass) -> dict[str, Any]:
+    def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
         """In words."""
         word = _MEDIUM_WORDS.get(values[0], values[0])
         return {"kind": "text", "text": str(word)} if word else {"kind": "missing"}
 
 
-class CallNumber(Phone):
+class CallNumberField(PhoneField):
     """One side's number of a call, masked like a mobile."""
 
-    def value(self, values: tuple[Any, ...], glass: Glass) -> Any:
+    def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """As the telephone gave it, or normalised; masked like a mobile, or like an e-mail address if it is one."""
-        return glass.who.shown("email" if "@" in str(values[0]) else "mobile", values[0])
+        return viewer.person.shown("email" if "@" in str(values[0]) else "mobile", values[0])
 
-    def is_hidden(self, glass: Glass) -> bool:
+    def is_hidden(self, viewer: Viewer) -> bool:
         """From whoever does not see mobiles and e-mail addresses whole: a column may hold either."""
-        return {glass.who.mask("mobile"), glass.who.mask("email")} != {"full"}
+        return {viewer.person.mask("mobile"), viewer.person.mask("email")} != {"full"}
 
-    def cell(self, values: tuple[Any, ...], glass: Glass) -> dict[str, Any]:
+    def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
         """With a link unless masked."""
-        shown = self.value(values, glass)
+        shown = self.value(values, viewer)
         if not shown:
             return {"kind": "missing"}
-        kind = "phone" if glass.who.mask("mobile") == "full" else "text"
+        kind = "phone" if viewer.person.mask("mobile") == "full" else "text"
         return {"kind": kind, "text": phone.shown(shown) if kind == "phone" else shown, "tel": shown}
 
-    def asked_columns(self) -> tuple[Any, ...]:
+    def filter_columns(self) -> tuple[Any, ...]:
         """The normalised other side where there is one."""
         return self.columns[-1:]
 
 
-class OtherSide(Field):
+class OtherPartyField(Field):
     """Who was at the other end: the name of the customer or lead where one is known, else the number, masked."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.columns = call_lines.SIDE
 
-    def value(self, values: tuple[Any, ...], glass: Glass) -> Any:
+    def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """The name, else the number as this person may see it."""
-        return call_lines.name_of(values) or call_lines.number_of(values, glass)
+        return call_lines.name_of(values) or call_lines.number_of(values, viewer)
 
-    def cell(self, values: tuple[Any, ...], glass: Glass) -> dict[str, Any]:
+    def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
         """With the sign of the direction, and the number beside a name."""
-        name, number = call_lines.name_of(values), call_lines.number_of(values, glass)
+        name, number = call_lines.name_of(values), call_lines.number_of(values, viewer)
         icon, tone = call_lines.sign_of(values[5], values[6])
         told = f"{values[5]}, {_STATUS_WORDS.get(values[6], values[6])}"
         return {
@@ -122,7 +122,7 @@ class OtherSide(Field):
             "icon": icon,
             "tone": tone,
             "title": told,
-            "dial": call_lines.dial_of(values, glass),
+            "dial": call_lines.dial_of(values, viewer),
         }
 
     def order(self) -> Any:
@@ -130,33 +130,33 @@ class OtherSide(Field):
         return CallLog.other_e164
 
 
-class Came(Text):
+class OutcomeField(TextField):
     """What came of it; the list offers to say it of one's own calls."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.columns = (CallLog.outcome, CallLog.id, CallLog.employee_id)
 
-    def value(self, values: tuple[Any, ...], glass: Glass) -> Any:
+    def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """The words."""
         return values[0]
 
-    def cell(self, values: tuple[Any, ...], glass: Glass) -> dict[str, Any]:
+    def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
         """The words, or the way to them."""
-        if not values[0] and call_lines.may_settle(values[2], glass):
+        if not values[0] and call_lines.may_settle(values[2], viewer):
             return {"kind": "link", "url": f"/calls/outcome/{values[1]}", "text": str(_("Log outcome"))}
-        return super().cell(values, glass)
+        return super().cell(values, viewer)
 
-    def asked_columns(self) -> tuple[Any, ...]:
+    def filter_columns(self) -> tuple[Any, ...]:
         """The words."""
         return self.columns[:1]
 
-    def where(self, op: str, raw: Any, glass: Glass) -> Any:
+    def where(self, op: str, raw: Any, viewer: Viewer) -> Any:
         """Of the words alone."""
         if op == "null":
             missing = CallLog.outcome.is_(None)
             return missing if str(raw).lower() not in ("false", "0", "no") else not_(missing)
-        return super().where(op, raw, glass)
+        return super().where(op, raw, viewer)
 
     def order(self) -> Any:
         """By the words."""
@@ -164,10 +164,10 @@ class Came(Text):
 
 
 FIELDS: list[Field] = [
-    When(
+    DateTimeField(
         "started_on", _("Started"), (CallLog.started_on,), listed=True, filter=True, sort=True, required=True, **_both
     ),
-    Choice(
+    ChoiceField(
         "direction",
         _("Direction"),
         (CallLog.direction,),
@@ -178,7 +178,7 @@ FIELDS: list[Field] = [
         colors={"Incoming": "blue", "Outgoing": "teal", "Unknown": "gray"},
         **_both,
     ),
-    CallStatus(
+    CallStatusField(
         "status",
         _("Status"),
         (CallLog.status,),
@@ -189,16 +189,16 @@ FIELDS: list[Field] = [
         required=True,
         **_both,
     ),
-    CallNumber("from_number", _("From"), (CallLog.from_number,), listed=True, **_both),
-    CallNumber("to_number", _("To"), (CallLog.to_number,), listed=True, **_both),
-    OtherSide("other", _("With"), listed=True, section="none"),
-    CallNumber("other_number", _("Number"), (CallLog.other_e164,), filter=True, section="none"),
-    Duration(
+    CallNumberField("from_number", _("From"), (CallLog.from_number,), listed=True, **_both),
+    CallNumberField("to_number", _("To"), (CallLog.to_number,), listed=True, **_both),
+    OtherPartyField("other", _("With"), listed=True, section="none"),
+    CallNumberField("other_number", _("Number"), (CallLog.other_e164,), filter=True, section="none"),
+    DurationField(
         "duration_seconds", _("Duration"), (CallLog.duration_seconds,), listed=True, filter=True, sort=True, **_both
     ),
-    When("ended_on", _("Ended"), (CallLog.ended_on,), **_both),
-    Someone("employee", _("Employee"), (CallLog.employee_id,), key="employee_id", listed=True, filter=True),
-    Reference(
+    DateTimeField("ended_on", _("Ended"), (CallLog.ended_on,), **_both),
+    PersonField("employee", _("Employee"), (CallLog.employee_id,), key="employee_id", listed=True, filter=True),
+    RecordField(
         "customer",
         _("Customer"),
         (CallLog.customer_id, Customer.number, Customer.first_name, Customer.last_name),
@@ -209,7 +209,7 @@ FIELDS: list[Field] = [
         filter=True,
         **_both,
     ),
-    Reference(
+    RecordField(
         "lead",
         _("Lead"),
         (CallLog.lead_id, Lead.number),
@@ -219,7 +219,7 @@ FIELDS: list[Field] = [
         filter=True,
         **_both,
     ),
-    Reference(
+    RecordField(
         "ticket",
         _("Ticket"),
         (CallLog.ticket_id, Ticket.number),
@@ -229,9 +229,9 @@ FIELDS: list[Field] = [
         filter=True,
         **_both,
     ),
-    Flag("cold", _("Cold call"), (CallLog.cold,), filter=True, **_both),
-    Came("outcome", _("Outcome"), most=500, filter=True, **_both),
-    Text(
+    BooleanField("cold", _("Cold call"), (CallLog.cold,), filter=True, **_both),
+    OutcomeField("outcome", _("Outcome"), most=500, filter=True, **_both),
+    TextField(
         "device_call_id",
         _("Device call id"),
         (CallLog.device_call_id,),
@@ -240,18 +240,18 @@ FIELDS: list[Field] = [
         add=True,
         section="none",
     ),
-    Medium("medium", _("Known from"), (CallLog.medium,), filter=True),
-    When("created_on", _("Created"), (CallLog.created_on,), filter=True, sort=True),
-    When("changed_on", _("Changed"), (CallLog.changed_on,), filter=True),
+    MediumField("medium", _("Known from"), (CallLog.medium,), filter=True),
+    DateTimeField("created_on", _("Created"), (CallLog.created_on,), filter=True, sort=True),
+    DateTimeField("changed_on", _("Changed"), (CallLog.changed_on,), filter=True),
 ]
 
 
-class CallDesk(Desk):
+class CallService(RecordService):
     """Calls; made by hand here, by telephones at the compatibility door."""
 
     record = CallLog
     module = "Call Logs"
-    plan = Plan(
+    record_table = RecordTable(
         CallLog,
         FIELDS,
         joins=(
@@ -261,13 +261,13 @@ class CallDesk(Desk):
         ),
     )
 
-    def create(self, session: Session, values: dict[str, Any], glass: Glass) -> CallLog:
+    def create(self, session: Session, values: dict[str, Any], viewer: Viewer) -> CallLog:
         """One's own call."""
-        return calls.create(session, values, glass.who.id, glass.now)
+        return calls.create(session, values, viewer.person.id, viewer.now)
 
-    def change(self, session: Session, row: CallLog, values: dict[str, Any], glass: Glass) -> None:
+    def change(self, session: Session, row: CallLog, values: dict[str, Any], viewer: Viewer) -> None:
         """Outcome, links, corrections."""
-        calls.change(session, row, values, glass.who.id, glass.now)
+        calls.change(session, row, values, viewer.person.id, viewer.now)
 
 
 class CallResource(Resource):
@@ -275,7 +275,7 @@ class CallResource(Resource):
 
     resource_name = "call_log"
     module = "Call Logs"
-    desk = CallDesk()
+    service = CallService()
     VERBS = Resource.VERBS | {"bulk": "create"}
 
     @expose("/bulk", methods=["POST"])
@@ -289,7 +289,7 @@ class CallResource(Resource):
             raise RuleBroken(_("“call_logs” must be a list of calls."), "call_logs")
         if len(rows) > call_sync.MOST:
             raise TooMany(_("At most %(most)s calls in one batch, please send less at once.", most=call_sync.MOST))
-        results = call_batches.store([_as_heard(row) for row in rows], glass())
+        results = call_batches.store([_as_heard(row) for row in rows], current_viewer())
         return json_answer(200, {"results": [_told(result) for result in results]})
 
 
@@ -332,12 +332,12 @@ def _told(result: call_sync.Result) -> dict[str, Any]:
     return told | ({"code": result.code, "error": result.sentence} if result.status == "error" else {})
 
 
-class CallScreen(Outcomes):
+class CallScreen(CallOutcomeScreen):
     """/calls/"""
 
     route_base = "/calls"
     module = "Call Logs"
-    desk = CallDesk()
+    service = CallService()
     title, singular = _("Calls"), _("Call")
     columns = ("other", "status", "started_on", "duration_seconds", "employee", "outcome")
     quick = ("direction", "status", "employee")
@@ -360,25 +360,25 @@ class CallScreen(Outcomes):
 
     #: By hand one says whom one called; from or to follows from the direction.
     by_hand = (
-        *(CallDesk.plan.by_name[name] for name in ("direction", "status")),
-        CallNumber("to_number", _("Number of the other side"), (CallLog.to_number,), add=True),
-        *(CallDesk.plan.by_name[name] for name in ("lead", "customer", "ticket", "started_on")),
-        Duration("duration_seconds", _("Duration in seconds"), (CallLog.duration_seconds,), add=True),
+        *(CallService.record_table.by_name[name] for name in ("direction", "status")),
+        CallNumberField("to_number", _("Number of the other side"), (CallLog.to_number,), add=True),
+        *(CallService.record_table.by_name[name] for name in ("lead", "customer", "ticket", "started_on")),
+        DurationField("duration_seconds", _("Duration in seconds"), (CallLog.duration_seconds,), add=True),
     )
 
-    def tabs(self, glass: Glass) -> list[dict[str, Any]]:
+    def tabs(self, viewer: Viewer) -> list[dict[str, Any]]:
         """All, one's own without an outcome, missed ones that nobody called back; and one's own telephone."""
         return call_lines.tabs(request.args.get("tab", ""))
 
-    def _asked(self, seen: Glass) -> Asked:
-        asked, tab = super()._asked(seen), request.args.get("tab")
-        if asked.newest:  # telephones send in an order of their own
-            asked.order = [CallLog.started_on.desc(), CallLog.id.desc()]
+    def _list_query(self, viewer: Viewer) -> ListQuery:
+        list_query, tab = super()._list_query(viewer), request.args.get("tab")
+        if list_query.newest:  # telephones send in an order of their own
+            list_query.order = [CallLog.started_on.desc(), CallLog.id.desc()]
         if tab == "open":
-            asked.rules += [CallLog.outcome.is_(None), CallLog.employee_id.in_(sorted(seen.who.own))]
+            list_query.conditions += [CallLog.outcome.is_(None), CallLog.employee_id.in_(sorted(viewer.person.own))]
         if tab == "missed":
-            asked.rules.append(calls.missed(seen.now))
-        return asked
+            list_query.conditions.append(calls.missed(viewer.now))
+        return list_query
 
     # --- by hand
 
@@ -392,7 +392,7 @@ class CallScreen(Outcomes):
         return typed
 
     def _form(
-        self, which: str, raw: dict[str, Any], errors: dict[str, Any], seen: Glass, *rest: Any, **named: Any
+        self, which: str, raw: dict[str, Any], errors: dict[str, Any], viewer: Viewer, *rest: Any, **named: Any
     ) -> Any:
         if which == "add":
             fresh = (
@@ -401,12 +401,12 @@ class CallScreen(Outcomes):
                 else {
                     "direction": "Outgoing",
                     "status": "Completed",
-                    "started_on": seen.now.astimezone(seen.zone).strftime("%Y-%m-%dT%H:%M"),
+                    "started_on": viewer.now.astimezone(viewer.zone).strftime("%Y-%m-%dT%H:%M"),
                 }
             )
             raw = fresh | {"to_number": raw.get("from_number")} | raw
             errors = {"to_number" if name == "from_number" else name: said for name, said in errors.items()}
-        return super()._form(which, raw, errors, seen, *rest, **named)
+        return super()._form(which, raw, errors, viewer, *rest, **named)
 
     def url_of(self, row: Any) -> str:
         """The page of a call; one that was just logged by hand goes on to its outcome."""

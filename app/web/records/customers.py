@@ -14,18 +14,18 @@ from app.domain.base import RuleBroken
 from app.domain.customers import KYC, Customer, CustomerAccount
 from app.web.api.resource import Resource
 from app.web.core.contact_fields import contact_fields
-from app.web.core.date_fields import Day, When
-from app.web.core.fields import Choice, Field, Flag, Glass, Number, Text
-from app.web.core.record_service import Desk, refuse_foreign_assignee
-from app.web.core.record_table import Plan
-from app.web.core.reference_fields import Someone
+from app.web.core.date_fields import DateField, DateTimeField
+from app.web.core.fields import BooleanField, ChoiceField, Field, NumberField, TextField, Viewer
+from app.web.core.record_service import RecordService, refuse_foreign_assignee
+from app.web.core.record_table import RecordTable
+from app.web.core.reference_fields import PersonField
 from app.web.pages.screen import Screen
 
 _both: dict[str, Any] = {"add": True, "edit": True}
 FIELDS: list[Field] = [
-    Text("number", _("Number"), (Customer.number,), listed=True, filter=True, sort=True),
+    TextField("number", _("Number"), (Customer.number,), listed=True, filter=True, sort=True),
     *contact_fields(Customer),
-    Choice(
+    ChoiceField(
         "status",
         _("Status"),
         (Customer.status,),
@@ -35,12 +35,12 @@ FIELDS: list[Field] = [
         filter=True,
         **_both,
     ),
-    Choice(
+    ChoiceField(
         "source", _("Source"), (Customer.source,), options=("Lead", "Ticket", "Direct", "Other"), filter=True, **_both
     ),
-    Text("referral_code", _("Client id"), (Customer.referral_code,), most=40, listed=True, filter=True),
-    Text("referred_by", _("Referred by"), (Customer.referred_by,), most=40, filter=True, **_both),
-    Choice(
+    TextField("referral_code", _("Client id"), (Customer.referral_code,), most=40, listed=True, filter=True),
+    TextField("referred_by", _("Referred by"), (Customer.referred_by,), most=40, filter=True, **_both),
+    ChoiceField(
         "kyc_status",
         _("KYC"),
         (Customer.kyc_status,),
@@ -50,19 +50,19 @@ FIELDS: list[Field] = [
         filter=True,
         **_both,
     ),
-    Day("rekyc_on", _("Re-KYC on"), (Customer.rekyc_on,), filter=True, **_both),
-    Flag("no_calls", _("No calls"), (Customer.no_calls,), filter=True, **_both),
-    Flag("no_whatsapp", _("No WhatsApp"), (Customer.no_whatsapp,), **_both),
-    Flag("no_sms", _("No SMS"), (Customer.no_sms,), **_both),
-    Flag("no_email", _("No e-mail"), (Customer.no_email,), **_both),
-    Someone("owner", _("Owner"), (Customer.owner_id,), key="owner_id", listed=True, filter=True, edit=True),
-    Number("version", _("Version"), (Customer.version,)),
-    When("created_on", _("Created"), (Customer.created_on,), listed=True, filter=True, sort=True),
-    When("changed_on", _("Changed"), (Customer.changed_on,), filter=True, sort=True),
+    DateField("rekyc_on", _("Re-KYC on"), (Customer.rekyc_on,), filter=True, **_both),
+    BooleanField("no_calls", _("No calls"), (Customer.no_calls,), filter=True, **_both),
+    BooleanField("no_whatsapp", _("No WhatsApp"), (Customer.no_whatsapp,), **_both),
+    BooleanField("no_sms", _("No SMS"), (Customer.no_sms,), **_both),
+    BooleanField("no_email", _("No e-mail"), (Customer.no_email,), **_both),
+    PersonField("owner", _("Owner"), (Customer.owner_id,), key="owner_id", listed=True, filter=True, edit=True),
+    NumberField("version", _("Version"), (Customer.version,)),
+    DateTimeField("created_on", _("Created"), (Customer.created_on,), listed=True, filter=True, sort=True),
+    DateTimeField("changed_on", _("Changed"), (Customer.changed_on,), filter=True, sort=True),
 ]
 
 
-def _accounts(session: Session, ids: list[int], glass: Glass) -> dict[int, dict[str, Any]]:
+def _accounts(session: Session, ids: list[int], viewer: Viewer) -> dict[int, dict[str, Any]]:
     """The accounts of these customers, one statement."""
     found: dict[int, dict[str, Any]] = {key: {"accounts": []} for key in ids}
     table = CustomerAccount
@@ -71,7 +71,7 @@ def _accounts(session: Session, ids: list[int], glass: Glass) -> dict[int, dict[
         found[customer]["accounts"].append(
             {
                 "client_id": client_id,
-                "account_type": glass.cards.card("account_type", kind),
+                "account_type": viewer.lookups.card("account_type", kind),
                 "opened_on": opened.isoformat() if opened else None,
                 "activated_on": activated.isoformat() if activated else None,
             }
@@ -79,28 +79,28 @@ def _accounts(session: Session, ids: list[int], glass: Glass) -> dict[int, dict[
     return found
 
 
-class CustomerDesk(Desk):
+class CustomerService(RecordService):
     """Customers."""
 
     record = Customer
     module = "Customers"
-    plan = Plan(Customer, FIELDS, many=_accounts)
+    record_table = RecordTable(Customer, FIELDS, many=_accounts)
 
-    def create(self, session: Session, values: dict[str, Any], glass: Glass) -> Customer:
+    def create(self, session: Session, values: dict[str, Any], viewer: Viewer) -> Customer:
         """Owned by its creator."""
-        refuse_foreign_assignee(values, "Customers", glass)
+        refuse_foreign_assignee(values, "Customers", viewer)
         with access.as_system(session):  # whether the number is taken, is asked of all customers
-            return customers.create(session, values, glass.who.id, glass.now, self.vault())
+            return customers.create(session, values, viewer.person.id, viewer.now, self.vault())
 
-    def change(self, session: Session, row: Customer, values: dict[str, Any], glass: Glass) -> None:
+    def change(self, session: Session, row: Customer, values: dict[str, Any], viewer: Viewer) -> None:
         """The owner only by those who may assign."""
         if values.get("owner_id") not in (None, row.owner_id):
-            glass.who.refuse_unless("Customers", "assign")
+            viewer.person.refuse_unless("Customers", "assign")
         for name in ("status", "source", "kyc_status"):
             if name in values and values[name] is None:
                 raise RuleBroken(_("Please choose one."), name)
         with access.as_system(session):
-            customers.change(session, row, values, glass.who.id, glass.now, self.vault())
+            customers.change(session, row, values, viewer.person.id, viewer.now, self.vault())
 
 
 class CustomerResource(Resource):
@@ -108,7 +108,7 @@ class CustomerResource(Resource):
 
     resource_name = "customer"
     module = "Customers"
-    desk = CustomerDesk()
+    service = CustomerService()
     extra_schema = {"accounts": {"type": "array", "items": {"type": "object"}}}
 
 
@@ -117,7 +117,7 @@ class CustomerScreen(Screen):
 
     route_base = "/customers"
     module = "Customers"
-    desk = CustomerDesk()
+    service = CustomerService()
     title, singular = _("Customers"), _("Customer")
     columns = ("name", "mobile", "referral_code", "kyc_status", "status", "owner", "number", "created_on")
     quick = ("status", "kyc_status", "owner")

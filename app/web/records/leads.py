@@ -17,22 +17,22 @@ from app.domain.leads import CATEGORIES, Lead
 from app.extensions import db
 from app.models import Customer
 from app.web.core.contact_fields import contact_fields
-from app.web.core.date_fields import Day, When
-from app.web.core.fields import Choice, Field, Glass, Long, Number, Text
-from app.web.core.gate import glass
-from app.web.core.record_service import Desk, pop_assignment, refuse_foreign_assignee
-from app.web.core.record_table import Plan
-from app.web.core.reference_fields import Master, Reference, Someone
+from app.web.core.date_fields import DateField, DateTimeField
+from app.web.core.fields import ChoiceField, Field, LongTextField, NumberField, TextField, Viewer
+from app.web.core.gate import current_viewer
+from app.web.core.record_service import RecordService, pop_assignment, refuse_foreign_assignee
+from app.web.core.record_table import RecordTable
+from app.web.core.reference_fields import MasterField, PersonField, RecordField
 from app.web.pages.screen import refuse_as_page
 from app.web.records.assignment import Assignable, AssignableResource
 from app.web.records.sla_fields import clock_fields
-from app.web.records.tasks import FirstTask, TaskIds
+from app.web.records.tasks import FirstTaskField, TaskIdsField
 
 _both: dict[str, Any] = {"add": True, "edit": True}
 FIELDS: list[Field] = [
-    Text("number", _("Number"), (Lead.number,), listed=True, filter=True, sort=True),
+    TextField("number", _("Number"), (Lead.number,), listed=True, filter=True, sort=True),
     *contact_fields(Lead, Customer),
-    Master(
+    MasterField(
         "status",
         _("Status"),
         (Lead.status_id,),
@@ -44,7 +44,7 @@ FIELDS: list[Field] = [
         sort=True,
         **_both,
     ),
-    Master(
+    MasterField(
         "source",
         _("Source"),
         (Lead.source_id,),
@@ -54,8 +54,8 @@ FIELDS: list[Field] = [
         filter=True,
         **_both,
     ),
-    Choice("category", _("Category"), (Lead.category,), options=CATEGORIES, filter=True, **_both),
-    Master(
+    ChoiceField("category", _("Category"), (Lead.category,), options=CATEGORIES, filter=True, **_both),
+    MasterField(
         "account_type",
         _("Account type"),
         (Lead.account_type_id,),
@@ -64,11 +64,11 @@ FIELDS: list[Field] = [
         filter=True,
         **_both,
     ),
-    Text("referral", _("Referral code"), (Lead.referral,), most=40, filter=True, **_both),
-    Text("client_id", _("Client id"), (Lead.client_id,), most=40, filter=True, edit=True),
-    Text("pod_id", _("POD id"), (Lead.pod_id,), filter=True, edit=True),
-    Text("rejection_reason", _("Rejection reason"), (Lead.rejection_reason,), most=500, edit=True),
-    When(
+    TextField("referral", _("Referral code"), (Lead.referral,), most=40, filter=True, **_both),
+    TextField("client_id", _("Client id"), (Lead.client_id,), most=40, filter=True, edit=True),
+    TextField("pod_id", _("POD id"), (Lead.pod_id,), filter=True, edit=True),
+    TextField("rejection_reason", _("Rejection reason"), (Lead.rejection_reason,), most=500, edit=True),
+    DateTimeField(
         "next_follow_up_on",
         _("Next follow-up"),
         (Lead.next_follow_up_on,),
@@ -78,9 +78,9 @@ FIELDS: list[Field] = [
         sort=True,
         **_both,
     ),
-    Someone("assignee", _("Assignee"), (Lead.assignee_id,), key="assignee_id", listed=True, filter=True),
-    Someone("owner", _("Owner"), (Lead.owner_id,), key="owner_id", filter=True, edit=True),
-    Reference(
+    PersonField("assignee", _("Assignee"), (Lead.assignee_id,), key="assignee_id", listed=True, filter=True),
+    PersonField("owner", _("Owner"), (Lead.owner_id,), key="owner_id", filter=True, edit=True),
+    RecordField(
         "customer",
         _("Customer"),
         (Lead.customer_id, Customer.number, Customer.first_name, Customer.last_name),
@@ -88,42 +88,49 @@ FIELDS: list[Field] = [
         url="/customers/",
         filter=True,
     ),
-    Long("description", _("Description"), (Lead.description,), **_both),
-    Day("date_of_birth", _("Date of birth"), (Lead.date_of_birth,), section="person", **_both),
+    LongTextField("description", _("Description"), (Lead.description,), **_both),
+    DateField("date_of_birth", _("Date of birth"), (Lead.date_of_birth,), section="person", **_both),
     *clock_fields(Lead, Lead.opened_on),
-    Number("version", _("Version"), (Lead.version,)),
-    When("converted_on", _("Converted"), (Lead.converted_on,), filter=True),
-    When("created_on", _("Created"), (Lead.created_on,), listed=True, filter=True, sort=True),
-    When("changed_on", _("Changed"), (Lead.changed_on,), filter=True, sort=True),
-    Someone("assign_to", _("Assign to"), key="assign_to", add=True),
-    Text("assign_to_role", _("Assign to role"), key="assign_to_role", add=True, most=64),
-    FirstTask("task", _("First task"), add=True, edit=True),
-    TaskIds("close_tasks", _("Tasks to close"), edit=True),
+    NumberField("version", _("Version"), (Lead.version,)),
+    DateTimeField("converted_on", _("Converted"), (Lead.converted_on,), filter=True),
+    DateTimeField("created_on", _("Created"), (Lead.created_on,), listed=True, filter=True, sort=True),
+    DateTimeField("changed_on", _("Changed"), (Lead.changed_on,), filter=True, sort=True),
+    PersonField("assign_to", _("Assign to"), key="assign_to", add=True),
+    TextField("assign_to_role", _("Assign to role"), key="assign_to_role", add=True, most=64),
+    FirstTaskField("task", _("First task"), add=True, edit=True),
+    TaskIdsField("close_tasks", _("Tasks to close"), edit=True),
 ]
 
 
-class LeadDesk(Desk):
+class LeadService(RecordService):
     """Leads: create, change (the status through its gate), convert."""
 
     record = Lead
     module = "Leads"
-    plan = Plan(Lead, FIELDS, joins=((Customer, Customer.id == Lead.customer_id),))
+    record_table = RecordTable(Lead, FIELDS, joins=((Customer, Customer.id == Lead.customer_id),))
 
-    def create(self, session: Session, values: dict[str, Any], glass: Glass) -> Lead:
+    def create(self, session: Session, values: dict[str, Any], viewer: Viewer) -> Lead:
         """In one transaction; assigned to the creator unless told otherwise."""
         pop_assignment(values)
-        refuse_foreign_assignee(values, "Leads", glass)
-        terms, minutes = glass.cards.terms, glass.cards.business["first_task_minutes"]
+        refuse_foreign_assignee(values, "Leads", viewer)
+        terms, minutes = viewer.lookups.terms, viewer.lookups.business["first_task_minutes"]
         with access.as_system(session):  # whose number it is, is asked of all customers
-            return leads.create(session, values, glass.who.id, glass.now, self.vault(), terms, minutes)
+            return leads.create(session, values, viewer.person.id, viewer.now, self.vault(), terms, minutes)
 
-    def change(self, session: Session, row: Lead, values: dict[str, Any], glass: Glass) -> None:
+    def change(self, session: Session, row: Lead, values: dict[str, Any], viewer: Viewer) -> None:
         """Fields and status; the owner only by those who may assign."""
         if values.get("owner_id") not in (None, row.owner_id):
-            glass.who.refuse_unless("Leads", "assign")
+            viewer.person.refuse_unless("Leads", "assign")
         with access.as_system(session):
             leads.change(
-                session, row, values, glass.who.id, glass.now, self.vault(), glass.who.is_manager, glass.cards.terms
+                session,
+                row,
+                values,
+                viewer.person.id,
+                viewer.now,
+                self.vault(),
+                viewer.person.is_manager,
+                viewer.lookups.terms,
             )
 
 
@@ -132,7 +139,7 @@ class LeadResource(AssignableResource):
 
     resource_name = "lead"
     module = "Leads"
-    desk = LeadDesk()
+    service = LeadService()
     brief = (
         "number",
         "first_name",
@@ -163,7 +170,7 @@ class LeadScreen(Assignable):
 
     route_base = "/leads"
     module = "Leads"
-    desk = LeadDesk()
+    service = LeadService()
     title, singular = _("Leads"), _("Lead")
     columns = ("name", "status", "mobile", "next_follow_up_on", "sla", "assignee", "number", "created_on")
     quick = ("status", "assignee", "source")
@@ -195,9 +202,9 @@ class LeadScreen(Assignable):
         "description",
     )
 
-    def more(self, row: dict[str, Any], glass: Glass) -> list[dict[str, Any]]:
+    def more(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
         """Convert, when the account is activated; undo, for managers."""
-        meaning = glass.cards.meanings["lead_status"].get((row.get("status") or {}).get("id", 0), "")
+        meaning = viewer.lookups.meanings["lead_status"].get((row.get("status") or {}).get("id", 0), "")
         if row.get("converted_on"):
             undo = {
                 "label": _g("Undo the conversion"),
@@ -206,7 +213,7 @@ class LeadScreen(Assignable):
                 "icon": "arrow-back-up",
                 "confirm": _g("Undo the conversion to a customer?"),
             }
-            return [undo] if glass.who.is_manager else []
+            return [undo] if viewer.person.is_manager else []
         if meaning != "activated":
             return []
         return [
@@ -227,7 +234,7 @@ class LeadScreen(Assignable):
         """Make or link the customer of an activated lead."""
         lead = self.row_for(pk, "write")
         with access.as_system(db.session()):  # whose number it is, is asked of all customers
-            customer = conversion.convert(db.session(), lead, glass().who.id, glass().now)
+            customer = conversion.convert(db.session(), lead, current_viewer().person.id, current_viewer().now)
         db.session.commit()
         return redirect(f"/customers/{customer.number}")
 
@@ -238,8 +245,8 @@ class LeadScreen(Assignable):
     def unconvert(self, pk: str) -> Any:
         """Take a conversion back, within a day, by a manager."""
         lead = self.row_for(pk, "write")
-        if not glass().who.is_manager:
+        if not current_viewer().person.is_manager:
             raise access.Denied(_g("Only a manager undoes a conversion."))
-        conversion.undo(db.session(), lead, glass().who.id, glass().now)
+        conversion.undo(db.session(), lead, current_viewer().person.id, current_viewer().now)
         db.session.commit()
         return redirect(self.url_of(lead))

@@ -13,7 +13,7 @@ from app import access
 from app.domain import mentions, timeline
 from app.domain.base import NotThere, RuleBroken
 from app.models import Activity, Customer, Lead, Ticket
-from app.web.core.fields import Glass
+from app.web.core.fields import Viewer
 
 #: What may be written about: name in an address -> (record, column of a timeline line).
 ABOUT = {"ticket": (Ticket, "ticket_id"), "lead": (Lead, "lead_id"), "customer": (Customer, "customer_id")}
@@ -24,36 +24,36 @@ OFFERED, ASKED = 8, 40
 # --- writing -----------------------------------------------------------------------------------------------------
 
 
-def write_note(session: Session, about: Any, text: str, glass: Glass) -> Activity:
+def write_note(session: Session, about: Any, text: str, viewer: Viewer) -> Activity:
     """A note of the person on a record that he sees; tells whom it names and whom it concerns."""
-    line = timeline.write(session, about, "note", glass.who.id, glass.now, text=text)
+    line = timeline.write(session, about, "note", viewer.person.id, viewer.now, text=text)
     session.flush()
     if about.__tablename__ == "task":  # what is noted on a task concerns its lead or ticket
         about = _parent(session, line) or about
-    named, others = _named(text, glass), mentions.concerned(session, about) - {glass.who.id}
+    named, others = _named(text, viewer), mentions.concerned(session, about) - {viewer.person.id}
     # Who sees the line sees its record, or the customer that it became; and notes are open to him.
-    seeing = access.sighted(session, [*named.values(), *others], line, glass.now)
+    seeing = access.sighted(session, [*named.values(), *others], line, viewer.now)
     heard, unheard = _parted(named, seeing)
     if heard:
         line.payload = {**line.payload, "mentions": heard}
-    mentions.tell(session, line, about, heard.values(), others & seeing - {*heard.values()}, glass.now)
-    g.remarks = [_remark(key, glass) for key in unheard]
+    mentions.tell(session, line, about, heard.values(), others & seeing - {*heard.values()}, viewer.now)
+    g.remarks = [_remark(key, viewer) for key in unheard]
     return line
 
 
-def edit_note(session: Session, line: Activity, text: str, seen: datetime | None, glass: Glass) -> None:
+def edit_note(session: Session, line: Activity, text: str, seen: datetime | None, viewer: Viewer) -> None:
     """Another text for one's own note; only who was not named before is told.
 
     `seen`: edited_on as the author saw it. Raises NotThere when its record is gone from sight, Conflict, RuleBroken.
     """
     if text == (line.payload or {}).get("text"):
         return
-    about, before = about_of(session, line), _named(line.payload["text"], glass)
-    named = _named(text, glass)
-    heard, unheard = _parted(named, access.sighted(session, named.values(), line, glass.now))
-    timeline.rewrite(session, line, seen, glass.now, text=text, mentions=heard)
-    mentions.tell(session, line, about, heard.values(), (), glass.now)  # nobody twice: the event key sees to it
-    g.remarks = [_remark(key, glass) for key in unheard if key not in before.values()]
+    about, before = about_of(session, line), _named(line.payload["text"], viewer)
+    named = _named(text, viewer)
+    heard, unheard = _parted(named, access.sighted(session, named.values(), line, viewer.now))
+    timeline.rewrite(session, line, seen, viewer.now, text=text, mentions=heard)
+    mentions.tell(session, line, about, heard.values(), (), viewer.now)  # nobody twice: the event key sees to it
+    g.remarks = [_remark(key, viewer) for key in unheard if key not in before.values()]
 
 
 def remarks() -> list[str]:
@@ -79,17 +79,17 @@ def about_of(session: Session, line: Activity) -> Any:
     raise NotThere(_("There is no such note, or its record is not yours to see."))
 
 
-def refuse_foreign(line: Any, glass: Glass) -> None:
+def refuse_foreign(line: Any, viewer: Viewer) -> None:
     """Raise Denied or RuleBroken for a line whose text this person cannot change."""
-    glass.who.refuse_unless("Notes", "write")
+    viewer.person.refuse_unless("Notes", "write")
     if line.kind != "note":
         raise RuleBroken(_("Only notes can be changed. What the system wrote down stays as it is."), "text")
-    if line.actor_id != glass.who.id:
+    if line.actor_id != viewer.person.id:
         raise access.Denied(_("Only its author can change a note. You may write one of your own."))
 
 
-def _named(text: str, glass: Glass) -> dict[str, int]:
-    return mentions.named(text, {card["username"].casefold(): key for key, card in glass.cards.people.items()})
+def _named(text: str, viewer: Viewer) -> dict[str, int]:
+    return mentions.named(text, {card["username"].casefold(): key for key, card in viewer.lookups.people.items()})
 
 
 def _parted(named: dict[str, int], seeing: frozenset[int]) -> tuple[dict[str, int], list[int]]:
@@ -98,9 +98,9 @@ def _parted(named: dict[str, int], seeing: frozenset[int]) -> tuple[dict[str, in
     return heard, [key for key in named.values() if key not in seeing]
 
 
-def _remark(key: int, glass: Glass) -> str:
-    name = glass.cards.people[key]["full_name"]
-    if key not in glass.cards.active:
+def _remark(key: int, viewer: Viewer) -> str:
+    name = viewer.lookups.people[key]["full_name"]
+    if key not in viewer.lookups.active:
         return str(_("%(name)s was not told: this account is closed.", name=name))
     return str(_("%(name)s was not told: this record is not open to %(name)s. A manager can assign it.", name=name))
 
@@ -108,18 +108,18 @@ def _remark(key: int, glass: Glass) -> str:
 # --- reading -----------------------------------------------------------------------------------------------------
 
 
-def parts(text: str, named: dict[str, int], glass: Glass) -> list[dict[str, str]]:
+def parts(text: str, named: dict[str, int], viewer: Viewer) -> list[dict[str, str]]:
     """The text of a note in pieces: {text}, or {text, person} for a chip."""
     made, at = [], 0
     for start, end, name in mentions.spans(text):
-        card = glass.cards.person(named.get(name))
+        card = viewer.lookups.person(named.get(name))
         if card is not None:
             made += [{"text": text[at:start]}, {"text": f"@{card['full_name']}", "person": card["username"]}]
             at = end
     return [part for part in [*made, {"text": text[at:]}] if part["text"]]
 
 
-def offered(session: Session, about: str, typed: str, glass: Glass) -> list[dict[str, Any]]:
+def offered(session: Session, about: str, typed: str, viewer: Viewer) -> list[dict[str, Any]]:
     """Up to OFFERED cards of active colleagues who see the record (“lead:5”), those it concerns first.
 
     However many match, the law is asked about ASKED of them, in a fixed number of statements. Raises NotThere.
@@ -130,15 +130,15 @@ def offered(session: Session, about: str, typed: str, glass: Glass) -> list[dict
     if row is None:
         raise NotThere(_("There is no such record, or it is not yours to see."))
     near = mentions.concerned(session, row)
-    hits = [card for card in matching(typed, glass) if card["id"] != glass.who.id]
+    hits = [card for card in matching(typed, viewer) if card["id"] != viewer.person.id]
     hits.sort(key=lambda card: (card["id"] not in near, not _begins(card, typed), card["full_name"].casefold()))
-    seeing = access.sighted(session, [card["id"] for card in hits[:ASKED]], row, glass.now)
+    seeing = access.sighted(session, [card["id"] for card in hits[:ASKED]], row, viewer.now)
     return [card for card in hits if card["id"] in seeing][:OFFERED]
 
 
-def matching(typed: str, glass: Glass) -> list[dict[str, Any]]:
+def matching(typed: str, viewer: Viewer) -> list[dict[str, Any]]:
     """The cards of active colleagues whose name or user name holds what was typed."""
-    cards = [card for key, card in glass.cards.people.items() if key in glass.cards.active]
+    cards = [card for key, card in viewer.lookups.people.items() if key in viewer.lookups.active]
     typed = typed.strip().casefold()[:60]
     return [card for card in cards if typed in card["full_name"].casefold() or typed in card["username"].casefold()]
 

@@ -12,13 +12,13 @@ from app.domain.base import RuleBroken
 from app.domain.messages import CHANNELS, STATES, Message
 from app.models import Customer, Lead, Ticket
 from app.web.api.resource import Resource
-from app.web.core.date_fields import When
-from app.web.core.fields import Choice, Field, Glass, Long, Text
-from app.web.core.record_service import Desk
-from app.web.core.record_table import Plan
-from app.web.core.reference_fields import Reference
+from app.web.core.date_fields import DateTimeField
+from app.web.core.fields import ChoiceField, Field, LongTextField, TextField, Viewer
+from app.web.core.record_service import RecordService
+from app.web.core.record_table import RecordTable
+from app.web.core.reference_fields import RecordField
 from app.web.pages.screen import Screen
-from app.web.records.calls import CallNumber
+from app.web.records.calls import CallNumberField
 
 _COLORS = {
     "queued": "gray",
@@ -30,16 +30,18 @@ _COLORS = {
     "failed": "red",
 }
 FIELDS: list[Field] = [
-    Choice(
+    ChoiceField(
         "channel", _("Channel"), (Message.channel,), options=CHANNELS, listed=True, filter=True, add=True, required=True
     ),
-    Choice("direction", _("Direction"), (Message.direction,), options=("out", "in"), listed=True, filter=True),
-    CallNumber("peer", _("To / from"), (Message.peer,), listed=True, filter=True, add=True, required=True, most=254),
-    Text("subject", _("Subject"), (Message.subject,), most=200, add=True),
-    Long("body", _("Text"), (Message.body,), add=True, required=True),
-    Choice("state", _("State"), (Message.state,), options=STATES, colors=_COLORS, listed=True, filter=True),
-    Text("reason", _("Reason"), (Message.reason,), listed=True),
-    Reference(
+    ChoiceField("direction", _("Direction"), (Message.direction,), options=("out", "in"), listed=True, filter=True),
+    CallNumberField(
+        "peer", _("To / from"), (Message.peer,), listed=True, filter=True, add=True, required=True, most=254
+    ),
+    TextField("subject", _("Subject"), (Message.subject,), most=200, add=True),
+    LongTextField("body", _("Text"), (Message.body,), add=True, required=True),
+    ChoiceField("state", _("State"), (Message.state,), options=STATES, colors=_COLORS, listed=True, filter=True),
+    TextField("reason", _("Reason"), (Message.reason,), listed=True),
+    RecordField(
         "customer",
         _("Customer"),
         (Message.customer_id, Customer.number, Customer.first_name, Customer.last_name),
@@ -50,7 +52,7 @@ FIELDS: list[Field] = [
         filter=True,
         add=True,
     ),
-    Reference(
+    RecordField(
         "lead",
         _("Lead"),
         (Message.lead_id, Lead.number),
@@ -60,7 +62,7 @@ FIELDS: list[Field] = [
         filter=True,
         add=True,
     ),
-    Reference(
+    RecordField(
         "ticket",
         _("Ticket"),
         (Message.ticket_id, Ticket.number),
@@ -70,16 +72,16 @@ FIELDS: list[Field] = [
         filter=True,
         add=True,
     ),
-    When("created_on", _("Created"), (Message.created_on,), listed=True, filter=True, sort=True),
+    DateTimeField("created_on", _("Created"), (Message.created_on,), listed=True, filter=True, sort=True),
 ]
 
 
-class MessageDesk(Desk):
+class MessageService(RecordService):
     """Messages: written into the outbox, never changed."""
 
     record = Message
     module = "Messages"
-    plan = Plan(
+    record_table = RecordTable(
         Message,
         FIELDS,
         joins=(
@@ -89,11 +91,11 @@ class MessageDesk(Desk):
         ),
     )
 
-    def create(self, session: Session, values: dict[str, Any], glass: Glass) -> Message:
+    def create(self, session: Session, values: dict[str, Any], viewer: Viewer) -> Message:
         """Into the outbox."""
-        return messages.write(session, values, glass.who.id, glass.now)
+        return messages.write(session, values, viewer.person.id, viewer.now)
 
-    def change(self, session: Session, row: Message, values: dict[str, Any], glass: Glass) -> None:
+    def change(self, session: Session, row: Message, values: dict[str, Any], viewer: Viewer) -> None:
         """Never: what was said was said."""
         raise RuleBroken(_("A message cannot be changed. Write another one."))
 
@@ -103,7 +105,7 @@ class MessageResource(Resource):
 
     resource_name = "message"
     module = "Messages"
-    desk = MessageDesk()
+    service = MessageService()
     exclude_route_methods = {"put", "delete"}
 
 
@@ -112,7 +114,7 @@ class MessageScreen(Screen):
 
     route_base = "/messages"
     module = "Messages"
-    desk = MessageDesk()
+    service = MessageService()
     title, singular = _("Messages"), _("Message")
     columns = ("peer", "channel", "direction", "state", "body", "customer", "created_on")
     quick = ("channel", "direction", "state")

@@ -15,18 +15,18 @@ from app.domain.base import NotThere, RuleBroken
 from app.extensions import db
 from app.models import Activity
 from app.web.api.resource import key_of
-from app.web.core.date_fields import When
-from app.web.core.fields import Glass, clean_text
-from app.web.core.gate import REFUSABLE, Gated, glass, refusal
+from app.web.core.date_fields import DateTimeField
+from app.web.core.fields import Viewer, clean_text
+from app.web.core.gate import REFUSABLE, ModulePermissions, current_viewer, refusal
 from app.web.pages.screen import refuse_as_page
 from app.web.records import mentions, timeline
 
 #: Address of a record by the column of the line that stands on it.
 _PAGES = {"ticket_id": "/tickets/show/", "lead_id": "/leads/show/", "customer_id": "/customers/show/"}
-_EDITED = When("edited_on", _)
+_EDITED = DateTimeField("edited_on", _)
 
 
-class NotesView(Gated, BaseView):
+class NotesView(ModulePermissions, BaseView):
     """/notes/<id>: the form of one's own note."""
 
     route_base = "/notes"
@@ -49,19 +49,19 @@ class NotesView(Gated, BaseView):
     @permission_name("save")
     def save(self, pk: str) -> Any:
         """Keep the text; what was typed stays on any error."""
-        line, seen = _own(pk), glass()
+        line, viewer = _own(pk), current_viewer()
         typed = request.form.get("text", "")
         try:
             text = clean_text(typed, "text", timeline.MOST_SIGNS)
             if not text:
                 raise RuleBroken(_("Please write something. A note cannot become empty."), "text")
-            mentions.edit_note(db.session(), line, text, _EDITED.take(request.form.get("edited_on"), seen), seen)
+            mentions.edit_note(db.session(), line, text, _EDITED.parse(request.form.get("edited_on"), viewer), viewer)
             db.session.commit()
         except REFUSABLE as broken:
             db.session.rollback()
             status, sentence, _errors = refusal(broken)
             return _answered(_own(pk), typed, sentence), status
-        return _saved(line, seen)
+        return _saved(line, viewer)
 
     @expose("/<pk>/shown", methods=["GET"])
     @has_access
@@ -69,7 +69,7 @@ class NotesView(Gated, BaseView):
     @permission_name("shown")
     def shown(self, pk: str) -> Any:
         """The line of the timeline again, for who leaves the form."""
-        return render_template("crm/_entry.html", e=timeline.entry(_line(pk), glass()))
+        return render_template("crm/_entry.html", e=timeline.entry(_line(pk), current_viewer()))
 
 
 def _line(pk: str) -> Any:
@@ -82,7 +82,7 @@ def _line(pk: str) -> Any:
 def _own(pk: str) -> Any:
     """The line, which this person may change. Raises NotThere, Denied or RuleBroken."""
     line = _line(pk)
-    mentions.refuse_foreign(line, glass())
+    mentions.refuse_foreign(line, current_viewer())
     return line
 
 
@@ -112,10 +112,10 @@ def _place(line: Any) -> tuple[str, int]:
     return column, int(row.id)
 
 
-def _saved(line: Any, seen: Glass) -> Any:
+def _saved(line: Any, viewer: Viewer) -> Any:
     """The changed line for the timeline, or the record's page; with who was not told."""
     if request.headers.get("HX-Request"):
-        answer = make_response(render_template("crm/_entry.html", e=timeline.entry(line, seen)))
+        answer = make_response(render_template("crm/_entry.html", e=timeline.entry(line, viewer)))
         if told := " ".join(mentions.remarks()):
             answer.headers["HX-Trigger"] = json.dumps({"crm:toast": {"text": told}})
         return answer

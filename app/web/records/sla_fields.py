@@ -10,13 +10,13 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
 from app.domain import office_hours, sla
-from app.web.core.date_fields import When, relative
-from app.web.core.fields import Field, Glass
+from app.web.core.date_fields import DateTimeField, relative
+from app.web.core.fields import Field, Viewer
 from app.wording import office_time
 
 
 @dataclass(frozen=True)
-class Dial:
+class SlaClockField:
     """An open promise of one row."""
 
     due_on: datetime
@@ -25,7 +25,7 @@ class Dial:
     paused_seconds: int | None
 
 
-class Owed(When):
+class SlaTargetField(DateTimeField):
     """Until when a promise is owed: a clock that counts down, stands still, or says how it ended."""
 
     def __init__(self, name: str, label: Any, record: Any, done: Any, **flags: Any) -> None:
@@ -33,25 +33,25 @@ class Owed(When):
         columns = (getattr(record, name), record.sla_started_on, record.paused_on, record.paused_seconds, late, done)
         super().__init__(name, label, columns, section="sla", **flags)
         self.is_reply = name.startswith("reply")
-        self._plain = When(name, label, columns[:1])
+        self._plain = DateTimeField(name, label, columns[:1])
 
-    def cell(self, values: tuple[Any, ...], glass: Glass) -> dict[str, Any]:
+    def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
         """A clock; once it has ended, when."""
         *face, late, done = values
         if face[0] is not None:
-            return _clock(Dial(*face), glass)
-        return _ended(done, late, self.is_reply, glass) if done is not None else {"kind": "missing"}
+            return _clock(SlaClockField(*face), viewer)
+        return _ended(done, late, self.is_reply, viewer) if done is not None else {"kind": "missing"}
 
-    def where(self, op: str, raw: Any, glass: Glass) -> Any:
+    def where(self, op: str, raw: Any, viewer: Viewer) -> Any:
         """By the moment alone."""
-        return self._plain.where(op, raw, glass)
+        return self._plain.where(op, raw, viewer)
 
     def order(self) -> Any:
         """By the moment alone."""
         return self.columns[0]
 
 
-class Next(Field):
+class NextTargetField(Field):
     """Which promise comes next, for lists."""
 
     kind = "clock"
@@ -69,26 +69,26 @@ class Next(Field):
         }
         super().__init__(name, label, columns, section="none", schema=schema, **flags)
 
-    def wire(self, values: tuple[Any, ...], glass: Glass) -> Any:
+    def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """{promise, due_on, is_paused}; None where nothing is owed."""
         name, due = _first(values)
         return due and {"promise": name, "due_on": due.isoformat(), "is_paused": values[2] is not None}
 
-    def cell(self, values: tuple[Any, ...], glass: Glass) -> dict[str, Any]:
+    def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
         """A clock that names its promise. Until the job looks nobody is warned: that spares counting office time."""
         name, due = _first(values)
         paused, looked = values[2:]
         if due is None:
             return {"kind": "missing"}
         if paused is not None:
-            return _still(_("Stands still since %(when)s", when=_moment(paused, glass)))
+            return _still(_("Stands still since %(when)s", when=_moment(paused, viewer)))
         is_reply = name == "reply"
         late = _("answer late by %(time)s") if is_reply else _("late by %(time)s")
-        if due <= glass.now:
-            return _late(due, late, glass)
-        warn = looked if looked is not None and looked < due else glass.now
+        if due <= viewer.now:
+            return _late(due, late, viewer)
+        warn = looked if looked is not None and looked < due else viewer.now
         ahead = _("answer in %(time)s") if is_reply else _("resolve in %(time)s")
-        return _counting(due, warn, (ahead, late), glass) | {"title": _moment(due, glass)}
+        return _counting(due, warn, (ahead, late), viewer) | {"title": _moment(due, viewer)}
 
     def order(self) -> Any:
         """By the resolution, which has an index."""
@@ -100,29 +100,29 @@ def _first(values: tuple[Any, ...]) -> tuple[str, datetime | None]:
     return ("reply", reply) if reply is not None and (resolve is None or reply <= resolve) else ("resolve", resolve)
 
 
-def _clock(dial: Dial, glass: Glass) -> dict[str, Any]:
+def _clock(dial: SlaClockField, viewer: Viewer) -> dict[str, Any]:
     """For the cell macro: {kind, tone, text, title}, and what the page needs to go on counting."""
     if dial.paused_on is not None:
-        return _still(_stands(dial.due_on, dial.paused_on, glass))
+        return _still(_stands(dial.due_on, dial.paused_on, viewer))
     late = _("late by %(time)s")
-    if dial.due_on <= glass.now:
-        return _late(dial.due_on, late, glass)
-    warn = sla.warn_on(dial.started_on, dial.due_on, dial.paused_seconds, glass.cards.terms)
-    return _counting(dial.due_on, warn, (_("in %(time)s"), late), glass) | {"title": _runs(dial.due_on, glass)}
+    if dial.due_on <= viewer.now:
+        return _late(dial.due_on, late, viewer)
+    warn = sla.warn_on(dial.started_on, dial.due_on, dial.paused_seconds, viewer.lookups.terms)
+    return _counting(dial.due_on, warn, (_("in %(time)s"), late), viewer) | {"title": _runs(dial.due_on, viewer)}
 
 
 def _still(title: str) -> dict[str, Any]:
     return {"kind": "clock", "tone": "gray", "text": _("paused"), "icon": "player-pause", "title": title}
 
 
-def _counting(due: datetime, warn: datetime, words: tuple[str, str], glass: Glass) -> dict[str, Any]:
+def _counting(due: datetime, warn: datetime, words: tuple[str, str], viewer: Viewer) -> dict[str, Any]:
     """A clock that runs towards `due`; `words`: ahead of it and behind it, with a place for the time."""
     ahead, late = words
     return {
         "kind": "clock",
-        "tone": "amber" if warn <= glass.now else "green",
-        "now": glass.now.isoformat(),
-        "text": ahead % {"time": span(due, glass.now)},
+        "tone": "amber" if warn <= viewer.now else "green",
+        "now": viewer.now.isoformat(),
+        "text": ahead % {"time": span(due, viewer.now)},
         "due": due.isoformat(),
         "warn": warn.isoformat(),
         "ahead": ahead % _BLANK,
@@ -130,20 +130,20 @@ def _counting(due: datetime, warn: datetime, words: tuple[str, str], glass: Glas
     }
 
 
-def _late(due: datetime, late: str, glass: Glass) -> dict[str, Any]:
+def _late(due: datetime, late: str, viewer: Viewer) -> dict[str, Any]:
     """Late by so much office time; it grows on the page while the office is open."""
-    office = glass.cards.office
-    since = glass.now - office_hours.open_between(office, due, glass.now)
+    office = viewer.lookups.office
+    since = viewer.now - office_hours.open_between(office, due, viewer.now)
     shown = {
         "kind": "clock",
         "tone": "red",
-        "text": late % {"time": span(since, glass.now)},
-        "title": _runs(due, glass),
+        "text": late % {"time": span(since, viewer.now)},
+        "title": _runs(due, viewer),
     }
-    if not office_hours.is_open(office, glass.now):
+    if not office_hours.is_open(office, viewer.now):
         return shown
     moment = since.isoformat()
-    return shown | {"due": moment, "warn": moment, "late": late % _BLANK, "now": glass.now.isoformat()}
+    return shown | {"due": moment, "warn": moment, "late": late % _BLANK, "now": viewer.now.isoformat()}
 
 
 #: What the page puts the time in for.
@@ -163,45 +163,45 @@ def span(due: datetime, now: datetime) -> str:
     return _("%(n)s d", n=minutes // 1440) if in_days else _("%(n)s h", n=minutes // 60)
 
 
-def _runs(due: datetime, glass: Glass) -> str:
-    left = sla.minutes_left(glass.cards.office, due, glass.now)
+def _runs(due: datetime, viewer: Viewer) -> str:
+    left = sla.minutes_left(viewer.lookups.office, due, viewer.now)
     told = _("%(when)s · %(time)s left") if left > 0 else _("%(when)s · late by %(time)s")
-    return told % {"when": _moment(due, glass), "time": office_time(abs(left))}
+    return told % {"when": _moment(due, viewer), "time": office_time(abs(left))}
 
 
-def _stands(due: datetime, since: datetime, glass: Glass) -> str:
+def _stands(due: datetime, since: datetime, viewer: Viewer) -> str:
     """A clock that stands still: since when, and what is left when it goes on."""
-    left = sla.minutes_left(glass.cards.office, due, since)
+    left = sla.minutes_left(viewer.lookups.office, due, since)
     still = _("Stands still since %(when)s · %(time)s left")
     told = still if left > 0 else _("Stands still since %(when)s · late by %(time)s")
-    return told % {"when": _moment(since, glass), "time": office_time(abs(left))}
+    return told % {"when": _moment(since, viewer), "time": office_time(abs(left))}
 
 
-def _ended(done: datetime, late_on: datetime | None, is_reply: bool, glass: Glass) -> dict[str, Any]:
+def _ended(done: datetime, late_on: datetime | None, is_reply: bool, viewer: Viewer) -> dict[str, Any]:
     """When it was answered or resolved; how late, if it was."""
-    title = _moment(done, glass)
+    title = _moment(done, viewer)
     if late_on is None:
         told = _("answered %(ago)s") if is_reply else _("done %(ago)s")
-        text = told % {"ago": relative(done, glass)}
+        text = told % {"ago": relative(done, viewer)}
         return {"kind": "moment", "iso": done.isoformat(), "text": text, "title": title, "tone": ""}
-    late = office_hours.open_between(glass.cards.office, late_on, done)
+    late = office_hours.open_between(viewer.lookups.office, late_on, done)
     told = _("answered %(time)s late") if is_reply else _("done %(time)s late")
     return {"kind": "clock", "tone": "red", "text": told % {"time": span(done - late, done)}, "title": title}
 
 
-def _moment(moment: datetime, glass: Glass) -> str:
-    return f"{moment.astimezone(glass.zone):%a %-d %b %Y, %H:%M}"
+def _moment(moment: datetime, viewer: Viewer) -> str:
+    return f"{moment.astimezone(viewer.zone):%a %-d %b %Y, %H:%M}"
 
 
 #: What the minute job writes into the timeline.
 LINES = ("sla_breach", "sla_escalated")
 
 
-def line(payload: dict[str, Any], people: str, glass: Glass) -> dict[str, Any]:
+def line(payload: dict[str, Any], people: str, viewer: Viewer) -> dict[str, Any]:
     """A line of the timeline about a broken promise: what is late, and who was told."""
     is_reply = payload.get("promise") == "reply"
     if payload["what"] == "sla_breach":
-        due = _moment(datetime.fromisoformat(payload["due"]), glass)
+        due = _moment(datetime.fromisoformat(payload["due"]), viewer)
         told = _("The first answer was due %(when)s") if is_reply else _("The resolution was due %(when)s")
         headline = told % {"when": due}
     else:
@@ -214,11 +214,15 @@ def line(payload: dict[str, Any], people: str, glass: Glass) -> dict[str, Any]:
 def clock_fields(record: Any, done: Any) -> list[Field]:
     """The fields of a record's clock; `done`: the column that says when it was resolved."""
     return [
-        Next("sla", _l("SLA"), record, listed=True, sort=True),
-        Owed("reply_due_on", _l("First answer due"), record, record.replied_on, filter=True, sort=True),
-        Owed("resolve_due_on", _l("Resolution due"), record, done, filter=True, sort=True),
-        When("replied_on", _l("First answered"), (record.replied_on,), filter=True, section="sla"),
-        When("reply_late_on", _l("First answer late since"), (record.reply_late_on,), filter=True, section="none"),
-        When("resolve_late_on", _l("Resolution late since"), (record.resolve_late_on,), filter=True, section="none"),
-        When("paused_on", _l("Stands still since"), (record.paused_on,), filter=True, section="none"),
+        NextTargetField("sla", _l("SLA"), record, listed=True, sort=True),
+        SlaTargetField("reply_due_on", _l("First answer due"), record, record.replied_on, filter=True, sort=True),
+        SlaTargetField("resolve_due_on", _l("Resolution due"), record, done, filter=True, sort=True),
+        DateTimeField("replied_on", _l("First answered"), (record.replied_on,), filter=True, section="sla"),
+        DateTimeField(
+            "reply_late_on", _l("First answer late since"), (record.reply_late_on,), filter=True, section="none"
+        ),
+        DateTimeField(
+            "resolve_late_on", _l("Resolution late since"), (record.resolve_late_on,), filter=True, section="none"
+        ),
+        DateTimeField("paused_on", _l("Stands still since"), (record.paused_on,), filter=True, section="none"),
     ]

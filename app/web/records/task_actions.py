@@ -16,13 +16,13 @@ from app.domain import office_hours, task_actions
 from app.domain.base import Conflict
 from app.domain.tasks import OPEN, Task
 from app.extensions import db
-from app.web.core.fields import Glass, clean_text
-from app.web.core.gate import REFUSABLE, glass, refusal, whole
+from app.web.core.fields import Viewer, clean_text
+from app.web.core.gate import REFUSABLE, current_viewer, refusal, whole
 from app.web.pages.screen import Screen, back, refuse_as_page
 from app.web.records.mentions import remarks, write_note
 
 
-class Steps(Screen):
+class TaskActions(Screen):
     """A screen of tasks, with the steps that one click takes."""
 
     VERBS = Screen.VERBS | {"done": "write", "reopen": "write", "snooze": "write", "finish": "write"}
@@ -36,7 +36,7 @@ class Steps(Screen):
         row = self.row_for(pk, "write")
         task_actions.refuse_closed(row)
         before, title = row.status, row.title
-        self.desk.change(db.session(), row, {"status": "Done"}, glass())
+        self.service.change(db.session(), row, {"status": "Done"}, current_viewer())
         db.session.flush()
         undo = {"url": f"/tasks/reopen/{row.id}", "fields": {"status": before, "version": row.version}}
         db.session.commit()
@@ -49,12 +49,12 @@ class Steps(Screen):
     @permission_name("reopen")
     def reopen(self, pk: str) -> Any:
         """Take a "done" back, unless somebody changed the task since."""
-        row, seen = self.row_for(pk, "write"), glass()
+        row, viewer = self.row_for(pk, "write"), current_viewer()
         version = whole(request.form.get("version"), 0, 0, 2**31) or None
         if row.status in OPEN or version not in (None, row.version):
             raise Conflict(_("Somebody changed this task meanwhile, so it stays as it is."))
         status = request.form.get("status")
-        self.desk.change(db.session(), row, {"status": status if status in OPEN else "Todo"}, seen)
+        self.service.change(db.session(), row, {"status": status if status in OPEN else "Todo"}, viewer)
         flash(_("Open again: %(title)s", title=row.title), "success")
         db.session.commit()
         return redirect(back())
@@ -65,11 +65,11 @@ class Steps(Screen):
     @permission_name("snooze")
     def snooze(self, pk: str) -> Any:
         """Give a task a later due time: `until` is 15m, 1h or tomorrow."""
-        row, seen = self.row_for(pk, "write"), glass()
+        row, viewer = self.row_for(pk, "write"), current_viewer()
         task_actions.refuse_closed(row)
-        moment = task_actions.put_off(row, request.form.get("until", ""), seen.now, seen.zone)
-        self.desk.change(db.session(), row, {"due_on": moment}, seen)
-        said = f"{moment.astimezone(seen.zone):%a %-d %b, %H:%M}"
+        moment = task_actions.put_off(row, request.form.get("until", ""), viewer.now, viewer.zone)
+        self.service.change(db.session(), row, {"due_on": moment}, viewer)
+        said = f"{moment.astimezone(viewer.zone):%a %-d %b, %H:%M}"
         flash(_("%(title)s: put off until %(moment)s.", title=row.title, moment=said), "success")
         db.session.commit()
         return redirect(back())
@@ -80,43 +80,43 @@ class Steps(Screen):
     @permission_name("finish")
     def finish(self, pk: str) -> Any:
         """Finish a task, note how it went and set the next one, in one transaction."""
-        row, seen = self.row_for(pk, "write"), glass()
-        seen.who.refuse_unless("Tasks", "create")
+        row, viewer = self.row_for(pk, "write"), current_viewer()
+        viewer.person.refuse_unless("Tasks", "create")
         task_actions.refuse_closed(row)
         if request.method == "GET":
-            return self._finish_form(row, {"title": row.title, "due_on": _suggested(seen)}, {}, seen)
+            return self._finish_form(row, {"title": row.title, "due_on": _suggested(viewer)}, {}, viewer)
         raw = {name: request.form.get(name, "") for name in ("note", "title", "due_on")}
         try:
-            self._finish(row, raw, seen)
+            self._finish(row, raw, viewer)
             db.session.commit()
         except REFUSABLE as broken:
             db.session.rollback()
             status, _sentence, errors = refusal(broken)
             if not errors:
                 raise
-            return self._finish_form(self.row_for(pk, "write"), raw, errors, seen), status
+            return self._finish_form(self.row_for(pk, "write"), raw, errors, viewer), status
         flash(_("Done, and the next step is set."), "success")
         for sentence in remarks():
             flash(sentence, "warning")
         return redirect("/")
 
-    def _finish(self, row: Task, raw: dict[str, str], seen: Glass) -> None:
+    def _finish(self, row: Task, raw: dict[str, str], viewer: Viewer) -> None:
         session = db.session()
-        values = self.desk.plan.take({"title": raw["title"], "due_on": raw["due_on"]}, "add", seen)
-        task_actions.refuse_bad_next(values, seen.now)
+        values = self.service.record_table.parse({"title": raw["title"], "due_on": raw["due_on"]}, "add", viewer)
+        task_actions.refuse_bad_next(values, viewer.now)
         note = clean_text(raw["note"], "note", 20_000)
-        before = max(seen.now, row.due_on or seen.now)
-        self.desk.change(session, row, {"status": "Done"}, seen)
+        before = max(viewer.now, row.due_on or viewer.now)
+        self.service.change(session, row, {"status": "Done"}, viewer)
         if note:
-            seen.who.refuse_unless("Notes", "create")
-            write_note(session, row, note, seen)
+            viewer.person.refuse_unless("Notes", "create")
+            write_note(session, row, note, viewer)
         parent = {"lead_id": row.lead_id, "ticket_id": row.ticket_id, "priority": row.priority}
-        self.desk.create(session, values | parent, seen)
+        self.service.create(session, values | parent, viewer)
         if row.lead_id is not None:
             task_actions.set_follow_up(session, row.lead_id, values["due_on"], before)
 
-    def _finish_form(self, row: Task, raw: dict[str, Any], errors: dict[str, list[str]], seen: Glass) -> Any:
-        named = self.desk.plan.by_name
+    def _finish_form(self, row: Task, raw: dict[str, Any], errors: dict[str, list[str]], viewer: Viewer) -> Any:
+        named = self.service.record_table.by_name
         note = {
             "name": "note",
             "label": _("How did it go?"),
@@ -126,10 +126,10 @@ class Steps(Screen):
             "maxlength": 20_000,
             "placeholder": _("Optional"),
         }
-        due = named["due_on"].input(raw["due_on"], errors.get("due_on", []), seen)
-        title = named["title"].input(raw["title"], errors.get("title", []), seen)
+        due = named["due_on"].form_input(raw["due_on"], errors.get("due_on", []), viewer)
+        title = named["title"].form_input(raw["title"], errors.get("title", []), viewer)
         fields = [due | {"label": _("Next follow-up"), "required": True}, title | {"label": _("What is to be done")}]
-        notes = [note] if seen.who.may("Notes", "create") else []
+        notes = [note] if viewer.person.may("Notes", "create") else []
         form = {
             "title": _("“%(title)s” is done. What is next?", title=row.title),
             "action": f"/tasks/finish/{row.id}",
@@ -145,12 +145,12 @@ class Steps(Screen):
         return render_template("day/_finish.html" if is_part else "day/finish.html", form=form)
 
 
-def _suggested(seen: Glass) -> str:
+def _suggested(viewer: Viewer) -> str:
     """Tomorrow at nine, or when the office opens next, as a form shows it."""
-    moment = _tomorrow(seen.now, seen.zone)
+    moment = _tomorrow(viewer.now, viewer.zone)
     with suppress(office_hours.NeverOpens):
-        moment = office_hours.next_opening(seen.cards.office, moment)
-    return moment.astimezone(seen.zone).strftime("%Y-%m-%dT%H:%M")
+        moment = office_hours.next_opening(viewer.lookups.office, moment)
+    return moment.astimezone(viewer.zone).strftime("%Y-%m-%dT%H:%M")
 
 
 def _tomorrow(now: datetime, zone: ZoneInfo) -> datetime:

@@ -18,19 +18,19 @@ from app.domain.tasks import PRIORITIES, STATUSES, Task
 from app.domain.team import REMINDER_MINUTES
 from app.models import Lead, Ticket
 from app.web.api.resource import Resource
-from app.web.core.date_fields import When
-from app.web.core.fields import Choice, Field, Flag, Glass, Long, Number, Text
-from app.web.core.record_service import Desk, refuse_foreign_assignee
-from app.web.core.record_table import Plan
-from app.web.core.reference_fields import Reference, Someone
-from app.web.records.task_actions import Steps
+from app.web.core.date_fields import DateTimeField
+from app.web.core.fields import BooleanField, ChoiceField, Field, LongTextField, NumberField, TextField, Viewer
+from app.web.core.record_service import RecordService, refuse_foreign_assignee
+from app.web.core.record_table import RecordTable
+from app.web.core.reference_fields import PersonField, RecordField
+from app.web.records.task_actions import TaskActions
 
 _both: dict[str, Any] = {"add": True, "edit": True}
 STATUS_COLORS = {"Backlog": "gray", "Todo": "blue", "In Progress": "orange", "Done": "green", "Canceled": "slate"}
 PRIORITY_COLORS = {"Low": "slate", "Medium": "amber", "High": "red", "Urgent": "purple"}
 FIELDS: list[Field] = [
-    Text("title", _("Title"), (Task.title,), most=200, listed=True, filter=True, required=True, **_both),
-    Choice(
+    TextField("title", _("Title"), (Task.title,), most=200, listed=True, filter=True, required=True, **_both),
+    ChoiceField(
         "status",
         _("Status"),
         (Task.status,),
@@ -41,7 +41,7 @@ FIELDS: list[Field] = [
         sort=True,
         **_both,
     ),
-    Choice(
+    ChoiceField(
         "priority",
         _("Priority"),
         (Task.priority,),
@@ -52,9 +52,9 @@ FIELDS: list[Field] = [
         sort=True,
         **_both,
     ),
-    When("due_on", _("Due"), (Task.due_on,), due=True, listed=True, filter=True, sort=True, **_both),
-    Someone("assignee", _("Assignee"), (Task.assignee_id,), key="assignee_id", listed=True, filter=True, **_both),
-    Reference(
+    DateTimeField("due_on", _("Due"), (Task.due_on,), due=True, listed=True, filter=True, sort=True, **_both),
+    PersonField("assignee", _("Assignee"), (Task.assignee_id,), key="assignee_id", listed=True, filter=True, **_both),
+    RecordField(
         "lead",
         _("Lead"),
         (Task.lead_id, Lead.number),
@@ -65,7 +65,7 @@ FIELDS: list[Field] = [
         filter=True,
         add=True,
     ),
-    Reference(
+    RecordField(
         "ticket",
         _("Ticket"),
         (Task.ticket_id, Ticket.number),
@@ -76,16 +76,16 @@ FIELDS: list[Field] = [
         filter=True,
         add=True,
     ),
-    Long("description", _("Description"), (Task.description,), **_both),
-    Flag("exhausted", _("Nobody left"), (Task.exhausted,), filter=True),
-    When("done_on", _("Done on"), (Task.done_on,)),
-    Number("version", _("Version"), (Task.version,)),
-    When("created_on", _("Created"), (Task.created_on,), filter=True, sort=True),
-    When("changed_on", _("Changed"), (Task.changed_on,), filter=True, sort=True),
+    LongTextField("description", _("Description"), (Task.description,), **_both),
+    BooleanField("exhausted", _("Nobody left"), (Task.exhausted,), filter=True),
+    DateTimeField("done_on", _("Done on"), (Task.done_on,)),
+    NumberField("version", _("Version"), (Task.version,)),
+    DateTimeField("created_on", _("Created"), (Task.created_on,), filter=True, sort=True),
+    DateTimeField("changed_on", _("Changed"), (Task.changed_on,), filter=True, sort=True),
 ]
 
 
-class FirstTask(Field):
+class FirstTaskField(Field):
     """The task that comes with a new record: {title, priority, due_on}."""
 
     kind = "task"
@@ -103,24 +103,24 @@ class FirstTask(Field):
             },
         }
 
-    def take(self, raw: Any, glass: Glass) -> Any:
+    def parse(self, raw: Any, viewer: Viewer) -> Any:
         """The taken values of title, priority and due_on. Raises RuleBroken for anything else."""
         if raw is None:
             return None
         if not isinstance(raw, dict) or set(raw) - {"title", "priority", "due_on"}:
             raise RuleBroken(_g("A task has a title, a priority and a due_on."), self.name)
         named = {each.name: each for each in FIELDS}
-        return {name: named[name].take(given, glass) for name, given in raw.items()}
+        return {name: named[name].parse(given, viewer) for name, given in raw.items()}
 
 
-class TaskIds(Field):
+class TaskIdsField(Field):
     """Ids of tasks to close with a status."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.schema = {"type": "array", "items": {"type": "integer"}}
 
-    def take(self, raw: Any, glass: Glass) -> Any:
+    def parse(self, raw: Any, viewer: Viewer) -> Any:
         """A list of ids."""
         parts = raw if isinstance(raw, list) else str(raw or "").split(",")
         ids = [int(str(part)) for part in parts if re.fullmatch(r"\s*[0-9]{1,9}\s*", str(part))]
@@ -129,48 +129,50 @@ class TaskIds(Field):
         return ids
 
 
-class TaskDesk(Desk):
+class TaskService(RecordService):
     """Tasks of leads and tickets that the person sees."""
 
     record = Task
     module = "Tasks"
-    plan = Plan(Task, FIELDS, joins=((Lead, Lead.id == Task.lead_id), (Ticket, Ticket.id == Task.ticket_id)))
+    record_table = RecordTable(
+        Task, FIELDS, joins=((Lead, Lead.id == Task.lead_id), (Ticket, Ticket.id == Task.ticket_id))
+    )
 
-    def create(self, session: Session, values: dict[str, Any], glass: Glass) -> Task:
+    def create(self, session: Session, values: dict[str, Any], viewer: Viewer) -> Task:
         """For oneself, or for a colleague within reach; he is told."""
-        self._refuse_assignee(session, values, glass)
-        values.setdefault("assignee_id", glass.who.id)
+        self._refuse_assignee(session, values, viewer)
+        values.setdefault("assignee_id", viewer.person.id)
         offsets = offsets_of(session, values["assignee_id"])
-        task = tasks.create(session, values, glass.who.id, glass.now, offsets)
-        self._tell(session, task, glass)
+        task = tasks.create(session, values, viewer.person.id, viewer.now, offsets)
+        self._tell(session, task, viewer)
         if task.lead_id and task.due_on:
             earlier = Lead.next_follow_up_on.is_(None) | (Lead.next_follow_up_on > task.due_on)
             step = update(Lead).where(Lead.id == task.lead_id, earlier).values(next_follow_up_on=task.due_on)
             session.execute(step, execution_options={"synchronize_session": False})
         return task
 
-    def change(self, session: Session, row: Task, values: dict[str, Any], glass: Glass) -> None:
+    def change(self, session: Session, row: Task, values: dict[str, Any], viewer: Viewer) -> None:
         """Through the domain's one door."""
         before = row.assignee_id
         if values.get("assignee_id") != before:
-            self._refuse_assignee(session, values, glass)
-        tasks.change(session, row, values, glass.who.id, glass.now, offsets_of(session, row.assignee_id))
+            self._refuse_assignee(session, values, viewer)
+        tasks.change(session, row, values, viewer.person.id, viewer.now, offsets_of(session, row.assignee_id))
         if row.assignee_id != before:
-            self._tell(session, row, glass)
+            self._tell(session, row, viewer)
 
     @staticmethod
-    def _refuse_assignee(session: Session, values: dict[str, Any], glass: Glass) -> None:
+    def _refuse_assignee(session: Session, values: dict[str, Any], viewer: Viewer) -> None:
         chosen = values.get("assignee_id")
-        if chosen is not None and chosen != glass.who.id:
-            refuse_foreign_assignee(values, "Tasks", glass)
-            assignment.refuse_absent(session, chosen, glass.now)
+        if chosen is not None and chosen != viewer.person.id:
+            refuse_foreign_assignee(values, "Tasks", viewer)
+            assignment.refuse_absent(session, chosen, viewer.now)
 
     @staticmethod
-    def _tell(session: Session, task: Task, glass: Glass) -> None:
+    def _tell(session: Session, task: Task, viewer: Viewer) -> None:
         if task.assignee_id:
-            key = f"task_assigned:{task.id}:{glass.now.isoformat()}"
+            key = f"task_assigned:{task.id}:{viewer.now.isoformat()}"
             people = [task.assignee_id]
-            notices.tell(session, people, "task_assigned", key, task, glass.who.id, glass.now, title=task.title)
+            notices.tell(session, people, "task_assigned", key, task, viewer.person.id, viewer.now, title=task.title)
 
 
 def offsets_of(session: Session, user_id: int | None) -> tuple[int, ...]:
@@ -187,15 +189,15 @@ class TaskResource(Resource):
 
     resource_name = "task"
     module = "Tasks"
-    desk = TaskDesk()
+    service = TaskService()
 
 
-class TaskScreen(Steps):
+class TaskScreen(TaskActions):
     """/tasks/"""
 
     route_base = "/tasks"
     module = "Tasks"
-    desk = TaskDesk()
+    service = TaskService()
     title, singular = _("Tasks"), _("Task")
     quick = ("status", "assignee", "priority")
     strip = ("status", "due_on", "assignee")

@@ -15,20 +15,20 @@ from app.domain.assignment import Assignment
 from app.domain.base import RuleBroken
 from app.domain.tickets import PRIORITIES, SOURCES, Ticket, ticket_subjects
 from app.models import Customer, Lead, TicketSubject
-from app.web.core.date_fields import When
-from app.web.core.fields import Choice, Field, Glass, Long, Number, Text
-from app.web.core.personal_fields import Phone
-from app.web.core.record_service import Desk, pop_assignment, refuse_foreign_assignee
-from app.web.core.record_table import Plan
-from app.web.core.reference_fields import Master, Reference, Someone, person_card
+from app.web.core.date_fields import DateTimeField
+from app.web.core.fields import ChoiceField, Field, LongTextField, NumberField, TextField, Viewer
+from app.web.core.personal_fields import PhoneField
+from app.web.core.record_service import RecordService, pop_assignment, refuse_foreign_assignee
+from app.web.core.record_table import RecordTable
+from app.web.core.reference_fields import MasterField, PersonField, RecordField, person_card
 from app.web.records.assignment import Shared, SharedResource
 from app.web.records.sla_fields import clock_fields
-from app.web.records.tasks import PRIORITY_COLORS, FirstTask, TaskIds
+from app.web.records.tasks import PRIORITY_COLORS, FirstTaskField, TaskIdsField
 
 _both: dict[str, Any] = {"add": True, "edit": True}
 
 
-class Subjects(Field):
+class SubjectsField(Field):
     """The subjects of a ticket, by ids or labels; shown by their joined title."""
 
     kind = "many"
@@ -38,24 +38,25 @@ class Subjects(Field):
         self.ops = ("eq",)
         self.schema = {"type": "array", "items": {"$ref": "#/components/schemas/Card"}}
 
-    def take(self, raw: Any, glass: Glass) -> Any:
+    def parse(self, raw: Any, viewer: Viewer) -> Any:
         """Ids of subjects. Raises RuleBroken for an unknown one."""
         parts = raw if isinstance(raw, list) else [part for part in str(raw or "").split(",") if part.strip()]
-        ids = [glass.cards.find("ticket_subject", part) for part in parts[:40]]
+        ids = [viewer.lookups.find("ticket_subject", part) for part in parts[:40]]
         if None in ids:
             raise RuleBroken(_g("One of these subjects does not exist."), self.name)
         return ids
 
-    def where(self, op: str, raw: Any, glass: Glass) -> Any:
+    def where(self, op: str, raw: Any, viewer: Viewer) -> Any:
         """Tickets that have the subject."""
-        key = glass.cards.find("ticket_subject", raw) or -1
+        key = viewer.lookups.find("ticket_subject", raw) or -1
         link = ticket_subjects.c
         return exists().where(link.ticket_id == Ticket.id, link.subject_id == key)
 
-    def input(self, raw: Any, errors: list[str], glass: Glass) -> dict[str, Any]:
+    def form_input(self, raw: Any, errors: list[str], viewer: Viewer) -> dict[str, Any]:
         """A multi-select."""
         options = [
-            (key, glass.cards.cards["ticket_subject"][key]["label"]) for key in glass.cards.offered["ticket_subject"]
+            (key, viewer.lookups.cards["ticket_subject"][key]["label"])
+            for key in viewer.lookups.offered["ticket_subject"]
         ]
         ids = (
             {int(part) for part in raw if str(part).isascii() and str(part).isdigit()}
@@ -63,7 +64,7 @@ class Subjects(Field):
             else set()
         )
         chosen = [(key, label) for key, label in options if key in ids]
-        return super().input(raw, errors, glass) | {
+        return super().form_input(raw, errors, viewer) | {
             "options": options,
             "selected": chosen,
             "multiple": True,
@@ -80,25 +81,25 @@ _PRESENT = (
 )
 
 
-class Holders(Someone):
+class AssigneesField(PersonField):
     """The current assignee, by whom one filters; a cell shows those who help as well."""
 
-    def cell(self, values: tuple[Any, ...], glass: Glass) -> dict[str, Any]:
+    def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
         """Avatar and name, or the avatars of all."""
         keys = dict.fromkeys([values[0], *(int(key) for key in str(values[1] or "").split(",") if key)])
-        people = [person_card(card) for key in keys if (card := glass.cards.person(key))]
-        return {"kind": "people", "people": people} if len(people) > 1 else super().cell(values, glass)
+        people = [person_card(card) for key in keys if (card := viewer.lookups.person(key))]
+        return {"kind": "people", "people": people} if len(people) > 1 else super().cell(values, viewer)
 
-    def where(self, op: str, raw: Any, glass: Glass) -> Any:
+    def where(self, op: str, raw: Any, viewer: Viewer) -> Any:
         """By the current one."""
-        return Someone(self.name, self.label, self.columns[:1]).where(op, raw, glass)
+        return PersonField(self.name, self.label, self.columns[:1]).where(op, raw, viewer)
 
 
 FIELDS: list[Field] = [
-    Text("number", _("Number"), (Ticket.number,), listed=True, filter=True, sort=True),
-    Text("title", _("Title"), (Ticket.title,), listed=True, filter=True),
-    Subjects("subjects", _("Subjects"), key="subject_ids", filter=True, required=True, **_both),
-    Choice(
+    TextField("number", _("Number"), (Ticket.number,), listed=True, filter=True, sort=True),
+    TextField("title", _("Title"), (Ticket.title,), listed=True, filter=True),
+    SubjectsField("subjects", _("Subjects"), key="subject_ids", filter=True, required=True, **_both),
+    ChoiceField(
         "priority",
         _("Priority"),
         (Ticket.priority,),
@@ -109,7 +110,7 @@ FIELDS: list[Field] = [
         sort=True,
         **_both,
     ),
-    Master(
+    MasterField(
         "status",
         _("Status"),
         (Ticket.status_id,),
@@ -121,10 +122,10 @@ FIELDS: list[Field] = [
         sort=True,
         **_both,
     ),
-    Choice("source", _("Source"), (Ticket.source,), options=SOURCES, filter=True, **_both),
-    Long("description", _("Description"), (Ticket.description,), **_both),
-    Long("resolution", _("Resolution"), (Ticket.resolution,), **_both),
-    Reference(
+    ChoiceField("source", _("Source"), (Ticket.source,), options=SOURCES, filter=True, **_both),
+    LongTextField("description", _("Description"), (Ticket.description,), **_both),
+    LongTextField("resolution", _("Resolution"), (Ticket.resolution,), **_both),
+    RecordField(
         "customer",
         _("Customer"),
         (Ticket.customer_id, Customer.number, Customer.first_name, Customer.last_name),
@@ -135,8 +136,8 @@ FIELDS: list[Field] = [
         filter=True,
         **_both,
     ),
-    Phone("mobile", _("Mobile"), (Customer.mobile, Customer.mobile_e164), add=True),
-    Reference(
+    PhoneField("mobile", _("Mobile"), (Customer.mobile, Customer.mobile_e164), add=True),
+    RecordField(
         "lead",
         _("Lead"),
         (Ticket.lead_id, Lead.number),
@@ -146,64 +147,66 @@ FIELDS: list[Field] = [
         filter=True,
         **_both,
     ),
-    Holders("assignee", _("Assignee"), (Ticket.assignee_id, _PRESENT), key="assignee_id", listed=True, filter=True),
-    Someone("owner", _("Owner"), (Ticket.owner_id,), key="owner_id", filter=True, edit=True),
+    AssigneesField(
+        "assignee", _("Assignee"), (Ticket.assignee_id, _PRESENT), key="assignee_id", listed=True, filter=True
+    ),
+    PersonField("owner", _("Owner"), (Ticket.owner_id,), key="owner_id", filter=True, edit=True),
     *clock_fields(Ticket, Ticket.resolved_on),
-    When("resolved_on", _("Resolved"), (Ticket.resolved_on,), filter=True),
-    Number("version", _("Version"), (Ticket.version,)),
-    When("created_on", _("Created"), (Ticket.created_on,), listed=True, filter=True, sort=True),
-    When("changed_on", _("Changed"), (Ticket.changed_on,), filter=True, sort=True),
-    Text("first_name", _("First name"), key="first_name", add=True, most=80),
-    Text("last_name", _("Last name"), key="last_name", add=True, most=80),
-    Someone("assign_to", _("Assign to"), key="assign_to", add=True),
-    Text("assign_to_role", _("Assign to role"), key="assign_to_role", add=True, most=64),
-    FirstTask("task", _("First task"), add=True, edit=True),
-    TaskIds("close_tasks", _("Tasks to close"), edit=True),
+    DateTimeField("resolved_on", _("Resolved"), (Ticket.resolved_on,), filter=True),
+    NumberField("version", _("Version"), (Ticket.version,)),
+    DateTimeField("created_on", _("Created"), (Ticket.created_on,), listed=True, filter=True, sort=True),
+    DateTimeField("changed_on", _("Changed"), (Ticket.changed_on,), filter=True, sort=True),
+    TextField("first_name", _("First name"), key="first_name", add=True, most=80),
+    TextField("last_name", _("Last name"), key="last_name", add=True, most=80),
+    PersonField("assign_to", _("Assign to"), key="assign_to", add=True),
+    TextField("assign_to_role", _("Assign to role"), key="assign_to_role", add=True, most=64),
+    FirstTaskField("task", _("First task"), add=True, edit=True),
+    TaskIdsField("close_tasks", _("Tasks to close"), edit=True),
 ]
 
 
-def _lists(session: Session, ids: list[int], glass: Glass) -> dict[int, dict[str, Any]]:
+def _lists(session: Session, ids: list[int], viewer: Viewer) -> dict[int, dict[str, Any]]:
     """Subjects and present assignees of these tickets, a statement each."""
     found: dict[int, dict[str, Any]] = {key: {"subjects": [], "assignees": []} for key in ids}
     link = ticket_subjects.c
     query = select(link.ticket_id, link.subject_id).join(TicketSubject, TicketSubject.id == link.subject_id)
     for ticket, subject in session.execute(query.where(link.ticket_id.in_(ids)).order_by(TicketSubject.position)):
-        found[ticket]["subjects"].append(glass.cards.card("ticket_subject", subject))
+        found[ticket]["subjects"].append(viewer.lookups.card("ticket_subject", subject))
     present = select(Assignment.ticket_id, Assignment.user_id).where(
         Assignment.ticket_id.in_(ids), Assignment.ended_on.is_(None)
     )
     for ticket_id, user in session.execute(present.order_by(Assignment.id)):
-        found[int(ticket_id or 0)]["assignees"].append(glass.cards.person(user))
+        found[int(ticket_id or 0)]["assignees"].append(viewer.lookups.person(user))
     return found
 
 
-class TicketDesk(Desk):
+class TicketService(RecordService):
     """Tickets: create, change (the status through its gate)."""
 
     record = Ticket
     module = "Tickets"
-    plan = Plan(
+    record_table = RecordTable(
         Ticket,
         FIELDS,
         many=_lists,
         joins=((Customer, Customer.id == Ticket.customer_id), (Lead, Lead.id == Ticket.lead_id)),
     )
 
-    def create(self, session: Session, values: dict[str, Any], glass: Glass) -> Ticket:
+    def create(self, session: Session, values: dict[str, Any], viewer: Viewer) -> Ticket:
         """In one transaction; the customer named, found by mobile or made."""
         pop_assignment(values)
-        refuse_foreign_assignee(values, "Tickets", glass)
+        refuse_foreign_assignee(values, "Tickets", viewer)
         with access.as_system(session):  # whose number it is, is asked of all customers
-            values["customer_id"] = tickets.customer_for(session, values, glass.who.id, glass.now, self.vault())
+            values["customer_id"] = tickets.customer_for(session, values, viewer.person.id, viewer.now, self.vault())
         values = {name: given for name, given in values.items() if given is not None}
-        minutes = glass.cards.business["first_task_minutes"]
-        return tickets.create(session, values, glass.who.id, glass.now, glass.cards.terms, minutes)
+        minutes = viewer.lookups.business["first_task_minutes"]
+        return tickets.create(session, values, viewer.person.id, viewer.now, viewer.lookups.terms, minutes)
 
-    def change(self, session: Session, row: Ticket, values: dict[str, Any], glass: Glass) -> None:
+    def change(self, session: Session, row: Ticket, values: dict[str, Any], viewer: Viewer) -> None:
         """The owner only by those who may assign."""
         if values.get("owner_id") not in (None, row.owner_id):
-            glass.who.refuse_unless("Tickets", "assign")
-        tickets.change(session, row, values, glass.who.id, glass.now, glass.cards.terms)
+            viewer.person.refuse_unless("Tickets", "assign")
+        tickets.change(session, row, values, viewer.person.id, viewer.now, viewer.lookups.terms)
 
 
 class TicketResource(SharedResource):
@@ -211,7 +214,7 @@ class TicketResource(SharedResource):
 
     resource_name = "ticket"
     module = "Tickets"
-    desk = TicketDesk()
+    service = TicketService()
     extra_schema = {
         name: {"type": "array", "items": {"$ref": f"#/components/schemas/{card}"}}
         for name, card in (("subjects", "Card"), ("assignees", "UserCard"))
@@ -223,7 +226,7 @@ class TicketScreen(Shared):
 
     route_base = "/tickets"
     module = "Tickets"
-    desk = TicketDesk()
+    service = TicketService()
     title, singular = _("Tickets"), _("Ticket")
     columns = ("title", "status", "priority", "customer", "assignee", "sla", "number", "created_on")
     quick = ("status", "priority", "assignee")

@@ -16,12 +16,12 @@ from app.domain.base import RuleBroken
 from app.domain.timeline import KINDS, Activity
 from app.models import Customer, Lead, Task, Ticket
 from app.web.api.resource import Resource
-from app.web.core.date_fields import When, moment_cell
-from app.web.core.fields import Choice, Field, Glass, Number
-from app.web.core.gate import glass
-from app.web.core.record_service import Desk
-from app.web.core.record_table import Plan
-from app.web.core.reference_fields import Reference, Someone, person_card
+from app.web.core.date_fields import DateTimeField, moment_cell
+from app.web.core.fields import ChoiceField, Field, NumberField, Viewer
+from app.web.core.gate import current_viewer
+from app.web.core.record_service import RecordService
+from app.web.core.record_table import RecordTable
+from app.web.core.reference_fields import PersonField, RecordField, person_card
 from app.web.records import call_lines, mentions, sla_fields
 
 PAGE = 30
@@ -54,58 +54,60 @@ def page(session: Session, column: str, key: int, before: int | None = None) -> 
     return list(session.execute(query.order_by(line.id.desc()).limit(PAGE)))
 
 
-def entries(rows: list[Any], glass: Glass) -> list[dict[str, Any]]:
+def entries(rows: list[Any], viewer: Viewer) -> list[dict[str, Any]]:
     """Lines as the template shows them; calls as they stand now, for they grow after their line was written."""
-    told = call_lines.of([(row.payload or {}).get("call") for row in rows if row.kind == "call"], glass)
-    return [entry(row, glass) | told.get((row.payload or {}).get("call", 0), {}) for row in rows]
+    told = call_lines.of([(row.payload or {}).get("call") for row in rows if row.kind == "call"], viewer)
+    return [entry(row, viewer) | told.get((row.payload or {}).get("call", 0), {}) for row in rows]
 
 
-def entry(row: Any, glass: Glass) -> dict[str, Any]:
+def entry(row: Any, viewer: Viewer) -> dict[str, Any]:
     """One line: headline, body, changes; masked."""
     payload = row.payload or {}
-    card = glass.cards.person(row.actor_id)
+    card = viewer.lookups.person(row.actor_id)
     master = "ticket_status" if row.ticket_id and not row.lead_id else "lead_status"
-    told = _TELL.get(row.kind, _plainly)(payload, glass, master)
+    told = _TELL.get(row.kind, _plainly)(payload, viewer, master)
     return {
         "id": row.id,
         "kind": row.kind,
         "icon": told.get("icon") or ICONS.get(row.kind, "circle"),
         "tone": told.get("tone", ""),
         "actor": person_card(card) if card else None,
-        "at": moment_cell(row.at, glass),
+        "at": moment_cell(row.at, viewer),
         "headline": told["headline"],
         "body": told.get("body"),
         "changes": told.get("changes", []),
-    } | (_of_note(row, payload, glass) if row.kind == "note" else {})
+    } | (_of_note(row, payload, viewer) if row.kind == "note" else {})
 
 
-def _of_note(row: Any, payload: dict[str, Any], glass: Glass) -> dict[str, Any]:
+def _of_note(row: Any, payload: dict[str, Any], viewer: Viewer) -> dict[str, Any]:
     """What only a note has: its text in pieces, its former texts, the address where its author changes it."""
-    is_own = row.actor_id == glass.who.id and glass.who.may("Notes", "write")
-    former = [{"text": old.get("text"), "at": _moment_text(old.get("at"), glass)} for old in payload.get("history", [])]
+    is_own = row.actor_id == viewer.person.id and viewer.person.may("Notes", "write")
+    former = [
+        {"text": old.get("text"), "at": _moment_text(old.get("at"), viewer)} for old in payload.get("history", [])
+    ]
     return {
-        "parts": mentions.parts(str(payload.get("text") or ""), payload.get("mentions") or {}, glass),
-        "edited": moment_cell(row.edited_on, glass) if row.edited_on else None,
+        "parts": mentions.parts(str(payload.get("text") or ""), payload.get("mentions") or {}, viewer),
+        "edited": moment_cell(row.edited_on, viewer) if row.edited_on else None,
         "former": former[::-1],
         "edit_url": f"/notes/{row.id}" if is_own else None,
     }
 
 
-def _name(key: Any, glass: Glass) -> str:
-    card = glass.cards.person(key)
+def _name(key: Any, viewer: Viewer) -> str:
+    card = viewer.lookups.person(key)
     return card["full_name"] if card else str(_("nobody"))
 
 
-def _plainly(payload: dict[str, Any], glass: Glass, master: str) -> dict[str, Any]:
+def _plainly(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any]:
     return {"headline": str(payload.get("text") or "")}
 
 
-def _note(payload: dict[str, Any], glass: Glass, master: str) -> dict[str, Any]:
+def _note(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any]:
     return {"headline": _("wrote a note"), "body": payload.get("text")}
 
 
-def _moved(payload: dict[str, Any], glass: Glass, master: str) -> dict[str, Any]:
-    old, new = (glass.cards.card(master, payload.get(name)) or {} for name in ("from", "to"))
+def _moved(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any]:
+    old, new = (viewer.lookups.card(master, payload.get(name)) or {} for name in ("from", "to"))
     text = _("changed the status from %(old)s to %(new)s", old=old.get("label", "–"), new=new.get("label", "–"))
     return {"headline": text, "body": payload.get("note"), "tone": new.get("color", "")}
 
@@ -118,43 +120,43 @@ _ABOUT = {
 }
 
 
-def _assigned(payload: dict[str, Any], glass: Glass, master: str) -> dict[str, Any]:
+def _assigned(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any]:
     if payload.get("what") == "requested":
-        text = _("asked that %(name)s gets this", name=_name(payload.get("to"), glass))
+        text = _("asked that %(name)s gets this", name=_name(payload.get("to"), viewer))
         return {"headline": text, "body": payload.get("text")}
     if payload.get("what") in _ABOUT:
-        names = {"name": _name(payload.get("to"), glass), "old": _name(payload.get("old"), glass)}
+        names = {"name": _name(payload.get("to"), viewer), "old": _name(payload.get("old"), viewer)}
         return {"headline": str(_ABOUT[payload["what"]]) % names}
     if payload.get("what") == "exhausted":
         return {"headline": _("Nobody is left to take this over"), "tone": "red"}
     text = _(
         "assigned this to %(name)s (%(reason)s)",
-        name=_name(payload.get("to"), glass),
+        name=_name(payload.get("to"), viewer),
         reason=payload.get("reason") or "",
     )
     return {"headline": text}
 
 
-def _system(payload: dict[str, Any], glass: Glass, master: str) -> dict[str, Any]:
+def _system(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any]:
     if payload.get("what") in sla_fields.LINES:
-        people = ", ".join(_name(key, glass) for key in payload.get("to") or [])
-        return sla_fields.line(payload, people, glass)
-    return _plainly(payload, glass, master)
+        people = ", ".join(_name(key, viewer) for key in payload.get("to") or [])
+        return sla_fields.line(payload, people, viewer)
+    return _plainly(payload, viewer, master)
 
 
-def _task(payload: dict[str, Any], glass: Glass, master: str) -> dict[str, Any]:
+def _task(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any]:
     words = {"created": _("added a task"), "done": _("finished a task"), "canceled": _("canceled a task")}
     text = words.get(payload.get("what", ""), _("changed a task"))
     return {"headline": f"{text}: {payload.get('text', '')}"}
 
 
-def _changed(payload: dict[str, Any], glass: Glass, master: str) -> dict[str, Any]:
-    rows = [_change(change, glass, master) for change in payload.get("changes", []) if len(change) == 3]
+def _changed(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any]:
+    rows = [_change(change, viewer, master) for change in payload.get("changes", []) if len(change) == 3]
     return {"headline": _("changed %(names)s", names=", ".join(row["label"] for row in rows)), "changes": rows}
 
 
-def _proposed(payload: dict[str, Any], glass: Glass, master: str) -> dict[str, Any]:
-    rows = [_change(change, glass, master) for change in payload.get("changes", []) if len(change) == 3]
+def _proposed(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any]:
+    rows = [_change(change, viewer, master) for change in payload.get("changes", []) if len(change) == 3]
     for row in rows:
         if row["new"] is None:  # a PAN or Aadhaar, whose values stand on no timeline
             row["old"], row["new"] = _("the customer's stays"), _("the one that was typed is not kept")
@@ -165,40 +167,40 @@ def _proposed(payload: dict[str, Any], glass: Glass, master: str) -> dict[str, A
 _MASTERS = {"source_id": "lead_source", "account_type_id": "account_type"}
 
 
-def _change(change: list[Any], glass: Glass, master: str) -> dict[str, Any]:
+def _change(change: list[Any], viewer: Viewer, master: str) -> dict[str, Any]:
     name, old, new = change
     return {
         "label": name.removesuffix("_id").replace("_", " "),
-        "old": _shown(name, old, glass, master),
-        "new": _shown(name, new, glass, master),
+        "old": _shown(name, old, viewer, master),
+        "new": _shown(name, new, viewer, master),
     }
 
 
-def _shown(name: str, value: Any, glass: Glass, master: str) -> str | None:
+def _shown(name: str, value: Any, viewer: Viewer, master: str) -> str | None:
     if name in permissions.MASKED:
-        return str(glass.who.shown(name, value)) if value else None
+        return str(viewer.person.shown(name, value)) if value else None
     if value is None:
         return None
     if name in ("owner_id", "assignee_id"):
-        return _name(value, glass)
+        return _name(value, viewer)
     if name in _MASTERS:
-        return (glass.cards.card(_MASTERS[name], value) or {}).get("label", str(value))
-    return _moment_text(value, glass) if name.endswith("_on") else str(value)
+        return (viewer.lookups.card(_MASTERS[name], value) or {}).get("label", str(value))
+    return _moment_text(value, viewer) if name.endswith("_on") else str(value)
 
 
-def _moment_text(value: Any, glass: Glass) -> str:
+def _moment_text(value: Any, viewer: Viewer) -> str:
     try:
         moment = datetime.fromisoformat(str(value))
     except ValueError:
         return str(value)
-    return f"{moment.astimezone(glass.zone):%-d %b %Y, %H:%M}" if moment.tzinfo else str(value)
+    return f"{moment.astimezone(viewer.zone):%-d %b %Y, %H:%M}" if moment.tzinfo else str(value)
 
 
-def _call(payload: dict[str, Any], glass: Glass, master: str) -> dict[str, Any]:
+def _call(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any]:
     return {"headline": str(payload.get("text") or _("Call"))}
 
 
-def _message(payload: dict[str, Any], glass: Glass, master: str) -> dict[str, Any]:
+def _message(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any]:
     return {"headline": _("wrote by %(channel)s", channel=payload.get("channel", ""))}
 
 
@@ -216,15 +218,15 @@ _TELL = {
 }
 
 
-class Told(Field):
+class TextLineField(Field):
     """The payload in words, so that nothing unmasked leaves the server raw."""
 
-    def wire(self, values: tuple[Any, ...], glass: Glass) -> Any:
+    def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """{headline, body, changes, mentions, history}."""
         kind, payload, lead_id, ticket_id = values
         master = "ticket_status" if ticket_id and not lead_id else "lead_status"
-        told = _TELL.get(kind, _plainly)(payload or {}, glass, master)
-        named = [glass.cards.person(key) for key in ((payload or {}).get("mentions") or {}).values()]
+        told = _TELL.get(kind, _plainly)(payload or {}, viewer, master)
+        named = [viewer.lookups.person(key) for key in ((payload or {}).get("mentions") or {}).values()]
         return {
             "headline": str(told["headline"]),
             "body": told.get("body"),
@@ -243,10 +245,10 @@ class NoteText(Field):
 
 
 FIELDS: list[Field] = [
-    Choice("kind", "Kind", (Activity.kind,), options=KINDS, filter=True),
-    When("at", "At", (Activity.at,), filter=True),
-    Someone("actor", "Actor", (Activity.actor_id,), filter=True),
-    Reference(
+    ChoiceField("kind", "Kind", (Activity.kind,), options=KINDS, filter=True),
+    DateTimeField("at", "At", (Activity.at,), filter=True),
+    PersonField("actor", "Actor", (Activity.actor_id,), filter=True),
+    RecordField(
         "lead",
         "Lead",
         (Activity.lead_id, Lead.number),
@@ -256,7 +258,7 @@ FIELDS: list[Field] = [
         filter=True,
         add=True,
     ),
-    Reference(
+    RecordField(
         "ticket",
         "Ticket",
         (Activity.ticket_id, Ticket.number),
@@ -266,7 +268,7 @@ FIELDS: list[Field] = [
         filter=True,
         add=True,
     ),
-    Reference(
+    RecordField(
         "customer",
         "Customer",
         (Activity.customer_id, Customer.number),
@@ -276,24 +278,24 @@ FIELDS: list[Field] = [
         filter=True,
         add=True,
     ),
-    Number("task_id", "Task", (Activity.task_id,), filter=True),
-    Told(
+    NumberField("task_id", "Task", (Activity.task_id,), filter=True),
+    TextLineField(
         "told",
         "Told",
         (Activity.kind, Activity.payload, Activity.lead_id, Activity.ticket_id),
         schema={"type": "object", "nullable": True},
     ),
     NoteText("text", "Text", add=True, edit=True, required=True),
-    When("edited_on", "Edited on", (Activity.edited_on,), edit=True),
+    DateTimeField("edited_on", "Edited on", (Activity.edited_on,), edit=True),
 ]
 
 
-class ActivityDesk(Desk):
+class ActivityService(RecordService):
     """Timeline lines: read; notes may be added to records that the person sees, and changed by their author."""
 
     record = Activity
     module = "Notes"
-    plan = Plan(
+    record_table = RecordTable(
         Activity,
         FIELDS,
         joins=(
@@ -303,7 +305,7 @@ class ActivityDesk(Desk):
         ),
     )
 
-    def create(self, session: Session, values: dict[str, Any], glass: Glass) -> Activity:
+    def create(self, session: Session, values: dict[str, Any], viewer: Viewer) -> Activity:
         """A note on exactly one record."""
         text = values.pop("text", None)
         parents = {name: key for name, key in values.items() if name.endswith("_id") and key}
@@ -313,15 +315,15 @@ class ActivityDesk(Desk):
             raise RuleBroken(_("A note belongs to one lead, ticket or customer."), "lead")
         ((name, key),) = parents.items()
         record = {"lead_id": Lead, "ticket_id": Ticket, "customer_id": Customer}[name]
-        row = mentions.write_note(session, access.get_visible(session, record, key), text, glass)
+        row = mentions.write_note(session, access.get_visible(session, record, key), text, viewer)
         session.flush()
         return row
 
-    def change(self, session: Session, row: Activity, values: dict[str, Any], glass: Glass) -> None:
+    def change(self, session: Session, row: Activity, values: dict[str, Any], viewer: Viewer) -> None:
         """Another text; `edited_on` as the author saw it, left out = as it stands now."""
         if not values.get("text"):
             raise RuleBroken(_("Please write something. A note cannot become empty."), "text")
-        mentions.edit_note(session, row, values["text"], values.get("edited_on", row.edited_on), glass)
+        mentions.edit_note(session, row, values["text"], values.get("edited_on", row.edited_on), viewer)
 
 
 class ActivityResource(Resource):
@@ -329,7 +331,7 @@ class ActivityResource(Resource):
 
     resource_name = "activity"
     module = "Notes"
-    desk = ActivityDesk()
+    service = ActivityService()
     exclude_route_methods = {"delete"}
     extra_schema = {
         "warnings": {
@@ -341,7 +343,7 @@ class ActivityResource(Resource):
 
     def refuse_unless_reached(self, row: Any, verb: str) -> None:
         """Raise Denied or RuleBroken for a line whose text this person cannot change."""
-        mentions.refuse_foreign(row, glass())
+        mentions.refuse_foreign(row, current_viewer())
 
     def _after(self, pk: int) -> dict[str, Any] | None:
         """The stored line, and who was not told of it."""

@@ -38,7 +38,7 @@ SCOPES = frozenset(permissions.MODULES) | {f"{m}.{verb}" for m in permissions.MO
 
 
 @dataclass(frozen=True)
-class Wish:
+class ApiKeyRequest:
     """What somebody wants of a new key."""
 
     #: What will use it.
@@ -50,7 +50,7 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Made:
+class NewApiKey:
     """A new key; the only moment at which its secret is known."""
 
     id: int
@@ -136,7 +136,7 @@ def note_used(found: Found, now: datetime) -> None:
 # --- making and revoking -----------------------------------------------------------------------------------------
 
 
-def make(user_id: int, wish: Wish, now: datetime, address: str | None = None) -> Made:
+def make(user_id: int, wish: ApiKeyRequest, now: datetime, address: str | None = None) -> NewApiKey:
     """Make a key for the user. Raises RuleBroken for a bad name, scope or end, or too many keys."""
     _refuse_bad(wish, now)
     key, secret = secrets.token_hex(KEY_BYTES), secrets.token_urlsafe(SECRET_BYTES)
@@ -155,10 +155,10 @@ def make(user_id: int, wish: Wish, now: datetime, address: str | None = None) ->
         session.flush()
         ends = wish.expires_on and wish.expires_on.isoformat(timespec="minutes")
         audit.write(session, "api key made", user_id, now, f"api key {row.id}", address, scope=row.scope, ends=ends)
-    return Made(row.id, key, secret)
+    return NewApiKey(row.id, key, secret)
 
 
-def _refuse_bad(wish: Wish, now: datetime) -> None:
+def _refuse_bad(wish: ApiKeyRequest, now: datetime) -> None:
     name = wish.name.strip()
     if not name or len(name) > LONGEST_NAME or not name.isprintable():
         raise RuleBroken(_("Please name what will use the key, in at most 120 signs."), "name")
@@ -206,7 +206,9 @@ class KeysView(BaseView):
         """Make one for oneself; the answer shows the secret, and is not stored anywhere."""
         who: access.Person = g.person
         try:
-            wish = Wish(request.form.get("name", ""), request.form.getlist("scope"), _end_of(request.form.get("ends")))
+            wish = ApiKeyRequest(
+                request.form.get("name", ""), request.form.getlist("scope"), _end_of(request.form.get("ends"))
+            )
             made = make(who.id, wish, datetime.now(UTC), request.remote_addr)
         except RuleBroken as broken:
             return self._page(broken), 422

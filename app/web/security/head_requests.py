@@ -7,7 +7,7 @@ from io import BytesIO
 from typing import Any
 
 
-class Heads:
+class HeadRequests:
     """WSGI: asks the application as if by GET, without a body, and keeps the headers of its answer."""
 
     def __init__(self, app: Any) -> None:

@@ -15,7 +15,7 @@ from flask import Flask, Response, current_app, g, request
 import config
 from app.domain.base import RuleBroken, say
 from app.ops.database import WRITES
-from app.ops.rate_counter import Count, OwnTally, Rate, SharedTally, Tally
+from app.ops.rate_counter import Count, LocalRateCounter, Rate, RateCounter, RedisRateCounter
 from app.web.core import gate
 from app.web.core.languages import is_machine
 from app.web.pages import errors
@@ -34,7 +34,7 @@ class TooFast(RuleBroken):
 class Limits:
     """What is allowed (None = as often as they like), and where it is counted."""
 
-    tally: Tally
+    tally: RateCounter
     call: Rate | None
     write: Rate | None
 
@@ -48,7 +48,7 @@ class Limits:
 
 def install(app: Flask, settings: config.Settings) -> None:
     """Count every call of the API. Stands before FAB is built, so that a request begins uncounted."""
-    tally = SharedTally(settings.redis_url) if settings.redis_url else OwnTally()
+    tally = RedisRateCounter(settings.redis_url) if settings.redis_url else LocalRateCounter()
     rates = [Rate(*each) if each else None for each in (settings.api_limit, settings.api_write_limit)]
     app.extensions["crm_limits"] = Limits(tally, *rates)
     app.before_request(_begin)

@@ -40,7 +40,7 @@ _OF_ONE_REQUEST = (
     "_jwt_extended_jwt_user",
     "_jwt_extended_jwt_location",
     "now",
-    "glass",
+    "viewer",
 )
 
 

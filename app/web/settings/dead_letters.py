@@ -20,8 +20,8 @@ from app.models import FailedCall
 from app.ops import queue
 from app.ops.queue import Call, Depth, Failure
 from app.web.core.date_fields import moment_cell
-from app.web.core.fields import Glass
-from app.web.core.gate import glass
+from app.web.core.fields import Viewer
+from app.web.core.gate import current_viewer
 from app.web.pages.screen import refuse_as_page
 from app.web.security.sessions import own_transaction
 
@@ -48,7 +48,7 @@ class QueueView(BaseView):
     @permission_name("index")
     def index(self) -> Any:
         """Backend, depth and workers; what failed for good."""
-        seen, held, depths = glass(), db.session(), queue.depths()
+        viewer, held, depths = current_viewer(), db.session(), queue.depths()
         rows = dead_letters.open_ones(held)
         count = len(rows) if len(rows) < dead_letters.MOST else dead_letters.count_open(held)
         return self.render_template(
@@ -56,8 +56,8 @@ class QueueView(BaseView):
             backend=_backend(depths),
             queues=[_line(each) for each in depths or ()],
             count=count,
-            failed=[_row(row, seen) for row in rows],
-            acts=seen.who.is_admin,
+            failed=[_row(row, viewer) for row in rows],
+            acts=viewer.person.is_admin,
         )
 
     @expose("/again", methods=["POST"])
@@ -69,7 +69,7 @@ class QueueView(BaseView):
         """Put one call, or all that are shown, into the queue again."""
         rows = _chosen(key)
         with own_transaction() as session:
-            dead_letters.settle(session, rows, dead_letters.AGAIN, glass().who.id, glass().now)
+            dead_letters.settle(session, rows, dead_letters.AGAIN, current_viewer().person.id, current_viewer().now)
             taken = [queue.put(Call(row.queue, row.function, tuple(row.arguments))) for row in rows]
             if not all(taken):
                 raise RuleBroken(_("The queue does not answer. Nothing was changed; please try again in a minute."))
@@ -85,14 +85,14 @@ class QueueView(BaseView):
         """Take one call, or all that are shown, off the list."""
         rows = _chosen(key)
         with own_transaction() as session:
-            dead_letters.settle(session, rows, dead_letters.DROPPED, glass().who.id, glass().now)
+            dead_letters.settle(session, rows, dead_letters.DROPPED, current_viewer().person.id, current_viewer().now)
         flash(ngettext("%(num)s call rests.", "%(num)s calls rest.", len(rows)), "success")
         return redirect("/queue/")
 
 
 def _chosen(key: int | None) -> list[FailedCall]:
     """The rows asked for. Raises Denied for anybody but an admin, NotThere for an unknown one."""
-    if not glass().who.is_admin:
+    if not current_viewer().person.is_admin:
         raise access.Denied(_("Only an admin decides about failed calls."))
     if key is None:
         return dead_letters.open_ones(db.session())
@@ -122,7 +122,7 @@ def _line(depth: Depth) -> dict[str, Any]:
     }
 
 
-def _row(row: FailedCall, seen: Glass) -> dict[str, Any]:
+def _row(row: FailedCall, viewer: Viewer) -> dict[str, Any]:
     name = row.function.removeprefix("app.").replace(":", ".")
     return {
         "id": row.id,
@@ -130,7 +130,7 @@ def _row(row: FailedCall, seen: Glass) -> dict[str, Any]:
         "queue": row.queue,
         "tries": row.tries,
         "error": row.error,
-        "at": moment_cell(row.failed_on, seen),
+        "at": moment_cell(row.failed_on, viewer),
     }
 
 

@@ -29,7 +29,7 @@ from app.web.settings.role_matrix import (
 )
 
 
-class Abilities(BaseView):
+class EffectiveRightsView(BaseView):
     """What a person may do, and which of his roles says so."""
 
     route_base = "/users/can"

@@ -19,8 +19,8 @@ from app.domain.job_runs import newest
 from app.extensions import db
 from app.models import JobRun
 from app.web.core.date_fields import moment_cell, relative
-from app.web.core.fields import Glass, span
-from app.web.core.gate import glass
+from app.web.core.fields import Viewer, span
+from app.web.core.gate import current_viewer
 from app.web.pages.screen import refuse_as_page
 
 #: How many runs of a job are shown.
@@ -48,21 +48,23 @@ class JobsView(BaseView):
     @permission_name("jobs")
     def jobs(self) -> Any:
         """Who runs them, and every job with its newest run."""
-        seen, names = glass(), current_app.extensions["crm_job_names"]
+        viewer, names = current_viewer(), current_app.extensions["crm_job_names"]
         last = newest(db.session(), names)
-        coming = current_app.extensions["crm_next_jobs"](seen.now)
-        state = _state(last, seen)
+        coming = current_app.extensions["crm_next_jobs"](viewer.now)
+        state = _state(last, viewer)
         rows = [
-            _cells(last.get(name), seen)
+            _cells(last.get(name), viewer)
             | {
                 "name": name,
                 "url": f"/jobs/{quote(name)}/",
-                "run_url": _run_url(name, seen),
-                "next": moment_cell(coming.get(name) if state["goes_on"] else None, seen),
+                "run_url": _run_url(name, viewer),
+                "next": moment_cell(coming.get(name) if state["goes_on"] else None, viewer),
             }
             for name in names
         ]
-        return render_template("crm/jobs.html", jobs=rows, state=state, always_open=seen.cards.office.is_always_open)
+        return render_template(
+            "crm/jobs.html", jobs=rows, state=state, always_open=viewer.lookups.office.is_always_open
+        )
 
     @expose("/<name>/")
     @has_access
@@ -71,11 +73,11 @@ class JobsView(BaseView):
     def history(self, name: str) -> Any:
         """The last runs of one job, newest first."""
         _refuse_unknown(name)
-        seen, shown = glass(), request.args.get("show", "")
+        viewer, shown = current_viewer(), request.args.get("show", "")
         query = select(JobRun).where(JobRun.job == name, *_SHOWN.get(shown, ()))
         rows = db.session.scalars(query.order_by(JobRun.started_on.desc()).limit(MOST)).all()
-        page = {"name": name, "run_url": _run_url(name, seen), "shown": shown if shown in _SHOWN else ""}
-        return render_template("crm/job.html", job=page, runs=[_cells(run, seen) for run in rows], most=MOST)
+        page = {"name": name, "run_url": _run_url(name, viewer), "shown": shown if shown in _SHOWN else ""}
+        return render_template("crm/job.html", job=page, runs=[_cells(run, viewer) for run in rows], most=MOST)
 
     @expose("/run/<name>", methods=["POST"])
     @has_access
@@ -83,7 +85,7 @@ class JobsView(BaseView):
     @permission_name("run")
     def run(self, name: str) -> Any:
         """Run a job now, admins only."""
-        if not glass().who.is_admin:
+        if not current_viewer().person.is_admin:
             raise access.Denied(_("Only an admin starts jobs by hand."))
         _refuse_unknown(name)
         db.session.rollback()  # the job writes in sessions of its own
@@ -101,22 +103,22 @@ def _refuse_unknown(name: str) -> None:
         raise NotThere(_("There is no such job."))
 
 
-def _run_url(name: str, seen: Glass) -> str | None:
-    return f"/jobs/run/{quote(name)}" if seen.who.is_admin else None
+def _run_url(name: str, viewer: Viewer) -> str | None:
+    return f"/jobs/run/{quote(name)}" if viewer.person.is_admin else None
 
 
 # --- who runs them
 
 
-def _state(last: dict[str, JobRun], seen: Glass) -> dict[str, Any]:
+def _state(last: dict[str, JobRun], viewer: Viewer) -> dict[str, Any]:
     """Whether somebody runs the jobs: {title, text, tone, icon, goes_on}."""
     minutely = [last[name] for name in current_app.extensions["crm_minute_jobs"] if name in last]
     run = max((run for run in minutely if not run.is_by_hand), key=lambda run: run.started_on, default=None)
-    if run is not None and run.started_on - seen.now > job_health.LATE:
-        return _rests(run, seen)
-    if run is not None and seen.now - run.started_on <= job_health.LATE:
+    if run is not None and run.started_on - viewer.now > job_health.LATE:
+        return _rests(run, viewer)
+    if run is not None and viewer.now - run.started_on <= job_health.LATE:
         who = run.ran_by or _("One process")
-        text = _("%(who)s leads. Its last run began %(when)s.", who=who, when=_ago(run, seen))
+        text = _("%(who)s leads. Its last run began %(when)s.", who=who, when=_ago(run, viewer))
         return {
             "title": _("The jobs run"),
             "text": text,
@@ -125,7 +127,7 @@ def _state(last: dict[str, JobRun], seen: Glass) -> dict[str, Any]:
             "goes_on": True,
         }
     here = current_app.config["CRM"].scheduler
-    found = _late(run, seen) if run is not None else {"title": _("No job has run yet"), "tone": "amber"}
+    found = _late(run, viewer) if run is not None else {"title": _("No job has run yet"), "tone": "amber"}
     if here:
         text = _("This process may run them, and takes over within seconds when nobody else does.")
     else:
@@ -138,9 +140,9 @@ def _state(last: dict[str, JobRun], seen: Glass) -> dict[str, Any]:
     }
 
 
-def _rests(run: JobRun, seen: Glass) -> dict[str, Any]:
+def _rests(run: JobRun, viewer: Viewer) -> dict[str, Any]:
     """The clock was set back: what ran is not run again."""
-    local = run.started_on.astimezone(seen.zone)
+    local = run.started_on.astimezone(viewer.zone)
     text = _(
         "The last run bears a later time than now. The jobs rest until %(time)s; please check the clock.",
         time=f"{local:%-d %b %Y, %H:%M}",
@@ -154,17 +156,17 @@ def _rests(run: JobRun, seen: Glass) -> dict[str, Any]:
     }
 
 
-def _late(run: JobRun, seen: Glass) -> dict[str, Any]:
-    local = run.started_on.astimezone(seen.zone)
+def _late(run: JobRun, viewer: Viewer) -> dict[str, Any]:
+    local = run.started_on.astimezone(viewer.zone)
     title = _("The jobs are late since %(time)s", time=f"{local:%-d %b %Y, %H:%M}")
-    text = _("The last run began %(when)s.", when=_ago(run, seen))
+    text = _("The last run began %(when)s.", when=_ago(run, viewer))
     return {"title": title, "tone": "red", "text": text}
 
 
-def _ago(run: JobRun, seen: Glass) -> str:
-    if (seen.now - run.started_on).total_seconds() < 60:
+def _ago(run: JobRun, viewer: Viewer) -> str:
+    if (viewer.now - run.started_on).total_seconds() < 60:
         return str(_("less than a minute ago"))
-    return relative(run.started_on, seen)
+    return relative(run.started_on, viewer)
 
 
 # --- cells
@@ -174,7 +176,7 @@ def _outcome(outcome: str) -> str:
     return {"done": _("done"), "failed": _("failed"), "running": _("running")}.get(outcome, outcome)
 
 
-def _cells(run: JobRun | None, seen: Glass) -> dict[str, Any]:
+def _cells(run: JobRun | None, viewer: Viewer) -> dict[str, Any]:
     """A run for the tables; dashes where there was none."""
     if run is None:
         missing = {"kind": "missing"}
@@ -186,14 +188,14 @@ def _cells(run: JobRun | None, seen: Glass) -> dict[str, Any]:
             "slot": None,
         }
     took = (run.ended_on - run.started_on).total_seconds() if run.ended_on else None
-    hangs = run.outcome == "running" and seen.now - run.started_on > job_health.LATE
+    hangs = run.outcome == "running" and viewer.now - run.started_on > job_health.LATE
     outcome = {
         "kind": "status",
         "label": _("hangs") if hangs else _outcome(run.outcome),
         "color": "red" if hangs else _TONES.get(run.outcome, "gray"),
     }
     return {
-        "started": moment_cell(run.started_on, seen),
+        "started": moment_cell(run.started_on, viewer),
         "outcome": outcome,
         "error": run.error,
         "ran_by": run.ran_by,
@@ -201,25 +203,25 @@ def _cells(run: JobRun | None, seen: Glass) -> dict[str, Any]:
         "items": run.items,
         "failed": run.failed_items,
         "lag": {"kind": "missing"} if run.is_by_hand else {"kind": "duration", "text": span(run.lag_seconds)},
-        "slot": _("by hand") if run.is_by_hand else _slot(run.slot, seen),
-        "began": _began(run, seen),
+        "slot": _("by hand") if run.is_by_hand else _slot(run.slot, viewer),
+        "began": _began(run, viewer),
     }
 
 
-def _slot(name: str, seen: Glass) -> str:
+def _slot(name: str, viewer: Viewer) -> str:
     """Minutes are named in UTC, days by the office's own clock."""
     if not name.endswith("Z"):
         return name
     try:
-        return f"{datetime.fromisoformat(name).astimezone(seen.zone):%H:%M}"
+        return f"{datetime.fromisoformat(name).astimezone(viewer.zone):%H:%M}"
     except ValueError:
         return name
 
 
-def _began(run: JobRun, seen: Glass) -> dict[str, Any]:
+def _began(run: JobRun, viewer: Viewer) -> dict[str, Any]:
     """The exact moment, where one run follows the other by the minute."""
-    local = run.started_on.astimezone(seen.zone)
-    return moment_cell(run.started_on, seen) | {"text": f"{local:%-d %b, %H:%M:%S}"}
+    local = run.started_on.astimezone(viewer.zone)
+    return moment_cell(run.started_on, viewer) | {"text": f"{local:%-d %b, %H:%M:%S}"}
 
 
 def _seconds(took: float | None) -> str | None:

@@ -14,7 +14,7 @@ from app.domain import leads, settings, tickets
 from app.domain.base import RuleBroken
 from app.extensions import db
 from app.models import AccountType, LeadSource, LeadStatus, MessageTemplate, SupportPage, TicketStatus, TicketSubject
-from app.web.pages.hardened import VERBS, Sturdy, pick
+from app.web.pages.hardened import VERBS, HardenedView, pick
 
 _ADDRESS = re.compile(r"https?://[^\s/]+\.?[^\s]*", re.IGNORECASE)
 _COLOUR = pick(lazy_gettext("Colour"), [(each, each.title()) for each in settings.COLOURS])
@@ -37,7 +37,7 @@ _LABELS = {
 }
 
 
-class MasterScreen(Sturdy):
+class MasterScreen(HardenedView):
     """A pick-list as rows."""
 
     class_permission_name = "Settings"

@@ -25,7 +25,7 @@ from app.domain.base import RuleBroken
 from app.extensions import db
 from app.models import Role
 from app.web.pages.hardened import VERBS as SCREEN_VERBS
-from app.web.pages.hardened import Interface, Sturdy, link
+from app.web.pages.hardened import HardenedInterface, HardenedView, link
 from app.web.security.fab_permissions import OWN_PAIRS
 from app.web.security.role_rules import former
 from app.web.settings.role_matrix import BUILT_IN, matrix_of, refuse_fixed, store
@@ -34,7 +34,7 @@ from app.web.settings.role_matrix import BUILT_IN, matrix_of, refuse_fixed, stor
 CALLED_BY_NAME = (*BUILT_IN, "Sales User", "Support User", "Compliance")
 
 
-class RoleRows(Interface):
+class RoleRows(HardenedInterface):
     """Roles with the number of their people and a way to the matrix."""
 
     def _get_attr_value(self, item: Any, col: str) -> Any:
@@ -45,7 +45,7 @@ class RoleRows(Interface):
         return super()._get_attr_value(item, col)
 
 
-class Roles(Sturdy, RoleModelView):
+class Roles(HardenedView, RoleModelView):
     """FAB's roles; the matrix is where they are meant to be changed."""
 
     interface = RoleRows
@@ -117,7 +117,7 @@ def _copy(session: Session, role: Any) -> None:
     store(session, made, matrix_of(session, role))
 
 
-class Groups(Sturdy, UserGroupModelView):
+class Groups(HardenedView, UserGroupModelView):
     """Groups of users who share roles."""
 
     class_permission_name = "Settings"
@@ -139,19 +139,19 @@ class Groups(Sturdy, UserGroupModelView):
             raise RuleBroken(_("Somebody is still in this group. Take its users out first."))
 
 
-class Permissions(Sturdy, PermissionModelView):
+class Permissions(HardenedView, PermissionModelView):
     """FAB's names of permissions; administrators only."""
 
     search_columns = ["name"]
 
 
-class ViewMenus(Sturdy, ViewMenuModelView):
+class ViewMenus(HardenedView, ViewMenuModelView):
     """FAB's names of screens and menus; administrators only."""
 
     search_columns = ["name"]
 
 
-class PermissionViews(Sturdy, PermissionViewModelView):
+class PermissionViews(HardenedView, PermissionViewModelView):
     """FAB's pairs; administrators only."""
 
     search_columns = ["permission", "view_menu"]

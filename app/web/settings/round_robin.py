@@ -19,8 +19,8 @@ from app.extensions import db
 from app.models import Lead, Ticket
 from app.web.api.resource import key_of
 from app.web.core.date_fields import moment_cell
-from app.web.core.fields import Glass
-from app.web.core.gate import Gated, glass
+from app.web.core.fields import Viewer
+from app.web.core.gate import ModulePermissions, current_viewer
 from app.web.core.reference_fields import person_card
 from app.web.pages.screen import refuse_as_page
 from app.web.records.assignment_history import REASONS, absent_in_words, name_of, skipped_people
@@ -30,7 +30,7 @@ PREVIEWED, HISTORY = 10, 100
 COUNTED = 1000
 
 
-class TurnsView(Gated, BaseView):
+class TurnsView(ModulePermissions, BaseView):
     """/turns/"""
 
     route_base = "/turns"
@@ -51,7 +51,7 @@ class TurnsView(Gated, BaseView):
         if found is None:
             raise NotThere(_("There is no such role, or no turns are given in it."))
         tabs = [{"label": role.name, "url": _url(role.name), "active": role.name == chosen} for role, _pointer in roles]
-        return render_template("crm/turns.html", page=_page(*found, glass()) | {"tabs": tabs})
+        return render_template("crm/turns.html", page=_page(*found, current_viewer()) | {"tabs": tabs})
 
     @expose("/begin", methods=["POST"])
     @has_access
@@ -59,14 +59,16 @@ class TurnsView(Gated, BaseView):
     @permission_name("begin")
     def begin(self) -> Any:
         """Begin with one person, or (no person) anew with the first in line; stands in the audit."""
-        seen, session = glass(), db.session()
+        viewer, session = current_viewer(), db.session()
         role, user = request.form.get("role", ""), request.form.get("user", "")
         key = (key_of(user) or 0) if user else None
-        team.begin_with(session, role, key, seen.now)
+        team.begin_with(session, role, key, viewer.now)
         with access.as_system(session):  # the chain hangs on the row before, whoever wrote that
-            audit.write(session, "turn change", seen.who.id, seen.now, about=f"role {role}"[:190], begins_with=key)
+            audit.write(
+                session, "turn change", viewer.person.id, viewer.now, about=f"role {role}"[:190], begins_with=key
+            )
         session.commit()
-        flash(_next_in_words(role, seen), "success")
+        flash(_next_in_words(role, viewer), "success")
         return redirect(_url(role))
 
 
@@ -74,19 +76,19 @@ def _url(role: str) -> str:
     return "/turns/?" + urlencode({"role": role})
 
 
-def _next_in_words(role: str, seen: Glass) -> str:
+def _next_in_words(role: str, viewer: Viewer) -> str:
     held = next((pair for pair in team.in_use(db.session()) if pair[0].name == role), None)
     line = team.line(db.session(), held[0], held[1].last_user_id if held[1] else None) if held else None
-    coming = team.preview(line, seen.now, 1) if line else []
+    coming = team.preview(line, viewer.now, 1) if line else []
     if not coming:
         return _("Nobody with this role is there now.")
-    return _("The next turn is for %(name)s.", name=name_of(coming[0].user_id, seen))
+    return _("The next turn is for %(name)s.", name=name_of(coming[0].user_id, viewer))
 
 
-def _page(role: Any, pointer: Any, seen: Glass) -> dict[str, Any]:
+def _page(role: Any, pointer: Any, viewer: Viewer) -> dict[str, Any]:
     session = db.session()
     line = team.line(session, role, pointer.last_user_id if pointer else None)
-    coming = team.preview(line, seen.now, PREVIEWED)
+    coming = team.preview(line, viewer.now, PREVIEWED)
     with access.as_system(session):  # how many turns somebody had is no secret of the records
         had = assignment.turns_had(session, role.name, COUNTED)
         given = assignment.latest_of(session, role.name, HISTORY)
@@ -95,51 +97,51 @@ def _page(role: Any, pointer: Any, seen: Glass) -> dict[str, Any]:
         "role": role.name,
         "turns": pointer.turns if pointer else 0,
         "counted": COUNTED,
-        "changed": moment_cell(pointer.changed_on if pointer else None, seen),
-        "line": [_place(place, first, had, seen) for place in line.in_turn()],
-        "coming": [_coming(each, seen) for each in coming],
-        "history": _history(given, seen),
-        "may_change": seen.who.may("Settings", "write"),
+        "changed": moment_cell(pointer.changed_on if pointer else None, viewer),
+        "line": [_place(place, first, had, viewer) for place in line.in_turn()],
+        "coming": [_coming(each, viewer) for each in coming],
+        "history": _history(given, viewer),
+        "may_change": viewer.person.may("Settings", "write"),
         "action": "/turns/begin",
     }
 
 
-def _place(place: team.Place, first: int | None, had: dict[int, Any], seen: Glass) -> dict[str, Any]:
+def _place(place: team.TurnPosition, first: int | None, had: dict[int, Any], viewer: Viewer) -> dict[str, Any]:
     user = place.user
-    away, other = team.absence(user, seen.now), team.stand_in(place, seen.now)
+    away, other = team.absence(user, viewer.now), team.stand_in(place, viewer.now)
     entry = {"why": away.why, "until": away.until.isoformat() if away.until else None} if away else None
     count, last = had.get(user.id, (0, None))
     return {
         "id": user.id,
-        "person": _card(user.id, seen),
+        "person": _card(user.id, viewer),
         "is_next": user.id == first,
         "had": count,
-        "last": moment_cell(last, seen),
-        "away": absent_in_words(entry, seen) if entry else "",
-        "stand_in": name_of(other, seen) if other else "",
+        "last": moment_cell(last, viewer),
+        "away": absent_in_words(entry, viewer) if entry else "",
+        "stand_in": name_of(other, viewer) if other else "",
     }
 
 
-def _coming(decision: team.Decision, seen: Glass) -> dict[str, Any]:
-    stead = name_of(decision.stead_of, seen) if decision.stead_of else ""
-    return {"person": _card(decision.user_id, seen), "stead": stead}
+def _coming(decision: team.Decision, viewer: Viewer) -> dict[str, Any]:
+    stead = name_of(decision.stead_of, viewer) if decision.stead_of else ""
+    return {"person": _card(decision.user_id, viewer), "stead": stead}
 
 
-def _card(key: int | None, seen: Glass) -> dict[str, Any]:
-    return person_card(seen.cards.person(key) or {"full_name": "?", "username": "?"})
+def _card(key: int | None, viewer: Viewer) -> dict[str, Any]:
+    return person_card(viewer.lookups.person(key) or {"full_name": "?", "username": "?"})
 
 
-def _history(given: list[Any], seen: Glass) -> list[dict[str, Any]]:
+def _history(given: list[Any], viewer: Viewer) -> list[dict[str, Any]]:
     """Every turn with the person and why; the record only where the person who looks may see it."""
     links = _links(Lead, "/leads/", (each.lead_id for each in given))
     links |= _links(Ticket, "/tickets/", (each.ticket_id for each in given))
     return [
         {
-            "person": _card(each.user_id, seen),
-            "when": moment_cell(each.started_on, seen),
+            "person": _card(each.user_id, viewer),
+            "when": moment_cell(each.started_on, viewer),
             "reason": REASONS.get(each.reason, each.reason),
-            "skipped": skipped_people(each.decision, seen),
-            "stead": name_of(each.stead_of_id, seen) if each.stead_of_id else "",
+            "skipped": skipped_people(each.decision, viewer),
+            "stead": name_of(each.stead_of_id, viewer) if each.stead_of_id else "",
             "record": links.get(("leads", each.lead_id)) or links.get(("ticket", each.ticket_id)),
         }
         for each in given

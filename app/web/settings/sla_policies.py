@@ -15,7 +15,7 @@ from app.domain import tickets
 from app.domain.base import RuleBroken
 from app.extensions import db
 from app.models import SlaPolicy, SlaTarget
-from app.web.pages.hardened import Interface, pick
+from app.web.pages.hardened import HardenedInterface, pick
 from app.web.settings.business_settings import LONGEST_MINUTES
 from app.web.settings.masters import MasterScreen
 
@@ -43,7 +43,7 @@ def _target_fields() -> dict[str, Any]:
     return made
 
 
-class Policies(Interface):
+class Policies(HardenedInterface):
     """SLA policies with their targets in words."""
 
     def _get_attr_value(self, item: Any, col: str) -> Any:

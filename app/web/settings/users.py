@@ -28,13 +28,13 @@ from app.models import User
 from app.web.core.gate import now
 from app.web.core.languages import said
 from app.web.pages.hardened import VERBS as SCREEN_VERBS
-from app.web.pages.hardened import Interface, LocalMoment, Sturdy, link, pick
+from app.web.pages.hardened import HardenedInterface, HardenedView, LocalMoment, link, pick
 from app.web.security.sessions import signed_in
 
 _MOST_PEOPLE = 1000
 
 
-class People(Interface):
+class People(HardenedInterface):
     """Users with what their list shows beside the columns: full name, manager, what they can do."""
 
     def get_values(self, lst: Any, list_columns: Any) -> Iterator[dict[str, Any]]:
@@ -144,7 +144,7 @@ _PARTS = [
 _PASSWORD = (lazy_gettext("Password"), {"fields": ["password", "conf_password"]})
 
 
-class Users(Sturdy, UserDBModelView):
+class Users(HardenedView, UserDBModelView):
     """The people of the house."""
 
     interface = People

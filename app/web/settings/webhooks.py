@@ -18,14 +18,14 @@ from sqlalchemy.orm import Session
 from app import access, outbox
 from app.domain import change_events, permissions, webhooks
 from app.domain.base import NotThere, RuleBroken
-from app.domain.webhooks import Wanted
+from app.domain.webhooks import EventFilter
 from app.extensions import db
 from app.models import Customer, Lead, Task, Ticket, Webhook, WebhookDelivery
 from app.ops import queue
 from app.outbox.webhook_delivery import QUEUE
 from app.web.core.date_fields import moment_cell
-from app.web.core.fields import Glass
-from app.web.core.gate import glass, refusal, whole
+from app.web.core.fields import Viewer
+from app.web.core.gate import current_viewer, refusal, whole
 from app.web.pages.screen import refuse_as_page
 from app.web.security.sessions import never_stored, own_transaction
 
@@ -108,10 +108,10 @@ class WebhooksView(BaseView):
     @permission_name("index")
     def index(self) -> Any:
         """All of them."""
-        seen = glass()
+        viewer = current_viewer()
         rows = db.session.scalars(select(Webhook).order_by(Webhook.name, Webhook.id)).all()
-        hooks = [_card(hook, seen) for hook in rows]
-        return self.render_template("webhooks/list.html", hooks=hooks, acts=seen.who.is_admin)
+        hooks = [_card(hook, viewer) for hook in rows]
+        return self.render_template("webhooks/list.html", hooks=hooks, acts=viewer.person.is_admin)
 
     @expose("/<int:key>/")
     @has_access
@@ -119,7 +119,7 @@ class WebhooksView(BaseView):
     @permission_name("one")
     def one(self, key: int) -> Any:
         """One of them, and what became of its last tellings."""
-        seen, hook, shown = glass(), _found(Webhook, key), request.args.get("show", "")
+        viewer, hook, shown = current_viewer(), _found(Webhook, key), request.args.get("show", "")
         query = select(WebhookDelivery).where(WebhookDelivery.webhook_id == hook.id)
         if shown in _SHOWN:
             query = query.where(WebhookDelivery.state.in_(_SHOWN[shown]))
@@ -127,13 +127,13 @@ class WebhooksView(BaseView):
         numbers = _numbers(db.session(), rows)
         return self.render_template(
             "webhooks/one.html",
-            hook=_card(hook, seen),
+            hook=_card(hook, viewer),
             why=_WHY.get(hook.why or ""),
             most=MOST,
-            log=[_line(row, numbers, seen, hook.state == "on") for row in rows],
+            log=[_line(row, numbers, viewer, hook.state == "on") for row in rows],
             shown=shown if shown in _SHOWN else "",
-            acts=seen.who.is_admin,
-            is_moving=hook.state == "on" and any(_is_moving(row, seen.now) for row in rows),
+            acts=viewer.person.is_admin,
+            is_moving=hook.state == "on" and any(_is_moving(row, viewer.now) for row in rows),
         )
 
     @expose("/add")
@@ -143,7 +143,7 @@ class WebhooksView(BaseView):
     def add(self) -> Any:
         """The form for a new one, in one's own eyes."""
         _refuse_others()
-        return self._form(None, Wanted("", "", ("lead.created",), glass().who.id), {})
+        return self._form(None, EventFilter("", "", ("lead.created",), current_viewer().person.id), {})
 
     @expose("/add", methods=["POST"])
     @has_access
@@ -152,7 +152,7 @@ class WebhooksView(BaseView):
     def make(self) -> Any:
         """Make it; the answer shows the secret, and is not stored anywhere."""
         _refuse_others()
-        wanted, by = _typed(), glass().who.id
+        wanted, by = _typed(), current_viewer().person.id
         try:
             with own_transaction() as session:
                 hook, secret = webhooks.make(session, wanted, by, _now(), _vault(), _private())
@@ -169,7 +169,7 @@ class WebhooksView(BaseView):
         """The form."""
         _refuse_others()
         hook = _found(Webhook, key)
-        wanted = Wanted(hook.name, hook.url, tuple(hook.events), hook.user_id, hook.state != "off")
+        wanted = EventFilter(hook.name, hook.url, tuple(hook.events), hook.user_id, hook.state != "off")
         return self._form(hook, wanted, {})
 
     @expose("/<int:key>/edit", methods=["POST"])
@@ -179,7 +179,7 @@ class WebhooksView(BaseView):
     def change(self, key: int) -> Any:
         """Store it."""
         _refuse_others()
-        hook, wanted, by = _found(Webhook, key), _typed(), glass().who.id
+        hook, wanted, by = _found(Webhook, key), _typed(), current_viewer().person.id
         version = whole(request.form.get("version"), 0, 0, 2**31 - 1) or None
         try:
             with own_transaction() as session:
@@ -196,7 +196,7 @@ class WebhooksView(BaseView):
     def turn(self, key: int, what: str) -> Any:
         """Pause it, switch it on, send a test, send all that failed again, give it a new secret, delete it."""
         _refuse_others()
-        hook, by = _found(Webhook, key), glass().who.id
+        hook, by = _found(Webhook, key), current_viewer().person.id
         if what == "secret":
             with own_transaction() as session:
                 name, secret = hook.name, webhooks.rotate(session, hook, by, _now(), _vault())
@@ -218,7 +218,7 @@ class WebhooksView(BaseView):
         flash(_("It is on its way again, under the key it has."), "success")
         return redirect(f"/webhooks/{hook_id}/")
 
-    def _form(self, hook: Webhook | None, wanted: Wanted, errors: dict[str, list[str]], error: str = "") -> Any:
+    def _form(self, hook: Webhook | None, wanted: EventFilter, errors: dict[str, list[str]], error: str = "") -> Any:
         form = {
             "title": _("Edit webhook") if hook else _("New webhook"),
             "back_label": _("Webhooks"),
@@ -240,7 +240,7 @@ class WebhooksView(BaseView):
             wrong=errors.get("events", []),
         )
 
-    def _refused(self, hook: Webhook | None, wanted: Wanted, broken: RuleBroken) -> Any:
+    def _refused(self, hook: Webhook | None, wanted: EventFilter, broken: RuleBroken) -> Any:
         status, sentence, errors = refusal(broken)
         return self._form(hook, wanted, errors, "" if errors else sentence), status
 
@@ -254,7 +254,7 @@ class WebhooksView(BaseView):
 
 def _refuse_others() -> None:
     """Raise Denied for anybody but an admin: whoever sets up a webhook takes records out of the house."""
-    if not glass().who.is_admin:
+    if not current_viewer().person.is_admin:
         raise access.Denied(_("Only an admin decides about webhooks."))
 
 
@@ -301,12 +301,12 @@ def _delete(hook: Webhook, by: int) -> None:
 _TURNS = {"pause": _pause, "resume": _resume, "test": _test, "retry": _retry, "delete": _delete}
 
 
-def _typed() -> Wanted:
+def _typed() -> EventFilter:
     form = request.form
     name, url = (form.get(each, "")[:2000] for each in ("name", "url"))
     user = form.get("user", "")
     user_id = int(user) if user.isdecimal() and len(user) < 10 else None
-    return Wanted(name, url, tuple(form.getlist("events")[:100]), user_id, "is_on" in form)
+    return EventFilter(name, url, tuple(form.getlist("events")[:100]), user_id, "is_on" in form)
 
 
 def _now() -> datetime:
@@ -324,8 +324,8 @@ def _private() -> bool:
 # --- what is shown
 
 
-def _fields(wanted: Wanted, errors: dict[str, list[str]]) -> list[dict[str, Any]]:
-    card = glass().cards.person(wanted.user_id) or {}
+def _fields(wanted: EventFilter, errors: dict[str, list[str]]) -> list[dict[str, Any]]:
+    card = current_viewer().lookups.person(wanted.user_id) or {}
     base = {
         "value": "",
         "errors": [],
@@ -379,7 +379,7 @@ def _fields(wanted: Wanted, errors: dict[str, list[str]]) -> list[dict[str, Any]
     ]
 
 
-def _card(hook: Webhook, seen: Glass) -> dict[str, Any]:
+def _card(hook: Webhook, viewer: Viewer) -> dict[str, Any]:
     """A webhook for the list and its own page; never its secret."""
     label, tone = _STATES[hook.state]
     return {
@@ -390,8 +390,8 @@ def _card(hook: Webhook, seen: Glass) -> dict[str, Any]:
         "state": hook.state,
         "chip": {"kind": "status", "label": label, "color": tone},
         "failures": hook.failures,
-        "user": (seen.cards.person(hook.user_id) or {}).get("full_name"),
-        "tried": moment_cell(hook.tried_on, seen),
+        "user": (viewer.lookups.person(hook.user_id) or {}).get("full_name"),
+        "tried": moment_cell(hook.tried_on, viewer),
         "result": hook.result,
         "is_bad": bool(hook.failures),
     }
@@ -424,13 +424,13 @@ def _is_moving(row: WebhookDelivery, now: datetime) -> bool:
     return row.state == "sending" and now - (row.tried_on or row.at) < SOON
 
 
-def _line(row: WebhookDelivery, numbers: dict[tuple[str, int], str], seen: Glass, is_on: bool) -> dict[str, Any]:
+def _line(row: WebhookDelivery, numbers: dict[tuple[str, int], str], viewer: Viewer, is_on: bool) -> dict[str, Any]:
     label, tone = _OUTCOMES[row.state]
     kind, _dot, what = row.event.partition(".")
     return {
         "id": row.id,
         "key": row.key,
-        "at": moment_cell(row.at, seen),
+        "at": moment_cell(row.at, viewer),
         "tries": row.tries,
         "code": row.code,
         "event": f"{_ONE[kind]}: {EVENTS[what]}" if kind in _ONE else _("Test"),
@@ -438,19 +438,19 @@ def _line(row: WebhookDelivery, numbers: dict[tuple[str, int], str], seen: Glass
         "state": {"kind": "status", "label": label, "color": tone},
         "error": row.error,
         "answer": row.answer,
-        "next": _next(row, seen, is_on),
+        "next": _next(row, viewer, is_on),
         "is_fine": row.state == "sent",
         "is_over": row.state in ("sent", "failed", "dropped"),
     }
 
 
-def _next(row: WebhookDelivery, seen: Glass, is_on: bool) -> dict[str, Any]:
+def _next(row: WebhookDelivery, viewer: Viewer, is_on: bool) -> dict[str, Any]:
     """When it is tried next; what is due already goes out now, and nothing does while the webhook is not on."""
     if row.state != "queued" or row.next_try_on is None:
         return {"kind": "missing"}
     if not is_on:
         return {"kind": "text", "text": _("once it is on")}
-    return moment_cell(max(row.next_try_on, seen.now), seen)
+    return moment_cell(max(row.next_try_on, viewer.now), viewer)
 
 
 def _place(row: WebhookDelivery, kind: str, numbers: dict[tuple[str, int], str]) -> dict[str, Any]:

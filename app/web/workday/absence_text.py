@@ -11,32 +11,32 @@ from sqlalchemy.orm import Session
 
 from app.domain import absence
 from app.models import User
-from app.web.core.fields import Glass
+from app.web.core.fields import Viewer
 
 
-def plan_of(session: Session, user: Any, seen: Glass) -> list[str]:
+def plan_of(session: Session, user: Any, viewer: Viewer) -> list[str]:
     """Sentences about the person's availability, the most lasting first."""
     said = []
     leave = absence.leave_of(vars_of(user))
-    if leave is not None and (leave[1] is None or leave[1] > seen.now):
-        said = [_leave(user, leave, seen), *warnings_of(session, user, seen)]
+    if leave is not None and (leave[1] is None or leave[1] > viewer.now):
+        said = [_leave(user, leave, viewer), *warnings_of(session, user, viewer)]
     if not user.available:
         return [_("You take no new work until you switch it on again."), *said]
-    if user.away_until is not None and user.away_until > seen.now:
-        return [_("You take no new work until %(moment)s.", moment=moment(user.away_until, seen)), *said]
+    if user.away_until is not None and user.away_until > viewer.now:
+        return [_("You take no new work until %(moment)s.", moment=moment(user.away_until, viewer)), *said]
     return said or [_("You take new work whenever it is your turn.")]
 
 
-def warnings_of(session: Session, user: Any, seen: Glass) -> list[str]:
+def warnings_of(session: Session, user: Any, viewer: Viewer) -> list[str]:
     """What is allowed, but leaves a gap: a delegate who is on leave himself at the same time."""
     leave = absence.leave_of(vars_of(user))
     both = absence.both_absent(session, user.delegate_id, leave) if leave and user.delegate_id else None
-    if both is None or (both[1] is not None and both[1] <= seen.now):
+    if both is None or (both[1] is not None and both[1] <= viewer.now):
         return []
-    name, begins = _name(user.delegate_id, seen), moment(both[0], seen)
+    name, begins = _name(user.delegate_id, viewer), moment(both[0], viewer)
     if both[1] is None:
         return [_("%(name)s is on leave too from %(begins)s: then nobody takes your turns.", name=name, begins=begins)]
-    ends = moment(both[1], seen)
+    ends = moment(both[1], viewer)
     return [
         _(
             "%(name)s is on leave too from %(begins)s to %(ends)s: in that time nobody takes your turns.",
@@ -47,14 +47,18 @@ def warnings_of(session: Session, user: Any, seen: Glass) -> list[str]:
     ]
 
 
-def stand_ins(session: Session, seen: Glass) -> list[str]:
+def stand_ins(session: Session, viewer: Viewer) -> list[str]:
     """For whom the person stands in, now or soon."""
-    ahead = or_(User.leave_to.is_(None), User.leave_to > seen.now)
+    ahead = or_(User.leave_to.is_(None), User.leave_to > viewer.now)
     query = select(User.id, User.leave_from, User.leave_to)
-    query = query.where(User.delegate_id == seen.who.id, User.leave_from.is_not(None), ahead)
+    query = query.where(User.delegate_id == viewer.person.id, User.leave_from.is_not(None), ahead)
     said = []
     for key, begins, ends in session.execute(query.order_by(User.leave_from)):
-        words = {"name": _name(key, seen), "begins": moment(begins, seen), "ends": moment(ends, seen) if ends else ""}
+        words = {
+            "name": _name(key, viewer),
+            "begins": moment(begins, viewer),
+            "ends": moment(ends, viewer) if ends else "",
+        }
         if ends is None:
             said.append(_("You stand in for %(name)s from %(begins)s, until further notice.", **words))
         else:
@@ -67,24 +71,24 @@ def vars_of(user: Any) -> dict[str, Any]:
     return {name: getattr(user, name) for name in absence.NAMES}
 
 
-def moment(at: datetime, seen: Glass) -> str:
+def moment(at: datetime, viewer: Viewer) -> str:
     """A moment in the zone of the person who reads, such as 3 Dec, 09:00; with the year where it is another."""
-    local = at.astimezone(seen.zone)
-    is_this_year = local.year == seen.now.astimezone(seen.zone).year
+    local = at.astimezone(viewer.zone)
+    is_this_year = local.year == viewer.now.astimezone(viewer.zone).year
     return f"{local:%-d %b, %H:%M}" if is_this_year else f"{local:%-d %b %Y, %H:%M}"
 
 
-def _leave(user: Any, leave: absence.Stretch, seen: Glass) -> str:
+def _leave(user: Any, leave: absence.Stretch, viewer: Viewer) -> str:
     begins, ends = leave
-    words = {"begins": moment(begins, seen), "ends": moment(ends, seen) if ends else "", "name": ""}
+    words = {"begins": moment(begins, viewer), "ends": moment(ends, viewer) if ends else "", "name": ""}
     if user.delegate_id is None:
         if ends is None:
             return _("From %(begins)s your turns are passed over, until you enter an end of your leave.", **words)
         return _("From %(begins)s to %(ends)s your turns are passed over; nobody works in your stead.", **words)
-    words["name"] = _name(user.delegate_id, seen)
+    words["name"] = _name(user.delegate_id, viewer)
     if ends is None:
         return _("From %(begins)s %(name)s takes your turns and works on your records, with no end yet.", **words)
-    if begins <= seen.now:
+    if begins <= viewer.now:
         return _("%(name)s takes your turns and works on your records; on %(ends)s they come back to you.", **words)
     return _(
         "From %(begins)s %(name)s takes your turns and works on your records; on %(ends)s they come back to you.",
@@ -92,6 +96,6 @@ def _leave(user: Any, leave: absence.Stretch, seen: Glass) -> str:
     )
 
 
-def _name(key: int | None, seen: Glass) -> str:
-    card = seen.cards.person(key)
+def _name(key: int | None, viewer: Viewer) -> str:
+    card = viewer.lookups.person(key)
     return str(card["full_name"]) if card else "?"

@@ -18,8 +18,8 @@ from app.extensions import db
 from app.models import Notification
 from app.ops.database import WRITES
 from app.web.core.date_fields import moment_cell
-from app.web.core.fields import Glass
-from app.web.core.gate import glass, json_answer, refuse_as_json, whole
+from app.web.core.fields import Viewer
+from app.web.core.gate import current_viewer, json_answer, refuse_as_json, whole
 from app.web.pages.screen import refuse_as_page
 from app.web.security.sessions import signed_in
 from app.web.workday import delivery_log
@@ -56,8 +56,8 @@ class BellView(BaseView):
     @signed_in
     def count(self) -> Response:
         """{unread}, for pages whose socket is down."""
-        eyes = glass()
-        return json_answer(200, {"unread": notices.unread(db.session(), eyes.who.id, eyes.now)})
+        viewer = current_viewer()
+        return json_answer(200, {"unread": notices.unread(db.session(), viewer.person.id, viewer.now)})
 
     @expose("/read", methods=["POST"])
     @expose("/read/<int:one>", methods=["POST"])
@@ -67,7 +67,7 @@ class BellView(BaseView):
         """Mark one, the `ids` given, those `about` a record, or all as read."""
         chosen = [Notification.id == one] if one is not None else _chosen()
         step = update(Notification).where(*chosen, Notification.read_on.is_(None))
-        return self._answer(_changed(step.values(read_on=glass().now)))
+        return self._answer(_changed(step.values(read_on=current_viewer().now)))
 
     @expose("/snooze", methods=["POST"])
     @signed_in
@@ -75,7 +75,7 @@ class BellView(BaseView):
     def snooze(self) -> Any:
         """Hide the `ids`, or what is unread `about` a record, until 15m, 1h or tomorrow (9:00); now = show again."""
         sent = _sent()
-        moment, chosen = until(str(sent.get("until") or ""), glass().now, glass().zone), _chosen()
+        moment, chosen = until(str(sent.get("until") or ""), current_viewer().now, current_viewer().zone), _chosen()
         if not chosen:
             return self._answer(0)
         if sent.get("about"):
@@ -88,7 +88,7 @@ class BellView(BaseView):
         if request.headers.get("HX-Target") == "bell-panel":
             return self.render_template("crm/bell.html", **_panel())
         if request.is_json:
-            unread = notices.unread(db.session(), glass().who.id, glass().now)
+            unread = notices.unread(db.session(), current_viewer().person.id, current_viewer().now)
             return json_answer(200, {"changed": changed, "unread": unread})
         came = urlsplit(request.referrer or "")
         return redirect(f"/bell/?{came.query}" if came.path == "/bell/" and came.query else "/bell/")
@@ -109,14 +109,14 @@ def until(said: str, now: datetime, zone: Any) -> datetime:
 
 def _panel() -> dict[str, Any]:
     """The newest, and what has come back from its snooze however old it is."""
-    eyes, held = glass(), db.session()
-    mine = select(Notification).where(Notification.user_id == eyes.who.id)
-    back = (Notification.read_on.is_(None), Notification.snoozed_until <= eyes.now)
-    awake = or_(Notification.snoozed_until.is_(None), Notification.snoozed_until <= eyes.now)
+    viewer, held = current_viewer(), db.session()
+    mine = select(Notification).where(Notification.user_id == viewer.person.id)
+    back = (Notification.read_on.is_(None), Notification.snoozed_until <= viewer.now)
+    awake = or_(Notification.snoozed_until.is_(None), Notification.snoozed_until <= viewer.now)
     rows = set(held.scalars(mine.where(awake).order_by(Notification.id.desc()).limit(PANEL)))
     rows |= set(held.scalars(mine.where(*back).order_by(Notification.snoozed_until.desc()).limit(PANEL)))
-    shown = sorted(rows, key=lambda row: (_moment(row, eyes.now), row.id), reverse=True)[:PANEL]
-    return {"groups": grouped(held, shown, eyes), "unread": _unread(held, eyes)}
+    shown = sorted(rows, key=lambda row: (_moment(row, viewer.now), row.id), reverse=True)[:PANEL]
+    return {"groups": grouped(held, shown, viewer), "unread": _unread(held, viewer)}
 
 
 def _moment(row: Any, now: datetime) -> datetime:
@@ -125,32 +125,32 @@ def _moment(row: Any, now: datetime) -> datetime:
     return row.snoozed_until if is_back else row.at
 
 
-def grouped(session: Session, rows: list[Any], eyes: Any) -> list[dict[str, Any]]:
+def grouped(session: Session, rows: list[Any], viewer: Any) -> list[dict[str, Any]]:
     """As crm/bell.html wants them: groups by record, in the order of the rows."""
     cards = cards_of(session, rows)
     groups: dict[Any, dict[str, Any]] = {}
     for row in rows:
-        home, item = home_of(row, cards), _item(row, cards, eyes)
+        home, item = home_of(row, cards), _item(row, cards, viewer)
         group = groups.setdefault(home, {"record": item["record"], "about": item["about"], "items": [], "unread": 0})
         group["items"].append(item)
         group["unread"] += not item["read"]
     return list(groups.values())
 
 
-def _item(row: Any, cards: dict[tuple[str, int], str], eyes: Glass) -> dict[str, Any]:
+def _item(row: Any, cards: dict[tuple[str, int], str], viewer: Viewer) -> dict[str, Any]:
     """One notice for the templates."""
     home = home_of(row, cards)
-    is_away = row.snoozed_until is not None and row.snoozed_until > eyes.now and row.read_on is None
+    is_away = row.snoozed_until is not None and row.snoozed_until > viewer.now and row.read_on is None
     return {
         "id": row.id,
-        "text": text_of(row, **delivery_log.names_of(row, eyes)),
-        "at": moment_cell(row.at, eyes),
+        "text": text_of(row, **delivery_log.names_of(row, viewer)),
+        "at": moment_cell(row.at, viewer),
         "read": row.read_on is not None,
         "url": url_of(row, cards),
         "about": _about(row, cards),
         "record": {"url": home[0], "label": home[1]} if home else None,
-        "snoozed": moment_cell(row.snoozed_until, eyes) if is_away else None,
-        "is_back": _moment(row, eyes.now) != row.at,
+        "snoozed": moment_cell(row.snoozed_until, viewer) if is_away else None,
+        "is_back": _moment(row, viewer.now) != row.at,
     } | delivery_log.look_of(row)
 
 
@@ -164,9 +164,14 @@ def _about(row: Any, cards: dict[tuple[str, int], str]) -> str | None:
 
 def _page() -> dict[str, Any]:
     """One page of all notices, and the address of the older ones."""
-    eyes, held, show, kind = glass(), db.session(), request.args.get("show", ""), request.args.get("kind", "")
+    viewer, held, show, kind = (
+        current_viewer(),
+        db.session(),
+        request.args.get("show", ""),
+        request.args.get("kind", ""),
+    )
     before = whole(request.args.get("before"), 0, 0, 2**31 - 1)
-    query = select(Notification).where(Notification.user_id == eyes.who.id, *_filters(show, kind, eyes.now))
+    query = select(Notification).where(Notification.user_id == viewer.person.id, *_filters(show, kind, viewer.now))
     query = query.where(Notification.id < before) if before else query
     rows = list(held.scalars(query.order_by(Notification.id.desc()).limit(PAGE + 1)))
     more, rows = len(rows) > PAGE, rows[:PAGE]
@@ -174,12 +179,12 @@ def _page() -> dict[str, Any]:
     older = "/bell/?" + urlencode(chosen | {"before": rows[-1].id}) if more else None
     kinds = [(each, NAMES[each]) for each in notices.KINDS if each in NAMES]
     return {
-        "days": _days(held, rows, eyes),
+        "days": _days(held, rows, viewer),
         "show": show,
         "kind": kind,
         "kinds": kinds,
         "older_url": older,
-        "unread": _unread(held, eyes),
+        "unread": _unread(held, viewer),
     }
 
 
@@ -195,21 +200,21 @@ def _filters(show: str, kind: str, now: datetime) -> list[Any]:
     return rules
 
 
-def _days(held: Session, rows: list[Any], eyes: Glass) -> list[dict[str, Any]]:
+def _days(held: Session, rows: list[Any], viewer: Viewer) -> list[dict[str, Any]]:
     """[{title, items}], a day each in the person's zone, every item with its ledger."""
     cards, deliveries = cards_of(held, rows), delivery_log.deliveries_of(held, [row.id for row in rows])
     days: dict[Any, list[dict[str, Any]]] = {}
     for row in rows:
-        told = delivery_log.ledger_of(row, deliveries.get(row.id, {}), eyes)
-        days.setdefault(row.at.astimezone(eyes.zone).date(), []).append(_item(row, cards, eyes) | {"ledger": told})
-    today = eyes.now.astimezone(eyes.zone).date()
+        told = delivery_log.ledger_of(row, deliveries.get(row.id, {}), viewer)
+        days.setdefault(row.at.astimezone(viewer.zone).date(), []).append(_item(row, cards, viewer) | {"ledger": told})
+    today = viewer.now.astimezone(viewer.zone).date()
     near = {today: _("Today"), today - timedelta(days=1): _("Yesterday")}
     return [{"title": near.get(day) or f"{day:%A, %-d %b %Y}", "items": items} for day, items in days.items()]
 
 
-def _unread(held: Session, eyes: Glass) -> int:
+def _unread(held: Session, viewer: Viewer) -> int:
     """The count, also for the badge of the page around it."""
-    g.unread = notices.unread(held, eyes.who.id, eyes.now)
+    g.unread = notices.unread(held, viewer.person.id, viewer.now)
     return int(g.unread)
 
 
@@ -245,13 +250,13 @@ def _is_id(text: str) -> bool:
 
 def _changed(step: Any) -> int:
     """Change one's own notices only, in a transaction of its own; how many rows changed."""
-    own = step.where(Notification.user_id == glass().who.id)
+    own = step.where(Notification.user_id == current_viewer().person.id)
     held = db.session()
     held.commit()  # end the reading transaction: on SQLite a reader cannot always become a writer
     token = WRITES.set(True)
     try:
         done = held.execute(own, execution_options={"synchronize_session": False})
-        notices.rung(held, glass().who.id)
+        notices.rung(held, current_viewer().person.id)
         held.commit()
     finally:
         WRITES.reset(token)

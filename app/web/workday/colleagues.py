@@ -14,9 +14,9 @@ from app.domain.base import NotThere
 from app.domain.permissions import VERBS
 from app.extensions import db
 from app.web.api import schemas
-from app.web.api.operations import Told, operation
-from app.web.api.resource import asked_query
-from app.web.core.gate import Spoken, glass, json_answer, refuse_as_json, signed_in, whole_json
+from app.web.api.operations import OperationSpec, operation
+from app.web.api.resource import query_parameter
+from app.web.core.gate import SentenceResponses, current_viewer, json_answer, refuse_as_json, signed_in, whole_json
 from app.web.records import mentions
 
 
@@ -32,12 +32,16 @@ class PeopleView(BaseView):
     def lookup(self) -> Any:
         """Up to 20 active colleagues by name or user name; `about` a record (lead:5) up to 8 who may see it."""
         typed, about = request.args.get("q", ""), request.args.get("about")
-        hits = mentions.offered(db.session(), about, typed, glass()) if about else mentions.matching(typed, glass())
+        hits = (
+            mentions.offered(db.session(), about, typed, current_viewer())
+            if about
+            else mentions.matching(typed, current_viewer())
+        )
         results = [{"value": card["id"], "label": card["full_name"], "hint": card["username"]} for card in hits[:20]]
         return jsonify({"results": results})
 
 
-class UserResource(Spoken, BaseApi):
+class UserResource(SentenceResponses, BaseApi):
     """/api/v1/user/: a public card, nothing else."""
 
     resource_name = "user"
@@ -47,7 +51,10 @@ class UserResource(Spoken, BaseApi):
     allow_browser_login = True
     csrf_exempt = False
     is_told = True
-    told = {"get": Told("Read one", (404,), ("pk",)), "get_list": Told("List", (414,), ("page",), answer="list")}
+    told = {
+        "get": OperationSpec("Read one", (404,), ("pk",)),
+        "get_list": OperationSpec("List", (414,), ("page",), answer="list"),
+    }
 
     @expose("/", methods=["GET"])
     @protect()
@@ -55,9 +62,13 @@ class UserResource(Spoken, BaseApi):
     @permission_name("get")
     def get_list(self) -> Any:
         """Active colleagues, by name."""
-        query = asked_query({"page", "page_size"})
+        query = query_parameter({"page", "page_size"})
         size, page = whole_json(query.get("page_size"), 20, 1, 100), whole_json(query.get("page"), 0, 0, 10**7)
-        cards = [card for key, card in sorted(glass().cards.people.items()) if key in glass().cards.active]
+        cards = [
+            card
+            for key, card in sorted(current_viewer().lookups.people.items())
+            if key in current_viewer().lookups.active
+        ]
         part = cards[page * size : (page + 1) * size]
         body = {"count": len(cards), "count_capped": False, "ids": [card["id"] for card in part], "result": part}
         return json_answer(200, body)
@@ -68,7 +79,7 @@ class UserResource(Spoken, BaseApi):
     @permission_name("get")
     def get(self, pk: int) -> Any:
         """One colleague's card."""
-        card = glass().cards.person(pk)
+        card = current_viewer().lookups.person(pk)
         if card is None:
             raise NotThere(_("There is no such colleague."))
         return json_answer(200, {"id": pk, "result": card})

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.models import Delivery
 from app.web.core.date_fields import moment_cell
-from app.web.core.fields import Glass
+from app.web.core.fields import Viewer
 
 #: kind -> (icon, tone); another kind is a plain bell.
 LOOKS = {
@@ -46,9 +46,9 @@ def look_of(row: Any) -> dict[str, str]:
     return {"icon": icon, "tone": "red" if is_late else tone}
 
 
-def names_of(row: Any, glass: Glass) -> dict[str, str]:
+def names_of(row: Any, viewer: Viewer) -> dict[str, str]:
     """What the sentence of a notice may call by name: actor, taker, label of a status."""
-    says, cards = dict(row.payload or {}), glass.cards
+    says, cards = dict(row.payload or {}), viewer.lookups
     master = "lead_status" if row.lead_id else "ticket_status"
     found = {
         "actor": (cards.person(row.actor_id), "full_name"),
@@ -68,35 +68,35 @@ def deliveries_of(session: Session, ids: Iterable[int]) -> dict[int, dict[str, D
     return found
 
 
-def ledger_of(row: Any, deliveries: dict[str, Delivery], glass: Glass) -> list[dict[str, str]]:
+def ledger_of(row: Any, deliveries: dict[str, Delivery], viewer: Viewer) -> list[dict[str, str]]:
     """[{icon, label, text, tone}]: bell, on screen, e-mail."""
     return [
-        {"icon": "bell", "label": _("Bell"), "text": _in_bell(row, glass), "tone": ""},
-        {"icon": "device-desktop", "label": _("On screen")} | _on_screen(deliveries.get("screen"), glass),
-        {"icon": "mail", "label": _("E-mail")} | _by_email(deliveries.get("email"), glass),
+        {"icon": "bell", "label": _("Bell"), "text": _in_bell(row, viewer), "tone": ""},
+        {"icon": "device-desktop", "label": _("On screen")} | _on_screen(deliveries.get("screen"), viewer),
+        {"icon": "mail", "label": _("E-mail")} | _by_email(deliveries.get("email"), viewer),
     ]
 
 
-def _in_bell(row: Any, glass: Glass) -> str:
+def _in_bell(row: Any, viewer: Viewer) -> str:
     if row.read_on is not None and row.read_on == row.at:
         return str(_("Not wanted in the bell: it came as read."))
     if row.read_on is not None:
-        return str(_("Shown since %(at)s, read %(read)s.", at=_exact(row.at, glass), read=_exact(row.read_on, glass)))
-    if row.snoozed_until is not None and row.snoozed_until > glass.now:
-        return str(_("Snoozed; it comes back %(at)s.", at=_exact(row.snoozed_until, glass)))
-    return str(_("Shown since %(at)s, not read yet.", at=_exact(row.at, glass)))
+        return str(_("Shown since %(at)s, read %(read)s.", at=_exact(row.at, viewer), read=_exact(row.read_on, viewer)))
+    if row.snoozed_until is not None and row.snoozed_until > viewer.now:
+        return str(_("Snoozed; it comes back %(at)s.", at=_exact(row.snoozed_until, viewer)))
+    return str(_("Shown since %(at)s, not read yet.", at=_exact(row.at, viewer)))
 
 
-def _on_screen(sent: Delivery | None, glass: Glass) -> dict[str, str]:
+def _on_screen(sent: Delivery | None, viewer: Viewer) -> dict[str, str]:
     if sent is None:
         return {"text": _("Not shown: no page was open, or you do not want it there."), "tone": "gray"}
-    return {"text": _("Shown %(at)s.", at=_exact(sent.at, glass)), "tone": ""}
+    return {"text": _("Shown %(at)s.", at=_exact(sent.at, viewer)), "tone": ""}
 
 
-def _by_email(sent: Delivery | None, glass: Glass) -> dict[str, str]:
+def _by_email(sent: Delivery | None, viewer: Viewer) -> dict[str, str]:
     if sent is None:
         return {"text": _("Not sent: you did not ask for an e-mail of this kind."), "tone": "gray"}
-    at = _exact(sent.at, glass)
+    at = _exact(sent.at, viewer)
     if sent.state == "sent":
         return {"text": _("Sent %(at)s.", at=at), "tone": "green"}
     if sent.state == "failed":
@@ -114,5 +114,5 @@ def _by_email(sent: Delivery | None, glass: Glass) -> dict[str, str]:
     return {"text": _("Waiting to be sent since %(at)s.", at=at), "tone": ""}
 
 
-def _exact(moment: Any, glass: Glass) -> str:
-    return str(moment_cell(moment, glass)["title"])
+def _exact(moment: Any, viewer: Viewer) -> str:
+    return str(moment_cell(moment, viewer)["title"])

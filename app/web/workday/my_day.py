@@ -10,7 +10,7 @@ from flask_appbuilder import IndexView, expose
 from flask_babel import gettext as _
 from flask_babel import ngettext
 
-from app.web.core.gate import glass, signed_in
+from app.web.core.gate import current_viewer, signed_in
 from app.web.workday import my_day_sections
 
 
@@ -23,12 +23,12 @@ class HomeView(IndexView):
     @signed_in
     def index(self) -> Any:
         """My day; one part of it in full with ?only=; its inside alone for a script."""
-        seen, only = glass(), request.args.get("only", "")[:20]
-        parts = my_day_sections.parts(seen, only)
+        viewer, only = current_viewer(), request.args.get("only", "")[:20]
+        parts = my_day_sections.parts(viewer, only)
         if only and not parts:
             abort(404)
-        local = seen.now.astimezone(seen.zone)
-        first = seen.who.full_name.split()[0] if seen.who.full_name else seen.who.username
+        local = viewer.now.astimezone(viewer.zone)
+        first = viewer.person.full_name.split()[0] if viewer.person.full_name else viewer.person.username
         words = {
             "parts": parts,
             "greeting": _greeting(local, first),
@@ -51,7 +51,7 @@ def _greeting(local: datetime, name: str) -> str:
     return _("Good afternoon, %(name)s", name=name) if local.hour < 17 else _("Good evening, %(name)s", name=name)
 
 
-def _summary(parts: list[my_day_sections.Part]) -> str:
+def _summary(parts: list[my_day_sections.DaySection]) -> str:
     """Overdue and due today, as half a sentence; empty when nothing is."""
     count = {part.name: part.count for part in parts}
     late, today = count.get("overdue", 0), count.get("soon", 0) + count.get("later", 0)

@@ -18,7 +18,7 @@ from app.extensions import db
 from app.lib import phone
 from app.models import AssignmentRequest, Customer, Lead, Ticket
 from app.web.core.date_fields import moment_cell
-from app.web.core.fields import Glass
+from app.web.core.fields import Viewer
 from app.web.core.record_table import COUNT_CAP
 from app.web.workday import requests
 
@@ -47,7 +47,7 @@ _CUSTOMER = (
 
 
 @dataclass
-class Part:
+class DaySection:
     """One section of the page: its rows, how many there are in all, and where all of them stand."""
 
     name: str
@@ -65,61 +65,61 @@ class Part:
         return f"{COUNT_CAP:,}+" if self.count > COUNT_CAP else str(self.count)
 
 
-def parts(seen: Glass, only: str = "") -> list[Part]:
+def parts(viewer: Viewer, only: str = "") -> list[DaySection]:
     """All parts of this person's day in the order of the page, or the one named, in full; at most ten statements."""
     makers = (tasks_of_today, new_leads, new_tickets, promised_leads, promised_tickets, requests_waiting, nobody_left)
     most = ALONE if only else ROWS
-    made = [part for maker in makers for part in maker(seen, most)]
+    made = [part for maker in makers for part in maker(viewer, most)]
     return [part for part in made if part.name == only] if only else made
 
 
 # --- tasks
 
 
-def tasks_of_today(seen: Glass, most: int) -> list[Part]:
+def tasks_of_today(viewer: Viewer, most: int) -> list[DaySection]:
     """My open tasks until tonight: overdue, within two hours, later."""
-    local = seen.now.astimezone(seen.zone)
+    local = viewer.now.astimezone(viewer.zone)
     tonight = (local + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
-    soon = seen.now + SOON
+    soon = viewer.now + SOON
     end = max(tonight, soon)
-    late = _tasks(seen, Task.due_on < seen.now, most)
-    ahead = _tasks(seen, and_(Task.due_on >= seen.now, Task.due_on < end), max(most, DAY_ROWS))
+    late = _tasks(viewer, Task.due_on < viewer.now, most)
+    ahead = _tasks(viewer, and_(Task.due_on >= viewer.now, Task.due_on < end), max(most, DAY_ROWS))
     near, later = [row for row in ahead if row.due_on < soon], [row for row in ahead if row.due_on >= soon]
     # Beyond what was read: of the whole day's number, what is not near is later.
     rest = max(len(later), (ahead[0].total if ahead else 0) - len(near))
     return [
-        Part(
+        DaySection(
             "overdue",
             _("Overdue"),
             "alarm",
             "red",
-            _task_rows(late, most, seen),
+            _task_rows(late, most, viewer),
             late[0].total if late else 0,
-            _tasks_url(seen, due_lt=seen.now),
+            _tasks_url(viewer, due_lt=viewer.now),
         ),
-        Part(
+        DaySection(
             "soon",
             _("Next two hours"),
             "clock",
             "amber",
-            _task_rows(near, most, seen),
+            _task_rows(near, most, viewer),
             len(near),
-            _tasks_url(seen, due_ge=seen.now, due_lt=soon),
+            _tasks_url(viewer, due_ge=viewer.now, due_lt=soon),
         ),
-        Part(
+        DaySection(
             "later",
             _("Later today"),
             "calendar",
             "blue",
-            _task_rows(later, most, seen),
+            _task_rows(later, most, viewer),
             rest,
-            _tasks_url(seen, due_ge=soon, due_lt=end),
+            _tasks_url(viewer, due_ge=soon, due_lt=end),
         ),
     ]
 
 
-def _tasks(seen: Glass, rule: Any, most: int) -> list[Any]:
-    mine = (Task.assignee_id.in_(sorted(seen.who.own)), Task.status.in_(OPEN), rule)
+def _tasks(viewer: Viewer, rule: Any, most: int) -> list[Any]:
+    mine = (Task.assignee_id.in_(sorted(viewer.person.own)), Task.status.in_(OPEN), rule)
     query = _task_query(_total(Task, *mine)).where(*mine).order_by(Task.due_on, Task.id)
     return list(db.session.execute(query.limit(most)))
 
@@ -153,60 +153,60 @@ def _total(record: Any, *rules: Any) -> Any:
     return select(func.count()).select_from(few).scalar_subquery().label("total")
 
 
-def _task_rows(rows: Iterable[Any], most: int, seen: Glass) -> list[dict[str, Any]]:
-    return [_task_row(row, seen) for row in list(rows)[:most]]
+def _task_rows(rows: Iterable[Any], most: int, viewer: Viewer) -> list[dict[str, Any]]:
+    return [_task_row(row, viewer) for row in list(rows)[:most]]
 
 
-def _task_row(row: Any, seen: Glass) -> dict[str, Any]:
+def _task_row(row: Any, viewer: Viewer) -> dict[str, Any]:
     home = f"/leads/{row.lead}" if row.lead else f"/tickets/{row.ticket}" if row.ticket else f"/tasks/show/{row.id}"
-    may_write = seen.who.may("Tasks", "write")
-    return _row(row, seen) | {
+    may_write = viewer.person.may("Tasks", "write")
+    return _row(row, viewer) | {
         "key": f"task-{row.id}",
         "url": home,
         "title": row.title,
         "number": row.lead or row.ticket,
-        "due": _due(row.due_on, seen),
+        "due": _due(row.due_on, viewer),
         "task": row.id if may_write else None,
-        "next": may_write and seen.who.may("Tasks", "create"),
+        "next": may_write and viewer.person.may("Tasks", "create"),
         "person": "" if _name(row) in row.title else _name(row),
     }
 
 
-def _due(due_on: datetime, seen: Glass) -> dict[str, Any]:
+def _due(due_on: datetime, viewer: Viewer) -> dict[str, Any]:
     """How late or how near; the time of day where that says more."""
-    shown = moment_cell(due_on, seen, True)
-    local = due_on.astimezone(seen.zone)
-    is_later = due_on >= seen.now + SOON and local.date() == seen.now.astimezone(seen.zone).date()
+    shown = moment_cell(due_on, viewer, True)
+    local = due_on.astimezone(viewer.zone)
+    is_later = due_on >= viewer.now + SOON and local.date() == viewer.now.astimezone(viewer.zone).date()
     return shown | {"text": f"{local:%H:%M}"} if is_later else shown
 
 
-def nobody_left(seen: Glass, most: int) -> list[Part]:
+def nobody_left(viewer: Viewer, most: int) -> list[DaySection]:
     """For managers: overdue tasks of the team that every colleague had."""
-    if not (seen.who.is_manager and seen.who.may("Tasks", "read")):
+    if not (viewer.person.is_manager and viewer.person.may("Tasks", "read")):
         return []
-    reach = seen.who.reach("Tasks")
+    reach = viewer.person.reach("Tasks")
     # "= 1": the database uses no index for IS TRUE.
-    rules = [Task.exhausted == true(), Task.status.in_(WATCHED), Task.assignee_id.not_in(sorted(seen.who.own))]
+    rules = [Task.exhausted == true(), Task.status.in_(WATCHED), Task.assignee_id.not_in(sorted(viewer.person.own))]
     if reach is not None:
         rules.append(Task.assignee_id.in_(sorted(reach)))
     query = _task_query(_total(Task, *rules)).where(*rules).order_by(Task.due_on, Task.id)
     found = list(db.session.execute(query.limit(most)))
-    rows = [_stuck_row(row, seen) for row in found]
+    rows = [_stuck_row(row, viewer) for row in found]
     url = _listed("/tasks/", _flt_eq_exhausted="1", _flt_in_status=",".join(WATCHED))
     return [_part("nobody", _("Nobody is left"), "urgent", "red", found, rows, url)]
 
 
-def _stuck_row(row: Any, seen: Glass) -> dict[str, Any]:
-    card = seen.cards.person(row.assignee_id)
+def _stuck_row(row: Any, viewer: Viewer) -> dict[str, Any]:
+    card = viewer.lookups.person(row.assignee_id)
     root = f"/leads/assign/{row.lead_id}" if row.lead else f"/tickets/assign/{row.ticket_id}" if row.ticket else None
     assign = [{"label": _("Assign"), "icon": "user-plus", "url": root}] if root else []
     told = _("with %(name)s", name=card["full_name"]) if card else ""
-    return _task_row(row, seen) | {"task": None, "actions": assign, "note": told, "mark": ""}
+    return _task_row(row, viewer) | {"task": None, "actions": assign, "note": told, "mark": ""}
 
 
-def _tasks_url(seen: Glass, **due: datetime) -> str:
+def _tasks_url(viewer: Viewer, **due: datetime) -> str:
     """The list of my open tasks, narrowed by due_lt and due_ge."""
-    own = sorted(seen.who.own)
+    own = sorted(viewer.person.own)
     whose = {"_flt_eq_assignee": "@me"} if len(own) == 1 else {"_flt_in_assignee": ",".join(map(str, own))}
     times = {f"_flt_{name[4:]}_due_on": moment.isoformat(timespec="seconds") for name, moment in due.items()}
     return _listed("/tasks/", **whose, _flt_in_status=",".join(OPEN), **times, _oc="due_on", _od="asc")
@@ -215,36 +215,36 @@ def _tasks_url(seen: Glass, **due: datetime) -> str:
 # --- new and untouched
 
 
-def new_leads(seen: Glass, most: int) -> list[Part]:
+def new_leads(viewer: Viewer, most: int) -> list[DaySection]:
     """My leads in the status that every lead begins with, newest first."""
-    if not seen.who.may("Leads", "read"):
+    if not viewer.person.may("Leads", "read"):
         return []
-    status = _statuses(seen, "lead_status", {"new"})
-    rules = (Lead.assignee_id.in_(sorted(seen.who.own)), Lead.status_id.in_(status))
+    status = _statuses(viewer, "lead_status", {"new"})
+    rules = (Lead.assignee_id.in_(sorted(viewer.person.own)), Lead.status_id.in_(status))
     query = select(Lead.number, Lead.created_on, Lead.assignee_id, *_PERSON, _total(Lead, *rules))
     query = query.outerjoin(Customer, Customer.id == Lead.customer_id).where(*rules).order_by(Lead.id.desc())
     found = list(db.session.execute(query.limit(most)))
-    rows = [_lead_row(row, seen) | {"due": moment_cell(row.created_on, seen)} for row in found]
-    url = _whose_list("/leads/", seen, status)
+    rows = [_lead_row(row, viewer) | {"due": moment_cell(row.created_on, viewer)} for row in found]
+    url = _whose_list("/leads/", viewer, status)
     return [_part("new-leads", _("New leads, untouched"), "sparkles", "teal", found, rows, url)]
 
 
-def new_tickets(seen: Glass, most: int) -> list[Part]:
+def new_tickets(viewer: Viewer, most: int) -> list[DaySection]:
     """My tickets in the status that every ticket begins with, newest first."""
-    if not seen.who.may("Tickets", "read"):
+    if not viewer.person.may("Tickets", "read"):
         return []
-    status = _statuses(seen, "ticket_status", {"new"})
-    rules = (Ticket.assignee_id.in_(sorted(seen.who.own)), Ticket.status_id.in_(status))
+    status = _statuses(viewer, "ticket_status", {"new"})
+    rules = (Ticket.assignee_id.in_(sorted(viewer.person.own)), Ticket.status_id.in_(status))
     columns = (Ticket.number, Ticket.title, Ticket.created_on, Ticket.assignee_id, *_CUSTOMER, _total(Ticket, *rules))
     query = select(*columns).outerjoin(Customer, Customer.id == Ticket.customer_id).where(*rules)
     found = list(db.session.execute(query.order_by(Ticket.id.desc()).limit(most)))
-    rows = [_ticket_row(row, seen) | {"due": moment_cell(row.created_on, seen)} for row in found]
-    url = _whose_list("/tickets/", seen, status)
+    rows = [_ticket_row(row, viewer) | {"due": moment_cell(row.created_on, viewer)} for row in found]
+    url = _whose_list("/tickets/", viewer, status)
     return [_part("new-tickets", _("New tickets, untouched"), "inbox", "teal", found, rows, url)]
 
 
-def _whose_list(root: str, seen: Glass, statuses: Iterable[int]) -> str:
-    own = sorted(seen.who.own)
+def _whose_list(root: str, viewer: Viewer, statuses: Iterable[int]) -> str:
+    own = sorted(viewer.person.own)
     whose = {"_flt_eq_assignee": "@me"} if len(own) == 1 else {"_flt_in_assignee": ",".join(map(str, own))}
     return _listed(root, **whose, _flt_in_status=",".join(map(str, statuses)))
 
@@ -252,36 +252,36 @@ def _whose_list(root: str, seen: Glass, statuses: Iterable[int]) -> str:
 # --- promises
 
 
-def promised_leads(seen: Glass, most: int) -> list[Part]:
+def promised_leads(viewer: Viewer, most: int) -> list[DaySection]:
     """My leads whose first answer, or end, is owed within four hours, or late; a clock that stands still is not."""
-    if not seen.who.may("Leads", "read"):
+    if not viewer.person.may("Leads", "read"):
         return []
-    rules = _promised(Lead, seen, _open_statuses(seen, "lead_status", leads.TERMINAL))
+    rules = _promised(Lead, viewer, _open_statuses(viewer, "lead_status", leads.TERMINAL))
     columns = (Lead.number, Lead.reply_due_on, Lead.assignee_id, _owed(Lead), *_PERSON, _total(Lead, *rules))
     query = select(*columns).outerjoin(Customer, Customer.id == Lead.customer_id).where(*rules)
     found = list(db.session.execute(query.order_by(_owed(Lead), Lead.id).limit(most)))
-    rows = [_lead_row(row, seen) | _promise(row, seen) for row in found]
+    rows = [_lead_row(row, viewer) | _promise(row, viewer) for row in found]
     title = _("Leads that should be answered soon")
     return [_part("sla-leads", title, "hourglass", "orange", found, rows, "/?only=sla-leads")]
 
 
-def promised_tickets(seen: Glass, most: int) -> list[Part]:
+def promised_tickets(viewer: Viewer, most: int) -> list[DaySection]:
     """My tickets whose first answer, or resolution, is owed within four hours, or late."""
-    if not seen.who.may("Tickets", "read"):
+    if not viewer.person.may("Tickets", "read"):
         return []
-    rules = _promised(Ticket, seen, _open_statuses(seen, "ticket_status", tickets.ENDED))
+    rules = _promised(Ticket, viewer, _open_statuses(viewer, "ticket_status", tickets.ENDED))
     columns = (Ticket.number, Ticket.title, Ticket.reply_due_on, Ticket.assignee_id, _owed(Ticket), *_CUSTOMER)
     query = select(*columns, _total(Ticket, *rules)).outerjoin(Customer, Customer.id == Ticket.customer_id)
     query = query.where(*rules).order_by(_owed(Ticket), Ticket.id).limit(most)
     found = list(db.session.execute(query))
-    rows = [_ticket_row(row, seen) | _promise(row, seen) for row in found]
+    rows = [_ticket_row(row, viewer) | _promise(row, viewer) for row in found]
     title = _("Tickets that should be answered or resolved soon")
     return [_part("sla-tickets", title, "hourglass", "orange", found, rows, "/?only=sla-tickets")]
 
 
-def _promised(record: Any, seen: Glass, open_statuses: list[int]) -> tuple[Any, ...]:
-    mine = record.assignee_id.in_(sorted(seen.who.own))
-    near = or_(record.reply_due_on < seen.now + PROMISED, record.resolve_due_on < seen.now + PROMISED)
+def _promised(record: Any, viewer: Viewer, open_statuses: list[int]) -> tuple[Any, ...]:
+    mine = record.assignee_id.in_(sorted(viewer.person.own))
+    near = or_(record.reply_due_on < viewer.now + PROMISED, record.resolve_due_on < viewer.now + PROMISED)
     return mine, record.status_id.in_(open_statuses), record.paused_on.is_(None), near
 
 
@@ -292,39 +292,39 @@ def _owed(record: Any) -> Any:
     return first.label("owed_on")
 
 
-def _promise(row: Any, seen: Glass) -> dict[str, Any]:
+def _promise(row: Any, viewer: Viewer) -> dict[str, Any]:
     is_reply = row.reply_due_on is not None and row.owed_on == row.reply_due_on
-    return {"due": moment_cell(row.owed_on, seen, True), "note": _("first answer") if is_reply else _("resolution")}
+    return {"due": moment_cell(row.owed_on, viewer, True), "note": _("first answer") if is_reply else _("resolution")}
 
 
-def _statuses(seen: Glass, master: str, meanings: Iterable[str]) -> list[int]:
-    return [key for key, meaning in seen.cards.meanings[master].items() if meaning in meanings]
+def _statuses(viewer: Viewer, master: str, meanings: Iterable[str]) -> list[int]:
+    return [key for key, meaning in viewer.lookups.meanings[master].items() if meaning in meanings]
 
 
-def _open_statuses(seen: Glass, master: str, ended: Iterable[str]) -> list[int]:
-    return [key for key, meaning in seen.cards.meanings[master].items() if meaning not in ended]
+def _open_statuses(viewer: Viewer, master: str, ended: Iterable[str]) -> list[int]:
+    return [key for key, meaning in viewer.lookups.meanings[master].items() if meaning not in ended]
 
 
 # --- requests
 
 
-def requests_waiting(seen: Glass, most: int) -> list[Part]:
+def requests_waiting(viewer: Viewer, most: int) -> list[DaySection]:
     """Requests that I may decide, the longest waiting first."""
-    if not seen.who.may("Requests", "write"):
+    if not viewer.person.may("Requests", "write"):
         return []
-    asked, rule = AssignmentRequest, requests.waiting(seen.who)
+    asked, rule = AssignmentRequest, requests.waiting(viewer.person)
     columns = (asked.id, asked.number, asked.reason, asked.created_on, asked.requested_user_id, asked.created_by_id)
     query = select(*columns, Lead.number.label("lead"), Ticket.number.label("ticket"), _total(asked, rule))
     query = query.outerjoin(Lead, Lead.id == asked.lead_id).outerjoin(Ticket, Ticket.id == asked.ticket_id)
     found = list(db.session.execute(query.where(rule).order_by(asked.id).limit(most)))
     # The menu's badge says the same number: it need not ask again.
     g.waiting = min(found[0].total if found else 0, requests.MOST_COUNTED)
-    rows, title = [_request_row(row, seen) for row in found], _("Requests waiting for me")
+    rows, title = [_request_row(row, viewer) for row in found], _("Requests waiting for me")
     return [_part("requests", title, "clipboard-check", "violet", found, rows, "/requests/?tab=waiting")]
 
 
-def _request_row(row: Any, seen: Glass) -> dict[str, Any]:
-    by, for_ = seen.cards.person(row.created_by_id), seen.cards.person(row.requested_user_id)
+def _request_row(row: Any, viewer: Viewer) -> dict[str, Any]:
+    by, for_ = viewer.lookups.person(row.created_by_id), viewer.lookups.person(row.requested_user_id)
     names = {"by": by["full_name"] if by else "–", "to": for_["full_name"] if for_ else "–"}
     title = _("%(by)s asks: %(record)s for %(to)s", record=row.lead or row.ticket or _("a record"), **names)
     actions = [
@@ -337,7 +337,7 @@ def _request_row(row: Any, seen: Glass) -> dict[str, Any]:
         "title": title,
         "number": row.number,
         "note": row.reason,
-        "due": moment_cell(row.created_on, seen),
+        "due": moment_cell(row.created_on, viewer),
         "actions": actions,
     }
 
@@ -345,23 +345,23 @@ def _request_row(row: Any, seen: Glass) -> dict[str, Any]:
 # --- rows
 
 
-def _part(name: str, title: str, icon: str, tone: str, found: list[Any], rows: list[Any], url: str) -> Part:
+def _part(name: str, title: str, icon: str, tone: str, found: list[Any], rows: list[Any], url: str) -> DaySection:
     named = [row | {"key": f"{name}-{row['key']}"} for row in rows]  # one record may stand in two parts
-    return Part(name, title, icon, tone, named, found[0].total if found else 0, url)
+    return DaySection(name, title, icon, tone, named, found[0].total if found else 0, url)
 
 
 #: What every row has for its template, whatever it is a row of.
 _BARE: dict[str, Any] = {"person": "", "note": "", "mark": "", "call": None, "task": None, "next": False, "actions": []}
 
 
-def _row(row: Any, seen: Glass) -> dict[str, Any]:
+def _row(row: Any, viewer: Viewer) -> dict[str, Any]:
     """What every row of a lead, ticket or task says of its person."""
-    return _BARE | {"person": _name(row), "call": _call(row, seen), "mark": _stand_in(row.assignee_id, seen)}
+    return _BARE | {"person": _name(row), "call": _call(row, viewer), "mark": _stand_in(row.assignee_id, viewer)}
 
 
-def _lead_row(row: Any, seen: Glass) -> dict[str, Any]:
+def _lead_row(row: Any, viewer: Viewer) -> dict[str, Any]:
     title = _name(row) or row.number
-    return _row(row, seen) | {
+    return _row(row, viewer) | {
         "key": row.number,
         "url": f"/leads/{row.number}",
         "title": title,
@@ -370,28 +370,33 @@ def _lead_row(row: Any, seen: Glass) -> dict[str, Any]:
     }
 
 
-def _ticket_row(row: Any, seen: Glass) -> dict[str, Any]:
+def _ticket_row(row: Any, viewer: Viewer) -> dict[str, Any]:
     address = f"/tickets/{row.number}"
-    return _row(row, seen) | {"key": row.number, "url": address, "title": row.title or row.number, "number": row.number}
+    return _row(row, viewer) | {
+        "key": row.number,
+        "url": address,
+        "title": row.title or row.number,
+        "number": row.number,
+    }
 
 
 def _name(row: Any) -> str:
     return " ".join(part for part in (row.first, row.last) if part)
 
 
-def _call(row: Any, seen: Glass) -> dict[str, str] | None:
+def _call(row: Any, viewer: Viewer) -> dict[str, str] | None:
     """The number to dial; nothing of one that the person may not see in full; a word where calls are not wanted."""
     if row.no_calls:
         return {"never": _("Do not call")}
-    if not row.phone or seen.who.mask("mobile") != "full":
+    if not row.phone or viewer.person.mask("mobile") != "full":
         return None
     return {"tel": row.phone, "text": phone.shown(row.phone)}
 
 
-def _stand_in(user_id: int | None, seen: Glass) -> str:
+def _stand_in(user_id: int | None, viewer: Viewer) -> str:
     """Whose work it is, where it is not one's own."""
-    card = seen.cards.person(user_id)
-    if user_id == seen.who.id or card is None:
+    card = viewer.lookups.person(user_id)
+    if user_id == viewer.person.id or card is None:
         return ""
     return _("for %(name)s", name=card["full_name"].split()[0] if card["full_name"] else card["username"])
 

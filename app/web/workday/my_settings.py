@@ -16,24 +16,24 @@ from app.domain import absence, reminder_preferences, reminders
 from app.domain.base import Conflict, RuleBroken
 from app.extensions import db
 from app.models import User
-from app.web.core.date_fields import When
-from app.web.core.fields import Field, Flag, Glass, Text
-from app.web.core.gate import REFUSABLE, glass, mark_of, refusal
-from app.web.core.record_table import Plan
-from app.web.core.reference_fields import Someone
+from app.web.core.date_fields import DateTimeField
+from app.web.core.fields import BooleanField, Field, TextField, Viewer
+from app.web.core.gate import REFUSABLE, current_viewer, mark_of, refusal
+from app.web.core.record_table import RecordTable
+from app.web.core.reference_fields import PersonField
 from app.web.security.sessions import signed_in
 from app.web.settings.users import language_choices, zone_choices
 from app.web.workday import absence_text
 
 
-class Offsets(Text):
+class ReminderOffsetsField(TextField):
     """Minutes before due: "60, 5" in the form, [60, 5] in the row, None for the house's."""
 
-    def take(self, raw: Any, glass: Glass) -> Any:
+    def parse(self, raw: Any, viewer: Viewer) -> Any:
         """Whole minutes, largest first."""
-        return reminder_preferences.offsets_typed(super().take(raw, glass) or "")
+        return reminder_preferences.offsets_typed(super().parse(raw, viewer) or "")
 
-    def typed(self, values: tuple[Any, ...], glass: Glass) -> Any:
+    def form_value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """As people write them."""
         return ", ".join(str(each) for each in values[0] or ())
 
@@ -47,7 +47,7 @@ class Named(Field):
         super().__init__(*args, **flags)
         self.choices = choices
 
-    def take(self, raw: Any, glass: Glass) -> Any:
+    def parse(self, raw: Any, viewer: Viewer) -> Any:
         """The code, or None."""
         if raw in (None, ""):
             return None
@@ -55,25 +55,25 @@ class Named(Field):
             raise RuleBroken(_g("There is no such choice in “%(name)s”.", name=str(self.label)), self.name)
         return raw
 
-    def input(self, raw: Any, errors: list[str], glass: Glass) -> dict[str, Any]:
+    def form_input(self, raw: Any, errors: list[str], viewer: Viewer) -> dict[str, Any]:
         """A select whose first line is the office's."""
         first, *others = self.choices()
-        return super().input(raw, errors, glass) | {"options": others, "placeholder": first[1]}
+        return super().form_input(raw, errors, viewer) | {"options": others, "placeholder": first[1]}
 
 
 _turn: dict[str, Any] = {"edit": True}
 FIELDS: list[Field] = [
-    Flag(
+    BooleanField(
         "available",
         _("I take new work"),
         (User.available,),
         **_turn,
         help=_("Off: round robin passes you over until you switch it on again."),
     ),
-    When("away_until", _("Away until"), (User.away_until,), **_turn, help=_("For a meeting or a day off.")),
-    When("leave_from", _("On leave from"), (User.leave_from,), **_turn),
-    When("leave_to", _("Back on"), (User.leave_to,), **_turn, help=_("Empty: until further notice.")),
-    Someone(
+    DateTimeField("away_until", _("Away until"), (User.away_until,), **_turn, help=_("For a meeting or a day off.")),
+    DateTimeField("leave_from", _("On leave from"), (User.leave_from,), **_turn),
+    DateTimeField("leave_to", _("Back on"), (User.leave_to,), **_turn, help=_("Empty: until further notice.")),
+    PersonField(
         "delegate",
         _("Who stands in"),
         (User.delegate_id,),
@@ -81,11 +81,13 @@ FIELDS: list[Field] = [
         **_turn,
         help=_("Takes your turns and works on your records while you are on leave."),
     ),
-    Offsets("reminder_minutes", _("Minutes before a task is due"), (User.reminder_minutes,), most=60, **_turn),
+    ReminderOffsetsField(
+        "reminder_minutes", _("Minutes before a task is due"), (User.reminder_minutes,), most=60, **_turn
+    ),
     Named("time_zone", _("Time zone"), (User.time_zone,), choices=zone_choices, **_turn),
     Named("locale", _("Language"), (User.locale,), choices=language_choices, **_turn),
 ]
-PLAN = Plan(User, FIELDS)
+PLAN = RecordTable(User, FIELDS)
 PARTS = (
     (_("New work"), ("available", "away_until")),
     (_("Leave"), ("leave_from", "leave_to", "delegate")),
@@ -112,22 +114,22 @@ class MeView(BaseView):
     @signed_in
     def index(self) -> Any:
         """The page, and what it all means in words."""
-        seen = glass()
-        return _page(_stored(seen), {}, seen)
+        viewer = current_viewer()
+        return _page(_stored(viewer), {}, viewer)
 
     @expose("/", methods=["POST"])
     @signed_in
     def save(self) -> Any:
         """Save all, or nothing: whoever meets a newer state, or breaks a rule, keeps what he typed."""
-        seen = glass()
+        viewer = current_viewer()
         raw = {each.name: request.form.get(each.name, "") for each in FIELDS}
         try:
-            user = _save(raw, request.form.get("mark", ""), seen)
-            warnings, locale = absence_text.warnings_of(db.session(), user, seen), user.locale
+            user = _save(raw, request.form.get("mark", ""), viewer)
+            warnings, locale = absence_text.warnings_of(db.session(), user, viewer), user.locale
             db.session.commit()
         except REFUSABLE as broken:
             db.session.rollback()
-            return _refused(raw, broken, seen)
+            return _refused(raw, broken, viewer)
         if locale:
             session["locale"] = locale
         flash(_g("Your settings are saved."), "success")
@@ -136,43 +138,45 @@ class MeView(BaseView):
         return redirect("/me/")
 
 
-def _save(raw: dict[str, Any], mark: str, seen: Glass) -> User:
+def _save(raw: dict[str, Any], mark: str, viewer: Viewer) -> User:
     """Write what was typed, under the row's lock. Raises RuleBroken, and Conflict for a page that was outdated."""
     held = db.session()
-    mine = select(User).where(User.id == seen.who.id).with_for_update()
+    mine = select(User).where(User.id == viewer.person.id).with_for_update()
     # Anew: the gate has read a part of the row before the lock.
     user = held.scalars(mine, execution_options={"populate_existing": True}).one()
-    if mark != mark_of(_typed(user, seen)):
+    if mark != mark_of(_typed(user, viewer)):
         raise Conflict(_g("Your settings were changed meanwhile, in another window or by an admin."))
-    before = _typed(user, seen)
+    before = _typed(user, viewer)
     changed = {name: given for name, given in raw.items() if str(given) != _as_text(before[name])}
-    values = PLAN.take(changed, "edit", seen)
-    absence.refuse_bad_absence(held, user, values, seen.now)
+    values = PLAN.parse(changed, "edit", viewer)
+    absence.refuse_bad_absence(held, user, values, viewer.now)
     old = user.reminder_minutes
     for name, value in values.items():
         setattr(user, name, value)
     if user.reminder_minutes != old:
         with access.as_system(held):
-            reminder_preferences.rearm(held, user.id, reminders.offsets_of(user), seen.now)
+            reminder_preferences.rearm(held, user.id, reminders.offsets_of(user), viewer.now)
     return user
 
 
-def _refused(raw: dict[str, Any], broken: Exception, seen: Glass) -> Any:
+def _refused(raw: dict[str, Any], broken: Exception, viewer: Viewer) -> Any:
     status, sentence, errors = refusal(broken)
     # The domain names columns, the form its fields.
     errors = {"delegate" if name == "delegate_id" else name: told for name, told in errors.items()}
-    return _page(raw, errors, seen, sentence, status)
+    return _page(raw, errors, viewer, sentence, status)
 
 
 def _page(
-    shown: dict[str, Any], errors: dict[str, list[str]], seen: Glass, sentence: str | None = None, status: int = 200
+    shown: dict[str, Any], errors: dict[str, list[str]], viewer: Viewer, sentence: str | None = None, status: int = 200
 ) -> Any:
     held = db.session()
-    user = held.scalars(select(User).where(User.id == seen.who.id), execution_options={"populate_existing": True}).one()
-    stored = _typed(user, seen)
+    user = held.scalars(
+        select(User).where(User.id == viewer.person.id), execution_options={"populate_existing": True}
+    ).one()
+    stored = _typed(user, viewer)
     named = PLAN.by_name
     sections = [
-        {"title": title, "fields": [_input(named[name], shown, errors, seen) for name in names]}
+        {"title": title, "fields": [_input(named[name], shown, errors, viewer) for name in names]}
         for title, names in PARTS
     ]
     form = {
@@ -185,17 +189,17 @@ def _page(
         "cancel_url": None,
         "back_label": None,
         "mark": mark_of(stored),
-        "conflict": _conflict(shown, stored, seen) if status == 409 else None,
+        "conflict": _conflict(shown, stored, viewer) if status == 409 else None,
     }
-    plan = absence_text.plan_of(held, user, seen) + absence_text.stand_ins(held, seen)
-    return render_template("me/settings.html", form=form, plan=plan, more=MORE), status
+    absence_plan = absence_text.plan_of(held, user, viewer) + absence_text.stand_ins(held, viewer)
+    return render_template("me/settings.html", form=form, plan=absence_plan, more=MORE), status
 
 
-def _input(each: Field, shown: dict[str, Any], errors: dict[str, list[str]], seen: Glass) -> dict[str, Any]:
+def _input(each: Field, shown: dict[str, Any], errors: dict[str, list[str]], viewer: Viewer) -> dict[str, Any]:
     raw = shown[each.name]
     if each.name == "delegate":  # typed as text, stored as a number
-        raw = seen.cards.find_person(raw)
-    made = each.input(raw, errors.get(each.name, []), seen)
+        raw = viewer.lookups.find_person(raw)
+    made = each.form_input(raw, errors.get(each.name, []), viewer)
     if each.name == "reminder_minutes":
         house = ", ".join(str(minutes) for minutes in reminders.offsets_of(None))
         made |= {
@@ -205,14 +209,14 @@ def _input(each: Field, shown: dict[str, Any], errors: dict[str, list[str]], see
     return made
 
 
-def _stored(seen: Glass) -> dict[str, Any]:
-    row = PLAN.one(db.session(), seen.who.id)
-    return {each.name: each.typed(tuple(row[cut]), seen) for each, cut in PLAN.reading()[1]}
+def _stored(viewer: Viewer) -> dict[str, Any]:
+    row = PLAN.one(db.session(), viewer.person.id)
+    return {each.name: each.form_value(tuple(row[cut]), viewer) for each, cut in PLAN.selection()[1]}
 
 
-def _typed(user: User, seen: Glass) -> dict[str, Any]:
+def _typed(user: User, viewer: Viewer) -> dict[str, Any]:
     """What the form shows of the row."""
-    return {each.name: each.typed((getattr(user, each.key),), seen) for each in FIELDS}
+    return {each.name: each.form_value((getattr(user, each.key),), viewer) for each in FIELDS}
 
 
 def _as_text(value: Any) -> str:
@@ -222,19 +226,19 @@ def _as_text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _conflict(mine: dict[str, Any], theirs: dict[str, Any], seen: Glass) -> dict[str, Any]:
+def _conflict(mine: dict[str, Any], theirs: dict[str, Any], viewer: Viewer) -> dict[str, Any]:
     rows = [
-        {"label": each.label, "mine": _word(each, mine, seen), "theirs": _word(each, theirs, seen)}
+        {"label": each.label, "mine": _word(each, mine, viewer), "theirs": _word(each, theirs, viewer)}
         for each in FIELDS
         if _as_text(mine[each.name]) != _as_text(theirs[each.name])
     ]
     return {"who": _g("Somebody"), "when": None, "rows": rows}
 
 
-def _word(each: Field, said: dict[str, Any], seen: Glass) -> str:
+def _word(each: Field, said: dict[str, Any], viewer: Viewer) -> str:
     value = said[each.name]
     if each.name == "delegate":
-        card = seen.cards.person(seen.cards.find_person(value))
+        card = viewer.lookups.person(viewer.lookups.find_person(value))
         return card["full_name"] if card else ""
     if each.name == "available":
         return _g("Yes") if value else _g("No")

@@ -16,7 +16,7 @@ from app.domain.base import Conflict, RuleBroken
 from app.extensions import db
 from app.models import User
 from app.web.core import gate
-from app.web.core.gate import glass
+from app.web.core.gate import current_viewer
 from app.web.security.sessions import signed_in
 
 #: kind -> what a person calls it.
@@ -131,7 +131,7 @@ def _typed() -> Table:
 
 def mine(session: Session, lock: bool = False) -> Any:
     """The signed-in person's own row of users."""
-    query = select(User).where(User.id == glass().who.id)
+    query = select(User).where(User.id == current_viewer().person.id)
     # Two tabs that save at once meet at the row's lock, and the second one sees what the first one stored.
     locked = query.with_for_update() if lock else query
     return session.scalars(locked, execution_options={"populate_existing": True}).one()

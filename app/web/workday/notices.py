@@ -16,43 +16,43 @@ from app.domain.notices import KINDS, Notification
 from app.extensions import db
 from app.models import Customer, Lead, Ticket
 from app.web.api import schemas
-from app.web.api.operations import Told
+from app.web.api.operations import OperationSpec
 from app.web.api.resource import Resource, sent
-from app.web.core.date_fields import When
-from app.web.core.fields import Choice, Field, Flag, Glass, Number
+from app.web.core.date_fields import DateTimeField
+from app.web.core.fields import BooleanField, ChoiceField, Field, NumberField, Viewer
 from app.web.core.gate import json_answer, refuse_as_json
-from app.web.core.record_service import Desk
-from app.web.core.record_table import Plan
-from app.web.core.reference_fields import Reference, Someone
+from app.web.core.record_service import RecordService
+from app.web.core.record_table import RecordTable
+from app.web.core.reference_fields import PersonField, RecordField
 from app.web.workday import delivery_log, notice_preferences
 from app.wording import text_of
 
 
-class IsRead(Flag):
+class ReadFlagField(BooleanField):
     """Whether it was read."""
 
-    def value(self, values: tuple[Any, ...], glass: Glass) -> Any:
+    def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """By the stamp."""
         return values[0] is not None
 
-    def wire(self, values: tuple[Any, ...], glass: Glass) -> Any:
+    def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """True or False."""
         return values[0] is not None
 
-    def where(self, op: str, raw: Any, glass: Glass) -> Any:
+    def where(self, op: str, raw: Any, viewer: Viewer) -> Any:
         """By the stamp."""
-        read = self.take(raw, glass) == (op != "neq")
+        read = self.parse(raw, viewer) == (op != "neq")
         return self.columns[0].is_not(None) if read else self.columns[0].is_(None)
 
 
 class Sentence(Field):
     """What the notice says, in the person's language."""
 
-    def wire(self, values: tuple[Any, ...], glass: Glass) -> Any:
+    def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """One sentence."""
         kind, payload, actor_id, lead_id = values
         row = Notification(kind=kind, payload=payload, actor_id=actor_id, lead_id=lead_id)
-        return text_of(row, **delivery_log.names_of(row, glass))
+        return text_of(row, **delivery_log.names_of(row, viewer))
 
 
 FIELDS: list[Field] = [
@@ -62,19 +62,21 @@ FIELDS: list[Field] = [
         (Notification.kind, Notification.payload, Notification.actor_id, Notification.lead_id),
         schema={"type": "string"},
     ),
-    Choice("kind", "Kind", (Notification.kind,), options=KINDS, filter=True),
-    When("at", "At", (Notification.at,), filter=True, sort=True),
-    Someone("actor", "Actor", (Notification.actor_id,)),
-    Reference("lead", "Lead", (Notification.lead_id, Lead.number), record=Lead, url="/leads/"),
-    Reference("ticket", "Ticket", (Notification.ticket_id, Ticket.number), record=Ticket, url="/tickets/"),
-    Reference("customer", "Customer", (Notification.customer_id, Customer.number), record=Customer, url="/customers/"),
-    Number("task_id", "Task", (Notification.task_id,)),
-    IsRead("read", "Read", (Notification.read_on,), filter=True, edit=True),
-    When("snoozed_until", "Snoozed until", (Notification.snoozed_until,), edit=True),
+    ChoiceField("kind", "Kind", (Notification.kind,), options=KINDS, filter=True),
+    DateTimeField("at", "At", (Notification.at,), filter=True, sort=True),
+    PersonField("actor", "Actor", (Notification.actor_id,)),
+    RecordField("lead", "Lead", (Notification.lead_id, Lead.number), record=Lead, url="/leads/"),
+    RecordField("ticket", "Ticket", (Notification.ticket_id, Ticket.number), record=Ticket, url="/tickets/"),
+    RecordField(
+        "customer", "Customer", (Notification.customer_id, Customer.number), record=Customer, url="/customers/"
+    ),
+    NumberField("task_id", "Task", (Notification.task_id,)),
+    ReadFlagField("read", "Read", (Notification.read_on,), filter=True, edit=True),
+    DateTimeField("snoozed_until", "Snoozed until", (Notification.snoozed_until,), edit=True),
 ]
 
 
-def deliveries(session: Session, ids: list[int], glass: Glass) -> dict[int, dict[str, Any]]:
+def deliveries(session: Session, ids: list[int], viewer: Viewer) -> dict[int, dict[str, Any]]:
     """Id -> {deliveries}: what happened on each channel but the bell; one statement for a whole page."""
     held = delivery_log.deliveries_of(session, ids)
     return {
@@ -94,12 +96,12 @@ def deliveries(session: Session, ids: list[int], glass: Glass) -> dict[int, dict
     }
 
 
-class NoticeDesk(Desk):
+class NoticeService(RecordService):
     """Notifications of the person himself: read, mark read, snooze."""
 
     record = Notification
     module = "Dashboard"
-    plan = Plan(
+    record_table = RecordTable(
         Notification,
         FIELDS,
         joins=(
@@ -110,10 +112,10 @@ class NoticeDesk(Desk):
         many=deliveries,
     )
 
-    def change(self, session: Session, row: Notification, values: dict[str, Any], glass: Glass) -> None:
+    def change(self, session: Session, row: Notification, values: dict[str, Any], viewer: Viewer) -> None:
         """Mark read or unread, snooze."""
         if "read" in values:
-            row.read_on = glass.now if values["read"] else None
+            row.read_on = viewer.now if values["read"] else None
         if "snoozed_until" in values:
             row.snoozed_until = values["snoozed_until"]
         if not values:
@@ -141,12 +143,14 @@ class NoticeResource(Resource):
 
     resource_name = "notification"
     module = "Dashboard"
-    desk = NoticeDesk()
+    service = NoticeService()
     VERBS = Resource.VERBS | {"put": "read", "choices": "read", "choose": "read"}
     exclude_route_methods = {"post", "delete"}
     told = {
-        "choices": Told("How you want to be told of what", answer=_CHOICES),
-        "choose": Told("Choose how you want to be told of what", (409, 413, 422), body=_CHOICES, answer=_CHOICES),
+        "choices": OperationSpec("How you want to be told of what", answer=_CHOICES),
+        "choose": OperationSpec(
+            "Choose how you want to be told of what", (409, 413, 422), body=_CHOICES, answer=_CHOICES
+        ),
     }
     extra_schema = {
         "deliveries": {
@@ -198,4 +202,4 @@ def _chosen() -> Response:
     return json_answer(200, {"choices": notice_preferences.table_of(user), "mark": notice_preferences.mark(user)})
 
 
-__all__ = ["NoticeDesk", "NoticeResource", "notices"]
+__all__ = ["NoticeResource", "NoticeService", "notices"]

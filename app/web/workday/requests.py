@@ -20,19 +20,19 @@ from app.domain.base import NotThere, RuleBroken
 from app.extensions import db
 from app.models import Lead, Ticket
 from app.web.api.resource import Resource
-from app.web.core.date_fields import When
-from app.web.core.fields import Choice, Field, Glass, Text
-from app.web.core.gate import glass, json_answer, refuse_as_json
-from app.web.core.record_service import Desk
-from app.web.core.record_table import Asked, Plan
-from app.web.core.reference_fields import Reference, Someone
+from app.web.core.date_fields import DateTimeField
+from app.web.core.fields import ChoiceField, Field, TextField, Viewer
+from app.web.core.gate import current_viewer, json_answer, refuse_as_json
+from app.web.core.record_service import RecordService
+from app.web.core.record_table import ListQuery, RecordTable
+from app.web.core.reference_fields import PersonField, RecordField
 from app.web.pages.screen import Screen, refuse_as_page
 
 #: The badge counts no further.
 MOST_COUNTED = 100
 FIELDS: list[Field] = [
-    Text("number", _l("Number"), (AssignmentRequest.number,), listed=True, filter=True),
-    Reference(
+    TextField("number", _l("Number"), (AssignmentRequest.number,), listed=True, filter=True),
+    RecordField(
         "lead",
         _l("Lead"),
         (AssignmentRequest.lead_id, Lead.number),
@@ -43,7 +43,7 @@ FIELDS: list[Field] = [
         filter=True,
         add=True,
     ),
-    Reference(
+    RecordField(
         "ticket",
         _l("Ticket"),
         (AssignmentRequest.ticket_id, Ticket.number),
@@ -54,7 +54,7 @@ FIELDS: list[Field] = [
         filter=True,
         add=True,
     ),
-    Someone(
+    PersonField(
         "requested_user",
         _l("For"),
         (AssignmentRequest.requested_user_id,),
@@ -64,9 +64,9 @@ FIELDS: list[Field] = [
         add=True,
         required=True,
     ),
-    Someone("requester", _l("Asked by"), (AssignmentRequest.created_by_id,), listed=True, filter=True),
-    Text("reason", _l("Reason"), (AssignmentRequest.reason,), most=500, listed=True, add=True, required=True),
-    Choice(
+    PersonField("requester", _l("Asked by"), (AssignmentRequest.created_by_id,), listed=True, filter=True),
+    TextField("reason", _l("Reason"), (AssignmentRequest.reason,), most=500, listed=True, add=True, required=True),
+    ChoiceField(
         "status",
         _l("Status"),
         (AssignmentRequest.status,),
@@ -76,25 +76,25 @@ FIELDS: list[Field] = [
         edit=True,
         colors={"Pending": "amber", "Approved": "green", "Rejected": "red", "Expired": "gray", "Withdrawn": "slate"},
     ),
-    Someone("decided_by", _l("Decided by"), (AssignmentRequest.decided_by_id,), listed=True),
-    When("decided_on", _l("Decided"), (AssignmentRequest.decided_on,)),
-    Text("decision_note", _l("Note"), (AssignmentRequest.decision_note,), most=500, edit=True),
-    When("created_on", _l("Created"), (AssignmentRequest.created_on,), listed=True, filter=True, sort=True),
+    PersonField("decided_by", _l("Decided by"), (AssignmentRequest.decided_by_id,), listed=True),
+    DateTimeField("decided_on", _l("Decided"), (AssignmentRequest.decided_on,)),
+    TextField("decision_note", _l("Note"), (AssignmentRequest.decision_note,), most=500, edit=True),
+    DateTimeField("created_on", _l("Created"), (AssignmentRequest.created_on,), listed=True, filter=True, sort=True),
 ]
 
 
-class RequestDesk(Desk):
+class RequestService(RecordService):
     """Assignment requests: asked by whoever sees the record, decided by managers of the requested person."""
 
     record = AssignmentRequest
     module = "Requests"
-    plan = Plan(
+    record_table = RecordTable(
         AssignmentRequest,
         FIELDS,
         joins=((Lead, Lead.id == AssignmentRequest.lead_id), (Ticket, Ticket.id == AssignmentRequest.ticket_id)),
     )
 
-    def create(self, session: Session, values: dict[str, Any], glass: Glass) -> AssignmentRequest:
+    def create(self, session: Session, values: dict[str, Any], viewer: Viewer) -> AssignmentRequest:
         """Ask for a record that the person sees."""
         if (values.get("lead_id") is None) == (values.get("ticket_id") is None):
             raise RuleBroken(_("A request names one lead or one ticket."), "lead")
@@ -104,18 +104,18 @@ class RequestDesk(Desk):
         row = access.get_visible(session, record, values.get("lead_id") or values.get("ticket_id"))
         if row is None:
             raise NotThere(_("There is no such record."))
-        asked = assignment_requests.ask(
-            session, row, values["requested_user_id"], values.get("reason") or "", glass.who.id, glass.now
+        list_query = assignment_requests.ask(
+            session, row, values["requested_user_id"], values.get("reason") or "", viewer.person.id, viewer.now
         )
         session.flush()
-        return asked
+        return list_query
 
-    def change(self, session: Session, row: AssignmentRequest, values: dict[str, Any], glass: Glass) -> None:
+    def change(self, session: Session, row: AssignmentRequest, values: dict[str, Any], viewer: Viewer) -> None:
         """Decide: status Approved or Rejected, with a note."""
         status = values.get("status")
         if status not in ("Approved", "Rejected"):
             raise RuleBroken(_("A request can be Approved or Rejected."), "status")
-        decide(session, row, status == "Approved", values.get("decision_note"), glass)
+        decide(session, row, status == "Approved", values.get("decision_note"), viewer)
 
 
 # --- who decides
@@ -129,13 +129,15 @@ def may_decide(who: access.Person, requested: int | None, requester: int | None)
 
 def waiting(who: access.Person) -> ColumnElement[bool]:
     """The same in SQL, of what is pending."""
-    asked, reach = AssignmentRequest, who.reach("Requests", "write")
+    list_query, reach = AssignmentRequest, who.reach("Requests", "write")
     if reach is not None and not reach - {who.id}:
         return false()
     rule = and_(
-        asked.status == "Pending", asked.requested_user_id != who.id, func.coalesce(asked.created_by_id, 0) != who.id
+        list_query.status == "Pending",
+        list_query.requested_user_id != who.id,
+        func.coalesce(list_query.created_by_id, 0) != who.id,
     )
-    return rule if reach is None else and_(rule, asked.requested_user_id.in_(sorted(reach - {who.id})))
+    return rule if reach is None else and_(rule, list_query.requested_user_id.in_(sorted(reach - {who.id})))
 
 
 def waiting_count(who: access.Person) -> int:
@@ -148,23 +150,23 @@ def waiting_count(who: access.Person) -> int:
     return int(g.waiting)
 
 
-def decide(session: Session, row: AssignmentRequest, approve: bool, note: str | None, glass: Glass) -> None:
+def decide(session: Session, row: AssignmentRequest, approve: bool, note: str | None, viewer: Viewer) -> None:
     """Approve or reject, by those who may. Raises Denied, Conflict when it was decided, RuleBroken."""
-    glass.who.refuse_unless("Requests", "write")
-    if glass.who.id in (row.requested_user_id, row.created_by_id):
+    viewer.person.refuse_unless("Requests", "write")
+    if viewer.person.id in (row.requested_user_id, row.created_by_id):
         raise access.Denied(_("Nobody decides a request of his own or for himself. Ask another manager."))
-    if not may_decide(glass.who, row.requested_user_id, row.created_by_id):
+    if not may_decide(viewer.person, row.requested_user_id, row.created_by_id):
         raise access.Denied(_("Only a manager of the requested person decides this."))
     with access.as_system(session):
-        assignment_requests.decide(session, row, _record_of(session, row), approve, note, glass.who.id, glass.now)
+        assignment_requests.decide(session, row, _record_of(session, row), approve, note, viewer.person.id, viewer.now)
 
 
-def withdraw(session: Session, row: AssignmentRequest, glass: Glass) -> None:
+def withdraw(session: Session, row: AssignmentRequest, viewer: Viewer) -> None:
     """By who asked. Raises Denied, Conflict when it was decided."""
-    if row.created_by_id != glass.who.id:
+    if row.created_by_id != viewer.person.id:
         raise access.Denied(_("Only who asked can withdraw the request."))
     with access.as_system(session):
-        assignment_requests.withdraw(session, row, _record_of(session, row), glass.who.id, glass.now)
+        assignment_requests.withdraw(session, row, _record_of(session, row), viewer.person.id, viewer.now)
 
 
 def _record_of(session: Session, row: AssignmentRequest) -> Any:
@@ -182,7 +184,7 @@ class RequestResource(Resource):
 
     resource_name = "assignment_request"
     module = "Requests"
-    desk = RequestDesk()
+    service = RequestService()
     VERBS = Resource.VERBS | {"withdraw": "create"}
     exclude_route_methods = {"delete"}
 
@@ -193,7 +195,7 @@ class RequestResource(Resource):
     def withdraw(self, pk: Any) -> Any:
         """Take one's own pending request back."""
         row = self._row(pk, "read")
-        withdraw(db.session(), row, glass())
+        withdraw(db.session(), row, current_viewer())
         db.session.commit()
         return json_answer(200, {"id": row.id, "result": self._after(row.id)})
 
@@ -203,7 +205,7 @@ class RequestScreen(Screen):
 
     route_base = "/requests"
     module = "Requests"
-    desk = RequestDesk()
+    service = RequestService()
     title, singular = _l("Requests"), _l("Request")
     quick = ("status", "requested_user")
     strip = ("status", "requested_user", "requester", "decided_by")
@@ -213,12 +215,12 @@ class RequestScreen(Screen):
     VERBS = Screen.VERBS | {"decide": "write", "reject": "write", "withdraw": "create"}
     more_verb = "read"
 
-    def tabs(self, glass: Glass) -> list[dict[str, Any]]:
+    def tabs(self, viewer: Viewer) -> list[dict[str, Any]]:
         """Waiting for me, mine, all."""
         chosen = request.args.get("tab", "")
-        count = waiting_count(glass.who)
+        count = waiting_count(viewer.person)
         tabs: list[tuple[str, str, int | None]] = [("mine", _("Mine"), None), ("", _("All"), None)]
-        if glass.who.may("Requests", "write"):
+        if viewer.person.may("Requests", "write"):
             tabs.insert(0, ("waiting", _("Waiting for me"), count or None))
         return [
             {
@@ -230,20 +232,20 @@ class RequestScreen(Screen):
             for name, label, number in tabs
         ]
 
-    def _asked(self, seen: Glass) -> Asked:
-        asked, tab = super()._asked(seen), request.args.get("tab")
+    def _list_query(self, viewer: Viewer) -> ListQuery:
+        list_query, tab = super()._list_query(viewer), request.args.get("tab")
         if tab == "waiting":
-            asked.rules.append(waiting(seen.who))
+            list_query.conditions.append(waiting(viewer.person))
         if tab == "mine":
-            asked.rules.append(AssignmentRequest.created_by_id == seen.who.id)
-        return asked
+            list_query.conditions.append(AssignmentRequest.created_by_id == viewer.person.id)
+        return list_query
 
-    def more(self, row: dict[str, Any], glass: Glass) -> list[dict[str, Any]]:
+    def more(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
         """Approve or reject, for those who decide; withdraw, for who asked."""
         if row.get("status") != "Pending":
             return []
         people = [(row.get(name) or {}).get("id") for name in ("requested_user", "requester")]
-        if glass.who.may("Requests", "write") and may_decide(glass.who, *people):
+        if viewer.person.may("Requests", "write") and may_decide(viewer.person, *people):
             return [
                 {
                     "label": _("Approve"),
@@ -253,7 +255,7 @@ class RequestScreen(Screen):
                 },
                 {"label": _("Reject"), "url": f"/requests/reject/{row['id']}", "method": "get", "icon": "x"},
             ]
-        if people[1] != glass.who.id:
+        if people[1] != viewer.person.id:
             return []
         return [
             {
@@ -272,7 +274,7 @@ class RequestScreen(Screen):
     def decide(self, pk: str) -> Any:
         """Approve or reject."""
         row, approve = self.row_for(pk, "read"), request.values.get("approve") == "1"
-        decide(db.session(), row, approve, request.form.get("note"), glass())
+        decide(db.session(), row, approve, request.form.get("note"), current_viewer())
         db.session.commit()
         flash(_("Approved.") if approve else _("Rejected."), "success")
         return redirect("/" if request.form.get("came_from") == "day" else f"{self.route_base}/?tab=waiting")
@@ -283,8 +285,8 @@ class RequestScreen(Screen):
     @permission_name("decide")
     def reject(self, pk: str) -> Any:
         """Asks why."""
-        row, seen = self.row_for(pk, "read"), glass()
-        note = self.desk.plan.by_name["decision_note"].input(None, [], seen)
+        row, viewer = self.row_for(pk, "read"), current_viewer()
+        note = self.service.record_table.by_name["decision_note"].form_input(None, [], viewer)
         note |= {"name": "note", "label": _("Reason"), "kind": "textarea", "required": True}
         form = {
             "title": _("Reject %(number)s", number=row.number),
@@ -306,7 +308,7 @@ class RequestScreen(Screen):
     def withdraw(self, pk: str) -> Any:
         """Take one's own request back."""
         row = self.row_for(pk, "read")
-        withdraw(db.session(), row, glass())
+        withdraw(db.session(), row, current_viewer())
         db.session.commit()
         flash(_("Withdrawn."), "success")
         return redirect(self.url_of(row))

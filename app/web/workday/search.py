@@ -8,9 +8,9 @@ from flask import jsonify, render_template, request
 from flask_appbuilder import BaseView, expose
 
 from app.extensions import db
-from app.web.core.fields import Glass
-from app.web.core.gate import glass, signed_in
-from app.web.core.record_table import Asked
+from app.web.core.fields import Viewer
+from app.web.core.gate import current_viewer, signed_in
+from app.web.core.record_table import ListQuery
 from app.web.core.text_search import matching
 from app.web.records.customers import CustomerScreen
 from app.web.records.leads import LeadScreen
@@ -34,26 +34,26 @@ class SearchView(BaseView):
     def page(self) -> Any:
         """Hits by kind, as a page or, asked for JSON, for the palette."""
         typed = request.args.get("q", "").strip()[:100]
-        groups = [_hits(screen, typed, glass()) for screen in SEARCHED] if len(typed) > 1 else []
+        groups = [_hits(screen, typed, current_viewer()) for screen in SEARCHED] if len(typed) > 1 else []
         groups = [group for group in groups if group["rows"]]
         if request.accept_mimetypes.best == "application/json":
             return jsonify({"groups": groups})
         return render_template("crm/search.html", typed=typed, groups=groups)
 
 
-def _hits(screen_class: Any, typed: str, seen: Glass) -> dict[str, Any]:
+def _hits(screen_class: Any, typed: str, viewer: Viewer) -> dict[str, Any]:
     """The first hits of one kind; none where the module is closed."""
-    screen, plan = screen_class, screen_class.desk.plan
+    screen, record_table = screen_class, screen_class.service.record_table
     group: dict[str, Any] = {"title": str(screen.title), "url": f"{screen.route_base}/?q={typed}", "rows": []}
-    if not seen.who.may(screen.module, "read"):
+    if not viewer.person.may(screen.module, "read"):
         return group
     wanted = (screen.headline, "number", "status", "mobile")
-    names = tuple(name for name in wanted if name in plan.by_name and plan.by_name[name].columns)
-    asked = Asked([matching(plan, typed, seen)], plan.order_by(None, "desc", seen), HITS)
-    slices = plan.reading(names)[1]
-    for row in plan.rows(db.session(), asked, names):
+    names = tuple(name for name in wanted if name in record_table.by_name and record_table.by_name[name].columns)
+    asked = ListQuery([matching(record_table, typed, viewer)], record_table.order_by(None, "desc", viewer), HITS)
+    slices = record_table.selection(names)[1]
+    for row in record_table.rows(db.session(), asked, names):
         values = tuple(row)
-        cells = {each.name: each.cell(values[cut], seen) for each, cut in slices}
+        cells = {each.name: each.cell(values[cut], viewer) for each, cut in slices}
         number = cells.get("number", {}).get("text")
         group["rows"].append(
             {

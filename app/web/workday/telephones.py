@@ -20,8 +20,8 @@ from app.lib import phone
 from app.models import PhoneSync, QuarantinedCall
 from app.web.api.resource import key_of
 from app.web.core.date_fields import moment_cell
-from app.web.core.fields import Glass
-from app.web.core.gate import Gated, glass
+from app.web.core.fields import Viewer
+from app.web.core.gate import ModulePermissions, current_viewer
 from app.web.core.reference_fields import person_card
 from app.web.pages.screen import refuse_as_page
 from app.web.records import call_batches, call_lines
@@ -44,7 +44,7 @@ LONG_DAY = timedelta(hours=24)
 MOST_KEPT_SHOWN, MOST_PHONES = 100, 500
 
 
-class PhoneView(Gated, BaseView):
+class PhoneView(ModulePermissions, BaseView):
     """/phone/"""
 
     route_base = "/phone"
@@ -58,18 +58,18 @@ class PhoneView(Gated, BaseView):
     @permission_name("index")
     def index(self) -> Any:
         """One's own telephone; below, those of the team."""
-        seen = glass()
-        held = db.session.scalars(select(PhoneSync).where(PhoneSync.employee_id == seen.who.id)).first()
+        viewer = current_viewer()
+        held = db.session.scalars(select(PhoneSync).where(PhoneSync.employee_id == viewer.person.id)).first()
         return render_template(
             "crm/phone.html",
             page={
                 "tabs": call_lines.tabs("phone"),
-                "may_log": seen.who.may("Call Logs", "create"),
-                "phone": _own(held, seen) if held is not None else None,
-                "kept": _kept(seen),
-                "team": _team(seen),
-                "version": seen.cards.business.get("phone_app_version"),
-                "url": seen.cards.business.get("phone_app_url"),
+                "may_log": viewer.person.may("Call Logs", "create"),
+                "phone": _own(held, viewer) if held is not None else None,
+                "kept": _kept(viewer),
+                "team": _team(viewer),
+                "version": viewer.lookups.business.get("phone_app_version"),
+                "url": viewer.lookups.business.get("phone_app_url"),
             },
         )
 
@@ -79,9 +79,9 @@ class PhoneView(Gated, BaseView):
     @permission_name("again")
     def again(self, pk: str) -> Any:
         """Read a kept record once more, as if the telephone had sent it now; which it has not, and its page says so."""
-        row, seen = _mine(pk), glass()
+        row, viewer = _mine(pk), current_viewer()
         key, raw = row.id, row.raw
-        (result,) = call_batches.store([raw], seen, by_hand=True)
+        (result,) = call_batches.store([raw], viewer, by_hand=True)
         if result.status == "error":
             raise RuleBroken(_("Still not: %(why)s", why=result.sentence or ""))
         db.session.delete(_mine(str(key)))
@@ -106,7 +106,7 @@ class PhoneView(Gated, BaseView):
     @permission_name("noted")
     def noted(self) -> Any:
         """The person has seen that calls may be missing, and which."""
-        mine = select(PhoneSync).where(PhoneSync.employee_id == glass().who.id).with_for_update()
+        mine = select(PhoneSync).where(PhoneSync.employee_id == current_viewer().person.id).with_for_update()
         held = db.session.scalars(mine).first()
         if held is not None and request.form.get("to") == _mark(held.gap_to):
             held.gap_from = held.gap_to = None
@@ -117,7 +117,7 @@ class PhoneView(Gated, BaseView):
 def _mine(pk: str) -> QuarantinedCall:
     """A kept record of one's own. Raises NotThere, also for one of the team."""
     query = select(QuarantinedCall).where(QuarantinedCall.id == (key_of(pk) or 0))
-    row = db.session.scalars(query.where(QuarantinedCall.employee_id == glass().who.id)).first()
+    row = db.session.scalars(query.where(QuarantinedCall.employee_id == current_viewer().person.id)).first()
     if row is None:
         raise NotThere(_("There is no such record, or it is not yours to see."))
     return row
@@ -126,7 +126,7 @@ def _mine(pk: str) -> QuarantinedCall:
 # --- one telephone in words
 
 
-def _own(held: PhoneSync, seen: Glass) -> dict[str, Any]:
+def _own(held: PhoneSync, viewer: Viewer) -> dict[str, Any]:
     counted = (
         (_("New calls"), held.created),
         (_("Brought up to date"), held.updated),
@@ -135,10 +135,10 @@ def _own(held: PhoneSync, seen: Glass) -> dict[str, Any]:
     )
     gap = None
     if held.gap_from is not None and held.gap_to is not None:
-        gap = {"from": moment(held.gap_from, seen), "to": moment(held.gap_to, seen), "mark": _mark(held.gap_to)}
-    return _state(held.synced_on, seen) | {
-        "synced": moment_cell(held.synced_on, seen),
-        "newest": moment_cell(held.newest_call_on, seen),
+        gap = {"from": moment(held.gap_from, viewer), "to": moment(held.gap_to, viewer), "mark": _mark(held.gap_to)}
+    return _state(held.synced_on, viewer) | {
+        "synced": moment_cell(held.synced_on, viewer),
+        "newest": moment_cell(held.newest_call_on, viewer),
         "agent": held.agent,
         "figures": counted,
         "gap": gap,
@@ -150,34 +150,36 @@ def _mark(at: datetime | None) -> str:
     return at.isoformat() if at is not None else ""
 
 
-def _state(synced_on: datetime | None, seen: Glass) -> dict[str, Any]:
+def _state(synced_on: datetime | None, viewer: Viewer) -> dict[str, Any]:
     """{tone, silent}: amber after half an hour of office time without a batch, red after a working day."""
     if synced_on is None:
         return {"tone": "gray", "silent": _("No call has come yet.")}
-    office = seen.cards.office
-    silent = seen.now - synced_on if office.is_always_open else office_hours.open_between(office, synced_on, seen.now)
+    office = viewer.lookups.office
+    silent = (
+        viewer.now - synced_on if office.is_always_open else office_hours.open_between(office, synced_on, viewer.now)
+    )
     if silent <= QUIET:
         return {"tone": "green", "silent": _("Calls come in.")}
     day = LONG_DAY if office.is_always_open else max(office.hours)
     return {
         "tone": "red" if silent >= day else "amber",
-        "silent": _("Silent since %(moment)s.", moment=moment(synced_on, seen)),
+        "silent": _("Silent since %(moment)s.", moment=moment(synced_on, viewer)),
     }
 
 
-def _kept(seen: Glass) -> list[dict[str, Any]]:
+def _kept(viewer: Viewer) -> list[dict[str, Any]]:
     """One's own records that could not be taken, the newest first."""
-    query = select(QuarantinedCall).where(QuarantinedCall.employee_id == seen.who.id)
+    query = select(QuarantinedCall).where(QuarantinedCall.employee_id == viewer.person.id)
     query = query.order_by(QuarantinedCall.last_on.desc(), QuarantinedCall.id.desc()).limit(MOST_KEPT_SHOWN)
-    return [_kept_row(row, seen) for row in db.session.scalars(query)]
+    return [_kept_row(row, viewer) for row in db.session.scalars(query)]
 
 
-def _kept_row(row: QuarantinedCall, seen: Glass) -> dict[str, Any]:
+def _kept_row(row: QuarantinedCall, viewer: Viewer) -> dict[str, Any]:
     raw = row.raw if isinstance(row.raw, dict) else {}
-    told = [_number(raw.get("from"), seen), _number(raw.get("to"), seen)]
+    told = [_number(raw.get("from"), viewer), _number(raw.get("to"), viewer)]
     facts = [
         " → ".join(told) if any(told) else "",
-        _began(raw.get("start_time"), seen),
+        _began(raw.get("start_time"), viewer),
         str(raw.get("type") or "")[:20],
     ]
     return {
@@ -186,11 +188,11 @@ def _kept_row(row: QuarantinedCall, seen: Glass) -> dict[str, Any]:
         "exact": row.sentence,
         "about": " · ".join(fact for fact in facts if fact),
         "times": ngettext("sent %(num)s time", "sent %(num)s times", row.times),
-        "last": moment_cell(row.last_on, seen),
+        "last": moment_cell(row.last_on, viewer),
     }
 
 
-def _began(raw: Any, seen: Glass) -> str:
+def _began(raw: Any, viewer: Viewer) -> str:
     """The time as the telephone wrote it, in our spelling if it is one."""
     text = str(raw or "")[:40]
     try:
@@ -200,36 +202,36 @@ def _began(raw: Any, seen: Glass) -> str:
     return f"{told:%-d %b %Y, %H:%M}"
 
 
-def _number(raw: Any, seen: Glass) -> str:
+def _number(raw: Any, viewer: Viewer) -> str:
     """A number as this person may see it."""
     text = str(raw)[:40] if isinstance(raw, str | int) else ""
     normal = phone.normal(text)
-    shown = str(seen.who.shown("mobile", normal or text) or "") if text else ""
+    shown = str(viewer.person.shown("mobile", normal or text) or "") if text else ""
     return phone.shown(shown) if shown == normal else shown
 
 
 # --- those of the team
 
 
-def _team(seen: Glass) -> list[dict[str, Any]]:
+def _team(viewer: Viewer) -> list[dict[str, Any]]:
     """The telephones that the law shows beside one's own, the longest silent first; one statement, counts included."""
-    reach = seen.who.reach("Call Logs")
-    if reach is not None and reach <= {seen.who.id}:
+    reach = viewer.person.reach("Call Logs")
+    if reach is not None and reach <= {viewer.person.id}:
         return []
     kept = select(func.count(QuarantinedCall.id)).where(QuarantinedCall.employee_id == PhoneSync.employee_id)
     columns = (PhoneSync.employee_id, PhoneSync.synced_on, PhoneSync.newest_call_on, PhoneSync.gap_to)
     query = select(*columns, kept.correlate(PhoneSync).scalar_subquery().label("kept"))
-    rows = db.session.execute(query.where(PhoneSync.employee_id != seen.who.id).order_by(PhoneSync.synced_on))
+    rows = db.session.execute(query.where(PhoneSync.employee_id != viewer.person.id).order_by(PhoneSync.synced_on))
     made = []
     for row in rows.fetchmany(MOST_PHONES):
-        card = seen.cards.person(row.employee_id)
+        card = viewer.lookups.person(row.employee_id)
         if card is not None:
             made.append(
-                _state(row.synced_on, seen)
+                _state(row.synced_on, viewer)
                 | {
                     "person": {"kind": "person", **person_card(card)},
-                    "synced": moment_cell(row.synced_on, seen),
-                    "newest": moment_cell(row.newest_call_on, seen),
+                    "synced": moment_cell(row.synced_on, viewer),
+                    "newest": moment_cell(row.newest_call_on, viewer),
                     "kept": row.kept,
                     "has_gap": row.gap_to is not None,
                 }

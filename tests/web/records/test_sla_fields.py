@@ -13,11 +13,11 @@ from sqlalchemy import select
 
 from app import jobs
 from app.domain import sla
-from app.domain.sla import Terms
+from app.domain.sla import SlaTerms
 from app.models import Activity, Lead, Notification, Ticket, TicketSubject
-from app.web.core.fields import Glass
-from app.web.core.lookups import Directory
-from app.web.records.sla_fields import Next, Owed
+from app.web.core.fields import Viewer
+from app.web.core.lookups import Lookups
+from app.web.records.sla_fields import Next, SlaTargetField
 from tests.app_fixtures import World
 from tests.makers import ALWAYS_OPEN, DAY, HOUR, MINUTE, NOW, OFFICE, ZONE
 
@@ -42,7 +42,7 @@ def change(world: World, row: Any, **values: Any) -> Any:
 
 def test_a_ticket_promises_by_its_priority(world: World) -> None:
     ticket = opened(world, priority="Urgent")
-    (reply, resolve) = sla.promises(ticket, Terms(ALWAYS_OPEN))
+    (reply, resolve) = sla.promises(ticket, SlaTerms(ALWAYS_OPEN))
     assert reply.name == "reply" and reply.due_on < resolve.due_on
     assert ticket.sla_on is not None and ticket.sla_on < ticket.reply_due_on
 
@@ -135,12 +135,12 @@ def words(app: Flask) -> Iterator[None]:
         yield
 
 
-def eyes(now: datetime, office: Any = ALWAYS_OPEN) -> Glass:
-    return Glass(None, Directory(0, terms=Terms(office)), ZoneInfo(ZONE), now)  # type: ignore[arg-type]
+def eyes(now: datetime, office: Any = ALWAYS_OPEN) -> Viewer:
+    return Viewer(None, Lookups(0, terms=SlaTerms(office)), ZoneInfo(ZONE), now)  # type: ignore[arg-type]
 
 
 NEXT = Next("sla", "SLA", Ticket)
-REPLY = Owed("reply_due_on", "First answer due", Ticket, Ticket.replied_on)
+REPLY = SlaTargetField("reply_due_on", "First answer due", Ticket, Ticket.replied_on)
 
 
 @pytest.mark.parametrize(

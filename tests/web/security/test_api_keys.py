@@ -138,7 +138,7 @@ def test_the_use_is_written_once_a_minute_and_audited_once_a_day(app, browser) -
 # --- what a key may
 
 
-def person_of(app, made: api_keys.Made) -> access.Person:
+def person_of(app, made: api_keys.NewApiKey) -> access.Person:
     with app.test_request_context(headers={"Authorization": f"token {made.key}:{made.secret}"}):
         app.appbuilder.sm.enter_by_header()
         return access.acting(db.session())
@@ -237,9 +237,9 @@ def test_there_is_an_end_to_the_number_of_keys(app) -> None:
     with app.app_context():
         who, now = user_id(app, "ana"), datetime.now(UTC)
         for n in range(api_keys.MOST_KEYS):
-            api_keys.make(who, api_keys.Wish(f"key {n}"), now)
+            api_keys.make(who, api_keys.ApiKeyRequest(f"key {n}"), now)
         with pytest.raises(RuleBroken, match="too many"):
-            api_keys.make(who, api_keys.Wish("one more"), now)
+            api_keys.make(who, api_keys.ApiKeyRequest("one more"), now)
 
 
 def in_days(days: int) -> str:
@@ -273,8 +273,8 @@ def test_an_ended_key_leaves_room_for_another(app) -> None:
     with app.app_context():
         who, now = user_id(app, "ana"), datetime.now(UTC)
         for _n in range(api_keys.MOST_KEYS):
-            api_keys.make(who, api_keys.Wish("short", [], now + timedelta(hours=1)), now)
-        assert api_keys.make(who, api_keys.Wish("next"), now + timedelta(hours=2)).id
+            api_keys.make(who, api_keys.ApiKeyRequest("short", [], now + timedelta(hours=1)), now)
+        assert api_keys.make(who, api_keys.ApiKeyRequest("next"), now + timedelta(hours=2)).id
 
 
 def test_what_a_key_may_is_told_in_words(app, ana) -> None:

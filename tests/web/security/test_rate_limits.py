@@ -13,7 +13,7 @@ from flask import Flask
 import config
 from app import access, create_app
 from app.extensions import db
-from app.ops.rate_counter import Count, OwnTally, Rate, SharedTally
+from app.ops.rate_counter import Count, LocalRateCounter, Rate, RedisRateCounter
 from tests.app_fixtures import World, settings_for
 from tests.makers import NOW
 
@@ -135,7 +135,7 @@ def test_nonsense_is_no_limit(tmp_path: Path, text: str) -> None:
 
 
 def test_a_new_window_begins_anew() -> None:
-    tally, rate = OwnTally(), Rate(2, 60)
+    tally, rate = LocalRateCounter(), Rate(2, 60)
     used = [tally.add("ana", rate, at).used for at in (0, 59.9, 60, 60.1, 120)]
     assert used == [1, 2, 1, 2, 1]
     assert tally.add("ana", rate, 121) == Count(2, 2, 180)
@@ -143,13 +143,13 @@ def test_a_new_window_begins_anew() -> None:
 
 
 def test_processes_share_their_counts_over_redis(redis_server: Any) -> None:
-    one, other, at = SharedTally(redis_server.url), SharedTally(redis_server.url), NOW.timestamp()
+    one, other, at = RedisRateCounter(redis_server.url), RedisRateCounter(redis_server.url), NOW.timestamp()
     assert [each.add("ana", Rate(9, 60), at).used for each in (one, other, one)] == [1, 2, 3]
     assert 0 < one._redis.ttl(f"crm-tally:ana:{int(at) // 60 * 60 + 60}") <= 61
 
 
 def test_without_redis_calls_pass_and_are_counted_at_home() -> None:
-    tally = SharedTally("redis://127.0.0.1:1/0")
+    tally = RedisRateCounter("redis://127.0.0.1:1/0")
     assert [tally.add("ana", Rate(2, 60), 0).is_over for _ in range(3)] == [False, False, True]
     assert tally._asks_again > time.monotonic()  # and nobody waits for Redis again soon
 
