@@ -46,7 +46,7 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
     csrf.init_app(app)
     compress.init_app(app)
     db.init_app(app)
-    migrate.init_app(app, db, load_lookups=str(config.ROOT / "migrations"))
+    migrate.init_app(app, db, directory=str(config.ROOT / "migrations"))
     access.install(Session)
     with app.app_context():
         database.tune(db.engine)
