@@ -6,7 +6,7 @@ from app.domain.assignment import Assignment  # who has what, since when, why
 from app.domain.assignment_requests import AssignmentRequest  # somebody asks to be given a record
 from app.domain.audit import AuditEntry  # what must be answerable for years
 from app.domain.authentication import ApiKey, FailedTry, SignIn  # who is signed in where
-from app.domain.base import NumberSeries, Record, strip_sequences
+from app.domain.base import NumberSeries, Record, remove_sequence_defaults
 from app.domain.calls import CallLog  # one call
 from app.domain.customers import Customer, CustomerAccount  # a person we deal with; a brokerage account
 from app.domain.idempotency import KeptAnswer  # what a client that repeats itself is told
@@ -36,7 +36,7 @@ from app.domain.tickets import Ticket  # a request for help
 from app.domain.timeline import Activity, StatusChange  # what happened
 from app.domain.webhooks import Webhook, WebhookDelivery  # who outside is told of what; what became of it
 
-strip_sequences()
+remove_sequence_defaults()
 
 __all__ = [
     "AccessVersion",

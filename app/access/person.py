@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.domain import permissions
-from app.domain.base import RuleBroken, say
+from app.domain.base import RuleBroken, translatable
 from app.lib.identity import masked
 
 ADMIN = "Admin"
@@ -87,7 +87,7 @@ class Person:
         """Raise Denied with a sentence when the verb is closed."""
         if not self.may(module, verb):
             raise Denied(
-                say(
+                translatable(
                     "Your role does not allow this (%(module)s: %(verb)s). Ask your manager if you need it.",
                     module=module,
                     verb=verb,

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from app import models
 from app.demo.sample_text import CITIES, FIRST, LAST, STREETS
 from app.domain import sla
-from app.domain.base import PREFIX, RuleBroken
+from app.domain.base import NUMBER_PREFIXES, RuleBroken
 from app.domain.tickets import ticket_subjects
 from app.lib import phone
 from app.lib.vault import Vault
@@ -101,7 +101,7 @@ class OfficeBuilder:
             query = select(series.last).where(series.kind == kind, series.year == at.year)
             self.numbers[key] = self.session.execute(query).scalar() or 0
         self.numbers[key] += 1
-        return f"{PREFIX[kind]}-{at.year}-{self.numbers[key]:05d}"
+        return f"{NUMBER_PREFIXES[kind]}-{at.year}-{self.numbers[key]:05d}"
 
     def some(self, values: Iterable[Any]) -> Any:
         """Any one of them."""

@@ -9,7 +9,7 @@ from flask_appbuilder.security.sqla.models import User
 from sqlalchemy import inspect, select
 from sqlalchemy.orm import Session
 
-from app.domain.base import RuleBroken, Sentence, say
+from app.domain.base import RuleBroken, TranslatableText, translatable
 
 #: The columns of a user that say when he is away and who stands in.
 NAMES = ("away_until", "leave_from", "leave_to", "delegate_id")
@@ -81,7 +81,7 @@ def _refuse_bad_delegate(session: Session, user_id: int | None, delegate_id: int
     name = f"{found.first_name} {found.last_name}".strip()
     if not found.active:
         raise RuleBroken(
-            say("%(name)s does not work here any more. Choose another colleague.", name=name), "delegate_id"
+            translatable("%(name)s does not work here any more. Choose another colleague.", name=name), "delegate_id"
         )
     seen = {delegate_id}
     while leave is not None and found is not None and found.delegate_id is not None and found.leave_from is not None:
@@ -94,14 +94,14 @@ def _refuse_bad_delegate(session: Session, user_id: int | None, delegate_id: int
         found = session.execute(query.where(User.id == found.delegate_id)).first()
 
 
-def _circle(name: str, is_direct: bool) -> Sentence:
+def _circle(name: str, is_direct: bool) -> TranslatableText:
     if is_direct:
-        return say(
+        return translatable(
             "%(name)s has named you as delegate for a part of the same time, so nobody would be there. "
             "Choose another colleague.",
             name=name,
         )
-    return say(
+    return translatable(
         "%(name)s hands on, through others, to you for a part of the same time, so nobody would be there. "
         "Choose another colleague.",
         name=name,

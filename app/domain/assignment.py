@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from flask_appbuilder import Model
@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain import notices, team, timeline
-from app.domain.base import Moment, NotThere, RuleBroken, Sentence, say
+from app.domain.base import NotFound, RuleBroken, TranslatableText, UtcDateTime, translatable
 
 REASONS = ("created", "round robin", "direct", "request", "overdue", "delegate", "bulk", "joined")
 
@@ -46,9 +46,9 @@ class Assignment(Model):  # type: ignore[misc]
     lead_id: Mapped[int | None] = mapped_column(ForeignKey("leads.id", ondelete="CASCADE"))
     ticket_id: Mapped[int | None] = mapped_column(ForeignKey("ticket.id", ondelete="CASCADE"))
     user_id: Mapped[int] = mapped_column(ForeignKey("ab_user.id"), nullable=False)
-    started_on: Mapped[datetime] = mapped_column(Moment, nullable=False)
+    started_on: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
     #: Past assignees have lost access.
-    ended_on: Mapped[datetime | None] = mapped_column(Moment)
+    ended_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     #: Table, record and person while it is open.
     open_key: Mapped[str | None] = mapped_column(String(40))
     #: One of REASONS.
@@ -69,7 +69,7 @@ def choose(session: Session, values: dict[str, Any], by: int | None, now: dateti
         decision = team.next_in_turn(session, values["assign_to_role"], now)
         if decision.user_id is None:
             raise RuleBroken(
-                say("Nobody with the role %(role)s is available now.", role=decision.role), "assign_to_role"
+                translatable("Nobody with the role %(role)s is available now.", role=decision.role), "assign_to_role"
             )
         return decision
     if values.get("assignee_id") and values["assignee_id"] != by:
@@ -225,7 +225,7 @@ def _event(what: str, record: Any, now: datetime) -> str:
 def refuse_absent(session: Session, user_id: int, now: datetime, field: str = "assignee") -> Any:
     """The user row, or RuleBroken when nobody of that id is here and takes work.
 
-    The moments in the sentence are told in the zone of session.info["zone"], which the doors set; else in UTC.
+    Moments in the sentence are in the zone of the session's context.
     """
     user = session.get(User, user_id)
     if user is None:
@@ -236,17 +236,17 @@ def refuse_absent(session: Session, user_id: int, now: datetime, field: str = "a
     return user
 
 
-def _in_words(session: Session, user: Any, away: team.Absence, now: datetime) -> Sentence:
+def _in_words(session: Session, user: Any, away: team.Absence, now: datetime) -> TranslatableText:
     delegate = session.get(User, user.delegate_id) if user.delegate_id else None
     other = team.stand_in(team.TurnPosition(user, delegate), now)
-    advice = say("Please choose somebody else.")
+    advice = translatable("Please choose somebody else.")
     if delegate and other:
-        advice = say("%(name)s stands in.", name=delegate.get_full_name())
-    words = {"name": user.get_full_name(), "why": say(away.why), "advice": advice}
+        advice = translatable("%(name)s stands in.", name=delegate.get_full_name())
+    words = {"name": user.get_full_name(), "why": translatable(away.why), "advice": advice}
     if away.until is None:
-        return say("%(name)s is %(why)s and takes no work now. %(advice)s", **words)
-    until = f"{away.until.astimezone(session.info.get('zone', UTC)):%-d %b %Y, %H:%M}"
-    return say("%(name)s is %(why)s until %(until)s and takes no work now. %(advice)s", until=until, **words)
+        return translatable("%(name)s is %(why)s and takes no work now. %(advice)s", **words)
+    until = f"{away.until.astimezone(session_context(session).zone):%-d %b %Y, %H:%M}"
+    return translatable("%(name)s is %(why)s until %(until)s and takes no work now. %(advice)s", until=until, **words)
 
 
 # --- several people on one ticket
@@ -296,7 +296,7 @@ def release(session: Session, record: Any, user_id: int, by: int | None, now: da
     hold(session, record)
     others = present(session, record)
     if user_id not in others:
-        raise NotThere("This person does not have the record.")
+        raise NotFound("This person does not have the record.")
     others.remove(user_id)
     if not others:
         raise RuleBroken("Nobody else has it. Please assign it to somebody else instead.", "user")

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain import assignment, notices, team, timeline
-from app.domain.base import Conflict, Moment, Record, RuleBroken, next_number
+from app.domain.base import Conflict, Record, RuleBroken, UtcDateTime, next_number
 
 #: Of a request; all but Pending are ends.
 STATES = ("Pending", "Approved", "Rejected", "Withdrawn", "Expired")
@@ -37,7 +37,7 @@ class AssignmentRequest(Record):
     status: Mapped[str] = mapped_column(String(16), nullable=False, default="Pending")
     pending_key: Mapped[str | None] = mapped_column(String(40))
     decided_by_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
-    decided_on: Mapped[datetime | None] = mapped_column(Moment)
+    decided_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     decision_note: Mapped[str | None] = mapped_column(String(500))
 
 

@@ -11,7 +11,7 @@ from flask_appbuilder import Model
 from sqlalchemy import JSON, ForeignKey, Index, Integer, String, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain.base import Moment
+from app.domain.base import UtcDateTime
 
 EVENTS = (
     "sign-in",
@@ -41,7 +41,7 @@ class AuditEntry(Model):  # type: ignore[misc]
     __tablename__ = "audit_entry"
     __table_args__ = (Index("ix_audit_at", "at"), Index("ix_audit_user", "user_id", "id"))
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
-    at: Mapped[datetime] = mapped_column(Moment, nullable=False)
+    at: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
     event: Mapped[str] = mapped_column(String(40), nullable=False)
     user_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
     address: Mapped[str | None] = mapped_column(String(64))

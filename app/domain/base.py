@@ -17,29 +17,32 @@ from sqlalchemy.types import TypeDecorator
 _MOMENT = DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
 
 
-class Sentence(str):
+class TranslatableText(str):
     """English with values woven in; who answers in another language looks `msgid` up and weaves them in again."""
 
     msgid: str
     #: What stands for the names in the msgid; a value may be a Sentence itself.
     values: dict[str, object]
 
-    def __new__(cls, msgid: str, values: dict[str, object] | None = None) -> Sentence:
+    def __new__(cls, msgid: str, values: dict[str, object] | None = None) -> TranslatableText:
         """The English text, which remembers what it was made of."""
         told = super().__new__(cls, msgid % values if values else msgid)
         told.msgid, told.values = msgid, values or {}
         return told
 
 
-def say(msgid: str, **values: object) -> Sentence:
+def translatable(msgid: str, **values: object) -> TranslatableText:
     """A sentence whose values stand as %(name)s in the msgid, as gettext writes them."""
-    return Sentence(msgid, values)
+    return TranslatableText(msgid, values)
 
 
-def together(sentences: Iterable[str]) -> Sentence:
+def join_texts(sentences: Iterable[str]) -> TranslatableText:
     """Several sentences as one, each of which is still translated by itself."""
-    told = {str(n): each if isinstance(each, Sentence) else Sentence(str(each)) for n, each in enumerate(sentences)}
-    return Sentence(" ".join(f"%({n})s" for n in told), dict(told))
+    told = {
+        str(n): each if isinstance(each, TranslatableText) else TranslatableText(str(each))
+        for n, each in enumerate(sentences)
+    }
+    return TranslatableText(" ".join(f"%({n})s" for n in told), dict(told))
 
 
 class RuleBroken(Exception):
@@ -59,15 +62,15 @@ class Conflict(RuleBroken):
     """Somebody else was faster: the record changed, or was decided, since the person looked (409)."""
 
 
-class NotThere(RuleBroken):
+class NotFound(RuleBroken):
     """The record does not exist for this person (404)."""
 
 
-class AlreadyThere(RuleBroken):
+class AlreadyExists(RuleBroken):
     """What must be nobody else's (a mobile, a client id) is another record's already."""
 
 
-class Moment(TypeDecorator[datetime]):
+class UtcDateTime(TypeDecorator[datetime]):
     """A moment, stored as naive UTC, aware UTC in Python."""
 
     impl = _MOMENT
@@ -91,9 +94,9 @@ class Record(Model):  # type: ignore[misc]
 
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     #: When the row was made, UTC.
-    created_on: Mapped[datetime] = mapped_column(Moment, nullable=False)
+    created_on: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
     #: When the row was last changed, UTC.
-    changed_on: Mapped[datetime] = mapped_column(Moment, nullable=False)
+    changed_on: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
 
     @declared_attr
     def created_by_id(cls) -> Mapped[int | None]:
@@ -135,7 +138,7 @@ class NumberSeries(Model):  # type: ignore[misc]
     last: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
 
 
-PREFIX = {"LEAD": "CRM-LEAD", "CUST": "CRM-CUST", "TICKET": "CRM-TICKET", "CAR": "CAR"}
+NUMBER_PREFIXES = {"LEAD": "CRM-LEAD", "CUST": "CRM-CUST", "TICKET": "CRM-TICKET", "CAR": "CAR"}
 
 
 def next_number(session: Session, kind: str, year: int) -> str:
@@ -152,7 +155,7 @@ def next_number(session: Session, kind: str, year: int) -> str:
     if last is None:
         _open_series(session, kind, year)
         return next_number(session, kind, year)
-    return f"{PREFIX[kind]}-{year}-{last:05d}"
+    return f"{NUMBER_PREFIXES[kind]}-{year}-{last:05d}"
 
 
 def _open_series(session: Session, kind: str, year: int) -> None:
@@ -169,7 +172,7 @@ def _open_series(session: Session, kind: str, year: int) -> None:
         session.execute(select(NumberSeries.id).where(NumberSeries.kind == kind, NumberSeries.year == year))
 
 
-def strip_sequences() -> None:
+def remove_sequence_defaults() -> None:
     """FAB's Sequence defaults make MariaDB ask for objects that Alembic never made."""
     for table in Model.metadata.tables.values():
         for column in table.columns:

@@ -10,7 +10,7 @@ from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
 from app.domain import leads, tasks, tickets, timeline
-from app.domain.base import RuleBroken, say
+from app.domain.base import RuleBroken, translatable
 from app.domain.calls import CallLog
 from app.domain.leads import Lead
 from app.domain.settings import TicketSubject
@@ -55,7 +55,9 @@ def settle(
     """
     text = outcome.text.strip()
     if not text or len(text) > LONGEST:
-        raise RuleBroken(say("Please say what came of the call, in up to %(most)s signs.", most=LONGEST), "outcome")
+        raise RuleBroken(
+            translatable("Please say what came of the call, in up to %(most)s signs.", most=LONGEST), "outcome"
+        )
     if outcome.follow_up_on is not None and outcome.follow_up_on <= now:
         raise RuleBroken("The next follow-up lies in the past. Please choose a later time.", "follow_up_on")
     if outcome.follow_up_on is not None and not (call.lead_id or call.ticket_id):

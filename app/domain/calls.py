@@ -26,7 +26,7 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain import sla, timeline
-from app.domain.base import Moment, Record, RuleBroken, say
+from app.domain.base import Record, RuleBroken, UtcDateTime, translatable
 from app.domain.customers import Customer
 from app.domain.leads import Lead
 from app.domain.tickets import Ticket
@@ -76,8 +76,8 @@ class CallLog(Record):
     to_number: Mapped[str | None] = mapped_column(String(40))
     #: The other side in E.164.
     other_e164: Mapped[str | None] = mapped_column(String(20))
-    started_on: Mapped[datetime] = mapped_column(Moment, nullable=False)
-    ended_on: Mapped[datetime | None] = mapped_column(Moment)
+    started_on: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
+    ended_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     #: Seconds of talk; 0 when unanswered.
     duration_seconds: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
     #: What the telephone said: type, status, duration, raw text of the start time.
@@ -186,7 +186,7 @@ def _refuse_wrong(values: dict[str, Any], now: datetime) -> None:
     if values.get("direction") not in DIRECTIONS:
         raise RuleBroken("A call is Incoming or Outgoing.", "direction")
     if values.get("status") not in STATUSES:
-        raise RuleBroken(say("Please choose one of: %(words)s.", words=", ".join(STATUSES)), "status")
+        raise RuleBroken(translatable("Please choose one of: %(words)s.", words=", ".join(STATUSES)), "status")
     started = values.get("started_on")
     if started is None or started > now or started.year < 2000:
         raise RuleBroken("Please say when the call began; it cannot lie in the future.", "started_on")

@@ -8,7 +8,7 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from app.domain import leads, timeline
-from app.domain.base import RuleBroken, say
+from app.domain.base import RuleBroken, translatable
 from app.domain.calls import CallLog
 from app.domain.customers import Customer
 from app.domain.leads import Lead
@@ -46,7 +46,9 @@ def undo(session: Session, lead: Lead, by: int | None, now: datetime) -> None:
     if lead.converted_on is None:
         raise RuleBroken("This lead was not converted.", "status")
     if now - lead.converted_on > timedelta(hours=UNDO_HOURS):
-        raise RuleBroken(say("A conversion can be undone for %(hours)s hours only.", hours=UNDO_HOURS), "status")
+        raise RuleBroken(
+            translatable("A conversion can be undone for %(hours)s hours only.", hours=UNDO_HOURS), "status"
+        )
     lead.converted_on = None
     lead.stamp(by, now)
     timeline.write(session, lead, "system", by, now, text="Conversion undone", what="unconverted")

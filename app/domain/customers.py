@@ -9,7 +9,7 @@ from sqlalchemy import Boolean, Date, ForeignKey, Index, String, or_, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from app.domain import timeline
-from app.domain.base import AlreadyThere, Moment, Record, RuleBroken, Versioned, next_number, say
+from app.domain.base import AlreadyExists, Record, RuleBroken, UtcDateTime, Versioned, next_number, translatable
 from app.domain.settings import AccountType
 from app.lib import phone
 from app.lib.identity import is_aadhaar, is_pan
@@ -113,8 +113,8 @@ class CustomerAccount(Record):
     #: The brokerage's client code, upper case; the database refuses a second one.
     client_id: Mapped[str] = mapped_column(String(40), nullable=False, unique=True)
     account_type_id: Mapped[int | None] = mapped_column(ForeignKey("account_type.id"))
-    opened_on: Mapped[datetime | None] = mapped_column(Moment)
-    activated_on: Mapped[datetime | None] = mapped_column(Moment)
+    opened_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    activated_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     #: The lead that it came from.
     lead_id: Mapped[int | None] = mapped_column(ForeignKey("leads.id", ondelete="SET NULL"), index=True)
     customer: Mapped[Customer] = relationship(back_populates="accounts")
@@ -189,7 +189,7 @@ def refuse_taken_mobile(session: Session, customer: Customer, values: dict[str, 
     with session.no_autoflush:
         other = session.execute(query.where(Customer.id != (customer.id or 0)).limit(1)).scalar()
     if other:
-        raise AlreadyThere("Another customer already has this mobile number. Open that one instead.", "mobile")
+        raise AlreadyExists("Another customer already has this mobile number. Open that one instead.", "mobile")
 
 
 def with_mobile(session: Session, e164: str | None) -> Customer | None:
@@ -218,10 +218,10 @@ def open_account(
     return account
 
 
-def foreign_client_id(code: str) -> AlreadyThere:
+def foreign_client_id(code: str) -> AlreadyExists:
     """The refusal of a client id that is another customer's."""
-    text = say("The client id %(code)s already belongs to another customer. Please check it.", code=code)
-    return AlreadyThere(text, "client_id")
+    text = translatable("The client id %(code)s already belongs to another customer. Please check it.", code=code)
+    return AlreadyExists(text, "client_id")
 
 
 def _clean(text: Any) -> str | None:

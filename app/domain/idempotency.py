@@ -10,7 +10,7 @@ from sqlalchemy import ForeignKey, Integer, String, UniqueConstraint, delete, se
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain.base import Conflict, Moment, RuleBroken, say
+from app.domain.base import Conflict, RuleBroken, UtcDateTime, translatable
 
 #: How long an answer is kept.
 KEPT = timedelta(hours=24)
@@ -27,7 +27,7 @@ class KeptAnswer(Model):  # type: ignore[misc]
     key: Mapped[str] = mapped_column(String(LONGEST_KEY), nullable=False)
     #: Hash of path and body: the same key for something else is a mistake of the client.
     fingerprint: Mapped[str] = mapped_column(String(64), nullable=False)
-    at: Mapped[datetime] = mapped_column(Moment, nullable=False, index=True)
+    at: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False, index=True)
     #: Null while the first one is at work.
     status: Mapped[int | None] = mapped_column(Integer)
     #: Key of the record that was made; its answer is read anew, through the person's eyes of today.
@@ -41,7 +41,7 @@ def claim(session: Session, user_id: int, key: str, fingerprint: str, now: datet
     """
     if not key.isascii() or not key.isprintable() or not 0 < len(key) <= LONGEST_KEY:
         raise RuleBroken(
-            say("An Idempotency-Key has at most %(most)s plain signs.", most=LONGEST_KEY), "Idempotency-Key"
+            translatable("An Idempotency-Key has at most %(most)s plain signs.", most=LONGEST_KEY), "Idempotency-Key"
         )
     values = {"user_id": user_id, "key": key, "fingerprint": fingerprint, "at": now}
     # Where another transaction holds the same key, this waits for its end.

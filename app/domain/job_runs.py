@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain.base import Moment, Record
+from app.domain.base import Record, UtcDateTime
 
 #: Begins the slot of a run that an admin started.
 BY_HAND = "by hand "
@@ -37,8 +37,8 @@ class JobRun(Model):  # type: ignore[misc]
     job: Mapped[str] = mapped_column(String(60), nullable=False)
     #: The minute or day for which it ran, UTC, e.g. 2026-11-22T10:31Z.
     slot: Mapped[str] = mapped_column(String(32), nullable=False)
-    started_on: Mapped[datetime] = mapped_column(Moment, nullable=False)
-    ended_on: Mapped[datetime | None] = mapped_column(Moment)
+    started_on: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
+    ended_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     #: running, done or failed.
     outcome: Mapped[str] = mapped_column(String(16), nullable=False)
     #: How many records it dealt with, and how many it could not.
@@ -79,9 +79,9 @@ class FailedCall(Model):  # type: ignore[misc]
     tries: Mapped[int] = mapped_column(Integer, nullable=False)
     #: Kind and first line of the last error.
     error: Mapped[str] = mapped_column(String(500), nullable=False)
-    failed_on: Mapped[datetime] = mapped_column(Moment, nullable=False)
+    failed_on: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
     #: When somebody ran it again or let it rest, UTC; null = open.
-    settled_on: Mapped[datetime | None] = mapped_column(Moment)
+    settled_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     settled_by_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
     #: again or dropped.
     outcome: Mapped[str | None] = mapped_column(String(16))

@@ -9,7 +9,7 @@ from sqlalchemy import Date, ForeignKey, Index, Integer, String, Text, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from app.domain import assignment, client_ids, customer_linking, customers, notices, settings, sla, tasks, timeline
-from app.domain.base import Moment, Record, RuleBroken, Versioned, next_number, say
+from app.domain.base import Record, RuleBroken, UtcDateTime, Versioned, next_number, translatable
 from app.domain.customers import CONTACT, Contact, Customer
 from app.domain.settings import LeadStatus
 from app.domain.sla import SlaRecord
@@ -62,7 +62,7 @@ class Lead(Contact, SlaRecord, Versioned, Record):
     number: Mapped[str] = mapped_column(String(24), nullable=False, unique=True)
     status_id: Mapped[int] = mapped_column(ForeignKey("lead_status.id"), nullable=False)
     #: Since when it has this status, UTC.
-    status_on: Mapped[datetime] = mapped_column(Moment, nullable=False)
+    status_on: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
     source_id: Mapped[int | None] = mapped_column(ForeignKey("lead_source.id"))
     #: Direct or Indirect.
     category: Mapped[str] = mapped_column(String(16), nullable=False, default="Direct")
@@ -76,16 +76,16 @@ class Lead(Contact, SlaRecord, Versioned, Record):
     rejection_reason: Mapped[str | None] = mapped_column(String(500))
     description: Mapped[str | None] = mapped_column(Text)
     date_of_birth: Mapped[date | None] = mapped_column(Date)
-    next_follow_up_on: Mapped[datetime | None] = mapped_column(Moment)
+    next_follow_up_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     #: Who works on it now; who answers for it.
     assignee_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
     owner_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
     #: Role whose round robin serves this lead; null = Sales User.
     assigned_role: Mapped[str | None] = mapped_column(String(64))
     customer_id: Mapped[int | None] = mapped_column(ForeignKey("customer.id"), index=True)
-    opened_on: Mapped[datetime | None] = mapped_column(Moment)
-    activated_on: Mapped[datetime | None] = mapped_column(Moment)
-    converted_on: Mapped[datetime | None] = mapped_column(Moment)
+    opened_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    activated_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    converted_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     #: Every colleague had one of its tasks while it stayed overdue.
     exhausted_task_id: Mapped[int | None] = mapped_column(Integer)
     status: Mapped[LeadStatus] = relationship()
@@ -179,7 +179,8 @@ def _status(session: Session, status_id: int | None, meaning: str = "new") -> Le
 
 def _missing(meaning: str) -> LeadStatus:
     raise RuleBroken(
-        say("The list of lead statuses has none for “%(meaning)s”. An admin can add it.", meaning=meaning), "status"
+        translatable("The list of lead statuses has none for “%(meaning)s”. An admin can add it.", meaning=meaning),
+        "status",
     )
 
 
@@ -202,7 +203,8 @@ def move_to(
         return
     if old.meaning in TERMINAL and not may_reopen:
         raise RuleBroken(
-            say("This lead has ended as “%(status)s”. Only a manager can reopen it.", status=old.label), "status"
+            translatable("This lead has ended as “%(status)s”. Only a manager can reopen it.", status=old.label),
+            "status",
         )
     _gate(session, lead, new, values, by, now)
     lead.status, lead.status_id = new, new.id
@@ -229,7 +231,7 @@ def _gate(session: Session, lead: Lead, new: LeadStatus, values: dict[str, Any],
     if needed:
         given = str(values.get(needed) or getattr(lead, needed) or "").strip()
         if not given:
-            raise RuleBroken(say(_ASK[needed], status=new.label), needed)
+            raise RuleBroken(translatable(_ASK[needed], status=new.label), needed)
         setattr(lead, needed, given.upper() if needed == "client_id" else given)
     if new.meaning in ("opened", "activated"):
         _open_account(session, lead, new, by, now)
@@ -283,7 +285,7 @@ def _refuse_unscheduled(
         lead.next_follow_up_on = made.due_on
     elif not (lead.id and tasks.open_of(session, lead_id=lead.id)):
         raise RuleBroken(
-            say("“%(status)s” needs an open task. Please add one with its due time.", status=new.label), "task"
+            translatable("“%(status)s” needs an open task. Please add one with its due time.", status=new.label), "task"
         )
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import JSON, ForeignKey, Index, Integer, String, Text, UniqueCon
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain import sla, timeline
-from app.domain.base import Moment, Record, RuleBroken
+from app.domain.base import Record, RuleBroken, UtcDateTime
 from app.domain.leads import Lead
 from app.domain.tickets import Ticket
 from app.lib import phone
@@ -43,7 +43,7 @@ class Message(Record):
     reason: Mapped[str | None] = mapped_column(String(300))
     tries: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
     #: Not to be sent before, UTC.
-    due_on: Mapped[datetime | None] = mapped_column(Moment)
+    due_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     provider_id: Mapped[str | None] = mapped_column(String(120))
     #: Names the cause: one outbox row per cause.
     cause: Mapped[str | None] = mapped_column(String(190), unique=True)

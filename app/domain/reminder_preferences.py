@@ -9,7 +9,7 @@ from sqlalchemy import case, literal, select, update
 from sqlalchemy.orm import Session
 
 from app.domain import reminders, tasks
-from app.domain.base import Moment, RuleBroken
+from app.domain.base import RuleBroken, UtcDateTime
 from app.domain.tasks import Task
 
 #: A reminder comes at most a week ahead.
@@ -44,7 +44,7 @@ def rearm(session: Session, user_id: int, offsets: tuple[int, ...], now: datetim
     armed = {key: _next(due_on, offsets, now) for key, due_on in rows}
     ids = list(armed)
     for start in range(0, len(ids), _AT_ONCE):
-        part = {key: literal(armed[key], Moment) for key in ids[start : start + _AT_ONCE]}
+        part = {key: literal(armed[key], UtcDateTime) for key in ids[start : start + _AT_ONCE]}
         step = update(Task).where(Task.id.in_(part)).values(remind_on=case(part, value=Task.id))
         session.execute(step, execution_options={"synchronize_session": False})
     return len(ids)

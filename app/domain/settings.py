@@ -11,7 +11,7 @@ from sqlalchemy import JSON, Boolean, Date, ForeignKey, Integer, String, Text, T
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from app.domain import office_hours
-from app.domain.base import Moment
+from app.domain.base import UtcDateTime
 
 COLOURS = [
     "black",
@@ -163,7 +163,7 @@ class BusinessSetting(Model):  # type: ignore[misc]
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     key: Mapped[str] = mapped_column(String(60), nullable=False, unique=True)
     value: Mapped[Any] = mapped_column(JSON, nullable=False)
-    changed_on: Mapped[datetime | None] = mapped_column(Moment)
+    changed_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 #: key -> (default, what it means).

@@ -12,7 +12,7 @@ from sqlalchemy import Integer, case, func, literal, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain import office_hours, settings
-from app.domain.base import Moment
+from app.domain.base import UtcDateTime
 from app.domain.settings import BusinessSetting, SlaPolicy, SlaTarget
 
 #: What a status means for the clock.
@@ -33,22 +33,22 @@ class SlaRecord:
 
     #: Until when the first answer is owed, UTC; null once given, or without a policy. While the clock stands still
     #: it says what it said when that began, and moves on by the standstill when the clock runs again.
-    reply_due_on: Mapped[datetime | None] = mapped_column(Moment)
-    replied_on: Mapped[datetime | None] = mapped_column(Moment)
+    reply_due_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    replied_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     #: Until when the record is to be solved (ticket) or to have ended (lead), UTC; null at the end or without a policy.
-    resolve_due_on: Mapped[datetime | None] = mapped_column(Moment)
+    resolve_due_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     #: When the clock began to run, UTC; a reopened record begins anew.
-    sla_started_on: Mapped[datetime | None] = mapped_column(Moment)
+    sla_started_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     #: Since when the clock stands still (the customer has to do something), UTC; null = it runs.
-    paused_on: Mapped[datetime | None] = mapped_column(Moment)
+    paused_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     #: Seconds of office time for which it stood still before.
     paused_seconds: Mapped[int] = mapped_column(Integer, nullable=False, default=0, server_default="0")
     #: When the minute job must look at this record next, UTC; null = never.
-    sla_on: Mapped[datetime | None] = mapped_column(Moment)
+    sla_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     #: The moment at which the promise of the first answer, or of the resolution, was broken, UTC; null = it was not.
     #: Set by the minute job, or by the late answer itself; kept for reports.
-    reply_late_on: Mapped[datetime | None] = mapped_column(Moment)
-    resolve_late_on: Mapped[datetime | None] = mapped_column(Moment)
+    reply_late_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    resolve_late_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
     @classmethod
     def stands(cls, meaning: str) -> str:
@@ -198,7 +198,7 @@ def answer_by_contact(session: Session, record: Any, key: int | None, now: datet
     """
     if key is None:
         return
-    broken = record.reply_due_on < func.coalesce(record.paused_on, literal(now, Moment))
+    broken = record.reply_due_on < func.coalesce(record.paused_on, literal(now, UtcDateTime))
     values = {
         "reply_late_on": case((broken, record.reply_due_on), else_=record.reply_late_on),
         "replied_on": now,
@@ -217,7 +217,7 @@ def answer_by_contacts(session: Session, record: Any, moments: Mapping[int, date
     """
     if not moments:
         return
-    due, at = record.reply_due_on, case({key: literal(at, Moment) for key, at in moments.items()}, value=record.id)
+    due, at = record.reply_due_on, case({key: literal(at, UtcDateTime) for key, at in moments.items()}, value=record.id)
     broken = due < case((record.paused_on < at, record.paused_on), else_=at)
     values = {
         "reply_late_on": case((due.is_(None), record.reply_late_on), (broken, due), else_=None),

@@ -10,7 +10,7 @@ from sqlalchemy import or_, update
 from sqlalchemy.orm import Session
 
 from app.domain import tasks
-from app.domain.base import Conflict, RuleBroken, say, together
+from app.domain.base import Conflict, RuleBroken, join_texts, translatable
 from app.domain.leads import Lead
 from app.domain.tasks import Task
 
@@ -35,7 +35,9 @@ def put_off(task: Task, said: str, now: datetime, zone: ZoneInfo) -> datetime:
 def refuse_closed(task: Task) -> None:
     """Raise Conflict when somebody has finished or canceled the task already."""
     if task.status not in tasks.OPEN:
-        raise Conflict(say("“%(title)s” is finished already. Somebody may have been faster.", title=task.title))
+        raise Conflict(
+            translatable("“%(title)s” is finished already. Somebody may have been faster.", title=task.title)
+        )
 
 
 def refuse_bad_next(values: dict[str, Any], now: datetime) -> None:
@@ -48,7 +50,7 @@ def refuse_bad_next(values: dict[str, Any], now: datetime) -> None:
     elif values["due_on"] <= now:
         errors["due_on"] = ["This moment is past. Please choose one ahead."]
     if errors:
-        raise RuleBroken(together(sentence for list_ in errors.values() for sentence in list_), errors=errors)
+        raise RuleBroken(join_texts(sentence for list_ in errors.values() for sentence in list_), errors=errors)
 
 
 def set_follow_up(session: Session, lead_id: int, due_on: datetime, before: datetime) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import JSON, Boolean, CheckConstraint, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain import timeline
-from app.domain.base import Moment, Record, RuleBroken, Versioned
+from app.domain.base import Record, RuleBroken, UtcDateTime, Versioned
 
 STATUSES = ("Backlog", "Todo", "In Progress", "Done", "Canceled")
 OPEN = ("Backlog", "Todo", "In Progress")
@@ -36,7 +36,7 @@ class Task(Versioned, Record):
     status: Mapped[str] = mapped_column(String(16), nullable=False, default="Todo")
     priority: Mapped[str] = mapped_column(String(16), nullable=False, default="Medium")
     #: UTC; null = no time.
-    due_on: Mapped[datetime | None] = mapped_column(Moment)
+    due_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     assignee_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
     owner_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
     lead_id: Mapped[int | None] = mapped_column(ForeignKey("leads.id", ondelete="CASCADE"))
@@ -46,8 +46,8 @@ class Task(Versioned, Record):
     #: User ids that had this task in the present round of reassignment.
     tried: Mapped[list[int]] = mapped_column(JSON, nullable=False, default=list)
     #: When the reminder job must look at this task next, UTC; null = never.
-    remind_on: Mapped[datetime | None] = mapped_column(Moment)
-    done_on: Mapped[datetime | None] = mapped_column(Moment)
+    remind_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    done_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
     def is_late(self, now: datetime) -> bool:
         """Open and past its due time."""

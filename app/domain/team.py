@@ -13,7 +13,7 @@ from sqlalchemy import JSON, Boolean, ColumnElement, ForeignKey, Integer, String
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
 
-from app.domain.base import Moment, RuleBroken, say
+from app.domain.base import RuleBroken, UtcDateTime, translatable
 from app.domain.permissions import ModulePermission
 
 #: Minutes before a task's due time at which its assignee is reminded, unless the person chose others.
@@ -29,10 +29,10 @@ User.manager_id = mapped_column(ForeignKey("ab_user.id"), index=True)
 #: Takes new work: false keeps the person out of round robin until turned on again.
 User.available = mapped_column(Boolean, nullable=False, default=True, server_default="1")
 #: Not available before this moment, UTC.
-User.away_until = mapped_column(Moment)
+User.away_until = mapped_column(UtcDateTime)
 #: Leave, UTC, half-open [from, to).
-User.leave_from = mapped_column(Moment)
-User.leave_to = mapped_column(Moment)
+User.leave_from = mapped_column(UtcDateTime)
+User.leave_to = mapped_column(UtcDateTime)
 #: Who works in this person's stead during the leave.
 User.delegate_id = mapped_column(ForeignKey("ab_user.id"))
 #: IANA zone and language code of the person; null = the office's.
@@ -58,7 +58,7 @@ class RoundRobin(Model):  # type: ignore[misc]
     #: How many turns were given.
     turns: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
     #: When the last turn was given or the pointer was reset, UTC.
-    changed_on: Mapped[datetime | None] = mapped_column(Moment)
+    changed_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 @dataclass
@@ -121,7 +121,7 @@ def role_named(session: Session, name: str) -> Any:
     """The role row. Raises RuleBroken when there is none of that name."""
     role = session.scalars(select(Role).where(Role.name == name)).first()
     if role is None:
-        raise RuleBroken(say("There is no role named “%(name)s”.", name=name), "assign_to_role")
+        raise RuleBroken(translatable("There is no role named “%(name)s”.", name=name), "assign_to_role")
     return role
 
 
@@ -235,7 +235,10 @@ def begin_with(session: Session, role_name: str, user_id: int | None, now: datet
     ids = [user.id for user in members(session, role.id)]
     if user_id is not None and user_id not in ids:
         raise RuleBroken(
-            say("This person does not have the role %(role)s. Please choose somebody who has.", role=role_name), "user"
+            translatable(
+                "This person does not have the role %(role)s. Please choose somebody who has.", role=role_name
+            ),
+            "user",
         )
     pointer = _locked_pointer(session, role.id)
     before = [each for each in ids if user_id is not None and each < user_id]

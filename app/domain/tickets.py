@@ -10,7 +10,7 @@ from sqlalchemy import Column, ForeignKey, Index, Integer, String, Table, Text, 
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from app.domain import assignment, customers, notices, settings, sla, tasks, timeline
-from app.domain.base import Moment, Record, RuleBroken, Versioned, next_number, say
+from app.domain.base import Record, RuleBroken, UtcDateTime, Versioned, next_number, translatable
 from app.domain.customers import Customer
 from app.domain.leads import Lead
 from app.domain.settings import TicketStatus, TicketSubject
@@ -99,11 +99,11 @@ class Ticket(SlaRecord, Versioned, Record):
     subjects: Mapped[list[TicketSubject]] = relationship(secondary=ticket_subjects, order_by=TicketSubject.position)
     priority: Mapped[str] = mapped_column(String(16), nullable=False, default="Medium")
     status_id: Mapped[int] = mapped_column(ForeignKey("ticket_status.id"), nullable=False)
-    status_on: Mapped[datetime] = mapped_column(Moment, nullable=False)
+    status_on: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
     source: Mapped[str] = mapped_column(String(24), nullable=False, default="On Call")
     description: Mapped[str | None] = mapped_column(Text)
     resolution: Mapped[str | None] = mapped_column(Text)
-    resolved_on: Mapped[datetime | None] = mapped_column(Moment)
+    resolved_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     customer_id: Mapped[int | None] = mapped_column(ForeignKey("customer.id"), index=True)
     lead_id: Mapped[int | None] = mapped_column(ForeignKey("leads.id", ondelete="SET NULL"), index=True)
     #: The current one; all present ones are the open Assignment rows.
@@ -173,7 +173,9 @@ def _take(session: Session, ticket: Ticket, values: dict[str, Any]) -> None:
     if ticket.priority not in PRIORITIES:
         raise RuleBroken("The priority of a ticket is Low, Medium, High or Urgent.", "priority")
     if ticket.source not in SOURCES:
-        raise RuleBroken(say("Please choose one of the sources: %(words)s.", words=", ".join(SOURCES)), "source")
+        raise RuleBroken(
+            translatable("Please choose one of the sources: %(words)s.", words=", ".join(SOURCES)), "source"
+        )
     if "subject_ids" in values:
         wanted = list(dict.fromkeys(values["subject_ids"] or []))
         found = session.scalars(select(TicketSubject).where(TicketSubject.id.in_(wanted))).all() if wanted else []
@@ -200,7 +202,8 @@ def _gate(ticket: Ticket, new: TicketStatus, values: dict[str, Any], now: dateti
         text = str(values.get("resolution") or ticket.resolution or "").strip()
         if not text:
             raise RuleBroken(
-                say("“%(status)s” needs a resolution: what was done for the customer?", status=new.label), "resolution"
+                translatable("“%(status)s” needs a resolution: what was done for the customer?", status=new.label),
+                "resolution",
             )
         ticket.resolution, ticket.resolved_on = text, ticket.resolved_on or now
     else:
@@ -222,7 +225,7 @@ def move_to(
         return
     if new.meaning == "scheduled" and not values.get("task") and not tasks.open_of(session, ticket_id=ticket.id):
         raise RuleBroken(
-            say("“%(status)s” needs an open task. Please add one with its due time.", status=new.label), "task"
+            translatable("“%(status)s” needs an open task. Please add one with its due time.", status=new.label), "task"
         )
     if new.meaning == "scheduled" and values.get("task"):
         tasks.create(session, values["task"] | {"ticket_id": ticket.id, "assignee_id": ticket.assignee_id}, by, now)

@@ -11,7 +11,8 @@ from flask_appbuilder import Model
 from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, String, insert, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain.base import Conflict, Moment, RuleBroken
+from app.domain.base import Conflict, RuleBroken, UtcDateTime
+from app.domain.pending import pending
 
 KINDS = (
     "note",
@@ -46,7 +47,7 @@ class Activity(Model):  # type: ignore[misc]
     #: One of KINDS.
     kind: Mapped[str] = mapped_column(String(20), nullable=False)
     #: UTC.
-    at: Mapped[datetime] = mapped_column(Moment, nullable=False)
+    at: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
     #: Who did it; null = the system.
     actor_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
     lead_id: Mapped[int | None] = mapped_column(ForeignKey("leads.id", ondelete="CASCADE"))
@@ -54,7 +55,7 @@ class Activity(Model):  # type: ignore[misc]
     customer_id: Mapped[int | None] = mapped_column(ForeignKey("customer.id", ondelete="CASCADE"))
     task_id: Mapped[int | None] = mapped_column(ForeignKey("task.id", ondelete="CASCADE"))
     #: When the text of a note was changed, UTC; the texts before are in the payload.
-    edited_on: Mapped[datetime | None] = mapped_column(Moment)
+    edited_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     #: What the kind needs: text, from/to, changes [[field, old, new]] … Never a PAN or Aadhaar.
     payload: Mapped[dict[str, Any]] = mapped_column(JSON, nullable=False, default=dict)
 
@@ -73,7 +74,7 @@ class StatusChange(Model):  # type: ignore[misc]
     #: Status ids of the record's own master; null from = created.
     from_id: Mapped[int | None] = mapped_column(Integer)
     to_id: Mapped[int] = mapped_column(Integer, nullable=False)
-    at: Mapped[datetime] = mapped_column(Moment, nullable=False)
+    at: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
     by_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
     #: Seconds spent in the old status; null at creation.
     seconds: Mapped[int | None] = mapped_column(Integer)
@@ -138,7 +139,7 @@ def rewrite(session: Session, line: Activity, seen: datetime | None, now: dateti
 def stir(session: Session, lead_id: int | None, ticket_id: int | None = None, customer_id: int | None = None) -> None:
     """Note on whose pages something happened; who looks at them hears of it after the commit."""
     places = (("lead", lead_id), ("ticket", ticket_id), ("customer", customer_id))
-    session.info.setdefault("stirred", set()).update(place for place in places if place[1] is not None)
+    pending(session).changed_timelines.update((kind, key) for kind, key in places if key is not None)
 
 
 def _place(about: Any) -> dict[str, int | None]:

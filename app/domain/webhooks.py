@@ -14,7 +14,7 @@ from sqlalchemy import JSON, BigInteger, Delete, ForeignKey, Index, Integer, Str
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain import audit, change_events, notices, team
-from app.domain.base import Conflict, Moment, NotThere, Record, RuleBroken, Versioned, refuse_stale, together
+from app.domain.base import Conflict, NotFound, Record, RuleBroken, UtcDateTime, Versioned, join_texts, refuse_stale
 from app.lib import outbound_url
 from app.lib.vault import Vault
 
@@ -55,7 +55,7 @@ class Webhook(Versioned, Record):
     #: Failed tries since the last one that arrived.
     failures: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
     #: When it was tried last, UTC, and what came of it: the HTTP status, or a sentence.
-    tried_on: Mapped[datetime | None] = mapped_column(Moment)
+    tried_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     result: Mapped[str | None] = mapped_column(String(300))
 
 
@@ -79,13 +79,13 @@ class WebhookDelivery(Model):  # type: ignore[misc]
     #: The number of a record that is gone.
     number: Mapped[str | None] = mapped_column(String(24))
     #: When it happened, UTC.
-    at: Mapped[datetime] = mapped_column(Moment, nullable=False)
+    at: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
     #: queued, sending, sent, failed, or dropped (it need not or must not be sent any more).
     state: Mapped[str] = mapped_column(String(8), nullable=False)
     tries: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
-    tried_on: Mapped[datetime | None] = mapped_column(Moment)
+    tried_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     #: When a queued one is to be sent, UTC; null otherwise.
-    next_try_on: Mapped[datetime | None] = mapped_column(Moment)
+    next_try_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     #: The HTTP status and the beginning of the last answer.
     code: Mapped[int | None] = mapped_column(Integer)
     answer: Mapped[str | None] = mapped_column(String(200))
@@ -244,7 +244,7 @@ def _refuse_wrong(session: Session, wanted: EventFilter, private: bool) -> None:
     if session.execute(user).first() is None:
         errors["user"] = ["Please choose a user who is active: the records are told as this user sees them."]
     if errors:
-        raise RuleBroken(together(each for sentences in errors.values() for each in sentences), errors=errors)
+        raise RuleBroken(join_texts(each for sentences in errors.values() for each in sentences), errors=errors)
 
 
 def _drop_waiting(session: Session, hook: Webhook) -> None:
@@ -312,5 +312,5 @@ def of_key(session: Session, key: str) -> tuple[WebhookDelivery, Webhook]:
     query = select(WebhookDelivery, Webhook).join(Webhook, Webhook.id == WebhookDelivery.webhook_id)
     row = session.execute(query.where(WebhookDelivery.key == key)).first()
     if row is None:
-        raise NotThere("There is no such delivery.")
+        raise NotFound("There is no such delivery.")
     return row[0], row[1]

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
 
 from app.domain import assignment, leads, team
-from app.domain.base import Conflict, NotThere, RuleBroken, refuse_stale
+from app.domain.base import Conflict, NotFound, RuleBroken, refuse_stale
 from app.models import Activity, Assignment, Lead, Notification, Ticket
 from tests.app_fixtures import World
 from tests.makers import DAY, HOUR, NOW, lead, ticket, user
@@ -114,7 +114,7 @@ def test_the_only_one_is_not_released(office: Session) -> None:
     about = ticket(office, cleo)
     with pytest.raises(RuleBroken, match="Nobody else has it"):
         assignment.release(office, about, cleo.id, None, NOW)
-    with pytest.raises(NotThere):
+    with pytest.raises(NotFound):
         assignment.release(office, about, dev.id, None, NOW)
     assert about.assignee_id == cleo.id
 
@@ -266,7 +266,7 @@ def test_giving_and_releasing_at_once_leaves_one_current_of_the_present(maria: W
         return job
 
     results = at_once(maria, [change(n) for n in range(12)])
-    kinds = (bool, int, NotThere, RuleBroken, StaleDataError, OperationalError)
+    kinds = (bool, int, NotFound, RuleBroken, StaleDataError, OperationalError)
     assert all(isinstance(one, kinds) for one in results) and any(isinstance(one, int) for one in results)
     rows = maria.rows(select(Assignment.user_id).where(Assignment.ticket_id == about.id, Assignment.ended_on.is_(None)))
     assert len(rows) == len(set(rows)) and maria.fresh(about).assignee_id in rows

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.domain import customers, leads
-from app.domain.base import AlreadyThere, RuleBroken
+from app.domain.base import AlreadyExists, RuleBroken
 from app.lib.vault import Vault
 from app.models import Activity, CustomerAccount, Lead
 from tests.domain.test_leads import move, status, take
@@ -82,9 +82,9 @@ def test_a_correction_follows_to_the_account(office: Session) -> None:
 def test_a_client_id_of_another_customer_is_refused(office: Session) -> None:
     first, second = take(office), take(office, mobile="9820099999")
     move(office, first, "opened", client_id="C1")
-    with pytest.raises(AlreadyThere):
+    with pytest.raises(AlreadyExists):
         change(office, second, client_id="c1")
     change(office, second, client_id="c2")
     office.flush()
-    with pytest.raises(AlreadyThere):
+    with pytest.raises(AlreadyExists):
         change(office, first, client_id="C2")

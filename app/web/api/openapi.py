@@ -15,7 +15,7 @@ from flask_appbuilder.api import manager as fab
 from flask_babel import force_locale
 from flask_babel import gettext as _
 
-from app.domain.base import NotThere
+from app.domain.base import NotFound
 from app.web.api.operations import HEADERS, PARAMETERS, OperationSpec, body, responses, shared_responses
 from app.web.api.schemas import SHARED, once, ref
 from app.web.core.gate import SentenceResponses, json_answer, refuse_as_json
@@ -40,7 +40,7 @@ class OpenApi(SentenceResponses, fab.OpenApi):
     def get(self, version: str) -> Response:
         """The description; made once a process, in English."""
         if version != "v1":
-            raise NotThere(_("There is no such page or record."))
+            raise NotFound(_("There is no such page or record."))
         held = current_app.extensions.setdefault("crm_openapi", {})
         if not held:
             with force_locale("en"):

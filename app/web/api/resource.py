@@ -13,7 +13,7 @@ from flask_appbuilder.api import ModelRestApi, expose, protect
 from flask_appbuilder.security.decorators import permission_name
 from flask_babel import gettext as _
 
-from app.domain.base import NotThere, RuleBroken
+from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
 from app.web.api import idempotency, schemas
 from app.web.api.operations import operation
@@ -179,7 +179,7 @@ class Resource(SentenceResponses, ModulePermissions, ModelRestApi):
     def _shown(self, pk: int, names: tuple[str, ...] | None = None) -> dict[str, Any]:
         row = self.service.record_table.one(db.session(), pk, names) if 0 < pk < 2**31 else None
         if row is None:
-            raise NotThere(_("There is no such record."))
+            raise NotFound(_("There is no such record."))
         return self.service.record_table.serialize_rows(db.session(), [row], names, current_viewer())[0]
 
     # --- writing ---
@@ -220,7 +220,7 @@ class Resource(SentenceResponses, ModulePermissions, ModelRestApi):
         """The saved row; None when the change took it out of the person's sight."""
         try:
             return self._shown(pk)
-        except NotThere:
+        except NotFound:
             return None
 
     @expose("/<int:pk>", methods=["DELETE"])
@@ -238,7 +238,7 @@ class Resource(SentenceResponses, ModulePermissions, ModelRestApi):
     def _row(self, pk: Any, verb: str) -> Any:
         row = self.service.find(db.session(), key_of(pk))
         if row is None:
-            raise NotThere(_("There is no such record."))
+            raise NotFound(_("There is no such record."))
         self.refuse_unless_reached(row, verb)
         return row
 

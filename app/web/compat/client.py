@@ -9,7 +9,7 @@ from flask_babel import gettext as _
 from sqlalchemy import select
 
 from app import access
-from app.domain.base import Conflict, NotThere
+from app.domain.base import Conflict, NotFound
 from app.extensions import db
 from app.web.compat.arguments import Arguments
 from app.web.compat.child_rows import local
@@ -103,7 +103,7 @@ def _whole(kind: DocType | PickList, filters: Any) -> dict[str, Any]:
     viewer.person.refuse_unless(kind.module, "read")
     found = whole(kind, ListQuery(rules(filters, kind, viewer), [kind.record_table.record.id.desc()], 1), viewer)
     if found is None:
-        raise NotThere(_("%(kind)s was not found.", kind=kind.name))
+        raise NotFound(_("%(kind)s was not found.", kind=kind.name))
     return found
 
 
@@ -114,7 +114,7 @@ def get_value(arguments: Arguments) -> Any:
     names = tuple(_names(wanted)) if isinstance(kind, PickList) else fields_of(wanted, kind)
     try:
         return _first(kind, arguments.parsed("filters"), names)
-    except NotThere:
+    except NotFound:
         return {}
 
 
@@ -131,7 +131,7 @@ def _first(kind: DocType | PickList, filters: Any, names: tuple[str, ...]) -> di
         newest = [kind.record_table.record.id.desc()]
         found = documents(kind, ListQuery(rules(filters, kind, viewer), newest, 1), names, viewer)
     if not found:
-        raise NotThere(_("%(kind)s was not found.", kind=kind.name))
+        raise NotFound(_("%(kind)s was not found.", kind=kind.name))
     return found[0]
 
 
@@ -198,7 +198,7 @@ def _kept(kind: DocType, doc: dict[str, Any], name: str, which: str) -> dict[str
     """The stored document; what was sent and is not in it is remembered for the answer's warning."""
     try:
         stored = whole_of(kind, name)
-    except (NotThere, access.Denied):  # it is out of sight by now, which was the person's right to do
+    except (NotFound, access.Denied):  # it is out of sight by now, which was the person's right to do
         return {"doctype": kind.name, "name": name}
     g.setdefault("unkept", set()).update(unkept(kind, doc, stored, which))
     return stored
@@ -258,7 +258,7 @@ def row_of(kind: DocType, name: str, verb: str) -> Any:
     current_viewer().person.refuse_unless(kind.module, "read")
     found = list(rows_of(kind, [name], verb).values())
     if not found:
-        raise NotThere(_("%(kind)s %(name)s was not found.", kind=kind.name, name=name[:40]))
+        raise NotFound(_("%(kind)s %(name)s was not found.", kind=kind.name, name=name[:40]))
     return found[0]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from flask_babel import gettext as _
 
-from app.domain.base import NotThere, RuleBroken
+from app.domain.base import NotFound, RuleBroken
 from app.domain.timeline import Activity
 from app.web.compat import client
 from app.web.compat.arguments import Arguments
@@ -141,7 +141,7 @@ def change_for_ticket(arguments: Arguments) -> dict[str, Any]:
     wanted = {"doctype": TICKET.name, "filters": {"name": name}, "fieldname": "customer_id"}
     ticket = client.get_value(Arguments(wanted))
     if not ticket:
-        raise NotThere(_("%(kind)s %(name)s was not found.", kind=TICKET.name, name=name[:40]))
+        raise NotFound(_("%(kind)s %(name)s was not found.", kind=TICKET.name, name=name[:40]))
     if ticket["customer_id"] is None:
         raise RuleBroken(_("This ticket has no customer. Please choose one on the ticket first."), "customer")
     stored = client.changed(CUSTOMER, ticket["customer_id"], doc)

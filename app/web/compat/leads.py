@@ -8,7 +8,7 @@ from typing import Any
 from flask_babel import gettext as _
 
 from app.domain import tasks
-from app.domain.base import NotThere
+from app.domain.base import NotFound
 from app.domain.leads import NEEDS, TERMINAL
 from app.extensions import db
 from app.web.compat import bulk_actions, client
@@ -39,7 +39,7 @@ def with_customer(number: str | None) -> dict[str, Any]:
     }
     found: dict[str, Any] = {"accounts": []}
     if number and current_viewer().person.may("Customers", "read"):
-        with contextlib.suppress(NotThere):
+        with contextlib.suppress(NotFound):
             found = client.whole_of(CUSTOMER, number)
     return {name: found.get(theirs) for name, theirs in wanted.items()}
 

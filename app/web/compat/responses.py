@@ -9,7 +9,7 @@ from flask import Response, g, request
 from flask_babel import gettext as _
 from sqlalchemy.exc import IntegrityError
 
-from app.domain.base import AlreadyThere, Conflict, NotThere, RuleBroken
+from app.domain.base import AlreadyExists, Conflict, NotFound, RuleBroken
 from app.web.core.gate import json_answer, refusal
 from app.web.core.languages import said
 
@@ -91,9 +91,9 @@ def refuse(broken: BaseException) -> Response:
     if isinstance(broken, Refused):
         return bad(broken.status, str(broken.message), broken.exc_type)
     status, sentence, errors = refusal(broken)
-    if isinstance(broken, NotThere):
+    if isinstance(broken, NotFound):
         return bad(404, sentence)
-    if isinstance(broken, Taken | AlreadyThere) or _is_duplicate(broken):
+    if isinstance(broken, Taken | AlreadyExists) or _is_duplicate(broken):
         return bad(409, sentence, "DuplicateEntryError")
     missing = status == 422 and bool(errors) and len(errors) == 1 and not sentence
     return bad(417 if status in (400, 422) else status, sentence, "MandatoryError" if missing else None)
@@ -115,7 +115,7 @@ def soft(broken: RuleBroken) -> Response:
 
 def is_soft(broken: BaseException) -> bool:
     """Whether it is a rule of the trade and no refusal of the law, of the door, or of somebody who was faster."""
-    hard = isinstance(broken, Refused | Conflict | NotThere | AlreadyThere)
+    hard = isinstance(broken, Refused | Conflict | NotFound | AlreadyExists)
     return isinstance(broken, RuleBroken) and not hard and refusal(broken)[0] == 422
 
 

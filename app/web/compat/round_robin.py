@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from app import access
 from app.domain import assignment, audit, team
-from app.domain.base import RuleBroken, say
+from app.domain.base import RuleBroken, translatable
 from app.extensions import db
 from app.models import Assignment, Lead, RoundRobin, Ticket
 from app.web.compat.arguments import Arguments
@@ -73,7 +73,7 @@ def _who_has_it(row: Any, roles: list[str], viewer: Viewer) -> dict[str, Any]:
     told = {}
     for role in roles:
         if role not in lines:
-            raise RuleBroken(say("There is no role named “%(name)s”.", name=role[:64]), "role")
+            raise RuleBroken(translatable("There is no role named “%(name)s”.", name=role[:64]), "role")
         have = [name_of(user, viewer) for user in lines[role] if user in holders]
         others = [name_of(user, viewer) for user in lines[role] if user not in holders]
         told[role] = {

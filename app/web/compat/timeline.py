@@ -7,7 +7,7 @@ from typing import Any
 from flask_babel import gettext as _
 from sqlalchemy import select
 
-from app.domain.base import NotThere
+from app.domain.base import NotFound
 from app.domain.timeline import Activity
 from app.extensions import db
 from app.web.compat import client
@@ -40,7 +40,7 @@ def get(arguments: Arguments) -> list[list[dict[str, Any]]]:
     """name (of a lead, ticket or customer), limit (20), offset -> [activities, calls, notes, tasks, attachments]."""
     place, viewer = place_of(arguments.text("name")), current_viewer()
     if place is None:
-        raise NotThere(_("%(kind)s %(name)s was not found.", kind="Document", name=arguments.text("name")[:40]))
+        raise NotFound(_("%(kind)s %(name)s was not found.", kind="Document", name=arguments.text("name")[:40]))
     row = client.row_of(DOCTYPES[place.doctype], arguments.text("name"), "read")
     size, start = arguments.whole("limit", 20, 1, MOST), arguments.whole("offset", 0, 0, 10**6)
     lines = lines_of(place.column, row.id, size, start)

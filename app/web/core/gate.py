@@ -18,7 +18,7 @@ from sqlalchemy.orm.exc import StaleDataError
 
 from app import access
 from app.domain import permissions
-from app.domain.base import Conflict, NotThere, RuleBroken
+from app.domain.base import Conflict, NotFound, RuleBroken
 from app.extensions import db
 from app.web.core.fields import Viewer
 from app.web.core.languages import said
@@ -90,7 +90,7 @@ def _is_unbindable(broken: BaseException) -> bool:
 
 
 def _status_of(broken: RuleBroken) -> int:
-    for kind, status in ((Conflict, 409), (NotThere, 404), (access.Denied, 403)):
+    for kind, status in ((Conflict, 409), (NotFound, 404), (access.Denied, 403)):
         if isinstance(broken, kind):
             return status
     return int(getattr(broken, "http_status", 422))

@@ -16,7 +16,7 @@ from babel.support import NullTranslations, Translations
 from flask import Flask, Response, current_app, g, has_request_context, request
 from flask_babel import Babel, Domain, get_locale, gettext
 
-from app.domain.base import Sentence
+from app.domain.base import TranslatableText
 
 ENGLISH = "en"
 
@@ -30,12 +30,12 @@ def is_machine() -> bool:
 
 def said(sentence: str) -> str:
     """A sentence of the rules in the language of this answer; what the doors translated themselves stays."""
-    if not isinstance(sentence, Sentence):
+    if not isinstance(sentence, TranslatableText):
         return gettext(str(sentence)) if sentence else ""
     translated: str = gettext(sentence.msgid)
     if not sentence.values:
         return translated
-    return translated % {name: said(v) if isinstance(v, Sentence) else v for name, v in sentence.values.items()}
+    return translated % {name: said(v) if isinstance(v, TranslatableText) else v for name, v in sentence.values.items()}
 
 
 def chosen() -> str | None:

@@ -10,7 +10,7 @@ from sqlalchemy import Column, ColumnElement, Select, Table, func, literal, lite
 from sqlalchemy.sql.visitors import iterate
 
 from app import access
-from app.domain.base import RuleBroken, together
+from app.domain.base import RuleBroken, join_texts
 from app.web.core.fields import Field, Viewer
 
 #: Lists count no further; people read "1,000+".
@@ -242,7 +242,7 @@ class RecordTable:
             elif getattr(each, which):
                 self._take_one(each, values, given, errors, viewer)
         if errors:
-            raise RuleBroken(together(sentence for list_ in errors.values() for sentence in list_), errors=errors)
+            raise RuleBroken(join_texts(sentence for list_ in errors.values() for sentence in list_), errors=errors)
         return values
 
     @staticmethod

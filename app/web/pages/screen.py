@@ -14,7 +14,7 @@ from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
 from sqlalchemy import select
 
-from app.domain.base import NotThere, RuleBroken
+from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
 from app.web.api.resource import key_of
 from app.web.core.fields import Field, Viewer, clean_text
@@ -165,7 +165,7 @@ class Screen(ModulePermissions, ModelView):
         """The record page under its number."""
         record = self.service.record
         if not hasattr(record, "number"):
-            raise NotThere(_("There is no such record."))
+            raise NotFound(_("There is no such record."))
         key = db.session.execute(select(record.id).where(record.number == number[:40].upper())).scalar()
         return self._page(key)
 
@@ -173,7 +173,7 @@ class Screen(ModulePermissions, ModelView):
         viewer = current_viewer()
         row = self.service.record_table.one(db.session(), key) if key is not None and 0 < key < 2**31 else None
         if row is None:
-            raise NotThere(_("There is no such record, or it is not yours to see."))
+            raise NotFound(_("There is no such record, or it is not yours to see."))
         context = pages.record_page(self, row, viewer, request.args)
         return render_template("crm/record.html", record=context)
 
@@ -192,7 +192,7 @@ class Screen(ModulePermissions, ModelView):
         """The row of this id for the verb. Raises NotThere or Denied."""
         row = self.service.find(db.session(), key_of(pk))
         if row is None:
-            raise NotThere(_("There is no such record, or it is not yours to see."))
+            raise NotFound(_("There is no such record, or it is not yours to see."))
         if verb != "read":
             self.refuse_unless_reached(row, verb)
         return row
@@ -333,7 +333,7 @@ class Screen(ModulePermissions, ModelView):
         """
         row, viewer = self.row_for(pk, "read"), current_viewer()
         if not self.own_timeline:
-            raise NotThere(_("There is no such record, or it is not yours to see."))
+            raise NotFound(_("There is no such record, or it is not yours to see."))
         viewer.person.refuse_unless("Notes", "create")
         text = clean_text(request.form.get("body"), "body", 20_000)
         if not text:
@@ -388,7 +388,7 @@ class Screen(ModulePermissions, ModelView):
         viewer = current_viewer()
         known = {action["name"]: action for action in self.bulk_actions(viewer)}
         if name not in known:
-            raise NotThere(_("There is no such action."))
+            raise NotFound(_("There is no such action."))
         verb = "delete" if name == "delete" else "write"
         done, failed, takers = 0, [], Counter[int]()
         for key in dict.fromkeys(keys):

@@ -7,7 +7,7 @@ from typing import Any
 from flask_babel import gettext as _
 
 from app import access
-from app.domain.base import PREFIX, RuleBroken
+from app.domain.base import NUMBER_PREFIXES, RuleBroken
 from app.extensions import db
 from app.models import Customer, Lead, Ticket
 from app.web.core.fields import Viewer
@@ -19,9 +19,9 @@ from app.web.records.tickets import TicketScreen
 
 #: Beginning of a number -> record, and the screen that knows how it is found.
 _KINDS: dict[str, tuple[Any, Any]] = {
-    PREFIX["LEAD"]: (Lead, LeadScreen),
-    PREFIX["TICKET"]: (Ticket, TicketScreen),
-    PREFIX["CUST"]: (Customer, CustomerScreen),
+    NUMBER_PREFIXES["LEAD"]: (Lead, LeadScreen),
+    NUMBER_PREFIXES["TICKET"]: (Ticket, TicketScreen),
+    NUMBER_PREFIXES["CUST"]: (Customer, CustomerScreen),
 }
 #: Hits of each kind.
 MOST = 7

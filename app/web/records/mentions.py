@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.domain import mentions, timeline
-from app.domain.base import NotThere, RuleBroken
+from app.domain.base import NotFound, RuleBroken
 from app.models import Activity, Customer, Lead, Ticket
 from app.web.core.fields import Viewer
 
@@ -76,7 +76,7 @@ def about_of(session: Session, line: Activity) -> Any:
     row = _parent(session, line)
     if row is not None:
         return row
-    raise NotThere(_("There is no such note, or its record is not yours to see."))
+    raise NotFound(_("There is no such note, or its record is not yours to see."))
 
 
 def refuse_foreign(line: Any, viewer: Viewer) -> None:
@@ -128,7 +128,7 @@ def offered(session: Session, about: str, typed: str, viewer: Viewer) -> list[di
     known = kind in ABOUT and key.isascii() and key.isdigit() and len(key) < 10
     row = access.get_visible(session, ABOUT[kind][0], int(key)) if known else None
     if row is None:
-        raise NotThere(_("There is no such record, or it is not yours to see."))
+        raise NotFound(_("There is no such record, or it is not yours to see."))
     near = mentions.concerned(session, row)
     hits = [card for card in matching(typed, viewer) if card["id"] != viewer.person.id]
     hits.sort(key=lambda card: (card["id"] not in near, not _begins(card, typed), card["full_name"].casefold()))

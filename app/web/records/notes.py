@@ -11,7 +11,7 @@ from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
 
 from app import access
-from app.domain.base import NotThere, RuleBroken
+from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
 from app.models import Activity
 from app.web.api.resource import key_of
@@ -75,7 +75,7 @@ class NotesView(ModulePermissions, BaseView):
 def _line(pk: str) -> Any:
     line = access.get_visible(db.session(), Activity, key_of(pk))
     if line is None:
-        raise NotThere(_("There is no such note, or its record is not yours to see."))
+        raise NotFound(_("There is no such note, or its record is not yours to see."))
     return line
 
 

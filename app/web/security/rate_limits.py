@@ -13,7 +13,7 @@ from typing import Any
 from flask import Flask, Response, current_app, g, request
 
 import config
-from app.domain.base import RuleBroken, say
+from app.domain.base import RuleBroken, translatable
 from app.ops.database import WRITES
 from app.ops.rate_counter import Count, LocalRateCounter, Rate, RateCounter, RedisRateCounter
 from app.web.core import gate
@@ -66,7 +66,7 @@ def count(name: str) -> None:
     limits: Limits = current_app.extensions["crm_limits"]
     g.limit = held = limits.count(name, time.time())
     if held is not None and held.is_over:
-        raise TooFast(say("Too many requests. Please wait %(seconds)s seconds.", seconds=_wait(held)))
+        raise TooFast(translatable("Too many requests. Please wait %(seconds)s seconds.", seconds=_wait(held)))
 
 
 def count_try() -> int:

@@ -14,7 +14,7 @@ from flask_babel import lazy_gettext, ngettext
 from app import access
 from app.access import get_visible
 from app.domain import dead_letters, permissions
-from app.domain.base import NotThere, RuleBroken
+from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
 from app.models import FailedCall
 from app.ops import queue
@@ -98,7 +98,7 @@ def _chosen(key: int | None) -> list[FailedCall]:
         return dead_letters.open_ones(db.session())
     row = get_visible(db.session(), FailedCall, key)
     if row is None:
-        raise NotThere(_("There is no such call."))
+        raise NotFound(_("There is no such call."))
     return [row]
 
 

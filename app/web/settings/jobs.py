@@ -14,7 +14,7 @@ from sqlalchemy import or_, select
 
 from app import access
 from app.domain import job_health, permissions
-from app.domain.base import NotThere
+from app.domain.base import NotFound
 from app.domain.job_runs import newest
 from app.extensions import db
 from app.models import JobRun
@@ -100,7 +100,7 @@ class JobsView(BaseView):
 
 def _refuse_unknown(name: str) -> None:
     if name not in current_app.extensions["crm_job_names"]:
-        raise NotThere(_("There is no such job."))
+        raise NotFound(_("There is no such job."))
 
 
 def _run_url(name: str, viewer: Viewer) -> str | None:

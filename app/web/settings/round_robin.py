@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from app import access
 from app.domain import assignment, audit, team
-from app.domain.base import NotThere
+from app.domain.base import NotFound
 from app.extensions import db
 from app.models import Lead, Ticket
 from app.web.api.resource import key_of
@@ -49,7 +49,7 @@ class TurnsView(ModulePermissions, BaseView):
         chosen = request.args.get("role") or (busiest[0].name if busiest else "")
         found = next((pair for pair in roles if pair[0].name == chosen), None)
         if found is None:
-            raise NotThere(_("There is no such role, or no turns are given in it."))
+            raise NotFound(_("There is no such role, or no turns are given in it."))
         tabs = [{"label": role.name, "url": _url(role.name), "active": role.name == chosen} for role, _pointer in roles]
         return render_template("crm/turns.html", page=_page(*found, current_viewer()) | {"tabs": tabs})
 

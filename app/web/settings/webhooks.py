@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from app import access, outbox
 from app.domain import change_events, permissions, webhooks
-from app.domain.base import NotThere, RuleBroken
+from app.domain.base import NotFound, RuleBroken
 from app.domain.webhooks import EventFilter
 from app.extensions import db
 from app.models import Customer, Lead, Task, Ticket, Webhook, WebhookDelivery
@@ -261,7 +261,7 @@ def _refuse_others() -> None:
 def _found(record: Any, key: int) -> Any:
     row = access.get_visible(db.session(), record, key)
     if row is None:
-        raise NotThere(_("There is no such webhook or delivery."))
+        raise NotFound(_("There is no such webhook or delivery."))
     return row
 
 

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from app import access
 from app.domain import assignment_requests
 from app.domain.assignment_requests import STATES, AssignmentRequest
-from app.domain.base import NotThere, RuleBroken
+from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
 from app.models import Lead, Ticket
 from app.web.api.resource import Resource
@@ -103,7 +103,7 @@ class RequestService(RecordService):
         record = Lead if values.get("lead_id") else Ticket
         row = access.get_visible(session, record, values.get("lead_id") or values.get("ticket_id"))
         if row is None:
-            raise NotThere(_("There is no such record."))
+            raise NotFound(_("There is no such record."))
         list_query = assignment_requests.ask(
             session, row, values["requested_user_id"], values.get("reason") or "", viewer.person.id, viewer.now
         )
@@ -172,7 +172,7 @@ def withdraw(session: Session, row: AssignmentRequest, viewer: Viewer) -> None:
 def _record_of(session: Session, row: AssignmentRequest) -> Any:
     record = session.get(Lead, row.lead_id) if row.lead_id else session.get(Ticket, row.ticket_id)
     if record is None:
-        raise NotThere(_("There is no such record."))
+        raise NotFound(_("There is no such record."))
     return record
 
 

@@ -14,7 +14,7 @@ from flask_babel import ngettext
 from sqlalchemy import func, select
 
 from app.domain import office_hours
-from app.domain.base import NotThere, RuleBroken
+from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
 from app.lib import phone
 from app.models import PhoneSync, QuarantinedCall
@@ -119,7 +119,7 @@ def _mine(pk: str) -> QuarantinedCall:
     query = select(QuarantinedCall).where(QuarantinedCall.id == (key_of(pk) or 0))
     row = db.session.scalars(query.where(QuarantinedCall.employee_id == current_viewer().person.id)).first()
     if row is None:
-        raise NotThere(_("There is no such record, or it is not yours to see."))
+        raise NotFound(_("There is no such record, or it is not yours to see."))
     return row
 
 
