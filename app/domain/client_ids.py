@@ -15,7 +15,7 @@ from app.domain.customers import CustomerAccount, foreign_client_id
 def take(session: Session, lead: Any, typed: str | None, by: int | None, now: datetime) -> None:
     """Note the client id on the lead; the account that the lead opened follows a correction.
 
-    Raises AlreadyThere for one that is another customer's, RuleBroken for none where the account is open.
+    Raises AlreadyExists for one that is another customer's, RuleBroken for none where the account is open.
     """
     code = (typed or "").strip().upper() or None
     if code == lead.client_id:

@@ -308,7 +308,7 @@ def forgotten(now: datetime) -> Delete:
 
 
 def of_key(session: Session, key: str) -> tuple[WebhookDelivery, Webhook]:
-    """A telling and its webhook. Raises NotThere."""
+    """A telling and its webhook. Raises NotFound."""
     query = select(WebhookDelivery, Webhook).join(Webhook, Webhook.id == WebhookDelivery.webhook_id)
     row = session.execute(query.where(WebhookDelivery.key == key)).first()
     if row is None:

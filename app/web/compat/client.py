@@ -81,13 +81,13 @@ def count_of(kind: DocType, fit: list[Any]) -> int:
 
 
 def get(arguments: Arguments) -> dict[str, Any]:
-    """One document by name, or the first that fits the filters. Raises NotThere (404)."""
+    """One document by name, or the first that fits the filters. Raises NotFound (404)."""
     kind = kind_of(arguments)
     return _whole(kind, {"name": arguments.text("name")} if "name" in arguments else arguments.parsed("filters"))
 
 
 def whole_of(kind: DocType | PickList, name: str) -> dict[str, Any]:
-    """One document with all of its fields and children. Raises NotThere (404)."""
+    """One document with all of its fields and children. Raises NotFound (404)."""
     return _whole(kind, {"name": name})
 
 
@@ -180,7 +180,7 @@ def set_value(arguments: Arguments) -> dict[str, Any]:
 def changed(wanted: DocType | PickList, name: str, doc: dict[str, Any], seen_modified: Any = None) -> dict[str, Any]:
     """Change a record as the document says; what it says as it stands is passed over.
 
-    Raises NotThere, Conflict (409), Denied (403).
+    Raises NotFound, Conflict (409), Denied (403).
     """
     kind, viewer = _open(wanted, "put"), current_viewer()
     row = row_of(kind, name, "write")
@@ -228,7 +228,7 @@ def delete(arguments: Arguments) -> None:
 
 
 def removed(wanted: DocType | PickList, name: str) -> str:
-    """Delete a record; "ok". Raises NotThere, Denied (403)."""
+    """Delete a record; "ok". Raises NotFound, Denied (403)."""
     kind = _open(wanted, "delete")
     kind.resource.service.remove(db.session(), row_of(kind, name, "delete"), current_viewer())
     return "ok"
@@ -254,7 +254,7 @@ def rows_of(kind: DocType, names: list[str], verb: str) -> dict[str, Any]:
 
 
 def row_of(kind: DocType, name: str, verb: str) -> Any:
-    """The record under the law, for changing. Raises NotThere, Denied."""
+    """The record under the law, for changing. Raises NotFound, Denied."""
     current_viewer().person.refuse_unless(kind.module, "read")
     found = list(rows_of(kind, [name], verb).values())
     if not found:

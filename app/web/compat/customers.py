@@ -34,7 +34,7 @@ def by_mobile(arguments: Arguments) -> dict[str, Any] | None:
 
 
 def by_name(arguments: Arguments) -> dict[str, Any]:
-    """customer_id -> the customer. Raises NotThere (404)."""
+    """customer_id -> the customer. Raises NotFound (404)."""
     return client.whole_of(CUSTOMER, arguments.first("customer_id", "name"))
 
 

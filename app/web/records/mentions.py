@@ -44,7 +44,7 @@ def write_note(session: Session, about: Any, text: str, viewer: Viewer) -> Activ
 def edit_note(session: Session, line: Activity, text: str, seen: datetime | None, viewer: Viewer) -> None:
     """Another text for one's own note; only who was not named before is told.
 
-    `seen`: edited_on as the author saw it. Raises NotThere when its record is gone from sight, Conflict, RuleBroken.
+    `seen`: edited_on as the author saw it. Raises NotFound when its record is gone from sight, Conflict, RuleBroken.
     """
     if text == (line.payload or {}).get("text"):
         return
@@ -72,7 +72,7 @@ def _parent(session: Session, line: Activity) -> Any:
 
 
 def about_of(session: Session, line: Activity) -> Any:
-    """The record on which a line stands. Raises NotThere when the person no longer sees it."""
+    """The record on which a line stands. Raises NotFound when the person no longer sees it."""
     row = _parent(session, line)
     if row is not None:
         return row
@@ -122,7 +122,7 @@ def parts(text: str, named: dict[str, int], viewer: Viewer) -> list[dict[str, st
 def offered(session: Session, about: str, typed: str, viewer: Viewer) -> list[dict[str, Any]]:
     """Up to OFFERED cards of active colleagues who see the record (“lead:5”), those it concerns first.
 
-    However many match, the law is asked about ASKED of them, in a fixed number of statements. Raises NotThere.
+    However many match, the law is asked about ASKED of them, in a fixed number of statements. Raises NotFound.
     """
     kind, _sep, key = about.partition(":")
     known = kind in ABOUT and key.isascii() and key.isdigit() and len(key) < 10

@@ -80,7 +80,7 @@ def _line(pk: str) -> Any:
 
 
 def _own(pk: str) -> Any:
-    """The line, which this person may change. Raises NotThere, Denied or RuleBroken."""
+    """The line, which this person may change. Raises NotFound, Denied or RuleBroken."""
     line = _line(pk)
     mentions.refuse_foreign(line, current_viewer())
     return line

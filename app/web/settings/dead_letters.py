@@ -91,7 +91,7 @@ class QueueView(BaseView):
 
 
 def _chosen(key: int | None) -> list[FailedCall]:
-    """The rows asked for. Raises Denied for anybody but an admin, NotThere for an unknown one."""
+    """The rows asked for. Raises Denied for anybody but an admin, NotFound for an unknown one."""
     if not current_viewer().person.is_admin:
         raise access.Denied(_("Only an admin decides about failed calls."))
     if key is None:

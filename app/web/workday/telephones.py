@@ -115,7 +115,7 @@ class PhoneView(ModulePermissions, BaseView):
 
 
 def _mine(pk: str) -> QuarantinedCall:
-    """A kept record of one's own. Raises NotThere, also for one of the team."""
+    """A kept record of one's own. Raises NotFound, also for one of the team."""
     query = select(QuarantinedCall).where(QuarantinedCall.id == (key_of(pk) or 0))
     row = db.session.scalars(query.where(QuarantinedCall.employee_id == current_viewer().person.id)).first()
     if row is None:
