@@ -63,7 +63,7 @@ class Assignment(Model):  # type: ignore[misc]
     decision: Mapped[dict[str, Any]] = mapped_column(JSON, nullable=False, default=dict)
 
 
-def choose(session: Session, values: dict[str, Any], by: int | None, now: datetime) -> team.Decision:
+def choose_assignee(session: Session, values: dict[str, Any], by: int | None, now: datetime) -> team.Decision:
     """Who gets a new record: the next of a role, the one named, or its maker. Raises RuleBroken."""
     if values.get("assign_to_role"):
         decision = team.next_in_turn(session, values["assign_to_role"], now)
@@ -77,7 +77,7 @@ def choose(session: Session, values: dict[str, Any], by: int | None, now: dateti
     return team.Decision(values.get("assignee_id") or by, "")
 
 
-def give(
+def assign(
     session: Session,
     record: Any,
     user_id: int,
@@ -98,11 +98,11 @@ def give(
     if record.id is not None:
         _end_open(session, record, (old, user_id), now)
     record.assignee_id = user_id
-    begin(session, record, user_id, reason, by, now, decision, old, told)
+    open_assignment(session, record, user_id, reason, by, now, decision, old, told)
     return True
 
 
-def begin(
+def open_assignment(
     session: Session,
     record: Any,
     user_id: int,
@@ -120,7 +120,7 @@ def begin(
         _tell_both(session, record, old, user_id, by, now)
 
 
-def give_many(session: Session, gifts: Sequence[tuple[Any, team.Decision]], reason: str, now: datetime) -> None:
+def reassign_many(session: Session, gifts: Sequence[tuple[Any, team.Decision]], reason: str, now: datetime) -> None:
     """What give() does to the stretches, for many records at once whose rows, timeline and notices the caller writes.
 
     `gifts`: (lead or ticket, the decision that names its next person). Who has the record already keeps his stretch.
@@ -139,13 +139,13 @@ def give_many(session: Session, gifts: Sequence[tuple[Any, team.Decision]], reas
     same = {"started_on": now, "reason": reason, "by_id": None, "lead_id": None, "ticket_id": None}
     rows = [
         same
-        | own_of(record)
+        | record_column(record)
         | {
             "user_id": why.user_id,
             "role": why.role or None,
             "stead_of_id": why.stead_of,
             "decision": why.as_json(),
-            "open_key": key_of(record, int(why.user_id or 0)),
+            "open_key": record_user_key(record, int(why.user_id or 0)),
         }
         for record, why in moved.values()
     ]
@@ -183,18 +183,18 @@ def _open(
             by_id=by,
             decision=why,
             **turn,
-            open_key=key_of(record, user_id),
-            **own_of(record),
+            open_key=record_user_key(record, user_id),
+            **record_column(record),
         )
     )
 
 
-def key_of(record: Any, user_id: int) -> str:
+def record_user_key(record: Any, user_id: int) -> str:
     """Names a record and a person, for the columns that the database keeps unique."""
     return f"{record.__tablename__}:{record.id}:{user_id}"
 
 
-def own_of(record: Any) -> dict[str, int]:
+def record_column(record: Any) -> dict[str, int]:
     """The column that names a lead or a ticket, with its id."""
     return {"lead_id": record.id} if record.__tablename__ == "leads" else {"ticket_id": record.id}
 
@@ -252,13 +252,13 @@ def _in_words(session: Session, user: Any, away: team.Absence, now: datetime) ->
 # --- several people on one ticket
 
 
-def hold(session: Session, record: Any) -> Any:
+def lock(session: Session, record: Any) -> Any:
     """Lock the record and read it anew, so that what is decided about it now is decided about what it is."""
     session.refresh(record, with_for_update=True)
     return record
 
 
-def present(session: Session, record: Any) -> list[int]:
+def current_assignees(session: Session, record: Any) -> list[int]:
     """Everybody who has the record now, the longest first."""
     open_now = select(Assignment.user_id).where(_of(record), Assignment.ended_on.is_(None)).order_by(Assignment.id)
     everybody = dict.fromkeys(session.scalars(open_now))
@@ -267,18 +267,18 @@ def present(session: Session, record: Any) -> list[int]:
     return list(everybody)
 
 
-def join(session: Session, ticket: Any, user_id: int, by: int | None, now: datetime) -> bool:
+def add_assignee(session: Session, ticket: Any, user_id: int, by: int | None, now: datetime) -> bool:
     """One more person has the ticket beside the current one; where nobody has it, he becomes the current one.
 
     Answers False when he has it already. Raises RuleBroken for a lead, which has one assignee.
     """
     if ticket.__tablename__ != "ticket":
         raise RuleBroken("A lead has one assignee. Please assign it to somebody else instead.", "user")
-    hold(session, ticket)
-    if user_id in present(session, ticket):
+    lock(session, ticket)
+    if user_id in current_assignees(session, ticket):
         return False
     if ticket.assignee_id is None:
-        return give(session, ticket, user_id, "direct", by, now)
+        return assign(session, ticket, user_id, "direct", by, now)
     _open(session, ticket, user_id, "joined", by, now)
     ticket.stamp(by, now)
     timeline.write(session, ticket, "assignment", by, now, what="joined", to=user_id)
@@ -287,14 +287,14 @@ def join(session: Session, ticket: Any, user_id: int, by: int | None, now: datet
     return True
 
 
-def release(session: Session, record: Any, user_id: int, by: int | None, now: datetime) -> int:
+def remove_assignee(session: Session, record: Any, user_id: int, by: int | None, now: datetime) -> int:
     """The person does not have the record any more; answers who is the current assignee now.
 
     After the current one comes who has had it longest, those at work before those away.
-    Raises NotThere for somebody who does not have it, RuleBroken for the only one.
+    Raises NotFound for somebody who does not have it, RuleBroken for the only one.
     """
-    hold(session, record)
-    others = present(session, record)
+    lock(session, record)
+    others = current_assignees(session, record)
     if user_id not in others:
         raise NotFound("This person does not have the record.")
     others.remove(user_id)
@@ -327,13 +327,13 @@ def history(session: Session, record: Any) -> list[Assignment]:
     return list(session.scalars(select(Assignment).where(_of(record)).order_by(Assignment.id.desc())))
 
 
-def latest_of(session: Session, role: str, limit: int) -> list[Assignment]:
+def latest_turns(session: Session, role: str, limit: int) -> list[Assignment]:
     """The newest assignments by turn of the role, newest first."""
     query = select(Assignment).where(Assignment.role == role).order_by(Assignment.id.desc())
     return list(session.scalars(query.limit(limit)))
 
 
-def turns_had(session: Session, role: str, among: int) -> dict[int, tuple[int, datetime]]:
+def turn_counts(session: Session, role: str, among: int) -> dict[int, tuple[int, datetime]]:
     """User id -> (how many of the role's `among` newest turns were his, when the last one was, UTC).
 
     A turn that a delegate took is the turn of whom he stood in for.

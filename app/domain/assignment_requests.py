@@ -41,7 +41,7 @@ class AssignmentRequest(Record):
     decision_note: Mapped[str | None] = mapped_column(String(500))
 
 
-def ask(session: Session, record: Any, user_id: int, reason: str, by: int, now: datetime) -> AssignmentRequest:
+def create(session: Session, record: Any, user_id: int, reason: str, by: int, now: datetime) -> AssignmentRequest:
     """Make a pending request. Raises RuleBroken without a reason, Conflict when one is pending already."""
     if not (reason or "").strip():
         raise RuleBroken("Please say why this person should get the record.", "reason")
@@ -53,8 +53,8 @@ def ask(session: Session, record: Any, user_id: int, reason: str, by: int, now: 
         requested_user_id=user_id,
         reason=reason.strip(),
         status="Pending",
-        pending_key=assignment.key_of(record, user_id),
-        **assignment.own_of(record),
+        pending_key=assignment.record_user_key(record, user_id),
+        **assignment.record_column(record),
     )
     request.stamp(by, now)
     try:
@@ -63,12 +63,12 @@ def ask(session: Session, record: Any, user_id: int, reason: str, by: int, now: 
     except IntegrityError as error:
         raise Conflict("A request for this record and person is pending already.") from error
     timeline.write(session, record, "assignment", by, now, what="requested", to=user_id, text=request.reason)
-    people = deciders(session, user_id, by)
+    people = approvers(session, user_id, by)
     notices.tell(session, people, "request", f"request:{request.id}", record, by, now, number=record.number)
     return request
 
 
-def deciders(session: Session, user_id: int, by: int | None) -> list[int]:
+def approvers(session: Session, user_id: int, by: int | None) -> list[int]:
     """Who is asked about this person: the managers above, without who asks; where nobody is there, the admins."""
     above = _working(session, {*team.managers_above(session, user_id)} - {by, user_id})
     admins = (user.id for user in team.members(session, team.role_named(session, "Admin").id)) if not above else ()
@@ -90,10 +90,10 @@ def decide(
         raise RuleBroken("Please say why you reject the request.", "decision_note")
     if approve:
         assignment.refuse_absent(session, request.requested_user_id, now, "requested_user")
-    end(session, request, "Approved" if approve else "Rejected", by, now, note)
+    close(session, request, "Approved" if approve else "Rejected", by, now, note)
     if approve:
-        assignment.hold(session, record)
-        assignment.give(session, record, request.requested_user_id, "request", by, now)
+        assignment.lock(session, record)
+        assignment.assign(session, record, request.requested_user_id, "request", by, now)
         record.stamp(by, now)
     kind = "request_approved" if approve else "request_rejected"
     people = [request.created_by_id, request.requested_user_id]
@@ -104,13 +104,13 @@ def withdraw(session: Session, request: AssignmentRequest, record: Any, by: int,
     """Who asked takes it back; who was to decide hears of it. Raises Conflict once it is decided."""
     if request.created_by_id != by:
         raise RuleBroken("Only who asked can withdraw the request.")
-    end(session, request, "Withdrawn", by, now)
+    close(session, request, "Withdrawn", by, now)
     timeline.write(session, record, "assignment", by, now, what="request withdrawn", to=request.requested_user_id)
-    people, key = deciders(session, request.requested_user_id, by), f"request_withdrawn:{request.id}"
+    people, key = approvers(session, request.requested_user_id, by), f"request_withdrawn:{request.id}"
     notices.tell(session, people, "request_withdrawn", key, record, by, now, number=record.number)
 
 
-def end(
+def close(
     session: Session, request: AssignmentRequest, status: str, by: int | None, now: datetime, note: str | None = None
 ) -> None:
     """Bring a pending request to its end; nobody's bell asks for a decision any more. Raises Conflict."""

@@ -96,7 +96,7 @@ class EscalationWatch:
         """Whom it concerns; read when there is something to tell."""
         session, record = self.session, self.record
         owner = [record.owner_id] if record.owner_id is not None else []
-        holders = assignment.present(session, record) or owner
+        holders = assignment.current_assignees(session, record) or owner
         found = _people(session, [*holders, *owner])
         workers = _stood_in(found, holders, self.now) or _stood_in(found, owner, self.now)
         first = record.assignee_id or record.owner_id

@@ -125,7 +125,7 @@ def create(
     sla.begin(lead, terms, now)
     customer = customers.with_mobile(session, lead.mobile_e164)
     _refuse_self_referral(session, lead, customer)
-    decision = assignment.choose(session, values, by, now)
+    decision = assignment.choose_assignee(session, values, by, now)
     proposed = customer_linking.link(session, lead, customer, by, now) if customer else []
     lead.assignee_id, lead.assigned_role = decision.user_id, decision.role or None
     task = _first_task(lead, values.get("task"), now, minutes or settings.KNOWN["first_task_minutes"][0])
@@ -140,7 +140,9 @@ def create(
     customer_linking.propose(session, lead, proposed, by, now)
     if decision.user_id is not None:
         reason = "round robin" if decision.role else ("created" if decision.user_id == by else "direct")
-        assignment.begin(session, lead, decision.user_id, reason, by, now, decision if decision.role else None)
+        assignment.open_assignment(
+            session, lead, decision.user_id, reason, by, now, decision if decision.role else None
+        )
     if task:
         tasks.create(session, task | {"lead_id": lead.id}, by, now)
     return lead

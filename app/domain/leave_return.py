@@ -51,7 +51,7 @@ def hand_back(session: Session, assignment_id: int, now: datetime) -> str:
     person = session.get_one(User, stretch.stead_of_id)
     for task in _held(session, record, stretch.user_id):
         _take_back(task, person, now)
-    assignment.give(session, record, person.id, "delegate", None, now, told=False)
+    assignment.assign(session, record, person.id, "delegate", None, now, told=False)
     record.stamp(None, now)
     _tell_both(session, record, stretch, now)
     return "returned"

@@ -53,7 +53,7 @@ class Message(Record):
     native: Mapped[dict[str, Any]] = mapped_column(JSON, nullable=False, default=dict)
 
 
-def write(session: Session, values: dict[str, Any], by: int | None, now: datetime) -> Message:
+def enqueue(session: Session, values: dict[str, Any], by: int | None, now: datetime) -> Message:
     """Put a message into the outbox. Raises RuleBroken for an unknown channel, a wrong peer or an empty text."""
     if values.get("channel") not in CHANNELS:
         raise RuleBroken("Please choose WhatsApp, SMS or e-mail.", "channel")

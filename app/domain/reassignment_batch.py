@@ -66,7 +66,9 @@ class ReassignmentBatch:
         for record in dict.fromkeys(type(case.record) for case, _ in cases):
             bulk.change(session, record, [self._held(*each) for each in cases if isinstance(each[0].record, record)])
         self._note(session)
-        assignment.give_many(session, [(case.record, decision) for case, decision in self._taken], "overdue", self.now)
+        assignment.reassign_many(
+            session, [(case.record, decision) for case, decision in self._taken], "overdue", self.now
+        )
         timeline.write_many(session, self._lines(), None, self.now)
         notices.tell_many(session, self._news(_Answerable(session) if self._left else None), self.now)
         session.flush()

@@ -137,7 +137,7 @@ def create(
     ticket.owner_id = values.get("owner_id") or by
     _gate(ticket, status, values, now)
     sla.begin(ticket, terms, now)
-    decision = assignment.choose(session, values, by, now)
+    decision = assignment.choose_assignee(session, values, by, now)
     ticket.assignee_id, ticket.assigned_role = decision.user_id, decision.role or None
     ticket.number = next_number(session, "TICKET", now.year)
     ticket.stamp(by, now)
@@ -147,7 +147,9 @@ def create(
     session.add(timeline.StatusChange(ticket_id=ticket.id, to_id=status.id, at=now, by_id=by))
     if decision.user_id is not None:
         reason = "round robin" if decision.role else ("created" if decision.user_id == by else "direct")
-        assignment.begin(session, ticket, decision.user_id, reason, by, now, decision if decision.role else None)
+        assignment.open_assignment(
+            session, ticket, decision.user_id, reason, by, now, decision if decision.role else None
+        )
     task = _first_task(ticket, values.get("task"), now, minutes or settings.KNOWN["first_task_minutes"][0])
     if task:
         tasks.create(session, task | {"ticket_id": ticket.id}, by, now)

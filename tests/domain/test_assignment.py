@@ -28,8 +28,8 @@ def told(session: Session) -> set[tuple[int, str]]:
 def test_handing_on_ends_one_stretch_and_begins_another(office: Session) -> None:
     ana, ben, mia = (user(office, name) for name in ("ana", "ben", "mia"))
     about = lead(office)
-    assignment.give(office, about, ana.id, "direct", mia.id, NOW)
-    assignment.give(office, about, ben.id, "direct", mia.id, NOW + HOUR)
+    assignment.assign(office, about, ana.id, "direct", mia.id, NOW)
+    assignment.assign(office, about, ben.id, "direct", mia.id, NOW + HOUR)
     office.flush()
     rows = office.scalars(select(Assignment).order_by(Assignment.id)).all()
     office.expire_all()
@@ -44,7 +44,7 @@ def test_handing_on_ends_one_stretch_and_begins_another(office: Session) -> None
 def test_giving_it_to_who_has_it_is_nothing(office: Session) -> None:
     ana = user(office, "ana")
     about = lead(office, ana)
-    assignment.give(office, about, ana.id, "direct", None, NOW)
+    assignment.assign(office, about, ana.id, "direct", None, NOW)
     assert not office.scalars(select(Activity)).all() and not told(office)
 
 
@@ -61,26 +61,26 @@ def test_nothing_is_given_to_the_absent_or_unknown(office: Session) -> None:
 
 def having(session: Session, about: Any) -> list[int]:
     session.flush()
-    return assignment.present(session, about)
+    return assignment.current_assignees(session, about)
 
 
 def test_a_colleague_helps_beside_the_current_one(office: Session) -> None:
     cleo, dev, sam = (user(office, name) for name in ("cleo", "dev", "sam"))
     about = ticket(office)
-    assignment.give(office, about, cleo.id, "direct", sam.id, NOW)
-    assert assignment.join(office, about, dev.id, sam.id, NOW + HOUR)
+    assignment.assign(office, about, cleo.id, "direct", sam.id, NOW)
+    assert assignment.add_assignee(office, about, dev.id, sam.id, NOW + HOUR)
     assert (about.assignee_id, having(office, about)) == (cleo.id, [cleo.id, dev.id])
     assert told(office) == {(cleo.id, "assigned"), (dev.id, "assigned")}
-    assert not assignment.join(office, about, dev.id, sam.id, NOW + DAY)
+    assert not assignment.add_assignee(office, about, dev.id, sam.id, NOW + DAY)
     assert len(office.scalars(select(Activity)).all()) == 2
 
 
 def test_who_helped_and_gets_it_has_one_stretch_at_a_time(office: Session) -> None:
     cleo, dev = user(office, "cleo"), user(office, "dev")
     about = ticket(office)
-    assignment.give(office, about, cleo.id, "direct", None, NOW)
-    assignment.join(office, about, dev.id, None, NOW)
-    assignment.give(office, about, dev.id, "direct", None, NOW + HOUR)
+    assignment.assign(office, about, cleo.id, "direct", None, NOW)
+    assignment.add_assignee(office, about, dev.id, None, NOW)
+    assignment.assign(office, about, dev.id, "direct", None, NOW + HOUR)
     assert having(office, about) == [dev.id]
     rows = office.scalars(select(Assignment).where(Assignment.user_id == dev.id).order_by(Assignment.id)).all()
     office.expire_all()
@@ -89,10 +89,10 @@ def test_who_helped_and_gets_it_has_one_stretch_at_a_time(office: Session) -> No
 
 def test_the_database_knows_one_open_stretch_of_a_person(office: Session) -> None:
     about, ana = lead(office), user(office, "ana")
-    assignment.give(office, about, ana.id, "direct", None, NOW)
+    assignment.assign(office, about, ana.id, "direct", None, NOW)
     office.commit()
     with pytest.raises(IntegrityError):
-        assignment.begin(office, about, ana.id, "direct", None, NOW, told=False)
+        assignment.open_assignment(office, about, ana.id, "direct", None, NOW, told=False)
         office.flush()
     office.rollback()
 
@@ -101,11 +101,11 @@ def test_after_the_current_one_comes_who_has_had_it_longest(office: Session) -> 
     cleo, dev, eve = (user(office, name) for name in ("cleo", "dev", "eve"))
     about = ticket(office, cleo)
     for one in (dev, eve):
-        assignment.join(office, about, one.id, None, NOW)
+        assignment.add_assignee(office, about, one.id, None, NOW)
     dev.available = False  # who is not at work comes after who is
-    assert assignment.release(office, about, cleo.id, None, NOW + HOUR) == eve.id == about.assignee_id
+    assert assignment.remove_assignee(office, about, cleo.id, None, NOW + HOUR) == eve.id == about.assignee_id
     assert (cleo.id, "unassigned") in told(office)
-    assert assignment.release(office, about, eve.id, None, NOW + DAY) == dev.id
+    assert assignment.remove_assignee(office, about, eve.id, None, NOW + DAY) == dev.id
     assert having(office, about) == [dev.id]
 
 
@@ -113,20 +113,20 @@ def test_the_only_one_is_not_released(office: Session) -> None:
     cleo, dev = user(office, "cleo"), user(office, "dev")
     about = ticket(office, cleo)
     with pytest.raises(RuleBroken, match="Nobody else has it"):
-        assignment.release(office, about, cleo.id, None, NOW)
+        assignment.remove_assignee(office, about, cleo.id, None, NOW)
     with pytest.raises(NotFound):
-        assignment.release(office, about, dev.id, None, NOW)
+        assignment.remove_assignee(office, about, dev.id, None, NOW)
     assert about.assignee_id == cleo.id
 
 
 def test_a_lead_has_one_assignee(office: Session) -> None:
     with pytest.raises(RuleBroken, match="one assignee"):
-        assignment.join(office, lead(office, user(office, "ana")), user(office, "ben").id, None, NOW)
+        assignment.add_assignee(office, lead(office, user(office, "ana")), user(office, "ben").id, None, NOW)
 
 
 def test_who_helps_where_nobody_has_it_has_it(office: Session) -> None:
     about, cleo = ticket(office), user(office, "cleo")
-    assignment.join(office, about, cleo.id, None, NOW)
+    assignment.add_assignee(office, about, cleo.id, None, NOW)
     assert (about.assignee_id, having(office, about)) == (cleo.id, [cleo.id])
 
 
@@ -138,17 +138,17 @@ def test_turns_are_counted_for_whose_turn_it_was(office: Session) -> None:
     ana = user(office, "ana", "Sales User", leave_from=NOW - DAY, delegate_id=ben.id)
     for n in range(3):
         decision = team.next_in_turn(office, "Sales User", NOW)
-        assignment.give(office, lead(office), ben.id, "round robin", None, NOW + n * HOUR, decision)
+        assignment.assign(office, lead(office), ben.id, "round robin", None, NOW + n * HOUR, decision)
     office.flush()
-    assert assignment.turns_had(office, "Sales User", 100) == {ana.id: (3, NOW + 2 * HOUR)}
-    assert assignment.turns_had(office, "Sales User", 2)[ana.id][0] == 2
-    assert [row.stead_of_id for row in assignment.latest_of(office, "Sales User", 2)] == [ana.id] * 2
+    assert assignment.turn_counts(office, "Sales User", 100) == {ana.id: (3, NOW + 2 * HOUR)}
+    assert assignment.turn_counts(office, "Sales User", 2)[ana.id][0] == 2
+    assert [row.stead_of_id for row in assignment.latest_turns(office, "Sales User", 2)] == [ana.id] * 2
 
 
 def test_the_refusal_says_until_when_and_who_stands_in(office: Session) -> None:
     ben = user(office, "ben")
     ana = user(office, "ana", leave_from=NOW - DAY, leave_to=NOW + DAY, delegate_id=ben.id)
-    office.info["zone"] = ZoneInfo("Asia/Kolkata")
+    session_context(office).zone = ZoneInfo("Asia/Kolkata")
     sentence = "Ana Shah is on leave until 24 Nov 2026, 10:00 and takes no work now. Ben Shah stands in."
     with pytest.raises(RuleBroken) as refused:
         assignment.refuse_absent(office, ana.id, NOW)
@@ -242,7 +242,7 @@ def test_of_many_who_add_one_colleague_one_does(maria: World) -> None:
     about, dev = maria.make.ticket("cleo"), maria.make.user("dev", "Support User")
 
     def join(session: Session) -> bool:
-        return assignment.join(session, session.get_one(Ticket, about.id), dev.id, None, NOW)
+        return assignment.add_assignee(session, session.get_one(Ticket, about.id), dev.id, None, NOW)
 
     results = at_once(maria, [join] * 8)
     assert sorted(results) == [False] * 7 + [True]
@@ -253,15 +253,15 @@ def test_giving_and_releasing_at_once_leaves_one_current_of_the_present(maria: W
     about = maria.make.ticket("cleo")
     others = [maria.make.user(f"s{n}", "Support User").id for n in range(4)]
     for key in others:
-        assignment.join(maria.session, maria.session.get_one(Ticket, about.id), key, None, NOW)
+        assignment.add_assignee(maria.session, maria.session.get_one(Ticket, about.id), key, None, NOW)
     maria.session.commit()
 
     def change(n: int) -> Callable[[Session], Any]:
         def job(session: Session) -> Any:
             row = session.get_one(Ticket, about.id)
             if n % 2:
-                return assignment.give(session, row, others[n % 4], "direct", None, NOW + HOUR)
-            return assignment.release(session, row, others[n % 4], None, NOW + HOUR)
+                return assignment.assign(session, row, others[n % 4], "direct", None, NOW + HOUR)
+            return assignment.remove_assignee(session, row, others[n % 4], None, NOW + HOUR)
 
         return job
 

@@ -18,7 +18,7 @@ from tests.makers import DAY, HOUR, NOW, lead, user
 
 
 def ask(session: Session, about: Any, wanted: Any, by: Any, reason: str = "I know him") -> AssignmentRequest:
-    return assignment_requests.ask(session, about, wanted.id, reason, by.id, NOW)
+    return assignment_requests.create(session, about, wanted.id, reason, by.id, NOW)
 
 
 def test_a_request_goes_to_the_managers_above(office: Session) -> None:
@@ -120,7 +120,7 @@ def test_an_approval_holds_though_the_record_changed_meanwhile(office: Session) 
     ana, ben, dev, mia = (user(office, name) for name in ("ana", "ben", "dev", "mia"))
     about = lead(office, ana)
     asked = ask(office, about, ben, ana)
-    assignment.give(office, about, dev.id, "direct", mia.id, NOW + HOUR)
+    assignment.assign(office, about, dev.id, "direct", mia.id, NOW + HOUR)
     assignment_requests.decide(office, asked, about, True, None, mia.id, NOW + DAY)
     assert about.assignee_id == ben.id and (dev.id, "unassigned") in told(office)
 

@@ -39,7 +39,7 @@ def owed(session: Session, who: Any, terms: SlaTerms = TERMS, at: datetime = NOW
     """A ticket of this person, whose clock began at `at`."""
     ticket = makers.ticket(session, who, at=at, **more)
     if who is not None:
-        assignment.begin(session, ticket, who.id, "created", who.id, at)
+        assignment.open_assignment(session, ticket, who.id, "created", who.id, at)
     sla.begin(ticket, terms, at)
     session.flush()
     return ticket
@@ -200,7 +200,7 @@ def test_figures_and_steps_are_office_time(session, people):
 
 def test_everybody_who_has_the_ticket_is_told(session, people):
     ticket = owed(session, people["cleo"])
-    assignment.join(session, ticket, people["dan"].id, None, NOW)
+    assignment.add_assignee(session, ticket, people["dan"].id, None, NOW)
     watch(session, NOW, NOW + 100 * MINUTE)
     assert told(session) == [("sla_warning", "cleo", 30), ("sla_warning", "dan", 30)]
 

@@ -70,7 +70,7 @@ def test_the_manager_says_after_how_many_days(session, ana):
 
 def asked(session: Session, ana: Any, at: Any) -> assignment_requests.AssignmentRequest:
     ben = makers.user(session, "ben", "Sales User")
-    return assignment_requests.ask(session, makers.lead(session, ben), ana.id, "I know him", ben.id, at)
+    return assignment_requests.create(session, makers.lead(session, ben), ana.id, "I know him", ben.id, at)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_after_it_expired_one_may_ask_again(session, ana):
     request = asked(session, ana, NOW - 10 * DAY)
     expire_request(session, request.id, NOW)
     lead = session.get_one(makers.Lead, request.lead_id)
-    again = assignment_requests.ask(session, lead, ana.id, "I still know him", request.created_by_id, NOW)
+    again = assignment_requests.create(session, lead, ana.id, "I still know him", request.created_by_id, NOW)
     assert again.status == "Pending"
 
 

@@ -28,7 +28,7 @@ def people(office: Session) -> dict[str, Any]:
 def taken(office: Session, about: Any) -> Assignment:
     """Ben takes the record when it is Ana's turn."""
     decision = team.next_in_turn(office, "Sales User", NOW)
-    assignment.give(office, about, int(decision.user_id or 0), "round robin", None, NOW, decision)
+    assignment.assign(office, about, int(decision.user_id or 0), "round robin", None, NOW, decision)
     office.commit()
     return office.scalars(select(Assignment).order_by(Assignment.id.desc())).first()
 
@@ -82,7 +82,7 @@ def test_a_round_that_is_under_way_goes_on(office: Session, people: Any) -> None
 def test_what_was_given_to_somebody_else_stays_there(office: Session, people: Any) -> None:
     about = lead(office)
     taken(office, about)
-    assignment.give(office, about, people["dev"].id, "direct", None, NOW + HOUR)
+    assignment.assign(office, about, people["dev"].id, "direct", None, NOW + HOUR)
     assert returned(office) == [] and about.assignee_id == people["dev"].id
 
 
@@ -109,7 +109,7 @@ def test_who_comes_back_early_gets_it_at_once(office: Session, people: Any) -> N
 def test_the_stead_may_have_ended_between_search_and_lock(office: Session, people: Any) -> None:
     about = ticket(office)
     stretch = taken(office, about)
-    assignment.give(office, about, people["dev"].id, "direct", None, LATER)
+    assignment.assign(office, about, people["dev"].id, "direct", None, LATER)
     office.commit()
     assert leave_return.hand_back(office, stretch.id, LATER) == "skipped"
     assert office.get_one(Ticket, about.id).assignee_id == people["dev"].id

@@ -31,12 +31,12 @@ KNOWN = {"mia": 1, "ana.shah": 2, "max-joseph": 3, "cleo@eshin.test": 4, "rāma"
     ],
 )
 def test_what_is_a_mention(text, ids):
-    assert list(mentions.named(text, KNOWN).values()) == ids
+    assert list(mentions.mentioned_users(text, KNOWN).values()) == ids
 
 
 def test_fifty_people_are_enough_for_one_note():
     crowd = {f"p{n}": n for n in range(80)}
-    assert len(mentions.named(" ".join(f"@{name}" for name in crowd), crowd)) == mentions.MOST
+    assert len(mentions.mentioned_users(" ".join(f"@{name}" for name in crowd), crowd)) == mentions.MAX_MENTIONS
 
 
 def told(office):
@@ -50,7 +50,7 @@ def test_each_is_told_once_and_the_author_never(office):
     line = timeline.write(office, about, "note", ana.id, NOW, text="@ana @mia")
     office.flush()
     for _ in range(2):
-        mentions.tell(office, line, about, [ana.id, mia.id], [ben.id, mia.id], NOW)
+        mentions.notify(office, line, about, [ana.id, mia.id], [ben.id, mia.id], NOW)
     assert told(office) == [(mia.id, "mention"), (ben.id, "comment")]
 
 

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from app import job_runner, jobs
 from app.domain import tasks
-from app.domain.assignment import Assignment, begin
+from app.domain.assignment import Assignment, open_assignment
 from app.domain.leads import Lead
 from app.domain.notices import Notification
 from app.domain.reassignment import ReassignmentPass, ReassignmentTerms, due_records, pass_of, reassign_record, terms
@@ -298,7 +298,7 @@ def test_a_save_with_the_old_version_of_a_moved_task_is_refused(session, people)
 
 def test_both_stretches_of_a_moved_lead_are_true(session, people):
     lead = makers.lead(session, people["ana"])
-    begin(session, lead, people["ana"].id, "created", None, NOW - DAY)
+    open_assignment(session, lead, people["ana"].id, "created", None, NOW - DAY)
     makers.task(session, lead, due_on=NOW - HOUR)
     reassign(session, lead)
     rows = session.execute(select(Assignment.user_id, Assignment.ended_on, Assignment.role).order_by(Assignment.id))

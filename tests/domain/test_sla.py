@@ -252,7 +252,9 @@ def test_the_terms_are_read_as_managers_set_them(policies):
 def contact(session: Session, ticket: Ticket, how: str, by: Any, now: datetime) -> None:
     """A call or a message about the ticket."""
     if how == "message":
-        messages.write(session, {"channel": "sms", "peer": "9820012345", "body": "Hi", "ticket_id": ticket.id}, by, now)
+        messages.enqueue(
+            session, {"channel": "sms", "peer": "9820012345", "body": "Hi", "ticket_id": ticket.id}, by, now
+        )
     else:
         values = {"direction": "Outgoing", "status": how, "to_number": "9820012345", "started_on": now}
         calls.create(session, values | {"ticket_id": ticket.id}, by, now)

@@ -66,7 +66,7 @@ def main() -> None:
     for line in sys.stdin:
         lead, user = map(int, line.split())
         with Session(engine) as session, access.as_system(session):
-            assignment.give(session, session.get_one(Lead, lead), user, "direct", None, datetime.now(UTC))
+            assignment.assign(session, session.get_one(Lead, lead), user, "direct", None, datetime.now(UTC))
             session.commit()
             sys.stdout.write(f"{time.monotonic()}\n")
             sys.stdout.flush()

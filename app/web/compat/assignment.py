@@ -225,15 +225,17 @@ def take_away_many(arguments: Arguments) -> dict[str, Any]:
         kind,
         arguments.names("names", "name", "docnames"),
         "assign",
-        lambda row: _release(row, assignment.present(db.session(), row) if chosen is None else chosen, viewer),
+        lambda row: _release(
+            row, assignment.current_assignees(db.session(), row) if chosen is None else chosen, viewer
+        ),
     )
 
 
 def _release(row: Any, users: list[int], viewer: Viewer) -> None:
     for user in users:
-        assignment.release(db.session(), row, user, viewer.person.id, viewer.now)
+        assignment.remove_assignee(db.session(), row, user, viewer.person.id, viewer.now)
 
 
 def _holders(row: Any, viewer: Viewer) -> list[dict[str, Any]]:
-    cards = [viewer.lookups.person(key) for key in assignment.present(db.session(), row)]
+    cards = [viewer.lookups.person(key) for key in assignment.current_assignees(db.session(), row)]
     return [{"owner": card["username"], "full_name": card["full_name"]} for card in cards if card]

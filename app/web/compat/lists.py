@@ -155,7 +155,7 @@ def assigned_users(arguments: Arguments) -> list[str]:
     """doctype, name -> the user names of all who have the record now."""
     kind = client.record_kind(arguments.text("doctype"), "CRM Lead", "CRM Ticket", "CRM Task")
     row = client.row_of(kind, arguments.text("name"), "read")
-    ids = [row.assignee_id] if kind.name == "CRM Task" else assignment.present(db.session(), row)
+    ids = [row.assignee_id] if kind.name == "CRM Task" else assignment.current_assignees(db.session(), row)
     return [card["username"] for key in ids if (card := current_viewer().lookups.person(key))]
 
 

@@ -69,7 +69,7 @@ def all_have_it_by_role(arguments: Arguments) -> dict[str, Any]:
 
 def _who_has_it(row: Any, roles: list[str], viewer: Viewer) -> dict[str, Any]:
     """By role, who has the record now and who could still get it. Raises RuleBroken for a role without turns."""
-    lines, holders = in_line(viewer), set(assignment.present(db.session(), row))
+    lines, holders = in_line(viewer), set(assignment.current_assignees(db.session(), row))
     told = {}
     for role in roles:
         if role not in lines:

@@ -116,7 +116,9 @@ class Assignable(Screen):
         chosen = viewer.lookups.find_person(request.form.get("assignee", ""))
         if chosen is None:
             raise RuleBroken(_("Please choose a colleague."), "assignee")
-        assignment_requests.ask(db.session(), row, chosen, request.form.get("reason", ""), viewer.person.id, viewer.now)
+        assignment_requests.create(
+            db.session(), row, chosen, request.form.get("reason", ""), viewer.person.id, viewer.now
+        )
         return _("Your request was sent.")
 
     @staticmethod
@@ -130,7 +132,7 @@ class Shared(Assignable):
     VERBS = Assignable.VERBS | {"join": "assign", "release": "assign"}
 
     def _assign_page(self, row: Any, viewer: Viewer) -> dict[str, Any]:
-        keys = assignment.present(db.session(), row)
+        keys = assignment.current_assignees(db.session(), row)
         base = f"{self.route_base}/release/{row.id}"
         people = [
             person_card(card) | {"is_current": key == row.assignee_id, "release_url": f"{base}/{key}"}
@@ -164,7 +166,7 @@ class Shared(Assignable):
     def release(self, pk: str, user: str) -> Any:
         """The colleague does not have it any more."""
         row, viewer = self.row_for(pk, "assign"), current_viewer()
-        assignment.release(db.session(), row, key_of(user) or 0, viewer.person.id, viewer.now)
+        assignment.remove_assignee(db.session(), row, key_of(user) or 0, viewer.person.id, viewer.now)
         db.session.commit()
         flash(_("Released."), "success")
         return redirect(f"{self.route_base}/assign/{row.id}")
@@ -222,6 +224,6 @@ class SharedResource(AssignableResource):
     def release(self, pk: Any, user: Any) -> Any:
         """The colleague does not have it any more."""
         row, viewer = self._row(pk, "assign"), current_viewer()
-        assignment.release(db.session(), row, key_of(user) or 0, viewer.person.id, viewer.now)
+        assignment.remove_assignee(db.session(), row, key_of(user) or 0, viewer.person.id, viewer.now)
         db.session.commit()
         return json_answer(200, {"id": row.id, "result": self._after(row.id)})

@@ -34,7 +34,7 @@ def _hand_over(row: Any, chosen: int, reason: str, viewer: Viewer, decision: tea
     session = db.session()
     with session.no_autoflush:
         row.stamp(viewer.person.id, viewer.now)
-        assignment.give(session, row, chosen, reason, viewer.person.id, viewer.now, decision)
+        assignment.assign(session, row, chosen, reason, viewer.person.id, viewer.now, decision)
     session.flush()
 
 
@@ -73,11 +73,11 @@ def add(screen: Any, row: Any, chosen: int | None, viewer: Viewer) -> bool:
     if chosen is None:
         raise RuleBroken(_("Please choose a colleague."), "user")
     screen.refuse_unless_reached(row, "assign")
-    if chosen in assignment.present(db.session(), row):
+    if chosen in assignment.current_assignees(db.session(), row):
         return False
     refuse_foreign_assignee({"assignee_id": chosen}, screen.module, viewer)
     _refuse_absent(chosen, viewer, "user")
-    return assignment.join(db.session(), row, chosen, viewer.person.id, viewer.now)
+    return assignment.add_assignee(db.session(), row, chosen, viewer.person.id, viewer.now)
 
 
 def has_already(chosen: int | None, viewer: Viewer) -> str:

@@ -30,13 +30,13 @@ def write_note(session: Session, about: Any, text: str, viewer: Viewer) -> Activ
     session.flush()
     if about.__tablename__ == "task":  # what is noted on a task concerns its lead or ticket
         about = _parent(session, line) or about
-    named, others = _named(text, viewer), mentions.concerned(session, about) - {viewer.person.id}
+    named, others = _named(text, viewer), mentions.involved_users(session, about) - {viewer.person.id}
     # Who sees the line sees its record, or the customer that it became; and notes are open to him.
     seeing = access.sighted(session, [*named.values(), *others], line, viewer.now)
     heard, unheard = _parted(named, seeing)
     if heard:
         line.payload = {**line.payload, "mentions": heard}
-    mentions.tell(session, line, about, heard.values(), others & seeing - {*heard.values()}, viewer.now)
+    mentions.notify(session, line, about, heard.values(), others & seeing - {*heard.values()}, viewer.now)
     g.remarks = [_remark(key, viewer) for key in unheard]
     return line
 
@@ -52,7 +52,7 @@ def edit_note(session: Session, line: Activity, text: str, seen: datetime | None
     named = _named(text, viewer)
     heard, unheard = _parted(named, access.sighted(session, named.values(), line, viewer.now))
     timeline.rewrite(session, line, seen, viewer.now, text=text, mentions=heard)
-    mentions.tell(session, line, about, heard.values(), (), viewer.now)  # nobody twice: the event key sees to it
+    mentions.notify(session, line, about, heard.values(), (), viewer.now)  # nobody twice: the event key sees to it
     g.remarks = [_remark(key, viewer) for key in unheard if key not in before.values()]
 
 
@@ -89,7 +89,9 @@ def refuse_foreign(line: Any, viewer: Viewer) -> None:
 
 
 def _named(text: str, viewer: Viewer) -> dict[str, int]:
-    return mentions.named(text, {card["username"].casefold(): key for key, card in viewer.lookups.people.items()})
+    return mentions.mentioned_users(
+        text, {card["username"].casefold(): key for key, card in viewer.lookups.people.items()}
+    )
 
 
 def _parted(named: dict[str, int], seeing: frozenset[int]) -> tuple[dict[str, int], list[int]]:
@@ -111,7 +113,7 @@ def _remark(key: int, viewer: Viewer) -> str:
 def parts(text: str, named: dict[str, int], viewer: Viewer) -> list[dict[str, str]]:
     """The text of a note in pieces: {text}, or {text, person} for a chip."""
     made, at = [], 0
-    for start, end, name in mentions.spans(text):
+    for start, end, name in mentions.mention_spans(text):
         card = viewer.lookups.person(named.get(name))
         if card is not None:
             made += [{"text": text[at:start]}, {"text": f"@{card['full_name']}", "person": card["username"]}]
@@ -129,7 +131,7 @@ def offered(session: Session, about: str, typed: str, viewer: Viewer) -> list[di
     row = access.get_visible(session, ABOUT[kind][0], int(key)) if known else None
     if row is None:
         raise NotFound(_("There is no such record, or it is not yours to see."))
-    near = mentions.concerned(session, row)
+    near = mentions.involved_users(session, row)
     hits = [card for card in matching(typed, viewer) if card["id"] != viewer.person.id]
     hits.sort(key=lambda card: (card["id"] not in near, not _begins(card, typed), card["full_name"].casefold()))
     seeing = access.sighted(session, [card["id"] for card in hits[:ASKED]], row, viewer.now)

@@ -90,8 +90,8 @@ def _page(role: Any, pointer: Any, viewer: Viewer) -> dict[str, Any]:
     line = team.line(session, role, pointer.last_user_id if pointer else None)
     coming = team.preview(line, viewer.now, PREVIEWED)
     with access.as_system(session):  # how many turns somebody had is no secret of the records
-        had = assignment.turns_had(session, role.name, COUNTED)
-        given = assignment.latest_of(session, role.name, HISTORY)
+        had = assignment.turn_counts(session, role.name, COUNTED)
+        given = assignment.latest_turns(session, role.name, HISTORY)
     first = (coming[0].stead_of or coming[0].user_id) if coming else None
     return {
         "role": role.name,

@@ -104,7 +104,7 @@ class RequestService(RecordService):
         row = access.get_visible(session, record, values.get("lead_id") or values.get("ticket_id"))
         if row is None:
             raise NotFound(_("There is no such record."))
-        list_query = assignment_requests.ask(
+        list_query = assignment_requests.create(
             session, row, values["requested_user_id"], values.get("reason") or "", viewer.person.id, viewer.now
         )
         session.flush()

@@ -44,7 +44,7 @@ class Ground:
         account = CustomerAccount(client_id="CL100", customer_id=self.customer.id)
         account.stamp(None, NOW)
         session.add(account)
-        assignment.join(session, self.shared, people["cleo"].id, people["sam"].id, NOW)
+        assignment.add_assignee(session, self.shared, people["cleo"].id, people["sam"].id, NOW)
 
     def seen_from(self, world: World) -> Ground:
         """The same records in another world, that looks at the same database."""

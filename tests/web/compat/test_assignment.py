@@ -14,7 +14,7 @@ TO, GIVE, DOC = "frappe.desk.form.assign_to.", "crm.api.role_assignment.", "crm.
 
 def holders(ground: Ground, row: Any) -> list[str]:
     names = {colleague.id: name for name, colleague in ground.world.people.items()}
-    found = assignment.present(ground.world.new_session(), ground.world.fresh(row))
+    found = assignment.current_assignees(ground.world.new_session(), ground.world.fresh(row))
     return [names[key] for key in found]
 
 
