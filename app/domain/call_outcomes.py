@@ -19,7 +19,7 @@ from app.domain.timeline import Activity
 from app.lib import phone
 
 #: What is offered; people may write something else.
-OFFERED = (
+SUGGESTED_OUTCOMES = (
     "Interested",
     "Call back later",
     "Documents promised",
@@ -29,7 +29,7 @@ OFFERED = (
     "Question answered",
     "Complaint",
 )
-LONGEST = 500
+MAX_OUTCOME_LENGTH = 500
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class CallOutcome:
     cold: bool | None = None
 
 
-def settle(
+def save_outcome(
     session: Session, call: CallLog, outcome: CallOutcome, by: int, now: datetime, offsets: tuple[int, ...] = (60, 5)
 ) -> Any:
     """Write the outcome down, the note on the record, and the next task. Answers the task or None.
@@ -54,9 +54,10 @@ def settle(
     Raises RuleBroken without an outcome, for a follow-up in the past, or one that belongs to no lead or ticket.
     """
     text = outcome.text.strip()
-    if not text or len(text) > LONGEST:
+    if not text or len(text) > MAX_OUTCOME_LENGTH:
         raise RuleBroken(
-            translatable("Please say what came of the call, in up to %(most)s signs.", most=LONGEST), "outcome"
+            translatable("Please say what came of the call, in up to %(most)s signs.", most=MAX_OUTCOME_LENGTH),
+            "outcome",
         )
     if outcome.follow_up_on is not None and outcome.follow_up_on <= now:
         raise RuleBroken("The next follow-up lies in the past. Please choose a later time.", "follow_up_on")
@@ -147,7 +148,7 @@ def _line_of(session: Session, call: CallLog) -> Activity | None:
 # --- what begins with a call
 
 
-def make_lead(
+def create_lead(
     session: Session, call: CallLog, by: int, now: datetime, vault: Any, task: Any = None, **terms: Any
 ) -> Lead:
     """A lead of the other side's number, linked; `task` {} = without a first task.
@@ -164,7 +165,7 @@ def make_lead(
     return lead
 
 
-def make_ticket(
+def create_ticket(
     session: Session, call: CallLog, by: int, now: datetime, vault: Any = None, task: Any = None, **terms: Any
 ) -> Ticket:
     """A ticket of the caller's, linked, with the list's last subject ("General query"). Raises RuleBroken.

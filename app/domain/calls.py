@@ -46,9 +46,9 @@ STATUSES = (
     "Did Not Picked",
     "Missed Call",
 )
-EXACT_ID = String(120).with_variant(mysql.VARCHAR(120, collation="utf8mb4_bin"), "mysql", "mariadb")
+CASE_SENSITIVE_ID = String(120).with_variant(mysql.VARCHAR(120, collation="utf8mb4_bin"), "mysql", "mariadb")
 #: Nobody calls back after so long.
-STALE = timedelta(days=30)
+CALLBACK_WINDOW = timedelta(days=30)
 MEDIUMS = ("mobile", "manual", "twilio", "exotel")
 
 
@@ -68,7 +68,7 @@ class CallLog(Record):
     )
     #: The telephone's own id of the call; unique per employee, chosen by the client. Compared sign by sign: where
     #: the database took "a" for "A", one of two calls would be lost.
-    device_call_id: Mapped[str | None] = mapped_column(EXACT_ID)
+    device_call_id: Mapped[str | None] = mapped_column(CASE_SENSITIVE_ID)
     direction: Mapped[str] = mapped_column(String(16), nullable=False)
     status: Mapped[str] = mapped_column(String(24), nullable=False)
     #: As given by the telephone or provider.
@@ -122,14 +122,14 @@ def change(session: Session, call: CallLog, values: dict[str, Any], by: int | No
     call.stamp(by, now)
 
 
-def missed(now: datetime) -> ColumnElement[bool]:
+def awaits_callback(now: datetime) -> ColumnElement[bool]:
     """Calls that were missed, and whose number nobody of us has called, or talked with, since; of the last month."""
     later: Any = CallLog.__table__.alias("later")
     tried = or_(later.c.direction == "Outgoing", later.c.status == "Completed")
     again = exists().where(later.c.other_e164 == CallLog.other_e164, later.c.started_on > CallLog.started_on, tried)
     return and_(
         CallLog.status == "Missed Call",
-        CallLog.started_on > now - STALE,
+        CallLog.started_on > now - CALLBACK_WINDOW,
         CallLog.other_e164.is_not(None),
         not_(again.correlate(CallLog)),
     )

@@ -29,14 +29,14 @@ from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain.base import UtcDateTime
-from app.domain.call_parsing import PLACEHOLDERS, whole_signs
+from app.domain.call_parsing import PLACEHOLDERS, storable_text
 
 #: One of the applications sends its newest fifty calls only; what lies before them is lost in the telephone.
 NEWEST_ONLY = 50
 #: What a telephone has not sent again for so long, it has forgotten.
-KEPT = timedelta(days=30)
+KEEP_FOR = timedelta(days=30)
 #: More of one person's records are not kept; the oldest go.
-MOST_KEPT = 500
+MAX_KEPT = 500
 #: What the reading looks at; nothing else of a record is kept.
 _READ = (
     "from",
@@ -139,7 +139,7 @@ class SyncSummary:
     moments: Collection[datetime]
 
 
-def note(session: Session, employee_id: int, came: SyncSummary, now: datetime) -> None:
+def record_sync(session: Session, employee_id: int, came: SyncSummary, now: datetime) -> None:
     """Count the batch; one statement. A batch of the newest calls only that begins after all known ones left a gap."""
     held, first = PhoneSync, min(came.moments, default=None)
     names = {"created": "created", "updated": "updated", "duplicates": "duplicate", "refused": "error"}
@@ -202,7 +202,7 @@ def _scalar(value: Any) -> Any:
     if isinstance(value, bool) or (isinstance(value, int) and abs(value) < 2**63):
         return value
     if isinstance(value, str | int | float):
-        return whole_signs(str(value))[:_LONGEST]
+        return storable_text(str(value))[:_LONGEST]
     return [type(value).__name__]
 
 
@@ -221,6 +221,6 @@ def _forget(session: Session, employee_id: int, now: datetime) -> None:
     """Keep no more than is needed: neither what is long past, nor more than anybody would look through."""
     kept = QuarantinedCall
     mine = kept.employee_id == employee_id
-    oldest = select(kept.id).where(mine).order_by(kept.last_on.desc(), kept.id.desc()).offset(MOST_KEPT).limit(10**6)
-    old = (kept.last_on < now - KEPT) | kept.id.in_(select(oldest.subquery().c.id))
+    oldest = select(kept.id).where(mine).order_by(kept.last_on.desc(), kept.id.desc()).offset(MAX_KEPT).limit(10**6)
+    old = (kept.last_on < now - KEEP_FOR) | kept.id.in_(select(oldest.subquery().c.id))
     session.execute(delete(kept).where(mine, old), execution_options={"synchronize_session": False})

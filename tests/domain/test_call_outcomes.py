@@ -40,7 +40,7 @@ def lines(session: Session, kind: str) -> list[Activity]:
 def test_outcome_note_and_next_step_in_one_go(office, ana):
     lead = makers.lead(office, ana)
     call = made(office, ana, lead_id=lead.id)
-    call_outcomes.settle(office, call, CallOutcome("Interested", "Wants an SIP", NOW + HOUR), ana.id, NOW)
+    call_outcomes.save_outcome(office, call, CallOutcome("Interested", "Wants an SIP", NOW + HOUR), ana.id, NOW)
     assert (call.outcome, lines(office, "note")[0].payload["text"]) == ("Interested", "Wants an SIP")
     task = office.scalars(select(Task)).one()
     assert (task.title, task.due_on, task.lead_id) == ("Follow up: Interested", NOW + HOUR, lead.id)
@@ -60,7 +60,7 @@ def test_outcome_note_and_next_step_in_one_go(office, ana):
 )
 def test_what_makes_no_sense_is_refused(office, ana, call, outcome, field):
     with pytest.raises(RuleBroken) as broken:
-        call_outcomes.settle(office, call, outcome, ana.id, NOW)
+        call_outcomes.save_outcome(office, call, outcome, ana.id, NOW)
     assert field in broken.value.errors
     assert not office.scalars(select(Task)).all()
 
@@ -90,20 +90,20 @@ def test_an_unlinked_call_is_nobodys(office, ana):
 
 def test_a_lead_begins_with_a_call(office, ana, call):
     call.native = {"contact_name": "Ravi Kumar"}
-    lead = call_outcomes.make_lead(office, call, ana.id, NOW, None)
+    lead = call_outcomes.create_lead(office, call, ana.id, NOW, None)
     assert (lead.mobile_e164, lead.first_name, lead.assignee_id) == ("+919820012345", "Ravi Kumar", ana.id)
     assert call.lead_id == lead.id
     with pytest.raises(RuleBroken):
-        call_outcomes.make_lead(office, call, ana.id, NOW, None)
+        call_outcomes.create_lead(office, call, ana.id, NOW, None)
 
 
 def test_no_lead_begins_with_a_withheld_number(office, ana):
     call = made(office, ana, from_number="Private")
     with pytest.raises(RuleBroken):
-        call_outcomes.make_lead(office, call, ana.id, NOW, None)
+        call_outcomes.create_lead(office, call, ana.id, NOW, None)
     assert not office.scalars(select(Lead)).all()
 
 
 def test_a_ticket_begins_with_a_call(office, ana, call):
-    ticket = call_outcomes.make_ticket(office, call, ana.id, NOW)
+    ticket = call_outcomes.create_ticket(office, call, ana.id, NOW)
     assert (ticket.title, call.ticket_id) == ("DP charges", ticket.id)

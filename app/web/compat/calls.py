@@ -108,7 +108,9 @@ def make_lead(arguments: Arguments) -> str:
     viewer.person.refuse_unless("Leads", "create")
     terms = {"terms": viewer.lookups.terms, "minutes": viewer.lookups.business["first_task_minutes"]}
     with access.as_system(db.session()):  # whose number it is, is asked of all customers
-        lead = call_outcomes.make_lead(db.session(), call, viewer.person.id, viewer.now, RecordService.vault(), **terms)
+        lead = call_outcomes.create_lead(
+            db.session(), call, viewer.person.id, viewer.now, RecordService.vault(), **terms
+        )
     return lead.number
 
 

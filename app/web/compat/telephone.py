@@ -11,7 +11,7 @@ from flask_babel import gettext as _
 from sqlalchemy import case, func, select
 
 from app.domain import settings
-from app.domain.call_sync import MOST, Result
+from app.domain.call_sync import MAX_BATCH, CallResult
 from app.extensions import db
 from app.models import CallLog, Customer, Lead, PhoneSync, Ticket, User
 from app.web.compat.arguments import Arguments
@@ -44,8 +44,8 @@ def _records(arguments: Arguments) -> list[Any]:
         data = [data]
     if not isinstance(data, list):
         raise Refused(417, _("“call_logs_data” must be a list of calls."))
-    if len(data) > MOST:
-        raise Refused(413, _("At most %(most)s calls in one batch, please send less at once.", most=MOST))
+    if len(data) > MAX_BATCH:
+        raise Refused(413, _("At most %(most)s calls in one batch, please send less at once.", most=MAX_BATCH))
     return data
 
 
@@ -57,7 +57,7 @@ def _come_again(text: str) -> Response:
     return answer
 
 
-def _told(results: list[Result]) -> dict[str, Any]:
+def _told(results: list[CallResult]) -> dict[str, Any]:
     """Per record, and in the predecessor's counters, which the applications look for in two places."""
     status = [result.status for result in results]
     done, twice = status.count("created") + status.count("updated"), status.count("duplicate")
@@ -69,7 +69,7 @@ def _told(results: list[Result]) -> dict[str, Any]:
     return {"success": True, "message": text, **counters, **named, "data": data}
 
 
-def _result(result: Result) -> dict[str, Any]:
+def _result(result: CallResult) -> dict[str, Any]:
     told = {"index": result.index, "device_call_id": result.device_call_id, "status": result.status}
     if result.status == "error":
         return told | {"error_code": result.code, "error": result.sentence}

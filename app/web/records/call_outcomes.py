@@ -14,7 +14,7 @@ from flask_babel import gettext as _
 from app import access
 from app.domain import call_outcomes, office_hours
 from app.domain.base import RuleBroken
-from app.domain.call_outcomes import OFFERED, CallOutcome
+from app.domain.call_outcomes import SUGGESTED_OUTCOMES, CallOutcome
 from app.domain.calls import CallLog
 from app.extensions import db
 from app.web.core.date_fields import DateTimeField
@@ -29,7 +29,7 @@ from app.web.records.tasks import offsets_of
 MORNING = time(10)
 _DUE = DateTimeField("follow_up_on", "", ())
 #: What a call that belongs to nothing may begin -> whose module, and how.
-_BEGUN = {"lead": ("Leads", call_outcomes.make_lead), "ticket": ("Tickets", call_outcomes.make_ticket)}
+_BEGUN = {"lead": ("Leads", call_outcomes.create_lead), "ticket": ("Tickets", call_outcomes.create_ticket)}
 
 
 class CallOutcomeScreen(Screen):
@@ -57,7 +57,7 @@ class CallOutcomeScreen(Screen):
             offsets, said = offsets_of(db.session(), viewer.person.id), _typed(viewer)
             if not self._place(call, viewer):
                 self._begin(call, request.form.get("begin") or "", said, viewer)
-            call_outcomes.settle(db.session(), call, said, viewer.person.id, viewer.now, offsets)
+            call_outcomes.save_outcome(db.session(), call, said, viewer.person.id, viewer.now, offsets)
             db.session.commit()
         except REFUSABLE as broken:
             db.session.rollback()
@@ -72,7 +72,7 @@ class CallOutcomeScreen(Screen):
             "action": f"/calls/outcome/{call.id}",
             "title": _("How did the call go?"),
             "about": _about(self, call, viewer),
-            "offered": OFFERED,
+            "offered": SUGGESTED_OUTCOMES,
             "raw": raw,
             "errors": errors,
             "error": "" if errors else sentence,
@@ -282,7 +282,7 @@ def _typed(viewer: Viewer) -> CallOutcome:
 def _stored(call: CallLog) -> dict[str, Any]:
     """The form as it begins: of a call that nobody took, the outcome is clear already."""
     known = call.outcome or ("No answer" if call.status != "Completed" else "")
-    is_offered = known in OFFERED
+    is_offered = known in SUGGESTED_OUTCOMES
     return {"outcome": known if is_offered else "", "other": "" if is_offered else known, "cold": call.cold}
 
 

@@ -287,8 +287,8 @@ class CallResource(Resource):
         rows = sent().get("call_logs")
         if not isinstance(rows, list):
             raise RuleBroken(_("“call_logs” must be a list of calls."), "call_logs")
-        if len(rows) > call_sync.MOST:
-            raise TooMany(_("At most %(most)s calls in one batch, please send less at once.", most=call_sync.MOST))
+        if len(rows) > call_sync.MAX_BATCH:
+            raise TooMany(_("At most %(most)s calls in one batch, please send less at once.", most=call_sync.MAX_BATCH))
         results = call_batches.store([_as_heard(row) for row in rows], current_viewer())
         return json_answer(200, {"results": [_told(result) for result in results]})
 
@@ -322,7 +322,7 @@ def _as_heard(row: Any) -> Any:
     return heard
 
 
-def _told(result: call_sync.Result) -> dict[str, Any]:
+def _told(result: call_sync.CallResult) -> dict[str, Any]:
     told = {
         "index": result.index,
         "status": result.status,
@@ -377,7 +377,7 @@ class CallScreen(CallOutcomeScreen):
         if tab == "open":
             list_query.conditions += [CallLog.outcome.is_(None), CallLog.employee_id.in_(sorted(viewer.person.own))]
         if tab == "missed":
-            list_query.conditions.append(calls.missed(viewer.now))
+            list_query.conditions.append(calls.awaits_callback(viewer.now))
         return list_query
 
     # --- by hand
