@@ -35,7 +35,7 @@ def owe(house: OfficeBuilder, row: Row, record: Any) -> None:
     if nearest is None:
         return
     spent = timedelta(minutes=nearest * house.rng.uniform(*_spent(house, row, record)))
-    lived = office_hours.open_between(terms.office, row["created_on"], row["paused_on"] or house.now)
+    lived = office_hours.open_time_between(terms.office, row["created_on"], row["paused_on"] or house.now)
     stood = timedelta(seconds=int(max(lived - spent, sla.NO_TIME).total_seconds()))
     row |= {"sla_started_on": row["created_on"], "paused_seconds": int(stood.total_seconds())}
     for name, minutes in targets.items():

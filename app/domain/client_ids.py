@@ -9,10 +9,10 @@ from sqlalchemy import or_, select, union_all
 from sqlalchemy.orm import Session
 
 from app.domain.base import RuleBroken
-from app.domain.customers import CustomerAccount, foreign_client_id
+from app.domain.customers import CustomerAccount, client_id_conflict
 
 
-def take(session: Session, lead: Any, typed: str | None, by: int | None, now: datetime) -> None:
+def set_client_id(session: Session, lead: Any, typed: str | None, by: int | None, now: datetime) -> None:
     """Note the client id on the lead; the account that the lead opened follows a correction.
 
     Raises AlreadyExists for one that is another customer's, RuleBroken for none where the account is open.
@@ -35,7 +35,7 @@ def _refuse_foreign(session: Session, lead: Any, code: str) -> None:
     with session.no_autoflush:
         taken = session.execute(union_all(accounts, leads).limit(1)).first()
     if taken:
-        raise foreign_client_id(code)
+        raise client_id_conflict(code)
 
 
 def _correct(session: Session, lead: Any, code: str | None, by: int | None, now: datetime) -> None:

@@ -26,7 +26,7 @@ def convert(session: Session, lead: Lead, by: int | None, now: datetime) -> Cust
         return lead.customer
     if lead.status.meaning != "activated":
         raise RuleBroken("Only a lead in Account Activated can be converted. Move it there first.", "status")
-    customer = lead.customer or leads.make_customer(session, lead, by, now)
+    customer = lead.customer or leads.find_or_create_customer(session, lead, by, now)
     lead.converted_on = now
     _adopt(session, lead, customer.id)
     lead.stamp(by, now)

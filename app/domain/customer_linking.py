@@ -11,11 +11,15 @@ from app.domain import timeline
 from app.domain.customers import Customer
 
 #: Contact fields whose values may stand on a timeline, where masks cover them.
-SHOWN = ("first_name", "last_name", "mobile", "alternative_mobile", "email", "address")
+TIMELINE_FIELDS = ("first_name", "last_name", "mobile", "alternative_mobile", "email", "address")
 SECRETS = ("pan", "aadhaar")
 _NORMAL = {"mobile": "mobile_e164", "alternative_mobile": "alternative_e164"}
 #: Every column of a contact.
-COLUMNS = (*SHOWN, *_NORMAL.values(), *(secret + part for secret in SECRETS for part in ("_sealed", "_blind")))
+CONTACT_COLUMNS = (
+    *TIMELINE_FIELDS,
+    *_NORMAL.values(),
+    *(secret + part for secret in SECRETS for part in ("_sealed", "_blind")),
+)
 
 
 def link(session: Session, lead: Any, customer: Customer, by: int | None, now: datetime) -> list[list[Any]]:
@@ -24,7 +28,7 @@ def link(session: Session, lead: Any, customer: Customer, by: int | None, now: d
     What differs is proposed on the timeline, not written. A PAN or Aadhaar goes to a customer who has none; where
     he has one, it is only said that another was typed, be it the same or not: nobody shall find out by trying.
     """
-    proposed = [change for name in SHOWN if (change := _difference(lead, customer, name))]
+    proposed = [change for name in TIMELINE_FIELDS if (change := _difference(lead, customer, name))]
     proposed += [[secret, None, None] for secret in SECRETS if _is_second(lead, customer, secret)]
     given = [secret for secret in SECRETS if _hand_over(lead, customer, secret)]
     if given:
@@ -36,7 +40,7 @@ def link(session: Session, lead: Any, customer: Customer, by: int | None, now: d
     return proposed
 
 
-def propose(session: Session, lead: Any, proposed: list[list[Any]], by: int | None, now: datetime) -> None:
+def write_proposal(session: Session, lead: Any, proposed: list[list[Any]], by: int | None, now: datetime) -> None:
     """Write what differs, if anything does, on the lead's timeline."""
     if proposed:
         timeline.write(session, lead, "proposal", by, now, changes=proposed)
@@ -63,5 +67,5 @@ def _hand_over(lead: Any, customer: Customer, secret: str) -> bool:
 
 
 def _clear_contact(lead: Any) -> None:
-    for name in COLUMNS:
+    for name in CONTACT_COLUMNS:
         setattr(lead, name, None)

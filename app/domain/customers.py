@@ -15,9 +15,9 @@ from app.lib import phone
 from app.lib.identity import is_aadhaar, is_pan
 from app.lib.vault import Vault
 
-KYC = ("Pending", "Verified", "Rejected", "Re-KYC due")
+KYC_STATUSES = ("Pending", "Verified", "Rejected", "Re-KYC due")
 #: Contact fields that a lead holds only until it has a customer.
-CONTACT = ("first_name", "last_name", "mobile", "alternative_mobile", "email", "address", "pan", "aadhaar")
+CONTACT_FIELDS = ("first_name", "last_name", "mobile", "alternative_mobile", "email", "address", "pan", "aadhaar")
 
 
 class Contact:
@@ -142,7 +142,7 @@ def change(
     session: Session, customer: Customer, values: dict[str, Any], by: int | None, now: datetime, vault: Vault | None
 ) -> None:
     """Change a customer; what changed is written to the timeline (PAN and Aadhaar without their values)."""
-    before = {name: getattr(customer, name, None) for name in (*CONTACT, *_REST)}
+    before = {name: getattr(customer, name, None) for name in (*CONTACT_FIELDS, *_REST)}
     customer.take(values, vault)
     if not customer.name:
         raise RuleBroken("Please give the customer a name or a mobile number.", "first_name")
@@ -192,7 +192,7 @@ def refuse_taken_mobile(session: Session, customer: Customer, values: dict[str, 
         raise AlreadyExists("Another customer already has this mobile number. Open that one instead.", "mobile")
 
 
-def with_mobile(session: Session, e164: str | None) -> Customer | None:
+def find_by_mobile(session: Session, e164: str | None) -> Customer | None:
     """The customer with this number, main numbers before alternative ones; None if nobody has it."""
     if not e164:
         return None
@@ -208,7 +208,7 @@ def open_account(
     code = client_id.strip().upper()
     account = session.scalars(select(CustomerAccount).where(CustomerAccount.client_id == code)).first()
     if account is not None and account.customer_id != customer.id:
-        raise foreign_client_id(code)
+        raise client_id_conflict(code)
     if account is None:
         account = CustomerAccount(client_id=code, customer_id=customer.id, account_type_id=lead.account_type_id)
         account.lead_id, account.opened_on = lead.id, now
@@ -218,7 +218,7 @@ def open_account(
     return account
 
 
-def foreign_client_id(code: str) -> AlreadyExists:
+def client_id_conflict(code: str) -> AlreadyExists:
     """The refusal of a client id that is another customer's."""
     text = translatable("The client id %(code)s already belongs to another customer. Please check it.", code=code)
     return AlreadyExists(text, "client_id")

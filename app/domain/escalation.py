@@ -140,7 +140,7 @@ class EscalationWatch:
 
     def _level(self, promise: Promise) -> int:
         """How many steps the broken promise has climbed by now."""
-        late = office_hours.open_between(self.terms.office, promise.due_on, self.now)
+        late = office_hours.open_time_between(self.terms.office, promise.due_on, self.now)
         return late // timedelta(minutes=self.terms.escalation_minutes)
 
     def _climbs_on(self, promise: Promise, level: int) -> datetime | None:

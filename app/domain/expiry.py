@@ -57,7 +57,7 @@ def due_requests(session: Session, now: datetime, office: office_hours.Office, l
     pending = (AssignmentRequest.status == "Pending", AssignmentRequest.created_on <= now - timedelta(days=days))
     query = select(AssignmentRequest.id, AssignmentRequest.created_on).where(*pending)
     rows = session.execute(query.order_by(AssignmentRequest.created_on, AssignmentRequest.id).limit(limit))
-    return [row.id for row in rows if office_hours.working_days_after(office, row.created_on, days) <= now]
+    return [row.id for row in rows if office_hours.add_working_days(office, row.created_on, days) <= now]
 
 
 def expire_request(session: Session, request_id: int, now: datetime) -> str:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from app.domain import assignment, client_ids, customer_linking, customers, notices, settings, sla, tasks, timeline
 from app.domain.base import Record, RuleBroken, UtcDateTime, Versioned, next_number, translatable
-from app.domain.customers import CONTACT, Contact, Customer
+from app.domain.customers import CONTACT_FIELDS, Contact, Customer
 from app.domain.settings import LeadStatus
 from app.domain.sla import SlaRecord
 from app.lib.vault import Vault
@@ -38,7 +38,7 @@ STATUSES = (
 #: Only managers reopen a lead that ended so.
 TERMINAL = ("activated", "unqualified", "junk", "expired", "expired_opened")
 #: What a move to a status of this meaning needs to be told, if the lead does not have it yet.
-NEEDS = {"opened": "client_id", "activated": "client_id", "sent": "pod_id", "rejected": "rejection_reason"}
+REQUIRED_FIELDS = {"opened": "client_id", "activated": "client_id", "sent": "pod_id", "rejected": "rejection_reason"}
 
 
 class Lead(Contact, SlaRecord, Versioned, Record):
@@ -114,7 +114,7 @@ def create(
     `minutes`: until the first task is due, by priority. Raises RuleBroken.
     """
     lead = Lead(version=1)
-    lead.take({name: values[name] for name in CONTACT if name in values}, vault)
+    lead.take({name: values[name] for name in CONTACT_FIELDS if name in values}, vault)
     if not lead.name and not lead.email:
         raise RuleBroken("Please give the lead a name, a mobile number or an e-mail address.", "first_name")
     _take_rest(lead, values)
@@ -123,7 +123,7 @@ def create(
     lead.status, lead.status_id, lead.status_on = status, status.id, now
     lead.owner_id = values.get("owner_id") or by
     sla.begin(lead, terms, now)
-    customer = customers.with_mobile(session, lead.mobile_e164)
+    customer = customers.find_by_mobile(session, lead.mobile_e164)
     _refuse_self_referral(session, lead, customer)
     decision = assignment.choose_assignee(session, values, by, now)
     proposed = customer_linking.link(session, lead, customer, by, now) if customer else []
@@ -137,7 +137,7 @@ def create(
         _gate(session, lead, status, values, by, now)
     timeline.write(session, lead, "system", by, now, text="Lead created")
     session.add(timeline.StatusChange(lead_id=lead.id, to_id=status.id, at=now, by_id=by))
-    customer_linking.propose(session, lead, proposed, by, now)
+    customer_linking.write_proposal(session, lead, proposed, by, now)
     if decision.user_id is not None:
         reason = "round robin" if decision.role else ("created" if decision.user_id == by else "direct")
         assignment.open_assignment(
@@ -154,7 +154,7 @@ def _first_task(
     """The values of the first task, and the follow-up time on the lead; None when none is wanted."""
     if lead.assignee_id is None or wanted == {}:
         return None
-    first = tasks.first(f"Follow up: {lead.called}".removesuffix(": "), "Medium", wanted, minutes, now)
+    first = tasks.first_task_values(f"Follow up: {lead.called}".removesuffix(": "), "Medium", wanted, minutes, now)
     lead.next_follow_up_on = lead.next_follow_up_on or first["due_on"]
     return first | {"assignee_id": lead.assignee_id}
 
@@ -223,13 +223,13 @@ def move_to(
 
 
 def _note(lead: Lead, status: LeadStatus) -> str | None:
-    needed = NEEDS.get(status.meaning)
+    needed = REQUIRED_FIELDS.get(status.meaning)
     return getattr(lead, needed) if needed else None
 
 
 def _gate(session: Session, lead: Lead, new: LeadStatus, values: dict[str, Any], by: int | None, now: datetime) -> None:
     """What a status demands before it is entered. Raises RuleBroken naming the missing field."""
-    needed = NEEDS.get(new.meaning)
+    needed = REQUIRED_FIELDS.get(new.meaning)
     if needed:
         given = str(values.get(needed) or getattr(lead, needed) or "").strip()
         if not given:
@@ -251,7 +251,7 @@ _ASK = {
 
 
 def _open_account(session: Session, lead: Lead, new: LeadStatus, by: int | None, now: datetime) -> None:
-    customer = lead.customer or make_customer(session, lead, by, now)
+    customer = lead.customer or find_or_create_customer(session, lead, by, now)
     account = customers.open_account(session, customer, lead.client_id or "", lead, by, now)
     lead.opened_on = lead.opened_on or now
     if new.meaning == "activated":
@@ -259,12 +259,12 @@ def _open_account(session: Session, lead: Lead, new: LeadStatus, by: int | None,
         account.activated_on = account.activated_on or now
 
 
-def make_customer(session: Session, lead: Lead, by: int | None, now: datetime) -> Customer:
+def find_or_create_customer(session: Session, lead: Lead, by: int | None, now: datetime) -> Customer:
     """The customer of this lead: found by number, or made of its contact fields (sealed values move as they are)."""
-    known = customer = customers.with_mobile(session, lead.mobile_e164)
+    known = customer = customers.find_by_mobile(session, lead.mobile_e164)
     if customer is None:
         customer = Customer(version=1, source="Lead", status="Active", kyc_status="Pending", owner_id=lead.owner_id)
-        for name in customer_linking.COLUMNS:
+        for name in customer_linking.CONTACT_COLUMNS:
             setattr(customer, name, getattr(lead, name))
         customer.number = next_number(session, "CUST", now.year)
         customer.stamp(by, now)
@@ -273,7 +273,7 @@ def make_customer(session: Session, lead: Lead, by: int | None, now: datetime) -
         timeline.write(session, customer, "system", by, now, text=f"Customer created from {lead.number}")
     proposed = customer_linking.link(session, lead, customer, by, now)
     if known:
-        customer_linking.propose(session, lead, proposed, by, now)
+        customer_linking.write_proposal(session, lead, proposed, by, now)
     session.flush()
     return customer
 
@@ -285,14 +285,14 @@ def _refuse_unscheduled(
         task = values["task"] | {"lead_id": lead.id, "assignee_id": lead.assignee_id or by}
         made = tasks.create(session, task, by, now)
         lead.next_follow_up_on = made.due_on
-    elif not (lead.id and tasks.open_of(session, lead_id=lead.id)):
+    elif not (lead.id and tasks.open_tasks(session, lead_id=lead.id)):
         raise RuleBroken(
             translatable("“%(status)s” needs an open task. Please add one with its due time.", status=new.label), "task"
         )
 
 
 def _close_tasks(session: Session, lead: Lead, ids: list[int], by: int | None, now: datetime) -> None:
-    for task in tasks.open_of(session, lead_id=lead.id) if ids else []:
+    for task in tasks.open_tasks(session, lead_id=lead.id) if ids else []:
         if task.id in ids:
             tasks.change(session, task, {"status": "Done"}, by, now)
 
@@ -329,12 +329,12 @@ def change(
     terms: sla.SlaTerms = sla.NO_TERMS,
 ) -> None:
     """Change fields, and the status through its gate, when `values` has status_id. Raises RuleBroken."""
-    contact = {name: values[name] for name in CONTACT if name in values}
+    contact = {name: values[name] for name in CONTACT_FIELDS if name in values}
     moves = values.get("status_id") not in (None, lead.status_id)
     told = (
         *_REST,
         "owner_id",
-        *customer_linking.SHOWN,
+        *customer_linking.TIMELINE_FIELDS,
         *([] if moves else ["client_id"]),
     )  # a gate's client id is its note
     before = {name: getattr(lead, name, None) for name in told}
@@ -349,7 +349,7 @@ def change(
     if values.get("owner_id") is not None:
         lead.owner_id = values["owner_id"]
     if "client_id" in values and not (moves and _opens(session, lead, values["status_id"])):
-        client_ids.take(session, lead, values["client_id"], by, now)
+        client_ids.set_client_id(session, lead, values["client_id"], by, now)
     if moves:
         move_to(session, lead, values["status_id"], values, by, now, may_reopen, terms)
     _log_changes(session, lead, before, values, by, now)
@@ -357,14 +357,14 @@ def change(
 
 def _opens(session: Session, lead: Lead, status_id: int) -> bool:
     """Whether the gate of this status opens the account, and looks at its client id itself."""
-    return lead.opened_on is None and NEEDS.get(_status(session, status_id).meaning) == "client_id"
+    return lead.opened_on is None and REQUIRED_FIELDS.get(_status(session, status_id).meaning) == "client_id"
 
 
 def _match_late(session: Session, lead: Lead, contact: dict[str, Any], by: int | None, now: datetime) -> None:
     """A mobile typed later may be a known customer's."""
-    customer = customers.with_mobile(session, lead.mobile_e164) if contact.get("mobile") else None
+    customer = customers.find_by_mobile(session, lead.mobile_e164) if contact.get("mobile") else None
     if customer is not None:
-        customer_linking.propose(session, lead, customer_linking.link(session, lead, customer, by, now), by, now)
+        customer_linking.write_proposal(session, lead, customer_linking.link(session, lead, customer, by, now), by, now)
 
 
 def _log_changes(

@@ -78,7 +78,9 @@ def terms(session: Session) -> ReassignmentTerms:
 def pass_of(now: datetime, office: office_hours.Office, terms: ReassignmentTerms) -> ReassignmentPass:
     """What a pass at `now` goes by. Raises clock.NeverOpens."""
     grace, retry = timedelta(minutes=terms.grace_minutes), timedelta(minutes=terms.retry_minutes)
-    return ReassignmentPass(now, office_hours.before(office, now, grace), office_hours.after(office, now, retry))
+    return ReassignmentPass(
+        now, office_hours.subtract_open_time(office, now, grace), office_hours.add_open_time(office, now, retry)
+    )
 
 
 # --- Finding
@@ -94,7 +96,9 @@ def due_records(
         select(Task.lead_id, Task.ticket_id)
         .outerjoin(Lead, Lead.id == Task.lead_id)
         .outerjoin(Ticket, Ticket.id == Task.ticket_id)
-        .where(*_watched(office_hours.before(office, now, timedelta(minutes=grace_minutes))), _record_lives())
+        .where(
+            *_watched(office_hours.subtract_open_time(office, now, timedelta(minutes=grace_minutes))), _record_lives()
+        )
         .order_by(Task.due_on, Task.id)
         .limit(limit)
     )
@@ -102,7 +106,7 @@ def due_records(
 
 
 def _watched(late_before: datetime) -> tuple[ColumnElement[bool], ...]:
-    return Task.exhausted.is_(False), Task.status.in_(tasks.WATCHED), Task.due_on < late_before
+    return Task.exhausted.is_(False), Task.status.in_(tasks.ACTIVE), Task.due_on < late_before
 
 
 def _record_lives() -> ColumnElement[bool]:
@@ -232,7 +236,7 @@ def _late_ids(session: Session, places: Iterable[tuple[str, int]], at: Reassignm
 
 def _is_late(task: Task, at: ReassignmentPass) -> bool:
     """The same as _watched, said of a row under its lock."""
-    watched = task.status in tasks.WATCHED and not task.exhausted
+    watched = task.status in tasks.ACTIVE and not task.exhausted
     return watched and task.due_on is not None and task.due_on < at.late_before
 
 

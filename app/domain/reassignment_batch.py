@@ -56,7 +56,7 @@ class ReassignmentBatch:
     def write(self, session: Session) -> None:
         """Write it all; whoever holds one of the rows in this session reads it anew."""
         offsets = _offsets(session, [decision.user_id for _, decision in self._taken])
-        bulk.change(
+        bulk.update_rows(
             session,
             Task,
             [self._moved(task, decision, offsets) for task, decision in self._tasks()]
@@ -64,7 +64,9 @@ class ReassignmentBatch:
         )
         cases = [*self._taken, *self._left]
         for record in dict.fromkeys(type(case.record) for case, _ in cases):
-            bulk.change(session, record, [self._held(*each) for each in cases if isinstance(each[0].record, record)])
+            bulk.update_rows(
+                session, record, [self._held(*each) for each in cases if isinstance(each[0].record, record)]
+            )
         self._note(session)
         assignment.reassign_many(
             session, [(case.record, decision) for case, decision in self._taken], "overdue", self.now
@@ -90,7 +92,7 @@ class ReassignmentBatch:
         """The round goes on: `tried` grows, which a re-dating by hand would empty."""
         had = [task.assignee_id] if task.assignee_id is not None and task.assignee_id not in task.tried else []
         taker = int(decision.user_id or 0)
-        look = tasks.first_look(self.due_on, offsets[taker], self.now)
+        look = tasks.first_reminder_check(self.due_on, offsets[taker], self.now)
         return self._row(task, assignee_id=taker, due_on=self.due_on, tried=[*task.tried, *had], remind_on=look)
 
     def _tired(self, task: Task) -> dict[str, Any]:

@@ -144,6 +144,6 @@ def _arm(session: Session, moments: Sequence[tuple[Task, datetime | None]]) -> N
     It names the due time that was read: somebody who re-dates meanwhile has armed the task himself.
     """
     new = [{"id": task.id, "due_on": task.due_on, "remind_on": moment} for task, moment in moments]
-    bulk.change(session, Task, new, where=["due_on"], save=False)
+    bulk.update_rows(session, Task, new, where=["due_on"], save=False)
     for task, _ in moments:
         session.expire(task, ["remind_on"])

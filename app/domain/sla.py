@@ -78,7 +78,7 @@ class SlaTerms:
     def after(self, start: datetime, span: timedelta) -> datetime | None:
         """The moment so much office time later; None for an office that never opens: it promises nothing."""
         try:
-            return office_hours.after(self.office, start, span) if span else start
+            return office_hours.add_open_time(self.office, start, span) if span else start
         except office_hours.NeverOpens:
             return None
 
@@ -172,7 +172,7 @@ def _resume(record: Any, terms: SlaTerms, now: datetime) -> None:
     """Move what is owed by the office time of the standstill: as much is left now as when it began, exactly."""
     if record.paused_on is None:
         return
-    stood = office_hours.open_between(terms.office, record.paused_on, now)
+    stood = office_hours.open_time_between(terms.office, record.paused_on, now)
     record.paused_on, record.paused_seconds = None, (record.paused_seconds or 0) + int(stood.total_seconds())
     for name in PROMISES:
         due = getattr(record, f"{name}_due_on")
@@ -266,12 +266,12 @@ def warn_on(started: datetime | None, due: datetime, paused_seconds: int | None,
 
 def _span(started: datetime | None, due: datetime, paused_seconds: int | None, terms: SlaTerms) -> timedelta:
     """How much office time was promised."""
-    whole = office_hours.open_between(terms.office, started or due, due) - timedelta(seconds=paused_seconds or 0)
+    whole = office_hours.open_time_between(terms.office, started or due, due) - timedelta(seconds=paused_seconds or 0)
     return max(whole, NO_TIME)
 
 
 def minutes_left(office: office_hours.Office, due_on: datetime, now: datetime) -> int:
     """Whole minutes of office time until due, begun ones counted; negative by as many as it is late."""
     if now < due_on:
-        return -(-office_hours.open_between(office, now, due_on) // timedelta(minutes=1))
-    return -(office_hours.open_between(office, due_on, now) // timedelta(minutes=1))
+        return -(-office_hours.open_time_between(office, now, due_on) // timedelta(minutes=1))
+    return -(office_hours.open_time_between(office, due_on, now) // timedelta(minutes=1))

@@ -14,19 +14,19 @@ from app.domain.base import Conflict, RuleBroken, join_texts, translatable
 from app.domain.leads import Lead
 from app.domain.tasks import Task
 
-SPANS = {"15m": timedelta(minutes=15), "1h": timedelta(hours=1)}
+POSTPONE_SPANS = {"15m": timedelta(minutes=15), "1h": timedelta(hours=1)}
 MORNING = time(9)
 
 
-def put_off(task: Task, said: str, now: datetime, zone: ZoneInfo) -> datetime:
+def postponed_due_on(task: Task, said: str, now: datetime, zone: ZoneInfo) -> datetime:
     """The new due time, UTC or in the zone: 15m, 1h, or tomorrow at nine in the person's zone.
 
     Counted from now, or from the due time where that lies ahead: nothing is put off to an earlier moment.
     Raises RuleBroken for other words.
     """
     base = max(now, task.due_on or now)
-    if said in SPANS:
-        return base + SPANS[said]
+    if said in POSTPONE_SPANS:
+        return base + POSTPONE_SPANS[said]
     if said == "tomorrow":
         return datetime.combine(base.astimezone(zone).date() + timedelta(days=1), MORNING, tzinfo=zone)
     raise RuleBroken("Please choose 15 minutes, an hour, or tomorrow at nine.", "until")
@@ -40,7 +40,7 @@ def refuse_closed(task: Task) -> None:
         )
 
 
-def refuse_bad_next(values: dict[str, Any], now: datetime) -> None:
+def refuse_invalid_follow_up(values: dict[str, Any], now: datetime) -> None:
     """Raise RuleBroken, all at once, for a next step without a title or without a moment ahead of now."""
     errors: dict[str, list[str]] = {}
     if not (values.get("title") or "").strip():

@@ -14,7 +14,7 @@ from app.domain.base import Record, RuleBroken, UtcDateTime, Versioned
 STATUSES = ("Backlog", "Todo", "In Progress", "Done", "Canceled")
 OPEN = ("Backlog", "Todo", "In Progress")
 #: The ones that become overdue and are handed on.
-WATCHED = ("Todo", "In Progress")
+ACTIVE = ("Todo", "In Progress")
 PRIORITIES = ("Low", "Medium", "High")
 
 
@@ -63,10 +63,10 @@ class Task(Versioned, Record):
         if self.due_on is None or self.status not in OPEN or self.assignee_id is None:
             self.remind_on = None
             return
-        self.remind_on = first_look(self.due_on, offsets, now)
+        self.remind_on = first_reminder_check(self.due_on, offsets, now)
 
 
-def first_look(due_on: datetime, offsets: tuple[int, ...], now: datetime) -> datetime:
+def first_reminder_check(due_on: datetime, offsets: tuple[int, ...], now: datetime) -> datetime:
     """The first moment from now on at which a reminder of what is due then may be owed (offsets: minutes before)."""
     moments = sorted([due_on - timedelta(minutes=m) for m in offsets] + [due_on + timedelta(hours=1)])
     return next((moment for moment in moments if moment >= now), now)
@@ -159,23 +159,23 @@ def _told(changes: list[list[Any]]) -> list[list[Any]]:
     return [[n, *(v.isoformat() if isinstance(v, datetime) else v for v in pair)] for n, *pair in changes]
 
 
-def open_of(session: Session, lead_id: int | None = None, ticket_id: int | None = None) -> list[Task]:
+def open_tasks(session: Session, lead_id: int | None = None, ticket_id: int | None = None) -> list[Task]:
     """The open tasks of a lead or ticket, earliest due first."""
     parent = Task.lead_id == lead_id if lead_id else Task.ticket_id == ticket_id
     query = select(Task).where(parent, Task.status.in_(OPEN))
     return list(session.scalars(query.order_by(or_(Task.due_on.is_(None)), Task.due_on, Task.id)))
 
 
-def first(
+def first_task_values(
     title: str, priority: str, wanted: dict[str, Any] | None, minutes: dict[str, int], now: datetime
 ) -> dict[str, Any]:
     """The values of a new record's first task: what was wanted, and what follows from title and priority."""
     given = {name: value for name, value in (wanted or {}).items() if value is not None}
     made: dict[str, Any] = {"title": title[:200], "priority": priority} | given
-    made["due_on"] = made.get("due_on") or first_due(made["priority"], minutes, now)
+    made["due_on"] = made.get("due_on") or first_task_due_on(made["priority"], minutes, now)
     return made
 
 
-def first_due(priority: str, minutes: dict[str, int], now: datetime) -> datetime:
+def first_task_due_on(priority: str, minutes: dict[str, int], now: datetime) -> datetime:
     """When a new record's first task is due: by priority, minutes of wall-clock time (Medium if unknown)."""
     return now + timedelta(minutes=minutes.get(priority, minutes.get("Medium", 120)))

@@ -163,7 +163,7 @@ def _first_task(
     if ticket.assignee_id is None or wanted == {} or ticket.status.meaning in ENDED:
         return None
     priority = "High" if ticket.priority == "Urgent" else ticket.priority
-    return tasks.first(f"Handle ticket: {ticket.title}", priority, wanted, minutes, now) | {
+    return tasks.first_task_values(f"Handle ticket: {ticket.title}", priority, wanted, minutes, now) | {
         "assignee_id": ticket.assignee_id
     }
 
@@ -225,7 +225,7 @@ def move_to(
     old, new = ticket.status, _status(session, status_id)
     if old.id == new.id:
         return
-    if new.meaning == "scheduled" and not values.get("task") and not tasks.open_of(session, ticket_id=ticket.id):
+    if new.meaning == "scheduled" and not values.get("task") and not tasks.open_tasks(session, ticket_id=ticket.id):
         raise RuleBroken(
             translatable("“%(status)s” needs an open task. Please add one with its due time.", status=new.label), "task"
         )
@@ -277,8 +277,8 @@ def customer_for(session: Session, values: dict[str, Any], by: int | None, now: 
         return values.get("customer_id")
     probe = Customer()
     probe.take({"mobile": values["mobile"]}, None)
-    known = customers.with_mobile(session, probe.mobile_e164)
+    known = customers.find_by_mobile(session, probe.mobile_e164)
     if known is not None:
         return known.id
-    contact = {name: values[name] for name in customers.CONTACT if values.get(name)}
+    contact = {name: values[name] for name in customers.CONTACT_FIELDS if values.get(name)}
     return customers.create(session, contact | {"source": "Ticket"}, by, now, vault).id

@@ -28,7 +28,7 @@ KINDS = (
     "proposal",
 )
 #: A note keeps all its former texts; who wants to change it more often writes a new one.
-MOST_EDITS = 20
+MAX_EDITS = 20
 _BIG = BigInteger().with_variant(Integer, "sqlite")
 
 
@@ -117,14 +117,14 @@ def write_many(session: Session, lines: Iterable[TimelineLine], by: int | None, 
         session.execute(insert(Activity.__table__), rows)
 
 
-def rewrite(session: Session, line: Activity, seen: datetime | None, now: datetime, **payload: Any) -> None:
+def edit_note(session: Session, line: Activity, seen: datetime | None, now: datetime, **payload: Any) -> None:
     """Give a note another text (and what hangs on it); the one before joins its history [{at, text}].
 
     `seen`: edited_on as its author saw it. Raises Conflict when it was changed since, RuleBroken after MOST_EDITS.
     """
     old = dict(line.payload)
     history = [*old.pop("history", []), {"at": (line.edited_on or line.at).isoformat(), "text": old.get("text")}]
-    if len(history) > MOST_EDITS:
+    if len(history) > MAX_EDITS:
         raise RuleBroken("This note was changed very often. Please write a new one instead.", "text")
     unchanged = Activity.edited_on.is_(None) if seen is None else Activity.edited_on == seen
     step = update(Activity).where(Activity.id == line.id, unchanged)

@@ -125,7 +125,7 @@ def test_a_task_named_after_a_nameless_lead_tells_no_number(office: Session) -> 
 # --- moving
 
 
-@pytest.mark.parametrize("meaning, field", [*leads.NEEDS.items(), ("scheduled", "task")])
+@pytest.mark.parametrize("meaning, field", [*leads.REQUIRED_FIELDS.items(), ("scheduled", "task")])
 def test_a_gate_names_the_field_that_is_missing(office: Session, meaning: str, field: str) -> None:
     lead = take(office)
     with pytest.raises(RuleBroken) as refused:

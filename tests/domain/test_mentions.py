@@ -57,8 +57,8 @@ def test_each_is_told_once_and_the_author_never(office):
 def test_a_note_keeps_what_it_said(office):
     line = timeline.write(office, lead(office), "note", user(office, "ana").id, NOW, text="Monday")
     office.flush()
-    timeline.rewrite(office, line, None, NOW + HOUR, text="Tuesday")
-    timeline.rewrite(office, line, NOW + HOUR, NOW + 2 * HOUR, text="Friday")
+    timeline.edit_note(office, line, None, NOW + HOUR, text="Tuesday")
+    timeline.edit_note(office, line, NOW + HOUR, NOW + 2 * HOUR, text="Friday")
     assert (line.payload["text"], line.edited_on) == ("Friday", NOW + 2 * HOUR)
     assert [old["text"] for old in line.payload["history"]] == ["Monday", "Tuesday"]
     assert line.payload["history"][1]["at"] == (NOW + HOUR).isoformat()
@@ -67,15 +67,15 @@ def test_a_note_keeps_what_it_said(office):
 def test_a_stale_edit_is_refused(office):
     line = timeline.write(office, lead(office), "note", user(office, "ana").id, NOW, text="Monday")
     office.flush()
-    timeline.rewrite(office, line, None, NOW + HOUR, text="Tuesday")
+    timeline.edit_note(office, line, None, NOW + HOUR, text="Tuesday")
     with pytest.raises(Conflict):
-        timeline.rewrite(office, line, None, NOW + 2 * HOUR, text="Friday")
+        timeline.edit_note(office, line, None, NOW + 2 * HOUR, text="Friday")
 
 
 def test_a_note_is_not_changed_for_ever(office):
     line = timeline.write(office, lead(office), "note", user(office, "ana").id, NOW, text="0")
     office.flush()
-    for n in range(timeline.MOST_EDITS):
-        timeline.rewrite(office, line, line.edited_on, NOW + n * MINUTE, text=str(n))
+    for n in range(timeline.MAX_EDITS):
+        timeline.edit_note(office, line, line.edited_on, NOW + n * MINUTE, text=str(n))
     with pytest.raises(RuleBroken, match="new one"):
-        timeline.rewrite(office, line, line.edited_on, NOW + HOUR, text="once more")
+        timeline.edit_note(office, line, line.edited_on, NOW + HOUR, text="once more")

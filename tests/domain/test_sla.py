@@ -110,7 +110,10 @@ def test_as_much_is_left_after_a_pause_as_before_it(gaps, office):
 def left(ticket: Ticket, office: office_hours.Office, now: datetime) -> list[timedelta]:
     """The office time that is left of both promises; negative when late."""
     owed = (ticket.reply_due_on, ticket.resolve_due_on)
-    return [office_hours.open_between(office, now, due) - office_hours.open_between(office, due, now) for due in owed]
+    return [
+        office_hours.open_time_between(office, now, due) - office_hours.open_time_between(office, due, now)
+        for due in owed
+    ]
 
 
 def test_a_paused_clock_asks_for_no_look_and_a_running_one_does():
@@ -175,7 +178,7 @@ def test_a_reopened_ticket_begins_anew_but_was_answered():
     move(ticket, "open", NOW + 31 * DAY)
     assert ticket.sla_started_on == NOW + 31 * DAY and ticket.resolve_late_on is None
     assert (ticket.replied_on, ticket.reply_due_on) == (answered, None)
-    assert ticket.resolve_due_on == office_hours.after(INDIA, NOW + 31 * DAY, 1080 * MINUTE)
+    assert ticket.resolve_due_on == office_hours.add_open_time(INDIA, NOW + 31 * DAY, 1080 * MINUTE)
 
 
 def test_what_is_taken_as_ended_owes_nothing():

@@ -116,4 +116,4 @@ def test_open_tasks_come_in_order_of_their_time_those_without_last(office: Sessi
     about = lead(office)
     made = [make(office, lead_id=about.id, due_on=due) for due in (None, NOW + DAY, NOW + HOUR)]
     make(office, lead_id=about.id, status="Done")
-    assert tasks.open_of(office, lead_id=about.id) == made[::-1]
+    assert tasks.open_tasks(office, lead_id=about.id) == made[::-1]

@@ -9,7 +9,7 @@ from flask_babel import gettext as _
 
 from app.domain import tasks
 from app.domain.base import NotFound
-from app.domain.leads import NEEDS, TERMINAL
+from app.domain.leads import REQUIRED_FIELDS, TERMINAL
 from app.extensions import db
 from app.web.compat import bulk_actions, client
 from app.web.compat.arguments import Arguments
@@ -115,7 +115,7 @@ def check_status(arguments: Arguments) -> dict[str, Any]:
     new = bulk_actions.status_of(LEAD, arguments.first("target_status", "status"))
     old, meaning = (viewer.lookups.meanings["lead_status"].get(key, "") for key in (row.status_id, new))
     errors = []
-    needed = NEEDS.get(meaning)
+    needed = REQUIRED_FIELDS.get(meaning)
     if needed and not getattr(row, needed):
         label = LEAD.record_table.by_name[needed].label
         errors.append(
@@ -123,7 +123,7 @@ def check_status(arguments: Arguments) -> dict[str, Any]:
         )
     if old in TERMINAL and new != row.status_id and not viewer.person.is_manager:
         errors.append(_("This lead has ended. Only a manager can reopen it."))
-    if meaning == "scheduled" and not tasks.open_of(db.session(), lead_id=row.id):
+    if meaning == "scheduled" and not tasks.open_tasks(db.session(), lead_id=row.id):
         errors.append(_("This status needs an open task. Please add one with its due time."))
     return {"errors": errors, "can_proceed": not errors}
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from app import access
 from app.domain import customers
 from app.domain.base import RuleBroken
-from app.domain.customers import KYC, Customer, CustomerAccount
+from app.domain.customers import KYC_STATUSES, Customer, CustomerAccount
 from app.web.api.resource import Resource
 from app.web.core.contact_fields import contact_fields
 from app.web.core.date_fields import DateField, DateTimeField
@@ -44,7 +44,7 @@ FIELDS: list[Field] = [
         "kyc_status",
         _("KYC"),
         (Customer.kyc_status,),
-        options=KYC,
+        options=KYC_STATUSES,
         colors={"Pending": "amber", "Verified": "green", "Rejected": "red", "Re-KYC due": "orange"},
         listed=True,
         filter=True,

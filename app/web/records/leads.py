@@ -176,7 +176,7 @@ class LeadScreen(Assignable):
     quick = ("status", "assignee", "source")
     strip = ("client_id", "pan", "mobile", "next_follow_up_on", "reply_due_on")
     own_timeline = "lead_id"
-    needs = leads.NEEDS
+    needs = leads.REQUIRED_FIELDS
     status_master = "lead_status"
     input_names = (
         "first_name",

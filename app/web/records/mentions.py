@@ -51,7 +51,7 @@ def edit_note(session: Session, line: Activity, text: str, seen: datetime | None
     about, before = about_of(session, line), _named(line.payload["text"], viewer)
     named = _named(text, viewer)
     heard, unheard = _parted(named, access.sighted(session, named.values(), line, viewer.now))
-    timeline.rewrite(session, line, seen, viewer.now, text=text, mentions=heard)
+    timeline.edit_note(session, line, seen, viewer.now, text=text, mentions=heard)
     mentions.notify(session, line, about, heard.values(), (), viewer.now)  # nobody twice: the event key sees to it
     g.remarks = [_remark(key, viewer) for key in unheard if key not in before.values()]
 

@@ -133,7 +133,7 @@ def _counting(due: datetime, warn: datetime, words: tuple[str, str], viewer: Vie
 def _late(due: datetime, late: str, viewer: Viewer) -> dict[str, Any]:
     """Late by so much office time; it grows on the page while the office is open."""
     office = viewer.lookups.office
-    since = viewer.now - office_hours.open_between(office, due, viewer.now)
+    since = viewer.now - office_hours.open_time_between(office, due, viewer.now)
     shown = {
         "kind": "clock",
         "tone": "red",
@@ -184,7 +184,7 @@ def _ended(done: datetime, late_on: datetime | None, is_reply: bool, viewer: Vie
         told = _("answered %(ago)s") if is_reply else _("done %(ago)s")
         text = told % {"ago": relative(done, viewer)}
         return {"kind": "moment", "iso": done.isoformat(), "text": text, "title": title, "tone": ""}
-    late = office_hours.open_between(viewer.lookups.office, late_on, done)
+    late = office_hours.open_time_between(viewer.lookups.office, late_on, done)
     told = _("answered %(time)s late") if is_reply else _("done %(time)s late")
     return {"kind": "clock", "tone": "red", "text": told % {"time": span(done - late, done)}, "title": title}
 

@@ -67,7 +67,7 @@ class TaskActions(Screen):
         """Give a task a later due time: `until` is 15m, 1h or tomorrow."""
         row, viewer = self.row_for(pk, "write"), current_viewer()
         task_actions.refuse_closed(row)
-        moment = task_actions.put_off(row, request.form.get("until", ""), viewer.now, viewer.zone)
+        moment = task_actions.postponed_due_on(row, request.form.get("until", ""), viewer.now, viewer.zone)
         self.service.change(db.session(), row, {"due_on": moment}, viewer)
         said = f"{moment.astimezone(viewer.zone):%a %-d %b, %H:%M}"
         flash(_("%(title)s: put off until %(moment)s.", title=row.title, moment=said), "success")
@@ -103,7 +103,7 @@ class TaskActions(Screen):
     def _finish(self, row: Task, raw: dict[str, str], viewer: Viewer) -> None:
         session = db.session()
         values = self.service.record_table.parse({"title": raw["title"], "due_on": raw["due_on"]}, "add", viewer)
-        task_actions.refuse_bad_next(values, viewer.now)
+        task_actions.refuse_invalid_follow_up(values, viewer.now)
         note = clean_text(raw["note"], "note", 20_000)
         before = max(viewer.now, row.due_on or viewer.now)
         self.service.change(session, row, {"status": "Done"}, viewer)

@@ -13,7 +13,7 @@ from flask_babel import gettext as _
 from sqlalchemy import Select, and_, case, func, or_, select, true
 
 from app.domain import leads, tickets
-from app.domain.tasks import OPEN, WATCHED, Task
+from app.domain.tasks import ACTIVE, OPEN, Task
 from app.extensions import db
 from app.lib import phone
 from app.models import AssignmentRequest, Customer, Lead, Ticket
@@ -186,13 +186,13 @@ def nobody_left(viewer: Viewer, most: int) -> list[DaySection]:
         return []
     reach = viewer.person.reach("Tasks")
     # "= 1": the database uses no index for IS TRUE.
-    rules = [Task.exhausted == true(), Task.status.in_(WATCHED), Task.assignee_id.not_in(sorted(viewer.person.own))]
+    rules = [Task.exhausted == true(), Task.status.in_(ACTIVE), Task.assignee_id.not_in(sorted(viewer.person.own))]
     if reach is not None:
         rules.append(Task.assignee_id.in_(sorted(reach)))
     query = _task_query(_total(Task, *rules)).where(*rules).order_by(Task.due_on, Task.id)
     found = list(db.session.execute(query.limit(most)))
     rows = [_stuck_row(row, viewer) for row in found]
-    url = _listed("/tasks/", _flt_eq_exhausted="1", _flt_in_status=",".join(WATCHED))
+    url = _listed("/tasks/", _flt_eq_exhausted="1", _flt_in_status=",".join(ACTIVE))
     return [_part("nobody", _("Nobody is left"), "urgent", "red", found, rows, url)]
 
 

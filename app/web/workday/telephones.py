@@ -156,7 +156,9 @@ def _state(synced_on: datetime | None, viewer: Viewer) -> dict[str, Any]:
         return {"tone": "gray", "silent": _("No call has come yet.")}
     office = viewer.lookups.office
     silent = (
-        viewer.now - synced_on if office.is_always_open else office_hours.open_between(office, synced_on, viewer.now)
+        viewer.now - synced_on
+        if office.is_always_open
+        else office_hours.open_time_between(office, synced_on, viewer.now)
     )
     if silent <= QUIET:
         return {"tone": "green", "silent": _("Calls come in.")}
