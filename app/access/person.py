@@ -88,7 +88,7 @@ class Person:
         if not self.may(module, verb):
             raise Denied(
                 translatable(
-                    "Your role does not allow this (%(module)s: %(verb)s). Ask your manager if you need it.",
+                    "Your role doesn't allow this (%(module)s: %(verb)s). Ask your manager if you need it.",
                     module=module,
                     verb=verb,
                 )

@@ -57,31 +57,33 @@ def _is_changed(user: Any, name: str, value: Any) -> bool:
 def _refuse_bad_times(after: dict[str, Any], changed: set[str], now: datetime) -> None:
     away, begins, ends = after["away_until"], after["leave_from"], after["leave_to"]
     if "away_until" in changed and away is not None and away <= now:
-        raise RuleBroken("This moment is past. Until when in the future are you away? Or leave it empty.", "away_until")
+        raise RuleBroken(
+            "This time is in the past. Choose a time in the future, or leave the field empty.", "away_until"
+        )
     if ends is not None and begins is None:
-        raise RuleBroken("The leave must end after it begins. Please say when it begins.", "leave_from")
+        raise RuleBroken("The leave must end after it starts. Please enter when it starts.", "leave_from")
     if ends is not None and ends <= begins:
-        raise RuleBroken("The leave must end after it begins.", "leave_to")
+        raise RuleBroken("The leave must end after it starts.", "leave_to")
     if ends is not None and ends <= now and changed & {"leave_from", "leave_to"}:
-        raise RuleBroken("This leave is over already. Choose an end in the future, or empty both fields.", "leave_to")
+        raise RuleBroken("This leave is already over. Choose an end in the future, or clear both fields.", "leave_to")
     if begins is not None and begins < now - LATE_NOTE and "leave_from" in changed:
-        raise RuleBroken("A leave is noted ahead, or on the day it begins. Choose a later beginning.", "leave_from")
+        raise RuleBroken("Enter a leave before it starts, or on its first day. Choose a later start.", "leave_from")
 
 
 def _refuse_bad_delegate(session: Session, user_id: int | None, delegate_id: int, leave: Stretch | None) -> None:
     if delegate_id == user_id:
-        raise RuleBroken("Nobody can be his own delegate. Choose a colleague.", "delegate_id")
+        raise RuleBroken("You can't be your own delegate. Choose a colleague.", "delegate_id")
     # Locked: of two who name each other at the same moment, one meets the other's lock.
     query = select(
         User.id, User.first_name, User.last_name, User.active, User.leave_from, User.leave_to, User.delegate_id
     ).with_for_update()
     found = session.execute(query.where(User.id == delegate_id)).first()
     if found is None:
-        raise RuleBroken("There is no such colleague. Choose somebody else.", "delegate_id")
+        raise RuleBroken("There is no such colleague. Choose someone else.", "delegate_id")
     name = f"{found.first_name} {found.last_name}".strip()
     if not found.active:
         raise RuleBroken(
-            translatable("%(name)s does not work here any more. Choose another colleague.", name=name), "delegate_id"
+            translatable("%(name)s no longer works here. Choose another colleague.", name=name), "delegate_id"
         )
     seen = {delegate_id}
     while leave is not None and found is not None and found.delegate_id is not None and found.leave_from is not None:
@@ -97,13 +99,13 @@ def _refuse_bad_delegate(session: Session, user_id: int | None, delegate_id: int
 def _circle(name: str, is_direct: bool) -> TranslatableText:
     if is_direct:
         return translatable(
-            "%(name)s has named you as delegate for a part of the same time, so nobody would be there. "
-            "Choose another colleague.",
+            "%(name)s has named you as delegate for part of the same time, so no one would cover it. Choose "
+            "another colleague.",
             name=name,
         )
     return translatable(
-        "%(name)s hands on, through others, to you for a part of the same time, so nobody would be there. "
-        "Choose another colleague.",
+        "For part of that time, %(name)s's work comes back to you through other delegates, so no one would "
+        "cover it. Choose another colleague.",
         name=name,
     )
 

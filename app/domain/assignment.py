@@ -69,7 +69,7 @@ def choose_assignee(session: Session, values: dict[str, Any], by: int | None, no
         decision = team.next_in_turn(session, values["assign_to_role"], now)
         if decision.user_id is None:
             raise RuleBroken(
-                translatable("Nobody with the role %(role)s is available now.", role=decision.role), "assign_to_role"
+                translatable("No one with the role %(role)s is available now.", role=decision.role), "assign_to_role"
             )
         return decision
     if values.get("assignee_id") and values["assignee_id"] != by:
@@ -229,7 +229,7 @@ def refuse_absent(session: Session, user_id: int, now: datetime, field: str = "a
     """
     user = session.get(User, user_id)
     if user is None:
-        raise RuleBroken("There is no such colleague. Please choose somebody else.", field)
+        raise RuleBroken("There is no such colleague. Please choose someone else.", field)
     away = team.absence(user, now)
     if away:
         raise RuleBroken(_in_words(session, user, away, now), field)
@@ -239,14 +239,16 @@ def refuse_absent(session: Session, user_id: int, now: datetime, field: str = "a
 def _in_words(session: Session, user: Any, away: team.Absence, now: datetime) -> TranslatableText:
     delegate = session.get(User, user.delegate_id) if user.delegate_id else None
     other = team.stand_in(team.TurnPosition(user, delegate), now)
-    advice = translatable("Please choose somebody else.")
+    advice = translatable("Please choose someone else.")
     if delegate and other:
-        advice = translatable("%(name)s stands in.", name=delegate.get_full_name())
+        advice = translatable("%(name)s is covering.", name=delegate.get_full_name())
     words = {"name": user.get_full_name(), "why": translatable(away.why), "advice": advice}
     if away.until is None:
-        return translatable("%(name)s is %(why)s and takes no work now. %(advice)s", **words)
+        return translatable("%(name)s is %(why)s and can't take new work now. %(advice)s", **words)
     until = f"{away.until.astimezone(session_context(session).zone):%-d %b %Y, %H:%M}"
-    return translatable("%(name)s is %(why)s until %(until)s and takes no work now. %(advice)s", until=until, **words)
+    return translatable(
+        "%(name)s is %(why)s until %(until)s and can't take new work now. %(advice)s", until=until, **words
+    )
 
 
 # --- several people on one ticket
@@ -273,7 +275,7 @@ def add_assignee(session: Session, ticket: Any, user_id: int, by: int | None, no
     Answers False when he has it already. Raises RuleBroken for a lead, which has one assignee.
     """
     if ticket.__tablename__ != "ticket":
-        raise RuleBroken("A lead has one assignee. Please assign it to somebody else instead.", "user")
+        raise RuleBroken("A lead has only one assignee. Assign it to someone else instead.", "user")
     lock(session, ticket)
     if user_id in current_assignees(session, ticket):
         return False
@@ -296,10 +298,10 @@ def remove_assignee(session: Session, record: Any, user_id: int, by: int | None,
     lock(session, record)
     others = current_assignees(session, record)
     if user_id not in others:
-        raise NotFound("This person does not have the record.")
+        raise NotFound("This person isn't assigned to the record.")
     others.remove(user_id)
     if not others:
-        raise RuleBroken("Nobody else has it. Please assign it to somebody else instead.", "user")
+        raise RuleBroken("No one else is assigned. Assign it to someone else instead.", "user")
     was_current = record.assignee_id == user_id
     _end_open(session, record, (user_id,), now)
     if was_current:

@@ -184,11 +184,11 @@ def _take_customer(session: Session, call: CallLog) -> None:
 
 def _refuse_wrong(values: dict[str, Any], now: datetime) -> None:
     if values.get("direction") not in DIRECTIONS:
-        raise RuleBroken("A call is Incoming or Outgoing.", "direction")
+        raise RuleBroken("The direction must be Incoming or Outgoing.", "direction")
     if values.get("status") not in STATUSES:
         raise RuleBroken(translatable("Please choose one of: %(words)s.", words=", ".join(STATUSES)), "status")
     started = values.get("started_on")
     if started is None or started > now or started.year < 2000:
-        raise RuleBroken("Please say when the call began; it cannot lie in the future.", "started_on")
+        raise RuleBroken("Please enter when the call started; it can't be in the future.", "started_on")
     if (values.get("duration_seconds") or 0) < 0 or (values.get("duration_seconds") or 0) > 86_400:
-        raise RuleBroken("A call lasts between 0 seconds and a day.", "duration_seconds")
+        raise RuleBroken("A call can last from 0 seconds to 24 hours.", "duration_seconds")

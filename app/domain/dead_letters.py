@@ -36,5 +36,5 @@ def settle(session: Session, rows: list[FailedCall], outcome: str, by: int, now:
     step = update(FailedCall).where(*theirs).values(settled_on=now, settled_by_id=by, outcome=outcome)
     done: Any = session.execute(step, execution_options={"synchronize_session": False})
     if not rows or done.rowcount != len(rows):
-        raise Conflict("Somebody has decided this already. Please look at the list again.")
+        raise Conflict("Someone has already handled this. Please reload the list.")
     audit.write(session, "failed call", by, now, "calls", outcome=outcome, calls=keys)

@@ -41,7 +41,8 @@ def claim(session: Session, user_id: int, key: str, fingerprint: str, now: datet
     """
     if not key.isascii() or not key.isprintable() or not 0 < len(key) <= LONGEST_KEY:
         raise RuleBroken(
-            translatable("An Idempotency-Key has at most %(most)s plain signs.", most=LONGEST_KEY), "Idempotency-Key"
+            translatable("An Idempotency-Key has at most %(most)s printable ASCII characters.", most=LONGEST_KEY),
+            "Idempotency-Key",
         )
     values = {"user_id": user_id, "key": key, "fingerprint": fingerprint, "at": now}
     # Where another transaction holds the same key, this waits for its end.
@@ -50,11 +51,13 @@ def claim(session: Session, user_id: int, key: str, fingerprint: str, now: datet
     mine = (KeptAnswer.user_id == user_id, KeptAnswer.key == key)
     held = session.scalars(select(KeptAnswer).where(*mine), execution_options={"populate_existing": True}).first()
     if held is None or held.status is None:
-        raise Conflict("The first request with this Idempotency-Key is still at work. Please ask again in a moment.")
+        raise Conflict(
+            "The first request with this Idempotency-Key is still in progress. Please try again in a moment."
+        )
     # MariaDB takes another spelling of a key for the same one.
     if (held.key, held.fingerprint) != (key, fingerprint):
         raise RuleBroken(
-            "This Idempotency-Key was used for another request. Please choose a new one.", "Idempotency-Key"
+            "This Idempotency-Key was already used for a different request. Please use a new one.", "Idempotency-Key"
         )
     return held
 

@@ -206,12 +206,16 @@ def deviations(table: Mapping[str, Mapping[str, bool]]) -> dict[str, dict[str, b
     for kind, chosen in table.items():
         if kind not in KINDS:
             raise RuleBroken(
-                say("There is no kind of notice “%(kind)s”. Please look at the list of kinds.", kind=str(kind)[:40])
+                say("There is no notification kind “%(kind)s”. Please use one from the list.", kind=str(kind)[:40])
             )
         for channel, wanted in chosen.items():
             if channel not in CHANNELS or not isinstance(wanted, bool):
                 raise RuleBroken(
-                    say("Notices go to %(channels)s; each is true or false.", channels=", ".join(CHANNELS)), kind
+                    say(
+                        "The notification channels are %(channels)s; each is true or false.",
+                        channels=", ".join(CHANNELS),
+                    ),
+                    kind,
                 )
             if wanted != CHANNELS[channel]:
                 kept.setdefault(kind, {})[channel] = wanted

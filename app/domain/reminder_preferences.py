@@ -27,7 +27,7 @@ def offsets_typed(typed: str) -> list[int] | None:
     good = all(part.isascii() and part.isdigit() and len(part) < 6 for part in parts)
     if not good or len(parts) > MOST_OFFSETS or not all(0 < int(part) <= MOST_MINUTES for part in parts):
         raise RuleBroken(
-            "Please write up to five numbers of minutes from 1 to 10080, such as 60, 5.", "reminder_minutes"
+            "Please enter up to five numbers of minutes from 1 to 10080, such as 60, 5.", "reminder_minutes"
         )
     return sorted({int(part) for part in parts}, reverse=True)
 

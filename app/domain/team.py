@@ -235,9 +235,7 @@ def begin_with(session: Session, role_name: str, user_id: int | None, now: datet
     ids = [user.id for user in members(session, role.id)]
     if user_id is not None and user_id not in ids:
         raise RuleBroken(
-            translatable(
-                "This person does not have the role %(role)s. Please choose somebody who has.", role=role_name
-            ),
+            translatable("This person doesn't have the role %(role)s. Please choose someone who does.", role=role_name),
             "user",
         )
     pointer = _locked_pointer(session, role.id)
@@ -317,4 +315,6 @@ def managers_above(session: Session, user_id: int) -> list[int]:
 def refuse_cycle(session: Session, user_id: int, manager_id: int | None) -> None:
     """Raise RuleBroken when the manager reports, through whomever, to the user himself."""
     if manager_id is not None and manager_id in below(session, user_id):
-        raise RuleBroken("Nobody can report to himself, not through others either. Choose another manager.", "manager")
+        raise RuleBroken(
+            "A person can't report to themselves, directly or through others. Choose another manager.", "manager"
+        )

@@ -173,7 +173,7 @@ def _take(session: Session, ticket: Ticket, values: dict[str, Any]) -> None:
         if name in values:
             setattr(ticket, name, values[name])
     if ticket.priority not in PRIORITIES:
-        raise RuleBroken("The priority of a ticket is Low, Medium, High or Urgent.", "priority")
+        raise RuleBroken("The priority of a ticket must be Low, Medium, High or Urgent.", "priority")
     if ticket.source not in SOURCES:
         raise RuleBroken(
             translatable("Please choose one of the sources: %(words)s.", words=", ".join(SOURCES)), "source"
@@ -204,7 +204,7 @@ def _gate(ticket: Ticket, new: TicketStatus, values: dict[str, Any], now: dateti
         text = str(values.get("resolution") or ticket.resolution or "").strip()
         if not text:
             raise RuleBroken(
-                translatable("“%(status)s” needs a resolution: what was done for the customer?", status=new.label),
+                translatable("“%(status)s” needs a resolution. What was done for the customer?", status=new.label),
                 "resolution",
             )
         ticket.resolution, ticket.resolved_on = text, ticket.resolved_on or now
@@ -227,7 +227,7 @@ def move_to(
         return
     if new.meaning == "scheduled" and not values.get("task") and not tasks.open_tasks(session, ticket_id=ticket.id):
         raise RuleBroken(
-            translatable("“%(status)s” needs an open task. Please add one with its due time.", status=new.label), "task"
+            translatable("“%(status)s” needs an open task. Please add one with a due time.", status=new.label), "task"
         )
     if new.meaning == "scheduled" and values.get("task"):
         tasks.create(session, values["task"] | {"ticket_id": ticket.id, "assignee_id": ticket.assignee_id}, by, now)

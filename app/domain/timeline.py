@@ -125,13 +125,13 @@ def edit_note(session: Session, line: Activity, seen: datetime | None, now: date
     old = dict(line.payload)
     history = [*old.pop("history", []), {"at": (line.edited_on or line.at).isoformat(), "text": old.get("text")}]
     if len(history) > MAX_EDITS:
-        raise RuleBroken("This note was changed very often. Please write a new one instead.", "text")
+        raise RuleBroken("This note has been edited too many times. Please write a new one instead.", "text")
     unchanged = Activity.edited_on.is_(None) if seen is None else Activity.edited_on == seen
     step = update(Activity).where(Activity.id == line.id, unchanged)
     values = {"payload": old | payload | {"history": history}, "edited_on": now}
     done = session.execute(step.values(**values), execution_options={"synchronize_session": False})
     if line.edited_on != seen or done.rowcount != 1:  # type: ignore[attr-defined]
-        raise Conflict("This note was changed meanwhile. Look at the change, then save again.")
+        raise Conflict("Someone else changed this note. Review the change, then save again.")
     session.expire(line)
     stir(session, line.lead_id, line.ticket_id, line.customer_id)
 

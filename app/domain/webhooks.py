@@ -129,7 +129,7 @@ def make(
     """
     _refuse_wrong(session, wanted, private)
     if len(session.scalars(select(Webhook.id).limit(MOST)).all()) >= MOST:
-        raise RuleBroken("There are too many webhooks already. Please delete one that is not used any more.")
+        raise RuleBroken("You have reached the maximum number of webhooks. Please delete one you no longer use.")
     hook, secret = Webhook(failures=0, version=1), secrets.token_urlsafe(SECRET_BYTES)
     hook.secret_sealed = vault.seal(secret)
     _take(hook, wanted)
@@ -166,7 +166,7 @@ def rotate(session: Session, hook: Webhook, by: int, now: datetime, vault: Vault
 def pause(session: Session, hook: Webhook, by: int, now: datetime) -> None:
     """From now on events are noted and wait. Raises Conflict when it is not on."""
     if hook.state != "on":
-        raise Conflict("This webhook is not on. Somebody may have been faster.")
+        raise Conflict("This webhook isn't on. Someone else may have changed it.")
     hook.state, hook.why = "paused", None
     hook.stamp(by, now)
     _write_audit(session, hook, "paused", by, now)
@@ -175,7 +175,7 @@ def pause(session: Session, hook: Webhook, by: int, now: datetime) -> None:
 def resume(session: Session, hook: Webhook, by: int, now: datetime) -> None:
     """Switch it on; what waited goes out within minutes. Raises Conflict when it is on already."""
     if hook.state == "on":
-        raise Conflict("This webhook is on already. Somebody may have been faster.")
+        raise Conflict("This webhook is already on. Someone else may have changed it.")
     hook.state, hook.why, hook.failures = "on", None, 0
     hook.stamp(by, now)
     mine = (WebhookDelivery.webhook_id == hook.id, WebhookDelivery.state == "queued")
@@ -200,7 +200,7 @@ def again(session: Session, row: WebhookDelivery, now: datetime) -> str:
     """Have one sent again, under the key it has. Raises Conflict while it is under way."""
     ended = (WebhookDelivery.id == row.id, WebhookDelivery.state.in_(("sent", "failed", "dropped")))
     if not _set(session, update(WebhookDelivery).where(*ended).values(_fresh(now))):
-        raise Conflict("This one is under way already.")
+        raise Conflict("This delivery is already in progress.")
     return row.key
 
 
@@ -231,7 +231,7 @@ def _refuse_wrong(session: Session, wanted: EventFilter, private: bool) -> None:
     errors: dict[str, list[str]] = {}
     name = wanted.name.strip()
     if not name or len(name) > LONGEST_NAME or not name.isprintable():
-        errors["name"] = ["Please name who is told, in at most 120 signs."]
+        errors["name"] = ["Please enter a name of at most 120 characters."]
     try:
         outbound_url.read(wanted.url.strip(), private)
     except outbound_url.BadAddress as bad:
@@ -239,10 +239,10 @@ def _refuse_wrong(session: Session, wanted: EventFilter, private: bool) -> None:
     if not wanted.events:
         errors["events"] = ["Please choose at least one event."]
     elif set(wanted.events) - set(EVENTS):
-        errors["events"] = ["There is no such event. Please choose from the list."]
+        errors["events"] = ["There is no such event. Please choose one from the list."]
     user = select(User.id).where(User.id == (wanted.user_id or 0), User.active.is_(True))
     if session.execute(user).first() is None:
-        errors["user"] = ["Please choose a user who is active: the records are told as this user sees them."]
+        errors["user"] = ["Please choose an active user: the webhook sends records as this user sees them."]
     if errors:
         raise RuleBroken(join_texts(each for sentences in errors.values() for each in sentences), errors=errors)
 

@@ -62,4 +62,4 @@ def refuse_other_tag(current: Callable[[], Response]) -> None:
     # A compressed answer bears its tag with the way of compression behind a colon; rubbish is read as a tag of None.
     viewer = {each.partition(":")[0] for each in request.if_match.as_set(include_weak=True) if each}
     if tag not in viewer:
-        raise OtherTag(_("Somebody changed this record meanwhile. Read it again, then send your change."))
+        raise OtherTag(_("Someone else changed this record. Read it again, then send your change."))

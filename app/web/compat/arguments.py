@@ -60,7 +60,7 @@ class Arguments:
         if not isinstance(found, list) or not found or not all(isinstance(each, str | int) for each in found):
             raise Refused(417, _("“%(name)s” must be a list of names.", name=name))
         if len(found) > MOST_NAMES:
-            raise Refused(413, _("At most %(most)s at once, please.", most=MOST_NAMES))
+            raise Refused(413, _("Please send at most %(most)s at once.", most=MOST_NAMES))
         return list(dict.fromkeys(str(each) for each in found))
 
     def table(self, name: str) -> dict[str, Any]:
@@ -92,7 +92,7 @@ class Arguments:
         try:
             return _loads(value)
         except (ValueError, RecursionError) as error:
-            raise Refused(417, _("“%(name)s” is no valid JSON.", name=name)) from error
+            raise Refused(417, _("“%(name)s” isn't valid JSON.", name=name)) from error
 
 
 def _loads(text: str | bytes) -> Any:
@@ -107,5 +107,5 @@ def _object(body: bytes) -> dict[str, Any]:
     try:
         parsed = _loads(body)
     except (ValueError, RecursionError) as error:
-        raise Refused(417, _("The request is no valid JSON.")) from error
+        raise Refused(417, _("The request isn't valid JSON.")) from error
     return parsed if isinstance(parsed, dict) else {"data": parsed}

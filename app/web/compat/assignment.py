@@ -36,7 +36,7 @@ def name_of(key: int | None, viewer: Viewer) -> str | None:
 def refuse_who_gives_nothing(viewer: Viewer) -> None:
     """Raise Denied for those who never assign anything."""
     if not (viewer.person.may("Leads", "assign") or viewer.person.may("Tickets", "assign")):
-        raise access.Denied(_("Your role does not give work to others. Ask your manager if you need it."))
+        raise access.Denied(_("Your role doesn't allow you to assign work to others. Ask your manager if you need it."))
 
 
 def held_roles() -> Any:
@@ -146,7 +146,7 @@ def _given(row: Any, chosen: int, viewer: Viewer) -> dict[str, Any]:
 def _person(typed: str, viewer: Viewer) -> int:
     found = viewer.lookups.find_person(typed)
     if found is None:
-        raise RuleBroken(_("There is no such colleague. Please choose somebody else."), "user")
+        raise RuleBroken(_("There is no such colleague. Please choose someone else."), "user")
     return found
 
 
@@ -204,7 +204,7 @@ def _join(kind: DocType, row: Any, chosen: list[int], viewer: Viewer) -> bool:
     if kind.name == "CRM Ticket":
         return sum(assignment_actions.add(side, row, each, viewer) for each in chosen) > 0
     if len(chosen) > 1:
-        raise RuleBroken(_("A lead has one assignee. Please assign it to somebody else instead."), "assign_to")
+        raise RuleBroken(_("A lead has only one assignee. Assign it to someone else instead."), "assign_to")
     return assignment_actions.give(side, row, chosen[0], viewer, "direct")
 
 

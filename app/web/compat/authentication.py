@@ -59,13 +59,13 @@ def login(arguments: Arguments) -> Response:
     """Form or JSON `usr`, `pwd` -> the cookie. 401 for wrong ones, 429 after too many."""
     manager: Any = current_app.appbuilder.sm  # type: ignore[attr-defined]
     if seconds := rate_limits.count_try():
-        return _later(_("Too many tries from your address. Please wait a minute."), seconds)
+        return _later(_("Too many attempts from your address. Please wait a minute."), seconds)
     try:
         user = manager.auth_user_db(arguments.raw("usr"), arguments.raw("pwd"), "compat")
     except login_throttle.Locked as locked:
         return _later(str(locked.message), locked.seconds)
     if user is None:
-        return bad(401, _("The name or the password is wrong. Please try again."))
+        return bad(401, _("The username or password is wrong. Please try again."))
     rate_limits.forgive_try()
     token = sessions.begin(user.id, "compat", datetime.now(UTC))
     answer = good("Logged In")

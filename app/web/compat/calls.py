@@ -90,7 +90,7 @@ def unlink(arguments: Arguments) -> dict[str, Any]:
     call, viewer = _own(arguments), current_viewer()
     with access.as_system(db.session()):  # its line stands in timelines that the person need not see
         call_outcomes.unlink(db.session(), call, viewer.person.id, viewer.now)
-    return {"success": True, "message": _("The call is not linked any more."), "name": str(call.id)}
+    return {"success": True, "message": _("The call is no longer linked."), "name": str(call.id)}
 
 
 def set_cold(arguments: Arguments) -> dict[str, Any]:
@@ -140,7 +140,7 @@ def task(arguments: Arguments) -> dict[str, Any]:
     call, given = _own(arguments), arguments.table("task")
     home = _home(call)
     if isinstance(home, Customer):
-        raise RuleBroken(_("A task belongs to a lead or a ticket. Please link the call to one first."), "task")
+        raise RuleBroken(_("A task needs a lead or a ticket. Please link the call to one first."), "task")
     kind = "CRM Lead" if isinstance(home, Lead) else "CRM Ticket"
     about = {"reference_doctype": kind, "reference_docname": home.number, "doctype": TASK.name}
     return client.inserted({name: value for name, value in given.items() if name != "name"} | about)
@@ -152,7 +152,7 @@ def _home(call: Any) -> Any:
         row = access.get_visible(db.session(), record, key)
         if row is not None:
             return row
-    raise RuleBroken(_("This call belongs to nothing that you see. Please link it to a lead or ticket first."))
+    raise RuleBroken(_("This call isn't linked to a record you can see. Please link it to a lead or ticket first."))
 
 
 # --- whose number

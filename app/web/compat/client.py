@@ -36,7 +36,7 @@ def known(doctype: str) -> DocType | PickList:
     """The DocType, or pick-list, of this name. Raises Refused (403)."""
     found = DOCTYPES.get(doctype) or SHELVES.get(doctype)
     if found is None:
-        raise Refused(403, _("There is no access to “%(name)s” here.", name=doctype[:60]), "PermissionError")
+        raise Refused(403, _("“%(name)s” isn't available here.", name=doctype[:60]), "PermissionError")
     return found
 
 
@@ -44,7 +44,7 @@ def record_kind(doctype: str, *wanted: str) -> DocType:
     """The DocType of a record; of those wanted, where some are named. Raises Refused (403, 417)."""
     found = known(doctype)
     if isinstance(found, PickList) or (wanted and found.name not in wanted):
-        raise Refused(417, _("This does not go with “%(name)s”.", name=doctype[:60]))
+        raise Refused(417, _("This can't be done with “%(name)s”.", name=doctype[:60]))
     return found
 
 
@@ -270,7 +270,7 @@ def _refuse_stale(row: Any, seen_modified: Any, viewer: Viewer) -> None:
 def _open(kind: DocType | PickList, verb: str) -> DocType:
     """The DocType whose records can be changed so. Raises Refused (403)."""
     if isinstance(kind, PickList) or kind.name in READ_ONLY or not kind.allows(verb):
-        raise Refused(403, _("%(kind)s cannot be changed in this way.", kind=kind.name))
+        raise Refused(403, _("%(kind)s can't be changed this way.", kind=kind.name))
     return kind
 
 

@@ -203,7 +203,9 @@ def accounts(arguments: Arguments) -> dict[str, Any]:
     for code in _codes(arguments):
         if code not in {each["client_id"] for each in held}:
             text = _(
-                "The lead of an account opens it. Please move it to its status with the client id %(code)s.", code=code
+                "An account is opened through its lead. Please move the lead to its status with the client ID "
+                "%(code)s.",
+                code=code,
             )
             raise RuleBroken(text, "client_id")
     return {"success": True, "message": _("Saved."), "name": row.number, "accounts": held}

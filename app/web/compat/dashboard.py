@@ -109,7 +109,7 @@ def _target(arguments: Arguments, viewer: Viewer) -> int:
         return viewer.person.id
     found, reach = viewer.lookups.find_person(arguments.text("target_user_id")), viewer.person.reach("Dashboard")
     if found is None or (reach is not None and found not in reach):
-        raise access.Denied(_("You see the figures of yourself and of your own team only."))
+        raise access.Denied(_("You can only see figures for yourself and your own team."))
     return found
 
 

@@ -68,7 +68,7 @@ def _about(kind: DocType, doc: dict[str, Any]) -> dict[str, Any]:
         return {}
     place = PLACES.get(str(doc.get("reference_doctype") or "CRM Lead"))
     if place is None or place.field not in kind.record_table.by_name:
-        raise Refused(417, _("This cannot be about “%(name)s”.", name=str(doc.get("reference_doctype"))[:60]))
+        raise Refused(417, _("This can't refer to “%(name)s”.", name=str(doc.get("reference_doctype"))[:60]))
     return {place.field: name}
 
 

@@ -122,9 +122,9 @@ def check_status(arguments: Arguments) -> dict[str, Any]:
             _("“%(status)s” needs: %(field)s.", status=viewer.lookups.cards["lead_status"][new]["label"], field=label)
         )
     if old in TERMINAL and new != row.status_id and not viewer.person.is_manager:
-        errors.append(_("This lead has ended. Only a manager can reopen it."))
+        errors.append(_("This lead is closed. Only a manager can reopen it."))
     if meaning == "scheduled" and not tasks.open_tasks(db.session(), lead_id=row.id):
-        errors.append(_("This status needs an open task. Please add one with its due time."))
+        errors.append(_("This status needs an open task. Please add one with a due time."))
     return {"errors": errors, "can_proceed": not errors}
 
 

@@ -67,7 +67,7 @@ def rules(filters: Any, kind: DocType, viewer: Viewer) -> list[Any]:
     """Filters as SQL: [[field, op, value]], [[DocType, field, op, value]], {field: value} or {field: [op, value]}."""
     triples = _triples(filters)
     if len(triples) > MOST_FILTERS:
-        raise Refused(417, _("These are too many filters."))
+        raise Refused(417, _("There are too many filters."))
     return [*kind.only, *(rule for triple in triples for rule in _rules_of(kind, *triple, viewer))]
 
 
@@ -137,7 +137,7 @@ def _is_day(value: Any) -> bool:
 def _like(pattern: str) -> tuple[str, str]:
     bare = pattern.strip("%")
     if "%" in bare or "_" in bare.replace("\\_", ""):
-        raise Refused(417, _("“like” takes % at the beginning and the end only."))
+        raise Refused(417, _("“like” only takes % at the start and the end."))
     return {(True, True): "ct", (False, True): "sw", (True, False): "ew", (False, False): "eq"}[
         pattern.startswith("%"), pattern.endswith("%")
     ], bare.replace("\\_", "_")
@@ -191,7 +191,7 @@ def _order(raw: Any, kind: DocType, viewer: Viewer) -> tuple[list[Any], bool]:
     name = found[1] if found else ""
     ours = "id" if name in ("name", "creation", "idx") else kind.fields.get(name)
     if found is None or ours is None:
-        raise Refused(417, _("A list cannot be ordered by “%(name)s”.", name=str(raw)[:60]))
+        raise Refused(417, _("A list can't be sorted by “%(name)s”.", name=str(raw)[:60]))
     direction = (found[2] or "asc").lower()
     with _in_their_words():
         return kind.record_table.order_by(ours, direction, viewer), ours == "id" and direction == "desc"

@@ -190,7 +190,7 @@ def hits(kind: DocType, typed: str, size: int, viewer: Viewer, extra: list[Any] 
     """The newest documents in which the text is found: {name, title, status, mobile_no …}; one statement."""
     viewer.person.refuse_unless(kind.module, "read")
     if kind.name not in _TITLES:
-        raise Refused(417, _("“%(name)s” cannot be searched.", name=kind.name))
+        raise Refused(417, _("“%(name)s” can't be searched.", name=kind.name))
     fit = [matching(kind.record_table, typed, viewer)] if typed else []
     names = tuple(name for name in ("status", "mobile_no", "modified", _TITLES[kind.name]) if name in kind.fields)
     arguments = ListQuery([*fit, *(extra or [])], [kind.record_table.record.id.desc()], size, newest=True)

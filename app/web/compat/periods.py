@@ -71,7 +71,7 @@ def period_of(arguments: Arguments, viewer: Viewer) -> Period:
         "monthly": (month, (month + 31 * DAY).replace(day=1) - DAY),
     }
     if view not in spans:
-        raise Refused(417, _("The view is daily, weekly, monthly or custom."))
+        raise Refused(417, _("The view must be daily, weekly, monthly or custom."))
     return Period(*spans[view], viewer.zone)
 
 
@@ -79,7 +79,7 @@ def _custom(arguments: Arguments, zone: ZoneInfo) -> Period:
     try:
         ends = [date.fromisoformat(arguments.text(name)[:10]) for name in ("custom_start_date", "custom_end_date")]
     except ValueError as wrong:
-        raise Refused(417, _("Please give both dates as 2026-11-30.")) from wrong
+        raise Refused(417, _("Please enter both dates in the form 2026-11-30.")) from wrong
     found = Period(min(ends), max(ends), zone)
     if found.days > MOST_DAYS or not 2000 <= found.first.year <= found.last.year <= 2199:
         raise Refused(417, _("Please choose at most %(most)s days of this century.", most=MOST_DAYS))

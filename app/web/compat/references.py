@@ -52,7 +52,7 @@ class _About(Field):
             none = and_(*[getattr(self.row, place.column).is_(None) for place in self.places])
             return not_(none) if raw is False else none
         if op not in self.ops:
-            raise RuleBroken(_("“%(name)s” cannot be filtered by “%(op)s”.", name=self.name, op=op), self.name)
+            raise RuleBroken(_("“%(name)s” can't be filtered with “%(op)s”.", name=self.name, op=op), self.name)
         values = few(raw if isinstance(raw, list) else [raw], self.name)
         found = or_(false(), *[self._equals(str(each)) for each in values])
         return not_(found) if op == "neq" else found

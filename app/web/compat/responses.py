@@ -52,7 +52,7 @@ def good(body: Any) -> Response:
     """200 with what the method answered, and a warning that names what was sent and not kept."""
     told: dict[str, Any] = {body.key: body.body} if isinstance(body, Named) else {"message": body}
     if names := g.get("unkept"):
-        text = _("These fields were not kept: %(names)s.", names=", ".join(sorted(names)))
+        text = _("These fields were not saved: %(names)s.", names=", ".join(sorted(names)))
         told["_server_messages"] = json.dumps([_shown(text, "orange")])
     return _written(200, told)
 

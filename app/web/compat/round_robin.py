@@ -112,4 +112,4 @@ def begin_anew(arguments: Arguments) -> dict[str, Any]:
     team.begin_with(session, role, None, viewer.now)
     with access.as_system(session):  # the chain hangs on the row before, whoever wrote that
         audit.write(session, "turn change", viewer.person.id, viewer.now, about=f"role {role}"[:190], begins_with=None)
-    return {"success": True, "message": _("The turns of %(role)s begin anew.", role=role), "role": role}
+    return {"success": True, "message": _("The round robin of %(role)s starts over.", role=role), "role": role}

@@ -80,7 +80,7 @@ def _call(name: str) -> Any:
     if found is None:
         raise Refused(404, _("There is no method “%(name)s” here.", name=name[:80]))
     if found.writes and request.method == "GET":
-        raise Refused(403, _("“%(name)s” changes something: please send it by POST.", name=name))
+        raise Refused(403, _("“%(name)s” changes data. Please send it as a POST request.", name=name))
     return run(found)
 
 
@@ -91,7 +91,7 @@ def run(found: Method) -> Any:
     if who is None and not found.guest:
         raise Refused(401, _("Please sign in first."))
     if who is not None and who.read_only and found.writes:
-        raise access.Denied(_("Your role does not allow this. Ask your manager if you need it."))
+        raise access.Denied(_("Your role doesn't allow this. Ask your manager if you need it."))
     try:
         answer = found.function(Arguments.of_request())
         db.session.flush()  # what the database refuses is refused here, in words

@@ -45,7 +45,7 @@ def _records(arguments: Arguments) -> list[Any]:
     if not isinstance(data, list):
         raise Refused(417, _("“call_logs_data” must be a list of calls."))
     if len(data) > MAX_BATCH:
-        raise Refused(413, _("At most %(most)s calls in one batch, please send less at once.", most=MAX_BATCH))
+        raise Refused(413, _("A batch holds at most %(most)s calls. Please send fewer at once.", most=MAX_BATCH))
     return data
 
 
@@ -109,7 +109,7 @@ def _moment(text: str, zone: ZoneInfo, is_end: bool) -> datetime:
         moment = moment if moment.tzinfo else moment.replace(tzinfo=zone)
         return moment.replace(hour=23, minute=59, second=59) if is_end and len(text.strip()) == 10 else moment
     except (ValueError, OverflowError) as error:
-        raise Refused(417, _("“%(text)s” is no date such as 2026-11-23.", text=text[:40])) from error
+        raise Refused(417, _("“%(text)s” isn't a date such as 2026-11-23.", text=text[:40])) from error
 
 
 def _log(call: CallLog, places: tuple[str | None, str | None], customer: str, viewer: Any) -> dict[str, Any]:

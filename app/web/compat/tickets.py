@@ -77,7 +77,7 @@ def noted(row: Any, text: str, viewer: Viewer) -> Any:
     viewer.person.refuse_unless("Notes", "create")
     taken = DOCTYPES["FCRM Note"].record_table.parse({"text": text}, "add", viewer)["text"]
     if not taken:
-        raise RuleBroken(_("Please write something."), "content")
+        raise RuleBroken(_("Please enter a text."), "content")
     return mentions.write_note(db.session(), row, taken, viewer)
 
 
@@ -101,7 +101,7 @@ def close_many(arguments: Arguments) -> dict[str, Any]:
     cards, viewer = current_viewer().lookups, current_viewer()
     closed = [key for key in cards.offered["ticket_status"] if cards.meanings["ticket_status"][key] == "closed"]
     if not closed:
-        raise RuleBroken(_("The list of ticket statuses has none for “closed”. An admin can add it."), "status")
+        raise RuleBroken(_("No ticket status has the meaning “closed”. An admin can add one."), "status")
     text = plain(arguments.text("resolution", ""))
     values = TICKET.record_table.parse({"resolution": text}, "edit", viewer) if text else {}
     return _many(arguments, values | {"status_id": closed[0]}, viewer)

@@ -70,17 +70,21 @@ def refusal(broken: BaseException) -> tuple[int, str, dict[str, list[str]]]:
         errors = {name: [said(sentence) for sentence in list_] for name, list_ in broken.errors.items()}
         return _status_of(broken), said(broken.message), errors
     if isinstance(broken, StaleDataError):
-        text = _("Somebody changed this record meanwhile. Look at the change, then save again.")
+        text = _("Someone else changed this record. Review the change, then save again.")
         return 409, text, {}
     if isinstance(broken, IntegrityError) and str(broken.statement).startswith("DELETE"):
-        text = _("Other records still belong to this one, so it cannot be deleted. Please move or delete them first.")
+        text = _("Other records still belong to this one, so it can't be deleted. Move or delete them first.")
         return 422, text, {}
     if isinstance(broken, IntegrityError):
-        return 422, _("This contradicts another record: perhaps it exists already, or something it needs is gone."), {}
+        return (
+            422,
+            _("This conflicts with another record: it may already exist, or something it needs was deleted."),
+            {},
+        )
     if isinstance(broken, OperationalError) and getattr(broken.orig, "args", (0,))[0] in _BUSY:
-        return 409, _("Somebody was saving the same record at this very moment. Please try again."), {}
+        return 409, _("Someone else was saving this record at the same moment. Please try again."), {}
     if isinstance(broken, DataError | OverflowError | UnicodeError) or _is_unbindable(broken):
-        return 422, _("One of the values cannot be stored. Please check what you entered."), {}
+        return 422, _("One of the values can't be stored. Please check what you entered."), {}
     raise broken
 
 
@@ -144,7 +148,7 @@ class SentenceResponses:
 
     def response_403(self, **_kwargs: Any) -> Response:
         """FAB's `protect` answers with it."""
-        text = _("Your role does not allow this. Ask your manager if you need it.")
+        text = _("Your role doesn't allow this. Ask your manager if you need it.")
         return json_answer(403, {"message": text, "errors": {}})
 
 
@@ -175,7 +179,7 @@ def refuse_unreached(module: str, row: Any, verb: str) -> None:
     person = current_person()
     person.refuse_unless(module, verb)
     if not access.reaches_row(db.session(), person, row, verb):
-        raise access.Denied(_("You may see this record, but not change it. Ask its assignee or your manager."))
+        raise access.Denied(_("You can see this record but not edit it. Ask its assignee or your manager."))
 
 
 def mark_of(shown: Any) -> str:
@@ -207,7 +211,7 @@ def whole_json(raw: Any, default: int, least: int, most: int) -> int:
 
 def _no_number(raw: Any, least: int, most: int) -> RuleBroken:
     shown = str(raw)[:20]
-    return RuleBroken(_("%(value)s is no number from %(least)s to %(most)s.", value=shown, least=least, most=most))
+    return RuleBroken(_("%(value)s isn't a number from %(least)s to %(most)s.", value=shown, least=least, most=most))
 
 
 def wants_json() -> bool:

@@ -107,7 +107,7 @@ class SecretField(Field):
     def where(self, op: str, raw: Any, viewer: Viewer) -> ColumnElement[bool]:
         """Exact match through the blind index."""
         if op != "eq":
-            raise RuleBroken(_("“%(name)s” can only be searched whole.", name=self.name), self.name)
+            raise RuleBroken(_("“%(name)s” can only be searched by its full value.", name=self.name), self.name)
         blind = vault().blind(clean_text(raw, self.name, 20) or "", self.name)
         return or_(*[column == blind for column in self.columns[1::2]])
 

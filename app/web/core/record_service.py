@@ -73,4 +73,4 @@ def refuse_foreign_assignee(values: dict[str, Any], module: str, viewer: Viewer)
         viewer.person.refuse_unless(module, "assign")
         reach = viewer.person.reach(module, "assign")
         if reach is not None and chosen not in reach:
-            raise access.Denied("You can assign work within your own team only. Ask for it with a request.")
+            raise access.Denied("You can only assign work within your own team. Send a request instead.")

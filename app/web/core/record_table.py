@@ -208,21 +208,21 @@ class RecordTable:
         """One filter as SQL. Raises RuleBroken for a hidden, unknown or senseless one."""
         each = self.column_field(name)
         if not each.filter:
-            raise RuleBroken(_("“%(name)s” cannot be filtered.", name=name), "filters")
+            raise RuleBroken(_("“%(name)s” can't be filtered.", name=name), "filters")
         if each.is_hidden(viewer):
-            raise RuleBroken(_("“%(name)s” is hidden from you, so it cannot be searched either.", name=name), "filters")
+            raise RuleBroken(_("“%(name)s” is hidden from you, so you can't filter by it.", name=name), "filters")
         return each.where(ALIASES.get(op, op), raw, viewer)
 
     def order_by(self, name: str | None, direction: str | None, viewer: Viewer) -> list[Any]:
         """The ORDER BY: the named field, then newest first. Raises RuleBroken for one that cannot sort."""
         key = self.record.id
         if direction not in (None, "asc", "desc"):
-            raise RuleBroken(_("The order is asc or desc."), "order_direction")
+            raise RuleBroken(_("The order must be asc or desc."), "order_direction")
         if name is None or name == "id":
             return [key.asc() if direction == "asc" else key.desc()]
         each = self.column_field(name)
         if not each.sort or each.is_hidden(viewer):
-            raise RuleBroken(_("A list cannot be sorted by “%(name)s”.", name=name), "order_column")
+            raise RuleBroken(_("A list can't be sorted by “%(name)s”.", name=name), "order_column")
         column = each.order()
         return [column.desc(), key.desc()] if direction == "desc" else [column.asc(), key.asc()]
 

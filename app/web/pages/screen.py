@@ -173,7 +173,7 @@ class Screen(ModulePermissions, ModelView):
         viewer = current_viewer()
         row = self.service.record_table.one(db.session(), key) if key is not None and 0 < key < 2**31 else None
         if row is None:
-            raise NotFound(_("There is no such record, or it is not yours to see."))
+            raise NotFound(_("This record doesn't exist, or you don't have access to it."))
         context = pages.record_page(self, row, viewer, request.args)
         return render_template("crm/record.html", record=context)
 
@@ -192,7 +192,7 @@ class Screen(ModulePermissions, ModelView):
         """The row of this id for the verb. Raises NotThere or Denied."""
         row = self.service.find(db.session(), key_of(pk))
         if row is None:
-            raise NotFound(_("There is no such record, or it is not yours to see."))
+            raise NotFound(_("This record doesn't exist, or you don't have access to it."))
         if verb != "read":
             self.refuse_unless_reached(row, verb)
         return row
@@ -333,11 +333,11 @@ class Screen(ModulePermissions, ModelView):
         """
         row, viewer = self.row_for(pk, "read"), current_viewer()
         if not self.own_timeline:
-            raise NotFound(_("There is no such record, or it is not yours to see."))
+            raise NotFound(_("This record doesn't exist, or you don't have access to it."))
         viewer.person.refuse_unless("Notes", "create")
         text = clean_text(request.form.get("body"), "body", 20_000)
         if not text:
-            raise RuleBroken(_("Please write something."), "body")
+            raise RuleBroken(_("Please enter a text."), "body")
         mentions.write_note(db.session(), row, text, viewer)
         db.session.commit()
         for sentence in mentions.remarks():

@@ -123,7 +123,7 @@ class Assignable(Screen):
 
     @staticmethod
     def _unknown(row: Any, viewer: Viewer) -> str:
-        raise RuleBroken(_("Please choose how to assign it."))
+        raise RuleBroken(_("Please choose how to assign the record."))
 
 
 class Shared(Assignable):

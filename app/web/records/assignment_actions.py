@@ -62,7 +62,7 @@ def give_by_turn(screen: Any, row: Any, role: str, viewer: Viewer) -> int:
     had = frozenset({row.assignee_id}) if row.assignee_id else frozenset()
     decision = team.next_in_turn(db.session(), role, viewer.now, had)
     if decision.user_id is None:
-        raise RuleBroken(_("Nobody else with the role %(role)s is available now.", role=role), "role")
+        raise RuleBroken(_("No one else with the role %(role)s is available now.", role=role), "role")
     row.assigned_role = role
     _hand_over(row, decision.user_id, "round robin", viewer, decision)
     return decision.user_id

@@ -288,7 +288,9 @@ class CallResource(Resource):
         if not isinstance(rows, list):
             raise RuleBroken(_("“call_logs” must be a list of calls."), "call_logs")
         if len(rows) > call_sync.MAX_BATCH:
-            raise TooMany(_("At most %(most)s calls in one batch, please send less at once.", most=call_sync.MAX_BATCH))
+            raise TooMany(
+                _("A batch holds at most %(most)s calls. Please send fewer at once.", most=call_sync.MAX_BATCH)
+            )
         results = call_batches.store([_as_heard(row) for row in rows], current_viewer())
         return json_answer(200, {"results": [_told(result) for result in results]})
 

@@ -246,7 +246,7 @@ class LeadScreen(Assignable):
         """Take a conversion back, within a day, by a manager."""
         lead = self.row_for(pk, "write")
         if not current_viewer().person.is_manager:
-            raise access.Denied(_g("Only a manager undoes a conversion."))
+            raise access.Denied(_g("Only a manager can undo a conversion."))
         conversion.undo(db.session(), lead, current_viewer().person.id, current_viewer().now)
         db.session.commit()
         return redirect(self.url_of(lead))

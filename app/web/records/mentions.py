@@ -76,16 +76,16 @@ def about_of(session: Session, line: Activity) -> Any:
     row = _parent(session, line)
     if row is not None:
         return row
-    raise NotFound(_("There is no such note, or its record is not yours to see."))
+    raise NotFound(_("This note doesn't exist, or you don't have access to its record."))
 
 
 def refuse_foreign(line: Any, viewer: Viewer) -> None:
     """Raise Denied or RuleBroken for a line whose text this person cannot change."""
     viewer.person.refuse_unless("Notes", "write")
     if line.kind != "note":
-        raise RuleBroken(_("Only notes can be changed. What the system wrote down stays as it is."), "text")
+        raise RuleBroken(_("Only notes can be edited. Entries written by the system can't be changed."), "text")
     if line.actor_id != viewer.person.id:
-        raise access.Denied(_("Only its author can change a note. You may write one of your own."))
+        raise access.Denied(_("Only the author can edit a note. You can add your own."))
 
 
 def _named(text: str, viewer: Viewer) -> dict[str, int]:
@@ -130,7 +130,7 @@ def offered(session: Session, about: str, typed: str, viewer: Viewer) -> list[di
     known = kind in ABOUT and key.isascii() and key.isdigit() and len(key) < 10
     row = access.get_visible(session, ABOUT[kind][0], int(key)) if known else None
     if row is None:
-        raise NotFound(_("There is no such record, or it is not yours to see."))
+        raise NotFound(_("This record doesn't exist, or you don't have access to it."))
     near = mentions.involved_users(session, row)
     hits = [card for card in matching(typed, viewer) if card["id"] != viewer.person.id]
     hits.sort(key=lambda card: (card["id"] not in near, not _begins(card, typed), card["full_name"].casefold()))

@@ -97,7 +97,7 @@ class MessageService(RecordService):
 
     def change(self, session: Session, row: Message, values: dict[str, Any], viewer: Viewer) -> None:
         """Never: what was said was said."""
-        raise RuleBroken(_("A message cannot be changed. Write another one."))
+        raise RuleBroken(_("A message can't be edited. Write a new one."))
 
 
 class MessageResource(Resource):

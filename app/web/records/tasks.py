@@ -108,7 +108,7 @@ class FirstTaskField(Field):
         if raw is None:
             return None
         if not isinstance(raw, dict) or set(raw) - {"title", "priority", "due_on"}:
-            raise RuleBroken(_g("A task has a title, a priority and a due_on."), self.name)
+            raise RuleBroken(_g("A task takes title, priority and due_on."), self.name)
         named = {each.name: each for each in FIELDS}
         return {name: named[name].parse(given, viewer) for name, given in raw.items()}
 
@@ -125,7 +125,7 @@ class TaskIdsField(Field):
         parts = raw if isinstance(raw, list) else str(raw or "").split(",")
         ids = [int(str(part)) for part in parts if re.fullmatch(r"\s*[0-9]{1,9}\s*", str(part))]
         if len(ids) != len([part for part in parts if str(part).strip()]):
-            raise RuleBroken(_g("“close_tasks” is a list of task ids."), self.name)
+            raise RuleBroken(_g("“close_tasks” must be a list of task IDs."), self.name)
         return ids
 
 

@@ -310,9 +310,9 @@ class ActivityService(RecordService):
         text = values.pop("text", None)
         parents = {name: key for name, key in values.items() if name.endswith("_id") and key}
         if not text:
-            raise RuleBroken(_("Please write something."), "text")
+            raise RuleBroken(_("Please enter a text."), "text")
         if len(parents) != 1:
-            raise RuleBroken(_("A note belongs to one lead, ticket or customer."), "lead")
+            raise RuleBroken(_("A note needs exactly one lead, ticket or customer."), "lead")
         ((name, key),) = parents.items()
         record = {"lead_id": Lead, "ticket_id": Ticket, "customer_id": Customer}[name]
         row = mentions.write_note(session, access.get_visible(session, record, key), text, viewer)
@@ -322,7 +322,7 @@ class ActivityService(RecordService):
     def change(self, session: Session, row: Activity, values: dict[str, Any], viewer: Viewer) -> None:
         """Another text; `edited_on` as the author saw it, left out = as it stands now."""
         if not values.get("text"):
-            raise RuleBroken(_("Please write something. A note cannot become empty."), "text")
+            raise RuleBroken(_("Please enter a text. A note can't be empty."), "text")
         mentions.edit_note(session, row, values["text"], values.get("edited_on", row.edited_on), viewer)
 
 

@@ -161,18 +161,18 @@ def make(user_id: int, wish: ApiKeyRequest, now: datetime, address: str | None =
 def _refuse_bad(wish: ApiKeyRequest, now: datetime) -> None:
     name = wish.name.strip()
     if not name or len(name) > LONGEST_NAME or not name.isprintable():
-        raise RuleBroken(_("Please name what will use the key, in at most 120 signs."), "name")
+        raise RuleBroken(_("Please enter a name for the key, at most 120 characters."), "name")
     if unknown := set(wish.scope) - SCOPES:
-        raise RuleBroken(_("There is no such module or right: %(name)s.", name=min(unknown)[:40]), "scope")
+        raise RuleBroken(_("There is no such module or permission: %(name)s.", name=min(unknown)[:40]), "scope")
     if wish.expires_on is not None and wish.expires_on <= now:
-        raise RuleBroken(_("Please choose a day ahead for the end of the key, or leave it empty."), "ends")
+        raise RuleBroken(_("Please choose an expiry date in the future, or leave it empty."), "ends")
 
 
 def _refuse_too_many(session: Any, user_id: int, now: datetime) -> None:
     lasts = or_(ApiKey.expires_on.is_(None), ApiKey.expires_on > now)
     live = select(ApiKey.id).where(ApiKey.user_id == user_id, ApiKey.revoked_on.is_(None), lasts).limit(MOST_KEYS)
     if len(session.scalars(live).all()) >= MOST_KEYS:
-        raise RuleBroken(_("There are too many keys already. Please revoke one that is not used any more."))
+        raise RuleBroken(_("You have reached the maximum number of keys. Please revoke one you no longer use."))
 
 
 def revoke(row: Any, by: int, now: datetime, address: str | None = None) -> None:
@@ -290,4 +290,4 @@ def _end_of(typed: str | None) -> datetime | None:
         next_day = date.fromisoformat(typed[:10]) + timedelta(days=1)
         return datetime.combine(next_day, time(), tzinfo=zone()).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise RuleBroken(_("Please choose a day ahead for the end of the key, or leave it empty."), "ends") from None
+        raise RuleBroken(_("Please choose an expiry date in the future, or leave it empty."), "ends") from None

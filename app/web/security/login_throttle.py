@@ -31,7 +31,7 @@ class Locked(RuleBroken):
     def __init__(self, until: datetime, now: datetime) -> None:
         self.seconds = max(1, math.ceil((until - now).total_seconds()))
         at = until.astimezone(ZoneInfo(current_app.config["CRM"].time_zone)).strftime("%H:%M:%S")
-        super().__init__(_("Too many wrong tries. Please try again at %(time)s.", time=at))
+        super().__init__(_("Too many failed attempts. Please try again at %(time)s.", time=at))
 
 
 def normal(name: str) -> str:

@@ -62,13 +62,13 @@ def is_typed(text: Any, longest: int) -> bool:
 def _weakness(password: str, names: set[str]) -> str | None:
     plain = password.strip().casefold()
     if len(plain) < SHORTEST:
-        return _("The password is too short. Please use at least %(count)s signs.", count=SHORTEST)
+        return _("The password is too short. Please use at least %(count)s characters.", count=SHORTEST)
     if not is_typed(password, LONGEST):
-        return _("The password cannot be used. Please use at most %(count)s letters, digits and signs.", count=LONGEST)
+        return _("This password can't be used. Please use at most %(count)s printable characters.", count=LONGEST)
     if any(plain in (name.casefold(), name.casefold()[::-1]) for name in names):
-        return _("The password must not be the user name or the e-mail address. Please choose another.")
+        return _("The password must not be the username or the email address. Please choose another.")
     if plain in COMMONEST or len(set(plain)) < VARIETY:
-        return _("This password is one of the commonest and would be guessed at once. Please choose another.")
+        return _("This password is too common and easy to guess. Please choose another.")
     return None
 
 
@@ -175,7 +175,7 @@ class ProfileForm(UserInfoEdit):
     def validate_mobile(self, field: Any) -> None:
         """Empty or a telephone number."""
         if field.data and phone.normal(field.data) is None:
-            raise ValidationError(_("This is no telephone number. Please check it."))
+            raise ValidationError(_("This isn't a valid phone number. Please check it."))
 
 
 class UserInfoEditView(fab.UserInfoEditView):

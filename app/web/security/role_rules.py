@@ -138,14 +138,14 @@ def _refuse_excess(session: Session, who: access.Person) -> None:
 
 def _deny(what: Any, how: Any) -> None:
     text = _(
-        "You cannot give more than you have yourself (%(what)s: %(how)s). Ask an administrator.", what=what, how=how
+        "You can't grant more than you have yourself (%(what)s: %(how)s). Ask an administrator.", what=what, how=how
     )
     raise access.Denied(text)
 
 
 def _refuse_role(who: access.Person, role: Any) -> None:
     if role.name in BUILT_IN or former(role, "name") in BUILT_IN:
-        raise access.Denied(_("Only an administrator may change the roles Admin and Public."))
+        raise access.Denied(_("Only an administrator can change the roles Admin and Public."))
     for pair in inspect(role).attrs.permissions.history.added:
         if (pair.permission.name, pair.view_menu.name) not in who.pairs:
             _deny(pair.view_menu.name, pair.permission.name)
@@ -186,7 +186,7 @@ def _refuse_admin(who: access.Person, user: Any) -> None:
     history = inspect(user).attrs.roles.history
     before = [*(history.unchanged or ()), *(history.deleted or ())] or ([] if history.added else user.roles)
     if user.id is not None and user.id != who.id and any(role.name == access.ADMIN for role in before):
-        raise access.Denied(_("Only an administrator may change the account of an administrator."))
+        raise access.Denied(_("Only an administrator can change an administrator's account."))
 
 
 # --- the audit of it ---------------------------------------------------------------------------------------------

@@ -96,7 +96,7 @@ def _narrowed(query: Select[Any]) -> Select[Any]:
         if condition is not None:
             query = query.where(condition)
         elif raw:
-            flash(_("“%(value)s” was not understood and is left out.", value=raw[:20]), "warning")
+            flash(_("“%(value)s” wasn't understood and was ignored.", value=raw[:20]), "warning")
     return query
 
 

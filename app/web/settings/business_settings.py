@@ -65,7 +65,7 @@ class Business(BaseView):
         session = db.session()
         try:
             if request.form.get("version") != gate.mark_of(_stored_values(session)):
-                raise Conflict(_("Somebody changed the settings meanwhile. Look at yours again, then save."))
+                raise Conflict(_("Someone else changed the settings. Review yours, then save again."))
             _store_values(session, _typed_values(session))
             session.commit()
         except RuleBroken as broken:
@@ -157,13 +157,13 @@ def _taken(name: str, old: Any) -> Any:
 def _address(typed: str) -> str:
     line = _line_of_text(typed)
     if not line.startswith("https://") or " " in line:
-        raise ValueError(_("Please enter an address that begins with https://, or nothing."))
+        raise ValueError(_("Please enter an address that starts with https://, or leave it empty."))
     return line
 
 
 def _line_of_text(typed: str) -> str:
     if not typed or len(typed) > LONGEST_TEXT or not typed.isprintable():
-        raise ValueError(_("Please enter a text of up to %(most)s signs.", most=LONGEST_TEXT))
+        raise ValueError(_("Please enter at most %(most)s characters.", most=LONGEST_TEXT))
     return typed
 
 

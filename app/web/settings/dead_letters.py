@@ -72,7 +72,7 @@ class QueueView(BaseView):
             dead_letters.settle(session, rows, dead_letters.AGAIN, current_viewer().person.id, current_viewer().now)
             taken = [queue.put(Call(row.queue, row.function, tuple(row.arguments))) for row in rows]
             if not all(taken):
-                raise RuleBroken(_("The queue does not answer. Nothing was changed; please try again in a minute."))
+                raise RuleBroken(_("The queue isn't responding. Nothing was changed. Please try again in a minute."))
         flash(ngettext("%(num)s call runs again.", "%(num)s calls run again.", len(rows)), "success")
         return redirect("/queue/")
 
@@ -93,7 +93,7 @@ class QueueView(BaseView):
 def _chosen(key: int | None) -> list[FailedCall]:
     """The rows asked for. Raises Denied for anybody but an admin, NotFound for an unknown one."""
     if not current_viewer().person.is_admin:
-        raise access.Denied(_("Only an admin decides about failed calls."))
+        raise access.Denied(_("Only an admin can handle failed items."))
     if key is None:
         return dead_letters.open_ones(db.session())
     row = get_visible(db.session(), FailedCall, key)

@@ -86,7 +86,7 @@ class JobsView(BaseView):
     def run(self, name: str) -> Any:
         """Run a job now, admins only."""
         if not current_viewer().person.is_admin:
-            raise access.Denied(_("Only an admin starts jobs by hand."))
+            raise access.Denied(_("Only an admin can run jobs manually."))
         _refuse_unknown(name)
         db.session.rollback()  # the job writes in sessions of its own
         run = current_app.extensions["crm_run_job"](name)

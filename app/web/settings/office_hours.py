@@ -66,12 +66,12 @@ class Holidays(MasterScreen):
     def refuse_bad(self, item: Any) -> None:
         """A day once only; a half day from an earlier to a later time."""
         if (item.starts is None) != (item.ends is None):
-            raise RuleBroken(_("For a half day please enter both times; for a whole day neither."), "starts")
+            raise RuleBroken(_("For a half day, enter both times; for a whole day, leave both empty."), "starts")
         if item.starts is not None and item.ends <= item.starts:
-            raise RuleBroken(_("The half day must end after it begins."), "ends")
+            raise RuleBroken(_("The half day must end after it starts."), "ends")
         same = select(Holiday.id).where(Holiday.day == item.day, Holiday.id != (item.id or 0))
         if db.session.execute(same).first() is not None:
-            raise RuleBroken(_("This day is on the list already. Please edit it there."), "day")
+            raise RuleBroken(_("This day is already on the list. Please edit that entry."), "day")
 
 
 class OfficeRanges(MasterScreen):
@@ -131,7 +131,7 @@ class Hours(BaseView):
         session = db.session()
         try:
             if request.form.get("seen") != gate.mark_of(_stored_week(session)):
-                raise Conflict(_("Somebody changed the office hours meanwhile. Look at yours again, then save."))
+                raise Conflict(_("Someone else changed the office hours. Review yours, then save again."))
             _store_week(session, typed)
             session.commit()
         except RuleBroken as broken:

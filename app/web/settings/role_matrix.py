@@ -156,7 +156,7 @@ def _store_level(session: Session, held: Any, fresh: Any, level: str, nothing: s
 def refuse_fixed(role: Any) -> None:
     """Raise Denied for a role that nobody may change."""
     if role.name in BUILT_IN:
-        raise access.Denied(_("The role %(name)s is part of the product and cannot be changed.", name=role.name))
+        raise access.Denied(_("The role %(name)s is built in and can't be changed.", name=role.name))
 
 
 # --- screen: the matrix ------------------------------------------------------------------------------------------
@@ -273,10 +273,10 @@ def _refuse_nonsense(wanted: Matrix) -> None:
     bad = [level for level in wanted.cells.values() if level not in RANK]
     bad += [level for level in wanted.masks.values() if level not in OPENNESS]
     if bad:
-        raise RuleBroken(_("“%(level)s” is no level. Please choose one from the list.", level=bad[0][:20]))
+        raise RuleBroken(_("“%(level)s” isn't a valid level. Please choose one from the list.", level=bad[0][:20]))
     for module, verb in permissions_outside(request.form):
         what = {"module": MODULE_WORDS[module], "verb": VERB_WORDS[verb]}
-        raise RuleBroken(_("%(module)s: “%(verb)s” means nothing there. Please leave it out.", **what))
+        raise RuleBroken(_("%(module)s: “%(verb)s” doesn't apply to this module. Please leave it out.", **what))
 
 
 def permissions_outside(sent: Any) -> list[tuple[str, str]]:
@@ -291,5 +291,5 @@ def _refuse_unseen(held: Matrix, wanted: Matrix) -> None:
         return
     keys = [key for key, level in wanted.cells.items() if held.level(*key) != level][:5]
     where = ", ".join(f"{MODULE_WORDS[m]}: {VERB_WORDS[v]} ({LEVEL_WORDS[held.level(m, v)]})" for m, v in keys)
-    text = _("Somebody changed this role meanwhile. What you chose is still here; look at it, then save again.")
+    text = _("Someone else changed this role. Your choices are still here: review them, then save again.")
     raise Conflict(together([text, where] if where else [text]))

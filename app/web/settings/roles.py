@@ -84,16 +84,16 @@ class Roles(HardenedView, RoleModelView):
         """The two of FAB stay as they are, and a name that the rules know stays too."""
         before = former(item, "name")
         if before == access.ADMIN:
-            raise RuleBroken(_("The role Admin may do everything and cannot be changed."))
+            raise RuleBroken(_("The role Admin can do everything and can't be changed."))
         if before in CALLED_BY_NAME and item.name != before:
-            raise RuleBroken(_("The product calls this role by its name, so it cannot be renamed."), "name")
+            raise RuleBroken(_("The CRM relies on the name of this role, so it can't be renamed."), "name")
 
     def pre_delete(self, item: Any) -> None:
         """Not a role that the product or somebody needs; its cells and masks go with it."""
         if item.name in CALLED_BY_NAME:
-            raise RuleBroken(_("The product needs the role %(name)s, so it cannot be deleted.", name=item.name))
+            raise RuleBroken(_("The CRM needs the role %(name)s, so it can't be deleted.", name=item.name))
         if item.groups or team.members(db.session(), item.id):
-            raise RuleBroken(_("Somebody still has this role. Take it from its users and groups first."))
+            raise RuleBroken(_("This role is still in use. Remove it from its users and groups first."))
 
 
 def _own_pairs(session: Session) -> list[Any]:
@@ -109,7 +109,7 @@ def _copy(session: Session, role: Any) -> None:
     refuse_fixed(role)
     name = f"{role.name} copy"
     if session.scalars(select(Role).where(Role.name == name)).first() is not None:
-        raise RuleBroken(_("There is a role “%(name)s” already. Rename or delete it first.", name=name))
+        raise RuleBroken(_("There is already a role “%(name)s”. Rename or delete it first.", name=name))
     made = Role(name=name[:64], permissions=list(role.permissions))
     session.add(made)
     session.flush()
@@ -136,7 +136,7 @@ class Groups(HardenedView, UserGroupModelView):
     def pre_delete(self, item: Any) -> None:
         """Not while somebody is in it."""
         if item.users:
-            raise RuleBroken(_("Somebody is still in this group. Take its users out first."))
+            raise RuleBroken(_("This group still has users. Remove them first."))
 
 
 class Permissions(HardenedView, PermissionModelView):

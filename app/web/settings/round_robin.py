@@ -49,7 +49,7 @@ class TurnsView(ModulePermissions, BaseView):
         chosen = request.args.get("role") or (busiest[0].name if busiest else "")
         found = next((pair for pair in roles if pair[0].name == chosen), None)
         if found is None:
-            raise NotFound(_("There is no such role, or no turns are given in it."))
+            raise NotFound(_("There is no such role, or it has no round robin."))
         tabs = [{"label": role.name, "url": _url(role.name), "active": role.name == chosen} for role, _pointer in roles]
         return render_template("crm/turns.html", page=_page(*found, current_viewer()) | {"tabs": tabs})
 

@@ -92,7 +92,7 @@ class SlaPolicies(MasterScreen):
             if request.form.get(f"reply_{key}") is not None:
                 _aim(item, key, priority)
         if item.applies_to == "lead" and any(each.priority for each in item.targets):
-            raise RuleBroken(_("A lead has no priority. Please enter its minutes at “Any”."), "reply_any")
+            raise RuleBroken(_("A lead has no priority. Please enter its minutes under “Any”."), "reply_any")
         if not item.targets:
             raise RuleBroken(_("Please enter at least one target."), "reply_any")
 
@@ -101,7 +101,9 @@ def _aim(policy: Any, key: str, priority: str) -> None:
     """Set one priority's target to what was typed."""
     reply, solve = getattr(policy, f"reply_{key}"), getattr(policy, f"solve_{key}")
     if solve and (not reply or solve < reply):
-        raise RuleBroken(_("It cannot be solved before it is answered. Please check the minutes."), f"solve_{key}")
+        raise RuleBroken(
+            _("The resolution can't be due before the first answer. Please check the minutes."), f"solve_{key}"
+        )
     held = next((each for each in policy.targets if each.priority == priority), None)
     if held is not None and not reply:
         policy.targets.remove(held)

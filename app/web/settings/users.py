@@ -220,7 +220,7 @@ class Users(HardenedView, UserDBModelView):
     def pre_delete(self, item: Any) -> None:
         """Nobody deletes himself."""
         if item.id == g.person.id:
-            raise RuleBroken(_("You cannot delete yourself. Ask another administrator."))
+            raise RuleBroken(_("You can't delete yourself. Ask another administrator."))
 
 
 def _refuse_bad_person(user: Any) -> None:
@@ -245,5 +245,5 @@ def _e164(typed: str | None, name: str) -> str | None:
         return None
     found = phone.normal(typed)
     if found is None:
-        raise RuleBroken(_("This is no telephone number. Please check it."), name)
+        raise RuleBroken(_("This isn't a valid phone number. Please check it."), name)
     return found

@@ -255,7 +255,7 @@ class WebhooksView(BaseView):
 def _refuse_others() -> None:
     """Raise Denied for anybody but an admin: whoever sets up a webhook takes records out of the house."""
     if not current_viewer().person.is_admin:
-        raise access.Denied(_("Only an admin decides about webhooks."))
+        raise access.Denied(_("Only an admin can manage webhooks."))
 
 
 def _found(record: Any, key: int) -> Any:

@@ -101,7 +101,7 @@ def until(said: str, now: datetime, zone: Any) -> datetime:
         return now + spans[said]
     if said == "tomorrow":
         return datetime.combine(now.astimezone(zone).date() + timedelta(days=1), MORNING, tzinfo=zone)
-    raise RuleBroken(_("Please choose 15 minutes, an hour, or tomorrow at nine."), "until")
+    raise RuleBroken(_("Please choose 15 minutes, 1 hour or tomorrow at 9:00."), "until")
 
 
 # --- what is shown -----------------------------------------------------------------------------------------------
@@ -233,14 +233,14 @@ def _chosen() -> list[Any]:
     if sent.get("about"):
         column, _sep, key = str(sent["about"]).partition(":")
         if column not in _PLACES or not _is_id(key):
-            raise RuleBroken(_("These are no notices."), "about")
+            raise RuleBroken(_("These aren't valid notifications."), "about")
         return [getattr(Notification, column) == int(key)]
     raw = sent.get("ids", sent.get("id")) if request.is_json else request.form.getlist("ids") or sent.get("id")
     if raw in (None, "all"):
         return []
     texts = [str(each) for each in (raw if isinstance(raw, list) else [raw])][:1000]
     if not all(_is_id(text) for text in texts):
-        raise RuleBroken(_("These are no notices."), "ids")
+        raise RuleBroken(_("These aren't valid notifications."), "ids")
     return [Notification.id.in_([int(text) for text in texts])]
 
 

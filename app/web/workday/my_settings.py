@@ -52,7 +52,7 @@ class Named(Field):
         if raw in (None, ""):
             return None
         if raw not in dict(self.choices()):
-            raise RuleBroken(_g("There is no such choice in “%(name)s”.", name=str(self.label)), self.name)
+            raise RuleBroken(_g("“%(name)s” doesn't have this option.", name=str(self.label)), self.name)
         return raw
 
     def form_input(self, raw: Any, errors: list[str], viewer: Viewer) -> dict[str, Any]:
@@ -145,7 +145,7 @@ def _save(raw: dict[str, Any], mark: str, viewer: Viewer) -> User:
     # Anew: the gate has read a part of the row before the lock.
     user = held.scalars(mine, execution_options={"populate_existing": True}).one()
     if mark != mark_of(_typed(user, viewer)):
-        raise Conflict(_g("Your settings were changed meanwhile, in another window or by an admin."))
+        raise Conflict(_g("Your settings were changed in another window or by an admin."))
     before = _typed(user, viewer)
     changed = {name: given for name, given in raw.items() if str(given) != _as_text(before[name])}
     values = PLAN.parse(changed, "edit", viewer)

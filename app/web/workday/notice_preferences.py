@@ -158,6 +158,6 @@ def store(session: Session, table: Table, seen: str | None) -> None:
     """
     user = mine(session, lock=True)
     if seen is not None and seen != mark(user):
-        raise Conflict(_("You changed your choices in another window meanwhile. Look at them again, then save."))
+        raise Conflict(_("Your preferences were changed in another window. Review them, then save again."))
     user.notice_choices = notices.deviations(table)
     session.commit()

@@ -119,7 +119,7 @@ class NoticeService(RecordService):
         if "snoozed_until" in values:
             row.snoozed_until = values["snoozed_until"]
         if not values:
-            raise RuleBroken(_("Please say what to change: read or snoozed_until."))
+            raise RuleBroken(_("Please send what to change: read or snoozed_until."))
 
 
 _TABLE = {

@@ -119,7 +119,7 @@ def _mine(pk: str) -> QuarantinedCall:
     query = select(QuarantinedCall).where(QuarantinedCall.id == (key_of(pk) or 0))
     row = db.session.scalars(query.where(QuarantinedCall.employee_id == current_viewer().person.id)).first()
     if row is None:
-        raise NotFound(_("There is no such record, or it is not yours to see."))
+        raise NotFound(_("This record doesn't exist, or you don't have access to it."))
     return row
 
 

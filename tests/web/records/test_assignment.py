@@ -34,11 +34,11 @@ def away(world: World, name: str, **columns: Any) -> None:
 
 SOON = datetime.now(UTC) + timedelta(days=3)
 ABSENT = [
-    ({"active": False}, "Ana Shah is deactivated and takes no work now. Please choose somebody else."),
+    ({"active": False}, "Ana Shah is deactivated and can't take new work now. Please choose somebody else."),
     ({"available": False}, "Ana Shah is not available and takes no work now."),
     ({"away_until": SOON}, "Ana Shah is away until "),
     ({"leave_from": SOON - timedelta(days=4), "leave_to": SOON}, "Ana Shah is on leave until "),
-    ({"leave_from": SOON - timedelta(days=4), "leave_to": SOON, "delegate_id": "ben"}, "Ben Shah stands in."),
+    ({"leave_from": SOON - timedelta(days=4), "leave_to": SOON, "delegate_id": "ben"}, "Ben Shah is covering."),
 ]
 
 
