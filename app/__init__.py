@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 import config
-from app import access, cli, job_runner, jobs, models, outbox, views  # noqa: F401  (all tables must be known before the mappers are used)
+from app import cli, job_runner, jobs, models, outbox, session_hooks, views  # noqa: F401  (all tables must be known before the mappers are used)
 from app.channels.base import Channel
 from app.channels.console import Console
 from app.channels.email import Email, server_of
@@ -47,7 +47,7 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
     compress.init_app(app)
     db.init_app(app)
     migrate.init_app(app, db, directory=str(config.ROOT / "migrations"))
-    access.install(Session)
+    session_hooks.install()
     with app.app_context():
         database.tune(db.engine)
         shell.install(app, views.menu)

@@ -22,6 +22,8 @@ from sqlalchemy.orm.exc import StaleDataError
 from app import access
 from app.domain import job_health, notices
 from app.domain.job_runs import JobRun
+from app.domain.pending import pending
+from app.domain.session_context import NoticeChoices, session_context
 from app.lib.schedule_slots import Daily, Every, daily_at, every_minute
 from app.ops.database import WRITES
 from app.ops.leader import LEAD_SECONDS
@@ -191,7 +193,7 @@ class _LeaderTerm:
     tally: _ItemCounter = field(default_factory=_ItemCounter)
     work: Work = field(default_factory=Work)
     #: How people want to be told: read once, for all items.
-    choices: notices.Choices = field(default_factory=dict)
+    choices: NoticeChoices = field(default_factory=dict)
     #: Who was notified and has not heard of it yet.
     told: list[tuple[int, str]] = field(default_factory=list)
     began: float = field(default_factory=stopwatch.monotonic)
@@ -249,9 +251,9 @@ class _LeaderTerm:
         for attempt in range(1, TRIES + 1):
             try:
                 with _writing(self.runner) as session:
-                    session.info["choices"] = self.choices
+                    session_context(session).notice_choices = self.choices
                     answers = self.work.take(session, chunk)
-                    told = session.info.pop("told", [])
+                    told = pending(session).take_notified()
                     session.commit()
                     return answers, told
             except (DBAPIError, StaleDataError) as error:
@@ -372,7 +374,7 @@ class Scheduler:
     def _tell(self, found: list[job_health.JobDelay], now: datetime) -> list[tuple[int, str]]:
         with _writing(self.runner) as session:
             job_health.tell(session, found, now, self.runner.zone)
-            told: list[tuple[int, str]] = session.info.pop("told", [])
+            told = pending(session).take_notified()
             session.commit()
         return told
 

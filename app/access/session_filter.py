@@ -4,40 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Table, event, false, select
+from sqlalchemy import Table, false, select
 from sqlalchemy.orm import ORMExecuteState, Session, with_loader_criteria
 from sqlalchemy.sql import visitors
 
-from app.access.people import count_access_change
 from app.access.person import Person
 from app.access.row_rules import MODULE_OF, guarded, is_same, visible
-from app.access.system_session import SYSTEM, as_system
+from app.access.system_session import SYSTEM, acting, as_system
+from app.domain.session_context import session_context
 
 
-def act_as(session: Session, who: Person | None) -> None:
-    """From now on the session belongs to the person (None = to nobody, who sees no rows)."""
-    session.info["who"] = who
-
-
-def acting(session: Session) -> Person | None:
-    """The person to whom the session belongs."""
-    who = session.info.get("who")
-    return who if isinstance(who, Person) else None
-
-
-def install(session_class: Any) -> None:
-    """Make every session of the class obey the law. Idempotent."""
-    if not event.contains(session_class, "do_orm_execute", _apply):
-        event.listen(session_class, "do_orm_execute", _apply)
-        event.listen(session_class, "after_flush", count_access_change)
-
-
-def _apply(state: ORMExecuteState) -> None:
-    who = state.session.info.get("who")
-    if who is SYSTEM or state.is_column_load or not (state.is_select or state.is_update or state.is_delete):
+def filter_statement(state: ORMExecuteState) -> None:
+    """Session hook: add the access rules of the acting person to a SELECT, UPDATE or DELETE."""
+    if session_context(state.session).acting is SYSTEM or state.is_column_load:
+        return
+    if not (state.is_select or state.is_update or state.is_delete):
         return
     records = _records_in(state)
     if records:
+        who = acting(state.session)
         state.statement = state.statement.options(*[_criteria(who, record) for record in records])
 
 

@@ -25,6 +25,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain import notices, team, timeline
 from app.domain.base import NotFound, RuleBroken, TranslatableText, UtcDateTime, translatable
+from app.domain.session_context import session_context
 
 REASONS = ("created", "round robin", "direct", "request", "overdue", "delegate", "bulk", "joined")
 

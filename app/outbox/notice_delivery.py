@@ -15,12 +15,13 @@ from typing import Any
 
 from flask import Flask, current_app
 from flask_babel import force_locale, gettext
-from sqlalchemy import Engine, event, or_, select, update
+from sqlalchemy import Engine, or_, select, update
 from sqlalchemy.orm import Session, object_session
 
 from app import access
 from app.channels.base import Channel, ChannelError, Content, DeliveryUnknown
 from app.domain import notices
+from app.domain.pending import pending
 from app.extensions import db
 from app.models import Delivery, Notification, User
 from app.ops import queue
@@ -200,33 +201,35 @@ def take_up(session: Session, item: tuple[str, int], now: datetime) -> str:
 _engine: Engine | None = None
 
 
-def install(app: Flask, channels: Mapping[str, Channel], session_class: Any = Session) -> None:
-    """Send by these channels, and let every session of the class queue the deliveries that it committed."""
+def install(app: Flask, channels: Mapping[str, Channel]) -> None:
+    """Send by these channels what sessions on the app's database have committed."""
     global _engine
     app.extensions["crm_channels"] = channels
     with app.app_context():
         _engine = db.engine
-    if not event.contains(Delivery, "after_insert", _note):
-        event.listen(Delivery, "after_insert", _note)
-        event.listen(session_class, "after_commit", _after_commit)
-        event.listen(session_class, "after_rollback", _after_rollback)
 
 
-def _note(_mapper: Any, connection: Any, row: Delivery) -> None:
+def note_delivery(_mapper: Any, connection: Any, row: Delivery) -> None:
+    """Mapper hook, after the INSERT of a delivery: it is to be queued after the commit."""
     session = object_session(row)
     if session is not None and row.state == "queued" and connection.engine is _engine:
-        session.info.setdefault("deliveries", []).append(row.id)
+        pending(session).notice_deliveries.append(row.id)
 
 
-def _after_commit(held: Session) -> None:
-    if "deliveries" in held.info and not held.in_nested_transaction():
-        for key in held.info.pop("deliveries"):
-            queue.enqueue("short", send, key)
+def enqueue_committed(session: Session) -> None:
+    """Session hook, after a commit: queue its deliveries."""
+    if session.in_nested_transaction():
+        return  # a savepoint: its rows may still be rolled back
+    gathered = pending(session)
+    committed, gathered.notice_deliveries = gathered.notice_deliveries, []
+    for key in committed:
+        queue.enqueue("short", send, key)
 
 
-def _after_rollback(held: Session) -> None:
-    if not held.in_nested_transaction():
-        held.info.pop("deliveries", None)
+def forget(session: Session) -> None:
+    """Session hook, after a rollback: there is nothing to queue."""
+    if not session.in_nested_transaction():
+        pending(session).notice_deliveries = []
 
 
 # --- database

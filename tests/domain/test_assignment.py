@@ -16,6 +16,7 @@ from sqlalchemy.orm.exc import StaleDataError
 
 from app.domain import assignment, leads, team
 from app.domain.base import Conflict, NotFound, RuleBroken, refuse_stale
+from app.domain.session_context import session_context
 from app.models import Activity, Assignment, Lead, Notification, Ticket
 from tests.app_fixtures import World
 from tests.makers import DAY, HOUR, NOW, lead, ticket, user

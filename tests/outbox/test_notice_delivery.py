@@ -18,11 +18,12 @@ from sqlalchemy import select, update
 
 from app import create_app, jobs
 from app.domain import notices
+from app.domain.session_context import session_context
 from app.job_runner import run_slot
 from app.models import Delivery, User
 from app.ops import queue
 from app.ops.database import STATEMENTS
-from app.outbox import notice_delivery
+from app.outbox import engine, notice_delivery
 from tests.app_fixtures import World, settings_for
 from tests.channels.smtp import MailServer, serving
 from tests.ops.test_queue import Workers
@@ -62,7 +63,7 @@ def opened(folder: Path, post: MailServer, **environ: str) -> World:
 def choose(world: World, choices: Any) -> None:
     world.session.execute(update(User).where(User.username == "ana").values(notice_choices=choices))
     world.session.commit()
-    world.session.info.pop("choices", None)
+    session_context(world.session).notice_choices = None
 
 
 def tell(world: World, key: str = "k", about: Any = None, kind: str = "assigned", who: str = "ana") -> None:
@@ -234,7 +235,7 @@ def test_what_was_broken_off_is_unknown_after_five_minutes(office, post):
 
 
 def test_a_queue_with_plenty_to_do_gets_no_more(office, monkeypatch):
-    monkeypatch.setattr(notice_delivery, "FULL", 1)
+    monkeypatch.setattr(engine, "MAX_QUEUED", 1)
     tell(office)
     age(office, 90)
     assert sweep(office).items == 0

@@ -19,6 +19,7 @@ from sqlalchemy.orm.exc import StaleDataError
 from app import access
 from app.domain import permissions
 from app.domain.base import Conflict, NotFound, RuleBroken
+from app.domain.session_context import session_context
 from app.extensions import db
 from app.web.core.fields import Viewer
 from app.web.core.languages import said
@@ -54,7 +55,8 @@ def current_viewer() -> Viewer:
     if "viewer" not in g:
         person = current_person()
         cards = load_lookups(db.session(), person.version, current_app.config["CRM"].time_zone)
-        db.session().info.update(choices=cards.choices, zone=zone())
+        context = session_context(db.session())
+        context.notice_choices, context.zone = cards.choices, zone()
         g.viewer = Viewer(person, cards, zone(), now())
     return g.viewer
 

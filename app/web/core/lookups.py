@@ -47,7 +47,7 @@ class Lookups:
     people: dict[int, dict[str, Any]] = field(default_factory=dict)
     active: set[int] = field(default_factory=set)
     roles: list[str] = field(default_factory=list)
-    #: user id -> how he wants to be told, where he chose (notices.Choices).
+    #: user id -> how he wants to be told, where he chose (NoticeChoices).
     choices: dict[int, Any] = field(default_factory=dict)
     #: Business settings as they stand.
     business: dict[str, Any] = field(default_factory=dict)

@@ -14,7 +14,7 @@ from flask_appbuilder.security.forms import UserInfoEdit
 from flask_appbuilder.security.sqla.models import Group
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext
-from sqlalchemy import event, exists, inspect, or_, select
+from sqlalchemy import exists, inspect, or_, select
 from sqlalchemy.orm import Session
 from wtforms import SelectField, StringField, ValidationError
 from wtforms.validators import Length
@@ -22,6 +22,7 @@ from wtforms.validators import Length
 from app import access
 from app.domain.authentication import note_ended
 from app.domain.base import RuleBroken
+from app.domain.pending import pending
 from app.extensions import db
 from app.lib import phone
 from app.models import Role, SignIn, User
@@ -87,14 +88,11 @@ def _names_at_hand() -> set[str]:
 # --- what a change ends ------------------------------------------------------------------------------------------
 
 
-def watch(session_class: Any) -> None:
-    """A new password or a deactivation ends a user's sign-ins; the last admin stays. Idempotent."""
-    if not event.contains(session_class, "before_flush", _before_flush):
-        event.listen(session_class, "before_flush", _before_flush)
-        event.listen(session_class, "after_flush", _after_flush)
+def end_sign_ins(session: Session, _context: Any, _instances: Any) -> None:
+    """Session hook, before a flush: a new password or a deactivation ends the sign-ins of its user.
 
-
-def _before_flush(session: Session, _context: Any, _instances: Any) -> None:
+    Also notes whether there is an admin, where the flush could take the last one away.
+    """
     changed = [row for row in session.dirty if isinstance(row, User | Role | Group)]
     for user in changed:
         if isinstance(user, User) and _locks_out(user):
@@ -102,11 +100,14 @@ def _before_flush(session: Session, _context: Any, _instances: Any) -> None:
             note_ended(session, user.id)
     gone = [row for row in session.deleted if isinstance(row, User | Role | Group)]
     if gone or any(_takes_away(row) for row in changed):
-        session.info["had_admin"] = has_admin(session)
+        pending(session).had_admin = has_admin(session)
 
 
-def _after_flush(session: Session, _context: Any) -> None:
-    if session.info.pop("had_admin", False) and not has_admin(session):
+def refuse_without_admin(session: Session, _context: Any) -> None:
+    """Session hook, after a flush: raise RuleBroken when it took away the last active admin."""
+    gathered = pending(session)
+    had_admin, gathered.had_admin = gathered.had_admin, False
+    if had_admin and not has_admin(session):
         raise RuleBroken(_("This is the last active administrator. Make another user an administrator first."))
 
 

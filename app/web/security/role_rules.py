@@ -9,11 +9,12 @@ from typing import Any
 from flask import has_request_context, request
 from flask_appbuilder.security.sqla.models import Permission, PermissionView, ViewMenu
 from flask_babel import gettext as _
-from sqlalchemy import event, inspect, select
+from sqlalchemy import inspect, select
 from sqlalchemy.orm import Session
 
 from app import access
 from app.domain import audit, permissions
+from app.domain.pending import pending
 from app.models import AuditEntry, FieldMask, Group, ModulePermission, Role, User
 from app.web.settings.role_matrix import (
     BUILT_IN,
@@ -26,14 +27,6 @@ from app.web.settings.role_matrix import (
     matrix_of,
 )
 
-
-def watch(session_class: Any) -> None:
-    """Make every session of the class keep these rules. Idempotent."""
-    if not event.contains(session_class, "before_flush", _before_flush):
-        event.listen(session_class, "before_flush", _before_flush)
-        event.listen(session_class, "after_flush_postexec", _after_flush)
-
-
 _WATCHED = (ModulePermission, FieldMask, Role, Group, User)
 
 
@@ -43,7 +36,8 @@ def _touched(session: Session, *kinds: Any) -> list[Any]:
     return [row for row in rows if row in session.new or row in session.deleted or session.is_modified(row)]
 
 
-def _before_flush(session: Session, _context: Any, _instances: Any) -> None:
+def enforce(session: Session, _context: Any, _instances: Any) -> None:
+    """Session hook, before a flush: keep cells and FAB's permissions in step, refuse excess, write the audit."""
     if not _touched(session, *_WATCHED):
         return
     for cell in _touched(session, ModulePermission):
@@ -56,9 +50,11 @@ def _before_flush(session: Session, _context: Any, _instances: Any) -> None:
     _note_changes(session, who)
 
 
-def _after_flush(session: Session, _context: Any) -> None:
-    """A role made with pairs has its key only now: its cells follow in the next flush of the same transaction."""
-    for role, wanted in session.info.pop("new_roles", ()):
+def add_cells_of_new_roles(session: Session, _context: Any) -> None:
+    """Session hook, after a flush: a new role has its id only now, so its cells follow in the next flush."""
+    gathered = pending(session)
+    new_roles, gathered.new_roles = gathered.new_roles, []
+    for role, wanted in new_roles:
         session.add_all(ModulePermission(role_id=role.id, module=m, verb=v, level="own") for m, v in wanted)
 
 
@@ -106,7 +102,7 @@ def _cells_follow_pairs(session: Session, role: Any) -> None:
     if role.name == access.ADMIN or role in session.deleted or not history.has_changes():
         return
     if role.id is None:
-        session.info.setdefault("new_roles", []).append((role, _keys(history.added)))
+        pending(session).new_roles.append((role, _keys(history.added)))
         return
     held = {(each.module, each.verb): each for each in _cells_with_pending(session, role)}
     for module, verb in _keys(history.added) - set(held):

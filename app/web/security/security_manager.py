@@ -58,7 +58,6 @@ class Security(SecurityManager):
         current_app.config.setdefault("JWT_REFRESH_TOKEN_EXPIRES", timedelta(days=sessions.TOKEN_DAYS))
         # A permanent session would set its cookie with every answer, those of static files too; load_user renews it.
         current_app.config["SESSION_REFRESH_EACH_REQUEST"] = False
-        passwords.watch(Session)
         self._named_pairs: dict[str, set[str]] = {}
         super().__init__(appbuilder)
 

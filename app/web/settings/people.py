@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from flask_babel import lazy_gettext
-from sqlalchemy.orm import Session
 
-from app.web.security import role_rules
 from app.web.settings.effective_rights import EffectiveRightsView
 from app.web.settings.role_matrix import RoleMatrix
 from app.web.settings.roles import Groups, Permissions, PermissionViews, Roles, ViewMenus
 from app.web.settings.users import Users
-
-role_rules.watch(Session)
 
 #: (label, view class, icon, address) for the menu; FAB's security manager registers those of FAB's own kind.
 SCREENS = (

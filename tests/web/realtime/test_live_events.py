@@ -15,8 +15,9 @@ from flask_login import LoginManager, UserMixin, login_user
 from sqlalchemy import event, select, update
 from sqlalchemy.orm import Session
 
-from app import access
+from app import access, session_hooks
 from app.domain import notices, timeline
+from app.domain.pending import pending
 from app.extensions import db, socketio
 from app.models import Lead, ModulePermission, Role, SignIn, User
 from app.web.realtime import live_events
@@ -50,7 +51,7 @@ def app(tmp_path: Path) -> Iterator[Flask]:
     Babel(app)
     LoginManager(app).user_loader(load)
     app.add_url_rule("/as/<int:key>", view_func=_sign_in)
-    access.install(Session)
+    session_hooks.install()
     access.forget()
     yield _with_sockets(app)
     with app.app_context():
@@ -217,8 +218,7 @@ def in_silence(app: Flask, change: Any) -> None:
     with app.app_context(), access.as_system(db.session()) as held:
         change(held)
         held.flush()
-        for name in ("told", "stirred", "cut"):
-            held.info.pop(name, None)
+        pending(held).clear_live()
         held.commit()
 
 
