@@ -101,8 +101,8 @@ def answer(
     """The error as JSON or page."""
     text = sentence or _sentences().get(status) or _sentences()[400 if status < 500 else 500]
     headers = {"Retry-After": str(retry_after)} if retry_after else {}
-    if responses.is_spoken():
-        told = responses.bad(status, text)
+    if responses.is_compat_request():
+        told = responses.error_response(status, text)
         told.headers.update(headers)
         return told
     if wants_json():
