@@ -122,7 +122,7 @@ class ReassignmentBatch:
             yield timeline.TimelineLine(case.record, "assignment", says)
         for case, decision in self._left:
             first = case.late[0]
-            text = f"Nobody with the role {decision.role} is left to take the overdue task “{first.title}”."
+            text = f"No one with the role {decision.role} is available for the overdue task “{first.title}”."
             says = {"text": text, "what": "exhausted", "task": first.id, "decision": decision.as_json()}
             yield timeline.TimelineLine(case.record, "system", says)
 

@@ -155,7 +155,10 @@ def _content(session: Session, notice: Any, user: Any) -> Content:
     """The sentence of the bell and a link to the record, if the person sees it; nothing that a mask could hide."""
     chosen, sentence = current_app.config["CRM"], text_of(notice)
     link = chosen.public_url + url_of(notice, cards_of(session, [notice]))
-    why = gettext("You get this e-mail because you chose it for this kind of notice in %(brand)s.", brand=chosen.brand)
+    why = gettext(
+        "You receive this email because you turned on email for this kind of notification in %(brand)s.",
+        brand=chosen.brand,
+    )
     return Content(
         about=f"user {user.id}: notice {notice.id}",
         key=f"notice-{notice.id}-{int(notice.at.timestamp())}",

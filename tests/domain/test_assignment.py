@@ -150,7 +150,7 @@ def test_the_refusal_says_until_when_and_who_stands_in(office: Session) -> None:
     ben = user(office, "ben")
     ana = user(office, "ana", leave_from=NOW - DAY, leave_to=NOW + DAY, delegate_id=ben.id)
     session_context(office).zone = ZoneInfo("Asia/Kolkata")
-    sentence = "Ana Shah is on leave until 24 Nov 2026, 10:00 and can't take new work now. Ben Shah stands in."
+    sentence = "Ana Shah is on leave until 24 Nov 2026, 10:00 and can't take new work now. Ben Shah is covering."
     with pytest.raises(RuleBroken) as refused:
         assignment.refuse_absent(office, ana.id, NOW)
     assert refused.value.message == sentence

@@ -67,8 +67,8 @@ SHARED: dict[str, Any] = {
         "message",
         "errors",
         example={
-            "message": "“Sent to HO” needs the POD id of the documents.",
-            "errors": {"pod_id": ["“Sent to HO” needs the POD id of the documents."]},
+            "message": "“Sent to HO” needs the POD ID of the documents.",
+            "errors": {"pod_id": ["“Sent to HO” needs the POD ID of the documents."]},
         },
     ),
     "PageQuery": query(_PAGE, {"page": 0, "page_size": 50}),

@@ -348,7 +348,9 @@ def bulk_actions(screen: Any, viewer: Viewer) -> list[dict[str, Any]]:
             "help": fair,
             "options": [(each, each) for each in roles_offered(viewer)],
         }
-        made.append({"name": "turn", "label": _("Assign by turn"), "icon": "repeat", "confirm": None, "fields": [role]})
+        made.append(
+            {"name": "turn", "label": _("Assign by round robin"), "icon": "repeat", "confirm": None, "fields": [role]}
+        )
     if screen.status_master and who.may(screen.module, "write"):
         field = screen.service.record_table.by_name["status"].form_input(None, [], viewer) | {"required": True}
         made.append({"name": "status", "label": _("Status"), "icon": "arrow-right", "confirm": None, "fields": [field]})

@@ -57,7 +57,7 @@ def _card(key: int | None, viewer: Viewer) -> dict[str, Any] | None:
 def name_of(key: Any, viewer: Viewer) -> str:
     """The full name of a user id."""
     card = viewer.lookups.person(key)
-    return card["full_name"] if card else _("somebody")
+    return card["full_name"] if card else _("someone")
 
 
 def in_words(stretch: Any, viewer: Viewer) -> str:

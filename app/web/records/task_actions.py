@@ -128,7 +128,7 @@ class TaskActions(Screen):
         }
         due = named["due_on"].form_input(raw["due_on"], errors.get("due_on", []), viewer)
         title = named["title"].form_input(raw["title"], errors.get("title", []), viewer)
-        fields = [due | {"label": _("Next follow-up"), "required": True}, title | {"label": _("What is to be done")}]
+        fields = [due | {"label": _("Next follow-up"), "required": True}, title | {"label": _("Task title")}]
         notes = [note] if viewer.person.may("Notes", "create") else []
         form = {
             "title": _("“%(title)s” is done. What is next?", title=row.title),

@@ -76,9 +76,9 @@ class Audit(BaseView):
         broken = audit.first_broken(db.session())
         count = db.session.scalar(select(func.count()).select_from(AuditEntry))
         if broken is None:
-            flash(_("The chain is whole: %(count)s entries.", count=count), "success")
+            flash(_("The log is intact: %(count)s entries.", count=count), "success")
         else:
-            flash(_("The chain is broken: entry %(id)s does not follow from the one before.", id=broken), "danger")
+            flash(_("The log was altered: entry %(id)s doesn't match the previous one.", id=broken), "danger")
         return redirect(url_for("Audit.entries"))
 
 

@@ -133,7 +133,7 @@ def _typed_values(session: Session) -> dict[str, Any]:
                 continue
             values[key] = {**values[key], name.partition(".")[2]: new} if "." in name else new
     if errors:
-        raise RuleBroken(_("Not saved yet. Please look at these fields:"), errors=errors)
+        raise RuleBroken(_("Not saved yet. Please check these fields:"), errors=errors)
     return values
 
 

@@ -105,7 +105,7 @@ def _chosen(key: int | None) -> list[FailedCall]:
 def _backend(depths: list[Depth] | None) -> dict[str, Any]:
     """The chip beside the title."""
     if depths is None:
-        return {"kind": "status", "label": _("Redis does not answer"), "color": "red"}
+        return {"kind": "status", "label": _("Redis isn't responding"), "color": "red"}
     if queue.kind() == "redis":
         return {"kind": "status", "label": _("Redis"), "color": "green"}
     return {"kind": "status", "label": _("In this process"), "color": "blue"}

@@ -61,7 +61,7 @@ class EffectiveRightsView(BaseView):
             active = session.scalar(select(func.count()).select_from(User).where(User.active.is_(True)))
         return self.render_template(
             "team/can.html",
-            title=_("What can this person do"),
+            title=_("Permissions of this user"),
             who=_person_card(user, given),
             people=list(people.items()) if len(people) > 1 else [],
             can=_can(person, given),

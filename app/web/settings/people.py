@@ -15,7 +15,7 @@ SCREENS = (
     (lazy_gettext("Roles"), RoleMatrix, "shield", "/roles/matrix/"),
     (lazy_gettext("All roles"), Roles, "shield-lock", "/roles/list/"),
     (lazy_gettext("Groups"), Groups, "users-group", "/groups/list/"),
-    (lazy_gettext("What can I do"), EffectiveRightsView, "user-question", "/users/can/"),
+    (lazy_gettext("My permissions"), EffectiveRightsView, "user-question", "/users/can/"),
 )
 #: For the security manager: its attribute -> our screen.
 OF_FAB = {

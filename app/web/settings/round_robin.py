@@ -81,7 +81,7 @@ def _next_in_words(role: str, viewer: Viewer) -> str:
     line = team.line(db.session(), held[0], held[1].last_user_id if held[1] else None) if held else None
     coming = team.preview(line, viewer.now, 1) if line else []
     if not coming:
-        return _("Nobody with this role is there now.")
+        return _("No one with this role is available now.")
     return _("The next turn is for %(name)s.", name=name_of(coming[0].user_id, viewer))
 
 

@@ -53,7 +53,7 @@ class People(HardenedInterface):
             key = getattr(item, f"{col}_id")
             return self.session.get(User, key).get_full_name() if key else None
         if col == "can":
-            return link(url_for("Abilities.of", user_id=item.id), _("What can they do?"))
+            return link(url_for("Abilities.of", user_id=item.id), _("View permissions"))
         return super()._get_attr_value(item, col)
 
 
@@ -197,9 +197,9 @@ class Users(HardenedView, UserDBModelView):
         """One's own page."""
         item = db.session.get(User, g.person.id)
         widgets = self._get_show_widget(item.id, item, actions={}, show_fieldsets=self.user_show_fieldsets)
-        return self.render_template("team/me.html", pk=item.id, title=_("My page"), widgets=widgets)
+        return self.render_template("team/me.html", pk=item.id, title=_("My profile"), widgets=widgets)
 
-    @action("abilities", lazy_gettext("What can this person do"), "", "fa-user", multiple=False)
+    @action("abilities", lazy_gettext("Permissions of this user"), "", "fa-user", multiple=False)
     def abilities(self, item: Any) -> Any:
         """To the table of rights."""
         return redirect(url_for("Abilities.of", user_id=item.id))

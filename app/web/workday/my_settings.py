@@ -96,10 +96,10 @@ PARTS = (
 )
 #: What else is one's own: (label, icon, address, what it is).
 MORE = (
-    (_("What I am told of"), "bell", "/bell/choices", _("Bell, screen and e-mail, by kind of notice")),
-    (_("My page"), "user-circle", "/users/userinfo/", _("Name, mobile, rights")),
+    (_("Notifications"), "bell", "/bell/choices", _("Bell, screen and e-mail, by kind of notice")),
+    (_("My profile"), "user-circle", "/users/userinfo/", _("Name, mobile, rights")),
     (_("Password"), "password", "/resetmypassword/form", _("Change it; other sessions end")),
-    (_("Where I am signed in"), "device-desktop", "/sessions/", _("Browsers and devices")),
+    (_("Sessions"), "device-desktop", "/sessions/", _("Browsers and devices")),
     (_("API keys"), "key", "/keys/", _("For programs that act as you")),
 )
 

@@ -96,7 +96,7 @@ class ChoicesView(BaseView):
         is_default = notices.deviations({kind: row for kind, row in table.items() if kind in notices.KINDS}) is None
         return self.render_template(
             "crm/choices.html",
-            title=_("How I am told"),
+            title=_("Notification preferences"),
             groups=_groups(table),
             mark=seen,
             channels=channels,

@@ -34,8 +34,8 @@ def away(world: World, name: str, **columns: Any) -> None:
 
 SOON = datetime.now(UTC) + timedelta(days=3)
 ABSENT = [
-    ({"active": False}, "Ana Shah is deactivated and can't take new work now. Please choose somebody else."),
-    ({"available": False}, "Ana Shah is not available and takes no work now."),
+    ({"active": False}, "Ana Shah is deactivated and can't take new work now. Please choose someone else."),
+    ({"available": False}, "Ana Shah is not available and can't take new work now."),
     ({"away_until": SOON}, "Ana Shah is away until "),
     ({"leave_from": SOON - timedelta(days=4), "leave_to": SOON}, "Ana Shah is on leave until "),
     ({"leave_from": SOON - timedelta(days=4), "leave_to": SOON, "delegate_id": "ben"}, "Ben Shah is covering."),
@@ -57,7 +57,7 @@ WRONG = [
     ({"assign_to": "nobody"}, 422, "There is no colleague"),
     ({}, 422, "choose a colleague"),
     ({"assign_to_role": "Nobody"}, 422, "no role named"),
-    ({"assign_to_role": "Empty"}, 422, "Nobody else with the role"),
+    ({"assign_to_role": "Empty"}, 422, "No one else with the role"),
 ]
 
 

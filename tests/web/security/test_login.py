@@ -291,7 +291,7 @@ def forged(app: Flask, token: str, **how: Any) -> str:
         {"key": "another key, thirty-two signs long"},
         {"claims": {"exp": 1_000_000_000}},
         {"claims": {"sid": None}},
-        {"claims": {"sid": "made up"}},
+        {"claims": {"sid": "created up"}},
         {"claims": {"sid": 7}},
         {"claims": {"sub": "999999"}},
         {"claims": {"sub": "ana"}},

@@ -150,7 +150,7 @@ def test_a_snoozed_notice_comes_back_on_top_by_itself(world: World) -> None:
     ana.form("/bell/snooze", {"ids": old, "until": "now"})
     assert unread(world, "ana") == 41
     panel = ana.screen("/bell/panel").text
-    assert 0 < panel.index("mentioned") < panel.index("new note") and "back from its snooze" in panel
+    assert 0 < panel.index("mentioned") < panel.index("new note") and "snooze ended" in panel
 
 
 @pytest.mark.parametrize("path", ["/bell/read", "/bell/snooze"])
