@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import delete, update
 from sqlalchemy.orm import Session
 
-from app import outbox
 from app.domain import (
     authentication,
     escalation,
@@ -25,7 +25,10 @@ from app.domain import (
 from app.domain.job_runs import BY_HAND, JobRun
 from app.job_runner import SKIPPED, Every, Job, JobPass, Runner, Scheduler, Work, daily_at, every_minute, run_slot
 from app.ops.leader import leadership
-from app.outbox import notice_delivery
+from app.outbox import engine
+from app.outbox.engine import DeliveryKind
+from app.outbox.notice_delivery import NOTICES
+from app.outbox.webhook_delivery import WEBHOOKS
 
 #: A run that says "running" for longer belongs to a process that was killed.
 LOST_AFTER = timedelta(minutes=5)
@@ -68,14 +71,12 @@ def _hand_back(session: Session, at: JobPass) -> Work:
     return Work(found, lambda one, key: leave_return.hand_back(one, key, at.now))
 
 
-def _queue_left(session: Session, at: JobPass) -> Work:
-    found = notice_delivery.left(session, at.now, at.limit)
-    return Work(found, lambda one, item: notice_delivery.take_up(one, item, at.now))
+def _sweep(kind: DeliveryKind) -> Callable[[Session, JobPass], Work]:
+    def work(session: Session, at: JobPass) -> Work:
+        found = engine.find_stuck(kind, session, at.now, at.limit)
+        return Work(found, lambda one, item: engine.sweep(kind, one, item, at.now))
 
-
-def _post_left(session: Session, at: JobPass) -> Work:
-    found = outbox.left(session, at.now, at.limit)
-    return Work(found, lambda one, item: outbox.take_up(one, item, at.now))
+    return work
 
 
 def _fail_lost(session: Session, at: JobPass) -> Work:
@@ -109,8 +110,8 @@ SCHEDULE = (
     Job("send due reminders", every_minute, _remind),
     Job("hand back after leave", Every(5), _hand_back),
     Job("watch the SLA clocks", every_minute, _watch_clocks),
-    Job("queue what was left", every_minute, _queue_left),
-    Job("send what webhooks wait for", every_minute, _post_left),
+    Job("queue what was left", every_minute, _sweep(NOTICES)),
+    Job("send what webhooks wait for", every_minute, _sweep(WEBHOOKS)),
     Job("expire leads", daily_at("10:00"), _expire_leads),
     Job("expire requests", daily_at("10:00"), _expire_requests),
     Job("close runs that were cut off", Every(5), _fail_lost),

@@ -14,7 +14,7 @@ from sqlalchemy import JSON, BigInteger, Delete, ForeignKey, Index, Integer, Str
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain import audit, change_events, notices, team
-from app.domain.base import Conflict, NotFound, Record, RuleBroken, UtcDateTime, Versioned, join_texts, refuse_stale
+from app.domain.base import Conflict, Record, RuleBroken, UtcDateTime, Versioned, join_texts, refuse_stale
 from app.lib import outbound_url
 from app.lib.vault import Vault
 
@@ -305,12 +305,3 @@ def stop(session: Session, hook_id: int, state: str, why: str, now: datetime) ->
 def forgotten(now: datetime) -> Delete:
     """What deletes the deliveries that are older than KEPT."""
     return delete(WebhookDelivery).where(WebhookDelivery.at < now - KEPT)
-
-
-def of_key(session: Session, key: str) -> tuple[WebhookDelivery, Webhook]:
-    """A telling and its webhook. Raises NotFound."""
-    query = select(WebhookDelivery, Webhook).join(Webhook, Webhook.id == WebhookDelivery.webhook_id)
-    row = session.execute(query.where(WebhookDelivery.key == key)).first()
-    if row is None:
-        raise NotFound("There is no such delivery.")
-    return row[0], row[1]

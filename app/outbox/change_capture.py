@@ -21,8 +21,8 @@ from app.domain.pending import pending
 from app.domain.webhooks import Listener
 from app.extensions import db
 from app.models import WebhookDelivery
-from app.ops import queue
-from app.outbox.webhook_delivery import QUEUE, WebhookSender, send
+from app.outbox import engine
+from app.outbox.webhook_delivery import WEBHOOKS, WebhookSender
 
 #: The database whose webhooks this process serves.
 _engine: Engine | None = None
@@ -30,10 +30,10 @@ _engine: Engine | None = None
 _kept: dict[str, tuple[int, tuple[Listener, ...]]] = {}
 
 
-def install(app: Flask, post: WebhookSender) -> None:
+def install(app: Flask, sender: WebhookSender) -> None:
     """Send with this sender what sessions on the app's database have changed."""
     global _engine
-    app.extensions["crm_post"] = post
+    app.extensions["crm_webhook_sender"] = sender
     with app.app_context():
         _engine = db.engine
     _kept.clear()
@@ -131,7 +131,7 @@ def enqueue_committed(session: Session) -> None:
     gathered = pending(session)
     committed, gathered.webhook_deliveries = gathered.webhook_deliveries, []
     for key in committed:
-        queue.enqueue(QUEUE, send, key)
+        engine.enqueue(WEBHOOKS, key)
 
 
 def begin_savepoint(session: Session, transaction: SessionTransaction) -> None:

@@ -17,6 +17,7 @@ from flask import Flask
 from sqlalchemy import select, update
 
 from app import create_app, jobs
+from app.channels.email import Email
 from app.domain import notices
 from app.domain.session_context import session_context
 from app.job_runner import run_slot
@@ -211,6 +212,22 @@ def test_a_fault_in_the_program_fails_one_notice_and_is_heard(office, post, monk
     work(office)
     assert (stands(office), post.mail) == ([("failed", 1)], [])
     assert "delivery 1 could not be written" in caplog.text
+
+
+def test_an_unexpected_error_while_sending_leaves_it_unknown(office, monkeypatch, caplog):
+    monkeypatch.setattr(Email, "send", lambda *_content: {}["no such thing"])
+    tell(office)
+    work(office)
+    (row,) = office.rows(select(Delivery))
+    assert (row.state, row.error, work(office)) == ("unknown", notice_delivery.NOT_KNOWN, 0)
+    assert "delivery 1 broke down" in caplog.text
+
+
+def test_a_call_that_an_older_version_queued_is_still_made(office, post):
+    tell(office)
+    queue._backend._waiting["short"].clear()  # type: ignore[union-attr]
+    assert queue.put(queue.Call("short", "app.delivery:send", (1,)))
+    assert (work(office), stands(office)) == (1, [("sent", 1)])
 
 
 # --- the sweep

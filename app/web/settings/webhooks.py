@@ -15,14 +15,14 @@ from flask_babel import ngettext as _n
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app import access, outbox
+from app import access
 from app.domain import change_events, permissions, webhooks
 from app.domain.base import NotFound, RuleBroken
 from app.domain.webhooks import EventFilter
 from app.extensions import db
 from app.models import Customer, Lead, Task, Ticket, Webhook, WebhookDelivery
-from app.ops import queue
-from app.outbox.webhook_delivery import QUEUE
+from app.outbox import engine
+from app.outbox.webhook_delivery import WEBHOOKS
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer, refusal, whole
@@ -214,7 +214,7 @@ class WebhooksView(BaseView):
         row = _found(WebhookDelivery, key)
         with own_transaction() as session:
             hook_id, name = row.webhook_id, webhooks.again(session, row, _now())
-        queue.enqueue(QUEUE, outbox.send, name)
+        engine.enqueue(WEBHOOKS, name)
         flash(_("It is on its way again, under the key it has."), "success")
         return redirect(f"/webhooks/{hook_id}/")
 
@@ -280,7 +280,7 @@ def _resume(hook: Webhook, by: int) -> None:
 def _test(hook: Webhook, by: int) -> None:
     with own_transaction() as session:
         key = webhooks.test(session, hook, _now())
-    queue.enqueue(QUEUE, outbox.send, key)
+    engine.enqueue(WEBHOOKS, key)
     flash(_("A test is on its way; what comes of it shows below."), "success")
 
 
