@@ -39,7 +39,7 @@ class EffectiveRightsView(BaseView):
     @signed_in
     def mine(self) -> Any:
         """One's own, or the person of ?who=."""
-        return redirect(url_for("Abilities.of", user_id=request.args.get("who", type=int) or g.person.id))
+        return redirect(url_for("EffectiveRightsView.of", user_id=request.args.get("who", type=int) or g.person.id))
 
     @expose("/<int:user_id>")
     @signed_in
@@ -47,7 +47,7 @@ class EffectiveRightsView(BaseView):
         """One person's, for himself, those above him and administrators."""
         other = request.args.get("who", type=int)
         if other and other != user_id:
-            return redirect(url_for("Abilities.of", user_id=other))
+            return redirect(url_for("EffectiveRightsView.of", user_id=other))
         people = _whom(g.person)
         if user_id not in people:
             abort(404)

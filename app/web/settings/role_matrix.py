@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.domain import permissions
-from app.domain.base import Conflict, RuleBroken, together
+from app.domain.base import Conflict, RuleBroken, join_texts
 from app.extensions import db
 from app.models import FieldMask, ModulePermission, Role
 from app.web.core import gate
@@ -46,23 +46,23 @@ MODULE_WORDS = {
     "Tickets": lazy_gettext("Tickets"),
     "Customers": lazy_gettext("Customers"),
     "Tasks": lazy_gettext("Tasks"),
-    "Call Logs": lazy_gettext("Call Logs"),
+    "Call Logs": lazy_gettext("Calls"),
     "Messages": lazy_gettext("Messages"),
-    "Support Pages": lazy_gettext("Support Pages"),
+    "Support Pages": lazy_gettext("Support pages"),
     "Notes": lazy_gettext("Notes"),
     "Requests": lazy_gettext("Requests"),
     "Reports": lazy_gettext("Reports"),
     "Settings": lazy_gettext("Settings"),
 }
 VERB_WORDS = {
-    "read": lazy_gettext("See"),
+    "read": lazy_gettext("View"),
     "create": lazy_gettext("Create"),
-    "write": lazy_gettext("Change"),
+    "write": lazy_gettext("Edit"),
     "delete": lazy_gettext("Delete"),
     "assign": lazy_gettext("Assign"),
     "export": lazy_gettext("Export"),
     "import": lazy_gettext("Import"),
-    "bulk": lazy_gettext("Change many"),
+    "bulk": lazy_gettext("Bulk edit"),
     "reveal": lazy_gettext("Reveal"),
     "recordings": lazy_gettext("Recordings"),
 }
@@ -79,8 +79,8 @@ MASK_WORDS = {
 }
 FIELD_WORDS = {
     "mobile": lazy_gettext("Mobile"),
-    "alternative_mobile": lazy_gettext("Alternative mobile"),
-    "email": lazy_gettext("E-mail"),
+    "alternative_mobile": lazy_gettext("Other mobile"),
+    "email": lazy_gettext("Email"),
     "pan": lazy_gettext("PAN"),
     "aadhaar": lazy_gettext("Aadhaar"),
     "address": lazy_gettext("Address"),
@@ -204,7 +204,7 @@ class RoleMatrix(BaseView):
             session.rollback()
             flash(said(broken.message), "danger")
             return self._page(role, wanted), gate.refusal(broken)[0]
-        flash(_("The role is saved."), "success")
+        flash(_("Role saved."), "success")
         return redirect(url_for("RoleMatrix.matrix", role_id=role_id))
 
     def _page(self, role: Any, shown: Matrix) -> str:
@@ -222,7 +222,7 @@ class RoleMatrix(BaseView):
             masks=_mask_rows(shown),
             mask_levels=words(MASK_WORDS),
             action_url=url_for("RoleMatrix.save", role_id=role.id, seen=mark),
-            can_url=url_for("Abilities.mine"),
+            can_url=url_for("EffectiveRightsView.mine"),
             add_url=url_for("Roles.add"),
             advanced_url=url_for("Roles.edit", pk=role.id),
             settings_url="",
@@ -292,4 +292,4 @@ def _refuse_unseen(held: Matrix, wanted: Matrix) -> None:
     keys = [key for key, level in wanted.cells.items() if held.level(*key) != level][:5]
     where = ", ".join(f"{MODULE_WORDS[m]}: {VERB_WORDS[v]} ({LEVEL_WORDS[held.level(m, v)]})" for m, v in keys)
     text = _("Someone else changed this role. Your choices are still here: review them, then save again.")
-    raise Conflict(together([text, where] if where else [text]))
+    raise Conflict(join_texts([text, where] if where else [text]))
