@@ -82,7 +82,7 @@ def _sweep(kind: DeliveryKind) -> Callable[[Session, JobPass], Work]:
 def _fail_lost(session: Session, at: JobPass) -> Work:
     """Their items are not lost: locks and event keys say what was done, the next slot goes on with the rest."""
     lost = (JobRun.outcome == "running", JobRun.started_on < at.now - LOST_AFTER)
-    values = {"outcome": "failed", "ended_on": at.now, "error": "The process that ran it ended."}
+    values = {"outcome": "failed", "ended_on": at.now, "error": "The process running it ended."}
     return Work(("runs",), lambda one, _: _changed(one, update(JobRun).where(*lost).values(**values)))
 
 

@@ -32,7 +32,7 @@ MOST = 50
 #: How long the log of the deliveries is kept; what waited for longer is forgotten too.
 KEPT = timedelta(days=30)
 SECRET_BYTES = 32
-WAS_OFF = "The webhook was switched off."
+WAS_OFF = "The webhook was turned off."
 _BIG = BigInteger().with_variant(Integer, "sqlite")
 
 

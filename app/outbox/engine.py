@@ -31,7 +31,7 @@ INTERRUPTED_AFTER = timedelta(minutes=5)
 #: The sweep adds no calls to a queue that already holds this many.
 MAX_QUEUED = 500
 SKIPPED = "skipped"
-A_FAULT = "A fault of the program; it stands in the log."
+A_FAULT = "Internal error; see the server log."
 
 
 @dataclass(frozen=True)

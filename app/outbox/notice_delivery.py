@@ -23,9 +23,9 @@ from app.wording import cards_of, text_of, url_of
 
 #: Seconds before the second, third … attempt; there is one attempt more than there are waits.
 WAITS = (30, 120, 600, 3600)
-NOT_KNOWN = "It is not known whether it arrived: sending was broken off. Please check before you send it again."
-NOT_WANTED = "The person does not want e-mail about this any more."
-IS_GONE = "The person is no longer active."
+NOT_KNOWN = "Unknown whether it arrived: sending was interrupted. Please check before you resend it."
+NOT_WANTED = "The user turned off email for this kind of notification."
+IS_GONE = "The user is no longer active."
 
 
 def send(delivery_id: int) -> None:

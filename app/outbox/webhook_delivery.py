@@ -27,9 +27,9 @@ WAITS = (60, 300, 1800, 7200, 28_800)
 #: Characters of an answer that are kept.
 MAX_ANSWER = 200
 GONE = 410
-NOT_SEEN = "The record is gone, or its user does not see it."
-NOT_ACTIVE = "Its user is no longer active."
-BROKEN_OFF = "Sending was broken off; it may have arrived, and is sent again."
+NOT_SEEN = "The record was deleted, or the webhook's user can't see it."
+NOT_ACTIVE = "The webhook's user is no longer active."
+BROKEN_OFF = "Sending was interrupted. It may have arrived and will be resent."
 
 #: (session of a person, kind, id, now) -> the record as REST shows it to this person; None if they cannot see it.
 Serializer = Callable[[Session, str, int, datetime], dict[str, Any] | None]
@@ -138,11 +138,11 @@ def _transmit(row: WebhookDelivery, request: _Request) -> WebhookResult:
     if 200 <= answer.code < 300:
         return WebhookResult("sent", answer=answer)
     if answer.code == GONE:
-        error = "The receiver says that it is gone for good (410)."
+        error = "The receiver answered 410 Gone."
         return WebhookResult("failed", error, answer=answer, stop=("off", "gone"))
-    error = f"The receiver refused it ({answer.code})."
+    error = f"The receiver refused the delivery ({answer.code})."
     if 300 <= answer.code < 400:
-        error = f"It answered with a redirect ({answer.code}), which is not followed."
+        error = f"The receiver answered with a redirect ({answer.code}), which is not followed."
     return WebhookResult(engine.retry(WEBHOOKS, row, error).state, error, answer=answer)
 
 

@@ -454,7 +454,7 @@ def test_an_address_inside_is_not_called_without_the_operators_word(app, receive
     make_one(office, receiver)
     work(office)
     (row,) = office.rows(select(WebhookDelivery))
-    assert (row.state, row.error, receiver.heard) == ("queued", "The address must begin with https://.", [])
+    assert (row.state, row.error, receiver.heard) == ("queued", "The address must start with https://.", [])
     office.close()
 
 

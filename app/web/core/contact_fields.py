@@ -25,7 +25,7 @@ def contact_fields(record: Any, through: Any = None) -> list[Field]:
         TextField("last_name", _("Last name"), columns("last_name"), most=80, **both),
         PhoneField("mobile", _("Mobile"), columns("mobile", "mobile_e164"), listed=True, **both),
         PhoneField("alternative_mobile", _("Other mobile"), columns("alternative_mobile", "alternative_e164"), **both),
-        EmailField("email", _("E-mail"), columns("email"), listed=True, **both),
+        EmailField("email", _("Email"), columns("email"), listed=True, **both),
         SecretField("pan", _("PAN"), columns("pan_sealed", "pan_blind"), **both),
         SecretField("aadhaar", _("Aadhaar"), columns("aadhaar_sealed", "aadhaar_blind"), **both),
         LongTextField("address", _("Address"), columns("address"), mask=True, add=True, edit=True, section="person"),

@@ -337,7 +337,7 @@ def bulk_actions(screen: Any, viewer: Viewer) -> list[dict[str, Any]]:
             "selected": [],
         }
         made.append({"name": "assign", "label": _("Assign"), "icon": "user-check", "confirm": None, "fields": [person]})
-        fair = _("They are spread evenly: each goes to the next in line of the role.")
+        fair = _("Records are distributed evenly by round robin among the users of the role.")
         role = {
             "name": "role",
             "label": _("Role"),
@@ -357,7 +357,7 @@ def bulk_actions(screen: Any, viewer: Viewer) -> list[dict[str, Any]]:
     if record is Task and who.may("Tasks", "write"):
         made.append({"name": "done", "label": _("Done"), "icon": "check", "confirm": None, "fields": []})
     if who.may(screen.module, "delete") and "delete" not in screen.exclude_route_methods:
-        sure = _("Delete the chosen records?")
+        sure = _("Delete the selected records?")
         made.append({"name": "delete", "label": _("Delete"), "icon": "trash", "confirm": sure, "fields": []})
     return made
 

@@ -400,7 +400,7 @@ class Screen(ModulePermissions, ModelView):
             except REFUSABLE as broken:
                 db.session.rollback()
                 failed.append(f"{key}: {refusal(broken)[1]}")
-        told = [_("%(n)s done.", n=done), assignment_actions.who_got_how_many(takers, viewer)]
+        told = [_("%(n)s updated.", n=done), assignment_actions.who_got_how_many(takers, viewer)]
         flash(" ".join(filter(None, told)), "success" if done else "info")
         for sentence in failed[:10]:
             flash(sentence, "warning")

@@ -108,7 +108,7 @@ class Assignable(Screen):
 
     def _to_role(self, row: Any, viewer: Viewer) -> str:
         chosen = assignment_actions.give_by_turn(self, row, request.form.get("role", ""), viewer)
-        return _("%(name)s has it now.", name=assignment_history.name_of(chosen, viewer))
+        return _("Assigned to %(name)s.", name=assignment_history.name_of(chosen, viewer))
 
     @staticmethod
     def _ask(row: Any, viewer: Viewer) -> str:
@@ -143,7 +143,7 @@ class Shared(Assignable):
         return page | {
             "present": people,
             "join_url": f"{self.route_base}/join/{row.id}",
-            "colleague": page["person"] | {"name": "user", "label": _("Also add a colleague")},
+            "colleague": page["person"] | {"name": "user", "label": _("Add an assignee")},
         }
 
     @expose("/join/<pk>", methods=["POST"])

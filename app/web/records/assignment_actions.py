@@ -82,7 +82,7 @@ def add(screen: Any, row: Any, chosen: int | None, viewer: Viewer) -> bool:
 
 def has_already(chosen: int | None, viewer: Viewer) -> str:
     """The friendly sentence where nothing had to be done."""
-    return _("%(name)s has it already.", name=(viewer.lookups.person(chosen) or {}).get("full_name", "?"))
+    return _("%(name)s is already assigned.", name=(viewer.lookups.person(chosen) or {}).get("full_name", "?"))
 
 
 def who_got_how_many(takers: Counter[int], viewer: Viewer) -> str:

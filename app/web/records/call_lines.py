@@ -70,8 +70,8 @@ def tabs(chosen: str) -> list[dict[str, Any]]:
     """The parts of the calls, with what is said of an empty one; "phone" is one's own telephone."""
     parts = (
         ("", _("All"), "/calls/", None),
-        ("open", _("Without outcome"), "/calls/?tab=open", _("Every call of yours has its outcome.")),
-        ("missed", _("To call back"), "/calls/?tab=missed", _("Everybody who was missed was called back.")),
+        ("open", _("No outcome"), "/calls/?tab=open", _("All your calls have an outcome.")),
+        ("missed", _("Call back"), "/calls/?tab=missed", _("No missed calls to return.")),
         ("phone", _("My phone"), "/phone/", None),
     )
     return [
@@ -141,7 +141,7 @@ def _line(row: Any, viewer: Viewer) -> dict[str, Any]:
 
 def _said(direction: str, has_talked: bool, who: str) -> str:
     if direction == "Outgoing":
-        return _("called %(who)s", who=who) if has_talked else _("called %(who)s, and nobody answered", who=who)
+        return _("called %(who)s", who=who) if has_talked else _("called %(who)s, no answer", who=who)
     if direction == "Incoming":
-        return _("took a call of %(who)s", who=who) if has_talked else _("missed a call of %(who)s", who=who)
+        return _("answered a call from %(who)s", who=who) if has_talked else _("missed a call from %(who)s", who=who)
     return _("had a call with %(who)s", who=who)

@@ -57,5 +57,5 @@ def field(number: str | None, errors: list[str], label: str, viewer: Viewer) -> 
         "value": number,
         "selected": [(hit["value"], hit["label"]) for hit in known],
         "errors": errors,
-        "placeholder": _("Name, number or telephone"),
+        "placeholder": _("Name, number or phone"),
     }

@@ -40,8 +40,8 @@ COLORS = {
 
 
 #: What the telephones' words mean; machines keep hearing the words themselves.
-_STATUS_WORDS = {"Did Not Picked": _("Not picked up"), "Missed Call": _("Missed")}
-_MEDIUM_WORDS = {"mobile": _("Telephone"), "manual": _("By hand"), "twilio": "Twilio", "exotel": "Exotel"}
+_STATUS_WORDS = {"Did Not Picked": _("No answer"), "Missed Call": _("Missed")}
+_MEDIUM_WORDS = {"mobile": _("Phone"), "manual": _("Manual"), "twilio": "Twilio", "exotel": "Exotel"}
 
 
 class CallStatusField(ChoiceField):
@@ -191,7 +191,7 @@ FIELDS: list[Field] = [
     ),
     CallNumberField("from_number", _("From"), (CallLog.from_number,), listed=True, **_both),
     CallNumberField("to_number", _("To"), (CallLog.to_number,), listed=True, **_both),
-    OtherPartyField("other", _("With"), listed=True, section="none"),
+    OtherPartyField("other", _("Contact"), listed=True, section="none"),
     CallNumberField("other_number", _("Number"), (CallLog.other_e164,), filter=True, section="none"),
     DurationField(
         "duration_seconds", _("Duration"), (CallLog.duration_seconds,), listed=True, filter=True, sort=True, **_both
@@ -233,16 +233,16 @@ FIELDS: list[Field] = [
     OutcomeField("outcome", _("Outcome"), most=500, filter=True, **_both),
     TextField(
         "device_call_id",
-        _("Device call id"),
+        _("Device call ID"),
         (CallLog.device_call_id,),
         most=120,
         filter=True,
         add=True,
         section="none",
     ),
-    MediumField("medium", _("Known from"), (CallLog.medium,), filter=True),
+    MediumField("medium", _("Logged by"), (CallLog.medium,), filter=True),
     DateTimeField("created_on", _("Created"), (CallLog.created_on,), filter=True, sort=True),
-    DateTimeField("changed_on", _("Changed"), (CallLog.changed_on,), filter=True),
+    DateTimeField("changed_on", _("Updated"), (CallLog.changed_on,), filter=True),
 ]
 
 
@@ -363,7 +363,7 @@ class CallScreen(CallOutcomeScreen):
     #: By hand one says whom one called; from or to follows from the direction.
     by_hand = (
         *(CallService.record_table.by_name[name] for name in ("direction", "status")),
-        CallNumberField("to_number", _("Number of the other side"), (CallLog.to_number,), add=True),
+        CallNumberField("to_number", _("Other party's number"), (CallLog.to_number,), add=True),
         *(CallService.record_table.by_name[name] for name in ("lead", "customer", "ticket", "started_on")),
         DurationField("duration_seconds", _("Duration in seconds"), (CallLog.duration_seconds,), add=True),
     )

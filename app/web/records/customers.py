@@ -38,7 +38,7 @@ FIELDS: list[Field] = [
     ChoiceField(
         "source", _("Source"), (Customer.source,), options=("Lead", "Ticket", "Direct", "Other"), filter=True, **_both
     ),
-    TextField("referral_code", _("Client id"), (Customer.referral_code,), most=40, listed=True, filter=True),
+    TextField("referral_code", _("Client ID"), (Customer.referral_code,), most=40, listed=True, filter=True),
     TextField("referred_by", _("Referred by"), (Customer.referred_by,), most=40, filter=True, **_both),
     ChoiceField(
         "kyc_status",
@@ -54,11 +54,11 @@ FIELDS: list[Field] = [
     BooleanField("no_calls", _("No calls"), (Customer.no_calls,), filter=True, **_both),
     BooleanField("no_whatsapp", _("No WhatsApp"), (Customer.no_whatsapp,), **_both),
     BooleanField("no_sms", _("No SMS"), (Customer.no_sms,), **_both),
-    BooleanField("no_email", _("No e-mail"), (Customer.no_email,), **_both),
+    BooleanField("no_email", _("No email"), (Customer.no_email,), **_both),
     PersonField("owner", _("Owner"), (Customer.owner_id,), key="owner_id", listed=True, filter=True, edit=True),
     NumberField("version", _("Version"), (Customer.version,)),
     DateTimeField("created_on", _("Created"), (Customer.created_on,), listed=True, filter=True, sort=True),
-    DateTimeField("changed_on", _("Changed"), (Customer.changed_on,), filter=True, sort=True),
+    DateTimeField("changed_on", _("Updated"), (Customer.changed_on,), filter=True, sort=True),
 ]
 
 

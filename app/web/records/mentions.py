@@ -103,8 +103,13 @@ def _parted(named: dict[str, int], seeing: frozenset[int]) -> tuple[dict[str, in
 def _remark(key: int, viewer: Viewer) -> str:
     name = viewer.lookups.people[key]["full_name"]
     if key not in viewer.lookups.active:
-        return str(_("%(name)s was not told: this account is closed.", name=name))
-    return str(_("%(name)s was not told: this record is not open to %(name)s. A manager can assign it.", name=name))
+        return str(_("%(name)s wasn't notified: the account is deactivated.", name=name))
+    return str(
+        _(
+            "%(name)s wasn't notified because they don't have access to this record. A manager can assign it to them.",
+            name=name,
+        )
+    )
 
 
 # --- reading -----------------------------------------------------------------------------------------------------

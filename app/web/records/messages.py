@@ -35,7 +35,7 @@ FIELDS: list[Field] = [
     ),
     ChoiceField("direction", _("Direction"), (Message.direction,), options=("out", "in"), listed=True, filter=True),
     CallNumberField(
-        "peer", _("To / from"), (Message.peer,), listed=True, filter=True, add=True, required=True, most=254
+        "peer", _("Recipient / sender"), (Message.peer,), listed=True, filter=True, add=True, required=True, most=254
     ),
     TextField("subject", _("Subject"), (Message.subject,), most=200, add=True),
     LongTextField("body", _("Text"), (Message.body,), add=True, required=True),

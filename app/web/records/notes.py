@@ -119,7 +119,7 @@ def _saved(line: Any, viewer: Viewer) -> Any:
         if told := " ".join(mentions.remarks()):
             answer.headers["HX-Trigger"] = json.dumps({"crm:toast": {"text": told}})
         return answer
-    flash(_("The note is changed."), "success")
+    flash(_("Note saved."), "success")
     for sentence in mentions.remarks():
         flash(sentence, "warning")
     column, key = _place(line)

@@ -77,11 +77,11 @@ FIELDS: list[Field] = [
         add=True,
     ),
     LongTextField("description", _("Description"), (Task.description,), **_both),
-    BooleanField("exhausted", _("Nobody left"), (Task.exhausted,), filter=True),
-    DateTimeField("done_on", _("Done on"), (Task.done_on,)),
+    BooleanField("exhausted", _("No one available"), (Task.exhausted,), filter=True),
+    DateTimeField("done_on", _("Completed"), (Task.done_on,)),
     NumberField("version", _("Version"), (Task.version,)),
     DateTimeField("created_on", _("Created"), (Task.created_on,), filter=True, sort=True),
-    DateTimeField("changed_on", _("Changed"), (Task.changed_on,), filter=True, sort=True),
+    DateTimeField("changed_on", _("Updated"), (Task.changed_on,), filter=True, sort=True),
 ]
 
 

@@ -155,7 +155,7 @@ FIELDS: list[Field] = [
     DateTimeField("resolved_on", _("Resolved"), (Ticket.resolved_on,), filter=True),
     NumberField("version", _("Version"), (Ticket.version,)),
     DateTimeField("created_on", _("Created"), (Ticket.created_on,), listed=True, filter=True, sort=True),
-    DateTimeField("changed_on", _("Changed"), (Ticket.changed_on,), filter=True, sort=True),
+    DateTimeField("changed_on", _("Updated"), (Ticket.changed_on,), filter=True, sort=True),
     TextField("first_name", _("First name"), key="first_name", add=True, most=80),
     TextField("last_name", _("Last name"), key="last_name", add=True, most=80),
     PersonField("assign_to", _("Assign to"), key="assign_to", add=True),

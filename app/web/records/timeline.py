@@ -95,7 +95,7 @@ def _of_note(row: Any, payload: dict[str, Any], viewer: Viewer) -> dict[str, Any
 
 def _name(key: Any, viewer: Viewer) -> str:
     card = viewer.lookups.person(key)
-    return card["full_name"] if card else str(_("nobody"))
+    return card["full_name"] if card else str(_("no one"))
 
 
 def _plainly(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any]:
@@ -113,22 +113,22 @@ def _moved(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, An
 
 
 _ABOUT = {
-    "joined": _l("asked %(name)s to help"),
-    "released": _l("released %(old)s"),
-    "request expired": _l("The request that %(name)s gets this was not decided in time"),
-    "request withdrawn": _l("withdrew the request that %(name)s gets this"),
+    "joined": _l("added %(name)s as an assignee"),
+    "released": _l("removed %(old)s"),
+    "request expired": _l("The request to assign this to %(name)s expired"),
+    "request withdrawn": _l("withdrew the request to assign this to %(name)s"),
 }
 
 
 def _assigned(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any]:
     if payload.get("what") == "requested":
-        text = _("asked that %(name)s gets this", name=_name(payload.get("to"), viewer))
+        text = _("requested assignment to %(name)s", name=_name(payload.get("to"), viewer))
         return {"headline": text, "body": payload.get("text")}
     if payload.get("what") in _ABOUT:
         names = {"name": _name(payload.get("to"), viewer), "old": _name(payload.get("old"), viewer)}
         return {"headline": str(_ABOUT[payload["what"]]) % names}
     if payload.get("what") == "exhausted":
-        return {"headline": _("Nobody is left to take this over"), "tone": "red"}
+        return {"headline": _("No one is available to take this over"), "tone": "red"}
     text = _(
         "assigned this to %(name)s (%(reason)s)",
         name=_name(payload.get("to"), viewer),
@@ -159,8 +159,8 @@ def _proposed(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str,
     rows = [_change(change, viewer, master) for change in payload.get("changes", []) if len(change) == 3]
     for row in rows:
         if row["new"] is None:  # a PAN or Aadhaar, whose values stand on no timeline
-            row["old"], row["new"] = _("the customer's stays"), _("the one that was typed is not kept")
-    text = _("The customer is known already; what was typed differs and was not written")
+            row["old"], row["new"] = _("the customer's value is kept"), _("the entered value isn't stored")
+    text = _("This customer already exists. The entered values differ and were not saved")
     return {"headline": text, "changes": rows, "tone": "amber"}
 
 
@@ -201,7 +201,7 @@ def _call(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any
 
 
 def _message(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any]:
-    return {"headline": _("wrote by %(channel)s", channel=payload.get("channel", ""))}
+    return {"headline": _("sent a message by %(channel)s", channel=payload.get("channel", ""))}
 
 
 _TELL = {
@@ -337,7 +337,7 @@ class ActivityResource(Resource):
         "warnings": {
             "type": "array",
             "items": {"type": "string"},
-            "description": "After writing: who was mentioned and not told.",
+            "description": "On create or update: users who were mentioned but not notified.",
         }
     }
 

@@ -223,7 +223,7 @@ class KeysView(BaseView):
         """Revoke one of one's own (an admin: any)."""
         row = access.get_visible(db.session(), ApiKey, pk) or abort(404)
         revoke(row, g.person.id, datetime.now(UTC), request.remote_addr)
-        flash(_("The key is revoked."), "success")
+        flash(_("API key revoked."), "success")
         return redirect(url_for(f"{self.endpoint}.index"))
 
     def _page(self, broken: RuleBroken | None = None) -> Any:

@@ -144,7 +144,7 @@ class ResetMyPasswordView(fab.ResetMyPasswordView):
         security = self.appbuilder.sm
         security.reset_password(g.person.id, form.password.data)
         security.sign_in_browser(security.get_user_by_id(g.person.id))
-        flash(_("Your password is changed. All your other sessions are ended."), "success")
+        flash(_("Password changed. All your other sessions have been ended."), "success")
 
 
 class ResetPasswordView(fab.ResetPasswordView):
@@ -156,7 +156,7 @@ class ResetPasswordView(fab.ResetPasswordView):
         if not (raw.isascii() and raw.isdigit() and len(raw) < 10) or db.session.get(User, int(raw)) is None:
             abort(404)
         self.appbuilder.sm.reset_password(int(raw), form.password.data)
-        flash(_("The password is changed, and the person's sessions are ended."), "success")
+        flash(_("Password changed. The user's sessions have been ended."), "success")
 
 
 class ProfileForm(UserInfoEdit):
@@ -168,7 +168,7 @@ class ProfileForm(UserInfoEdit):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        office = ("", _("As the office"))
+        office = ("", _("Office time zone"))
         languages = current_app.config["LANGUAGES"]
         self.time_zone.choices = [office, *((name, name) for name in sorted(available_timezones()))]
         self.locale.choices = [office, *((code, each["name"]) for code, each in languages.items())]
@@ -192,5 +192,5 @@ class UserInfoEditView(fab.UserInfoEditView):
         user.mobile_e164 = phone.normal(form.mobile.data or "")
         user.time_zone, user.locale = form.time_zone.data or None, form.locale.data or None
         db.session.commit()
-        flash(_("Your page is saved."), "success")
+        flash(_("Profile saved."), "success")
         return redirect("/users/userinfo/")

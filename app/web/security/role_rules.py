@@ -174,7 +174,7 @@ def _refuse_giving(session: Session, who: access.Person, role: Any) -> None:
         if OPENNESS[level] > OPENNESS[who.mask(name)]:
             _deny(role.name, FIELD_WORDS[name])
     if any((pair.permission.name, pair.view_menu.name) not in who.pairs for pair in role.permissions):
-        _deny(role.name, _("screens"))
+        _deny(role.name, _("pages"))
 
 
 def _refuse_admin(who: access.Person, user: Any) -> None:

@@ -227,7 +227,7 @@ class SessionsView(BaseView):
                 request.remote_addr,
                 by=g.person.id,
             )
-        flash(_("The session is ended."), "success")
+        flash(_("Session ended."), "success")
         return redirect(self._list(row.user_id))
 
     @expose("/end-others", methods=["POST"])
@@ -240,7 +240,7 @@ class SessionsView(BaseView):
             count = end(held, now, SignIn.user_id == key, SignIn.token_hash != _this_hash())
             note_ended(held, key)
             audit.write(held, "sign-out", key, now, None, request.remote_addr, by=g.person.id, ended=count)
-        flash(_("%(count)s sessions are ended.", count=count), "success")
+        flash(_("%(count)s sessions ended.", count=count), "success")
         return redirect(self._list(key))
 
     def _list(self, key: int) -> str:

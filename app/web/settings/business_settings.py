@@ -27,19 +27,19 @@ LONGEST_PERCENT = 99
 #: A text that needs not be there; and what a whole form names, so that a box missing in it is one not ticked.
 _MAY_BE_EMPTY, _LAST = ("phone_app_url",), "phone_app_version"
 _SAID = {
-    "grace_minutes": lazy_gettext("Office minutes a task may be overdue before it moves to a colleague"),
-    "retry_minutes": lazy_gettext("Office minutes the next person gets"),
-    "first_task_minutes": lazy_gettext("Minutes until a new record's first task is due"),
-    "request_expiry_days": lazy_gettext("Working days after which a pending assignment request expires"),
-    "lead_expiry_days": lazy_gettext("Days without change after which a working lead expires"),
-    "opened_expiry_days": lazy_gettext("Days in Account Opened after which a lead expires"),
-    "sla_warning_percent": lazy_gettext("Percent of the promised time after which people are warned"),
-    "sla_escalation_minutes": lazy_gettext("Office minutes after which a broken promise goes to the next manager"),
-    "default_referral": lazy_gettext("The house's own referral code"),
-    "phone_app_version": lazy_gettext("Newest version of the telephone application"),
-    "phone_app_build": lazy_gettext("Its build number"),
-    "phone_app_url": lazy_gettext("Where people download it; empty = nowhere"),
-    "phone_app_force": lazy_gettext("Older versions must be updated"),
+    "grace_minutes": lazy_gettext("Office minutes a task can be overdue before it is reassigned"),
+    "retry_minutes": lazy_gettext("Office minutes until a reassigned task is due"),
+    "first_task_minutes": lazy_gettext("Minutes until the first task of a new record is due"),
+    "request_expiry_days": lazy_gettext("Working days until a pending assignment request expires"),
+    "lead_expiry_days": lazy_gettext("Days without activity until an open lead expires"),
+    "opened_expiry_days": lazy_gettext("Days in Account Opened until a lead expires"),
+    "sla_warning_percent": lazy_gettext("Percent of the SLA target after which a warning is sent"),
+    "sla_escalation_minutes": lazy_gettext("Office minutes until a missed SLA target is escalated to the next manager"),
+    "default_referral": lazy_gettext("The company's own referral code"),
+    "phone_app_version": lazy_gettext("Latest version of the phone app"),
+    "phone_app_build": lazy_gettext("Build number of the phone app"),
+    "phone_app_url": lazy_gettext("Download address of the phone app; leave empty for none"),
+    "phone_app_force": lazy_gettext("Require users to update older versions"),
 }
 
 
@@ -71,7 +71,7 @@ class Business(BaseView):
         except RuleBroken as broken:
             session.rollback()
             return self._page(request.form, broken.errors, said(broken.message)), gate.refusal(broken)[0]
-        flash(_("The settings are saved."), "success")
+        flash(_("Settings saved."), "success")
         return redirect(url_for("Business.values"))
 
     def _page(self, typed: Any, errors: dict[str, list[str]], error: str) -> str:

@@ -27,7 +27,7 @@ from app.web.security.sessions import own_transaction
 
 #: Queue -> what it is for.
 WORDS = {
-    "short": lazy_gettext("Seconds each: e-mail about notices"),
+    "short": lazy_gettext("Seconds each: notification emails"),
     "default": lazy_gettext("Up to five minutes each: webhooks"),
     "long": lazy_gettext("Up to an hour each"),
 }
@@ -73,7 +73,7 @@ class QueueView(BaseView):
             taken = [queue.put(Call(row.queue, row.function, tuple(row.arguments))) for row in rows]
             if not all(taken):
                 raise RuleBroken(_("The queue isn't responding. Nothing was changed. Please try again in a minute."))
-        flash(ngettext("%(num)s call runs again.", "%(num)s calls run again.", len(rows)), "success")
+        flash(ngettext("%(num)s item will be retried.", "%(num)s items will be retried.", len(rows)), "success")
         return redirect("/queue/")
 
     @expose("/rest", methods=["POST"])
@@ -86,7 +86,7 @@ class QueueView(BaseView):
         rows = _chosen(key)
         with own_transaction() as session:
             dead_letters.settle(session, rows, dead_letters.DROPPED, current_viewer().person.id, current_viewer().now)
-        flash(ngettext("%(num)s call rests.", "%(num)s calls rest.", len(rows)), "success")
+        flash(ngettext("%(num)s item dismissed.", "%(num)s items dismissed.", len(rows)), "success")
         return redirect("/queue/")
 
 

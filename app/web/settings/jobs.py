@@ -118,9 +118,9 @@ def _state(last: dict[str, JobRun], viewer: Viewer) -> dict[str, Any]:
         return _rests(run, viewer)
     if run is not None and viewer.now - run.started_on <= job_health.LATE:
         who = run.ran_by or _("One process")
-        text = _("%(who)s leads. Its last run began %(when)s.", who=who, when=_ago(run, viewer))
+        text = _("%(who)s is the leader. Its last run started %(when)s.", who=who, when=_ago(run, viewer))
         return {
-            "title": _("The jobs run"),
+            "title": _("Jobs are running"),
             "text": text,
             "tone": "green",
             "icon": "heart-rate-monitor",
@@ -129,10 +129,12 @@ def _state(last: dict[str, JobRun], viewer: Viewer) -> dict[str, Any]:
     here = current_app.config["CRM"].scheduler
     found = _late(run, viewer) if run is not None else {"title": _("No job has run yet"), "tone": "amber"}
     if here:
-        text = _("This process may run them, and takes over within seconds when nobody else does.")
+        text = _("This process can run jobs and takes over within seconds if no other process does.")
     else:
-        found |= {"title": _("Nobody runs the jobs: CRM_SCHEDULER is off everywhere"), "tone": "red"}
-        text = _("Start one process with CRM_SCHEDULER=on; until then no task moves and nobody is reminded.")
+        found |= {"title": _("Jobs are not running: CRM_SCHEDULER is off everywhere"), "tone": "red"}
+        text = _(
+            "Start one process with CRM_SCHEDULER=on. Until then, no tasks are reassigned and no reminders are sent."
+        )
     return found | {
         "text": " ".join(filter(None, (found.get("text"), text))),
         "icon": "alert-triangle",
@@ -144,7 +146,7 @@ def _rests(run: JobRun, viewer: Viewer) -> dict[str, Any]:
     """The clock was set back: what ran is not run again."""
     local = run.started_on.astimezone(viewer.zone)
     text = _(
-        "The last run bears a later time than now. The jobs rest until %(time)s; please check the clock.",
+        "The last run has a later time than now. Jobs are paused until %(time)s. Please check the clock.",
         time=f"{local:%-d %b %Y, %H:%M}",
     )
     return {
@@ -158,8 +160,8 @@ def _rests(run: JobRun, viewer: Viewer) -> dict[str, Any]:
 
 def _late(run: JobRun, viewer: Viewer) -> dict[str, Any]:
     local = run.started_on.astimezone(viewer.zone)
-    title = _("The jobs are late since %(time)s", time=f"{local:%-d %b %Y, %H:%M}")
-    text = _("The last run began %(when)s.", when=_ago(run, viewer))
+    title = _("Jobs have been delayed since %(time)s", time=f"{local:%-d %b %Y, %H:%M}")
+    text = _("The last run started %(when)s.", when=_ago(run, viewer))
     return {"title": title, "tone": "red", "text": text}
 
 
@@ -191,7 +193,7 @@ def _cells(run: JobRun | None, viewer: Viewer) -> dict[str, Any]:
     hangs = run.outcome == "running" and viewer.now - run.started_on > job_health.LATE
     outcome = {
         "kind": "status",
-        "label": _("hangs") if hangs else _outcome(run.outcome),
+        "label": _("not responding") if hangs else _outcome(run.outcome),
         "color": "red" if hangs else _TONES.get(run.outcome, "gray"),
     }
     return {
@@ -203,7 +205,7 @@ def _cells(run: JobRun | None, viewer: Viewer) -> dict[str, Any]:
         "items": run.items,
         "failed": run.failed_items,
         "lag": {"kind": "missing"} if run.is_by_hand else {"kind": "duration", "text": span(run.lag_seconds)},
-        "slot": _("by hand") if run.is_by_hand else _slot(run.slot, viewer),
+        "slot": _("manual") if run.is_by_hand else _slot(run.slot, viewer),
         "began": _began(run, viewer),
     }
 

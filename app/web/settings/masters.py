@@ -21,7 +21,7 @@ _COLOUR = pick(lazy_gettext("Colour"), [(each, each.title()) for each in setting
 _LABELS = {
     "label": lazy_gettext("Label"),
     "position": lazy_gettext("Order"),
-    "is_active": lazy_gettext("On offer"),
+    "is_active": lazy_gettext("Active"),
     "color": lazy_gettext("Colour"),
     "meaning": lazy_gettext("Meaning"),
     "description": lazy_gettext("Description"),
@@ -191,6 +191,6 @@ class MessageTemplates(MasterScreen):
     columns = ("label", "channel", "body", "position", "is_active")
     fields = {
         "channel": pick(
-            lazy_gettext("Channel"), [("whatsapp", "WhatsApp"), ("sms", "SMS"), ("email", lazy_gettext("E-mail"))]
+            lazy_gettext("Channel"), [("whatsapp", "WhatsApp"), ("sms", "SMS"), ("email", lazy_gettext("Email"))]
         )
     }

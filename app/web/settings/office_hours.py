@@ -26,7 +26,7 @@ from app.web.pages.hardened import pick, protect
 from app.web.settings.masters import MasterScreen
 
 _WEEKDAYS = tuple(map(lazy_gettext, office_hours.WEEKDAYS))
-NO_HOURS = lazy_gettext("No office hours: the office counts as always open.")
+NO_HOURS = lazy_gettext("No office hours: the office is treated as always open.")
 _CLOCK = {"starts": lambda at: f"{at:%H:%M}" if at else "–", "ends": lambda at: f"{at:%H:%M}" if at else "–"}
 #: Empty pairs of fields offered on each day.
 _SPARE = 1
@@ -138,7 +138,7 @@ class Hours(BaseView):
             session.rollback()
             flash(said(broken.message), "danger")
             return self._page(typed), gate.refusal(broken)[0]
-        flash(_("The office hours are saved."), "success")
+        flash(_("Office hours saved."), "success")
         return redirect(url_for("Hours.week"))
 
     def _page(self, shown: Week) -> str:

@@ -41,7 +41,7 @@ class RoleRows(HardenedInterface):
         if col == "people":
             return len(team.members(self.session, item.id))
         if col == "matrix":
-            return link(url_for("RoleMatrix.matrix", role_id=item.id), _("Open the matrix"))
+            return link(url_for("RoleMatrix.matrix", role_id=item.id), _("Open the permission matrix"))
         return super()._get_attr_value(item, col)
 
 
@@ -57,17 +57,17 @@ class Roles(HardenedView, RoleModelView):
     show_columns = ["name", "people", "matrix", "permissions"]
     search_columns = ["name"]
     label_columns = RoleModelView.label_columns | {
-        "people": lazy_gettext("People"),
-        "matrix": lazy_gettext("Matrix"),
+        "people": lazy_gettext("Users"),
+        "matrix": lazy_gettext("Permissions"),
     }
     base_order = ("name", "asc")
 
-    @action("matrix", lazy_gettext("Matrix"), "", "fa-table", multiple=False)
+    @action("matrix", lazy_gettext("Permissions"), "", "fa-table", multiple=False)
     def to_matrix(self, item: Any) -> Any:
         """To the role's matrix."""
         return redirect(url_for("RoleMatrix.matrix", role_id=item.id))
 
-    @action("copyrole", lazy_gettext("Copy role"), lazy_gettext("Copy the chosen roles?"), "fa-copy", single=False)
+    @action("copyrole", lazy_gettext("Copy role"), lazy_gettext("Copy the selected roles?"), "fa-copy", single=False)
     def copy_role(self, items: Any) -> Any:
         """Each with its pairs, levels and masks, under a new name."""
         for role in items:

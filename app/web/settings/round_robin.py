@@ -82,7 +82,7 @@ def _next_in_words(role: str, viewer: Viewer) -> str:
     coming = team.preview(line, viewer.now, 1) if line else []
     if not coming:
         return _("No one with this role is available now.")
-    return _("The next turn is for %(name)s.", name=name_of(coming[0].user_id, viewer))
+    return _("%(name)s is next.", name=name_of(coming[0].user_id, viewer))
 
 
 def _page(role: Any, pointer: Any, viewer: Viewer) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def _target_fields() -> dict[str, Any]:
         made[f"reply_{key}"] = IntegerField(
             word,
             list(check),
-            description=lazy_gettext("First answer, office minutes"),
+            description=lazy_gettext("First response, office minutes"),
             render_kw={"class": "form-control"},
         )
         made[f"solve_{key}"] = IntegerField(
@@ -68,8 +68,8 @@ class SlaPolicies(MasterScreen):
     columns = ("label", "applies_to", "position", "is_active")
     search_columns = ["label", "applies_to", "is_active"]
     description_columns = {
-        "position": lazy_gettext("Of several policies, the first in order that has a target holds."),
-        "is_active": lazy_gettext("Clocks that run already keep their times until the record's priority changes."),
+        "position": lazy_gettext("If several policies have a target, the first in order applies."),
+        "is_active": lazy_gettext("Running SLA clocks keep their targets until the record's priority changes."),
     }
     fields = {"applies_to": pick(lazy_gettext("For"), _KINDS), **_target_fields()}
     add_fieldsets = edit_fieldsets = [

@@ -41,11 +41,11 @@ KINDS = {
     "call_log": _l("Calls"),
 }
 EVENTS = {
-    "created": _l("new"),
-    "changed": _l("changed"),
-    "status": _l("new status"),
-    "assigned": _l("given to somebody"),
-    "deleted": _l("deleted"),
+    "created": _l("Created"),
+    "changed": _l("Updated"),
+    "status": _l("Status changed"),
+    "assigned": _l("Assigned"),
+    "deleted": _l("Deleted"),
 }
 _ONE = {
     "lead": _l("Lead"),
@@ -58,17 +58,16 @@ _STATES = {"on": (_l("On"), "green"), "paused": (_l("Paused"), "amber"), "off": 
 _OUTCOMES = {
     "queued": (_l("Waiting"), "blue"),
     "sending": (_l("Sending"), "blue"),
-    "sent": (_l("Arrived"), "green"),
+    "sent": (_l("Delivered"), "green"),
     "failed": (_l("Failed"), "red"),
     "dropped": (_l("Not sent"), "gray"),
 }
 _WHY = {
     "failures": _l(
-        "It was paused because nothing arrived any more. Events are noted and wait; look at the last "
-        "answers, then switch it on."
+        "Paused because deliveries kept failing. Events are queued. Check the last responses, then turn it on."
     ),
-    "gone": _l("It was switched off because its receiver answered 410: gone for good. Nothing is noted meanwhile."),
-    "user": _l("It was paused because its user is no longer active. Please choose another user, then switch it on."),
+    "gone": _l("Turned off because the receiver answered 410 Gone. No events are queued."),
+    "user": _l("Paused because its user is no longer active. Choose another user, then turn it on."),
 }
 #: Parts of the log.
 _SHOWN = {"waiting": ("queued", "sending"), "failed": ("failed",), "dropped": ("dropped",)}
@@ -186,7 +185,7 @@ class WebhooksView(BaseView):
                 webhooks.change(session, hook, wanted, version, by, _now(), _private())
         except RuleBroken as broken:
             return self._refused(_found(Webhook, key), wanted, broken)
-        flash(_("The webhook is saved."), "success")
+        flash(_("Webhook saved."), "success")
         return redirect(f"/webhooks/{key}/")
 
     @expose("/<int:key>/<any(pause, resume, test, retry, secret, delete):what>", methods=["POST"])
@@ -215,7 +214,7 @@ class WebhooksView(BaseView):
         with own_transaction() as session:
             hook_id, name = row.webhook_id, webhooks.again(session, row, _now())
         engine.enqueue(WEBHOOKS, name)
-        flash(_("It is on its way again, under the key it has."), "success")
+        flash(_("Resent with the same delivery ID."), "success")
         return redirect(f"/webhooks/{hook_id}/")
 
     def _form(self, hook: Webhook | None, wanted: EventFilter, errors: dict[str, list[str]], error: str = "") -> Any:
@@ -227,7 +226,7 @@ class WebhooksView(BaseView):
             "version": hook.version if hook else None,
             "action": f"/webhooks/{hook.id}/edit" if hook else "/webhooks/add",
             "conflict": None,
-            "submit_label": _("Save") if hook else _("Make the webhook"),
+            "submit_label": _("Save") if hook else _("Create webhook"),
             "sections": [{"title": "", "fields": _fields(wanted, errors)}],
         }
         grid = [(kind, KINDS[kind], change_events.EVENTS[kind]) for kind in KINDS]
@@ -268,34 +267,38 @@ def _found(record: Any, key: int) -> Any:
 def _pause(hook: Webhook, by: int) -> None:
     with own_transaction() as session:
         webhooks.pause(session, hook, by, _now())
-    flash(_("The webhook is paused. Events are noted and wait."), "success")
+    flash(_("Webhook paused. Events are queued."), "success")
 
 
 def _resume(hook: Webhook, by: int) -> None:
     with own_transaction() as session:
         webhooks.resume(session, hook, by, _now())
-    flash(_("The webhook is on. What waited goes out within minutes."), "success")
+    flash(_("Webhook turned on. Queued deliveries are sent within minutes."), "success")
 
 
 def _test(hook: Webhook, by: int) -> None:
     with own_transaction() as session:
         key = webhooks.test(session, hook, _now())
     engine.enqueue(WEBHOOKS, key)
-    flash(_("A test is on its way; what comes of it shows below."), "success")
+    flash(_("Test sent. The result appears below."), "success")
 
 
 def _retry(hook: Webhook, by: int) -> None:
     with own_transaction() as session:
         count = webhooks.all_again(session, hook, by, _now())
-    goes = _("They go out within minutes, the oldest first.") if hook.state == "on" else _("They wait until it is on.")
-    told = _n("%(num)s delivery is sent again.", "%(num)s deliveries are sent again.", count)
+    goes = (
+        _("They are sent within minutes, oldest first.")
+        if hook.state == "on"
+        else _("They are sent once the webhook is on.")
+    )
+    told = _n("%(num)s delivery will be resent.", "%(num)s deliveries will be resent.", count)
     flash(f"{told} {goes}" if count else _("Nothing has failed in the last 30 days."), "success")
 
 
 def _delete(hook: Webhook, by: int) -> None:
     with own_transaction() as session:
         webhooks.remove(session, hook, by, _now())
-    flash(_("The webhook and its log are deleted."), "success")
+    flash(_("Webhook and log deleted."), "success")
 
 
 _TURNS = {"pause": _pause, "resume": _resume, "test": _test, "retry": _retry, "delete": _delete}
@@ -341,7 +344,7 @@ def _fields(wanted: EventFilter, errors: dict[str, list[str]]) -> list[dict[str,
         base
         | {
             "name": "name",
-            "label": _("Who is told?"),
+            "label": _("Name"),
             "value": wanted.name,
             "errors": errors.get("name"),
             "maxlength": webhooks.LONGEST_NAME,
@@ -350,12 +353,12 @@ def _fields(wanted: EventFilter, errors: dict[str, list[str]]) -> list[dict[str,
         base
         | {
             "name": "user",
-            "label": _("In whose eyes?"),
+            "label": _("Sees records as"),
             "kind": "person",
             "lookup_url": "/people/lookup",
             "selected": [(wanted.user_id, card["full_name"])] if card else [],
             "errors": errors.get("user"),
-            "help": _("Only what this user sees is told, and masked fields stay masked."),
+            "help": _("Only records this user can see are sent, and masked fields stay masked."),
         },
         base
         | {
@@ -374,7 +377,7 @@ def _fields(wanted: EventFilter, errors: dict[str, list[str]]) -> list[dict[str,
             "kind": "flag",
             "value": wanted.is_on,
             "required": False,
-            "help": _("While it is off nothing is noted. To hold events back for a while, pause it instead."),
+            "help": _("While off, no events are queued. To hold events back for a while, pause the webhook instead."),
         },
     ]
 
@@ -449,7 +452,7 @@ def _next(row: WebhookDelivery, viewer: Viewer, is_on: bool) -> dict[str, Any]:
     if row.state != "queued" or row.next_try_on is None:
         return {"kind": "missing"}
     if not is_on:
-        return {"kind": "text", "text": _("once it is on")}
+        return {"kind": "text", "text": _("when turned on")}
     return moment_cell(max(row.next_try_on, viewer.now), viewer)
 
 

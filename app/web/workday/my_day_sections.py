@@ -193,7 +193,7 @@ def nobody_left(viewer: Viewer, most: int) -> list[DaySection]:
     found = list(db.session.execute(query.limit(most)))
     rows = [_stuck_row(row, viewer) for row in found]
     url = _listed("/tasks/", _flt_eq_exhausted="1", _flt_in_status=",".join(ACTIVE))
-    return [_part("nobody", _("Nobody is left"), "urgent", "red", found, rows, url)]
+    return [_part("nobody", _("No one available"), "urgent", "red", found, rows, url)]
 
 
 def _stuck_row(row: Any, viewer: Viewer) -> dict[str, Any]:
@@ -226,7 +226,7 @@ def new_leads(viewer: Viewer, most: int) -> list[DaySection]:
     found = list(db.session.execute(query.limit(most)))
     rows = [_lead_row(row, viewer) | {"due": moment_cell(row.created_on, viewer)} for row in found]
     url = _whose_list("/leads/", viewer, status)
-    return [_part("new-leads", _("New leads, untouched"), "sparkles", "teal", found, rows, url)]
+    return [_part("new-leads", _("New leads without activity"), "sparkles", "teal", found, rows, url)]
 
 
 def new_tickets(viewer: Viewer, most: int) -> list[DaySection]:
@@ -240,7 +240,7 @@ def new_tickets(viewer: Viewer, most: int) -> list[DaySection]:
     found = list(db.session.execute(query.order_by(Ticket.id.desc()).limit(most)))
     rows = [_ticket_row(row, viewer) | {"due": moment_cell(row.created_on, viewer)} for row in found]
     url = _whose_list("/tickets/", viewer, status)
-    return [_part("new-tickets", _("New tickets, untouched"), "inbox", "teal", found, rows, url)]
+    return [_part("new-tickets", _("New tickets without activity"), "inbox", "teal", found, rows, url)]
 
 
 def _whose_list(root: str, viewer: Viewer, statuses: Iterable[int]) -> str:
@@ -261,7 +261,7 @@ def promised_leads(viewer: Viewer, most: int) -> list[DaySection]:
     query = select(*columns).outerjoin(Customer, Customer.id == Lead.customer_id).where(*rules)
     found = list(db.session.execute(query.order_by(_owed(Lead), Lead.id).limit(most)))
     rows = [_lead_row(row, viewer) | _promise(row, viewer) for row in found]
-    title = _("Leads that should be answered soon")
+    title = _("Leads to respond to soon")
     return [_part("sla-leads", title, "hourglass", "orange", found, rows, "/?only=sla-leads")]
 
 
@@ -275,7 +275,7 @@ def promised_tickets(viewer: Viewer, most: int) -> list[DaySection]:
     query = query.where(*rules).order_by(_owed(Ticket), Ticket.id).limit(most)
     found = list(db.session.execute(query))
     rows = [_ticket_row(row, viewer) | _promise(row, viewer) for row in found]
-    title = _("Tickets that should be answered or resolved soon")
+    title = _("Tickets to respond to or resolve soon")
     return [_part("sla-tickets", title, "hourglass", "orange", found, rows, "/?only=sla-tickets")]
 
 
@@ -294,7 +294,7 @@ def _owed(record: Any) -> Any:
 
 def _promise(row: Any, viewer: Viewer) -> dict[str, Any]:
     is_reply = row.reply_due_on is not None and row.owed_on == row.reply_due_on
-    return {"due": moment_cell(row.owed_on, viewer, True), "note": _("first answer") if is_reply else _("resolution")}
+    return {"due": moment_cell(row.owed_on, viewer, True), "note": _("first response") if is_reply else _("resolution")}
 
 
 def _statuses(viewer: Viewer, master: str, meanings: Iterable[str]) -> list[int]:
@@ -319,14 +319,14 @@ def requests_waiting(viewer: Viewer, most: int) -> list[DaySection]:
     found = list(db.session.execute(query.where(rule).order_by(asked.id).limit(most)))
     # The menu's badge says the same number: it need not ask again.
     g.waiting = min(found[0].total if found else 0, requests.MOST_COUNTED)
-    rows, title = [_request_row(row, viewer) for row in found], _("Requests waiting for me")
+    rows, title = [_request_row(row, viewer) for row in found], _("Requests waiting for my decision")
     return [_part("requests", title, "clipboard-check", "violet", found, rows, "/requests/?tab=waiting")]
 
 
 def _request_row(row: Any, viewer: Viewer) -> dict[str, Any]:
     by, for_ = viewer.lookups.person(row.created_by_id), viewer.lookups.person(row.requested_user_id)
     names = {"by": by["full_name"] if by else "–", "to": for_["full_name"] if for_ else "–"}
-    title = _("%(by)s asks: %(record)s for %(to)s", record=row.lead or row.ticket or _("a record"), **names)
+    title = _("%(by)s requests %(record)s for %(to)s", record=row.lead or row.ticket or _("a record"), **names)
     actions = [
         {"label": _("Approve"), "icon": "check", "url": f"/requests/decide/{row.id}?approve=1", "method": "post"},
         {"label": _("Reject"), "icon": "x", "url": f"/requests/reject/{row.id}"},

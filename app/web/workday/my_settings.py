@@ -65,21 +65,21 @@ _turn: dict[str, Any] = {"edit": True}
 FIELDS: list[Field] = [
     BooleanField(
         "available",
-        _("I take new work"),
+        _("Available for new work"),
         (User.available,),
         **_turn,
-        help=_("Off: round robin passes you over until you switch it on again."),
+        help=_("When off, round robin skips you until you turn it on again."),
     ),
     DateTimeField("away_until", _("Away until"), (User.away_until,), **_turn, help=_("For a meeting or a day off.")),
     DateTimeField("leave_from", _("On leave from"), (User.leave_from,), **_turn),
     DateTimeField("leave_to", _("Back on"), (User.leave_to,), **_turn, help=_("Empty: until further notice.")),
     PersonField(
         "delegate",
-        _("Who stands in"),
+        _("Covered by"),
         (User.delegate_id,),
         key="delegate_id",
         **_turn,
-        help=_("Takes your turns and works on your records while you are on leave."),
+        help=_("Gets your new work and covers your records while you are on leave."),
     ),
     ReminderOffsetsField(
         "reminder_minutes", _("Minutes before a task is due"), (User.reminder_minutes,), most=60, **_turn
@@ -96,9 +96,9 @@ PARTS = (
 )
 #: What else is one's own: (label, icon, address, what it is).
 MORE = (
-    (_("Notifications"), "bell", "/bell/choices", _("Bell, screen and e-mail, by kind of notice")),
-    (_("My profile"), "user-circle", "/users/userinfo/", _("Name, mobile, rights")),
-    (_("Password"), "password", "/resetmypassword/form", _("Change it; other sessions end")),
+    (_("Notifications"), "bell", "/bell/choices", _("Bell, screen and email, by kind of notification")),
+    (_("My profile"), "user-circle", "/users/userinfo/", _("Name, mobile, permissions")),
+    (_("Password"), "password", "/resetmypassword/form", _("Changing it ends your other sessions")),
     (_("Sessions"), "device-desktop", "/sessions/", _("Browsers and devices")),
     (_("API keys"), "key", "/keys/", _("For programs that act as you")),
 )

@@ -131,7 +131,11 @@ _TABLE = {
 _CHOICES = schemas.shape(
     {
         "choices": _TABLE,
-        "mark": {"type": "string", "nullable": True, "description": "Of what you saw; a stale one is refused (409)."},
+        "mark": {
+            "type": "string",
+            "nullable": True,
+            "description": ("From the version you read; an outdated one is refused (409)."),
+        },
     },
     "choices",
     additionalProperties=False,
@@ -147,9 +151,9 @@ class NoticeResource(Resource):
     VERBS = Resource.VERBS | {"put": "read", "choices": "read", "choose": "read"}
     exclude_route_methods = {"post", "delete"}
     told = {
-        "choices": OperationSpec("How you want to be told of what", answer=_CHOICES),
+        "choices": OperationSpec("Read your notification preferences", answer=_CHOICES),
         "choose": OperationSpec(
-            "Choose how you want to be told of what", (409, 413, 422), body=_CHOICES, answer=_CHOICES
+            "Replace your notification preferences", (409, 413, 422), body=_CHOICES, answer=_CHOICES
         ),
     }
     extra_schema = {

@@ -64,7 +64,7 @@ FIELDS: list[Field] = [
         add=True,
         required=True,
     ),
-    PersonField("requester", _l("Asked by"), (AssignmentRequest.created_by_id,), listed=True, filter=True),
+    PersonField("requester", _l("Requested by"), (AssignmentRequest.created_by_id,), listed=True, filter=True),
     TextField("reason", _l("Reason"), (AssignmentRequest.reason,), most=500, listed=True, add=True, required=True),
     ChoiceField(
         "status",

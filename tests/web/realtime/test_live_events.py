@@ -143,7 +143,7 @@ def test_the_bell_rings_for_whom_it_concerns(app, people):
     ana, cleo = socket(app, people["ana"]), socket(app, people["cleo"])
     write(app, notify(people["ana"]))
     [(name, news)] = heard(app, ana)
-    assert (name, news["unread"], news["text"]) == ("bell", 1, "CRM-LEAD-2026-00001 is yours now.")
+    assert (name, news["unread"], news["text"]) == ("bell", 1, "CRM-LEAD-2026-00001 was assigned to you.")
     assert heard(app, cleo) == []
 
 
@@ -231,7 +231,7 @@ def test_the_net_finds_what_nobody_told(app, people):
     live.net()
     found = heard(app, line)
     assert [name for name, _news in found] == ["bell", "activity"]
-    assert found[0][1]["text"] == "CRM-LEAD-2026-00001 is yours now."
+    assert found[0][1]["text"] == "CRM-LEAD-2026-00001 was assigned to you."
 
 
 def test_the_net_is_quiet_when_nothing_happened(app, people):

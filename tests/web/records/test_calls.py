@@ -94,8 +94,8 @@ def test_by_hand_the_number_is_that_of_the_other_side(world: World, ana: Door, d
 
 
 def test_an_empty_part_says_that_all_is_done(ana: Door) -> None:
-    assert "Every call of yours has its outcome." in ana.screen("/calls/?tab=open").text
-    assert "Everybody who was missed was called back." in ana.screen("/calls/?tab=missed").text
+    assert "All your calls have an outcome." in ana.screen("/calls/?tab=open").text
+    assert "No missed calls to return." in ana.screen("/calls/?tab=missed").text
 
 
 def test_a_calls_page_shows_the_earlier_ones_with_the_number(world: World, ana: Door, make: Make) -> None:
