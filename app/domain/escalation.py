@@ -176,7 +176,7 @@ class EscalationWatch:
 
     def _write(self, what: str, promise: Promise, users: Iterable[int]) -> None:
         """A line of the timeline, which names who was told."""
-        text = f"The {_WORDS[promise.name]} is late."
+        text = f"The {_WORDS[promise.name]} is overdue."
         timeline.write(
             self.session,
             self.record,
@@ -210,7 +210,7 @@ class EscalationWatch:
         return self._climbs_on(promise, level) if level <= self.audience.levels else None
 
 
-_WORDS = {"reply": "first answer", "resolve": "resolution"}
+_WORDS = {"reply": "first response", "resolve": "resolution"}
 
 
 def _people(session: Session, ids: Iterable[int | None]) -> dict[int, tuple[Any, Any]]:

@@ -102,7 +102,7 @@ def _aim(policy: Any, key: str, priority: str) -> None:
     reply, solve = getattr(policy, f"reply_{key}"), getattr(policy, f"solve_{key}")
     if solve and (not reply or solve < reply):
         raise RuleBroken(
-            _("The resolution can't be due before the first answer. Please check the minutes."), f"solve_{key}"
+            _("The resolution can't be due before the first response. Please check the minutes."), f"solve_{key}"
         )
     held = next((each for each in policy.targets if each.priority == priority), None)
     if held is not None and not reply:

@@ -212,9 +212,9 @@ def test_a_missed_answer_reaches_bell_and_timeline_once(world: World) -> None:
     for _ in range(2):
         assert jobs.run_now(world.app, "watch the SLA clocks", late).outcome == "done"
     bell = world.door("cleo").screen("/bell/panel").text
-    assert f"The first answer to <b>{ticket.number}</b> is late by less than a minute." in bell
+    assert f"The first response to <b>{ticket.number}</b> is overdue by less than a minute." in bell
     page = world.door("cleo").screen(f"/tickets/{ticket.number}").text
-    assert page.count("The first answer was due") == 1 and "Notified: Cleo Shah, Sam Shah" in page
+    assert page.count("The first response was due") == 1 and "Notified: Cleo Shah, Sam Shah" in page
     assert world.count(Notification, Notification.kind == "sla_breach") == 2
     assert world.count(Activity, Activity.kind == "system", Activity.ticket_id == ticket.id) == 2
 
