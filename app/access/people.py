@@ -55,7 +55,7 @@ def load_person(session: Session, user_id: int, now: datetime) -> Person:
         raise RuleBroken("There is no such user.")
     roles = {role.id: role.name for role in [*user.roles, *(r for g in user.groups for r in g.roles)]}
     own = frozenset({user_id, *_delegators(session, user_id, now)})
-    below = frozenset().union(*(team.below(session, each) for each in own))
+    below = frozenset().union(*(team.reporting_tree(session, each) for each in own))
     return Person(
         id=user_id,
         username=user.username,

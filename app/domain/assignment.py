@@ -67,7 +67,7 @@ class Assignment(Model):  # type: ignore[misc]
 def choose_assignee(session: Session, values: dict[str, Any], by: int | None, now: datetime) -> team.Decision:
     """Who gets a new record: the next of a role, the one named, or its maker. Raises RuleBroken."""
     if values.get("assign_to_role"):
-        decision = team.next_in_turn(session, values["assign_to_role"], now)
+        decision = team.take_turn(session, values["assign_to_role"], now)
         if decision.user_id is None:
             raise RuleBroken(
                 translatable("No one with the role %(role)s is available now.", role=decision.role), "assign_to_role"
@@ -239,7 +239,7 @@ def refuse_absent(session: Session, user_id: int, now: datetime, field: str = "a
 
 def _in_words(session: Session, user: Any, away: team.Absence, now: datetime) -> TranslatableText:
     delegate = session.get(User, user.delegate_id) if user.delegate_id else None
-    other = team.stand_in(team.TurnPosition(user, delegate), now)
+    other = team.substitute(team.TurnPosition(user, delegate), now)
     advice = translatable("Please choose someone else.")
     if delegate and other:
         advice = translatable("%(name)s is covering.", name=delegate.get_full_name())

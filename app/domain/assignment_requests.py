@@ -71,7 +71,7 @@ def create(session: Session, record: Any, user_id: int, reason: str, by: int, no
 def approvers(session: Session, user_id: int, by: int | None) -> list[int]:
     """Who is asked about this person: the managers above, without who asks; where nobody is there, the admins."""
     above = _working(session, {*team.managers_above(session, user_id)} - {by, user_id})
-    admins = (user.id for user in team.members(session, team.role_named(session, "Admin").id)) if not above else ()
+    admins = (user.id for user in team.members(session, team.get_role(session, "Admin").id)) if not above else ()
     return above or _working(session, {*admins} - {by, user_id})
 
 

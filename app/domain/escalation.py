@@ -156,7 +156,7 @@ class EscalationWatch:
         people = self.audience.chain[level : level + 1]
         if level < self.audience.levels:
             return people
-        admins = team.members(self.session, team.role_named(self.session, "Admin").id)
+        admins = team.members(self.session, team.get_role(self.session, "Admin").id)
         return (*people, *(user.id for user in admins if user.active))
 
     # --- writing
@@ -226,5 +226,5 @@ def _people(session: Session, ids: Iterable[int | None]) -> dict[int, tuple[Any,
 def _stood_in(found: dict[int, tuple[Any, Any]], ids: Iterable[int | None], now: datetime) -> tuple[int, ...]:
     """Those who work here, in order; for one on leave his delegate, if he is there."""
     working = [found[user] for user in ids if user is not None and user in found and found[user][0].active]
-    heard = [team.stand_in(team.TurnPosition(user, other), now) or user.id for user, other in working]
+    heard = [team.substitute(team.TurnPosition(user, other), now) or user.id for user, other in working]
     return tuple(dict.fromkeys(heard))

@@ -85,7 +85,7 @@ def tell(session: Session, found: Iterable[JobDelay], now: datetime, zone: str) 
     found = list(found)
     if not found:
         return 0
-    admins = team.members(session, team.role_named(session, "Admin").id)
+    admins = team.members(session, team.get_role(session, "Admin").id)
     users = tuple(user.id for user in admins if user.active)
     return notices.tell_many(session, [_news(each, users, now, ZoneInfo(zone)) for each in found], now)
 

@@ -164,15 +164,15 @@ def _ids(places: Iterable[tuple[str, int]], kind: str) -> list[int]:
     return sorted(key for each, key in places if each == kind)
 
 
-def _turns(session: Session, role: str) -> team.Turns | None:
+def _turns(session: Session, role: str) -> team.LockedTurns | None:
     """The locked line of the role; None where the role is gone."""
     try:
-        return team.take_turns(session, role)
+        return team.lock_turns(session, role)
     except RuleBroken:
         return None
 
 
-def _next(turns: team.Turns | None, case: RecordToReassign, now: datetime) -> team.Decision:
+def _next(turns: team.LockedTurns | None, case: RecordToReassign, now: datetime) -> team.Decision:
     """Whose turn it is among those who had none of these tasks."""
     had = {user for task in case.late for user in (*task.tried, task.assignee_id) if user is not None}
     return turns.next(now, frozenset(had)) if turns else team.Decision(None, case.role)

@@ -165,7 +165,7 @@ class _Answerable:
         everybody = session.execute(select(User.id, User.manager_id, User.active)).all()
         self._manager: dict[int | None, int | None] = {row.id: row.manager_id for row in everybody}
         self._working = {row.id for row in everybody if row.active}
-        self._admins = [user.id for user in team.members(session, team.role_named(session, "Admin").id)]
+        self._admins = [user.id for user in team.members(session, team.get_role(session, "Admin").id)]
 
     def above(self, users: Iterable[int | None]) -> tuple[int, ...]:
         """In order of id."""

@@ -96,7 +96,7 @@ def _listeners(session: Session, users: set[int], now: datetime) -> dict[int, An
     delegate = aliased(User)
     query = select(User, delegate).outerjoin(delegate, delegate.id == User.delegate_id).where(User.id.in_(users))
     pairs = [
-        (user, other, team.stand_in(team.TurnPosition(user, other), now)) for user, other in session.execute(query)
+        (user, other, team.substitute(team.TurnPosition(user, other), now)) for user, other in session.execute(query)
     ]
     return {user.id: user if instead is None else other for user, other, instead in pairs}
 

@@ -297,7 +297,7 @@ def stop(session: Session, hook_id: int, state: str, why: str, now: datetime) ->
     hook.stamp(None, now)
     if state == "off":
         _drop_waiting(session, hook)
-    admins = [user.id for user in team.members(session, team.role_named(session, "Admin").id) if user.active]
+    admins = [user.id for user in team.members(session, team.get_role(session, "Admin").id) if user.active]
     key = f"webhook:{hook.id}:{now.isoformat()}"
     notices.tell(session, admins, "webhook", key, None, None, now, name=hook.name, webhook=hook.id, why=why)
 

@@ -27,7 +27,7 @@ def people(office: Session) -> dict[str, Any]:
 
 def taken(office: Session, about: Any) -> Assignment:
     """Ben takes the record when it is Ana's turn."""
-    decision = team.next_in_turn(office, "Sales User", NOW)
+    decision = team.take_turn(office, "Sales User", NOW)
     assignment.assign(office, about, int(decision.user_id or 0), "round robin", None, NOW, decision)
     office.commit()
     return office.scalars(select(Assignment).order_by(Assignment.id.desc())).first()

@@ -22,14 +22,14 @@ from app.web.core.gate import current_viewer
 def preview_next_assignment(arguments: Arguments) -> dict[str, Any]:
     """role_name -> whose turn it is; moves nothing."""
     refuse_unless_assigner(current_viewer())
-    viewer, role = current_viewer(), team.role_named(db.session(), arguments.first_text("role_name", "role"))
+    viewer, role = current_viewer(), team.get_role(db.session(), arguments.first_text("role_name", "role"))
     return _next_user(_load_line(role), viewer) | {"role": role.name}
 
 
 def role_status(arguments: Arguments) -> dict[str, Any]:
     """role_name -> who stands in its line, who had the last turn, who gets the next one."""
     refuse_unless_assigner(current_viewer())
-    viewer, role = current_viewer(), team.role_named(db.session(), arguments.first_text("role_name", "role"))
+    viewer, role = current_viewer(), team.get_role(db.session(), arguments.first_text("role_name", "role"))
     line = _load_line(role)
     users = [username_of(place.user.id, viewer) for place in line.places if place.user.id in viewer.lookups.active]
     return _next_user(line, viewer) | {
@@ -42,11 +42,11 @@ def role_status(arguments: Arguments) -> dict[str, Any]:
 
 def _load_line(role: Any) -> team.RoundRobinLine:
     last = db.session.execute(select(RoundRobin.last_user_id).where(RoundRobin.role_id == role.id)).scalar()
-    return team.line(db.session(), role, last)
+    return team.load_line(db.session(), role, last)
 
 
 def _next_user(line: team.RoundRobinLine, viewer: Viewer) -> dict[str, Any]:
-    next_turns = team.preview(line, viewer.now, 1)
+    next_turns = team.preview_turns(line, viewer.now, 1)
     card = viewer.lookups.person(next_turns[0].user_id if next_turns else None)
     return {
         "success": card is not None,
@@ -109,7 +109,7 @@ def reset_role(arguments: Arguments) -> dict[str, Any]:
     """role_name: the next turn is the first in line's; stands in the audit."""
     viewer, role, session = current_viewer(), arguments.first_text("role_name", "role"), db.session()
     viewer.person.refuse_unless("Settings", "write")
-    team.begin_with(session, role, None, viewer.now)
+    team.set_next(session, role, None, viewer.now)
     with access.as_system(session):  # the chain hangs on the row before, whoever wrote that
         audit.write(session, "turn change", viewer.person.id, viewer.now, about=f"role {role}"[:190], begins_with=None)
     return {"success": True, "message": _("The round robin of %(role)s starts over.", role=role), "role": role}

@@ -60,7 +60,7 @@ def give_by_turn(screen: Any, row: Any, role: str, viewer: Viewer) -> int:
     if not role:
         raise RuleBroken(_("Please choose a role."), "role")
     had = frozenset({row.assignee_id}) if row.assignee_id else frozenset()
-    decision = team.next_in_turn(db.session(), role, viewer.now, had)
+    decision = team.take_turn(db.session(), role, viewer.now, had)
     if decision.user_id is None:
         raise RuleBroken(_("No one else with the role %(role)s is available now.", role=role), "role")
     row.assigned_role = role

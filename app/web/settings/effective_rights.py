@@ -82,7 +82,7 @@ def _whom(who: access.Person) -> dict[int, str]:
     """The people whose rights this person may look at, by id: all for an admin, else himself and those below."""
     query = select(User.id, User.first_name, User.last_name).order_by(User.first_name, User.last_name)
     if not who.is_admin:
-        query = query.where(User.id.in_(sorted(team.below(db.session(), who.id))))
+        query = query.where(User.id.in_(sorted(team.reporting_tree(db.session(), who.id))))
     return {key: f"{first} {last}".strip() for key, first, last in db.session.execute(query)}
 
 

@@ -44,7 +44,7 @@ class TurnsView(ModulePermissions, BaseView):
     @permission_name("index")
     def index(self) -> Any:
         """One role: its line, what comes next, what was given."""
-        roles = team.in_use(db.session())
+        roles = team.roles_in_use(db.session())
         busiest = max(roles, key=lambda pair: pair[1].turns if pair[1] else 0, default=None)
         chosen = request.args.get("role") or (busiest[0].name if busiest else "")
         found = next((pair for pair in roles if pair[0].name == chosen), None)
@@ -62,7 +62,7 @@ class TurnsView(ModulePermissions, BaseView):
         viewer, session = current_viewer(), db.session()
         role, user = request.form.get("role", ""), request.form.get("user", "")
         key = (key_of(user) or 0) if user else None
-        team.begin_with(session, role, key, viewer.now)
+        team.set_next(session, role, key, viewer.now)
         with access.as_system(session):  # the chain hangs on the row before, whoever wrote that
             audit.write(
                 session, "turn change", viewer.person.id, viewer.now, about=f"role {role}"[:190], begins_with=key
@@ -77,9 +77,9 @@ def _url(role: str) -> str:
 
 
 def _next_in_words(role: str, viewer: Viewer) -> str:
-    held = next((pair for pair in team.in_use(db.session()) if pair[0].name == role), None)
-    line = team.line(db.session(), held[0], held[1].last_user_id if held[1] else None) if held else None
-    coming = team.preview(line, viewer.now, 1) if line else []
+    held = next((pair for pair in team.roles_in_use(db.session()) if pair[0].name == role), None)
+    line = team.load_line(db.session(), held[0], held[1].last_user_id if held[1] else None) if held else None
+    coming = team.preview_turns(line, viewer.now, 1) if line else []
     if not coming:
         return _("No one with this role is available now.")
     return _("%(name)s is next.", name=name_of(coming[0].user_id, viewer))
@@ -87,8 +87,8 @@ def _next_in_words(role: str, viewer: Viewer) -> str:
 
 def _page(role: Any, pointer: Any, viewer: Viewer) -> dict[str, Any]:
     session = db.session()
-    line = team.line(session, role, pointer.last_user_id if pointer else None)
-    coming = team.preview(line, viewer.now, PREVIEWED)
+    line = team.load_line(session, role, pointer.last_user_id if pointer else None)
+    coming = team.preview_turns(line, viewer.now, PREVIEWED)
     with access.as_system(session):  # how many turns somebody had is no secret of the records
         had = assignment.turn_counts(session, role.name, COUNTED)
         given = assignment.latest_turns(session, role.name, HISTORY)
@@ -108,7 +108,7 @@ def _page(role: Any, pointer: Any, viewer: Viewer) -> dict[str, Any]:
 
 def _place(place: team.TurnPosition, first: int | None, had: dict[int, Any], viewer: Viewer) -> dict[str, Any]:
     user = place.user
-    away, other = team.absence(user, viewer.now), team.stand_in(place, viewer.now)
+    away, other = team.absence(user, viewer.now), team.substitute(place, viewer.now)
     entry = {"why": away.why, "until": away.until.isoformat() if away.until else None} if away else None
     count, last = had.get(user.id, (0, None))
     return {

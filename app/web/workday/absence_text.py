@@ -17,7 +17,7 @@ from app.web.core.fields import Viewer
 def plan_of(session: Session, user: Any, viewer: Viewer) -> list[str]:
     """Sentences about the person's availability, the most lasting first."""
     said = []
-    leave = absence.leave_of(vars_of(user))
+    leave = absence.leave_period(vars_of(user))
     if leave is not None and (leave[1] is None or leave[1] > viewer.now):
         said = [_leave(user, leave, viewer), *warnings_of(session, user, viewer)]
     if not user.available:
@@ -29,8 +29,8 @@ def plan_of(session: Session, user: Any, viewer: Viewer) -> list[str]:
 
 def warnings_of(session: Session, user: Any, viewer: Viewer) -> list[str]:
     """What is allowed, but leaves a gap: a delegate who is on leave himself at the same time."""
-    leave = absence.leave_of(vars_of(user))
-    both = absence.both_absent(session, user.delegate_id, leave) if leave and user.delegate_id else None
+    leave = absence.leave_period(vars_of(user))
+    both = absence.overlapping_leave(session, user.delegate_id, leave) if leave and user.delegate_id else None
     if both is None or (both[1] is not None and both[1] <= viewer.now):
         return []
     name, begins = _name(user.delegate_id, viewer), moment(both[0], viewer)
@@ -70,7 +70,7 @@ def stand_ins(session: Session, viewer: Viewer) -> list[str]:
 
 def vars_of(user: Any) -> dict[str, Any]:
     """The columns of absence as a dict."""
-    return {name: getattr(user, name) for name in absence.NAMES}
+    return {name: getattr(user, name) for name in absence.COLUMNS}
 
 
 def moment(at: datetime, viewer: Viewer) -> str:
@@ -80,7 +80,7 @@ def moment(at: datetime, viewer: Viewer) -> str:
     return f"{local:%-d %b, %H:%M}" if is_this_year else f"{local:%-d %b %Y, %H:%M}"
 
 
-def _leave(user: Any, leave: absence.Stretch, viewer: Viewer) -> str:
+def _leave(user: Any, leave: absence.Period, viewer: Viewer) -> str:
     begins, ends = leave
     words = {"begins": moment(begins, viewer), "ends": moment(ends, viewer) if ends else "", "name": ""}
     if user.delegate_id is None:
