@@ -220,7 +220,7 @@ class _LeaderTerm:
         with self.runner.sessions() as session, access.as_system(session):
             self.work = self.job.work(session, at)
             chunks = self.work.chunks()
-            self.choices = notices.choices_of(session) if chunks else {}
+            self.choices = notices.load_choices(session) if chunks else {}
         return chunks
 
     def _is_over(self) -> bool:

@@ -214,9 +214,9 @@ def _end_open(session: Session, record: Any, user_ids: tuple[int | None, ...], n
 
 def _tell_both(session: Session, record: Any, old: int | None, new: int, by: int | None, now: datetime) -> None:
     says = {"number": record.number}
-    notices.tell(session, [new], "assigned", _event("assigned", record, now), record, by, now, **says)
+    notices.notify(session, [new], "assigned", _event("assigned", record, now), record, by, now, **says)
     if old is not None:
-        notices.tell(session, [old], "unassigned", _event("unassigned", record, now), record, by, now, to=new, **says)
+        notices.notify(session, [old], "unassigned", _event("unassigned", record, now), record, by, now, to=new, **says)
 
 
 def _event(what: str, record: Any, now: datetime) -> str:
@@ -286,7 +286,7 @@ def add_assignee(session: Session, ticket: Any, user_id: int, by: int | None, no
     ticket.stamp(by, now)
     timeline.write(session, ticket, "assignment", by, now, what="joined", to=user_id)
     says = {"number": ticket.number, "beside": ticket.assignee_id}
-    notices.tell(session, [user_id], "assigned", _event("joined", ticket, now), ticket, by, now, **says)
+    notices.notify(session, [user_id], "assigned", _event("joined", ticket, now), ticket, by, now, **says)
     return True
 
 
@@ -317,9 +317,9 @@ def _tell_released(session: Session, record: Any, gone: int, was_current: bool, 
     heir = record.assignee_id if was_current else None
     timeline.write(session, record, "assignment", by, now, what="released", old=gone, to=heir)
     says = {"number": record.number}
-    notices.tell(session, [gone], "unassigned", _event("released", record, now), record, by, now, to=None, **says)
+    notices.notify(session, [gone], "unassigned", _event("released", record, now), record, by, now, to=None, **says)
     if heir is not None:
-        notices.tell(session, [heir], "assigned", _event("assigned", record, now), record, by, now, **says)
+        notices.notify(session, [heir], "assigned", _event("assigned", record, now), record, by, now, **says)
 
 
 # --- what was

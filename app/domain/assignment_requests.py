@@ -64,7 +64,7 @@ def create(session: Session, record: Any, user_id: int, reason: str, by: int, no
         raise Conflict("A request for this record and person is already pending.") from error
     timeline.write(session, record, "assignment", by, now, what="requested", to=user_id, text=request.reason)
     people = approvers(session, user_id, by)
-    notices.tell(session, people, "request", f"request:{request.id}", record, by, now, number=record.number)
+    notices.notify(session, people, "request", f"request:{request.id}", record, by, now, number=record.number)
     return request
 
 
@@ -97,7 +97,7 @@ def decide(
         record.stamp(by, now)
     kind = "request_approved" if approve else "request_rejected"
     people = [request.created_by_id, request.requested_user_id]
-    notices.tell(session, people, kind, f"{kind}:{request.id}", record, by, now, number=record.number)
+    notices.notify(session, people, kind, f"{kind}:{request.id}", record, by, now, number=record.number)
 
 
 def withdraw(session: Session, request: AssignmentRequest, record: Any, by: int, now: datetime) -> None:
@@ -107,7 +107,7 @@ def withdraw(session: Session, request: AssignmentRequest, record: Any, by: int,
     close(session, request, "Withdrawn", by, now)
     timeline.write(session, record, "assignment", by, now, what="request withdrawn", to=request.requested_user_id)
     people, key = approvers(session, request.requested_user_id, by), f"request_withdrawn:{request.id}"
-    notices.tell(session, people, "request_withdrawn", key, record, by, now, number=record.number)
+    notices.notify(session, people, "request_withdrawn", key, record, by, now, number=record.number)
 
 
 def close(
@@ -128,4 +128,4 @@ def close(
     if done.rowcount != 1:  # type: ignore[attr-defined]
         raise Conflict("Someone has already decided this request.")
     session.refresh(request)
-    notices.settle(session, f"request:{request.id}", now)
+    notices.resolve(session, f"request:{request.id}", now)

@@ -320,4 +320,4 @@ def _ring(session: Session, batch: Batch, created: list[tuple[int, ParsedCall, A
         for key, _heard, place in fresh
     ]
     if news:
-        notices.tell_many(session, news, batch.now)
+        notices.notify_many(session, news, batch.now)

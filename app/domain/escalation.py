@@ -164,7 +164,7 @@ class EscalationWatch:
     def _news(self, kind: str, promise: Promise, users: Iterable[int], level: int = 0) -> NoticeEvent:
         key = f"{kind}:{self.record.applies_to}:{self.record.id}:{promise.key}:{level}"
         says = self._says(promise) | {"number": self.record.number}
-        return NoticeEvent(kind, key, tuple(users), says, notices.place_of(self.record))
+        return NoticeEvent(kind, key, tuple(users), says, notices.record_ids_of(self.record))
 
     def _says(self, promise: Promise) -> dict[str, Any]:
         """The promise, and the office minutes that are left: fewer than none, so many is it late."""
@@ -172,7 +172,7 @@ class EscalationWatch:
         return {"promise": promise.name, "minutes": left, "due": promise.due_on.isoformat()}
 
     def _notify(self, news: list[NoticeEvent]) -> int:
-        return notices.tell_many(self.session, news, self.now)
+        return notices.notify_many(self.session, news, self.now)
 
     def _write(self, what: str, promise: Promise, users: Iterable[int]) -> None:
         """A line of the timeline, which names who was told."""

@@ -71,11 +71,11 @@ def expire_request(session: Session, request_id: int, now: datetime) -> str:
     if done.rowcount != 1:  # type: ignore[attr-defined]
         return "skipped"
     request = session.get_one(AssignmentRequest, request_id, populate_existing=True)
-    notices.settle(session, f"request:{request.id}", now)
+    notices.resolve(session, f"request:{request.id}", now)
     record = _record(session, request)
     timeline.write(session, record, "assignment", None, now, what="request expired", to=request.requested_user_id)
     asker = [request.created_by_id] if request.created_by_id else []
-    notices.tell(
+    notices.notify(
         session, asker, "request_expired", f"request_expired:{request.id}", record, None, now, number=record.number
     )
     return "expired"

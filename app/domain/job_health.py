@@ -87,7 +87,7 @@ def tell(session: Session, found: Iterable[JobDelay], now: datetime, zone: str) 
         return 0
     admins = team.members(session, team.get_role(session, "Admin").id)
     users = tuple(user.id for user in admins if user.active)
-    return notices.tell_many(session, [_news(each, users, now, ZoneInfo(zone)) for each in found], now)
+    return notices.notify_many(session, [_news(each, users, now, ZoneInfo(zone)) for each in found], now)
 
 
 def _news(late: JobDelay, users: tuple[int, ...], now: datetime, zone: ZoneInfo) -> notices.NoticeEvent:
@@ -98,7 +98,7 @@ def _news(late: JobDelay, users: tuple[int, ...], now: datetime, zone: ZoneInfo)
     if late.until:
         says |= {"until": late.until.isoformat(), "to": _clock(late.until, zone)}
     key = f"job_lag:{late.job or 'all'}:{late.slot}{':ahead' if late.is_ahead else ''}"
-    return notices.NoticeEvent("job_lag", key, users, says, notices.place_of(None))
+    return notices.NoticeEvent("job_lag", key, users, says, notices.record_ids_of(None))
 
 
 def _clock(moment: datetime, zone: ZoneInfo) -> str:

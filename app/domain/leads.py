@@ -219,7 +219,7 @@ def move_to(
     timeline.write(session, lead, "status_change", by, now, **{"from": old.id, "to": new.id}, note=_note(lead, new))
     people = [user for user in (lead.assignee_id, lead.owner_id) if user]
     key = f"status:lead:{lead.id}:{now.isoformat()}"
-    notices.tell(session, people, "status", key, lead, by, now, number=lead.number, status=new.id)
+    notices.notify(session, people, "status", key, lead, by, now, number=lead.number, status=new.id)
 
 
 def _note(lead: Lead, status: LeadStatus) -> str | None:

@@ -90,5 +90,5 @@ def _take_back(task: Task, person: Any, now: datetime) -> None:
 
 def _tell_both(session: Session, record: Any, stretch: Assignment, now: datetime) -> None:
     key, says = f"back:{stretch.id}", {"number": record.number}
-    notices.tell(session, [stretch.stead_of_id], "assigned", key, record, None, now, back=True, **says)
-    notices.tell(session, [stretch.user_id], "unassigned", key, record, None, now, to=stretch.stead_of_id, **says)
+    notices.notify(session, [stretch.stead_of_id], "assigned", key, record, None, now, back=True, **says)
+    notices.notify(session, [stretch.user_id], "unassigned", key, record, None, now, to=stretch.stead_of_id, **says)

@@ -110,7 +110,7 @@ class NoticeEvent:
     by: int | None = None
 
 
-def tell(
+def notify(
     session: Session,
     users: Iterable[int | None],
     kind: str,
@@ -124,15 +124,15 @@ def tell(
 
     `about`: the lead, ticket, customer or task it stands on. Raises ValueError for an unknown kind.
     """
-    return tell_many(session, [NoticeEvent(kind, key, tuple(users), payload, place_of(about), by)], now)
+    return notify_many(session, [NoticeEvent(kind, key, tuple(users), payload, record_ids_of(about), by)], now)
 
 
-def tell_many(session: Session, news: Iterable[NoticeEvent], now: datetime) -> int:
+def notify_many(session: Session, news: Iterable[NoticeEvent], now: datetime) -> int:
     """Notify everybody of everything, in one statement; an event key that stands already is passed over.
 
     Answers how many rows were new. Raises ValueError for an unknown kind.
     """
-    chosen = choices_of(session)
+    chosen = load_choices(session)
     rows = [row for each in news for row in _rows(each, chosen, now)]
     if not rows:
         return 0
@@ -188,7 +188,7 @@ def wants(chosen: NoticeChoices, user: int, kind: str, channel: str) -> bool:
     return bool(chosen.get(user, {}).get(kind, {}).get(channel, CHANNELS[channel]))
 
 
-def choices_of(session: Session) -> NoticeChoices:
+def load_choices(session: Session) -> NoticeChoices:
     """Everybody's own choices, from the session's context; loaded once if nobody has set them there."""
     context = session_context(session)
     if context.notice_choices is None:
@@ -197,7 +197,7 @@ def choices_of(session: Session) -> NoticeChoices:
     return context.notice_choices
 
 
-def deviations(table: Mapping[str, Mapping[str, bool]]) -> dict[str, dict[str, bool]] | None:
+def non_default_choices(table: Mapping[str, Mapping[str, bool]]) -> dict[str, dict[str, bool]] | None:
     """Of kind -> channel -> wanted, what differs from CHANNELS, for User.notice_choices; None when nothing does.
 
     Raises RuleBroken for a kind, channel or value that there is not.
@@ -224,7 +224,7 @@ def deviations(table: Mapping[str, Mapping[str, bool]]) -> dict[str, dict[str, b
     return kept or None
 
 
-def place_of(about: Any) -> dict[str, int | None]:
+def record_ids_of(about: Any) -> dict[str, int | None]:
     """The ids under which the bell groups and links an event."""
     place: dict[str, int | None] = {"lead_id": None, "ticket_id": None, "customer_id": None, "task_id": None}
     if about is None:
@@ -237,7 +237,7 @@ def place_of(about: Any) -> dict[str, int | None]:
     return place
 
 
-def unread(session: Session, user_id: int, now: datetime) -> int:
+def count_unread(session: Session, user_id: int, now: datetime) -> int:
     """How many notifications the bell of this user counts."""
     mine = (Notification.user_id == user_id, Notification.read_on.is_(None))
     awake = (Notification.snoozed_until.is_(None)) | (Notification.snoozed_until <= now)
@@ -253,12 +253,12 @@ def mark_read(session: Session, user_id: int, now: datetime, ids: list[int] | No
     return int(done.rowcount)  # type: ignore[attr-defined]
 
 
-def rung(session: Session, user_id: int, kind: str = "") -> None:
+def note_count_changed(session: Session, user_id: int, kind: str = "") -> None:
     """The count of this user's bell changed (a notice of that kind came, or one was read); his pages hear of it."""
     pending(session).notified.append((user_id, kind))
 
 
-def note_shown(session: Session, user_id: int, key: int, now: datetime) -> bool:
+def record_toast_shown(session: Session, user_id: int, key: int, now: datetime) -> bool:
     """One of the user's own notices stood on a page as a toast; False when that is known, or it is none of his."""
     own = select(Notification.id, literal("screen"), literal("shown"), literal(now, UtcDateTime), literal(0))
     rows = own.where(Notification.id == key, Notification.user_id == user_id)
@@ -269,7 +269,7 @@ def note_shown(session: Session, user_id: int, key: int, now: datetime) -> bool:
     return bool(session.execute(step).rowcount)  # type: ignore[attr-defined]
 
 
-def settle(session: Session, key: str, now: datetime) -> None:
+def resolve(session: Session, key: str, now: datetime) -> None:
     """The event `key` needs nobody any more: whoever has not read of it, has."""
     # On SQLite a LIKE ignores case and so every index; a GLOB walks a range of it, as MariaDB's LIKE does.
     is_lite = session.get_bind().dialect.name == "sqlite"

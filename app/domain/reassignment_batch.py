@@ -72,7 +72,7 @@ class ReassignmentBatch:
             session, [(case.record, decision) for case, decision in self._taken], "overdue", self.now
         )
         timeline.write_many(session, self._lines(), None, self.now)
-        notices.tell_many(session, self._news(_Answerable(session) if self._left else None), self.now)
+        notices.notify_many(session, self._news(_Answerable(session) if self._left else None), self.now)
         session.flush()
         session.expire_all()
 
@@ -150,7 +150,7 @@ class ReassignmentBatch:
 def _news(kind: str, what: str, task: Task, users: tuple[int | None, ...], says: dict[str, Any]) -> notices.NoticeEvent:
     """Its key names one overdue period of one task, so that it is handled once."""
     key = f"{what}:{task.id}:{task.due_on.isoformat() if task.due_on else ''}"
-    return notices.NoticeEvent(kind, key, users, says, notices.place_of(task))
+    return notices.NoticeEvent(kind, key, users, says, notices.record_ids_of(task))
 
 
 def _offsets(session: Session, takers: Iterable[int | None]) -> dict[int, tuple[int, ...]]:

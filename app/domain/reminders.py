@@ -50,7 +50,7 @@ def remind_many(session: Session, task_ids: Sequence[int], now: datetime, zone: 
     looks = _looks(session, task_ids, now, zone)
     news = {look.task.id: told for look in looks if (told := look.news(now))}
     fresh = _not_told(session, news)
-    notices.tell_many(session, [news[key] for key in sorted(fresh)], now)
+    notices.notify_many(session, [news[key] for key in sorted(fresh)], now)
     _arm(session, [(look.task, look.next(now)) for look in looks])
     return [news[key].kind if key in fresh else "skipped" for key in task_ids]
 
@@ -70,7 +70,7 @@ class _Look:
             return None
         event = _event(self.task.id, due_on, offsets_of(self.user), now, self.place)
         says = {"title": self.task.title, "due": due_on.isoformat(), "minutes": minutes_left(due_on, now)}
-        return notices.NoticeEvent(*event, (self.user.id,), says, notices.place_of(self.task)) if event else None
+        return notices.NoticeEvent(*event, (self.user.id,), says, notices.record_ids_of(self.task)) if event else None
 
     def next(self, now: datetime) -> datetime | None:
         """When it is to be looked at again."""

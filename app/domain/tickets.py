@@ -244,7 +244,7 @@ def move_to(
     timeline.write(session, ticket, "status_change", by, now, **{"from": old.id, "to": new.id}, note=note)
     people = [user for user in (ticket.assignee_id, ticket.owner_id) if user]
     key = f"status:ticket:{ticket.id}:{now.isoformat()}"
-    notices.tell(session, people, "status", key, ticket, by, now, number=ticket.number, status=new.id)
+    notices.notify(session, people, "status", key, ticket, by, now, number=ticket.number, status=new.id)
 
 
 def change(

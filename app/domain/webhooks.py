@@ -299,7 +299,7 @@ def stop(session: Session, hook_id: int, state: str, why: str, now: datetime) ->
         _drop_waiting(session, hook)
     admins = [user.id for user in team.members(session, team.get_role(session, "Admin").id) if user.active]
     key = f"webhook:{hook.id}:{now.isoformat()}"
-    notices.tell(session, admins, "webhook", key, None, None, now, name=hook.name, webhook=hook.id, why=why)
+    notices.notify(session, admins, "webhook", key, None, None, now, name=hook.name, webhook=hook.id, why=why)
 
 
 def forgotten(now: datetime) -> Delete:

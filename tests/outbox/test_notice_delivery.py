@@ -70,7 +70,7 @@ def choose(world: World, choices: Any) -> None:
 def tell(world: World, key: str = "k", about: Any = None, kind: str = "assigned", who: str = "ana") -> None:
     """Something happens to somebody, now."""
     users, number = [world.people[who].id], getattr(about, "number", "CRM-LEAD-2026-00001")
-    notices.tell(world.session, users, kind, key, about, None, datetime.now(UTC), number=number)
+    notices.notify(world.session, users, kind, key, about, None, datetime.now(UTC), number=number)
     world.session.commit()
 
 
@@ -127,7 +127,7 @@ def test_who_did_not_choose_it_gets_none(office, kind, who):
 
 def test_nothing_is_sent_of_what_was_rolled_back(office):
     now = datetime.now(UTC)
-    notices.tell(office.session, [office.people["ana"].id], "assigned", "k", None, None, now)
+    notices.notify(office.session, [office.people["ana"].id], "assigned", "k", None, None, now)
     office.session.flush()
     office.session.rollback()
     assert work(office) == 0
@@ -310,7 +310,7 @@ def test_a_session_of_another_database_queues_nothing_here(office, tmp_path):
     engine = makers.database(f"sqlite:///{tmp_path / 'other.sqlite3'}")
     with makers.opened(engine) as session:
         ana = makers.user(session, "ana", notice_choices={"assigned": {"email": True}})
-        notices.tell(session, [ana.id], "assigned", "k", None, None, datetime.now(UTC))
+        notices.notify(session, [ana.id], "assigned", "k", None, None, datetime.now(UTC))
         session.commit()
         assert session.scalars(select(Delivery.state)).all() == ["queued"]
     engine.dispose()

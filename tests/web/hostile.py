@@ -185,7 +185,7 @@ class Hostile:
 
     def _make_notice(self) -> int:
         session, root = self.world.session, self.world.people["root"].id
-        notices.tell(session, [root], "task_assigned", "hostile", session.get(Lead, 1), None, NOW, title="T")
+        notices.notify(session, [root], "task_assigned", "hostile", session.get(Lead, 1), None, NOW, title="T")
         session.commit()
         return int(session.query(Notification.id).filter_by(user_id=root).limit(1).scalar())
 

@@ -76,7 +76,7 @@ def _mark_read(ids: list[int] | None) -> dict[str, Any]:
     viewer, session = current_viewer(), db.session()
     viewer.person.refuse_unless(TOLD.module, "read")
     done = notices.mark_read(session, viewer.person.id, viewer.now, ids)
-    notices.rung(session, viewer.person.id)
+    notices.note_count_changed(session, viewer.person.id)
     return {"success": True, "message": _("Marked as read."), "count": done}
 
 

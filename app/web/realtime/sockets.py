@@ -216,7 +216,7 @@ class Sockets:
         if line is None or who is None or key is None or not has_bell(who):
             return
         with own_transaction() as held:
-            notices.note_shown(held, line.user_id, key, datetime.now(UTC))
+            notices.record_toast_shown(held, line.user_id, key, datetime.now(UTC))
 
     def _speaker(self) -> tuple[SocketConnection | None, access.Person | None]:
         """The line, and its person as of now; who is nobody any more is shown out."""

@@ -172,7 +172,7 @@ class TaskService(RecordService):
         if task.assignee_id:
             key = f"task_assigned:{task.id}:{viewer.now.isoformat()}"
             people = [task.assignee_id]
-            notices.tell(session, people, "task_assigned", key, task, viewer.person.id, viewer.now, title=task.title)
+            notices.notify(session, people, "task_assigned", key, task, viewer.person.id, viewer.now, title=task.title)
 
 
 def offsets_of(session: Session, user_id: int | None) -> tuple[int, ...]:

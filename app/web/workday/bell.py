@@ -57,7 +57,7 @@ class BellView(BaseView):
     def count(self) -> Response:
         """{unread}, for pages whose socket is down."""
         viewer = current_viewer()
-        return json_answer(200, {"unread": notices.unread(db.session(), viewer.person.id, viewer.now)})
+        return json_answer(200, {"unread": notices.count_unread(db.session(), viewer.person.id, viewer.now)})
 
     @expose("/read", methods=["POST"])
     @expose("/read/<int:one>", methods=["POST"])
@@ -88,7 +88,7 @@ class BellView(BaseView):
         if request.headers.get("HX-Target") == "bell-panel":
             return self.render_template("crm/bell.html", **_panel())
         if request.is_json:
-            unread = notices.unread(db.session(), current_viewer().person.id, current_viewer().now)
+            unread = notices.count_unread(db.session(), current_viewer().person.id, current_viewer().now)
             return json_answer(200, {"changed": changed, "unread": unread})
         came = urlsplit(request.referrer or "")
         return redirect(f"/bell/?{came.query}" if came.path == "/bell/" and came.query else "/bell/")
@@ -214,7 +214,7 @@ def _days(held: Session, rows: list[Any], viewer: Viewer) -> list[dict[str, Any]
 
 def _unread(held: Session, viewer: Viewer) -> int:
     """The count, also for the badge of the page around it."""
-    g.unread = notices.unread(held, viewer.person.id, viewer.now)
+    g.unread = notices.count_unread(held, viewer.person.id, viewer.now)
     return int(g.unread)
 
 
@@ -256,7 +256,7 @@ def _changed(step: Any) -> int:
     token = WRITES.set(True)
     try:
         done = held.execute(own, execution_options={"synchronize_session": False})
-        notices.rung(held, current_viewer().person.id)
+        notices.note_count_changed(held, current_viewer().person.id)
         held.commit()
     finally:
         WRITES.reset(token)

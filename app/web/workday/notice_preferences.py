@@ -93,7 +93,9 @@ class ChoicesView(BaseView):
         channels = [
             {"name": name, "label": label, "icon": icon, "what": what} for name, (label, icon, what) in CHANNELS.items()
         ]
-        is_default = notices.deviations({kind: row for kind, row in table.items() if kind in notices.KINDS}) is None
+        is_default = (
+            notices.non_default_choices({kind: row for kind, row in table.items() if kind in notices.KINDS}) is None
+        )
         return self.render_template(
             "crm/choices.html",
             title=_("Notification preferences"),
@@ -159,5 +161,5 @@ def store(session: Session, table: Table, seen: str | None) -> None:
     user = mine(session, lock=True)
     if seen is not None and seen != mark(user):
         raise Conflict(_("Your preferences were changed in another window. Review them, then save again."))
-    user.notice_choices = notices.deviations(table)
+    user.notice_choices = notices.non_default_choices(table)
     session.commit()

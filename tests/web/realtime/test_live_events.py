@@ -110,7 +110,7 @@ def write(app: Flask, change: Any, commit: bool = True) -> None:
 def notify(user_id: int) -> Any:
     def change(held: Session) -> None:
         with held.begin_nested():
-            notices.tell(held, [user_id], "assigned", "event", None, None, NOW, number="CRM-LEAD-2026-00001")
+            notices.notify(held, [user_id], "assigned", "event", None, None, NOW, number="CRM-LEAD-2026-00001")
 
     return change
 
@@ -271,7 +271,7 @@ def test_the_sweep_asks_few_questions_however_many_look(app, people, pages):
 def test_a_page_that_comes_a_moment_later_still_shows_the_toast(app, people):
     now = datetime.now(UTC)
     for moment in (now - timedelta(minutes=5), now):
-        write(app, lambda held, at=moment: notices.tell(held, [people["ana"]], "mention", f"{at}", None, None, at))
+        write(app, lambda held, at=moment: notices.notify(held, [people["ana"]], "mention", f"{at}", None, None, at))
     browser = app.test_client()
     browser.get(f"/as/{people['ana']}")
     [(_name, news)] = heard(app, socketio.test_client(app, flask_test_client=browser))
