@@ -36,24 +36,24 @@ KEPT = timedelta(days=30)
 
 
 def _reassign(session: Session, at: JobPass) -> Work:
-    office = settings.office(session, at.zone)
+    office = settings.load_office(session, at.zone)
     if not office_hours.is_open(office, at.now):
         return Work()
-    terms = reassignment.terms(session)
+    terms = reassignment.load_terms(session)
     found = reassignment.due_records(session, at.now, terms.grace_minutes, office, at.limit)
-    by = reassignment.pass_of(at.now, office, terms)
+    by = reassignment.pass_at(at.now, office, terms)
     return Work(found, many=lambda one, rows: reassignment.reassign(one, rows, by))
 
 
 def _remind(session: Session, at: JobPass) -> Work:
-    found = reminders.due(session, at.now, at.limit)
+    found = reminders.due_tasks(session, at.now, at.limit)
     return Work(found, many=lambda one, ids: reminders.remind_many(one, ids, at.now, at.zone))
 
 
 def _watch_clocks(session: Session, at: JobPass) -> Work:
-    found = escalation.due(session, at.now, at.limit)
-    terms = sla.terms(session, at.zone) if found else sla.NO_TERMS
-    return Work(found, lambda one, row: escalation.look(one, row[0], row[1], at.now, terms))
+    found = escalation.due_records(session, at.now, at.limit)
+    terms = sla.load_terms(session, at.zone) if found else sla.NO_TERMS
+    return Work(found, lambda one, row: escalation.check_record(one, row[0], row[1], at.now, terms))
 
 
 def _expire_leads(session: Session, at: JobPass) -> Work:
@@ -62,13 +62,13 @@ def _expire_leads(session: Session, at: JobPass) -> Work:
 
 
 def _expire_requests(session: Session, at: JobPass) -> Work:
-    found = expiry.due_requests(session, at.now, settings.office(session, at.zone), at.limit)
+    found = expiry.due_requests(session, at.now, settings.load_office(session, at.zone), at.limit)
     return Work(found, lambda one, request_id: expiry.expire_request(one, request_id, at.now))
 
 
 def _hand_back(session: Session, at: JobPass) -> Work:
-    found = leave_return.due(session, at.now, at.limit)
-    return Work(found, lambda one, key: leave_return.hand_back(one, key, at.now))
+    found = leave_return.due_assignments(session, at.now, at.limit)
+    return Work(found, lambda one, key: leave_return.return_record(one, key, at.now))
 
 
 def _sweep(kind: DeliveryKind) -> Callable[[Session, JobPass], Work]:

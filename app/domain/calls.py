@@ -110,8 +110,8 @@ def create(session: Session, values: dict[str, Any], by: int | None, now: dateti
         text = f"{call.direction} call, {call.status}"
         timeline.write(session, call, "call", by, now, text=text, call=call.id, seconds=call.duration_seconds)
     if by is not None and call.status == "Completed":  # nobody was reached by any other
-        sla.answer_by_contact(session, Lead, call.lead_id, now)
-        sla.answer_by_contact(session, Ticket, call.ticket_id, now)
+        sla.record_first_reply(session, Lead, call.lead_id, now)
+        sla.record_first_reply(session, Ticket, call.ticket_id, now)
     return call
 
 

@@ -122,13 +122,13 @@ def create(
     status = _status(session, values.get("status_id"))
     lead.status, lead.status_id, lead.status_on = status, status.id, now
     lead.owner_id = values.get("owner_id") or by
-    sla.begin(lead, terms, now)
+    sla.start_clock(lead, terms, now)
     customer = customers.find_by_mobile(session, lead.mobile_e164)
     _refuse_self_referral(session, lead, customer)
     decision = assignment.choose_assignee(session, values, by, now)
     proposed = customer_linking.link(session, lead, customer, by, now) if customer else []
     lead.assignee_id, lead.assigned_role = decision.user_id, decision.role or None
-    task = _first_task(lead, values.get("task"), now, minutes or settings.KNOWN["first_task_minutes"][0])
+    task = _first_task(lead, values.get("task"), now, minutes or settings.DEFINITIONS["first_task_minutes"][0])
     lead.number = next_number(session, "LEAD", now.year)
     lead.stamp(by, now)
     session.add(lead)
@@ -212,7 +212,7 @@ def move_to(
     lead.status, lead.status_id = new, new.id
     seconds = int((now - lead.status_on).total_seconds())
     lead.status_on = now
-    sla.follow(lead, sla.Move(old.meaning, new.meaning, by, now), terms)
+    sla.apply_move(lead, sla.Move(old.meaning, new.meaning, by, now), terms)
     lead.stamp(by, now)
     change = timeline.StatusChange(lead_id=lead.id, from_id=old.id, to_id=new.id, at=now, by_id=by, seconds=seconds)
     session.add(change)

@@ -17,7 +17,7 @@ from app.domain.tasks import Task
 from app.domain.tickets import Ticket
 
 
-def due(session: Session, now: datetime, limit: int) -> list[int]:
+def due_assignments(session: Session, now: datetime, limit: int) -> list[int]:
     """Ids of the open stretches in the stead of somebody who takes work again, oldest first."""
     return list(session.scalars(_returning(now).order_by(Assignment.id).limit(limit)))
 
@@ -39,7 +39,7 @@ def _returning(now: datetime) -> Select[Any]:
     )
 
 
-def hand_back(session: Session, assignment_id: int, now: datetime) -> str:
+def return_record(session: Session, assignment_id: int, now: datetime) -> str:
     """Give the record of one such stretch, and its open tasks, back to whose turn it was; the caller commits.
 
     Answers returned, or skipped when somebody holds the record or the stead has ended meanwhile.
@@ -84,7 +84,7 @@ def _take_back(task: Task, person: Any, now: datetime) -> None:
         had = [*task.tried, task.assignee_id]
         task.tried = [user for user in dict.fromkeys(had) if user is not None and user != person.id]
     task.assignee_id = person.id
-    task.arm(reminders.offsets_of(person), now)
+    task.arm(reminders.reminder_offsets(person), now)
     task.stamp(None, now)
 
 

@@ -72,6 +72,6 @@ def enqueue(session: Session, values: dict[str, Any], by: int | None, now: datet
     if message.lead_id or message.ticket_id or message.customer_id:
         timeline.write(session, message, "message", by, now, message=message.id, channel=message.channel)
     if by is not None:
-        sla.answer_by_contact(session, Lead, message.lead_id, now)
-        sla.answer_by_contact(session, Ticket, message.ticket_id, now)
+        sla.record_first_reply(session, Lead, message.lead_id, now)
+        sla.record_first_reply(session, Ticket, message.ticket_id, now)
     return message

@@ -68,14 +68,14 @@ class ReassignmentPass:
     due_on: datetime
 
 
-def terms(session: Session) -> ReassignmentTerms:
+def load_terms(session: Session) -> ReassignmentTerms:
     """The settings as they stand now."""
-    known = {key: settings.KNOWN[key][0] for key in ("grace_minutes", "retry_minutes")}
+    known = {key: settings.DEFINITIONS[key][0] for key in ("grace_minutes", "retry_minutes")}
     chosen = select(BusinessSetting.key, BusinessSetting.value).where(BusinessSetting.key.in_(known))
     return ReassignmentTerms(**known | {row.key: row.value for row in session.execute(chosen)})
 
 
-def pass_of(now: datetime, office: office_hours.Office, terms: ReassignmentTerms) -> ReassignmentPass:
+def pass_at(now: datetime, office: office_hours.Office, terms: ReassignmentTerms) -> ReassignmentPass:
     """What a pass at `now` goes by. Raises clock.NeverOpens."""
     grace, retry = timedelta(minutes=terms.grace_minutes), timedelta(minutes=terms.retry_minutes)
     return ReassignmentPass(
@@ -128,7 +128,7 @@ def reassign_record(
     session: Session, kind: str, record_id: int, now: datetime, office: office_hours.Office, terms: ReassignmentTerms
 ) -> str:
     """Hand all overdue tasks of one record to the next in turn: reassign() for one."""
-    return reassign(session, [(kind, record_id)], pass_of(now, office, terms))[0]
+    return reassign(session, [(kind, record_id)], pass_at(now, office, terms))[0]
 
 
 def reassign(session: Session, found: Sequence[tuple[str, int]], at: ReassignmentPass) -> list[str]:

@@ -155,7 +155,7 @@ def _news(kind: str, what: str, task: Task, users: tuple[int | None, ...], says:
 
 def _offsets(session: Session, takers: Iterable[int | None]) -> dict[int, tuple[int, ...]]:
     """user id -> minutes before due at which he wants to be reminded; all of them are known to the session already."""
-    return {user: reminders.offsets_of(session.get_one(User, user)) for user in {*takers} if user is not None}
+    return {user: reminders.reminder_offsets(session.get_one(User, user)) for user in {*takers} if user is not None}
 
 
 class _Answerable:

@@ -167,7 +167,7 @@ class BusinessSetting(Model):  # type: ignore[misc]
 
 
 #: key -> (default, what it means).
-KNOWN: dict[str, tuple[Any, str]] = {
+DEFINITIONS: dict[str, tuple[Any, str]] = {
     "grace_minutes": (30, "Office minutes a task can be overdue before it is reassigned"),
     "retry_minutes": (540, "Office minutes until a reassigned task is due"),
     "first_task_minutes": (
@@ -189,7 +189,7 @@ KNOWN: dict[str, tuple[Any, str]] = {
 
 def value_of(session: Session, key: str) -> Any:
     """The setting's value, or its default from KNOWN. Raises KeyError for an unknown key."""
-    default = KNOWN[key][0]
+    default = DEFINITIONS[key][0]
     found = session.execute(select(BusinessSetting.value).where(BusinessSetting.key == key)).scalar()
     return default if found is None else found
 
@@ -197,10 +197,10 @@ def value_of(session: Session, key: str) -> Any:
 def values_of(session: Session, *keys: str) -> dict[str, Any]:
     """The same for several settings, in one statement."""
     query = select(BusinessSetting.key, BusinessSetting.value).where(BusinessSetting.key.in_(keys))
-    return {key: KNOWN[key][0] for key in keys} | {row.key: row.value for row in session.execute(query)}
+    return {key: DEFINITIONS[key][0] for key in keys} | {row.key: row.value for row in session.execute(query)}
 
 
-def office(session: Session, zone: str) -> office_hours.Office:
+def load_office(session: Session, zone: str) -> office_hours.Office:
     """The office hours as a value; no ranges = always open."""
     ranges = tuple(office_hours.Range(r.weekday, r.starts, r.ends) for r in session.scalars(select(OfficeRange)))
     days = list(session.scalars(select(Holiday)))

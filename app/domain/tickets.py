@@ -136,7 +136,7 @@ def create(
     ticket.status, ticket.status_id, ticket.status_on = status, status.id, now
     ticket.owner_id = values.get("owner_id") or by
     _gate(ticket, status, values, now)
-    sla.begin(ticket, terms, now)
+    sla.start_clock(ticket, terms, now)
     decision = assignment.choose_assignee(session, values, by, now)
     ticket.assignee_id, ticket.assigned_role = decision.user_id, decision.role or None
     ticket.number = next_number(session, "TICKET", now.year)
@@ -150,7 +150,7 @@ def create(
         assignment.open_assignment(
             session, ticket, decision.user_id, reason, by, now, decision if decision.role else None
         )
-    task = _first_task(ticket, values.get("task"), now, minutes or settings.KNOWN["first_task_minutes"][0])
+    task = _first_task(ticket, values.get("task"), now, minutes or settings.DEFINITIONS["first_task_minutes"][0])
     if task:
         tasks.create(session, task | {"ticket_id": ticket.id}, by, now)
     return ticket
@@ -235,7 +235,7 @@ def move_to(
     ticket.status, ticket.status_id = new, new.id
     seconds = int((now - ticket.status_on).total_seconds())
     ticket.status_on = now
-    sla.follow(ticket, sla.Move(old.meaning, new.meaning, by, now), terms)
+    sla.apply_move(ticket, sla.Move(old.meaning, new.meaning, by, now), terms)
     ticket.stamp(by, now)
     session.add(
         timeline.StatusChange(ticket_id=ticket.id, from_id=old.id, to_id=new.id, at=now, by_id=by, seconds=seconds)
@@ -264,7 +264,7 @@ def change(
     if values.get("status_id") is not None and values["status_id"] != ticket.status_id:
         move_to(session, ticket, values["status_id"], values, by, now, terms)
     if ticket.priority != before["priority"]:
-        sla.retarget(ticket, terms)
+        sla.apply_priority(ticket, terms)
     changes = [[n, before[n], getattr(ticket, n)] for n in before if before[n] != getattr(ticket, n)]
     if changes:
         ticket.stamp(by, now)

@@ -111,8 +111,8 @@ def _load(session: Session, version: int, zone: str) -> Lookups:
             select(User.id, User.username, User.first_name, User.last_name, User.active, User.notice_choices)
         ).all()
         fresh.roles = list(session.scalars(select(Role.name).order_by(Role.name)))
-        fresh.terms = sla.terms(session, zone)
-        fresh.business = {key: settings.value_of(session, key) for key in settings.KNOWN}
+        fresh.terms = sla.load_terms(session, zone)
+        fresh.business = {key: settings.value_of(session, key) for key in settings.DEFINITIONS}
     for key, username, first, last, active, chosen in users:
         fresh.people[key] = {"id": key, "username": username, "full_name": f"{first} {last}".strip()}
         if active:

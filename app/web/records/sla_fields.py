@@ -107,7 +107,7 @@ def _clock(dial: SlaClockField, viewer: Viewer) -> dict[str, Any]:
     late = _("%(time)s overdue")
     if dial.due_on <= viewer.now:
         return _late(dial.due_on, late, viewer)
-    warn = sla.warn_on(dial.started_on, dial.due_on, dial.paused_seconds, viewer.lookups.terms)
+    warn = sla.warning_time(dial.started_on, dial.due_on, dial.paused_seconds, viewer.lookups.terms)
     return _counting(dial.due_on, warn, (_("in %(time)s"), late), viewer) | {"title": _runs(dial.due_on, viewer)}
 
 

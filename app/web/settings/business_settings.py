@@ -89,7 +89,7 @@ class Business(BaseView):
 
 
 def _stored_values(session: Session) -> dict[str, Any]:
-    return {key: settings.value_of(session, key) for key in settings.KNOWN}
+    return {key: settings.value_of(session, key) for key in settings.DEFINITIONS}
 
 
 def _parts(key: str, value: Any) -> dict[str, Any]:
@@ -98,7 +98,7 @@ def _parts(key: str, value: Any) -> dict[str, Any]:
 
 
 def _section(key: str, value: Any, typed: Any, errors: dict[str, list[str]]) -> dict[str, Any]:
-    said = str(_SAID.get(key, settings.KNOWN[key][1]))
+    said = str(_SAID.get(key, settings.DEFINITIONS[key][1]))
     parts = _parts(key, value)
     return {
         "title": said if len(parts) > 1 else "",

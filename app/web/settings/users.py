@@ -98,7 +98,7 @@ class Minutes(StringField):
         """Whole minutes, largest first."""
         if valuelist:
             try:
-                self.data = reminder_preferences.offsets_typed(valuelist[0])
+                self.data = reminder_preferences.parse_offsets(valuelist[0])
             except RuleBroken as broken:
                 raise ValidationError(said(broken.message)) from broken
 
@@ -214,7 +214,7 @@ class Users(HardenedView, UserDBModelView):
         _refuse_bad_person(item)
         if inspect(item).attrs.reminder_minutes.history.has_changes():
             with access.as_system(db.session()):
-                reminder_preferences.rearm(db.session(), item.id, reminders.offsets_of(item), now())
+                reminder_preferences.reschedule(db.session(), item.id, reminders.reminder_offsets(item), now())
         super().pre_update(item)
 
     def pre_delete(self, item: Any) -> None:

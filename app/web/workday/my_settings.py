@@ -31,7 +31,7 @@ class ReminderOffsetsField(TextField):
 
     def parse(self, raw: Any, viewer: Viewer) -> Any:
         """Whole minutes, largest first."""
-        return reminder_preferences.offsets_typed(super().parse(raw, viewer) or "")
+        return reminder_preferences.parse_offsets(super().parse(raw, viewer) or "")
 
     def form_value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """As people write them."""
@@ -155,7 +155,7 @@ def _save(raw: dict[str, Any], mark: str, viewer: Viewer) -> User:
         setattr(user, name, value)
     if user.reminder_minutes != old:
         with access.as_system(held):
-            reminder_preferences.rearm(held, user.id, reminders.offsets_of(user), viewer.now)
+            reminder_preferences.reschedule(held, user.id, reminders.reminder_offsets(user), viewer.now)
     return user
 
 
@@ -201,7 +201,7 @@ def _input(each: Field, shown: dict[str, Any], errors: dict[str, list[str]], vie
         raw = viewer.lookups.find_person(raw)
     made = each.form_input(raw, errors.get(each.name, []), viewer)
     if each.name == "reminder_minutes":
-        house = ", ".join(str(minutes) for minutes in reminders.offsets_of(None))
+        house = ", ".join(str(minutes) for minutes in reminders.reminder_offsets(None))
         made |= {
             "placeholder": house,
             "help": _g("Up to five numbers. Empty: the office's, %(minutes)s.", minutes=house),

@@ -42,7 +42,7 @@ def change(world: World, row: Any, **values: Any) -> Any:
 
 def test_a_ticket_promises_by_its_priority(world: World) -> None:
     ticket = opened(world, priority="Urgent")
-    (reply, resolve) = sla.promises(ticket, SlaTerms(ALWAYS_OPEN))
+    (reply, resolve) = sla.deadlines(ticket, SlaTerms(ALWAYS_OPEN))
     assert reply.name == "reply" and reply.due_on < resolve.due_on
     assert ticket.sla_on is not None and ticket.sla_on < ticket.reply_due_on
 
