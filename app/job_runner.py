@@ -351,12 +351,12 @@ class Scheduler:
     def _watch(self) -> None:
         """Every process looks, leading or not: the one that should run the jobs may be the one that hangs."""
         now = datetime.now(UTC)
-        if now - self._born > job_health.LATE:
-            self._tell_of(now, job_health.of_now)
+        if now - self._born > job_health.LATE_AFTER:
+            self._tell_of(now, job_health.current_delays)
 
     def _tell_gap(self) -> None:
         """Nobody led for a while, and nobody may have been there to say so."""
-        self._tell_of(datetime.now(UTC), job_health.of_gap)
+        self._tell_of(datetime.now(UTC), job_health.delay_before_takeover)
 
     def _tell_of(
         self, now: datetime, find: Callable[[Session, list[str], datetime], list[job_health.JobDelay]]
@@ -373,7 +373,7 @@ class Scheduler:
 
     def _tell(self, found: list[job_health.JobDelay], now: datetime) -> list[tuple[int, str]]:
         with _writing(self.runner) as session:
-            job_health.tell(session, found, now, self.runner.zone)
+            job_health.notify_admins(session, found, now, self.runner.zone)
             told = pending(session).take_notified()
             session.commit()
         return told

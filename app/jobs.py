@@ -22,7 +22,7 @@ from app.domain import (
     sla,
     webhooks,
 )
-from app.domain.job_runs import BY_HAND, JobRun
+from app.domain.job_runs import MANUAL_PREFIX, JobRun
 from app.job_runner import SKIPPED, Every, Job, JobPass, Runner, Scheduler, Work, daily_at, every_minute, run_slot
 from app.ops.leader import leadership
 from app.outbox import engine
@@ -92,11 +92,11 @@ def _forget(session: Session, at: JobPass) -> Work:
 
 
 def _forget_deliveries(session: Session, at: JobPass) -> Work:
-    return Work(("deliveries",), lambda one, _: _changed(one, webhooks.forgotten(at.now)))
+    return Work(("deliveries",), lambda one, _: _changed(one, webhooks.cleanup_statement(at.now)))
 
 
 def _forget_answers(session: Session, at: JobPass) -> Work:
-    old = {"answers": idempotency.forgotten(at.now), "tries": authentication.forgotten(at.now)}
+    old = {"answers": idempotency.cleanup_statement(at.now), "tries": authentication.cleanup_statement(at.now)}
     return Work(tuple(old), lambda one, name: _changed(one, old[name]))
 
 
@@ -141,7 +141,7 @@ def run_now(app: Any, name: str, at: datetime | None = None) -> JobRun:
     job = {each.name: each for each in SCHEDULE}[name]
     runner: Runner = app.extensions["crm_jobs"]
     now = at or datetime.now(UTC)
-    slot = f"{BY_HAND}{datetime.now(UTC):%m-%dT%H:%M:%S.%f}"
+    slot = f"{MANUAL_PREFIX}{datetime.now(UTC):%m-%dT%H:%M:%S.%f}"
     run = run_slot(runner, job, (slot, now), now)
     if run is None:
         raise RuntimeError(f"“{name}” was started by somebody else at the same moment.")

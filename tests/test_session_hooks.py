@@ -11,7 +11,7 @@ from sqlalchemy import event, text
 from sqlalchemy.orm import Session
 
 from app import session_hooks
-from app.domain.authentication import note_ended
+from app.domain.authentication import note_sign_in_ended
 from app.domain.pending import Pending, pending
 from tests import makers
 
@@ -55,7 +55,7 @@ def test_each_session_gathers_for_itself_and_is_empty_after_a_rollback() -> None
     engine = makers.database()
     with Session(engine) as one, Session(engine) as other:
         one.execute(text("SELECT 1"))
-        note_ended(one, 7)
+        note_sign_in_ended(one, 7)
         assert (pending(one).ended_sign_ins, pending(other)) == ({7}, Pending())
         one.rollback()
         assert pending(one) == Pending()

@@ -13,7 +13,7 @@ from app.domain.base import UtcDateTime
 from app.domain.pending import pending
 
 #: A count of wrong tries is forgotten when nothing happened for so long; no lock lasts as long.
-TRIES_KEPT = timedelta(hours=24)
+FAILED_LOGINS_KEPT_FOR = timedelta(hours=24)
 
 
 class SignIn(Model):  # type: ignore[misc]
@@ -58,7 +58,7 @@ class ApiKey(Model):  # type: ignore[misc]
     user: Mapped[User] = relationship()
 
 
-class FailedTry(Model):  # type: ignore[misc]
+class FailedLogin(Model):  # type: ignore[misc]
     """Wrong passwords per name and door; the lockout is read from here, so all processes share it."""
 
     __tablename__ = "failed_try"
@@ -71,12 +71,12 @@ class FailedTry(Model):  # type: ignore[misc]
     last_on: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
 
 
-def forgotten(now: datetime) -> Delete:
+def cleanup_statement(now: datetime) -> Delete:
     """What deletes the counts of names that nobody tried of late: anybody may make up names, and each has a row."""
-    return delete(FailedTry).where(FailedTry.last_on < now - TRIES_KEPT)
+    return delete(FailedLogin).where(FailedLogin.last_on < now - FAILED_LOGINS_KEPT_FOR)
 
 
-def note_ended(session: Session, user_id: int) -> None:
+def note_sign_in_ended(session: Session, user_id: int) -> None:
     """Note that a sign-in or key of the user has ended, or the user is inactive: their sockets are checked after the
     commit."""
     pending(session).ended_sign_ins.add(user_id)

@@ -18,7 +18,7 @@ from app import access
 from app.domain import change_events, webhooks
 from app.domain.change_events import KINDS, ChangeEvent, RecordKey
 from app.domain.pending import pending
-from app.domain.webhooks import Listener
+from app.domain.webhooks import Subscription
 from app.extensions import db
 from app.models import WebhookDelivery
 from app.outbox import engine
@@ -27,7 +27,7 @@ from app.outbox.webhook_delivery import WEBHOOKS, WebhookSender
 #: The database whose webhooks this process serves.
 _engine: Engine | None = None
 #: Database -> (version of access, who listens); a change of a webhook counts the version up.
-_kept: dict[str, tuple[int, tuple[Listener, ...]]] = {}
+_kept: dict[str, tuple[int, tuple[Subscription, ...]]] = {}
 
 
 def install(app: Flask, sender: WebhookSender) -> None:
@@ -98,16 +98,16 @@ def write_deliveries(session: Session) -> None:
 
 
 def _rows(
-    place: RecordKey, each: ChangeEvent, listeners: Iterable[Listener], now: datetime
+    place: RecordKey, each: ChangeEvent, listeners: Iterable[Subscription], now: datetime
 ) -> Iterable[dict[str, Any]]:
     kind, key = place
     for listener in listeners:
         for event_ in each.told(listener.wants(kind)):
             if event_ != "deleted" or listener.user_id in each.seen_by:
-                yield webhooks.delivery(listener.id, f"{kind}.{event_}", key, now, each.number)
+                yield webhooks.delivery_row(listener.id, f"{kind}.{event_}", key, now, each.number)
 
 
-def _listeners(session: Session) -> tuple[Listener, ...]:
+def _listeners(session: Session) -> tuple[Subscription, ...]:
     """Who listens: a person's session knows under which version of access it began, others ask."""
     who = access.acting(session)
     url = str(session.get_bind().engine.url)
@@ -115,7 +115,7 @@ def _listeners(session: Session) -> tuple[Listener, ...]:
     if who is not None and held is not None and held[0] == who.version:
         return held[1]
     with session.no_autoflush, access.as_system(session):
-        found = webhooks.listening(session)
+        found = webhooks.subscriptions(session)
     if who is not None:
         _kept[url] = (who.version, found)
     return found

@@ -161,7 +161,7 @@ def _on_settled(session: Session, row: WebhookDelivery, result: DeliveryResult, 
     if result.was_attempted:
         _count(session, row, result, now)
     if isinstance(result, WebhookResult) and result.stop:
-        webhooks.stop(session, row.webhook_id, *result.stop, now)
+        webhooks.disable(session, row.webhook_id, *result.stop, now)
 
 
 def _count(session: Session, row: WebhookDelivery, result: DeliveryResult, now: datetime) -> None:
@@ -171,8 +171,8 @@ def _count(session: Session, row: WebhookDelivery, result: DeliveryResult, now: 
     values = {"tried_on": now, "result": f"HTTP {code}" if code else result.error, "failures": failures}
     engine.changed_rows(session, update(Webhook).where(Webhook.id == row.webhook_id).values(values))
     failed = session.scalar(select(Webhook.failures).where(Webhook.id == row.webhook_id))
-    if (failed or 0) >= webhooks.MOST_FAILURES:
-        webhooks.stop(session, row.webhook_id, "paused", "failures", now)
+    if (failed or 0) >= webhooks.MAX_FAILURES:
+        webhooks.disable(session, row.webhook_id, "paused", "failures", now)
 
 
 _is_on = WebhookDelivery.webhook_id.in_(select(Webhook.id).where(Webhook.state == "on"))

@@ -22,7 +22,7 @@ from app import create_app, jobs
 from app.channels.webhook import WebhookClient, signature
 from app.domain import call_sync, reassignment_batch, team, webhooks
 from app.domain.call_parsing import Telephone
-from app.domain.webhooks import EventFilter
+from app.domain.webhooks import WebhookSettings
 from app.job_runner import run_slot
 from app.models import Lead, Notification, Task, User, Webhook, WebhookDelivery
 from app.ops import queue
@@ -56,7 +56,7 @@ def office(app: Flask, tmp_path: Path) -> Iterator[World]:
 def listen(world: World, receiver: Receiver, *events: str, user: str = "root") -> tuple[int, str]:
     """A webhook of these events (all of them), seen by the user: its id and secret."""
     session, root = world.session, world.people["root"].id
-    wanted = EventFilter("Accounts", receiver.url, events or ALL, world.people[user].id)
+    wanted = WebhookSettings("Accounts", receiver.url, events or ALL, world.people[user].id)
     hook, secret = webhooks.make(session, wanted, root, datetime.now(UTC), world.vault, private=True)
     session.commit()
     return hook.id, secret
@@ -409,7 +409,7 @@ def test_410_switches_the_webhook_off_and_tells_the_admins(office, receiver):
 
 
 def test_twenty_failures_in_a_row_pause_it_and_what_waited_goes_out_later(office, receiver, monkeypatch):
-    monkeypatch.setattr(webhooks, "MOST_FAILURES", 3)
+    monkeypatch.setattr(webhooks, "MAX_FAILURES", 3)
     receiver.answers = [(500, {}, b"")] * 3
     make_one(office, receiver)
     for _ in range(4):

@@ -37,7 +37,7 @@ def once(make: Callable[[], int], told: Callable[[int], Any]) -> Response:
     if held is not None:
         return json_answer(held.status or 201, told(held.record_id or 0), **{"Idempotent-Replayed": "true"})
     made = make()
-    idempotency.keep(db.session(), current_viewer().person.id, key, 201, made)
+    idempotency.store_response(db.session(), current_viewer().person.id, key, 201, made)
     db.session.commit()
     return json_answer(201, told(made))
 

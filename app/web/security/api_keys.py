@@ -17,7 +17,7 @@ from sqlalchemy import bindparam, case, or_, select, update
 
 from app import access
 from app.domain import audit, permissions
-from app.domain.authentication import note_ended
+from app.domain.authentication import note_sign_in_ended
 from app.domain.base import RuleBroken
 from app.extensions import db
 from app.models import ApiKey, User
@@ -181,7 +181,7 @@ def revoke(row: Any, by: int, now: datetime, address: str | None = None) -> None
         live = update(ApiKey).where(ApiKey.id == row.id, ApiKey.revoked_on.is_(None)).values(revoked_on=now)
         done = session.execute(live, execution_options={"synchronize_session": False})
         if done.rowcount:  # type: ignore[attr-defined]
-            note_ended(session, row.user_id)
+            note_sign_in_ended(session, row.user_id)
             audit.write(session, "api key revoked", row.user_id, now, f"api key {row.id}", address, by=by)
 
 

@@ -20,7 +20,7 @@ from wtforms import SelectField, StringField, ValidationError
 from wtforms.validators import Length
 
 from app import access
-from app.domain.authentication import note_ended
+from app.domain.authentication import note_sign_in_ended
 from app.domain.base import RuleBroken
 from app.domain.pending import pending
 from app.extensions import db
@@ -97,7 +97,7 @@ def end_sign_ins(session: Session, _context: Any, _instances: Any) -> None:
     for user in changed:
         if isinstance(user, User) and _locks_out(user):
             sessions.end(session, datetime.now(UTC), SignIn.user_id == user.id)
-            note_ended(session, user.id)
+            note_sign_in_ended(session, user.id)
     gone = [row for row in session.deleted if isinstance(row, User | Role | Group)]
     if gone or any(_takes_away(row) for row in changed):
         pending(session).had_admin = has_admin(session)

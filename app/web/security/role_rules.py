@@ -252,7 +252,7 @@ def _append(session: Session, who: access.Person | None, lines: Any) -> None:
             address=address,
             payload=payload,
         )
-        entry.hash = before = audit.digest(before, entry)
+        entry.hash = before = audit.entry_hash(before, entry)
         session.add(entry)
 
 

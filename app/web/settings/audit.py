@@ -73,7 +73,7 @@ class Audit(BaseView):
     def check(self) -> Any:
         """Whether every entry follows from the one before."""
         protect()
-        broken = audit.first_broken(db.session())
+        broken = audit.first_invalid_entry(db.session())
         count = db.session.scalar(select(func.count()).select_from(AuditEntry))
         if broken is None:
             flash(_("The log is intact: %(count)s entries.", count=count), "success")

@@ -15,7 +15,7 @@ from sqlalchemy import or_, select
 from app import access
 from app.domain import job_health, permissions
 from app.domain.base import NotFound
-from app.domain.job_runs import newest
+from app.domain.job_runs import newest_runs
 from app.extensions import db
 from app.models import JobRun
 from app.web.core.date_fields import moment_cell, relative
@@ -49,7 +49,7 @@ class JobsView(BaseView):
     def jobs(self) -> Any:
         """Who runs them, and every job with its newest run."""
         viewer, names = current_viewer(), current_app.extensions["crm_job_names"]
-        last = newest(db.session(), names)
+        last = newest_runs(db.session(), names)
         coming = current_app.extensions["crm_next_jobs"](viewer.now)
         state = _state(last, viewer)
         rows = [
@@ -114,9 +114,9 @@ def _state(last: dict[str, JobRun], viewer: Viewer) -> dict[str, Any]:
     """Whether somebody runs the jobs: {title, text, tone, icon, goes_on}."""
     minutely = [last[name] for name in current_app.extensions["crm_minute_jobs"] if name in last]
     run = max((run for run in minutely if not run.is_by_hand), key=lambda run: run.started_on, default=None)
-    if run is not None and run.started_on - viewer.now > job_health.LATE:
+    if run is not None and run.started_on - viewer.now > job_health.LATE_AFTER:
         return _rests(run, viewer)
-    if run is not None and viewer.now - run.started_on <= job_health.LATE:
+    if run is not None and viewer.now - run.started_on <= job_health.LATE_AFTER:
         who = run.ran_by or _("One process")
         text = _("%(who)s is the leader. Its last run started %(when)s.", who=who, when=_ago(run, viewer))
         return {
@@ -190,7 +190,7 @@ def _cells(run: JobRun | None, viewer: Viewer) -> dict[str, Any]:
             "slot": None,
         }
     took = (run.ended_on - run.started_on).total_seconds() if run.ended_on else None
-    hangs = run.outcome == "running" and viewer.now - run.started_on > job_health.LATE
+    hangs = run.outcome == "running" and viewer.now - run.started_on > job_health.LATE_AFTER
     outcome = {
         "kind": "status",
         "label": _("not responding") if hangs else _outcome(run.outcome),

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from app import access
 from app.domain import change_events, permissions, webhooks
 from app.domain.base import NotFound, RuleBroken
-from app.domain.webhooks import EventFilter
+from app.domain.webhooks import WebhookSettings
 from app.extensions import db
 from app.models import Customer, Lead, Task, Ticket, Webhook, WebhookDelivery
 from app.outbox import engine
@@ -142,7 +142,7 @@ class WebhooksView(BaseView):
     def add(self) -> Any:
         """The form for a new one, in one's own eyes."""
         _refuse_others()
-        return self._form(None, EventFilter("", "", ("lead.created",), current_viewer().person.id), {})
+        return self._form(None, WebhookSettings("", "", ("lead.created",), current_viewer().person.id), {})
 
     @expose("/add", methods=["POST"])
     @has_access
@@ -168,7 +168,7 @@ class WebhooksView(BaseView):
         """The form."""
         _refuse_others()
         hook = _found(Webhook, key)
-        wanted = EventFilter(hook.name, hook.url, tuple(hook.events), hook.user_id, hook.state != "off")
+        wanted = WebhookSettings(hook.name, hook.url, tuple(hook.events), hook.user_id, hook.state != "off")
         return self._form(hook, wanted, {})
 
     @expose("/<int:key>/edit", methods=["POST"])
@@ -212,12 +212,14 @@ class WebhooksView(BaseView):
         _refuse_others()
         row = _found(WebhookDelivery, key)
         with own_transaction() as session:
-            hook_id, name = row.webhook_id, webhooks.again(session, row, _now())
+            hook_id, name = row.webhook_id, webhooks.resend(session, row, _now())
         engine.enqueue(WEBHOOKS, name)
         flash(_("Resent with the same delivery ID."), "success")
         return redirect(f"/webhooks/{hook_id}/")
 
-    def _form(self, hook: Webhook | None, wanted: EventFilter, errors: dict[str, list[str]], error: str = "") -> Any:
+    def _form(
+        self, hook: Webhook | None, wanted: WebhookSettings, errors: dict[str, list[str]], error: str = ""
+    ) -> Any:
         form = {
             "title": _("Edit webhook") if hook else _("New webhook"),
             "back_label": _("Webhooks"),
@@ -239,7 +241,7 @@ class WebhooksView(BaseView):
             wrong=errors.get("events", []),
         )
 
-    def _refused(self, hook: Webhook | None, wanted: EventFilter, broken: RuleBroken) -> Any:
+    def _refused(self, hook: Webhook | None, wanted: WebhookSettings, broken: RuleBroken) -> Any:
         status, sentence, errors = refusal(broken)
         return self._form(hook, wanted, errors, "" if errors else sentence), status
 
@@ -278,14 +280,14 @@ def _resume(hook: Webhook, by: int) -> None:
 
 def _test(hook: Webhook, by: int) -> None:
     with own_transaction() as session:
-        key = webhooks.test(session, hook, _now())
+        key = webhooks.send_test(session, hook, _now())
     engine.enqueue(WEBHOOKS, key)
     flash(_("Test sent. The result appears below."), "success")
 
 
 def _retry(hook: Webhook, by: int) -> None:
     with own_transaction() as session:
-        count = webhooks.all_again(session, hook, by, _now())
+        count = webhooks.resend_failed(session, hook, by, _now())
     goes = (
         _("They are sent within minutes, oldest first.")
         if hook.state == "on"
@@ -304,12 +306,12 @@ def _delete(hook: Webhook, by: int) -> None:
 _TURNS = {"pause": _pause, "resume": _resume, "test": _test, "retry": _retry, "delete": _delete}
 
 
-def _typed() -> EventFilter:
+def _typed() -> WebhookSettings:
     form = request.form
     name, url = (form.get(each, "")[:2000] for each in ("name", "url"))
     user = form.get("user", "")
     user_id = int(user) if user.isdecimal() and len(user) < 10 else None
-    return EventFilter(name, url, tuple(form.getlist("events")[:100]), user_id, "is_on" in form)
+    return WebhookSettings(name, url, tuple(form.getlist("events")[:100]), user_id, "is_on" in form)
 
 
 def _now() -> datetime:
@@ -327,7 +329,7 @@ def _private() -> bool:
 # --- what is shown
 
 
-def _fields(wanted: EventFilter, errors: dict[str, list[str]]) -> list[dict[str, Any]]:
+def _fields(wanted: WebhookSettings, errors: dict[str, list[str]]) -> list[dict[str, Any]]:
     card = current_viewer().lookups.person(wanted.user_id) or {}
     base = {
         "value": "",
@@ -347,7 +349,7 @@ def _fields(wanted: EventFilter, errors: dict[str, list[str]]) -> list[dict[str,
             "label": _("Name"),
             "value": wanted.name,
             "errors": errors.get("name"),
-            "maxlength": webhooks.LONGEST_NAME,
+            "maxlength": webhooks.MAX_NAME_LENGTH,
             "placeholder": _("Accounts, website …"),
         },
         base

@@ -200,7 +200,7 @@ def test_the_chain_of_the_audit_stays_whole(desk: Desk) -> None:
     save_matrix(desk, "root", "Sales User", level_Leads_delete="team", level_Leads_export="own", mask_pan="hidden")
     save_matrix(desk, "sid", "Sales User", level_Leads_delete="none")
     with desk.app.app_context(), access.as_system(db.session()) as session:
-        assert audit.first_broken(session) is None
+        assert audit.first_invalid_entry(session) is None
 
 
 def test_who_saves_an_old_matrix_is_told_and_keeps_what_he_chose(desk: Desk) -> None:
