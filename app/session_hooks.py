@@ -33,7 +33,7 @@ HOOKS = (
     Hook("before_flush", passwords.end_sign_ins, "A new password or a deactivation ends the user's sign-ins."),
     Hook("before_flush", change_capture.capture_deletions, "Webhooks hear of a deletion only from who saw the row."),
     Hook("after_insert", notice_delivery.note_delivery, "A notice that goes out by e-mail is queued once.", Delivery),
-    Hook("after_flush", people.count_access_change, "All processes read people and masters again after a change."),
+    Hook("after_flush", people.bump_version_on_change, "All processes read people and masters again after a change."),
     Hook("after_flush", passwords.refuse_without_admin, "The last active administrator stays one."),
     Hook("after_flush", change_capture.capture_changes, "Webhooks learn what is new and what changed."),
     Hook("after_flush_postexec", role_rules.add_cells_of_new_roles, "A new role gets its cells once it has an id."),

@@ -424,7 +424,7 @@ def settled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def app(settled: Path, tmp_path: Path) -> Iterator[Flask]:
     """The product on a fresh copy of the settled database."""
     shutil.copytree(settled, tmp_path / "instance")
-    access.forget()
+    access.clear_cache()
     made = create_app(settings_for(tmp_path / "instance"), TESTING=True)
     yield made
     with made.app_context():
@@ -472,7 +472,7 @@ def stored(world: World) -> Callable[[Any], dict[str, Any] | None]:
 @pytest.fixture
 def maria_app(mariadb_url: str, tmp_path: Path) -> Iterator[Flask]:
     """The product on an own MariaDB database, with the same people."""
-    access.forget()
+    access.clear_cache()
     made = create_app(settings_for(tmp_path / "instance", CRM_DATABASE_URL=mariadb_url), TESTING=True)
     settle(made)
     yield made

@@ -161,7 +161,7 @@ def _nearest(who: Person, row: Any) -> ColumnElement[bool]:
 def _activities(who: Person, line: Any = Activity) -> ColumnElement[bool]:
     """Lines of what one sees; those that tell of what has a module of its own for whom that is open."""
     seen = true() if _everything(who) and who.reach("Tasks") is None else _nearest(who, line)
-    closed = sorted(kind for kind, module in TOLD.items() if not who.may(module, "read"))
+    closed = sorted(kind for kind, module in ACTIVITY_MODULES.items() if not who.may(module, "read"))
     return and_(seen, line.kind.not_in(closed)) if closed else seen
 
 
@@ -190,7 +190,7 @@ def _admins(who: Person) -> ColumnElement[bool]:
 
 
 #: Kind of line -> the module of what it tells of.
-TOLD = {"note": "Notes", "comment": "Notes", "task": "Tasks", "call": "Call Logs", "message": "Messages"}
+ACTIVITY_MODULES = {"note": "Notes", "comment": "Notes", "task": "Tasks", "call": "Call Logs", "message": "Messages"}
 #: Record -> the rows a person sees. A record that is not here shows no rows.
 RULES: dict[Any, Callable[[Person], ColumnElement[bool]]] = {
     Lead: _leads,
@@ -255,12 +255,12 @@ def _guarded(_mapped: int) -> dict[str, Any]:
     return {record.__tablename__: record for record in (*forgotten, *RULES)}
 
 
-def guarded() -> dict[str, Any]:
+def guarded_tables() -> dict[str, Any]:
     """Table -> record that the law guards; the rest are masters and FAB's own tables."""
     return _guarded(len(Record.registry._class_registry))
 
 
-def is_same(who: Person, record: Any, verb: str) -> bool:
+def reaches_all_visible(who: Person, record: Any, verb: str) -> bool:
     """Whether the verb reaches every row that one sees, as far as the levels alone say it."""
     reach = who.reach(MODULE_OF[record], verb)
     parents = [who.reach(module) for module in _PARENTS.get(record, ()) if who.may(module, "read")]

@@ -9,7 +9,7 @@ from sqlalchemy.orm import ORMExecuteState, Session, with_loader_criteria
 from sqlalchemy.sql import visitors
 
 from app.access.person import Person
-from app.access.row_rules import MODULE_OF, guarded, is_same, visible
+from app.access.row_rules import MODULE_OF, guarded_tables, reaches_all_visible, visible
 from app.access.system_session import SYSTEM, acting, as_system
 from app.domain.session_context import session_context
 
@@ -40,10 +40,10 @@ def _records_in(state: ORMExecuteState) -> list[Any]:
     """The records that the statement touches; all of them when loader options could bring in more."""
     statement = state.statement
     if getattr(statement, "_with_options", ()) or state.is_relationship_load:
-        return list(guarded().values())
+        return list(guarded_tables().values())
     # A plan that has put its statement together knows its tables; every other statement is searched.
     names = state.execution_options.get("law_tables") or _tables_in(statement)
-    known = guarded()
+    known = guarded_tables()
     return [known[name] for name in names if name in known]
 
 
@@ -64,7 +64,7 @@ def reaches_row(session: Session, who: Person, row: Any, verb: str) -> bool:
     record = type(row)
     if who.level(MODULE_OF.get(record, ""), verb) in ("none", "all"):
         return who.may(MODULE_OF.get(record, ""), verb)
-    if is_same(who, record, verb):
+    if reaches_all_visible(who, record, verb):
         return True  # the row was loaded under the same rule
     query = select(record.id).where(record.id == row.id, visible(who, record, verb))
     with as_system(session):

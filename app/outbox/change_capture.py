@@ -53,7 +53,7 @@ def capture_deletions(session: Session, _context: Any, _rows: Any) -> None:
         if kind is None or not _is_ours(session):
             continue
         users = [each.user_id for each in _listeners(session) if "deleted" in each.wants(kind)]
-        seen_by = access.sighted(session, users, row, datetime.now(UTC)) if users else frozenset()
+        seen_by = access.users_who_see(session, users, row, datetime.now(UTC)) if users else frozenset()
         gone = ChangeEvent(frozenset({"deleted"}), getattr(row, "number", None), seen_by)
         change_events.add(session, (kind, row.id), gone)
 

@@ -154,7 +154,7 @@ def spoiled(resource: str, field: str, raw: str) -> bytes:
 def spare_app(settled: Path, folder: Path) -> Iterator[Flask]:
     """The product on a copy of the settled database, for all tests of a module."""
     shutil.copytree(settled, folder / "instance")
-    access.forget()
+    access.clear_cache()
     app = create_app(settings_for(folder / "instance"), TESTING=True)
     yield app
     with app.app_context():

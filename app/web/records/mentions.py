@@ -32,7 +32,7 @@ def write_note(session: Session, about: Any, text: str, viewer: Viewer) -> Activ
         about = _parent(session, line) or about
     named, others = _named(text, viewer), mentions.involved_users(session, about) - {viewer.person.id}
     # Who sees the line sees its record, or the customer that it became; and notes are open to him.
-    seeing = access.sighted(session, [*named.values(), *others], line, viewer.now)
+    seeing = access.users_who_see(session, [*named.values(), *others], line, viewer.now)
     heard, unheard = _parted(named, seeing)
     if heard:
         line.payload = {**line.payload, "mentions": heard}
@@ -50,7 +50,7 @@ def edit_note(session: Session, line: Activity, text: str, seen: datetime | None
         return
     about, before = about_of(session, line), _named(line.payload["text"], viewer)
     named = _named(text, viewer)
-    heard, unheard = _parted(named, access.sighted(session, named.values(), line, viewer.now))
+    heard, unheard = _parted(named, access.users_who_see(session, named.values(), line, viewer.now))
     timeline.edit_note(session, line, seen, viewer.now, text=text, mentions=heard)
     mentions.notify(session, line, about, heard.values(), (), viewer.now)  # nobody twice: the event key sees to it
     g.remarks = [_remark(key, viewer) for key in unheard if key not in before.values()]
@@ -139,7 +139,7 @@ def offered(session: Session, about: str, typed: str, viewer: Viewer) -> list[di
     near = mentions.involved_users(session, row)
     hits = [card for card in matching(typed, viewer) if card["id"] != viewer.person.id]
     hits.sort(key=lambda card: (card["id"] not in near, not _begins(card, typed), card["full_name"].casefold()))
-    seeing = access.sighted(session, [card["id"] for card in hits[:ASKED]], row, viewer.now)
+    seeing = access.users_who_see(session, [card["id"] for card in hits[:ASKED]], row, viewer.now)
     return [card for card in hits if card["id"] in seeing][:OFFERED]
 
 

@@ -80,7 +80,7 @@ def _sync(appbuilder: Any) -> int:
         for role in held.scalars(select(Role).where(Role.name != "Public")):
             mine = set(pairs) if role.name == access.ADMIN else own & set(pairs)
             _grant(held, role.id, {pairs[pair] for pair in mine})
-        access.touch(held)
+        access.bump_version(held)
     return new
 
 

@@ -52,7 +52,7 @@ def app(tmp_path: Path) -> Iterator[Flask]:
     LoginManager(app).user_loader(load)
     app.add_url_rule("/as/<int:key>", view_func=_sign_in)
     session_hooks.install()
-    access.forget()
+    access.clear_cache()
     yield _with_sockets(app)
     with app.app_context():
         db.session.remove()

@@ -119,7 +119,7 @@ def test_asked_of_many_the_law_says_the_same_as_of_each(world: World) -> None:
     everybody = [each.id for each in world.people.values()]
     for row in records:
         one_by_one = {key for key in everybody if _sees(session, key, row)}
-        assert access.sighted(session, everybody, row, NOW) == one_by_one, row.number
+        assert access.users_who_see(session, everybody, row, NOW) == one_by_one, row.number
 
 
 def _sees(session: Any, key: int, row: Any) -> bool:

@@ -161,7 +161,7 @@ def desk(house: tuple[Flask, Path]) -> Iterator[Desk]:
     for old in folder.glob("crm.sqlite3*"):
         old.unlink()
     shutil.copy(folder / "filled.sqlite3", folder / "crm.sqlite3")
-    access.forget()
+    access.clear_cache()
     yield Desk(app, {})
 
 

@@ -122,7 +122,7 @@ def leave(world: World, who: str, delegate: str) -> None:
     user = world.session.get(User, world.people[who].id)
     user.leave_from, user.leave_to, user.delegate_id = now - DAY, now + DAY, world.people[delegate].id
     world.session.commit()
-    access.forget()
+    access.clear_cache()
 
 
 def test_new_leads_and_tickets_wait_until_somebody_touches_them(world: World) -> None:

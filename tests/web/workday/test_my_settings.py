@@ -202,7 +202,7 @@ def test_an_admin_arms_them_too(world: World) -> None:
 
 
 def test_the_delegate_works_on_the_records_at_once(world: World) -> None:
-    access.forget()
+    access.clear_cache()
     lead, now = world.make.lead("ana"), datetime.now(UTC)
     assert not world.door("ben").sees(lead)
     save(world, leave_from=typed(now - HOUR), leave_to=typed(now + DAY), delegate=str(world.people["ben"].id))
