@@ -63,9 +63,9 @@ def load_person(session: Session, user_id: int, now: datetime) -> Person:
         roles=frozenset(roles.values()),
         levels=_levels(session, roles),
         masks=_masks(session, roles),
-        own=own,
-        team=below,
-        pairs=_pairs(session, roles),
+        own_ids=own,
+        team_ids=below,
+        fab_permissions=_pairs(session, roles),
         time_zone=user.time_zone,
         locale=user.locale,
     )

@@ -30,10 +30,10 @@ def _criteria(who: Person | None, record: Any) -> Any:
     if who is None:
         return with_loader_criteria(record, false(), include_aliases=False)
     key = record.__tablename__
-    if key not in who.law:
+    if key not in who.row_criteria:
         # Not for aliases: the rules' own EXISTS speak of aliases, and would be narrowed by themselves.
-        who.law[key] = with_loader_criteria(record, visible(who, record), include_aliases=False)
-    return who.law[key]
+        who.row_criteria[key] = with_loader_criteria(record, visible(who, record), include_aliases=False)
+    return who.row_criteria[key]
 
 
 def _records_in(state: ORMExecuteState) -> list[Any]:
@@ -42,7 +42,7 @@ def _records_in(state: ORMExecuteState) -> list[Any]:
     if getattr(statement, "_with_options", ()) or state.is_relationship_load:
         return list(guarded_tables().values())
     # A plan that has put its statement together knows its tables; every other statement is searched.
-    names = state.execution_options.get("law_tables") or _tables_in(statement)
+    names = state.execution_options.get("guarded_tables") or _tables_in(statement)
     known = guarded_tables()
     return [known[name] for name in names if name in known]
 

@@ -49,10 +49,10 @@ def _people(session: Session, asked: list[int], now: datetime) -> Iterator[Perso
             full_name="",
             roles=frozenset(mine.values()),
             masks={},
-            own=own,
+            own_ids=own,
             levels=highest_levels(cell for cell in cells if cell.role_id in mine),
-            team=_below(house, own),
-            pairs=frozenset(),
+            team_ids=_below(house, own),
+            fab_permissions=frozenset(),
         )
 
 

@@ -144,7 +144,7 @@ def reassign_many(session: Session, gifts: Sequence[tuple[Any, team.Decision]], 
         | {
             "user_id": why.user_id,
             "role": why.role or None,
-            "stead_of_id": why.stead_of,
+            "stead_of_id": why.substitute_for,
             "decision": why.as_json(),
             "open_key": record_user_key(record, int(why.user_id or 0)),
         }
@@ -174,7 +174,7 @@ def _open(
     now: datetime,
     decision: team.Decision | None = None,
 ) -> None:
-    turn = {"role": decision.role or None, "stead_of_id": decision.stead_of} if decision else {}
+    turn = {"role": decision.role or None, "stead_of_id": decision.substitute_for} if decision else {}
     why = decision.as_json() if decision else {}
     session.add(
         Assignment(

@@ -70,7 +70,7 @@ class Decision:
     candidates: list[int] = field(default_factory=list)
     skipped: dict[int, str] = field(default_factory=dict)
     #: The one on leave whose turn it was, when his delegate takes it.
-    stead_of: int | None = None
+    substitute_for: int | None = None
     #: Until when those are absent of whom it is known, UTC.
     until: dict[int, datetime] = field(default_factory=dict)
 
@@ -183,7 +183,7 @@ def preview_turns(line: RoundRobinLine, now: datetime, count: int) -> list[Decis
         if decision.user_id is None:
             break
         coming.append(decision)
-        line = line.moved_to(decision.stead_of or decision.user_id)
+        line = line.moved_to(decision.substitute_for or decision.user_id)
     return coming
 
 
@@ -207,7 +207,7 @@ class LockedTurns:
         """Give the next turn and move the pointer."""
         decision = _decided(self.line, now, without)
         if decision.user_id is not None:
-            self.line = self.line.moved_to(decision.stead_of or decision.user_id)
+            self.line = self.line.moved_to(decision.substitute_for or decision.user_id)
             self.pointer.last_user_id = self.line.last_user_id
             self.pointer.turns, self.pointer.changed_on = self.pointer.turns + 1, now
         return decision
@@ -267,7 +267,7 @@ def _decided(line: RoundRobinLine, now: datetime, without: frozenset[int] = froz
     for place in line.in_turn():
         taker = _taker(place, now, without, decision)
         if taker is not None:
-            decision.user_id, decision.stead_of = taker, place.user.id if taker != place.user.id else None
+            decision.user_id, decision.substitute_for = taker, place.user.id if taker != place.user.id else None
             break
     return decision
 

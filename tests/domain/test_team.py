@@ -134,7 +134,7 @@ def test_the_preview_is_what_comes_and_moves_nothing(office: Session) -> None:
     foreseen = team.preview_turns(line_of(office), NOW, 10)
     assert foreseen == team.preview_turns(line_of(office), NOW, 10)
     given = [team.take_turn(office, "Sales User", NOW) for _ in range(10)]
-    assert foreseen == given and {each.stead_of for each in foreseen} == {None, given[1].stead_of}
+    assert foreseen == given and {each.substitute_for for each in foreseen} == {None, given[1].substitute_for}
 
 
 def test_nobody_there_is_nothing_to_foresee(office: Session) -> None:

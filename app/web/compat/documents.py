@@ -31,7 +31,7 @@ def fetch_document(doctype: DocType, list_query: ListQuery, viewer: Viewer) -> d
     query, slices = doctype.record_table.selection(ours)
     # All fields need all joins, so whatever the filters speak of is there.
     query = query.where(*list_query.conditions).order_by(*list_query.order).limit(1)
-    row = db.session.execute(query, execution_options={"law_tables": doctype.tables}).first()
+    row = db.session.execute(query, execution_options={"guarded_tables": doctype.tables}).first()
     if row is None:
         return None
     found = _document(doctype, row, names, {each.name: (each, cut) for each, cut in slices}, viewer)

@@ -81,7 +81,7 @@ class Field:
         found = values[0]
         if found is None and len(values) > 1:
             found = next((other for other in values[1:] if other is not None), None)
-        return viewer.person.shown(self.name, found) if self.mask else found
+        return viewer.person.mask_value(self.name, found) if self.mask else found
 
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """As JSON says it."""

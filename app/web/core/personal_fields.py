@@ -42,7 +42,7 @@ class PhoneField(Field):
         """E.164 where it is known, else as typed; masked."""
         for typed, e164 in zip(values[::2], values[1::2], strict=True):
             if typed or e164:
-                return viewer.person.shown(self.name, e164 or typed)
+                return viewer.person.mask_value(self.name, e164 or typed)
         return None
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
@@ -102,7 +102,7 @@ class SecretField(Field):
         level = viewer.person.mask(self.name)
         if sealed is None:
             return None
-        return viewer.person.shown(self.name, "······" if level == "hidden" else vault().open(sealed))
+        return viewer.person.mask_value(self.name, "······" if level == "hidden" else vault().open(sealed))
 
     def where(self, op: str, raw: Any, viewer: Viewer) -> ColumnElement[bool]:
         """Exact match through the blind index."""

@@ -69,7 +69,7 @@ def pop_assignment(values: dict[str, Any]) -> None:
 def refuse_foreign_assignee(values: dict[str, Any], module: str, viewer: Viewer) -> None:
     """Raise Denied when the person hands the record itself to another without the right to assign."""
     chosen = values.get("assignee_id")
-    if chosen is not None and chosen not in viewer.person.own:
+    if chosen is not None and chosen not in viewer.person.own_ids:
         viewer.person.refuse_unless(module, "assign")
         reach = viewer.person.reach(module, "assign")
         if reach is not None and chosen not in reach:

@@ -111,7 +111,7 @@ class RecordTable:
         """Tells the law which tables a statement of this plan touches, so that it need not search it."""
         named = {self.record.__tablename__, *(table.__tablename__ for table, _on in self.joins)}
         return {
-            "law_tables": frozenset(
+            "guarded_tables": frozenset(
                 named | (_tables((*list_query.conditions, *list_query.order)) if list_query else set())
             )
         }

@@ -56,14 +56,14 @@ def number_of(side: Any, viewer: Viewer) -> str | None:
     raw = e164 or (to_number if direction == "Outgoing" else from_number)
     if not raw:
         return None
-    shown = viewer.person.shown("email" if "@" in raw else "mobile", raw)
+    shown = viewer.person.mask_value("email" if "@" in raw else "mobile", raw)
     return phone.shown(shown) if shown == e164 else str(shown)
 
 
 def dial_of(side: Any, viewer: Viewer) -> str | None:
     """The number to call, E.164, for who sees it whole."""
     e164 = side[4]
-    return e164 if e164 and viewer.person.shown("mobile", e164) == e164 else None
+    return e164 if e164 and viewer.person.mask_value("mobile", e164) == e164 else None
 
 
 def tabs(chosen: str) -> list[dict[str, Any]]:
@@ -82,7 +82,7 @@ def tabs(chosen: str) -> list[dict[str, Any]]:
 
 def may_settle(employee_id: int | None, viewer: Viewer) -> bool:
     """Whether it is the person's own call, or of somebody for whom he stands in."""
-    return employee_id in viewer.person.own and viewer.person.may("Call Logs", "write")
+    return employee_id in viewer.person.own_ids and viewer.person.may("Call Logs", "write")
 
 
 def of(keys: Iterable[Any], viewer: Viewer) -> dict[int, dict[str, Any]]:
@@ -103,7 +103,7 @@ def alone(key: int, actions: list[dict[str, Any]], viewer: Viewer) -> list[dict[
 
 def _earlier(row: Any, viewer: Viewer) -> list[Any]:
     """The last calls before this one with the same number, of those that the person sees."""
-    if not row.other_e164 or not viewer.person.shown("mobile", row.other_e164):
+    if not row.other_e164 or not viewer.person.mask_value("mobile", row.other_e164):
         return []
     before = _lines().where(CallLog.other_e164 == row.other_e164, CallLog.started_on < row.started_on)
     return list(db.session.execute(before.order_by(CallLog.started_on.desc()).limit(EARLIER)))

@@ -80,7 +80,7 @@ class CallNumberField(PhoneField):
 
     def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """As the telephone gave it, or normalised; masked like a mobile, or like an e-mail address if it is one."""
-        return viewer.person.shown("email" if "@" in str(values[0]) else "mobile", values[0])
+        return viewer.person.mask_value("email" if "@" in str(values[0]) else "mobile", values[0])
 
     def is_hidden(self, viewer: Viewer) -> bool:
         """From whoever does not see mobiles and e-mail addresses whole: a column may hold either."""
@@ -377,7 +377,7 @@ class CallScreen(CallOutcomeScreen):
         if list_query.newest:  # telephones send in an order of their own
             list_query.order = [CallLog.started_on.desc(), CallLog.id.desc()]
         if tab == "open":
-            list_query.conditions += [CallLog.outcome.is_(None), CallLog.employee_id.in_(sorted(viewer.person.own))]
+            list_query.conditions += [CallLog.outcome.is_(None), CallLog.employee_id.in_(sorted(viewer.person.own_ids))]
         if tab == "missed":
             list_query.conditions.append(calls.awaits_callback(viewer.now))
         return list_query

@@ -178,7 +178,7 @@ def _change(change: list[Any], viewer: Viewer, master: str) -> dict[str, Any]:
 
 def _shown(name: str, value: Any, viewer: Viewer, master: str) -> str | None:
     if name in permissions.MASKED:
-        return str(viewer.person.shown(name, value)) if value else None
+        return str(viewer.person.mask_value(name, value)) if value else None
     if value is None:
         return None
     if name in ("owner_id", "assignee_id"):

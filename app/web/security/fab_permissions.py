@@ -51,7 +51,7 @@ READING = frozenset(
 
 def allowed(who: access.Person, permission_name: str, view_name: str) -> bool:
     """Whether FAB's pair and, for a module, its cell of the matrix are open to the person. No SQL."""
-    held = who.is_admin or (permission_name, view_name) in who.pairs
+    held = who.is_admin or (permission_name, view_name) in who.fab_permissions
     if view_name in permissions.MODULES:
         return held and who.may(view_name, permission_name.removeprefix("can_"))
     if who.scope is not None or (who.read_only and permission_name not in READING):

@@ -143,7 +143,7 @@ def _refuse_role(who: access.Person, role: Any) -> None:
     if role.name in BUILT_IN or former(role, "name") in BUILT_IN:
         raise access.Denied(_("Only an administrator can change the roles Admin and Public."))
     for pair in inspect(role).attrs.permissions.history.added:
-        if (pair.permission.name, pair.view_menu.name) not in who.pairs:
+        if (pair.permission.name, pair.view_menu.name) not in who.fab_permissions:
             _deny(pair.view_menu.name, pair.permission.name)
 
 
@@ -173,7 +173,7 @@ def _refuse_giving(session: Session, who: access.Person, role: Any) -> None:
     for name, level in gives.masks.items():
         if OPENNESS[level] > OPENNESS[who.mask(name)]:
             _deny(role.name, FIELD_WORDS[name])
-    if any((pair.permission.name, pair.view_menu.name) not in who.pairs for pair in role.permissions):
+    if any((pair.permission.name, pair.view_menu.name) not in who.fab_permissions for pair in role.permissions):
         _deny(role.name, _("pages"))
 
 

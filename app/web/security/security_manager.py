@@ -209,7 +209,7 @@ class Security(SecurityManager):
         """FAB's pairs; of the person of this request without SQL."""
         who = g.get("person")
         if who is not None and getattr(user, "id", None) == who.id:
-            return set(who.pairs)
+            return set(who.fab_permissions)
         return super().get_user_permissions(user)
 
     # --- signing in and out

@@ -70,8 +70,8 @@ class EffectiveRightsView(BaseView):
             verbs=words(VERB_WORDS),
             masks=_effective_masks(person, given),
             reach=(
-                (LEVEL_WORDS["own"], len(person.own)),
-                (LEVEL_WORDS["team"], len(person.team)),
+                (LEVEL_WORDS["own"], len(person.own_ids)),
+                (LEVEL_WORDS["team"], len(person.team_ids)),
                 (LEVEL_WORDS["all"], active),
             ),
             roles_url=url_for("RoleMatrix.first") if g.person.may("Settings", "read") else "",

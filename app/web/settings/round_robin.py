@@ -92,7 +92,7 @@ def _page(role: Any, pointer: Any, viewer: Viewer) -> dict[str, Any]:
     with access.as_system(session):  # how many turns somebody had is no secret of the records
         had = assignment.turn_counts(session, role.name, COUNTED)
         given = assignment.latest_turns(session, role.name, HISTORY)
-    first = (coming[0].stead_of or coming[0].user_id) if coming else None
+    first = (coming[0].substitute_for or coming[0].user_id) if coming else None
     return {
         "role": role.name,
         "turns": pointer.turns if pointer else 0,
@@ -123,7 +123,7 @@ def _place(place: team.TurnPosition, first: int | None, had: dict[int, Any], vie
 
 
 def _coming(decision: team.Decision, viewer: Viewer) -> dict[str, Any]:
-    stead = name_of(decision.stead_of, viewer) if decision.stead_of else ""
+    stead = name_of(decision.substitute_for, viewer) if decision.substitute_for else ""
     return {"person": _card(decision.user_id, viewer), "stead": stead}
 
 

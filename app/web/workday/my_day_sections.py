@@ -119,7 +119,7 @@ def tasks_of_today(viewer: Viewer, most: int) -> list[DaySection]:
 
 
 def _tasks(viewer: Viewer, rule: Any, most: int) -> list[Any]:
-    mine = (Task.assignee_id.in_(sorted(viewer.person.own)), Task.status.in_(OPEN), rule)
+    mine = (Task.assignee_id.in_(sorted(viewer.person.own_ids)), Task.status.in_(OPEN), rule)
     query = _task_query(_total(Task, *mine)).where(*mine).order_by(Task.due_on, Task.id)
     return list(db.session.execute(query.limit(most)))
 
@@ -186,7 +186,7 @@ def nobody_left(viewer: Viewer, most: int) -> list[DaySection]:
         return []
     reach = viewer.person.reach("Tasks")
     # "= 1": the database uses no index for IS TRUE.
-    rules = [Task.exhausted == true(), Task.status.in_(ACTIVE), Task.assignee_id.not_in(sorted(viewer.person.own))]
+    rules = [Task.exhausted == true(), Task.status.in_(ACTIVE), Task.assignee_id.not_in(sorted(viewer.person.own_ids))]
     if reach is not None:
         rules.append(Task.assignee_id.in_(sorted(reach)))
     query = _task_query(_total(Task, *rules)).where(*rules).order_by(Task.due_on, Task.id)
@@ -206,7 +206,7 @@ def _stuck_row(row: Any, viewer: Viewer) -> dict[str, Any]:
 
 def _tasks_url(viewer: Viewer, **due: datetime) -> str:
     """The list of my open tasks, narrowed by due_lt and due_ge."""
-    own = sorted(viewer.person.own)
+    own = sorted(viewer.person.own_ids)
     whose = {"_flt_eq_assignee": "@me"} if len(own) == 1 else {"_flt_in_assignee": ",".join(map(str, own))}
     times = {f"_flt_{name[4:]}_due_on": moment.isoformat(timespec="seconds") for name, moment in due.items()}
     return _listed("/tasks/", **whose, _flt_in_status=",".join(OPEN), **times, _oc="due_on", _od="asc")
@@ -220,7 +220,7 @@ def new_leads(viewer: Viewer, most: int) -> list[DaySection]:
     if not viewer.person.may("Leads", "read"):
         return []
     status = _statuses(viewer, "lead_status", {"new"})
-    rules = (Lead.assignee_id.in_(sorted(viewer.person.own)), Lead.status_id.in_(status))
+    rules = (Lead.assignee_id.in_(sorted(viewer.person.own_ids)), Lead.status_id.in_(status))
     query = select(Lead.number, Lead.created_on, Lead.assignee_id, *_PERSON, _total(Lead, *rules))
     query = query.outerjoin(Customer, Customer.id == Lead.customer_id).where(*rules).order_by(Lead.id.desc())
     found = list(db.session.execute(query.limit(most)))
@@ -234,7 +234,7 @@ def new_tickets(viewer: Viewer, most: int) -> list[DaySection]:
     if not viewer.person.may("Tickets", "read"):
         return []
     status = _statuses(viewer, "ticket_status", {"new"})
-    rules = (Ticket.assignee_id.in_(sorted(viewer.person.own)), Ticket.status_id.in_(status))
+    rules = (Ticket.assignee_id.in_(sorted(viewer.person.own_ids)), Ticket.status_id.in_(status))
     columns = (Ticket.number, Ticket.title, Ticket.created_on, Ticket.assignee_id, *_CUSTOMER, _total(Ticket, *rules))
     query = select(*columns).outerjoin(Customer, Customer.id == Ticket.customer_id).where(*rules)
     found = list(db.session.execute(query.order_by(Ticket.id.desc()).limit(most)))
@@ -244,7 +244,7 @@ def new_tickets(viewer: Viewer, most: int) -> list[DaySection]:
 
 
 def _whose_list(root: str, viewer: Viewer, statuses: Iterable[int]) -> str:
-    own = sorted(viewer.person.own)
+    own = sorted(viewer.person.own_ids)
     whose = {"_flt_eq_assignee": "@me"} if len(own) == 1 else {"_flt_in_assignee": ",".join(map(str, own))}
     return _listed(root, **whose, _flt_in_status=",".join(map(str, statuses)))
 
@@ -280,7 +280,7 @@ def promised_tickets(viewer: Viewer, most: int) -> list[DaySection]:
 
 
 def _promised(record: Any, viewer: Viewer, open_statuses: list[int]) -> tuple[Any, ...]:
-    mine = record.assignee_id.in_(sorted(viewer.person.own))
+    mine = record.assignee_id.in_(sorted(viewer.person.own_ids))
     near = or_(record.reply_due_on < viewer.now + PROMISED, record.resolve_due_on < viewer.now + PROMISED)
     return mine, record.status_id.in_(open_statuses), record.paused_on.is_(None), near
 

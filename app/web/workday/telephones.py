@@ -208,7 +208,7 @@ def _number(raw: Any, viewer: Viewer) -> str:
     """A number as this person may see it."""
     text = str(raw)[:40] if isinstance(raw, str | int) else ""
     normal = phone.normal(text)
-    shown = str(viewer.person.shown("mobile", normal or text) or "") if text else ""
+    shown = str(viewer.person.mask_value("mobile", normal or text) or "") if text else ""
     return phone.shown(shown) if shown == normal else shown
 
 
