@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
-from app.access import people, session_filter
+from app.access import people, role_rules, session_filter
 from app.models import Delivery
 from app.outbox import change_capture, notice_delivery
 from app.web.realtime import live_events
-from app.web.security import passwords, role_rules
+from app.web.security import passwords
 
 
 class Hook(NamedTuple):

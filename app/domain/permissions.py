@@ -26,6 +26,26 @@ LEVELS = ("none", "own", "team", "all")
 MASKED = ("mobile", "alternative_mobile", "email", "pan", "aadhaar", "address")
 #: Rising openness.
 MASKS = ("hidden", "last4", "full")
+LEVEL_RANK = {level: rank for rank, level in enumerate(LEVELS)}
+MASK_RANK = {mask: rank for rank, mask in enumerate(MASKS)}
+_ROWS = ("read", "create", "write", "delete", "assign", "export", "import", "bulk")
+#: Module -> the verbs that apply to it; every other cell of the matrix stays empty.
+VERBS_OF: dict[str, tuple[str, ...]] = {
+    "Dashboard": ("read", "write", "export"),
+    "Leads": (*_ROWS, "reveal"),
+    "Tickets": (*_ROWS, "reveal"),
+    "Customers": (*_ROWS, "reveal"),
+    "Tasks": _ROWS,
+    "Call Logs": ("read", "create", "write", "delete", "export", "import", "bulk", "reveal", "recordings"),
+    "Messages": ("read", "create", "write", "delete", "export", "bulk", "reveal"),
+    "Support Pages": ("read", "create", "write", "delete"),
+    "Notes": ("read", "create", "write", "delete", "export"),
+    "Requests": ("read", "create", "write", "delete", "assign", "export"),
+    "Reports": ("read", "export"),
+    "Settings": ("read", "create", "write", "delete", "export", "import"),
+}
+#: Modules whose rows have no owner: only the levels none and all apply.
+WITHOUT_OWNER = ("Support Pages", "Settings")
 
 
 class ModulePermission(Model):  # type: ignore[misc]

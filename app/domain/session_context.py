@@ -1,4 +1,4 @@
-"""For whom a session works: the acting person, their time zone, and how users want to be notified."""
+"""For whom a session works: the acting person, their address and time zone, and how users want to be notified."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ class SessionContext:
 
     #: access.Person, access.SYSTEM, or None for nobody, who sees no rows. Only app/access reads and writes it.
     acting: object = None
+    #: The IP address of the request, for the audit; None outside requests.
+    address: str | None = None
     #: The zone of moments in refusals; requests set the person's.
     zone: tzinfo = UTC
     #: Everybody's choices; None = not loaded yet. Requests and jobs set those that they have at hand.

@@ -19,13 +19,13 @@ from app import access
 from app.domain import audit, permissions
 from app.domain.authentication import note_sign_in_ended
 from app.domain.base import RuleBroken
+from app.domain.permission_labels import MODULE_LABELS, VERB_LABELS
 from app.extensions import db
 from app.models import ApiKey, User
 from app.web.core.gate import zone
 from app.web.core.languages import said
 from app.web.security import login_throttle
 from app.web.security.sessions import BRIEFLY, Found, hashed, never_stored, own_transaction, signed_in
-from app.web.settings.role_matrix import MODULE_WORDS, POSSIBLE, VERB_WORDS
 
 #: Bytes of chance in the key (a name, hex) and in the secret.
 KEY_BYTES = 10
@@ -247,11 +247,13 @@ class KeysView(BaseView):
         return self.render_template("signin/keys.html", title=_("API keys"), **told)
 
 
-def _choices(who: access.Person) -> list[tuple[str, Any, list[tuple[str, Any]]]]:
-    """(module, its words, (scope, words of its verb)): what a key of this person can be limited to."""
-    offered = {module: [verb for verb in POSSIBLE[module] if who.may(module, verb)] for module in permissions.MODULES}
+def _choices(who: access.Person) -> list[tuple[str, str, list[tuple[str, str]]]]:
+    """(module, its label, [(scope, label of its verb)]): what a key of this person can be limited to."""
+    offered = {
+        module: [verb for verb in verbs if who.may(module, verb)] for module, verbs in permissions.VERBS_OF.items()
+    }
     return [
-        (module, MODULE_WORDS[module], [(f"{module}.{verb}", VERB_WORDS[verb]) for verb in verbs])
+        (module, said(MODULE_LABELS[module]), [(f"{module}.{verb}", said(VERB_LABELS[verb])) for verb in verbs])
         for module, verbs in offered.items()
         if verbs
     ]
@@ -263,13 +265,13 @@ def in_words(scope: list[str]) -> list[tuple[str, str]]:
     for name in scope:
         module, _dot, verb = name.partition(".")
         told.setdefault(module, []).append(verb)
-    return [(str(MODULE_WORDS[module]), _verbs_in_words(verbs)) for module, verbs in told.items()]
+    return [(said(MODULE_LABELS[module]), _verbs_in_words(verbs)) for module, verbs in told.items()]
 
 
 def _verbs_in_words(verbs: list[str]) -> str:
     if "" in verbs:
         return str(_("Everything"))
-    return ", ".join(str(VERB_WORDS[verb]) for verb in permissions.VERBS if verb in verbs)
+    return ", ".join(said(VERB_LABELS[verb]) for verb in permissions.VERBS if verb in verbs)
 
 
 def _last_day(ends: datetime) -> str:

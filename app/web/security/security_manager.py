@@ -20,6 +20,7 @@ from werkzeug.security import check_password_hash, generate_password_hash
 
 from app import access
 from app.domain import audit, permissions
+from app.domain.session_context import session_context
 from app.extensions import db
 from app.models import Role, User
 from app.web.security import api_keys, fab_permissions, login, login_throttle, passwords, rate_limits, sessions
@@ -102,6 +103,7 @@ class Security(SecurityManager):
             g.pop(name, None)
         g.user = current_user
         access.act_as(db.session(), None)
+        session_context(db.session()).address = request.remote_addr
         if not (request.endpoint or "").endswith("static"):
             bool(current_user.is_authenticated)  # loads the person
 

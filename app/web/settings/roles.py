@@ -20,6 +20,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import access
+from app.access.changed_rows import previous_value
+from app.access.role_matrix import FIXED_ROLES, load_matrix, refuse_fixed_role, save_matrix
 from app.domain import team
 from app.domain.base import RuleBroken
 from app.extensions import db
@@ -27,11 +29,9 @@ from app.models import Role
 from app.web.pages.hardened import VERBS as SCREEN_VERBS
 from app.web.pages.hardened import HardenedInterface, HardenedView, link
 from app.web.security.fab_permissions import OWN_PAIRS
-from app.web.security.role_rules import former
-from app.web.settings.role_matrix import BUILT_IN, matrix_of, refuse_fixed, store
 
 #: The rules call them by name: round robin, access to the audit.
-CALLED_BY_NAME = (*BUILT_IN, "Sales User", "Support User", "Compliance")
+CALLED_BY_NAME = (*FIXED_ROLES, "Sales User", "Support User", "Compliance")
 
 
 class RoleRows(HardenedInterface):
@@ -82,7 +82,7 @@ class Roles(HardenedView, RoleModelView):
 
     def pre_update(self, item: Any) -> None:
         """The two of FAB stay as they are, and a name that the rules know stays too."""
-        before = former(item, "name")
+        before = previous_value(item, "name")
         if before == access.ADMIN:
             raise RuleBroken(_("The role Admin can do everything and can't be changed."))
         if before in CALLED_BY_NAME and item.name != before:
@@ -106,7 +106,7 @@ def _own_pairs(session: Session) -> list[Any]:
 
 
 def _copy(session: Session, role: Any) -> None:
-    refuse_fixed(role)
+    refuse_fixed_role(role)
     name = f"{role.name} copy"
     if session.scalars(select(Role).where(Role.name == name)).first() is not None:
         raise RuleBroken(_("There is already a role “%(name)s”. Rename or delete it first.", name=name))
@@ -114,7 +114,7 @@ def _copy(session: Session, role: Any) -> None:
     session.add(made)
     session.flush()
     session.flush()  # the cells that follow from the pairs
-    store(session, made, matrix_of(session, role))
+    save_matrix(session, made, load_matrix(session, role))
 
 
 class Groups(HardenedView, UserGroupModelView):

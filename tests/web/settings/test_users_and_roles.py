@@ -17,13 +17,13 @@ from sqlalchemy import select
 
 import config
 from app import access, create_app
-from app.domain import audit
+from app.domain import audit, permissions
 from app.extensions import db
 from app.models import AuditEntry, FieldMask, Group, ModulePermission, Role, User
 from app.web.security import security_manager
 from app.web.settings import audit as audit_screens
 from app.web.settings import contents as settings_screens
-from app.web.settings import people, role_matrix
+from app.web.settings import people
 
 PASSWORD = "Correct-Horse-42"
 
@@ -80,7 +80,7 @@ class Desk:
     def pairs(self, role: str) -> set[str]:
         with self.app.app_context():
             found = db.session.get(Role, self.role(role))
-            return {str(pair) for pair in found.permissions if pair.view_menu.name in role_matrix.POSSIBLE}
+            return {str(pair) for pair in found.permissions if pair.view_menu.name in permissions.VERBS_OF}
 
     def noted(self, event: str) -> list[Any]:
         return self.rows(select(AuditEntry).where(AuditEntry.event == event).order_by(AuditEntry.id))
