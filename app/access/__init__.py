@@ -1,4 +1,4 @@
-"""THE LAW: who may do what to which rows and sees which fields, spelled once and applied by the session."""
+"""Access rules: who may do what to which rows and sees which fields. The session applies them to every statement."""
 
 from app.access.fast_paging import MAX_BRANCHES, count_by_person, ids_by_person
 from app.access.people import bump_version, clear_cache, load_person, person, version_query
@@ -10,8 +10,8 @@ from app.access.visibility import users_who_see
 
 __all__ = [
     "ADMIN",
-    "MODULE_OF",
     "MAX_BRANCHES",
+    "MODULE_OF",
     "RULES",
     "SYSTEM",
     "Denied",
@@ -20,8 +20,9 @@ __all__ = [
     "acting",
     "acting_as",
     "as_system",
-    "count_by_person",
+    "bump_version",
     "clear_cache",
+    "count_by_person",
     "get_visible",
     "guarded_tables",
     "ids_by_person",
@@ -29,7 +30,6 @@ __all__ = [
     "person",
     "reaches_row",
     "users_who_see",
-    "bump_version",
     "version_query",
     "visible",
 ]

@@ -166,5 +166,5 @@ def test_a_decision_says_until_when_somebody_is_away(office: Session) -> None:
 @pytest.mark.parametrize("columns, reason", ABSENCES)
 def test_who_is_there_is_the_same_in_sql(office: Session, columns: Any, reason: str | None) -> None:
     ana = user(office, "ana", **columns)
-    found = office.scalars(select(User.id).where(User.id == ana.id, *team.is_available(NOW))).first()
+    found = office.scalars(select(User.id).where(User.id == ana.id, *team.available(NOW))).first()
     assert (found is None) == (reason is not None)
