@@ -106,7 +106,7 @@ def test_who_chose_e_mail_gets_one(office, post):
     tell(office, about=lead)
     assert (stands(office), work(office), stands(office)) == ([("queued", 0)], 1, [("sent", 1)])
     (to, raw), mail = post.mail[0], message_from_string(post.mail[0][1], policy=default)
-    assert (to, mail["Subject"]) == (["ana@eshin.test"], f"{lead.number} is yours now.")
+    assert (to, mail["Subject"]) == (["ana@eshin.test"], f"{lead.number} was assigned to you.")
     assert f"https://crm.eshin.test/leads/{lead.number}" in mail.get_content()
     assert "CRM_" not in raw
 
