@@ -24,15 +24,15 @@ from app.models import (
     SupportPage,
     TicketStatus,
 )
-from app.web.settings import contents as screens
+from app.web.settings import settings_menu
 from tests.web.settings import test_users_and_roles
 
 Desk = test_users_and_roles.Desk
 desk, house = test_users_and_roles.desk, test_users_and_roles.house
 
-LISTS = [address for _label, _view, _icon, address in screens.SCREENS if address.endswith("/list/")]
-ADMIN_PAGES = [address for _label, _view, _icon, address in screens.SCREENS]
-VIEWS = {address: view.__name__ for _label, view, _icon, address in screens.SCREENS}
+LISTS = [address for _label, _view, _icon, address in settings_menu.BUSINESS if address.endswith("/list/")]
+ADMIN_PAGES = [address for _label, _view, _icon, address in settings_menu.BUSINESS]
+VIEWS = {address: view.__name__ for _label, view, _icon, address in settings_menu.BUSINESS}
 MASTER = {"label": "Walk-in", "position": "3", "is_active": "y"}
 
 

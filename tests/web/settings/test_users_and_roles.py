@@ -21,9 +21,6 @@ from app.domain import audit, permissions
 from app.extensions import db
 from app.models import AuditEntry, FieldMask, Group, ModulePermission, Role, User
 from app.web.security import security_manager
-from app.web.settings import audit as audit_screens
-from app.web.settings import contents as settings_screens
-from app.web.settings import people
 
 PASSWORD = "Correct-Horse-42"
 
@@ -87,16 +84,10 @@ class Desk:
 
 
 def make_app(folder: Path) -> Flask:
-    """The application on a SQLite file, with the screens of this chapter where FAB's own stood."""
+    """The application on a SQLite file."""
     settings = config.load({"CRM_INSTANCE_DIR": str(folder), "CRM_SCHEDULER": "off"})
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(security_manager, "Security", type("Security", (security_manager.Security,), dict(people.OF_FAB)))
-        app = create_app(settings, TESTING=True)
+    app = create_app(settings, TESTING=True)
     with app.app_context():
-        held = {type(view) for view in app.appbuilder.baseviews}
-        for _label, screen, *_more in (*people.SCREENS, *settings_screens.SCREENS, *audit_screens.SCREENS):
-            if screen not in held:
-                app.appbuilder.add_view_no_menu(screen)
         flask_migrate.upgrade()
     security_manager.sync_permissions(app)
     app.add_url_rule("/as/<name>", view_func=_sign_in)
