@@ -15,6 +15,7 @@ from flask_babel import gettext as _
 
 from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
+from app.lib.ids import parse_id
 from app.web.api import idempotency, schemas
 from app.web.api.operations import operation
 from app.web.core.gate import (
@@ -172,7 +173,7 @@ class Resource(SentenceResponses, ModulePermissions, ModelRestApi):
     @permission_name("get")
     def get(self, pk: Any, **kwargs: Any) -> Response:
         """One row that the person sees."""
-        key, names = key_of(pk) or 0, self._names(query_parameter(_OF_ONE))
+        key, names = parse_id(pk) or 0, self._names(query_parameter(_OF_ONE))
         body = {"id": key, "result": self._shown(key, names if names != self.brief else None)}
         return idempotency.tagged(json_answer(200, body))
 
@@ -236,17 +237,11 @@ class Resource(SentenceResponses, ModulePermissions, ModelRestApi):
         return json_answer(200, {"message": _("Deleted.")})
 
     def _row(self, pk: Any, verb: str) -> Any:
-        row = self.service.find(db.session(), key_of(pk))
+        row = self.service.find(db.session(), parse_id(pk))
         if row is None:
             raise NotFound(_("There is no such record."))
         self.refuse_unless_reached(row, verb)
         return row
-
-
-def key_of(pk: Any) -> int | None:
-    """An id out of a URL, or None for what is none."""
-    text = str(pk)
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 11 else None
 
 
 def sent() -> dict[str, Any]:

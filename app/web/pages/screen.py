@@ -16,7 +16,7 @@ from sqlalchemy import select
 
 from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
-from app.web.api.resource import key_of
+from app.lib.ids import parse_id
 from app.web.core.fields import Field, Viewer, clean_text
 from app.web.core.gate import REFUSABLE, ModulePermissions, current_viewer, refusal, whole
 from app.web.core.record_service import RecordService
@@ -155,7 +155,7 @@ class Screen(ModulePermissions, ModelView):
     @permission_name("show")
     def show(self, pk: str) -> Any:
         """The record page."""
-        return self._page(key_of(pk))
+        return self._page(parse_id(pk))
 
     @expose("/<string:number>", methods=["GET"])
     @has_access
@@ -189,8 +189,8 @@ class Screen(ModulePermissions, ModelView):
         return render_template("crm/_timeline.html", record=context, more=before is not None)
 
     def row_for(self, pk: str, verb: str) -> Any:
-        """The row of this id for the verb. Raises NotThere or Denied."""
-        row = self.service.find(db.session(), key_of(pk))
+        """The row of this id for the verb. Raises NotFound or Denied."""
+        row = self.service.find(db.session(), parse_id(pk))
         if row is None:
             raise NotFound(_("This record doesn't exist, or you don't have access to it."))
         if verb != "read":

@@ -13,7 +13,8 @@ from flask_babel import gettext as _
 from app.domain import assignment, assignment_requests
 from app.domain.base import RuleBroken
 from app.extensions import db
-from app.web.api.resource import Resource, key_of, sent
+from app.lib.ids import parse_id
+from app.web.api.resource import Resource, sent
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer, json_answer, refuse_as_json
 from app.web.core.reference_fields import person_card
@@ -166,7 +167,7 @@ class Shared(Assignable):
     def release(self, pk: str, user: str) -> Any:
         """The colleague does not have it any more."""
         row, viewer = self.row_for(pk, "assign"), current_viewer()
-        assignment.remove_assignee(db.session(), row, key_of(user) or 0, viewer.person.id, viewer.now)
+        assignment.remove_assignee(db.session(), row, parse_id(user) or 0, viewer.person.id, viewer.now)
         db.session.commit()
         flash(_("Released."), "success")
         return redirect(f"{self.route_base}/assign/{row.id}")
@@ -224,6 +225,6 @@ class SharedResource(AssignableResource):
     def release(self, pk: Any, user: Any) -> Any:
         """The colleague does not have it any more."""
         row, viewer = self._row(pk, "assign"), current_viewer()
-        assignment.remove_assignee(db.session(), row, key_of(user) or 0, viewer.person.id, viewer.now)
+        assignment.remove_assignee(db.session(), row, parse_id(user) or 0, viewer.person.id, viewer.now)
         db.session.commit()
         return json_answer(200, {"id": row.id, "result": self._after(row.id)})

@@ -13,8 +13,8 @@ from flask_babel import gettext as _
 from app import access
 from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
+from app.lib.ids import parse_id
 from app.models import Activity
-from app.web.api.resource import key_of
 from app.web.core.date_fields import DateTimeField
 from app.web.core.fields import Viewer, clean_text
 from app.web.core.gate import REFUSABLE, ModulePermissions, current_viewer, refusal
@@ -73,7 +73,7 @@ class NotesView(ModulePermissions, BaseView):
 
 
 def _line(pk: str) -> Any:
-    line = access.get_visible(db.session(), Activity, key_of(pk))
+    line = access.get_visible(db.session(), Activity, parse_id(pk))
     if line is None:
         raise NotFound(_("This note doesn't exist, or you don't have access to its record."))
     return line

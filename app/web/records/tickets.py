@@ -14,6 +14,7 @@ from app.domain import tickets
 from app.domain.assignment import Assignment
 from app.domain.base import RuleBroken
 from app.domain.tickets import PRIORITIES, SOURCES, Ticket, ticket_subjects
+from app.lib.ids import parse_id
 from app.models import Customer, Lead, TicketSubject
 from app.web.core.date_fields import DateTimeField
 from app.web.core.fields import ChoiceField, Field, LongTextField, NumberField, TextField, Viewer
@@ -58,11 +59,7 @@ class SubjectsField(Field):
             (key, viewer.lookups.cards["ticket_subject"][key]["label"])
             for key in viewer.lookups.offered["ticket_subject"]
         ]
-        ids = (
-            {int(part) for part in raw if str(part).isascii() and str(part).isdigit()}
-            if isinstance(raw, list)
-            else set()
-        )
+        ids = {parse_id(part) for part in raw} if isinstance(raw, list) else set()
         chosen = [(key, label) for key, label in options if key in ids]
         return super().form_input(raw, errors, viewer) | {
             "options": options,

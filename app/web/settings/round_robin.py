@@ -16,8 +16,8 @@ from app import access
 from app.domain import assignment, audit, team
 from app.domain.base import NotFound
 from app.extensions import db
+from app.lib.ids import parse_id
 from app.models import Lead, Ticket
-from app.web.api.resource import key_of
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
 from app.web.core.gate import ModulePermissions, current_viewer
@@ -61,7 +61,7 @@ class TurnsView(ModulePermissions, BaseView):
         """Begin with one person, or (no person) anew with the first in line; stands in the audit."""
         viewer, session = current_viewer(), db.session()
         role, user = request.form.get("role", ""), request.form.get("user", "")
-        key = (key_of(user) or 0) if user else None
+        key = (parse_id(user) or 0) if user else None
         team.set_next(session, role, key, viewer.now)
         with access.as_system(session):  # the chain hangs on the row before, whoever wrote that
             audit.write(

@@ -17,8 +17,8 @@ from app.domain import office_hours
 from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
 from app.lib import phone
+from app.lib.ids import parse_id
 from app.models import PhoneSync, QuarantinedCall
-from app.web.api.resource import key_of
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
 from app.web.core.gate import ModulePermissions, current_viewer
@@ -116,7 +116,7 @@ class PhoneView(ModulePermissions, BaseView):
 
 def _mine(pk: str) -> QuarantinedCall:
     """A kept record of one's own. Raises NotFound, also for one of the team."""
-    query = select(QuarantinedCall).where(QuarantinedCall.id == (key_of(pk) or 0))
+    query = select(QuarantinedCall).where(QuarantinedCall.id == (parse_id(pk) or 0))
     row = db.session.scalars(query.where(QuarantinedCall.employee_id == current_viewer().person.id)).first()
     if row is None:
         raise NotFound(_("This record doesn't exist, or you don't have access to it."))
