@@ -41,7 +41,6 @@ class Entry(NamedTuple):
 USERS_AND_ROLES = (
     Entry(_("Users"), Users, "users", "/users/list/"),
     Entry(_("Roles"), RoleMatrix, "shield", "/roles/matrix/"),
-    Entry(_("All roles"), Roles, "shield-lock", "/roles/list/"),
     Entry(_("Groups"), Groups, "users-group", "/groups/list/"),
     Entry(_("My permissions"), EffectiveRightsView, "user-question", "/users/can/"),
 )
@@ -49,7 +48,6 @@ USERS_AND_ROLES = (
 BUSINESS = (
     Entry(_("Business settings"), Business, "adjustments-horizontal", "/settings/business/"),
     Entry(_("Office hours"), Hours, "clock", "/settings/hours/"),
-    Entry(_("Office hours list"), OfficeRanges, "clock-hour-4", "/settings/office-ranges/list/"),
     Entry(_("Holidays"), Holidays, "calendar-event", "/settings/holidays/list/"),
     Entry(_("Round robin"), TurnsView, "repeat", "/turns/"),
     Entry(_("SLA policies"), SlaPolicies, "hourglass", "/settings/sla/list/"),
@@ -67,6 +65,8 @@ SYSTEM = (
     Entry(_("Webhooks"), WebhooksView, "webhook", "/webhooks/"),
     Entry(_("Audit"), Audit, "history", "/audit/"),
 )
+#: Views without a menu entry: another page links to them.
+LINKED = (OfficeRanges,)
 GROUPS = ((_("Users and roles"), USERS_AND_ROLES), (_("Business"), BUSINESS), (_("System"), SYSTEM))
 #: Attribute of FAB's security manager -> our screen; the manager registers these itself.
 FAB_SCREENS = {
@@ -81,9 +81,9 @@ FAB_SCREENS = {
 
 
 def views() -> list[Any]:
-    """The views of the menu, except for those that FAB's security manager registers."""
+    """The views of the settings, except for those that FAB's security manager registers."""
     entries = [entry for _label, group in GROUPS for entry in group]
-    return [entry.view for entry in entries if entry.view not in FAB_SCREENS.values()]
+    return [*(entry.view for entry in entries if entry.view not in FAB_SCREENS.values()), *LINKED]
 
 
 def links() -> list[tuple[Any, list[tuple[Any, str, str]]]]:
