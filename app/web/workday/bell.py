@@ -192,7 +192,7 @@ def _page() -> dict[str, Any]:
 def _filters(show: str, kind: str, now: datetime) -> list[Any]:
     """The WHERE of the page's filters. Raises RuleBroken for those that there are not."""
     if show not in ("", "unread", "snoozed") or (kind and kind not in notices.KINDS):
-        raise RuleBroken(_("There is no such filter. Please choose one of those offered."))
+        raise RuleBroken(_("There is no such filter. Please choose one from the list."))
     rules = [Notification.kind == kind] if kind else []
     if show:
         rules.append(Notification.read_on.is_(None))
