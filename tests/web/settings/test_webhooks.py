@@ -168,7 +168,7 @@ def test_the_log_names_the_record_and_sends_again_under_the_same_key(office, rec
     lead = office.make.lead("ana")
     work()
     page = office.door("root").screen("/webhooks/1/").text
-    assert f'<a href="/leads/{lead.number}">{lead.number}</a>' in page and "Arrived" in page
+    assert f'<a href="/leads/{lead.number}">{lead.number}</a>' in page and "Delivered" in page
     office.door("root").form("/webhooks/again/1")
     assert (work(), len(receiver.heard)) == (1, 2)
     assert len({heard.headers["X-CRM-Delivery"] for heard in receiver.heard}) == 1
