@@ -81,7 +81,7 @@ class Ticket(SlaRecord, Versioned, Record):
     """A request for help."""
 
     __tablename__ = "ticket"
-    applies_to, waits_in, ends_in = "ticket", ("waiting",), ENDED
+    applies_to, paused_in, ended_in = "ticket", ("waiting",), ENDED
     __table_args__ = (
         Index("ix_ticket_assignee", "assignee_id", "id"),
         Index("ix_ticket_owner", "owner_id", "id"),
