@@ -127,7 +127,7 @@ class OfficeBuilder:
             pass
         self.mobiles.add(digits)
         typed = self.some((digits, f"{digits[:5]} {digits[5:]}", f"+91 {digits[:5]} {digits[5:]}", f"0{digits}"))
-        return typed, phone.normal(typed) or f"+91{digits}"
+        return typed, phone.normalize(typed) or f"+91{digits}"
 
     def pan(self) -> tuple[str | None, str | None]:
         """A sealed PAN of the right shape, and its blind index."""

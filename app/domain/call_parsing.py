@@ -109,7 +109,7 @@ def parse_call(index: int, raw: Any, telephone: Telephone, now: datetime) -> Par
         status=status,
         from_number=from_number,
         to_number=to_number,
-        other_e164=phone.normal(other),
+        other_e164=phone.normalize(other),
         side=other_party(other),
         started_on=started,
         ended_on=_end(raw, started, told, telephone.zone),
@@ -150,16 +150,16 @@ def _number(raw: dict[str, Any], name: str) -> str:
 def _direction(said: str, from_number: str, to_number: str, telephone: Telephone) -> str:
     """What the telephone says, unless one side is the employee's own number."""
     own = telephone.own - PLACEHOLDERS
-    if phone.normal(to_number) in own:
+    if phone.normalize(to_number) in own:
         return "Incoming"
-    return "Outgoing" if phone.normal(from_number) in own else DIRECTIONS.get(said, "Unknown")
+    return "Outgoing" if phone.normalize(from_number) in own else DIRECTIONS.get(said, "Unknown")
 
 
 def other_number(direction: str, from_number: str, to_number: str, telephone: Telephone) -> str:
     """The other side's number, as it came."""
     if direction == "Outgoing":
         return to_number
-    if direction == "Unknown" and phone.normal(from_number) in telephone.own | PLACEHOLDERS:
+    if direction == "Unknown" and phone.normalize(from_number) in telephone.own | PLACEHOLDERS:
         return to_number
     return from_number
 
@@ -169,7 +169,7 @@ def other_party(number: str) -> str:
 
     Of two names for "withheld" ("Private", "Unknown") each application has its own.
     """
-    return phone.normal(number) or "".join(sign for sign in number if sign.isdecimal())
+    return phone.normalize(number) or "".join(sign for sign in number if sign.isdecimal())
 
 
 def call_status(direction: str, is_answered: bool) -> str:

@@ -14,7 +14,7 @@ from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
 from app import access
-from app.channels.webhook import HttpAnswer, WebhookClient, signature
+from app.channels.webhook import HttpResponse, WebhookClient, signature
 from app.domain import webhooks
 from app.extensions import db
 from app.lib.vault import Vault
@@ -48,7 +48,7 @@ class WebhookSender:
 class WebhookResult(DeliveryResult):
     """The result of one attempt, with what it means for the webhook."""
 
-    answer: HttpAnswer | None = None
+    response: HttpResponse | None = None
     #: (state, why) in which it leaves its webhook; None = unchanged.
     stop: tuple[str, str] | None = None
 
@@ -134,16 +134,16 @@ def _act_as_user(session: Session, hook: Webhook) -> None:
 
 
 def _transmit(row: WebhookDelivery, request: _Request) -> WebhookResult:
-    answer = _sender().client.post(request.url, request.headers, request.body)
-    if 200 <= answer.code < 300:
-        return WebhookResult("sent", answer=answer)
-    if answer.code == GONE:
+    response = _sender().client.post(request.url, request.headers, request.body)
+    if 200 <= response.code < 300:
+        return WebhookResult("sent", response=response)
+    if response.code == GONE:
         error = "The receiver answered 410 Gone."
-        return WebhookResult("failed", error, answer=answer, stop=("off", "gone"))
-    error = f"The receiver refused the delivery ({answer.code})."
-    if 300 <= answer.code < 400:
-        error = f"The receiver answered with a redirect ({answer.code}), which is not followed."
-    return WebhookResult(engine.retry(WEBHOOKS, row, error).state, error, answer=answer)
+        return WebhookResult("failed", error, response=response, stop=("off", "gone"))
+    error = f"The receiver refused the delivery ({response.code})."
+    if 300 <= response.code < 400:
+        error = f"The receiver answered with a redirect ({response.code}), which is not followed."
+    return WebhookResult(engine.retry(WEBHOOKS, row, error).state, error, response=response)
 
 
 # --- what is stored
@@ -151,9 +151,9 @@ def _transmit(row: WebhookDelivery, request: _Request) -> WebhookResult:
 
 def _columns(result: DeliveryResult) -> dict[str, Any]:
     """The HTTP status and the beginning of the answer."""
-    answer = result.answer if isinstance(result, WebhookResult) else None
-    text = answer.text[:MAX_ANSWER].replace("\x00", "�") if answer else ""
-    return {"code": answer.code if answer else None, "answer": text or None}
+    response = result.response if isinstance(result, WebhookResult) else None
+    text = response.text[:MAX_ANSWER].replace("\x00", "�") if response else ""
+    return {"code": response.code if response else None, "answer": text or None}
 
 
 def _on_settled(session: Session, row: WebhookDelivery, result: DeliveryResult, now: datetime) -> None:

@@ -68,7 +68,7 @@ def work(world: World) -> int:
 
 
 def letters(receiver: Receiver) -> list[dict[str, Any]]:
-    return [json.loads(heard.body) for heard in receiver.heard]
+    return [json.loads(heard.body) for heard in receiver.requests]
 
 
 def told(receiver: Receiver) -> list[str]:
@@ -108,7 +108,7 @@ def test_a_new_lead_is_told_signed_and_as_rest_shows_it(office, receiver):
     _id, secret = listen(office, receiver, "lead.created")
     lead = office.door("ana").rest("POST", "lead/", {"first_name": "Ravi", "mobile": "9820011223"}).json["id"]
     assert (work(office), stands(office)) == (1, [("lead.created", "sent", 1)])
-    (heard,), (letter,) = receiver.heard, letters(receiver)
+    (heard,), (letter,) = receiver.requests, letters(receiver)
     head = heard.headers
     assert head["X-CRM-Signature"] == signature(secret, head["X-CRM-Timestamp"], heard.body)
     assert (head["X-CRM-Event"], head["X-CRM-Delivery"]) == ("lead.created", letter["id"])
@@ -308,7 +308,7 @@ def test_masked_fields_are_masked(office, receiver):
     listen(office, receiver, "customer.created", user="rhea")
     office.make.customer("ana", mobile="9820011223", pan="ABCDE1234F", address="12 Marine Drive")
     work(office)
-    body = receiver.heard[0].body.decode()
+    body = receiver.requests[0].body.decode()
     assert not any(secret in body for secret in ("9820011223", "ABCDE1234F", "Marine Drive"))
     assert letters(receiver)[0]["record"]["mobile"].endswith("1223")
 
@@ -321,7 +321,7 @@ def test_who_loses_the_right_hears_no_more(office, receiver):
     office.session.commit()
     work(office)
     (row,) = office.rows(select(WebhookDelivery))
-    assert (row.state, row.error, receiver.heard) == ("dropped", webhook_delivery.NOT_SEEN, [])
+    assert (row.state, row.error, receiver.requests) == ("dropped", webhook_delivery.NOT_SEEN, [])
 
 
 def test_a_user_who_left_pauses_the_webhook_and_nothing_is_lost(office, receiver):
@@ -331,7 +331,7 @@ def test_a_user_who_left_pauses_the_webhook_and_nothing_is_lost(office, receiver
     office.make.lead("ana")
     work(office)
     assert (hook_of(office).state, hook_of(office).why) == ("paused", "user")
-    assert (stands(office)[0][1], receiver.heard) == ("queued", [])
+    assert (stands(office)[0][1], receiver.requests) == ("queued", [])
     assert [row.payload["why"] for row in office.rows(select(Notification).where(Notification.kind == "webhook"))] == [
         "user"
     ]
@@ -343,7 +343,7 @@ def test_nor_is_a_user_who_left_told_what_is_gone(office, receiver):
     office.session.get(User, office.people["mia"].id).active = False
     office.session.commit()
     work(office)
-    assert (hook_of(office).why, stands(office), receiver.heard) == ("user", [("lead.deleted", "queued", 1)], [])
+    assert (hook_of(office).why, stands(office), receiver.requests) == ("user", [("lead.deleted", "queued", 1)], [])
 
 
 # --- what goes wrong
@@ -383,7 +383,7 @@ def test_after_six_refusals_it_has_failed(office, receiver, caplog):
     for _ in range(9):
         work(office)
         age(office, 50_000)
-    assert (stands(office), len(receiver.heard)) == ([("lead.created", "failed", 6)], 6)
+    assert (stands(office), len(receiver.requests)) == ([("lead.created", "failed", 6)], 6)
     assert "failed after 6 tries" in caplog.text
 
 
@@ -392,7 +392,7 @@ def test_a_redirect_is_not_followed(office, receiver):
     make_one(office, receiver)
     work(office)
     (row,) = office.rows(select(WebhookDelivery))
-    assert (len(receiver.heard), row.state, "not followed" in row.error) == (1, "queued", True)
+    assert (len(receiver.requests), row.state, "not followed" in row.error) == (1, "queued", True)
 
 
 def test_410_switches_the_webhook_off_and_tells_the_admins(office, receiver):
@@ -415,7 +415,7 @@ def test_twenty_failures_in_a_row_pause_it_and_what_waited_goes_out_later(office
     for _ in range(4):
         office.make.lead("ana")
     work(office)
-    assert (hook_of(office).state, hook_of(office).why, len(receiver.heard)) == ("paused", "failures", 3)
+    assert (hook_of(office).state, hook_of(office).why, len(receiver.requests)) == ("paused", "failures", 3)
     assert office.count(Notification, Notification.kind == "webhook") == 1
     webhooks.resume(office.session, office.session.get(Webhook, 1, populate_existing=True), 1, datetime.now(UTC))
     office.session.commit()
@@ -428,7 +428,7 @@ def test_a_fault_of_the_program_fails_one_and_is_heard(office, receiver, caplog)
     office.session.execute(update(Webhook).values(secret_sealed="rubbish"))
     office.session.commit()
     work(office)
-    assert (stands(office)[0][1], receiver.heard, "could not be written" in caplog.text) == ("failed", [], True)
+    assert (stands(office)[0][1], receiver.requests, "could not be written" in caplog.text) == ("failed", [], True)
 
 
 def test_an_unexpected_error_while_sending_is_an_attempt_like_any_other(office, receiver, monkeypatch, caplog):
@@ -437,7 +437,7 @@ def test_an_unexpected_error_while_sending_is_an_attempt_like_any_other(office, 
     for _ in range(9):
         work(office)
         age(office, 50_000)
-    assert (stands(office), receiver.heard) == ([("lead.created", "failed", 6)], [])
+    assert (stands(office), receiver.requests) == ([("lead.created", "failed", 6)], [])
     assert "broke down" in caplog.text
 
 
@@ -454,7 +454,7 @@ def test_an_address_inside_is_not_called_without_the_operators_word(app, receive
     make_one(office, receiver)
     work(office)
     (row,) = office.rows(select(WebhookDelivery))
-    assert (row.state, row.error, receiver.heard) == ("queued", "The address must start with https://.", [])
+    assert (row.state, row.error, receiver.requests) == ("queued", "The address must start with https://.", [])
     office.close()
 
 
@@ -466,7 +466,7 @@ def test_however_often_it_is_queued_it_goes_out_once(office, receiver):
     (row,) = office.rows(select(WebhookDelivery))
     for _ in range(3):
         queue.enqueue("default", webhook_delivery.send, row.key)
-    assert (work(office), len(receiver.heard)) == (4, 1)
+    assert (work(office), len(receiver.requests)) == (4, 1)
 
 
 def test_of_two_workers_at_the_same_moment_one_sends(office, receiver):
@@ -484,7 +484,7 @@ def test_of_two_workers_at_the_same_moment_one_sends(office, receiver):
         each.start()
     for each in threads:
         each.join(30)
-    assert (len(receiver.heard), stands(office)) == (1, [("lead.created", "sent", 1)])
+    assert (len(receiver.requests), stands(office)) == (1, [("lead.created", "sent", 1)])
 
 
 def test_what_no_queue_holds_any_more_is_queued_again(office, receiver):
@@ -492,7 +492,7 @@ def test_what_no_queue_holds_any_more_is_queued_again(office, receiver):
     queue._backend._waiting["default"].clear()  # type: ignore[union-attr]
     assert (sweep(office).items, work(office)) == (0, 0)
     age(office, 90)
-    assert (sweep(office).items, work(office), len(receiver.heard)) == (1, 1, 1)
+    assert (sweep(office).items, work(office), len(receiver.requests)) == (1, 1, 1)
 
 
 def test_what_was_broken_off_is_sent_again_and_that_is_logged(office, receiver, caplog):
@@ -533,7 +533,7 @@ def test_a_worker_killed_while_it_sends_is_made_good_by_another(app, receiver, r
     one = {"CRM_WEBHOOKS_PRIVATE": "on", "CRM_QUEUE_DEFAULT": "1"}
     with Workers(tmp_path / "workers", folder, redis_server, "default", **one) as workers:
         make_one(office, receiver)
-        eventually(lambda: len(receiver.heard) == 1, "it did not arrive", 30)
+        eventually(lambda: len(receiver.requests) == 1, "it did not arrive", 30)
         os.kill(workers.children()[0], signal.SIGKILL)
         assert stands(office) == [("lead.created", "sending", 1)]
         for _ in range(2):  # found as broken off, then queued

@@ -52,12 +52,12 @@ class PhoneField(Field):
             return {"kind": "missing"}
         if viewer.person.mask(self.name) != "full":
             return {"kind": "text", "text": shown}
-        return {"kind": "phone", "text": phone.shown(shown), "tel": shown}
+        return {"kind": "phone", "text": phone.display(shown), "tel": shown}
 
     def parse_filter(self, raw: Any, viewer: Viewer) -> Any:
         """Any spelling of the number, normalised."""
         text = clean_text(raw, self.name, 40) or ""
-        return phone.normal(text) or text
+        return phone.normalize(text) or text
 
     def filter_columns(self) -> tuple[Any, ...]:
         """The normalised ones."""
@@ -66,7 +66,7 @@ class PhoneField(Field):
     def form_value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """Formatted for people."""
         shown = self.value(values, viewer)
-        return phone.shown(shown) if shown and viewer.person.mask(self.name) == "full" else shown
+        return phone.display(shown) if shown and viewer.person.mask(self.name) == "full" else shown
 
 
 class EmailField(Field):

@@ -30,7 +30,7 @@ def _rules(each: Field, text: str) -> list[Any]:
     if isinstance(each, NameField):
         return _named(each, text)
     if isinstance(each, PhoneField):
-        normal = phone.normal(text)
+        normal = phone.normalize(text)
         return [column == normal for column in each.filter_columns()] if normal else []
     if isinstance(each, EmailField):
         return [column.startswith(text.lower(), autoescape=True) for column in each.columns] if "@" in text else []

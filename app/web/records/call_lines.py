@@ -57,7 +57,7 @@ def number_of(side: Any, viewer: Viewer) -> str | None:
     if not raw:
         return None
     shown = viewer.person.mask_value("email" if "@" in raw else "mobile", raw)
-    return phone.shown(shown) if shown == e164 else str(shown)
+    return phone.display(shown) if shown == e164 else str(shown)
 
 
 def dial_of(side: Any, viewer: Viewer) -> str | None:

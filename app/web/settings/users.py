@@ -243,7 +243,7 @@ def _refuse_circle(user: Any) -> None:
 def _e164(typed: str | None, name: str) -> str | None:
     if not typed:
         return None
-    found = phone.normal(typed)
+    found = phone.normalize(typed)
     if found is None:
         raise RuleBroken(_("This isn't a valid phone number. Please check it."), name)
     return found

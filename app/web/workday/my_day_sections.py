@@ -390,7 +390,7 @@ def _call(row: Any, viewer: Viewer) -> dict[str, str] | None:
         return {"never": _("Do not call")}
     if not row.phone or viewer.person.mask("mobile") != "full":
         return None
-    return {"tel": row.phone, "text": phone.shown(row.phone)}
+    return {"tel": row.phone, "text": phone.display(row.phone)}
 
 
 def _stand_in(user_id: int | None, viewer: Viewer) -> str:

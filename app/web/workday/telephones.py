@@ -207,9 +207,9 @@ def _began(raw: Any, viewer: Viewer) -> str:
 def _number(raw: Any, viewer: Viewer) -> str:
     """A number as this person may see it."""
     text = str(raw)[:40] if isinstance(raw, str | int) else ""
-    normal = phone.normal(text)
+    normal = phone.normalize(text)
     shown = str(viewer.person.mask_value("mobile", normal or text) or "") if text else ""
-    return phone.shown(shown) if shown == normal else shown
+    return phone.display(shown) if shown == normal else shown
 
 
 # --- those of the team

@@ -153,14 +153,14 @@ def test_a_test_is_sent_and_its_answer_shown_as_text(office, receiver):
     page = office.door("root").screen("/webhooks/1/").text
     assert "&lt;script&gt;alert(1)" in page and "<script>alert(1)" not in page
     assert "The receiver refused the delivery (500)." in page and "x" * 200 not in page
-    assert b'"event":"test"' in receiver.heard[0].body
+    assert b'"event":"test"' in receiver.requests[0].body
 
 
 def test_a_test_goes_out_while_it_is_paused(office, receiver):
     made(office, url=receiver.url)
     for what in ("pause", "test"):
         office.door("root").form(f"/webhooks/1/{what}")
-    assert (work(), len(receiver.heard)) == (1, 1)
+    assert (work(), len(receiver.requests)) == (1, 1)
 
 
 def test_the_log_names_the_record_and_sends_again_under_the_same_key(office, receiver):
@@ -170,8 +170,8 @@ def test_the_log_names_the_record_and_sends_again_under_the_same_key(office, rec
     page = office.door("root").screen("/webhooks/1/").text
     assert f'<a href="/leads/{lead.number}">{lead.number}</a>' in page and "Delivered" in page
     office.door("root").form("/webhooks/again/1")
-    assert (work(), len(receiver.heard)) == (1, 2)
-    assert len({heard.headers["X-CRM-Delivery"] for heard in receiver.heard}) == 1
+    assert (work(), len(receiver.requests)) == (1, 2)
+    assert len({request.headers["X-CRM-Delivery"] for request in receiver.requests}) == 1
 
 
 def test_all_that_failed_is_sent_again_and_nothing_else(office):
@@ -201,7 +201,7 @@ def test_what_is_under_way_is_not_sent_again(office, receiver):
     made(office, url=receiver.url)
     office.make.lead("ana")
     office.door("root").form("/webhooks/again/1")
-    assert (work(), len(receiver.heard)) == (1, 1)
+    assert (work(), len(receiver.requests)) == (1, 1)
 
 
 @pytest.mark.parametrize(("shown", "seen"), [("", True), ("failed", True), ("waiting", False), ("dropped", False)])
