@@ -11,6 +11,7 @@ import pytest
 
 from app import access, views
 from app.domain import assignment, timeline
+from app.domain.base import Stamp
 from app.models import Activity, AssignmentRequest, CallLog, Customer, Lead, Message, Notification, Task, Ticket
 from app.web.api.resource import Resource
 from app.web.pages.screen import Screen
@@ -49,7 +50,7 @@ def fill(world: World) -> None:
     lead = make.lead("ana", mobile=customer.mobile, task={})
     ticket = make.ticket("cleo", customer_id=customer.id, lead_id=lead.id, task={})
     for n in range(40):
-        timeline.write(session, lead, "note", ana, NOW, text=f"Note {n}")
+        timeline.write(session, lead, "note", Stamp(ana, NOW), text=f"Note {n}")
         make.task(lead if n % 2 else ticket)
     for record, values in samples(world, lead, ticket, customer).items():
         session.execute(record.__table__.insert(), [values(n) for n in range(ROWS)])

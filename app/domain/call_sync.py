@@ -302,7 +302,7 @@ def _tell_timelines(session: Session, batch: Batch, created: list[tuple[int, Par
 def _stir(session: Session, places: Iterable[call_matching.CallTarget]) -> None:
     """Who looks at one of the pages sees the call, or how long it became."""
     for place in places:
-        timeline.stir(session, place.lead_id, place.ticket_id, place.customer_id)
+        timeline.mark_changed(session, place.lead_id, place.ticket_id, place.customer_id)
 
 
 def _ring(session: Session, batch: Batch, created: list[tuple[int, ParsedCall, Any]]) -> None:

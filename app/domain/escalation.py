@@ -13,6 +13,7 @@ from sqlalchemy import literal, select, union_all, update
 from sqlalchemy.orm import Session, aliased
 
 from app.domain import assignment, notices, office_hours, sla, team, timeline
+from app.domain.base import Stamp
 from app.domain.leads import Lead
 from app.domain.notices import NoticeEvent
 from app.domain.sla import SlaDeadline, SlaTerms
@@ -179,8 +180,7 @@ class EscalationWatch:
             self.session,
             self.record,
             "system",
-            None,
-            self.now,
+            Stamp(None, self.now),
             text=text,
             what=what,
             to=list(dict.fromkeys(users)),

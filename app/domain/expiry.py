@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.domain import leads, notices, office_hours, settings, timeline
 from app.domain.assignment_requests import AssignmentRequest
+from app.domain.base import Stamp
 from app.domain.leads import Lead
 from app.domain.settings import LeadStatus
 from app.domain.tickets import Ticket
@@ -73,7 +74,9 @@ def expire_request(session: Session, request_id: int, now: datetime) -> str:
     request = session.get_one(AssignmentRequest, request_id, populate_existing=True)
     notices.resolve(session, f"request:{request.id}", now)
     record = _record(session, request)
-    timeline.write(session, record, "assignment", None, now, what="request expired", to=request.requested_user_id)
+    timeline.write(
+        session, record, "assignment", Stamp(None, now), what="request expired", to=request.requested_user_id
+    )
     asker = [request.created_by_id] if request.created_by_id else []
     notices.notify(
         session, asker, "request_expired", f"request_expired:{request.id}", record, None, now, number=record.number

@@ -12,6 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.domain import assignment, bulk, change_events, notices, reminders, tasks, team, timeline
+from app.domain.base import Stamp
 from app.domain.tasks import Task
 
 
@@ -71,7 +72,7 @@ class ReassignmentBatch:
         assignment.reassign_many(
             session, [(case.record, decision) for case, decision in self._taken], "overdue", self.now
         )
-        timeline.write_many(session, self._lines(), None, self.now)
+        timeline.write_many(session, self._lines(), Stamp(None, self.now))
         notices.notify_many(session, self._news(_Answerable(session) if self._left else None), self.now)
         session.flush()
         session.expire_all()

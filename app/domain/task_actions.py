@@ -1,4 +1,4 @@
-"""What a person does to a task in the course of the day: put it off, or finish it and set the next step."""
+"""What users do with a task during the day: postpone it, or finish it and plan the next step."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from app.domain.snooze import snoozed_until
 from app.domain.tasks import Task
 
 
-def postponed_due_on(task: Task, said: str, now: datetime, zone: ZoneInfo) -> datetime:
-    """The new due time, UTC or in the zone: 15m, 1h, or tomorrow at nine in the person's zone.
+def postponed_due_on(task: Task, choice: str, now: datetime, zone: ZoneInfo) -> datetime:
+    """The new due time for "15m", "1h" or "tomorrow" (at nine in the user's zone), in UTC or in that zone.
 
-    Counted from now, or from the due time where that lies ahead: nothing is put off to an earlier moment.
-    Raises RuleBroken for other words.
+    Counted from now, or from the due time if it lies ahead, so that a task is never moved to an earlier time.
+    Raises RuleBroken for another choice.
     """
-    return snoozed_until(said, max(now, task.due_on or now), zone)
+    return snoozed_until(choice, max(now, task.due_on or now), zone)
 
 
 def refuse_closed(task: Task) -> None:
-    """Raise Conflict when somebody has finished or canceled the task already."""
+    """Raise Conflict when the task is already finished or canceled."""
     if task.status not in tasks.OPEN:
         raise Conflict(
             translatable("“%(title)s” is already finished. Someone else may have finished it.", title=task.title)
@@ -34,7 +34,7 @@ def refuse_closed(task: Task) -> None:
 
 
 def refuse_invalid_follow_up(values: dict[str, Any], now: datetime) -> None:
-    """Raise RuleBroken, all at once, for a next step without a title or without a moment ahead of now."""
+    """Raise one RuleBroken for a next step without a title, or without a due time in the future."""
     errors: dict[str, list[str]] = {}
     if not (values.get("title") or "").strip():
         errors["title"] = ["Please enter what to do next."]
@@ -43,15 +43,15 @@ def refuse_invalid_follow_up(values: dict[str, Any], now: datetime) -> None:
     elif values["due_on"] <= now:
         errors["due_on"] = ["This time is in the past. Please choose a later one."]
     if errors:
-        raise RuleBroken(join_texts(sentence for list_ in errors.values() for sentence in list_), errors=errors)
+        raise RuleBroken(join_texts(text for texts in errors.values() for text in texts), errors=errors)
 
 
 def set_follow_up(session: Session, lead_id: int, due_on: datetime, before: datetime) -> None:
-    """The lead's next follow-up is this one, unless it names another moment between `before` and this one.
+    """Set the lead's next follow-up, unless it already has one between `before` and `due_on`.
 
-    A lead that the session's person does not see stays as it is.
+    A lead that the session's user may not see stays unchanged.
     """
     stored = Lead.next_follow_up_on
-    outdated = or_(stored.is_(None), stored <= before, stored > due_on)
-    step = update(Lead).where(Lead.id == lead_id, outdated).values(next_follow_up_on=due_on)
-    session.execute(step, execution_options={"synchronize_session": False})
+    is_outdated = or_(stored.is_(None), stored <= before, stored > due_on)
+    statement = update(Lead).where(Lead.id == lead_id, is_outdated).values(next_follow_up_on=due_on)
+    session.execute(statement, execution_options={"synchronize_session": False})

@@ -14,7 +14,7 @@ from sqlalchemy import JSON, BigInteger, Delete, ForeignKey, Index, Integer, Str
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain import audit, change_events, notices, team
-from app.domain.base import Conflict, Record, RuleBroken, UtcDateTime, Versioned, join_texts, refuse_stale
+from app.domain.base import Conflict, Record, RuleBroken, Stamp, UtcDateTime, Versioned, join_texts, refuse_stale
 from app.lib import outbound_url
 from app.lib.vault import Vault
 
@@ -133,7 +133,7 @@ def make(
     hook, secret = Webhook(failures=0, version=1), secrets.token_urlsafe(SECRET_BYTES)
     hook.secret_sealed = vault.seal(secret)
     _take(hook, wanted)
-    hook.stamp(by, now)
+    hook.stamp(Stamp(by, now))
     session.add(hook)
     session.flush()
     _write_audit(session, hook, "made", by, now)
@@ -148,7 +148,7 @@ def change(
     _refuse_wrong(session, wanted, private)
     was = hook.state
     _take(hook, wanted)
-    hook.stamp(by, now)
+    hook.stamp(Stamp(by, now))
     if was != "off" and hook.state == "off":
         _drop_waiting(session, hook)
     _write_audit(session, hook, "changed", by, now)
@@ -158,7 +158,7 @@ def rotate(session: Session, hook: Webhook, by: int, now: datetime, vault: Vault
     """Give it a new secret, which is told this once; the old one signs nothing any more."""
     secret = secrets.token_urlsafe(SECRET_BYTES)
     hook.secret_sealed = vault.seal(secret)
-    hook.stamp(by, now)
+    hook.stamp(Stamp(by, now))
     _write_audit(session, hook, "new secret", by, now)
     return secret
 
@@ -168,7 +168,7 @@ def pause(session: Session, hook: Webhook, by: int, now: datetime) -> None:
     if hook.state != "on":
         raise Conflict("This webhook isn't on. Someone else may have changed it.")
     hook.state, hook.why = "paused", None
-    hook.stamp(by, now)
+    hook.stamp(Stamp(by, now))
     _write_audit(session, hook, "paused", by, now)
 
 
@@ -177,7 +177,7 @@ def resume(session: Session, hook: Webhook, by: int, now: datetime) -> None:
     if hook.state == "on":
         raise Conflict("This webhook is already on. Someone else may have changed it.")
     hook.state, hook.why, hook.failures = "on", None, 0
-    hook.stamp(by, now)
+    hook.stamp(Stamp(by, now))
     mine = (WebhookDelivery.webhook_id == hook.id, WebhookDelivery.state == "queued")
     _set(session, update(WebhookDelivery).where(*mine).values(next_try_on=now))
     _write_audit(session, hook, "resumed", by, now)
@@ -294,7 +294,7 @@ def disable(session: Session, hook_id: int, state: str, why: str, now: datetime)
     if hook is None or hook.state != "on":
         return
     hook.state, hook.why = state, why
-    hook.stamp(None, now)
+    hook.stamp(Stamp(None, now))
     if state == "off":
         _drop_waiting(session, hook)
     admins = team.active_admins(session)

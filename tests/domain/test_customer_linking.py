@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.domain import customers, leads
 from app.domain.base import AlreadyExists, RuleBroken
+from app.domain.change_context import ChangeContext
 from app.lib.vault import Vault
 from app.models import Activity, CustomerAccount, Lead
 from tests.domain.test_leads import move, status, take
@@ -17,7 +18,9 @@ from tests.makers import NOW
 
 
 def known(session: Session, vault: Vault, **more: Any) -> Any:
-    return customers.create(session, {"first_name": "Asha", "mobile": "9820012345", **more}, None, NOW, vault)
+    return customers.create(
+        session, {"first_name": "Asha", "mobile": "9820012345", **more}, ChangeContext(None, NOW, vault=vault)
+    )
 
 
 def lines(session: Session, about: Any, kind: str) -> list[Any]:
@@ -27,7 +30,7 @@ def lines(session: Session, about: Any, kind: str) -> list[Any]:
 
 
 def change(session: Session, lead: Lead, **values: Any) -> None:
-    leads.change(session, lead, values, None, NOW, None)
+    leads.change(session, lead, values, ChangeContext(None, NOW))
 
 
 def test_a_customer_without_a_pan_gets_the_leads(office: Session, vault: Vault) -> None:

@@ -13,6 +13,8 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from app import job_runner, jobs
 from app.domain import assignment, sla, tickets
+from app.domain.base import Stamp
+from app.domain.change_context import ChangeContext
 from app.domain.escalation import check_record, due_records
 from app.domain.notices import Notification
 from app.domain.settings import SlaPolicy, SlaTarget, TicketStatus
@@ -39,7 +41,7 @@ def owed(session: Session, who: Any, terms: SlaTerms = TERMS, at: datetime = NOW
     """A ticket of this person, whose clock began at `at`."""
     ticket = makers.ticket(session, who, at=at, **more)
     if who is not None:
-        assignment.open_assignment(session, ticket, who.id, "created", who.id, at)
+        assignment.open_assignment(session, ticket, assignment.NewAssignee(who.id, "created"), Stamp(who.id, at))
     sla.start_clock(ticket, terms, at)
     session.flush()
     return ticket
@@ -66,7 +68,12 @@ def told(session: Session, *kinds: str) -> list[tuple[str, str, int]]:
 
 def move(session: Session, ticket: Any, meaning: str, at: datetime, by: Any = None) -> None:
     key = session.scalars(select(TicketStatus.id).where(TicketStatus.meaning == meaning)).one()
-    tickets.move_to(session, ticket, key, {"resolution": "Done"}, by.id if by else None, at, TERMS)
+    tickets.change_status(
+        session,
+        ticket,
+        {"status_id": key, "resolution": "Done"},
+        ChangeContext(by.id if by else None, at, sla_terms=TERMS),
+    )
     session.flush()
 
 
@@ -180,7 +187,7 @@ def test_a_reopened_ticket_is_watched_anew(session, people):
 
 def test_a_higher_priority_may_be_late_at_once(session, people):
     ticket = owed(session, people["cleo"])
-    tickets.change(session, ticket, {"priority": "Urgent"}, None, NOW + 40 * MINUTE, TERMS)
+    tickets.change(session, ticket, {"priority": "Urgent"}, ChangeContext(None, NOW + 40 * MINUTE, sla_terms=TERMS))
     session.flush()
     watch(session, NOW + 40 * MINUTE, NOW + 40 * MINUTE)
     assert told(session, "sla_breach") == [("sla_breach", "cleo", -10), ("sla_breach", "sam", -10)]
@@ -200,7 +207,7 @@ def test_figures_and_steps_are_office_time(session, people):
 
 def test_everybody_who_has_the_ticket_is_told(session, people):
     ticket = owed(session, people["cleo"])
-    assignment.add_assignee(session, ticket, people["dan"].id, None, NOW)
+    assignment.add_assignee(session, ticket, people["dan"].id, Stamp(None, NOW))
     watch(session, NOW, NOW + 100 * MINUTE)
     assert told(session) == [("sla_warning", "cleo", 30), ("sla_warning", "dan", 30)]
 

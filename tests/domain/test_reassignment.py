@@ -20,7 +20,9 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from app import job_runner, jobs
 from app.domain import tasks
-from app.domain.assignment import Assignment, open_assignment
+from app.domain.assignment import Assignment, NewAssignee, open_assignment
+from app.domain.base import Stamp
+from app.domain.change_context import ChangeContext
 from app.domain.leads import Lead
 from app.domain.notices import Notification
 from app.domain.reassignment import (
@@ -207,7 +209,7 @@ def test_the_flag_goes_by_itself_when_somebody_acts(session, people, change):
     lead = makers.lead(session, people["ben"])
     task = makers.task(session, lead, due_on=NOW - HOUR, tried=[people["ana"].id])
     assert reassign(session, lead) == "exhausted"
-    tasks.change(session, task, change, people["mia"].id, NOW)
+    tasks.change(session, task, change, ChangeContext(people["mia"].id, NOW))
     session.flush()
     session.refresh(lead)
     assert (task.exhausted, task.tried, lead.exhausted_task_id) == (False, [], None)
@@ -219,7 +221,7 @@ def test_the_flag_of_the_record_stays_while_another_task_is_exhausted(session, p
         makers.task(session, lead, due_on=NOW - late, tried=[people["ben"].id]) for late in (2 * HOUR, HOUR)
     )
     reassign(session, lead)
-    tasks.change(session, first, {"status": "Done"}, people["ana"].id, NOW)
+    tasks.change(session, first, {"status": "Done"}, ChangeContext(people["ana"].id, NOW))
     session.flush()
     session.refresh(lead)
     assert lead.exhausted_task_id == second.id
@@ -305,7 +307,7 @@ def test_a_save_with_the_old_version_of_a_moved_task_is_refused(session, people)
 
 def test_both_stretches_of_a_moved_lead_are_true(session, people):
     lead = makers.lead(session, people["ana"])
-    open_assignment(session, lead, people["ana"].id, "created", None, NOW - DAY)
+    open_assignment(session, lead, NewAssignee(people["ana"].id, "created"), Stamp(None, NOW - DAY))
     makers.task(session, lead, due_on=NOW - HOUR)
     reassign(session, lead)
     rows = session.execute(select(Assignment.user_id, Assignment.ended_on, Assignment.role).order_by(Assignment.id))

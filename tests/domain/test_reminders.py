@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.domain import tasks
+from app.domain.change_context import ChangeContext
 from app.domain.notices import Notification
 from app.domain.reminders import due_tasks, minutes_left, remind, remind_many
 from app.domain.tasks import Task
@@ -54,14 +55,14 @@ def test_a_person_is_reminded_an_hour_and_five_minutes_before(session, ana):
 
 def test_a_person_is_reminded_when_he_wants_it(session, ana):
     ana.reminder_minutes = [30]
-    armed(session, ana).arm((30,), NOW)
+    armed(session, ana).schedule_reminder((30,), NOW)
     minute_by_minute(session, NOW, DUE)
     assert told(session) == [("task_due", 30)]
 
 
 def test_who_wants_no_reminder_hears_of_the_overdue_only(session, ana):
     ana.reminder_minutes = []
-    armed(session, ana).arm((), NOW)
+    armed(session, ana).schedule_reminder((), NOW)
     minute_by_minute(session, NOW, DUE + 2 * HOUR)
     assert told(session) == [("task_overdue", -60)]
 
@@ -92,7 +93,7 @@ def test_re_dating_arms_the_reminders_anew(session, ana):
     task = armed(session, ana)
     minute_by_minute(session, NOW, DUE)
     session.refresh(task)
-    tasks.change(session, task, {"due_on": DUE + DAY}, ana.id, DUE)
+    tasks.change(session, task, {"due_on": DUE + DAY}, ChangeContext(ana.id, DUE))
     session.flush()
     minute_by_minute(session, DUE + DAY - 2 * HOUR, DUE + DAY)
     assert told(session) == [("task_due", 60), ("task_due", 5)] * 2
@@ -120,7 +121,7 @@ def test_the_day_is_the_persons_own(session, ana):
 @pytest.mark.parametrize("status", ["Done", "Canceled"])
 def test_what_is_done_is_not_told(session, ana, status):
     task = armed(session, ana)
-    tasks.change(session, task, {"status": status}, ana.id, NOW)
+    tasks.change(session, task, {"status": status}, ChangeContext(ana.id, NOW))
     session.flush()
     assert due_tasks(session, DUE + DAY, 100) == []
     assert remind(session, task.id, DUE, ZONE) == "skipped"

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from sqlalchemy.orm import Session
 
 from app.domain import calls, messages, office_hours, sla, tickets
+from app.domain.base import Stamp
+from app.domain.change_context import ChangeContext
 from app.domain.leads import Lead
 from app.domain.settings import Holiday, SlaPolicy, SlaTarget, TicketStatus
 from app.domain.sla import Move, SlaTerms
@@ -256,11 +258,11 @@ def contact(session: Session, ticket: Ticket, how: str, by: Any, now: datetime) 
     """A call or a message about the ticket."""
     if how == "message":
         messages.enqueue(
-            session, {"channel": "sms", "peer": "9820012345", "body": "Hi", "ticket_id": ticket.id}, by, now
+            session, {"channel": "sms", "peer": "9820012345", "body": "Hi", "ticket_id": ticket.id}, Stamp(by, now)
         )
     else:
         values = {"direction": "Outgoing", "status": how, "to_number": "9820012345", "started_on": now}
-        calls.create(session, values | {"ticket_id": ticket.id}, by, now)
+        calls.create(session, values | {"ticket_id": ticket.id}, Stamp(by, now))
 
 
 @pytest.mark.parametrize(
@@ -275,7 +277,9 @@ def contact(session: Session, ticket: Ticket, how: str, by: Any, now: datetime) 
 )
 def test_a_call_or_message_of_a_person_is_an_answer(office, how, by_whom, after, answered, late):
     cleo = makers.user(office, "cleo", "Support User")
-    ticket = tickets.create(office, {"subject_ids": [1]}, cleo.id, NOW, SlaTerms(ALWAYS_OPEN, TARGETS))
+    ticket = tickets.create(
+        office, {"subject_ids": [1]}, ChangeContext(cleo.id, NOW, sla_terms=SlaTerms(ALWAYS_OPEN, TARGETS))
+    )
     version = ticket.version
     contact(office, ticket, how, cleo.id if by_whom else None, NOW + after)
     office.refresh(ticket)
@@ -285,6 +289,6 @@ def test_a_call_or_message_of_a_person_is_an_answer(office, how, by_whom, after,
 
 def test_a_new_priority_of_a_ticket_sets_its_clock_anew(office):
     terms = SlaTerms(ALWAYS_OPEN, TARGETS)
-    ticket = tickets.create(office, {"subject_ids": [1]}, None, NOW, terms)
-    tickets.change(office, ticket, {"priority": "Urgent"}, None, NOW + HOUR, terms)
+    ticket = tickets.create(office, {"subject_ids": [1]}, ChangeContext(None, NOW, sla_terms=terms))
+    tickets.change(office, ticket, {"priority": "Urgent"}, ChangeContext(None, NOW + HOUR, sla_terms=terms))
     assert (ticket.reply_due_on, ticket.resolve_due_on) == (NOW + 30 * MINUTE, NOW + 4 * HOUR)

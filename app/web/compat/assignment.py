@@ -238,7 +238,7 @@ def bulk_remove_assignees(arguments: Arguments) -> dict[str, Any]:
 
 def _remove_assignees(row: Any, user_ids: list[int], viewer: Viewer) -> None:
     for user_id in user_ids:
-        assignment.remove_assignee(db.session(), row, user_id, viewer.person.id, viewer.now)
+        assignment.remove_assignee(db.session(), row, user_id, viewer.stamp)
 
 
 def _assignees(row: Any, viewer: Viewer) -> list[dict[str, Any]]:

@@ -14,4 +14,4 @@ def link_to_record(call: Any, record: Any) -> None:
     """Link a call to this lead, ticket or customer only."""
     viewer = current_viewer()
     with access.as_system(db.session()):  # it writes to timelines that the person may not see
-        call_outcomes.link(db.session(), call, record, viewer.person.id, viewer.now)
+        call_outcomes.link(db.session(), call, record, viewer.stamp)

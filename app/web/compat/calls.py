@@ -85,7 +85,7 @@ def unlink_call(arguments: Arguments) -> dict[str, Any]:
     """call_log: removes the link."""
     call, viewer = _requested_call(arguments), current_viewer()
     with access.as_system(db.session()):  # it writes to timelines that the person may not see
-        call_outcomes.unlink(db.session(), call, viewer.person.id, viewer.now)
+        call_outcomes.unlink(db.session(), call, viewer.stamp)
     return {"success": True, "message": _("The call is no longer linked."), "name": str(call.id)}
 
 
@@ -103,11 +103,13 @@ def create_lead(arguments: Arguments) -> str:
     name = _call_name(arguments.json_value("call_log", arguments.raw("name")))
     call = client.get_record(CALL_LOG, name, "write")
     viewer.person.refuse_unless("Leads", "create")
-    terms = {"terms": viewer.lookups.terms, "minutes": viewer.lookups.business["first_task_minutes"]}
+    context = viewer.change_context(
+        vault=RecordService.vault(),
+        sla_terms=viewer.lookups.terms,
+        first_task_minutes=viewer.lookups.business["first_task_minutes"],
+    )
     with access.as_system(db.session()):  # the number is matched against all customers
-        lead = call_outcomes.create_lead(
-            db.session(), call, viewer.person.id, viewer.now, RecordService.vault(), **terms
-        )
+        lead = call_outcomes.create_lead(db.session(), call, context)
     return lead.number
 
 

@@ -14,7 +14,8 @@ from flask_babel import lazy_gettext as _
 from sqlalchemy import ColumnElement, and_, false, func, not_, or_
 
 from app.access import Person
-from app.domain.base import RuleBroken
+from app.domain.base import RuleBroken, Stamp
+from app.domain.change_context import ChangeContext
 from app.lib.identity import is_masked
 from app.web.core.lookups import Lookups
 
@@ -30,6 +31,15 @@ class Viewer:
     lookups: Lookups
     zone: ZoneInfo
     now: datetime
+
+    @property
+    def stamp(self) -> Stamp:
+        """Who changes a record in this request, and when."""
+        return Stamp(self.person.id, self.now)
+
+    def change_context(self, **settings: Any) -> ChangeContext:
+        """The same with settings for the change; see ChangeContext."""
+        return ChangeContext(self.person.id, self.now, **settings)
 
 
 @dataclass(eq=False)

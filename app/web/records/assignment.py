@@ -117,9 +117,7 @@ class Assignable(Screen):
         chosen = viewer.lookups.find_person(request.form.get("assignee", ""))
         if chosen is None:
             raise RuleBroken(_("Please choose a colleague."), "assignee")
-        assignment_requests.create(
-            db.session(), row, chosen, request.form.get("reason", ""), viewer.person.id, viewer.now
-        )
+        assignment_requests.create(db.session(), row, chosen, request.form.get("reason", ""), viewer.stamp)
         return _("Your request was sent.")
 
     @staticmethod
@@ -167,7 +165,7 @@ class Shared(Assignable):
     def release(self, pk: str, user: str) -> Any:
         """The colleague does not have it any more."""
         row, viewer = self.row_for(pk, "assign"), current_viewer()
-        assignment.remove_assignee(db.session(), row, parse_id(user) or 0, viewer.person.id, viewer.now)
+        assignment.remove_assignee(db.session(), row, parse_id(user) or 0, viewer.stamp)
         db.session.commit()
         flash(_("Released."), "success")
         return redirect(f"{self.route_base}/assign/{row.id}")
@@ -225,6 +223,6 @@ class SharedResource(AssignableResource):
     def release(self, pk: Any, user: Any) -> Any:
         """The colleague does not have it any more."""
         row, viewer = self._row(pk, "assign"), current_viewer()
-        assignment.remove_assignee(db.session(), row, parse_id(user) or 0, viewer.person.id, viewer.now)
+        assignment.remove_assignee(db.session(), row, parse_id(user) or 0, viewer.stamp)
         db.session.commit()
         return json_answer(200, {"id": row.id, "result": self._after(row.id)})

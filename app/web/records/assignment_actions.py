@@ -33,8 +33,8 @@ def _hand_over(row: Any, chosen: int, reason: str, viewer: Viewer, decision: tea
     """Written at the end, in one UPDATE of the record: what is asked meanwhile would write it bit by bit."""
     session = db.session()
     with session.no_autoflush:
-        row.stamp(viewer.person.id, viewer.now)
-        assignment.assign(session, row, chosen, reason, viewer.person.id, viewer.now, decision)
+        row.stamp(viewer.stamp)
+        assignment.assign(session, row, assignment.NewAssignee(chosen, reason, decision), viewer.stamp)
     session.flush()
 
 
@@ -77,7 +77,7 @@ def add(screen: Any, row: Any, chosen: int | None, viewer: Viewer) -> bool:
         return False
     refuse_foreign_assignee({"assignee_id": chosen}, screen.module, viewer)
     _refuse_absent(chosen, viewer, "user")
-    return assignment.add_assignee(db.session(), row, chosen, viewer.person.id, viewer.now)
+    return assignment.add_assignee(db.session(), row, chosen, viewer.stamp)
 
 
 def has_already(chosen: int | None, viewer: Viewer) -> str:

@@ -57,7 +57,7 @@ class CallOutcomeScreen(Screen):
             offsets, said = offsets_of(db.session(), viewer.person.id), _typed(viewer)
             if not self._place(call, viewer):
                 self._begin(call, request.form.get("begin") or "", said, viewer)
-            call_outcomes.save_outcome(db.session(), call, said, viewer.person.id, viewer.now, offsets)
+            call_outcomes.save_outcome(db.session(), call, said, viewer.change_context(reminder_minutes=offsets))
             db.session.commit()
         except REFUSABLE as broken:
             db.session.rollback()
@@ -95,7 +95,7 @@ class CallOutcomeScreen(Screen):
         """Link the call to the record that was chosen in its dialog; one that belongs to a lead or ticket stays."""
         row = None if call.lead_id or call.ticket_id else call_targets.chosen(request.form.get("place"))
         if row is not None:
-            call_outcomes.link(db.session(), call, row, viewer.person.id, viewer.now)
+            call_outcomes.link(db.session(), call, row, viewer.stamp)
         return row is not None
 
     def _begin(self, call: CallLog, what: str, said: CallOutcome, viewer: Viewer) -> None:
@@ -109,16 +109,12 @@ class CallOutcomeScreen(Screen):
         module, make = _BEGUN[what]
         viewer.person.refuse_unless(module, "create")
         with access.as_system(db.session()):  # whose number it is, is asked of all customers
-            return make(
-                db.session(),
-                call,
-                viewer.person.id,
-                viewer.now,
-                self.service.vault(),
-                task,
-                terms=viewer.lookups.terms,
-                minutes=viewer.lookups.business["first_task_minutes"],
+            context = viewer.change_context(
+                vault=self.service.vault(),
+                sla_terms=viewer.lookups.terms,
+                first_task_minutes=viewer.lookups.business["first_task_minutes"],
             )
+            return make(db.session(), call, context, task)
 
     @expose("/lead/<pk>", methods=["POST"])
     @has_access
@@ -153,7 +149,7 @@ class CallOutcomeScreen(Screen):
             return self._link_form(call, viewer, [said(broken.message)]), 422
         if row is None:
             return self._link_form(call, viewer, [_("Please choose one lead, ticket or customer.")]), 422
-        call_outcomes.link(db.session(), call, row, viewer.person.id, viewer.now)
+        call_outcomes.link(db.session(), call, row, viewer.stamp)
         db.session.commit()
         flash(_("The call is linked to %(number)s.", number=row.number), "success")
         return redirect(f"/calls/show/{call.id}")
@@ -188,7 +184,7 @@ class CallOutcomeScreen(Screen):
     def unlink(self, pk: str) -> Any:
         """The call belongs to nobody."""
         call, viewer = self.row_for(pk, "write"), current_viewer()
-        call_outcomes.unlink(db.session(), call, viewer.person.id, viewer.now)
+        call_outcomes.unlink(db.session(), call, viewer.stamp)
         db.session.commit()
         flash(_("The call is no longer linked to a record."), "success")
         return redirect(f"/calls/show/{call.id}")

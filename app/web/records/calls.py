@@ -92,7 +92,7 @@ class CallNumberField(PhoneField):
         if not shown:
             return {"kind": "missing"}
         kind = "phone" if viewer.person.mask("mobile") == "full" else "text"
-        return {"kind": kind, "text": phone.shown(shown) if kind == "phone" else shown, "tel": shown}
+        return {"kind": kind, "text": phone.display(shown) if kind == "phone" else shown, "tel": shown}
 
     def filter_columns(self) -> tuple[Any, ...]:
         """The normalised other side where there is one."""
@@ -263,11 +263,11 @@ class CallService(RecordService):
 
     def create(self, session: Session, values: dict[str, Any], viewer: Viewer) -> CallLog:
         """One's own call."""
-        return calls.create(session, values, viewer.person.id, viewer.now)
+        return calls.create(session, values, viewer.stamp)
 
     def change(self, session: Session, row: CallLog, values: dict[str, Any], viewer: Viewer) -> None:
         """Outcome, links, corrections."""
-        calls.change(session, row, values, viewer.person.id, viewer.now)
+        calls.change(session, row, values, viewer.stamp)
 
 
 class CallResource(Resource):

@@ -90,7 +90,7 @@ class CustomerService(RecordService):
         """Owned by its creator."""
         refuse_foreign_assignee(values, "Customers", viewer)
         with access.as_system(session):  # whether the number is taken, is asked of all customers
-            return customers.create(session, values, viewer.person.id, viewer.now, self.vault())
+            return customers.create(session, values, viewer.change_context(vault=self.vault()))
 
     def change(self, session: Session, row: Customer, values: dict[str, Any], viewer: Viewer) -> None:
         """The owner only by those who may assign."""
@@ -100,7 +100,7 @@ class CustomerService(RecordService):
             if name in values and values[name] is None:
                 raise RuleBroken(_("Please choose one."), name)
         with access.as_system(session):
-            customers.change(session, row, values, viewer.person.id, viewer.now, self.vault())
+            customers.change(session, row, values, viewer.change_context(vault=self.vault()))
 
 
 class CustomerResource(Resource):

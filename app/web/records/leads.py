@@ -115,7 +115,9 @@ class LeadService(RecordService):
         refuse_foreign_assignee(values, "Leads", viewer)
         terms, minutes = viewer.lookups.terms, viewer.lookups.business["first_task_minutes"]
         with access.as_system(session):  # whose number it is, is asked of all customers
-            return leads.create(session, values, viewer.person.id, viewer.now, self.vault(), terms, minutes)
+            return leads.create(
+                session, values, viewer.change_context(vault=self.vault(), sla_terms=terms, first_task_minutes=minutes)
+            )
 
     def change(self, session: Session, row: Lead, values: dict[str, Any], viewer: Viewer) -> None:
         """Fields and status; the owner only by those who may assign."""
@@ -126,11 +128,9 @@ class LeadService(RecordService):
                 session,
                 row,
                 values,
-                viewer.person.id,
-                viewer.now,
-                self.vault(),
-                viewer.person.is_manager,
-                viewer.lookups.terms,
+                viewer.change_context(
+                    vault=self.vault(), may_reopen=viewer.person.is_manager, sla_terms=viewer.lookups.terms
+                ),
             )
 
 
@@ -234,7 +234,7 @@ class LeadScreen(Assignable):
         """Make or link the customer of an activated lead."""
         lead = self.row_for(pk, "write")
         with access.as_system(db.session()):  # whose number it is, is asked of all customers
-            customer = conversion.convert(db.session(), lead, current_viewer().person.id, current_viewer().now)
+            customer = conversion.convert(db.session(), lead, current_viewer().stamp)
         db.session.commit()
         return redirect(f"/customers/{customer.number}")
 
@@ -247,6 +247,6 @@ class LeadScreen(Assignable):
         lead = self.row_for(pk, "write")
         if not current_viewer().person.is_manager:
             raise access.Denied(_g("Only a manager can undo a conversion."))
-        conversion.undo(db.session(), lead, current_viewer().person.id, current_viewer().now)
+        conversion.undo(db.session(), lead, current_viewer().stamp)
         db.session.commit()
         return redirect(self.url_of(lead))

@@ -27,7 +27,7 @@ OFFERED, ASKED = 8, 40
 
 def write_note(session: Session, about: Any, text: str, viewer: Viewer) -> Activity:
     """A note of the person on a record that he sees; tells whom it names and whom it concerns."""
-    line = timeline.write(session, about, "note", viewer.person.id, viewer.now, text=text)
+    line = timeline.write(session, about, "note", viewer.stamp, text=text)
     session.flush()
     if about.__tablename__ == "task":  # what is noted on a task concerns its lead or ticket
         about = _parent(session, line) or about

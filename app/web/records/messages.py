@@ -93,7 +93,7 @@ class MessageService(RecordService):
 
     def create(self, session: Session, values: dict[str, Any], viewer: Viewer) -> Message:
         """Into the outbox."""
-        return messages.enqueue(session, values, viewer.person.id, viewer.now)
+        return messages.enqueue(session, values, viewer.stamp)
 
     def change(self, session: Session, row: Message, values: dict[str, Any], viewer: Viewer) -> None:
         """Never: what was said was said."""

@@ -143,7 +143,7 @@ class TaskService(RecordService):
         self._refuse_assignee(session, values, viewer)
         values.setdefault("assignee_id", viewer.person.id)
         offsets = offsets_of(session, values["assignee_id"])
-        task = tasks.create(session, values, viewer.person.id, viewer.now, offsets)
+        task = tasks.create(session, values, viewer.change_context(reminder_minutes=offsets))
         self._tell(session, task, viewer)
         if task.lead_id and task.due_on:
             earlier = Lead.next_follow_up_on.is_(None) | (Lead.next_follow_up_on > task.due_on)
@@ -156,7 +156,7 @@ class TaskService(RecordService):
         before = row.assignee_id
         if values.get("assignee_id") != before:
             self._refuse_assignee(session, values, viewer)
-        tasks.change(session, row, values, viewer.person.id, viewer.now, offsets_of(session, row.assignee_id))
+        tasks.change(session, row, values, viewer.change_context(reminder_minutes=offsets_of(session, row.assignee_id)))
         if row.assignee_id != before:
             self._tell(session, row, viewer)
 

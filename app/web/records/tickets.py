@@ -194,16 +194,18 @@ class TicketService(RecordService):
         pop_assignment(values)
         refuse_foreign_assignee(values, "Tickets", viewer)
         with access.as_system(session):  # whose number it is, is asked of all customers
-            values["customer_id"] = tickets.customer_for(session, values, viewer.person.id, viewer.now, self.vault())
+            values["customer_id"] = tickets.customer_for(session, values, viewer.change_context(vault=self.vault()))
         values = {name: given for name, given in values.items() if given is not None}
         minutes = viewer.lookups.business["first_task_minutes"]
-        return tickets.create(session, values, viewer.person.id, viewer.now, viewer.lookups.terms, minutes)
+        return tickets.create(
+            session, values, viewer.change_context(sla_terms=viewer.lookups.terms, first_task_minutes=minutes)
+        )
 
     def change(self, session: Session, row: Ticket, values: dict[str, Any], viewer: Viewer) -> None:
         """The owner only by those who may assign."""
         if values.get("owner_id") not in (None, row.owner_id):
             viewer.person.refuse_unless("Tickets", "assign")
-        tickets.change(session, row, values, viewer.person.id, viewer.now, viewer.lookups.terms)
+        tickets.change(session, row, values, viewer.change_context(sla_terms=viewer.lookups.terms))
 
 
 class TicketResource(SharedResource):

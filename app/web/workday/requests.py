@@ -105,7 +105,7 @@ class RequestService(RecordService):
         if row is None:
             raise NotFound(_("There is no such record."))
         list_query = assignment_requests.create(
-            session, row, values["requested_user_id"], values.get("reason") or "", viewer.person.id, viewer.now
+            session, row, values["requested_user_id"], values.get("reason") or "", viewer.stamp
         )
         session.flush()
         return list_query
@@ -158,7 +158,9 @@ def decide(session: Session, row: AssignmentRequest, approve: bool, note: str | 
     if not may_decide(viewer.person, row.requested_user_id, row.created_by_id):
         raise access.Denied(_("Only a manager of the requested person can decide this."))
     with access.as_system(session):
-        assignment_requests.decide(session, row, _record_of(session, row), approve, note, viewer.person.id, viewer.now)
+        assignment_requests.decide(
+            session, row, _record_of(session, row), assignment_requests.Verdict(approve, note), viewer.stamp
+        )
 
 
 def withdraw(session: Session, row: AssignmentRequest, viewer: Viewer) -> None:
@@ -166,7 +168,7 @@ def withdraw(session: Session, row: AssignmentRequest, viewer: Viewer) -> None:
     if row.created_by_id != viewer.person.id:
         raise access.Denied(_("Only the person who sent the request can withdraw it."))
     with access.as_system(session):
-        assignment_requests.withdraw(session, row, _record_of(session, row), viewer.person.id, viewer.now)
+        assignment_requests.withdraw(session, row, _record_of(session, row), viewer.stamp)
 
 
 def _record_of(session: Session, row: AssignmentRequest) -> Any:

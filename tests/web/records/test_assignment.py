@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from app.domain import assignment
+from app.domain.base import Stamp
 from app.models import Assignment, Notification, Role, Ticket, User
 from tests.app_fixtures import World
 
@@ -173,7 +174,9 @@ def test_the_absent_are_not_added(world: World) -> None:
 def test_all_who_have_a_ticket_are_shown(world: World) -> None:
     row = world.make.ticket("cleo")
     dev = world.make.user("dev", "Support User", "sam")
-    assignment.add_assignee(world.session, world.session.get_one(Ticket, row.id), dev.id, None, datetime.now(UTC))
+    assignment.add_assignee(
+        world.session, world.session.get_one(Ticket, row.id), dev.id, Stamp(None, datetime.now(UTC))
+    )
     world.session.commit()
     for path in ("/tickets/", f"/tickets/{row.number}", f"/tickets/assign/{row.id}"):
         page = world.door("sam").screen(path).text
