@@ -161,7 +161,7 @@ def _key_commands() -> AppGroup:
     @told
     def create(username: str, name: str, scope: tuple[str, ...]) -> None:
         """Make a key; key and secret are printed this once."""
-        made = api_keys.make(named(username).id, api_keys.ApiKeyRequest(name, list(scope)), datetime.now(UTC))
+        made = api_keys.create_key(named(username).id, api_keys.ApiKeyRequest(name, list(scope)), datetime.now(UTC))
         click.echo(f"key: {made.key}\nsecret: {made.secret}\nAuthorization: token {made.key}:{made.secret}")
 
     return group

@@ -18,10 +18,10 @@ ANSWERING = {
     "_sentences",
     "_stale_form",
     "response_403",
-    "refused",
-    "say_too_fast",
+    "unauthorized_response",
+    "set_rate_limit_text",
     "signed_in",
-    "_asked_before",
+    "_answer_preflight",
 }
 #: What gives a sentence its words: gettext in the web, `translatable` in the domain.
 SAYING = {"_", "_g", "gettext", "translatable"}
@@ -102,7 +102,7 @@ def said_at(node: ast.AST) -> Iterator[str]:
     """What is said without a refusal being made in the same place."""
     if isinstance(node, ast.Call) and name_of(node) in ("translatable", "Absence"):
         yield from texts(node.args[0])
-    if isinstance(node, ast.Call) and name_of(node) in ("bad", "_no", "__init__"):
+    if isinstance(node, ast.Call) and name_of(node) in ("bad", "error_response", "__init__"):
         yield from (text for arg in [*node.args, *(each.value for each in node.keywords)] for text in spoken(arg))
     if isinstance(node, ast.FunctionDef) and node.name in ANSWERING:
         yield from spoken(node)

@@ -21,12 +21,12 @@ def guide():
     """The guide's receiver, at work; what it took is in `taken`."""
     blocks = re.findall(r"^```python\n(.*?)^```$", GUIDE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     names: dict[str, Any] = {}
-    (block,) = [block for block in blocks if "class FromTheCrm" in block]
+    (block,) = [block for block in blocks if "class WebhookReceiver" in block]
     exec(compile(block, str(GUIDE), "exec"), names)  # noqa: S102  # our own guide
 
-    class Receiver(names["FromTheCrm"]):  # type: ignore[name-defined,misc]
+    class Receiver(names["WebhookReceiver"]):  # type: ignore[name-defined,misc]
         taken: list[Any] = []
-        take = lambda self, told: self.taken.append(told)  # noqa: E731
+        process = lambda self, event: self.taken.append(event)  # noqa: E731
         log_message = lambda self, *said: None  # noqa: E731
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)

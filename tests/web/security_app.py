@@ -137,7 +137,7 @@ def basic(key: str, secret: str) -> str:
 def key_for(app: Flask, name: str, *scope: str) -> api_keys.NewApiKey:
     """A new API key of the person."""
     with app.app_context():
-        return api_keys.make(user_id(app, name), api_keys.ApiKeyRequest("test", list(scope)), datetime.now(UTC))
+        return api_keys.create_key(user_id(app, name), api_keys.ApiKeyRequest("test", list(scope)), datetime.now(UTC))
 
 
 def user_id(app: Flask, name: str) -> int:

@@ -29,7 +29,7 @@ from app.domain import notices
 from app.extensions import db, socketio
 from app.lib.ids import parse_id
 from app.models import ApiKey, Customer, Lead, SignIn, Ticket, User
-from app.web.security.sessions import IDLE_HOURS, TOKEN_DAYS, hashed, own_transaction
+from app.web.security.sessions import IDLE_HOURS, TOKEN_DAYS, hash_token, own_transaction
 
 #: (kind, id) of a record.
 RecordKey = tuple[str, int]
@@ -334,7 +334,7 @@ def requesting_person() -> access.Person | None:
     """The person of this request, loaded again for each event, so that an ended sign-in or key counts at once."""
     if "Authorization" in request.headers:  # an API key or token, not a browser
         try:
-            entered = current_app.appbuilder.sm.enter_by_header()  # type: ignore[attr-defined]
+            entered = current_app.appbuilder.sm.authenticate_by_header()  # type: ignore[attr-defined]
         except (HTTPException, JWTExtendedException, PyJWTError):
             return None
         return g.person if entered is not None else None
@@ -346,12 +346,12 @@ def requesting_person() -> access.Person | None:
 def _connection_of(who: access.Person) -> SocketConnection:
     """A connection with the credentials of this request."""
     if "Authorization" not in request.headers:
-        return SocketConnection(who.id, token_hash=hashed(str(flask_session.get("sid"))))
+        return SocketConnection(who.id, token_hash=hash_token(str(flask_session.get("sid"))))
     if g.get("api_key_id") is not None:
         return SocketConnection(who.id, key_id=g.api_key_id, scope=who.scope)
     claims = get_jwt()
     return SocketConnection(
-        who.id, token_hash=hashed(str(claims["sid"])), ends_on=datetime.fromtimestamp(claims["exp"], UTC)
+        who.id, token_hash=hash_token(str(claims["sid"])), ends_on=datetime.fromtimestamp(claims["exp"], UTC)
     )
 
 

@@ -28,7 +28,7 @@ from app.extensions import db
 from app.models import Role
 from app.web.pages.hardened import VERBS as SCREEN_VERBS
 from app.web.pages.hardened import HardenedInterface, HardenedView, link
-from app.web.security.fab_permissions import OWN_PAIRS
+from app.web.security.fab_permissions import BASE_PERMISSIONS
 
 #: The rules call them by name: round robin, access to the audit.
 CALLED_BY_NAME = (*FIXED_ROLES, "Sales User", "Support User", "Compliance")
@@ -100,9 +100,9 @@ def _own_pairs(session: Session) -> list[Any]:
     """FAB's pairs that every role has: see pairs.OWN_PAIRS."""
     index = type(current_app.appbuilder._indexview).__name__  # type: ignore[attr-defined]
     query = select(PermissionView).join(PermissionView.permission).join(PermissionView.view_menu)
-    found = list(session.scalars(query.where(ViewMenu.name.in_({index, *(view for _name, view in OWN_PAIRS)}))))
+    found = list(session.scalars(query.where(ViewMenu.name.in_({index, *(view for _name, view in BASE_PERMISSIONS)}))))
     names = {pair: (pair.permission.name, pair.view_menu.name) for pair in found}
-    return [pair for pair, (name, view) in names.items() if view == index or (name, view) in OWN_PAIRS]
+    return [pair for pair, (name, view) in names.items() if view == index or (name, view) in BASE_PERMISSIONS]
 
 
 def _copy(session: Session, role: Any) -> None:

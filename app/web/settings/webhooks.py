@@ -28,7 +28,7 @@ from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer, refusal, whole
 from app.web.pages.screen import refuse_as_page
-from app.web.security.sessions import never_stored, own_transaction
+from app.web.security.sessions import own_transaction, without_cache
 
 #: How many deliveries are shown.
 MOST = 100
@@ -248,7 +248,7 @@ class WebhooksView(BaseView):
 
     def _secret(self, key: int, name: str, secret: str) -> Any:
         page = self.render_template("webhooks/secret.html", key=key, name=name, secret=secret)
-        return never_stored(make_response(page))
+        return without_cache(make_response(page))
 
 
 # --- what is done

@@ -10,6 +10,7 @@ from flask_appbuilder import Model
 from sqlalchemy import select, text
 
 from app.domain import assignment, notices
+from app.domain.base import Stamp
 from app.models import CustomerAccount, Notification
 from app.ops.database import STATEMENTS
 from tests.app_fixtures import World
@@ -42,19 +43,19 @@ class SampleRecords:
         """The customer gets an account, the second ticket a second assignee."""
         session, people = self.world.session, self.world.people
         account = CustomerAccount(client_id="CL100", customer_id=self.customer.id)
-        account.stamp(None, NOW)
+        account.stamp(Stamp(None, NOW))
         session.add(account)
-        assignment.add_assignee(session, self.shared_ticket, people["cleo"].id, people["sam"].id, NOW)
+        assignment.add_assignee(session, self.shared_ticket, people["cleo"].id, Stamp(people["sam"].id, NOW))
 
     def bind_to(self, world: World) -> SampleRecords:
         """The same records, loaded in another world with the same database."""
-        made = copy.copy(self)
-        made.world = world
+        bound = copy.copy(self)
+        bound.world = world
         for name, row in vars(self).items():
             if isinstance(row, Model):
-                setattr(made, name, world.session.get_one(type(row), row.id))
+                setattr(bound, name, world.session.get_one(type(row), row.id))
         world.session.commit()
-        return made
+        return bound
 
     def _add_notice(self, kind: str, about: Any) -> None:
         session, ana = self.world.session, self.world.people["ana"].id
@@ -67,23 +68,23 @@ class SampleRecords:
         query = select(Notification.id).where(Notification.user_id == self.world.people["ana"].id)
         return int(max(self.world.rows(query)))
 
-    def call(self, who: str | None, method: str, sent: Any = None, **more: Any) -> Any:
+    def call(self, who: str | None, method: str, body: Any = None, **arguments: Any) -> Any:
         """Call a method by POST."""
         headers = self.world.door(who).headers if who else {}
-        return self.world.app.test_client().post(f"/api/method/{method}", json=sent or {}, headers=headers, **more)
+        return self.world.app.test_client().post(f"/api/method/{method}", json=body or {}, headers=headers, **arguments)
 
-    def result(self, who: str, method: str, **sent: Any) -> Any:
+    def result(self, who: str, method: str, **body: Any) -> Any:
         """The message of a call, which must be 200."""
-        response = self.call(who, method, sent)
+        response = self.call(who, method, body)
         assert response.status_code == 200, response.text
         return response.get_json()["message"]
 
-    def call_counting_statements(self, who: str | None, method: str, sent: Any) -> tuple[Any, list[str]]:
+    def call_counting_statements(self, who: str | None, method: str, body: Any) -> tuple[Any, list[str]]:
         """The response, and the SQL statements of the call."""
-        counted: list[str] = []
-        token = STATEMENTS.set(counted)
+        statements: list[str] = []
+        token = STATEMENTS.set(statements)
         try:
-            return self.call(who, method, sent), counted
+            return self.call(who, method, body), statements
         finally:
             STATEMENTS.reset(token)
 
@@ -94,18 +95,18 @@ class SampleRecords:
             return {name: list(map(tuple, connection.execute(text(f"SELECT * FROM {name}")))) for name in names}  # noqa: S608
 
 
-def _naming(name: str, /, **more: Any) -> BuildBody:
+def _naming(name: str, /, **arguments: Any) -> BuildBody:
     """A body whose arguments with the value ... name this record: by its number, or else by its id."""
 
-    def sent(sample: SampleRecords) -> dict[str, Any]:
+    def build(sample: SampleRecords) -> dict[str, Any]:
         row = getattr(sample, name)
-        return {key: getattr(row, "number", str(row.id)) if given is ... else given for key, given in more.items()}
+        return {key: getattr(row, "number", str(row.id)) if value is ... else value for key, value in arguments.items()}
 
-    return sent
+    return build
 
 
-def _constant(**sent: Any) -> BuildBody:
-    return lambda sample: sent
+def _constant(**body: Any) -> BuildBody:
+    return lambda sample: body
 
 
 _CLIENT, _MOBILE_SYNC, _API, _DESK_FORM = "frappe.client.", "crm.api.mobile_sync.", "crm.api.", "frappe.desk.form."

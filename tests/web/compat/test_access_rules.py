@@ -116,11 +116,11 @@ def test_every_method_depends_on_a_permission_or_is_open() -> None:
 def test_a_method_is_refused_without_its_permission(sample: SampleRecords, cell: tuple[str, str, str]) -> None:
     role, who = cell[0], USERS[cell[0]]
     names = methods_named(METHODS_BY_CELL[cell].split(), who)
-    sent = {name: SAMPLE_CALLS[name][1](sample) for name in names}
+    body = {name: SAMPLE_CALLS[name][1](sample) for name in names}
     sample.world.make.cell(*cell, "none")
     before = sample.all_rows()
     for name in names:
-        response = sample.call(who, name, sent[name])
+        response = sample.call(who, name, body[name])
         assert is_refused(response), (role, name, response.status_code, response.text)
     assert names and sample.all_rows() == before
 
@@ -145,8 +145,8 @@ def test_a_record_that_is_only_visible_cannot_be_changed(sample: SampleRecords, 
     names = [name for name in methods_named(METHODS_BY_CELL[cell].split()) if METHODS[name].writes]
     before = sample.all_rows()
     for name in names:
-        sent = SAMPLE_CALLS[name][1](sample)
-        response = sample.call("ben", name, sent)
+        body = SAMPLE_CALLS[name][1](sample)
+        response = sample.call("ben", name, body)
         assert is_refused(response), (name, response.text)
     assert len(names) > 2 and sample.all_rows() == before
 
@@ -192,8 +192,10 @@ def test_an_api_key_reaches_only_the_modules_of_its_scope(sample: SampleRecords)
 
 
 def test_a_read_only_person_changes_nothing(sample: SampleRecords, monkeypatch: pytest.MonkeyPatch) -> None:
-    own = access.person
-    monkeypatch.setattr(access, "person", lambda *asked: dataclasses.replace(own(*asked), read_only=True))
+    real_person = access.person
+    monkeypatch.setattr(
+        access, "person", lambda *arguments: dataclasses.replace(real_person(*arguments), read_only=True)
+    )
     before = sample.all_rows()
     for name, (who, build_body) in SAMPLE_CALLS.items():
         if METHODS[name].writes and name != "login":
@@ -222,12 +224,12 @@ def test_head_requests_change_nothing(sample: SampleRecords) -> None:
 
 def test_an_own_call_does_not_name_an_invisible_record(sample: SampleRecords) -> None:
     """Sync linked the call to a lead that Ana cannot see."""
-    foreign = sample.world.make.lead("max", task={})
-    sample.world.make.call("ana", lead_id=foreign.id)
+    invisible = sample.world.make.lead("max", task={})
+    sample.world.make.call("ana", lead_id=invisible.id)
     sample.world.make.call("ana", ticket_id=sample.ticket.id)
     result = sample.result("ana", "crm.api.mobile_sync.get_user_call_logs")["data"]
-    places = [(each["reference_doctype"], each["reference_docname"]) for each in result]
-    assert sorted(places, key=str) == [("CRM Lead", sample.lead.number), *[(None, None)] * 3]
+    references = [(each["reference_doctype"], each["reference_docname"]) for each in result]
+    assert sorted(references, key=str) == [("CRM Lead", sample.lead.number), *[(None, None)] * 3]
 
 
 #: Fields that a client may send with any document, and that must be ignored.
@@ -246,12 +248,12 @@ FORGED_FIELDS = {
 
 def test_owner_and_stamps_cannot_be_forged(sample: SampleRecords) -> None:
     new = FORGED_FIELDS | {"doctype": "CRM Lead", "first_name": "Greta", "mobile_no": "9820055511", "name": "X-1"}
-    made = sample.result("ana", "frappe.client.insert", doc=new)
-    row, ana = sample.world.rows(select(Lead).where(Lead.number == made["name"]))[0], sample.world.people["ana"].id
+    created = sample.result("ana", "frappe.client.insert", doc=new)
+    row, ana = sample.world.rows(select(Lead).where(Lead.number == created["name"]))[0], sample.world.people["ana"].id
     assert (row.owner_id, row.assignee_id, row.created_by_id, row.changed_by_id) == (ana, ana, ana, ana)
     assert row.created_on.year > 2020 and row.customer_id is None and row.opened_on is None and row.id > 1
     before = sample.world.stored(row)
-    sample.call("ana", "frappe.client.save", {"doc": FORGED_FIELDS | {"doctype": "CRM Lead", "name": made["name"]}})
+    sample.call("ana", "frappe.client.save", {"doc": FORGED_FIELDS | {"doctype": "CRM Lead", "name": created["name"]}})
     assert sample.world.stored(row) == before
 
 

@@ -26,18 +26,18 @@ def test_adding_an_assignee_extends_a_ticket_and_replaces_the_one_of_a_lead(samp
     assert [each["owner"] for each in result] == ["cleo", "sam"]
     result = sample.result("mia", ASSIGN_TO + "add", doctype="CRM Lead", name=sample.lead.number, assign_to='["mia"]')
     assert [each["owner"] for each in result] == ["mia"]
-    sent = {"doctype": "CRM Lead", "name": sample.lead.number, "assign_to": ["ana", "mia"]}
-    response = sample.call("mia", ASSIGN_TO + "add", sent)
+    body = {"doctype": "CRM Lead", "name": sample.lead.number, "assign_to": ["ana", "mia"]}
+    response = sample.call("mia", ASSIGN_TO + "add", body)
     assert response.status_code == 417 and "one assignee" in response.get_json()["message"]
 
 
 def test_only_people_with_the_assign_permission_add_assignees(sample: SampleRecords) -> None:
-    sent = {"doctype": "CRM Lead", "name": sample.lead.number, "assign_to": ["mia"]}
+    body = {"doctype": "CRM Lead", "name": sample.lead.number, "assign_to": ["mia"]}
     for who, status in (("ana", 403), ("ben", 404), ("rhea", 403)):
-        assert sample.call(who, ASSIGN_TO + "add", sent).status_code == status
-    foreign = sample.call("mia", ASSIGN_TO + "add", sent | {"assign_to": ["ben"]})
+        assert sample.call(who, ASSIGN_TO + "add", body).status_code == status
+    foreign = sample.call("mia", ASSIGN_TO + "add", body | {"assign_to": ["ben"]})
     assert foreign.status_code == 403  # a user of another team
-    assert sample.call("mia", ASSIGN_TO + "add", sent | {"assign_to": ["nobody"]}).status_code == 417
+    assert sample.call("mia", ASSIGN_TO + "add", body | {"assign_to": ["nobody"]}).status_code == 417
 
 
 def test_bulk_adding_reports_updated_skipped_and_failed_records(sample: SampleRecords) -> None:
@@ -50,11 +50,11 @@ def test_bulk_adding_reports_updated_skipped_and_failed_records(sample: SampleRe
 
 
 def test_an_assignee_can_be_removed_but_not_the_last_one(sample: SampleRecords) -> None:
-    remove, place = DOC + "remove_assignments", {"doctype": "CRM Ticket", "name": sample.shared_ticket.number}
-    result = sample.result("sam", remove, **place, assignees='["cleo"]')
+    remove, record = DOC + "remove_assignments", {"doctype": "CRM Ticket", "name": sample.shared_ticket.number}
+    result = sample.result("sam", remove, **record, assignees='["cleo"]')
     assert (result["assigned_users"], assignees(sample, sample.shared_ticket)) == (["sam"], ["sam"])
-    assert sample.call("sam", remove, place | {"assignees": ["cleo"]}).status_code == 404
-    last = sample.call("sam", remove, place | {"assignees": ["sam"]})
+    assert sample.call("sam", remove, record | {"assignees": ["cleo"]}).status_code == 404
+    last = sample.call("sam", remove, record | {"assignees": ["sam"]})
     assert last.status_code == 417 and "ssign it to someone else" in last.get_json()["message"]
     lead = {"doctype": "CRM Lead", "name": sample.lead.number, "assignees": ["ana"]}
     assert sample.call("mia", remove, lead).status_code == 417
@@ -74,11 +74,11 @@ def test_an_assignment_updates_the_record_in_one_statement(
     sample: SampleRecords, how: str, more: dict[str, Any]
 ) -> None:
     before = sample.world.fresh(sample.lead).version
-    response, counted = sample.call_counting_statements(
+    response, statements = sample.call_counting_statements(
         "mia", ROLE_ASSIGNMENT + how, {"lead_name": sample.lead.number, "role": "Sales User"} | more
     )
     assert response.status_code == 200 and response.get_json()["message"]["success"]
-    assert len([each for each in counted if each.startswith("UPDATE leads")]) == 1
+    assert len([each for each in statements if each.startswith("UPDATE leads")]) == 1
     assert sample.world.fresh(sample.lead).version == before + 1
 
 
@@ -99,16 +99,16 @@ def test_the_status_of_a_role_names_its_users_and_the_next_one(sample: SampleRec
 
 
 def test_whether_all_users_of_a_role_are_assigned(sample: SampleRecords) -> None:
-    place = {"doc_name": sample.ticket.number, "doctype": "CRM Ticket"}
-    one = sample.result("cleo", ROLE_ASSIGNMENT + "check_all_role_users_assigned", **place, role_name="Support User")
+    record = {"doc_name": sample.ticket.number, "doctype": "CRM Ticket"}
+    one = sample.result("cleo", ROLE_ASSIGNMENT + "check_all_role_users_assigned", **record, role_name="Support User")
     assert (one["all_assigned"], one["assigned_users"], one["eligible_users"]) == (True, ["cleo"], [])
     roles = ["Support User", "Support Manager"]
-    result = sample.result("cleo", ROLE_ASSIGNMENT + "get_roles_all_assigned_status", **place, roles=roles)
+    result = sample.result("cleo", ROLE_ASSIGNMENT + "get_roles_all_assigned_status", **record, roles=roles)
     assert {role: each["all_assigned"] for role, each in result.items()} == {"Support User": True, roles[1]: False}
-    wrong = sample.call("cleo", ROLE_ASSIGNMENT + "get_roles_all_assigned_status", place | {"roles": ["Boss"]})
+    wrong = sample.call("cleo", ROLE_ASSIGNMENT + "get_roles_all_assigned_status", record | {"roles": ["Boss"]})
     assert wrong.status_code == 417 and "Boss" in wrong.get_json()["message"]
     assert (
-        sample.call("ana", ROLE_ASSIGNMENT + "check_all_role_users_assigned", place | {"role_name": "x"}).status_code
+        sample.call("ana", ROLE_ASSIGNMENT + "check_all_role_users_assigned", record | {"role_name": "x"}).status_code
         == 403
     )
 
@@ -151,11 +151,11 @@ def test_all_fields_as_a_list_and_by_name(sample: SampleRecords) -> None:
 
 
 def test_a_comment_is_a_note(sample: SampleRecords) -> None:
-    sent = {"reference_doctype": "CRM Lead", "reference_name": sample.lead.number, "content": "<p>Call <b>him</b></p>"}
-    result = sample.result("ana", "frappe.desk.form.utils.add_comment", **sent, comment_by="Ben", comment_email="ben")
+    body = {"reference_doctype": "CRM Lead", "reference_name": sample.lead.number, "content": "<p>Call <b>him</b></p>"}
+    result = sample.result("ana", "frappe.desk.form.utils.add_comment", **body, comment_by="Ben", comment_email="ben")
     assert (result["content"], result["owner"], result["comment_type"]) == ("Call him", "ana", "Comment")
     assert result["reference_docname"] == sample.lead.number
-    assert sample.call("ben", "frappe.desk.form.utils.add_comment", sent).status_code == 404
+    assert sample.call("ben", "frappe.desk.form.utils.add_comment", body).status_code == 404
 
 
 def test_marking_comments_read_leaves_reminders_unread(sample: SampleRecords) -> None:

@@ -139,17 +139,17 @@ def test_access_rules_and_masks_apply_to_documents(world, lead):
 
 def test_a_document_is_created_read_changed_and_deleted(script, world):
     doc = {"doctype": "CRM Lead", "first_name": "Ravi", "mobile_no": "9820054321", "status": "New", "salutation": "Mr"}
-    made = script.result("insert", doc=doc)
-    assert made["first_name"] == "Ravi"
+    created = script.result("insert", doc=doc)
+    assert created["first_name"] == "Ravi"
     changed = script.result(
-        "set_value", doctype="CRM Lead", name=made["name"], fieldname="description", value="Calls back"
+        "set_value", doctype="CRM Lead", name=created["name"], fieldname="description", value="Calls back"
     )
     assert changed["description"] == "Calls back"
-    assert script.result("get_value", doctype="CRM Lead", filters=made["name"], fieldname="first_name") == {
+    assert script.result("get_value", doctype="CRM Lead", filters=created["name"], fieldname="first_name") == {
         "first_name": "Ravi"
     }
-    assert Script(world, "root").result("delete", doctype="CRM Lead", name=made["name"]) is None
-    assert script.call("get", doctype="CRM Lead", name=made["name"]).status_code == 404
+    assert Script(world, "root").result("delete", doctype="CRM Lead", name=created["name"]) is None
+    assert script.call("get", doctype="CRM Lead", name=created["name"]).status_code == 404
 
 
 def test_saving_a_stale_document_is_refused(script, lead, world):
@@ -183,8 +183,8 @@ def test_the_resource_endpoints(script, lead):
     listed = script.open("GET", "CRM Lead", query_string={"fields": '["name","status"]', "limit_page_length": 5})
     assert listed.get_json() == {"data": [{"name": lead.number, "status": "New"}]}
     assert script.open("GET", f"CRM%20Lead/{lead.number}/").get_json()["data"]["name"] == lead.number
-    made = script.open("POST", "CRM Task", data={"data": json.dumps({"title": "Call", "lead": lead.number})})
-    name = made.get_json()["data"]["name"]
+    created = script.open("POST", "CRM Task", data={"data": json.dumps({"title": "Call", "lead": lead.number})})
+    name = created.get_json()["data"]["name"]
     put = script.open("PUT", f"CRM Task/{name}", json={"status": "Done"})
     assert put.get_json()["data"]["status"] == "Done"
     assert script.open("DELETE", f"CRM Task/{name}").get_json() == {"message": "ok"}
@@ -198,8 +198,8 @@ def test_a_list_of_calls_takes_few_statements(world, script):
     for _ in range(25):
         world.make.call(lead) if hasattr(world.make, "call") else world.make.task(lead)
     script.result("get_list", doctype="CRM Call Log", fields=["*"])
-    counted: list[str] = []
-    token = STATEMENTS.set(counted)
+    statements: list[str] = []
+    token = STATEMENTS.set(statements)
     script.result("get_list", doctype="CRM Call Log", fields=["*"])
     STATEMENTS.reset(token)
-    assert len(counted) <= 4, counted
+    assert len(statements) <= 4, statements

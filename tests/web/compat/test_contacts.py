@@ -17,7 +17,7 @@ HISTORY = "crm.fcrm.doctype.crm_customer.crm_customer.get_customer_update_histor
 
 
 @pytest.mark.parametrize(
-    ("method", "field", "given", "kept"),
+    ("method", "field", "value", "expected"),
     [
         ("save_client_id", "client_id", "ab 2", "AB 2"),
         ("save_pod_id", "pod_id", "POD-2", "POD-2"),
@@ -25,15 +25,20 @@ HISTORY = "crm.fcrm.doctype.crm_customer.crm_customer.get_customer_update_histor
     ],
 )
 def test_a_field_that_a_status_requires_is_saved_without_changing_the_status(
-    sample: SampleRecords, method: str, field: str, given: str, kept: str
+    sample: SampleRecords, method: str, field: str, value: str, expected: str
 ) -> None:
     lead = sample.world.stored(sample.lead)
     result = sample.result(
-        "ana", f"{LEAD_OPERATIONS}{method}_without_validation", lead_name=sample.lead.number, **{field: given}
+        "ana", f"{LEAD_OPERATIONS}{method}_without_validation", lead_name=sample.lead.number, **{field: value}
     )
     now = sample.world.stored(sample.lead)
     assert lead is not None and now is not None
-    assert (result["success"], result[field], now[field], now["status_id"]) == (True, kept, kept, lead["status_id"])
+    assert (result["success"], result[field], now[field], now["status_id"]) == (
+        True,
+        expected,
+        expected,
+        lead["status_id"],
+    )
     assert (now["version"], now["changed_by_id"]) == (lead["version"] + 1, sample.world.people["ana"].id)
     log = sample.result("ana", "crm.api.activities.get_activities", name=sample.lead.number)[0]
     assert log[0]["activity_type"] == "changed"
@@ -64,20 +69,20 @@ def test_a_saved_client_id_opens_the_account_later(sample: SampleRecords) -> Non
 
 def test_a_client_id_in_use_is_refused(sample: SampleRecords) -> None:
     method, other = LEAD_OPERATIONS + "save_client_id_without_validation", sample.world.make.lead("ben", task={})
-    sent = {"lead_name": sample.lead.number, "client_id": "cl100"}
-    assert sample.call("ana", method, sent).get_json()["exc_type"] == "DuplicateEntryError"  # an account has it
+    body = {"lead_name": sample.lead.number, "client_id": "cl100"}
+    assert sample.call("ana", method, body).get_json()["exc_type"] == "DuplicateEntryError"  # an account has it
     sample.result("ben", method, lead_name=other.number, client_id="B77")
-    assert sample.call("ana", method, sent | {"client_id": "b77"}).status_code == 409  # an invisible lead has it
-    assert sample.call("ana", method, sent | {"client_id": "  "}).get_json()["exc_type"] == "MandatoryError"
+    assert sample.call("ana", method, body | {"client_id": "b77"}).status_code == 409  # an invisible lead has it
+    assert sample.call("ana", method, body | {"client_id": "  "}).get_json()["exc_type"] == "MandatoryError"
     assert sample.world.fresh(sample.lead).client_id is None
 
 
 def test_only_a_leads_status_opens_an_account(sample: SampleRecords) -> None:
-    method, sent = LEAD_OPERATIONS + "update_customer_with_client_id", {"customer_name": sample.customer.number}
-    result = sample.result("ana", method, **sent, client_id="cl100")
+    method, body = LEAD_OPERATIONS + "update_customer_with_client_id", {"customer_name": sample.customer.number}
+    result = sample.result("ana", method, **body, client_id="cl100")
     assert [each["client_id"] for each in result["accounts"]] == ["CL100"]
     for wrong in ({"client_id": "NEW1"}, {"client_id": "CL100", "accounts_json": [{"client_id": "NEW1"}]}):
-        response = sample.call("ana", method, sent | wrong)
+        response = sample.call("ana", method, body | wrong)
         assert response.status_code == 417 and "NEW1" in response.get_json()["message"]
 
 
@@ -107,12 +112,12 @@ def test_a_single_word_changes_the_first_name_only(sample: SampleRecords) -> Non
 
 
 def test_creating_a_customer_needs_the_permission(sample: SampleRecords) -> None:
-    sent = {"mobile_no": "9820088888", "customer_name": "Uma Rao", "email": "uma@example.com"}
-    assert sample.call("ana", API + "create_or_update_customer", sent).status_code == 403
-    made = sample.result("root", API + "create_or_update_customer", **sent)
-    assert (made["is_new"], made["customer_name"], made["mobile_no"]) == (True, "Uma Rao", "+919820088888")
-    found = sample.result("root", API + "create_or_find_customer", **sent)
-    assert (found["is_new"], found["customer_id"]) == (False, made["name"])
+    body = {"mobile_no": "9820088888", "customer_name": "Uma Rao", "email": "uma@example.com"}
+    assert sample.call("ana", API + "create_or_update_customer", body).status_code == 403
+    created = sample.result("root", API + "create_or_update_customer", **body)
+    assert (created["is_new"], created["customer_name"], created["mobile_no"]) == (True, "Uma Rao", "+919820088888")
+    found = sample.result("root", API + "create_or_find_customer", **body)
+    assert (found["is_new"], found["customer_id"]) == (False, created["name"])
 
 
 def test_the_mobile_number_of_an_invisible_customer_is_a_duplicate(sample: SampleRecords) -> None:
@@ -170,7 +175,7 @@ def test_customer_data_is_updated_through_the_lead_or_ticket(sample: SampleRecor
 
 
 @pytest.mark.parametrize(
-    ("sent", "status"),
+    ("body", "status"),
     [
         ({}, 417),
         ({"customer_data": {}}, 417),
@@ -179,14 +184,14 @@ def test_customer_data_is_updated_through_the_lead_or_ticket(sample: SampleRecor
         ({"mobile_no": "12"}, 417),
     ],
 )
-def test_invalid_customer_data_is_refused(sample: SampleRecords, sent: dict[str, Any], status: int) -> None:
-    response = sample.call("cleo", API + "update_ticket_customer_data", {"ticket_name": sample.ticket.number} | sent)
+def test_invalid_customer_data_is_refused(sample: SampleRecords, body: dict[str, Any], status: int) -> None:
+    response = sample.call("cleo", API + "update_ticket_customer_data", {"ticket_name": sample.ticket.number} | body)
     assert response.status_code == status, response.text
 
 
 def test_a_ticket_without_a_customer_is_refused(sample: SampleRecords) -> None:
-    sent = {"ticket_name": sample.shared_ticket.number, "last_name": "Rao"}
-    response = sample.call("sam", API + "update_ticket_customer_data", sent)
+    body = {"ticket_name": sample.shared_ticket.number, "last_name": "Rao"}
+    response = sample.call("sam", API + "update_ticket_customer_data", body)
     assert response.status_code == 417 and "no customer" in response.get_json()["message"]
 
 

@@ -27,11 +27,11 @@ def test_a_ticket_has_subjects_and_a_status_change_log(sample: SampleRecords) ->
         "priority": "High",
         "mobile_no": "9820012345",
     }
-    made = sample.result("cleo", "crm.api.ticket.create_ticket", doc=doc)
-    assert [each["subject"] for each in made["ticket_subjects"]] == ["Re-KYC", "Nominee update"]
-    assert (made["subject"], made["customer_id"]) == ("Re-KYC, Nominee update", sample.customer.number)
-    sample.result("cleo", "crm.api.ticket.update_ticket_status", ticket=made["name"], status="Open")
-    log = sample.result("cleo", GET, doctype="CRM Ticket", name=made["name"])["status_change_log"]
+    created = sample.result("cleo", "crm.api.ticket.create_ticket", doc=doc)
+    assert [each["subject"] for each in created["ticket_subjects"]] == ["Re-KYC", "Nominee update"]
+    assert (created["subject"], created["customer_id"]) == ("Re-KYC, Nominee update", sample.customer.number)
+    sample.result("cleo", "crm.api.ticket.update_ticket_status", ticket=created["name"], status="Open")
+    log = sample.result("cleo", GET, doctype="CRM Ticket", name=created["name"])["status_change_log"]
     assert [(each["from"], each["to"], each["log_owner"]) for each in log] == [
         ("New", "Open", "cleo"),
         ("Open", "", None),
@@ -63,15 +63,15 @@ def test_a_customer_has_accounts(sample: SampleRecords) -> None:
 
 def test_a_task_has_reference_doctype_and_reference_docname(sample: SampleRecords) -> None:
     about = {"reference_doctype": "CRM Ticket", "reference_docname": sample.ticket.number}
-    made = sample.result("cleo", INSERT, doc={"doctype": "CRM Task", "title": "Ring"} | about)
-    assert {name: made[name] for name in about} == about
+    created = sample.result("cleo", INSERT, doc={"doctype": "CRM Task", "title": "Ring"} | about)
+    assert {name: created[name] for name in about} == about
     for filters in (
         about,
         [["reference_docname", "=", sample.ticket.number]],
         {"reference_docname": ["in", [sample.ticket.number]]},
     ):
         listed = sample.result("cleo", "frappe.client.get_list", doctype="CRM Task", filters=filters)
-        assert made["name"] in [each["name"] for each in listed]
+        assert created["name"] in [each["name"] for each in listed]
     others = sample.result(
         "cleo", "frappe.client.get_count", doctype="CRM Task", filters={"reference_doctype": "CRM Lead"}
     )
@@ -99,8 +99,8 @@ def test_a_warning_names_fields_that_are_not_kept(sample: SampleRecords) -> None
     response = sample.call("ana", INSERT, {"doc": doc})
     assert warning(response) == "These fields were not saved: lead_name, salutation."
     name = response.get_json()["message"]["name"]
-    sent = {"doctype": "CRM Lead", "name": name, "fieldname": "gender", "value": "Female"}
-    assert warning(sample.call("ana", SET, sent)) == "These fields were not saved: gender."
+    body = {"doctype": "CRM Lead", "name": name, "fieldname": "gender", "value": "Female"}
+    assert warning(sample.call("ana", SET, body)) == "These fields were not saved: gender."
     put = sample.world.app.test_client().put(
         f"/api/resource/CRM Lead/{name}", json={"salutation": "Ms"}, headers=sample.world.door("ana").headers
     )
@@ -122,22 +122,22 @@ def test_saving_an_unchanged_document_changes_nothing(sample: SampleRecords) -> 
 
 
 @pytest.mark.parametrize(
-    ("method", "sent"),
+    ("method", "body"),
     [
         (INSERT, {"doc": {"doctype": "CRM Customer", "first_name": "X", "mobile_no": "9820012345"}}),
         ("crm.api.lead_operations.update_lead_status_with_client_id", {"lead_name": "{lead}", "client_id": "taken1"}),
     ],
 )
 def test_a_duplicate_is_409_with_duplicate_entry_error(
-    sample: SampleRecords, method: str, sent: dict[str, Any]
+    sample: SampleRecords, method: str, body: dict[str, Any]
 ) -> None:
     other = sample.world.make.lead("ana", first_name="Uma")
     sample.result(
         "ana", "crm.api.lead_operations.update_lead_status_with_client_id", lead_name=other.number, client_id="TAKEN1"
     )
     before = sample.all_rows()
-    sent = {name: sample.lead.number if value == "{lead}" else value for name, value in sent.items()}
-    response = sample.call("root", method, sent)
+    body = {name: sample.lead.number if value == "{lead}" else value for name, value in body.items()}
+    response = sample.call("root", method, body)
     assert (response.status_code, response.get_json()["exc_type"]) == (409, "DuplicateEntryError"), response.text
     assert sample.all_rows() == before
 
@@ -146,14 +146,14 @@ def test_a_stale_document_and_a_duplicate_request_are_409(sample: SampleRecords)
     doc = sample.result("ana", GET, doctype="CRM Lead", name=sample.lead.number)
     sample.result("ana", "frappe.client.save", doc=doc | {"description": "First"})
     stale = sample.call("ana", "frappe.client.save", {"doc": doc | {"description": "Second"}})
-    asked = {
+    body = {
         "reference_doctype": "CRM Lead",
         "reference_name": sample.lead.number,
         "requested_user": "ben",
         "reason": "r",
     }
     first, second = (
-        sample.call("ana", "crm.api.assignment_requests.create_assignment_request", asked) for _ in range(2)
+        sample.call("ana", "crm.api.assignment_requests.create_assignment_request", body) for _ in range(2)
     )
     assert (stale.status_code, stale.get_json()["exc_type"]) == (409, "TimestampMismatchError")
     assert first.get_json()["message"]["success"] is True
@@ -170,9 +170,9 @@ def test_a_note_keeps_its_title_and_loses_html_tags(sample: SampleRecords) -> No
         "title": "Met",
         "content": "<p>At the <b>fair</b> &amp; later</p><p>Twice</p>",
     } | about
-    made = sample.result("ana", INSERT, doc=doc)
-    assert (made["title"], made["content"], made["owner"]) == ("Met", "At the fair & later\nTwice", "ana")
-    changed = sample.result("ana", SET, doctype="FCRM Note", name=made["name"], fieldname="content", value="Thrice")
+    created = sample.result("ana", INSERT, doc=doc)
+    assert (created["title"], created["content"], created["owner"]) == ("Met", "At the fair & later\nTwice", "ana")
+    changed = sample.result("ana", SET, doctype="FCRM Note", name=created["name"], fieldname="content", value="Thrice")
     assert (changed["title"], changed["content"]) == ("Met", "Thrice")
     listed = sample.result("ana", "frappe.client.get_list", doctype="FCRM Note", fields=["title"], filters=about)
     assert {"title": "Met"} in listed
@@ -180,9 +180,9 @@ def test_a_note_keeps_its_title_and_loses_html_tags(sample: SampleRecords) -> No
 
 def test_only_its_author_changes_a_note(sample: SampleRecords) -> None:
     key = str(sample.note.get_json()["id"])
-    sent = {"doctype": "FCRM Note", "name": key, "fieldname": "content", "value": "x"}
-    assert sample.call("mia", SET, sent).status_code == 403
-    assert sample.call("ben", SET, sent).status_code == 404
+    body = {"doctype": "FCRM Note", "name": key, "fieldname": "content", "value": "x"}
+    assert sample.call("mia", SET, body).status_code == 403
+    assert sample.call("ben", SET, body).status_code == 404
     assert sample.call("ana", "frappe.client.delete", {"doctype": "FCRM Note", "name": key}).status_code == 403
 
 
@@ -200,12 +200,12 @@ def test_notifications_are_private_and_read_only(sample: SampleRecords, doctype:
         == []
     )
     name, doc = listed[0]["name"], {"doctype": doctype}
-    for method, sent in (
+    for method, body in (
         (SET, {"name": name, "fieldname": "read", "value": 1}),
         (INSERT, {"doc": doc}),
         ("frappe.client.delete", {"name": name}),
     ):
-        assert sample.call("ana", method, {"doctype": doctype} | sent).status_code == 403
+        assert sample.call("ana", method, {"doctype": doctype} | body).status_code == 403
 
 
 @pytest.mark.parametrize(
@@ -224,12 +224,12 @@ def test_picklists_are_read_only(sample: SampleRecords, doctype: str, name: str,
     assert listed == [{"name": name}]
     assert sample.result("ana", "frappe.client.get_count", doctype=doctype) > 4
     before, doc = sample.all_rows(), {"doctype": doctype, field: "New"}
-    for method, sent in (
+    for method, body in (
         (INSERT, {"doc": doc}),
         ("frappe.client.delete", {"name": name}),
         (SET, {"name": name, "fieldname": field, "value": "x"}),
     ):
-        assert sample.call("root", method, {"doctype": doctype} | sent).status_code == 403
+        assert sample.call("root", method, {"doctype": doctype} | body).status_code == 403
     assert sample.all_rows() == before
 
 

@@ -113,9 +113,9 @@ def first_uses() -> dict[str, set[str]]:
     known: set[tuple[str, str]] = set()
     found: dict[str, set[str]] = {}
     for name, (_who, build_body) in SAMPLE_CALLS.items():
-        chapter = registry.METHODS[name].function.__module__
-        fields = {field for field in build_body(AnyRecord()) if (chapter, field) not in known}
-        known |= {(chapter, field) for field in fields}
+        module = registry.METHODS[name].function.__module__
+        fields = {field for field in build_body(AnyRecord()) if (module, field) not in known}
+        known |= {(module, field) for field in fields}
         found[name] = fields
     return found
 
@@ -134,10 +134,10 @@ FIRST_USES = first_uses()
 
 @pytest.mark.parametrize("name", [name for name in SAMPLE_CALLS if name != "login"])
 def test_no_argument_causes_a_server_error(sample: SampleRecords, name: str) -> None:
-    sent = SAMPLE_CALLS[name][1](sample)
-    for field in sent:
+    body = SAMPLE_CALLS[name][1](sample)
+    for field in body:
         for value in RUBBISH if field in FIRST_USES[name] else REDUCED_RUBBISH:
-            call_and_check(sample, name, sent | {field: value})
+            call_and_check(sample, name, body | {field: value})
     call_and_check(sample, name, {})
 
 
@@ -149,11 +149,11 @@ def test_no_body_causes_a_server_error(sample: SampleRecords, name: str) -> None
 
 def test_no_customer_data_causes_a_server_error(sample: SampleRecords) -> None:
     """Neither in an object, nor as an argument of its own."""
-    place, change = {"ticket_name": sample.ticket.number}, "crm.api.customers.update_ticket_customer_data"
+    record, change = {"ticket_name": sample.ticket.number}, "crm.api.customers.update_ticket_customer_data"
     opened = {"customer_name": sample.customer.number, "client_id": "CL100"}
     for value in RUBBISH:
         for field in ("customer_name", "first_name", "mobile_no", "email", "pan_card_number", "name", "nickname"):
-            call_and_check(sample, change, place | {"customer_data": {field: value}})
+            call_and_check(sample, change, record | {"customer_data": {field: value}})
         call_and_check(
             sample, "crm.api.customers.create_or_update_customer", {"customer_id": value, "email": "a@example.com"}
         )
@@ -177,8 +177,8 @@ def test_no_filter_causes_a_server_error(sample: SampleRecords, doctype: str) ->
     """Each field with each operator, cycling through forms and values."""
     values, shapes = itertools.cycle(RUBBISH), itertools.cycle(SHAPES)
     for field, op in itertools.product((*DOCTYPES[doctype].fields, *FIXED_FIELDS), OPERATORS):
-        sent = {"doctype": doctype, "filters": next(shapes)(field, op, next(values))}
-        call_and_check(sample, "frappe.client.get_list", sent)
+        body = {"doctype": doctype, "filters": next(shapes)(field, op, next(values))}
+        call_and_check(sample, "frappe.client.get_list", body)
 
 
 def call_and_check(sample: SampleRecords, name: str, body: Any) -> Any:
@@ -212,7 +212,7 @@ def reads_argument(name: str, injection: dict[str, Any]) -> bool:
     )
 
 
-@pytest.mark.parametrize("slip", SQL_INJECTIONS, ids=str)
+@pytest.mark.parametrize("injection", SQL_INJECTIONS, ids=str)
 def test_sql_injection_is_refused(sample: SampleRecords, injection: dict[str, Any]) -> None:
     for name in ("frappe.client.get_list", "crm.api.doc.get_data", "frappe.client.get_count"):
         response = call_and_check(sample, name, {"doctype": "CRM Lead", "fields": ["name"]} | injection)
@@ -251,8 +251,8 @@ def test_users_api_keys_and_roles_are_forbidden_everywhere(sample: SampleRecords
 )
 def test_an_empty_in_filter_matches_nothing(sample: SampleRecords, doctype: str, field: str) -> None:
     assert call_and_check(sample, "frappe.client.get_list", {"doctype": doctype}).get_json()["message"] is not None
-    sent = {"doctype": doctype, "filters": [[field, "in", []]]}
-    assert call_and_check(sample, "frappe.client.get_list", sent).get_json()["message"] == []
+    body = {"doctype": doctype, "filters": [[field, "in", []]]}
+    assert call_and_check(sample, "frappe.client.get_list", body).get_json()["message"] == []
 
 
 # --- errors that Flask raises

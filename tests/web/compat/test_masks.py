@@ -45,9 +45,9 @@ def with_secrets(sample: SampleRecords) -> SampleRecords:
     return sample
 
 
-def leaked(response: Any, sent: Any, secrets: Any) -> list[str]:
-    text, body = (json.dumps(each, ensure_ascii=False).replace(" ", "") for each in (response.get_json(), sent))
-    return [each for each in secrets if each.replace(" ", "") in text and each.replace(" ", "") not in body]
+def leaked(response: Any, body: Any, secrets: Any) -> list[str]:
+    text, sent = (json.dumps(each, ensure_ascii=False).replace(" ", "") for each in (response.get_json(), body))
+    return [each for each in secrets if each.replace(" ", "") in text and each.replace(" ", "") not in sent]
 
 
 @pytest.mark.parametrize("level", ["last4", "hidden"])
@@ -108,7 +108,7 @@ LISTING = (
 
 
 @pytest.mark.parametrize(
-    "doctype", [name for name, kind in DOCTYPES.items() if MASKED_FIELDS & set(kind.fields.values())]
+    "doctype", [name for name, each in DOCTYPES.items() if MASKED_FIELDS & set(each.fields.values())]
 )
 def test_masked_fields_are_neither_filterable_nor_sortable_nor_listed(
     with_secrets: SampleRecords, doctype: str
@@ -116,17 +116,17 @@ def test_masked_fields_are_neither_filterable_nor_sortable_nor_listed(
     world, value = with_secrets.world, "9820054399"
     world.make.mask("Sales User", **dict.fromkeys(MASKED, "last4"))
     world.make.cell("Sales User", "Tickets", "read", "own")
-    masked_fields = {theirs for theirs, ours in DOCTYPES[doctype].fields.items() if ours in MASKED_FIELDS}
+    masked_fields = {name for name, field in DOCTYPES[doctype].fields.items() if field in MASKED_FIELDS}
     for field in masked_fields:
-        asked = [
+        filters = [
             {"filters": [[field, op, json.loads(json.dumps(shape).replace("{}", value).replace("{:.4}", "9820"))]]}
             for op, shape in FILTERS.items()
         ]
-        for sent in [*asked, {"order_by": f"{field} asc"}, {"order_by": f"`tabX`.`{field}` desc"}]:
-            assert with_secrets.call("ana", LISTING[0], {"doctype": doctype} | sent).status_code == 417, (field, sent)
+        for body in [*filters, {"order_by": f"{field} asc"}, {"order_by": f"`tabX`.`{field}` desc"}]:
+            assert with_secrets.call("ana", LISTING[0], {"doctype": doctype} | body).status_code == 417, (field, body)
         for method in LISTING:
-            sent = {"doctype": doctype, "filters": {field: value}}
-            assert with_secrets.call("ana", method, sent).status_code == 417, (method, field)
+            body = {"doctype": doctype, "filters": {field: value}}
+            assert with_secrets.call("ana", method, body).status_code == 417, (method, field)
     for method in ("sort_options", "get_group_by_fields", "get_quick_filters", "get_filterable_fields"):
         result = with_secrets.result("ana", f"crm.api.doc.{method}", doctype=doctype)
         assert not masked_fields & {each["fieldname"] for each in result}, method
@@ -149,9 +149,9 @@ def test_masked_fields_are_neither_filterable_nor_sortable_nor_listed(
 def test_nobody_is_found_by_a_masked_value(with_secrets: SampleRecords, method: str, name: str) -> None:
     """A correct guess has the same response as a wrong one."""
     with_secrets.world.make.mask("Sales User", mobile="last4", email="last4")
-    guesses = (CUSTOMER_SECRETS[name.removeprefix("customer_").removesuffix("_no")], "9820000000", "nobody@example.in")
+    values = (CUSTOMER_SECRETS[name.removeprefix("customer_").removesuffix("_no")], "9820000000", "nobody@example.in")
     responses = [
-        with_secrets.call("ana", f"crm.api.{method}", {name: guess, "customer_name": "A B"}) for guess in guesses
+        with_secrets.call("ana", f"crm.api.{method}", {name: guess, "customer_name": "A B"}) for guess in values
     ]
     assert {response.status_code for response in responses} == {417} and len(
         {response.text for response in responses}
@@ -160,11 +160,11 @@ def test_nobody_is_found_by_a_masked_value(with_secrets: SampleRecords, method: 
 
 def test_search_finds_nothing_by_a_masked_value(with_secrets: SampleRecords) -> None:
     with_secrets.world.make.mask("Sales User", **dict.fromkeys(MASKED, "last4"))
-    for typed in (*LEAD_SECRETS.values(), *CUSTOMER_SECRETS.values(), CALLER_EMAIL, "9820077777"):
-        assert with_secrets.result("ana", "crm.api.search.universal_search", query=typed)["total"] == 0, typed
-        assert with_secrets.result("ana", "crm.api.customers.get_customer_list", search_term=typed) == [], typed
+    for text in (*LEAD_SECRETS.values(), *CUSTOMER_SECRETS.values(), CALLER_EMAIL, "9820077777"):
+        assert with_secrets.result("ana", "crm.api.search.universal_search", query=text)["total"] == 0, text
+        assert with_secrets.result("ana", "crm.api.customers.get_customer_list", search_term=text) == [], text
         for doctype in ("CRM Lead", "CRM Customer", "CRM Call Log", "CRM Task"):
-            assert with_secrets.result("ana", "frappe.desk.search.search_link", doctype=doctype, txt=typed) == [], typed
+            assert with_secrets.result("ana", "frappe.desk.search.search_link", doctype=doctype, txt=text) == [], text
 
 
 def test_saving_a_masked_document_keeps_the_values(with_secrets: SampleRecords) -> None:

@@ -42,12 +42,12 @@ def test_a_method_succeeds_within_its_statement_limit(sample: SampleRecords, nam
     who, build_body = SAMPLE_CALLS[name]
     body = build_body(sample)
     sample.result(who, "crm.api.office_hours.get_office_status")  # fills the caches
-    response, counted = sample.call_counting_statements(who, name, body)
+    response, statements = sample.call_counting_statements(who, name, body)
     assert response.status_code == 200, response.text
     body = response.get_json()
     assert {"message", "docs"} & set(body) and "_server_messages" not in body
     assert not (isinstance(body.get("message"), dict) and body["message"].get("success") is False), body
-    assert len(counted) <= statement_limit(name), "\n".join(counted)
+    assert len(statements) <= statement_limit(name), "\n".join(statements)
 
 
 def test_an_unauthenticated_request_reaches_nothing(sample: SampleRecords) -> None:

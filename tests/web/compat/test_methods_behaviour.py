@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from app.domain import tickets
+from app.domain.change_context import ChangeContext
 from app.models import Activity, Task, Ticket
 from tests.makers import NOW
 from tests.web.compat.sample_calls import SampleRecords
@@ -59,10 +60,10 @@ def test_a_ticket_that_fails_does_not_stop_the_others(sample: SampleRecords) -> 
 
 
 def test_a_comment_becomes_the_resolution_or_a_note(sample: SampleRecords) -> None:
-    move, row = API + "ticket.update_ticket_status", sample.ticket
-    sample.result("cleo", move, ticket=row.number, status="In Progress", comment="Called him")
+    method, row = API + "ticket.update_ticket_status", sample.ticket
+    sample.result("cleo", method, ticket=row.number, status="In Progress", comment="Called him")
     assert "Called him" in [line["text"] for line in notes(sample, row)]
-    sample.result("cleo", move, ticket=row.number, status="Resolved", comment="Sent the form")
+    sample.result("cleo", method, ticket=row.number, status="Resolved", comment="Sent the form")
     assert sample.world.fresh(row).resolution == "Sent the form"
 
 
@@ -76,15 +77,15 @@ def test_a_ticket_created_from_a_call_is_linked_to_it(sample: SampleRecords) -> 
     doc = {"ticket_subjects": ["Re-KYC"], "call_log": str(sample.unlinked_call.id)}
     sample.world.make.cell("Sales User", "Tickets", "create", "own")
     sample.world.make.cell("Sales User", "Tickets", "read", "own")
-    made = sample.result("ana", API + "ticket.create_ticket", doc=doc)
+    created = sample.result("ana", API + "ticket.create_ticket", doc=doc)
     call = sample.result("ana", "frappe.client.get", doctype="CRM Call Log", name=str(sample.unlinked_call.id))
-    assert (call["reference_doctype"], call["reference_docname"]) == ("CRM Ticket", made["name"])
+    assert (call["reference_doctype"], call["reference_docname"]) == ("CRM Ticket", created["name"])
 
 
 def test_a_customers_history_has_visible_records_only(sample: SampleRecords) -> None:
     number = sample.customer.number
-    for sent in ({"customer_id": number}, {"mobile_no": "098200 12345"}, {"email": "asha@example.com"}):
-        result = sample.result("cleo", API + "ticket.get_customer_history", **sent)
+    for body in ({"customer_id": number}, {"mobile_no": "098200 12345"}, {"email": "asha@example.com"}):
+        result = sample.result("cleo", API + "ticket.get_customer_history", **body)
         assert [each["name"] for each in result["tickets"]] == [sample.ticket.number]
         assert (result["summary"]["total_tickets"], result["summary"]["open_tickets"], result["leads"]) == (1, 1, [])
     assert sample.result("ben", API + "ticket.get_customer_history", mobile_no="9820012345")["tickets"] == []
@@ -98,13 +99,13 @@ def test_assigning_to_a_role_uses_round_robin_and_reports_when_all_are_assigned(
         "mia", ROLE_ASSIGNMENT + "assign_to_role", lead_name=sample.lead.number, role_name="Sales User"
     )
     assert (result["success"], result["assigned_user"]) == (True, "ben")
-    alone = sample.result(
+    all_assigned = sample.result(
         "sam", API + "ticket.assign_ticket_to_role", ticket_name=sample.ticket.number, role_name="Support User"
     )
-    assert (alone["success"], alone["all_assigned"]) == (False, True)
+    assert (all_assigned["success"], all_assigned["all_assigned"]) == (False, True)
     for who in ("ana", "ben"):
-        sent = {"lead_name": sample.lead.number, "role_name": "Sales User"}
-        assert sample.call(who, ROLE_ASSIGNMENT + "assign_to_role", sent).status_code == 403
+        body = {"lead_name": sample.lead.number, "role_name": "Sales User"}
+        assert sample.call(who, ROLE_ASSIGNMENT + "assign_to_role", body).status_code == 403
 
 
 def test_the_preview_does_not_advance_the_round_robin(sample: SampleRecords) -> None:
@@ -116,15 +117,17 @@ def test_the_preview_does_not_advance_the_round_robin(sample: SampleRecords) -> 
 
 
 def test_a_broken_rule_is_success_false_and_a_denial_is_403(sample: SampleRecords) -> None:
-    asked = {"reference_doctype": "CRM Lead", "reference_name": sample.lead.number, "requested_user": "ben"}
-    soft = sample.result("ana", ASSIGNMENT_REQUESTS + "create_assignment_request", **asked)
-    assert (soft["success"], soft["error"]) == (False, "Please give a reason why this person should get the record.")
-    assert (
-        sample.call("ben", ASSIGNMENT_REQUESTS + "create_assignment_request", asked | {"reason": "r"}).status_code
-        == 404
+    body = {"reference_doctype": "CRM Lead", "reference_name": sample.lead.number, "requested_user": "ben"}
+    failure = sample.result("ana", ASSIGNMENT_REQUESTS + "create_assignment_request", **body)
+    assert (failure["success"], failure["error"]) == (
+        False,
+        "Please give a reason why this person should get the record.",
     )
     assert (
-        sample.call("rhea", ASSIGNMENT_REQUESTS + "create_assignment_request", asked | {"reason": "r"}).status_code
+        sample.call("ben", ASSIGNMENT_REQUESTS + "create_assignment_request", body | {"reason": "r"}).status_code == 404
+    )
+    assert (
+        sample.call("rhea", ASSIGNMENT_REQUESTS + "create_assignment_request", body | {"reason": "r"}).status_code
         == 403
     )
 
@@ -178,17 +181,20 @@ def test_notifications_have_the_predecessors_types_and_statuses(sample: SampleRe
     sample.result("ana", API + "task_notifications.mark_notification_read", notification_name=due["name"])
     other = sample.call("ben", API + "task_notifications.mark_notification_read", {"notification_name": due["name"]})
     assert other.status_code == 404
-    talk = sample.result("ana", API + "comment_notifications.get_comment_notifications")
-    assert (talk["unread"], [each["notification_type"] for each in talk["notifications"]]) == (1, ["New Message"])
+    comments = sample.result("ana", API + "comment_notifications.get_comment_notifications")
+    assert (comments["unread"], [each["notification_type"] for each in comments["notifications"]]) == (
+        1,
+        ["New Message"],
+    )
     sample.result("ana", API + "notifications.mark_as_read", user="ben")
     assert {each["read"] for each in sample.result("ana", API + "notifications.get_notifications")} == {1}
 
 
 def test_a_quick_reply_is_a_note(sample: SampleRecords) -> None:
-    sent = {"reference_doctype": "CRM Lead", "reference_docname": sample.lead.number, "content": "<b>Yes</b>"}
-    sample.result("ana", API + "comment_notifications.quick_reply", **sent)
+    body = {"reference_doctype": "CRM Lead", "reference_docname": sample.lead.number, "content": "<b>Yes</b>"}
+    sample.result("ana", API + "comment_notifications.quick_reply", **body)
     assert notes(sample, sample.lead)[-1]["text"] == "Yes"
-    assert sample.call("ben", API + "comment_notifications.quick_reply", sent).status_code == 404
+    assert sample.call("ben", API + "comment_notifications.quick_reply", body).status_code == 404
 
 
 def test_the_timeline_has_five_parts(sample: SampleRecords) -> None:
@@ -226,8 +232,8 @@ def test_masked_numbers_are_not_filterable(sample: SampleRecords) -> None:
 
 
 def test_search_finds_by_number_and_by_name(sample: SampleRecords) -> None:
-    for typed in ("98200 54321", "ravi", sample.lead.number):
-        sections = sample.result("ana", API + "search.universal_search", query=typed)["sections"]
+    for text in ("98200 54321", "ravi", sample.lead.number):
+        sections = sample.result("ana", API + "search.universal_search", query=text)["sections"]
         assert sample.lead.number in [each["name"] for part in sections for each in part["results"]]
     assert sample.result("ben", API + "search.universal_search", query="98200 54321")["total"] == 0
     picked = sample.result("ana", "frappe.desk.search.search_link", doctype="CRM Lead", txt="Rav")
@@ -238,7 +244,9 @@ def test_rates_count_done_closed_and_activated(sample: SampleRecords, monkeypatc
     monkeypatch.setattr("app.web.core.gate.now", lambda: NOW)
     session, cleo = sample.world.session, sample.world.people["cleo"].id
     row = session.merge(sample.ticket)
-    tickets.change(session, row, {"status_id": sample.world.ticket_status["Closed"], "resolution": "x"}, cleo, NOW)
+    tickets.change(
+        session, row, {"status_id": sample.world.ticket_status["Closed"], "resolution": "x"}, ChangeContext(cleo, NOW)
+    )
     for task in session.scalars(select(Task).where(Task.assignee_id == cleo)):
         task.status = "Done"
     session.commit()

@@ -25,8 +25,8 @@ class Phone:
         self.name = name
 
     def sign_in(self, json: bool = False) -> Any:
-        typed = {"usr": self.name, "pwd": PASSWORD}
-        return self.browser.post(METHOD + "login", **({"json": typed} if json else {"data": typed}))
+        credentials = {"usr": self.name, "pwd": PASSWORD}
+        return self.browser.post(METHOD + "login", **({"json": credentials} if json else {"data": credentials}))
 
     def call(self, method: str, body: Any = None, **more: Any) -> Any:
         return self.browser.post(METHOD + method, json=body or {}, **more)
@@ -206,8 +206,8 @@ def test_guests_get_the_app_version_at_the_top_level(world: World) -> None:
 
 def test_methods_can_be_called_by_cmd_at_the_root(world: World) -> None:
     script = world.app.test_client()
-    typed = {"cmd": "login", "usr": "ana", "pwd": PASSWORD}
-    assert script.post("/", data=typed).get_json()["message"] == "Logged In"
+    credentials = {"cmd": "login", "usr": "ana", "pwd": PASSWORD}
+    assert script.post("/", data=credentials).get_json()["message"] == "Logged In"
     assert script.get("/?cmd=frappe.auth.get_logged_user").get_json() == {"message": "ana"}
     assert script.get("/?cmd=logout").status_code == 200
     assert script.get("/?cmd=frappe.auth.get_logged_user").status_code == 401

@@ -18,11 +18,12 @@ from sqlalchemy.orm import Session
 
 from app import access, session_hooks
 from app.domain import notices, timeline
+from app.domain.base import Stamp
 from app.domain.pending import pending
 from app.extensions import db, socketio
 from app.models import Lead, ModulePermission, Role, SignIn, User
 from app.web.realtime import live_events
-from app.web.security.sessions import hashed
+from app.web.security.sessions import hash_token
 from tests import makers
 from tests.makers import NOW
 
@@ -37,7 +38,7 @@ class SignedInUser(UserMixin):
 def load_user(key: str) -> SignedInUser | None:
     with access.as_system(db.session()) as session:
         query = select(SignIn.id).where(
-            SignIn.token_hash == hashed(flask_session.get("sid", "")), SignIn.ended_on.is_(None)
+            SignIn.token_hash == hash_token(flask_session.get("sid", "")), SignIn.ended_on.is_(None)
         )
         return SignedInUser(int(key)) if session.execute(query).first() else None
 
@@ -81,7 +82,7 @@ def people(app: Flask) -> dict[str, Any]:
         session.add(ModulePermission(role_id=role.id, module="Leads", verb="read", level="own"))
         ana, cleo = makers.user(session, "ana", "Sales User"), makers.user(session, "cleo", "Sales User")
         for user in (ana, cleo):
-            token = hashed(f"token-{user.id}")
+            token = hash_token(f"token-{user.id}")
             session.add(
                 SignIn(token_hash=token, user_id=user.id, door="form", started_on=NOW, seen_on=datetime.now(UTC))
             )
@@ -121,7 +122,9 @@ def notify(user_id: int) -> Any:
 
 
 def add_note(lead_id: int) -> Any:
-    return lambda session: timeline.write(session, session.get(Lead, lead_id), "note", None, NOW, text="He called back")
+    return lambda session: timeline.write(
+        session, session.get(Lead, lead_id), "note", Stamp(None, NOW), text="He called back"
+    )
 
 
 def test_an_anonymous_client_gets_no_socket(app, people):

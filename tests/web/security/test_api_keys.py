@@ -116,7 +116,7 @@ def test_a_call_costs_one_statement(app, browser) -> None:
     ask(client, f"token {made.key}:{made.secret}")
     with app.test_request_context(headers={"Authorization": f"token {made.key}:{made.secret}"}):
         token = database.STATEMENTS.set(counted)
-        assert app.appbuilder.sm.enter_by_header().username == "ana"
+        assert app.appbuilder.sm.authenticate_by_header().username == "ana"
         database.STATEMENTS.reset(token)
     assert len(counted) == 1
 
@@ -140,7 +140,7 @@ def test_the_use_is_written_once_a_minute_and_audited_once_a_day(app, browser) -
 
 def person_of(app, made: api_keys.NewApiKey) -> access.Person:
     with app.test_request_context(headers={"Authorization": f"token {made.key}:{made.secret}"}):
-        app.appbuilder.sm.enter_by_header()
+        app.appbuilder.sm.authenticate_by_header()
         return access.acting(db.session())
 
 
@@ -159,9 +159,9 @@ def test_a_limited_key_may_only_both(app) -> None:
 
 def test_a_limited_key_of_an_admin_is_no_admin_outside_its_limit(app) -> None:
     who = person_of(app, key_for(app, "root", "Leads.read"))
-    assert fab_permissions.allowed(who, "can_read", "Leads")
-    assert not fab_permissions.allowed(who, "can_write", "Leads")
-    assert not fab_permissions.allowed(who, "can_list", "UserDBModelView")
+    assert fab_permissions.is_allowed(who, "can_read", "Leads")
+    assert not fab_permissions.is_allowed(who, "can_write", "Leads")
+    assert not fab_permissions.is_allowed(who, "can_list", "UserDBModelView")
     assert not who.may("Settings", "write")
 
 
@@ -174,9 +174,9 @@ def test_someone_who_only_looks_on_changes_nothing(app) -> None:
     import dataclasses
 
     who = dataclasses.replace(person_of(app, key_for(app, "root")), read_only=True)
-    assert fab_permissions.allowed(who, "can_list", "UserDBModelView")
-    assert not fab_permissions.allowed(who, "can_edit", "UserDBModelView")
-    assert not fab_permissions.allowed(who, "can_write", "Leads")
+    assert fab_permissions.is_allowed(who, "can_list", "UserDBModelView")
+    assert not fab_permissions.is_allowed(who, "can_edit", "UserDBModelView")
+    assert not fab_permissions.is_allowed(who, "can_write", "Leads")
 
 
 # --- too many tries
@@ -237,9 +237,9 @@ def test_there_is_an_end_to_the_number_of_keys(app) -> None:
     with app.app_context():
         who, now = user_id(app, "ana"), datetime.now(UTC)
         for n in range(api_keys.MOST_KEYS):
-            api_keys.make(who, api_keys.ApiKeyRequest(f"key {n}"), now)
+            api_keys.create_key(who, api_keys.ApiKeyRequest(f"key {n}"), now)
         with pytest.raises(RuleBroken, match="too many"):
-            api_keys.make(who, api_keys.ApiKeyRequest("one more"), now)
+            api_keys.create_key(who, api_keys.ApiKeyRequest("one more"), now)
 
 
 def in_days(days: int) -> str:
@@ -273,8 +273,8 @@ def test_an_ended_key_leaves_room_for_another(app) -> None:
     with app.app_context():
         who, now = user_id(app, "ana"), datetime.now(UTC)
         for _n in range(api_keys.MOST_KEYS):
-            api_keys.make(who, api_keys.ApiKeyRequest("short", [], now + timedelta(hours=1)), now)
-        assert api_keys.make(who, api_keys.ApiKeyRequest("next"), now + timedelta(hours=2)).id
+            api_keys.create_key(who, api_keys.ApiKeyRequest("short", [], now + timedelta(hours=1)), now)
+        assert api_keys.create_key(who, api_keys.ApiKeyRequest("next"), now + timedelta(hours=2)).id
 
 
 def test_what_a_key_may_is_told_in_words(app, ana) -> None:

@@ -452,10 +452,10 @@ def test_a_made_up_forwarded_address_changes_nothing(browser) -> None:
 def test_a_try_is_counted_before_it_is_looked_at(app) -> None:
     now = datetime.now(UTC)
     with app.test_request_context():
-        for _ in range(login_throttle.FREE_TRIES):
-            login_throttle.count("ana", now)
+        for _ in range(login_throttle.FREE_ATTEMPTS):
+            login_throttle.count_attempt("ana", now)
         with pytest.raises(login_throttle.Locked):
-            login_throttle.count("Ana", now)
+            login_throttle.count_attempt("Ana", now)
 
 
 def at_once(app: Flask, count: int, step: Any) -> list[Any]:
@@ -473,14 +473,14 @@ def at_once(app: Flask, count: int, step: Any) -> list[Any]:
 
 def is_looked_at() -> bool:
     try:
-        login_throttle.count("ana", datetime.now(UTC))
+        login_throttle.count_attempt("ana", datetime.now(UTC))
     except login_throttle.Locked:
         return False
     return True
 
 
 def test_of_many_tries_at_once_five_are_looked_at(app) -> None:
-    assert sum(at_once(app, 12, is_looked_at)) == login_throttle.FREE_TRIES
+    assert sum(at_once(app, 12, is_looked_at)) == login_throttle.FREE_ATTEMPTS
 
 
 # --- on MariaDB
@@ -517,7 +517,7 @@ def test_other_spellings_are_other_names_on_mariadb(big) -> None:
 
 
 def test_of_many_tries_at_once_five_are_looked_at_on_mariadb(big) -> None:
-    assert sum(at_once(big, 12, is_looked_at)) == login_throttle.FREE_TRIES
+    assert sum(at_once(big, 12, is_looked_at)) == login_throttle.FREE_ATTEMPTS
 
 
 def test_one_of_many_starts_makes_the_admin_on_mariadb(big) -> None:
