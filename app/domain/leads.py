@@ -44,6 +44,8 @@ REQUIRED_FIELDS = {"opened": "client_id", "activated": "client_id", "sent": "pod
 class Lead(Contact, SlaRecord, Versioned, Record):
     """Somebody who may become a customer. Contact fields are its own only until it has a customer."""
 
+    #: What other records show of it: the number, and behind it what people call it.
+    __label_columns__ = ("number",)
     __tablename__ = "leads"
     #: A lead is "solved" when its account is open, or when it has ended otherwise.
     applies_to, waits_in, ends_in = "lead", ("scheduled", "waiting"), (*TERMINAL, "opened")

@@ -207,7 +207,7 @@ def _filters(resource: Any) -> str:
     """Which fields may be filtered, and how."""
     service = getattr(resource, "desk", None)
     known = (
-        [f"{each.name} ({' '.join(each.ops)})" for each in service.record_table.fields if each.filter]
+        [f"{each.name} ({' '.join(each.operators)})" for each in service.record_table.fields if each.filter]
         if service
         else []
     )

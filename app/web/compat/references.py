@@ -44,14 +44,14 @@ class _About(Field):
 
     def __init__(self, name: str, row: Any, places: tuple[ReferenceField, ...], **flags: Any) -> None:
         super().__init__(name, name, tuple(place.record.number for place in places), filter=True, **flags)
-        self.row, self.places, self.ops = row, places, ("eq", "neq", "in", "null")
+        self.row, self.places, self.operators = row, places, ("eq", "neq", "in", "null")
 
     def where(self, op: str, raw: Any, viewer: Viewer) -> ColumnElement[bool]:
         """By the column of the row itself, which has an index."""
         if op == "null":
             none = and_(*[getattr(self.row, place.column).is_(None) for place in self.places])
             return not_(none) if raw is False else none
-        if op not in self.ops:
+        if op not in self.operators:
             raise RuleBroken(_("“%(name)s” cannot be filtered by “%(op)s”.", name=self.name, op=op), self.name)
         values = few(raw if isinstance(raw, list) else [raw], self.name)
         found = or_(false(), *[self._equals(str(each)) for each in values])
@@ -140,7 +140,7 @@ class NoticeKind(Field):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.ops = ("eq", "neq", "in")
+        self.operators = ("eq", "neq", "in")
 
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """The old word where there was one."""

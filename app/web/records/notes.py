@@ -14,11 +14,11 @@ from app import access
 from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
 from app.models import Activity
-from app.web.api.resource import key_of
+from app.web.core.gate import parse_id
 from app.web.core.date_fields import DateTimeField
 from app.web.core.fields import Viewer, clean_text
 from app.web.core.gate import REFUSABLE, ModulePermissions, current_viewer, refusal
-from app.web.pages.screen import refuse_as_page
+from app.web.records.screen import refuse_as_page
 from app.web.records import mentions, timeline
 
 #: Address of a record by the column of the line that stands on it.
@@ -73,7 +73,7 @@ class NotesView(ModulePermissions, BaseView):
 
 
 def _line(pk: str) -> Any:
-    line = access.get_visible(db.session(), Activity, key_of(pk))
+    line = access.get_visible(db.session(), Activity, parse_id(pk))
     if line is None:
         raise NotFound(_("There is no such note, or its record is not yours to see."))
     return line

@@ -17,12 +17,12 @@ from app.domain import assignment, audit, team
 from app.domain.base import NotFound
 from app.extensions import db
 from app.models import Lead, Ticket
-from app.web.api.resource import key_of
+from app.web.core.gate import parse_id
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
 from app.web.core.gate import ModulePermissions, current_viewer
 from app.web.core.reference_fields import person_card
-from app.web.pages.screen import refuse_as_page
+from app.web.records.screen import refuse_as_page
 from app.web.records.assignment_history import REASONS, absent_in_words, name_of, skipped_people
 
 PREVIEWED, HISTORY = 10, 100
@@ -61,7 +61,7 @@ class TurnsView(ModulePermissions, BaseView):
         """Begin with one person, or (no person) anew with the first in line; stands in the audit."""
         viewer, session = current_viewer(), db.session()
         role, user = request.form.get("role", ""), request.form.get("user", "")
-        key = (key_of(user) or 0) if user else None
+        key = (parse_id(user) or 0) if user else None
         team.begin_with(session, role, key, viewer.now)
         with access.as_system(session):  # the chain hangs on the row before, whoever wrote that
             audit.write(

@@ -21,12 +21,12 @@ from app.domain.base import NotFound, RuleBroken
 from app.domain.webhooks import EventFilter
 from app.extensions import db
 from app.models import Customer, Lead, Task, Ticket, Webhook, WebhookDelivery
-from app.ops import queue
+from app.operators import queue
 from app.outbox.webhook_delivery import QUEUE
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer, refusal, whole
-from app.web.pages.screen import refuse_as_page
+from app.web.records.screen import refuse_as_page
 from app.web.security.sessions import never_stored, own_transaction
 
 #: How many deliveries are shown.

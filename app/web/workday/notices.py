@@ -55,25 +55,29 @@ class Sentence(Field):
         return text_of(row, **delivery_log.names_of(row, viewer))
 
 
-FIELDS: list[Field] = [
+SPECIAL_FIELDS = (
     Sentence(
         "text",
-        "Text",
-        (Notification.kind, Notification.payload, Notification.actor_id, Notification.lead_id),
+        columns=(Notification.kind, Notification.payload, Notification.actor_id, Notification.lead_id),
         schema={"type": "string"},
     ),
-    ChoiceField("kind", "Kind", (Notification.kind,), options=KINDS, filter=True),
-    DateTimeField("at", "At", (Notification.at,), filter=True, sort=True),
-    PersonField("actor", "Actor", (Notification.actor_id,)),
-    RecordField("lead", "Lead", (Notification.lead_id, Lead.number), record=Lead, url="/leads/"),
-    RecordField("ticket", "Ticket", (Notification.ticket_id, Ticket.number), record=Ticket, url="/tickets/"),
-    RecordField(
-        "customer", "Customer", (Notification.customer_id, Customer.number), record=Customer, url="/customers/"
-    ),
-    NumberField("task_id", "Task", (Notification.task_id,)),
-    ReadFlagField("read", "Read", (Notification.read_on,), filter=True, edit=True),
-    DateTimeField("snoozed_until", "Snoozed until", (Notification.snoozed_until,), edit=True),
-]
+    ChoiceField("kind", options=KINDS),
+    RecordField("customer", columns=(Notification.customer_id, Customer.number), record=Customer),
+    NumberField("task_id", columns=(Notification.task_id,)),
+    ReadFlagField("read", columns=(Notification.read_on,)),
+)
+LABELS = {
+    "text": "Text",
+    "kind": "Kind",
+    "at": "At",
+    "actor": "Actor",
+    "lead": "Lead",
+    "ticket": "Ticket",
+    "customer": "Customer",
+    "task_id": "Task",
+    "read": "Read",
+    "snoozed_until": "Snoozed until",
+}
 
 
 def deliveries(session: Session, ids: list[int], viewer: Viewer) -> dict[int, dict[str, Any]]:
@@ -101,16 +105,13 @@ class NoticeService(RecordService):
 
     record = Notification
     module = "Dashboard"
-    record_table = RecordTable(
-        Notification,
-        FIELDS,
-        joins=(
-            (Lead, Lead.id == Notification.lead_id),
-            (Ticket, Ticket.id == Notification.ticket_id),
-            (Customer, Customer.id == Notification.customer_id),
-        ),
-        many=deliveries,
-    )
+    fields = SPECIAL_FIELDS
+    label_columns = LABELS
+    load_children = staticmethod(deliveries)
+
+    def create(self, session: Session, values: dict[str, Any], viewer: Viewer) -> Notification:
+        """Never: the system makes them."""
+        raise RuleBroken(_("Notifications are made by the system."))
 
     def change(self, session: Session, row: Notification, values: dict[str, Any], viewer: Viewer) -> None:
         """Mark read or unread, snooze."""
@@ -142,8 +143,25 @@ class NoticeResource(Resource):
     """/api/v1/notification/"""
 
     resource_name = "notification"
+    datamodel = SQLAInterface(Notification)
     module = "Dashboard"
     service = NoticeService()
+    show_columns = [
+        "text",
+        "kind",
+        "at",
+        "actor",
+        "lead",
+        "ticket",
+        "customer",
+        "task_id",
+        "read",
+        "snoozed_until",
+    ]
+    add_columns: tuple[str, ...] = ()
+    edit_columns = ["read", "snoozed_until"]
+    search_columns = ["kind", "at", "read"]
+    order_columns = ["at"]
     VERBS = Resource.VERBS | {"put": "read", "choices": "read", "choose": "read"}
     exclude_route_methods = {"post", "delete"}
     told = {

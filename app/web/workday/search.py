@@ -43,11 +43,11 @@ class SearchView(BaseView):
 
 def _hits(screen_class: Any, typed: str, viewer: Viewer) -> dict[str, Any]:
     """The first hits of one kind; none where the module is closed."""
-    screen, record_table = screen_class, screen_class.service.record_table
-    group: dict[str, Any] = {"title": str(screen.title), "url": f"{screen.route_base}/?q={typed}", "rows": []}
+    screen, record_table = screen_class, screen_class.record_table
+    group: dict[str, Any] = {"title": str(screen.list_title), "url": f"{screen.route_base}/?q={typed}", "rows": []}
     if not viewer.person.may(screen.module, "read"):
         return group
-    wanted = (screen.headline, "number", "status", "mobile")
+    wanted = (screen.title_column, "number", "status", "mobile")
     names = tuple(name for name in wanted if name in record_table.by_name and record_table.by_name[name].columns)
     asked = ListQuery([matching(record_table, typed, viewer)], record_table.order_by(None, "desc", viewer), HITS)
     slices = record_table.selection(names)[1]
@@ -59,7 +59,7 @@ def _hits(screen_class: Any, typed: str, viewer: Viewer) -> dict[str, Any]:
             {
                 "url": f"{screen.route_base}/{number or f'show/{values[0]}'}",
                 "cells": list(cells.values()),
-                "title": cells[screen.headline].get("text") or number or str(values[0]),
+                "title": cells[screen.title_column].get("text") or number or str(values[0]),
             }
         )
     return group

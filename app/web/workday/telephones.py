@@ -18,12 +18,12 @@ from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
 from app.lib import phone
 from app.models import PhoneSync, QuarantinedCall
-from app.web.api.resource import key_of
+from app.web.core.gate import parse_id
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
 from app.web.core.gate import ModulePermissions, current_viewer
 from app.web.core.reference_fields import person_card
-from app.web.pages.screen import refuse_as_page
+from app.web.records.screen import refuse_as_page
 from app.web.records import call_batches, call_lines
 from app.web.workday.absence_text import moment
 
@@ -116,7 +116,7 @@ class PhoneView(ModulePermissions, BaseView):
 
 def _mine(pk: str) -> QuarantinedCall:
     """A kept record of one's own. Raises NotFound, also for one of the team."""
-    query = select(QuarantinedCall).where(QuarantinedCall.id == (key_of(pk) or 0))
+    query = select(QuarantinedCall).where(QuarantinedCall.id == (parse_id(pk) or 0))
     row = db.session.scalars(query.where(QuarantinedCall.employee_id == current_viewer().person.id)).first()
     if row is None:
         raise NotFound(_("There is no such record, or it is not yours to see."))
