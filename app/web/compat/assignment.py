@@ -20,8 +20,8 @@ from app.web.compat.doctypes import DOCTYPES, DocType
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer
 from app.web.core.languages import said
-from app.web.records.record_page import roles_offered
 from app.web.records import assignment_actions
+from app.web.records.record_page import roles_offered
 
 _WORK = ("CRM Lead", "CRM Ticket")
 _NAMES = ("doc_name", "lead_name", "ticket_name", "docname", "name")

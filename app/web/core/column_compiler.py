@@ -18,8 +18,16 @@ from app.domain.base import UtcDateTime
 from app.domain.settings import Master
 from app.web.core.date_fields import DateField, DateTimeField, NaiveDateTimeField, TimeField
 from app.web.core.declarations import STAMPS, Declaration, read_declaration
-from app.web.core.fields import BooleanField, ChoiceField, DecimalField, EnumField, Field, LongTextField, NumberField
-from app.web.core.fields import TextField
+from app.web.core.fields import (
+    BooleanField,
+    ChoiceField,
+    DecimalField,
+    EnumField,
+    Field,
+    LongTextField,
+    NumberField,
+    TextField,
+)
 from app.web.core.form_fields import FormField
 from app.web.core.record_table import RecordTable
 from app.web.core.reference_fields import MasterField, PersonField, RecordField
@@ -231,7 +239,10 @@ _BY_TYPE: tuple[tuple[Any, Any], ...] = (
     (DateTime, lambda name, label, columns, _column, shared: NaiveDateTimeField(name, label, columns, **shared)),
     (Date, lambda name, label, columns, _column, shared: DateField(name, label, columns, **shared)),
     (Time, lambda name, label, columns, _column, shared: TimeField(name, label, columns, **shared)),
-    (Integer, lambda name, label, columns, _column, shared: NumberField(name, label, columns, least=-(2**31), **shared)),
+    (
+        Integer,
+        lambda name, label, columns, _column, shared: NumberField(name, label, columns, least=-(2**31), **shared),
+    ),
     ((Numeric, Float), lambda name, label, columns, _column, shared: DecimalField(name, label, columns, **shared)),
     (Text, lambda name, label, columns, _column, shared: LongTextField(name, label, columns, **shared)),
     (LargeBinary, lambda name, label, columns, _column, shared: _refuse_binary(name, columns)),

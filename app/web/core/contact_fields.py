@@ -6,7 +6,6 @@ from typing import Any
 
 from flask_babel import lazy_gettext as _
 
-from app.domain.customers import Customer
 from app.web.core.fields import Field, LongTextField, TextField
 from app.web.core.personal_fields import EmailField, NameField, PhoneField, SecretField
 
@@ -24,7 +23,9 @@ def contact_fields(record: Any, through: Any = None) -> list[Field]:
         TextField("first_name", _("First name"), columns("first_name"), max_length=80, required=True, **person),
         TextField("last_name", _("Last name"), columns("last_name"), max_length=80, **person),
         PhoneField("mobile", _("Mobile"), columns("mobile", "mobile_e164"), **person),
-        PhoneField("alternative_mobile", _("Other mobile"), columns("alternative_mobile", "alternative_e164"), **person),
+        PhoneField(
+            "alternative_mobile", _("Other mobile"), columns("alternative_mobile", "alternative_e164"), **person
+        ),
         EmailField("email", _("Email"), columns("email"), **person),
         SecretField("pan", _("PAN"), columns("pan_sealed", "pan_blind"), **person),
         SecretField("aadhaar", _("Aadhaar"), columns("aadhaar_sealed", "aadhaar_blind"), **person),

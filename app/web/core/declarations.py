@@ -112,7 +112,11 @@ def _listed(view: Any, own: list[str], show: tuple[str, ...]) -> tuple[str, ...]
 def _searched(view: Any, interface: SQLAInterface, show: tuple[str, ...]) -> tuple[str, ...]:
     declared = getattr(view, "search_columns", None)
     left_out = getattr(view, "search_exclude_columns", None) or ()
-    names = declared if declared is not None else [name for name in interface.get_search_columns_list() if name in show and name != "version"]
+    names = (
+        declared
+        if declared is not None
+        else [name for name in interface.get_search_columns_list() if name in show and name != "version"]
+    )
     return tuple(name for name in names if name not in left_out)
 
 

@@ -357,7 +357,10 @@ class DecimalField(Field):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.operators, self.schema = ("eq", "neq", "gt", "lt", "ge", "le", "null"), {"type": "number", "nullable": True}
+        self.operators, self.schema = (
+            ("eq", "neq", "gt", "lt", "ge", "le", "null"),
+            {"type": "number", "nullable": True},
+        )
 
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """A JSON number."""

@@ -80,8 +80,14 @@ def run_validators(field: Field, value: Any) -> None:
     Raises RuleBroken with the validator's own sentence.
     """
     stub = SimpleNamespace(
-        data=value, raw_data=[value], label=SimpleNamespace(text=str(field.label)), name=field.name, errors=[],
-        gettext=gettext, ngettext=lambda one, many, n: one if n == 1 else many, flags=SimpleNamespace(),
+        data=value,
+        raw_data=[value],
+        label=SimpleNamespace(text=str(field.label)),
+        name=field.name,
+        errors=[],
+        gettext=gettext,
+        ngettext=lambda one, many, n: one if n == 1 else many,
+        flags=SimpleNamespace(),
     )
     for validator in field.validators:
         try:

@@ -90,7 +90,7 @@ class RecordService:
             audit.write(session, "deletion", viewer.person.id, viewer.now, about=about)
         session.delete(row)
 
-    def save(  # noqa: PLR0913
+    def save(
         self,
         session: Session,
         row: Any,

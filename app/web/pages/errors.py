@@ -13,7 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 from app.extensions import db
-from app.operators.database import is_away
+from app.ops.database import is_away
 from app.web.compat import responses
 from app.web.core.gate import REFUSABLE, json_answer, refusal, wants_json
 

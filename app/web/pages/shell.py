@@ -14,7 +14,7 @@ from flask_wtf.csrf import generate_csrf
 
 from app.domain import notices
 from app.extensions import csrf, db
-from app.operators.database import STATEMENTS, WRITES
+from app.ops.database import STATEMENTS, WRITES
 from app.web.core.gate import now
 from app.web.core.languages import is_machine
 from app.web.core.personal_fields import initials

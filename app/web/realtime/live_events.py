@@ -22,8 +22,8 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.extensions import db, socketio
-from app.operators.broadcast import EventBroadcaster
-from app.operators.event_bus import EventBus, LiveEvent
+from app.ops.broadcast import EventBroadcaster
+from app.ops.event_bus import EventBus, LiveEvent
 from app.web.realtime import current_state
 from app.web.realtime.sockets import LONGEST_WORD, SocketConnection, Sockets, SocketTransport, has_bell, person_of, sees
 

@@ -48,9 +48,7 @@ def shared_actions(screen: Any, viewer: Viewer) -> list[BulkAction]:
         made.append(BulkAction("status", _("Status"), "arrow-right", change, fields=(asked,)))
     if viewer.person.may(screen.module, "delete") and "delete" not in screen.exclude_route_methods:
         sure = _("Delete the chosen records?")
-        made.append(
-            BulkAction("delete", _("Delete"), "trash", _remover(screen), verb="delete", confirm=sure)
-        )
+        made.append(BulkAction("delete", _("Delete"), "trash", _remover(screen), verb="delete", confirm=sure))
     return made
 
 

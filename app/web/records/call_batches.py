@@ -17,7 +17,7 @@ from app.domain.base import RuleBroken
 from app.domain.call_parsing import Telephone
 from app.domain.call_sync import CallResult
 from app.extensions import db
-from app.operators.database import WRITES
+from app.ops.database import WRITES
 from app.web.core.fields import Viewer
 
 log = logging.getLogger("crm.telephones")

@@ -16,15 +16,13 @@ from app.domain import call_sync, calls
 from app.domain.base import RuleBroken
 from app.domain.calls import DIRECTIONS, STATUSES, CallLog
 from app.lib import phone
-from app.models import Customer, Lead, Ticket
 from app.web.api.resource import Resource, sent
 from app.web.core.date_fields import DateTimeField
-from app.web.core.fields import BooleanField, ChoiceField, DurationField, Field, TextField, Viewer
+from app.web.core.fields import ChoiceField, DurationField, Field, TextField, Viewer
 from app.web.core.gate import current_viewer, json_answer, refuse_as_json
 from app.web.core.personal_fields import PhoneField
 from app.web.core.record_service import RecordService
 from app.web.core.record_table import ListQuery
-from app.web.core.reference_fields import PersonField, RecordField
 from app.web.records import call_batches, call_lines
 from app.web.records.call_outcomes import CallOutcomeScreen
 

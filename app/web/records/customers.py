@@ -12,13 +12,11 @@ from sqlalchemy.orm import Session
 from app import access
 from app.domain import customers
 from app.domain.base import RuleBroken
-from app.domain.customers import KYC_STATUSES, Customer, CustomerAccount
+from app.domain.customers import Customer, CustomerAccount
 from app.web.api.resource import Resource
 from app.web.core.contact_fields import CONTACT, contact_fields
-from app.web.core.date_fields import DateField, DateTimeField
-from app.web.core.fields import BooleanField, ChoiceField, Field, NumberField, TextField, Viewer
+from app.web.core.fields import ChoiceField, Field, Viewer
 from app.web.core.record_service import RecordService, refuse_foreign_assignee
-from app.web.core.reference_fields import PersonField
 from app.web.records import record_page
 from app.web.records.screen import Screen
 

@@ -18,14 +18,14 @@ from app.domain.leads import CATEGORIES, Lead
 from app.extensions import db
 from app.models import Customer
 from app.web.core.contact_fields import CONTACT, contact_fields
-from app.web.core.date_fields import DateField, DateTimeField
-from app.web.core.fields import ChoiceField, Field, LongTextField, NumberField, TextField, Viewer
+from app.web.core.date_fields import DateTimeField
+from app.web.core.fields import ChoiceField, Field, TextField, Viewer
 from app.web.core.gate import current_viewer
 from app.web.core.record_service import RecordService, pop_assignment, refuse_foreign_assignee
-from app.web.core.reference_fields import MasterField, PersonField, RecordField
-from app.web.records.screen import refuse_as_page
-from app.web.records.assignment import Assignable, AssignableResource
+from app.web.core.reference_fields import PersonField
 from app.web.records import record_page
+from app.web.records.assignment import Assignable, AssignableResource
+from app.web.records.screen import refuse_as_page
 from app.web.records.sla_fields import CLOCK, CLOCK_LABELS, clock_fields
 from app.web.records.tasks import FirstTaskField, TaskIdsField
 

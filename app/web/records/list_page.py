@@ -36,7 +36,9 @@ def list_page(
         "rows": [_row(screen, row, names, viewer) for row in rows],
         "filters": _chips(record_table, viewer),
         "filter_fields": [_filter_field(f, viewer) for f in record_table.filterable(viewer)],
-        "quick": [_quick(record_table.by_name[name], viewer) for name in screen.quick_filters if name in record_table.by_name],
+        "quick": [
+            _quick(record_table.by_name[name], viewer) for name in screen.quick_filters if name in record_table.by_name
+        ],
         "page_sizes": [(n, url(psize=n, page=None), n == list_query.size) for n in (20, 50, 100)],
         "next_url": url(page=list_query.page + 1) if more else None,
         "prev_url": url(page=list_query.page - 1 or None) if list_query.page else None,

@@ -11,14 +11,11 @@ from sqlalchemy.orm import Session
 from app.domain import messages
 from app.domain.base import RuleBroken
 from app.domain.messages import CHANNELS, STATES, Message
-from app.models import Customer, Lead, Ticket
 from app.web.api.resource import Resource
-from app.web.core.date_fields import DateTimeField
-from app.web.core.fields import ChoiceField, Field, LongTextField, TextField, Viewer
+from app.web.core.fields import ChoiceField, Field, LongTextField, Viewer
 from app.web.core.record_service import RecordService
-from app.web.core.reference_fields import RecordField
-from app.web.records.screen import Screen
 from app.web.records.calls import CallNumberField
+from app.web.records.screen import Screen
 
 _COLORS = {
     "queued": "gray",

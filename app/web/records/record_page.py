@@ -275,7 +275,11 @@ def accounts(wire: dict[str, Any]) -> dict[str, Any]:
 
 
 def _composer(screen: Any, wire: dict[str, Any], viewer: Viewer) -> dict[str, Any] | None:
-    if not viewer.person.may("Notes", "create") or screen.timeline_column not in ("lead_id", "ticket_id", "customer_id"):
+    if not viewer.person.may("Notes", "create") or screen.timeline_column not in (
+        "lead_id",
+        "ticket_id",
+        "customer_id",
+    ):
         return None
     tasks = screen.service.record in (Lead, Ticket) and viewer.person.may("Tasks", "create")
     parent = "lead" if screen.service.record is Lead else "ticket"
@@ -324,7 +328,9 @@ def form_page(
         {"title": title, "fields": [inputs[name] for name in options["fields"] if name in inputs]}
         for title, options in fieldsets
     ]
-    title = _("New %(what)s", what=screen.record_name) if which == "add" else _("Edit %(what)s", what=screen.record_name)
+    title = (
+        _("New %(what)s", what=screen.record_name) if which == "add" else _("Edit %(what)s", what=screen.record_name)
+    )
     here = f"{base}/edit/{row.id}" if row is not None else f"{base}/add"
     left = {name: text for name, text in errors.items() if name not in inputs}
     return {

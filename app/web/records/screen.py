@@ -33,8 +33,20 @@ log = logging.getLogger("crm.views")
 Rows = list[dict[str, Any]]
 Fields = list[Field]
 #: Attributes of FAB's ModelView that say how a page is drawn; our pages draw themselves.
-_DRAWN_BY_US = ("list_widget", "show_widget", "add_widget", "edit_widget", "search_widget", "list_template",
-                "show_template", "add_template", "edit_template", "add_form", "edit_form", "search_form")
+_DRAWN_BY_US = (
+    "list_widget",
+    "show_widget",
+    "add_widget",
+    "edit_widget",
+    "search_widget",
+    "list_template",
+    "show_template",
+    "add_template",
+    "edit_template",
+    "add_form",
+    "edit_form",
+    "search_form",
+)
 
 
 def refuse_as_page(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -314,9 +326,7 @@ class Screen(RecordView, ModelView):
         """Only what the person changed, so that a save never touches what they did not look at."""
         return {name: given for name, given in raw.items() if not _same(given, stored.get(name))}
 
-    def _again(
-        self, which: str, raw: dict[str, Any], broken: Exception, viewer: Viewer, key: int | None = None
-    ) -> Any:
+    def _again(self, which: str, raw: dict[str, Any], broken: Exception, viewer: Viewer, key: int | None = None) -> Any:
         db.session.rollback()
         status, sentence, errors = refusal(broken)
         row = self.service.find(db.session(), key) if key is not None else None

@@ -17,12 +17,11 @@ from app.domain import assignment, notices, tasks
 from app.domain.base import RuleBroken
 from app.domain.tasks import PRIORITIES, STATUSES, Task
 from app.domain.team import REMINDER_MINUTES
-from app.models import Lead, Ticket
+from app.models import Lead
 from app.web.api.resource import Resource
 from app.web.core.date_fields import DateTimeField
-from app.web.core.fields import BooleanField, ChoiceField, Field, LongTextField, NumberField, TextField, Viewer
+from app.web.core.fields import ChoiceField, Field, TextField, Viewer
 from app.web.core.record_service import RecordService, refuse_foreign_assignee
-from app.web.core.reference_fields import PersonField, RecordField
 from app.web.records.bulk import BulkAction, set_column
 from app.web.records.task_actions import TaskActions
 
@@ -90,7 +89,7 @@ class TaskIdsField(Field):
         """A list of ids."""
         parts = raw if isinstance(raw, list) else str(raw or "").split(",")
         ids = [int(str(part)) for part in parts if re.fullmatch(r"\s*[0-9]{1,9}\s*", str(part))]
-        if len(ids) != len([part for part in parts if str(part).summary_columns()]):
+        if len(ids) != len([part for part in parts if str(part).strip()]):
             raise RuleBroken(_g("“close_tasks” is a list of task ids."), self.name)
         return ids
 

@@ -15,14 +15,13 @@ from app.domain import tickets
 from app.domain.assignment import Assignment
 from app.domain.base import RuleBroken
 from app.domain.tickets import PRIORITIES, SOURCES, Ticket, ticket_subjects
-from app.models import Customer, Lead, TicketSubject
-from app.web.core.date_fields import DateTimeField
-from app.web.core.fields import ChoiceField, Field, LongTextField, NumberField, TextField, Viewer
+from app.models import Customer, TicketSubject
+from app.web.core.fields import ChoiceField, Field, TextField, Viewer
 from app.web.core.personal_fields import PhoneField
 from app.web.core.record_service import RecordService, pop_assignment, refuse_foreign_assignee
-from app.web.core.reference_fields import MasterField, PersonField, RecordField, person_card
-from app.web.records.assignment import Shared, SharedResource
+from app.web.core.reference_fields import PersonField, person_card
 from app.web.records import record_page
+from app.web.records.assignment import Shared, SharedResource
 from app.web.records.sla_fields import CLOCK, CLOCK_LABELS, clock_fields
 from app.web.records.tasks import PRIORITY_COLORS, FirstTaskField, TaskIdsField
 
@@ -39,7 +38,7 @@ class SubjectsField(Field):
 
     def parse(self, raw: Any, viewer: Viewer) -> Any:
         """Ids of subjects. Raises RuleBroken for an unknown one."""
-        parts = raw if isinstance(raw, list) else [part for part in str(raw or "").split(",") if part.summary_columns()]
+        parts = raw if isinstance(raw, list) else [part for part in str(raw or "").split(",") if part.strip()]
         ids = [viewer.lookups.find("ticket_subject", part) for part in parts[:40]]
         if None in ids:
             raise RuleBroken(_g("One of these subjects does not exist."), self.name)

@@ -17,11 +17,11 @@ from app.domain.base import RuleBroken
 from app.domain.timeline import KINDS, Activity
 from app.models import Customer, Lead, Task, Ticket
 from app.web.api.resource import Resource
-from app.web.core.date_fields import DateTimeField, moment_cell
+from app.web.core.date_fields import moment_cell
 from app.web.core.fields import ChoiceField, Field, NumberField, Viewer
 from app.web.core.gate import current_viewer
 from app.web.core.record_service import RecordService
-from app.web.core.reference_fields import PersonField, RecordField, person_card
+from app.web.core.reference_fields import RecordField, person_card
 from app.web.records import call_lines, mentions, sla_fields
 
 PAGE = 30

@@ -23,7 +23,7 @@ from app.domain import audit
 from app.domain.authentication import note_ended
 from app.extensions import csrf, db
 from app.models import SignIn, User
-from app.operators.database import WRITES
+from app.ops.database import WRITES
 from app.web.core.gate import zone
 
 #: A browser that nobody used for so long must sign in again.

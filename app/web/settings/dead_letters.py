@@ -17,8 +17,8 @@ from app.domain import dead_letters, permissions
 from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
 from app.models import FailedCall
-from app.operators import queue
-from app.operators.queue import Call, Depth, Failure
+from app.ops import queue
+from app.ops.queue import Call, Depth, Failure
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer

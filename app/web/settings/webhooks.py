@@ -21,7 +21,7 @@ from app.domain.base import NotFound, RuleBroken
 from app.domain.webhooks import EventFilter
 from app.extensions import db
 from app.models import Customer, Lead, Task, Ticket, Webhook, WebhookDelivery
-from app.operators import queue
+from app.ops import queue
 from app.outbox.webhook_delivery import QUEUE
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer

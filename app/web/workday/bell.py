@@ -16,7 +16,7 @@ from app.domain import notices
 from app.domain.base import RuleBroken
 from app.extensions import db
 from app.models import Notification
-from app.operators.database import WRITES
+from app.ops.database import WRITES
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer, json_answer, refuse_as_json, whole

@@ -14,16 +14,14 @@ from app.domain import notices
 from app.domain.base import RuleBroken
 from app.domain.notices import KINDS, Notification
 from app.extensions import db
-from app.models import Customer, Lead, Ticket
+from app.models import Customer
 from app.web.api import schemas
 from app.web.api.operations import OperationSpec
 from app.web.api.resource import Resource, sent
-from app.web.core.date_fields import DateTimeField
 from app.web.core.fields import BooleanField, ChoiceField, Field, NumberField, Viewer
 from app.web.core.gate import json_answer, refuse_as_json
 from app.web.core.record_service import RecordService
-from app.web.core.record_table import RecordTable
-from app.web.core.reference_fields import PersonField, RecordField
+from app.web.core.reference_fields import RecordField
 from app.web.workday import delivery_log, notice_preferences
 from app.wording import text_of
 

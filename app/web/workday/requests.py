@@ -20,18 +20,19 @@ from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
 from app.models import Lead, Ticket
 from app.web.api.resource import Resource
-from app.web.core.date_fields import DateTimeField
-from app.web.core.fields import ChoiceField, Field, TextField, Viewer
+from app.web.core.fields import ChoiceField, TextField, Viewer
 from app.web.core.gate import current_viewer, json_answer, refuse_as_json
 from app.web.core.record_service import RecordService
 from app.web.core.record_table import ListQuery
-from app.web.core.reference_fields import PersonField, RecordField
+from app.web.core.reference_fields import PersonField
 from app.web.records.screen import Screen, refuse_as_page
 
 #: The badge counts no further.
 MOST_COUNTED = 100
 SPECIAL_FIELDS = (
-    PersonField("requested_user", columns=(AssignmentRequest.requested_user_id,), key="requested_user_id", required=True),
+    PersonField(
+        "requested_user", columns=(AssignmentRequest.requested_user_id,), key="requested_user_id", required=True
+    ),
     PersonField("requester", columns=(AssignmentRequest.created_by_id,)),
     TextField("reason", max_length=500, required=True),
     ChoiceField(
