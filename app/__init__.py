@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 import config
-from app import access, cli, job_runner, jobs, models, outbox, views  # noqa: F401  (all tables must be known before the mappers are used)
+from app import cli, job_runner, jobs, models, session_hooks, views  # noqa: F401  (all tables must be known before the mappers are used)
 from app.channels.base import Channel
 from app.channels.console import Console
 from app.channels.email import Email, server_of
@@ -20,7 +20,8 @@ from app.lib.vault import Vault, read_key
 from app.ops import database, queue
 from app.ops.redis_queue import RedisQueue
 from app.ops.thread_queue import ThreadQueue
-from app.outbox import notice_delivery
+from app.outbox import change_capture, notice_delivery
+from app.outbox.webhook_delivery import WebhookSender
 from app.web.api import webhook_payloads
 from app.web.compat import routes
 from app.web.core import languages
@@ -47,7 +48,7 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
     compress.init_app(app)
     db.init_app(app)
     migrate.init_app(app, db, directory=str(config.ROOT / "migrations"))
-    access.install(Session)
+    session_hooks.install()
     with app.app_context():
         database.tune(db.engine)
         shell.install(app, views.menu)
@@ -89,8 +90,8 @@ def _queue(app: Flask, settings: config.Settings) -> None:
     threads = {} if app.testing else settings.queue_workers  # in tests nothing runs by itself
     queue.install(place, RedisQueue(settings.redis_url) if settings.redis_url else ThreadQueue(threads))
     notice_delivery.install(app, {"email": _email(settings)})
-    line = WebhookClient(private=settings.webhooks_private)
-    outbox.install(app, outbox.WebhookSender(line, webhook_payloads.write, settings.webhook_seconds))
+    client = WebhookClient(private=settings.webhooks_private)
+    change_capture.install(app, WebhookSender(client, webhook_payloads.write, settings.webhook_seconds))
 
 
 def _email(settings: config.Settings) -> Channel:

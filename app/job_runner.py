@@ -22,6 +22,8 @@ from sqlalchemy.orm.exc import StaleDataError
 from app import access
 from app.domain import job_health, notices
 from app.domain.job_runs import JobRun
+from app.domain.pending import pending
+from app.domain.session_context import NoticeChoices, session_context
 from app.lib.schedule_slots import Daily, Every, daily_at, every_minute
 from app.ops.database import WRITES
 from app.ops.leader import LEAD_SECONDS
@@ -191,7 +193,7 @@ class _LeaderTerm:
     tally: _ItemCounter = field(default_factory=_ItemCounter)
     work: Work = field(default_factory=Work)
     #: How people want to be told: read once, for all items.
-    choices: notices.Choices = field(default_factory=dict)
+    choices: NoticeChoices = field(default_factory=dict)
     #: Who was notified and has not heard of it yet.
     told: list[tuple[int, str]] = field(default_factory=list)
     began: float = field(default_factory=stopwatch.monotonic)
@@ -218,7 +220,7 @@ class _LeaderTerm:
         with self.runner.sessions() as session, access.as_system(session):
             self.work = self.job.work(session, at)
             chunks = self.work.chunks()
-            self.choices = notices.choices_of(session) if chunks else {}
+            self.choices = notices.load_choices(session) if chunks else {}
         return chunks
 
     def _is_over(self) -> bool:
@@ -249,9 +251,9 @@ class _LeaderTerm:
         for attempt in range(1, TRIES + 1):
             try:
                 with _writing(self.runner) as session:
-                    session.info["choices"] = self.choices
+                    session_context(session).notice_choices = self.choices
                     answers = self.work.take(session, chunk)
-                    told = session.info.pop("told", [])
+                    told = pending(session).take_notified()
                     session.commit()
                     return answers, told
             except (DBAPIError, StaleDataError) as error:
@@ -349,12 +351,12 @@ class Scheduler:
     def _watch(self) -> None:
         """Every process looks, leading or not: the one that should run the jobs may be the one that hangs."""
         now = datetime.now(UTC)
-        if now - self._born > job_health.LATE:
-            self._tell_of(now, job_health.of_now)
+        if now - self._born > job_health.LATE_AFTER:
+            self._tell_of(now, job_health.current_delays)
 
     def _tell_gap(self) -> None:
         """Nobody led for a while, and nobody may have been there to say so."""
-        self._tell_of(datetime.now(UTC), job_health.of_gap)
+        self._tell_of(datetime.now(UTC), job_health.delay_before_takeover)
 
     def _tell_of(
         self, now: datetime, find: Callable[[Session, list[str], datetime], list[job_health.JobDelay]]
@@ -371,8 +373,8 @@ class Scheduler:
 
     def _tell(self, found: list[job_health.JobDelay], now: datetime) -> list[tuple[int, str]]:
         with _writing(self.runner) as session:
-            job_health.tell(session, found, now, self.runner.zone)
-            told: list[tuple[int, str]] = session.info.pop("told", [])
+            job_health.notify_admins(session, found, now, self.runner.zone)
+            told = pending(session).take_notified()
             session.commit()
         return told
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import delete, update
 from sqlalchemy.orm import Session
 
-from app import outbox
 from app.domain import (
     authentication,
     escalation,
@@ -22,10 +22,13 @@ from app.domain import (
     sla,
     webhooks,
 )
-from app.domain.job_runs import BY_HAND, JobRun
+from app.domain.job_runs import MANUAL_PREFIX, JobRun
 from app.job_runner import SKIPPED, Every, Job, JobPass, Runner, Scheduler, Work, daily_at, every_minute, run_slot
 from app.ops.leader import leadership
-from app.outbox import notice_delivery
+from app.outbox import engine
+from app.outbox.engine import DeliveryKind
+from app.outbox.notice_delivery import NOTICES
+from app.outbox.webhook_delivery import WEBHOOKS
 
 #: A run that says "running" for longer belongs to a process that was killed.
 LOST_AFTER = timedelta(minutes=5)
@@ -33,24 +36,24 @@ KEPT = timedelta(days=30)
 
 
 def _reassign(session: Session, at: JobPass) -> Work:
-    office = settings.office(session, at.zone)
+    office = settings.load_office(session, at.zone)
     if not office_hours.is_open(office, at.now):
         return Work()
-    terms = reassignment.terms(session)
+    terms = reassignment.load_terms(session)
     found = reassignment.due_records(session, at.now, terms.grace_minutes, office, at.limit)
-    by = reassignment.pass_of(at.now, office, terms)
+    by = reassignment.pass_at(at.now, office, terms)
     return Work(found, many=lambda one, rows: reassignment.reassign(one, rows, by))
 
 
 def _remind(session: Session, at: JobPass) -> Work:
-    found = reminders.due(session, at.now, at.limit)
+    found = reminders.due_tasks(session, at.now, at.limit)
     return Work(found, many=lambda one, ids: reminders.remind_many(one, ids, at.now, at.zone))
 
 
 def _watch_clocks(session: Session, at: JobPass) -> Work:
-    found = escalation.due(session, at.now, at.limit)
-    terms = sla.terms(session, at.zone) if found else sla.NO_TERMS
-    return Work(found, lambda one, row: escalation.look(one, row[0], row[1], at.now, terms))
+    found = escalation.due_records(session, at.now, at.limit)
+    terms = sla.load_terms(session, at.zone) if found else sla.NO_TERMS
+    return Work(found, lambda one, row: escalation.check_record(one, row[0], row[1], at.now, terms))
 
 
 def _expire_leads(session: Session, at: JobPass) -> Work:
@@ -59,29 +62,27 @@ def _expire_leads(session: Session, at: JobPass) -> Work:
 
 
 def _expire_requests(session: Session, at: JobPass) -> Work:
-    found = expiry.due_requests(session, at.now, settings.office(session, at.zone), at.limit)
+    found = expiry.due_requests(session, at.now, settings.load_office(session, at.zone), at.limit)
     return Work(found, lambda one, request_id: expiry.expire_request(one, request_id, at.now))
 
 
 def _hand_back(session: Session, at: JobPass) -> Work:
-    found = leave_return.due(session, at.now, at.limit)
-    return Work(found, lambda one, key: leave_return.hand_back(one, key, at.now))
+    found = leave_return.due_assignments(session, at.now, at.limit)
+    return Work(found, lambda one, key: leave_return.return_record(one, key, at.now))
 
 
-def _queue_left(session: Session, at: JobPass) -> Work:
-    found = notice_delivery.left(session, at.now, at.limit)
-    return Work(found, lambda one, item: notice_delivery.take_up(one, item, at.now))
+def _sweep(kind: DeliveryKind) -> Callable[[Session, JobPass], Work]:
+    def work(session: Session, at: JobPass) -> Work:
+        found = engine.find_stuck(kind, session, at.now, at.limit)
+        return Work(found, lambda one, item: engine.sweep(kind, one, item, at.now))
 
-
-def _post_left(session: Session, at: JobPass) -> Work:
-    found = outbox.left(session, at.now, at.limit)
-    return Work(found, lambda one, item: outbox.take_up(one, item, at.now))
+    return work
 
 
 def _fail_lost(session: Session, at: JobPass) -> Work:
     """Their items are not lost: locks and event keys say what was done, the next slot goes on with the rest."""
     lost = (JobRun.outcome == "running", JobRun.started_on < at.now - LOST_AFTER)
-    values = {"outcome": "failed", "ended_on": at.now, "error": "The process that ran it ended."}
+    values = {"outcome": "failed", "ended_on": at.now, "error": "The process running it ended."}
     return Work(("runs",), lambda one, _: _changed(one, update(JobRun).where(*lost).values(**values)))
 
 
@@ -91,11 +92,11 @@ def _forget(session: Session, at: JobPass) -> Work:
 
 
 def _forget_deliveries(session: Session, at: JobPass) -> Work:
-    return Work(("deliveries",), lambda one, _: _changed(one, webhooks.forgotten(at.now)))
+    return Work(("deliveries",), lambda one, _: _changed(one, webhooks.cleanup_statement(at.now)))
 
 
 def _forget_answers(session: Session, at: JobPass) -> Work:
-    old = {"answers": idempotency.forgotten(at.now), "tries": authentication.forgotten(at.now)}
+    old = {"answers": idempotency.cleanup_statement(at.now), "tries": authentication.cleanup_statement(at.now)}
     return Work(tuple(old), lambda one, name: _changed(one, old[name]))
 
 
@@ -109,8 +110,8 @@ SCHEDULE = (
     Job("send due reminders", every_minute, _remind),
     Job("hand back after leave", Every(5), _hand_back),
     Job("watch the SLA clocks", every_minute, _watch_clocks),
-    Job("queue what was left", every_minute, _queue_left),
-    Job("send what webhooks wait for", every_minute, _post_left),
+    Job("queue what was left", every_minute, _sweep(NOTICES)),
+    Job("send what webhooks wait for", every_minute, _sweep(WEBHOOKS)),
     Job("expire leads", daily_at("10:00"), _expire_leads),
     Job("expire requests", daily_at("10:00"), _expire_requests),
     Job("close runs that were cut off", Every(5), _fail_lost),
@@ -140,7 +141,7 @@ def run_now(app: Any, name: str, at: datetime | None = None) -> JobRun:
     job = {each.name: each for each in SCHEDULE}[name]
     runner: Runner = app.extensions["crm_jobs"]
     now = at or datetime.now(UTC)
-    slot = f"{BY_HAND}{datetime.now(UTC):%m-%dT%H:%M:%S.%f}"
+    slot = f"{MANUAL_PREFIX}{datetime.now(UTC):%m-%dT%H:%M:%S.%f}"
     run = run_slot(runner, job, (slot, now), now)
     if run is None:
         raise RuntimeError(f"“{name}” was started by somebody else at the same moment.")

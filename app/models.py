@@ -5,11 +5,11 @@ from flask_appbuilder.security.sqla.models import Group, Role, User
 from app.domain.assignment import Assignment  # who has what, since when, why
 from app.domain.assignment_requests import AssignmentRequest  # somebody asks to be given a record
 from app.domain.audit import AuditEntry  # what must be answerable for years
-from app.domain.authentication import ApiKey, FailedTry, SignIn  # who is signed in where
+from app.domain.authentication import ApiKey, FailedLogin, SignIn  # who is signed in where
 from app.domain.base import NumberSeries, Record, remove_sequence_defaults
 from app.domain.calls import CallLog  # one call
 from app.domain.customers import Customer, CustomerAccount  # a person we deal with; a brokerage account
-from app.domain.idempotency import KeptAnswer  # what a client that repeats itself is told
+from app.domain.idempotency import StoredResponse  # what a client that repeats itself is told
 from app.domain.job_runs import Attachment, BackupRun, ExportRun, FailedCall, ImportRun, JobRun, SavedView
 from app.domain.leads import Lead  # somebody who may become a customer
 from app.domain.messages import Message  # one WhatsApp, SMS or e-mail, out or in
@@ -55,13 +55,12 @@ __all__ = [
     "Delivery",
     "ExportRun",
     "FailedCall",
-    "FailedTry",
+    "FailedLogin",
     "FieldMask",
     "Group",
     "Holiday",
     "ImportRun",
     "JobRun",
-    "KeptAnswer",
     "Lead",
     "LeadSource",
     "LeadStatus",
@@ -81,6 +80,7 @@ __all__ = [
     "SlaPolicy",
     "SlaTarget",
     "StatusChange",
+    "StoredResponse",
     "SupportPage",
     "Task",
     "Ticket",

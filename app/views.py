@@ -66,10 +66,10 @@ PLAIN = (
 )
 #: (group, [(label, view, icon, address)]); FAB's security manager registers those of its own kind itself.
 SETTINGS = (
-    (_("People and rights"), people.SCREENS),
-    (_("The trade"), contents.SCREENS),
+    (_("Users and roles"), people.SCREENS),
+    (_("Business"), contents.SCREENS),
     (
-        _("Running it"),
+        _("System"),
         ((_("Jobs"), jobs.JobsView, "clock-play", "/jobs/"), *dead_letters.SCREENS, *webhooks.SCREENS, *audit.SCREENS),
     ),
 )

@@ -247,18 +247,18 @@ class Make:
     def message(self, who: Any = "ana", at: datetime = NOW, **values: Any) -> Any:
         """An SMS in the outbox."""
         given = {"channel": "sms", "peer": "9820012345", "body": "Namaste", **values}
-        return self._done(messages.write(self.world.session, given, self.world.id_of(who), at))
+        return self._done(messages.enqueue(self.world.session, given, self.world.id_of(who), at))
 
     def request(self, about: Any, wanted: Any, who: Any = "ana", at: datetime = NOW, reason: str = "I know him") -> Any:
         """`who` asks that `wanted` gets the record."""
         row = self.world.session.merge(about)
         ids = self.world.id_of(wanted), self.world.id_of(who)
-        return self._done(assignment_requests.ask(self.world.session, row, ids[0], reason, ids[1], at))
+        return self._done(assignment_requests.create(self.world.session, row, ids[0], reason, ids[1], at))
 
     def give(self, about: Any, who: Any, by: Any = "root", at: datetime = NOW) -> Any:
         """Hand a lead or ticket to that person."""
         row = self.world.session.merge(about)
-        assignment.give(self.world.session, row, self.world.id_of(who), "direct", self.world.id_of(by), at)
+        assignment.assign(self.world.session, row, self.world.id_of(who), "direct", self.world.id_of(by), at)
         return self._done(row)
 
     def mask(self, role: str, **levels: str) -> None:
@@ -347,7 +347,7 @@ class World:
     def new_session(self, **options: Any) -> Session:
         """A session that sees everything, as jobs do."""
         session = Session(self.engine, expire_on_commit=False, **options)
-        session.info["who"] = access.SYSTEM
+        access.act_as(session, access.SYSTEM)
         self._open.append(session)
         return session
 
@@ -424,7 +424,7 @@ def settled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def app(settled: Path, tmp_path: Path) -> Iterator[Flask]:
     """The product on a fresh copy of the settled database."""
     shutil.copytree(settled, tmp_path / "instance")
-    access.forget()
+    access.clear_cache()
     made = create_app(settings_for(tmp_path / "instance"), TESTING=True)
     yield made
     with made.app_context():
@@ -472,7 +472,7 @@ def stored(world: World) -> Callable[[Any], dict[str, Any] | None]:
 @pytest.fixture
 def maria_app(mariadb_url: str, tmp_path: Path) -> Iterator[Flask]:
     """The product on an own MariaDB database, with the same people."""
-    access.forget()
+    access.clear_cache()
     made = create_app(settings_for(tmp_path / "instance", CRM_DATABASE_URL=mariadb_url), TESTING=True)
     settle(made)
     yield made

@@ -146,7 +146,7 @@ def test_who_was_notified_is_announced_after_the_commit_only(runner):
             heard.append((told, session.scalar(select(func.count(notices.Notification.id)))))
 
     def each(session: Session, item: Any) -> str:
-        notices.tell(session, [ana], "job_lag", f"lag:{item}", None, None, NOW)
+        notices.notify(session, [ana], "job_lag", f"lag:{item}", None, None, NOW)
         return write_down(session, item)
 
     runner.announce = announce
@@ -242,7 +242,7 @@ def test_how_people_want_to_be_told_is_read_once_a_pass_and_only_if_there_is_som
 
 
 def _tell_all(session: Session, chunk: list[Any]) -> list[str]:
-    notices.tell_many(session, [notices.News("job_lag", f"n:{item}", (), {}, {}) for item in chunk], NOW)
+    notices.notify_many(session, [notices.News("job_lag", f"n:{item}", (), {}, {}) for item in chunk], NOW)
     return ["told"] * len(chunk)
 
 

@@ -14,7 +14,7 @@ from app.access.row_rules import MODULE_OF
 from app.models import Assignment, Lead, Ticket
 
 #: With more people in reach than this, one scan of the newest rows beats a look-up for each of them.
-MOST_BRANCHES = 8
+MAX_BRANCHES = 8
 
 
 def ids_by_person(who: Person, record: Any, rules: list[Any], limit: int) -> Select[Any] | None:
@@ -44,7 +44,7 @@ def count_by_person(who: Person, record: Any, rules: list[Any], cap: int) -> Sel
 def _parts(who: Person, record: Any, rules: list[Any], limit: int) -> list[Select[Any]]:
     """One cut-short range of an index for each way in which each person in reach has a row; none without the shape."""
     reach = who.reach(MODULE_OF[record]) if record in (Lead, Ticket) else None
-    if not reach or len(reach) > MOST_BRANCHES:
+    if not reach or len(reach) > MAX_BRANCHES:
         return []
     row, adapt = _twin(record)
     fit = [adapt.traverse(rule) for rule in rules]

@@ -20,7 +20,7 @@ from app.domain.base import RuleBroken
 from app.models import AccessVersion, FieldMask, ModulePermission, Role, User
 
 #: Seconds after which a cached person is read again even if no version changed (leave and delegation pass by time).
-PERSON_SECONDS = 30
+CACHE_SECONDS = 30
 _RANK = {level: rank for rank, level in enumerate(permissions.LEVELS)}
 _OPENNESS = {level: rank for rank, level in enumerate(permissions.MASKS)}
 
@@ -37,7 +37,7 @@ def person(session: Session, user_id: int, version: int, now: datetime | None = 
     """The person as of this version of access; from the cache of this process unless something changed."""
     key = (str(session.get_bind().engine.url), user_id)
     held = _cache.get(key)
-    if held is not None and held[0] == version and time.monotonic() - held[1] < PERSON_SECONDS:
+    if held is not None and held[0] == version and time.monotonic() - held[1] < CACHE_SECONDS:
         return held[2]
     with as_system(session):
         fresh = replace(load_person(session, user_id, now or datetime.now(UTC)), version=version)
@@ -55,7 +55,7 @@ def load_person(session: Session, user_id: int, now: datetime) -> Person:
         raise RuleBroken("There is no such user.")
     roles = {role.id: role.name for role in [*user.roles, *(r for g in user.groups for r in g.roles)]}
     own = frozenset({user_id, *_delegators(session, user_id, now)})
-    below = frozenset().union(*(team.below(session, each) for each in own))
+    below = frozenset().union(*(team.reporting_tree(session, each) for each in own))
     return Person(
         id=user_id,
         username=user.username,
@@ -63,9 +63,9 @@ def load_person(session: Session, user_id: int, now: datetime) -> Person:
         roles=frozenset(roles.values()),
         levels=_levels(session, roles),
         masks=_masks(session, roles),
-        own=own,
-        team=below,
-        pairs=_pairs(session, roles),
+        own_ids=own,
+        team_ids=below,
+        fab_permissions=_pairs(session, roles),
         time_zone=user.time_zone,
         locale=user.locale,
     )
@@ -79,10 +79,10 @@ def _delegators(session: Session, user_id: int, now: datetime) -> list[int]:
 
 
 def _levels(session: Session, roles: dict[int, str]) -> dict[tuple[str, str], str]:
-    return highest(session.scalars(select(ModulePermission).where(ModulePermission.role_id.in_(roles))))
+    return highest_levels(session.scalars(select(ModulePermission).where(ModulePermission.role_id.in_(roles))))
 
 
-def highest(cells: Iterable[ModulePermission]) -> dict[tuple[str, str], str]:
+def highest_levels(cells: Iterable[ModulePermission]) -> dict[tuple[str, str], str]:
     """(module, verb) -> the highest of the cells' levels."""
     found: dict[tuple[str, str], str] = {}
     for row in cells:
@@ -141,11 +141,11 @@ def _watched() -> tuple[Any, ...]:
     )
 
 
-def count_access_change(session: Session, _context: Any) -> None:
+def bump_version_on_change(session: Session, _context: Any) -> None:
     """Count the version up when users, roles, permissions, masters or settings change in this flush."""
     changed = [*session.new, *session.deleted, *(row for row in session.dirty if _really_changed(row))]
     if any(isinstance(row, _watched()) for row in changed):
-        touch(session)
+        bump_version(session)
 
 
 def _really_changed(row: Any) -> bool:
@@ -153,12 +153,12 @@ def _really_changed(row: Any) -> bool:
     return any(attr.history.has_changes() for attr in attrs if attr.key not in _STATISTICS)
 
 
-def touch(session: Session) -> None:
+def bump_version(session: Session) -> None:
     """Make every process read people and masters anew."""
     step = update(AccessVersion).where(AccessVersion.id == 1).values(n=AccessVersion.n + 1)
     session.execute(step, execution_options={"synchronize_session": False})
 
 
-def forget() -> None:
+def clear_cache() -> None:
     """Empty this process's cache (tests, and after a restore)."""
     _cache.clear()

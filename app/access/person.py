@@ -29,11 +29,11 @@ class Person:
     #: field -> hidden, last4 or full.
     masks: dict[str, str]
     #: The person and those who are on leave and named him their delegate.
-    own: frozenset[int]
+    own_ids: frozenset[int]
     #: The same, and everybody below in the reports-to tree.
-    team: frozenset[int]
+    team_ids: frozenset[int]
     #: FAB's (permission, view) pairs.
-    pairs: frozenset[tuple[str, str]]
+    fab_permissions: frozenset[tuple[str, str]]
     time_zone: str | None = None
     locale: str | None = None
     #: Looks through somebody else's eyes: reads only.
@@ -43,7 +43,7 @@ class Person:
     #: The version of access under which this was read.
     version: int = 0
     #: Loader criteria by table, made on first use; never shared with a copy of other scope.
-    law: dict[str, Any] = field(init=False, default_factory=dict)
+    row_criteria: dict[str, Any] = field(init=False, default_factory=dict)
 
     @property
     def is_admin(self) -> bool:
@@ -70,7 +70,7 @@ class Person:
     def reach(self, module: str, verb: str = "read") -> frozenset[int] | None:
         """Whose rows the verb reaches: user ids, empty for none, None for everybody's."""
         level = self.level(module, verb)
-        return {"none": frozenset(), "own": self.own, "team": self.team, "all": None}[level]
+        return {"none": frozenset(), "own": self.own_ids, "team": self.team_ids, "all": None}[level]
 
     def mask(self, name: str) -> str:
         """hidden, last4 or full for a masked field; every other field is full."""
@@ -78,7 +78,7 @@ class Person:
             return "full"
         return "full" if self.is_admin else self.masks.get(name, "hidden")
 
-    def shown(self, name: str, value: Any) -> Any:
+    def mask_value(self, name: str, value: Any) -> Any:
         """The value as this person may see it."""
         level = self.mask(name)
         return value if level == "full" or value is None else masked(str(value), level)
@@ -88,7 +88,7 @@ class Person:
         if not self.may(module, verb):
             raise Denied(
                 translatable(
-                    "Your role does not allow this (%(module)s: %(verb)s). Ask your manager if you need it.",
+                    "Your role doesn't allow this (%(module)s: %(verb)s). Ask your manager if you need it.",
                     module=module,
                     verb=verb,
                 )

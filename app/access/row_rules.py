@@ -6,10 +6,11 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, false, or_, true
+from sqlalchemy import ColumnElement, and_, exists, false, or_, select, true
 from sqlalchemy.orm import aliased
 
 from app.access.person import Person
+from app.domain import permissions
 from app.models import (
     Activity,
     ApiKey,
@@ -26,7 +27,6 @@ from app.models import (
     FailedCall,
     ImportRun,
     JobRun,
-    KeptAnswer,
     Lead,
     Message,
     Notification,
@@ -36,6 +36,7 @@ from app.models import (
     SavedView,
     SignIn,
     StatusChange,
+    StoredResponse,
     Task,
     Ticket,
     Webhook,
@@ -160,9 +161,20 @@ def _nearest(who: Person, row: Any) -> ColumnElement[bool]:
 
 def _activities(who: Person, line: Any = Activity) -> ColumnElement[bool]:
     """Lines of what one sees; those that tell of what has a module of its own for whom that is open."""
-    seen = true() if _everything(who) and who.reach("Tasks") is None else _nearest(who, line)
-    closed = sorted(kind for kind, module in TOLD.items() if not who.may(module, "read"))
+    if _everything(who) and who.reach("Tasks") is None:
+        seen = line.record_kind.is_(None) if _TIMELINES else true()
+    else:
+        seen = _nearest(who, line)
+    if _TIMELINES:
+        seen = or_(seen, *[_lines_of(who, model, line) for model in _TIMELINES])
+    closed = sorted(kind for kind, module in ACTIVITY_MODULES.items() if not who.may(module, "read"))
     return and_(seen, line.kind.not_in(closed)) if closed else seen
+
+
+def _lines_of(who: Person, model: Any, line: Any) -> ColumnElement[bool]:
+    """Timeline lines of the visible rows of a record without a column of its own in Activity."""
+    ids = select(model.id).where(visible(who, model))
+    return and_(line.record_kind == model.__tablename__, line.record_id.in_(ids))
 
 
 def _requests(who: Person, request: Any = AssignmentRequest, verb: str = "read") -> ColumnElement[bool]:
@@ -190,7 +202,7 @@ def _admins(who: Person) -> ColumnElement[bool]:
 
 
 #: Kind of line -> the module of what it tells of.
-TOLD = {"note": "Notes", "comment": "Notes", "task": "Tasks", "call": "Call Logs", "message": "Messages"}
+ACTIVITY_MODULES = {"note": "Notes", "comment": "Notes", "task": "Tasks", "call": "Call Logs", "message": "Messages"}
 #: Record -> the rows a person sees. A record that is not here shows no rows.
 RULES: dict[Any, Callable[[Person], ColumnElement[bool]]] = {
     Lead: _leads,
@@ -210,7 +222,7 @@ RULES: dict[Any, Callable[[Person], ColumnElement[bool]]] = {
     ApiKey: lambda who: true() if who.is_admin else ApiKey.user_id == who.id,
     SignIn: lambda who: true() if who.is_admin else SignIn.user_id == who.id,
     AuditEntry: _audience,
-    KeptAnswer: lambda who: KeptAnswer.user_id == who.id,
+    StoredResponse: lambda who: StoredResponse.user_id == who.id,
     PhoneSync: lambda who: _in(PhoneSync.employee_id, who.reach("Call Logs")),
     QuarantinedCall: lambda who: _in(QuarantinedCall.employee_id, who.reach("Call Logs")),
     JobRun: lambda who: true() if who.may("Settings", "read") else false(),
@@ -248,19 +260,36 @@ MODULE_OF = {
 }
 
 
+#: Records whose timeline lines are found by table and id.
+_TIMELINES: dict[Any, None] = {}
+
+
+def add_model(model: Any, module: str, has_timeline: bool = False) -> None:
+    """Guard a model's table by a module, made if need be: its rows are for those who read the module at level all.
+
+    A model that has a rule in RULES keeps it. `has_timeline`: lines are written by table and id.
+    """
+    if has_timeline:
+        _TIMELINES[model] = None
+    permissions.add_module(module)
+    if model not in RULES:
+        RULES[model] = lambda who: true() if who.level(module, "read") == "all" else false()
+    MODULE_OF.setdefault(model, module)
+
+
 @lru_cache(maxsize=1)
-def _guarded(_mapped: int) -> dict[str, Any]:
+def _guarded(_mapped: int, _ruled: int) -> dict[str, Any]:
     """Table -> record, of all that have a rule and of every Record that was forgotten and so shows no rows."""
     forgotten = [mapper.class_ for mapper in Record.registry.mappers if issubclass(mapper.class_, Record)]
     return {record.__tablename__: record for record in (*forgotten, *RULES)}
 
 
-def guarded() -> dict[str, Any]:
+def guarded_tables() -> dict[str, Any]:
     """Table -> record that the law guards; the rest are masters and FAB's own tables."""
-    return _guarded(len(Record.registry._class_registry))
+    return _guarded(len(Record.registry._class_registry), len(RULES))
 
 
-def is_same(who: Person, record: Any, verb: str) -> bool:
+def reaches_all_visible(who: Person, record: Any, verb: str) -> bool:
     """Whether the verb reaches every row that one sees, as far as the levels alone say it."""
     reach = who.reach(MODULE_OF[record], verb)
     parents = [who.reach(module) for module in _PARENTS.get(record, ()) if who.may(module, "read")]

@@ -10,19 +10,19 @@ from flask_appbuilder.security.sqla.models import assoc_group_role, assoc_user_g
 from sqlalchemy import literal, select, union_all
 from sqlalchemy.orm import Session
 
-from app.access.people import highest
+from app.access.people import highest_levels
 from app.access.person import Person
 from app.access.row_rules import visible
 from app.access.system_session import as_system
 from app.models import ModulePermission, Role, User
 
 #: About more people nobody asks at once; one branch of a statement each.
-MOST = 100
+MAX_USERS = 100
 
 
-def sighted(session: Session, user_ids: Iterable[int], row: Any, now: datetime) -> frozenset[int]:
+def users_who_see(session: Session, user_ids: Iterable[int], row: Any, now: datetime) -> frozenset[int]:
     """Those of the users (the first MOST) who are active and see this stored row; at most five statements."""
-    asked = list(dict.fromkeys(user_ids))[:MOST]
+    asked = list(dict.fromkeys(user_ids))[:MAX_USERS]
     if not asked:
         return frozenset()
     record = type(row)
@@ -49,10 +49,10 @@ def _people(session: Session, asked: list[int], now: datetime) -> Iterator[Perso
             full_name="",
             roles=frozenset(mine.values()),
             masks={},
-            own=own,
-            levels=highest(cell for cell in cells if cell.role_id in mine),
-            team=_below(house, own),
-            pairs=frozenset(),
+            own_ids=own,
+            levels=highest_levels(cell for cell in cells if cell.role_id in mine),
+            team_ids=_below(house, own),
+            fab_permissions=frozenset(),
         )
 
 

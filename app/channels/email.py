@@ -21,7 +21,7 @@ PORTS = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
 #: Longer subjects are cut.
 LONGEST_SUBJECT = 200
 #: The server may have the whole text already, and only its answer got lost.
-UNSURE = "It is not known whether it arrived: the mail server broke off at the end."
+UNSURE = "Unknown whether it arrived: the mail server disconnected at the end."
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Email:
         except (smtplib.SMTPException, OSError) as error:
             if line is not None:
                 line.close()
-            raise ChannelError(f"The mail server cannot be used ({_kind(error)}).") from error
+            raise ChannelError(f"The mail server can't be reached ({_kind(error)}).") from error
         return line
 
     def _line(self) -> smtplib.SMTP:
@@ -106,7 +106,7 @@ class Email:
             _expect(line.mail(parseaddr(self.sender)[1]))
             _expect(line.rcpt(to))
         except (smtplib.SMTPException, OSError) as error:
-            raise ChannelError(f"The mail server broke off ({_kind(error)}).") from error
+            raise ChannelError(f"The mail server disconnected ({_kind(error)}).") from error
         try:
             answer = line.data(message.as_bytes())
         except smtplib.SMTPDataError as error:
@@ -123,7 +123,7 @@ def _address(to: str) -> Address:
     with suppress(ValueError, IndexError, HeaderParseError):
         if to.isascii() and to.isprintable():
             return Address(addr_spec=to)
-    raise ChannelError("The e-mail address cannot be used.", permanent=True)
+    raise ChannelError("The email address isn't valid.", permanent=True)
 
 
 def _expect(answer: tuple[int, bytes]) -> None:

@@ -135,11 +135,11 @@ class _Call(http.client.HTTPConnection):
 def _why(error: Exception | None, seconds: float) -> str:
     """A sentence without the other side's own words."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return "Its certificate is not valid for this name, or nobody we trust has signed it."
+        return "The certificate isn't valid for this name or isn't signed by a trusted authority."
     if isinstance(error, TimeoutError):
-        return f"It did not answer within {seconds:g} seconds."
+        return f"No response within {seconds:g} seconds."
     if isinstance(error, ssl.SSLError):
-        return "It speaks no TLS that we understand."
+        return "The receiver doesn't support a compatible TLS version."
     if isinstance(error, ConnectionRefusedError):
-        return "Nobody listens at the address."
-    return f"The line broke ({type(error).__name__})."
+        return "Connection refused: nothing is listening at the address."
+    return f"The connection failed ({type(error).__name__})."

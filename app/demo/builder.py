@@ -72,7 +72,7 @@ class OfficeBuilder:
     @cached_property
     def terms(self) -> sla.SlaTerms:
         """What the SLA clocks of the house go by."""
-        return sla.terms(self.session, str(ZONE))
+        return sla.load_terms(self.session, str(ZONE))
 
     def count(self, what: str) -> int:
         """How many of these for the wished number of leads."""

@@ -25,6 +25,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain import notices, team, timeline
 from app.domain.base import NotFound, RuleBroken, TranslatableText, UtcDateTime, translatable
+from app.domain.session_context import session_context
 
 REASONS = ("created", "round robin", "direct", "request", "overdue", "delegate", "bulk", "joined")
 
@@ -66,10 +67,10 @@ class Assignment(Model):  # type: ignore[misc]
 def choose_assignee(session: Session, values: dict[str, Any], by: int | None, now: datetime) -> team.Decision:
     """Who gets a new record: the next of a role, the one named, or its maker. Raises RuleBroken."""
     if values.get("assign_to_role"):
-        decision = team.next_in_turn(session, values["assign_to_role"], now)
+        decision = team.take_turn(session, values["assign_to_role"], now)
         if decision.user_id is None:
             raise RuleBroken(
-                translatable("Nobody with the role %(role)s is available now.", role=decision.role), "assign_to_role"
+                translatable("No one with the role %(role)s is available now.", role=decision.role), "assign_to_role"
             )
         return decision
     if values.get("assignee_id") and values["assignee_id"] != by:
@@ -143,7 +144,7 @@ def reassign_many(session: Session, gifts: Sequence[tuple[Any, team.Decision]], 
         | {
             "user_id": why.user_id,
             "role": why.role or None,
-            "stead_of_id": why.stead_of,
+            "stead_of_id": why.substitute_for,
             "decision": why.as_json(),
             "open_key": record_user_key(record, int(why.user_id or 0)),
         }
@@ -173,7 +174,7 @@ def _open(
     now: datetime,
     decision: team.Decision | None = None,
 ) -> None:
-    turn = {"role": decision.role or None, "stead_of_id": decision.stead_of} if decision else {}
+    turn = {"role": decision.role or None, "stead_of_id": decision.substitute_for} if decision else {}
     why = decision.as_json() if decision else {}
     session.add(
         Assignment(
@@ -213,9 +214,9 @@ def _end_open(session: Session, record: Any, user_ids: tuple[int | None, ...], n
 
 def _tell_both(session: Session, record: Any, old: int | None, new: int, by: int | None, now: datetime) -> None:
     says = {"number": record.number}
-    notices.tell(session, [new], "assigned", _event("assigned", record, now), record, by, now, **says)
+    notices.notify(session, [new], "assigned", _event("assigned", record, now), record, by, now, **says)
     if old is not None:
-        notices.tell(session, [old], "unassigned", _event("unassigned", record, now), record, by, now, to=new, **says)
+        notices.notify(session, [old], "unassigned", _event("unassigned", record, now), record, by, now, to=new, **says)
 
 
 def _event(what: str, record: Any, now: datetime) -> str:
@@ -229,7 +230,7 @@ def refuse_absent(session: Session, user_id: int, now: datetime, field: str = "a
     """
     user = session.get(User, user_id)
     if user is None:
-        raise RuleBroken("There is no such colleague. Please choose somebody else.", field)
+        raise RuleBroken("There is no such colleague. Please choose someone else.", field)
     away = team.absence(user, now)
     if away:
         raise RuleBroken(_in_words(session, user, away, now), field)
@@ -238,15 +239,17 @@ def refuse_absent(session: Session, user_id: int, now: datetime, field: str = "a
 
 def _in_words(session: Session, user: Any, away: team.Absence, now: datetime) -> TranslatableText:
     delegate = session.get(User, user.delegate_id) if user.delegate_id else None
-    other = team.stand_in(team.TurnPosition(user, delegate), now)
-    advice = translatable("Please choose somebody else.")
+    other = team.substitute(team.TurnPosition(user, delegate), now)
+    advice = translatable("Please choose someone else.")
     if delegate and other:
-        advice = translatable("%(name)s stands in.", name=delegate.get_full_name())
+        advice = translatable("%(name)s is covering.", name=delegate.get_full_name())
     words = {"name": user.get_full_name(), "why": translatable(away.why), "advice": advice}
     if away.until is None:
-        return translatable("%(name)s is %(why)s and takes no work now. %(advice)s", **words)
+        return translatable("%(name)s is %(why)s and can't take new work now. %(advice)s", **words)
     until = f"{away.until.astimezone(session_context(session).zone):%-d %b %Y, %H:%M}"
-    return translatable("%(name)s is %(why)s until %(until)s and takes no work now. %(advice)s", until=until, **words)
+    return translatable(
+        "%(name)s is %(why)s until %(until)s and can't take new work now. %(advice)s", until=until, **words
+    )
 
 
 # --- several people on one ticket
@@ -273,7 +276,7 @@ def add_assignee(session: Session, ticket: Any, user_id: int, by: int | None, no
     Answers False when he has it already. Raises RuleBroken for a lead, which has one assignee.
     """
     if ticket.__tablename__ != "ticket":
-        raise RuleBroken("A lead has one assignee. Please assign it to somebody else instead.", "user")
+        raise RuleBroken("A lead has only one assignee. Assign it to someone else instead.", "user")
     lock(session, ticket)
     if user_id in current_assignees(session, ticket):
         return False
@@ -283,7 +286,7 @@ def add_assignee(session: Session, ticket: Any, user_id: int, by: int | None, no
     ticket.stamp(by, now)
     timeline.write(session, ticket, "assignment", by, now, what="joined", to=user_id)
     says = {"number": ticket.number, "beside": ticket.assignee_id}
-    notices.tell(session, [user_id], "assigned", _event("joined", ticket, now), ticket, by, now, **says)
+    notices.notify(session, [user_id], "assigned", _event("joined", ticket, now), ticket, by, now, **says)
     return True
 
 
@@ -296,10 +299,10 @@ def remove_assignee(session: Session, record: Any, user_id: int, by: int | None,
     lock(session, record)
     others = current_assignees(session, record)
     if user_id not in others:
-        raise NotFound("This person does not have the record.")
+        raise NotFound("This person isn't assigned to the record.")
     others.remove(user_id)
     if not others:
-        raise RuleBroken("Nobody else has it. Please assign it to somebody else instead.", "user")
+        raise RuleBroken("No one else is assigned. Assign it to someone else instead.", "user")
     was_current = record.assignee_id == user_id
     _end_open(session, record, (user_id,), now)
     if was_current:
@@ -314,9 +317,9 @@ def _tell_released(session: Session, record: Any, gone: int, was_current: bool, 
     heir = record.assignee_id if was_current else None
     timeline.write(session, record, "assignment", by, now, what="released", old=gone, to=heir)
     says = {"number": record.number}
-    notices.tell(session, [gone], "unassigned", _event("released", record, now), record, by, now, to=None, **says)
+    notices.notify(session, [gone], "unassigned", _event("released", record, now), record, by, now, to=None, **says)
     if heir is not None:
-        notices.tell(session, [heir], "assigned", _event("assigned", record, now), record, by, now, **says)
+        notices.notify(session, [heir], "assigned", _event("assigned", record, now), record, by, now, **says)
 
 
 # --- what was

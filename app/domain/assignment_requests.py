@@ -44,9 +44,9 @@ class AssignmentRequest(Record):
 def create(session: Session, record: Any, user_id: int, reason: str, by: int, now: datetime) -> AssignmentRequest:
     """Make a pending request. Raises RuleBroken without a reason, Conflict when one is pending already."""
     if not (reason or "").strip():
-        raise RuleBroken("Please say why this person should get the record.", "reason")
+        raise RuleBroken("Please give a reason why this person should get the record.", "reason")
     if record.assignee_id == user_id:
-        raise RuleBroken("This person has the record already.", "requested_user")
+        raise RuleBroken("This person already has the record.", "requested_user")
     assignment.refuse_absent(session, user_id, now, "requested_user")
     request = AssignmentRequest(
         number=next_number(session, "CAR", now.year),
@@ -61,17 +61,17 @@ def create(session: Session, record: Any, user_id: int, reason: str, by: int, no
         with session.begin_nested():
             session.add(request)
     except IntegrityError as error:
-        raise Conflict("A request for this record and person is pending already.") from error
+        raise Conflict("A request for this record and person is already pending.") from error
     timeline.write(session, record, "assignment", by, now, what="requested", to=user_id, text=request.reason)
     people = approvers(session, user_id, by)
-    notices.tell(session, people, "request", f"request:{request.id}", record, by, now, number=record.number)
+    notices.notify(session, people, "request", f"request:{request.id}", record, by, now, number=record.number)
     return request
 
 
 def approvers(session: Session, user_id: int, by: int | None) -> list[int]:
     """Who is asked about this person: the managers above, without who asks; where nobody is there, the admins."""
     above = _working(session, {*team.managers_above(session, user_id)} - {by, user_id})
-    admins = (user.id for user in team.members(session, team.role_named(session, "Admin").id)) if not above else ()
+    admins = (user.id for user in team.members(session, team.get_role(session, "Admin").id)) if not above else ()
     return above or _working(session, {*admins} - {by, user_id})
 
 
@@ -87,7 +87,7 @@ def decide(
     Whoever is absent by now gets nothing: RuleBroken, and the request waits on. The record may have changed since.
     """
     if not approve and not (note or "").strip():
-        raise RuleBroken("Please say why you reject the request.", "decision_note")
+        raise RuleBroken("Please give a reason for rejecting the request.", "decision_note")
     if approve:
         assignment.refuse_absent(session, request.requested_user_id, now, "requested_user")
     close(session, request, "Approved" if approve else "Rejected", by, now, note)
@@ -97,17 +97,17 @@ def decide(
         record.stamp(by, now)
     kind = "request_approved" if approve else "request_rejected"
     people = [request.created_by_id, request.requested_user_id]
-    notices.tell(session, people, kind, f"{kind}:{request.id}", record, by, now, number=record.number)
+    notices.notify(session, people, kind, f"{kind}:{request.id}", record, by, now, number=record.number)
 
 
 def withdraw(session: Session, request: AssignmentRequest, record: Any, by: int, now: datetime) -> None:
     """Who asked takes it back; who was to decide hears of it. Raises Conflict once it is decided."""
     if request.created_by_id != by:
-        raise RuleBroken("Only who asked can withdraw the request.")
+        raise RuleBroken("Only the person who sent the request can withdraw it.")
     close(session, request, "Withdrawn", by, now)
     timeline.write(session, record, "assignment", by, now, what="request withdrawn", to=request.requested_user_id)
     people, key = approvers(session, request.requested_user_id, by), f"request_withdrawn:{request.id}"
-    notices.tell(session, people, "request_withdrawn", key, record, by, now, number=record.number)
+    notices.notify(session, people, "request_withdrawn", key, record, by, now, number=record.number)
 
 
 def close(
@@ -126,6 +126,6 @@ def close(
     }
     done = session.execute(step.values(**values), execution_options={"synchronize_session": False})
     if done.rowcount != 1:  # type: ignore[attr-defined]
-        raise Conflict("Somebody decided this request already.")
+        raise Conflict("Someone has already decided this request.")
     session.refresh(request)
-    notices.settle(session, f"request:{request.id}", now)
+    notices.resolve(session, f"request:{request.id}", now)

@@ -67,23 +67,23 @@ def write(
     last = select(AuditEntry.hash).order_by(AuditEntry.id.desc()).limit(1).with_for_update()
     before = session.execute(last).scalar() or ""
     entry = AuditEntry(at=now, event=event, user_id=user_id, about=about, address=address, payload=payload)
-    entry.hash = digest(before, entry)
+    entry.hash = entry_hash(before, entry)
     session.add(entry)
     session.flush()
     return entry
 
 
-def digest(before: str, entry: AuditEntry) -> str:
+def entry_hash(before: str, entry: AuditEntry) -> str:
     """The hash of an entry that follows one with the hash `before`."""
     row = [before, entry.at.isoformat(), entry.event, entry.user_id, entry.about, entry.address, entry.payload]
     return hashlib.sha256(json.dumps(row, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
-def first_broken(session: Session) -> int | None:
+def first_invalid_entry(session: Session) -> int | None:
     """The id of the first entry whose hash does not follow from the one before; None = the chain is whole."""
     before = ""
     for entry in session.scalars(select(AuditEntry).order_by(AuditEntry.id)):
-        if entry.hash != digest(before, entry):
+        if entry.hash != entry_hash(before, entry):
             return entry.id
         before = entry.hash
     return None

@@ -183,6 +183,4 @@ def remove_sequence_defaults() -> None:
 def refuse_stale(record: Any, version: int | None) -> None:
     """Raise Conflict when the person saw another version than the one loaded."""
     if version is not None and record.version != version:
-        raise Conflict(
-            "Somebody changed this record meanwhile. Your changes are still here: look at theirs, then save again."
-        )
+        raise Conflict("Someone else changed this record. Your changes are still here: review theirs, then save again.")

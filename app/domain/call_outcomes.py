@@ -56,13 +56,15 @@ def save_outcome(
     text = outcome.text.strip()
     if not text or len(text) > MAX_OUTCOME_LENGTH:
         raise RuleBroken(
-            translatable("Please say what came of the call, in up to %(most)s signs.", most=MAX_OUTCOME_LENGTH),
+            translatable(
+                "Please enter the outcome of the call, in at most %(most)s characters.", most=MAX_OUTCOME_LENGTH
+            ),
             "outcome",
         )
     if outcome.follow_up_on is not None and outcome.follow_up_on <= now:
-        raise RuleBroken("The next follow-up lies in the past. Please choose a later time.", "follow_up_on")
+        raise RuleBroken("The next follow-up is in the past. Please choose a later time.", "follow_up_on")
     if outcome.follow_up_on is not None and not (call.lead_id or call.ticket_id):
-        raise RuleBroken("A follow-up belongs to a lead or a ticket. Link the call to one first.", "follow_up_on")
+        raise RuleBroken("A follow-up needs a lead or a ticket. Link the call to one first.", "follow_up_on")
     call.outcome = text
     call.cold = call.cold if outcome.cold is None else outcome.cold
     call.stamp(by, now)
@@ -73,7 +75,7 @@ def save_outcome(
 def _note(session: Session, call: CallLog, note: str | None, by: int, now: datetime) -> None:
     if note and note.strip():
         if not (call.lead_id or call.ticket_id or call.customer_id):
-            raise RuleBroken("A note belongs to a lead, ticket or customer. Link the call to one first.", "note")
+            raise RuleBroken("A note needs a lead, ticket or customer. Link the call to one first.", "note")
         timeline.write(session, call, "note", by, now, text=note.strip())
 
 
@@ -156,9 +158,9 @@ def create_lead(
     Raises RuleBroken without a number, or when it has a lead already.
     """
     if call.other_e164 is None:
-        raise RuleBroken("The number of this call is withheld, so no lead can be made of it.")
+        raise RuleBroken("The number of this call is withheld, so no lead can be created from it.")
     if call.lead_id is not None:
-        raise RuleBroken("This call belongs to a lead already.")
+        raise RuleBroken("This call is already linked to a lead.")
     values = {"mobile": phone.shown(call.other_e164), "first_name": _name_of(call), "assignee_id": by}
     lead = leads.create(session, {k: v for k, v in values.items() if v} | {"task": task}, by, now, vault, **terms)
     link(session, call, lead, by, now)
@@ -173,7 +175,7 @@ def create_ticket(
     A number that nobody has yet becomes a customer.
     """
     if call.ticket_id is not None:
-        raise RuleBroken("This call belongs to a ticket already.")
+        raise RuleBroken("This call is already linked to a ticket.")
     query = select(TicketSubject.id).where(TicketSubject.is_active.is_(True)).order_by(TicketSubject.position.desc())
     subject = session.scalars(query.limit(1)).first()
     values = {

@@ -89,7 +89,7 @@ def parse_call(index: int, raw: Any, telephone: Telephone, now: datetime) -> Par
     """One record of a batch. Raises Unreadable."""
     if not isinstance(raw, dict):
         raise UnreadableCall(
-            "not_a_record", "This is no call: each one is an object with from, to, type and start_time."
+            "not_a_record", "This isn't a call: each call is an object with from, to, type and start_time."
         )
     for name in ("from", "to", "type", "start_time"):
         if raw.get(name) in (None, ""):
@@ -132,10 +132,10 @@ def _text(raw: dict[str, Any], name: str) -> str:
     if value is None:
         return ""
     if not isinstance(value, str | int) or isinstance(value, bool):
-        raise UnreadableCall("wrong_type", f"“{name}” must be a text.")
+        raise UnreadableCall("wrong_type", f"“{name}” must be text.")
     text = storable_text(str(value)).strip()
     if len(text) > MAX_LENGTHS[name]:
-        raise UnreadableCall("too_long", f"“{name}” is longer than {MAX_LENGTHS[name]} signs.")
+        raise UnreadableCall("too_long", f"“{name}” is longer than {MAX_LENGTHS[name]} characters.")
     return text
 
 
@@ -143,7 +143,7 @@ def _number(raw: dict[str, Any], name: str) -> str:
     """As it came. A sender's name ("AD-HDFCBK") or "Private" may stand for a number; pictures and controls may not."""
     text = _text(raw, name)
     if any(unicodedata.category(sign) in ("Cc", "Cs", "Co", "Cn", "So", "Sk") for sign in text):
-        raise UnreadableCall("bad_number", f"“{name}” holds signs that are part of no telephone number.")
+        raise UnreadableCall("bad_number", f"“{name}” has characters that don't belong in a phone number.")
     return text
 
 
@@ -208,24 +208,24 @@ def _moment(value: Any, name: str, zone: ZoneInfo) -> datetime:
     except ValueError:
         moment = None
     if moment is None:
-        raise UnreadableCall("bad_time", f"“{name}” is no time such as 2026-11-23 14:03:22.")
+        raise UnreadableCall("bad_time", f"“{name}” isn't a time such as 2026-11-23 14:03:22.")
     try:
         return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
     except (OverflowError, ValueError) as error:
-        raise UnreadableCall("bad_time", f"“{name}” lies outside of every calendar.") from error
+        raise UnreadableCall("bad_time", f"“{name}” is outside the supported range of dates.") from error
 
 
 def _of_milliseconds(value: int, name: str) -> datetime:
     if not 0 <= value < 10**14:
-        raise UnreadableCall("bad_time", f"“{name}” is no time such as 2026-11-23 14:03:22.")
+        raise UnreadableCall("bad_time", f"“{name}” isn't a time such as 2026-11-23 14:03:22.")
     return datetime.fromtimestamp(value // 1000, UTC).replace(microsecond=value % 1000 * 1000)
 
 
 def _refuse_impossible(started: datetime, now: datetime) -> None:
     if started.year < OLDEST_YEAR:
-        raise UnreadableCall("too_old", f"The call began before {OLDEST_YEAR}. Is the telephone's clock right?")
+        raise UnreadableCall("too_old", f"The call started before {OLDEST_YEAR}. Is the phone's clock right?")
     if started > now + MAX_CLOCK_SKEW:
-        raise UnreadableCall("in_the_future", "The call began in the future. Is the telephone's clock right?")
+        raise UnreadableCall("in_the_future", "The call started in the future. Is the phone's clock right?")
 
 
 def _end(raw: dict[str, Any], started: datetime, seconds: int, zone: ZoneInfo) -> datetime:

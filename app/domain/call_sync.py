@@ -230,8 +230,8 @@ def _answer(session: Session, writing: dict[str, ParsedCall], places: dict[int, 
         if heard.status == "Completed" and heard.direction != "Unknown":
             for kind, key in places[heard.index].waiting:
                 first[kind][key] = min(heard.started_on, first[kind].get(key, heard.started_on))
-    sla.answer_by_contacts(session, Lead, first["lead"])
-    sla.answer_by_contacts(session, Ticket, first["ticket"])
+    sla.record_first_replies(session, Lead, first["lead"])
+    sla.record_first_replies(session, Ticket, first["ticket"])
 
 
 def _row(batch: Batch, heard: ParsedCall, place: call_matching.CallTarget) -> dict[str, Any]:
@@ -320,4 +320,4 @@ def _ring(session: Session, batch: Batch, created: list[tuple[int, ParsedCall, A
         for key, _heard, place in fresh
     ]
     if news:
-        notices.tell_many(session, news, batch.now)
+        notices.notify_many(session, news, batch.now)

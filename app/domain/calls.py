@@ -110,8 +110,8 @@ def create(session: Session, values: dict[str, Any], by: int | None, now: dateti
         text = f"{call.direction} call, {call.status}"
         timeline.write(session, call, "call", by, now, text=text, call=call.id, seconds=call.duration_seconds)
     if by is not None and call.status == "Completed":  # nobody was reached by any other
-        sla.answer_by_contact(session, Lead, call.lead_id, now)
-        sla.answer_by_contact(session, Ticket, call.ticket_id, now)
+        sla.record_first_reply(session, Lead, call.lead_id, now)
+        sla.record_first_reply(session, Ticket, call.ticket_id, now)
     return call
 
 
@@ -184,11 +184,11 @@ def _take_customer(session: Session, call: CallLog) -> None:
 
 def _refuse_wrong(values: dict[str, Any], now: datetime) -> None:
     if values.get("direction") not in DIRECTIONS:
-        raise RuleBroken("A call is Incoming or Outgoing.", "direction")
+        raise RuleBroken("The direction must be Incoming or Outgoing.", "direction")
     if values.get("status") not in STATUSES:
         raise RuleBroken(translatable("Please choose one of: %(words)s.", words=", ".join(STATUSES)), "status")
     started = values.get("started_on")
     if started is None or started > now or started.year < 2000:
-        raise RuleBroken("Please say when the call began; it cannot lie in the future.", "started_on")
+        raise RuleBroken("Please enter when the call started; it can't be in the future.", "started_on")
     if (values.get("duration_seconds") or 0) < 0 or (values.get("duration_seconds") or 0) > 86_400:
-        raise RuleBroken("A call lasts between 0 seconds and a day.", "duration_seconds")
+        raise RuleBroken("A call can last from 0 seconds to 24 hours.", "duration_seconds")

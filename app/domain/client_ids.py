@@ -40,7 +40,7 @@ def _refuse_foreign(session: Session, lead: Any, code: str) -> None:
 
 def _correct(session: Session, lead: Any, code: str | None, by: int | None, now: datetime) -> None:
     if code is None:
-        raise RuleBroken("The account of this lead is open, so it needs its client id.", "client_id")
+        raise RuleBroken("The account of this lead is open, so it needs a client ID.", "client_id")
     own = CustomerAccount.customer_id == (lead.customer_id or 0)
     query = select(CustomerAccount).where(own, CustomerAccount.client_id.in_([lead.client_id, code]))
     known = {account.client_id: account for account in session.scalars(query)}

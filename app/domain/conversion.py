@@ -47,7 +47,7 @@ def undo(session: Session, lead: Lead, by: int | None, now: datetime) -> None:
         raise RuleBroken("This lead was not converted.", "status")
     if now - lead.converted_on > timedelta(hours=UNDO_HOURS):
         raise RuleBroken(
-            translatable("A conversion can be undone for %(hours)s hours only.", hours=UNDO_HOURS), "status"
+            translatable("A conversion can only be undone within %(hours)s hours.", hours=UNDO_HOURS), "status"
         )
     lead.converted_on = None
     lead.stamp(by, now)

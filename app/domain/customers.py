@@ -128,7 +128,7 @@ def create(session: Session, values: dict[str, Any], by: int | None, now: dateti
     customer = Customer(version=1)
     customer.take(values, vault)
     if not customer.name:
-        raise RuleBroken("Please give the customer a name or a mobile number.", "first_name")
+        raise RuleBroken("Please enter a name or a mobile number for the customer.", "first_name")
     refuse_taken_mobile(session, customer, values)
     _take_rest(customer, values)
     customer.owner_id = values.get("owner_id", by)
@@ -147,7 +147,7 @@ def change(
     before = {name: getattr(customer, name, None) for name in (*CONTACT_FIELDS, *_REST)}
     customer.take(values, vault)
     if not customer.name:
-        raise RuleBroken("Please give the customer a name or a mobile number.", "first_name")
+        raise RuleBroken("Please enter a name or a mobile number for the customer.", "first_name")
     refuse_taken_mobile(session, customer, values)
     _take_rest(customer, values)
     customer.stamp(by, now)
@@ -191,7 +191,7 @@ def refuse_taken_mobile(session: Session, customer: Customer, values: dict[str, 
     with session.no_autoflush:
         other = session.execute(query.where(Customer.id != (customer.id or 0)).limit(1)).scalar()
     if other:
-        raise AlreadyExists("Another customer already has this mobile number. Open that one instead.", "mobile")
+        raise AlreadyExists("Another customer already has this mobile number. Open that customer instead.", "mobile")
 
 
 def find_by_mobile(session: Session, e164: str | None) -> Customer | None:
@@ -222,7 +222,7 @@ def open_account(
 
 def client_id_conflict(code: str) -> AlreadyExists:
     """The refusal of a client id that is another customer's."""
-    text = translatable("The client id %(code)s already belongs to another customer. Please check it.", code=code)
+    text = translatable("The client ID %(code)s already belongs to another customer. Please check it.", code=code)
     return AlreadyExists(text, "client_id")
 
 
@@ -242,7 +242,7 @@ def _email(text: str | None) -> str | None:
         or domain.endswith(".")
         or any(ord(sign) < 33 for sign in email)
     ):
-        raise RuleBroken("This is no e-mail address. It should look like name@example.com.", "email")
+        raise RuleBroken("This isn't a valid email address. It should look like name@example.com.", "email")
     return email or None
 
 
@@ -252,5 +252,7 @@ def _number(typed: str | None, field: str) -> tuple[str | None, str | None]:
         return None, None
     e164 = phone.normal(text)
     if e164 is None or (e164.startswith("+91") and len(e164) != 13):
-        raise RuleBroken("This is no telephone number. An Indian mobile has ten digits, such as 98200 12345.", field)
+        raise RuleBroken(
+            "This isn't a valid phone number. An Indian mobile number has ten digits, such as 98200 12345.", field
+        )
     return text, e164

@@ -15,14 +15,14 @@ from sqlalchemy.orm import Session, aliased
 from app.domain import assignment, notices, office_hours, sla, team, timeline
 from app.domain.leads import Lead
 from app.domain.notices import NoticeEvent
-from app.domain.sla import Promise, SlaTerms
+from app.domain.sla import SlaDeadline, SlaTerms
 from app.domain.tickets import Ticket
 
 RECORDS: dict[str, Any] = {"lead": Lead, "ticket": Ticket}
 SKIPPED = "skipped"
 
 
-def due(session: Session, now: datetime, limit: int) -> list[tuple[str, int]]:
+def due_records(session: Session, now: datetime, limit: int) -> list[tuple[str, int]]:
     """(kind, id) of the records whose clock has to be looked at, longest waiting first; one statement."""
     parts = [
         select(literal(kind).label("kind"), record.id, record.sla_on).where(record.sla_on <= now)
@@ -32,7 +32,7 @@ def due(session: Session, now: datetime, limit: int) -> list[tuple[str, int]]:
     return [(row.kind, row.id) for row in found]
 
 
-def look(session: Session, kind: str, key: int, now: datetime, terms: SlaTerms) -> str:
+def check_record(session: Session, kind: str, key: int, now: datetime, terms: SlaTerms) -> str:
     """Tell what is due to be told of one record, and say when to look again. The caller commits.
 
     Answers the gravest kind of notice that was told, or skipped: nothing was, or somebody else holds the record.
@@ -87,9 +87,9 @@ class EscalationWatch:
     now: datetime
 
     @cached_property
-    def promises(self) -> list[Promise]:
+    def promises(self) -> list[SlaDeadline]:
         """What it owes, as it stood when the look began."""
-        return sla.promises(self.record, self.terms)
+        return sla.deadlines(self.record, self.terms)
 
     @cached_property
     def audience(self) -> EscalationRecipients:
@@ -110,7 +110,7 @@ class EscalationWatch:
             _stood_in(above, chain, self.now),
         )
 
-    def tell(self, promise: Promise) -> str:
+    def tell(self, promise: SlaDeadline) -> str:
         """The newest thing that is true of the promise; what was told of it before is not told again."""
         if self.now < promise.warn_on:
             return SKIPPED
@@ -120,14 +120,14 @@ class EscalationWatch:
         told = self._tell_breach(promise) if getattr(self.record, f"{promise.name}_late_on") is None else SKIPPED
         return self._tell_levels(promise) or told
 
-    def _tell_breach(self, promise: Promise) -> str:
+    def _tell_breach(self, promise: SlaDeadline) -> str:
         seen = self.audience
         people = (*seen.workers, *seen.owner, *seen.bosses, *seen.chain[:1])
         self._notify([self._news("sla_breach", promise, people)])
         self._write("sla_breach", promise, people)
         return "sla_breach"
 
-    def _tell_levels(self, promise: Promise) -> str | None:
+    def _tell_levels(self, promise: SlaDeadline) -> str | None:
         """Each manager hears of it at his own level; after a late start those who were left out, all at once."""
         reached = range(1, min(self._level(promise), self.audience.levels) + 1)
         missed = [level for level in reached if self._is_news(promise, level)]
@@ -138,15 +138,15 @@ class EscalationWatch:
         self._write("sla_escalated", promise, [user for users in people for user in users])
         return "sla_escalated"
 
-    def _level(self, promise: Promise) -> int:
+    def _level(self, promise: SlaDeadline) -> int:
         """How many steps the broken promise has climbed by now."""
         late = office_hours.open_time_between(self.terms.office, promise.due_on, self.now)
         return late // timedelta(minutes=self.terms.escalation_minutes)
 
-    def _climbs_on(self, promise: Promise, level: int) -> datetime | None:
+    def _climbs_on(self, promise: SlaDeadline, level: int) -> datetime | None:
         return self.terms.after(promise.due_on, timedelta(minutes=self.terms.escalation_minutes * level))
 
-    def _is_news(self, promise: Promise, level: int) -> bool:
+    def _is_news(self, promise: SlaDeadline, level: int) -> bool:
         """Whether the last look came before this level, as far as the record knows; the event keys know for sure."""
         moment = self._climbs_on(promise, level)
         return moment is not None and moment >= self.record.sla_on
@@ -156,27 +156,27 @@ class EscalationWatch:
         people = self.audience.chain[level : level + 1]
         if level < self.audience.levels:
             return people
-        admins = team.members(self.session, team.role_named(self.session, "Admin").id)
+        admins = team.members(self.session, team.get_role(self.session, "Admin").id)
         return (*people, *(user.id for user in admins if user.active))
 
     # --- writing
 
-    def _news(self, kind: str, promise: Promise, users: Iterable[int], level: int = 0) -> NoticeEvent:
+    def _news(self, kind: str, promise: SlaDeadline, users: Iterable[int], level: int = 0) -> NoticeEvent:
         key = f"{kind}:{self.record.applies_to}:{self.record.id}:{promise.key}:{level}"
         says = self._says(promise) | {"number": self.record.number}
-        return NoticeEvent(kind, key, tuple(users), says, notices.place_of(self.record))
+        return NoticeEvent(kind, key, tuple(users), says, notices.record_ids_of(self.record))
 
-    def _says(self, promise: Promise) -> dict[str, Any]:
+    def _says(self, promise: SlaDeadline) -> dict[str, Any]:
         """The promise, and the office minutes that are left: fewer than none, so many is it late."""
         left = sla.minutes_left(self.terms.office, promise.due_on, self.now)
         return {"promise": promise.name, "minutes": left, "due": promise.due_on.isoformat()}
 
     def _notify(self, news: list[NoticeEvent]) -> int:
-        return notices.tell_many(self.session, news, self.now)
+        return notices.notify_many(self.session, news, self.now)
 
-    def _write(self, what: str, promise: Promise, users: Iterable[int]) -> None:
+    def _write(self, what: str, promise: SlaDeadline, users: Iterable[int]) -> None:
         """A line of the timeline, which names who was told."""
-        text = f"The {_WORDS[promise.name]} is late."
+        text = f"The {_WORDS[promise.name]} is overdue."
         timeline.write(
             self.session,
             self.record,
@@ -201,7 +201,7 @@ class EscalationWatch:
         step = update(kind).where(kind.id == self.record.id).values(**values)
         self.session.execute(step, execution_options={"synchronize_session": False})
 
-    def _next(self, promise: Promise) -> datetime | None:
+    def _next(self, promise: SlaDeadline) -> datetime | None:
         if self.now < promise.warn_on:
             return promise.warn_on
         if self.now < promise.due_on:
@@ -210,7 +210,7 @@ class EscalationWatch:
         return self._climbs_on(promise, level) if level <= self.audience.levels else None
 
 
-_WORDS = {"reply": "first answer", "resolve": "resolution"}
+_WORDS = {"reply": "first response", "resolve": "resolution"}
 
 
 def _people(session: Session, ids: Iterable[int | None]) -> dict[int, tuple[Any, Any]]:
@@ -226,5 +226,5 @@ def _people(session: Session, ids: Iterable[int | None]) -> dict[int, tuple[Any,
 def _stood_in(found: dict[int, tuple[Any, Any]], ids: Iterable[int | None], now: datetime) -> tuple[int, ...]:
     """Those who work here, in order; for one on leave his delegate, if he is there."""
     working = [found[user] for user in ids if user is not None and user in found and found[user][0].active]
-    heard = [team.stand_in(team.TurnPosition(user, other), now) or user.id for user, other in working]
+    heard = [team.substitute(team.TurnPosition(user, other), now) or user.id for user, other in working]
     return tuple(dict.fromkeys(heard))

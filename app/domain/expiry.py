@@ -14,7 +14,7 @@ from app.domain.leads import Lead
 from app.domain.settings import LeadStatus
 from app.domain.tickets import Ticket
 
-OPENED = "opened"
+_OPENED = "opened"
 
 
 def due_leads(session: Session, now: datetime, limit: int) -> list[int]:
@@ -27,9 +27,9 @@ def _is_due(session: Session, now: datetime) -> ColumnElement[bool]:
     """60 days without change while it is worked on, or 30 days in Account Opened (the settings say how many)."""
     untouched = now - timedelta(days=settings.value_of(session, "lead_expiry_days"))
     opened = now - timedelta(days=settings.value_of(session, "opened_expiry_days"))
-    is_worked_on = LeadStatus.meaning.not_in((*leads.TERMINAL, OPENED))
+    is_worked_on = LeadStatus.meaning.not_in((*leads.TERMINAL, _OPENED))
     return or_(
-        and_(is_worked_on, Lead.changed_on <= untouched), and_(LeadStatus.meaning == OPENED, Lead.status_on <= opened)
+        and_(is_worked_on, Lead.changed_on <= untouched), and_(LeadStatus.meaning == _OPENED, Lead.status_on <= opened)
     )
 
 
@@ -47,7 +47,7 @@ def expire_lead(session: Session, lead_id: int, now: datetime) -> str:
     lead = session.scalars(query, execution_options={"populate_existing": True}).first()
     if lead is None:
         return "skipped"
-    leads.expire(session, lead, lead.status.meaning == OPENED, now)
+    leads.expire(session, lead, lead.status.meaning == _OPENED, now)
     return "expired"
 
 
@@ -71,11 +71,11 @@ def expire_request(session: Session, request_id: int, now: datetime) -> str:
     if done.rowcount != 1:  # type: ignore[attr-defined]
         return "skipped"
     request = session.get_one(AssignmentRequest, request_id, populate_existing=True)
-    notices.settle(session, f"request:{request.id}", now)
+    notices.resolve(session, f"request:{request.id}", now)
     record = _record(session, request)
     timeline.write(session, record, "assignment", None, now, what="request expired", to=request.requested_user_id)
     asker = [request.created_by_id] if request.created_by_id else []
-    notices.tell(
+    notices.notify(
         session, asker, "request_expired", f"request_expired:{request.id}", record, None, now, number=record.number
     )
     return "expired"

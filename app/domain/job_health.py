@@ -15,7 +15,7 @@ from app.domain import job_runs, notices, team
 from app.domain.job_runs import JobRun
 
 #: A job of every minute that did not start for longer, or is at work for longer, is late.
-LATE = timedelta(minutes=3)
+LATE_AFTER = timedelta(minutes=3)
 #: Runs that hang are closed after some minutes; older ones are no news.
 _LOOK_BACK = timedelta(minutes=15)
 
@@ -38,25 +38,25 @@ class JobDelay:
     is_ahead: bool = False
 
 
-def of_now(session: Session, jobs: list[str], now: datetime) -> list[JobDelay]:
+def current_delays(session: Session, jobs: list[str], now: datetime) -> list[JobDelay]:
     """The jobs of every minute that are late now; one incident where all of them stopped together."""
-    last = job_runs.newest(session, jobs)
+    last = job_runs.newest_runs(session, jobs)
     if still := _ahead(last, now) or _standstill(last, now):
         return [still]
-    late = {run.job: _of_run(run) for run in last.values() if now - run.started_on > LATE}
+    late = {run.job: _of_run(run) for run in last.values() if now - run.started_on > LATE_AFTER}
     return list(late.values()) + [_of_run(run) for run in _hanging(session, jobs, now) if run.job not in late]
 
 
-def of_gap(session: Session, jobs: list[str], now: datetime) -> list[JobDelay]:
+def delay_before_takeover(session: Session, jobs: list[str], now: datetime) -> list[JobDelay]:
     """For who takes the lead: that no job ran until now, if it was for long."""
-    still = _standstill(job_runs.newest(session, jobs), now)
+    still = _standstill(job_runs.newest_runs(session, jobs), now)
     return [JobDelay(still.job, still.slot, still.since, now)] if still else []
 
 
 def _standstill(last: dict[str, JobRun], now: datetime) -> JobDelay | None:
     """Nothing at all was begun for too long."""
     newest = max(last.values(), key=lambda run: run.started_on, default=None)
-    if newest is None or now - newest.started_on <= LATE:
+    if newest is None or now - newest.started_on <= LATE_AFTER:
         return None
     return JobDelay("" if len(last) > 1 else newest.job, newest.slot, newest.started_on)
 
@@ -64,7 +64,7 @@ def _standstill(last: dict[str, JobRun], now: datetime) -> JobDelay | None:
 def _ahead(last: dict[str, JobRun], now: datetime) -> JobDelay | None:
     """The newest run lies in the future."""
     newest = max(last.values(), key=lambda run: run.started_on, default=None)
-    if newest is None or newest.started_on - now <= LATE:
+    if newest is None or newest.started_on - now <= LATE_AFTER:
         return None
     return JobDelay("", newest.slot, newest.started_on, is_ahead=True)
 
@@ -75,19 +75,19 @@ def _of_run(run: JobRun) -> JobDelay:
 
 def _hanging(session: Session, jobs: list[str], now: datetime) -> list[JobRun]:
     """Runs that go on for too long, even if a later one was begun elsewhere; the last of each job."""
-    at_work = (JobRun.job.in_(jobs), JobRun.started_on < now - LATE, JobRun.started_on > now - _LOOK_BACK)
+    at_work = (JobRun.job.in_(jobs), JobRun.started_on < now - LATE_AFTER, JobRun.started_on > now - _LOOK_BACK)
     query = select(JobRun).where(*at_work, JobRun.outcome == "running").order_by(JobRun.started_on)
     return list({run.job: run for run in session.scalars(query)}.values())
 
 
-def tell(session: Session, found: Iterable[JobDelay], now: datetime, zone: str) -> int:
+def notify_admins(session: Session, found: Iterable[JobDelay], now: datetime, zone: str) -> int:
     """Notify the admins, once an incident however many processes see it. Answers how many notices were new."""
     found = list(found)
     if not found:
         return 0
-    admins = team.members(session, team.role_named(session, "Admin").id)
+    admins = team.members(session, team.get_role(session, "Admin").id)
     users = tuple(user.id for user in admins if user.active)
-    return notices.tell_many(session, [_news(each, users, now, ZoneInfo(zone)) for each in found], now)
+    return notices.notify_many(session, [_news(each, users, now, ZoneInfo(zone)) for each in found], now)
 
 
 def _news(late: JobDelay, users: tuple[int, ...], now: datetime, zone: ZoneInfo) -> notices.NoticeEvent:
@@ -98,7 +98,7 @@ def _news(late: JobDelay, users: tuple[int, ...], now: datetime, zone: ZoneInfo)
     if late.until:
         says |= {"until": late.until.isoformat(), "to": _clock(late.until, zone)}
     key = f"job_lag:{late.job or 'all'}:{late.slot}{':ahead' if late.is_ahead else ''}"
-    return notices.NoticeEvent("job_lag", key, users, says, notices.place_of(None))
+    return notices.NoticeEvent("job_lag", key, users, says, notices.record_ids_of(None))
 
 
 def _clock(moment: datetime, zone: ZoneInfo) -> str:

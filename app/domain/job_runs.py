@@ -25,7 +25,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from app.domain.base import Record, UtcDateTime
 
 #: Begins the slot of a run that an admin started.
-BY_HAND = "by hand "
+MANUAL_PREFIX = "by hand "
 
 
 class JobRun(Model):  # type: ignore[misc]
@@ -53,10 +53,10 @@ class JobRun(Model):  # type: ignore[misc]
     @property
     def is_by_hand(self) -> bool:
         """An admin started it, whatever its time."""
-        return self.slot.startswith(BY_HAND)
+        return self.slot.startswith(MANUAL_PREFIX)
 
 
-def newest(session: Session, jobs: Iterable[str]) -> dict[str, JobRun]:
+def newest_runs(session: Session, jobs: Iterable[str]) -> dict[str, JobRun]:
     """Job -> its newest run; one statement, which reads one row of the index a job."""
     last = select(JobRun.job, func.max(JobRun.started_on).label("started_on")).where(JobRun.job.in_(list(jobs)))
     last_runs = last.group_by(JobRun.job).subquery()

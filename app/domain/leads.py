@@ -118,19 +118,19 @@ def create(
     lead = Lead(version=1)
     lead.take({name: values[name] for name in CONTACT_FIELDS if name in values}, vault)
     if not lead.name and not lead.email:
-        raise RuleBroken("Please give the lead a name, a mobile number or an e-mail address.", "first_name")
+        raise RuleBroken("Please enter a name, a mobile number or an email address for the lead.", "first_name")
     _take_rest(lead, values)
     lead.category = lead.category or "Direct"
     status = _status(session, values.get("status_id"))
     lead.status, lead.status_id, lead.status_on = status, status.id, now
     lead.owner_id = values.get("owner_id") or by
-    sla.begin(lead, terms, now)
+    sla.start_clock(lead, terms, now)
     customer = customers.find_by_mobile(session, lead.mobile_e164)
     _refuse_self_referral(session, lead, customer)
     decision = assignment.choose_assignee(session, values, by, now)
     proposed = customer_linking.link(session, lead, customer, by, now) if customer else []
     lead.assignee_id, lead.assigned_role = decision.user_id, decision.role or None
-    task = _first_task(lead, values.get("task"), now, minutes or settings.KNOWN["first_task_minutes"][0])
+    task = _first_task(lead, values.get("task"), now, minutes or settings.DEFINITIONS["first_task_minutes"][0])
     lead.number = next_number(session, "LEAD", now.year)
     lead.stamp(by, now)
     session.add(lead)
@@ -168,7 +168,7 @@ def _refuse_self_referral(session: Session, lead: Lead, customer: Customer | Non
         customers.CustomerAccount.customer_id == customer.id, customers.CustomerAccount.client_id == lead.referral
     )
     if session.execute(owned.limit(1)).first():
-        raise RuleBroken("A customer cannot refer himself. Please enter another referral code.", "referral")
+        raise RuleBroken("A customer can't refer themselves. Please enter another referral code.", "referral")
 
 
 def _status(session: Session, status_id: int | None, meaning: str = "new") -> LeadStatus:
@@ -183,7 +183,7 @@ def _status(session: Session, status_id: int | None, meaning: str = "new") -> Le
 
 def _missing(meaning: str) -> LeadStatus:
     raise RuleBroken(
-        translatable("The list of lead statuses has none for “%(meaning)s”. An admin can add it.", meaning=meaning),
+        translatable("No lead status has the meaning “%(meaning)s”. An admin can add one.", meaning=meaning),
         "status",
     )
 
@@ -207,21 +207,21 @@ def move_to(
         return
     if old.meaning in TERMINAL and not may_reopen:
         raise RuleBroken(
-            translatable("This lead has ended as “%(status)s”. Only a manager can reopen it.", status=old.label),
+            translatable("This lead is closed as “%(status)s”. Only a manager can reopen it.", status=old.label),
             "status",
         )
     _gate(session, lead, new, values, by, now)
     lead.status, lead.status_id = new, new.id
     seconds = int((now - lead.status_on).total_seconds())
     lead.status_on = now
-    sla.follow(lead, sla.Move(old.meaning, new.meaning, by, now), terms)
+    sla.apply_move(lead, sla.Move(old.meaning, new.meaning, by, now), terms)
     lead.stamp(by, now)
     change = timeline.StatusChange(lead_id=lead.id, from_id=old.id, to_id=new.id, at=now, by_id=by, seconds=seconds)
     session.add(change)
     timeline.write(session, lead, "status_change", by, now, **{"from": old.id, "to": new.id}, note=_note(lead, new))
     people = [user for user in (lead.assignee_id, lead.owner_id) if user]
     key = f"status:lead:{lead.id}:{now.isoformat()}"
-    notices.tell(session, people, "status", key, lead, by, now, number=lead.number, status=new.id)
+    notices.notify(session, people, "status", key, lead, by, now, number=lead.number, status=new.id)
 
 
 def _note(lead: Lead, status: LeadStatus) -> str | None:
@@ -246,8 +246,8 @@ def _gate(session: Session, lead: Lead, new: LeadStatus, values: dict[str, Any],
 
 
 _ASK = {
-    "client_id": "“%(status)s” needs the client id of the account.",
-    "pod_id": "“%(status)s” needs the POD id of the documents.",
+    "client_id": "“%(status)s” needs the client ID of the account.",
+    "pod_id": "“%(status)s” needs the POD ID of the documents.",
     "rejection_reason": "“%(status)s” needs the reason for the rejection.",
 }
 
@@ -289,7 +289,7 @@ def _refuse_unscheduled(
         lead.next_follow_up_on = made.due_on
     elif not (lead.id and tasks.open_tasks(session, lead_id=lead.id)):
         raise RuleBroken(
-            translatable("“%(status)s” needs an open task. Please add one with its due time.", status=new.label), "task"
+            translatable("“%(status)s” needs an open task. Please add one with a due time.", status=new.label), "task"
         )
 
 
@@ -317,7 +317,7 @@ def _take_rest(lead: Lead, values: dict[str, Any]) -> None:
         if name in values:
             setattr(lead, name, values[name])
     if lead.category is not None and lead.category not in CATEGORIES:
-        raise RuleBroken("The category of a lead is Direct or Indirect.", "category")
+        raise RuleBroken("The category must be Direct or Indirect.", "category")
 
 
 def change(
@@ -345,7 +345,7 @@ def change(
     elif contact:
         lead.take(contact, vault)
         if not lead.name and not lead.email:
-            raise RuleBroken("Please give the lead a name, a mobile number or an e-mail address.", "first_name")
+            raise RuleBroken("Please enter a name, a mobile number or an email address for the lead.", "first_name")
         _match_late(session, lead, contact, by, now)
     _take_rest(lead, values)
     if values.get("owner_id") is not None:

@@ -17,7 +17,7 @@ from app.domain.tasks import Task
 from app.domain.tickets import Ticket
 
 
-def due(session: Session, now: datetime, limit: int) -> list[int]:
+def due_assignments(session: Session, now: datetime, limit: int) -> list[int]:
     """Ids of the open stretches in the stead of somebody who takes work again, oldest first."""
     return list(session.scalars(_returning(now).order_by(Assignment.id).limit(limit)))
 
@@ -34,12 +34,12 @@ def _returning(now: datetime) -> Select[Any]:
         .join(User, User.id == Assignment.stead_of_id)
         .outerjoin(Lead, (Lead.id == Assignment.lead_id) & (Lead.assignee_id == Assignment.user_id))
         .outerjoin(Ticket, (Ticket.id == Assignment.ticket_id) & (Ticket.assignee_id == Assignment.user_id))
-        .where(Assignment.ended_on.is_(None), Assignment.stead_of_id != Assignment.user_id, *team.is_there(now))
+        .where(Assignment.ended_on.is_(None), Assignment.stead_of_id != Assignment.user_id, *team.is_available(now))
         .where(or_(Lead.status_id.not_in(ended_leads), Ticket.status_id.not_in(ended_tickets)))
     )
 
 
-def hand_back(session: Session, assignment_id: int, now: datetime) -> str:
+def return_record(session: Session, assignment_id: int, now: datetime) -> str:
     """Give the record of one such stretch, and its open tasks, back to whose turn it was; the caller commits.
 
     Answers returned, or skipped when somebody holds the record or the stead has ended meanwhile.
@@ -84,11 +84,11 @@ def _take_back(task: Task, person: Any, now: datetime) -> None:
         had = [*task.tried, task.assignee_id]
         task.tried = [user for user in dict.fromkeys(had) if user is not None and user != person.id]
     task.assignee_id = person.id
-    task.arm(reminders.offsets_of(person), now)
+    task.arm(reminders.reminder_offsets(person), now)
     task.stamp(None, now)
 
 
 def _tell_both(session: Session, record: Any, stretch: Assignment, now: datetime) -> None:
     key, says = f"back:{stretch.id}", {"number": record.number}
-    notices.tell(session, [stretch.stead_of_id], "assigned", key, record, None, now, back=True, **says)
-    notices.tell(session, [stretch.user_id], "unassigned", key, record, None, now, to=stretch.stead_of_id, **says)
+    notices.notify(session, [stretch.stead_of_id], "assigned", key, record, None, now, back=True, **says)
+    notices.notify(session, [stretch.user_id], "unassigned", key, record, None, now, to=stretch.stead_of_id, **says)

@@ -49,9 +49,9 @@ def notify(
 
     The caller has made sure that all of them see the record.
     """
-    place, says = notices.place_of(about), {"number": getattr(about, "number", None) or about.title}
+    place, says = notices.record_ids_of(about), {"number": getattr(about, "number", None) or about.title}
     rest = [user for user in others if user not in mentioned]
-    notices.tell_many(
+    notices.notify_many(
         session,
         [
             notices.NoticeEvent("mention", f"mention:{line.id}", tuple(mentioned), says, place, line.actor_id),

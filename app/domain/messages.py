@@ -56,13 +56,13 @@ class Message(Record):
 def enqueue(session: Session, values: dict[str, Any], by: int | None, now: datetime) -> Message:
     """Put a message into the outbox. Raises RuleBroken for an unknown channel, a wrong peer or an empty text."""
     if values.get("channel") not in CHANNELS:
-        raise RuleBroken("Please choose WhatsApp, SMS or e-mail.", "channel")
+        raise RuleBroken("Please choose WhatsApp, SMS or email.", "channel")
     peer = (values.get("peer") or "").strip()
     peer = peer.lower() if values["channel"] == "email" else (phone.normal(peer) or "")
     if not peer or (values["channel"] == "email" and "@" not in peer):
-        raise RuleBroken("Please give the number or address to send to.", "peer")
+        raise RuleBroken("Please enter the number or address to send to.", "peer")
     if not (values.get("body") or "").strip():
-        raise RuleBroken("Please write a text.", "body")
+        raise RuleBroken("Please enter a text.", "body")
     message = Message(direction="out", peer=peer, state="queued", tries=0, due_on=now, native={})
     for name in ("channel", "subject", "body", "customer_id", "lead_id", "ticket_id", "cause"):
         setattr(message, name, values.get(name))
@@ -72,6 +72,6 @@ def enqueue(session: Session, values: dict[str, Any], by: int | None, now: datet
     if message.lead_id or message.ticket_id or message.customer_id:
         timeline.write(session, message, "message", by, now, message=message.id, channel=message.channel)
     if by is not None:
-        sla.answer_by_contact(session, Lead, message.lead_id, now)
-        sla.answer_by_contact(session, Ticket, message.ticket_id, now)
+        sla.record_first_reply(session, Lead, message.lead_id, now)
+        sla.record_first_reply(session, Ticket, message.ticket_id, now)
     return message

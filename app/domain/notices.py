@@ -13,7 +13,9 @@ from sqlalchemy import JSON, ForeignKey, Index, Integer, String, UniqueConstrain
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain.base import Moment, RuleBroken, say
+from app.domain.base import RuleBroken, UtcDateTime, translatable
+from app.domain.pending import pending
+from app.domain.session_context import NoticeChoices, session_context
 
 #: Every kind there is; an unknown one is an error, never swallowed.
 KINDS = (
@@ -41,8 +43,6 @@ KINDS = (
 )
 #: Ways to tell somebody -> whether one who chose nothing wants them. The bell is the row itself; "screen" is the toast.
 CHANNELS = {"bell": True, "screen": True, "email": False}
-#: user id -> kind -> channel -> wanted; only what differs from CHANNELS.
-Choices = Mapping[int, Mapping[str, Mapping[str, bool]]]
 
 
 class Notification(Model):  # type: ignore[misc]
@@ -60,16 +60,16 @@ class Notification(Model):  # type: ignore[misc]
     user_id: Mapped[int] = mapped_column(ForeignKey("ab_user.id", ondelete="CASCADE"), nullable=False)
     #: Who caused it; null = the system.
     actor_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id", ondelete="SET NULL"))
-    at: Mapped[datetime] = mapped_column(Moment, nullable=False)
+    at: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
     lead_id: Mapped[int | None] = mapped_column(ForeignKey("leads.id", ondelete="CASCADE"))
     ticket_id: Mapped[int | None] = mapped_column(ForeignKey("ticket.id", ondelete="CASCADE"))
     customer_id: Mapped[int | None] = mapped_column(ForeignKey("customer.id", ondelete="CASCADE"))
     task_id: Mapped[int | None] = mapped_column(ForeignKey("task.id", ondelete="CASCADE"))
     #: What the sentence needs: number, title, minutes … Nothing that a mask could hide.
     payload: Mapped[dict[str, Any]] = mapped_column(JSON, nullable=False, default=dict)
-    read_on: Mapped[datetime | None] = mapped_column(Moment)
+    read_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     #: Hidden from the bell until then.
-    snoozed_until: Mapped[datetime | None] = mapped_column(Moment)
+    snoozed_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class Delivery(Model):  # type: ignore[misc]
@@ -85,10 +85,10 @@ class Delivery(Model):  # type: ignore[misc]
     #: sending: never sent again by itself), or shown.
     state: Mapped[str] = mapped_column(String(16), nullable=False)
     #: When it came into this state, UTC.
-    at: Mapped[datetime] = mapped_column(Moment, nullable=False)
+    at: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
     tries: Mapped[int] = mapped_column(Integer, nullable=False, default=0, server_default="0")
     #: When a queued one is to be sent, or put into the queue again, UTC.
-    next_try_on: Mapped[datetime | None] = mapped_column(Moment)
+    next_try_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     #: Why it failed, as a sentence for its person.
     error: Mapped[str | None] = mapped_column(String(300))
 
@@ -110,7 +110,7 @@ class NoticeEvent:
     by: int | None = None
 
 
-def tell(
+def notify(
     session: Session,
     users: Iterable[int | None],
     kind: str,
@@ -124,26 +124,26 @@ def tell(
 
     `about`: the lead, ticket, customer or task it stands on. Raises ValueError for an unknown kind.
     """
-    return tell_many(session, [NoticeEvent(kind, key, tuple(users), payload, place_of(about), by)], now)
+    return notify_many(session, [NoticeEvent(kind, key, tuple(users), payload, record_ids_of(about), by)], now)
 
 
-def tell_many(session: Session, news: Iterable[NoticeEvent], now: datetime) -> int:
+def notify_many(session: Session, news: Iterable[NoticeEvent], now: datetime) -> int:
     """Notify everybody of everything, in one statement; an event key that stands already is passed over.
 
     Answers how many rows were new. Raises ValueError for an unknown kind.
     """
-    chosen = choices_of(session)
+    chosen = load_choices(session)
     rows = [row for each in news for row in _rows(each, chosen, now)]
     if not rows:
         return 0
     fresh = int(session.execute(_insert_new(session), rows).rowcount)  # type: ignore[attr-defined]
     if fresh:  # a mixture of new and old is rare, and lets a few bells count once more
-        session.info.setdefault("told", []).extend((row["user_id"], row["kind"]) for row in rows)
+        pending(session).notified.extend((row["user_id"], row["kind"]) for row in rows)
         _write_down(session, [row for row in rows if wants(chosen, row["user_id"], row["kind"], "email")], now)
     return fresh
 
 
-def _rows(news: NoticeEvent, chosen: Choices, now: datetime) -> list[dict[str, Any]]:
+def _rows(news: NoticeEvent, chosen: NoticeChoices, now: datetime) -> list[dict[str, Any]]:
     if news.kind not in KINDS:
         raise ValueError(f"unknown kind of notification: {news.kind}")
     users = [user for user in dict.fromkeys(news.users) if user is not None and user != news.by]
@@ -183,21 +183,21 @@ def _write_down(session: Session, rows: list[dict[str, Any]], now: datetime) -> 
 # --- How people want to be told
 
 
-def wants(chosen: Choices, user: int, kind: str, channel: str) -> bool:
+def wants(chosen: NoticeChoices, user: int, kind: str, channel: str) -> bool:
     """Whether the user wants this kind on this channel: his own choice, else the channel's default."""
     return bool(chosen.get(user, {}).get(kind, {}).get(channel, CHANNELS[channel]))
 
 
-def choices_of(session: Session) -> Choices:
-    """Everybody's own choices; a door or a pass that has them puts them into session.info["choices"]."""
-    if "choices" not in session.info:
+def load_choices(session: Session) -> NoticeChoices:
+    """Everybody's own choices, from the session's context; loaded once if nobody has set them there."""
+    context = session_context(session)
+    if context.notice_choices is None:
         query = select(User.id, User.notice_choices).where(User.notice_choices.is_not(None))
-        session.info["choices"] = {key: chosen for key, chosen in session.execute(query) if chosen}
-    chosen: Choices = session.info["choices"]
-    return chosen
+        context.notice_choices = {key: chosen for key, chosen in session.execute(query) if chosen}
+    return context.notice_choices
 
 
-def deviations(table: Mapping[str, Mapping[str, bool]]) -> dict[str, dict[str, bool]] | None:
+def non_default_choices(table: Mapping[str, Mapping[str, bool]]) -> dict[str, dict[str, bool]] | None:
     """Of kind -> channel -> wanted, what differs from CHANNELS, for User.notice_choices; None when nothing does.
 
     Raises RuleBroken for a kind, channel or value that there is not.
@@ -206,19 +206,25 @@ def deviations(table: Mapping[str, Mapping[str, bool]]) -> dict[str, dict[str, b
     for kind, chosen in table.items():
         if kind not in KINDS:
             raise RuleBroken(
-                say("There is no kind of notice “%(kind)s”. Please look at the list of kinds.", kind=str(kind)[:40])
+                translatable(
+                    "There is no notification kind “%(kind)s”. Please use one from the list.", kind=str(kind)[:40]
+                )
             )
         for channel, wanted in chosen.items():
             if channel not in CHANNELS or not isinstance(wanted, bool):
                 raise RuleBroken(
-                    say("Notices go to %(channels)s; each is true or false.", channels=", ".join(CHANNELS)), kind
+                    translatable(
+                        "The notification channels are %(channels)s; each is true or false.",
+                        channels=", ".join(CHANNELS),
+                    ),
+                    kind,
                 )
             if wanted != CHANNELS[channel]:
                 kept.setdefault(kind, {})[channel] = wanted
     return kept or None
 
 
-def place_of(about: Any) -> dict[str, int | None]:
+def record_ids_of(about: Any) -> dict[str, int | None]:
     """The ids under which the bell groups and links an event."""
     place: dict[str, int | None] = {"lead_id": None, "ticket_id": None, "customer_id": None, "task_id": None}
     if about is None:
@@ -231,7 +237,7 @@ def place_of(about: Any) -> dict[str, int | None]:
     return place
 
 
-def unread(session: Session, user_id: int, now: datetime) -> int:
+def count_unread(session: Session, user_id: int, now: datetime) -> int:
     """How many notifications the bell of this user counts."""
     mine = (Notification.user_id == user_id, Notification.read_on.is_(None))
     awake = (Notification.snoozed_until.is_(None)) | (Notification.snoozed_until <= now)
@@ -247,14 +253,14 @@ def mark_read(session: Session, user_id: int, now: datetime, ids: list[int] | No
     return int(done.rowcount)  # type: ignore[attr-defined]
 
 
-def rung(session: Session, user_id: int, kind: str = "") -> None:
+def note_count_changed(session: Session, user_id: int, kind: str = "") -> None:
     """The count of this user's bell changed (a notice of that kind came, or one was read); his pages hear of it."""
-    session.info.setdefault("told", []).append((user_id, kind))
+    pending(session).notified.append((user_id, kind))
 
 
-def note_shown(session: Session, user_id: int, key: int, now: datetime) -> bool:
+def record_toast_shown(session: Session, user_id: int, key: int, now: datetime) -> bool:
     """One of the user's own notices stood on a page as a toast; False when that is known, or it is none of his."""
-    own = select(Notification.id, literal("screen"), literal("shown"), literal(now, Moment), literal(0))
+    own = select(Notification.id, literal("screen"), literal("shown"), literal(now, UtcDateTime), literal(0))
     rows = own.where(Notification.id == key, Notification.user_id == user_id)
     names = ["notification_id", "channel", "state", "at", "tries"]
     step: Any = mysql.insert(Delivery).from_select(names, rows).prefix_with("IGNORE")
@@ -263,7 +269,7 @@ def note_shown(session: Session, user_id: int, key: int, now: datetime) -> bool:
     return bool(session.execute(step).rowcount)  # type: ignore[attr-defined]
 
 
-def settle(session: Session, key: str, now: datetime) -> None:
+def resolve(session: Session, key: str, now: datetime) -> None:
     """The event `key` needs nobody any more: whoever has not read of it, has."""
     # On SQLite a LIKE ignores case and so every index; a GLOB walks a range of it, as MariaDB's LIKE does.
     is_lite = session.get_bind().dialect.name == "sqlite"

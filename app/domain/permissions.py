@@ -26,6 +26,49 @@ LEVELS = ("none", "own", "team", "all")
 MASKED = ("mobile", "alternative_mobile", "email", "pan", "aadhaar", "address")
 #: Rising openness.
 MASKS = ("hidden", "last4", "full")
+LEVEL_RANK = {level: rank for rank, level in enumerate(LEVELS)}
+MASK_RANK = {mask: rank for rank, mask in enumerate(MASKS)}
+_ROWS = ("read", "create", "write", "delete", "assign", "export", "import", "bulk")
+#: Module -> the verbs that apply to it; every other cell of the matrix stays empty.
+VERBS_OF: dict[str, tuple[str, ...]] = {
+    "Dashboard": ("read", "write", "export"),
+    "Leads": (*_ROWS, "reveal"),
+    "Tickets": (*_ROWS, "reveal"),
+    "Customers": (*_ROWS, "reveal"),
+    "Tasks": _ROWS,
+    "Call Logs": ("read", "create", "write", "delete", "export", "import", "bulk", "reveal", "recordings"),
+    "Messages": ("read", "create", "write", "delete", "export", "bulk", "reveal"),
+    "Support Pages": ("read", "create", "write", "delete"),
+    "Notes": ("read", "create", "write", "delete", "export"),
+    "Requests": ("read", "create", "write", "delete", "assign", "export"),
+    "Reports": ("read", "export"),
+    "Settings": ("read", "create", "write", "delete", "export", "import"),
+}
+#: Modules whose rows have no owner: only the levels none and all apply.
+WITHOUT_OWNER = ("Support Pages", "Settings")
+
+
+#: Modules of records that no module of the product covers, by add_module; kept for the process.
+_ADDED: dict[str, None] = {}
+
+
+def add_module(name: str) -> None:
+    """Give the matrix a module for a record of its own. Raises ValueError for a name that cannot be stored."""
+    if not 0 < len(name) <= 32:
+        raise ValueError(f"the module {name!r} must have between 1 and 32 characters")
+    if name not in MODULES:
+        _ADDED[name] = None
+        VERBS_OF.setdefault(name, ("read", "create", "write", "delete", "bulk"))
+
+
+def all_modules() -> tuple[str, ...]:
+    """The modules of the product, then those that were added."""
+    return (*MODULES, *_ADDED)
+
+
+def is_added(module: str) -> bool:
+    """Whether the module was added; where its record has no access rule of its own, its levels are none and all."""
+    return module in _ADDED
 
 
 class ModulePermission(Model):  # type: ignore[misc]

@@ -68,14 +68,14 @@ class ReassignmentPass:
     due_on: datetime
 
 
-def terms(session: Session) -> ReassignmentTerms:
+def load_terms(session: Session) -> ReassignmentTerms:
     """The settings as they stand now."""
-    known = {key: settings.KNOWN[key][0] for key in ("grace_minutes", "retry_minutes")}
+    known = {key: settings.DEFINITIONS[key][0] for key in ("grace_minutes", "retry_minutes")}
     chosen = select(BusinessSetting.key, BusinessSetting.value).where(BusinessSetting.key.in_(known))
     return ReassignmentTerms(**known | {row.key: row.value for row in session.execute(chosen)})
 
 
-def pass_of(now: datetime, office: office_hours.Office, terms: ReassignmentTerms) -> ReassignmentPass:
+def pass_at(now: datetime, office: office_hours.Office, terms: ReassignmentTerms) -> ReassignmentPass:
     """What a pass at `now` goes by. Raises clock.NeverOpens."""
     grace, retry = timedelta(minutes=terms.grace_minutes), timedelta(minutes=terms.retry_minutes)
     return ReassignmentPass(
@@ -128,7 +128,7 @@ def reassign_record(
     session: Session, kind: str, record_id: int, now: datetime, office: office_hours.Office, terms: ReassignmentTerms
 ) -> str:
     """Hand all overdue tasks of one record to the next in turn: reassign() for one."""
-    return reassign(session, [(kind, record_id)], pass_of(now, office, terms))[0]
+    return reassign(session, [(kind, record_id)], pass_at(now, office, terms))[0]
 
 
 def reassign(session: Session, found: Sequence[tuple[str, int]], at: ReassignmentPass) -> list[str]:
@@ -164,15 +164,15 @@ def _ids(places: Iterable[tuple[str, int]], kind: str) -> list[int]:
     return sorted(key for each, key in places if each == kind)
 
 
-def _turns(session: Session, role: str) -> team.Turns | None:
+def _turns(session: Session, role: str) -> team.LockedTurns | None:
     """The locked line of the role; None where the role is gone."""
     try:
-        return team.take_turns(session, role)
+        return team.lock_turns(session, role)
     except RuleBroken:
         return None
 
 
-def _next(turns: team.Turns | None, case: RecordToReassign, now: datetime) -> team.Decision:
+def _next(turns: team.LockedTurns | None, case: RecordToReassign, now: datetime) -> team.Decision:
     """Whose turn it is among those who had none of these tasks."""
     had = {user for task in case.late for user in (*task.tried, task.assignee_id) if user is not None}
     return turns.next(now, frozenset(had)) if turns else team.Decision(None, case.role)

@@ -72,7 +72,7 @@ class ReassignmentBatch:
             session, [(case.record, decision) for case, decision in self._taken], "overdue", self.now
         )
         timeline.write_many(session, self._lines(), None, self.now)
-        notices.tell_many(session, self._news(_Answerable(session) if self._left else None), self.now)
+        notices.notify_many(session, self._news(_Answerable(session) if self._left else None), self.now)
         session.flush()
         session.expire_all()
 
@@ -122,7 +122,7 @@ class ReassignmentBatch:
             yield timeline.TimelineLine(case.record, "assignment", says)
         for case, decision in self._left:
             first = case.late[0]
-            text = f"Nobody with the role {decision.role} is left to take the overdue task “{first.title}”."
+            text = f"No one with the role {decision.role} is available for the overdue task “{first.title}”."
             says = {"text": text, "what": "exhausted", "task": first.id, "decision": decision.as_json()}
             yield timeline.TimelineLine(case.record, "system", says)
 
@@ -150,12 +150,12 @@ class ReassignmentBatch:
 def _news(kind: str, what: str, task: Task, users: tuple[int | None, ...], says: dict[str, Any]) -> notices.NoticeEvent:
     """Its key names one overdue period of one task, so that it is handled once."""
     key = f"{what}:{task.id}:{task.due_on.isoformat() if task.due_on else ''}"
-    return notices.NoticeEvent(kind, key, users, says, notices.place_of(task))
+    return notices.NoticeEvent(kind, key, users, says, notices.record_ids_of(task))
 
 
 def _offsets(session: Session, takers: Iterable[int | None]) -> dict[int, tuple[int, ...]]:
     """user id -> minutes before due at which he wants to be reminded; all of them are known to the session already."""
-    return {user: reminders.offsets_of(session.get_one(User, user)) for user in {*takers} if user is not None}
+    return {user: reminders.reminder_offsets(session.get_one(User, user)) for user in {*takers} if user is not None}
 
 
 class _Answerable:
@@ -165,7 +165,7 @@ class _Answerable:
         everybody = session.execute(select(User.id, User.manager_id, User.active)).all()
         self._manager: dict[int | None, int | None] = {row.id: row.manager_id for row in everybody}
         self._working = {row.id for row in everybody if row.active}
-        self._admins = [user.id for user in team.members(session, team.role_named(session, "Admin").id)]
+        self._admins = [user.id for user in team.members(session, team.get_role(session, "Admin").id)]
 
     def above(self, users: Iterable[int | None]) -> tuple[int, ...]:
         """In order of id."""

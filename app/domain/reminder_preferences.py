@@ -13,26 +13,26 @@ from app.domain.base import RuleBroken, UtcDateTime
 from app.domain.tasks import Task
 
 #: A reminder comes at most a week ahead.
-MOST_MINUTES = 7 * 24 * 60
-MOST_OFFSETS = 5
+MAX_MINUTES = 7 * 24 * 60
+MAX_OFFSETS = 5
 #: So many tasks are armed anew by one statement.
 _AT_ONCE = 200
 
 
-def offsets_typed(typed: str) -> list[int] | None:
+def parse_offsets(typed: str) -> list[int] | None:
     """Minutes before due, largest first, of a text such as "60, 5"; None for an empty one. Raises RuleBroken."""
     parts = typed.replace(",", " ").split()
     if not parts:
         return None
     good = all(part.isascii() and part.isdigit() and len(part) < 6 for part in parts)
-    if not good or len(parts) > MOST_OFFSETS or not all(0 < int(part) <= MOST_MINUTES for part in parts):
+    if not good or len(parts) > MAX_OFFSETS or not all(0 < int(part) <= MAX_MINUTES for part in parts):
         raise RuleBroken(
-            "Please write up to five numbers of minutes from 1 to 10080, such as 60, 5.", "reminder_minutes"
+            "Please enter up to five numbers of minutes from 1 to 10080, such as 60, 5.", "reminder_minutes"
         )
     return sorted({int(part) for part in parts}, reverse=True)
 
 
-def rearm(session: Session, user_id: int, offsets: tuple[int, ...], now: datetime) -> int:
+def reschedule(session: Session, user_id: int, offsets: tuple[int, ...], now: datetime) -> int:
     """Set the next reminder of the person's open tasks by new offsets (minutes before due); answers how many.
 
     The session sees everything, as the system. Tasks told as overdue keep their morning, and a reminder that

@@ -23,13 +23,13 @@ MINUTE = timedelta(minutes=1)
 _COLUMNS = (Task.title, Task.status, Task.due_on, Task.assignee_id, Task.lead_id, Task.ticket_id)
 
 
-def offsets_of(user: Any) -> tuple[int, ...]:
+def reminder_offsets(user: Any) -> tuple[int, ...]:
     """Minutes before due at which this person wants to be reminded; an empty list of his own means never."""
     chosen = getattr(user, "reminder_minutes", None)
     return tuple(team.REMINDER_MINUTES if chosen is None else chosen)
 
 
-def due(session: Session, now: datetime, limit: int) -> list[int]:
+def due_tasks(session: Session, now: datetime, limit: int) -> list[int]:
     """Ids of the open tasks at which a reminder may be due, longest waiting first."""
     waiting = (Task.remind_on <= now, Task.status.in_(tasks.OPEN), Task.assignee_id.is_not(None))
     return list(session.scalars(select(Task.id).where(*waiting).order_by(Task.remind_on, Task.id).limit(limit)))
@@ -50,7 +50,7 @@ def remind_many(session: Session, task_ids: Sequence[int], now: datetime, zone: 
     looks = _looks(session, task_ids, now, zone)
     news = {look.task.id: told for look in looks if (told := look.news(now))}
     fresh = _not_told(session, news)
-    notices.tell_many(session, [news[key] for key in sorted(fresh)], now)
+    notices.notify_many(session, [news[key] for key in sorted(fresh)], now)
     _arm(session, [(look.task, look.next(now)) for look in looks])
     return [news[key].kind if key in fresh else "skipped" for key in task_ids]
 
@@ -68,14 +68,14 @@ class _Look:
         due_on = self.task.due_on
         if due_on is None or not self.user.active:
             return None
-        event = _event(self.task.id, due_on, offsets_of(self.user), now, self.place)
+        event = _event(self.task.id, due_on, reminder_offsets(self.user), now, self.place)
         says = {"title": self.task.title, "due": due_on.isoformat(), "minutes": minutes_left(due_on, now)}
-        return notices.NoticeEvent(*event, (self.user.id,), says, notices.place_of(self.task)) if event else None
+        return notices.NoticeEvent(*event, (self.user.id,), says, notices.record_ids_of(self.task)) if event else None
 
     def next(self, now: datetime) -> datetime | None:
         """When it is to be looked at again."""
         due_on = self.task.due_on
-        return next_moment(due_on, offsets_of(self.user), now, self.place) if due_on else None
+        return next_check(due_on, reminder_offsets(self.user), now, self.place) if due_on else None
 
 
 def _looks(session: Session, task_ids: Sequence[int], now: datetime, zone: str) -> list[_Look]:
@@ -96,7 +96,7 @@ def _listeners(session: Session, users: set[int], now: datetime) -> dict[int, An
     delegate = aliased(User)
     query = select(User, delegate).outerjoin(delegate, delegate.id == User.delegate_id).where(User.id.in_(users))
     pairs = [
-        (user, other, team.stand_in(team.TurnPosition(user, other), now)) for user, other in session.execute(query)
+        (user, other, team.substitute(team.TurnPosition(user, other), now)) for user, other in session.execute(query)
     ]
     return {user.id: user if instead is None else other for user, other, instead in pairs}
 
@@ -110,7 +110,7 @@ def _not_told(session: Session, news: dict[int, notices.NoticeEvent]) -> set[int
     return set(news) - {keys[key] for key in told}
 
 
-def next_moment(due_on: datetime, offsets: tuple[int, ...], now: datetime, place: ZoneInfo) -> datetime:
+def next_check(due_on: datetime, offsets: tuple[int, ...], now: datetime, place: ZoneInfo) -> datetime:
     """The first moment after now at which this task is to be looked at again."""
     moments = [due_on - minutes * MINUTE for minutes in offsets] + [due_on + OVERDUE]
     later = [moment for moment in moments if moment > now]

@@ -167,26 +167,29 @@ class BusinessSetting(Model):  # type: ignore[misc]
 
 
 #: key -> (default, what it means).
-KNOWN: dict[str, tuple[Any, str]] = {
-    "grace_minutes": (30, "Office minutes a task may be overdue before it moves to a colleague"),
-    "retry_minutes": (540, "Office minutes the next person gets"),
-    "first_task_minutes": ({"Low": 1440, "Medium": 120, "High": 60}, "Minutes until a new record's first task is due"),
-    "request_expiry_days": (3, "Working days after which a pending assignment request expires"),
-    "lead_expiry_days": (60, "Days without change after which a working lead expires"),
-    "opened_expiry_days": (30, "Days in Account Opened after which a lead expires"),
-    "sla_warning_percent": (75, "Percent of the promised time after which people are warned"),
-    "sla_escalation_minutes": (60, "Office minutes after which a broken promise goes to the next manager"),
-    "default_referral": ("AUOMC", "The house's own referral code"),
-    "phone_app_version": ("1.3.0", "Newest version of the telephone application"),
-    "phone_app_build": (5, "Its build number"),
-    "phone_app_url": ("", "Where people download it; empty = nowhere"),
-    "phone_app_force": (False, "Older versions must be updated"),
+DEFINITIONS: dict[str, tuple[Any, str]] = {
+    "grace_minutes": (30, "Office minutes a task can be overdue before it is reassigned"),
+    "retry_minutes": (540, "Office minutes until a reassigned task is due"),
+    "first_task_minutes": (
+        {"Low": 1440, "Medium": 120, "High": 60},
+        ("Minutes until the first task of a new record is due"),
+    ),
+    "request_expiry_days": (3, "Working days until a pending assignment request expires"),
+    "lead_expiry_days": (60, "Days without activity until an open lead expires"),
+    "opened_expiry_days": (30, "Days in Account Opened until a lead expires"),
+    "sla_warning_percent": (75, "Percent of the SLA target after which a warning is sent"),
+    "sla_escalation_minutes": (60, "Office minutes until a missed SLA target is escalated to the next manager"),
+    "default_referral": ("AUOMC", "The company's own referral code"),
+    "phone_app_version": ("1.3.0", "Latest version of the phone app"),
+    "phone_app_build": (5, "Build number of the phone app"),
+    "phone_app_url": ("", "Download address of the phone app; leave empty for none"),
+    "phone_app_force": (False, "Require users to update older versions"),
 }
 
 
 def value_of(session: Session, key: str) -> Any:
     """The setting's value, or its default from KNOWN. Raises KeyError for an unknown key."""
-    default = KNOWN[key][0]
+    default = DEFINITIONS[key][0]
     found = session.execute(select(BusinessSetting.value).where(BusinessSetting.key == key)).scalar()
     return default if found is None else found
 
@@ -194,10 +197,10 @@ def value_of(session: Session, key: str) -> Any:
 def values_of(session: Session, *keys: str) -> dict[str, Any]:
     """The same for several settings, in one statement."""
     query = select(BusinessSetting.key, BusinessSetting.value).where(BusinessSetting.key.in_(keys))
-    return {key: KNOWN[key][0] for key in keys} | {row.key: row.value for row in session.execute(query)}
+    return {key: DEFINITIONS[key][0] for key in keys} | {row.key: row.value for row in session.execute(query)}
 
 
-def office(session: Session, zone: str) -> office_hours.Office:
+def load_office(session: Session, zone: str) -> office_hours.Office:
     """The office hours as a value; no ranges = always open."""
     ranges = tuple(office_hours.Range(r.weekday, r.starts, r.ends) for r in session.scalars(select(OfficeRange)))
     days = list(session.scalars(select(Holiday)))

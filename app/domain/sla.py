@@ -16,10 +16,10 @@ from app.domain.base import UtcDateTime
 from app.domain.settings import BusinessSetting, SlaPolicy, SlaTarget
 
 #: What a status means for the clock.
-RUNS, WAITS, ENDED = "runs", "waits", "ended"
+RUNNING, PAUSED, ENDED = "runs", "waits", "ended"
 #: Its two promises, as the columns name them: a first answer, and a resolution.
-PROMISES = ("reply", "resolve")
-NO_TIME = timedelta(0)
+DEADLINES = ("reply", "resolve")
+ZERO = timedelta(0)
 
 
 class SlaRecord:
@@ -53,7 +53,7 @@ class SlaRecord:
     @classmethod
     def stands(cls, meaning: str) -> str:
         """What a status of this meaning is for the clock: runs, waits or ended."""
-        return ENDED if meaning in cls.ends_in else WAITS if meaning in cls.waits_in else RUNS
+        return ENDED if meaning in cls.ends_in else PAUSED if meaning in cls.waits_in else RUNNING
 
 
 # --- What a manager may turn
@@ -67,9 +67,9 @@ class SlaTerms:
     #: (lead or ticket, priority; "" = any) -> office minutes until the first answer, until the resolution.
     targets: Mapping[tuple[str, str], tuple[int, int | None]] = field(default_factory=dict, hash=False)
     #: When this part of a promise's time is over, its people are warned.
-    warning_percent: int = settings.KNOWN["sla_warning_percent"][0]
+    warning_percent: int = settings.DEFINITIONS["sla_warning_percent"][0]
     #: Office minutes after a breach, and again and again, at which the next manager is told.
-    escalation_minutes: int = settings.KNOWN["sla_escalation_minutes"][0]
+    escalation_minutes: int = settings.DEFINITIONS["sla_escalation_minutes"][0]
 
     def target(self, kind: str, priority: str) -> tuple[int | None, int | None]:
         """Office minutes until the first answer and until the resolution; None = not promised."""
@@ -87,7 +87,7 @@ class SlaTerms:
 NO_TERMS = SlaTerms(office_hours.Office(ZoneInfo("UTC")))
 
 
-def terms(session: Session, zone: str) -> SlaTerms:
+def load_terms(session: Session, zone: str) -> SlaTerms:
     """The office hours, policies and settings as they stand now; of two active policies the first in order holds."""
     keys = ("sla_warning_percent", "sla_escalation_minutes")
     chosen = select(BusinessSetting.key, BusinessSetting.value).where(BusinessSetting.key.in_(keys))
@@ -96,7 +96,7 @@ def terms(session: Session, zone: str) -> SlaTerms:
     targets: dict[tuple[str, str], tuple[int, int | None]] = {}
     for kind, each in session.execute(active.where(SlaPolicy.is_active).order_by(SlaPolicy.position, SlaPolicy.id)):
         targets.setdefault((kind, each.priority), (each.first_response_minutes, each.resolution_minutes))
-    return SlaTerms(settings.office(session, zone), targets, **figures)
+    return SlaTerms(settings.load_office(session, zone), targets, **figures)
 
 
 # --- The clock follows the record
@@ -112,17 +112,17 @@ class Move:
     at: datetime
 
 
-def begin(record: Any, terms: SlaTerms, now: datetime) -> None:
+def start_clock(record: Any, terms: SlaTerms, now: datetime) -> None:
     """Start the clock of a new record, as its status says: it may be waiting or ended already."""
     stands = record.stands(record.status.meaning)
     if stands == ENDED:
         return
     _start(record, terms, now)
-    record.paused_on = now if stands == WAITS else None
-    arm(record, terms)
+    record.paused_on = now if stands == PAUSED else None
+    schedule_check(record, terms)
 
 
-def follow(record: Any, move: Move, terms: SlaTerms) -> None:
+def apply_move(record: Any, move: Move, terms: SlaTerms) -> None:
     """What a move means: the clock goes on, stands still, ends or begins anew; a person's move is an answer."""
     was, stands = record.stands(move.old), record.stands(move.new)
     if was == ENDED != stands:
@@ -132,22 +132,22 @@ def follow(record: Any, move: Move, terms: SlaTerms) -> None:
         record.replied_on = move.at
         _settle(record, "reply", move.at)
     if stands == ENDED:
-        for name in PROMISES:
+        for name in DEADLINES:
             _settle(record, name, move.at)
-    record.paused_on = move.at if stands == WAITS else None
-    arm(record, terms)
+    record.paused_on = move.at if stands == PAUSED else None
+    schedule_check(record, terms)
 
 
-def retarget(record: Any, terms: SlaTerms) -> None:
+def apply_priority(record: Any, terms: SlaTerms) -> None:
     """Another priority promises another time, counted from the same start; the old breach does not count then."""
     if record.sla_started_on is not None and record.stands(record.status.meaning) != ENDED:
         _aim(record, terms)
-        arm(record, terms)
+        schedule_check(record, terms)
 
 
-def arm(record: Any, terms: SlaTerms) -> None:
+def schedule_check(record: Any, terms: SlaTerms) -> None:
     """Say when the minute job must look: at the first warning, if it lies in the past at once."""
-    moments = [] if record.paused_on else [each.warn_on for each in promises(record, terms)]
+    moments = [] if record.paused_on else [each.warn_on for each in deadlines(record, terms)]
     record.sla_on = min(moments, default=None)
 
 
@@ -160,7 +160,7 @@ def _aim(record: Any, terms: SlaTerms) -> None:
     """Set what is owed; a first answer that was given is not owed again."""
     spans = terms.target(record.applies_to, getattr(record, "priority", ""))
     stood = timedelta(seconds=record.paused_seconds or 0)
-    for name, minutes in zip(PROMISES, spans, strict=True):
+    for name, minutes in zip(DEADLINES, spans, strict=True):
         if name == "reply" and record.replied_on is not None:
             continue
         span = None if minutes is None else timedelta(minutes=minutes) + stood
@@ -174,7 +174,7 @@ def _resume(record: Any, terms: SlaTerms, now: datetime) -> None:
         return
     stood = office_hours.open_time_between(terms.office, record.paused_on, now)
     record.paused_on, record.paused_seconds = None, (record.paused_seconds or 0) + int(stood.total_seconds())
-    for name in PROMISES:
+    for name in DEADLINES:
         due = getattr(record, f"{name}_due_on")
         if due is not None:
             moved = terms.after(due, stood)
@@ -191,7 +191,7 @@ def _settle(record: Any, name: str, now: datetime) -> None:
     setattr(record, f"{name}_due_on", None)
 
 
-def answer_by_contact(session: Session, record: Any, key: int | None, now: datetime) -> None:
+def record_first_reply(session: Session, record: Any, key: int | None, now: datetime) -> None:
     """A call or message of a person is a first answer to the lead or ticket (the class) of this id, if there is one.
 
     One UPDATE that changes no version, so that nobody's open form meets a conflict.
@@ -210,7 +210,7 @@ def answer_by_contact(session: Session, record: Any, key: int | None, now: datet
     session.execute(step, execution_options={"synchronize_session": False})
 
 
-def answer_by_contacts(session: Session, record: Any, moments: Mapping[int, datetime]) -> None:
+def record_first_replies(session: Session, record: Any, moments: Mapping[int, datetime]) -> None:
     """The same for many records of one class: id -> when a person first spoke with the customer; one statement.
 
     News of a call comes late: a promise that was kept by then is not broken, whatever was thought meanwhile.
@@ -233,7 +233,7 @@ def answer_by_contacts(session: Session, record: Any, moments: Mapping[int, date
 
 
 @dataclass(frozen=True)
-class Promise:
+class SlaDeadline:
     """An open promise of one record."""
 
     #: reply or resolve.
@@ -245,19 +245,19 @@ class Promise:
     key: str
 
 
-def promises(record: Any, terms: SlaTerms) -> list[Promise]:
+def deadlines(record: Any, terms: SlaTerms) -> list[SlaDeadline]:
     """The open promises of a record, told by its own columns: a policy that changed does not touch them."""
-    return [_promise(record, name, terms) for name in PROMISES if getattr(record, f"{name}_due_on") is not None]
+    return [_promise(record, name, terms) for name in DEADLINES if getattr(record, f"{name}_due_on") is not None]
 
 
-def _promise(record: Any, name: str, terms: SlaTerms) -> Promise:
+def _promise(record: Any, name: str, terms: SlaTerms) -> SlaDeadline:
     due, started = getattr(record, f"{name}_due_on"), record.sla_started_on
     minutes = round(_span(started, due, record.paused_seconds, terms).total_seconds() / 60)
     key = f"{name}:{started or due:%Y%m%d%H%M%S}:{minutes}"
-    return Promise(name, due, warn_on(started, due, record.paused_seconds, terms), key)
+    return SlaDeadline(name, due, warning_time(started, due, record.paused_seconds, terms), key)
 
 
-def warn_on(started: datetime | None, due: datetime, paused_seconds: int | None, terms: SlaTerms) -> datetime:
+def warning_time(started: datetime | None, due: datetime, paused_seconds: int | None, terms: SlaTerms) -> datetime:
     """When so much of the promised office time is over that people are warned; never later than due."""
     span = _span(started, due, paused_seconds, terms) * terms.warning_percent / 100
     moment = terms.after(started or due, span + timedelta(seconds=paused_seconds or 0))
@@ -267,7 +267,7 @@ def warn_on(started: datetime | None, due: datetime, paused_seconds: int | None,
 def _span(started: datetime | None, due: datetime, paused_seconds: int | None, terms: SlaTerms) -> timedelta:
     """How much office time was promised."""
     whole = office_hours.open_time_between(terms.office, started or due, due) - timedelta(seconds=paused_seconds or 0)
-    return max(whole, NO_TIME)
+    return max(whole, ZERO)
 
 
 def minutes_left(office: office_hours.Office, due_on: datetime, now: datetime) -> int:

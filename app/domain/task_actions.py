@@ -29,14 +29,14 @@ def postponed_due_on(task: Task, said: str, now: datetime, zone: ZoneInfo) -> da
         return base + POSTPONE_SPANS[said]
     if said == "tomorrow":
         return datetime.combine(base.astimezone(zone).date() + timedelta(days=1), MORNING, tzinfo=zone)
-    raise RuleBroken("Please choose 15 minutes, an hour, or tomorrow at nine.", "until")
+    raise RuleBroken("Please choose 15 minutes, 1 hour or tomorrow at 9:00.", "until")
 
 
 def refuse_closed(task: Task) -> None:
     """Raise Conflict when somebody has finished or canceled the task already."""
     if task.status not in tasks.OPEN:
         raise Conflict(
-            translatable("“%(title)s” is finished already. Somebody may have been faster.", title=task.title)
+            translatable("“%(title)s” is already finished. Someone else may have finished it.", title=task.title)
         )
 
 
@@ -44,11 +44,11 @@ def refuse_invalid_follow_up(values: dict[str, Any], now: datetime) -> None:
     """Raise RuleBroken, all at once, for a next step without a title or without a moment ahead of now."""
     errors: dict[str, list[str]] = {}
     if not (values.get("title") or "").strip():
-        errors["title"] = ["Please say in a few words what is to be done next."]
+        errors["title"] = ["Please enter what to do next."]
     if values.get("due_on") is None:
         errors["due_on"] = ["When is the next follow-up? Please choose a day and time."]
     elif values["due_on"] <= now:
-        errors["due_on"] = ["This moment is past. Please choose one ahead."]
+        errors["due_on"] = ["This time is in the past. Please choose a later one."]
     if errors:
         raise RuleBroken(join_texts(sentence for list_ in errors.values() for sentence in list_), errors=errors)
 

@@ -78,9 +78,9 @@ def create(
     """Make a task of a lead or a ticket. Raises RuleBroken for a missing title or parent."""
     _refuse_wrong(values)
     if (values.get("lead_id") is None) == (values.get("ticket_id") is None):
-        raise RuleBroken("A task belongs to one lead or one ticket. Please choose exactly one.", "lead")
+        raise RuleBroken("A task needs exactly one lead or ticket.", "lead")
     if not (values.get("title") or "").strip():
-        raise RuleBroken("Please say in a few words what is to be done.", "title")
+        raise RuleBroken("Please enter what to do.", "title")
     fields = ("title", "description", "status", "priority", "lead_id", "ticket_id")
     task = Task(version=1, **{name: values[name] for name in fields if values.get(name) is not None})
     task.title = task.title.strip()
@@ -107,7 +107,7 @@ def change(
     """Change a task through its one door: stamps, reminders, exhaustion and timeline follow."""
     _refuse_wrong(values)
     if "title" in values and not (values["title"] or "").strip():
-        raise RuleBroken("Please say in a few words what is to be done.", "title")
+        raise RuleBroken("Please enter what to do.", "title")
     names = ("title", "description", "priority", "status", "due_on", "assignee_id")
     changes = [[n, getattr(task, n), values[n]] for n in names if n in values and values[n] != getattr(task, n)]
     was_exhausted = task.exhausted
@@ -141,9 +141,9 @@ def _clear_flag(session: Session, task: Task) -> None:
 
 def _refuse_wrong(values: dict[str, Any]) -> None:
     if values.get("status") is not None and values["status"] not in STATUSES:
-        raise RuleBroken("A task is Backlog, Todo, In Progress, Done or Canceled.", "status")
+        raise RuleBroken("The status of a task must be Backlog, Todo, In Progress, Done or Canceled.", "status")
     if values.get("priority") is not None and values["priority"] not in PRIORITIES:
-        raise RuleBroken("The priority of a task is Low, Medium or High.", "priority")
+        raise RuleBroken("The priority of a task must be Low, Medium or High.", "priority")
     for name in ("status", "priority"):
         if name in values and values[name] is None:
             raise RuleBroken("Please choose one.", name)

@@ -70,7 +70,7 @@ class Decision:
     candidates: list[int] = field(default_factory=list)
     skipped: dict[int, str] = field(default_factory=dict)
     #: The one on leave whose turn it was, when his delegate takes it.
-    stead_of: int | None = None
+    substitute_for: int | None = None
     #: Until when those are absent of whom it is known, UTC.
     until: dict[int, datetime] = field(default_factory=dict)
 
@@ -110,14 +110,14 @@ def why_absent(user: Any, now: datetime) -> str | None:
     return found.why if found else None
 
 
-def is_there(now: datetime) -> tuple[ColumnElement[bool], ...]:
+def is_available(now: datetime) -> tuple[ColumnElement[bool], ...]:
     """The same in SQL: the users who take work at `now`."""
     no_leave = or_(User.leave_from.is_(None), User.leave_from > now, User.leave_to <= now)
     not_away = or_(User.away_until.is_(None), User.away_until <= now)
     return User.active.is_(True), User.available.is_(True), not_away, no_leave
 
 
-def role_named(session: Session, name: str) -> Any:
+def get_role(session: Session, name: str) -> Any:
     """The role row. Raises RuleBroken when there is none of that name."""
     role = session.scalars(select(Role).where(Role.name == name)).first()
     if role is None:
@@ -167,7 +167,7 @@ class RoundRobinLine:
         return replace(self, last_user_id=user_id)
 
 
-def line(session: Session, role: Any, last_user_id: int | None) -> RoundRobinLine:
+def load_line(session: Session, role: Any, last_user_id: int | None) -> RoundRobinLine:
     """The line of a role row as it stands now; one statement."""
     delegate = aliased(User)
     query = select(User, delegate).outerjoin(delegate, delegate.id == User.delegate_id).where(_is_member(role.id))
@@ -175,7 +175,7 @@ def line(session: Session, role: Any, last_user_id: int | None) -> RoundRobinLin
     return RoundRobinLine(role.name, [TurnPosition(user, other) for user, other in rows], last_user_id)
 
 
-def preview(line: RoundRobinLine, now: datetime, count: int) -> list[Decision]:
+def preview_turns(line: RoundRobinLine, now: datetime, count: int) -> list[Decision]:
     """The next `count` decisions if nothing changes; moves no pointer. Shorter when nobody is there."""
     coming: list[Decision] = []
     while len(coming) < count:
@@ -183,21 +183,21 @@ def preview(line: RoundRobinLine, now: datetime, count: int) -> list[Decision]:
         if decision.user_id is None:
             break
         coming.append(decision)
-        line = line.moved_to(decision.stead_of or decision.user_id)
+        line = line.moved_to(decision.substitute_for or decision.user_id)
     return coming
 
 
-def next_in_turn(session: Session, role_name: str, now: datetime, without: frozenset[int] = frozenset()) -> Decision:
+def take_turn(session: Session, role_name: str, now: datetime, without: frozenset[int] = frozenset()) -> Decision:
     """Give the next turn in the role and move the pointer, under its row lock.
 
     `without`: user ids that already had this work. The decision's user_id is None when nobody is left.
     A person on leave with a present delegate of any role hands the turn to the delegate.
     """
-    return take_turns(session, role_name).next(now, without)
+    return lock_turns(session, role_name).next(now, without)
 
 
 @dataclass
-class Turns:
+class LockedTurns:
     """The line of a role under the lock of its pointer: nobody else gives a turn until the transaction ends."""
 
     pointer: RoundRobin
@@ -207,20 +207,20 @@ class Turns:
         """Give the next turn and move the pointer."""
         decision = _decided(self.line, now, without)
         if decision.user_id is not None:
-            self.line = self.line.moved_to(decision.stead_of or decision.user_id)
+            self.line = self.line.moved_to(decision.substitute_for or decision.user_id)
             self.pointer.last_user_id = self.line.last_user_id
             self.pointer.turns, self.pointer.changed_on = self.pointer.turns + 1, now
         return decision
 
 
-def take_turns(session: Session, role_name: str) -> Turns:
+def lock_turns(session: Session, role_name: str) -> LockedTurns:
     """Lock the pointer of the role, for one turn or many. Raises RuleBroken when there is no such role."""
-    role = role_named(session, role_name)
+    role = get_role(session, role_name)
     pointer = _locked_pointer(session, role.id)
-    return Turns(pointer, line(session, role, pointer.last_user_id))
+    return LockedTurns(pointer, load_line(session, role, pointer.last_user_id))
 
 
-def in_use(session: Session) -> list[tuple[Any, RoundRobin | None]]:
+def roles_in_use(session: Session) -> list[tuple[Any, RoundRobin | None]]:
     """The roles in which turns are given, by name, with their pointers: they have one, or work on leads or tickets."""
     works = (ModulePermission.module.in_(("Leads", "Tickets")), ModulePermission.verb == "write")
     workers = select(ModulePermission.role_id).where(*works, ModulePermission.level != "none")
@@ -229,15 +229,13 @@ def in_use(session: Session) -> list[tuple[Any, RoundRobin | None]]:
     return [(role, pointer) for role, pointer in session.execute(query.order_by(Role.name))]
 
 
-def begin_with(session: Session, role_name: str, user_id: int | None, now: datetime) -> None:
+def set_next(session: Session, role_name: str, user_id: int | None, now: datetime) -> None:
     """The next turn is this person's (None = the first in line). Raises RuleBroken for who does not stand in it."""
-    role = role_named(session, role_name)
+    role = get_role(session, role_name)
     ids = [user.id for user in members(session, role.id)]
     if user_id is not None and user_id not in ids:
         raise RuleBroken(
-            translatable(
-                "This person does not have the role %(role)s. Please choose somebody who has.", role=role_name
-            ),
+            translatable("This person doesn't have the role %(role)s. Please choose someone who does.", role=role_name),
             "user",
         )
     pointer = _locked_pointer(session, role.id)
@@ -269,7 +267,7 @@ def _decided(line: RoundRobinLine, now: datetime, without: frozenset[int] = froz
     for place in line.in_turn():
         taker = _taker(place, now, without, decision)
         if taker is not None:
-            decision.user_id, decision.stead_of = taker, place.user.id if taker != place.user.id else None
+            decision.user_id, decision.substitute_for = taker, place.user.id if taker != place.user.id else None
             break
     return decision
 
@@ -286,10 +284,10 @@ def _taker(place: TurnPosition, now: datetime, without: frozenset[int], decision
     decision.skipped[user.id] = away.why
     if away.until is not None:
         decision.until[user.id] = away.until
-    return stand_in(place, now, without)
+    return substitute(place, now, without)
 
 
-def stand_in(place: TurnPosition, now: datetime, without: frozenset[int] = frozenset()) -> int | None:
+def substitute(place: TurnPosition, now: datetime, without: frozenset[int] = frozenset()) -> int | None:
     """The present delegate of somebody who is on leave, or None."""
     delegate = place.delegate
     if delegate is None or delegate.id in without or why_absent(place.user, now) != "on leave":
@@ -297,7 +295,7 @@ def stand_in(place: TurnPosition, now: datetime, without: frozenset[int] = froze
     return int(delegate.id) if why_absent(delegate, now) is None else None
 
 
-def below(session: Session, user_id: int) -> frozenset[int]:
+def reporting_tree(session: Session, user_id: int) -> frozenset[int]:
     """The user and everybody below in the reports-to tree."""
     tree = select(User.id).where(User.id == user_id).cte("tree", recursive=True)
     tree = tree.union(select(User.id).join(tree, User.manager_id == tree.c.id))
@@ -316,5 +314,7 @@ def managers_above(session: Session, user_id: int) -> list[int]:
 
 def refuse_cycle(session: Session, user_id: int, manager_id: int | None) -> None:
     """Raise RuleBroken when the manager reports, through whomever, to the user himself."""
-    if manager_id is not None and manager_id in below(session, user_id):
-        raise RuleBroken("Nobody can report to himself, not through others either. Choose another manager.", "manager")
+    if manager_id is not None and manager_id in reporting_tree(session, user_id):
+        raise RuleBroken(
+            "A person can't report to themselves, directly or through others. Choose another manager.", "manager"
+        )

@@ -138,7 +138,7 @@ def create(
     ticket.status, ticket.status_id, ticket.status_on = status, status.id, now
     ticket.owner_id = values.get("owner_id") or by
     _gate(ticket, status, values, now)
-    sla.begin(ticket, terms, now)
+    sla.start_clock(ticket, terms, now)
     decision = assignment.choose_assignee(session, values, by, now)
     ticket.assignee_id, ticket.assigned_role = decision.user_id, decision.role or None
     ticket.number = next_number(session, "TICKET", now.year)
@@ -152,7 +152,7 @@ def create(
         assignment.open_assignment(
             session, ticket, decision.user_id, reason, by, now, decision if decision.role else None
         )
-    task = _first_task(ticket, values.get("task"), now, minutes or settings.KNOWN["first_task_minutes"][0])
+    task = _first_task(ticket, values.get("task"), now, minutes or settings.DEFINITIONS["first_task_minutes"][0])
     if task:
         tasks.create(session, task | {"ticket_id": ticket.id}, by, now)
     return ticket
@@ -175,7 +175,7 @@ def _take(session: Session, ticket: Ticket, values: dict[str, Any]) -> None:
         if name in values:
             setattr(ticket, name, values[name])
     if ticket.priority not in PRIORITIES:
-        raise RuleBroken("The priority of a ticket is Low, Medium, High or Urgent.", "priority")
+        raise RuleBroken("The priority of a ticket must be Low, Medium, High or Urgent.", "priority")
     if ticket.source not in SOURCES:
         raise RuleBroken(
             translatable("Please choose one of the sources: %(words)s.", words=", ".join(SOURCES)), "source"
@@ -206,7 +206,7 @@ def _gate(ticket: Ticket, new: TicketStatus, values: dict[str, Any], now: dateti
         text = str(values.get("resolution") or ticket.resolution or "").strip()
         if not text:
             raise RuleBroken(
-                translatable("“%(status)s” needs a resolution: what was done for the customer?", status=new.label),
+                translatable("“%(status)s” needs a resolution. What was done for the customer?", status=new.label),
                 "resolution",
             )
         ticket.resolution, ticket.resolved_on = text, ticket.resolved_on or now
@@ -229,7 +229,7 @@ def move_to(
         return
     if new.meaning == "scheduled" and not values.get("task") and not tasks.open_tasks(session, ticket_id=ticket.id):
         raise RuleBroken(
-            translatable("“%(status)s” needs an open task. Please add one with its due time.", status=new.label), "task"
+            translatable("“%(status)s” needs an open task. Please add one with a due time.", status=new.label), "task"
         )
     if new.meaning == "scheduled" and values.get("task"):
         tasks.create(session, values["task"] | {"ticket_id": ticket.id, "assignee_id": ticket.assignee_id}, by, now)
@@ -237,7 +237,7 @@ def move_to(
     ticket.status, ticket.status_id = new, new.id
     seconds = int((now - ticket.status_on).total_seconds())
     ticket.status_on = now
-    sla.follow(ticket, sla.Move(old.meaning, new.meaning, by, now), terms)
+    sla.apply_move(ticket, sla.Move(old.meaning, new.meaning, by, now), terms)
     ticket.stamp(by, now)
     session.add(
         timeline.StatusChange(ticket_id=ticket.id, from_id=old.id, to_id=new.id, at=now, by_id=by, seconds=seconds)
@@ -246,7 +246,7 @@ def move_to(
     timeline.write(session, ticket, "status_change", by, now, **{"from": old.id, "to": new.id}, note=note)
     people = [user for user in (ticket.assignee_id, ticket.owner_id) if user]
     key = f"status:ticket:{ticket.id}:{now.isoformat()}"
-    notices.tell(session, people, "status", key, ticket, by, now, number=ticket.number, status=new.id)
+    notices.notify(session, people, "status", key, ticket, by, now, number=ticket.number, status=new.id)
 
 
 def change(
@@ -266,7 +266,7 @@ def change(
     if values.get("status_id") is not None and values["status_id"] != ticket.status_id:
         move_to(session, ticket, values["status_id"], values, by, now, terms)
     if ticket.priority != before["priority"]:
-        sla.retarget(ticket, terms)
+        sla.apply_priority(ticket, terms)
     changes = [[n, before[n], getattr(ticket, n)] for n in before if before[n] != getattr(ticket, n)]
     if changes:
         ticket.stamp(by, now)

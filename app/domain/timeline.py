@@ -29,6 +29,7 @@ KINDS = (
 )
 #: A note keeps all its former texts; who wants to change it more often writes a new one.
 MAX_EDITS = 20
+_PLACES = ("lead_id", "ticket_id", "customer_id", "task_id", "record_kind", "record_id")
 _BIG = BigInteger().with_variant(Integer, "sqlite")
 
 
@@ -42,6 +43,7 @@ class Activity(Model):  # type: ignore[misc]
         Index("ix_activity_customer", "customer_id", "id"),
         Index("ix_activity_task", "task_id", "id"),
         Index("ix_activity_actor", "actor_id", "id"),
+        Index("ix_activity_record", "record_kind", "record_id", "id"),
     )
     id: Mapped[int] = mapped_column(_BIG, primary_key=True)
     #: One of KINDS.
@@ -54,6 +56,9 @@ class Activity(Model):  # type: ignore[misc]
     ticket_id: Mapped[int | None] = mapped_column(ForeignKey("ticket.id", ondelete="CASCADE"))
     customer_id: Mapped[int | None] = mapped_column(ForeignKey("customer.id", ondelete="CASCADE"))
     task_id: Mapped[int | None] = mapped_column(ForeignKey("task.id", ondelete="CASCADE"))
+    #: Table and id of a record without a column of its own here.
+    record_kind: Mapped[str | None] = mapped_column(String(64))
+    record_id: Mapped[int | None] = mapped_column(Integer)
     #: When the text of a note was changed, UTC; the texts before are in the payload.
     edited_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     #: What the kind needs: text, from/to, changes [[field, old, new]] … Never a PAN or Aadhaar.
@@ -110,7 +115,7 @@ def write_many(session: Session, lines: Iterable[TimelineLine], by: int | None, 
     for line in lines:
         if line.kind not in KINDS:
             raise ValueError(f"unknown kind of activity: {line.kind}")
-        place = dict.fromkeys(("lead_id", "ticket_id", "customer_id", "task_id")) | _place(line.about)
+        place = dict.fromkeys(_PLACES) | _place(line.about)
         rows.append({"kind": line.kind, "at": now, "actor_id": by, "payload": line.payload} | place)
         stir(session, place["lead_id"], place["ticket_id"], place["customer_id"])
     if rows:
@@ -125,13 +130,13 @@ def edit_note(session: Session, line: Activity, seen: datetime | None, now: date
     old = dict(line.payload)
     history = [*old.pop("history", []), {"at": (line.edited_on or line.at).isoformat(), "text": old.get("text")}]
     if len(history) > MAX_EDITS:
-        raise RuleBroken("This note was changed very often. Please write a new one instead.", "text")
+        raise RuleBroken("This note has been edited too many times. Please write a new one instead.", "text")
     unchanged = Activity.edited_on.is_(None) if seen is None else Activity.edited_on == seen
     step = update(Activity).where(Activity.id == line.id, unchanged)
     values = {"payload": old | payload | {"history": history}, "edited_on": now}
     done = session.execute(step.values(**values), execution_options={"synchronize_session": False})
     if line.edited_on != seen or done.rowcount != 1:  # type: ignore[attr-defined]
-        raise Conflict("This note was changed meanwhile. Look at the change, then save again.")
+        raise Conflict("Someone else changed this note. Review the change, then save again.")
     session.expire(line)
     stir(session, line.lead_id, line.ticket_id, line.customer_id)
 
@@ -142,12 +147,12 @@ def stir(session: Session, lead_id: int | None, ticket_id: int | None = None, cu
     pending(session).changed_timelines.update((kind, key) for kind, key in places if key is not None)
 
 
-def _place(about: Any) -> dict[str, int | None]:
-    """Which timelines the line stands on."""
+def _place(about: Any) -> dict[str, Any]:
+    """Which timelines the line stands on: columns of Activity → ids."""
     table = about.__tablename__
     own = {"leads": "lead_id", "ticket": "ticket_id", "customer": "customer_id", "task": "task_id"}
     place = {own[table]: about.id} if table in own else {}
     for other in ("lead_id", "ticket_id", "customer_id"):
         if getattr(about, other, None) is not None:
             place.setdefault(other, getattr(about, other))
-    return place
+    return place or {"record_kind": table, "record_id": about.id}

@@ -14,7 +14,7 @@ from sqlalchemy import JSON, BigInteger, Delete, ForeignKey, Index, Integer, Str
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain import audit, change_events, notices, team
-from app.domain.base import Conflict, NotFound, Record, RuleBroken, UtcDateTime, Versioned, join_texts, refuse_stale
+from app.domain.base import Conflict, Record, RuleBroken, UtcDateTime, Versioned, join_texts, refuse_stale
 from app.lib import outbound_url
 from app.lib.vault import Vault
 
@@ -25,14 +25,14 @@ EVENTS = tuple(f"{kind}.{event}" for kind, events in change_events.EVENTS.items(
 #: A telling that somebody asked for, to see whether it arrives.
 TEST = "test"
 #: So many failed tries in a row pause a webhook.
-MOST_FAILURES = 20
-LONGEST_NAME = 120
+MAX_FAILURES = 20
+MAX_NAME_LENGTH = 120
 #: Webhooks of one installation: every change of a record looks at all of them.
-MOST = 50
+MAX_WEBHOOKS = 50
 #: How long the log of the deliveries is kept; what waited for longer is forgotten too.
-KEPT = timedelta(days=30)
+KEPT_FOR = timedelta(days=30)
 SECRET_BYTES = 32
-WAS_OFF = "The webhook was switched off."
+SWITCHED_OFF = "The webhook was turned off."
 _BIG = BigInteger().with_variant(Integer, "sqlite")
 
 
@@ -94,7 +94,7 @@ class WebhookDelivery(Model):  # type: ignore[misc]
 
 
 @dataclass(frozen=True)
-class EventFilter:
+class WebhookSettings:
     """What an admin wants of a webhook."""
 
     name: str
@@ -105,7 +105,7 @@ class EventFilter:
 
 
 @dataclass(frozen=True)
-class Listener:
+class Subscription:
     """As much of a webhook as the writing of records needs."""
 
     id: int
@@ -121,15 +121,15 @@ class Listener:
 
 
 def make(
-    session: Session, wanted: EventFilter, by: int, now: datetime, vault: Vault, private: bool
+    session: Session, wanted: WebhookSettings, by: int, now: datetime, vault: Vault, private: bool
 ) -> tuple[Webhook, str]:
     """A new webhook and its secret, which is told this once. Raises RuleBroken.
 
     `private`: the operator allows http and addresses of his own network.
     """
     _refuse_wrong(session, wanted, private)
-    if len(session.scalars(select(Webhook.id).limit(MOST)).all()) >= MOST:
-        raise RuleBroken("There are too many webhooks already. Please delete one that is not used any more.")
+    if len(session.scalars(select(Webhook.id).limit(MAX_WEBHOOKS)).all()) >= MAX_WEBHOOKS:
+        raise RuleBroken("You have reached the maximum number of webhooks. Please delete one you no longer use.")
     hook, secret = Webhook(failures=0, version=1), secrets.token_urlsafe(SECRET_BYTES)
     hook.secret_sealed = vault.seal(secret)
     _take(hook, wanted)
@@ -141,7 +141,7 @@ def make(
 
 
 def change(
-    session: Session, hook: Webhook, wanted: EventFilter, version: int | None, by: int, now: datetime, private: bool
+    session: Session, hook: Webhook, wanted: WebhookSettings, version: int | None, by: int, now: datetime, private: bool
 ) -> None:
     """Make it as wanted. Raises RuleBroken, Conflict."""
     refuse_stale(hook, version)
@@ -166,7 +166,7 @@ def rotate(session: Session, hook: Webhook, by: int, now: datetime, vault: Vault
 def pause(session: Session, hook: Webhook, by: int, now: datetime) -> None:
     """From now on events are noted and wait. Raises Conflict when it is not on."""
     if hook.state != "on":
-        raise Conflict("This webhook is not on. Somebody may have been faster.")
+        raise Conflict("This webhook isn't on. Someone else may have changed it.")
     hook.state, hook.why = "paused", None
     hook.stamp(by, now)
     _write_audit(session, hook, "paused", by, now)
@@ -175,7 +175,7 @@ def pause(session: Session, hook: Webhook, by: int, now: datetime) -> None:
 def resume(session: Session, hook: Webhook, by: int, now: datetime) -> None:
     """Switch it on; what waited goes out within minutes. Raises Conflict when it is on already."""
     if hook.state == "on":
-        raise Conflict("This webhook is on already. Somebody may have been faster.")
+        raise Conflict("This webhook is already on. Someone else may have changed it.")
     hook.state, hook.why, hook.failures = "on", None, 0
     hook.stamp(by, now)
     mine = (WebhookDelivery.webhook_id == hook.id, WebhookDelivery.state == "queued")
@@ -189,22 +189,22 @@ def remove(session: Session, hook: Webhook, by: int, now: datetime) -> None:
     session.delete(hook)
 
 
-def test(session: Session, hook: Webhook, now: datetime) -> str:
+def send_test(session: Session, hook: Webhook, now: datetime) -> str:
     """Write down a telling of nothing, to see whether it arrives. Answers its key."""
-    row = delivery(hook.id, TEST, None, now)
+    row = delivery_row(hook.id, TEST, None, now)
     session.execute(insert(WebhookDelivery), [row])
     return str(row["key"])
 
 
-def again(session: Session, row: WebhookDelivery, now: datetime) -> str:
+def resend(session: Session, row: WebhookDelivery, now: datetime) -> str:
     """Have one sent again, under the key it has. Raises Conflict while it is under way."""
     ended = (WebhookDelivery.id == row.id, WebhookDelivery.state.in_(("sent", "failed", "dropped")))
     if not _set(session, update(WebhookDelivery).where(*ended).values(_fresh(now))):
-        raise Conflict("This one is under way already.")
+        raise Conflict("This delivery is already in progress.")
     return row.key
 
 
-def all_again(session: Session, hook: Webhook, by: int, now: datetime) -> int:
+def resend_failed(session: Session, hook: Webhook, by: int, now: datetime) -> int:
     """Have all that failed sent again, each under its key; they go out within minutes. Answers how many."""
     failed = (WebhookDelivery.webhook_id == hook.id, WebhookDelivery.state == "failed")
     count = _set(session, update(WebhookDelivery).where(*failed).values(_fresh(now)))
@@ -217,7 +217,7 @@ def _fresh(now: datetime) -> dict[str, Any]:
     return {"state": "queued", "tries": 0, "next_try_on": now, "error": None}
 
 
-def _take(hook: Webhook, wanted: EventFilter) -> None:
+def _take(hook: Webhook, wanted: WebhookSettings) -> None:
     hook.name, hook.url, hook.user_id = wanted.name.strip(), wanted.url.strip(), int(wanted.user_id or 0)
     hook.events = [event for event in EVENTS if event in wanted.events]
     if not wanted.is_on:
@@ -226,12 +226,12 @@ def _take(hook: Webhook, wanted: EventFilter) -> None:
         hook.state, hook.why, hook.failures = "on", None, 0
 
 
-def _refuse_wrong(session: Session, wanted: EventFilter, private: bool) -> None:
+def _refuse_wrong(session: Session, wanted: WebhookSettings, private: bool) -> None:
     """Raise RuleBroken with a sentence for each field that cannot stay so."""
     errors: dict[str, list[str]] = {}
     name = wanted.name.strip()
-    if not name or len(name) > LONGEST_NAME or not name.isprintable():
-        errors["name"] = ["Please name who is told, in at most 120 signs."]
+    if not name or len(name) > MAX_NAME_LENGTH or not name.isprintable():
+        errors["name"] = ["Please enter a name of at most 120 characters."]
     try:
         outbound_url.read(wanted.url.strip(), private)
     except outbound_url.BadAddress as bad:
@@ -239,17 +239,17 @@ def _refuse_wrong(session: Session, wanted: EventFilter, private: bool) -> None:
     if not wanted.events:
         errors["events"] = ["Please choose at least one event."]
     elif set(wanted.events) - set(EVENTS):
-        errors["events"] = ["There is no such event. Please choose from the list."]
+        errors["events"] = ["There is no such event. Please choose one from the list."]
     user = select(User.id).where(User.id == (wanted.user_id or 0), User.active.is_(True))
     if session.execute(user).first() is None:
-        errors["user"] = ["Please choose a user who is active: the records are told as this user sees them."]
+        errors["user"] = ["Please choose an active user: the webhook sends records as this user sees them."]
     if errors:
         raise RuleBroken(join_texts(each for sentences in errors.values() for each in sentences), errors=errors)
 
 
 def _drop_waiting(session: Session, hook: Webhook) -> None:
     mine = (WebhookDelivery.webhook_id == hook.id, WebhookDelivery.state == "queued")
-    _set(session, update(WebhookDelivery).where(*mine).values(state="dropped", error=WAS_OFF, next_try_on=None))
+    _set(session, update(WebhookDelivery).where(*mine).values(state="dropped", error=SWITCHED_OFF, next_try_on=None))
 
 
 def _write_audit(session: Session, hook: Webhook, what: str, by: int, now: datetime) -> None:
@@ -265,13 +265,13 @@ def _set(session: Session, step: Any) -> int:
 # --- by the machine
 
 
-def listening(session: Session) -> tuple[Listener, ...]:
+def subscriptions(session: Session) -> tuple[Subscription, ...]:
     """Those whose events are noted; one statement."""
     query = select(Webhook.id, Webhook.user_id, Webhook.events).where(Webhook.state.in_(("on", "paused")))
-    return tuple(Listener(key, user, frozenset(events)) for key, user, events in session.execute(query))
+    return tuple(Subscription(key, user, frozenset(events)) for key, user, events in session.execute(query))
 
 
-def delivery(
+def delivery_row(
     hook_id: int, event: str, record_id: int | None, now: datetime, number: str | None = None
 ) -> dict[str, Any]:
     """The columns of a telling that is due now."""
@@ -288,7 +288,7 @@ def delivery(
     }
 
 
-def stop(session: Session, hook_id: int, state: str, why: str, now: datetime) -> None:
+def disable(session: Session, hook_id: int, state: str, why: str, now: datetime) -> None:
     """Pause it or switch it off, and tell the admins, once. `why`: failures, gone or user."""
     hook = session.scalars(select(Webhook).where(Webhook.id == hook_id).with_for_update()).first()
     if hook is None or hook.state != "on":
@@ -297,20 +297,11 @@ def stop(session: Session, hook_id: int, state: str, why: str, now: datetime) ->
     hook.stamp(None, now)
     if state == "off":
         _drop_waiting(session, hook)
-    admins = [user.id for user in team.members(session, team.role_named(session, "Admin").id) if user.active]
+    admins = [user.id for user in team.members(session, team.get_role(session, "Admin").id) if user.active]
     key = f"webhook:{hook.id}:{now.isoformat()}"
-    notices.tell(session, admins, "webhook", key, None, None, now, name=hook.name, webhook=hook.id, why=why)
+    notices.notify(session, admins, "webhook", key, None, None, now, name=hook.name, webhook=hook.id, why=why)
 
 
-def forgotten(now: datetime) -> Delete:
+def cleanup_statement(now: datetime) -> Delete:
     """What deletes the deliveries that are older than KEPT."""
-    return delete(WebhookDelivery).where(WebhookDelivery.at < now - KEPT)
-
-
-def of_key(session: Session, key: str) -> tuple[WebhookDelivery, Webhook]:
-    """A telling and its webhook. Raises NotFound."""
-    query = select(WebhookDelivery, Webhook).join(Webhook, Webhook.id == WebhookDelivery.webhook_id)
-    row = session.execute(query.where(WebhookDelivery.key == key)).first()
-    if row is None:
-        raise NotFound("There is no such delivery.")
-    return row[0], row[1]
+    return delete(WebhookDelivery).where(WebhookDelivery.at < now - KEPT_FOR)

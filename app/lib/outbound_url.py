@@ -59,12 +59,12 @@ def read(url: str, private: bool = False) -> Target:
     `private`: the operator allows http and addresses of his own network (development, tests).
     """
     if len(url) > LONGEST or not url.isprintable() or " " in url or "\\" in url:
-        raise BadAddress("An address has at most 500 signs, without blanks, line ends and backslashes.")
+        raise BadAddress("An address has at most 500 characters, without spaces, line breaks or backslashes.")
     parts = _parts(url)
     if parts.scheme != "https" and not (private and parts.scheme == "http"):
-        raise BadAddress("The address must begin with https://.")
+        raise BadAddress("The address must start with https://.")
     if "@" in parts.netloc:
-        raise BadAddress("The address must not hold a user name or password.")
+        raise BadAddress("The address must not contain a username or password.")
     host = _host(parts)
     target = Target(parts.scheme, host, _port(parts), _path(parts))
     literal = _literal(host)
@@ -77,7 +77,7 @@ def _parts(url: str) -> SplitResult:
     try:
         return urlsplit(url)
     except ValueError:
-        raise BadAddress("This is no address. Please write it as https://example.com/path.") from None
+        raise BadAddress("This isn't a valid address. Please write it as https://example.com/path.") from None
 
 
 def _host(parts: SplitResult) -> str:
@@ -91,15 +91,15 @@ def _host(parts: SplitResult) -> str:
         name = ""
     labels = name.split(".")
     if not name or len(name) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
-        raise BadAddress("The address names no usable host. Please write it as https://example.com/path.")
+        raise BadAddress("The address has no valid host. Please write it as https://example.com/path.")
     if _NUMBER.fullmatch(labels[-1]) and _literal(name) is None:  # 2130706433, 0x7f.1, 0177.0.0.1, 127.1
-        raise BadAddress("An IP address is written as four whole numbers, such as 203.0.113.7.")
+        raise BadAddress("Please write the IP address as four numbers, such as 203.0.113.7.")
     return name
 
 
 def _bracketed(host: str) -> str:
     if _literal(host) is None or "%" in host:
-        raise BadAddress("What stands in brackets is no IPv6 address.")
+        raise BadAddress("The part in brackets isn't an IPv6 address.")
     return host
 
 
@@ -138,10 +138,10 @@ def addresses(target: Target, private: bool = False, lookup: Lookup = socket.get
     try:
         found = lookup(target.host, target.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
-        raise BadAddress("The host of the address is not known at the moment.") from None
+        raise BadAddress("The host of the address can't be resolved at the moment.") from None
     each = list(dict.fromkeys(str(entry[4][0]) for entry in found))
     if not each:
-        raise BadAddress("The host of the address is not known at the moment.")
+        raise BadAddress("The host of the address can't be resolved at the moment.")
     if not private:
         _refuse_inside(each)
     return each
@@ -149,7 +149,7 @@ def addresses(target: Target, private: bool = False, lookup: Lookup = socket.get
 
 def _refuse_inside(each: list[str]) -> None:
     if not all(is_outside(address) for address in each):
-        raise BadAddress("The address leads to a private or local network. Only public addresses are called.")
+        raise BadAddress("The address leads to a private or local network. Only public addresses are allowed.")
 
 
 def is_outside(address: str) -> bool:

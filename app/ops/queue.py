@@ -25,6 +25,11 @@ log = logging.getLogger("crm.queue")
 SECONDS = {"short": 60, "default": 300, "long": 3600}
 #: Packages whose functions may be called by name.
 TRUSTED = {"app"}
+#: Functions that have moved: their old path, which queued calls and dead letters of an older version still name.
+MOVED = {
+    "app.delivery:send": "app.outbox.notice_delivery:send",
+    "app.postman.sending:send": "app.outbox.webhook_delivery:send",
+}
 #: A wait is made longer or shorter by up to so much of itself, so that not all come back at once.
 JITTER = 0.25
 
@@ -180,7 +185,7 @@ def make(call: Call) -> None:
 
 
 def _function(name: str) -> Callable[..., Any]:
-    module, _colon, function = name.partition(":")
+    module, _colon, function = MOVED.get(name, name).partition(":")
     if not _is_trusted(module):
         raise LookupError(f"{name} is none of ours.")
     found = getattr(importlib.import_module(module), function, None)

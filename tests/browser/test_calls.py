@@ -135,4 +135,4 @@ def test_without_scripts_it_is_a_page(called: Seat) -> None:
     assert called.go(address).status == 200
     page.get_by_role("radio", name="Call back later").click()
     page.locator(".outcome-page .btn-primary").click()
-    expect(page.locator("body")).to_contain_text("The outcome is logged.")
+    expect(page.locator("body")).to_contain_text("Outcome logged.")

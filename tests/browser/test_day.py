@@ -104,7 +104,7 @@ def test_a_step_is_undone_on_another_page_too(rohan: Seat) -> None:
     )
     rohan.go("/tasks/")
     page.locator("[data-undo] button").click()
-    expect(page.locator(".notes")).to_contain_text("Open again: First of the day")
+    expect(page.locator(".notes")).to_contain_text("Reopened: First of the day")
 
 
 def test_put_off_by_key(rohan: Seat) -> None:

@@ -25,7 +25,7 @@ from tests.channels.smtp import MailServer, only, serving
 from tests.servers import free_port
 
 CONTENT = Content(
-    "user 3: notice 12", "notice-12-1790000000", "Ravi’s lead is yours now.", "नमस्ते,\n\nhttp://x/leads/1\n"
+    "user 3: notice 12", "notice-12-1790000000", "Ravi’s lead was assigned to you.", "नमस्ते,\n\nhttp://x/leads/1\n"
 )
 SENDER = "Eshin CRM <crm@eshin.test>"
 

@@ -75,7 +75,9 @@ def test_an_answer_that_is_no_text_does_no_harm(receiver: Receiver, line: Webhoo
 
 
 def test_nobody_listens(line: WebhookClient) -> None:
-    assert refused(line, f"http://127.0.0.1:{free_port()}/") == "Nobody listens at the address."
+    assert refused(line, f"http://127.0.0.1:{free_port()}/") == (
+        "Connection refused: nothing is listening at the address."
+    )
 
 
 def test_no_header_has_two_lines(receiver: Receiver, line: WebhookClient) -> None:
@@ -159,4 +161,4 @@ def test_a_certificate_of_another_name_or_of_a_stranger_is_refused(guarded: Rece
 
 def test_a_server_without_tls_is_no_https(receiver: Receiver, certificate: Path) -> None:
     said = refused(line_to(certificate), f"https://hooks.example:{receiver.port}/")
-    assert said == "It speaks no TLS that we understand."
+    assert said == "The receiver doesn't support a compatible TLS version."

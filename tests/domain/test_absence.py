@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from app.domain.absence import both_absent, refuse_bad_absence
+from app.domain.absence import overlapping_leave, refuse_bad_absence
 from app.domain.base import RuleBroken
 from tests import makers
 from tests.makers import DAY, HOUR, NOW
@@ -100,7 +100,7 @@ def test_a_circle_of_others_ends_the_walk(session, people):
 def test_the_time_in_which_both_are_away(session, people):
     away(people["ben"], NOW + 2 * DAY, NOW + 9 * DAY)
     session.flush()
-    assert both_absent(session, people["ben"].id, (NOW, None)) == (NOW + 2 * DAY, NOW + 9 * DAY)
-    assert both_absent(session, people["ben"].id, (NOW, NOW + 3 * DAY)) == (NOW + 2 * DAY, NOW + 3 * DAY)
-    assert both_absent(session, people["ben"].id, (NOW, NOW + 2 * DAY)) is None
-    assert both_absent(session, people["cleo"].id, (NOW, None)) is None
+    assert overlapping_leave(session, people["ben"].id, (NOW, None)) == (NOW + 2 * DAY, NOW + 9 * DAY)
+    assert overlapping_leave(session, people["ben"].id, (NOW, NOW + 3 * DAY)) == (NOW + 2 * DAY, NOW + 3 * DAY)
+    assert overlapping_leave(session, people["ben"].id, (NOW, NOW + 2 * DAY)) is None
+    assert overlapping_leave(session, people["cleo"].id, (NOW, None)) is None

@@ -16,6 +16,7 @@ from sqlalchemy.orm.exc import StaleDataError
 
 from app.domain import assignment, leads, team
 from app.domain.base import Conflict, NotFound, RuleBroken, refuse_stale
+from app.domain.session_context import session_context
 from app.models import Activity, Assignment, Lead, Notification, Ticket
 from tests.app_fixtures import World
 from tests.makers import DAY, HOUR, NOW, lead, ticket, user
@@ -137,7 +138,7 @@ def test_turns_are_counted_for_whose_turn_it_was(office: Session) -> None:
     ben = user(office, "ben")
     ana = user(office, "ana", "Sales User", leave_from=NOW - DAY, delegate_id=ben.id)
     for n in range(3):
-        decision = team.next_in_turn(office, "Sales User", NOW)
+        decision = team.take_turn(office, "Sales User", NOW)
         assignment.assign(office, lead(office), ben.id, "round robin", None, NOW + n * HOUR, decision)
     office.flush()
     assert assignment.turn_counts(office, "Sales User", 100) == {ana.id: (3, NOW + 2 * HOUR)}
@@ -149,7 +150,7 @@ def test_the_refusal_says_until_when_and_who_stands_in(office: Session) -> None:
     ben = user(office, "ben")
     ana = user(office, "ana", leave_from=NOW - DAY, leave_to=NOW + DAY, delegate_id=ben.id)
     session_context(office).zone = ZoneInfo("Asia/Kolkata")
-    sentence = "Ana Shah is on leave until 24 Nov 2026, 10:00 and takes no work now. Ben Shah stands in."
+    sentence = "Ana Shah is on leave until 24 Nov 2026, 10:00 and can't take new work now. Ben Shah is covering."
     with pytest.raises(RuleBroken) as refused:
         assignment.refuse_absent(office, ana.id, NOW)
     assert refused.value.message == sentence
@@ -191,9 +192,7 @@ def test_parallel_turns_spread_evenly(maria: World) -> None:
     people += [maria.make.user(f"s{n}", "Sales User").id for n in range(5)]
     # Fewer at once than the pool is wide; the first turns of all come at once, too
     done = [
-        one
-        for _ in range(2)
-        for one in at_once(maria, [lambda s: team.next_in_turn(s, "Sales User", NOW).user_id] * 25)
+        one for _ in range(2) for one in at_once(maria, [lambda s: team.take_turn(s, "Sales User", NOW).user_id] * 25)
     ]
     assert not [one for one in done if isinstance(one, Exception)]
     counts = collections.Counter(done)

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from app import job_runner, jobs
 from app.domain import assignment, sla, tickets
-from app.domain.escalation import due, look
+from app.domain.escalation import check_record, due_records
 from app.domain.notices import Notification
 from app.domain.settings import SlaPolicy, SlaTarget, TicketStatus
 from app.domain.sla import SlaTerms
@@ -40,7 +40,7 @@ def owed(session: Session, who: Any, terms: SlaTerms = TERMS, at: datetime = NOW
     ticket = makers.ticket(session, who, at=at, **more)
     if who is not None:
         assignment.open_assignment(session, ticket, who.id, "created", who.id, at)
-    sla.begin(ticket, terms, at)
+    sla.start_clock(ticket, terms, at)
     session.flush()
     return ticket
 
@@ -50,8 +50,8 @@ def watch(
 ) -> None:
     """The job as it runs, every few minutes."""
     while start <= end:
-        for kind, key in due(session, start, 100):
-            look(session, kind, key, start, terms)
+        for kind, key in due_records(session, start, 100):
+            check_record(session, kind, key, start, terms)
         start += step
     session.expire_all()
 
@@ -89,7 +89,7 @@ def test_a_warning_the_breach_and_then_one_manager_an_hour(session, people):
 def test_then_it_rests(session, people):
     ticket = owed(session, people["cleo"])
     watch(session, NOW, NOW + DAY)
-    assert ticket.sla_on is None and due(session, NOW + 365 * DAY, 10) == []
+    assert ticket.sla_on is None and due_records(session, NOW + 365 * DAY, 10) == []
 
 
 def test_the_timeline_tells_the_breach_and_each_step(session, people):
@@ -138,7 +138,7 @@ def test_a_second_look_tells_nothing_new(session, people):
     before, lines = told(session), session.scalar(select(func.count(Activity.id)))
     ticket.sla_on = NOW
     session.flush()
-    assert look(session, "ticket", ticket.id, NOW + 4 * HOUR, TERMS) == "skipped"
+    assert check_record(session, "ticket", ticket.id, NOW + 4 * HOUR, TERMS) == "skipped"
     assert (told(session), session.scalar(select(func.count(Activity.id)))) == (before, lines)
 
 
@@ -254,7 +254,7 @@ def test_where_nobody_stands_above_the_admins_are_the_last_step(session, people,
 
 def test_a_lead_is_watched_as_well(session, people):
     lead = makers.lead(session, people["cleo"])
-    sla.begin(lead, TERMS, NOW)
+    sla.start_clock(lead, TERMS, NOW)
     session.flush()
     watch(session, NOW, NOW + 100 * MINUTE)
     row = session.scalars(select(Notification)).one()
@@ -333,7 +333,7 @@ def test_each_breach_is_told_once_however_many_look(mariadb_url: str) -> None:
         per_ticket = select(func.count()).where(Notification.kind == "sla_breach").group_by(Notification.ticket_id)
         assert list(session.scalars(per_ticket)) == [1] * TICKETS
         lines = select(func.count(Activity.id)).where(Activity.kind == "system")
-        assert session.scalar(lines) == TICKETS and due(session, ANSWER, TICKETS) == []
+        assert session.scalar(lines) == TICKETS and due_records(session, ANSWER, TICKETS) == []
     engine.dispose()
 
 
@@ -341,7 +341,7 @@ _WATCH = job_runner.Job(
     "watch",
     job_runner.every_minute,
     lambda session, at: job_runner.Work(
-        due(session, at.now, at.limit), lambda one, row: look(one, row[0], row[1], at.now, TERMS)
+        due_records(session, at.now, at.limit), lambda one, row: check_record(one, row[0], row[1], at.now, TERMS)
     ),
 )
 
@@ -360,10 +360,10 @@ def test_a_record_that_somebody_holds_is_passed_over(mariadb_url: str) -> None:
         ticket = owed(session, makers.user(session, "cleo"))
         session.commit()
         session.execute(select(tickets.Ticket).where(tickets.Ticket.id == ticket.id).with_for_update())
-        assert look(other, "ticket", ticket.id, ANSWER, TERMS) == "skipped"
+        assert check_record(other, "ticket", ticket.id, ANSWER, TERMS) == "skipped"
         session.rollback()
-        assert look(other, "ticket", ticket.id, ANSWER, TERMS) == "sla_breach"
+        assert check_record(other, "ticket", ticket.id, ANSWER, TERMS) == "sla_breach"
         other.rollback()  # killed before the commit: the next one does it
-        assert look(session, "ticket", ticket.id, ANSWER, TERMS) == "sla_breach"
+        assert check_record(session, "ticket", ticket.id, ANSWER, TERMS) == "sla_breach"
         session.rollback()
     engine.dispose()

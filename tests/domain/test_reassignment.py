@@ -23,7 +23,14 @@ from app.domain import tasks
 from app.domain.assignment import Assignment, open_assignment
 from app.domain.leads import Lead
 from app.domain.notices import Notification
-from app.domain.reassignment import ReassignmentPass, ReassignmentTerms, due_records, pass_of, reassign_record, terms
+from app.domain.reassignment import (
+    ReassignmentPass,
+    ReassignmentTerms,
+    due_records,
+    load_terms,
+    pass_at,
+    reassign_record,
+)
 from app.domain.reassignment import reassign as reassign_many
 from app.domain.settings import BusinessSetting, Holiday
 from app.domain.tasks import Task
@@ -221,7 +228,7 @@ def test_the_flag_of_the_record_stays_while_another_task_is_exhausted(session, p
 def test_the_settings_of_the_manager_count(session):
     session.add(BusinessSetting(key="grace_minutes", value=5))
     session.flush()
-    assert terms(session) == ReassignmentTerms(grace_minutes=5, retry_minutes=540)
+    assert load_terms(session) == ReassignmentTerms(grace_minutes=5, retry_minutes=540)
 
 
 def test_turns_are_spread_evenly(session, people):
@@ -239,7 +246,7 @@ def test_turns_are_spread_evenly(session, people):
 
 @pytest.fixture
 def by() -> ReassignmentPass:
-    return pass_of(NOW, ALWAYS_OPEN, TERMS)
+    return pass_at(NOW, ALWAYS_OPEN, TERMS)
 
 
 def test_a_chunk_deals_with_leads_and_tickets_of_several_roles(session, people, by):

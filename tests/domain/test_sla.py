@@ -43,13 +43,13 @@ def at(text: str, zone: str = ZONE) -> datetime:
 def taken(now: datetime = NOW, terms: SlaTerms = TERMS, meaning: str = "new", priority: str = "Medium") -> Ticket:
     """A new ticket, in no database."""
     ticket = Ticket(priority=priority, status=TicketStatus(meaning=meaning))
-    sla.begin(ticket, terms, now)
+    sla.start_clock(ticket, terms, now)
     return ticket
 
 
 def move(ticket: Any, new: str, now: datetime, terms: SlaTerms = TERMS, by: int | None = 1) -> None:
     old, ticket.status = ticket.status.meaning, TicketStatus(meaning=new)
-    sla.follow(ticket, Move(old, new, by, now), terms)
+    sla.apply_move(ticket, Move(old, new, by, now), terms)
 
 
 # --- When it is owed
@@ -127,9 +127,9 @@ def test_a_paused_clock_asks_for_no_look_and_a_running_one_does():
 
 def test_from_one_waiting_status_to_another_it_goes_on_standing_still():
     lead = Lead(status=TicketStatus(meaning="scheduled"))
-    sla.begin(lead, TERMS, NOW)
-    sla.follow(lead, Move("scheduled", "waiting", None, NOW + HOUR), TERMS)
-    sla.follow(lead, Move("waiting", "working", None, NOW + 2 * HOUR), TERMS)
+    sla.start_clock(lead, TERMS, NOW)
+    sla.apply_move(lead, Move("scheduled", "waiting", None, NOW + HOUR), TERMS)
+    sla.apply_move(lead, Move("waiting", "working", None, NOW + 2 * HOUR), TERMS)
     assert (lead.reply_due_on, lead.paused_seconds, lead.paused_on) == (NOW + 4 * HOUR, 7200, None)
 
 
@@ -193,7 +193,7 @@ def test_another_priority_counts_from_the_same_start_with_its_pauses():
     move(ticket, "waiting", NOW + HOUR, by=None)
     move(ticket, "open", NOW + 2 * HOUR, by=None)
     ticket.priority = "Urgent"
-    sla.retarget(ticket, TERMS)
+    sla.apply_priority(ticket, TERMS)
     assert (ticket.reply_due_on, ticket.resolve_due_on) == (NOW + 90 * MINUTE, NOW + 5 * HOUR)
     assert ticket.sla_on < NOW + 90 * MINUTE
 
@@ -202,13 +202,13 @@ def test_a_priority_of_an_ended_ticket_starts_no_clock():
     ticket = taken()
     move(ticket, "closed", NOW + HOUR)
     ticket.priority = "Urgent"
-    sla.retarget(ticket, TERMS)
+    sla.apply_priority(ticket, TERMS)
     assert (ticket.resolve_due_on, ticket.sla_on) == (None, None)
 
 
 def test_a_policy_that_changed_does_not_touch_a_running_clock():
     ticket = taken(terms=SlaTerms(ALWAYS_OPEN, TARGETS))
-    (reply, resolve) = sla.promises(ticket, SlaTerms(ALWAYS_OPEN, {("ticket", ""): (1, 1)}))
+    (reply, resolve) = sla.deadlines(ticket, SlaTerms(ALWAYS_OPEN, {("ticket", ""): (1, 1)}))
     assert (reply.due_on, resolve.due_on) == (NOW + 2 * HOUR, NOW + 18 * HOUR)
     assert (reply.warn_on, resolve.warn_on) == (NOW + 90 * MINUTE, NOW + 810 * MINUTE)
 
@@ -246,7 +246,7 @@ def policies(office: Session) -> Session:
 
 
 def test_the_terms_are_read_as_managers_set_them(policies):
-    terms = sla.terms(policies, ZONE)
+    terms = sla.load_terms(policies, ZONE)
     assert terms.targets == {("ticket", ""): (60, 480), ("ticket", "High"): (30, 240)}
     assert (terms.warning_percent, terms.escalation_minutes) == (75, 60)
     assert terms.office == office_hours.Office(ZoneInfo(ZONE), OFFICE.ranges, frozenset({date(2026, 11, 24)}))

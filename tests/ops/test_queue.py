@@ -263,7 +263,7 @@ def test_while_redis_is_away_a_call_is_refused_and_said_once(on_redis, redis_ser
     redis_server.stop()
     with caplog.at_level(logging.ERROR, "crm.queue"):
         assert [queue.enqueue("short", notice_delivery.send, 1) for _ in range(3)] == [False] * 3
-    assert caplog.text.count("Redis does not answer") == 1
+    assert caplog.text.count("Redis isn't responding") == 1
     assert queue.depths() is None
 
 
@@ -287,7 +287,7 @@ def test_pages_go_on_without_redis(on_redis, redis_server):
     redis_server.stop()
     answer = on_redis.door("root").screen("/queue/")
     assert answer.status_code == 200
-    assert "Redis does not answer" in answer.text
+    assert "Redis isn't responding" in answer.text
 
 
 def test_no_worker_is_needed_without_redis(app):

@@ -17,12 +17,14 @@ from flask import Flask
 from sqlalchemy import select, update
 
 from app import create_app, jobs
+from app.channels.email import Email
 from app.domain import notices
+from app.domain.session_context import session_context
 from app.job_runner import run_slot
 from app.models import Delivery, User
 from app.ops import queue
 from app.ops.database import STATEMENTS
-from app.outbox import notice_delivery
+from app.outbox import engine, notice_delivery
 from tests.app_fixtures import World, settings_for
 from tests.channels.smtp import MailServer, serving
 from tests.ops.test_queue import Workers
@@ -62,13 +64,13 @@ def opened(folder: Path, post: MailServer, **environ: str) -> World:
 def choose(world: World, choices: Any) -> None:
     world.session.execute(update(User).where(User.username == "ana").values(notice_choices=choices))
     world.session.commit()
-    world.session.info.pop("choices", None)
+    session_context(world.session).notice_choices = None
 
 
 def tell(world: World, key: str = "k", about: Any = None, kind: str = "assigned", who: str = "ana") -> None:
     """Something happens to somebody, now."""
     users, number = [world.people[who].id], getattr(about, "number", "CRM-LEAD-2026-00001")
-    notices.tell(world.session, users, kind, key, about, None, datetime.now(UTC), number=number)
+    notices.notify(world.session, users, kind, key, about, None, datetime.now(UTC), number=number)
     world.session.commit()
 
 
@@ -125,7 +127,7 @@ def test_who_did_not_choose_it_gets_none(office, kind, who):
 
 def test_nothing_is_sent_of_what_was_rolled_back(office):
     now = datetime.now(UTC)
-    notices.tell(office.session, [office.people["ana"].id], "assigned", "k", None, None, now)
+    notices.notify(office.session, [office.people["ana"].id], "assigned", "k", None, None, now)
     office.session.flush()
     office.session.rollback()
     assert work(office) == 0
@@ -212,6 +214,22 @@ def test_a_fault_in_the_program_fails_one_notice_and_is_heard(office, post, monk
     assert "delivery 1 could not be written" in caplog.text
 
 
+def test_an_unexpected_error_while_sending_leaves_it_unknown(office, monkeypatch, caplog):
+    monkeypatch.setattr(Email, "send", lambda *_content: {}["no such thing"])
+    tell(office)
+    work(office)
+    (row,) = office.rows(select(Delivery))
+    assert (row.state, row.error, work(office)) == ("unknown", notice_delivery.NOT_KNOWN, 0)
+    assert "delivery 1 broke down" in caplog.text
+
+
+def test_a_call_that_an_older_version_queued_is_still_made(office, post):
+    tell(office)
+    queue._backend._waiting["short"].clear()  # type: ignore[union-attr]
+    assert queue.put(queue.Call("short", "app.delivery:send", (1,)))
+    assert (work(office), stands(office)) == (1, [("sent", 1)])
+
+
 # --- the sweep
 
 
@@ -234,7 +252,7 @@ def test_what_was_broken_off_is_unknown_after_five_minutes(office, post):
 
 
 def test_a_queue_with_plenty_to_do_gets_no_more(office, monkeypatch):
-    monkeypatch.setattr(notice_delivery, "FULL", 1)
+    monkeypatch.setattr(engine, "MAX_QUEUED", 1)
     tell(office)
     age(office, 90)
     assert sweep(office).items == 0
@@ -292,7 +310,7 @@ def test_a_session_of_another_database_queues_nothing_here(office, tmp_path):
     engine = makers.database(f"sqlite:///{tmp_path / 'other.sqlite3'}")
     with makers.opened(engine) as session:
         ana = makers.user(session, "ana", notice_choices={"assigned": {"email": True}})
-        notices.tell(session, [ana.id], "assigned", "k", None, None, datetime.now(UTC))
+        notices.notify(session, [ana.id], "assigned", "k", None, None, datetime.now(UTC))
         session.commit()
         assert session.scalars(select(Delivery.state)).all() == ["queued"]
     engine.dispose()

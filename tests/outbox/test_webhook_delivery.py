@@ -17,17 +17,18 @@ from zoneinfo import ZoneInfo
 import pytest
 from flask import Flask
 from sqlalchemy import select, update
-from sqlalchemy.orm import Session
 
-from app import access, create_app, jobs, outbox
+from app import create_app, jobs
 from app.channels.webhook import WebhookClient, signature
 from app.domain import call_sync, reassignment_batch, team, webhooks
 from app.domain.call_parsing import Telephone
-from app.domain.webhooks import EventFilter
+from app.domain.webhooks import WebhookSettings
 from app.job_runner import run_slot
 from app.models import Lead, Notification, Task, User, Webhook, WebhookDelivery
 from app.ops import queue
 from app.ops.database import STATEMENTS
+from app.outbox import engine, webhook_delivery
+from app.outbox.webhook_delivery import WebhookResult
 from tests import makers
 from tests.app_fixtures import World, settings_for
 from tests.channels.receiver import Receiver, receiving
@@ -55,7 +56,7 @@ def office(app: Flask, tmp_path: Path) -> Iterator[World]:
 def listen(world: World, receiver: Receiver, *events: str, user: str = "root") -> tuple[int, str]:
     """A webhook of these events (all of them), seen by the user: its id and secret."""
     session, root = world.session, world.people["root"].id
-    wanted = EventFilter("Accounts", receiver.url, events or ALL, world.people[user].id)
+    wanted = WebhookSettings("Accounts", receiver.url, events or ALL, world.people[user].id)
     hook, secret = webhooks.make(session, wanted, root, datetime.now(UTC), world.vault, private=True)
     session.commit()
     return hook.id, secret
@@ -320,7 +321,7 @@ def test_who_loses_the_right_hears_no_more(office, receiver):
     office.session.commit()
     work(office)
     (row,) = office.rows(select(WebhookDelivery))
-    assert (row.state, row.error, receiver.heard) == ("dropped", outbox.webhook_delivery.NOT_SEEN, [])
+    assert (row.state, row.error, receiver.heard) == ("dropped", webhook_delivery.NOT_SEEN, [])
 
 
 def test_a_user_who_left_pauses_the_webhook_and_nothing_is_lost(office, receiver):
@@ -408,7 +409,7 @@ def test_410_switches_the_webhook_off_and_tells_the_admins(office, receiver):
 
 
 def test_twenty_failures_in_a_row_pause_it_and_what_waited_goes_out_later(office, receiver, monkeypatch):
-    monkeypatch.setattr(webhooks, "MOST_FAILURES", 3)
+    monkeypatch.setattr(webhooks, "MAX_FAILURES", 3)
     receiver.answers = [(500, {}, b"")] * 3
     make_one(office, receiver)
     for _ in range(4):
@@ -430,12 +431,30 @@ def test_a_fault_of_the_program_fails_one_and_is_heard(office, receiver, caplog)
     assert (stands(office)[0][1], receiver.heard, "could not be written" in caplog.text) == ("failed", [], True)
 
 
+def test_an_unexpected_error_while_sending_is_an_attempt_like_any_other(office, receiver, monkeypatch, caplog):
+    monkeypatch.setattr(WebhookClient, "post", lambda *_request: {}["no such thing"])
+    make_one(office, receiver)
+    for _ in range(9):
+        work(office)
+        age(office, 50_000)
+    assert (stands(office), receiver.heard) == ([("lead.created", "failed", 6)], [])
+    assert "broke down" in caplog.text
+
+
+def test_a_call_that_an_older_version_queued_is_still_made(office, receiver):
+    make_one(office, receiver)
+    queue._backend._waiting["default"].clear()  # type: ignore[union-attr]
+    (row,) = office.rows(select(WebhookDelivery))
+    assert queue.put(queue.Call("default", "app.postman.sending:send", (row.key,)))
+    assert (work(office), stands(office)) == (1, [("lead.created", "sent", 1)])
+
+
 def test_an_address_inside_is_not_called_without_the_operators_word(app, receiver, tmp_path):
     office = World(create_app(settings_for(tmp_path / "instance"), TESTING=True))
     make_one(office, receiver)
     work(office)
     (row,) = office.rows(select(WebhookDelivery))
-    assert (row.state, row.error, receiver.heard) == ("queued", "The address must begin with https://.", [])
+    assert (row.state, row.error, receiver.heard) == ("queued", "The address must start with https://.", [])
     office.close()
 
 
@@ -446,7 +465,7 @@ def test_however_often_it_is_queued_it_goes_out_once(office, receiver):
     make_one(office, receiver)
     (row,) = office.rows(select(WebhookDelivery))
     for _ in range(3):
-        queue.enqueue("default", outbox.send, row.key)
+        queue.enqueue("default", webhook_delivery.send, row.key)
     assert (work(office), len(receiver.heard)) == (4, 1)
 
 
@@ -458,7 +477,7 @@ def test_of_two_workers_at_the_same_moment_one_sends(office, receiver):
     def worker() -> None:
         with office.app.app_context():
             ready.wait(10)
-            outbox.send(row.key)
+            webhook_delivery.send(row.key)
 
     threads = [threading.Thread(target=worker) for _ in range(4)]
     for each in threads:
@@ -493,10 +512,8 @@ def test_what_was_broken_off_is_sent_again_and_that_is_logged(office, receiver, 
 def test_a_late_answer_of_a_try_that_was_given_up_changes_nothing(office, receiver):
     make_one(office, receiver)
     (row,) = office.rows(select(WebhookDelivery))
-    with office.app.app_context(), Session(office.engine) as session, access.as_system(session):
-        found, hook = webhooks.of_key(session, row.key)
-        failed = outbox.webhook_delivery.DeliveryResult("failed")
-        outbox.webhook_delivery._settle(found, hook, failed, datetime.now(UTC))
+    with office.app.app_context():
+        engine.settle(webhook_delivery.WEBHOOKS, row, WebhookResult("failed"), datetime.now(UTC))
     assert stands(office) == [("lead.created", "queued", 0)]
 
 
@@ -528,8 +545,8 @@ def test_a_worker_killed_while_it_sends_is_made_good_by_another(app, receiver, r
 
 
 def test_all_of_it_on_mariadb_too(maria, receiver):
-    line = WebhookClient(private=True)
-    maria.app.extensions["crm_post"] = replace(maria.app.extensions["crm_post"], line=line)
+    client = WebhookClient(private=True)
+    maria.app.extensions["crm_webhook_sender"] = replace(maria.app.extensions["crm_webhook_sender"], client=client)
     listen(maria, receiver, "lead.created", "lead.deleted")
     lead = maria.make.lead("ana")
     maria.door("root").rest("DELETE", f"lead/{lead.id}")

@@ -72,7 +72,7 @@ def fill(app: Flask) -> None:
 def app(migrated: Path, tmp_path: Path) -> Iterator[Flask]:
     """A fresh application."""
     shutil.copytree(migrated, tmp_path / "instance")
-    access.forget()
+    access.clear_cache()
     app = made(tmp_path / "instance")
     yield app
     with app.app_context():

@@ -61,7 +61,7 @@ def refused(world: World, asked: str | None, **body: Any) -> Any:
     return answer
 
 
-ENGLISH = "Please give the lead a name, a mobile number or an e-mail address."
+ENGLISH = "Please enter a name, a mobile number or an email address for the lead."
 HINDI = "कृपया लीड का नाम, मोबाइल नंबर या ई-मेल पता दें।"
 
 
@@ -144,10 +144,10 @@ def test_a_sentence_inside_a_sentence_is_translated_too(world: World) -> None:
     with world.app.test_request_context("/api/v1/lead/", headers={"Accept-Language": "hi"}):
         assert said(
             translatable(
-                "%(name)s is %(why)s and takes no work now. %(advice)s",
+                "%(name)s is %(why)s and can't take new work now. %(advice)s",
                 name="Ana",
                 why=translatable("away"),
-                advice=translatable("%(name)s stands in.", name="Ben"),
+                advice=translatable("%(name)s is covering.", name="Ben"),
             )
         ) == ("Ana बाहर हैं और अभी काम नहीं ले रहे। उनकी जगह Ben काम देख रहे हैं।")
         assert said("") == "" and said("Nobody translated this.") == "Nobody translated this."

@@ -37,7 +37,7 @@ def once(make: Callable[[], int], told: Callable[[int], Any]) -> Response:
     if held is not None:
         return json_answer(held.status or 201, told(held.record_id or 0), **{"Idempotent-Replayed": "true"})
     made = make()
-    idempotency.keep(db.session(), current_viewer().person.id, key, 201, made)
+    idempotency.store_response(db.session(), current_viewer().person.id, key, 201, made)
     db.session.commit()
     return json_answer(201, told(made))
 
@@ -62,4 +62,4 @@ def refuse_other_tag(current: Callable[[], Response]) -> None:
     # A compressed answer bears its tag with the way of compression behind a colon; rubbish is read as a tag of None.
     viewer = {each.partition(":")[0] for each in request.if_match.as_set(include_weak=True) if each}
     if tag not in viewer:
-        raise OtherTag(_("Somebody changed this record meanwhile. Read it again, then send your change."))
+        raise OtherTag(_("Someone else changed this record. Read it again, then send your change."))

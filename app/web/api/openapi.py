@@ -25,7 +25,7 @@ A refusal is a sentence in Hindi or English (Accept-Language) in the shape Error
 (keyset) from the newest row down. Every answer says how many calls are left (X-RateLimit-…)."""
 _SCHEMES = {
     "api_key": {"type": "apiKey", "in": "header", "name": "Authorization", "description": "token KEY:SECRET"},
-    "basic": {"type": "http", "scheme": "basic", "description": "The key as user name, its secret as password."},
+    "basic": {"type": "http", "scheme": "basic", "description": "The key as username, its secret as password."},
     "jwt": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
     "jwt_refresh": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "The refresh token."},
 }

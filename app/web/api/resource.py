@@ -19,7 +19,8 @@ from app.web.api import idempotency, schemas
 from app.web.api.operations import operation
 from app.web.core.gate import SentenceResponses, current_viewer, json_answer, parse_id, refuse_as_json, whole_json
 from app.web.core.record_table import DEEPEST, MOST_PAGE, ListQuery
-from app.web.core.record_view import RecordView, registered
+from app.web.core.record_view import RecordView
+from app.web.core.registry import registered
 from app.web.core.relation_fields import label_of
 
 _KEYS = {
@@ -184,9 +185,9 @@ class Resource(SentenceResponses, RecordView, ModelRestApi):
         page = whole_json(query.get("page"), 0, 0, DEEPEST)
         before = whole_json(query["cursor"], 0, 1, 2**31 - 1) if query.get("cursor") is not None else None
         if before is not None and (query.get("order_column") or query.get("order_direction") == "asc"):
-            raise RuleBroken(_("A cursor goes with the default order only."), "cursor")
+            raise RuleBroken(_("A cursor can only be used with the default order."), "cursor")
         if query.get("count") not in (None, "exact", "capped"):
-            raise RuleBroken(_("“count” is exact or capped."), "count")
+            raise RuleBroken(_("“count” must be exact or capped."), "count")
         return ListQuery(
             conditions,
             order,
@@ -204,7 +205,7 @@ class Resource(SentenceResponses, RecordView, ModelRestApi):
         if wanted == []:
             return self.brief
         if not isinstance(wanted, list) or not all(isinstance(name, str) for name in wanted):
-            raise RuleBroken(_("“columns” is a list of names."), "columns")
+            raise RuleBroken(_("“columns” must be a list of names."), "columns")
         names = tuple(dict.fromkeys(name for name in wanted if name != "id"))
         for name in names:
             self.record_table.column_field(name)
@@ -318,10 +319,10 @@ def query_parameter(known: Set[str] = _KEYS) -> dict[str, Any]:
         return {}
     parsed = _parsed(raw)
     if not isinstance(parsed, dict):
-        raise RuleBroken(_("“q” is no valid rison or JSON object."), "q")
+        raise RuleBroken(_("“q” must be a valid Rison or JSON object."), "q")
     unknown = set(parsed) - known
     if unknown:
-        raise RuleBroken(_("“q” does not know %(names)s.", names=", ".join(sorted(map(str, unknown)))[:200]), "q")
+        raise RuleBroken(_("“q” has unknown keys: %(names)s.", names=", ".join(sorted(map(str, unknown)))[:200]), "q")
     return parsed
 
 
@@ -345,7 +346,7 @@ def _triples(filters: Any) -> list[tuple[str, str, Any]]:
         return []
     shape = isinstance(filters, list) and len(filters) <= 30
     if not shape or not all(isinstance(f, dict) and set(f) == {"col", "opr", "value"} for f in filters):
-        raise RuleBroken(_("“filters” is a list of {col, opr, value}."), "filters")
+        raise RuleBroken(_("“filters” must be a list of {col, opr, value}."), "filters")
     return [(str(f["col"]), str(f["opr"]), f["value"]) for f in filters]
 
 

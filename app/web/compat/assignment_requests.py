@@ -11,50 +11,53 @@ from app.extensions import db
 from app.models import AssignmentRequest
 from app.web.compat import client
 from app.web.compat.arguments import Arguments
-from app.web.compat.assignment import colleagues
+from app.web.compat.assignment import active_colleagues
 from app.web.compat.doctypes import DOCTYPES
-from app.web.compat.documents import documents
-from app.web.compat.list_query import rules
-from app.web.compat.references import PLACES
-from app.web.compat.responses import Refused, Taken
+from app.web.compat.documents import fetch_documents
+from app.web.compat.list_query import parse_filters
+from app.web.compat.references import REFERENCE_TARGETS
+from app.web.compat.responses import CompatError, DuplicateError
 from app.web.core.gate import current_viewer
 from app.web.core.record_table import ListQuery
 from app.web.workday import requests
 
 REQUEST = DOCTYPES["CRM Assignment Request"]
 #: The old list ended here.
-MOST = 200
-_WORK = ("CRM Lead", "CRM Ticket")
+MAX_REQUESTS = 200
+ASSIGNABLE = ("CRM Lead", "CRM Ticket")
 
 
-def create(arguments: Arguments) -> dict[str, Any]:
+def create_request(arguments: Arguments) -> dict[str, Any]:
     """reference_doctype, reference_name, requested_user, reason. A pending one like it is refused with 409."""
     viewer = current_viewer()
     viewer.person.refuse_unless("Requests", "create")
-    kind = client.record_kind(arguments.text("reference_doctype"), *_WORK)
-    about = client.row_of(kind, arguments.first("reference_name", "reference_docname"), "read")
+    doctype = client.record_doctype(arguments.text("reference_doctype"), *ASSIGNABLE)
+    about = client.get_record(doctype, arguments.first_text("reference_name", "reference_docname"), "read")
     raw = {"requested_user": arguments.text("requested_user"), "reason": arguments.text("reason", "")}
-    values = REQUEST.record_table.parse(raw, "add", viewer) | {PLACES[kind.name].column: about.id}
+    values = REQUEST.record_table.parse(raw, "add", viewer) | {REFERENCE_TARGETS[doctype.name].column: about.id}
     try:
         row = REQUEST.resource.service.create(db.session(), values, viewer)
     except Conflict as pending:
-        raise Taken(pending.message) from pending
+        raise DuplicateError(pending.message) from pending
     text = _("Your request was sent.")
     return {"success": True, "message": text, "request": row.number, "name": row.number, "status": row.status}
 
 
-def approve(arguments: Arguments) -> dict[str, Any]:
+def approve_request(arguments: Arguments) -> dict[str, Any]:
     """name. Of two who decide at once one hears 409."""
     return _decide(arguments, True)
 
 
-def reject(arguments: Arguments) -> dict[str, Any]:
+def reject_request(arguments: Arguments) -> dict[str, Any]:
     """name, reason."""
     return _decide(arguments, False)
 
 
 def _decide(arguments: Arguments, approves: bool) -> dict[str, Any]:
-    row, viewer = client.row_of(REQUEST, arguments.first("name", "request_name", "request"), "read"), current_viewer()
+    row, viewer = (
+        client.get_record(REQUEST, arguments.first_text("name", "request_name", "request"), "read"),
+        current_viewer(),
+    )
     note = REQUEST.record_table.parse({"decision_note": arguments.text("reason", "")}, "edit", viewer)["decision_note"]
     session = db.session()
     with session.no_autoflush:  # the record is written once, at the end
@@ -63,28 +66,30 @@ def _decide(arguments: Arguments, approves: bool) -> dict[str, Any]:
     return {"success": True, "message": text, "name": row.number, "status": row.status}
 
 
-def listed(arguments: Arguments) -> list[dict[str, Any]]:
+def list_requests(arguments: Arguments) -> list[dict[str, Any]]:
     """status, mine -> the newest requests that the person sees, whole."""
     viewer = current_viewer()
     viewer.person.refuse_unless("Requests", "read")
-    fit = rules({"status": arguments.text("status")} if "status" in arguments else {}, REQUEST, viewer)
+    fit = parse_filters({"status": arguments.text("status")} if "status" in arguments else {}, REQUEST, viewer)
     if str(arguments.raw("mine", "0")).lower() not in ("0", "false", "none", ""):
         fit.append(AssignmentRequest.created_by_id == viewer.person.id)
-    wanted = ListQuery(fit, [AssignmentRequest.id.desc()], arguments.whole("limit", MOST, 1, MOST), newest=True)
-    return documents(REQUEST, wanted, ("name", *REQUEST.fields), viewer)
+    wanted = ListQuery(
+        fit, [AssignmentRequest.id.desc()], arguments.integer("limit", MAX_REQUESTS, 1, MAX_REQUESTS), newest=True
+    )
+    return fetch_documents(REQUEST, wanted, ("name", *REQUEST.fields), viewer)
 
 
-def people(arguments: Arguments) -> list[dict[str, Any]]:
+def assignable_users(arguments: Arguments) -> list[dict[str, Any]]:
     """[{name, full_name, is_crm_user}] of active colleagues."""
-    return [each | {"is_crm_user": 1} for each in colleagues(current_viewer())]
+    return [each | {"is_crm_user": 1} for each in active_colleagues(current_viewer())]
 
 
-def summary(arguments: Arguments) -> dict[str, Any]:
+def reference_summary(arguments: Arguments) -> dict[str, Any]:
     """reference_doctype, reference_name -> {customer_name, mobile_no, account_type or subject}, for a tooltip."""
     name = arguments.text("reference_doctype")
-    kind = client.record_kind(name, *_WORK)
+    doctype = client.record_doctype(name, *ASSIGNABLE)
     if "reference_name" not in arguments and "reference_docname" not in arguments:
-        raise Refused(417, _("Missing argument: %(name)s", name="reference_name"), "MandatoryError")
-    doc = client.whole_of(kind, arguments.first("reference_name", "reference_docname"))
+        raise CompatError(417, _("Missing argument: %(name)s", name="reference_name"), "MandatoryError")
+    doc = client.read_document(doctype, arguments.first_text("reference_name", "reference_docname"))
     about = {"account_type": doc["account_type"]} if name == "CRM Lead" else {"subject": doc["subject"]}
     return {"customer_name": doc.get("lead_name") or doc.get("customer_name"), "mobile_no": doc["mobile_no"]} | about

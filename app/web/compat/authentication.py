@@ -11,7 +11,7 @@ from flask_babel import gettext as _
 from app import access
 from app.extensions import db
 from app.web.compat.arguments import Arguments
-from app.web.compat.responses import Refused, bad, good
+from app.web.compat.responses import CompatError, error_response, success_response
 from app.web.security import login_throttle, rate_limits, sessions
 
 COOKIE = "sid"
@@ -19,7 +19,7 @@ COOKIE = "sid"
 GUEST = "Guest"
 
 
-def enter() -> access.Person | None:
+def authenticate() -> access.Person | None:
     """The person behind this request. Our own pages' cookie counts for nothing here: it needs a form's token."""
     g.person = None
     g.pop("viewer", None)
@@ -27,13 +27,13 @@ def enter() -> access.Person | None:
     if "Authorization" in request.headers:
         current_app.appbuilder.sm.enter_by_header()  # type: ignore[attr-defined]
     else:
-        _enter_by_cookie(request.cookies.get(COOKIE, ""))
+        _authenticate_by_cookie(request.cookies.get(COOKIE, ""))
     person: access.Person | None = g.person
     return person
 
 
-def _enter_by_cookie(token: str) -> None:
-    if not token or token == GUEST or len(token) > 200 or not _is_no_foreign_page():
+def _authenticate_by_cookie(token: str) -> None:
+    if not token or token == GUEST or len(token) > 200 or not _is_allowed_origin():
         return
     now = datetime.now(UTC)
     found = sessions.find_by_token(token, timedelta(days=sessions.TOKEN_DAYS), now)
@@ -42,7 +42,7 @@ def _enter_by_cookie(token: str) -> None:
     current_app.appbuilder.sm._enter(found)  # type: ignore[attr-defined]
 
 
-def _is_no_foreign_page() -> bool:
+def _is_allowed_origin() -> bool:
     """Telephones and scripts send no token of a form; a page of somebody else's, in a browser, always says so."""
     if request.method in ("GET", "HEAD"):
         return True
@@ -59,30 +59,30 @@ def login(arguments: Arguments) -> Response:
     """Form or JSON `usr`, `pwd` -> the cookie. 401 for wrong ones, 429 after too many."""
     manager: Any = current_app.appbuilder.sm  # type: ignore[attr-defined]
     if seconds := rate_limits.count_try():
-        return _later(_("Too many tries from your address. Please wait a minute."), seconds)
+        return _retry_later(_("Too many attempts from your address. Please wait a minute."), seconds)
     try:
         user = manager.auth_user_db(arguments.raw("usr"), arguments.raw("pwd"), "compat")
     except login_throttle.Locked as locked:
-        return _later(str(locked.message), locked.seconds)
+        return _retry_later(str(locked.message), locked.seconds)
     if user is None:
-        return bad(401, _("The name or the password is wrong. Please try again."))
+        return error_response(401, _("The username or password is wrong. Please try again."))
     rate_limits.forgive_try()
     token = sessions.begin(user.id, "compat", datetime.now(UTC))
-    answer = good("Logged In")
-    answer.set_data(_with_name(answer, user.get_full_name()))
+    answer = success_response("Logged In")
+    answer.set_data(_with_full_name(answer, user.get_full_name()))
     secure = current_app.config["SESSION_COOKIE_SECURE"]
     # Lax: the predecessor's clients send no token of a form, and other pages must not send this cookie for them.
     answer.set_cookie(COOKIE, token, max_age=sessions.TOKEN_DAYS * 86_400, httponly=True, secure=secure, samesite="Lax")
     return answer
 
 
-def _later(sentence: str, seconds: int) -> Response:
-    answer = bad(429, sentence)
+def _retry_later(sentence: str, seconds: int) -> Response:
+    answer = error_response(429, sentence)
     answer.headers["Retry-After"] = str(seconds)
     return answer
 
 
-def _with_name(answer: Response, full_name: str) -> bytes:
+def _with_full_name(answer: Response, full_name: str) -> bytes:
     import orjson
 
     return orjson.dumps({**orjson.loads(answer.get_data()), "home_page": "/app", "full_name": full_name})
@@ -90,20 +90,20 @@ def _with_name(answer: Response, full_name: str) -> bytes:
 
 def logout(arguments: Arguments) -> Response:
     """End the sign-in of the cookie; always 200, and idempotent."""
-    who, token = g.get("person"), request.cookies.get(COOKIE, "")
-    if who is not None and token:
-        sessions.sign_out(who.id, token, datetime.now(UTC))
-    answer = good(None)
+    person, token = g.get("person"), request.cookies.get(COOKIE, "")
+    if person is not None and token:
+        sessions.sign_out(person.id, token, datetime.now(UTC))
+    answer = success_response(None)
     answer.set_cookie(COOKIE, GUEST, httponly=True, samesite="Lax", max_age=0)
     return answer
 
 
 def logged_user(arguments: Arguments) -> str:
     """The user's name. Raises Refused (401) for nobody."""
-    who = g.get("person")
-    if who is None:
-        raise Refused(401, _("Please sign in first."))
-    return str(who.username)
+    person = g.get("person")
+    if person is None:
+        raise CompatError(401, _("Please sign in first."))
+    return str(person.username)
 
 
 def ping(arguments: Arguments) -> str:

@@ -16,11 +16,11 @@ from app.domain.tickets import ENDED
 from app.extensions import db
 from app.models import CallLog, Lead, Role, Task, Ticket
 from app.web.compat.arguments import Arguments
-from app.web.compat.assignment import colleagues, held_roles, name_of
+from app.web.compat.assignment import active_colleagues, role_members, username_of
 from app.web.compat.calls import TASK
 from app.web.compat.leads import LEAD
-from app.web.compat.lists import hits
-from app.web.compat.periods import Period, period_of
+from app.web.compat.lists import search_documents
+from app.web.compat.periods import Period, parse_period
 from app.web.compat.tickets import TICKET
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer
@@ -30,14 +30,14 @@ TOP = 5
 Rules = tuple[ColumnElement[bool], ...]
 
 
-def house(arguments: Arguments) -> dict[str, Any]:
+def get_dashboard(arguments: Arguments) -> dict[str, Any]:
     """view, custom_start_date, custom_end_date -> figures of all that the person sees."""
     viewer = current_viewer()
     viewer.person.refuse_unless("Dashboard", "read")
-    period = period_of(arguments, viewer)
+    period = parse_period(arguments, viewer)
     leads, tickets = _by_status(Lead, (), period, viewer), _by_status(Ticket, (), period, viewer)
     calls, opened = _calls((), period), _opened((), period)
-    tasks = _sums(Task, {"created": period.holds(Task.created_on), **_task_sums(viewer)})
+    tasks = _sums(Task, {"created": period.contains(Task.created_on), **_task_sums(viewer)})
     overview = {
         "total_leads": _total(leads),
         "total_tickets": _total(tickets),
@@ -65,11 +65,11 @@ def house(arguments: Arguments) -> dict[str, Any]:
     }
 
 
-def of_person(arguments: Arguments) -> dict[str, Any]:
+def get_user_dashboard(arguments: Arguments) -> dict[str, Any]:
     """view …, target_user_id -> figures of one person: oneself, or somebody within one's reach."""
     viewer = current_viewer()
     viewer.person.refuse_unless("Dashboard", "read")
-    user, period = _target(arguments, viewer), period_of(arguments, viewer)
+    user, period = _target(arguments, viewer), parse_period(arguments, viewer)
     mine = {record: (or_(record.owner_id == user, record.assignee_id == user),) for record in (Lead, Ticket, Task)}
     calls = _calls((CallLog.employee_id == user,), period)
     figures = {
@@ -90,7 +90,7 @@ def of_person(arguments: Arguments) -> dict[str, Any]:
         for name, record in (("leads", Lead), ("tickets", Ticket), ("tasks", Task))
     }
     return {
-        "user": name_of(user, viewer),
+        "user": username_of(user, viewer),
         "overview": overview,
         "call_analytics": calls,
         "lead_analytics": {
@@ -109,31 +109,33 @@ def _target(arguments: Arguments, viewer: Viewer) -> int:
         return viewer.person.id
     found, reach = viewer.lookups.find_person(arguments.text("target_user_id")), viewer.person.reach("Dashboard")
     if found is None or (reach is not None and found not in reach):
-        raise access.Denied(_("You see the figures of yourself and of your own team only."))
+        raise access.Denied(_("You can only see figures for yourself and your own team."))
     return found
 
 
-def watched(arguments: Arguments) -> list[dict[str, Any]]:
+def available_users(arguments: Arguments) -> list[dict[str, Any]]:
     """[{name, full_name, enabled}]: whose figures the person may ask for, himself among them."""
     viewer = current_viewer()
     viewer.person.refuse_unless("Dashboard", "read")
     reach = viewer.person.reach("Dashboard")
-    return [each for each in colleagues(viewer) if reach is None or viewer.lookups.find_person(each["name"]) in reach]
+    return [
+        each for each in active_colleagues(viewer) if reach is None or viewer.lookups.find_person(each["name"]) in reach
+    ]
 
 
-def roles_of(arguments: Arguments) -> list[str]:
+def user_roles(arguments: Arguments) -> list[str]:
     """target_user_id -> the names of the roles: one's own, or of somebody within one's reach."""
     viewer = current_viewer()
     user = _target(arguments, viewer)
     if user == viewer.person.id:
         return sorted(viewer.person.roles)
-    held = held_roles()
-    query = select(Role.name).join(held, held.c.role_id == Role.id).where(held.c.user_id == user)
+    members = role_members()
+    query = select(Role.name).join(members, members.c.role_id == Role.id).where(members.c.user_id == user)
     return sorted(set(db.session.scalars(query)))
 
 
 def _told(period: Period) -> dict[str, str]:
-    return {"from_date": period.first.isoformat(), "to_date": period.last.isoformat()}
+    return {"from_date": period.first_day.isoformat(), "to_date": period.last_day.isoformat()}
 
 
 # --- one statement each
@@ -155,17 +157,19 @@ def _success(record: Any, viewer: Viewer) -> ColumnElement[bool]:
     """What counts as converted, resolved, completed."""
     if record is Task:
         return Task.status == "Done"
-    master, good = ("lead_status", CONVERTED) if record is Lead else ("ticket_status", ENDED)
-    fit = [key for key, meaning in viewer.lookups.meanings[master].items() if meaning in good]
+    master, success_response = ("lead_status", CONVERTED) if record is Lead else ("ticket_status", ENDED)
+    fit = [key for key, meaning in viewer.lookups.meanings[master].items() if meaning in success_response]
     rule: ColumnElement[bool] = record.status_id.in_(fit)
     return rule
 
 
-def _compared(record: Any, user: int, mine: Rules, period: Period, good: ColumnElement[bool]) -> dict[str, Any]:
+def _compared(
+    record: Any, user: int, mine: Rules, period: Period, success_response: ColumnElement[bool]
+) -> dict[str, Any]:
     """{total, created, assigned, successful, previous, change}: this period against the one before, in percent."""
-    now, was = period.holds(record.created_on), period.before().holds(record.created_on)
+    now, was = period.contains(record.created_on), period.previous().contains(record.created_on)
     owned = and_(now, record.owner_id == user)
-    parts = {"total": now, "created": owned, "successful": and_(now, good), "previous": was}
+    parts = {"total": now, "created": owned, "successful": and_(now, success_response), "previous": was}
     found = _sums(record, parts, *mine, or_(now, was))
     change = 100.0 if found["total"] else 0.0
     if found["previous"]:
@@ -186,7 +190,7 @@ def _grouped(column: Any, rules: Rules) -> list[tuple[Any, int]]:
 
 def _by_status(record: Any, rules: Rules, period: Period, viewer: Viewer) -> list[dict[str, Any]]:
     cards = viewer.lookups.cards["lead_status" if record is Lead else "ticket_status"]
-    found = _grouped(record.status_id, (*rules, period.holds(record.created_on)))
+    found = _grouped(record.status_id, (*rules, period.contains(record.created_on)))
     return [
         {"status": cards[key]["label"], "color": cards[key]["color"], "count": count}
         for key, count in found
@@ -195,13 +199,13 @@ def _by_status(record: Any, rules: Rules, period: Period, viewer: Viewer) -> lis
 
 
 def _by_source(rules: Rules, period: Period, viewer: Viewer) -> list[dict[str, Any]]:
-    found = _grouped(Lead.source_id, (*rules, period.holds(Lead.created_on)))
+    found = _grouped(Lead.source_id, (*rules, period.contains(Lead.created_on)))
     cards = viewer.lookups.cards["lead_source"]
     return [{"source": cards[key]["label"] if key in cards else None, "count": count} for key, count in found]
 
 
 def _by_priority(rules: Rules, period: Period) -> list[dict[str, Any]]:
-    found = dict(_grouped(Task.priority, (*rules, period.holds(Task.created_on))))
+    found = dict(_grouped(Task.priority, (*rules, period.contains(Task.created_on))))
     return [{"priority": name, "count": found.get(name, 0)} for name in PRIORITIES]
 
 
@@ -210,7 +214,7 @@ def _total(parts: list[dict[str, Any]]) -> int:
 
 
 def _opened(rules: Rules, period: Period) -> dict[str, int]:
-    opened, activated = period.holds(Lead.opened_on), period.holds(Lead.activated_on)
+    opened, activated = period.contains(Lead.opened_on), period.contains(Lead.activated_on)
     parts = {"account_opened": opened, "account_activated": activated}
     return _sums(Lead, parts, *rules, or_(opened, activated))
 
@@ -219,7 +223,7 @@ def _calls(rules: Rules, period: Period) -> dict[str, int]:
     """Of the calls that began in the period; a call missed or not picked up is missed, whichever way it went."""
     count, seconds = func.count(), func.sum(CallLog.duration_seconds)
     query = select(CallLog.direction, CallLog.status, CallLog.cold, count, seconds)
-    query = query.where(*rules, period.holds(CallLog.started_on))
+    query = query.where(*rules, period.contains(CallLog.started_on))
     names = ("total", "incoming", "outgoing", "completed", "missed", "did_not_pick", "cold_calls", "duration")
     found = dict.fromkeys(names, 0)
     for direction, status, cold, number, length in db.session.execute(query.group_by(*query.selected_columns[:3])):
@@ -244,7 +248,7 @@ def _answered_in(rules: Rules, period: Period) -> float | None:
     ends = (Ticket.replied_on, Ticket.created_on)
     late, early = (func.julianday(end) * 86_400 if is_lite else func.unix_timestamp(end) for end in ends)
     query = select(func.avg(late - early)).where(
-        *rules, period.holds(Ticket.created_on), Ticket.replied_on.is_not(None)
+        *rules, period.contains(Ticket.created_on), Ticket.replied_on.is_not(None)
     )
     found = db.session.execute(query).scalar()
     return round(float(found), 2) if found is not None else None
@@ -254,16 +258,16 @@ def _line(record: Any, rules: Rules, period: Period) -> list[int]:
     """How many were made at each point."""
     made = record.created_on
     parts = {label: and_(made >= start, made < end) for label, start, end in period.points()}
-    return list(_sums(record, parts, *rules, period.holds(made)).values())
+    return list(_sums(record, parts, *rules, period.contains(made)).values())
 
 
 def _top(period: Period, viewer: Viewer) -> list[dict[str, Any]]:
     """The busiest by leads they own and tickets they have."""
-    leads = dict(_grouped(Lead.owner_id, (period.holds(Lead.created_on),)))
-    tickets = dict(_grouped(Ticket.assignee_id, (period.holds(Ticket.created_on),)))
+    leads = dict(_grouped(Lead.owner_id, (period.contains(Lead.created_on),)))
+    tickets = dict(_grouped(Ticket.assignee_id, (period.contains(Ticket.created_on),)))
     made = [
         {
-            "user": name_of(key, viewer),
+            "user": username_of(key, viewer),
             "full_name": viewer.lookups.people[key]["full_name"],
             "leads": leads.get(key, 0),
             "tickets": tickets.get(key, 0),
@@ -277,6 +281,6 @@ def _top(period: Period, viewer: Viewer) -> list[dict[str, Any]]:
 
 def _recent(viewer: Viewer) -> list[dict[str, Any]]:
     """The three newest of each kind, newest change first."""
-    kinds = [kind for kind in (LEAD, TICKET, TASK) if viewer.person.may(kind.module, "read")]
-    found = [doc | {"doctype": kind.name} for kind in kinds for doc in hits(kind, "", 3, viewer)]
+    kinds = [doctype for doctype in (LEAD, TICKET, TASK) if viewer.person.may(doctype.module, "read")]
+    found = [doc | {"doctype": doctype.name} for doctype in kinds for doc in search_documents(doctype, "", 3, viewer)]
     return sorted(found, key=lambda doc: str(doc["modified"]), reverse=True)[:10]

@@ -15,12 +15,12 @@ from app.web.compat.references import (
     CUSTOMER,
     LEAD,
     TICKET,
-    AboutKind,
-    AboutNumber,
-    NoteContent,
-    NoteTitle,
-    NoticeKind,
-    NoticeState,
+    NoteContentField,
+    NoteTitleField,
+    NotificationStatusField,
+    NotificationTypeField,
+    ReferenceDocTypeField,
+    ReferenceNameField,
 )
 from app.web.core.date_fields import DateTimeField
 from app.web.core.fields import Field, TextField, Viewer
@@ -51,7 +51,7 @@ _PERSON = {
 }
 _ABOUT = {"reference_doctype": "about_kind", "reference_docname": "about_number"}
 #: Fields that hardly anybody filled in: they read as null, and whoever sends one is told that it was not kept.
-_UNUSED = frozenset(
+IGNORED_FIELDS = frozenset(
     {
         "salutation",
         "middle_name",
@@ -139,28 +139,28 @@ class DocType:
     #: Theirs -> ours.
     fields: dict[str, str]
     #: Ours, by which a document is named; None = its id.
-    key: str | None = "number"
+    name_field: str | None = "number"
     #: Fields of our own that only this door has.
-    more: tuple[Field, ...] = ()
+    extra_fields: tuple[Field, ...] = ()
     #: Theirs -> ours, where a new document's word goes elsewhere.
-    taken: dict[str, str] = field(default_factory=dict)
+    insert_fields: dict[str, str] = field(default_factory=dict)
     #: Rules that choose its rows among the record's.
-    only: tuple[Any, ...] = ()
+    conditions: tuple[Any, ...] = ()
     #: (session, id, glass) -> what hangs on one document, as lists.
     children: Callable[..., dict[str, Any]] | None = None
     #: Raises Denied where the person sees a row, but may not change it.
-    refuse: Callable[[Any, Viewer], None] | None = None
+    refuse_change: Callable[[Any, Viewer], None] | None = None
 
     @cached_property
-    def unused(self) -> frozenset[str]:
+    def ignored_fields(self) -> frozenset[str]:
         """Theirs that answer null, and are not kept."""
-        return _UNUSED - set(self.fields)
+        return IGNORED_FIELDS - set(self.fields)
 
     @cached_property
     def record_table(self) -> RecordTable:
         """The desk's table of columns and what only this door shows."""
         ours = self.resource.service.record_table
-        return RecordTable(ours.record, [*ours.input_fields, *self.more], joins=ours.joins)
+        return RecordTable(ours.record, [*ours.input_fields, *self.extra_fields], joins=ours.joins)
 
     @cached_property
     def tables(self) -> frozenset[str]:
@@ -179,8 +179,8 @@ class DocType:
 
     def refuse_unreached(self, row: Any, verb: str, viewer: Viewer) -> None:
         """Raise Denied where the person sees the row, but may not do this to it."""
-        if self.refuse is not None:
-            self.refuse(row, viewer)
+        if self.refuse_change is not None:
+            self.refuse_change(row, viewer)
         else:
             refuse_unreached(self.module, row, verb)
 
@@ -190,7 +190,7 @@ def _changed_by(record: Any) -> Field:
 
 
 def _about(row: Any, *places: Any) -> tuple[Field, Field]:
-    return AboutKind("about_kind", row, places), AboutNumber("about_number", row, places)
+    return ReferenceDocTypeField("about_kind", row, places), ReferenceNameField("about_number", row, places)
 
 
 def _own(row: Any, viewer: Viewer) -> None:
@@ -225,13 +225,13 @@ _ALL = (
             "account_opened_on": "opened_on",
             "account_activated_on": "activated_on",
         },
-        more=(
+        extra_fields=(
             _changed_by(Lead),
             DateTimeField("opened_on", "Opened", (Lead.opened_on,), filter=True, sort=True),
             DateTimeField("activated_on", "Activated", (Lead.activated_on,), filter=True, sort=True),
         ),
-        taken={"assign_to": "assign_to", "assigned_role": "assign_to_role"},
-        children=child_rows.of_lead,
+        insert_fields={"assign_to": "assign_to", "assigned_role": "assign_to_role"},
+        children=child_rows.lead_children,
     ),
     DocType(
         "CRM Ticket",
@@ -255,7 +255,7 @@ _ALL = (
             "owner": "owner",
             "response_by": "reply_due_on",
         },
-        more=(
+        extra_fields=(
             _changed_by(Ticket),
             NameField("customer_name", "Customer", (Customer.first_name, Customer.last_name)),
             TextField("first_name", "First name", (Customer.first_name,), max_length=80, add=True, filter=True),
@@ -268,13 +268,13 @@ _ALL = (
             SecretField("pan", "PAN", (Customer.pan_sealed, Customer.pan_blind), add=True),
             SecretField("aadhaar", "Aadhaar", (Customer.aadhaar_sealed, Customer.aadhaar_blind), add=True),
         ),
-        taken={
+        insert_fields={
             "ticket_subjects": "subjects",
             "ticket_subject": "subjects",
             "assigned_to": "assign_to",
             "assigned_role": "assign_to_role",
         },
-        children=child_rows.of_ticket,
+        children=child_rows.ticket_children,
     ),
     DocType(
         "CRM Customer",
@@ -290,8 +290,8 @@ _ALL = (
             "address_line_1": "address",
             "owner": "owner",
         },
-        more=(_changed_by(Customer),),
-        children=child_rows.of_customer,
+        extra_fields=(_changed_by(Customer),),
+        children=child_rows.customer_children,
     ),
     DocType(
         "CRM Task",
@@ -310,8 +310,8 @@ _ALL = (
             "ticket": "ticket",
             "owner": "assignee",
         },
-        key=None,
-        more=(_changed_by(Task), *_about(Task, LEAD, TICKET)),
+        name_field=None,
+        extra_fields=(_changed_by(Task), *_about(Task, LEAD, TICKET)),
     ),
     DocType(
         "CRM Call Log",
@@ -338,8 +338,8 @@ _ALL = (
             "ticket": "ticket",
             "customer_id": "customer",
         },
-        key=None,
-        more=(
+        name_field=None,
+        extra_fields=(
             _changed_by(CallLog),
             *_about(CallLog, LEAD, TICKET),
             NameField("customer_name", "Customer", (Customer.first_name, Customer.last_name)),
@@ -364,7 +364,7 @@ _ALL = (
             "reference_name": "about_number",
             "reference_docname": "about_number",
         },
-        more=(
+        extra_fields=(
             _changed_by(AssignmentRequest),
             *_about(AssignmentRequest, LEAD, TICKET),
             DateTimeField("changed_on", "Changed", (AssignmentRequest.changed_on,), filter=True),
@@ -382,14 +382,14 @@ _ALL = (
             "modified": "edited_on",
             "modified_by": "actor",
         },
-        key=None,
-        more=(
-            NoteTitle("title", "Title", (Activity.payload,)),
-            NoteContent("content", "Content", (Activity.payload,)),
+        name_field=None,
+        extra_fields=(
+            NoteTitleField("title", "Title", (Activity.payload,)),
+            NoteContentField("content", "Content", (Activity.payload,)),
             *_about(Activity, TICKET, LEAD, CUSTOMER),
         ),
-        only=(Activity.kind == "note",),
-        refuse=mentions.refuse_foreign,
+        conditions=(Activity.kind == "note",),
+        refuse_change=mentions.refuse_foreign,
     ),
     DocType(
         "CRM Task Notification",
@@ -408,15 +408,15 @@ _ALL = (
             "creation": "at",
             "modified": "at",
         },
-        key=None,
-        more=(
+        name_field=None,
+        extra_fields=(
             PersonField("recipient", "To", (Notification.user_id,), filter=True),
-            NoticeKind("type", "Type", (Notification.kind,), filter=True),
-            NoticeState("state", "Status", (Notification.read_on,), filter=True),
+            NotificationTypeField("type", "Type", (Notification.kind,), filter=True),
+            NotificationStatusField("state", "Status", (Notification.read_on,), filter=True),
             DateTimeField("read_on", "Read", (Notification.read_on,)),
             *_about(Notification, TICKET, LEAD, CUSTOMER),
         ),
-        refuse=_own,
+        refuse_change=_own,
     ),
     DocType(
         "CRM Notification",
@@ -436,13 +436,13 @@ _ALL = (
             "notification_type_doctype": "about_kind",
             "notification_type_doc": "about_number",
         },
-        key=None,
-        more=(
+        name_field=None,
+        extra_fields=(
             PersonField("recipient", "To", (Notification.user_id,), filter=True),
-            NoticeKind("type", "Type", (Notification.kind,), filter=True),
+            NotificationTypeField("type", "Type", (Notification.kind,), filter=True),
             *_about(Notification, TICKET, LEAD, CUSTOMER),
         ),
-        refuse=_own,
+        refuse_change=_own,
     ),
 )
 DOCTYPES: dict[str, DocType] = {each.name: each for each in _ALL}

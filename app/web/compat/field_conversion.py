@@ -9,15 +9,15 @@ from typing import Any
 from flask_babel import gettext as _
 
 from app.web.compat.doctypes import DocType
-from app.web.compat.list_query import FIXED
-from app.web.compat.references import PLACES, joined
-from app.web.compat.responses import Refused
+from app.web.compat.list_query import FIXED_FIELDS
+from app.web.compat.references import REFERENCE_TARGETS, join_note
+from app.web.compat.responses import CompatError
 from app.web.core.reference_fields import MasterField
 
 #: Fields that say what a document is, not what is in it.
 _FRAME = frozenset(
     {
-        *FIXED,
+        *FIXED_FIELDS,
         "owner",
         "creation",
         "modified",
@@ -37,38 +37,38 @@ _PAIR = ("reference_doctype", "reference_docname", "reference_name")
 _LISTS = frozenset({"accounts", "status_change_log"})
 
 
-def taken(kind: DocType, doc: dict[str, Any], stored: dict[str, Any] | None = None) -> dict[str, Any]:
+def record_values(doctype: DocType, doc: dict[str, Any], stored: dict[str, Any] | None = None) -> dict[str, Any]:
     """Our names for what was sent; `stored`: the document as it stands, None for a new one.
 
     Raises Refused (417) for a field that never was.
     """
     raw: dict[str, Any] = {}
     for name, value in doc.items():
-        ours = _ours(kind, name, stored is None)
-        if name in _FRAME or name in _PAIR or name in _LISTS or name in kind.unused:
+        ours = _ours(doctype, name, stored is None)
+        if name in _FRAME or name in _PAIR or name in _LISTS or name in doctype.ignored_fields:
             continue
         if ours is None:
-            raise Refused(417, _("%(kind)s has no field “%(name)s”.", kind=kind.name, name=str(name)[:60]))
+            raise CompatError(417, _("%(kind)s has no field “%(name)s”.", kind=doctype.name, name=str(name)[:60]))
         if raw.get(ours) in (None, ""):  # two of their names may be one of ours
             raw[ours] = _subjects(value) if ours == "subjects" else value
-    raw |= _about(kind, doc) | (_note(raw, stored or {}) if kind.name == "FCRM Note" else {})
-    return {name: value for name, value in raw.items() if name in kind.record_table.by_name}
+    raw |= _about(doctype, doc) | (_note(raw, stored or {}) if doctype.name == "FCRM Note" else {})
+    return {name: value for name, value in raw.items() if name in doctype.record_table.by_name}
 
 
-def _ours(kind: DocType, name: str, is_new: bool) -> str | None:
+def _ours(doctype: DocType, name: str, is_new: bool) -> str | None:
     """What we call it; some words of a new document go elsewhere."""
-    found = kind.taken.get(name) if is_new or name == "ticket_subjects" else None
-    return found or kind.fields.get(name)
+    found = doctype.insert_fields.get(name) if is_new or name == "ticket_subjects" else None
+    return found or doctype.fields.get(name)
 
 
-def _about(kind: DocType, doc: dict[str, Any]) -> dict[str, Any]:
+def _about(doctype: DocType, doc: dict[str, Any]) -> dict[str, Any]:
     """The record named by reference_doctype and reference_docname. Raises Refused (417)."""
     name = doc.get("reference_docname") or doc.get("reference_name")
-    if "about_number" not in kind.record_table.by_name or not name:
+    if "about_number" not in doctype.record_table.by_name or not name:
         return {}
-    place = PLACES.get(str(doc.get("reference_doctype") or "CRM Lead"))
-    if place is None or place.field not in kind.record_table.by_name:
-        raise Refused(417, _("This cannot be about “%(name)s”.", name=str(doc.get("reference_doctype"))[:60]))
+    place = REFERENCE_TARGETS.get(str(doc.get("reference_doctype") or "CRM Lead"))
+    if place is None or place.field not in doctype.record_table.by_name:
+        raise CompatError(417, _("This can't refer to “%(name)s”.", name=str(doc.get("reference_doctype"))[:60]))
     return {place.field: name}
 
 
@@ -79,7 +79,7 @@ def _note(raw: dict[str, Any], stored: dict[str, Any]) -> dict[str, Any]:
     both = {name: raw.pop(name, stored.get(name)) or "" for name in ("title", "content")}
     if stored and stored.get("title") == stored.get("content"):  # a note of one line has no title of its own
         both["title"] = "" if both["title"] == stored["title"] else both["title"]
-    return {"text": joined(plain(str(both["title"])), plain(str(both["content"])))}
+    return {"text": join_note(html_to_text(str(both["title"])), html_to_text(str(both["content"])))}
 
 
 def _subjects(value: Any) -> Any:
@@ -92,7 +92,7 @@ def _subjects(value: Any) -> Any:
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)[^<>]*>")
 
 
-def plain(text: str) -> str:
+def html_to_text(text: str) -> str:
     """The words of what the old editor wrote as HTML; what is no HTML stays as it is."""
     if not _TAG.search(text):
         return text.strip()
@@ -106,7 +106,7 @@ _BLOCKS = ("p", "div", "li", "tr", "h1", "h2", "h3", "blockquote")
 # --- what is not kept
 
 
-def same(sent: Any, kept: Any) -> bool:
+def is_same_value(sent: Any, kept: Any) -> bool:
     """Whether a document says what stands already; "" and null are one, 1 and true too."""
     if sent in (None, "") or kept in (None, ""):
         return sent in (None, "") and kept in (None, "")
@@ -117,22 +117,22 @@ def same(sent: Any, kept: Any) -> bool:
     return str(sent) == str(kept)
 
 
-def unkept(kind: DocType, doc: dict[str, Any], stored: dict[str, Any], which: str) -> list[str]:
+def ignored_fields(doctype: DocType, doc: dict[str, Any], stored: dict[str, Any], mode: str) -> list[str]:
     """The names of the fields that were sent, and are neither kept nor as they stand."""
-    return [str(name)[:60] for name, value in doc.items() if _is_unkept(kind, name, value, stored, which)]
+    return [str(name)[:60] for name, value in doc.items() if _is_unkept(doctype, name, value, stored, mode)]
 
 
-def _is_unkept(kind: DocType, name: str, value: Any, stored: dict[str, Any], which: str) -> bool:
-    if name in _FRAME or value in (None, "", [], {}) or same(value, stored.get(name)):
+def _is_unkept(doctype: DocType, name: str, value: Any, stored: dict[str, Any], mode: str) -> bool:
+    if name in _FRAME or value in (None, "", [], {}) or is_same_value(value, stored.get(name)):
         return False
-    if name in kind.unused:
+    if name in doctype.ignored_fields:
         return value not in (0, "0")
-    ours = _ours(kind, name, which == "add")
+    ours = _ours(doctype, name, mode == "add")
     if name in _PAIR:
-        return which == "edit"
-    if kind.name == "FCRM Note" and name in ("title", "content"):
+        return mode == "edit"
+    if doctype.name == "FCRM Note" and name in ("title", "content"):
         return False
-    found = kind.record_table.by_name.get(ours or "")
+    found = doctype.record_table.by_name.get(ours or "")
     if isinstance(found, MasterField):  # of two names for one pick-list, the second was passed over
         return True
-    return found is None or not getattr(found, which)
+    return found is None or not getattr(found, mode)

@@ -9,7 +9,7 @@ from flask_babel import gettext as _
 from app.web.compat import client
 from app.web.compat.arguments import Arguments
 from app.web.compat.doctypes import DocType
-from app.web.compat.lists import filterable, meta_of
+from app.web.compat.lists import describe_fields, filterable_fields
 from app.web.core.gate import current_viewer
 from app.web.records.calls import CallScreen
 from app.web.records.customers import CustomerScreen
@@ -18,7 +18,7 @@ from app.web.records.tasks import TaskScreen
 from app.web.records.tickets import TicketScreen
 
 #: Kinds of fields with few values. The rows are not grouped here: whoever asks orders them by the field and groups.
-_FEW = ("Select", "Link", "Check")
+_GROUPABLE_TYPES = ("Select", "Link", "Check")
 _SCREENS: dict[str, Any] = {
     "CRM Lead": LeadScreen,
     "CRM Ticket": TicketScreen,
@@ -28,38 +28,38 @@ _SCREENS: dict[str, Any] = {
 }
 
 
-def _kind(arguments: Arguments) -> DocType:
-    kind = client.record_kind(arguments.text("doctype"))
-    current_viewer().person.refuse_unless(kind.module, "read")
-    return kind
+def _readable_doctype(arguments: Arguments) -> DocType:
+    doctype = client.record_doctype(arguments.text("doctype"))
+    current_viewer().person.refuse_unless(doctype.module, "read")
+    return doctype
 
 
-def sorts(arguments: Arguments) -> list[dict[str, Any]]:
+def sort_options(arguments: Arguments) -> list[dict[str, Any]]:
     """doctype -> [{label, value, fieldname}]: what `order_by` takes of this person."""
-    kind, viewer = _kind(arguments), current_viewer()
-    by_name = kind.record_table.by_name
-    open_ones = {name for name, each in by_name.items() if each.sort and not each.is_hidden(viewer)}
+    doctype, viewer = _readable_doctype(arguments), current_viewer()
+    by_name = doctype.record_table.by_name
+    allowed = {name for name, each in by_name.items() if each.sort and not each.is_hidden(viewer)}
     found = {"name": str(_("Number")), "creation": str(_("Created"))}
     found |= {
         each["fieldname"]: each["label"]
-        for each in meta_of(kind, viewer)
-        if kind.fields[each["fieldname"]] in open_ones
+        for each in describe_fields(doctype, viewer)
+        if doctype.fields[each["fieldname"]] in allowed
     }
     return [{"label": label, "value": name, "fieldname": name} for name, label in found.items()]
 
 
-def groups(arguments: Arguments) -> list[dict[str, Any]]:
+def group_by_fields(arguments: Arguments) -> list[dict[str, Any]]:
     """doctype -> [{label, fieldname, …}]: fields of few values that the person may filter by."""
-    return [each for each in filterable(arguments) if each["fieldtype"] in _FEW]
+    return [each for each in filterable_fields(arguments) if each["fieldtype"] in _GROUPABLE_TYPES]
 
 
-def quick(arguments: Arguments) -> list[dict[str, Any]]:
+def quick_filters(arguments: Arguments) -> list[dict[str, Any]]:
     """doctype -> [{label, name, type, options}]: the filters that our own list shows first."""
-    kind = _kind(arguments)
-    wanted = _SCREENS[kind.name].quick if kind.name in _SCREENS else ()
+    doctype = _readable_doctype(arguments)
+    wanted = _SCREENS[doctype.name].quick if doctype.name in _SCREENS else ()
     known: dict[str, dict[str, Any]] = {}
-    for each in filterable(arguments):
-        known.setdefault(kind.fields[each["fieldname"]], each)
+    for each in filterable_fields(arguments):
+        known.setdefault(doctype.fields[each["fieldname"]], each)
     return [
         {
             "label": known[name]["label"],
@@ -74,13 +74,13 @@ def quick(arguments: Arguments) -> list[dict[str, Any]]:
     ]
 
 
-def fields(arguments: Arguments) -> list[dict[str, Any]]:
+def list_fields(arguments: Arguments) -> list[dict[str, Any]]:
     """doctype -> all of its fields: {fieldname, label, fieldtype, options, reqd, read_only}."""
-    return meta_of(_kind(arguments), current_viewer())
+    return describe_fields(_readable_doctype(arguments), current_viewer())
 
 
-def fields_by_name(arguments: Arguments) -> Any:
+def fields_meta(arguments: Arguments) -> Any:
     """doctype, as_array -> the same by their names, or as a list."""
-    found = fields(arguments)
+    found = list_fields(arguments)
     as_list = str(arguments.raw("as_array", "0")).lower() not in ("0", "false", "none", "")
     return found if as_list else {each["fieldname"]: each for each in found}

@@ -11,17 +11,17 @@ from app.extensions import db
 from app.web.compat import client
 from app.web.compat.arguments import Arguments
 from app.web.compat.doctypes import DocType
-from app.web.compat.documents import documents
-from app.web.compat.list_query import Listing, listing, rules
-from app.web.compat.picklists import PickList
-from app.web.compat.responses import Refused
+from app.web.compat.documents import fetch_documents
+from app.web.compat.list_query import ListRequest, parse_filters, parse_list_request
+from app.web.compat.picklists import Picklist
+from app.web.compat.responses import CompatError
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer
 from app.web.core.record_table import ListQuery
 from app.web.core.text_search import matching
 
 #: Kind of field -> what the predecessor's forms called it.
-TYPES = {
+FIELD_TYPES = {
     "choice": "Select",
     "master": "Link",
     "person": "Link",
@@ -34,7 +34,7 @@ TYPES = {
     "many": "Table MultiSelect",
 }
 #: DocType -> its columns as the old list showed them by itself.
-COLUMNS = {
+DEFAULT_COLUMNS = {
     "CRM Lead": ("lead_name", "status", "email", "mobile_no", "assign_to", "modified"),
     "CRM Ticket": ("subject", "customer_id", "status", "priority", "ticket_owner", "assigned_to", "modified"),
     "CRM Customer": ("customer_name", "email", "mobile_no", "referral_code", "creation"),
@@ -43,22 +43,24 @@ COLUMNS = {
     "CRM Assignment Request": ("creation", "requested_user", "requested_by", "status", "reason", "approved_on"),
     "FCRM Note": ("title", "content", "reference_doctype", "reference_docname", "modified"),
 }
-MOST_PICKED = 50
+MAX_LINK_RESULTS = 50
 
 
-def page(arguments: Arguments) -> dict[str, Any]:
+def list_page(arguments: Arguments) -> dict[str, Any]:
     """One page of a list: rows, columns, how many there are in all."""
-    kind = client.record_kind(arguments.text("doctype"))
+    doctype = client.record_doctype(arguments.text("doctype"))
     viewer = current_viewer()
-    viewer.person.refuse_unless(kind.module, "read")
-    names = _names(arguments, kind)
-    wanted = _listing(arguments, kind, names, viewer)
-    rows = documents(kind, wanted.list_query, ("name", *(name for name in wanted.fields if name != "name")), viewer)
+    viewer.person.refuse_unless(doctype.module, "read")
+    names = _requested_names(arguments, doctype)
+    wanted = _listing(arguments, doctype, names, viewer)
+    rows = fetch_documents(
+        doctype, wanted.list_query, ("name", *(name for name in wanted.fields if name != "name")), viewer
+    )
     return {
         "data": rows,
-        "columns": _columns(arguments, kind),
+        "columns": _columns(arguments, doctype),
         "rows": list(wanted.fields),
-        "total_count": kind.record_table.count_for_page(db.session(), wanted.list_query, rows)[0],
+        "total_count": doctype.record_table.count_for_page(db.session(), wanted.list_query, rows)[0],
         "row_count": len(rows),
         "page_length": wanted.list_query.size,
         "page_length_count": wanted.list_query.size,
@@ -76,16 +78,16 @@ def page(arguments: Arguments) -> dict[str, Any]:
     }
 
 
-def _names(arguments: Arguments, kind: DocType) -> list[str]:
+def _requested_names(arguments: Arguments, doctype: DocType) -> list[str]:
     """The fields wanted: rows, or those of the columns; what this door never had is passed over."""
-    rows = arguments.parsed("rows")
-    keys = [each.get("key") for each in _given_columns(arguments)] or list(COLUMNS.get(kind.name, ()))
+    rows = arguments.json_value("rows")
+    keys = [each.get("key") for each in _requested_columns(arguments)] or list(DEFAULT_COLUMNS.get(doctype.name, ()))
     chosen = rows if isinstance(rows, list) and rows else keys
-    return ["name", *(str(each) for each in chosen if str(each) in kind.fields)]
+    return ["name", *(str(each) for each in chosen if str(each) in doctype.fields)]
 
 
-def _listing(arguments: Arguments, kind: DocType, names: list[str], viewer: Viewer) -> Listing:
-    filters, standing = arguments.parsed("filters"), arguments.parsed("default_filters")
+def _listing(arguments: Arguments, doctype: DocType, names: list[str], viewer: Viewer) -> ListRequest:
+    filters, standing = arguments.json_value("filters"), arguments.json_value("default_filters")
     if isinstance(standing, dict) and isinstance(filters or {}, dict):
         filters = standing | (filters or {})
     values = {
@@ -95,20 +97,20 @@ def _listing(arguments: Arguments, kind: DocType, names: list[str], viewer: View
         "limit_start": arguments.raw("start"),
         "order_by": arguments.raw("order_by"),
     }
-    return listing(Arguments(values), kind, viewer)
+    return parse_list_request(Arguments(values), doctype, viewer)
 
 
-def _given_columns(arguments: Arguments) -> list[dict[str, Any]]:
-    given = arguments.parsed("columns", [])
+def _requested_columns(arguments: Arguments) -> list[dict[str, Any]]:
+    given = arguments.json_value("columns", [])
     return [each for each in given if isinstance(each, dict)] if isinstance(given, list) else []
 
 
-def _columns(arguments: Arguments, kind: DocType) -> list[dict[str, Any]]:
+def _columns(arguments: Arguments, doctype: DocType) -> list[dict[str, Any]]:
     """[{label, type, key, width}]."""
-    if given := _given_columns(arguments):
+    if given := _requested_columns(arguments):
         return given
-    names = COLUMNS.get(kind.name, ())
-    known = {each["fieldname"]: each for each in meta_of(kind, current_viewer())}
+    names = DEFAULT_COLUMNS.get(doctype.name, ())
+    known = {each["fieldname"]: each for each in describe_fields(doctype, current_viewer())}
     return [
         {"label": known[name]["label"], "type": known[name]["fieldtype"], "key": name, "width": "10rem"}
         for name in names
@@ -116,25 +118,25 @@ def _columns(arguments: Arguments, kind: DocType) -> list[dict[str, Any]]:
     ]
 
 
-def filterable(arguments: Arguments) -> list[dict[str, Any]]:
+def filterable_fields(arguments: Arguments) -> list[dict[str, Any]]:
     """The fields that this person may filter by."""
-    kind, viewer = client.record_kind(arguments.text("doctype")), current_viewer()
-    viewer.person.refuse_unless(kind.module, "read")
-    open_ones = {each.name for each in kind.record_table.filterable(viewer)}
-    return [each for each in meta_of(kind, viewer) if kind.fields[each["fieldname"]] in open_ones]
+    doctype, viewer = client.record_doctype(arguments.text("doctype")), current_viewer()
+    viewer.person.refuse_unless(doctype.module, "read")
+    allowed = {each.name for each in doctype.record_table.filterable(viewer)}
+    return [each for each in describe_fields(doctype, viewer) if doctype.fields[each["fieldname"]] in allowed]
 
 
-def meta_of(kind: DocType, viewer: Viewer) -> list[dict[str, Any]]:
+def describe_fields(doctype: DocType, viewer: Viewer) -> list[dict[str, Any]]:
     """[{fieldname, label, fieldtype, options, reqd, read_only}] of all fields."""
     told = []
-    for name, ours in kind.fields.items():
-        each = kind.record_table.by_name.get(ours)
+    for name, ours in doctype.fields.items():
+        each = doctype.record_table.by_name.get(ours)
         if each is not None:
             told.append(
                 {
                     "fieldname": name,
                     "label": str(each.label),
-                    "fieldtype": TYPES.get(each.kind, "Data"),
+                    "fieldtype": FIELD_TYPES.get(each.kind, "Data"),
                     "options": _options(each, viewer),
                     "reqd": int(each.required),
                     "hidden": 0,
@@ -153,31 +155,31 @@ def _options(each: Any, viewer: Viewer) -> str | None:
 
 def assigned_users(arguments: Arguments) -> list[str]:
     """doctype, name -> the user names of all who have the record now."""
-    kind = client.record_kind(arguments.text("doctype"), "CRM Lead", "CRM Ticket", "CRM Task")
-    row = client.row_of(kind, arguments.text("name"), "read")
-    ids = [row.assignee_id] if kind.name == "CRM Task" else assignment.current_assignees(db.session(), row)
+    doctype = client.record_doctype(arguments.text("doctype"), "CRM Lead", "CRM Ticket", "CRM Task")
+    row = client.get_record(doctype, arguments.text("name"), "read")
+    ids = [row.assignee_id] if doctype.name == "CRM Task" else assignment.current_assignees(db.session(), row)
     return [card["username"] for key in ids if (card := current_viewer().lookups.person(key))]
 
 
 # --- finding
 
 
-def pick(arguments: Arguments) -> list[dict[str, str]]:
+def search_link(arguments: Arguments) -> list[dict[str, str]]:
     """doctype, txt, page_length -> [{value, label, description}], for a field that points to a record."""
-    kind, typed = client.known(arguments.text("doctype")), arguments.text("txt", "")[:100].strip()
-    size = arguments.whole("page_length", 10, 1, MOST_PICKED)
-    if isinstance(kind, PickList):
-        fit = [doc["name"] for doc in kind.documents(current_viewer()) if typed.casefold() in doc["name"].casefold()]
+    doctype, typed = client.find_doctype(arguments.text("doctype")), arguments.text("txt", "")[:100].strip()
+    size = arguments.integer("page_length", 10, 1, MAX_LINK_RESULTS)
+    if isinstance(doctype, Picklist):
+        fit = [doc["name"] for doc in doctype.documents(current_viewer()) if typed.casefold() in doc["name"].casefold()]
         return [{"value": name, "label": name, "description": ""} for name in fit[:size]]
-    extra = rules(arguments.parsed("filters"), kind, current_viewer())
+    extra = parse_filters(arguments.json_value("filters"), doctype, current_viewer())
     return [
         {"value": doc["name"], "label": doc["title"] or doc["name"], "description": doc["title"] or ""}
-        for doc in hits(kind, typed, size, current_viewer(), extra)
+        for doc in search_documents(doctype, typed, size, current_viewer(), extra)
     ]
 
 
 #: What says of a document what it is.
-_TITLES = {
+_TITLE_FIELDS = {
     "CRM Lead": "lead_name",
     "CRM Ticket": "subject",
     "CRM Customer": "customer_name",
@@ -186,31 +188,38 @@ _TITLES = {
 }
 
 
-def hits(kind: DocType, typed: str, size: int, viewer: Viewer, extra: list[Any] | None = None) -> list[dict[str, Any]]:
+def search_documents(
+    doctype: DocType, typed: str, size: int, viewer: Viewer, extra: list[Any] | None = None
+) -> list[dict[str, Any]]:
     """The newest documents in which the text is found: {name, title, status, mobile_no …}; one statement."""
-    viewer.person.refuse_unless(kind.module, "read")
-    if kind.name not in _TITLES:
-        raise Refused(417, _("“%(name)s” cannot be searched.", name=kind.name))
-    fit = [matching(kind.record_table, typed, viewer)] if typed else []
-    names = tuple(name for name in ("status", "mobile_no", "modified", _TITLES[kind.name]) if name in kind.fields)
-    arguments = ListQuery([*fit, *(extra or [])], [kind.record_table.record.id.desc()], size, newest=True)
-    return [doc | {"title": doc[_TITLES[kind.name]]} for doc in documents(kind, arguments, ("name", *names), viewer)]
+    viewer.person.refuse_unless(doctype.module, "read")
+    if doctype.name not in _TITLE_FIELDS:
+        raise CompatError(417, _("“%(name)s” can't be searched.", name=doctype.name))
+    fit = [matching(doctype.record_table, typed, viewer)] if typed else []
+    names = tuple(
+        name for name in ("status", "mobile_no", "modified", _TITLE_FIELDS[doctype.name]) if name in doctype.fields
+    )
+    arguments = ListQuery([*fit, *(extra or [])], [doctype.record_table.record.id.desc()], size, newest=True)
+    return [
+        doc | {"title": doc[_TITLE_FIELDS[doctype.name]]}
+        for doc in fetch_documents(doctype, arguments, ("name", *names), viewer)
+    ]
 
 
 SEARCHED = ("CRM Lead", "CRM Customer", "CRM Ticket", "CRM Task")
 LABELS = {"CRM Lead": "Leads", "CRM Customer": "Customers", "CRM Ticket": "Tickets", "CRM Task": "Tasks"}
 
 
-def search(arguments: Arguments) -> dict[str, Any]:
+def universal_search(arguments: Arguments) -> dict[str, Any]:
     """query, limit (20), doctype -> {query, total, sections: [{doctype, label, results: [{name, title, …}]}]}."""
     typed, viewer = arguments.text("query", "").strip()[:100], current_viewer()
-    limit = arguments.whole("limit", 20, 1, 100)
+    limit = arguments.integer("limit", 20, 1, 100)
     wanted = [arguments.text("doctype")] if "doctype" in arguments else list(SEARCHED)
     each = max(3, -(-limit // len(wanted)))
     sections = []
     for name in wanted if len(typed) > 1 else ():
-        kind = client.record_kind(name, *SEARCHED)
-        if viewer.person.may(kind.module, "read") and (found := hits(kind, typed, each, viewer)):
+        doctype = client.record_doctype(name, *SEARCHED)
+        if viewer.person.may(doctype.module, "read") and (found := search_documents(doctype, typed, each, viewer)):
             results = [doc | {"doctype": name} for doc in found]
             sections.append({"doctype": name, "label": LABELS[name], "results": results})
     return {"query": typed, "total": sum(len(each["results"]) for each in sections), "sections": sections}

@@ -14,133 +14,137 @@ from app.web.compat import client
 from app.web.compat.arguments import Arguments
 from app.web.compat.calls import NOTE, TASK
 from app.web.compat.doctypes import DOCTYPES
-from app.web.compat.documents import documents
-from app.web.compat.field_conversion import plain
-from app.web.compat.list_query import rules
-from app.web.compat.references import place_of
-from app.web.compat.tickets import noted
+from app.web.compat.documents import fetch_documents
+from app.web.compat.field_conversion import html_to_text
+from app.web.compat.list_query import parse_filters
+from app.web.compat.references import target_of_number
+from app.web.compat.tickets import write_note
 from app.web.core.gate import current_viewer
 from app.web.core.record_table import ListQuery
 
 TOLD, BELL = DOCTYPES["CRM Task Notification"], DOCTYPES["CRM Notification"]
-TALK = ("mention", "comment")
-MOST = 200
+COMMENT_KINDS = ("mention", "comment")
+MAX_NOTIFICATIONS = 200
 
 
-def _listed(kind: Any, fit: list[Any], most: int) -> list[dict[str, Any]]:
+def _own_notifications(doctype: Any, fit: list[Any], most: int) -> list[dict[str, Any]]:
     viewer = current_viewer()
-    viewer.person.refuse_unless(kind.module, "read")
+    viewer.person.refuse_unless(doctype.module, "read")
     own = (Notification.user_id == viewer.person.id, *fit)
     wanted = ListQuery(list(own), [Notification.id.desc()], most, newest=True)
-    return documents(kind, wanted, ("name", *kind.fields), viewer)
+    return fetch_documents(doctype, wanted, ("name", *doctype.fields), viewer)
 
 
-def reminders(arguments: Arguments) -> list[dict[str, Any]]:
+def list_task_notifications(arguments: Arguments) -> list[dict[str, Any]]:
     """limit (20) -> one's newest notices but talk, each with title, status and priority of its task."""
-    told = _listed(TOLD, [Notification.kind.not_in(TALK)], arguments.whole("limit", 20, 1, MOST))
-    ids = [str(each["task"]) for each in told if each["task"]]
+    notifications = _own_notifications(
+        TOLD, [Notification.kind.not_in(COMMENT_KINDS)], arguments.integer("limit", 20, 1, MAX_NOTIFICATIONS)
+    )
+    ids = [str(each["task"]) for each in notifications if each["task"]]
     viewer = current_viewer()
-    fit = ListQuery(rules({"name": ["in", ids]}, TASK, viewer), [Task.id.desc()], MOST)
+    fit = ListQuery(parse_filters({"name": ["in", ids]}, TASK, viewer), [Task.id.desc()], MAX_NOTIFICATIONS)
     names = ("name", "title", "status", "priority", "due_date")
-    tasks = {doc["name"]: doc for doc in documents(TASK, fit, names, viewer)} if ids else {}
-    for each in told:
+    tasks = {doc["name"]: doc for doc in fetch_documents(TASK, fit, names, viewer)} if ids else {}
+    for each in notifications:
         task = tasks.get(str(each["task"]), {})
         each |= {f"task_{name}": task.get(name) for name in names[1:]}
-    return told
+    return notifications
 
 
-def read_one(arguments: Arguments) -> dict[str, Any]:
+def mark_read(arguments: Arguments) -> dict[str, Any]:
     """notification_name: one's own; another's is none."""
-    row = client.row_of(TOLD, arguments.first("notification_name", "name"), "read")
-    return _read([row.id])
+    row = client.get_record(TOLD, arguments.first_text("notification_name", "name"), "read")
+    return _mark_read([row.id])
 
 
-def read_all(arguments: Arguments) -> dict[str, Any]:
+def mark_all_read(arguments: Arguments) -> dict[str, Any]:
     """All of one's own."""
-    return _read(None)
+    return _mark_read(None)
 
 
-def read_talk(arguments: Arguments) -> dict[str, Any]:
+def mark_comments_read(arguments: Arguments) -> dict[str, Any]:
     """All of one's own that tell of talk: mentions and notes."""
     own = (
         Notification.user_id == current_viewer().person.id,
         Notification.read_on.is_(None),
-        Notification.kind.in_(TALK),
+        Notification.kind.in_(COMMENT_KINDS),
     )
-    return _read(list(db.session.scalars(select(Notification.id).where(*own))))
+    return _mark_read(list(db.session.scalars(select(Notification.id).where(*own))))
 
 
-def _read(ids: list[int] | None) -> dict[str, Any]:
+def _mark_read(ids: list[int] | None) -> dict[str, Any]:
     viewer, session = current_viewer(), db.session()
     viewer.person.refuse_unless(TOLD.module, "read")
     done = notices.mark_read(session, viewer.person.id, viewer.now, ids)
-    notices.rung(session, viewer.person.id)
+    notices.note_count_changed(session, viewer.person.id)
     return {"success": True, "message": _("Marked as read."), "count": done}
 
 
-def bell(arguments: Arguments) -> list[dict[str, Any]]:
+def list_notifications(arguments: Arguments) -> list[dict[str, Any]]:
     """One's newest notices of all kinds, as the old bell had them."""
     viewer = current_viewer()
-    told = _listed(BELL, [], arguments.whole("limit", 50, 1, MOST))
-    for each in told:
+    notifications = _own_notifications(BELL, [], arguments.integer("limit", 50, 1, MAX_NOTIFICATIONS))
+    for each in notifications:
         card = viewer.lookups.people.get(viewer.lookups.find_person(each["from_user"]) or 0)
         each["from_user"] = {"name": each["from_user"], "full_name": card["full_name"] if card else None}
         each["hash"] = each["route_name"] = None
-    return told
+    return notifications
 
 
-def read_about(arguments: Arguments) -> dict[str, Any]:
+def mark_read_by_document(arguments: Arguments) -> dict[str, Any]:
     """doc: the number of a record whose notices are read, or the name of one; nothing = all. Always one's own."""
     if "doc" not in arguments:
-        return _read(None)
+        return _mark_read(None)
     name, viewer = arguments.text("doc"), current_viewer()
-    field = "reference_name" if place_of(name) else "name"
-    fit = ListQuery(rules({field: name}, BELL, viewer), [Notification.id.desc()], MOST)
-    return _read([int(doc["name"]) for doc in documents(BELL, fit, ("name",), viewer)])
+    field = "reference_name" if target_of_number(name) else "name"
+    fit = ListQuery(parse_filters({field: name}, BELL, viewer), [Notification.id.desc()], MAX_NOTIFICATIONS)
+    return _mark_read([int(doc["name"]) for doc in fetch_documents(BELL, fit, ("name",), viewer)])
 
 
 # --- talk
 
 
-def talk(arguments: Arguments) -> dict[str, Any]:
+def list_comment_notifications(arguments: Arguments) -> dict[str, Any]:
     """limit (20), cursor, filter_type (mentions) -> {notifications, next_cursor, unread}."""
-    size, cursor = arguments.whole("limit", 20, 1, 100), arguments.whole("cursor", 0, 0, 2**31 - 1)
-    kinds = TALK[:1] if arguments.text("filter_type", "") == "mentions" else TALK
+    size, cursor = arguments.integer("limit", 20, 1, 100), arguments.integer("cursor", 0, 0, 2**31 - 1)
+    kinds = COMMENT_KINDS[:1] if arguments.text("filter_type", "") == "mentions" else COMMENT_KINDS
     fit = [Notification.kind.in_(kinds), *([Notification.id < cursor] if cursor else [])]
-    told = _listed(TOLD, fit, size)
-    unread = client.count_of(TOLD, [Notification.kind.in_(kinds), Notification.read_on.is_(None)])
+    notifications = _own_notifications(TOLD, fit, size)
+    unread = client.count_documents(TOLD, [Notification.kind.in_(kinds), Notification.read_on.is_(None)])
     return {
         "success": True,
-        "notifications": told,
+        "notifications": notifications,
         "unread": unread,
-        "next_cursor": told[-1]["name"] if len(told) == size else None,
+        "next_cursor": notifications[-1]["name"] if len(notifications) == size else None,
     }
 
 
-def reply(arguments: Arguments) -> dict[str, Any]:
+def quick_reply(arguments: Arguments) -> dict[str, Any]:
     """reference_doctype, reference_docname, content -> the note, on a record that the person sees."""
-    line = _commented(arguments)
+    line = _write_comment(arguments)
     return {"success": True, "message": _("Your comment is written."), "name": str(line.id)}
 
 
-def comment(arguments: Arguments) -> dict[str, Any]:
+def add_comment(arguments: Arguments) -> dict[str, Any]:
     """reference_doctype, reference_name, content -> the note, as a comment; whoever signs it, it is one's own."""
-    line = _commented(arguments)
-    return client.whole_of(NOTE, str(line.id)) | {"doctype": "Comment", "comment_type": "Comment"}
+    line = _write_comment(arguments)
+    return client.read_document(NOTE, str(line.id)) | {"doctype": "Comment", "comment_type": "Comment"}
 
 
-def _commented(arguments: Arguments) -> Any:
-    kind = client.record_kind(arguments.text("reference_doctype"), "CRM Lead", "CRM Ticket", "CRM Customer")
-    row = client.row_of(kind, arguments.first("reference_docname", "reference_name"), "read")
-    return noted(row, plain(arguments.text("content")), current_viewer())
+def _write_comment(arguments: Arguments) -> Any:
+    doctype = client.record_doctype(arguments.text("reference_doctype"), "CRM Lead", "CRM Ticket", "CRM Customer")
+    row = client.get_record(doctype, arguments.first_text("reference_docname", "reference_name"), "read")
+    return write_note(row, html_to_text(arguments.text("content")), current_viewer())
 
 
-def follow_ups(arguments: Arguments) -> list[dict[str, Any]]:
+def list_follow_up_tasks(arguments: Arguments) -> list[dict[str, Any]]:
     """reference_doctype, reference_docname -> the open tasks that “Follow-up Complete” may close."""
-    kind = client.record_kind(arguments.text("reference_doctype"), "CRM Lead", "CRM Ticket")
-    viewer, name = current_viewer(), arguments.first("reference_docname", "reference_name")
+    doctype = client.record_doctype(arguments.text("reference_doctype"), "CRM Lead", "CRM Ticket")
+    viewer, name = current_viewer(), arguments.first_text("reference_docname", "reference_name")
     viewer.person.refuse_unless("Tasks", "read")
-    row = client.row_of(kind, name, "read")
-    parent = Task.lead_id if kind.name == "CRM Lead" else Task.ticket_id
-    fit = [parent == row.id, *rules({"status": ["in", ["Backlog", "Todo", "In Progress"]]}, TASK, viewer)]
-    return documents(TASK, ListQuery(fit, [Task.due_on, Task.id], MOST), ("name", *TASK.fields), viewer)
+    row = client.get_record(doctype, name, "read")
+    parent = Task.lead_id if doctype.name == "CRM Lead" else Task.ticket_id
+    fit = [parent == row.id, *parse_filters({"status": ["in", ["Backlog", "Todo", "In Progress"]]}, TASK, viewer)]
+    return fetch_documents(
+        TASK, ListQuery(fit, [Task.due_on, Task.id], MAX_NOTIFICATIONS), ("name", *TASK.fields), viewer
+    )

@@ -11,17 +11,17 @@ from app.domain import office_hours
 from app.extensions import db
 from app.models import Holiday
 from app.web.compat.arguments import Arguments
-from app.web.compat.child_rows import local
+from app.web.compat.child_rows import local_timestamp
 from app.web.core.gate import current_viewer
 
 #: The predecessor's modules; its matrix knew no others.
 MODULES = ("Dashboard", "Tickets", "Leads", "Customers", "Support Pages", "Notes", "Tasks", "Call Logs")
 
 
-def users(arguments: Arguments) -> list[list[dict[str, Any]]]:
+def list_users(arguments: Arguments) -> list[list[dict[str, Any]]]:
     """[all, those who work here]: public cards."""
     cards = current_viewer().lookups
-    every = [
+    all_users = [
         {
             "name": card["username"],
             "full_name": card["full_name"],
@@ -31,18 +31,20 @@ def users(arguments: Arguments) -> list[list[dict[str, Any]]]:
         }
         for key, card in cards.people.items()
     ]
-    every.sort(key=lambda each: str(each["full_name"]).casefold())
-    return [every, [each for each in every if each["enabled"]]]
+    all_users.sort(key=lambda each: str(each["full_name"]).casefold())
+    return [all_users, [each for each in all_users if each["enabled"]]]
 
 
-def rights(arguments: Arguments) -> dict[str, str]:
+def module_permissions(arguments: Arguments) -> dict[str, str]:
     """Module -> None, Read, or Read & Write."""
-    who = current_viewer().person
-    writes = {name: any(who.may(name, verb) for verb in ("create", "write")) for name in MODULES}
-    return {name: ("Read & Write" if writes[name] else "Read") if who.may(name, "read") else "None" for name in MODULES}
+    person = current_viewer().person
+    writes = {name: any(person.may(name, verb) for verb in ("create", "write")) for name in MODULES}
+    return {
+        name: ("Read & Write" if writes[name] else "Read") if person.may(name, "read") else "None" for name in MODULES
+    }
 
 
-def hours(arguments: Arguments) -> list[dict[str, Any]]:
+def list_office_hours(arguments: Arguments) -> list[dict[str, Any]]:
     """A row a weekday: {workday, start_time, end_time, office_open, ranges}; a day may have several ranges."""
     office = current_viewer().lookups.office
     return [
@@ -57,7 +59,7 @@ def hours(arguments: Arguments) -> list[dict[str, Any]]:
     ]
 
 
-def holidays(arguments: Arguments) -> list[dict[str, Any]]:
+def list_holidays(arguments: Arguments) -> list[dict[str, Any]]:
     """[{date, description, weekly_off}]; a half day has its hours."""
     query = select(Holiday.day, Holiday.label, Holiday.starts, Holiday.ends).order_by(Holiday.day)
     return [
@@ -71,7 +73,7 @@ def holidays(arguments: Arguments) -> list[dict[str, Any]]:
     ]
 
 
-def status(arguments: Arguments) -> dict[str, Any]:
+def office_status(arguments: Arguments) -> dict[str, Any]:
     """Whether the office is open at this moment."""
     viewer = current_viewer()
     is_open = office_hours.is_open(viewer.lookups.office, viewer.now)
@@ -81,5 +83,5 @@ def status(arguments: Arguments) -> dict[str, Any]:
         "is_open": is_open,
         "office_open": is_open,
         "message": text,
-        "current_time": local(viewer.now, viewer),
+        "current_time": local_timestamp(viewer.now, viewer),
     }

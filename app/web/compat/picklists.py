@@ -13,14 +13,14 @@ from sqlalchemy import select
 from app.extensions import db
 from app.models import SupportPage
 from app.web.compat.arguments import Arguments
-from app.web.compat.responses import Refused
+from app.web.compat.responses import CompatError
 from app.web.core.fields import Viewer
 
 MOST = 1000
 
 
 @dataclass(frozen=True)
-class PickList:
+class Picklist:
     """A pick-list whose documents are named by their labels."""
 
     name: str
@@ -59,13 +59,13 @@ class PickList:
 
     def listed(self, arguments: Arguments, viewer: Viewer) -> list[dict[str, Any]]:
         """A list call: filters, fields, limit_start, limit_page_length."""
-        size = arguments.whole("limit_page_length", arguments.whole("limit", 20, 0, MOST), 0, MOST) or MOST
-        start = arguments.whole("limit_start", arguments.whole("start", 0, 0, MOST), 0, MOST)
-        names = arguments.parsed("fields", ["name"])
+        size = arguments.integer("limit_page_length", arguments.integer("limit", 20, 0, MOST), 0, MOST) or MOST
+        start = arguments.integer("limit_start", arguments.integer("start", 0, 0, MOST), 0, MOST)
+        names = arguments.json_value("fields", ["name"])
         names = [names] if isinstance(names, str) else names
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise Refused(417, _("“fields” must be a list of names."))
-        return self.told(self.found(arguments.parsed("filters"), viewer)[start : start + size], tuple(names))
+            raise CompatError(417, _("“fields” must be a list of names."))
+        return self.told(self.found(arguments.json_value("filters"), viewer)[start : start + size], tuple(names))
 
     def told(self, docs: list[dict[str, Any]], names: tuple[str, ...]) -> list[dict[str, Any]]:
         """These fields of the documents; null for those that there are not."""
@@ -87,7 +87,7 @@ def _tests(filters: Any) -> list[tuple[str, str, Any]]:
         return [(str(name), *(_pair(value))) for name, value in filters.items()]
     parts = filters or []
     if not isinstance(parts, list) or not all(isinstance(each, list) and len(each) in (3, 4, 5) for each in parts):
-        raise Refused(417, _("“filters” must be a list of [field, operator, value] or an object."))
+        raise CompatError(417, _("“filters” must be a list of [field, operator, value] or an object."))
     cut = [each if len(each) == 3 else each[1:4] for each in parts]
     return [(str(name), str(op).lower(), value) for name, op, value in cut]
 
@@ -109,16 +109,16 @@ def _fits(doc: dict[str, Any], name: str, op: str, value: Any) -> bool:
         "is": lambda: bool(held) == (values[0] == "set"),
     }
     if op not in ways or not values:
-        raise Refused(417, _("There is no operator “%(op)s” here.", op=op[:20]))
+        raise CompatError(417, _("There is no operator “%(op)s” here.", op=op[:20]))
     return ways[op]()
 
 
 _ALL = (
-    PickList("CRM Lead Status", "lead_status", "lead_status"),
-    PickList("CRM Ticket Status", "ticket_status", "ticket_status"),
-    PickList("CRM Lead Source", "lead_source", "source_name"),
-    PickList("Account Type", "account_type", "account_type"),
-    PickList("Ticket Subject", "ticket_subject", "subject_name"),
-    PickList("Support Page", "support_page", "page_name", "Support Pages"),
+    Picklist("CRM Lead Status", "lead_status", "lead_status"),
+    Picklist("CRM Ticket Status", "ticket_status", "ticket_status"),
+    Picklist("CRM Lead Source", "lead_source", "source_name"),
+    Picklist("Account Type", "account_type", "account_type"),
+    Picklist("Ticket Subject", "ticket_subject", "subject_name"),
+    Picklist("Support Page", "support_page", "page_name", "Support Pages"),
 )
-SHELVES: dict[str, PickList] = {each.name: each for each in _ALL}
+PICKLISTS: dict[str, Picklist] = {each.name: each for each in _ALL}

@@ -15,7 +15,7 @@ from app.web.core.reference_fields import find_record
 
 
 @dataclass(frozen=True)
-class ReferenceField:
+class ReferenceTarget:
     """A kind of record that another row can be about."""
 
     doctype: str
@@ -28,21 +28,21 @@ class ReferenceField:
     prefix: str
 
 
-LEAD = ReferenceField("CRM Lead", Lead, "lead_id", "lead", "CRM-LEAD-")
-TICKET = ReferenceField("CRM Ticket", Ticket, "ticket_id", "ticket", "CRM-TICKET-")
-CUSTOMER = ReferenceField("CRM Customer", Customer, "customer_id", "customer", "CRM-CUST-")
-PLACES = {each.doctype: each for each in (LEAD, TICKET, CUSTOMER)}
+LEAD = ReferenceTarget("CRM Lead", Lead, "lead_id", "lead", "CRM-LEAD-")
+TICKET = ReferenceTarget("CRM Ticket", Ticket, "ticket_id", "ticket", "CRM-TICKET-")
+CUSTOMER = ReferenceTarget("CRM Customer", Customer, "customer_id", "customer", "CRM-CUST-")
+REFERENCE_TARGETS = {each.doctype: each for each in (LEAD, TICKET, CUSTOMER)}
 
 
-def place_of(number: str) -> ReferenceField | None:
+def target_of_number(number: str) -> ReferenceTarget | None:
     """What kind of record has this number."""
-    return next((each for each in PLACES.values() if number.upper().startswith(each.prefix)), None)
+    return next((each for each in REFERENCE_TARGETS.values() if number.upper().startswith(each.prefix)), None)
 
 
-class _About(Field):
+class _ReferenceField(Field):
     """Selects the numbers of the records that a row may be about, nearest first; null where they are not seen."""
 
-    def __init__(self, name: str, row: Any, places: tuple[ReferenceField, ...], **flags: Any) -> None:
+    def __init__(self, name: str, row: Any, places: tuple[ReferenceTarget, ...], **flags: Any) -> None:
         super().__init__(name, name, tuple(place.record.number for place in places), filter=True, **flags)
         self.row, self.places, self.operators = row, places, ("eq", "neq", "in", "null")
 
@@ -52,7 +52,7 @@ class _About(Field):
             none = and_(*[getattr(self.row, place.column).is_(None) for place in self.places])
             return not_(none) if raw is False else none
         if op not in self.operators:
-            raise RuleBroken(_("“%(name)s” cannot be filtered by “%(op)s”.", name=self.name, op=op), self.name)
+            raise RuleBroken(_("“%(name)s” can't be filtered with “%(op)s”.", name=self.name, op=op), self.name)
         values = few(raw if isinstance(raw, list) else [raw], self.name)
         found = or_(false(), *[self._equals(str(each)) for each in values])
         return not_(found) if op == "neq" else found
@@ -61,7 +61,7 @@ class _About(Field):
         raise NotImplementedError
 
 
-class AboutKind(_About):
+class ReferenceDocTypeField(_ReferenceField):
     """reference_doctype."""
 
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
@@ -74,7 +74,7 @@ class AboutKind(_About):
         return getattr(self.row, found[0].column).is_not(None) if found else false()
 
 
-class AboutNumber(_About):
+class ReferenceNameField(_ReferenceField):
     """reference_docname."""
 
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
@@ -82,7 +82,7 @@ class AboutNumber(_About):
         return next((number for number in values if number is not None), None)
 
     def _equals(self, text: str) -> ColumnElement[bool]:
-        place = place_of(text)
+        place = target_of_number(text)
         key = find_record(place.record, text) if place in self.places and place is not None else None
         return getattr(self.row, place.column) == key if key is not None and place is not None else false()
 
@@ -90,38 +90,38 @@ class AboutNumber(_About):
 # --- notes
 
 
-def title_and_text(payload: dict[str, Any] | None) -> tuple[str, str]:
+def split_note(payload: dict[str, Any] | None) -> tuple[str, str]:
     """The predecessor's notes had a title: the first line, where more lines follow."""
     text = str((payload or {}).get("text") or "")
     head, _sep, rest = text.partition("\n")
     return head[:140], rest.strip() or text
 
 
-def joined(title: str, text: str) -> str:
+def join_note(title: str, text: str) -> str:
     """One text of both."""
     return text if not title or text.startswith(title) else f"{title}\n{text}".strip()
 
 
-class NoteTitle(Field):
+class NoteTitleField(Field):
     """The first line of a note."""
 
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """Up to 140 signs."""
-        return title_and_text(values[0])[0]
+        return split_note(values[0])[0]
 
 
-class NoteContent(Field):
+class NoteContentField(Field):
     """A note without its title."""
 
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """Plain text."""
-        return title_and_text(values[0])[1]
+        return split_note(values[0])[1]
 
 
 # --- notices
 
 #: Our kind of notice -> what the predecessor called it; others are called by our own word.
-NOTICES = {
+NOTIFICATION_TYPES = {
     "task_due": "Due Date Reminder",
     "task_overdue": "Overdue Task",
     "task_assigned": "Task Assignment",
@@ -135,7 +135,7 @@ NOTICES = {
 }
 
 
-class NoticeKind(Field):
+class NotificationTypeField(Field):
     """notification_type: filtered by the old word or by ours."""
 
     def __post_init__(self) -> None:
@@ -144,14 +144,14 @@ class NoticeKind(Field):
 
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """The old word where there was one."""
-        return NOTICES.get(values[0], values[0])
+        return NOTIFICATION_TYPES.get(values[0], values[0])
 
     def parse_filter(self, raw: Any, viewer: Viewer) -> Any:
         """Our kind."""
-        return next((kind for kind, word in NOTICES.items() if word == str(raw)), str(raw))
+        return next((kind for kind, word in NOTIFICATION_TYPES.items() if word == str(raw)), str(raw))
 
 
-class NoticeState(Field):
+class NotificationStatusField(Field):
     """status: Sent or Read."""
 
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:

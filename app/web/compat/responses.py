@@ -29,7 +29,7 @@ EXC_TYPES = {
 }
 
 
-class Refused(RuleBroken):
+class CompatError(RuleBroken):
     """What only this door refuses, with the predecessor's status and kind of exception."""
 
     def __init__(self, status: int, sentence: str, exc_type: str | None = None) -> None:
@@ -37,27 +37,27 @@ class Refused(RuleBroken):
         self.status, self.exc_type = status, exc_type or EXC_TYPES.get(status, "ValidationError")
 
 
-class Taken(Conflict):
+class DuplicateError(Conflict):
     """There is one already (409, DuplicateEntryError)."""
 
 
-class Named:
+class Envelope:
     """An answer under another key than "message": data for /api/resource, docs for documents."""
 
     def __init__(self, key: str, body: Any) -> None:
         self.key, self.body = key, body
 
 
-def good(body: Any) -> Response:
+def success_response(body: Any) -> Response:
     """200 with what the method answered, and a warning that names what was sent and not kept."""
-    told: dict[str, Any] = {body.key: body.body} if isinstance(body, Named) else {"message": body}
+    told: dict[str, Any] = {body.key: body.body} if isinstance(body, Envelope) else {"message": body}
     if names := g.get("unkept"):
-        text = _("These fields were not kept: %(names)s.", names=", ".join(sorted(names)))
-        told["_server_messages"] = json.dumps([_shown(text, "orange")])
-    return _written(200, told)
+        text = _("These fields were not saved: %(names)s.", names=", ".join(sorted(names)))
+        told["_server_messages"] = json.dumps([_server_message(text, "orange")])
+    return _json_response(200, told)
 
 
-def _written(status: int, body: dict[str, Any]) -> Response:
+def _json_response(status: int, body: dict[str, Any]) -> Response:
     """JSON, also where half a picture of what was sent is told back."""
     try:
         return json_answer(status, body)
@@ -66,11 +66,11 @@ def _written(status: int, body: dict[str, Any]) -> Response:
         return Response(text.encode("utf-8", "replace"), status, mimetype="application/json")
 
 
-def _shown(sentence: str, colour: str) -> str:
+def _server_message(sentence: str, colour: str) -> str:
     return json.dumps({"message": sentence, "indicator": colour, "title": _("Message")})
 
 
-def bad(status: int, sentence: str, exc_type: str | None = None) -> Response:
+def error_response(status: int, sentence: str, exc_type: str | None = None) -> Response:
     """The error envelope. Both old clients and people can read it: the sentence stands in it three times."""
     sentence = sentence.encode("utf-8", "replace").decode()
     kind = exc_type or EXC_TYPES.get(status, "ValidationError")
@@ -79,24 +79,24 @@ def bad(status: int, sentence: str, exc_type: str | None = None) -> Response:
         "exception": f"frappe.exceptions.{kind}: {sentence}",
         "message": sentence,
         "exc": json.dumps([f"{kind}: {sentence}"]),
-        "_server_messages": json.dumps([_shown(sentence, "red")]),
+        "_server_messages": json.dumps([_server_message(sentence, "red")]),
     }
     if status == 401:
         body["session_expired"] = 1
-    return _written(status, body)
+    return _json_response(status, body)
 
 
-def refuse(broken: BaseException) -> Response:
+def exception_response(broken: BaseException) -> Response:
     """The envelope of a refusal; re-raises what is a bug."""
-    if isinstance(broken, Refused):
-        return bad(broken.status, str(broken.message), broken.exc_type)
+    if isinstance(broken, CompatError):
+        return error_response(broken.status, str(broken.message), broken.exc_type)
     status, sentence, errors = refusal(broken)
     if isinstance(broken, NotFound):
-        return bad(404, sentence)
-    if isinstance(broken, Taken | AlreadyExists) or _is_duplicate(broken):
-        return bad(409, sentence, "DuplicateEntryError")
+        return error_response(404, sentence)
+    if isinstance(broken, DuplicateError | AlreadyExists) or _is_duplicate(broken):
+        return error_response(409, sentence, "DuplicateEntryError")
     missing = status == 422 and bool(errors) and len(errors) == 1 and not sentence
-    return bad(417 if status in (400, 422) else status, sentence, "MandatoryError" if missing else None)
+    return error_response(417 if status in (400, 422) else status, sentence, "MandatoryError" if missing else None)
 
 
 def _is_duplicate(broken: BaseException) -> bool:
@@ -107,28 +107,28 @@ def _is_duplicate(broken: BaseException) -> bool:
     return words[0] == 1062 or str(words[0]).startswith("UNIQUE")
 
 
-def soft(broken: RuleBroken) -> Response:
+def rule_failure_response(broken: RuleBroken) -> Response:
     """A rule of the trade refuses: 200 with the flag that the predecessor's own clients look at."""
     sentence = said(broken.message)
-    return _written(200, {"message": {"success": False, "error": sentence, "message": sentence}})
+    return _json_response(200, {"message": {"success": False, "error": sentence, "message": sentence}})
 
 
-def is_soft(broken: BaseException) -> bool:
+def is_rule_failure(broken: BaseException) -> bool:
     """Whether it is a rule of the trade and no refusal of the law, of the door, or of somebody who was faster."""
-    hard = isinstance(broken, Refused | Conflict | NotFound | AlreadyExists)
+    hard = isinstance(broken, CompatError | Conflict | NotFound | AlreadyExists)
     return isinstance(broken, RuleBroken) and not hard and refusal(broken)[0] == 422
 
 
-def respoken(answer: Response) -> Response:
+def to_compat_envelope(answer: Response) -> Response:
     """A refusal of another door (too many wrong keys) in these words."""
     told = answer.get_json(silent=True) or {}
-    again = bad(answer.status_code, str(told.get("message") or answer.status))
+    again = error_response(answer.status_code, str(told.get("message") or answer.status))
     if "Retry-After" in answer.headers:
         again.headers["Retry-After"] = answer.headers["Retry-After"]
     return again
 
 
-def is_spoken() -> bool:
+def is_compat_request() -> bool:
     """Whether whoever asked expects these envelopes, also where Flask itself refuses."""
     if request.path.startswith(("/api/method/", "/api/resource/")):
         return True

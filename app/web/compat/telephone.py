@@ -16,13 +16,13 @@ from app.extensions import db
 from app.models import CallLog, Customer, Lead, PhoneSync, Ticket, User
 from app.web.compat.arguments import Arguments
 from app.web.compat.doctypes import DOCTYPES
-from app.web.compat.responses import Refused
+from app.web.compat.responses import CompatError
 from app.web.core.gate import current_viewer, json_answer
 from app.web.records import call_batches
 
-MOST_LOGS = 500
+MAX_CALLS = 500
 #: One side of a call, which may be an e-mail address, and its mask.
-_SIDE = DOCTYPES["CRM Call Log"].record_table.by_name["other_number"]
+_NUMBER_FIELD = DOCTYPES["CRM Call Log"].record_table.by_name["other_number"]
 
 
 # --- calls in
@@ -33,23 +33,23 @@ def sync_call_logs(arguments: Arguments) -> Any:
     viewer = current_viewer()
     viewer.person.refuse_unless("Call Logs", "create")
     try:
-        return _told(call_batches.store(_records(arguments), viewer))
+        return _sync_result(call_batches.store(_call_records(arguments), viewer))
     except call_batches.ComeAgain as broken:
-        return _come_again(str(broken.message))
+        return _retry_later(str(broken.message))
 
 
-def _records(arguments: Arguments) -> list[Any]:
-    data = arguments.parsed("call_logs_data")
+def _call_records(arguments: Arguments) -> list[Any]:
+    data = arguments.json_value("call_logs_data")
     if isinstance(data, dict):
         data = [data]
     if not isinstance(data, list):
-        raise Refused(417, _("“call_logs_data” must be a list of calls."))
+        raise CompatError(417, _("“call_logs_data” must be a list of calls."))
     if len(data) > MAX_BATCH:
-        raise Refused(413, _("At most %(most)s calls in one batch, please send less at once.", most=MAX_BATCH))
+        raise CompatError(413, _("A batch holds at most %(most)s calls. Please send fewer at once.", most=MAX_BATCH))
     return data
 
 
-def _come_again(text: str) -> Response:
+def _retry_later(text: str) -> Response:
     """A passing fault fails the whole batch: telephones move their cursor past single records that failed."""
     body = {"success": False, "message": text, "error": text, "success_count": 0, "failure_count": 0}
     answer = json_answer(503, {"message": body, "exc_type": "Exception", "exception": text})
@@ -57,7 +57,7 @@ def _come_again(text: str) -> Response:
     return answer
 
 
-def _told(results: list[CallResult]) -> dict[str, Any]:
+def _sync_result(results: list[CallResult]) -> dict[str, Any]:
     """Per record, and in the predecessor's counters, which the applications look for in two places."""
     status = [result.status for result in results]
     done, twice = status.count("created") + status.count("updated"), status.count("duplicate")
@@ -79,42 +79,45 @@ def _result(result: CallResult) -> dict[str, Any]:
 # --- calls and figures out
 
 
-def user_call_logs(arguments: Arguments) -> dict[str, Any]:
+def list_user_calls(arguments: Arguments) -> dict[str, Any]:
     """One's own calls, newest first: limit (50, at most 500), offset, from_date, to_date."""
     viewer = current_viewer()
     viewer.person.refuse_unless("Call Logs", "read")
-    limit, offset = arguments.whole("limit", 50, 1, MOST_LOGS), arguments.whole("offset", 0, 0, 10**6)
+    limit, offset = arguments.integer("limit", 50, 1, MAX_CALLS), arguments.integer("offset", 0, 0, 10**6)
     query = select(CallLog, Lead.number, Ticket.number, Customer.first_name, Customer.last_name)
     for record, key in ((Lead, CallLog.lead_id), (Ticket, CallLog.ticket_id), (Customer, CallLog.customer_id)):
         query = query.outerjoin(record, record.id == key)  # only what the person sees
-    query = query.where(CallLog.employee_id == viewer.person.id, *_between(arguments, viewer.zone))
+    query = query.where(CallLog.employee_id == viewer.person.id, *_date_conditions(arguments, viewer.zone))
     rows = db.session.execute(query.order_by(CallLog.started_on.desc(), CallLog.id.desc()).limit(limit).offset(offset))
-    data = [_log(call, (lead, ticket), " ".join(n for n in names if n), viewer) for call, lead, ticket, *names in rows]
+    data = [
+        _call_document(call, (lead, ticket), " ".join(n for n in names if n), viewer)
+        for call, lead, ticket, *names in rows
+    ]
     return {"success": True, "message": _("Retrieved %(n)s call logs", n=len(data)), "data": data}
 
 
-def _between(arguments: Arguments, zone: ZoneInfo) -> list[Any]:
+def _date_conditions(arguments: Arguments, zone: ZoneInfo) -> list[Any]:
     rules = []
     for name in ("from_date", "to_date"):
         if name in arguments:
-            moment = _moment(arguments.text(name), zone, is_end=name == "to_date")
+            moment = _parse_moment(arguments.text(name), zone, is_end=name == "to_date")
             rules.append(CallLog.started_on <= moment if name == "to_date" else CallLog.started_on >= moment)
     return rules
 
 
-def _moment(text: str, zone: ZoneInfo, is_end: bool) -> datetime:
+def _parse_moment(text: str, zone: ZoneInfo, is_end: bool) -> datetime:
     """A local date (its first or last second) or moment. Raises Refused (417)."""
     try:
         moment = datetime.fromisoformat(text.strip()[:32])
         moment = moment if moment.tzinfo else moment.replace(tzinfo=zone)
         return moment.replace(hour=23, minute=59, second=59) if is_end and len(text.strip()) == 10 else moment
     except (ValueError, OverflowError) as error:
-        raise Refused(417, _("“%(text)s” is no date such as 2026-11-23.", text=text[:40])) from error
+        raise CompatError(417, _("“%(text)s” isn't a date such as 2026-11-23.", text=text[:40])) from error
 
 
-def _log(call: CallLog, places: tuple[str | None, str | None], customer: str, viewer: Any) -> dict[str, Any]:
+def _call_document(call: CallLog, places: tuple[str | None, str | None], customer: str, viewer: Any) -> dict[str, Any]:
     """The predecessor's keys; numbers as the person may see them. `places`: numbers of its lead and of its ticket."""
-    native, mobile = call.native or {}, lambda number: _SIDE.value((number,), viewer)
+    native, mobile = call.native or {}, lambda number: _NUMBER_FIELD.value((number,), viewer)
     place = next((each for each in zip(("CRM Lead", "CRM Ticket"), places, strict=True) if each[1]), (None, None))
     return {
         "name": str(call.id),

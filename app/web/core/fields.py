@@ -98,7 +98,7 @@ class Field:
         found = values[0]
         if found is None and len(values) > 1:
             found = next((other for other in values[1:] if other is not None), None)
-        return viewer.person.shown(self.name, found) if self.mask else found
+        return viewer.person.mask_value(self.name, found) if self.mask else found
 
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """As JSON says it."""
@@ -131,7 +131,7 @@ class Field:
     def where(self, op: str, raw: Any, viewer: Viewer) -> ColumnElement[bool]:
         """The SQL for a filter. Raises RuleBroken for an operator or value that makes no sense."""
         if op not in self.operators:
-            raise RuleBroken(_("“%(name)s” cannot be filtered by “%(op)s”.", name=self.name, op=op), self.name)
+            raise RuleBroken(_("“%(name)s” can't be filtered with “%(op)s”.", name=self.name, op=op), self.name)
         if op == "null":
             missing = and_(*[column.is_(None) for column in self.columns])
             return missing if str(raw).lower() not in ("false", "0", "no") else not_(missing)
@@ -140,7 +140,7 @@ class Field:
             return self._any(op, [self.parse_filter(part, viewer) for part in parts])
         value = self.parse_filter(raw, viewer)
         if value is None and op not in ("eq", "neq"):
-            raise RuleBroken(_("“%(name)s” cannot be compared with nothing.", name=self.name), self.name)
+            raise RuleBroken(_("“%(name)s” can't be compared with an empty value.", name=self.name), self.name)
         return self._any(op, value)
 
     def parse_filter(self, raw: Any, viewer: Viewer) -> Any:
@@ -245,12 +245,12 @@ def clean_text(raw: Any, name: str, most: int) -> str | None:
     if raw is None:
         return None
     if isinstance(raw, bool) or not isinstance(raw, str | int | float):
-        raise RuleBroken(_("“%(name)s” must be a text.", name=name), name)
+        raise RuleBroken(_("“%(name)s” must be text.", name=name), name)
     text = str(raw)
     if "\x00" in text or any("\ud800" <= sign <= "\udfff" for sign in text):
-        raise RuleBroken(_("“%(name)s” has a sign that cannot be stored. Please remove it.", name=name), name)
+        raise RuleBroken(_("“%(name)s” has a character that can't be stored. Please remove it.", name=name), name)
     if len(text) > most:
-        raise RuleBroken(_("“%(name)s” is too long: at most %(most)s signs.", name=name, most=most), name)
+        raise RuleBroken(_("“%(name)s” is too long: at most %(most)s characters.", name=name, most=most), name)
     return text.strip() or None
 
 

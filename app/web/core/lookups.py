@@ -47,7 +47,7 @@ class Lookups:
     people: dict[int, dict[str, Any]] = field(default_factory=dict)
     active: set[int] = field(default_factory=set)
     roles: list[str] = field(default_factory=list)
-    #: user id -> how he wants to be told, where he chose (notices.Choices).
+    #: user id -> how he wants to be told, where he chose (NoticeChoices).
     choices: dict[int, Any] = field(default_factory=dict)
     #: Business settings as they stand.
     business: dict[str, Any] = field(default_factory=dict)
@@ -111,8 +111,8 @@ def _load(session: Session, version: int, zone: str) -> Lookups:
             select(User.id, User.username, User.first_name, User.last_name, User.active, User.notice_choices)
         ).all()
         fresh.roles = list(session.scalars(select(Role.name).order_by(Role.name)))
-        fresh.terms = sla.terms(session, zone)
-        fresh.business = {key: settings.value_of(session, key) for key in settings.KNOWN}
+        fresh.terms = sla.load_terms(session, zone)
+        fresh.business = {key: settings.value_of(session, key) for key in settings.DEFINITIONS}
     for key, username, first, last, active, chosen in users:
         fresh.people[key] = {"id": key, "username": username, "full_name": f"{first} {last}".strip()}
         if active:

@@ -42,7 +42,7 @@ class PhoneField(Field):
         """E.164 where it is known, else as typed; masked."""
         for typed, e164 in zip(values[::2], values[1::2], strict=True):
             if typed or e164:
-                return viewer.person.shown(self.name, e164 or typed)
+                return viewer.person.mask_value(self.name, e164 or typed)
         return None
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
@@ -102,12 +102,12 @@ class SecretField(Field):
         level = viewer.person.mask(self.name)
         if sealed is None:
             return None
-        return viewer.person.shown(self.name, "······" if level == "hidden" else vault().open(sealed))
+        return viewer.person.mask_value(self.name, "······" if level == "hidden" else vault().open(sealed))
 
     def where(self, op: str, raw: Any, viewer: Viewer) -> ColumnElement[bool]:
         """Exact match through the blind index."""
         if op != "eq":
-            raise RuleBroken(_("“%(name)s” can only be searched whole.", name=self.name), self.name)
+            raise RuleBroken(_("“%(name)s” can only be searched by its full value.", name=self.name), self.name)
         blind = vault().blind(clean_text(raw, self.name, 20) or "", self.name)
         return or_(*[column == blind for column in self.columns[1::2]])
 

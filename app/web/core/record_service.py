@@ -21,8 +21,8 @@ from app.web.core.record_table import RecordTable
 class RecordService:
     """Creates, changes and deletes the rows of one model; never commits.
 
-    As it is, it serves any model: it sets the columns, stamps and flushes, and writes the timeline. Records with rules of
-    their own override `create` and `change`, which call the domain.
+    As it is, it serves any model: it sets the columns, stamps and flushes, and writes the timeline. Records with
+    rules of their own override `create` and `change`, which call the domain.
     """
 
     record: Any
@@ -131,11 +131,11 @@ def pop_assignment(values: dict[str, Any]) -> None:
 def refuse_foreign_assignee(values: dict[str, Any], module: str, viewer: Viewer) -> None:
     """Raise Denied when the person hands the record itself to another without the right to assign."""
     chosen = values.get("assignee_id")
-    if chosen is not None and chosen not in viewer.person.own:
+    if chosen is not None and chosen not in viewer.person.own_ids:
         viewer.person.refuse_unless(module, "assign")
         reach = viewer.person.reach(module, "assign")
         if reach is not None and chosen not in reach:
-            raise access.Denied("You can assign work within your own team only. Ask for it with a request.")
+            raise access.Denied("You can only assign work within your own team. Send a request instead.")
 
 
 def _changes(row: Any) -> list[list[Any]]:

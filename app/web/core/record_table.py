@@ -127,7 +127,7 @@ class RecordTable:
         """Tells the law which tables a statement of this plan touches, so that it need not search it."""
         named = {self.record.__tablename__, *(table.__tablename__ for table, _on in self.joins)}
         return {
-            "law_tables": frozenset(
+            "guarded_tables": frozenset(
                 named | (_tables((*list_query.conditions, *list_query.order)) if list_query else set())
             )
         }
@@ -247,9 +247,9 @@ class RecordTable:
         """One filter as SQL. Raises RuleBroken for a hidden, unknown or senseless one."""
         each = self.column_field(name)
         if not each.filter:
-            raise RuleBroken(_("“%(name)s” cannot be filtered.", name=name), "filters")
+            raise RuleBroken(_("“%(name)s” can't be filtered.", name=name), "filters")
         if each.is_hidden(viewer):
-            raise RuleBroken(_("“%(name)s” is hidden from you, so it cannot be searched either.", name=name), "filters")
+            raise RuleBroken(_("“%(name)s” is hidden from you, so you can't filter by it.", name=name), "filters")
         if each.custom_filters and op in each.custom_filters:
             applied = each.custom_filters[op].apply(select(self.record.id), raw)
             return self.record.id.in_(applied)
@@ -259,14 +259,14 @@ class RecordTable:
         """The ORDER BY: the named field, then newest first. Raises RuleBroken for one that cannot sort."""
         key = self.record.id
         if direction not in (None, "asc", "desc"):
-            raise RuleBroken(_("The order is asc or desc."), "order_direction")
+            raise RuleBroken(_("The order must be asc or desc."), "order_direction")
         if name is None and self.base_order is not None:
             name, direction = self.base_order
         if name is None or name == "id":
             return [key.asc() if direction == "asc" else key.desc()]
         each = self.column_field(name)
         if not each.sort or each.is_hidden(viewer):
-            raise RuleBroken(_("A list cannot be sorted by “%(name)s”.", name=name), "order_column")
+            raise RuleBroken(_("A list can't be sorted by “%(name)s”.", name=name), "order_column")
         column = each.order()
         return [column.desc(), key.desc()] if direction == "desc" else [column.asc(), key.asc()]
 

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from flask import current_app
 from flask_appbuilder.security.sqla import models as fab_models
 from flask_babel import gettext as _
 
@@ -32,7 +31,7 @@ class CompiledTable:
         if table is None:
             table = compile_table(owner)
             owner._record_table = table  # type: ignore[attr-defined]
-        return table  # type: ignore[no-any-return]
+        return table
 
 
 class RecordView(ModulePermissions):
@@ -57,11 +56,11 @@ class RecordView(ModulePermissions):
 
     def __init__(self, **kwargs: Any) -> None:
         if "datamodel" in kwargs:
-            type(self).datamodel = kwargs["datamodel"]
+            type(self).datamodel = kwargs["datamodel"]  # type: ignore[attr-defined]
         _refuse_unusable(type(self))
         model = self.service.record
         if not issubclass(model, Master):
-            access.add_model(model, self.module)
+            access.add_model(model, self.module, has_timeline=self.service.is_generic)
         super().__init__(**kwargs)
         _ = self.record_table  # what cannot be shown is said at start
 
@@ -71,10 +70,10 @@ class RecordView(ModulePermissions):
         """The row of this id that the person sees within the view's base filters. Raises NotFound."""
         key = parse_id(pk)
         row = self.service.find(db.session(), key)
-        if row is not None and self.record_table.base_filters and self.record_table.one(db.session(), key) is None:
+        if row is not None and self.record_table.base_filters and self.record_table.one(db.session(), row.id) is None:
             row = None
         if row is None:
-            raise NotFound(_("There is no such record, or it is not yours to see."))
+            raise NotFound(_("This record doesn't exist, or you don't have access to it."))
         return row
 
     def row_for(self, pk: Any, verb: str) -> Any:
@@ -132,9 +131,3 @@ def _refuse_unusable(view: type) -> None:
         raise TypeError(f"{view.__name__}: accounts and roles are kept by their own screens, not by a generic view")
     if model.__module__.startswith("app.") and not issubclass(model, Master) and model not in access.RULES:
         raise TypeError(f"{model.__name__} needs an entry in RULES (app/access/row_rules.py): which rows a person sees")
-
-
-def registered(kind: str) -> dict[Any, Any]:
-    """The registered views by model: `registered("screens")`, `registered("resources")`."""
-    found: dict[Any, Any] = current_app.extensions.setdefault(f"crm_{kind}", {})
-    return found

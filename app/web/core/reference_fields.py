@@ -11,6 +11,7 @@ from app.domain.base import RuleBroken
 from app.extensions import db
 from app.web.core.fields import Field, Viewer
 from app.web.core.personal_fields import initials
+from app.web.core.registry import screen_of
 
 
 class MasterField(Field):

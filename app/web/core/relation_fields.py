@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from flask_appbuilder.models.sqla.interface import SQLAInterface
 from flask_appbuilder.security.sqla.models import User
 from flask_babel import lazy_gettext as _
 from markupsafe import Markup
-from sqlalchemy import inspect, select
+from sqlalchemy import false, inspect, or_, select
 from sqlalchemy.orm import selectinload
 
 from app import access
 from app.domain.base import RuleBroken
 from app.domain.permissions import MASKED
 from app.extensions import db
-from app.web.core.fields import Field, Viewer, _compare, few
+from app.web.core.fields import Field, Viewer, few
+from app.web.core.registry import screen_of
 
 #: Rows that a pick-list offers at once.
 OFFERED = 20
@@ -45,22 +47,16 @@ def found_object(viewer: Viewer, model: Any, key: Any) -> Any:
 
 def label_of(item: Any) -> str:
     """What a row is called: the model's own __str__ or __repr__, else its number, name, title or label."""
-    if type(item).__str__ is not object.__str__ or type(item).__repr__ is not _plain_repr(type(item)):
+    if any("__str__" in vars(each) or "__repr__" in vars(each) for each in type(item).__mro__ if hasattr(each, "id")):
         return str(item)
     named = next((getattr(item, name) for name in ("number", "name", "title", "label") if hasattr(item, name)), None)
     return str(named) if named else f"{type(item).__name__} {item.id}"
 
 
-def _plain_repr(model: Any) -> Any:
-    """The __repr__ that a model has when it defines none of its own: object's, or that of its declarative base."""
-    bases = [base for base in model.__mro__ if not hasattr(base, "__table__") or base is object]
-    return next((base.__repr__ for base in bases if "__repr__" in vars(base)), object.__repr__)
-
-
 def summary_of(item: Any) -> dict[str, Any]:
     """A related row over REST: id and label, and the plain columns where no access rule guards the model."""
     made = {"id": item.id, "label": label_of(item)}
-    if type(item).__tablename__ in access.guarded() or isinstance(item, User):
+    if type(item).__tablename__ in access.guarded_tables() or isinstance(item, User):
         return made
     plain = {
         name: getattr(item, name)
@@ -114,14 +110,10 @@ class RelatedRows:
         filters = (self.related_filters or {}).get(which)
         if not filters:
             return query
-        from flask_appbuilder.models.sqla.interface import SQLAInterface
-
         return SQLAInterface(self.target, db.session).get_filters().add_filter_list(filters).apply_all(query)
 
 
 def _any_contains(columns: list[Any], typed: str) -> Any:
-    from sqlalchemy import false, or_
-
     return or_(*[column.contains(typed, autoescape=True) for column in columns]) if columns else false()
 
 
@@ -297,7 +289,7 @@ class DottedField(AttributeField):
     def _shown(self, related: Any, viewer: Viewer) -> Any:
         found = getattr(related, self.column)
         found = found() if callable(found) else found
-        return viewer.person.shown(self.column, found) if self.mask else found
+        return viewer.person.mask_value(self.column, found) if self.mask else found
 
     def _expression(self) -> Any:
         """The related column as one SQL expression; None for a relation to many or a property."""
@@ -311,7 +303,7 @@ class DottedField(AttributeField):
     def where(self, op: str, raw: Any, viewer: Viewer) -> Any:
         """By the related column."""
         if op not in self.operators:
-            raise RuleBroken(_("“%(name)s” cannot be filtered by “%(op)s”.", name=self.name, op=op), self.name)
+            raise RuleBroken(_("“%(name)s” can't be filtered with “%(op)s”.", name=self.name, op=op), self.name)
         return super().where(op, raw, viewer)
 
     def filter_columns(self) -> tuple[Any, ...]:
@@ -321,13 +313,6 @@ class DottedField(AttributeField):
     def order(self) -> Any:
         """By the related column."""
         return self._expression()
-
-
-def screen_of(model: Any) -> Any:
-    """The registered screen of a model, or None."""
-    from flask import current_app
-
-    return current_app.extensions.get("crm_screens", {}).get(model)
 
 
 def record_url(model: Any, item: Any) -> str | None:
@@ -340,15 +325,3 @@ def lookup_url(model: Any, name: str) -> str:
     """Where the rows of a relation are looked up while somebody types."""
     screen = screen_of(model)
     return f"{screen.route_base}/related/{name}" if screen is not None else ""
-
-
-__all__ = [
-    "AttributeField",
-    "DottedField",
-    "ManyRelationField",
-    "RelationField",
-    "_compare",
-    "label_of",
-    "load_objects",
-    "screen_of",
-]

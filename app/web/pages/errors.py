@@ -25,18 +25,18 @@ AWAY_SECONDS = 10
 
 def _sentences() -> dict[int, str]:
     return {
-        400: _("This request makes no sense to us. Please go back and try again."),
+        400: _("We couldn't understand this request. Please go back and try again."),
         401: _("Please sign in first."),
-        403: _("Your role does not allow this. Ask your manager if you need it."),
+        403: _("Your role doesn't allow this. Ask your manager if you need it."),
         404: _("There is no such page or record."),
-        405: _("This cannot be done here with this method."),
-        409: _("Somebody was faster. Please look at the record and try again."),
-        413: _("This is too large. Please send less at once."),
+        405: _("This method isn't allowed here."),
+        409: _("Someone else changed this record. Review it and try again."),
+        413: _("This request is too large. Please send less at once."),
         415: _("Please send JSON."),
-        422: _("A rule refuses this. Please check what you entered."),
-        429: _("Too many tries in a short time. Please wait a little."),
-        500: _("Something went wrong on our side. Nothing was saved. Please try again; we were told."),
-        503: _("The database does not answer at the moment. What you sent may not be saved. Please try again soon."),
+        422: _("This isn't allowed. Please check what you entered."),
+        429: _("Too many attempts. Please wait a moment and try again."),
+        500: _("Something went wrong on our side. Nothing was saved and the error was logged. Please try again."),
+        503: _("The database isn't responding. Your changes may not have been saved. Please try again soon."),
     }
 
 
@@ -51,7 +51,7 @@ def install(app: Flask) -> None:
 
 
 def _stale_form() -> str:
-    return _("This page was open for too long, or came from elsewhere. Please load it again and repeat the step.")
+    return _("This page has expired. Please reload it and try again.")
 
 
 def _known(error: HTTPException) -> Any:
@@ -101,8 +101,8 @@ def answer(
     """The error as JSON or page."""
     text = sentence or _sentences().get(status) or _sentences()[400 if status < 500 else 500]
     headers = {"Retry-After": str(retry_after)} if retry_after else {}
-    if responses.is_spoken():
-        told = responses.bad(status, text)
+    if responses.is_compat_request():
+        told = responses.error_response(status, text)
         told.headers.update(headers)
         return told
     if wants_json():

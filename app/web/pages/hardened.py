@@ -180,8 +180,8 @@ class HardenedView(ModelView):
     base_order: Any
     validators_columns: Any
     _filters = PerRequest()
-    taken_message = lazy_gettext("This exists already. Choose another one, or edit the one that is there.")
-    in_use_message = lazy_gettext("It is still in use, so it cannot be deleted. Make it inactive instead.")
+    taken_message = lazy_gettext("This already exists. Choose another value, or edit the existing record.")
+    in_use_message = lazy_gettext("This is still in use, so it can't be deleted. Make it inactive instead.")
 
     def __init__(self, **kwargs: Any) -> None:
         if type(self.datamodel) is SQLAInterface:
@@ -214,7 +214,7 @@ class HardenedView(ModelView):
         sent = list(request.args.items(multi=True))
         kept = [(name, raw) for name, raw in sent if _makes_sense(self, name, raw)]
         if len(kept) < len(sent):
-            flash(_("A part of the address was not understood and is left out."), "warning")
+            flash(_("Part of the address wasn't understood and was ignored."), "warning")
             request.args = ImmutableMultiDict(kept)
 
     # --- add and edit
@@ -326,7 +326,7 @@ class HardenedView(ModelView):
         chosen = self._action_named(request.form.get("action", ""), "multiple")
         keys = request.form.getlist("rowid")[:MOST_ROWS]
         if not keys:
-            flash(_("Please choose at least one row."), "warning")
+            flash(_("Please select at least one row."), "warning")
             return self._to_list()
         return self._acted(chosen, [self.datamodel.get(key, self._base_filters) or abort(404) for key in keys])
 

@@ -17,10 +17,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Flask
-from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from app import access
+from app.domain.pending import pending
 from app.extensions import db, socketio
 from app.ops.broadcast import EventBroadcaster
 from app.ops.event_bus import EventBus, LiveEvent
@@ -109,12 +109,9 @@ class Live:
         }
 
     def _toast(self, held: Session, user: int, after: int | None, now: datetime) -> dict[str, Any]:
-        who, before = person_of(held, user), held.info.get("who")
-        access.act_as(held, who)
-        try:
+        who = person_of(held, user)
+        with access.acting_as(held, who):
             return current_state.toast(held, who, after, now)
-        finally:
-            held.info["who"] = before
 
     def _arrived(self, user_id: int) -> None:
         """A new line: its bell may have changed since its page was made."""
@@ -208,8 +205,8 @@ def _limited(who: access.Person, scope: frozenset[str] | None) -> access.Person:
 _live: Live | None = None
 
 
-def install(app: Flask, session_class: Any = Session) -> Live:
-    """Bind Socket.IO to the app, and let every session of the class announce what it committed."""
+def install(app: Flask) -> Live:
+    """Bind Socket.IO to the app."""
     global _live
     chosen = app.config["CRM"]
     socketio.init_app(
@@ -231,9 +228,6 @@ def install(app: Flask, session_class: Any = Session) -> Live:
     ):
         socketio.on_event(name, hear)
     _guard_the_door(app, _live)
-    if not event.contains(session_class, "after_commit", _after_commit):
-        event.listen(session_class, "after_commit", _after_commit)
-        event.listen(session_class, "after_rollback", _after_rollback)
     return _live
 
 
@@ -286,18 +280,19 @@ def close() -> None:
         _live.close()
 
 
-def _after_commit(held: Session) -> None:
-    if held.in_nested_transaction():
-        return  # a savepoint; the rows may still go
-    told, stirred, cut = (held.info.pop(name, ()) for name in _NEWS)
+def publish(session: Session) -> None:
+    """Session hook, after a commit: tell the open pages and sockets whom it concerns."""
+    if session.in_nested_transaction():
+        return  # a savepoint: its rows may still be rolled back
+    gathered = pending(session)
+    users = frozenset(user for user, _ in gathered.notified)
+    event = LiveEvent(users, frozenset(gathered.changed_timelines), frozenset(gathered.ended_sign_ins))
+    gathered.clear_live()
     if _live is not None:
-        _live.send(LiveEvent(frozenset(user for user, _ in told), frozenset(stirred), frozenset(cut)))
+        _live.send(event)
 
 
-def _after_rollback(held: Session) -> None:
-    if not held.in_nested_transaction():
-        for name in _NEWS:
-            held.info.pop(name, None)
-
-
-_NEWS = ("told", "stirred", "cut")
+def forget(session: Session) -> None:
+    """Session hook, after a rollback: there is nothing to tell."""
+    if not session.in_nested_transaction():
+        pending(session).clear_live()

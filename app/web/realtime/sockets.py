@@ -216,7 +216,7 @@ class Sockets:
         if line is None or who is None or key is None or not has_bell(who):
             return
         with own_transaction() as held:
-            notices.note_shown(held, line.user_id, key, datetime.now(UTC))
+            notices.record_toast_shown(held, line.user_id, key, datetime.now(UTC))
 
     def _speaker(self) -> tuple[SocketConnection | None, access.Person | None]:
         """The line, and its person as of now; who is nobody any more is shown out."""
@@ -352,13 +352,11 @@ def person_of(held: Session, user_id: int) -> access.Person:
 
 def sees(held: Session, who: access.Person, kind: str, key: int) -> bool:
     """Whether the law shows the record to the person at this very moment."""
-    before = held.info.get("who")
-    access.act_as(held, who)
-    try:
-        return access.get_visible(held, WATCHABLE[kind], key) is not None
-    finally:
-        held.info["who"] = before
-        held.rollback()
+    with access.acting_as(held, who):
+        try:
+            return access.get_visible(held, WATCHABLE[kind], key) is not None
+        finally:
+            held.rollback()
 
 
 def has_bell(who: access.Person) -> bool:

@@ -45,12 +45,12 @@ class Assignable(Screen):
             "value": self.default_role,
             "errors": [],
             "required": True,
-            "help": _("They are spread evenly: each goes to the next in line of the role."),
+            "help": _("Records are distributed evenly by round robin among the users of the role."),
             "options": [(each, each) for each in pages.roles_offered(viewer)],
         }
         return [
             BulkAction("assign", _("Assign"), "user-check", self._assign_one, fields=(colleague,)),
-            BulkAction("turn", _("Assign by turn"), "repeat", self._assign_in_turn, fields=(role,)),
+            BulkAction("turn", _("Assign by round robin"), "repeat", self._assign_in_turn, fields=(role,)),
             *shared,
         ]
 
@@ -144,7 +144,7 @@ class Assignable(Screen):
 
     def _to_role(self, row: Any, viewer: Viewer) -> str:
         chosen = assignment_actions.give_by_turn(self, row, request.form.get("role", ""), viewer)
-        return _("%(name)s has it now.", name=assignment_history.name_of(chosen, viewer))
+        return _("Assigned to %(name)s.", name=assignment_history.name_of(chosen, viewer))
 
     @staticmethod
     def _ask(row: Any, viewer: Viewer) -> str:
@@ -159,7 +159,7 @@ class Assignable(Screen):
 
     @staticmethod
     def _unknown(row: Any, viewer: Viewer) -> str:
-        raise RuleBroken(_("Please choose how to assign it."))
+        raise RuleBroken(_("Please choose how to assign the record."))
 
 
 class Shared(Assignable):
@@ -179,7 +179,7 @@ class Shared(Assignable):
         return page | {
             "present": people,
             "join_url": f"{self.route_base}/join/{row.id}",
-            "colleague": page["person"] | {"name": "user", "label": _("Also add a colleague")},
+            "colleague": page["person"] | {"name": "user", "label": _("Add an assignee")},
         }
 
     @expose("/join/<pk>", methods=["POST"])

@@ -60,9 +60,9 @@ def give_by_turn(screen: Any, row: Any, role: str, viewer: Viewer) -> int:
     if not role:
         raise RuleBroken(_("Please choose a role."), "role")
     had = frozenset({row.assignee_id}) if row.assignee_id else frozenset()
-    decision = team.next_in_turn(db.session(), role, viewer.now, had)
+    decision = team.take_turn(db.session(), role, viewer.now, had)
     if decision.user_id is None:
-        raise RuleBroken(_("Nobody else with the role %(role)s is available now.", role=role), "role")
+        raise RuleBroken(_("No one else with the role %(role)s is available now.", role=role), "role")
     row.assigned_role = role
     _hand_over(row, decision.user_id, "round robin", viewer, decision)
     return decision.user_id
@@ -82,7 +82,7 @@ def add(screen: Any, row: Any, chosen: int | None, viewer: Viewer) -> bool:
 
 def has_already(chosen: int | None, viewer: Viewer) -> str:
     """The friendly sentence where nothing had to be done."""
-    return _("%(name)s has it already.", name=(viewer.lookups.person(chosen) or {}).get("full_name", "?"))
+    return _("%(name)s is already assigned.", name=(viewer.lookups.person(chosen) or {}).get("full_name", "?"))
 
 
 def who_got_how_many(takers: Counter[int], viewer: Viewer) -> str:

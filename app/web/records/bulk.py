@@ -47,7 +47,7 @@ def shared_actions(screen: Any, viewer: Viewer) -> list[BulkAction]:
         change = _column_setter(screen, "status")
         made.append(BulkAction("status", _("Status"), "arrow-right", change, fields=(asked,)))
     if viewer.person.may(screen.module, "delete") and "delete" not in screen.exclude_route_methods:
-        sure = _("Delete the chosen records?")
+        sure = _("Delete the selected records?")
         made.append(BulkAction("delete", _("Delete"), "trash", _remover(screen), verb="delete", confirm=sure))
     return made
 

@@ -49,7 +49,7 @@ def store(records: list[Any], viewer: Viewer, by_hand: bool = False) -> list[Cal
                 break
             time.sleep(random.uniform(0.02, 0.1) * attempt)  # noqa: S311  # jitter, no secret
             WRITES.set(True)
-    raise ComeAgain(_("Sync failed: the server is busy. Nothing was stored; please send the same calls again."))
+    raise ComeAgain(_("Sync failed: the server is busy. Nothing was stored. Please send the same calls again."))
 
 
 def _code(error: SQLAlchemyError) -> Any:

@@ -63,7 +63,7 @@ class CallOutcomeScreen(Screen):
             db.session.rollback()
             status, sentence, errors = refusal(broken)
             return self._dialog(self.row_for(pk, "write"), request.form, errors, sentence), status
-        flash(_("The outcome is logged."), "success")
+        flash(_("Outcome logged."), "success")
         return _gone(request.form.get("back"), f"/calls/show/{call.id}")
 
     def _dialog(self, call: CallLog, raw: Any, errors: dict[str, list[str]], sentence: str) -> str:
@@ -81,7 +81,7 @@ class CallOutcomeScreen(Screen):
             "begins": _begins(call, viewer),
             "place": None
             if has_place
-            else call_targets.field(raw.get("place"), errors.get("place", []), _("To whom it belongs"), viewer),
+            else call_targets.field(raw.get("place"), errors.get("place", []), _("Linked record"), viewer),
             "choices": choices(viewer),
             "back": request.values.get("back") or _referrer(),
             "call_url": f"/calls/show/{call.id}",
@@ -155,13 +155,13 @@ class CallOutcomeScreen(Screen):
             return self._link_form(call, viewer, [_("Please choose one lead, ticket or customer.")]), 422
         call_outcomes.link(db.session(), call, row, viewer.person.id, viewer.now)
         db.session.commit()
-        flash(_("The call belongs to %(number)s now.", number=row.number), "success")
+        flash(_("The call is linked to %(number)s.", number=row.number), "success")
         return redirect(f"/calls/show/{call.id}")
 
     def _link_form(self, call: CallLog, viewer: Viewer, errors: list[str] | None = None) -> str:
         place = call_targets.field(request.form.get("place"), errors or [], _("Lead, ticket or customer"), viewer)
         form = {
-            "title": _("To whom does this call belong?"),
+            "title": _("Link this call to a record"),
             "action": f"/calls/link/{call.id}",
             "version": None,
             "conflict": None,
@@ -190,7 +190,7 @@ class CallOutcomeScreen(Screen):
         call, viewer = self.row_for(pk, "write"), current_viewer()
         call_outcomes.unlink(db.session(), call, viewer.person.id, viewer.now)
         db.session.commit()
-        flash(_("The call stands on nobody's page any more."), "success")
+        flash(_("The call is no longer linked to a record."), "success")
         return redirect(f"/calls/show/{call.id}")
 
     # --- what the call's own page offers
@@ -210,11 +210,11 @@ class CallOutcomeScreen(Screen):
         """Outcome again, lead, ticket, links."""
         offered = []
         if row.get("outcome"):
-            offered.append((_("Change the outcome"), "phone-check", f"outcome/{row['id']}", "get"))
+            offered.append((_("Edit outcome"), "phone-check", f"outcome/{row['id']}", "get"))
         if viewer.person.may("Leads", "create") and not row.get("lead") and row.get("other_number"):
-            offered.append((_("New lead of this number"), "target-arrow", f"lead/{row['id']}", "post"))
+            offered.append((_("New lead from this number"), "target-arrow", f"lead/{row['id']}", "post"))
         if viewer.person.may("Tickets", "create") and not row.get("ticket"):
-            offered.append((_("New ticket for this call"), "lifebuoy", f"ticket/{row['id']}", "post"))
+            offered.append((_("New ticket from this call"), "lifebuoy", f"ticket/{row['id']}", "post"))
         offered.append((_("Link to a record"), "link", f"link/{row['id']}", "get"))
         if any(row.get(name) for name in ("lead", "ticket", "customer")):
             offered.append((_("Unlink"), "x", f"unlink/{row['id']}", "post"))
@@ -240,7 +240,7 @@ def moment_of(choice: str, viewer: Viewer) -> datetime:
     """The moment of a quick choice, UTC. Raises RuleBroken for one that there is not."""
     days = {"1h": 0, "tomorrow": 1, "3d": 3}.get(choice)
     if days is None:
-        raise RuleBroken(_("Please choose one of the times that are offered."), "follow_up_on")
+        raise RuleBroken(_("Please choose one of the suggested times."), "follow_up_on")
     if choice == "1h":
         return viewer.now + timedelta(hours=1)
     day = viewer.now.astimezone(viewer.zone).date() + timedelta(days=days)
@@ -259,9 +259,9 @@ def _begins(call: CallLog, viewer: Viewer) -> dict[str, str] | None:
     if call.lead_id or call.ticket_id:
         return None
     if call.other_e164 and viewer.person.may("Leads", "create"):
-        return {"value": "lead", "label": _("Make a lead of this number")}
+        return {"value": "lead", "label": _("Create a lead from this number")}
     if viewer.person.may("Tickets", "create"):
-        return {"value": "ticket", "label": _("Open a ticket for this call")}
+        return {"value": "ticket", "label": _("Create a ticket from this call")}
     return None
 
 
@@ -296,7 +296,7 @@ def _about(screen: Any, call: CallLog, viewer: Viewer) -> dict[str, Any]:
 
 def _made(record: Any, root: str) -> Any:
     db.session.commit()
-    flash(_("%(number)s is made, and the call linked to it.", number=record.number), "success")
+    flash(_("%(number)s was created and the call linked to it.", number=record.number), "success")
     return redirect(f"{root}{record.number}")
 
 

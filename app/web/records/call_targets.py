@@ -42,7 +42,7 @@ def chosen(number: str | None) -> Any:
     key = find_record(kind, text) if kind is not None else None
     row = access.get_visible(db.session(), kind, key) if key is not None else None
     if row is None:
-        raise RuleBroken(_("There is no such record, or it is not yours to see."), "place")
+        raise RuleBroken(_("This record doesn't exist, or you don't have access to it."), "place")
     return row
 
 
@@ -57,5 +57,5 @@ def field(number: str | None, errors: list[str], label: str, viewer: Viewer) -> 
         "value": number,
         "selected": [(hit["value"], hit["label"]) for hit in known],
         "errors": errors,
-        "placeholder": _("Name, number or telephone"),
+        "placeholder": _("Name, number or phone"),
     }

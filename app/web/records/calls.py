@@ -39,8 +39,8 @@ COLORS = {
 
 
 #: What the telephones' words mean; machines keep hearing the words themselves.
-_STATUS_WORDS = {"Did Not Picked": _("Not picked up"), "Missed Call": _("Missed")}
-_MEDIUM_WORDS = {"mobile": _("Telephone"), "manual": _("By hand"), "twilio": "Twilio", "exotel": "Exotel"}
+_STATUS_WORDS = {"Did Not Picked": _("No answer"), "Missed Call": _("Missed")}
+_MEDIUM_WORDS = {"mobile": _("Phone"), "manual": _("Manual"), "twilio": "Twilio", "exotel": "Exotel"}
 
 
 class CallStatusField(ChoiceField):
@@ -79,7 +79,7 @@ class CallNumberField(PhoneField):
 
     def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """As the telephone gave it, or normalised; masked like a mobile, or like an e-mail address if it is one."""
-        return viewer.person.shown("email" if "@" in str(values[0]) else "mobile", values[0])
+        return viewer.person.mask_value("email" if "@" in str(values[0]) else "mobile", values[0])
 
     def is_hidden(self, viewer: Viewer) -> bool:
         """From whoever does not see mobiles and e-mail addresses whole: a column may hold either."""
@@ -185,10 +185,10 @@ LABELS = {
     "direction": _("Direction"),
     "status": _("Status"),
     "from_number": _("From"),
-    "to_number": _("To"),
-    "other": _("With"),
+    "to_number": _("Other party's number"),
+    "other": _("Contact"),
     "other_number": _("Number"),
-    "duration_seconds": _("Duration"),
+    "duration_seconds": _("Duration in seconds"),
     "ended_on": _("Ended"),
     "employee": _("Employee"),
     "customer": _("Customer"),
@@ -196,10 +196,10 @@ LABELS = {
     "ticket": _("Ticket"),
     "cold": _("Cold call"),
     "outcome": _("Outcome"),
-    "device_call_id": _("Device call id"),
-    "medium": _("Known from"),
+    "device_call_id": _("Device call ID"),
+    "medium": _("Logged by"),
     "created_on": _("Created"),
-    "changed_on": _("Changed"),
+    "changed_on": _("Updated"),
 }
 
 
@@ -293,7 +293,9 @@ class CallResource(Resource):
         if not isinstance(rows, list):
             raise RuleBroken(_("“call_logs” must be a list of calls."), "call_logs")
         if len(rows) > call_sync.MAX_BATCH:
-            raise TooMany(_("At most %(most)s calls in one batch, please send less at once.", most=call_sync.MAX_BATCH))
+            raise TooMany(
+                _("A batch holds at most %(most)s calls. Please send fewer at once.", most=call_sync.MAX_BATCH)
+            )
         results = call_batches.store([_as_heard(row) for row in rows], current_viewer())
         return json_answer(200, {"results": [_told(result) for result in results]})
 
@@ -377,9 +379,9 @@ class CallScreen(CallOutcomeScreen):
 
     #: By hand one says whom one called; from or to follows from the direction.
     by_hand = (
-        *(CallService.record_table.by_name[name] for name in ("direction", "status")),
-        CallNumberField("to_number", _("Number of the other side"), (CallLog.to_number,), add=True),
-        *(CallService.record_table.by_name[name] for name in ("lead", "customer", "ticket", "started_on")),
+        *(CallResource.record_table.by_name[name] for name in ("direction", "status")),
+        CallNumberField("to_number", _("Other party's number"), (CallLog.to_number,), add=True),
+        *(CallResource.record_table.by_name[name] for name in ("lead", "customer", "ticket", "started_on")),
         DurationField("duration_seconds", _("Duration in seconds"), (CallLog.duration_seconds,), add=True),
     )
 
@@ -392,7 +394,7 @@ class CallScreen(CallOutcomeScreen):
         if list_query.newest:  # telephones send in an order of their own
             list_query.order = [CallLog.started_on.desc(), CallLog.id.desc()]
         if tab == "open":
-            list_query.conditions += [CallLog.outcome.is_(None), CallLog.employee_id.in_(sorted(viewer.person.own))]
+            list_query.conditions += [CallLog.outcome.is_(None), CallLog.employee_id.in_(sorted(viewer.person.own_ids))]
         if tab == "missed":
             list_query.conditions.append(calls.awaits_callback(viewer.now))
         return list_query

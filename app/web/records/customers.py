@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from app import access
 from app.domain import customers
 from app.domain.base import RuleBroken
-from app.domain.customers import Customer, CustomerAccount
+from app.domain.customers import KYC_STATUSES, Customer, CustomerAccount
 from app.web.api.resource import Resource
 from app.web.core.contact_fields import CONTACT, contact_fields
 from app.web.core.fields import ChoiceField, Field, Viewer
@@ -26,7 +26,7 @@ SPECIAL_FIELDS: tuple[Field, ...] = (
     ChoiceField("source", options=("Lead", "Ticket", "Direct", "Other")),
     ChoiceField(
         "kyc_status",
-        options=KYC,
+        options=KYC_STATUSES,
         colors={"Pending": "amber", "Verified": "green", "Rejected": "red", "Re-KYC due": "orange"},
     ),
 )
@@ -34,7 +34,7 @@ LABELS = {
     "number": _("Number"),
     "status": _("Status"),
     "source": _("Source"),
-    "referral_code": _("Client id"),
+    "referral_code": _("Client ID"),
     "referred_by": _("Referred by"),
     "kyc_status": _("KYC"),
     "rekyc_on": _("Re-KYC on"),
@@ -45,7 +45,7 @@ LABELS = {
     "owner": _("Owner"),
     "version": _("Version"),
     "created_on": _("Created"),
-    "changed_on": _("Changed"),
+    "changed_on": _("Updated"),
 }
 _KYC = ["status", "source", "referral_code", "referred_by", "kyc_status", "rekyc_on"]
 _CONSENT = ["no_calls", "no_whatsapp", "no_sms", "no_email"]

@@ -47,8 +47,8 @@ LABELS = CLOCK_LABELS | {
     "category": _("Category"),
     "account_type": _("Account type"),
     "referral": _("Referral code"),
-    "client_id": _("Client id"),
-    "pod_id": _("POD id"),
+    "client_id": _("Client ID"),
+    "pod_id": _("POD ID"),
     "rejection_reason": _("Rejection reason"),
     "next_follow_up_on": _("Next follow-up"),
     "assignee": _("Assignee"),
@@ -59,7 +59,7 @@ LABELS = CLOCK_LABELS | {
     "version": _("Version"),
     "converted_on": _("Converted"),
     "created_on": _("Created"),
-    "changed_on": _("Changed"),
+    "changed_on": _("Updated"),
     "assign_to": _("Assign to"),
     "assign_to_role": _("Assign to role"),
     "task": _("First task"),
@@ -280,7 +280,7 @@ class LeadScreen(Assignable):
     quick_filters = ("status", "assignee", "source")
     summary_columns = ("client_id", "pan", "mobile", "next_follow_up_on", "reply_due_on")
     timeline_column = "lead_id"
-    status_requirements = leads.REQUIREMENTS
+    status_requirements = leads.REQUIRED_FIELDS
     status_master = "lead_status"
     title_column = "name"
 
@@ -332,7 +332,7 @@ class LeadScreen(Assignable):
         """Take a conversion back, within a day, by a manager."""
         lead = self.row_for(pk, "write")
         if not current_viewer().person.is_manager:
-            raise access.Denied(_g("Only a manager undoes a conversion."))
+            raise access.Denied(_g("Only a manager can undo a conversion."))
         conversion.undo(db.session(), lead, current_viewer().person.id, current_viewer().now)
         db.session.commit()
         return redirect(self.url_of(lead))

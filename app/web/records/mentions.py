@@ -32,7 +32,7 @@ def write_note(session: Session, about: Any, text: str, viewer: Viewer) -> Activ
         about = _parent(session, line) or about
     named, others = _named(text, viewer), mentions.involved_users(session, about) - {viewer.person.id}
     # Who sees the line sees its record, or the customer that it became; and notes are open to him.
-    seeing = access.sighted(session, [*named.values(), *others], line, viewer.now)
+    seeing = access.users_who_see(session, [*named.values(), *others], line, viewer.now)
     heard, unheard = _parted(named, seeing)
     if heard:
         line.payload = {**line.payload, "mentions": heard}
@@ -50,7 +50,7 @@ def edit_note(session: Session, line: Activity, text: str, seen: datetime | None
         return
     about, before = about_of(session, line), _named(line.payload["text"], viewer)
     named = _named(text, viewer)
-    heard, unheard = _parted(named, access.sighted(session, named.values(), line, viewer.now))
+    heard, unheard = _parted(named, access.users_who_see(session, named.values(), line, viewer.now))
     timeline.edit_note(session, line, seen, viewer.now, text=text, mentions=heard)
     mentions.notify(session, line, about, heard.values(), (), viewer.now)  # nobody twice: the event key sees to it
     g.remarks = [_remark(key, viewer) for key in unheard if key not in before.values()]
@@ -76,16 +76,16 @@ def about_of(session: Session, line: Activity) -> Any:
     row = _parent(session, line)
     if row is not None:
         return row
-    raise NotFound(_("There is no such note, or its record is not yours to see."))
+    raise NotFound(_("This note doesn't exist, or you don't have access to its record."))
 
 
 def refuse_foreign(line: Any, viewer: Viewer) -> None:
     """Raise Denied or RuleBroken for a line whose text this person cannot change."""
     viewer.person.refuse_unless("Notes", "write")
     if line.kind != "note":
-        raise RuleBroken(_("Only notes can be changed. What the system wrote down stays as it is."), "text")
+        raise RuleBroken(_("Only notes can be edited. Entries written by the system can't be changed."), "text")
     if line.actor_id != viewer.person.id:
-        raise access.Denied(_("Only its author can change a note. You may write one of your own."))
+        raise access.Denied(_("Only the author can edit a note. You can add your own."))
 
 
 def _named(text: str, viewer: Viewer) -> dict[str, int]:
@@ -103,8 +103,13 @@ def _parted(named: dict[str, int], seeing: frozenset[int]) -> tuple[dict[str, in
 def _remark(key: int, viewer: Viewer) -> str:
     name = viewer.lookups.people[key]["full_name"]
     if key not in viewer.lookups.active:
-        return str(_("%(name)s was not told: this account is closed.", name=name))
-    return str(_("%(name)s was not told: this record is not open to %(name)s. A manager can assign it.", name=name))
+        return str(_("%(name)s wasn't notified: the account is deactivated.", name=name))
+    return str(
+        _(
+            "%(name)s wasn't notified because they don't have access to this record. A manager can assign it to them.",
+            name=name,
+        )
+    )
 
 
 # --- reading -----------------------------------------------------------------------------------------------------
@@ -130,11 +135,11 @@ def offered(session: Session, about: str, typed: str, viewer: Viewer) -> list[di
     known = kind in ABOUT and key.isascii() and key.isdigit() and len(key) < 10
     row = access.get_visible(session, ABOUT[kind][0], int(key)) if known else None
     if row is None:
-        raise NotFound(_("There is no such record, or it is not yours to see."))
+        raise NotFound(_("This record doesn't exist, or you don't have access to it."))
     near = mentions.involved_users(session, row)
     hits = [card for card in matching(typed, viewer) if card["id"] != viewer.person.id]
     hits.sort(key=lambda card: (card["id"] not in near, not _begins(card, typed), card["full_name"].casefold()))
-    seeing = access.sighted(session, [card["id"] for card in hits[:ASKED]], row, viewer.now)
+    seeing = access.users_who_see(session, [card["id"] for card in hits[:ASKED]], row, viewer.now)
     return [card for card in hits if card["id"] in seeing][:OFFERED]
 
 

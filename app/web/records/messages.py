@@ -36,7 +36,7 @@ SPECIAL_FIELDS: tuple[Field, ...] = (
 LABELS = {
     "channel": _("Channel"),
     "direction": _("Direction"),
-    "peer": _("To / from"),
+    "peer": _("Recipient / sender"),
     "subject": _("Subject"),
     "body": _("Text"),
     "state": _("State"),
@@ -62,7 +62,7 @@ class MessageService(RecordService):
 
     def change(self, session: Session, row: Message, values: dict[str, Any], viewer: Viewer) -> None:
         """Never: what was said was said."""
-        raise RuleBroken(_("A message cannot be changed. Write another one."))
+        raise RuleBroken(_("A message can't be edited. Write a new one."))
 
 
 class MessageResource(Resource):
@@ -87,7 +87,7 @@ class MessageResource(Resource):
         "created_on",
     ]
     add_columns = ["channel", "peer", "subject", "body", "customer", "lead", "ticket"]
-    edit_columns: tuple[str, ...] = ()
+    edit_columns: list[str] = []
     search_exclude_columns = ["subject", "body", "reason"]
     order_columns = ["created_on"]
 
@@ -105,7 +105,7 @@ class MessageScreen(Screen):
     order_columns = MessageResource.order_columns
     show_columns = MessageResource.show_columns
     add_columns = ["channel", "peer", "customer", "lead", "ticket", "subject", "body"]
-    edit_columns: tuple[str, ...] = ()
+    edit_columns: list[str] = []
     quick_filters = ("channel", "direction", "state")
     summary_columns = ("channel", "state", "peer")
     title_column = "peer"

@@ -53,7 +53,7 @@ class NotesView(ModulePermissions, BaseView):
         try:
             text = clean_text(typed, "text", timeline.MOST_SIGNS)
             if not text:
-                raise RuleBroken(_("Please write something. A note cannot become empty."), "text")
+                raise RuleBroken(_("Please enter a text. A note can't be empty."), "text")
             mentions.edit_note(db.session(), line, text, _EDITED.parse(request.form.get("edited_on"), viewer), viewer)
             db.session.commit()
         except REFUSABLE as broken:
@@ -74,7 +74,7 @@ class NotesView(ModulePermissions, BaseView):
 def _line(pk: str) -> Any:
     line = access.get_visible(db.session(), Activity, parse_id(pk))
     if line is None:
-        raise NotFound(_("There is no such note, or its record is not yours to see."))
+        raise NotFound(_("This note doesn't exist, or you don't have access to its record."))
     return line
 
 
@@ -118,7 +118,7 @@ def _saved(line: Any, viewer: Viewer) -> Any:
         if told := " ".join(mentions.remarks()):
             answer.headers["HX-Trigger"] = json.dumps({"crm:toast": {"text": told}})
         return answer
-    flash(_("The note is changed."), "success")
+    flash(_("Note saved."), "success")
     for sentence in mentions.remarks():
         flash(sentence, "warning")
     column, key = _place(line)

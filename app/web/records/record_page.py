@@ -15,8 +15,8 @@ from app.web.core.date_fields import moment_cell
 from app.web.core.declarations import STAMPS
 from app.web.core.fields import Field, TextField, Viewer
 from app.web.core.record_table import ListQuery
-from app.web.core.record_view import registered
 from app.web.core.reference_fields import person_card
+from app.web.core.registry import registered
 from app.web.records import timeline
 
 #: Rows of a related list.
@@ -197,7 +197,7 @@ def _related_part(other: Any, name: str, key: int, viewer: Viewer) -> dict[str, 
 
 def _related(screen: Any, wire: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
     """Open tasks, leads, tickets: what belongs to the record and the person sees."""
-    return screen.related_parts(wire, viewer)  # type: ignore[no-any-return]
+    return screen.related_parts(wire, viewer)
 
 
 def open_tasks(kind: str, key: int, viewer: Viewer) -> dict[str, Any]:

@@ -21,7 +21,8 @@ from app.extensions import db
 from app.web.core.declarations import pretty
 from app.web.core.fields import Field, Viewer, clean_text
 from app.web.core.gate import REFUSABLE, current_viewer, parse_id, refusal, whole
-from app.web.core.record_view import RecordView, registered
+from app.web.core.record_view import RecordView
+from app.web.core.registry import registered
 from app.web.core.relation_fields import OFFERED, label_of
 from app.web.records import bulk, mentions
 from app.web.records import record_page as pages
@@ -32,6 +33,7 @@ log = logging.getLogger("crm.views")
 # `list` is the name of FAB's method here.
 Rows = list[dict[str, Any]]
 Fields = list[Field]
+Actions = list[bulk.BulkAction]
 #: Attributes of FAB's ModelView that say how a page is drawn; our pages draw themselves.
 _DRAWN_BY_US = (
     "list_widget",
@@ -115,6 +117,7 @@ class Screen(RecordView, ModelView):
     #: FAB's, which sends whatever lies in a folder for uploads; files go through their record's own rule.
     download = None
     page_size = 20
+    list_title: Any = ""
     #: What one row is called, e.g. "Lead"; by default the model's name in words.
     record_name: Any = ""
     #: Columns offered as quick filters above the list, and those of the strip on the record page.
@@ -137,6 +140,7 @@ class Screen(RecordView, ModelView):
     # FAB would read every related row for its pick-lists here; the compiled table replaces its forms.
     def _init_properties(self) -> None:
         self._related_views: Any = []
+        self.related_views = self.related_views or []
         self.actions: dict[str, Any] = {}
         declared = self.record_table.declared
         self.list_columns, self.show_columns = [*declared.list], [*declared.show]
@@ -213,7 +217,7 @@ class Screen(RecordView, ModelView):
         viewer = current_viewer()
         row = self.record_table.one(db.session(), key) if key is not None and 0 < key < 2**31 else None
         if row is None:
-            raise NotFound(_("There is no such record, or it is not yours to see."))
+            raise NotFound(_("This record doesn't exist, or you don't have access to it."))
         context = pages.record_page(self, row, viewer, request.args)
         return render_template("crm/record.html", record=context)
 
@@ -383,11 +387,11 @@ class Screen(RecordView, ModelView):
         """
         row, viewer = self.row_for(pk, "read"), current_viewer()
         if not self.timeline_column:
-            raise NotFound(_("There is no such record, or it is not yours to see."))
+            raise NotFound(_("This record doesn't exist, or you don't have access to it."))
         viewer.person.refuse_unless("Notes", "create")
         text = clean_text(request.form.get("body"), "body", 20_000)
         if not text:
-            raise RuleBroken(_("Please write something."), "body")
+            raise RuleBroken(_("Please enter a text."), "body")
         mentions.write_note(db.session(), row, text, viewer)
         db.session.commit()
         for sentence in mentions.remarks():
@@ -423,7 +427,7 @@ class Screen(RecordView, ModelView):
         """Up to 20 rows of a relation that a form of this record may name."""
         named = self.record_table.by_name.get(name)
         if not hasattr(named, "offered"):
-            raise NotFound(_("There is no such relation."))
+            raise NotFound(_("This record doesn't exist."))
         rows = named.offered(request.args.get("q", "").strip()[:100])  # type: ignore[union-attr]
         return jsonify({"results": [{"value": row.id, "label": label_of(row), "hint": ""} for row in rows]})
 
@@ -445,7 +449,7 @@ class Screen(RecordView, ModelView):
         """An action on chosen records: foreign ones are refused by number, the others are done."""
         return self._act(request.form.get("action", ""), request.form.getlist("rowid")[:500])
 
-    def bulk_actions(self, viewer: Viewer) -> list[bulk.BulkAction]:
+    def bulk_actions(self, viewer: Viewer) -> Actions:
         """What may be done to many rows at once; subclasses add theirs."""
         return bulk.shared_actions(self, viewer)
 
@@ -471,7 +475,7 @@ class Screen(RecordView, ModelView):
             except REFUSABLE as broken:
                 db.session.rollback()
                 failed.append(f"{key}: {refusal(broken)[1]}")
-        told = [_("%(n)s done.", n=done), self.bulk_summary(takers, viewer)]
+        told = [_("%(n)s updated.", n=done), self.bulk_summary(takers, viewer)]
         flash(" ".join(filter(None, told)), "success" if done else "info")
         for sentence in failed[:10]:
             flash(sentence, "warning")

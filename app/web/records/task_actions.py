@@ -52,10 +52,10 @@ class TaskActions(Screen):
         row, viewer = self.row_for(pk, "write"), current_viewer()
         version = whole(request.form.get("version"), 0, 0, 2**31) or None
         if row.status in OPEN or version not in (None, row.version):
-            raise Conflict(_("Somebody changed this task meanwhile, so it stays as it is."))
+            raise Conflict(_("Someone else changed this task, so it can't be undone."))
         status = request.form.get("status")
         self.service.change(db.session(), row, {"status": status if status in OPEN else "Todo"}, viewer)
-        flash(_("Open again: %(title)s", title=row.title), "success")
+        flash(_("Reopened: %(title)s", title=row.title), "success")
         db.session.commit()
         return redirect(back())
 
@@ -70,7 +70,7 @@ class TaskActions(Screen):
         moment = task_actions.postponed_due_on(row, request.form.get("until", ""), viewer.now, viewer.zone)
         self.service.change(db.session(), row, {"due_on": moment}, viewer)
         said = f"{moment.astimezone(viewer.zone):%a %-d %b, %H:%M}"
-        flash(_("%(title)s: put off until %(moment)s.", title=row.title, moment=said), "success")
+        flash(_("%(title)s: snoozed until %(moment)s.", title=row.title, moment=said), "success")
         db.session.commit()
         return redirect(back())
 
@@ -95,7 +95,7 @@ class TaskActions(Screen):
             if not errors:
                 raise
             return self._finish_form(self.row_for(pk, "write"), raw, errors, viewer), status
-        flash(_("Done, and the next step is set."), "success")
+        flash(_("Done. The follow-up is set."), "success")
         for sentence in remarks():
             flash(sentence, "warning")
         return redirect("/")
@@ -128,10 +128,10 @@ class TaskActions(Screen):
         }
         due = named["due_on"].form_input(raw["due_on"], errors.get("due_on", []), viewer)
         title = named["title"].form_input(raw["title"], errors.get("title", []), viewer)
-        fields = [due | {"label": _("Next follow-up"), "required": True}, title | {"label": _("What is to be done")}]
+        fields = [due | {"label": _("Next follow-up"), "required": True}, title | {"label": _("Task title")}]
         notes = [note] if viewer.person.may("Notes", "create") else []
         form = {
-            "title": _("“%(title)s” is done. What is next?", title=row.title),
+            "title": _("“%(title)s” is done. What's next?", title=row.title),
             "action": f"/tasks/finish/{row.id}",
             "conflict": None,
             "version": None,

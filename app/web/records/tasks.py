@@ -42,11 +42,11 @@ LABELS = {
     "lead": _("Lead"),
     "ticket": _("Ticket"),
     "description": _("Description"),
-    "exhausted": _("Nobody left"),
-    "done_on": _("Done on"),
+    "exhausted": _("No one available"),
+    "done_on": _("Completed"),
     "version": _("Version"),
     "created_on": _("Created"),
-    "changed_on": _("Changed"),
+    "changed_on": _("Updated"),
 }
 
 
@@ -73,7 +73,7 @@ class FirstTaskField(Field):
         if raw is None:
             return None
         if not isinstance(raw, dict) or set(raw) - {"title", "priority", "due_on"}:
-            raise RuleBroken(_g("A task has a title, a priority and a due_on."), self.name)
+            raise RuleBroken(_g("A task takes title, priority and due_on."), self.name)
         named = {each.name: each for each in SPECIAL_FIELDS}
         return {name: named[name].parse(given, viewer) for name, given in raw.items()}
 
@@ -90,7 +90,7 @@ class TaskIdsField(Field):
         parts = raw if isinstance(raw, list) else str(raw or "").split(",")
         ids = [int(str(part)) for part in parts if re.fullmatch(r"\s*[0-9]{1,9}\s*", str(part))]
         if len(ids) != len([part for part in parts if str(part).strip()]):
-            raise RuleBroken(_g("“close_tasks” is a list of task ids."), self.name)
+            raise RuleBroken(_g("“close_tasks” must be a list of task IDs."), self.name)
         return ids
 
 
@@ -136,7 +136,7 @@ class TaskService(RecordService):
         if task.assignee_id:
             key = f"task_assigned:{task.id}:{viewer.now.isoformat()}"
             people = [task.assignee_id]
-            notices.tell(session, people, "task_assigned", key, task, viewer.person.id, viewer.now, title=task.title)
+            notices.notify(session, people, "task_assigned", key, task, viewer.person.id, viewer.now, title=task.title)
 
 
 def offsets_of(session: Session, user_id: int | None) -> tuple[int, ...]:

@@ -124,7 +124,7 @@ LABELS = CLOCK_LABELS | {
     "resolved_on": _("Resolved"),
     "version": _("Version"),
     "created_on": _("Created"),
-    "changed_on": _("Changed"),
+    "changed_on": _("Updated"),
     "first_name": _("First name"),
     "last_name": _("Last name"),
     "assign_to": _("Assign to"),

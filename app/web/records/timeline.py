@@ -102,7 +102,7 @@ def _of_note(row: Any, payload: dict[str, Any], viewer: Viewer) -> dict[str, Any
 
 def _name(key: Any, viewer: Viewer) -> str:
     card = viewer.lookups.person(key)
-    return card["full_name"] if card else str(_("nobody"))
+    return card["full_name"] if card else str(_("no one"))
 
 
 def _plainly(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any]:
@@ -120,22 +120,22 @@ def _moved(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, An
 
 
 _ABOUT = {
-    "joined": _l("asked %(name)s to help"),
-    "released": _l("released %(old)s"),
-    "request expired": _l("The request that %(name)s gets this was not decided in time"),
-    "request withdrawn": _l("withdrew the request that %(name)s gets this"),
+    "joined": _l("added %(name)s as an assignee"),
+    "released": _l("removed %(old)s"),
+    "request expired": _l("The request to assign this to %(name)s expired"),
+    "request withdrawn": _l("withdrew the request to assign this to %(name)s"),
 }
 
 
 def _assigned(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any]:
     if payload.get("what") == "requested":
-        text = _("asked that %(name)s gets this", name=_name(payload.get("to"), viewer))
+        text = _("requested assignment to %(name)s", name=_name(payload.get("to"), viewer))
         return {"headline": text, "body": payload.get("text")}
     if payload.get("what") in _ABOUT:
         names = {"name": _name(payload.get("to"), viewer), "old": _name(payload.get("old"), viewer)}
         return {"headline": str(_ABOUT[payload["what"]]) % names}
     if payload.get("what") == "exhausted":
-        return {"headline": _("Nobody is left to take this over"), "tone": "red"}
+        return {"headline": _("No one is available to take this over"), "tone": "red"}
     text = _(
         "assigned this to %(name)s (%(reason)s)",
         name=_name(payload.get("to"), viewer),
@@ -166,8 +166,8 @@ def _proposed(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str,
     rows = [_change(change, viewer, master) for change in payload.get("changes", []) if len(change) == 3]
     for row in rows:
         if row["new"] is None:  # a PAN or Aadhaar, whose values stand on no timeline
-            row["old"], row["new"] = _("the customer's stays"), _("the one that was typed is not kept")
-    text = _("The customer is known already; what was typed differs and was not written")
+            row["old"], row["new"] = _("the customer's value is kept"), _("the entered value isn't stored")
+    text = _("This customer already exists. The entered values differ and were not saved")
     return {"headline": text, "changes": rows, "tone": "amber"}
 
 
@@ -185,7 +185,7 @@ def _change(change: list[Any], viewer: Viewer, master: str) -> dict[str, Any]:
 
 def _shown(name: str, value: Any, viewer: Viewer, master: str) -> str | None:
     if name in permissions.MASKED:
-        return str(viewer.person.shown(name, value)) if value else None
+        return str(viewer.person.mask_value(name, value)) if value else None
     if value is None:
         return None
     if name in ("owner_id", "assignee_id"):
@@ -208,7 +208,7 @@ def _call(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any
 
 
 def _message(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any]:
-    return {"headline": _("wrote by %(channel)s", channel=payload.get("channel", ""))}
+    return {"headline": _("sent a message by %(channel)s", channel=payload.get("channel", ""))}
 
 
 _TELL = {
@@ -289,9 +289,9 @@ class ActivityService(RecordService):
         text = values.pop("text", None)
         parents = {name: key for name, key in values.items() if name.endswith("_id") and key}
         if not text:
-            raise RuleBroken(_("Please write something."), "text")
+            raise RuleBroken(_("Please enter a text."), "text")
         if len(parents) != 1:
-            raise RuleBroken(_("A note belongs to one lead, ticket or customer."), "lead")
+            raise RuleBroken(_("A note needs exactly one lead, ticket or customer."), "lead")
         ((name, key),) = parents.items()
         record = {"lead_id": Lead, "ticket_id": Ticket, "customer_id": Customer}[name]
         row = mentions.write_note(session, access.get_visible(session, record, key), text, viewer)
@@ -301,7 +301,7 @@ class ActivityService(RecordService):
     def change(self, session: Session, row: Activity, values: dict[str, Any], viewer: Viewer) -> None:
         """Another text; `edited_on` as the author saw it, left out = as it stands now."""
         if not values.get("text"):
-            raise RuleBroken(_("Please write something. A note cannot become empty."), "text")
+            raise RuleBroken(_("Please enter a text. A note can't be empty."), "text")
         mentions.edit_note(session, row, values["text"], values.get("edited_on", row.edited_on), viewer)
 
 
@@ -316,13 +316,13 @@ class ActivityResource(Resource):
     add_columns = ["lead", "ticket", "customer", "text"]
     edit_columns = ["text", "edited_on"]
     search_columns = ["kind", "at", "actor", "lead", "ticket", "customer", "task_id"]
-    order_columns: tuple[str, ...] = ()
+    order_columns: list[str] = []
     exclude_route_methods = {"delete"}
     extra_schema = {
         "warnings": {
             "type": "array",
             "items": {"type": "string"},
-            "description": "After writing: who was mentioned and not told.",
+            "description": "On create or update: users who were mentioned but not notified.",
         }
     }
 

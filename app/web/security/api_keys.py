@@ -17,15 +17,15 @@ from sqlalchemy import bindparam, case, or_, select, update
 
 from app import access
 from app.domain import audit, permissions
-from app.domain.authentication import note_ended
+from app.domain.authentication import note_sign_in_ended
 from app.domain.base import RuleBroken
+from app.domain.permission_labels import MODULE_LABELS, VERB_LABELS
 from app.extensions import db
 from app.models import ApiKey, User
 from app.web.core.gate import zone
 from app.web.core.languages import said
 from app.web.security import login_throttle
 from app.web.security.sessions import BRIEFLY, Found, hashed, never_stored, own_transaction, signed_in
-from app.web.settings.role_matrix import MODULE_WORDS, POSSIBLE, VERB_WORDS
 
 #: Bytes of chance in the key (a name, hex) and in the secret.
 KEY_BYTES = 10
@@ -33,8 +33,13 @@ SECRET_BYTES = 32
 LONGEST_NAME = 120
 #: Live keys of one user.
 MOST_KEYS = 50
+
+
 #: What a key may be limited to: a module with all its verbs, or one verb of it.
-SCOPES = frozenset(permissions.MODULES) | {f"{m}.{verb}" for m in permissions.MODULES for verb in permissions.VERBS}
+def known_scopes() -> frozenset[str]:
+    """What a key may be limited to: modules, and "module.verb"."""
+    modules = permissions.all_modules()
+    return frozenset(modules) | {f"{module}.{verb}" for module in modules for verb in permissions.VERBS}
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,7 @@ class ApiKeyRequest:
 
     #: What will use it.
     name: str
-    #: Of SCOPES; empty = everything its user may.
+    #: Of known_scopes(); empty = everything its user may.
     scope: list[str] = field(default_factory=list)
     #: From when on it is refused, UTC; None = it has no end.
     expires_on: datetime | None = None
@@ -161,18 +166,18 @@ def make(user_id: int, wish: ApiKeyRequest, now: datetime, address: str | None =
 def _refuse_bad(wish: ApiKeyRequest, now: datetime) -> None:
     name = wish.name.strip()
     if not name or len(name) > LONGEST_NAME or not name.isprintable():
-        raise RuleBroken(_("Please name what will use the key, in at most 120 signs."), "name")
-    if unknown := set(wish.scope) - SCOPES:
-        raise RuleBroken(_("There is no such module or right: %(name)s.", name=min(unknown)[:40]), "scope")
+        raise RuleBroken(_("Please enter a name for the key, at most 120 characters."), "name")
+    if unknown := set(wish.scope) - known_scopes():
+        raise RuleBroken(_("There is no such module or permission: %(name)s.", name=min(unknown)[:40]), "scope")
     if wish.expires_on is not None and wish.expires_on <= now:
-        raise RuleBroken(_("Please choose a day ahead for the end of the key, or leave it empty."), "ends")
+        raise RuleBroken(_("Please choose an expiry date in the future, or leave it empty."), "ends")
 
 
 def _refuse_too_many(session: Any, user_id: int, now: datetime) -> None:
     lasts = or_(ApiKey.expires_on.is_(None), ApiKey.expires_on > now)
     live = select(ApiKey.id).where(ApiKey.user_id == user_id, ApiKey.revoked_on.is_(None), lasts).limit(MOST_KEYS)
     if len(session.scalars(live).all()) >= MOST_KEYS:
-        raise RuleBroken(_("There are too many keys already. Please revoke one that is not used any more."))
+        raise RuleBroken(_("You have reached the maximum number of keys. Please revoke one you no longer use."))
 
 
 def revoke(row: Any, by: int, now: datetime, address: str | None = None) -> None:
@@ -181,7 +186,7 @@ def revoke(row: Any, by: int, now: datetime, address: str | None = None) -> None
         live = update(ApiKey).where(ApiKey.id == row.id, ApiKey.revoked_on.is_(None)).values(revoked_on=now)
         done = session.execute(live, execution_options={"synchronize_session": False})
         if done.rowcount:  # type: ignore[attr-defined]
-            note_ended(session, row.user_id)
+            note_sign_in_ended(session, row.user_id)
             audit.write(session, "api key revoked", row.user_id, now, f"api key {row.id}", address, by=by)
 
 
@@ -223,7 +228,7 @@ class KeysView(BaseView):
         """Revoke one of one's own (an admin: any)."""
         row = access.get_visible(db.session(), ApiKey, pk) or abort(404)
         revoke(row, g.person.id, datetime.now(UTC), request.remote_addr)
-        flash(_("The key is revoked."), "success")
+        flash(_("API key revoked."), "success")
         return redirect(url_for(f"{self.endpoint}.index"))
 
     def _page(self, broken: RuleBroken | None = None) -> Any:
@@ -247,11 +252,13 @@ class KeysView(BaseView):
         return self.render_template("signin/keys.html", title=_("API keys"), **told)
 
 
-def _choices(who: access.Person) -> list[tuple[str, Any, list[tuple[str, Any]]]]:
-    """(module, its words, (scope, words of its verb)): what a key of this person can be limited to."""
-    offered = {module: [verb for verb in POSSIBLE[module] if who.may(module, verb)] for module in permissions.MODULES}
+def _choices(who: access.Person) -> list[tuple[str, str, list[tuple[str, str]]]]:
+    """(module, its label, [(scope, label of its verb)]): what a key of this person can be limited to."""
+    offered = {
+        module: [verb for verb in verbs if who.may(module, verb)] for module, verbs in permissions.VERBS_OF.items()
+    }
     return [
-        (module, MODULE_WORDS[module], [(f"{module}.{verb}", VERB_WORDS[verb]) for verb in verbs])
+        (module, said(MODULE_LABELS[module]), [(f"{module}.{verb}", said(VERB_LABELS[verb])) for verb in verbs])
         for module, verbs in offered.items()
         if verbs
     ]
@@ -263,13 +270,13 @@ def in_words(scope: list[str]) -> list[tuple[str, str]]:
     for name in scope:
         module, _dot, verb = name.partition(".")
         told.setdefault(module, []).append(verb)
-    return [(str(MODULE_WORDS[module]), _verbs_in_words(verbs)) for module, verbs in told.items()]
+    return [(said(MODULE_LABELS[module]), _verbs_in_words(verbs)) for module, verbs in told.items()]
 
 
 def _verbs_in_words(verbs: list[str]) -> str:
     if "" in verbs:
         return str(_("Everything"))
-    return ", ".join(str(VERB_WORDS[verb]) for verb in permissions.VERBS if verb in verbs)
+    return ", ".join(said(VERB_LABELS[verb]) for verb in permissions.VERBS if verb in verbs)
 
 
 def _last_day(ends: datetime) -> str:
@@ -290,4 +297,4 @@ def _end_of(typed: str | None) -> datetime | None:
         next_day = date.fromisoformat(typed[:10]) + timedelta(days=1)
         return datetime.combine(next_day, time(), tzinfo=zone()).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise RuleBroken(_("Please choose a day ahead for the end of the key, or leave it empty."), "ends") from None
+        raise RuleBroken(_("Please choose an expiry date in the future, or leave it empty."), "ends") from None

@@ -42,7 +42,7 @@ def _asked_before() -> Response | None:
     if request.method != "OPTIONS" or "Access-Control-Request-Method" not in request.headers or not is_machine():
         return None
     if not _is_named():
-        text = _("Pages of other addresses may not ask here. An admin can allow them in CRM_CORS_ORIGINS.")
+        text = _("Requests from other origins are not allowed. An operator can allow them with CRM_CORS_ORIGINS.")
         return json_answer(403, {"message": text, "errors": {}})
     answer = Response(status=204)
     answer.headers["Access-Control-Allow-Methods"] = METHODS

@@ -51,8 +51,8 @@ READING = frozenset(
 
 def allowed(who: access.Person, permission_name: str, view_name: str) -> bool:
     """Whether FAB's pair and, for a module, its cell of the matrix are open to the person. No SQL."""
-    held = who.is_admin or (permission_name, view_name) in who.pairs
-    if view_name in permissions.MODULES:
+    held = who.is_admin or (permission_name, view_name) in who.fab_permissions
+    if view_name in permissions.all_modules():
         return held and who.may(view_name, permission_name.removeprefix("can_"))
     if who.scope is not None or (who.read_only and permission_name not in READING):
         return False
@@ -80,7 +80,7 @@ def _sync(appbuilder: Any) -> int:
         for role in held.scalars(select(Role).where(Role.name != "Public")):
             mine = set(pairs) if role.name == access.ADMIN else own & set(pairs)
             _grant(held, role.id, {pairs[pair] for pair in mine})
-        access.touch(held)
+        access.bump_version(held)
     return new
 
 

@@ -44,11 +44,11 @@ class AuthDBView(fab_views.AuthDBView):
             csrf.protect()
             user = self._user(form)
         except CSRFError:
-            return self.page(form, _("This page was open for too long. Please sign in again."), 400)
+            return self.page(form, _("This page has expired. Please sign in again."), 400)
         except login_throttle.Locked as locked:
             return self.page(form, str(locked.message), 429, locked.seconds)
         if user is None:
-            return self.page(form, _("The name or the password is wrong. Please try again."), 401)
+            return self.page(form, _("The username or password is wrong. Please try again."), 401)
         self.appbuilder.sm.sign_in_browser(user)
         return redirect(_next())
 
@@ -102,14 +102,14 @@ class SecurityApi(fab_api.SecurityApi):
     def login(self) -> Response:
         wish = _wish(_json())
         if wish is None:
-            return _no(400, _("Please send JSON with username, password and provider db."))
+            return _no(400, _("Please send JSON with username, password and the provider “db”."))
         security = self.appbuilder.sm
         try:
             user = security.auth_user_db(wish["username"], wish["password"], "jwt")
         except login_throttle.Locked as locked:
             return api_keys.too_many(locked)
         if user is None:
-            return _no(401, _("The name or the password is wrong. Please try again."))
+            return _no(401, _("The username or password is wrong. Please try again."))
         return self.response(200, **_tokens(user, wish.get("refresh", False)))
 
     @expose("/refresh", methods=["POST"])
@@ -155,11 +155,11 @@ def _tokens(user: Any, with_refresh: bool) -> dict[str, str]:
 
 def say_too_fast(_limit: RequestLimit) -> None:
     """The sentence for the 429 of an address that tried too often."""
-    g.sentence = _("Too many tries from your address. Please wait a minute.")
+    g.sentence = _("Too many attempts from your address. Please wait a minute.")
 
 
 def refused() -> Response:
     """The JSON answer to a request whose token is no good."""
-    response = _no(401, _("Please sign in: the token is missing, wrong, ended or out of date."))
+    response = _no(401, _("Please sign in. The token is missing, invalid, revoked or expired."))
     response.headers["WWW-Authenticate"] = "Bearer"
     return response

@@ -14,9 +14,9 @@ from sqlalchemy import delete, select
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Session
 
-from app.domain.authentication import TRIES_KEPT
+from app.domain.authentication import FAILED_LOGINS_KEPT_FOR
 from app.domain.base import RuleBroken
-from app.models import FailedTry
+from app.models import FailedLogin
 from app.web.security.sessions import own_transaction
 
 #: So many tries are looked at before the first delay.
@@ -31,7 +31,7 @@ class Locked(RuleBroken):
     def __init__(self, until: datetime, now: datetime) -> None:
         self.seconds = max(1, math.ceil((until - now).total_seconds()))
         at = until.astimezone(ZoneInfo(current_app.config["CRM"].time_zone)).strftime("%H:%M:%S")
-        super().__init__(_("Too many wrong tries. Please try again at %(time)s.", time=at))
+        super().__init__(_("Too many failed attempts. Please try again at %(time)s.", time=at))
 
 
 def normal(name: str) -> str:
@@ -45,7 +45,7 @@ def count(name: str, now: datetime) -> None:
         row = _locked_row(session, name, now)
         if row.locked_until is not None and row.locked_until > now:
             raise Locked(row.locked_until, now)
-        if now - row.last_on > TRIES_KEPT:
+        if now - row.last_on > FAILED_LOGINS_KEPT_FOR:
             row.count = 0
         row.count, row.last_on = row.count + 1, now
         row.locked_until = now + delay(row.count) if row.count >= FREE_TRIES else None
@@ -58,19 +58,21 @@ def delay(tries: int) -> timedelta:
 
 def forget(session: Session, name: str) -> None:
     """A right password sets the count back."""
-    session.execute(delete(FailedTry).where(FailedTry.name_hash == _key(name)))
+    session.execute(delete(FailedLogin).where(FailedLogin.name_hash == _key(name)))
 
 
 def _key(name: str) -> str:
     return hashlib.sha256(normal(name).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _locked_row(session: Session, name: str, now: datetime) -> FailedTry:
+def _locked_row(session: Session, name: str, now: datetime) -> FailedLogin:
     values: dict[str, Any] = {"name_hash": _key(name), "count": 0, "last_on": now}
     if session.get_bind().dialect.name == "sqlite":
-        session.execute(sqlite.insert(FailedTry).values(**values).on_conflict_do_nothing())
+        session.execute(sqlite.insert(FailedLogin).values(**values).on_conflict_do_nothing())
     else:
         # Takes the row's lock at once; INSERT IGNORE would share it, and two tries would deadlock.
-        session.execute(mysql.insert(FailedTry).values(**values).on_duplicate_key_update(name_hash=values["name_hash"]))
-    query = select(FailedTry).where(FailedTry.name_hash == values["name_hash"]).with_for_update()
+        session.execute(
+            mysql.insert(FailedLogin).values(**values).on_duplicate_key_update(name_hash=values["name_hash"])
+        )
+    query = select(FailedLogin).where(FailedLogin.name_hash == values["name_hash"]).with_for_update()
     return session.scalars(query, execution_options={"populate_existing": True}).one()

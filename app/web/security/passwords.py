@@ -14,14 +14,15 @@ from flask_appbuilder.security.forms import UserInfoEdit
 from flask_appbuilder.security.sqla.models import Group
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext
-from sqlalchemy import event, exists, inspect, or_, select
+from sqlalchemy import exists, inspect, or_, select
 from sqlalchemy.orm import Session
 from wtforms import SelectField, StringField, ValidationError
 from wtforms.validators import Length
 
 from app import access
-from app.domain.authentication import note_ended
+from app.domain.authentication import note_sign_in_ended
 from app.domain.base import RuleBroken
+from app.domain.pending import pending
 from app.extensions import db
 from app.lib import phone
 from app.models import Role, SignIn, User
@@ -62,13 +63,13 @@ def is_typed(text: Any, longest: int) -> bool:
 def _weakness(password: str, names: set[str]) -> str | None:
     plain = password.strip().casefold()
     if len(plain) < SHORTEST:
-        return _("The password is too short. Please use at least %(count)s signs.", count=SHORTEST)
+        return _("The password is too short. Please use at least %(count)s characters.", count=SHORTEST)
     if not is_typed(password, LONGEST):
-        return _("The password cannot be used. Please use at most %(count)s letters, digits and signs.", count=LONGEST)
+        return _("This password can't be used. Please use at most %(count)s printable characters.", count=LONGEST)
     if any(plain in (name.casefold(), name.casefold()[::-1]) for name in names):
-        return _("The password must not be the user name or the e-mail address. Please choose another.")
+        return _("The password must not be the username or the email address. Please choose another.")
     if plain in COMMONEST or len(set(plain)) < VARIETY:
-        return _("This password is one of the commonest and would be guessed at once. Please choose another.")
+        return _("This password is too common and easy to guess. Please choose another.")
     return None
 
 
@@ -87,26 +88,26 @@ def _names_at_hand() -> set[str]:
 # --- what a change ends ------------------------------------------------------------------------------------------
 
 
-def watch(session_class: Any) -> None:
-    """A new password or a deactivation ends a user's sign-ins; the last admin stays. Idempotent."""
-    if not event.contains(session_class, "before_flush", _before_flush):
-        event.listen(session_class, "before_flush", _before_flush)
-        event.listen(session_class, "after_flush", _after_flush)
+def end_sign_ins(session: Session, _context: Any, _instances: Any) -> None:
+    """Session hook, before a flush: a new password or a deactivation ends the sign-ins of its user.
 
-
-def _before_flush(session: Session, _context: Any, _instances: Any) -> None:
+    Also notes whether there is an admin, where the flush could take the last one away.
+    """
     changed = [row for row in session.dirty if isinstance(row, User | Role | Group)]
     for user in changed:
         if isinstance(user, User) and _locks_out(user):
             sessions.end(session, datetime.now(UTC), SignIn.user_id == user.id)
-            note_ended(session, user.id)
+            note_sign_in_ended(session, user.id)
     gone = [row for row in session.deleted if isinstance(row, User | Role | Group)]
     if gone or any(_takes_away(row) for row in changed):
-        session.info["had_admin"] = has_admin(session)
+        pending(session).had_admin = has_admin(session)
 
 
-def _after_flush(session: Session, _context: Any) -> None:
-    if session.info.pop("had_admin", False) and not has_admin(session):
+def refuse_without_admin(session: Session, _context: Any) -> None:
+    """Session hook, after a flush: raise RuleBroken when it took away the last active admin."""
+    gathered = pending(session)
+    had_admin, gathered.had_admin = gathered.had_admin, False
+    if had_admin and not has_admin(session):
         raise RuleBroken(_("This is the last active administrator. Make another user an administrator first."))
 
 
@@ -143,7 +144,7 @@ class ResetMyPasswordView(fab.ResetMyPasswordView):
         security = self.appbuilder.sm
         security.reset_password(g.person.id, form.password.data)
         security.sign_in_browser(security.get_user_by_id(g.person.id))
-        flash(_("Your password is changed. All your other sessions are ended."), "success")
+        flash(_("Password changed. All your other sessions have been ended."), "success")
 
 
 class ResetPasswordView(fab.ResetPasswordView):
@@ -155,7 +156,7 @@ class ResetPasswordView(fab.ResetPasswordView):
         if not (raw.isascii() and raw.isdigit() and len(raw) < 10) or db.session.get(User, int(raw)) is None:
             abort(404)
         self.appbuilder.sm.reset_password(int(raw), form.password.data)
-        flash(_("The password is changed, and the person's sessions are ended."), "success")
+        flash(_("Password changed. The user's sessions have been ended."), "success")
 
 
 class ProfileForm(UserInfoEdit):
@@ -167,7 +168,7 @@ class ProfileForm(UserInfoEdit):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        office = ("", _("As the office"))
+        office = ("", _("Office time zone"))
         languages = current_app.config["LANGUAGES"]
         self.time_zone.choices = [office, *((name, name) for name in sorted(available_timezones()))]
         self.locale.choices = [office, *((code, each["name"]) for code, each in languages.items())]
@@ -175,7 +176,7 @@ class ProfileForm(UserInfoEdit):
     def validate_mobile(self, field: Any) -> None:
         """Empty or a telephone number."""
         if field.data and phone.normal(field.data) is None:
-            raise ValidationError(_("This is no telephone number. Please check it."))
+            raise ValidationError(_("This isn't a valid phone number. Please check it."))
 
 
 class UserInfoEditView(fab.UserInfoEditView):
@@ -191,5 +192,5 @@ class UserInfoEditView(fab.UserInfoEditView):
         user.mobile_e164 = phone.normal(form.mobile.data or "")
         user.time_zone, user.locale = form.time_zone.data or None, form.locale.data or None
         db.session.commit()
-        flash(_("Your page is saved."), "success")
+        flash(_("Profile saved."), "success")
         return redirect("/users/userinfo/")

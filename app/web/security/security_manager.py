@@ -20,6 +20,7 @@ from werkzeug.security import check_password_hash, generate_password_hash
 
 from app import access
 from app.domain import audit, permissions
+from app.domain.session_context import session_context
 from app.extensions import db
 from app.models import Role, User
 from app.web.security import api_keys, fab_permissions, login, login_throttle, passwords, rate_limits, sessions
@@ -58,7 +59,6 @@ class Security(SecurityManager):
         current_app.config.setdefault("JWT_REFRESH_TOKEN_EXPIRES", timedelta(days=sessions.TOKEN_DAYS))
         # A permanent session would set its cookie with every answer, those of static files too; load_user renews it.
         current_app.config["SESSION_REFRESH_EACH_REQUEST"] = False
-        passwords.watch(Session)
         self._named_pairs: dict[str, set[str]] = {}
         super().__init__(appbuilder)
 
@@ -103,6 +103,7 @@ class Security(SecurityManager):
             g.pop(name, None)
         g.user = current_user
         access.act_as(db.session(), None)
+        session_context(db.session()).address = request.remote_addr
         if not (request.endpoint or "").endswith("static"):
             bool(current_user.is_authenticated)  # loads the person
 
@@ -174,7 +175,7 @@ class Security(SecurityManager):
         """FAB deletes pairs that a view does not name; the views of a module share its name, so all are named."""
         named = self._named_pairs.setdefault(view_menu, set())
         named.update(base_permissions)
-        if view_menu in permissions.MODULES:
+        if view_menu in permissions.all_modules():
             named.update("can_" + verb for verb in permissions.VERBS)
         super().add_permissions_view(sorted(named), view_menu)
 
@@ -203,14 +204,14 @@ class Security(SecurityManager):
         if who is None:
             return False
         return fab_permissions.allowed(who, "menu_access", name) or (
-            name in permissions.MODULES and who.may(name, "read")
+            name in permissions.all_modules() and who.may(name, "read")
         )
 
     def get_user_permissions(self, user: Any) -> set[tuple[str, str]]:
         """FAB's pairs; of the person of this request without SQL."""
         who = g.get("person")
         if who is not None and getattr(user, "id", None) == who.id:
-            return set(who.pairs)
+            return set(who.fab_permissions)
         return super().get_user_permissions(user)
 
     # --- signing in and out

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session, load_only
 
 from app import access
 from app.domain import audit
-from app.domain.authentication import note_ended
+from app.domain.authentication import note_sign_in_ended
 from app.extensions import csrf, db
 from app.models import SignIn, User
 from app.ops.database import WRITES
@@ -159,7 +159,7 @@ def sign_out(user_id: int, token: str, now: datetime) -> None:
     """End the sign-in of this token and note it in the audit."""
     with own_transaction() as held:
         if end(held, now, SignIn.token_hash == hashed(token)):
-            note_ended(held, user_id)
+            note_sign_in_ended(held, user_id)
             audit.write(held, "sign-out", user_id, now, address=request.remote_addr)
 
 
@@ -217,7 +217,7 @@ class SessionsView(BaseView):
         row = access.get_visible(db.session(), SignIn, pk) or abort(404)
         with own_transaction() as held:
             end(held, datetime.now(UTC), SignIn.id == row.id)
-            note_ended(held, row.user_id)
+            note_sign_in_ended(held, row.user_id)
             audit.write(
                 held,
                 "sign-out",
@@ -227,7 +227,7 @@ class SessionsView(BaseView):
                 request.remote_addr,
                 by=g.person.id,
             )
-        flash(_("The session is ended."), "success")
+        flash(_("Session ended."), "success")
         return redirect(self._list(row.user_id))
 
     @expose("/end-others", methods=["POST"])
@@ -238,9 +238,9 @@ class SessionsView(BaseView):
         with own_transaction() as held:
             now = datetime.now(UTC)
             count = end(held, now, SignIn.user_id == key, SignIn.token_hash != _this_hash())
-            note_ended(held, key)
+            note_sign_in_ended(held, key)
             audit.write(held, "sign-out", key, now, None, request.remote_addr, by=g.person.id, ended=count)
-        flash(_("%(count)s sessions are ended.", count=count), "success")
+        flash(_("%(count)s sessions ended.", count=count), "success")
         return redirect(self._list(key))
 
     def _list(self, key: int) -> str:

@@ -73,12 +73,12 @@ class Audit(BaseView):
     def check(self) -> Any:
         """Whether every entry follows from the one before."""
         protect()
-        broken = audit.first_broken(db.session())
+        broken = audit.first_invalid_entry(db.session())
         count = db.session.scalar(select(func.count()).select_from(AuditEntry))
         if broken is None:
-            flash(_("The chain is whole: %(count)s entries.", count=count), "success")
+            flash(_("The log is intact: %(count)s entries.", count=count), "success")
         else:
-            flash(_("The chain is broken: entry %(id)s does not follow from the one before.", id=broken), "danger")
+            flash(_("The log was altered: entry %(id)s doesn't match the previous one.", id=broken), "danger")
         return redirect(url_for("Audit.entries"))
 
 
@@ -96,7 +96,7 @@ def _narrowed(query: Select[Any]) -> Select[Any]:
         if condition is not None:
             query = query.where(condition)
         elif raw:
-            flash(_("“%(value)s” was not understood and is left out.", value=raw[:20]), "warning")
+            flash(_("“%(value)s” wasn't understood and was ignored.", value=raw[:20]), "warning")
     return query
 
 

@@ -22,9 +22,9 @@ from app.web.settings.sla_policies import SlaPolicies
 SCREENS = (
     (lazy_gettext("Business settings"), Business, "adjustments-horizontal", "/settings/business/"),
     (lazy_gettext("Office hours"), Hours, "clock", "/settings/hours/"),
-    (lazy_gettext("Office hours as a list"), OfficeRanges, "clock-hour-4", "/settings/office-ranges/list/"),
+    (lazy_gettext("Office hours list"), OfficeRanges, "clock-hour-4", "/settings/office-ranges/list/"),
     (lazy_gettext("Holidays"), Holidays, "calendar-event", "/settings/holidays/list/"),
-    (lazy_gettext("Whose turn"), TurnsView, "repeat", "/turns/"),
+    (lazy_gettext("Round robin"), TurnsView, "repeat", "/turns/"),
     (lazy_gettext("SLA policies"), SlaPolicies, "hourglass", "/settings/sla/list/"),
     (lazy_gettext("Lead statuses"), LeadStatuses, "progress", "/settings/lead-statuses/list/"),
     (lazy_gettext("Ticket statuses"), TicketStatuses, "progress", "/settings/ticket-statuses/list/"),

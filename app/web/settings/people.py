@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from flask_babel import lazy_gettext
-from sqlalchemy.orm import Session
 
-from app.web.security import role_rules
 from app.web.settings.effective_rights import EffectiveRightsView
 from app.web.settings.role_matrix import RoleMatrix
 from app.web.settings.roles import Groups, Permissions, PermissionViews, Roles, ViewMenus
 from app.web.settings.users import Users
-
-role_rules.watch(Session)
 
 #: (label, view class, icon, address) for the menu; FAB's security manager registers those of FAB's own kind.
 SCREENS = (
@@ -19,7 +15,7 @@ SCREENS = (
     (lazy_gettext("Roles"), RoleMatrix, "shield", "/roles/matrix/"),
     (lazy_gettext("All roles"), Roles, "shield-lock", "/roles/list/"),
     (lazy_gettext("Groups"), Groups, "users-group", "/groups/list/"),
-    (lazy_gettext("What can I do"), EffectiveRightsView, "user-question", "/users/can/"),
+    (lazy_gettext("My permissions"), EffectiveRightsView, "user-question", "/users/can/"),
 )
 #: For the security manager: its attribute -> our screen.
 OF_FAB = {

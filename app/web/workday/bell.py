@@ -57,7 +57,7 @@ class BellView(BaseView):
     def count(self) -> Response:
         """{unread}, for pages whose socket is down."""
         viewer = current_viewer()
-        return json_answer(200, {"unread": notices.unread(db.session(), viewer.person.id, viewer.now)})
+        return json_answer(200, {"unread": notices.count_unread(db.session(), viewer.person.id, viewer.now)})
 
     @expose("/read", methods=["POST"])
     @expose("/read/<int:one>", methods=["POST"])
@@ -88,7 +88,7 @@ class BellView(BaseView):
         if request.headers.get("HX-Target") == "bell-panel":
             return self.render_template("crm/bell.html", **_panel())
         if request.is_json:
-            unread = notices.unread(db.session(), current_viewer().person.id, current_viewer().now)
+            unread = notices.count_unread(db.session(), current_viewer().person.id, current_viewer().now)
             return json_answer(200, {"changed": changed, "unread": unread})
         came = urlsplit(request.referrer or "")
         return redirect(f"/bell/?{came.query}" if came.path == "/bell/" and came.query else "/bell/")
@@ -101,7 +101,7 @@ def until(said: str, now: datetime, zone: Any) -> datetime:
         return now + spans[said]
     if said == "tomorrow":
         return datetime.combine(now.astimezone(zone).date() + timedelta(days=1), MORNING, tzinfo=zone)
-    raise RuleBroken(_("Please choose 15 minutes, an hour, or tomorrow at nine."), "until")
+    raise RuleBroken(_("Please choose 15 minutes, 1 hour or tomorrow at 9:00."), "until")
 
 
 # --- what is shown -----------------------------------------------------------------------------------------------
@@ -214,7 +214,7 @@ def _days(held: Session, rows: list[Any], viewer: Viewer) -> list[dict[str, Any]
 
 def _unread(held: Session, viewer: Viewer) -> int:
     """The count, also for the badge of the page around it."""
-    g.unread = notices.unread(held, viewer.person.id, viewer.now)
+    g.unread = notices.count_unread(held, viewer.person.id, viewer.now)
     return int(g.unread)
 
 
@@ -233,14 +233,14 @@ def _chosen() -> list[Any]:
     if sent.get("about"):
         column, _sep, key = str(sent["about"]).partition(":")
         if column not in _PLACES or not _is_id(key):
-            raise RuleBroken(_("These are no notices."), "about")
+            raise RuleBroken(_("These aren't valid notifications."), "about")
         return [getattr(Notification, column) == int(key)]
     raw = sent.get("ids", sent.get("id")) if request.is_json else request.form.getlist("ids") or sent.get("id")
     if raw in (None, "all"):
         return []
     texts = [str(each) for each in (raw if isinstance(raw, list) else [raw])][:1000]
     if not all(_is_id(text) for text in texts):
-        raise RuleBroken(_("These are no notices."), "ids")
+        raise RuleBroken(_("These aren't valid notifications."), "ids")
     return [Notification.id.in_([int(text) for text in texts])]
 
 
@@ -256,7 +256,7 @@ def _changed(step: Any) -> int:
     token = WRITES.set(True)
     try:
         done = held.execute(own, execution_options={"synchronize_session": False})
-        notices.rung(held, current_viewer().person.id)
+        notices.note_count_changed(held, current_viewer().person.id)
         held.commit()
     finally:
         WRITES.reset(token)

@@ -52,7 +52,7 @@ class UserResource(SentenceResponses, BaseApi):
     csrf_exempt = False
     is_told = True
     told = {
-        "get": OperationSpec("Read one", (404,), ("pk",)),
+        "get": OperationSpec("Read one record", (404,), ("pk",)),
         "get_list": OperationSpec("List", (414,), ("page",), answer="list"),
     }
 

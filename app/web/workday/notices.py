@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import Response
 from flask_appbuilder.api import expose, protect
+from flask_appbuilder.models.sqla.interface import SQLAInterface
 from flask_appbuilder.security.decorators import permission_name
 from flask_babel import gettext as _
 from sqlalchemy.orm import Session
@@ -118,7 +119,7 @@ class NoticeService(RecordService):
         if "snoozed_until" in values:
             row.snoozed_until = values["snoozed_until"]
         if not values:
-            raise RuleBroken(_("Please say what to change: read or snoozed_until."))
+            raise RuleBroken(_("Please send what to change: read or snoozed_until."))
 
 
 _TABLE = {
@@ -130,7 +131,11 @@ _TABLE = {
 _CHOICES = schemas.shape(
     {
         "choices": _TABLE,
-        "mark": {"type": "string", "nullable": True, "description": "Of what you saw; a stale one is refused (409)."},
+        "mark": {
+            "type": "string",
+            "nullable": True,
+            "description": ("From the version you read; an outdated one is refused (409)."),
+        },
     },
     "choices",
     additionalProperties=False,
@@ -156,16 +161,16 @@ class NoticeResource(Resource):
         "read",
         "snoozed_until",
     ]
-    add_columns: tuple[str, ...] = ()
+    add_columns: list[str] = []
     edit_columns = ["read", "snoozed_until"]
     search_columns = ["kind", "at", "read"]
     order_columns = ["at"]
     VERBS = Resource.VERBS | {"put": "read", "choices": "read", "choose": "read"}
     exclude_route_methods = {"post", "delete"}
     told = {
-        "choices": OperationSpec("How you want to be told of what", answer=_CHOICES),
+        "choices": OperationSpec("Read your notification preferences", answer=_CHOICES),
         "choose": OperationSpec(
-            "Choose how you want to be told of what", (409, 413, 422), body=_CHOICES, answer=_CHOICES
+            "Replace your notification preferences", (409, 413, 422), body=_CHOICES, answer=_CHOICES
         ),
     }
     extra_schema = {

@@ -7,6 +7,7 @@ from typing import Any
 from flask import flash, g, redirect, render_template, request
 from flask_appbuilder import expose
 from flask_appbuilder.api import protect
+from flask_appbuilder.models.sqla.interface import SQLAInterface
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
@@ -67,7 +68,7 @@ class RequestService(RecordService):
     def create(self, session: Session, values: dict[str, Any], viewer: Viewer) -> AssignmentRequest:
         """Ask for a record that the person sees."""
         if (values.get("lead_id") is None) == (values.get("ticket_id") is None):
-            raise RuleBroken(_("A request names one lead or one ticket."), "lead")
+            raise RuleBroken(_("A request needs exactly one lead or ticket."), "lead")
         if values.get("requested_user_id") is None:
             raise RuleBroken(_("Please choose a colleague."), "requested_user")
         record = Lead if values.get("lead_id") else Ticket
@@ -124,9 +125,9 @@ def decide(session: Session, row: AssignmentRequest, approve: bool, note: str | 
     """Approve or reject, by those who may. Raises Denied, Conflict when it was decided, RuleBroken."""
     viewer.person.refuse_unless("Requests", "write")
     if viewer.person.id in (row.requested_user_id, row.created_by_id):
-        raise access.Denied(_("Nobody decides a request of his own or for himself. Ask another manager."))
+        raise access.Denied(_("You can't decide your own request or a request for yourself. Ask another manager."))
     if not may_decide(viewer.person, row.requested_user_id, row.created_by_id):
-        raise access.Denied(_("Only a manager of the requested person decides this."))
+        raise access.Denied(_("Only a manager of the requested person can decide this."))
     with access.as_system(session):
         assignment_requests.decide(session, row, _record_of(session, row), approve, note, viewer.person.id, viewer.now)
 
@@ -134,7 +135,7 @@ def decide(session: Session, row: AssignmentRequest, approve: bool, note: str | 
 def withdraw(session: Session, row: AssignmentRequest, viewer: Viewer) -> None:
     """By who asked. Raises Denied, Conflict when it was decided."""
     if row.created_by_id != viewer.person.id:
-        raise access.Denied(_("Only who asked can withdraw the request."))
+        raise access.Denied(_("Only the person who sent the request can withdraw it."))
     with access.as_system(session):
         assignment_requests.withdraw(session, row, _record_of(session, row), viewer.person.id, viewer.now)
 
@@ -211,7 +212,7 @@ class RequestScreen(Screen):
     order_columns = RequestResource.order_columns
     show_columns = RequestResource.show_columns
     add_columns = RequestResource.add_columns
-    edit_columns: tuple[str, ...] = ()
+    edit_columns: list[str] = []
     is_searched = False
     quick_filters = ("status", "requested_user")
     summary_columns = ("status", "requested_user", "requester", "decided_by")

@@ -43,7 +43,7 @@ class House:
         for end in ("-wal", "-shm"):
             Path(f"{self.file}{end}").unlink(missing_ok=True)
         shutil.copyfile(self.folder / name, self.file)
-        access.forget()
+        access.clear_cache()
         lookups._kept.clear()  # the version of access goes back, and what it was read of may differ
         return World(self.app)
 
@@ -92,7 +92,7 @@ def maria_house(mariadb_server: Databases, tmp_path_factory: pytest.TempPathFact
     """The product on a MariaDB database that a module shares."""
     name = mariadb_server.create_database()
     folder = tmp_path_factory.mktemp("maria") / "instance"
-    access.forget()
+    access.clear_cache()
     app = create_app(settings_for(folder, CRM_DATABASE_URL=mariadb_server.url(name)), TESTING=True)
     settle(app)
     yield app
@@ -104,7 +104,7 @@ def maria_house(mariadb_server: Databases, tmp_path_factory: pytest.TempPathFact
 @pytest.fixture
 def maria(maria_house: Flask) -> Iterator[World]:
     """As everywhere, but soon there: what a test adds is gone before the next one."""
-    access.forget()
+    access.clear_cache()
     world = World(maria_house)
     last = last_ids(world)
     yield world

@@ -58,7 +58,7 @@ class Ground:
 
     def _notice(self, kind: str, about: Any) -> None:
         session, ana = self.world.session, self.world.people["ana"].id
-        notices.tell(session, [ana], kind, f"ground:{kind}", about, None, NOW, title="Call", number="X", minutes=5)
+        notices.notify(session, [ana], kind, f"ground:{kind}", about, None, NOW, title="Call", number="X", minutes=5)
         session.commit()
 
     @property

@@ -97,10 +97,10 @@ def test_a_call_is_named_by_its_id_or_by_its_telephones_own(ground: Ground) -> N
 def test_whoever_sends_a_field_that_is_not_kept_is_told_so(ground: Ground) -> None:
     doc = {"doctype": "CRM Lead", "first_name": "Ila", "salutation": "Mrs", "website": "", "lead_name": "Ila X"}
     answer = ground.ask("ana", INSERT, {"doc": doc})
-    assert unkept(answer) == "These fields were not kept: lead_name, salutation."
+    assert unkept(answer) == "These fields were not saved: lead_name, salutation."
     name = answer.get_json()["message"]["name"]
     sent = {"doctype": "CRM Lead", "name": name, "fieldname": "gender", "value": "Female"}
-    assert unkept(ground.ask("ana", SET, sent)) == "These fields were not kept: gender."
+    assert unkept(ground.ask("ana", SET, sent)) == "These fields were not saved: gender."
     put = ground.world.app.test_client().put(
         f"/api/resource/CRM Lead/{name}", json={"salutation": "Ms"}, headers=ground.world.door("ana").headers
     )

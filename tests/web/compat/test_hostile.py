@@ -12,7 +12,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app.web.compat import registry
 from app.web.compat.doctypes import DOCTYPES
-from app.web.compat.list_query import FIXED
+from app.web.compat.list_query import FIXED_FIELDS
 from app.web.compat.responses import EXC_TYPES
 from tests.web.compat.sample_calls import GLADLY, Ground
 from tests.web.hostile import assert_decent, heard
@@ -159,7 +159,7 @@ SHAPES: tuple[Callable[[Any, Any, Any], Any], ...] = (
 def test_no_filter_is_a_bug(ground: Ground, doctype: str) -> None:
     """Each field with each operator, in one shape and with one value after the other."""
     values, shapes = itertools.cycle(RUBBISH), itertools.cycle(SHAPES)
-    for field, op in itertools.product((*DOCTYPES[doctype].fields, *FIXED), OPERATORS):
+    for field, op in itertools.product((*DOCTYPES[doctype].fields, *FIXED_FIELDS), OPERATORS):
         sent = {"doctype": doctype, "filters": next(shapes)(field, op, next(values))}
         knock(ground, "frappe.client.get_list", sent)
 
@@ -259,7 +259,7 @@ def test_a_bug_of_ours_speaks_the_same_language(ground: Ground, monkeypatch: pyt
     def broken(asked: Any) -> Any:
         raise ZeroDivisionError("inside")
 
-    monkeypatch.setitem(registry.METHODS, "ping", registry.Method(broken, guest=True))
+    monkeypatch.setitem(registry.METHODS, "ping", registry.Method(broken, allow_guest=True))
     monkeypatch.setitem(ground.world.app.config, "PROPAGATE_EXCEPTIONS", False)
     answer = ground.world.app.test_client().get("/api/method/ping")
     assert answer.status_code == 500
@@ -271,7 +271,7 @@ def test_an_absent_database_asks_to_come_again(ground: Ground, monkeypatch: pyte
     def away(asked: Any) -> Any:
         raise PoolTimeout
 
-    monkeypatch.setitem(registry.METHODS, "ping", registry.Method(away, guest=True))
+    monkeypatch.setitem(registry.METHODS, "ping", registry.Method(away, allow_guest=True))
     for path in ("/api/method/ping", "/?cmd=ping"):
         answer = ground.world.app.test_client().get(path)
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "10")

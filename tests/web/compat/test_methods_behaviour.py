@@ -107,7 +107,7 @@ def test_the_preview_moves_no_turn(ground: Ground) -> None:
 def test_a_rule_answers_softly_and_the_law_does_not(ground: Ground) -> None:
     asked = {"reference_doctype": "CRM Lead", "reference_name": ground.lead.number, "requested_user": "ben"}
     soft = ground.told("ana", ASKS + "create_assignment_request", **asked)
-    assert (soft["success"], soft["error"]) == (False, "Please say why this person should get the record.")
+    assert (soft["success"], soft["error"]) == (False, "Please give a reason why this person should get the record.")
     assert ground.ask("ben", ASKS + "create_assignment_request", asked | {"reason": "r"}).status_code == 404
     assert ground.ask("rhea", ASKS + "create_assignment_request", asked | {"reason": "r"}).status_code == 403
 

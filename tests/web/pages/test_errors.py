@@ -42,7 +42,7 @@ def door(app: Flask) -> Door:
     """Root's doors, with views that break in every way behind them."""
     wrong = {
         "bug": Broken(SECRET),
-        "busy": Conflict("Somebody was faster."),
+        "busy": Conflict("This record has changed."),
         "gone": NotFound("There is no such thing."),
         "rule": RuleBroken("A rule of the trade.", "mobile"),
     }

@@ -24,7 +24,7 @@ from tests.servers import Databases, Redis, eventually
 def maria_house(folder: Path, databases: Databases, servers: int, **settings: str) -> Iterator[House]:
     name = databases.create_database()
     settings |= {"CRM_DATABASE_URL": databases.url(name)}
-    access.forget()
+    access.clear_cache()
     app = create_app(settings_for(folder / "instance", **settings), TESTING=True)
     settle(app)
     with open_house(app, folder, servers, **settings) as made:

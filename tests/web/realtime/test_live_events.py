@@ -15,8 +15,9 @@ from flask_login import LoginManager, UserMixin, login_user
 from sqlalchemy import event, select, update
 from sqlalchemy.orm import Session
 
-from app import access
+from app import access, session_hooks
 from app.domain import notices, timeline
+from app.domain.pending import pending
 from app.extensions import db, socketio
 from app.models import Lead, ModulePermission, Role, SignIn, User
 from app.web.realtime import live_events
@@ -50,8 +51,8 @@ def app(tmp_path: Path) -> Iterator[Flask]:
     Babel(app)
     LoginManager(app).user_loader(load)
     app.add_url_rule("/as/<int:key>", view_func=_sign_in)
-    access.install(Session)
-    access.forget()
+    session_hooks.install()
+    access.clear_cache()
     yield _with_sockets(app)
     with app.app_context():
         db.session.remove()
@@ -109,7 +110,7 @@ def write(app: Flask, change: Any, commit: bool = True) -> None:
 def notify(user_id: int) -> Any:
     def change(held: Session) -> None:
         with held.begin_nested():
-            notices.tell(held, [user_id], "assigned", "event", None, None, NOW, number="CRM-LEAD-2026-00001")
+            notices.notify(held, [user_id], "assigned", "event", None, None, NOW, number="CRM-LEAD-2026-00001")
 
     return change
 
@@ -142,7 +143,7 @@ def test_the_bell_rings_for_whom_it_concerns(app, people):
     ana, cleo = socket(app, people["ana"]), socket(app, people["cleo"])
     write(app, notify(people["ana"]))
     [(name, news)] = heard(app, ana)
-    assert (name, news["unread"], news["text"]) == ("bell", 1, "CRM-LEAD-2026-00001 is yours now.")
+    assert (name, news["unread"], news["text"]) == ("bell", 1, "CRM-LEAD-2026-00001 was assigned to you.")
     assert heard(app, cleo) == []
 
 
@@ -217,8 +218,7 @@ def in_silence(app: Flask, change: Any) -> None:
     with app.app_context(), access.as_system(db.session()) as held:
         change(held)
         held.flush()
-        for name in ("told", "stirred", "cut"):
-            held.info.pop(name, None)
+        pending(held).clear_live()
         held.commit()
 
 
@@ -231,7 +231,7 @@ def test_the_net_finds_what_nobody_told(app, people):
     live.net()
     found = heard(app, line)
     assert [name for name, _news in found] == ["bell", "activity"]
-    assert found[0][1]["text"] == "CRM-LEAD-2026-00001 is yours now."
+    assert found[0][1]["text"] == "CRM-LEAD-2026-00001 was assigned to you."
 
 
 def test_the_net_is_quiet_when_nothing_happened(app, people):
@@ -271,7 +271,7 @@ def test_the_sweep_asks_few_questions_however_many_look(app, people, pages):
 def test_a_page_that_comes_a_moment_later_still_shows_the_toast(app, people):
     now = datetime.now(UTC)
     for moment in (now - timedelta(minutes=5), now):
-        write(app, lambda held, at=moment: notices.tell(held, [people["ana"]], "mention", f"{at}", None, None, at))
+        write(app, lambda held, at=moment: notices.notify(held, [people["ana"]], "mention", f"{at}", None, None, at))
     browser = app.test_client()
     browser.get(f"/as/{people['ana']}")
     [(_name, news)] = heard(app, socketio.test_client(app, flask_test_client=browser))

@@ -67,7 +67,7 @@ def house_of_module(settled: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     """One server on SQLite."""
     folder = tmp_path_factory.mktemp("house")
     shutil.copytree(settled, folder / "instance")
-    access.forget()
+    access.clear_cache()
     app = create_app(settings_for(folder / "instance"), TESTING=True)
     with open_house(app, folder, 1, CRM_INSTANCE_DIR=str(folder / "instance")) as made:
         yield made

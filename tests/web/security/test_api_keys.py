@@ -57,7 +57,7 @@ def test_a_cookie_does_not_stand_in_for_a_wrong_key(ana) -> None:
 def test_the_right_key_with_a_wrong_secret_is_refused(app, browser) -> None:
     made, other = key_for(app, "ana"), key_for(app, "mia")
     for secret in ("", "wrong", other.secret, made.secret[:-1], made.secret + "x"):
-        access.forget()
+        access.clear_cache()
         assert ask(app.test_client(), f"token {made.key}:{secret}").status_code in (401, 429)
 
 

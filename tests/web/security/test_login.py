@@ -20,7 +20,7 @@ from app import access, jobs, models
 from app.domain import audit
 from app.domain.base import RuleBroken
 from app.extensions import db
-from app.models import AuditEntry, FailedTry, Role, SignIn, User
+from app.models import AuditEntry, FailedLogin, Role, SignIn, User
 from app.ops import database
 from app.web.security import login_throttle, passwords, security_manager
 from app.web.security.sessions import own_transaction
@@ -291,7 +291,7 @@ def forged(app: Flask, token: str, **how: Any) -> str:
         {"key": "another key, thirty-two signs long"},
         {"claims": {"exp": 1_000_000_000}},
         {"claims": {"sid": None}},
-        {"claims": {"sid": "made up"}},
+        {"claims": {"sid": "created up"}},
         {"claims": {"sid": 7}},
         {"claims": {"sub": "999999"}},
         {"claims": {"sub": "ana"}},
@@ -396,12 +396,12 @@ def test_the_lock_opens_again_and_the_delay_grows(app, browser) -> None:
     client, minutes = browser(), []
     for n in range(10):
         log_in(client, "ana", f"wrong {n}")
-        ((until, last),) = rows(app, select(FailedTry.locked_until, FailedTry.last_on))
+        ((until, last),) = rows(app, select(FailedLogin.locked_until, FailedLogin.last_on))
         minutes.append((until - last) / timedelta(minutes=1) if until else 0)
-        move_clock(app, FailedTry.locked_until, timedelta(seconds=1))
+        move_clock(app, FailedLogin.locked_until, timedelta(seconds=1))
     assert minutes == [0, 0, 0, 0, 1, 2, 4, 8, 15, 15]
     assert log_in(client).status_code == 200
-    assert rows(app, select(FailedTry)) == []
+    assert rows(app, select(FailedLogin)) == []
 
 
 def test_the_lock_is_shared_between_processes(app, migrated, browser) -> None:
@@ -416,7 +416,7 @@ def test_the_lock_is_shared_between_processes(app, migrated, browser) -> None:
 def test_an_old_count_is_forgotten(app, browser) -> None:
     for n in range(4):
         log_in(browser(), "ana", f"wrong {n}")
-    move_clock(app, FailedTry.last_on, timedelta(hours=25))
+    move_clock(app, FailedLogin.last_on, timedelta(hours=25))
     for n in range(4):
         assert log_in(browser(), "ana", f"wrong {n}").status_code == 401
     assert log_in(browser()).status_code == 200
@@ -427,7 +427,7 @@ def test_names_that_somebody_made_up_fill_no_table(app, browser) -> None:
         log_in(browser(), f"made up {n}", "wrong")
     for hours, left in ((23, 3), (25, 0)):
         jobs.run_now(app, "forget old answers", datetime.now(UTC) + timedelta(hours=hours))
-        assert len(rows(app, select(FailedTry))) == left
+        assert len(rows(app, select(FailedLogin))) == left
 
 
 @pytest.mark.parametrize("door", DOORS)
@@ -729,7 +729,7 @@ def test_the_audit_tells_who_came_and_went_without_secrets(app, browser) -> None
     post(client, "/logout/", "/sessions/")
     assert events(app) == ["sign-in refused", "sign-in", "sign-out"]
     with app.app_context(), access.as_system(db.session()) as session:
-        assert audit.first_broken(session) is None
+        assert audit.first_invalid_entry(session) is None
         told = str([(row.about, row.payload) for row in session.scalars(select(AuditEntry))])
     assert "guess" not in told and PASSWORD not in told
 

@@ -27,7 +27,7 @@ def limited(app: Flask, tmp_path: Path) -> Iterator[Limited]:
     worlds: list[World] = []
 
     def started(**environ: str) -> World:
-        access.forget()
+        access.clear_cache()
         made = create_app(settings_for(tmp_path / "instance", **environ), TESTING=True)
         worlds.append(World(made))
         return worlds[-1]

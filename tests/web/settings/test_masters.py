@@ -322,7 +322,7 @@ def test_a_policy_goes_with_its_targets(desk: Desk) -> None:
 
 def stored(desk: Desk) -> dict[str, Any]:
     with desk.app.app_context():
-        return {key: settings.value_of(db.session(), key) for key in settings.KNOWN}
+        return {key: settings.value_of(db.session(), key) for key in settings.DEFINITIONS}
 
 
 def save_business(desk: Desk, **sent: Any) -> Any:

@@ -17,13 +17,13 @@ from sqlalchemy import select
 
 import config
 from app import access, create_app
-from app.domain import audit
+from app.domain import audit, permissions
 from app.extensions import db
 from app.models import AuditEntry, FieldMask, Group, ModulePermission, Role, User
 from app.web.security import security_manager
 from app.web.settings import audit as audit_screens
 from app.web.settings import contents as settings_screens
-from app.web.settings import people, role_matrix
+from app.web.settings import people
 
 PASSWORD = "Correct-Horse-42"
 
@@ -80,7 +80,7 @@ class Desk:
     def pairs(self, role: str) -> set[str]:
         with self.app.app_context():
             found = db.session.get(Role, self.role(role))
-            return {str(pair) for pair in found.permissions if pair.view_menu.name in role_matrix.POSSIBLE}
+            return {str(pair) for pair in found.permissions if pair.view_menu.name in permissions.VERBS_OF}
 
     def noted(self, event: str) -> list[Any]:
         return self.rows(select(AuditEntry).where(AuditEntry.event == event).order_by(AuditEntry.id))
@@ -161,7 +161,7 @@ def desk(house: tuple[Flask, Path]) -> Iterator[Desk]:
     for old in folder.glob("crm.sqlite3*"):
         old.unlink()
     shutil.copy(folder / "filled.sqlite3", folder / "crm.sqlite3")
-    access.forget()
+    access.clear_cache()
     yield Desk(app, {})
 
 
@@ -200,7 +200,7 @@ def test_the_chain_of_the_audit_stays_whole(desk: Desk) -> None:
     save_matrix(desk, "root", "Sales User", level_Leads_delete="team", level_Leads_export="own", mask_pan="hidden")
     save_matrix(desk, "sid", "Sales User", level_Leads_delete="none")
     with desk.app.app_context(), access.as_system(db.session()) as session:
-        assert audit.first_broken(session) is None
+        assert audit.first_invalid_entry(session) is None
 
 
 def test_who_saves_an_old_matrix_is_told_and_keeps_what_he_chose(desk: Desk) -> None:

@@ -75,7 +75,7 @@ def test_the_page_says_in_words_what_will_happen(world: World) -> None:
     assert "You take new work whenever it is your turn" in world.door("ana").screen("/me/").text
     save(world, leave_from=typed(leave_from), leave_to=typed(leave_to), delegate=str(world.people["ben"].id))
     page = world.door("ana").screen("/me/").text
-    assert re.search(r"From \d+ \w+( \d+)?, [\d:]+ Ben Shah takes your turns .* they come back to you", page)
+    assert re.search(r"From \d+ \w+( \d+)?, [\d:]+, Ben Shah gets your new work .* they return to you", page)
     assert "You stand in for Ana Shah" in world.door("ben").screen("/me/").text
 
 
@@ -84,9 +84,9 @@ def test_the_page_says_in_words_what_will_happen(world: World) -> None:
     [
         ({"available": False}, "until you switch it on again"),
         ({"away_until": 5}, "You take no new work until"),
-        ({"leave_from": 1, "leave_to": 5}, "nobody works in your stead"),
+        ({"leave_from": 1, "leave_to": 5}, "No one covers for you"),
         ({"leave_from": 1}, "until you enter an end of your leave"),
-        ({"leave_from": -1, "leave_to": 5, "delegate_id": "ben"}, "Ben Shah takes your turns and works"),
+        ({"leave_from": -1, "leave_to": 5, "delegate_id": "ben"}, "Ben Shah gets your new work"),
         ({"leave_from": 1, "delegate_id": "ben"}, "with no end yet"),
         ({"leave_from": -9, "leave_to": -5, "delegate_id": "ben"}, "whenever it is your turn"),
     ],
@@ -202,7 +202,7 @@ def test_an_admin_arms_them_too(world: World) -> None:
 
 
 def test_the_delegate_works_on_the_records_at_once(world: World) -> None:
-    access.forget()
+    access.clear_cache()
     lead, now = world.make.lead("ana"), datetime.now(UTC)
     assert not world.door("ben").sees(lead)
     save(world, leave_from=typed(now - HOUR), leave_to=typed(now + DAY), delegate=str(world.people["ben"].id))

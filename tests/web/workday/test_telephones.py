@@ -50,7 +50,7 @@ def test_a_mask_covers_the_numbers_of_what_was_refused(world: World, phone: Phon
 def lives_in(world: World, zone: str) -> None:
     world.session.execute(update(User).where(User.username == "ana").values(time_zone=zone))
     world.session.commit()
-    access.forget()
+    access.clear_cache()
 
 
 def test_what_was_repaired_is_taken_on_another_try(world: World, phone: Phone) -> None:
