@@ -61,7 +61,8 @@ def _flagged(found: Field, declared: Declaration) -> Field:
     made.help = declared.descriptions.get(name) or made.help
     made.add, made.edit = name in declared.add, name in declared.edit
     made.required = made.required and (declared.is_generic or _special(declared, name) is not None)
-    made.filter, made.sort = name in declared.search, name in declared.order
+    made.filter = name in declared.search and bool(made.operators)
+    made.sort = name in declared.order
     made.validators = tuple((getattr(declared.view, "validators_columns", None) or {}).get(name, ()))
     made.formatter = (getattr(declared.view, "formatters_columns", None) or {}).get(name)
     made.related_filters = _related_filters(declared.view, name)
@@ -227,6 +228,10 @@ def _plain_type(kind: TypeEngine[Any]) -> Any:
     return kind.impl if isinstance(kind, TypeDecorator) and not isinstance(kind, UtcDateTime) else kind
 
 
+def _number_field(name: str, label: Any, columns: Any, _column: Any, shared: dict[str, Any]) -> Field:
+    return NumberField(name, label, columns, least=0 if name == "version" else -(2**31), **shared)
+
+
 def _text(name: str, label: Any, columns: Any, column: Any, shared: dict[str, Any]) -> Field:
     length = getattr(column.type, "length", None)
     return TextField(name, label, columns, **shared, **({"max_length": length} if length else {}))
@@ -239,10 +244,7 @@ _BY_TYPE: tuple[tuple[Any, Any], ...] = (
     (DateTime, lambda name, label, columns, _column, shared: NaiveDateTimeField(name, label, columns, **shared)),
     (Date, lambda name, label, columns, _column, shared: DateField(name, label, columns, **shared)),
     (Time, lambda name, label, columns, _column, shared: TimeField(name, label, columns, **shared)),
-    (
-        Integer,
-        lambda name, label, columns, _column, shared: NumberField(name, label, columns, least=-(2**31), **shared),
-    ),
+    (Integer, _number_field),
     ((Numeric, Float), lambda name, label, columns, _column, shared: DecimalField(name, label, columns, **shared)),
     (Text, lambda name, label, columns, _column, shared: LongTextField(name, label, columns, **shared)),
     (LargeBinary, lambda name, label, columns, _column, shared: _refuse_binary(name, columns)),

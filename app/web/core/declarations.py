@@ -69,7 +69,7 @@ def read_declaration(view: type) -> Declaration:
         show=show,
         add=_named(view, "add", default=own, exclude=STAMPS),
         edit=_named(view, "edit", default=own, exclude=STAMPS),
-        search=_searched(view, interface, show),
+        search=_searched(view, show),
         order=_ordered(view, show),
         labels=_merged(view, "label_columns"),
         is_generic=getattr(getattr(view, "service", None), "is_generic", True),
@@ -109,14 +109,11 @@ def _listed(view: Any, own: list[str], show: tuple[str, ...]) -> tuple[str, ...]
     return tuple(own[:DEFAULT_LIST_COLUMNS])
 
 
-def _searched(view: Any, interface: SQLAInterface, show: tuple[str, ...]) -> tuple[str, ...]:
+def _searched(view: Any, show: tuple[str, ...]) -> tuple[str, ...]:
+    """Columns to filter by; where none are named, all that are shown."""
     declared = getattr(view, "search_columns", None)
     left_out = getattr(view, "search_exclude_columns", None) or ()
-    names = (
-        declared
-        if declared is not None
-        else [name for name in interface.get_search_columns_list() if name in show and name != "version"]
-    )
+    names = declared if declared is not None else [name for name in show if name != "version"]
     return tuple(name for name in names if name not in left_out)
 
 

@@ -140,7 +140,7 @@ class Screen(RecordView, ModelView):
     # FAB would read every related row for its pick-lists here; the compiled table replaces its forms.
     def _init_properties(self) -> None:
         self._related_views: Any = []
-        self.related_views = self.related_views or []
+        self.related_views: Any = getattr(type(self), "related_views", None) or []
         self.actions: dict[str, Any] = {}
         declared = self.record_table.declared
         self.list_columns, self.show_columns = [*declared.list], [*declared.show]
