@@ -167,11 +167,11 @@ def serve(app: Flask, settings: Settings) -> None:
 
     schedules: list[job_runner.Scheduler] = []
 
-    def started() -> None:
+    def on_start() -> None:
         if schedule := jobs.start(app):
             schedules.append(schedule)
 
-    def ending() -> None:
+    def on_stop() -> None:
         live_events.close()
         calls = threading.Thread(target=queue.stop, daemon=True)
         calls.start()
@@ -180,12 +180,12 @@ def serve(app: Flask, settings: Settings) -> None:
         calls.join()
 
     print(f"{settings.brand} serves on {settings.public_url} (listens on {settings.host}:{settings.port})", flush=True)
-    hooks = gunicorn.Hooks(forked=lambda: _forget_connections(app), started=started, ending=ending)
+    hooks = gunicorn.Hooks(after_fork=lambda: _drop_connections(app), on_start=on_start, on_stop=on_stop)
     gunicorn.serve(app, f"{settings.host}:{settings.port}", settings.workers, settings.threads, hooks)
 
 
-def _forget_connections(app: Flask) -> None:
-    """Those of the parent stay the parent's."""
+def _drop_connections(app: Flask) -> None:
+    """Drop the connections of the parent process without closing them."""
     from app.extensions import db
 
     with app.app_context():

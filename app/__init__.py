@@ -28,7 +28,7 @@ from app.web.core import languages
 from app.web.pages import errors, shell
 from app.web.realtime import live_events
 from app.web.security import cors, head_requests, rate_limits, security_manager
-from app.web.settings import dead_letters, people
+from app.web.settings import dead_letters, settings_menu
 
 
 def create_app(settings: config.Settings | None = None, **overrides: object) -> Flask:
@@ -60,7 +60,7 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
         app.extensions["crm_job_names"], app.extensions["crm_minute_jobs"] = jobs.names(), jobs.minutely()
         app.extensions["crm_next_jobs"] = lambda now: jobs.next_runs(now, settings.time_zone)
         app.extensions["crm_run_job"] = lambda name: jobs.run_now(app, name)
-        app.extensions["crm_settings_menu"] = views.settings_menu()
+        app.extensions["crm_settings_menu"] = settings_menu.links()
     errors.install(app)
     routes.install(app)
     live_events.install(app)
@@ -71,7 +71,7 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
 
 def _build(app: Flask) -> None:
     """FAB with our people, doors and screens."""
-    security = type("Security", (security_manager.Security,), dict(people.OF_FAB))
+    security = type("Security", (security_manager.Security,), dict(settings_menu.FAB_SCREENS))
     builder = AppBuilder(security_manager_class=security, indexview=views.INDEX)
     builder.init_app(app, db.session)
     views.register(builder)

@@ -226,20 +226,21 @@ def _job_commands(jobs: Callable[[], Any]) -> AppGroup:
 
 
 @click.command("worker")
-@click.argument("queues", nargs=-1, type=click.Choice(list(queue.SECONDS)))
+@click.argument("queues", nargs=-1, type=click.Choice(list(queue.TIMEOUT_SECONDS)))
 @with_appcontext
 @told
 def worker(queues: tuple[str, ...]) -> None:
     """Keep workers for these queues (for all of them, if none is named) until SIGTERM."""
-    chosen, counts = current_app.config["CRM"], queue.place().workers
+    chosen, counts = current_app.config["CRM"], queue.settings().workers
     if chosen.redis_url is None:
         raise RuleBroken(
             "CRM_REDIS_URL is not set. Without Redis, the server process runs the queue itself and needs no workers."
         )
     db.session.remove()
     db.engine.dispose()  # what is forked from here must not share a connection
-    mains = workers.mains({name: counts[name] for name in queues or queue.SECONDS}, chosen.redis_url)
-    workers.WorkerGroup(mains, forked=lambda: db.engine.dispose(close=False), ending=live_events.flush).keep()
+    named = {name: counts[name] for name in queues or queue.TIMEOUT_SECONDS}
+    functions = workers.child_functions(named, chosen.redis_url)
+    workers.WorkerGroup(functions, lambda: db.engine.dispose(close=False), live_events.flush).run()
 
 
 def moment(text: str | None) -> datetime | None:

@@ -26,7 +26,7 @@ from app.domain.pending import pending
 from app.domain.session_context import NoticeChoices, session_context
 from app.lib.schedule_slots import Daily, Every, daily_at, every_minute
 from app.ops.database import WRITES
-from app.ops.leader import LEAD_SECONDS
+from app.ops.leader import ELECTION_SECONDS
 
 __all__ = [
     "SKIPPED",
@@ -316,7 +316,7 @@ class Scheduler:
         # One thread a job, one for the lead and one for the watch: what hangs, hangs alone.
         threads = ThreadPoolExecutor(len(self.schedule) + 2)
         self._ticks = BackgroundScheduler(executors={"default": threads}, job_defaults=calm, timezone=UTC)
-        self._ticks.add_job(self._keep_leading, "interval", seconds=LEAD_SECONDS, next_run_time=datetime.now(UTC))
+        self._ticks.add_job(self._keep_leading, "interval", seconds=ELECTION_SECONDS, next_run_time=datetime.now(UTC))
         for job in self.schedule:
             self._ticks.add_job(self._tick, "cron", second=0, args=[job], id=job.name)
         self._ticks.add_job(self._watch, "cron", second=30)
@@ -335,7 +335,7 @@ class Scheduler:
         self.leadership.release()
 
     def _keep_leading(self) -> None:
-        led, self.leads = self.leads, self.leadership.holds()
+        led, self.leads = self.leads, self.leadership.acquire()
         if self.leads and not led:
             log.info("this process runs the schedule now")
             self._tell_gap()

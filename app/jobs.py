@@ -24,7 +24,7 @@ from app.domain import (
 )
 from app.domain.job_runs import MANUAL_PREFIX, JobRun
 from app.job_runner import SKIPPED, Every, Job, JobPass, Runner, Scheduler, Work, daily_at, every_minute, run_slot
-from app.ops.leader import leadership
+from app.ops.leader import election
 from app.outbox import engine
 from app.outbox.engine import DeliveryKind
 from app.outbox.notice_delivery import NOTICES
@@ -153,6 +153,6 @@ def start(app: Any) -> Scheduler | None:
     chosen = app.config["CRM"]
     if not chosen.scheduler:
         return None
-    scheduler = Scheduler(app.extensions["crm_jobs"], leadership(chosen.database_url, chosen.instance_dir), SCHEDULE)
+    scheduler = Scheduler(app.extensions["crm_jobs"], election(chosen.database_url, chosen.instance_dir), SCHEDULE)
     scheduler.start()
     return scheduler

@@ -16,7 +16,7 @@ from app.web.records.notes import NotesView
 from app.web.records.tasks import TaskResource, TaskScreen
 from app.web.records.tickets import TicketResource, TicketScreen
 from app.web.records.timeline import ActivityResource
-from app.web.settings import audit, contents, dead_letters, jobs, people, webhooks
+from app.web.settings import jobs, settings_menu
 from app.web.workday import bell, colleagues, my_settings, notice_preferences, search, telephones
 from app.web.workday.my_day import HomeView
 from app.web.workday.notices import NoticeResource
@@ -62,16 +62,6 @@ PLAIN = (
     telephones.PhoneView,
     search.SearchView,
     jobs.SettingsView,
-    jobs.JobsView,
-)
-#: (group, [(label, view, icon, address)]); FAB's security manager registers those of its own kind itself.
-SETTINGS = (
-    (_("Users and roles"), people.SCREENS),
-    (_("Business"), contents.SCREENS),
-    (
-        _("System"),
-        ((_("Jobs"), jobs.JobsView, "clock-play", "/jobs/"), *dead_letters.SCREENS, *webhooks.SCREENS, *audit.SCREENS),
-    ),
 )
 INDEX = HomeView
 
@@ -115,15 +105,8 @@ def menu(person: Any, path: str) -> tuple[list[dict[str, Any]], list[dict[str, A
 
 def register(appbuilder: Any) -> None:
     """Put every screen, resource and door into FAB."""
-    of_fab = set(people.OF_FAB.values())
-    set_up = [view for _group, entries in SETTINGS for _label, view, _icon, _url in entries if view not in of_fab]
-    for view in dict.fromkeys((*SCREENS, *PLAIN, *set_up)):
+    for view in dict.fromkeys((*SCREENS, *PLAIN, *settings_menu.views())):
         appbuilder.add_view_no_menu(view)
     for resource in (*RESOURCES, openapi.OpenApi):
         appbuilder.add_api(resource)
     appbuilder.add_view_no_menu(SwaggerView)
-
-
-def settings_menu() -> list[tuple[Any, list[tuple[Any, str, str]]]]:
-    """The settings page: (group, [(label, icon, address)])."""
-    return [(group, [(label, icon, url) for label, _view, icon, url in entries]) for group, entries in SETTINGS]

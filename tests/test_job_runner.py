@@ -452,28 +452,28 @@ def test_a_database_that_is_away_ends_no_watch(runner, tmp_path, caplog):
 
 def test_one_process_leads_on_sqlite_and_another_follows(tmp_path):
     first, second = (FileLeader(tmp_path / "scheduler.lock") for _ in range(2))
-    assert [first.holds(), second.holds(), first.holds()] == [True, False, True]
+    assert [first.acquire(), second.acquire(), first.acquire()] == [True, False, True]
     first.release()
-    assert [second.holds(), first.holds()] == [True, False]
+    assert [second.acquire(), first.acquire()] == [True, False]
     second.release()
 
 
 def test_one_process_leads_on_mariadb_and_another_follows(mariadb_url):
     first, second = (DatabaseLeader(mariadb_url) for _ in range(2))
-    assert [first.holds(), second.holds(), first.holds()] == [True, False, True]
+    assert [first.acquire(), second.acquire(), first.acquire()] == [True, False, True]
     first.release()
-    assert [second.holds(), first.holds()] == [True, False]
+    assert [second.acquire(), first.acquire()] == [True, False]
     second.release()
     first.release()
 
 
 def test_the_lead_is_lost_with_the_connection_and_found_again(lone_mariadb: MariaDB):
     lead = DatabaseLeader(lone_mariadb.url(lone_mariadb.create_database()))
-    assert lead.holds()
+    assert lead.acquire()
     lone_mariadb.kill()
-    assert not lead.holds()
+    assert not lead.acquire()
     lone_mariadb.start()
-    assert lead.holds()
+    assert lead.acquire()
     lead.release()
 
 
@@ -484,7 +484,7 @@ def test_the_scheduler_runs_what_was_missed_and_stops_cleanly(runner, tmp_path):
     scheduler.start()
     assert done.wait(10)
     scheduler.stop()
-    assert FileLeader(tmp_path / "scheduler.lock").holds()
+    assert FileLeader(tmp_path / "scheduler.lock").acquire()
 
 
 def test_a_job_that_hangs_stops_no_other(runner, tmp_path):
@@ -501,7 +501,7 @@ def test_a_job_that_hangs_stops_no_other(runner, tmp_path):
 def test_who_does_not_lead_runs_nothing(runner, tmp_path, caplog):
     caplog.set_level(logging.INFO)
     leader = FileLeader(tmp_path / "scheduler.lock")
-    assert leader.holds()
+    assert leader.acquire()
     scheduler = Scheduler(runner, FileLeader(tmp_path / "scheduler.lock"), (job([1], write_down),))
     scheduler.start()
     scheduler._tick(scheduler.schedule[0])

@@ -1,4 +1,4 @@
-"""THE LAW: who may do what to which rows and sees which fields, spelled once and applied by the session."""
+"""Access rules: who may do what to which rows and sees which fields. The session applies them to every statement."""
 
 from app.access.fast_paging import MAX_BRANCHES, count_by_person, ids_by_person
 from app.access.people import bump_version, clear_cache, load_person, person, version_query

@@ -1,4 +1,4 @@
-"""The session applies the law to every statement of the person to whom it belongs."""
+"""Access rules in the session: every statement reads and changes only the rows that the acting person reaches."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ def filter_statement(state: ORMExecuteState) -> None:
         return
     records = _records_in(state)
     if records:
-        who = acting(state.session)
-        state.statement = state.statement.options(*[_criteria(who, record) for record in records])
+        person = acting(state.session)
+        state.statement = state.statement.options(*[_criteria(person, record) for record in records])
 
 
-def _criteria(who: Person | None, record: Any) -> Any:
-    if who is None:
+def _criteria(person: Person | None, record: Any) -> Any:
+    if person is None:
         return with_loader_criteria(record, false(), include_aliases=False)
     key = record.__tablename__
-    if key not in who.row_criteria:
-        # Not for aliases: the rules' own EXISTS speak of aliases, and would be narrowed by themselves.
-        who.row_criteria[key] = with_loader_criteria(record, visible(who, record), include_aliases=False)
-    return who.row_criteria[key]
+    if key not in person.row_criteria:
+        # Not for aliases: the rules' own EXISTS use aliases and would be filtered again.
+        person.row_criteria[key] = with_loader_criteria(record, visible(person, record), include_aliases=False)
+    return person.row_criteria[key]
 
 
 def _records_in(state: ORMExecuteState) -> list[Any]:
@@ -41,10 +41,10 @@ def _records_in(state: ORMExecuteState) -> list[Any]:
     statement = state.statement
     if getattr(statement, "_with_options", ()) or state.is_relationship_load:
         return list(guarded_tables().values())
-    # A plan that has put its statement together knows its tables; every other statement is searched.
+    # RecordTable knows the tables of its statements; every other statement is searched.
     names = state.execution_options.get("guarded_tables") or _tables_in(statement)
-    known = guarded_tables()
-    return [known[name] for name in names if name in known]
+    guarded = guarded_tables()
+    return [guarded[name] for name in names if name in guarded]
 
 
 def _tables_in(statement: Any) -> set[str]:
@@ -59,13 +59,13 @@ def get_visible(session: Session, record: Any, key: Any, *options: Any) -> Any:
     return session.scalars(select(record).where(record.id == key).options(*options)).first()
 
 
-def reaches_row(session: Session, who: Person, row: Any, verb: str) -> bool:
-    """Whether the verb reaches this very row (one indexed SELECT unless the level says it at once)."""
+def reaches_row(session: Session, person: Person, row: Any, verb: str) -> bool:
+    """Whether the verb reaches this row: one indexed SELECT, unless the level alone decides."""
     record = type(row)
-    if who.level(MODULE_OF.get(record, ""), verb) in ("none", "all"):
-        return who.may(MODULE_OF.get(record, ""), verb)
-    if reaches_all_visible(who, record, verb):
+    if person.level(MODULE_OF.get(record, ""), verb) in ("none", "all"):
+        return person.may(MODULE_OF.get(record, ""), verb)
+    if reaches_all_visible(person, record, verb):
         return True  # the row was loaded under the same rule
-    query = select(record.id).where(record.id == row.id, visible(who, record, verb))
+    query = select(record.id).where(record.id == row.id, visible(person, record, verb))
     with as_system(session):
         return session.execute(query).first() is not None

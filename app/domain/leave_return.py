@@ -34,7 +34,7 @@ def _returning(now: datetime) -> Select[Any]:
         .join(User, User.id == Assignment.stead_of_id)
         .outerjoin(Lead, (Lead.id == Assignment.lead_id) & (Lead.assignee_id == Assignment.user_id))
         .outerjoin(Ticket, (Ticket.id == Assignment.ticket_id) & (Ticket.assignee_id == Assignment.user_id))
-        .where(Assignment.ended_on.is_(None), Assignment.stead_of_id != Assignment.user_id, *team.is_available(now))
+        .where(Assignment.ended_on.is_(None), Assignment.stead_of_id != Assignment.user_id, *team.available(now))
         .where(or_(Lead.status_id.not_in(ended_leads), Ticket.status_id.not_in(ended_tickets)))
     )
 

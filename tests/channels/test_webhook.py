@@ -155,7 +155,7 @@ def test_tls_asks_for_the_name_and_checks_it(guarded: Receiver, certificate: Pat
 
 def test_a_certificate_of_another_name_or_of_a_stranger_is_refused(guarded: Receiver, certificate: Path) -> None:
     for line, host in ((line_to(certificate), "other.example"), (line_to(None), "hooks.example")):
-        assert refused(line, f"https://{host}:{guarded.port}/").startswith("Its certificate is not valid")
+        assert refused(line, f"https://{host}:{guarded.port}/").startswith("The certificate isn't valid")
     assert guarded.heard == []
 
 

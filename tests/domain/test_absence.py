@@ -34,11 +34,11 @@ def refusal(session: Session, user: Any, **values: Any) -> str:
 @pytest.mark.parametrize(
     "values, sentence",
     [
-        ({"away_until": NOW}, "This moment is past"),
-        ({"leave_to": NOW + DAY}, "say when it begins"),
-        ({"leave_from": NOW + DAY, "leave_to": NOW + DAY}, "must end after it begins"),
-        ({"leave_from": NOW - 3 * DAY, "leave_to": NOW - DAY}, "over already"),
-        ({"leave_from": NOW - 3 * DAY, "leave_to": NOW + DAY}, "noted ahead"),
+        ({"away_until": NOW}, "This time is in the past"),
+        ({"leave_to": NOW + DAY}, "enter when it starts"),
+        ({"leave_from": NOW + DAY, "leave_to": NOW + DAY}, "must end after it starts"),
+        ({"leave_from": NOW - 3 * DAY, "leave_to": NOW - DAY}, "already over"),
+        ({"leave_from": NOW - 3 * DAY, "leave_to": NOW + DAY}, "before it starts"),
         ({"delegate_id": 999}, "no such colleague"),
     ],
 )
@@ -52,7 +52,7 @@ def test_nobody_stands_in_for_himself(session, people):
 
 def test_who_has_left_stands_in_for_nobody(session, people):
     people["ben"].active = False
-    assert "does not work here" in refusal(session, people["ana"], delegate_id=people["ben"].id)
+    assert "no longer works here" in refusal(session, people["ana"], delegate_id=people["ben"].id)
 
 
 def test_a_leave_of_this_morning_and_one_without_an_end_are_fine(session, people):
@@ -75,7 +75,7 @@ def test_unsaved_values_are_looked_at_too(session, people):
     session.flush()
     people["ana"].leave_to = NOW - HOUR
     with session.no_autoflush:
-        assert "over already" in refusal(session, people["ana"])
+        assert "already over" in refusal(session, people["ana"])
 
 
 @pytest.mark.parametrize("others", [("ben",), ("ben", "cleo")])
@@ -85,7 +85,7 @@ def test_delegates_form_no_circle_at_the_same_time(session, people, others):
         away(user, NOW + 2 * DAY, None, delegate)
     session.flush()
     leave = {"leave_from": NOW + DAY, "leave_to": NOW + 3 * DAY, "delegate_id": people["ben"].id}
-    assert "nobody would be there" in refusal(session, people["ana"], **leave)
+    assert "no one would cover it" in refusal(session, people["ana"], **leave)
     refuse_bad_absence(session, people["ana"], leave | {"leave_to": NOW + 2 * DAY}, NOW)
 
 

@@ -113,7 +113,7 @@ def test_after_the_current_one_comes_who_has_had_it_longest(office: Session) -> 
 def test_the_only_one_is_not_released(office: Session) -> None:
     cleo, dev = user(office, "cleo"), user(office, "dev")
     about = ticket(office, cleo)
-    with pytest.raises(RuleBroken, match="Nobody else has it"):
+    with pytest.raises(RuleBroken, match="No one else is assigned"):
         assignment.remove_assignee(office, about, cleo.id, None, NOW)
     with pytest.raises(NotFound):
         assignment.remove_assignee(office, about, dev.id, None, NOW)

@@ -75,7 +75,7 @@ def test_a_correction_follows_to_the_account(office: Session) -> None:
     change(office, lead, client_id="C2")
     assert [account.client_id for account in office.scalars(select(CustomerAccount))] == ["C2"]
     assert lead.customer is not None and lead.customer.referral_code == "C2"
-    with pytest.raises(RuleBroken, match="needs its client id"):
+    with pytest.raises(RuleBroken, match="needs a client ID"):
         change(office, lead, client_id=" ")
 
 

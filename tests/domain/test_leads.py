@@ -42,7 +42,7 @@ def count(session: Session, record: Any) -> int:
 
 
 def test_a_lead_needs_somebody_to_talk_to(office: Session) -> None:
-    with pytest.raises(RuleBroken, match="name, a mobile number or an e-mail"):
+    with pytest.raises(RuleBroken, match="name, a mobile number or an email"):
         take(office, first_name=" ", last_name=None, mobile="")
 
 

@@ -48,7 +48,7 @@ def test_no_other_word_puts_off(said: str) -> None:
 
 @pytest.mark.parametrize("status", ["Done", "Canceled"])
 def test_what_is_closed_takes_no_further_step(status: str) -> None:
-    with pytest.raises(Conflict, match="finished already"):
+    with pytest.raises(Conflict, match="already finished"):
         task_actions.refuse_closed(Task(title="Call", status=status))
 
 

@@ -1,4 +1,4 @@
-"""Tasks: of one lead or one ticket, armed for reminders, done once."""
+"""Tasks: of exactly one lead or ticket, armed for reminders, done once."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_what_cannot_be_right_is_refused_by_its_field(office: Session, field: st
 
 def test_a_task_has_one_parent_says_the_rule_and_the_database(office: Session) -> None:
     both = {"lead_id": lead(office).id, "ticket_id": ticket(office).id}
-    with pytest.raises(RuleBroken, match="one lead or one ticket"):
+    with pytest.raises(RuleBroken, match="exactly one lead or ticket"):
         make(office, **both)
     row = make(office)
     row.ticket_id = both["ticket_id"]

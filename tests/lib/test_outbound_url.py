@@ -178,7 +178,7 @@ def test_an_unknown_name_is_a_sentence(error: Exception) -> None:
         raise error
 
     for lookup in (unknown, leads_to()):
-        with pytest.raises(BadAddress, match="not known at the moment"):
+        with pytest.raises(BadAddress, match="can't be resolved at the moment"):
             outbound_url.addresses(TARGET, lookup=lookup)
 
 

@@ -120,7 +120,7 @@ def test_there_are_three_queues(app):
 )
 def test_a_name_from_outside_calls_nothing(app, name):
     with pytest.raises(LookupError):
-        queue.make(queue.Call("short", name, ()))
+        queue.run_call(queue.Call("short", name, ()))
 
 
 def test_nothing_in_redis_is_pickled(on_redis, redis_server, trace):
@@ -139,7 +139,7 @@ def test_nothing_in_redis_is_pickled(on_redis, redis_server, trace):
     ],
 )
 def test_the_list_of_failures_holds_no_values_of_a_statement(error, sentence):
-    assert queue.said(error) == sentence
+    assert queue.error_summary(error) == sentence
 
 
 # --- without Redis
@@ -149,7 +149,7 @@ def test_the_list_of_failures_holds_no_values_of_a_statement(error, sentence):
 def pool(world: World) -> Iterator[ThreadQueue]:
     """Threads of this process, which try a call three times at once."""
     pool = ThreadQueue({"short": 2, "default": 1, "long": 1})
-    place = queue.place()
+    place = queue.settings()
     queue.install(queue.QueueSettings(place.context, (0, 0), place.on_failure), pool)
     yield pool
     pool.stop(5)
@@ -184,7 +184,7 @@ def test_a_pool_that_ends_takes_nothing_more(pool, trace):
 
 
 def test_a_pool_is_bounded(world, monkeypatch, trace):
-    monkeypatch.setattr("app.ops.thread_queue.MOST", 2)
+    monkeypatch.setattr("app.ops.thread_queue.MAX_WAITING", 2)
     taken = [queue.enqueue("short", calls.write_down, str(trace), number) for number in range(3)]
     assert taken == [True, True, False]
     assert [(each.name, each.waiting) for each in queue.depths() or ()] == [("short", 2), ("default", 0), ("long", 0)]
@@ -276,7 +276,7 @@ def test_a_redis_that_hangs_holds_nobody_up(on_redis, redis_server):
 
 
 def test_a_redis_that_is_back_is_asked_again(on_redis, redis_server, monkeypatch):
-    monkeypatch.setattr("app.ops.redis_queue.REST_SECONDS", 0.1)
+    monkeypatch.setattr("app.ops.redis_queue.BACKOFF_SECONDS", 0.1)
     redis_server.stop()
     assert not queue.enqueue("short", notice_delivery.send, 1)
     redis_server.start()

@@ -106,7 +106,7 @@ def test_who_chose_e_mail_gets_one(office, post):
     tell(office, about=lead)
     assert (stands(office), work(office), stands(office)) == ([("queued", 0)], 1, [("sent", 1)])
     (to, raw), mail = post.mail[0], message_from_string(post.mail[0][1], policy=default)
-    assert (to, mail["Subject"]) == (["ana@eshin.test"], f"{lead.number} is yours now.")
+    assert (to, mail["Subject"]) == (["ana@eshin.test"], f"{lead.number} was assigned to you.")
     assert f"https://crm.eshin.test/leads/{lead.number}" in mail.get_content()
     assert "CRM_" not in raw
 
@@ -226,7 +226,7 @@ def test_an_unexpected_error_while_sending_leaves_it_unknown(office, monkeypatch
 def test_a_call_that_an_older_version_queued_is_still_made(office, post):
     tell(office)
     queue._backend._waiting["short"].clear()  # type: ignore[union-attr]
-    assert queue.put(queue.Call("short", "app.delivery:send", (1,)))
+    assert queue.enqueue_call(queue.Call("short", "app.delivery:send", (1,)))
     assert (work(office), stands(office)) == (1, [("sent", 1)])
 
 
@@ -269,7 +269,7 @@ def test_the_sweep_of_an_idle_office_is_cheap(office):
 
 
 def test_redis_was_away_and_wiped_and_each_notice_still_arrives_once(app, post, redis_server, tmp_path, monkeypatch):
-    monkeypatch.setattr("app.ops.redis_queue.REST_SECONDS", 0.0)
+    monkeypatch.setattr("app.ops.redis_queue.BACKOFF_SECONDS", 0.0)
     office = opened(tmp_path / "instance", post, CRM_REDIS_URL=redis_server.url)
     tell(office, "before")
     redis_server.stop()  # it keeps nothing: what it held is gone

@@ -445,7 +445,7 @@ def test_a_call_that_an_older_version_queued_is_still_made(office, receiver):
     make_one(office, receiver)
     queue._backend._waiting["default"].clear()  # type: ignore[union-attr]
     (row,) = office.rows(select(WebhookDelivery))
-    assert queue.put(queue.Call("default", "app.postman.sending:send", (row.key,)))
+    assert queue.enqueue_call(queue.Call("default", "app.postman.sending:send", (row.key,)))
     assert (work(office), stands(office)) == (1, [("lead.created", "sent", 1)])
 
 

@@ -125,7 +125,7 @@ def test_a_stranger_is_turned_away_in_hindi(world: World) -> None:
 
 def test_pages_do_not_change_their_language_with_the_header(world: World) -> None:
     page = world.door("ana").screen("/leads/show/999999", headers={"Accept-Language": "hi"})
-    assert page.status_code == 404 and "There is no such record" in page.text
+    assert page.status_code == 404 and "This record doesn&#39;t exist" in page.text
 
 
 # --- the value

@@ -61,11 +61,11 @@ class Live:
     def send(self, tidings: LiveEvent) -> None:
         """Tell everybody whom it concerns, in all processes, soon. Never waits; nothing without sockets and bus."""
         if tidings and (self.bus is not None or self.lines):
-            self.post.put(tidings, far=True)
+            self.post.send(tidings, to_others=True)
 
     def _heard(self, tidings: LiveEvent) -> None:
         if self.lines:
-            self.post.put(tidings, far=False)
+            self.post.send(tidings, to_others=False)
 
     def _deliver(self, far: LiveEvent, here: LiveEvent) -> None:
         if far and self.bus is not None:
@@ -78,10 +78,12 @@ class Live:
         """What of it concerns the lines of this process."""
         here, places = self.sockets.users(), self.sockets.places()
         with access.as_system(held):
-            if ended := tidings.cut & here:
+            if ended := tidings.ended_sign_ins & here:
                 self.sockets.cut_dead(held, now, ended)
-            self._ring(held, here if tidings.all else tidings.told & here, now)
-            self._stir(held, places if tidings.all else tidings.stirred & places, tidings.stirred)
+            self._ring(held, here if tidings.compare_all else tidings.notified & here, now)
+            self._stir(
+                held, places if tidings.compare_all else tidings.changed_timelines & places, tidings.changed_timelines
+            )
 
     # --- bells
 
@@ -118,7 +120,7 @@ class Live:
         if self.bus is not None:
             self.bus.listen()
         self._begin_sweep()
-        self.post.put(LiveEvent(told=frozenset([user_id])), far=False)
+        self.post.send(LiveEvent(notified=frozenset([user_id])), to_others=False)
 
     # --- records
 
@@ -173,7 +175,7 @@ class Live:
                     log.exception("the sweep of sockets failed")  # the database is away: the next second tries again
                 blind = True
             if beat % CALM_SWEEPS == 0 or self.bus is None or not self.bus.is_up:
-                self.post.put(LiveEvent(all=True), far=False)
+                self.post.send(LiveEvent(compare_all=True), to_others=False)
 
     def sweep(self) -> None:
         """Cut the lines whose right has ended, and forget what nobody looks at any more; at most two statements."""
@@ -186,7 +188,7 @@ class Live:
 
     def net(self) -> None:
         """Compare what is on show with the database, and push what differs; two statements when nothing does."""
-        self._deliver(LiveEvent(), LiveEvent(all=True))
+        self._deliver(LiveEvent(), LiveEvent(compare_all=True))
 
     def close(self) -> None:
         """End all sockets of this process, which is about to end."""
@@ -265,7 +267,7 @@ def _guard_the_door(app: Flask, live: Live) -> None:
 def announce(told: list[tuple[int, str]]) -> None:
     """For jobs.Runner.announce."""
     if _live is not None:
-        _live.send(LiveEvent(told=frozenset(user for user, _ in told)))
+        _live.send(LiveEvent(notified=frozenset(user for user, _ in told)))
 
 
 def flush(seconds: float = 1.0) -> None:

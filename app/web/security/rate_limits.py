@@ -43,7 +43,7 @@ class Limits:
         counts = [self.tally.add(f"call {name}", self.call, now)] if self.call else []
         if self.write and WRITES.get():
             counts.append(self.tally.add(f"write {name}", self.write, now))
-        return min(counts, key=lambda each: each.most - each.used, default=None)
+        return min(counts, key=lambda each: each.limit - each.used, default=None)
 
 
 def install(app: Flask, settings: config.Settings) -> None:
@@ -65,14 +65,14 @@ def count(name: str) -> None:
         return
     limits: Limits = current_app.extensions["crm_limits"]
     g.limit = held = limits.count(name, time.time())
-    if held is not None and held.is_over:
+    if held is not None and held.is_exceeded:
         raise TooFast(translatable("Too many requests. Please wait %(seconds)s seconds.", seconds=_wait(held)))
 
 
 def count_try() -> int:
     """Count a try of this address before it is looked at; the seconds to wait when it is one too many, else 0."""
     held = _tried(1)
-    return _wait(held) if held.is_over else 0
+    return _wait(held) if held.is_exceeded else 0
 
 
 def forgive_try() -> None:
@@ -106,9 +106,9 @@ def _told(response: Response) -> Response:
     held = g.get("limit")
     if held is None:
         return response
-    response.headers.setdefault("X-RateLimit-Limit", str(held.most))
-    response.headers.setdefault("X-RateLimit-Remaining", str(held.left))
+    response.headers.setdefault("X-RateLimit-Limit", str(held.limit))
+    response.headers.setdefault("X-RateLimit-Remaining", str(held.remaining))
     response.headers.setdefault("X-RateLimit-Reset", str(held.ends))
-    if held.is_over and response.status_code == 429:
+    if held.is_exceeded and response.status_code == 429:
         response.headers.setdefault("Retry-After", str(_wait(held)))
     return response

@@ -10,7 +10,6 @@ from typing import Any
 from flask import abort, flash, g, redirect, request, url_for
 from flask_appbuilder import BaseView, expose
 from flask_babel import gettext as _
-from flask_babel import lazy_gettext
 from sqlalchemy import Select, func, select
 
 from app import access
@@ -147,7 +146,3 @@ def _said(value: Any) -> str:
     if isinstance(value, dict):
         return "; ".join(f"{key} {_said(each)}" for key, each in value.items() if each not in ([], None, ""))
     return ", ".join(str(each) for each in value) if isinstance(value, list) else str(value)
-
-
-#: (label, view class, icon, address) for the menu.
-SCREENS = ((lazy_gettext("Audit"), Audit, "history", "/audit/"),)

@@ -70,7 +70,7 @@ class QueueView(BaseView):
         rows = _chosen(key)
         with own_transaction() as session:
             dead_letters.resolve(session, rows, dead_letters.RETRIED, current_viewer().person.id, current_viewer().now)
-            taken = [queue.put(Call(row.queue, row.function, tuple(row.arguments))) for row in rows]
+            taken = [queue.enqueue_call(Call(row.queue, row.function, tuple(row.arguments))) for row in rows]
             if not all(taken):
                 raise RuleBroken(_("The queue isn't responding. Nothing was changed. Please try again in a minute."))
         flash(ngettext("%(num)s item will be retried.", "%(num)s items will be retried.", len(rows)), "success")
@@ -106,7 +106,7 @@ def _backend(depths: list[Depth] | None) -> dict[str, Any]:
     """The chip beside the title."""
     if depths is None:
         return {"kind": "status", "label": _("Redis isn't responding"), "color": "red"}
-    if queue.kind() == "redis":
+    if queue.backend_kind() == "redis":
         return {"kind": "status", "label": _("Redis"), "color": "green"}
     return {"kind": "status", "label": _("In this process"), "color": "blue"}
 
@@ -148,7 +148,3 @@ def keep(failure: Failure) -> None:
                 failed_on=datetime.now(UTC),
             )
         )
-
-
-#: (label, view class, icon, address) for the menu.
-SCREENS = ((lazy_gettext("Queue"), QueueView, "stack-2", "/queue/"),)

@@ -468,7 +468,3 @@ def _place(row: WebhookDelivery, kind: str, numbers: dict[tuple[str, int], str])
         return {"kind": "record", "url": page, "number": number}
     url = f"{_BY_ID[kind]}{row.record_id}" if kind in _BY_ID and not row.event.endswith(".deleted") else None
     return {"kind": "record", "url": url, "number": row.number or f"{_ONE.get(kind, kind)} {row.record_id}"}
-
-
-#: (label, view class, icon, address) for the menu.
-SCREENS = ((_l("Webhooks"), WebhooksView, "webhook", "/webhooks/"),)

@@ -162,7 +162,7 @@ def test_a_gate_that_refuses_is_417_and_changes_nothing(script, lead, world):
     before = world.stored(lead)
     answer = script.call("set_value", doctype="CRM Lead", name=lead.number, fieldname="status", value="Account Opened")
     assert answer.status_code == 417
-    assert "client id" in answer.get_json()["message"]
+    assert "client ID" in answer.get_json()["message"]
     assert world.stored(lead) == before
 
 

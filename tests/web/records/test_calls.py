@@ -124,11 +124,11 @@ def test_outcome_note_and_follow_up_in_one_post(world: World, ana: Door, make: M
 @pytest.mark.parametrize(
     ("typed", "sentence"),
     [
-        ({"other": ""}, "Please say what came of the call"),
-        ({"outcome": "x" * 600}, "Please say what came"),
-        ({"outcome": "Interested", "follow_up_on": "2001-01-01T10:00"}, "lies in the past"),
+        ({"other": ""}, "Please enter the outcome of the call"),
+        ({"outcome": "x" * 600}, "Please enter the outcome"),
+        ({"outcome": "Interested", "follow_up_on": "2001-01-01T10:00"}, "is in the past"),
         ({"outcome": "Interested", "follow_up_on": "soon"}, "follow_up_on"),
-        ({"outcome": "Interested", "when": "never"}, "one of the times"),
+        ({"outcome": "Interested", "when": "never"}, "one of the suggested times"),
     ],
 )
 def test_what_was_typed_stays_on_errors(

@@ -60,7 +60,7 @@ def test_the_page_says_who_runs_the_jobs(world: World, ago: Any, scheduler: bool
 
 def test_a_run_by_hand_makes_nobody_the_leader(world: World) -> None:
     world.door("root").form(f"/jobs/run/{JOB}")
-    assert "Nobody runs the jobs" in page(world)
+    assert "Jobs are not running" in page(world)
 
 
 def test_without_office_hours_the_page_warns(world: World) -> None:

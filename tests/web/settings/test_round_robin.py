@@ -85,8 +85,8 @@ def test_a_round_begins_anew(world: World) -> None:
     "role, user, sentence",
     [
         ("Nobody", "", "no role named"),
-        ("Sales User", "99999", "does not have the role"),
-        ("Sales User", "x", "does not have the role"),
+        ("Sales User", "99999", "have the role"),
+        ("Sales User", "x", "have the role"),
         ("", "", "no role named"),
     ],
 )

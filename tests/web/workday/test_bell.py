@@ -137,7 +137,7 @@ def test_all_of_a_record_is_read_or_snoozed_at_once(world: World) -> None:
     assert unread(world, "ana") == 2
     world.door("ana").form("/bell/snooze", {"about": f"lead_id:{second.id}", "until": "1h"})
     assert unread(world, "ana") == 0
-    assert len(re.findall("comes back", world.door("ana").screen("/bell/?show=snoozed").text)) >= 2
+    assert len(re.findall("snoozed until", world.door("ana").screen("/bell/?show=snoozed").text)) >= 2
 
 
 def test_a_snoozed_notice_comes_back_on_top_by_itself(world: World) -> None:
@@ -150,7 +150,7 @@ def test_a_snoozed_notice_comes_back_on_top_by_itself(world: World) -> None:
     ana.form("/bell/snooze", {"ids": old, "until": "now"})
     assert unread(world, "ana") == 41
     panel = ana.screen("/bell/panel").text
-    assert 0 < panel.index("mentioned") < panel.index("new note") and "snooze ended" in panel
+    assert 0 < panel.index("mentioned") < panel.index("A note was added") and "snooze ended" in panel
 
 
 @pytest.mark.parametrize("path", ["/bell/read", "/bell/snooze"])
@@ -183,10 +183,10 @@ def test_foreign_notices_stand_in_no_ledger(world: World) -> None:
     ("channel", "state", "words"),
     [
         ("screen", "shown", "Shown Mon 23 Nov"),
-        ("email", "queued", "Waiting to be sent"),
+        ("email", "queued", "Waiting since"),
         ("email", "sent", "Sent Mon"),
         ("email", "failed", "No such address."),
-        ("email", "unknown", "It is not sent again"),
+        ("email", "unknown", "is not resent"),
     ],
 )
 def test_the_ledger_says_what_became_of_it(world: World, channel: str, state: str, words: str) -> None:

@@ -270,7 +270,7 @@ def test_what_is_finished_takes_no_further_step(world: World, step: str) -> None
     ana.form(f"/tasks/done/{made.id}")
     before = world.stored(made)
     answer = ana.form(f"/tasks/{step}/{made.id}", {"until": "1h"}, headers={"HX-Request": "true"})
-    assert answer.status_code == 409 and "finished already" in answer.text
+    assert answer.status_code == 409 and "already finished" in answer.text
     assert world.stored(made) == before
 
 
@@ -330,10 +330,10 @@ def test_done_and_next_is_one_step(world: World) -> None:
 @pytest.mark.parametrize(
     "wrong, sentence",
     [
-        ({"title": " "}, "what is to be done next"),
+        ({"title": " "}, "what to do next"),
         ({"due_on": ""}, "When is the next follow-up"),
         ({"due_on": "soon"}, "date and time"),
-        ({"due_on": "2026-11-23T10:00"}, "is past"),
+        ({"due_on": "2026-11-23T10:00"}, "is in the past"),
         ({"title": "x" * 201}, "too long"),
         ({"note": "x" * 20_001}, "too long"),
     ],

@@ -30,7 +30,7 @@ def kept(world: World) -> list[Any]:
 
 
 def test_before_the_first_call_the_page_says_what_to_do(world: World) -> None:
-    assert "Sign in to the application" in world.door("ana").screen("/phone/").text
+    assert "Sign in to the app" in world.door("ana").screen("/phone/").text
 
 
 def test_the_page_says_what_came_and_what_could_not_be_taken(world: World, phone: Phone) -> None:
