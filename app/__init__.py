@@ -29,6 +29,7 @@ from app.web.pages import errors, shell
 from app.web.realtime import live_events
 from app.web.security import cors, head_requests, rate_limits, security_manager
 from app.web.settings import dead_letters, settings_menu
+from app.web.workday import sidebar
 
 
 def create_app(settings: config.Settings | None = None, **overrides: object) -> Flask:
@@ -51,7 +52,7 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
     session_hooks.install()
     with app.app_context():
         database.tune(db.engine)
-        shell.install(app, views.menu)
+        shell.install(app, sidebar.menu)
         cors.install(app)
         rate_limits.install(app, settings)
         _build(app)
@@ -60,7 +61,7 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
         app.extensions["crm_job_names"], app.extensions["crm_minute_jobs"] = jobs.names(), jobs.minutely()
         app.extensions["crm_next_jobs"] = lambda now: jobs.next_runs(now, settings.time_zone)
         app.extensions["crm_run_job"] = lambda name: jobs.run_now(app, name)
-        app.extensions["crm_settings_menu"] = settings_menu.links()
+        app.extensions["crm_settings_menu"] = settings_menu.links
     errors.install(app)
     routes.install(app)
     live_events.install(app)

@@ -130,6 +130,8 @@ class Screen(RecordView, ModelView):
     status_master = ""
     #: The column that names a row.
     title_column = ""
+    #: Whether the "New" menu offers it.
+    is_in_new_menu = True
     #: Whether the search page and the palette look here.
     is_searched = True
     #: Who may do what `more` offers; it looks closer by itself.

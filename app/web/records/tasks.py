@@ -193,6 +193,7 @@ class TaskScreen(TaskActions):
     quick_filters = ("status", "assignee", "priority")
     summary_columns = ("status", "due_on", "assignee")
     timeline_column = "task_id"
+    is_in_new_menu = False
     title_column = "title"
 
     def bulk_actions(self, viewer: Viewer) -> list[BulkAction]:

@@ -248,4 +248,4 @@ class SettingsView(BaseView):
     @permission_name("index")
     def index(self) -> Any:
         """Tiles, by group."""
-        return render_template("crm/settings.html", groups=current_app.extensions["crm_settings_menu"])
+        return render_template("crm/settings.html", groups=current_app.extensions["crm_settings_menu"]())

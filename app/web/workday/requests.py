@@ -214,6 +214,7 @@ class RequestScreen(Screen):
     add_columns = RequestResource.add_columns
     edit_columns: list[str] = []
     is_searched = False
+    is_in_new_menu = False
     quick_filters = ("status", "requested_user")
     summary_columns = ("status", "requested_user", "requester", "decided_by")
     title_column = "number"
