@@ -141,6 +141,12 @@ class NumberSeries(Model):  # type: ignore[misc]
 NUMBER_PREFIXES = {"LEAD": "CRM-LEAD", "CUST": "CRM-CUST", "TICKET": "CRM-TICKET", "CAR": "CAR"}
 
 
+def kind_of_number(number: str) -> str | None:
+    """LEAD, CUST, TICKET or CAR for a record's number in upper or lower case; None for any other text."""
+    text = number.upper()
+    return next((kind for kind, prefix in NUMBER_PREFIXES.items() if text.startswith(f"{prefix}-")), None)
+
+
 def next_number(session: Session, kind: str, year: int) -> str:
     """Allot the next people-facing number, e.g. CRM-LEAD-2026-00001, inside the caller's transaction."""
     row = (NumberSeries.kind == kind, NumberSeries.year == year)

@@ -15,9 +15,10 @@ from flask_babel import gettext as _
 
 from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
+from app.lib.ids import parse_id
 from app.web.api import idempotency, schemas
 from app.web.api.operations import operation
-from app.web.core.gate import SentenceResponses, current_viewer, json_answer, parse_id, refuse_as_json, whole_json
+from app.web.core.gate import SentenceResponses, current_viewer, json_answer, refuse_as_json, whole_json
 from app.web.core.record_table import DEEPEST, MOST_PAGE, ListQuery
 from app.web.core.record_view import RecordView
 from app.web.core.registry import registered

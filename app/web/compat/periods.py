@@ -1,4 +1,4 @@
-"""The spans of the predecessor's dashboards, in the person's zone, with a week of seven days."""
+"""Periods of the dashboards, in the person's time zone; a week has seven days."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from app.web.compat.responses import CompatError
 from app.web.core.fields import Viewer
 
 DAY = timedelta(days=1)
-#: Nobody asks for more days at once; points of one line.
+#: Longest period; most points of a series.
 MAX_DAYS, MAX_POINTS = 366, 31
 
 
 @dataclass(frozen=True)
 class Period:
-    """Local dates, both included."""
+    """From one local date to another, both included."""
 
     first_day: date
     last_day: date
@@ -32,19 +32,19 @@ class Period:
 
     @property
     def days(self) -> int:
-        """How many."""
+        """Number of days."""
         return (self.last_day - self.first_day).days + 1
 
     def contains(self, column: Any) -> ColumnElement[bool]:
-        """Whether a moment lies in it, as SQL."""
+        """SQL: whether a time column is within the period."""
         return and_(column >= self._midnight(self.first_day), column < self._midnight(self.last_day + DAY))
 
     def previous(self) -> Period:
-        """As many days before."""
+        """The period of as many days before this one."""
         return Period(self.first_day - timedelta(days=self.days), self.first_day - DAY, self.zone)
 
     def points(self) -> list[tuple[str, datetime, datetime]]:
-        """(label, from, to) of a line over it: by the hour of one day, else by equal stretches of days."""
+        """(label, start, end) of each point of a series: hours for a single day, else equal numbers of days."""
         if self.days == 1:
             start = self._midnight(self.first_day)
             return [
@@ -60,27 +60,27 @@ class Period:
 
 
 def parse_period(arguments: Arguments, viewer: Viewer) -> Period:
-    """view: daily, weekly, monthly or custom (custom_start_date, custom_end_date). Raises Refused (417)."""
+    """view: daily, weekly, monthly or custom (custom_start_date, custom_end_date). Raises CompatError (417)."""
     view, today = arguments.text("view", "daily").lower(), viewer.now.astimezone(viewer.zone).date()
     if view == "custom":
         return _custom_period(arguments, viewer.zone)
-    month = today.replace(day=1)
-    spans = {
+    first_of_month = today.replace(day=1)
+    periods = {
         "daily": (today, today),
         "weekly": (today - 6 * DAY, today),
-        "monthly": (month, (month + 31 * DAY).replace(day=1) - DAY),
+        "monthly": (first_of_month, (first_of_month + 31 * DAY).replace(day=1) - DAY),
     }
-    if view not in spans:
+    if view not in periods:
         raise CompatError(417, _("The view must be daily, weekly, monthly or custom."))
-    return Period(*spans[view], viewer.zone)
+    return Period(*periods[view], viewer.zone)
 
 
 def _custom_period(arguments: Arguments, zone: ZoneInfo) -> Period:
     try:
         ends = [date.fromisoformat(arguments.text(name)[:10]) for name in ("custom_start_date", "custom_end_date")]
-    except ValueError as wrong:
-        raise CompatError(417, _("Please enter both dates in the form 2026-11-30.")) from wrong
-    found = Period(min(ends), max(ends), zone)
-    if found.days > MAX_DAYS or not 2000 <= found.first_day.year <= found.last_day.year <= 2199:
+    except ValueError as error:
+        raise CompatError(417, _("Please enter both dates in the form 2026-11-30.")) from error
+    period = Period(min(ends), max(ends), zone)
+    if period.days > MAX_DAYS or not 2000 <= period.first_day.year <= period.last_day.year <= 2199:
         raise CompatError(417, _("Please choose at most %(most)s days of this century.", most=MAX_DAYS))
-    return found
+    return period

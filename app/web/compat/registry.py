@@ -1,4 +1,4 @@
-"""CONTENTS: every method of the predecessor that is still answered. What is not in this table does not exist."""
+"""Table of contents of the whitelisted methods. A method that is not in this table does not exist."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from app.web.compat.arguments import Arguments
 
 @dataclass(frozen=True)
 class Method:
-    """A function behind a name."""
+    """A whitelisted method."""
 
     function: Callable[[Arguments], Any]
-    #: Changes something: refuses GET, commits at the end.
+    #: Changes data: GET is refused, and the transaction is committed.
     writes: bool = False
-    #: Also for who is not signed in.
+    #: May be called without authentication.
     allow_guest: bool = False
-    #: What a rule of the trade refuses is answered 200 {"success": false, "error": …}; its own clients look there.
+    #: A broken business rule is answered with 200 {"success": false, "error": …}, which the predecessor's clients read.
     errors_in_body: bool = False
 
 
@@ -49,6 +49,7 @@ _CALL_LOG = "crm.fcrm.doctype.crm_call_log.crm_call_log."
 _ROLE_ASSIGNMENT = "crm.api.role_assignment."
 _ASSIGNMENT_REQUESTS = "crm.api.assignment_requests."
 _INTEGRATIONS = "crm.integrations.api."
+#: Method name -> method.
 METHODS: dict[str, Method] = {
     "login": Method(authentication.login, writes=True, allow_guest=True),
     "logout": Method(authentication.logout, allow_guest=True),
@@ -161,7 +162,7 @@ METHODS: dict[str, Method] = {
     _API + "comment_notifications.quick_reply": Method(notices.quick_reply, writes=True),
     _API + "activities.get_activities": Method(timeline.get_activities),
     _API + "doc.get_data": Method(lists.list_page),
-    _API + "doc.get_filterable_fields": Method(lists.filterable_fields),
+    _API + "doc.get_filterable_fields": Method(field_lists.filterable_fields),
     _API + "doc.sort_options": Method(field_lists.sort_options),
     _API + "doc.get_group_by_fields": Method(field_lists.group_by_fields),
     _API + "doc.get_quick_filters": Method(field_lists.quick_filters),

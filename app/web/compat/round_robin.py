@@ -1,4 +1,4 @@
-"""The predecessor's methods for turns: whose it is, whose it was, whether all of a role have a record; begun anew."""
+"""Methods for the round robin of a role: next and last user, who is assigned already, history, reset."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ from app.extensions import db
 from app.models import Assignment, Lead, RoundRobin, Ticket
 from app.web.compat.arguments import Arguments
 from app.web.compat.assignment import active_users_by_role, refuse_unless_assigner, requested_record, username_of
-from app.web.compat.child_rows import local_timestamp
+from app.web.compat.doctypes import LEAD, TICKET
+from app.web.compat.timestamps import local_timestamp
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer
 
 
 def preview_next_assignment(arguments: Arguments) -> dict[str, Any]:
-    """role_name -> whose turn it is; moves nothing."""
+    """role_name -> the next user; changes nothing."""
     refuse_unless_assigner(current_viewer())
     viewer, role = current_viewer(), team.get_role(db.session(), arguments.first_text("role_name", "role"))
     return _next_user(_load_line(role), viewer) | {"role": role.name}
 
 
 def role_status(arguments: Arguments) -> dict[str, Any]:
-    """role_name -> who stands in its line, who had the last turn, who gets the next one."""
+    """role_name -> its users, the last one assigned and the next one."""
     refuse_unless_assigner(current_viewer())
     viewer, role = current_viewer(), team.get_role(db.session(), arguments.first_text("role_name", "role"))
     line = _load_line(role)
@@ -62,32 +63,33 @@ def all_assigned(arguments: Arguments) -> dict[str, Any]:
 
 
 def all_assigned_by_role(arguments: Arguments) -> dict[str, Any]:
-    """roles, doc_name, doctype -> role -> the same."""
+    """roles, doc_name, doctype -> role -> the result of `all_assigned`."""
     row, viewer = requested_record(arguments, "read"), current_viewer()
     return _assignees_by_role(row, arguments.record_names("roles", "role_name"), viewer)
 
 
 def _assignees_by_role(row: Any, roles: list[str], viewer: Viewer) -> dict[str, Any]:
-    """By role, who has the record now and who could still get it. Raises RuleBroken for a role without turns."""
-    lines, holders = active_users_by_role(viewer), set(assignment.current_assignees(db.session(), row))
+    """By role: its users who are assigned and those who are not. Raises RuleBroken for a role without a round robin."""
+    users_by_role, assignees = active_users_by_role(viewer), set(assignment.current_assignees(db.session(), row))
     result = {}
     for role in roles:
-        if role not in lines:
+        if role not in users_by_role:
             raise RuleBroken(translatable("There is no role named “%(name)s”.", name=role[:64]), "role")
-        have = [username_of(user, viewer) for user in lines[role] if user in holders]
-        others = [username_of(user, viewer) for user in lines[role] if user not in holders]
+        users = users_by_role[role]
+        assigned = [str(username_of(user_id, viewer)) for user_id in users if user_id in assignees]
+        eligible = [str(username_of(user_id, viewer)) for user_id in users if user_id not in assignees]
         result[role] = {
             "role": role,
-            "all_assigned": not others,
-            "total_users": len(lines[role]),
-            "assigned_users": sorted(map(str, have)),
-            "eligible_users": sorted(map(str, others)),
+            "all_assigned": not eligible,
+            "total_users": len(users),
+            "assigned_users": sorted(assigned),
+            "eligible_users": sorted(eligible),
         }
     return result
 
 
 def assignment_history(arguments: Arguments) -> list[dict[str, Any]]:
-    """role_name, limit (5) -> the newest turns of it, of records that the person sees."""
+    """role_name, limit (5) -> its newest assignments, of records visible to the person."""
     viewer, role = current_viewer(), arguments.first_text("role_name", "role")
     refuse_unless_assigner(viewer)
     query = select(Assignment, Lead.number, Ticket.number).outerjoin(Lead, Lead.id == Assignment.lead_id)
@@ -96,7 +98,7 @@ def assignment_history(arguments: Arguments) -> list[dict[str, Any]]:
     return [
         {
             "user": username_of(each.user_id, viewer),
-            "document_type": "CRM Lead" if each.lead_id else "CRM Ticket",
+            "document_type": LEAD.name if each.lead_id else TICKET.name,
             "document_name": lead or ticket,
             "assigned_on": local_timestamp(each.started_on, viewer),
             "assigned_by": username_of(each.by_id, viewer),
@@ -106,10 +108,10 @@ def assignment_history(arguments: Arguments) -> list[dict[str, Any]]:
 
 
 def reset_role(arguments: Arguments) -> dict[str, Any]:
-    """role_name: the next turn is the first in line's; stands in the audit."""
+    """role_name: the first user is next; writes an audit entry."""
     viewer, role, session = current_viewer(), arguments.first_text("role_name", "role"), db.session()
     viewer.person.refuse_unless("Settings", "write")
     team.set_next(session, role, None, viewer.now)
-    with access.as_system(session):  # the chain hangs on the row before, whoever wrote that
+    with access.as_system(session):  # the audit chain needs the previous entry, whoever wrote it
         audit.write(session, "turn change", viewer.person.id, viewer.now, about=f"role {role}"[:190], begins_with=None)
     return {"success": True, "message": _("The round robin of %(role)s starts over.", role=role), "role": role}

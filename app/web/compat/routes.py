@@ -1,7 +1,8 @@
-"""The doors themselves: /api/method, /api/resource and the old "cmd" at the root."""
+"""The endpoints: /api/method, /api/resource and the older "cmd" argument at the root."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from flask import Blueprint, Flask, Response, g, request
@@ -20,122 +21,121 @@ from app.web.compat.responses import (
     Envelope,
     exception_response,
     is_rule_failure,
+    render_error,
     rule_failure_response,
     success_response,
     to_compat_envelope,
 )
 from app.web.core.gate import REFUSABLE
+from app.web.pages import errors
 
 compat = Blueprint("compat", __name__)
 
 
 @compat.route("/api/method/<path:name>", methods=["GET", "POST", "PUT"])
 def call_method(name: str) -> Response:
-    """Call a method by name; a slash at the end is no part of it."""
-    return _respond(lambda: _call_by_name(name.strip("/")))
+    """Call a whitelisted method by name; a slash at the end is ignored."""
+    return _respond(lambda: _run_by_name(name.strip("/")))
 
 
 @compat.route("/api/resource/<doctype>", methods=["GET", "POST"], strict_slashes=False)
 def resource(doctype: str) -> Response:
-    """GET: a list ({"data": [...]}); POST: a new document, in the body or in the field "data"."""
-    if request.method == "GET":
-        found = Method(
-            lambda arguments: Envelope("data", client.list_documents(arguments, client.find_doctype(doctype)))
-        )
-    else:
-        found = Method(
-            lambda arguments: Envelope(
-                "data", client.insert_document({**sent_document(arguments), "doctype": doctype})
-            ),
-            writes=True,
-        )
-    return _respond(lambda: run_method(found))
+    """GET: a list ({"data": [...]}); POST: a new document, as the body or in its field "data"."""
+
+    def list_documents(arguments: Arguments) -> Envelope:
+        return Envelope("data", client.list_documents(arguments, client.find_doctype(doctype)))
+
+    def insert(arguments: Arguments) -> Envelope:
+        return Envelope("data", client.insert_document({**_sent_document(arguments), "doctype": doctype}))
+
+    return _respond(lambda: _run(Method(list_documents) if request.method == "GET" else Method(insert, writes=True)))
 
 
 @compat.route("/api/resource/<doctype>/<path:name>", methods=["GET", "PUT", "POST", "DELETE"])
 def document(doctype: str, name: str) -> Response:
-    """One document: read, changed, deleted."""
-    key = name.strip("/")
-    verbs = {
-        "GET": Method(lambda arguments: Envelope("data", client.read_document(client.find_doctype(doctype), key))),
-        "DELETE": Method(lambda arguments: client.delete_document(client.find_doctype(doctype), key), writes=True),
-    }
-    change = Method(
-        lambda arguments: Envelope(
-            "data",
-            client.update_document(
-                client.find_doctype(doctype), key, sent_document(arguments), arguments.raw("modified")
-            ),
-        ),
-        writes=True,
-    )
-    return _respond(lambda: run_method(verbs.get(request.method, change)))
+    """GET, PUT or POST, DELETE: read, change, delete a document."""
+    name = name.strip("/")
+
+    def read(arguments: Arguments) -> Envelope:
+        return Envelope("data", client.read_document(client.find_doctype(doctype), name))
+
+    def delete(arguments: Arguments) -> str:
+        return client.delete_document(client.find_doctype(doctype), name)
+
+    def update(arguments: Arguments) -> Envelope:
+        found, doc = client.find_doctype(doctype), _sent_document(arguments)
+        return Envelope("data", client.update_document(found, name, doc, arguments.raw("modified")))
+
+    methods = {"GET": Method(read), "DELETE": Method(delete, writes=True)}
+    return _respond(lambda: _run(methods.get(request.method, Method(update, writes=True))))
 
 
-def sent_document(arguments: Arguments) -> dict[str, Any]:
-    """The document of a body, or of its field "data"."""
+def _sent_document(arguments: Arguments) -> dict[str, Any]:
+    """The document in the body, or in its field "data"."""
     data = arguments.json_value("data")
     return dict(data) if isinstance(data, dict) else dict(arguments.values)
 
 
 @compat.route("/", methods=["POST"])
 def call_by_cmd() -> Response:
-    """The oldest way: the name of the method is the argument "cmd"."""
-    return _respond(lambda: _call_by_name(str(request.values.get("cmd") or "")))
+    """POST /: the argument "cmd" names the method."""
+    return _respond(lambda: _run_by_name(str(request.values.get("cmd") or "")))
 
 
 def answer_cmd_query() -> Response | None:
-    """GET /?cmd=…: the same for who only reads; every other GET of the root is the start page."""
+    """GET /?cmd=…: call a method that only reads; any other GET of the root is the start page."""
     if request.path != "/" or request.method != "GET" or "cmd" not in request.args:
         return None
-    return _respond(lambda: _call_by_name(request.args["cmd"]))
+    return _respond(lambda: _run_by_name(request.args["cmd"]))
 
 
-def _call_by_name(name: str) -> Any:
-    found = METHODS.get(name)
-    if found is None:
+def _run_by_name(name: str) -> Any:
+    """Raises CompatError (404, 403) for an unknown method, and for a GET of one that writes."""
+    method = METHODS.get(name)
+    if method is None:
         raise CompatError(404, _("There is no method “%(name)s” here.", name=name[:80]))
-    if found.writes and request.method == "GET":
+    if method.writes and request.method == "GET":
         raise CompatError(403, _("“%(name)s” changes data. Please send it as a POST request.", name=name))
-    return run_method(found)
+    return _run(method)
 
 
-def run_method(found: Method) -> Any:
-    """Find out who asks, call, commit."""
-    WRITES.set(found.writes)
+def _run(method: Method) -> Any:
+    """Authenticate, call the method, commit."""
+    WRITES.set(method.writes)
     person = authentication.authenticate()
-    if person is None and not found.allow_guest:
+    if person is None and not method.allow_guest:
         raise CompatError(401, _("Please sign in first."))
-    if person is not None and person.read_only and found.writes:
+    if person is not None and person.read_only and method.writes:
         raise access.Denied(_("Your role doesn't allow this. Ask your manager if you need it."))
     try:
-        answer = found.function(Arguments.from_request())
-        db.session.flush()  # what the database refuses is refused here, in words
+        result = method.function(Arguments.from_request())
+        db.session.flush()  # so that an error of the database is caught here and becomes an envelope
     except RuleBroken as broken:
-        if not found.errors_in_body or not is_rule_failure(broken):
+        if not method.errors_in_body or not is_rule_failure(broken):
             raise
         db.session.rollback()
         return rule_failure_response(broken)
-    if found.writes and g.get("person") is not None:
+    if method.writes and g.get("person") is not None:
         db.session.commit()
-    return answer
+    return result
 
 
-def _respond(call: Any) -> Response:
-    """Nothing of a refused call is stored; what is a bug is heard as one."""
+def _respond(call: Callable[[], Any]) -> Response:
+    """The envelope of a result or of a refused request, which is rolled back; a bug is re-raised."""
     try:
-        answer = call()
+        result = call()
     except REFUSABLE as broken:
         db.session.rollback()
         return exception_response(broken)
-    except HTTPException as known:
-        if not isinstance(known.response, Response):
+    except HTTPException as error:
+        if not isinstance(error.response, Response):
             raise
-        return to_compat_envelope(known.response)
-    return answer if isinstance(answer, Response) else success_response(answer)
+        return to_compat_envelope(error.response)
+    return result if isinstance(result, Response) else success_response(result)
 
 
 def install(app: Flask) -> None:
-    """Open the doors."""
+    """Register the endpoints, and the envelope for errors that Flask itself raises."""
     app.register_blueprint(compat)
     app.before_request(answer_cmd_query)
+    errors.register_renderer(app, render_error)

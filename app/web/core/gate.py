@@ -184,12 +184,6 @@ def refuse_unreached(module: str, row: Any, verb: str) -> None:
         raise access.Denied(_("You can see this record but not edit it. Ask its assignee or your manager."))
 
 
-def parse_id(pk: Any) -> int | None:
-    """An id out of a URL, or None for what is none."""
-    text = str(pk)
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 11 else None
-
-
 def mark_of(shown: Any) -> str:
     """A hash of what a page showed: who saves must have seen this."""
     return hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()[:32]

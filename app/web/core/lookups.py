@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.domain import office_hours, settings, sla
+from app.lib.ids import parse_id
 from app.models import (
     AccountType,
     LeadSource,
@@ -87,7 +88,8 @@ def _found(typed: Any, by_id: dict[int, Any], by_label: dict[str, int]) -> int |
     text = typed.strip()
     if text.casefold() in by_label:
         return by_label[text.casefold()]
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 and int(text) in by_id else None
+    key = parse_id(text)
+    return key if key in by_id else None
 
 
 _kept: dict[str, Lookups] = {}

@@ -13,10 +13,11 @@ from app import access
 from app.domain.base import NotFound, RuleBroken
 from app.domain.settings import Master
 from app.extensions import db
+from app.lib.ids import parse_id
 from app.web.core.column_compiler import compile_table
 from app.web.core.declarations import pretty
 from app.web.core.fields import Viewer
-from app.web.core.gate import ModulePermissions, parse_id
+from app.web.core.gate import ModulePermissions
 from app.web.core.record_service import RecordService
 from app.web.core.record_table import RecordTable
 

@@ -9,6 +9,7 @@ from sqlalchemy import false, select
 
 from app.domain.base import RuleBroken
 from app.extensions import db
+from app.lib.ids import parse_id
 from app.web.core.fields import Field, Viewer
 from app.web.core.personal_fields import initials
 from app.web.core.registry import screen_of
@@ -171,8 +172,9 @@ def find_record(record: Any, raw: Any) -> int | None:
     text = str(raw).strip()
     if isinstance(raw, bool) or len(text) > 40 or not text.isascii():
         return None
-    if text.isdigit():
-        rule = record.id == int(text) if len(text) < 10 else false()
+    key = parse_id(text)
+    if key is not None:
+        rule = record.id == key
     else:
         rule = record.number == text.upper() if hasattr(record, "number") else false()
     found = db.session.execute(select(record.id).where(rule)).scalar()

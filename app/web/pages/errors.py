@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import logging
 import uuid
+from collections.abc import Callable
 from typing import Any
 
-from flask import Flask, current_app, g, render_template, request
+from flask import Flask, Response, current_app, g, render_template, request
 from flask_babel import gettext as _
 from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 from app.extensions import db
-from app.ops.database import is_away
-from app.web.compat import responses
+from app.ops.database import is_unreachable
 from app.web.core.gate import REFUSABLE, json_answer, refusal, wants_json
 
 log = logging.getLogger("crm.errors")
@@ -38,6 +38,11 @@ def _sentences() -> dict[int, str]:
         500: _("Something went wrong on our side. Nothing was saved and the error was logged. Please try again."),
         503: _("The database isn't responding. Your changes may not have been saved. Please try again soon."),
     }
+
+
+def register_renderer(app: Flask, render: Callable[[int, str], Response | None]) -> None:
+    """Let an API answer errors in its own format: `render(status, text)` returns None for requests of others."""
+    app.extensions.setdefault("error_renderers", []).append(render)
 
 
 def install(app: Flask) -> None:
@@ -66,7 +71,7 @@ def _known(error: HTTPException) -> Any:
 
 
 def _refused(error: Exception) -> Any:
-    if is_away(error):
+    if is_unreachable(error):
         return _away(error)
     db.session.rollback()
     try:
@@ -101,10 +106,11 @@ def answer(
     """The error as JSON or page."""
     text = sentence or _sentences().get(status) or _sentences()[400 if status < 500 else 500]
     headers = {"Retry-After": str(retry_after)} if retry_after else {}
-    if responses.is_compat_request():
-        told = responses.error_response(status, text)
-        told.headers.update(headers)
-        return told
+    for render in current_app.extensions.get("error_renderers", ()):
+        response = render(status, text)
+        if response is not None:
+            response.headers.update(headers)
+            return response
     if wants_json():
         body = {"message": text, "errors": errors or {}}
         return json_answer(status, body | ({"reference": reference} if reference else {}), **headers)

@@ -26,6 +26,7 @@ from werkzeug.exceptions import HTTPException
 from app import access
 from app.domain import notices
 from app.extensions import db, socketio
+from app.lib.ids import parse_id
 from app.models import ApiKey, Customer, Lead, SignIn, Ticket, User
 from app.web.security.sessions import IDLE_HOURS, TOKEN_DAYS, hashed, own_transaction
 
@@ -212,7 +213,7 @@ class Sockets:
         """The page has shown the toast of a notice: {id}. Written down once, for one's own notices only."""
         line, who = self._speaker()
         asked = said[0] if said else None
-        key = number(asked.get("id")) if isinstance(asked, dict) else None
+        key = parse_id(asked.get("id")) if isinstance(asked, dict) else None
         if line is None or who is None or key is None or not has_bell(who):
             return
         with own_transaction() as held:
@@ -368,11 +369,5 @@ def place_of(asked: Any) -> tuple[str, int] | None:
     """What a page asks to watch, whatever it sent."""
     if not isinstance(asked, dict):
         return None
-    kind, key = str(asked.get("kind", "")).lower().rstrip("s"), number(asked.get("id"))
+    kind, key = str(asked.get("kind", "")).lower().rstrip("s"), parse_id(asked.get("id"))
     return (kind, key) if kind in WATCHABLE and key is not None else None
-
-
-def number(said: Any) -> int | None:
-    """An id, whatever was sent."""
-    text = str(said) if isinstance(said, int | str) and not isinstance(said, bool) else ""
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None

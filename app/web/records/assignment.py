@@ -14,9 +14,10 @@ from flask_babel import gettext as _
 from app.domain import assignment, assignment_requests
 from app.domain.base import RuleBroken
 from app.extensions import db
+from app.lib.ids import parse_id
 from app.web.api.resource import Resource, sent
 from app.web.core.fields import Viewer
-from app.web.core.gate import current_viewer, json_answer, parse_id, refuse_as_json
+from app.web.core.gate import current_viewer, json_answer, refuse_as_json
 from app.web.core.reference_fields import person_card
 from app.web.records import assignment_actions, assignment_history
 from app.web.records import record_page as pages

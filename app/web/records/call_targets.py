@@ -7,7 +7,7 @@ from typing import Any
 from flask_babel import gettext as _
 
 from app import access
-from app.domain.base import NUMBER_PREFIXES, RuleBroken
+from app.domain.base import RuleBroken, kind_of_number
 from app.extensions import db
 from app.models import Customer, Lead, Ticket
 from app.web.core.fields import Viewer
@@ -17,11 +17,11 @@ from app.web.records.leads import LeadScreen
 from app.web.records.list_page import hits
 from app.web.records.tickets import TicketScreen
 
-#: Beginning of a number -> record, and the screen that knows how it is found.
+#: Kind of a number -> record, and the screen that knows how it is found.
 _KINDS: dict[str, tuple[Any, Any]] = {
-    NUMBER_PREFIXES["LEAD"]: (Lead, LeadScreen),
-    NUMBER_PREFIXES["TICKET"]: (Ticket, TicketScreen),
-    NUMBER_PREFIXES["CUST"]: (Customer, CustomerScreen),
+    "LEAD": (Lead, LeadScreen),
+    "TICKET": (Ticket, TicketScreen),
+    "CUST": (Customer, CustomerScreen),
 }
 #: Hits of each kind.
 MOST = 7
@@ -38,9 +38,9 @@ def chosen(number: str | None) -> Any:
     text = (number or "").strip().upper()
     if not text:
         return None
-    kind = next((record for prefix, (record, _screen) in _KINDS.items() if text.startswith(f"{prefix}-")), None)
-    key = find_record(kind, text) if kind is not None else None
-    row = access.get_visible(db.session(), kind, key) if key is not None else None
+    record, _screen = _KINDS.get(kind_of_number(text) or "", (None, None))
+    key = find_record(record, text) if record is not None else None
+    row = access.get_visible(db.session(), record, key) if key is not None else None
     if row is None:
         raise RuleBroken(_("This record doesn't exist, or you don't have access to it."), "place")
     return row

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from app import access
 from app.domain import mentions, timeline
 from app.domain.base import NotFound, RuleBroken
+from app.lib.ids import parse_id
 from app.models import Activity, Customer, Lead, Ticket
 from app.web.core.fields import Viewer
 
@@ -132,7 +133,7 @@ def offered(session: Session, about: str, typed: str, viewer: Viewer) -> list[di
     However many match, the law is asked about ASKED of them, in a fixed number of statements. Raises NotFound.
     """
     kind, _sep, key = about.partition(":")
-    known = kind in ABOUT and key.isascii() and key.isdigit() and len(key) < 10
+    known = kind in ABOUT and parse_id(key) is not None
     row = access.get_visible(session, ABOUT[kind][0], int(key)) if known else None
     if row is None:
         raise NotFound(_("This record doesn't exist, or you don't have access to it."))

@@ -13,10 +13,11 @@ from flask_babel import gettext as _
 from app import access
 from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
+from app.lib.ids import parse_id
 from app.models import Activity
 from app.web.core.date_fields import DateTimeField
 from app.web.core.fields import Viewer, clean_text
-from app.web.core.gate import REFUSABLE, ModulePermissions, current_viewer, parse_id, refusal
+from app.web.core.gate import REFUSABLE, ModulePermissions, current_viewer, refusal
 from app.web.records import mentions, timeline
 from app.web.records.screen import refuse_as_page
 

@@ -10,6 +10,7 @@ from sqlalchemy import inspect, select
 from app.domain.base import RuleBroken
 from app.domain.tasks import OPEN, Task
 from app.extensions import db
+from app.lib.ids import parse_id
 from app.models import Customer, Lead, Ticket
 from app.web.core.date_fields import moment_cell
 from app.web.core.declarations import STAMPS
@@ -348,15 +349,8 @@ def form_page(
 
 def _number_of(each: Field, raw: Any) -> Any:
     """Ids come back from a form as text."""
-    if (
-        each.kind in ("master", "person", "record")
-        and isinstance(raw, str)
-        and raw.isascii()
-        and raw.isdigit()
-        and len(raw) < 10
-    ):
-        return int(raw)
-    return raw
+    key = parse_id(raw) if each.kind in ("master", "person", "record") else None
+    return raw if key is None else key
 
 
 def _offer_roles(inputs: dict[str, Any], viewer: Viewer) -> None:

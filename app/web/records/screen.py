@@ -18,9 +18,10 @@ from sqlalchemy import select
 
 from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
+from app.lib.ids import parse_id
 from app.web.core.declarations import pretty
 from app.web.core.fields import Field, Viewer, clean_text
-from app.web.core.gate import REFUSABLE, current_viewer, parse_id, refusal, whole
+from app.web.core.gate import REFUSABLE, current_viewer, refusal, whole
 from app.web.core.record_view import RecordView
 from app.web.core.registry import registered
 from app.web.core.relation_fields import OFFERED, label_of

@@ -15,6 +15,7 @@ from app.domain import tickets
 from app.domain.assignment import Assignment
 from app.domain.base import RuleBroken
 from app.domain.tickets import PRIORITIES, SOURCES, Ticket, ticket_subjects
+from app.lib.ids import parse_id
 from app.models import Customer, TicketSubject
 from app.web.core.fields import ChoiceField, Field, TextField, Viewer
 from app.web.core.personal_fields import PhoneField
@@ -56,11 +57,7 @@ class SubjectsField(Field):
             (key, viewer.lookups.cards["ticket_subject"][key]["label"])
             for key in viewer.lookups.offered["ticket_subject"]
         ]
-        ids = (
-            {int(part) for part in raw if str(part).isascii() and str(part).isdigit()}
-            if isinstance(raw, list)
-            else set()
-        )
+        ids = {parse_id(part) for part in raw} if isinstance(raw, list) else set()
         chosen = [(key, label) for key, label in options if key in ids]
         return super().form_input(raw, errors, viewer) | {
             "options": options,

@@ -25,6 +25,7 @@ from app.domain.base import RuleBroken
 from app.domain.pending import pending
 from app.extensions import db
 from app.lib import phone
+from app.lib.ids import parse_id
 from app.models import Role, SignIn, User
 from app.web.security import sessions
 
@@ -80,7 +81,8 @@ def _names_at_hand() -> set[str]:
     fields = ("username", "email", "first_name", "last_name")
     names = {request.form.get(name, "") for name in fields}
     raw = request.args.get("pk", "")
-    target = db.session.get(User, int(raw)) if raw.isascii() and raw.isdigit() and len(raw) < 10 else None
+    key = parse_id(raw)
+    target = None if key is None else db.session.get(User, key)
     names |= {target.username, target.email} if target else {getattr(g.get("person"), "username", "")}
     return names - {""}
 
@@ -152,10 +154,10 @@ class ResetPasswordView(fab.ResetPasswordView):
 
     def form_post(self, form: Any) -> Any:
         """Set it for the user of ?pk=; 404 when there is none."""
-        raw = request.args.get("pk", "")
-        if not (raw.isascii() and raw.isdigit() and len(raw) < 10) or db.session.get(User, int(raw)) is None:
+        key = parse_id(request.args.get("pk", ""))
+        if key is None or db.session.get(User, key) is None:
             abort(404)
-        self.appbuilder.sm.reset_password(int(raw), form.password.data)
+        self.appbuilder.sm.reset_password(key, form.password.data)
         flash(_("Password changed. The user's sessions have been ended."), "success")
 
 

@@ -22,6 +22,7 @@ from app import access
 from app.domain import audit, permissions
 from app.domain.session_context import session_context
 from app.extensions import db
+from app.lib.ids import parse_id
 from app.models import Role, User
 from app.web.security import api_keys, fab_permissions, login, login_throttle, passwords, rate_limits, sessions
 from app.web.security.fab_permissions import sync_permissions
@@ -121,10 +122,10 @@ class Security(SecurityManager):
 
     def load_user_jwt(self, _jwt_header: Any, jwt_data: dict[str, Any]) -> Any:
         """The user of a token whose sign-in was not ended; None answers 401."""
-        token, sub, now = jwt_data.get("sid"), str(jwt_data.get("sub")), datetime.now(UTC)
-        if not isinstance(token, str) or not sub.isascii() or not sub.isdigit() or len(sub) > 9:
+        token, user_id, now = jwt_data.get("sid"), parse_id(jwt_data.get("sub")), datetime.now(UTC)
+        if not isinstance(token, str) or user_id is None:
             return None
-        found = sessions.find(token, int(sub), timedelta(days=sessions.TOKEN_DAYS), now)
+        found = sessions.find(token, user_id, timedelta(days=sessions.TOKEN_DAYS), now)
         if found is not None and found.is_stale(now):
             sessions.note_seen(found.id, now)
         return self._enter(found)

@@ -22,6 +22,7 @@ from app import access
 from app.domain import audit
 from app.domain.authentication import note_sign_in_ended
 from app.extensions import csrf, db
+from app.lib.ids import parse_id
 from app.models import SignIn, User
 from app.ops.database import WRITES
 from app.web.core.gate import zone
@@ -186,8 +187,8 @@ def signed_in(function: Callable[..., Any]) -> Callable[..., Any]:
 def whose() -> int:
     """The user id of ?user=; 404 unless it is oneself or an admin asks."""
     who: access.Person = g.person
-    raw = request.args.get("user", "")
-    key = int(raw) if raw.isascii() and raw.isdigit() and len(raw) < 10 else who.id
+    key = parse_id(request.args.get("user", ""))
+    key = who.id if key is None else key
     if key != who.id and not who.is_admin:
         abort(404)
     return key

@@ -15,9 +15,10 @@ from sqlalchemy import Select, func, select
 from app import access
 from app.domain import audit
 from app.extensions import db
+from app.lib.ids import parse_id
 from app.models import AuditEntry, User
 from app.web.core.gate import zone
-from app.web.pages.hardened import protect, whole_id
+from app.web.pages.hardened import protect
 from app.web.security.sessions import signed_in
 
 PAGE = 50
@@ -117,10 +118,10 @@ def _at(raw: str, days: int, later: bool) -> Any:
 
 _FILTERS: dict[str, Callable[[str], Any]] = {
     "event": lambda raw: AuditEntry.event == raw if raw in audit.EVENTS else None,
-    "person": lambda raw: AuditEntry.user_id == whole_id(raw) if whole_id(raw) else None,
+    "person": lambda raw: AuditEntry.user_id == parse_id(raw) if parse_id(raw) else None,
     "since": lambda raw: _at(raw, 0, later=True),
     "until": lambda raw: _at(raw, 1, later=False),
-    "before": lambda raw: AuditEntry.id < whole_id(raw) if whole_id(raw) else None,
+    "before": lambda raw: AuditEntry.id < parse_id(raw) if parse_id(raw) else None,
 }
 
 

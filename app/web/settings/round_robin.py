@@ -16,10 +16,11 @@ from app import access
 from app.domain import assignment, audit, team
 from app.domain.base import NotFound
 from app.extensions import db
+from app.lib.ids import parse_id
 from app.models import Lead, Ticket
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
-from app.web.core.gate import ModulePermissions, current_viewer, parse_id
+from app.web.core.gate import ModulePermissions, current_viewer
 from app.web.core.reference_fields import person_card
 from app.web.records.assignment_history import REASONS, absent_in_words, name_of, skipped_people
 from app.web.records.screen import refuse_as_page

@@ -20,6 +20,7 @@ from app.domain import change_events, permissions, webhooks
 from app.domain.base import NotFound, RuleBroken
 from app.domain.webhooks import WebhookSettings
 from app.extensions import db
+from app.lib.ids import parse_id
 from app.models import Customer, Lead, Task, Ticket, Webhook, WebhookDelivery
 from app.outbox import engine
 from app.outbox.webhook_delivery import WEBHOOKS
@@ -309,8 +310,7 @@ _TURNS = {"pause": _pause, "resume": _resume, "test": _test, "retry": _retry, "d
 def _typed() -> WebhookSettings:
     form = request.form
     name, url = (form.get(each, "")[:2000] for each in ("name", "url"))
-    user = form.get("user", "")
-    user_id = int(user) if user.isdecimal() and len(user) < 10 else None
+    user_id = parse_id(form.get("user", ""))
     return WebhookSettings(name, url, tuple(form.getlist("events")[:100]), user_id, "is_on" in form)
 
 

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from app.domain import notices
 from app.domain.base import RuleBroken
 from app.extensions import db
+from app.lib.ids import parse_id
 from app.models import Notification
 from app.ops.database import WRITES
 from app.web.core.date_fields import moment_cell
@@ -232,20 +233,17 @@ def _chosen() -> list[Any]:
     sent = _sent()
     if sent.get("about"):
         column, _sep, key = str(sent["about"]).partition(":")
-        if column not in _PLACES or not _is_id(key):
+        record_id = parse_id(key)
+        if column not in _PLACES or record_id is None:
             raise RuleBroken(_("These aren't valid notifications."), "about")
-        return [getattr(Notification, column) == int(key)]
+        return [getattr(Notification, column) == record_id]
     raw = sent.get("ids", sent.get("id")) if request.is_json else request.form.getlist("ids") or sent.get("id")
     if raw in (None, "all"):
         return []
-    texts = [str(each) for each in (raw if isinstance(raw, list) else [raw])][:1000]
-    if not all(_is_id(text) for text in texts):
+    ids = [parse_id(each) for each in (raw if isinstance(raw, list) else [raw])][:1000]
+    if None in ids:
         raise RuleBroken(_("These aren't valid notifications."), "ids")
-    return [Notification.id.in_([int(text) for text in texts])]
-
-
-def _is_id(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) < 10
+    return [Notification.id.in_(ids)]
 
 
 def _changed(step: Any) -> int:

@@ -17,10 +17,11 @@ from app.domain import office_hours
 from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
 from app.lib import phone
+from app.lib.ids import parse_id
 from app.models import PhoneSync, QuarantinedCall
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
-from app.web.core.gate import ModulePermissions, current_viewer, parse_id
+from app.web.core.gate import ModulePermissions, current_viewer
 from app.web.core.reference_fields import person_card
 from app.web.records import call_batches, call_lines
 from app.web.records.screen import refuse_as_page
