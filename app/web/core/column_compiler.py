@@ -192,7 +192,9 @@ def _target(model: Any, column: Any) -> Any:
 
 def _foreign_keys_to(model: Any, target: Any) -> int:
     return sum(
-        each.column.table is target.__table__ for column in inspect(model).columns for each in column.foreign_keys
+        each.column.table is inspect(target).local_table
+        for column in inspect(model).columns
+        for each in column.foreign_keys
     )
 
 
@@ -272,7 +274,7 @@ def _on(model: Any, other: Any) -> Any:
     keys = [
         key
         for key, column in mapper.columns.items()
-        if any(each.column.table is other.__table__ for each in column.foreign_keys)
+        if any(each.column.table is inspect(other).local_table for each in column.foreign_keys)
     ]
     if len(keys) != 1:
         raise TypeError(f"{model.__name__} shows columns of {other.__name__}, but has {len(keys)} foreign keys to it")

@@ -60,7 +60,7 @@ class AuthDBView(fab_views.AuthDBView):
         form.username.data = (form.username.data or "")[:LONGEST_NAME]
         form.password.errors = [sentence] if sentence else []
         response = make_response(
-            self.render_template(self.login_template, title=self.list_title, form=form, appbuilder=self.appbuilder),
+            self.render_template(self.login_template, title=self.title, form=form, appbuilder=self.appbuilder),
             status,
         )
         if wait:
