@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 import config
-from app import cli, job_runner, jobs, models, session_hooks, views  # noqa: F401  (all tables must be known before the mappers are used)
+from app import addons, cli, job_runner, jobs, models, session_hooks, views  # noqa: F401  (all tables must be known before the mappers are used)
 from app.channels.base import Channel
 from app.channels.console import Console
 from app.channels.email import Email, server_of
@@ -49,6 +49,7 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
     compress.init_app(app)
     db.init_app(app)
     migrate.init_app(app, db, directory=str(config.ROOT / "migrations"))
+    addons.add_revisions(migrate)
     session_hooks.install()
     with app.app_context():
         database.tune(db.engine)
@@ -76,6 +77,7 @@ def _build(app: Flask) -> None:
     builder = AppBuilder(security_manager_class=security, indexview=views.INDEX)
     builder.init_app(app, db.session)
     views.register(builder)
+    addons.register(builder, app.config["CRM"].addons)
     app.jinja_env.globals["appbuilder"] = builder
 
 

@@ -163,9 +163,7 @@ def test_a_rest_list_costs_the_same_at_any_size_and_depth(door: Door, resource: 
     path = f"{resource.resource_name}/"
     asked = ({}, {"page_size": 100}, {"page_size": 100, "page": 10}, {"page": DEEP})
     costs = [cost(lambda q=q: door.rest("GET", path, q=q)) for q in asked]
-    assert max(costs) <= LIST + (
-        resource.record_table.many is not None if issubclass(resource, Resource) else 0
-    ), costs
+    assert max(costs) <= LIST + (resource.record_table.many is not None if issubclass(resource, Resource) else 0), costs
 
 
 @pytest.mark.parametrize("resource", views.RESOURCES, ids=name_of)

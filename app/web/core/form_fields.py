@@ -30,9 +30,10 @@ class FormField(Field):
     def _bound(self, raw: Any, is_typed: bool) -> Any:
         form_class = type("ExtraForm", (Form,), {self.name: self.unbound})
         if not is_typed:
-            return form_class(data={self.name: raw})[self.name]
+            return _with_key(form_class(data={self.name: raw})[self.name])
         parts = raw if isinstance(raw, list) else [] if raw is None else [raw]
         form = form_class(MultiDict([(self.name, str(part)) for part in parts]))
+        _with_key(form[self.name])
         form.validate()
         return form[self.name]
 
@@ -69,9 +70,17 @@ class FormField(Field):
         """The control that the WTForms field draws."""
         is_typed = isinstance(raw, str | list)
         bound = self._bound(raw, is_typed)
-        control = bound(id=f"f-{self.name}", class_="form-control")
+        look = "form-select" if hasattr(bound, "iter_choices") else "form-control"
+        control = bound(id=f"f-{self.name}", class_=look)
         made = super().form_input(None, errors, viewer)
         return made | {"html": control, "required": bool(bound.flags.required), "help": bound.description or self.help}
+
+
+def _with_key(bound: Any) -> Any:
+    """FAB's QuerySelectField names a row by its id unless it is told how."""
+    if getattr(bound, "get_pk_func", True) is None:
+        bound.get_pk_func = lambda row: row.id
+    return bound
 
 
 def run_validators(field: Field, value: Any) -> None:

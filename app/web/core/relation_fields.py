@@ -12,10 +12,10 @@ from markupsafe import Markup
 from sqlalchemy import false, inspect, or_, select
 from sqlalchemy.orm import selectinload
 
-from app import access
 from app.domain.base import RuleBroken
 from app.domain.permissions import MASKED
 from app.extensions import db
+from app.models import CORE_TABLES
 from app.web.core.fields import Field, Viewer, few
 from app.web.core.registry import screen_of
 
@@ -54,9 +54,9 @@ def label_of(item: Any) -> str:
 
 
 def summary_of(item: Any) -> dict[str, Any]:
-    """A related row over REST: id and label, and the plain columns where no access rule guards the model."""
+    """A related row over REST: id and label; of a record of an add-on its plain columns too."""
     made = {"id": item.id, "label": label_of(item)}
-    if type(item).__tablename__ in access.guarded_tables() or isinstance(item, User):
+    if type(item).__tablename__ in CORE_TABLES:
         return made
     plain = {
         name: getattr(item, name)

@@ -114,4 +114,4 @@ def icon_of(name: str | None) -> str:
 @lru_cache(maxsize=1)
 def _icons() -> frozenset[str]:
     listed = (Path(current_app.static_folder or "") / "icons.txt").read_text(encoding="utf-8")
-    return frozenset(line.split("#")[0].strip() for line in listed.splitlines())
+    return frozenset(filter(None, (line.split("#")[0].strip() for line in listed.splitlines())))
