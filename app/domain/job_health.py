@@ -85,8 +85,7 @@ def notify_admins(session: Session, found: Iterable[JobDelay], now: datetime, zo
     found = list(found)
     if not found:
         return 0
-    admins = team.members(session, team.get_role(session, "Admin").id)
-    users = tuple(user.id for user in admins if user.active)
+    users = tuple(team.active_admins(session))
     return notices.notify_many(session, [_news(each, users, now, ZoneInfo(zone)) for each in found], now)
 
 

@@ -48,7 +48,7 @@ class Lead(Contact, SlaRecord, Versioned, Record):
     __label_columns__ = ("number",)
     __tablename__ = "leads"
     #: A lead is "solved" when its account is open, or when it has ended otherwise.
-    applies_to, waits_in, ends_in = "lead", ("scheduled", "waiting"), (*TERMINAL, "opened")
+    applies_to, paused_in, ended_in = "lead", ("scheduled", "waiting"), (*TERMINAL, "opened")
     __table_args__ = (
         Index("ix_leads_assignee", "assignee_id", "id"),
         Index("ix_leads_owner", "owner_id", "id"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -13,12 +13,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, aliased, load_only
 
 from app.domain import bulk, notices, tasks, team
+from app.domain.snooze import next_morning
 from app.domain.tasks import Task
 
 #: Overdue for so long, a task is told as overdue.
 OVERDUE = timedelta(hours=1)
-#: From the second day on it is told at this local time of the person, not at midnight.
-MORNING = time(9)
 MINUTE = timedelta(minutes=1)
 _COLUMNS = (Task.title, Task.status, Task.due_on, Task.assignee_id, Task.lead_id, Task.ticket_id)
 
@@ -114,12 +113,7 @@ def next_check(due_on: datetime, offsets: tuple[int, ...], now: datetime, place:
     """The first moment after now at which this task is to be looked at again."""
     moments = [due_on - minutes * MINUTE for minutes in offsets] + [due_on + OVERDUE]
     later = [moment for moment in moments if moment > now]
-    return min(later) if later else _next_morning(now, place)
-
-
-def _next_morning(now: datetime, place: ZoneInfo) -> datetime:
-    tomorrow = now.astimezone(place).date() + timedelta(days=1)
-    return datetime.combine(tomorrow, MORNING, tzinfo=place)
+    return min(later) if later else next_morning(now, place)
 
 
 def _event(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, time, timedelta
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -12,10 +12,8 @@ from sqlalchemy.orm import Session
 from app.domain import tasks
 from app.domain.base import Conflict, RuleBroken, join_texts, translatable
 from app.domain.leads import Lead
+from app.domain.snooze import snoozed_until
 from app.domain.tasks import Task
-
-POSTPONE_SPANS = {"15m": timedelta(minutes=15), "1h": timedelta(hours=1)}
-MORNING = time(9)
 
 
 def postponed_due_on(task: Task, said: str, now: datetime, zone: ZoneInfo) -> datetime:
@@ -24,12 +22,7 @@ def postponed_due_on(task: Task, said: str, now: datetime, zone: ZoneInfo) -> da
     Counted from now, or from the due time where that lies ahead: nothing is put off to an earlier moment.
     Raises RuleBroken for other words.
     """
-    base = max(now, task.due_on or now)
-    if said in POSTPONE_SPANS:
-        return base + POSTPONE_SPANS[said]
-    if said == "tomorrow":
-        return datetime.combine(base.astimezone(zone).date() + timedelta(days=1), MORNING, tzinfo=zone)
-    raise RuleBroken("Please choose 15 minutes, 1 hour or tomorrow at 9:00.", "until")
+    return snoozed_until(said, max(now, task.due_on or now), zone)
 
 
 def refuse_closed(task: Task) -> None:

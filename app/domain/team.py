@@ -163,6 +163,11 @@ def members(session: Session, role_id: int) -> list[Any]:
     return list(session.scalars(select(User).where(_has_role(role_id)).order_by(User.id)))
 
 
+def active_admins(session: Session) -> list[int]:
+    """Ids of the active administrators."""
+    return [user.id for user in members(session, get_role(session, "Admin").id) if user.active]
+
+
 @dataclass(frozen=True)
 class TurnPosition:
     """One user's position in a round robin, and their delegate, if any."""

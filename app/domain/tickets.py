@@ -83,7 +83,7 @@ class Ticket(SlaRecord, Versioned, Record):
     #: What other records show of it: the number, and behind it what people call it.
     __label_columns__ = ("number",)
     __tablename__ = "ticket"
-    applies_to, waits_in, ends_in = "ticket", ("waiting",), ENDED
+    applies_to, paused_in, ended_in = "ticket", ("waiting",), ENDED
     __table_args__ = (
         Index("ix_ticket_assignee", "assignee_id", "id"),
         Index("ix_ticket_owner", "owner_id", "id"),

@@ -233,7 +233,7 @@ def _refuse_wrong(session: Session, wanted: WebhookSettings, private: bool) -> N
     if not name or len(name) > MAX_NAME_LENGTH or not name.isprintable():
         errors["name"] = ["Please enter a name of at most 120 characters."]
     try:
-        outbound_url.read(wanted.url.strip(), private)
+        outbound_url.parse_url(wanted.url.strip(), private)
     except outbound_url.BadAddress as bad:
         errors["url"] = [str(bad)]
     if not wanted.events:
@@ -297,7 +297,7 @@ def disable(session: Session, hook_id: int, state: str, why: str, now: datetime)
     hook.stamp(None, now)
     if state == "off":
         _drop_waiting(session, hook)
-    admins = [user.id for user in team.members(session, team.get_role(session, "Admin").id) if user.active]
+    admins = team.active_admins(session)
     key = f"webhook:{hook.id}:{now.isoformat()}"
     notices.notify(session, admins, "webhook", key, None, None, now, name=hook.name, webhook=hook.id, why=why)
 

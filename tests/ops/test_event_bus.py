@@ -117,7 +117,7 @@ def test_rubbish_on_the_channel_stops_nobody(redis_server: Redis) -> None:
 
 
 def test_what_is_written_can_be_read() -> None:
-    assert event_bus.parse(NEWS.written("here")) == ("here", NEWS)
+    assert event_bus.parse(NEWS.to_json("here")) == ("here", NEWS)
 
 
 def test_many_commits_make_one_message() -> None:

@@ -134,7 +134,7 @@ def _work(app: Any, terms: SlaTerms) -> None:
     ]
     scheduler = job_runner.Scheduler(runner, lead, schedule)
     scheduler.start()
-    for each in scheduler._ticks.get_jobs():
+    for each in scheduler._timers.get_jobs():
         each.reschedule("interval", seconds=terms.minute)
     threading.Event().wait()
 

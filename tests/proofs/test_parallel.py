@@ -64,7 +64,7 @@ def test_of_two_hundred_saves_at_once_none_is_lost_and_none_is_overwritten(hall:
     replies = [reply for several in tries for reply in several]
     saved = [text for text, reply in replies if reply.status == 200]
     assert {reply.status for _, reply in replies} == {200, 409}
-    assert all(reply.sentence.startswith("Somebody ") for _, reply in replies if reply.status == 409)
+    assert all(reply.sentence.startswith("Someone ") for _, reply in replies if reply.status == 409)
     assert field.rows(select(Lead.version).where(Lead.id == lead.id)) == [before + len(saved)]
     assert sorted(told(field, lead.id)) == sorted(saved)
 

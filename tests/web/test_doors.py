@@ -202,7 +202,7 @@ def test_a_stale_save_over_rest_is_a_conflict(world: World, stored: Any) -> None
     first = ana.rest("PUT", f"lead/{lead.id}", {"first_name": "One", "version": version})
     assert first.get_json()["result"]["version"] == version + 1
     second = ana.rest("PUT", f"lead/{lead.id}", {"first_name": "Two", "version": version})
-    assert second.status_code == 409 and "meanwhile" in second.get_json()["message"]
+    assert second.status_code == 409 and "Someone else changed" in second.get_json()["message"]
     assert stored(lead)["first_name"] == "One"
 
 

@@ -40,7 +40,7 @@ class OpenApi(SentenceResponses, fab.OpenApi):
     def get(self, version: str) -> Response:
         """The description; made once a process, in English."""
         if version != "v1":
-            raise NotFound(_("There is no such page or record."))
+            raise NotFound(_("This page or record doesn't exist."))
         held = current_app.extensions.setdefault("crm_openapi", {})
         if not held:
             with force_locale("en"):

@@ -25,7 +25,7 @@ def authenticate() -> access.Person | None:
     g.pop("viewer", None)
     access.act_as(db.session(), None)
     if "Authorization" in request.headers:
-        current_app.appbuilder.sm.enter_by_header()  # type: ignore[attr-defined]
+        current_app.appbuilder.sm.authenticate_by_header()  # type: ignore[attr-defined]
     else:
         _authenticate_by_cookie(request.cookies.get(COOKIE, ""))
     person: access.Person | None = g.person
@@ -38,7 +38,7 @@ def _authenticate_by_cookie(token: str) -> None:
     now = datetime.now(UTC)
     session = sessions.find_by_token(token, timedelta(days=sessions.TOKEN_DAYS), now)
     if session is not None and session.is_stale(now):
-        sessions.note_seen(session.id, now)
+        sessions.record_activity(session.id, now)
     current_app.appbuilder.sm._enter(session)  # type: ignore[attr-defined]
 
 
@@ -58,7 +58,7 @@ def _is_allowed_origin() -> bool:
 def login(arguments: Arguments) -> Response:
     """usr, pwd -> the cookie with the session id. 401 for wrong credentials, 429 after too many attempts."""
     manager: Any = current_app.appbuilder.sm  # type: ignore[attr-defined]
-    if seconds := rate_limits.count_try():
+    if seconds := rate_limits.count_sign_in_attempt():
         return _retry_later(_("Too many attempts from your address. Please wait a minute."), seconds)
     try:
         user = manager.auth_user_db(arguments.raw("usr"), arguments.raw("pwd"), "compat")
@@ -66,8 +66,8 @@ def login(arguments: Arguments) -> Response:
         return _retry_later(str(locked.message), locked.seconds)
     if user is None:
         return error_response(401, _("The username or password is wrong. Please try again."))
-    rate_limits.forgive_try()
-    token = sessions.begin(user.id, "compat", datetime.now(UTC))
+    rate_limits.uncount_sign_in_attempt()
+    token = sessions.create_sign_in(user.id, "compat", datetime.now(UTC))
     response = success_response("Logged In")
     response.set_data(_with_full_name(response, user.get_full_name()))
     secure = current_app.config["SESSION_COOKIE_SECURE"]

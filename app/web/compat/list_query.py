@@ -12,6 +12,7 @@ from flask_babel import gettext as _
 from sqlalchemy import and_, not_, or_
 
 from app.domain.base import RuleBroken
+from app.lib.ids import parse_id
 from app.models import CallLog
 from app.web.compat.arguments import Arguments
 from app.web.compat.doctypes import DocType
@@ -198,10 +199,10 @@ def _name_condition(doctype: DocType, operator: str, value: Any, viewer: Viewer)
         names = [clean_text(each, "name", 140) or "" for each in few(_as_list(value), "name")]
     if operator not in ("=", "in", "!="):
         raise unknown_operator(operator)
-    ids = [int(each) for each in names if _is_id(each)]
+    ids = [key for each in names if (key := parse_id(each)) is not None]
     condition = doctype.record_table.record.id.in_(ids)
     # The telephone apps name calls by device_call_id, which is unique only per employee.
-    device_ids = [each for each in names if not _is_id(each)] if doctype.record_table.record is CallLog else []
+    device_ids = [each for each in names if parse_id(each) is None] if doctype.record_table.record is CallLog else []
     if device_ids:
         own = and_(CallLog.device_call_id.in_(device_ids), CallLog.employee_id == viewer.person.id)
         condition = or_(condition, own) if ids else own
@@ -219,10 +220,6 @@ def _as_compat_errors() -> Iterator[None]:
         yield
     except RuleBroken as broken:
         raise CompatError(417, said(broken.message)) from broken
-
-
-def _is_id(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) < 10
 
 
 # --- order

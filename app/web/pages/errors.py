@@ -28,7 +28,7 @@ def _sentences() -> dict[int, str]:
         400: _("We couldn't understand this request. Please go back and try again."),
         401: _("Please sign in first."),
         403: _("Your role doesn't allow this. Ask your manager if you need it."),
-        404: _("There is no such page or record."),
+        404: _("This page or record doesn't exist."),
         405: _("This method isn't allowed here."),
         409: _("Someone else changed this record. Review it and try again."),
         413: _("This request is too large. Please send less at once."),

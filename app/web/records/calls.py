@@ -39,7 +39,7 @@ COLORS = {
 
 
 #: What the telephones' words mean; machines keep hearing the words themselves.
-_STATUS_WORDS = {"Did Not Picked": _("No answer"), "Missed Call": _("Missed")}
+_STATUS_WORDS = {"Did Not Picked": _("Not picked up"), "Missed Call": _("Missed")}
 _MEDIUM_WORDS = {"mobile": _("Phone"), "manual": _("Manual"), "twilio": "Twilio", "exotel": "Exotel"}
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from datetime import datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from flask import flash, redirect, render_template, request
 from flask_appbuilder import expose
@@ -14,6 +12,7 @@ from flask_babel import gettext as _
 
 from app.domain import office_hours, task_actions
 from app.domain.base import Conflict
+from app.domain.snooze import next_morning
 from app.domain.tasks import OPEN, Task
 from app.extensions import db
 from app.web.core.fields import Viewer, clean_text
@@ -147,11 +146,7 @@ class TaskActions(Screen):
 
 def _suggested(viewer: Viewer) -> str:
     """Tomorrow at nine, or when the office opens next, as a form shows it."""
-    moment = _tomorrow(viewer.now, viewer.zone)
+    moment = next_morning(viewer.now, viewer.zone)
     with suppress(office_hours.NeverOpens):
         moment = office_hours.next_opening(viewer.lookups.office, moment)
     return moment.astimezone(viewer.zone).strftime("%Y-%m-%dT%H:%M")
-
-
-def _tomorrow(now: datetime, zone: ZoneInfo) -> datetime:
-    return datetime.combine(now.astimezone(zone).date() + timedelta(days=1), task_actions.MORNING, tzinfo=zone)

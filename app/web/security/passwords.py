@@ -170,7 +170,7 @@ class ProfileForm(UserInfoEdit):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        office = ("", _("Office time zone"))
+        office = ("", _("Office default"))
         languages = current_app.config["LANGUAGES"]
         self.time_zone.choices = [office, *((name, name) for name in sorted(available_timezones()))]
         self.locale.choices = [office, *((code, each["name"]) for code, each in languages.items())]

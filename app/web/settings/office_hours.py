@@ -151,6 +151,7 @@ class Hours(BaseView):
             seen=gate.mark_of(stored),
             warning="" if any(stored) else str(NO_HOURS),
             holidays_url=url_for("Holidays.list"),
+            list_url=url_for("OfficeRanges.list"),
         )
 
 

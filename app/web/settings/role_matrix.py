@@ -96,6 +96,7 @@ class RoleMatrix(BaseView):
             can_url=url_for("EffectiveRightsView.mine"),
             add_url=url_for("Roles.add"),
             advanced_url=url_for("Roles.edit", pk=role.id),
+            list_url=url_for("Roles.list"),
             settings_url="",
         )
 

@@ -43,7 +43,6 @@ class Entry(NamedTuple):
 USERS_AND_ROLES = (
     Entry("users", _("Users"), Users, "users", "/users/list/"),
     Entry("roles-matrix", _("Roles"), RoleMatrix, "shield", "/roles/matrix/"),
-    Entry("roles", _("All roles"), Roles, "shield-lock", "/roles/list/"),
     Entry("groups", _("Groups"), Groups, "users-group", "/groups/list/"),
     Entry("users-can", _("My permissions"), EffectiveRightsView, "user-question", "/users/can/"),
 )
@@ -51,9 +50,6 @@ USERS_AND_ROLES = (
 BUSINESS = (
     Entry("settings-business", _("Business settings"), Business, "adjustments-horizontal", "/settings/business/"),
     Entry("settings-hours", _("Office hours"), Hours, "clock", "/settings/hours/"),
-    Entry(
-        "settings-office-ranges", _("Office hours list"), OfficeRanges, "clock-hour-4", "/settings/office-ranges/list/"
-    ),
     Entry("settings-holidays", _("Holidays"), Holidays, "calendar-event", "/settings/holidays/list/"),
     Entry("turns", _("Round robin"), TurnsView, "repeat", "/turns/"),
     Entry("settings-sla", _("SLA policies"), SlaPolicies, "hourglass", "/settings/sla/list/"),
@@ -79,6 +75,9 @@ SYSTEM = (
     Entry("webhooks", _("Webhooks"), WebhooksView, "webhook", "/webhooks/"),
     Entry("audit", _("Audit"), Audit, "history", "/audit/"),
 )
+
+#: Views without a menu entry: another page links to them.
+LINKED = (OfficeRanges,)
 
 
 class Group(NamedTuple):

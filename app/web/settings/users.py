@@ -71,13 +71,13 @@ def zone_choices() -> list[tuple[str, str]]:
     """(IANA name, as people read it), the office's first."""
     areas = ("Africa/", "America/", "Asia/", "Atlantic/", "Australia/", "Europe/", "Indian/", "Pacific/")
     names = sorted(name for name in available_timezones() if name.startswith(areas) or name == "UTC")
-    return [("", _("Office time zone")), *((name, name.replace("_", " ")) for name in names)]
+    return [("", _("Office default")), *((name, name.replace("_", " ")) for name in names)]
 
 
 def language_choices() -> list[tuple[str, str]]:
     """(code, name) of the languages spoken here, the office's first."""
     languages = current_app.config["LANGUAGES"].items()
-    return [("", _("Office time zone")), *((code, each["name"]) for code, each in languages)]
+    return [("", _("Office default")), *((code, each["name"]) for code, each in languages)]
 
 
 def _key_or_none(raw: Any) -> int | None:
@@ -137,7 +137,7 @@ _WHO = ["first_name", "last_name", "username", "email", "active", "roles", "grou
 _AWAY = ["available", "away_until", "leave_from", "leave_to", "delegate_id"]
 _HABITS = ["time_zone", "locale", "reminder_minutes"]
 _PARTS = [
-    (lazy_gettext("Person"), {"fields": [*_WHO, "mobile", "telephony_number", "manager_id"]}),
+    (lazy_gettext("Profile"), {"fields": [*_WHO, "mobile", "telephony_number", "manager_id"]}),
     (lazy_gettext("Availability"), {"fields": _AWAY}),
     (lazy_gettext("Preferences"), {"fields": _HABITS}),
 ]
@@ -174,7 +174,7 @@ class Users(HardenedView, UserDBModelView):
     add_fieldsets = [*_PARTS, _PASSWORD]
     edit_fieldsets = _PARTS
     show_fieldsets = [
-        (lazy_gettext("Person"), {"fields": [*_WHO, "mobile", "telephony_number", "manager"]}),
+        (lazy_gettext("Profile"), {"fields": [*_WHO, "mobile", "telephony_number", "manager"]}),
         (lazy_gettext("Availability"), {"fields": [*_AWAY[:-1], "delegate"]}),
         (lazy_gettext("Preferences"), {"fields": _HABITS}),
         (lazy_gettext("History"), {"fields": ["last_login", "login_count", "created_on", "changed_on", "can"]}),

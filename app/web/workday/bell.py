@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import datetime, time, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from flask import Response, g, redirect, request
 from flask_appbuilder import BaseView, expose
 from flask_babel import gettext as _
-from sqlalchemy import or_, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.domain import notices
 from app.domain.base import RuleBroken
+from app.domain.snooze import snoozed_until
 from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import Notification
@@ -29,7 +30,6 @@ from app.wording import cards_of, home_of, text_of, url_of
 
 #: How many the panel shows, newest first, and a page of all notices.
 PANEL, PAGE = 30, 50
-MORNING = time(9)
 #: What may be marked or snoozed at once: all notices of one record.
 _PLACES = ("lead_id", "ticket_id", "customer_id")
 
@@ -82,7 +82,7 @@ class BellView(BaseView):
         if sent.get("about"):
             chosen.append(Notification.read_on.is_(None))
         step = update(Notification).where(*chosen)
-        return self._answer(_changed(step.values(snoozed_until=moment, read_on=None)))
+        return self._answer(_changed(step.values(notices.snooze_values(moment))))
 
     def _answer(self, changed: int) -> Any:
         """The panel anew for the page, the count for a script, the page of all where one came from there."""
@@ -97,12 +97,7 @@ class BellView(BaseView):
 
 def until(said: str, now: datetime, zone: Any) -> datetime:
     """When a snoozed notice comes back. Raises RuleBroken for anything but 15m, 1h, tomorrow and now."""
-    spans = {"15m": timedelta(minutes=15), "1h": timedelta(hours=1), "now": timedelta()}
-    if said in spans:
-        return now + spans[said]
-    if said == "tomorrow":
-        return datetime.combine(now.astimezone(zone).date() + timedelta(days=1), MORNING, tzinfo=zone)
-    raise RuleBroken(_("Please choose 15 minutes, 1 hour or tomorrow at 9:00."), "until")
+    return now if said == "now" else snoozed_until(said, now, zone)
 
 
 # --- what is shown -----------------------------------------------------------------------------------------------
@@ -113,8 +108,7 @@ def _panel() -> dict[str, Any]:
     viewer, held = current_viewer(), db.session()
     mine = select(Notification).where(Notification.user_id == viewer.person.id)
     back = (Notification.read_on.is_(None), Notification.snoozed_until <= viewer.now)
-    awake = or_(Notification.snoozed_until.is_(None), Notification.snoozed_until <= viewer.now)
-    rows = set(held.scalars(mine.where(awake).order_by(Notification.id.desc()).limit(PANEL)))
+    rows = set(held.scalars(mine.where(notices.not_snoozed(viewer.now)).order_by(Notification.id.desc()).limit(PANEL)))
     rows |= set(held.scalars(mine.where(*back).order_by(Notification.snoozed_until.desc()).limit(PANEL)))
     shown = sorted(rows, key=lambda row: (_moment(row, viewer.now), row.id), reverse=True)[:PANEL]
     return {"groups": grouped(held, shown, viewer), "unread": _unread(held, viewer)}
@@ -122,7 +116,7 @@ def _panel() -> dict[str, Any]:
 
 def _moment(row: Any, now: datetime) -> datetime:
     """When a notice last came to the person's eyes."""
-    is_back = row.snoozed_until is not None and row.read_on is None and row.snoozed_until <= now
+    is_back = row.snoozed_until is not None and row.read_on is None and not notices.is_snoozed(row, now)
     return row.snoozed_until if is_back else row.at
 
 
@@ -141,7 +135,7 @@ def grouped(session: Session, rows: list[Any], viewer: Any) -> list[dict[str, An
 def _item(row: Any, cards: dict[tuple[str, int], str], viewer: Viewer) -> dict[str, Any]:
     """One notice for the templates."""
     home = home_of(row, cards)
-    is_away = row.snoozed_until is not None and row.snoozed_until > viewer.now and row.read_on is None
+    is_away = notices.is_snoozed(row, viewer.now) and row.read_on is None
     return {
         "id": row.id,
         "text": text_of(row, **delivery_log.names_of(row, viewer)),
@@ -192,7 +186,7 @@ def _page() -> dict[str, Any]:
 def _filters(show: str, kind: str, now: datetime) -> list[Any]:
     """The WHERE of the page's filters. Raises RuleBroken for those that there are not."""
     if show not in ("", "unread", "snoozed") or (kind and kind not in notices.KINDS):
-        raise RuleBroken(_("There is no such filter. Please choose one of those offered."))
+        raise RuleBroken(_("There is no such filter. Please choose one from the list."))
     rules = [Notification.kind == kind] if kind else []
     if show:
         rules.append(Notification.read_on.is_(None))

@@ -9,6 +9,7 @@ from flask_babel import gettext as _
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.domain import notices
 from app.models import Delivery
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
@@ -82,7 +83,7 @@ def _in_bell(row: Any, viewer: Viewer) -> str:
         return str(_("Turned off in your preferences; added as read."))
     if row.read_on is not None:
         return str(_("Shown since %(at)s, read %(read)s.", at=_exact(row.at, viewer), read=_exact(row.read_on, viewer)))
-    if row.snoozed_until is not None and row.snoozed_until > viewer.now:
+    if notices.is_snoozed(row, viewer.now):
         return str(_("Snoozed until %(at)s.", at=_exact(row.snoozed_until, viewer)))
     return str(_("Shown since %(at)s, not read yet.", at=_exact(row.at, viewer)))
 

@@ -114,10 +114,12 @@ class NoticeService(RecordService):
 
     def change(self, session: Session, row: Notification, values: dict[str, Any], viewer: Viewer) -> None:
         """Mark read or unread, snooze."""
+        columns = notices.snooze_values(values["snoozed_until"]) if "snoozed_until" in values else {}
         if "read" in values:
-            row.read_on = viewer.now if values["read"] else None
-        if "snoozed_until" in values:
-            row.snoozed_until = values["snoozed_until"]
+            columns["read_on"] = viewer.now if values["read"] else None
+        for name, value in columns.items():
+            setattr(row, name, value)
+        notices.note_count_changed(session, viewer.person.id)
         if not values:
             raise RuleBroken(_("Please send what to change: read or snoozed_until."))
 

@@ -1,4 +1,4 @@
-"""One application for the tests of a module: its database is put back before each of them, which is soon done."""
+"""One application per test module; its database is restored before each test, which is fast."""
 
 from __future__ import annotations
 
@@ -16,80 +16,80 @@ from app.extensions import db
 from app.web.core import lookups
 from tests.app_fixtures import World, settings_for, settle
 from tests.servers import Databases
-from tests.web.compat.sample_calls import Ground
+from tests.web.compat.sample_calls import SampleRecords
 from tests.web.hostile import spare_app
 
 
-class House:
-    """An application whose database becomes again what it was."""
+class AppSnapshots:
+    """An application whose database can be restored to a snapshot: empty, or with sample records."""
 
     def __init__(self, app: Flask, folder: Path) -> None:
         self.app, self.folder = app, folder
         self.file = Path(app.config["SQLALCHEMY_DATABASE_URI"].removeprefix("sqlite:///"))
-        self.keep("bare")
+        self.save("empty")
         world = World(app)
-        self.ground = Ground(world)
+        self.sample = SampleRecords(world)
         world.close()
-        self.keep("furnished")
+        self.save("with_records")
 
-    def keep(self, name: str) -> None:
-        """Remember the database as it is."""
-        self._let_go()
+    def save(self, name: str) -> None:
+        """Take a snapshot of the database."""
+        self._close_connections()
         shutil.copyfile(self.file, self.folder / name)
 
-    def put_back(self, name: str) -> World:
-        """The database as it was remembered."""
-        self._let_go()
+    def restore(self, name: str) -> World:
+        """Restore a snapshot."""
+        self._close_connections()
         for end in ("-wal", "-shm"):
             Path(f"{self.file}{end}").unlink(missing_ok=True)
         shutil.copyfile(self.folder / name, self.file)
         access.clear_cache()
-        lookups._kept.clear()  # the version of access goes back, and what it was read of may differ
+        lookups._kept.clear()  # the version of the access rules goes back, and so do the rows that were cached
         return World(self.app)
 
-    def _let_go(self) -> None:
+    def _close_connections(self) -> None:
         with self.app.app_context():
             db.engine.dispose()
 
 
 @pytest.fixture(scope="module")
-def house(settled: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """The house of a module."""
+def snapshots(settled: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppSnapshots]:
+    """The application of a test module."""
     folder = tmp_path_factory.mktemp("compat")
     with spare_app(settled, folder) as app:
-        yield House(app, folder)
+        yield AppSnapshots(app, folder)
 
 
 @pytest.fixture
-def world(house: House) -> Iterator[World]:
-    """As everywhere, but soon there: an application that other tests have used, with a fresh database."""
-    world = house.put_back("bare")
+def world(snapshots: AppSnapshots) -> Iterator[World]:
+    """The usual world, but faster: the module's application with an empty database."""
+    world = snapshots.restore("empty")
     yield world
     world.close()
 
 
 @pytest.fixture
-def ground(house: House) -> Iterator[Ground]:
-    """The office with one record of each kind, fresh for each test."""
-    world = house.put_back("furnished")
-    yield house.ground.seen_from(world)
+def sample(snapshots: AppSnapshots) -> Iterator[SampleRecords]:
+    """One record of each kind, restored for each test."""
+    world = snapshots.restore("with_records")
+    yield snapshots.sample.bind_to(world)
     world.close()
 
 
 @pytest.fixture(scope="module")
-def standing(house: House) -> Iterator[Ground]:
-    """The same for all tests of a module that leave everything as it was, or do not mind how it is."""
-    world = house.put_back("furnished")
-    yield house.ground.seen_from(world)
+def shared_sample(snapshots: AppSnapshots) -> Iterator[SampleRecords]:
+    """The same for all tests of a module that do not change it, or do not depend on its state."""
+    world = snapshots.restore("with_records")
+    yield snapshots.sample.bind_to(world)
     world.close()
 
 
-# --- the other database
+# --- MariaDB
 
 
 @pytest.fixture(scope="module")
-def maria_house(mariadb_server: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
-    """The product on a MariaDB database that a module shares."""
+def maria_app(mariadb_server: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
+    """The application on a MariaDB database that a test module shares."""
     name = mariadb_server.create_database()
     folder = tmp_path_factory.mktemp("maria") / "instance"
     access.clear_cache()
@@ -102,26 +102,26 @@ def maria_house(mariadb_server: Databases, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture
-def maria(maria_house: Flask) -> Iterator[World]:
-    """As everywhere, but soon there: what a test adds is gone before the next one."""
+def maria(maria_app: Flask) -> Iterator[World]:
+    """The usual world on MariaDB; rows that a test adds are deleted after it."""
     access.clear_cache()
-    world = World(maria_house)
-    last = last_ids(world)
+    world = World(maria_app)
+    newest = newest_ids(world)
     yield world
     world.close()
-    with world.engine.begin() as line:
-        line.execute(text("SET SESSION foreign_key_checks = 0"))
-        for name, key in last.items():
-            line.execute(text(f"DELETE FROM {name}" + (f" WHERE id > {key}" if key else "")))  # noqa: S608
-        line.execute(text("SET SESSION foreign_key_checks = 1"))
+    with world.engine.begin() as connection:
+        connection.execute(text("SET SESSION foreign_key_checks = 0"))
+        for name, key in newest.items():
+            connection.execute(text(f"DELETE FROM {name}" + (f" WHERE id > {key}" if key else "")))  # noqa: S608
+        connection.execute(text("SET SESSION foreign_key_checks = 1"))
 
 
-def last_ids(world: World) -> dict[str, int]:
-    """Table -> the newest id; 0 for one that is empty."""
+def newest_ids(world: World) -> dict[str, int]:
+    """Table -> its largest id; 0 for an empty one."""
     tables = Model.metadata.tables.values()
     queries = {
         each.name: select(func.max(each.c.id) if "id" in each.c else func.count()).select_from(each) for each in tables
     }
-    with world.engine.connect() as line:
-        found = {name: int(line.execute(query).scalar() or 0) for name, query in queries.items()}
-    return {name: key for name, key in found.items() if "id" in Model.metadata.tables[name].c or not key}
+    with world.engine.connect() as connection:
+        ids = {name: int(connection.execute(query).scalar() or 0) for name, query in queries.items()}
+    return {name: key for name, key in ids.items() if "id" in Model.metadata.tables[name].c or not key}

@@ -45,8 +45,8 @@ MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
     [
         (None, True, "No job has run yet"),
         (None, False, "Jobs are not running: CRM_SCHEDULER is off everywhere"),
-        (MINUTE, True, "crm1:4711 leads"),
-        (MINUTE, False, "crm1:4711 leads"),
+        (MINUTE, True, "crm1:4711 is the leader"),
+        (MINUTE, False, "crm1:4711 is the leader"),
         (HOUR, True, "Jobs have been delayed since"),
         (HOUR, False, "Jobs are not running: CRM_SCHEDULER is off everywhere"),
     ],
@@ -108,7 +108,7 @@ def test_who_may_read_the_settings_sees_the_runs_and_no_button(world: World) -> 
     world.make.cell("Sales Manager", "Settings", "read", "all")
     ran(world, MINUTE)
     said = world.door("mia").screen("/jobs/").text
-    assert "crm1:4711 leads" in said
+    assert "crm1:4711 is the leader" in said
     assert "/jobs/run/" not in said
 
 

@@ -201,7 +201,9 @@ def test_who_saves_an_old_matrix_is_told_and_keeps_what_he_chose(desk: Desk) -> 
     save_matrix(desk, "root", "Sales User", level_Leads_export="own")
     before = desk.cells("Sales User")
     answer = desk.post("root", action, level_Leads_delete="all")
-    assert answer.status_code == 409 and "meanwhile" in answer.text and "Leads: Delete" in answer.text
+    assert (
+        answer.status_code == 409 and "Someone else changed this role" in answer.text and "Leads: Delete" in answer.text
+    )
     assert 'level-all" name="level_Leads_delete"' in answer.text
     assert desk.cells("Sales User") == before
 

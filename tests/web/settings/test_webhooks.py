@@ -152,7 +152,7 @@ def test_a_test_is_sent_and_its_answer_shown_as_text(office, receiver):
     assert work() == 1
     page = office.door("root").screen("/webhooks/1/").text
     assert "&lt;script&gt;alert(1)" in page and "<script>alert(1)" not in page
-    assert "The receiver refused it (500)." in page and "x" * 200 not in page
+    assert "The receiver refused the delivery (500)." in page and "x" * 200 not in page
     assert b'"event":"test"' in receiver.heard[0].body
 
 
@@ -168,7 +168,7 @@ def test_the_log_names_the_record_and_sends_again_under_the_same_key(office, rec
     lead = office.make.lead("ana")
     work()
     page = office.door("root").screen("/webhooks/1/").text
-    assert f'<a href="/leads/{lead.number}">{lead.number}</a>' in page and "Arrived" in page
+    assert f'<a href="/leads/{lead.number}">{lead.number}</a>' in page and "Delivered" in page
     office.door("root").form("/webhooks/again/1")
     assert (work(), len(receiver.heard)) == (1, 2)
     assert len({heard.headers["X-CRM-Delivery"] for heard in receiver.heard}) == 1
@@ -185,7 +185,10 @@ def test_all_that_failed_is_sent_again_and_nothing_else(office):
     root = office.door("root")
     assert "/webhooks/1/retry" in root.screen("/webhooks/1/?show=failed").text
     assert "/webhooks/1/retry" not in root.screen("/webhooks/1/").text
-    for said in ("2 deliveries are sent again. They go out within minutes", "Nothing has failed in the last 30 days."):
+    for said in (
+        "2 deliveries will be resent. They are sent within minutes",
+        "Nothing has failed in the last 30 days.",
+    ):
         root.form("/webhooks/1/retry")
         assert said in root.screen("/webhooks/1/").text
     rows = office.rows(select(WebhookDelivery).order_by(WebhookDelivery.id))

@@ -76,7 +76,7 @@ def test_the_page_says_in_words_what_will_happen(world: World) -> None:
     save(world, leave_from=typed(leave_from), leave_to=typed(leave_to), delegate=str(world.people["ben"].id))
     page = world.door("ana").screen("/me/").text
     assert re.search(r"From \d+ \w+( \d+)?, [\d:]+, Ben Shah gets your new work .* they return to you", page)
-    assert "You stand in for Ana Shah" in world.door("ben").screen("/me/").text
+    assert "You cover for Ana Shah" in world.door("ben").screen("/me/").text
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_a_delegate_who_is_away_too_is_allowed_and_told(world: World) -> None:
     world.session.commit()
     save(world, leave_from=typed(now + DAY), leave_to=typed(now + 9 * DAY), delegate=str(ben.id))
     assert user(world).delegate_id == ben.id
-    assert "Ben Shah is on leave too" in world.door("ana").screen("/me/").text
+    assert "Ben Shah is also on leave" in world.door("ana").screen("/me/").text
 
 
 @pytest.mark.parametrize(
