@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 import config
-from app import cli, job_runner, jobs, models, session_hooks, views  # noqa: F401  (all tables must be known before the mappers are used)
+from app import addons, cli, job_runner, jobs, models, session_hooks, views  # noqa: F401  (all tables must be known before the mappers are used)
 from app.channels.base import Channel
 from app.channels.console import Console
 from app.channels.email import Email, server_of
@@ -29,6 +29,7 @@ from app.web.pages import errors, shell
 from app.web.realtime import live_events
 from app.web.security import cors, head_requests, rate_limits, security_manager
 from app.web.settings import dead_letters, settings_menu
+from app.web.workday import sidebar
 
 
 def create_app(settings: config.Settings | None = None, **overrides: object) -> Flask:
@@ -48,10 +49,11 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
     compress.init_app(app)
     db.init_app(app)
     migrate.init_app(app, db, directory=str(config.ROOT / "migrations"))
+    addons.add_revisions(migrate)
     session_hooks.install()
     with app.app_context():
         database.tune(db.engine)
-        shell.install(app, views.menu)
+        shell.install(app, sidebar.menu)
         cors.install(app)
         rate_limits.install(app, settings)
         _build(app)
@@ -60,7 +62,7 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
         app.extensions["crm_job_names"], app.extensions["crm_minute_jobs"] = jobs.names(), jobs.minutely()
         app.extensions["crm_next_jobs"] = lambda now: jobs.next_runs(now, settings.time_zone)
         app.extensions["crm_run_job"] = lambda name: jobs.run_now(app, name)
-        app.extensions["crm_settings_menu"] = settings_menu.links()
+        app.extensions["crm_settings_menu"] = settings_menu.links
     errors.install(app)
     routes.install(app)
     live_events.install(app)
@@ -75,6 +77,7 @@ def _build(app: Flask) -> None:
     builder = AppBuilder(security_manager_class=security, indexview=views.INDEX)
     builder.init_app(app, db.session)
     views.register(builder)
+    addons.register(builder, app.config["CRM"].addons)
     app.jinja_env.globals["appbuilder"] = builder
 
 

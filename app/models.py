@@ -39,6 +39,7 @@ from app.domain.webhooks import Webhook, WebhookDelivery  # who outside is told 
 remove_sequence_defaults()
 
 __all__ = [
+    "CORE_TABLES",
     "AccessVersion",
     "AccountType",
     "Activity",
@@ -90,3 +91,6 @@ __all__ = [
     "Webhook",
     "WebhookDelivery",
 ]
+
+#: The tables of the product; whatever stands beside them belongs to an add-on.
+CORE_TABLES = frozenset(Record.metadata.tables)

@@ -3,7 +3,7 @@
 from app.access.fast_paging import MAX_BRANCHES, count_by_person, ids_by_person
 from app.access.people import bump_version, clear_cache, load_person, person, version_query
 from app.access.person import ADMIN, Denied, Person
-from app.access.row_rules import MODULE_OF, RULES, guarded_tables, visible
+from app.access.row_rules import MODULE_OF, RULES, add_model, guarded_tables, visible
 from app.access.session_filter import get_visible, reaches_row
 from app.access.system_session import SYSTEM, act_as, acting, acting_as, as_system
 from app.access.visibility import users_who_see
@@ -19,6 +19,7 @@ __all__ = [
     "act_as",
     "acting",
     "acting_as",
+    "add_model",
     "as_system",
     "bump_version",
     "clear_cache",

@@ -62,7 +62,7 @@ def _outside_matrix(fab_permissions: Any) -> list[str]:
 def is_cell(fab_permission: Any) -> bool:
     """Whether FAB's permission stands for a cell of the matrix."""
     verb = fab_permission.permission.name.removeprefix("can_")
-    return fab_permission.view_menu.name in permissions.MODULES and verb in permissions.VERBS
+    return fab_permission.view_menu.name in permissions.all_modules() and verb in permissions.VERBS
 
 
 def _account_lines(session: Session) -> Iterator[_Line]:

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, false, or_, true
+from sqlalchemy import ColumnElement, and_, exists, false, or_, select, true
 from sqlalchemy.orm import aliased
 
 from app.access.person import Person
+from app.domain import permissions
 from app.models import (
     Activity,
     ApiKey,
@@ -164,11 +165,20 @@ def _with_nearest_parent(person: Person, row: Any) -> ColumnElement[bool]:
 
 def _activities(person: Person, line: Any = Activity) -> ColumnElement[bool]:
     """Lines of visible records; lines about a note, task, call or message only for who may read that module."""
-    seen = (
-        true() if _reads_all_parents(person) and person.reach("Tasks") is None else _with_nearest_parent(person, line)
-    )
+    if _reads_all_parents(person) and person.reach("Tasks") is None:
+        seen = line.record_kind.is_(None) if _TIMELINES else true()
+    else:
+        seen = _with_nearest_parent(person, line)
+    if _TIMELINES:
+        seen = or_(seen, *[_lines_of(person, model, line) for model in _TIMELINES])
     closed = sorted(kind for kind, module in ACTIVITY_MODULES.items() if not person.may(module, "read"))
     return and_(seen, line.kind.not_in(closed)) if closed else seen
+
+
+def _lines_of(person: Person, model: Any, line: Any) -> ColumnElement[bool]:
+    """Timeline lines of the visible rows of a record without a column of its own in Activity."""
+    ids = select(model.id).where(visible(person, model))
+    return and_(line.record_kind == model.__tablename__, line.record_id.in_(ids))
 
 
 def _requests(person: Person, request: Any = AssignmentRequest, verb: str = "read") -> ColumnElement[bool]:
@@ -258,8 +268,25 @@ MODULE_OF = {
 }
 
 
+#: Records whose timeline lines are found by table and id.
+_TIMELINES: dict[Any, None] = {}
+
+
+def add_model(model: Any, module: str, has_timeline: bool = False) -> None:
+    """Guard a model's table by a module, made if need be: its rows are for those who read the module at level all.
+
+    A model that has a rule in RULES keeps it. `has_timeline`: lines are written by table and id.
+    """
+    if has_timeline:
+        _TIMELINES[model] = None
+    permissions.add_module(module)
+    if model not in RULES:
+        RULES[model] = lambda person: true() if person.level(module, "read") == "all" else false()
+    MODULE_OF.setdefault(model, module)
+
+
 @lru_cache(maxsize=1)
-def _records_by_table(_mapped: int) -> dict[str, Any]:
+def _records_by_table(_mapped: int, _ruled: int) -> dict[str, Any]:
     """Table -> record: all that have a rule, and every Record without one, which shows no rows."""
     records = [mapper.class_ for mapper in Record.registry.mappers if issubclass(mapper.class_, Record)]
     return {record.__tablename__: record for record in (*records, *RULES)}
@@ -267,7 +294,7 @@ def _records_by_table(_mapped: int) -> dict[str, Any]:
 
 def guarded_tables() -> dict[str, Any]:
     """Table -> record that access rules filter; the others are masters and FAB's own tables."""
-    return _records_by_table(len(Record.registry._class_registry))
+    return _records_by_table(len(Record.registry._class_registry), len(RULES))
 
 
 def reaches_all_visible(person: Person, record: Any, verb: str) -> bool:

@@ -82,6 +82,8 @@ _INVALID_SECRET = {
 class Customer(Contact, Versioned, Record):
     """A person who is a customer of the broker."""
 
+    #: What other records show of it: the number, and behind it what people call it.
+    __label_columns__ = ("number", "first_name", "last_name")
     __tablename__ = "customer"
     __table_args__ = (
         Index("ix_customer_owner", "owner_id", "id"),

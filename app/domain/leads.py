@@ -45,6 +45,8 @@ REQUIRED_FIELDS = {"opened": "client_id", "activated": "client_id", "sent": "pod
 class Lead(Contact, SlaRecord, Versioned, Record):
     """Somebody who may become a customer. It holds contact fields only until it is linked to a customer."""
 
+    #: What other records show of it: the number, and behind it what people call it.
+    __label_columns__ = ("number",)
     __tablename__ = "leads"
     #: For the SLA a lead is resolved when its account is open or it has ended otherwise.
     applies_to, paused_in, ended_in = "lead", ("scheduled", "waiting"), (*TERMINAL, "opened")

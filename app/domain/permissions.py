@@ -48,6 +48,29 @@ VERBS_OF: dict[str, tuple[str, ...]] = {
 WITHOUT_OWNER = ("Support Pages", "Settings")
 
 
+#: Modules of records that no module of the product covers, by add_module; kept for the process.
+_ADDED: dict[str, None] = {}
+
+
+def add_module(name: str) -> None:
+    """Give the matrix a module for a record of its own. Raises ValueError for a name that cannot be stored."""
+    if not 0 < len(name) <= 32:
+        raise ValueError(f"the module {name!r} must have between 1 and 32 characters")
+    if name not in MODULES:
+        _ADDED[name] = None
+        VERBS_OF.setdefault(name, ("read", "create", "write", "delete", "bulk"))
+
+
+def all_modules() -> tuple[str, ...]:
+    """The modules of the product, then those that were added."""
+    return (*MODULES, *_ADDED)
+
+
+def is_added(module: str) -> bool:
+    """Whether the module was added; where its record has no access rule of its own, its levels are none and all."""
+    return module in _ADDED
+
+
 class ModulePermission(Model):  # type: ignore[misc]
     """One cell of the matrix; a cell without a row is "none"."""
 

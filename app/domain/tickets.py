@@ -82,6 +82,8 @@ ticket_subjects = Table(
 class Ticket(SlaRecord, Versioned, Record):
     """A request for help."""
 
+    #: What other records show of it: the number, and behind it what people call it.
+    __label_columns__ = ("number",)
     __tablename__ = "ticket"
     applies_to, paused_in, ended_in = "ticket", ("waiting",), ENDED
     __table_args__ = (

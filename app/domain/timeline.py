@@ -42,6 +42,7 @@ class Activity(Model):  # type: ignore[misc]
         Index("ix_activity_customer", "customer_id", "id"),
         Index("ix_activity_task", "task_id", "id"),
         Index("ix_activity_actor", "actor_id", "id"),
+        Index("ix_activity_record", "record_kind", "record_id", "id"),
     )
     id: Mapped[int] = mapped_column(_BIG, primary_key=True)
     #: One of KINDS.
@@ -54,6 +55,9 @@ class Activity(Model):  # type: ignore[misc]
     ticket_id: Mapped[int | None] = mapped_column(ForeignKey("ticket.id", ondelete="CASCADE"))
     customer_id: Mapped[int | None] = mapped_column(ForeignKey("customer.id", ondelete="CASCADE"))
     task_id: Mapped[int | None] = mapped_column(ForeignKey("task.id", ondelete="CASCADE"))
+    #: Table and id of a record without a column of its own here.
+    record_kind: Mapped[str | None] = mapped_column(String(64))
+    record_id: Mapped[int | None] = mapped_column(Integer)
     #: When the text of a note was changed last, UTC; the earlier texts are in the payload.
     edited_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     #: What the kind needs: text, from/to, changes [[field, old, new]] and so on. Never a PAN or Aadhaar number.
@@ -110,7 +114,7 @@ def write_many(session: Session, lines: Iterable[TimelineLine], stamp: Stamp) ->
     for line in lines:
         if line.kind not in KINDS:
             raise ValueError(f"unknown kind of activity: {line.kind}")
-        ids = dict.fromkeys(RECORD_COLUMNS.values()) | _timelines_of(line.record)
+        ids = dict.fromkeys((*RECORD_COLUMNS.values(), "record_kind", "record_id")) | _timelines_of(line.record)
         rows.append({"kind": line.kind, "at": stamp.now, "actor_id": stamp.by, "payload": line.payload} | ids)
         mark_changed(session, ids["lead_id"], ids["ticket_id"], ids["customer_id"])
     if rows:
@@ -156,11 +160,11 @@ def as_json(value: Any) -> Any:
     return value.isoformat() if isinstance(value, (date, datetime)) else value
 
 
-def _timelines_of(record: Any) -> dict[str, int | None]:
+def _timelines_of(record: Any) -> dict[str, Any]:
     """The columns that say on which timelines a line of this record appears."""
     own = RECORD_COLUMNS.get(record.__tablename__)
     ids = {own: record.id} if own else {}
     for name in ("lead_id", "ticket_id", "customer_id"):
         if getattr(record, name, None) is not None:
             ids.setdefault(name, getattr(record, name))
-    return ids
+    return ids or {"record_kind": record.__tablename__, "record_id": record.id}

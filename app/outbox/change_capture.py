@@ -1,7 +1,7 @@
-"""Every session is watched: what it did to records is written down for the webhooks, in the same transaction.
+"""Change capture: writes a webhook delivery for each change of a record, in the transaction of the change.
 
-All doors and jobs pass here, for all write through a session. Statements that go around its objects say by
-`happenings.note` what they did. Where no webhook listens it costs nothing but a look at what was changed.
+All code writes through a session, so nothing is missed. Statements that bypass the session's objects call
+`change_events.note`. Without webhooks this costs only a look at what has changed.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from app.outbox.webhook_delivery import WEBHOOKS, WebhookSender
 
 #: The database whose webhooks this process serves.
 _engine: Engine | None = None
-#: Database -> (version of access, who listens); a change of a webhook counts the version up.
-_kept: dict[str, tuple[int, tuple[Subscription, ...]]] = {}
+#: Database URL -> (access version, subscriptions). Changing a webhook increases the version.
+_cache: dict[str, tuple[int, tuple[Subscription, ...]]] = {}
 
 
 def install(app: Flask, sender: WebhookSender) -> None:
@@ -36,23 +36,23 @@ def install(app: Flask, sender: WebhookSender) -> None:
     app.extensions["crm_webhook_sender"] = sender
     with app.app_context():
         _engine = db.engine
-    _kept.clear()
+    _cache.clear()
 
 
 def _is_ours(session: Session) -> bool:
     return _engine is not None and session.get_bind().engine is _engine
 
 
-# --- what happens
+# --- capture
 
 
 def capture_deletions(session: Session, _context: Any, _rows: Any) -> None:
-    """Session hook, before a flush: note the deleted records, and who sees them as long as that can be asked."""
+    """Session hook, before a flush: note the deleted records, and who sees them, which cannot be queried later."""
     for row in session.deleted:
         kind = KINDS.get(row.__tablename__)
         if kind is None or not _is_ours(session):
             continue
-        users = [each.user_id for each in _listeners(session) if "deleted" in each.wants(kind)]
+        users = [each.user_id for each in _subscriptions(session) if "deleted" in each.wants(kind)]
         seen_by = access.users_who_see(session, users, row, datetime.now(UTC)) if users else frozenset()
         gone = ChangeEvent(frozenset({"deleted"}), getattr(row, "number", None), seen_by)
         change_events.add(session, (kind, row.id), gone)
@@ -64,22 +64,22 @@ def capture_changes(session: Session, _context: Any) -> None:
         return
     for row in session.new:
         if kind := KINDS.get(row.__tablename__):
-            given = ("assigned",) if getattr(row, "assignee_id", None) is not None else ()
-            change_events.note(session, kind, row.id, "created", *given)
+            assigned = ("assigned",) if getattr(row, "assignee_id", None) is not None else ()
+            change_events.note(session, kind, row.id, "created", *assigned)
     for row in session.dirty:
         kind = KINDS.get(row.__tablename__)
-        if kind and (events := change_events.of_columns(kind, _changed(row))):
+        if kind and (events := change_events.of_columns(kind, _changed_columns(row))):
             change_events.note(session, kind, row.id, *events)
 
 
-def _changed(row: Any) -> Iterable[str]:
-    """The columns whose value is another one now; only those that were set are looked at."""
+def _changed_columns(row: Any) -> Iterable[str]:
+    """The columns whose value has changed; only those that were set are checked."""
     state: Any = inspect(row)
     columns = state.mapper.columns
     return [name for name in state.committed_state if name in columns and state.attrs[name].history.has_changes()]
 
 
-# --- what is written down
+# --- write
 
 
 def write_deliveries(session: Session) -> None:
@@ -88,40 +88,40 @@ def write_deliveries(session: Session) -> None:
         return
     session.flush()
     gathered = pending(session)
-    happened, gathered.change_events = gathered.change_events, {}
-    listeners = _listeners(session) if happened else ()
+    changes, gathered.change_events = gathered.change_events, {}
+    subscriptions = _subscriptions(session) if changes else ()
     now = datetime.now(UTC)
-    rows = [row for place, each in happened.items() for row in _rows(place, each, listeners, now)]
+    rows = [row for record, change in changes.items() for row in _rows(record, change, subscriptions, now)]
     if rows:
         session.execute(insert(WebhookDelivery.__table__), rows)
         gathered.webhook_deliveries.extend(row["key"] for row in rows)
 
 
 def _rows(
-    place: RecordKey, each: ChangeEvent, listeners: Iterable[Subscription], now: datetime
+    record: RecordKey, change: ChangeEvent, subscriptions: Iterable[Subscription], now: datetime
 ) -> Iterable[dict[str, Any]]:
-    kind, key = place
-    for listener in listeners:
-        for event_ in each.told(listener.wants(kind)):
-            if event_ != "deleted" or listener.user_id in each.seen_by:
-                yield webhooks.delivery_row(listener.id, f"{kind}.{event_}", key, now, each.number)
+    kind, key = record
+    for each in subscriptions:
+        for event in change.told(each.wants(kind)):
+            if event != "deleted" or each.user_id in change.seen_by:
+                yield webhooks.delivery_row(each.id, f"{kind}.{event}", key, now, change.number)
 
 
-def _listeners(session: Session) -> tuple[Subscription, ...]:
-    """Who listens: a person's session knows under which version of access it began, others ask."""
-    who = access.acting(session)
+def _subscriptions(session: Session) -> tuple[Subscription, ...]:
+    """The webhooks to notify. Cached by access version, which a person's session knows; other sessions query them."""
+    person = access.acting(session)
     url = str(session.get_bind().engine.url)
-    held = _kept.get(url)
-    if who is not None and held is not None and held[0] == who.version:
-        return held[1]
+    cached = _cache.get(url)
+    if person is not None and cached is not None and cached[0] == person.version:
+        return cached[1]
     with session.no_autoflush, access.as_system(session):
         found = webhooks.subscriptions(session)
-    if who is not None:
-        _kept[url] = (who.version, found)
+    if person is not None:
+        _cache[url] = (person.version, found)
     return found
 
 
-# --- after a commit, never before
+# --- after the commit
 
 
 def enqueue_committed(session: Session) -> None:

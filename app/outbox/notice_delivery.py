@@ -96,7 +96,7 @@ NOTICES = DeliveryKind(
 )
 
 
-# --- after a commit, never before
+# --- after the commit
 
 
 #: The database whose deliveries this process sends.

@@ -31,7 +31,6 @@ from app.domain.reassignment import (
     due_records,
     load_terms,
     pass_at,
-    reassign_record,
 )
 from app.domain.reassignment import reassign as reassign_many
 from app.domain.settings import BusinessSetting, Holiday
@@ -61,7 +60,7 @@ def people(session: Session) -> dict[str, Any]:
 
 def reassign(session: Session, record: Any, now: Any = NOW, office: Any = ALWAYS_OPEN) -> str:
     kind = "lead" if record.__tablename__ == "leads" else "ticket"
-    return reassign_record(session, kind, record.id, now, office, TERMS)
+    return reassign_many(session, [(kind, record.id)], pass_at(now, office, TERMS))[0]
 
 
 def told(session: Session, kind: str) -> list[int]:

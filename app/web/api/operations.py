@@ -184,7 +184,7 @@ def operation(resource: Any, function: str, method: str) -> dict[str, Any]:
     if function == "get_list":
         made["description"] = _filters(resource)
     if told.body:
-        made["requestBody"] = body(_named(told.body, resource), examples.BODIES.get((resource.resource_name, function)))
+        made["requestBody"] = body(_named(told.body, resource), examples.body_of(resource, function))
     return made
 
 
@@ -210,12 +210,8 @@ def _named(given: Any, resource: Any) -> dict[str, Any]:
 
 def _filters(resource: Any) -> str:
     """Which fields may be filtered, and how."""
-    service = getattr(resource, "desk", None)
-    known = (
-        [f"{each.name} ({' '.join(each.ops)})" for each in service.record_table.fields if each.filter]
-        if service
-        else []
-    )
+    table = getattr(resource, "record_table", None)
+    known = [f"{each.name} ({' '.join(each.operators)})" for each in table.fields if each.filter] if table else []
     return "Filters: " + ", ".join(known) + "." if known else ""
 
 

@@ -131,24 +131,22 @@ def base_of(resource: Any) -> str:
 def add(resource: Any, api_spec: Any) -> None:
     """Register the shapes of one resource: as it is answered, as it is made, as it is changed."""
     once(api_spec, SHARED)
-    record_table, name = resource.service.record_table, base_of(resource)
+    record_table, name = resource.record_table, base_of(resource)
     known = {each.name: shown(each) for each in record_table.fields} | dict(getattr(resource, "extra_schema", {}))
     once(api_spec, {name: shape({"id": {**ID, "readOnly": True}, **known})})
     once(api_spec, _queries(resource, name))
     for which, suffix, function in (("add", "Create", "post"), ("edit", "Change", "put")):
         if function not in resource.exclude_route_methods:
-            once(
-                api_spec, {name + suffix: _body(record_table, which, examples.BODIES[resource.resource_name, function])}
-            )
+            once(api_spec, {name + suffix: _body(record_table, which, examples.body_of(resource, function))})
 
 
 def _queries(resource: Any, name: str) -> dict[str, Any]:
     """What may stand in q where this resource is read: its own fields, and none else."""
-    record_table, example = resource.service.record_table, examples.QUERIES[resource.resource_name]
+    record_table, example = resource.record_table, examples.query_of(resource)
     names = [each.name for each in record_table.fields]
     columns = {"type": "array", "items": _one_of(["id", *names]), "description": "Fields to return; all if omitted."}
     filters = [each for each in record_table.fields if each.filter]
-    operators = [*dict.fromkeys(op for each in filters for op in each.ops), *ALIASES]
+    operators = [*dict.fromkeys(op for each in filters for op in each.operators), *ALIASES]
     rule = shape(
         {
             "col": _one_of([each.name for each in filters]),
@@ -229,7 +227,7 @@ def taken_as(each: Field) -> dict[str, Any]:
     elif isinstance(each, ChoiceField):
         told["enum"] = [*each.options, None]
     elif told.get("type") == "string" and "format" not in told:
-        told["maxLength"] = each.most
+        told["maxLength"] = each.max_length
     elif told.get("type") == "integer":
         told |= {"minimum": getattr(each, "least", 0), "maximum": getattr(each, "largest", 2**31 - 1)}
     return told | _about(each) | ({"example": examples.TAKEN[each.name]} if each.name in examples.TAKEN else {})

@@ -38,7 +38,7 @@ PERSONAL_FIELDS = (
 #: Changes in one response.
 MAX_CHANGES = 100
 #: Our field of a customer -> the predecessor's.
-_FIELD_NAMES = {ours: name for name, ours in reversed(CUSTOMER.fields.items())}
+_FIELD_NAMES = {field: name for name, field in reversed(CUSTOMER.fields.items())}
 #: Arguments that are part of the request's format.
 _TRANSPORT_ARGUMENTS = frozenset({"cmd", "csrf_token", "doctype"})
 

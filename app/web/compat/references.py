@@ -47,14 +47,14 @@ class _ReferenceField(Field):
 
     def __init__(self, name: str, row: Any, targets: tuple[ReferenceTarget, ...], **flags: Any) -> None:
         super().__init__(name, name, tuple(target.record.number for target in targets), filter=True, **flags)
-        self.row, self.targets, self.ops = row, targets, ("eq", "neq", "in", "null")
+        self.row, self.targets, self.operators = row, targets, ("eq", "neq", "in", "null")
 
     def where(self, op: str, raw: Any, viewer: Viewer) -> ColumnElement[bool]:
         """By the indexed column of the row itself. Raises RuleBroken for another operator."""
         if op == "null":
             is_null = and_(*[getattr(self.row, target.column).is_(None) for target in self.targets])
             return not_(is_null) if raw is False else is_null
-        if op not in self.ops:
+        if op not in self.operators:
             raise RuleBroken(_("“%(name)s” can't be filtered with “%(op)s”.", name=self.name, op=op), self.name)
         values = few(raw if isinstance(raw, list) else [raw], self.name)
         matches = or_(false(), *[self._equals(str(value)) for value in values])

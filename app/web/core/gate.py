@@ -157,13 +157,13 @@ class SentenceResponses:
 class ModulePermissions:
     """A door under the law: its module's cells decide who enters; the session decides which rows."""
 
-    #: One of permissions.MODULES.
+    #: A module of the role matrix.
     module = ""
     #: FAB method -> verb of the matrix.
     VERBS: dict[str, str] = {}
 
     def __init__(self) -> None:
-        if self.module not in permissions.MODULES:
+        if self.module not in permissions.all_modules():
             raise ValueError(f"{type(self).__name__} names no module of the matrix")
         self.class_permission_name = self.module
         self.method_permission_name = dict(self.VERBS)

@@ -36,7 +36,7 @@ class PhoneField(Field):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.ops, self.most, self.mask = ("eq", "null", "sw"), 40, True
+        self.operators, self.max_length, self.mask = ("eq", "null", "sw"), 40, True
 
     def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """E.164 where it is known, else as typed; masked."""
@@ -76,7 +76,7 @@ class EmailField(Field):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.ops, self.most, self.mask = ("eq", "sw", "null"), 254, True
+        self.operators, self.max_length, self.mask = ("eq", "sw", "null"), 254, True
 
     def parse_filter(self, raw: Any, viewer: Viewer) -> Any:
         """Lower case, as stored."""
@@ -94,7 +94,7 @@ class SecretField(Field):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.ops, self.most, self.mask = ("eq",), 20, True
+        self.operators, self.max_length, self.mask = ("eq",), 20, True
 
     def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """Opened and masked."""

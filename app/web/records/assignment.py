@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from flask import flash, redirect, render_template, request
@@ -18,17 +19,52 @@ from app.web.api.resource import Resource, sent
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer, json_answer, refuse_as_json
 from app.web.core.reference_fields import person_card
-from app.web.pages import record_page as pages
-from app.web.pages.screen import Screen, refuse_as_page
 from app.web.records import assignment_actions, assignment_history
+from app.web.records import record_page as pages
+from app.web.records.bulk import BulkAction
+from app.web.records.screen import Screen, refuse_as_page
 
 
 class Assignable(Screen):
     """A screen whose records are assigned."""
 
     #: Role whose round robin is offered first.
-    served_by = "Sales User"
+    default_role = "Sales User"
     VERBS = Screen.VERBS | {"why": "read"}
+
+    def bulk_actions(self, viewer: Viewer) -> list[BulkAction]:
+        """Also: assign to a colleague, or spread over a role."""
+        shared = super().bulk_actions(viewer)
+        if not viewer.person.may(self.module, "bulk") or not viewer.person.may(self.module, "assign"):
+            return shared
+        colleague = self.record_table.by_name["assignee"].form_input(None, [], viewer)
+        colleague |= {"label": _("Colleague"), "required": True}
+        role = {
+            "name": "role",
+            "label": _("Role"),
+            "kind": "choice",
+            "value": self.default_role,
+            "errors": [],
+            "required": True,
+            "help": _("Records are distributed evenly by round robin among the users of the role."),
+            "options": [(each, each) for each in pages.roles_offered(viewer)],
+        }
+        return [
+            BulkAction("assign", _("Assign"), "user-check", self._assign_one, fields=(colleague,)),
+            BulkAction("turn", _("Assign by round robin"), "repeat", self._assign_in_turn, fields=(role,)),
+            *shared,
+        ]
+
+    def bulk_summary(self, takers: Counter[int], viewer: Viewer) -> str:
+        """Who got how many."""
+        return assignment_actions.who_got_how_many(takers, viewer)
+
+    def _assign_one(self, row: Any, form: Any, viewer: Viewer) -> None:
+        chosen = self.record_table.by_name["assignee"].parse(form.get("assignee"), viewer)
+        assignment_actions.give(self, row, chosen, viewer, "bulk")
+
+    def _assign_in_turn(self, row: Any, form: Any, viewer: Viewer) -> int:
+        return assignment_actions.give_by_turn(self, row, form.get("role", ""), viewer)
 
     @expose("/why/<pk>", methods=["GET"])
     @has_access
@@ -41,7 +77,7 @@ class Assignable(Screen):
             "title": _("Why this person?"),
             "number": row.number,
             "back_url": self.url_of(row),
-            "list_label": self.title,
+            "list_label": self.list_title,
             "list_url": f"{self.route_base}/",
             "history": assignment_history.stretches(row, viewer),
         }
@@ -65,13 +101,13 @@ class Assignable(Screen):
         return redirect(self.url_of(row))
 
     def _assign_page(self, row: Any, viewer: Viewer) -> dict[str, Any]:
-        named = self.service.record_table.by_name["assignee"]
+        named = self.record_table.by_name["assignee"]
         roles = [(role, role) for role in pages.roles_offered(viewer)]
         return {
             "title": _("Assign %(number)s", number=row.number),
             "number": row.number,
             "back_url": self.url_of(row),
-            "list_label": self.title,
+            "list_label": self.list_title,
             "list_url": f"{self.route_base}/",
             "action": f"{self.route_base}/assign/{row.id}",
             "may_assign": viewer.person.may(self.module, "assign"),
@@ -83,7 +119,7 @@ class Assignable(Screen):
                 "name": "role",
                 "label": _("Role"),
                 "kind": "choice",
-                "value": row.assigned_role or self.served_by,
+                "value": row.assigned_role or self.default_role,
                 "errors": [],
                 "options": roles,
                 "required": True,
@@ -100,7 +136,7 @@ class Assignable(Screen):
         }
 
     def _to_person(self, row: Any, viewer: Viewer) -> str:
-        chosen = self.service.record_table.by_name["assignee"].parse(request.form.get("assignee"), viewer)
+        chosen = self.record_table.by_name["assignee"].parse(request.form.get("assignee"), viewer)
         return (
             _("Assigned.")
             if assignment_actions.give(self, row, chosen, viewer, "direct")
@@ -192,7 +228,7 @@ class AssignableResource(Resource):
             assignment_actions.give(
                 self,
                 row,
-                self.service.record_table.by_name["assign_to"].parse(raw.get("assign_to"), viewer),
+                self.record_table.by_name["assign_to"].parse(raw.get("assign_to"), viewer),
                 viewer,
                 "direct",
             )

@@ -21,8 +21,8 @@ from app.web.core.date_fields import DateTimeField
 from app.web.core.fields import Viewer, clean_text
 from app.web.core.gate import REFUSABLE, current_viewer, refusal
 from app.web.core.languages import said
-from app.web.pages.screen import Screen, back, refuse_as_page
 from app.web.records import call_lines, call_targets
+from app.web.records.screen import Screen, back, refuse_as_page
 from app.web.records.tasks import offsets_of
 
 #: When people call again, if they say "tomorrow".
@@ -284,7 +284,7 @@ def _stored(call: CallLog) -> dict[str, Any]:
 
 def _about(screen: Any, call: CallLog, viewer: Viewer) -> dict[str, Any]:
     """The other side, as the list shows it."""
-    record_table = screen.service.record_table
+    record_table = screen.record_table
     row = tuple(record_table.one(db.session(), call.id, ("other",)))
     ((field, cut),) = record_table.selection(("other",))[1]
     return dict(field.cell(row[cut], viewer))

@@ -12,9 +12,9 @@ from app.extensions import db
 from app.models import Customer, Lead, Ticket
 from app.web.core.fields import Viewer
 from app.web.core.reference_fields import find_record
-from app.web.pages.listing import hits
 from app.web.records.customers import CustomerScreen
 from app.web.records.leads import LeadScreen
+from app.web.records.list_page import hits
 from app.web.records.tickets import TicketScreen
 
 #: Kind of a number -> record, and the screen that knows how it is found.

@@ -212,17 +212,18 @@ def line(payload: dict[str, Any], people: str, viewer: Viewer) -> dict[str, Any]
 
 
 def clock_fields(record: Any, done: Any) -> list[Field]:
-    """The fields of a record's clock; `done`: the column that says when it was resolved."""
+    """The special fields of a record's clock; `done`: the column that says when it was resolved."""
     return [
-        NextTargetField("sla", _l("SLA"), record, listed=True, sort=True),
-        SlaTargetField("reply_due_on", _l("First response due"), record, record.replied_on, filter=True, sort=True),
-        SlaTargetField("resolve_due_on", _l("Resolution due"), record, done, filter=True, sort=True),
-        DateTimeField("replied_on", _l("First response"), (record.replied_on,), filter=True, section="sla"),
-        DateTimeField(
-            "reply_late_on", _l("First response overdue since"), (record.reply_late_on,), filter=True, section="none"
-        ),
-        DateTimeField(
-            "resolve_late_on", _l("Resolution overdue since"), (record.resolve_late_on,), filter=True, section="none"
-        ),
-        DateTimeField("paused_on", _l("Paused since"), (record.paused_on,), filter=True, section="none"),
+        NextTargetField("sla", _l("SLA"), record),
+        SlaTargetField("reply_due_on", _l("First response due"), record, record.replied_on),
+        SlaTargetField("resolve_due_on", _l("Resolution due"), record, done),
     ]
+
+
+CLOCK = ("sla", "reply_due_on", "resolve_due_on", "replied_on", "reply_late_on", "resolve_late_on", "paused_on")
+CLOCK_LABELS = {
+    "replied_on": _l("First response"),
+    "reply_late_on": _l("First response overdue since"),
+    "resolve_late_on": _l("Resolution overdue since"),
+    "paused_on": _l("Paused since"),
+}

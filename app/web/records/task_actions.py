@@ -17,8 +17,8 @@ from app.domain.tasks import OPEN, Task
 from app.extensions import db
 from app.web.core.fields import Viewer, clean_text
 from app.web.core.gate import REFUSABLE, current_viewer, refusal, whole
-from app.web.pages.screen import Screen, back, refuse_as_page
 from app.web.records.mentions import remarks, write_note
+from app.web.records.screen import Screen, back, refuse_as_page
 
 
 class TaskActions(Screen):
@@ -101,7 +101,7 @@ class TaskActions(Screen):
 
     def _finish(self, row: Task, raw: dict[str, str], viewer: Viewer) -> None:
         session = db.session()
-        values = self.service.record_table.parse({"title": raw["title"], "due_on": raw["due_on"]}, "add", viewer)
+        values = self.record_table.parse({"title": raw["title"], "due_on": raw["due_on"]}, "add", viewer)
         task_actions.refuse_invalid_follow_up(values, viewer.now)
         note = clean_text(raw["note"], "note", 20_000)
         before = max(viewer.now, row.due_on or viewer.now)
@@ -115,7 +115,7 @@ class TaskActions(Screen):
             task_actions.set_follow_up(session, row.lead_id, values["due_on"], before)
 
     def _finish_form(self, row: Task, raw: dict[str, Any], errors: dict[str, list[str]], viewer: Viewer) -> Any:
-        named = self.service.record_table.by_name
+        named = self.record_table.by_name
         note = {
             "name": "note",
             "label": _("How did it go?"),

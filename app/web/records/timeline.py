@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from flask_appbuilder.models.sqla.interface import SQLAInterface
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from sqlalchemy import select
@@ -16,12 +17,11 @@ from app.domain.base import RuleBroken
 from app.domain.timeline import KINDS, Activity
 from app.models import Customer, Lead, Task, Ticket
 from app.web.api.resource import Resource
-from app.web.core.date_fields import DateTimeField, moment_cell
+from app.web.core.date_fields import moment_cell
 from app.web.core.fields import ChoiceField, Field, NumberField, Viewer
 from app.web.core.gate import current_viewer
 from app.web.core.record_service import RecordService
-from app.web.core.record_table import RecordTable
-from app.web.core.reference_fields import PersonField, RecordField, person_card
+from app.web.core.reference_fields import RecordField, person_card
 from app.web.records import call_lines, mentions, sla_fields
 
 PAGE = 30
@@ -42,13 +42,20 @@ ICONS = {
 }
 
 
-def page(session: Session, column: str, key: int, before: int | None = None) -> list[Any]:
-    """One page of a record's lines, newest first; one indexed range."""
+def lines_of(column: str, table: str, key: int) -> tuple[Any, ...]:
+    """Which lines are a record's: by its own column of Activity, or by table and id for records without one."""
+    if column:
+        return (getattr(Activity, column) == key,)
+    return (Activity.record_kind == table, Activity.record_id == key)
+
+
+def page(session: Session, where: tuple[Any, ...], before: int | None = None) -> list[Any]:
+    """One page of a record's lines, newest first; one indexed range. `where`: as `lines_of` makes it."""
     line = Activity
     query = select(
         line.id, line.kind, line.at, line.actor_id, line.payload, line.edited_on, line.lead_id, line.ticket_id
     )
-    query = query.where(getattr(line, column) == key)
+    query = query.where(*where)
     if before is not None:
         query = query.where(line.id < before)
     return list(session.execute(query.order_by(line.id.desc()).limit(PAGE)))
@@ -241,53 +248,32 @@ class NoteText(Field):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.most = MOST_SIGNS
+        self.max_length = MOST_SIGNS
 
 
-FIELDS: list[Field] = [
-    ChoiceField("kind", "Kind", (Activity.kind,), options=KINDS, filter=True),
-    DateTimeField("at", "At", (Activity.at,), filter=True),
-    PersonField("actor", "Actor", (Activity.actor_id,), filter=True),
-    RecordField(
-        "lead",
-        "Lead",
-        (Activity.lead_id, Lead.number),
-        key="lead_id",
-        record=Lead,
-        url="/leads/",
-        filter=True,
-        add=True,
-    ),
-    RecordField(
-        "ticket",
-        "Ticket",
-        (Activity.ticket_id, Ticket.number),
-        key="ticket_id",
-        record=Ticket,
-        url="/tickets/",
-        filter=True,
-        add=True,
-    ),
-    RecordField(
-        "customer",
-        "Customer",
-        (Activity.customer_id, Customer.number),
-        key="customer_id",
-        record=Customer,
-        url="/customers/",
-        filter=True,
-        add=True,
-    ),
-    NumberField("task_id", "Task", (Activity.task_id,), filter=True),
+SPECIAL_FIELDS: tuple[Field, ...] = (
+    ChoiceField("kind", options=KINDS),
+    RecordField("customer", columns=(Activity.customer_id, Customer.number), key="customer_id", record=Customer),
+    NumberField("task_id", columns=(Activity.task_id,)),
     TextLineField(
         "told",
-        "Told",
-        (Activity.kind, Activity.payload, Activity.lead_id, Activity.ticket_id),
+        columns=(Activity.kind, Activity.payload, Activity.lead_id, Activity.ticket_id),
         schema={"type": "object", "nullable": True},
     ),
-    NoteText("text", "Text", add=True, edit=True, required=True),
-    DateTimeField("edited_on", "Edited on", (Activity.edited_on,), edit=True),
-]
+    NoteText("text", required=True),
+)
+LABELS = {
+    "kind": "Kind",
+    "at": "At",
+    "actor": "Actor",
+    "lead": "Lead",
+    "ticket": "Ticket",
+    "customer": "Customer",
+    "task_id": "Task",
+    "told": "Line",
+    "text": "Text",
+    "edited_on": "Edited on",
+}
 
 
 class ActivityService(RecordService):
@@ -295,15 +281,8 @@ class ActivityService(RecordService):
 
     record = Activity
     module = "Notes"
-    record_table = RecordTable(
-        Activity,
-        FIELDS,
-        joins=(
-            (Lead, Lead.id == Activity.lead_id),
-            (Ticket, Ticket.id == Activity.ticket_id),
-            (Customer, Customer.id == Activity.customer_id),
-        ),
-    )
+    fields = SPECIAL_FIELDS
+    label_columns = LABELS
 
     def create(self, session: Session, values: dict[str, Any], viewer: Viewer) -> Activity:
         """A note on exactly one record."""
@@ -330,8 +309,14 @@ class ActivityResource(Resource):
     """/api/v1/activity/"""
 
     resource_name = "activity"
+    datamodel = SQLAInterface(Activity)
     module = "Notes"
     service = ActivityService()
+    show_columns = ["kind", "at", "actor", "lead", "ticket", "customer", "task_id", "told", "edited_on"]
+    add_columns = ["lead", "ticket", "customer", "text"]
+    edit_columns = ["text", "edited_on"]
+    search_columns = ["kind", "at", "actor", "lead", "ticket", "customer", "task_id"]
+    order_columns: list[str] = []
     exclude_route_methods = {"delete"}
     extra_schema = {
         "warnings": {

@@ -36,8 +36,13 @@ SECRET_BYTES = 32
 MAX_NAME_LENGTH = 120
 #: Valid keys of one user.
 MOST_KEYS = 50
+
+
 #: What a key may be limited to: a module with all its verbs, or one verb of it.
-SCOPES = frozenset(permissions.MODULES) | {f"{m}.{verb}" for m in permissions.MODULES for verb in permissions.VERBS}
+def known_scopes() -> frozenset[str]:
+    """What a key may be limited to: modules, and "module.verb"."""
+    modules = permissions.all_modules()
+    return frozenset(modules) | {f"{module}.{verb}" for module in modules for verb in permissions.VERBS}
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,7 @@ class ApiKeyRequest:
 
     #: The program that will use it.
     name: str
-    #: Of SCOPES; empty = everything its user may.
+    #: Of known_scopes(); empty = everything its user may.
     scope: list[str] = field(default_factory=list)
     #: When it expires, UTC; None = never.
     expires_on: datetime | None = None
@@ -171,7 +176,7 @@ def _refuse_bad(key_request: ApiKeyRequest, now: datetime) -> None:
     name = key_request.name.strip()
     if not name or len(name) > MAX_NAME_LENGTH or not name.isprintable():
         raise RuleBroken(_("Please enter a name for the key, at most 120 characters."), "name")
-    if unknown := set(key_request.scope) - SCOPES:
+    if unknown := set(key_request.scope) - known_scopes():
         raise RuleBroken(_("There is no such module or permission: %(name)s.", name=min(unknown)[:40]), "scope")
     if key_request.expires_on is not None and key_request.expires_on <= now:
         raise RuleBroken(_("Please choose an expiry date in the future, or leave it empty."), "ends")

@@ -60,7 +60,8 @@ class AuthDBView(fab_views.AuthDBView):
         form.username.data = (form.username.data or "")[:MAX_USERNAME_LENGTH]
         form.password.errors = [sentence] if sentence else []
         response = make_response(
-            self.render_template(self.login_template, title=self.title, form=form, appbuilder=self.appbuilder), status
+            self.render_template(self.login_template, title=self.title, form=form, appbuilder=self.appbuilder),
+            status,
         )
         if wait:
             response.headers["Retry-After"] = str(wait)

@@ -177,7 +177,7 @@ class Security(SecurityManager):
         """Name all permissions of a view: FAB deletes those not named, and the views of a module share one name."""
         named = self._named_pairs.setdefault(view_menu, set())
         named.update(base_permissions)
-        if view_menu in permissions.MODULES:
+        if view_menu in permissions.all_modules():
             named.update("can_" + verb for verb in permissions.VERBS)
         super().add_permissions_view(sorted(named), view_menu)
 
@@ -206,7 +206,7 @@ class Security(SecurityManager):
         if who is None:
             return False
         return fab_permissions.is_allowed(who, "menu_access", name) or (
-            name in permissions.MODULES and who.may(name, "read")
+            name in permissions.all_modules() and who.may(name, "read")
         )
 
     def get_user_permissions(self, user: Any) -> set[tuple[str, str]]:

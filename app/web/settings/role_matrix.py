@@ -117,7 +117,7 @@ def _cells(shown: Matrix) -> dict[tuple[str, str], dict[str, Any]]:
             "possible": verb in permissions.VERBS_OF[module],
             "levels": _level_choices(module, shown.level(module, verb)),
         }
-        for module in permissions.MODULES
+        for module in permissions.all_modules()
         for verb in permissions.VERBS
     }
 
@@ -134,7 +134,7 @@ def _mask_rows(shown: Matrix) -> list[dict[str, str]]:
 def _posted(stored: Matrix) -> Matrix:
     """The matrix of the form; a cell that it does not name stays as it is stored."""
     form = request.form
-    keys = [(m, v) for m in permissions.MODULES for v in permissions.VERBS]
+    keys = [(m, v) for m in permissions.all_modules() for v in permissions.VERBS]
     cells = {(m, v): form.get(f"level_{m}_{v}", stored.level(m, v)) for m, v in keys}
     masks = {name: form.get(f"mask_{name}", stored.mask(name)) for name in permissions.MASKED}
     return Matrix(cells, masks)
@@ -154,7 +154,7 @@ def _refuse_invalid(posted: Matrix) -> None:
 def _inapplicable(form: Any) -> list[tuple[str, str]]:
     """The cells that the form opens although the verb does not apply to the module."""
     applicable = permissions.VERBS_OF
-    cells = ((m, v) for m in permissions.MODULES for v in permissions.VERBS if v not in applicable[m])
+    cells = ((m, v) for m in permissions.all_modules() for v in permissions.VERBS if v not in applicable[m])
     return [(m, v) for m, v in cells if form.get(f"level_{m}_{v}", "none") != "none"]
 
 

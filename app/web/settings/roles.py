@@ -97,7 +97,7 @@ class Roles(HardenedView, RoleModelView):
 
 
 def _own_pairs(session: Session) -> list[Any]:
-    """FAB's pairs that every role has: see pairs.OWN_PAIRS."""
+    """FAB's permissions that every role has: see BASE_PERMISSIONS."""
     index = type(current_app.appbuilder._indexview).__name__  # type: ignore[attr-defined]
     query = select(PermissionView).join(PermissionView.permission).join(PermissionView.view_menu)
     found = list(session.scalars(query.where(ViewMenu.name.in_({index, *(view for _name, view in BASE_PERMISSIONS)}))))

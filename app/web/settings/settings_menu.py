@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from flask import current_app
 from flask_babel import lazy_gettext as _
 
 from app.web.settings.audit import Audit
@@ -32,6 +33,7 @@ from app.web.settings.webhooks import WebhooksView
 class Entry(NamedTuple):
     """One entry of the menu."""
 
+    name: str
     label: Any
     view: Any
     icon: str
@@ -39,35 +41,59 @@ class Entry(NamedTuple):
 
 
 USERS_AND_ROLES = (
-    Entry(_("Users"), Users, "users", "/users/list/"),
-    Entry(_("Roles"), RoleMatrix, "shield", "/roles/matrix/"),
-    Entry(_("Groups"), Groups, "users-group", "/groups/list/"),
-    Entry(_("My permissions"), EffectiveRightsView, "user-question", "/users/can/"),
+    Entry("users", _("Users"), Users, "users", "/users/list/"),
+    Entry("roles-matrix", _("Roles"), RoleMatrix, "shield", "/roles/matrix/"),
+    Entry("groups", _("Groups"), Groups, "users-group", "/groups/list/"),
+    Entry("users-can", _("My permissions"), EffectiveRightsView, "user-question", "/users/can/"),
 )
 #: Part of Settings, except for "Support pages", which has permissions of its own.
 BUSINESS = (
-    Entry(_("Business settings"), Business, "adjustments-horizontal", "/settings/business/"),
-    Entry(_("Office hours"), Hours, "clock", "/settings/hours/"),
-    Entry(_("Holidays"), Holidays, "calendar-event", "/settings/holidays/list/"),
-    Entry(_("Round robin"), TurnsView, "repeat", "/turns/"),
-    Entry(_("SLA policies"), SlaPolicies, "hourglass", "/settings/sla/list/"),
-    Entry(_("Lead statuses"), LeadStatuses, "progress", "/settings/lead-statuses/list/"),
-    Entry(_("Ticket statuses"), TicketStatuses, "progress", "/settings/ticket-statuses/list/"),
-    Entry(_("Ticket subjects"), TicketSubjects, "tag", "/settings/ticket-subjects/list/"),
-    Entry(_("Account types"), AccountTypes, "wallet", "/settings/account-types/list/"),
-    Entry(_("Lead sources"), LeadSources, "route", "/settings/lead-sources/list/"),
-    Entry(_("Support pages"), SupportPages, "lifebuoy", "/settings/support-pages/list/"),
-    Entry(_("Message templates"), MessageTemplates, "template", "/settings/message-templates/list/"),
+    Entry("settings-business", _("Business settings"), Business, "adjustments-horizontal", "/settings/business/"),
+    Entry("settings-hours", _("Office hours"), Hours, "clock", "/settings/hours/"),
+    Entry("settings-holidays", _("Holidays"), Holidays, "calendar-event", "/settings/holidays/list/"),
+    Entry("turns", _("Round robin"), TurnsView, "repeat", "/turns/"),
+    Entry("settings-sla", _("SLA policies"), SlaPolicies, "hourglass", "/settings/sla/list/"),
+    Entry("settings-lead-statuses", _("Lead statuses"), LeadStatuses, "progress", "/settings/lead-statuses/list/"),
+    Entry(
+        "settings-ticket-statuses", _("Ticket statuses"), TicketStatuses, "progress", "/settings/ticket-statuses/list/"
+    ),
+    Entry("settings-ticket-subjects", _("Ticket subjects"), TicketSubjects, "tag", "/settings/ticket-subjects/list/"),
+    Entry("settings-account-types", _("Account types"), AccountTypes, "wallet", "/settings/account-types/list/"),
+    Entry("settings-lead-sources", _("Lead sources"), LeadSources, "route", "/settings/lead-sources/list/"),
+    Entry("settings-support-pages", _("Support pages"), SupportPages, "lifebuoy", "/settings/support-pages/list/"),
+    Entry(
+        "settings-message-templates",
+        _("Message templates"),
+        MessageTemplates,
+        "template",
+        "/settings/message-templates/list/",
+    ),
 )
 SYSTEM = (
-    Entry(_("Jobs"), JobsView, "clock-play", "/jobs/"),
-    Entry(_("Queue"), QueueView, "stack-2", "/queue/"),
-    Entry(_("Webhooks"), WebhooksView, "webhook", "/webhooks/"),
-    Entry(_("Audit"), Audit, "history", "/audit/"),
+    Entry("jobs", _("Jobs"), JobsView, "clock-play", "/jobs/"),
+    Entry("queue", _("Queue"), QueueView, "stack-2", "/queue/"),
+    Entry("webhooks", _("Webhooks"), WebhooksView, "webhook", "/webhooks/"),
+    Entry("audit", _("Audit"), Audit, "history", "/audit/"),
 )
+
 #: Views without a menu entry: another page links to them.
 LINKED = (OfficeRanges,)
-GROUPS = ((_("Users and roles"), USERS_AND_ROLES), (_("Business"), BUSINESS), (_("System"), SYSTEM))
+
+
+class Group(NamedTuple):
+    """A category of FAB's menu that is shown on the settings page."""
+
+    name: str
+    label: Any
+    entries: tuple[Entry, ...]
+
+
+GROUPS = (
+    Group("users-and-roles", _("Users and roles"), USERS_AND_ROLES),
+    Group("business", _("Business"), BUSINESS),
+    Group("system", _("System"), SYSTEM),
+)
+NAMES = frozenset(group.name for group in GROUPS)
 #: Attribute of FAB's security manager -> our screen; the manager registers these itself.
 FAB_SCREENS = {
     "userdbmodelview": Users,
@@ -80,12 +106,10 @@ FAB_SCREENS = {
 }
 
 
-def views() -> list[Any]:
-    """The views of the settings, except for those that FAB's security manager registers."""
-    entries = [entry for _label, group in GROUPS for entry in group]
-    return [*(entry.view for entry in entries if entry.view not in FAB_SCREENS.values()), *LINKED]
-
-
 def links() -> list[tuple[Any, list[tuple[Any, str, str]]]]:
-    """The settings page: (group, [(label, icon, URL)])."""
-    return [(label, [(entry.label, entry.icon, entry.url) for entry in group]) for label, group in GROUPS]
+    """The settings page: (group, [(label, icon, URL)]); add-ons join a group by naming it as their category."""
+    menu = current_app.appbuilder.menu  # type: ignore[attr-defined]
+    return [
+        (group.label, [(item.label, item.icon, item.get_url()) for item in menu.find(group.name).childs])
+        for group in GROUPS
+    ]

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.domain import change_events, permissions, webhooks
-from app.domain.base import NotFound, RuleBroken
+from app.domain.base import NotFound, RuleBroken, Stamp
 from app.domain.webhooks import WebhookSettings
 from app.extensions import db
 from app.lib.ids import parse_id
@@ -27,7 +27,7 @@ from app.outbox.webhook_delivery import WEBHOOKS
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer, refusal, whole
-from app.web.pages.screen import refuse_as_page
+from app.web.records.screen import refuse_as_page
 from app.web.security.sessions import own_transaction, without_cache
 
 #: How many deliveries are shown.
@@ -155,7 +155,7 @@ class WebhooksView(BaseView):
         wanted, by = _typed(), current_viewer().person.id
         try:
             with own_transaction() as session:
-                hook, secret = webhooks.make(session, wanted, by, _now(), _vault(), _private())
+                hook, secret = webhooks.create(session, wanted, Stamp(by, _now()), _vault())
                 shown = (hook.id, hook.name)
         except RuleBroken as broken:
             return self._refused(None, wanted, broken)
@@ -180,10 +180,9 @@ class WebhooksView(BaseView):
         """Store it."""
         _refuse_others()
         hook, wanted, by = _found(Webhook, key), _typed(), current_viewer().person.id
-        version = whole(request.form.get("version"), 0, 0, 2**31 - 1) or None
         try:
             with own_transaction() as session:
-                webhooks.change(session, hook, wanted, version, by, _now(), _private())
+                webhooks.change(session, hook, wanted, Stamp(by, _now()))
         except RuleBroken as broken:
             return self._refused(_found(Webhook, key), wanted, broken)
         flash(_("Webhook saved."), "success")
@@ -199,7 +198,7 @@ class WebhooksView(BaseView):
         hook, by = _found(Webhook, key), current_viewer().person.id
         if what == "secret":
             with own_transaction() as session:
-                name, secret = hook.name, webhooks.rotate(session, hook, by, _now(), _vault())
+                name, secret = hook.name, webhooks.rotate_secret(session, hook, Stamp(by, _now()), _vault())
             return self._secret(key, name, secret)
         _TURNS[what](hook, by)
         return redirect("/webhooks/" if what == "delete" else f"/webhooks/{key}/")
@@ -269,13 +268,13 @@ def _found(record: Any, key: int) -> Any:
 
 def _pause(hook: Webhook, by: int) -> None:
     with own_transaction() as session:
-        webhooks.pause(session, hook, by, _now())
+        webhooks.pause(session, hook, Stamp(by, _now()))
     flash(_("Webhook paused. Events are queued."), "success")
 
 
 def _resume(hook: Webhook, by: int) -> None:
     with own_transaction() as session:
-        webhooks.resume(session, hook, by, _now())
+        webhooks.resume(session, hook, Stamp(by, _now()))
     flash(_("Webhook turned on. Queued deliveries are sent within minutes."), "success")
 
 
@@ -288,7 +287,7 @@ def _test(hook: Webhook, by: int) -> None:
 
 def _retry(hook: Webhook, by: int) -> None:
     with own_transaction() as session:
-        count = webhooks.resend_failed(session, hook, by, _now())
+        count = webhooks.resend_failed(session, hook, Stamp(by, _now()))
     goes = (
         _("They are sent within minutes, oldest first.")
         if hook.state == "on"
@@ -300,7 +299,7 @@ def _retry(hook: Webhook, by: int) -> None:
 
 def _delete(hook: Webhook, by: int) -> None:
     with own_transaction() as session:
-        webhooks.remove(session, hook, by, _now())
+        webhooks.remove(session, hook, Stamp(by, _now()))
     flash(_("Webhook and log deleted."), "success")
 
 
@@ -311,7 +310,10 @@ def _typed() -> WebhookSettings:
     form = request.form
     name, url = (form.get(each, "")[:2000] for each in ("name", "url"))
     user_id = parse_id(form.get("user", ""))
-    return WebhookSettings(name, url, tuple(form.getlist("events")[:100]), user_id, "is_on" in form)
+    version = whole(form.get("version"), 0, 0, 2**31 - 1) or None
+    return WebhookSettings(
+        name, url, tuple(form.getlist("events")[:100]), user_id, "is_on" in form, version, allow_private=_private()
+    )
 
 
 def _now() -> datetime:

@@ -82,7 +82,7 @@ FIELDS: list[Field] = [
         help=_("Gets your new work and covers your records while you are on leave."),
     ),
     ReminderOffsetsField(
-        "reminder_minutes", _("Minutes before a task is due"), (User.reminder_minutes,), most=60, **_turn
+        "reminder_minutes", _("Minutes before a task is due"), (User.reminder_minutes,), max_length=60, **_turn
     ),
     Named("time_zone", _("Time zone"), (User.time_zone,), choices=zone_choices, **_turn),
     Named("locale", _("Language"), (User.locale,), choices=language_choices, **_turn),

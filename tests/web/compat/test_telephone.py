@@ -38,9 +38,9 @@ class Phone:
 @pytest.fixture
 def phone(world: World) -> Phone:
     """Ana's telephone, authenticated."""
-    made = Phone(world, "ana")
-    made.sign_in()
-    return made
+    phone = Phone(world, "ana")
+    phone.sign_in()
+    return phone
 
 
 def call_record(number: int = 1, **values: Any) -> dict[str, Any]:

@@ -21,10 +21,10 @@ from tests.web.security_app import (  # noqa: F401  (fixtures)
     PASSWORD,
     ana,
     app,
-    ask,
-    basic,
+    basic_header,
     browser,
     change,
+    get_menu,
     is_signed_in,
     key_for,
     migrated,
@@ -39,9 +39,9 @@ from tests.web.security_app import (  # noqa: F401  (fixtures)
 
 def test_a_key_opens_the_api_by_both_schemes(app, browser) -> None:
     made = key_for(app, "ana")
-    assert ask(browser(), f"token {made.key}:{made.secret}").status_code == 200
-    assert ask(browser(), f"Token  {made.key}:{made.secret}").status_code == 200
-    assert ask(browser(), basic(made.key, made.secret)).status_code == 200
+    assert get_menu(browser(), f"token {made.key}:{made.secret}").status_code == 200
+    assert get_menu(browser(), f"Token  {made.key}:{made.secret}").status_code == 200
+    assert get_menu(browser(), basic_header(made.key, made.secret)).status_code == 200
 
 
 def test_a_key_opens_no_pages(app, browser) -> None:
@@ -50,15 +50,15 @@ def test_a_key_opens_no_pages(app, browser) -> None:
 
 
 def test_a_cookie_does_not_stand_in_for_a_wrong_key(ana) -> None:
-    assert ask(ana, "token wrong:wrong").status_code == 401
-    assert ask(ana, None).status_code == 200
+    assert get_menu(ana, "token wrong:wrong").status_code == 401
+    assert get_menu(ana, None).status_code == 200
 
 
 def test_the_right_key_with_a_wrong_secret_is_refused(app, browser) -> None:
     made, other = key_for(app, "ana"), key_for(app, "mia")
     for secret in ("", "wrong", other.secret, made.secret[:-1], made.secret + "x"):
         access.clear_cache()
-        assert ask(app.test_client(), f"token {made.key}:{secret}").status_code in (401, 429)
+        assert get_menu(app.test_client(), f"token {made.key}:{secret}").status_code in (401, 429)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_the_right_key_with_a_wrong_secret_is_refused(app, browser) -> None:
     ],
 )
 def test_rubbish_is_refused_as_json(browser, header) -> None:
-    answer = ask(browser(), header)
+    answer = get_menu(browser(), header)
     assert answer.status_code == 401
     assert answer.get_json()["message"]
 
@@ -99,13 +99,13 @@ def test_the_secret_is_in_no_row(app) -> None:
 def test_the_key_of_a_deactivated_user_is_dead(app, browser, values) -> None:
     made = key_for(app, "ana")
     change(app, "ana", **values)
-    assert ask(browser(), f"token {made.key}:{made.secret}").status_code == 401
+    assert get_menu(browser(), f"token {made.key}:{made.secret}").status_code == 401
 
 
 def test_a_revoked_key_is_dead(app, ana) -> None:
     made = key_for(app, "ana")
     assert post(ana, f"/keys/{made.id}/revoke", "/keys/").status_code == 302
-    assert ask(app.test_client(), f"token {made.key}:{made.secret}").status_code == 401
+    assert get_menu(app.test_client(), f"token {made.key}:{made.secret}").status_code == 401
     events = [event for (event,) in rows(app, select(AuditEntry.event))]
     assert {"api key made", "api key revoked"} <= set(events)
 
@@ -113,7 +113,7 @@ def test_a_revoked_key_is_dead(app, ana) -> None:
 def test_a_call_costs_one_statement(app, browser) -> None:
     made = key_for(app, "ana")
     client, counted = browser(), []
-    ask(client, f"token {made.key}:{made.secret}")
+    get_menu(client, f"token {made.key}:{made.secret}")
     with app.test_request_context(headers={"Authorization": f"token {made.key}:{made.secret}"}):
         token = database.STATEMENTS.set(counted)
         assert app.appbuilder.sm.authenticate_by_header().username == "ana"
@@ -125,12 +125,12 @@ def test_the_use_is_written_once_a_minute_and_audited_once_a_day(app, browser) -
     made = key_for(app, "ana")
     header = f"token {made.key}:{made.secret}"
     used = select(ApiKey.last_used_on)
-    ask(browser(), header)
+    get_menu(browser(), header)
     ((first,),) = rows(app, used)
-    ask(browser(), header)
+    get_menu(browser(), header)
     assert rows(app, used) == [(first,)]
     move_clock(app, ApiKey.last_used_on, timedelta(seconds=61))
-    ask(browser(), header)
+    get_menu(browser(), header)
     assert rows(app, used)[0][0] > first
     assert [event for (event,) in rows(app, select(AuditEntry.event))].count("api key used") in (1, 2)  # midnight
 
@@ -184,11 +184,11 @@ def test_someone_who_only_looks_on_changes_nothing(app) -> None:
 
 def test_twenty_wrong_keys_end_in_429_but_the_right_one_still_works(app, browser) -> None:
     made, client = key_for(app, "ana"), browser()
-    codes = [ask(client, f"token {made.key}:wrong{n}") for n in range(20)]
+    codes = [get_menu(client, f"token {made.key}:wrong{n}") for n in range(20)]
     assert [each.status_code for each in codes] == [401] * 5 + [429] * 15
     assert 0 < int(codes[-1].headers["Retry-After"]) <= 60
     assert "Please try again at" in codes[-1].get_json()["message"]
-    assert ask(client, f"token {made.key}:{made.secret}").status_code == 200
+    assert get_menu(client, f"token {made.key}:{made.secret}").status_code == 200
 
 
 # --- the screen
@@ -198,7 +198,7 @@ def test_the_secret_is_shown_once(app, ana) -> None:
     answer = post(ana, "/keys/", "/keys/", name="dialler", scope=["Leads.read"])
     key, secret = re.search(r"token ([0-9a-f]+):([\w-]+)", answer.text).groups()
     assert answer.headers["Cache-Control"] == "no-store"
-    assert ask(app.test_client(), f"token {key}:{secret}").status_code == 403  # limited to leads
+    assert get_menu(app.test_client(), f"token {key}:{secret}").status_code == 403  # limited to leads
     assert secret not in ana.get("/keys/").text
     assert rows(app, select(ApiKey.scope, ApiKey.user_id)) == [(["Leads.read"], user_id(app, "ana"))]
 
@@ -227,10 +227,10 @@ def test_nobody_sees_or_revokes_anothers_key_but_an_admin(app, ana, root) -> Non
     made = key_for(app, "mia")
     assert made.key not in ana.get("/keys/").text
     assert post(ana, f"/keys/{made.id}/revoke", "/keys/").status_code == 404
-    assert ask(app.test_client(), f"token {made.key}:{made.secret}").status_code == 200
+    assert get_menu(app.test_client(), f"token {made.key}:{made.secret}").status_code == 200
     assert made.key in root.get("/keys/").text
     assert post(root, f"/keys/{made.id}/revoke", "/keys/").status_code == 302
-    assert ask(app.test_client(), f"token {made.key}:{made.secret}").status_code == 401
+    assert get_menu(app.test_client(), f"token {made.key}:{made.secret}").status_code == 401
 
 
 def test_there_is_an_end_to_the_number_of_keys(app) -> None:
@@ -251,7 +251,7 @@ def test_a_key_ends_by_itself(app, ana) -> None:
     made = key_for(app, "ana")
     for ahead, code in ((timedelta(minutes=1), 200), (timedelta(0), 401)):
         move_clock(app, ApiKey.expires_on, -ahead)
-        assert ask(app.test_client(), f"token {made.key}:{made.secret}").status_code == code
+        assert get_menu(app.test_client(), f"token {made.key}:{made.secret}").status_code == code
     assert "Expired" in ana.get("/keys/").text
 
 
@@ -298,7 +298,7 @@ def test_a_scope_wider_than_its_user_gives_nothing_more(app, ana) -> None:
 
 def test_the_last_use_is_told_with_its_address(app, ana) -> None:
     made = key_for(app, "ana")
-    ask(app.test_client(), f"token {made.key}:{made.secret}")
+    get_menu(app.test_client(), f"token {made.key}:{made.secret}")
     assert rows(app, select(ApiKey.last_used_from)) == [("127.0.0.1",)]
     assert "from 127.0.0.1" in ana.get("/keys/").text
 
@@ -310,7 +310,7 @@ def test_revoking_asks_first(app, ana) -> None:
 
 def test_making_using_and_revoking_stand_in_the_audit(app, ana) -> None:
     made = key_for(app, "ana", "Leads.read")
-    ask(app.test_client(), f"token {made.key}:{made.secret}")
+    get_menu(app.test_client(), f"token {made.key}:{made.secret}")
     post(ana, f"/keys/{made.id}/revoke", "/keys/")
     told = rows(app, select(AuditEntry.event, AuditEntry.payload).where(AuditEntry.about == f"api key {made.id}"))
     assert [event for event, _payload in told] == ["api key made", "api key used", "api key revoked"]
@@ -372,7 +372,7 @@ def test_what_is_refused_is_a_sentence(app, words) -> None:
 def test_a_key_is_made_and_printed(app, browser) -> None:
     answer = run(app, "api-key", "create", "--user", "ana", "--name", "dialler")
     header = re.search(r"Authorization: (token .+)", answer.output)[1]
-    assert ask(browser(), header).status_code == 200
+    assert get_menu(browser(), header).status_code == 200
 
 
 def test_jobs_are_listed_and_run(app) -> None:

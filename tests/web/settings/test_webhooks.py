@@ -137,7 +137,7 @@ def test_one_that_is_off_drops_what_waits(world):
 
 
 def test_there_are_not_too_many(world, monkeypatch):
-    monkeypatch.setattr("app.domain.webhooks.MOST", 1)
+    monkeypatch.setattr("app.domain.webhooks.MAX_WEBHOOKS", 1)
     made(world)
     assert (made(world).status_code, world.count(Webhook)) == (422, 1)
 

@@ -34,7 +34,7 @@ class _TypeField(Field):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.ops = ("eq", "neq", "in")
+        self.operators = ("eq", "neq", "in")
 
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """The predecessor's type, if it has one."""

@@ -34,8 +34,8 @@ TICKET = DocType(
     extra_fields=(
         changed_by(Ticket),
         NameField("customer_name", "Customer", (Customer.first_name, Customer.last_name)),
-        TextField("first_name", "First name", (Customer.first_name,), most=80, add=True, filter=True),
-        TextField("last_name", "Last name", (Customer.last_name,), most=80, add=True, filter=True),
+        TextField("first_name", "First name", (Customer.first_name,), max_length=80, add=True, filter=True),
+        TextField("last_name", "Last name", (Customer.last_name,), max_length=80, add=True, filter=True),
         PhoneField("mobile", "Mobile", (Customer.mobile, Customer.mobile_e164), add=True, filter=True),
         PhoneField(
             "alternative_mobile", "Other mobile", (Customer.alternative_mobile, Customer.alternative_e164), add=True

@@ -5,30 +5,36 @@ from __future__ import annotations
 from typing import Any
 
 from flask_babel import gettext as _
-from sqlalchemy import select
+from sqlalchemy import inspect, select
 
+from app.domain.base import RuleBroken
 from app.domain.tasks import OPEN, Task
 from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import Customer, Lead, Ticket
 from app.web.core.date_fields import moment_cell
-from app.web.core.fields import Field, Viewer
+from app.web.core.declarations import STAMPS
+from app.web.core.fields import Field, TextField, Viewer
+from app.web.core.record_table import ListQuery
 from app.web.core.reference_fields import person_card
-from app.web.records import assignment_actions, timeline
+from app.web.core.registry import registered
+from app.web.records import timeline
 
+#: Rows of a related list.
+RELATED = 8
 #: What the sockets call a record.
 KINDS = {Lead: "lead", Ticket: "ticket", Customer: "customer"}
 
 
 def record_page(screen: Any, row: Any, viewer: Viewer, args: Any) -> dict[str, Any]:
     """The context of crm/record.html for a raw row of the plan."""
-    record_table, base = screen.service.record_table, screen.route_base
+    record_table, base = screen.record_table, screen.route_base
     slices = record_table.selection(None)[1]
     values = tuple(row)
-    cells = {each.name: each.cell(values[cut], viewer) for each, cut in slices}
+    cells = {each.name: each.shown_cell(values[cut], viewer) for each, cut in slices}
     wire = record_table.serialize_rows(db.session(), [row], None, viewer)[0]
     may_write = viewer.person.may(screen.module, "write") and "edit" not in screen.exclude_route_methods
-    title = cells.get(screen.headline, {}).get("text") or wire.get("number") or str(screen.singular)
+    title = cells.get(screen.title_column, {}).get("text") or wire.get("number") or str(screen.record_name)
     return (
         {
             "id": wire["id"],
@@ -36,16 +42,16 @@ def record_page(screen: Any, row: Any, viewer: Viewer, args: Any) -> dict[str, A
             "number": wire.get("number"),
             "module": KINDS.get(record_table.record, record_table.record.__tablename__),
             "base_url": f"{base}/",
-            "list_label": screen.title,
+            "list_label": screen.list_title,
             "version": wire.get("version"),
             "status": wire["status"] if screen.status_master else None,
             "moves": _moves(screen, wire, viewer) if may_write and screen.status_master else [],
             "assignees": _assignees(wire),
             "primary": screen.primary(wire, viewer),
-            "more": screen.more(wire, viewer) if viewer.person.may(screen.module, screen.more_verb) else [],
+            "more": screen.more(wire, viewer) if viewer.person.may(screen.module, screen.more_actions_verb) else [],
             "strip": [
                 {"label": record_table.by_name[name].label, "cell": cells[name]}
-                for name in screen.strip
+                for name in screen.summary_columns
                 if name in cells
             ],
             "sections": _sections(screen, cells),
@@ -63,8 +69,8 @@ def record_page(screen: Any, row: Any, viewer: Viewer, args: Any) -> dict[str, A
             "conflict": None,
             "edit_url": f"{base}/edit/{wire['id']}" if may_write else None,
             "delete_url": f"{base}/delete/{wire['id']}" if viewer.person.may(screen.module, "delete") else None,
-            "assign_url": f"{base}/assign/{wire['id']}" if record_table.record in (Lead, Ticket) else None,
-            "why_url": f"{base}/why/{wire['id']}" if record_table.record in (Lead, Ticket) else None,
+            "assign_url": f"{base}/assign/{wire['id']}" if hasattr(screen, "assign") else None,
+            "why_url": f"{base}/why/{wire['id']}" if hasattr(screen, "why") else None,
         }
         | timeline_part(screen, wire["id"], None, viewer)
         | screen.instead(wire, viewer)
@@ -74,7 +80,9 @@ def record_page(screen: Any, row: Any, viewer: Viewer, args: Any) -> dict[str, A
 def timeline_part(screen: Any, key: int, before: int | None, viewer: Viewer) -> dict[str, Any]:
     """The timeline's keys of the context."""
     base = f"{screen.route_base}/timeline/{key}"
-    lines = timeline.page(db.session(), screen.own_timeline, key, before) if screen.own_timeline else []
+    has_timeline = screen.timeline_column or screen.service.is_generic
+    where = timeline.lines_of(screen.timeline_column, screen.service.record.__tablename__, key)
+    lines = timeline.page(db.session(), where, before) if has_timeline else []
     older = f"{base}?before={lines[-1].id}" if len(lines) == timeline.PAGE else None
     return {"timeline": timeline.entries(lines, viewer), "timeline_url": base, "older_url": older}
 
@@ -93,9 +101,9 @@ def _moves(screen: Any, wire: dict[str, Any], viewer: Viewer) -> list[dict[str, 
 
 
 def _asks(screen: Any, meaning: str, wire: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
-    name = screen.needs.get(meaning)
+    name = screen.status_requirements.get(meaning)
     if name:
-        return [screen.service.record_table.by_name[name].form_input(wire.get(name), [], viewer) | {"required": True}]
+        return [screen.record_table.by_name[name].form_input(wire.get(name), [], viewer) | {"required": True}]
     if meaning == "scheduled":
         return _task_inputs()
     return []
@@ -116,35 +124,97 @@ def _task_inputs() -> list[dict[str, Any]]:
 
 
 def _sections(screen: Any, cells: dict[str, Any]) -> list[dict[str, Any]]:
-    """Label and value pairs: the record's own, the person's, the stamps."""
-    shown = [
-        each for each in screen.service.record_table.fields if each.name not in ("version", "number", "title", "name")
-    ]
-    parts: dict[str, list[Field]] = {"main": [], "person": [], "sla": [], "stamps": [], "none": []}
-    for each in shown:
-        section = "stamps" if each.name in ("created_on", "changed_on", "owner") else each.section
-        parts[section].append(each)
-    titles = {"person": _("Contact"), "main": _("Details"), "sla": _("SLA"), "stamps": _("Record")}
+    """Label and value pairs, as `show_fieldsets` groups them; without any, the columns and then the stamps."""
+    fieldsets = screen.show_fieldsets or _default_fieldsets(screen)
+    named = screen.record_table.by_name
     return [
         {
-            "title": title,
-            "fields": [{"name": f.name, "label": f.label, "cell": cells[f.name], "help": f.help} for f in parts[key]],
+            "title": title or _("Details"),
+            "fields": [
+                {"name": name, "label": named[name].label, "cell": cells[name], "help": named[name].help}
+                for name in options["fields"]
+                if name in cells
+            ],
         }
-        for key, title in titles.items()
-        if parts[key]
+        for title, options in fieldsets
     ]
+
+
+def _default_fieldsets(screen: Any) -> list[Any]:
+    named = [name for name in screen.show_columns if name not in ("version", "number", screen.title_column)]
+    stamps = [name for name in named if name in STAMPS]
+    parts = [(_("Details"), [name for name in named if name not in stamps]), (_("Record"), stamps)]
+    return [(title, {"fields": names}) for title, names in parts if names]
+
+
+def title_column(record_table: Any) -> str:
+    """The column that names a row: its name or title, else its first text."""
+    texts = [each.name for each in record_table.fields if isinstance(each, TextField)]
+    return next((name for name in ("name", "title", "full_name", "label") if name in texts), texts[0] if texts else "")
+
+
+def related_parts(screen: Any, key: int, viewer: Viewer) -> list[dict[str, Any]]:
+    """The first rows of each of `related_views`, those that belong to the record of this id."""
+    parts = []
+    for view in screen.related_views or ():
+        other = registered("screens").get(view.datamodel.obj)
+        if other is None or not viewer.person.may(other.module, "read"):
+            continue
+        name = relation_to(view.datamodel.obj, screen.service.record)
+        parts.append(_related_part(other, name, key, viewer))
+    return parts
+
+
+def relation_to(child: Any, parent: Any) -> str:
+    """The relation of the child's model that leads to the parent's. Raises TypeError where there is none."""
+    for name, relation in inspect(child).relationships.items():
+        if relation.mapper.class_ is parent:
+            return str(name)
+    raise TypeError(f"{child.__name__} has no relation to {parent.__name__}, so it cannot be one of its related_views")
+
+
+def _related_part(other: Any, name: str, key: int, viewer: Viewer) -> dict[str, Any]:
+    table, relation = other.record_table, getattr(other.service.record, name)
+    parent = relation.property.mapper.class_
+    belongs = relation.any(parent.id == key) if relation.property.uselist else relation.has(parent.id == key)
+    query = ListQuery([*table.base_conditions(), belongs], table.order_by(None, None, viewer), RELATED + 1)
+    names = tuple(other.list_columns[:3])
+    found = table.rows(db.session(), query, names)
+    table.prepare(found, names, viewer)
+    rows = []
+    for row in found[:RELATED]:
+        values = tuple(row)
+        cells = [each.shown_cell(values[cut], viewer) for each, cut in table.selection(names)[1]]
+        rows.append({"url": f"{other.route_base}/show/{values[0]}", "cells": cells})
+    may_add = viewer.person.may(other.module, "create") and "add" not in other.exclude_route_methods
+    return {
+        "title": other.list_title,
+        "count": f"{RELATED}+" if len(found) > RELATED else len(found),
+        "url": f"{other.route_base}/list/?_flt_eq_{name}={key}" if name in other.search_columns else None,
+        "add_url": f"{other.route_base}/add?{name}={key}" if may_add and name in other.add_columns else None,
+        "rows": rows,
+    }
 
 
 def _related(screen: Any, wire: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
     """Open tasks, leads, tickets: what belongs to the record and the person sees."""
-    record, key = screen.service.record, wire["id"]
-    if record is Lead:
-        return [_tasks(Task.lead_id == key, f"lead={key}", viewer), *_of_customer(wire, viewer)]
-    if record is Ticket:
-        return [_tasks(Task.ticket_id == key, f"ticket={key}", viewer), *_of_customer(wire, viewer)]
-    if record is Customer:
-        return [_leads_of(key, viewer), _tickets_of(key, viewer), _accounts(wire)]
-    return []
+    return screen.related_parts(wire, viewer)
+
+
+def open_tasks(kind: str, key: int, viewer: Viewer) -> dict[str, Any]:
+    """The open tasks of a lead or ticket."""
+    return _tasks(getattr(Task, f"{kind}_id") == key, f"{kind}={key}", viewer)
+
+
+def of_customer(wire: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
+    """The leads and tickets of the record's customer."""
+    customer = wire.get("customer")
+    return leads_and_tickets(customer["id"], viewer) if customer else []
+
+
+def leads_and_tickets(customer_id: int, viewer: Viewer) -> list[dict[str, Any]]:
+    """The leads and tickets of a customer."""
+    return [_leads_of(customer_id, viewer), _tickets_of(customer_id, viewer)]
 
 
 def _tasks(rule: Any, parent: str, viewer: Viewer) -> dict[str, Any]:
@@ -162,11 +232,6 @@ def _tasks(rule: Any, parent: str, viewer: Viewer) -> dict[str, Any]:
         "add_url": f"/tasks/add?{parent}" if may_add else None,
         "rows": made,
     }
-
-
-def _of_customer(wire: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
-    customer = wire.get("customer")
-    return [_leads_of(customer["id"], viewer), _tickets_of(customer["id"], viewer)] if customer else []
 
 
 def _leads_of(customer_id: int, viewer: Viewer) -> dict[str, Any]:
@@ -196,7 +261,7 @@ def _numbered(title: str, base: str, rows: Any, master: str, viewer: Viewer) -> 
     return {"title": title, "count": len(made), "url": None, "add_url": None, "rows": made}
 
 
-def _accounts(wire: dict[str, Any]) -> dict[str, Any]:
+def accounts(wire: dict[str, Any]) -> dict[str, Any]:
     rows = [
         {
             "url": "#",
@@ -211,7 +276,11 @@ def _accounts(wire: dict[str, Any]) -> dict[str, Any]:
 
 
 def _composer(screen: Any, wire: dict[str, Any], viewer: Viewer) -> dict[str, Any] | None:
-    if not viewer.person.may("Notes", "create") or screen.own_timeline not in ("lead_id", "ticket_id", "customer_id"):
+    if not viewer.person.may("Notes", "create") or screen.timeline_column not in (
+        "lead_id",
+        "ticket_id",
+        "customer_id",
+    ):
         return None
     tasks = screen.service.record in (Lead, Ticket) and viewer.person.may("Tasks", "create")
     parent = "lead" if screen.service.record is Lead else "ticket"
@@ -227,9 +296,9 @@ def _composer(screen: Any, wire: dict[str, Any], viewer: Viewer) -> dict[str, An
 # --- forms ---
 
 
-def typed_values(screen: Any, key: int, viewer: Viewer) -> dict[str, Any]:
+def form_values(screen: Any, key: int, viewer: Viewer) -> dict[str, Any]:
     """The stored values as the form shows them."""
-    record_table = screen.service.record_table
+    record_table = screen.record_table
     row = tuple(record_table.one(db.session(), key))
     typed = {each.name: each.form_value(row[cut], viewer) for each, cut in record_table.selection(None)[1]}
     wire = record_table.serialize_rows(db.session(), [row], None, viewer)[0] if record_table.many else {}
@@ -255,9 +324,14 @@ def form_page(
         for each in fields
     }
     _offer_roles(inputs, viewer)
-    titles = {"person": _("Contact"), "main": _("Details")}
-    parts = [{"title": titles[key], "fields": [inputs[f.name] for f in fields if f.section == key]} for key in titles]
-    title = _("New %(what)s", what=screen.singular) if which == "add" else _("Edit %(what)s", what=screen.singular)
+    fieldsets = getattr(screen, f"{which}_fieldsets", None) or [(_("Details"), {"fields": [f.name for f in fields]})]
+    parts = [
+        {"title": title, "fields": [inputs[name] for name in options["fields"] if name in inputs]}
+        for title, options in fieldsets
+    ]
+    title = (
+        _("New %(what)s", what=screen.record_name) if which == "add" else _("Edit %(what)s", what=screen.record_name)
+    )
     here = f"{base}/edit/{row.id}" if row is not None else f"{base}/add"
     left = {name: text for name, text in errors.items() if name not in inputs}
     return {
@@ -266,7 +340,7 @@ def form_page(
         "submit_label": _("Save"),
         "sections": [part for part in parts if part["fields"]],
         "cancel_url": screen.url_of(row) if row is not None else f"{base}/",
-        "back_label": screen.title,
+        "back_label": screen.list_title,
         "version": getattr(row, "version", None),
         "conflict": None,
         "error": sentence if sentence and (left or not errors) else None,
@@ -291,11 +365,11 @@ def roles_offered(viewer: Viewer) -> list[str]:
 
 def conflict(screen: Any, row: Any, raw: dict[str, Any], viewer: Viewer) -> dict[str, Any]:
     """Mine and theirs, side by side, for a stale save."""
-    stored = typed_values(screen, row.id, viewer)
+    stored = form_values(screen, row.id, viewer)
     card = viewer.lookups.person(row.changed_by_id)
     rows = [
         {
-            "label": screen.service.record_table.by_name[name].label,
+            "label": screen.record_table.by_name[name].label,
             "mine": str(given or ""),
             "theirs": str(stored.get(name) or ""),
         }
@@ -310,63 +384,10 @@ def conflict(screen: Any, row: Any, raw: dict[str, Any], viewer: Viewer) -> dict
     }
 
 
-# --- bulk ---
-
-
-def bulk_actions(screen: Any, viewer: Viewer) -> list[dict[str, Any]]:
-    """What may be done to many rows at once."""
-    who, made = viewer.person, []
-    record = screen.service.record
-    if not who.may(screen.module, "bulk"):
-        return []
-    if record in (Lead, Ticket) and who.may(screen.module, "assign"):
-        person = {
-            "name": "assignee",
-            "label": _("Colleague"),
-            "kind": "person",
-            "value": "",
-            "errors": [],
-            "required": True,
-            "lookup_url": "/people/lookup",
-            "selected": [],
-        }
-        made.append({"name": "assign", "label": _("Assign"), "icon": "user-check", "confirm": None, "fields": [person]})
-        fair = _("Records are distributed evenly by round robin among the users of the role.")
-        role = {
-            "name": "role",
-            "label": _("Role"),
-            "kind": "choice",
-            "value": screen.served_by,
-            "errors": [],
-            "required": True,
-            "help": fair,
-            "options": [(each, each) for each in roles_offered(viewer)],
-        }
-        made.append(
-            {"name": "turn", "label": _("Assign by round robin"), "icon": "repeat", "confirm": None, "fields": [role]}
-        )
-    if screen.status_master and who.may(screen.module, "write"):
-        field = screen.service.record_table.by_name["status"].form_input(None, [], viewer) | {"required": True}
-        made.append({"name": "status", "label": _("Status"), "icon": "arrow-right", "confirm": None, "fields": [field]})
-    if record is Task and who.may("Tasks", "write"):
-        made.append({"name": "done", "label": _("Done"), "icon": "check", "confirm": None, "fields": []})
-    if who.may(screen.module, "delete") and "delete" not in screen.exclude_route_methods:
-        sure = _("Delete the selected records?")
-        made.append({"name": "delete", "label": _("Delete"), "icon": "trash", "confirm": sure, "fields": []})
-    return made
-
-
-def act_on(screen: Any, name: str, row: Any, form: Any, viewer: Viewer) -> int | None:
-    """One bulk action on one row; answers who got it by turn."""
-    session, service = db.session(), screen.service
-    if name == "delete":
-        service.remove(session, row, viewer)
-    elif name == "assign":
-        chosen = service.record_table.by_name["assignee"].parse(form.get("assignee"), viewer)
-        assignment_actions.give(screen, row, chosen, viewer, "bulk")
-    elif name == "turn":
-        return assignment_actions.give_by_turn(screen, row, form.get("role", ""), viewer)
-    else:
-        raw = {"status": "Done"} if name == "done" else {"status": form.get("status")}
-        service.change(session, row, service.record_table.parse(raw, "edit", viewer), viewer)
-    return None
+def refuse_missing(fields: list[Field], values: dict[str, Any]) -> None:
+    """Raise RuleBroken, naming them all, for required fields without a value."""
+    missing = [each for each in fields if each.required and values.get(each.key) in (None, "", [])]
+    if missing:
+        errors = {each.name: [str(_("Please fill this in."))] for each in missing}
+        names = ", ".join(str(each.label) for each in missing)
+        raise RuleBroken(_("Please fill in: %(names)s.", names=names), errors=errors)
