@@ -174,7 +174,7 @@ class _Managers:
         everybody = session.execute(select(User.id, User.manager_id, User.active)).all()
         self._manager: dict[int | None, int | None] = {row.id: row.manager_id for row in everybody}
         self._active = {row.id for row in everybody if row.active}
-        self._admins = [user.id for user in team.members(session, team.get_role(session, "Admin").id)]
+        self._admins = team.active_admins(session)
 
     def above(self, users: Iterable[int | None]) -> tuple[int, ...]:
         """Ids of the managers above these users and of the admins, in order."""

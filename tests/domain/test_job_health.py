@@ -25,7 +25,7 @@ def run(session: Session, job: str, ago: float, outcome: str = "done") -> None:
 
 
 def said(session: Session) -> list[tuple[Any, ...]]:
-    return [(each.job, each.slot, each.hangs) for each in job_health.current_delays(session, JOBS, NOW)]
+    return [(each.job, each.slot, each.is_stuck) for each in job_health.current_delays(session, JOBS, NOW)]
 
 
 #: (minutes ago, outcome) of the runs of each job -> incidents (job, last slot, it hangs).
