@@ -80,9 +80,9 @@ class ReassignmentBatch:
     def _note_events(self, session: Session) -> None:
         """Note the changes for webhooks, because the rows are written around the session."""
         for item, _decision in self._reassigned:
-            change_events.note(session, *item.key, "assigned")
+            change_events.record_event(session, *item.key, "assigned")
         for task, _decision in self._tasks():
-            change_events.note(session, "task", task.id, "assigned", "changed")
+            change_events.record_event(session, "task", task.id, "assigned", "changed")
 
     # --- rows
 
