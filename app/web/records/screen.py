@@ -490,7 +490,7 @@ class Screen(RecordView, ModelView):
             abort(403)
         rows = [self.row_for(key, "write") for key in dict.fromkeys(keys)]
         if not rows:
-            raise RuleBroken(_("Please choose at least one row."))
+            raise RuleBroken(_("Please select at least one row."))
         answer = declared.func(rows if declared.multiple and request.path.endswith("/action_post") else rows[0])
         db.session.commit()
         return answer

@@ -98,7 +98,7 @@ def _chosen(key: int | None) -> list[FailedCall]:
         return dead_letters.unresolved(db.session())
     row = get_visible(db.session(), FailedCall, key)
     if row is None:
-        raise NotFound(_("There is no such call."))
+        raise NotFound(_("There is no such item."))
     return [row]
 
 
