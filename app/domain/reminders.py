@@ -71,7 +71,7 @@ class _TaskCheck:
         if found is None:
             return None
         payload = {"title": self.task.title, "due": due_on.isoformat(), "minutes": minutes_left(due_on, now)}
-        return notices.NoticeEvent(*found, (self.user.id,), payload, notices.record_ids_of(self.task))
+        return notices.NoticeEvent(*found, (self.user.id,), payload, self.task)
 
     def next_on(self, now: datetime) -> datetime | None:
         """When to check the task next."""
