@@ -159,7 +159,7 @@ def _event(
 ) -> notices.NoticeEvent:
     """The key names one overdue period of one task, so that it is notified once."""
     key = f"{what}:{task.id}:{task.due_on.isoformat() if task.due_on else ''}"
-    return notices.NoticeEvent(kind, key, users, payload, notices.record_ids_of(task))
+    return notices.NoticeEvent(kind, key, users, payload, task)
 
 
 def _reminder_offsets(session: Session, takers: Iterable[int | None]) -> dict[int, tuple[int, ...]]:

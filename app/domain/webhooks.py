@@ -298,7 +298,11 @@ def disable(session: Session, hook_id: int, state: str, why: str, now: datetime)
         _drop_queued(session, hook)
     admins = team.active_admins(session)
     key = f"webhook:{hook.id}:{now.isoformat()}"
-    notices.notify(session, admins, "webhook", key, None, None, now, name=hook.name, webhook=hook.id, why=why)
+    notices.notify(
+        session,
+        notices.NoticeEvent("webhook", key, admins, {"name": hook.name, "webhook": hook.id, "why": why}),
+        now,
+    )
 
 
 def cleanup_statement(now: datetime) -> Delete:

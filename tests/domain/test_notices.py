@@ -26,6 +26,6 @@ def test_unknown_kinds_and_channels_are_refused(table):
 
 def test_without_the_panel_a_notice_is_read_at_once_and_still_mailed(office):
     ana, about = user(office, "ana", notice_choices={"assigned": {"bell": False, "email": True}}), lead(office)
-    notices.notify(office, [ana.id], "assigned", "k", about, None, NOW, number=about.number)
+    notices.notify(office, notices.NoticeEvent("assigned", "k", (ana.id,), {"number": about.number}, about), NOW)
     assert office.scalars(select(Notification.read_on)).one() == NOW
     assert office.execute(select(Delivery.channel, Delivery.state)).one() == ("email", "queued")
