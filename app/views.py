@@ -17,6 +17,7 @@ from app.web.records.tasks import TaskResource, TaskScreen
 from app.web.records.tickets import TicketResource, TicketScreen
 from app.web.records.timeline import ActivityResource
 from app.web.settings import jobs, settings_menu
+from app.web.settings.master_resources import MASTER_RESOURCES
 from app.web.workday import bell, colleagues, my_settings, notice_preferences, search, telephones
 from app.web.workday.my_day import HomeView
 from app.web.workday.notices import NoticeResource
@@ -44,6 +45,7 @@ RESOURCES = (
     RequestResource,
     NoticeResource,
     colleagues.UserResource,
+    *MASTER_RESOURCES,
 )
 PLAIN = (
     bell.BellView,

@@ -279,7 +279,7 @@ def add_model(model: Any, module: str, has_timeline: bool = False) -> None:
     """
     if has_timeline:
         _TIMELINES[model] = None
-    permissions.add_module(module)
+    permissions.add_module(module, has_owner=model in RULES)
     if model not in RULES:
         RULES[model] = lambda person: true() if person.level(module, "read") == "all" else false()
     MODULE_OF.setdefault(model, module)

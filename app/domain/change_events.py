@@ -19,6 +19,7 @@ EVENTS = {
     "task": ("created", "changed", "status", "assigned", "deleted"),
     "call_log": ("created", "changed", "deleted"),
 }
+_ANY_RECORD = ("created", "changed", "deleted")
 _BY_COLUMN = {"status_id": "status", "status": "status", "assignee_id": "assigned"}
 #: Columns whose change is bookkeeping of the machine, no news.
 _SILENT = frozenset(
@@ -61,6 +62,13 @@ class ChangeEvent:
                 return tuple(each for each in (whole, *rest) if each in self.events and each in wanted)[:1]
         narrow = tuple(each for each in ("status", "assigned") if each in self.events and each in wanted)
         return narrow or (("changed",) if "changed" in wanted else ())
+
+
+def add_kind(table: str, kind: str) -> None:
+    """Let webhooks hear of the records of a table under this name. Idempotent."""
+    if table not in KINDS:
+        KINDS[table] = kind
+        EVENTS[kind] = _ANY_RECORD
 
 
 def of_columns(kind: str, names: Iterable[str]) -> set[str]:

@@ -27,7 +27,7 @@ from app.outbox.webhook_delivery import WEBHOOKS
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer, refusal, whole
-from app.web.records.screen import refuse_as_page
+from app.web.pages.refusals import refuse_as_page
 from app.web.security.sessions import own_transaction, without_cache
 
 #: How many deliveries are shown.
@@ -231,7 +231,7 @@ class WebhooksView(BaseView):
             "submit_label": _("Save") if hook else _("Create webhook"),
             "sections": [{"title": "", "fields": _fields(wanted, errors)}],
         }
-        grid = [(kind, KINDS[kind], change_events.EVENTS[kind]) for kind in KINDS]
+        grid = [(kind, _kind_label(kind), events) for kind, events in change_events.EVENTS.items()]
         return self.render_template(
             "webhooks/form.html",
             form=form,
@@ -410,7 +410,7 @@ def _heard(events: Iterable[str]) -> list[str]:
     for event in events:
         kind, _dot, what = event.partition(".")
         by_kind.setdefault(kind, []).append(str(EVENTS.get(what, what)))
-    return [f"{KINDS.get(kind, kind)}: {', '.join(words)}" for kind, words in by_kind.items()]
+    return [f"{_kind_label(kind)}: {', '.join(words)}" for kind, words in by_kind.items()]
 
 
 def _numbers(session: Session, rows: Iterable[WebhookDelivery]) -> dict[tuple[str, int], str]:
@@ -440,7 +440,9 @@ def _line(row: WebhookDelivery, numbers: dict[tuple[str, int], str], viewer: Vie
         "at": moment_cell(row.at, viewer),
         "tries": row.tries,
         "code": row.code,
-        "event": f"{_ONE[kind]}: {EVENTS[what]}" if kind in _ONE else _("Test"),
+        "event": f"{_ONE.get(kind) or _kind_label(kind)}: {EVENTS[what]}"
+        if kind in change_events.EVENTS
+        else _("Test"),
         "record": _place(row, kind, numbers),
         "state": {"kind": "status", "label": label, "color": tone},
         "error": row.error,
@@ -470,3 +472,13 @@ def _place(row: WebhookDelivery, kind: str, numbers: dict[tuple[str, int], str])
         return {"kind": "record", "url": page, "number": number}
     url = f"{_BY_ID[kind]}{row.record_id}" if kind in _BY_ID and not row.event.endswith(".deleted") else None
     return {"kind": "record", "url": url, "number": row.number or f"{_ONE.get(kind, kind)} {row.record_id}"}
+
+
+def _kind_label(kind: str) -> str:
+    return str(KINDS.get(kind) or kind.replace("_", " ").capitalize())
+
+
+def _event_label(kind: str, what: str) -> str:
+    if kind not in change_events.EVENTS:
+        return str(_("Test"))
+    return f"{_ONE.get(kind) or _kind_label(kind)}: {EVENTS[what]}"
