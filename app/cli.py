@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from werkzeug.security import generate_password_hash
 
 from app.domain import audit
-from app.domain.base import RuleBroken
+from app.domain.base import Stamp, RuleBroken
 from app.extensions import db
 from app.lib.vault import Vault, read_key
 from app.models import Role, User
@@ -209,7 +209,7 @@ def _load_declared_rows(session: Session) -> dict[str, int]:
         for values in screen.demo_rows:
             row = model(**values)
             if hasattr(row, "stamp"):
-                row.stamp(None, datetime.now(UTC))
+                row.stamp(Stamp(None, datetime.now(UTC)))
             session.add(row)
         if screen.demo_rows:
             made[model.__tablename__] = len(screen.demo_rows)

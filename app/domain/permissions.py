@@ -61,7 +61,8 @@ def add_module(name: str, has_owner: bool = False) -> None:
         raise ValueError(f"the module {name!r} must have between 1 and 32 characters")
     if name not in MODULES:
         _ADDED[name] = has_owner
-        VERBS_OF.setdefault(name, ("read", "create", "write", "delete", "bulk"))
+        owned = ("assign",) if has_owner else ()
+        VERBS_OF.setdefault(name, ("read", "create", "write", "delete", *owned, "bulk"))
 
 
 def all_modules() -> tuple[str, ...]:
