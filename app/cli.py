@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from werkzeug.security import generate_password_hash
 
 from app.domain import audit
-from app.domain.base import Stamp, RuleBroken
+from app.domain.base import RuleBroken, Stamp
 from app.extensions import db
 from app.lib.vault import Vault, read_key
 from app.models import Role, User

@@ -223,7 +223,7 @@ class OwnedRows:
     def __call__(self, person: Person, verb: str = "read") -> ColumnElement[bool]:
         """The WHERE for the rows that the verb reaches."""
         reach = person.reach(self.module, verb)
-        return or_(*[_in(column, reach) for column in self.columns])
+        return or_(*[_within(column, reach) for column in self.columns])
 
 
 #: Record -> the rows a person sees. A record that is not here shows no rows.

@@ -1,4 +1,4 @@
-"""Who is signed in where: sessions and API keys that can be ended at once, and failed tries that are counted."""
+"""Sign-ins and API keys, which can be revoked at once, and the count of failed sign-ins."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 from app.domain.base import UtcDateTime
 from app.domain.pending import pending
 
-#: A count of wrong tries is forgotten when nothing happened for so long; no lock lasts as long.
+#: How long after the last failure a count is kept; longer than any lock.
 FAILED_LOGINS_KEPT_FOR = timedelta(hours=24)
 
 
@@ -59,24 +59,23 @@ class ApiKey(Model):  # type: ignore[misc]
 
 
 class FailedLogin(Model):  # type: ignore[misc]
-    """Wrong passwords per name and door; the lockout is read from here, so all processes share it."""
+    """Failed sign-ins of one user name. All processes read lockouts from here."""
 
     __tablename__ = "failed_try"
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     #: SHA-256 of the lower-case user name.
     name_hash: Mapped[str] = mapped_column(String(64), nullable=False, unique=True)
     count: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
-    #: No try is looked at before this moment.
+    #: Sign-ins are refused until then.
     locked_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
     last_on: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
 
 
 def cleanup_statement(now: datetime) -> Delete:
-    """What deletes the counts of names that nobody tried of late: anybody may make up names, and each has a row."""
+    """DELETE of old counts: anyone can invent user names, and each has a row."""
     return delete(FailedLogin).where(FailedLogin.last_on < now - FAILED_LOGINS_KEPT_FOR)
 
 
 def note_sign_in_ended(session: Session, user_id: int) -> None:
-    """Note that a sign-in or key of the user has ended, or the user is inactive: their sockets are checked after the
-    commit."""
+    """Check the sockets of this user after the commit: a sign-in or key has ended, or the user is inactive."""
     pending(session).ended_sign_ins.add(user_id)

@@ -207,7 +207,7 @@ def _write(session: Session, batch: Batch, writing: dict[str, ParsedCall]) -> No
     created = [(keys[own_id], heard, places[heard.index]) for own_id, heard in writing.items() if own_id in new]
     for result in (batch.results[heard.index] for heard in writing.values()):
         event = "created" if result.status == "created" else "changed"
-        change_events.note(session, "call_log", result.call_id or 0, event)
+        change_events.record_event(session, "call_log", result.call_id or 0, event)
     _tell_timelines(session, batch, created)
     _stir(session, (places[heard.index] for heard in writing.values()))
     _ring(session, batch, created)

@@ -50,7 +50,7 @@ class ChangeEvent:
     #: Of a record that is gone: who saw it.
     seen_by: frozenset[int] = frozenset()
 
-    def told(self, wanted: Collection[str]) -> tuple[str, ...]:
+    def events_for(self, wanted: Collection[str]) -> tuple[str, ...]:
         """Which of the events are worth telling to who wants these; nothing is said twice.
 
         A record that was made, or is gone, says only that; `changed` goes without saying beside status and assigned.
@@ -71,7 +71,7 @@ def add_kind(table: str, kind: str) -> None:
         EVENTS[kind] = _ANY_RECORD
 
 
-def of_columns(kind: str, names: Iterable[str]) -> set[str]:
+def events_of_columns(kind: str, names: Iterable[str]) -> set[str]:
     """The events of a row whose columns of these names got other values."""
     news = [name for name in names if name not in _SILENT]
     return {event for name in news if (event := _BY_COLUMN.get(name, "changed")) in EVENTS[kind]} or (
@@ -79,12 +79,12 @@ def of_columns(kind: str, names: Iterable[str]) -> set[str]:
     )
 
 
-def note(session: Session, kind: str, key: int, *events: str) -> None:
+def record_event(session: Session, kind: str, key: int, *events: str) -> None:
     """Note what happened to the record of this id; statements that go around the session's objects call it too."""
-    add(session, (kind, key), ChangeEvent(frozenset(events)))
+    merge_event(session, (kind, key), ChangeEvent(frozenset(events)))
 
 
-def add(session: Session, place: RecordKey, happening: ChangeEvent) -> None:
+def merge_event(session: Session, place: RecordKey, happening: ChangeEvent) -> None:
     """Note it beside what happened to the record before."""
     found = pending(session).change_events
     before = found.get(place, ChangeEvent())

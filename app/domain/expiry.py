@@ -1,4 +1,4 @@
-"""What ends by itself: leads that nobody touched, and assignment requests that nobody answered."""
+"""Expiry of leads without changes and of assignment requests without a decision."""
 
 from __future__ import annotations
 
@@ -19,30 +19,31 @@ _OPENED = "opened"
 
 
 def due_leads(session: Session, now: datetime, limit: int) -> list[int]:
-    """Ids of the leads to expire now, longest untouched first."""
-    query = select(Lead.id).join(LeadStatus, LeadStatus.id == Lead.status_id).where(_is_due(session, now))
+    """Ids of the leads to expire now, longest unchanged first."""
+    query = select(Lead.id).join(LeadStatus, LeadStatus.id == Lead.status_id).where(_is_expired(session, now))
     return list(session.scalars(query.order_by(Lead.changed_on, Lead.id).limit(limit)))
 
 
-def _is_due(session: Session, now: datetime) -> ColumnElement[bool]:
-    """60 days without change while it is worked on, or 30 days in Account Opened (the settings say how many)."""
-    untouched = now - timedelta(days=settings.value_of(session, "lead_expiry_days"))
-    opened = now - timedelta(days=settings.value_of(session, "opened_expiry_days"))
+def _is_expired(session: Session, now: datetime) -> ColumnElement[bool]:
+    """60 days without change in a working status, or 30 days in Account Opened; the settings change these numbers."""
+    unchanged_since = now - timedelta(days=settings.value_of(session, "lead_expiry_days"))
+    opened_before = now - timedelta(days=settings.value_of(session, "opened_expiry_days"))
     is_worked_on = LeadStatus.meaning.not_in((*leads.TERMINAL, _OPENED))
     return or_(
-        and_(is_worked_on, Lead.changed_on <= untouched), and_(LeadStatus.meaning == _OPENED, Lead.status_on <= opened)
+        and_(is_worked_on, Lead.changed_on <= unchanged_since),
+        and_(LeadStatus.meaning == _OPENED, Lead.status_on <= opened_before),
     )
 
 
 def expire_lead(session: Session, lead_id: int, now: datetime) -> str:
-    """Move one lead to its expired status through the state machine; the caller commits.
+    """Move one lead to its expired status through the state machine. The caller commits.
 
-    Answers expired, or skipped when somebody holds it or touched it meanwhile.
+    Returns "expired", or "skipped" when another transaction holds the lead or changed it meanwhile.
     """
     query = (
         select(Lead)
         .join(LeadStatus, LeadStatus.id == Lead.status_id)
-        .where(Lead.id == lead_id, _is_due(session, now))
+        .where(Lead.id == lead_id, _is_expired(session, now))
         .with_for_update(skip_locked=True, of=Lead)
     )
     lead = session.scalars(query, execution_options={"populate_existing": True}).first()
@@ -53,7 +54,7 @@ def expire_lead(session: Session, lead_id: int, now: datetime) -> str:
 
 
 def due_requests(session: Session, now: datetime, office: office_hours.Office, limit: int) -> list[int]:
-    """Ids of the assignment requests that were pending for longer than they may (working days)."""
+    """Ids of the assignment requests that have been pending for too many working days."""
     days = settings.value_of(session, "request_expiry_days")
     pending = (AssignmentRequest.status == "Pending", AssignmentRequest.created_on <= now - timedelta(days=days))
     query = select(AssignmentRequest.id, AssignmentRequest.created_on).where(*pending)
@@ -62,9 +63,9 @@ def due_requests(session: Session, now: datetime, office: office_hours.Office, l
 
 
 def expire_request(session: Session, request_id: int, now: datetime) -> str:
-    """End one pending request and tell who asked; whoever decides it at the same moment wins or loses as a whole.
+    """Expire one pending request and notify who made it.
 
-    Answers expired, or skipped when it was decided meanwhile.
+    Returns "expired", or "skipped" when it was decided meanwhile: the UPDATE of its status decides the race.
     """
     step = update(AssignmentRequest).where(AssignmentRequest.id == request_id, AssignmentRequest.status == "Pending")
     values = {"status": "Expired", "pending_key": None, "decided_on": now, "changed_on": now, "changed_by_id": None}
@@ -77,9 +78,9 @@ def expire_request(session: Session, request_id: int, now: datetime) -> str:
     timeline.write(
         session, record, "assignment", Stamp(None, now), what="request expired", to=request.requested_user_id
     )
-    asker = [request.created_by_id] if request.created_by_id else []
+    requester = [request.created_by_id] if request.created_by_id else []
     notices.notify(
-        session, asker, "request_expired", f"request_expired:{request.id}", record, None, now, number=record.number
+        session, requester, "request_expired", f"request_expired:{request.id}", record, None, now, number=record.number
     )
     return "expired"
 

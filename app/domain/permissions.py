@@ -1,4 +1,4 @@
-"""What roles may do: the module matrix and the field masks, as rows; and the version that caches are keyed by."""
+"""What roles may do: the permission matrix and the field masks; and the version by which caches expire."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ MODULES = (
     "Settings",
 )
 VERBS = ("read", "create", "write", "delete", "assign", "export", "import", "bulk", "reveal", "recordings")
-#: Rising.
+#: Lowest first.
 LEVELS = ("none", "own", "team", "all")
 MASKED = ("mobile", "alternative_mobile", "email", "pan", "aadhaar", "address")
-#: Rising openness.
+#: Most restrictive first.
 MASKS = ("hidden", "last4", "full")
 LEVEL_RANK = {level: rank for rank, level in enumerate(LEVELS)}
 MASK_RANK = {mask: rank for rank, mask in enumerate(MASKS)}
@@ -99,7 +99,7 @@ class FieldMask(Model):  # type: ignore[misc]
 
 
 class AccessVersion(Model):  # type: ignore[misc]
-    """One row that counts every change of users, roles, permissions and masters; caches compare it."""
+    """One row that counts changes of users, roles, permissions and masters; caches compare it."""
 
     __tablename__ = "access_version"
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
@@ -110,24 +110,24 @@ _OWN = {"read": "own", "create": "own", "write": "own"}
 _ALL = {"read": "all"}
 
 
-def _desk(level: str, *verbs: str) -> dict[str, str]:
+def _cells(level: str, *verbs: str) -> dict[str, str]:
     return dict.fromkeys(verbs, level)
 
 
-_MANAGER = _desk("team", *VERBS)
-#: role -> module -> verb -> level, as shipped.
+_MANAGER = _cells("team", *VERBS)
+#: role -> module -> verb -> level of a new installation.
 DEFAULTS: dict[str, dict[str, dict[str, str]]] = {
     "Sales Manager": {
         **dict.fromkeys(("Leads", "Customers", "Tasks", "Call Logs", "Messages", "Notes", "Requests"), _MANAGER),
-        "Dashboard": _desk("team", "read"),
-        "Reports": _desk("team", "read", "export"),
-        "Support Pages": _desk("all", "read"),
+        "Dashboard": _cells("team", "read"),
+        "Reports": _cells("team", "read", "export"),
+        "Support Pages": _cells("all", "read"),
     },
     "Support Manager": {
         **dict.fromkeys(("Tickets", "Customers", "Tasks", "Call Logs", "Messages", "Notes", "Requests"), _MANAGER),
-        "Dashboard": _desk("team", "read"),
-        "Reports": _desk("team", "read", "export"),
-        "Support Pages": _desk("all", "read", "create", "write", "delete"),
+        "Dashboard": _cells("team", "read"),
+        "Reports": _cells("team", "read", "export"),
+        "Support Pages": _cells("all", "read", "create", "write", "delete"),
     },
     "Sales User": {
         "Leads": _OWN | {"bulk": "own"},
@@ -137,7 +137,7 @@ DEFAULTS: dict[str, dict[str, dict[str, str]]] = {
         "Messages": _OWN,
         "Notes": _OWN | {"delete": "own"},
         "Requests": {"read": "own", "create": "own"},
-        "Dashboard": _desk("own", "read"),
+        "Dashboard": _cells("own", "read"),
         "Support Pages": _ALL,
     },
     "Support User": {
@@ -148,7 +148,7 @@ DEFAULTS: dict[str, dict[str, dict[str, str]]] = {
         "Messages": _OWN,
         "Notes": _OWN | {"delete": "own"},
         "Requests": {"read": "own", "create": "own"},
-        "Dashboard": _desk("own", "read"),
+        "Dashboard": _cells("own", "read"),
         "Support Pages": _ALL,
     },
     "Compliance": {module: dict(_ALL) for module in MODULES if module != "Settings"},

@@ -165,7 +165,7 @@ def _lock_turns(session: Session, role: str) -> team.LockedTurns | None:
 
 def _next(turns: team.LockedTurns | None, item: RecordToReassign, now: datetime) -> team.Decision:
     """Whose turn it is among those who had none of these tasks."""
-    tried = {user for task in item.overdue_tasks for user in (*task.tried, task.assignee_id) if user is not None}
+    tried = {user for task in item.overdue for user in (*task.tried, task.assignee_id) if user is not None}
     return turns.next(now, frozenset(tried)) if turns else team.Decision(None, item.role)
 
 
@@ -184,7 +184,7 @@ def _lock_items(
         key: RecordToReassign(key, roles[key], record, overdue_tasks.get(key, [])) for key, record in records.items()
     }
     # A record whose role was changed meanwhile waits for the next run: the new role's pointer is not locked.
-    return {key: item for key, item in items.items() if item.overdue_tasks and item.has_role(KINDS[key[0]][2])}
+    return {key: item for key, item in items.items() if item.overdue and item.has_role(KINDS[key[0]][2])}
 
 
 def _locked_records(session: Session, kind: str, ids: list[int]) -> list[Any]:
@@ -206,7 +206,7 @@ def _locked_tasks(
     if not record_by_task:
         return {}
     locked = {task.id: task for task in _locked(session, Task, sorted(record_by_task), _OF_TASK)}
-    locked_elsewhere = {key for key, key in record_by_task.items() if key not in locked}
+    locked_elsewhere = {key for task_id, key in record_by_task.items() if task_id not in locked}
     overdue_tasks: dict[tuple[str, int], list[Task]] = {}
     for task in sorted(locked.values(), key=lambda task: (task.due_on, task.id)):
         key = record_by_task[task.id]
@@ -215,7 +215,9 @@ def _locked_tasks(
     return overdue_tasks
 
 
-def _overdue_tasks(session: Session, keys: Iterable[tuple[str, int]], run: ReassignmentPass) -> dict[int, tuple[str, int]]:
+def _overdue_tasks(
+    session: Session, keys: Iterable[tuple[str, int]], run: ReassignmentPass
+) -> dict[int, tuple[str, int]]:
     """Overdue task id -> its record. One kind after the other: no index serves an OR of both."""
     record_by_task: dict[int, tuple[str, int]] = {}
     for kind, parent in (("lead", Task.lead_id), ("ticket", Task.ticket_id)):

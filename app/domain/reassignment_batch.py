@@ -25,7 +25,7 @@ class RecordToReassign:
     #: The role in whose round robin its tasks move.
     role: str
     record: Any
-    overdue_tasks: list[Task]
+    overdue: list[Task]
 
     def has_role(self, default: str) -> bool:
         """Whether the locked record still has this role, named or by default."""
@@ -61,7 +61,7 @@ class ReassignmentBatch:
             session,
             Task,
             [self._reassigned_task(task, decision, offsets) for task, decision in self._tasks()]
-            + [self._exhausted_task(task) for item, _ in self._exhausted for task in item.overdue_tasks],
+            + [self._exhausted_task(task) for item, _ in self._exhausted for task in item.overdue],
         )
         items = [*self._reassigned, *self._exhausted]
         for record in dict.fromkeys(type(item.record) for item, _ in items):
@@ -73,28 +73,32 @@ class ReassignmentBatch:
             session, [(item.record, decision) for item, decision in self._reassigned], "overdue", self.now
         )
         timeline.write_many(session, self._lines(), Stamp(None, self.now))
-        notices.notify_many(session, self._news(_Managers(session) if self._exhausted else None), self.now)
+        notices.notify_many(session, self._events(_Managers(session) if self._exhausted else None), self.now)
         session.flush()
         session.expire_all()
 
     def _note_events(self, session: Session) -> None:
         """Note the changes for webhooks, because the rows are written around the session."""
         for item, _decision in self._reassigned:
-            change_events.note(session, *item.key, "assigned")
+            change_events.record_event(session, *item.key, "assigned")
         for task, _decision in self._tasks():
-            change_events.note(session, "task", task.id, "assigned", "changed")
+            change_events.record_event(session, "task", task.id, "assigned", "changed")
 
     # --- rows
 
     def _tasks(self) -> Iterable[tuple[Task, team.Decision]]:
-        return ((task, decision) for item, decision in self._reassigned for task in item.overdue_tasks)
+        return ((task, decision) for item, decision in self._reassigned for task in item.overdue)
 
-    def _reassigned_task(self, task: Task, decision: team.Decision, offsets: dict[int, tuple[int, ...]]) -> dict[str, Any]:
+    def _reassigned_task(
+        self, task: Task, decision: team.Decision, offsets: dict[int, tuple[int, ...]]
+    ) -> dict[str, Any]:
         """The round continues: `tried` grows, while a due time set by hand would empty it."""
         tried = [task.assignee_id] if task.assignee_id is not None and task.assignee_id not in task.tried else []
-        new_assignee = int(decision.user_id or 0)
-        remind_on = tasks.first_reminder_check(self.due_on, offsets[new_assignee], self.now)
-        return self._row(task, assignee_id=new_assignee, due_on=self.due_on, tried=[*task.tried, *tried], remind_on=remind_on)
+        assignee = int(decision.user_id or 0)
+        remind_on = tasks.first_reminder_check(self.due_on, offsets[assignee], self.now)
+        return self._row(
+            task, assignee_id=assignee, due_on=self.due_on, tried=[*task.tried, *tried], remind_on=remind_on
+        )
 
     def _exhausted_task(self, task: Task) -> dict[str, Any]:
         return self._row(task, exhausted=True)
@@ -106,12 +110,12 @@ class ReassignmentBatch:
 
     def _record_row(self, item: RecordToReassign, decision: team.Decision) -> dict[str, Any]:
         """The new assignee of the record; or the exhausted task, which does not count as a change of the record."""
-        record, new_assignee = item.record, decision.user_id
-        stamp = (self.now, None) if new_assignee else (record.changed_on, record.changed_by_id)
-        flag = record.exhausted_task_id if new_assignee else item.overdue_tasks[0].id
+        record, assignee = item.record, decision.user_id
+        stamp = (self.now, None) if assignee else (record.changed_on, record.changed_by_id)
+        flag = record.exhausted_task_id if assignee else item.overdue[0].id
         return {
             "id": record.id,
-            "assignee_id": new_assignee or record.assignee_id,
+            "assignee_id": assignee or record.assignee_id,
             "exhausted_task_id": flag,
             "changed_on": stamp[0],
             "changed_by_id": stamp[1],
@@ -122,33 +126,37 @@ class ReassignmentBatch:
             payload = {"to": decision.user_id, "old": item.record.assignee_id, "reason": "overdue"}
             yield timeline.TimelineLine(item.record, "assignment", payload)
         for item, decision in self._exhausted:
-            first = item.overdue_tasks[0]
+            first = item.overdue[0]
             text = f"No one with the role {decision.role} is available for the overdue task “{first.title}”."
             payload = {"text": text, "what": "exhausted", "task": first.id, "decision": decision.as_json()}
             yield timeline.TimelineLine(item.record, "system", payload)
 
     # --- notices
 
-    def _event(self, managers: _Managers | None) -> Iterable[notices.NoticeEvent]:
+    def _events(self, managers: _Managers | None) -> Iterable[notices.NoticeEvent]:
         for item, decision in self._reassigned:
             yield from self._events_of_losers(item, decision.user_id)
-            payload = {"number": item.record.number, "title": item.overdue_tasks[0].title, "tasks": len(item.overdue_tasks)}
+            payload = {"number": item.record.number, "title": item.overdue[0].title, "tasks": len(item.overdue)}
             payload["due"] = self.due_on.isoformat()
-            yield _event("task_assigned", "given", item.overdue_tasks[0], (decision.user_id,), payload)
+            yield _event("task_assigned", "given", item.overdue[0], (decision.user_id,), payload)
         for item, decision in self._exhausted:
-            payload = {"number": item.record.number, "title": item.overdue_tasks[0].title, "role": decision.role}
-            people = managers.above(task.assignee_id for task in item.overdue_tasks) if managers else ()
-            yield _event("exhausted", "exhausted", item.overdue_tasks[0], people, payload | {"tasks": len(item.overdue_tasks)})
+            payload = {"number": item.record.number, "title": item.overdue[0].title, "role": decision.role}
+            people = managers.above(task.assignee_id for task in item.overdue) if managers else ()
+            yield _event("exhausted", "exhausted", item.overdue[0], people, payload | {"tasks": len(item.overdue)})
 
-    def _events_of_losers(self, item: RecordToReassign, new_assignee: int | None) -> Iterable[notices.NoticeEvent]:
+    def _events_of_losers(self, item: RecordToReassign, assignee: int | None) -> Iterable[notices.NoticeEvent]:
         """One event for each user who loses tasks, whatever their number."""
-        for user in dict.fromkeys(task.assignee_id for task in item.overdue_tasks if task.assignee_id not in (None, new_assignee)):
-            lost = [task for task in item.overdue_tasks if task.assignee_id == user]
-            payload = {"number": item.record.number, "tasks": len(lost), "to": new_assignee, "title": lost[0].title}
-            yield _event("task_reassigned", "taken", lost[0], (user,), payload)
+        for user in dict.fromkeys(
+            task.assignee_id for task in item.overdue if task.assignee_id not in (None, assignee)
+        ):
+            lost = [task for task in item.overdue if task.assignee_id == user]
+            payload = {"number": item.record.number, "tasks": len(lost), "to": assignee, "title": lost[0].title}
+            yield _event("task_taken", "taken", lost[0], (user,), payload)
 
 
-def _event(kind: str, what: str, task: Task, users: tuple[int | None, ...], payload: dict[str, Any]) -> notices.NoticeEvent:
+def _event(
+    kind: str, what: str, task: Task, users: tuple[int | None, ...], payload: dict[str, Any]
+) -> notices.NoticeEvent:
     """The key names one overdue period of one task, so that it is notified once."""
     key = f"{what}:{task.id}:{task.due_on.isoformat() if task.due_on else ''}"
     return notices.NoticeEvent(kind, key, users, payload, notices.record_ids_of(task))
@@ -166,7 +174,7 @@ class _Managers:
         everybody = session.execute(select(User.id, User.manager_id, User.active)).all()
         self._manager: dict[int | None, int | None] = {row.id: row.manager_id for row in everybody}
         self._active = {row.id for row in everybody if row.active}
-        self._admins = [user.id for user in team.members(session, team.get_role(session, "Admin").id)]
+        self._admins = team.active_admins(session)
 
     def above(self, users: Iterable[int | None]) -> tuple[int, ...]:
         """Ids of the managers above these users and of the admins, in order."""

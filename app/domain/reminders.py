@@ -140,6 +140,6 @@ def _schedule(session: Session, moments: Sequence[tuple[Task, datetime | None]])
     The UPDATE names the due time that was read: whoever changes it meanwhile sets remind_on too.
     """
     new = [{"id": task.id, "due_on": task.due_on, "remind_on": moment} for task, moment in moments]
-    bulk.update_rows(session, Task, new, where=["due_on"], save=False)
+    bulk.update_rows(session, Task, new, where=["due_on"], bump_version=False)
     for task, _ in moments:
         session.expire(task, ["remind_on"])

@@ -1,4 +1,4 @@
-"""Masters and what a manager may turn: editable rows with surrogate keys; labels can be renamed freely."""
+"""Masters (picklists), office hours, SLA policies and business settings."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Master(Model):  # type: ignore[misc]
 
     __abstract__ = True
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
-    #: What people read; free to rename, unique within its list.
+    #: The displayed name; can be renamed, unique within its list.
     label: Mapped[str] = mapped_column(String(140), nullable=False, unique=True)
     #: Order in pick-lists, smallest first.
     position: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
@@ -49,17 +49,17 @@ class Master(Model):  # type: ignore[misc]
 
 
 class LeadStatus(Master):
-    """Where a lead stands."""
+    """A status of leads."""
 
     __tablename__ = "lead_status"
     #: One of COLOURS.
     color: Mapped[str] = mapped_column(String(16), nullable=False, default="gray")
-    #: What the code knows it by (see leads.MEANINGS); "working" for any that a manager adds.
+    #: What it means to the code (see leads.MEANINGS); "working" for statuses that a manager adds.
     meaning: Mapped[str] = mapped_column(String(40), nullable=False, default="working")
 
 
 class TicketStatus(Master):
-    """Where a ticket stands."""
+    """A status of tickets."""
 
     __tablename__ = "ticket_status"
     color: Mapped[str] = mapped_column(String(16), nullable=False, default="gray")
@@ -105,7 +105,7 @@ class MessageTemplate(Master):
 
 
 class OfficeRange(Model):  # type: ignore[misc]
-    """One stretch of office time on a weekday, local time."""
+    """One range of office hours on a weekday, local time."""
 
     __tablename__ = "office_range"
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
@@ -119,13 +119,13 @@ class OfficeRange(Model):  # type: ignore[misc]
 
 
 class Holiday(Model):  # type: ignore[misc]
-    """A day on which the office is shut, or open for a half day only."""
+    """A day on which the office is closed, or open for part of the day."""
 
     __tablename__ = "holiday"
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     day: Mapped[date] = mapped_column(Date, nullable=False, unique=True)
     label: Mapped[str] = mapped_column(String(140), nullable=False)
-    #: Both null = shut all day; else the office is open in this range only.
+    #: Both null = closed all day; else the office is open in this range only.
     starts: Mapped[time | None] = mapped_column(Time)
     ends: Mapped[time | None] = mapped_column(Time)
 
@@ -157,7 +157,7 @@ class SlaTarget(Model):  # type: ignore[misc]
 
 
 class BusinessSetting(Model):  # type: ignore[misc]
-    """One value that a manager may turn; KNOWN says which exist."""
+    """One business setting that was changed; DEFINITIONS lists all."""
 
     __tablename__ = "business_setting"
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
@@ -166,7 +166,7 @@ class BusinessSetting(Model):  # type: ignore[misc]
     changed_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
-#: key -> (default, what it means).
+#: Business setting -> (default, label).
 DEFINITIONS: dict[str, tuple[Any, str]] = {
     "grace_minutes": (30, "Office minutes a task can be overdue before it is reassigned"),
     "retry_minutes": (540, "Office minutes until a reassigned task is due"),
@@ -188,20 +188,20 @@ DEFINITIONS: dict[str, tuple[Any, str]] = {
 
 
 def value_of(session: Session, key: str) -> Any:
-    """The setting's value, or its default from KNOWN. Raises KeyError for an unknown key."""
+    """The setting's value, or its default. Raises KeyError for an unknown key."""
     default = DEFINITIONS[key][0]
     found = session.execute(select(BusinessSetting.value).where(BusinessSetting.key == key)).scalar()
     return default if found is None else found
 
 
 def values_of(session: Session, *keys: str) -> dict[str, Any]:
-    """The same for several settings, in one statement."""
+    """Several settings by name, in one statement. Raises KeyError for an unknown key."""
     query = select(BusinessSetting.key, BusinessSetting.value).where(BusinessSetting.key.in_(keys))
     return {key: DEFINITIONS[key][0] for key in keys} | {row.key: row.value for row in session.execute(query)}
 
 
 def load_office(session: Session, zone: str) -> office_hours.Office:
-    """The office hours as a value; no ranges = always open."""
+    """The office hours in this zone; without ranges the office is always open."""
     ranges = tuple(office_hours.Range(r.weekday, r.starts, r.ends) for r in session.scalars(select(OfficeRange)))
     days = list(session.scalars(select(Holiday)))
     half = {d.day: ((d.starts, d.ends),) for d in days if d.starts and d.ends}

@@ -39,7 +39,7 @@ def _authenticate_by_cookie(token: str) -> None:
     session = sessions.find_by_token(token, timedelta(days=sessions.TOKEN_DAYS), now)
     if session is not None and session.is_stale(now):
         sessions.record_activity(session.id, now)
-    current_app.appbuilder.sm._enter(session)  # type: ignore[attr-defined]
+    current_app.appbuilder.sm._authenticate_as(session)  # type: ignore[attr-defined]
 
 
 def _is_allowed_origin() -> bool:

@@ -67,7 +67,7 @@ class TaskActions(Screen):
         """Give a task a later due time: `until` is 15m, 1h or tomorrow."""
         row, viewer = self.row_for(pk, "write"), current_viewer()
         task_actions.refuse_closed(row)
-        moment = task_actions.postponed_due_on(row, request.form.get("until", ""), viewer.now, viewer.zone)
+        moment = task_actions.snoozed_due_on(row, request.form.get("until", ""), viewer.now, viewer.zone)
         self.service.change(db.session(), row, {"due_on": moment}, viewer)
         said = f"{moment.astimezone(viewer.zone):%a %-d %b, %H:%M}"
         flash(_("%(title)s: snoozed until %(moment)s.", title=row.title, moment=said), "success")

@@ -113,7 +113,7 @@ def _run_url(name: str, viewer: Viewer) -> str | None:
 def _state(last: dict[str, JobRun], viewer: Viewer) -> dict[str, Any]:
     """Whether somebody runs the jobs: {title, text, tone, icon, goes_on}."""
     minutely = [last[name] for name in current_app.extensions["crm_minute_jobs"] if name in last]
-    run = max((run for run in minutely if not run.is_by_hand), key=lambda run: run.started_on, default=None)
+    run = max((run for run in minutely if not run.is_manual), key=lambda run: run.started_on, default=None)
     if run is not None and run.started_on - viewer.now > job_health.LATE_AFTER:
         return _rests(run, viewer)
     if run is not None and viewer.now - run.started_on <= job_health.LATE_AFTER:
@@ -204,8 +204,8 @@ def _cells(run: JobRun | None, viewer: Viewer) -> dict[str, Any]:
         "took": {"kind": "duration", "text": _seconds(took)},
         "items": run.items,
         "failed": run.failed_items,
-        "lag": {"kind": "missing"} if run.is_by_hand else {"kind": "duration", "text": span(run.lag_seconds)},
-        "slot": _("manual") if run.is_by_hand else _slot(run.slot, viewer),
+        "lag": {"kind": "missing"} if run.is_manual else {"kind": "duration", "text": span(run.lag_seconds)},
+        "slot": _("manual") if run.is_manual else _slot(run.slot, viewer),
         "began": _began(run, viewer),
     }
 
