@@ -64,7 +64,7 @@ def register(appbuilder: Any) -> None:
     """Register every screen, resource and page with FAB, and the menu with their permissions."""
     appbuilder.add_link("day", href="/", icon="sun", label=_("My day"))
     for screen, label, icon in MENU:
-        appbuilder.add_view(screen, screen.route_base.strip("/"), href=f"{screen.route_base}/", icon=icon, label=label)
+        appbuilder.add_view(screen, screen.module, href=f"{screen.route_base}/", icon=icon, label=label)
     for view in (*PLAIN, *settings_menu.LINKED):
         appbuilder.add_view_no_menu(view)
     for group in settings_menu.GROUPS:
