@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from app import access, demo, models
 from app.domain import leads, tickets
 from app.domain.base import RuleBroken, next_number
+from app.domain.sla import ENDED, PAUSED, RUNNING
 from app.lib.identity import is_pan
 from app.lib.vault import Vault
 
@@ -134,9 +135,9 @@ def test_sla_clocks_run_for_open_tickets_and_pause_for_waiting_ones(loaded):
     session, _ = loaded
     for ticket in session.scalars(select(models.Ticket)):
         state = ticket.clock_state(ticket.status.meaning)
-        assert (ticket.resolve_due_on is None) is (state == "ended")
-        assert (ticket.paused_on is not None) is (state == "waits")
-        assert (ticket.sla_on is not None) is (state == "runs")
+        assert (ticket.resolve_due_on is None) is (state == ENDED)
+        assert (ticket.paused_on is not None) is (state == PAUSED)
+        assert (ticket.sla_on is not None) is (state == RUNNING)
         assert (ticket.reply_due_on is None) or ticket.replied_on is None
 
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from app import models
 from app.demo import sla
-from app.demo.assignments import assign, maybe_reassign
+from app.demo.assignments import Change, assign, maybe_reassign
 from app.demo.builder import DAYS, DemoBuilder, Row, id_of, labels, stamps
 from app.demo.sample_text import RESOLUTIONS
 from app.domain import tickets as domain_tickets

@@ -19,6 +19,7 @@ EVENTS = {
     "task": ("created", "changed", "status", "assigned", "deleted"),
     "call_log": ("created", "changed", "deleted"),
 }
+_ANY_RECORD = ("created", "changed", "deleted")
 _BY_COLUMN = {"status_id": "status", "status": "status", "assignee_id": "assigned"}
 #: Columns that the system keeps for itself; their change is no event.
 _INTERNAL = frozenset(
@@ -61,6 +62,13 @@ class ChangeEvent:
                 return tuple(event for event in (main, *others) if event in self.events and event in wanted)[:1]
         specific = tuple(event for event in ("status", "assigned") if event in self.events and event in wanted)
         return specific or (("changed",) if "changed" in wanted else ())
+
+
+def add_kind(table: str, kind: str) -> None:
+    """Let webhooks hear of the records of a table under this name. Idempotent."""
+    if table not in KINDS:
+        KINDS[table] = kind
+        EVENTS[kind] = _ANY_RECORD
 
 
 def events_of_columns(kind: str, names: Iterable[str]) -> set[str]:

@@ -17,8 +17,9 @@ from app.domain.tasks import OPEN, Task
 from app.extensions import db
 from app.web.core.fields import Viewer, clean_text
 from app.web.core.gate import REFUSABLE, current_viewer, refusal, whole
+from app.web.pages.refusals import back, refuse_as_page
 from app.web.records.mentions import remarks, write_note
-from app.web.records.screen import Screen, back, refuse_as_page
+from app.web.records.screen import Screen
 
 
 class TaskActions(Screen):

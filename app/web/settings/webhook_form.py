@@ -50,7 +50,7 @@ def form_of(
 
 def event_grid() -> list[tuple[str, Any, Any]]:
     """(kind, label, events) for each row of checkboxes."""
-    return [(kind, KINDS[kind], change_events.EVENTS[kind]) for kind in KINDS]
+    return [(kind, kind_label(kind), events) for kind, events in change_events.EVENTS.items()]
 
 
 def posted_settings() -> WebhookSettings:
@@ -127,3 +127,8 @@ def _fields(settings: WebhookSettings, errors: dict[str, list[str]]) -> list[dic
 
 def _allows_private() -> bool:
     return bool(current_app.config["CRM"].webhooks_private)
+
+
+def kind_label(kind: str) -> str:
+    """How people call a kind of record, those of add-ons by their resource name."""
+    return str(KINDS.get(kind) or kind.replace("_", " ").capitalize())

@@ -11,10 +11,11 @@ from flask_babel import lazy_gettext as _l
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.domain import change_events
 from app.models import Customer, Lead, Task, Ticket, Webhook, WebhookDelivery
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
-from app.web.settings.webhook_form import EVENTS, KINDS
+from app.web.settings.webhook_form import EVENTS, kind_label
 
 #: A delivery that is due within this time is followed by the page.
 SOON = timedelta(seconds=20)
@@ -80,7 +81,7 @@ def _event_texts(events: Iterable[str]) -> list[str]:
     for event in events:
         kind, _dot, what = event.partition(".")
         by_kind.setdefault(kind, []).append(str(EVENTS.get(what, what)))
-    return [f"{KINDS.get(kind, kind)}: {', '.join(words)}" for kind, words in by_kind.items()]
+    return [f"{kind_label(kind)}: {', '.join(words)}" for kind, words in by_kind.items()]
 
 
 def record_titles(session: Session, rows: Iterable[WebhookDelivery]) -> Titles:
@@ -111,7 +112,7 @@ def delivery_row(row: WebhookDelivery, titles: Titles, viewer: Viewer, is_on: bo
         "at": moment_cell(row.at, viewer),
         "tries": row.tries,
         "code": row.code,
-        "event": f"{_KIND_LABELS[kind]}: {EVENTS[what]}" if kind in _KIND_LABELS else _("Test"),
+        "event": _event_label(kind, what),
         "record": _record_cell(row, kind, titles),
         "state": {"kind": "status", "label": label, "color": tone},
         "error": row.error,
@@ -141,3 +142,9 @@ def _record_cell(row: WebhookDelivery, kind: str, titles: Titles) -> dict[str, A
         return {"kind": "record", "url": page, "number": number}
     url = f"{_BY_ID[kind]}{row.record_id}" if kind in _BY_ID and not row.event.endswith(".deleted") else None
     return {"kind": "record", "url": url, "number": row.number or f"{_KIND_LABELS.get(kind, kind)} {row.record_id}"}
+
+
+def _event_label(kind: str, what: str) -> str:
+    if kind not in change_events.EVENTS:
+        return str(_("Test"))
+    return f"{_KIND_LABELS.get(kind) or kind_label(kind)}: {EVENTS[what]}"

@@ -21,7 +21,7 @@ from app.models import Webhook, WebhookDelivery
 from app.outbox import engine
 from app.outbox.webhook_delivery import WEBHOOKS
 from app.web.core.gate import current_viewer, refusal
-from app.web.records.screen import refuse_as_page
+from app.web.pages.refusals import refuse_as_page
 from app.web.security.sessions import own_transaction, without_cache
 from app.web.settings.webhook_form import EVENTS, event_grid, form_of, posted_settings
 from app.web.settings.webhook_log import PAUSE_REASONS, delivery_row, is_due_soon, record_titles, webhook_card
