@@ -79,10 +79,9 @@ def _target(call: ParsedCall, employee_id: int, customers: dict[str, Any], candi
     key = customer.id if customer is not None else call.other_e164
     lead, ticket = (_best(candidates.get((kind, key), []), call.started_on, employee_id) for kind in ("lead", "ticket"))
     record = ticket or lead
-    if record:
-        number, responsible = record.number, record.assignee_id or record.owner_id
-    else:
-        number, responsible = (customer.number, customer.owner_id) if customer is not None else (None, None)
+    number = record.number if record else customer.number if customer is not None else None
+    owner_id = customer.owner_id if customer is not None else None
+    responsible = (record.assignee_id or record.owner_id) if record else owner_id
     return CallTarget(
         customer.id if customer is not None else None,
         lead.id if lead else None,
