@@ -14,7 +14,7 @@ from flask_babel import lazy_gettext, ngettext
 from app import access
 from app.access import get_visible
 from app.domain import dead_letters, permissions
-from app.domain.base import NotFound, RuleBroken
+from app.domain.base import NotFound, RuleBroken, Stamp
 from app.extensions import db
 from app.models import FailedCall
 from app.ops import queue
@@ -69,7 +69,9 @@ class QueueView(BaseView):
         """Put one call, or all that are shown, into the queue again."""
         rows = _chosen(key)
         with own_transaction() as session:
-            dead_letters.resolve(session, rows, dead_letters.RETRIED, current_viewer().person.id, current_viewer().now)
+            dead_letters.resolve(
+                session, rows, dead_letters.RETRIED, Stamp(current_viewer().person.id, current_viewer().now)
+            )
             taken = [queue.enqueue_call(Call(row.queue, row.function, tuple(row.arguments))) for row in rows]
             if not all(taken):
                 raise RuleBroken(_("The queue isn't responding. Nothing was changed. Please try again in a minute."))
@@ -85,7 +87,9 @@ class QueueView(BaseView):
         """Take one call, or all that are shown, off the list."""
         rows = _chosen(key)
         with own_transaction() as session:
-            dead_letters.resolve(session, rows, dead_letters.DROPPED, current_viewer().person.id, current_viewer().now)
+            dead_letters.resolve(
+                session, rows, dead_letters.DROPPED, Stamp(current_viewer().person.id, current_viewer().now)
+            )
         flash(ngettext("%(num)s item dismissed.", "%(num)s items dismissed.", len(rows)), "success")
         return redirect("/queue/")
 
