@@ -80,7 +80,7 @@ def _create_first_admin(app: Flask, settings: Settings) -> None:
     sync_permissions(app)
     password = ensure_admin(app, settings.admin_password)
     if password:
-        print(f"First start. Sign in as admin with the password {password}  (it is shown this once)", flush=True)
+        print(f"First start. Sign in as admin with the password {password}  (shown only once)", flush=True)
 
 
 def _load_demo() -> None:
@@ -94,7 +94,7 @@ def _load_demo() -> None:
     password = secrets.token_urlsafe(9)
     with contextlib.suppress(RuleBroken):
         load_demo(demo, password)
-        print(f"Demo data are there. Its people sign in with the password {password}", flush=True)
+        print(f"Demo data loaded. All demo users sign in with the password {password}", flush=True)
 
 
 @contextlib.contextmanager
@@ -191,7 +191,10 @@ def serve(app: Flask, settings: Settings) -> None:
             schedule.stop()
         calls.join()
 
-    print(f"{settings.brand} serves on {settings.public_url} (listens on {settings.host}:{settings.port})", flush=True)
+    print(
+        f"{settings.brand} is running at {settings.public_url} (listening on {settings.host}:{settings.port})",
+        flush=True,
+    )
     hooks = gunicorn.Hooks(after_fork=lambda: _drop_connections(app), on_start=on_start, on_stop=on_stop)
     gunicorn.serve(app, f"{settings.host}:{settings.port}", settings.workers, settings.threads, hooks)
 

@@ -92,14 +92,14 @@ def _user_commands() -> AppGroup:
     @click.option("--full-name", help="Default: the username.")
     @readable_errors
     def add(**typed: Any) -> None:
-        """Make a user."""
+        """Create a user."""
         key = add_user(NewUser(**typed), datetime.now(UTC))
-        click.echo(f"User {typed['name']} has the number {key}.")
+        click.echo(f"Created user {typed['name']} with ID {key}.")
 
     @group.command("list")
     @readable_errors
     def list_() -> None:
-        """Print number, name, state, roles and manager of every user."""
+        """Print the ID, username, state, roles and email of every user."""
         for user in db.session.scalars(select(User).order_by(User.username)).unique():
             roles = ", ".join(sorted(role.name for role in user.roles))
             click.echo(f"{user.id}\t{user.username}\t{'active' if user.active else 'inactive'}\t{roles}\t{user.email}")
@@ -144,7 +144,7 @@ def _role(name: str) -> Any:
     role = db.session.scalars(select(Role).where(Role.name == name)).first()
     if role is None:
         known = ", ".join(db.session.scalars(select(Role.name).order_by(Role.name)))
-        raise RuleBroken(f"There is no role named “{name}”. There are: {known}.")
+        raise RuleBroken(f"There is no role named “{name}”. Existing roles: {known}.")
     return role
 
 
@@ -162,7 +162,7 @@ def _key_commands() -> AppGroup:
     )
     @readable_errors
     def create(username: str, name: str, scope: tuple[str, ...]) -> None:
-        """Make a key; key and secret are printed this once."""
+        """Create an API key. The secret is printed once."""
         key = api_keys.create_key(find_user(username).id, api_keys.ApiKeyRequest(name, list(scope)), datetime.now(UTC))
         click.echo(f"key: {key.key}\nsecret: {key.secret}\nAuthorization: token {key.key}:{key.secret}")
 
@@ -232,7 +232,7 @@ def _job_commands(jobs: Callable[[], Any]) -> AppGroup:
     def run(name: str, at: str | None) -> None:
         """Run a job now."""
         if name not in jobs().names():
-            raise RuleBroken(f"There is no job named “{name}”. `flask job list` shows them.")
+            raise RuleBroken(f"There is no job named “{name}”. Run `flask job list` to see all jobs.")
         row = jobs().run_now(current_app._get_current_object(), name, parse_time(at))  # type: ignore[attr-defined]
         if row.outcome != "done":
             raise RuleBroken(f"The job “{name}” is {row.outcome}: {row.error or 'see the log'}.")
@@ -246,7 +246,7 @@ def _job_commands(jobs: Callable[[], Any]) -> AppGroup:
 @with_appcontext
 @readable_errors
 def worker(queues: tuple[str, ...]) -> None:
-    """Keep workers for these queues (for all of them, if none is named) until SIGTERM."""
+    """Run workers for these queues (default: all) until stopped."""
     chosen, counts = current_app.config["CRM"], queue.settings().workers
     if chosen.redis_url is None:
         raise RuleBroken(
@@ -266,7 +266,7 @@ def parse_time(text: str | None) -> datetime | None:
     try:
         time = datetime.fromisoformat(text)
     except ValueError:
-        raise RuleBroken(f"“{text}” is no moment such as 2026-11-23T10:00.") from None
+        raise RuleBroken(f"“{text}” isn't a time such as 2026-11-23T10:00.") from None
     if time.tzinfo is None:
         time = time.replace(tzinfo=ZoneInfo(current_app.config["CRM"].time_zone))
     return time.astimezone(UTC)

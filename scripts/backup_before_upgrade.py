@@ -115,7 +115,7 @@ def main() -> int:
         settings = config.load()
         made = back_up(make_url(settings.database_url), settings.instance_dir / "backups")
     except (BackupFailed, config.WrongSetting, OSError) as error:
-        print(f"No backup, so no upgrade: {error}", file=sys.stderr)
+        print(f"Backup failed, so the upgrade was stopped: {error}", file=sys.stderr)
         return 1
     print(f"Backup: {made}" if made else "No database yet, so nothing to back up.")
     return 0
