@@ -17,8 +17,8 @@ from app.domain import notices
 from app.domain.base import RuleBroken
 from app.domain.notices import KINDS
 from app.models import Delivery, Notification
-from app.web.workday.bell import PAGE, until
-from app.web.workday.delivery_log import LOOKS
+from app.web.workday.bell import PAGE_ROWS, until
+from app.web.workday.delivery_log import ICONS
 from app.wording import TEXTS, text_of
 from tests.app_fixtures import World
 from tests.makers import DAY, HOUR, MINUTE, NOW, OFFICE
@@ -40,7 +40,7 @@ def said(kind: str, **more: object) -> str:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_has_its_sign_and_names_who_did_it(speaking, kind):
-    assert kind in LOOKS
+    assert kind in ICONS
     named = text_of(SimpleNamespace(kind=kind, payload=SAYS), actor="Mia Shah", taker="Ben Shah", label="Contacted")
     assert named.endswith(".") and "%(" not in named
 
@@ -201,11 +201,11 @@ def test_the_ledger_says_what_became_of_it(world: World, channel: str, state: st
 
 def test_all_notices_are_paged_and_filtered(world: World) -> None:
     lead, ana = world.make.lead("ana"), world.door("ana")
-    tell(world, "ana", lead, "comment", PAGE + 5)
+    tell(world, "ana", lead, "comment", PAGE_ROWS + 5)
     (mention,) = tell(world, "ana", lead, "mention", by="mia")
     first = ana.screen("/bell/?kind=comment").text
     older = re.search(r'href="(/bell/\?kind=comment&amp;before=\d+)"', first)[1].replace("&amp;", "&")
-    assert first.count("notice-text") == PAGE and ana.screen(older).text.count("notice-text") == 5
+    assert first.count("notice-text") == PAGE_ROWS and ana.screen(older).text.count("notice-text") == 5
     assert "Mia Shah mentioned you" in ana.screen("/bell/?kind=mention").text
     ana.form(f"/bell/read/{mention}")
     assert "mentioned" not in ana.screen("/bell/?show=unread").text.partition("notices-day")[2]
