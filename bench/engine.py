@@ -27,7 +27,7 @@ from tests.proofs import outage, setting, trial
 from tests.proofs.crowd import ask
 from tests.proofs.killer import Hunter
 from tests.proofs.outside_writer import outsider
-from tests.proofs.processes import Terms
+from tests.proofs.processes import PackSettings
 from tests.proofs.setting import Ground
 from tests.proofs.socket_client import wires
 from tests.proofs.sockets import children, ports_of
@@ -59,7 +59,7 @@ def kills(prove: Callable[[Any, Ground, Trial], Outcome], experiment: Experiment
     rows = []
     for count in (4, 2):
         with _empty_database(experiment.folder / str(count)) as (database, field):
-            done = prove(database, field, Trial(TASKS, KILLS, Terms(count=count, limit=200), 1200.0))
+            done = prove(database, field, Trial(TASKS, KILLS, PackSettings(count=count, limit=200), 1200.0))
         what = f"{TASKS:,} tasks, {count} processes"
         rows += [(what, f"{done.seconds:.0f} s; {done.toll}"), ("lost, doubled or uneven", _verdict(done.faults))]
     return rows

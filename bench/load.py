@@ -63,7 +63,7 @@ def send_load(port: int, requests: Sequence[Request], connections: int, seconds:
     if not has_wrk():
         return run_threads(lambda n: _send_once(port, requests[n % len(requests)]), connections, seconds)
     with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as file:
-        file.write("\n".join(ask.line() for ask in requests) + "\n")
+        file.write("\n".join(request.line() for request in requests) + "\n")
         file.flush()
         command = [
             "wrk",
@@ -85,12 +85,12 @@ def send_load(port: int, requests: Sequence[Request], connections: int, seconds:
     return Measurement(**json.loads(found[0].removeprefix("BENCH ")))
 
 
-def _send_once(port: int, ask: Request) -> bool:
-    with HttpSession(port) as session:
-        return session.send(ask)[0] < 400
+def _send_once(port: int, request: Request) -> bool:
+    with Browser(port) as browser:
+        return browser.send(request)[0] < 400
 
 
-class HttpSession:
+class Browser:
     """A minimal browser: one connection with its cookies."""
 
     def __init__(self, port: int, address: str = "127.0.0.1") -> None:
@@ -98,12 +98,12 @@ class HttpSession:
         self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60, source_address=(address, 0))
         self.cookies: dict[str, str] = {}
 
-    def send(self, ask: Request) -> tuple[int, dict[str, str], str]:
+    def send(self, request: Request) -> tuple[int, dict[str, str], str]:
         """Returns status, headers with lower-case names, and body."""
-        headers = dict(ask.headers)
+        headers = dict(request.headers)
         if self.cookies:
             headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
-        self.connection.request(ask.method, ask.path, ask.body.encode() or None, headers)
+        self.connection.request(request.method, request.path, request.body.encode() or None, headers)
         answer = self.connection.getresponse()
         body = answer.read().decode("utf-8", "replace")
         for cookie in answer.headers.get_all("Set-Cookie") or []:

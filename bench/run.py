@@ -21,7 +21,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from bench import generate, load, server
-from bench.load import HttpSession, Measurement, Request
+from bench.load import Browser, Measurement, Request
 from tests.servers import ServerFailed
 
 RESULTS = Path(__file__).parent / "results" / "latest.md"
@@ -66,7 +66,7 @@ class TestBed:
             each.start()
         return ", ".join(texts) or "all of them run"
 
-    def ask(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+    def query(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         """Query the database."""
         with contextlib.closing(self.database.connect(server.DATABASE)) as connection, connection.cursor() as cursor:
             cursor.execute(statement, values or None)
@@ -189,24 +189,16 @@ def operations(bed: TestBed, sizes: generate.Sizes) -> list[Operation]:
     deep = {generate.SALES: max(0, sizes.leads // generate.SHARE // 20 - 10), generate.MANAGER: sizes.leads // 40}
     found = []
     for who in (generate.SALES, generate.MANAGER):
-        is_sales = who == generate.SALES
+        floors = ("/list/20", "/list/100") if who == generate.SALES else ("", "")
         found += [
-            list_operation("REST list 20 newest", who, f"{LIST}(page:0,page_size:20)", "/list/20" if is_sales else ""),
-            list_operation(
-                "REST list 100 newest", who, f"{LIST}(page:0,page_size:100)", "/list/100" if is_sales else ""
-            ),
+            list_operation("REST list 20 newest", who, f"{LIST}(page:0,page_size:20)", floors[0]),
+            list_operation("REST list 100 newest", who, f"{LIST}(page:0,page_size:100)", floors[1]),
             list_operation("REST list 20, status, by change", who, LIST + by_status),
             list_operation(f"REST list 20, page {deep[who]:,}", who, f"{LIST}(page:{deep[who]},page_size:20)"),
             get_operation(who),
         ]
-    found += [
-        Operation(name, generate.SALES, requests)
-        for name, requests in (
-            ("create a lead", create_requests),
-            ("change a status", status_requests),
-            ("create a task", task_requests),
-        )
-    ]
+    changes = {"create a lead": create_requests, "change a status": status_requests, "create a task": task_requests}
+    found += [Operation(name, generate.SALES, requests) for name, requests in changes.items()]
     for who in (generate.SALES, generate.MANAGER):
         found += [
             screen_operation("screen: list of leads", who, "/leads/"),
@@ -221,29 +213,29 @@ def operations(bed: TestBed, sizes: generate.Sizes) -> list[Operation]:
 _TOKEN = re.compile(r'name="csrf_token"[^>]*value="([^"]+)"')
 
 
-def sign_in(session: HttpSession, who: str) -> HttpSession:
+def sign_in(browser: Browser, who: str) -> Browser:
     """Sign in. Raises ServerFailed."""
-    port = session.connection.port
-    _, _, page = session.send(Request("GET", "/login/"))
+    port = browser.connection.port
+    _, _, page = browser.send(Request("GET", "/login/"))
     token = _TOKEN.search(page)
     form = {"username": who, "password": generate.PASSWORD} | ({"csrf_token": html.unescape(token[1])} if token else {})
     kind = {"Content-Type": "application/x-www-form-urlencoded", "Referer": f"http://127.0.0.1:{port}/login/"}
-    status, headers, _ = session.send(Request("POST", "/login/", kind, urlencode(form)))
+    status, headers, _ = browser.send(Request("POST", "/login/", kind, urlencode(form)))
     if status not in (302, 303) or "/login" in headers.get("location", ""):
         raise ServerFailed(f"{who} cannot sign in: {status} {headers.get('location', '')}")
-    return session
+    return browser
 
 
 def measure_sign_in(bed: TestBed, options: Options, names: list[str]) -> Result:
     """Measure the sign-in form, by another user each time; with Python threads, because it takes two requests."""
-    result = Result(Operation("sign in (2 requests)", "salespeople", lambda _house: []))
+    result = Result(Operation("sign in (2 requests)", "salespeople", lambda _bed: []))
 
     def act(n: int) -> bool:
         try:
             # Another address each time: the product limits attempts by address.
             address = f"127.1.{n // 250 % 250}.{n % 250 + 1}"
-            with HttpSession(bed.product.port, address) as session:
-                sign_in(session, names[n % len(names)])
+            with Browser(bed.product.port, address) as browser:
+                sign_in(browser, names[n % len(names)])
         except (ServerFailed, OSError):
             return False
         return True
@@ -258,10 +250,10 @@ def measure_sign_in(bed: TestBed, options: Options, names: list[str]) -> Result:
 
 def check_first(result: Result, bed: TestBed) -> None:
     """Send a few requests: whether they succeed, with how many statements and bytes."""
-    requests, session = result.operation.requests(bed), HttpSession(bed.product.port)
+    requests, browser = result.operation.requests(bed), Browser(bed.product.port)
     counts = []
-    for ask in requests[:3] * (1 if len(requests) >= 3 else 3):
-        status, headers, body = session.send(ask)
+    for request in requests[:3] * (1 if len(requests) >= 3 else 3):
+        status, headers, body = browser.send(request)
         if status >= 300:
             text = re.sub(r"<[^>]*>|\s+|\|", " ", headers.get("location") or body)
             result.failure = f"{status} {' '.join(text.split())[:100]}"
@@ -278,7 +270,7 @@ def compare_with_floor(bed: TestBed) -> str:
     one = bed.mine[0]
     for ours, below in ((f"{LIST}(page:0,page_size:20)", "/list/20"), (f"/api/v1/lead/{one}", f"/get/{one}")):
         for port, path in ((bed.product.port, ours), (bed.floor.port, below)):
-            found.append(json.loads(HttpSession(port).send(Request("GET", path, key_of(generate.SALES)))[2]))
+            found.append(json.loads(Browser(port).send(Request("GET", path, key_of(generate.SALES)))[2]))
     differences = _differences(found[0], found[1]) + _differences(found[2], found[3])
     return ", ".join(sorted(set(differences)))
 
@@ -329,7 +321,7 @@ _MINE = """SELECT l.id FROM leads l JOIN ab_user u ON u.id = l.assignee_id WHERE
 
 def _cookies(port: int, who: str) -> dict[str, str]:
     try:
-        return sign_in(HttpSession(port), who).cookies
+        return sign_in(Browser(port), who).cookies
     except ServerFailed as failed:
         print(f"  {failed}")
         return {}
