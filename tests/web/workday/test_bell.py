@@ -52,7 +52,7 @@ def test_every_kind_has_its_sign_and_names_who_did_it(speaking, kind):
         ("unassigned", "Mia Shah assigned CRM-LEAD-2026-00007 to Ben Shah."),
         ("status", "Mia Shah moved CRM-LEAD-2026-00007 to “Contacted”."),
         ("mention", "Mia Shah mentioned you on CRM-LEAD-2026-00007."),
-        ("task_assigned", "Mia Shah assigned you the task “Call back” of CRM-LEAD-2026-00007."),
+        ("task_assigned", "Mia Shah assigned you the task “Call back” (CRM-LEAD-2026-00007)."),
     ],
 )
 def test_the_sentence_says_who(speaking, kind, sentence):
