@@ -238,8 +238,8 @@ def _conflict(mine: dict[str, Any], theirs: dict[str, Any], viewer: Viewer) -> d
     return {"who": _g("Somebody"), "when": None, "rows": rows}
 
 
-def _value_text(each: Field, said: dict[str, Any], viewer: Viewer) -> str:
-    value = said[each.name]
+def _value_text(each: Field, values: dict[str, Any], viewer: Viewer) -> str:
+    value = values[each.name]
     if each.name == "delegate":
         card = viewer.lookups.person(viewer.lookups.find_person(value))
         return card["full_name"] if card else ""

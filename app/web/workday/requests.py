@@ -76,11 +76,11 @@ class RequestService(RecordService):
         row = access.get_visible(session, record, values.get("lead_id") or values.get("ticket_id"))
         if row is None:
             raise NotFound(_("There is no such record."))
-        made = assignment_requests.create(
+        assignment_request = assignment_requests.create(
             session, row, values["requested_user_id"], values.get("reason") or "", viewer.stamp
         )
         session.flush()
-        return made
+        return assignment_request
 
     def change(self, session: Session, row: AssignmentRequest, values: dict[str, Any], viewer: Viewer) -> None:
         """Decide: status Approved or Rejected, with a note."""

@@ -17,7 +17,7 @@ from app.domain import notices
 from app.domain.base import RuleBroken
 from app.domain.notices import KINDS
 from app.models import Delivery, Notification
-from app.web.workday.bell import PAGE_ROWS, until
+from app.web.workday.bell import PAGE_ROWS, snooze_end
 from app.web.workday.delivery_log import ICONS
 from app.wording import TEXTS, text_of
 from tests.app_fixtures import World
@@ -94,12 +94,12 @@ def test_several_tasks_are_counted(speaking):
     ("asked", "moment"), [("15m", NOW + 15 * MINUTE), ("1h", NOW + HOUR), ("tomorrow", NOW + DAY - HOUR)]
 )
 def test_how_long_a_notice_can_be_snoozed(speaking, asked, moment):
-    assert until(asked, NOW, OFFICE.zone) == moment
+    assert snooze_end(asked, NOW, OFFICE.zone) == moment
 
 
 def test_nobody_snoozes_for_ever(speaking):
     with pytest.raises(RuleBroken):
-        until("forever", NOW, OFFICE.zone)
+        snooze_end("forever", NOW, OFFICE.zone)
 
 
 # --- at the door
