@@ -287,7 +287,7 @@ def test_pages_work_without_redis(on_redis, redis_server):
     redis_server.stop()
     answer = on_redis.door("root").screen("/queue/")
     assert answer.status_code == 200
-    assert "Redis isn't responding" in answer.text
+    assert "Redis isn&#39;t responding" in answer.text
 
 
 def test_workers_need_redis(app):
