@@ -147,11 +147,17 @@ def cache_folder(config: pytest.Config) -> Path:
 
 
 @pytest.fixture(scope="session")
-def mariadb_server(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Databases:
+def shared(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that all workers of this test run know."""
+    return shared_folder(pytestconfig, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def mariadb_server(pytestconfig: pytest.Config, shared: Path) -> Databases:
     """The MariaDB that all workers share. Make a database of your own in it; to break one, use `lone_mariadb`."""
     is_worker = hasattr(pytestconfig, "workerinput")
     owner = os.getppid() if is_worker else os.getpid()
-    return shared_mariadb(shared_folder(pytestconfig, tmp_path_factory), owner, cache_folder(pytestconfig))
+    return shared_mariadb(shared, owner, cache_folder(pytestconfig))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

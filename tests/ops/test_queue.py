@@ -13,19 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask
 from redis import Redis as Client
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
-from app import create_app
 from app.models import FailedCall
 from app.ops import queue
 from app.ops.redis_queue import RedisQueue
 from app.ops.thread_queue import ThreadQueue
 from app.outbox import notice_delivery
-from tests.app_fixtures import FIELD_KEY, SECRET_KEY, World, settings_for
+from tests.app_fixtures import FIELD_KEY, SECRET_KEY, World
 from tests.ops import calls
+from tests.reuse import AppMaker
 from tests.servers import Redis, Server, eventually
 
 
@@ -67,20 +66,19 @@ def trace(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def on_redis(app: Flask, redis_server: Redis, tmp_path: Path) -> World:
+def on_redis(app_with: AppMaker, redis_server: Redis) -> World:
     """The product that queues on Redis."""
-    settings = settings_for(tmp_path / "instance", CRM_REDIS_URL=redis_server.url, CRM_RETRY_SECONDS="1,1")
-    return World(create_app(settings, TESTING=True))
+    return World(app_with(CRM_REDIS_URL=redis_server.url, CRM_RETRY_SECONDS="1,1"))
 
 
 @pytest.fixture
-def start(on_redis: World, redis_server: Redis, tmp_path: Path) -> Iterator[Any]:
+def start(on_redis: World, redis_server: Redis, instance: Path, tmp_path: Path) -> Iterator[Any]:
     """start("short", …): workers in processes of their own, ended after the test."""
     begun: list[Workers] = []
 
     def begin(*queues: str, **settings: str) -> Workers:
         folder = tmp_path / f"workers-{len(begun)}"
-        begun.append(Workers(folder, tmp_path / "instance", redis_server, *queues, **settings).start())
+        begun.append(Workers(folder, instance, redis_server, *queues, **settings).start())
         return begun[-1]
 
     yield begin

@@ -9,23 +9,22 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email import message_from_string
 from email.policy import default
-from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask
 from sqlalchemy import select, update
 
-from app import create_app, jobs
+from app import jobs
 from app.domain import notices
 from app.job_runner import run_slot
 from app.models import Delivery, User
 from app.ops import queue
 from app.ops.database import STATEMENTS
 from app.outbox import notice_delivery
-from tests.app_fixtures import World, settings_for
+from tests.app_fixtures import World
 from tests.channels.smtp import MailServer, serving
 from tests.ops.test_queue import Workers
+from tests.reuse import AppMaker
 from tests.servers import eventually
 
 SWEEP = next(job for job in jobs.SCHEDULE if job.name == "queue what was left")
@@ -39,22 +38,22 @@ def post() -> Iterator[MailServer]:
 
 
 @pytest.fixture
-def office(app: Flask, post: MailServer, tmp_path: Path) -> Iterator[World]:
+def office(app_with: AppMaker, post: MailServer) -> Iterator[World]:
     """The product with a mail server; calls wait until a test makes them."""
-    world = opened(tmp_path / "instance", post)
+    world = opened(app_with, post)
     yield world
     world.close()
 
 
-def opened(folder: Path, post: MailServer, **environ: str) -> World:
-    """The product on this folder; Ana wants e-mail about what is assigned to her."""
+def opened(app_with: AppMaker, post: MailServer, **environ: str) -> World:
+    """The product with this mail server; Ana wants e-mail about what is assigned to her."""
     mail = {
         "CRM_SMTP_URL": post.url,
         "CRM_SMTP_FROM": SENDER,
         "CRM_SMTP_TIMEOUT_SECONDS": "1",
         "CRM_PUBLIC_URL": "https://crm.eshin.test",
     }
-    world = World(create_app(settings_for(folder, **mail, **environ), TESTING=True))
+    world = World(app_with(**mail, **environ))
     choose(world, {"assigned": {"email": True}})
     return world
 
@@ -250,25 +249,27 @@ def test_the_sweep_of_an_idle_office_is_cheap(office):
 # --- on Redis
 
 
-def test_redis_was_away_and_wiped_and_each_notice_still_arrives_once(app, post, redis_server, tmp_path, monkeypatch):
+def test_redis_was_away_and_wiped_and_each_notice_still_arrives_once(
+    instance, app_with, post, redis_server, tmp_path, monkeypatch
+):
     monkeypatch.setattr("app.ops.redis_queue.REST_SECONDS", 0.0)
-    office = opened(tmp_path / "instance", post, CRM_REDIS_URL=redis_server.url)
+    office = opened(app_with, post, CRM_REDIS_URL=redis_server.url)
     tell(office, "before")
     redis_server.stop()  # it keeps nothing: what it held is gone
     tell(office, "while")
     redis_server.start()
     age(office, 90)
     assert sweep(office).items == 2
-    with Workers(tmp_path / "workers", tmp_path / "instance", redis_server, "short", **mail(office)):
+    with Workers(tmp_path / "workers", instance, redis_server, "short", **mail(office)):
         eventually(lambda: stands(office) == [("sent", 1)] * 2, "not all were sent", 30)
     assert len(post.mail) == 2
 
 
-def test_a_worker_killed_while_it_sends_leaves_it_unknown_and_unsent(app, post, redis_server, tmp_path):
-    office = opened(tmp_path / "instance", post, CRM_REDIS_URL=redis_server.url)
+def test_a_worker_killed_while_it_sends_leaves_it_unknown_and_unsent(instance, app_with, post, redis_server, tmp_path):
+    office = opened(app_with, post, CRM_REDIS_URL=redis_server.url)
     post.to_text = ["hang"]
     slow = mail(office) | {"CRM_SMTP_TIMEOUT_SECONDS": "30", "CRM_QUEUE_SHORT": "1"}
-    with Workers(tmp_path / "workers", tmp_path / "instance", redis_server, "short", **slow) as workers:
+    with Workers(tmp_path / "workers", instance, redis_server, "short", **slow) as workers:
         tell(office)
         eventually(lambda: len(post.mail) == 1, "the mail did not arrive", 30)
         os.kill(workers.children()[0], signal.SIGKILL)

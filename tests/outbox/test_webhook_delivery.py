@@ -10,16 +10,14 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from flask import Flask
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from app import access, create_app, jobs, outbox
+from app import access, jobs, outbox
 from app.channels.webhook import WebhookClient, signature
 from app.domain import call_sync, reassignment_batch, team, webhooks
 from app.domain.call_parsing import Telephone
@@ -29,9 +27,10 @@ from app.models import Lead, Notification, Task, User, Webhook, WebhookDelivery
 from app.ops import queue
 from app.ops.database import STATEMENTS
 from tests import makers
-from tests.app_fixtures import World, settings_for
+from tests.app_fixtures import World
 from tests.channels.receiver import Receiver, receiving
 from tests.ops.test_queue import Workers
+from tests.reuse import AppMaker
 from tests.servers import eventually
 
 SWEEP = next(job for job in jobs.SCHEDULE if job.name == "send what webhooks wait for")
@@ -45,9 +44,9 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def office(app: Flask, tmp_path: Path) -> Iterator[World]:
+def office(app_with: AppMaker) -> Iterator[World]:
     """The product with webhooks allowed to this machine; calls wait until a test makes them."""
-    world = World(create_app(settings_for(tmp_path / "instance", CRM_WEBHOOKS_PRIVATE="on"), TESTING=True))
+    world = World(app_with(CRM_WEBHOOKS_PRIVATE="on"))
     yield world
     world.close()
 
@@ -430,8 +429,8 @@ def test_a_fault_of_the_program_fails_one_and_is_heard(office, receiver, caplog)
     assert (stands(office)[0][1], receiver.heard, "could not be written" in caplog.text) == ("failed", [], True)
 
 
-def test_an_address_inside_is_not_called_without_the_operators_word(app, receiver, tmp_path):
-    office = World(create_app(settings_for(tmp_path / "instance"), TESTING=True))
+def test_an_address_inside_is_not_called_without_the_operators_word(app, receiver):
+    office = World(app)
     make_one(office, receiver)
     work(office)
     (row,) = office.rows(select(WebhookDelivery))
@@ -508,13 +507,11 @@ def test_old_deliveries_are_forgotten(office, receiver):
     assert office.count(WebhookDelivery) == 0
 
 
-def test_a_worker_killed_while_it_sends_is_made_good_by_another(app, receiver, redis_server, tmp_path):
-    folder = tmp_path / "instance"
-    redis = {"CRM_REDIS_URL": redis_server.url, "CRM_WEBHOOKS_PRIVATE": "on"}
-    office = World(create_app(settings_for(folder, **redis), TESTING=True))
+def test_a_worker_killed_while_it_sends_is_made_good_by_another(instance, app_with, receiver, redis_server, tmp_path):
+    office = World(app_with(CRM_REDIS_URL=redis_server.url, CRM_WEBHOOKS_PRIVATE="on"))
     receiver.answers = ["hang"]
     one = {"CRM_WEBHOOKS_PRIVATE": "on", "CRM_QUEUE_DEFAULT": "1"}
-    with Workers(tmp_path / "workers", folder, redis_server, "default", **one) as workers:
+    with Workers(tmp_path / "workers", instance, redis_server, "default", **one) as workers:
         make_one(office, receiver)
         eventually(lambda: len(receiver.heard) == 1, "it did not arrive", 30)
         os.kill(workers.children()[0], signal.SIGKILL)
