@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import base64
 import re
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,28 +23,34 @@ from app.extensions import db
 from app.models import Role, SignIn, User
 from app.web.security import api_keys, security_manager
 from app.web.security.sessions import own_transaction
+from tests.reuse import AppPool, copy_folder, dispose
 
 PASSWORD = "correct horse 9"
-#: Made once: hashing takes a while by design.
-_HASH = generate_password_hash(PASSWORD)
+#: One cheap round: hashing and checking take a while by design.
+_HASH = generate_password_hash(PASSWORD, "pbkdf2:sha256:1")
 PEOPLE = {"ana": "Sales User", "mia": "Sales Manager", "root": "Admin"}
+
+
+def settings_for(folder: Path, **environ: str) -> config.Settings:
+    """The product's own settings on the database of this folder."""
+    fixed = {"CRM_INSTANCE_DIR": str(folder), "CRM_SECRET_KEY": "s" * 40, "CRM_SCHEDULER": "off"}
+    return config.load(fixed | environ)
 
 
 def made(folder: Path, **environ: str) -> Flask:
     """An application on the database of this folder."""
-    fixed = {"CRM_INSTANCE_DIR": str(folder), "CRM_SECRET_KEY": "s" * 40, "CRM_SCHEDULER": "off"}
-    return create_app(config.load(fixed | environ), TESTING=True)
+    return create_app(settings_for(folder, **environ), TESTING=True)
 
 
 @pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with tables, roles and our people, to be copied."""
+def app_pool(tmp_path_factory: pytest.TempPathFactory) -> AppPool:
+    """In place of the settled database: tables, roles and our people. `app` is made of it."""
     folder = tmp_path_factory.mktemp("migrated")
     app = made(folder)
     fill(app)
-    with app.app_context():
-        db.engine.dispose()
-    return folder
+    dispose(app)
+    instance = tmp_path_factory.mktemp("reused") / "instance"
+    return AppPool(partial(copy_folder, folder, instance), partial(settings_for, instance))
 
 
 def fill(app: Flask) -> None:
@@ -66,17 +72,6 @@ def fill(app: Flask) -> None:
                     roles=[held],
                 )
             )
-
-
-@pytest.fixture
-def app(migrated: Path, tmp_path: Path) -> Iterator[Flask]:
-    """A fresh application."""
-    shutil.copytree(migrated, tmp_path / "instance")
-    access.forget()
-    app = made(tmp_path / "instance")
-    yield app
-    with app.app_context():
-        db.engine.dispose()
 
 
 @pytest.fixture

@@ -28,13 +28,12 @@ from tests.web import security_app
 from tests.web.security_app import (  # noqa: F401  (fixtures)
     PASSWORD,
     ana,
-    app,
+    app_pool,
     ask,
     browser,
     change,
     is_signed_in,
     live,
-    migrated,
     move_clock,
     post,
     root,
@@ -404,7 +403,7 @@ def test_the_lock_opens_again_and_the_delay_grows(app, browser) -> None:
     assert rows(app, select(FailedTry)) == []
 
 
-def test_the_lock_is_shared_between_processes(app, migrated, browser) -> None:
+def test_the_lock_is_shared_between_processes(app, browser) -> None:
     for n in range(5):
         log_in(browser(), "ana", f"wrong {n}")
     another = security_app.made(app.config["CRM"].instance_dir)
