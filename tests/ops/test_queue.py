@@ -9,6 +9,7 @@ import signal
 import sys
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,11 @@ class Workers(Server):
 
     def answers(self) -> bool:
         """Whether each asked queue has a worker."""
-        depths = {each.name: each.workers for each in RedisQueue(self.redis.url).depths() or ()}
+        asked = RedisQueue(self.redis.url)
+        try:
+            depths = {each.name: each.workers for each in asked.depths() or ()}
+        finally:
+            asked.stop(0)  # a connection that is left to the collector may be found open by it
         return all(depths.get(name) for name in self.queues)
 
     def children(self) -> list[int]:
@@ -123,8 +128,8 @@ def test_a_name_from_outside_calls_nothing(app, name):
 
 def test_nothing_in_redis_is_pickled(on_redis, redis_server, trace):
     queue.enqueue("short", calls.write_down, str(trace), 7)
-    client = Client.from_url(redis_server.url)
-    held = [zlib.decompress(client.hget(key, "data")) for key in client.scan_iter("rq:job:*")]
+    with closing(Client.from_url(redis_server.url)) as client:
+        held = [zlib.decompress(client.hget(key, "data")) for key in client.scan_iter("rq:job:*")]
     said = ["app.ops.redis_queue.call_by_name", None, ["short", "tests.ops.calls:write_down", str(trace), 7], {}]
     assert [json.loads(each) for each in held] == [said]
 

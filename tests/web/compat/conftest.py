@@ -1,4 +1,4 @@
-"""One application for the tests of a module: its database is put back before each of them, which is soon done."""
+"""One application for all tests here: its database is put back before each of them, which is soon done."""
 
 from __future__ import annotations
 
@@ -8,14 +8,9 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
-from flask_appbuilder import Model
-from sqlalchemy import func, select, text
 
-from app import access, create_app
-from app.extensions import db
-from app.web.core import lookups
-from tests.app_fixtures import World, settings_for, settle
-from tests.servers import Databases
+from tests.app_fixtures import World
+from tests.reuse import ReusedApp
 from tests.web.compat.sample_calls import Ground
 from tests.web.hostile import spare_app
 
@@ -25,6 +20,7 @@ class House:
 
     def __init__(self, app: Flask, folder: Path) -> None:
         self.app, self.folder = app, folder
+        self._reused = ReusedApp(app)
         self.file = Path(app.config["SQLALCHEMY_DATABASE_URI"].removeprefix("sqlite:///"))
         self.keep("bare")
         world = World(app)
@@ -43,18 +39,15 @@ class House:
         for end in ("-wal", "-shm"):
             Path(f"{self.file}{end}").unlink(missing_ok=True)
         shutil.copyfile(self.folder / name, self.file)
-        access.forget()
-        lookups._kept.clear()  # the version of access goes back, and what it was read of may differ
-        return World(self.app)
+        return World(self._reused.renew())
 
     def _let_go(self) -> None:
-        with self.app.app_context():
-            db.engine.dispose()
+        self._reused.disconnect()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def house(settled: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """The house of a module."""
+    """The house of all tests here."""
     folder = tmp_path_factory.mktemp("compat")
     with spare_app(settled, folder) as app:
         yield House(app, folder)
@@ -82,46 +75,3 @@ def standing(house: House) -> Iterator[Ground]:
     world = house.put_back("furnished")
     yield house.ground.seen_from(world)
     world.close()
-
-
-# --- the other database
-
-
-@pytest.fixture(scope="module")
-def maria_house(mariadb_server: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
-    """The product on a MariaDB database that a module shares."""
-    name = mariadb_server.create_database()
-    folder = tmp_path_factory.mktemp("maria") / "instance"
-    access.forget()
-    app = create_app(settings_for(folder, CRM_DATABASE_URL=mariadb_server.url(name)), TESTING=True)
-    settle(app)
-    yield app
-    with app.app_context():
-        db.engine.dispose()
-    mariadb_server.drop_database(name)
-
-
-@pytest.fixture
-def maria(maria_house: Flask) -> Iterator[World]:
-    """As everywhere, but soon there: what a test adds is gone before the next one."""
-    access.forget()
-    world = World(maria_house)
-    last = last_ids(world)
-    yield world
-    world.close()
-    with world.engine.begin() as line:
-        line.execute(text("SET SESSION foreign_key_checks = 0"))
-        for name, key in last.items():
-            line.execute(text(f"DELETE FROM {name}" + (f" WHERE id > {key}" if key else "")))  # noqa: S608
-        line.execute(text("SET SESSION foreign_key_checks = 1"))
-
-
-def last_ids(world: World) -> dict[str, int]:
-    """Table -> the newest id; 0 for one that is empty."""
-    tables = Model.metadata.tables.values()
-    queries = {
-        each.name: select(func.max(each.c.id) if "id" in each.c else func.count()).select_from(each) for each in tables
-    }
-    with world.engine.connect() as line:
-        found = {name: int(line.execute(query).scalar() or 0) for name, query in queries.items()}
-    return {name: key for name, key in found.items() if "id" in Model.metadata.tables[name].c or not key}

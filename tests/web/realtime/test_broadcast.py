@@ -11,42 +11,44 @@ import pytest
 import simple_websocket
 from sqlalchemy import select, update
 
-from app import access, create_app
-from app.extensions import db
+from app import create_app
 from app.models import ApiKey, Delivery, Notification, User
-from tests.app_fixtures import settings_for, settle
+from tests.app_fixtures import settings_for
 from tests.offices import SOON, House, all_end, all_hear, open_house, watched
 from tests.raw_sockets import Ear
+from tests.reuse import dispose, forget
 from tests.servers import Databases, Redis, eventually
 
 
 @contextlib.contextmanager
-def maria_house(folder: Path, databases: Databases, servers: int, **settings: str) -> Iterator[House]:
+def maria_house(folder: Path, databases: Databases, settled: str, servers: int, **settings: str) -> Iterator[House]:
     name = databases.create_database()
+    databases.copy_database(settled, name)
     settings |= {"CRM_DATABASE_URL": databases.url(name)}
-    access.forget()
+    forget()
     app = create_app(settings_for(folder / "instance", **settings), TESTING=True)
-    settle(app)
     with open_house(app, folder, servers, **settings) as made:
         yield made
-    with app.app_context():
-        db.engine.dispose()
+    dispose(app)
     databases.drop_database(name)
 
 
 @pytest.fixture(scope="module", params=["redis", "database"])
 def house_of_module(
-    request: pytest.FixtureRequest, mariadb_server: Databases, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    mariadb_server: Databases,
+    settled_mariadb: str,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[House]:
     """Two workers with Redis; or two servers that share nothing but the database."""
     folder = tmp_path_factory.mktemp("house")
     if request.param == "database":
-        with maria_house(folder, mariadb_server, 2) as made:
+        with maria_house(folder, mariadb_server, settled_mariadb, 2) as made:
             yield made
         return
     with (
         Redis(folder / "redis") as redis,
-        maria_house(folder, mariadb_server, 1, CRM_REDIS_URL=redis.url, CRM_WORKERS="2") as made,
+        maria_house(folder, mariadb_server, settled_mariadb, 1, CRM_REDIS_URL=redis.url, CRM_WORKERS="2") as made,
     ):
         made.redis = redis
         yield made
