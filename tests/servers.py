@@ -27,8 +27,8 @@ from typing import IO, Any, Self
 import pymysql
 
 ROOT = Path(__file__).resolve().parent.parent
-START_SECONDS = 60.0
-STOP_SECONDS = 30.0
+START_SECONDS = 120.0
+STOP_SECONDS = 60.0
 
 
 class ServerFailed(RuntimeError):
@@ -172,7 +172,7 @@ class Databases:
     def connect(self, database: str | None = None) -> pymysql.connections.Connection:
         """A bare connection as root, for what a test wants to see without the product."""
         return pymysql.connect(
-            host="127.0.0.1", port=self.port, user="root", database=database, charset="utf8mb4", connect_timeout=5
+            host="127.0.0.1", port=self.port, user="root", database=database, charset="utf8mb4", connect_timeout=60
         )
 
     def url(self, database: str) -> str:
@@ -318,7 +318,7 @@ class Redis(Server):
         self._say("FLUSHALL")
 
     def _say(self, command: str) -> str:
-        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as line:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=60) as line:
             line.sendall(f"{command}\r\n".encode())
             return line.recv(64).decode().strip()
 
@@ -356,7 +356,7 @@ class LiveServer(Server):
 
     def answers(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.url}/healthz", timeout=5) as answer:  # noqa: S310  # our own http
+            with urllib.request.urlopen(f"{self.url}/healthz", timeout=60) as answer:  # noqa: S310  # our own http
                 return bool(answer.status == 200)
         except (urllib.error.URLError, OSError):
             return False

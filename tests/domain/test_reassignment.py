@@ -422,7 +422,7 @@ def _run_and_kill(url: str, go: Path, kills: int) -> None:
             time.sleep(dice.uniform(0.1, 0.4))
             assert victim.poll() is None, "it ended before it could be killed"
             victim.kill()
-        assert [process.wait(30) for process in running[kills:]] == [0, 0, 0]
+        assert [process.wait(120) for process in running[kills:]] == [0, 0, 0]
         assert all(victim.wait() == -9 for victim in running[:kills])
     finally:
         for process in running:

@@ -30,7 +30,7 @@ def sockets_of(pid: int) -> int:
 @contextlib.contextmanager
 def lines(server: LiveServer, count: int) -> Iterator[None]:
     """So many connections at once, each answered once and kept."""
-    held = [http.client.HTTPConnection("127.0.0.1", server.port, timeout=10) for _ in range(count)]
+    held = [http.client.HTTPConnection("127.0.0.1", server.port, timeout=60) for _ in range(count)]
     try:
         for line in held:
             line.connect()
@@ -48,7 +48,7 @@ def spread(server: LiveServer, count: int) -> list[int]:
     held: dict[int, int] = {}
     with lines(server, count):
         held = {pid: sockets_of(pid) for pid in workers_of(server)}
-    eventually(lambda: sum(map(sockets_of, held)) == sum(held.values()) - count, "all are closed", 10)
+    eventually(lambda: sum(map(sockets_of, held)) == sum(held.values()) - count, "all are closed")
     return sorted(had - sockets_of(pid) for pid, had in held.items())
 
 
@@ -59,8 +59,8 @@ def is_even(server: LiveServer) -> bool:
 
 def test_connections_are_shared_also_after_a_worker_was_killed(tmp_path: Path) -> None:
     with LiveServer(tmp_path, CRM_WORKERS="2") as server:
-        eventually(lambda: is_even(server), "both take their share", 20)
+        eventually(lambda: is_even(server), "both take their share")
         first = workers_of(server)
         os.kill(first[0], signal.SIGKILL)
         eventually(lambda: len(now := workers_of(server)) == 2 and now != first, "a new worker")
-        eventually(lambda: is_even(server), "the new one takes its share", 20)
+        eventually(lambda: is_even(server), "the new one takes its share")

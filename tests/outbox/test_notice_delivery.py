@@ -261,7 +261,7 @@ def test_redis_was_away_and_wiped_and_each_notice_still_arrives_once(
     age(office, 90)
     assert sweep(office).items == 2
     with Workers(tmp_path / "workers", instance, redis_server, "short", **mail(office)):
-        eventually(lambda: stands(office) == [("sent", 1)] * 2, "not all were sent", 30)
+        eventually(lambda: stands(office) == [("sent", 1)] * 2, "not all were sent")
     assert len(post.mail) == 2
 
 
@@ -271,13 +271,13 @@ def test_a_worker_killed_while_it_sends_leaves_it_unknown_and_unsent(instance, a
     slow = mail(office) | {"CRM_SMTP_TIMEOUT_SECONDS": "30", "CRM_QUEUE_SHORT": "1"}
     with Workers(tmp_path / "workers", instance, redis_server, "short", **slow) as workers:
         tell(office)
-        eventually(lambda: len(post.mail) == 1, "the mail did not arrive", 30)
+        eventually(lambda: len(post.mail) == 1, "the mail did not arrive")
         os.kill(workers.children()[0], signal.SIGKILL)
         assert stands(office) == [("sending", 1)]
         age(office, 600)
         sweep(office)
         tell(office, "next")
-        eventually(lambda: stands(office) == [("unknown", 1), ("sent", 1)], "the next was not sent", 30)
+        eventually(lambda: stands(office) == [("unknown", 1), ("sent", 1)], "the next was not sent")
     assert len(post.mail) == 2
 
 

@@ -244,7 +244,7 @@ def page_of(world: World, name: str, lead: Any) -> Any:
 
 
 def news(world: World, line: Any) -> set[str]:
-    assert world.app.extensions["crm_live"].post.flush(10)
+    assert world.app.extensions["crm_live"].post.flush(60)
     return {each["name"] for each in line.get_received()}
 
 

@@ -95,7 +95,7 @@ def socket(app: Flask, key: int) -> Any:
 
 
 def heard(app: Flask, line: Any) -> list[tuple[str, Any]]:
-    assert app.extensions["crm_live"].post.flush(10)
+    assert app.extensions["crm_live"].post.flush(60)
     return [(news["name"], news["args"][0]) for news in line.get_received()]
 
 
