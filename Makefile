@@ -46,4 +46,4 @@ bench: setup-test  ## measure the product against its promises
 .PHONY: upgrade
 upgrade: setup  ## back the database up, then migrate it
 	@$(PYTHON) scripts/backup_before_upgrade.py
-	@$(FLASK) db upgrade
+	@$(FLASK) db upgrade heads

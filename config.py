@@ -74,6 +74,8 @@ class Settings:
     api_write_limit: tuple[int, int] | None = (3000, 60)
     #: Origins whose pages may call the API with a key or token, https://desk.example.
     cors_origins: tuple[str, ...] = ()
+    #: Dotted paths of FAB add-on managers, package.Manager.
+    addons: tuple[str, ...] = ()
 
 
 def load(environ: dict[str, str] | None = None) -> Settings:
@@ -115,6 +117,7 @@ def load(environ: dict[str, str] | None = None) -> Settings:
         api_limit=_rate("CRM_API_LIMIT", env.get("CRM_API_LIMIT"), (9000, 60)),
         api_write_limit=_rate("CRM_API_WRITE_LIMIT", env.get("CRM_API_WRITE_LIMIT"), (3000, 60)),
         cors_origins=_origins(env.get("CRM_CORS_ORIGINS")),
+        addons=_addons(env.get("CRM_ADDONS")),
     )
 
 
@@ -256,6 +259,14 @@ def _origins(text: str | None) -> tuple[str, ...]:
         if parts.scheme not in ("http", "https") or f"{parts.scheme}://{parts.netloc}" != name or "@" in name:
             raise WrongSetting(f"CRM_CORS_ORIGINS must list origins such as https://desk.example, not {name!r}.")
     return names
+
+
+def _addons(text: str | None) -> tuple[str, ...]:
+    paths = tuple(dict.fromkeys(part.strip() for part in (text or "").split(",") if part.strip()))
+    for path in paths:
+        if "." not in path or not all(part.isidentifier() for part in path.split(".")):
+            raise WrongSetting(f"CRM_ADDONS must list classes such as branches.Manager, not {path!r}.")
+    return paths
 
 
 def _smtp(url: str | None) -> str | None:

@@ -38,7 +38,7 @@ def main() -> int:
 
     try:
         settings = load()
-        app = prepared(settings)
+        app = _prepared_with_addons(settings)
     except (WrongSetting, CannotStart) as wrong:
         print(wrong, file=sys.stderr)
         return 2
@@ -46,14 +46,25 @@ def main() -> int:
     return 0
 
 
+def _prepared_with_addons(settings: Settings) -> Flask:
+    from app.addons import BadAddon
+
+    try:
+        return prepared(settings)
+    except BadAddon as bad:
+        raise CannotStart(str(bad)) from bad
+
+
 def prepared(settings: Settings) -> Flask:
     """The application on a database that fits, with its first admin; one process at a time."""
+    from app import addons
     from app import create_app as make
     from app.extensions import db
 
     with _alone(settings):
         fit_schema(settings)
         app = make(settings)
+        addons.create_tables(app)
         with app.app_context():
             _first_admin(app, settings)
             if settings.demo:
@@ -111,7 +122,7 @@ def fit_schema(settings: Settings) -> None:
                 f"The database has schema {_named(current)}, this version needs {_named(wanted)}. "
                 f"Stop all servers, then run: {UPGRADE}"
             )
-        upgrade()
+        upgrade(revision="heads")
 
 
 def _schema_app(settings: Settings) -> Any:
@@ -119,13 +130,14 @@ def _schema_app(settings: Settings) -> Any:
     from flask import Flask
 
     import config
-    from app import models  # noqa: F401  (Alembic wants all tables)
+    from app import addons
     from app.extensions import db, migrate
 
     app = Flask("schema")
     app.config.update(config.flask_config(settings))
     db.init_app(app)
     migrate.init_app(app, db, directory=str(config.ROOT / "migrations"))
+    addons.add_revisions(migrate)
     return app
 
 
@@ -135,10 +147,9 @@ def _revisions() -> tuple[set[str], set[str], bool]:
     from alembic.script import ScriptDirectory
     from sqlalchemy import inspect
 
-    import config
-    from app.extensions import db
+    from app.extensions import db, migrate
 
-    script = ScriptDirectory(str(config.ROOT / "migrations"))
+    script = ScriptDirectory.from_config(migrate.get_config())
     with db.engine.connect() as connection:
         current = set(MigrationContext.configure(connection).get_current_heads())
         is_empty = not inspect(connection).get_table_names()
@@ -167,11 +178,11 @@ def serve(app: Flask, settings: Settings) -> None:
 
     schedules: list[job_runner.Scheduler] = []
 
-    def started() -> None:
+    def on_start() -> None:
         if schedule := jobs.start(app):
             schedules.append(schedule)
 
-    def ending() -> None:
+    def on_stop() -> None:
         live_events.close()
         calls = threading.Thread(target=queue.stop, daemon=True)
         calls.start()
@@ -180,12 +191,12 @@ def serve(app: Flask, settings: Settings) -> None:
         calls.join()
 
     print(f"{settings.brand} serves on {settings.public_url} (listens on {settings.host}:{settings.port})", flush=True)
-    hooks = gunicorn.Hooks(forked=lambda: _forget_connections(app), started=started, ending=ending)
+    hooks = gunicorn.Hooks(after_fork=lambda: _drop_connections(app), on_start=on_start, on_stop=on_stop)
     gunicorn.serve(app, f"{settings.host}:{settings.port}", settings.workers, settings.threads, hooks)
 
 
-def _forget_connections(app: Flask) -> None:
-    """Those of the parent stay the parent's."""
+def _drop_connections(app: Flask) -> None:
+    """Drop the connections of the parent process without closing them."""
     from app.extensions import db
 
     with app.app_context():

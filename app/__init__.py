@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 import config
-from app import access, cli, job_runner, jobs, models, outbox, views  # noqa: F401  (all tables must be known before the mappers are used)
+from app import addons, cli, job_runner, jobs, models, session_hooks, views  # noqa: F401  (all tables must be known before the mappers are used)
 from app.channels.base import Channel
 from app.channels.console import Console
 from app.channels.email import Email, server_of
@@ -20,14 +20,16 @@ from app.lib.vault import Vault, read_key
 from app.ops import database, queue
 from app.ops.redis_queue import RedisQueue
 from app.ops.thread_queue import ThreadQueue
-from app.outbox import notice_delivery
+from app.outbox import change_capture, notice_delivery
+from app.outbox.webhook_delivery import WebhookSender
 from app.web.api import webhook_payloads
 from app.web.compat import routes
 from app.web.core import languages
 from app.web.pages import errors, shell
 from app.web.realtime import live_events
 from app.web.security import cors, head_requests, rate_limits, security_manager
-from app.web.settings import dead_letters, people
+from app.web.settings import dead_letters, settings_menu
+from app.web.workday import sidebar
 
 
 def create_app(settings: config.Settings | None = None, **overrides: object) -> Flask:
@@ -47,10 +49,11 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
     compress.init_app(app)
     db.init_app(app)
     migrate.init_app(app, db, directory=str(config.ROOT / "migrations"))
-    access.install(Session)
+    addons.add_revisions(migrate)
+    session_hooks.install()
     with app.app_context():
         database.tune(db.engine)
-        shell.install(app, views.menu)
+        shell.install(app, sidebar.menu)
         cors.install(app)
         rate_limits.install(app, settings)
         _build(app)
@@ -59,7 +62,7 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
         app.extensions["crm_job_names"], app.extensions["crm_minute_jobs"] = jobs.names(), jobs.minutely()
         app.extensions["crm_next_jobs"] = lambda now: jobs.next_runs(now, settings.time_zone)
         app.extensions["crm_run_job"] = lambda name: jobs.run_now(app, name)
-        app.extensions["crm_settings_menu"] = views.settings_menu()
+        app.extensions["crm_settings_menu"] = settings_menu.links
     errors.install(app)
     routes.install(app)
     live_events.install(app)
@@ -70,10 +73,11 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
 
 def _build(app: Flask) -> None:
     """FAB with our people, doors and screens."""
-    security = type("Security", (security_manager.Security,), dict(people.OF_FAB))
+    security = type("Security", (security_manager.Security,), dict(settings_menu.FAB_SCREENS))
     builder = AppBuilder(security_manager_class=security, indexview=views.INDEX)
     builder.init_app(app, db.session)
     views.register(builder)
+    addons.register(builder, app.config["CRM"].addons)
     app.jinja_env.globals["appbuilder"] = builder
 
 
@@ -89,8 +93,8 @@ def _queue(app: Flask, settings: config.Settings) -> None:
     threads = {} if app.testing else settings.queue_workers  # in tests nothing runs by itself
     queue.install(place, RedisQueue(settings.redis_url) if settings.redis_url else ThreadQueue(threads))
     notice_delivery.install(app, {"email": _email(settings)})
-    line = WebhookClient(private=settings.webhooks_private)
-    outbox.install(app, outbox.WebhookSender(line, webhook_payloads.write, settings.webhook_seconds))
+    client = WebhookClient(private=settings.webhooks_private)
+    change_capture.install(app, WebhookSender(client, webhook_payloads.write, settings.webhook_seconds))
 
 
 def _email(settings: config.Settings) -> Channel:

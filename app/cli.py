@@ -66,10 +66,10 @@ def told(function: Callable[..., Any]) -> Callable[..., Any]:
         except (RuleBroken, PasswordComplexityValidationError) as broken:
             raise click.ClickException(str(getattr(broken, "message", broken))) from broken
         except IntegrityError as error:
-            raise click.ClickException("There is such a user name or e-mail address already.") from error
+            raise click.ClickException("This username or email address is already in use.") from error
         except OperationalError as error:
             raise click.ClickException(
-                "The database cannot be used. Is it there, and is `flask db upgrade` done?"
+                "The database can't be used. Check that it exists and that `flask db upgrade` has been run."
             ) from error
 
     return command
@@ -79,15 +79,15 @@ def told(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _user_commands() -> AppGroup:
-    group = AppGroup("user", help="Make and list users.")
+    group = AppGroup("user", help="Create and list users.")
 
     @group.command("add")
     @click.argument("name")
-    @click.option("--role", required=True, help="Name of the role.")
+    @click.option("--role", required=True, help="Role of the user.")
     @click.option("--password", required=True, prompt=True, hide_input=True, confirmation_prompt=True)
-    @click.option("--manager", help="User name of whom the person reports to.")
+    @click.option("--manager", help="Username of the manager.")
     @click.option("--email", help="Default: NAME@localhost.")
-    @click.option("--full-name", help="Default: the user name.")
+    @click.option("--full-name", help="Default: the username.")
     @told
     def add(**typed: Any) -> None:
         """Make a user."""
@@ -109,7 +109,7 @@ def add_user(new: NewUser, now: datetime) -> int:
     """Make the user; answers its id. Raises RuleBroken or PasswordComplexityValidationError."""
     name = new.name.strip()
     if not name or len(name) > 64 or not name.isprintable() or " " in name:
-        raise RuleBroken("A user name has 1 to 64 signs and no blanks.")
+        raise RuleBroken("A username has 1 to 64 characters and no spaces.")
     passwords.refuse_weak_password(new.password, name, new.email, new.full_name)
     first, _blank, last = (new.full_name or name).strip().partition(" ")
     with own_transaction() as session:
@@ -150,16 +150,18 @@ def _role(name: str) -> Any:
 
 
 def _key_commands() -> AppGroup:
-    group = AppGroup("api-key", help="Make API keys.")
+    group = AppGroup("api-key", help="Create API keys.")
 
     @group.command("create")
-    @click.option("--user", "username", required=True, help="Whose rights the key has.")
+    @click.option("--user", "username", required=True, help="User whose permissions the key has.")
     @click.option("--name", default="command line", show_default=True, help="What will use the key.")
-    @click.option("--scope", multiple=True, help="Limit to a module or module.verb, e.g. Leads.read; may be repeated.")
+    @click.option(
+        "--scope", multiple=True, help=("Limit to a module or module.verb, such as Leads.read. Can be repeated.")
+    )
     @told
     def create(username: str, name: str, scope: tuple[str, ...]) -> None:
         """Make a key; key and secret are printed this once."""
-        made = api_keys.make(named(username).id, api_keys.ApiKeyRequest(name, list(scope)), datetime.now(UTC))
+        made = api_keys.create_key(named(username).id, api_keys.ApiKeyRequest(name, list(scope)), datetime.now(UTC))
         click.echo(f"key: {made.key}\nsecret: {made.secret}\nAuthorization: token {made.key}:{made.secret}")
 
     return group
@@ -169,11 +171,11 @@ def _key_commands() -> AppGroup:
 
 
 def _demo_commands(demo: Callable[[], Any]) -> AppGroup:
-    group = AppGroup("demo", help="Data to try the product with.")
+    group = AppGroup("demo", help="Load demo data.")
 
     @group.command("load")
     @click.option("--leads", type=click.IntRange(1, 200_000), default=400, show_default=True)
-    @click.option("--password", help="Of all demo users; a random one is made and printed if you give none.")
+    @click.option("--password", help="Password of all demo users. If omitted, a random one is generated and printed.")
     @told
     def load(leads: int, password: str | None) -> None:
         """Fill an empty database with people, leads, tickets and calls."""
@@ -199,7 +201,7 @@ def load_demo(demo: Any, password: str, leads: int = 400) -> dict[str, int]:
 
 
 def _job_commands(jobs: Callable[[], Any]) -> AppGroup:
-    group = AppGroup("job", help="What the product does by itself.")
+    group = AppGroup("job", help="List and run background jobs.")
 
     @group.command("list")
     def list_() -> None:
@@ -209,7 +211,7 @@ def _job_commands(jobs: Callable[[], Any]) -> AppGroup:
 
     @group.command("run")
     @click.argument("name")
-    @click.option("--at", help="As of this moment, ISO 8601; without a zone: the office's.")
+    @click.option("--at", help="Run as of this time (ISO 8601; office time zone if none is given).")
     @told
     def run(name: str, at: str | None) -> None:
         """Run a job now."""
@@ -224,18 +226,21 @@ def _job_commands(jobs: Callable[[], Any]) -> AppGroup:
 
 
 @click.command("worker")
-@click.argument("queues", nargs=-1, type=click.Choice(list(queue.SECONDS)))
+@click.argument("queues", nargs=-1, type=click.Choice(list(queue.TIMEOUT_SECONDS)))
 @with_appcontext
 @told
 def worker(queues: tuple[str, ...]) -> None:
     """Keep workers for these queues (for all of them, if none is named) until SIGTERM."""
-    chosen, counts = current_app.config["CRM"], queue.place().workers
+    chosen, counts = current_app.config["CRM"], queue.settings().workers
     if chosen.redis_url is None:
-        raise RuleBroken("CRM_REDIS_URL is not set: the serving process makes the calls itself, and needs no workers.")
+        raise RuleBroken(
+            "CRM_REDIS_URL is not set. Without Redis, the server process runs the queue itself and needs no workers."
+        )
     db.session.remove()
     db.engine.dispose()  # what is forked from here must not share a connection
-    mains = workers.mains({name: counts[name] for name in queues or queue.SECONDS}, chosen.redis_url)
-    workers.WorkerGroup(mains, forked=lambda: db.engine.dispose(close=False), ending=live_events.flush).keep()
+    named = {name: counts[name] for name in queues or queue.TIMEOUT_SECONDS}
+    functions = workers.child_functions(named, chosen.redis_url)
+    workers.WorkerGroup(functions, lambda: db.engine.dispose(close=False), live_events.flush).run()
 
 
 def moment(text: str | None) -> datetime | None:

@@ -1,14 +1,14 @@
-"""CONTENTS: what it does by itself. SCHEDULE, and what each line of it looks for."""
+"""CONTENTS: what the CRM does by itself. SCHEDULE, and how each of its jobs finds its items."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import delete, update
 from sqlalchemy.orm import Session
 
-from app import outbox
 from app.domain import (
     authentication,
     escalation,
@@ -22,125 +22,130 @@ from app.domain import (
     sla,
     webhooks,
 )
-from app.domain.job_runs import BY_HAND, JobRun
+from app.domain.job_runs import MANUAL_PREFIX, JobRun
 from app.job_runner import SKIPPED, Every, Job, JobPass, Runner, Scheduler, Work, daily_at, every_minute, run_slot
-from app.ops.leader import leadership
-from app.outbox import notice_delivery
+from app.ops.leader import election
+from app.outbox import engine
+from app.outbox.engine import DeliveryKind
+from app.outbox.notice_delivery import NOTICES
+from app.outbox.webhook_delivery import WEBHOOKS
 
-#: A run that says "running" for longer belongs to a process that was killed.
-LOST_AFTER = timedelta(minutes=5)
+#: A run that has been "running" for longer belongs to a process that was killed.
+INTERRUPTED_AFTER = timedelta(minutes=5)
+#: How long runs are kept.
 KEPT = timedelta(days=30)
 
 
-def _reassign(session: Session, at: JobPass) -> Work:
-    office = settings.office(session, at.zone)
-    if not office_hours.is_open(office, at.now):
+def _reassign(session: Session, job_pass: JobPass) -> Work:
+    office = settings.load_office(session, job_pass.zone)
+    if not office_hours.is_open(office, job_pass.now):
         return Work()
-    terms = reassignment.terms(session)
-    found = reassignment.due_records(session, at.now, terms.grace_minutes, office, at.limit)
-    by = reassignment.pass_of(at.now, office, terms)
-    return Work(found, many=lambda one, rows: reassignment.reassign(one, rows, by))
+    terms = reassignment.load_terms(session)
+    found = reassignment.due_records(session, job_pass.now, terms.grace_minutes, office, job_pass.limit)
+    reassignment_pass = reassignment.pass_at(job_pass.now, office, terms)
+    return Work(found, many=lambda session, rows: reassignment.reassign(session, rows, reassignment_pass))
 
 
-def _remind(session: Session, at: JobPass) -> Work:
-    found = reminders.due(session, at.now, at.limit)
-    return Work(found, many=lambda one, ids: reminders.remind_many(one, ids, at.now, at.zone))
+def _remind(session: Session, job_pass: JobPass) -> Work:
+    found = reminders.due_tasks(session, job_pass.now, job_pass.limit)
+    return Work(found, many=lambda session, ids: reminders.remind_many(session, ids, job_pass.now, job_pass.zone))
 
 
-def _watch_clocks(session: Session, at: JobPass) -> Work:
-    found = escalation.due(session, at.now, at.limit)
-    terms = sla.terms(session, at.zone) if found else sla.NO_TERMS
-    return Work(found, lambda one, row: escalation.look(one, row[0], row[1], at.now, terms))
+def _check_sla(session: Session, job_pass: JobPass) -> Work:
+    found = escalation.due_records(session, job_pass.now, job_pass.limit)
+    terms = sla.load_terms(session, job_pass.zone) if found else sla.NO_TERMS
+    return Work(found, lambda session, row: escalation.check_record(session, row[0], row[1], job_pass.now, terms))
 
 
-def _expire_leads(session: Session, at: JobPass) -> Work:
-    found = expiry.due_leads(session, at.now, at.limit)
-    return Work(found, lambda one, lead_id: expiry.expire_lead(one, lead_id, at.now))
+def _expire_leads(session: Session, job_pass: JobPass) -> Work:
+    found = expiry.due_leads(session, job_pass.now, job_pass.limit)
+    return Work(found, lambda session, lead_id: expiry.expire_lead(session, lead_id, job_pass.now))
 
 
-def _expire_requests(session: Session, at: JobPass) -> Work:
-    found = expiry.due_requests(session, at.now, settings.office(session, at.zone), at.limit)
-    return Work(found, lambda one, request_id: expiry.expire_request(one, request_id, at.now))
+def _expire_requests(session: Session, job_pass: JobPass) -> Work:
+    found = expiry.due_requests(session, job_pass.now, settings.load_office(session, job_pass.zone), job_pass.limit)
+    return Work(found, lambda session, request_id: expiry.expire_request(session, request_id, job_pass.now))
 
 
-def _hand_back(session: Session, at: JobPass) -> Work:
-    found = leave_return.due(session, at.now, at.limit)
-    return Work(found, lambda one, key: leave_return.hand_back(one, key, at.now))
+def _return_after_leave(session: Session, job_pass: JobPass) -> Work:
+    found = leave_return.due_assignments(session, job_pass.now, job_pass.limit)
+    return Work(found, lambda session, key: leave_return.return_record(session, key, job_pass.now))
 
 
-def _queue_left(session: Session, at: JobPass) -> Work:
-    found = notice_delivery.left(session, at.now, at.limit)
-    return Work(found, lambda one, item: notice_delivery.take_up(one, item, at.now))
+def _sweep(kind: DeliveryKind) -> Callable[[Session, JobPass], Work]:
+    def work(session: Session, job_pass: JobPass) -> Work:
+        found = engine.find_stuck(kind, session, job_pass.now, job_pass.limit)
+        return Work(found, lambda session, item: engine.sweep(kind, session, item, job_pass.now))
+
+    return work
 
 
-def _post_left(session: Session, at: JobPass) -> Work:
-    found = outbox.left(session, at.now, at.limit)
-    return Work(found, lambda one, item: outbox.take_up(one, item, at.now))
+def _close_interrupted_runs(session: Session, job_pass: JobPass) -> Work:
+    """Close the runs of killed processes. No item is lost: the next slot finds those that were not done."""
+    lost = (JobRun.outcome == "running", JobRun.started_on < job_pass.now - INTERRUPTED_AFTER)
+    values = {"outcome": "failed", "ended_on": job_pass.now, "error": "The process running it ended."}
+    return Work(("runs",), lambda session, _: _execute(session, update(JobRun).where(*lost).values(**values)))
 
 
-def _fail_lost(session: Session, at: JobPass) -> Work:
-    """Their items are not lost: locks and event keys say what was done, the next slot goes on with the rest."""
-    lost = (JobRun.outcome == "running", JobRun.started_on < at.now - LOST_AFTER)
-    values = {"outcome": "failed", "ended_on": at.now, "error": "The process that ran it ended."}
-    return Work(("runs",), lambda one, _: _changed(one, update(JobRun).where(*lost).values(**values)))
+def _delete_old_runs(session: Session, job_pass: JobPass) -> Work:
+    old = delete(JobRun).where(JobRun.started_on < job_pass.now - KEPT)
+    return Work(("runs",), lambda session, _: _execute(session, old))
 
 
-def _forget(session: Session, at: JobPass) -> Work:
-    old = delete(JobRun).where(JobRun.started_on < at.now - KEPT)
-    return Work(("runs",), lambda one, _: _changed(one, old))
+def _delete_old_deliveries(session: Session, job_pass: JobPass) -> Work:
+    return Work(("deliveries",), lambda session, _: _execute(session, webhooks.cleanup_statement(job_pass.now)))
 
 
-def _forget_deliveries(session: Session, at: JobPass) -> Work:
-    return Work(("deliveries",), lambda one, _: _changed(one, webhooks.forgotten(at.now)))
+def _delete_old_responses(session: Session, job_pass: JobPass) -> Work:
+    old = {
+        "answers": idempotency.cleanup_statement(job_pass.now),
+        "tries": authentication.cleanup_statement(job_pass.now),
+    }
+    return Work(tuple(old), lambda session, name: _execute(session, old[name]))
 
 
-def _forget_answers(session: Session, at: JobPass) -> Work:
-    old = {"answers": idempotency.forgotten(at.now), "tries": authentication.forgotten(at.now)}
-    return Work(tuple(old), lambda one, name: _changed(one, old[name]))
-
-
-def _changed(session: Session, step: Any) -> str:
-    done = session.execute(step, execution_options={"synchronize_session": False})
+def _execute(session: Session, statement: Any) -> str:
+    done = session.execute(statement, execution_options={"synchronize_session": False})
     return f"{done.rowcount} rows" if done.rowcount else SKIPPED  # type: ignore[attr-defined]
 
 
 SCHEDULE = (
     Job("reassign overdue tasks", every_minute, _reassign),
     Job("send due reminders", every_minute, _remind),
-    Job("hand back after leave", Every(5), _hand_back),
-    Job("watch the SLA clocks", every_minute, _watch_clocks),
-    Job("queue what was left", every_minute, _queue_left),
-    Job("send what webhooks wait for", every_minute, _post_left),
+    Job("hand back after leave", Every(5), _return_after_leave),
+    Job("watch the SLA clocks", every_minute, _check_sla),
+    Job("queue what was left", every_minute, _sweep(NOTICES)),
+    Job("send what webhooks wait for", every_minute, _sweep(WEBHOOKS)),
     Job("expire leads", daily_at("10:00"), _expire_leads),
     Job("expire requests", daily_at("10:00"), _expire_requests),
-    Job("close runs that were cut off", Every(5), _fail_lost),
-    Job("forget old job runs", daily_at("03:10"), _forget),
-    Job("forget old deliveries of webhooks", daily_at("03:20"), _forget_deliveries),
-    Job("forget old answers", daily_at("03:30"), _forget_answers),
+    Job("close runs that were cut off", Every(5), _close_interrupted_runs),
+    Job("forget old job runs", daily_at("03:10"), _delete_old_runs),
+    Job("forget old deliveries of webhooks", daily_at("03:20"), _delete_old_deliveries),
+    Job("forget old answers", daily_at("03:30"), _delete_old_responses),
 )
 
 
 def next_runs(now: datetime, zone: str) -> dict[str, datetime]:
-    """When each job runs next, UTC."""
+    """Job -> when it runs next, UTC."""
     return {job.name: job.when.after(now, zone) for job in SCHEDULE}
 
 
 def names() -> list[str]:
-    """The jobs, in the order of the schedule."""
+    """The names of the jobs, in the order of the schedule."""
     return [job.name for job in SCHEDULE]
 
 
 def minutely() -> list[str]:
-    """Those that run every minute: by them one sees whether anybody runs the schedule."""
+    """The names of the jobs that run every minute: they show whether any process runs the schedule."""
     return [job.name for job in SCHEDULE if job.when == every_minute]
 
 
 def run_now(app: Any, name: str, at: datetime | None = None) -> JobRun:
-    """Run a job by hand, whatever its time, as of `at` (UTC; now). Raises KeyError for an unknown name."""
+    """Run a job now, as if it were `at` (UTC; default: now). Raises KeyError for an unknown name."""
     job = {each.name: each for each in SCHEDULE}[name]
     runner: Runner = app.extensions["crm_jobs"]
     now = at or datetime.now(UTC)
-    slot = f"{BY_HAND}{datetime.now(UTC):%m-%dT%H:%M:%S.%f}"
+    slot = f"{MANUAL_PREFIX}{datetime.now(UTC):%m-%dT%H:%M:%S.%f}"
     run = run_slot(runner, job, (slot, now), now)
     if run is None:
         raise RuntimeError(f"“{name}” was started by somebody else at the same moment.")
@@ -148,10 +153,10 @@ def run_now(app: Any, name: str, at: datetime | None = None) -> JobRun:
 
 
 def start(app: Any) -> Scheduler | None:
-    """Start the schedule in this process unless CRM_SCHEDULER is off; never in a process that will fork."""
+    """Start the schedule in this process, unless CRM_SCHEDULER is off. Never call it in a process that will fork."""
     chosen = app.config["CRM"]
     if not chosen.scheduler:
         return None
-    scheduler = Scheduler(app.extensions["crm_jobs"], leadership(chosen.database_url, chosen.instance_dir), SCHEDULE)
+    scheduler = Scheduler(app.extensions["crm_jobs"], election(chosen.database_url, chosen.instance_dir), SCHEDULE)
     scheduler.start()
     return scheduler

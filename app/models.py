@@ -1,21 +1,21 @@
-"""CONTENTS: what the CRM knows. Each record with its chapter; read this while standing."""
+"""CONTENTS: all records of the CRM, and the module that defines each."""
 
 from flask_appbuilder.security.sqla.models import Group, Role, User
 
-from app.domain.assignment import Assignment  # who has what, since when, why
-from app.domain.assignment_requests import AssignmentRequest  # somebody asks to be given a record
-from app.domain.audit import AuditEntry  # what must be answerable for years
-from app.domain.authentication import ApiKey, FailedTry, SignIn  # who is signed in where
-from app.domain.base import NumberSeries, Record, strip_sequences
+from app.domain.assignment import Assignment  # who is assigned to what, since when and why
+from app.domain.assignment_requests import AssignmentRequest  # a user asks to be assigned a record
+from app.domain.audit import AuditEntry  # the audit log
+from app.domain.authentication import ApiKey, FailedLogin, SignIn  # sign-ins, API keys, failed sign-ins
+from app.domain.base import NumberSeries, Record, remove_sequence_defaults
 from app.domain.calls import CallLog  # one call
-from app.domain.customers import Customer, CustomerAccount  # a person we deal with; a brokerage account
-from app.domain.idempotency import KeptAnswer  # what a client that repeats itself is told
+from app.domain.customers import Customer, CustomerAccount  # a customer; a brokerage account
+from app.domain.idempotency import StoredResponse  # responses to repeated requests
 from app.domain.job_runs import Attachment, BackupRun, ExportRun, FailedCall, ImportRun, JobRun, SavedView
-from app.domain.leads import Lead  # somebody who may become a customer
+from app.domain.leads import Lead  # a person who may become a customer
 from app.domain.messages import Message  # one WhatsApp, SMS or e-mail, out or in
-from app.domain.notices import Delivery, Notification  # something one person must know; how it was told
-from app.domain.permissions import AccessVersion, FieldMask, ModulePermission  # the matrix and the masks
-from app.domain.settings import (  # masters and what a manager may turn
+from app.domain.notices import Delivery, Notification  # a notification of one user; its delivery by channel
+from app.domain.permissions import AccessVersion, FieldMask, ModulePermission  # permission matrix, field masks
+from app.domain.settings import (  # masters and business settings
     AccountType,
     BusinessSetting,
     Holiday,
@@ -30,15 +30,19 @@ from app.domain.settings import (  # masters and what a manager may turn
     TicketSubject,
 )
 from app.domain.tasks import Task  # one thing to do
-from app.domain.team import RoundRobin  # whose turn it is
-from app.domain.telephones import PhoneSync, QuarantinedCall  # a telephone in the field; what it sent in vain
+from app.domain.team import RoundRobin  # round robin of a role
+from app.domain.telephones import (  # call sync of a telephone; calls it sent that were invalid
+    PhoneSync,
+    QuarantinedCall,
+)
 from app.domain.tickets import Ticket  # a request for help
-from app.domain.timeline import Activity, StatusChange  # what happened
-from app.domain.webhooks import Webhook, WebhookDelivery  # who outside is told of what; what became of it
+from app.domain.timeline import Activity, StatusChange  # the timeline
+from app.domain.webhooks import Webhook, WebhookDelivery  # webhooks and the log of their deliveries
 
-strip_sequences()
+remove_sequence_defaults()
 
 __all__ = [
+    "CORE_TABLES",
     "AccessVersion",
     "AccountType",
     "Activity",
@@ -55,13 +59,12 @@ __all__ = [
     "Delivery",
     "ExportRun",
     "FailedCall",
-    "FailedTry",
+    "FailedLogin",
     "FieldMask",
     "Group",
     "Holiday",
     "ImportRun",
     "JobRun",
-    "KeptAnswer",
     "Lead",
     "LeadSource",
     "LeadStatus",
@@ -81,6 +84,7 @@ __all__ = [
     "SlaPolicy",
     "SlaTarget",
     "StatusChange",
+    "StoredResponse",
     "SupportPage",
     "Task",
     "Ticket",
@@ -90,3 +94,6 @@ __all__ = [
     "Webhook",
     "WebhookDelivery",
 ]
+
+#: The tables of the product; whatever stands beside them belongs to an add-on.
+CORE_TABLES = frozenset(Record.metadata.tables)

@@ -16,31 +16,23 @@ from app.web.records.notes import NotesView
 from app.web.records.tasks import TaskResource, TaskScreen
 from app.web.records.tickets import TicketResource, TicketScreen
 from app.web.records.timeline import ActivityResource
-from app.web.settings import audit, contents, dead_letters, jobs, people, webhooks
+from app.web.settings import jobs, settings_menu
 from app.web.workday import bell, colleagues, my_settings, notice_preferences, search, telephones
 from app.web.workday.my_day import HomeView
 from app.web.workday.notices import NoticeResource
-from app.web.workday.requests import MOST_COUNTED, RequestResource, RequestScreen, waiting_count
+from app.web.workday.requests import RequestResource, RequestScreen
 
-#: (name, label, icon, url, module that must be readable; "" = everybody's)
+#: (screen, label, icon): the sidebar, in its order; add-ons come after them.
 MENU = (
-    ("day", _("My day"), "sun", "/", ""),
-    ("leads", _("Leads"), "target-arrow", "/leads/", "Leads"),
-    ("tickets", _("Tickets"), "lifebuoy", "/tickets/", "Tickets"),
-    ("customers", _("Customers"), "users", "/customers/", "Customers"),
-    ("tasks", _("Tasks"), "checkbox", "/tasks/", "Tasks"),
-    ("calls", _("Calls"), "phone", "/calls/", "Call Logs"),
-    ("messages", _("Messages"), "messages", "/messages/", "Messages"),
-    ("requests", _("Requests"), "clipboard-check", "/requests/", "Requests"),
+    (LeadScreen, _("Leads"), "target-arrow"),
+    (TicketScreen, _("Tickets"), "lifebuoy"),
+    (CustomerScreen, _("Customers"), "users"),
+    (TaskScreen, _("Tasks"), "checkbox"),
+    (CallScreen, _("Calls"), "phone"),
+    (MessageScreen, _("Messages"), "messages"),
+    (RequestScreen, _("Requests"), "clipboard-check"),
 )
-NEW = (
-    (_("Lead"), "target-arrow", "/leads/add", "Leads"),
-    (_("Ticket"), "lifebuoy", "/tickets/add", "Tickets"),
-    (_("Customer"), "users", "/customers/add", "Customers"),
-    (_("Call"), "phone", "/calls/add", "Call Logs"),
-    (_("Message"), "messages", "/messages/add", "Messages"),
-)
-SCREENS = (LeadScreen, TicketScreen, CustomerScreen, TaskScreen, CallScreen, MessageScreen, RequestScreen)
+SCREENS = tuple(screen for screen, _label, _icon in MENU)
 RESOURCES = (
     LeadResource,
     TicketResource,
@@ -62,68 +54,24 @@ PLAIN = (
     telephones.PhoneView,
     search.SearchView,
     jobs.SettingsView,
-    jobs.JobsView,
-)
-#: (group, [(label, view, icon, address)]); FAB's security manager registers those of its own kind itself.
-SETTINGS = (
-    (_("People and rights"), people.SCREENS),
-    (_("The trade"), contents.SCREENS),
-    (
-        _("Running it"),
-        ((_("Jobs"), jobs.JobsView, "clock-play", "/jobs/"), *dead_letters.SCREENS, *webhooks.SCREENS, *audit.SCREENS),
-    ),
 )
 INDEX = HomeView
 
 
-def menu(person: Any, path: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The sidebar and the "+ New" menu of this person."""
-    entries = [
-        {
-            "name": name,
-            "label": label,
-            "icon": icon,
-            "url": url,
-            "badge": None,
-            "group": "main",
-            "active": path == url if url == "/" else path.startswith(url),
-        }
-        for name, label, icon, url, module in MENU
-        if not module or person.may(module, "read")
-    ]
-    for entry in entries:
-        if entry["name"] == "requests" and (count := waiting_count(person)):
-            entry |= {"badge": f"{count - 1}+" if count == MOST_COUNTED else count, "url": "/requests/?tab=waiting"}
-    if person.may("Settings", "read"):
-        under = ("/settings", "/roles", "/users", "/jobs", "/queue", "/audit", "/groups", "/turns", "/webhooks")
-        entries.append(
-            {
-                "name": "settings",
-                "label": _("Settings"),
-                "icon": "settings",
-                "url": "/settings/",
-                "badge": None,
-                "group": "settings",
-                "active": path.startswith(under),
-            }
-        )
-    new = [
-        {"label": label, "icon": icon, "url": url} for label, icon, url, module in NEW if person.may(module, "create")
-    ]
-    return entries, new
-
-
 def register(appbuilder: Any) -> None:
-    """Put every screen, resource and door into FAB."""
-    of_fab = set(people.OF_FAB.values())
-    set_up = [view for _group, entries in SETTINGS for _label, view, _icon, _url in entries if view not in of_fab]
-    for view in dict.fromkeys((*SCREENS, *PLAIN, *set_up)):
+    """Register every screen, resource and page with FAB, and the menu with their permissions."""
+    appbuilder.add_link("day", href="/", icon="sun", label=_("My day"))
+    for screen, label, icon in MENU:
+        appbuilder.add_view(screen, screen.route_base.strip("/"), href=f"{screen.route_base}/", icon=icon, label=label)
+    for view in (*PLAIN, *settings_menu.LINKED):
         appbuilder.add_view_no_menu(view)
+    for group in settings_menu.GROUPS:
+        for entry in group.entries:
+            place = {"href": entry.url, "icon": entry.icon, "label": entry.label, "category": group.name}
+            if entry.view in settings_menu.FAB_SCREENS.values():  # FAB's security manager has registered it
+                appbuilder.add_link(entry.name, **place, category_label=group.label)
+            else:
+                appbuilder.add_view(entry.view, entry.name, **place, category_label=group.label)
     for resource in (*RESOURCES, openapi.OpenApi):
         appbuilder.add_api(resource)
     appbuilder.add_view_no_menu(SwaggerView)
-
-
-def settings_menu() -> list[tuple[Any, list[tuple[Any, str, str]]]]:
-    """The settings page: (group, [(label, icon, address)])."""
-    return [(group, [(label, icon, url) for label, _view, icon, url in entries]) for group, entries in SETTINGS]

@@ -49,27 +49,36 @@ def _task(says: dict[str, Any]) -> str:
     """The task, and the record it belongs to where the notice names it."""
     if not says.get("number"):
         return str(_("“%(title)s”", title=_title(says)))
-    return str(_("“%(title)s” of %(number)s", title=_title(says), number=_number(says)))
+    return str(_("“%(title)s” (%(number)s)", title=_title(says), number=_number(says)))
 
 
 def _given(says: dict[str, Any]) -> str:
     if says.get("back"):
-        return _("You are back, and %(number)s is yours again.", number=_number(says))
+        return _("Welcome back. %(number)s is assigned to you again.", number=_number(says))
     if says.get("beside"):
-        return _said(says, _("%(actor)s asks you to help with %(number)s."), _("You help with %(number)s now."))
-    return _said(says, _("%(actor)s gave you %(number)s."), _("%(number)s is yours now."))
+        return _said(
+            says,
+            _("%(actor)s added you as an assignee of %(number)s."),
+            _("You were added as an assignee of %(number)s."),
+        )
+    return _said(says, _("%(actor)s assigned %(number)s to you."), _("%(number)s was assigned to you."))
 
 
 def _lost(says: dict[str, Any]) -> str:
     if "to" in says and says["to"] is None:
-        return _said(
-            says, _("%(actor)s took %(number)s from you; others have it."), _("%(number)s is not yours any more.")
-        )
+        return _said(says, _("%(actor)s removed you from %(number)s."), _("You are no longer assigned to %(number)s."))
     if says.get("actor") and says.get("taker"):
         return str(
-            _("%(actor)s gave %(number)s to %(taker)s.", actor=says["actor"], number=_number(says), taker=says["taker"])
+            _(
+                "%(actor)s assigned %(number)s to %(taker)s.",
+                actor=says["actor"],
+                number=_number(says),
+                taker=says["taker"],
+            )
         )
-    return _said(says, _("%(actor)s gave %(number)s to somebody else."), _("%(number)s was given to somebody else."))
+    return _said(
+        says, _("%(actor)s assigned %(number)s to someone else."), _("%(number)s was assigned to someone else.")
+    )
 
 
 def _moved(says: dict[str, Any]) -> str:
@@ -84,7 +93,7 @@ def _moved(says: dict[str, Any]) -> str:
         )
     if says.get("label"):
         return str(_("%(number)s is now “%(label)s”.", number=_number(says), label=says["label"]))
-    return _said(says, _("%(actor)s gave %(number)s a new status."), _("%(number)s has a new status."))
+    return _said(says, _("%(actor)s changed the status of %(number)s."), _("The status of %(number)s has changed."))
 
 
 def _due(says: dict[str, Any]) -> str:
@@ -151,81 +160,82 @@ def _lagging(says: dict[str, Any]) -> str:
     """Since when, by the office's clock."""
     words = {"job": says.get("job"), "since": says.get("from"), "until": says.get("to"), "num": says.get("minutes")}
     if not says.get("from"):
-        return str(_("The jobs of the system are late. An admin should look at the list of jobs."))
+        return str(_("Background jobs are delayed. An admin should check the jobs page."))
     if says.get("ahead"):
-        text = _("The clock was set back by %(num)s minutes. The jobs rest until %(since)s. Please check it.", **words)
+        text = _(
+            "The clock was set back by %(num)s minutes. Jobs are paused until %(since)s. Please check the clock.",
+            **words,
+        )
         return str(text)
     if says.get("to"):
-        return str(_("No job ran from %(since)s until %(until)s, for %(num)s minutes. They run again.", **words))
+        return str(_("No jobs ran from %(since)s to %(until)s (%(num)s minutes). They are running again.", **words))
     if not says.get("job"):
-        return str(_("No job has run since %(since)s. Please look at the list of jobs.", **words))
+        return str(_("No job has run since %(since)s. Please check the jobs page.", **words))
     if says.get("hangs"):
-        return str(_("The job “%(job)s” began at %(since)s and does not end. Please look at it.", **words))
-    return str(_("The job “%(job)s” has not run since %(since)s. Please look at it.", **words))
+        return str(_("The job “%(job)s” started at %(since)s and hasn't finished. Please check it.", **words))
+    return str(_("The job “%(job)s” hasn't run since %(since)s. Please check it.", **words))
 
 
 #: Why a webhook stopped -> how it is said.
 _STOPPED: dict[str, Any] = {
-    "failures": _l("The webhook “%(name)s” is paused: nothing arrives any more. Please look at its log."),
-    "gone": _l("The webhook “%(name)s” is switched off: its receiver says that it is gone for good."),
-    "user": _l("The webhook “%(name)s” is paused: its user is no longer active. Please choose another one."),
+    "failures": _l("The webhook “%(name)s” was paused because deliveries kept failing. Please check its log."),
+    "gone": _l("The webhook “%(name)s” was turned off because its receiver answered 410 Gone."),
+    "user": _l("The webhook “%(name)s” was paused because its user is no longer active. Please choose another user."),
 }
 SENTENCES: dict[str, Callable[[dict[str, Any]], str]] = {
     "assigned": _given,
     "unassigned": _lost,
     "task_assigned": lambda s: _tasks(
         s,
-        _("%(actor)s gave you the task %(task)s.", actor=s["actor"], task=_task(s))
+        _("%(actor)s assigned you the task %(task)s.", actor=s["actor"], task=_task(s))
         if s.get("actor")
-        else _("The task %(task)s is yours now.", task=_task(s)),
-        _("%(num)s overdue tasks of %(number)s are yours now.", num=s.get("tasks"), number=_number(s)),
+        else _("The task %(task)s was assigned to you.", task=_task(s)),
+        _("%(num)s overdue tasks of %(number)s were assigned to you.", num=s.get("tasks"), number=_number(s)),
     ),
     "task_taken": lambda s: _tasks(
         s,
-        _("The task %(task)s was overdue and went to a colleague.", task=_task(s)),
-        _("%(num)s tasks of %(number)s were overdue and went to a colleague.", num=s.get("tasks"), number=_number(s)),
+        _("The overdue task %(task)s was reassigned to a colleague.", task=_task(s)),
+        _("%(num)s overdue tasks of %(number)s were reassigned to a colleague.", num=s.get("tasks"), number=_number(s)),
     ),
     "task_due": _due,
     "task_overdue": _late,
     "exhausted": lambda s: _(
-        "Nobody is left for the overdue task %(task)s. Please decide who does it.",
+        "No one is available for the overdue task %(task)s. Please assign it.",
         task=_task(s),
     ),
     "mention": lambda s: _said(s, _("%(actor)s mentioned you on %(number)s."), _("You were mentioned on %(number)s.")),
-    "comment": lambda s: _said(s, _("%(actor)s wrote a note on %(number)s."), _("There is a new note on %(number)s.")),
+    "comment": lambda s: _said(s, _("%(actor)s added a note to %(number)s."), _("A note was added to %(number)s.")),
     "request": lambda s: _said(
         s,
-        _("%(actor)s asks to have %(number)s assigned. Please decide."),
-        _("Somebody asks to have %(number)s assigned. Please decide."),
+        _("%(actor)s requests an assignment of %(number)s. Please decide."),
+        _("Someone requests an assignment of %(number)s. Please decide."),
     ),
     "request_approved": lambda s: _said(
         s, _("%(actor)s approved the request for %(number)s."), _("The request for %(number)s was approved.")
     ),
     "request_rejected": lambda s: _said(
         s,
-        _("%(actor)s rejected the request for %(number)s. The reason stands on it."),
-        _("The request for %(number)s was rejected. The reason stands on it."),
+        _("%(actor)s rejected the request for %(number)s. See the request for the reason."),
+        _("The request for %(number)s was rejected. See the request for the reason."),
     ),
-    "request_expired": lambda s: _(
-        "Nobody decided your request for %(number)s in time. You may ask again.", number=_number(s)
-    ),
+    "request_expired": lambda s: _("Your request for %(number)s expired. You can send a new one.", number=_number(s)),
     "request_withdrawn": lambda s: _("The request for %(number)s was withdrawn.", number=_number(s)),
     "sla_warning": lambda s: _owed(
         s,
-        _("The first answer to %(number)s is owed soon: %(time)s are left."),
-        _("The resolution of %(number)s is owed soon: %(time)s are left."),
+        _("The first response to %(number)s is due soon: %(time)s left."),
+        _("The resolution of %(number)s is due soon: %(time)s left."),
     ),
     "sla_breach": lambda s: _owed(
         s,
-        _("The first answer to %(number)s is late by %(time)s."),
-        _("The resolution of %(number)s is late by %(time)s."),
+        _("The first response to %(number)s is overdue by %(time)s."),
+        _("The resolution of %(number)s is overdue by %(time)s."),
     ),
     "sla_escalated": lambda s: _owed(
         s,
-        _("Nobody has answered %(number)s: it is late by %(time)s. Please step in."),
-        _("%(number)s is not resolved: it is late by %(time)s. Please step in."),
+        _("No one has responded to %(number)s: overdue by %(time)s. Please step in."),
+        _("%(number)s isn't resolved: overdue by %(time)s. Please step in."),
     ),
-    "missed_call": lambda s: _("You missed a call of %(number)s. Please call back.", number=_number(s)),
+    "missed_call": lambda s: _("You missed a call from %(number)s. Please call back.", number=_number(s)),
     "status": _moved,
     "job_lag": _lagging,
     "webhook": lambda s: _STOPPED[s.get("why", "failures")] % {"name": s.get("name", "")},

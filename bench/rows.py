@@ -11,7 +11,7 @@ from random import Random
 from typing import Self
 
 from app.demo.sample_text import FIRST, LAST, NOTES
-from app.domain.base import PREFIX
+from app.domain.base import NUMBER_PREFIXES
 from app.domain.tickets import PRIORITIES, SOURCES
 from bench.loader import Row
 
@@ -167,7 +167,7 @@ class House:
     def _number(self, kind: str, at: datetime) -> str:
         key = (kind, at.year)
         self.years[key] = self.years.get(key, 0) + 1
-        return f"{PREFIX[kind]}-{at.year}-{self.years[key]:05d}"
+        return f"{NUMBER_PREFIXES[kind]}-{at.year}-{self.years[key]:05d}"
 
     def _contact(self, person: int) -> Row:
         first, last = FIRST[person * 7 % len(FIRST)], LAST[person * 11 % len(LAST)]

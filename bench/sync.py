@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from app.web.security.sessions import hashed
+from app.web.security.sessions import hash_token
 from bench import generate, run, server
 
 RESULTS = Path(__file__).parent / "results" / "sync.md"
@@ -78,7 +78,7 @@ def employees(house: run.House) -> list[str]:
     found = house.ask(
         "SELECT DISTINCT assignee_id FROM leads WHERE assignee_id IS NOT NULL ORDER BY 1 LIMIT %s", PHONES
     )
-    rows = [(f"phone{key}", hashed(f"secret-phone{key}"), key) for (key,) in found]
+    rows = [(f"phone{key}", hash_token(f"secret-phone{key}"), key) for (key,) in found]
     ahead = datetime.now(UTC).replace(tzinfo=None) + timedelta(days=1)
     with contextlib.closing(house.database.connect(server.DATABASE)) as connection, connection.cursor() as cursor:
         cursor.executemany(

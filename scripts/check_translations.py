@@ -28,6 +28,7 @@ KEYWORDS = {
     "npgettext": ((1, "c"), 2, 3),
     "pgettext": ((1, "c"), 2),
     "lazy_pgettext": ((1, "c"), 2),
+    "translatable": None,
 }
 #: `%(name)s` and `%s`: a translation must hold the same ones.
 PLACEHOLDER = re.compile(r"%(?:\(\w+\))?[sdif]")

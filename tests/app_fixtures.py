@@ -31,10 +31,12 @@ from werkzeug.security import generate_password_hash
 import config
 from app import access, create_app, models
 from app.domain import assignment, assignment_requests, calls, customers, leads, messages, tasks, tickets
+from app.domain.base import Stamp
+from app.domain.change_context import ChangeContext
 from app.domain.settings import LeadStatus, TicketStatus, TicketSubject
 from app.extensions import db
 from app.web.security import security_manager
-from app.web.security.sessions import hashed
+from app.web.security.sessions import hash_token
 from tests.makers import NOW
 from tests.reuse import AppMaker, AppPool, copy_folder
 from tests.servers import Databases, locked
@@ -105,7 +107,7 @@ def _move_in(session: Session) -> None:
         session.add(
             models.ApiKey(
                 key=f"key{name}",
-                secret_hash=hashed(f"secret-{name}"),
+                secret_hash=hash_token(f"secret-{name}"),
                 name="tests",
                 user_id=user.id,
                 scope=[],
@@ -115,7 +117,7 @@ def _move_in(session: Session) -> None:
         )
         session.add(
             models.SignIn(
-                token_hash=hashed(f"cookie-{name}"), user_id=user.id, door="form", started_on=NOW, seen_on=ahead
+                token_hash=hash_token(f"cookie-{name}"), user_id=user.id, door="form", started_on=NOW, seen_on=ahead
             )
         )
 
@@ -212,26 +214,30 @@ class Make:
         key = self.world.id_of(who)
         _status(self.world.session, LeadStatus, values)
         contact = {"first_name": "Ravi", "last_name": "Kumar", "mobile": self.mobile()}
-        return self._done(leads.create(self.world.session, contact | values, key, at, self.world.vault))
+        return self._done(
+            leads.create(self.world.session, contact | values, ChangeContext(key, at, vault=self.world.vault))
+        )
 
     def ticket(self, who: Any = "cleo", at: datetime = NOW, **values: Any) -> Any:
         """A ticket of that person, with its first task unless task={}; `status` by label."""
         session, key = self.world.session, self.world.id_of(who)
         _status(session, TicketStatus, values)
         subject = session.scalars(select(TicketSubject.id).order_by(TicketSubject.id)).first()
-        return self._done(tickets.create(session, {"subject_ids": [subject], **values}, key, at))
+        return self._done(tickets.create(session, {"subject_ids": [subject], **values}, ChangeContext(key, at)))
 
     def customer(self, who: Any = "ana", at: datetime = NOW, **values: Any) -> Any:
         """A customer that the person owns."""
         contact = {"first_name": "Asha", "last_name": "Patel", "mobile": self.mobile()}
         key = self.world.id_of(who)
-        return self._done(customers.create(self.world.session, contact | values, key, at, self.world.vault))
+        return self._done(
+            customers.create(self.world.session, contact | values, ChangeContext(key, at, vault=self.world.vault))
+        )
 
     def task(self, about: Any, who: Any = "ana", at: datetime = NOW, **values: Any) -> Any:
         """An open task of a lead or ticket, due in a day."""
         parent = {"lead_id": about.id} if about.__tablename__ == "leads" else {"ticket_id": about.id}
         given = {"title": "Call back", "due_on": at + timedelta(days=1), **parent, **values}
-        return self._done(tasks.create(self.world.session, given, self.world.id_of(who), at))
+        return self._done(tasks.create(self.world.session, given, ChangeContext(self.world.id_of(who), at)))
 
     def call(self, who: Any = "ana", at: datetime = NOW, **values: Any) -> Any:
         """An outgoing call of that person, begun a month before, so that it is past on any clock."""
@@ -243,23 +249,28 @@ class Make:
             "duration_seconds": 60,
             **values,
         }
-        return self._done(calls.create(self.world.session, given, self.world.id_of(who), at))
+        return self._done(calls.create(self.world.session, given, Stamp(self.world.id_of(who), at)))
 
     def message(self, who: Any = "ana", at: datetime = NOW, **values: Any) -> Any:
         """An SMS in the outbox."""
         given = {"channel": "sms", "peer": "9820012345", "body": "Namaste", **values}
-        return self._done(messages.write(self.world.session, given, self.world.id_of(who), at))
+        return self._done(messages.enqueue(self.world.session, given, Stamp(self.world.id_of(who), at)))
 
     def request(self, about: Any, wanted: Any, who: Any = "ana", at: datetime = NOW, reason: str = "I know him") -> Any:
         """`who` asks that `wanted` gets the record."""
         row = self.world.session.merge(about)
         ids = self.world.id_of(wanted), self.world.id_of(who)
-        return self._done(assignment_requests.ask(self.world.session, row, ids[0], reason, ids[1], at))
+        return self._done(assignment_requests.create(self.world.session, row, ids[0], reason, Stamp(ids[1], at)))
 
     def give(self, about: Any, who: Any, by: Any = "root", at: datetime = NOW) -> Any:
         """Hand a lead or ticket to that person."""
         row = self.world.session.merge(about)
-        assignment.give(self.world.session, row, self.world.id_of(who), "direct", self.world.id_of(by), at)
+        assignment.assign(
+            self.world.session,
+            row,
+            assignment.NewAssignee(self.world.id_of(who), "direct"),
+            Stamp(self.world.id_of(by), at),
+        )
         return self._done(row)
 
     def mask(self, role: str, **levels: str) -> None:
@@ -307,7 +318,7 @@ class Make:
         session.add(
             models.ApiKey(
                 key=f"key{name}",
-                secret_hash=hashed(f"secret-{name}"),
+                secret_hash=hash_token(f"secret-{name}"),
                 name="tests",
                 user_id=row.id,
                 scope=[],
@@ -317,7 +328,7 @@ class Make:
         )
         session.add(
             models.SignIn(
-                token_hash=hashed(f"cookie-{name}"), user_id=row.id, door="form", started_on=NOW, seen_on=ahead
+                token_hash=hash_token(f"cookie-{name}"), user_id=row.id, door="form", started_on=NOW, seen_on=ahead
             )
         )
         session.commit()
@@ -348,7 +359,7 @@ class World:
     def new_session(self, **options: Any) -> Session:
         """A session that sees everything, as jobs do."""
         session = Session(self.engine, expire_on_commit=False, **options)
-        session.info["who"] = access.SYSTEM
+        access.act_as(session, access.SYSTEM)
         self._open.append(session)
         return session
 

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from app import access, models
 from app.domain import leads, office_hours, permissions, tickets
+from app.domain.base import Stamp
 from app.domain.leads import Lead
 from app.domain.settings import LeadStatus, OfficeRange, TicketStatus
 from app.domain.tasks import Task
@@ -123,7 +124,7 @@ def _stamped(session: Session, row: Any, master: Any, meaning: str, assignee: An
     row.status = session.scalars(select(master).where(master.meaning == meaning).order_by(master.position)).first()
     row.status_on, row.version = at, 1
     row.assignee_id = row.owner_id = assignee.id if assignee else None
-    row.stamp(row.owner_id, at)
+    row.stamp(Stamp(row.owner_id, at))
     session.add(row)
     session.flush()
     return row
@@ -137,7 +138,7 @@ def task(session: Session, about: Any, assignee: Any = None, due_on: datetime | 
     row.assignee_id = row.owner_id = assignee.id if assignee else about.assignee_id
     for column, value in more.items():
         setattr(row, column, value)
-    row.stamp(None, NOW - DAY)
+    row.stamp(Stamp(None, NOW - DAY))
     session.add(row)
     session.flush()
     return row

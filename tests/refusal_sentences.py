@@ -11,20 +11,20 @@ from app.domain.base import RuleBroken
 
 ROOT = Path(__file__).resolve().parent.parent
 #: Read by nobody but the operator, in English.
-LEFT_OUT = {"demo", "commands.py"}
+LEFT_OUT = {"demo", "cli.py"}
 #: Functions of app/web whose sentences are answers though nobody raises them.
 ANSWERING = {
     "refusal",
     "_sentences",
     "_stale_form",
     "response_403",
-    "refused",
-    "say_too_fast",
+    "unauthorized_response",
+    "set_rate_limit_text",
     "signed_in",
-    "_asked_before",
+    "_answer_preflight",
 }
-#: What gives a sentence its words: gettext in doors, `say` in the domain.
-SAYING = {"_", "_g", "gettext", "say"}
+#: What gives a sentence its words: gettext in the web, `translatable` in the domain.
+SAYING = {"_", "_g", "gettext", "translatable"}
 
 
 def kinds(kind: type = RuleBroken) -> set[str]:
@@ -93,16 +93,16 @@ def sentences_of(tree: ast.Module) -> Iterator[str]:
 
 def source_of(arg: ast.expr) -> str:
     """The name of what holds the sentence: `text`, or the table of `say(TABLE[key])`."""
-    inner = arg.args[0] if isinstance(arg, ast.Call) and name_of(arg) == "say" else arg
+    inner = arg.args[0] if isinstance(arg, ast.Call) and name_of(arg) == "translatable" else arg
     base = inner.value if isinstance(inner, ast.Subscript) else inner
     return base.id if isinstance(base, ast.Name) else ""
 
 
 def said_at(node: ast.AST) -> Iterator[str]:
     """What is said without a refusal being made in the same place."""
-    if isinstance(node, ast.Call) and name_of(node) in ("say", "Absence"):
+    if isinstance(node, ast.Call) and name_of(node) in ("translatable", "Absence"):
         yield from texts(node.args[0])
-    if isinstance(node, ast.Call) and name_of(node) in ("bad", "_no", "__init__"):
+    if isinstance(node, ast.Call) and name_of(node) in ("bad", "error_response", "__init__"):
         yield from (text for arg in [*node.args, *(each.value for each in node.keywords)] for text in spoken(arg))
     if isinstance(node, ast.FunctionDef) and node.name in ANSWERING:
         yield from spoken(node)

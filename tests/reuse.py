@@ -53,17 +53,17 @@ class ReusedApp:
     def _forget_counts(self) -> None:
         """How often who called and tried to sign in; on Redis it is gone with all the rest."""
         limits = self._extensions["crm_limits"]
-        if isinstance(limits.tally, LocalRateCounter):
-            self.app.extensions["crm_limits"] = replace(limits, tally=LocalRateCounter())
+        if isinstance(limits.counter, LocalRateCounter):
+            self.app.extensions["crm_limits"] = replace(limits, counter=LocalRateCounter())
             with self.app.app_context():
                 self.app.appbuilder.sm.limiter.reset()
 
     def disconnect(self) -> None:
         """Close its sockets and the connections to its database."""
         live = self.app.extensions["crm_live"]
-        live.sockets.lines.clear()
-        live.sockets.newcomers.clear()
-        live.post.flush(30)
+        live.sockets.connections.clear()
+        live.sockets.pending.clear()
+        live.broadcaster.flush(60)
         dispose(self.app)
 
 
@@ -77,14 +77,14 @@ def serve(app: Flask) -> None:
     with app.app_context():
         product._queue(app, app.config["CRM"])
     live = live_events._live = app.extensions["crm_live"]
-    live.rung.clear()
-    live.seen.clear()
+    live.sent_bells.clear()
+    live.newest_activity.clear()
     forget()
 
 
 def forget() -> None:
     """Empty the caches of rows: the version of access, by which they are told apart, goes back with the database."""
-    access.forget()
+    access.clear_cache()
     lookups._kept.clear()
 
 

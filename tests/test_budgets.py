@@ -11,9 +11,10 @@ import pytest
 
 from app import access, views
 from app.domain import assignment, timeline
+from app.domain.base import Stamp
 from app.models import Activity, AssignmentRequest, CallLog, Customer, Lead, Message, Notification, Task, Ticket
 from app.web.api.resource import Resource
-from app.web.pages.screen import Screen
+from app.web.records.screen import Screen
 from tests.app_fixtures import Door, World
 from tests.makers import NOW
 
@@ -49,7 +50,7 @@ def fill(world: World) -> None:
     lead = make.lead("ana", mobile=customer.mobile, task={})
     ticket = make.ticket("cleo", customer_id=customer.id, lead_id=lead.id, task={})
     for n in range(40):
-        timeline.write(session, lead, "note", ana, NOW, text=f"Note {n}")
+        timeline.write(session, lead, "note", Stamp(ana, NOW), text=f"Note {n}")
         make.task(lead if n % 2 else ticket)
     for record, values in samples(world, lead, ticket, customer).items():
         session.execute(record.__table__.insert(), [values(n) for n in range(ROWS)])
@@ -163,16 +164,14 @@ def test_a_rest_list_costs_the_same_at_any_size_and_depth(door: Door, resource: 
     path = f"{resource.resource_name}/"
     asked = ({}, {"page_size": 100}, {"page_size": 100, "page": 10}, {"page": DEEP})
     costs = [cost(lambda q=q: door.rest("GET", path, q=q)) for q in asked]
-    assert max(costs) <= LIST + (
-        resource.service.record_table.many is not None if issubclass(resource, Resource) else 0
-    ), costs
+    assert max(costs) <= LIST + (resource.record_table.many is not None if issubclass(resource, Resource) else 0), costs
 
 
 @pytest.mark.parametrize("resource", views.RESOURCES, ids=name_of)
 def test_one_record_over_rest(door: Door, resource: Any) -> None:
     ids = door.rest("GET", f"{resource.resource_name}/").get_json()["ids"]
     if ids:  # one's own notices: only Ana has some
-        many = issubclass(resource, Resource) and resource.service.record_table.many is not None
+        many = issubclass(resource, Resource) and resource.record_table.many is not None
         assert cost(lambda: door.rest("GET", f"{resource.resource_name}/{ids[0]}")) <= GET + many
 
 

@@ -111,7 +111,7 @@ def test_every_status_of_leads_and_tickets_is_seen(loaded):
 def test_what_the_gates_demand_is_there(loaded):
     session, _ = loaded
     for lead in session.scalars(select(models.Lead)):
-        needed = leads.NEEDS.get(lead.status.meaning)
+        needed = leads.REQUIRED_FIELDS.get(lead.status.meaning)
         assert needed is None or getattr(lead, needed)
         assert lead.status.meaning not in ("opened", "activated") or (lead.customer and lead.first_name is None)
 

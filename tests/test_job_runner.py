@@ -1,4 +1,4 @@
-"""The engine of the schedule: each slot once, each item for itself, and one leader."""
+"""The job runner: each slot runs once, an item fails alone, and only the leader runs jobs."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def job(items: list[Any], each: Any, name: str = "count") -> Job:
     return Job(name, every_minute, lambda session, at: Work(items, each))
 
 
-def write_down(session: Session, item: Any) -> str:
-    """Leaves a row; item 13 breaks after it wrote one."""
+def write_row(session: Session, item: Any) -> str:
+    """Write a row; item 13 raises after it has written one."""
     session.add(LeadSource(label=str(item)))
     session.flush()
     if item == 13:
@@ -50,37 +50,36 @@ def write_down(session: Session, item: Any) -> str:
     return "written" if item else SKIPPED
 
 
-def written(runner: Runner) -> list[str]:
+def rows_of(runner: Runner) -> list[str]:
     with makers.opened(runner.sessions) as session:
         return list(session.scalars(select(LeadSource.label).order_by(LeadSource.id)))
 
 
-# --- A slot
+# --- a slot
 
 
-def test_a_slot_runs_once_whoever_asks(runner):
-    count = job([1, 2], write_down)
+def test_a_slot_runs_once(runner):
+    count = job([1, 2], write_row)
     runs = [run_slot(runner, count, SLOT, NOW) for _ in range(2)]
     assert [run and (run.outcome, run.items) for run in runs] == [("done", 2), None]
-    assert written(runner) == ["1", "2"]
+    assert rows_of(runner) == ["1", "2"]
 
 
-def test_of_eight_who_ask_at_once_one_runs_it(runner):
+def test_of_eight_threads_at_once_one_runs_the_slot(runner):
     runs: list[JobRun | None] = []
     threads = [
-        threading.Thread(target=lambda: runs.append(run_slot(runner, job([1], write_down), SLOT, NOW)))
-        for _ in range(8)
+        threading.Thread(target=lambda: runs.append(run_slot(runner, job([1], write_row), SLOT, NOW))) for _ in range(8)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert len([run for run in runs if run]) == 1
-    assert written(runner) == ["1"]
+    assert rows_of(runner) == ["1"]
 
 
-def test_the_run_is_written_down(runner):
-    run_slot(runner, job([0, 1, 2], write_down), SLOT, NOW + timedelta(seconds=7))
+def test_a_run_is_recorded(runner):
+    run_slot(runner, job([0, 1, 2], write_row), SLOT, NOW + timedelta(seconds=7))
     with makers.opened(runner.sessions) as session:
         run = session.scalars(select(JobRun)).one()
     assert (run.job, run.slot, run.outcome, run.items, run.lag_seconds) == ("count", SLOT[0], "done", 2, 7)
@@ -88,169 +87,169 @@ def test_the_run_is_written_down(runner):
     assert run.ended_on >= run.started_on
 
 
-# --- Items
+# --- items
 
 
-def test_one_broken_item_stops_nobody_and_is_heard(runner, caplog):
-    run = run_slot(runner, job([1, 13, 2], write_down), SLOT, NOW)
+def test_a_broken_item_fails_alone_and_is_logged(runner, caplog):
+    run = run_slot(runner, job([1, 13, 2], write_row), SLOT, NOW)
     assert (run.outcome, run.items, run.failed_items) == ("done", 2, 1)
-    assert written(runner) == ["1", "2"]
+    assert rows_of(runner) == ["1", "2"]
     assert "failed for item 13" in caplog.text
     assert run.error == "13: ValueError: the thirteenth is broken"
 
 
-def test_a_job_that_cannot_even_look_is_failed(runner, caplog):
-    def blind(session: Session, at: job_runner.JobPass) -> Work:
-        raise LookupError("no glasses")
+def test_a_job_that_cannot_find_its_items_fails(runner, caplog):
+    def broken(session: Session, at: job_runner.JobPass) -> Work:
+        raise LookupError("no items")
 
-    run = run_slot(runner, Job("blind", every_minute, blind), SLOT, NOW)
-    assert (run.outcome, run.error) == ("failed", "LookupError: no glasses")
+    run = run_slot(runner, Job("broken", every_minute, broken), SLOT, NOW)
+    assert (run.outcome, run.error) == ("failed", "LookupError: no items")
     assert "could not look" in caplog.text
 
 
 @pytest.mark.parametrize(("code", "tries"), [(1213, 3), (1205, 3), (1064, 1)])
-def test_after_a_deadlock_an_item_is_tried_again(runner, monkeypatch, code, tries):
+def test_after_a_conflict_an_item_is_tried_again(runner, monkeypatch, code, tries):
     monkeypatch.setattr(job_runner.stopwatch, "sleep", lambda seconds: None)
-    asked: list[Any] = []
+    tried: list[Any] = []
 
     def each(session: Session, item: Any) -> str:
-        asked.append(item)
-        raise OperationalError("UPDATE", {}, Exception(code, "no luck"))
+        tried.append(item)
+        raise OperationalError("UPDATE", {}, Exception(code, "conflict"))
 
     run = run_slot(runner, job(["it"], each), SLOT, NOW)
-    assert (len(asked), run.failed_items, run.outcome) == (tries, 1, "failed")
+    assert (len(tried), run.failed_items, run.outcome) == (tries, 1, "failed")
 
 
 def test_after_a_deadlock_the_second_try_counts(runner, monkeypatch):
     monkeypatch.setattr(job_runner.stopwatch, "sleep", lambda seconds: None)
-    luck = iter([OperationalError("UPDATE", {}, Exception(1213, "Deadlock")), None])
+    errors = iter([OperationalError("UPDATE", {}, Exception(1213, "Deadlock")), None])
 
     def each(session: Session, item: Any) -> str:
-        write_down(session, item)
-        if trouble := next(luck):
-            raise trouble
+        write_row(session, item)
+        if error := next(errors):
+            raise error
         return "written"
 
     run = run_slot(runner, job([1], each), SLOT, NOW)
-    assert (run.items, run.failed_items, written(runner)) == (1, 0, ["1"])
+    assert (run.items, run.failed_items, rows_of(runner)) == (1, 0, ["1"])
 
 
 def test_who_was_notified_is_announced_after_the_commit_only(runner):
-    heard: list[Any] = []
+    announced: list[Any] = []
     with makers.opened(runner.sessions) as session:
         ana = makers.user(session, "ana").id
         session.commit()
 
-    def announce(told: list[tuple[int, str]]) -> None:
+    def announce(notified: list[tuple[int, str]]) -> None:
         with makers.opened(runner.sessions) as session:
-            heard.append((told, session.scalar(select(func.count(notices.Notification.id)))))
+            announced.append((notified, session.scalar(select(func.count(notices.Notification.id)))))
 
     def each(session: Session, item: Any) -> str:
-        notices.tell(session, [ana], "job_lag", f"lag:{item}", None, None, NOW)
-        return write_down(session, item)
+        notices.notify(session, [ana], "job_lag", f"lag:{item}", None, None, NOW)
+        return write_row(session, item)
 
     runner.announce = announce
     run_slot(runner, job([13, 1], each), SLOT, NOW)
-    assert heard == [([(ana, "job_lag")], 1)]
+    assert announced == [([(ana, "job_lag")], 1)]
 
 
-def test_an_idle_minute_costs_six_statements(runner):
+def test_an_idle_minute_costs_at_most_six_statements(runner):
     for each in (one for one in jobs.SCHEDULE if one.when == every_minute):
-        said: list[str] = []
-        token = STATEMENTS.set(said)
+        statements: list[str] = []
+        token = STATEMENTS.set(statements)
         run_slot(runner, each, SLOT, NOW)
         STATEMENTS.reset(token)
-        assert 0 < len(said) <= 6, said
+        assert 0 < len(statements) <= 6, statements
 
 
-# --- Chunks
+# --- chunks
 
 
 def in_chunks(items: list[Any], many: Any, size: int = 4) -> Job:
     return Job("count", every_minute, lambda session, at: Work(items, many=many, size=size))
 
 
-def write_all_down(session: Session, chunk: list[Any]) -> list[str]:
-    return [write_down(session, item) for item in chunk]
+def write_rows(session: Session, chunk: list[Any]) -> list[str]:
+    return [write_row(session, item) for item in chunk]
 
 
-def test_a_chunk_is_one_transaction_and_answers_for_each(runner):
+def test_a_chunk_is_one_transaction_with_a_result_per_item(runner):
     chunks: list[list[Any]] = []
 
     def many(session: Session, chunk: list[Any]) -> list[str]:
         chunks.append(chunk)
-        return write_all_down(session, chunk)
+        return write_rows(session, chunk)
 
     run = run_slot(runner, in_chunks([1, 0, 2, 3, 4], many), SLOT, NOW)
     assert chunks == [[1, 0, 2, 3], [4]]
-    assert (run.outcome, run.items, written(runner)) == ("done", 4, ["1", "0", "2", "3", "4"])
+    assert (run.outcome, run.items, rows_of(runner)) == ("done", 4, ["1", "0", "2", "3", "4"])
 
 
 def test_the_items_of_a_broken_chunk_are_done_one_by_one(runner, caplog):
-    run = run_slot(runner, in_chunks([1, 13, 2, 3, 4], write_all_down), SLOT, NOW)
+    run = run_slot(runner, in_chunks([1, 13, 2, 3, 4], write_rows), SLOT, NOW)
     assert (run.outcome, run.items, run.failed_items) == ("done", 4, 1)
-    assert written(runner) == ["1", "2", "3", "4"]
+    assert rows_of(runner) == ["1", "2", "3", "4"]
     assert "failed for item 13" in caplog.text
     assert run.error == "13: ValueError: the thirteenth is broken"
 
 
 def test_a_chunk_that_meets_a_deadlock_is_tried_again_as_a_whole(runner, monkeypatch):
     monkeypatch.setattr(job_runner.stopwatch, "sleep", lambda seconds: None)
-    luck = iter([OperationalError("UPDATE", {}, Exception(1213, "Deadlock")), None])
+    errors = iter([OperationalError("UPDATE", {}, Exception(1213, "Deadlock")), None])
 
     def many(session: Session, chunk: list[Any]) -> list[str]:
-        answers = write_all_down(session, chunk)
-        if trouble := next(luck):
-            raise trouble
-        return answers
+        results = write_rows(session, chunk)
+        if error := next(errors):
+            raise error
+        return results
 
     run = run_slot(runner, in_chunks([1, 2], many), SLOT, NOW)
-    assert (run.items, run.failed_items, written(runner)) == (2, 0, ["1", "2"])
+    assert (run.items, run.failed_items, rows_of(runner)) == (2, 0, ["1", "2"])
 
 
-def test_a_pass_that_lasts_too_long_leaves_the_rest_to_the_next_minute(runner):
+def test_a_pass_that_takes_too_long_leaves_the_rest_to_the_next_minute(runner):
     def many(session: Session, chunk: list[Any]) -> list[str]:
         runner.pass_seconds = 0
-        return write_all_down(session, chunk)
+        return write_rows(session, chunk)
 
     run = run_slot(runner, in_chunks([1, 2, 3], many, size=2), SLOT, NOW)
-    assert (run.outcome, run.items, written(runner)) == ("done", 2, ["1", "2"])
+    assert (run.outcome, run.items, rows_of(runner)) == ("done", 2, ["1", "2"])
 
 
-def test_a_daily_pass_goes_on_until_it_is_done(runner):
+def test_a_daily_job_goes_on_until_it_is_done(runner):
     runner.pass_seconds = 0
-    daily = Job("daily", daily_at("10:00"), lambda session, at: Work([1, 2, 3], write_down))
+    daily = Job("daily", daily_at("10:00"), lambda session, at: Work([1, 2, 3], write_row))
     assert run_slot(runner, daily, SLOT, NOW).items == 3
 
 
-def test_who_stops_the_process_waits_for_the_chunk_at_hand_only(runner):
+def test_stopping_waits_for_the_current_chunk_only(runner):
     def many(session: Session, chunk: list[Any]) -> list[str]:
         runner.stopping.set()
-        return write_all_down(session, chunk)
+        return write_rows(session, chunk)
 
     assert run_slot(runner, in_chunks([1, 2, 3], many, size=2), SLOT, NOW).items == 2
-    assert written(runner) == ["1", "2"]
+    assert rows_of(runner) == ["1", "2"]
 
 
-def test_how_people_want_to_be_told_is_read_once_a_pass_and_only_if_there_is_something_to_do(runner):
-    asked: list[str] = []
-    token = STATEMENTS.set(asked)
+def test_notice_preferences_are_read_once_per_pass_and_only_if_there_are_items(runner):
+    statements: list[str] = []
+    token = STATEMENTS.set(statements)
     for number, items in enumerate(([1, 2, 3, 4, 5], [])):
-        run_slot(runner, in_chunks(items, _tell_all, size=2), (f"slot {number}", NOW), NOW)
+        run_slot(runner, in_chunks(items, _notify_all, size=2), (f"slot {number}", NOW), NOW)
     STATEMENTS.reset(token)
-    assert len([said for said in asked if "notice_choices" in said]) == 1
+    assert len([each for each in statements if "notice_choices" in each]) == 1
 
 
-def _tell_all(session: Session, chunk: list[Any]) -> list[str]:
-    notices.tell_many(session, [notices.News("job_lag", f"n:{item}", (), {}, {}) for item in chunk], NOW)
-    return ["told"] * len(chunk)
+def _notify_all(session: Session, chunk: list[Any]) -> list[str]:
+    notices.notify_many(session, [notices.NoticeEvent("job_lag", f"n:{item}", (), {}, {}) for item in chunk], NOW)
+    return ["notified"] * len(chunk)
 
 
 def test_a_run_names_the_process_that_ran_it(runner):
-    assert run_slot(runner, in_chunks([], write_all_down), SLOT, NOW).ran_by == f"{socket.gethostname()}:{os.getpid()}"
+    assert run_slot(runner, in_chunks([], write_rows), SLOT, NOW).ran_by == f"{socket.gethostname()}:{os.getpid()}"
 
 
-# --- Slots
+# --- slots
 
 
 @pytest.mark.parametrize(
@@ -264,20 +263,20 @@ def test_a_run_names_the_process_that_ran_it(runner):
         ("Asia/Kolkata", "2026-11-01", "10:00", "2026-11-01T04:30Z"),
     ],
 )
-def test_a_daily_job_runs_once_a_local_date_minute_by_minute(runner, zone, day, at, runs_at):
+def test_a_daily_job_runs_once_per_local_date_across_clock_changes(runner, zone, day, at, runs_at):
     runner.zone, now = zone, datetime.fromisoformat(runs_at) - 6 * HOUR
-    daily, began = Job("daily", daily_at(at), lambda session, at: Work()), []
+    daily, runs = Job("daily", daily_at(at), lambda session, at: Work()), []
     for _ in range(12 * 6):  # every ten minutes, from six hours before to six hours after
         if run := run_slot(runner, daily, daily.when.slot(now, zone), now):
-            began.append((run.slot, f"{now:%Y-%m-%dT%H:%MZ}"))
+            runs.append((run.slot, f"{now:%Y-%m-%dT%H:%MZ}"))
         now += 10 * MINUTE
-    assert [each for each in began if each[0].startswith(day)] == [(f"{day} {at}", runs_at)]
+    assert [each for each in runs if each[0].startswith(day)] == [(f"{day} {at}", runs_at)]
 
 
 @pytest.mark.parametrize(
     ("when", "minutes", "runs"),
     [
-        (every_minute, [0, 1, 2, 180, 181], 5),  # three hours late: the missed ones coalesce into one
+        (every_minute, [0, 1, 2, 180, 181], 5),  # three hours late: the missed slots coalesce into one
         (every_minute, [0, 30, 60, 0, 30, 60, 61], 4),  # the clock goes back by an hour: nothing runs twice
         (daily_at("10:00"), [-1, 0, 1, 180], 2),  # yesterday's, missed, and today's
         (daily_at("10:00"), [0, 60, 0, 60], 1),
@@ -288,8 +287,8 @@ def test_a_daily_job_runs_once_a_local_date_minute_by_minute(runner, zone, day, 
 def test_a_slot_runs_once_whatever_the_clock_does(runner, when, minutes, runs):
     each = Job("each", when, lambda session, at: Work())
     moments = [NOW + minute * MINUTE for minute in minutes]
-    began = [run_slot(runner, each, when.slot(now, makers.ZONE), now) for now in moments]
-    assert len([run for run in began if run]) == runs
+    started = [run_slot(runner, each, when.slot(now, makers.ZONE), now) for now in moments]
+    assert len([run for run in started if run]) == runs
 
 
 def test_missed_minutes_coalesce_into_the_newest():
@@ -321,7 +320,7 @@ def test_the_schedule_has_no_name_twice():
     assert all(len(name) <= 60 for name in jobs.names())
 
 
-# --- What the schedule does to its own rows
+# --- the rows of job runs
 
 
 def old_run(runner: Runner, started_on: datetime, outcome: str) -> None:
@@ -344,7 +343,7 @@ def test_a_run_of_a_killed_process_counts_as_failed(runner):
         assert session.scalars(query).all() == ["failed", "running"]
 
 
-def test_old_runs_are_forgotten(runner):
+def test_old_runs_are_deleted(runner):
     old_run(runner, NOW - timedelta(days=31), "done")
     old_run(runner, NOW - timedelta(days=29), "done")
     run_slot(runner, by_name("forget old job runs"), SLOT, NOW)
@@ -360,29 +359,29 @@ def test_a_job_can_be_run_by_hand(runner):
         jobs.run_now(app, "make coffee")
 
 
-# --- Who leads
+# --- leader election
 
 
-def test_two_who_lead_for_a_moment_run_each_slot_once(runner):
-    class Everybody:
-        def holds(self) -> bool:
+def test_two_leaders_at_once_run_each_slot_once(runner):
+    class EveryoneIsLeader:
+        def acquire(self) -> bool:
             return True
 
         def release(self) -> None:
             pass
 
-    daily = Job("daily", daily_at("00:00"), lambda session, at: Work([1], write_down))
-    two = [Scheduler(runner, Everybody(), (daily,)) for _ in range(2)]
+    daily = Job("daily", daily_at("00:00"), lambda session, at: Work([1], write_row))
+    two = [Scheduler(runner, EveryoneIsLeader(), (daily,)) for _ in range(2)]
     for scheduler in two:
         scheduler.start()
-    eventually(lambda: written(runner) == ["1"], "nobody ran it")
+    eventually(lambda: rows_of(runner) == ["1"], "nobody ran it")
     for scheduler in two:
         scheduler._tick(daily)
         scheduler.stop()
-    assert written(runner) == ["1"]
+    assert rows_of(runner) == ["1"]
 
 
-# --- Late jobs
+# --- delayed jobs
 
 
 @pytest.fixture
@@ -393,10 +392,10 @@ def admins(runner):
 
 
 def scheduler_of(runner: Runner, tmp_path: Path, age: timedelta = HOUR) -> Scheduler:
-    """A scheduler that is so old and was never started, of two jobs of every minute."""
+    """A scheduler of this age that was never started, with two jobs that run every minute."""
     pair = [Job(name, every_minute, lambda session, at: Work()) for name in ("one", "other")]
     scheduler = Scheduler(runner, FileLeader(tmp_path / "scheduler.lock"), pair)
-    scheduler._born -= age
+    scheduler._created_on -= age
     return scheduler
 
 
@@ -415,66 +414,66 @@ def alerts(runner: Runner) -> list[dict[str, Any]]:
         return list(session.scalars(select(notices.Notification.payload)))
 
 
-def test_that_the_jobs_stand_still_is_told_once_by_however_many_processes(runner, tmp_path, admins):
+def test_a_standstill_is_reported_once_by_any_number_of_processes(runner, tmp_path, admins):
     ran(runner, {"one": 6 * MINUTE, "other": 5 * MINUTE})
-    heard: list[Any] = []
-    runner.announce = heard.append
+    announced: list[Any] = []
+    runner.announce = announced.append
     for _ in range(3):
-        scheduler_of(runner, tmp_path)._watch()
+        scheduler_of(runner, tmp_path)._check_delays()
     [alert] = alerts(runner)
-    assert (alert["job"], alert["minutes"], len(heard)) == ("", 5, 1)
+    assert (alert["job"], alert["minutes"], len(announced)) == ("", 5, 1)
 
 
-def test_a_process_looks_from_the_fourth_minute_of_its_life_only(runner, tmp_path, admins):
+def test_a_process_checks_for_delays_from_its_fourth_minute_only(runner, tmp_path, admins):
     ran(runner, {"one": HOUR, "other": HOUR})
-    scheduler_of(runner, tmp_path, age=2 * MINUTE)._watch()
+    scheduler_of(runner, tmp_path, age=2 * MINUTE)._check_delays()
     assert alerts(runner) == []
 
 
-def test_who_takes_the_lead_after_a_gap_says_from_when_until_when(runner, tmp_path, admins):
+def test_a_new_leader_reports_the_gap_before_it(runner, tmp_path, admins):
     ran(runner, {"one": 34 * MINUTE, "other": 34 * MINUTE})
     scheduler = scheduler_of(runner, tmp_path, age=0 * MINUTE)
     scheduler.start()
-    eventually(lambda: len(alerts(runner)) == 1, "nobody told of the gap")
+    eventually(lambda: len(alerts(runner)) == 1, "the gap was not reported")
     scheduler.stop()
     [alert] = alerts(runner)
     assert (alert["minutes"], alert["until"] > alert["since"]) == (34, True)
 
 
-def test_a_database_that_is_away_ends_no_watch(runner, tmp_path, caplog):
-    def away() -> Session:
+def test_an_unreachable_database_does_not_end_the_check_for_delays(runner, tmp_path, caplog):
+    def unreachable() -> Session:
         raise OperationalError("SELECT", {}, Exception(2006, "gone"))
 
-    runner.sessions = away
-    scheduler_of(runner, tmp_path)._watch()
-    assert "nobody could be told" in caplog.text
+    runner.sessions = unreachable
+    scheduler_of(runner, tmp_path)._check_delays()
+    assert "could not report" in caplog.text
 
 
-def test_one_process_leads_on_sqlite_and_another_follows(tmp_path):
+def test_on_sqlite_one_process_is_the_leader_until_it_releases(tmp_path):
     first, second = (FileLeader(tmp_path / "scheduler.lock") for _ in range(2))
-    assert [first.holds(), second.holds(), first.holds()] == [True, False, True]
+    assert [first.acquire(), second.acquire(), first.acquire()] == [True, False, True]
     first.release()
-    assert [second.holds(), first.holds()] == [True, False]
+    assert [second.acquire(), first.acquire()] == [True, False]
     second.release()
 
 
-def test_one_process_leads_on_mariadb_and_another_follows(mariadb_url):
+def test_on_mariadb_one_process_is_the_leader_until_it_releases(mariadb_url):
     first, second = (DatabaseLeader(mariadb_url) for _ in range(2))
-    assert [first.holds(), second.holds(), first.holds()] == [True, False, True]
+    assert [first.acquire(), second.acquire(), first.acquire()] == [True, False, True]
     first.release()
-    assert [second.holds(), first.holds()] == [True, False]
+    assert [second.acquire(), first.acquire()] == [True, False]
     second.release()
     first.release()
 
 
-def test_the_lead_is_lost_with_the_connection_and_found_again(lone_mariadb: MariaDB):
-    lead = DatabaseLeader(lone_mariadb.url(lone_mariadb.create_database()))
-    assert lead.holds()
+def test_leadership_ends_with_the_connection_and_can_be_regained(lone_mariadb: MariaDB):
+    leader = DatabaseLeader(lone_mariadb.url(lone_mariadb.create_database()))
+    assert leader.acquire()
     lone_mariadb.kill()
-    assert not lead.holds()
+    assert not leader.acquire()
     lone_mariadb.start()
-    assert lead.holds()
-    lead.release()
+    assert leader.acquire()
+    leader.release()
 
 
 def test_the_scheduler_runs_what_was_missed_and_stops_cleanly(runner, tmp_path):
@@ -484,10 +483,10 @@ def test_the_scheduler_runs_what_was_missed_and_stops_cleanly(runner, tmp_path):
     scheduler.start()
     assert done.wait(60)
     scheduler.stop()
-    assert FileLeader(tmp_path / "scheduler.lock").holds()
+    assert FileLeader(tmp_path / "scheduler.lock").acquire()
 
 
-def test_a_job_that_hangs_stops_no_other(runner, tmp_path):
+def test_a_job_that_hangs_blocks_no_other(runner, tmp_path):
     release, done = threading.Event(), threading.Event()
     hung = Job("hung", daily_at("00:00"), lambda session, at: (release.wait(120) and Work()) or Work())
     quick = Job("quick", daily_at("00:00"), lambda session, at: Work([1], lambda one, item: done.set() or "done"))
@@ -498,17 +497,17 @@ def test_a_job_that_hangs_stops_no_other(runner, tmp_path):
     scheduler.stop()
 
 
-def test_who_does_not_lead_runs_nothing(runner, tmp_path, caplog):
+def test_a_process_that_is_not_the_leader_runs_nothing(runner, tmp_path, caplog):
     caplog.set_level(logging.INFO)
     leader = FileLeader(tmp_path / "scheduler.lock")
-    assert leader.holds()
-    scheduler = Scheduler(runner, FileLeader(tmp_path / "scheduler.lock"), (job([1], write_down),))
+    assert leader.acquire()
+    scheduler = Scheduler(runner, FileLeader(tmp_path / "scheduler.lock"), (job([1], write_row),))
     scheduler.start()
     scheduler._tick(scheduler.schedule[0])
-    assert written(runner) == []
+    assert rows_of(runner) == []
     leader.release()
-    scheduler._keep_leading()
-    eventually(lambda: written(runner) == ["1"], "the follower does not lead")
+    scheduler._elect()
+    eventually(lambda: rows_of(runner) == ["1"], "the other process did not become the leader")
     scheduler.stop()
 
 
@@ -521,6 +520,6 @@ def test_who_does_not_lead_runs_nothing(runner, tmp_path, caplog):
         (jobs.daily_at("10:00", "17:25"), "2026-11-23T11:55Z"),
     ],
 )
-def test_the_next_run_is_told(when: Any, comes: str) -> None:
+def test_when_a_job_runs_next(when: Any, comes: str) -> None:
     now = datetime(2026, 11, 23, 4, 30, 20, tzinfo=UTC)
     assert f"{when.after(now, 'Asia/Kolkata'):%Y-%m-%dT%H:%MZ}" == comes

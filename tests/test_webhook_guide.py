@@ -12,7 +12,7 @@ import requests
 from sqlalchemy import select
 
 from app.models import WebhookDelivery
-from tests.outbox.test_webhook_delivery import listen, office, work  # noqa: F401  # a fixture
+from tests.outbox.test_webhook_delivery import add_webhook, office, run_calls  # noqa: F401  # a fixture
 from tests.test_api_guide import GUIDE
 
 
@@ -21,12 +21,12 @@ def guide():
     """The guide's receiver, at work; what it took is in `taken`."""
     blocks = re.findall(r"^```python\n(.*?)^```$", GUIDE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     names: dict[str, Any] = {}
-    (block,) = [block for block in blocks if "class FromTheCrm" in block]
+    (block,) = [block for block in blocks if "class WebhookReceiver" in block]
     exec(compile(block, str(GUIDE), "exec"), names)  # noqa: S102  # our own guide
 
-    class Receiver(names["FromTheCrm"]):  # type: ignore[name-defined,misc]
+    class Receiver(names["WebhookReceiver"]):  # type: ignore[name-defined,misc]
         taken: list[Any] = []
-        take = lambda self, told: self.taken.append(told)  # noqa: E731
+        process = lambda self, event: self.taken.append(event)  # noqa: E731
         log_message = lambda self, *said: None  # noqa: E731
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
@@ -38,19 +38,19 @@ def guide():
 
 
 def test_the_receiver_of_the_guide_takes_what_is_signed_once(office, guide):  # noqa: F811
-    _id, guide.secret = listen(office, guide, "lead.created")
+    _id, guide.secret = add_webhook(office, guide, "lead.created")
     lead = office.make.lead("ana")
-    work(office)
+    run_calls(office)
     office.door("root").form("/webhooks/again/1")
-    work(office)
+    run_calls(office)
     assert [(told["event"], told["record"]["number"]) for told in guide.taken] == [("lead.created", lead.number)]
     assert office.rows(select(WebhookDelivery.state)) == ["sent"]
 
 
 def test_the_receiver_of_the_guide_refuses_a_stranger(office, guide):  # noqa: F811
-    listen(office, guide, "lead.created")
+    add_webhook(office, guide, "lead.created")
     office.make.lead("ana")
-    work(office)
+    run_calls(office)
     forged = {"X-CRM-Timestamp": "1700000000", "X-CRM-Delivery": "x", "X-CRM-Signature": "sha256=00"}
     assert requests.post(guide.url, b"{}", headers=forged, timeout=60).status_code == 403
     assert (guide.taken, office.rows(select(WebhookDelivery.code))) == ([], [403])

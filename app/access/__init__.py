@@ -1,35 +1,36 @@
-"""THE LAW: who may do what to which rows and sees which fields, spelled once and applied by the session."""
+"""Access rules: who may do what to which rows and sees which fields. The session applies them to every statement."""
 
-from app.access.fast_paging import MOST_BRANCHES, count_by_person, ids_by_person
-from app.access.people import forget, load_person, person, touch, version_query
+from app.access.fast_paging import MAX_BRANCHES, count_by_person, ids_by_person
+from app.access.people import bump_version, clear_cache, load_person, person, version_query
 from app.access.person import ADMIN, Denied, Person
-from app.access.row_rules import MODULE_OF, RULES, guarded, visible
-from app.access.session_filter import act_as, acting, get_visible, install, reaches_row
-from app.access.system_session import SYSTEM, as_system
-from app.access.visibility import sighted
+from app.access.row_rules import MODULE_OF, RULES, add_model, guarded_tables, visible
+from app.access.session_filter import get_visible, reaches_row
+from app.access.system_session import SYSTEM, act_as, acting, acting_as, as_system
+from app.access.visibility import users_who_see
 
 __all__ = [
     "ADMIN",
+    "MAX_BRANCHES",
     "MODULE_OF",
-    "MOST_BRANCHES",
     "RULES",
     "SYSTEM",
     "Denied",
     "Person",
     "act_as",
     "acting",
+    "acting_as",
+    "add_model",
     "as_system",
+    "bump_version",
+    "clear_cache",
     "count_by_person",
-    "forget",
     "get_visible",
-    "guarded",
+    "guarded_tables",
     "ids_by_person",
-    "install",
     "load_person",
     "person",
     "reaches_row",
-    "sighted",
-    "touch",
+    "users_who_see",
     "version_query",
     "visible",
 ]

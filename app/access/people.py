@@ -1,4 +1,4 @@
-"""People as the law sees them, kept in the process and read anew when the version of access changes."""
+"""People with their rights, cached in the process and read again when the version of access changes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import inspect, or_, select, update
+from sqlalchemy import inspect, select, update
 from sqlalchemy.orm import Session
 
 from app.access.person import Person
@@ -19,26 +19,24 @@ from app.domain import permissions, team
 from app.domain.base import RuleBroken
 from app.models import AccessVersion, FieldMask, ModulePermission, Role, User
 
-#: Seconds after which a cached person is read again even if no version changed (leave and delegation pass by time).
-PERSON_SECONDS = 30
-_RANK = {level: rank for rank, level in enumerate(permissions.LEVELS)}
-_OPENNESS = {level: rank for rank, level in enumerate(permissions.MASKS)}
+#: Seconds after which a cached person is read again even if no version changed (leave begins and ends with time).
+CACHE_SECONDS = 30
 
 _cache: dict[tuple[str, int], tuple[int, float, Person]] = {}
 _lock = threading.Lock()
 
 
 def version_query() -> Any:
-    """Scalar sub-query for the version of access, to be read along with the signed-in user."""
+    """Scalar sub-query for the version of access, to be read together with the signed-in user."""
     return select(AccessVersion.n).where(AccessVersion.id == 1).scalar_subquery()
 
 
 def person(session: Session, user_id: int, version: int, now: datetime | None = None) -> Person:
     """The person as of this version of access; from the cache of this process unless something changed."""
     key = (str(session.get_bind().engine.url), user_id)
-    held = _cache.get(key)
-    if held is not None and held[0] == version and time.monotonic() - held[1] < PERSON_SECONDS:
-        return held[2]
+    cached = _cache.get(key)
+    if cached is not None and cached[0] == version and time.monotonic() - cached[1] < CACHE_SECONDS:
+        return cached[2]
     with as_system(session):
         fresh = replace(load_person(session, user_id, now or datetime.now(UTC)), version=version)
     with _lock:
@@ -49,13 +47,12 @@ def person(session: Session, user_id: int, version: int, now: datetime | None = 
 
 
 def load_person(session: Session, user_id: int, now: datetime) -> Person:
-    """Read everything that the law wants to know of a user; a handful of statements."""
+    """Read the user's roles, rights and reach. Raises RuleBroken when there is no such user."""
     user = session.get(User, user_id)
     if user is None:
         raise RuleBroken("There is no such user.")
     roles = {role.id: role.name for role in [*user.roles, *(r for g in user.groups for r in g.roles)]}
-    own = frozenset({user_id, *_delegators(session, user_id, now)})
-    below = frozenset().union(*(team.below(session, each) for each in own))
+    own_ids = frozenset({user_id, *_delegators(session, user_id, now)})
     return Person(
         id=user_id,
         username=user.username,
@@ -63,44 +60,43 @@ def load_person(session: Session, user_id: int, now: datetime) -> Person:
         roles=frozenset(roles.values()),
         levels=_levels(session, roles),
         masks=_masks(session, roles),
-        own=own,
-        team=below,
-        pairs=_pairs(session, roles),
+        own_ids=own_ids,
+        team_ids=frozenset().union(*(team.reporting_tree(session, each) for each in own_ids)),
+        fab_permissions=_fab_permissions(session, roles),
         time_zone=user.time_zone,
         locale=user.locale,
     )
 
 
 def _delegators(session: Session, user_id: int, now: datetime) -> list[int]:
-    away = select(User.id).where(
-        User.delegate_id == user_id, User.leave_from <= now, or_(User.leave_to.is_(None), User.leave_to > now)
-    )
-    return list(session.scalars(away))
+    """Those on leave who named this user their delegate."""
+    return list(session.scalars(select(User.id).where(User.delegate_id == user_id, team.on_leave(now))))
 
 
 def _levels(session: Session, roles: dict[int, str]) -> dict[tuple[str, str], str]:
-    return highest(session.scalars(select(ModulePermission).where(ModulePermission.role_id.in_(roles))))
+    return highest_levels(session.scalars(select(ModulePermission).where(ModulePermission.role_id.in_(roles))))
 
 
-def highest(cells: Iterable[ModulePermission]) -> dict[tuple[str, str], str]:
+def highest_levels(cells: Iterable[ModulePermission]) -> dict[tuple[str, str], str]:
     """(module, verb) -> the highest of the cells' levels."""
-    found: dict[tuple[str, str], str] = {}
-    for row in cells:
-        key = (row.module, row.verb)
-        if _RANK[row.level] > _RANK[found.get(key, "none")]:
-            found[key] = row.level
-    return found
+    levels: dict[tuple[str, str], str] = {}
+    for cell in cells:
+        key = (cell.module, cell.verb)
+        if permissions.LEVEL_RANK[cell.level] > permissions.LEVEL_RANK[levels.get(key, "none")]:
+            levels[key] = cell.level
+    return levels
 
 
 def _masks(session: Session, roles: dict[int, str]) -> dict[str, str]:
-    found: dict[str, str] = {}
+    """field -> the most open of the roles' masks."""
+    masks: dict[str, str] = {}
     for row in session.scalars(select(FieldMask).where(FieldMask.role_id.in_(roles))):
-        if _OPENNESS[row.level] > _OPENNESS[found.get(row.field, "hidden")]:
-            found[row.field] = row.level
-    return found
+        if permissions.MASK_RANK[row.level] > permissions.MASK_RANK[masks.get(row.field, "hidden")]:
+            masks[row.field] = row.level
+    return masks
 
 
-def _pairs(session: Session, roles: dict[int, str]) -> frozenset[tuple[str, str]]:
+def _fab_permissions(session: Session, roles: dict[int, str]) -> frozenset[tuple[str, str]]:
     from flask_appbuilder.security.sqla.models import Permission, PermissionView, ViewMenu, assoc_permissionview_role
 
     link = assoc_permissionview_role
@@ -115,11 +111,12 @@ def _pairs(session: Session, roles: dict[int, str]) -> frozenset[tuple[str, str]
     return frozenset((name, view) for name, view in session.execute(query))
 
 
+#: Columns of a user that FAB updates at every sign-in.
 _STATISTICS = {"last_login", "login_count", "fail_login_count", "changed_on"}
 
 
 @lru_cache
-def _watched() -> tuple[Any, ...]:
+def _cached_records() -> tuple[Any, ...]:
     from flask_appbuilder.security.sqla.models import Group, PermissionView
 
     from app.domain.settings import BusinessSetting, Holiday, Master, OfficeRange, SlaTarget
@@ -141,24 +138,24 @@ def _watched() -> tuple[Any, ...]:
     )
 
 
-def count_access_change(session: Session, _context: Any) -> None:
-    """Count the version up when users, roles, permissions, masters or settings change in this flush."""
-    changed = [*session.new, *session.deleted, *(row for row in session.dirty if _really_changed(row))]
-    if any(isinstance(row, _watched()) for row in changed):
-        touch(session)
+def bump_version_on_change(session: Session, _context: Any) -> None:
+    """Session hook, after a flush: bump the version when users, roles, rights, masters or settings changed."""
+    changed = [*session.new, *session.deleted, *(row for row in session.dirty if _has_changes(row))]
+    if any(isinstance(row, _cached_records()) for row in changed):
+        bump_version(session)
 
 
-def _really_changed(row: Any) -> bool:
+def _has_changes(row: Any) -> bool:
     attrs = inspect(row).attrs
     return any(attr.history.has_changes() for attr in attrs if attr.key not in _STATISTICS)
 
 
-def touch(session: Session) -> None:
-    """Make every process read people and masters anew."""
+def bump_version(session: Session) -> None:
+    """Make every process read people and masters again."""
     step = update(AccessVersion).where(AccessVersion.id == 1).values(n=AccessVersion.n + 1)
     session.execute(step, execution_options={"synchronize_session": False})
 
 
-def forget() -> None:
-    """Empty this process's cache (tests, and after a restore)."""
+def clear_cache() -> None:
+    """Empty the cache of this process (tests, and after a restore)."""
     _cache.clear()

@@ -1,4 +1,4 @@
-"""A person as the law sees him: what his roles allow, whose rows he reaches, which fields are masked."""
+"""A person with their rights: what their roles allow, whose rows they reach, which fields are masked."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.domain import permissions
-from app.domain.base import RuleBroken, say
+from app.domain.base import RuleBroken, translatable
 from app.lib.identity import masked
 
 ADMIN = "Admin"
@@ -18,7 +18,7 @@ class Denied(RuleBroken):
 
 @dataclass(frozen=True, eq=False)
 class Person:
-    """A signed-in person as the law sees him; cached until something about access changes."""
+    """A signed-in person with their rights; cached until something about access changes."""
 
     id: int
     username: str
@@ -28,22 +28,22 @@ class Person:
     levels: dict[tuple[str, str], str]
     #: field -> hidden, last4 or full.
     masks: dict[str, str]
-    #: The person and those who are on leave and named him their delegate.
-    own: frozenset[int]
-    #: The same, and everybody below in the reports-to tree.
-    team: frozenset[int]
+    #: The person, and those on leave who named them their delegate.
+    own_ids: frozenset[int]
+    #: The same, and everyone who reports to one of them, directly or through others.
+    team_ids: frozenset[int]
     #: FAB's (permission, view) pairs.
-    pairs: frozenset[tuple[str, str]]
+    fab_permissions: frozenset[tuple[str, str]]
     time_zone: str | None = None
     locale: str | None = None
-    #: Looks through somebody else's eyes: reads only.
+    #: A view as another user: reads only.
     read_only: bool = False
     #: Modules and verbs an API key is limited to; None = no limit.
     scope: frozenset[str] | None = None
     #: The version of access under which this was read.
     version: int = 0
-    #: Loader criteria by table, made on first use; never shared with a copy of other scope.
-    law: dict[str, Any] = field(init=False, default_factory=dict)
+    #: Loader criteria by table, built on first use; never shared with a copy of other scope.
+    row_criteria: dict[str, Any] = field(init=False, default_factory=dict)
 
     @property
     def is_admin(self) -> bool:
@@ -52,7 +52,7 @@ class Person:
 
     @property
     def is_manager(self) -> bool:
-        """May reopen what has ended and undo a conversion: an admin, or one who may assign in a team."""
+        """May reopen ended records and undo a conversion: an admin, or who may assign in a team."""
         return self.is_admin or self.level("Leads", "assign") != "none" or self.level("Tickets", "assign") != "none"
 
     def level(self, module: str, verb: str) -> str:
@@ -64,31 +64,31 @@ class Person:
         return "all" if self.is_admin else self.levels.get((module, verb), "none")
 
     def may(self, module: str, verb: str) -> bool:
-        """Whether the verb is open to the person for any row at all."""
+        """Whether the person may do this to any row at all."""
         return self.level(module, verb) != "none"
 
     def reach(self, module: str, verb: str = "read") -> frozenset[int] | None:
         """Whose rows the verb reaches: user ids, empty for none, None for everybody's."""
         level = self.level(module, verb)
-        return {"none": frozenset(), "own": self.own, "team": self.team, "all": None}[level]
+        return {"none": frozenset(), "own": self.own_ids, "team": self.team_ids, "all": None}[level]
 
-    def mask(self, name: str) -> str:
+    def mask(self, field_name: str) -> str:
         """hidden, last4 or full for a masked field; every other field is full."""
-        if name not in permissions.MASKED:
+        if field_name not in permissions.MASKED:
             return "full"
-        return "full" if self.is_admin else self.masks.get(name, "hidden")
+        return "full" if self.is_admin else self.masks.get(field_name, "hidden")
 
-    def shown(self, name: str, value: Any) -> Any:
+    def mask_value(self, field_name: str, value: Any) -> Any:
         """The value as this person may see it."""
-        level = self.mask(name)
+        level = self.mask(field_name)
         return value if level == "full" or value is None else masked(str(value), level)
 
     def refuse_unless(self, module: str, verb: str) -> None:
-        """Raise Denied with a sentence when the verb is closed."""
+        """Raise Denied when the person may not do this to any row."""
         if not self.may(module, verb):
             raise Denied(
-                say(
-                    "Your role does not allow this (%(module)s: %(verb)s). Ask your manager if you need it.",
+                translatable(
+                    "Your role doesn't allow this (%(module)s: %(verb)s). Ask your manager if you need it.",
                     module=module,
                     verb=verb,
                 )

@@ -1,4 +1,4 @@
-"""Which rows a person reaches: one SQL expression per record; a record without a rule shows none."""
+"""Which rows a person reaches: one SQL expression per record. A record without a rule shows no rows."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, false, or_, true
+from sqlalchemy import ColumnElement, and_, exists, false, or_, select, true
 from sqlalchemy.orm import aliased
 
 from app.access.person import Person
+from app.domain import permissions
 from app.models import (
     Activity,
     ApiKey,
@@ -26,7 +27,6 @@ from app.models import (
     FailedCall,
     ImportRun,
     JobRun,
-    KeptAnswer,
     Lead,
     Message,
     Notification,
@@ -36,6 +36,7 @@ from app.models import (
     SavedView,
     SignIn,
     StatusChange,
+    StoredResponse,
     Task,
     Ticket,
     Webhook,
@@ -43,7 +44,7 @@ from app.models import (
 )
 
 
-def _in(column: Any, reach: frozenset[int] | None) -> ColumnElement[bool]:
+def _within(column: Any, reach: frozenset[int] | None) -> ColumnElement[bool]:
     if reach is None:
         return true()
     return column.in_(sorted(reach)) if reach else false()
@@ -52,183 +53,202 @@ def _in(column: Any, reach: frozenset[int] | None) -> ColumnElement[bool]:
 def _reaches(record: Any, reach: frozenset[int] | None) -> ColumnElement[bool]:
     """Assigned to or owned by somebody within reach."""
     if reach is None or not reach:
-        return _in(record.owner_id, reach)
-    return or_(_in(record.assignee_id, reach), _in(record.owner_id, reach))
+        return _within(record.owner_id, reach)
+    return or_(_within(record.assignee_id, reach), _within(record.owner_id, reach))
 
 
-def _leads(who: Person, lead: Any = Lead, verb: str = "read") -> ColumnElement[bool]:
-    return _reaches(lead, who.reach("Leads", verb))
+def _leads(person: Person, lead: Any = Lead, verb: str = "read") -> ColumnElement[bool]:
+    return _reaches(lead, person.reach("Leads", verb))
 
 
-def _tickets(who: Person, ticket: Any = Ticket, verb: str = "read") -> ColumnElement[bool]:
-    return _shared(ticket, who.reach("Tickets", verb))
+def _tickets(person: Person, ticket: Any = Ticket, verb: str = "read") -> ColumnElement[bool]:
+    return _reaches_ticket(ticket, person.reach("Tickets", verb))
 
 
-def _shared(ticket: Any, reach: frozenset[int] | None) -> ColumnElement[bool]:
-    """A ticket has several assignees; each present one reaches it."""
+def _reaches_ticket(ticket: Any, reach: frozenset[int] | None) -> ColumnElement[bool]:
+    """A ticket may have several assignees; each current one reaches it."""
     rule = _reaches(ticket, reach)
     if not reach:
         return rule
-    present = exists().where(
+    is_assignee = exists().where(
         Assignment.ticket_id == ticket.id, Assignment.user_id.in_(sorted(reach)), Assignment.ended_on.is_(None)
     )
-    return or_(rule, present)
+    return or_(rule, is_assignee)
 
 
-def _customers(who: Person, customer: Any = Customer, verb: str = "read") -> ColumnElement[bool]:
-    """Those one answers for, and those of the leads and tickets that one sees.
+def _customers(person: Person, customer: Any = Customer, verb: str = "read") -> ColumnElement[bool]:
+    """The person's own customers, and those of the leads and tickets that they see.
 
-    What is done to them reaches less far than the eye where its level does: one's own customers are then those of
-    one's own leads and tickets.
+    A verb with a lower level than read reaches fewer: the person's own customers, and those of their own leads and
+    tickets.
     """
-    reach = who.reach("Customers", verb)
+    reach = person.reach("Customers", verb)
     if reach is None or not reach:
-        return _in(customer.owner_id, reach)
-    return _held(who, customer, reach, None if verb == "read" else reach)
+        return _within(customer.owner_id, reach)
+    return _customers_within(person, customer, reach, None if verb == "read" else reach)
 
 
-def _held(
-    who: Person, customer: Any, owners: frozenset[int] | None, within: frozenset[int] | None
+def _customers_within(
+    person: Person, customer: Any, owners: frozenset[int] | None, within: frozenset[int] | None
 ) -> ColumnElement[bool]:
-    """Customers of these owners, and those of leads and tickets that one sees and that are within this reach."""
+    """Customers of these owners, and those of visible leads and tickets that are within this reach."""
     lead, ticket = aliased(Lead), aliased(Ticket)
-    rules = [_in(customer.owner_id, owners)]
-    if who.may("Leads", "read"):
-        rules.append(exists().where(lead.customer_id == customer.id, _leads(who, lead), _reaches(lead, within)))
-    if who.may("Tickets", "read"):
-        rules.append(exists().where(ticket.customer_id == customer.id, _tickets(who, ticket), _shared(ticket, within)))
+    rules = [_within(customer.owner_id, owners)]
+    if person.may("Leads", "read"):
+        rules.append(exists().where(lead.customer_id == customer.id, _leads(person, lead), _reaches(lead, within)))
+    if person.may("Tickets", "read"):
+        rules.append(
+            exists().where(ticket.customer_id == customer.id, _tickets(person, ticket), _reaches_ticket(ticket, within))
+        )
     return or_(*rules)
 
 
-def _parented(
-    who: Person, row: Any, *others: ColumnElement[bool], within: frozenset[int] | None = None
+def _with_parents(
+    person: Person, row: Any, *others: ColumnElement[bool], within: frozenset[int] | None = None
 ) -> ColumnElement[bool]:
-    """Rows that hang on a lead, ticket or customer are seen with it; what is done to them wants it within reach."""
+    """Rows of a visible lead, ticket or customer; other verbs also need that parent within reach."""
     lead, ticket, customer = aliased(Lead), aliased(Ticket), aliased(Customer)
     rules = list(others)
-    if hasattr(row, "lead_id") and who.may("Leads", "read"):
-        rules.append(exists().where(lead.id == row.lead_id, _leads(who, lead), _reaches(lead, within)))
-    if hasattr(row, "ticket_id") and who.may("Tickets", "read"):
-        rules.append(exists().where(ticket.id == row.ticket_id, _tickets(who, ticket), _shared(ticket, within)))
-    if hasattr(row, "customer_id") and who.may("Customers", "read"):
-        held = true() if within is None else _held(who, customer, within, within)
-        rules.append(exists().where(customer.id == row.customer_id, _customers(who, customer), held))
+    if hasattr(row, "lead_id") and person.may("Leads", "read"):
+        rules.append(exists().where(lead.id == row.lead_id, _leads(person, lead), _reaches(lead, within)))
+    if hasattr(row, "ticket_id") and person.may("Tickets", "read"):
+        rules.append(
+            exists().where(ticket.id == row.ticket_id, _tickets(person, ticket), _reaches_ticket(ticket, within))
+        )
+    if hasattr(row, "customer_id") and person.may("Customers", "read"):
+        is_within = true() if within is None else _customers_within(person, customer, within, within)
+        rules.append(exists().where(customer.id == row.customer_id, _customers(person, customer), is_within))
     return or_(*rules) if rules else false()
 
 
-def _everything(who: Person) -> bool:
-    """A reader of all leads, tickets and customers needs no look at the parents."""
-    return all(who.reach(module) is None for module in ("Leads", "Tickets", "Customers"))
+def _reads_all_parents(person: Person) -> bool:
+    """Whether the person reads all leads, tickets and customers, so that parents need no check."""
+    return all(person.reach(module) is None for module in ("Leads", "Tickets", "Customers"))
 
 
-def _of(column: Any, module: str, who: Person, row: Any, verb: str) -> ColumnElement[bool]:
-    """One's own by this column, and those that hang on what one sees."""
-    reach = who.reach(module, verb)
-    own = _in(column, reach)
-    return own if not reach else _parented(who, row, own, within=None if verb == "read" else reach)
+def _own_or_with_parents(column: Any, module: str, person: Person, row: Any, verb: str) -> ColumnElement[bool]:
+    """The person's own rows by this column, and those of visible parents."""
+    reach = person.reach(module, verb)
+    own = _within(column, reach)
+    return own if not reach else _with_parents(person, row, own, within=None if verb == "read" else reach)
 
 
-def _tasks(who: Person, task: Any = Task, verb: str = "read") -> ColumnElement[bool]:
-    return _of(task.assignee_id, "Tasks", who, task, verb)
+def _tasks(person: Person, task: Any = Task, verb: str = "read") -> ColumnElement[bool]:
+    return _own_or_with_parents(task.assignee_id, "Tasks", person, task, verb)
 
 
-def _calls(who: Person, call: Any = CallLog, verb: str = "read") -> ColumnElement[bool]:
-    return _of(call.employee_id, "Call Logs", who, call, verb)
+def _calls(person: Person, call: Any = CallLog, verb: str = "read") -> ColumnElement[bool]:
+    return _own_or_with_parents(call.employee_id, "Call Logs", person, call, verb)
 
 
-def _messages(who: Person, message: Any = Message, verb: str = "read") -> ColumnElement[bool]:
-    return _of(message.created_by_id, "Messages", who, message, verb)
+def _messages(person: Person, message: Any = Message, verb: str = "read") -> ColumnElement[bool]:
+    return _own_or_with_parents(message.created_by_id, "Messages", person, message, verb)
 
 
-def _nearest(who: Person, row: Any) -> ColumnElement[bool]:
-    """Rows that tell of a lead or ticket are seen with that one; with the customer only those of nobody else.
+def _with_nearest_parent(person: Person, row: Any) -> ColumnElement[bool]:
+    """Rows about a lead or ticket are visible with it; with the customer only those that have no other parent.
 
-    A converted lead's rows have moved into the customer's view.
+    Rows of a converted lead are visible with its customer too.
     """
     lead, ticket, customer, moved = aliased(Lead), aliased(Ticket), aliased(Customer), aliased(Lead)
     rules: list[ColumnElement[bool]] = []
-    if who.may("Leads", "read"):
-        rules.append(exists().where(lead.id == row.lead_id, _leads(who, lead)))
-    if who.may("Tickets", "read"):
-        rules.append(exists().where(ticket.id == row.ticket_id, _tickets(who, ticket)))
-    if who.may("Customers", "read"):
+    if person.may("Leads", "read"):
+        rules.append(exists().where(lead.id == row.lead_id, _leads(person, lead)))
+    if person.may("Tickets", "read"):
+        rules.append(exists().where(ticket.id == row.ticket_id, _tickets(person, ticket)))
+    if person.may("Customers", "read"):
         converted = exists().where(moved.id == row.lead_id, moved.converted_on.is_not(None))
         own = and_(row.ticket_id.is_(None), or_(row.lead_id.is_(None), converted))
-        rules.append(and_(own, exists().where(customer.id == row.customer_id, _customers(who, customer))))
+        rules.append(and_(own, exists().where(customer.id == row.customer_id, _customers(person, customer))))
     return or_(*rules) if rules else false()
 
 
-def _activities(who: Person, line: Any = Activity) -> ColumnElement[bool]:
-    """Lines of what one sees; those that tell of what has a module of its own for whom that is open."""
-    seen = true() if _everything(who) and who.reach("Tasks") is None else _nearest(who, line)
-    closed = sorted(kind for kind, module in TOLD.items() if not who.may(module, "read"))
+def _activities(person: Person, line: Any = Activity) -> ColumnElement[bool]:
+    """Lines of visible records; lines about a note, task, call or message only for who may read that module."""
+    if _reads_all_parents(person) and person.reach("Tasks") is None:
+        seen = line.record_kind.is_(None) if _TIMELINES else true()
+    else:
+        seen = _with_nearest_parent(person, line)
+    if _TIMELINES:
+        seen = or_(seen, *[_lines_of(person, model, line) for model in _TIMELINES])
+    closed = sorted(kind for kind, module in ACTIVITY_MODULES.items() if not person.may(module, "read"))
     return and_(seen, line.kind.not_in(closed)) if closed else seen
 
 
-def _requests(who: Person, request: Any = AssignmentRequest, verb: str = "read") -> ColumnElement[bool]:
-    """One's own, those about oneself, and as a manager those about one's team."""
-    reach = who.reach("Requests", verb)
+def _lines_of(person: Person, model: Any, line: Any) -> ColumnElement[bool]:
+    """Timeline lines of the visible rows of a record without a column of its own in Activity."""
+    ids = select(model.id).where(visible(person, model))
+    return and_(line.record_kind == model.__tablename__, line.record_id.in_(ids))
+
+
+def _requests(person: Person, request: Any = AssignmentRequest, verb: str = "read") -> ColumnElement[bool]:
+    """Requests by or for the person; for a manager those by or for their team."""
+    reach = person.reach("Requests", verb)
     if reach is None:
         return true()
     if not reach:
         return false()
-    return or_(_in(request.requested_user_id, reach), _in(request.created_by_id, reach))
+    return or_(_within(request.requested_user_id, reach), _within(request.created_by_id, reach))
 
 
-def _deliveries(who: Person) -> ColumnElement[bool]:
-    """Those of one's own notifications."""
-    told = aliased(Notification)
-    return exists().where(told.id == Delivery.notification_id, told.user_id == who.id)
+def _own_deliveries(person: Person) -> ColumnElement[bool]:
+    """Those of the person's own notifications."""
+    notification = aliased(Notification)
+    return exists().where(notification.id == Delivery.notification_id, notification.user_id == person.id)
 
 
-def _audience(who: Person) -> ColumnElement[bool]:
-    return true() if who.is_admin or "Compliance" in who.roles else false()
+def _auditors(person: Person) -> ColumnElement[bool]:
+    return true() if person.is_admin or "Compliance" in person.roles else false()
 
 
-def _admins(who: Person) -> ColumnElement[bool]:
-    return true() if who.is_admin else false()
+def _settings_readers(person: Person) -> ColumnElement[bool]:
+    return true() if person.may("Settings", "read") else false()
 
 
-#: Kind of line -> the module of what it tells of.
-TOLD = {"note": "Notes", "comment": "Notes", "task": "Tasks", "call": "Call Logs", "message": "Messages"}
+def _admins(person: Person) -> ColumnElement[bool]:
+    return true() if person.is_admin else false()
+
+
+#: Kind of timeline line -> the module of what it is about.
+ACTIVITY_MODULES = {"note": "Notes", "comment": "Notes", "task": "Tasks", "call": "Call Logs", "message": "Messages"}
 #: Record -> the rows a person sees. A record that is not here shows no rows.
 RULES: dict[Any, Callable[[Person], ColumnElement[bool]]] = {
     Lead: _leads,
     Ticket: _tickets,
     Customer: _customers,
-    CustomerAccount: lambda who: _parented(who, CustomerAccount),
+    CustomerAccount: lambda person: _with_parents(person, CustomerAccount),
     Task: _tasks,
     CallLog: _calls,
     Message: _messages,
     Activity: _activities,
     AssignmentRequest: _requests,
-    Assignment: lambda who: _parented(who, Assignment),
-    StatusChange: lambda who: _parented(who, StatusChange),
-    Attachment: lambda who: _nearest(who, Attachment),
-    Notification: lambda who: Notification.user_id == who.id,
-    SavedView: lambda who: or_(SavedView.owner_id == who.id, SavedView.shared.is_(True)),
-    ApiKey: lambda who: true() if who.is_admin else ApiKey.user_id == who.id,
-    SignIn: lambda who: true() if who.is_admin else SignIn.user_id == who.id,
-    AuditEntry: _audience,
-    KeptAnswer: lambda who: KeptAnswer.user_id == who.id,
-    PhoneSync: lambda who: _in(PhoneSync.employee_id, who.reach("Call Logs")),
-    QuarantinedCall: lambda who: _in(QuarantinedCall.employee_id, who.reach("Call Logs")),
-    JobRun: lambda who: true() if who.may("Settings", "read") else false(),
-    FailedCall: lambda who: true() if who.may("Settings", "read") else false(),
-    Delivery: _deliveries,
-    Webhook: lambda who: true() if who.may("Settings", "read") else false(),
-    WebhookDelivery: lambda who: true() if who.may("Settings", "read") else false(),
+    Assignment: lambda person: _with_parents(person, Assignment),
+    StatusChange: lambda person: _with_parents(person, StatusChange),
+    Attachment: lambda person: _with_nearest_parent(person, Attachment),
+    Notification: lambda person: Notification.user_id == person.id,
+    SavedView: lambda person: or_(SavedView.owner_id == person.id, SavedView.shared.is_(True)),
+    ApiKey: lambda person: true() if person.is_admin else ApiKey.user_id == person.id,
+    SignIn: lambda person: true() if person.is_admin else SignIn.user_id == person.id,
+    AuditEntry: _auditors,
+    StoredResponse: lambda person: StoredResponse.user_id == person.id,
+    PhoneSync: lambda person: _within(PhoneSync.employee_id, person.reach("Call Logs")),
+    QuarantinedCall: lambda person: _within(QuarantinedCall.employee_id, person.reach("Call Logs")),
+    JobRun: _settings_readers,
+    FailedCall: _settings_readers,
+    Delivery: _own_deliveries,
+    Webhook: _settings_readers,
+    WebhookDelivery: _settings_readers,
     BackupRun: _admins,
-    ImportRun: lambda who: true() if who.is_admin else ImportRun.created_by_id == who.id,
-    ExportRun: lambda who: true() if who.is_admin else ExportRun.created_by_id == who.id,
+    ImportRun: lambda person: true() if person.is_admin else ImportRun.created_by_id == person.id,
+    ExportRun: lambda person: true() if person.is_admin else ExportRun.created_by_id == person.id,
 }
-#: On what its rows may hang: these reach them, too.
+#: Record -> modules of its parents, whose readers see it too.
 _PARENTS = {
     Customer: ("Leads", "Tickets"),
     **dict.fromkeys((Task, CallLog, Message), ("Leads", "Tickets", "Customers")),
 }
-#: The verbs whose rows may be fewer than those one reads.
-_BY_VERB = {
+#: Records of which other verbs may reach fewer rows than read.
+_VERB_RULES = {
     Lead: _leads,
     Ticket: _tickets,
     Customer: _customers,
@@ -248,27 +268,44 @@ MODULE_OF = {
 }
 
 
+#: Records whose timeline lines are found by table and id.
+_TIMELINES: dict[Any, None] = {}
+
+
+def add_model(model: Any, module: str, has_timeline: bool = False) -> None:
+    """Guard a model's table by a module, made if need be: its rows are for those who read the module at level all.
+
+    A model that has a rule in RULES keeps it. `has_timeline`: lines are written by table and id.
+    """
+    if has_timeline:
+        _TIMELINES[model] = None
+    permissions.add_module(module)
+    if model not in RULES:
+        RULES[model] = lambda person: true() if person.level(module, "read") == "all" else false()
+    MODULE_OF.setdefault(model, module)
+
+
 @lru_cache(maxsize=1)
-def _guarded(_mapped: int) -> dict[str, Any]:
-    """Table -> record, of all that have a rule and of every Record that was forgotten and so shows no rows."""
-    forgotten = [mapper.class_ for mapper in Record.registry.mappers if issubclass(mapper.class_, Record)]
-    return {record.__tablename__: record for record in (*forgotten, *RULES)}
+def _records_by_table(_mapped: int, _ruled: int) -> dict[str, Any]:
+    """Table -> record: all that have a rule, and every Record without one, which shows no rows."""
+    records = [mapper.class_ for mapper in Record.registry.mappers if issubclass(mapper.class_, Record)]
+    return {record.__tablename__: record for record in (*records, *RULES)}
 
 
-def guarded() -> dict[str, Any]:
-    """Table -> record that the law guards; the rest are masters and FAB's own tables."""
-    return _guarded(len(Record.registry._class_registry))
+def guarded_tables() -> dict[str, Any]:
+    """Table -> record that access rules filter; the others are masters and FAB's own tables."""
+    return _records_by_table(len(Record.registry._class_registry), len(RULES))
 
 
-def is_same(who: Person, record: Any, verb: str) -> bool:
-    """Whether the verb reaches every row that one sees, as far as the levels alone say it."""
-    reach = who.reach(MODULE_OF[record], verb)
-    parents = [who.reach(module) for module in _PARENTS.get(record, ()) if who.may(module, "read")]
-    return reach == who.reach(MODULE_OF[record]) and all(each == reach for each in parents)
+def reaches_all_visible(person: Person, record: Any, verb: str) -> bool:
+    """Whether the verb reaches every visible row, judged by the levels alone."""
+    reach = person.reach(MODULE_OF[record], verb)
+    parents = [person.reach(module) for module in _PARENTS.get(record, ()) if person.may(module, "read")]
+    return reach == person.reach(MODULE_OF[record]) and all(each == reach for each in parents)
 
 
-def visible(who: Person, record: Any, verb: str = "read") -> ColumnElement[bool]:
+def visible(person: Person, record: Any, verb: str = "read") -> ColumnElement[bool]:
     """The WHERE for the rows of `record` that `verb` reaches; nothing for a record without a rule."""
-    if verb != "read" and record in _BY_VERB:
-        return _BY_VERB[record](who, record, verb)
-    return RULES[record](who) if record in RULES else false()
+    if verb != "read" and record in _VERB_RULES:
+        return _VERB_RULES[record](person, record, verb)
+    return RULES[record](person) if record in RULES else false()

@@ -1,65 +1,50 @@
-"""The session applies the law to every statement of the person to whom it belongs."""
+"""Access rules in the session: every statement reads and changes only the rows that the acting person reaches."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Table, event, false, select
+from sqlalchemy import Table, false, select
 from sqlalchemy.orm import ORMExecuteState, Session, with_loader_criteria
 from sqlalchemy.sql import visitors
 
-from app.access.people import count_access_change
 from app.access.person import Person
-from app.access.row_rules import MODULE_OF, guarded, is_same, visible
-from app.access.system_session import SYSTEM, as_system
+from app.access.row_rules import MODULE_OF, guarded_tables, reaches_all_visible, visible
+from app.access.system_session import SYSTEM, acting, as_system
+from app.domain.session_context import session_context
 
 
-def act_as(session: Session, who: Person | None) -> None:
-    """From now on the session belongs to the person (None = to nobody, who sees no rows)."""
-    session.info["who"] = who
-
-
-def acting(session: Session) -> Person | None:
-    """The person to whom the session belongs."""
-    who = session.info.get("who")
-    return who if isinstance(who, Person) else None
-
-
-def install(session_class: Any) -> None:
-    """Make every session of the class obey the law. Idempotent."""
-    if not event.contains(session_class, "do_orm_execute", _apply):
-        event.listen(session_class, "do_orm_execute", _apply)
-        event.listen(session_class, "after_flush", count_access_change)
-
-
-def _apply(state: ORMExecuteState) -> None:
-    who = state.session.info.get("who")
-    if who is SYSTEM or state.is_column_load or not (state.is_select or state.is_update or state.is_delete):
+def filter_statement(state: ORMExecuteState) -> None:
+    """Session hook: add the access rules of the acting person to a SELECT, UPDATE or DELETE."""
+    if session_context(state.session).acting is SYSTEM or state.is_column_load:
+        return
+    if not (state.is_select or state.is_update or state.is_delete):
         return
     records = _records_in(state)
     if records:
-        state.statement = state.statement.options(*[_criteria(who, record) for record in records])
+        person = acting(state.session)
+        state.statement = state.statement.options(*[_criteria(person, record) for record in records])
 
 
-def _criteria(who: Person | None, record: Any) -> Any:
-    if who is None:
+def _criteria(person: Person | None, record: Any) -> Any:
+    if person is None:
         return with_loader_criteria(record, false(), include_aliases=False)
     key = record.__tablename__
-    if key not in who.law:
-        # Not for aliases: the rules' own EXISTS speak of aliases, and would be narrowed by themselves.
-        who.law[key] = with_loader_criteria(record, visible(who, record), include_aliases=False)
-    return who.law[key]
+    if key not in person.row_criteria:
+        # Not for aliases: the rules' own EXISTS use aliases and would be filtered again.
+        person.row_criteria[key] = with_loader_criteria(record, visible(person, record), include_aliases=False)
+    return person.row_criteria[key]
 
 
 def _records_in(state: ORMExecuteState) -> list[Any]:
     """The records that the statement touches; all of them when loader options could bring in more."""
     statement = state.statement
     if getattr(statement, "_with_options", ()) or state.is_relationship_load:
-        return list(guarded().values())
-    # A plan that has put its statement together knows its tables; every other statement is searched.
-    names = state.execution_options.get("law_tables") or _tables_in(statement)
-    known = guarded()
-    return [known[name] for name in names if name in known]
+        return list(guarded_tables().values())
+    # RecordTable knows the tables of its statements; every other statement is searched.
+    names = state.execution_options.get("guarded_tables") or _tables_in(statement)
+    guarded = guarded_tables()
+    return [guarded[name] for name in names if name in guarded]
 
 
 def _tables_in(statement: Any) -> set[str]:
@@ -74,13 +59,13 @@ def get_visible(session: Session, record: Any, key: Any, *options: Any) -> Any:
     return session.scalars(select(record).where(record.id == key).options(*options)).first()
 
 
-def reaches_row(session: Session, who: Person, row: Any, verb: str) -> bool:
-    """Whether the verb reaches this very row (one indexed SELECT unless the level says it at once)."""
+def reaches_row(session: Session, person: Person, row: Any, verb: str) -> bool:
+    """Whether the verb reaches this row: one indexed SELECT, unless the level alone decides."""
     record = type(row)
-    if who.level(MODULE_OF.get(record, ""), verb) in ("none", "all"):
-        return who.may(MODULE_OF.get(record, ""), verb)
-    if is_same(who, record, verb):
+    if person.level(MODULE_OF.get(record, ""), verb) in ("none", "all"):
+        return person.may(MODULE_OF.get(record, ""), verb)
+    if reaches_all_visible(person, record, verb):
         return True  # the row was loaded under the same rule
-    query = select(record.id).where(record.id == row.id, visible(who, record, verb))
+    query = select(record.id).where(record.id == row.id, visible(person, record, verb))
     with as_system(session):
         return session.execute(query).first() is not None

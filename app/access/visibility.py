@@ -1,4 +1,4 @@
-"""Which of several people see a row: the law asked for all of them at once, in a fixed number of statements."""
+"""Which of several people see a row: the access rules of all of them in a fixed number of statements."""
 
 from __future__ import annotations
 
@@ -10,79 +10,78 @@ from flask_appbuilder.security.sqla.models import assoc_group_role, assoc_user_g
 from sqlalchemy import literal, select, union_all
 from sqlalchemy.orm import Session
 
-from app.access.people import highest
+from app.access.people import highest_levels
 from app.access.person import Person
 from app.access.row_rules import visible
 from app.access.system_session import as_system
+from app.domain import team
 from app.models import ModulePermission, Role, User
 
-#: About more people nobody asks at once; one branch of a statement each.
-MOST = 100
+#: Users of one call, each a branch of the statement.
+MAX_USERS = 100
 
 
-def sighted(session: Session, user_ids: Iterable[int], row: Any, now: datetime) -> frozenset[int]:
-    """Those of the users (the first MOST) who are active and see this stored row; at most five statements."""
-    asked = list(dict.fromkeys(user_ids))[:MOST]
-    if not asked:
+def users_who_see(session: Session, user_ids: Iterable[int], row: Any, now: datetime) -> frozenset[int]:
+    """Those of the users (the first MAX_USERS) who are active and see this stored row; at most five statements."""
+    ids = list(dict.fromkeys(user_ids))[:MAX_USERS]
+    if not ids:
         return frozenset()
     record = type(row)
     with as_system(session):
-        people = list(_people(session, asked, now))
-        ways = [select(literal(each.id)).where(record.id == row.id, visible(each, record)) for each in people]
-        return frozenset(session.scalars(union_all(*ways))) if ways else frozenset()
+        people = list(_people(session, ids, now))
+        parts = [select(literal(each.id)).where(record.id == row.id, visible(each, record)) for each in people]
+        return frozenset(session.scalars(union_all(*parts))) if parts else frozenset()
 
 
-def _people(session: Session, asked: list[int], now: datetime) -> Iterator[Person]:
-    """The active ones as the law sees them, for rows only: no masks, no pairs of FAB."""
-    house = {user.id: user for user in session.execute(_HOUSE)}
-    roles = _roles(session, asked)
-    held = {role for each in roles.values() for role in each}
-    cells = list(session.scalars(select(ModulePermission).where(ModulePermission.role_id.in_(held))))
-    for key in asked:
-        if key not in house or not house[key].active:
+def _people(session: Session, ids: list[int], now: datetime) -> Iterator[Person]:
+    """The active users with what decides over rows: no masks, no permissions of FAB."""
+    users = {user.id: user for user in session.execute(_USERS)}
+    roles = _roles(session, ids)
+    role_ids = {role_id for each in roles.values() for role_id in each}
+    cells = list(session.scalars(select(ModulePermission).where(ModulePermission.role_id.in_(role_ids))))
+    for key in ids:
+        if key not in users or not users[key].active:
             continue
-        own = frozenset({key, *(user.id for user in house.values() if _stands_in(key, user, now))})
-        mine = roles.get(key, {})
+        own_ids = frozenset({key, *(user.id for user in users.values() if _is_substituted_by(user, key, now))})
+        own_roles = roles.get(key, {})
         yield Person(
             id=key,
-            username=house[key].username,
+            username=users[key].username,
             full_name="",
-            roles=frozenset(mine.values()),
+            roles=frozenset(own_roles.values()),
             masks={},
-            own=own,
-            levels=highest(cell for cell in cells if cell.role_id in mine),
-            team=_below(house, own),
-            pairs=frozenset(),
+            own_ids=own_ids,
+            levels=highest_levels(cell for cell in cells if cell.role_id in own_roles),
+            team_ids=_with_reports(users, own_ids),
+            fab_permissions=frozenset(),
         )
 
 
-_HOUSE = select(User.id, User.username, User.active, User.manager_id, User.delegate_id, User.leave_from, User.leave_to)
+_USERS = select(User.id, User.username, User.active, User.manager_id, User.delegate_id, User.leave_from, User.leave_to)
 
 
-def _stands_in(key: int, user: Any, now: datetime) -> bool:
-    """Whether the person of this id works in the user's stead."""
-    away = user.leave_from is not None and user.leave_from <= now and (user.leave_to is None or user.leave_to > now)
-    return bool(user.delegate_id == key and away)
+def _is_substituted_by(user: Any, delegate_id: int, now: datetime) -> bool:
+    return bool(user.delegate_id == delegate_id and team.is_on_leave(user, now))
 
 
-def _below(house: dict[int, Any], heads: frozenset[int]) -> frozenset[int]:
-    """These people and everybody below them in the reports-to tree."""
-    found, new = set(heads), set(heads)
+def _with_reports(users: dict[int, Any], managers: frozenset[int]) -> frozenset[int]:
+    """These people and everyone who reports to them, directly or through others."""
+    found, new = set(managers), set(managers)
     while new:
-        new = {user.id for user in house.values() if user.manager_id in new} - found
+        new = {user.id for user in users.values() if user.manager_id in new} - found
         found |= new
     return frozenset(found)
 
 
-def _roles(session: Session, asked: list[int]) -> dict[int, dict[int, str]]:
+def _roles(session: Session, ids: list[int]) -> dict[int, dict[int, str]]:
     """User id -> role id -> name, directly or through a group."""
     direct = select(assoc_user_role.c.user_id, assoc_user_role.c.role_id)
     grouped = select(assoc_user_group.c.user_id, assoc_group_role.c.role_id).join(
         assoc_group_role, assoc_group_role.c.group_id == assoc_user_group.c.group_id
     )
-    both = union_all(direct, grouped).subquery("held")
+    both = union_all(direct, grouped).subquery("user_roles")
     query = select(both.c.user_id, Role.id, Role.name).join(Role, Role.id == both.c.role_id)
-    found: dict[int, dict[int, str]] = {}
-    for user, key, name in session.execute(query.where(both.c.user_id.in_(asked))):
-        found.setdefault(user, {})[key] = name
-    return found
+    roles: dict[int, dict[int, str]] = {}
+    for user_id, role_id, name in session.execute(query.where(both.c.user_id.in_(ids))):
+        roles.setdefault(user_id, {})[role_id] = name
+    return roles

@@ -1,1 +1,1 @@
-"""Lines to the outside: plain values in and out, no database."""
+"""Channels: clients of outside services. Plain values in and out, no database."""

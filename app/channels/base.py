@@ -1,4 +1,4 @@
-"""What every line to the outside offers: it sends plain values, and says what a refusal means."""
+"""The interface of a channel, and its errors."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class Content:
-    """One message, ready to go out."""
+    """One message, ready to send."""
 
-    #: For logs, without a person's data: "user 3: notice 12".
+    #: For logs, without personal data: "user 3: notice 12".
     about: str
-    #: Names the message for ever, so that the other side may know a second copy.
+    #: Identifies the message, so that the receiver can recognise a second copy.
     key: str
     subject: str
     text: str
 
 
 class ChannelError(Exception):
-    """It was not sent; the message is a sentence for the person who looks at it."""
+    """The message was not sent. The text is a sentence for the person who reads the delivery log."""
 
     def __init__(self, sentence: str, permanent: bool = False) -> None:
-        """`permanent`: no further try can succeed."""
+        """`permanent`: no further attempt can succeed."""
         super().__init__(sentence)
         self.permanent = permanent
 
 
 class DeliveryUnknown(ChannelError):
-    """The line broke when the message may have been taken already: it must not be sent again by itself."""
+    """The connection broke when the message may already have been accepted. It must not be resent automatically."""
 
 
 class Channel(Protocol):
-    """A line to the outside; it knows no database."""
+    """A client of an outside service. Knows no database."""
 
     def send(self, to: str, content: Content) -> str:
-        """Send to an address of this channel; answers the provider's id. Raises ChannelError."""
+        """Send to an address of this channel. Returns the provider's id. Raises ChannelError."""

@@ -1,4 +1,4 @@
-"""The line of a machine without accounts: it says in the log what it would send, and to nobody's address."""
+"""The channel of an installation without provider accounts: logs what it would send."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ log = logging.getLogger("crm.channels")
 
 
 class Console:
-    """Stands in for a provider; everything is "sent"."""
+    """Replaces a provider; every message counts as sent."""
 
-    def __init__(self, word: str) -> None:
-        """`word` for what goes out, e.g. "e-mail"."""
-        self.word = word
+    def __init__(self, medium: str) -> None:
+        """`medium` is what would be sent, for example "e-mail"."""
+        self.medium = medium
 
     def send(self, to: str, content: Content) -> str:
-        """Log it, without address, subject and text."""
-        log.info("would send %s to %s", self.word, content.about)
+        """Log the message, without address, subject and text."""
+        log.info("would send %s to %s", self.medium, content.about)
         return f"console:{content.key}"

@@ -1,4 +1,4 @@
-"""E-mail goes out by SMTP; a server's number says whether another try makes sense."""
+"""E-mail over SMTP. The server's reply code says whether another attempt makes sense."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from urllib.parse import unquote, urlsplit
 
 from app.channels.base import ChannelError, Content, DeliveryUnknown
 
-#: Scheme of the address -> its usual port.
-PORTS = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
+#: Scheme of CRM_SMTP_URL -> its default port.
+DEFAULT_PORTS = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
 #: Longer subjects are cut.
-LONGEST_SUBJECT = 200
-#: The server may have the whole text already, and only its answer got lost.
-UNSURE = "It is not known whether it arrived: the mail server broke off at the end."
+MAX_SUBJECT = 200
+#: The server may have the whole message, and only its reply was lost.
+NOT_KNOWN = "Unknown whether it arrived: the mail server disconnected at the end."
 
 
 @dataclass(frozen=True)
 class Server:
-    """Where mail is handed over."""
+    """The mail server and how to sign in."""
 
-    #: smtp (in the clear), smtp+starttls or smtps.
+    #: smtp (unencrypted), smtp+starttls or smtps.
     scheme: str
     host: str
     port: int
@@ -37,101 +37,101 @@ class Server:
 
 
 def server_of(url: str) -> Server:
-    """The server that an address such as smtp+starttls://user:password@host:587 names; config.py has checked it."""
+    """The server of a URL such as smtp+starttls://user:password@host:587, which config.py has checked."""
     parts = urlsplit(url)
-    port = parts.port or PORTS[parts.scheme]
+    port = parts.port or DEFAULT_PORTS[parts.scheme]
     return Server(
         parts.scheme, parts.hostname or "", port, unquote(parts.username or ""), unquote(parts.password or "")
     )
 
 
 class Email:
-    """Hands each message to one SMTP server, over a connection of its own."""
+    """Sends each message to one SMTP server, over a connection of its own."""
 
-    def __init__(self, server: Server, sender: str, seconds: float, trust: ssl.SSLContext | None = None) -> None:
-        """`sender`: "Name <address>"; `seconds` that the server may take for each answer."""
-        self.server, self.sender, self.seconds = server, sender, seconds
-        self.trust = trust or ssl.create_default_context()
+    def __init__(self, server: Server, sender: str, timeout: float, tls: ssl.SSLContext | None = None) -> None:
+        """`sender` is "Name <address>", `timeout` the seconds that the server may take for each reply."""
+        self.server, self.sender, self.timeout = server, sender, timeout
+        self.tls = tls or ssl.create_default_context()
 
     def send(self, to: str, content: Content) -> str:
-        """Send to one address; answers the Message-ID. Raises ChannelError, Unsure when the line broke too late."""
+        """Send to one address and return the Message-ID. Raises ChannelError, DeliveryUnknown."""
         message = self._message(to, content)
-        line = self._open()
+        connection = self._open()
         try:
-            self._hand_over(line, to, message)
+            self._transfer(connection, to, message)
         finally:
             with suppress(smtplib.SMTPException, OSError):
-                line.quit()
+                connection.quit()
         return str(message["Message-ID"])
 
     def _message(self, to: str, content: Content) -> EmailMessage:
-        """The message; an address or subject can name no further header: line ends are blanks or refused."""
+        """The message. Neither address nor subject can add a header: line ends are refused or become spaces."""
         address = parseaddr(self.sender)[1]
-        message = EmailMessage(policy=SMTP.clone(cte_type="7bit"))  # what every server takes
+        message = EmailMessage(policy=SMTP.clone(cte_type="7bit"))  # accepted by every server
         message["From"] = self.sender
         message["To"] = _address(to)
-        message["Subject"] = " ".join(content.subject.split())[:LONGEST_SUBJECT]
+        message["Subject"] = " ".join(content.subject.split())[:MAX_SUBJECT]
         message["Date"] = format_datetime(datetime.now(UTC))
         message["Message-ID"] = f"<{content.key}@{address.rpartition('@')[2]}>"
-        message["Auto-Submitted"] = "auto-generated"  # no machine shall answer a machine
+        message["Auto-Submitted"] = "auto-generated"  # automatic replies are not wanted
         message.set_content(content.text)
         return message
 
     def _open(self) -> smtplib.SMTP:
-        """A line to the server, encrypted and signed in as the settings say. What fails here says nothing of a mail."""
-        line: smtplib.SMTP | None = None
+        """A connection to the server, encrypted and signed in as configured. Its errors say nothing about a message."""
+        connection: smtplib.SMTP | None = None
         try:
-            line = self._line()
-            line.ehlo()
+            connection = self._connect()
+            connection.ehlo()
             if self.server.scheme == "smtp+starttls":
-                line.starttls(context=self.trust)
-                line.ehlo()
+                connection.starttls(context=self.tls)
+                connection.ehlo()
             if self.server.user:
-                line.login(self.server.user, self.server.password)
+                connection.login(self.server.user, self.server.password)
         except (smtplib.SMTPException, OSError) as error:
-            if line is not None:
-                line.close()
-            raise ChannelError(f"The mail server cannot be used ({_kind(error)}).") from error
-        return line
+            if connection is not None:
+                connection.close()
+            raise ChannelError(f"The mail server can't be reached ({_kind(error)}).") from error
+        return connection
 
-    def _line(self) -> smtplib.SMTP:
-        where = (self.server.host, self.server.port)
+    def _connect(self) -> smtplib.SMTP:
+        address = (self.server.host, self.server.port)
         if self.server.scheme == "smtps":
-            return smtplib.SMTP_SSL(*where, timeout=self.seconds, context=self.trust)
-        return smtplib.SMTP(*where, timeout=self.seconds)
+            return smtplib.SMTP_SSL(*address, timeout=self.timeout, context=self.tls)
+        return smtplib.SMTP(*address, timeout=self.timeout)
 
-    def _hand_over(self, line: smtplib.SMTP, to: str, message: EmailMessage) -> None:
-        """Sender, recipient, text; each answer by its number: 4xx another time, 5xx never."""
+    def _transfer(self, connection: smtplib.SMTP, to: str, message: EmailMessage) -> None:
+        """Send sender, recipient and text. A reply of 4xx is a refusal for now, 5xx for good."""
         try:
-            _expect(line.mail(parseaddr(self.sender)[1]))
-            _expect(line.rcpt(to))
+            _expect_success(connection.mail(parseaddr(self.sender)[1]))
+            _expect_success(connection.rcpt(to))
         except (smtplib.SMTPException, OSError) as error:
-            raise ChannelError(f"The mail server broke off ({_kind(error)}).") from error
+            raise ChannelError(f"The mail server disconnected ({_kind(error)}).") from error
         try:
-            answer = line.data(message.as_bytes())
+            reply = connection.data(message.as_bytes())
         except smtplib.SMTPDataError as error:
-            answer = (max(error.smtp_code, 400), b"")  # it did not want to hear the text
+            reply = (max(error.smtp_code, 400), b"")  # it refused to receive the text
         except (smtplib.SMTPException, OSError) as error:
-            raise DeliveryUnknown(UNSURE) from error
-        if answer[0] < 200:
-            raise DeliveryUnknown(UNSURE)  # words, but no number
-        _expect(answer)
+            raise DeliveryUnknown(NOT_KNOWN) from error
+        if reply[0] < 200:
+            raise DeliveryUnknown(NOT_KNOWN)  # a text without a reply code
+        _expect_success(reply)
 
 
 def _address(to: str) -> Address:
-    """One address in plain letters. Raises ChannelError for anything else, also for two in one."""
+    """One ASCII address. Raises ChannelError for anything else, also for two addresses in one."""
     with suppress(ValueError, IndexError, HeaderParseError):
         if to.isascii() and to.isprintable():
             return Address(addr_spec=to)
-    raise ChannelError("The e-mail address cannot be used.", permanent=True)
+    raise ChannelError("The email address isn't valid.", permanent=True)
 
 
-def _expect(answer: tuple[int, bytes]) -> None:
-    """Raise ChannelError for a refusal. The server's own words stay out: they may hold the address."""
-    code = answer[0]
+def _expect_success(reply: tuple[int, bytes]) -> None:
+    """Raise ChannelError for a refusal. The server's text is left out: it may contain the address."""
+    code = reply[0]
     if not 200 <= code < 300:
-        again = "for now" if code < 500 else "for good"
-        raise ChannelError(f"The mail server refused it {again} ({code}).", permanent=code >= 500)
+        duration = "for now" if code < 500 else "for good"
+        raise ChannelError(f"The mail server refused it {duration} ({code}).", permanent=code >= 500)
 
 
 def _kind(error: Exception) -> str:

@@ -56,7 +56,7 @@ def load(
         for step in STEPS:
             step(house)
         counts = house.write()
-        access.touch(session)
+        access.bump_version(session)
     return counts
 
 

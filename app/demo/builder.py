@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from app import models
 from app.demo.sample_text import CITIES, FIRST, LAST, STREETS
 from app.domain import sla
-from app.domain.base import PREFIX, RuleBroken
+from app.domain.base import NUMBER_PREFIXES, RuleBroken
 from app.domain.tickets import ticket_subjects
 from app.lib import phone
 from app.lib.vault import Vault
@@ -72,7 +72,7 @@ class OfficeBuilder:
     @cached_property
     def terms(self) -> sla.SlaTerms:
         """What the SLA clocks of the house go by."""
-        return sla.terms(self.session, str(ZONE))
+        return sla.load_terms(self.session, str(ZONE))
 
     def count(self, what: str) -> int:
         """How many of these for the wished number of leads."""
@@ -101,7 +101,7 @@ class OfficeBuilder:
             query = select(series.last).where(series.kind == kind, series.year == at.year)
             self.numbers[key] = self.session.execute(query).scalar() or 0
         self.numbers[key] += 1
-        return f"{PREFIX[kind]}-{at.year}-{self.numbers[key]:05d}"
+        return f"{NUMBER_PREFIXES[kind]}-{at.year}-{self.numbers[key]:05d}"
 
     def some(self, values: Iterable[Any]) -> Any:
         """Any one of them."""
@@ -127,7 +127,7 @@ class OfficeBuilder:
             pass
         self.mobiles.add(digits)
         typed = self.some((digits, f"{digits[:5]} {digits[5:]}", f"+91 {digits[:5]} {digits[5:]}", f"0{digits}"))
-        return typed, phone.normal(typed) or f"+91{digits}"
+        return typed, phone.normalize(typed) or f"+91{digits}"
 
     def pan(self) -> tuple[str | None, str | None]:
         """A sealed PAN of the right shape, and its blind index."""

@@ -28,21 +28,21 @@ SPENT, NEARLY, LATE = (0.05, 0.7), (0.8, 0.95), (1.02, 1.15)
 def owe(house: OfficeBuilder, row: Row, record: Any) -> None:
     """Start the clock of a record that is open: for what is not over of its life it awaited its customer."""
     terms = house.terms
-    targets = dict(zip(sla.PROMISES, terms.target(record.applies_to, row.get("priority", "")), strict=True))
+    targets = dict(zip(sla.DEADLINES, terms.target(record.applies_to, row.get("priority", "")), strict=True))
     if row["replied_on"] is not None:
         targets["reply"] = None
     nearest = next((minutes for minutes in targets.values() if minutes is not None), None)
     if nearest is None:
         return
     spent = timedelta(minutes=nearest * house.rng.uniform(*_spent(house, row, record)))
-    lived = office_hours.open_between(terms.office, row["created_on"], row["paused_on"] or house.now)
-    stood = timedelta(seconds=int(max(lived - spent, sla.NO_TIME).total_seconds()))
+    lived = office_hours.open_time_between(terms.office, row["created_on"], row["paused_on"] or house.now)
+    stood = timedelta(seconds=int(max(lived - spent, sla.ZERO).total_seconds()))
     row |= {"sla_started_on": row["created_on"], "paused_seconds": int(stood.total_seconds())}
     for name, minutes in targets.items():
         span = None if minutes is None else timedelta(minutes=minutes) + stood
         row[f"{name}_due_on"] = span and terms.after(row["created_on"], span)
     face = SimpleNamespace(**{name: row[name] for name in UNTOUCHED})
-    sla.arm(face, terms)
+    sla.schedule_check(face, terms)
     row["sla_on"] = face.sla_on
 
 

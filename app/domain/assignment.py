@@ -1,9 +1,10 @@
-"""Who has what, since when, why; several people on one ticket."""
+"""Assignments: who works on which lead or ticket, since when and why. A ticket can have several assignees."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from flask_appbuilder import Model
@@ -24,13 +25,14 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain import notices, team, timeline
-from app.domain.base import Moment, NotThere, RuleBroken, Sentence, say
+from app.domain.base import RECORD_COLUMNS, NotFound, RuleBroken, Stamp, TranslatableText, UtcDateTime, translatable
+from app.domain.session_context import session_context
 
 REASONS = ("created", "round robin", "direct", "request", "overdue", "delegate", "bulk", "joined")
 
 
 class Assignment(Model):  # type: ignore[misc]
-    """One stretch of one person having one record; open while ended_on is null."""
+    """A period in which a user is assigned to a record; open while ended_on is null."""
 
     __tablename__ = "assignment"
     __table_args__ = (
@@ -39,307 +41,313 @@ class Assignment(Model):  # type: ignore[misc]
         Index("ix_assignment_user", "user_id", "ended_on"),
         Index("ix_assignment_role", "role", "id"),
         Index("ix_assignment_stead", "stead_of_id", "ended_on"),
-        # Set while open, null afterwards: the database allows one open stretch a record and person.
+        # Set while open, null afterwards: the database allows one open assignment per record and user.
         UniqueConstraint("open_key", name="uq_assignment_open"),
     )
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     lead_id: Mapped[int | None] = mapped_column(ForeignKey("leads.id", ondelete="CASCADE"))
     ticket_id: Mapped[int | None] = mapped_column(ForeignKey("ticket.id", ondelete="CASCADE"))
     user_id: Mapped[int] = mapped_column(ForeignKey("ab_user.id"), nullable=False)
-    started_on: Mapped[datetime] = mapped_column(Moment, nullable=False)
-    #: Past assignees have lost access.
-    ended_on: Mapped[datetime | None] = mapped_column(Moment)
-    #: Table, record and person while it is open.
+    started_on: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
+    #: Null while it is open. Past assignees have no access.
+    ended_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    #: Table, record id and user id while it is open, else null.
     open_key: Mapped[str | None] = mapped_column(String(40))
     #: One of REASONS.
     reason: Mapped[str] = mapped_column(String(20), nullable=False)
-    #: The role whose turn it was; null = nobody's turn was asked for.
+    #: The role whose round robin chose the user; null = it was not asked.
     role: Mapped[str | None] = mapped_column(String(64))
-    #: In whose stead, while he is on leave; he gets it back when he returns.
+    #: The user on leave for whom this one is a substitute; they get the record back when they return.
     stead_of_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id", name="fk_assignment_stead"))
     #: Who decided; null = the system.
     by_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
-    #: Candidates, and who was skipped and why ("Why this person?").
+    #: Candidates, and who was skipped and why.
     decision: Mapped[dict[str, Any]] = mapped_column(JSON, nullable=False, default=dict)
 
 
-def choose(session: Session, values: dict[str, Any], by: int | None, now: datetime) -> team.Decision:
-    """Who gets a new record: the next of a role, the one named, or its maker. Raises RuleBroken."""
+@dataclass(frozen=True)
+class NewAssignee:
+    """Who gets a record, and why."""
+
+    user_id: int
+    #: One of REASONS.
+    reason: str
+    #: The round-robin decision that chose the user.
+    decision: team.Decision | None = None
+    notify: bool = True
+    #: Who had the record before.
+    previous_id: int | None = None
+
+
+def choose_assignee(session: Session, values: dict[str, Any], stamp: Stamp) -> team.Decision:
+    """Who gets a new record: the next user of a role, the given user, or its author. Raises RuleBroken."""
     if values.get("assign_to_role"):
-        decision = team.next_in_turn(session, values["assign_to_role"], now)
+        decision = team.take_turn(session, values["assign_to_role"], stamp.now)
         if decision.user_id is None:
             raise RuleBroken(
-                say("Nobody with the role %(role)s is available now.", role=decision.role), "assign_to_role"
+                translatable("No one with the role %(role)s is available now.", role=decision.role), "assign_to_role"
             )
         return decision
-    if values.get("assignee_id") and values["assignee_id"] != by:
-        refuse_absent(session, values["assignee_id"], now, "assign_to")
-    return team.Decision(values.get("assignee_id") or by, "")
+    if values.get("assignee_id") and values["assignee_id"] != stamp.by:
+        refuse_absent(session, values["assignee_id"], stamp.now, "assign_to")
+    return team.Decision(values.get("assignee_id") or stamp.by, "")
 
 
-def give(
-    session: Session,
-    record: Any,
-    user_id: int,
-    reason: str,
-    by: int | None,
-    now: datetime,
-    decision: team.Decision | None = None,
-    told: bool = True,
-) -> bool:
-    """Make the user the current assignee of a lead or ticket: ends the old stretch, writes timeline and notices.
+def assign(session: Session, record: Any, assignee: NewAssignee, stamp: Stamp) -> bool:
+    """Make a user the current assignee of a lead or ticket, with timeline and notices.
 
-    Who only helped until now begins a new stretch as well. Answers False when he has it already.
-    The caller has checked that the person may be assigned.
+    Ends the assignment of the previous one, and the user's own if they were an additional assignee. Returns False
+    when the user is the current assignee already. The caller has checked that the user may be assigned.
     """
-    old = record.assignee_id
-    if old == user_id:
+    previous_id = record.assignee_id
+    if previous_id == assignee.user_id:
         return False
     if record.id is not None:
-        _end_open(session, record, (old, user_id), now)
-    record.assignee_id = user_id
-    begin(session, record, user_id, reason, by, now, decision, old, told)
+        _end_assignments(session, record, (previous_id, assignee.user_id), stamp.now)
+    record.assignee_id = assignee.user_id
+    open_assignment(session, record, replace(assignee, previous_id=previous_id), stamp)
     return True
 
 
-def begin(
-    session: Session,
-    record: Any,
-    user_id: int,
-    reason: str,
-    by: int | None,
-    now: datetime,
-    decision: team.Decision | None = None,
-    old: int | None = None,
-    told: bool = True,
-) -> None:
-    """Open the stretch of an assignee that the record names already; writes timeline and notices."""
-    _open(session, record, user_id, reason, by, now, decision)
-    timeline.write(session, record, "assignment", by, now, to=user_id, old=old, reason=reason)
-    if told:
-        _tell_both(session, record, old, user_id, by, now)
+def open_first(session: Session, record: Any, decision: team.Decision, stamp: Stamp) -> None:
+    """Open the first assignment of a new record, as `choose_assignee` decided; nothing when it has no assignee."""
+    if decision.user_id is None:
+        return
+    reason = "round robin" if decision.role else "created" if decision.user_id == stamp.by else "direct"
+    assignee = NewAssignee(decision.user_id, reason, decision if decision.role else None)
+    open_assignment(session, record, assignee, stamp)
 
 
-def give_many(session: Session, gifts: Sequence[tuple[Any, team.Decision]], reason: str, now: datetime) -> None:
-    """What give() does to the stretches, for many records at once whose rows, timeline and notices the caller writes.
+def open_assignment(session: Session, record: Any, assignee: NewAssignee, stamp: Stamp) -> None:
+    """Open the assignment of the user whom the record already names, with timeline and notices."""
+    _add_assignment(session, record, assignee, stamp)
+    user_id, previous_id = assignee.user_id, assignee.previous_id
+    timeline.write(session, record, "assignment", stamp, to=user_id, old=previous_id, reason=assignee.reason)
+    if assignee.notify:
+        _notify(session, record, _Notice(user_id, "assigned"), stamp)
+        if previous_id is not None:
+            _notify(session, record, _Notice(previous_id, "unassigned", {"to": user_id}), stamp)
 
-    `gifts`: (lead or ticket, the decision that names its next person). Who has the record already keeps his stretch.
+
+def reassign_many(session: Session, decisions: Sequence[tuple[Any, team.Decision]], reason: str, now: datetime) -> None:
+    """End and open assignments as `assign` does, for many records; the caller writes rows, timeline and notices.
+
+    `decisions`: (lead or ticket, who gets it). A record that stays with its assignee keeps its assignment.
     """
     moved = {
-        (each.__tablename__, each.id): (each, why) for each, why in gifts if why.user_id not in (None, each.assignee_id)
+        (record.__tablename__, record.id): (record, decision)
+        for record, decision in decisions
+        if decision.user_id not in (None, record.assignee_id)
     }
     ended = [
         row.id
-        for row in _open_stretches(session, moved)
-        for record, why in [moved["leads" if row.lead_id else "ticket", row.lead_id or row.ticket_id]]
-        if row.user_id in (record.assignee_id, why.user_id)
+        for row in _open_assignments(session, moved)
+        for record, decision in [moved["leads" if row.lead_id else "ticket", row.lead_id or row.ticket_id]]
+        if row.user_id in (record.assignee_id, decision.user_id)
     ]
-    step = update(Assignment).where(Assignment.id.in_(ended)).values(ended_on=now, open_key=None)
-    session.execute(step, execution_options={"synchronize_session": False})
-    same = {"started_on": now, "reason": reason, "by_id": None, "lead_id": None, "ticket_id": None}
+    statement = update(Assignment).where(Assignment.id.in_(ended)).values(ended_on=now, open_key=None)
+    session.execute(statement, execution_options={"synchronize_session": False})
+    shared = {"started_on": now, "reason": reason, "by_id": None, "lead_id": None, "ticket_id": None}
     rows = [
-        same
-        | own_of(record)
-        | {
-            "user_id": why.user_id,
-            "role": why.role or None,
-            "stead_of_id": why.stead_of,
-            "decision": why.as_json(),
-            "open_key": key_of(record, int(why.user_id or 0)),
-        }
-        for record, why in moved.values()
+        shared
+        | record_column(record)
+        | _decision_columns(decision)
+        | {"user_id": decision.user_id, "open_key": record_user_key(record, int(decision.user_id or 0))}
+        for record, decision in moved.values()
     ]
     if rows:
         session.execute(insert(Assignment.__table__), rows)
 
 
-def _open_stretches(session: Session, places: Iterable[tuple[str, int]]) -> list[Any]:
-    """Of these (table, id)."""
+def _open_assignments(session: Session, records: Iterable[tuple[str, int]]) -> list[Any]:
+    """The open assignments of these records (table, id)."""
     columns = (Assignment.id, Assignment.lead_id, Assignment.ticket_id, Assignment.user_id)
     found: list[Any] = []
     # One table after the other: no index serves an OR of both.
     for table, parent in (("leads", Assignment.lead_id), ("ticket", Assignment.ticket_id)):
-        if ids := [key for name, key in places if name == table]:
+        if ids := [key for name, key in records if name == table]:
             found += session.execute(select(*columns).where(parent.in_(ids), Assignment.ended_on.is_(None)))
     return found
 
 
-def _open(
-    session: Session,
-    record: Any,
-    user_id: int,
-    reason: str,
-    by: int | None,
-    now: datetime,
-    decision: team.Decision | None = None,
-) -> None:
-    turn = {"role": decision.role or None, "stead_of_id": decision.stead_of} if decision else {}
-    why = decision.as_json() if decision else {}
+def _add_assignment(session: Session, record: Any, assignee: NewAssignee, stamp: Stamp) -> None:
     session.add(
         Assignment(
-            user_id=user_id,
-            started_on=now,
-            reason=reason,
-            by_id=by,
-            decision=why,
-            **turn,
-            open_key=key_of(record, user_id),
-            **own_of(record),
+            user_id=assignee.user_id,
+            started_on=stamp.now,
+            reason=assignee.reason,
+            by_id=stamp.by,
+            open_key=record_user_key(record, assignee.user_id),
+            **(_decision_columns(assignee.decision) if assignee.decision else {"decision": {}}),
+            **record_column(record),
         )
     )
 
 
-def key_of(record: Any, user_id: int) -> str:
-    """Names a record and a person, for the columns that the database keeps unique."""
+def _decision_columns(decision: team.Decision) -> dict[str, Any]:
+    return {"role": decision.role or None, "stead_of_id": decision.substitute_for, "decision": decision.as_json()}
+
+
+def record_user_key(record: Any, user_id: int) -> str:
+    """Identifies a record and a user, for the columns that the database keeps unique."""
     return f"{record.__tablename__}:{record.id}:{user_id}"
 
 
-def own_of(record: Any) -> dict[str, int]:
-    """The column that names a lead or a ticket, with its id."""
-    return {"lead_id": record.id} if record.__tablename__ == "leads" else {"ticket_id": record.id}
+def record_column(record: Any) -> dict[str, int]:
+    """The column that refers to this lead or ticket, with its id."""
+    return {RECORD_COLUMNS[record.__tablename__]: record.id}
 
 
-def _of(record: Any) -> ColumnElement[bool]:
-    parent = Assignment.lead_id if record.__tablename__ == "leads" else Assignment.ticket_id
-    rule: ColumnElement[bool] = parent == record.id
+def _is_of(record: Any) -> ColumnElement[bool]:
+    column = getattr(Assignment, RECORD_COLUMNS[record.__tablename__])
+    rule: ColumnElement[bool] = column == record.id
     return rule
 
 
-def _end_open(session: Session, record: Any, user_ids: tuple[int | None, ...], now: datetime) -> None:
+def _end_assignments(session: Session, record: Any, user_ids: tuple[int | None, ...], now: datetime) -> None:
     theirs = Assignment.user_id.in_([user for user in user_ids if user is not None])
-    step = update(Assignment).where(_of(record), theirs, Assignment.ended_on.is_(None))
-    session.execute(step.values(ended_on=now, open_key=None), execution_options={"synchronize_session": False})
+    statement = update(Assignment).where(_is_of(record), theirs, Assignment.ended_on.is_(None))
+    session.execute(statement.values(ended_on=now, open_key=None), execution_options={"synchronize_session": False})
 
 
-def _tell_both(session: Session, record: Any, old: int | None, new: int, by: int | None, now: datetime) -> None:
-    says = {"number": record.number}
-    notices.tell(session, [new], "assigned", _event("assigned", record, now), record, by, now, **says)
-    if old is not None:
-        notices.tell(session, [old], "unassigned", _event("unassigned", record, now), record, by, now, to=new, **says)
+@dataclass(frozen=True)
+class _Notice:
+    """A notice about an assignment."""
+
+    user_id: int
+    #: assigned or unassigned.
+    kind: str
+    payload: dict[str, Any] = field(default_factory=dict)
+    #: What the event is called, where it differs from the kind.
+    event: str = ""
 
 
-def _event(what: str, record: Any, now: datetime) -> str:
-    return f"{what}:{record.__tablename__}:{record.id}:{now.isoformat()}"
+def _notify(session: Session, record: Any, notice: _Notice, stamp: Stamp) -> None:
+    key = f"{notice.event or notice.kind}:{record.__tablename__}:{record.id}:{stamp.now.isoformat()}"
+    payload = {"number": record.number} | notice.payload
+    notices.notify(session, [notice.user_id], notice.kind, key, record, stamp.by, stamp.now, **payload)
 
 
 def refuse_absent(session: Session, user_id: int, now: datetime, field: str = "assignee") -> Any:
-    """The user row, or RuleBroken when nobody of that id is here and takes work.
+    """The user row. Raises RuleBroken when the user does not exist or takes no new work now.
 
-    The moments in the sentence are told in the zone of session.info["zone"], which the doors set; else in UTC.
+    Moments in the message are in the time zone of the session's context.
     """
     user = session.get(User, user_id)
     if user is None:
-        raise RuleBroken("There is no such colleague. Please choose somebody else.", field)
+        raise RuleBroken("There is no such colleague. Please choose someone else.", field)
     away = team.absence(user, now)
     if away:
-        raise RuleBroken(_in_words(session, user, away, now), field)
+        raise RuleBroken(_absence_text(session, user, away, now), field)
     return user
 
 
-def _in_words(session: Session, user: Any, away: team.Absence, now: datetime) -> Sentence:
+def _absence_text(session: Session, user: Any, away: team.Absence, now: datetime) -> TranslatableText:
     delegate = session.get(User, user.delegate_id) if user.delegate_id else None
-    other = team.stand_in(team.TurnPosition(user, delegate), now)
-    advice = say("Please choose somebody else.")
-    if delegate and other:
-        advice = say("%(name)s stands in.", name=delegate.get_full_name())
-    words = {"name": user.get_full_name(), "why": say(away.why), "advice": advice}
+    substitute = team.substitute(team.TurnPosition(user, delegate), now)
+    advice = translatable("Please choose someone else.")
+    if delegate and substitute:
+        advice = translatable("%(name)s is covering.", name=delegate.get_full_name())
+    values = {"name": user.get_full_name(), "why": translatable(away.why), "advice": advice}
     if away.until is None:
-        return say("%(name)s is %(why)s and takes no work now. %(advice)s", **words)
-    until = f"{away.until.astimezone(session.info.get('zone', UTC)):%-d %b %Y, %H:%M}"
-    return say("%(name)s is %(why)s until %(until)s and takes no work now. %(advice)s", until=until, **words)
+        return translatable("%(name)s is %(why)s and can't take new work now. %(advice)s", **values)
+    until = f"{away.until.astimezone(session_context(session).zone):%-d %b %Y, %H:%M}"
+    return translatable(
+        "%(name)s is %(why)s until %(until)s and can't take new work now. %(advice)s", until=until, **values
+    )
 
 
-# --- several people on one ticket
+# --- Several assignees of one ticket
 
 
-def hold(session: Session, record: Any) -> Any:
-    """Lock the record and read it anew, so that what is decided about it now is decided about what it is."""
+def lock(session: Session, record: Any) -> Any:
+    """Lock the record and reload it, so that decisions rest on its current state."""
     session.refresh(record, with_for_update=True)
     return record
 
 
-def present(session: Session, record: Any) -> list[int]:
-    """Everybody who has the record now, the longest first."""
-    open_now = select(Assignment.user_id).where(_of(record), Assignment.ended_on.is_(None)).order_by(Assignment.id)
-    everybody = dict.fromkeys(session.scalars(open_now))
+def current_assignees(session: Session, record: Any) -> list[int]:
+    """Ids of all users who are assigned to the record now, the longest-assigned first."""
+    query = select(Assignment.user_id).where(_is_of(record), Assignment.ended_on.is_(None)).order_by(Assignment.id)
+    user_ids = dict.fromkeys(session.scalars(query))
     if record.assignee_id is not None:
-        everybody.setdefault(record.assignee_id)
-    return list(everybody)
+        user_ids.setdefault(record.assignee_id)
+    return list(user_ids)
 
 
-def join(session: Session, ticket: Any, user_id: int, by: int | None, now: datetime) -> bool:
-    """One more person has the ticket beside the current one; where nobody has it, he becomes the current one.
+def add_assignee(session: Session, ticket: Any, user_id: int, stamp: Stamp) -> bool:
+    """Assign one more user to the ticket; without a current assignee, they become the current one.
 
-    Answers False when he has it already. Raises RuleBroken for a lead, which has one assignee.
+    Returns False when the user is assigned already. Raises RuleBroken for a lead, which has one assignee.
     """
     if ticket.__tablename__ != "ticket":
-        raise RuleBroken("A lead has one assignee. Please assign it to somebody else instead.", "user")
-    hold(session, ticket)
-    if user_id in present(session, ticket):
+        raise RuleBroken("A lead has only one assignee. Assign it to someone else instead.", "user")
+    lock(session, ticket)
+    if user_id in current_assignees(session, ticket):
         return False
     if ticket.assignee_id is None:
-        return give(session, ticket, user_id, "direct", by, now)
-    _open(session, ticket, user_id, "joined", by, now)
-    ticket.stamp(by, now)
-    timeline.write(session, ticket, "assignment", by, now, what="joined", to=user_id)
-    says = {"number": ticket.number, "beside": ticket.assignee_id}
-    notices.tell(session, [user_id], "assigned", _event("joined", ticket, now), ticket, by, now, **says)
+        return assign(session, ticket, NewAssignee(user_id, "direct"), stamp)
+    _add_assignment(session, ticket, NewAssignee(user_id, "joined"), stamp)
+    ticket.stamp(stamp)
+    timeline.write(session, ticket, "assignment", stamp, what="joined", to=user_id)
+    _notify(session, ticket, _Notice(user_id, "assigned", {"beside": ticket.assignee_id}, "joined"), stamp)
     return True
 
 
-def release(session: Session, record: Any, user_id: int, by: int | None, now: datetime) -> int:
-    """The person does not have the record any more; answers who is the current assignee now.
+def remove_assignee(session: Session, record: Any, user_id: int, stamp: Stamp) -> int:
+    """End a user's assignment. Returns the id of the current assignee afterwards.
 
-    After the current one comes who has had it longest, those at work before those away.
-    Raises NotThere for somebody who does not have it, RuleBroken for the only one.
+    The current assignee is succeeded by the longest-assigned other one, absent users last.
+    Raises NotFound when the user is not assigned, RuleBroken when nobody else is.
     """
-    hold(session, record)
-    others = present(session, record)
+    lock(session, record)
+    others = current_assignees(session, record)
     if user_id not in others:
-        raise NotThere("This person does not have the record.")
+        raise NotFound("This person isn't assigned to the record.")
     others.remove(user_id)
     if not others:
-        raise RuleBroken("Nobody else has it. Please assign it to somebody else instead.", "user")
-    was_current = record.assignee_id == user_id
-    _end_open(session, record, (user_id,), now)
-    if was_current:
-        away = {user.id for user in session.scalars(select(User).where(User.id.in_(others))) if team.absence(user, now)}
-        record.assignee_id = min(others, key=lambda each: each in away)
-    record.stamp(by, now)
-    _tell_released(session, record, user_id, was_current, by, now)
+        raise RuleBroken("No one else is assigned. Assign it to someone else instead.", "user")
+    is_current = record.assignee_id == user_id
+    _end_assignments(session, record, (user_id,), stamp.now)
+    if is_current:
+        record.assignee_id = _successor(session, others, stamp.now)
+    record.stamp(stamp)
+    successor_id = record.assignee_id if is_current else None
+    timeline.write(session, record, "assignment", stamp, what="released", old=user_id, to=successor_id)
+    _notify(session, record, _Notice(user_id, "unassigned", {"to": None}, "released"), stamp)
+    if successor_id is not None:
+        _notify(session, record, _Notice(successor_id, "assigned"), stamp)
     return int(record.assignee_id)
 
 
-def _tell_released(session: Session, record: Any, gone: int, was_current: bool, by: int | None, now: datetime) -> None:
-    heir = record.assignee_id if was_current else None
-    timeline.write(session, record, "assignment", by, now, what="released", old=gone, to=heir)
-    says = {"number": record.number}
-    notices.tell(session, [gone], "unassigned", _event("released", record, now), record, by, now, to=None, **says)
-    if heir is not None:
-        notices.tell(session, [heir], "assigned", _event("assigned", record, now), record, by, now, **says)
+def _successor(session: Session, user_ids: list[int], now: datetime) -> int:
+    """The first of these users who is not absent, else the first."""
+    users = session.scalars(select(User).where(User.id.in_(user_ids)))
+    absent = {user.id for user in users if team.absence(user, now)}
+    return min(user_ids, key=lambda user_id: user_id in absent)
 
 
-# --- what was
+# --- History
 
 
 def history(session: Session, record: Any) -> list[Assignment]:
-    """All stretches of a lead or ticket, newest first."""
-    return list(session.scalars(select(Assignment).where(_of(record)).order_by(Assignment.id.desc())))
+    """All assignments of a lead or ticket, newest first."""
+    return list(session.scalars(select(Assignment).where(_is_of(record)).order_by(Assignment.id.desc())))
 
 
-def latest_of(session: Session, role: str, limit: int) -> list[Assignment]:
-    """The newest assignments by turn of the role, newest first."""
+def latest_turns(session: Session, role: str, limit: int) -> list[Assignment]:
+    """The newest assignments by the role's round robin, newest first."""
     query = select(Assignment).where(Assignment.role == role).order_by(Assignment.id.desc())
     return list(session.scalars(query.limit(limit)))
 
 
-def turns_had(session: Session, role: str, among: int) -> dict[int, tuple[int, datetime]]:
-    """User id -> (how many of the role's `among` newest turns were his, when the last one was, UTC).
+def turn_counts(session: Session, role: str, among: int) -> dict[int, tuple[int, datetime]]:
+    """User id -> (how many of the role's `among` newest turns they had, when the last one was, UTC).
 
-    A turn that a delegate took is the turn of whom he stood in for.
+    A turn that a substitute took counts for the user on leave.
     """
-    whose = func.coalesce(Assignment.stead_of_id, Assignment.user_id).label("whose")
-    newest = select(whose, Assignment.started_on).where(Assignment.role == role).order_by(Assignment.id.desc())
-    few = newest.limit(among).subquery()
-    query = select(few.c.whose, func.count(), func.max(few.c.started_on)).group_by(few.c.whose)
+    user_id = func.coalesce(Assignment.stead_of_id, Assignment.user_id).label("user_id")
+    newest = select(user_id, Assignment.started_on).where(Assignment.role == role).order_by(Assignment.id.desc())
+    turns = newest.limit(among).subquery()
+    query = select(turns.c.user_id, func.count(), func.max(turns.c.started_on)).group_by(turns.c.user_id)
     return {user: (count, last) for user, count, last in session.execute(query)}

@@ -1,7 +1,8 @@
-"""Requests to be given a lead or ticket: asked, decided, withdrawn, expired; one pending one a record and person."""
+"""Requests to assign a lead or ticket to a user: created, decided, withdrawn or expired."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -11,19 +12,20 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain import assignment, notices, team, timeline
-from app.domain.base import Conflict, Moment, Record, RuleBroken, next_number
+from app.domain.assignment import NewAssignee
+from app.domain.base import Conflict, Record, RuleBroken, Stamp, UtcDateTime, next_number
 
-#: Of a request; all but Pending are ends.
+#: Of a request; all but Pending are final.
 STATES = ("Pending", "Approved", "Rejected", "Withdrawn", "Expired")
 
 
 class AssignmentRequest(Record):
-    """Somebody asks that a record be given to a person."""
+    """A request to assign a record to a user."""
 
     __tablename__ = "assignment_request"
     __table_args__ = (
         CheckConstraint("(lead_id IS NULL) <> (ticket_id IS NULL)", name="request_of_lead_or_ticket"),
-        # Set while pending, null afterwards: the database allows one pending request a record and person.
+        # Set while pending, null afterwards: the database allows one pending request per record and user.
         UniqueConstraint("pending_key"),
         Index("ix_request_status", "status", "id"),
         Index("ix_request_user", "requested_user_id", "status"),
@@ -37,95 +39,107 @@ class AssignmentRequest(Record):
     status: Mapped[str] = mapped_column(String(16), nullable=False, default="Pending")
     pending_key: Mapped[str | None] = mapped_column(String(40))
     decided_by_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
-    decided_on: Mapped[datetime | None] = mapped_column(Moment)
+    decided_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     decision_note: Mapped[str | None] = mapped_column(String(500))
 
 
-def ask(session: Session, record: Any, user_id: int, reason: str, by: int, now: datetime) -> AssignmentRequest:
-    """Make a pending request. Raises RuleBroken without a reason, Conflict when one is pending already."""
+@dataclass(frozen=True)
+class Verdict:
+    """The decision about a request; a rejection needs a note."""
+
+    is_approved: bool
+    note: str | None = None
+
+
+def create(session: Session, record: Any, user_id: int, reason: str, stamp: Stamp) -> AssignmentRequest:
+    """Create a pending request. Raises RuleBroken without a reason, Conflict when one is already pending."""
     if not (reason or "").strip():
-        raise RuleBroken("Please say why this person should get the record.", "reason")
+        raise RuleBroken("Please give a reason why this person should get the record.", "reason")
     if record.assignee_id == user_id:
-        raise RuleBroken("This person has the record already.", "requested_user")
-    assignment.refuse_absent(session, user_id, now, "requested_user")
+        raise RuleBroken("This person already has the record.", "requested_user")
+    assignment.refuse_absent(session, user_id, stamp.now, "requested_user")
     request = AssignmentRequest(
-        number=next_number(session, "CAR", now.year),
+        number=next_number(session, "CAR", stamp.now.year),
         requested_user_id=user_id,
         reason=reason.strip(),
         status="Pending",
-        pending_key=assignment.key_of(record, user_id),
-        **assignment.own_of(record),
+        pending_key=assignment.record_user_key(record, user_id),
+        **assignment.record_column(record),
     )
-    request.stamp(by, now)
+    request.stamp(stamp)
     try:
         with session.begin_nested():
             session.add(request)
     except IntegrityError as error:
-        raise Conflict("A request for this record and person is pending already.") from error
-    timeline.write(session, record, "assignment", by, now, what="requested", to=user_id, text=request.reason)
-    people = deciders(session, user_id, by)
-    notices.tell(session, people, "request", f"request:{request.id}", record, by, now, number=record.number)
+        raise Conflict("A request for this record and person is already pending.") from error
+    timeline.write(session, record, "assignment", stamp, what="requested", to=user_id, text=request.reason)
+    users = approvers(session, user_id, stamp.by)
+    notices.notify(
+        session, users, "request", f"request:{request.id}", record, stamp.by, stamp.now, number=record.number
+    )
     return request
 
 
-def deciders(session: Session, user_id: int, by: int | None) -> list[int]:
-    """Who is asked about this person: the managers above, without who asks; where nobody is there, the admins."""
-    above = _working(session, {*team.managers_above(session, user_id)} - {by, user_id})
-    admins = (user.id for user in team.members(session, team.role_named(session, "Admin").id)) if not above else ()
-    return above or _working(session, {*admins} - {by, user_id})
+def approvers(session: Session, user_id: int, by: int | None) -> list[int]:
+    """Ids of the users who may decide about this user: the managers above, or the admins if there are none.
 
-
-def _working(session: Session, users: set[Any]) -> list[int]:
-    return list(session.scalars(select(User.id).where(User.id.in_(users), User.active.is_(True)).order_by(User.id)))
-
-
-def decide(
-    session: Session, request: AssignmentRequest, record: Any, approve: bool, note: str | None, by: int, now: datetime
-) -> None:
-    """Approve (assigns) or reject; of two deciders exactly one wins. Raises Conflict for the other.
-
-    Whoever is absent by now gets nothing: RuleBroken, and the request waits on. The record may have changed since.
+    Neither the user `by`, who sends the request, nor the user themselves is among them.
     """
-    if not approve and not (note or "").strip():
-        raise RuleBroken("Please say why you reject the request.", "decision_note")
-    if approve:
-        assignment.refuse_absent(session, request.requested_user_id, now, "requested_user")
-    end(session, request, "Approved" if approve else "Rejected", by, now, note)
-    if approve:
-        assignment.hold(session, record)
-        assignment.give(session, record, request.requested_user_id, "request", by, now)
-        record.stamp(by, now)
-    kind = "request_approved" if approve else "request_rejected"
-    people = [request.created_by_id, request.requested_user_id]
-    notices.tell(session, people, kind, f"{kind}:{request.id}", record, by, now, number=record.number)
+    managers = _active(session, {*team.managers_above(session, user_id)} - {by, user_id})
+    admins = (user.id for user in team.members(session, team.get_role(session, "Admin").id)) if not managers else ()
+    return managers or _active(session, {*admins} - {by, user_id})
 
 
-def withdraw(session: Session, request: AssignmentRequest, record: Any, by: int, now: datetime) -> None:
-    """Who asked takes it back; who was to decide hears of it. Raises Conflict once it is decided."""
-    if request.created_by_id != by:
-        raise RuleBroken("Only who asked can withdraw the request.")
-    end(session, request, "Withdrawn", by, now)
-    timeline.write(session, record, "assignment", by, now, what="request withdrawn", to=request.requested_user_id)
-    people, key = deciders(session, request.requested_user_id, by), f"request_withdrawn:{request.id}"
-    notices.tell(session, people, "request_withdrawn", key, record, by, now, number=record.number)
+def _active(session: Session, user_ids: set[Any]) -> list[int]:
+    query = select(User.id).where(User.id.in_(user_ids), User.active.is_(True))
+    return list(session.scalars(query.order_by(User.id)))
 
 
-def end(
-    session: Session, request: AssignmentRequest, status: str, by: int | None, now: datetime, note: str | None = None
-) -> None:
-    """Bring a pending request to its end; nobody's bell asks for a decision any more. Raises Conflict."""
-    step = update(AssignmentRequest).where(AssignmentRequest.id == request.id, AssignmentRequest.status == "Pending")
+def decide(session: Session, request: AssignmentRequest, record: Any, verdict: Verdict, stamp: Stamp) -> None:
+    """Approve the request, which assigns the record, or reject it.
+
+    Raises Conflict when it is decided already, also by a concurrent request; RuleBroken when the user is absent by
+    now, and then it stays pending.
+    """
+    if not verdict.is_approved and not (verdict.note or "").strip():
+        raise RuleBroken("Please give a reason for rejecting the request.", "decision_note")
+    if verdict.is_approved:
+        assignment.refuse_absent(session, request.requested_user_id, stamp.now, "requested_user")
+    close(session, request, "Approved" if verdict.is_approved else "Rejected", stamp, verdict.note)
+    if verdict.is_approved:
+        assignment.lock(session, record)
+        assignment.assign(session, record, NewAssignee(request.requested_user_id, "request"), stamp)
+        record.stamp(stamp)
+    kind = "request_approved" if verdict.is_approved else "request_rejected"
+    users = [request.created_by_id, request.requested_user_id]
+    notices.notify(session, users, kind, f"{kind}:{request.id}", record, stamp.by, stamp.now, number=record.number)
+
+
+def withdraw(session: Session, request: AssignmentRequest, record: Any, stamp: Stamp) -> None:
+    """Withdraw a pending request and notify its approvers. Only its author may. Raises Conflict once it is decided."""
+    if request.created_by_id != stamp.by:
+        raise RuleBroken("Only the person who sent the request can withdraw it.")
+    close(session, request, "Withdrawn", stamp)
+    timeline.write(session, record, "assignment", stamp, what="request withdrawn", to=request.requested_user_id)
+    users, key = approvers(session, request.requested_user_id, stamp.by), f"request_withdrawn:{request.id}"
+    notices.notify(session, users, "request_withdrawn", key, record, stamp.by, stamp.now, number=record.number)
+
+
+def close(session: Session, request: AssignmentRequest, status: str, stamp: Stamp, note: str | None = None) -> None:
+    """Give a pending request its final status and settle its notices. Raises Conflict when it has one already."""
+    is_pending = (AssignmentRequest.id == request.id, AssignmentRequest.status == "Pending")
     values = {
         "status": status,
         "pending_key": None,
-        "decided_by_id": by,
-        "decided_on": now,
-        "changed_on": now,
-        "changed_by_id": by,
+        "decided_by_id": stamp.by,
+        "decided_on": stamp.now,
+        "changed_on": stamp.now,
+        "changed_by_id": stamp.by,
         "decision_note": (note or "").strip() or None,
     }
-    done = session.execute(step.values(**values), execution_options={"synchronize_session": False})
-    if done.rowcount != 1:  # type: ignore[attr-defined]
-        raise Conflict("Somebody decided this request already.")
+    statement = update(AssignmentRequest).where(*is_pending).values(**values)
+    result = session.execute(statement, execution_options={"synchronize_session": False})
+    if result.rowcount != 1:  # type: ignore[attr-defined]
+        raise Conflict("Someone has already decided this request.")
     session.refresh(request)
-    notices.settle(session, f"request:{request.id}", now)
+    notices.resolve(session, f"request:{request.id}", stamp.now)

@@ -1,4 +1,4 @@
-"""The audit: append only, each row chained to the one before by a hash."""
+"""The audit log: append only, each entry chained to the previous one by a hash."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from flask_appbuilder import Model
 from sqlalchemy import JSON, ForeignKey, Index, Integer, String, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain.base import Moment
+from app.domain.base import UtcDateTime
 
 EVENTS = (
     "sign-in",
@@ -36,19 +36,19 @@ EVENTS = (
 
 
 class AuditEntry(Model):  # type: ignore[misc]
-    """One thing that must be answerable for years."""
+    """One audited event."""
 
     __tablename__ = "audit_entry"
     __table_args__ = (Index("ix_audit_at", "at"), Index("ix_audit_user", "user_id", "id"))
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
-    at: Mapped[datetime] = mapped_column(Moment, nullable=False)
+    at: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
     event: Mapped[str] = mapped_column(String(40), nullable=False)
     user_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
     address: Mapped[str | None] = mapped_column(String(64))
-    #: What it was about, e.g. lead 42; never a secret, never an unmasked value.
+    #: What it concerns, e.g. lead 42; never a secret or an unmasked value.
     about: Mapped[str | None] = mapped_column(String(190))
     payload: Mapped[dict[str, Any]] = mapped_column(JSON, nullable=False, default=dict)
-    #: SHA-256 over the previous row's hash and this row.
+    #: SHA-256 over the hash of the previous entry and this entry.
     hash: Mapped[str] = mapped_column(String(64), nullable=False)
 
 
@@ -61,29 +61,29 @@ def write(
     address: str | None = None,
     **payload: Any,
 ) -> AuditEntry:
-    """Append an entry, chained to the last one. Raises ValueError for an unknown event."""
+    """Append an entry. Raises ValueError for an unknown event."""
     if event not in EVENTS:
         raise ValueError(f"unknown audit event: {event}")
     last = select(AuditEntry.hash).order_by(AuditEntry.id.desc()).limit(1).with_for_update()
-    before = session.execute(last).scalar() or ""
+    previous_hash = session.execute(last).scalar() or ""
     entry = AuditEntry(at=now, event=event, user_id=user_id, about=about, address=address, payload=payload)
-    entry.hash = digest(before, entry)
+    entry.hash = entry_hash(previous_hash, entry)
     session.add(entry)
     session.flush()
     return entry
 
 
-def digest(before: str, entry: AuditEntry) -> str:
-    """The hash of an entry that follows one with the hash `before`."""
-    row = [before, entry.at.isoformat(), entry.event, entry.user_id, entry.about, entry.address, entry.payload]
+def entry_hash(previous_hash: str, entry: AuditEntry) -> str:
+    """The hash of an entry after one with this hash; "" for the first entry."""
+    row = [previous_hash, entry.at.isoformat(), entry.event, entry.user_id, entry.about, entry.address, entry.payload]
     return hashlib.sha256(json.dumps(row, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
-def first_broken(session: Session) -> int | None:
-    """The id of the first entry whose hash does not follow from the one before; None = the chain is whole."""
-    before = ""
+def first_invalid_entry(session: Session) -> int | None:
+    """The id of the first entry whose hash does not match; None = the chain is intact."""
+    previous_hash = ""
     for entry in session.scalars(select(AuditEntry).order_by(AuditEntry.id)):
-        if entry.hash != digest(before, entry):
+        if entry.hash != entry_hash(previous_hash, entry):
             return entry.id
-        before = entry.hash
+        previous_hash = entry.hash
     return None

@@ -1,4 +1,4 @@
-"""Who is signed in where: sessions and API keys that can be ended at once, and failed tries that are counted."""
+"""Sign-ins and API keys, which can be revoked at once, and the count of failed sign-ins."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from flask_appbuilder.security.sqla.models import User
 from sqlalchemy import JSON, Delete, ForeignKey, Index, Integer, String, delete
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
-from app.domain.base import Moment
+from app.domain.base import UtcDateTime
+from app.domain.pending import pending
 
-#: A count of wrong tries is forgotten when nothing happened for so long; no lock lasts as long.
-TRIES_KEPT = timedelta(hours=24)
+#: How long after the last failure a count is kept; longer than any lock.
+FAILED_LOGINS_KEPT_FOR = timedelta(hours=24)
 
 
 class SignIn(Model):  # type: ignore[misc]
@@ -26,10 +27,10 @@ class SignIn(Model):  # type: ignore[misc]
     user_id: Mapped[int] = mapped_column(ForeignKey("ab_user.id", ondelete="CASCADE"), nullable=False)
     #: form, jwt or compat.
     door: Mapped[str] = mapped_column(String(16), nullable=False)
-    started_on: Mapped[datetime] = mapped_column(Moment, nullable=False)
+    started_on: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
     #: Written at most once a minute.
-    seen_on: Mapped[datetime] = mapped_column(Moment, nullable=False)
-    ended_on: Mapped[datetime | None] = mapped_column(Moment)
+    seen_on: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
+    ended_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     address: Mapped[str | None] = mapped_column(String(64))
     agent: Mapped[str | None] = mapped_column(String(200))
     user: Mapped[User] = relationship()
@@ -47,34 +48,34 @@ class ApiKey(Model):  # type: ignore[misc]
     user_id: Mapped[int] = mapped_column(ForeignKey("ab_user.id", ondelete="CASCADE"), nullable=False, index=True)
     #: Modules and verbs it is limited to, e.g. ["Leads.read"]; empty = everything its user may.
     scope: Mapped[list[str]] = mapped_column(JSON, nullable=False, default=list)
-    created_on: Mapped[datetime] = mapped_column(Moment, nullable=False)
+    created_on: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
     #: Written at most once a minute, with the address it was used from.
-    last_used_on: Mapped[datetime | None] = mapped_column(Moment)
+    last_used_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     last_used_from: Mapped[str | None] = mapped_column(String(64))
     #: From this moment on the key is refused; null = it has no end of its own.
-    expires_on: Mapped[datetime | None] = mapped_column(Moment)
-    revoked_on: Mapped[datetime | None] = mapped_column(Moment)
+    expires_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    revoked_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     user: Mapped[User] = relationship()
 
 
-class FailedTry(Model):  # type: ignore[misc]
-    """Wrong passwords per name and door; the lockout is read from here, so all processes share it."""
+class FailedLogin(Model):  # type: ignore[misc]
+    """Failed sign-ins of one user name. All processes read lockouts from here."""
 
     __tablename__ = "failed_try"
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     #: SHA-256 of the lower-case user name.
     name_hash: Mapped[str] = mapped_column(String(64), nullable=False, unique=True)
     count: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
-    #: No try is looked at before this moment.
-    locked_until: Mapped[datetime | None] = mapped_column(Moment)
-    last_on: Mapped[datetime] = mapped_column(Moment, nullable=False)
+    #: Sign-ins are refused until then.
+    locked_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    last_on: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
 
 
-def forgotten(now: datetime) -> Delete:
-    """What deletes the counts of names that nobody tried of late: anybody may make up names, and each has a row."""
-    return delete(FailedTry).where(FailedTry.last_on < now - TRIES_KEPT)
+def cleanup_statement(now: datetime) -> Delete:
+    """DELETE of old counts: anyone can invent user names, and each has a row."""
+    return delete(FailedLogin).where(FailedLogin.last_on < now - FAILED_LOGINS_KEPT_FOR)
 
 
-def note_ended(session: Session, user_id: int) -> None:
-    """A sign-in or key of the user has ended, or he himself: after the commit his sockets are looked at."""
-    session.info.setdefault("cut", set()).add(user_id)
+def note_sign_in_ended(session: Session, user_id: int) -> None:
+    """Check the sockets of this user after the commit: a sign-in or key has ended, or the user is inactive."""
+    pending(session).ended_sign_ins.add(user_id)

@@ -1,8 +1,9 @@
-"""What every record has: key, UTC stamps, version, numbers; and how a broken rule is told."""
+"""What all records share: primary key, UTC stamps, version and number; and the exceptions of broken rules."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,40 +14,45 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, declared_attr, mapped_column
 from sqlalchemy.types import TypeDecorator
 
-#: Microseconds are kept on MariaDB too, so that "older than" never ties.
-_MOMENT = DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
+#: Table -> the column by which other rows refer to one of its rows.
+RECORD_COLUMNS = {"leads": "lead_id", "ticket": "ticket_id", "customer": "customer_id", "task": "task_id"}
+#: MariaDB stores microseconds too, so that "older than" never ties.
+_UTC_DATETIME = DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
 
 
-class Sentence(str):
-    """English with values woven in; who answers in another language looks `msgid` up and weaves them in again."""
+class TranslatableText(str):
+    """An English text that remembers its msgid and values, so that it can be translated later."""
 
     msgid: str
-    #: What stands for the names in the msgid; a value may be a Sentence itself.
+    #: Value by placeholder name of the msgid; a value may be a TranslatableText itself.
     values: dict[str, object]
 
-    def __new__(cls, msgid: str, values: dict[str, object] | None = None) -> Sentence:
-        """The English text, which remembers what it was made of."""
-        told = super().__new__(cls, msgid % values if values else msgid)
-        told.msgid, told.values = msgid, values or {}
-        return told
+    def __new__(cls, msgid: str, values: dict[str, object] | None = None) -> TranslatableText:
+        """The English text with the values filled in."""
+        text = super().__new__(cls, msgid % values if values else msgid)
+        text.msgid, text.values = msgid, values or {}
+        return text
 
 
-def say(msgid: str, **values: object) -> Sentence:
-    """A sentence whose values stand as %(name)s in the msgid, as gettext writes them."""
-    return Sentence(msgid, values)
+def translatable(msgid: str, **values: object) -> TranslatableText:
+    """A text whose values stand as %(name)s in the msgid, as gettext writes them."""
+    return TranslatableText(msgid, values)
 
 
-def together(sentences: Iterable[str]) -> Sentence:
-    """Several sentences as one, each of which is still translated by itself."""
-    told = {str(n): each if isinstance(each, Sentence) else Sentence(str(each)) for n, each in enumerate(sentences)}
-    return Sentence(" ".join(f"%({n})s" for n in told), dict(told))
+def join_texts(texts: Iterable[str]) -> TranslatableText:
+    """Several texts joined by spaces; each is translated on its own."""
+    parts = {
+        str(n): each if isinstance(each, TranslatableText) else TranslatableText(str(each))
+        for n, each in enumerate(texts)
+    }
+    return TranslatableText(" ".join(f"%({n})s" for n in parts), dict(parts))
 
 
 class RuleBroken(Exception):
-    """A rule of the trade refuses; the message is a whole sentence for the person.
+    """A business rule refuses the request; the message is a whole sentence for the user.
 
-    A sentence without values is its own msgid; one with values is made by `say`, so that it can be translated where
-    the refusal becomes an answer. `errors` maps a field's name to its sentences; `field` is shorthand for one.
+    A message without values is its own msgid; one with values comes from `translatable`, so that the response can
+    translate it. `errors` maps a field name to its messages; `field` is shorthand for a single one.
     """
 
     def __init__(self, message: str, field: str | None = None, errors: dict[str, list[str]] | None = None) -> None:
@@ -56,25 +62,35 @@ class RuleBroken(Exception):
 
 
 class Conflict(RuleBroken):
-    """Somebody else was faster: the record changed, or was decided, since the person looked (409)."""
+    """Somebody else changed or decided the record in the meantime (409)."""
 
 
-class NotThere(RuleBroken):
-    """The record does not exist for this person (404)."""
+class NotFound(RuleBroken):
+    """The record does not exist, or the user may not see it (404)."""
 
 
-class AlreadyThere(RuleBroken):
-    """What must be nobody else's (a mobile, a client id) is another record's already."""
+class AlreadyExists(RuleBroken):
+    """A value that must be unique (a mobile number, a client id) belongs to another record."""
 
 
-class Moment(TypeDecorator[datetime]):
-    """A moment, stored as naive UTC, aware UTC in Python."""
+@dataclass(frozen=True)
+class Stamp:
+    """Who changes records, and when."""
 
-    impl = _MOMENT
+    #: User id; None = the system.
+    by: int | None
+    #: UTC.
+    now: datetime
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A datetime that is stored as naive UTC and loaded as aware UTC."""
+
+    impl = _UTC_DATETIME
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:
-        """Aware in any zone -> naive UTC; naive values are taken as UTC."""
+        """Aware in any zone -> naive UTC; a naive value counts as UTC."""
         if value is None or value.tzinfo is None:
             return value
         return value.astimezone(UTC).replace(tzinfo=None)
@@ -85,19 +101,19 @@ class Moment(TypeDecorator[datetime]):
 
 
 class Record(Model):  # type: ignore[misc]
-    """A row that people or jobs make; authors are null for "the system"."""
+    """A row that a user or a job creates; a null author is the system."""
 
     __abstract__ = True
 
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
-    #: When the row was made, UTC.
-    created_on: Mapped[datetime] = mapped_column(Moment, nullable=False)
+    #: When the row was created, UTC.
+    created_on: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
     #: When the row was last changed, UTC.
-    changed_on: Mapped[datetime] = mapped_column(Moment, nullable=False)
+    changed_on: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
 
     @declared_attr
     def created_by_id(cls) -> Mapped[int | None]:
-        """Who made it; null = the system."""
+        """Who created it; null = the system."""
         return mapped_column(ForeignKey("ab_user.id"))
 
     @declared_attr
@@ -105,17 +121,17 @@ class Record(Model):  # type: ignore[misc]
         """Who changed it last; null = the system."""
         return mapped_column(ForeignKey("ab_user.id"))
 
-    def stamp(self, by: int | None, now: datetime) -> None:
-        """Set the stamps for a change by user id `by` (None = the system) at `now`."""
+    def stamp(self, stamp: Stamp) -> None:
+        """Set who changed the record and when, and who created it if it is new."""
         if self.created_on is None:
-            self.created_on, self.created_by_id = now, by
-        self.changed_on, self.changed_by_id = now, by
+            self.created_on, self.created_by_id = stamp.now, stamp.by
+        self.changed_on, self.changed_by_id = stamp.now, stamp.by
 
 
 class Versioned:
-    """A record that people edit: a stale save is refused, never lost."""
+    """A record that users edit: a stale save is refused and overwrites nothing."""
 
-    #: Counts the saves; the UPDATE names the old one, so a stale save changes no row.
+    #: Counts the saves; the UPDATE compares it, so a stale save changes no row.
     version: Mapped[int] = mapped_column(Integer, nullable=False, default=1)
 
     @declared_attr.directive
@@ -124,7 +140,7 @@ class Versioned:
 
 
 class NumberSeries(Model):  # type: ignore[misc]
-    """The last number given per kind and year; the row's lock is the race-free allotment."""
+    """The last number issued per kind and year; the row lock keeps concurrent requests apart."""
 
     __tablename__ = "number_series"
     __table_args__ = (UniqueConstraint("kind", "year"),)
@@ -135,30 +151,37 @@ class NumberSeries(Model):  # type: ignore[misc]
     last: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
 
 
-PREFIX = {"LEAD": "CRM-LEAD", "CUST": "CRM-CUST", "TICKET": "CRM-TICKET", "CAR": "CAR"}
+#: Kind -> what its numbers begin with.
+NUMBER_PREFIXES = {"LEAD": "CRM-LEAD", "CUST": "CRM-CUST", "TICKET": "CRM-TICKET", "CAR": "CAR"}
+
+
+def kind_of_number(number: str) -> str | None:
+    """LEAD, CUST, TICKET or CAR for a record's number in upper or lower case; None for any other text."""
+    text = number.upper()
+    return next((kind for kind, prefix in NUMBER_PREFIXES.items() if text.startswith(f"{prefix}-")), None)
 
 
 def next_number(session: Session, kind: str, year: int) -> str:
-    """Allot the next people-facing number, e.g. CRM-LEAD-2026-00001, inside the caller's transaction."""
-    row = (NumberSeries.kind == kind, NumberSeries.year == year)
+    """Issue the next number of a kind, e.g. CRM-LEAD-2026-00001, inside the caller's transaction."""
+    series = (NumberSeries.kind == kind, NumberSeries.year == year)
     if session.get_bind().dialect.name == "sqlite":
-        step = update(NumberSeries).where(*row).values(last=NumberSeries.last + 1).returning(NumberSeries.last)
-        last = session.execute(step).scalar()
+        increment = update(NumberSeries).where(*series).values(last=NumberSeries.last + 1)
+        last = session.execute(increment.returning(NumberSeries.last)).scalar()
     else:
-        # LAST_INSERT_ID(expr) hands the new value back without a second statement.
-        bump = update(NumberSeries).where(*row).values(last=func.last_insert_id(NumberSeries.last + 1))
-        done = session.execute(bump, execution_options={"synchronize_session": False})
-        last = done.lastrowid if done.rowcount else None  # type: ignore[attr-defined]
+        # LAST_INSERT_ID(expr) returns the new value without a second statement.
+        increment = update(NumberSeries).where(*series).values(last=func.last_insert_id(NumberSeries.last + 1))
+        result = session.execute(increment, execution_options={"synchronize_session": False})
+        last = result.lastrowid if result.rowcount else None  # type: ignore[attr-defined]
     if last is None:
-        _open_series(session, kind, year)
+        _create_series(session, kind, year)
         return next_number(session, kind, year)
-    return f"{PREFIX[kind]}-{year}-{last:05d}"
+    return f"{NUMBER_PREFIXES[kind]}-{year}-{last:05d}"
 
 
-def _open_series(session: Session, kind: str, year: int) -> None:
-    """First record of a year: make the row; somebody else may have been faster."""
+def _create_series(session: Session, kind: str, year: int) -> None:
+    """Create the row of a new year; a concurrent request may have created it already."""
     if session.get_bind().dialect.name != "sqlite":
-        # A refused INSERT would keep a shared lock, and all who come at once would end in a deadlock over the UPDATE.
+        # A refused INSERT would keep a shared lock, and concurrent requests would deadlock over the UPDATE.
         row = mysql.insert(NumberSeries).values(kind=kind, year=year, last=0)
         session.execute(row.on_duplicate_key_update(last=NumberSeries.last))
         return
@@ -169,8 +192,8 @@ def _open_series(session: Session, kind: str, year: int) -> None:
         session.execute(select(NumberSeries.id).where(NumberSeries.kind == kind, NumberSeries.year == year))
 
 
-def strip_sequences() -> None:
-    """FAB's Sequence defaults make MariaDB ask for objects that Alembic never made."""
+def remove_sequence_defaults() -> None:
+    """Remove FAB's Sequence defaults: MariaDB would ask for sequences that Alembic never created."""
     for table in Model.metadata.tables.values():
         for column in table.columns:
             if isinstance(column.default, Sequence):
@@ -178,8 +201,6 @@ def strip_sequences() -> None:
 
 
 def refuse_stale(record: Any, version: int | None) -> None:
-    """Raise Conflict when the person saw another version than the one loaded."""
+    """Raise Conflict when the user edited another version than the one loaded; None skips the check."""
     if version is not None and record.version != version:
-        raise Conflict(
-            "Somebody changed this record meanwhile. Your changes are still here: look at theirs, then save again."
-        )
+        raise Conflict("Someone else changed this record. Your changes are still here: review theirs, then save again.")

@@ -12,7 +12,9 @@ from sqlalchemy.orm import Session
 Row = Mapping[str, Any]
 
 
-def change(session: Session, record: Any, rows: Sequence[Row], *, where: Sequence[str] = (), save: bool = True) -> None:
+def update_rows(
+    session: Session, record: Any, rows: Sequence[Row], *, where: Sequence[str] = (), save: bool = True
+) -> None:
     """Give each of these rows its own values, in one UPDATE; all of them name the same columns.
 
     `where`: columns whose value is no new one but must be this one, else the row stays as it is.
@@ -37,7 +39,7 @@ def _by_row(table: Any, name: str, rows: Sequence[Row]) -> ColumnElement[Any]:
     return case({row["id"]: literal(row[name], kind) for row in rows}, value=table.c.id)
 
 
-def add(session: Session, record: Any, rows: Sequence[Row]) -> None:
+def insert_rows(session: Session, record: Any, rows: Sequence[Row]) -> None:
     """Insert these rows; all of them name the same columns."""
     if rows:
         session.execute(insert(record.__table__), list(rows))

@@ -1,4 +1,4 @@
-"""After a call: what came of it, to whom it belongs, what is done next; one step, one transaction."""
+"""After a call: its outcome, the record it belongs to, and the next step."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain import leads, tasks, tickets, timeline
-from app.domain.base import RuleBroken, say
-from app.domain.calls import CallLog
+from app.domain import leads, task_actions, tasks, tickets, timeline
+from app.domain.base import RECORD_COLUMNS, RuleBroken, Stamp, translatable
+from app.domain.calls import CallLog, timeline_payload
+from app.domain.change_context import ChangeContext
 from app.domain.leads import Lead
 from app.domain.settings import TicketSubject
+from app.domain.tasks import Task
 from app.domain.tickets import Ticket
 from app.domain.timeline import Activity
 from app.lib import phone
 
-#: What is offered; people may write something else.
-OFFERED = (
+#: Suggestions; users may enter any other text.
+SUGGESTED_OUTCOMES = (
     "Interested",
     "Call back later",
     "Documents promised",
@@ -29,148 +31,137 @@ OFFERED = (
     "Question answered",
     "Complaint",
 )
-LONGEST = 500
+MAX_OUTCOME_LENGTH = 500
 
 
 @dataclass(frozen=True)
 class CallOutcome:
-    """What a person says of a call."""
+    """What the user enters after a call."""
 
     text: str
-    #: For the timeline of what the call belongs to.
+    #: For the timeline of the record that the call belongs to.
     note: str | None = None
-    #: When to go on, UTC, and with what; null = nothing is planned.
+    #: When the next task is due, UTC, and its title; None = no next task.
     follow_up_on: datetime | None = None
     title: str | None = None
-    #: Nobody knew the other side before; null = as it was.
+    #: Whether it was a cold call; None = unchanged.
     cold: bool | None = None
 
 
-def settle(
-    session: Session, call: CallLog, outcome: CallOutcome, by: int, now: datetime, offsets: tuple[int, ...] = (60, 5)
-) -> Any:
-    """Write the outcome down, the note on the record, and the next task. Answers the task or None.
+def save_outcome(session: Session, call: CallLog, outcome: CallOutcome, context: ChangeContext) -> Any:
+    """Save the outcome, a note on the record and the next task. Returns the task or None.
 
-    Raises RuleBroken without an outcome, for a follow-up in the past, or one that belongs to no lead or ticket.
+    Raises RuleBroken without an outcome, and for a follow-up in the past or without a lead or ticket.
     """
     text = outcome.text.strip()
-    if not text or len(text) > LONGEST:
-        raise RuleBroken(say("Please say what came of the call, in up to %(most)s signs.", most=LONGEST), "outcome")
-    if outcome.follow_up_on is not None and outcome.follow_up_on <= now:
-        raise RuleBroken("The next follow-up lies in the past. Please choose a later time.", "follow_up_on")
+    if not text or len(text) > MAX_OUTCOME_LENGTH:
+        raise RuleBroken(
+            translatable(
+                "Please enter the outcome of the call, in at most %(most)s characters.", most=MAX_OUTCOME_LENGTH
+            ),
+            "outcome",
+        )
+    if outcome.follow_up_on is not None and outcome.follow_up_on <= context.now:
+        raise RuleBroken("The next follow-up is in the past. Please choose a later time.", "follow_up_on")
     if outcome.follow_up_on is not None and not (call.lead_id or call.ticket_id):
-        raise RuleBroken("A follow-up belongs to a lead or a ticket. Link the call to one first.", "follow_up_on")
+        raise RuleBroken("A follow-up needs a lead or a ticket. Link the call to one first.", "follow_up_on")
     call.outcome = text
     call.cold = call.cold if outcome.cold is None else outcome.cold
-    call.stamp(by, now)
-    _note(session, call, outcome.note, by, now)
-    return _next(session, call, outcome, by, now, offsets) if outcome.follow_up_on is not None else None
+    call.stamp(context)
+    _write_note(session, call, outcome.note, context)
+    return _create_follow_up(session, call, outcome, context) if outcome.follow_up_on is not None else None
 
 
-def _note(session: Session, call: CallLog, note: str | None, by: int, now: datetime) -> None:
+def _write_note(session: Session, call: CallLog, note: str | None, stamp: Stamp) -> None:
     if note and note.strip():
         if not (call.lead_id or call.ticket_id or call.customer_id):
-            raise RuleBroken("A note belongs to a lead, ticket or customer. Link the call to one first.", "note")
-        timeline.write(session, call, "note", by, now, text=note.strip())
+            raise RuleBroken("A note needs a lead, ticket or customer. Link the call to one first.", "note")
+        timeline.write(session, call, "note", stamp, text=note.strip())
 
 
-def _next(
-    session: Session, call: CallLog, outcome: CallOutcome, by: int, now: datetime, offsets: tuple[int, ...]
-) -> Any:
+def _create_follow_up(session: Session, call: CallLog, outcome: CallOutcome, context: ChangeContext) -> Task:
     parent = {"ticket_id": call.ticket_id} if call.ticket_id else {"lead_id": call.lead_id}
     values = {
         "title": (outcome.title or "").strip() or f"Follow up: {outcome.text}"[:200],
-        "assignee_id": by,
+        "assignee_id": context.by,
         "due_on": outcome.follow_up_on,
         **parent,
     }
-    task = tasks.create(session, values, by, now, offsets)
-    if call.lead_id:
-        earlier = or_(
-            Lead.next_follow_up_on.is_(None),
-            Lead.next_follow_up_on <= now,
-            Lead.next_follow_up_on > outcome.follow_up_on,
-        )
-        step = update(Lead).where(Lead.id == call.lead_id, earlier).values(next_follow_up_on=outcome.follow_up_on)
-        session.execute(step, execution_options={"synchronize_session": False})
+    task = tasks.create(session, values, context)
+    if call.lead_id and outcome.follow_up_on is not None:
+        task_actions.set_follow_up(session, call.lead_id, outcome.follow_up_on, context.now)
     return task
 
 
-# --- to whom it belongs
+# --- Linking
 
 
-def link(session: Session, call: CallLog, record: Any, by: int, now: datetime) -> None:
-    """Say to which lead, ticket or customer the call belongs: from now on it stands there, and only there."""
-    own = {"leads": "lead_id", "ticket": "ticket_id", "customer": "customer_id"}[record.__tablename__]
-    place = {"lead_id": None, "ticket_id": None, "customer_id": getattr(record, "customer_id", None), own: record.id}
-    _move(session, call, place, by, now)
+#: The columns that say what a call, or a timeline line, belongs to.
+_LINKS = ("lead_id", "ticket_id", "customer_id")
 
 
-def unlink(session: Session, call: CallLog, by: int, now: datetime) -> None:
-    """Say that the call belongs to nobody."""
-    _move(session, call, dict.fromkeys(("lead_id", "ticket_id", "customer_id")), by, now)
+def link(session: Session, call: CallLog, record: Any, stamp: Stamp) -> None:
+    """Link the call to this lead, ticket or customer, and to no other."""
+    ids = {"customer_id": getattr(record, "customer_id", None), RECORD_COLUMNS[record.__tablename__]: record.id}
+    _relink(session, call, dict.fromkeys(_LINKS) | ids, stamp)
 
 
-def _move(session: Session, call: CallLog, place: dict[str, int | None], by: int, now: datetime) -> None:
-    """The call and its line in the timelines go together."""
-    for page in ("lead_id", "ticket_id", "customer_id"):
-        timeline.stir(session, **{"lead_id": None, page: getattr(call, page)})
-    line = _line_of(session, call)
-    for name, key in place.items():
+def unlink(session: Session, call: CallLog, stamp: Stamp) -> None:
+    """Unlink the call from everything."""
+    _relink(session, call, dict.fromkeys(_LINKS), stamp)
+
+
+def _relink(session: Session, call: CallLog, ids: dict[str, int | None], stamp: Stamp) -> None:
+    """Move the call and its timeline line together."""
+    timeline.mark_changed(session, call.lead_id, call.ticket_id, call.customer_id)
+    line = _timeline_line(session, call)
+    for name, key in ids.items():
         setattr(call, name, key)
     call.linked = True
-    call.stamp(by, now)
-    if line is None and any(place.values()):
-        said = {"text": f"{call.direction} call, {call.status}", "call": call.id, "seconds": call.duration_seconds}
-        line = timeline.write(session, call, "call", call.employee_id, call.started_on, **said)
+    call.stamp(stamp)
+    if line is None and any(ids.values()):
+        made = Stamp(call.employee_id, call.started_on)
+        line = timeline.write(session, call, "call", made, **timeline_payload(call, call.id))
     elif line is not None:
-        for name, key in place.items():
+        for name, key in ids.items():
             setattr(line, name, key)
-    timeline.stir(session, place["lead_id"], place["ticket_id"], place["customer_id"])
+    timeline.mark_changed(session, call.lead_id, call.ticket_id, call.customer_id)
 
 
-def _line_of(session: Session, call: CallLog) -> Activity | None:
-    """The line that tells of this call; found on the page where it stands, by the page's index."""
-    pages = [
-        getattr(Activity, name) == getattr(call, name)
-        for name in ("lead_id", "ticket_id", "customer_id")
-        if getattr(call, name) is not None
-    ]
-    if not pages:
+def _timeline_line(session: Session, call: CallLog) -> Activity | None:
+    """The timeline line of this call, found by the index of the record that it belongs to."""
+    records = [getattr(Activity, name) == getattr(call, name) for name in _LINKS if getattr(call, name) is not None]
+    if not records:
         return None
-    same = Activity.payload["call"].as_integer() == call.id
-    return session.scalars(select(Activity).where(pages[0], Activity.kind == "call", same)).first()
+    is_this_call = Activity.payload["call"].as_integer() == call.id
+    return session.scalars(select(Activity).where(records[0], Activity.kind == "call", is_this_call)).first()
 
 
-# --- what begins with a call
+# --- Leads and tickets from a call
 
 
-def make_lead(
-    session: Session, call: CallLog, by: int, now: datetime, vault: Any, task: Any = None, **terms: Any
-) -> Lead:
-    """A lead of the other side's number, linked; `task` {} = without a first task.
+def create_lead(session: Session, call: CallLog, context: ChangeContext, task: Any = None) -> Lead:
+    """Create a lead with the other party's number and link the call to it; `task` {} = without a first task.
 
-    Raises RuleBroken without a number, or when it has a lead already.
+    Raises RuleBroken when the number is withheld, or the call has a lead already.
     """
     if call.other_e164 is None:
-        raise RuleBroken("The number of this call is withheld, so no lead can be made of it.")
+        raise RuleBroken("The number of this call is withheld, so no lead can be created from it.")
     if call.lead_id is not None:
-        raise RuleBroken("This call belongs to a lead already.")
-    values = {"mobile": phone.shown(call.other_e164), "first_name": _name_of(call), "assignee_id": by}
-    lead = leads.create(session, {k: v for k, v in values.items() if v} | {"task": task}, by, now, vault, **terms)
-    link(session, call, lead, by, now)
+        raise RuleBroken("This call is already linked to a lead.")
+    values = {"mobile": phone.display(call.other_e164), "first_name": _name_of(call), "assignee_id": context.by}
+    lead = leads.create(session, {name: value for name, value in values.items() if value} | {"task": task}, context)
+    link(session, call, lead, context)
     return lead
 
 
-def make_ticket(
-    session: Session, call: CallLog, by: int, now: datetime, vault: Any = None, task: Any = None, **terms: Any
-) -> Ticket:
-    """A ticket of the caller's, linked, with the list's last subject ("General query"). Raises RuleBroken.
+def create_ticket(session: Session, call: CallLog, context: ChangeContext, task: Any = None) -> Ticket:
+    """Create a ticket for the other party and link the call to it; its subject is the last one ("General query").
 
-    A number that nobody has yet becomes a customer.
+    An unknown number becomes a customer. Raises RuleBroken when the call has a ticket already.
     """
     if call.ticket_id is not None:
-        raise RuleBroken("This call belongs to a ticket already.")
+        raise RuleBroken("This call is already linked to a ticket.")
     query = select(TicketSubject.id).where(TicketSubject.is_active.is_(True)).order_by(TicketSubject.position.desc())
     subject = session.scalars(query.limit(1)).first()
     values = {
@@ -178,17 +169,17 @@ def make_ticket(
         "source": "On Call",
         "customer_id": call.customer_id,
         "lead_id": call.lead_id,
-        "assignee_id": by,
+        "assignee_id": context.by,
         "task": task,
     }
     if call.customer_id is None and call.lead_id is None and call.other_e164 is not None:
-        caller = {"mobile": phone.shown(call.other_e164), "first_name": _name_of(call)}
-        values["customer_id"] = tickets.customer_for(session, caller, by, now, vault)
-    ticket = tickets.create(session, values, by, now, **terms)
-    link(session, call, ticket, by, now)
+        caller = {"mobile": phone.display(call.other_e164), "first_name": _name_of(call)}
+        values["customer_id"] = tickets.customer_for(session, caller, context)
+    ticket = tickets.create(session, values, context)
+    link(session, call, ticket, context)
     return ticket
 
 
 def _name_of(call: CallLog) -> str | None:
-    """What the telephone's own address book calls the other side."""
+    """The other party's name in the telephone's address book."""
     return str((call.native or {}).get("contact_name") or "").strip()[:80] or None

@@ -12,12 +12,12 @@ from zoneinfo import ZoneInfo
 from app.lib import phone
 
 #: A telephone's clock may run ahead by so much.
-AHEAD = timedelta(minutes=15)
+MAX_CLOCK_SKEW = timedelta(minutes=15)
 OLDEST_YEAR = 2000
-LONGEST_SECONDS = 86_400
+MAX_SECONDS = 86_400
 #: What telephones write for "somebody", or put in for their own number before they know it.
 PLACEHOLDERS = frozenset({"+911234567890"})
-LONGEST = {"from": 40, "to": 40, "device_call_id": 120, "contact_name": 140}
+MAX_LENGTHS = {"from": 40, "to": 40, "device_call_id": 120, "contact_name": 140}
 #: The type as telephones say it -> our direction. Whatever else they say is not guessed at.
 DIRECTIONS = {
     "incoming": "Incoming",
@@ -33,7 +33,7 @@ _NOT_PICKED = frozenset({"no answer", "no_answer", "did not pick", "did_not_pick
 _NATIVE = ("type", "status", "native_call_type", "native_call_status", "contact_name", "method", "source")
 
 
-class Unreadable(Exception):
+class UnreadableCall(Exception):
     """A record that will never be right, however often it is sent: a code for machines, a sentence for people."""
 
     def __init__(self, code: str, sentence: str) -> None:
@@ -85,13 +85,15 @@ class ParsedCall:
         return self.side, self.started_on.replace(microsecond=0)
 
 
-def read(index: int, raw: Any, telephone: Telephone, now: datetime) -> ParsedCall:
+def parse_call(index: int, raw: Any, telephone: Telephone, now: datetime) -> ParsedCall:
     """One record of a batch. Raises Unreadable."""
     if not isinstance(raw, dict):
-        raise Unreadable("not_a_record", "This is no call: each one is an object with from, to, type and start_time.")
+        raise UnreadableCall(
+            "not_a_record", "This isn't a call: each call is an object with from, to, type and start_time."
+        )
     for name in ("from", "to", "type", "start_time"):
         if raw.get(name) in (None, ""):
-            raise Unreadable("missing_field", f"Missing required field: {name}")
+            raise UnreadableCall("missing_field", f"Missing required field: {name}")
     from_number, to_number = _number(raw, "from"), _number(raw, "to")
     direction = _direction(_word(raw["type"]), from_number, to_number, telephone)
     started = _moment(raw["start_time"], "start_time", telephone.zone)
@@ -99,7 +101,7 @@ def read(index: int, raw: Any, telephone: Telephone, now: datetime) -> ParsedCal
     told = _seconds(raw.get("duration"))
     status = _status(direction, raw, told)
     talked = told if status == "Completed" else 0
-    other = other_of(direction, from_number, to_number, telephone)
+    other = other_number(direction, from_number, to_number, telephone)
     return ParsedCall(
         index=index,
         device_call_id=_own_id(raw, started, from_number),
@@ -107,8 +109,8 @@ def read(index: int, raw: Any, telephone: Telephone, now: datetime) -> ParsedCal
         status=status,
         from_number=from_number,
         to_number=to_number,
-        other_e164=phone.normal(other),
-        side=side_of(other),
+        other_e164=phone.normalize(other),
+        side=other_party(other),
         started_on=started,
         ended_on=_end(raw, started, told, telephone.zone),
         duration_seconds=talked,
@@ -116,7 +118,7 @@ def read(index: int, raw: Any, telephone: Telephone, now: datetime) -> ParsedCal
     )
 
 
-def whole_signs(text: str) -> str:
+def storable_text(text: str) -> str:
     """Without halves of signs, which telephones cut in two, and NULs: neither can be stored."""
     return text.encode("utf-8", "replace").decode().replace("\x00", "")
 
@@ -130,10 +132,10 @@ def _text(raw: dict[str, Any], name: str) -> str:
     if value is None:
         return ""
     if not isinstance(value, str | int) or isinstance(value, bool):
-        raise Unreadable("wrong_type", f"“{name}” must be a text.")
-    text = whole_signs(str(value)).strip()
-    if len(text) > LONGEST[name]:
-        raise Unreadable("too_long", f"“{name}” is longer than {LONGEST[name]} signs.")
+        raise UnreadableCall("wrong_type", f"“{name}” must be text.")
+    text = storable_text(str(value)).strip()
+    if len(text) > MAX_LENGTHS[name]:
+        raise UnreadableCall("too_long", f"“{name}” is longer than {MAX_LENGTHS[name]} characters.")
     return text
 
 
@@ -141,36 +143,36 @@ def _number(raw: dict[str, Any], name: str) -> str:
     """As it came. A sender's name ("AD-HDFCBK") or "Private" may stand for a number; pictures and controls may not."""
     text = _text(raw, name)
     if any(unicodedata.category(sign) in ("Cc", "Cs", "Co", "Cn", "So", "Sk") for sign in text):
-        raise Unreadable("bad_number", f"“{name}” holds signs that are part of no telephone number.")
+        raise UnreadableCall("bad_number", f"“{name}” has characters that don't belong in a phone number.")
     return text
 
 
 def _direction(said: str, from_number: str, to_number: str, telephone: Telephone) -> str:
     """What the telephone says, unless one side is the employee's own number."""
     own = telephone.own - PLACEHOLDERS
-    if phone.normal(to_number) in own:
+    if phone.normalize(to_number) in own:
         return "Incoming"
-    return "Outgoing" if phone.normal(from_number) in own else DIRECTIONS.get(said, "Unknown")
+    return "Outgoing" if phone.normalize(from_number) in own else DIRECTIONS.get(said, "Unknown")
 
 
-def other_of(direction: str, from_number: str, to_number: str, telephone: Telephone) -> str:
+def other_number(direction: str, from_number: str, to_number: str, telephone: Telephone) -> str:
     """The other side's number, as it came."""
     if direction == "Outgoing":
         return to_number
-    if direction == "Unknown" and phone.normal(from_number) in telephone.own | PLACEHOLDERS:
+    if direction == "Unknown" and phone.normalize(from_number) in telephone.own | PLACEHOLDERS:
         return to_number
     return from_number
 
 
-def side_of(number: str) -> str:
+def other_party(number: str) -> str:
     """What names the other side: the normal form, else the digits there are; "" for a withheld number.
 
     Of two names for "withheld" ("Private", "Unknown") each application has its own.
     """
-    return phone.normal(number) or "".join(sign for sign in number if sign.isdecimal())
+    return phone.normalize(number) or "".join(sign for sign in number if sign.isdecimal())
 
 
-def status_of(direction: str, is_answered: bool) -> str:
+def call_status(direction: str, is_answered: bool) -> str:
     """The predecessor's words: unanswered calls are Missed Call (in) or Did Not Picked (out)."""
     unanswered = {"Incoming": "Missed Call", "Outgoing": "Did Not Picked"}
     return "Completed" if is_answered else unanswered.get(direction, "No Answer")
@@ -183,7 +185,7 @@ def _status(direction: str, raw: dict[str, Any], seconds: int) -> str:
     missed = bool({said, native, _word(raw.get("type"))} & _MISSED) or kind in _MISSED_TYPES
     if direction == "Outgoing":
         missed = bool({said, native} & _NOT_PICKED)
-    return status_of(direction, bool(seconds) and not missed)
+    return call_status(direction, bool(seconds) and not missed)
 
 
 def _seconds(value: Any) -> int:
@@ -191,9 +193,9 @@ def _seconds(value: Any) -> int:
         return 0
     text = str(value).strip()
     if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,6})?", text):
-        raise Unreadable("bad_duration", "“duration” must be a number of seconds.")
-    if float(text) > LONGEST_SECONDS:
-        raise Unreadable("bad_duration", "“duration” is longer than a day.")
+        raise UnreadableCall("bad_duration", "“duration” must be a number of seconds.")
+    if float(text) > MAX_SECONDS:
+        raise UnreadableCall("bad_duration", "“duration” is longer than a day.")
     return int(float(text))
 
 
@@ -206,24 +208,24 @@ def _moment(value: Any, name: str, zone: ZoneInfo) -> datetime:
     except ValueError:
         moment = None
     if moment is None:
-        raise Unreadable("bad_time", f"“{name}” is no time such as 2026-11-23 14:03:22.")
+        raise UnreadableCall("bad_time", f"“{name}” isn't a time such as 2026-11-23 14:03:22.")
     try:
         return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
     except (OverflowError, ValueError) as error:
-        raise Unreadable("bad_time", f"“{name}” lies outside of every calendar.") from error
+        raise UnreadableCall("bad_time", f"“{name}” is outside the supported range of dates.") from error
 
 
 def _of_milliseconds(value: int, name: str) -> datetime:
     if not 0 <= value < 10**14:
-        raise Unreadable("bad_time", f"“{name}” is no time such as 2026-11-23 14:03:22.")
+        raise UnreadableCall("bad_time", f"“{name}” isn't a time such as 2026-11-23 14:03:22.")
     return datetime.fromtimestamp(value // 1000, UTC).replace(microsecond=value % 1000 * 1000)
 
 
 def _refuse_impossible(started: datetime, now: datetime) -> None:
     if started.year < OLDEST_YEAR:
-        raise Unreadable("too_old", f"The call began before {OLDEST_YEAR}. Is the telephone's clock right?")
-    if started > now + AHEAD:
-        raise Unreadable("in_the_future", "The call began in the future. Is the telephone's clock right?")
+        raise UnreadableCall("too_old", f"The call started before {OLDEST_YEAR}. Is the phone's clock right?")
+    if started > now + MAX_CLOCK_SKEW:
+        raise UnreadableCall("in_the_future", "The call started in the future. Is the phone's clock right?")
 
 
 def _end(raw: dict[str, Any], started: datetime, seconds: int, zone: ZoneInfo) -> datetime:
@@ -233,9 +235,9 @@ def _end(raw: dict[str, Any], started: datetime, seconds: int, zone: ZoneInfo) -
         return fallback
     try:
         ended = _moment(raw["end_time"], "end_time", zone)
-    except Unreadable:
+    except UnreadableCall:
         return fallback
-    return ended if started <= ended <= started + timedelta(seconds=LONGEST_SECONDS) else fallback
+    return ended if started <= ended <= started + timedelta(seconds=MAX_SECONDS) else fallback
 
 
 def _own_id(raw: dict[str, Any], started: datetime, from_number: str) -> str:
@@ -244,10 +246,10 @@ def _own_id(raw: dict[str, Any], started: datetime, from_number: str) -> str:
 
 def _native(raw: dict[str, Any], seconds: int, telephone: Telephone) -> dict[str, Any]:
     kept: dict[str, Any] = {
-        name: whole_signs(str(raw[name]))[:140]
+        name: storable_text(str(raw[name]))[:140]
         for name in _NATIVE
         if isinstance(raw.get(name), str | int | float) and raw[name] != ""
     }
     duration = raw.get("native_duration")
-    kept["duration"] = duration if isinstance(duration, int) and 0 <= duration <= LONGEST_SECONDS else seconds
-    return kept | {"start_time": whole_signs(str(raw["start_time"]))[:40], "zone": str(telephone.zone)}
+    kept["duration"] = duration if isinstance(duration, int) and 0 <= duration <= MAX_SECONDS else seconds
+    return kept | {"start_time": storable_text(str(raw["start_time"]))[:40], "zone": str(telephone.zone)}

@@ -12,18 +12,27 @@ from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Session
 
 from app.domain import call_matching, change_events, notices, sla, telephones, timeline
-from app.domain.call_parsing import ParsedCall, Telephone, Unreadable, other_of, read, side_of, status_of, whole_signs
+from app.domain.call_parsing import (
+    ParsedCall,
+    Telephone,
+    UnreadableCall,
+    call_status,
+    other_number,
+    other_party,
+    parse_call,
+    storable_text,
+)
 from app.domain.calls import CallLog
 from app.domain.leads import Lead
 from app.domain.tickets import Ticket
 
-MOST = 1000
+MAX_BATCH = 1000
 #: A missed call of yesterday rings nobody's bell: telephones send old calls when they are new.
-FRESH = timedelta(hours=12)
+NOTIFY_WITHIN = timedelta(hours=12)
 
 
 @dataclass
-class Result:
+class CallResult:
     """What became of one record of the batch."""
 
     index: int
@@ -44,17 +53,17 @@ class Batch:
     now: datetime
     heard: list[ParsedCall] = field(default_factory=list)
     refused: list[tuple[Any, str, str]] = field(default_factory=list)
-    results: dict[int, Result] = field(default_factory=dict)
+    results: dict[int, CallResult] = field(default_factory=dict)
 
 
-def sync(session: Session, telephone: Telephone, records: list[Any], now: datetime) -> list[Result]:
+def sync(session: Session, telephone: Telephone, records: list[Any], now: datetime) -> list[CallResult]:
     """Store a batch of at most MOST records; the caller commits. One result a record, in the order of the batch.
 
     A record that can never be read goes to the quarantine and is an error; whatever else goes wrong raises, and
     nothing of the batch is stored. Raises ValueError for a batch that is too long.
     """
-    if len(records) > MOST:
-        raise ValueError(f"more than {MOST} calls in one batch")
+    if len(records) > MAX_BATCH:
+        raise ValueError(f"more than {MAX_BATCH} calls in one batch")
     own = telephone.own | telephones.lock(session, telephone.employee_id)
     batch = Batch(replace(telephone, own=own), now)
     for index, raw in enumerate(records):
@@ -66,24 +75,24 @@ def sync(session: Session, telephone: Telephone, records: list[Any], now: dateti
     return results
 
 
-def _note(session: Session, batch: Batch, results: list[Result]) -> None:
+def _note(session: Session, batch: Batch, results: list[CallResult]) -> None:
     """What the batch says of the telephone itself, and what of it could not be taken."""
     employee_id, agent = batch.telephone.employee_id, batch.telephone.agent
     telephones.quarantine(session, employee_id, batch.refused, batch.now)
     came = telephones.SyncSummary(
         agent, [result.status for result in results], [heard.started_on for heard in batch.heard]
     )
-    telephones.note(session, employee_id, came, batch.now)
+    telephones.record_sync(session, employee_id, came, batch.now)
 
 
 def _read_one(batch: Batch, index: int, raw: Any) -> None:
     try:
-        batch.heard.append(read(index, raw, batch.telephone, batch.now))
-    except Unreadable as wrong:
+        batch.heard.append(parse_call(index, raw, batch.telephone, batch.now))
+    except UnreadableCall as wrong:
         named = raw.get("device_call_id") if isinstance(raw, dict) else None
-        own_id = whole_signs(str(named))[:120] if isinstance(named, str | int) else ""
+        own_id = storable_text(str(named))[:120] if isinstance(named, str | int) else ""
         batch.refused.append((raw, wrong.code, wrong.sentence))
-        batch.results[index] = Result(index, own_id, "error", None, wrong.code, wrong.sentence)
+        batch.results[index] = CallResult(index, own_id, "error", None, wrong.code, wrong.sentence)
 
 
 # --- What is new, what is known, what has grown
@@ -117,7 +126,7 @@ class _Known:
         """The record that will be written says it all."""
         heard.direction, heard.duration_seconds = self.direction, self.duration_seconds
         heard.ended_on, heard.native = self.ended_on or heard.ended_on, self.native
-        heard.status = status_of(self.direction, bool(self.duration_seconds))
+        heard.status = call_status(self.direction, bool(self.duration_seconds))
 
 
 def _store(session: Session, batch: Batch) -> None:
@@ -128,7 +137,7 @@ def _store(session: Session, batch: Batch) -> None:
     for heard in batch.heard:
         known = by_id.get(heard.device_call_id) or by_second.get(heard.second)
         status = "created" if known is None else "updated" if known.grow(heard) else "duplicate"
-        batch.results[heard.index] = Result(heard.index, heard.device_call_id, status, known.id if known else None)
+        batch.results[heard.index] = CallResult(heard.index, heard.device_call_id, status, known.id if known else None)
         known = known or _Known(
             None, heard.device_call_id, heard.direction, heard.duration_seconds, heard.ended_on, heard.native
         )
@@ -164,8 +173,10 @@ def _known(session: Session, batch: Batch) -> tuple[dict[str, _Known], dict[Any,
     by_second: dict[Any, _Known] = {}
     for row in session.execute(query):
         known = by_id.setdefault(row.device_call_id, _Known(*row[:6]))
-        other = row.other_e164 or other_of(row.direction, row.from_number or "", row.to_number or "", batch.telephone)
-        by_second[row.other_e164 or side_of(other), row.started_on.replace(microsecond=0)] = known
+        other = row.other_e164 or other_number(
+            row.direction, row.from_number or "", row.to_number or "", batch.telephone
+        )
+        by_second[row.other_e164 or other_party(other), row.started_on.replace(microsecond=0)] = known
     return by_id, by_second
 
 
@@ -219,8 +230,8 @@ def _answer(session: Session, writing: dict[str, ParsedCall], places: dict[int, 
         if heard.status == "Completed" and heard.direction != "Unknown":
             for kind, key in places[heard.index].waiting:
                 first[kind][key] = min(heard.started_on, first[kind].get(key, heard.started_on))
-    sla.answer_by_contacts(session, Lead, first["lead"])
-    sla.answer_by_contacts(session, Ticket, first["ticket"])
+    sla.record_first_replies(session, Lead, first["lead"])
+    sla.record_first_replies(session, Ticket, first["ticket"])
 
 
 def _row(batch: Batch, heard: ParsedCall, place: call_matching.CallTarget) -> dict[str, Any]:
@@ -291,13 +302,13 @@ def _tell_timelines(session: Session, batch: Batch, created: list[tuple[int, Par
 def _stir(session: Session, places: Iterable[call_matching.CallTarget]) -> None:
     """Who looks at one of the pages sees the call, or how long it became."""
     for place in places:
-        timeline.stir(session, place.lead_id, place.ticket_id, place.customer_id)
+        timeline.mark_changed(session, place.lead_id, place.ticket_id, place.customer_id)
 
 
 def _ring(session: Session, batch: Batch, created: list[tuple[int, ParsedCall, Any]]) -> None:
     """A customer called in vain: whoever answers for him hears of it."""
     missed = [each for each in created if each[1].status == "Missed Call" and each[2].answers]
-    fresh = [each for each in missed if batch.now - each[1].started_on < FRESH]
+    fresh = [each for each in missed if batch.now - each[1].started_on < NOTIFY_WITHIN]
     news = [
         notices.NoticeEvent(
             "missed_call",
@@ -309,4 +320,4 @@ def _ring(session: Session, batch: Batch, created: list[tuple[int, ParsedCall, A
         for key, _heard, place in fresh
     ]
     if news:
-        notices.tell_many(session, news, batch.now)
+        notices.notify_many(session, news, batch.now)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
-from typing import Any
 
 from sqlalchemy.orm import Session
+
+from app.domain.pending import pending
 
 #: Table -> what people outside call the record.
 KINDS = {"leads": "lead", "ticket": "ticket", "customer": "customer", "task": "task", "call_log": "call_log"}
@@ -77,7 +78,7 @@ def note(session: Session, kind: str, key: int, *events: str) -> None:
 
 def add(session: Session, place: RecordKey, happening: ChangeEvent) -> None:
     """Note it beside what happened to the record before."""
-    found = gathered(session)
+    found = pending(session).change_events
     before = found.get(place, ChangeEvent())
     found[place] = replace(
         happening,
@@ -85,9 +86,3 @@ def add(session: Session, place: RecordKey, happening: ChangeEvent) -> None:
         number=happening.number or before.number,
         seen_by=before.seen_by | happening.seen_by,
     )
-
-
-def gathered(session: Session) -> dict[RecordKey, ChangeEvent]:
-    """(kind, id) -> what happened to it in this transaction so far."""
-    found: dict[Any, ChangeEvent] = session.info.setdefault("happened", {})
-    return found

@@ -1,53 +1,52 @@
-"""Client ids: noted on a lead before its account is open, corrected afterwards, and never two people's."""
+"""Client ids of leads: set before the account is open, corrected afterwards, unique per person."""
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import or_, select, union_all
 from sqlalchemy.orm import Session
 
-from app.domain.base import RuleBroken
-from app.domain.customers import CustomerAccount, foreign_client_id
+from app.domain.base import RuleBroken, Stamp
+from app.domain.customers import CustomerAccount, client_id_conflict
 
 
-def take(session: Session, lead: Any, typed: str | None, by: int | None, now: datetime) -> None:
-    """Note the client id on the lead; the account that the lead opened follows a correction.
+def set_client_id(session: Session, lead: Any, entered: str | None, stamp: Stamp) -> None:
+    """Set the client id of the lead, and of the account that the lead has opened.
 
-    Raises AlreadyThere for one that is another customer's, RuleBroken for none where the account is open.
+    Raises AlreadyExists when it belongs to another customer, RuleBroken when it is empty but the account is open.
     """
-    code = (typed or "").strip().upper() or None
+    code = (entered or "").strip().upper() or None
     if code == lead.client_id:
         return
     if code is not None:
-        _refuse_foreign(session, lead, code)
+        _refuse_taken(session, lead, code)
     if lead.opened_on is not None:
-        _correct(session, lead, code, by, now)
+        _correct(session, lead, code, stamp)
     lead.client_id = code
 
 
-def _refuse_foreign(session: Session, lead: Any, code: str) -> None:
-    kind, own = type(lead), lead.customer_id or 0
-    foreign = or_(kind.customer_id.is_(None), kind.customer_id != own)
+def _refuse_taken(session: Session, lead: Any, code: str) -> None:
+    record, own = type(lead), lead.customer_id or 0
+    is_other_person = or_(record.customer_id.is_(None), record.customer_id != own)
     accounts = select(CustomerAccount.id).where(CustomerAccount.client_id == code, CustomerAccount.customer_id != own)
-    leads = select(kind.id).where(kind.client_id == code, kind.id != (lead.id or 0), foreign)
+    leads = select(record.id).where(record.client_id == code, record.id != (lead.id or 0), is_other_person)
     with session.no_autoflush:
         taken = session.execute(union_all(accounts, leads).limit(1)).first()
     if taken:
-        raise foreign_client_id(code)
+        raise client_id_conflict(code)
 
 
-def _correct(session: Session, lead: Any, code: str | None, by: int | None, now: datetime) -> None:
+def _correct(session: Session, lead: Any, code: str | None, stamp: Stamp) -> None:
     if code is None:
-        raise RuleBroken("The account of this lead is open, so it needs its client id.", "client_id")
+        raise RuleBroken("The account of this lead is open, so it needs a client ID.", "client_id")
     own = CustomerAccount.customer_id == (lead.customer_id or 0)
     query = select(CustomerAccount).where(own, CustomerAccount.client_id.in_([lead.client_id, code]))
     known = {account.client_id: account for account in session.scalars(query)}
     account = known.get(lead.client_id)
     if account is None or code in known:
-        return  # this lead's account stands under the right code already
+        return  # there is no account to correct, or one has the right code already
     account.client_id = code
-    account.stamp(by, now)
+    account.stamp(stamp)
     if lead.customer is not None and lead.customer.referral_code == lead.client_id:
         lead.customer.referral_code = code

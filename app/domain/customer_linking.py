@@ -1,67 +1,64 @@
-"""A lead joins its customer: the contact is the customer's from then on, and nothing that was typed goes unsaid."""
+"""Linking a lead to a customer: the contact data is the customer's from then on, and differences are proposed."""
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from app.domain import timeline
-from app.domain.customers import Customer
+from app.domain.base import Stamp
+from app.domain.customers import SECRET_FIELDS, Customer
 
-#: Contact fields whose values may stand on a timeline, where masks cover them.
-SHOWN = ("first_name", "last_name", "mobile", "alternative_mobile", "email", "address")
-SECRETS = ("pan", "aadhaar")
-_NORMAL = {"mobile": "mobile_e164", "alternative_mobile": "alternative_e164"}
-#: Every column of a contact.
-COLUMNS = (*SHOWN, *_NORMAL.values(), *(secret + part for secret in SECRETS for part in ("_sealed", "_blind")))
+#: Contact fields whose values may appear on a timeline, where field masks apply.
+TIMELINE_FIELDS = ("first_name", "last_name", "mobile", "alternative_mobile", "email", "address")
+_NORMALIZED = {"mobile": "mobile_e164", "alternative_mobile": "alternative_e164"}
+_SECRET_COLUMNS = tuple(name + suffix for name in SECRET_FIELDS for suffix in ("_sealed", "_blind"))
+#: All columns that store contact data.
+CONTACT_COLUMNS = (*TIMELINE_FIELDS, *_NORMALIZED.values(), *_SECRET_COLUMNS)
 
 
-def link(session: Session, lead: Any, customer: Customer, by: int | None, now: datetime) -> list[list[Any]]:
-    """Link to the customer; the lead's own contact is cleared. Answers what differs: [field, old, new].
+def link(session: Session, lead: Any, customer: Customer, stamp: Stamp) -> list[list[Any]]:
+    """Link the lead to the customer and clear its own contact data. Returns what differs: [[field, old, new]].
 
-    What differs is proposed on the timeline, not written. A PAN or Aadhaar goes to a customer who has none; where
-    he has one, it is only said that another was typed, be it the same or not: nobody shall find out by trying.
+    Differences are for a proposal; they change nothing. A PAN or Aadhaar number moves to a customer without one.
+    Where the customer has one, the result only says that another was entered, equal or not: otherwise users could
+    find out a number by trying.
     """
-    proposed = [change for name in SHOWN if (change := _difference(lead, customer, name))]
-    proposed += [[secret, None, None] for secret in SECRETS if _is_second(lead, customer, secret)]
-    given = [secret for secret in SECRETS if _hand_over(lead, customer, secret)]
-    if given:
-        customer.stamp(by, now)
-        changes = [[secret, None, None] for secret in given]
-        timeline.write(session, customer, "field_change", by, now, changes=changes)
-    _clear_contact(lead)
+    differences = [change for name in TIMELINE_FIELDS if (change := _difference(lead, customer, name))]
+    differences += [[name, None, None] for name in SECRET_FIELDS if _both_have(lead, customer, name)]
+    moved = [name for name in SECRET_FIELDS if _move_secret(lead, customer, name)]
+    if moved:
+        customer.stamp(stamp)
+        timeline.write(session, customer, "field_change", stamp, changes=[[name, None, None] for name in moved])
+    for name in CONTACT_COLUMNS:
+        setattr(lead, name, None)
     lead.customer = customer
-    return proposed
+    return differences
 
 
-def propose(session: Session, lead: Any, proposed: list[list[Any]], by: int | None, now: datetime) -> None:
-    """Write what differs, if anything does, on the lead's timeline."""
-    if proposed:
-        timeline.write(session, lead, "proposal", by, now, changes=proposed)
+def write_proposal(session: Session, lead: Any, differences: list[list[Any]], stamp: Stamp) -> None:
+    """Write the differences to the lead's timeline as a proposal, if there are any."""
+    if differences:
+        timeline.write(session, lead, "proposal", stamp, changes=differences)
 
 
 def _difference(lead: Any, customer: Customer, name: str) -> list[Any] | None:
-    typed, kept = getattr(lead, _NORMAL.get(name, name)), getattr(customer, _NORMAL.get(name, name))
-    if not typed or typed in (kept, customer.mobile_e164, customer.alternative_e164):
+    column = _NORMALIZED.get(name, name)
+    entered, stored = getattr(lead, column), getattr(customer, column)
+    if not entered or entered in (stored, customer.mobile_e164, customer.alternative_e164):
         return None
     return [name, getattr(customer, name), getattr(lead, name)]
 
 
-def _is_second(lead: Any, customer: Customer, secret: str) -> bool:
-    return bool(getattr(lead, secret + "_blind") and getattr(customer, secret + "_blind"))
+def _both_have(lead: Any, customer: Customer, name: str) -> bool:
+    return bool(getattr(lead, name + "_blind") and getattr(customer, name + "_blind"))
 
 
-def _hand_over(lead: Any, customer: Customer, secret: str) -> bool:
-    """Give the lead's sealed value to a customer who has none."""
-    if not getattr(lead, secret + "_blind") or getattr(customer, secret + "_blind"):
+def _move_secret(lead: Any, customer: Customer, name: str) -> bool:
+    """Copy the lead's encrypted value to a customer without one; whether there was anything to copy."""
+    if not getattr(lead, name + "_blind") or getattr(customer, name + "_blind"):
         return False
-    for part in (secret + "_sealed", secret + "_blind"):
-        setattr(customer, part, getattr(lead, part))
+    for column in (name + "_sealed", name + "_blind"):
+        setattr(customer, column, getattr(lead, column))
     return True
-
-
-def _clear_contact(lead: Any) -> None:
-    for name in COLUMNS:
-        setattr(lead, name, None)

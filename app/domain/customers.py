@@ -1,4 +1,4 @@
-"""Customers: the one home of a person's data, found by normalised number."""
+"""Customers and their brokerage accounts. A person's contact data is stored here once, found by normalized number."""
 
 from __future__ import annotations
 
@@ -9,23 +9,26 @@ from sqlalchemy import Boolean, Date, ForeignKey, Index, String, or_, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from app.domain import timeline
-from app.domain.base import AlreadyThere, Moment, Record, RuleBroken, Versioned, next_number, say
+from app.domain.base import AlreadyExists, Record, RuleBroken, Stamp, UtcDateTime, Versioned, next_number, translatable
+from app.domain.change_context import ChangeContext
 from app.domain.settings import AccountType
 from app.lib import phone
 from app.lib.identity import is_aadhaar, is_pan
 from app.lib.vault import Vault
 
-KYC = ("Pending", "Verified", "Rejected", "Re-KYC due")
-#: Contact fields that a lead holds only until it has a customer.
-CONTACT = ("first_name", "last_name", "mobile", "alternative_mobile", "email", "address", "pan", "aadhaar")
+KYC_STATUSES = ("Pending", "Verified", "Rejected", "Re-KYC due")
+#: Stored encrypted; their values never go to a timeline.
+SECRET_FIELDS = ("pan", "aadhaar")
+#: Contact fields, which a lead holds only until it is linked to a customer.
+CONTACT_FIELDS = ("first_name", "last_name", "mobile", "alternative_mobile", "email", "address", *SECRET_FIELDS)
 
 
 class Contact:
-    """A person's contact fields; a lead has them until it has a customer."""
+    """The contact fields of a customer, or of a lead without one."""
 
     first_name: Mapped[str | None] = mapped_column(String(80))
     last_name: Mapped[str | None] = mapped_column(String(80))
-    #: As typed, and in E.164 (null when it is no number).
+    #: As entered, and in E.164 (null when it is not a number).
     mobile: Mapped[str | None] = mapped_column(String(40))
     mobile_e164: Mapped[str | None] = mapped_column(String(20), index=True)
     alternative_mobile: Mapped[str | None] = mapped_column(String(40))
@@ -44,41 +47,43 @@ class Contact:
         """First and last name, or the number, or an empty string."""
         return " ".join(part for part in (self.first_name, self.last_name) if part) or self.mobile or ""
 
-    def take(self, values: dict[str, Any], vault: Vault | None) -> None:
-        """Write contact fields that are in `values`; raises RuleBroken for what cannot be right."""
-        for plain in ("first_name", "last_name", "address"):
-            if plain in values:
-                setattr(self, plain, _clean(values[plain]))
+    def set_contact(self, values: dict[str, Any], vault: Vault | None) -> None:
+        """Set the contact fields that are in `values`. Raises RuleBroken for an invalid one."""
+        for name in ("first_name", "last_name", "address"):
+            if name in values:
+                setattr(self, name, _clean(values[name]))
         if "email" in values:
             self.email = _email(values["email"])
         if "mobile" in values:
             self.mobile, self.mobile_e164 = _number(values["mobile"], "mobile")
         if "alternative_mobile" in values:
             self.alternative_mobile, self.alternative_e164 = _number(values["alternative_mobile"], "alternative_mobile")
-        for secret in ("pan", "aadhaar"):
-            if secret in values:
-                self._seal(secret, values[secret], vault)
+        for name in SECRET_FIELDS:
+            if name in values:
+                self._set_secret(name, values[name], vault)
 
-    def _seal(self, which: str, typed: str | None, vault: Vault | None) -> None:
-        text = "".join((typed or "").upper().split()).replace("-", "")
-        sound = is_pan(text) if which == "pan" else is_aadhaar(text)
-        if text and not sound:
-            raise RuleBroken(_WRONG[which], which)
+    def _set_secret(self, name: str, entered: str | None, vault: Vault | None) -> None:
+        text = "".join((entered or "").upper().split()).replace("-", "")
+        is_valid = is_pan(text) if name == "pan" else is_aadhaar(text)
+        if text and not is_valid:
+            raise RuleBroken(_INVALID_SECRET[name], name)
         if text and vault is None:
-            raise ValueError("a vault is needed to keep " + which)
-        setattr(self, which + "_sealed", vault.seal(text) if text and vault else None)
-        setattr(self, which + "_blind", vault.blind(text, which) if text and vault else None)
+            raise ValueError("a vault is needed to store " + name)
+        setattr(self, name + "_sealed", vault.seal(text) if text and vault else None)
+        setattr(self, name + "_blind", vault.blind(text, name) if text and vault else None)
 
 
-_WRONG = {
+_INVALID_SECRET = {
     "pan": "A PAN has five letters, four digits and one letter, such as ABCDE1234F. Please check it.",
     "aadhaar": "An Aadhaar number has twelve digits and does not start with 0 or 1. Please check it.",
 }
 
 
 class Customer(Contact, Versioned, Record):
-    """A person we deal with."""
+    """A person who is a customer of the broker."""
 
+    #: What other records show of it: the number, and behind it what people call it.
+    __label_columns__ = ("number", "first_name", "last_name")
     __tablename__ = "customer"
     __table_args__ = (
         Index("ix_customer_owner", "owner_id", "id"),
@@ -90,7 +95,7 @@ class Customer(Contact, Versioned, Record):
     status: Mapped[str] = mapped_column(String(16), nullable=False, default="Active")
     #: Lead, Ticket, Direct or Other.
     source: Mapped[str] = mapped_column(String(16), nullable=False, default="Direct")
-    #: Client id by which this customer refers others, and who referred him.
+    #: Client id by which this customer refers others, and the one by which they were referred.
     referral_code: Mapped[str | None] = mapped_column(String(40), index=True)
     referred_by: Mapped[str | None] = mapped_column(String(40), index=True)
     kyc_status: Mapped[str] = mapped_column(String(16), nullable=False, default="Pending")
@@ -100,7 +105,7 @@ class Customer(Contact, Versioned, Record):
     no_whatsapp: Mapped[bool] = mapped_column(Boolean, nullable=False, default=False)
     no_sms: Mapped[bool] = mapped_column(Boolean, nullable=False, default=False)
     no_email: Mapped[bool] = mapped_column(Boolean, nullable=False, default=False)
-    #: Who answers for this customer.
+    #: Who is responsible for this customer.
     owner_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
     accounts: Mapped[list[CustomerAccount]] = relationship(back_populates="customer", cascade="all, delete-orphan")
 
@@ -110,53 +115,52 @@ class CustomerAccount(Record):
 
     __tablename__ = "customer_account"
     customer_id: Mapped[int] = mapped_column(ForeignKey("customer.id", ondelete="CASCADE"), nullable=False, index=True)
-    #: The brokerage's client code, upper case; the database refuses a second one.
+    #: The broker's client code in upper case, unique in the database.
     client_id: Mapped[str] = mapped_column(String(40), nullable=False, unique=True)
     account_type_id: Mapped[int | None] = mapped_column(ForeignKey("account_type.id"))
-    opened_on: Mapped[datetime | None] = mapped_column(Moment)
-    activated_on: Mapped[datetime | None] = mapped_column(Moment)
-    #: The lead that it came from.
+    opened_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    activated_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    #: The lead that opened it.
     lead_id: Mapped[int | None] = mapped_column(ForeignKey("leads.id", ondelete="SET NULL"), index=True)
     customer: Mapped[Customer] = relationship(back_populates="accounts")
     account_type: Mapped[AccountType | None] = relationship()
 
 
-def create(session: Session, values: dict[str, Any], by: int | None, now: datetime, vault: Vault | None) -> Customer:
-    """Make a customer. Raises RuleBroken when there is no name, or the mobile is another customer's."""
+def create(session: Session, values: dict[str, Any], context: ChangeContext) -> Customer:
+    """Create a customer. Raises RuleBroken without a name, or when another customer has the mobile number."""
     customer = Customer(version=1)
-    customer.take(values, vault)
-    if not customer.name:
-        raise RuleBroken("Please give the customer a name or a mobile number.", "first_name")
-    refuse_taken_mobile(session, customer, values)
-    _take_rest(customer, values)
-    customer.owner_id = values.get("owner_id", by)
-    customer.number = next_number(session, "CUST", now.year)
-    customer.stamp(by, now)
+    _set_checked_contact(session, customer, values, context)
+    _set_fields(customer, values)
+    customer.owner_id = values.get("owner_id", context.by)
+    customer.number = next_number(session, "CUST", context.now.year)
+    customer.stamp(context)
     session.add(customer)
     session.flush()
-    timeline.write(session, customer, "system", by, now, text="Customer created")
+    timeline.write(session, customer, "system", context, text="Customer created")
     return customer
 
 
-def change(
-    session: Session, customer: Customer, values: dict[str, Any], by: int | None, now: datetime, vault: Vault | None
-) -> None:
-    """Change a customer; what changed is written to the timeline (PAN and Aadhaar without their values)."""
-    before = {name: getattr(customer, name, None) for name in (*CONTACT, *_REST)}
-    customer.take(values, vault)
-    if not customer.name:
-        raise RuleBroken("Please give the customer a name or a mobile number.", "first_name")
-    refuse_taken_mobile(session, customer, values)
-    _take_rest(customer, values)
-    customer.stamp(by, now)
-    changes = [[n, _plain(before[n]), _plain(getattr(customer, n, None))] for n in before if n in values]
-    changes = [row for row in changes if row[1] != row[2]]
-    changes += [[secret, None, None] for secret in ("pan", "aadhaar") if secret in values]
+def change(session: Session, customer: Customer, values: dict[str, Any], context: ChangeContext) -> None:
+    """Change a customer and write to the timeline what changed (PAN and Aadhaar without their values)."""
+    before = {name: getattr(customer, name, None) for name in (*CONTACT_FIELDS, *_FIELDS) if name in values}
+    _set_checked_contact(session, customer, values, context)
+    _set_fields(customer, values)
+    customer.stamp(context)
+    changes = timeline.field_changes(customer, before)
+    changes += [[name, None, None] for name in SECRET_FIELDS if name in values]
     if changes:
-        timeline.write(session, customer, "field_change", by, now, changes=changes)
+        timeline.write(session, customer, "field_change", context, changes=changes)
 
 
-_REST = (
+def _set_checked_contact(session: Session, customer: Customer, values: dict[str, Any], context: ChangeContext) -> None:
+    customer.set_contact(values, context.vault)
+    if not customer.name:
+        raise RuleBroken("Please enter a name or a mobile number for the customer.", "first_name")
+    _refuse_duplicate_mobile(session, customer, values)
+
+
+#: Fields that are written as they come, apart from the contact fields.
+_FIELDS = (
     "status",
     "source",
     "referral_code",
@@ -171,57 +175,51 @@ _REST = (
 )
 
 
-def _take_rest(customer: Customer, values: dict[str, Any]) -> None:
-    for name in _REST:
+def _set_fields(customer: Customer, values: dict[str, Any]) -> None:
+    for name in _FIELDS:
         if name in values and not (name == "owner_id" and values[name] is None):
             setattr(customer, name, values[name])
 
 
-def _plain(value: Any) -> Any:
-    return value.isoformat() if isinstance(value, (date, datetime)) else value
-
-
-def refuse_taken_mobile(session: Session, customer: Customer, values: dict[str, Any]) -> None:
-    """Raise RuleBroken when another customer has this mobile as his own."""
+def _refuse_duplicate_mobile(session: Session, customer: Customer, values: dict[str, Any]) -> None:
+    """Raise AlreadyExists when the new mobile number is the main number of another customer."""
     if not values.get("mobile") or customer.mobile_e164 is None:
         return
     query = select(Customer.number).where(Customer.mobile_e164 == customer.mobile_e164)
     with session.no_autoflush:
         other = session.execute(query.where(Customer.id != (customer.id or 0)).limit(1)).scalar()
     if other:
-        raise AlreadyThere("Another customer already has this mobile number. Open that one instead.", "mobile")
+        raise AlreadyExists("Another customer already has this mobile number. Open that customer instead.", "mobile")
 
 
-def with_mobile(session: Session, e164: str | None) -> Customer | None:
-    """The customer with this number, main numbers before alternative ones; None if nobody has it."""
+def find_by_mobile(session: Session, e164: str | None) -> Customer | None:
+    """The customer with this number, preferably as main number, else as alternative one; None if there is none."""
     if not e164:
         return None
     query = select(Customer).where(or_(Customer.mobile_e164 == e164, Customer.alternative_e164 == e164)).limit(5)
     found = list(session.scalars(query))
-    return min(found, key=lambda c: (c.mobile_e164 != e164, c.id)) if found else None
+    return min(found, key=lambda customer: (customer.mobile_e164 != e164, customer.id)) if found else None
 
 
-def open_account(
-    session: Session, customer: Customer, client_id: str, lead: Any, by: int | None, now: datetime
-) -> CustomerAccount:
-    """Find or make the account of this client id. Raises RuleBroken when it belongs to somebody else."""
-    code = client_id.strip().upper()
+def open_account(session: Session, customer: Customer, lead: Any, stamp: Stamp) -> CustomerAccount:
+    """Find or create the account of the lead's client id. Raises AlreadyExists when it is another customer's."""
+    code = (lead.client_id or "").strip().upper()
     account = session.scalars(select(CustomerAccount).where(CustomerAccount.client_id == code)).first()
     if account is not None and account.customer_id != customer.id:
-        raise foreign_client_id(code)
+        raise client_id_conflict(code)
     if account is None:
         account = CustomerAccount(client_id=code, customer_id=customer.id, account_type_id=lead.account_type_id)
-        account.lead_id, account.opened_on = lead.id, now
-        account.stamp(by, now)
+        account.lead_id, account.opened_on = lead.id, stamp.now
+        account.stamp(stamp)
         session.add(account)
     customer.referral_code = customer.referral_code or code
     return account
 
 
-def foreign_client_id(code: str) -> AlreadyThere:
-    """The refusal of a client id that is another customer's."""
-    text = say("The client id %(code)s already belongs to another customer. Please check it.", code=code)
-    return AlreadyThere(text, "client_id")
+def client_id_conflict(code: str) -> AlreadyExists:
+    """The refusal of a client id that belongs to another customer."""
+    text = translatable("The client ID %(code)s already belongs to another customer. Please check it.", code=code)
+    return AlreadyExists(text, "client_id")
 
 
 def _clean(text: Any) -> str | None:
@@ -238,17 +236,20 @@ def _email(text: str | None) -> str | None:
         or "@" in domain
         or domain.startswith(".")
         or domain.endswith(".")
-        or any(ord(sign) < 33 for sign in email)
+        or any(ord(character) < 33 for character in email)
     ):
-        raise RuleBroken("This is no e-mail address. It should look like name@example.com.", "email")
+        raise RuleBroken("This isn't a valid email address. It should look like name@example.com.", "email")
     return email or None
 
 
-def _number(typed: str | None, field: str) -> tuple[str | None, str | None]:
-    text = (typed or "").strip()
+def _number(entered: str | None, field: str) -> tuple[str | None, str | None]:
+    """The number as entered, and in E.164; (None, None) for an empty one."""
+    text = (entered or "").strip()
     if not text:
         return None, None
-    e164 = phone.normal(text)
+    e164 = phone.normalize(text)
     if e164 is None or (e164.startswith("+91") and len(e164) != 13):
-        raise RuleBroken("This is no telephone number. An Indian mobile has ten digits, such as 98200 12345.", field)
+        raise RuleBroken(
+            "This isn't a valid phone number. An Indian mobile number has ten digits, such as 98200 12345.", field
+        )
     return text, e164

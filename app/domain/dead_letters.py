@@ -1,4 +1,4 @@
-"""Calls from the queue that failed for good: a person runs each again, or lets it rest, once."""
+"""Queue calls that failed for good, until an admin retries or dismisses them."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from app.domain import audit
 from app.domain.base import Conflict
 from app.domain.job_runs import FailedCall
 
-#: What a person may decide.
-AGAIN, DROPPED = "again", "dropped"
-#: So many are shown, and decided at once; the rest comes up next.
-MOST = 200
+#: The outcomes that an admin can choose.
+RETRIED, DROPPED = "again", "dropped"
+#: How many are shown, and resolved, at once.
+MAX_AT_ONCE = 200
 
 
-def open_ones(session: Session) -> list[FailedCall]:
-    """The calls that nobody has decided on, newest first, at most MOST."""
-    query = select(FailedCall).where(FailedCall.settled_on.is_(None)).order_by(FailedCall.id.desc()).limit(MOST)
+def unresolved(session: Session) -> list[FailedCall]:
+    """Unresolved calls, newest first, at most MAX_AT_ONCE."""
+    query = select(FailedCall).where(FailedCall.settled_on.is_(None)).order_by(FailedCall.id.desc()).limit(MAX_AT_ONCE)
     return list(session.scalars(query))
 
 
-def count_open(session: Session) -> int:
-    """How many there are of them."""
+def count_unresolved(session: Session) -> int:
+    """How many calls are unresolved."""
     return session.scalar(select(func.count(FailedCall.id)).where(FailedCall.settled_on.is_(None))) or 0
 
 
-def settle(session: Session, rows: list[FailedCall], outcome: str, by: int, now: datetime) -> None:
-    """Write down, also in the audit, what `by` decided. Raises Conflict when somebody was faster."""
+def resolve(session: Session, rows: list[FailedCall], outcome: str, by: int, now: datetime) -> None:
+    """Set the outcome that user `by` chose, and audit it. Raises Conflict when someone else resolved one of them."""
     keys = [row.id for row in rows]
-    theirs = (FailedCall.id.in_(keys), FailedCall.settled_on.is_(None))
-    step = update(FailedCall).where(*theirs).values(settled_on=now, settled_by_id=by, outcome=outcome)
+    are_open = (FailedCall.id.in_(keys), FailedCall.settled_on.is_(None))
+    step = update(FailedCall).where(*are_open).values(settled_on=now, settled_by_id=by, outcome=outcome)
     done: Any = session.execute(step, execution_options={"synchronize_session": False})
     if not rows or done.rowcount != len(rows):
-        raise Conflict("Somebody has decided this already. Please look at the list again.")
+        raise Conflict("Someone has already handled this. Please reload the list.")
     audit.write(session, "failed call", by, now, "calls", outcome=outcome, calls=keys)

@@ -29,7 +29,7 @@ _ALWAYS = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
 @lru_cache(maxsize=8192)
 def offset_periods(zone: ZoneInfo, day: date) -> tuple[OffsetPeriod, ...]:
     """The one distance from UTC that a local date knows; two of them when the clock changes on it."""
-    change = changes(zone, day.year).get(day)
+    change = clock_changes(zone, day.year).get(day)
     began, ended = _ALWAYS
     if change is None:
         return (OffsetPeriod(began, ended, _offset(zone, datetime.combine(day, time(12), tzinfo=zone))),)
@@ -38,7 +38,7 @@ def offset_periods(zone: ZoneInfo, day: date) -> tuple[OffsetPeriod, ...]:
 
 
 @lru_cache(maxsize=1024)
-def changes(zone: ZoneInfo, year: int) -> Mapping[date, datetime]:
+def clock_changes(zone: ZoneInfo, year: int) -> Mapping[date, datetime]:
     """The local dates of a year that touch a change of the clock, to the moment of the change."""
     found: dict[date, datetime] = {}
     if year not in YEARS_WITH_CHANGES:

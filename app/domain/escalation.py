@@ -1,4 +1,4 @@
-"""The watch over the SLA clocks: people are warned, a broken promise is told, then it climbs the reports-to tree."""
+"""SLA warnings, breaches and escalations: who is notified when a deadline is near or missed, up the reporting line."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from sqlalchemy import literal, select, union_all, update
 from sqlalchemy.orm import Session, aliased
 
 from app.domain import assignment, notices, office_hours, sla, team, timeline
+from app.domain.base import Stamp
 from app.domain.leads import Lead
 from app.domain.notices import NoticeEvent
-from app.domain.sla import Promise, SlaTerms
+from app.domain.sla import SlaDeadline, SlaTerms
 from app.domain.tickets import Ticket
 
 RECORDS: dict[str, Any] = {"lead": Lead, "ticket": Ticket}
 SKIPPED = "skipped"
 
 
-def due(session: Session, now: datetime, limit: int) -> list[tuple[str, int]]:
-    """(kind, id) of the records whose clock has to be looked at, longest waiting first; one statement."""
+def due_records(session: Session, now: datetime, limit: int) -> list[tuple[str, int]]:
+    """(kind, id) of the records whose SLA clock must be checked now, longest waiting first; one statement."""
     parts = [
         select(literal(kind).label("kind"), record.id, record.sla_on).where(record.sla_on <= now)
         for kind, record in RECORDS.items()
@@ -32,25 +33,25 @@ def due(session: Session, now: datetime, limit: int) -> list[tuple[str, int]]:
     return [(row.kind, row.id) for row in found]
 
 
-def look(session: Session, kind: str, key: int, now: datetime, terms: SlaTerms) -> str:
-    """Tell what is due to be told of one record, and say when to look again. The caller commits.
+def check_record(session: Session, kind: str, key: int, now: datetime, terms: SlaTerms) -> str:
+    """Notify of what is due for one record, and set when to check it again. The caller commits.
 
-    Answers the gravest kind of notice that was told, or skipped: nothing was, or somebody else holds the record.
+    Returns the most severe kind of notice sent, or SKIPPED: none was, or another transaction holds the record.
     """
     record = _locked(session, RECORDS[kind], key, now)
     if record is None:
         return SKIPPED
     watch = EscalationWatch(session, record, terms, now)
-    told = [] if record.paused_on else [watch.tell(promise) for promise in watch.promises]
-    watch.arm()
-    return max(told, key=_GRAVITY.index, default=SKIPPED)
+    sent = [] if record.paused_on else [watch.notify(deadline) for deadline in watch.deadlines]
+    watch.schedule_next()
+    return max(sent, key=_BY_SEVERITY.index, default=SKIPPED)
 
 
-_GRAVITY = (SKIPPED, "sla_warning", "sla_breach", "sla_escalated")
+_BY_SEVERITY = (SKIPPED, "sla_warning", "sla_breach", "sla_escalated")
 
 
 def _locked(session: Session, record: Any, key: int, now: datetime) -> Any:
-    """The record under its lock; None where somebody holds it, or looked at it: the next minute comes back to it."""
+    """The record under its lock; None where another transaction holds it or has checked it: the next run retries."""
     query = select(record).where(record.id == key, record.sla_on <= now)
     locked = query.with_for_update(skip_locked=True, of=record)
     return session.scalars(locked, execution_options={"populate_existing": True}).first()
@@ -58,28 +59,28 @@ def _locked(session: Session, record: Any, key: int, now: datetime) -> Any:
 
 @dataclass(frozen=True)
 class EscalationRecipients:
-    """Who hears of a record, everybody in it present or stood in for."""
+    """Who is notified of a record: active users, or their substitutes during a leave."""
 
-    #: All who have it now; the owner where nobody has.
-    workers: tuple[int, ...]
+    #: All current assignees; the owner where there are none.
+    assignees: tuple[int, ...]
     owner: tuple[int, ...]
-    #: The managers next above the workers.
-    bosses: tuple[int, ...]
-    #: The managers above the one whose record it is, nearest first.
+    #: The direct managers of the assignees.
+    managers: tuple[int, ...]
+    #: The managers above the first assignee, nearest first.
     chain: tuple[int, ...]
 
     @property
     def levels(self) -> int:
-        """How often a broken promise climbs: the nearest manager hears of the breach itself, the last level is the top.
+        """How many times a missed deadline escalates; the nearest manager is notified of the breach itself.
 
-        Where nobody stands above him the one level left is the admins'.
+        Without a higher manager there is one level, that of the admins.
         """
         return max(1, len(self.chain) - 1)
 
 
 @dataclass
 class EscalationWatch:
-    """One look at one record under its lock."""
+    """One check of one record under its lock."""
 
     session: Session
     record: Any
@@ -87,135 +88,132 @@ class EscalationWatch:
     now: datetime
 
     @cached_property
-    def promises(self) -> list[Promise]:
-        """What it owes, as it stood when the look began."""
-        return sla.promises(self.record, self.terms)
+    def deadlines(self) -> list[SlaDeadline]:
+        """Its open deadlines when the check began."""
+        return sla.deadlines(self.record, self.terms)
 
     @cached_property
-    def audience(self) -> EscalationRecipients:
-        """Whom it concerns; read when there is something to tell."""
+    def recipients(self) -> EscalationRecipients:
+        """Whom it concerns; read when there is something to notify them of."""
         session, record = self.session, self.record
         owner = [record.owner_id] if record.owner_id is not None else []
-        holders = assignment.present(session, record) or owner
-        found = _people(session, [*holders, *owner])
-        workers = _stood_in(found, holders, self.now) or _stood_in(found, owner, self.now)
+        holders = assignment.current_assignees(session, record) or owner
+        found = _users_with_delegates(session, [*holders, *owner])
+        assignees = _active_or_substitutes(found, holders, self.now) or _active_or_substitutes(found, owner, self.now)
         first = record.assignee_id or record.owner_id
         chain = team.managers_above(session, first) if first is not None else []
-        bosses = [found[user][0].manager_id for user in holders if user in found]
-        above = _people(session, [*chain, *bosses])
+        managers = [found[user][0].manager_id for user in holders if user in found]
+        above = _users_with_delegates(session, [*chain, *managers])
         return EscalationRecipients(
-            workers,
-            _stood_in(found, owner, self.now),
-            _stood_in(above, bosses, self.now),
-            _stood_in(above, chain, self.now),
+            assignees,
+            _active_or_substitutes(found, owner, self.now),
+            _active_or_substitutes(above, managers, self.now),
+            _active_or_substitutes(above, chain, self.now),
         )
 
-    def tell(self, promise: Promise) -> str:
-        """The newest thing that is true of the promise; what was told of it before is not told again."""
-        if self.now < promise.warn_on:
+    def notify(self, deadline: SlaDeadline) -> str:
+        """Send the latest notice that is due for this deadline; what was sent before is not sent again."""
+        if self.now < deadline.warn_on:
             return SKIPPED
-        if self.now < promise.due_on:
-            fresh = self._notify([self._news("sla_warning", promise, self.audience.workers)])
-            return "sla_warning" if fresh else SKIPPED
-        told = self._tell_breach(promise) if getattr(self.record, f"{promise.name}_late_on") is None else SKIPPED
-        return self._tell_levels(promise) or told
+        if self.now < deadline.due_on:
+            added = self._send([self._event("sla_warning", deadline, self.recipients.assignees)])
+            return "sla_warning" if added else SKIPPED
+        sent = self._notify_of_breach(deadline) if getattr(self.record, f"{deadline.name}_late_on") is None else SKIPPED
+        return self._escalate(deadline) or sent
 
-    def _tell_breach(self, promise: Promise) -> str:
-        seen = self.audience
-        people = (*seen.workers, *seen.owner, *seen.bosses, *seen.chain[:1])
-        self._notify([self._news("sla_breach", promise, people)])
-        self._write("sla_breach", promise, people)
+    def _notify_of_breach(self, deadline: SlaDeadline) -> str:
+        to = self.recipients
+        users = (*to.assignees, *to.owner, *to.managers, *to.chain[:1])
+        self._send([self._event("sla_breach", deadline, users)])
+        self._write("sla_breach", deadline, users)
         return "sla_breach"
 
-    def _tell_levels(self, promise: Promise) -> str | None:
-        """Each manager hears of it at his own level; after a late start those who were left out, all at once."""
-        reached = range(1, min(self._level(promise), self.audience.levels) + 1)
-        missed = [level for level in reached if self._is_news(promise, level)]
-        people = [self._at_level(level) for level in missed]
-        news = [self._news("sla_escalated", promise, users, level) for level, users in zip(missed, people, strict=True)]
-        if not (news and self._notify(news)):
+    def _escalate(self, deadline: SlaDeadline) -> str | None:
+        """Notify the manager of each new level; after a delay all levels that were missed, at once."""
+        reached = range(1, min(self._level(deadline), self.recipients.levels) + 1)
+        users_by_level = {level: self._users_at(level) for level in reached if self._is_new(deadline, level)}
+        events = [self._event("sla_escalated", deadline, users, level) for level, users in users_by_level.items()]
+        if not (events and self._send(events)):
             return None
-        self._write("sla_escalated", promise, [user for users in people for user in users])
+        self._write("sla_escalated", deadline, [user for users in users_by_level.values() for user in users])
         return "sla_escalated"
 
-    def _level(self, promise: Promise) -> int:
-        """How many steps the broken promise has climbed by now."""
-        late = office_hours.open_between(self.terms.office, promise.due_on, self.now)
+    def _level(self, deadline: SlaDeadline) -> int:
+        """How many levels the missed deadline has escalated by now."""
+        late = office_hours.open_time_between(self.terms.office, deadline.due_on, self.now)
         return late // timedelta(minutes=self.terms.escalation_minutes)
 
-    def _climbs_on(self, promise: Promise, level: int) -> datetime | None:
-        return self.terms.after(promise.due_on, timedelta(minutes=self.terms.escalation_minutes * level))
+    def _escalates_on(self, deadline: SlaDeadline, level: int) -> datetime | None:
+        return self.terms.after(deadline.due_on, timedelta(minutes=self.terms.escalation_minutes * level))
 
-    def _is_news(self, promise: Promise, level: int) -> bool:
-        """Whether the last look came before this level, as far as the record knows; the event keys know for sure."""
-        moment = self._climbs_on(promise, level)
+    def _is_new(self, deadline: SlaDeadline, level: int) -> bool:
+        """Whether this level was reached after the last check, judged by the record; event keys rule out repeats."""
+        moment = self._escalates_on(deadline, level)
         return moment is not None and moment >= self.record.sla_on
 
-    def _at_level(self, level: int) -> tuple[int, ...]:
-        """The manager of this level; with the last one the admins."""
-        people = self.audience.chain[level : level + 1]
-        if level < self.audience.levels:
-            return people
-        admins = team.members(self.session, team.role_named(self.session, "Admin").id)
-        return (*people, *(user.id for user in admins if user.active))
+    def _users_at(self, level: int) -> tuple[int, ...]:
+        """The manager of this level; at the last level the admins too."""
+        managers = self.recipients.chain[level : level + 1]
+        if level < self.recipients.levels:
+            return managers
+        return (*managers, *team.active_admins(self.session))
 
     # --- writing
 
-    def _news(self, kind: str, promise: Promise, users: Iterable[int], level: int = 0) -> NoticeEvent:
-        key = f"{kind}:{self.record.applies_to}:{self.record.id}:{promise.key}:{level}"
-        says = self._says(promise) | {"number": self.record.number}
-        return NoticeEvent(kind, key, tuple(users), says, notices.place_of(self.record))
+    def _event(self, kind: str, deadline: SlaDeadline, users: Iterable[int], level: int = 0) -> NoticeEvent:
+        key = f"{kind}:{self.record.applies_to}:{self.record.id}:{deadline.key}:{level}"
+        payload = self._payload(deadline) | {"number": self.record.number}
+        return NoticeEvent(kind, key, tuple(users), payload, notices.record_ids_of(self.record))
 
-    def _says(self, promise: Promise) -> dict[str, Any]:
-        """The promise, and the office minutes that are left: fewer than none, so many is it late."""
-        left = sla.minutes_left(self.terms.office, promise.due_on, self.now)
-        return {"promise": promise.name, "minutes": left, "due": promise.due_on.isoformat()}
+    def _payload(self, deadline: SlaDeadline) -> dict[str, Any]:
+        """The deadline, and the office minutes that are left; negative when it is late."""
+        left = sla.minutes_left(self.terms.office, deadline.due_on, self.now)
+        return {"promise": deadline.name, "minutes": left, "due": deadline.due_on.isoformat()}
 
-    def _notify(self, news: list[NoticeEvent]) -> int:
-        return notices.tell_many(self.session, news, self.now)
+    def _send(self, events: list[NoticeEvent]) -> int:
+        return notices.notify_many(self.session, events, self.now)
 
-    def _write(self, what: str, promise: Promise, users: Iterable[int]) -> None:
-        """A line of the timeline, which names who was told."""
-        text = f"The {_WORDS[promise.name]} is late."
+    def _write(self, what: str, deadline: SlaDeadline, users: Iterable[int]) -> None:
+        """Add a line to the timeline, with the users who were notified."""
+        text = f"The {_DEADLINE_LABELS[deadline.name]} is overdue."
         timeline.write(
             self.session,
             self.record,
             "system",
-            None,
-            self.now,
+            Stamp(None, self.now),
             text=text,
             what=what,
             to=list(dict.fromkeys(users)),
-            **self._says(promise),
+            **self._payload(deadline),
         )
 
-    def arm(self) -> None:
-        """Say when to look again, and what is broken: a plain UPDATE, so that nobody's save meets a conflict."""
-        moments = [] if self.record.paused_on else [self._next(promise) for promise in self.promises]
+    def schedule_next(self) -> None:
+        """Set when to check again, and what is late: a plain UPDATE, so that no one's save runs into a conflict."""
+        moments = [] if self.record.paused_on else [self._next_check(deadline) for deadline in self.deadlines]
         values: dict[str, Any] = {"sla_on": min((each for each in moments if each is not None), default=None)}
         if not self.record.paused_on:
-            for each in self.promises:
+            for each in self.deadlines:
                 if each.due_on <= self.now:
                     values[f"{each.name}_late_on"] = each.due_on
         kind = type(self.record)
         step = update(kind).where(kind.id == self.record.id).values(**values)
         self.session.execute(step, execution_options={"synchronize_session": False})
 
-    def _next(self, promise: Promise) -> datetime | None:
-        if self.now < promise.warn_on:
-            return promise.warn_on
-        if self.now < promise.due_on:
-            return promise.due_on
-        level = self._level(promise) + 1
-        return self._climbs_on(promise, level) if level <= self.audience.levels else None
+    def _next_check(self, deadline: SlaDeadline) -> datetime | None:
+        if self.now < deadline.warn_on:
+            return deadline.warn_on
+        if self.now < deadline.due_on:
+            return deadline.due_on
+        level = self._level(deadline) + 1
+        return self._escalates_on(deadline, level) if level <= self.recipients.levels else None
 
 
-_WORDS = {"reply": "first answer", "resolve": "resolution"}
+_DEADLINE_LABELS = {"reply": "first response", "resolve": "resolution"}
 
 
-def _people(session: Session, ids: Iterable[int | None]) -> dict[int, tuple[Any, Any]]:
-    """id -> the user and his delegate."""
-    wanted = {user for user in ids if user is not None}
+def _users_with_delegates(session: Session, ids: Iterable[int | None]) -> dict[int, tuple[Any, Any]]:
+    """User id -> the user and their delegate."""
+    wanted = {user_id for user_id in ids if user_id is not None}
     if not wanted:
         return {}
     delegate = aliased(User)
@@ -223,8 +221,10 @@ def _people(session: Session, ids: Iterable[int | None]) -> dict[int, tuple[Any,
     return {user.id: (user, other) for user, other in session.execute(query)}
 
 
-def _stood_in(found: dict[int, tuple[Any, Any]], ids: Iterable[int | None], now: datetime) -> tuple[int, ...]:
-    """Those who work here, in order; for one on leave his delegate, if he is there."""
-    working = [found[user] for user in ids if user is not None and user in found and found[user][0].active]
-    heard = [team.stand_in(team.TurnPosition(user, other), now) or user.id for user, other in working]
-    return tuple(dict.fromkeys(heard))
+def _active_or_substitutes(
+    found: dict[int, tuple[Any, Any]], ids: Iterable[int | None], now: datetime
+) -> tuple[int, ...]:
+    """The active users in order; for a user on leave the delegate, if the delegate is available."""
+    active = [found[key] for key in ids if key is not None and key in found and found[key][0].active]
+    users = [team.substitute(team.TurnPosition(user, delegate), now) or user.id for user, delegate in active]
+    return tuple(dict.fromkeys(users))

@@ -1,77 +1,95 @@
-"""What a client that repeats itself is told: a POST with the same Idempotency-Key is done once, and answered again."""
+"""Idempotency keys: a POST repeated with the same key is done once and answered again."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from flask_appbuilder import Model
-from sqlalchemy import ForeignKey, Integer, String, UniqueConstraint, delete, select
+from sqlalchemy import ForeignKey, Integer, Select, String, UniqueConstraint, delete, select
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain.base import Conflict, Moment, RuleBroken, say
+from app.domain.base import Conflict, RuleBroken, UtcDateTime, translatable
 
-#: How long an answer is kept.
-KEPT = timedelta(hours=24)
-LONGEST_KEY = 100
+#: How long a response is kept.
+KEPT_FOR = timedelta(hours=24)
+MAX_KEY_LENGTH = 100
 
 
-class KeptAnswer(Model):  # type: ignore[misc]
-    """The answer to one POST, kept under the key that its client chose."""
+class StoredResponse(Model):  # type: ignore[misc]
+    """The response to one POST, under the key that its client chose."""
 
     __tablename__ = "kept_answer"
     __table_args__ = (UniqueConstraint("user_id", "key"),)
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("ab_user.id", ondelete="CASCADE"), nullable=False)
-    key: Mapped[str] = mapped_column(String(LONGEST_KEY), nullable=False)
-    #: Hash of path and body: the same key for something else is a mistake of the client.
+    key: Mapped[str] = mapped_column(String(MAX_KEY_LENGTH), nullable=False)
+    #: Hash of path and body: reusing the key for another request is an error of the client.
     fingerprint: Mapped[str] = mapped_column(String(64), nullable=False)
-    at: Mapped[datetime] = mapped_column(Moment, nullable=False, index=True)
-    #: Null while the first one is at work.
+    at: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False, index=True)
+    #: HTTP status; null while the first request is in progress.
     status: Mapped[int | None] = mapped_column(Integer)
-    #: Key of the record that was made; its answer is read anew, through the person's eyes of today.
+    #: Id of the created record. A repeated request reads it again, as the user may see it now.
     record_id: Mapped[int | None] = mapped_column(Integer)
 
 
-def claim(session: Session, user_id: int, key: str, fingerprint: str, now: datetime) -> KeptAnswer | None:
-    """Take the key for this transaction: None for the first one, else what the first one was answered.
+@dataclass(frozen=True)
+class IdempotentRequest:
+    """A POST with an Idempotency-Key."""
 
-    Raises RuleBroken for a key that is too long, or was used for something else; Conflict while the first is at work.
+    user_id: int
+    key: str
+    #: Hash of path and body.
+    fingerprint: str
+
+
+def claim(session: Session, request: IdempotentRequest, now: datetime) -> StoredResponse | None:
+    """Claim the key in this transaction: None for the first request, else the response to the first one.
+
+    Raises RuleBroken for a key that is too long or was used for another request; Conflict while the first request
+    is in progress.
     """
-    if not key.isascii() or not key.isprintable() or not 0 < len(key) <= LONGEST_KEY:
+    key = request.key
+    if not key.isascii() or not key.isprintable() or not 0 < len(key) <= MAX_KEY_LENGTH:
         raise RuleBroken(
-            say("An Idempotency-Key has at most %(most)s plain signs.", most=LONGEST_KEY), "Idempotency-Key"
+            translatable("An Idempotency-Key has at most %(most)s printable ASCII characters.", most=MAX_KEY_LENGTH),
+            "Idempotency-Key",
         )
-    values = {"user_id": user_id, "key": key, "fingerprint": fingerprint, "at": now}
+    values = {"user_id": request.user_id, "key": key, "fingerprint": request.fingerprint, "at": now}
     # Where another transaction holds the same key, this waits for its end.
     if session.execute(_insert_new(session, values)).rowcount == 1:  # type: ignore[attr-defined]
         return None
-    mine = (KeptAnswer.user_id == user_id, KeptAnswer.key == key)
-    held = session.scalars(select(KeptAnswer).where(*mine), execution_options={"populate_existing": True}).first()
-    if held is None or held.status is None:
-        raise Conflict("The first request with this Idempotency-Key is still at work. Please ask again in a moment.")
-    # MariaDB takes another spelling of a key for the same one.
-    if (held.key, held.fingerprint) != (key, fingerprint):
-        raise RuleBroken(
-            "This Idempotency-Key was used for another request. Please choose a new one.", "Idempotency-Key"
+    stored = session.scalars(_stored(request), execution_options={"populate_existing": True}).first()
+    if stored is None or stored.status is None:
+        raise Conflict(
+            "The first request with this Idempotency-Key is still in progress. Please try again in a moment."
         )
-    return held
+    # MariaDB finds a key in other case too.
+    if (stored.key, stored.fingerprint) != (key, request.fingerprint):
+        raise RuleBroken(
+            "This Idempotency-Key was already used for a different request. Please use a new one.", "Idempotency-Key"
+        )
+    return stored
 
 
-def keep(session: Session, user_id: int, key: str, status: int, record_id: int | None) -> None:
-    """Write down the answer, in the transaction that made the record."""
-    mine = (KeptAnswer.user_id == user_id, KeptAnswer.key == key)
-    held = session.scalars(select(KeptAnswer).where(*mine), execution_options={"populate_existing": True}).one()
-    held.status, held.record_id = status, record_id
+def store_response(session: Session, request: IdempotentRequest, status: int, record_id: int | None) -> None:
+    """Store the response, in the transaction that created the record."""
+    stored = session.scalars(_stored(request), execution_options={"populate_existing": True}).one()
+    stored.status, stored.record_id = status, record_id
 
 
-def forgotten(now: datetime) -> Any:
-    """The statement that forgets answers which nobody asks for again."""
-    return delete(KeptAnswer).where(KeptAnswer.at < now - KEPT)
+def _stored(request: IdempotentRequest) -> Select[StoredResponse]:
+    return select(StoredResponse).where(StoredResponse.user_id == request.user_id, StoredResponse.key == request.key)
+
+
+def cleanup_statement(now: datetime) -> Any:
+    """DELETE of the responses older than KEPT_FOR."""
+    return delete(StoredResponse).where(StoredResponse.at < now - KEPT_FOR)
 
 
 def _insert_new(session: Session, values: dict[str, Any]) -> Any:
     if session.get_bind().dialect.name == "sqlite":
-        return sqlite.insert(KeptAnswer).values(values).on_conflict_do_nothing(index_elements=["user_id", "key"])
-    return mysql.insert(KeptAnswer).values(values).prefix_with("IGNORE")
+        return sqlite.insert(StoredResponse).values(values).on_conflict_do_nothing(index_elements=["user_id", "key"])
+    return mysql.insert(StoredResponse).values(values).prefix_with("IGNORE")

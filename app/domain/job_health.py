@@ -1,4 +1,4 @@
-"""Late jobs: what should run every minute and does not, and who hears of it, once an incident."""
+"""Late jobs: which minute jobs did not run, and one notification of each incident to the admins."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from sqlalchemy.orm import Session
 from app.domain import job_runs, notices, team
 from app.domain.job_runs import JobRun
 
-#: A job of every minute that did not start for longer, or is at work for longer, is late.
-LATE = timedelta(minutes=3)
-#: Runs that hang are closed after some minutes; older ones are no news.
+#: A minute job is late when it has not started for longer than this, or runs for longer.
+LATE_AFTER = timedelta(minutes=3)
+#: How far back stuck runs are searched; the schedule closes them after some minutes.
 _LOOK_BACK = timedelta(minutes=15)
 
 
@@ -24,81 +24,81 @@ _LOOK_BACK = timedelta(minutes=15)
 class JobDelay:
     """One incident."""
 
-    #: The job; "" = all of them stand still.
+    #: The job; "" = none of them runs.
     job: str
-    #: The last slot that was begun: it names the incident, for everybody who sees it.
+    #: The last slot that was started; identifies the incident, whichever process sees it.
     slot: str
-    #: When that was, UTC.
+    #: When that slot was started, UTC.
     since: datetime
-    #: When a process took the lead again, UTC; null = nobody has yet.
+    #: When a process took over the schedule again, UTC; None = none has yet.
     until: datetime | None = None
-    #: It began and does not end.
-    hangs: bool = False
-    #: It began later than now: the clock was set back, and slots that ran are not run again until it has passed them.
+    #: It started and does not end.
+    is_stuck: bool = False
+    #: It started later than now: the clock was set back, and slots that ran are not run again.
     is_ahead: bool = False
 
 
-def of_now(session: Session, jobs: list[str], now: datetime) -> list[JobDelay]:
-    """The jobs of every minute that are late now; one incident where all of them stopped together."""
-    last = job_runs.newest(session, jobs)
-    if still := _ahead(last, now) or _standstill(last, now):
-        return [still]
-    late = {run.job: _of_run(run) for run in last.values() if now - run.started_on > LATE}
-    return list(late.values()) + [_of_run(run) for run in _hanging(session, jobs, now) if run.job not in late]
+def current_delays(session: Session, jobs: list[str], now: datetime) -> list[JobDelay]:
+    """The minute jobs that are late now; one incident where all of them stopped."""
+    last = job_runs.newest_runs(session, jobs)
+    if common := _clock_set_back(last, now) or _all_stopped(last, now):
+        return [common]
+    late = {run.job: _delay_of(run) for run in last.values() if now - run.started_on > LATE_AFTER}
+    return list(late.values()) + [_delay_of(run) for run in _stuck_runs(session, jobs, now) if run.job not in late]
 
 
-def of_gap(session: Session, jobs: list[str], now: datetime) -> list[JobDelay]:
-    """For who takes the lead: that no job ran until now, if it was for long."""
-    still = _standstill(job_runs.newest(session, jobs), now)
-    return [JobDelay(still.job, still.slot, still.since, now)] if still else []
+def delay_before_takeover(session: Session, jobs: list[str], now: datetime) -> list[JobDelay]:
+    """For a process that takes over the schedule: that no job ran until now, if it was for long."""
+    delay = _all_stopped(job_runs.newest_runs(session, jobs), now)
+    return [JobDelay(delay.job, delay.slot, delay.since, now)] if delay else []
 
 
-def _standstill(last: dict[str, JobRun], now: datetime) -> JobDelay | None:
-    """Nothing at all was begun for too long."""
+def _all_stopped(last: dict[str, JobRun], now: datetime) -> JobDelay | None:
+    """No job was started for too long."""
     newest = max(last.values(), key=lambda run: run.started_on, default=None)
-    if newest is None or now - newest.started_on <= LATE:
+    if newest is None or now - newest.started_on <= LATE_AFTER:
         return None
     return JobDelay("" if len(last) > 1 else newest.job, newest.slot, newest.started_on)
 
 
-def _ahead(last: dict[str, JobRun], now: datetime) -> JobDelay | None:
-    """The newest run lies in the future."""
+def _clock_set_back(last: dict[str, JobRun], now: datetime) -> JobDelay | None:
+    """The newest run is in the future."""
     newest = max(last.values(), key=lambda run: run.started_on, default=None)
-    if newest is None or newest.started_on - now <= LATE:
+    if newest is None or newest.started_on - now <= LATE_AFTER:
         return None
     return JobDelay("", newest.slot, newest.started_on, is_ahead=True)
 
 
-def _of_run(run: JobRun) -> JobDelay:
-    return JobDelay(run.job, run.slot, run.started_on, hangs=run.outcome == "running")
+def _delay_of(run: JobRun) -> JobDelay:
+    return JobDelay(run.job, run.slot, run.started_on, is_stuck=run.outcome == "running")
 
 
-def _hanging(session: Session, jobs: list[str], now: datetime) -> list[JobRun]:
-    """Runs that go on for too long, even if a later one was begun elsewhere; the last of each job."""
-    at_work = (JobRun.job.in_(jobs), JobRun.started_on < now - LATE, JobRun.started_on > now - _LOOK_BACK)
-    query = select(JobRun).where(*at_work, JobRun.outcome == "running").order_by(JobRun.started_on)
+def _stuck_runs(session: Session, jobs: list[str], now: datetime) -> list[JobRun]:
+    """The last run of each job that takes too long, even if a later one was started elsewhere."""
+    started = (JobRun.job.in_(jobs), JobRun.started_on < now - LATE_AFTER, JobRun.started_on > now - _LOOK_BACK)
+    query = select(JobRun).where(*started, JobRun.outcome == "running").order_by(JobRun.started_on)
     return list({run.job: run for run in session.scalars(query)}.values())
 
 
-def tell(session: Session, found: Iterable[JobDelay], now: datetime, zone: str) -> int:
-    """Notify the admins, once an incident however many processes see it. Answers how many notices were new."""
-    found = list(found)
-    if not found:
+def notify_admins(session: Session, delays: Iterable[JobDelay], now: datetime, zone: str) -> int:
+    """Notify the admins of each incident once, however many processes see it. Returns how many notices were new."""
+    delays = list(delays)
+    if not delays:
         return 0
-    admins = team.members(session, team.role_named(session, "Admin").id)
-    users = tuple(user.id for user in admins if user.active)
-    return notices.tell_many(session, [_news(each, users, now, ZoneInfo(zone)) for each in found], now)
+    users = tuple(team.active_admins(session))
+    return notices.notify_many(session, [_event(each, users, now, ZoneInfo(zone)) for each in delays], now)
 
 
-def _news(late: JobDelay, users: tuple[int, ...], now: datetime, zone: ZoneInfo) -> notices.NoticeEvent:
-    """`from` and `to` are what the office's clock showed; the others are for machines."""
-    end = late.until or now
-    says: dict[str, Any] = {"job": late.job, "since": late.since.isoformat(), "from": _clock(late.since, zone)}
-    says |= {"minutes": abs(end - late.since) // timedelta(minutes=1), "hangs": late.hangs, "ahead": late.is_ahead}
-    if late.until:
-        says |= {"until": late.until.isoformat(), "to": _clock(late.until, zone)}
-    key = f"job_lag:{late.job or 'all'}:{late.slot}{':ahead' if late.is_ahead else ''}"
-    return notices.NoticeEvent("job_lag", key, users, says, notices.place_of(None))
+def _event(delay: JobDelay, users: tuple[int, ...], now: datetime, zone: ZoneInfo) -> notices.NoticeEvent:
+    """`from` and `to` are texts in the office's zone; `since` and `until` are ISO 8601."""
+    end = delay.until or now
+    payload: dict[str, Any] = {"job": delay.job, "since": delay.since.isoformat(), "from": _clock(delay.since, zone)}
+    payload |= {"minutes": abs(end - delay.since) // timedelta(minutes=1)}
+    payload |= {"hangs": delay.is_stuck, "ahead": delay.is_ahead}
+    if delay.until:
+        payload |= {"until": delay.until.isoformat(), "to": _clock(delay.until, zone)}
+    key = f"job_lag:{delay.job or 'all'}:{delay.slot}{':ahead' if delay.is_ahead else ''}"
+    return notices.NoticeEvent("job_lag", key, users, payload, notices.record_ids_of(None))
 
 
 def _clock(moment: datetime, zone: ZoneInfo) -> str:

@@ -22,14 +22,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain.base import Moment, Record
+from app.domain.base import Record, UtcDateTime
 
-#: Begins the slot of a run that an admin started.
-BY_HAND = "by hand "
+#: Prefix of the slot of a run that an admin started.
+MANUAL_PREFIX = "by hand "
 
 
 class JobRun(Model):  # type: ignore[misc]
-    """One slot of one job; the unique pair is the claim, so a slot runs once whoever asks."""
+    """One slot of one job; the unique (job, slot) is the claim, so that a slot runs once."""
 
     __tablename__ = "job_run"
     __table_args__ = (UniqueConstraint("job", "slot"), Index("ix_job_run_started", "job", "started_on"))
@@ -37,11 +37,11 @@ class JobRun(Model):  # type: ignore[misc]
     job: Mapped[str] = mapped_column(String(60), nullable=False)
     #: The minute or day for which it ran, UTC, e.g. 2026-11-22T10:31Z.
     slot: Mapped[str] = mapped_column(String(32), nullable=False)
-    started_on: Mapped[datetime] = mapped_column(Moment, nullable=False)
-    ended_on: Mapped[datetime | None] = mapped_column(Moment)
+    started_on: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
+    ended_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     #: running, done or failed.
     outcome: Mapped[str] = mapped_column(String(16), nullable=False)
-    #: How many records it dealt with, and how many it could not.
+    #: How many items it processed, and how many failed.
     items: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
     failed_items: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
     #: Seconds between the slot and the start.
@@ -51,13 +51,13 @@ class JobRun(Model):  # type: ignore[misc]
     ran_by: Mapped[str | None] = mapped_column(String(80))
 
     @property
-    def is_by_hand(self) -> bool:
-        """An admin started it, whatever its time."""
-        return self.slot.startswith(BY_HAND)
+    def is_manual(self) -> bool:
+        """Whether an admin started it."""
+        return self.slot.startswith(MANUAL_PREFIX)
 
 
-def newest(session: Session, jobs: Iterable[str]) -> dict[str, JobRun]:
-    """Job -> its newest run; one statement, which reads one row of the index a job."""
+def newest_runs(session: Session, jobs: Iterable[str]) -> dict[str, JobRun]:
+    """Job -> its newest run; one statement that reads one index row per job."""
     last = select(JobRun.job, func.max(JobRun.started_on).label("started_on")).where(JobRun.job.in_(list(jobs)))
     last_runs = last.group_by(JobRun.job).subquery()
     is_last = and_(JobRun.job == last_runs.c.job, JobRun.started_on == last_runs.c.started_on)
@@ -65,7 +65,7 @@ def newest(session: Session, jobs: Iterable[str]) -> dict[str, JobRun]:
 
 
 class FailedCall(Model):  # type: ignore[misc]
-    """A call from the queue that failed for good; a person runs it again or lets it rest."""
+    """A queue call that failed for good; an admin retries or dismisses it."""
 
     __tablename__ = "failed_call"
     __table_args__ = (Index("ix_failed_call_open", "settled_on", "id"),)
@@ -74,14 +74,14 @@ class FailedCall(Model):  # type: ignore[misc]
     queue: Mapped[str] = mapped_column(String(16), nullable=False)
     #: module:function.
     function: Mapped[str] = mapped_column(String(120), nullable=False)
-    #: Keys of rows only; never a person's data.
+    #: Ids of rows only, never personal data.
     arguments: Mapped[list[Any]] = mapped_column(JSON, nullable=False)
     tries: Mapped[int] = mapped_column(Integer, nullable=False)
     #: Kind and first line of the last error.
     error: Mapped[str] = mapped_column(String(500), nullable=False)
-    failed_on: Mapped[datetime] = mapped_column(Moment, nullable=False)
-    #: When somebody ran it again or let it rest, UTC; null = open.
-    settled_on: Mapped[datetime | None] = mapped_column(Moment)
+    failed_on: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
+    #: When it was retried or dismissed, UTC; null = unresolved.
+    settled_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     settled_by_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
     #: again or dropped.
     outcome: Mapped[str | None] = mapped_column(String(16))
@@ -117,7 +117,7 @@ class ExportRun(Record):
 
 
 class SavedView(Record):
-    """A list with its filters, columns and order, kept under a name."""
+    """A list with its filters, columns and order, saved under a name."""
 
     __tablename__ = "saved_view"
     __table_args__ = (Index("ix_saved_view_owner", "owner_id", "module"),)
@@ -137,7 +137,7 @@ class Attachment(Record):
     lead_id: Mapped[int | None] = mapped_column(ForeignKey("leads.id", ondelete="CASCADE"), index=True)
     ticket_id: Mapped[int | None] = mapped_column(ForeignKey("ticket.id", ondelete="CASCADE"), index=True)
     customer_id: Mapped[int | None] = mapped_column(ForeignKey("customer.id", ondelete="CASCADE"), index=True)
-    #: Our own random name in the storage, and the name that it came with.
+    #: The random name in the storage; the original name is the label.
     stored: Mapped[str] = mapped_column(String(64), nullable=False, unique=True)
     label: Mapped[str] = mapped_column(String(200), nullable=False)
     mime: Mapped[str] = mapped_column(String(100), nullable=False)

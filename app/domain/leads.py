@@ -1,22 +1,23 @@
-"""Leads: taken in one transaction, moved through gates."""
+"""Leads: possible customers, their statuses and what each status requires."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import Date, ForeignKey, Index, Integer, String, Text, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
-from app.domain import assignment, client_ids, customer_linking, customers, notices, settings, sla, tasks, timeline
-from app.domain.base import Moment, Record, RuleBroken, Versioned, next_number, say
-from app.domain.customers import CONTACT, Contact, Customer
+from app.domain import assignment, client_ids, customer_linking, customers, sla, status_changes, tasks, timeline
+from app.domain.base import Record, RuleBroken, Stamp, UtcDateTime, Versioned, next_number, translatable
+from app.domain.change_context import ChangeContext
+from app.domain.customers import CONTACT_FIELDS, SECRET_FIELDS, Contact, Customer
 from app.domain.settings import LeadStatus
 from app.domain.sla import SlaRecord
-from app.lib.vault import Vault
 
 CATEGORIES = ("Direct", "Indirect")
-#: meaning -> (label, colour) as shipped; the machine knows meanings, managers rename labels.
+#: (meaning, label, colour) as shipped. The code goes by meanings; managers may rename labels.
 STATUSES = (
     ("new", "New", "gray"),
     ("working", "Contacted", "orange"),
@@ -35,18 +36,20 @@ STATUSES = (
     ("expired", "Lead Expired", "pink"),
     ("expired_opened", "Lead Expired (Account Opened)", "orange"),
 )
-#: Only managers reopen a lead that ended so.
+#: Meanings that end a lead; only a manager may reopen it.
 TERMINAL = ("activated", "unqualified", "junk", "expired", "expired_opened")
-#: What a move to a status of this meaning needs to be told, if the lead does not have it yet.
-NEEDS = {"opened": "client_id", "activated": "client_id", "sent": "pod_id", "rejected": "rejection_reason"}
+#: Meaning -> the field that a lead must have to get a status of this meaning.
+REQUIRED_FIELDS = {"opened": "client_id", "activated": "client_id", "sent": "pod_id", "rejected": "rejection_reason"}
 
 
 class Lead(Contact, SlaRecord, Versioned, Record):
-    """Somebody who may become a customer. Contact fields are its own only until it has a customer."""
+    """Somebody who may become a customer. It holds contact fields only until it is linked to a customer."""
 
+    #: What other records show of it: the number, and behind it what people call it.
+    __label_columns__ = ("number",)
     __tablename__ = "leads"
-    #: A lead is "solved" when its account is open, or when it has ended otherwise.
-    applies_to, waits_in, ends_in = "lead", ("scheduled", "waiting"), (*TERMINAL, "opened")
+    #: For the SLA a lead is resolved when its account is open or it has ended otherwise.
+    applies_to, paused_in, ended_in = "lead", ("scheduled", "waiting"), (*TERMINAL, "opened")
     __table_args__ = (
         Index("ix_leads_assignee", "assignee_id", "id"),
         Index("ix_leads_owner", "owner_id", "id"),
@@ -62,12 +65,12 @@ class Lead(Contact, SlaRecord, Versioned, Record):
     number: Mapped[str] = mapped_column(String(24), nullable=False, unique=True)
     status_id: Mapped[int] = mapped_column(ForeignKey("lead_status.id"), nullable=False)
     #: Since when it has this status, UTC.
-    status_on: Mapped[datetime] = mapped_column(Moment, nullable=False)
+    status_on: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
     source_id: Mapped[int | None] = mapped_column(ForeignKey("lead_source.id"))
     #: Direct or Indirect.
     category: Mapped[str] = mapped_column(String(16), nullable=False, default="Direct")
     account_type_id: Mapped[int | None] = mapped_column(ForeignKey("account_type.id"))
-    #: Client id of who referred him.
+    #: Client id of the customer who referred this lead.
     referral: Mapped[str | None] = mapped_column(String(40), index=True)
     #: Client id of the account that this lead became.
     client_id: Mapped[str | None] = mapped_column(String(40), index=True)
@@ -76,224 +79,221 @@ class Lead(Contact, SlaRecord, Versioned, Record):
     rejection_reason: Mapped[str | None] = mapped_column(String(500))
     description: Mapped[str | None] = mapped_column(Text)
     date_of_birth: Mapped[date | None] = mapped_column(Date)
-    next_follow_up_on: Mapped[datetime | None] = mapped_column(Moment)
-    #: Who works on it now; who answers for it.
+    next_follow_up_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    #: Who works on it now, and who is responsible for it.
     assignee_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
     owner_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
     #: Role whose round robin serves this lead; null = Sales User.
     assigned_role: Mapped[str | None] = mapped_column(String(64))
     customer_id: Mapped[int | None] = mapped_column(ForeignKey("customer.id"), index=True)
-    opened_on: Mapped[datetime | None] = mapped_column(Moment)
-    activated_on: Mapped[datetime | None] = mapped_column(Moment)
-    converted_on: Mapped[datetime | None] = mapped_column(Moment)
-    #: Every colleague had one of its tasks while it stayed overdue.
+    opened_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    activated_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    converted_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    #: A task that stayed overdue with every colleague in turn.
     exhausted_task_id: Mapped[int | None] = mapped_column(Integer)
     status: Mapped[LeadStatus] = relationship()
     customer: Mapped[Customer | None] = relationship()
 
     @property
-    def called(self) -> str:
-        """First and last name, read through the customer when there is one, else the number; nothing that is masked."""
+    def display_name(self) -> str:
+        """First and last name, from the customer if there is one, else the number; never a masked field."""
         person = self.customer or self
         return " ".join(part for part in (person.first_name, person.last_name) if part) or self.number or ""
 
 
-def create(
-    session: Session,
-    values: dict[str, Any],
-    by: int | None,
-    now: datetime,
-    vault: Vault | None,
-    terms: sla.SlaTerms = sla.NO_TERMS,
-    minutes: dict[str, int] | None = None,
-) -> Lead:
-    """Take a lead: customer match, assignment, first task, SLA and one notice, in the caller's transaction.
+def create(session: Session, values: dict[str, Any], context: ChangeContext) -> Lead:
+    """Create a lead with its customer match, assignment, first task and SLA clock, in the caller's transaction.
 
     `values`: contact fields, status_id, source_id, category, account_type_id, referral, description,
-    assignee_id or assign_to_role, task (dict of title, priority, due_on). `terms`: what its SLA clock goes by;
-    `minutes`: until the first task is due, by priority. Raises RuleBroken.
+    assignee_id or assign_to_role, task (dict of title, priority, due_on; {} = none). Raises RuleBroken.
     """
     lead = Lead(version=1)
-    lead.take({name: values[name] for name in CONTACT if name in values}, vault)
-    if not lead.name and not lead.email:
-        raise RuleBroken("Please give the lead a name, a mobile number or an e-mail address.", "first_name")
-    _take_rest(lead, values)
+    lead.set_contact({name: values[name] for name in CONTACT_FIELDS if name in values}, context.vault)
+    _refuse_anonymous(lead)
+    _set_fields(lead, values)
     lead.category = lead.category or "Direct"
     status = _status(session, values.get("status_id"))
-    lead.status, lead.status_id, lead.status_on = status, status.id, now
-    lead.owner_id = values.get("owner_id") or by
-    sla.begin(lead, terms, now)
-    customer = customers.with_mobile(session, lead.mobile_e164)
+    lead.status, lead.status_id, lead.status_on = status, status.id, context.now
+    lead.owner_id = values.get("owner_id") or context.by
+    sla.start_clock(lead, context.sla_terms, context.now)
+    customer = customers.find_by_mobile(session, lead.mobile_e164)
     _refuse_self_referral(session, lead, customer)
-    decision = assignment.choose(session, values, by, now)
-    proposed = customer_linking.link(session, lead, customer, by, now) if customer else []
+    decision = assignment.choose_assignee(session, values, context)
+    differences = customer_linking.link(session, lead, customer, context) if customer else []
     lead.assignee_id, lead.assigned_role = decision.user_id, decision.role or None
-    task = _first_task(lead, values.get("task"), now, minutes or settings.KNOWN["first_task_minutes"][0])
-    lead.number = next_number(session, "LEAD", now.year)
-    lead.stamp(by, now)
+    task = _first_task(lead, values.get("task"), context)
+    lead.number = next_number(session, "LEAD", context.now.year)
+    lead.stamp(context)
     session.add(lead)
     session.flush()
-    if status.meaning != "scheduled":  # a new lead has its first task, which is what that gate asks for
-        _gate(session, lead, status, values, by, now)
-    timeline.write(session, lead, "system", by, now, text="Lead created")
-    session.add(timeline.StatusChange(lead_id=lead.id, to_id=status.id, at=now, by_id=by))
-    customer_linking.propose(session, lead, proposed, by, now)
-    if decision.user_id is not None:
-        reason = "round robin" if decision.role else ("created" if decision.user_id == by else "direct")
-        assignment.begin(session, lead, decision.user_id, reason, by, now, decision if decision.role else None)
+    if status.meaning != "scheduled":  # that status requires a task, and a new lead gets its first one
+        _enter(session, _Transition(lead, status, values, context))
+    timeline.write(session, lead, "system", context, text="Lead created")
+    status_changes.start_history(session, lead, context)
+    customer_linking.write_proposal(session, lead, differences, context)
+    assignment.open_first(session, lead, decision, context)
     if task:
-        tasks.create(session, task | {"lead_id": lead.id}, by, now)
+        tasks.create(session, task | {"lead_id": lead.id}, context)
     return lead
 
 
-def _first_task(
-    lead: Lead, wanted: dict[str, Any] | None, now: datetime, minutes: dict[str, int]
-) -> dict[str, Any] | None:
-    """The values of the first task, and the follow-up time on the lead; None when none is wanted."""
-    if lead.assignee_id is None or wanted == {}:
+def _first_task(lead: Lead, requested: dict[str, Any] | None, context: ChangeContext) -> dict[str, Any] | None:
+    """The values of the first task, or None without one; also sets the lead's next follow-up."""
+    if lead.assignee_id is None or requested == {}:
         return None
-    first = tasks.first(f"Follow up: {lead.called}".removesuffix(": "), "Medium", wanted, minutes, now)
-    lead.next_follow_up_on = lead.next_follow_up_on or first["due_on"]
-    return first | {"assignee_id": lead.assignee_id}
+    defaults = {"title": f"Follow up: {lead.display_name}".removesuffix(": "), "priority": "Medium"}
+    values = tasks.first_task_values(defaults, requested, context)
+    lead.next_follow_up_on = lead.next_follow_up_on or values["due_on"]
+    return values | {"assignee_id": lead.assignee_id}
+
+
+def _refuse_anonymous(lead: Lead) -> None:
+    if not lead.name and not lead.email:
+        raise RuleBroken("Please enter a name, a mobile number or an email address for the lead.", "first_name")
 
 
 def _refuse_self_referral(session: Session, lead: Lead, customer: Customer | None) -> None:
     if customer is None or not lead.referral:
         return
-    owned = select(customers.CustomerAccount.id).where(
-        customers.CustomerAccount.customer_id == customer.id, customers.CustomerAccount.client_id == lead.referral
-    )
-    if session.execute(owned.limit(1)).first():
-        raise RuleBroken("A customer cannot refer himself. Please enter another referral code.", "referral")
+    account = customers.CustomerAccount
+    own = select(account.id).where(account.customer_id == customer.id, account.client_id == lead.referral)
+    if session.execute(own.limit(1)).first():
+        raise RuleBroken("A customer can't refer themselves. Please enter another referral code.", "referral")
 
 
 def _status(session: Session, status_id: int | None, meaning: str = "new") -> LeadStatus:
+    """The status of this id, or the first of the meaning. Raises RuleBroken when there is none."""
     if status_id is not None:
         status = session.get(LeadStatus, status_id)
         if status is None:
             raise RuleBroken("There is no such lead status.", "status")
         return status
     query = select(LeadStatus).where(LeadStatus.meaning == meaning).order_by(LeadStatus.position)
-    return session.scalars(query).first() or _missing(meaning)
+    return session.scalars(query).first() or _refuse_missing_status(meaning)
 
 
-def _missing(meaning: str) -> LeadStatus:
+def _refuse_missing_status(meaning: str) -> LeadStatus:
     raise RuleBroken(
-        say("The list of lead statuses has none for “%(meaning)s”. An admin can add it.", meaning=meaning), "status"
+        translatable("No lead status has the meaning “%(meaning)s”. An admin can add one.", meaning=meaning),
+        "status",
     )
 
 
-def move_to(
-    session: Session,
-    lead: Lead,
-    status_id: int,
-    values: dict[str, Any],
-    by: int | None,
-    now: datetime,
-    may_reopen: bool = False,
-    terms: sla.SlaTerms = sla.NO_TERMS,
-) -> None:
-    """Change the status, whichever door asks: gate, record, SLA clock, StatusChange, Activity and notices at once.
+# --- Changing the status
 
-    `values` may carry client_id, pod_id, rejection_reason, close_tasks (ids) or task. Raises RuleBroken.
+
+@dataclass(frozen=True)
+class _Transition:
+    """A lead that is about to get another status."""
+
+    lead: Lead
+    new: LeadStatus
+    #: May contain client_id, pod_id, rejection_reason, close_tasks (ids) and task.
+    values: dict[str, Any]
+    context: ChangeContext
+
+
+def change_status(session: Session, lead: Lead, values: dict[str, Any], context: ChangeContext) -> None:
+    """Give the lead the status `values["status_id"]` after checking what that status requires.
+
+    `values` may contain client_id, pod_id, rejection_reason, close_tasks (ids) or task. Raises RuleBroken.
     """
-    old, new = lead.status, _status(session, status_id)
+    old, new = lead.status, _status(session, values["status_id"])
     if old.id == new.id:
         return
-    if old.meaning in TERMINAL and not may_reopen:
+    if old.meaning in TERMINAL and not context.may_reopen:
         raise RuleBroken(
-            say("This lead has ended as “%(status)s”. Only a manager can reopen it.", status=old.label), "status"
+            translatable("This lead is closed as “%(status)s”. Only a manager can reopen it.", status=old.label),
+            "status",
         )
-    _gate(session, lead, new, values, by, now)
-    lead.status, lead.status_id = new, new.id
-    seconds = int((now - lead.status_on).total_seconds())
-    lead.status_on = now
-    sla.follow(lead, sla.Move(old.meaning, new.meaning, by, now), terms)
-    lead.stamp(by, now)
-    change = timeline.StatusChange(lead_id=lead.id, from_id=old.id, to_id=new.id, at=now, by_id=by, seconds=seconds)
-    session.add(change)
-    timeline.write(session, lead, "status_change", by, now, **{"from": old.id, "to": new.id}, note=_note(lead, new))
-    people = [user for user in (lead.assignee_id, lead.owner_id) if user]
-    key = f"status:lead:{lead.id}:{now.isoformat()}"
-    notices.tell(session, people, "status", key, lead, by, now, number=lead.number, status=new.id)
+    _enter(session, _Transition(lead, new, values, context))
+    required = REQUIRED_FIELDS.get(new.meaning)
+    status_changes.set_status(session, lead, new, context, getattr(lead, required) if required else None)
 
 
-def _note(lead: Lead, status: LeadStatus) -> str | None:
-    needed = NEEDS.get(status.meaning)
-    return getattr(lead, needed) if needed else None
+def _enter(session: Session, transition: _Transition) -> None:
+    """Check and do what the new status requires. Raises RuleBroken, which names the missing field."""
+    meaning = transition.new.meaning
+    _require_field(transition)
+    if meaning in ("opened", "activated"):
+        _open_account(session, transition)
+    if meaning == "scheduled":
+        _require_open_task(session, transition)
+    if meaning == "followed":
+        _close_tasks(session, transition)
 
 
-def _gate(session: Session, lead: Lead, new: LeadStatus, values: dict[str, Any], by: int | None, now: datetime) -> None:
-    """What a status demands before it is entered. Raises RuleBroken naming the missing field."""
-    needed = NEEDS.get(new.meaning)
-    if needed:
-        given = str(values.get(needed) or getattr(lead, needed) or "").strip()
-        if not given:
-            raise RuleBroken(say(_ASK[needed], status=new.label), needed)
-        setattr(lead, needed, given.upper() if needed == "client_id" else given)
-    if new.meaning in ("opened", "activated"):
-        _open_account(session, lead, new, by, now)
-    if new.meaning == "scheduled":
-        _refuse_unscheduled(session, lead, new, values, by, now)
-    if new.meaning == "followed":
-        _close_tasks(session, lead, values.get("close_tasks") or [], by, now)
-
-
-_ASK = {
-    "client_id": "“%(status)s” needs the client id of the account.",
-    "pod_id": "“%(status)s” needs the POD id of the documents.",
+_MISSING_FIELD = {
+    "client_id": "“%(status)s” needs the client ID of the account.",
+    "pod_id": "“%(status)s” needs the POD ID of the documents.",
     "rejection_reason": "“%(status)s” needs the reason for the rejection.",
 }
 
 
-def _open_account(session: Session, lead: Lead, new: LeadStatus, by: int | None, now: datetime) -> None:
-    customer = lead.customer or make_customer(session, lead, by, now)
-    account = customers.open_account(session, customer, lead.client_id or "", lead, by, now)
-    lead.opened_on = lead.opened_on or now
-    if new.meaning == "activated":
-        lead.activated_on = lead.activated_on or now
-        account.activated_on = account.activated_on or now
+def _require_field(transition: _Transition) -> None:
+    lead, name = transition.lead, REQUIRED_FIELDS.get(transition.new.meaning)
+    if name is None:
+        return
+    value = str(transition.values.get(name) or getattr(lead, name) or "").strip()
+    if not value:
+        raise RuleBroken(translatable(_MISSING_FIELD[name], status=transition.new.label), name)
+    setattr(lead, name, value.upper() if name == "client_id" else value)
 
 
-def make_customer(session: Session, lead: Lead, by: int | None, now: datetime) -> Customer:
-    """The customer of this lead: found by number, or made of its contact fields (sealed values move as they are)."""
-    known = customer = customers.with_mobile(session, lead.mobile_e164)
+def _open_account(session: Session, transition: _Transition) -> None:
+    lead, context = transition.lead, transition.context
+    customer = lead.customer or find_or_create_customer(session, lead, context)
+    account = customers.open_account(session, customer, lead, context)
+    lead.opened_on = lead.opened_on or context.now
+    if transition.new.meaning == "activated":
+        lead.activated_on = lead.activated_on or context.now
+        account.activated_on = account.activated_on or context.now
+
+
+def find_or_create_customer(session: Session, lead: Lead, stamp: Stamp) -> Customer:
+    """Link the lead to the customer with its mobile number, or to a new one made from its contact fields.
+
+    Encrypted fields are copied as they are.
+    """
+    known = customer = customers.find_by_mobile(session, lead.mobile_e164)
     if customer is None:
         customer = Customer(version=1, source="Lead", status="Active", kyc_status="Pending", owner_id=lead.owner_id)
-        for name in customer_linking.COLUMNS:
+        for name in customer_linking.CONTACT_COLUMNS:
             setattr(customer, name, getattr(lead, name))
-        customer.number = next_number(session, "CUST", now.year)
-        customer.stamp(by, now)
+        customer.number = next_number(session, "CUST", stamp.now.year)
+        customer.stamp(stamp)
         session.add(customer)
         session.flush()
-        timeline.write(session, customer, "system", by, now, text=f"Customer created from {lead.number}")
-    proposed = customer_linking.link(session, lead, customer, by, now)
+        timeline.write(session, customer, "system", stamp, text=f"Customer created from {lead.number}")
+    differences = customer_linking.link(session, lead, customer, stamp)
     if known:
-        customer_linking.propose(session, lead, proposed, by, now)
+        customer_linking.write_proposal(session, lead, differences, stamp)
     session.flush()
     return customer
 
 
-def _refuse_unscheduled(
-    session: Session, lead: Lead, new: LeadStatus, values: dict[str, Any], by: int | None, now: datetime
-) -> None:
-    if values.get("task"):
-        task = values["task"] | {"lead_id": lead.id, "assignee_id": lead.assignee_id or by}
-        made = tasks.create(session, task, by, now)
-        lead.next_follow_up_on = made.due_on
-    elif not (lead.id and tasks.open_of(session, lead_id=lead.id)):
-        raise RuleBroken(
-            say("“%(status)s” needs an open task. Please add one with its due time.", status=new.label), "task"
-        )
+def _require_open_task(session: Session, transition: _Transition) -> None:
+    """Create the task that came with the status, or raise RuleBroken when the lead has no open one."""
+    lead, context = transition.lead, transition.context
+    if transition.values.get("task"):
+        values = transition.values["task"] | {"lead_id": lead.id, "assignee_id": lead.assignee_id or context.by}
+        lead.next_follow_up_on = tasks.create(session, values, context).due_on
+    elif not (lead.id and tasks.open_tasks(session, lead_id=lead.id)):
+        raise tasks.missing_open_task(transition.new.label)
 
 
-def _close_tasks(session: Session, lead: Lead, ids: list[int], by: int | None, now: datetime) -> None:
-    for task in tasks.open_of(session, lead_id=lead.id) if ids else []:
+def _close_tasks(session: Session, transition: _Transition) -> None:
+    ids = transition.values.get("close_tasks") or []
+    for task in tasks.open_tasks(session, lead_id=transition.lead.id) if ids else []:
         if task.id in ids:
-            tasks.change(session, task, {"status": "Done"}, by, now)
+            tasks.change(session, task, {"status": "Done"}, transition.context)
 
 
-_REST = (
+# --- Changing fields
+
+
+#: Fields that are written as they come, apart from the contact fields.
+_FIELDS = (
     "source_id",
     "category",
     "account_type_id",
@@ -306,80 +306,67 @@ _REST = (
 )
 
 
-def _take_rest(lead: Lead, values: dict[str, Any]) -> None:
-    for name in _REST:
+def _set_fields(lead: Lead, values: dict[str, Any]) -> None:
+    for name in _FIELDS:
         if name in values:
             setattr(lead, name, values[name])
     if lead.category is not None and lead.category not in CATEGORIES:
-        raise RuleBroken("The category of a lead is Direct or Indirect.", "category")
+        raise RuleBroken("The category must be Direct or Indirect.", "category")
 
 
-def change(
-    session: Session,
-    lead: Lead,
-    values: dict[str, Any],
-    by: int | None,
-    now: datetime,
-    vault: Vault | None,
-    may_reopen: bool = False,
-    terms: sla.SlaTerms = sla.NO_TERMS,
-) -> None:
-    """Change fields, and the status through its gate, when `values` has status_id. Raises RuleBroken."""
-    contact = {name: values[name] for name in CONTACT if name in values}
-    moves = values.get("status_id") not in (None, lead.status_id)
-    told = (
-        *_REST,
-        "owner_id",
-        *customer_linking.SHOWN,
-        *([] if moves else ["client_id"]),
-    )  # a gate's client id is its note
-    before = {name: getattr(lead, name, None) for name in told}
-    if contact and lead.customer is not None:
-        customers.change(session, lead.customer, contact, by, now, vault)
-    elif contact:
-        lead.take(contact, vault)
-        if not lead.name and not lead.email:
-            raise RuleBroken("Please give the lead a name, a mobile number or an e-mail address.", "first_name")
-        _match_late(session, lead, contact, by, now)
-    _take_rest(lead, values)
+def change(session: Session, lead: Lead, values: dict[str, Any], context: ChangeContext) -> None:
+    """Change fields, and the status if `values` has another status_id. Raises RuleBroken."""
+    has_new_status = values.get("status_id") not in (None, lead.status_id)
+    before = _logged_fields(lead, values, has_new_status)
+    _change_contact(session, lead, values, context)
+    _set_fields(lead, values)
     if values.get("owner_id") is not None:
         lead.owner_id = values["owner_id"]
-    if "client_id" in values and not (moves and _opens(session, lead, values["status_id"])):
-        client_ids.take(session, lead, values["client_id"], by, now)
-    if moves:
-        move_to(session, lead, values["status_id"], values, by, now, may_reopen, terms)
-    _log_changes(session, lead, before, values, by, now)
-
-
-def _opens(session: Session, lead: Lead, status_id: int) -> bool:
-    """Whether the gate of this status opens the account, and looks at its client id itself."""
-    return lead.opened_on is None and NEEDS.get(_status(session, status_id).meaning) == "client_id"
-
-
-def _match_late(session: Session, lead: Lead, contact: dict[str, Any], by: int | None, now: datetime) -> None:
-    """A mobile typed later may be a known customer's."""
-    customer = customers.with_mobile(session, lead.mobile_e164) if contact.get("mobile") else None
-    if customer is not None:
-        customer_linking.propose(session, lead, customer_linking.link(session, lead, customer, by, now), by, now)
-
-
-def _log_changes(
-    session: Session, lead: Lead, before: dict[str, Any], values: dict[str, Any], by: int | None, now: datetime
-) -> None:
-    changes = [[n, _plain(before[n]), _plain(getattr(lead, n))] for n in before if n in values]
-    changes = [row for row in changes if row[1] != row[2]]
+    if "client_id" in values and not (has_new_status and _opens_account(session, lead, values["status_id"])):
+        client_ids.set_client_id(session, lead, values["client_id"], context)
+    if has_new_status:
+        change_status(session, lead, values, context)
+    changes = timeline.field_changes(lead, before)
     if lead.customer is None:
-        changes += [[secret, None, None] for secret in ("pan", "aadhaar") if secret in values]
+        changes += [[name, None, None] for name in SECRET_FIELDS if name in values]
     if changes:
-        lead.stamp(by, now)
-        timeline.write(session, lead, "field_change", by, now, changes=changes)
+        lead.stamp(context)
+        timeline.write(session, lead, "field_change", context, changes=changes)
 
 
-def _plain(value: Any) -> Any:
-    return value.isoformat() if isinstance(value, (date, datetime)) else value
+def _logged_fields(lead: Lead, values: dict[str, Any], has_new_status: bool) -> dict[str, Any]:
+    """The present values of the fields whose change goes to the timeline."""
+    names = [*_FIELDS, "owner_id", *customer_linking.TIMELINE_FIELDS]
+    if not has_new_status:  # else the line of the new status contains the client id
+        names.append("client_id")
+    return {name: getattr(lead, name, None) for name in names if name in values}
+
+
+def _change_contact(session: Session, lead: Lead, values: dict[str, Any], context: ChangeContext) -> None:
+    """Change the contact fields where they are stored: on the customer if there is one, else on the lead."""
+    contact = {name: values[name] for name in CONTACT_FIELDS if name in values}
+    if contact and lead.customer is not None:
+        customers.change(session, lead.customer, contact, context)
+    elif contact:
+        lead.set_contact(contact, context.vault)
+        _refuse_anonymous(lead)
+        _link_known_customer(session, lead, contact, context)
+
+
+def _opens_account(session: Session, lead: Lead, status_id: int) -> bool:
+    """Whether getting this status opens the account, which checks the client id itself."""
+    return lead.opened_on is None and REQUIRED_FIELDS.get(_status(session, status_id).meaning) == "client_id"
+
+
+def _link_known_customer(session: Session, lead: Lead, contact: dict[str, Any], stamp: Stamp) -> None:
+    """Link the lead to the customer who has the mobile number that was entered, if there is one."""
+    customer = customers.find_by_mobile(session, lead.mobile_e164) if contact.get("mobile") else None
+    if customer is not None:
+        differences = customer_linking.link(session, lead, customer, stamp)
+        customer_linking.write_proposal(session, lead, differences, stamp)
 
 
 def expire(session: Session, lead: Lead, opened: bool, now: datetime) -> None:
-    """Daily job: move to the expired status through the state machine."""
+    """Give the lead the expired status: the one for opened accounts, or the other."""
     status = _status(session, None, "expired_opened" if opened else "expired")
-    move_to(session, lead, status.id, {}, None, now, may_reopen=True)
+    change_status(session, lead, {"status_id": status.id}, ChangeContext(None, now, may_reopen=True))

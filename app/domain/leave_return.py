@@ -1,4 +1,4 @@
-"""Who is back from leave gets back what his delegate took in his stead."""
+"""Return from leave: users get back the records that their delegate took for them."""
 
 from __future__ import annotations
 
@@ -11,22 +11,20 @@ from sqlalchemy.orm import Session
 
 from app.domain import assignment, leads, notices, reminders, tasks, team, tickets
 from app.domain.assignment import Assignment
+from app.domain.base import Stamp
 from app.domain.leads import Lead
 from app.domain.settings import LeadStatus, TicketStatus
 from app.domain.tasks import Task
 from app.domain.tickets import Ticket
 
 
-def due(session: Session, now: datetime, limit: int) -> list[int]:
-    """Ids of the open stretches in the stead of somebody who takes work again, oldest first."""
-    return list(session.scalars(_returning(now).order_by(Assignment.id).limit(limit)))
+def due_assignments(session: Session, now: datetime, limit: int) -> list[int]:
+    """Ids of the open assignments to a delegate whose delegator takes work again, oldest first."""
+    return list(session.scalars(_returnable(now).order_by(Assignment.id).limit(limit)))
 
 
-def _returning(now: datetime) -> Select[Any]:
-    """Only of records that live and whose current assignee is still the delegate.
-
-    What has ended, or was given to somebody else by hand, has ended the stead.
-    """
+def _returnable(now: datetime) -> Select[Any]:
+    """Only of open records whose assignee is still the delegate; records assigned to someone else stay there."""
     ended_leads = select(LeadStatus.id).where(LeadStatus.meaning.in_(leads.TERMINAL))
     ended_tickets = select(TicketStatus.id).where(TicketStatus.meaning.in_(tickets.ENDED))
     return (
@@ -34,61 +32,63 @@ def _returning(now: datetime) -> Select[Any]:
         .join(User, User.id == Assignment.stead_of_id)
         .outerjoin(Lead, (Lead.id == Assignment.lead_id) & (Lead.assignee_id == Assignment.user_id))
         .outerjoin(Ticket, (Ticket.id == Assignment.ticket_id) & (Ticket.assignee_id == Assignment.user_id))
-        .where(Assignment.ended_on.is_(None), Assignment.stead_of_id != Assignment.user_id, *team.is_there(now))
+        .where(Assignment.ended_on.is_(None), Assignment.stead_of_id != Assignment.user_id, *team.available(now))
         .where(or_(Lead.status_id.not_in(ended_leads), Ticket.status_id.not_in(ended_tickets)))
     )
 
 
-def hand_back(session: Session, assignment_id: int, now: datetime) -> str:
-    """Give the record of one such stretch, and its open tasks, back to whose turn it was; the caller commits.
+def return_record(session: Session, assignment_id: int, now: datetime) -> str:
+    """Return the record of one such assignment, and its open tasks, to the delegator. The caller commits.
 
-    Answers returned, or skipped when somebody holds the record or the stead has ended meanwhile.
+    Returns "returned", or "skipped" when another transaction holds the record or the delegate no longer has it.
     """
-    stretch = session.get(Assignment, assignment_id)
-    record = _locked(session, stretch) if stretch is not None else None
-    if stretch is None or record is None or not _still_due(session, assignment_id, now):
+    delegated = session.get(Assignment, assignment_id)
+    record = _locked(session, delegated) if delegated is not None else None
+    if delegated is None or record is None or not _still_due(session, assignment_id, now):
         return "skipped"
-    person = session.get_one(User, stretch.stead_of_id)
-    for task in _held(session, record, stretch.user_id):
-        _take_back(task, person, now)
-    assignment.give(session, record, person.id, "delegate", None, now, told=False)
-    record.stamp(None, now)
-    _tell_both(session, record, stretch, now)
+    person = session.get_one(User, delegated.stead_of_id)
+    for task in _open_tasks(session, record, delegated.user_id):
+        _return_task(task, person, now)
+    assignment.assign(session, record, assignment.NewAssignee(person.id, "delegate", notify=False), Stamp(None, now))
+    record.stamp(Stamp(None, now))
+    _notify_both(session, record, delegated, now)
     return "returned"
 
 
-def _locked(session: Session, stretch: Assignment) -> Any:
-    """The record under its lock; None where somebody else holds it: the next pass comes back to it."""
-    record: Any = Lead if stretch.lead_id is not None else Ticket
-    query = select(record).where(record.id == (stretch.lead_id or stretch.ticket_id))
+def _locked(session: Session, delegated: Assignment) -> Any:
+    """The record under its lock; None where another transaction holds it: the next run retries."""
+    record: Any = Lead if delegated.lead_id is not None else Ticket
+    query = select(record).where(record.id == (delegated.lead_id or delegated.ticket_id))
     query = query.with_for_update(skip_locked=True, of=record)
     return session.scalars(query, execution_options={"populate_existing": True}).first()
 
 
 def _still_due(session: Session, assignment_id: int, now: datetime) -> bool:
-    return session.execute(_returning(now).where(Assignment.id == assignment_id)).first() is not None
+    return session.execute(_returnable(now).where(Assignment.id == assignment_id)).first() is not None
 
 
-def _held(session: Session, record: Any, delegate_id: int) -> list[Task]:
+def _open_tasks(session: Session, record: Any, delegate_id: int) -> list[Task]:
     parent = Task.lead_id == record.id if isinstance(record, Lead) else Task.ticket_id == record.id
     query = select(Task).where(parent, Task.assignee_id == delegate_id, Task.status.in_(tasks.OPEN))
     return list(session.scalars(query.order_by(Task.id), execution_options={"populate_existing": True}))
 
 
-def _take_back(task: Task, person: Any, now: datetime) -> None:
-    """Due when it was due, reminded of at the person's own offsets.
+def _return_task(task: Task, person: Any, now: datetime) -> None:
+    """Assign the task, with the same due time and the user's own reminders.
 
-    A round that is under way goes on: the delegate had the task in it, its new assignee has it now.
+    A reassignment round under way goes on: the delegate counts as tried, the new assignee no longer does.
     """
     if task.tried:
-        had = [*task.tried, task.assignee_id]
-        task.tried = [user for user in dict.fromkeys(had) if user is not None and user != person.id]
+        tried = [*task.tried, task.assignee_id]
+        task.tried = [user for user in dict.fromkeys(tried) if user is not None and user != person.id]
     task.assignee_id = person.id
-    task.arm(reminders.offsets_of(person), now)
-    task.stamp(None, now)
+    task.schedule_reminder(reminders.reminder_offsets(person), now)
+    task.stamp(Stamp(None, now))
 
 
-def _tell_both(session: Session, record: Any, stretch: Assignment, now: datetime) -> None:
-    key, says = f"back:{stretch.id}", {"number": record.number}
-    notices.tell(session, [stretch.stead_of_id], "assigned", key, record, None, now, back=True, **says)
-    notices.tell(session, [stretch.user_id], "unassigned", key, record, None, now, to=stretch.stead_of_id, **says)
+def _notify_both(session: Session, record: Any, delegated: Assignment, now: datetime) -> None:
+    key, payload = f"back:{delegated.id}", {"number": record.number}
+    notices.notify(session, [delegated.stead_of_id], "assigned", key, record, None, now, back=True, **payload)
+    notices.notify(
+        session, [delegated.user_id], "unassigned", key, record, None, now, to=delegated.stead_of_id, **payload
+    )

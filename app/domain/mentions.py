@@ -15,25 +15,25 @@ from app.domain.assignment import Assignment
 from app.domain.timeline import Activity
 
 #: Further names in one note are plain text.
-MOST = 50
+MAX_MENTIONS = 50
 #: After a sign that no e-mail address or URL could end with; a user name may itself be an e-mail address.
 _NAMED = re.compile(r"(?<![\w@/.+-])@(\w[\w.+-]*(?:@\w[\w.-]*)?)")
 
 
-def spans(text: str) -> Iterator[tuple[int, int, str]]:
+def mention_spans(text: str) -> Iterator[tuple[int, int, str]]:
     """(start, end, name in lower case) of everything written like a mention; the full stop of a sentence is not in."""
     for found in _NAMED.finditer(text):
         name = found[1].rstrip(".+-")
         yield found.start(), found.start() + 1 + len(name), name.casefold()
 
 
-def named(text: str, known: Mapping[str, int]) -> dict[str, int]:
+def mentioned_users(text: str, known: Mapping[str, int]) -> dict[str, int]:
     """Of `known` (user name in lower case -> id) those that the text mentions, in its order; at most MOST."""
-    hits = dict.fromkeys(name for _start, _end, name in spans(text) if name in known)
-    return {name: known[name] for name in list(hits)[:MOST]}
+    hits = dict.fromkeys(name for _start, _end, name in mention_spans(text) if name in known)
+    return {name: known[name] for name in list(hits)[:MAX_MENTIONS]}
 
 
-def concerned(session: Session, about: Any) -> set[int]:
+def involved_users(session: Session, about: Any) -> set[int]:
     """The present assignees and the owner of a lead, ticket or customer."""
     people = {getattr(about, "assignee_id", None), about.owner_id}
     if about.__tablename__ == "ticket":
@@ -42,16 +42,16 @@ def concerned(session: Session, about: Any) -> set[int]:
     return {user for user in people if user is not None}
 
 
-def tell(
+def notify(
     session: Session, line: Activity, about: Any, mentioned: Collection[int], others: Collection[int], now: datetime
 ) -> None:
     """Notify who is mentioned in a stored note, and the others concerned, once each for ever; not its author.
 
     The caller has made sure that all of them see the record.
     """
-    place, says = notices.place_of(about), {"number": getattr(about, "number", None) or about.title}
+    place, says = notices.record_ids_of(about), {"number": getattr(about, "number", None) or about.title}
     rest = [user for user in others if user not in mentioned]
-    notices.tell_many(
+    notices.notify_many(
         session,
         [
             notices.NoticeEvent("mention", f"mention:{line.id}", tuple(mentioned), says, place, line.actor_id),

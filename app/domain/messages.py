@@ -1,4 +1,4 @@
-"""Messages: one row per WhatsApp, SMS or e-mail, out or in; threads are keyed by the peer."""
+"""Messages: one row per WhatsApp message, SMS or email, sent or received. The peer identifies the thread."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from sqlalchemy import JSON, ForeignKey, Index, Integer, String, Text, UniqueCon
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain import sla, timeline
-from app.domain.base import Moment, Record, RuleBroken
+from app.domain.base import Record, RuleBroken, Stamp, UtcDateTime
 from app.domain.leads import Lead
 from app.domain.tickets import Ticket
 from app.lib import phone
 
 CHANNELS = ("whatsapp", "sms", "email")
-#: Only forward.
+#: A message only moves forward through these.
 STATES = ("queued", "sending", "unknown", "sent", "delivered", "read", "failed")
 
 
 class Message(Record):
-    """One message; outgoing ones are the outbox."""
+    """One message; the outgoing ones are the outbox."""
 
     __tablename__ = "message"
     __table_args__ = (
@@ -34,18 +34,18 @@ class Message(Record):
     channel: Mapped[str] = mapped_column(String(16), nullable=False)
     #: out or in.
     direction: Mapped[str] = mapped_column(String(8), nullable=False)
-    #: E.164 or e-mail address of the other side.
+    #: The other party's number in E.164, or email address.
     peer: Mapped[str] = mapped_column(String(254), nullable=False)
     subject: Mapped[str | None] = mapped_column(String(200))
     body: Mapped[str] = mapped_column(Text, nullable=False)
     state: Mapped[str] = mapped_column(String(16), nullable=False, default="queued")
-    #: Why it failed, for people.
+    #: Why it failed, as a text for users.
     reason: Mapped[str | None] = mapped_column(String(300))
     tries: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
     #: Not to be sent before, UTC.
-    due_on: Mapped[datetime | None] = mapped_column(Moment)
+    due_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     provider_id: Mapped[str | None] = mapped_column(String(120))
-    #: Names the cause: one outbox row per cause.
+    #: What caused the message; unique, so that one cause sends one message.
     cause: Mapped[str | None] = mapped_column(String(190), unique=True)
     customer_id: Mapped[int | None] = mapped_column(ForeignKey("customer.id", ondelete="SET NULL"))
     lead_id: Mapped[int | None] = mapped_column(ForeignKey("leads.id", ondelete="SET NULL"))
@@ -53,25 +53,25 @@ class Message(Record):
     native: Mapped[dict[str, Any]] = mapped_column(JSON, nullable=False, default=dict)
 
 
-def write(session: Session, values: dict[str, Any], by: int | None, now: datetime) -> Message:
-    """Put a message into the outbox. Raises RuleBroken for an unknown channel, a wrong peer or an empty text."""
+def enqueue(session: Session, values: dict[str, Any], stamp: Stamp) -> Message:
+    """Put a message into the outbox. Raises RuleBroken for an unknown channel, an invalid peer or an empty text."""
     if values.get("channel") not in CHANNELS:
-        raise RuleBroken("Please choose WhatsApp, SMS or e-mail.", "channel")
+        raise RuleBroken("Please choose WhatsApp, SMS or email.", "channel")
     peer = (values.get("peer") or "").strip()
-    peer = peer.lower() if values["channel"] == "email" else (phone.normal(peer) or "")
+    peer = peer.lower() if values["channel"] == "email" else (phone.normalize(peer) or "")
     if not peer or (values["channel"] == "email" and "@" not in peer):
-        raise RuleBroken("Please give the number or address to send to.", "peer")
+        raise RuleBroken("Please enter the number or address to send to.", "peer")
     if not (values.get("body") or "").strip():
-        raise RuleBroken("Please write a text.", "body")
-    message = Message(direction="out", peer=peer, state="queued", tries=0, due_on=now, native={})
+        raise RuleBroken("Please enter a text.", "body")
+    message = Message(direction="out", peer=peer, state="queued", tries=0, due_on=stamp.now, native={})
     for name in ("channel", "subject", "body", "customer_id", "lead_id", "ticket_id", "cause"):
         setattr(message, name, values.get(name))
-    message.stamp(by, now)
+    message.stamp(stamp)
     session.add(message)
     session.flush()
     if message.lead_id or message.ticket_id or message.customer_id:
-        timeline.write(session, message, "message", by, now, message=message.id, channel=message.channel)
-    if by is not None:
-        sla.answer_by_contact(session, Lead, message.lead_id, now)
-        sla.answer_by_contact(session, Ticket, message.ticket_id, now)
+        timeline.write(session, message, "message", stamp, message=message.id, channel=message.channel)
+    if stamp.by is not None:
+        sla.record_first_reply(session, Lead, message.lead_id, stamp.now)
+        sla.record_first_reply(session, Ticket, message.ticket_id, stamp.now)
     return message

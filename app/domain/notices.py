@@ -9,13 +9,29 @@ from typing import Any
 
 from flask_appbuilder import Model
 from flask_appbuilder.security.sqla.models import User
-from sqlalchemy import JSON, ForeignKey, Index, Integer, String, UniqueConstraint, func, literal, select, update
+from sqlalchemy import (
+    JSON,
+    ColumnElement,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    UniqueConstraint,
+    and_,
+    func,
+    literal,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain.base import Moment, RuleBroken, say
+from app.domain.base import RuleBroken, UtcDateTime, translatable
+from app.domain.pending import pending
+from app.domain.session_context import NoticeChoices, session_context
 
-#: Every kind there is; an unknown one is an error, never swallowed.
+#: All kinds; an unknown one is an error.
 KINDS = (
     "assigned",
     "unassigned",
@@ -39,14 +55,12 @@ KINDS = (
     "job_lag",
     "webhook",
 )
-#: Ways to tell somebody -> whether one who chose nothing wants them. The bell is the row itself; "screen" is the toast.
+#: Channel -> whether it is on by default. "bell" is the notification itself, "screen" its toast on open pages.
 CHANNELS = {"bell": True, "screen": True, "email": False}
-#: user id -> kind -> channel -> wanted; only what differs from CHANNELS.
-Choices = Mapping[int, Mapping[str, Mapping[str, bool]]]
 
 
 class Notification(Model):  # type: ignore[misc]
-    """Something that one person must know."""
+    """Something that one user should know."""
 
     __tablename__ = "notification"
     __table_args__ = (
@@ -54,22 +68,22 @@ class Notification(Model):  # type: ignore[misc]
         Index("ix_notification_user", "user_id", "id"),
     )
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
-    #: Names the event and the recipient; the database refuses a second one.
+    #: Identifies the event and the recipient; unique, so each user is notified once of an event.
     event_key: Mapped[str] = mapped_column(String(190), nullable=False, unique=True)
     kind: Mapped[str] = mapped_column(String(20), nullable=False)
     user_id: Mapped[int] = mapped_column(ForeignKey("ab_user.id", ondelete="CASCADE"), nullable=False)
     #: Who caused it; null = the system.
     actor_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id", ondelete="SET NULL"))
-    at: Mapped[datetime] = mapped_column(Moment, nullable=False)
+    at: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
     lead_id: Mapped[int | None] = mapped_column(ForeignKey("leads.id", ondelete="CASCADE"))
     ticket_id: Mapped[int | None] = mapped_column(ForeignKey("ticket.id", ondelete="CASCADE"))
     customer_id: Mapped[int | None] = mapped_column(ForeignKey("customer.id", ondelete="CASCADE"))
     task_id: Mapped[int | None] = mapped_column(ForeignKey("task.id", ondelete="CASCADE"))
-    #: What the sentence needs: number, title, minutes … Nothing that a mask could hide.
+    #: Values for the text: number, title, minutes … Nothing that a mask could hide.
     payload: Mapped[dict[str, Any]] = mapped_column(JSON, nullable=False, default=dict)
-    read_on: Mapped[datetime | None] = mapped_column(Moment)
-    #: Hidden from the bell until then.
-    snoozed_until: Mapped[datetime | None] = mapped_column(Moment)
+    read_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    #: Hidden from the notifications panel until then.
+    snoozed_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class Delivery(Model):  # type: ignore[misc]
@@ -79,38 +93,38 @@ class Delivery(Model):  # type: ignore[misc]
     __table_args__ = (UniqueConstraint("notification_id", "channel"), Index("ix_delivery_due", "state", "next_try_on"))
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     notification_id: Mapped[int] = mapped_column(ForeignKey("notification.id", ondelete="CASCADE"), nullable=False)
-    #: One of CHANNELS but the bell, which is the notification itself.
+    #: One of CHANNELS, except bell, which is the notification itself.
     channel: Mapped[str] = mapped_column(String(16), nullable=False)
-    #: queued, sending, sent, failed, dropped (not wanted any more, or the person is gone), unknown (broken off while
-    #: sending: never sent again by itself), or shown.
+    #: queued, sending, sent, failed, dropped (not wanted any more, or the user is inactive), unknown (interrupted
+    #: while sending: never sent again by itself), or shown.
     state: Mapped[str] = mapped_column(String(16), nullable=False)
-    #: When it came into this state, UTC.
-    at: Mapped[datetime] = mapped_column(Moment, nullable=False)
+    #: When it entered this state, UTC.
+    at: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
     tries: Mapped[int] = mapped_column(Integer, nullable=False, default=0, server_default="0")
-    #: When a queued one is to be sent, or put into the queue again, UTC.
-    next_try_on: Mapped[datetime | None] = mapped_column(Moment)
-    #: Why it failed, as a sentence for its person.
+    #: When a queued delivery is due to be sent, or to be queued again, UTC.
+    next_try_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    #: Why it failed, as a sentence for the recipient.
     error: Mapped[str | None] = mapped_column(String(300))
 
 
 @dataclass(frozen=True)
 class NoticeEvent:
-    """One event that one or more people must know."""
+    """One event of which one or more users are notified."""
 
     #: One of KINDS.
     kind: str
-    #: Names the event; with the recipient it is unique for ever.
+    #: Identifies the event; unique together with the recipient.
     key: str
     users: tuple[int | None, ...]
-    #: What the sentence needs.
+    #: Values for the text.
     payload: dict[str, Any]
-    #: From place_of: the ids under which the bell groups it.
-    place: dict[str, int | None]
-    #: Who caused it, and is not told; null = the system.
+    #: From record_ids_of: the records under which the notifications panel groups it.
+    record_ids: dict[str, int | None]
+    #: The user who caused it and is not notified; None = the system.
     by: int | None = None
 
 
-def tell(
+def notify(
     session: Session,
     users: Iterable[int | None],
     kind: str,
@@ -120,48 +134,50 @@ def tell(
     now: datetime,
     **payload: Any,
 ) -> int:
-    """Notify each user once of the event `key`; the actor himself is left out. Answers how many rows were new.
+    """Notify each user once of the event `key`, except `by`, who caused it. Returns how many rows were new.
 
-    `about`: the lead, ticket, customer or task it stands on. Raises ValueError for an unknown kind.
+    `about`: its lead, ticket, customer or task. Raises ValueError for an unknown kind.
     """
-    return tell_many(session, [NoticeEvent(kind, key, tuple(users), payload, place_of(about), by)], now)
+    return notify_many(session, [NoticeEvent(kind, key, tuple(users), payload, record_ids_of(about), by)], now)
 
 
-def tell_many(session: Session, news: Iterable[NoticeEvent], now: datetime) -> int:
-    """Notify everybody of everything, in one statement; an event key that stands already is passed over.
+def notify_many(session: Session, events: Iterable[NoticeEvent], now: datetime) -> int:
+    """Notify the users of each event, in one statement; an event key that exists already is skipped.
 
-    Answers how many rows were new. Raises ValueError for an unknown kind.
+    Returns how many rows were new. Raises ValueError for an unknown kind.
     """
-    chosen = choices_of(session)
-    rows = [row for each in news for row in _rows(each, chosen, now)]
+    choices = load_choices(session)
+    rows = [row for event in events for row in _rows(event, choices, now)]
     if not rows:
         return 0
-    fresh = int(session.execute(_insert_new(session), rows).rowcount)  # type: ignore[attr-defined]
-    if fresh:  # a mixture of new and old is rare, and lets a few bells count once more
-        session.info.setdefault("told", []).extend((row["user_id"], row["kind"]) for row in rows)
-        _write_down(session, [row for row in rows if wants(chosen, row["user_id"], row["kind"], "email")], now)
-    return fresh
+    added = int(session.execute(_insert_new(session), rows).rowcount)  # type: ignore[attr-defined]
+    if added:  # a mixture of new and old is rare, and only makes a few pages count again
+        pending(session).notified.extend((row["user_id"], row["kind"]) for row in rows)
+        _add_email_deliveries(
+            session, [row for row in rows if wants(choices, row["user_id"], row["kind"], "email")], now
+        )
+    return added
 
 
-def _rows(news: NoticeEvent, chosen: Choices, now: datetime) -> list[dict[str, Any]]:
-    if news.kind not in KINDS:
-        raise ValueError(f"unknown kind of notification: {news.kind}")
-    users = [user for user in dict.fromkeys(news.users) if user is not None and user != news.by]
-    same = {"kind": news.kind, "actor_id": news.by, "at": now, "payload": news.payload} | news.place
-    # Who does not want it in the bell finds it among all notices, as read.
+def _rows(event: NoticeEvent, choices: NoticeChoices, now: datetime) -> list[dict[str, Any]]:
+    if event.kind not in KINDS:
+        raise ValueError(f"unknown kind of notification: {event.kind}")
+    users = [user for user in dict.fromkeys(event.users) if user is not None and user != event.by]
+    same = {"kind": event.kind, "actor_id": event.by, "at": now, "payload": event.payload} | event.record_ids
+    # Who does not want it in the panel finds it among all notifications, as read.
     return [
         same
         | {
-            "event_key": f"{news.key}:{user}",
+            "event_key": f"{event.key}:{user}",
             "user_id": user,
-            "read_on": None if wants(chosen, user, news.kind, "bell") else now,
+            "read_on": None if wants(choices, user, event.kind, "bell") else now,
         }
         for user in users
     ]
 
 
 def _insert_new(session: Session) -> Any:
-    """INSERT that changes nothing where the event key stands already; the rows are its parameters, however many."""
+    """INSERT that skips existing event keys; its parameters are the rows, however many."""
     table: Any = Notification.__table__
     if session.get_bind().dialect.name == "sqlite":
         return sqlite.insert(table).on_conflict_do_nothing(index_elements=["event_key"])
@@ -169,8 +185,8 @@ def _insert_new(session: Session) -> Any:
     return mysql.insert(table).prefix_with("IGNORE")
 
 
-def _write_down(session: Session, rows: list[dict[str, Any]], now: datetime) -> None:
-    """What shall go out by e-mail is a row before it is in any queue."""
+def _add_email_deliveries(session: Session, rows: list[dict[str, Any]], now: datetime) -> None:
+    """Write what goes out by e-mail as rows, before it is in any queue."""
     if not rows:
         return
     sent = select(Delivery.notification_id).where(Delivery.channel == "email")
@@ -180,66 +196,94 @@ def _write_down(session: Session, rows: list[dict[str, Any]], now: datetime) -> 
         session.add(Delivery(notification_id=key, channel="email", state="queued", at=now, next_try_on=now))
 
 
-# --- How people want to be told
+# --- Which notices users want on which channel
 
 
-def wants(chosen: Choices, user: int, kind: str, channel: str) -> bool:
-    """Whether the user wants this kind on this channel: his own choice, else the channel's default."""
-    return bool(chosen.get(user, {}).get(kind, {}).get(channel, CHANNELS[channel]))
+def wants(choices: NoticeChoices, user_id: int, kind: str, channel: str) -> bool:
+    """Whether the user wants this kind on this channel: their own choice, else the channel's default."""
+    return bool(choices.get(user_id, {}).get(kind, {}).get(channel, CHANNELS[channel]))
 
 
-def choices_of(session: Session) -> Choices:
-    """Everybody's own choices; a door or a pass that has them puts them into session.info["choices"]."""
-    if "choices" not in session.info:
+def load_choices(session: Session) -> NoticeChoices:
+    """All users' own choices, from the session's context; loaded once if they are not there yet."""
+    context = session_context(session)
+    if context.notice_choices is None:
         query = select(User.id, User.notice_choices).where(User.notice_choices.is_not(None))
-        session.info["choices"] = {key: chosen for key, chosen in session.execute(query) if chosen}
-    chosen: Choices = session.info["choices"]
-    return chosen
+        context.notice_choices = {key: choices for key, choices in session.execute(query) if choices}
+    return context.notice_choices
 
 
-def deviations(table: Mapping[str, Mapping[str, bool]]) -> dict[str, dict[str, bool]] | None:
-    """Of kind -> channel -> wanted, what differs from CHANNELS, for User.notice_choices; None when nothing does.
+def non_default_choices(table: Mapping[str, Mapping[str, bool]]) -> dict[str, dict[str, bool]] | None:
+    """The part of kind -> channel -> wanted that differs from CHANNELS, for User.notice_choices; None = no difference.
 
-    Raises RuleBroken for a kind, channel or value that there is not.
+    Raises RuleBroken for an unknown kind, channel or value.
     """
-    kept: dict[str, dict[str, bool]] = {}
-    for kind, chosen in table.items():
+    different: dict[str, dict[str, bool]] = {}
+    for kind, wanted_on in table.items():
         if kind not in KINDS:
             raise RuleBroken(
-                say("There is no kind of notice “%(kind)s”. Please look at the list of kinds.", kind=str(kind)[:40])
+                translatable(
+                    "There is no notification kind “%(kind)s”. Please use one from the list.", kind=str(kind)[:40]
+                )
             )
-        for channel, wanted in chosen.items():
+        for channel, wanted in wanted_on.items():
             if channel not in CHANNELS or not isinstance(wanted, bool):
                 raise RuleBroken(
-                    say("Notices go to %(channels)s; each is true or false.", channels=", ".join(CHANNELS)), kind
+                    translatable(
+                        "The notification channels are %(channels)s; each is true or false.",
+                        channels=", ".join(CHANNELS),
+                    ),
+                    kind,
                 )
             if wanted != CHANNELS[channel]:
-                kept.setdefault(kind, {})[channel] = wanted
-    return kept or None
+                different.setdefault(kind, {})[channel] = wanted
+    return different or None
 
 
-def place_of(about: Any) -> dict[str, int | None]:
-    """The ids under which the bell groups and links an event."""
-    place: dict[str, int | None] = {"lead_id": None, "ticket_id": None, "customer_id": None, "task_id": None}
+def record_ids_of(about: Any) -> dict[str, int | None]:
+    """The ids of the record and, for a task, of its lead or ticket: the panel groups and links by them."""
+    ids: dict[str, int | None] = {"lead_id": None, "ticket_id": None, "customer_id": None, "task_id": None}
     if about is None:
-        return place
-    own = {"leads": "lead_id", "ticket": "ticket_id", "customer": "customer_id", "task": "task_id"}
-    if about.__tablename__ in own:
-        place[own[about.__tablename__]] = about.id
+        return ids
+    columns = {"leads": "lead_id", "ticket": "ticket_id", "customer": "customer_id", "task": "task_id"}
+    if about.__tablename__ in columns:
+        ids[columns[about.__tablename__]] = about.id
     if about.__tablename__ == "task":
-        place |= {"lead_id": about.lead_id, "ticket_id": about.ticket_id}
-    return place
+        ids |= {"lead_id": about.lead_id, "ticket_id": about.ticket_id}
+    return ids
 
 
-def unread(session: Session, user_id: int, now: datetime) -> int:
-    """How many notifications the bell of this user counts."""
-    mine = (Notification.user_id == user_id, Notification.read_on.is_(None))
-    awake = (Notification.snoozed_until.is_(None)) | (Notification.snoozed_until <= now)
-    return session.execute(select(func.count(Notification.id)).where(*mine, awake)).scalar() or 0
+# --- Read, snoozed, unread
+
+
+def is_snoozed(row: Notification, now: datetime) -> bool:
+    """Whether the notification is hidden from the panel now."""
+    return row.snoozed_until is not None and row.snoozed_until > now
+
+
+def not_snoozed(now: datetime) -> ColumnElement[bool]:
+    """`not is_snoozed` in SQL."""
+    return or_(Notification.snoozed_until.is_(None), Notification.snoozed_until <= now)
+
+
+def counts_as_unread(now: datetime) -> ColumnElement[bool]:
+    """The notifications that badges count: not read and not snoozed."""
+    return and_(Notification.read_on.is_(None), not_snoozed(now))
+
+
+def snooze_values(until: datetime | None) -> dict[str, Any]:
+    """Columns of a notification that is snoozed; it comes back as unread. None = not snoozed any more."""
+    return {"snoozed_until": None} if until is None else {"snoozed_until": until, "read_on": None}
+
+
+def count_unread(session: Session, user_id: int, now: datetime) -> int:
+    """How many unread notifications the badge of this user shows."""
+    query = select(func.count(Notification.id)).where(Notification.user_id == user_id, counts_as_unread(now))
+    return session.execute(query).scalar() or 0
 
 
 def mark_read(session: Session, user_id: int, now: datetime, ids: list[int] | None = None) -> int:
-    """Mark one's own notifications read (all when ids is None); answers how many changed."""
+    """Mark the user's own notifications as read (all when `ids` is None). Returns how many changed."""
     step = update(Notification).where(Notification.user_id == user_id, Notification.read_on.is_(None))
     if ids is not None:
         step = step.where(Notification.id.in_(ids))
@@ -247,14 +291,14 @@ def mark_read(session: Session, user_id: int, now: datetime, ids: list[int] | No
     return int(done.rowcount)  # type: ignore[attr-defined]
 
 
-def rung(session: Session, user_id: int, kind: str = "") -> None:
-    """The count of this user's bell changed (a notice of that kind came, or one was read); his pages hear of it."""
-    session.info.setdefault("told", []).append((user_id, kind))
+def note_count_changed(session: Session, user_id: int, kind: str = "") -> None:
+    """Update the open pages of this user after the commit: they got a notice of this kind, or read or snoozed one."""
+    pending(session).notified.append((user_id, kind))
 
 
-def note_shown(session: Session, user_id: int, key: int, now: datetime) -> bool:
-    """One of the user's own notices stood on a page as a toast; False when that is known, or it is none of his."""
-    own = select(Notification.id, literal("screen"), literal("shown"), literal(now, Moment), literal(0))
+def record_toast_shown(session: Session, user_id: int, key: int, now: datetime) -> bool:
+    """Record that a notification of the user was shown as a toast; False when it was before, or is not theirs."""
+    own = select(Notification.id, literal("screen"), literal("shown"), literal(now, UtcDateTime), literal(0))
     rows = own.where(Notification.id == key, Notification.user_id == user_id)
     names = ["notification_id", "channel", "state", "at", "tries"]
     step: Any = mysql.insert(Delivery).from_select(names, rows).prefix_with("IGNORE")
@@ -263,10 +307,10 @@ def note_shown(session: Session, user_id: int, key: int, now: datetime) -> bool:
     return bool(session.execute(step).rowcount)  # type: ignore[attr-defined]
 
 
-def settle(session: Session, key: str, now: datetime) -> None:
-    """The event `key` needs nobody any more: whoever has not read of it, has."""
+def resolve(session: Session, key: str, now: datetime) -> None:
+    """Mark all notifications of the event `key` as read: it needs no one any more."""
     # On SQLite a LIKE ignores case and so every index; a GLOB walks a range of it, as MariaDB's LIKE does.
-    is_lite = session.get_bind().dialect.name == "sqlite"
-    theirs = Notification.event_key.op("GLOB" if is_lite else "LIKE")(f"{key}:*" if is_lite else f"{key}:%")
+    is_sqlite = session.get_bind().dialect.name == "sqlite"
+    theirs = Notification.event_key.op("GLOB" if is_sqlite else "LIKE")(f"{key}:*" if is_sqlite else f"{key}:%")
     step = update(Notification).where(theirs, Notification.read_on.is_(None)).values(read_on=now)
     session.execute(step, execution_options={"synchronize_session": False})

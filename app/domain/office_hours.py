@@ -114,7 +114,7 @@ def is_open(office: Office, now: datetime) -> bool:
     return not wall and any(ends == DAY for _, ends in office.windows(day - DAY))
 
 
-def open_between(office: Office, start: datetime, end: datetime) -> timedelta:
+def open_time_between(office: Office, start: datetime, end: datetime) -> timedelta:
     """The open time from start to end, exact; 0 when the end comes first. Elapsed time, also when the clocks change."""
     start, end = _utc(start), _utc(end)
     if end <= start:
@@ -126,7 +126,7 @@ def open_between(office: Office, start: datetime, end: datetime) -> timedelta:
     return at_the_edges + _open_time_of_days(office, first + DAY, last)
 
 
-def after(office: Office, start: datetime, span: timedelta) -> datetime:
+def add_open_time(office: Office, start: datetime, span: timedelta) -> datetime:
     """The earliest UTC moment when `span` of open time has passed since start; with no span, the first open moment.
 
     Raises ValueError for a negative span and NeverOpens.
@@ -144,7 +144,7 @@ def after(office: Office, start: datetime, span: timedelta) -> datetime:
     return _nth_moment(office, *_weeks_skipped(office, day, span))
 
 
-def before(office: Office, end: datetime, span: timedelta) -> datetime:
+def subtract_open_time(office: Office, end: datetime, span: timedelta) -> datetime:
     """The earliest UTC moment from which at most `span` of open time passes until end.
 
     So whatever was due before it has waited for longer than `span`, and nothing else has: one comparison in SQL.
@@ -155,7 +155,9 @@ def before(office: Office, end: datetime, span: timedelta) -> datetime:
     end = _utc(end)
     start = _long_before(office, end, span)
     steps = range((end - start) // timedelta.resolution + 1)
-    short = bisect_left(steps, True, key=lambda n: open_between(office, start + n * timedelta.resolution, end) <= span)
+    short = bisect_left(
+        steps, True, key=lambda n: open_time_between(office, start + n * timedelta.resolution, end) <= span
+    )
     return start + short * timedelta.resolution
 
 
@@ -167,7 +169,7 @@ def next_opening(office: Office, now: datetime) -> datetime:
     return next(opens for opens, _ in _openings(office, _local_date(office, now)) if opens > now)
 
 
-def working_days_after(office: Office, start: datetime, days: int) -> datetime:
+def add_working_days(office: Office, start: datetime, days: int) -> datetime:
     """The UTC moment so many working days later at the same local time, or the first opening after it.
 
     A working day is a local date on which the office opens at all; the day of the start does not count.
@@ -275,13 +277,13 @@ def _open_time_of_days(office: Office, first: date, last: date) -> timedelta:
 def _unusual_days(office: Office, first: date, last: date) -> set[date]:
     dates = office.exception_dates
     exceptions = dates[bisect_left(dates, first) : bisect_left(dates, last)]
-    changes = (day for year in range(first.year, last.year + 1) for day in dst.changes(office.zone, year))
+    changes = (day for year in range(first.year, last.year + 1) for day in dst.clock_changes(office.zone, year))
     return {*exceptions, *(day for day in changes if first <= day < last)}
 
 
 def _deviation(office: Office, day: date) -> timedelta:
     """By how much the open time of this date differs from that of its weekday."""
-    has_change = day in dst.changes(office.zone, day.year)
+    has_change = day in dst.clock_changes(office.zone, day.year)
     actual = _length(_intervals(office, day)) if has_change else _length(office.windows(day))
     return actual - office.hours[day.weekday()]
 
@@ -292,7 +294,7 @@ def _deviation(office: Office, day: date) -> timedelta:
 def _long_before(office: Office, end: datetime, span: timedelta) -> datetime:
     """A moment from which more than `span` of open time passes until end, not much earlier than need be."""
     back = span + DAY
-    while back < end - _LONG_AGO and open_between(office, end - back, end) <= span:
+    while back < end - _LONG_AGO and open_time_between(office, end - back, end) <= span:
         back *= 2
     return max(end - back, _LONG_AGO)
 

@@ -1,4 +1,4 @@
-"""What roles may do: the module matrix and the field masks, as rows; and the version that caches are keyed by."""
+"""What roles may do: the permission matrix and the field masks; and the version by which caches expire."""
 
 from __future__ import annotations
 
@@ -21,11 +21,54 @@ MODULES = (
     "Settings",
 )
 VERBS = ("read", "create", "write", "delete", "assign", "export", "import", "bulk", "reveal", "recordings")
-#: Rising.
+#: Lowest first.
 LEVELS = ("none", "own", "team", "all")
 MASKED = ("mobile", "alternative_mobile", "email", "pan", "aadhaar", "address")
-#: Rising openness.
+#: Most restrictive first.
 MASKS = ("hidden", "last4", "full")
+LEVEL_RANK = {level: rank for rank, level in enumerate(LEVELS)}
+MASK_RANK = {mask: rank for rank, mask in enumerate(MASKS)}
+_ROWS = ("read", "create", "write", "delete", "assign", "export", "import", "bulk")
+#: Module -> the verbs that apply to it; every other cell of the matrix stays empty.
+VERBS_OF: dict[str, tuple[str, ...]] = {
+    "Dashboard": ("read", "write", "export"),
+    "Leads": (*_ROWS, "reveal"),
+    "Tickets": (*_ROWS, "reveal"),
+    "Customers": (*_ROWS, "reveal"),
+    "Tasks": _ROWS,
+    "Call Logs": ("read", "create", "write", "delete", "export", "import", "bulk", "reveal", "recordings"),
+    "Messages": ("read", "create", "write", "delete", "export", "bulk", "reveal"),
+    "Support Pages": ("read", "create", "write", "delete"),
+    "Notes": ("read", "create", "write", "delete", "export"),
+    "Requests": ("read", "create", "write", "delete", "assign", "export"),
+    "Reports": ("read", "export"),
+    "Settings": ("read", "create", "write", "delete", "export", "import"),
+}
+#: Modules whose rows have no owner: only the levels none and all apply.
+WITHOUT_OWNER = ("Support Pages", "Settings")
+
+
+#: Modules of records that no module of the product covers, by add_module; kept for the process.
+_ADDED: dict[str, None] = {}
+
+
+def add_module(name: str) -> None:
+    """Give the matrix a module for a record of its own. Raises ValueError for a name that cannot be stored."""
+    if not 0 < len(name) <= 32:
+        raise ValueError(f"the module {name!r} must have between 1 and 32 characters")
+    if name not in MODULES:
+        _ADDED[name] = None
+        VERBS_OF.setdefault(name, ("read", "create", "write", "delete", "bulk"))
+
+
+def all_modules() -> tuple[str, ...]:
+    """The modules of the product, then those that were added."""
+    return (*MODULES, *_ADDED)
+
+
+def is_added(module: str) -> bool:
+    """Whether the module was added; where its record has no access rule of its own, its levels are none and all."""
+    return module in _ADDED
 
 
 class ModulePermission(Model):  # type: ignore[misc]
@@ -52,7 +95,7 @@ class FieldMask(Model):  # type: ignore[misc]
 
 
 class AccessVersion(Model):  # type: ignore[misc]
-    """One row that counts every change of users, roles, permissions and masters; caches compare it."""
+    """One row that counts changes of users, roles, permissions and masters; caches compare it."""
 
     __tablename__ = "access_version"
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
@@ -63,24 +106,24 @@ _OWN = {"read": "own", "create": "own", "write": "own"}
 _ALL = {"read": "all"}
 
 
-def _desk(level: str, *verbs: str) -> dict[str, str]:
+def _cells(level: str, *verbs: str) -> dict[str, str]:
     return dict.fromkeys(verbs, level)
 
 
-_MANAGER = _desk("team", *VERBS)
-#: role -> module -> verb -> level, as shipped.
+_MANAGER = _cells("team", *VERBS)
+#: role -> module -> verb -> level of a new installation.
 DEFAULTS: dict[str, dict[str, dict[str, str]]] = {
     "Sales Manager": {
         **dict.fromkeys(("Leads", "Customers", "Tasks", "Call Logs", "Messages", "Notes", "Requests"), _MANAGER),
-        "Dashboard": _desk("team", "read"),
-        "Reports": _desk("team", "read", "export"),
-        "Support Pages": _desk("all", "read"),
+        "Dashboard": _cells("team", "read"),
+        "Reports": _cells("team", "read", "export"),
+        "Support Pages": _cells("all", "read"),
     },
     "Support Manager": {
         **dict.fromkeys(("Tickets", "Customers", "Tasks", "Call Logs", "Messages", "Notes", "Requests"), _MANAGER),
-        "Dashboard": _desk("team", "read"),
-        "Reports": _desk("team", "read", "export"),
-        "Support Pages": _desk("all", "read", "create", "write", "delete"),
+        "Dashboard": _cells("team", "read"),
+        "Reports": _cells("team", "read", "export"),
+        "Support Pages": _cells("all", "read", "create", "write", "delete"),
     },
     "Sales User": {
         "Leads": _OWN | {"bulk": "own"},
@@ -90,7 +133,7 @@ DEFAULTS: dict[str, dict[str, dict[str, str]]] = {
         "Messages": _OWN,
         "Notes": _OWN | {"delete": "own"},
         "Requests": {"read": "own", "create": "own"},
-        "Dashboard": _desk("own", "read"),
+        "Dashboard": _cells("own", "read"),
         "Support Pages": _ALL,
     },
     "Support User": {
@@ -101,7 +144,7 @@ DEFAULTS: dict[str, dict[str, dict[str, str]]] = {
         "Messages": _OWN,
         "Notes": _OWN | {"delete": "own"},
         "Requests": {"read": "own", "create": "own"},
-        "Dashboard": _desk("own", "read"),
+        "Dashboard": _cells("own", "read"),
         "Support Pages": _ALL,
     },
     "Compliance": {module: dict(_ALL) for module in MODULES if module != "Settings"},

@@ -1,4 +1,4 @@
-"""Overdue tasks move to a colleague: all overdue tasks of a record together, to the same person."""
+"""Reassignment of overdue tasks: all overdue tasks of a record move together, to the next in turn."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from app.domain import leads, office_hours, settings, tasks, team, tickets
 from app.domain.base import RuleBroken
 from app.domain.leads import Lead
 from app.domain.reassignment_batch import ReassignmentBatch, RecordToReassign
-from app.domain.settings import BusinessSetting, LeadStatus, TicketStatus
+from app.domain.settings import LeadStatus, TicketStatus
 from app.domain.tasks import Task
 from app.domain.tickets import Ticket
 
-#: kind -> (record, its statuses, role that serves it unless the record names one, meanings of the end).
+#: kind -> (record, its statuses, role that works on it unless the record names one, meanings of ended statuses).
 KINDS: dict[str, tuple[Any, Any, str, tuple[str, ...]]] = {
     "lead": (Lead, LeadStatus, "Sales User", leads.TERMINAL),
     "ticket": (Ticket, TicketStatus, "Support User", tickets.ENDED),
 }
-#: What is read of a record and of a task: no more than the rules ask for.
+#: Columns that are loaded of a record and of a task.
 _OF_RECORD = (
     "number",
     "status_id",
@@ -49,36 +49,36 @@ _OF_TASK = (
 
 @dataclass(frozen=True)
 class ReassignmentTerms:
-    """What a manager may turn: minutes of office time."""
+    """Settings in minutes of office time."""
 
-    #: So long a task may be overdue before it moves.
-    grace_minutes: int = 30
-    #: So long the next person gets.
-    retry_minutes: int = 540
+    #: How long a task may be overdue before it is reassigned.
+    grace_minutes: int = settings.DEFINITIONS["grace_minutes"][0]
+    #: How long the new assignee has.
+    retry_minutes: int = settings.DEFINITIONS["retry_minutes"][0]
 
 
 @dataclass(frozen=True)
 class ReassignmentPass:
-    """What one pass goes by; all of it UTC."""
+    """The moments of one run, UTC."""
 
     now: datetime
-    #: What was due before it has been overdue for longer than the grace.
-    late_before: datetime
-    #: Until when whoever takes a task has time.
+    #: Tasks due before this have been overdue for longer than the grace time.
+    overdue_before: datetime
+    #: The new due time of reassigned tasks.
     due_on: datetime
 
 
-def terms(session: Session) -> ReassignmentTerms:
-    """The settings as they stand now."""
-    known = {key: settings.KNOWN[key][0] for key in ("grace_minutes", "retry_minutes")}
-    chosen = select(BusinessSetting.key, BusinessSetting.value).where(BusinessSetting.key.in_(known))
-    return ReassignmentTerms(**known | {row.key: row.value for row in session.execute(chosen)})
+def load_terms(session: Session) -> ReassignmentTerms:
+    """The current settings."""
+    return ReassignmentTerms(**settings.values_of(session, "grace_minutes", "retry_minutes"))
 
 
-def pass_of(now: datetime, office: office_hours.Office, terms: ReassignmentTerms) -> ReassignmentPass:
-    """What a pass at `now` goes by. Raises clock.NeverOpens."""
+def pass_at(now: datetime, office: office_hours.Office, terms: ReassignmentTerms) -> ReassignmentPass:
+    """The moments of a run at `now`. Raises office_hours.NeverOpens."""
     grace, retry = timedelta(minutes=terms.grace_minutes), timedelta(minutes=terms.retry_minutes)
-    return ReassignmentPass(now, office_hours.before(office, now, grace), office_hours.after(office, now, retry))
+    return ReassignmentPass(
+        now, office_hours.subtract_open_time(office, now, grace), office_hours.add_open_time(office, now, retry)
+    )
 
 
 # --- Finding
@@ -87,25 +87,27 @@ def pass_of(now: datetime, office: office_hours.Office, terms: ReassignmentTerms
 def due_records(
     session: Session, now: datetime, grace_minutes: int, office: office_hours.Office, limit: int
 ) -> list[tuple[str, int]]:
-    """Records with a task that is overdue beyond the grace, oldest first; none while the office is closed."""
+    """(kind, id) of records with a task overdue beyond the grace time, oldest first; [] while the office is closed."""
     if not office_hours.is_open(office, now):
         return []
     query = (
         select(Task.lead_id, Task.ticket_id)
         .outerjoin(Lead, Lead.id == Task.lead_id)
         .outerjoin(Ticket, Ticket.id == Task.ticket_id)
-        .where(*_watched(office_hours.before(office, now, timedelta(minutes=grace_minutes))), _record_lives())
+        .where(
+            *_overdue(office_hours.subtract_open_time(office, now, timedelta(minutes=grace_minutes))), _record_is_open()
+        )
         .order_by(Task.due_on, Task.id)
         .limit(limit)
     )
     return list(dict.fromkeys(_record_of(row) for row in session.execute(query)))
 
 
-def _watched(late_before: datetime) -> tuple[ColumnElement[bool], ...]:
-    return Task.exhausted.is_(False), Task.status.in_(tasks.WATCHED), Task.due_on < late_before
+def _overdue(overdue_before: datetime) -> tuple[ColumnElement[bool], ...]:
+    return Task.exhausted.is_(False), Task.status.in_(tasks.ACTIVE), Task.due_on < overdue_before
 
 
-def _record_lives() -> ColumnElement[bool]:
+def _record_is_open() -> ColumnElement[bool]:
     ended = (
         record.status_id.not_in(select(status.id).where(status.meaning.in_(meanings)))
         for record, status, _, meanings in KINDS.values()
@@ -117,83 +119,76 @@ def _record_of(task: Any) -> tuple[str, int]:
     return ("lead", task.lead_id) if task.lead_id is not None else ("ticket", task.ticket_id)
 
 
-# --- Deciding
+# --- Reassigning
 
 
-def reassign_record(
-    session: Session, kind: str, record_id: int, now: datetime, office: office_hours.Office, terms: ReassignmentTerms
-) -> str:
-    """Hand all overdue tasks of one record to the next in turn: reassign() for one."""
-    return reassign(session, [(kind, record_id)], pass_of(now, office, terms))[0]
+def reassign(session: Session, records: Sequence[tuple[str, int]], run: ReassignmentPass) -> list[str]:
+    """Reassign the overdue tasks of these records (kind, id), those of each record to the next in turn.
 
-
-def reassign(session: Session, found: Sequence[tuple[str, int]], at: ReassignmentPass) -> list[str]:
-    """Hand on the overdue tasks of these records (kind, id), those of each to the next in turn.
-
-    Answers in order: reassigned, exhausted (nobody is left), or skipped (locked by somebody else, gone, ended, or not
-    overdue any more). The caller commits: one transaction. It waits for the pointers of the roles only, which come
-    first; whatever else somebody holds is left to the next minute, so nobody waits for us in a circle.
+    Returns in order: reassigned, exhausted (no one is left), or skipped (locked by another transaction, gone, ended,
+    or not overdue any more). The caller commits: one transaction. It waits only for the round-robin pointers, which
+    are locked first; other rows that are locked are left to the next run, so that there is no deadlock.
     """
-    roles = _roles(session, found)
-    turns = {role: _turns(session, role) for role in sorted(set(roles.values()))}
-    cases = _cases(session, roles, at)
-    sheet = ReassignmentBatch(at.now, at.due_on)
-    for place in found:
-        if case := cases.get(place):
-            decision = _next(turns[case.role], case, at.now)
-            sheet.exhaust(case, decision) if decision.user_id is None else sheet.hand_over(case, decision)
-    sheet.write(session)
-    return [sheet.answers.get(place, "skipped") for place in found]
+    roles = _roles(session, records)
+    turns = {role: _lock_turns(session, role) for role in sorted(set(roles.values()))}
+    items = _lock_items(session, roles, run)
+    batch = ReassignmentBatch(run.now, run.due_on)
+    for key in records:
+        if item := items.get(key):
+            decision = _next(turns[item.role], item, run.now)
+            batch.mark_exhausted(item, decision) if decision.user_id is None else batch.reassign(item, decision)
+    batch.write(session)
+    return [batch.results.get(key, "skipped") for key in records]
 
 
-def _roles(session: Session, found: Sequence[tuple[str, int]]) -> dict[tuple[str, int], str]:
-    """(kind, id) -> the role that serves the record."""
+def _roles(session: Session, records: Sequence[tuple[str, int]]) -> dict[tuple[str, int], str]:
+    """(kind, id) -> the role that works on the record."""
     roles: dict[tuple[str, int], str] = {}
     for kind, (record, _, usual, _) in KINDS.items():
-        if ids := _ids(found, kind):
+        if ids := _ids(records, kind):
             query = select(record.id, record.assigned_role).where(record.id.in_(ids))
             roles |= {(kind, key): role or usual for key, role in session.execute(query)}
     return roles
 
 
-def _ids(places: Iterable[tuple[str, int]], kind: str) -> list[int]:
-    return sorted(key for each, key in places if each == kind)
+def _ids(keys: Iterable[tuple[str, int]], kind: str) -> list[int]:
+    return sorted(key for each, key in keys if each == kind)
 
 
-def _turns(session: Session, role: str) -> team.Turns | None:
-    """The locked line of the role; None where the role is gone."""
+def _lock_turns(session: Session, role: str) -> team.LockedTurns | None:
+    """The locked round robin of the role; None where there is no such role."""
     try:
-        return team.take_turns(session, role)
+        return team.lock_turns(session, role)
     except RuleBroken:
         return None
 
 
-def _next(turns: team.Turns | None, case: RecordToReassign, now: datetime) -> team.Decision:
+def _next(turns: team.LockedTurns | None, item: RecordToReassign, now: datetime) -> team.Decision:
     """Whose turn it is among those who had none of these tasks."""
-    had = {user for task in case.late for user in (*task.tried, task.assignee_id) if user is not None}
-    return turns.next(now, frozenset(had)) if turns else team.Decision(None, case.role)
+    tried = {user for task in item.overdue for user in (*task.tried, task.assignee_id) if user is not None}
+    return turns.next(now, frozenset(tried)) if turns else team.Decision(None, item.role)
 
 
 # --- Locking
 
 
-def _cases(
-    session: Session, roles: dict[tuple[str, int], str], at: ReassignmentPass
+def _lock_items(
+    session: Session, roles: dict[tuple[str, int], str], run: ReassignmentPass
 ) -> dict[tuple[str, int], RecordToReassign]:
-    """The records that are ours now, with their overdue tasks."""
+    """The records that this transaction could lock, with their overdue tasks."""
     records = {
         (kind, record.id): record for kind in KINDS for record in _locked_records(session, kind, _ids(roles, kind))
     }
-    late = _locked_tasks(session, records, at)
-    cases = {
-        place: RecordToReassign(place, roles[place], record, late.get(place, [])) for place, record in records.items()
+    overdue_tasks = _locked_tasks(session, records, run)
+    items = {
+        key: RecordToReassign(key, roles[key], record, overdue_tasks.get(key, [])) for key, record in records.items()
     }
-    # Whose role was changed meanwhile waits a minute: the pointer of the new one is not ours.
-    return {place: case for place, case in cases.items() if case.late and case.is_served_by(KINDS[place[0]][2])}
+    # A record whose role was changed meanwhile waits for the next run: the new role's pointer is not locked.
+    return {key: item for key, item in items.items() if item.overdue and item.has_role(KINDS[key[0]][2])}
 
 
 def _locked_records(session: Session, kind: str, ids: list[int]) -> list[Any]:
-    """Those that live and that nobody else holds."""
+    """The open records that this transaction could lock."""
     if not ids:
         return []
     record, status, _, meanings = KINDS[kind]
@@ -204,40 +199,42 @@ def _locked_records(session: Session, kind: str, ids: list[int]) -> list[Any]:
 
 
 def _locked_tasks(
-    session: Session, records: dict[tuple[str, int], Any], at: ReassignmentPass
+    session: Session, records: dict[tuple[str, int], Any], run: ReassignmentPass
 ) -> dict[tuple[str, int], list[Task]]:
-    """The overdue tasks of each record, oldest first; none of a record when somebody else holds one of them."""
-    wanted = _late_ids(session, records, at)
-    if not wanted:
+    """The overdue tasks of each record, oldest first; none of a record of which another transaction locks one."""
+    record_by_task = _overdue_tasks(session, records, run)
+    if not record_by_task:
         return {}
-    ours = {task.id: task for task in _locked(session, Task, sorted(wanted), _OF_TASK)}
-    held_by_others = {place for key, place in wanted.items() if key not in ours}
-    late: dict[tuple[str, int], list[Task]] = {}
-    for task in sorted(ours.values(), key=lambda task: (task.due_on, task.id)):
-        place = wanted[task.id]
-        if place not in held_by_others and _is_late(task, at):
-            late.setdefault(place, []).append(task)
-    return late
+    locked = {task.id: task for task in _locked(session, Task, sorted(record_by_task), _OF_TASK)}
+    locked_elsewhere = {key for task_id, key in record_by_task.items() if task_id not in locked}
+    overdue_tasks: dict[tuple[str, int], list[Task]] = {}
+    for task in sorted(locked.values(), key=lambda task: (task.due_on, task.id)):
+        key = record_by_task[task.id]
+        if key not in locked_elsewhere and _is_overdue(task, run):
+            overdue_tasks.setdefault(key, []).append(task)
+    return overdue_tasks
 
 
-def _late_ids(session: Session, places: Iterable[tuple[str, int]], at: ReassignmentPass) -> dict[int, tuple[str, int]]:
-    """Overdue task -> its record. One kind after the other: no index serves an OR of both."""
-    wanted: dict[int, tuple[str, int]] = {}
+def _overdue_tasks(
+    session: Session, keys: Iterable[tuple[str, int]], run: ReassignmentPass
+) -> dict[int, tuple[str, int]]:
+    """Overdue task id -> its record. One kind after the other: no index serves an OR of both."""
+    record_by_task: dict[int, tuple[str, int]] = {}
     for kind, parent in (("lead", Task.lead_id), ("ticket", Task.ticket_id)):
-        if ids := _ids(places, kind):
-            query = select(Task.id, parent.label("parent")).where(parent.in_(ids), *_watched(at.late_before))
-            wanted |= {row.id: (kind, row.parent) for row in session.execute(query)}
-    return wanted
+        if ids := _ids(keys, kind):
+            query = select(Task.id, parent.label("parent")).where(parent.in_(ids), *_overdue(run.overdue_before))
+            record_by_task |= {row.id: (kind, row.parent) for row in session.execute(query)}
+    return record_by_task
 
 
-def _is_late(task: Task, at: ReassignmentPass) -> bool:
-    """The same as _watched, said of a row under its lock."""
-    watched = task.status in tasks.WATCHED and not task.exhausted
-    return watched and task.due_on is not None and task.due_on < at.late_before
+def _is_overdue(task: Task, run: ReassignmentPass) -> bool:
+    """`_overdue` for a locked row."""
+    is_watched = task.status in tasks.ACTIVE and not task.exhausted
+    return is_watched and task.due_on is not None and task.due_on < run.overdue_before
 
 
 def _locked(session: Session, record: Any, ids: list[int], columns: Sequence[Any]) -> list[Any]:
-    """The rows under their locks, as they are now; without those that somebody else holds."""
+    """Lock the rows and load them as they are now; without those that another transaction locks."""
     query = select(record).options(load_only(*columns)).where(record.id.in_(ids)).order_by(record.id)
     locked = query.with_for_update(skip_locked=True)
     return list(session.scalars(locked, execution_options={"populate_existing": True}))

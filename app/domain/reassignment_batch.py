@@ -1,4 +1,4 @@
-"""What a pass of reassignment decided, gathered on a sheet and written with one statement for each kind of row."""
+"""The decisions of one reassignment run, written with one statement for each kind of row."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.domain import assignment, bulk, change_events, notices, reminders, tasks, team, timeline
+from app.domain.base import Stamp
 from app.domain.tasks import Task
 
 
 @dataclass(frozen=True)
 class RecordToReassign:
-    """A record under its lock, with its overdue tasks, oldest first. They are read, never changed, as objects."""
+    """A locked record with its overdue tasks, oldest first. The objects are read and never changed."""
 
     #: lead or ticket, and its id.
-    place: tuple[str, int]
-    #: Whose line its tasks go along.
+    key: tuple[str, int]
+    #: The role in whose round robin its tasks move.
     role: str
     record: Any
-    late: list[Task]
+    overdue: list[Task]
 
-    def is_served_by(self, usual: str) -> bool:
-        """Whether the locked record still names the role, or none where it is the usual one."""
-        return bool((self.record.assigned_role or usual) == self.role)
+    def has_role(self, default: str) -> bool:
+        """Whether the locked record still has this role, named or by default."""
+        return bool((self.record.assigned_role or default) == self.role)
 
 
 @dataclass
@@ -36,62 +37,70 @@ class ReassignmentBatch:
     """The changes of one transaction."""
 
     now: datetime
-    #: Until when whoever takes a task has time.
+    #: The new due time of the reassigned tasks.
     due_on: datetime
     #: (lead or ticket, id) -> reassigned or exhausted.
-    answers: dict[tuple[str, int], str] = field(default_factory=dict)
-    _taken: list[tuple[RecordToReassign, team.Decision]] = field(default_factory=list)
-    _left: list[tuple[RecordToReassign, team.Decision]] = field(default_factory=list)
+    results: dict[tuple[str, int], str] = field(default_factory=dict)
+    _reassigned: list[tuple[RecordToReassign, team.Decision]] = field(default_factory=list)
+    _exhausted: list[tuple[RecordToReassign, team.Decision]] = field(default_factory=list)
 
-    def hand_over(self, case: RecordToReassign, decision: team.Decision) -> None:
-        """All late tasks of the case go to whom the decision names."""
-        self.answers[case.place] = "reassigned"
-        self._taken.append((case, decision))
+    def reassign(self, item: RecordToReassign, decision: team.Decision) -> None:
+        """Move all overdue tasks of the record to the user of the decision."""
+        self.results[item.key] = "reassigned"
+        self._reassigned.append((item, decision))
 
-    def exhaust(self, case: RecordToReassign, decision: team.Decision) -> None:
-        """Nobody is left to take them."""
-        self.answers[case.place] = "exhausted"
-        self._left.append((case, decision))
+    def mark_exhausted(self, item: RecordToReassign, decision: team.Decision) -> None:
+        """Note that no one is left to take its tasks."""
+        self.results[item.key] = "exhausted"
+        self._exhausted.append((item, decision))
 
     def write(self, session: Session) -> None:
-        """Write it all; whoever holds one of the rows in this session reads it anew."""
-        offsets = _offsets(session, [decision.user_id for _, decision in self._taken])
-        bulk.change(
+        """Write everything, and expire the session: its objects are read again."""
+        offsets = _reminder_offsets(session, [decision.user_id for _, decision in self._reassigned])
+        bulk.update_rows(
             session,
             Task,
-            [self._moved(task, decision, offsets) for task, decision in self._tasks()]
-            + [self._tired(task) for case, _ in self._left for task in case.late],
+            [self._reassigned_task(task, decision, offsets) for task, decision in self._tasks()]
+            + [self._exhausted_task(task) for item, _ in self._exhausted for task in item.overdue],
         )
-        cases = [*self._taken, *self._left]
-        for record in dict.fromkeys(type(case.record) for case, _ in cases):
-            bulk.change(session, record, [self._held(*each) for each in cases if isinstance(each[0].record, record)])
-        self._note(session)
-        assignment.give_many(session, [(case.record, decision) for case, decision in self._taken], "overdue", self.now)
-        timeline.write_many(session, self._lines(), None, self.now)
-        notices.tell_many(session, self._news(_Answerable(session) if self._left else None), self.now)
+        items = [*self._reassigned, *self._exhausted]
+        for record in dict.fromkeys(type(item.record) for item, _ in items):
+            bulk.update_rows(
+                session, record, [self._record_row(*each) for each in items if isinstance(each[0].record, record)]
+            )
+        self._note_events(session)
+        assignment.reassign_many(
+            session, [(item.record, decision) for item, decision in self._reassigned], "overdue", self.now
+        )
+        timeline.write_many(session, self._lines(), Stamp(None, self.now))
+        notices.notify_many(session, self._events(_Managers(session) if self._exhausted else None), self.now)
         session.flush()
         session.expire_all()
 
-    def _note(self, session: Session) -> None:
-        """For those outside: the rows are written around the session."""
-        for case, _decision in self._taken:
-            change_events.note(session, *case.place, "assigned")
+    def _note_events(self, session: Session) -> None:
+        """Note the changes for webhooks, because the rows are written around the session."""
+        for item, _decision in self._reassigned:
+            change_events.note(session, *item.key, "assigned")
         for task, _decision in self._tasks():
             change_events.note(session, "task", task.id, "assigned", "changed")
 
     # --- rows
 
     def _tasks(self) -> Iterable[tuple[Task, team.Decision]]:
-        return ((task, decision) for case, decision in self._taken for task in case.late)
+        return ((task, decision) for item, decision in self._reassigned for task in item.overdue)
 
-    def _moved(self, task: Task, decision: team.Decision, offsets: dict[int, tuple[int, ...]]) -> dict[str, Any]:
-        """The round goes on: `tried` grows, which a re-dating by hand would empty."""
-        had = [task.assignee_id] if task.assignee_id is not None and task.assignee_id not in task.tried else []
-        taker = int(decision.user_id or 0)
-        look = tasks.first_look(self.due_on, offsets[taker], self.now)
-        return self._row(task, assignee_id=taker, due_on=self.due_on, tried=[*task.tried, *had], remind_on=look)
+    def _reassigned_task(
+        self, task: Task, decision: team.Decision, offsets: dict[int, tuple[int, ...]]
+    ) -> dict[str, Any]:
+        """The round continues: `tried` grows, while a due time set by hand would empty it."""
+        tried = [task.assignee_id] if task.assignee_id is not None and task.assignee_id not in task.tried else []
+        assignee = int(decision.user_id or 0)
+        remind_on = tasks.first_reminder_check(self.due_on, offsets[assignee], self.now)
+        return self._row(
+            task, assignee_id=assignee, due_on=self.due_on, tried=[*task.tried, *tried], remind_on=remind_on
+        )
 
-    def _tired(self, task: Task) -> dict[str, Any]:
+    def _exhausted_task(self, task: Task) -> dict[str, Any]:
         return self._row(task, exhausted=True)
 
     def _row(self, task: Task, **new: Any) -> dict[str, Any]:
@@ -99,76 +108,80 @@ class ReassignmentBatch:
         same = {name: new.get(name, getattr(task, name)) for name in names}
         return {"id": task.id, "changed_on": self.now, "changed_by_id": None} | same
 
-    def _held(self, case: RecordToReassign, decision: team.Decision) -> dict[str, Any]:
-        """Who has the record now; or which task says that nobody is left, which is no change of the record itself."""
-        record, taker = case.record, decision.user_id
-        stamp = (self.now, None) if taker else (record.changed_on, record.changed_by_id)
-        flag = record.exhausted_task_id if taker else case.late[0].id
+    def _record_row(self, item: RecordToReassign, decision: team.Decision) -> dict[str, Any]:
+        """The new assignee of the record; or the exhausted task, which does not count as a change of the record."""
+        record, assignee = item.record, decision.user_id
+        stamp = (self.now, None) if assignee else (record.changed_on, record.changed_by_id)
+        flag = record.exhausted_task_id if assignee else item.overdue[0].id
         return {
             "id": record.id,
-            "assignee_id": taker or record.assignee_id,
+            "assignee_id": assignee or record.assignee_id,
             "exhausted_task_id": flag,
             "changed_on": stamp[0],
             "changed_by_id": stamp[1],
         }
 
     def _lines(self) -> Iterable[timeline.TimelineLine]:
-        for case, decision in self._taken:
-            says = {"to": decision.user_id, "old": case.record.assignee_id, "reason": "overdue"}
-            yield timeline.TimelineLine(case.record, "assignment", says)
-        for case, decision in self._left:
-            first = case.late[0]
-            text = f"Nobody with the role {decision.role} is left to take the overdue task “{first.title}”."
-            says = {"text": text, "what": "exhausted", "task": first.id, "decision": decision.as_json()}
-            yield timeline.TimelineLine(case.record, "system", says)
+        for item, decision in self._reassigned:
+            payload = {"to": decision.user_id, "old": item.record.assignee_id, "reason": "overdue"}
+            yield timeline.TimelineLine(item.record, "assignment", payload)
+        for item, decision in self._exhausted:
+            first = item.overdue[0]
+            text = f"No one with the role {decision.role} is available for the overdue task “{first.title}”."
+            payload = {"text": text, "what": "exhausted", "task": first.id, "decision": decision.as_json()}
+            yield timeline.TimelineLine(item.record, "system", payload)
 
-    # --- news
+    # --- notices
 
-    def _news(self, answerable: _Answerable | None) -> Iterable[notices.NoticeEvent]:
-        for case, decision in self._taken:
-            yield from self._of_taken(case, decision.user_id)
-            says = {"number": case.record.number, "title": case.late[0].title, "tasks": len(case.late)}
-            says["due"] = self.due_on.isoformat()
-            yield _news("task_assigned", "given", case.late[0], (decision.user_id,), says)
-        for case, decision in self._left:
-            says = {"number": case.record.number, "title": case.late[0].title, "role": decision.role}
-            people = answerable.above(task.assignee_id for task in case.late) if answerable else ()
-            yield _news("exhausted", "exhausted", case.late[0], people, says | {"tasks": len(case.late)})
+    def _events(self, managers: _Managers | None) -> Iterable[notices.NoticeEvent]:
+        for item, decision in self._reassigned:
+            yield from self._events_of_losers(item, decision.user_id)
+            payload = {"number": item.record.number, "title": item.overdue[0].title, "tasks": len(item.overdue)}
+            payload["due"] = self.due_on.isoformat()
+            yield _event("task_assigned", "given", item.overdue[0], (decision.user_id,), payload)
+        for item, decision in self._exhausted:
+            payload = {"number": item.record.number, "title": item.overdue[0].title, "role": decision.role}
+            people = managers.above(task.assignee_id for task in item.overdue) if managers else ()
+            yield _event("exhausted", "exhausted", item.overdue[0], people, payload | {"tasks": len(item.overdue)})
 
-    def _of_taken(self, case: RecordToReassign, taker: int | None) -> Iterable[notices.NoticeEvent]:
-        """Each person who loses tasks hears it once, whatever their number."""
-        for user in dict.fromkeys(task.assignee_id for task in case.late if task.assignee_id not in (None, taker)):
-            his = [task for task in case.late if task.assignee_id == user]
-            says = {"number": case.record.number, "tasks": len(his), "to": taker, "title": his[0].title}
-            yield _news("task_taken", "taken", his[0], (user,), says)
+    def _events_of_losers(self, item: RecordToReassign, assignee: int | None) -> Iterable[notices.NoticeEvent]:
+        """One event for each user who loses tasks, whatever their number."""
+        for user in dict.fromkeys(
+            task.assignee_id for task in item.overdue if task.assignee_id not in (None, assignee)
+        ):
+            lost = [task for task in item.overdue if task.assignee_id == user]
+            payload = {"number": item.record.number, "tasks": len(lost), "to": assignee, "title": lost[0].title}
+            yield _event("task_taken", "taken", lost[0], (user,), payload)
 
 
-def _news(kind: str, what: str, task: Task, users: tuple[int | None, ...], says: dict[str, Any]) -> notices.NoticeEvent:
-    """Its key names one overdue period of one task, so that it is handled once."""
+def _event(
+    kind: str, what: str, task: Task, users: tuple[int | None, ...], payload: dict[str, Any]
+) -> notices.NoticeEvent:
+    """The key names one overdue period of one task, so that it is notified once."""
     key = f"{what}:{task.id}:{task.due_on.isoformat() if task.due_on else ''}"
-    return notices.NoticeEvent(kind, key, users, says, notices.place_of(task))
+    return notices.NoticeEvent(kind, key, users, payload, notices.record_ids_of(task))
 
 
-def _offsets(session: Session, takers: Iterable[int | None]) -> dict[int, tuple[int, ...]]:
-    """user id -> minutes before due at which he wants to be reminded; all of them are known to the session already."""
-    return {user: reminders.offsets_of(session.get_one(User, user)) for user in {*takers} if user is not None}
+def _reminder_offsets(session: Session, takers: Iterable[int | None]) -> dict[int, tuple[int, ...]]:
+    """User id -> minutes before due of their reminders; the session has loaded these users already."""
+    return {user: reminders.reminder_offsets(session.get_one(User, user)) for user in {*takers} if user is not None}
 
 
-class _Answerable:
-    """The managers above somebody, and all admins; those who still work here."""
+class _Managers:
+    """The active managers above users, and the active admins."""
 
     def __init__(self, session: Session) -> None:
         everybody = session.execute(select(User.id, User.manager_id, User.active)).all()
         self._manager: dict[int | None, int | None] = {row.id: row.manager_id for row in everybody}
-        self._working = {row.id for row in everybody if row.active}
-        self._admins = [user.id for user in team.members(session, team.role_named(session, "Admin").id)]
+        self._active = {row.id for row in everybody if row.active}
+        self._admins = team.active_admins(session)
 
     def above(self, users: Iterable[int | None]) -> tuple[int, ...]:
-        """In order of id."""
+        """Ids of the managers above these users and of the admins, in order."""
         found: set[int | None] = set(self._admins)
         for user in users:
             chain = [user]
             while (manager := self._manager.get(chain[-1])) is not None and manager not in chain:
                 chain.append(manager)
             found.update(chain[1:])
-        return tuple(sorted(self._working & found))
+        return tuple(sorted(self._active & found))

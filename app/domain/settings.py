@@ -1,4 +1,4 @@
-"""Masters and what a manager may turn: editable rows with surrogate keys; labels can be renamed freely."""
+"""Masters (picklists), office hours, SLA policies and business settings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy import JSON, Boolean, Date, ForeignKey, Integer, String, Text, T
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from app.domain import office_hours
-from app.domain.base import Moment
+from app.domain.base import UtcDateTime
 
 COLOURS = [
     "black",
@@ -37,7 +37,7 @@ class Master(Model):  # type: ignore[misc]
 
     __abstract__ = True
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
-    #: What people read; free to rename, unique within its list.
+    #: The displayed name; can be renamed, unique within its list.
     label: Mapped[str] = mapped_column(String(140), nullable=False, unique=True)
     #: Order in pick-lists, smallest first.
     position: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
@@ -49,17 +49,17 @@ class Master(Model):  # type: ignore[misc]
 
 
 class LeadStatus(Master):
-    """Where a lead stands."""
+    """A status of leads."""
 
     __tablename__ = "lead_status"
     #: One of COLOURS.
     color: Mapped[str] = mapped_column(String(16), nullable=False, default="gray")
-    #: What the code knows it by (see leads.MEANINGS); "working" for any that a manager adds.
+    #: What it means to the code (see leads.MEANINGS); "working" for statuses that a manager adds.
     meaning: Mapped[str] = mapped_column(String(40), nullable=False, default="working")
 
 
 class TicketStatus(Master):
-    """Where a ticket stands."""
+    """A status of tickets."""
 
     __tablename__ = "ticket_status"
     color: Mapped[str] = mapped_column(String(16), nullable=False, default="gray")
@@ -105,7 +105,7 @@ class MessageTemplate(Master):
 
 
 class OfficeRange(Model):  # type: ignore[misc]
-    """One stretch of office time on a weekday, local time."""
+    """One range of office hours on a weekday, local time."""
 
     __tablename__ = "office_range"
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
@@ -119,13 +119,13 @@ class OfficeRange(Model):  # type: ignore[misc]
 
 
 class Holiday(Model):  # type: ignore[misc]
-    """A day on which the office is shut, or open for a half day only."""
+    """A day on which the office is closed, or open for part of the day."""
 
     __tablename__ = "holiday"
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     day: Mapped[date] = mapped_column(Date, nullable=False, unique=True)
     label: Mapped[str] = mapped_column(String(140), nullable=False)
-    #: Both null = shut all day; else the office is open in this range only.
+    #: Both null = closed all day; else the office is open in this range only.
     starts: Mapped[time | None] = mapped_column(Time)
     ends: Mapped[time | None] = mapped_column(Time)
 
@@ -157,48 +157,51 @@ class SlaTarget(Model):  # type: ignore[misc]
 
 
 class BusinessSetting(Model):  # type: ignore[misc]
-    """One value that a manager may turn; KNOWN says which exist."""
+    """One business setting that was changed; DEFINITIONS lists all."""
 
     __tablename__ = "business_setting"
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     key: Mapped[str] = mapped_column(String(60), nullable=False, unique=True)
     value: Mapped[Any] = mapped_column(JSON, nullable=False)
-    changed_on: Mapped[datetime | None] = mapped_column(Moment)
+    changed_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
-#: key -> (default, what it means).
-KNOWN: dict[str, tuple[Any, str]] = {
-    "grace_minutes": (30, "Office minutes a task may be overdue before it moves to a colleague"),
-    "retry_minutes": (540, "Office minutes the next person gets"),
-    "first_task_minutes": ({"Low": 1440, "Medium": 120, "High": 60}, "Minutes until a new record's first task is due"),
-    "request_expiry_days": (3, "Working days after which a pending assignment request expires"),
-    "lead_expiry_days": (60, "Days without change after which a working lead expires"),
-    "opened_expiry_days": (30, "Days in Account Opened after which a lead expires"),
-    "sla_warning_percent": (75, "Percent of the promised time after which people are warned"),
-    "sla_escalation_minutes": (60, "Office minutes after which a broken promise goes to the next manager"),
-    "default_referral": ("AUOMC", "The house's own referral code"),
-    "phone_app_version": ("1.3.0", "Newest version of the telephone application"),
-    "phone_app_build": (5, "Its build number"),
-    "phone_app_url": ("", "Where people download it; empty = nowhere"),
-    "phone_app_force": (False, "Older versions must be updated"),
+#: Business setting -> (default, label).
+DEFINITIONS: dict[str, tuple[Any, str]] = {
+    "grace_minutes": (30, "Office minutes a task can be overdue before it is reassigned"),
+    "retry_minutes": (540, "Office minutes until a reassigned task is due"),
+    "first_task_minutes": (
+        {"Low": 1440, "Medium": 120, "High": 60},
+        ("Minutes until the first task of a new record is due"),
+    ),
+    "request_expiry_days": (3, "Working days until a pending assignment request expires"),
+    "lead_expiry_days": (60, "Days without activity until an open lead expires"),
+    "opened_expiry_days": (30, "Days in Account Opened until a lead expires"),
+    "sla_warning_percent": (75, "Percent of the SLA target after which a warning is sent"),
+    "sla_escalation_minutes": (60, "Office minutes until a missed SLA target is escalated to the next manager"),
+    "default_referral": ("AUOMC", "The company's own referral code"),
+    "phone_app_version": ("1.3.0", "Latest version of the phone app"),
+    "phone_app_build": (5, "Build number of the phone app"),
+    "phone_app_url": ("", "Download address of the phone app; leave empty for none"),
+    "phone_app_force": (False, "Require users to update older versions"),
 }
 
 
 def value_of(session: Session, key: str) -> Any:
-    """The setting's value, or its default from KNOWN. Raises KeyError for an unknown key."""
-    default = KNOWN[key][0]
+    """The setting's value, or its default. Raises KeyError for an unknown key."""
+    default = DEFINITIONS[key][0]
     found = session.execute(select(BusinessSetting.value).where(BusinessSetting.key == key)).scalar()
     return default if found is None else found
 
 
 def values_of(session: Session, *keys: str) -> dict[str, Any]:
-    """The same for several settings, in one statement."""
+    """Several settings by name, in one statement. Raises KeyError for an unknown key."""
     query = select(BusinessSetting.key, BusinessSetting.value).where(BusinessSetting.key.in_(keys))
-    return {key: KNOWN[key][0] for key in keys} | {row.key: row.value for row in session.execute(query)}
+    return {key: DEFINITIONS[key][0] for key in keys} | {row.key: row.value for row in session.execute(query)}
 
 
-def office(session: Session, zone: str) -> office_hours.Office:
-    """The office hours as a value; no ranges = always open."""
+def load_office(session: Session, zone: str) -> office_hours.Office:
+    """The office hours in this zone; without ranges the office is always open."""
     ranges = tuple(office_hours.Range(r.weekday, r.starts, r.ends) for r in session.scalars(select(OfficeRange)))
     days = list(session.scalars(select(Holiday)))
     half = {d.day: ((d.starts, d.ends),) for d in days if d.starts and d.ends}

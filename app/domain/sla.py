@@ -1,4 +1,4 @@
-"""The SLA clock of a lead or ticket: when answers are owed, when the clock stands still, what was late."""
+"""The SLA clock of a lead or ticket: when replies and resolutions are due, when the clock is paused, what was late."""
 
 from __future__ import annotations
 
@@ -12,99 +12,99 @@ from sqlalchemy import Integer, case, func, literal, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain import office_hours, settings
-from app.domain.base import Moment
+from app.domain.base import UtcDateTime
 from app.domain.settings import BusinessSetting, SlaPolicy, SlaTarget
 
 #: What a status means for the clock.
-RUNS, WAITS, ENDED = "runs", "waits", "ended"
-#: Its two promises, as the columns name them: a first answer, and a resolution.
-PROMISES = ("reply", "resolve")
-NO_TIME = timedelta(0)
+RUNNING, PAUSED, ENDED = "runs", "waits", "ended"
+#: The two deadlines, as the columns name them: first reply and resolution.
+DEADLINES = ("reply", "resolve")
+ZERO = timedelta(0)
 
 
 class SlaRecord:
-    """A record with promises: a first answer and a resolution within so much office time."""
+    """A record with an SLA: a first reply and a resolution within so much office time."""
 
-    #: The policies that hold for it: lead or ticket.
+    #: Whose policies apply to it: lead or ticket.
     applies_to: ClassVar[str]
-    #: Status meanings in which the clock stands still, and in which it has ended.
-    waits_in: ClassVar[tuple[str, ...]]
-    ends_in: ClassVar[tuple[str, ...]]
+    #: Status meanings in which the clock is paused, and in which it has ended.
+    paused_in: ClassVar[tuple[str, ...]]
+    ended_in: ClassVar[tuple[str, ...]]
 
-    #: Until when the first answer is owed, UTC; null once given, or without a policy. While the clock stands still
-    #: it says what it said when that began, and moves on by the standstill when the clock runs again.
-    reply_due_on: Mapped[datetime | None] = mapped_column(Moment)
-    replied_on: Mapped[datetime | None] = mapped_column(Moment)
-    #: Until when the record is to be solved (ticket) or to have ended (lead), UTC; null at the end or without a policy.
-    resolve_due_on: Mapped[datetime | None] = mapped_column(Moment)
-    #: When the clock began to run, UTC; a reopened record begins anew.
-    sla_started_on: Mapped[datetime | None] = mapped_column(Moment)
-    #: Since when the clock stands still (the customer has to do something), UTC; null = it runs.
-    paused_on: Mapped[datetime | None] = mapped_column(Moment)
-    #: Seconds of office time for which it stood still before.
+    #: When the first reply is due, UTC; null once it was given, or without a policy. A pause does not change it until
+    #: the clock runs again; then it moves by the office time of the pause.
+    reply_due_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    replied_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    #: When the ticket must be resolved or the lead ended, UTC; null once it is, or without a policy.
+    resolve_due_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    #: When the clock started, UTC; a reopened record starts again.
+    sla_started_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    #: Since when the clock is paused (the customer has to act), UTC; null = it runs.
+    paused_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    #: Seconds of office time of the pauses before.
     paused_seconds: Mapped[int] = mapped_column(Integer, nullable=False, default=0, server_default="0")
-    #: When the minute job must look at this record next, UTC; null = never.
-    sla_on: Mapped[datetime | None] = mapped_column(Moment)
-    #: The moment at which the promise of the first answer, or of the resolution, was broken, UTC; null = it was not.
-    #: Set by the minute job, or by the late answer itself; kept for reports.
-    reply_late_on: Mapped[datetime | None] = mapped_column(Moment)
-    resolve_late_on: Mapped[datetime | None] = mapped_column(Moment)
+    #: When the job must check this record next, UTC; null = never.
+    sla_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    #: When the deadline of the first reply, or of the resolution, was missed, UTC; null = it was not.
+    #: Set by the job, or by the late reply itself; kept for reports.
+    reply_late_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    resolve_late_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
     @classmethod
-    def stands(cls, meaning: str) -> str:
-        """What a status of this meaning is for the clock: runs, waits or ended."""
-        return ENDED if meaning in cls.ends_in else WAITS if meaning in cls.waits_in else RUNS
+    def clock_state(cls, meaning: str) -> str:
+        """RUNNING, PAUSED or ENDED for a status of this meaning."""
+        return ENDED if meaning in cls.ended_in else PAUSED if meaning in cls.paused_in else RUNNING
 
 
-# --- What a manager may turn
+# --- Policies and settings
 
 
 @dataclass(frozen=True)
 class SlaTerms:
-    """What all clocks go by."""
+    """Office hours, targets and settings by which all clocks run."""
 
     office: office_hours.Office
-    #: (lead or ticket, priority; "" = any) -> office minutes until the first answer, until the resolution.
+    #: (lead or ticket, priority; "" = any) -> office minutes for the first reply and for the resolution.
     targets: Mapping[tuple[str, str], tuple[int, int | None]] = field(default_factory=dict, hash=False)
-    #: When this part of a promise's time is over, its people are warned.
-    warning_percent: int = settings.KNOWN["sla_warning_percent"][0]
-    #: Office minutes after a breach, and again and again, at which the next manager is told.
-    escalation_minutes: int = settings.KNOWN["sla_escalation_minutes"][0]
+    #: Percent of the allowed time after which the assignees are warned.
+    warning_percent: int = settings.DEFINITIONS["sla_warning_percent"][0]
+    #: Office minutes after a breach, and after each level, at which the next manager is notified.
+    escalation_minutes: int = settings.DEFINITIONS["sla_escalation_minutes"][0]
 
     def target(self, kind: str, priority: str) -> tuple[int | None, int | None]:
-        """Office minutes until the first answer and until the resolution; None = not promised."""
+        """Office minutes for the first reply and for the resolution; None = no target."""
         return self.targets.get((kind, priority)) or self.targets.get((kind, "")) or (None, None)
 
     def after(self, start: datetime, span: timedelta) -> datetime | None:
-        """The moment so much office time later; None for an office that never opens: it promises nothing."""
+        """The moment so much office time later; None for an office that never opens: it has no deadlines."""
         try:
-            return office_hours.after(self.office, start, span) if span else start
+            return office_hours.add_open_time(self.office, start, span) if span else start
         except office_hours.NeverOpens:
             return None
 
 
-#: Nothing is promised.
+#: No targets.
 NO_TERMS = SlaTerms(office_hours.Office(ZoneInfo("UTC")))
 
 
-def terms(session: Session, zone: str) -> SlaTerms:
-    """The office hours, policies and settings as they stand now; of two active policies the first in order holds."""
+def load_terms(session: Session, zone: str) -> SlaTerms:
+    """The current office hours, policies and settings; of several active policies the first in order wins."""
     keys = ("sla_warning_percent", "sla_escalation_minutes")
-    chosen = select(BusinessSetting.key, BusinessSetting.value).where(BusinessSetting.key.in_(keys))
-    figures = {key.removeprefix("sla_"): value for key, value in session.execute(chosen)}
+    stored = select(BusinessSetting.key, BusinessSetting.value).where(BusinessSetting.key.in_(keys))
+    figures = {key.removeprefix("sla_"): value for key, value in session.execute(stored)}
     active = select(SlaPolicy.applies_to, SlaTarget).join(SlaTarget, SlaTarget.policy_id == SlaPolicy.id)
     targets: dict[tuple[str, str], tuple[int, int | None]] = {}
     for kind, each in session.execute(active.where(SlaPolicy.is_active).order_by(SlaPolicy.position, SlaPolicy.id)):
         targets.setdefault((kind, each.priority), (each.first_response_minutes, each.resolution_minutes))
-    return SlaTerms(settings.office(session, zone), targets, **figures)
+    return SlaTerms(settings.load_office(session, zone), targets, **figures)
 
 
-# --- The clock follows the record
+# --- The clock follows the status
 
 
 @dataclass(frozen=True)
 class Move:
-    """A change of the status: from one meaning to another, by a user id (None = the system), at a moment."""
+    """A status change: from one meaning to another, by a user id (None = the system), at a moment."""
 
     old: str
     new: str
@@ -112,95 +112,95 @@ class Move:
     at: datetime
 
 
-def begin(record: Any, terms: SlaTerms, now: datetime) -> None:
-    """Start the clock of a new record, as its status says: it may be waiting or ended already."""
-    stands = record.stands(record.status.meaning)
-    if stands == ENDED:
+def start_clock(record: Any, terms: SlaTerms, now: datetime) -> None:
+    """Start the clock of a new record as its status says: it may be paused already, or not start at all."""
+    state = record.clock_state(record.status.meaning)
+    if state == ENDED:
         return
-    _start(record, terms, now)
-    record.paused_on = now if stands == WAITS else None
-    arm(record, terms)
+    _start_clock(record, terms, now)
+    record.paused_on = now if state == PAUSED else None
+    schedule_check(record, terms)
 
 
-def follow(record: Any, move: Move, terms: SlaTerms) -> None:
-    """What a move means: the clock goes on, stands still, ends or begins anew; a person's move is an answer."""
-    was, stands = record.stands(move.old), record.stands(move.new)
-    if was == ENDED != stands:
-        _start(record, terms, move.at)
-    _resume(record, terms, move.at)
+def apply_move(record: Any, move: Move, terms: SlaTerms) -> None:
+    """Run, pause, end or restart the clock after a status change; a change by a user counts as the first reply."""
+    was, state = record.clock_state(move.old), record.clock_state(move.new)
+    if was == ENDED != state:
+        _start_clock(record, terms, move.at)
+    _resume_clock(record, terms, move.at)
     if move.by is not None and record.replied_on is None:
         record.replied_on = move.at
-        _settle(record, "reply", move.at)
-    if stands == ENDED:
-        for name in PROMISES:
-            _settle(record, name, move.at)
-    record.paused_on = move.at if stands == WAITS else None
-    arm(record, terms)
+        _close_deadline(record, "reply", move.at)
+    if state == ENDED:
+        for name in DEADLINES:
+            _close_deadline(record, name, move.at)
+    record.paused_on = move.at if state == PAUSED else None
+    schedule_check(record, terms)
 
 
-def retarget(record: Any, terms: SlaTerms) -> None:
-    """Another priority promises another time, counted from the same start; the old breach does not count then."""
-    if record.sla_started_on is not None and record.stands(record.status.meaning) != ENDED:
-        _aim(record, terms)
-        arm(record, terms)
+def apply_priority(record: Any, terms: SlaTerms) -> None:
+    """Set the due times of the new priority, counted from the same start; an earlier breach is dropped."""
+    if record.sla_started_on is not None and record.clock_state(record.status.meaning) != ENDED:
+        _set_due_times(record, terms)
+        schedule_check(record, terms)
 
 
-def arm(record: Any, terms: SlaTerms) -> None:
-    """Say when the minute job must look: at the first warning, if it lies in the past at once."""
-    moments = [] if record.paused_on else [each.warn_on for each in promises(record, terms)]
+def schedule_check(record: Any, terms: SlaTerms) -> None:
+    """Set when the job checks the record: at the first warning, or at once if that is past."""
+    moments = [] if record.paused_on else [each.warn_on for each in deadlines(record, terms)]
     record.sla_on = min(moments, default=None)
 
 
-def _start(record: Any, terms: SlaTerms, now: datetime) -> None:
+def _start_clock(record: Any, terms: SlaTerms, now: datetime) -> None:
     record.sla_started_on, record.paused_on, record.paused_seconds = now, None, 0
-    _aim(record, terms)
+    _set_due_times(record, terms)
 
 
-def _aim(record: Any, terms: SlaTerms) -> None:
-    """Set what is owed; a first answer that was given is not owed again."""
+def _set_due_times(record: Any, terms: SlaTerms) -> None:
+    """Set the due times; a first reply that was given is not due again."""
     spans = terms.target(record.applies_to, getattr(record, "priority", ""))
-    stood = timedelta(seconds=record.paused_seconds or 0)
-    for name, minutes in zip(PROMISES, spans, strict=True):
+    paused = timedelta(seconds=record.paused_seconds or 0)
+    for name, minutes in zip(DEADLINES, spans, strict=True):
         if name == "reply" and record.replied_on is not None:
             continue
-        span = None if minutes is None else timedelta(minutes=minutes) + stood
+        span = None if minutes is None else timedelta(minutes=minutes) + paused
         setattr(record, f"{name}_due_on", span and terms.after(record.sla_started_on, span))
         setattr(record, f"{name}_late_on", None)
 
 
-def _resume(record: Any, terms: SlaTerms, now: datetime) -> None:
-    """Move what is owed by the office time of the standstill: as much is left now as when it began, exactly."""
+def _resume_clock(record: Any, terms: SlaTerms, now: datetime) -> None:
+    """End a pause: move the due times by its office time, so that exactly as much is left as when it began."""
     if record.paused_on is None:
         return
-    stood = office_hours.open_between(terms.office, record.paused_on, now)
-    record.paused_on, record.paused_seconds = None, (record.paused_seconds or 0) + int(stood.total_seconds())
-    for name in PROMISES:
+    pause = office_hours.open_time_between(terms.office, record.paused_on, now)
+    record.paused_on, record.paused_seconds = None, (record.paused_seconds or 0) + int(pause.total_seconds())
+    for name in DEADLINES:
         due = getattr(record, f"{name}_due_on")
         if due is not None:
-            moved = terms.after(due, stood)
+            moved = terms.after(due, pause)
             setattr(record, f"{name}_due_on", moved)
             if getattr(record, f"{name}_late_on") is not None:
                 setattr(record, f"{name}_late_on", moved)
 
 
-def _settle(record: Any, name: str, now: datetime) -> None:
-    """The promise is off; it was broken if its time had passed."""
+def _close_deadline(record: Any, name: str, now: datetime) -> None:
+    """Nothing is due any more; the deadline was missed if its time had passed."""
     due = getattr(record, f"{name}_due_on")
     if due is not None and due < now:
         setattr(record, f"{name}_late_on", due)
     setattr(record, f"{name}_due_on", None)
 
 
-def answer_by_contact(session: Session, record: Any, key: int | None, now: datetime) -> None:
-    """A call or message of a person is a first answer to the lead or ticket (the class) of this id, if there is one.
+def record_first_reply(session: Session, record: Any, key: int | None, now: datetime) -> None:
+    """Count a user's call or message as the first reply to the lead or ticket (`record` is the class) of this id.
 
-    One UPDATE that changes no version, so that nobody's open form meets a conflict.
+    One UPDATE that changes no version, so that no open form runs into a conflict. Does nothing without an id.
     """
     if key is None:
         return
-    broken = record.reply_due_on < func.coalesce(record.paused_on, literal(now, Moment))
+    is_late = record.reply_due_on < func.coalesce(record.paused_on, literal(now, UtcDateTime))
     values = {
-        "reply_late_on": case((broken, record.reply_due_on), else_=record.reply_late_on),
+        "reply_late_on": case((is_late, record.reply_due_on), else_=record.reply_late_on),
         "replied_on": now,
         "reply_due_on": None,
     }
@@ -210,17 +210,17 @@ def answer_by_contact(session: Session, record: Any, key: int | None, now: datet
     session.execute(step, execution_options={"synchronize_session": False})
 
 
-def answer_by_contacts(session: Session, record: Any, moments: Mapping[int, datetime]) -> None:
-    """The same for many records of one class: id -> when a person first spoke with the customer; one statement.
+def record_first_replies(session: Session, record: Any, moments: Mapping[int, datetime]) -> None:
+    """The same for many records of one class, {id: when a user first spoke with the customer}; one statement.
 
-    News of a call comes late: a promise that was kept by then is not broken, whatever was thought meanwhile.
+    Calls may be synced late: a deadline that was met by the call is not missed, even if it was marked so meanwhile.
     """
     if not moments:
         return
-    due, at = record.reply_due_on, case({key: literal(at, Moment) for key, at in moments.items()}, value=record.id)
-    broken = due < case((record.paused_on < at, record.paused_on), else_=at)
+    due, at = record.reply_due_on, case({key: literal(at, UtcDateTime) for key, at in moments.items()}, value=record.id)
+    is_late = due < case((record.paused_on < at, record.paused_on), else_=at)
     values = {
-        "reply_late_on": case((due.is_(None), record.reply_late_on), (broken, due), else_=None),
+        "reply_late_on": case((due.is_(None), record.reply_late_on), (is_late, due), else_=None),
         "replied_on": at,
         "reply_due_on": None,
     }
@@ -229,49 +229,49 @@ def answer_by_contacts(session: Session, record: Any, moments: Mapping[int, date
     session.execute(step, execution_options={"synchronize_session": False})
 
 
-# --- What is promised
+# --- Deadlines
 
 
 @dataclass(frozen=True)
-class Promise:
-    """An open promise of one record."""
+class SlaDeadline:
+    """An open deadline of one record."""
 
     #: reply or resolve.
     name: str
     due_on: datetime
-    #: When its people are warned.
+    #: When the assignees are warned.
     warn_on: datetime
-    #: Names it for ever, pauses or not: its start and how much office time it gave.
+    #: Identifies it, whatever the pauses: its start and the office time it allows.
     key: str
 
 
-def promises(record: Any, terms: SlaTerms) -> list[Promise]:
-    """The open promises of a record, told by its own columns: a policy that changed does not touch them."""
-    return [_promise(record, name, terms) for name in PROMISES if getattr(record, f"{name}_due_on") is not None]
+def deadlines(record: Any, terms: SlaTerms) -> list[SlaDeadline]:
+    """The open deadlines of a record, by its own columns: a changed policy does not affect them."""
+    return [_deadline(record, name, terms) for name in DEADLINES if getattr(record, f"{name}_due_on") is not None]
 
 
-def _promise(record: Any, name: str, terms: SlaTerms) -> Promise:
+def _deadline(record: Any, name: str, terms: SlaTerms) -> SlaDeadline:
     due, started = getattr(record, f"{name}_due_on"), record.sla_started_on
-    minutes = round(_span(started, due, record.paused_seconds, terms).total_seconds() / 60)
+    minutes = round(_allowed_time(started, due, record.paused_seconds, terms).total_seconds() / 60)
     key = f"{name}:{started or due:%Y%m%d%H%M%S}:{minutes}"
-    return Promise(name, due, warn_on(started, due, record.paused_seconds, terms), key)
+    return SlaDeadline(name, due, warning_time(started, due, record.paused_seconds, terms), key)
 
 
-def warn_on(started: datetime | None, due: datetime, paused_seconds: int | None, terms: SlaTerms) -> datetime:
-    """When so much of the promised office time is over that people are warned; never later than due."""
-    span = _span(started, due, paused_seconds, terms) * terms.warning_percent / 100
+def warning_time(started: datetime | None, due: datetime, paused_seconds: int | None, terms: SlaTerms) -> datetime:
+    """When so much of the allowed office time is over that people are warned; never later than due."""
+    span = _allowed_time(started, due, paused_seconds, terms) * terms.warning_percent / 100
     moment = terms.after(started or due, span + timedelta(seconds=paused_seconds or 0))
     return min(moment or due, due)
 
 
-def _span(started: datetime | None, due: datetime, paused_seconds: int | None, terms: SlaTerms) -> timedelta:
-    """How much office time was promised."""
-    whole = office_hours.open_between(terms.office, started or due, due) - timedelta(seconds=paused_seconds or 0)
-    return max(whole, NO_TIME)
+def _allowed_time(started: datetime | None, due: datetime, paused_seconds: int | None, terms: SlaTerms) -> timedelta:
+    """How much office time the deadline allows."""
+    whole = office_hours.open_time_between(terms.office, started or due, due) - timedelta(seconds=paused_seconds or 0)
+    return max(whole, ZERO)
 
 
 def minutes_left(office: office_hours.Office, due_on: datetime, now: datetime) -> int:
-    """Whole minutes of office time until due, begun ones counted; negative by as many as it is late."""
+    """Minutes of office time until due, rounded up; negative when late."""
     if now < due_on:
-        return -(-office_hours.open_between(office, now, due_on) // timedelta(minutes=1))
-    return -(office_hours.open_between(office, due_on, now) // timedelta(minutes=1))
+        return -(-office_hours.open_time_between(office, now, due_on) // timedelta(minutes=1))
+    return -(office_hours.open_time_between(office, due_on, now) // timedelta(minutes=1))

@@ -1,8 +1,8 @@
-"""What a person does to a task in the course of the day: put it off, or finish it and set the next step."""
+"""What users do with a task during the day: postpone it, or finish it and plan the next step."""
 
 from __future__ import annotations
 
-from datetime import datetime, time, timedelta
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -10,53 +10,48 @@ from sqlalchemy import or_, update
 from sqlalchemy.orm import Session
 
 from app.domain import tasks
-from app.domain.base import Conflict, RuleBroken, say, together
+from app.domain.base import Conflict, RuleBroken, join_texts, translatable
 from app.domain.leads import Lead
+from app.domain.snooze import snoozed_until
 from app.domain.tasks import Task
 
-SPANS = {"15m": timedelta(minutes=15), "1h": timedelta(hours=1)}
-MORNING = time(9)
 
+def postponed_due_on(task: Task, choice: str, now: datetime, zone: ZoneInfo) -> datetime:
+    """The new due time for "15m", "1h" or "tomorrow" (at nine in the user's zone), in UTC or in that zone.
 
-def put_off(task: Task, said: str, now: datetime, zone: ZoneInfo) -> datetime:
-    """The new due time, UTC or in the zone: 15m, 1h, or tomorrow at nine in the person's zone.
-
-    Counted from now, or from the due time where that lies ahead: nothing is put off to an earlier moment.
-    Raises RuleBroken for other words.
+    Counted from now, or from the due time if it lies ahead, so that a task is never moved to an earlier time.
+    Raises RuleBroken for another choice.
     """
-    base = max(now, task.due_on or now)
-    if said in SPANS:
-        return base + SPANS[said]
-    if said == "tomorrow":
-        return datetime.combine(base.astimezone(zone).date() + timedelta(days=1), MORNING, tzinfo=zone)
-    raise RuleBroken("Please choose 15 minutes, an hour, or tomorrow at nine.", "until")
+    return snoozed_until(choice, max(now, task.due_on or now), zone)
 
 
 def refuse_closed(task: Task) -> None:
-    """Raise Conflict when somebody has finished or canceled the task already."""
+    """Raise Conflict when the task is already finished or canceled."""
     if task.status not in tasks.OPEN:
-        raise Conflict(say("“%(title)s” is finished already. Somebody may have been faster.", title=task.title))
+        raise Conflict(
+            translatable("“%(title)s” is already finished. Someone else may have finished it.", title=task.title)
+        )
 
 
-def refuse_bad_next(values: dict[str, Any], now: datetime) -> None:
-    """Raise RuleBroken, all at once, for a next step without a title or without a moment ahead of now."""
+def refuse_invalid_follow_up(values: dict[str, Any], now: datetime) -> None:
+    """Raise one RuleBroken for a next step without a title, or without a due time in the future."""
     errors: dict[str, list[str]] = {}
     if not (values.get("title") or "").strip():
-        errors["title"] = ["Please say in a few words what is to be done next."]
+        errors["title"] = ["Please enter what to do next."]
     if values.get("due_on") is None:
         errors["due_on"] = ["When is the next follow-up? Please choose a day and time."]
     elif values["due_on"] <= now:
-        errors["due_on"] = ["This moment is past. Please choose one ahead."]
+        errors["due_on"] = ["This time is in the past. Please choose a later one."]
     if errors:
-        raise RuleBroken(together(sentence for list_ in errors.values() for sentence in list_), errors=errors)
+        raise RuleBroken(join_texts(text for texts in errors.values() for text in texts), errors=errors)
 
 
 def set_follow_up(session: Session, lead_id: int, due_on: datetime, before: datetime) -> None:
-    """The lead's next follow-up is this one, unless it names another moment between `before` and this one.
+    """Set the lead's next follow-up, unless it already has one between `before` and `due_on`.
 
-    A lead that the session's person does not see stays as it is.
+    A lead that the session's user may not see stays unchanged.
     """
     stored = Lead.next_follow_up_on
-    outdated = or_(stored.is_(None), stored <= before, stored > due_on)
-    step = update(Lead).where(Lead.id == lead_id, outdated).values(next_follow_up_on=due_on)
-    session.execute(step, execution_options={"synchronize_session": False})
+    is_outdated = or_(stored.is_(None), stored <= before, stored > due_on)
+    statement = update(Lead).where(Lead.id == lead_id, is_outdated).values(next_follow_up_on=due_on)
+    session.execute(statement, execution_options={"synchronize_session": False})

@@ -1,4 +1,4 @@
-"""Tasks: what is to be done for a lead or a ticket, by whom, until when."""
+"""Tasks: what is to be done for a lead or a ticket, by whom and by when."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import Any
 from sqlalchemy import JSON, Boolean, CheckConstraint, ForeignKey, Index, String, Text, func, or_, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain import timeline
-from app.domain.base import Moment, Record, RuleBroken, Versioned
+from app.domain import settings, timeline
+from app.domain.base import Record, RuleBroken, Stamp, UtcDateTime, Versioned, translatable
+from app.domain.change_context import ChangeContext
 
 STATUSES = ("Backlog", "Todo", "In Progress", "Done", "Canceled")
 OPEN = ("Backlog", "Todo", "In Progress")
-#: The ones that become overdue and are handed on.
-WATCHED = ("Todo", "In Progress")
+#: Open tasks that become overdue and are then reassigned.
+ACTIVE = ("Todo", "In Progress")
 PRIORITIES = ("Low", "Medium", "High")
 
 
@@ -35,147 +36,143 @@ class Task(Versioned, Record):
     description: Mapped[str | None] = mapped_column(Text)
     status: Mapped[str] = mapped_column(String(16), nullable=False, default="Todo")
     priority: Mapped[str] = mapped_column(String(16), nullable=False, default="Medium")
-    #: UTC; null = no time.
-    due_on: Mapped[datetime | None] = mapped_column(Moment)
+    #: UTC; null = no due time.
+    due_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     assignee_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
     owner_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
     lead_id: Mapped[int | None] = mapped_column(ForeignKey("leads.id", ondelete="CASCADE"))
     ticket_id: Mapped[int | None] = mapped_column(ForeignKey("ticket.id", ondelete="CASCADE"))
-    #: Every colleague had it while it stayed overdue; cleared when re-dated, done or assigned by hand.
+    #: Stayed overdue with every colleague in turn; cleared by a new due time, assignee or status.
     exhausted: Mapped[bool] = mapped_column(Boolean, nullable=False, default=False)
-    #: User ids that had this task in the present round of reassignment.
+    #: Ids of the users who had this task in the current round of reassignment.
     tried: Mapped[list[int]] = mapped_column(JSON, nullable=False, default=list)
-    #: When the reminder job must look at this task next, UTC; null = never.
-    remind_on: Mapped[datetime | None] = mapped_column(Moment)
-    done_on: Mapped[datetime | None] = mapped_column(Moment)
+    #: When the reminder job checks this task next, UTC; null = never.
+    remind_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    done_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
     def is_late(self, now: datetime) -> bool:
-        """Open and past its due time."""
+        """Whether it is open and past its due time."""
         return self.status in OPEN and self.due_on is not None and now > self.due_on
 
-    def set_due(self, due_on: datetime | None, offsets: tuple[int, ...], now: datetime) -> None:
-        """Re-date: arms the reminders anew and ends the round of reassignment."""
+    def set_due(self, due_on: datetime | None, reminder_minutes: tuple[int, ...], now: datetime) -> None:
+        """Set the due time, schedule its reminders and end the round of reassignment."""
         self.due_on, self.exhausted, self.tried = due_on, False, []
-        self.arm(offsets, now)
+        self.schedule_reminder(reminder_minutes, now)
 
-    def arm(self, offsets: tuple[int, ...], now: datetime) -> None:
-        """Set remind_on to the next moment at which a reminder may be due (offsets: minutes before due)."""
+    def schedule_reminder(self, reminder_minutes: tuple[int, ...], now: datetime) -> None:
+        """Set `remind_on` to the next moment at which a reminder may be due."""
         if self.due_on is None or self.status not in OPEN or self.assignee_id is None:
             self.remind_on = None
             return
-        self.remind_on = first_look(self.due_on, offsets, now)
+        self.remind_on = first_reminder_check(self.due_on, reminder_minutes, now)
 
 
-def first_look(due_on: datetime, offsets: tuple[int, ...], now: datetime) -> datetime:
-    """The first moment from now on at which a reminder of what is due then may be owed (offsets: minutes before)."""
-    moments = sorted([due_on - timedelta(minutes=m) for m in offsets] + [due_on + timedelta(hours=1)])
+def first_reminder_check(due_on: datetime, reminder_minutes: tuple[int, ...], now: datetime) -> datetime:
+    """The first moment from now on at which a reminder may be due (`reminder_minutes`: before the due time)."""
+    moments = sorted([due_on - timedelta(minutes=m) for m in reminder_minutes] + [due_on + timedelta(hours=1)])
     return next((moment for moment in moments if moment >= now), now)
 
 
-def create(
-    session: Session, values: dict[str, Any], by: int | None, now: datetime, offsets: tuple[int, ...] = (60, 5)
-) -> Task:
-    """Make a task of a lead or a ticket. Raises RuleBroken for a missing title or parent."""
-    _refuse_wrong(values)
+def create(session: Session, values: dict[str, Any], context: ChangeContext) -> Task:
+    """Create a task of a lead or a ticket. Raises RuleBroken for a missing title or parent."""
+    _refuse_invalid(values)
     if (values.get("lead_id") is None) == (values.get("ticket_id") is None):
-        raise RuleBroken("A task belongs to one lead or one ticket. Please choose exactly one.", "lead")
-    if not (values.get("title") or "").strip():
-        raise RuleBroken("Please say in a few words what is to be done.", "title")
+        raise RuleBroken("A task needs exactly one lead or ticket.", "lead")
+    _refuse_no_title(values)
     fields = ("title", "description", "status", "priority", "lead_id", "ticket_id")
     task = Task(version=1, **{name: values[name] for name in fields if values.get(name) is not None})
     task.title = task.title.strip()
     task.status, task.priority = task.status or "Todo", task.priority or "Medium"
-    task.assignee_id = values.get("assignee_id", by)
-    task.owner_id, task.exhausted, task.tried = by, False, []
-    task.set_due(values.get("due_on"), offsets, now)
-    task.stamp(by, now)
+    task.assignee_id = values.get("assignee_id", context.by)
+    task.owner_id, task.exhausted, task.tried = context.by, False, []
+    task.set_due(values.get("due_on"), context.reminder_minutes, context.now)
+    task.stamp(context)
     session.add(task)
     session.flush()
-    due = task.due_on.isoformat() if task.due_on else None
-    timeline.write(session, task, "task", by, now, text=task.title, what="created", due=due, assignee=task.assignee_id)
+    due = timeline.as_json(task.due_on)
+    timeline.write(session, task, "task", context, text=task.title, what="created", due=due, assignee=task.assignee_id)
     return task
 
 
-def change(
-    session: Session,
-    task: Task,
-    values: dict[str, Any],
-    by: int | None,
-    now: datetime,
-    offsets: tuple[int, ...] = (60, 5),
-) -> None:
-    """Change a task through its one door: stamps, reminders, exhaustion and timeline follow."""
-    _refuse_wrong(values)
-    if "title" in values and not (values["title"] or "").strip():
-        raise RuleBroken("Please say in a few words what is to be done.", "title")
+def change(session: Session, task: Task, values: dict[str, Any], context: ChangeContext) -> None:
+    """Change fields of a task, and with them its reminders, reassignment and timeline. Raises RuleBroken."""
+    _refuse_invalid(values)
+    if "title" in values:
+        _refuse_no_title(values)
     names = ("title", "description", "priority", "status", "due_on", "assignee_id")
     changes = [[n, getattr(task, n), values[n]] for n in names if n in values and values[n] != getattr(task, n)]
     was_exhausted = task.exhausted
     for name, _, new in changes:
         setattr(task, name, new)
-    touched = {name for name, _, _ in changes}
-    if touched & {"due_on", "assignee_id", "status"}:
-        task.set_due(task.due_on, offsets, now)
-    if "status" in touched:
-        task.done_on = now if task.status == "Done" else None
+    changed = {name for name, _, _ in changes}
+    if changed & {"due_on", "assignee_id", "status"}:
+        task.set_due(task.due_on, context.reminder_minutes, context.now)
+    if "status" in changed:
+        task.done_on = context.now if task.status == "Done" else None
     if changes:
-        task.stamp(by, now)
-        timeline.write(
-            session, task, "task", by, now, text=task.title, what=_what(task, touched), changes=_told(changes)
-        )
+        task.stamp(context)
+        _log_changes(session, task, changes, context)
     if was_exhausted and not task.exhausted:
-        _clear_flag(session, task)
+        _clear_exhausted_task(session, task)
 
 
-def _clear_flag(session: Session, task: Task) -> None:
-    """The record's own flag goes with the task's, or to another task of it that is still exhausted.
+def _log_changes(session: Session, task: Task, changes: list[list[Any]], stamp: Stamp) -> None:
+    has_new_status = any(name == "status" for name, _, _ in changes)
+    what = {"Done": "done", "Canceled": "canceled"}.get(task.status, "changed") if has_new_status else "changed"
+    rows = [[name, timeline.as_json(old), timeline.as_json(new)] for name, old, new in changes]
+    timeline.write(session, task, "task", stamp, text=task.title, what=what, changes=rows)
 
-    On the bare table: whoever may change the task need not see its lead, and the flag must not stay for that.
+
+def _clear_exhausted_task(session: Session, task: Task) -> None:
+    """Clear the exhausted task of the lead or ticket, or name another of its tasks that is still exhausted.
+
+    The update uses the bare table, around the access rules: a user who may change the task need not see its lead.
     """
     same = Task.lead_id == task.lead_id if task.lead_id is not None else Task.ticket_id == task.ticket_id
     other = select(func.min(Task.id)).where(same, Task.exhausted.is_(True), Task.id != task.id).scalar_subquery()
-    record = Task.metadata.tables["leads" if task.lead_id is not None else "ticket"]
-    step = update(record).where(record.c.id == (task.lead_id or task.ticket_id)).values(exhausted_task_id=other)
-    session.execute(step)
+    parent = Task.metadata.tables["leads" if task.lead_id is not None else "ticket"]
+    statement = update(parent).where(parent.c.id == (task.lead_id or task.ticket_id)).values(exhausted_task_id=other)
+    session.execute(statement)
 
 
-def _refuse_wrong(values: dict[str, Any]) -> None:
+def _refuse_invalid(values: dict[str, Any]) -> None:
     if values.get("status") is not None and values["status"] not in STATUSES:
-        raise RuleBroken("A task is Backlog, Todo, In Progress, Done or Canceled.", "status")
+        raise RuleBroken("The status of a task must be Backlog, Todo, In Progress, Done or Canceled.", "status")
     if values.get("priority") is not None and values["priority"] not in PRIORITIES:
-        raise RuleBroken("The priority of a task is Low, Medium or High.", "priority")
+        raise RuleBroken("The priority of a task must be Low, Medium or High.", "priority")
     for name in ("status", "priority"):
         if name in values and values[name] is None:
             raise RuleBroken("Please choose one.", name)
 
 
-def _what(task: Task, touched: set[str]) -> str:
-    if "status" in touched:
-        return {"Done": "done", "Canceled": "canceled"}.get(task.status, "changed")
-    return "changed"
+def _refuse_no_title(values: dict[str, Any]) -> None:
+    if not (values.get("title") or "").strip():
+        raise RuleBroken("Please enter what to do.", "title")
 
 
-def _told(changes: list[list[Any]]) -> list[list[Any]]:
-    return [[n, *(v.isoformat() if isinstance(v, datetime) else v for v in pair)] for n, *pair in changes]
+def missing_open_task(status_label: str) -> RuleBroken:
+    """The refusal of a status that needs an open task."""
+    text = translatable("“%(status)s” needs an open task. Please add one with a due time.", status=status_label)
+    return RuleBroken(text, "task")
 
 
-def open_of(session: Session, lead_id: int | None = None, ticket_id: int | None = None) -> list[Task]:
+def open_tasks(session: Session, lead_id: int | None = None, ticket_id: int | None = None) -> list[Task]:
     """The open tasks of a lead or ticket, earliest due first."""
     parent = Task.lead_id == lead_id if lead_id else Task.ticket_id == ticket_id
     query = select(Task).where(parent, Task.status.in_(OPEN))
     return list(session.scalars(query.order_by(or_(Task.due_on.is_(None)), Task.due_on, Task.id)))
 
 
-def first(
-    title: str, priority: str, wanted: dict[str, Any] | None, minutes: dict[str, int], now: datetime
+def first_task_values(
+    defaults: dict[str, str], requested: dict[str, Any] | None, context: ChangeContext
 ) -> dict[str, Any]:
-    """The values of a new record's first task: what was wanted, and what follows from title and priority."""
-    given = {name: value for name, value in (wanted or {}).items() if value is not None}
-    made: dict[str, Any] = {"title": title[:200], "priority": priority} | given
-    made["due_on"] = made.get("due_on") or first_due(made["priority"], minutes, now)
-    return made
+    """The values of a new record's first task: as requested, else the default title and priority.
 
-
-def first_due(priority: str, minutes: dict[str, int], now: datetime) -> datetime:
-    """When a new record's first task is due: by priority, minutes of wall-clock time (Medium if unknown)."""
-    return now + timedelta(minutes=minutes.get(priority, minutes.get("Medium", 120)))
+    Without a requested due time it is due after the minutes of its priority, by the wall clock (Medium if unknown).
+    """
+    given = {name: value for name, value in (requested or {}).items() if value is not None}
+    values: dict[str, Any] = {"title": defaults["title"][:200], "priority": defaults["priority"]} | given
+    minutes = context.first_task_minutes or settings.DEFINITIONS["first_task_minutes"][0]
+    wait = timedelta(minutes=minutes.get(values["priority"], minutes.get("Medium", 120)))
+    values["due_on"] = values.get("due_on") or context.now + wait
+    return values

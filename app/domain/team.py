@@ -1,4 +1,4 @@
-"""Who works here: FAB's user with what the trade adds, the reports-to tree, availability, whose turn it is."""
+"""Users: FAB's user with columns of the CRM, reporting lines, availability, and round robin."""
 
 from __future__ import annotations
 
@@ -9,70 +9,82 @@ from typing import Any
 
 from flask_appbuilder import Model
 from flask_appbuilder.security.sqla.models import Role, User, assoc_group_role, assoc_user_group, assoc_user_role
-from sqlalchemy import JSON, Boolean, ColumnElement, ForeignKey, Integer, String, UniqueConstraint, or_, select
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    ColumnElement,
+    ForeignKey,
+    Integer,
+    String,
+    UniqueConstraint,
+    and_,
+    not_,
+    or_,
+    select,
+)
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
 
-from app.domain.base import Moment, RuleBroken, say
+from app.domain.base import RuleBroken, UtcDateTime, translatable
 from app.domain.permissions import ModulePermission
 
 #: Minutes before a task's due time at which its assignee is reminded, unless the person chose others.
 REMINDER_MINUTES = (60, 5)
 
-# FAB declares the users' table; the trade's columns join it here, on FAB's own class, because a
-# subclass on the same table would give two classes for one row in the identity map.
+# FAB declares the users' table; the CRM's columns are added to FAB's own class, because a subclass
+# on the same table would give two classes for one row in the identity map.
 #: Mobile as typed and in E.164.
 User.mobile = mapped_column(String(40))
 User.mobile_e164 = mapped_column(String(20), index=True)
-#: To whom this person reports; the tree of team visibility.
+#: To whom this person reports; decides who is in whose team.
 User.manager_id = mapped_column(ForeignKey("ab_user.id"), index=True)
-#: Takes new work: false keeps the person out of round robin until turned on again.
+#: Whether the person takes new work: false keeps them out of round robin until it is true again.
 User.available = mapped_column(Boolean, nullable=False, default=True, server_default="1")
 #: Not available before this moment, UTC.
-User.away_until = mapped_column(Moment)
+User.away_until = mapped_column(UtcDateTime)
 #: Leave, UTC, half-open [from, to).
-User.leave_from = mapped_column(Moment)
-User.leave_to = mapped_column(Moment)
-#: Who works in this person's stead during the leave.
+User.leave_from = mapped_column(UtcDateTime)
+User.leave_to = mapped_column(UtcDateTime)
+#: The substitute during the leave.
 User.delegate_id = mapped_column(ForeignKey("ab_user.id"))
 #: IANA zone and language code of the person; null = the office's.
 User.time_zone = mapped_column(String(64))
 User.locale = mapped_column(String(8))
 #: Minutes before due, e.g. [60, 5]; null = REMINDER_MINUTES.
 User.reminder_minutes = mapped_column(JSON)
-#: How this person wants to be told, where it differs from notices.CHANNELS: {kind: {channel: wanted}}; null = nowhere.
+#: Notice choices that differ from notices.CHANNELS: {kind: {channel: wanted}}; null = none differs.
 User.notice_choices = mapped_column(JSON)
 #: Twilio/Exotel number of this person, E.164.
 User.telephony_number = mapped_column(String(20))
 
 
 class RoundRobin(Model):  # type: ignore[misc]
-    """Whose turn it is in a role; its row lock makes parallel assignments spread evenly."""
+    """The round robin of a role; its row lock makes parallel assignments spread evenly."""
 
     __tablename__ = "round_robin"
     __table_args__ = (UniqueConstraint("role_id"),)
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     role_id: Mapped[int] = mapped_column(ForeignKey("ab_role.id", ondelete="CASCADE"), nullable=False)
-    #: The person who had the last turn; the next one in order of id follows.
+    #: The user who had the last turn; the next one in order of id follows.
     last_user_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
     #: How many turns were given.
     turns: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
     #: When the last turn was given or the pointer was reset, UTC.
-    changed_on: Mapped[datetime | None] = mapped_column(Moment)
+    changed_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 @dataclass
 class Decision:
-    """Why this person: who stood in line, who was skipped and why."""
+    """Whose turn it is and why: the candidates, and who was skipped for which reason."""
 
     user_id: int | None
     role: str
     candidates: list[int] = field(default_factory=list)
     skipped: dict[int, str] = field(default_factory=dict)
-    #: The one on leave whose turn it was, when his delegate takes it.
-    stead_of: int | None = None
-    #: Until when those are absent of whom it is known, UTC.
-    until: dict[int, datetime] = field(default_factory=dict)
+    #: The user on leave whose turn it was, when their delegate takes it.
+    substitute_for: int | None = None
+    #: Until when skipped users are absent, where that is known, UTC.
+    absent_until: dict[int, datetime] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """The shape kept on the Assignment row."""
@@ -80,12 +92,12 @@ class Decision:
         return {"role": self.role, "candidates": self.candidates, "skipped": skipped}
 
     def _until(self, user: int) -> dict[str, str]:
-        return {"until": self.until[user].isoformat()} if user in self.until else {}
+        return {"until": self.absent_until[user].isoformat()} if user in self.absent_until else {}
 
 
 @dataclass(frozen=True)
 class Absence:
-    """Why somebody takes no new work now, and until when if that is known (UTC)."""
+    """Why a user takes no new work now, and until when if that is known (UTC)."""
 
     why: str
     until: datetime | None = None
@@ -99,34 +111,44 @@ def absence(user: Any, now: datetime) -> Absence | None:
         return Absence("not available")
     if user.away_until and user.away_until > now:
         return Absence("away", user.away_until)
-    if user.leave_from and user.leave_from <= now and (user.leave_to is None or now < user.leave_to):
+    if is_on_leave(user, now):
         return Absence("on leave", user.leave_to)
     return None
 
 
+def is_on_leave(user: Any, now: datetime) -> bool:
+    """Whether this user's leave covers `now`."""
+    return bool(user.leave_from and user.leave_from <= now and (user.leave_to is None or now < user.leave_to))
+
+
+def on_leave(now: datetime) -> ColumnElement[bool]:
+    """`is_on_leave` in SQL: the users whose leave covers `now`. Never NULL, so that it can be negated."""
+    has_not_ended = or_(User.leave_to.is_(None), User.leave_to > now)
+    return and_(User.leave_from.is_not(None), User.leave_from <= now, has_not_ended)
+
+
 def why_absent(user: Any, now: datetime) -> str | None:
-    """The reason in a word or two, or None for who is there."""
+    """The reason in a word or two; None for who takes work."""
     found = absence(user, now)
     return found.why if found else None
 
 
-def is_there(now: datetime) -> tuple[ColumnElement[bool], ...]:
-    """The same in SQL: the users who take work at `now`."""
-    no_leave = or_(User.leave_from.is_(None), User.leave_from > now, User.leave_to <= now)
+def available(now: datetime) -> tuple[ColumnElement[bool], ...]:
+    """`absence` in SQL: the users who take work at `now`."""
     not_away = or_(User.away_until.is_(None), User.away_until <= now)
-    return User.active.is_(True), User.available.is_(True), not_away, no_leave
+    return User.active.is_(True), User.available.is_(True), not_away, not_(on_leave(now))
 
 
-def role_named(session: Session, name: str) -> Any:
-    """The role row. Raises RuleBroken when there is none of that name."""
+def get_role(session: Session, name: str) -> Any:
+    """The role of this name. Raises RuleBroken when there is none."""
     role = session.scalars(select(Role).where(Role.name == name)).first()
     if role is None:
-        raise RuleBroken(say("There is no role named “%(name)s”.", name=name), "assign_to_role")
+        raise RuleBroken(translatable("There is no role named “%(name)s”.", name=name), "assign_to_role")
     return role
 
 
-def _is_member(role_id: int) -> ColumnElement[bool]:
-    """Users of the role, directly or through a group."""
+def _has_role(role_id: int) -> ColumnElement[bool]:
+    """Whether a user has the role, directly or through a group."""
     direct = select(assoc_user_role.c.user_id).where(assoc_user_role.c.role_id == role_id)
     grouped = (
         select(assoc_user_group.c.user_id)
@@ -138,12 +160,17 @@ def _is_member(role_id: int) -> ColumnElement[bool]:
 
 def members(session: Session, role_id: int) -> list[Any]:
     """All users of the role, in order of id."""
-    return list(session.scalars(select(User).where(_is_member(role_id)).order_by(User.id)))
+    return list(session.scalars(select(User).where(_has_role(role_id)).order_by(User.id)))
+
+
+def active_admins(session: Session) -> list[int]:
+    """Ids of the active administrators."""
+    return [user.id for user in members(session, get_role(session, "Admin").id) if user.active]
 
 
 @dataclass(frozen=True)
 class TurnPosition:
-    """One person's place in the line of a role, and who may stand in."""
+    """One user's position in a round robin, and their delegate, if any."""
 
     user: Any
     delegate: Any
@@ -151,77 +178,77 @@ class TurnPosition:
 
 @dataclass(frozen=True)
 class RoundRobinLine:
-    """The people of a role in order of id, and whose turn was the last."""
+    """The users of a role in order of id, and who had the last turn."""
 
     role: str
     places: list[TurnPosition]
     last_user_id: int | None = None
 
     def in_turn(self) -> list[TurnPosition]:
-        """Beginning behind the one who had the last turn."""
-        first = bisect_right(self.places, self.last_user_id or 0, key=lambda place: place.user.id)
+        """The positions in the order of the next turns."""
+        first = bisect_right(self.places, self.last_user_id or 0, key=lambda position: position.user.id)
         return self.places[first:] + self.places[:first]
 
     def moved_to(self, user_id: int) -> RoundRobinLine:
-        """The line after this person's turn."""
+        """The line after this user's turn."""
         return replace(self, last_user_id=user_id)
 
 
-def line(session: Session, role: Any, last_user_id: int | None) -> RoundRobinLine:
-    """The line of a role row as it stands now; one statement."""
+def load_line(session: Session, role: Any, last_user_id: int | None) -> RoundRobinLine:
+    """The round robin line of a role; one statement."""
     delegate = aliased(User)
-    query = select(User, delegate).outerjoin(delegate, delegate.id == User.delegate_id).where(_is_member(role.id))
+    query = select(User, delegate).outerjoin(delegate, delegate.id == User.delegate_id).where(_has_role(role.id))
     rows = session.execute(query.order_by(User.id)).all()
     return RoundRobinLine(role.name, [TurnPosition(user, other) for user, other in rows], last_user_id)
 
 
-def preview(line: RoundRobinLine, now: datetime, count: int) -> list[Decision]:
-    """The next `count` decisions if nothing changes; moves no pointer. Shorter when nobody is there."""
-    coming: list[Decision] = []
-    while len(coming) < count:
-        decision = _decided(line, now)
+def preview_turns(line: RoundRobinLine, now: datetime, count: int) -> list[Decision]:
+    """The next `count` decisions if nothing changes; moves no pointer. Fewer when no one is available."""
+    decisions: list[Decision] = []
+    while len(decisions) < count:
+        decision = _decide(line, now)
         if decision.user_id is None:
             break
-        coming.append(decision)
-        line = line.moved_to(decision.stead_of or decision.user_id)
-    return coming
+        decisions.append(decision)
+        line = line.moved_to(decision.substitute_for or decision.user_id)
+    return decisions
 
 
-def next_in_turn(session: Session, role_name: str, now: datetime, without: frozenset[int] = frozenset()) -> Decision:
-    """Give the next turn in the role and move the pointer, under its row lock.
+def take_turn(session: Session, role_name: str, now: datetime, without: frozenset[int] = frozenset()) -> Decision:
+    """Take the next turn in the role and move the pointer, under its row lock.
 
-    `without`: user ids that already had this work. The decision's user_id is None when nobody is left.
-    A person on leave with a present delegate of any role hands the turn to the delegate.
+    `without`: user ids that already had this work. The decision's user_id is None when no one is left.
+    The turn of a user on leave goes to their delegate, of whatever role, if the delegate is available.
     """
-    return take_turns(session, role_name).next(now, without)
+    return lock_turns(session, role_name).next(now, without)
 
 
 @dataclass
-class Turns:
-    """The line of a role under the lock of its pointer: nobody else gives a turn until the transaction ends."""
+class LockedTurns:
+    """The line of a role under the lock of its pointer: no one else takes a turn until the transaction ends."""
 
     pointer: RoundRobin
     line: RoundRobinLine
 
     def next(self, now: datetime, without: frozenset[int] = frozenset()) -> Decision:
-        """Give the next turn and move the pointer."""
-        decision = _decided(self.line, now, without)
+        """Take the next turn and move the pointer."""
+        decision = _decide(self.line, now, without)
         if decision.user_id is not None:
-            self.line = self.line.moved_to(decision.stead_of or decision.user_id)
+            self.line = self.line.moved_to(decision.substitute_for or decision.user_id)
             self.pointer.last_user_id = self.line.last_user_id
             self.pointer.turns, self.pointer.changed_on = self.pointer.turns + 1, now
         return decision
 
 
-def take_turns(session: Session, role_name: str) -> Turns:
+def lock_turns(session: Session, role_name: str) -> LockedTurns:
     """Lock the pointer of the role, for one turn or many. Raises RuleBroken when there is no such role."""
-    role = role_named(session, role_name)
+    role = get_role(session, role_name)
     pointer = _locked_pointer(session, role.id)
-    return Turns(pointer, line(session, role, pointer.last_user_id))
+    return LockedTurns(pointer, load_line(session, role, pointer.last_user_id))
 
 
-def in_use(session: Session) -> list[tuple[Any, RoundRobin | None]]:
-    """The roles in which turns are given, by name, with their pointers: they have one, or work on leads or tickets."""
+def roles_in_use(session: Session) -> list[tuple[Any, RoundRobin | None]]:
+    """The roles with a round robin, by name, with their pointers: they have one, or may edit leads or tickets."""
     works = (ModulePermission.module.in_(("Leads", "Tickets")), ModulePermission.verb == "write")
     workers = select(ModulePermission.role_id).where(*works, ModulePermission.level != "none")
     wanted = or_(RoundRobin.id.is_not(None), Role.id.in_(workers))
@@ -229,22 +256,23 @@ def in_use(session: Session) -> list[tuple[Any, RoundRobin | None]]:
     return [(role, pointer) for role, pointer in session.execute(query.order_by(Role.name))]
 
 
-def begin_with(session: Session, role_name: str, user_id: int | None, now: datetime) -> None:
-    """The next turn is this person's (None = the first in line). Raises RuleBroken for who does not stand in it."""
-    role = role_named(session, role_name)
+def set_next(session: Session, role_name: str, user_id: int | None, now: datetime) -> None:
+    """Give the next turn to this user (None = the first). Raises RuleBroken when they do not have the role."""
+    role = get_role(session, role_name)
     ids = [user.id for user in members(session, role.id)]
     if user_id is not None and user_id not in ids:
         raise RuleBroken(
-            say("This person does not have the role %(role)s. Please choose somebody who has.", role=role_name), "user"
+            translatable("This person doesn't have the role %(role)s. Please choose someone who does.", role=role_name),
+            "user",
         )
     pointer = _locked_pointer(session, role.id)
-    before = [each for each in ids if user_id is not None and each < user_id]
-    pointer.last_user_id, pointer.changed_on = (before[-1] if before else None), now
+    earlier = [each for each in ids if user_id is not None and each < user_id]
+    pointer.last_user_id, pointer.changed_on = (earlier[-1] if earlier else None), now
 
 
 def _locked_pointer(session: Session, role_id: int) -> RoundRobin:
     query = select(RoundRobin).where(RoundRobin.role_id == role_id).with_for_update()
-    # populate_existing: the lock may have waited for somebody who moved the pointer.
+    # populate_existing: the lock may have waited for a transaction that moved the pointer.
     pointer = session.scalars(query, execution_options={"populate_existing": True}).first()
     if pointer is None:
         session.execute(_open_pointer(session, role_id))
@@ -253,27 +281,29 @@ def _locked_pointer(session: Session, role_id: int) -> RoundRobin:
 
 
 def _open_pointer(session: Session, role_id: int) -> Any:
-    """The first turn of a role makes its row; where somebody was faster, it takes that row's lock."""
+    """INSERT the pointer of a role at its first turn; where another transaction was faster, lock its row."""
     values = {"role_id": role_id, "turns": 0}
     if session.get_bind().dialect.name == "sqlite":
         return sqlite.insert(RoundRobin).values(values).on_conflict_do_nothing(index_elements=["role_id"])
     return mysql.insert(RoundRobin).values(values).on_duplicate_key_update(turns=RoundRobin.turns)
 
 
-def _decided(line: RoundRobinLine, now: datetime, without: frozenset[int] = frozenset()) -> Decision:
+def _decide(line: RoundRobinLine, now: datetime, without: frozenset[int] = frozenset()) -> Decision:
     """Whose turn it is in this line; changes nothing."""
-    decision = Decision(None, line.role, [place.user.id for place in line.places])
-    for place in line.in_turn():
-        taker = _taker(place, now, without, decision)
+    decision = Decision(None, line.role, [position.user.id for position in line.places])
+    for position in line.in_turn():
+        taker = _user_or_substitute(position, now, without, decision)
         if taker is not None:
-            decision.user_id, decision.stead_of = taker, place.user.id if taker != place.user.id else None
+            decision.user_id, decision.substitute_for = taker, position.user.id if taker != position.user.id else None
             break
     return decision
 
 
-def _taker(place: TurnPosition, now: datetime, without: frozenset[int], decision: Decision) -> int | None:
-    """Who takes this user's turn: himself, his delegate while he is on leave, or nobody (reason noted)."""
-    user = place.user
+def _user_or_substitute(
+    position: TurnPosition, now: datetime, without: frozenset[int], decision: Decision
+) -> int | None:
+    """Who takes this turn: the user, their delegate during a leave, or no one; notes the reason in `decision`."""
+    user = position.user
     if user.id in without:
         decision.skipped[user.id] = "already had it"
         return None
@@ -282,27 +312,27 @@ def _taker(place: TurnPosition, now: datetime, without: frozenset[int], decision
         return int(user.id)
     decision.skipped[user.id] = away.why
     if away.until is not None:
-        decision.until[user.id] = away.until
-    return stand_in(place, now, without)
+        decision.absent_until[user.id] = away.until
+    return substitute(position, now, without)
 
 
-def stand_in(place: TurnPosition, now: datetime, without: frozenset[int] = frozenset()) -> int | None:
-    """The present delegate of somebody who is on leave, or None."""
-    delegate = place.delegate
-    if delegate is None or delegate.id in without or why_absent(place.user, now) != "on leave":
+def substitute(position: TurnPosition, now: datetime, without: frozenset[int] = frozenset()) -> int | None:
+    """The delegate of a user on leave, if the delegate is available; else None."""
+    delegate = position.delegate
+    if delegate is None or delegate.id in without or why_absent(position.user, now) != "on leave":
         return None
     return int(delegate.id) if why_absent(delegate, now) is None else None
 
 
-def below(session: Session, user_id: int) -> frozenset[int]:
-    """The user and everybody below in the reports-to tree."""
+def reporting_tree(session: Session, user_id: int) -> frozenset[int]:
+    """The user and everyone who reports to them, directly or through others."""
     tree = select(User.id).where(User.id == user_id).cte("tree", recursive=True)
     tree = tree.union(select(User.id).join(tree, User.manager_id == tree.c.id))
     return frozenset(session.scalars(select(tree.c.id)))
 
 
 def managers_above(session: Session, user_id: int) -> list[int]:
-    """The chain of managers over a user, nearest first; a cycle ends the walk."""
+    """The managers above a user, nearest first; stops at a cycle."""
     chain: list[int] = []
     current = session.execute(select(User.manager_id).where(User.id == user_id)).scalar()
     while current is not None and current not in chain and current != user_id:
@@ -312,6 +342,8 @@ def managers_above(session: Session, user_id: int) -> list[int]:
 
 
 def refuse_cycle(session: Session, user_id: int, manager_id: int | None) -> None:
-    """Raise RuleBroken when the manager reports, through whomever, to the user himself."""
-    if manager_id is not None and manager_id in below(session, user_id):
-        raise RuleBroken("Nobody can report to himself, not through others either. Choose another manager.", "manager")
+    """Raise RuleBroken when the manager reports to this user, directly or through others."""
+    if manager_id is not None and manager_id in reporting_tree(session, user_id):
+        raise RuleBroken(
+            "A person can't report to themselves, directly or through others. Choose another manager.", "manager"
+        )

@@ -28,15 +28,15 @@ from sqlalchemy import (
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain.base import Moment
-from app.domain.call_parsing import PLACEHOLDERS, whole_signs
+from app.domain.base import UtcDateTime
+from app.domain.call_parsing import PLACEHOLDERS, storable_text
 
 #: One of the applications sends its newest fifty calls only; what lies before them is lost in the telephone.
 NEWEST_ONLY = 50
 #: What a telephone has not sent again for so long, it has forgotten.
-KEPT = timedelta(days=30)
+KEEP_FOR = timedelta(days=30)
 #: More of one person's records are not kept; the oldest go.
-MOST_KEPT = 500
+MAX_KEPT = 500
 #: What the reading looks at; nothing else of a record is kept.
 _READ = (
     "from",
@@ -65,9 +65,9 @@ class PhoneSync(Model):  # type: ignore[misc]
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     employee_id: Mapped[int] = mapped_column(ForeignKey("ab_user.id", ondelete="CASCADE"), nullable=False)
     #: When the newest batch came, UTC, whatever was in it.
-    synced_on: Mapped[datetime | None] = mapped_column(Moment)
+    synced_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     #: When the newest call of all began, UTC.
-    newest_call_on: Mapped[datetime | None] = mapped_column(Moment)
+    newest_call_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     #: How many records, since the first batch.
     created: Mapped[int] = mapped_column(Integer, nullable=False, default=0, server_default="0")
     updated: Mapped[int] = mapped_column(Integer, nullable=False, default=0, server_default="0")
@@ -76,8 +76,8 @@ class PhoneSync(Model):  # type: ignore[misc]
     #: What the application calls itself.
     agent: Mapped[str | None] = mapped_column(String(200))
     #: Between these moments (UTC) calls may be missing: the application sent its newest ones only.
-    gap_from: Mapped[datetime | None] = mapped_column(Moment)
-    gap_to: Mapped[datetime | None] = mapped_column(Moment)
+    gap_from: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    gap_to: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class QuarantinedCall(Model):  # type: ignore[misc]
@@ -97,8 +97,8 @@ class QuarantinedCall(Model):  # type: ignore[misc]
     sentence: Mapped[str] = mapped_column(String(300), nullable=False)
     #: What the reading looks at of the record as it came; whatever is too long to be right is cut.
     raw: Mapped[Any] = mapped_column(JSON, nullable=False)
-    first_on: Mapped[datetime] = mapped_column(Moment, nullable=False)
-    last_on: Mapped[datetime] = mapped_column(Moment, nullable=False)
+    first_on: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
+    last_on: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
     #: How often it was sent.
     times: Mapped[int] = mapped_column(Integer, nullable=False, default=1, server_default="1")
 
@@ -139,7 +139,7 @@ class SyncSummary:
     moments: Collection[datetime]
 
 
-def note(session: Session, employee_id: int, came: SyncSummary, now: datetime) -> None:
+def record_sync(session: Session, employee_id: int, came: SyncSummary, now: datetime) -> None:
     """Count the batch; one statement. A batch of the newest calls only that begins after all known ones left a gap."""
     held, first = PhoneSync, min(came.moments, default=None)
     names = {"created": "created", "updated": "updated", "duplicates": "duplicate", "refused": "error"}
@@ -152,10 +152,10 @@ def note(session: Session, employee_id: int, came: SyncSummary, now: datetime) -
         since = case((held.gap_from.is_(None), held.newest_call_on), else_=held.gap_from)
         values |= {
             "gap_from": case((is_gap, since), else_=held.gap_from),
-            "gap_to": case((is_gap, literal(first, Moment)), else_=held.gap_to),
+            "gap_to": case((is_gap, literal(first, UtcDateTime)), else_=held.gap_to),
         }
     if first is not None:
-        newest = literal(max(came.moments), Moment)
+        newest = literal(max(came.moments), UtcDateTime)
         is_newer = held.newest_call_on.is_(None) | (held.newest_call_on < newest)
         values["newest_call_on"] = case((is_newer, newest), else_=held.newest_call_on)
     values |= {"synced_on": now, "agent": (came.agent or "")[:200] or None}
@@ -202,7 +202,7 @@ def _scalar(value: Any) -> Any:
     if isinstance(value, bool) or (isinstance(value, int) and abs(value) < 2**63):
         return value
     if isinstance(value, str | int | float):
-        return whole_signs(str(value))[:_LONGEST]
+        return storable_text(str(value))[:_LONGEST]
     return [type(value).__name__]
 
 
@@ -221,6 +221,6 @@ def _forget(session: Session, employee_id: int, now: datetime) -> None:
     """Keep no more than is needed: neither what is long past, nor more than anybody would look through."""
     kept = QuarantinedCall
     mine = kept.employee_id == employee_id
-    oldest = select(kept.id).where(mine).order_by(kept.last_on.desc(), kept.id.desc()).offset(MOST_KEPT).limit(10**6)
-    old = (kept.last_on < now - KEPT) | kept.id.in_(select(oldest.subquery().c.id))
+    oldest = select(kept.id).where(mine).order_by(kept.last_on.desc(), kept.id.desc()).offset(MAX_KEPT).limit(10**6)
+    old = (kept.last_on < now - KEEP_FOR) | kept.id.in_(select(oldest.subquery().c.id))
     session.execute(delete(kept).where(mine, old), execution_options={"synchronize_session": False})

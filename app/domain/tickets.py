@@ -1,4 +1,4 @@
-"""Tickets: what a customer needs help with, by when, until it is resolved."""
+"""Tickets: customers' requests for help, from creation to resolution."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from flask_appbuilder import Model
 from sqlalchemy import Column, ForeignKey, Index, Integer, String, Table, Text, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
-from app.domain import assignment, customers, notices, settings, sla, tasks, timeline
-from app.domain.base import Moment, Record, RuleBroken, Versioned, next_number, say
+from app.domain import assignment, customers, sla, status_changes, tasks, timeline
+from app.domain.base import Record, RuleBroken, UtcDateTime, Versioned, next_number, translatable
+from app.domain.change_context import ChangeContext
 from app.domain.customers import Customer
 from app.domain.leads import Lead
 from app.domain.settings import TicketStatus, TicketSubject
@@ -18,7 +19,7 @@ from app.domain.sla import SlaRecord
 
 PRIORITIES = ("Low", "Medium", "High", "Urgent")
 SOURCES = ("On Call", "Office Visit", "E-mail", "WhatsApp", "Web")
-#: meaning -> (label, colour) as shipped.
+#: (meaning, label, colour) as shipped.
 STATUSES = (
     ("new", "New", "blue"),
     ("open", "Open", "orange"),
@@ -29,6 +30,7 @@ STATUSES = (
     ("resolved", "Resolved", "green"),
     ("closed", "Closed", "gray"),
 )
+#: Meanings of a ticket that is done.
 ENDED = ("resolved", "closed")
 SUBJECTS = (
     "KYC update",
@@ -80,8 +82,10 @@ ticket_subjects = Table(
 class Ticket(SlaRecord, Versioned, Record):
     """A request for help."""
 
+    #: What other records show of it: the number, and behind it what people call it.
+    __label_columns__ = ("number",)
     __tablename__ = "ticket"
-    applies_to, waits_in, ends_in = "ticket", ("waiting",), ENDED
+    applies_to, paused_in, ended_in = "ticket", ("waiting",), ENDED
     __table_args__ = (
         Index("ix_ticket_assignee", "assignee_id", "id"),
         Index("ix_ticket_owner", "owner_id", "id"),
@@ -99,14 +103,14 @@ class Ticket(SlaRecord, Versioned, Record):
     subjects: Mapped[list[TicketSubject]] = relationship(secondary=ticket_subjects, order_by=TicketSubject.position)
     priority: Mapped[str] = mapped_column(String(16), nullable=False, default="Medium")
     status_id: Mapped[int] = mapped_column(ForeignKey("ticket_status.id"), nullable=False)
-    status_on: Mapped[datetime] = mapped_column(Moment, nullable=False)
+    status_on: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
     source: Mapped[str] = mapped_column(String(24), nullable=False, default="On Call")
     description: Mapped[str | None] = mapped_column(Text)
     resolution: Mapped[str | None] = mapped_column(Text)
-    resolved_on: Mapped[datetime | None] = mapped_column(Moment)
+    resolved_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     customer_id: Mapped[int | None] = mapped_column(ForeignKey("customer.id"), index=True)
     lead_id: Mapped[int | None] = mapped_column(ForeignKey("leads.id", ondelete="SET NULL"), index=True)
-    #: The current one; all present ones are the open Assignment rows.
+    #: The current assignee; the open Assignment rows name all of them.
     assignee_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
     owner_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
     assigned_role: Mapped[str | None] = mapped_column(String(64))
@@ -116,71 +120,69 @@ class Ticket(SlaRecord, Versioned, Record):
     lead: Mapped[Lead | None] = relationship()
 
 
-def create(
-    session: Session,
-    values: dict[str, Any],
-    by: int | None,
-    now: datetime,
-    terms: sla.SlaTerms = sla.NO_TERMS,
-    minutes: dict[str, int] | None = None,
-) -> Ticket:
-    """Take a ticket in one transaction. `values`: subject_ids, priority, source, description, customer_id,
-    lead_id, status_id, resolution, assignee_id or assign_to_role, task. `terms`: what its SLA clock
-    goes by; `minutes`: until the first task is due, by priority. Raises RuleBroken.
+def create(session: Session, values: dict[str, Any], context: ChangeContext) -> Ticket:
+    """Create a ticket with its assignment, first task and SLA clock, in the caller's transaction.
+
+    `values`: subject_ids, priority, source, description, customer_id, lead_id, status_id, resolution,
+    assignee_id or assign_to_role, task (dict of title, priority, due_on; {} = none). Raises RuleBroken.
     """
     ticket = Ticket(version=1, priority="Medium", source="On Call")
-    _take(session, ticket, values)
+    _set_fields(session, ticket, values)
     if not ticket.subjects:
         raise RuleBroken("Please choose at least one subject.", "subjects")
     status = _status(session, values.get("status_id"))
-    ticket.status, ticket.status_id, ticket.status_on = status, status.id, now
-    ticket.owner_id = values.get("owner_id") or by
-    _gate(ticket, status, values, now)
-    sla.begin(ticket, terms, now)
-    decision = assignment.choose(session, values, by, now)
+    ticket.status, ticket.status_id, ticket.status_on = status, status.id, context.now
+    ticket.owner_id = values.get("owner_id") or context.by
+    _set_resolution(ticket, status, values, context.now)
+    sla.start_clock(ticket, context.sla_terms, context.now)
+    decision = assignment.choose_assignee(session, values, context)
     ticket.assignee_id, ticket.assigned_role = decision.user_id, decision.role or None
-    ticket.number = next_number(session, "TICKET", now.year)
-    ticket.stamp(by, now)
+    ticket.number = next_number(session, "TICKET", context.now.year)
+    ticket.stamp(context)
     session.add(ticket)
     session.flush()
-    timeline.write(session, ticket, "system", by, now, text="Ticket created")
-    session.add(timeline.StatusChange(ticket_id=ticket.id, to_id=status.id, at=now, by_id=by))
-    if decision.user_id is not None:
-        reason = "round robin" if decision.role else ("created" if decision.user_id == by else "direct")
-        assignment.begin(session, ticket, decision.user_id, reason, by, now, decision if decision.role else None)
-    task = _first_task(ticket, values.get("task"), now, minutes or settings.KNOWN["first_task_minutes"][0])
+    timeline.write(session, ticket, "system", context, text="Ticket created")
+    status_changes.start_history(session, ticket, context)
+    assignment.open_first(session, ticket, decision, context)
+    task = _first_task(ticket, values.get("task"), context)
     if task:
-        tasks.create(session, task | {"ticket_id": ticket.id}, by, now)
+        tasks.create(session, task | {"ticket_id": ticket.id}, context)
     return ticket
 
 
-def _first_task(
-    ticket: Ticket, wanted: dict[str, Any] | None, now: datetime, minutes: dict[str, int]
-) -> dict[str, Any] | None:
-    """The values of the first task; None when none is wanted or nobody has the ticket."""
-    if ticket.assignee_id is None or wanted == {} or ticket.status.meaning in ENDED:
+def _first_task(ticket: Ticket, requested: dict[str, Any] | None, context: ChangeContext) -> dict[str, Any] | None:
+    """The values of the first task; None without one, or without an assignee."""
+    if ticket.assignee_id is None or requested == {} or ticket.status.meaning in ENDED:
         return None
     priority = "High" if ticket.priority == "Urgent" else ticket.priority
-    return tasks.first(f"Handle ticket: {ticket.title}", priority, wanted, minutes, now) | {
-        "assignee_id": ticket.assignee_id
-    }
+    defaults = {"title": f"Handle ticket: {ticket.title}", "priority": priority}
+    return tasks.first_task_values(defaults, requested, context) | {"assignee_id": ticket.assignee_id}
 
 
-def _take(session: Session, ticket: Ticket, values: dict[str, Any]) -> None:
-    for name in ("priority", "source", "description", "customer_id", "lead_id", "resolution"):
+_FIELDS = ("priority", "source", "description", "customer_id", "lead_id", "resolution")
+
+
+def _set_fields(session: Session, ticket: Ticket, values: dict[str, Any]) -> None:
+    for name in _FIELDS:
         if name in values:
             setattr(ticket, name, values[name])
     if ticket.priority not in PRIORITIES:
-        raise RuleBroken("The priority of a ticket is Low, Medium, High or Urgent.", "priority")
+        raise RuleBroken("The priority of a ticket must be Low, Medium, High or Urgent.", "priority")
     if ticket.source not in SOURCES:
-        raise RuleBroken(say("Please choose one of the sources: %(words)s.", words=", ".join(SOURCES)), "source")
+        raise RuleBroken(
+            translatable("Please choose one of the sources: %(words)s.", words=", ".join(SOURCES)), "source"
+        )
     if "subject_ids" in values:
-        wanted = list(dict.fromkeys(values["subject_ids"] or []))
-        found = session.scalars(select(TicketSubject).where(TicketSubject.id.in_(wanted))).all() if wanted else []
-        if not found:
-            raise RuleBroken("Please choose at least one subject.", "subjects")
-        ticket.subjects = sorted(found, key=lambda s: s.position)
-        ticket.title = ", ".join(s.label for s in ticket.subjects)[:500]
+        _set_subjects(session, ticket, values["subject_ids"] or [])
+
+
+def _set_subjects(session: Session, ticket: Ticket, subject_ids: list[int]) -> None:
+    ids = list(dict.fromkeys(subject_ids))
+    found = session.scalars(select(TicketSubject).where(TicketSubject.id.in_(ids))).all() if ids else []
+    if not found:
+        raise RuleBroken("Please choose at least one subject.", "subjects")
+    ticket.subjects = sorted(found, key=lambda subject: subject.position)
+    ticket.title = ", ".join(subject.label for subject in ticket.subjects)[:500]
 
 
 def _status(session: Session, status_id: int | None, meaning: str = "new") -> TicketStatus:
@@ -194,86 +196,60 @@ def _status(session: Session, status_id: int | None, meaning: str = "new") -> Ti
     return status
 
 
-def _gate(ticket: Ticket, new: TicketStatus, values: dict[str, Any], now: datetime) -> None:
-    """Resolving needs a text; leaving the end clears the stamp."""
+def _set_resolution(ticket: Ticket, new: TicketStatus, values: dict[str, Any], now: datetime) -> None:
+    """Require a resolution for a status that ends the ticket; any other status clears `resolved_on`."""
     if new.meaning in ENDED:
         text = str(values.get("resolution") or ticket.resolution or "").strip()
         if not text:
             raise RuleBroken(
-                say("“%(status)s” needs a resolution: what was done for the customer?", status=new.label), "resolution"
+                translatable("“%(status)s” needs a resolution. What was done for the customer?", status=new.label),
+                "resolution",
             )
         ticket.resolution, ticket.resolved_on = text, ticket.resolved_on or now
     else:
         ticket.resolved_on = None
 
 
-def move_to(
-    session: Session,
-    ticket: Ticket,
-    status_id: int,
-    values: dict[str, Any],
-    by: int | None,
-    now: datetime,
-    terms: sla.SlaTerms = sla.NO_TERMS,
-) -> None:
-    """Change the status, whichever door asks: gate, record, SLA clock, StatusChange, Activity and notices at once."""
-    old, new = ticket.status, _status(session, status_id)
+def change_status(session: Session, ticket: Ticket, values: dict[str, Any], context: ChangeContext) -> None:
+    """Give the ticket the status `values["status_id"]` after checking what that status requires.
+
+    `values` may contain resolution or task. Raises RuleBroken.
+    """
+    old, new = ticket.status, _status(session, values["status_id"])
     if old.id == new.id:
         return
-    if new.meaning == "scheduled" and not values.get("task") and not tasks.open_of(session, ticket_id=ticket.id):
-        raise RuleBroken(
-            say("“%(status)s” needs an open task. Please add one with its due time.", status=new.label), "task"
-        )
     if new.meaning == "scheduled" and values.get("task"):
-        tasks.create(session, values["task"] | {"ticket_id": ticket.id, "assignee_id": ticket.assignee_id}, by, now)
-    _gate(ticket, new, values, now)
-    ticket.status, ticket.status_id = new, new.id
-    seconds = int((now - ticket.status_on).total_seconds())
-    ticket.status_on = now
-    sla.follow(ticket, sla.Move(old.meaning, new.meaning, by, now), terms)
-    ticket.stamp(by, now)
-    session.add(
-        timeline.StatusChange(ticket_id=ticket.id, from_id=old.id, to_id=new.id, at=now, by_id=by, seconds=seconds)
-    )
-    note = ticket.resolution if new.meaning in ENDED else None
-    timeline.write(session, ticket, "status_change", by, now, **{"from": old.id, "to": new.id}, note=note)
-    people = [user for user in (ticket.assignee_id, ticket.owner_id) if user]
-    key = f"status:ticket:{ticket.id}:{now.isoformat()}"
-    notices.tell(session, people, "status", key, ticket, by, now, number=ticket.number, status=new.id)
+        tasks.create(session, values["task"] | {"ticket_id": ticket.id, "assignee_id": ticket.assignee_id}, context)
+    elif new.meaning == "scheduled" and not tasks.open_tasks(session, ticket_id=ticket.id):
+        raise tasks.missing_open_task(new.label)
+    _set_resolution(ticket, new, values, context.now)
+    status_changes.set_status(session, ticket, new, context, ticket.resolution if new.meaning in ENDED else None)
 
 
-def change(
-    session: Session,
-    ticket: Ticket,
-    values: dict[str, Any],
-    by: int | None,
-    now: datetime,
-    terms: sla.SlaTerms = sla.NO_TERMS,
-) -> None:
-    """Change fields, and the status through its gate. Raises RuleBroken."""
-    names = ("priority", "source", "description", "customer_id", "lead_id", "resolution", "title", "owner_id")
-    before = {name: getattr(ticket, name) for name in names}
-    _take(session, ticket, values)
+def change(session: Session, ticket: Ticket, values: dict[str, Any], context: ChangeContext) -> None:
+    """Change fields, and the status if `values` has another status_id. Raises RuleBroken."""
+    before = {name: getattr(ticket, name) for name in (*_FIELDS, "title", "owner_id")}
+    _set_fields(session, ticket, values)
     if values.get("owner_id") is not None:
         ticket.owner_id = values["owner_id"]
     if values.get("status_id") is not None and values["status_id"] != ticket.status_id:
-        move_to(session, ticket, values["status_id"], values, by, now, terms)
+        change_status(session, ticket, values, context)
     if ticket.priority != before["priority"]:
-        sla.retarget(ticket, terms)
-    changes = [[n, before[n], getattr(ticket, n)] for n in before if before[n] != getattr(ticket, n)]
+        sla.apply_priority(ticket, context.sla_terms)
+    changes = timeline.field_changes(ticket, before)
     if changes:
-        ticket.stamp(by, now)
-        timeline.write(session, ticket, "field_change", by, now, changes=changes)
+        ticket.stamp(context)
+        timeline.write(session, ticket, "field_change", context, changes=changes)
 
 
-def customer_for(session: Session, values: dict[str, Any], by: int | None, now: datetime, vault: Any) -> int | None:
-    """The customer of a new ticket: the one named, or found by mobile, or made of the contact given."""
+def customer_for(session: Session, values: dict[str, Any], context: ChangeContext) -> int | None:
+    """The customer id of a new ticket: the given one, else found by mobile number, else of a new customer."""
     if values.get("customer_id") or not values.get("mobile"):
         return values.get("customer_id")
     probe = Customer()
-    probe.take({"mobile": values["mobile"]}, None)
-    known = customers.with_mobile(session, probe.mobile_e164)
+    probe.set_contact({"mobile": values["mobile"]}, None)
+    known = customers.find_by_mobile(session, probe.mobile_e164)
     if known is not None:
         return known.id
-    contact = {name: values[name] for name in customers.CONTACT if values.get(name)}
-    return customers.create(session, contact | {"source": "Ticket"}, by, now, vault).id
+    contact = {name: values[name] for name in customers.CONTACT_FIELDS if values.get(name)}
+    return customers.create(session, contact | {"source": "Ticket"}, context).id

@@ -1,17 +1,18 @@
-"""What happened, written when it happens: one Activity row a thing, one StatusChange a move."""
+"""The timeline: one Activity row per event of a record, and one StatusChange row per change of status."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from flask_appbuilder import Model
 from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, String, insert, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain.base import Conflict, Moment, RuleBroken
+from app.domain.base import RECORD_COLUMNS, Conflict, RuleBroken, Stamp, UtcDateTime
+from app.domain.pending import pending
 
 KINDS = (
     "note",
@@ -26,13 +27,13 @@ KINDS = (
     "system",
     "proposal",
 )
-#: A note keeps all its former texts; who wants to change it more often writes a new one.
-MOST_EDITS = 20
+#: A note keeps all its earlier texts, so the number of edits is limited.
+MAX_EDITS = 20
 _BIG = BigInteger().with_variant(Integer, "sqlite")
 
 
 class Activity(Model):  # type: ignore[misc]
-    """One line of the timeline. It stands on the record it belongs to and on that record's customer."""
+    """One line of the timeline. It appears on the record it belongs to and on that record's customer."""
 
     __tablename__ = "activity"
     __table_args__ = (
@@ -41,26 +42,30 @@ class Activity(Model):  # type: ignore[misc]
         Index("ix_activity_customer", "customer_id", "id"),
         Index("ix_activity_task", "task_id", "id"),
         Index("ix_activity_actor", "actor_id", "id"),
+        Index("ix_activity_record", "record_kind", "record_id", "id"),
     )
     id: Mapped[int] = mapped_column(_BIG, primary_key=True)
     #: One of KINDS.
     kind: Mapped[str] = mapped_column(String(20), nullable=False)
     #: UTC.
-    at: Mapped[datetime] = mapped_column(Moment, nullable=False)
+    at: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
     #: Who did it; null = the system.
     actor_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
     lead_id: Mapped[int | None] = mapped_column(ForeignKey("leads.id", ondelete="CASCADE"))
     ticket_id: Mapped[int | None] = mapped_column(ForeignKey("ticket.id", ondelete="CASCADE"))
     customer_id: Mapped[int | None] = mapped_column(ForeignKey("customer.id", ondelete="CASCADE"))
     task_id: Mapped[int | None] = mapped_column(ForeignKey("task.id", ondelete="CASCADE"))
-    #: When the text of a note was changed, UTC; the texts before are in the payload.
-    edited_on: Mapped[datetime | None] = mapped_column(Moment)
-    #: What the kind needs: text, from/to, changes [[field, old, new]] … Never a PAN or Aadhaar.
+    #: Table and id of a record without a column of its own here.
+    record_kind: Mapped[str | None] = mapped_column(String(64))
+    record_id: Mapped[int | None] = mapped_column(Integer)
+    #: When the text of a note was changed last, UTC; the earlier texts are in the payload.
+    edited_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    #: What the kind needs: text, from/to, changes [[field, old, new]] and so on. Never a PAN or Aadhaar number.
     payload: Mapped[dict[str, Any]] = mapped_column(JSON, nullable=False, default=dict)
 
 
 class StatusChange(Model):  # type: ignore[misc]
-    """A move of a lead or ticket from one status to another."""
+    """A change of a lead's or ticket's status."""
 
     __tablename__ = "status_change"
     __table_args__ = (
@@ -70,83 +75,96 @@ class StatusChange(Model):  # type: ignore[misc]
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     lead_id: Mapped[int | None] = mapped_column(ForeignKey("leads.id", ondelete="CASCADE"))
     ticket_id: Mapped[int | None] = mapped_column(ForeignKey("ticket.id", ondelete="CASCADE"))
-    #: Status ids of the record's own master; null from = created.
+    #: Status ids of the record's own master; a null `from_id` is the creation.
     from_id: Mapped[int | None] = mapped_column(Integer)
     to_id: Mapped[int] = mapped_column(Integer, nullable=False)
-    at: Mapped[datetime] = mapped_column(Moment, nullable=False)
+    at: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
     by_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
     #: Seconds spent in the old status; null at creation.
     seconds: Mapped[int | None] = mapped_column(Integer)
 
 
-def write(session: Session, about: Any, kind: str, by: int | None, now: datetime, **payload: Any) -> Activity:
+def write(session: Session, record: Any, kind: str, stamp: Stamp, **payload: Any) -> Activity:
     """Add one line to the timeline of a lead, ticket, customer, task or call.
 
     Raises ValueError for an unknown kind.
     """
     if kind not in KINDS:
         raise ValueError(f"unknown kind of activity: {kind}")
-    line = Activity(kind=kind, at=now, actor_id=by, payload=payload, **_place(about))
+    line = Activity(kind=kind, at=stamp.now, actor_id=stamp.by, payload=payload, **_timelines_of(record))
     session.add(line)
-    stir(session, line.lead_id, line.ticket_id, line.customer_id)
+    mark_changed(session, line.lead_id, line.ticket_id, line.customer_id)
     return line
 
 
 @dataclass(frozen=True)
 class TimelineLine:
-    """One line to be written."""
+    """A line for `write_many`."""
 
     #: The lead, ticket, customer, task or call.
-    about: Any
+    record: Any
     #: One of KINDS.
     kind: str
     payload: dict[str, Any]
 
 
-def write_many(session: Session, lines: Iterable[TimelineLine], by: int | None, now: datetime) -> None:
+def write_many(session: Session, lines: Iterable[TimelineLine], stamp: Stamp) -> None:
     """Add many lines in one statement. Raises ValueError for an unknown kind."""
     rows = []
     for line in lines:
         if line.kind not in KINDS:
             raise ValueError(f"unknown kind of activity: {line.kind}")
-        place = dict.fromkeys(("lead_id", "ticket_id", "customer_id", "task_id")) | _place(line.about)
-        rows.append({"kind": line.kind, "at": now, "actor_id": by, "payload": line.payload} | place)
-        stir(session, place["lead_id"], place["ticket_id"], place["customer_id"])
+        ids = dict.fromkeys((*RECORD_COLUMNS.values(), "record_kind", "record_id")) | _timelines_of(line.record)
+        rows.append({"kind": line.kind, "at": stamp.now, "actor_id": stamp.by, "payload": line.payload} | ids)
+        mark_changed(session, ids["lead_id"], ids["ticket_id"], ids["customer_id"])
     if rows:
         session.execute(insert(Activity.__table__), rows)
 
 
-def rewrite(session: Session, line: Activity, seen: datetime | None, now: datetime, **payload: Any) -> None:
-    """Give a note another text (and what hangs on it); the one before joins its history [{at, text}].
+def edit_note(session: Session, line: Activity, seen: datetime | None, now: datetime, **payload: Any) -> None:
+    """Replace the payload of a note; the previous text joins its history [{at, text}].
 
-    `seen`: edited_on as its author saw it. Raises Conflict when it was changed since, RuleBroken after MOST_EDITS.
+    `seen`: the `edited_on` that the author saw. Raises Conflict when the note has changed since, RuleBroken after
+    MAX_EDITS.
     """
     old = dict(line.payload)
     history = [*old.pop("history", []), {"at": (line.edited_on or line.at).isoformat(), "text": old.get("text")}]
-    if len(history) > MOST_EDITS:
-        raise RuleBroken("This note was changed very often. Please write a new one instead.", "text")
+    if len(history) > MAX_EDITS:
+        raise RuleBroken("This note has been edited too many times. Please write a new one instead.", "text")
     unchanged = Activity.edited_on.is_(None) if seen is None else Activity.edited_on == seen
-    step = update(Activity).where(Activity.id == line.id, unchanged)
+    statement = update(Activity).where(Activity.id == line.id, unchanged)
     values = {"payload": old | payload | {"history": history}, "edited_on": now}
-    done = session.execute(step.values(**values), execution_options={"synchronize_session": False})
-    if line.edited_on != seen or done.rowcount != 1:  # type: ignore[attr-defined]
-        raise Conflict("This note was changed meanwhile. Look at the change, then save again.")
+    result = session.execute(statement.values(**values), execution_options={"synchronize_session": False})
+    if line.edited_on != seen or result.rowcount != 1:  # type: ignore[attr-defined]
+        raise Conflict("Someone else changed this note. Review the change, then save again.")
     session.expire(line)
-    stir(session, line.lead_id, line.ticket_id, line.customer_id)
+    mark_changed(session, line.lead_id, line.ticket_id, line.customer_id)
 
 
-def stir(session: Session, lead_id: int | None, ticket_id: int | None = None, customer_id: int | None = None) -> None:
-    """Note on whose pages something happened; who looks at them hears of it after the commit."""
-    places = (("lead", lead_id), ("ticket", ticket_id), ("customer", customer_id))
-    session.info.setdefault("stirred", set()).update(place for place in places if place[1] is not None)
+def mark_changed(
+    session: Session, lead_id: int | None, ticket_id: int | None = None, customer_id: int | None = None
+) -> None:
+    """Mark timelines as changed; open pages that show them update after the commit."""
+    ids = (("lead", lead_id), ("ticket", ticket_id), ("customer", customer_id))
+    pending(session).changed_timelines.update((kind, key) for kind, key in ids if key is not None)
 
 
-def _place(about: Any) -> dict[str, int | None]:
-    """Which timelines the line stands on."""
-    table = about.__tablename__
-    own = {"leads": "lead_id", "ticket": "ticket_id", "customer": "customer_id", "task": "task_id"}
-    place = {own[table]: about.id} if table in own else {}
-    for other in ("lead_id", "ticket_id", "customer_id"):
-        if getattr(about, other, None) is not None:
-            place.setdefault(other, getattr(about, other))
-    return place
+def field_changes(record: Any, before: Mapping[str, Any]) -> list[list[Any]]:
+    """The fields whose value differs from `before`, as a payload keeps them: [[field, old, new]]."""
+    pairs = [[name, as_json(old), as_json(getattr(record, name, None))] for name, old in before.items()]
+    return [change for change in pairs if change[1] != change[2]]
+
+
+def as_json(value: Any) -> Any:
+    """The value as a payload keeps it: dates and datetimes in ISO 8601, the rest unchanged."""
+    return value.isoformat() if isinstance(value, (date, datetime)) else value
+
+
+def _timelines_of(record: Any) -> dict[str, Any]:
+    """The columns that say on which timelines a line of this record appears."""
+    own = RECORD_COLUMNS.get(record.__tablename__)
+    ids = {own: record.id} if own else {}
+    for name in ("lead_id", "ticket_id", "customer_id"):
+        if getattr(record, name, None) is not None:
+            ids.setdefault(name, getattr(record, name))
+    return ids or {"record_kind": record.__tablename__, "record_id": record.id}

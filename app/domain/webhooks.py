@@ -1,4 +1,4 @@
-"""Webhooks: who outside is told of which events, in whose eyes, and what became of each telling."""
+"""Webhooks: which address receives which events, as which user, and the log of the deliveries."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from sqlalchemy import JSON, BigInteger, Delete, ForeignKey, Index, Integer, Str
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain import audit, change_events, notices, team
-from app.domain.base import Conflict, Moment, NotThere, Record, RuleBroken, Versioned, refuse_stale, together
+from app.domain.base import Conflict, Record, RuleBroken, Stamp, UtcDateTime, Versioned, join_texts, refuse_stale
 from app.lib import outbound_url
 from app.lib.vault import Vault
 
-#: on: told at once. paused: events are noted and wait. off: nothing is noted.
+#: on: delivered at once. paused: events are queued. off: events are ignored.
 STATES = ("on", "paused", "off")
-#: What a webhook can hear of, e.g. lead.created.
+#: The events of webhooks, e.g. lead.created.
 EVENTS = tuple(f"{kind}.{event}" for kind, events in change_events.EVENTS.items() for event in events)
-#: A telling that somebody asked for, to see whether it arrives.
+#: The event of a test delivery.
 TEST = "test"
-#: So many failed tries in a row pause a webhook.
-MOST_FAILURES = 20
-LONGEST_NAME = 120
-#: Webhooks of one installation: every change of a record looks at all of them.
-MOST = 50
-#: How long the log of the deliveries is kept; what waited for longer is forgotten too.
-KEPT = timedelta(days=30)
+#: Consecutive failed attempts that pause a webhook.
+MAX_FAILURES = 20
+MAX_NAME_LENGTH = 120
+#: Webhooks of one installation: every change of a record checks all of them.
+MAX_WEBHOOKS = 50
+#: How long deliveries are kept, queued ones included.
+KEPT_FOR = timedelta(days=30)
 SECRET_BYTES = 32
-WAS_OFF = "The webhook was switched off."
+SWITCHED_OFF = "The webhook was turned off."
 _BIG = BigInteger().with_variant(Integer, "sqlite")
 
 
 class Webhook(Versioned, Record):
-    """An address outside that is told of events."""
+    """An external address that receives events."""
 
     __tablename__ = "webhook"
     name: Mapped[str] = mapped_column(String(120), nullable=False)
@@ -46,16 +46,16 @@ class Webhook(Versioned, Record):
     events: Mapped[list[str]] = mapped_column(JSON, nullable=False, default=list)
     #: One of STATES.
     state: Mapped[str] = mapped_column(String(8), nullable=False, default="on")
-    #: Why the machine paused it or switched it off: failures, gone or user; null = a person did, or it is on.
+    #: Why the system paused it or switched it off: failures, gone or user; null = an admin did, or it is on.
     why: Mapped[str | None] = mapped_column(String(16))
-    #: What signs the tellings, sealed by the vault.
+    #: The secret that signs deliveries, encrypted by the vault.
     secret_sealed: Mapped[str] = mapped_column(String(200), nullable=False)
-    #: In whose eyes the records are told: his rows, his masks.
+    #: The user as whom records are sent: with their visible rows and their masks.
     user_id: Mapped[int] = mapped_column(ForeignKey("ab_user.id"), nullable=False)
-    #: Failed tries since the last one that arrived.
+    #: Failed attempts since the last success.
     failures: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
-    #: When it was tried last, UTC, and what came of it: the HTTP status, or a sentence.
-    tried_on: Mapped[datetime | None] = mapped_column(Moment)
+    #: When it was last attempted, UTC, and the result: the HTTP status, or a sentence.
+    tried_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     result: Mapped[str | None] = mapped_column(String(300))
 
 
@@ -69,212 +69,211 @@ class WebhookDelivery(Model):  # type: ignore[misc]
         Index("ix_webhook_delivery_at", "at"),
     )
     id: Mapped[int] = mapped_column(_BIG, primary_key=True)
-    #: Names the telling for ever, so that the receiver knows a second copy.
+    #: Identifies the delivery, so that the receiver can ignore a second copy.
     key: Mapped[str] = mapped_column(String(36), nullable=False, unique=True)
     webhook_id: Mapped[int] = mapped_column(ForeignKey("webhook.id", ondelete="CASCADE"), nullable=False)
     #: One of EVENTS, or TEST.
     event: Mapped[str] = mapped_column(String(24), nullable=False)
     #: The record's id; null for a test.
     record_id: Mapped[int | None] = mapped_column(Integer)
-    #: The number of a record that is gone.
+    #: The number of a deleted record.
     number: Mapped[str | None] = mapped_column(String(24))
     #: When it happened, UTC.
-    at: Mapped[datetime] = mapped_column(Moment, nullable=False)
-    #: queued, sending, sent, failed, or dropped (it need not or must not be sent any more).
+    at: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
+    #: queued, sending, sent, failed, or dropped (not to be sent any more).
     state: Mapped[str] = mapped_column(String(8), nullable=False)
     tries: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
-    tried_on: Mapped[datetime | None] = mapped_column(Moment)
-    #: When a queued one is to be sent, UTC; null otherwise.
-    next_try_on: Mapped[datetime | None] = mapped_column(Moment)
-    #: The HTTP status and the beginning of the last answer.
+    tried_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    #: When a queued delivery is due, UTC; null otherwise.
+    next_try_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    #: The HTTP status and the beginning of the last response.
     code: Mapped[int | None] = mapped_column(Integer)
     answer: Mapped[str | None] = mapped_column(String(200))
-    #: Why it did not arrive, as a sentence.
+    #: Why it failed, as a sentence.
     error: Mapped[str | None] = mapped_column(String(300))
 
 
 @dataclass(frozen=True)
-class EventFilter:
-    """What an admin wants of a webhook."""
+class WebhookSettings:
+    """A webhook as an admin wants it."""
 
     name: str
     url: str
     events: tuple[str, ...]
     user_id: int | None
     is_on: bool = True
+    #: The version that the admin saw; None skips the check.
+    version: int | None = None
+    #: Whether the operator allows http and addresses of the own network.
+    allow_private: bool = False
 
 
 @dataclass(frozen=True)
-class Listener:
-    """As much of a webhook as the writing of records needs."""
+class Subscription:
+    """What a transaction must know of a webhook to write its deliveries."""
 
     id: int
     user_id: int
     events: frozenset[str]
 
     def wants(self, kind: str) -> frozenset[str]:
-        """The events of this kind of record that it hears of."""
+        """Its events for this kind of record, e.g. {created, changed}."""
         return frozenset(each.partition(".")[2] for each in self.events if each.partition(".")[0] == kind)
 
 
-# --- by a person
+# --- by an admin
 
 
-def make(
-    session: Session, wanted: EventFilter, by: int, now: datetime, vault: Vault, private: bool
-) -> tuple[Webhook, str]:
-    """A new webhook and its secret, which is told this once. Raises RuleBroken.
-
-    `private`: the operator allows http and addresses of his own network.
-    """
-    _refuse_wrong(session, wanted, private)
-    if len(session.scalars(select(Webhook.id).limit(MOST)).all()) >= MOST:
-        raise RuleBroken("There are too many webhooks already. Please delete one that is not used any more.")
+def create(session: Session, settings: WebhookSettings, stamp: Stamp, vault: Vault) -> tuple[Webhook, str]:
+    """Create a webhook. Returns it with its secret, which is shown only this once. Raises RuleBroken."""
+    _refuse_invalid(session, settings)
+    if len(session.scalars(select(Webhook.id).limit(MAX_WEBHOOKS)).all()) >= MAX_WEBHOOKS:
+        raise RuleBroken("You have reached the maximum number of webhooks. Please delete one you no longer use.")
     hook, secret = Webhook(failures=0, version=1), secrets.token_urlsafe(SECRET_BYTES)
     hook.secret_sealed = vault.seal(secret)
-    _take(hook, wanted)
-    hook.stamp(by, now)
+    _apply(hook, settings)
+    hook.stamp(stamp)
     session.add(hook)
     session.flush()
-    _write_audit(session, hook, "made", by, now)
+    _write_audit(session, hook, "made", stamp)
     return hook, secret
 
 
-def change(
-    session: Session, hook: Webhook, wanted: EventFilter, version: int | None, by: int, now: datetime, private: bool
-) -> None:
-    """Make it as wanted. Raises RuleBroken, Conflict."""
-    refuse_stale(hook, version)
-    _refuse_wrong(session, wanted, private)
-    was = hook.state
-    _take(hook, wanted)
-    hook.stamp(by, now)
-    if was != "off" and hook.state == "off":
-        _drop_waiting(session, hook)
-    _write_audit(session, hook, "changed", by, now)
+def change(session: Session, hook: Webhook, settings: WebhookSettings, stamp: Stamp) -> None:
+    """Apply the settings. Raises RuleBroken, Conflict."""
+    refuse_stale(hook, settings.version)
+    _refuse_invalid(session, settings)
+    old_state = hook.state
+    _apply(hook, settings)
+    hook.stamp(stamp)
+    if old_state != "off" and hook.state == "off":
+        _drop_queued(session, hook)
+    _write_audit(session, hook, "changed", stamp)
 
 
-def rotate(session: Session, hook: Webhook, by: int, now: datetime, vault: Vault) -> str:
-    """Give it a new secret, which is told this once; the old one signs nothing any more."""
+def rotate_secret(session: Session, hook: Webhook, stamp: Stamp, vault: Vault) -> str:
+    """Replace the secret. Returns the new one, which is shown only this once."""
     secret = secrets.token_urlsafe(SECRET_BYTES)
     hook.secret_sealed = vault.seal(secret)
-    hook.stamp(by, now)
-    _write_audit(session, hook, "new secret", by, now)
+    hook.stamp(stamp)
+    _write_audit(session, hook, "new secret", stamp)
     return secret
 
 
-def pause(session: Session, hook: Webhook, by: int, now: datetime) -> None:
-    """From now on events are noted and wait. Raises Conflict when it is not on."""
+def pause(session: Session, hook: Webhook, stamp: Stamp) -> None:
+    """Queue events from now on. Raises Conflict when it is not on."""
     if hook.state != "on":
-        raise Conflict("This webhook is not on. Somebody may have been faster.")
+        raise Conflict("This webhook isn't on. Someone else may have changed it.")
     hook.state, hook.why = "paused", None
-    hook.stamp(by, now)
-    _write_audit(session, hook, "paused", by, now)
+    hook.stamp(stamp)
+    _write_audit(session, hook, "paused", stamp)
 
 
-def resume(session: Session, hook: Webhook, by: int, now: datetime) -> None:
-    """Switch it on; what waited goes out within minutes. Raises Conflict when it is on already."""
+def resume(session: Session, hook: Webhook, stamp: Stamp) -> None:
+    """Switch it on; queued deliveries are sent within minutes. Raises Conflict when it is on already."""
     if hook.state == "on":
-        raise Conflict("This webhook is on already. Somebody may have been faster.")
+        raise Conflict("This webhook is already on. Someone else may have changed it.")
     hook.state, hook.why, hook.failures = "on", None, 0
-    hook.stamp(by, now)
+    hook.stamp(stamp)
     mine = (WebhookDelivery.webhook_id == hook.id, WebhookDelivery.state == "queued")
-    _set(session, update(WebhookDelivery).where(*mine).values(next_try_on=now))
-    _write_audit(session, hook, "resumed", by, now)
+    _execute(session, update(WebhookDelivery).where(*mine).values(next_try_on=stamp.now))
+    _write_audit(session, hook, "resumed", stamp)
 
 
-def remove(session: Session, hook: Webhook, by: int, now: datetime) -> None:
+def remove(session: Session, hook: Webhook, stamp: Stamp) -> None:
     """Delete it and its log."""
-    _write_audit(session, hook, "deleted", by, now)
+    _write_audit(session, hook, "deleted", stamp)
     session.delete(hook)
 
 
-def test(session: Session, hook: Webhook, now: datetime) -> str:
-    """Write down a telling of nothing, to see whether it arrives. Answers its key."""
-    row = delivery(hook.id, TEST, None, now)
+def send_test(session: Session, hook: Webhook, now: datetime) -> str:
+    """Write a test delivery, without a record. Returns its key."""
+    row = delivery_row(hook.id, TEST, None, now)
     session.execute(insert(WebhookDelivery), [row])
     return str(row["key"])
 
 
-def again(session: Session, row: WebhookDelivery, now: datetime) -> str:
-    """Have one sent again, under the key it has. Raises Conflict while it is under way."""
+def resend(session: Session, row: WebhookDelivery, now: datetime) -> str:
+    """Queue a delivery again under the same key. Returns the key. Raises Conflict while it is queued or being sent."""
     ended = (WebhookDelivery.id == row.id, WebhookDelivery.state.in_(("sent", "failed", "dropped")))
-    if not _set(session, update(WebhookDelivery).where(*ended).values(_fresh(now))):
-        raise Conflict("This one is under way already.")
+    if not _execute(session, update(WebhookDelivery).where(*ended).values(_queued_again(now))):
+        raise Conflict("This delivery is already in progress.")
     return row.key
 
 
-def all_again(session: Session, hook: Webhook, by: int, now: datetime) -> int:
-    """Have all that failed sent again, each under its key; they go out within minutes. Answers how many."""
+def resend_failed(session: Session, hook: Webhook, stamp: Stamp) -> int:
+    """Queue all failed deliveries again, each under its key; they are sent within minutes. Returns how many."""
     failed = (WebhookDelivery.webhook_id == hook.id, WebhookDelivery.state == "failed")
-    count = _set(session, update(WebhookDelivery).where(*failed).values(_fresh(now)))
+    count = _execute(session, update(WebhookDelivery).where(*failed).values(_queued_again(stamp.now)))
     if count:
-        _write_audit(session, hook, f"{count} sent again", by, now)
+        _write_audit(session, hook, f"{count} sent again", stamp)
     return count
 
 
-def _fresh(now: datetime) -> dict[str, Any]:
+def _queued_again(now: datetime) -> dict[str, Any]:
     return {"state": "queued", "tries": 0, "next_try_on": now, "error": None}
 
 
-def _take(hook: Webhook, wanted: EventFilter) -> None:
-    hook.name, hook.url, hook.user_id = wanted.name.strip(), wanted.url.strip(), int(wanted.user_id or 0)
-    hook.events = [event for event in EVENTS if event in wanted.events]
-    if not wanted.is_on:
+def _apply(hook: Webhook, settings: WebhookSettings) -> None:
+    hook.name, hook.url, hook.user_id = settings.name.strip(), settings.url.strip(), int(settings.user_id or 0)
+    hook.events = [event for event in EVENTS if event in settings.events]
+    if not settings.is_on:
         hook.state, hook.why = "off", None
     elif hook.state in (None, "off"):
         hook.state, hook.why, hook.failures = "on", None, 0
 
 
-def _refuse_wrong(session: Session, wanted: EventFilter, private: bool) -> None:
-    """Raise RuleBroken with a sentence for each field that cannot stay so."""
+def _refuse_invalid(session: Session, settings: WebhookSettings) -> None:
+    """Raise RuleBroken with a sentence for each invalid field."""
     errors: dict[str, list[str]] = {}
-    name = wanted.name.strip()
-    if not name or len(name) > LONGEST_NAME or not name.isprintable():
-        errors["name"] = ["Please name who is told, in at most 120 signs."]
+    name = settings.name.strip()
+    if not name or len(name) > MAX_NAME_LENGTH or not name.isprintable():
+        errors["name"] = ["Please enter a name of at most 120 characters."]
     try:
-        outbound_url.read(wanted.url.strip(), private)
+        outbound_url.parse_url(settings.url.strip(), settings.allow_private)
     except outbound_url.BadAddress as bad:
         errors["url"] = [str(bad)]
-    if not wanted.events:
+    if not settings.events:
         errors["events"] = ["Please choose at least one event."]
-    elif set(wanted.events) - set(EVENTS):
-        errors["events"] = ["There is no such event. Please choose from the list."]
-    user = select(User.id).where(User.id == (wanted.user_id or 0), User.active.is_(True))
+    elif set(settings.events) - set(EVENTS):
+        errors["events"] = ["There is no such event. Please choose one from the list."]
+    user = select(User.id).where(User.id == (settings.user_id or 0), User.active.is_(True))
     if session.execute(user).first() is None:
-        errors["user"] = ["Please choose a user who is active: the records are told as this user sees them."]
+        errors["user"] = ["Please choose an active user: the webhook sends records as this user sees them."]
     if errors:
-        raise RuleBroken(together(each for sentences in errors.values() for each in sentences), errors=errors)
+        raise RuleBroken(join_texts(each for sentences in errors.values() for each in sentences), errors=errors)
 
 
-def _drop_waiting(session: Session, hook: Webhook) -> None:
+def _drop_queued(session: Session, hook: Webhook) -> None:
     mine = (WebhookDelivery.webhook_id == hook.id, WebhookDelivery.state == "queued")
-    _set(session, update(WebhookDelivery).where(*mine).values(state="dropped", error=WAS_OFF, next_try_on=None))
+    _execute(
+        session, update(WebhookDelivery).where(*mine).values(state="dropped", error=SWITCHED_OFF, next_try_on=None)
+    )
 
 
-def _write_audit(session: Session, hook: Webhook, what: str, by: int, now: datetime) -> None:
-    says: dict[str, Any] = {"what": what, "name": hook.name, "state": hook.state, "events": hook.events}
-    says["user"] = hook.user_id
-    audit.write(session, "webhook change", by, now, f"webhook {hook.id}", **says)
+def _write_audit(session: Session, hook: Webhook, what: str, stamp: Stamp) -> None:
+    payload: dict[str, Any] = {"what": what, "name": hook.name, "state": hook.state, "events": hook.events}
+    payload["user"] = hook.user_id
+    audit.write(session, "webhook change", stamp.by, stamp.now, f"webhook {hook.id}", **payload)
 
 
-def _set(session: Session, step: Any) -> int:
+def _execute(session: Session, step: Any) -> int:
     return int(session.execute(step, execution_options={"synchronize_session": False}).rowcount)  # type: ignore[attr-defined]
 
 
-# --- by the machine
+# --- by the system
 
 
-def listening(session: Session) -> tuple[Listener, ...]:
-    """Those whose events are noted; one statement."""
+def subscriptions(session: Session) -> tuple[Subscription, ...]:
+    """The webhooks that are on or paused; one statement."""
     query = select(Webhook.id, Webhook.user_id, Webhook.events).where(Webhook.state.in_(("on", "paused")))
-    return tuple(Listener(key, user, frozenset(events)) for key, user, events in session.execute(query))
+    return tuple(Subscription(key, user, frozenset(events)) for key, user, events in session.execute(query))
 
 
-def delivery(
+def delivery_row(
     hook_id: int, event: str, record_id: int | None, now: datetime, number: str | None = None
 ) -> dict[str, Any]:
-    """The columns of a telling that is due now."""
+    """The columns of a delivery that is due now."""
     return {
         "key": str(uuid.uuid4()),
         "webhook_id": hook_id,
@@ -288,29 +287,20 @@ def delivery(
     }
 
 
-def stop(session: Session, hook_id: int, state: str, why: str, now: datetime) -> None:
-    """Pause it or switch it off, and tell the admins, once. `why`: failures, gone or user."""
+def disable(session: Session, hook_id: int, state: str, why: str, now: datetime) -> None:
+    """Pause it or switch it off (`state`), and notify the admins, once. `why`: failures, gone or user."""
     hook = session.scalars(select(Webhook).where(Webhook.id == hook_id).with_for_update()).first()
     if hook is None or hook.state != "on":
         return
     hook.state, hook.why = state, why
-    hook.stamp(None, now)
+    hook.stamp(Stamp(None, now))
     if state == "off":
-        _drop_waiting(session, hook)
-    admins = [user.id for user in team.members(session, team.role_named(session, "Admin").id) if user.active]
+        _drop_queued(session, hook)
+    admins = team.active_admins(session)
     key = f"webhook:{hook.id}:{now.isoformat()}"
-    notices.tell(session, admins, "webhook", key, None, None, now, name=hook.name, webhook=hook.id, why=why)
+    notices.notify(session, admins, "webhook", key, None, None, now, name=hook.name, webhook=hook.id, why=why)
 
 
-def forgotten(now: datetime) -> Delete:
-    """What deletes the deliveries that are older than KEPT."""
-    return delete(WebhookDelivery).where(WebhookDelivery.at < now - KEPT)
-
-
-def of_key(session: Session, key: str) -> tuple[WebhookDelivery, Webhook]:
-    """A telling and its webhook. Raises NotThere."""
-    query = select(WebhookDelivery, Webhook).join(Webhook, Webhook.id == WebhookDelivery.webhook_id)
-    row = session.execute(query.where(WebhookDelivery.key == key)).first()
-    if row is None:
-        raise NotThere("There is no such delivery.")
-    return row[0], row[1]
+def cleanup_statement(now: datetime) -> Delete:
+    """DELETE of the deliveries older than KEPT_FOR."""
+    return delete(WebhookDelivery).where(WebhookDelivery.at < now - KEPT_FOR)

@@ -1,1 +1,1 @@
-"""Things that are true anywhere and know no CRM."""
+"""General building blocks that know nothing of the CRM."""

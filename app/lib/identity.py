@@ -1,22 +1,22 @@
-"""Indian identity numbers, and what is left of a value behind a mask."""
+"""Indian identity numbers, and masking of values."""
 
 import re
 from typing import Literal
 
 Level = Literal["full", "last4", "hidden"]
 
-#: What stands for the hidden part; always six, so that the length stays hidden too.
+#: Replaces the hidden part; always six dots, so that the length is hidden too.
 DOTS = "\u2022" * 6
-#: Below this many letters and digits the last four would give away half of the value or more.
-SHORTEST_SHOWN = 8
+#: Of a value with fewer letters and digits, the last four would reveal half or more.
+MIN_LENGTH_SHOWN = 8
 
 _PAN = re.compile(r"[A-Z]{5}[0-9]{4}[A-Z]")
 _AADHAAR = re.compile(r"[2-9][0-9]{11}")
 _SEPARATORS = re.compile(r"[\s-]+")
 _EMAIL = re.compile(r"([^@\s]+)@([^@\s]+)")
 
-# Verhoeff's tables: multiplication in the dihedral group D5, and the permutation by place, repeated after eight.
-_TIMES = (
+# Verhoeff's tables: multiplication in the dihedral group D5, and the permutation by position, repeated after eight.
+_PRODUCT = (
     (0, 1, 2, 3, 4, 5, 6, 7, 8, 9),
     (1, 2, 3, 4, 0, 6, 7, 8, 9, 5),
     (2, 3, 4, 0, 1, 7, 8, 9, 5, 6),
@@ -28,7 +28,7 @@ _TIMES = (
     (8, 7, 6, 5, 9, 3, 2, 1, 0, 4),
     (9, 8, 7, 6, 5, 4, 3, 2, 1, 0),
 )
-_PLACE = (
+_PERMUTATION = (
     (0, 1, 2, 3, 4, 5, 6, 7, 8, 9),
     (1, 5, 7, 6, 2, 8, 3, 0, 9, 4),
     (5, 8, 0, 3, 7, 9, 6, 1, 4, 2),
@@ -52,7 +52,7 @@ def is_aadhaar(text: str | None) -> bool:
 
 
 def masked(text: str | None, level: Level | str) -> str | None:
-    """What a person with this level may see of a value; None for None and ''. An unknown level hides it all."""
+    """The part of a value that this level shows; None for None and ''. An unknown level hides everything."""
     if not text:
         return None
     if level == "full":
@@ -61,7 +61,7 @@ def masked(text: str | None, level: Level | str) -> str | None:
 
 
 def is_masked(text: str | None) -> bool:
-    """Whether it is a mask that a form sent back: such a save leaves the value as it is."""
+    """Whether the text is a mask that a form has sent back; such a save must leave the value unchanged."""
     return DOTS in (text or "")
 
 
@@ -70,12 +70,12 @@ def _last_four(text: str) -> str:
     if email:
         name, domain = email.groups()
         return f"{name[0] if len(name) > 1 else ''}{DOTS}@{domain}"
-    signs = [sign for sign in text if sign.isalnum()]
-    return DOTS + "".join(signs[-4:]) if len(signs) >= SHORTEST_SHOWN else DOTS
+    chars = [char for char in text if char.isalnum()]
+    return DOTS + "".join(chars[-4:]) if len(chars) >= MIN_LENGTH_SHOWN else DOTS
 
 
 def _verhoeff(digits: str) -> int:
     check = 0
-    for place, digit in enumerate(reversed(digits)):
-        check = _TIMES[check][_PLACE[place % 8][int(digit)]]
+    for position, digit in enumerate(reversed(digits)):
+        check = _PRODUCT[check][_PERMUTATION[position % 8][int(digit)]]
     return check

@@ -1,4 +1,4 @@
-"""When something is due again and again: each slot has a name, the same for everybody who asks."""
+"""Recurring times. Each slot has a name, which is the same in every process."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from zoneinfo import ZoneInfo
 
 @dataclass(frozen=True)
 class Every:
-    """Every so many minutes; missed ones coalesce into the newest."""
+    """Every n minutes. Missed slots coalesce into the newest."""
 
     minutes: int
 
     def slot(self, now: datetime, zone: str) -> tuple[str, datetime]:
-        """Name and moment of the newest slot."""
-        began = now.astimezone(UTC).replace(second=0, microsecond=0)
-        began -= timedelta(minutes=began.minute % self.minutes)
-        return f"{began:%Y-%m-%dT%H:%MZ}", began
+        """Name and start (UTC) of the newest slot."""
+        start = now.astimezone(UTC).replace(second=0, microsecond=0)
+        start -= timedelta(minutes=start.minute % self.minutes)
+        return f"{start:%Y-%m-%dT%H:%MZ}", start
 
     def after(self, now: datetime, zone: str) -> datetime:
         """When the next slot begins, UTC."""
@@ -26,25 +26,28 @@ class Every:
 
 @dataclass(frozen=True)
 class Daily:
-    """Once a local date of the office, also when its clock changes; a missed one once, up to 24 hours late."""
+    """Once per local date at each of these times, also on days when the clock changes.
+
+    A missed slot runs once, up to 24 hours late.
+    """
 
     times: tuple[time, ...]
 
     def slot(self, now: datetime, zone: str) -> tuple[str, datetime]:
-        """Name (local date and time) and moment of the newest slot."""
-        place = ZoneInfo(zone)
-        today = now.astimezone(place).date()
+        """Name (local date and time) and start (UTC) of the newest slot."""
+        time_zone = ZoneInfo(zone)
+        today = now.astimezone(time_zone).date()
         days = (today - timedelta(days=1), today)
-        moments = [datetime.combine(day, at, tzinfo=place) for day in days for at in self.times]
+        moments = [datetime.combine(day, at, tzinfo=time_zone) for day in days for at in self.times]
         newest = max((m for m in moments if m.astimezone(UTC) <= now), key=lambda m: m.replace(tzinfo=None))
         return f"{newest:%Y-%m-%d %H:%M}", newest.astimezone(UTC)
 
     def after(self, now: datetime, zone: str) -> datetime:
         """When the next slot begins, UTC."""
-        place = ZoneInfo(zone)
-        today = now.astimezone(place).date()
+        time_zone = ZoneInfo(zone)
+        today = now.astimezone(time_zone).date()
         days = (today, today + timedelta(days=1))
-        moments = [datetime.combine(day, at, tzinfo=place).astimezone(UTC) for day in days for at in self.times]
+        moments = [datetime.combine(day, at, tzinfo=time_zone).astimezone(UTC) for day in days for at in self.times]
         return min(moment for moment in moments if moment > now)
 
 
@@ -52,5 +55,5 @@ every_minute = Every(1)
 
 
 def daily_at(*times: str) -> Daily:
-    """Daily at these local times, e.g. "10:00"."""
+    """Daily at these local times, for example "10:00"."""
     return Daily(tuple(time.fromisoformat(each) for each in times))

@@ -1,1 +1,1 @@
-"""Running the house: queue, health, backups, files."""
+"""Operations: queue and workers, live events, leader election, rate counters, database setup, the server."""

@@ -1,4 +1,4 @@
-"""The post: one thread a process delivers tidings in order; who posts never waits, and what piles up becomes one."""
+"""The broadcaster: one thread per process that delivers live events, so that who sends one never waits."""
 
 from __future__ import annotations
 
@@ -14,77 +14,80 @@ from app.ops.event_bus import LiveEvent
 
 log = logging.getLogger("crm.live")
 
-#: More is dropped: the safety net finds it.
-MOST_WAITING = 2000
-#: How long a process that ends waits for its last letters.
-LAST_SECONDS = 1.0
+#: More waiting events are dropped: the regular comparison with the database makes up for them.
+MAX_WAITING = 2000
+#: How long a process that ends waits for its last events to be delivered.
+FLUSH_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
 class _QueuedEvent:
-    tidings: LiveEvent
-    #: Whether other processes are to be told as well.
-    far: bool
+    event: LiveEvent
+    #: Whether it goes to the other processes too.
+    to_others: bool
     #: Set when it was delivered (flush).
-    done: threading.Event | None = None
+    delivered: threading.Event | None = None
 
 
 class EventBroadcaster:
-    """A queue and the thread that empties it, begun when the first letter comes; a fork begins its own."""
+    """A queue of events and the thread that empties it. The thread starts with the first event, in each fork anew.
+
+    Events that wait together are merged into one.
+    """
 
     def __init__(self, deliver: Callable[[LiveEvent, LiveEvent], None]) -> None:
-        """`deliver` gets (what to tell the others, what to tell here)."""
+        """`deliver` gets the event for the other processes and the event for this one; either may be empty."""
         self._deliver = deliver
         self._lock = threading.Lock()
         self._pid = 0
-        self._letters: queue.Queue[_QueuedEvent] = queue.Queue(MOST_WAITING)
+        self._queue: queue.Queue[_QueuedEvent] = queue.Queue(MAX_WAITING)
 
-    def put(self, tidings: LiveEvent, far: bool) -> None:
-        """Deliver it soon; `far`: to other processes too. Never waits, never raises."""
-        self._put(_QueuedEvent(tidings, far))
+    def send(self, event: LiveEvent, to_others: bool) -> None:
+        """Deliver the event soon, with `to_others` to the other processes too. Never waits, never raises."""
+        self._put(_QueuedEvent(event, to_others))
 
-    def flush(self, seconds: float = LAST_SECONDS) -> bool:
-        """Wait until what was put so far is delivered (ends of processes, tests); False when that takes longer."""
+    def flush(self, seconds: float = FLUSH_SECONDS) -> bool:
+        """Wait until all events sent so far are delivered. False when that takes longer than this."""
         if self._pid != os.getpid():
             return True
-        done = threading.Event()
-        self._put(_QueuedEvent(LiveEvent(), False, done))
-        return done.wait(seconds)
+        delivered = threading.Event()
+        self._put(_QueuedEvent(LiveEvent(), False, delivered))
+        return delivered.wait(seconds)
 
-    def _put(self, letter: _QueuedEvent) -> None:
+    def _put(self, queued: _QueuedEvent) -> None:
         if self._pid != os.getpid():
-            self._begin()
+            self._start()
         try:
-            self._letters.put_nowait(letter)
+            self._queue.put_nowait(queued)
         except queue.Full:
-            log.warning("live news pile up; the safety net will find them")
+            log.warning("too many live events wait; some are dropped")
 
-    def _begin(self) -> None:
+    def _start(self) -> None:
         with self._lock:
             if self._pid == os.getpid():
                 return
-            self._letters = queue.Queue(MOST_WAITING)
-            threading.Thread(target=self._work_on, name="crm-live-post", daemon=True).start()
+            self._queue = queue.Queue(MAX_WAITING)
+            threading.Thread(target=self._run, name="crm-broadcast", daemon=True).start()
             if self._pid == 0:
                 atexit.register(self.flush)
             self._pid = os.getpid()
 
-    def _work_on(self) -> None:
+    def _run(self) -> None:
         while True:
-            batch = [self._letters.get()]
-            while not self._letters.empty():
-                batch.append(self._letters.get_nowait())
-            self._work(batch)
+            batch = [self._queue.get()]
+            while not self._queue.empty():
+                batch.append(self._queue.get_nowait())
+            self._deliver_batch(batch)
 
-    def _work(self, batch: list[_QueuedEvent]) -> None:
-        far = here = LiveEvent()
-        for letter in batch:
-            here = here | letter.tidings
-            far = far | letter.tidings if letter.far else far
+    def _deliver_batch(self, batch: list[_QueuedEvent]) -> None:
+        for_others = for_this = LiveEvent()
+        for queued in batch:
+            for_this = for_this | queued.event
+            for_others = for_others | queued.event if queued.to_others else for_others
         try:
-            self._deliver(far, here)
+            self._deliver(for_others, for_this)
         except Exception:
-            log.exception("live news could not be delivered")  # the database is away: the safety net tries again
-        for letter in batch:
-            if letter.done is not None:
-                letter.done.set()
+            log.exception("live events could not be delivered")  # the database is away: the next comparison catches up
+        for queued in batch:
+            if queued.delivered is not None:
+                queued.delivered.set()

@@ -1,7 +1,8 @@
-"""The bus: what a commit stirred goes to all processes; who misses it looks for himself a moment later.
+"""The event bus: a Redis channel by which the processes tell each other where something has changed.
 
-A message says only *where* to look. The database is the truth, so a lost, late, doubled or invented message costs a
-look and no more. Redis may be away: nobody waits for it, and `is_up` says whether a process must look more often.
+An event says only *where* to look. The database is authoritative, so an event that is lost, late, doubled or forged
+costs a query and no more. While Redis is unreachable nobody waits for it, and `is_up` tells the process to look more
+often by itself.
 """
 
 from __future__ import annotations
@@ -24,147 +25,152 @@ from redis.retry import Retry
 
 log = logging.getLogger("crm.live")
 
-#: Redis answers within this time or counts as away.
+#: Redis counts as unreachable when it does not answer within this time.
 TIMEOUT_SECONDS = 0.5
-#: After a failure nobody asks Redis for so long; doubled up to the longest.
-FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0
-#: A listener says hello that often, and takes a longer silence for a dead line.
-HELLO_SECONDS, SILENCE_SECONDS = 1.0, 3.0
-#: A message with more is no message of ours.
-MOST = 10_000
+#: After a failure nothing is sent for this long; doubled with each failure up to the second value.
+MIN_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 0.25, 5.0
+#: How often a listener pings Redis, and after how long a silence it takes the connection for dead.
+PING_SECONDS, SILENCE_SECONDS = 1.0, 3.0
+#: A message with more ids is not one of ours.
+MAX_IDS = 10_000
 
 
 @dataclass(frozen=True)
 class LiveEvent:
-    """Where something happened; sets, so that many commits make one."""
+    """Where something has changed; sets, so that the events of many commits merge into one."""
 
-    #: Users whose bell changed.
-    told: frozenset[int] = frozenset()
-    #: kind and id of records on which something happened.
-    stirred: frozenset[tuple[str, int]] = frozenset()
-    #: Users of whom a sign-in or key has ended.
-    cut: frozenset[int] = frozenset()
-    #: Whether everything on show is to be compared with the database.
-    all: bool = False
+    #: Users with a new or read notice.
+    notified: frozenset[int] = frozenset()
+    #: (kind, id) of records with a new entry in their timeline.
+    changed_timelines: frozenset[tuple[str, int]] = frozenset()
+    #: Users of whom a sign-in or API key has ended.
+    ended_sign_ins: frozenset[int] = frozenset()
+    #: Whether to compare everything that is shown with the database.
+    compare_all: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.told or self.stirred or self.cut or self.all)
+        return bool(self.notified or self.changed_timelines or self.ended_sign_ins or self.compare_all)
 
     def __or__(self, other: LiveEvent) -> LiveEvent:
         return LiveEvent(
-            self.told | other.told, self.stirred | other.stirred, self.cut | other.cut, self.all or other.all
+            self.notified | other.notified,
+            self.changed_timelines | other.changed_timelines,
+            self.ended_sign_ins | other.ended_sign_ins,
+            self.compare_all or other.compare_all,
         )
 
-    def written(self, origin: str) -> bytes:
-        """As JSON, signed by the process it comes from."""
-        parts = {"told": sorted(self.told), "stirred": sorted(self.stirred), "cut": sorted(self.cut)}
-        return orjson.dumps({"from": origin, **parts})
+    def to_json(self, origin: str) -> bytes:
+        """The message for the channel; `origin` names the process it comes from."""
+        users = {"told": sorted(self.notified), "cut": sorted(self.ended_sign_ins)}
+        return orjson.dumps({"from": origin, "stirred": sorted(self.changed_timelines), **users})
 
 
-def read(text: bytes) -> tuple[str, LiveEvent] | None:
-    """Origin and tidings of a message; None for anything that is none."""
+def parse(message: bytes) -> tuple[str, LiveEvent] | None:
+    """Origin and event of a message; None when it is not one of ours."""
     try:
-        said = orjson.loads(text)
-        kinds = frozenset((kind, key) for kind, key in said["stirred"])
-        tidings = LiveEvent(frozenset(said["told"]), kinds, frozenset(said["cut"]))
-        good = _are_ids(tidings.told | tidings.cut | {key for _kind, key in kinds}) and len(kinds) <= MOST
+        parts = orjson.loads(message)
+        timelines = frozenset((kind, key) for kind, key in parts["stirred"])
+        event = LiveEvent(frozenset(parts["told"]), timelines, frozenset(parts["cut"]))
+        are_ids = _are_ids(event.notified | event.ended_sign_ins | {key for _kind, key in timelines})
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
-    return (str(said.get("from")), tidings) if good and all(isinstance(kind, str) for kind, _key in kinds) else None
+    is_valid = are_ids and len(timelines) <= MAX_IDS and all(isinstance(kind, str) for kind, _key in timelines)
+    return (str(parts.get("from")), event) if is_valid else None
 
 
 def _are_ids(keys: frozenset[Any]) -> bool:
-    return len(keys) <= MOST and all(type(key) is int and 0 < key < 2**31 for key in keys)
+    return len(keys) <= MAX_IDS and all(type(key) is int and 0 < key < 2**31 for key in keys)
 
 
 class EventBus:
-    """One Redis channel. Sending costs nobody more than TIMEOUT_SECONDS, and that rarely; listening, a thread."""
+    """One Redis channel. A sender waits for TIMEOUT_SECONDS at most, and rarely; listening takes a thread."""
 
-    def __init__(self, url: str, hear: Callable[[LiveEvent], None]) -> None:
-        """`hear` gets what other processes send; it must not wait and not raise."""
-        self._hear, self._nonce = hear, uuid.uuid4().hex
-        patience = {"socket_timeout": TIMEOUT_SECONDS, "socket_connect_timeout": TIMEOUT_SECONDS}
-        self._redis = Redis.from_url(url, retry=Retry(NoBackoff(), 0), **patience)
-        #: Redis' channels know no database numbers; two houses on one Redis are told apart by it all the same.
+    def __init__(self, url: str, on_event: Callable[[LiveEvent], None]) -> None:
+        """`on_event` gets what other processes send; it must not wait and not raise."""
+        self._on_event, self._nonce = on_event, uuid.uuid4().hex
+        timeouts = {"socket_timeout": TIMEOUT_SECONDS, "socket_connect_timeout": TIMEOUT_SECONDS}
+        self._redis = Redis.from_url(url, retry=Retry(NoBackoff(), 0), **timeouts)
+        #: Redis' channels ignore its database numbers, so the number is part of the name.
         self.channel = f"crm-live:{self._redis.get_connection_kwargs().get('db', 0)}"
         self.is_up = False
-        self._pause, self._quiet_until = FIRST_PAUSE, 0.0
-        self._ended = threading.Event()
+        self._backoff, self._backoff_until = MIN_BACKOFF_SECONDS, 0.0
+        self._closed = threading.Event()
+        #: (pid, thread): a forked process has none yet.
         self._listener: tuple[int, threading.Thread] | None = None
         self._lock = threading.Lock()
 
     @property
     def origin(self) -> str:
-        """Names this process; one that was forked has a name of its own."""
+        """Names this process; a fork has a name of its own."""
         return f"{self._nonce}:{os.getpid()}"
 
-    # --- sending
+    # --- send
 
-    def publish(self, tidings: LiveEvent) -> bool:
-        """Tell all processes; False when Redis is away. Never raises, and while Redis is away never waits."""
-        if time.monotonic() < self._quiet_until:
+    def publish(self, event: LiveEvent) -> bool:
+        """Send to all processes. False when Redis is unreachable. Never raises; while backing off, never waits."""
+        if time.monotonic() < self._backoff_until:
             return False
         try:
-            self._redis.publish(self.channel, tidings.written(self.origin))
+            self._redis.publish(self.channel, event.to_json(self.origin))
         except (RedisError, OSError) as error:
-            self._quiet_until = time.monotonic() + self._pause
-            self._pause = min(self._pause * 2, LONGEST_PAUSE)
-            log.warning("Redis does not take live news: %s", type(error).__name__)
+            self._backoff_until = time.monotonic() + self._backoff
+            self._backoff = min(self._backoff * 2, MAX_BACKOFF_SECONDS)
+            log.warning("Redis does not take live events: %s", type(error).__name__)
             return False
-        self._pause = FIRST_PAUSE
+        self._backoff = MIN_BACKOFF_SECONDS
         return True
 
-    # --- listening
+    # --- listen
 
     def listen(self) -> None:
-        """Begin to hear the others, in a thread of this process; again is nothing."""
+        """Listen to the other processes, in a thread of this process. Idempotent."""
         with self._lock:
             if self._listener is None or self._listener[0] != os.getpid():
-                thread = threading.Thread(target=self._listen_on, name="crm-live-bus", daemon=True)
+                thread = threading.Thread(target=self._run, name="crm-live-bus", daemon=True)
                 self._listener = (os.getpid(), thread)
                 thread.start()
 
     def close(self) -> None:
-        """Hear no more."""
-        self._ended.set()
+        """Stop listening."""
+        self._closed.set()
 
-    def _listen_on(self) -> None:
-        pause = FIRST_PAUSE
-        while not self._ended.is_set():
+    def _run(self) -> None:
+        backoff = MIN_BACKOFF_SECONDS
+        while not self._closed.is_set():
             try:
-                self._hear_on()
+                self._receive()
             except (RedisError, OSError) as error:
-                pause = FIRST_PAUSE if self.is_up else min(pause * 2, LONGEST_PAUSE)
+                backoff = MIN_BACKOFF_SECONDS if self.is_up else min(backoff * 2, MAX_BACKOFF_SECONDS)
                 if self.is_up:
-                    log.warning("Redis brings no live news: %s; this process looks for itself", type(error).__name__)
+                    log.warning("Redis brings no live events: %s; this process polls instead", type(error).__name__)
                 self.is_up = False
-            self._ended.wait(pause)
+            self._closed.wait(backoff)
 
-    def _hear_on(self) -> None:
-        """Until the line breaks or falls silent: then it raises RedisError or OSError."""
-        line = self._redis.pubsub()  # type: ignore[no-untyped-call]
+    def _receive(self) -> None:
+        """Receive until closed. Raises RedisError or OSError when the connection breaks or falls silent."""
+        connection = self._redis.pubsub()  # type: ignore[no-untyped-call]
         try:
-            line.subscribe(self.channel)
-            heard = asked = time.monotonic()
-            while not self._ended.is_set():
-                said, now = line.get_message(timeout=HELLO_SECONDS), time.monotonic()
-                if said is not None:
-                    heard = now
-                    self._take(said)
-                elif now - heard > SILENCE_SECONDS:
+            connection.subscribe(self.channel)
+            received_at = pinged_at = time.monotonic()
+            while not self._closed.is_set():
+                message, now = connection.get_message(timeout=PING_SECONDS), time.monotonic()
+                if message is not None:
+                    received_at = now
+                    self._on_message(message)
+                elif now - received_at > SILENCE_SECONDS:
                     raise OSError("silence")
-                if now - asked >= HELLO_SECONDS:
-                    line.ping()
-                    asked = now
+                if now - pinged_at >= PING_SECONDS:
+                    connection.ping()
+                    pinged_at = now
         finally:
             with suppress(RedisError, OSError):
-                line.close()
+                connection.close()
 
-    def _take(self, said: dict[str, Any]) -> None:
-        if said["type"] == "subscribe":
-            self.is_up, self._quiet_until = True, 0.0
-            self._hear(LiveEvent(all=True))  # nobody knows what was said in the meantime
-        elif said["type"] == "message":
-            news = read(said["data"])
-            if news is not None and news[0] != self.origin:
-                self._hear(news[1])
+    def _on_message(self, message: dict[str, Any]) -> None:
+        if message["type"] == "subscribe":
+            self.is_up, self._backoff_until = True, 0.0
+            self._on_event(LiveEvent(compare_all=True))  # events may have been missed until now
+        elif message["type"] == "message":
+            parsed = parse(message["data"])
+            if parsed is not None and parsed[0] != self.origin:
+                self._on_event(parsed[1])

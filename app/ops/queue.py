@@ -1,7 +1,7 @@
-"""The queue: what need not be waited for is called later, by workers on Redis or by threads of this process.
+"""The queue: function calls that run later, in workers on Redis or in threads of this process.
 
-Only the name of a function and keys of rows travel, as JSON. What matters lies in the database; a call that gets lost
-is made again from there.
+Only a function's name and row keys are queued, as JSON. The data is in the database; a lost call is queued again from
+there.
 """
 
 from __future__ import annotations
@@ -22,16 +22,21 @@ from sqlalchemy.exc import DBAPIError
 log = logging.getLogger("crm.queue")
 
 #: Queue -> seconds that one call may take.
-SECONDS = {"short": 60, "default": 300, "long": 3600}
+TIMEOUT_SECONDS = {"short": 60, "default": 300, "long": 3600}
 #: Packages whose functions may be called by name.
-TRUSTED = {"app"}
-#: A wait is made longer or shorter by up to so much of itself, so that not all come back at once.
+ALLOWED_PACKAGES = {"app"}
+#: Functions that have moved: their old path, which queued calls and dead letters of an older version still name.
+MOVED = {
+    "app.delivery:send": "app.outbox.notice_delivery:send",
+    "app.postman.sending:send": "app.outbox.webhook_delivery:send",
+}
+#: The share by which a wait is randomly lengthened or shortened, so that not all retries come at once.
 JITTER = 0.25
 
 
 @dataclass(frozen=True)
 class Call:
-    """One call to be made: of `function` ("module:name"), with keys of rows."""
+    """One call to run: `function` ("module:name") with row keys as arguments."""
 
     queue: str
     function: str
@@ -50,27 +55,27 @@ class Failure:
 
 @dataclass(frozen=True)
 class Depth:
-    """How one queue stands."""
+    """The state of one queue."""
 
     name: str
-    #: Calls that could be made now, and those that wait for their time.
+    #: Calls that are ready to run, and calls scheduled for later.
     waiting: int
     later: int
     workers: int
 
 
-def _nobody(failure: Failure) -> None:
-    """Until create_app names somebody who writes it down."""
+def _ignore(failure: Failure) -> None:
+    """The default until create_app sets a function that stores failures."""
 
 
 @dataclass
 class QueueSettings:
-    """Where calls are made: inside which context, how often they are tried, and who hears of those that fail."""
+    """How calls run: inside which context, how often they are tried, and where failures are stored."""
 
     context: Callable[[], AbstractContextManager[Any]] = nullcontext
-    #: Seconds before the second, third … try; one try more than there are waits.
+    #: Seconds before the second, third … try; there is one try more than there are waits.
     waits: tuple[int, ...] = (5, 30, 120, 600)
-    on_failure: Callable[[Failure], None] = _nobody
+    on_failure: Callable[[Failure], None] = _ignore
     #: Queue -> workers, or threads where there is no Redis.
     workers: Mapping[str, int] = field(default_factory=lambda: {"short": 2, "default": 2, "long": 1})
 
@@ -86,102 +91,105 @@ class Backend(Protocol):
     #: redis or process.
     kind: str
 
-    def put(self, call: Call, after: float = 0.0) -> bool:
-        """Take the call; False when it cannot be taken. Never raises, never waits longer than half a second."""
+    def enqueue(self, call: Call, after: float = 0.0) -> bool:
+        """Queue the call to run after so many seconds. False when it cannot be queued.
+
+        Never raises, and never blocks for more than half a second.
+        """
 
     def depths(self) -> list[Depth] | None:
-        """How the queues stand; None = Redis does not answer."""
+        """The state of each queue; None when Redis does not answer."""
 
     def stop(self, seconds: float) -> None:
-        """Make no further calls; wait for those at work, at most so long."""
+        """Start no further calls, and wait at most this long for those that run."""
 
 
-_place = QueueSettings()
+_settings = QueueSettings()
 _backend: Backend | None = None
 _lock = threading.Lock()
 
 
-def install(place: QueueSettings, backend: Backend) -> None:
-    """Name the place and the backend of this process; the one before is told to end."""
-    global _place, _backend
+def install(settings: QueueSettings, backend: Backend) -> None:
+    """Set the settings and the backend of this process, and stop the previous backend."""
+    global _settings, _backend
     with _lock:
-        before, _place, _backend = _backend, place, backend
+        before, _settings, _backend = _backend, settings, backend
     if before is not None:
         before.stop(0)
 
 
-def place() -> QueueSettings:
-    """Where calls are made in this process."""
-    return _place
+def settings() -> QueueSettings:
+    """How calls run in this process."""
+    return _settings
 
 
-def kind() -> str:
-    """redis, process, or "" before an application was made."""
+def backend_kind() -> str:
+    """redis, process, or "" before an application was created."""
     return _backend.kind if _backend else ""
 
 
 def depths() -> list[Depth] | None:
-    """How the queues stand; None = Redis does not answer."""
+    """The state of each queue; None when Redis does not answer."""
     return _backend.depths() if _backend else []
 
 
 def stop(seconds: float = 4.0) -> None:
-    """End the threads of this process, if it has any."""
+    """Stop the threads of this process, if it has any."""
     if _backend is not None:
         _backend.stop(seconds)
 
 
-# --- putting in
+# --- enqueue
 
 
 def enqueue(queue: str, function: Callable[..., Any], *arguments: int | str) -> bool:
-    """Have `function` of a module called soon. False when no queue takes it; the caller's rows must then suffice.
+    """Run a module-level function soon. False when no queue takes the call.
 
-    Raises TypeError for anything but ints and strings, and for what is no function of a module of ours.
+    Raises TypeError for arguments other than ints and strings, and for anything but a function of one of our modules.
     """
     return enqueue_in(0.0, queue, function, *arguments)
 
 
 def enqueue_in(seconds: float, queue: str, function: Callable[..., Any], *arguments: int | str) -> bool:
-    """The same, not before so many seconds have passed."""
-    return put(call_of(queue, function, *arguments), seconds)
+    """Like `enqueue`, but not before this many seconds have passed."""
+    return enqueue_call(build_call(queue, function, *arguments), seconds)
 
 
-def put(call: Call, seconds: float = 0.0) -> bool:
-    """Have a call made that was made before, or is known by name."""
-    return _backend.put(call, seconds) if _backend else False
+def enqueue_call(call: Call, seconds: float = 0.0) -> bool:
+    """Queue a call that already exists, for example one that failed before."""
+    return _backend.enqueue(call, seconds) if _backend else False
 
 
-def call_of(queue: str, function: Callable[..., Any], *arguments: int | str) -> Call:
-    """The call in writing. Raises TypeError, and KeyError for an unknown queue."""
-    SECONDS[queue]
+def build_call(queue: str, function: Callable[..., Any], *arguments: int | str) -> Call:
+    """The call as data. Raises TypeError as `enqueue` does, and KeyError for an unknown queue."""
+    TIMEOUT_SECONDS[queue]
     name = f"{getattr(function, '__module__', '')}:{getattr(function, '__qualname__', '')}"
-    is_function = inspect.isfunction(function) and function.__qualname__.isidentifier()  # of a module, with a name
-    if not is_function or not _is_trusted(function.__module__):
+    is_function = inspect.isfunction(function) and function.__qualname__.isidentifier()  # module-level, not a lambda
+    if not is_function or not _is_allowed(function.__module__):
         raise TypeError(f"{name} is no function of a module of ours.")
-    strange = [each for each in arguments if not isinstance(each, int | str)]
-    if strange:
-        raise TypeError(f"{name}: a call takes ints and strings only, not {type(strange[0]).__name__}.")
+    invalid = [each for each in arguments if not isinstance(each, int | str)]
+    if invalid:
+        raise TypeError(f"{name}: a call takes ints and strings only, not {type(invalid[0]).__name__}.")
     return Call(queue, name, arguments)
 
 
 def jittered(seconds: float) -> float:
-    """About so many seconds."""
+    """These seconds, randomly lengthened or shortened by up to JITTER."""
     return seconds * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  # no secret
 
 
-# --- making a call
+# --- run a call
 
 
-def make(call: Call) -> None:
-    """Make the call, here and now. Raises what the function raises, LookupError for one that is not ours."""
-    with _place.context():
+def run_call(call: Call) -> None:
+    """Run the call here and now. Raises what the function raises, and LookupError for a function that is not ours."""
+    with _settings.context():
         _function(call.function)(*call.arguments)
 
 
 def _function(name: str) -> Callable[..., Any]:
-    module, _colon, function = name.partition(":")
-    if not _is_trusted(module):
+    module, _colon, function = MOVED.get(name, name).partition(":")
+    if not _is_allowed(module):
         raise LookupError(f"{name} is none of ours.")
     found = getattr(importlib.import_module(module), function, None)
     if not inspect.isfunction(found) or found.__module__ != module:
@@ -189,40 +197,40 @@ def _function(name: str) -> Callable[..., Any]:
     return found
 
 
-def _is_trusted(module: str) -> bool:
-    return module.partition(".")[0] in TRUSTED
+def _is_allowed(module: str) -> bool:
+    return module.partition(".")[0] in ALLOWED_PACKAGES
 
 
-def heard(call: Call, number: int, error: BaseException, frames: TracebackType | None) -> None:
-    """Log the try of that number that went wrong; the last one goes into the list of failures.
+def record_failure(call: Call, number: int, error: BaseException, traceback: TracebackType | None) -> None:
+    """Log that try `number` of a call failed, and store the last one as a dead letter.
 
-    Raises what the writing raises: then the backend must not count the call as settled.
+    Raises what storing raises: then the backend must not count the call as finished.
     """
-    last = number >= _place.tries
+    is_last = number >= _settings.tries
     log.log(
-        logging.ERROR if last else logging.WARNING,
+        logging.ERROR if is_last else logging.WARNING,
         "call %s%r failed, try %s of %s: %s",
         call.function,
         call.arguments,
         number,
-        _place.tries,
-        said(error),
-        exc_info=_without_values(error, frames),
+        _settings.tries,
+        error_summary(error),
+        exc_info=_without_values(error, traceback),
     )
-    if last:
-        with _place.context():
-            _place.on_failure(Failure(call, number, said(error)))
+    if is_last:
+        with _settings.context():
+            _settings.on_failure(Failure(call, number, error_summary(error)))
 
 
-def _without_values(error: BaseException, frames: TracebackType | None) -> Any:
-    """For the log; the text of a database's error holds what somebody typed."""
-    shown = RuntimeError(said(error)) if isinstance(error, DBAPIError) else error
-    return (type(shown), shown, frames)
+def _without_values(error: BaseException, traceback: TracebackType | None) -> Any:
+    """`exc_info` for the log; the text of a database error can hold what somebody typed."""
+    shown = RuntimeError(error_summary(error)) if isinstance(error, DBAPIError) else error
+    return (type(shown), shown, traceback)
 
 
-def said(error: BaseException) -> str:
-    """Kind and first line; of the database's errors only kind and number, for their text holds values."""
+def error_summary(error: BaseException) -> str:
+    """Kind and first line; of a database error only kind and number, for its text holds values."""
     if isinstance(error, DBAPIError):
-        known = getattr(error.orig, "args", ())[:1]
-        return f"{type(error.orig).__name__} {known[0] if known and isinstance(known[0], int) else ''}".strip()
+        code = getattr(error.orig, "args", ())[:1]
+        return f"{type(error.orig).__name__} {code[0] if code and isinstance(code[0], int) else ''}".strip()
     return f"{type(error).__name__}: {error}".splitlines()[0][:400]

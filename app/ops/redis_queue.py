@@ -1,4 +1,4 @@
-"""The queue on Redis, by RQ: JSON only, and pages stay fast while Redis is away."""
+"""The queue on Redis, through RQ: JSON only, and requests stay fast while Redis is unreachable."""
 
 from __future__ import annotations
 
@@ -24,94 +24,95 @@ from app.ops.queue import Call, Depth
 
 log = logging.getLogger("crm.queue")
 
-#: How long one answer of Redis may take before a page goes on without it.
-PATIENCE_SECONDS = 0.25
-#: After a failure nobody asks Redis for so long.
-REST_SECONDS = 5.0
-#: A Redis that is away is news once in so long.
-NEWS_SECONDS = 60.0
-#: How long RQ keeps what has failed; the list of failures is in the database.
-KEPT_SECONDS = 3600
-#: Before the names of our queues: others may use the same Redis, and these are common names.
+#: How long a request waits for Redis before it goes on without it.
+TIMEOUT_SECONDS = 0.25
+#: After a failure this process does not try Redis again for this long.
+BACKOFF_SECONDS = 5.0
+#: An unreachable Redis is logged once in this time.
+LOG_INTERVAL_SECONDS = 60.0
+#: How long RQ keeps failed jobs; the dead letters are in the database.
+FAILED_TTL_SECONDS = 3600
+#: Prefix of our queue names: other programs may use the same Redis, and the names are common.
 PREFIX = "crm-"
 
 
 class RedisQueue:
-    """Puts calls into Redis; `flask worker` makes them."""
+    """Queues calls in Redis; `flask worker` runs them."""
 
     kind = "redis"
 
     def __init__(self, url: str) -> None:
-        once = Reconnect(NoBackoff(), 0)
+        no_retry = Reconnect(NoBackoff(), 0)
         self._redis = Redis.from_url(
-            url, socket_connect_timeout=PATIENCE_SECONDS, socket_timeout=PATIENCE_SECONDS, retry=once
+            url, socket_connect_timeout=TIMEOUT_SECONDS, socket_timeout=TIMEOUT_SECONDS, retry=no_retry
         )
-        self._queues = {name: queue_named(name, self._redis) for name in queue.SECONDS}
-        self._rests_until = self._silent_until = 0.0
+        self._queues = {name: open_queue(name, self._redis) for name in queue.TIMEOUT_SECONDS}
+        self._backoff_until = self._log_again_at = 0.0
         self._lock = threading.Lock()
 
     # --- Backend
 
-    def put(self, call: Call, after: float = 0.0) -> bool:
-        """Take the call; False at once while Redis is known to be away."""
-        if time.monotonic() < self._rests_until:
+    def enqueue(self, call: Call, after: float = 0.0) -> bool:
+        """Queue the call; False at once while Redis is known to be unreachable."""
+        if time.monotonic() < self._backoff_until:
             return False
         try:
-            self._put(call, after)
+            self._enqueue(call, after)
         except (RedisError, OSError) as error:
-            self._is_away(error)
+            self._back_off(error)
             return False
         return True
 
     def depths(self) -> list[Depth] | None:
-        """How the queues stand; None = Redis does not answer."""
-        if time.monotonic() < self._rests_until:
+        """The state of each queue; None when Redis does not answer."""
+        if time.monotonic() < self._backoff_until:
             return None
         try:
-            return [self._depth(name, held) for name, held in self._queues.items()]
+            return [self._depth(name, rq_queue) for name, rq_queue in self._queues.items()]
         except (RedisError, OSError) as error:
-            self._is_away(error)
+            self._back_off(error)
             return None
 
     def stop(self, seconds: float) -> None:
-        """The workers are other processes; only the connections of this one end."""
+        """Close the connections of this process; the workers are other processes."""
         with suppress(RedisError, OSError):
             self._redis.close()
 
-    # --- within
+    # --- internals
 
-    def _put(self, call: Call, after: float) -> None:
-        held, waits = self._queues[call.queue], queue.place().waits
-        job = held.create_job(
+    def _enqueue(self, call: Call, after: float) -> None:
+        rq_queue, waits = self._queues[call.queue], queue.settings().waits
+        job = rq_queue.create_job(
             call_by_name,
             args=[call.queue, call.function, *call.arguments],
-            timeout=queue.SECONDS[call.queue],
+            timeout=queue.TIMEOUT_SECONDS[call.queue],
             result_ttl=0,
-            failure_ttl=KEPT_SECONDS,
+            failure_ttl=FAILED_TTL_SECONDS,
             description=call.function,
             retry=Retry(len(waits), [max(1, round(queue.jittered(wait))) for wait in waits]) if waits else None,
         )
         if after > 0:
-            held.schedule_job(job, datetime.now(UTC) + timedelta(seconds=after))
+            rq_queue.schedule_job(job, datetime.now(UTC) + timedelta(seconds=after))
         else:
-            held.enqueue_job(job)
+            rq_queue.enqueue_job(job)
 
-    def _depth(self, name: str, held: Queue) -> Depth:
-        alive = [key for key in get_keys(queue=held) if self._redis.exists(key)]
-        return Depth(name, held.count, held.scheduled_job_registry.get_job_count(cleanup=False), len(alive))
+    def _depth(self, name: str, rq_queue: Queue) -> Depth:
+        alive = [key for key in get_keys(queue=rq_queue) if self._redis.exists(key)]
+        scheduled = rq_queue.scheduled_job_registry.get_job_count(cleanup=False)
+        return Depth(name, rq_queue.count, scheduled, len(alive))
 
-    def _is_away(self, error: Exception) -> None:
+    def _back_off(self, error: Exception) -> None:
         with self._lock:
             now = time.monotonic()
-            self._rests_until, is_news = now + REST_SECONDS, now >= self._silent_until
-            if is_news:
-                self._silent_until = now + NEWS_SECONDS
-        if is_news:
+            self._backoff_until, is_logged = now + BACKOFF_SECONDS, now >= self._log_again_at
+            if is_logged:
+                self._log_again_at = now + LOG_INTERVAL_SECONDS
+        if is_logged:
             log.error("Redis does not answer (%s); calls wait in the database", type(error).__name__)
 
 
-def queue_named(name: str, redis: Redis) -> Queue:
-    """RQ's queue for one of ours; nothing is ever pickled."""
+def open_queue(name: str, redis: Redis) -> Queue:
+    """RQ's queue for one of ours. Nothing is ever pickled."""
     return Queue(PREFIX + name, connection=redis, serializer=JSONSerializer)
 
 
@@ -119,20 +120,20 @@ def queue_named(name: str, redis: Redis) -> Queue:
 
 
 def call_by_name(name: str, function: str, *arguments: int | str) -> None:
-    """What RQ calls: the one function it knows of us."""
-    queue.make(Call(name, function, arguments))
+    """The only function that RQ calls. Its path is stored in Redis."""
+    queue.run_call(Call(name, function, arguments))
 
 
-def heard(job: Job, _kind: Any, error: BaseException, frames: Any) -> None:
-    """RQ's exception handler: it comes after each try, and for calls whose worker died."""
-    call = _call_in(job)
+def handle_exception(job: Job, _kind: Any, error: BaseException, traceback: Any) -> None:
+    """RQ's exception handler: called after each failed try, and for calls whose worker died."""
+    call = _call_of(job)
     if call is None:
         log.error("the queue %s held what is no call of ours: %s", job.origin, job.id)
         return
-    queue.heard(call, queue.place().tries - (job.retries_left or 0), error, frames)
+    queue.record_failure(call, queue.settings().tries - (job.retries_left or 0), error, traceback)
 
 
-def _call_in(job: Job) -> Call | None:
+def _call_of(job: Job) -> Call | None:
     try:
         name, function, *arguments = job.args
     except (DeserializationError, TypeError, ValueError):

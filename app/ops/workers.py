@@ -1,4 +1,4 @@
-"""The workers: one process keeps as many children as the queues need, and ends with all of them within seconds."""
+"""Queue workers on Redis: a parent process keeps its child processes running, and stops them all within seconds."""
 
 from __future__ import annotations
 
@@ -18,148 +18,152 @@ from rq.scheduler import RQScheduler
 from rq.serializers import JSONSerializer
 
 from app.ops import queue
-from app.ops.redis_queue import PREFIX, heard, queue_named
+from app.ops.redis_queue import PREFIX, handle_exception, open_queue
 
 log = logging.getLogger("crm.queue")
 
-#: After SIGTERM: calls at work may end until the first moment, are broken off and queued again until the second.
+#: After SIGTERM, running calls may finish within the first time; within the second they are interrupted and requeued.
 WARM_SECONDS, COLD_SECONDS = 6, 3
-#: A child that lived shorter is started again only after this time: Redis or the database is away.
-PAUSE_SECONDS = 1.0
-#: How often a worker looks for calls whose worker died, and after how many calls it makes room for a fresh one.
-LOOK_SECONDS, MOST_CALLS = 30, 5000
-#: A worker that has not been heard of for so long (and a minute) is taken for dead.
-SILENT_SECONDS = 60
+#: A child that ended sooner is restarted only after this time: Redis or the database is probably unreachable.
+RESTART_SECONDS = 1.0
+#: How often a worker looks for calls whose worker died, and after how many calls it is replaced by a new one.
+MAINTENANCE_SECONDS, MAX_CALLS = 30, 5000
+#: A worker that has sent no heartbeat for this long (plus a minute) counts as dead.
+HEARTBEAT_SECONDS = 60
 
-_ENDINGS = (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)
-Main = Callable[[], None]
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)
+ChildFunction = Callable[[], None]
 
 
 class Worker(SimpleWorker):
-    """Makes calls in its own process, one after the other.
+    """Runs calls in its own process, one after the other.
 
-    RQ's other worker forks for each call. A fork of this application costs more than a notice takes to send (bench:
-    decision 0018), and what it protects from is covered: a call that takes too long is broken off by an alarm, and a
-    worker that dies is started again.
+    RQ's other worker forks for each call. Forking this application takes longer than sending a notice (bench: decision
+    0018), and what it protects from is covered: an alarm interrupts a call that takes too long, and a worker that dies
+    is restarted.
     """
 
-    #: RQ waits up to a minute for a Redis that is away.
+    #: RQ's default is a minute.
     max_connection_wait_time = 5.0
 
 
-def work(name: str, url: str) -> None:
-    """Make calls of one queue until told to end, or until enough were made."""
+def run_worker(name: str, url: str) -> None:
+    """Run calls of one queue until stopped, or until MAX_CALLS were run."""
     redis = Redis.from_url(url)
     worker = Worker(
-        [queue_named(name, redis)],
+        [open_queue(name, redis)],
         connection=redis,
         serializer=JSONSerializer,
-        exception_handlers=[heard],
+        exception_handlers=[handle_exception],
         log_job_description=False,
-        maintenance_interval=LOOK_SECONDS,
-        worker_ttl=SILENT_SECONDS,
+        maintenance_interval=MAINTENANCE_SECONDS,
+        worker_ttl=HEARTBEAT_SECONDS,
     )
-    worker.work(logging_level="CRITICAL", max_jobs=MOST_CALLS)  # what fails is logged by `heard`, without values
+    # `handle_exception` logs failures, without values.
+    worker.work(logging_level="CRITICAL", max_jobs=MAX_CALLS)
 
 
-def wake(names: Iterable[str], url: str) -> None:
-    """Move the calls whose time has come into their queues, once a second; one process on all machines has the lock."""
+def run_scheduler(names: Iterable[str], url: str) -> None:
+    """Move delayed calls that are due into their queues, once a second. One process on all machines holds its lock."""
     queues = [PREFIX + name for name in names]
     scheduler: Any = RQScheduler(queues, Redis.from_url(url), logging_level="CRITICAL", serializer=JSONSerializer)
     scheduler.work()
 
 
-def mains(counts: Mapping[str, int], url: str) -> list[Main]:
-    """What the children do: workers by queue, and one that wakes what waits for its time."""
-    workers = [lambda name=name: work(name, url) for name, count in counts.items() for _ in range(count)]
-    return [*workers, lambda: wake(list(queue.SECONDS), url)]
+def child_functions(counts: Mapping[str, int], url: str) -> list[ChildFunction]:
+    """What the child processes run: the workers of each queue (`counts`), and the scheduler of delayed calls."""
+    workers = [lambda name=name: run_worker(name, url) for name, count in counts.items() for _ in range(count)]
+    return [*workers, lambda: run_scheduler(list(queue.TIMEOUT_SECONDS), url)]
 
 
 class WorkerGroup:
-    """The children of this process, each with its main; who dies is started again."""
+    """The child processes of this process, each running one function. A child that dies is restarted."""
 
     def __init__(
-        self, mains: list[Main], forked: Callable[[], None], ending: Callable[[], None] = lambda: None
+        self,
+        functions: list[ChildFunction],
+        after_fork: Callable[[], None],
+        before_exit: Callable[[], None] = lambda: None,
     ) -> None:
-        """`forked` is called first in each child: it lets go of what stays the parent's; `ending` last."""
-        self.mains, self.forked, self.ending = mains, forked, ending
-        #: pid -> (its main, when it began)
-        self._living: dict[int, tuple[Main, float]] = {}
-        self._ending = False
+        """Each child calls `after_fork` first, to let go of the parent's resources, and `before_exit` last."""
+        self.functions, self.after_fork, self.before_exit = functions, after_fork, before_exit
+        #: pid -> (its function, when it started)
+        self._children: dict[int, tuple[ChildFunction, float]] = {}
+        self._stopping = False
 
-    def keep(self) -> None:
-        """Start all, and keep them until SIGTERM or Ctrl+C."""
-        for number in _ENDINGS[:2]:
-            signal.signal(number, self._end)
-        signal.signal(signal.SIGALRM, self._hurry)
-        for main in self.mains:
-            self._start(main)
-        while self._living:
+    def run(self) -> None:
+        """Start all children, and keep them running until SIGTERM or Ctrl+C."""
+        for number in _STOP_SIGNALS[:2]:
+            signal.signal(number, self._stop)
+        signal.signal(signal.SIGALRM, self._force_stop)
+        for function in self.functions:
+            self._start(function)
+        while self._children:
             pid, status = os.waitpid(-1, 0)
-            self._died(pid, status)
+            self._on_exit(pid, status)
 
-    def _start(self, main: Main) -> None:
-        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDINGS)  # a child must not answer for the family
+    def _start(self, function: ChildFunction) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)  # a new child must not run the parent's handlers
         pid = os.fork()
         if pid == 0:
-            _live(main, self.forked, self.ending)
-        self._living[pid] = (main, time.monotonic())
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDINGS)
+            _run_child(function, self.after_fork, self.before_exit)
+        self._children[pid] = (function, time.monotonic())
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
 
-    def _died(self, pid: int, status: int) -> None:
-        main, began = self._living.pop(pid, (None, 0.0))
-        if self._ending or main is None:
+    def _on_exit(self, pid: int, status: int) -> None:
+        function, started = self._children.pop(pid, (None, 0.0))
+        if self._stopping or function is None:
             return
         code = os.waitstatus_to_exitcode(status)
         if code:
             log.warning("worker %s ended with %s; another takes its place", pid, code)
-        if time.monotonic() - began < PAUSE_SECONDS:
-            time.sleep(PAUSE_SECONDS)
-        if not self._ending:
-            self._start(main)
+        if time.monotonic() - started < RESTART_SECONDS:
+            time.sleep(RESTART_SECONDS)
+        if not self._stopping:
+            self._start(function)
 
-    def _end(self, *_signal: Any) -> None:
-        """Calls at work may end."""
-        if not self._ending:
-            self._ending = True
-            self._tell(signal.SIGTERM)
+    def _stop(self, *_signal: Any) -> None:
+        """Let running calls finish."""
+        if not self._stopping:
+            self._stopping = True
+            self._signal_children(signal.SIGTERM)
             signal.alarm(WARM_SECONDS)
 
-    def _hurry(self, *_signal: Any) -> None:
-        """They took too long: first break them off, so that RQ queues them again; then kill."""
-        self._tell(signal.SIGTERM)
-        signal.signal(signal.SIGALRM, lambda *_signal: self._tell(signal.SIGKILL))
+    def _force_stop(self, *_signal: Any) -> None:
+        """They took too long: first interrupt them, so that RQ queues them again; then kill."""
+        self._signal_children(signal.SIGTERM)
+        signal.signal(signal.SIGALRM, lambda *_signal: self._signal_children(signal.SIGKILL))
         signal.alarm(COLD_SECONDS)
 
-    def _tell(self, number: signal.Signals) -> None:
-        for pid in list(self._living):
-            os.kill(pid, number)  # a child that has died is kept for us by the kernel until we wait for it
+    def _signal_children(self, number: signal.Signals) -> None:
+        for pid in list(self._children):
+            os.kill(pid, number)  # safe: the kernel keeps the pid of a dead child until we wait for it
 
 
-def _live(main: Main, forked: Callable[[], None], ending: Callable[[], None]) -> None:
-    """A child's whole life; does not return."""
+def _run_child(function: ChildFunction, after_fork: Callable[[], None], before_exit: Callable[[], None]) -> None:
+    """All that a child process does; does not return."""
     status = 1
     try:
-        for number in _ENDINGS:
+        for number in _STOP_SIGNALS:
             signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDINGS)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
         random.seed()
-        threading.Thread(target=_end_with, args=[os.getppid()], daemon=True).start()
-        forked()
-        main()
+        threading.Thread(target=_exit_with_parent, args=[os.getppid()], daemon=True).start()
+        after_fork()
+        function()
         status = 0
     except (RedisError, OSError) as error:
         log.warning("Redis does not answer a worker (%s)", type(error).__name__)
     except Exception:
         log.exception("a worker broke down")
     finally:
-        ending()
+        before_exit()
         logging.shutdown()
         os._exit(status)
 
 
-def _end_with(parent: int) -> None:
-    """End in good order when the parent is gone, however it ended."""
+def _exit_with_parent(parent: int) -> None:
+    """Stop this process in good order when its parent is gone, however that ended."""
     while os.getppid() == parent:
         time.sleep(1)
     os.kill(os.getpid(), signal.SIGTERM)

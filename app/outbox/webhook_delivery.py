@@ -1,159 +1,101 @@
-"""Webhooks are told at least once: claimed before the call, tried again with growing waits, and each try written down.
-
-The row is the truth; the queue only makes it fast. What was broken off may have arrived: it is sent again under the
-same key, by which the receiver knows it.
-"""
+"""Webhook deliveries. A receiver gets each at least once; a second copy has the same key, by which it is recognised."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 from flask import current_app
-from sqlalchemy import and_, or_, select, update
+from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
 from app import access
-from app.channels.base import ChannelError
-from app.channels.webhook import HttpAnswer, WebhookClient, signature
+from app.channels.webhook import HttpResponse, WebhookClient, signature
 from app.domain import webhooks
 from app.extensions import db
 from app.lib.vault import Vault
 from app.models import User, Webhook, WebhookDelivery
-from app.ops import queue
-from app.ops.database import WRITES
+from app.outbox import engine
+from app.outbox.engine import DeliveryKind, DeliveryResult, NotSent, NotToBeSent
 
-log = logging.getLogger("crm.webhooks")
-
-#: Seconds before the second, third … try; one try more than there are waits.
+#: Seconds before the second, third … attempt; there is one attempt more than there are waits.
 WAITS = (60, 300, 1800, 7200, 28_800)
-#: Those of e-mail must not wait behind a receiver that does not answer.
-QUEUE = "default"
-#: A queue may wake a call a moment too early.
-EARLY = timedelta(seconds=2)
-#: A queued one that is overdue by so much is no longer in any queue, or its queue is long.
-LEFT_AFTER = timedelta(minutes=1)
-#: One that says "sending" for longer was broken off.
-LOST_AFTER = timedelta(minutes=5)
-#: So many calls may wait before the sweep puts no more into the queue.
-FULL = 500
-SKIPPED = "skipped"
-#: Signs of an answer that are kept.
-KEPT_SIGNS = 200
+#: Characters of an answer that are kept.
+MAX_ANSWER = 200
 GONE = 410
-NOT_SEEN = "The record is gone, or its user does not see it."
-NOT_ACTIVE = "Its user is no longer active."
-BROKEN_OFF = "Sending was broken off; it may have arrived, and is sent again."
-A_FAULT = "A fault of the program; it stands in the log."
+NOT_SEEN = "The record was deleted, or the webhook's user can't see it."
+NOT_ACTIVE = "The webhook's user is no longer active."
+BROKEN_OFF = "Sending was interrupted. It may have arrived and will be resent."
 
-#: (session of a person, kind, id, now) -> the record as REST shows it to the person; None where he does not see it.
-Writer = Callable[[Session, str, int, datetime], dict[str, Any] | None]
+#: (session of a person, kind, id, now) -> the record as REST shows it to this person; None if they cannot see it.
+Serializer = Callable[[Session, str, int, datetime], dict[str, Any] | None]
 
 
 @dataclass(frozen=True)
 class WebhookSender:
-    """What this process sends with."""
+    """What this process sends webhooks with."""
 
-    line: WebhookClient
-    write: Writer
+    client: WebhookClient
+    serialize: Serializer
     waits: tuple[int, ...] = WAITS
-
-    def tries(self, event: str) -> int:
-        """How often it is tried; a test once, for somebody waits for it."""
-        return 1 if event == webhooks.TEST else len(self.waits) + 1
 
 
 @dataclass(frozen=True)
-class DeliveryResult:
-    """What became of one try."""
+class WebhookResult(DeliveryResult):
+    """The result of one attempt, with what it means for the webhook."""
 
-    #: sent, queued (again), failed or dropped.
-    state: str
-    error: str | None = None
-    answer: HttpAnswer | None = None
-    #: The state in which it leaves its webhook, and why; "" = as it is.
-    stop: tuple[str, str] = ("", "")
-    #: Whether the try says something of the receiver.
-    counts: bool = True
+    response: HttpResponse | None = None
+    #: (state, why) in which it leaves its webhook; None = unchanged.
+    stop: tuple[str, str] | None = None
 
 
-class NotToBeSent(Exception):
-    """It need not or must not be sent; the message says why."""
+class _UserInactive(NotSent):
+    """The webhook's user is no longer active: the delivery waits, and the webhook is paused."""
 
-
-class _NotActive(Exception):
-    """The user in whose eyes the webhook looks has left."""
-
-
-# --- one try
+    def __init__(self) -> None:
+        super().__init__(WebhookResult("queued", NOT_ACTIVE, was_attempted=False, stop=("paused", "user")))
 
 
 def send(key: str) -> None:
-    """Tell one that is due, unless somebody else does or did. What fails for now is tried again later."""
-    now = datetime.now(UTC)
-    if _claim(key, now):
-        with Session(db.engine, expire_on_commit=False) as session, access.as_system(session):
-            row, hook = webhooks.of_key(session, key)
-        _settle(row, hook, _try(row, hook, now), datetime.now(UTC))
+    """Send one webhook delivery that is due. The path of this function is stored in queues."""
+    engine.deliver(WEBHOOKS, key)
 
 
-def _claim(key: str, now: datetime) -> bool:
-    """From queued to sending, committed, if it is due and its webhook is on; a test goes out in any case."""
-    is_on = WebhookDelivery.webhook_id.in_(select(Webhook.id).where(Webhook.state == "on"))
-    mine = (
-        WebhookDelivery.key == key,
-        WebhookDelivery.state == "queued",
-        WebhookDelivery.next_try_on <= now + EARLY,
-        or_(is_on, WebhookDelivery.event == webhooks.TEST),
-    )
-    with _writing() as session:
-        values = {"state": "sending", "tried_on": now, "tries": WebhookDelivery.tries + 1}
-        return bool(_changed(session, update(WebhookDelivery).where(*mine).values(values)))
+def _sender() -> WebhookSender:
+    sender: WebhookSender = current_app.extensions["crm_webhook_sender"]
+    return sender
 
 
-def _try(row: WebhookDelivery, hook: Webhook, now: datetime) -> DeliveryResult:
-    """Whatever happens is an outcome, except that this process is ended."""
-    post: WebhookSender = current_app.extensions["crm_post"]
-    try:
-        body = orjson.dumps(_letter(row, hook, post), default=str)
-        secret = _vault().open(hook.secret_sealed)
-    except NotToBeSent as dropped:
-        return DeliveryResult("dropped", str(dropped), counts=False)
-    except _NotActive:
-        return DeliveryResult("queued", NOT_ACTIVE, stop=("paused", "user"), counts=False)
-    except Exception:
-        log.exception("webhook delivery %s could not be written", row.key)
-        return DeliveryResult("failed", A_FAULT, counts=False)
-    try:
-        answer = post.line.post(hook.url, headers_of(row, secret, body, now), body)
-    except ChannelError as refused:
-        return DeliveryResult(_again(row, post), str(refused))
-    return _heard(row, post, answer)
+def _waits(row: WebhookDelivery) -> Sequence[int]:
+    """A test is sent once, for somebody waits for it."""
+    return () if row.event == webhooks.TEST else _sender().waits
 
 
-def _heard(row: WebhookDelivery, post: WebhookSender, answer: HttpAnswer) -> DeliveryResult:
-    if 200 <= answer.code < 300:
-        return DeliveryResult("sent", None, answer)
-    if answer.code == GONE:
-        return DeliveryResult("failed", "The receiver says that it is gone for good (410).", answer, ("off", "gone"))
-    if 300 <= answer.code < 400:
-        return DeliveryResult(
-            _again(row, post), f"It answered with a redirect ({answer.code}), which is not followed.", answer
-        )
-    return DeliveryResult(_again(row, post), f"The receiver refused it ({answer.code}).", answer)
+# --- what is sent
 
 
-def _again(row: WebhookDelivery, post: WebhookSender) -> str:
-    return "queued" if row.tries < post.tries(row.event) else "failed"
+@dataclass(frozen=True)
+class _Request:
+    url: str
+    headers: dict[str, str]
+    body: bytes
+
+
+def _prepare(row: WebhookDelivery) -> _Request:
+    """The request to its webhook. Raises NotToBeSent, _UserInactive."""
+    with Session(db.engine, expire_on_commit=False) as session, access.as_system(session):
+        hook = session.scalars(select(Webhook).where(Webhook.id == row.webhook_id)).one()
+    vault: Vault = current_app.extensions["vault"]
+    body = orjson.dumps(_payload(row, hook), default=str)
+    return _Request(hook.url, headers_of(row, vault.open(hook.secret_sealed), body, datetime.now(UTC)), body)
 
 
 def headers_of(row: WebhookDelivery, secret: str, body: bytes, now: datetime) -> dict[str, str]:
-    """What stands above the body; the signature covers the second and the body."""
+    """The request's headers; the signature covers the timestamp and the body."""
     timestamp = str(int(now.timestamp()))
     return {
         "Content-Type": "application/json",
@@ -165,140 +107,90 @@ def headers_of(row: WebhookDelivery, secret: str, body: bytes, now: datetime) ->
     }
 
 
-def _vault() -> Vault:
-    vault: Vault = current_app.extensions["vault"]
-    return vault
-
-
-# --- what is told
-
-
-def _letter(row: WebhookDelivery, hook: Webhook, post: WebhookSender) -> dict[str, Any]:
-    """The event, and the record as it is now. Raises Dropped, _NotActive."""
-    letter = {"id": row.key, "event": row.event, "at": row.at.isoformat()}
+def _payload(row: WebhookDelivery, hook: Webhook) -> dict[str, Any]:
+    """The event, and the record as it is now. Raises NotToBeSent, _UserInactive."""
+    payload = {"id": row.key, "event": row.event, "at": row.at.isoformat()}
     if row.event == webhooks.TEST or row.record_id is None:
-        return letter | {"record": None}
-    kind, _dot, what = row.event.partition(".")
-    if what == "deleted":
-        with Session(db.engine, expire_on_commit=False) as session:
-            _look_as(session, hook)
-        return letter | {"record": {"id": row.record_id, "number": row.number}}
-    record = _seen(hook, kind, row.record_id, post)
+        return payload | {"record": None}
+    kind, _dot, event = row.event.partition(".")
+    with Session(db.engine, expire_on_commit=False) as session:
+        _act_as_user(session, hook)
+        if event == "deleted":
+            return payload | {"record": {"id": row.record_id, "number": row.number}}
+        record = _sender().serialize(session, kind, row.record_id, datetime.now(UTC))
     if record is None:
         raise NotToBeSent(NOT_SEEN)
-    return letter | {"record": record}
+    return payload | {"record": record}
 
 
-def _seen(hook: Webhook, kind: str, key: int, post: WebhookSender) -> dict[str, Any] | None:
-    """The record in the eyes of the webhook's user: his rows, his masks."""
-    with Session(db.engine, expire_on_commit=False) as session:
-        _look_as(session, hook)
-        return post.write(session, kind, key, datetime.now(UTC))
-
-
-def _look_as(session: Session, hook: Webhook) -> None:
-    """Give the session to the webhook's user. Raises _NotActive."""
+def _act_as_user(session: Session, hook: Webhook) -> None:
+    """Make the session see what the webhook's user sees. Raises _UserInactive."""
     with access.as_system(session):
         query = select(User.active, access.version_query()).where(User.id == hook.user_id)
         is_active, version = session.execute(query).one()
         if not is_active:
-            raise _NotActive
+            raise _UserInactive
     access.act_as(session, access.person(session, hook.user_id, version or 0))
 
 
-# --- what became of it
+def _transmit(row: WebhookDelivery, request: _Request) -> WebhookResult:
+    response = _sender().client.post(request.url, request.headers, request.body)
+    if 200 <= response.code < 300:
+        return WebhookResult("sent", response=response)
+    if response.code == GONE:
+        error = "The receiver answered 410 Gone."
+        return WebhookResult("failed", error, response=response, stop=("off", "gone"))
+    error = f"The receiver refused the delivery ({response.code})."
+    if 300 <= response.code < 400:
+        error = f"The receiver answered with a redirect ({response.code}), which is not followed."
+    return WebhookResult(engine.retry(WEBHOOKS, row, error).state, error, response=response)
 
 
-def _settle(row: WebhookDelivery, hook: Webhook, outcome: DeliveryResult, now: datetime) -> None:
-    """Write it down, on the webhook too; one that failed for now goes into the queue again."""
-    post: WebhookSender = current_app.extensions["crm_post"]
-    wait = queue.jittered(post.waits[row.tries - 1]) if outcome.state == "queued" and outcome.counts else 0.0
-    with _writing() as session:
-        if not _changed(session, _step(row, outcome, now + timedelta(seconds=wait))):
-            return  # it took so long that somebody else was told to send it
-        if outcome.counts:
-            _count(session, hook, outcome, now)
-        if outcome.stop[0]:
-            webhooks.stop(session, hook.id, *outcome.stop, now)
-    if wait:
-        queue.enqueue_in(wait, QUEUE, send, row.key)
-    if outcome.state == "failed":
-        log.warning("webhook delivery %s failed after %s tries: %s", row.key, row.tries, outcome.error)
+# --- what is stored
 
 
-def _step(row: WebhookDelivery, outcome: DeliveryResult, next_on: datetime) -> Any:
-    same_try = (WebhookDelivery.id == row.id, WebhookDelivery.state == "sending", WebhookDelivery.tries == row.tries)
-    text = outcome.answer.text[:KEPT_SIGNS] if outcome.answer else None
-    values = {
-        "state": outcome.state,
-        "error": outcome.error,
-        "code": outcome.answer.code if outcome.answer else None,
-        "answer": text.replace("\x00", "�") if text else None,
-        "next_try_on": next_on if outcome.state == "queued" else None,
-    }
-    return update(WebhookDelivery).where(*same_try).values(values)
+def _columns(result: DeliveryResult) -> dict[str, Any]:
+    """The HTTP status and the beginning of the answer."""
+    response = result.response if isinstance(result, WebhookResult) else None
+    text = response.text[:MAX_ANSWER].replace("\x00", "�") if response else ""
+    return {"code": response.code if response else None, "answer": text or None}
 
 
-def _count(session: Session, hook: Webhook, outcome: DeliveryResult, now: datetime) -> None:
-    """The webhook's row of failures; too many in a row pause it."""
-    result = f"HTTP {outcome.answer.code}" if outcome.answer else outcome.error
-    failures: Any = 0 if outcome.state == "sent" else Webhook.failures + 1
-    values = {"tried_on": now, "result": result, "failures": failures}
-    _changed(session, update(Webhook).where(Webhook.id == hook.id).values(values))
-    failed = select(Webhook.failures).where(Webhook.id == hook.id)
-    if (session.scalar(failed) or 0) >= webhooks.MOST_FAILURES:
-        webhooks.stop(session, hook.id, "paused", "failures", now)
+def _on_settled(session: Session, row: WebhookDelivery, result: DeliveryResult, now: datetime) -> None:
+    """Keep the result on the webhook too, and stop it where the result says so."""
+    if result.was_attempted:
+        _count(session, row, result, now)
+    if isinstance(result, WebhookResult) and result.stop:
+        webhooks.disable(session, row.webhook_id, *result.stop, now)
 
 
-# --- the sweep, once a minute
+def _count(session: Session, row: WebhookDelivery, result: DeliveryResult, now: datetime) -> None:
+    """Count failures in a row; too many pause the webhook."""
+    code = _columns(result)["code"]
+    failures: Any = 0 if result.state == "sent" else Webhook.failures + 1
+    values = {"tried_on": now, "result": f"HTTP {code}" if code else result.error, "failures": failures}
+    engine.changed_rows(session, update(Webhook).where(Webhook.id == row.webhook_id).values(values))
+    failed = session.scalar(select(Webhook.failures).where(Webhook.id == row.webhook_id))
+    if (failed or 0) >= webhooks.MAX_FAILURES:
+        webhooks.disable(session, row.webhook_id, "paused", "failures", now)
 
 
-def left(session: Session, now: datetime, limit: int) -> list[tuple[str, str]]:
-    """What no queue holds any more, as ("queued", key), and what was broken off, as ("sending", key)."""
-    lost = and_(WebhookDelivery.state == "sending", WebhookDelivery.tried_on < now - LOST_AFTER)
-    found = [("sending", key) for key in session.scalars(select(WebhookDelivery.key).where(lost).limit(limit))]
-    due = and_(WebhookDelivery.state == "queued", WebhookDelivery.next_try_on < now - LEFT_AFTER)
-    query = select(WebhookDelivery.key).join(Webhook, Webhook.id == WebhookDelivery.webhook_id)
-    query = query.where(due, Webhook.state == "on").order_by(WebhookDelivery.next_try_on, WebhookDelivery.id)
-    if room := min(limit, _room()):
-        found += [("queued", key) for key in session.scalars(query.limit(room))]
-    return found
+_is_on = WebhookDelivery.webhook_id.in_(select(Webhook.id).where(Webhook.state == "on"))
 
-
-def _room() -> int:
-    """How many calls the queue may take; none while Redis is away or has plenty to do."""
-    depths = queue.depths()
-    waiting = next((each.waiting for each in depths if each.name == QUEUE), 0) if depths is not None else FULL
-    return max(0, FULL - waiting)
-
-
-def take_up(session: Session, item: tuple[str, str], now: datetime) -> str:
-    """Put a queued one into the queue again; one that was broken off is due again, and its next sweep queues it."""
-    state, key = item
-    if state == "queued":
-        return "queued" if queue.enqueue(QUEUE, send, key) else SKIPPED
-    lost = (WebhookDelivery.key == key, WebhookDelivery.state == "sending", WebhookDelivery.tried_on < now - LOST_AFTER)
-    values = {"state": "queued", "next_try_on": now - LEFT_AFTER, "error": BROKEN_OFF}
-    if not _changed(session, update(WebhookDelivery).where(*lost).values(values)):
-        return SKIPPED
-    log.warning("webhook delivery %s was broken off and is sent again", key)
-    return "again"
-
-
-# --- database
-
-
-@contextmanager
-def _writing() -> Iterator[Session]:
-    """A session of the system that is committed at the end."""
-    token = WRITES.set(True)
-    try:
-        with Session(db.engine, expire_on_commit=False) as session, access.as_system(session):
-            yield session
-            session.commit()
-    finally:
-        WRITES.reset(token)
-
-
-def _changed(session: Session, step: Any) -> int:
-    return int(session.execute(step, execution_options={"synchronize_session": False}).rowcount)  # type: ignore[attr-defined]
+WEBHOOKS = DeliveryKind(
+    label="webhook delivery",
+    log=logging.getLogger("crm.webhooks"),
+    model=WebhookDelivery,
+    key=WebhookDelivery.key,
+    began_on=WebhookDelivery.tried_on,
+    queue="default",  # a receiver that does not answer must not hold up e-mail
+    send=send,
+    waits=_waits,
+    prepare=_prepare,
+    transmit=_transmit,
+    interrupted=DeliveryResult("queued", BROKEN_OFF),
+    columns=_columns,
+    on_settled=_on_settled,
+    claimable=(or_(_is_on, WebhookDelivery.event == webhooks.TEST),),
+    sweepable=(_is_on,),
+)

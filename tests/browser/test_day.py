@@ -61,7 +61,7 @@ def test_done_and_undone_by_key(rohan: Seat) -> None:
     expect(page.locator(".day-row:focus-within")).to_have_count(1)
     page.keyboard.press("u")
     expect(row(page, "First of the day")).to_have_count(1)
-    expect(page.locator(".day-notes")).to_contain_text("Open again")
+    expect(page.locator(".day-notes")).to_contain_text("Reopened")
 
 
 def test_undo_is_a_button_too(rohan: Seat) -> None:
@@ -104,7 +104,7 @@ def test_a_step_is_undone_on_another_page_too(rohan: Seat) -> None:
     )
     rohan.go("/tasks/")
     page.locator("[data-undo] button").click()
-    expect(page.locator(".notes")).to_contain_text("Open again: First of the day")
+    expect(page.locator(".notes")).to_contain_text("Reopened: First of the day")
 
 
 def test_put_off_by_key(rohan: Seat) -> None:
@@ -115,7 +115,7 @@ def test_put_off_by_key(rohan: Seat) -> None:
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     expect(page.locator("[data-part=soon]")).to_contain_text("Second of the day")
-    expect(page.locator(".day-notes")).to_contain_text("put off until")
+    expect(page.locator(".day-notes")).to_contain_text("snoozed until")
 
 
 def test_a_menu_closes_by_escape_and_changes_nothing(rohan: Seat) -> None:
@@ -192,7 +192,7 @@ def test_everything_works_without_scripts(rohan: Seat, seat: Sit) -> None:
     row(plain.page, "First of the day").locator("[data-act=next]").click()
     plain.page.fill("[name=due_on]", "2000-01-01T10:00")
     plain.page.click("main form[data-form] button[type=submit]")
-    expect(plain.page.locator(".field-error")).to_contain_text("This moment is past")
+    expect(plain.page.locator(".field-error")).to_contain_text("This time is in the past")
     plain.go("/")
     row(plain.page, "First of the day").locator("[data-act=done]").click()
     plain.page.locator(".note button", has_text="Undo").click()

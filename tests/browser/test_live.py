@@ -56,7 +56,7 @@ def test_a_record_that_went_to_somebody_else_says_so(seat: Sit) -> None:
     watches(rohan, asha, number)
     give(asha, number, "Manoj")
     lost = rohan.page.locator("[data-gone]")
-    expect(lost).to_contain_text("no longer yours")
+    expect(lost).to_contain_text("no longer have access")
     write_note(asha, "For Manoj only")
     rohan.page.wait_for_timeout(1000)
     assert "For Manoj only" not in rohan.page.inner_text("[data-timeline]")

@@ -1,4 +1,4 @@
-"""A mail server on this machine that answers as a test wants."""
+"""A local mail server that answers as a test wants."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from tests.servers import free_port
 
 @dataclass
 class MailServer:
-    """What arrived, and what the server answers next; once all answers are given it takes everything."""
+    """What arrived, and what the server answers next; after that, it accepts everything."""
 
-    #: Answers to RCPT and to the text, e.g. "550 no such person"; "hang" = none for a long time.
+    #: Replies to RCPT and to DATA, for example "550 no such person"; "hang" = no reply.
     to_rcpt: list[str] = field(default_factory=list)
     to_text: list[str] = field(default_factory=list)
     #: (recipients, text) of what arrived.
     mail: list[tuple[list[str], str]] = field(default_factory=list)
-    #: Set to let go of those that hang.
+    #: Set to end the connections that hang.
     released: threading.Event = field(default_factory=threading.Event)
     url: str = ""
 
@@ -36,7 +36,7 @@ class MailServer:
         return answer
 
     async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:
-        """The text has arrived; whether the answer does is another matter."""
+        """The text, which has arrived whatever the reply."""
         answer = self.to_text.pop(0) if self.to_text else "250 taken"
         if answer == "hang":
             self.mail.append((envelope.rcpt_tos, envelope.content.decode()))
@@ -50,19 +50,19 @@ class MailServer:
 @contextmanager
 def serving(**options: Any) -> Iterator[MailServer]:
     """A running server; `options` go to aiosmtpd."""
-    post = MailServer()
-    controller = Controller(post, hostname="127.0.0.1", port=free_port(), **options)
+    mail_server = MailServer()
+    controller = Controller(mail_server, hostname="127.0.0.1", port=free_port(), **options)
     controller.start()
-    post.url = f"smtp://127.0.0.1:{controller.port}"
+    mail_server.url = f"smtp://127.0.0.1:{controller.port}"
     try:
-        yield post
+        yield mail_server
     finally:
-        post.released.set()
+        mail_server.released.set()
         controller.stop()
 
 
 def only(user: str, password: str) -> Callable[..., AuthResult]:
-    """An authenticator that lets one person in."""
+    """An authenticator that accepts one user."""
     known = (user.encode(), password.encode())
     return lambda _server, _session, _envelope, _way, given: AuthResult(
         success=(given.login, given.password) == known, handled=False

@@ -1,4 +1,4 @@
-"""E-mail: the server's number decides, nobody slips in a header, and a line that breaks too late is no refusal."""
+"""E-mail: the reply code decides about a retry, headers cannot be injected, and a late break is no refusal."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ from tests.channels.smtp import MailServer, only, serving
 from tests.servers import free_port
 
 CONTENT = Content(
-    "user 3: notice 12", "notice-12-1790000000", "Ravi’s lead is yours now.", "नमस्ते,\n\nhttp://x/leads/1\n"
+    "user 3: notice 12", "notice-12-1790000000", "Ravi’s lead was assigned to you.", "नमस्ते,\n\nhttp://x/leads/1\n"
 )
 SENDER = "Eshin CRM <crm@eshin.test>"
 
 
 @pytest.fixture
-def post() -> Iterator[MailServer]:
-    with serving() as post:
-        yield post
+def mail_server() -> Iterator[MailServer]:
+    with serving() as mail_server:
+        yield mail_server
 
 
 @pytest.fixture
-def email(post: MailServer) -> Email:
-    return Email(server_of(post.url), SENDER, 1)
+def email(mail_server: MailServer) -> Email:
+    return Email(server_of(mail_server.url), SENDER, 1)
 
 
-def test_it_arrives_as_it_was_written(post, email):
+def test_a_message_arrives_as_written(mail_server, email):
     key = email.send("ana@eshin.test", CONTENT)
-    (to, raw) = post.mail[0]
+    (to, raw) = mail_server.mail[0]
     mail = message_from_string(raw, policy=default)
     assert (to, mail["To"], mail["From"]) == (["ana@eshin.test"], "ana@eshin.test", SENDER)
     assert (mail["Subject"], mail.get_content().replace("\r", "")) == (CONTENT.subject, CONTENT.text)
@@ -52,7 +52,7 @@ def test_it_arrives_as_it_was_written(post, email):
 
 
 @pytest.mark.parametrize(
-    ("answers", "permanent"),
+    ("replies", "permanent"),
     [
         ({"to_rcpt": ["550 no such person"]}, True),
         ({"to_rcpt": ["451 busy"]}, False),
@@ -61,27 +61,27 @@ def test_it_arrives_as_it_was_written(post, email):
         ({"to_rcpt": ["well"]}, False),
     ],
 )
-def test_the_number_says_whether_to_try_again(post, email, answers, permanent):
-    for name, given in answers.items():
-        setattr(post, name, given)
+def test_the_reply_code_says_whether_to_try_again(mail_server, email, replies, permanent):
+    for name, reply in replies.items():
+        setattr(mail_server, name, reply)
     with pytest.raises(ChannelError) as refused:
         email.send("ana@eshin.test", CONTENT)
-    assert (refused.value.permanent, post.mail) == (permanent, [])
+    assert (refused.value.permanent, mail_server.mail) == (permanent, [])
     assert not isinstance(refused.value, DeliveryUnknown)
     assert "ana@" not in str(refused.value)
 
 
-@pytest.mark.parametrize("answer", ["hang", "well, well"])
-def test_a_server_without_a_word_after_the_text_leaves_it_open(post, email, answer):
-    post.to_text = [answer]
+@pytest.mark.parametrize("reply", ["hang", "well, well"])
+def test_without_a_reply_code_after_the_text_the_result_is_unknown(mail_server, email, reply):
+    mail_server.to_text = [reply]
     with pytest.raises(DeliveryUnknown):
         email.send("ana@eshin.test", CONTENT)
 
 
-def test_a_server_that_is_not_there_is_asked_again(email):
-    nobody = Email(server_of(f"smtp://127.0.0.1:{free_port()}"), SENDER, 1)
+def test_an_unreachable_server_is_tried_again(email):
+    unreachable = Email(server_of(f"smtp://127.0.0.1:{free_port()}"), SENDER, 1)
     with pytest.raises(ChannelError) as refused:
-        nobody.send("ana@eshin.test", CONTENT)
+        unreachable.send("ana@eshin.test", CONTENT)
     assert not refused.value.permanent
 
 
@@ -89,17 +89,17 @@ def test_a_server_that_is_not_there_is_asked_again(email):
     "to",
     ["ana@eshin.test\r\nBcc: eve@evil.test", "ana@eshin.test, eve@evil.test", "", "ana", "आना@eshin.test", "a@b@c"],
 )
-def test_an_address_names_one_person_and_no_header(post, email, to):
+def test_an_address_names_one_recipient_and_no_header(mail_server, email, to):
     with pytest.raises(ChannelError) as refused:
         email.send(to, CONTENT)
-    assert (refused.value.permanent, post.mail) == (True, [])
+    assert (refused.value.permanent, mail_server.mail) == (True, [])
 
 
-def test_a_subject_names_no_header(post, email):
+def test_a_subject_cannot_add_a_header(mail_server, email):
     email.send("ana@eshin.test", Content("x", "k", "Hi\r\nBcc: eve@evil.test\n\nbody", "text\n.\nRSET\n"))
-    mail = message_from_string(post.mail[0][1], policy=default)
+    mail = message_from_string(mail_server.mail[0][1], policy=default)
     assert (mail["Bcc"], mail["Subject"]) == (None, "Hi Bcc: eve@evil.test body")
-    assert (len(post.mail), post.mail[0][0]) == (1, ["ana@eshin.test"])
+    assert (len(mail_server.mail), mail_server.mail[0][0]) == (1, ["ana@eshin.test"])
 
 
 # --- encrypted, and signed in
@@ -125,14 +125,14 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def guarded(certificate: Path) -> Iterator[MailServer]:
-    """A server that takes mail only over TLS from crm, whose password is s3cret."""
+def protected_server(certificate: Path) -> Iterator[MailServer]:
+    """A server that accepts mail only over TLS, and only from the user crm with the password s3cret@."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     with serving(
         tls_context=context, require_starttls=True, authenticator=only("crm", "s3cret@"), auth_required=True
-    ) as post:
-        yield post
+    ) as mail_server:
+        yield mail_server
 
 
 @pytest.mark.parametrize(
@@ -143,19 +143,19 @@ def guarded(certificate: Path) -> Iterator[MailServer]:
         ("smtp", "s3cret%40", False),
     ],
 )
-def test_a_guarded_server_wants_tls_and_the_password(guarded, certificate, scheme, password, arrives):
-    url = guarded.url.replace("smtp://", f"{scheme}://crm:{password}@")
+def test_the_protected_server_requires_tls_and_the_password(protected_server, certificate, scheme, password, arrives):
+    url = protected_server.url.replace("smtp://", f"{scheme}://crm:{password}@")
     email = Email(server_of(url), SENDER, 2, ssl.create_default_context(cafile=certificate))
     if not arrives:
-        with pytest.raises(ChannelError, match=r"cannot be used|broke off|refused"):
+        with pytest.raises(ChannelError, match=r"can.t be reached|disconnected|refused"):
             email.send("ana@eshin.test", CONTENT)
     else:
         email.send("ana@eshin.test", CONTENT)
-    assert len(guarded.mail) == arrives
+    assert len(protected_server.mail) == arrives
 
 
-def test_a_stranger_in_the_middle_gets_nothing(guarded):
-    url = guarded.url.replace("smtp://", "smtp+starttls://crm:s3cret%40@")
+def test_a_man_in_the_middle_gets_nothing(protected_server):
+    url = protected_server.url.replace("smtp://", "smtp+starttls://crm:s3cret%40@")
     with pytest.raises(ChannelError, match="SSLCertVerificationError"):
         Email(server_of(url), SENDER, 2).send("ana@eshin.test", CONTENT)
 
@@ -173,13 +173,13 @@ def test_a_stranger_in_the_middle_gets_nothing(guarded):
         {"CRM_SMTP_FROM": "Eve\nBcc: a@b.in"},
     ],
 )
-def test_settings_that_cannot_work_are_named_without_the_password(tmp_path, environ):
+def test_invalid_settings_are_named_without_the_password(tmp_path, environ):
     with pytest.raises(config.WrongSetting, match="CRM_SMTP") as wrong:
         config.load(environ | {"CRM_INSTANCE_DIR": str(tmp_path)})
     assert "u:p" not in str(wrong.value)
 
 
-def test_the_console_says_neither_address_nor_text(caplog):
+def test_the_console_logs_neither_address_nor_text(caplog):
     with caplog.at_level(logging.INFO, "crm.channels"):
         Console("e-mail").send("ana@eshin.test", CONTENT)
     assert caplog.messages == ["would send e-mail to user 3: notice 12"]

@@ -1,4 +1,4 @@
-"""A webhook's call: to the address that was checked, in time, without redirects, and whole sentences when it fails."""
+"""The webhook client: calls the checked address, keeps its deadline, follows no redirect, explains its errors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from app.channels.base import ChannelError
-from app.channels.webhook import MOST_READ, WebhookClient, signature
+from app.channels.webhook import MAX_RESPONSE_BYTES, WebhookClient, signature
 from tests.channels.receiver import Receiver, receiving
 from tests.servers import free_port
 
@@ -29,21 +29,21 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def line() -> WebhookClient:
-    return WebhookClient(private=True, seconds=1)
+def client() -> WebhookClient:
+    return WebhookClient(private=True, timeout=1)
 
 
-def refused(line: WebhookClient, url: str, **headers: str) -> str:
+def refused(client: WebhookClient, url: str, **headers: str) -> str:
     with pytest.raises(ChannelError) as refusal:
-        line.post(url, headers, BODY)
+        client.post(url, headers, BODY)
     return str(refusal.value)
 
 
-def test_the_body_arrives_with_its_headers(receiver: Receiver, line: WebhookClient) -> None:
-    answer = line.post(f"{receiver.url}?a=1", {"X-CRM-Event": "lead.created"}, BODY)
-    (heard,) = receiver.heard
-    assert (answer.code, answer.text, heard.path, heard.body) == (200, "thanks", "/in?a=1", BODY)
-    assert (heard.headers["X-CRM-Event"], heard.headers["Host"]) == ("lead.created", f"127.0.0.1:{receiver.port}")
+def test_the_body_arrives_with_its_headers(receiver: Receiver, client: WebhookClient) -> None:
+    answer = client.post(f"{receiver.url}?a=1", {"X-CRM-Event": "lead.created"}, BODY)
+    (request,) = receiver.requests
+    assert (answer.code, answer.text, request.path, request.body) == (200, "thanks", "/in?a=1", BODY)
+    assert (request.headers["X-CRM-Event"], request.headers["Host"]) == ("lead.created", f"127.0.0.1:{receiver.port}")
 
 
 def test_the_signature_is_what_openssl_makes_of_timestamp_full_stop_and_body() -> None:
@@ -52,64 +52,66 @@ def test_the_signature_is_what_openssl_makes_of_timestamp_full_stop_and_body() -
     )
 
 
-def test_a_redirect_is_an_answer_and_not_followed(receiver: Receiver, line: WebhookClient) -> None:
+def test_a_redirect_is_a_response_and_not_followed(receiver: Receiver, client: WebhookClient) -> None:
     receiver.answers = [(302, {"Location": receiver.url}, b"")]
-    assert (line.post(receiver.url, {}, BODY).code, len(receiver.heard)) == (302, 1)
+    assert (client.post(receiver.url, {}, BODY).code, len(receiver.requests)) == (302, 1)
 
 
-@pytest.mark.parametrize("way", ["hang", "trickle"])
-def test_who_does_not_answer_in_time_is_left(receiver: Receiver, way: str) -> None:
-    receiver.answers = [way]
-    assert refused(WebhookClient(private=True, seconds=0.3), receiver.url) == "It did not answer within 0.3 seconds."
+@pytest.mark.parametrize("answer", ["hang", "trickle"])
+def test_a_receiver_that_does_not_answer_in_time_is_given_up(receiver: Receiver, answer: str) -> None:
+    receiver.answers = [answer]
+    assert refused(WebhookClient(private=True, timeout=0.3), receiver.url) == "No response within 0.3 seconds."
 
 
-def test_of_a_huge_answer_only_the_beginning_is_read(receiver: Receiver, line: WebhookClient) -> None:
+def test_only_the_beginning_of_a_huge_response_is_read(receiver: Receiver, client: WebhookClient) -> None:
     receiver.answers = [(500, {}, b"x" * 5_000_000)]
-    answer = line.post(receiver.url, {}, BODY)
-    assert (answer.code, len(answer.text)) == (500, MOST_READ)
+    answer = client.post(receiver.url, {}, BODY)
+    assert (answer.code, len(answer.text)) == (500, MAX_RESPONSE_BYTES)
 
 
-def test_an_answer_that_is_no_text_does_no_harm(receiver: Receiver, line: WebhookClient) -> None:
+def test_a_response_that_is_not_text_does_no_harm(receiver: Receiver, client: WebhookClient) -> None:
     receiver.answers = [(200, {}, b"\xff\xfe\x00ok")]
-    assert line.post(receiver.url, {}, BODY).text == "��\x00ok"
+    assert client.post(receiver.url, {}, BODY).text == "��\x00ok"
 
 
-def test_nobody_listens(line: WebhookClient) -> None:
-    assert refused(line, f"http://127.0.0.1:{free_port()}/") == "Nobody listens at the address."
+def test_an_address_where_nothing_listens(client: WebhookClient) -> None:
+    assert refused(client, f"http://127.0.0.1:{free_port()}/") == (
+        "Connection refused: nothing is listening at the address."
+    )
 
 
-def test_no_header_has_two_lines(receiver: Receiver, line: WebhookClient) -> None:
-    assert "ValueError" in refused(line, receiver.url, **{"X-CRM-Event": "a\r\nX-Evil: 1"})
-    assert receiver.heard == []
+def test_a_header_of_two_lines_is_refused(receiver: Receiver, client: WebhookClient) -> None:
+    assert "ValueError" in refused(client, receiver.url, **{"X-CRM-Event": "a\r\nX-Evil: 1"})
+    assert receiver.requests == []
 
 
-# --- whom it calls
+# --- addresses
 
 
-def known(*ips: str, asked: list[str] | None = None) -> Any:
-    """A resolver; each question takes the next of the answers."""
+def known(*ips: str, queries: list[str] | None = None) -> Any:
+    """A resolver; each query returns the next of these addresses."""
     answers = list(ips)
 
-    def lookup(host: str, port: int, **_more: Any) -> list[Any]:
-        if asked is not None:
-            asked.append(host)
+    def resolver(host: str, port: int, **_more: Any) -> list[Any]:
+        if queries is not None:
+            queries.append(host)
         return [(0, 0, 0, "", (answers.pop(0) if len(answers) > 1 else answers[0], port))]
 
-    return lookup
+    return resolver
 
 
 @pytest.mark.parametrize("url", ["https://127.0.0.1:8443/", "https://hooks.example/", "http://93.184.216.34/"])
-def test_without_the_operators_word_nothing_inside_is_called(receiver: Receiver, url: str) -> None:
-    inner = WebhookClient(seconds=1, lookup=known("127.0.0.1"))
-    assert refused(inner, url.replace(":8443", f":{receiver.port}"))
-    assert receiver.heard == []
+def test_private_addresses_are_not_called_unless_allowed(receiver: Receiver, url: str) -> None:
+    client = WebhookClient(timeout=1, resolver=known("127.0.0.1"))
+    assert refused(client, url.replace(":8443", f":{receiver.port}"))
+    assert receiver.requests == []
 
 
-def test_a_name_that_changes_its_address_is_called_at_the_checked_one(receiver: Receiver) -> None:
-    asked: list[str] = []
-    line = WebhookClient(private=True, seconds=1, lookup=known("127.0.0.1", "10.0.0.1", asked=asked))
-    assert line.post(f"http://hooks.example:{receiver.port}/in", {}, BODY).code == 200
-    assert (asked, receiver.heard[0].headers["Host"]) == (["hooks.example"], f"hooks.example:{receiver.port}")
+def test_a_host_whose_address_changes_is_called_at_the_checked_one(receiver: Receiver) -> None:
+    queries: list[str] = []
+    client = WebhookClient(private=True, timeout=1, resolver=known("127.0.0.1", "10.0.0.1", queries=queries))
+    assert client.post(f"http://hooks.example:{receiver.port}/in", {}, BODY).code == 200
+    assert (queries, receiver.requests[0].headers["Host"]) == (["hooks.example"], f"hooks.example:{receiver.port}")
 
 
 # --- TLS
@@ -121,42 +123,42 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path, key = tmp_path_factory.mktemp("tls") / "both.pem", ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "hooks.example")])
     now = datetime.now(UTC)
-    made = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number()).not_valid_before(
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number()).not_valid_before(
         now - timedelta(days=1)
     )
-    made = made.not_valid_after(now + timedelta(days=1)).add_extension(
+    builder = builder.not_valid_after(now + timedelta(days=1)).add_extension(
         x509.SubjectAlternativeName([x509.DNSName("hooks.example")]), critical=False
     )
     pem = serialization.Encoding.PEM
     secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    path.write_bytes(secret + made.sign(key, hashes.SHA256()).public_bytes(pem))
+    path.write_bytes(secret + builder.sign(key, hashes.SHA256()).public_bytes(pem))
     return path
 
 
 @pytest.fixture
-def guarded(certificate: Path) -> Iterator[Receiver]:
+def tls_receiver(certificate: Path) -> Iterator[Receiver]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     with receiving(context) as receiver:
         yield receiver
 
 
-def line_to(certificate: Path | None) -> WebhookClient:
-    trust = ssl.create_default_context(cafile=certificate) if certificate else None
-    return WebhookClient(private=True, seconds=2, trust=trust, lookup=known("127.0.0.1"))
+def client_trusting(certificate: Path | None) -> WebhookClient:
+    tls = ssl.create_default_context(cafile=certificate) if certificate else None
+    return WebhookClient(private=True, timeout=2, tls=tls, resolver=known("127.0.0.1"))
 
 
-def test_tls_asks_for_the_name_and_checks_it(guarded: Receiver, certificate: Path) -> None:
-    answer = line_to(certificate).post(f"https://hooks.example:{guarded.port}/in", {}, BODY)
-    assert (answer.code, guarded.names, len(guarded.heard)) == (200, ["hooks.example"], 1)
+def test_tls_requests_the_host_name_and_checks_the_certificate(tls_receiver: Receiver, certificate: Path) -> None:
+    answer = client_trusting(certificate).post(f"https://hooks.example:{tls_receiver.port}/in", {}, BODY)
+    assert (answer.code, tls_receiver.names, len(tls_receiver.requests)) == (200, ["hooks.example"], 1)
 
 
-def test_a_certificate_of_another_name_or_of_a_stranger_is_refused(guarded: Receiver, certificate: Path) -> None:
-    for line, host in ((line_to(certificate), "other.example"), (line_to(None), "hooks.example")):
-        assert refused(line, f"https://{host}:{guarded.port}/").startswith("Its certificate is not valid")
-    assert guarded.heard == []
+def test_a_certificate_of_another_name_or_issuer_is_refused(tls_receiver: Receiver, certificate: Path) -> None:
+    for client, host in ((client_trusting(certificate), "other.example"), (client_trusting(None), "hooks.example")):
+        assert refused(client, f"https://{host}:{tls_receiver.port}/").startswith("The certificate isn't valid")
+    assert tls_receiver.requests == []
 
 
-def test_a_server_without_tls_is_no_https(receiver: Receiver, certificate: Path) -> None:
-    said = refused(line_to(certificate), f"https://hooks.example:{receiver.port}/")
-    assert said == "It speaks no TLS that we understand."
+def test_a_server_without_tls_is_refused(receiver: Receiver, certificate: Path) -> None:
+    error = refused(client_trusting(certificate), f"https://hooks.example:{receiver.port}/")
+    assert error == "The receiver doesn't support a compatible TLS version."

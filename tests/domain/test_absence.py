@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from app.domain.absence import both_absent, refuse_bad_absence
+from app.domain.absence import overlapping_leave, refuse_bad_absence
 from app.domain.base import RuleBroken
 from tests import makers
 from tests.makers import DAY, HOUR, NOW
@@ -34,11 +34,11 @@ def refusal(session: Session, user: Any, **values: Any) -> str:
 @pytest.mark.parametrize(
     "values, sentence",
     [
-        ({"away_until": NOW}, "This moment is past"),
-        ({"leave_to": NOW + DAY}, "say when it begins"),
-        ({"leave_from": NOW + DAY, "leave_to": NOW + DAY}, "must end after it begins"),
-        ({"leave_from": NOW - 3 * DAY, "leave_to": NOW - DAY}, "over already"),
-        ({"leave_from": NOW - 3 * DAY, "leave_to": NOW + DAY}, "noted ahead"),
+        ({"away_until": NOW}, "This time is in the past"),
+        ({"leave_to": NOW + DAY}, "enter when it starts"),
+        ({"leave_from": NOW + DAY, "leave_to": NOW + DAY}, "must end after it starts"),
+        ({"leave_from": NOW - 3 * DAY, "leave_to": NOW - DAY}, "already over"),
+        ({"leave_from": NOW - 3 * DAY, "leave_to": NOW + DAY}, "before it starts"),
         ({"delegate_id": 999}, "no such colleague"),
     ],
 )
@@ -52,7 +52,7 @@ def test_nobody_stands_in_for_himself(session, people):
 
 def test_who_has_left_stands_in_for_nobody(session, people):
     people["ben"].active = False
-    assert "does not work here" in refusal(session, people["ana"], delegate_id=people["ben"].id)
+    assert "no longer works here" in refusal(session, people["ana"], delegate_id=people["ben"].id)
 
 
 def test_a_leave_of_this_morning_and_one_without_an_end_are_fine(session, people):
@@ -75,7 +75,7 @@ def test_unsaved_values_are_looked_at_too(session, people):
     session.flush()
     people["ana"].leave_to = NOW - HOUR
     with session.no_autoflush:
-        assert "over already" in refusal(session, people["ana"])
+        assert "already over" in refusal(session, people["ana"])
 
 
 @pytest.mark.parametrize("others", [("ben",), ("ben", "cleo")])
@@ -85,7 +85,7 @@ def test_delegates_form_no_circle_at_the_same_time(session, people, others):
         away(user, NOW + 2 * DAY, None, delegate)
     session.flush()
     leave = {"leave_from": NOW + DAY, "leave_to": NOW + 3 * DAY, "delegate_id": people["ben"].id}
-    assert "nobody would be there" in refusal(session, people["ana"], **leave)
+    assert "no one would cover it" in refusal(session, people["ana"], **leave)
     refuse_bad_absence(session, people["ana"], leave | {"leave_to": NOW + 2 * DAY}, NOW)
 
 
@@ -100,7 +100,7 @@ def test_a_circle_of_others_ends_the_walk(session, people):
 def test_the_time_in_which_both_are_away(session, people):
     away(people["ben"], NOW + 2 * DAY, NOW + 9 * DAY)
     session.flush()
-    assert both_absent(session, people["ben"].id, (NOW, None)) == (NOW + 2 * DAY, NOW + 9 * DAY)
-    assert both_absent(session, people["ben"].id, (NOW, NOW + 3 * DAY)) == (NOW + 2 * DAY, NOW + 3 * DAY)
-    assert both_absent(session, people["ben"].id, (NOW, NOW + 2 * DAY)) is None
-    assert both_absent(session, people["cleo"].id, (NOW, None)) is None
+    assert overlapping_leave(session, people["ben"].id, (NOW, None)) == (NOW + 2 * DAY, NOW + 9 * DAY)
+    assert overlapping_leave(session, people["ben"].id, (NOW, NOW + 3 * DAY)) == (NOW + 2 * DAY, NOW + 3 * DAY)
+    assert overlapping_leave(session, people["ben"].id, (NOW, NOW + 2 * DAY)) is None
+    assert overlapping_leave(session, people["cleo"].id, (NOW, None)) is None

@@ -15,7 +15,9 @@ from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
 
 from app.domain import assignment, leads, team
-from app.domain.base import Conflict, NotThere, RuleBroken, refuse_stale
+from app.domain.base import Conflict, NotFound, RuleBroken, Stamp, refuse_stale
+from app.domain.change_context import ChangeContext
+from app.domain.session_context import session_context
 from app.models import Activity, Assignment, Lead, Notification, Ticket
 from tests.app_fixtures import World
 from tests.makers import DAY, HOUR, NOW, lead, ticket, user
@@ -28,8 +30,8 @@ def told(session: Session) -> set[tuple[int, str]]:
 def test_handing_on_ends_one_stretch_and_begins_another(office: Session) -> None:
     ana, ben, mia = (user(office, name) for name in ("ana", "ben", "mia"))
     about = lead(office)
-    assignment.give(office, about, ana.id, "direct", mia.id, NOW)
-    assignment.give(office, about, ben.id, "direct", mia.id, NOW + HOUR)
+    assignment.assign(office, about, assignment.NewAssignee(ana.id, "direct"), Stamp(mia.id, NOW))
+    assignment.assign(office, about, assignment.NewAssignee(ben.id, "direct"), Stamp(mia.id, NOW + HOUR))
     office.flush()
     rows = office.scalars(select(Assignment).order_by(Assignment.id)).all()
     office.expire_all()
@@ -44,7 +46,7 @@ def test_handing_on_ends_one_stretch_and_begins_another(office: Session) -> None
 def test_giving_it_to_who_has_it_is_nothing(office: Session) -> None:
     ana = user(office, "ana")
     about = lead(office, ana)
-    assignment.give(office, about, ana.id, "direct", None, NOW)
+    assignment.assign(office, about, assignment.NewAssignee(ana.id, "direct"), Stamp(None, NOW))
     assert not office.scalars(select(Activity)).all() and not told(office)
 
 
@@ -61,26 +63,26 @@ def test_nothing_is_given_to_the_absent_or_unknown(office: Session) -> None:
 
 def having(session: Session, about: Any) -> list[int]:
     session.flush()
-    return assignment.present(session, about)
+    return assignment.current_assignees(session, about)
 
 
 def test_a_colleague_helps_beside_the_current_one(office: Session) -> None:
     cleo, dev, sam = (user(office, name) for name in ("cleo", "dev", "sam"))
     about = ticket(office)
-    assignment.give(office, about, cleo.id, "direct", sam.id, NOW)
-    assert assignment.join(office, about, dev.id, sam.id, NOW + HOUR)
+    assignment.assign(office, about, assignment.NewAssignee(cleo.id, "direct"), Stamp(sam.id, NOW))
+    assert assignment.add_assignee(office, about, dev.id, Stamp(sam.id, NOW + HOUR))
     assert (about.assignee_id, having(office, about)) == (cleo.id, [cleo.id, dev.id])
     assert told(office) == {(cleo.id, "assigned"), (dev.id, "assigned")}
-    assert not assignment.join(office, about, dev.id, sam.id, NOW + DAY)
+    assert not assignment.add_assignee(office, about, dev.id, Stamp(sam.id, NOW + DAY))
     assert len(office.scalars(select(Activity)).all()) == 2
 
 
 def test_who_helped_and_gets_it_has_one_stretch_at_a_time(office: Session) -> None:
     cleo, dev = user(office, "cleo"), user(office, "dev")
     about = ticket(office)
-    assignment.give(office, about, cleo.id, "direct", None, NOW)
-    assignment.join(office, about, dev.id, None, NOW)
-    assignment.give(office, about, dev.id, "direct", None, NOW + HOUR)
+    assignment.assign(office, about, assignment.NewAssignee(cleo.id, "direct"), Stamp(None, NOW))
+    assignment.add_assignee(office, about, dev.id, Stamp(None, NOW))
+    assignment.assign(office, about, assignment.NewAssignee(dev.id, "direct"), Stamp(None, NOW + HOUR))
     assert having(office, about) == [dev.id]
     rows = office.scalars(select(Assignment).where(Assignment.user_id == dev.id).order_by(Assignment.id)).all()
     office.expire_all()
@@ -89,10 +91,12 @@ def test_who_helped_and_gets_it_has_one_stretch_at_a_time(office: Session) -> No
 
 def test_the_database_knows_one_open_stretch_of_a_person(office: Session) -> None:
     about, ana = lead(office), user(office, "ana")
-    assignment.give(office, about, ana.id, "direct", None, NOW)
+    assignment.assign(office, about, assignment.NewAssignee(ana.id, "direct"), Stamp(None, NOW))
     office.commit()
     with pytest.raises(IntegrityError):
-        assignment.begin(office, about, ana.id, "direct", None, NOW, told=False)
+        assignment.open_assignment(
+            office, about, assignment.NewAssignee(ana.id, "direct", notify=False), Stamp(None, NOW)
+        )
         office.flush()
     office.rollback()
 
@@ -101,32 +105,32 @@ def test_after_the_current_one_comes_who_has_had_it_longest(office: Session) -> 
     cleo, dev, eve = (user(office, name) for name in ("cleo", "dev", "eve"))
     about = ticket(office, cleo)
     for one in (dev, eve):
-        assignment.join(office, about, one.id, None, NOW)
+        assignment.add_assignee(office, about, one.id, Stamp(None, NOW))
     dev.available = False  # who is not at work comes after who is
-    assert assignment.release(office, about, cleo.id, None, NOW + HOUR) == eve.id == about.assignee_id
+    assert assignment.remove_assignee(office, about, cleo.id, Stamp(None, NOW + HOUR)) == eve.id == about.assignee_id
     assert (cleo.id, "unassigned") in told(office)
-    assert assignment.release(office, about, eve.id, None, NOW + DAY) == dev.id
+    assert assignment.remove_assignee(office, about, eve.id, Stamp(None, NOW + DAY)) == dev.id
     assert having(office, about) == [dev.id]
 
 
 def test_the_only_one_is_not_released(office: Session) -> None:
     cleo, dev = user(office, "cleo"), user(office, "dev")
     about = ticket(office, cleo)
-    with pytest.raises(RuleBroken, match="Nobody else has it"):
-        assignment.release(office, about, cleo.id, None, NOW)
-    with pytest.raises(NotThere):
-        assignment.release(office, about, dev.id, None, NOW)
+    with pytest.raises(RuleBroken, match="No one else is assigned"):
+        assignment.remove_assignee(office, about, cleo.id, Stamp(None, NOW))
+    with pytest.raises(NotFound):
+        assignment.remove_assignee(office, about, dev.id, Stamp(None, NOW))
     assert about.assignee_id == cleo.id
 
 
 def test_a_lead_has_one_assignee(office: Session) -> None:
     with pytest.raises(RuleBroken, match="one assignee"):
-        assignment.join(office, lead(office, user(office, "ana")), user(office, "ben").id, None, NOW)
+        assignment.add_assignee(office, lead(office, user(office, "ana")), user(office, "ben").id, Stamp(None, NOW))
 
 
 def test_who_helps_where_nobody_has_it_has_it(office: Session) -> None:
     about, cleo = ticket(office), user(office, "cleo")
-    assignment.join(office, about, cleo.id, None, NOW)
+    assignment.add_assignee(office, about, cleo.id, Stamp(None, NOW))
     assert (about.assignee_id, having(office, about)) == (cleo.id, [cleo.id])
 
 
@@ -137,19 +141,21 @@ def test_turns_are_counted_for_whose_turn_it_was(office: Session) -> None:
     ben = user(office, "ben")
     ana = user(office, "ana", "Sales User", leave_from=NOW - DAY, delegate_id=ben.id)
     for n in range(3):
-        decision = team.next_in_turn(office, "Sales User", NOW)
-        assignment.give(office, lead(office), ben.id, "round robin", None, NOW + n * HOUR, decision)
+        decision = team.take_turn(office, "Sales User", NOW)
+        assignment.assign(
+            office, lead(office), assignment.NewAssignee(ben.id, "round robin", decision), Stamp(None, NOW + n * HOUR)
+        )
     office.flush()
-    assert assignment.turns_had(office, "Sales User", 100) == {ana.id: (3, NOW + 2 * HOUR)}
-    assert assignment.turns_had(office, "Sales User", 2)[ana.id][0] == 2
-    assert [row.stead_of_id for row in assignment.latest_of(office, "Sales User", 2)] == [ana.id] * 2
+    assert assignment.turn_counts(office, "Sales User", 100) == {ana.id: (3, NOW + 2 * HOUR)}
+    assert assignment.turn_counts(office, "Sales User", 2)[ana.id][0] == 2
+    assert [row.stead_of_id for row in assignment.latest_turns(office, "Sales User", 2)] == [ana.id] * 2
 
 
 def test_the_refusal_says_until_when_and_who_stands_in(office: Session) -> None:
     ben = user(office, "ben")
     ana = user(office, "ana", leave_from=NOW - DAY, leave_to=NOW + DAY, delegate_id=ben.id)
-    office.info["zone"] = ZoneInfo("Asia/Kolkata")
-    sentence = "Ana Shah is on leave until 24 Nov 2026, 10:00 and takes no work now. Ben Shah stands in."
+    session_context(office).zone = ZoneInfo("Asia/Kolkata")
+    sentence = "Ana Shah is on leave until 24 Nov 2026, 10:00 and can't take new work now. Ben Shah is covering."
     with pytest.raises(RuleBroken) as refused:
         assignment.refuse_absent(office, ana.id, NOW)
     assert refused.value.message == sentence
@@ -191,9 +197,7 @@ def test_parallel_turns_spread_evenly(maria: World) -> None:
     people += [maria.make.user(f"s{n}", "Sales User").id for n in range(5)]
     # Fewer at once than the pool is wide; the first turns of all come at once, too
     done = [
-        one
-        for _ in range(2)
-        for one in at_once(maria, [lambda s: team.next_in_turn(s, "Sales User", NOW).user_id] * 25)
+        one for _ in range(2) for one in at_once(maria, [lambda s: team.take_turn(s, "Sales User", NOW).user_id] * 25)
     ]
     assert not [one for one in done if isinstance(one, Exception)]
     counts = collections.Counter(done)
@@ -207,7 +211,7 @@ def test_no_save_of_many_is_lost_silently(maria: World) -> None:
         def job(session: Session) -> int:
             held = session.get_one(Lead, row.id)
             refuse_stale(held, held.version)
-            leads.change(session, held, {"description": f"save {n}"}, None, NOW, None)
+            leads.change(session, held, {"description": f"save {n}"}, ChangeContext(None, NOW))
             return n
 
         return job
@@ -242,7 +246,7 @@ def test_of_many_who_add_one_colleague_one_does(maria: World) -> None:
     about, dev = maria.make.ticket("cleo"), maria.make.user("dev", "Support User")
 
     def join(session: Session) -> bool:
-        return assignment.join(session, session.get_one(Ticket, about.id), dev.id, None, NOW)
+        return assignment.add_assignee(session, session.get_one(Ticket, about.id), dev.id, Stamp(None, NOW))
 
     results = at_once(maria, [join] * 8)
     assert sorted(results) == [False] * 7 + [True]
@@ -253,20 +257,22 @@ def test_giving_and_releasing_at_once_leaves_one_current_of_the_present(maria: W
     about = maria.make.ticket("cleo")
     others = [maria.make.user(f"s{n}", "Support User").id for n in range(4)]
     for key in others:
-        assignment.join(maria.session, maria.session.get_one(Ticket, about.id), key, None, NOW)
+        assignment.add_assignee(maria.session, maria.session.get_one(Ticket, about.id), key, Stamp(None, NOW))
     maria.session.commit()
 
     def change(n: int) -> Callable[[Session], Any]:
         def job(session: Session) -> Any:
             row = session.get_one(Ticket, about.id)
             if n % 2:
-                return assignment.give(session, row, others[n % 4], "direct", None, NOW + HOUR)
-            return assignment.release(session, row, others[n % 4], None, NOW + HOUR)
+                return assignment.assign(
+                    session, row, assignment.NewAssignee(others[n % 4], "direct"), Stamp(None, NOW + HOUR)
+                )
+            return assignment.remove_assignee(session, row, others[n % 4], Stamp(None, NOW + HOUR))
 
         return job
 
     results = at_once(maria, [change(n) for n in range(12)])
-    kinds = (bool, int, NotThere, RuleBroken, StaleDataError, OperationalError)
+    kinds = (bool, int, NotFound, RuleBroken, StaleDataError, OperationalError)
     assert all(isinstance(one, kinds) for one in results) and any(isinstance(one, int) for one in results)
     rows = maria.rows(select(Assignment.user_id).where(Assignment.ticket_id == about.id, Assignment.ended_on.is_(None)))
     assert len(rows) == len(set(rows)) and maria.fresh(about).assignee_id in rows

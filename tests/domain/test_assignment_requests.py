@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.domain import assignment, assignment_requests
-from app.domain.base import Conflict, RuleBroken
+from app.domain.base import Conflict, RuleBroken, Stamp
 from app.models import AssignmentRequest, Lead, Notification
 from tests.app_fixtures import World
 from tests.domain.test_assignment import at_once, told
@@ -18,7 +18,7 @@ from tests.makers import DAY, HOUR, NOW, lead, user
 
 
 def ask(session: Session, about: Any, wanted: Any, by: Any, reason: str = "I know him") -> AssignmentRequest:
-    return assignment_requests.ask(session, about, wanted.id, reason, by.id, NOW)
+    return assignment_requests.create(session, about, wanted.id, reason, Stamp(by.id, NOW))
 
 
 def test_a_request_goes_to_the_managers_above(office: Session) -> None:
@@ -33,7 +33,7 @@ def test_a_request_goes_to_the_managers_above(office: Session) -> None:
 def test_a_request_needs_a_reason_and_somebody_else(office: Session) -> None:
     ana, ben = user(office, "ana"), user(office, "ben")
     about = lead(office, ana)
-    with pytest.raises(RuleBroken, match="say why"):
+    with pytest.raises(RuleBroken, match="a reason why"):
         ask(office, about, ben, ana, " ")
     with pytest.raises(RuleBroken, match="already"):
         ask(office, about, ana, ana)
@@ -45,7 +45,7 @@ def test_a_second_pending_request_is_a_conflict_a_later_one_is_not(office: Sessi
     first = ask(office, about, ben, ana)
     with pytest.raises(Conflict):
         ask(office, about, ben, ana)
-    assignment_requests.decide(office, first, about, False, "Not now", mia.id, NOW)
+    assignment_requests.decide(office, first, about, assignment_requests.Verdict(False, "Not now"), Stamp(mia.id, NOW))
     assert ask(office, about, ben, ana).id != first.id
 
 
@@ -53,7 +53,7 @@ def test_an_approval_assigns_and_tells_both(office: Session) -> None:
     ana, ben, mia = (user(office, name) for name in ("ana", "ben", "mia"))
     about = lead(office, ana)
     asked = ask(office, about, ben, ana)
-    assignment_requests.decide(office, asked, about, True, None, mia.id, NOW + HOUR)
+    assignment_requests.decide(office, asked, about, assignment_requests.Verdict(True), Stamp(mia.id, NOW + HOUR))
     assert (about.assignee_id, asked.status, asked.decided_by_id, asked.decided_on) == (
         ben.id,
         "Approved",
@@ -62,16 +62,18 @@ def test_an_approval_assigns_and_tells_both(office: Session) -> None:
     )
     assert {(ana.id, "request_approved"), (ben.id, "request_approved"), (ben.id, "assigned")} <= told(office)
     with pytest.raises(Conflict):
-        assignment_requests.decide(office, asked, about, True, None, mia.id, NOW + DAY)
+        assignment_requests.decide(office, asked, about, assignment_requests.Verdict(True), Stamp(mia.id, NOW + DAY))
 
 
 def test_a_rejection_says_why_and_changes_nothing(office: Session) -> None:
     ana, ben, mia = (user(office, name) for name in ("ana", "ben", "mia"))
     about = lead(office, ana)
     asked = ask(office, about, ben, ana)
-    with pytest.raises(RuleBroken, match="why you reject"):
-        assignment_requests.decide(office, asked, about, False, " ", mia.id, NOW)
-    assignment_requests.decide(office, asked, about, False, "He has enough", mia.id, NOW)
+    with pytest.raises(RuleBroken, match="reason for rejecting"):
+        assignment_requests.decide(office, asked, about, assignment_requests.Verdict(False, " "), Stamp(mia.id, NOW))
+    assignment_requests.decide(
+        office, asked, about, assignment_requests.Verdict(False, "He has enough"), Stamp(mia.id, NOW)
+    )
     assert (about.assignee_id, asked.status, asked.decision_note) == (ana.id, "Rejected", "He has enough")
 
 
@@ -95,14 +97,14 @@ def test_who_asked_withdraws_and_the_deciders_need_not_look(office: Session) -> 
     ana, ben = user(office, "ana", manager_id=mia.id), user(office, "ben")
     about = lead(office, ben)
     asked = ask(office, about, ana, ben)
-    with pytest.raises(RuleBroken, match="Only who asked"):
-        assignment_requests.withdraw(office, asked, about, mia.id, NOW)
-    assignment_requests.withdraw(office, asked, about, ben.id, NOW + HOUR)
+    with pytest.raises(RuleBroken, match="Only the person who sent"):
+        assignment_requests.withdraw(office, asked, about, Stamp(mia.id, NOW))
+    assignment_requests.withdraw(office, asked, about, Stamp(ben.id, NOW + HOUR))
     assert (asked.status, about.assignee_id) == ("Withdrawn", ben.id)
     notices = office.execute(select(Notification.kind, Notification.read_on).order_by(Notification.id)).all()
     assert [tuple(row) for row in notices] == [("request", NOW + HOUR), ("request_withdrawn", None)]
     with pytest.raises(Conflict):
-        assignment_requests.decide(office, asked, about, True, None, mia.id, NOW)
+        assignment_requests.decide(office, asked, about, assignment_requests.Verdict(True), Stamp(mia.id, NOW))
     assert ask(office, about, ana, ben).status == "Pending"
 
 
@@ -112,7 +114,7 @@ def test_who_is_away_when_it_is_approved_gets_nothing_and_the_request_waits(offi
     asked = ask(office, about, ben, ana)
     ben.available = False
     with pytest.raises(RuleBroken, match="Ben Shah is not available and takes no work now"):
-        assignment_requests.decide(office, asked, about, True, None, mia.id, NOW)
+        assignment_requests.decide(office, asked, about, assignment_requests.Verdict(True), Stamp(mia.id, NOW))
     assert (asked.status, asked.pending_key is None, about.assignee_id) == ("Pending", False, ana.id)
 
 
@@ -120,8 +122,8 @@ def test_an_approval_holds_though_the_record_changed_meanwhile(office: Session) 
     ana, ben, dev, mia = (user(office, name) for name in ("ana", "ben", "dev", "mia"))
     about = lead(office, ana)
     asked = ask(office, about, ben, ana)
-    assignment.give(office, about, dev.id, "direct", mia.id, NOW + HOUR)
-    assignment_requests.decide(office, asked, about, True, None, mia.id, NOW + DAY)
+    assignment.assign(office, about, assignment.NewAssignee(dev.id, "direct"), Stamp(mia.id, NOW + HOUR))
+    assignment_requests.decide(office, asked, about, assignment_requests.Verdict(True), Stamp(mia.id, NOW + DAY))
     assert about.assignee_id == ben.id and (dev.id, "unassigned") in told(office)
 
 
@@ -135,7 +137,9 @@ def test_of_two_deciders_exactly_one_wins(maria: World) -> None:
         def job(session: Session) -> str:
             row = session.get_one(AssignmentRequest, asked.id)
             about = session.get_one(Lead, asked.lead_id)
-            assignment_requests.decide(session, row, about, approve, "x", maria.people["root"].id, NOW)
+            assignment_requests.decide(
+                session, row, about, assignment_requests.Verdict(approve, "x"), Stamp(maria.people["root"].id, NOW)
+            )
             return str(row.status)
 
         return job
@@ -153,9 +157,11 @@ def test_of_a_withdrawal_and_an_approval_one_wins(maria: World) -> None:
         def job(session: Session) -> str:
             row, about = session.get_one(AssignmentRequest, asked.id), session.get_one(Lead, asked.lead_id)
             if how == "withdraw":
-                assignment_requests.withdraw(session, row, about, maria.people["ana"].id, NOW)
+                assignment_requests.withdraw(session, row, about, Stamp(maria.people["ana"].id, NOW))
             else:
-                assignment_requests.decide(session, row, about, True, None, maria.people["root"].id, NOW)
+                assignment_requests.decide(
+                    session, row, about, assignment_requests.Verdict(True), Stamp(maria.people["root"].id, NOW)
+                )
             return str(row.status)
 
         return job

@@ -9,8 +9,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.domain import call_outcomes, calls
-from app.domain.base import RuleBroken
+from app.domain.base import RuleBroken, Stamp
 from app.domain.call_outcomes import CallOutcome
+from app.domain.change_context import ChangeContext
 from app.domain.leads import Lead
 from app.domain.tasks import Task
 from app.domain.timeline import Activity
@@ -30,7 +31,7 @@ def call(office: Session, ana: Any) -> Any:
 
 def made(session: Session, ana: Any, **values: Any) -> Any:
     known = {"direction": "Incoming", "status": "Completed", "from_number": "9820012345", "started_on": NOW - HOUR}
-    return calls.create(session, known | values, ana.id, NOW)
+    return calls.create(session, known | values, Stamp(ana.id, NOW))
 
 
 def lines(session: Session, kind: str) -> list[Activity]:
@@ -40,7 +41,9 @@ def lines(session: Session, kind: str) -> list[Activity]:
 def test_outcome_note_and_next_step_in_one_go(office, ana):
     lead = makers.lead(office, ana)
     call = made(office, ana, lead_id=lead.id)
-    call_outcomes.settle(office, call, CallOutcome("Interested", "Wants an SIP", NOW + HOUR), ana.id, NOW)
+    call_outcomes.save_outcome(
+        office, call, CallOutcome("Interested", "Wants an SIP", NOW + HOUR), ChangeContext(ana.id, NOW)
+    )
     assert (call.outcome, lines(office, "note")[0].payload["text"]) == ("Interested", "Wants an SIP")
     task = office.scalars(select(Task)).one()
     assert (task.title, task.due_on, task.lead_id) == ("Follow up: Interested", NOW + HOUR, lead.id)
@@ -60,7 +63,7 @@ def test_outcome_note_and_next_step_in_one_go(office, ana):
 )
 def test_what_makes_no_sense_is_refused(office, ana, call, outcome, field):
     with pytest.raises(RuleBroken) as broken:
-        call_outcomes.settle(office, call, outcome, ana.id, NOW)
+        call_outcomes.save_outcome(office, call, outcome, ChangeContext(ana.id, NOW))
     assert field in broken.value.errors
     assert not office.scalars(select(Task)).all()
 
@@ -68,7 +71,7 @@ def test_what_makes_no_sense_is_refused(office, ana, call, outcome, field):
 def test_a_linked_call_stands_there_and_only_there(office, ana):
     first, second = makers.lead(office, ana), makers.lead(office, ana)
     call = made(office, ana, lead_id=first.id)
-    call_outcomes.link(office, call, second, ana.id, NOW)
+    call_outcomes.link(office, call, second, Stamp(ana.id, NOW))
     office.flush()
     assert (call.lead_id, call.linked) == (second.id, True)
     assert [line.lead_id for line in lines(office, "call")] == [second.id]
@@ -76,34 +79,34 @@ def test_a_linked_call_stands_there_and_only_there(office, ana):
 
 def test_a_call_of_nobody_gets_its_line_when_it_is_linked(office, ana, call):
     lead = makers.lead(office, ana)
-    call_outcomes.link(office, call, lead, ana.id, NOW)
+    call_outcomes.link(office, call, lead, Stamp(ana.id, NOW))
     office.flush()
     assert [(line.lead_id, line.at) for line in lines(office, "call")] == [(lead.id, call.started_on)]
 
 
 def test_an_unlinked_call_is_nobodys(office, ana):
     call = made(office, ana, lead_id=makers.lead(office, ana).id)
-    call_outcomes.unlink(office, call, ana.id, NOW)
+    call_outcomes.unlink(office, call, Stamp(ana.id, NOW))
     office.flush()
     assert (call.lead_id, call.customer_id, call.linked) == (None, None, True)
 
 
 def test_a_lead_begins_with_a_call(office, ana, call):
     call.native = {"contact_name": "Ravi Kumar"}
-    lead = call_outcomes.make_lead(office, call, ana.id, NOW, None)
+    lead = call_outcomes.create_lead(office, call, ChangeContext(ana.id, NOW))
     assert (lead.mobile_e164, lead.first_name, lead.assignee_id) == ("+919820012345", "Ravi Kumar", ana.id)
     assert call.lead_id == lead.id
     with pytest.raises(RuleBroken):
-        call_outcomes.make_lead(office, call, ana.id, NOW, None)
+        call_outcomes.create_lead(office, call, ChangeContext(ana.id, NOW))
 
 
 def test_no_lead_begins_with_a_withheld_number(office, ana):
     call = made(office, ana, from_number="Private")
     with pytest.raises(RuleBroken):
-        call_outcomes.make_lead(office, call, ana.id, NOW, None)
+        call_outcomes.create_lead(office, call, ChangeContext(ana.id, NOW))
     assert not office.scalars(select(Lead)).all()
 
 
 def test_a_ticket_begins_with_a_call(office, ana, call):
-    ticket = call_outcomes.make_ticket(office, call, ana.id, NOW)
+    ticket = call_outcomes.create_ticket(office, call, ChangeContext(ana.id, NOW))
     assert (ticket.title, call.ticket_id) == ("DP charges", ticket.id)

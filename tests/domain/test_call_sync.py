@@ -15,8 +15,8 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import Session
 
 from app.domain import call_matching
-from app.domain.call_parsing import Telephone, Unreadable, read
-from app.domain.call_sync import Result, sync
+from app.domain.call_parsing import Telephone, UnreadableCall, parse_call
+from app.domain.call_sync import CallResult, sync
 from app.domain.calls import CallLog
 from app.domain.customers import Customer
 from app.domain.leads import Lead
@@ -69,7 +69,7 @@ def telephone(user: Any, own: str = "+919820099999") -> Telephone:
     return Telephone(user.id, INDIA, frozenset({own}), "EshinApp/1.0")
 
 
-def told(results: list[Result]) -> list[str]:
+def told(results: list[CallResult]) -> list[str]:
     return [result.status for result in results]
 
 
@@ -94,12 +94,12 @@ def told(results: list[Result]) -> list[str]:
     ],
 )
 def test_what_the_telephone_says_becomes_our_words(said, direction, status, seconds):
-    heard = read(0, call(**said), Telephone(1, INDIA, frozenset({"+919820099999"})), NOW)
+    heard = parse_call(0, call(**said), Telephone(1, INDIA, frozenset({"+919820099999"})), NOW)
     assert (heard.direction, heard.status, heard.duration_seconds) == (direction, status, seconds)
 
 
 def test_what_it_said_of_an_unanswered_call_is_kept():
-    heard = read(0, call(type="Missed", duration=12, native_duration=12), Telephone(1, INDIA), NOW)
+    heard = parse_call(0, call(type="Missed", duration=12, native_duration=12), Telephone(1, INDIA), NOW)
     assert (heard.native["duration"], heard.native["type"], heard.native["start_time"]) == (12, "Missed", START)
 
 
@@ -126,19 +126,19 @@ def test_what_it_said_of_an_unanswered_call_is_kept():
     ],
 )
 def test_a_record_that_can_never_be_right_says_why(wrong, code):
-    with pytest.raises(Unreadable) as said:
-        read(0, call(**wrong), Telephone(1, INDIA), NOW)
+    with pytest.raises(UnreadableCall) as said:
+        parse_call(0, call(**wrong), Telephone(1, INDIA), NOW)
     assert said.value.code == code
 
 
 def test_the_telephones_clock_hangs_where_its_owner_is():
-    heard = read(0, call(), Telephone(1, ZoneInfo("America/New_York")), NOW + timedelta(days=1))
+    heard = parse_call(0, call(), Telephone(1, ZoneInfo("America/New_York")), NOW + timedelta(days=1))
     assert heard.started_on == datetime(2026, 11, 23, 14, 30, tzinfo=UTC)
     assert heard.native["zone"] == "America/New_York"
 
 
 def test_half_a_sign_in_a_name_loses_no_call():
-    heard = read(0, call(contact_name="Ravi \ud83d\x00"), Telephone(1, INDIA), NOW)
+    heard = parse_call(0, call(contact_name="Ravi \ud83d\x00"), Telephone(1, INDIA), NOW)
     assert heard.native["contact_name"] == "Ravi ?"
 
 

@@ -9,7 +9,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.domain import customers, leads
-from app.domain.base import AlreadyThere, RuleBroken
+from app.domain.base import AlreadyExists, RuleBroken
+from app.domain.change_context import ChangeContext
 from app.lib.vault import Vault
 from app.models import Activity, CustomerAccount, Lead
 from tests.domain.test_leads import move, status, take
@@ -17,7 +18,9 @@ from tests.makers import NOW
 
 
 def known(session: Session, vault: Vault, **more: Any) -> Any:
-    return customers.create(session, {"first_name": "Asha", "mobile": "9820012345", **more}, None, NOW, vault)
+    return customers.create(
+        session, {"first_name": "Asha", "mobile": "9820012345", **more}, ChangeContext(None, NOW, vault=vault)
+    )
 
 
 def lines(session: Session, about: Any, kind: str) -> list[Any]:
@@ -27,7 +30,7 @@ def lines(session: Session, about: Any, kind: str) -> list[Any]:
 
 
 def change(session: Session, lead: Lead, **values: Any) -> None:
-    leads.change(session, lead, values, None, NOW, None)
+    leads.change(session, lead, values, ChangeContext(None, NOW))
 
 
 def test_a_customer_without_a_pan_gets_the_leads(office: Session, vault: Vault) -> None:
@@ -75,16 +78,16 @@ def test_a_correction_follows_to_the_account(office: Session) -> None:
     change(office, lead, client_id="C2")
     assert [account.client_id for account in office.scalars(select(CustomerAccount))] == ["C2"]
     assert lead.customer is not None and lead.customer.referral_code == "C2"
-    with pytest.raises(RuleBroken, match="needs its client id"):
+    with pytest.raises(RuleBroken, match="needs a client ID"):
         change(office, lead, client_id=" ")
 
 
 def test_a_client_id_of_another_customer_is_refused(office: Session) -> None:
     first, second = take(office), take(office, mobile="9820099999")
     move(office, first, "opened", client_id="C1")
-    with pytest.raises(AlreadyThere):
+    with pytest.raises(AlreadyExists):
         change(office, second, client_id="c1")
     change(office, second, client_id="c2")
     office.flush()
-    with pytest.raises(AlreadyThere):
+    with pytest.raises(AlreadyExists):
         change(office, first, client_id="C2")

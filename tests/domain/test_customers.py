@@ -10,13 +10,16 @@ from sqlalchemy.orm import Session
 
 from app.domain import customers
 from app.domain.base import Conflict, RuleBroken, refuse_stale
+from app.domain.change_context import ChangeContext
 from app.lib.vault import Vault
 from app.models import Activity, Customer
 from tests.makers import HOUR, NOW, user
 
 
 def make(session: Session, vault: Any = None, **values: Any) -> Customer:
-    return customers.create(session, {"first_name": "Asha", "mobile": "98200 12345"} | values, None, NOW, vault)
+    return customers.create(
+        session, {"first_name": "Asha", "mobile": "98200 12345"} | values, ChangeContext(None, NOW, vault=vault)
+    )
 
 
 def test_a_number_is_kept_as_typed_and_normalised(office: Session) -> None:
@@ -34,7 +37,7 @@ def test_a_second_customer_with_the_number_is_refused(office: Session) -> None:
 
 def test_ones_own_number_may_be_typed_again(office: Session) -> None:
     customer = make(office)
-    customers.change(office, customer, {"mobile": "09820012345"}, None, NOW, None)
+    customers.change(office, customer, {"mobile": "09820012345"}, ChangeContext(None, NOW))
     assert customer.mobile_e164 == "+919820012345"
 
 
@@ -48,7 +51,10 @@ def test_a_pan_is_sealed_and_found_by_its_blind_index(office: Session, vault: Va
 def test_what_changed_is_told_without_pan(office: Session, vault: Vault) -> None:
     customer = make(office)
     customers.change(
-        office, customer, {"kyc_status": "Verified", "pan": "ABCDE1234F", "last_name": None}, None, NOW, vault
+        office,
+        customer,
+        {"kyc_status": "Verified", "pan": "ABCDE1234F", "last_name": None},
+        ChangeContext(None, NOW, vault=vault),
     )
     (line,) = office.scalars(select(Activity).where(Activity.kind == "field_change")).all()
     assert line.payload["changes"] == [["kyc_status", "Pending", "Verified"], ["pan", None, None]]
@@ -57,18 +63,18 @@ def test_what_changed_is_told_without_pan(office: Session, vault: Vault) -> None
 def test_a_customer_keeps_an_owner(office: Session) -> None:
     ana = user(office, "ana")
     customer = make(office, owner_id=ana.id)
-    customers.change(office, customer, {"owner_id": None}, None, NOW, None)
+    customers.change(office, customer, {"owner_id": None}, ChangeContext(None, NOW))
     assert customer.owner_id == ana.id
 
 
 def test_a_customer_cannot_lose_name_and_number(office: Session) -> None:
     with pytest.raises(RuleBroken, match="a name or a mobile"):
-        customers.change(office, make(office), {"first_name": "", "mobile": ""}, None, NOW, None)
+        customers.change(office, make(office), {"first_name": "", "mobile": ""}, ChangeContext(None, NOW))
 
 
 def test_a_stale_save_is_a_conflict(office: Session) -> None:
     customer = make(office)
-    customers.change(office, customer, {"first_name": "Usha"}, None, NOW + HOUR, None)
+    customers.change(office, customer, {"first_name": "Usha"}, ChangeContext(None, NOW + HOUR))
     office.flush()
     refuse_stale(customer, 2)
     refuse_stale(customer, None)

@@ -13,7 +13,9 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from app import job_runner, jobs
 from app.domain import assignment, sla, tickets
-from app.domain.escalation import due, look
+from app.domain.base import Stamp
+from app.domain.change_context import ChangeContext
+from app.domain.escalation import check_record, due_records
 from app.domain.notices import Notification
 from app.domain.settings import SlaPolicy, SlaTarget, TicketStatus
 from app.domain.sla import SlaTerms
@@ -39,8 +41,8 @@ def owed(session: Session, who: Any, terms: SlaTerms = TERMS, at: datetime = NOW
     """A ticket of this person, whose clock began at `at`."""
     ticket = makers.ticket(session, who, at=at, **more)
     if who is not None:
-        assignment.begin(session, ticket, who.id, "created", who.id, at)
-    sla.begin(ticket, terms, at)
+        assignment.open_assignment(session, ticket, assignment.NewAssignee(who.id, "created"), Stamp(who.id, at))
+    sla.start_clock(ticket, terms, at)
     session.flush()
     return ticket
 
@@ -50,8 +52,8 @@ def watch(
 ) -> None:
     """The job as it runs, every few minutes."""
     while start <= end:
-        for kind, key in due(session, start, 100):
-            look(session, kind, key, start, terms)
+        for kind, key in due_records(session, start, 100):
+            check_record(session, kind, key, start, terms)
         start += step
     session.expire_all()
 
@@ -66,7 +68,12 @@ def told(session: Session, *kinds: str) -> list[tuple[str, str, int]]:
 
 def move(session: Session, ticket: Any, meaning: str, at: datetime, by: Any = None) -> None:
     key = session.scalars(select(TicketStatus.id).where(TicketStatus.meaning == meaning)).one()
-    tickets.move_to(session, ticket, key, {"resolution": "Done"}, by.id if by else None, at, TERMS)
+    tickets.change_status(
+        session,
+        ticket,
+        {"status_id": key, "resolution": "Done"},
+        ChangeContext(by.id if by else None, at, sla_terms=TERMS),
+    )
     session.flush()
 
 
@@ -89,7 +96,7 @@ def test_a_warning_the_breach_and_then_one_manager_an_hour(session, people):
 def test_then_it_rests(session, people):
     ticket = owed(session, people["cleo"])
     watch(session, NOW, NOW + DAY)
-    assert ticket.sla_on is None and due(session, NOW + 365 * DAY, 10) == []
+    assert ticket.sla_on is None and due_records(session, NOW + 365 * DAY, 10) == []
 
 
 def test_the_timeline_tells_the_breach_and_each_step(session, people):
@@ -138,7 +145,7 @@ def test_a_second_look_tells_nothing_new(session, people):
     before, lines = told(session), session.scalar(select(func.count(Activity.id)))
     ticket.sla_on = NOW
     session.flush()
-    assert look(session, "ticket", ticket.id, NOW + 4 * HOUR, TERMS) == "skipped"
+    assert check_record(session, "ticket", ticket.id, NOW + 4 * HOUR, TERMS) == "skipped"
     assert (told(session), session.scalar(select(func.count(Activity.id)))) == (before, lines)
 
 
@@ -180,7 +187,7 @@ def test_a_reopened_ticket_is_watched_anew(session, people):
 
 def test_a_higher_priority_may_be_late_at_once(session, people):
     ticket = owed(session, people["cleo"])
-    tickets.change(session, ticket, {"priority": "Urgent"}, None, NOW + 40 * MINUTE, TERMS)
+    tickets.change(session, ticket, {"priority": "Urgent"}, ChangeContext(None, NOW + 40 * MINUTE, sla_terms=TERMS))
     session.flush()
     watch(session, NOW + 40 * MINUTE, NOW + 40 * MINUTE)
     assert told(session, "sla_breach") == [("sla_breach", "cleo", -10), ("sla_breach", "sam", -10)]
@@ -200,7 +207,7 @@ def test_figures_and_steps_are_office_time(session, people):
 
 def test_everybody_who_has_the_ticket_is_told(session, people):
     ticket = owed(session, people["cleo"])
-    assignment.join(session, ticket, people["dan"].id, None, NOW)
+    assignment.add_assignee(session, ticket, people["dan"].id, Stamp(None, NOW))
     watch(session, NOW, NOW + 100 * MINUTE)
     assert told(session) == [("sla_warning", "cleo", 30), ("sla_warning", "dan", 30)]
 
@@ -254,7 +261,7 @@ def test_where_nobody_stands_above_the_admins_are_the_last_step(session, people,
 
 def test_a_lead_is_watched_as_well(session, people):
     lead = makers.lead(session, people["cleo"])
-    sla.begin(lead, TERMS, NOW)
+    sla.start_clock(lead, TERMS, NOW)
     session.flush()
     watch(session, NOW, NOW + 100 * MINUTE)
     row = session.scalars(select(Notification)).one()
@@ -333,7 +340,7 @@ def test_each_breach_is_told_once_however_many_look(mariadb_url: str) -> None:
         per_ticket = select(func.count()).where(Notification.kind == "sla_breach").group_by(Notification.ticket_id)
         assert list(session.scalars(per_ticket)) == [1] * TICKETS
         lines = select(func.count(Activity.id)).where(Activity.kind == "system")
-        assert session.scalar(lines) == TICKETS and due(session, ANSWER, TICKETS) == []
+        assert session.scalar(lines) == TICKETS and due_records(session, ANSWER, TICKETS) == []
     engine.dispose()
 
 
@@ -341,7 +348,7 @@ _WATCH = job_runner.Job(
     "watch",
     job_runner.every_minute,
     lambda session, at: job_runner.Work(
-        due(session, at.now, at.limit), lambda one, row: look(one, row[0], row[1], at.now, TERMS)
+        due_records(session, at.now, at.limit), lambda one, row: check_record(one, row[0], row[1], at.now, TERMS)
     ),
 )
 
@@ -360,10 +367,10 @@ def test_a_record_that_somebody_holds_is_passed_over(mariadb_url: str) -> None:
         ticket = owed(session, makers.user(session, "cleo"))
         session.commit()
         session.execute(select(tickets.Ticket).where(tickets.Ticket.id == ticket.id).with_for_update())
-        assert look(other, "ticket", ticket.id, ANSWER, TERMS) == "skipped"
+        assert check_record(other, "ticket", ticket.id, ANSWER, TERMS) == "skipped"
         session.rollback()
-        assert look(other, "ticket", ticket.id, ANSWER, TERMS) == "sla_breach"
+        assert check_record(other, "ticket", ticket.id, ANSWER, TERMS) == "sla_breach"
         other.rollback()  # killed before the commit: the next one does it
-        assert look(session, "ticket", ticket.id, ANSWER, TERMS) == "sla_breach"
+        assert check_record(session, "ticket", ticket.id, ANSWER, TERMS) == "sla_breach"
         session.rollback()
     engine.dispose()

@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.domain import assignment_requests
+from app.domain.base import Stamp
 from app.domain.expiry import due_leads, due_requests, expire_lead, expire_request
 from app.domain.notices import Notification
 from app.domain.settings import BusinessSetting
@@ -49,7 +50,7 @@ def test_when_a_lead_expires(session, ana, meaning, days, ends_as):
 def test_a_lead_that_somebody_touched_meanwhile_stays(session, ana):
     lead = makers.lead(session, ana, at=NOW - 61 * DAY)
     found = due_leads(session, NOW, 100)
-    lead.stamp(ana.id, NOW - HOUR)
+    lead.stamp(Stamp(ana.id, NOW - HOUR))
     session.flush()
     assert [expire_lead(session, lead_id, NOW) for lead_id in found] == ["skipped"]
 
@@ -70,7 +71,7 @@ def test_the_manager_says_after_how_many_days(session, ana):
 
 def asked(session: Session, ana: Any, at: Any) -> assignment_requests.AssignmentRequest:
     ben = makers.user(session, "ben", "Sales User")
-    return assignment_requests.ask(session, makers.lead(session, ben), ana.id, "I know him", ben.id, at)
+    return assignment_requests.create(session, makers.lead(session, ben), ana.id, "I know him", Stamp(ben.id, at))
 
 
 @pytest.mark.parametrize(
@@ -96,13 +97,15 @@ def test_after_it_expired_one_may_ask_again(session, ana):
     request = asked(session, ana, NOW - 10 * DAY)
     expire_request(session, request.id, NOW)
     lead = session.get_one(makers.Lead, request.lead_id)
-    again = assignment_requests.ask(session, lead, ana.id, "I still know him", request.created_by_id, NOW)
+    again = assignment_requests.create(session, lead, ana.id, "I still know him", Stamp(request.created_by_id, NOW))
     assert again.status == "Pending"
 
 
 def test_a_request_that_was_decided_does_not_expire(session, ana):
     request = asked(session, ana, NOW - 10 * DAY)
     lead = session.get_one(makers.Lead, request.lead_id)
-    assignment_requests.decide(session, request, lead, True, None, ana.id, NOW - timedelta(days=1))
+    assignment_requests.decide(
+        session, request, lead, assignment_requests.Verdict(True), Stamp(ana.id, NOW - timedelta(days=1))
+    )
     assert due_requests(session, NOW, ALWAYS_OPEN, 100) == []
     assert expire_request(session, request.id, NOW) == "skipped"

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.domain import job_health
-from app.domain.job_runs import JobRun, newest
+from app.domain.job_runs import JobRun, newest_runs
 from app.domain.notices import Notification
 from tests import makers
 from tests.makers import MINUTE, NOW, ZONE
@@ -25,7 +25,7 @@ def run(session: Session, job: str, ago: float, outcome: str = "done") -> None:
 
 
 def said(session: Session) -> list[tuple[Any, ...]]:
-    return [(each.job, each.slot, each.hangs) for each in job_health.of_now(session, JOBS, NOW)]
+    return [(each.job, each.slot, each.is_stuck) for each in job_health.current_delays(session, JOBS, NOW)]
 
 
 #: (minutes ago, outcome) of the runs of each job -> incidents (job, last slot, it hangs).
@@ -52,13 +52,13 @@ def test_what_is_late(session, one, other, incidents):
 
 def test_the_only_job_is_named(session):
     run(session, "one", 9)
-    assert [each.job for each in job_health.of_now(session, ["one"], NOW)] == ["one"]
+    assert [each.job for each in job_health.current_delays(session, ["one"], NOW)] == ["one"]
 
 
 @pytest.mark.parametrize(("ago", "found"), [(2, 0), (34, 1)])
 def test_who_takes_the_lead_knows_of_the_gap(session, ago, found):
     run(session, "one", ago)
-    gaps = job_health.of_gap(session, JOBS, NOW)
+    gaps = job_health.delay_before_takeover(session, JOBS, NOW)
     assert [(gap.since, gap.until) for gap in gaps] == [(NOW - ago * MINUTE, NOW)] * found
 
 
@@ -68,8 +68,8 @@ def test_working_admins_hear_of_an_incident_once(session):
     run(session, "one", 34)
     for minutes in (0, 1, 2):
         now = NOW + minutes * MINUTE
-        job_health.tell(session, job_health.of_now(session, JOBS, now), now, ZONE)
-    job_health.tell(session, job_health.of_gap(session, JOBS, NOW), NOW, ZONE)
+        job_health.notify_admins(session, job_health.current_delays(session, JOBS, now), now, ZONE)
+    job_health.notify_admins(session, job_health.delay_before_takeover(session, JOBS, NOW), NOW, ZONE)
     told = session.scalars(select(Notification)).one()
     assert (told.user_id, told.payload["from"], told.payload["minutes"]) == (ada.id, "23 Nov, 09:26", 34)
 
@@ -78,7 +78,7 @@ def test_the_newest_run_of_each_job(session):
     for ago in (3, 1, 2):
         run(session, "one", ago)
         run(session, "other", ago + 5)
-    assert {job: each.started_on for job, each in newest(session, [*JOBS, "never"]).items()} == {
+    assert {job: each.started_on for job, each in newest_runs(session, [*JOBS, "never"]).items()} == {
         "one": NOW - MINUTE,
         "other": NOW - 6 * MINUTE,
     }

@@ -10,7 +10,8 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.domain import conversion, customers, leads, sla
-from app.domain.base import RuleBroken
+from app.domain.base import RuleBroken, Stamp
+from app.domain.change_context import ChangeContext
 from app.domain.settings import LeadStatus
 from app.lib.vault import Vault
 from app.models import Activity, Assignment, CallLog, Customer, CustomerAccount, Lead, Notification, StatusChange, Task
@@ -21,7 +22,9 @@ TERMS = sla.SlaTerms(ALWAYS_OPEN, {("lead", ""): (60, None)})
 
 def take(session: Session, by: Any = None, vault: Any = None, **values: Any) -> Lead:
     contact = {"first_name": "Ravi", "last_name": "Kumar", "mobile": "98200 12345"}
-    return leads.create(session, contact | values, by.id if by else None, NOW, vault, TERMS)
+    return leads.create(
+        session, contact | values, ChangeContext(by.id if by else None, NOW, vault=vault, sla_terms=TERMS)
+    )
 
 
 def status(session: Session, meaning: str) -> int:
@@ -31,7 +34,12 @@ def status(session: Session, meaning: str) -> int:
 def move(
     session: Session, lead: Lead, meaning: str, by: Any = None, at: Any = NOW, reopen: bool = False, **values: Any
 ) -> None:
-    leads.move_to(session, lead, status(session, meaning), values, by.id if by else None, at, reopen)
+    leads.change_status(
+        session,
+        lead,
+        {"status_id": status(session, meaning)} | values,
+        ChangeContext(by.id if by else None, at, may_reopen=reopen),
+    )
 
 
 def count(session: Session, record: Any) -> int:
@@ -42,30 +50,32 @@ def count(session: Session, record: Any) -> int:
 
 
 def test_a_lead_needs_somebody_to_talk_to(office: Session) -> None:
-    with pytest.raises(RuleBroken, match="name, a mobile number or an e-mail"):
+    with pytest.raises(RuleBroken, match="name, a mobile number or an email"):
         take(office, first_name=" ", last_name=None, mobile="")
 
 
 @pytest.mark.parametrize("typed", ["9820012345", "+91 98200-12345", "09820012345", "(0) 98200 12345"])
 def test_every_spelling_of_a_number_is_the_same_person(office: Session, typed: str) -> None:
-    known = customers.create(office, {"first_name": "Asha", "mobile": "9820012345"}, None, NOW, None)
+    known = customers.create(office, {"first_name": "Asha", "mobile": "9820012345"}, ChangeContext(None, NOW))
     assert take(office, mobile=typed).customer is known
 
 
 def test_a_main_number_wins_over_an_alternative_one(office: Session) -> None:
     customers.create(
-        office, {"first_name": "A", "mobile": "9811111111", "alternative_mobile": "9820012345"}, None, NOW, None
+        office,
+        {"first_name": "A", "mobile": "9811111111", "alternative_mobile": "9820012345"},
+        ChangeContext(None, NOW),
     )
-    main = customers.create(office, {"first_name": "B", "mobile": "9820012345"}, None, NOW, None)
+    main = customers.create(office, {"first_name": "B", "mobile": "9820012345"}, ChangeContext(None, NOW))
     assert take(office).customer is main
 
 
 def test_a_lead_of_a_known_customer_keeps_no_contact_of_its_own(office: Session, vault: Vault) -> None:
-    customers.create(office, {"first_name": "Asha", "mobile": "9820012345"}, None, NOW, None)
+    customers.create(office, {"first_name": "Asha", "mobile": "9820012345"}, ChangeContext(None, NOW))
     lead = take(office, vault=vault, email="new@x.in", pan="ABCDE1234F", address="Here")
     own = ("first_name", "last_name", "mobile", "mobile_e164", "email", "address", "pan_sealed", "pan_blind")
     assert [getattr(lead, name) for name in own] == [None] * len(own)
-    assert lead.called == "Asha"
+    assert lead.display_name == "Asha"
 
 
 @pytest.mark.parametrize(
@@ -111,7 +121,7 @@ def test_who_gets_a_lead_is_told_once_and_who_takes_it_is_not(office: Session) -
 
 def test_the_timeline_never_holds_a_pan(office: Session, vault: Vault) -> None:
     lead = take(office, vault=vault, pan="ABCDE1234F")
-    leads.change(office, lead, {"pan": "ABCDE9999K", "email": "x@y.in"}, None, NOW, vault)
+    leads.change(office, lead, {"pan": "ABCDE9999K", "email": "x@y.in"}, ChangeContext(None, NOW, vault=vault))
     told = office.scalars(select(Activity).where(Activity.kind == "field_change")).one().payload["changes"]
     assert told == [["email", None, "x@y.in"], ["pan", None, None]]
 
@@ -125,7 +135,7 @@ def test_a_task_named_after_a_nameless_lead_tells_no_number(office: Session) -> 
 # --- moving
 
 
-@pytest.mark.parametrize("meaning, field", [*leads.NEEDS.items(), ("scheduled", "task")])
+@pytest.mark.parametrize("meaning, field", [*leads.REQUIRED_FIELDS.items(), ("scheduled", "task")])
 def test_a_gate_names_the_field_that_is_missing(office: Session, meaning: str, field: str) -> None:
     lead = take(office)
     with pytest.raises(RuleBroken) as refused:
@@ -137,7 +147,9 @@ def test_every_status_as_shipped_can_be_reached(office: Session) -> None:
     given = {"client_id": "C1", "pod_id": "P1", "rejection_reason": "x", "task": {"title": "Call"}}
     for row in office.scalars(select(LeadStatus).order_by(LeadStatus.position)).all():
         lead = take(office, mobile=None)
-        leads.move_to(office, lead, row.id, {**given, "client_id": f"C{row.id}"}, None, NOW)
+        leads.change_status(
+            office, lead, {"status_id": row.id, **given, "client_id": f"C{row.id}"}, ChangeContext(None, NOW)
+        )
         assert lead.status is row
 
 
@@ -210,23 +222,23 @@ def test_a_pan_moves_to_the_customer_sealed_as_it_is(office: Session, vault: Vau
 def test_a_conversion_is_done_once_and_undone_for_a_day(office: Session) -> None:
     lead = take(office)
     move(office, lead, "activated", client_id="C1")
-    customer = conversion.convert(office, lead, None, NOW)
-    assert conversion.convert(office, lead, None, NOW + HOUR) is customer and lead.converted_on == NOW
+    customer = conversion.convert(office, lead, Stamp(None, NOW))
+    assert conversion.convert(office, lead, Stamp(None, NOW + HOUR)) is customer and lead.converted_on == NOW
     with pytest.raises(RuleBroken, match="24 hours"):
-        conversion.undo(office, lead, None, NOW + DAY + MINUTE)
-    conversion.undo(office, lead, None, NOW + DAY)
+        conversion.undo(office, lead, Stamp(None, NOW + DAY + MINUTE))
+    conversion.undo(office, lead, Stamp(None, NOW + DAY))
     assert lead.converted_on is None
     with pytest.raises(RuleBroken, match="was not converted"):
-        conversion.undo(office, lead, None, NOW + DAY)
+        conversion.undo(office, lead, Stamp(None, NOW + DAY))
 
 
 def test_a_conversion_takes_calls_and_lines_along(office: Session) -> None:
     lead = take(office)
     call = CallLog(direction="Outgoing", status="Completed", started_on=NOW, lead_id=lead.id, medium="manual")
-    call.stamp(None, NOW)
+    call.stamp(Stamp(None, NOW))
     office.add(call)
     move(office, lead, "activated", client_id="C1")
-    customer = conversion.convert(office, lead, None, NOW)
+    customer = conversion.convert(office, lead, Stamp(None, NOW))
     office.flush()
     office.expire_all()
     assert call.customer_id == customer.id
@@ -236,14 +248,14 @@ def test_a_conversion_takes_calls_and_lines_along(office: Session) -> None:
 def test_a_contact_changed_on_a_customers_lead_changes_the_customer(office: Session) -> None:
     lead = take(office)
     move(office, lead, "opened", client_id="C1")
-    leads.change(office, lead, {"email": "NEW@x.in"}, None, NOW + HOUR, None)
+    leads.change(office, lead, {"email": "NEW@x.in"}, ChangeContext(None, NOW + HOUR))
     assert lead.customer and lead.customer.email == "new@x.in" and lead.email is None
 
 
 def test_a_number_typed_later_finds_the_customer(office: Session) -> None:
-    known = customers.create(office, {"first_name": "Asha", "mobile": "9820012345"}, None, NOW, None)
+    known = customers.create(office, {"first_name": "Asha", "mobile": "9820012345"}, ChangeContext(None, NOW))
     lead = take(office, mobile=None)
-    leads.change(office, lead, {"mobile": "09820012345"}, None, NOW, None)
+    leads.change(office, lead, {"mobile": "09820012345"}, ChangeContext(None, NOW))
     assert lead.customer is known and lead.mobile is None
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.domain import assignment, leave_return, team
+from app.domain.base import Stamp
 from app.models import Activity, Assignment, Notification, Ticket, User
 from tests.app_fixtures import World
 from tests.domain.test_assignment import at_once
@@ -27,14 +28,16 @@ def people(office: Session) -> dict[str, Any]:
 
 def taken(office: Session, about: Any) -> Assignment:
     """Ben takes the record when it is Ana's turn."""
-    decision = team.next_in_turn(office, "Sales User", NOW)
-    assignment.give(office, about, int(decision.user_id or 0), "round robin", None, NOW, decision)
+    decision = team.take_turn(office, "Sales User", NOW)
+    assignment.assign(
+        office, about, assignment.NewAssignee(int(decision.user_id or 0), "round robin", decision), Stamp(None, NOW)
+    )
     office.commit()
     return office.scalars(select(Assignment).order_by(Assignment.id.desc())).first()
 
 
 def returned(office: Session, now: Any = LATER) -> list[str]:
-    answers = [leave_return.hand_back(office, key, now) for key in leave_return.due(office, now, 100)]
+    answers = [leave_return.return_record(office, key, now) for key in leave_return.due_assignments(office, now, 100)]
     office.commit()
     return answers
 
@@ -82,7 +85,7 @@ def test_a_round_that_is_under_way_goes_on(office: Session, people: Any) -> None
 def test_what_was_given_to_somebody_else_stays_there(office: Session, people: Any) -> None:
     about = lead(office)
     taken(office, about)
-    assignment.give(office, about, people["dev"].id, "direct", None, NOW + HOUR)
+    assignment.assign(office, about, assignment.NewAssignee(people["dev"].id, "direct"), Stamp(None, NOW + HOUR))
     assert returned(office) == [] and about.assignee_id == people["dev"].id
 
 
@@ -109,9 +112,9 @@ def test_who_comes_back_early_gets_it_at_once(office: Session, people: Any) -> N
 def test_the_stead_may_have_ended_between_search_and_lock(office: Session, people: Any) -> None:
     about = ticket(office)
     stretch = taken(office, about)
-    assignment.give(office, about, people["dev"].id, "direct", None, LATER)
+    assignment.assign(office, about, assignment.NewAssignee(people["dev"].id, "direct"), Stamp(None, LATER))
     office.commit()
-    assert leave_return.hand_back(office, stretch.id, LATER) == "skipped"
+    assert leave_return.return_record(office, stretch.id, LATER) == "skipped"
     assert office.get_one(Ticket, about.id).assignee_id == people["dev"].id
 
 
@@ -122,7 +125,7 @@ def test_of_many_who_hand_back_at_once_one_does(maria: World) -> None:
     maria.session.commit()
     about = maria.make.lead(None, assign_to_role="Sales User")
     (stretch,) = maria.rows(select(Assignment.id).where(Assignment.stead_of_id == ana.id))
-    answers = at_once(maria, [lambda session: leave_return.hand_back(session, stretch, LATER)] * 6)
+    answers = at_once(maria, [lambda session: leave_return.return_record(session, stretch, LATER)] * 6)
     assert sorted(answers) == ["returned", *["skipped"] * 5]
     told = maria.rows(select(Notification.user_id).where(Notification.at == LATER))
     assert sorted(told) == sorted([ana.id, ben]) and maria.fresh(about).assignee_id == ana.id

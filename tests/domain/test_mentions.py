@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select
 
 from app.domain import mentions, timeline
-from app.domain.base import Conflict, RuleBroken
+from app.domain.base import Conflict, RuleBroken, Stamp
 from app.models import Notification
 from tests.makers import HOUR, MINUTE, NOW, lead, user
 
@@ -31,12 +31,12 @@ KNOWN = {"mia": 1, "ana.shah": 2, "max-joseph": 3, "cleo@eshin.test": 4, "rāma"
     ],
 )
 def test_what_is_a_mention(text, ids):
-    assert list(mentions.named(text, KNOWN).values()) == ids
+    assert list(mentions.mentioned_users(text, KNOWN).values()) == ids
 
 
 def test_fifty_people_are_enough_for_one_note():
     crowd = {f"p{n}": n for n in range(80)}
-    assert len(mentions.named(" ".join(f"@{name}" for name in crowd), crowd)) == mentions.MOST
+    assert len(mentions.mentioned_users(" ".join(f"@{name}" for name in crowd), crowd)) == mentions.MAX_MENTIONS
 
 
 def told(office):
@@ -47,35 +47,35 @@ def told(office):
 def test_each_is_told_once_and_the_author_never(office):
     ana, ben, mia = (user(office, name) for name in ("ana", "ben", "mia"))
     about = lead(office, ben)
-    line = timeline.write(office, about, "note", ana.id, NOW, text="@ana @mia")
+    line = timeline.write(office, about, "note", Stamp(ana.id, NOW), text="@ana @mia")
     office.flush()
     for _ in range(2):
-        mentions.tell(office, line, about, [ana.id, mia.id], [ben.id, mia.id], NOW)
+        mentions.notify(office, line, about, [ana.id, mia.id], [ben.id, mia.id], NOW)
     assert told(office) == [(mia.id, "mention"), (ben.id, "comment")]
 
 
 def test_a_note_keeps_what_it_said(office):
-    line = timeline.write(office, lead(office), "note", user(office, "ana").id, NOW, text="Monday")
+    line = timeline.write(office, lead(office), "note", Stamp(user(office, "ana").id, NOW), text="Monday")
     office.flush()
-    timeline.rewrite(office, line, None, NOW + HOUR, text="Tuesday")
-    timeline.rewrite(office, line, NOW + HOUR, NOW + 2 * HOUR, text="Friday")
+    timeline.edit_note(office, line, None, NOW + HOUR, text="Tuesday")
+    timeline.edit_note(office, line, NOW + HOUR, NOW + 2 * HOUR, text="Friday")
     assert (line.payload["text"], line.edited_on) == ("Friday", NOW + 2 * HOUR)
     assert [old["text"] for old in line.payload["history"]] == ["Monday", "Tuesday"]
     assert line.payload["history"][1]["at"] == (NOW + HOUR).isoformat()
 
 
 def test_a_stale_edit_is_refused(office):
-    line = timeline.write(office, lead(office), "note", user(office, "ana").id, NOW, text="Monday")
+    line = timeline.write(office, lead(office), "note", Stamp(user(office, "ana").id, NOW), text="Monday")
     office.flush()
-    timeline.rewrite(office, line, None, NOW + HOUR, text="Tuesday")
+    timeline.edit_note(office, line, None, NOW + HOUR, text="Tuesday")
     with pytest.raises(Conflict):
-        timeline.rewrite(office, line, None, NOW + 2 * HOUR, text="Friday")
+        timeline.edit_note(office, line, None, NOW + 2 * HOUR, text="Friday")
 
 
 def test_a_note_is_not_changed_for_ever(office):
-    line = timeline.write(office, lead(office), "note", user(office, "ana").id, NOW, text="0")
+    line = timeline.write(office, lead(office), "note", Stamp(user(office, "ana").id, NOW), text="0")
     office.flush()
-    for n in range(timeline.MOST_EDITS):
-        timeline.rewrite(office, line, line.edited_on, NOW + n * MINUTE, text=str(n))
+    for n in range(timeline.MAX_EDITS):
+        timeline.edit_note(office, line, line.edited_on, NOW + n * MINUTE, text=str(n))
     with pytest.raises(RuleBroken, match="new one"):
-        timeline.rewrite(office, line, line.edited_on, NOW + HOUR, text="once more")
+        timeline.edit_note(office, line, line.edited_on, NOW + HOUR, text="once more")

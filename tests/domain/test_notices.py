@@ -13,19 +13,19 @@ from tests.makers import NOW, lead, user
 
 def test_what_is_as_shipped_is_not_kept():
     table = {kind: dict(notices.CHANNELS) for kind in notices.KINDS}
-    assert notices.deviations(table) is None
+    assert notices.non_default_choices(table) is None
     table["mention"] = {"bell": True, "screen": False, "email": True}
-    assert notices.deviations(table) == {"mention": {"screen": False, "email": True}}
+    assert notices.non_default_choices(table) == {"mention": {"screen": False, "email": True}}
 
 
 @pytest.mark.parametrize("table", [{"gossip": {}}, {"mention": {"pigeon": True}}, {"mention": {"bell": "yes"}}])
 def test_nobody_chooses_what_there_is_not(table):
     with pytest.raises(RuleBroken):
-        notices.deviations(table)
+        notices.non_default_choices(table)
 
 
 def test_who_wants_no_bell_finds_it_as_read_and_gets_his_mail(office):
     ana, about = user(office, "ana", notice_choices={"assigned": {"bell": False, "email": True}}), lead(office)
-    notices.tell(office, [ana.id], "assigned", "k", about, None, NOW, number=about.number)
+    notices.notify(office, [ana.id], "assigned", "k", about, None, NOW, number=about.number)
     assert office.scalars(select(Notification.read_on)).one() == NOW
     assert office.execute(select(Delivery.channel, Delivery.state)).one() == ("email", "queued")

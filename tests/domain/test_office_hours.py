@@ -14,13 +14,13 @@ from app.domain.office_hours import (
     NeverOpens,
     Office,
     Range,
-    after,
-    before,
+    add_open_time,
+    add_working_days,
     is_open,
     next_opening,
-    open_between,
+    open_time_between,
     refuse_bad_ranges,
-    working_days_after,
+    subtract_open_time,
 )
 
 KOLKATA, NEW_YORK = ZoneInfo("Asia/Kolkata"), ZoneInfo("America/New_York")
@@ -67,10 +67,10 @@ def test_an_office_without_hours_is_always_open_even_on_holidays() -> None:
     office = Office(KOLKATA, holidays=frozenset({HOLI}), half_days={MUHURAT: ((time(9), time(10)),)})
     start = at("2026-03-04 03:00")
     assert is_open(office, start)
-    assert open_between(office, start, start + 40 * DAY) == 40 * DAY
-    assert after(office, start, 5 * HOUR) == start + 5 * HOUR
+    assert open_time_between(office, start, start + 40 * DAY) == 40 * DAY
+    assert add_open_time(office, start, 5 * HOUR) == start + 5 * HOUR
     assert next_opening(office, start) == start
-    assert working_days_after(office, start, 3) == start + 3 * DAY
+    assert add_working_days(office, start, 3) == start + 3 * DAY
 
 
 def test_hours_that_make_no_sense_count_as_no_hours() -> None:
@@ -88,7 +88,7 @@ def test_an_end_at_midnight_is_the_end_of_the_day(midnight: time) -> None:
     assert is_open(office, at("2026-03-02 23:59:59.5"))
     assert is_open(office, at("2026-03-03 00:00:00"))
     assert not is_open(office, at("2026-03-03 00:00:01"))
-    assert open_between(office, at("2026-03-02 12:00"), at("2026-03-03 12:00")) == 4 * HOUR
+    assert open_time_between(office, at("2026-03-02 12:00"), at("2026-03-03 12:00")) == 4 * HOUR
 
 
 def test_ranges_that_touch_or_overlap_count_once() -> None:
@@ -98,7 +98,7 @@ def test_ranges_that_touch_or_overlap_count_once() -> None:
         Range(0, time(10), time(11)),
         Range(0, time(14), time(18)),
     )
-    assert open_between(Office(KOLKATA, ranges), at("2026-03-02 00:00"), at("2026-03-03 00:00")) == 9 * HOUR
+    assert open_time_between(Office(KOLKATA, ranges), at("2026-03-02 00:00"), at("2026-03-03 00:00")) == 9 * HOUR
 
 
 @pytest.mark.parametrize("ask", [is_open, next_opening])
@@ -125,7 +125,7 @@ def test_a_moment_without_a_zone_is_refused(ask: Callable[[Office, datetime], ob
     ],
 )
 def test_open_time_between_two_moments(start: str, end: str, hours: float) -> None:
-    assert open_between(OFFICE, at(start), at(end)) == hours * HOUR
+    assert open_time_between(OFFICE, at(start), at(end)) == hours * HOUR
 
 
 @pytest.mark.parametrize(
@@ -146,14 +146,14 @@ def test_open_time_between_two_moments(start: str, end: str, hours: float) -> No
     ],
 )
 def test_the_moment_after_so_much_open_time(start: str, hours: float, moment: str) -> None:
-    assert after(OFFICE, at(start), hours * HOUR) == at(moment)
+    assert add_open_time(OFFICE, at(start), hours * HOUR) == at(moment)
 
 
 def test_a_negative_span_is_refused() -> None:
     with pytest.raises(ValueError, match="negative"):
-        after(OFFICE, at("2026-03-02 09:00"), -MINUTE)
+        add_open_time(OFFICE, at("2026-03-02 09:00"), -MINUTE)
     with pytest.raises(ValueError, match="negative"):
-        working_days_after(OFFICE, at("2026-03-02 09:00"), -1)
+        add_working_days(OFFICE, at("2026-03-02 09:00"), -1)
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_the_office_opens_next(now: str, opens: str) -> None:
     ],
 )
 def test_a_request_expires_working_days_later(start: str, days: int, moment: str) -> None:
-    assert working_days_after(OFFICE, at(start), days) == at(moment)
+    assert add_working_days(OFFICE, at(start), days) == at(moment)
 
 
 # --- An office that stays shut
@@ -197,17 +197,17 @@ def shut_for(days: int) -> Office:
 @pytest.mark.parametrize("span", [NONE, HOUR, 5_000 * HOUR])
 def test_an_office_shut_for_three_years_never_opens(span: timedelta) -> None:
     with pytest.raises(NeverOpens):
-        after(shut_for(3 * 366), at("2026-03-02 12:00"), span)
+        add_open_time(shut_for(3 * 366), at("2026-03-02 12:00"), span)
     with pytest.raises(NeverOpens):
-        working_days_after(shut_for(3 * 366), at("2026-03-02 12:00"), 1)
+        add_working_days(shut_for(3 * 366), at("2026-03-02 12:00"), 1)
 
 
 @pytest.mark.parametrize("hours, opened_for", [(1, 1), (18, 18), (900, 900)])
 def test_an_office_shut_for_a_year_is_waited_for(hours: int, opened_for: int) -> None:
     office = shut_for(365)
-    moment = after(office, at("2026-03-02 12:00"), hours * HOUR)
+    moment = add_open_time(office, at("2026-03-02 12:00"), hours * HOUR)
     assert moment > at("2027-03-02 09:00")
-    assert open_between(office, at("2027-03-02 00:00"), moment) == opened_for * HOUR
+    assert open_time_between(office, at("2027-03-02 00:00"), moment) == opened_for * HOUR
 
 
 # --- Clock changes
@@ -222,7 +222,7 @@ def test_an_office_shut_for_a_year_is_waited_for(hours: int, opened_for: int) ->
     ],
 )
 def test_summer_time_does_not_touch_a_day_shift(start: str, end: str, hours: int) -> None:
-    assert open_between(IN_NEW_YORK, at(start, NEW_YORK), at(end, NEW_YORK)) == hours * HOUR
+    assert open_time_between(IN_NEW_YORK, at(start, NEW_YORK), at(end, NEW_YORK)) == hours * HOUR
 
 
 def test_opening_shifts_in_utc_with_summer_time() -> None:
@@ -236,17 +236,17 @@ def test_opening_shifts_in_utc_with_summer_time() -> None:
 )
 def test_a_night_shift_lasts_as_long_as_it_really_does(day: str, hours: int, in_the_month: int) -> None:
     midnight = at(day, NEW_YORK)
-    assert open_between(NIGHT_SHIFT, midnight, midnight + 12 * HOUR) == hours * HOUR
-    assert after(NIGHT_SHIFT, midnight, hours * HOUR) == at(f"{day} 06:00", NEW_YORK)
+    assert open_time_between(NIGHT_SHIFT, midnight, midnight + 12 * HOUR) == hours * HOUR
+    assert add_open_time(NIGHT_SHIFT, midnight, hours * HOUR) == at(f"{day} 06:00", NEW_YORK)
     first = datetime.fromisoformat(day).replace(day=1, tzinfo=NEW_YORK)
     following = (first + 40 * DAY).replace(day=1)
-    assert open_between(NIGHT_SHIFT, first, following) == in_the_month * HOUR
+    assert open_time_between(NIGHT_SHIFT, first, following) == in_the_month * HOUR
 
 
 def test_an_hour_that_does_not_exist_is_not_counted_and_one_that_comes_twice_is_twice() -> None:
     office = Office(NEW_YORK, (Range(6, time(1, 30), time(2, 30)),))
-    assert open_between(office, at("2026-03-08 00:00", NEW_YORK), at("2026-03-08 12:00", NEW_YORK)) == HOUR / 2
-    assert open_between(office, at("2026-11-01 00:00", NEW_YORK), at("2026-11-01 12:00", NEW_YORK)) == 1.5 * HOUR
+    assert open_time_between(office, at("2026-03-08 00:00", NEW_YORK), at("2026-03-08 12:00", NEW_YORK)) == HOUR / 2
+    assert open_time_between(office, at("2026-11-01 00:00", NEW_YORK), at("2026-11-01 12:00", NEW_YORK)) == 1.5 * HOUR
 
 
 def test_the_second_pass_of_a_repeated_hour_is_open_too() -> None:
@@ -257,18 +257,18 @@ def test_the_second_pass_of_a_repeated_hour_is_open_too() -> None:
 
 
 def test_working_days_keep_the_local_time_over_a_clock_change() -> None:
-    assert working_days_after(IN_NEW_YORK, at("2026-03-06 10:00", NEW_YORK), 3) == at("2026-03-09 10:00", NEW_YORK)
+    assert add_working_days(IN_NEW_YORK, at("2026-03-06 10:00", NEW_YORK), 3) == at("2026-03-09 10:00", NEW_YORK)
 
 
 def test_kolkata_knows_no_clock_change() -> None:
     nights = Office(KOLKATA, tuple(Range(day, time(0), time(6)) for day in range(7)))
-    assert open_between(nights, at("2016-01-01 00:00"), at("2026-01-01 00:00")) == 3653 * 6 * HOUR
+    assert open_time_between(nights, at("2016-01-01 00:00"), at("2026-01-01 00:00")) == 3653 * 6 * HOUR
 
 
 def test_a_date_that_a_country_skipped_has_no_office_time() -> None:
     apia = Office(ZoneInfo("Pacific/Apia"), tuple(Range(day, time(9), time(18)) for day in range(7)))
     start, end = datetime(2011, 12, 1, tzinfo=apia.zone), datetime(2012, 1, 1, tzinfo=apia.zone)
-    assert open_between(apia, start, end) == 30 * 9 * HOUR
+    assert open_time_between(apia, start, end) == 30 * 9 * HOUR
 
 
 # --- Counted minute by minute
@@ -332,7 +332,7 @@ def offices_at_work(draw: st.DrawFn) -> tuple[Office, datetime]:
 @given(scene=offices_at_work(), minutes=st.integers(0, 4 * 1440))
 def test_open_time_equals_the_minutes_counted_one_by_one(scene: tuple[Office, datetime], minutes: int) -> None:
     office, start = scene
-    assert open_between(office, start, start + minutes * MINUTE) == minutes_counted(
+    assert open_time_between(office, start, start + minutes * MINUTE) == minutes_counted(
         office, start, start + minutes * MINUTE
     )
 
@@ -342,9 +342,9 @@ def test_open_time_equals_the_minutes_counted_one_by_one(scene: tuple[Office, da
 def test_after_is_the_earliest_moment_with_so_much_open_time(scene: tuple[Office, datetime], seconds: int) -> None:
     office, start = scene
     span = timedelta(seconds=seconds)
-    moment = after(office, start, span)
-    assert open_between(office, start, moment) == span
-    assert open_between(office, start, moment - timedelta.resolution) == span - timedelta.resolution
+    moment = add_open_time(office, start, span)
+    assert open_time_between(office, start, moment) == span
+    assert open_time_between(office, start, moment - timedelta.resolution) == span - timedelta.resolution
     if moment - start < 3 * DAY:
         whole = moment.replace(second=0)
         assert minutes_counted(office, start, whole) + (moment - whole) == span
@@ -355,7 +355,7 @@ def test_after_is_the_earliest_moment_with_so_much_open_time(scene: tuple[Office
 def test_the_office_opens_next_where_the_first_open_minute_is(scene: tuple[Office, datetime]) -> None:
     office, now = scene
     opens = next_opening(office, now)
-    assert opens == after(office, now, NONE)
+    assert opens == add_open_time(office, now, NONE)
     assert is_open(office, opens)
     assume(opens - now < 4 * DAY)
     assert minutes_counted(office, now, opens) == NONE
@@ -367,16 +367,18 @@ def test_open_time_adds_up_over_years(scene: tuple[Office, datetime], first: int
     office, start = scene
     middle = start + first * MINUTE
     end = middle + second * MINUTE
-    assert open_between(office, start, middle) + open_between(office, middle, end) == open_between(office, start, end)
+    assert open_time_between(office, start, middle) + open_time_between(office, middle, end) == open_time_between(
+        office, start, end
+    )
 
 
 @settings(max_examples=100, deadline=None)
 @given(scene=offices_at_work(), hours=st.integers(1, 30_000))
 def test_long_spans_are_exact_too(scene: tuple[Office, datetime], hours: int) -> None:
     office, start = scene
-    moment = after(office, start, hours * HOUR)
-    assert open_between(office, start, moment) == hours * HOUR
-    assert open_between(office, start, moment - MINUTE) == hours * HOUR - MINUTE
+    moment = add_open_time(office, start, hours * HOUR)
+    assert open_time_between(office, start, moment) == hours * HOUR
+    assert open_time_between(office, start, moment - MINUTE) == hours * HOUR - MINUTE
 
 
 class Counting(Office):
@@ -399,10 +401,10 @@ def test_of_ten_years_only_the_unusual_days_are_looked_at(zone: ZoneInfo) -> Non
     unusual = (
         len([day for day in holidays if start.date() <= day < end.date()]) + 10 * 2 * 2
     )  # two clock changes a year, before and after
-    span = open_between(office, start, end)
+    span = open_time_between(office, start, end)
     assert len(office.asked) <= unusual + 4
     office.asked.clear()
-    assert after(office, start, span) <= end
+    assert add_open_time(office, start, span) <= end
     assert len(office.asked) <= 3 * unusual  # it comes nearer in a few steps
 
 
@@ -422,20 +424,22 @@ def test_of_ten_years_only_the_unusual_days_are_looked_at(zone: ZoneInfo) -> Non
     ],
 )
 def test_what_was_due_before_it_is_late(end: str, minutes: int, since: str) -> None:
-    assert before(OFFICE, at(end), minutes * MINUTE) == at(since)
+    assert subtract_open_time(OFFICE, at(end), minutes * MINUTE) == at(since)
 
 
 def test_an_hour_that_comes_twice_makes_late_sooner() -> None:
     """At 03:00 on 1 November three hours of the night shift have passed since 01:00 in New York, the first of two."""
-    assert before(NIGHT_SHIFT, at("2026-11-01 03:00", NEW_YORK), 3 * HOUR) == at("2026-11-01 01:00", NEW_YORK)
+    assert subtract_open_time(NIGHT_SHIFT, at("2026-11-01 03:00", NEW_YORK), 3 * HOUR) == at(
+        "2026-11-01 01:00", NEW_YORK
+    )
 
 
 def test_where_the_office_was_never_open_for_so_long_nothing_is_late() -> None:
-    assert before(OFFICE, at("2026-03-10 12:00"), 400 * 366 * DAY) == datetime(1000, 1, 1, tzinfo=UTC)
-    assert before(Office(KOLKATA), at("2026-03-10 12:00"), 5 * HOUR) == at("2026-03-10 07:00")
+    assert subtract_open_time(OFFICE, at("2026-03-10 12:00"), 400 * 366 * DAY) == datetime(1000, 1, 1, tzinfo=UTC)
+    assert subtract_open_time(Office(KOLKATA), at("2026-03-10 12:00"), 5 * HOUR) == at("2026-03-10 07:00")
 
 
-@pytest.mark.parametrize("count", [before, after])
+@pytest.mark.parametrize("count", [subtract_open_time, add_open_time])
 def test_office_time_is_never_negative(count: Callable[[Office, datetime, timedelta], datetime]) -> None:
     with pytest.raises(ValueError, match="negative"):
         count(OFFICE, at("2026-03-10 12:00"), -MINUTE)
@@ -446,9 +450,9 @@ def test_office_time_is_never_negative(count: Callable[[Office, datetime, timede
 def test_before_is_the_earliest_moment_with_no_more_open_time(scene: tuple[Office, datetime], seconds: int) -> None:
     office, end = scene
     span = timedelta(seconds=seconds)
-    moment = before(office, end, span)
-    assert open_between(office, moment, end) == span
-    assert open_between(office, moment - timedelta.resolution, end) > span
+    moment = subtract_open_time(office, end, span)
+    assert open_time_between(office, moment, end) == span
+    assert open_time_between(office, moment - timedelta.resolution, end) > span
 
 
 @settings(max_examples=120, deadline=None)
@@ -458,7 +462,9 @@ def test_late_is_what_the_minutes_counted_one_by_one_say(
 ) -> None:
     office, end = scene
     due_on = end - back * MINUTE
-    assert (due_on < before(office, end, minutes * MINUTE)) is (minutes_counted(office, due_on, end) > minutes * MINUTE)
+    assert (due_on < subtract_open_time(office, end, minutes * MINUTE)) is (
+        minutes_counted(office, due_on, end) > minutes * MINUTE
+    )
 
 
 # --- The admin screen

@@ -20,10 +20,18 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from app import job_runner, jobs
 from app.domain import tasks
-from app.domain.assignment import Assignment, begin
+from app.domain.assignment import Assignment, NewAssignee, open_assignment
+from app.domain.base import Stamp
+from app.domain.change_context import ChangeContext
 from app.domain.leads import Lead
 from app.domain.notices import Notification
-from app.domain.reassignment import ReassignmentPass, ReassignmentTerms, due_records, pass_of, reassign_record, terms
+from app.domain.reassignment import (
+    ReassignmentPass,
+    ReassignmentTerms,
+    due_records,
+    load_terms,
+    pass_at,
+)
 from app.domain.reassignment import reassign as reassign_many
 from app.domain.settings import BusinessSetting, Holiday
 from app.domain.tasks import Task
@@ -52,7 +60,7 @@ def people(session: Session) -> dict[str, Any]:
 
 def reassign(session: Session, record: Any, now: Any = NOW, office: Any = ALWAYS_OPEN) -> str:
     kind = "lead" if record.__tablename__ == "leads" else "ticket"
-    return reassign_record(session, kind, record.id, now, office, TERMS)
+    return reassign_many(session, [(kind, record.id)], pass_at(now, office, TERMS))[0]
 
 
 def told(session: Session, kind: str) -> list[int]:
@@ -200,7 +208,7 @@ def test_the_flag_goes_by_itself_when_somebody_acts(session, people, change):
     lead = makers.lead(session, people["ben"])
     task = makers.task(session, lead, due_on=NOW - HOUR, tried=[people["ana"].id])
     assert reassign(session, lead) == "exhausted"
-    tasks.change(session, task, change, people["mia"].id, NOW)
+    tasks.change(session, task, change, ChangeContext(people["mia"].id, NOW))
     session.flush()
     session.refresh(lead)
     assert (task.exhausted, task.tried, lead.exhausted_task_id) == (False, [], None)
@@ -212,7 +220,7 @@ def test_the_flag_of_the_record_stays_while_another_task_is_exhausted(session, p
         makers.task(session, lead, due_on=NOW - late, tried=[people["ben"].id]) for late in (2 * HOUR, HOUR)
     )
     reassign(session, lead)
-    tasks.change(session, first, {"status": "Done"}, people["ana"].id, NOW)
+    tasks.change(session, first, {"status": "Done"}, ChangeContext(people["ana"].id, NOW))
     session.flush()
     session.refresh(lead)
     assert lead.exhausted_task_id == second.id
@@ -221,7 +229,7 @@ def test_the_flag_of_the_record_stays_while_another_task_is_exhausted(session, p
 def test_the_settings_of_the_manager_count(session):
     session.add(BusinessSetting(key="grace_minutes", value=5))
     session.flush()
-    assert terms(session) == ReassignmentTerms(grace_minutes=5, retry_minutes=540)
+    assert load_terms(session) == ReassignmentTerms(grace_minutes=5, retry_minutes=540)
 
 
 def test_turns_are_spread_evenly(session, people):
@@ -239,7 +247,7 @@ def test_turns_are_spread_evenly(session, people):
 
 @pytest.fixture
 def by() -> ReassignmentPass:
-    return pass_of(NOW, ALWAYS_OPEN, TERMS)
+    return pass_at(NOW, ALWAYS_OPEN, TERMS)
 
 
 def test_a_chunk_deals_with_leads_and_tickets_of_several_roles(session, people, by):
@@ -298,7 +306,7 @@ def test_a_save_with_the_old_version_of_a_moved_task_is_refused(session, people)
 
 def test_both_stretches_of_a_moved_lead_are_true(session, people):
     lead = makers.lead(session, people["ana"])
-    begin(session, lead, people["ana"].id, "created", None, NOW - DAY)
+    open_assignment(session, lead, NewAssignee(people["ana"].id, "created"), Stamp(None, NOW - DAY))
     makers.task(session, lead, due_on=NOW - HOUR)
     reassign(session, lead)
     rows = session.execute(select(Assignment.user_id, Assignment.ended_on, Assignment.role).order_by(Assignment.id))

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.domain.base import RuleBroken
-from app.domain.reminder_preferences import offsets_typed, rearm
+from app.domain.reminder_preferences import parse_offsets, reschedule
 from app.models import User
 from tests import makers
 from tests.makers import DAY, HOUR, MINUTE, NOW
@@ -30,13 +30,13 @@ def task(session: Session, due_in: timedelta, status: str = "Todo") -> Any:
     [("", None), ("  ", None), ("60, 5", [60, 5]), ("5 60", [60, 5]), ("5,5", [5]), ("10080", [10080])],
 )
 def test_minutes_as_people_type_them(typed: str, offsets: list[int] | None) -> None:
-    assert offsets_typed(typed) == offsets
+    assert parse_offsets(typed) == offsets
 
 
 @pytest.mark.parametrize("typed", ["soon", "0", "-5", "10081", "1 2 3 4 5 6", "5.5", "٥", "9" * 50])
 def test_other_words_are_no_minutes(typed: str) -> None:
     with pytest.raises(RuleBroken, match="numbers of minutes"):
-        offsets_typed(typed)
+        parse_offsets(typed)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_other_words_are_no_minutes(typed: str) -> None:
 def test_new_offsets_arm_a_task_for_what_still_lies_ahead(session, due_in, offsets, next_in):
     made = task(session, due_in)
     before = made.version
-    assert rearm(session, made.assignee_id, offsets, NOW) == 1
+    assert reschedule(session, made.assignee_id, offsets, NOW) == 1
     session.refresh(made)
     assert (made.remind_on, made.version) == (NOW + next_in, before)
 
@@ -61,7 +61,7 @@ def test_new_offsets_arm_a_task_for_what_still_lies_ahead(session, due_in, offse
 def test_overdue_due_this_minute_and_closed_tasks_stay(session, due_in, status):
     made = task(session, due_in, status)
     before = made.remind_on
-    assert rearm(session, made.assignee_id, (30,), NOW) == 0
+    assert reschedule(session, made.assignee_id, (30,), NOW) == 0
     session.refresh(made)
     assert made.remind_on == before
 
@@ -70,7 +70,7 @@ def arm_many(session: Session) -> None:
     mine, other = [task(session, DAY + n * MINUTE) for n in range(230)], task(session, DAY)
     other.assignee_id = None
     session.flush()
-    assert rearm(session, mine[0].assignee_id, (30,), NOW) == 230
+    assert reschedule(session, mine[0].assignee_id, (30,), NOW) == 230
     for each in (mine[0], mine[-1]):
         session.refresh(each)
         assert each.remind_on == each.due_on - 30 * MINUTE

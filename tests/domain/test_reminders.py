@@ -10,8 +10,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.domain import tasks
+from app.domain.change_context import ChangeContext
 from app.domain.notices import Notification
-from app.domain.reminders import due, minutes_left, remind, remind_many
+from app.domain.reminders import due_tasks, minutes_left, remind, remind_many
 from app.domain.tasks import Task
 from app.ops.database import STATEMENTS
 from tests import makers
@@ -36,7 +37,7 @@ def minute_by_minute(session: Session, start: datetime, end: datetime, step: Any
     """The job as it runs: every minute, what is due."""
     now = start
     while now <= end:
-        for task_id in due(session, now, 100):
+        for task_id in due_tasks(session, now, 100):
             remind(session, task_id, now, ZONE)
         now += step
 
@@ -54,14 +55,14 @@ def test_a_person_is_reminded_an_hour_and_five_minutes_before(session, ana):
 
 def test_a_person_is_reminded_when_he_wants_it(session, ana):
     ana.reminder_minutes = [30]
-    armed(session, ana).arm((30,), NOW)
+    armed(session, ana).schedule_reminder((30,), NOW)
     minute_by_minute(session, NOW, DUE)
     assert told(session) == [("task_due", 30)]
 
 
 def test_who_wants_no_reminder_hears_of_the_overdue_only(session, ana):
     ana.reminder_minutes = []
-    armed(session, ana).arm((), NOW)
+    armed(session, ana).schedule_reminder((), NOW)
     minute_by_minute(session, NOW, DUE + 2 * HOUR)
     assert told(session) == [("task_overdue", -60)]
 
@@ -77,7 +78,7 @@ def test_who_wants_no_reminder_hears_of_the_overdue_only(session, ana):
 )
 def test_after_a_late_start_only_the_nearest_is_told_with_the_true_time(session, ana, started, said):
     task = armed(session, ana)
-    assert due(session, started, 100) == [task.id]
+    assert due_tasks(session, started, 100) == [task.id]
     remind(session, task.id, started, ZONE)
     assert told(session) == [said]
 
@@ -92,7 +93,7 @@ def test_re_dating_arms_the_reminders_anew(session, ana):
     task = armed(session, ana)
     minute_by_minute(session, NOW, DUE)
     session.refresh(task)
-    tasks.change(session, task, {"due_on": DUE + DAY}, ana.id, DUE)
+    tasks.change(session, task, {"due_on": DUE + DAY}, ChangeContext(ana.id, DUE))
     session.flush()
     minute_by_minute(session, DUE + DAY - 2 * HOUR, DUE + DAY)
     assert told(session) == [("task_due", 60), ("task_due", 5)] * 2
@@ -120,9 +121,9 @@ def test_the_day_is_the_persons_own(session, ana):
 @pytest.mark.parametrize("status", ["Done", "Canceled"])
 def test_what_is_done_is_not_told(session, ana, status):
     task = armed(session, ana)
-    tasks.change(session, task, {"status": status}, ana.id, NOW)
+    tasks.change(session, task, {"status": status}, ChangeContext(ana.id, NOW))
     session.flush()
-    assert due(session, DUE + DAY, 100) == []
+    assert due_tasks(session, DUE + DAY, 100) == []
     assert remind(session, task.id, DUE, ZONE) == "skipped"
 
 
@@ -130,7 +131,7 @@ def test_who_left_the_house_is_not_told(session, ana):
     task = armed(session, ana)
     ana.active = False
     assert remind(session, task.id, DUE, ZONE) == "skipped"
-    assert due(session, DUE, 100) == []
+    assert due_tasks(session, DUE, 100) == []
 
 
 def test_a_reminder_does_not_make_a_save_of_the_task_stale(session, ana):
@@ -190,7 +191,7 @@ def test_many_are_reminded_at_once_and_each_is_answered_for(session, ana):
     ids = [armed(session, ana, DUE + minutes * MINUTE).id for minutes in (0, 0, 30)]
     assert remind_many(session, [*ids, 4711], DUE - HOUR, ZONE) == ["task_due", "task_due", "skipped", "skipped"]
     assert remind_many(session, ids, DUE - HOUR, ZONE) == ["skipped"] * 3
-    assert due(session, DUE - HOUR, 100) == []
+    assert due_tasks(session, DUE - HOUR, 100) == []
 
 
 @pytest.mark.parametrize("size", [1, 20])

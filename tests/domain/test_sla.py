@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from sqlalchemy.orm import Session
 
 from app.domain import calls, messages, office_hours, sla, tickets
+from app.domain.base import Stamp
+from app.domain.change_context import ChangeContext
 from app.domain.leads import Lead
 from app.domain.settings import Holiday, SlaPolicy, SlaTarget, TicketStatus
 from app.domain.sla import Move, SlaTerms
@@ -43,13 +45,13 @@ def at(text: str, zone: str = ZONE) -> datetime:
 def taken(now: datetime = NOW, terms: SlaTerms = TERMS, meaning: str = "new", priority: str = "Medium") -> Ticket:
     """A new ticket, in no database."""
     ticket = Ticket(priority=priority, status=TicketStatus(meaning=meaning))
-    sla.begin(ticket, terms, now)
+    sla.start_clock(ticket, terms, now)
     return ticket
 
 
 def move(ticket: Any, new: str, now: datetime, terms: SlaTerms = TERMS, by: int | None = 1) -> None:
     old, ticket.status = ticket.status.meaning, TicketStatus(meaning=new)
-    sla.follow(ticket, Move(old, new, by, now), terms)
+    sla.apply_move(ticket, Move(old, new, by, now), terms)
 
 
 # --- When it is owed
@@ -110,7 +112,10 @@ def test_as_much_is_left_after_a_pause_as_before_it(gaps, office):
 def left(ticket: Ticket, office: office_hours.Office, now: datetime) -> list[timedelta]:
     """The office time that is left of both promises; negative when late."""
     owed = (ticket.reply_due_on, ticket.resolve_due_on)
-    return [office_hours.open_between(office, now, due) - office_hours.open_between(office, due, now) for due in owed]
+    return [
+        office_hours.open_time_between(office, now, due) - office_hours.open_time_between(office, due, now)
+        for due in owed
+    ]
 
 
 def test_a_paused_clock_asks_for_no_look_and_a_running_one_does():
@@ -124,9 +129,9 @@ def test_a_paused_clock_asks_for_no_look_and_a_running_one_does():
 
 def test_from_one_waiting_status_to_another_it_goes_on_standing_still():
     lead = Lead(status=TicketStatus(meaning="scheduled"))
-    sla.begin(lead, TERMS, NOW)
-    sla.follow(lead, Move("scheduled", "waiting", None, NOW + HOUR), TERMS)
-    sla.follow(lead, Move("waiting", "working", None, NOW + 2 * HOUR), TERMS)
+    sla.start_clock(lead, TERMS, NOW)
+    sla.apply_move(lead, Move("scheduled", "waiting", None, NOW + HOUR), TERMS)
+    sla.apply_move(lead, Move("waiting", "working", None, NOW + 2 * HOUR), TERMS)
     assert (lead.reply_due_on, lead.paused_seconds, lead.paused_on) == (NOW + 4 * HOUR, 7200, None)
 
 
@@ -175,7 +180,7 @@ def test_a_reopened_ticket_begins_anew_but_was_answered():
     move(ticket, "open", NOW + 31 * DAY)
     assert ticket.sla_started_on == NOW + 31 * DAY and ticket.resolve_late_on is None
     assert (ticket.replied_on, ticket.reply_due_on) == (answered, None)
-    assert ticket.resolve_due_on == office_hours.after(INDIA, NOW + 31 * DAY, 1080 * MINUTE)
+    assert ticket.resolve_due_on == office_hours.add_open_time(INDIA, NOW + 31 * DAY, 1080 * MINUTE)
 
 
 def test_what_is_taken_as_ended_owes_nothing():
@@ -190,7 +195,7 @@ def test_another_priority_counts_from_the_same_start_with_its_pauses():
     move(ticket, "waiting", NOW + HOUR, by=None)
     move(ticket, "open", NOW + 2 * HOUR, by=None)
     ticket.priority = "Urgent"
-    sla.retarget(ticket, TERMS)
+    sla.apply_priority(ticket, TERMS)
     assert (ticket.reply_due_on, ticket.resolve_due_on) == (NOW + 90 * MINUTE, NOW + 5 * HOUR)
     assert ticket.sla_on < NOW + 90 * MINUTE
 
@@ -199,13 +204,13 @@ def test_a_priority_of_an_ended_ticket_starts_no_clock():
     ticket = taken()
     move(ticket, "closed", NOW + HOUR)
     ticket.priority = "Urgent"
-    sla.retarget(ticket, TERMS)
+    sla.apply_priority(ticket, TERMS)
     assert (ticket.resolve_due_on, ticket.sla_on) == (None, None)
 
 
 def test_a_policy_that_changed_does_not_touch_a_running_clock():
     ticket = taken(terms=SlaTerms(ALWAYS_OPEN, TARGETS))
-    (reply, resolve) = sla.promises(ticket, SlaTerms(ALWAYS_OPEN, {("ticket", ""): (1, 1)}))
+    (reply, resolve) = sla.deadlines(ticket, SlaTerms(ALWAYS_OPEN, {("ticket", ""): (1, 1)}))
     assert (reply.due_on, resolve.due_on) == (NOW + 2 * HOUR, NOW + 18 * HOUR)
     assert (reply.warn_on, resolve.warn_on) == (NOW + 90 * MINUTE, NOW + 810 * MINUTE)
 
@@ -243,7 +248,7 @@ def policies(office: Session) -> Session:
 
 
 def test_the_terms_are_read_as_managers_set_them(policies):
-    terms = sla.terms(policies, ZONE)
+    terms = sla.load_terms(policies, ZONE)
     assert terms.targets == {("ticket", ""): (60, 480), ("ticket", "High"): (30, 240)}
     assert (terms.warning_percent, terms.escalation_minutes) == (75, 60)
     assert terms.office == office_hours.Office(ZoneInfo(ZONE), OFFICE.ranges, frozenset({date(2026, 11, 24)}))
@@ -252,10 +257,12 @@ def test_the_terms_are_read_as_managers_set_them(policies):
 def contact(session: Session, ticket: Ticket, how: str, by: Any, now: datetime) -> None:
     """A call or a message about the ticket."""
     if how == "message":
-        messages.write(session, {"channel": "sms", "peer": "9820012345", "body": "Hi", "ticket_id": ticket.id}, by, now)
+        messages.enqueue(
+            session, {"channel": "sms", "peer": "9820012345", "body": "Hi", "ticket_id": ticket.id}, Stamp(by, now)
+        )
     else:
         values = {"direction": "Outgoing", "status": how, "to_number": "9820012345", "started_on": now}
-        calls.create(session, values | {"ticket_id": ticket.id}, by, now)
+        calls.create(session, values | {"ticket_id": ticket.id}, Stamp(by, now))
 
 
 @pytest.mark.parametrize(
@@ -270,7 +277,9 @@ def contact(session: Session, ticket: Ticket, how: str, by: Any, now: datetime) 
 )
 def test_a_call_or_message_of_a_person_is_an_answer(office, how, by_whom, after, answered, late):
     cleo = makers.user(office, "cleo", "Support User")
-    ticket = tickets.create(office, {"subject_ids": [1]}, cleo.id, NOW, SlaTerms(ALWAYS_OPEN, TARGETS))
+    ticket = tickets.create(
+        office, {"subject_ids": [1]}, ChangeContext(cleo.id, NOW, sla_terms=SlaTerms(ALWAYS_OPEN, TARGETS))
+    )
     version = ticket.version
     contact(office, ticket, how, cleo.id if by_whom else None, NOW + after)
     office.refresh(ticket)
@@ -280,6 +289,6 @@ def test_a_call_or_message_of_a_person_is_an_answer(office, how, by_whom, after,
 
 def test_a_new_priority_of_a_ticket_sets_its_clock_anew(office):
     terms = SlaTerms(ALWAYS_OPEN, TARGETS)
-    ticket = tickets.create(office, {"subject_ids": [1]}, None, NOW, terms)
-    tickets.change(office, ticket, {"priority": "Urgent"}, None, NOW + HOUR, terms)
+    ticket = tickets.create(office, {"subject_ids": [1]}, ChangeContext(None, NOW, sla_terms=terms))
+    tickets.change(office, ticket, {"priority": "Urgent"}, ChangeContext(None, NOW + HOUR, sla_terms=terms))
     assert (ticket.reply_due_on, ticket.resolve_due_on) == (NOW + 30 * MINUTE, NOW + 4 * HOUR)

@@ -1,4 +1,4 @@
-"""Tasks: of one lead or one ticket, armed for reminders, done once."""
+"""Tasks: of exactly one lead or ticket, armed for reminders, done once."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.domain import tasks
 from app.domain.base import RuleBroken
+from app.domain.change_context import ChangeContext
 from app.models import Activity, Task
 from tests.makers import DAY, HOUR, MINUTE, NOW, lead, ticket, user
 
@@ -19,7 +20,7 @@ def make(session: Session, **values: Any) -> Task:
     given = {"title": "Call", "due_on": NOW + DAY} | values
     if "lead_id" not in given and "ticket_id" not in given:
         given["lead_id"] = lead(session).id
-    return tasks.create(session, given, None, NOW)
+    return tasks.create(session, given, ChangeContext(None, NOW))
 
 
 @pytest.mark.parametrize(
@@ -39,7 +40,7 @@ def test_what_cannot_be_right_is_refused_by_its_field(office: Session, field: st
 
 def test_a_task_has_one_parent_says_the_rule_and_the_database(office: Session) -> None:
     both = {"lead_id": lead(office).id, "ticket_id": ticket(office).id}
-    with pytest.raises(RuleBroken, match="one lead or one ticket"):
+    with pytest.raises(RuleBroken, match="exactly one lead or ticket"):
         make(office, **both)
     row = make(office)
     row.ticket_id = both["ticket_id"]
@@ -61,7 +62,7 @@ def test_a_task_is_armed_for_its_next_reminder(office: Session, due: Any, armed:
 )
 def test_what_nobody_waits_for_reminds_nobody(office: Session, values: Any) -> None:
     task = make(office, assignee_id=user(office, "ana").id)
-    tasks.change(office, task, values, None, NOW)
+    tasks.change(office, task, values, ChangeContext(None, NOW))
     assert task.remind_on is None
 
 
@@ -72,7 +73,7 @@ def test_a_person_who_acts_ends_the_round_and_clears_the_flags(office: Session, 
     task = make(office, lead_id=about.id)
     task.exhausted, task.tried, about.exhausted_task_id = True, [7, 8], task.id
     office.flush()
-    tasks.change(office, task, values, None, NOW)
+    tasks.change(office, task, values, ChangeContext(None, NOW))
     office.flush()
     office.expire(about)
     assert (task.exhausted, task.tried, about.exhausted_task_id) == (False, [], None)
@@ -84,7 +85,7 @@ def test_the_flag_of_the_record_goes_to_its_other_exhausted_task(office: Session
     first.exhausted = second.exhausted = True
     about.exhausted_task_id = first.id
     office.flush()
-    tasks.change(office, first, {"status": "Done"}, None, NOW)
+    tasks.change(office, first, {"status": "Done"}, ChangeContext(None, NOW))
     office.flush()
     office.expire(about)
     assert about.exhausted_task_id == second.id
@@ -92,15 +93,15 @@ def test_the_flag_of_the_record_goes_to_its_other_exhausted_task(office: Session
 
 def test_done_is_stamped_and_reopening_takes_the_stamp_away(office: Session) -> None:
     task = make(office)
-    tasks.change(office, task, {"status": "Done"}, None, NOW + HOUR)
+    tasks.change(office, task, {"status": "Done"}, ChangeContext(None, NOW + HOUR))
     assert task.done_on == NOW + HOUR
-    tasks.change(office, task, {"status": "Todo"}, None, NOW + DAY)
+    tasks.change(office, task, {"status": "Todo"}, ChangeContext(None, NOW + DAY))
     assert task.done_on is None
 
 
 def test_a_change_that_changes_nothing_is_not_told(office: Session) -> None:
     task = make(office)
-    tasks.change(office, task, {"title": "Call", "status": "Todo"}, None, NOW)
+    tasks.change(office, task, {"title": "Call", "status": "Todo"}, ChangeContext(None, NOW))
     assert len(office.scalars(select(Activity)).all()) == 1
 
 
@@ -116,4 +117,4 @@ def test_open_tasks_come_in_order_of_their_time_those_without_last(office: Sessi
     about = lead(office)
     made = [make(office, lead_id=about.id, due_on=due) for due in (None, NOW + DAY, NOW + HOUR)]
     make(office, lead_id=about.id, status="Done")
-    assert tasks.open_of(office, lead_id=about.id) == made[::-1]
+    assert tasks.open_tasks(office, lead_id=about.id) == made[::-1]

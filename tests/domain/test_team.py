@@ -32,7 +32,7 @@ def test_why_somebody_takes_no_work(office: Session, columns: Any, reason: str |
 
 
 def turns(session: Session, count: int, without: frozenset[int] = frozenset()) -> list[int | None]:
-    return [team.next_in_turn(session, "Sales User", NOW, without).user_id for _ in range(count)]
+    return [team.take_turn(session, "Sales User", NOW, without).user_id for _ in range(count)]
 
 
 def test_turns_go_round(office: Session) -> None:
@@ -58,7 +58,7 @@ def test_a_member_through_a_group_has_turns(office: Session) -> None:
 
 def test_the_absent_are_skipped_and_it_is_said_why(office: Session) -> None:
     ana, ben = user(office, "ana", "Sales User", available=False), user(office, "ben", "Sales User")
-    decision = team.next_in_turn(office, "Sales User", NOW)
+    decision = team.take_turn(office, "Sales User", NOW)
     assert (decision.user_id, decision.skipped) == (ben.id, {ana.id: "not available"})
     assert decision.as_json()["skipped"] == [{"user": ana.id, "why": "not available"}]
 
@@ -83,18 +83,18 @@ def test_who_had_it_gets_no_turn(office: Session) -> None:
 
 def test_a_role_that_is_not_there_is_a_sentence(office: Session) -> None:
     with pytest.raises(RuleBroken, match="no role named"):
-        team.next_in_turn(office, "Nobody", NOW)
+        team.take_turn(office, "Nobody", NOW)
     office.add(Role(name="Empty"))
     office.flush()
-    assert team.next_in_turn(office, "Empty", NOW).user_id is None
+    assert team.take_turn(office, "Empty", NOW).user_id is None
 
 
 def test_the_tree_of_reports(office: Session) -> None:
     root = user(office, "root")
     mia = user(office, "mia", manager_id=root.id)
     ana = user(office, "ana", manager_id=mia.id)
-    assert team.below(office, root.id) == {root.id, mia.id, ana.id}
-    assert team.below(office, ana.id) == {ana.id}
+    assert team.reporting_tree(office, root.id) == {root.id, mia.id, ana.id}
+    assert team.reporting_tree(office, ana.id) == {ana.id}
     assert team.managers_above(office, ana.id) == [mia.id, root.id]
 
 
@@ -102,7 +102,7 @@ def test_nobody_reports_to_himself_through_others(office: Session) -> None:
     mia = user(office, "mia")
     ana = user(office, "ana", manager_id=mia.id)
     for manager in (mia.id, ana.id):
-        with pytest.raises(RuleBroken, match="report to himself"):
+        with pytest.raises(RuleBroken, match="report to themselves"):
             team.refuse_cycle(office, mia.id, manager)
     team.refuse_cycle(office, ana.id, mia.id)
 
@@ -112,16 +112,16 @@ def test_a_cycle_in_the_tree_ends_the_walk(office: Session) -> None:
     ana = user(office, "ana", manager_id=mia.id)
     mia.manager_id = ana.id
     office.flush()
-    assert team.below(office, mia.id) == {mia.id, ana.id} and team.managers_above(office, ana.id) == [mia.id]
+    assert team.reporting_tree(office, mia.id) == {mia.id, ana.id} and team.managers_above(office, ana.id) == [mia.id]
 
 
 # --- the line, seen without moving it
 
 
 def line_of(session: Session) -> team.RoundRobinLine:
-    role = team.role_named(session, "Sales User")
+    role = team.get_role(session, "Sales User")
     pointer = session.scalars(select(team.RoundRobin).where(team.RoundRobin.role_id == role.id)).first()
-    return team.line(session, role, pointer.last_user_id if pointer else None)
+    return team.load_line(session, role, pointer.last_user_id if pointer else None)
 
 
 def test_the_preview_is_what_comes_and_moves_nothing(office: Session) -> None:
@@ -131,40 +131,40 @@ def test_the_preview_is_what_comes_and_moves_nothing(office: Session) -> None:
     user(office, "ben", "Sales User", available=False)
     user(office, "cy", "Sales User")
     turns(office, 1)
-    foreseen = team.preview(line_of(office), NOW, 10)
-    assert foreseen == team.preview(line_of(office), NOW, 10)
-    given = [team.next_in_turn(office, "Sales User", NOW) for _ in range(10)]
-    assert foreseen == given and {each.stead_of for each in foreseen} == {None, given[1].stead_of}
+    foreseen = team.preview_turns(line_of(office), NOW, 10)
+    assert foreseen == team.preview_turns(line_of(office), NOW, 10)
+    given = [team.take_turn(office, "Sales User", NOW) for _ in range(10)]
+    assert foreseen == given and {each.substitute_for for each in foreseen} == {None, given[1].substitute_for}
 
 
 def test_nobody_there_is_nothing_to_foresee(office: Session) -> None:
     user(office, "ana", "Sales User", active=False)
-    assert team.preview(line_of(office), NOW, 10) == []
+    assert team.preview_turns(line_of(office), NOW, 10) == []
 
 
 def test_a_round_begins_anew_or_with_somebody(office: Session) -> None:
     ids = [user(office, name, "Sales User").id for name in ("ana", "ben", "dev")]
     turns(office, 2)
     for chosen in (*ids, None):
-        team.begin_with(office, "Sales User", chosen, NOW + HOUR)
+        team.set_next(office, "Sales User", chosen, NOW + HOUR)
         assert turns(office, 1) == [chosen or ids[0]]
 
 
 def test_a_round_begins_with_nobody_from_elsewhere(office: Session) -> None:
     user(office, "ana", "Sales User")
-    with pytest.raises(RuleBroken, match="does not have the role"):
-        team.begin_with(office, "Sales User", user(office, "cleo", "Support User").id, NOW)
+    with pytest.raises(RuleBroken, match="doesn't have the role"):
+        team.set_next(office, "Sales User", user(office, "cleo", "Support User").id, NOW)
 
 
 def test_a_decision_says_until_when_somebody_is_away(office: Session) -> None:
     ana = user(office, "ana", "Sales User", leave_from=NOW - DAY, leave_to=NOW + DAY)
     user(office, "ben", "Sales User")
-    (skipped,) = team.next_in_turn(office, "Sales User", NOW).as_json()["skipped"]
+    (skipped,) = team.take_turn(office, "Sales User", NOW).as_json()["skipped"]
     assert skipped == {"user": ana.id, "why": "on leave", "until": (NOW + DAY).isoformat()}
 
 
 @pytest.mark.parametrize("columns, reason", ABSENCES)
 def test_who_is_there_is_the_same_in_sql(office: Session, columns: Any, reason: str | None) -> None:
     ana = user(office, "ana", **columns)
-    found = office.scalars(select(User.id).where(User.id == ana.id, *team.is_there(NOW))).first()
+    found = office.scalars(select(User.id).where(User.id == ana.id, *team.available(NOW))).first()
     assert (found is None) == (reason is not None)

@@ -100,12 +100,12 @@ def test_of_a_wrong_record_only_what_is_read_is_kept(office, ana):
 
 
 def test_what_is_not_sent_again_is_forgotten(office, ana):
-    sync(office, telephone(ana), [call(1, to="")], NOW - telephones.KEPT - timedelta(days=1))
+    sync(office, telephone(ana), [call(1, to="")], NOW - telephones.KEEP_FOR - timedelta(days=1))
     sync(office, telephone(ana), [call(2, to="")], NOW)
     assert kept(office) == 1
 
 
 def test_of_very_many_wrong_records_the_newest_are_kept(office, ana):
-    many = [call(n, to="") for n in range(telephones.MOST_KEPT + 50)]
+    many = [call(n, to="") for n in range(telephones.MAX_KEPT + 50)]
     sync(office, telephone(ana), many, NOW)
-    assert kept(office) == telephones.MOST_KEPT
+    assert kept(office) == telephones.MAX_KEPT

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.domain import customers, sla, tickets
 from app.domain.base import RuleBroken
+from app.domain.change_context import ChangeContext
 from app.domain.settings import TicketStatus
 from app.models import Assignment, Customer, StatusChange, Task, Ticket
 from tests.makers import ALWAYS_OPEN, HOUR, MINUTE, NOW, user
@@ -18,12 +19,16 @@ TERMS = sla.SlaTerms(ALWAYS_OPEN, {("ticket", ""): (60, 480)})
 
 
 def take(session: Session, by: Any = None, **values: Any) -> Ticket:
-    return tickets.create(session, {"subject_ids": [1], **values}, by.id if by else None, NOW, TERMS)
+    return tickets.create(
+        session, {"subject_ids": [1], **values}, ChangeContext(by.id if by else None, NOW, sla_terms=TERMS)
+    )
 
 
 def move(session: Session, ticket: Ticket, meaning: str, by: Any = None, at: Any = NOW, **values: Any) -> None:
     key = session.scalars(select(TicketStatus.id).where(TicketStatus.meaning == meaning)).first() or 0
-    tickets.move_to(session, ticket, key, values, by.id if by else None, at, TERMS)
+    tickets.change_status(
+        session, ticket, {"status_id": key} | values, ChangeContext(by.id if by else None, at, sla_terms=TERMS)
+    )
 
 
 def test_a_ticket_is_named_after_its_subjects_in_their_order(office: Session) -> None:
@@ -109,10 +114,10 @@ def test_a_ticket_of_a_role_goes_to_its_next_and_says_why(office: Session) -> No
 
 
 def test_the_customer_of_a_ticket_is_named_found_or_made(office: Session) -> None:
-    known = customers.create(office, {"first_name": "Asha", "mobile": "9820012345"}, None, NOW, None)
+    known = customers.create(office, {"first_name": "Asha", "mobile": "9820012345"}, ChangeContext(None, NOW))
     ask = tickets.customer_for
-    assert ask(office, {"customer_id": 77, "mobile": "9820012345"}, None, NOW, None) == 77
-    assert ask(office, {"mobile": "+91 98200 12345"}, None, NOW, None) == known.id
-    assert ask(office, {}, None, NOW, None) is None
-    made = ask(office, {"mobile": "9811111111", "first_name": "Usha"}, None, NOW, None)
+    assert ask(office, {"customer_id": 77, "mobile": "9820012345"}, ChangeContext(None, NOW)) == 77
+    assert ask(office, {"mobile": "+91 98200 12345"}, ChangeContext(None, NOW)) == known.id
+    assert ask(office, {}, ChangeContext(None, NOW)) is None
+    made = ask(office, {"mobile": "9811111111", "first_name": "Usha"}, ChangeContext(None, NOW))
     assert office.get(Customer, made).source == "Ticket"  # type: ignore[union-attr]

@@ -1,4 +1,4 @@
-"""Which URLs may be called, and to which addresses a name may lead."""
+"""Which URLs may be called, and to which IP addresses a host may resolve."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from app.lib.outbound_url import BadAddress, Target
         ("https://[2606:2800:220:1::1]:8443/", Target("https", "2606:2800:220:1::1", 8443, "/")),
     ],
 )
-def test_a_plain_address_is_taken_apart(url: str, target: Target) -> None:
-    assert outbound_url.read(url) == target
+def test_a_plain_url_is_parsed(url: str, target: Target) -> None:
+    assert outbound_url.parse_url(url) == target
 
 
 @pytest.mark.parametrize(
@@ -70,9 +70,9 @@ def test_a_plain_address_is_taken_apart(url: str, target: Target) -> None:
         "https://\ud800.com/",
     ],
 )
-def test_every_other_address_is_refused(url: str) -> None:
+def test_every_other_url_is_refused(url: str) -> None:
     with pytest.raises(BadAddress):
-        outbound_url.read(url)
+        outbound_url.parse_url(url)
 
 
 @pytest.mark.parametrize(
@@ -118,37 +118,39 @@ def test_every_other_address_is_refused(url: str) -> None:
         "127.0.0.0x1",
     ],
 )
-def test_no_disguise_of_an_inner_address_passes(host: str) -> None:
+def test_no_notation_of_a_private_address_is_accepted(host: str) -> None:
     with pytest.raises(BadAddress):
-        outbound_url.read(f"https://{host}/")
+        outbound_url.parse_url(f"https://{host}/")
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:8025/x", "http://localhost:3000/", "https://10.0.0.1/"])
-def test_in_development_inner_addresses_are_called(url: str) -> None:
-    assert outbound_url.addresses(outbound_url.read(url, private=True), private=True, lookup=leads_to("127.0.0.1"))
+def test_private_addresses_can_be_allowed(url: str) -> None:
+    assert outbound_url.resolve(
+        outbound_url.parse_url(url, private=True), private=True, resolver=resolves_to("127.0.0.1")
+    )
 
 
 @pytest.mark.parametrize("url", ["ftp://127.0.0.1/", "http://a@127.0.0.1/", "http://127.0.0.1:22/", "http://0x7f.1/"])
-def test_in_development_the_other_rules_hold_as_well(url: str) -> None:
+def test_the_other_rules_hold_for_private_addresses_too(url: str) -> None:
     with pytest.raises(BadAddress):
-        outbound_url.read(url, private=True)
+        outbound_url.parse_url(url, private=True)
 
 
-def leads_to(*found: str) -> Any:
-    """A resolver that knows one name."""
+def resolves_to(*found: str) -> Any:
+    """A resolver that returns these addresses for every host."""
     return lambda _host, port, **_more: [(0, socket.SOCK_STREAM, 6, "", (each, port)) for each in found]
 
 
 TARGET = Target("https", "hooks.example", 443, "/")
 
 
-def test_a_name_leads_to_its_public_addresses_in_their_order() -> None:
-    found = leads_to("93.184.216.34", "2606:2800:220:1::1", "93.184.216.34")
-    assert outbound_url.addresses(TARGET, lookup=found) == ["93.184.216.34", "2606:2800:220:1::1"]
+def test_a_host_resolves_to_its_public_addresses_in_order() -> None:
+    found = resolves_to("93.184.216.34", "2606:2800:220:1::1", "93.184.216.34")
+    assert outbound_url.resolve(TARGET, resolver=found) == ["93.184.216.34", "2606:2800:220:1::1"]
 
 
 @pytest.mark.parametrize(
-    "inner",
+    "private",
     [
         "127.0.0.1",
         "10.0.0.8",
@@ -166,24 +168,24 @@ def test_a_name_leads_to_its_public_addresses_in_their_order() -> None:
         "",
     ],
 )
-def test_a_name_with_one_inner_address_is_not_called_at_all(inner: str) -> None:
-    for found in ((inner,), ("93.184.216.34", inner), (inner, "93.184.216.34")):
+def test_a_host_with_any_private_address_is_refused(private: str) -> None:
+    for found in ((private,), ("93.184.216.34", private), (private, "93.184.216.34")):
         with pytest.raises(BadAddress):
-            outbound_url.addresses(TARGET, lookup=leads_to(*found))
+            outbound_url.resolve(TARGET, resolver=resolves_to(*found))
 
 
 @pytest.mark.parametrize("error", [socket.gaierror(-2, "unknown"), UnicodeError("label too long")])
-def test_an_unknown_name_is_a_sentence(error: Exception) -> None:
+def test_an_unknown_host_is_refused(error: Exception) -> None:
     def unknown(*_args: Any, **_more: Any) -> list[Any]:
         raise error
 
-    for lookup in (unknown, leads_to()):
-        with pytest.raises(BadAddress, match="not known at the moment"):
-            outbound_url.addresses(TARGET, lookup=lookup)
+    for resolver in (unknown, resolves_to()):
+        with pytest.raises(BadAddress, match="can't be resolved at the moment"):
+            outbound_url.resolve(TARGET, resolver=resolver)
 
 
 @pytest.mark.parametrize(
-    ("ip", "outside"),
+    ("ip", "is_public"),
     [
         ("93.184.216.34", True),
         ("2606:2800:220:1::1", True),
@@ -194,5 +196,5 @@ def test_an_unknown_name_is_a_sentence(error: Exception) -> None:
         ("2001:db8::1", False),
     ],
 )
-def test_what_lies_outside(ip: str, outside: bool) -> None:
-    assert outbound_url.is_outside(ip) is outside
+def test_which_addresses_are_public(ip: str, is_public: bool) -> None:
+    assert outbound_url.is_public(ip) is is_public

@@ -41,7 +41,7 @@ def by_the_library(typed: str) -> str | None:
     ],
 )
 def test_one_person_has_one_number_however_it_is_typed(typed: str) -> None:
-    assert phone.normal(typed) == SAME_PERSON
+    assert phone.normalize(typed) == SAME_PERSON
 
 
 @pytest.mark.parametrize(
@@ -53,8 +53,8 @@ def test_one_person_has_one_number_however_it_is_typed(typed: str) -> None:
         *("CRM-LEAD-2026-00001", "982001 home", "Ana 9820012345", "ana@9820012345.in", "+919820012345;phone-context=x"),
     ],
 )
-def test_what_is_no_number_is_none(typed: str | None) -> None:
-    assert phone.normal(typed) is None
+def test_text_that_is_not_a_number_gives_none(typed: str | None) -> None:
+    assert phone.normalize(typed) is None
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_what_is_no_number_is_none(typed: str | None) -> None:
     ],
 )
 def test_a_number_without_country_code_belongs_to_the_region(typed: str, region: str, e164: str | None) -> None:
-    assert phone.normal(typed, region) == e164
+    assert phone.normalize(typed, region) == e164
 
 
 @given(
@@ -78,28 +78,28 @@ def test_a_number_without_country_code_belongs_to_the_region(typed: str, region:
     gaps=st.tuples(*[st.sampled_from(["", " ", "-"])] * 2),
     mobile=indian_mobiles,
 )
-def test_the_fast_way_agrees_with_the_library(prefix: str, gaps: tuple[str, str], mobile: str) -> None:
+def test_the_fast_path_agrees_with_the_library(prefix: str, gaps: tuple[str, str], mobile: str) -> None:
     typed = f"{prefix}{gaps[0]}{mobile[:5]}{gaps[1]}{mobile[5:]}"
     assert phone._INDIAN_MOBILE.fullmatch(typed)
-    assert phone.normal(typed) == by_the_library(typed) == f"+91{mobile}"
+    assert phone.normalize(typed) == by_the_library(typed) == f"+91{mobile}"
 
 
 @given(st.text())
-def test_nothing_that_is_typed_raises(typed: str) -> None:
-    assert (phone.normal(typed) or "+").startswith("+")
-    assert isinstance(phone.shown(typed), str)
+def test_no_text_raises(typed: str) -> None:
+    assert (phone.normalize(typed) or "+").startswith("+")
+    assert isinstance(phone.display(typed), str)
     assert phone.is_mobile(typed) in (True, False)
     assert len(phone.last_four(typed)) in (0, 4)
 
 
 @given(st.text(alphabet="0123456789+-() ext.tl:९\u2060", max_size=30))
-def test_the_normal_form_is_its_own_normal_form(typed: str) -> None:
-    e164 = phone.normal(typed)
-    assert e164 is None or phone.normal(e164) == e164
+def test_the_normal_form_of_a_normal_form_is_the_same(typed: str) -> None:
+    e164 = phone.normalize(typed)
+    assert e164 is None or phone.normalize(e164) == e164
 
 
 @pytest.mark.parametrize(
-    "e164, words",
+    "e164, text",
     [
         (SAME_PERSON, "+91 98200 12345"),
         ("+912223456789", "+91 22 2345 6789"),
@@ -109,8 +109,8 @@ def test_the_normal_form_is_its_own_normal_form(typed: str) -> None:
         (None, ""),
     ],
 )
-def test_numbers_are_shown_in_the_groups_of_their_country(e164: str | None, words: str) -> None:
-    assert phone.shown(e164) == words
+def test_numbers_are_displayed_in_the_groups_of_their_country(e164: str | None, text: str) -> None:
+    assert phone.display(e164) == text
 
 
 @pytest.mark.parametrize(
@@ -131,14 +131,14 @@ def test_the_last_four_digits_are_never_the_whole_number(e164: str | None, four:
         (None, False),
     ],
 )
-def test_mobiles_are_told_from_fixed_lines(e164: str | None, is_mobile: bool) -> None:
+def test_mobile_numbers_are_distinguished_from_fixed_lines(e164: str | None, is_mobile: bool) -> None:
     assert phone.is_mobile(e164) is is_mobile
 
 
 def test_a_new_indian_mobile_takes_less_than_60_microseconds() -> None:
-    phone.normal("9820012345")
+    phone.normalize("9820012345")
     numbers = [f"98{number:08}" for number in range(5_000)]
-    began = time.perf_counter()
+    start = time.perf_counter()
     for number in numbers:
-        phone.normal(number)
-    assert (time.perf_counter() - began) / len(numbers) < 60e-6
+        phone.normalize(number)
+    assert (time.perf_counter() - start) / len(numbers) < 60e-6

@@ -8,7 +8,7 @@ from typing import Any
 
 from app.ops import queue
 
-queue.TRUSTED.add("tests")
+queue.ALLOWED_PACKAGES.add("tests")
 
 
 def create_app() -> Any:

@@ -50,15 +50,15 @@ def listening(redis: Redis) -> Iterator[Ends]:
 
 def test_what_one_process_says_another_hears(redis_server: Redis) -> None:
     with listening(redis_server) as ends:
-        assert ends.heard == [LiveEvent(all=True)]  # who begins to listen looks for himself once
+        assert ends.heard == [LiveEvent(compare_all=True)]  # who begins to listen looks for himself once
         ends.arrives()
 
 
 def test_nobody_hears_himself(redis_server: Redis) -> None:
     with listening(redis_server) as ends:
-        ends.near.publish(LiveEvent(told=frozenset([1])))
+        ends.near.publish(LiveEvent(notified=frozenset([1])))
         ends.arrives()
-        assert LiveEvent(told=frozenset([1])) not in ends.heard
+        assert LiveEvent(notified=frozenset([1])) not in ends.heard
 
 
 @pytest.mark.parametrize("away", ["gone", "dumb"])
@@ -77,10 +77,10 @@ def test_while_redis_is_away_it_is_not_even_asked(redis_server: Redis) -> None:
     far = EventBus(redis_server.url, lambda _said: None)
     redis_server.stop()
     for _ in range(12):
-        far._quiet_until = 0.0
+        far._backoff_until = 0.0
         assert not far.publish(NEWS)
     redis_server.start()
-    assert far._pause == event_bus.LONGEST_PAUSE
+    assert far._backoff == event_bus.MAX_BACKOFF_SECONDS
     assert not far.publish(NEWS)
 
 
@@ -106,7 +106,7 @@ def test_while_redis_is_away_it_is_not_even_asked(redis_server: Redis) -> None:
     ],
 )
 def test_rubbish_is_no_news(said: bytes) -> None:
-    assert event_bus.read(said) is None
+    assert event_bus.parse(said) is None
 
 
 def test_rubbish_on_the_channel_stops_nobody(redis_server: Redis) -> None:
@@ -117,17 +117,17 @@ def test_rubbish_on_the_channel_stops_nobody(redis_server: Redis) -> None:
 
 
 def test_what_is_written_can_be_read() -> None:
-    assert event_bus.read(NEWS.written("here")) == ("here", NEWS)
+    assert event_bus.parse(NEWS.to_json("here")) == ("here", NEWS)
 
 
 def test_many_commits_make_one_message() -> None:
     got: list[tuple[LiveEvent, LiveEvent]] = []
-    post = EventBroadcaster(lambda far, here: got.append((far, here)))
+    broadcaster = EventBroadcaster(lambda far, here: got.append((far, here)))
     for user in range(1, 200):
-        post.put(LiveEvent(told=frozenset([user])), far=user % 2 == 0)
-    assert post.flush(60)
-    assert frozenset().union(*(here.told for _far, here in got)) == frozenset(range(1, 200))
-    assert frozenset().union(*(far.told for far, _here in got)) == frozenset(range(2, 200, 2))
+        broadcaster.send(LiveEvent(notified=frozenset([user])), to_others=user % 2 == 0)
+    assert broadcaster.flush(60)
+    assert frozenset().union(*(here.notified for _far, here in got)) == frozenset(range(1, 200))
+    assert frozenset().union(*(far.notified for far, _here in got)) == frozenset(range(2, 200, 2))
     assert len(got) < 200
 
 
@@ -139,23 +139,23 @@ def test_a_delivery_that_fails_does_not_stop_the_next(caplog: pytest.LogCaptureF
         if len(got) == 1:
             raise RuntimeError("the database is away")
 
-    post = EventBroadcaster(deliver)
+    broadcaster = EventBroadcaster(deliver)
     for user in (1, 2):
-        post.put(LiveEvent(told=frozenset([user])), far=False)
-        assert post.flush(60)
-    assert got[-1].told == {2}
+        broadcaster.send(LiveEvent(notified=frozenset([user])), to_others=False)
+        assert broadcaster.flush(60)
+    assert got[-1].notified == {2}
     assert "could not be delivered" in caplog.text
 
 
 def test_a_forked_process_has_a_post_of_its_own() -> None:
-    post = EventBroadcaster(lambda far, here: None)
-    post.put(NEWS, far=False)
-    assert post.flush(60)
+    broadcaster = EventBroadcaster(lambda far, here: None)
+    broadcaster.send(NEWS, to_others=False)
+    assert broadcaster.flush(60)
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
-        post.put(NEWS, far=False)
-        os.write(writer, b"1" if post.flush(60) else b"0")
+        broadcaster.send(NEWS, to_others=False)
+        os.write(writer, b"1" if broadcaster.flush(60) else b"0")
         os._exit(0)
     os.waitpid(child, 0)
     assert os.read(reader, 1) == b"1"

@@ -71,13 +71,13 @@ def trace(tmp_path: Path) -> Path:
 
 
 #: How long a page waits for Redis; but for one test here, a busy machine may take its time.
-PATIENCE = redis_queue.PATIENCE_SECONDS
+PATIENCE = redis_queue.TIMEOUT_SECONDS
 
 
 @pytest.fixture
 def on_redis(app_with: AppMaker, redis_server: Redis, monkeypatch: pytest.MonkeyPatch) -> World:
     """The product that queues on Redis."""
-    monkeypatch.setattr(redis_queue, "PATIENCE_SECONDS", 30.0)
+    monkeypatch.setattr(redis_queue, "TIMEOUT_SECONDS", 30.0)
     return World(app_with(CRM_REDIS_URL=redis_server.url, CRM_RETRY_SECONDS="1,1"))
 
 
@@ -128,7 +128,7 @@ def test_there_are_three_queues(app):
 )
 def test_a_name_from_outside_calls_nothing(app, name):
     with pytest.raises(LookupError):
-        queue.make(queue.Call("short", name, ()))
+        queue.run_call(queue.Call("short", name, ()))
 
 
 def test_nothing_in_redis_is_pickled(on_redis, redis_server, trace):
@@ -147,7 +147,7 @@ def test_nothing_in_redis_is_pickled(on_redis, redis_server, trace):
     ],
 )
 def test_the_list_of_failures_holds_no_values_of_a_statement(error, sentence):
-    assert queue.said(error) == sentence
+    assert queue.error_summary(error) == sentence
 
 
 # --- without Redis
@@ -157,7 +157,7 @@ def test_the_list_of_failures_holds_no_values_of_a_statement(error, sentence):
 def pool(world: World) -> Iterator[ThreadQueue]:
     """Threads of this process, which try a call three times at once."""
     pool = ThreadQueue({"short": 2, "default": 1, "long": 1})
-    place = queue.place()
+    place = queue.settings()
     queue.install(queue.QueueSettings(place.context, (0, 0), place.on_failure), pool)
     yield pool
     pool.stop(5)
@@ -192,7 +192,7 @@ def test_a_pool_that_ends_takes_nothing_more(pool, trace):
 
 
 def test_a_pool_is_bounded(world, monkeypatch, trace):
-    monkeypatch.setattr("app.ops.thread_queue.MOST", 2)
+    monkeypatch.setattr("app.ops.thread_queue.MAX_WAITING", 2)
     taken = [queue.enqueue("short", calls.write_down, str(trace), number) for number in range(3)]
     assert taken == [True, True, False]
     assert [(each.name, each.waiting) for each in queue.depths() or ()] == [("short", 2), ("default", 0), ("long", 0)]
@@ -271,12 +271,12 @@ def test_while_redis_is_away_a_call_is_refused_and_said_once(on_redis, redis_ser
     redis_server.stop()
     with caplog.at_level(logging.ERROR, "crm.queue"):
         assert [queue.enqueue("short", notice_delivery.send, 1) for _ in range(3)] == [False] * 3
-    assert caplog.text.count("Redis does not answer") == 1
+    assert caplog.text.count("Redis isn't responding") == 1
     assert queue.depths() is None
 
 
 def test_a_redis_that_hangs_holds_nobody_up(on_redis, redis_server, monkeypatch):
-    monkeypatch.setattr(redis_queue, "PATIENCE_SECONDS", PATIENCE)
+    monkeypatch.setattr(redis_queue, "TIMEOUT_SECONDS", PATIENCE)
     queue.install(queue.place(), RedisQueue(redis_server.url))
     os.kill(redis_server.pid, signal.SIGSTOP)
     try:
@@ -286,7 +286,7 @@ def test_a_redis_that_hangs_holds_nobody_up(on_redis, redis_server, monkeypatch)
 
 
 def test_a_redis_that_is_back_is_asked_again(on_redis, redis_server, monkeypatch):
-    monkeypatch.setattr("app.ops.redis_queue.REST_SECONDS", 0.1)
+    monkeypatch.setattr("app.ops.redis_queue.BACKOFF_SECONDS", 0.1)
     redis_server.stop()
     assert not queue.enqueue("short", notice_delivery.send, 1)
     redis_server.start()
@@ -297,7 +297,7 @@ def test_pages_go_on_without_redis(on_redis, redis_server):
     redis_server.stop()
     answer = on_redis.door("root").screen("/queue/")
     assert answer.status_code == 200
-    assert "Redis does not answer" in answer.text
+    assert "Redis isn't responding" in answer.text
 
 
 def test_no_worker_is_needed_without_redis(app):

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
+from app.domain.base import Stamp
 from tests.proofs.setting import Ground
 from tests.servers import ROOT, ServerFailed
 
@@ -66,7 +67,12 @@ def main() -> None:
     for line in sys.stdin:
         lead, user = map(int, line.split())
         with Session(engine) as session, access.as_system(session):
-            assignment.give(session, session.get_one(Lead, lead), user, "direct", None, datetime.now(UTC))
+            assignment.assign(
+                session,
+                session.get_one(Lead, lead),
+                assignment.NewAssignee(user, "direct"),
+                Stamp(None, datetime.now(UTC)),
+            )
             session.commit()
             sys.stdout.write(f"{time.monotonic()}\n")
             sys.stdout.flush()

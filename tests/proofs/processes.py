@@ -86,7 +86,7 @@ class Hurried:
 class NobodyAlone:
     """A lock that locks nobody out."""
 
-    def holds(self) -> bool:
+    def acquire(self) -> bool:
         """Everybody leads."""
         return True
 
@@ -123,18 +123,18 @@ def _work(app: Any, terms: SlaTerms) -> None:
     """As run.py does it in each of its processes, but for the length of a minute."""
     import run
     from app import job_runner, jobs
-    from app.ops.leader import leadership
+    from app.ops.leader import election
 
-    run._forget_connections(app)
+    run._drop_connections(app)
     chosen, runner = app.config["CRM"], app.extensions["crm_jobs"]
     runner.limit = terms.limit
-    lead = NobodyAlone() if terms.crowded else leadership(chosen.database_url, chosen.instance_dir)
+    lead = NobodyAlone() if terms.crowded else election(chosen.database_url, chosen.instance_dir)
     schedule = [
         replace(job, when=Hurried(terms.minute)) for job in jobs.SCHEDULE if job.when == job_runner.every_minute
     ]
     scheduler = job_runner.Scheduler(runner, lead, schedule)
     scheduler.start()
-    for each in scheduler._ticks.get_jobs():
+    for each in scheduler._timers.get_jobs():
         each.reschedule("interval", seconds=terms.minute)
     threading.Event().wait()
 

@@ -127,7 +127,7 @@ def _task(lead: int, user: int, now: datetime, due_on: datetime) -> dict[str, ob
 @contextmanager
 def settled(url: str, folder: Path, empty: bool = True) -> Iterator[Ground]:
     """The ground on a database that is empty or a copy of the settled one."""
-    access.forget()
+    access.clear_cache()
     app = create_app(settings_for(folder / "instance", CRM_DATABASE_URL=url), TESTING=True)
     if empty:
         settle(app)

@@ -46,7 +46,7 @@ def test_of_two_who_decide_at_the_same_moment_exactly_one_wins(hall: Hall, secon
             ]
         )
         assert {first.status, other.status} == {200, 409}, (first, other)
-        assert "decided this request already" in (first if first.status == 409 else other).sentence
+        assert "already decided this request" in (first if first.status == 409 else other).sentence
         by_request = select(Assignment.user_id).where(Assignment.lead_id == lead.id, Assignment.reason == "request")
         approved = first.status == 200 or second == "Approved"
         assert field.rows(by_request) == ([field.world.people["ben"].id] if approved else [])
@@ -64,7 +64,7 @@ def test_of_two_hundred_saves_at_once_none_is_lost_and_none_is_overwritten(hall:
     replies = [reply for several in tries for reply in several]
     saved = [text for text, reply in replies if reply.status == 200]
     assert {reply.status for _, reply in replies} == {200, 409}
-    assert all(reply.sentence.startswith("Somebody ") for _, reply in replies if reply.status == 409)
+    assert all(reply.sentence.startswith("Someone ") for _, reply in replies if reply.status == 409)
     assert field.rows(select(Lead.version).where(Lead.id == lead.id)) == [before + len(saved)]
     assert sorted(told(field, lead.id)) == sorted(saved)
 

@@ -154,7 +154,7 @@ def spoiled(resource: str, field: str, raw: str) -> bytes:
 def spare_app(settled: Path, folder: Path) -> Iterator[Flask]:
     """The product on a copy of the settled database, for all tests of a module."""
     shutil.copytree(settled, folder / "instance")
-    access.forget()
+    access.clear_cache()
     app = create_app(settings_for(folder / "instance"), TESTING=True)
     yield app
     with app.app_context():
@@ -185,7 +185,7 @@ class Hostile:
 
     def _make_notice(self) -> int:
         session, root = self.world.session, self.world.people["root"].id
-        notices.tell(session, [root], "task_assigned", "hostile", session.get(Lead, 1), None, NOW, title="T")
+        notices.notify(session, [root], "task_assigned", "hostile", session.get(Lead, 1), None, NOW, title="T")
         session.commit()
         return int(session.query(Notification.id).filter_by(user_id=root).limit(1).scalar())
 

@@ -1,12 +1,14 @@
-"""The application with nothing but FAB's screens and ours for signing in, on a SQLite file of its own."""
+"""The application on a SQLite file of its own, and helpers to sign in, send forms and read rows."""
 
 from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +16,21 @@ import flask_migrate
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from werkzeug.security import generate_password_hash
 
 import config
 from app import access, create_app
 from app.extensions import db
-from app.models import Role, SignIn, User
-from app.web.security import api_keys, security_manager
+from app.models import AuditEntry, Role, SignIn, User
+from app.web.security import api_keys, login_throttle, security_manager
 from app.web.security.sessions import own_transaction
 from tests.reuse import AppPool, copy_folder, dispose
 
 PASSWORD = "correct horse 9"
+NEW_PASSWORD = "another horse 8"
+#: Inputs that must never cause a server error.
+INVALID_TEXTS = ["\0", "a\0b", "\ud800", "x" * 1_000_000, "' OR 1=1 --", "%00", "🙂" * 400, " "]
 #: One cheap round: hashing and checking take a while by design.
 _HASH = generate_password_hash(PASSWORD, "pbkdf2:sha256:1")
 PEOPLE = {"ana": "Sales User", "mia": "Sales Manager", "root": "Admin"}
@@ -37,30 +42,35 @@ def settings_for(folder: Path, **environ: str) -> config.Settings:
     return config.load(fixed | environ)
 
 
-def made(folder: Path, **environ: str) -> Flask:
+def make_app(folder: Path, **environ: str) -> Flask:
     """An application on the database of this folder."""
     return create_app(settings_for(folder, **environ), TESTING=True)
 
 
 @pytest.fixture(scope="session")
-def app_pool(tmp_path_factory: pytest.TempPathFactory) -> AppPool:
-    """In place of the settled database: tables, roles and our people. `app` is made of it."""
-    folder = tmp_path_factory.mktemp("migrated")
-    app = made(folder)
-    fill(app)
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> AppPool:
+    """Applications on a copy of a database with tables, roles and our people."""
+    return _pool(tmp_path_factory)
+
+
+@cache
+def _pool(factory: pytest.TempPathFactory) -> AppPool:
+    """The same for all modules that import the fixtures."""
+    folder, instance = factory.mktemp("migrated"), factory.mktemp("reused") / "instance"
+    app = make_app(folder)
+    fill_database(app)
     dispose(app)
-    instance = tmp_path_factory.mktemp("reused") / "instance"
     return AppPool(partial(copy_folder, folder, instance), partial(settings_for, instance))
 
 
-def fill(app: Flask) -> None:
-    """Tables, roles, pairs and our people for an empty database."""
+def fill_database(app: Flask) -> None:
+    """Add tables, roles, permissions and our people to an empty database."""
     with app.app_context():
         flask_migrate.upgrade()
     security_manager.sync_permissions(app)
     with app.app_context(), own_transaction() as session:
         for name, role in PEOPLE.items():
-            held = session.scalars(select(Role).where(Role.name == role)).one()
+            role_row = session.scalars(select(Role).where(Role.name == role)).one()
             session.add(
                 User(
                     username=name,
@@ -69,14 +79,21 @@ def fill(app: Flask) -> None:
                     email=f"{name}@eshin.in",
                     active=True,
                     password=_HASH,
-                    roles=[held],
+                    roles=[role_row],
                 )
             )
 
 
 @pytest.fixture
+def app(migrated: AppPool) -> Iterator[Flask]:
+    """An application as if new."""
+    with migrated.fresh() as app_with:
+        yield app_with()
+
+
+@pytest.fixture
 def browser(app: Flask) -> Callable[[], FlaskClient]:
-    """Another browser at every call."""
+    """A new browser at every call."""
     return app.test_client
 
 
@@ -115,16 +132,16 @@ def post(client: FlaskClient, path: str, page: str, **fields: Any) -> Any:
 
 
 def is_signed_in(client: FlaskClient, **more: Any) -> bool:
-    """Whether the browser is let in to its own page."""
+    """Whether the browser may open its sessions page."""
     return bool(client.get("/sessions/", **more).status_code == 200)
 
 
-def ask(client: FlaskClient, authorization: str | None) -> Any:
-    """Ask FAB's menu, which every role may read, with this header."""
+def get_menu(client: FlaskClient, authorization: str | None) -> Any:
+    """Request FAB's menu, which every role may read, with this header."""
     return client.get("/api/v1/menu/", headers={"Authorization": authorization} if authorization else {})
 
 
-def basic(key: str, secret: str) -> str:
+def basic_header(key: str, secret: str) -> str:
     """The header of HTTP's basic scheme."""
     return "Basic " + base64.b64encode(f"{key}:{secret}".encode()).decode()
 
@@ -132,7 +149,7 @@ def basic(key: str, secret: str) -> str:
 def key_for(app: Flask, name: str, *scope: str) -> api_keys.NewApiKey:
     """A new API key of the person."""
     with app.app_context():
-        return api_keys.make(user_id(app, name), api_keys.ApiKeyRequest("test", list(scope)), datetime.now(UTC))
+        return api_keys.create_key(user_id(app, name), api_keys.ApiKeyRequest("test", list(scope)), datetime.now(UTC))
 
 
 def user_id(app: Flask, name: str) -> int:
@@ -142,7 +159,7 @@ def user_id(app: Flask, name: str) -> int:
 
 
 def change(app: Flask, name: str, **values: Any) -> None:
-    """Change the person's row as a screen does."""
+    """Change the person's row as a page does."""
     with app.app_context():
         user = db.session.scalars(select(User).where(User.username == name)).one()
         for field, value in values.items():
@@ -151,18 +168,62 @@ def change(app: Flask, name: str, **values: Any) -> None:
 
 
 def rows(app: Flask, query: Any) -> list[Any]:
-    """The rows of a query, seen by the system."""
+    """The rows of a query, without access rules."""
     with app.app_context(), access.as_system(db.session()) as session:
         return list(session.execute(query).all())
 
 
-def live(app: Flask, name: str) -> int:
-    """How many sign-ins of the person are not ended."""
+def count_sign_ins(app: Flask, name: str) -> int:
+    """How many sign-ins of the person have not ended."""
     return len(rows(app, select(SignIn.id).where(SignIn.user_id == user_id(app, name), SignIn.ended_on.is_(None))))
 
 
 def move_clock(app: Flask, column: Any, back: timedelta) -> None:
-    """Make it as if the moments of the column lay further back."""
+    """Move all moments of the column this far into the past."""
     with app.app_context(), own_transaction() as session:
         step = update(column.class_).values({column.key: datetime.now(UTC) - back})
         session.execute(step, execution_options={"synchronize_session": False})
+
+
+def log_in(client: Any, name: Any = "ana", password: Any = PASSWORD, **more: Any) -> Any:
+    """Sign in over FAB's JWT resource."""
+    return client.post("/api/v1/security/login", json={"username": name, "password": password, "provider": "db"} | more)
+
+
+def audit_events(app: Flask) -> list[str]:
+    """The events of the audit, oldest first."""
+    return [event for (event,) in rows(app, select(AuditEntry.event).order_by(AuditEntry.id))]
+
+
+def roles_of(app: Flask, name: str) -> set[str]:
+    """The names of the person's roles."""
+    return {role for (role,) in rows(app, select(Role.name).join(Role.user).where(User.username == name))}
+
+
+def delete_all_users(app: Flask) -> None:
+    """Leave no user in the database."""
+    with app.app_context(), own_transaction() as session:
+        session.execute(delete(User.roles.property.secondary))
+        session.execute(delete(User))
+
+
+def run_at_once(app: Flask, count: int, step: Callable[[], Any]) -> list[Any]:
+    """The results of `step` in this many threads that start together."""
+    barrier = threading.Barrier(count)
+
+    def run(_number: int) -> Any:
+        barrier.wait()
+        with app.test_request_context():
+            return step()
+
+    with ThreadPoolExecutor(count) as threads:
+        return list(threads.map(run, range(count)))
+
+
+def is_attempt_allowed() -> bool:
+    """Count a sign-in attempt of Ana; whether it may be checked."""
+    try:
+        login_throttle.count_attempt("ana", datetime.now(UTC))
+    except login_throttle.Locked:
+        return False
+    return True

@@ -202,7 +202,7 @@ def test_a_stale_save_over_rest_is_a_conflict(world: World, stored: Any) -> None
     first = ana.rest("PUT", f"lead/{lead.id}", {"first_name": "One", "version": version})
     assert first.get_json()["result"]["version"] == version + 1
     second = ana.rest("PUT", f"lead/{lead.id}", {"first_name": "Two", "version": version})
-    assert second.status_code == 409 and "meanwhile" in second.get_json()["message"]
+    assert second.status_code == 409 and "Someone else changed" in second.get_json()["message"]
     assert stored(lead)["first_name"] == "One"
 
 
@@ -276,4 +276,4 @@ def test_a_pan_of_a_known_customer_is_said_not_to_be_kept(world: World) -> None:
     assert world.door("root").rest("POST", "customer/", known).status_code == 201
     lead = ana.rest("POST", "lead/", known | {"pan": "XYZDE1234F"}).json["id"]
     page = ana.screen(f"/leads/show/{lead}").get_data(as_text=True)
-    assert "the one that was typed is not kept" in page and "XYZ" not in page
+    assert "the entered value isn't stored" in page and "XYZ" not in page

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from babel.messages.pofile import read_po
 
-from app.domain.base import RuleBroken, Sentence, say, together
+from app.domain.base import RuleBroken, TranslatableText, join_texts, translatable
 from app.web.core.languages import said
 from tests.app_fixtures import World
 from tests.refusal_sentences import ROOT, name_of, refusals_in, sentence_args, sources, wanted
@@ -61,7 +61,7 @@ def refused(world: World, asked: str | None, **body: Any) -> Any:
     return answer
 
 
-ENGLISH = "Please give the lead a name, a mobile number or an e-mail address."
+ENGLISH = "Please enter a name, a mobile number or an email address for the lead."
 HINDI = "कृपया लीड का नाम, मोबाइल नंबर या ई-मेल पता दें।"
 
 
@@ -125,27 +125,29 @@ def test_a_stranger_is_turned_away_in_hindi(world: World) -> None:
 
 def test_pages_do_not_change_their_language_with_the_header(world: World) -> None:
     page = world.door("ana").screen("/leads/show/999999", headers={"Accept-Language": "hi"})
-    assert page.status_code == 404 and "There is no such record" in page.text
+    assert page.status_code == 404 and "This record doesn&#39;t exist" in page.text
 
 
 # --- the value
 
 
 def test_a_sentence_is_its_english_text() -> None:
-    told = say("There is no role named “%(name)s”.", name="Boss")
-    assert told == "There is no role named “Boss”." and isinstance(told, Sentence)
-    assert str(RuleBroken(told)) == told and str(together([told, "Please choose one."])) == f"{told} Please choose one."
-    assert say("100 % of them.") == "100 % of them."
+    told = translatable("There is no role named “%(name)s”.", name="Boss")
+    assert told == "There is no role named “Boss”." and isinstance(told, TranslatableText)
+    assert (
+        str(RuleBroken(told)) == told and str(join_texts([told, "Please choose one."])) == f"{told} Please choose one."
+    )
+    assert translatable("100 % of them.") == "100 % of them."
 
 
 def test_a_sentence_inside_a_sentence_is_translated_too(world: World) -> None:
     with world.app.test_request_context("/api/v1/lead/", headers={"Accept-Language": "hi"}):
         assert said(
-            say(
-                "%(name)s is %(why)s and takes no work now. %(advice)s",
+            translatable(
+                "%(name)s is %(why)s and can't take new work now. %(advice)s",
                 name="Ana",
-                why=say("away"),
-                advice=say("%(name)s stands in.", name="Ben"),
+                why=translatable("away"),
+                advice=translatable("%(name)s is covering.", name="Ben"),
             )
         ) == ("Ana बाहर हैं और अभी काम नहीं ले रहे। उनकी जगह Ben काम देख रहे हैं।")
         assert said("") == "" and said("Nobody translated this.") == "Nobody translated this."

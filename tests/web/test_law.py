@@ -13,7 +13,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from werkzeug.test import EnvironBuilder
 
 from app import access
-from app.domain.base import Record
+from app.domain.base import Record, Stamp
 from app.domain.settings import LeadStatus
 from app.models import Activity, AssignmentRequest, CallLog, Customer, Delivery, Lead, Notification, Task, User
 from tests.app_fixtures import KINDS, World
@@ -150,7 +150,7 @@ def test_a_deep_page_is_cut_out_of_visible_rows(world: World) -> None:
         who = world.people["ana" if n % 2 else "ben"].id
         row = Lead(number=f"L{n:05d}", status_id=status, status_on=first.created_on, version=1, category="Direct")
         row.assignee_id = row.owner_id = who
-        row.stamp(who, first.created_on)
+        row.stamp(Stamp(who, first.created_on))
         world.session.add(row)
     world.session.commit()
     page = world.door("ana").rest("GET", "lead/", q={"page_size": 10, "page": 42}).get_json()
@@ -541,7 +541,7 @@ def test_a_record_without_a_rule_shows_no_rows(world: World) -> None:
 
     Diary.__table__.create(world.engine)
     diary = Diary(text="secret")
-    diary.stamp(None, datetime.now(UTC))
+    diary.stamp(Stamp(None, datetime.now(UTC)))
     world.session.add(diary)
     world.session.commit()
     try:

@@ -161,3 +161,37 @@ QUERIES: dict[str, Any] = {
     "assignment_request": _asked("number", "reason", "requester", status="Pending"),
     "notification": _asked("at", "text", "read", read=False),
 }
+
+
+def body_of(resource: Any, function: str) -> Any:
+    """A body that the operation takes; made of the columns' types where none is written down here."""
+    known = BODIES.get((resource.resource_name, function))
+    if known is not None or function not in ("post", "put") or not hasattr(resource, "record_table"):
+        return known
+    flag = "add" if function == "post" else "edit"
+    fields = [each for each in resource.record_table.input_fields if getattr(each, flag)]
+    chosen = [each for each in fields if each.required] or fields[:2]
+    return {each.name: value_of(each) for each in chosen if value_of(each) is not None}
+
+
+def query_of(resource: Any) -> Any:
+    """A question that the list answers."""
+    known = QUERIES.get(resource.resource_name)
+    if known is not None:
+        return known
+    columns = [each.name for each in resource.record_table.fields[:3]]
+    return {"columns": columns, "page_size": 50}
+
+
+def value_of(field: Any) -> Any:
+    """An invented value for a field, by its schema; None for a kind that has none."""
+    schema = field.schema
+    if schema.get("enum"):
+        return schema["enum"][0]
+    if getattr(field, "options", None):
+        return field.options[0]
+    by_format = {"date": _DAY, "date-time": _MOMENT, "time": "17:30"}
+    by_type = {"string": "Fort branch", "integer": 7, "number": 7.5, "boolean": True, "array": []}
+    if schema.get("format") in by_format:
+        return by_format[schema["format"]]
+    return by_type.get(schema.get("type"), 1 if "$ref" in schema or schema.get("type") == "object" else None)

@@ -11,6 +11,7 @@ from flask_babel import gettext as _
 
 from app.domain import idempotency
 from app.domain.base import RuleBroken
+from app.domain.idempotency import IdempotentRequest
 from app.extensions import db
 from app.web.core.gate import current_viewer, json_answer
 
@@ -33,11 +34,12 @@ def once(make: Callable[[], int], told: Callable[[int], Any]) -> Response:
         made = make()
         db.session.commit()
         return json_answer(201, told(made))
-    held = idempotency.claim(db.session(), current_viewer().person.id, key, _mark(), current_viewer().now)
+    repeatable = IdempotentRequest(current_viewer().person.id, key, _mark())
+    held = idempotency.claim(db.session(), repeatable, current_viewer().now)
     if held is not None:
         return json_answer(held.status or 201, told(held.record_id or 0), **{"Idempotent-Replayed": "true"})
     made = make()
-    idempotency.keep(db.session(), current_viewer().person.id, key, 201, made)
+    idempotency.store_response(db.session(), repeatable, 201, made)
     db.session.commit()
     return json_answer(201, told(made))
 
@@ -62,4 +64,4 @@ def refuse_other_tag(current: Callable[[], Response]) -> None:
     # A compressed answer bears its tag with the way of compression behind a colon; rubbish is read as a tag of None.
     viewer = {each.partition(":")[0] for each in request.if_match.as_set(include_weak=True) if each}
     if tag not in viewer:
-        raise OtherTag(_("Somebody changed this record meanwhile. Read it again, then send your change."))
+        raise OtherTag(_("Someone else changed this record. Read it again, then send your change."))

@@ -15,7 +15,7 @@ from flask_appbuilder.api import manager as fab
 from flask_babel import force_locale
 from flask_babel import gettext as _
 
-from app.domain.base import NotThere
+from app.domain.base import NotFound
 from app.web.api.operations import HEADERS, PARAMETERS, OperationSpec, body, responses, shared_responses
 from app.web.api.schemas import SHARED, once, ref
 from app.web.core.gate import SentenceResponses, json_answer, refuse_as_json
@@ -25,7 +25,7 @@ A refusal is a sentence in Hindi or English (Accept-Language) in the shape Error
 (keyset) from the newest row down. Every answer says how many calls are left (X-RateLimit-…)."""
 _SCHEMES = {
     "api_key": {"type": "apiKey", "in": "header", "name": "Authorization", "description": "token KEY:SECRET"},
-    "basic": {"type": "http", "scheme": "basic", "description": "The key as user name, its secret as password."},
+    "basic": {"type": "http", "scheme": "basic", "description": "The key as username, its secret as password."},
     "jwt": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
     "jwt_refresh": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "The refresh token."},
 }
@@ -40,7 +40,7 @@ class OpenApi(SentenceResponses, fab.OpenApi):
     def get(self, version: str) -> Response:
         """The description; made once a process, in English."""
         if version != "v1":
-            raise NotThere(_("There is no such page or record."))
+            raise NotFound(_("This page or record doesn't exist."))
         held = current_app.extensions.setdefault("crm_openapi", {})
         if not held:
             with force_locale("en"):

@@ -14,67 +14,72 @@ _ROW = (404, 409, 422)
 _SENT = (413, 422)
 #: Status -> what it means.
 TOLD = {
-    400: "The question makes no sense",
+    400: "Invalid request",
     401: "Not signed in",
     403: "Not allowed",
-    404: "No such record for you",
-    409: "Somebody was faster, or the first of two equal requests is at work",
-    412: "Not what If-Match names",
+    404: "Not found, or no access",
+    409: "Conflict: the record was changed, or an identical request is still in progress",
+    412: "The record doesn't match If-Match",
     413: "Too large",
-    414: "The address is too long: ask for less at once",
-    422: "A rule refuses",
+    414: "The address is too long; request less at once",
+    422: "Validation failed",
     429: "Too many requests",
-    500: "A fault of ours, kept under its reference",
-    503: "Busy or away; nothing was stored, send the same again later",
+    500: "Internal error, logged under its reference",
+    503: "Temporarily unavailable; nothing was stored, retry later",
 }
 _HEADERS_OF_ALL = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
 HEADERS: dict[str, Any] = {
-    "X-RateLimit-Limit": {"schema": ID, "description": "So many calls are allowed in the present window."},
-    "X-RateLimit-Remaining": {"schema": ID, "description": "So many are left."},
-    "X-RateLimit-Reset": {"schema": ID, "description": "When the next window begins, seconds of Unix time."},
-    "Retry-After": {"schema": ID, "description": "Seconds to wait before the next try."},
-    "ETag": {"schema": STRING, "description": "Changes with the record; send it back as If-None-Match or If-Match."},
+    "X-RateLimit-Limit": {"schema": ID, "description": "Requests allowed in the current window."},
+    "X-RateLimit-Remaining": {"schema": ID, "description": "Requests left in the current window."},
+    "X-RateLimit-Reset": {"schema": ID, "description": "When the next window starts, in Unix seconds."},
+    "Retry-After": {"schema": ID, "description": "Seconds to wait before retrying."},
+    "ETag": {"schema": STRING, "description": "Changes with the record. Send it back as If-None-Match or If-Match."},
     "Idempotent-Replayed": {
         "schema": {"type": "string", "enum": ["true"]},
-        "description": "This is the answer to an earlier request with the same Idempotency-Key.",
+        "description": "This is the response to an earlier request with the same Idempotency-Key.",
     },
     "Content-Language": {"schema": {"type": "string"}, "description": "The language of the message."},
 }
 _PK = {"type": "integer", "minimum": 1, "maximum": 2**31 - 1}
 PARAMETERS: dict[str, Any] = {
-    "pk": {"in": "path", "name": "pk", "required": True, "schema": _PK, "description": "The record's id."},
-    "user": {"in": "path", "name": "user", "required": True, "schema": _PK, "description": "A colleague's id."},
+    "pk": {"in": "path", "name": "pk", "required": True, "schema": _PK, "description": "ID of the record."},
+    "user": {"in": "path", "name": "user", "required": True, "schema": _PK, "description": "ID of a colleague."},
     "page": {
         "in": "query",
         "name": "q",
-        "description": "Which page, as JSON or rison.",
+        "description": "The page to return, as JSON or Rison.",
         "content": {"application/json": {"schema": ref("PageQuery")}},
     },
     "If-None-Match": {
         "in": "header",
         "name": "If-None-Match",
         "schema": STRING,
-        "description": "An ETag you have: 304 without a body where nothing has changed.",
+        "description": "An ETag you already have. The response is 304 without a body if the record hasn't changed.",
     },
     "If-Match": {
         "in": "header",
         "name": "If-Match",
         "schema": STRING,
-        "description": "The ETag of the whole record that you saw: 412, and nothing done, where it is another by now.",
+        "description": (
+            "ETag of the whole record you read. If the record has changed since, nothing is done and the response "
+            "is 412."
+        ),
     },
     "Idempotency-Key": {
         "in": "header",
         "name": "Idempotency-Key",
         "schema": {"type": "string", "maxLength": 100},
-        "description": "A name of your own for this request, at most 100 plain signs. Sent again "
-        "within a day with the same body, it answers the first one's record and makes none.",
+        "description": (
+            "Your own unique key for this request, at most 100 printable ASCII characters. Repeating the request "
+            "with the same key and body within a day returns the first record and creates nothing."
+        ),
     },
     "Accept-Language": {
         "in": "header",
         "name": "Accept-Language",
         "schema": STRING,
         "example": "hi",
-        "description": "In which language a refusal speaks: hi or en.",
+        "description": "Language of error messages: hi or en.",
     },
 }
 
@@ -97,24 +102,24 @@ class OperationSpec:
 
 _ASSIGN = shape(
     {
-        "assign_to": {"anyOf": [ID, STRING], "description": "A colleague's id or user name."},
-        "assign_to_role": {"type": "string", "description": "A role; the next in turn gets the record."},
+        "assign_to": {"anyOf": [ID, STRING], "description": "ID or username of a colleague."},
+        "assign_to_role": {"type": "string", "description": "A role; the next user by round robin gets the record."},
     }
 )
-_JOIN = shape({"user": {"anyOf": [ID, STRING], "description": "A colleague's id or user name."}}, "user")
+_JOIN = shape({"user": {"anyOf": [ID, STRING], "description": "ID or username of a colleague."}}, "user")
 #: One of many calls. What is wrong with it is told beside it and refuses no other, so nothing is promised here.
 _CALL = {
     "properties": {
         name: {"description": text}
         for name, text in {
             "direction": "Incoming or Outgoing.",
-            "status": "Completed, or any other word for “nobody answered”.",
+            "status": "Completed, or any other word for an unanswered call.",
             "from_number": "Who called.",
             "to_number": "Who was called.",
             "started_on": "2026-11-23 11:00:00",
-            "ended_on": "The same, or left out.",
+            "ended_on": "In the same format, or omitted.",
             "duration_seconds": "A number.",
-            "device_call_id": "The telephone's own name of the call; the same one is never stored twice.",
+            "device_call_id": "The phone's own ID of the call. The same ID is never stored twice.",
         }.items()
     }
 }
@@ -135,28 +140,28 @@ _RESULT = shape(
 _BULK_DONE = shape({"results": {"type": "array", "items": _RESULT}}, "results")
 #: Function of a resource -> what is told of it; a resource may tell of further ones in its own `told`.
 FUNCTIONS = {
-    "info": OperationSpec("What you may do here", answer=ref("Rights")),
+    "info": OperationSpec("Describe what you can do", answer=ref("Rights")),
     "get_list": OperationSpec("List", (414,), ("q",), answer="list"),
     "get": OperationSpec(
-        "Read one", (404, 414), ("pk", "columns", "If-None-Match"), headers=("ETag",), good=(200, 304)
+        "Read one record", (404, 414), ("pk", "columns", "If-None-Match"), headers=("ETag",), good=(200, 304)
     ),
     "post": OperationSpec(
         "Create", (404, 409, *_SENT), ("Idempotency-Key",), "+Create", good=(201,), headers=("Idempotent-Replayed",)
     ),
     "put": OperationSpec("Change", (*_ROW, 412, 413), ("pk", "If-Match"), "+Change"),
     "delete": OperationSpec("Delete", (*_ROW, 412), ("pk", "If-Match"), answer=ref("Done")),
-    "assign": OperationSpec("Hand to a colleague, or to the next of a role", (*_ROW, 413), ("pk",), _ASSIGN),
+    "assign": OperationSpec("Assign to a colleague, or to the next user of a role", (*_ROW, 413), ("pk",), _ASSIGN),
     "join": OperationSpec(
-        "Add an assignee beside the others; 200 for one who has it already",
+        "Add an assignee; 200 if already assigned",
         (*_ROW, 413),
         ("pk",),
         _JOIN,
         good=(200, 201),
     ),
-    "release": OperationSpec("Take one of several assignees away", _ROW, ("pk", "user")),
-    "withdraw": OperationSpec("Take one's own pending request back", _ROW, ("pk",)),
+    "release": OperationSpec("Remove an assignee", _ROW, ("pk", "user")),
+    "withdraw": OperationSpec("Withdraw your own pending request", _ROW, ("pk",)),
     "bulk": OperationSpec(
-        "Store up to 1,000 of one's own calls, each once however often it is sent",
+        "Store up to 1,000 of your own calls; each is stored once, however often it is sent",
         (*_SENT, 404, 409),
         (),
         _BULK,
@@ -179,14 +184,14 @@ def operation(resource: Any, function: str, method: str) -> dict[str, Any]:
     if function == "get_list":
         made["description"] = _filters(resource)
     if told.body:
-        made["requestBody"] = body(_named(told.body, resource), examples.BODIES.get((resource.resource_name, function)))
+        made["requestBody"] = body(_named(told.body, resource), examples.body_of(resource, function))
     return made
 
 
 #: Parameters that name a resource's own fields: (shape of q, what it is).
 _QUESTIONS = {
-    "q": ("List", "The question, as JSON or rison."),
-    "columns": ("Columns", "Which fields, as JSON or rison."),
+    "q": ("List", "The list query, as JSON or Rison."),
+    "columns": ("Columns", "The fields to return, as JSON or Rison."),
 }
 
 
@@ -205,26 +210,22 @@ def _named(given: Any, resource: Any) -> dict[str, Any]:
 
 def _filters(resource: Any) -> str:
     """Which fields may be filtered, and how."""
-    service = getattr(resource, "desk", None)
-    known = (
-        [f"{each.name} ({' '.join(each.ops)})" for each in service.record_table.fields if each.filter]
-        if service
-        else []
-    )
+    table = getattr(resource, "record_table", None)
+    known = [f"{each.name} ({' '.join(each.operators)})" for each in table.fields if each.filter] if table else []
     return "Filters: " + ", ".join(known) + "." if known else ""
 
 
 def _answer(which: Any, base: str) -> dict[str, Any]:
     if which == "row":
-        row = {"allOf": [ref(base)], "nullable": True, "description": "null where it is out of your sight by now."}
+        row = {"allOf": [ref(base)], "nullable": True, "description": "null if you can no longer see the record."}
         return shape({"id": ID, "result": row}, "id", "result")
     if which == "list":
         return shape(
             {
                 "count": ID,
-                "count_capped": {"type": "boolean", "description": "There are more than were counted."},
+                "count_capped": {"type": "boolean", "description": "True if there are more records than counted."},
                 "ids": {"type": "array", "items": ID},
-                "cursor": {**ID, "description": "Where the next page begins; missing on the last one."},
+                "cursor": {**ID, "description": "Cursor of the next page; missing on the last page."},
                 "result": {"type": "array", "items": ref(base)},
             },
             "count",
@@ -248,7 +249,7 @@ def in_json(told: dict[str, Any], example: Any = None) -> dict[str, Any]:
 def responses(told: OperationSpec, answer: dict[str, Any]) -> dict[str, Any]:
     """Every answer that may come."""
     good = {"description": "Done", "headers": _heads(*told.headers), "content": in_json(answer)}
-    unchanged = {"description": "You have it already", "headers": _heads("ETag")}
+    unchanged = {"description": "Not modified", "headers": _heads("ETag")}
     made: dict[str, Any] = {str(status): unchanged if status == 304 else good for status in told.good}
     return made | refusals(*told.statuses)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Set
+from collections.abc import Iterable, Set
 from typing import Any
 
 import orjson
@@ -13,20 +13,16 @@ from flask_appbuilder.api import ModelRestApi, expose, protect
 from flask_appbuilder.security.decorators import permission_name
 from flask_babel import gettext as _
 
-from app.domain.base import NotThere, RuleBroken
+from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
+from app.lib.ids import parse_id
 from app.web.api import idempotency, schemas
 from app.web.api.operations import operation
-from app.web.core.gate import (
-    ModulePermissions,
-    SentenceResponses,
-    current_viewer,
-    json_answer,
-    refuse_as_json,
-    whole_json,
-)
-from app.web.core.record_service import RecordService
-from app.web.core.record_table import DEEPEST, MOST_PAGE, OP_LABELS, ListQuery
+from app.web.core.gate import SentenceResponses, current_viewer, json_answer, refuse_as_json, whole_json
+from app.web.core.record_table import DEEPEST, MOST_PAGE, ListQuery
+from app.web.core.record_view import RecordView
+from app.web.core.registry import registered
+from app.web.core.relation_fields import label_of
 
 _KEYS = {
     "page",
@@ -45,29 +41,57 @@ _KEYS = {
 _OF_ONE = {"columns", "select_columns", "keys"}
 
 
-class Resource(SentenceResponses, ModulePermissions, ModelRestApi):
-    """One record over REST. Subclasses name a desk and which verbs are open."""
+class Resource(SentenceResponses, RecordView, ModelRestApi):
+    """One record over REST, declared as FAB documents a ModelRestApi: `datamodel`, `list_select_columns`,
+    `show_columns`, `add_columns`, `edit_columns`, `search_columns`, `order_columns`, `add_query_rel_fields` and so on.
 
-    service: RecordService
+    Raises TypeError at registration, in one sentence, for what it cannot show.
+    """
+
     VERBS = {"info": "read", "get": "read", "get_list": "read", "post": "create", "put": "write", "delete": "delete"}
     allow_browser_login = True
     csrf_exempt = False
     is_told = True
-    datamodel = None
-    #: Default fields of a list; None = all.
-    brief: tuple[str, ...] | None = None
+    #: The columns of a list, where they are fewer than those of one record; all of them on request.
+    list_select_columns: Any = None
+    max_page_size: Any = None
 
-    # FAB would build marshmallow schemas and related pick-lists here; the plan replaces them.
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.__dict__.get("datamodel") is not None:
+            if not cls.__dict__.get("resource_name") and not getattr(cls, "resource_name", None):
+                cls.resource_name = cls.__name__.lower()
+            cls.service.resource = cls
+
+    # FAB would build marshmallow schemas and related pick-lists here; the compiled table replaces them.
     def _init_properties(self) -> None:
-        self.list_columns = self.show_columns = [each.name for each in self.service.record_table.fields]
+        declared = self.record_table.declared
+        self.list_columns, self.show_columns = [*declared.list], [*declared.show]
+        self.add_columns, self.edit_columns = [*declared.add], [*declared.edit]
+        self.search_columns, self.order_columns = [*declared.search], [*declared.order]
         self.validators_columns: dict[str, Any] = {}
+        self.label_columns = {name: each.label for name, each in self.record_table.by_name.items()}
         self.model2schemaconverter = lambda *_: None
 
     def _init_titles(self) -> None:
-        self.list_title = self.module
+        self.list_title = str(getattr(self, "list_title", "") or self.module)
 
     def _init_model_schemas(self) -> None:
         pass
+
+    def create_blueprint(self, *args: Any, **kwargs: Any) -> Any:
+        """FAB's registration; webhooks tell of the rows of this model in this resource's words from now on."""
+        made = super().create_blueprint(*args, **kwargs)
+        registered("resources").setdefault(self.service.record, self)
+        return made
+
+    @property
+    def brief(self) -> tuple[str, ...] | None:
+        """The columns of a list where none are asked for; None = all."""
+        if self.list_select_columns is not None:
+            return tuple(self.list_select_columns)
+        shown = tuple(self.record_table.declared.list)
+        return None if shown == tuple(self.record_table.declared.show) else shown
 
     def add_apispec_components(self, api_spec: Any) -> None:
         """Components told from the same table of columns that answers."""
@@ -88,18 +112,20 @@ class Resource(SentenceResponses, ModulePermissions, ModelRestApi):
     @permission_name("info")
     def info(self, **kwargs: Any) -> Response:
         """What this person may do here, and with which columns."""
-        viewer, record_table = current_viewer(), self.service.record_table
+        viewer, record_table = current_viewer(), self.record_table
         verbs = {"read": "can_get", "create": "can_post", "write": "can_put", "delete": "can_delete"}
         return json_answer(
             200,
             {
+                "add_title": str(getattr(self, "add_title", "") or self.list_title),
+                "edit_title": str(getattr(self, "edit_title", "") or self.list_title),
                 "permissions": [name for verb, name in verbs.items() if viewer.person.may(self.module, verb)],
                 "add_columns": [self._column(each) for each in record_table.input_fields if each.add],
                 "edit_columns": [self._column(each) for each in record_table.input_fields if each.edit],
                 "list_columns": [each.name for each in record_table.fields],
                 "order_columns": ["id", *(each.name for each in record_table.fields if each.sort)],
                 "filters": {
-                    each.name: [{"name": str(OP_LABELS[op]), "operator": op} for op in each.ops]
+                    each.name: [{"name": each.operator_label(op), "operator": op} for op in each.operators]
                     for each in record_table.filterable(viewer)
                 },
             },
@@ -107,13 +133,16 @@ class Resource(SentenceResponses, ModulePermissions, ModelRestApi):
 
     @staticmethod
     def _column(each: Any) -> dict[str, Any]:
-        return {
+        column = {
             "name": each.name,
             "label": str(each.label),
             "kind": each.kind,
             "required": each.is_required,
-            "max_length": each.most,
+            "max_length": each.max_length,
+            "type": each.schema.get("type", "object"),
+            "description": str(each.help or ""),
         }
+        return column | (_choices(each) if hasattr(each, "offered") else {})
 
     @expose("/", methods=["GET"])
     @protect()
@@ -121,7 +150,7 @@ class Resource(SentenceResponses, ModulePermissions, ModelRestApi):
     @permission_name("get")
     def get_list(self, **kwargs: Any) -> Response:
         """One page of the rows that the person sees."""
-        query, viewer, record_table = query_parameter(), current_viewer(), self.service.record_table
+        query, viewer, record_table = query_parameter(), current_viewer(), self.record_table
         list_query, names = self._list_query(query, viewer), self._names(query)
         rows = record_table.rows(db.session(), list_query, names)
         count, capped = record_table.count_for_page(db.session(), list_query, rows)
@@ -129,30 +158,47 @@ class Resource(SentenceResponses, ModulePermissions, ModelRestApi):
         body = {"count": count, "count_capped": capped, "ids": [row["id"] for row in result], "result": result}
         if list_query.newest and len(rows) == list_query.size:
             body["cursor"] = result[-1]["id"]
+        if self.service.is_generic:
+            body |= self._described(names)
         return json_answer(200, body)
 
+    def _described(self, names: tuple[str, ...] | None) -> dict[str, Any]:
+        """What FAB says beside the rows of a list: the columns, their labels and descriptions."""
+        shown = names if names is not None else self.record_table.declared.show
+        named = self.record_table.by_name
+        return {
+            "list_title": self.list_title,
+            "list_columns": list(shown),
+            "label_columns": {name: str(named[name].label) for name in shown},
+            "description_columns": {name: str(named[name].help) for name in shown if named[name].help},
+            "order_columns": list(self.order_columns),
+        }
+
     def _list_query(self, query: dict[str, Any], viewer: Any) -> ListQuery:
-        record_table = self.service.record_table
+        record_table = self.record_table
         rules = [record_table.filter_clause(*triple, viewer) for triple in _triples(query.get("filters"))]
+        conditions = [*self.record_table.base_conditions(), *rules]
         direction = query.get("order_direction")
         order = record_table.order_by(
             _text(query.get("order_column")), "desc" if direction is None else direction, viewer
         )
-        size = whole_json(query.get("page_size"), 20, 1, MOST_PAGE)
+        size = whole_json(query.get("page_size"), self.page_size, 1, MOST_PAGE)
         page = whole_json(query.get("page"), 0, 0, DEEPEST)
         before = whole_json(query["cursor"], 0, 1, 2**31 - 1) if query.get("cursor") is not None else None
         if before is not None and (query.get("order_column") or query.get("order_direction") == "asc"):
-            raise RuleBroken(_("A cursor goes with the default order only."), "cursor")
+            raise RuleBroken(_("A cursor can only be used with the default order."), "cursor")
         if query.get("count") not in (None, "exact", "capped"):
-            raise RuleBroken(_("“count” is exact or capped."), "count")
+            raise RuleBroken(_("“count” must be exact or capped."), "count")
         return ListQuery(
-            rules,
+            conditions,
             order,
             size,
             page,
             before,
             exact=query.get("count") == "exact",
-            newest=not query.get("order_column") and query.get("order_direction") in (None, "desc"),
+            newest=not query.get("order_column")
+            and query.get("order_direction") in (None, "desc")
+            and self.record_table.base_order is None,
         )
 
     def _names(self, query: dict[str, Any]) -> tuple[str, ...] | None:
@@ -160,10 +206,10 @@ class Resource(SentenceResponses, ModulePermissions, ModelRestApi):
         if wanted == []:
             return self.brief
         if not isinstance(wanted, list) or not all(isinstance(name, str) for name in wanted):
-            raise RuleBroken(_("“columns” is a list of names."), "columns")
+            raise RuleBroken(_("“columns” must be a list of names."), "columns")
         names = tuple(dict.fromkeys(name for name in wanted if name != "id"))
         for name in names:
-            self.service.record_table.column_field(name)
+            self.record_table.column_field(name)
         return names
 
     @expose("/<int:pk>", methods=["GET"])
@@ -172,15 +218,15 @@ class Resource(SentenceResponses, ModulePermissions, ModelRestApi):
     @permission_name("get")
     def get(self, pk: Any, **kwargs: Any) -> Response:
         """One row that the person sees."""
-        key, names = key_of(pk) or 0, self._names(query_parameter(_OF_ONE))
+        key, names = parse_id(pk) or 0, self._names(query_parameter(_OF_ONE))
         body = {"id": key, "result": self._shown(key, names if names != self.brief else None)}
         return idempotency.tagged(json_answer(200, body))
 
     def _shown(self, pk: int, names: tuple[str, ...] | None = None) -> dict[str, Any]:
-        row = self.service.record_table.one(db.session(), pk, names) if 0 < pk < 2**31 else None
+        row = self.record_table.one(db.session(), pk, names) if 0 < pk < 2**31 else None
         if row is None:
-            raise NotThere(_("There is no such record."))
-        return self.service.record_table.serialize_rows(db.session(), [row], names, current_viewer())[0]
+            raise NotFound(_("There is no such record."))
+        return self.record_table.serialize_rows(db.session(), [row], names, current_viewer())[0]
 
     # --- writing ---
 
@@ -195,8 +241,20 @@ class Resource(SentenceResponses, ModulePermissions, ModelRestApi):
         return idempotency.once(lambda: self._made(raw), lambda key: {"id": key, "result": self._after(key)})
 
     def _made(self, raw: dict[str, Any]) -> int:
-        values = self.service.record_table.parse(raw, "add", current_viewer())
-        return int(self.service.create(db.session(), values, current_viewer()).id)
+        values = self.record_table.parse(raw, "add", current_viewer())
+        if self.service.is_generic:
+            self._refuse_missing(values, self.add_columns)
+        row = self.create_row(values, current_viewer())
+        db.session.flush()
+        return int(row.id)
+
+    def _refuse_missing(self, values: dict[str, Any], names: Iterable[str]) -> None:
+        """Raise RuleBroken, naming them all, for required columns without a value."""
+        named = self.record_table.by_name
+        missing = [name for name in names if named[name].required and values.get(named[name].key) in (None, "", [])]
+        if missing:
+            text = _("Please fill in: %(names)s.", names=", ".join(missing))
+            raise RuleBroken(text, errors={name: [str(_("Please fill this in."))] for name in missing})
 
     @expose("/<int:pk>", methods=["PUT"])
     @protect()
@@ -208,9 +266,13 @@ class Resource(SentenceResponses, ModulePermissions, ModelRestApi):
         version = whole_json(raw.pop("version", None), 0, 1, 2**31 - 1) or None
         row = self._row(pk, "write")
         self._refuse_other_tag(row)
-        values = self.service.record_table.parse(raw, "edit", current_viewer())
-        self.service.save(db.session(), row, values, version, current_viewer())
+        values = self.record_table.parse(raw, "edit", current_viewer())
+        if self.service.is_generic:
+            given = [name for name in self.edit_columns if self.record_table.by_name[name].key in values]
+            self._refuse_missing(values, given)
+        self.change_row(row, values, version, current_viewer())
         db.session.commit()
+        self.post_update(row)
         return json_answer(200, {"id": row.id, "result": self._after(row.id)})
 
     def _refuse_other_tag(self, row: Any) -> None:
@@ -220,7 +282,7 @@ class Resource(SentenceResponses, ModulePermissions, ModelRestApi):
         """The saved row; None when the change took it out of the person's sight."""
         try:
             return self._shown(pk)
-        except NotThere:
+        except NotFound:
             return None
 
     @expose("/<int:pk>", methods=["DELETE"])
@@ -231,22 +293,13 @@ class Resource(SentenceResponses, ModulePermissions, ModelRestApi):
         """Delete a record that the person sees and may delete."""
         row = self._row(pk, "delete")
         self._refuse_other_tag(row)
-        self.service.remove(db.session(), row, current_viewer())
+        self.remove_row(row, current_viewer())
         db.session.commit()
+        self.post_delete(row)
         return json_answer(200, {"message": _("Deleted.")})
 
     def _row(self, pk: Any, verb: str) -> Any:
-        row = self.service.find(db.session(), key_of(pk))
-        if row is None:
-            raise NotThere(_("There is no such record."))
-        self.refuse_unless_reached(row, verb)
-        return row
-
-
-def key_of(pk: Any) -> int | None:
-    """An id out of a URL, or None for what is none."""
-    text = str(pk)
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 11 else None
+        return self.row_for(pk, verb)
 
 
 def sent() -> dict[str, Any]:
@@ -267,10 +320,10 @@ def query_parameter(known: Set[str] = _KEYS) -> dict[str, Any]:
         return {}
     parsed = _parsed(raw)
     if not isinstance(parsed, dict):
-        raise RuleBroken(_("“q” is no valid rison or JSON object."), "q")
+        raise RuleBroken(_("“q” must be a valid Rison or JSON object."), "q")
     unknown = set(parsed) - known
     if unknown:
-        raise RuleBroken(_("“q” does not know %(names)s.", names=", ".join(sorted(map(str, unknown)))[:200]), "q")
+        raise RuleBroken(_("“q” has unknown keys: %(names)s.", names=", ".join(sorted(map(str, unknown)))[:200]), "q")
     return parsed
 
 
@@ -294,8 +347,14 @@ def _triples(filters: Any) -> list[tuple[str, str, Any]]:
         return []
     shape = isinstance(filters, list) and len(filters) <= 30
     if not shape or not all(isinstance(f, dict) and set(f) == {"col", "opr", "value"} for f in filters):
-        raise RuleBroken(_("“filters” is a list of {col, opr, value}."), "filters")
+        raise RuleBroken(_("“filters” must be a list of {col, opr, value}."), "filters")
     return [(str(f["col"]), str(f["opr"]), f["value"]) for f in filters]
+
+
+def _choices(each: Any) -> dict[str, Any]:
+    """The first rows that a relation may name, as FAB lists them."""
+    rows = each.offered()
+    return {"count": len(rows), "values": [{"id": row.id, "value": label_of(row)} for row in rows]}
 
 
 def _text(raw: Any) -> str | None:

@@ -56,19 +56,19 @@ SHARED: dict[str, Any] = {
     "RecordCard": card(number={**STRING, "nullable": True}, label={**STRING, "nullable": True}),
     "Error": shape(
         {
-            "message": {**STRING, "description": "A sentence: what is wrong and what to do. Hindi or English."},
+            "message": {**STRING, "description": "What is wrong and what to do, in Hindi or English."},
             "errors": {
                 "type": "object",
                 "additionalProperties": {"type": "array", "items": STRING},
-                "description": "Field -> its sentences.",
+                "description": "Field name -> its error messages.",
             },
-            "reference": {**STRING, "description": "Of a fault of ours (500): where it stands in the log."},
+            "reference": {**STRING, "description": "For internal errors (500): the reference in the log."},
         },
         "message",
         "errors",
         example={
-            "message": "“Sent to HO” needs the POD id of the documents.",
-            "errors": {"pod_id": ["“Sent to HO” needs the POD id of the documents."]},
+            "message": "“Sent to HO” needs the POD ID of the documents.",
+            "errors": {"pod_id": ["“Sent to HO” needs the POD ID of the documents."]},
         },
     ),
     "PageQuery": query(_PAGE, {"page": 0, "page_size": 50}),
@@ -107,7 +107,7 @@ SHARED: dict[str, Any] = {
     ),
     "Done": shape({"message": STRING}, "message", example={"message": "Deleted."}),
     "Tokens": shape(
-        {"access_token": STRING, "refresh_token": {**STRING, "description": "Where it was asked for."}}, "access_token"
+        {"access_token": STRING, "refresh_token": {**STRING, "description": "If requested."}}, "access_token"
     ),
     "SignIn": shape(
         {
@@ -131,29 +131,27 @@ def base_of(resource: Any) -> str:
 def add(resource: Any, api_spec: Any) -> None:
     """Register the shapes of one resource: as it is answered, as it is made, as it is changed."""
     once(api_spec, SHARED)
-    record_table, name = resource.service.record_table, base_of(resource)
+    record_table, name = resource.record_table, base_of(resource)
     known = {each.name: shown(each) for each in record_table.fields} | dict(getattr(resource, "extra_schema", {}))
     once(api_spec, {name: shape({"id": {**ID, "readOnly": True}, **known})})
     once(api_spec, _queries(resource, name))
     for which, suffix, function in (("add", "Create", "post"), ("edit", "Change", "put")):
         if function not in resource.exclude_route_methods:
-            once(
-                api_spec, {name + suffix: _body(record_table, which, examples.BODIES[resource.resource_name, function])}
-            )
+            once(api_spec, {name + suffix: _body(record_table, which, examples.body_of(resource, function))})
 
 
 def _queries(resource: Any, name: str) -> dict[str, Any]:
     """What may stand in q where this resource is read: its own fields, and none else."""
-    record_table, example = resource.service.record_table, examples.QUERIES[resource.resource_name]
+    record_table, example = resource.record_table, examples.query_of(resource)
     names = [each.name for each in record_table.fields]
-    columns = {"type": "array", "items": _one_of(["id", *names]), "description": "The fields wanted; all if left out."}
+    columns = {"type": "array", "items": _one_of(["id", *names]), "description": "Fields to return; all if omitted."}
     filters = [each for each in record_table.fields if each.filter]
-    operators = [*dict.fromkeys(op for each in filters for op in each.ops), *ALIASES]
+    operators = [*dict.fromkeys(op for each in filters for op in each.operators), *ALIASES]
     rule = shape(
         {
             "col": _one_of([each.name for each in filters]),
-            "opr": {**_one_of(operators), "description": "Which go with which field stands with the operation."},
-            "value": {**_ASKED, "description": "Text, number, list (of in) or true/false (of null)."},
+            "opr": {**_one_of(operators), "description": "The operation lists the operators of each field."},
+            "value": {**_ASKED, "description": "Text, number, list (for in) or true/false (for null)."},
         },
         "col",
         "opr",
@@ -169,16 +167,18 @@ def _queries(resource: Any, name: str) -> dict[str, Any]:
             "cursor": {
                 **_WHOLE,
                 "maximum": 2**31 - 1,
-                "description": "Go on below this id: the cursor of the page before. In the default order only; no row "
-                "comes twice or is left out while others write, and deep pages cost no more than the first.",
+                "description": (
+                    "Continue after this ID: the cursor of the previous page. Only with the default order. No row "
+                    "is repeated or skipped while others write, and deep pages cost no more than the first."
+                ),
             },
             "count": {
                 "type": "string",
                 "enum": ["exact", "capped"],
                 "default": "capped",
-                "description": "capped: counting ends at 1,000, and count_capped says so.",
+                "description": "capped: counting stops at 1,000 and count_capped is true.",
             },
-            "filters": {"type": "array", "maxItems": 30, "items": rule, "description": "All must be true."},
+            "filters": {"type": "array", "maxItems": 30, "items": rule, "description": "All of them must match."},
         },
         example,
     )
@@ -199,7 +199,7 @@ def _body(record_table: Any, which: str, example: Any) -> dict[str, Any]:
         taken["version"] = {
             **_WHOLE,
             "maximum": 2**31 - 1,
-            "description": "The version you saw; where it is another by now, nothing is saved (409).",
+            "description": "The version you read. If the record has changed since, nothing is saved (409).",
         }
     return shape(taken, *needed, example=example)
 
@@ -227,7 +227,7 @@ def taken_as(each: Field) -> dict[str, Any]:
     elif isinstance(each, ChoiceField):
         told["enum"] = [*each.options, None]
     elif told.get("type") == "string" and "format" not in told:
-        told["maxLength"] = each.most
+        told["maxLength"] = each.max_length
     elif told.get("type") == "integer":
         told |= {"minimum": getattr(each, "least", 0), "maximum": getattr(each, "largest", 2**31 - 1)}
     return told | _about(each) | ({"example": examples.TAKEN[each.name]} if each.name in examples.TAKEN else {})

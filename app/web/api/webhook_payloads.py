@@ -12,17 +12,7 @@ from sqlalchemy.orm import Session
 from app import access
 from app.web.core.fields import Viewer
 from app.web.core.lookups import load_lookups
-from app.web.records.calls import CallResource
-from app.web.records.customers import CustomerResource
-from app.web.records.leads import LeadResource
-from app.web.records.tasks import TaskResource
-from app.web.records.tickets import TicketResource
-
-#: Kind of record -> its plan of columns.
-PLANS = {
-    each.resource_name: each.service.record_table
-    for each in (LeadResource, TicketResource, CustomerResource, TaskResource, CallResource)
-}
+from app.web.core.registry import registered
 
 
 def write(session: Session, kind: str, key: int, now: datetime) -> dict[str, Any] | None:
@@ -32,6 +22,9 @@ def write(session: Session, kind: str, key: int, now: datetime) -> dict[str, Any
         return None
     zone = current_app.config["CRM"].time_zone
     viewer = Viewer(who, load_lookups(session, who.version, zone), ZoneInfo(who.time_zone or zone), now)
-    record_table = PLANS[kind]
+    resource = next((each for each in registered("resources").values() if each.resource_name == kind), None)
+    if resource is None:
+        return None
+    record_table = resource.record_table
     row = record_table.one(session, key)
     return record_table.serialize_rows(session, [row], None, viewer)[0] if row is not None else None

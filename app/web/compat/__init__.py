@@ -1,1 +1,1 @@
-"""The predecessor's doors: its methods, DocTypes and envelopes, so that what was written against it works unchanged."""
+"""The predecessor's API: its methods, DocTypes and envelopes, so that clients written for it work unchanged."""

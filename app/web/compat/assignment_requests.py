@@ -1,4 +1,4 @@
-"""The predecessor's methods for requests to be given a record."""
+"""Methods for assignment requests."""
 
 from __future__ import annotations
 
@@ -11,80 +11,84 @@ from app.extensions import db
 from app.models import AssignmentRequest
 from app.web.compat import client
 from app.web.compat.arguments import Arguments
-from app.web.compat.assignment import colleagues
-from app.web.compat.doctypes import DOCTYPES
-from app.web.compat.documents import documents
-from app.web.compat.list_query import rules
-from app.web.compat.references import PLACES
-from app.web.compat.responses import Refused, Taken
+from app.web.compat.assignment import ASSIGNABLE, active_colleagues
+from app.web.compat.doctypes import ASSIGNMENT_REQUEST
+from app.web.compat.documents import fetch_documents
+from app.web.compat.list_query import parse_filters
+from app.web.compat.references import REFERENCE_TARGETS
+from app.web.compat.responses import CompatError, DuplicateError
 from app.web.core.gate import current_viewer
 from app.web.core.record_table import ListQuery
 from app.web.workday import requests
 
-REQUEST = DOCTYPES["CRM Assignment Request"]
-#: The old list ended here.
-MOST = 200
-_WORK = ("CRM Lead", "CRM Ticket")
+#: The predecessor's list ends here.
+MAX_REQUESTS = 200
 
 
-def create(arguments: Arguments) -> dict[str, Any]:
-    """reference_doctype, reference_name, requested_user, reason. A pending one like it is refused with 409."""
+def create_request(arguments: Arguments) -> dict[str, Any]:
+    """reference_doctype, reference_name, requested_user, reason -> the request. Raises DuplicateError (409)."""
     viewer = current_viewer()
     viewer.person.refuse_unless("Requests", "create")
-    kind = client.record_kind(arguments.text("reference_doctype"), *_WORK)
-    about = client.row_of(kind, arguments.first("reference_name", "reference_docname"), "read")
+    doctype = client.record_doctype(arguments.text("reference_doctype"), *ASSIGNABLE)
+    record = client.get_record(doctype, arguments.first_text("reference_name", "reference_docname"), "read")
     raw = {"requested_user": arguments.text("requested_user"), "reason": arguments.text("reason", "")}
-    values = REQUEST.record_table.parse(raw, "add", viewer) | {PLACES[kind.name].column: about.id}
+    values = ASSIGNMENT_REQUEST.record_table.parse(raw, "add", viewer) | {
+        REFERENCE_TARGETS[doctype.name].column: record.id
+    }
     try:
-        row = REQUEST.resource.service.create(db.session(), values, viewer)
-    except Conflict as pending:
-        raise Taken(pending.message) from pending
+        row = ASSIGNMENT_REQUEST.resource.service.create(db.session(), values, viewer)
+    except Conflict as conflict:
+        raise DuplicateError(conflict.message) from conflict
     text = _("Your request was sent.")
     return {"success": True, "message": text, "request": row.number, "name": row.number, "status": row.status}
 
 
-def approve(arguments: Arguments) -> dict[str, Any]:
-    """name. Of two who decide at once one hears 409."""
+def approve_request(arguments: Arguments) -> dict[str, Any]:
+    """name -> its new status. A request that is already decided is refused with 409."""
     return _decide(arguments, True)
 
 
-def reject(arguments: Arguments) -> dict[str, Any]:
-    """name, reason."""
+def reject_request(arguments: Arguments) -> dict[str, Any]:
+    """name, reason -> its new status."""
     return _decide(arguments, False)
 
 
 def _decide(arguments: Arguments, approves: bool) -> dict[str, Any]:
-    row, viewer = client.row_of(REQUEST, arguments.first("name", "request_name", "request"), "read"), current_viewer()
-    note = REQUEST.record_table.parse({"decision_note": arguments.text("reason", "")}, "edit", viewer)["decision_note"]
-    session = db.session()
-    with session.no_autoflush:  # the record is written once, at the end
+    viewer, session = current_viewer(), db.session()
+    name = arguments.first_text("name", "request_name", "request")
+    row = client.get_record(ASSIGNMENT_REQUEST, name, "read")
+    raw = {"decision_note": arguments.text("reason", "")}
+    note = ASSIGNMENT_REQUEST.record_table.parse(raw, "edit", viewer)["decision_note"]
+    with session.no_autoflush:  # so that the record is written once, at the end
         requests.decide(session, row, approves, note, viewer)
     text = _("Approved.") if approves else _("Rejected.")
     return {"success": True, "message": text, "name": row.number, "status": row.status}
 
 
-def listed(arguments: Arguments) -> list[dict[str, Any]]:
-    """status, mine -> the newest requests that the person sees, whole."""
+def list_requests(arguments: Arguments) -> list[dict[str, Any]]:
+    """status, mine -> the newest requests visible to the person, with all fields."""
     viewer = current_viewer()
     viewer.person.refuse_unless("Requests", "read")
-    fit = rules({"status": arguments.text("status")} if "status" in arguments else {}, REQUEST, viewer)
-    if str(arguments.raw("mine", "0")).lower() not in ("0", "false", "none", ""):
-        fit.append(AssignmentRequest.created_by_id == viewer.person.id)
-    wanted = ListQuery(fit, [AssignmentRequest.id.desc()], arguments.whole("limit", MOST, 1, MOST), newest=True)
-    return documents(REQUEST, wanted, ("name", *REQUEST.fields), viewer)
+    filters = {"status": arguments.text("status")} if "status" in arguments else {}
+    conditions = parse_filters(filters, ASSIGNMENT_REQUEST, viewer)
+    if arguments.flag("mine"):
+        conditions.append(AssignmentRequest.created_by_id == viewer.person.id)
+    limit = arguments.integer("limit", MAX_REQUESTS, 1, MAX_REQUESTS)
+    list_query = ListQuery(conditions, [AssignmentRequest.id.desc()], limit, newest=True)
+    return fetch_documents(ASSIGNMENT_REQUEST, list_query, ("name", *ASSIGNMENT_REQUEST.fields), viewer)
 
 
-def people(arguments: Arguments) -> list[dict[str, Any]]:
+def assignable_users(arguments: Arguments) -> list[dict[str, Any]]:
     """[{name, full_name, is_crm_user}] of active colleagues."""
-    return [each | {"is_crm_user": 1} for each in colleagues(current_viewer())]
+    return [each | {"is_crm_user": 1} for each in active_colleagues(current_viewer())]
 
 
-def summary(arguments: Arguments) -> dict[str, Any]:
+def reference_summary(arguments: Arguments) -> dict[str, Any]:
     """reference_doctype, reference_name -> {customer_name, mobile_no, account_type or subject}, for a tooltip."""
     name = arguments.text("reference_doctype")
-    kind = client.record_kind(name, *_WORK)
+    doctype = client.record_doctype(name, *ASSIGNABLE)
     if "reference_name" not in arguments and "reference_docname" not in arguments:
-        raise Refused(417, _("Missing argument: %(name)s", name="reference_name"), "MandatoryError")
-    doc = client.whole_of(kind, arguments.first("reference_name", "reference_docname"))
-    about = {"account_type": doc["account_type"]} if name == "CRM Lead" else {"subject": doc["subject"]}
-    return {"customer_name": doc.get("lead_name") or doc.get("customer_name"), "mobile_no": doc["mobile_no"]} | about
+        raise CompatError(417, _("Missing argument: %(name)s", name="reference_name"), "MandatoryError")
+    doc = client.read_document(doctype, arguments.first_text("reference_name", "reference_docname"))
+    extra = {"account_type": doc["account_type"]} if name == "CRM Lead" else {"subject": doc["subject"]}
+    return {"customer_name": doc.get("lead_name") or doc.get("customer_name"), "mobile_no": doc["mobile_no"]} | extra

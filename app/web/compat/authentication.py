@@ -1,4 +1,4 @@
-"""Who calls at the predecessor's doors: an API key, or the cookie `sid` that its sign-in handed out."""
+"""Authentication of this API: an API key, or the session id in the cookie `sid` that the method login sets."""
 
 from __future__ import annotations
 
@@ -11,39 +11,39 @@ from flask_babel import gettext as _
 from app import access
 from app.extensions import db
 from app.web.compat.arguments import Arguments
-from app.web.compat.responses import Refused, bad, good
+from app.web.compat.responses import CompatError, error_response, success_response
 from app.web.security import login_throttle, rate_limits, sessions
 
 COOKIE = "sid"
-#: What the predecessor calls somebody who is not signed in.
+#: The cookie's value for a person who is not signed in.
 GUEST = "Guest"
 
 
-def enter() -> access.Person | None:
-    """The person behind this request. Our own pages' cookie counts for nothing here: it needs a form's token."""
+def authenticate() -> access.Person | None:
+    """Authenticate the request. The cookie of our own pages does not count here: it requires a CSRF token."""
     g.person = None
     g.pop("viewer", None)
     access.act_as(db.session(), None)
     if "Authorization" in request.headers:
-        current_app.appbuilder.sm.enter_by_header()  # type: ignore[attr-defined]
+        current_app.appbuilder.sm.authenticate_by_header()  # type: ignore[attr-defined]
     else:
-        _enter_by_cookie(request.cookies.get(COOKIE, ""))
+        _authenticate_by_cookie(request.cookies.get(COOKIE, ""))
     person: access.Person | None = g.person
     return person
 
 
-def _enter_by_cookie(token: str) -> None:
-    if not token or token == GUEST or len(token) > 200 or not _is_no_foreign_page():
+def _authenticate_by_cookie(token: str) -> None:
+    if not token or token == GUEST or len(token) > 200 or not _is_allowed_origin():
         return
     now = datetime.now(UTC)
-    found = sessions.find_by_token(token, timedelta(days=sessions.TOKEN_DAYS), now)
-    if found is not None and found.is_stale(now):
-        sessions.note_seen(found.id, now)
-    current_app.appbuilder.sm._enter(found)  # type: ignore[attr-defined]
+    session = sessions.find_by_token(token, timedelta(days=sessions.TOKEN_DAYS), now)
+    if session is not None and session.is_stale(now):
+        sessions.record_activity(session.id, now)
+    current_app.appbuilder.sm._authenticate_as(session)  # type: ignore[attr-defined]
 
 
-def _is_no_foreign_page() -> bool:
-    """Telephones and scripts send no token of a form; a page of somebody else's, in a browser, always says so."""
+def _is_allowed_origin() -> bool:
+    """Telephone apps and scripts send no CSRF token; a browser always says when a page of another site sends it."""
     if request.method in ("GET", "HEAD"):
         return True
     origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site")
@@ -56,56 +56,58 @@ def _is_no_foreign_page() -> bool:
 
 
 def login(arguments: Arguments) -> Response:
-    """Form or JSON `usr`, `pwd` -> the cookie. 401 for wrong ones, 429 after too many."""
+    """usr, pwd -> the cookie with the session id. 401 for wrong credentials, 429 after too many attempts."""
     manager: Any = current_app.appbuilder.sm  # type: ignore[attr-defined]
-    if seconds := rate_limits.count_try():
-        return _later(_("Too many tries from your address. Please wait a minute."), seconds)
+    if seconds := rate_limits.count_sign_in_attempt():
+        return _retry_later(_("Too many attempts from your address. Please wait a minute."), seconds)
     try:
         user = manager.auth_user_db(arguments.raw("usr"), arguments.raw("pwd"), "compat")
     except login_throttle.Locked as locked:
-        return _later(str(locked.message), locked.seconds)
+        return _retry_later(str(locked.message), locked.seconds)
     if user is None:
-        return bad(401, _("The name or the password is wrong. Please try again."))
-    rate_limits.forgive_try()
-    token = sessions.begin(user.id, "compat", datetime.now(UTC))
-    answer = good("Logged In")
-    answer.set_data(_with_name(answer, user.get_full_name()))
+        return error_response(401, _("The username or password is wrong. Please try again."))
+    rate_limits.uncount_sign_in_attempt()
+    token = sessions.create_sign_in(user.id, "compat", datetime.now(UTC))
+    response = success_response("Logged In")
+    response.set_data(_with_full_name(response, user.get_full_name()))
     secure = current_app.config["SESSION_COOKIE_SECURE"]
-    # Lax: the predecessor's clients send no token of a form, and other pages must not send this cookie for them.
-    answer.set_cookie(COOKIE, token, max_age=sessions.TOKEN_DAYS * 86_400, httponly=True, secure=secure, samesite="Lax")
-    return answer
+    # Lax: clients send no CSRF token, so other sites must not be able to send this cookie.
+    response.set_cookie(
+        COOKIE, token, max_age=sessions.TOKEN_DAYS * 86_400, httponly=True, secure=secure, samesite="Lax"
+    )
+    return response
 
 
-def _later(sentence: str, seconds: int) -> Response:
-    answer = bad(429, sentence)
-    answer.headers["Retry-After"] = str(seconds)
-    return answer
+def _retry_later(text: str, seconds: int) -> Response:
+    response = error_response(429, text)
+    response.headers["Retry-After"] = str(seconds)
+    return response
 
 
-def _with_name(answer: Response, full_name: str) -> bytes:
+def _with_full_name(response: Response, full_name: str) -> bytes:
     import orjson
 
-    return orjson.dumps({**orjson.loads(answer.get_data()), "home_page": "/app", "full_name": full_name})
+    return orjson.dumps({**orjson.loads(response.get_data()), "home_page": "/app", "full_name": full_name})
 
 
 def logout(arguments: Arguments) -> Response:
-    """End the sign-in of the cookie; always 200, and idempotent."""
-    who, token = g.get("person"), request.cookies.get(COOKIE, "")
-    if who is not None and token:
-        sessions.sign_out(who.id, token, datetime.now(UTC))
-    answer = good(None)
-    answer.set_cookie(COOKIE, GUEST, httponly=True, samesite="Lax", max_age=0)
-    return answer
+    """End the session of the cookie; always 200, idempotent."""
+    person, token = g.get("person"), request.cookies.get(COOKIE, "")
+    if person is not None and token:
+        sessions.sign_out(person.id, token, datetime.now(UTC))
+    response = success_response(None)
+    response.set_cookie(COOKIE, GUEST, httponly=True, samesite="Lax", max_age=0)
+    return response
 
 
 def logged_user(arguments: Arguments) -> str:
-    """The user's name. Raises Refused (401) for nobody."""
-    who = g.get("person")
-    if who is None:
-        raise Refused(401, _("Please sign in first."))
-    return str(who.username)
+    """The user name. Raises CompatError (401) without a session."""
+    person = g.get("person")
+    if person is None:
+        raise CompatError(401, _("Please sign in first."))
+    return str(person.username)
 
 
 def ping(arguments: Arguments) -> str:
-    """Is somebody there?"""
+    """Health check."""
     return "pong"

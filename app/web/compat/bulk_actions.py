@@ -1,4 +1,4 @@
-"""One step for many records: each for itself, so that one that is refused stops nobody."""
+"""Bulk methods: one action for many records; a record that fails does not stop the others."""
 
 from __future__ import annotations
 
@@ -14,58 +14,52 @@ from app.web.core.fields import Viewer
 from app.web.core.gate import REFUSABLE, current_viewer, refusal, refuse_unreached
 
 
-class Side:
-    """What giving away wants to know of where a record is worked on."""
+class ModuleAccess:
+    """A record's module, as the assignment actions expect it of a screen."""
 
-    def __init__(self, kind: DocType) -> None:
-        self.module = kind.module
+    def __init__(self, doctype: DocType) -> None:
+        self.module = doctype.module
 
     def refuse_unless_reached(self, row: Any, verb: str) -> None:
-        """Raise Denied when the person sees the row but may not do this to it."""
+        """Raise Denied when the person may see the row but not apply this verb to it."""
         refuse_unreached(self.module, row, verb)
 
 
-def moved(kind: DocType, row: Any, values: dict[str, Any], viewer: Viewer) -> None:
-    """Change a record through its desk. `values`: the domain's names."""
-    kind.resource.service.save(db.session(), row, values, None, viewer)
+def update_record(doctype: DocType, row: Any, values: dict[str, Any], viewer: Viewer) -> None:
+    """Change a record through its record service. `values`: by the domain's names."""
+    doctype.resource.service.save(db.session(), row, values, None, viewer)
     db.session.flush()
 
 
-def status_of(kind: DocType, label: str) -> int:
-    """The id of a status. Raises RuleBroken for one that there is not."""
-    return int(kind.record_table.by_name["status"].parse(label, current_viewer()))
-
-
-def for_each(
-    kind: DocType, names: list[str], verb: str, step: Callable[[Any], bool | None], **more: Any
+def apply_to_each(
+    doctype: DocType, names: list[str], verb: str, action: Callable[[Any], bool | None]
 ) -> dict[str, Any]:
-    """{success, message, updated, updated_count, skipped, failed: [{name, error}]}; the step answers False to skip.
+    """{success, message, updated, updated_count, skipped, failed: [{name, error}]}; the action returns False to skip.
 
-    What the person does not see fails like what there is not. Raises Denied without the right to change many.
+    A record that is not visible fails like one that does not exist. Raises Denied without the verb "bulk".
     """
-    current_viewer().person.refuse_unless(kind.module, "bulk")
-    found = client.rows_of(kind, names, verb)
-    told: dict[str, Any] = {"updated": [], "skipped": [], "failed": []}
+    current_viewer().person.refuse_unless(doctype.module, "bulk")
+    records = client.find_records(doctype, names, verb)
+    result: dict[str, Any] = {"updated": [], "skipped": [], "failed": []}
     for name in names:
-        row = found.get(name)
+        row = records.get(name)
         if row is None:
-            error = _("%(kind)s %(name)s was not found.", kind=kind.name, name=name[:40])
-            told["failed"].append({"name": name[:140], "error": error})
+            result["failed"].append({"name": name[:140], "error": str(client.not_found(doctype.name, name).message)})
             continue
         try:
             with db.session.begin_nested():
-                told["updated" if step(row) is not False else "skipped"].append(name)
+                result["updated" if action(row) is not False else "skipped"].append(name)
         except REFUSABLE as broken:
-            told["failed"].append({"name": name, "error": refusal(broken)[1]})
-    return _summed(told) | more
+            result["failed"].append({"name": name, "error": refusal(broken)[1]})
+    return _with_counts(result)
 
 
-def _summed(told: dict[str, Any]) -> dict[str, Any]:
-    counts = {f"{name}_count": len(told[name]) for name in ("updated", "skipped", "failed")}
+def _with_counts(result: dict[str, Any]) -> dict[str, Any]:
+    counts = {f"{name}_count": len(result[name]) for name in ("updated", "skipped", "failed")}
     text = _(
         "%(done)s updated, %(passed)s skipped, %(failed)s failed",
         done=counts["updated_count"],
         passed=counts["skipped_count"],
         failed=counts["failed_count"],
     )
-    return {"success": not told["failed"], "message": text} | counts | told
+    return {"success": not result["failed"], "message": text} | counts | result

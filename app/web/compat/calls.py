@@ -1,4 +1,4 @@
-"""The predecessor's methods for calls: with what belongs to them, linked, marked cold, noted, made a lead of."""
+"""Methods for call logs: read, link, mark as cold call, create a lead, add notes and tasks, find a contact."""
 
 from __future__ import annotations
 
@@ -9,167 +9,170 @@ from flask_babel import gettext as _
 from app import access
 from app.domain import call_outcomes
 from app.domain.base import RuleBroken
+from app.domain.tasks import OPEN
 from app.domain.timeline import Activity
 from app.extensions import db
 from app.models import Customer, Lead, Task, Ticket
 from app.web.compat import bulk_actions, client
 from app.web.compat.arguments import Arguments
-from app.web.compat.doctypes import DOCTYPES
-from app.web.compat.documents import documents
-from app.web.compat.field_conversion import plain
-from app.web.compat.leads import CUSTOMER, LEAD
-from app.web.compat.list_query import rules
-from app.web.compat.references import joined
-from app.web.compat.tickets import CALL, noted
+from app.web.compat.call_links import link_to_record
+from app.web.compat.doctypes import CALL_LOG, CUSTOMER, LEAD, NOTE, TASK, TICKET
+from app.web.compat.doctypes.note import join_note
+from app.web.compat.documents import fetch_documents
+from app.web.compat.field_conversion import html_to_text
+from app.web.compat.list_query import parse_filters
+from app.web.compat.notes import write_note
+from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer
 from app.web.core.record_service import RecordService
 from app.web.core.record_table import ListQuery
 
-NOTE, TASK = DOCTYPES["FCRM Note"], DOCTYPES["CRM Task"]
-#: Notes and tasks of one call.
-MOST = 20
-_NAMES = ("call_log", "call_log_name", "call_sid", "call", "name")
+#: Notes of one call; likewise tasks.
+MAX_ROWS = 20
+_NAME_ARGUMENTS = ("call_log", "call_log_name", "call_sid", "call", "name")
 
 
-def get(arguments: Arguments) -> dict[str, Any]:
-    """name -> the call, _lead, _ticket, the notes written on it, and the open tasks of what it belongs to."""
-    call, viewer = client.whole_of(CALL, arguments.text("name")), current_viewer()
-    key = int(call["name"])
-    places = {
+def get_call(arguments: Arguments) -> dict[str, Any]:
+    """name -> the call, _lead, _ticket, its notes, and the open tasks of its lead or ticket."""
+    call, viewer = client.read_document(CALL_LOG, arguments.text("name")), current_viewer()
+    parents = {
         name: call["reference_docname"] if call["reference_doctype"] == doctype else None
-        for name, doctype in (("_lead", "CRM Lead"), ("_ticket", "CRM Ticket"))
+        for name, doctype in (("_lead", LEAD.name), ("_ticket", TICKET.name))
     }
-    about = (call["reference_doctype"], call["reference_docname"])
-    return call | places | {"_notes": _notes(key, about, viewer), "_tasks": _tasks(about, viewer)}
+    return call | parents | {"_notes": _notes(call, viewer), "_tasks": _tasks(call, viewer)}
 
 
-def _notes(key: int, about: tuple[Any, Any], viewer: Any) -> list[dict[str, Any]]:
-    if about[1] is None or not viewer.person.may("Notes", "read"):
+def _notes(call: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
+    if call["reference_docname"] is None or not viewer.person.may("Notes", "read"):
         return []
-    place = rules({"reference_doctype": about[0], "reference_docname": about[1]}, NOTE, viewer)
-    wanted = ListQuery([*place, Activity.payload["call"].as_integer() == key], [Activity.id.desc()], MOST)
-    return documents(NOTE, wanted, ("name", *NOTE.fields), viewer)
+    reference = {name: call[name] for name in ("reference_doctype", "reference_docname")}
+    conditions = parse_filters(reference, NOTE, viewer)
+    conditions.append(Activity.payload["call"].as_integer() == int(call["name"]))
+    list_query = ListQuery(conditions, [Activity.id.desc()], MAX_ROWS)
+    return fetch_documents(NOTE, list_query, ("name", *NOTE.fields), viewer)
 
 
-def _tasks(about: tuple[Any, Any], viewer: Any) -> list[dict[str, Any]]:
-    if about[1] is None or not viewer.person.may("Tasks", "read"):
+def _tasks(call: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
+    if call["reference_docname"] is None or not viewer.person.may("Tasks", "read"):
         return []
-    fit = rules({"reference_docname": about[1], "status": ["in", ["Backlog", "Todo", "In Progress"]]}, TASK, viewer)
-    return documents(TASK, ListQuery(fit, [Task.id.desc()], MOST), ("name", *TASK.fields), viewer)
+    filters = {"reference_docname": call["reference_docname"], "status": ["in", list(OPEN)]}
+    list_query = ListQuery(parse_filters(filters, TASK, viewer), [Task.id.desc()], MAX_ROWS)
+    return fetch_documents(TASK, list_query, ("name", *TASK.fields), viewer)
 
 
-def _own(arguments: Arguments) -> Any:
-    """The call named, which this person may change."""
-    return client.row_of(CALL, arguments.first(*_NAMES), "write")
+def _requested_call(arguments: Arguments) -> Any:
+    """The call that the arguments name, for a change. Raises NotFound, Denied."""
+    return client.get_record(CALL_LOG, arguments.first_text(*_NAME_ARGUMENTS), "write")
 
 
-# --- to what it belongs
+# --- links
 
 
-def link(arguments: Arguments) -> dict[str, Any]:
-    """call_log, doctype, docname: from now on it stands there, and only there."""
-    call, viewer = _own(arguments), current_viewer()
-    kind = client.record_kind(
-        arguments.first("reference_doctype", "doctype", "link_doctype"), "CRM Lead", "CRM Ticket", "CRM Customer"
+def link_call(arguments: Arguments) -> dict[str, Any]:
+    """call_log, doctype, docname: links the call to this record only."""
+    call = _requested_call(arguments)
+    doctype = client.record_doctype(
+        arguments.first_text("reference_doctype", "doctype", "link_doctype"), LEAD.name, TICKET.name, CUSTOMER.name
     )
-    names = (
-        "reference_docname",
-        "reference_name",
-        "docname",
-        "link_name",
-        *(("name",) if "call_log" in arguments else ()),
-    )
-    row = client.row_of(kind, arguments.first(*names), "read")
-    with access.as_system(db.session()):  # its line stands in timelines that the person need not see
-        call_outcomes.link(db.session(), call, row, viewer.person.id, viewer.now)
+    names = ["reference_docname", "reference_name", "docname", "link_name"]
+    if "call_log" in arguments:  # else the argument name is the call's
+        names.append("name")
+    link_to_record(call, client.get_record(doctype, arguments.first_text(*names), "read"))
     return {"success": True, "message": _("The call is linked."), "name": str(call.id)}
 
 
-def unlink(arguments: Arguments) -> dict[str, Any]:
-    """call_log."""
-    call, viewer = _own(arguments), current_viewer()
-    with access.as_system(db.session()):  # its line stands in timelines that the person need not see
-        call_outcomes.unlink(db.session(), call, viewer.person.id, viewer.now)
-    return {"success": True, "message": _("The call is not linked any more."), "name": str(call.id)}
+def unlink_call(arguments: Arguments) -> dict[str, Any]:
+    """call_log: removes the link."""
+    call, viewer = _requested_call(arguments), current_viewer()
+    with access.as_system(db.session()):  # it writes to timelines that the person may not see
+        call_outcomes.unlink(db.session(), call, viewer.stamp)
+    return {"success": True, "message": _("The call is no longer linked."), "name": str(call.id)}
 
 
-def set_cold(arguments: Arguments) -> dict[str, Any]:
-    """call_log, is_cold_call (0 or 1)."""
-    call, viewer = _own(arguments), current_viewer()
+def set_cold_call(arguments: Arguments) -> dict[str, Any]:
+    """call_log, is_cold_call (0 or 1) -> the stored value."""
+    call, viewer = _requested_call(arguments), current_viewer()
     raw = next((arguments.raw(name) for name in ("is_cold_call", "cold_call", "value") if name in arguments), 1)
-    bulk_actions.moved(CALL, call, CALL.record_table.parse({"cold": raw}, "edit", viewer), viewer)
+    bulk_actions.update_record(CALL_LOG, call, CALL_LOG.record_table.parse({"cold": raw}, "edit", viewer), viewer)
     return {"success": True, "message": _("Saved."), "name": str(call.id), "is_cold_call": int(call.cold)}
 
 
-def make_lead(arguments: Arguments) -> str:
-    """call_log (its name, or the call itself) -> the number of the lead that was made of it, and linked."""
-    viewer, given = current_viewer(), arguments.parsed("call_log", arguments.raw("name"))
-    call = client.row_of(CALL, _named(given), "write")
+def create_lead(arguments: Arguments) -> str:
+    """call_log (a name or a document) -> the number of the lead that is created from the call and linked to it."""
+    viewer = current_viewer()
+    name = _call_name(arguments.json_value("call_log", arguments.raw("name")))
+    call = client.get_record(CALL_LOG, name, "write")
     viewer.person.refuse_unless("Leads", "create")
-    terms = {"terms": viewer.lookups.terms, "minutes": viewer.lookups.business["first_task_minutes"]}
-    with access.as_system(db.session()):  # whose number it is, is asked of all customers
-        lead = call_outcomes.make_lead(db.session(), call, viewer.person.id, viewer.now, RecordService.vault(), **terms)
+    context = viewer.change_context(
+        vault=RecordService.vault(),
+        sla_terms=viewer.lookups.terms,
+        first_task_minutes=viewer.lookups.business["first_task_minutes"],
+    )
+    with access.as_system(db.session()):  # the number is matched against all customers
+        lead = call_outcomes.create_lead(db.session(), call, context)
     return lead.number
 
 
-def _named(given: Any) -> str:
-    return Arguments({"call_log": given.get("name") if isinstance(given, dict) else given}).text("call_log")
+def _call_name(call: Any) -> str:
+    return Arguments({"call_log": call.get("name") if isinstance(call, dict) else call}).text("call_log")
 
 
-# --- written down after it
+# --- notes and tasks
 
 
-def note(arguments: Arguments) -> dict[str, Any]:
-    """call_sid, note (a text, or {title, content}) -> the note, on what the call belongs to."""
-    call, viewer, given = _own(arguments), current_viewer(), arguments.parsed("note")
-    text = _text(given) if isinstance(given, dict) else plain(arguments.text("note"))
-    line = noted(_home(call), text, viewer)
-    line.payload = {**line.payload, "call": call.id}
+def add_note(arguments: Arguments) -> dict[str, Any]:
+    """call_sid, note (a text, or {title, content}) -> the note, on the record that the call belongs to."""
+    call, viewer, note = _requested_call(arguments), current_viewer(), arguments.json_value("note")
+    text = _note_text(note) if isinstance(note, dict) else html_to_text(arguments.text("note"))
+    activity = write_note(_parent_record(call), text, viewer)
+    activity.payload = {**activity.payload, "call": call.id}
     db.session.flush()
-    return client.whole_of(NOTE, str(line.id))
+    return client.read_document(NOTE, str(activity.id))
 
 
-def _text(given: dict[str, Any]) -> str:
-    return joined(plain(str(given.get("title") or "")), plain(str(given.get("content") or "")))
+def _note_text(note: dict[str, Any]) -> str:
+    return join_note(html_to_text(str(note.get("title") or "")), html_to_text(str(note.get("content") or "")))
 
 
-def task(arguments: Arguments) -> dict[str, Any]:
-    """call_sid, task ({title, due_date, priority, …}) -> the task, on what the call belongs to."""
-    call, given = _own(arguments), arguments.table("task")
-    home = _home(call)
-    if isinstance(home, Customer):
-        raise RuleBroken(_("A task belongs to a lead or a ticket. Please link the call to one first."), "task")
-    kind = "CRM Lead" if isinstance(home, Lead) else "CRM Ticket"
-    about = {"reference_doctype": kind, "reference_docname": home.number, "doctype": TASK.name}
-    return client.inserted({name: value for name, value in given.items() if name != "name"} | about)
+def add_task(arguments: Arguments) -> dict[str, Any]:
+    """call_sid, task ({title, due_date, priority, …}) -> the task, on the record that the call belongs to."""
+    call, task = _requested_call(arguments), arguments.json_object("task")
+    parent = _parent_record(call)
+    if isinstance(parent, Customer):
+        raise RuleBroken(_("A task needs a lead or a ticket. Please link the call to one first."), "task")
+    doctype = LEAD if isinstance(parent, Lead) else TICKET
+    reference = {"reference_doctype": doctype.name, "reference_docname": parent.number}
+    doc = {name: value for name, value in task.items() if name != "name"}
+    return client.insert_document(doc | reference | {"doctype": TASK.name})
 
 
-def _home(call: Any) -> Any:
-    """The record a call belongs to, if the person sees it. Raises RuleBroken."""
+def _parent_record(call: Any) -> Any:
+    """The ticket, lead or customer of a call. Raises RuleBroken if it has none that is visible to the person."""
     for record, key in ((Ticket, call.ticket_id), (Lead, call.lead_id), (Customer, call.customer_id)):
         row = access.get_visible(db.session(), record, key)
         if row is not None:
             return row
-    raise RuleBroken(_("This call belongs to nothing that you see. Please link it to a lead or ticket first."))
+    raise RuleBroken(_("This call isn't linked to a record you can see. Please link it to a lead or ticket first."))
 
 
-# --- whose number
+# --- contacts
 
 
-def contact(arguments: Arguments) -> dict[str, Any]:
-    """phone_number, in any spelling -> {mobile_no, full_name, customer, lead}; only the number for a stranger."""
-    viewer, typed = current_viewer(), arguments.first("phone_number", "number", "mobile_no")
-    told: dict[str, Any] = {"mobile_no": typed, "full_name": None, "customer": None, "lead": None, "image": None}
-    for kind, key in ((CUSTOMER, "customer"), (LEAD, "lead")):
-        if not viewer.person.may(kind.module, "read"):
+def find_contact(arguments: Arguments) -> dict[str, Any]:
+    """phone_number, in any format -> {mobile_no, full_name, customer, lead}; only the number if it is unknown."""
+    viewer, number = current_viewer(), arguments.first_text("phone_number", "number", "mobile_no")
+    result: dict[str, Any] = {"mobile_no": number, "full_name": None, "customer": None, "lead": None, "image": None}
+    for doctype, key in ((CUSTOMER, "customer"), (LEAD, "lead")):
+        if not viewer.person.may(doctype.module, "read"):
             continue
-        wanted = ListQuery(rules({"mobile_no": typed}, kind, viewer), [kind.record_table.record.id.desc()], 1)
+        conditions = parse_filters({"mobile_no": number}, doctype, viewer)
+        list_query = ListQuery(conditions, [doctype.record_table.record.id.desc()], 1)
         name = "customer_name" if key == "customer" else "lead_name"
-        for doc in documents(kind, wanted, ("name", "mobile_no", name), viewer):
-            told |= {key: doc["name"], "mobile_no": doc["mobile_no"], "full_name": told["full_name"] or doc[name]}
-    return told
+        for doc in fetch_documents(doctype, list_query, ("name", "mobile_no", name), viewer):
+            result |= {key: doc["name"], "mobile_no": doc["mobile_no"], "full_name": result["full_name"] or doc[name]}
+    return result
 
 
-def integration(arguments: Arguments) -> dict[str, Any]:
-    """No provider places calls yet."""
+def integration_status(arguments: Arguments) -> dict[str, Any]:
+    """No telephony provider is integrated."""
     return {"twilio_enabled": 0, "exotel_enabled": 0, "default_calling_medium": ""}

@@ -1,11 +1,10 @@
-"""What hung on a document as a child table: accounts, subjects, the log of its status; read with one document.
+"""Child rows of a document: a customer's accounts, a ticket's subjects, the status change log.
 
-The log is asked for as the system, of a document that was read under the law: whoever sees one sees the other.
+The log is read as the system, for a document that the access rules let the person read: who sees one sees the other.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import bindparam, select
@@ -16,74 +15,75 @@ from app.domain.customers import CustomerAccount
 from app.domain.tickets import ticket_subjects
 from app.domain.timeline import StatusChange
 from app.models import Lead, TicketSubject
+from app.web.compat.timestamps import local_timestamp
 from app.web.core.fields import Viewer
 
-# Put together once: the statements of one document are the dearest part of reading it.
-_KEY: Any = bindparam("key")
-_MOVES = {
+# Built once: compiling these statements is the most expensive part of reading a document.
+_ID: Any = bindparam("id")
+_STATUS_CHANGES = {
     master: select(StatusChange.to_id, StatusChange.at, StatusChange.seconds, StatusChange.by_id)
-    .where(parent == _KEY)
+    .where(parent == _ID)
     .order_by(StatusChange.id)
     for master, parent in (("lead_status", StatusChange.lead_id), ("ticket_status", StatusChange.ticket_id))
 }
 _ACCOUNTS = (
     select(CustomerAccount.client_id, CustomerAccount.account_type_id, CustomerAccount.opened_on, Lead.number)
     .outerjoin(Lead, Lead.id == CustomerAccount.lead_id)
-    .where(CustomerAccount.customer_id == _KEY)
+    .where(CustomerAccount.customer_id == _ID)
     .order_by(CustomerAccount.id)
 )
 _SUBJECTS = (
     select(TicketSubject.label)
     .join(ticket_subjects, ticket_subjects.c.subject_id == TicketSubject.id)
-    .where(ticket_subjects.c.ticket_id == _KEY)
+    .where(ticket_subjects.c.ticket_id == _ID)
     .order_by(TicketSubject.position)
 )
 
 
-def of_customer(session: Session, key: int, viewer: Viewer) -> dict[str, Any]:
-    """accounts: [{account_type, client_id, created_on, lead_id}]; under the law, for a lead has its own."""
-    made = []
-    for client_id, kind, opened, number in session.execute(_ACCOUNTS, {"key": key}):
-        card = viewer.lookups.card("account_type", kind)
-        made.append(
+def customer_children(session: Session, record_id: int, viewer: Viewer) -> dict[str, Any]:
+    """accounts: [{account_type, client_id, created_on, lead_id}]; lead_id is null for a lead that is not visible."""
+    accounts = []
+    for client_id, account_type, opened_on, lead_number in session.execute(_ACCOUNTS, {"id": record_id}):
+        card = viewer.lookups.card("account_type", account_type)
+        accounts.append(
             {
                 "account_type": card["label"] if card else None,
                 "client_id": client_id,
-                "created_on": local(opened, viewer),
-                "lead_id": number,
+                "created_on": local_timestamp(opened_on, viewer),
+                "lead_id": lead_number,
             }
         )
-    return {"accounts": made}
+    return {"accounts": accounts}
 
 
-def of_lead(session: Session, key: int, viewer: Viewer) -> dict[str, Any]:
+def lead_children(session: Session, record_id: int, viewer: Viewer) -> dict[str, Any]:
     """status_change_log."""
-    return {"status_change_log": _log(session, key, "lead_status", viewer)}
+    return {"status_change_log": _status_change_log(session, record_id, "lead_status", viewer)}
 
 
-def of_ticket(session: Session, key: int, viewer: Viewer) -> dict[str, Any]:
+def ticket_children(session: Session, record_id: int, viewer: Viewer) -> dict[str, Any]:
     """ticket_subjects: [{subject}], and status_change_log."""
-    labels = session.scalars(_SUBJECTS, {"key": key})
+    labels = session.scalars(_SUBJECTS, {"id": record_id})
     return {
         "ticket_subjects": [{"subject": label} for label in labels],
-        "status_change_log": _log(session, key, "ticket_status", viewer),
+        "status_change_log": _status_change_log(session, record_id, "ticket_status", viewer),
     }
 
 
-def _log(session: Session, key: int, master: str, viewer: Viewer) -> list[dict[str, Any]]:
-    """One entry a stretch, the last one open: {from, from_date, to, to_date, duration, log_owner}."""
+def _status_change_log(session: Session, record_id: int, master: str, viewer: Viewer) -> list[dict[str, Any]]:
+    """One entry per status, the last one still open: {from, from_date, to, to_date, duration, log_owner}."""
     with access.as_system(session):
-        rows = session.execute(_MOVES[master], {"key": key}).all()
+        rows = session.execute(_STATUS_CHANGES[master], {"id": record_id}).all()
     log: list[dict[str, Any]] = []
     for status, at, seconds, by in rows:
         label = (viewer.lookups.card(master, status) or {}).get("label")
         if log:
             owner = (viewer.lookups.person(by) or {}).get("username")
-            log[-1] |= {"to": label, "to_date": local(at, viewer), "duration": seconds, "log_owner": owner}
+            log[-1] |= {"to": label, "to_date": local_timestamp(at, viewer), "duration": seconds, "log_owner": owner}
         log.append(
             {
                 "from": label,
-                "from_date": local(at, viewer),
+                "from_date": local_timestamp(at, viewer),
                 "to": "",
                 "to_date": None,
                 "duration": None,
@@ -91,8 +91,3 @@ def _log(session: Session, key: int, master: str, viewer: Viewer) -> list[dict[s
             }
         )
     return log
-
-
-def local(moment: datetime | None, viewer: Viewer) -> str | None:
-    """The predecessor knew one zone and wrote no offset."""
-    return f"{moment.astimezone(viewer.zone):%Y-%m-%d %H:%M:%S.%f}" if moment else None

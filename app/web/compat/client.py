@@ -1,4 +1,4 @@
-"""frappe.client.*: documents in general, by DocType and name, each through its own desk and the one law."""
+"""frappe.client.*: read and write documents by DocType and name, through the record services and access rules."""
 
 from __future__ import annotations
 
@@ -9,43 +9,48 @@ from flask_babel import gettext as _
 from sqlalchemy import select
 
 from app import access
-from app.domain.base import Conflict, NotThere
+from app.domain.base import Conflict, NotFound
 from app.extensions import db
 from app.web.compat.arguments import Arguments
-from app.web.compat.child_rows import local
 from app.web.compat.doctypes import DOCTYPES, READ_ONLY, DocType
-from app.web.compat.documents import documents, whole
-from app.web.compat.field_conversion import same, taken, unkept
-from app.web.compat.list_query import Listing, fields_of, listing, rules
-from app.web.compat.picklists import SHELVES, PickList
-from app.web.compat.responses import Named, Refused
+from app.web.compat.documents import fetch_document, fetch_documents
+from app.web.compat.field_conversion import ignored_fields, is_same_value, record_values
+from app.web.compat.list_query import parse_filters, parse_list_request, requested_fields
+from app.web.compat.picklists import PICKLISTS, Picklist
+from app.web.compat.responses import CompatError, Envelope
+from app.web.compat.timestamps import local_timestamp
 from app.web.core.fields import Viewer
 from app.web.core.gate import REFUSABLE, current_viewer, refusal
 from app.web.core.record_table import ListQuery
 
-#: Documents of one insert_many or bulk_update.
-MOST = 200
+#: Documents in one insert_many or bulk_update.
+MAX_DOCUMENTS = 200
 
 
-def kind_of(arguments: Arguments, name: str = "doctype") -> DocType | PickList:
-    """The DocType named. Raises Refused (403) for one that is not in the table: the old answer to "not permitted"."""
-    return known(arguments.text(name))
+def requested_doctype(arguments: Arguments) -> DocType | Picklist:
+    """The DocType that the argument `doctype` names. Raises CompatError (403) for an unknown one."""
+    return find_doctype(arguments.text("doctype"))
 
 
-def known(doctype: str) -> DocType | PickList:
-    """The DocType, or pick-list, of this name. Raises Refused (403)."""
-    found = DOCTYPES.get(doctype) or SHELVES.get(doctype)
+def find_doctype(name: str) -> DocType | Picklist:
+    """The DocType or picklist with this name. Raises CompatError (403), as the predecessor does, for an unknown one."""
+    found = DOCTYPES.get(name) or PICKLISTS.get(name)
     if found is None:
-        raise Refused(403, _("There is no access to “%(name)s” here.", name=doctype[:60]), "PermissionError")
+        raise CompatError(403, _("“%(name)s” isn't available here.", name=name[:60]), "PermissionError")
     return found
 
 
-def record_kind(doctype: str, *wanted: str) -> DocType:
-    """The DocType of a record; of those wanted, where some are named. Raises Refused (403, 417)."""
-    found = known(doctype)
-    if isinstance(found, PickList) or (wanted and found.name not in wanted):
-        raise Refused(417, _("This does not go with “%(name)s”.", name=doctype[:60]))
+def record_doctype(name: str, *allowed: str) -> DocType:
+    """The DocType of a record, one of `allowed` if any are given. Raises CompatError (403, 417)."""
+    found = find_doctype(name)
+    if isinstance(found, Picklist) or (allowed and found.name not in allowed):
+        raise CompatError(417, _("This can't be done with “%(name)s”.", name=name[:60]))
     return found
+
+
+def not_found(doctype: str, name: str) -> NotFound:
+    """The error for a document that does not exist or is not visible to the person."""
+    return NotFound(_("%(kind)s %(name)s was not found.", kind=doctype, name=name[:40]))
 
 
 # --- reading
@@ -53,86 +58,94 @@ def record_kind(doctype: str, *wanted: str) -> DocType:
 
 def get_list(arguments: Arguments) -> list[dict[str, Any]]:
     """doctype, fields, filters, order_by, limit_start, limit_page_length -> documents."""
-    return list_of(arguments, kind_of(arguments))
+    return list_documents(arguments, requested_doctype(arguments))
 
 
-def list_of(arguments: Arguments, kind: DocType | PickList) -> list[dict[str, Any]]:
-    """The documents of a list call; one statement."""
+def list_documents(arguments: Arguments, doctype: DocType | Picklist) -> list[dict[str, Any]]:
+    """The documents of a list request; one statement."""
     viewer = current_viewer()
-    if isinstance(kind, PickList):
-        return kind.listed(arguments, viewer)
-    viewer.person.refuse_unless(kind.module, "read")
-    wanted: Listing = listing(arguments, kind, viewer)
-    return documents(kind, wanted.list_query, wanted.fields, viewer)
+    if isinstance(doctype, Picklist):
+        return doctype.list_documents(arguments, viewer)
+    viewer.person.refuse_unless(doctype.module, "read")
+    request = parse_list_request(arguments, doctype, viewer)
+    return fetch_documents(doctype, request.list_query, request.fields, viewer)
 
 
 def get_count(arguments: Arguments) -> int:
-    """How many documents fit."""
-    kind, viewer = kind_of(arguments), current_viewer()
-    if isinstance(kind, PickList):
-        return len(kind.found(arguments.parsed("filters"), viewer))
-    return count_of(kind, rules(arguments.parsed("filters"), kind, viewer))
+    """doctype, filters -> how many documents match."""
+    doctype, viewer = requested_doctype(arguments), current_viewer()
+    filters = arguments.json_value("filters")
+    if isinstance(doctype, Picklist):
+        return len(doctype.filter_documents(filters, viewer))
+    return count_documents(doctype, parse_filters(filters, doctype, viewer))
 
 
-def count_of(kind: DocType, fit: list[Any]) -> int:
-    """How many of its documents fit these rules."""
-    current_viewer().person.refuse_unless(kind.module, "read")
-    return int(kind.record_table.count(db.session(), ListQuery(fit, [], 1, exact=True))[0])
+def count_documents(doctype: DocType, conditions: list[Any]) -> int:
+    """How many documents match these SQL conditions."""
+    current_viewer().person.refuse_unless(doctype.module, "read")
+    return int(doctype.record_table.count(db.session(), ListQuery(conditions, [], 1, exact=True))[0])
 
 
 def get(arguments: Arguments) -> dict[str, Any]:
-    """One document by name, or the first that fits the filters. Raises NotThere (404)."""
-    kind = kind_of(arguments)
-    return _whole(kind, {"name": arguments.text("name")} if "name" in arguments else arguments.parsed("filters"))
+    """doctype, and name or filters -> the whole document. Raises NotFound (404)."""
+    doctype = requested_doctype(arguments)
+    filters = {"name": arguments.text("name")} if "name" in arguments else arguments.json_value("filters")
+    return _read_first(doctype, filters)
 
 
-def whole_of(kind: DocType | PickList, name: str) -> dict[str, Any]:
-    """One document with all of its fields and children. Raises NotThere (404)."""
-    return _whole(kind, {"name": name})
+def read_document(doctype: DocType | Picklist, name: str) -> dict[str, Any]:
+    """The document with all of its fields and child tables. Raises NotFound (404)."""
+    return _read_first(doctype, {"name": name})
 
 
-def load(arguments: Arguments) -> Named:
-    """The document as forms asked for it: {"docs": [document]}."""
-    return Named("docs", [get(arguments)])
+def get_for_form(arguments: Arguments) -> Envelope:
+    """doctype, name -> {"docs": [document]}, as the predecessor's forms expect."""
+    return Envelope("docs", [get(arguments)])
 
 
-def _whole(kind: DocType | PickList, filters: Any) -> dict[str, Any]:
+def _read_first(doctype: DocType | Picklist, filters: Any) -> dict[str, Any]:
+    """The newest matching document. Raises NotFound."""
     viewer = current_viewer()
-    if isinstance(kind, PickList):
-        return _first(kind, filters, ("*",))
-    viewer.person.refuse_unless(kind.module, "read")
-    found = whole(kind, ListQuery(rules(filters, kind, viewer), [kind.record_table.record.id.desc()], 1), viewer)
-    if found is None:
-        raise NotThere(_("%(kind)s was not found.", kind=kind.name))
-    return found
+    if isinstance(doctype, Picklist):
+        return _read_fields(doctype, filters, ("*",))
+    viewer.person.refuse_unless(doctype.module, "read")
+    document = fetch_document(doctype, _newest_one(doctype, filters, viewer), viewer)
+    if document is None:
+        raise NotFound(_("%(kind)s was not found.", kind=doctype.name))
+    return document
 
 
 def get_value(arguments: Arguments) -> Any:
-    """One or more fields (fieldname: name or list) of the first document that fits; {} when there is none."""
-    kind = kind_of(arguments)
-    wanted = arguments.parsed("fieldname", "name")
-    names = tuple(_names(wanted)) if isinstance(kind, PickList) else fields_of(wanted, kind)
+    """doctype, filters, fieldname (a name or a list) -> these fields of the first match; {} without one."""
+    doctype = requested_doctype(arguments)
+    names = _value_fields(doctype, arguments.json_value("fieldname", "name"))
     try:
-        return _first(kind, arguments.parsed("filters"), names)
-    except NotThere:
+        return _read_fields(doctype, arguments.json_value("filters"), names)
+    except NotFound:
         return {}
 
 
-def _names(wanted: Any) -> list[str]:
-    return [str(each)[:60] for each in (wanted if isinstance(wanted, list) else [wanted])]
+def _value_fields(doctype: DocType | Picklist, requested: Any) -> tuple[str, ...]:
+    if isinstance(doctype, DocType):
+        return requested_fields(requested, doctype)
+    return tuple(str(name)[:60] for name in (requested if isinstance(requested, list) else [requested]))
 
 
-def _first(kind: DocType | PickList, filters: Any, names: tuple[str, ...]) -> dict[str, Any]:
+def _read_fields(doctype: DocType | Picklist, filters: Any, names: tuple[str, ...]) -> dict[str, Any]:
+    """These fields of the newest matching document. Raises NotFound."""
     viewer = current_viewer()
-    if isinstance(kind, PickList):
-        found = kind.told(kind.found(filters, viewer)[:1], names)
+    if isinstance(doctype, Picklist):
+        documents = doctype.select_fields(doctype.filter_documents(filters, viewer)[:1], names)
     else:
-        viewer.person.refuse_unless(kind.module, "read")
-        newest = [kind.record_table.record.id.desc()]
-        found = documents(kind, ListQuery(rules(filters, kind, viewer), newest, 1), names, viewer)
-    if not found:
-        raise NotThere(_("%(kind)s was not found.", kind=kind.name))
-    return found[0]
+        viewer.person.refuse_unless(doctype.module, "read")
+        documents = fetch_documents(doctype, _newest_one(doctype, filters, viewer), names, viewer)
+    if not documents:
+        raise NotFound(_("%(kind)s was not found.", kind=doctype.name))
+    return documents[0]
+
+
+def _newest_one(doctype: DocType, filters: Any, viewer: Viewer) -> ListQuery:
+    return ListQuery(parse_filters(filters, doctype, viewer), [doctype.record_table.record.id.desc()], 1)
 
 
 # --- writing
@@ -140,83 +153,78 @@ def _first(kind: DocType | PickList, filters: Any, names: tuple[str, ...]) -> di
 
 def insert(arguments: Arguments) -> dict[str, Any]:
     """doc: {doctype, …} -> the stored document."""
-    return inserted(_doc(arguments.parsed("doc")))
+    return insert_document(_require_document(arguments.json_value("doc")))
 
 
 def insert_many(arguments: Arguments) -> list[str]:
-    """docs: a list; all or none. Answers their names."""
-    docs = arguments.parsed("docs")
-    if not isinstance(docs, list) or len(docs) > MOST:
-        raise Refused(417, _("“docs” must be a list of at most %(most)s documents.", most=MOST))
-    return [inserted(_doc(each))["name"] for each in docs]
+    """docs (a list) -> the names of the stored documents; all or none are stored."""
+    return [insert_document(doc)["name"] for doc in _requested_documents(arguments)]
 
 
-def inserted(doc: dict[str, Any]) -> dict[str, Any]:
-    """Make a record of the document."""
-    kind, viewer = _open(known(str(doc.get("doctype"))), "post"), current_viewer()
-    viewer.person.refuse_unless(kind.module, "create")
-    values = kind.record_table.parse(taken(kind, doc), "add", viewer)
-    row = kind.resource.service.create(db.session(), values, viewer)
+def insert_document(doc: dict[str, Any]) -> dict[str, Any]:
+    """Create a record from the document; returns the stored document."""
+    doctype, viewer = _writable_doctype(find_doctype(str(doc.get("doctype"))), "post"), current_viewer()
+    viewer.person.refuse_unless(doctype.module, "create")
+    values = doctype.record_table.parse(record_values(doctype, doc), "add", viewer)
+    row = doctype.resource.service.create(db.session(), values, viewer)
     db.session.flush()
-    return _kept(kind, doc, name_of(kind, row), "add")
+    return _stored_document(doctype, doc, document_name(doctype, row), "add")
 
 
 def save(arguments: Arguments) -> dict[str, Any]:
-    """doc: a document as it was read, changed -> as it is stored. A stale one (modified) is refused with 409."""
-    doc = _doc(arguments.parsed("doc"))
-    kind = known(str(doc.get("doctype")))
+    """doc: a changed document -> the stored one; without a name it is inserted. Raises Conflict (409) if stale."""
+    doc = _require_document(arguments.json_value("doc"))
+    doctype = find_doctype(str(doc.get("doctype")))
     if not doc.get("name"):
-        return inserted(doc)
-    return changed(kind, str(doc["name"]), doc, doc.get("modified"))
+        return insert_document(doc)
+    return update_document(doctype, str(doc["name"]), doc, doc.get("modified"))
 
 
 def set_value(arguments: Arguments) -> dict[str, Any]:
-    """doctype, name, fieldname (a name, or an object of many), value -> the stored document."""
-    kind, names = kind_of(arguments), arguments.parsed("fieldname")
-    doc = names if isinstance(names, dict) else {arguments.text("fieldname"): arguments.raw("value")}
-    return changed(kind, arguments.text("name"), doc)
+    """doctype, name, fieldname (a name, or an object of several), value -> the stored document."""
+    doctype, fields = requested_doctype(arguments), arguments.json_value("fieldname")
+    doc = fields if isinstance(fields, dict) else {arguments.text("fieldname"): arguments.raw("value")}
+    return update_document(doctype, arguments.text("name"), doc)
 
 
-def changed(wanted: DocType | PickList, name: str, doc: dict[str, Any], seen_modified: Any = None) -> dict[str, Any]:
-    """Change a record as the document says; what it says as it stands is passed over.
+def update_document(
+    doctype: DocType | Picklist, name: str, doc: dict[str, Any], expected_modified: Any = None
+) -> dict[str, Any]:
+    """Change the fields of a record that differ from the document; returns the stored document.
 
-    Raises NotThere, Conflict (409), Denied (403).
+    Raises NotFound (404), Conflict (409) when `expected_modified` is stale, Denied (403).
     """
-    kind, viewer = _open(wanted, "put"), current_viewer()
-    row = row_of(kind, name, "write")
-    _refuse_stale(row, seen_modified, viewer)
-    stored = whole_of(kind, name)
-    new = {field: value for field, value in doc.items() if not same(value, stored.get(field))}
-    values = kind.record_table.parse(taken(kind, new, stored), "edit", viewer)
+    writable, viewer = _writable_doctype(doctype, "put"), current_viewer()
+    row = get_record(writable, name, "write")
+    _refuse_stale(row, expected_modified, viewer)
+    stored = read_document(writable, name)
+    changes = {field: value for field, value in doc.items() if not is_same_value(value, stored.get(field))}
+    values = writable.record_table.parse(record_values(writable, changes, stored), "edit", viewer)
     if values:
-        kind.resource.service.save(db.session(), row, values, None, viewer)
+        writable.resource.service.save(db.session(), row, values, None, viewer)
         db.session.flush()
-    return _kept(kind, new, name_of(kind, row), "edit")
+    return _stored_document(writable, changes, document_name(writable, row), "edit")
 
 
-def _kept(kind: DocType, doc: dict[str, Any], name: str, which: str) -> dict[str, Any]:
-    """The stored document; what was sent and is not in it is remembered for the answer's warning."""
+def _stored_document(doctype: DocType, doc: dict[str, Any], name: str, mode: str) -> dict[str, Any]:
+    """The stored document; fields that were sent and not kept are remembered for the response's warning."""
     try:
-        stored = whole_of(kind, name)
-    except (NotThere, access.Denied):  # it is out of sight by now, which was the person's right to do
-        return {"doctype": kind.name, "name": name}
-    g.setdefault("unkept", set()).update(unkept(kind, doc, stored, which))
+        stored = read_document(doctype, name)
+    except (NotFound, access.Denied):  # the change itself put the record out of the person's reach
+        return {"doctype": doctype.name, "name": name}
+    g.setdefault("ignored_fields", set()).update(ignored_fields(doctype, doc, stored, mode))
     return stored
 
 
 def bulk_update(arguments: Arguments) -> dict[str, Any]:
-    """docs: [{doctype, docname, …}] -> {"failed_docs": [{doc, exc}]}; each for itself, by who may change many."""
-    docs = arguments.parsed("docs")
-    if not isinstance(docs, list) or len(docs) > MOST:
-        raise Refused(417, _("“docs” must be a list of at most %(most)s documents.", most=MOST))
+    """docs: [{doctype, docname, …}] -> {"failed_docs": [{doc, exc}]}; one that fails does not stop the others."""
     failed = []
-    for each in docs:
-        doc = _doc(each)
+    for doc in _requested_documents(arguments):
         try:
             with db.session.begin_nested():
-                kind = _open(known(str(doc.get("doctype"))), "put")
-                current_viewer().person.refuse_unless(kind.module, "bulk")
-                changed(kind, str(doc.get("docname") or doc.get("name")), doc)
+                doctype = _writable_doctype(find_doctype(str(doc.get("doctype"))), "put")
+                current_viewer().person.refuse_unless(doctype.module, "bulk")
+                update_document(doctype, str(doc.get("docname") or doc.get("name")), doc)
         except REFUSABLE as broken:
             failed.append({"doc": doc, "exc": refusal(broken)[1]})
     return {"failed_docs": failed}
@@ -224,56 +232,71 @@ def bulk_update(arguments: Arguments) -> dict[str, Any]:
 
 def delete(arguments: Arguments) -> None:
     """doctype, name."""
-    removed(kind_of(arguments), arguments.text("name"))
+    delete_document(requested_doctype(arguments), arguments.text("name"))
 
 
-def removed(wanted: DocType | PickList, name: str) -> str:
-    """Delete a record; "ok". Raises NotThere, Denied (403)."""
-    kind = _open(wanted, "delete")
-    kind.resource.service.remove(db.session(), row_of(kind, name, "delete"), current_viewer())
+def delete_document(doctype: DocType | Picklist, name: str) -> str:
+    """Delete a record; returns "ok". Raises NotFound (404), Denied (403)."""
+    writable = _writable_doctype(doctype, "delete")
+    writable.resource.service.remove(db.session(), get_record(writable, name, "delete"), current_viewer())
     return "ok"
 
 
-def _doc(doc: Any) -> dict[str, Any]:
+def _requested_documents(arguments: Arguments) -> list[dict[str, Any]]:
+    """The argument `docs`. Raises CompatError (417)."""
+    docs = arguments.json_value("docs")
+    if not isinstance(docs, list) or len(docs) > MAX_DOCUMENTS:
+        raise CompatError(417, _("“docs” must be a list of at most %(most)s documents.", most=MAX_DOCUMENTS))
+    return [_require_document(doc) for doc in docs]
+
+
+def _require_document(doc: Any) -> dict[str, Any]:
     if not isinstance(doc, dict):
-        raise Refused(417, _("“doc” must be an object with a doctype."))
+        raise CompatError(417, _("“doc” must be an object with a doctype."))
     return doc
 
 
-def rows_of(kind: DocType, names: list[str], verb: str) -> dict[str, Any]:
-    """Name -> record, of those that the person sees; one statement, or two where the verb reaches fewer.
+# --- records
 
-    Raises Denied for the first that is seen, and not reached.
+
+def find_records(doctype: DocType, names: list[str], verb: str) -> dict[str, Any]:
+    """Name -> record, of those visible to the person; one statement, or two when the verb reaches fewer of them.
+
+    Raises Denied for the first record that is visible but not open to the verb.
     """
     viewer = current_viewer()
-    query = select(kind.record_table.record).where(*rules({"name": ["in", names]}, kind, viewer))
-    found = list(db.session.scalars(query))
-    for row in found:
-        kind.refuse_unreached(row, verb, viewer)
-    return {name_of(kind, row): row for row in found}
+    conditions = parse_filters({"name": ["in", names]}, doctype, viewer)
+    records = list(db.session.scalars(select(doctype.record_table.record).where(*conditions)))
+    for row in records:
+        doctype.refuse_unreached(row, verb, viewer)
+    return {document_name(doctype, row): row for row in records}
 
 
-def row_of(kind: DocType, name: str, verb: str) -> Any:
-    """The record under the law, for changing. Raises NotThere, Denied."""
-    current_viewer().person.refuse_unless(kind.module, "read")
-    found = list(rows_of(kind, [name], verb).values())
-    if not found:
-        raise NotThere(_("%(kind)s %(name)s was not found.", kind=kind.name, name=name[:40]))
-    return found[0]
+def get_record(doctype: DocType, name: str, verb: str) -> Any:
+    """The record with this name, for a change. Raises NotFound, Denied."""
+    current_viewer().person.refuse_unless(doctype.module, "read")
+    records = list(find_records(doctype, [name], verb).values())
+    if not records:
+        raise not_found(doctype.name, name)
+    return records[0]
 
 
-def _refuse_stale(row: Any, seen_modified: Any, viewer: Viewer) -> None:
-    if seen_modified and hasattr(row, "version") and str(seen_modified) != local(row.changed_on, viewer):
+def document_name(doctype: DocType, row: Any) -> str:
+    """The name of a record's document: its number, or its id."""
+    return str(getattr(row, doctype.name_field) if doctype.name_field else row.id)
+
+
+def _refuse_stale(row: Any, expected_modified: Any, viewer: Viewer) -> None:
+    if (
+        expected_modified
+        and hasattr(row, "version")
+        and str(expected_modified) != local_timestamp(row.changed_on, viewer)
+    ):
         raise Conflict(_("The document was changed after you opened it. Please refresh to get the latest version."))
 
 
-def _open(kind: DocType | PickList, verb: str) -> DocType:
-    """The DocType whose records can be changed so. Raises Refused (403)."""
-    if isinstance(kind, PickList) or kind.name in READ_ONLY or not kind.allows(verb):
-        raise Refused(403, _("%(kind)s cannot be changed in this way.", kind=kind.name))
-    return kind
-
-
-def name_of(kind: DocType, row: Any) -> str:
-    """How the predecessor named this record."""
-    return str(getattr(row, kind.key) if kind.key else row.id)
+def _writable_doctype(doctype: DocType | Picklist, verb: str) -> DocType:
+    """The DocType, if its records can be written with this HTTP verb. Raises CompatError (403)."""
+    if isinstance(doctype, Picklist) or doctype.name in READ_ONLY or not doctype.allows(verb):
+        raise CompatError(403, _("%(kind)s can't be changed this way.", kind=doctype.name))
+    return doctype

@@ -1,4 +1,4 @@
-"""The predecessor's methods for customers: found by number, listed, counted, with what they had."""
+"""Methods for customers: find by mobile, list, interactions, statistics."""
 
 from __future__ import annotations
 
@@ -12,94 +12,96 @@ from app.extensions import db
 from app.models import Customer
 from app.web.compat import client
 from app.web.compat.arguments import Arguments
-from app.web.compat.doctypes import DOCTYPES, DocType
-from app.web.compat.documents import documents, whole
-from app.web.compat.leads import CUSTOMER
-from app.web.compat.list_query import rules
+from app.web.compat.doctypes import CALL_LOG, CUSTOMER, LEAD, TICKET, DocType
+from app.web.compat.documents import fetch_document, fetch_documents
+from app.web.compat.list_query import parse_filters
 from app.web.core.gate import current_viewer
 from app.web.core.record_table import ListQuery
 from app.web.core.reference_fields import find_record
 from app.web.core.text_search import matching
 
-#: Of each kind in what a customer had.
-MOST = 50
+#: Documents of each DocType in a customer's interactions.
+MAX_PER_DOCTYPE = 50
 
 
-def by_mobile(arguments: Arguments) -> dict[str, Any] | None:
-    """mobile_no, in any spelling -> the customer, or null."""
+def find_by_mobile(arguments: Arguments) -> dict[str, Any] | None:
+    """mobile_no, in any format -> the customer, or null."""
     viewer = current_viewer()
     viewer.person.refuse_unless("Customers", "read")
-    wanted = ListQuery(rules({"mobile_no": arguments.text("mobile_no")}, CUSTOMER, viewer), [Customer.id], 1)
-    return whole(CUSTOMER, wanted, viewer)
+    conditions = parse_filters({"mobile_no": arguments.text("mobile_no")}, CUSTOMER, viewer)
+    return fetch_document(CUSTOMER, ListQuery(conditions, [Customer.id], 1), viewer)
 
 
-def by_name(arguments: Arguments) -> dict[str, Any]:
-    """customer_id -> the customer. Raises NotThere (404)."""
-    return client.whole_of(CUSTOMER, arguments.first("customer_id", "name"))
+def get_customer(arguments: Arguments) -> dict[str, Any]:
+    """customer_id -> the customer. Raises NotFound (404)."""
+    return client.read_document(CUSTOMER, arguments.first_text("customer_id", "name"))
 
 
-def found(arguments: Arguments) -> dict[str, Any]:
+def search_by_mobile(arguments: Arguments) -> dict[str, Any]:
     """mobile_no -> {found, customer_name, customer_id}."""
-    customer = by_mobile(arguments)
+    customer = find_by_mobile(arguments)
     if customer is None:
         return {"found": False, "customer_name": None, "customer_id": None}
     return {"found": True, "customer_name": customer["customer_name"], "customer_id": customer["name"]}
 
 
-def listed(arguments: Arguments) -> list[dict[str, Any]]:
+def list_customers(arguments: Arguments) -> list[dict[str, Any]]:
     """limit, start, search_term -> customers, newest first."""
     viewer = current_viewer()
     viewer.person.refuse_unless("Customers", "read")
-    typed = arguments.text("search_term", "")[:100].strip()
-    fit = [matching(CUSTOMER.record_table, typed, viewer)] if typed else []
-    size, start = arguments.whole("limit", 20, 1, 1000), arguments.whole("start", 0, 0, 10**6)
-    wanted = ListQuery(fit, [Customer.id.desc()], size, start=start, newest=True)
-    return documents(CUSTOMER, wanted, ("name", *CUSTOMER.fields), viewer)
+    text = arguments.text("search_term", "")[:100].strip()
+    conditions = [matching(CUSTOMER.record_table, text, viewer)] if text else []
+    size, start = arguments.integer("limit", 20, 1, 1000), arguments.integer("start", 0, 0, 10**6)
+    list_query = ListQuery(conditions, [Customer.id.desc()], size, start=start, newest=True)
+    return fetch_documents(CUSTOMER, list_query, ("name", *CUSTOMER.fields), viewer)
 
 
-_KEYS = {"CRM Lead": "leads", "CRM Ticket": "tickets", "CRM Call Log": "call_logs"}
+#: Key in the response -> DocType.
+_INTERACTIONS = {"leads": LEAD, "tickets": TICKET, "call_logs": CALL_LOG}
 
 
-def whose(arguments: Arguments) -> Callable[[DocType], list[Any]]:
-    """The rules by which records of any kind are this customer's: customer_id, a mobile, or an e-mail address.
+def customer_conditions(arguments: Arguments) -> Callable[[DocType], list[Any]]:
+    """customer_id, a mobile number or email -> DocType -> the SQL conditions for this customer's records.
 
-    Raises Refused (417) when nobody is named, or by what is masked for the person.
+    Raises CompatError (417) without any of them, and for a field that is masked for the person.
     """
     viewer = current_viewer()
     if "customer_id" in arguments:
-        key = find_record(Customer, arguments.text("customer_id")) or -1
-        return lambda kind: [kind.record_table.record.customer_id == key]
+        customer_id = find_record(Customer, arguments.text("customer_id")) or -1
+        return lambda doctype: [doctype.record_table.record.customer_id == customer_id]
     if "customer_mobile" in arguments or "mobile_no" in arguments:
-        mobile = arguments.first("customer_mobile", "mobile_no")
-        return lambda kind: rules({"customer" if kind.name == "CRM Call Log" else "mobile_no": mobile}, kind, viewer)
-    return lambda kind: rules({"email": arguments.text("email")}, kind, viewer)
+        mobile = arguments.first_text("customer_mobile", "mobile_no")
+        return lambda doctype: parse_filters(
+            {"customer" if doctype is CALL_LOG else "mobile_no": mobile}, doctype, viewer
+        )
+    return lambda doctype: parse_filters({"email": arguments.text("email")}, doctype, viewer)
 
 
 def interactions(arguments: Arguments) -> dict[str, Any]:
-    """customer_id, or customer_mobile -> {leads, tickets, call_logs}: the newest of each that the person sees."""
-    theirs = whose(arguments)
-    return {key: _newest(DOCTYPES[name], theirs(DOCTYPES[name])) for name, key in _KEYS.items()}
+    """customer_id or customer_mobile -> {leads, tickets, call_logs}: the newest of each visible to the person."""
+    conditions = customer_conditions(arguments)
+    return {key: _newest_documents(doctype, conditions(doctype)) for key, doctype in _INTERACTIONS.items()}
 
 
-def _newest(kind: DocType, fit: list[Any]) -> list[dict[str, Any]]:
+def _newest_documents(doctype: DocType, conditions: list[Any]) -> list[dict[str, Any]]:
     viewer = current_viewer()
-    if not viewer.person.may(kind.module, "read"):
+    if not viewer.person.may(doctype.module, "read"):
         return []
-    wanted = ListQuery(fit, [kind.record_table.record.id.desc()], MOST)
-    return documents(kind, wanted, ("name", *kind.fields), viewer)
+    list_query = ListQuery(conditions, [doctype.record_table.record.id.desc()], MAX_PER_DOCTYPE)
+    return fetch_documents(doctype, list_query, ("name", *doctype.fields), viewer)
 
 
-def figures(arguments: Arguments) -> dict[str, int]:
-    """How many customers the person sees, active and not, and how many came lately (30 days); one statement."""
+def statistics(arguments: Arguments) -> dict[str, int]:
+    """Counts of the customers visible to the person: all, active, inactive, new in the last 30 days; one statement."""
     viewer = current_viewer()
     viewer.person.refuse_unless("Customers", "read")
-    new = case((Customer.created_on >= viewer.now - timedelta(days=30), 1), else_=0)
-    active = case((Customer.status == "Active", 1), else_=0)
-    query = select(func.count(Customer.id), func.sum(active), func.sum(new))
-    total, actives, fresh = db.session.execute(query).one()
+    is_new = case((Customer.created_on >= viewer.now - timedelta(days=30), 1), else_=0)
+    is_active = case((Customer.status == "Active", 1), else_=0)
+    query = select(func.count(Customer.id), func.sum(is_active), func.sum(is_new))
+    total, active, new = db.session.execute(query).one()
     return {
         "total_customers": total,
-        "active_customers": int(actives or 0),
-        "inactive_customers": total - int(actives or 0),
-        "new_customers": int(fresh or 0),
+        "active_customers": int(active or 0),
+        "inactive_customers": total - int(active or 0),
+        "new_customers": int(new or 0),
     }

@@ -1,74 +1,89 @@
-"""Rows as the predecessor's documents, and its documents as what our desks take."""
+"""Rows as the predecessor's documents."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from app.extensions import db
-from app.web.compat.child_rows import local
 from app.web.compat.doctypes import DocType
-from app.web.compat.list_query import FIXED
+from app.web.compat.list_query import FIXED_FIELDS
+from app.web.compat.timestamps import local_timestamp
 from app.web.core.date_fields import DateTimeField
 from app.web.core.fields import BooleanField, Field, Viewer
 from app.web.core.record_table import ListQuery
 from app.web.core.reference_fields import MasterField, PersonField, RecordField
 
-
-def documents(kind: DocType, list_query: ListQuery, names: tuple[str, ...], viewer: Viewer) -> list[dict[str, Any]]:
-    """One page of documents with these fields (theirs); one statement."""
-    ours = _readable(kind, names)
-    rows = kind.record_table.rows(db.session(), list_query, ours)
-    cuts = {each.name: (each, cut) for each, cut in kind.record_table.selection(ours)[1]}
-    return [_document(kind, row, names, cuts, viewer) for row in rows]
+Document = dict[str, Any]
 
 
-def whole(kind: DocType, list_query: ListQuery, viewer: Viewer) -> dict[str, Any] | None:
-    """The first document that fits, with every field and what hangs on it; at most two statements more than a list."""
-    names = ("name", "doctype", "docstatus", *kind.fields)
-    ours = _readable(kind, names)
-    query, slices = kind.record_table.selection(ours)
-    # All fields need all joins, so whatever the filters speak of is there.
+def fetch_documents(doctype: DocType, list_query: ListQuery, names: tuple[str, ...], viewer: Viewer) -> list[Document]:
+    """One page of documents with these fields of the predecessor; one statement."""
+    selected = _selected_fields(doctype, names)
+    rows = doctype.record_table.rows(db.session(), list_query, selected)
+    reader = _RowReader(doctype, names, _slices(doctype.record_table.selection(selected)[1]), viewer)
+    return [reader.document(row) for row in rows]
+
+
+def fetch_document(doctype: DocType, list_query: ListQuery, viewer: Viewer) -> Document | None:
+    """The first matching document with all fields and child tables; at most two statements more than a list."""
+    names = ("name", "doctype", "docstatus", *doctype.fields)
+    query, slices = doctype.record_table.selection(_selected_fields(doctype, names))
+    # All fields need all joins, so every table that the filters use is there.
     query = query.where(*list_query.conditions).order_by(*list_query.order).limit(1)
-    row = db.session.execute(query, execution_options={"law_tables": kind.tables}).first()
+    row = db.session.execute(query, execution_options={"guarded_tables": doctype.tables}).first()
     if row is None:
         return None
-    found = _document(kind, row, names, {each.name: (each, cut) for each, cut in slices}, viewer)
-    return found | (kind.children(db.session(), int(row[0]), viewer) if kind.children is not None else {})
+    document = _RowReader(doctype, names, _slices(slices), viewer).document(row)
+    return document | (doctype.children(db.session(), int(row[0]), viewer) if doctype.children is not None else {})
 
 
-def _readable(kind: DocType, names: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(each for each in _ours(kind, names) if kind.record_table.by_name[each].columns))
+def _selected_fields(doctype: DocType, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Our fields that must be read: those of the request, and the one that holds the document's name."""
+    fields = [doctype.fields[name] for name in names if name in doctype.fields]
+    if doctype.name_field is not None:
+        fields.insert(0, doctype.name_field)
+    return tuple(dict.fromkeys(name for name in fields if doctype.record_table.by_name[name].columns))
 
 
-def _ours(kind: DocType, names: tuple[str, ...]) -> list[str]:
-    """What must be read: the fields asked for, and by what the document is named."""
-    return [*([kind.key] if kind.key else []), *(kind.fields[name] for name in names if name in kind.fields)]
+def _slices(selection: list[tuple[Field, slice]]) -> dict[str, tuple[Field, slice]]:
+    return {field.name: (field, part) for field, part in selection}
 
 
-def _document(kind: DocType, row: Any, names: tuple[str, ...], cuts: dict[str, Any], viewer: Viewer) -> dict[str, Any]:
-    key = row[cuts[kind.key][1].start] if kind.key else str(row[0])
-    fixed = {"name": key, "doctype": kind.name, "docstatus": 0, "idx": 0}
-    told: dict[str, Any] = {}
-    for name in names:
-        if name in FIXED:
-            told[name] = fixed[name]
-        elif kind.fields.get(name) in cuts:
-            each, cut = cuts[kind.fields[name]]
-            told[name] = value_of(each, row[cut], viewer)
-        else:
-            told[name] = None
-    return told
+@dataclass(frozen=True)
+class _RowReader:
+    """Turns the rows of one SELECT into documents."""
+
+    doctype: DocType
+    #: The predecessor's fields, in order.
+    names: tuple[str, ...]
+    #: Our field's name -> the field and its columns in a row.
+    slices: dict[str, tuple[Field, slice]]
+    viewer: Viewer
+
+    def document(self, row: Any) -> Document:
+        """The document of a row."""
+        fixed = {"name": self._name(row), "doctype": self.doctype.name, "docstatus": 0, "idx": 0}
+        return {name: fixed[name] if name in FIXED_FIELDS else self._value(name, row) for name in self.names}
+
+    def _name(self, row: Any) -> Any:
+        name_field = self.doctype.name_field
+        return row[self.slices[name_field][1].start] if name_field else str(row[0])
+
+    def _value(self, name: str, row: Any) -> Any:
+        found = self.slices.get(self.doctype.fields.get(name, ""))
+        return document_value(found[0], row[found[1]], self.viewer) if found else None
 
 
-def value_of(each: Field, values: tuple[Any, ...], viewer: Viewer) -> Any:
-    """A value as the predecessor wrote it: labels, user names, numbers of records, local times, 0 and 1."""
-    if isinstance(each, DateTimeField):
-        return local(values[0], viewer)
-    told = each.serialize(values, viewer)
-    if isinstance(each, MasterField):
-        return told["label"] if told else None
-    if isinstance(each, PersonField):
-        return told["username"] if told else None
-    if isinstance(each, RecordField):
-        return told["number"] if told else None
-    return int(told) if isinstance(each, BooleanField) else told
+def document_value(field: Field, values: tuple[Any, ...], viewer: Viewer) -> Any:
+    """A value as the predecessor writes it: labels, user names, numbers of records, local times, 0 and 1."""
+    if isinstance(field, DateTimeField):
+        return local_timestamp(values[0], viewer)
+    value = field.serialize(values, viewer)
+    if isinstance(field, MasterField):
+        return value["label"] if value else None
+    if isinstance(field, PersonField):
+        return value["username"] if value else None
+    if isinstance(field, RecordField):
+        return value["number"] if value else None
+    return int(value) if isinstance(field, BooleanField) else value

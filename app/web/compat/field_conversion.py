@@ -1,4 +1,4 @@
-"""Documents as our desks take them, and which of what was sent is not kept."""
+"""The predecessor's documents as values for our record services, and which of the fields sent are not kept."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from typing import Any
 
 from flask_babel import gettext as _
 
-from app.web.compat.doctypes import DocType
-from app.web.compat.list_query import FIXED
-from app.web.compat.references import PLACES, joined
-from app.web.compat.responses import Refused
+from app.web.compat.doctypes import NOTE, DocType
+from app.web.compat.doctypes.note import join_note
+from app.web.compat.list_query import FIXED_FIELDS
+from app.web.compat.references import REFERENCE_TARGETS
+from app.web.compat.responses import CompatError
 from app.web.core.reference_fields import MasterField
 
-#: Fields that say what a document is, not what is in it.
-_FRAME = frozenset(
+#: Fields that describe the document itself; what a client sends in them is not read.
+_METADATA_FIELDS = frozenset(
     {
-        *FIXED,
+        *FIXED_FIELDS,
         "owner",
         "creation",
         "modified",
@@ -32,57 +33,59 @@ _FRAME = frozenset(
         "docname",
     }
 )
-_PAIR = ("reference_doctype", "reference_docname", "reference_name")
-#: Children of a document; all but the subjects are read only.
-_LISTS = frozenset({"accounts", "status_change_log"})
+_REFERENCE_FIELDS = ("reference_doctype", "reference_docname", "reference_name")
+#: Child tables that cannot be written; ticket_subjects can.
+_READ_ONLY_CHILDREN = frozenset({"accounts", "status_change_log"})
+_NOT_PARSED = _METADATA_FIELDS | _READ_ONLY_CHILDREN | {*_REFERENCE_FIELDS}
 
 
-def taken(kind: DocType, doc: dict[str, Any], stored: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Our names for what was sent; `stored`: the document as it stands, None for a new one.
+def record_values(doctype: DocType, doc: dict[str, Any], stored: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Raw values by our field names. `stored`: the document before the change, None for a new one.
 
-    Raises Refused (417) for a field that never was.
+    Raises CompatError (417) for an unknown field.
     """
     raw: dict[str, Any] = {}
     for name, value in doc.items():
-        ours = _ours(kind, name, stored is None)
-        if name in _FRAME or name in _PAIR or name in _LISTS or name in kind.unused:
+        if name in _NOT_PARSED or name in doctype.ignored_fields:
             continue
-        if ours is None:
-            raise Refused(417, _("%(kind)s has no field “%(name)s”.", kind=kind.name, name=str(name)[:60]))
-        if raw.get(ours) in (None, ""):  # two of their names may be one of ours
-            raw[ours] = _subjects(value) if ours == "subjects" else value
-    raw |= _about(kind, doc) | (_note(raw, stored or {}) if kind.name == "FCRM Note" else {})
-    return {name: value for name, value in raw.items() if name in kind.record_table.by_name}
+        field = _record_field(doctype, name, stored is None)
+        if field is None:
+            text = _("%(kind)s has no field “%(name)s”.", kind=doctype.name, name=str(name)[:60])
+            raise CompatError(417, text)
+        if raw.get(field) in (None, ""):  # two of the predecessor's fields may be one of ours
+            raw[field] = _subject_labels(value) if field == "subjects" else value
+    raw |= _reference_value(doctype, doc) | (_note_text(raw, stored or {}) if doctype is NOTE else {})
+    return {name: value for name, value in raw.items() if name in doctype.record_table.by_name}
 
 
-def _ours(kind: DocType, name: str, is_new: bool) -> str | None:
-    """What we call it; some words of a new document go elsewhere."""
-    found = kind.taken.get(name) if is_new or name == "ticket_subjects" else None
-    return found or kind.fields.get(name)
+def _record_field(doctype: DocType, name: str, is_new: bool) -> str | None:
+    """Our field; some fields of a new document go elsewhere."""
+    found = doctype.insert_fields.get(name) if is_new or name == "ticket_subjects" else None
+    return found or doctype.fields.get(name)
 
 
-def _about(kind: DocType, doc: dict[str, Any]) -> dict[str, Any]:
-    """The record named by reference_doctype and reference_docname. Raises Refused (417)."""
+def _reference_value(doctype: DocType, doc: dict[str, Any]) -> dict[str, Any]:
+    """The record that reference_doctype and reference_docname name. Raises CompatError (417)."""
     name = doc.get("reference_docname") or doc.get("reference_name")
-    if "about_number" not in kind.record_table.by_name or not name:
+    if "about_number" not in doctype.record_table.by_name or not name:
         return {}
-    place = PLACES.get(str(doc.get("reference_doctype") or "CRM Lead"))
-    if place is None or place.field not in kind.record_table.by_name:
-        raise Refused(417, _("This cannot be about “%(name)s”.", name=str(doc.get("reference_doctype"))[:60]))
-    return {place.field: name}
+    target = REFERENCE_TARGETS.get(str(doc.get("reference_doctype") or "CRM Lead"))
+    if target is None or target.field not in doctype.record_table.by_name:
+        raise CompatError(417, _("This can't refer to “%(name)s”.", name=str(doc.get("reference_doctype"))[:60]))
+    return {target.field: name}
 
 
-def _note(raw: dict[str, Any], stored: dict[str, Any]) -> dict[str, Any]:
-    """Title and content are one text here; the half that was not sent stays."""
+def _note_text(raw: dict[str, Any], stored: dict[str, Any]) -> dict[str, Any]:
+    """Title and content are one text here; the part that was not sent stays."""
     if "title" not in raw and "content" not in raw:
         return {}
-    both = {name: raw.pop(name, stored.get(name)) or "" for name in ("title", "content")}
+    parts = {name: raw.pop(name, stored.get(name)) or "" for name in ("title", "content")}
     if stored and stored.get("title") == stored.get("content"):  # a note of one line has no title of its own
-        both["title"] = "" if both["title"] == stored["title"] else both["title"]
-    return {"text": joined(plain(str(both["title"])), plain(str(both["content"])))}
+        parts["title"] = "" if parts["title"] == stored["title"] else parts["title"]
+    return {"text": join_note(html_to_text(str(parts["title"])), html_to_text(str(parts["content"])))}
 
 
-def _subjects(value: Any) -> Any:
+def _subject_labels(value: Any) -> Any:
     """[{"subject": label}, …] as labels."""
     if not isinstance(value, list):
         return value
@@ -90,49 +93,50 @@ def _subjects(value: Any) -> Any:
 
 
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)[^<>]*>")
+_BLOCK_TAGS = ("p", "div", "li", "tr", "h1", "h2", "h3", "blockquote")
 
 
-def plain(text: str) -> str:
-    """The words of what the old editor wrote as HTML; what is no HTML stays as it is."""
+def html_to_text(text: str) -> str:
+    """The text of HTML from the predecessor's editor; text without tags stays as it is."""
     if not _TAG.search(text):
         return text.strip()
-    lines = _TAG.sub(lambda found: "\n" if found[2] == "br" or (found[1] and found[2] in _BLOCKS) else "", text)
+    lines = _TAG.sub(lambda tag: "\n" if tag[2] == "br" or (tag[1] and tag[2] in _BLOCK_TAGS) else "", text)
     return re.sub(r"\n{3,}", "\n\n", unescape(lines)).strip()
 
 
-_BLOCKS = ("p", "div", "li", "tr", "h1", "h2", "h3", "blockquote")
+# --- fields that are not kept
 
 
-# --- what is not kept
-
-
-def same(sent: Any, kept: Any) -> bool:
-    """Whether a document says what stands already; "" and null are one, 1 and true too."""
-    if sent in (None, "") or kept in (None, ""):
-        return sent in (None, "") and kept in (None, "")
-    if isinstance(sent, list) and isinstance(kept, list):
-        return _subjects(sent) == _subjects(kept)
+def is_same_value(sent: Any, stored: Any) -> bool:
+    """Whether a value equals the stored one; "" equals null, and true equals 1."""
+    if sent in (None, "") or stored in (None, ""):
+        return sent in (None, "") and stored in (None, "")
+    if isinstance(sent, list) and isinstance(stored, list):
+        return _subject_labels(sent) == _subject_labels(stored)
     if isinstance(sent, bool):
         sent = int(sent)
-    return str(sent) == str(kept)
+    return str(sent) == str(stored)
 
 
-def unkept(kind: DocType, doc: dict[str, Any], stored: dict[str, Any], which: str) -> list[str]:
-    """The names of the fields that were sent, and are neither kept nor as they stand."""
-    return [str(name)[:60] for name, value in doc.items() if _is_unkept(kind, name, value, stored, which)]
+def ignored_fields(doctype: DocType, doc: dict[str, Any], stored: dict[str, Any], mode: str) -> list[str]:
+    """The names of fields that were sent, differ from the stored document and were not kept. `mode`: add or edit."""
+    return [
+        str(name)[:60]
+        for name, value in doc.items()
+        if value not in (None, "", [], {})
+        and not is_same_value(value, stored.get(name))
+        and _is_ignored(doctype, name, value, mode)
+    ]
 
 
-def _is_unkept(kind: DocType, name: str, value: Any, stored: dict[str, Any], which: str) -> bool:
-    if name in _FRAME or value in (None, "", [], {}) or same(value, stored.get(name)):
+def _is_ignored(doctype: DocType, name: str, value: Any, mode: str) -> bool:
+    if name in _METADATA_FIELDS or (doctype is NOTE and name in ("title", "content")):
         return False
-    if name in kind.unused:
+    if name in doctype.ignored_fields:
         return value not in (0, "0")
-    ours = _ours(kind, name, which == "add")
-    if name in _PAIR:
-        return which == "edit"
-    if kind.name == "FCRM Note" and name in ("title", "content"):
-        return False
-    found = kind.record_table.by_name.get(ours or "")
-    if isinstance(found, MasterField):  # of two names for one pick-list, the second was passed over
+    if name in _REFERENCE_FIELDS:
+        return mode == "edit"
+    field = doctype.record_table.by_name.get(_record_field(doctype, name, mode == "add") or "")
+    if isinstance(field, MasterField):  # of two fields for one picklist, the second was not read
         return True
-    return found is None or not getattr(found, which)
+    return field is None or not getattr(field, mode)

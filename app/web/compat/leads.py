@@ -1,4 +1,4 @@
-"""The predecessor's methods for leads: read whole, moved through their gates, what a gate asks for written before."""
+"""Methods for leads: read with the customer, save the fields that a status requires, change the status."""
 
 from __future__ import annotations
 
@@ -8,137 +8,145 @@ from typing import Any
 from flask_babel import gettext as _
 
 from app.domain import tasks
-from app.domain.base import NotThere
-from app.domain.leads import NEEDS, TERMINAL
+from app.domain.base import NotFound
+from app.domain.leads import REQUIRED_FIELDS, TERMINAL
 from app.extensions import db
 from app.web.compat import bulk_actions, client
 from app.web.compat.arguments import Arguments
-from app.web.compat.doctypes import DOCTYPES
-from app.web.compat.lists import meta_of
-from app.web.compat.responses import Refused
+from app.web.compat.doctypes import CUSTOMER, LEAD
+from app.web.compat.field_lists import describe_fields
+from app.web.compat.responses import CompatError
+from app.web.compat.statuses import find_status_id, first_status_id
 from app.web.core.gate import current_viewer
 
-LEAD, CUSTOMER = DOCTYPES["CRM Lead"], DOCTYPES["CRM Customer"]
-NAMES = ("lead_name", "lead", "name", "docname")
+#: Arguments that can name a lead.
+NAME_ARGUMENTS = ("lead_name", "lead", "name", "docname")
+
+
+def _requested_lead(arguments: Arguments) -> Any:
+    """The lead that the arguments name, for a change. Raises NotFound, Denied."""
+    return client.get_record(LEAD, arguments.first_text(*NAME_ARGUMENTS), "write")
 
 
 def get_lead(arguments: Arguments) -> dict[str, Any]:
-    """name -> the lead, what is known of its customer, and fields_meta."""
-    lead = client.whole_of(LEAD, arguments.text("name"))
-    return lead | with_customer(lead["customer_id"]) | {"fields_meta": meta_of(LEAD, current_viewer())}
+    """name -> the lead, its customer's fields, and fields_meta."""
+    lead = client.read_document(LEAD, arguments.text("name"))
+    return lead | customer_fields(lead["customer_id"]) | {"fields_meta": describe_fields(LEAD, current_viewer())}
 
 
-def with_customer(number: str | None) -> dict[str, Any]:
-    """What only the customer knows; nulls without one, or where it is not the person's to see."""
-    wanted = {
+def customer_fields(number: str | None) -> dict[str, Any]:
+    """Fields that only the customer has; null without one, and if it is not visible to the person."""
+    fields = {
         "customer_name": "customer_name",
         "accounts": "accounts",
         "referral_code": "referral_code",
         "address_line_1": "address_line_1",
         "customer_status": "status",
     }
-    found: dict[str, Any] = {"accounts": []}
+    customer: dict[str, Any] = {"accounts": []}
     if number and current_viewer().person.may("Customers", "read"):
-        with contextlib.suppress(NotThere):
-            found = client.whole_of(CUSTOMER, number)
-    return {name: found.get(theirs) for name, theirs in wanted.items()}
+        with contextlib.suppress(NotFound):
+            customer = client.read_document(CUSTOMER, number)
+    return {name: customer.get(field) for name, field in fields.items()}
 
 
-# --- what a gate will ask for, written before; the status stays
+# --- save a field that a status requires; the status stays
 
 
-def keep_client_id(arguments: Arguments) -> dict[str, Any]:
-    """lead_name, client_id: stands on the lead until its gate opens the account; another's is refused with 409."""
-    return _keep(arguments, "client_id")
+def save_client_id(arguments: Arguments) -> dict[str, Any]:
+    """lead_name, client_id: kept on the lead until the account is opened; one in use elsewhere is refused with 409."""
+    return _save_field(arguments, "client_id")
 
 
-def keep_rejection_reason(arguments: Arguments) -> dict[str, Any]:
+def save_rejection_reason(arguments: Arguments) -> dict[str, Any]:
     """lead_name, rejection_reason."""
-    return _keep(arguments, "rejection_reason")
+    return _save_field(arguments, "rejection_reason")
 
 
-def keep_pod_id(arguments: Arguments) -> dict[str, Any]:
+def save_pod_id(arguments: Arguments) -> dict[str, Any]:
     """lead_name, pod_id."""
-    return _keep(arguments, "pod_id")
+    return _save_field(arguments, "pod_id")
 
 
-def _keep(arguments: Arguments, field: str) -> dict[str, Any]:
-    """Write the field as the desk takes it. Raises Refused (417) for blanks."""
-    row, viewer = client.row_of(LEAD, arguments.first(*NAMES), "write"), current_viewer()
-    taken = LEAD.record_table.parse({field: arguments.text(field)}, "edit", viewer)
-    if not taken.get(field):
-        raise Refused(417, _("Missing argument: %(name)s", name=field), "MandatoryError")
-    bulk_actions.moved(LEAD, row, taken, viewer)
+def _save_field(arguments: Arguments, field: str) -> dict[str, Any]:
+    """Write one field. Raises CompatError (417) for a blank value."""
+    row, viewer = _requested_lead(arguments), current_viewer()
+    values = LEAD.record_table.parse({field: arguments.text(field)}, "edit", viewer)
+    if not values.get(field):
+        raise CompatError(417, _("Missing argument: %(name)s", name=field), "MandatoryError")
+    bulk_actions.update_record(LEAD, row, values, viewer)
     return {"success": True, "message": _("Saved."), "name": row.number, field: getattr(row, field)}
 
 
-# --- moved through the gates
+# --- change the status
 
 
-def with_client_id(arguments: Arguments) -> dict[str, Any]:
-    """lead_name, client_id, status (Account Opened unless told otherwise)."""
-    return _move(arguments, "client_id", "opened")
+def set_status_with_client_id(arguments: Arguments) -> dict[str, Any]:
+    """lead_name, client_id, status (default: Account Opened) -> the new status."""
+    return _set_status(arguments, "client_id", "opened")
 
 
-def with_rejection_reason(arguments: Arguments) -> dict[str, Any]:
-    """lead_name, rejection_reason, status."""
-    return _move(arguments, "rejection_reason", "rejected")
+def set_status_with_rejection_reason(arguments: Arguments) -> dict[str, Any]:
+    """lead_name, rejection_reason, status -> the new status."""
+    return _set_status(arguments, "rejection_reason", "rejected")
 
 
-def with_pod_id(arguments: Arguments) -> dict[str, Any]:
-    """lead_name, pod_id, status."""
-    return _move(arguments, "pod_id", "sent")
+def set_status_with_pod_id(arguments: Arguments) -> dict[str, Any]:
+    """lead_name, pod_id, status -> the new status."""
+    return _set_status(arguments, "pod_id", "sent")
 
 
-def _move(arguments: Arguments, needed: str, meaning: str) -> dict[str, Any]:
-    row, viewer = client.row_of(LEAD, arguments.first(*NAMES), "write"), current_viewer()
-    label = _status(arguments, meaning)
-    given = LEAD.record_table.parse({needed: arguments.text(needed)}, "edit", viewer)
-    bulk_actions.moved(LEAD, row, given | {"status_id": bulk_actions.status_of(LEAD, label)}, viewer)
+def _set_status(arguments: Arguments, field: str, meaning: str) -> dict[str, Any]:
+    """Change the status and write the field that it requires."""
+    row, viewer = _requested_lead(arguments), current_viewer()
+    label = _requested_status(arguments, meaning)
+    values = LEAD.record_table.parse({field: arguments.text(field)}, "edit", viewer)
+    values["status_id"] = find_status_id(LEAD, label, viewer)
+    bulk_actions.update_record(LEAD, row, values, viewer)
     text = _("Status changed to %(status)s", status=label)
-    return {"success": True, "message": text, "name": row.number, "status": label, needed: getattr(row, needed)}
+    return {"success": True, "message": text, "name": row.number, "status": label, field: getattr(row, field)}
 
 
-def _status(arguments: Arguments, meaning: str) -> str:
-    """The status named, else the first one with this meaning."""
+def _requested_status(arguments: Arguments, meaning: str) -> str:
+    """The label of the requested status, by default the first one with this meaning."""
     names = ("status", "new_status", "target_status")
     if any(name in arguments for name in names):
-        return arguments.first(*names)
-    cards = current_viewer().lookups
-    fit = [key for key in cards.offered["lead_status"] if cards.meanings["lead_status"][key] == meaning]
-    return str(cards.cards["lead_status"][fit[0]]["label"]) if fit else meaning
+        return arguments.first_text(*names)
+    viewer = current_viewer()
+    card = viewer.lookups.card("lead_status", first_status_id(LEAD, meaning, viewer))
+    return str(card["label"]) if card else meaning
 
 
-def check_status(arguments: Arguments) -> dict[str, Any]:
-    """lead_name, target_status -> {errors, can_proceed}: what its gate would ask for; changes nothing."""
-    row, viewer = client.row_of(LEAD, arguments.first(*NAMES), "write"), current_viewer()
-    new = bulk_actions.status_of(LEAD, arguments.first("target_status", "status"))
+def validate_status_change(arguments: Arguments) -> dict[str, Any]:
+    """lead_name, target_status -> {errors, can_proceed}: what the status still requires; changes nothing."""
+    row, viewer = _requested_lead(arguments), current_viewer()
+    new = find_status_id(LEAD, arguments.first_text("target_status", "status"), viewer)
     old, meaning = (viewer.lookups.meanings["lead_status"].get(key, "") for key in (row.status_id, new))
     errors = []
-    needed = NEEDS.get(meaning)
-    if needed and not getattr(row, needed):
-        label = LEAD.record_table.by_name[needed].label
+    required = REQUIRED_FIELDS.get(meaning)
+    if required and not getattr(row, required):
+        label = LEAD.record_table.by_name[required].label
         errors.append(
             _("“%(status)s” needs: %(field)s.", status=viewer.lookups.cards["lead_status"][new]["label"], field=label)
         )
     if old in TERMINAL and new != row.status_id and not viewer.person.is_manager:
-        errors.append(_("This lead has ended. Only a manager can reopen it."))
-    if meaning == "scheduled" and not tasks.open_of(db.session(), lead_id=row.id):
-        errors.append(_("This status needs an open task. Please add one with its due time."))
+        errors.append(_("This lead is closed. Only a manager can reopen it."))
+    if meaning == "scheduled" and not tasks.open_tasks(db.session(), lead_id=row.id):
+        errors.append(_("This status needs an open task. Please add one with a due time."))
     return {"errors": errors, "can_proceed": not errors}
 
 
-def give_pod_id(arguments: Arguments) -> dict[str, Any]:
-    """doctype, docnames, pod_id: those without one get it, and go to the head office."""
-    client.record_kind(arguments.text("doctype", "CRM Lead"), "CRM Lead")
+def bulk_set_pod_id(arguments: Arguments) -> dict[str, Any]:
+    """doctype, docnames, pod_id -> the result of each; leads without a POD id get it and move to Sent to HO."""
+    client.record_doctype(arguments.text("doctype", "CRM Lead"), "CRM Lead")
     viewer = current_viewer()
-    given = LEAD.record_table.parse({"pod_id": arguments.text("pod_id")}, "edit", viewer)
-    sent = bulk_actions.status_of(LEAD, _status(Arguments({}), "sent"))
+    values = LEAD.record_table.parse({"pod_id": arguments.text("pod_id")}, "edit", viewer)
+    values["status_id"] = find_status_id(LEAD, _requested_status(Arguments({}), "sent"), viewer)
 
-    def step(row: Any) -> bool:
+    def set_pod_id(row: Any) -> bool:
         if row.pod_id:
             return False
-        bulk_actions.moved(LEAD, row, given | {"status_id": sent}, viewer)
+        bulk_actions.update_record(LEAD, row, dict(values), viewer)
         return True
 
-    return bulk_actions.for_each(LEAD, arguments.names("docnames", "names"), "write", step)
+    return bulk_actions.apply_to_each(LEAD, arguments.record_names("docnames", "names"), "write", set_pod_id)

@@ -1,7 +1,8 @@
-"""The old list pages: rows with their columns and counts, fields to filter by, what a picker offers."""
+"""Methods of the list pages and of search: a page of rows with columns and counts, link fields, universal search."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from flask_babel import gettext as _
@@ -10,31 +11,19 @@ from app.domain import assignment
 from app.extensions import db
 from app.web.compat import client
 from app.web.compat.arguments import Arguments
-from app.web.compat.doctypes import DocType
-from app.web.compat.documents import documents
-from app.web.compat.list_query import Listing, listing, rules
-from app.web.compat.picklists import PickList
-from app.web.compat.responses import Refused
+from app.web.compat.doctypes import LEAD, TASK, TICKET, DocType
+from app.web.compat.documents import fetch_documents
+from app.web.compat.field_lists import describe_fields
+from app.web.compat.list_query import ListRequest, parse_filters, parse_list_request
+from app.web.compat.picklists import Picklist
+from app.web.compat.responses import CompatError
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer
 from app.web.core.record_table import ListQuery
 from app.web.core.text_search import matching
 
-#: Kind of field -> what the predecessor's forms called it.
-TYPES = {
-    "choice": "Select",
-    "master": "Link",
-    "person": "Link",
-    "record": "Link",
-    "moment": "Datetime",
-    "date": "Date",
-    "number": "Int",
-    "flag": "Check",
-    "textarea": "Text",
-    "many": "Table MultiSelect",
-}
-#: DocType -> its columns as the old list showed them by itself.
-COLUMNS = {
+#: DocType name -> the default columns of its list.
+DEFAULT_COLUMNS = {
     "CRM Lead": ("lead_name", "status", "email", "mobile_no", "assign_to", "modified"),
     "CRM Ticket": ("subject", "customer_id", "status", "priority", "ticket_owner", "assigned_to", "modified"),
     "CRM Customer": ("customer_name", "email", "mobile_no", "referral_code", "creation"),
@@ -43,26 +32,26 @@ COLUMNS = {
     "CRM Assignment Request": ("creation", "requested_user", "requested_by", "status", "reason", "approved_on"),
     "FCRM Note": ("title", "content", "reference_doctype", "reference_docname", "modified"),
 }
-MOST_PICKED = 50
+MAX_LINK_RESULTS = 50
 
 
-def page(arguments: Arguments) -> dict[str, Any]:
-    """One page of a list: rows, columns, how many there are in all."""
-    kind = client.record_kind(arguments.text("doctype"))
+def list_page(arguments: Arguments) -> dict[str, Any]:
+    """doctype, rows, columns, filters, order_by, page_length, start -> a page: rows, columns, total count."""
+    doctype = client.record_doctype(arguments.text("doctype"))
     viewer = current_viewer()
-    viewer.person.refuse_unless(kind.module, "read")
-    names = _names(arguments, kind)
-    wanted = _listing(arguments, kind, names, viewer)
-    rows = documents(kind, wanted.list_query, ("name", *(name for name in wanted.fields if name != "name")), viewer)
+    viewer.person.refuse_unless(doctype.module, "read")
+    page = _parse_page_request(arguments, doctype, viewer)
+    list_query, fields = page.list_query, page.fields
+    rows = fetch_documents(doctype, list_query, ("name", *(name for name in fields if name != "name")), viewer)
     return {
         "data": rows,
-        "columns": _columns(arguments, kind),
-        "rows": list(wanted.fields),
-        "total_count": kind.record_table.count_for_page(db.session(), wanted.list_query, rows)[0],
+        "columns": _columns(arguments, doctype),
+        "rows": list(fields),
+        "total_count": doctype.record_table.count_for_page(db.session(), list_query, rows)[0],
         "row_count": len(rows),
-        "page_length": wanted.list_query.size,
-        "page_length_count": wanted.list_query.size,
-        "start": wanted.list_query.offset,
+        "page_length": list_query.size,
+        "page_length_count": list_query.size,
+        "start": list_query.offset,
         "views": [],
         "view_type": "list",
         "form_script": None,
@@ -76,108 +65,75 @@ def page(arguments: Arguments) -> dict[str, Any]:
     }
 
 
-def _names(arguments: Arguments, kind: DocType) -> list[str]:
-    """The fields wanted: rows, or those of the columns; what this door never had is passed over."""
-    rows = arguments.parsed("rows")
-    keys = [each.get("key") for each in _given_columns(arguments)] or list(COLUMNS.get(kind.name, ()))
-    chosen = rows if isinstance(rows, list) and rows else keys
-    return ["name", *(str(each) for each in chosen if str(each) in kind.fields)]
+def _requested_names(arguments: Arguments, doctype: DocType) -> list[str]:
+    """The requested fields: `rows`, or the keys of the columns; unknown ones are left out."""
+    rows = arguments.json_value("rows")
+    keys = [each.get("key") for each in _requested_columns(arguments)] or list(DEFAULT_COLUMNS.get(doctype.name, ()))
+    names = rows if isinstance(rows, list) and rows else keys
+    return ["name", *(str(name) for name in names if str(name) in doctype.fields)]
 
 
-def _listing(arguments: Arguments, kind: DocType, names: list[str], viewer: Viewer) -> Listing:
-    filters, standing = arguments.parsed("filters"), arguments.parsed("default_filters")
-    if isinstance(standing, dict) and isinstance(filters or {}, dict):
-        filters = standing | (filters or {})
+def _parse_page_request(arguments: Arguments, doctype: DocType, viewer: Viewer) -> ListRequest:
+    fields = _requested_names(arguments, doctype)
+    filters, default_filters = arguments.json_value("filters"), arguments.json_value("default_filters")
+    if isinstance(default_filters, dict) and isinstance(filters or {}, dict):
+        filters = default_filters | (filters or {})
     values = {
-        "filters": filters or standing,
-        "fields": names,
+        "filters": filters or default_filters,
+        "fields": fields,
         "limit_page_length": arguments.raw("page_length"),
         "limit_start": arguments.raw("start"),
         "order_by": arguments.raw("order_by"),
     }
-    return listing(Arguments(values), kind, viewer)
+    return parse_list_request(Arguments(values), doctype, viewer)
 
 
-def _given_columns(arguments: Arguments) -> list[dict[str, Any]]:
-    given = arguments.parsed("columns", [])
-    return [each for each in given if isinstance(each, dict)] if isinstance(given, list) else []
+def _requested_columns(arguments: Arguments) -> list[dict[str, Any]]:
+    columns = arguments.json_value("columns", [])
+    return [each for each in columns if isinstance(each, dict)] if isinstance(columns, list) else []
 
 
-def _columns(arguments: Arguments, kind: DocType) -> list[dict[str, Any]]:
+def _columns(arguments: Arguments, doctype: DocType) -> list[dict[str, Any]]:
     """[{label, type, key, width}]."""
-    if given := _given_columns(arguments):
-        return given
-    names = COLUMNS.get(kind.name, ())
-    known = {each["fieldname"]: each for each in meta_of(kind, current_viewer())}
+    if columns := _requested_columns(arguments):
+        return columns
+    names = DEFAULT_COLUMNS.get(doctype.name, ())
+    fields = {each["fieldname"]: each for each in describe_fields(doctype, current_viewer())}
     return [
-        {"label": known[name]["label"], "type": known[name]["fieldtype"], "key": name, "width": "10rem"}
+        {"label": fields[name]["label"], "type": fields[name]["fieldtype"], "key": name, "width": "10rem"}
         for name in names
-        if name in known
+        if name in fields
     ]
-
-
-def filterable(arguments: Arguments) -> list[dict[str, Any]]:
-    """The fields that this person may filter by."""
-    kind, viewer = client.record_kind(arguments.text("doctype")), current_viewer()
-    viewer.person.refuse_unless(kind.module, "read")
-    open_ones = {each.name for each in kind.record_table.filterable(viewer)}
-    return [each for each in meta_of(kind, viewer) if kind.fields[each["fieldname"]] in open_ones]
-
-
-def meta_of(kind: DocType, viewer: Viewer) -> list[dict[str, Any]]:
-    """[{fieldname, label, fieldtype, options, reqd, read_only}] of all fields."""
-    told = []
-    for name, ours in kind.fields.items():
-        each = kind.record_table.by_name.get(ours)
-        if each is not None:
-            told.append(
-                {
-                    "fieldname": name,
-                    "label": str(each.label),
-                    "fieldtype": TYPES.get(each.kind, "Data"),
-                    "options": _options(each, viewer),
-                    "reqd": int(each.required),
-                    "hidden": 0,
-                    "read_only": int(not (each.add or each.edit)),
-                    "name": name,
-                }
-            )
-    return told
-
-
-def _options(each: Any, viewer: Viewer) -> str | None:
-    if each.kind == "master":
-        return "\n".join(viewer.lookups.cards[each.master][key]["label"] for key in viewer.lookups.offered[each.master])
-    return "User" if each.kind == "person" else "\n".join(each.options) if each.kind == "choice" else None
 
 
 def assigned_users(arguments: Arguments) -> list[str]:
-    """doctype, name -> the user names of all who have the record now."""
-    kind = client.record_kind(arguments.text("doctype"), "CRM Lead", "CRM Ticket", "CRM Task")
-    row = client.row_of(kind, arguments.text("name"), "read")
-    ids = [row.assignee_id] if kind.name == "CRM Task" else assignment.present(db.session(), row)
+    """doctype, name -> the user names of the record's current assignees."""
+    doctype = client.record_doctype(arguments.text("doctype"), LEAD.name, TICKET.name, TASK.name)
+    row = client.get_record(doctype, arguments.text("name"), "read")
+    ids = [row.assignee_id] if doctype is TASK else assignment.current_assignees(db.session(), row)
     return [card["username"] for key in ids if (card := current_viewer().lookups.person(key))]
 
 
-# --- finding
+# --- search
 
 
-def pick(arguments: Arguments) -> list[dict[str, str]]:
-    """doctype, txt, page_length -> [{value, label, description}], for a field that points to a record."""
-    kind, typed = client.known(arguments.text("doctype")), arguments.text("txt", "")[:100].strip()
-    size = arguments.whole("page_length", 10, 1, MOST_PICKED)
-    if isinstance(kind, PickList):
-        fit = [doc["name"] for doc in kind.documents(current_viewer()) if typed.casefold() in doc["name"].casefold()]
-        return [{"value": name, "label": name, "description": ""} for name in fit[:size]]
-    extra = rules(arguments.parsed("filters"), kind, current_viewer())
+def search_link(arguments: Arguments) -> list[dict[str, str]]:
+    """doctype, txt, page_length -> [{value, label, description}], for the autocomplete of a link field."""
+    doctype, text = client.find_doctype(arguments.text("doctype")), arguments.text("txt", "")[:100].strip()
+    size = arguments.integer("page_length", 10, 1, MAX_LINK_RESULTS)
+    if isinstance(doctype, Picklist):
+        labels = [doc["name"] for doc in doctype.documents(current_viewer())]
+        matches = [label for label in labels if text.casefold() in label.casefold()]
+        return [{"value": label, "label": label, "description": ""} for label in matches[:size]]
+    conditions = parse_filters(arguments.json_value("filters"), doctype, current_viewer())
     return [
         {"value": doc["name"], "label": doc["title"] or doc["name"], "description": doc["title"] or ""}
-        for doc in hits(kind, typed, size, current_viewer(), extra)
+        for doc in search_documents(doctype, text, size, conditions)
     ]
 
 
-#: What says of a document what it is.
-_TITLES = {
+#: DocType name -> the field that is the document's title.
+_TITLE_FIELDS = {
     "CRM Lead": "lead_name",
     "CRM Ticket": "subject",
     "CRM Customer": "customer_name",
@@ -186,31 +142,35 @@ _TITLES = {
 }
 
 
-def hits(kind: DocType, typed: str, size: int, viewer: Viewer, extra: list[Any] | None = None) -> list[dict[str, Any]]:
-    """The newest documents in which the text is found: {name, title, status, mobile_no …}; one statement."""
-    viewer.person.refuse_unless(kind.module, "read")
-    if kind.name not in _TITLES:
-        raise Refused(417, _("“%(name)s” cannot be searched.", name=kind.name))
-    fit = [matching(kind.record_table, typed, viewer)] if typed else []
-    names = tuple(name for name in ("status", "mobile_no", "modified", _TITLES[kind.name]) if name in kind.fields)
-    arguments = ListQuery([*fit, *(extra or [])], [kind.record_table.record.id.desc()], size, newest=True)
-    return [doc | {"title": doc[_TITLES[kind.name]]} for doc in documents(kind, arguments, ("name", *names), viewer)]
+def search_documents(doctype: DocType, text: str, size: int, conditions: Sequence[Any] = ()) -> list[dict[str, Any]]:
+    """The newest documents that contain the text and match the conditions: {name, title, status, mobile_no …}."""
+    viewer = current_viewer()
+    viewer.person.refuse_unless(doctype.module, "read")
+    title_field = _TITLE_FIELDS.get(doctype.name)
+    if title_field is None:
+        raise CompatError(417, _("“%(name)s” can't be searched.", name=doctype.name))
+    contains = [matching(doctype.record_table, text, viewer)] if text else []
+    names = [name for name in ("status", "mobile_no", "modified", title_field) if name in doctype.fields]
+    order = [doctype.record_table.record.id.desc()]
+    list_query = ListQuery([*contains, *conditions], order, size, newest=True)
+    documents = fetch_documents(doctype, list_query, ("name", *names), viewer)
+    return [doc | {"title": doc[title_field]} for doc in documents]
 
 
-SEARCHED = ("CRM Lead", "CRM Customer", "CRM Ticket", "CRM Task")
-LABELS = {"CRM Lead": "Leads", "CRM Customer": "Customers", "CRM Ticket": "Tickets", "CRM Task": "Tasks"}
+#: DocType name -> label of its section in the search results, in order.
+_SECTIONS = {"CRM Lead": "Leads", "CRM Customer": "Customers", "CRM Ticket": "Tickets", "CRM Task": "Tasks"}
 
 
-def search(arguments: Arguments) -> dict[str, Any]:
+def universal_search(arguments: Arguments) -> dict[str, Any]:
     """query, limit (20), doctype -> {query, total, sections: [{doctype, label, results: [{name, title, …}]}]}."""
-    typed, viewer = arguments.text("query", "").strip()[:100], current_viewer()
-    limit = arguments.whole("limit", 20, 1, 100)
-    wanted = [arguments.text("doctype")] if "doctype" in arguments else list(SEARCHED)
-    each = max(3, -(-limit // len(wanted)))
+    text, viewer = arguments.text("query", "").strip()[:100], current_viewer()
+    limit = arguments.integer("limit", 20, 1, 100)
+    names = [arguments.text("doctype")] if "doctype" in arguments else list(_SECTIONS)
+    size = max(3, -(-limit // len(names)))
     sections = []
-    for name in wanted if len(typed) > 1 else ():
-        kind = client.record_kind(name, *SEARCHED)
-        if viewer.person.may(kind.module, "read") and (found := hits(kind, typed, each, viewer)):
+    for name in names if len(text) > 1 else ():
+        doctype = client.record_doctype(name, *_SECTIONS)
+        if viewer.person.may(doctype.module, "read") and (found := search_documents(doctype, text, size)):
             results = [doc | {"doctype": name} for doc in found]
-            sections.append({"doctype": name, "label": LABELS[name], "results": results})
-    return {"query": typed, "total": sum(len(each["results"]) for each in sections), "sections": sections}
+            sections.append({"doctype": name, "label": _SECTIONS[name], "results": results})
+    return {"query": text, "total": sum(len(each["results"]) for each in sections), "sections": sections}

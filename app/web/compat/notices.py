@@ -1,4 +1,4 @@
-"""The predecessor's two lists of notices and its quick comments: one's own bell under its old names."""
+"""Methods for notifications, which are our notices, and for comments, which are our notes."""
 
 from __future__ import annotations
 
@@ -8,139 +8,149 @@ from flask_babel import gettext as _
 from sqlalchemy import select
 
 from app.domain import notices
+from app.domain.tasks import OPEN
 from app.extensions import db
 from app.models import Notification, Task
 from app.web.compat import client
 from app.web.compat.arguments import Arguments
-from app.web.compat.calls import NOTE, TASK
-from app.web.compat.doctypes import DOCTYPES
-from app.web.compat.documents import documents
-from app.web.compat.field_conversion import plain
-from app.web.compat.list_query import rules
-from app.web.compat.references import place_of
-from app.web.compat.tickets import noted
+from app.web.compat.doctypes import CUSTOMER, LEAD, NOTE, NOTIFICATION, TASK, TASK_NOTIFICATION, TICKET, DocType
+from app.web.compat.documents import fetch_documents
+from app.web.compat.field_conversion import html_to_text
+from app.web.compat.list_query import parse_filters
+from app.web.compat.notes import write_note
+from app.web.compat.references import target_of_number
 from app.web.core.gate import current_viewer
 from app.web.core.record_table import ListQuery
 
-TOLD, BELL = DOCTYPES["CRM Task Notification"], DOCTYPES["CRM Notification"]
-TALK = ("mention", "comment")
-MOST = 200
+#: Kinds of notices that are comment notifications.
+COMMENT_KINDS = ("mention", "comment")
+MAX_NOTIFICATIONS = 200
 
 
-def _listed(kind: Any, fit: list[Any], most: int) -> list[dict[str, Any]]:
+def _own_notifications(doctype: DocType, conditions: list[Any], limit: int) -> list[dict[str, Any]]:
     viewer = current_viewer()
-    viewer.person.refuse_unless(kind.module, "read")
-    own = (Notification.user_id == viewer.person.id, *fit)
-    wanted = ListQuery(list(own), [Notification.id.desc()], most, newest=True)
-    return documents(kind, wanted, ("name", *kind.fields), viewer)
+    viewer.person.refuse_unless(doctype.module, "read")
+    conditions = [Notification.user_id == viewer.person.id, *conditions]
+    list_query = ListQuery(conditions, [Notification.id.desc()], limit, newest=True)
+    return fetch_documents(doctype, list_query, ("name", *doctype.fields), viewer)
 
 
-def reminders(arguments: Arguments) -> list[dict[str, Any]]:
-    """limit (20) -> one's newest notices but talk, each with title, status and priority of its task."""
-    told = _listed(TOLD, [Notification.kind.not_in(TALK)], arguments.whole("limit", 20, 1, MOST))
-    ids = [str(each["task"]) for each in told if each["task"]]
-    viewer = current_viewer()
-    fit = ListQuery(rules({"name": ["in", ids]}, TASK, viewer), [Task.id.desc()], MOST)
-    names = ("name", "title", "status", "priority", "due_date")
-    tasks = {doc["name"]: doc for doc in documents(TASK, fit, names, viewer)} if ids else {}
-    for each in told:
+def list_task_notifications(arguments: Arguments) -> list[dict[str, Any]]:
+    """limit (20) -> the person's newest notifications except comments, with fields of their tasks."""
+    limit = arguments.integer("limit", 20, 1, MAX_NOTIFICATIONS)
+    notifications = _own_notifications(TASK_NOTIFICATION, [Notification.kind.not_in(COMMENT_KINDS)], limit)
+    fields = ("title", "status", "priority", "due_date")
+    tasks = _tasks_by_name([str(each["task"]) for each in notifications if each["task"]], fields)
+    for each in notifications:
         task = tasks.get(str(each["task"]), {})
-        each |= {f"task_{name}": task.get(name) for name in names[1:]}
-    return told
+        each |= {f"task_{field}": task.get(field) for field in fields}
+    return notifications
 
 
-def read_one(arguments: Arguments) -> dict[str, Any]:
-    """notification_name: one's own; another's is none."""
-    row = client.row_of(TOLD, arguments.first("notification_name", "name"), "read")
-    return _read([row.id])
+def _tasks_by_name(names: list[str], fields: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    if not names:
+        return {}
+    viewer = current_viewer()
+    conditions = parse_filters({"name": ["in", names]}, TASK, viewer)
+    list_query = ListQuery(conditions, [Task.id.desc()], MAX_NOTIFICATIONS)
+    return {doc["name"]: doc for doc in fetch_documents(TASK, list_query, ("name", *fields), viewer)}
 
 
-def read_all(arguments: Arguments) -> dict[str, Any]:
-    """All of one's own."""
-    return _read(None)
+def mark_read(arguments: Arguments) -> dict[str, Any]:
+    """notification_name: a notification of the person. Raises NotFound for any other."""
+    row = client.get_record(TASK_NOTIFICATION, arguments.first_text("notification_name", "name"), "read")
+    return _mark_read([row.id])
 
 
-def read_talk(arguments: Arguments) -> dict[str, Any]:
-    """All of one's own that tell of talk: mentions and notes."""
-    own = (
+def mark_all_read(arguments: Arguments) -> dict[str, Any]:
+    """Marks all notifications of the person."""
+    return _mark_read(None)
+
+
+def mark_comments_read(arguments: Arguments) -> dict[str, Any]:
+    """Marks all comment notifications of the person: mentions and notes."""
+    unread = (
         Notification.user_id == current_viewer().person.id,
         Notification.read_on.is_(None),
-        Notification.kind.in_(TALK),
+        Notification.kind.in_(COMMENT_KINDS),
     )
-    return _read(list(db.session.scalars(select(Notification.id).where(*own))))
+    return _mark_read(list(db.session.scalars(select(Notification.id).where(*unread))))
 
 
-def _read(ids: list[int] | None) -> dict[str, Any]:
+def _mark_read(ids: list[int] | None) -> dict[str, Any]:
+    """Mark these notifications of the person, or all."""
     viewer, session = current_viewer(), db.session()
-    viewer.person.refuse_unless(TOLD.module, "read")
-    done = notices.mark_read(session, viewer.person.id, viewer.now, ids)
-    notices.rung(session, viewer.person.id)
-    return {"success": True, "message": _("Marked as read."), "count": done}
+    viewer.person.refuse_unless(TASK_NOTIFICATION.module, "read")
+    count = notices.mark_read(session, viewer.person.id, viewer.now, ids)
+    notices.note_count_changed(session, viewer.person.id)
+    return {"success": True, "message": _("Marked as read."), "count": count}
 
 
-def bell(arguments: Arguments) -> list[dict[str, Any]]:
-    """One's newest notices of all kinds, as the old bell had them."""
+def list_notifications(arguments: Arguments) -> list[dict[str, Any]]:
+    """limit (50) -> the person's newest notifications of all kinds."""
     viewer = current_viewer()
-    told = _listed(BELL, [], arguments.whole("limit", 50, 1, MOST))
-    for each in told:
+    notifications = _own_notifications(NOTIFICATION, [], arguments.integer("limit", 50, 1, MAX_NOTIFICATIONS))
+    for each in notifications:
         card = viewer.lookups.people.get(viewer.lookups.find_person(each["from_user"]) or 0)
         each["from_user"] = {"name": each["from_user"], "full_name": card["full_name"] if card else None}
         each["hash"] = each["route_name"] = None
-    return told
+    return notifications
 
 
-def read_about(arguments: Arguments) -> dict[str, Any]:
-    """doc: the number of a record whose notices are read, or the name of one; nothing = all. Always one's own."""
+def mark_read_by_document(arguments: Arguments) -> dict[str, Any]:
+    """doc: a record's number or a notification's name; without it all. Only notifications of the person."""
     if "doc" not in arguments:
-        return _read(None)
+        return _mark_read(None)
     name, viewer = arguments.text("doc"), current_viewer()
-    field = "reference_name" if place_of(name) else "name"
-    fit = ListQuery(rules({field: name}, BELL, viewer), [Notification.id.desc()], MOST)
-    return _read([int(doc["name"]) for doc in documents(BELL, fit, ("name",), viewer)])
+    field = "reference_name" if target_of_number(name) else "name"
+    conditions = parse_filters({field: name}, NOTIFICATION, viewer)
+    list_query = ListQuery(conditions, [Notification.id.desc()], MAX_NOTIFICATIONS)
+    return _mark_read([int(doc["name"]) for doc in fetch_documents(NOTIFICATION, list_query, ("name",), viewer)])
 
 
-# --- talk
+# --- comments
 
 
-def talk(arguments: Arguments) -> dict[str, Any]:
+def list_comment_notifications(arguments: Arguments) -> dict[str, Any]:
     """limit (20), cursor, filter_type (mentions) -> {notifications, next_cursor, unread}."""
-    size, cursor = arguments.whole("limit", 20, 1, 100), arguments.whole("cursor", 0, 0, 2**31 - 1)
-    kinds = TALK[:1] if arguments.text("filter_type", "") == "mentions" else TALK
-    fit = [Notification.kind.in_(kinds), *([Notification.id < cursor] if cursor else [])]
-    told = _listed(TOLD, fit, size)
-    unread = client.count_of(TOLD, [Notification.kind.in_(kinds), Notification.read_on.is_(None)])
+    size, cursor = arguments.integer("limit", 20, 1, 100), arguments.integer("cursor", 0, 0, 2**31 - 1)
+    kinds = COMMENT_KINDS[:1] if arguments.text("filter_type", "") == "mentions" else COMMENT_KINDS
+    conditions = [Notification.kind.in_(kinds), *([Notification.id < cursor] if cursor else [])]
+    notifications = _own_notifications(TASK_NOTIFICATION, conditions, size)
+    unread = client.count_documents(TASK_NOTIFICATION, [Notification.kind.in_(kinds), Notification.read_on.is_(None)])
     return {
         "success": True,
-        "notifications": told,
+        "notifications": notifications,
         "unread": unread,
-        "next_cursor": told[-1]["name"] if len(told) == size else None,
+        "next_cursor": notifications[-1]["name"] if len(notifications) == size else None,
     }
 
 
-def reply(arguments: Arguments) -> dict[str, Any]:
-    """reference_doctype, reference_docname, content -> the note, on a record that the person sees."""
-    line = _commented(arguments)
-    return {"success": True, "message": _("Your comment is written."), "name": str(line.id)}
+def quick_reply(arguments: Arguments) -> dict[str, Any]:
+    """reference_doctype, reference_docname, content -> the name of the new note."""
+    activity = _write_comment(arguments)
+    return {"success": True, "message": _("Your comment is written."), "name": str(activity.id)}
 
 
-def comment(arguments: Arguments) -> dict[str, Any]:
-    """reference_doctype, reference_name, content -> the note, as a comment; whoever signs it, it is one's own."""
-    line = _commented(arguments)
-    return client.whole_of(NOTE, str(line.id)) | {"doctype": "Comment", "comment_type": "Comment"}
+def add_comment(arguments: Arguments) -> dict[str, Any]:
+    """reference_doctype, reference_name, content -> the note as a comment; its author is always the person."""
+    activity = _write_comment(arguments)
+    return client.read_document(NOTE, str(activity.id)) | {"doctype": "Comment", "comment_type": "Comment"}
 
 
-def _commented(arguments: Arguments) -> Any:
-    kind = client.record_kind(arguments.text("reference_doctype"), "CRM Lead", "CRM Ticket", "CRM Customer")
-    row = client.row_of(kind, arguments.first("reference_docname", "reference_name"), "read")
-    return noted(row, plain(arguments.text("content")), current_viewer())
+def _write_comment(arguments: Arguments) -> Any:
+    doctype = client.record_doctype(arguments.text("reference_doctype"), LEAD.name, TICKET.name, CUSTOMER.name)
+    row = client.get_record(doctype, arguments.first_text("reference_docname", "reference_name"), "read")
+    return write_note(row, html_to_text(arguments.text("content")), current_viewer())
 
 
-def follow_ups(arguments: Arguments) -> list[dict[str, Any]]:
-    """reference_doctype, reference_docname -> the open tasks that “Follow-up Complete” may close."""
-    kind = client.record_kind(arguments.text("reference_doctype"), "CRM Lead", "CRM Ticket")
-    viewer, name = current_viewer(), arguments.first("reference_docname", "reference_name")
+def list_follow_up_tasks(arguments: Arguments) -> list[dict[str, Any]]:
+    """reference_doctype, reference_docname -> the open tasks that “Follow-up Complete” can close."""
+    doctype = client.record_doctype(arguments.text("reference_doctype"), LEAD.name, TICKET.name)
+    viewer, name = current_viewer(), arguments.first_text("reference_docname", "reference_name")
     viewer.person.refuse_unless("Tasks", "read")
-    row = client.row_of(kind, name, "read")
-    parent = Task.lead_id if kind.name == "CRM Lead" else Task.ticket_id
-    fit = [parent == row.id, *rules({"status": ["in", ["Backlog", "Todo", "In Progress"]]}, TASK, viewer)]
-    return documents(TASK, ListQuery(fit, [Task.due_on, Task.id], MOST), ("name", *TASK.fields), viewer)
+    row = client.get_record(doctype, name, "read")
+    parent = Task.lead_id if doctype is LEAD else Task.ticket_id
+    conditions = [parent == row.id, *parse_filters({"status": ["in", list(OPEN)]}, TASK, viewer)]
+    list_query = ListQuery(conditions, [Task.due_on, Task.id], MAX_NOTIFICATIONS)
+    return fetch_documents(TASK, list_query, ("name", *TASK.fields), viewer)

@@ -1,4 +1,4 @@
-"""What the predecessor's clients ask about the house: colleagues, one's rights, office hours and holidays."""
+"""Methods about the office: colleagues, the person's own permissions, office hours and holidays."""
 
 from __future__ import annotations
 
@@ -7,43 +7,49 @@ from typing import Any
 from flask_babel import gettext as _
 from sqlalchemy import select
 
+from app import access
 from app.domain import office_hours
 from app.extensions import db
 from app.models import Holiday
 from app.web.compat.arguments import Arguments
-from app.web.compat.child_rows import local
+from app.web.compat.timestamps import local_timestamp
 from app.web.core.gate import current_viewer
 
-#: The predecessor's modules; its matrix knew no others.
+#: The modules of the predecessor's permission matrix.
 MODULES = ("Dashboard", "Tickets", "Leads", "Customers", "Support Pages", "Notes", "Tasks", "Call Logs")
 
 
-def users(arguments: Arguments) -> list[list[dict[str, Any]]]:
-    """[all, those who work here]: public cards."""
-    cards = current_viewer().lookups
-    every = [
+def list_users(arguments: Arguments) -> list[list[dict[str, Any]]]:
+    """[all users, enabled users]: their public fields."""
+    lookups = current_viewer().lookups
+    all_users = [
         {
             "name": card["username"],
             "full_name": card["full_name"],
             "first_name": card["full_name"].partition(" ")[0],
             "user_image": None,
-            "enabled": int(key in cards.active),
+            "enabled": int(key in lookups.active),
         }
-        for key, card in cards.people.items()
+        for key, card in lookups.people.items()
     ]
-    every.sort(key=lambda each: str(each["full_name"]).casefold())
-    return [every, [each for each in every if each["enabled"]]]
+    all_users.sort(key=lambda each: str(each["full_name"]).casefold())
+    return [all_users, [each for each in all_users if each["enabled"]]]
 
 
-def rights(arguments: Arguments) -> dict[str, str]:
-    """Module -> None, Read, or Read & Write."""
-    who = current_viewer().person
-    writes = {name: any(who.may(name, verb) for verb in ("create", "write")) for name in MODULES}
-    return {name: ("Read & Write" if writes[name] else "Read") if who.may(name, "read") else "None" for name in MODULES}
+def module_permissions(arguments: Arguments) -> dict[str, str]:
+    """Module -> None, Read or Read & Write."""
+    person = current_viewer().person
+    return {module: _permission(person, module) for module in MODULES}
 
 
-def hours(arguments: Arguments) -> list[dict[str, Any]]:
-    """A row a weekday: {workday, start_time, end_time, office_open, ranges}; a day may have several ranges."""
+def _permission(person: access.Person, module: str) -> str:
+    if not person.may(module, "read"):
+        return "None"
+    return "Read & Write" if person.may(module, "create") or person.may(module, "write") else "Read"
+
+
+def list_office_hours(arguments: Arguments) -> list[dict[str, Any]]:
+    """One row per weekday: {workday, start_time, end_time, office_open, ranges}; a day can have several ranges."""
     office = current_viewer().lookups.office
     return [
         {
@@ -57,8 +63,8 @@ def hours(arguments: Arguments) -> list[dict[str, Any]]:
     ]
 
 
-def holidays(arguments: Arguments) -> list[dict[str, Any]]:
-    """[{date, description, weekly_off}]; a half day has its hours."""
+def list_holidays(arguments: Arguments) -> list[dict[str, Any]]:
+    """[{date, description, weekly_off, half_day}]; half_day holds the hours of a half day, else null."""
     query = select(Holiday.day, Holiday.label, Holiday.starts, Holiday.ends).order_by(Holiday.day)
     return [
         {
@@ -71,8 +77,8 @@ def holidays(arguments: Arguments) -> list[dict[str, Any]]:
     ]
 
 
-def status(arguments: Arguments) -> dict[str, Any]:
-    """Whether the office is open at this moment."""
+def office_status(arguments: Arguments) -> dict[str, Any]:
+    """Whether the office is open now."""
     viewer = current_viewer()
     is_open = office_hours.is_open(viewer.lookups.office, viewer.now)
     text = _("The office is open.") if is_open else _("The office is closed.")
@@ -81,5 +87,5 @@ def status(arguments: Arguments) -> dict[str, Any]:
         "is_open": is_open,
         "office_open": is_open,
         "message": text,
-        "current_time": local(viewer.now, viewer),
+        "current_time": local_timestamp(viewer.now, viewer),
     }

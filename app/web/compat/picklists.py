@@ -1,4 +1,4 @@
-"""Pick-lists under their old names; read from the process's memory, changed on the settings pages only."""
+"""Picklists as DocTypes: read from the lookups in memory, changed on the settings pages only."""
 
 from __future__ import annotations
 
@@ -7,118 +7,101 @@ from fnmatch import fnmatchcase
 from glob import escape
 from typing import Any
 
-from flask_babel import gettext as _
 from sqlalchemy import select
 
 from app.extensions import db
 from app.models import SupportPage
 from app.web.compat.arguments import Arguments
-from app.web.compat.responses import Refused
+from app.web.compat.list_query import Filter, bare_name, field_names, page_bounds, split_filters, unknown_operator
 from app.web.core.fields import Viewer
-
-MOST = 1000
 
 
 @dataclass(frozen=True)
-class PickList:
-    """A pick-list whose documents are named by their labels."""
+class Picklist:
+    """A picklist; the label of an entry is the name of its document."""
 
     name: str
-    #: In glass().cards.
+    #: The master in the lookups.
     master: str
-    #: What they called the label.
-    label: str
-    #: The module that must be readable; "" = everybody's.
+    #: The predecessor's field for the label.
+    label_field: str
+    #: The module that a person must be able to read; "" = everybody may.
     module: str = ""
 
     def documents(self, viewer: Viewer) -> list[dict[str, Any]]:
-        """All on offer, in order: {name, <label>, color, position, is_active}."""
+        """All active entries in order: {name, <label field>, color, position, is_active}."""
         if self.module:
             viewer.person.refuse_unless(self.module, "read")
-        offered = viewer.lookups.offered[self.master]
-        cards = [viewer.lookups.cards[self.master][key] for key in offered]
-        made = [
+        cards = [viewer.lookups.cards[self.master][key] for key in viewer.lookups.offered[self.master]]
+        documents = [
             {
                 "name": card["label"],
                 "doctype": self.name,
                 "docstatus": 0,
                 "idx": 0,
-                self.label: card["label"],
+                self.label_field: card["label"],
                 "color": card.get("color"),
-                "position": place,
+                "position": position,
                 "is_active": 1,
             }
-            for place, card in enumerate(cards, 1)
+            for position, card in enumerate(cards, 1)
         ]
-        return _with_links(made) if self.master == "support_page" else made
+        return _with_support_links(documents) if self.master == "support_page" else documents
 
-    def found(self, filters: Any, viewer: Viewer) -> list[dict[str, Any]]:
-        """Those that fit. Raises Refused (417)."""
-        tests = _tests(filters)
-        return [doc for doc in self.documents(viewer) if all(_fits(doc, *test) for test in tests)]
+    def filter_documents(self, filters: Any, viewer: Viewer) -> list[dict[str, Any]]:
+        """The documents that match the filters. Raises CompatError (417)."""
+        split = split_filters(filters, _operator_and_value)
+        return [doc for doc in self.documents(viewer) if all(_matches(doc, each) for each in split)]
 
-    def listed(self, arguments: Arguments, viewer: Viewer) -> list[dict[str, Any]]:
-        """A list call: filters, fields, limit_start, limit_page_length."""
-        size = arguments.whole("limit_page_length", arguments.whole("limit", 20, 0, MOST), 0, MOST) or MOST
-        start = arguments.whole("limit_start", arguments.whole("start", 0, 0, MOST), 0, MOST)
-        names = arguments.parsed("fields", ["name"])
-        names = [names] if isinstance(names, str) else names
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise Refused(417, _("“fields” must be a list of names."))
-        return self.told(self.found(arguments.parsed("filters"), viewer)[start : start + size], tuple(names))
+    def list_documents(self, arguments: Arguments, viewer: Viewer) -> list[dict[str, Any]]:
+        """The page of a list request: filters, fields, limit_start, limit_page_length."""
+        size, start = page_bounds(arguments)
+        names = field_names(arguments.json_value("fields", ["name"]))
+        page = self.filter_documents(arguments.json_value("filters"), viewer)[start : start + size]
+        return self.select_fields(page, tuple(names))
 
-    def told(self, docs: list[dict[str, Any]], names: tuple[str, ...]) -> list[dict[str, Any]]:
-        """These fields of the documents; null for those that there are not."""
-        bare = [name.rpartition(".")[2].strip("` ") for name in names]
-        return docs if "*" in bare else [{name: doc.get(name) for name in bare} for doc in docs]
+    def select_fields(self, documents: list[dict[str, Any]], names: tuple[str, ...]) -> list[dict[str, Any]]:
+        """The documents with these fields only; null for an unknown field."""
+        bare = [bare_name(name) for name in names]
+        return documents if "*" in bare else [{name: doc.get(name) for name in bare} for doc in documents]
 
 
-def _with_links(docs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What a support page links to is on no card."""
+def _with_support_links(documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The lookups do not hold the link and description of a support page."""
     query = select(SupportPage.label, SupportPage.url, SupportPage.description)
     links = {label: {"support_link": url, "description": text} for label, url, text in db.session.execute(query)}
-    return [doc | links.get(doc["name"], {}) for doc in docs]
+    return [doc | links.get(doc["name"], {}) for doc in documents]
 
 
-def _tests(filters: Any) -> list[tuple[str, str, Any]]:
-    if isinstance(filters, str) and filters:
-        return [("name", "=", filters)]
-    if isinstance(filters, dict):
-        return [(str(name), *(_pair(value))) for name, value in filters.items()]
-    parts = filters or []
-    if not isinstance(parts, list) or not all(isinstance(each, list) and len(each) in (3, 4, 5) for each in parts):
-        raise Refused(417, _("“filters” must be a list of [field, operator, value] or an object."))
-    cut = [each if len(each) == 3 else each[1:4] for each in parts]
-    return [(str(name), str(op).lower(), value) for name, op, value in cut]
-
-
-def _pair(value: Any) -> tuple[str, Any]:
+def _operator_and_value(value: Any) -> tuple[str, Any]:
+    """A list of two is always [operator, value] here."""
     if isinstance(value, list) and len(value) == 2 and isinstance(value[0], str):
         return value[0].lower(), value[1]
     return "=", value
 
 
-def _fits(doc: dict[str, Any], name: str, op: str, value: Any) -> bool:
-    held = str(doc.get(name) if doc.get(name) is not None else "").casefold()
-    values = [str(each).casefold() for each in (value if isinstance(value, list) else [value])]
-    ways = {
-        "=": lambda: held == values[0],
-        "!=": lambda: held != values[0],
-        "in": lambda: held in values,
-        "like": lambda: fnmatchcase(held, escape(values[0]).replace("%", "*")),
-        "is": lambda: bool(held) == (values[0] == "set"),
+def _matches(doc: dict[str, Any], each: Filter) -> bool:
+    stored = str(doc.get(each.field) if doc.get(each.field) is not None else "").casefold()
+    values = [str(value).casefold() for value in (each.value if isinstance(each.value, list) else [each.value])]
+    tests = {
+        "=": lambda: stored == values[0],
+        "!=": lambda: stored != values[0],
+        "in": lambda: stored in values,
+        "like": lambda: fnmatchcase(stored, escape(values[0]).replace("%", "*")),
+        "is": lambda: bool(stored) == (values[0] == "set"),
     }
-    if op not in ways or not values:
-        raise Refused(417, _("There is no operator “%(op)s” here.", op=op[:20]))
-    return ways[op]()
+    if each.operator not in tests or not values:
+        raise unknown_operator(each.operator)
+    return tests[each.operator]()
 
 
 _ALL = (
-    PickList("CRM Lead Status", "lead_status", "lead_status"),
-    PickList("CRM Ticket Status", "ticket_status", "ticket_status"),
-    PickList("CRM Lead Source", "lead_source", "source_name"),
-    PickList("Account Type", "account_type", "account_type"),
-    PickList("Ticket Subject", "ticket_subject", "subject_name"),
-    PickList("Support Page", "support_page", "page_name", "Support Pages"),
+    Picklist("CRM Lead Status", "lead_status", "lead_status"),
+    Picklist("CRM Ticket Status", "ticket_status", "ticket_status"),
+    Picklist("CRM Lead Source", "lead_source", "source_name"),
+    Picklist("Account Type", "account_type", "account_type"),
+    Picklist("Ticket Subject", "ticket_subject", "subject_name"),
+    Picklist("Support Page", "support_page", "page_name", "Support Pages"),
 )
-SHELVES: dict[str, PickList] = {each.name: each for each in _ALL}
+#: DocType name -> picklist.
+PICKLISTS: dict[str, Picklist] = {picklist.name: picklist for picklist in _ALL}

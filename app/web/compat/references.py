@@ -1,4 +1,4 @@
-"""Fields that only the predecessor's documents have: what a row is about, a note's title, a notice's kind and state."""
+"""References: the fields reference_doctype and reference_docname, which say what record another row is about."""
 
 from __future__ import annotations
 
@@ -8,162 +8,85 @@ from typing import Any
 from flask_babel import gettext as _
 from sqlalchemy import ColumnElement, and_, false, not_, or_
 
-from app.domain.base import RuleBroken
+from app.domain.base import RuleBroken, kind_of_number
 from app.models import Customer, Lead, Ticket
 from app.web.core.fields import Field, Viewer, few
 from app.web.core.reference_fields import find_record
 
 
 @dataclass(frozen=True)
-class ReferenceField:
+class ReferenceTarget:
     """A kind of record that another row can be about."""
 
     doctype: str
     record: Any
     #: The column of the other row.
     column: str
-    #: What our desks call it.
+    #: The field of the other row in our API.
     field: str
-    #: How its numbers begin.
-    prefix: str
+    #: The kind in the record's number, as in domain.base.NUMBER_PREFIXES.
+    number_kind: str
 
 
-LEAD = ReferenceField("CRM Lead", Lead, "lead_id", "lead", "CRM-LEAD-")
-TICKET = ReferenceField("CRM Ticket", Ticket, "ticket_id", "ticket", "CRM-TICKET-")
-CUSTOMER = ReferenceField("CRM Customer", Customer, "customer_id", "customer", "CRM-CUST-")
-PLACES = {each.doctype: each for each in (LEAD, TICKET, CUSTOMER)}
+LEAD_TARGET = ReferenceTarget("CRM Lead", Lead, "lead_id", "lead", "LEAD")
+TICKET_TARGET = ReferenceTarget("CRM Ticket", Ticket, "ticket_id", "ticket", "TICKET")
+CUSTOMER_TARGET = ReferenceTarget("CRM Customer", Customer, "customer_id", "customer", "CUST")
+_ALL = (LEAD_TARGET, TICKET_TARGET, CUSTOMER_TARGET)
+#: DocType name -> target.
+REFERENCE_TARGETS = {target.doctype: target for target in _ALL}
+_BY_NUMBER = {target.number_kind: target for target in _ALL}
 
 
-def place_of(number: str) -> ReferenceField | None:
-    """What kind of record has this number."""
-    return next((each for each in PLACES.values() if number.upper().startswith(each.prefix)), None)
+def target_of_number(number: str) -> ReferenceTarget | None:
+    """The kind of record that has this number."""
+    return _BY_NUMBER.get(kind_of_number(number) or "")
 
 
-class _About(Field):
-    """Selects the numbers of the records that a row may be about, nearest first; null where they are not seen."""
+class _ReferenceField(Field):
+    """Selects the numbers of the records that a row may be about, nearest first; null for those not visible."""
 
-    def __init__(self, name: str, row: Any, places: tuple[ReferenceField, ...], **flags: Any) -> None:
-        super().__init__(name, name, tuple(place.record.number for place in places), filter=True, **flags)
-        self.row, self.places, self.ops = row, places, ("eq", "neq", "in", "null")
+    def __init__(self, name: str, row: Any, targets: tuple[ReferenceTarget, ...], **flags: Any) -> None:
+        super().__init__(name, name, tuple(target.record.number for target in targets), filter=True, **flags)
+        self.row, self.targets, self.operators = row, targets, ("eq", "neq", "in", "null")
 
     def where(self, op: str, raw: Any, viewer: Viewer) -> ColumnElement[bool]:
-        """By the column of the row itself, which has an index."""
+        """By the indexed column of the row itself. Raises RuleBroken for another operator."""
         if op == "null":
-            none = and_(*[getattr(self.row, place.column).is_(None) for place in self.places])
-            return not_(none) if raw is False else none
-        if op not in self.ops:
-            raise RuleBroken(_("“%(name)s” cannot be filtered by “%(op)s”.", name=self.name, op=op), self.name)
+            is_null = and_(*[getattr(self.row, target.column).is_(None) for target in self.targets])
+            return not_(is_null) if raw is False else is_null
+        if op not in self.operators:
+            raise RuleBroken(_("“%(name)s” can't be filtered with “%(op)s”.", name=self.name, op=op), self.name)
         values = few(raw if isinstance(raw, list) else [raw], self.name)
-        found = or_(false(), *[self._equals(str(each)) for each in values])
-        return not_(found) if op == "neq" else found
+        matches = or_(false(), *[self._equals(str(value)) for value in values])
+        return not_(matches) if op == "neq" else matches
 
     def _equals(self, text: str) -> ColumnElement[bool]:
         raise NotImplementedError
 
 
-class AboutKind(_About):
+class ReferenceDocTypeField(_ReferenceField):
     """reference_doctype."""
 
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """CRM Lead, CRM Ticket, CRM Customer or null."""
-        pairs = zip(self.places, values, strict=True)
-        return next((place.doctype for place, number in pairs if number is not None), None)
+        pairs = zip(self.targets, values, strict=True)
+        return next((target.doctype for target, number in pairs if number is not None), None)
 
     def _equals(self, text: str) -> ColumnElement[bool]:
-        found = [place for place in self.places if place.doctype == text]
-        return getattr(self.row, found[0].column).is_not(None) if found else false()
+        column = next((target.column for target in self.targets if target.doctype == text), None)
+        return getattr(self.row, column).is_not(None) if column else false()
 
 
-class AboutNumber(_About):
+class ReferenceNameField(_ReferenceField):
     """reference_docname."""
 
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """The number."""
+        """The number, or null."""
         return next((number for number in values if number is not None), None)
 
     def _equals(self, text: str) -> ColumnElement[bool]:
-        place = place_of(text)
-        key = find_record(place.record, text) if place in self.places and place is not None else None
-        return getattr(self.row, place.column) == key if key is not None and place is not None else false()
-
-
-# --- notes
-
-
-def title_and_text(payload: dict[str, Any] | None) -> tuple[str, str]:
-    """The predecessor's notes had a title: the first line, where more lines follow."""
-    text = str((payload or {}).get("text") or "")
-    head, _sep, rest = text.partition("\n")
-    return head[:140], rest.strip() or text
-
-
-def joined(title: str, text: str) -> str:
-    """One text of both."""
-    return text if not title or text.startswith(title) else f"{title}\n{text}".strip()
-
-
-class NoteTitle(Field):
-    """The first line of a note."""
-
-    def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """Up to 140 signs."""
-        return title_and_text(values[0])[0]
-
-
-class NoteContent(Field):
-    """A note without its title."""
-
-    def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """Plain text."""
-        return title_and_text(values[0])[1]
-
-
-# --- notices
-
-#: Our kind of notice -> what the predecessor called it; others are called by our own word.
-NOTICES = {
-    "task_due": "Due Date Reminder",
-    "task_overdue": "Overdue Task",
-    "task_assigned": "Task Assignment",
-    "assigned": "Lead Assignment",
-    "exhausted": "Task Reassignment Limit",
-    "request": "Assignment Request",
-    "request_approved": "Assignment Request Approved",
-    "request_rejected": "Assignment Request Rejected",
-    "comment": "New Message",
-    "mention": "Mention",
-}
-
-
-class NoticeKind(Field):
-    """notification_type: filtered by the old word or by ours."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.ops = ("eq", "neq", "in")
-
-    def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """The old word where there was one."""
-        return NOTICES.get(values[0], values[0])
-
-    def parse_filter(self, raw: Any, viewer: Viewer) -> Any:
-        """Our kind."""
-        return next((kind for kind, word in NOTICES.items() if word == str(raw)), str(raw))
-
-
-class NoticeState(Field):
-    """status: Sent or Read."""
-
-    def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """By the stamp."""
-        return "Sent" if values[0] is None else "Read"
-
-    def where(self, op: str, raw: Any, viewer: Viewer) -> ColumnElement[bool]:
-        """Pending and Sent are unread."""
-        words = {str(each) for each in (raw if isinstance(raw, list) else [raw])}
-        unread: ColumnElement[bool] = self.columns[0].is_(None)
-        fits = or_(
-            false(),
-            *[unread if word in ("Pending", "Sent") else not_(unread) if word == "Read" else false() for word in words],
-        )
-        return not_(fits) if op == "neq" else fits
+        target = target_of_number(text)
+        if target is None or target not in self.targets:
+            return false()
+        key = find_record(target.record, text)
+        return getattr(self.row, target.column) == key if key is not None else false()

@@ -1,4 +1,4 @@
-"""The predecessor's envelopes: {"message": …} when it went well, exc_type and _server_messages when it did not."""
+"""The predecessor's response envelopes: {"message": …} for success, exc_type and _server_messages for errors."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from flask import Response, g, request
 from flask_babel import gettext as _
 from sqlalchemy.exc import IntegrityError
 
-from app.domain.base import AlreadyThere, Conflict, NotThere, RuleBroken
+from app.domain.base import AlreadyExists, Conflict, NotFound, RuleBroken
 from app.web.core.gate import json_answer, refusal
 from app.web.core.languages import said
 
-#: Status -> what the predecessor's clients look for in exc_type.
+#: Status -> exc_type, which the predecessor's clients look at.
 EXC_TYPES = {
     400: "ValidationError",
     401: "AuthenticationError",
@@ -29,36 +29,37 @@ EXC_TYPES = {
 }
 
 
-class Refused(RuleBroken):
-    """What only this door refuses, with the predecessor's status and kind of exception."""
+class CompatError(RuleBroken):
+    """An error of this API only, with the predecessor's status and exception type."""
 
-    def __init__(self, status: int, sentence: str, exc_type: str | None = None) -> None:
-        super().__init__(sentence)
+    def __init__(self, status: int, text: str, exc_type: str | None = None) -> None:
+        super().__init__(text)
         self.status, self.exc_type = status, exc_type or EXC_TYPES.get(status, "ValidationError")
 
 
-class Taken(Conflict):
-    """There is one already (409, DuplicateEntryError)."""
+class DuplicateError(Conflict):
+    """The record exists already (409, DuplicateEntryError)."""
 
 
-class Named:
-    """An answer under another key than "message": data for /api/resource, docs for documents."""
+class Envelope:
+    """A result under another key than "message": data for /api/resource, docs for forms."""
 
-    def __init__(self, key: str, body: Any) -> None:
-        self.key, self.body = key, body
-
-
-def good(body: Any) -> Response:
-    """200 with what the method answered, and a warning that names what was sent and not kept."""
-    told: dict[str, Any] = {body.key: body.body} if isinstance(body, Named) else {"message": body}
-    if names := g.get("unkept"):
-        text = _("These fields were not kept: %(names)s.", names=", ".join(sorted(names)))
-        told["_server_messages"] = json.dumps([_shown(text, "orange")])
-    return _written(200, told)
+    def __init__(self, key: str, result: Any) -> None:
+        self.key, self.result = key, result
 
 
-def _written(status: int, body: dict[str, Any]) -> Response:
-    """JSON, also where half a picture of what was sent is told back."""
+def success_response(result: Any) -> Response:
+    """200 with the method's result, and a warning that names the fields that were sent but not kept."""
+    envelope = result if isinstance(result, Envelope) else Envelope("message", result)
+    body: dict[str, Any] = {envelope.key: envelope.result}
+    if names := g.get("ignored_fields"):
+        text = _("These fields were not saved: %(names)s.", names=", ".join(sorted(names)))
+        body["_server_messages"] = json.dumps([_server_message(text, "orange")])
+    return _json_response(200, body)
+
+
+def _json_response(status: int, body: dict[str, Any]) -> Response:
+    """JSON, also when the body repeats text with half of a surrogate pair, which orjson refuses."""
     try:
         return json_answer(status, body)
     except TypeError:
@@ -66,70 +67,75 @@ def _written(status: int, body: dict[str, Any]) -> Response:
         return Response(text.encode("utf-8", "replace"), status, mimetype="application/json")
 
 
-def _shown(sentence: str, colour: str) -> str:
-    return json.dumps({"message": sentence, "indicator": colour, "title": _("Message")})
+def _server_message(text: str, colour: str) -> str:
+    return json.dumps({"message": text, "indicator": colour, "title": _("Message")})
 
 
-def bad(status: int, sentence: str, exc_type: str | None = None) -> Response:
-    """The error envelope. Both old clients and people can read it: the sentence stands in it three times."""
-    sentence = sentence.encode("utf-8", "replace").decode()
-    kind = exc_type or EXC_TYPES.get(status, "ValidationError")
+def error_response(status: int, text: str, exc_type: str | None = None) -> Response:
+    """The error envelope; clients read the message from different keys, so it is in several of them."""
+    text = text.encode("utf-8", "replace").decode()
+    exc_type = exc_type or EXC_TYPES.get(status, "ValidationError")
     body: dict[str, Any] = {
-        "exc_type": kind,
-        "exception": f"frappe.exceptions.{kind}: {sentence}",
-        "message": sentence,
-        "exc": json.dumps([f"{kind}: {sentence}"]),
-        "_server_messages": json.dumps([_shown(sentence, "red")]),
+        "exc_type": exc_type,
+        "exception": f"frappe.exceptions.{exc_type}: {text}",
+        "message": text,
+        "exc": json.dumps([f"{exc_type}: {text}"]),
+        "_server_messages": json.dumps([_server_message(text, "red")]),
     }
     if status == 401:
         body["session_expired"] = 1
-    return _written(status, body)
+    return _json_response(status, body)
 
 
-def refuse(broken: BaseException) -> Response:
-    """The envelope of a refusal; re-raises what is a bug."""
-    if isinstance(broken, Refused):
-        return bad(broken.status, str(broken.message), broken.exc_type)
-    status, sentence, errors = refusal(broken)
-    if isinstance(broken, NotThere):
-        return bad(404, sentence)
-    if isinstance(broken, Taken | AlreadyThere) or _is_duplicate(broken):
-        return bad(409, sentence, "DuplicateEntryError")
-    missing = status == 422 and bool(errors) and len(errors) == 1 and not sentence
-    return bad(417 if status in (400, 422) else status, sentence, "MandatoryError" if missing else None)
+def exception_response(broken: BaseException) -> Response:
+    """The error envelope for a refused request. Re-raises any other exception, which is a bug."""
+    if isinstance(broken, CompatError):
+        return error_response(broken.status, str(broken.message), broken.exc_type)
+    status, text, errors = refusal(broken)
+    if isinstance(broken, NotFound):
+        return error_response(404, text)
+    if isinstance(broken, DuplicateError | AlreadyExists) or _is_duplicate(broken):
+        return error_response(409, text, "DuplicateEntryError")
+    is_missing = status == 422 and len(errors) == 1 and not text
+    return error_response(417 if status in (400, 422) else status, text, "MandatoryError" if is_missing else None)
 
 
 def _is_duplicate(broken: BaseException) -> bool:
-    """Whether the database refused a second one of what must be unique."""
+    """Whether the database refused a second row with a unique value."""
     if not isinstance(broken, IntegrityError):
         return False
-    words = getattr(broken.orig, "args", None) or (None,)
-    return words[0] == 1062 or str(words[0]).startswith("UNIQUE")
+    code = (getattr(broken.orig, "args", None) or (None,))[0]
+    return code == 1062 or str(code).startswith("UNIQUE")  # MariaDB's error number, SQLite's text
 
 
-def soft(broken: RuleBroken) -> Response:
-    """A rule of the trade refuses: 200 with the flag that the predecessor's own clients look at."""
-    sentence = said(broken.message)
-    return _written(200, {"message": {"success": False, "error": sentence, "message": sentence}})
+def rule_failure_response(broken: RuleBroken) -> Response:
+    """A broken business rule as 200 with success false, which the predecessor's own clients look at."""
+    text = said(broken.message)
+    return _json_response(200, {"message": {"success": False, "error": text, "message": text}})
 
 
-def is_soft(broken: BaseException) -> bool:
-    """Whether it is a rule of the trade and no refusal of the law, of the door, or of somebody who was faster."""
-    hard = isinstance(broken, Refused | Conflict | NotThere | AlreadyThere)
-    return isinstance(broken, RuleBroken) and not hard and refusal(broken)[0] == 422
+def is_rule_failure(broken: BaseException) -> bool:
+    """Whether a business rule was broken, as opposed to access rules, a bad request or a conflict."""
+    is_other = isinstance(broken, CompatError | Conflict | NotFound | AlreadyExists)
+    return isinstance(broken, RuleBroken) and not is_other and refusal(broken)[0] == 422
 
 
-def respoken(answer: Response) -> Response:
-    """A refusal of another door (too many wrong keys) in these words."""
-    told = answer.get_json(silent=True) or {}
-    again = bad(answer.status_code, str(told.get("message") or answer.status))
-    if "Retry-After" in answer.headers:
-        again.headers["Retry-After"] = answer.headers["Retry-After"]
-    return again
+def to_compat_envelope(response: Response) -> Response:
+    """An error response of shared code (too many wrong API keys) as the error envelope."""
+    body = response.get_json(silent=True) or {}
+    converted = error_response(response.status_code, str(body.get("message") or response.status))
+    if "Retry-After" in response.headers:
+        converted.headers["Retry-After"] = response.headers["Retry-After"]
+    return converted
 
 
-def is_spoken() -> bool:
-    """Whether whoever asked expects these envelopes, also where Flask itself refuses."""
+def is_compat_request() -> bool:
+    """Whether the request is for this API, so that Flask's own errors need its envelope too."""
     if request.path.startswith(("/api/method/", "/api/resource/")):
         return True
     return request.path == "/" and (request.method == "POST" or "cmd" in request.args)
+
+
+def render_error(status: int, text: str) -> Response | None:
+    """The error envelope for a request to this API; None for any other request."""
+    return error_response(status, text) if is_compat_request() else None

@@ -1,4 +1,4 @@
-"""The predecessor's methods for turns: whose it is, whose it was, whether all of a role have a record; begun anew."""
+"""Methods for the round robin of a role: next and last user, who is assigned already, history, reset."""
 
 from __future__ import annotations
 
@@ -9,45 +9,46 @@ from sqlalchemy import select
 
 from app import access
 from app.domain import assignment, audit, team
-from app.domain.base import RuleBroken, say
+from app.domain.base import RuleBroken, translatable
 from app.extensions import db
 from app.models import Assignment, Lead, RoundRobin, Ticket
 from app.web.compat.arguments import Arguments
-from app.web.compat.assignment import in_line, name_of, refuse_who_gives_nothing, row_named
-from app.web.compat.child_rows import local
+from app.web.compat.assignment import active_users_by_role, refuse_unless_assigner, requested_record, username_of
+from app.web.compat.doctypes import LEAD, TICKET
+from app.web.compat.timestamps import local_timestamp
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer
 
 
-def preview(arguments: Arguments) -> dict[str, Any]:
-    """role_name -> whose turn it is; moves nothing."""
-    refuse_who_gives_nothing(current_viewer())
-    viewer, role = current_viewer(), team.role_named(db.session(), arguments.first("role_name", "role"))
-    return _coming(_line(role), viewer) | {"role": role.name}
+def preview_next_assignment(arguments: Arguments) -> dict[str, Any]:
+    """role_name -> the next user; changes nothing."""
+    refuse_unless_assigner(current_viewer())
+    viewer, role = current_viewer(), team.get_role(db.session(), arguments.first_text("role_name", "role"))
+    return _next_user(_load_line(role), viewer) | {"role": role.name}
 
 
-def standing(arguments: Arguments) -> dict[str, Any]:
-    """role_name -> who stands in its line, who had the last turn, who gets the next one."""
-    refuse_who_gives_nothing(current_viewer())
-    viewer, role = current_viewer(), team.role_named(db.session(), arguments.first("role_name", "role"))
-    line = _line(role)
-    users = [name_of(place.user.id, viewer) for place in line.places if place.user.id in viewer.lookups.active]
-    return _coming(line, viewer) | {
+def role_status(arguments: Arguments) -> dict[str, Any]:
+    """role_name -> its users, the last one assigned and the next one."""
+    refuse_unless_assigner(current_viewer())
+    viewer, role = current_viewer(), team.get_role(db.session(), arguments.first_text("role_name", "role"))
+    line = _load_line(role)
+    users = [username_of(place.user.id, viewer) for place in line.places if place.user.id in viewer.lookups.active]
+    return _next_user(line, viewer) | {
         "role": role.name,
         "users": users,
         "total_users": len(users),
-        "last_user": name_of(line.last_user_id, viewer),
+        "last_user": username_of(line.last_user_id, viewer),
     }
 
 
-def _line(role: Any) -> team.RoundRobinLine:
+def _load_line(role: Any) -> team.RoundRobinLine:
     last = db.session.execute(select(RoundRobin.last_user_id).where(RoundRobin.role_id == role.id)).scalar()
-    return team.line(db.session(), role, last)
+    return team.load_line(db.session(), role, last)
 
 
-def _coming(line: team.RoundRobinLine, viewer: Viewer) -> dict[str, Any]:
-    coming = team.preview(line, viewer.now, 1)
-    card = viewer.lookups.person(coming[0].user_id if coming else None)
+def _next_user(line: team.RoundRobinLine, viewer: Viewer) -> dict[str, Any]:
+    next_turns = team.preview_turns(line, viewer.now, 1)
+    card = viewer.lookups.person(next_turns[0].user_id if next_turns else None)
     return {
         "success": card is not None,
         "next_user": card["username"] if card else None,
@@ -55,61 +56,62 @@ def _coming(line: team.RoundRobinLine, viewer: Viewer) -> dict[str, Any]:
     }
 
 
-def all_have_it(arguments: Arguments) -> dict[str, Any]:
+def all_assigned(arguments: Arguments) -> dict[str, Any]:
     """role_name, doc_name, doctype -> {all_assigned, total_users, assigned_users, eligible_users}."""
-    row, role = row_named(arguments, "read"), arguments.first("role_name", "role")
-    return _who_has_it(row, [role], current_viewer())[role]
+    row, role = requested_record(arguments, "read"), arguments.first_text("role_name", "role")
+    return _assignees_by_role(row, [role], current_viewer())[role]
 
 
-def all_have_it_by_role(arguments: Arguments) -> dict[str, Any]:
-    """roles, doc_name, doctype -> role -> the same."""
-    row, viewer = row_named(arguments, "read"), current_viewer()
-    return _who_has_it(row, arguments.names("roles", "role_name"), viewer)
+def all_assigned_by_role(arguments: Arguments) -> dict[str, Any]:
+    """roles, doc_name, doctype -> role -> the result of `all_assigned`."""
+    row, viewer = requested_record(arguments, "read"), current_viewer()
+    return _assignees_by_role(row, arguments.record_names("roles", "role_name"), viewer)
 
 
-def _who_has_it(row: Any, roles: list[str], viewer: Viewer) -> dict[str, Any]:
-    """By role, who has the record now and who could still get it. Raises RuleBroken for a role without turns."""
-    lines, holders = in_line(viewer), set(assignment.present(db.session(), row))
-    told = {}
+def _assignees_by_role(row: Any, roles: list[str], viewer: Viewer) -> dict[str, Any]:
+    """By role: its users who are assigned and those who are not. Raises RuleBroken for a role without a round robin."""
+    users_by_role, assignees = active_users_by_role(viewer), set(assignment.current_assignees(db.session(), row))
+    result = {}
     for role in roles:
-        if role not in lines:
-            raise RuleBroken(say("There is no role named “%(name)s”.", name=role[:64]), "role")
-        have = [name_of(user, viewer) for user in lines[role] if user in holders]
-        others = [name_of(user, viewer) for user in lines[role] if user not in holders]
-        told[role] = {
+        if role not in users_by_role:
+            raise RuleBroken(translatable("There is no role named “%(name)s”.", name=role[:64]), "role")
+        users = users_by_role[role]
+        assigned = [str(username_of(user_id, viewer)) for user_id in users if user_id in assignees]
+        eligible = [str(username_of(user_id, viewer)) for user_id in users if user_id not in assignees]
+        result[role] = {
             "role": role,
-            "all_assigned": not others,
-            "total_users": len(lines[role]),
-            "assigned_users": sorted(map(str, have)),
-            "eligible_users": sorted(map(str, others)),
+            "all_assigned": not eligible,
+            "total_users": len(users),
+            "assigned_users": sorted(assigned),
+            "eligible_users": sorted(eligible),
         }
-    return told
+    return result
 
 
-def history(arguments: Arguments) -> list[dict[str, Any]]:
-    """role_name, limit (5) -> the newest turns of it, of records that the person sees."""
-    viewer, role = current_viewer(), arguments.first("role_name", "role")
-    refuse_who_gives_nothing(viewer)
+def assignment_history(arguments: Arguments) -> list[dict[str, Any]]:
+    """role_name, limit (5) -> its newest assignments, of records visible to the person."""
+    viewer, role = current_viewer(), arguments.first_text("role_name", "role")
+    refuse_unless_assigner(viewer)
     query = select(Assignment, Lead.number, Ticket.number).outerjoin(Lead, Lead.id == Assignment.lead_id)
     query = query.outerjoin(Ticket, Ticket.id == Assignment.ticket_id).where(Assignment.role == role)
-    rows = db.session.execute(query.order_by(Assignment.id.desc()).limit(arguments.whole("limit", 5, 1, 100)))
+    rows = db.session.execute(query.order_by(Assignment.id.desc()).limit(arguments.integer("limit", 5, 1, 100)))
     return [
         {
-            "user": name_of(each.user_id, viewer),
-            "document_type": "CRM Lead" if each.lead_id else "CRM Ticket",
+            "user": username_of(each.user_id, viewer),
+            "document_type": LEAD.name if each.lead_id else TICKET.name,
             "document_name": lead or ticket,
-            "assigned_on": local(each.started_on, viewer),
-            "assigned_by": name_of(each.by_id, viewer),
+            "assigned_on": local_timestamp(each.started_on, viewer),
+            "assigned_by": username_of(each.by_id, viewer),
         }
         for each, lead, ticket in rows
     ]
 
 
-def begin_anew(arguments: Arguments) -> dict[str, Any]:
-    """role_name: the next turn is the first in line's; stands in the audit."""
-    viewer, role, session = current_viewer(), arguments.first("role_name", "role"), db.session()
+def reset_role(arguments: Arguments) -> dict[str, Any]:
+    """role_name: the first user is next; writes an audit entry."""
+    viewer, role, session = current_viewer(), arguments.first_text("role_name", "role"), db.session()
     viewer.person.refuse_unless("Settings", "write")
-    team.begin_with(session, role, None, viewer.now)
-    with access.as_system(session):  # the chain hangs on the row before, whoever wrote that
+    team.set_next(session, role, None, viewer.now)
+    with access.as_system(session):  # the audit chain needs the previous entry, whoever wrote it
         audit.write(session, "turn change", viewer.person.id, viewer.now, about=f"role {role}"[:190], begins_with=None)
-    return {"success": True, "message": _("The turns of %(role)s begin anew.", role=role), "role": role}
+    return {"success": True, "message": _("The round robin of %(role)s starts over.", role=role), "role": role}

@@ -1,7 +1,8 @@
-"""The doors themselves: /api/method, /api/resource and the old "cmd" at the root."""
+"""The endpoints: /api/method, /api/resource and the older "cmd" argument at the root."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from flask import Blueprint, Flask, Response, g, request
@@ -15,111 +16,126 @@ from app.ops.database import WRITES
 from app.web.compat import authentication, client
 from app.web.compat.arguments import Arguments
 from app.web.compat.registry import METHODS, Method
-from app.web.compat.responses import Named, Refused, good, is_soft, refuse, respoken, soft
+from app.web.compat.responses import (
+    CompatError,
+    Envelope,
+    exception_response,
+    is_rule_failure,
+    render_error,
+    rule_failure_response,
+    success_response,
+    to_compat_envelope,
+)
 from app.web.core.gate import REFUSABLE
+from app.web.pages import errors
 
 compat = Blueprint("compat", __name__)
 
 
 @compat.route("/api/method/<path:name>", methods=["GET", "POST", "PUT"])
-def method(name: str) -> Response:
-    """Call a method by name; a slash at the end is no part of it."""
-    return _answer(lambda: _call(name.strip("/")))
+def call_method(name: str) -> Response:
+    """Call a whitelisted method by name; a slash at the end is ignored."""
+    return _respond(lambda: _run_by_name(name.strip("/")))
 
 
 @compat.route("/api/resource/<doctype>", methods=["GET", "POST"], strict_slashes=False)
 def resource(doctype: str) -> Response:
-    """GET: a list ({"data": [...]}); POST: a new document, in the body or in the field "data"."""
-    if request.method == "GET":
-        found = Method(lambda arguments: Named("data", client.list_of(arguments, client.known(doctype))))
-    else:
-        found = Method(
-            lambda arguments: Named("data", client.inserted({**sent(arguments), "doctype": doctype})), writes=True
-        )
-    return _answer(lambda: run(found))
+    """GET: a list ({"data": [...]}); POST: a new document, as the body or in its field "data"."""
+
+    def list_documents(arguments: Arguments) -> Envelope:
+        return Envelope("data", client.list_documents(arguments, client.find_doctype(doctype)))
+
+    def insert(arguments: Arguments) -> Envelope:
+        return Envelope("data", client.insert_document({**_sent_document(arguments), "doctype": doctype}))
+
+    return _respond(lambda: _run(Method(list_documents) if request.method == "GET" else Method(insert, writes=True)))
 
 
 @compat.route("/api/resource/<doctype>/<path:name>", methods=["GET", "PUT", "POST", "DELETE"])
 def document(doctype: str, name: str) -> Response:
-    """One document: read, changed, deleted."""
-    key = name.strip("/")
-    verbs = {
-        "GET": Method(lambda arguments: Named("data", client.whole_of(client.known(doctype), key))),
-        "DELETE": Method(lambda arguments: client.removed(client.known(doctype), key), writes=True),
-    }
-    change = Method(
-        lambda arguments: Named(
-            "data", client.changed(client.known(doctype), key, sent(arguments), arguments.raw("modified"))
-        ),
-        writes=True,
-    )
-    return _answer(lambda: run(verbs.get(request.method, change)))
+    """GET, PUT or POST, DELETE: read, change, delete a document."""
+    name = name.strip("/")
+
+    def read(arguments: Arguments) -> Envelope:
+        return Envelope("data", client.read_document(client.find_doctype(doctype), name))
+
+    def delete(arguments: Arguments) -> str:
+        return client.delete_document(client.find_doctype(doctype), name)
+
+    def update(arguments: Arguments) -> Envelope:
+        found, doc = client.find_doctype(doctype), _sent_document(arguments)
+        return Envelope("data", client.update_document(found, name, doc, arguments.raw("modified")))
+
+    methods = {"GET": Method(read), "DELETE": Method(delete, writes=True)}
+    return _respond(lambda: _run(methods.get(request.method, Method(update, writes=True))))
 
 
-def sent(arguments: Arguments) -> dict[str, Any]:
-    """The document of a body, or of its field "data"."""
-    data = arguments.parsed("data")
+def _sent_document(arguments: Arguments) -> dict[str, Any]:
+    """The document in the body, or in its field "data"."""
+    data = arguments.json_value("data")
     return dict(data) if isinstance(data, dict) else dict(arguments.values)
 
 
 @compat.route("/", methods=["POST"])
-def command() -> Response:
-    """The oldest way: the name of the method is the argument "cmd"."""
-    return _answer(lambda: _call(str(request.values.get("cmd") or "")))
+def call_by_cmd() -> Response:
+    """POST /: the argument "cmd" names the method."""
+    return _respond(lambda: _run_by_name(str(request.values.get("cmd") or "")))
 
 
-def asked_by_command() -> Response | None:
-    """GET /?cmd=…: the same for who only reads; every other GET of the root is the start page."""
+def answer_cmd_query() -> Response | None:
+    """GET /?cmd=…: call a method that only reads; any other GET of the root is the start page."""
     if request.path != "/" or request.method != "GET" or "cmd" not in request.args:
         return None
-    return _answer(lambda: _call(request.args["cmd"]))
+    return _respond(lambda: _run_by_name(request.args["cmd"]))
 
 
-def _call(name: str) -> Any:
-    found = METHODS.get(name)
-    if found is None:
-        raise Refused(404, _("There is no method “%(name)s” here.", name=name[:80]))
-    if found.writes and request.method == "GET":
-        raise Refused(403, _("“%(name)s” changes something: please send it by POST.", name=name))
-    return run(found)
+def _run_by_name(name: str) -> Any:
+    """Raises CompatError (404, 403) for an unknown method, and for a GET of one that writes."""
+    method = METHODS.get(name)
+    if method is None:
+        raise CompatError(404, _("There is no method “%(name)s” here.", name=name[:80]))
+    if method.writes and request.method == "GET":
+        raise CompatError(403, _("“%(name)s” changes data. Please send it as a POST request.", name=name))
+    return _run(method)
 
 
-def run(found: Method) -> Any:
-    """Find out who asks, call, commit."""
-    WRITES.set(found.writes)
-    who = authentication.enter()
-    if who is None and not found.guest:
-        raise Refused(401, _("Please sign in first."))
-    if who is not None and who.read_only and found.writes:
-        raise access.Denied(_("Your role does not allow this. Ask your manager if you need it."))
+def _run(method: Method) -> Any:
+    """Authenticate, call the method, commit."""
+    WRITES.set(method.writes)
+    person = authentication.authenticate()
+    if person is None and not method.allow_guest:
+        raise CompatError(401, _("Please sign in first."))
+    if person is not None and person.read_only and method.writes:
+        raise access.Denied(_("Your role doesn't allow this. Ask your manager if you need it."))
     try:
-        answer = found.function(Arguments.of_request())
-        db.session.flush()  # what the database refuses is refused here, in words
+        result = method.function(Arguments.from_request())
+        db.session.flush()  # so that an error of the database is caught here and becomes an envelope
     except RuleBroken as broken:
-        if not found.soft or not is_soft(broken):
+        if not method.errors_in_body or not is_rule_failure(broken):
             raise
         db.session.rollback()
-        return soft(broken)
-    if found.writes and g.get("person") is not None:
+        return rule_failure_response(broken)
+    if method.writes and g.get("person") is not None:
         db.session.commit()
-    return answer
+    return result
 
 
-def _answer(call: Any) -> Response:
-    """Nothing of a refused call is stored; what is a bug is heard as one."""
+def _respond(call: Callable[[], Any]) -> Response:
+    """The envelope of a result or of a refused request, which is rolled back; a bug is re-raised."""
     try:
-        answer = call()
+        result = call()
     except REFUSABLE as broken:
         db.session.rollback()
-        return refuse(broken)
-    except HTTPException as known:
-        if not isinstance(known.response, Response):
+        return exception_response(broken)
+    except HTTPException as error:
+        if not isinstance(error.response, Response):
             raise
-        return respoken(known.response)
-    return answer if isinstance(answer, Response) else good(answer)
+        return to_compat_envelope(error.response)
+    return result if isinstance(result, Response) else success_response(result)
 
 
 def install(app: Flask) -> None:
-    """Open the doors."""
+    """Register the endpoints, and the envelope for errors that Flask itself raises."""
     app.register_blueprint(compat)
-    app.before_request(asked_by_command)
+    app.before_request(answer_cmd_query)
+    errors.register_renderer(app, render_error)

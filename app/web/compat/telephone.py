@@ -1,4 +1,4 @@
-"""What the telephone applications in the field call: their calls, their figures, who they are, which version is new."""
+"""Methods of the telephone apps: sync call logs, own calls and statistics, profile, app version."""
 
 from __future__ import annotations
 
@@ -11,144 +11,151 @@ from flask_babel import gettext as _
 from sqlalchemy import case, func, select
 
 from app.domain import settings
-from app.domain.call_sync import MOST, Result
+from app.domain.call_sync import MAX_BATCH, CallResult
 from app.extensions import db
 from app.models import CallLog, Customer, Lead, PhoneSync, Ticket, User
 from app.web.compat.arguments import Arguments
-from app.web.compat.doctypes import DOCTYPES
-from app.web.compat.responses import Refused
+from app.web.compat.doctypes import CALL_LOG, LEAD, TICKET
+from app.web.compat.responses import CompatError
+from app.web.compat.timestamps import local_timestamp
+from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer, json_answer
 from app.web.records import call_batches
 
-MOST_LOGS = 500
-#: One side of a call, which may be an e-mail address, and its mask.
-_SIDE = DOCTYPES["CRM Call Log"].record_table.by_name["other_number"]
+MAX_CALLS = 500
+#: Masks the number of one side of a call, which may be an email address.
+_NUMBER_FIELD = CALL_LOG.record_table.by_name["other_number"]
 
 
-# --- calls in
+# --- sync
 
 
 def sync_call_logs(arguments: Arguments) -> Any:
-    """A batch of calls. Raises Refused: 403 without the right, 413 for more than MOST, 417 for what is no list."""
+    """call_logs_data -> the result of each call. Raises Denied (403), CompatError (413 for a large batch, 417)."""
     viewer = current_viewer()
     viewer.person.refuse_unless("Call Logs", "create")
     try:
-        return _told(call_batches.store(_records(arguments), viewer))
+        return _sync_result(call_batches.store(_call_records(arguments), viewer))
     except call_batches.ComeAgain as broken:
-        return _come_again(str(broken.message))
+        return _retry_later(str(broken.message))
 
 
-def _records(arguments: Arguments) -> list[Any]:
-    data = arguments.parsed("call_logs_data")
+def _call_records(arguments: Arguments) -> list[Any]:
+    data = arguments.json_value("call_logs_data")
     if isinstance(data, dict):
         data = [data]
     if not isinstance(data, list):
-        raise Refused(417, _("“call_logs_data” must be a list of calls."))
-    if len(data) > MOST:
-        raise Refused(413, _("At most %(most)s calls in one batch, please send less at once.", most=MOST))
+        raise CompatError(417, _("“call_logs_data” must be a list of calls."))
+    if len(data) > MAX_BATCH:
+        raise CompatError(413, _("A batch holds at most %(most)s calls. Please send fewer at once.", most=MAX_BATCH))
     return data
 
 
-def _come_again(text: str) -> Response:
-    """A passing fault fails the whole batch: telephones move their cursor past single records that failed."""
+def _retry_later(text: str) -> Response:
+    """Fail the whole batch on a temporary error: the apps do not send a single failed record again."""
     body = {"success": False, "message": text, "error": text, "success_count": 0, "failure_count": 0}
-    answer = json_answer(503, {"message": body, "exc_type": "Exception", "exception": text})
-    answer.headers["Retry-After"] = "30"
-    return answer
+    response = json_answer(503, {"message": body, "exc_type": "Exception", "exception": text})
+    response.headers["Retry-After"] = "30"
+    return response
 
 
-def _told(results: list[Result]) -> dict[str, Any]:
-    """Per record, and in the predecessor's counters, which the applications look for in two places."""
-    status = [result.status for result in results]
-    done, twice = status.count("created") + status.count("updated"), status.count("duplicate")
-    counters = {"success_count": done, "failure_count": status.count("error"), "duplicate_count": twice}
+def _sync_result(results: list[CallResult]) -> dict[str, Any]:
+    """The result of each record, and counters, which the apps read in two places."""
+    statuses = [result.status for result in results]
+    stored, duplicates = statuses.count("created") + statuses.count("updated"), statuses.count("duplicate")
+    summary: dict[str, Any] = {
+        "success_count": stored,
+        "failure_count": statuses.count("error"),
+        "duplicate_count": duplicates,
+    }
     errors = [f"{result.device_call_id or result.index}: {result.sentence}" for result in results if result.sentence]
-    named = {"errors": errors, "processed_ids": [str(each.call_id) for each in results if each.call_id is not None]}
-    text = _("Synced %(done)s call logs, %(twice)s duplicates skipped", done=done, twice=twice)
-    data = counters | named | {"results": [_result(result) for result in results]}
-    return {"success": True, "message": text, **counters, **named, "data": data}
+    processed_ids = [str(result.call_id) for result in results if result.call_id is not None]
+    summary |= {"errors": errors, "processed_ids": processed_ids}
+    text = _("Synced %(done)s call logs, %(twice)s duplicates skipped", done=stored, twice=duplicates)
+    data = summary | {"results": [_result(result) for result in results]}
+    return {"success": True, "message": text, **summary, "data": data}
 
 
-def _result(result: Result) -> dict[str, Any]:
-    told = {"index": result.index, "device_call_id": result.device_call_id, "status": result.status}
+def _result(result: CallResult) -> dict[str, Any]:
+    fields = {"index": result.index, "device_call_id": result.device_call_id, "status": result.status}
     if result.status == "error":
-        return told | {"error_code": result.code, "error": result.sentence}
-    return told | {"name": str(result.call_id)}
+        return fields | {"error_code": result.code, "error": result.sentence}
+    return fields | {"name": str(result.call_id)}
 
 
-# --- calls and figures out
+# --- own calls and statistics
 
 
-def user_call_logs(arguments: Arguments) -> dict[str, Any]:
-    """One's own calls, newest first: limit (50, at most 500), offset, from_date, to_date."""
+def list_user_calls(arguments: Arguments) -> dict[str, Any]:
+    """limit (50, at most 500), offset, from_date, to_date -> the person's own calls, newest first."""
     viewer = current_viewer()
     viewer.person.refuse_unless("Call Logs", "read")
-    limit, offset = arguments.whole("limit", 50, 1, MOST_LOGS), arguments.whole("offset", 0, 0, 10**6)
+    limit, offset = arguments.integer("limit", 50, 1, MAX_CALLS), arguments.integer("offset", 0, 0, 10**6)
     query = select(CallLog, Lead.number, Ticket.number, Customer.first_name, Customer.last_name)
     for record, key in ((Lead, CallLog.lead_id), (Ticket, CallLog.ticket_id), (Customer, CallLog.customer_id)):
-        query = query.outerjoin(record, record.id == key)  # only what the person sees
-    query = query.where(CallLog.employee_id == viewer.person.id, *_between(arguments, viewer.zone))
+        query = query.outerjoin(record, record.id == key)  # null for a record that is not visible to the person
+    query = query.where(CallLog.employee_id == viewer.person.id, *_date_conditions(arguments, viewer.zone))
     rows = db.session.execute(query.order_by(CallLog.started_on.desc(), CallLog.id.desc()).limit(limit).offset(offset))
-    data = [_log(call, (lead, ticket), " ".join(n for n in names if n), viewer) for call, lead, ticket, *names in rows]
+    data = [_call_document(*row, viewer=viewer) for row in rows]
     return {"success": True, "message": _("Retrieved %(n)s call logs", n=len(data)), "data": data}
 
 
-def _between(arguments: Arguments, zone: ZoneInfo) -> list[Any]:
-    rules = []
+def _date_conditions(arguments: Arguments, zone: ZoneInfo) -> list[Any]:
+    conditions = []
     for name in ("from_date", "to_date"):
         if name in arguments:
-            moment = _moment(arguments.text(name), zone, is_end=name == "to_date")
-            rules.append(CallLog.started_on <= moment if name == "to_date" else CallLog.started_on >= moment)
-    return rules
+            moment = _parse_moment(arguments.text(name), zone, is_end=name == "to_date")
+            conditions.append(CallLog.started_on <= moment if name == "to_date" else CallLog.started_on >= moment)
+    return conditions
 
 
-def _moment(text: str, zone: ZoneInfo, is_end: bool) -> datetime:
-    """A local date (its first or last second) or moment. Raises Refused (417)."""
+def _parse_moment(text: str, zone: ZoneInfo, is_end: bool) -> datetime:
+    """A local date (its first or last second) or time. Raises CompatError (417)."""
     try:
         moment = datetime.fromisoformat(text.strip()[:32])
         moment = moment if moment.tzinfo else moment.replace(tzinfo=zone)
         return moment.replace(hour=23, minute=59, second=59) if is_end and len(text.strip()) == 10 else moment
     except (ValueError, OverflowError) as error:
-        raise Refused(417, _("“%(text)s” is no date such as 2026-11-23.", text=text[:40])) from error
+        raise CompatError(417, _("“%(text)s” isn't a date such as 2026-11-23.", text=text[:40])) from error
 
 
-def _log(call: CallLog, places: tuple[str | None, str | None], customer: str, viewer: Any) -> dict[str, Any]:
-    """The predecessor's keys; numbers as the person may see them. `places`: numbers of its lead and of its ticket."""
-    native, mobile = call.native or {}, lambda number: _SIDE.value((number,), viewer)
-    place = next((each for each in zip(("CRM Lead", "CRM Ticket"), places, strict=True) if each[1]), (None, None))
+def _call_document(call: CallLog, lead: str | None, ticket: str | None, *names: str | None, viewer: Viewer) -> Any:
+    """A call with the numbers of its lead and ticket and its customer's names; phone numbers are masked."""
+    native = call.native or {}
+    doctype = LEAD.name if lead else TICKET.name if ticket else None
     return {
         "name": str(call.id),
-        "from": mobile(call.from_number),
-        "to": mobile(call.to_number),
+        "from": _masked(call.from_number, viewer),
+        "to": _masked(call.to_number, viewer),
         "type": call.direction,
         "status": call.status,
         "duration": call.duration_seconds,
         "native_duration": native.get("duration"),
-        "start_time": _local(call.started_on, viewer.zone),
-        "end_time": _local(call.ended_on, viewer.zone),
+        "start_time": local_timestamp(call.started_on, viewer, "seconds"),
+        "end_time": local_timestamp(call.ended_on, viewer, "seconds"),
         "telephony_medium": "Manual",
         "medium": "Mobile App" if call.medium == "mobile" else call.medium,
         "method": "Mobile" if call.medium == "mobile" else "Manual",
         "employee": viewer.person.username,
-        "customer": mobile(call.other_e164),
-        "customer_name": customer or None,
+        "customer": _masked(call.other_e164, viewer),
+        "customer_name": " ".join(name for name in names if name) or None,
         "is_cold_call": int(call.cold),
         "native_call_type": native.get("native_call_type"),
         "native_call_status": native.get("native_call_status"),
         "caller": None,
         "receiver": None,
-        "reference_doctype": place[0],
-        "reference_docname": place[1],
-        "creation": _local(call.created_on, viewer.zone),
+        "reference_doctype": doctype,
+        "reference_docname": lead or ticket,
+        "creation": local_timestamp(call.created_on, viewer, "seconds"),
     }
 
 
-def _local(moment: datetime | None, zone: ZoneInfo) -> str | None:
-    return f"{moment.astimezone(zone):%Y-%m-%d %H:%M:%S}" if moment else None
+def _masked(number: str | None, viewer: Viewer) -> Any:
+    return _NUMBER_FIELD.value((number,), viewer)
 
 
 def sync_stats(arguments: Arguments) -> dict[str, Any]:
-    """How many calls of one's own there are, how many came by telephone, when it synced last."""
+    """Counts of the person's own calls, how many of them were synced, and the time of the last sync."""
     viewer = current_viewer()
     viewer.person.refuse_unless("Call Logs", "read")
     midnight = viewer.now.astimezone(viewer.zone).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -159,21 +166,21 @@ def sync_stats(arguments: Arguments) -> dict[str, Any]:
     )
     total, mobile, today = db.session.execute(select(*sums).where(CallLog.employee_id == viewer.person.id)).one()
     last = db.session.execute(select(PhoneSync.synced_on).where(PhoneSync.employee_id == viewer.person.id)).scalar()
-    share = round(100 * int(mobile or 0) / total, 1) if total else 0.0
+    percentage = round(100 * int(mobile or 0) / total, 1) if total else 0.0
     return {
         "success": True,
         "data": {
             "total_call_logs": total,
             "mobile_synced_logs": int(mobile or 0),
             "today_logs": int(today or 0),
-            "last_sync_time": _local(last, viewer.zone),
-            "sync_percentage": share,
+            "last_sync_time": local_timestamp(last, viewer, "seconds"),
+            "sync_percentage": percentage,
         },
     }
 
 
 def user_profile(arguments: Arguments) -> dict[str, Any]:
-    """Who one is, and one's own number, by which the applications tell directions apart."""
+    """The person's name, email and own number, by which the apps tell incoming from outgoing calls."""
     user = db.session.execute(
         select(
             User.username, User.first_name, User.last_name, User.email, User.mobile_e164, User.telephony_number
@@ -191,23 +198,25 @@ def user_profile(arguments: Arguments) -> dict[str, Any]:
     return {"success": True, "data": data}
 
 
-# --- the application itself
+# --- the app itself
 
 
 def app_version(arguments: Arguments) -> Response:
-    """Which version is new; the keys stand at the top, where the application looks, and under message."""
-    said = settings.values_of(db.session(), "phone_app_version", "phone_app_build", "phone_app_url", "phone_app_force")
-    name, build = said["phone_app_version"], said["phone_app_build"]
+    """The current version of the app; the keys are at the top level, where the app reads them, and under message."""
+    values = settings.values_of(
+        db.session(), "phone_app_version", "phone_app_build", "phone_app_url", "phone_app_force"
+    )
+    name, build = values["phone_app_version"], values["phone_app_build"]
     version = {
         "success": True,
         "current_version": name,
         "current_build": build,
         "version": name,
         "build_number": build,
-        "download_url": said["phone_app_url"] or None,
+        "download_url": values["phone_app_url"] or None,
         "release_notes": "",
-        "force_update": said["phone_app_force"],
-        "min_supported_version": name if said["phone_app_force"] else "1.0.0",
+        "force_update": values["phone_app_force"],
+        "min_supported_version": name if values["phone_app_force"] else "1.0.0",
         "file_size": None,
         "last_updated": None,
     }
@@ -215,7 +224,7 @@ def app_version(arguments: Arguments) -> Response:
 
 
 def update_settings(arguments: Arguments) -> Response:
-    """How often the application asks for a new version, and after how many days it insists."""
+    """How often the app checks for a new version, and after how many days it forces the update."""
     force = settings.values_of(db.session(), "phone_app_force")["phone_app_force"]
-    known = {"success": True, "check_interval_hours": 24, "force_after_days": 0 if force else 30, "auto_check": True}
-    return json_answer(200, known | {"message": known})
+    body = {"success": True, "check_interval_hours": 24, "force_after_days": 0 if force else 30, "auto_check": True}
+    return json_answer(200, body | {"message": body})

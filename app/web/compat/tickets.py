@@ -1,4 +1,4 @@
-"""The predecessor's methods for tickets: made, moved, closed by the dozen; what a customer had before."""
+"""Methods for tickets: create, change the status, bulk changes, the history of a customer."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from typing import Any
 from flask_babel import gettext as _
 from sqlalchemy import case, func, select
 
-from app import access
-from app.domain import call_outcomes
 from app.domain.base import RuleBroken
 from app.domain.leads import TERMINAL
 from app.domain.tickets import ENDED
@@ -16,54 +14,53 @@ from app.extensions import db
 from app.models import LeadStatus, TicketStatus
 from app.web.compat import bulk_actions, client
 from app.web.compat.arguments import Arguments
-from app.web.compat.child_rows import local
-from app.web.compat.customers import whose
-from app.web.compat.doctypes import DOCTYPES, DocType
-from app.web.compat.documents import documents
-from app.web.compat.field_conversion import plain, taken
-from app.web.compat.leads import LEAD, with_customer
-from app.web.compat.lists import meta_of
-from app.web.compat.responses import Refused
+from app.web.compat.call_links import link_to_record
+from app.web.compat.customers import customer_conditions
+from app.web.compat.doctypes import CALL_LOG, LEAD, TICKET, DocType
+from app.web.compat.documents import fetch_documents
+from app.web.compat.field_conversion import html_to_text, record_values
+from app.web.compat.field_lists import describe_fields
+from app.web.compat.leads import customer_fields
+from app.web.compat.notes import write_note
+from app.web.compat.responses import CompatError
+from app.web.compat.statuses import find_status_id, first_status_id, status_master
+from app.web.compat.timestamps import local_timestamp
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer
 from app.web.core.record_table import ListQuery
-from app.web.records import mentions
-
-TICKET, CALL = DOCTYPES["CRM Ticket"], DOCTYPES["CRM Call Log"]
 
 
 def get_ticket(arguments: Arguments) -> dict[str, Any]:
-    """name -> the ticket, what is known of its customer, and fields_meta."""
-    ticket = client.whole_of(TICKET, arguments.text("name"))
-    return ticket | with_customer(ticket["customer_id"]) | {"fields_meta": meta_of(TICKET, current_viewer())}
+    """name -> the ticket, its customer's fields, and fields_meta."""
+    ticket = client.read_document(TICKET, arguments.text("name"))
+    return ticket | customer_fields(ticket["customer_id"]) | {"fields_meta": describe_fields(TICKET, current_viewer())}
 
 
-def create(arguments: Arguments) -> dict[str, Any]:
-    """doc (with call_log, if it began with a call) -> the stored ticket."""
-    doc = arguments.table("doc")
-    call = doc.pop("call_log", None)
-    made = client.inserted(doc | {"doctype": TICKET.name})
-    if call:
-        row, viewer = client.row_of(CALL, str(call), "write"), current_viewer()
-        ticket = client.row_of(TICKET, made["name"], "read")
-        with access.as_system(db.session()):
-            call_outcomes.link(db.session(), row, ticket, viewer.person.id, viewer.now)
-    return made
+def create_ticket(arguments: Arguments) -> dict[str, Any]:
+    """doc (with call_log, if the ticket starts from a call) -> the stored ticket."""
+    doc = arguments.json_object("doc")
+    call_name = doc.pop("call_log", None)
+    stored = client.insert_document(doc | {"doctype": TICKET.name})
+    if call_name:
+        call = client.get_record(CALL_LOG, str(call_name), "write")
+        link_to_record(call, client.get_record(TICKET, stored["name"], "read"))
+    return stored
 
 
-# --- changed
+# --- changes
 
 
-def move(arguments: Arguments) -> dict[str, Any]:
-    """ticket, status, comment: the comment is the resolution where the status asks for one, else a note."""
-    row, viewer = client.row_of(TICKET, arguments.first("ticket", "ticket_name", "name"), "write"), current_viewer()
-    label, comment = arguments.text("status"), plain(arguments.text("comment", ""))
-    key = bulk_actions.status_of(TICKET, label)
-    ends = viewer.lookups.meanings["ticket_status"].get(key) in ENDED
-    given = TICKET.record_table.parse({"resolution": comment}, "edit", viewer) if ends and comment else {}
-    bulk_actions.moved(TICKET, row, given | {"status_id": key}, viewer)
-    if comment and not ends:
-        noted(row, comment, viewer)
+def update_status(arguments: Arguments) -> dict[str, Any]:
+    """ticket, status, comment: the comment is the resolution if the status closes the ticket, else a note."""
+    viewer, name = current_viewer(), arguments.first_text("ticket", "ticket_name", "name")
+    row = client.get_record(TICKET, name, "write")
+    label, comment = arguments.text("status"), html_to_text(arguments.text("comment", ""))
+    status_id = find_status_id(TICKET, label, viewer)
+    closes = viewer.lookups.meanings["ticket_status"].get(status_id) in ENDED
+    values = _resolution(comment, viewer) if closes else {}
+    bulk_actions.update_record(TICKET, row, values | {"status_id": status_id}, viewer)
+    if comment and not closes:
+        write_note(row, comment, viewer)
     return {
         "success": True,
         "message": _("Status changed to %(status)s", status=label),
@@ -72,91 +69,90 @@ def move(arguments: Arguments) -> dict[str, Any]:
     }
 
 
-def noted(row: Any, text: str, viewer: Viewer) -> Any:
-    """A note on a record. Raises Denied without the right, RuleBroken for a text that cannot be kept."""
-    viewer.person.refuse_unless("Notes", "create")
-    taken = DOCTYPES["FCRM Note"].record_table.parse({"text": text}, "add", viewer)["text"]
-    if not taken:
-        raise RuleBroken(_("Please write something."), "content")
-    return mentions.write_note(db.session(), row, taken, viewer)
+def _resolution(text: str, viewer: Viewer) -> dict[str, Any]:
+    """The parsed resolution; {} without a text, so that a stored one stays."""
+    return TICKET.record_table.parse({"resolution": text}, "edit", viewer) if text else {}
 
 
-def change_many(arguments: Arguments) -> dict[str, Any]:
-    """names, updates: {field: value}."""
-    updates, viewer = arguments.table("updates"), current_viewer()
+def bulk_update_tickets(arguments: Arguments) -> dict[str, Any]:
+    """names, updates ({field: value}) -> the result of each."""
+    updates, viewer = arguments.json_object("updates"), current_viewer()
     if not updates:
-        raise Refused(417, _("“%(name)s” must be an object.", name="updates"))
-    values = TICKET.record_table.parse(taken(TICKET, updates, {}), "edit", viewer)
-    return _many(arguments, values, viewer)
+        raise CompatError(417, _("“%(name)s” must be an object.", name="updates"))
+    values = TICKET.record_table.parse(record_values(TICKET, updates, {}), "edit", viewer)
+    return _bulk_update(arguments, values, viewer)
 
 
-def set_priority(arguments: Arguments) -> dict[str, Any]:
-    """names, priority."""
+def bulk_set_priority(arguments: Arguments) -> dict[str, Any]:
+    """names, priority -> the result of each."""
     viewer = current_viewer()
-    return _many(arguments, TICKET.record_table.parse({"priority": arguments.text("priority")}, "edit", viewer), viewer)
+    values = TICKET.record_table.parse({"priority": arguments.text("priority")}, "edit", viewer)
+    return _bulk_update(arguments, values, viewer)
 
 
-def close_many(arguments: Arguments) -> dict[str, Any]:
-    """names, resolution."""
-    cards, viewer = current_viewer().lookups, current_viewer()
-    closed = [key for key in cards.offered["ticket_status"] if cards.meanings["ticket_status"][key] == "closed"]
-    if not closed:
-        raise RuleBroken(_("The list of ticket statuses has none for “closed”. An admin can add it."), "status")
-    text = plain(arguments.text("resolution", ""))
-    values = TICKET.record_table.parse({"resolution": text}, "edit", viewer) if text else {}
-    return _many(arguments, values | {"status_id": closed[0]}, viewer)
+def bulk_close_tickets(arguments: Arguments) -> dict[str, Any]:
+    """names, resolution -> the result of each."""
+    viewer = current_viewer()
+    status_id = first_status_id(TICKET, "closed", viewer)
+    if status_id is None:
+        raise RuleBroken(_("No ticket status has the meaning “closed”. An admin can add one."), "status")
+    values = _resolution(html_to_text(arguments.text("resolution", "")), viewer)
+    return _bulk_update(arguments, values | {"status_id": status_id}, viewer)
 
 
-def _many(arguments: Arguments, values: dict[str, Any], viewer: Viewer) -> dict[str, Any]:
-    names = arguments.names("names", "ticket_names", "tickets")
-    return bulk_actions.for_each(
-        TICKET, names, "write", lambda row: bulk_actions.moved(TICKET, row, dict(values), viewer)
+def _bulk_update(arguments: Arguments, values: dict[str, Any], viewer: Viewer) -> dict[str, Any]:
+    names = arguments.record_names("names", "ticket_names", "tickets")
+    return bulk_actions.apply_to_each(
+        TICKET, names, "write", lambda row: bulk_actions.update_record(TICKET, row, dict(values), viewer)
     )
 
 
-# --- what a customer had
+# --- history of a customer
+
+_CLOSED_MEANINGS = {TICKET.name: ENDED, LEAD.name: TERMINAL}
+_STATUS_RECORDS: dict[str, Any] = {TICKET.name: TicketStatus, LEAD.name: LeadStatus}
 
 
-def history(arguments: Arguments) -> dict[str, Any]:
-    """mobile_no, email or customer_id -> {tickets, leads, summary}: what is open, and how much there was in all."""
-    viewer, most = current_viewer(), 20 if "customer_id" in arguments else 10
-    theirs = whose(arguments)
-    of_tickets, of_leads = theirs(TICKET), theirs(LEAD)
-    tickets = _open(TICKET, of_tickets, ("subject", "status", "priority", "creation"), most, viewer)
-    leads = _open(LEAD, of_leads, ("lead_name", "status", "account_type", "creation"), most, viewer)
-    ticket_count, open_count, ticket_last = _counted(TICKET, of_tickets, TicketStatus, ENDED, viewer)
-    lead_count, _open_leads, lead_last = _counted(LEAD, of_leads, LeadStatus, TERMINAL, viewer)
-    last = max((each for each in (ticket_last, lead_last) if each is not None), default=None)
+def customer_history(arguments: Arguments) -> dict[str, Any]:
+    """mobile_no, email or customer_id -> {tickets, leads, summary}: the open ones, and counts of all."""
+    limit = 20 if "customer_id" in arguments else 10
+    conditions = customer_conditions(arguments)
+    of_tickets, of_leads = conditions(TICKET), conditions(LEAD)
+    tickets = _open_documents(TICKET, of_tickets, ("subject", "status", "priority", "creation"), limit)
+    leads = _open_documents(LEAD, of_leads, ("lead_name", "status", "account_type", "creation"), limit)
+    ticket_count, open_count, ticket_changed_on = _count_documents(TICKET, of_tickets)
+    lead_count, _open_leads, lead_changed_on = _count_documents(LEAD, of_leads)
+    last = max((each for each in (ticket_changed_on, lead_changed_on) if each is not None), default=None)
     summary = {
         "total_tickets": ticket_count,
         "open_tickets": open_count,
         "total_leads": lead_count,
-        "last_interaction": local(last, viewer),
+        "last_interaction": local_timestamp(last, current_viewer()),
     }
     return {"tickets": tickets, "leads": leads, "summary": summary}
 
 
-def _open(kind: DocType, rules: list[Any], names: tuple[str, ...], most: int, viewer: Viewer) -> list[dict[str, Any]]:
-    if not viewer.person.may(kind.module, "read"):
+def _open_documents(
+    doctype: DocType, conditions: list[Any], names: tuple[str, ...], limit: int
+) -> list[dict[str, Any]]:
+    viewer = current_viewer()
+    if not viewer.person.may(doctype.module, "read"):
         return []
-    master, ended = ("ticket_status", ENDED) if kind is TICKET else ("lead_status", TERMINAL)
-    going = [key for key, meaning in viewer.lookups.meanings[master].items() if meaning not in ended]
-    record = kind.record_table.record
-    arguments = ListQuery([*rules, record.status_id.in_(going)], [record.id.desc()], most)
-    return documents(kind, arguments, ("name", "description", *names), viewer)
+    closed, meanings = _CLOSED_MEANINGS[doctype.name], viewer.lookups.meanings[status_master(doctype)]
+    open_ids = [key for key, meaning in meanings.items() if meaning not in closed]
+    record = doctype.record_table.record
+    list_query = ListQuery([*conditions, record.status_id.in_(open_ids)], [record.id.desc()], limit)
+    return fetch_documents(doctype, list_query, ("name", "description", *names), viewer)
 
 
-def _counted(
-    kind: DocType, rules: list[Any], status: Any, ended: tuple[str, ...], viewer: Viewer
-) -> tuple[int, int, Any]:
-    """(how many, how many still open, when one was last changed); one statement."""
-    if not viewer.person.may(kind.module, "read"):
+def _count_documents(doctype: DocType, conditions: list[Any]) -> tuple[int, int, Any]:
+    """(how many, how many of them open, when the last one was changed); one statement."""
+    if not current_viewer().person.may(doctype.module, "read"):
         return 0, 0, None
-    record = kind.record_table.record
-    ids = kind.record_table.ids(ListQuery(rules, [], 1))
-    going = func.sum(case((status.meaning.not_in(ended), 1), else_=0))
-    query = select(func.count(record.id), going, func.max(record.changed_on)).join(
-        status, status.id == record.status_id
-    )
-    total, still, last = db.session.execute(query.where(record.id.in_(ids))).one()
-    return total, int(still or 0), last
+    record, status = doctype.record_table.record, _STATUS_RECORDS[doctype.name]
+    is_open = case((status.meaning.not_in(_CLOSED_MEANINGS[doctype.name]), 1), else_=0)
+    query = select(func.count(record.id), func.sum(is_open), func.max(record.changed_on))
+    query = query.join(status, status.id == record.status_id)
+    ids = doctype.record_table.ids(ListQuery(conditions, [], 1))
+    total, open_count, changed_on = db.session.execute(query.where(record.id.in_(ids))).one()
+    return total, int(open_count or 0), changed_on

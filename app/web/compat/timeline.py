@@ -1,32 +1,29 @@
-"""The predecessor's timeline of a record: what happened, calls, notes and tasks; reading it tells nobody."""
+"""Methods for the timeline of a record: activities, calls, notes and tasks."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from flask_babel import gettext as _
 from sqlalchemy import select
 
-from app.domain.base import NotThere
 from app.domain.timeline import Activity
 from app.extensions import db
 from app.web.compat import client
 from app.web.compat.arguments import Arguments
-from app.web.compat.assignment import name_of
-from app.web.compat.calls import TASK
-from app.web.compat.child_rows import local
-from app.web.compat.doctypes import DOCTYPES, DocType
-from app.web.compat.documents import documents
-from app.web.compat.references import place_of, title_and_text
-from app.web.compat.tickets import CALL
+from app.web.compat.assignment import username_of
+from app.web.compat.doctypes import CALL_LOG, DOCTYPES, TASK, DocType
+from app.web.compat.doctypes.note import split_note
+from app.web.compat.documents import fetch_documents
+from app.web.compat.references import LEAD_TARGET, target_of_number
+from app.web.compat.timestamps import local_timestamp
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer
 from app.web.core.record_table import ListQuery
 from app.web.records import timeline
 
-MOST = 100
-#: Our kind -> what the predecessor called it; "added" else.
-_TYPES = {
+MAX_ROWS = 100
+#: Our kind of activity -> the predecessor's type; "added" for others.
+_ACTIVITY_TYPES = {
     "note": "comment",
     "comment": "comment",
     "system": "creation",
@@ -36,65 +33,71 @@ _TYPES = {
 }
 
 
-def get(arguments: Arguments) -> list[list[dict[str, Any]]]:
+def get_activities(arguments: Arguments) -> list[list[dict[str, Any]]]:
     """name (of a lead, ticket or customer), limit (20), offset -> [activities, calls, notes, tasks, attachments]."""
-    place, viewer = place_of(arguments.text("name")), current_viewer()
-    if place is None:
-        raise NotThere(_("%(kind)s %(name)s was not found.", kind="Document", name=arguments.text("name")[:40]))
-    row = client.row_of(DOCTYPES[place.doctype], arguments.text("name"), "read")
-    size, start = arguments.whole("limit", 20, 1, MOST), arguments.whole("offset", 0, 0, 10**6)
-    lines = lines_of(place.column, row.id, size, start)
-    notes = [_note(line, place.doctype, row.number, viewer) for line in lines if line.kind == "note"]
-    of_it = (place.column, row.id, size)
-    told = [_told(line, viewer) | {"is_lead": place.field == "lead"} for line in lines]
-    return [told, _rest(CALL, *of_it), notes, _rest(TASK, *of_it), []]
+    viewer, name = current_viewer(), arguments.text("name")
+    target = target_of_number(name)
+    if target is None:
+        raise client.not_found("Document", name)
+    row = client.get_record(DOCTYPES[target.doctype], name, "read")
+    size, start = arguments.integer("limit", 20, 1, MAX_ROWS), arguments.integer("offset", 0, 0, 10**6)
+    activities = fetch_activities(getattr(Activity, target.column) == row.id, size=size, start=start)
+    documents = [_activity_document(each, viewer) | {"is_lead": target is LEAD_TARGET} for each in activities]
+    reference = {"reference_doctype": target.doctype, "reference_docname": row.number}
+    notes = [_note_document(each, viewer) | reference for each in activities if each.kind == "note"]
+    calls, tasks = (_related_documents(doctype, target.column, row.id, size) for doctype in (CALL_LOG, TASK))
+    return [documents, calls, notes, tasks, []]
 
 
-def lines_of(column: str, key: int, size: int, start: int = 0, *rules: Any) -> list[Any]:
-    """A page of a record's lines that fit the rules, newest first; one statement."""
-    line = Activity
+def fetch_activities(*conditions: Any, size: int, start: int = 0) -> list[Any]:
+    """A page of matching activity rows, newest first; one statement."""
     query = select(
-        line.id, line.kind, line.at, line.actor_id, line.payload, line.edited_on, line.lead_id, line.ticket_id
+        Activity.id,
+        Activity.kind,
+        Activity.at,
+        Activity.actor_id,
+        Activity.payload,
+        Activity.edited_on,
+        Activity.lead_id,
+        Activity.ticket_id,
     )
-    query = query.where(getattr(line, column) == key, *rules).order_by(line.id.desc())
+    query = query.where(*conditions).order_by(Activity.id.desc())
     return list(db.session.execute(query.limit(size).offset(start)))
 
 
-def _told(line: Any, viewer: Viewer) -> dict[str, Any]:
-    """One line in our words, masked like them; under the old keys."""
-    told, owner = timeline.entry(line, viewer), name_of(line.actor_id, viewer)
-    words = {"content": str(told["headline"]), "body": told["body"], "changes": told["changes"]}
-    if line.kind in ("note", "comment"):
-        words["content"] = told["body"]
+def _activity_document(activity: Any, viewer: Viewer) -> dict[str, Any]:
+    """An entry of our timeline, with its masks, under the predecessor's keys."""
+    entry = timeline.entry(activity, viewer)
+    is_comment = activity.kind in ("note", "comment")
+    content = entry["body"] if is_comment else str(entry["headline"])
     return {
-        "name": str(line.id),
-        "activity_type": _TYPES.get(line.kind, "added"),
-        "creation": local(line.at, viewer),
-        "owner": owner,
-        "data": words,
-        "content": words["content"],
+        "name": str(activity.id),
+        "activity_type": _ACTIVITY_TYPES.get(activity.kind, "added"),
+        "creation": local_timestamp(activity.at, viewer),
+        "owner": username_of(activity.actor_id, viewer),
+        "data": {"content": content, "body": entry["body"], "changes": entry["changes"]},
+        "content": content,
         "options": None,
-        "kind": line.kind,
+        "kind": activity.kind,
     }
 
 
-def _note(line: Any, doctype: str, number: str, viewer: Viewer) -> dict[str, Any]:
-    title, text = title_and_text(line.payload)
+def _note_document(activity: Any, viewer: Viewer) -> dict[str, Any]:
+    title, content = split_note(activity.payload)
     return {
-        "name": str(line.id),
+        "name": str(activity.id),
         "title": title,
-        "content": text,
-        "owner": name_of(line.actor_id, viewer),
-        "modified": local(line.edited_on or line.at, viewer),
-        "reference_doctype": doctype,
-        "reference_docname": number,
+        "content": content,
+        "owner": username_of(activity.actor_id, viewer),
+        "modified": local_timestamp(activity.edited_on or activity.at, viewer),
     }
 
 
-def _rest(kind: DocType, column: str, key: int, size: int) -> list[dict[str, Any]]:
-    """The newest calls or tasks of the record; none where the module is closed, or a record has none."""
-    parent, viewer = getattr(kind.record_table.record, column, None), current_viewer()
-    if parent is None or not viewer.person.may(kind.module, "read"):
+def _related_documents(doctype: DocType, column: str, record_id: int, size: int) -> list[dict[str, Any]]:
+    """The newest calls or tasks of the record; none without read access, or if such a record has none."""
+    parent, viewer = getattr(doctype.record_table.record, column, None), current_viewer()
+    if parent is None or not viewer.person.may(doctype.module, "read"):
         return []
-    wanted = ListQuery([parent == key], [kind.record_table.record.id.desc()], size, newest=True)
-    return documents(kind, wanted, ("name", *kind.fields), viewer)
+    conditions = [parent == record_id]
+    list_query = ListQuery(conditions, [doctype.record_table.record.id.desc()], size, newest=True)
+    return fetch_documents(doctype, list_query, ("name", *doctype.fields), viewer)

@@ -6,7 +6,6 @@ from typing import Any
 
 from flask_babel import lazy_gettext as _
 
-from app.domain.customers import Customer
 from app.web.core.fields import Field, LongTextField, TextField
 from app.web.core.personal_fields import EmailField, NameField, PhoneField, SecretField
 
@@ -18,18 +17,21 @@ def contact_fields(record: Any, through: Any = None) -> list[Field]:
         own = tuple(getattr(record, name) for name in names)
         return own + (tuple(getattr(through, name) for name in names) if through is not None else ())
 
-    both: dict[str, Any] = {"add": True, "edit": True, "filter": True, "section": "person"}
+    person: dict[str, Any] = {"section": "person"}
     return [
-        NameField("name", _("Name"), columns("first_name", "last_name"), listed=True),
-        TextField("first_name", _("First name"), columns("first_name"), most=80, required=True, **both),
-        TextField("last_name", _("Last name"), columns("last_name"), most=80, **both),
-        PhoneField("mobile", _("Mobile"), columns("mobile", "mobile_e164"), listed=True, **both),
-        PhoneField("alternative_mobile", _("Other mobile"), columns("alternative_mobile", "alternative_e164"), **both),
-        EmailField("email", _("E-mail"), columns("email"), listed=True, **both),
-        SecretField("pan", _("PAN"), columns("pan_sealed", "pan_blind"), **both),
-        SecretField("aadhaar", _("Aadhaar"), columns("aadhaar_sealed", "aadhaar_blind"), **both),
-        LongTextField("address", _("Address"), columns("address"), mask=True, add=True, edit=True, section="person"),
+        NameField("name", _("Name"), columns("first_name", "last_name")),
+        TextField("first_name", _("First name"), columns("first_name"), max_length=80, required=True, **person),
+        TextField("last_name", _("Last name"), columns("last_name"), max_length=80, **person),
+        PhoneField("mobile", _("Mobile"), columns("mobile", "mobile_e164"), **person),
+        PhoneField(
+            "alternative_mobile", _("Other mobile"), columns("alternative_mobile", "alternative_e164"), **person
+        ),
+        EmailField("email", _("Email"), columns("email"), **person),
+        SecretField("pan", _("PAN"), columns("pan_sealed", "pan_blind"), **person),
+        SecretField("aadhaar", _("Aadhaar"), columns("aadhaar_sealed", "aadhaar_blind"), **person),
+        LongTextField("address", _("Address"), columns("address"), mask=True, **person),
     ]
 
 
-CUSTOMER_CONTACT = contact_fields(Customer)
+#: Columns of the contact, in the order of forms.
+CONTACT = ("first_name", "last_name", "mobile", "alternative_mobile", "email", "pan", "aadhaar", "address")

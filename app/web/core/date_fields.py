@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from typing import Any
 
 from flask_babel import lazy_gettext as _
@@ -18,7 +18,7 @@ class DateField(Field):
 
     def __init__(self, *args: Any, **flags: Any) -> None:
         super().__init__(*args, **flags)
-        self.ops = ("eq", "gt", "lt", "ge", "le", "null")
+        self.operators = ("eq", "gt", "lt", "ge", "le", "null")
         self.schema = {"type": "string", "format": "date", "nullable": True}
 
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
@@ -55,7 +55,7 @@ class DateTimeField(Field):
         super().__init__(*args, **flags)
         #: A time by which something is owed is coloured when it is near or past.
         self.due = due
-        self.ops = ("eq", "gt", "lt", "ge", "le", "null")
+        self.operators = ("eq", "gt", "lt", "ge", "le", "null")
         self.schema = {"type": "string", "format": "date-time", "nullable": True}
 
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
@@ -86,6 +86,56 @@ class DateTimeField(Field):
     def form_value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """For datetime-local, in the person's zone."""
         return values[0].astimezone(viewer.zone).strftime("%Y-%m-%dT%H:%M") if values[0] else None
+
+
+class NaiveDateTimeField(DateTimeField):
+    """A date and time without a zone, as plain SQLAlchemy DateTime columns keep it; nothing is converted."""
+
+    def parse(self, raw: Any, viewer: Viewer) -> Any:
+        """The date and time as typed, its zone dropped after conversion to UTC where it has one."""
+        moment = super().parse(raw, viewer)
+        if moment is None or isinstance(raw, datetime):
+            return raw if moment is not None else None
+        typed = datetime.fromisoformat(str(raw).strip()[:40])
+        return moment.replace(tzinfo=None) if typed.tzinfo else typed
+
+    parse_filter = parse
+
+    def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
+        """As 30 Nov 2026, 17:30."""
+        if values[0] is None:
+            return {"kind": "missing"}
+        return {"kind": "date", "text": f"{values[0]:%-d %b %Y, %H:%M}", "iso": values[0].isoformat()}
+
+    def form_value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
+        """For datetime-local, as stored."""
+        return values[0].strftime("%Y-%m-%dT%H:%M") if values[0] else None
+
+
+class TimeField(Field):
+    """A time of day."""
+
+    kind = "time"
+
+    def __init__(self, *args: Any, **flags: Any) -> None:
+        super().__init__(*args, **flags)
+        self.operators = ("eq", "gt", "lt", "ge", "le", "null")
+        self.schema = {"type": "string", "format": "time", "nullable": True}
+
+    def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
+        """ISO time."""
+        return values[0].isoformat() if values[0] is not None else None
+
+    def parse(self, raw: Any, viewer: Viewer) -> Any:
+        """A time such as 17:30. Raises RuleBroken for anything else."""
+        if raw is None or raw == "":
+            return None
+        try:
+            return time.fromisoformat(str(raw).strip()[:20])
+        except ValueError:
+            raise RuleBroken(_("“%(name)s” must be a time such as 17:30.", name=self.name), self.name) from None
+
+    parse_filter = parse
 
 
 def moment_cell(moment: datetime | None, viewer: Viewer, due: bool = False) -> dict[str, Any]:

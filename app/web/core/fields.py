@@ -5,21 +5,26 @@ What is common to all, and the plain kinds; the others are in `personal`, `refer
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from decimal import Decimal, InvalidOperation
+from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
 from flask_babel import lazy_gettext as _
 from sqlalchemy import ColumnElement, and_, false, func, not_, or_
 
 from app.access import Person
-from app.domain.base import RuleBroken
+from app.domain.base import RuleBroken, Stamp
+from app.domain.change_context import ChangeContext
 from app.lib.identity import is_masked
 from app.web.core.lookups import Lookups
 
 #: Values of one filter.
 MOST_ASKED = 1000
+#: Characters of a long text.
+LONGEST_TEXT = 20_000
 
 
 @dataclass
@@ -30,34 +35,56 @@ class Viewer:
     lookups: Lookups
     zone: ZoneInfo
     now: datetime
+    #: (model, id) -> object, for columns that are relations, properties or methods of a model.
+    objects: dict[tuple[Any, int], Any] = field(default_factory=dict)
+
+    @property
+    def stamp(self) -> Stamp:
+        """Who changes a record in this request, and when."""
+        return Stamp(self.person.id, self.now)
+
+    def change_context(self, **settings: Any) -> ChangeContext:
+        """The same with settings for the change; see ChangeContext."""
+        return ChangeContext(self.person.id, self.now, **settings)
 
 
 @dataclass(eq=False)
 class Field:
-    """One column of the table of columns; subclasses know a kind.
+    """One column of a record as screens and REST show and take it; subclasses know a kind.
 
-    `columns`: ORM attributes to select; with two, the second is the customer's and wins where the first is null.
-    `key`: the name by which the domain takes the value. Flags say where the field appears.
+    `columns`: ORM attributes to select; with two, the second is the customer's and wins where the first is null. A
+    field that is declared without columns gets the model's column of its name, if there is one.
+    `key`: the name by which the service takes the value. The flags say what the view offers the field for; the
+    compiler sets them from `add_columns`, `edit_columns`, `search_columns` and `order_columns`.
     """
 
     name: str
-    label: Any
+    label: Any = None
     columns: tuple[Any, ...] = ()
     key: str = ""
-    listed: bool = False
     add: bool = False
     edit: bool = False
     filter: bool = False
     sort: bool = False
     mask: bool = False
     required: bool = False
-    most: int = 255
+    max_length: int = 255
     section: str = "main"
     help: Any = None
-    ops: tuple[str, ...] = ("eq", "neq", "null")
+    operators: tuple[str, ...] = ("eq", "neq", "null")
     #: For OpenAPI.
     schema: dict[str, Any] = field(default_factory=lambda: {"type": "string", "nullable": True})
     kind = "text"
+    #: The model whose object the field needs beside the selected columns; None = the columns are enough.
+    needs: ClassVar[Any] = None
+    #: WTForms or marshmallow validators of the view, run on the parsed value.
+    validators: tuple[Any, ...] = ()
+    #: The view's `formatters_columns` entry: value -> what a cell shows.
+    formatter: Any = None
+    #: Filters on the related rows that may be chosen: {"add": [...], "edit": [...]}.
+    related_filters: Any = None
+    #: The view's own FAB filters: operator -> filter instance.
+    custom_filters: Any = None
 
     def __post_init__(self) -> None:
         self.key = self.key or self.name
@@ -81,7 +108,7 @@ class Field:
         found = values[0]
         if found is None and len(values) > 1:
             found = next((other for other in values[1:] if other is not None), None)
-        return viewer.person.shown(self.name, found) if self.mask else found
+        return viewer.person.mask_value(self.name, found) if self.mask else found
 
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """As JSON says it."""
@@ -92,31 +119,38 @@ class Field:
         shown = self.value(values, viewer)
         return {"kind": "missing"} if shown in (None, "") else {"kind": "text", "text": str(shown)}
 
+    def shown_cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
+        """The cell, by the view's own formatter where it declares one."""
+        if self.formatter is None:
+            return self.cell(values, viewer)
+        shown = self.formatter(self.value(values, viewer))
+        return {"kind": "missing"} if shown in (None, "") else {"kind": "html", "html": shown}
+
     # taking
     def parse(self, raw: Any, viewer: Viewer) -> Any:
         """The domain's value of what a person or machine sent. Raises RuleBroken with a sentence."""
-        return clean_text(raw, self.name, self.most)
+        return clean_text(raw, self.name, self.max_length)
 
     def parse_into(self, values: dict[str, Any], raw: Any, viewer: Viewer) -> None:
         """Write the taken value into the domain's values; a mask sent back leaves the value as it is."""
         if self.mask and isinstance(raw, str) and is_masked(raw):
             return
-        values[self.key] = self.parse(raw, viewer)
+        values[self.key] = validated(self, self.parse(raw, viewer))
 
     # asking
     def where(self, op: str, raw: Any, viewer: Viewer) -> ColumnElement[bool]:
         """The SQL for a filter. Raises RuleBroken for an operator or value that makes no sense."""
-        if op not in self.ops:
-            raise RuleBroken(_("“%(name)s” cannot be filtered by “%(op)s”.", name=self.name, op=op), self.name)
+        if op not in self.operators:
+            raise RuleBroken(_("“%(name)s” can't be filtered with “%(op)s”.", name=self.name, op=op), self.name)
         if op == "null":
             missing = and_(*[column.is_(None) for column in self.columns])
             return missing if str(raw).lower() not in ("false", "0", "no") else not_(missing)
-        if op == "in":
+        if op in ("in", "not_in"):
             parts = few(raw if isinstance(raw, list) else str(raw).split(","), self.name)
-            return self._any("in", [self.parse_filter(part, viewer) for part in parts])
+            return self._any(op, [self.parse_filter(part, viewer) for part in parts])
         value = self.parse_filter(raw, viewer)
         if value is None and op not in ("eq", "neq"):
-            raise RuleBroken(_("“%(name)s” cannot be compared with nothing.", name=self.name), self.name)
+            raise RuleBroken(_("“%(name)s” can't be compared with an empty value.", name=self.name), self.name)
         return self._any(op, value)
 
     def parse_filter(self, raw: Any, viewer: Viewer) -> Any:
@@ -124,13 +158,18 @@ class Field:
         return clean_text(raw, self.name, 255)
 
     def _any(self, op: str, value: Any) -> ColumnElement[bool]:
-        if op in ("neq", "nct"):
-            return not_(func.coalesce(self._any("eq" if op == "neq" else "ct", value), false()))
+        if op in _NEGATED:
+            return not_(func.coalesce(self._any(_NEGATED[op], value), false()))
         return or_(*[_compare(column, op, value) for column in self.filter_columns()])
 
     def filter_columns(self) -> tuple[Any, ...]:
         """Where a filter looks."""
         return self.columns
+
+    def operator_label(self, op: str) -> str:
+        """An operator in words."""
+        custom = (self.custom_filters or {}).get(op)
+        return str(custom.name if custom is not None else OPERATOR_LABELS[op])
 
     def order(self) -> Any:
         """The SQL to sort by."""
@@ -151,7 +190,7 @@ class Field:
             "lookup_url": None,
             "selected": [],
             "multiple": False,
-            "maxlength": self.most,
+            "maxlength": self.max_length,
             "placeholder": None,
             "readonly": False,
             "autocomplete": "off",
@@ -162,6 +201,29 @@ class Field:
         return self.value(values, viewer)
 
 
+#: Operators in words.
+OPERATOR_LABELS = {
+    "eq": _("is"),
+    "neq": _("is not"),
+    "ct": _("contains"),
+    "nct": _("does not contain"),
+    "sw": _("starts with"),
+    "nsw": _("does not start with"),
+    "ew": _("ends with"),
+    "new": _("does not end with"),
+    "gt": _("after / more than"),
+    "lt": _("before / less than"),
+    "ge": _("from"),
+    "le": _("up to"),
+    "in": _("is one of"),
+    "not_in": _("is none of"),
+    "null": _("is empty"),
+    "rel_m_m": _("includes"),
+}
+#: Operator -> the one it negates; a missing value counts as "not".
+_NEGATED = {"neq": "eq", "nct": "ct", "nsw": "sw", "new": "ew", "not_in": "in"}
+
+
 def _compare(column: Any, op: str, value: Any) -> ColumnElement[bool]:
     if op == "eq":
         return column == value if value is not None else column.is_(None)
@@ -170,6 +232,15 @@ def _compare(column: Any, op: str, value: Any) -> ColumnElement[bool]:
     if op in ("ct", "sw", "ew"):
         return {"ct": column.contains, "sw": column.startswith, "ew": column.endswith}[op](value, autoescape=True)
     return {"gt": column > value, "lt": column < value, "ge": column >= value, "le": column <= value}[op]
+
+
+def validated(field: Field, value: Any) -> Any:
+    """The value, after the view's own validators. Raises RuleBroken with their sentence."""
+    from app.web.core.form_fields import run_validators
+
+    if field.validators:
+        run_validators(field, value)
+    return value
 
 
 def few(values: list[Any], name: str) -> list[Any]:
@@ -184,12 +255,12 @@ def clean_text(raw: Any, name: str, most: int) -> str | None:
     if raw is None:
         return None
     if isinstance(raw, bool) or not isinstance(raw, str | int | float):
-        raise RuleBroken(_("“%(name)s” must be a text.", name=name), name)
+        raise RuleBroken(_("“%(name)s” must be text.", name=name), name)
     text = str(raw)
     if "\x00" in text or any("\ud800" <= sign <= "\udfff" for sign in text):
-        raise RuleBroken(_("“%(name)s” has a sign that cannot be stored. Please remove it.", name=name), name)
+        raise RuleBroken(_("“%(name)s” has a character that can't be stored. Please remove it.", name=name), name)
     if len(text) > most:
-        raise RuleBroken(_("“%(name)s” is too long: at most %(most)s signs.", name=name, most=most), name)
+        raise RuleBroken(_("“%(name)s” is too long: at most %(most)s characters.", name=name, most=most), name)
     return text.strip() or None
 
 
@@ -198,7 +269,7 @@ class TextField(Field):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.ops = ("eq", "neq", "ct", "nct", "sw", "ew", "null", "in")
+        self.operators = ("eq", "neq", "ct", "nct", "sw", "nsw", "ew", "new", "in", "not_in", "null")
 
 
 class LongTextField(TextField):
@@ -208,7 +279,7 @@ class LongTextField(TextField):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.most = 20_000
+        self.max_length = LONGEST_TEXT
 
 
 class ChoiceField(Field):
@@ -217,11 +288,11 @@ class ChoiceField(Field):
     kind = "choice"
 
     def __init__(
-        self, *args: Any, options: tuple[str, ...], colors: dict[str, str] | None = None, **flags: Any
+        self, *args: Any, options: tuple[str, ...] = (), colors: dict[str, str] | None = None, **flags: Any
     ) -> None:
         super().__init__(*args, **flags)
         self.options, self.colors = options, colors or {}
-        self.ops, self.schema = ("eq", "neq", "in", "null"), {"type": "string", "nullable": True}
+        self.operators, self.schema = ("eq", "neq", "in", "null"), {"type": "string", "nullable": True}
 
     def parse(self, raw: Any, viewer: Viewer) -> Any:
         """One of the options, any case."""
@@ -257,8 +328,8 @@ class NumberField(Field):
     def __init__(self, *args: Any, least: int = 0, largest: int = 2**31 - 1, **flags: Any) -> None:
         super().__init__(*args, **flags)
         self.least, self.largest = least, largest
-        self.ops, self.schema = (
-            ("eq", "neq", "gt", "lt", "ge", "le", "in", "null"),
+        self.operators, self.schema = (
+            ("eq", "neq", "gt", "lt", "ge", "le", "in", "not_in", "null"),
             {"type": "integer", "nullable": True},
         )
 
@@ -289,6 +360,75 @@ class DurationField(NumberField):
         return {"kind": "duration", "text": span(values[0])} if values[0] else {"kind": "missing"}
 
 
+class DecimalField(Field):
+    """A number with a fraction."""
+
+    kind = "number"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.operators, self.schema = (
+            ("eq", "neq", "gt", "lt", "ge", "le", "null"),
+            {"type": "number", "nullable": True},
+        )
+
+    def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
+        """A JSON number."""
+        return None if values[0] is None else float(values[0])
+
+    def parse(self, raw: Any, viewer: Viewer) -> Any:
+        """A finite decimal number. Raises RuleBroken for anything else."""
+        if raw is None or raw == "":
+            return None
+        try:
+            number = None if isinstance(raw, bool) else Decimal(str(raw)[:40])
+        except InvalidOperation:
+            number = None
+        if number is None or not number.is_finite() or abs(number) >= Decimal(10) ** 15:
+            raise RuleBroken(_("“%(name)s” must be a number.", name=self.name), self.name)
+        return number
+
+    parse_filter = parse
+
+
+class EnumField(Field):
+    """One member of a Python enum, by its name."""
+
+    kind = "choice"
+
+    def __init__(self, *args: Any, enum: type[enum.Enum], **flags: Any) -> None:
+        super().__init__(*args, **flags)
+        self.enum = enum
+        self.operators = ("eq", "neq", "in", "null")
+        self.schema = {"type": "string", "enum": [*enum.__members__, None], "nullable": True}
+
+    def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
+        """The member's name."""
+        return values[0].name if values[0] is not None else None
+
+    def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
+        """The member's value in words."""
+        return {"kind": "text", "text": str(values[0].value)} if values[0] is not None else {"kind": "missing"}
+
+    def parse(self, raw: Any, viewer: Viewer) -> Any:
+        """The member of this name or value. Raises RuleBroken for any other."""
+        if raw is None or raw == "":
+            return None
+        for name, member in self.enum.__members__.items():
+            if raw in (name, member.value, member, str(member)):
+                return member
+        listed = ", ".join(self.enum.__members__)
+        raise RuleBroken(_("“%(name)s” must be one of: %(options)s.", name=self.name, options=listed), self.name)
+
+    parse_filter = parse
+
+    def form_input(self, raw: Any, errors: list[str], viewer: Viewer) -> dict[str, Any]:
+        """A select."""
+        chosen = getattr(raw, "name", raw)
+        options = [(name, str(member.value)) for name, member in self.enum.__members__.items()]
+        return super().form_input(chosen, errors, viewer) | {"options": options}
+
+
 class BooleanField(Field):
     """Yes or no."""
 
@@ -296,7 +436,7 @@ class BooleanField(Field):
 
     def __init__(self, *args: Any, **flags: Any) -> None:
         super().__init__(*args, **flags)
-        self.ops, self.schema = ("eq", "neq"), {"type": "boolean"}
+        self.operators, self.schema = ("eq", "neq"), {"type": "boolean"}
 
     def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """True or False."""

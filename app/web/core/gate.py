@@ -18,7 +18,8 @@ from sqlalchemy.orm.exc import StaleDataError
 
 from app import access
 from app.domain import permissions
-from app.domain.base import Conflict, NotThere, RuleBroken
+from app.domain.base import Conflict, NotFound, RuleBroken
+from app.domain.session_context import session_context
 from app.extensions import db
 from app.web.core.fields import Viewer
 from app.web.core.languages import said
@@ -54,7 +55,8 @@ def current_viewer() -> Viewer:
     if "viewer" not in g:
         person = current_person()
         cards = load_lookups(db.session(), person.version, current_app.config["CRM"].time_zone)
-        db.session().info.update(choices=cards.choices, zone=zone())
+        context = session_context(db.session())
+        context.notice_choices, context.zone = cards.choices, zone()
         g.viewer = Viewer(person, cards, zone(), now())
     return g.viewer
 
@@ -70,17 +72,21 @@ def refusal(broken: BaseException) -> tuple[int, str, dict[str, list[str]]]:
         errors = {name: [said(sentence) for sentence in list_] for name, list_ in broken.errors.items()}
         return _status_of(broken), said(broken.message), errors
     if isinstance(broken, StaleDataError):
-        text = _("Somebody changed this record meanwhile. Look at the change, then save again.")
+        text = _("Someone else changed this record. Review the change, then save again.")
         return 409, text, {}
     if isinstance(broken, IntegrityError) and str(broken.statement).startswith("DELETE"):
-        text = _("Other records still belong to this one, so it cannot be deleted. Please move or delete them first.")
+        text = _("Other records still belong to this one, so it can't be deleted. Move or delete them first.")
         return 422, text, {}
     if isinstance(broken, IntegrityError):
-        return 422, _("This contradicts another record: perhaps it exists already, or something it needs is gone."), {}
+        return (
+            422,
+            _("This conflicts with another record: it may already exist, or something it needs was deleted."),
+            {},
+        )
     if isinstance(broken, OperationalError) and getattr(broken.orig, "args", (0,))[0] in _BUSY:
-        return 409, _("Somebody was saving the same record at this very moment. Please try again."), {}
+        return 409, _("Someone else was saving this record at the same moment. Please try again."), {}
     if isinstance(broken, DataError | OverflowError | UnicodeError) or _is_unbindable(broken):
-        return 422, _("One of the values cannot be stored. Please check what you entered."), {}
+        return 422, _("One of the values can't be stored. Please check what you entered."), {}
     raise broken
 
 
@@ -90,7 +96,7 @@ def _is_unbindable(broken: BaseException) -> bool:
 
 
 def _status_of(broken: RuleBroken) -> int:
-    for kind, status in ((Conflict, 409), (NotThere, 404), (access.Denied, 403)):
+    for kind, status in ((Conflict, 409), (NotFound, 404), (access.Denied, 403)):
         if isinstance(broken, kind):
             return status
     return int(getattr(broken, "http_status", 422))
@@ -144,20 +150,20 @@ class SentenceResponses:
 
     def response_403(self, **_kwargs: Any) -> Response:
         """FAB's `protect` answers with it."""
-        text = _("Your role does not allow this. Ask your manager if you need it.")
+        text = _("Your role doesn't allow this. Ask your manager if you need it.")
         return json_answer(403, {"message": text, "errors": {}})
 
 
 class ModulePermissions:
     """A door under the law: its module's cells decide who enters; the session decides which rows."""
 
-    #: One of permissions.MODULES.
+    #: A module of the role matrix.
     module = ""
     #: FAB method -> verb of the matrix.
     VERBS: dict[str, str] = {}
 
     def __init__(self) -> None:
-        if self.module not in permissions.MODULES:
+        if self.module not in permissions.all_modules():
             raise ValueError(f"{type(self).__name__} names no module of the matrix")
         self.class_permission_name = self.module
         self.method_permission_name = dict(self.VERBS)
@@ -175,7 +181,7 @@ def refuse_unreached(module: str, row: Any, verb: str) -> None:
     person = current_person()
     person.refuse_unless(module, verb)
     if not access.reaches_row(db.session(), person, row, verb):
-        raise access.Denied(_("You may see this record, but not change it. Ask its assignee or your manager."))
+        raise access.Denied(_("You can see this record but not edit it. Ask its assignee or your manager."))
 
 
 def mark_of(shown: Any) -> str:
@@ -207,7 +213,7 @@ def whole_json(raw: Any, default: int, least: int, most: int) -> int:
 
 def _no_number(raw: Any, least: int, most: int) -> RuleBroken:
     shown = str(raw)[:20]
-    return RuleBroken(_("%(value)s is no number from %(least)s to %(most)s.", value=shown, least=least, most=most))
+    return RuleBroken(_("%(value)s isn't a number from %(least)s to %(most)s.", value=shown, least=least, most=most))
 
 
 def wants_json() -> bool:

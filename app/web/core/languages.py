@@ -1,7 +1,7 @@
 """In which language an answer speaks: pages in the session's, doors for machines in the one that was asked for.
 
 Decision: the sentences of refusals have a catalogue of their own (errors.po), read as it stands, so that a language is
-spoken at the API before all pages are translated into it.
+spoken at the API before all pages are translated into it. fab.po rewords texts of Flask-AppBuilder, also in English.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from babel.support import NullTranslations, Translations
 from flask import Flask, Response, current_app, g, has_request_context, request
 from flask_babel import Babel, Domain, get_locale, gettext
 
-from app.domain.base import Sentence
+from app.domain.base import TranslatableText
 
 ENGLISH = "en"
 
@@ -30,12 +30,12 @@ def is_machine() -> bool:
 
 def said(sentence: str) -> str:
     """A sentence of the rules in the language of this answer; what the doors translated themselves stays."""
-    if not isinstance(sentence, Sentence):
+    if not isinstance(sentence, TranslatableText):
         return gettext(str(sentence)) if sentence else ""
     translated: str = gettext(sentence.msgid)
     if not sentence.values:
         return translated
-    return translated % {name: said(v) if isinstance(v, Sentence) else v for name, v in sentence.values.items()}
+    return translated % {name: said(v) if isinstance(v, TranslatableText) else v for name, v in sentence.values.items()}
 
 
 def chosen() -> str | None:
@@ -75,15 +75,15 @@ class Catalogues(Domain):
 
     def _read(self, code: str) -> Translations | NullTranslations:
         words: Any = super().get_translations()
-        errors = refusals(self.folder, code)
-        if errors is None:
-            return words
-        return errors.merge(words)
+        for name in ("errors.po", "fab.po"):
+            below = catalogue(self.folder, code, name)
+            words = below.merge(words) if below else words
+        return words
 
 
-def refusals(folder: Path, code: str) -> Translations | None:
-    """The catalogue errors.po of the language; None when there is none."""
-    path = folder / code / "LC_MESSAGES" / "errors.po"
+def catalogue(folder: Path, code: str, name: str) -> Translations | None:
+    """The catalogue `name` of the language, such as errors.po; None if there is none."""
+    path = folder / code / "LC_MESSAGES" / name
     if not path.exists():
         return None
     compiled = io.BytesIO()

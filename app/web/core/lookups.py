@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.domain import office_hours, settings, sla
+from app.lib.ids import parse_id
 from app.models import (
     AccountType,
     LeadSource,
@@ -47,7 +48,7 @@ class Lookups:
     people: dict[int, dict[str, Any]] = field(default_factory=dict)
     active: set[int] = field(default_factory=set)
     roles: list[str] = field(default_factory=list)
-    #: user id -> how he wants to be told, where he chose (notices.Choices).
+    #: user id -> how he wants to be told, where he chose (NoticeChoices).
     choices: dict[int, Any] = field(default_factory=dict)
     #: Business settings as they stand.
     business: dict[str, Any] = field(default_factory=dict)
@@ -87,7 +88,8 @@ def _found(typed: Any, by_id: dict[int, Any], by_label: dict[str, int]) -> int |
     text = typed.strip()
     if text.casefold() in by_label:
         return by_label[text.casefold()]
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 and int(text) in by_id else None
+    key = parse_id(text)
+    return key if key in by_id else None
 
 
 _kept: dict[str, Lookups] = {}
@@ -111,8 +113,8 @@ def _load(session: Session, version: int, zone: str) -> Lookups:
             select(User.id, User.username, User.first_name, User.last_name, User.active, User.notice_choices)
         ).all()
         fresh.roles = list(session.scalars(select(Role.name).order_by(Role.name)))
-        fresh.terms = sla.terms(session, zone)
-        fresh.business = {key: settings.value_of(session, key) for key in settings.KNOWN}
+        fresh.terms = sla.load_terms(session, zone)
+        fresh.business = {key: settings.value_of(session, key) for key in settings.DEFINITIONS}
     for key, username, first, last, active, chosen in users:
         fresh.people[key] = {"id": key, "username": username, "full_name": f"{first} {last}".strip()}
         if active:

@@ -36,13 +36,13 @@ class PhoneField(Field):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.ops, self.most, self.mask = ("eq", "null", "sw"), 40, True
+        self.operators, self.max_length, self.mask = ("eq", "null", "sw"), 40, True
 
     def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """E.164 where it is known, else as typed; masked."""
         for typed, e164 in zip(values[::2], values[1::2], strict=True):
             if typed or e164:
-                return viewer.person.shown(self.name, e164 or typed)
+                return viewer.person.mask_value(self.name, e164 or typed)
         return None
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
@@ -52,12 +52,12 @@ class PhoneField(Field):
             return {"kind": "missing"}
         if viewer.person.mask(self.name) != "full":
             return {"kind": "text", "text": shown}
-        return {"kind": "phone", "text": phone.shown(shown), "tel": shown}
+        return {"kind": "phone", "text": phone.display(shown), "tel": shown}
 
     def parse_filter(self, raw: Any, viewer: Viewer) -> Any:
         """Any spelling of the number, normalised."""
         text = clean_text(raw, self.name, 40) or ""
-        return phone.normal(text) or text
+        return phone.normalize(text) or text
 
     def filter_columns(self) -> tuple[Any, ...]:
         """The normalised ones."""
@@ -66,7 +66,7 @@ class PhoneField(Field):
     def form_value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """Formatted for people."""
         shown = self.value(values, viewer)
-        return phone.shown(shown) if shown and viewer.person.mask(self.name) == "full" else shown
+        return phone.display(shown) if shown and viewer.person.mask(self.name) == "full" else shown
 
 
 class EmailField(Field):
@@ -76,7 +76,7 @@ class EmailField(Field):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.ops, self.most, self.mask = ("eq", "sw", "null"), 254, True
+        self.operators, self.max_length, self.mask = ("eq", "sw", "null"), 254, True
 
     def parse_filter(self, raw: Any, viewer: Viewer) -> Any:
         """Lower case, as stored."""
@@ -94,7 +94,7 @@ class SecretField(Field):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.ops, self.most, self.mask = ("eq",), 20, True
+        self.operators, self.max_length, self.mask = ("eq",), 20, True
 
     def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """Opened and masked."""
@@ -102,12 +102,12 @@ class SecretField(Field):
         level = viewer.person.mask(self.name)
         if sealed is None:
             return None
-        return viewer.person.shown(self.name, "······" if level == "hidden" else vault().open(sealed))
+        return viewer.person.mask_value(self.name, "······" if level == "hidden" else vault().open(sealed))
 
     def where(self, op: str, raw: Any, viewer: Viewer) -> ColumnElement[bool]:
         """Exact match through the blind index."""
         if op != "eq":
-            raise RuleBroken(_("“%(name)s” can only be searched whole.", name=self.name), self.name)
+            raise RuleBroken(_("“%(name)s” can only be searched by its full value.", name=self.name), self.name)
         blind = vault().blind(clean_text(raw, self.name, 20) or "", self.name)
         return or_(*[column == blind for column in self.columns[1::2]])
 

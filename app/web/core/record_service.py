@@ -1,48 +1,110 @@
-"""A desk: one record with its table of columns and its verbs; its Screen and its Resource sit at it."""
+"""How a record is created, changed and deleted: what its Screen and its Resource call, and nobody else decides."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from datetime import date, datetime
+from typing import Any, ClassVar
 
+from sqlalchemy import inspect
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import settings
-from app.domain.base import refuse_stale
+from app.domain import audit, settings, timeline
+from app.domain.base import Stamp, refuse_stale
+from app.domain.permissions import MASKED
 from app.web.core.fields import Viewer
 from app.web.core.personal_fields import vault
 from app.web.core.record_table import RecordTable
 
 
 class RecordService:
-    """What both doors need; chapters override the verbs, which call the domain and never commit."""
+    """Creates, changes and deletes the rows of one model; never commits.
+
+    As it is, it serves any model: it sets the columns, stamps and flushes, and writes the timeline. Records with
+    rules of their own override `create` and `change`, which call the domain.
+    """
 
     record: Any
     module = ""
-    record_table: RecordTable
+    #: Field objects for what the model's columns do not say by themselves.
+    fields: tuple[Any, ...] = ()
+    label_columns: ClassVar[dict[str, Any]] = {}
+    #: (session, ids, viewer) → {id: further keys over REST}; one statement for a whole page.
+    load_children: Any = None
+    #: The Resource whose table of columns stands for the record.
+    resource: Any = None
+
+    @classmethod
+    def of(cls, model: Any) -> RecordService:
+        """The service of a model that has none of its own."""
+        made = RecordService()
+        made.record = model
+        return made
+
+    @property
+    def is_generic(self) -> bool:
+        """Whether the record is made by setting its columns."""
+        return type(self).create is RecordService.create
+
+    @property
+    def record_table(self) -> RecordTable:
+        """The columns of the record as its Resource declares them."""
+        table: RecordTable = self.resource.record_table
+        return table
 
     def create(self, session: Session, values: dict[str, Any], viewer: Viewer) -> Any:
-        """Make a record of the taken values."""
-        raise NotImplementedError
+        """Make a record of the parsed values."""
+        return self.insert(session, self.build(values, viewer), viewer)
+
+    def build(self, values: dict[str, Any], viewer: Viewer) -> Any:
+        """The new row, not yet in the session."""
+        row = self.record()
+        for name, value in values.items():
+            setattr(row, name, value)
+        if hasattr(row, "stamp"):
+            row.stamp(viewer.person.id, viewer.now)
+        return row
+
+    def insert(self, session: Session, row: Any, viewer: Viewer) -> Any:
+        """Insert the row and write its first line of the timeline."""
+        session.add(row)
+        session.flush()
+        timeline.write(session, row, "system", Stamp(viewer.person.id, viewer.now), event="created")
+        return row
 
     def change(self, session: Session, row: Any, values: dict[str, Any], viewer: Viewer) -> None:
-        """Change a record that was loaded under the law."""
-        raise NotImplementedError
+        """Change a record that was loaded under the access rules; the timeline says what became what."""
+        for name, value in values.items():
+            setattr(row, name, value)
+        changes = _changes(row)
+        if changes:
+            if hasattr(row, "stamp"):
+                row.stamp(viewer.person.id, viewer.now)
+            timeline.write(session, row, "field_change", Stamp(viewer.person.id, viewer.now), changes=changes)
 
     def remove(self, session: Session, row: Any, viewer: Viewer) -> None:
         """Delete it, with an audit entry."""
-        from app.domain import audit
-
         about = f"{self.record.__tablename__} {getattr(row, 'number', row.id)}"
-        with access.as_system(session):  # the chain hangs on the row before, whoever wrote that
+        with access.as_system(session):  # an audit entry is chained to the last one, whoever wrote that
             audit.write(session, "deletion", viewer.person.id, viewer.now, about=about)
         session.delete(row)
 
-    def save(self, session: Session, row: Any, values: dict[str, Any], version: Any, viewer: Viewer) -> None:
-        """Change with the version check."""
+    def save(
+        self,
+        session: Session,
+        row: Any,
+        values: dict[str, Any],
+        version: Any,
+        viewer: Viewer,
+        before_flush: Callable[[], None] | None = None,
+    ) -> None:
+        """Change with the version check. Raises Conflict for a version that is not the row's."""
         if hasattr(row, "version"):
             refuse_stale(row, version)
         self.change(session, row, values, viewer)
+        if before_flush is not None:
+            before_flush()
 
     def find(self, session: Session, key: Any) -> Any:
         """The row for an id, if the person sees it, else None."""
@@ -69,8 +131,26 @@ def pop_assignment(values: dict[str, Any]) -> None:
 def refuse_foreign_assignee(values: dict[str, Any], module: str, viewer: Viewer) -> None:
     """Raise Denied when the person hands the record itself to another without the right to assign."""
     chosen = values.get("assignee_id")
-    if chosen is not None and chosen not in viewer.person.own:
+    if chosen is not None and chosen not in viewer.person.own_ids:
         viewer.person.refuse_unless(module, "assign")
         reach = viewer.person.reach(module, "assign")
         if reach is not None and chosen not in reach:
-            raise access.Denied("You can assign work within your own team only. Ask for it with a request.")
+            raise access.Denied("You can only assign work within your own team. Send a request instead.")
+
+
+def _changes(row: Any) -> list[list[Any]]:
+    """[column, old, new] for the changed plain columns of a row; masked ones by name only."""
+    state: Any = inspect(row)
+    made = []
+    for name, attribute in state.attrs.items():
+        if name not in state.mapper.columns or not attribute.history.has_changes():
+            continue
+        old, new = (next(iter(part), None) for part in (attribute.history.deleted, attribute.history.added))
+        made.append([name, None, None] if name in MASKED else [name, _plain(old), _plain(new)])
+    return made
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return value.isoformat() if isinstance(value, date | datetime) else str(value)

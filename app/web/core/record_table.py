@@ -10,7 +10,7 @@ from sqlalchemy import Column, ColumnElement, Select, Table, func, literal, lite
 from sqlalchemy.sql.visitors import iterate
 
 from app import access
-from app.domain.base import RuleBroken, together
+from app.domain.base import RuleBroken, join_texts
 from app.web.core.fields import Field, Viewer
 
 #: Lists count no further; people read "1,000+".
@@ -33,7 +33,14 @@ def _told(row: Any, ways: list[tuple[str, int | None, Field, slice]], viewer: Vi
     """A raw row as JSON says it; a plain field's value goes as it is."""
     told: dict[str, Any] = {"id": row[0]}
     for name, place, each, cut in ways:
-        told[name] = row[place] if place is not None else each.serialize(row[cut], viewer)
+        value = row[place] if place is not None else each.serialize(row[cut], viewer)
+        if "." in name:
+            relation, _dot, column = name.partition(".")
+            nested = told.setdefault(relation, {})
+            if isinstance(nested, dict):
+                nested[column] = value
+        else:
+            told[name] = value
     return told
 
 
@@ -72,6 +79,14 @@ class RecordTable:
         self.fields, self.input_fields = [f for f in fields if f.columns], fields
         self.record, self.joins, self.many = record, joins, many
         self.by_name = {f.name: f for f in fields}
+        self._prepares = any(hasattr(each, "prepare") for each in fields)
+        #: Texts that are searched anywhere in them; records with indexes of their own have none.
+        self.plain_texts: list[Field] = []
+        #: What the view declared; None for a table that no view declared.
+        self.declared: Any = None
+        #: FAB's `base_filters` of the view, and its `base_order` as (name, "asc" or "desc").
+        self.base_filters: Any = None
+        self.base_order: tuple[str, str] | None = None
         self.columns: list[Any] = [record.id, *(column for f in self.fields for column in f.columns)]
         self._read: dict[tuple[str, ...] | None, tuple[Select[Any], list[tuple[Field, slice]]]] = {}
 
@@ -105,13 +120,14 @@ class RecordTable:
     def one(self, session: Any, key: int, names: tuple[str, ...] | None = None) -> Any:
         """The raw row of this id if the person sees it, else None."""
         query, _slices = self.selection(names)
-        return session.execute(query.where(self.record.id == key), execution_options=self._named()).first()
+        query = query.where(self.record.id == key, *self.base_conditions())
+        return session.execute(query, execution_options=self._named()).first()
 
     def _named(self, list_query: ListQuery | None = None) -> dict[str, Any]:
         """Tells the law which tables a statement of this plan touches, so that it need not search it."""
         named = {self.record.__tablename__, *(table.__tablename__ for table, _on in self.joins)}
         return {
-            "law_tables": frozenset(
+            "guarded_tables": frozenset(
                 named | (_tables((*list_query.conditions, *list_query.order)) if list_query else set())
             )
         }
@@ -181,10 +197,33 @@ class RecordTable:
         found = session.execute(outer, execution_options=self._named(list_query)).scalar() or 0
         return (COUNT_CAP, True) if found > COUNT_CAP and not list_query.exact else (found, False)
 
+    def prepare(self, rows: list[Any], names: tuple[str, ...] | None, viewer: Viewer) -> None:
+        """Load the objects that relations, properties and methods of these columns need, once for the whole page."""
+        if not self._prepares or not rows:
+            return
+        for each, cut in self.selection(names)[1]:
+            load = getattr(each, "prepare", None)
+            if load is not None:
+                load([tuple(row)[cut] for row in rows], viewer)
+
+    def base_conditions(self) -> list[ColumnElement[bool]]:
+        """The view's `base_filters` as SQL; computed for each request, for their values may be functions of it."""
+        if not self.base_filters:
+            return []
+        interface, filters = self.base_filters
+        applied = interface.get_filters().add_filter_list(filters).apply_all(select(self.record.id))
+        if applied.whereclause is None:
+            return []
+        alone = {each.name for each in applied.get_final_froms() if isinstance(each, Table)} == {
+            self.record.__tablename__
+        }
+        return [applied.whereclause] if alone else [self.record.id.in_(applied)]
+
     def serialize_rows(
         self, session: Any, rows: list[Any], names: tuple[str, ...] | None, viewer: Viewer
     ) -> list[dict[str, Any]]:
         """Raw rows as JSON says them, with the lists that hang on them (one statement a list)."""
+        self.prepare(rows, names, viewer)
         ways = [
             (each.name, cut.start if each.is_passthrough(viewer) else None, each, cut)
             for each, cut in self.selection(names)[1]
@@ -208,21 +247,26 @@ class RecordTable:
         """One filter as SQL. Raises RuleBroken for a hidden, unknown or senseless one."""
         each = self.column_field(name)
         if not each.filter:
-            raise RuleBroken(_("“%(name)s” cannot be filtered.", name=name), "filters")
+            raise RuleBroken(_("“%(name)s” can't be filtered.", name=name), "filters")
         if each.is_hidden(viewer):
-            raise RuleBroken(_("“%(name)s” is hidden from you, so it cannot be searched either.", name=name), "filters")
+            raise RuleBroken(_("“%(name)s” is hidden from you, so you can't filter by it.", name=name), "filters")
+        if each.custom_filters and op in each.custom_filters:
+            applied = each.custom_filters[op].apply(select(self.record.id), raw)
+            return self.record.id.in_(applied)
         return each.where(ALIASES.get(op, op), raw, viewer)
 
     def order_by(self, name: str | None, direction: str | None, viewer: Viewer) -> list[Any]:
         """The ORDER BY: the named field, then newest first. Raises RuleBroken for one that cannot sort."""
         key = self.record.id
         if direction not in (None, "asc", "desc"):
-            raise RuleBroken(_("The order is asc or desc."), "order_direction")
+            raise RuleBroken(_("The order must be asc or desc."), "order_direction")
+        if name is None and self.base_order is not None:
+            name, direction = self.base_order
         if name is None or name == "id":
             return [key.asc() if direction == "asc" else key.desc()]
         each = self.column_field(name)
         if not each.sort or each.is_hidden(viewer):
-            raise RuleBroken(_("A list cannot be sorted by “%(name)s”.", name=name), "order_column")
+            raise RuleBroken(_("A list can't be sorted by “%(name)s”.", name=name), "order_column")
         column = each.order()
         return [column.desc(), key.desc()] if direction == "desc" else [column.asc(), key.asc()]
 
@@ -242,7 +286,7 @@ class RecordTable:
             elif getattr(each, which):
                 self._take_one(each, values, given, errors, viewer)
         if errors:
-            raise RuleBroken(together(sentence for list_ in errors.values() for sentence in list_), errors=errors)
+            raise RuleBroken(join_texts(sentence for list_ in errors.values() for sentence in list_), errors=errors)
         return values
 
     @staticmethod
@@ -264,18 +308,4 @@ class RecordTable:
 
 
 #: FAB's names of operators for what we call otherwise.
-ALIASES = {"rel_o_m": "eq", "nrel_o_m": "neq", "rel_m_m": "eq"}
-OP_LABELS = {
-    "eq": _("is"),
-    "neq": _("is not"),
-    "ct": _("contains"),
-    "nct": _("does not contain"),
-    "sw": _("starts with"),
-    "ew": _("ends with"),
-    "gt": _("after / more than"),
-    "lt": _("before / less than"),
-    "ge": _("from"),
-    "le": _("up to"),
-    "in": _("is one of"),
-    "null": _("is empty"),
-}
+ALIASES = {"rel_o_m": "eq", "nrel_o_m": "neq", "rel_m_m": "eq", "eqf": "eq", "inf": "in"}

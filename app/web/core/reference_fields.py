@@ -9,8 +9,10 @@ from sqlalchemy import false, select
 
 from app.domain.base import RuleBroken
 from app.extensions import db
+from app.lib.ids import parse_id
 from app.web.core.fields import Field, Viewer
 from app.web.core.personal_fields import initials
+from app.web.core.registry import screen_of
 
 
 class MasterField(Field):
@@ -21,7 +23,7 @@ class MasterField(Field):
     def __init__(self, *args: Any, master: str, status: bool = False, **flags: Any) -> None:
         super().__init__(*args, **flags)
         self.master, self.status = master, status
-        self.ops = ("eq", "neq", "in", "null")
+        self.operators = ("eq", "neq", "in", "null")
         self.schema = {"$ref": "#/components/schemas/StatusCard" if status else "#/components/schemas/Card"}
 
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
@@ -68,7 +70,7 @@ class PersonField(Field):
 
     def __init__(self, *args: Any, **flags: Any) -> None:
         super().__init__(*args, **flags)
-        self.ops = ("eq", "neq", "in", "null")
+        self.operators = ("eq", "neq", "in", "null")
         self.schema = {"$ref": "#/components/schemas/UserCard"}
 
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
@@ -109,10 +111,10 @@ class RecordField(Field):
 
     kind = "record"
 
-    def __init__(self, *args: Any, record: Any, url: str, **flags: Any) -> None:
+    def __init__(self, *args: Any, record: Any, **flags: Any) -> None:
         super().__init__(*args, **flags)
-        self.record, self.url = record, url
-        self.ops = ("eq", "in", "null")
+        self.record = record
+        self.operators = ("eq", "in", "null")
         self.schema = {"$ref": "#/components/schemas/RecordCard"}
 
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
@@ -129,6 +131,12 @@ class RecordField(Field):
             return {"kind": "missing"}
         # People know a record by its name; the number is one click away.
         return {"kind": "record", "url": f"{self.url}{card['number']}", "number": card["label"], "label": ""}
+
+    @property
+    def url(self) -> str:
+        """Where the records are: the address of their screen."""
+        screen = screen_of(self.record)
+        return f"{screen.route_base}/" if screen is not None else "/"
 
     def parse(self, raw: Any, viewer: Viewer) -> Any:
         """The id of a record that the person sees; every other one does not exist for him."""
@@ -164,8 +172,9 @@ def find_record(record: Any, raw: Any) -> int | None:
     text = str(raw).strip()
     if isinstance(raw, bool) or len(text) > 40 or not text.isascii():
         return None
-    if text.isdigit():
-        rule = record.id == int(text) if len(text) < 10 else false()
+    key = parse_id(text)
+    if key is not None:
+        rule = record.id == key
     else:
         rule = record.number == text.upper() if hasattr(record, "number") else false()
     found = db.session.execute(select(record.id).where(rule)).scalar()

@@ -19,6 +19,12 @@ def matching(record_table: RecordTable, typed: str, viewer: Viewer) -> Any:
     """The SQL rule for rows in which the text is found; hidden fields are not searched. Raises RuleBroken."""
     text = clean_text(typed, "q", 100) or ""
     fit = [rule for each in record_table.fields if not each.is_hidden(viewer) for rule in _rules(each, text)]
+    fit += [
+        column.contains(text, autoescape=True)
+        for each in record_table.plain_texts
+        if not each.is_hidden(viewer)
+        for column in each.columns
+    ]
     return or_(*fit) if fit else record_table.record.id == -1
 
 
@@ -30,7 +36,7 @@ def _rules(each: Field, text: str) -> list[Any]:
     if isinstance(each, NameField):
         return _named(each, text)
     if isinstance(each, PhoneField):
-        normal = phone.normal(text)
+        normal = phone.normalize(text)
         return [column == normal for column in each.filter_columns()] if normal else []
     if isinstance(each, EmailField):
         return [column.startswith(text.lower(), autoescape=True) for column in each.columns] if "@" in text else []

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import logging
 import uuid
+from collections.abc import Callable
 from typing import Any
 
-from flask import Flask, current_app, g, render_template, request
+from flask import Flask, Response, current_app, g, render_template, request
 from flask_babel import gettext as _
 from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 from app.extensions import db
-from app.ops.database import is_away
-from app.web.compat import responses
+from app.ops.database import is_unreachable
 from app.web.core.gate import REFUSABLE, json_answer, refusal, wants_json
 
 log = logging.getLogger("crm.errors")
@@ -25,19 +25,24 @@ AWAY_SECONDS = 10
 
 def _sentences() -> dict[int, str]:
     return {
-        400: _("This request makes no sense to us. Please go back and try again."),
+        400: _("We couldn't understand this request. Please go back and try again."),
         401: _("Please sign in first."),
-        403: _("Your role does not allow this. Ask your manager if you need it."),
-        404: _("There is no such page or record."),
-        405: _("This cannot be done here with this method."),
-        409: _("Somebody was faster. Please look at the record and try again."),
-        413: _("This is too large. Please send less at once."),
+        403: _("Your role doesn't allow this. Ask your manager if you need it."),
+        404: _("This page or record doesn't exist."),
+        405: _("This method isn't allowed here."),
+        409: _("Someone else changed this record. Review it and try again."),
+        413: _("This request is too large. Please send less at once."),
         415: _("Please send JSON."),
-        422: _("A rule refuses this. Please check what you entered."),
-        429: _("Too many tries in a short time. Please wait a little."),
-        500: _("Something went wrong on our side. Nothing was saved. Please try again; we were told."),
-        503: _("The database does not answer at the moment. What you sent may not be saved. Please try again soon."),
+        422: _("This isn't allowed. Please check what you entered."),
+        429: _("Too many attempts. Please wait a moment and try again."),
+        500: _("Something went wrong on our side. Nothing was saved and the error was logged. Please try again."),
+        503: _("The database isn't responding. Your changes may not have been saved. Please try again soon."),
     }
+
+
+def register_renderer(app: Flask, render: Callable[[int, str], Response | None]) -> None:
+    """Let an API answer errors in its own format: `render(status, text)` returns None for requests of others."""
+    app.extensions.setdefault("error_renderers", []).append(render)
 
 
 def install(app: Flask) -> None:
@@ -51,7 +56,7 @@ def install(app: Flask) -> None:
 
 
 def _stale_form() -> str:
-    return _("This page was open for too long, or came from elsewhere. Please load it again and repeat the step.")
+    return _("This page has expired. Please reload it and try again.")
 
 
 def _known(error: HTTPException) -> Any:
@@ -66,7 +71,7 @@ def _known(error: HTTPException) -> Any:
 
 
 def _refused(error: Exception) -> Any:
-    if is_away(error):
+    if is_unreachable(error):
         return _away(error)
     db.session.rollback()
     try:
@@ -101,10 +106,11 @@ def answer(
     """The error as JSON or page."""
     text = sentence or _sentences().get(status) or _sentences()[400 if status < 500 else 500]
     headers = {"Retry-After": str(retry_after)} if retry_after else {}
-    if responses.is_spoken():
-        told = responses.bad(status, text)
-        told.headers.update(headers)
-        return told
+    for render in current_app.extensions.get("error_renderers", ()):
+        response = render(status, text)
+        if response is not None:
+            response.headers.update(headers)
+            return response
     if wants_json():
         body = {"message": text, "errors": errors or {}}
         return json_answer(status, body | ({"reference": reference} if reference else {}), **headers)

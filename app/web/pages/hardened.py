@@ -19,29 +19,17 @@ from flask_appbuilder.validators import Unique
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext
 from markupsafe import Markup
-from sqlalchemy.exc import DataError, IntegrityError, OperationalError, StatementError
-from sqlalchemy.orm.exc import StaleDataError
+from sqlalchemy.exc import IntegrityError
 from werkzeug.datastructures import ImmutableMultiDict
 from wtforms import DateTimeLocalField, PasswordField, SelectField
 from wtforms.fields.choices import SelectChoice
 from wtforms.validators import ValidationError
 
 from app import access
-from app.domain.base import RuleBroken
 from app.extensions import csrf, db
+from app.lib.ids import parse_id
 from app.web.core import gate
 
-#: What a save may be refused by; everything else is a bug and must be heard.
-REFUSALS = (
-    RuleBroken,
-    StaleDataError,
-    IntegrityError,
-    DataError,
-    OperationalError,
-    StatementError,
-    OverflowError,
-    UnicodeError,
-)
 MOST_ROWS = 100
 LAST_PAGE = 99_999
 LONGEST_FILTER = 200
@@ -56,12 +44,6 @@ VERBS = {
     "muldelete": "delete",
 }
 YEARS = range(2000, 2101)
-
-
-def whole_id(raw: Any) -> int | None:
-    """A key as a positive integer that the database can hold; None for anything else."""
-    text = str(raw)
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 and int(text) else None
 
 
 def protect() -> None:
@@ -82,12 +64,12 @@ class HardenedInterface(SQLAInterface):
 
     def get(self, id: Any, *args: Any, **kwargs: Any) -> Any:
         """The row, or None, also for what cannot be a key."""
-        key = whole_id(id)
+        key = parse_id(id)
         return None if key is None else super().get(key, *args, **kwargs)
 
     def get_related_obj(self, col_name: str, value: Any) -> Any:
         """The related row that the person sees, or None."""
-        return access.get_visible(self.session, self.get_related_model(col_name), whole_id(value))
+        return access.get_visible(self.session, self.get_related_model(col_name), parse_id(value))
 
 
 class PerRequest:
@@ -111,7 +93,8 @@ class PerRequest:
 
 
 def _between(raw: str, least: int, most: int) -> bool:
-    return raw.isascii() and raw.isdigit() and len(raw) < 10 and least <= int(raw) <= most
+    number = parse_id(raw)
+    return number is not None and least <= number <= most
 
 
 #: Argument of a list -> whether its value makes sense for the screen.
@@ -180,8 +163,8 @@ class HardenedView(ModelView):
     base_order: Any
     validators_columns: Any
     _filters = PerRequest()
-    taken_message = lazy_gettext("This exists already. Choose another one, or edit the one that is there.")
-    in_use_message = lazy_gettext("It is still in use, so it cannot be deleted. Make it inactive instead.")
+    taken_message = lazy_gettext("This already exists. Choose another value, or edit the existing record.")
+    in_use_message = lazy_gettext("This is still in use, so it can't be deleted. Make it inactive instead.")
 
     def __init__(self, **kwargs: Any) -> None:
         if type(self.datamodel) is SQLAInterface:
@@ -214,7 +197,7 @@ class HardenedView(ModelView):
         sent = list(request.args.items(multi=True))
         kept = [(name, raw) for name, raw in sent if _makes_sense(self, name, raw)]
         if len(kept) < len(sent):
-            flash(_("A part of the address was not understood and is left out."), "warning")
+            flash(_("Part of the address wasn't understood and was ignored."), "warning")
             request.args = ImmutableMultiDict(kept)
 
     # --- add and edit
@@ -247,7 +230,7 @@ class HardenedView(ModelView):
             return False
         try:
             self._store(form, item)
-        except REFUSALS as broken:
+        except gate.REFUSABLE as broken:
             db.session.rollback()
             self._tell(form, broken)
             return False
@@ -305,7 +288,7 @@ class HardenedView(ModelView):
             self.pre_delete(item)
             db.session.delete(item)
             db.session.commit()
-        except REFUSALS as broken:
+        except gate.REFUSABLE as broken:
             db.session.rollback()
             flash(self.in_use_message if isinstance(broken, IntegrityError) else gate.refusal(broken)[1], "danger")
         else:
@@ -326,7 +309,7 @@ class HardenedView(ModelView):
         chosen = self._action_named(request.form.get("action", ""), "multiple")
         keys = request.form.getlist("rowid")[:MOST_ROWS]
         if not keys:
-            flash(_("Please choose at least one row."), "warning")
+            flash(_("Please select at least one row."), "warning")
             return self._to_list()
         return self._acted(chosen, [self.datamodel.get(key, self._base_filters) or abort(404) for key in keys])
 
@@ -341,7 +324,7 @@ class HardenedView(ModelView):
     def _acted(self, chosen: Any, subject: Any) -> Any:
         try:
             return chosen.func(subject)
-        except REFUSALS as broken:
+        except gate.REFUSABLE as broken:
             db.session.rollback()
             flash(gate.refusal(broken)[1], "danger")
             return self._to_list()

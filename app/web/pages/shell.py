@@ -121,5 +121,5 @@ def _context(menu: Any) -> dict[str, Any]:
 def _unread(user_id: int) -> int:
     """Once a request, however many templates ask."""
     if "unread" not in g:
-        g.unread = 0 if request.headers.get("HX-Request") else notices.unread(db.session(), user_id, now())
+        g.unread = 0 if request.headers.get("HX-Request") else notices.count_unread(db.session(), user_id, now())
     return int(g.unread)

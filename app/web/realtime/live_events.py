@@ -1,7 +1,7 @@
-"""Live: after a commit, news goes to the sockets of those whom it concerns; a socket knows no more than its person.
+"""Live updates: after a commit, open pages learn whose bell, which records and whose sign-ins have changed.
 
-A commit makes tidings: whose bell, which records, whose sign-ins. Each process looks at its own lines only, under the
-law of this very moment, and says no more than {kind, id}; the page fetches the rest through its own door.
+Each process looks at its own connections only, under the access rules of that moment, and pushes no more than
+{kind, id}; the page fetches the rest through its own endpoint.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -17,223 +17,226 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Flask
-from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from app import access
+from app.domain.pending import pending
 from app.extensions import db, socketio
 from app.ops.broadcast import EventBroadcaster
 from app.ops.event_bus import EventBus, LiveEvent
 from app.web.realtime import current_state
-from app.web.realtime.sockets import LONGEST_WORD, SocketConnection, Sockets, SocketTransport, has_bell, person_of, sees
+from app.web.realtime.sockets import (
+    MAX_MESSAGE_BYTES,
+    RecordKey,
+    SocketConnection,
+    Sockets,
+    SocketTransport,
+    can_see,
+    load_person,
+    may_receive_notices,
+)
 
 log = logging.getLogger("crm.live")
 
-#: A socket whose sign-in or key has ended is cut within this time, whichever process ended it.
+#: A socket whose sign-in or key has ended is closed within this time, whichever process ended it.
 SWEEP_SECONDS = 1.0
-#: While the bus works, what is on show is compared with the database every so many sweeps; without it at each.
-CALM_SWEEPS = 10
-#: Each socket keeps a thread of its process; so many are left for pages.
+#: While the bus works, what pages show is compared with the database every so many sweeps; without it, at each one.
+SWEEPS_PER_COMPARISON = 10
+#: Each socket holds a thread of its process; this many are left for pages.
 THREADS_FOR_PAGES = 8
 
 
-class Live:
-    """The way from a commit to the pages that are open, here and in the other processes."""
+class LiveUpdates:
+    """Carries events from a commit to open pages, in this process and in the others."""
 
-    def __init__(self, app: Flask, most: int, redis_url: str | None) -> None:
-        self.app, self.sockets = app, Sockets(app, most)
-        self.sockets.on_arrival, self.sockets.on_watch = self._arrived, self._watched
-        self.bus = EventBus(redis_url, self._heard) if redis_url else None
-        self.post = EventBroadcaster(self._deliver)
-        #: What was last said: user id -> his bell, record -> id of its newest activity.
-        self.rung: dict[int, current_state.Bell] = {}
-        self.seen: dict[tuple[str, int], int] = {}
+    def __init__(self, app: Flask, max_connections: int, redis_url: str | None) -> None:
+        self.app, self.sockets = app, Sockets(app, max_connections)
+        self.sockets.on_connect, self.sockets.on_watch = self._connected, self._watched
+        self.bus = EventBus(redis_url, self._receive) if redis_url else None
+        self.broadcaster = EventBroadcaster(self._deliver)
+        #: What was last sent: user id -> bell, record -> id of its newest activity.
+        self.sent_bells: dict[int, current_state.Bell] = {}
+        self.newest_activity: dict[RecordKey, int] = {}
         self._lock = threading.Lock()
         self._sweeper: threading.Thread | None = None
 
     @property
-    def lines(self) -> dict[str, SocketConnection]:
-        """The lines of this process."""
-        return self.sockets.lines
+    def connections(self) -> dict[str, SocketConnection]:
+        """The connections of this process."""
+        return self.sockets.connections
 
-    # --- tidings come and go
+    # --- events of this and other processes
 
-    def send(self, tidings: LiveEvent) -> None:
-        """Tell everybody whom it concerns, in all processes, soon. Never waits; nothing without sockets and bus."""
-        if tidings and (self.bus is not None or self.lines):
-            self.post.put(tidings, far=True)
+    def send(self, event: LiveEvent) -> None:
+        """Deliver to all processes soon. Never waits; does nothing without sockets and bus."""
+        if event and (self.bus is not None or self.connections):
+            self.broadcaster.send(event, to_others=True)
 
-    def _heard(self, tidings: LiveEvent) -> None:
-        if self.lines:
-            self.post.put(tidings, far=False)
+    def _receive(self, event: LiveEvent) -> None:
+        if self.connections:
+            self.broadcaster.send(event, to_others=False)
 
-    def _deliver(self, far: LiveEvent, here: LiveEvent) -> None:
-        if far and self.bus is not None:
-            self.bus.publish(far)
-        if here and self.lines:
+    def _deliver(self, for_others: LiveEvent, for_this: LiveEvent) -> None:
+        if for_others and self.bus is not None:
+            self.bus.publish(for_others)
+        if for_this and self.connections:
             with self.app.app_context():
-                self._look(db.session(), here, datetime.now(UTC))
+                self._update(db.session(), for_this, datetime.now(UTC))
 
-    def _look(self, held: Session, tidings: LiveEvent, now: datetime) -> None:
-        """What of it concerns the lines of this process."""
-        here, places = self.sockets.users(), self.sockets.places()
-        with access.as_system(held):
-            if ended := tidings.cut & here:
-                self.sockets.cut_dead(held, now, ended)
-            self._ring(held, here if tidings.all else tidings.told & here, now)
-            self._stir(held, places if tidings.all else tidings.stirred & places, tidings.stirred)
+    def _update(self, session: Session, event: LiveEvent, now: datetime) -> None:
+        """Push what the event changes on the connections of this process."""
+        here, records = self.sockets.user_ids(), self.sockets.watched_records()
+        with access.as_system(session):
+            if ended := event.ended_sign_ins & here:
+                self.sockets.close_invalid(session, now, ended)
+            self._send_bells(session, here if event.compare_all else event.notified & here, now)
+            shown = records if event.compare_all else event.changed_timelines & records
+            self._send_activity(session, shown, event.changed_timelines)
 
     # --- bells
 
-    def _ring(self, held: Session, users: Iterable[int], now: datetime) -> None:
+    def _send_bells(self, session: Session, users: Iterable[int], now: datetime) -> None:
         users = set(users)
-        for user, bell in current_state.bells(held, users, now).items() if users else ():
-            before = self.rung.get(user)
-            told = self._with_bell(held, user)
-            lines = {sid: line for sid, line in told.items() if bell != before or not line.greeted}
-            news = {"unread": bell.unread, "id": bell.newest or None}
-            if lines and (before is None or bell.newest > before.newest):
-                news |= self._toast(held, user, before.newest if before else None, now)
-            for sid, line in lines.items():
-                line.greeted = True
-                socketio.emit("bell", news, to=sid)
-            self.rung[user] = bell
+        for user, bell in current_state.load_bells(session, users, now).items() if users else ():
+            before = self.sent_bells.get(user)
+            connections = self._notice_connections(session, user)
+            due = {sid: each for sid, each in connections.items() if bell != before or not each.bell_sent}
+            payload = {"unread": bell.unread, "id": bell.newest or None}
+            if due and (before is None or bell.newest > before.newest):
+                payload |= self._toast(session, user, before.newest if before else None, now)
+            for sid, connection in due.items():
+                connection.bell_sent = True
+                socketio.emit("bell", payload, to=sid)
+            self.sent_bells[user] = bell
 
-    def _with_bell(self, held: Session, user: int) -> dict[str, SocketConnection]:
-        """The person's lines, but for those of keys that may not read his notices."""
-        lines = self.sockets.of(user)
+    def _notice_connections(self, session: Session, user: int) -> dict[str, SocketConnection]:
+        """The user's connections, except for those of keys that may not read notices."""
         return {
-            sid: line
-            for sid, line in lines.items()
-            if line.scope is None or has_bell(_limited(person_of(held, user), line.scope))
+            sid: each
+            for sid, each in self.sockets.of_user(user).items()
+            if each.scope is None or may_receive_notices(_with_scope(load_person(session, user), each.scope))
         }
 
-    def _toast(self, held: Session, user: int, after: int | None, now: datetime) -> dict[str, Any]:
-        who, before = person_of(held, user), held.info.get("who")
-        access.act_as(held, who)
-        try:
-            return current_state.toast(held, who, after, now)
-        finally:
-            held.info["who"] = before
+    def _toast(self, session: Session, user: int, after: int | None, now: datetime) -> dict[str, Any]:
+        who = load_person(session, user)
+        with access.acting_as(session, who):
+            return current_state.toast(session, who, after, now)
 
-    def _arrived(self, user_id: int) -> None:
-        """A new line: its bell may have changed since its page was made."""
+    def _connected(self, user_id: int) -> None:
+        """A new connection: the bell may have changed since its page was rendered."""
         if self.bus is not None:
             self.bus.listen()
-        self._begin_sweep()
-        self.post.put(LiveEvent(told=frozenset([user_id])), far=False)
+        self._start_sweeper()
+        self.broadcaster.send(LiveEvent(notified=frozenset([user_id])), to_others=False)
 
     # --- records
 
-    def _stir(self, held: Session, places: Iterable[tuple[str, int]], stirred: frozenset[tuple[str, int]]) -> None:
-        places = set(places)
-        newest = current_state.newest_on(held, places)
-        for place in places:
-            last = newest.get(place, 0)
-            if place in stirred or last > self.seen.get(place, last):
-                self._push(held, place)
-            self.seen[place] = last
+    def _send_activity(self, session: Session, records: Set[RecordKey], changed: Set[RecordKey]) -> None:
+        newest = current_state.newest_activities(session, records)
+        for record in records:
+            last = newest.get(record, 0)
+            if record in changed or last > self.newest_activity.get(record, last):
+                self._send_record_event(session, record)
+            self.newest_activity[record] = last
 
-    def _push(self, held: Session, place: tuple[str, int]) -> None:
-        """Tell those who look at the record and may; who lost it hears so once, and nothing ever after."""
-        kind, key = place
-        lines = self.sockets.watching(place)
-        for right in {(line.user_id, line.scope) for line in lines.values()}:
-            news = "activity" if sees(held, _limited(person_of(held, right[0]), right[1]), kind, key) else "gone"
-            for sid, line in lines.items():
-                if (line.user_id, line.scope) != right or line.watches != place:
+    def _send_record_event(self, session: Session, record: RecordKey) -> None:
+        """Push "activity" to those who can see the record; "gone", once, to those who no longer can."""
+        kind, key = record
+        connections = self.sockets.watching(record)
+        for user_id, scope in {(each.user_id, each.scope) for each in connections.values()}:
+            is_visible = can_see(session, _with_scope(load_person(session, user_id), scope), kind, key)
+            for sid, connection in connections.items():
+                if (connection.user_id, connection.scope) != (user_id, scope) or connection.watched != record:
                     continue
-                line.watches = place if news == "activity" else None
-                socketio.emit(news, {"kind": kind, "id": key}, to=sid)
+                connection.watched = record if is_visible else None
+                socketio.emit("activity" if is_visible else "gone", {"kind": kind, "id": key}, to=sid)
 
-    def _watched(self, place: tuple[str, int]) -> None:
-        """From now on: what happened before stands on the page."""
-        if place not in self.seen:
-            with access.as_system(db.session()) as held:
-                self.seen.setdefault(place, current_state.newest_on(held, [place]).get(place, 0))
+    def _watched(self, record: RecordKey) -> None:
+        """Remember the newest activity; what happened before is on the page already."""
+        if record not in self.newest_activity:
+            with access.as_system(db.session()) as session:
+                newest = current_state.newest_activities(session, [record]).get(record, 0)
+                self.newest_activity.setdefault(record, newest)
 
-    # --- the sweep: what holds without any tidings
+    # --- the sweep: checks that need no event
 
-    def _begin_sweep(self) -> None:
+    def _start_sweeper(self) -> None:
         with self._lock:
             if self._sweeper is None:
-                self._sweeper = threading.Thread(target=self._sweep_on, name="crm-live-sweep", daemon=True)
+                self._sweeper = threading.Thread(target=self._run_sweeper, name="crm-live-sweep", daemon=True)
                 self._sweeper.start()
 
-    def _sweep_on(self) -> None:
-        stop, blind = threading.Event(), False
-        for beat in itertools.count(1):
+    def _run_sweeper(self) -> None:
+        stop, has_failed = threading.Event(), False
+        for count in itertools.count(1):
             stop.wait(SWEEP_SECONDS)
             with self._lock:
-                if not self.lines and not self.sockets.newcomers:
+                if not self.connections and not self.sockets.pending:
                     self._sweeper = None
                     return
             try:
                 self.sweep()
-                blind = False
+                has_failed = False
             except Exception:
-                if not blind:
+                if not has_failed:
                     log.exception("the sweep of sockets failed")  # the database is away: the next second tries again
-                blind = True
-            if beat % CALM_SWEEPS == 0 or self.bus is None or not self.bus.is_up:
-                self.post.put(LiveEvent(all=True), far=False)
+                has_failed = True
+            if count % SWEEPS_PER_COMPARISON == 0 or self.bus is None or not self.bus.is_up:
+                self.broadcaster.send(LiveEvent(compare_all=True), to_others=False)
 
     def sweep(self) -> None:
-        """Cut the lines whose right has ended, and forget what nobody looks at any more; at most two statements."""
-        self.sockets.cut_silent()
-        with self.app.app_context(), access.as_system(db.session()) as held:
-            self.sockets.cut_dead(held, datetime.now(UTC))
-        here, places = self.sockets.users(), self.sockets.places()
-        self.rung = {user: bell for user, bell in self.rung.items() if user in here}
-        self.seen = {place: last for place, last in self.seen.items() if place in places}
+        """Close connections whose credentials have ended, and forget what nobody watches; at most two statements."""
+        self.sockets.close_pending()
+        with self.app.app_context(), access.as_system(db.session()) as session:
+            self.sockets.close_invalid(session, datetime.now(UTC))
+        here, records = self.sockets.user_ids(), self.sockets.watched_records()
+        self.sent_bells = {user: bell for user, bell in self.sent_bells.items() if user in here}
+        self.newest_activity = {record: last for record, last in self.newest_activity.items() if record in records}
 
-    def net(self) -> None:
-        """Compare what is on show with the database, and push what differs; two statements when nothing does."""
-        self._deliver(LiveEvent(), LiveEvent(all=True))
+    def compare_all(self) -> None:
+        """Compare what pages show with the database and push what differs; two statements when nothing does."""
+        self._deliver(LiveEvent(), LiveEvent(compare_all=True))
 
     def close(self) -> None:
-        """End all sockets of this process, which is about to end."""
+        """Close all sockets, because the process is about to end."""
         if self.bus is not None:
             self.bus.close()
         self.sockets.close()
 
 
-def _limited(who: access.Person, scope: frozenset[str] | None) -> access.Person:
-    """The person as the key sees him."""
+def _with_scope(who: access.Person, scope: frozenset[str] | None) -> access.Person:
+    """The person, limited to the scope of an API key."""
     return replace(who, scope=scope) if scope else who
 
 
 # --- after a commit, never before ----------------------------------------------------------------------------------
 
-_live: Live | None = None
+_live: LiveUpdates | None = None
 
 
-def install(app: Flask, session_class: Any = Session) -> Live:
-    """Bind Socket.IO to the app, and let every session of the class announce what it committed."""
+def install(app: Flask) -> LiveUpdates:
+    """Bind Socket.IO to the app."""
     global _live
-    chosen = app.config["CRM"]
+    settings = app.config["CRM"]
     socketio.init_app(
         app,
         async_mode="threading",
         transports=["websocket"],
         async_handlers=False,
-        max_http_buffer_size=LONGEST_WORD,
-        cors_allowed_origins=partial(_is_ours, _origin(chosen.public_url)),
+        max_http_buffer_size=MAX_MESSAGE_BYTES,
+        cors_allowed_origins=partial(_is_ours, _origin(settings.public_url)),
     )
-    _live = Live(app, max(1, chosen.threads - THREADS_FOR_PAGES), chosen.redis_url)
+    _live = LiveUpdates(app, max(1, settings.threads - THREADS_FOR_PAGES), settings.redis_url)
     app.extensions["crm_live"] = _live
     sockets = _live.sockets
-    for name, hear in (
+    for name, handler in (
         ("connect", sockets.connect),
-        ("disconnect", sockets.leave),
+        ("disconnect", sockets.disconnect),
         ("watch", sockets.watch),
-        ("shown", sockets.shown),
+        ("shown", sockets.toast_shown),
     ):
-        socketio.on_event(name, hear)
-    _guard_the_door(app, _live)
-    if not event.contains(session_class, "after_commit", _after_commit):
-        event.listen(session_class, "after_commit", _after_commit)
-        event.listen(session_class, "after_rollback", _after_rollback)
+        socketio.on_event(name, handler)
+    _check_before_upgrade(app, _live)
     return _live
 
 
@@ -242,62 +245,63 @@ def _origin(url: str) -> str:
 
 
 def _is_ours(public: str, origin: str, environ: dict[str, Any] | None = None) -> bool:
-    """Our own pages only: at the public address, or at the very address that was asked."""
-    asked = f"{environ.get('wsgi.url_scheme')}://{environ.get('HTTP_HOST')}" if environ else public
-    return origin in (public, asked)
+    """Whether the origin is ours: the public URL, or the address of this request."""
+    requested = f"{environ.get('wsgi.url_scheme')}://{environ.get('HTTP_HOST')}" if environ else public
+    return origin in (public, requested)
 
 
-def _guard_the_door(app: Flask, live: Live) -> None:
-    """Engine.IO asks before it upgrades; Socket.IO's own "connect" comes only after a thread is taken."""
+def _check_before_upgrade(app: Flask, live: LiveUpdates) -> None:
+    """Check in Engine.IO's "connect", before the upgrade; Socket.IO's own comes only after a thread is taken."""
     eio = socketio.server.eio
-    enter, part = eio.handlers["connect"], eio.handlers["disconnect"]
+    on_connect, on_disconnect = eio.handlers["connect"], eio.handlers["disconnect"]
 
     def connect(eio_sid: str, environ: dict[str, Any]) -> Any:
         with app.request_context(environ):
-            if not live.sockets.may_enter(eio_sid):
+            if not live.sockets.may_connect(eio_sid):
                 return False
-        live._begin_sweep()
-        return enter(eio_sid, environ)
+        live._start_sweeper()
+        return on_connect(eio_sid, environ)
 
-    def leave(eio_sid: str, reason: Any = None) -> None:
-        part(eio_sid, reason)
-        live.sockets.newcomers.pop(eio_sid, None)
+    def disconnect(eio_sid: str, reason: Any = None) -> None:
+        on_disconnect(eio_sid, reason)
+        live.sockets.pending.pop(eio_sid, None)
 
     eio.on("connect", connect)
-    eio.on("disconnect", leave)
+    eio.on("disconnect", disconnect)
     eio._async = {**eio._async, "websocket": SocketTransport}
 
 
-def announce(told: list[tuple[int, str]]) -> None:
-    """For jobs.Runner.announce."""
+def announce(notified: list[tuple[int, str]]) -> None:
+    """Push the bells of these (user id, kind); the job runner calls it after a job's commit."""
     if _live is not None:
-        _live.send(LiveEvent(told=frozenset(user for user, _ in told)))
+        _live.send(LiveEvent(notified=frozenset(user for user, _ in notified)))
 
 
 def flush(seconds: float = 1.0) -> None:
-    """Wait until the other processes have been told; for processes that end without ceremony."""
+    """Wait until events sent so far are delivered; for processes that end without running exit handlers."""
     if _live is not None:
-        _live.post.flush(seconds)
+        _live.broadcaster.flush(seconds)
 
 
 def close() -> None:
-    """End all sockets of this process."""
+    """Close all sockets of this process."""
     if _live is not None:
         _live.close()
 
 
-def _after_commit(held: Session) -> None:
-    if held.in_nested_transaction():
-        return  # a savepoint; the rows may still go
-    told, stirred, cut = (held.info.pop(name, ()) for name in _NEWS)
+def publish(session: Session) -> None:
+    """Session hook, after a commit: push what has changed to open pages and sockets."""
+    if session.in_nested_transaction():
+        return  # a savepoint: its rows may still be rolled back
+    gathered = pending(session)
+    users = frozenset(user for user, _ in gathered.notified)
+    event = LiveEvent(users, frozenset(gathered.changed_timelines), frozenset(gathered.ended_sign_ins))
+    gathered.clear_live()
     if _live is not None:
-        _live.send(LiveEvent(frozenset(user for user, _ in told), frozenset(stirred), frozenset(cut)))
+        _live.send(event)
 
 
-def _after_rollback(held: Session) -> None:
-    if not held.in_nested_transaction():
-        for name in _NEWS:
-            held.info.pop(name, None)
-
-
-_NEWS = ("told", "stirred", "cut")
+def forget(session: Session) -> None:
+    """Session hook, after a rollback: drop what was gathered."""
+    if not session.in_nested_transaction():
+        pending(session).clear_live()

@@ -1,4 +1,4 @@
-"""Sockets: who may have a line, what he may say on it, and how a line is cut; each word of a browser is bounded."""
+"""Sockets: who may open one, which messages are accepted, and how connections are closed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from typing import Any
 import orjson
 import simple_websocket
 from engineio.async_drivers.threading import SimpleWebSocketWSGI
-from flask import Flask, current_app, g, request, session
+from flask import Flask, current_app, g, request
+from flask import session as flask_session
 from flask_jwt_extended import get_jwt
 from flask_jwt_extended.exceptions import JWTExtendedException
 from flask_login import current_user
@@ -26,286 +27,297 @@ from werkzeug.exceptions import HTTPException
 from app import access
 from app.domain import notices
 from app.extensions import db, socketio
+from app.lib.ids import parse_id
 from app.models import ApiKey, Customer, Lead, SignIn, Ticket, User
-from app.web.security.sessions import IDLE_HOURS, TOKEN_DAYS, hashed, own_transaction
+from app.web.security.sessions import IDLE_HOURS, TOKEN_DAYS, hash_token, own_transaction
 
+#: (kind, id) of a record.
+RecordKey = tuple[str, int]
 WATCHABLE: dict[str, Any] = {"lead": Lead, "ticket": Ticket, "customer": Customer}
-#: What a page says; anything else is not heard.
-SAYINGS = ("watch", "shown")
-#: Bytes of one word of a browser; ours have less than a hundred.
-LONGEST_WORD = 4096
-#: A browser says so many words at once and so many a second; one that says more is hung up on.
-MOST_AT_ONCE, MOST_A_SECOND = 60.0, 20.0
-#: How long a thread waits for a word before it looks whether its line is still there.
-PATIENCE_SECONDS = 2.0
-#: Who took a thread and has not said by then that he speaks Socket.IO loses it.
-SILENCE_SECONDS = 10.0
+#: Events that our pages send; all others are ignored.
+CLIENT_EVENTS = ("watch", "shown")
+#: Limit of one message from a browser; those of our pages are shorter than 100 bytes.
+MAX_MESSAGE_BYTES = 4096
+#: Token bucket for the messages of one browser; a browser that exceeds it is disconnected.
+MESSAGE_BURST, MESSAGES_PER_SECOND = 60.0, 20.0
+#: How long a thread waits for a message before it checks that its connection is alive.
+RECEIVE_TIMEOUT_SECONDS = 2.0
+#: A client that holds a thread must complete the Socket.IO handshake within this time.
+HANDSHAKE_SECONDS = 10.0
 
 
-# --- what comes in -----------------------------------------------------------------------------------------------
+# --- messages from browsers --------------------------------------------------------------------------------------
 
 
 class SocketTransport(SimpleWebSocketWSGI):
-    """A browser's WebSocket. It passes on only what our pages say, and lets go of its thread when the line is dead."""
+    """The WebSocket of a browser. Passes on expected messages only, and frees its thread when the connection dies."""
 
     def __init__(self, handler: Any, server: Any) -> None:
-        super().__init__(handler, server, max_message_size=LONGEST_WORD)
-        #: Engine.IO's end of the line.
-        self._end = handler.__self__
-        self._left, self._at = MOST_AT_ONCE, time.monotonic()
+        super().__init__(handler, server, max_message_size=MAX_MESSAGE_BYTES)
+        #: Engine.IO's socket of this connection.
+        self._engine_socket = handler.__self__
+        self._allowance, self._refilled_at = MESSAGE_BURST, time.monotonic()
 
     def close(self) -> None:
-        """Say goodbye; to whom is gone already it needs not be said."""
+        """Close the connection; one that is closed already is no error."""
         with suppress(OSError, simple_websocket.ConnectionClosed):
             super().close()
 
     def wait(self) -> str | None:
-        """The next word that is one of ours; None when the line is dead or its browser talks too much."""
+        """The next expected message; None when the connection is dead or its browser exceeds the rate."""
         while True:
             try:
-                word = self.ws.receive(timeout=PATIENCE_SECONDS)
+                message = self.ws.receive(timeout=RECEIVE_TIMEOUT_SECONDS)
             except simple_websocket.ConnectionClosed:
                 return None
-            if word is None and not self._is_alive():
+            if message is None and not self._is_alive():
                 return None
-            if word is None:
+            if message is None:
                 continue
-            if not self._may_speak():
-                hang_up(self.ws.sock)
+            if not self._is_within_rate():
+                close_tcp(self.ws.sock)
                 return None
-            if is_understood(word):
-                return str(word)
+            if is_expected_message(message):
+                return str(message)
 
     def _is_alive(self) -> bool:
-        """Not after a word too long, a broken frame or a goodbye that nobody answered: these wake nobody up."""
-        alive = self.ws.connected and self.ws.thread.is_alive() and not self._end.closed
+        """False after a message that was too long, a broken frame or an unanswered close: these raise nothing here."""
+        alive = self.ws.connected and self.ws.thread.is_alive() and not self._engine_socket.closed
         if not alive:
-            hang_up(self.ws.sock)
+            close_tcp(self.ws.sock)
         return bool(alive)
 
-    def _may_speak(self) -> bool:
+    def _is_within_rate(self) -> bool:
         now = time.monotonic()
-        self._left = min(MOST_AT_ONCE, self._left + (now - self._at) * MOST_A_SECOND) - 1
-        self._at = now
-        return self._left >= 0 and len(self.ws.input_buffer) < MOST_AT_ONCE
+        self._allowance = min(MESSAGE_BURST, self._allowance + (now - self._refilled_at) * MESSAGES_PER_SECOND) - 1
+        self._refilled_at = now
+        return self._allowance >= 0 and len(self.ws.input_buffer) < MESSAGE_BURST
 
 
-def is_understood(word: Any) -> bool:
-    """Whether it is a pong, a goodbye, a greeting, or one of SAYINGS with one value."""
-    if not isinstance(word, str) or len(word) > LONGEST_WORD:
+def is_expected_message(message: Any) -> bool:
+    """Whether it is a pong, a close, a connect, or one of CLIENT_EVENTS with one value."""
+    if not isinstance(message, str) or len(message) > MAX_MESSAGE_BYTES:
         return False
-    if word in ("1", "3", "40", "41"):
+    if message in ("1", "3", "40", "41"):
         return True
-    if not word.startswith(("40{", '42["')):
+    if not message.startswith(("40{", '42["')):
         return False
     try:
-        said = orjson.loads(word[2:])
+        packet = orjson.loads(message[2:])
     except ValueError:
         return False
-    return isinstance(said, dict) or (len(said) == 2 and said[0] in SAYINGS)
+    return isinstance(packet, dict) or (len(packet) == 2 and packet[0] in CLIENT_EVENTS)
 
 
-def hang_up(wire: Any) -> None:
-    """A polite goodbye would leave the thread to whoever does not answer it."""
-    if wire is not None:
+def close_tcp(tcp_socket: Any) -> None:
+    """Shut the TCP socket down; a WebSocket close would hold the thread until the client answers."""
+    if tcp_socket is not None:
         with suppress(OSError):
-            wire.shutdown(SHUT_RDWR)
+            tcp_socket.shutdown(SHUT_RDWR)
 
 
-# --- lines -------------------------------------------------------------------------------------------------------
+# --- connections -------------------------------------------------------------------------------------------------
 
 
 @dataclass
 class SocketConnection:
-    """One socket of this process, and by what right it is open."""
+    """One socket of this process, and the credentials under which it is open."""
 
     user_id: int
-    #: Hash of the token of a sign-in, be it a browser's or a bearer's.
+    #: Hash of the sign-in's token, of a browser or a bearer.
     token_hash: str | None = None
     #: API key, and the modules and verbs it is limited to.
     key_id: int | None = None
     scope: frozenset[str] | None = None
-    #: When a bearer's token ends by itself, UTC.
+    #: When a bearer's token expires, UTC.
     ends_on: datetime | None = None
-    #: kind and id of the record on its page.
-    watches: tuple[str, int] | None = None
-    #: Whether it has heard the count of its bell.
-    greeted: bool = False
+    #: (kind, id) of the record that its page shows.
+    watched: RecordKey | None = None
+    #: Whether the unread count was sent.
+    bell_sent: bool = False
 
 
 @dataclass
 class PendingConnection:
-    """A socket whose browser has not said yet that it speaks Socket.IO, or has said goodbye and stayed."""
+    """A socket before its Socket.IO handshake, or one that stays open after it has left Socket.IO."""
 
     user_id: int
     #: Monotonic seconds.
-    came: float = field(default_factory=time.monotonic)
+    opened_at: float = field(default_factory=time.monotonic)
 
 
 class Sockets:
-    """The lines of this process."""
+    """The connections of this process."""
 
-    def __init__(self, app: Flask, most: int) -> None:
-        self.app, self.most = app, most
-        #: Sockets of one person: his many tabs, or a broken program of his, leave room for his colleagues.
-        self.most_each = max(4, most // 2)
-        self.lines: dict[str, SocketConnection] = {}
-        #: By Engine.IO's id; who has a line by now is no newcomer any more.
-        self.newcomers: dict[str, PendingConnection] = {}
-        #: No one is let in any more: the process is about to end.
-        self.closing = False
-        #: Are told of a new line, and of a record that is watched.
-        self.on_arrival: Callable[[int], None] = lambda user: None
-        self.on_watch: Callable[[tuple[str, int]], None] = lambda place: None
+    def __init__(self, app: Flask, max_connections: int) -> None:
+        self.app, self.max_connections = app, max_connections
+        #: So that many tabs, or a broken program, of one user leave room for others.
+        self.max_per_user = max(4, max_connections // 2)
+        self.connections: dict[str, SocketConnection] = {}
+        #: By Engine.IO's id; removed when the connection is made.
+        self.pending: dict[str, PendingConnection] = {}
+        #: The process is about to end; nobody is let in.
+        self.is_closing = False
+        #: Called for a new connection, and for a record that is watched.
+        self.on_connect: Callable[[int], None] = lambda user: None
+        self.on_watch: Callable[[RecordKey], None] = lambda record: None
 
-    # --- coming and going
+    # --- connecting and disconnecting
 
-    def may_enter(self, eio_sid: str | None = None) -> bool:
-        """Before the upgrade: strangers, and more than there are threads for, get no thread at all."""
+    def may_connect(self, eio_sid: str | None = None) -> bool:
+        """Whether the socket may be upgraded. Anonymous clients, and more than there are threads for, get no thread."""
         open_now = sum(not each.closed for each in list(socketio.server.eio.sockets.values()))
-        # The one who asks is counted already.
-        full = open_now > self.most or len(self.lines) >= self.most
-        who = None if self.closing or full else person_asking()
-        if who is None or self._open_of(who.id) >= self.most_each:
+        # The asking socket is counted already.
+        full = open_now > self.max_connections or len(self.connections) >= self.max_connections
+        who = None if self.is_closing or full else requesting_person()
+        if who is None or self._open_count(who.id) >= self.max_per_user:
             return False
         if eio_sid is not None:
-            self.newcomers[eio_sid] = PendingConnection(who.id)
+            self.pending[eio_sid] = PendingConnection(who.id)
         return True
 
-    def _open_of(self, user_id: int) -> int:
-        return len(self.of(user_id)) + sum(each.user_id == user_id for each in list(self.newcomers.values()))
+    def _open_count(self, user_id: int) -> int:
+        return len(self.of_user(user_id)) + sum(each.user_id == user_id for each in list(self.pending.values()))
 
     def connect(self, _auth: Any = None) -> None:
-        """Only a signed-in person; he hears what is for him."""
-        who = person_asking()
-        if who is None or self.closing:
+        """Handle Socket.IO's "connect": signed-in people only."""
+        who = requesting_person()
+        if who is None or self.is_closing:
             raise ConnectionRefusedError("sign in first")
         sid = _sid()
-        self.newcomers.pop(socketio.server.manager.eio_sid_from_sid(sid, "/") or "", None)
-        self.lines[sid] = _line_of(who)
-        self.on_arrival(who.id)
+        self.pending.pop(socketio.server.manager.eio_sid_from_sid(sid, "/") or "", None)
+        self.connections[sid] = _connection_of(who)
+        self.on_connect(who.id)
 
-    def leave(self, *_reason: Any) -> None:
-        """The line is gone; who keeps the socket all the same has SILENCE_SECONDS to say what for."""
+    def disconnect(self, *_reason: Any) -> None:
+        """Handle Socket.IO's "disconnect". A socket that stays open has HANDSHAKE_SECONDS to connect again."""
         eio_sid = socketio.server.manager.eio_sid_from_sid(_sid(), "/")
-        line = self.lines.pop(_sid(), None)
+        connection = self.connections.pop(_sid(), None)
         if eio_sid is not None:
-            self.newcomers[eio_sid] = PendingConnection(line.user_id if line else 0)
+            self.pending[eio_sid] = PendingConnection(connection.user_id if connection else 0)
 
-    # --- what a page says
+    # --- events of a page
 
-    def watch(self, *said: Any) -> None:
-        """The page shows a record: {kind, id}. One that the law hides, or that there is not, is "gone"."""
-        line, who = self._speaker()
-        if line is None or who is None:
+    def watch(self, *args: Any) -> None:
+        """Handle "watch": the page shows the record {kind, id}. Answers "gone" when the person cannot see it."""
+        connection, who = self._sender()
+        if connection is None or who is None:
             return
-        line.watches, place = None, place_of(said[0] if said else None)
-        if place is None:
+        connection.watched, record = None, parse_record_key(args[0] if args else None)
+        if record is None:
             return
-        if sees(db.session(), who, *place):
-            line.watches = place
-            self.on_watch(place)
+        if can_see(db.session(), who, *record):
+            connection.watched = record
+            self.on_watch(record)
         else:
-            emit("gone", {"kind": place[0], "id": place[1]})
+            emit("gone", {"kind": record[0], "id": record[1]})
 
-    def shown(self, *said: Any) -> None:
-        """The page has shown the toast of a notice: {id}. Written down once, for one's own notices only."""
-        line, who = self._speaker()
-        asked = said[0] if said else None
-        key = number(asked.get("id")) if isinstance(asked, dict) else None
-        if line is None or who is None or key is None or not has_bell(who):
+    def toast_shown(self, *args: Any) -> None:
+        """Handle "shown": the page has shown the toast of the notice {id}. Recorded once, for own notices only."""
+        connection, who = self._sender()
+        payload = args[0] if args else None
+        key = parse_id(payload.get("id")) if isinstance(payload, dict) else None
+        if connection is None or who is None or key is None or not may_receive_notices(who):
             return
-        with own_transaction() as held:
-            notices.note_shown(held, line.user_id, key, datetime.now(UTC))
+        with own_transaction() as session:
+            notices.record_toast_shown(session, connection.user_id, key, datetime.now(UTC))
 
-    def _speaker(self) -> tuple[SocketConnection | None, access.Person | None]:
-        """The line, and its person as of now; who is nobody any more is shown out."""
-        line, who = self.lines.get(_sid()), person_asking()
-        if line is None or who is None or who.id != line.user_id:
+    def _sender(self) -> tuple[SocketConnection | None, access.Person | None]:
+        """The connection and its current person; disconnects a socket whose sign-in has ended."""
+        connection, who = self.connections.get(_sid()), requesting_person()
+        if connection is None or who is None or who.id != connection.user_id:
             disconnect()
             return None, None
-        return line, who
+        return connection, who
 
-    # --- seen from here
+    # --- look-ups
 
-    def users(self) -> set[int]:
-        """Who has a line."""
-        return {line.user_id for line in list(self.lines.values())}
+    def user_ids(self) -> set[int]:
+        """Users with a connection."""
+        return {connection.user_id for connection in list(self.connections.values())}
 
-    def of(self, user_id: int) -> dict[str, SocketConnection]:
-        """The lines of a person."""
-        return {sid: line for sid, line in list(self.lines.items()) if line.user_id == user_id}
+    def of_user(self, user_id: int) -> dict[str, SocketConnection]:
+        """The connections of a user, by sid."""
+        return {sid: connection for sid, connection in list(self.connections.items()) if connection.user_id == user_id}
 
-    def watching(self, place: tuple[str, int]) -> dict[str, SocketConnection]:
-        """The lines of pages that show the record."""
-        return {sid: line for sid, line in list(self.lines.items()) if line.watches == place}
+    def watching(self, record: RecordKey) -> dict[str, SocketConnection]:
+        """The connections whose pages show the record, by sid."""
+        return {sid: connection for sid, connection in list(self.connections.items()) if connection.watched == record}
 
-    def places(self) -> set[tuple[str, int]]:
+    def watched_records(self) -> set[RecordKey]:
         """All records that are watched."""
-        return {line.watches for line in list(self.lines.values()) if line.watches}
+        return {connection.watched for connection in list(self.connections.values()) if connection.watched}
 
-    # --- the end of a line
+    # --- closing
 
-    def cut(self, sids: Iterable[str]) -> None:
-        """End these lines now."""
-        for sid in [sid for sid in sids if self.lines.pop(sid, None)]:
-            wire = _wire(socketio.server.manager.eio_sid_from_sid(sid, "/"))
+    def close_connections(self, sids: Iterable[str]) -> None:
+        """Close these connections now."""
+        for sid in [sid for sid in sids if self.connections.pop(sid, None)]:
+            tcp_socket = _tcp_socket(socketio.server.manager.eio_sid_from_sid(sid, "/"))
             socketio.server.disconnect(sid, ignore_queue=True)
-            hang_up(wire)
+            close_tcp(tcp_socket)
 
-    def cut_dead(self, held: Session, now: datetime, users: Iterable[int] | None = None) -> None:
-        """Cut the lines (of these people) whose sign-in, key or person is no good any more; two statements at most."""
-        asked = set(users) if users is not None else None
-        lines = {sid: line for sid, line in list(self.lines.items()) if asked is None or line.user_id in asked}
-        tokens = _live_tokens(held, {line.token_hash for line in lines.values()} - {None}, now)
-        keys = _live_keys(held, {line.key_id for line in lines.values()} - {None}, now)
-        self.cut(sid for sid, line in lines.items() if not _is_live(line, tokens, keys, now))
+    def close_invalid(self, session: Session, now: datetime, users: Iterable[int] | None = None) -> None:
+        """Close connections (of these users) whose sign-in, key or user is no longer valid; two statements at most."""
+        chosen = set(users) if users is not None else None
+        connections = {
+            sid: connection
+            for sid, connection in list(self.connections.items())
+            if chosen is None or connection.user_id in chosen
+        }
+        tokens = _valid_tokens(session, {connection.token_hash for connection in connections.values()} - {None}, now)
+        keys = _valid_keys(session, {connection.key_id for connection in connections.values()} - {None}, now)
+        self.close_connections(
+            sid for sid, connection in connections.items() if not _is_valid(connection, tokens, keys, now)
+        )
 
-    def cut_silent(self) -> None:
-        """Hang up on those who took a thread and never said what they want."""
-        late = time.monotonic() - SILENCE_SECONDS
-        for eio_sid, each in list(self.newcomers.items()):
-            if each.came < late:
-                self.newcomers.pop(eio_sid, None)
-                hang_up(_wire(eio_sid))
+    def close_pending(self) -> None:
+        """Close sockets that hold a thread and did not complete the handshake in time."""
+        late = time.monotonic() - HANDSHAKE_SECONDS
+        for eio_sid, each in list(self.pending.items()):
+            if each.opened_at < late:
+                self.pending.pop(eio_sid, None)
+                close_tcp(_tcp_socket(eio_sid))
 
     def close(self) -> None:
-        """End all lines of this process, which is about to end; browsers come back by themselves."""
-        self.closing = True
-        wires = [_wire(eio_sid) for eio_sid in list(socketio.server.environ)]
-        self.lines.clear()
-        for wire in wires:
-            hang_up(wire)
+        """Close all connections, because the process is about to end; browsers reconnect by themselves."""
+        self.is_closing = True
+        tcp_sockets = [_tcp_socket(eio_sid) for eio_sid in list(socketio.server.environ)]
+        self.connections.clear()
+        for tcp_socket in tcp_sockets:
+            close_tcp(tcp_socket)
 
 
-def _is_live(line: SocketConnection, tokens: set[tuple[int, str]], keys: set[tuple[int, int]], now: datetime) -> bool:
-    if line.ends_on is not None and line.ends_on <= now:
+def _is_valid(
+    connection: SocketConnection, tokens: set[tuple[int, str]], keys: set[tuple[int, int]], now: datetime
+) -> bool:
+    if connection.ends_on is not None and connection.ends_on <= now:
         return False
-    if line.key_id is not None:
-        return (line.user_id, line.key_id) in keys
-    return (line.user_id, line.token_hash or "") in tokens
+    if connection.key_id is not None:
+        return (connection.user_id, connection.key_id) in keys
+    return (connection.user_id, connection.token_hash or "") in tokens
 
 
-def _live_tokens(held: Session, hashes: set[Any], now: datetime) -> set[tuple[int, str]]:
+def _valid_tokens(session: Session, hashes: set[Any], now: datetime) -> set[tuple[int, str]]:
     if not hashes:
         return set()
     idle, old = now - timedelta(hours=IDLE_HOURS), now - timedelta(days=TOKEN_DAYS)
     in_use = or_(SignIn.seen_on > idle, (SignIn.door == "jwt") & (SignIn.seen_on > old))
     query = select(SignIn.user_id, SignIn.token_hash).join(User, User.id == SignIn.user_id)
     live = query.where(SignIn.token_hash.in_(hashes), SignIn.ended_on.is_(None), User.active.is_(True), in_use)
-    return {(user, token) for user, token in held.execute(live)}
+    return {(user, token) for user, token in session.execute(live)}
 
 
-def _live_keys(held: Session, keys: set[Any], now: datetime) -> set[tuple[int, int]]:
+def _valid_keys(session: Session, keys: set[Any], now: datetime) -> set[tuple[int, int]]:
     if not keys:
         return set()
     query = select(ApiKey.user_id, ApiKey.id).join(User, User.id == ApiKey.user_id)
     lasts = or_(ApiKey.expires_on.is_(None), ApiKey.expires_on > now)
     live = query.where(ApiKey.id.in_(keys), ApiKey.revoked_on.is_(None), lasts, User.active.is_(True))
-    return {(user, key) for user, key in held.execute(live)}
+    return {(user, key) for user, key in session.execute(live)}
 
 
-def _wire(eio_sid: str | None) -> Any:
+def _tcp_socket(eio_sid: str | None) -> Any:
     """The TCP socket below; None in tests."""
     environ = socketio.server.environ.get(eio_sid, {})
     return environ.get("gunicorn.socket") or environ.get("werkzeug.socket")
@@ -315,66 +327,58 @@ def _sid() -> str:
     return str(request.sid)  # type: ignore[attr-defined]
 
 
-# --- who is it ---------------------------------------------------------------------------------------------------
+# --- the person behind a connection ------------------------------------------------------------------------------
 
 
-def person_asking() -> access.Person | None:
-    """Who is behind this request, read anew for every event: the doors check that sign-in or key lives."""
-    if "Authorization" in request.headers:  # an API key or token; such a socket is no browser's
+def requesting_person() -> access.Person | None:
+    """The person of this request, loaded again for each event, so that an ended sign-in or key counts at once."""
+    if "Authorization" in request.headers:  # an API key or token, not a browser
         try:
-            entered = current_app.appbuilder.sm.enter_by_header()  # type: ignore[attr-defined]
+            entered = current_app.appbuilder.sm.authenticate_by_header()  # type: ignore[attr-defined]
         except (HTTPException, JWTExtendedException, PyJWTError):
             return None
         return g.person if entered is not None else None
     if not current_user.is_authenticated:
         return None
-    return g.get("person") or person_of(db.session(), int(current_user.get_id()))
+    return g.get("person") or load_person(db.session(), int(current_user.get_id()))
 
 
-def _line_of(who: access.Person) -> SocketConnection:
-    """A line with the right by which its person has just come in."""
+def _connection_of(who: access.Person) -> SocketConnection:
+    """A connection with the credentials of this request."""
     if "Authorization" not in request.headers:
-        return SocketConnection(who.id, token_hash=hashed(str(session.get("sid"))))
+        return SocketConnection(who.id, token_hash=hash_token(str(flask_session.get("sid"))))
     if g.get("api_key_id") is not None:
         return SocketConnection(who.id, key_id=g.api_key_id, scope=who.scope)
     claims = get_jwt()
     return SocketConnection(
-        who.id, token_hash=hashed(str(claims["sid"])), ends_on=datetime.fromtimestamp(claims["exp"], UTC)
+        who.id, token_hash=hash_token(str(claims["sid"])), ends_on=datetime.fromtimestamp(claims["exp"], UTC)
     )
 
 
-def person_of(held: Session, user_id: int) -> access.Person:
-    """The person by id, as the law knows him now."""
-    with access.as_system(held):
-        version = held.execute(select(access.version_query())).scalar() or 0
-    return access.person(held, user_id, version)
+def load_person(session: Session, user_id: int) -> access.Person:
+    """The person by user id, with their current rights."""
+    with access.as_system(session):
+        version = session.execute(select(access.version_query())).scalar() or 0
+    return access.person(session, user_id, version)
 
 
-def sees(held: Session, who: access.Person, kind: str, key: int) -> bool:
-    """Whether the law shows the record to the person at this very moment."""
-    before = held.info.get("who")
-    access.act_as(held, who)
-    try:
-        return access.get_visible(held, WATCHABLE[kind], key) is not None
-    finally:
-        held.info["who"] = before
-        held.rollback()
+def can_see(session: Session, who: access.Person, kind: str, key: int) -> bool:
+    """Whether the person can see the record now."""
+    with access.acting_as(session, who):
+        try:
+            return access.get_visible(session, WATCHABLE[kind], key) is not None
+        finally:
+            session.rollback()
 
 
-def has_bell(who: access.Person) -> bool:
-    """Whether he hears of notices: everybody of his own, a limited key where it may read the Dashboard, as at REST."""
+def may_receive_notices(who: access.Person) -> bool:
+    """Whether notices are pushed to the person; for a limited key, only if it may read the Dashboard, as in REST."""
     return who.scope is None or who.may("Dashboard", "read")
 
 
-def place_of(asked: Any) -> tuple[str, int] | None:
-    """What a page asks to watch, whatever it sent."""
-    if not isinstance(asked, dict):
+def parse_record_key(raw: Any) -> RecordKey | None:
+    """(kind, id) from untrusted input; None for anything else."""
+    if not isinstance(raw, dict):
         return None
-    kind, key = str(asked.get("kind", "")).lower().rstrip("s"), number(asked.get("id"))
+    kind, key = str(raw.get("kind", "")).lower().rstrip("s"), parse_id(raw.get("id"))
     return (kind, key) if kind in WATCHABLE and key is not None else None
-
-
-def number(said: Any) -> int | None:
-    """An id, whatever was sent."""
-    text = str(said) if isinstance(said, int | str) and not isinstance(said, bool) else ""
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None

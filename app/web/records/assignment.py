@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from flask import flash, redirect, render_template, request
@@ -13,21 +14,57 @@ from flask_babel import gettext as _
 from app.domain import assignment, assignment_requests
 from app.domain.base import RuleBroken
 from app.extensions import db
-from app.web.api.resource import Resource, key_of, sent
+from app.lib.ids import parse_id
+from app.web.api.resource import Resource, sent
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer, json_answer, refuse_as_json
 from app.web.core.reference_fields import person_card
-from app.web.pages import record_page as pages
-from app.web.pages.screen import Screen, refuse_as_page
 from app.web.records import assignment_actions, assignment_history
+from app.web.records import record_page as pages
+from app.web.records.bulk import BulkAction
+from app.web.records.screen import Screen, refuse_as_page
 
 
 class Assignable(Screen):
     """A screen whose records are assigned."""
 
     #: Role whose round robin is offered first.
-    served_by = "Sales User"
+    default_role = "Sales User"
     VERBS = Screen.VERBS | {"why": "read"}
+
+    def bulk_actions(self, viewer: Viewer) -> list[BulkAction]:
+        """Also: assign to a colleague, or spread over a role."""
+        shared = super().bulk_actions(viewer)
+        if not viewer.person.may(self.module, "bulk") or not viewer.person.may(self.module, "assign"):
+            return shared
+        colleague = self.record_table.by_name["assignee"].form_input(None, [], viewer)
+        colleague |= {"label": _("Colleague"), "required": True}
+        role = {
+            "name": "role",
+            "label": _("Role"),
+            "kind": "choice",
+            "value": self.default_role,
+            "errors": [],
+            "required": True,
+            "help": _("Records are distributed evenly by round robin among the users of the role."),
+            "options": [(each, each) for each in pages.roles_offered(viewer)],
+        }
+        return [
+            BulkAction("assign", _("Assign"), "user-check", self._assign_one, fields=(colleague,)),
+            BulkAction("turn", _("Assign by round robin"), "repeat", self._assign_in_turn, fields=(role,)),
+            *shared,
+        ]
+
+    def bulk_summary(self, takers: Counter[int], viewer: Viewer) -> str:
+        """Who got how many."""
+        return assignment_actions.who_got_how_many(takers, viewer)
+
+    def _assign_one(self, row: Any, form: Any, viewer: Viewer) -> None:
+        chosen = self.record_table.by_name["assignee"].parse(form.get("assignee"), viewer)
+        assignment_actions.give(self, row, chosen, viewer, "bulk")
+
+    def _assign_in_turn(self, row: Any, form: Any, viewer: Viewer) -> int:
+        return assignment_actions.give_by_turn(self, row, form.get("role", ""), viewer)
 
     @expose("/why/<pk>", methods=["GET"])
     @has_access
@@ -40,7 +77,7 @@ class Assignable(Screen):
             "title": _("Why this person?"),
             "number": row.number,
             "back_url": self.url_of(row),
-            "list_label": self.title,
+            "list_label": self.list_title,
             "list_url": f"{self.route_base}/",
             "history": assignment_history.stretches(row, viewer),
         }
@@ -64,13 +101,13 @@ class Assignable(Screen):
         return redirect(self.url_of(row))
 
     def _assign_page(self, row: Any, viewer: Viewer) -> dict[str, Any]:
-        named = self.service.record_table.by_name["assignee"]
+        named = self.record_table.by_name["assignee"]
         roles = [(role, role) for role in pages.roles_offered(viewer)]
         return {
             "title": _("Assign %(number)s", number=row.number),
             "number": row.number,
             "back_url": self.url_of(row),
-            "list_label": self.title,
+            "list_label": self.list_title,
             "list_url": f"{self.route_base}/",
             "action": f"{self.route_base}/assign/{row.id}",
             "may_assign": viewer.person.may(self.module, "assign"),
@@ -82,7 +119,7 @@ class Assignable(Screen):
                 "name": "role",
                 "label": _("Role"),
                 "kind": "choice",
-                "value": row.assigned_role or self.served_by,
+                "value": row.assigned_role or self.default_role,
                 "errors": [],
                 "options": roles,
                 "required": True,
@@ -99,7 +136,7 @@ class Assignable(Screen):
         }
 
     def _to_person(self, row: Any, viewer: Viewer) -> str:
-        chosen = self.service.record_table.by_name["assignee"].parse(request.form.get("assignee"), viewer)
+        chosen = self.record_table.by_name["assignee"].parse(request.form.get("assignee"), viewer)
         return (
             _("Assigned.")
             if assignment_actions.give(self, row, chosen, viewer, "direct")
@@ -108,7 +145,7 @@ class Assignable(Screen):
 
     def _to_role(self, row: Any, viewer: Viewer) -> str:
         chosen = assignment_actions.give_by_turn(self, row, request.form.get("role", ""), viewer)
-        return _("%(name)s has it now.", name=assignment_history.name_of(chosen, viewer))
+        return _("Assigned to %(name)s.", name=assignment_history.name_of(chosen, viewer))
 
     @staticmethod
     def _ask(row: Any, viewer: Viewer) -> str:
@@ -116,12 +153,12 @@ class Assignable(Screen):
         chosen = viewer.lookups.find_person(request.form.get("assignee", ""))
         if chosen is None:
             raise RuleBroken(_("Please choose a colleague."), "assignee")
-        assignment_requests.ask(db.session(), row, chosen, request.form.get("reason", ""), viewer.person.id, viewer.now)
+        assignment_requests.create(db.session(), row, chosen, request.form.get("reason", ""), viewer.stamp)
         return _("Your request was sent.")
 
     @staticmethod
     def _unknown(row: Any, viewer: Viewer) -> str:
-        raise RuleBroken(_("Please choose how to assign it."))
+        raise RuleBroken(_("Please choose how to assign the record."))
 
 
 class Shared(Assignable):
@@ -130,7 +167,7 @@ class Shared(Assignable):
     VERBS = Assignable.VERBS | {"join": "assign", "release": "assign"}
 
     def _assign_page(self, row: Any, viewer: Viewer) -> dict[str, Any]:
-        keys = assignment.present(db.session(), row)
+        keys = assignment.current_assignees(db.session(), row)
         base = f"{self.route_base}/release/{row.id}"
         people = [
             person_card(card) | {"is_current": key == row.assignee_id, "release_url": f"{base}/{key}"}
@@ -141,7 +178,7 @@ class Shared(Assignable):
         return page | {
             "present": people,
             "join_url": f"{self.route_base}/join/{row.id}",
-            "colleague": page["person"] | {"name": "user", "label": _("Also add a colleague")},
+            "colleague": page["person"] | {"name": "user", "label": _("Add an assignee")},
         }
 
     @expose("/join/<pk>", methods=["POST"])
@@ -164,7 +201,7 @@ class Shared(Assignable):
     def release(self, pk: str, user: str) -> Any:
         """The colleague does not have it any more."""
         row, viewer = self.row_for(pk, "assign"), current_viewer()
-        assignment.release(db.session(), row, key_of(user) or 0, viewer.person.id, viewer.now)
+        assignment.remove_assignee(db.session(), row, parse_id(user) or 0, viewer.stamp)
         db.session.commit()
         flash(_("Released."), "success")
         return redirect(f"{self.route_base}/assign/{row.id}")
@@ -191,7 +228,7 @@ class AssignableResource(Resource):
             assignment_actions.give(
                 self,
                 row,
-                self.service.record_table.by_name["assign_to"].parse(raw.get("assign_to"), viewer),
+                self.record_table.by_name["assign_to"].parse(raw.get("assign_to"), viewer),
                 viewer,
                 "direct",
             )
@@ -222,6 +259,6 @@ class SharedResource(AssignableResource):
     def release(self, pk: Any, user: Any) -> Any:
         """The colleague does not have it any more."""
         row, viewer = self._row(pk, "assign"), current_viewer()
-        assignment.release(db.session(), row, key_of(user) or 0, viewer.person.id, viewer.now)
+        assignment.remove_assignee(db.session(), row, parse_id(user) or 0, viewer.stamp)
         db.session.commit()
         return json_answer(200, {"id": row.id, "result": self._after(row.id)})

@@ -33,8 +33,8 @@ def _hand_over(row: Any, chosen: int, reason: str, viewer: Viewer, decision: tea
     """Written at the end, in one UPDATE of the record: what is asked meanwhile would write it bit by bit."""
     session = db.session()
     with session.no_autoflush:
-        row.stamp(viewer.person.id, viewer.now)
-        assignment.give(session, row, chosen, reason, viewer.person.id, viewer.now, decision)
+        row.stamp(viewer.stamp)
+        assignment.assign(session, row, assignment.NewAssignee(chosen, reason, decision), viewer.stamp)
     session.flush()
 
 
@@ -60,9 +60,9 @@ def give_by_turn(screen: Any, row: Any, role: str, viewer: Viewer) -> int:
     if not role:
         raise RuleBroken(_("Please choose a role."), "role")
     had = frozenset({row.assignee_id}) if row.assignee_id else frozenset()
-    decision = team.next_in_turn(db.session(), role, viewer.now, had)
+    decision = team.take_turn(db.session(), role, viewer.now, had)
     if decision.user_id is None:
-        raise RuleBroken(_("Nobody else with the role %(role)s is available now.", role=role), "role")
+        raise RuleBroken(_("No one else with the role %(role)s is available now.", role=role), "role")
     row.assigned_role = role
     _hand_over(row, decision.user_id, "round robin", viewer, decision)
     return decision.user_id
@@ -73,16 +73,16 @@ def add(screen: Any, row: Any, chosen: int | None, viewer: Viewer) -> bool:
     if chosen is None:
         raise RuleBroken(_("Please choose a colleague."), "user")
     screen.refuse_unless_reached(row, "assign")
-    if chosen in assignment.present(db.session(), row):
+    if chosen in assignment.current_assignees(db.session(), row):
         return False
     refuse_foreign_assignee({"assignee_id": chosen}, screen.module, viewer)
     _refuse_absent(chosen, viewer, "user")
-    return assignment.join(db.session(), row, chosen, viewer.person.id, viewer.now)
+    return assignment.add_assignee(db.session(), row, chosen, viewer.stamp)
 
 
 def has_already(chosen: int | None, viewer: Viewer) -> str:
     """The friendly sentence where nothing had to be done."""
-    return _("%(name)s has it already.", name=(viewer.lookups.person(chosen) or {}).get("full_name", "?"))
+    return _("%(name)s is already assigned.", name=(viewer.lookups.person(chosen) or {}).get("full_name", "?"))
 
 
 def who_got_how_many(takers: Counter[int], viewer: Viewer) -> str:

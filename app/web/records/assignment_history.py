@@ -25,13 +25,13 @@ ABSENT = {
 #: assignment.REASONS -> words for a column.
 REASONS = {
     "created": _l("Created"),
-    "round robin": _l("By turn"),
-    "direct": _l("Given"),
+    "round robin": _l("Round robin"),
+    "direct": _l("Assigned"),
     "request": _l("Request"),
     "overdue": _l("Overdue task"),
     "delegate": _l("Back from leave"),
-    "bulk": _l("Given with others"),
-    "joined": _l("Helps"),
+    "bulk": _l("Bulk assignment"),
+    "joined": _l("Added"),
 }
 
 
@@ -57,7 +57,7 @@ def _card(key: int | None, viewer: Viewer) -> dict[str, Any] | None:
 def name_of(key: Any, viewer: Viewer) -> str:
     """The full name of a user id."""
     card = viewer.lookups.person(key)
-    return card["full_name"] if card else _("somebody")
+    return card["full_name"] if card else _("someone")
 
 
 def in_words(stretch: Any, viewer: Viewer) -> str:
@@ -71,25 +71,25 @@ def _begun(stretch: Any, viewer: Viewer) -> str:
     if stretch.role:
         return _turn(stretch, name, viewer)
     if stretch.reason in ("direct", "bulk") and stretch.by_id == stretch.user_id:
-        return _("%(name)s took it.", name=name)
+        return _("%(name)s assigned it to themselves.", name=name)
     words = {
         "created": _("%(name)s created it.", name=name),
-        "direct": _("%(by)s gave it to %(name)s.", by=by, name=name),
-        "bulk": _("%(by)s gave it to %(name)s, together with others.", by=by, name=name),
+        "direct": _("%(by)s assigned it to %(name)s.", by=by, name=name),
+        "bulk": _("%(by)s assigned it to %(name)s in bulk.", by=by, name=name),
         "request": _("A request for %(name)s was approved by %(by)s.", by=by, name=name),
-        "joined": _("%(by)s asked %(name)s to help.", by=by, name=name),
+        "joined": _("%(by)s added %(name)s as an assignee.", by=by, name=name),
         "delegate": _("%(name)s is back from leave.", name=name),
-        "overdue": _("A task was overdue for too long and went to %(name)s.", name=name),
+        "overdue": _("A task was overdue for too long and was reassigned to %(name)s.", name=name),
     }
-    return words.get(stretch.reason) or _("It went to %(name)s.", name=name)
+    return words.get(stretch.reason) or _("It was assigned to %(name)s.", name=name)
 
 
 def _turn(stretch: Any, name: str, viewer: Viewer) -> str:
     whose = name_of(stretch.stead_of_id or stretch.user_id, viewer)
     parts = [_("A task was overdue for too long.")] if stretch.reason == "overdue" else []
-    parts.append(_("It was the turn of %(name)s (%(role)s).", name=whose, role=stretch.role))
+    parts.append(_("It was %(name)s's turn (%(role)s).", name=whose, role=stretch.role))
     if stretch.stead_of_id:
-        parts.append(_("%(name)s stands in during the leave.", name=name))
+        parts.append(_("%(name)s is covering during the leave.", name=name))
     return " ".join(parts)
 
 

@@ -15,7 +15,7 @@ from app import access
 from app.domain import call_sync
 from app.domain.base import RuleBroken
 from app.domain.call_parsing import Telephone
-from app.domain.call_sync import Result
+from app.domain.call_sync import CallResult
 from app.extensions import db
 from app.ops.database import WRITES
 from app.web.core.fields import Viewer
@@ -32,7 +32,7 @@ class ComeAgain(RuleBroken):
     http_status = 503
 
 
-def store(records: list[Any], viewer: Viewer, by_hand: bool = False) -> list[Result]:
+def store(records: list[Any], viewer: Viewer, by_hand: bool = False) -> list[CallResult]:
     """Sync the person's batch and commit. Raises ComeAgain when the database is busy or away.
 
     `by_hand`: it does not come from the telephone.
@@ -49,7 +49,7 @@ def store(records: list[Any], viewer: Viewer, by_hand: bool = False) -> list[Res
                 break
             time.sleep(random.uniform(0.02, 0.1) * attempt)  # noqa: S311  # jitter, no secret
             WRITES.set(True)
-    raise ComeAgain(_("Sync failed: the server is busy. Nothing was stored; please send the same calls again."))
+    raise ComeAgain(_("Sync failed: the server is busy. Nothing was stored. Please send the same calls again."))
 
 
 def _code(error: SQLAlchemyError) -> Any:
@@ -58,7 +58,7 @@ def _code(error: SQLAlchemyError) -> Any:
     return said[0] if said and isinstance(said[0], int) else ""
 
 
-def _stored(records: list[Any], viewer: Viewer, by_hand: bool) -> list[Result]:
+def _stored(records: list[Any], viewer: Viewer, by_hand: bool) -> list[CallResult]:
     held = db.session()
     with access.as_system(held):  # to whom a number belongs is asked of all customers
         agent = request.user_agent.string[:200]

@@ -56,22 +56,22 @@ def number_of(side: Any, viewer: Viewer) -> str | None:
     raw = e164 or (to_number if direction == "Outgoing" else from_number)
     if not raw:
         return None
-    shown = viewer.person.shown("email" if "@" in raw else "mobile", raw)
-    return phone.shown(shown) if shown == e164 else str(shown)
+    shown = viewer.person.mask_value("email" if "@" in raw else "mobile", raw)
+    return phone.display(shown) if shown == e164 else str(shown)
 
 
 def dial_of(side: Any, viewer: Viewer) -> str | None:
     """The number to call, E.164, for who sees it whole."""
     e164 = side[4]
-    return e164 if e164 and viewer.person.shown("mobile", e164) == e164 else None
+    return e164 if e164 and viewer.person.mask_value("mobile", e164) == e164 else None
 
 
 def tabs(chosen: str) -> list[dict[str, Any]]:
     """The parts of the calls, with what is said of an empty one; "phone" is one's own telephone."""
     parts = (
         ("", _("All"), "/calls/", None),
-        ("open", _("Without outcome"), "/calls/?tab=open", _("Every call of yours has its outcome.")),
-        ("missed", _("To call back"), "/calls/?tab=missed", _("Everybody who was missed was called back.")),
+        ("open", _("No outcome"), "/calls/?tab=open", _("All your calls have an outcome.")),
+        ("missed", _("Call back"), "/calls/?tab=missed", _("No missed calls to return.")),
         ("phone", _("My phone"), "/phone/", None),
     )
     return [
@@ -82,7 +82,7 @@ def tabs(chosen: str) -> list[dict[str, Any]]:
 
 def may_settle(employee_id: int | None, viewer: Viewer) -> bool:
     """Whether it is the person's own call, or of somebody for whom he stands in."""
-    return employee_id in viewer.person.own and viewer.person.may("Call Logs", "write")
+    return employee_id in viewer.person.own_ids and viewer.person.may("Call Logs", "write")
 
 
 def of(keys: Iterable[Any], viewer: Viewer) -> dict[int, dict[str, Any]]:
@@ -103,7 +103,7 @@ def alone(key: int, actions: list[dict[str, Any]], viewer: Viewer) -> list[dict[
 
 def _earlier(row: Any, viewer: Viewer) -> list[Any]:
     """The last calls before this one with the same number, of those that the person sees."""
-    if not row.other_e164 or not viewer.person.shown("mobile", row.other_e164):
+    if not row.other_e164 or not viewer.person.mask_value("mobile", row.other_e164):
         return []
     before = _lines().where(CallLog.other_e164 == row.other_e164, CallLog.started_on < row.started_on)
     return list(db.session.execute(before.order_by(CallLog.started_on.desc()).limit(EARLIER)))
@@ -141,7 +141,7 @@ def _line(row: Any, viewer: Viewer) -> dict[str, Any]:
 
 def _said(direction: str, has_talked: bool, who: str) -> str:
     if direction == "Outgoing":
-        return _("called %(who)s", who=who) if has_talked else _("called %(who)s, and nobody answered", who=who)
+        return _("called %(who)s", who=who) if has_talked else _("called %(who)s, no answer", who=who)
     if direction == "Incoming":
-        return _("took a call of %(who)s", who=who) if has_talked else _("missed a call of %(who)s", who=who)
+        return _("answered a call from %(who)s", who=who) if has_talked else _("missed a call from %(who)s", who=who)
     return _("had a call with %(who)s", who=who)

@@ -14,22 +14,22 @@ from flask_babel import gettext as _
 from app import access
 from app.domain import call_outcomes, office_hours
 from app.domain.base import RuleBroken
-from app.domain.call_outcomes import OFFERED, CallOutcome
+from app.domain.call_outcomes import SUGGESTED_OUTCOMES, CallOutcome
 from app.domain.calls import CallLog
 from app.extensions import db
 from app.web.core.date_fields import DateTimeField
 from app.web.core.fields import Viewer, clean_text
 from app.web.core.gate import REFUSABLE, current_viewer, refusal
 from app.web.core.languages import said
-from app.web.pages.screen import Screen, back, refuse_as_page
 from app.web.records import call_lines, call_targets
+from app.web.records.screen import Screen, back, refuse_as_page
 from app.web.records.tasks import offsets_of
 
 #: When people call again, if they say "tomorrow".
 MORNING = time(10)
 _DUE = DateTimeField("follow_up_on", "", ())
 #: What a call that belongs to nothing may begin -> whose module, and how.
-_BEGUN = {"lead": ("Leads", call_outcomes.make_lead), "ticket": ("Tickets", call_outcomes.make_ticket)}
+_BEGUN = {"lead": ("Leads", call_outcomes.create_lead), "ticket": ("Tickets", call_outcomes.create_ticket)}
 
 
 class CallOutcomeScreen(Screen):
@@ -57,13 +57,13 @@ class CallOutcomeScreen(Screen):
             offsets, said = offsets_of(db.session(), viewer.person.id), _typed(viewer)
             if not self._place(call, viewer):
                 self._begin(call, request.form.get("begin") or "", said, viewer)
-            call_outcomes.settle(db.session(), call, said, viewer.person.id, viewer.now, offsets)
+            call_outcomes.save_outcome(db.session(), call, said, viewer.change_context(reminder_minutes=offsets))
             db.session.commit()
         except REFUSABLE as broken:
             db.session.rollback()
             status, sentence, errors = refusal(broken)
             return self._dialog(self.row_for(pk, "write"), request.form, errors, sentence), status
-        flash(_("The outcome is logged."), "success")
+        flash(_("Outcome logged."), "success")
         return _gone(request.form.get("back"), f"/calls/show/{call.id}")
 
     def _dialog(self, call: CallLog, raw: Any, errors: dict[str, list[str]], sentence: str) -> str:
@@ -72,7 +72,7 @@ class CallOutcomeScreen(Screen):
             "action": f"/calls/outcome/{call.id}",
             "title": _("How did the call go?"),
             "about": _about(self, call, viewer),
-            "offered": OFFERED,
+            "offered": SUGGESTED_OUTCOMES,
             "raw": raw,
             "errors": errors,
             "error": "" if errors else sentence,
@@ -81,7 +81,7 @@ class CallOutcomeScreen(Screen):
             "begins": _begins(call, viewer),
             "place": None
             if has_place
-            else call_targets.field(raw.get("place"), errors.get("place", []), _("To whom it belongs"), viewer),
+            else call_targets.field(raw.get("place"), errors.get("place", []), _("Linked record"), viewer),
             "choices": choices(viewer),
             "back": request.values.get("back") or _referrer(),
             "call_url": f"/calls/show/{call.id}",
@@ -95,7 +95,7 @@ class CallOutcomeScreen(Screen):
         """Link the call to the record that was chosen in its dialog; one that belongs to a lead or ticket stays."""
         row = None if call.lead_id or call.ticket_id else call_targets.chosen(request.form.get("place"))
         if row is not None:
-            call_outcomes.link(db.session(), call, row, viewer.person.id, viewer.now)
+            call_outcomes.link(db.session(), call, row, viewer.stamp)
         return row is not None
 
     def _begin(self, call: CallLog, what: str, said: CallOutcome, viewer: Viewer) -> None:
@@ -109,16 +109,12 @@ class CallOutcomeScreen(Screen):
         module, make = _BEGUN[what]
         viewer.person.refuse_unless(module, "create")
         with access.as_system(db.session()):  # whose number it is, is asked of all customers
-            return make(
-                db.session(),
-                call,
-                viewer.person.id,
-                viewer.now,
-                self.service.vault(),
-                task,
-                terms=viewer.lookups.terms,
-                minutes=viewer.lookups.business["first_task_minutes"],
+            context = viewer.change_context(
+                vault=self.service.vault(),
+                sla_terms=viewer.lookups.terms,
+                first_task_minutes=viewer.lookups.business["first_task_minutes"],
             )
+            return make(db.session(), call, context, task)
 
     @expose("/lead/<pk>", methods=["POST"])
     @has_access
@@ -153,15 +149,15 @@ class CallOutcomeScreen(Screen):
             return self._link_form(call, viewer, [said(broken.message)]), 422
         if row is None:
             return self._link_form(call, viewer, [_("Please choose one lead, ticket or customer.")]), 422
-        call_outcomes.link(db.session(), call, row, viewer.person.id, viewer.now)
+        call_outcomes.link(db.session(), call, row, viewer.stamp)
         db.session.commit()
-        flash(_("The call belongs to %(number)s now.", number=row.number), "success")
+        flash(_("The call is linked to %(number)s.", number=row.number), "success")
         return redirect(f"/calls/show/{call.id}")
 
     def _link_form(self, call: CallLog, viewer: Viewer, errors: list[str] | None = None) -> str:
         place = call_targets.field(request.form.get("place"), errors or [], _("Lead, ticket or customer"), viewer)
         form = {
-            "title": _("To whom does this call belong?"),
+            "title": _("Link this call to a record"),
             "action": f"/calls/link/{call.id}",
             "version": None,
             "conflict": None,
@@ -188,9 +184,9 @@ class CallOutcomeScreen(Screen):
     def unlink(self, pk: str) -> Any:
         """The call belongs to nobody."""
         call, viewer = self.row_for(pk, "write"), current_viewer()
-        call_outcomes.unlink(db.session(), call, viewer.person.id, viewer.now)
+        call_outcomes.unlink(db.session(), call, viewer.stamp)
         db.session.commit()
-        flash(_("The call stands on nobody's page any more."), "success")
+        flash(_("The call is no longer linked to a record."), "success")
         return redirect(f"/calls/show/{call.id}")
 
     # --- what the call's own page offers
@@ -210,11 +206,11 @@ class CallOutcomeScreen(Screen):
         """Outcome again, lead, ticket, links."""
         offered = []
         if row.get("outcome"):
-            offered.append((_("Change the outcome"), "phone-check", f"outcome/{row['id']}", "get"))
+            offered.append((_("Edit outcome"), "phone-check", f"outcome/{row['id']}", "get"))
         if viewer.person.may("Leads", "create") and not row.get("lead") and row.get("other_number"):
-            offered.append((_("New lead of this number"), "target-arrow", f"lead/{row['id']}", "post"))
+            offered.append((_("New lead from this number"), "target-arrow", f"lead/{row['id']}", "post"))
         if viewer.person.may("Tickets", "create") and not row.get("ticket"):
-            offered.append((_("New ticket for this call"), "lifebuoy", f"ticket/{row['id']}", "post"))
+            offered.append((_("New ticket from this call"), "lifebuoy", f"ticket/{row['id']}", "post"))
         offered.append((_("Link to a record"), "link", f"link/{row['id']}", "get"))
         if any(row.get(name) for name in ("lead", "ticket", "customer")):
             offered.append((_("Unlink"), "x", f"unlink/{row['id']}", "post"))
@@ -240,7 +236,7 @@ def moment_of(choice: str, viewer: Viewer) -> datetime:
     """The moment of a quick choice, UTC. Raises RuleBroken for one that there is not."""
     days = {"1h": 0, "tomorrow": 1, "3d": 3}.get(choice)
     if days is None:
-        raise RuleBroken(_("Please choose one of the times that are offered."), "follow_up_on")
+        raise RuleBroken(_("Please choose one of the suggested times."), "follow_up_on")
     if choice == "1h":
         return viewer.now + timedelta(hours=1)
     day = viewer.now.astimezone(viewer.zone).date() + timedelta(days=days)
@@ -259,9 +255,9 @@ def _begins(call: CallLog, viewer: Viewer) -> dict[str, str] | None:
     if call.lead_id or call.ticket_id:
         return None
     if call.other_e164 and viewer.person.may("Leads", "create"):
-        return {"value": "lead", "label": _("Make a lead of this number")}
+        return {"value": "lead", "label": _("Create a lead from this number")}
     if viewer.person.may("Tickets", "create"):
-        return {"value": "ticket", "label": _("Open a ticket for this call")}
+        return {"value": "ticket", "label": _("Create a ticket from this call")}
     return None
 
 
@@ -282,13 +278,13 @@ def _typed(viewer: Viewer) -> CallOutcome:
 def _stored(call: CallLog) -> dict[str, Any]:
     """The form as it begins: of a call that nobody took, the outcome is clear already."""
     known = call.outcome or ("No answer" if call.status != "Completed" else "")
-    is_offered = known in OFFERED
+    is_offered = known in SUGGESTED_OUTCOMES
     return {"outcome": known if is_offered else "", "other": "" if is_offered else known, "cold": call.cold}
 
 
 def _about(screen: Any, call: CallLog, viewer: Viewer) -> dict[str, Any]:
     """The other side, as the list shows it."""
-    record_table = screen.service.record_table
+    record_table = screen.record_table
     row = tuple(record_table.one(db.session(), call.id, ("other",)))
     ((field, cut),) = record_table.selection(("other",))[1]
     return dict(field.cell(row[cut], viewer))
@@ -296,7 +292,7 @@ def _about(screen: Any, call: CallLog, viewer: Viewer) -> dict[str, Any]:
 
 def _made(record: Any, root: str) -> Any:
     db.session.commit()
-    flash(_("%(number)s is made, and the call linked to it.", number=record.number), "success")
+    flash(_("%(number)s was created and the call linked to it.", number=record.number), "success")
     return redirect(f"{root}{record.number}")
 
 

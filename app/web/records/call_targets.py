@@ -7,21 +7,21 @@ from typing import Any
 from flask_babel import gettext as _
 
 from app import access
-from app.domain.base import PREFIX, RuleBroken
+from app.domain.base import RuleBroken, kind_of_number
 from app.extensions import db
 from app.models import Customer, Lead, Ticket
 from app.web.core.fields import Viewer
 from app.web.core.reference_fields import find_record
-from app.web.pages.listing import hits
 from app.web.records.customers import CustomerScreen
 from app.web.records.leads import LeadScreen
+from app.web.records.list_page import hits
 from app.web.records.tickets import TicketScreen
 
-#: Beginning of a number -> record, and the screen that knows how it is found.
+#: Kind of a number -> record, and the screen that knows how it is found.
 _KINDS: dict[str, tuple[Any, Any]] = {
-    PREFIX["LEAD"]: (Lead, LeadScreen),
-    PREFIX["TICKET"]: (Ticket, TicketScreen),
-    PREFIX["CUST"]: (Customer, CustomerScreen),
+    "LEAD": (Lead, LeadScreen),
+    "TICKET": (Ticket, TicketScreen),
+    "CUST": (Customer, CustomerScreen),
 }
 #: Hits of each kind.
 MOST = 7
@@ -38,11 +38,11 @@ def chosen(number: str | None) -> Any:
     text = (number or "").strip().upper()
     if not text:
         return None
-    kind = next((record for prefix, (record, _screen) in _KINDS.items() if text.startswith(f"{prefix}-")), None)
-    key = find_record(kind, text) if kind is not None else None
-    row = access.get_visible(db.session(), kind, key) if key is not None else None
+    record, _screen = _KINDS.get(kind_of_number(text) or "", (None, None))
+    key = find_record(record, text) if record is not None else None
+    row = access.get_visible(db.session(), record, key) if key is not None else None
     if row is None:
-        raise RuleBroken(_("There is no such record, or it is not yours to see."), "place")
+        raise RuleBroken(_("This record doesn't exist, or you don't have access to it."), "place")
     return row
 
 
@@ -57,5 +57,5 @@ def field(number: str | None, errors: list[str], label: str, viewer: Viewer) -> 
         "value": number,
         "selected": [(hit["value"], hit["label"]) for hit in known],
         "errors": errors,
-        "placeholder": _("Name, number or telephone"),
+        "placeholder": _("Name, number or phone"),
     }

@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import Response, request
 from flask_appbuilder.api import expose, protect
+from flask_appbuilder.models.sqla.interface import SQLAInterface
 from flask_appbuilder.security.decorators import permission_name
 from flask_babel import lazy_gettext as _
 from sqlalchemy import not_
@@ -15,15 +16,13 @@ from app.domain import call_sync, calls
 from app.domain.base import RuleBroken
 from app.domain.calls import DIRECTIONS, STATUSES, CallLog
 from app.lib import phone
-from app.models import Customer, Lead, Ticket
 from app.web.api.resource import Resource, sent
 from app.web.core.date_fields import DateTimeField
-from app.web.core.fields import BooleanField, ChoiceField, DurationField, Field, TextField, Viewer
+from app.web.core.fields import ChoiceField, DurationField, Field, TextField, Viewer
 from app.web.core.gate import current_viewer, json_answer, refuse_as_json
 from app.web.core.personal_fields import PhoneField
 from app.web.core.record_service import RecordService
-from app.web.core.record_table import ListQuery, RecordTable
-from app.web.core.reference_fields import PersonField, RecordField
+from app.web.core.record_table import ListQuery
 from app.web.records import call_batches, call_lines
 from app.web.records.call_outcomes import CallOutcomeScreen
 
@@ -41,7 +40,7 @@ COLORS = {
 
 #: What the telephones' words mean; machines keep hearing the words themselves.
 _STATUS_WORDS = {"Did Not Picked": _("Not picked up"), "Missed Call": _("Missed")}
-_MEDIUM_WORDS = {"mobile": _("Telephone"), "manual": _("By hand"), "twilio": "Twilio", "exotel": "Exotel"}
+_MEDIUM_WORDS = {"mobile": _("Phone"), "manual": _("Manual"), "twilio": "Twilio", "exotel": "Exotel"}
 
 
 class CallStatusField(ChoiceField):
@@ -80,7 +79,7 @@ class CallNumberField(PhoneField):
 
     def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """As the telephone gave it, or normalised; masked like a mobile, or like an e-mail address if it is one."""
-        return viewer.person.shown("email" if "@" in str(values[0]) else "mobile", values[0])
+        return viewer.person.mask_value("email" if "@" in str(values[0]) else "mobile", values[0])
 
     def is_hidden(self, viewer: Viewer) -> bool:
         """From whoever does not see mobiles and e-mail addresses whole: a column may hold either."""
@@ -92,7 +91,7 @@ class CallNumberField(PhoneField):
         if not shown:
             return {"kind": "missing"}
         kind = "phone" if viewer.person.mask("mobile") == "full" else "text"
-        return {"kind": kind, "text": phone.shown(shown) if kind == "phone" else shown, "tel": shown}
+        return {"kind": kind, "text": phone.display(shown) if kind == "phone" else shown, "tel": shown}
 
     def filter_columns(self) -> tuple[Any, ...]:
         """The normalised other side where there is one."""
@@ -163,87 +162,45 @@ class OutcomeField(TextField):
         return CallLog.outcome
 
 
-FIELDS: list[Field] = [
-    DateTimeField(
-        "started_on", _("Started"), (CallLog.started_on,), listed=True, filter=True, sort=True, required=True, **_both
-    ),
+SPECIAL_FIELDS: tuple[Field, ...] = (
+    DateTimeField("started_on", required=True),
     ChoiceField(
         "direction",
-        _("Direction"),
-        (CallLog.direction,),
         options=DIRECTIONS,
-        listed=True,
-        filter=True,
         required=True,
         colors={"Incoming": "blue", "Outgoing": "teal", "Unknown": "gray"},
-        **_both,
     ),
-    CallStatusField(
-        "status",
-        _("Status"),
-        (CallLog.status,),
-        options=STATUSES,
-        colors=COLORS,
-        listed=True,
-        filter=True,
-        required=True,
-        **_both,
-    ),
-    CallNumberField("from_number", _("From"), (CallLog.from_number,), listed=True, **_both),
-    CallNumberField("to_number", _("To"), (CallLog.to_number,), listed=True, **_both),
-    OtherPartyField("other", _("With"), listed=True, section="none"),
-    CallNumberField("other_number", _("Number"), (CallLog.other_e164,), filter=True, section="none"),
-    DurationField(
-        "duration_seconds", _("Duration"), (CallLog.duration_seconds,), listed=True, filter=True, sort=True, **_both
-    ),
-    DateTimeField("ended_on", _("Ended"), (CallLog.ended_on,), **_both),
-    PersonField("employee", _("Employee"), (CallLog.employee_id,), key="employee_id", listed=True, filter=True),
-    RecordField(
-        "customer",
-        _("Customer"),
-        (CallLog.customer_id, Customer.number, Customer.first_name, Customer.last_name),
-        key="customer_id",
-        record=Customer,
-        url="/customers/",
-        listed=True,
-        filter=True,
-        **_both,
-    ),
-    RecordField(
-        "lead",
-        _("Lead"),
-        (CallLog.lead_id, Lead.number),
-        key="lead_id",
-        record=Lead,
-        url="/leads/",
-        filter=True,
-        **_both,
-    ),
-    RecordField(
-        "ticket",
-        _("Ticket"),
-        (CallLog.ticket_id, Ticket.number),
-        key="ticket_id",
-        record=Ticket,
-        url="/tickets/",
-        filter=True,
-        **_both,
-    ),
-    BooleanField("cold", _("Cold call"), (CallLog.cold,), filter=True, **_both),
-    OutcomeField("outcome", _("Outcome"), most=500, filter=True, **_both),
-    TextField(
-        "device_call_id",
-        _("Device call id"),
-        (CallLog.device_call_id,),
-        most=120,
-        filter=True,
-        add=True,
-        section="none",
-    ),
-    MediumField("medium", _("Known from"), (CallLog.medium,), filter=True),
-    DateTimeField("created_on", _("Created"), (CallLog.created_on,), filter=True, sort=True),
-    DateTimeField("changed_on", _("Changed"), (CallLog.changed_on,), filter=True),
-]
+    CallStatusField("status", options=STATUSES, colors=COLORS, required=True),
+    CallNumberField("from_number", columns=(CallLog.from_number,)),
+    CallNumberField("to_number", columns=(CallLog.to_number,)),
+    OtherPartyField("other"),
+    CallNumberField("other_number", columns=(CallLog.other_e164,)),
+    DurationField("duration_seconds"),
+    OutcomeField("outcome", max_length=500),
+    TextField("device_call_id", max_length=120),
+    MediumField("medium"),
+)
+LABELS = {
+    "started_on": _("Started"),
+    "direction": _("Direction"),
+    "status": _("Status"),
+    "from_number": _("From"),
+    "to_number": _("Other party's number"),
+    "other": _("Contact"),
+    "other_number": _("Number"),
+    "duration_seconds": _("Duration in seconds"),
+    "ended_on": _("Ended"),
+    "employee": _("Employee"),
+    "customer": _("Customer"),
+    "lead": _("Lead"),
+    "ticket": _("Ticket"),
+    "cold": _("Cold call"),
+    "outcome": _("Outcome"),
+    "device_call_id": _("Device call ID"),
+    "medium": _("Logged by"),
+    "created_on": _("Created"),
+    "changed_on": _("Updated"),
+}
 
 
 class CallService(RecordService):
@@ -251,31 +208,79 @@ class CallService(RecordService):
 
     record = CallLog
     module = "Call Logs"
-    record_table = RecordTable(
-        CallLog,
-        FIELDS,
-        joins=(
-            (Customer, Customer.id == CallLog.customer_id),
-            (Lead, Lead.id == CallLog.lead_id),
-            (Ticket, Ticket.id == CallLog.ticket_id),
-        ),
-    )
+    fields = SPECIAL_FIELDS
+    label_columns = LABELS
 
     def create(self, session: Session, values: dict[str, Any], viewer: Viewer) -> CallLog:
         """One's own call."""
-        return calls.create(session, values, viewer.person.id, viewer.now)
+        return calls.create(session, values, viewer.stamp)
 
     def change(self, session: Session, row: CallLog, values: dict[str, Any], viewer: Viewer) -> None:
         """Outcome, links, corrections."""
-        calls.change(session, row, values, viewer.person.id, viewer.now)
+        calls.change(session, row, values, viewer.stamp)
 
 
 class CallResource(Resource):
     """/api/v1/call_log/"""
 
     resource_name = "call_log"
+    datamodel = SQLAInterface(CallLog)
     module = "Call Logs"
     service = CallService()
+    show_columns = [
+        "started_on",
+        "direction",
+        "status",
+        "from_number",
+        "to_number",
+        "other",
+        "other_number",
+        "duration_seconds",
+        "ended_on",
+        "employee",
+        "customer",
+        "lead",
+        "ticket",
+        "cold",
+        "outcome",
+        "device_call_id",
+        "medium",
+        "created_on",
+        "changed_on",
+    ]
+    edit_columns = [
+        "started_on",
+        "direction",
+        "status",
+        "from_number",
+        "to_number",
+        "duration_seconds",
+        "ended_on",
+        "customer",
+        "lead",
+        "ticket",
+        "cold",
+        "outcome",
+    ]
+    add_columns = [*edit_columns, "device_call_id"]
+    search_columns = [
+        "started_on",
+        "direction",
+        "status",
+        "other_number",
+        "duration_seconds",
+        "employee",
+        "customer",
+        "lead",
+        "ticket",
+        "cold",
+        "outcome",
+        "device_call_id",
+        "medium",
+        "created_on",
+        "changed_on",
+    ]
+    order_columns = ["started_on", "duration_seconds", "created_on"]
     VERBS = Resource.VERBS | {"bulk": "create"}
 
     @expose("/bulk", methods=["POST"])
@@ -287,8 +292,10 @@ class CallResource(Resource):
         rows = sent().get("call_logs")
         if not isinstance(rows, list):
             raise RuleBroken(_("“call_logs” must be a list of calls."), "call_logs")
-        if len(rows) > call_sync.MOST:
-            raise TooMany(_("At most %(most)s calls in one batch, please send less at once.", most=call_sync.MOST))
+        if len(rows) > call_sync.MAX_BATCH:
+            raise TooMany(
+                _("A batch holds at most %(most)s calls. Please send fewer at once.", most=call_sync.MAX_BATCH)
+            )
         results = call_batches.store([_as_heard(row) for row in rows], current_viewer())
         return json_answer(200, {"results": [_told(result) for result in results]})
 
@@ -322,7 +329,7 @@ def _as_heard(row: Any) -> Any:
     return heard
 
 
-def _told(result: call_sync.Result) -> dict[str, Any]:
+def _told(result: call_sync.CallResult) -> dict[str, Any]:
     told = {
         "index": result.index,
         "status": result.status,
@@ -336,13 +343,22 @@ class CallScreen(CallOutcomeScreen):
     """/calls/"""
 
     route_base = "/calls"
+    datamodel = SQLAInterface(CallLog)
     module = "Call Logs"
     service = CallService()
-    title, singular = _("Calls"), _("Call")
-    columns = ("other", "status", "started_on", "duration_seconds", "employee", "outcome")
-    quick = ("direction", "status", "employee")
-    strip = ("direction", "status", "started_on", "duration_seconds", "other_number")
-    input_names = (
+    list_title, record_name = _("Calls"), _("Call")
+    list_columns = ["other", "status", "started_on", "duration_seconds", "employee", "outcome"]
+    search_columns = CallResource.search_columns
+    order_columns = CallResource.order_columns
+    show_columns = CallResource.show_columns
+    show_fieldsets = [
+        (
+            _("Details"),
+            {"fields": [*CallResource.edit_columns[:7], "employee", *CallResource.edit_columns[7:], "medium"]},
+        ),
+        (_("Record"), {"fields": ["created_on", "changed_on"]}),
+    ]
+    add_columns = edit_columns = [
         "direction",
         "status",
         "from_number",
@@ -355,14 +371,17 @@ class CallScreen(CallOutcomeScreen):
         "ticket",
         "cold",
         "outcome",
-    )
-    headline = "other"
+    ]
+    is_searched = False
+    quick_filters = ("direction", "status", "employee")
+    summary_columns = ("direction", "status", "started_on", "duration_seconds", "other_number")
+    title_column = "other"
 
     #: By hand one says whom one called; from or to follows from the direction.
     by_hand = (
-        *(CallService.record_table.by_name[name] for name in ("direction", "status")),
-        CallNumberField("to_number", _("Number of the other side"), (CallLog.to_number,), add=True),
-        *(CallService.record_table.by_name[name] for name in ("lead", "customer", "ticket", "started_on")),
+        *(CallResource.record_table.by_name[name] for name in ("direction", "status")),
+        CallNumberField("to_number", _("Other party's number"), (CallLog.to_number,), add=True),
+        *(CallResource.record_table.by_name[name] for name in ("lead", "customer", "ticket", "started_on")),
         DurationField("duration_seconds", _("Duration in seconds"), (CallLog.duration_seconds,), add=True),
     )
 
@@ -375,9 +394,9 @@ class CallScreen(CallOutcomeScreen):
         if list_query.newest:  # telephones send in an order of their own
             list_query.order = [CallLog.started_on.desc(), CallLog.id.desc()]
         if tab == "open":
-            list_query.conditions += [CallLog.outcome.is_(None), CallLog.employee_id.in_(sorted(viewer.person.own))]
+            list_query.conditions += [CallLog.outcome.is_(None), CallLog.employee_id.in_(sorted(viewer.person.own_ids))]
         if tab == "missed":
-            list_query.conditions.append(calls.missed(viewer.now))
+            list_query.conditions.append(calls.awaits_callback(viewer.now))
         return list_query
 
     # --- by hand

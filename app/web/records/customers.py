@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from flask_appbuilder.models.sqla.interface import SQLAInterface
 from flask_babel import lazy_gettext as _
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -11,55 +12,43 @@ from sqlalchemy.orm import Session
 from app import access
 from app.domain import customers
 from app.domain.base import RuleBroken
-from app.domain.customers import KYC, Customer, CustomerAccount
+from app.domain.customers import KYC_STATUSES, Customer, CustomerAccount
 from app.web.api.resource import Resource
-from app.web.core.contact_fields import contact_fields
-from app.web.core.date_fields import DateField, DateTimeField
-from app.web.core.fields import BooleanField, ChoiceField, Field, NumberField, TextField, Viewer
+from app.web.core.contact_fields import CONTACT, contact_fields
+from app.web.core.fields import ChoiceField, Field, Viewer
 from app.web.core.record_service import RecordService, refuse_foreign_assignee
-from app.web.core.record_table import RecordTable
-from app.web.core.reference_fields import PersonField
-from app.web.pages.screen import Screen
+from app.web.records import record_page
+from app.web.records.screen import Screen
 
-_both: dict[str, Any] = {"add": True, "edit": True}
-FIELDS: list[Field] = [
-    TextField("number", _("Number"), (Customer.number,), listed=True, filter=True, sort=True),
+SPECIAL_FIELDS: tuple[Field, ...] = (
     *contact_fields(Customer),
-    ChoiceField(
-        "status",
-        _("Status"),
-        (Customer.status,),
-        options=("Active", "Inactive"),
-        colors={"Active": "green", "Inactive": "gray"},
-        listed=True,
-        filter=True,
-        **_both,
-    ),
-    ChoiceField(
-        "source", _("Source"), (Customer.source,), options=("Lead", "Ticket", "Direct", "Other"), filter=True, **_both
-    ),
-    TextField("referral_code", _("Client id"), (Customer.referral_code,), most=40, listed=True, filter=True),
-    TextField("referred_by", _("Referred by"), (Customer.referred_by,), most=40, filter=True, **_both),
+    ChoiceField("status", options=("Active", "Inactive"), colors={"Active": "green", "Inactive": "gray"}),
+    ChoiceField("source", options=("Lead", "Ticket", "Direct", "Other")),
     ChoiceField(
         "kyc_status",
-        _("KYC"),
-        (Customer.kyc_status,),
-        options=KYC,
+        options=KYC_STATUSES,
         colors={"Pending": "amber", "Verified": "green", "Rejected": "red", "Re-KYC due": "orange"},
-        listed=True,
-        filter=True,
-        **_both,
     ),
-    DateField("rekyc_on", _("Re-KYC on"), (Customer.rekyc_on,), filter=True, **_both),
-    BooleanField("no_calls", _("No calls"), (Customer.no_calls,), filter=True, **_both),
-    BooleanField("no_whatsapp", _("No WhatsApp"), (Customer.no_whatsapp,), **_both),
-    BooleanField("no_sms", _("No SMS"), (Customer.no_sms,), **_both),
-    BooleanField("no_email", _("No e-mail"), (Customer.no_email,), **_both),
-    PersonField("owner", _("Owner"), (Customer.owner_id,), key="owner_id", listed=True, filter=True, edit=True),
-    NumberField("version", _("Version"), (Customer.version,)),
-    DateTimeField("created_on", _("Created"), (Customer.created_on,), listed=True, filter=True, sort=True),
-    DateTimeField("changed_on", _("Changed"), (Customer.changed_on,), filter=True, sort=True),
-]
+)
+LABELS = {
+    "number": _("Number"),
+    "status": _("Status"),
+    "source": _("Source"),
+    "referral_code": _("Client ID"),
+    "referred_by": _("Referred by"),
+    "kyc_status": _("KYC"),
+    "rekyc_on": _("Re-KYC on"),
+    "no_calls": _("No calls"),
+    "no_whatsapp": _("No WhatsApp"),
+    "no_sms": _("No SMS"),
+    "no_email": _("No email"),
+    "owner": _("Owner"),
+    "version": _("Version"),
+    "created_on": _("Created"),
+    "changed_on": _("Updated"),
+}
+_KYC = ["status", "source", "referral_code", "referred_by", "kyc_status", "rekyc_on"]
+_CONSENT = ["no_calls", "no_whatsapp", "no_sms", "no_email"]
 
 
 def _accounts(session: Session, ids: list[int], viewer: Viewer) -> dict[int, dict[str, Any]]:
@@ -84,13 +73,15 @@ class CustomerService(RecordService):
 
     record = Customer
     module = "Customers"
-    record_table = RecordTable(Customer, FIELDS, many=_accounts)
+    fields = SPECIAL_FIELDS
+    label_columns = LABELS
+    load_children = staticmethod(_accounts)
 
     def create(self, session: Session, values: dict[str, Any], viewer: Viewer) -> Customer:
         """Owned by its creator."""
         refuse_foreign_assignee(values, "Customers", viewer)
         with access.as_system(session):  # whether the number is taken, is asked of all customers
-            return customers.create(session, values, viewer.person.id, viewer.now, self.vault())
+            return customers.create(session, values, viewer.change_context(vault=self.vault()))
 
     def change(self, session: Session, row: Customer, values: dict[str, Any], viewer: Viewer) -> None:
         """The owner only by those who may assign."""
@@ -100,15 +91,21 @@ class CustomerService(RecordService):
             if name in values and values[name] is None:
                 raise RuleBroken(_("Please choose one."), name)
         with access.as_system(session):
-            customers.change(session, row, values, viewer.person.id, viewer.now, self.vault())
+            customers.change(session, row, values, viewer.change_context(vault=self.vault()))
 
 
 class CustomerResource(Resource):
     """/api/v1/customer/"""
 
     resource_name = "customer"
+    datamodel = SQLAInterface(Customer)
     module = "Customers"
     service = CustomerService()
+    show_columns = ["number", "name", *CONTACT, *_KYC, *_CONSENT, "owner", "version", "created_on", "changed_on"]
+    add_columns = [*CONTACT, *(name for name in _KYC if name != "referral_code"), *_CONSENT]
+    edit_columns = [*add_columns, "owner"]
+    search_exclude_columns = ["name", "address", "no_whatsapp", "no_sms", "no_email", "version"]
+    order_columns = ["number", "created_on", "changed_on"]
     extra_schema = {"accounts": {"type": "array", "items": {"type": "object"}}}
 
 
@@ -116,30 +113,32 @@ class CustomerScreen(Screen):
     """/customers/"""
 
     route_base = "/customers"
+    datamodel = SQLAInterface(Customer)
     module = "Customers"
     service = CustomerService()
-    title, singular = _("Customers"), _("Customer")
-    columns = ("name", "mobile", "referral_code", "kyc_status", "status", "owner", "number", "created_on")
-    quick = ("status", "kyc_status", "owner")
-    strip = ("referral_code", "pan", "mobile", "kyc_status", "rekyc_on")
-    own_timeline = "customer_id"
-    input_names = (
-        "first_name",
-        "last_name",
-        "mobile",
-        "alternative_mobile",
-        "email",
-        "pan",
-        "aadhaar",
-        "address",
-        "status",
-        "source",
-        "referred_by",
-        "kyc_status",
-        "rekyc_on",
-        "owner",
-        "no_calls",
-        "no_whatsapp",
-        "no_sms",
-        "no_email",
-    )
+    list_title, record_name = _("Customers"), _("Customer")
+    list_columns = ["name", "mobile", "referral_code", "kyc_status", "status", "owner", "number", "created_on"]
+    search_exclude_columns = CustomerResource.search_exclude_columns
+    order_columns = CustomerResource.order_columns
+    show_columns = CustomerResource.show_columns
+    show_fieldsets = [
+        (_("Contact"), {"fields": CONTACT}),
+        (_("Details"), {"fields": [*_KYC, *_CONSENT]}),
+        (_("Record"), {"fields": ["owner", "created_on", "changed_on"]}),
+    ]
+    add_fieldsets = [
+        (_("Contact"), {"fields": CONTACT}),
+        (_("Details"), {"fields": ["status", "source", "referred_by", "kyc_status", "rekyc_on", *_CONSENT]}),
+    ]
+    edit_fieldsets = [
+        (_("Contact"), {"fields": CONTACT}),
+        (_("Details"), {"fields": ["status", "source", "referred_by", "kyc_status", "rekyc_on", "owner", *_CONSENT]}),
+    ]
+    title_column = "name"
+    quick_filters = ("status", "kyc_status", "owner")
+    summary_columns = ("referral_code", "pan", "mobile", "kyc_status", "rekyc_on")
+    timeline_column = "customer_id"
+
+    def related_parts(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
+        """Its leads, tickets and accounts."""
+        return [*record_page.leads_and_tickets(row["id"], viewer), record_page.accounts(row)]

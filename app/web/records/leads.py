@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import redirect
 from flask_appbuilder import expose
+from flask_appbuilder.models.sqla.interface import SQLAInterface
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _g
 from flask_babel import lazy_gettext as _
@@ -16,90 +17,57 @@ from app.domain import conversion, leads
 from app.domain.leads import CATEGORIES, Lead
 from app.extensions import db
 from app.models import Customer
-from app.web.core.contact_fields import contact_fields
-from app.web.core.date_fields import DateField, DateTimeField
-from app.web.core.fields import ChoiceField, Field, LongTextField, NumberField, TextField, Viewer
+from app.web.core.contact_fields import CONTACT, contact_fields
+from app.web.core.date_fields import DateTimeField
+from app.web.core.fields import ChoiceField, Field, TextField, Viewer
 from app.web.core.gate import current_viewer
 from app.web.core.record_service import RecordService, pop_assignment, refuse_foreign_assignee
-from app.web.core.record_table import RecordTable
-from app.web.core.reference_fields import MasterField, PersonField, RecordField
-from app.web.pages.screen import refuse_as_page
+from app.web.core.reference_fields import PersonField
+from app.web.records import record_page
 from app.web.records.assignment import Assignable, AssignableResource
-from app.web.records.sla_fields import clock_fields
+from app.web.records.screen import refuse_as_page
+from app.web.records.sla_fields import CLOCK, CLOCK_LABELS, clock_fields
 from app.web.records.tasks import FirstTaskField, TaskIdsField
 
-_both: dict[str, Any] = {"add": True, "edit": True}
-FIELDS: list[Field] = [
-    TextField("number", _("Number"), (Lead.number,), listed=True, filter=True, sort=True),
+#: What the columns of the model do not say by themselves.
+SPECIAL_FIELDS: tuple[Field, ...] = (
     *contact_fields(Lead, Customer),
-    MasterField(
-        "status",
-        _("Status"),
-        (Lead.status_id,),
-        key="status_id",
-        master="lead_status",
-        status=True,
-        listed=True,
-        filter=True,
-        sort=True,
-        **_both,
-    ),
-    MasterField(
-        "source",
-        _("Source"),
-        (Lead.source_id,),
-        key="source_id",
-        master="lead_source",
-        listed=True,
-        filter=True,
-        **_both,
-    ),
-    ChoiceField("category", _("Category"), (Lead.category,), options=CATEGORIES, filter=True, **_both),
-    MasterField(
-        "account_type",
-        _("Account type"),
-        (Lead.account_type_id,),
-        key="account_type_id",
-        master="account_type",
-        filter=True,
-        **_both,
-    ),
-    TextField("referral", _("Referral code"), (Lead.referral,), most=40, filter=True, **_both),
-    TextField("client_id", _("Client id"), (Lead.client_id,), most=40, filter=True, edit=True),
-    TextField("pod_id", _("POD id"), (Lead.pod_id,), filter=True, edit=True),
-    TextField("rejection_reason", _("Rejection reason"), (Lead.rejection_reason,), most=500, edit=True),
-    DateTimeField(
-        "next_follow_up_on",
-        _("Next follow-up"),
-        (Lead.next_follow_up_on,),
-        due=True,
-        listed=True,
-        filter=True,
-        sort=True,
-        **_both,
-    ),
-    PersonField("assignee", _("Assignee"), (Lead.assignee_id,), key="assignee_id", listed=True, filter=True),
-    PersonField("owner", _("Owner"), (Lead.owner_id,), key="owner_id", filter=True, edit=True),
-    RecordField(
-        "customer",
-        _("Customer"),
-        (Lead.customer_id, Customer.number, Customer.first_name, Customer.last_name),
-        record=Customer,
-        url="/customers/",
-        filter=True,
-    ),
-    LongTextField("description", _("Description"), (Lead.description,), **_both),
-    DateField("date_of_birth", _("Date of birth"), (Lead.date_of_birth,), section="person", **_both),
+    ChoiceField("category", options=CATEGORIES),
+    DateTimeField("next_follow_up_on", due=True),
     *clock_fields(Lead, Lead.opened_on),
-    NumberField("version", _("Version"), (Lead.version,)),
-    DateTimeField("converted_on", _("Converted"), (Lead.converted_on,), filter=True),
-    DateTimeField("created_on", _("Created"), (Lead.created_on,), listed=True, filter=True, sort=True),
-    DateTimeField("changed_on", _("Changed"), (Lead.changed_on,), filter=True, sort=True),
-    PersonField("assign_to", _("Assign to"), key="assign_to", add=True),
-    TextField("assign_to_role", _("Assign to role"), key="assign_to_role", add=True, most=64),
-    FirstTaskField("task", _("First task"), add=True, edit=True),
-    TaskIdsField("close_tasks", _("Tasks to close"), edit=True),
-]
+    PersonField("assign_to"),
+    TextField("assign_to_role", max_length=64),
+    FirstTaskField("task"),
+    TaskIdsField("close_tasks"),
+)
+LABELS = CLOCK_LABELS | {
+    "number": _("Number"),
+    "status": _("Status"),
+    "source": _("Source"),
+    "category": _("Category"),
+    "account_type": _("Account type"),
+    "referral": _("Referral code"),
+    "client_id": _("Client ID"),
+    "pod_id": _("POD ID"),
+    "rejection_reason": _("Rejection reason"),
+    "next_follow_up_on": _("Next follow-up"),
+    "assignee": _("Assignee"),
+    "owner": _("Owner"),
+    "customer": _("Customer"),
+    "description": _("Description"),
+    "date_of_birth": _("Date of birth"),
+    "version": _("Version"),
+    "converted_on": _("Converted"),
+    "created_on": _("Created"),
+    "changed_on": _("Updated"),
+    "assign_to": _("Assign to"),
+    "assign_to_role": _("Assign to role"),
+    "task": _("First task"),
+    "close_tasks": _("Tasks to close"),
+}
+
+
+_CONTACT_INPUTS = [*CONTACT[:-1], "date_of_birth", "address"]
 
 
 class LeadService(RecordService):
@@ -107,7 +75,8 @@ class LeadService(RecordService):
 
     record = Lead
     module = "Leads"
-    record_table = RecordTable(Lead, FIELDS, joins=((Customer, Customer.id == Lead.customer_id),))
+    fields = SPECIAL_FIELDS
+    label_columns = LABELS
 
     def create(self, session: Session, values: dict[str, Any], viewer: Viewer) -> Lead:
         """In one transaction; assigned to the creator unless told otherwise."""
@@ -115,7 +84,9 @@ class LeadService(RecordService):
         refuse_foreign_assignee(values, "Leads", viewer)
         terms, minutes = viewer.lookups.terms, viewer.lookups.business["first_task_minutes"]
         with access.as_system(session):  # whose number it is, is asked of all customers
-            return leads.create(session, values, viewer.person.id, viewer.now, self.vault(), terms, minutes)
+            return leads.create(
+                session, values, viewer.change_context(vault=self.vault(), sla_terms=terms, first_task_minutes=minutes)
+            )
 
     def change(self, session: Session, row: Lead, values: dict[str, Any], viewer: Viewer) -> None:
         """Fields and status; the owner only by those who may assign."""
@@ -126,11 +97,9 @@ class LeadService(RecordService):
                 session,
                 row,
                 values,
-                viewer.person.id,
-                viewer.now,
-                self.vault(),
-                viewer.person.is_manager,
-                viewer.lookups.terms,
+                viewer.change_context(
+                    vault=self.vault(), may_reopen=viewer.person.is_manager, sla_terms=viewer.lookups.terms
+                ),
             )
 
 
@@ -138,9 +107,10 @@ class LeadResource(AssignableResource):
     """/api/v1/lead/"""
 
     resource_name = "lead"
+    datamodel = SQLAInterface(Lead)
     module = "Leads"
     service = LeadService()
-    brief = (
+    list_select_columns = [
         "number",
         "first_name",
         "last_name",
@@ -162,45 +132,161 @@ class LeadResource(AssignableResource):
         "version",
         "created_on",
         "changed_on",
-    )
-
-
-class LeadScreen(Assignable):
-    """/leads/"""
-
-    route_base = "/leads"
-    module = "Leads"
-    service = LeadService()
-    title, singular = _("Leads"), _("Lead")
-    columns = ("name", "status", "mobile", "next_follow_up_on", "sla", "assignee", "number", "created_on")
-    quick = ("status", "assignee", "source")
-    strip = ("client_id", "pan", "mobile", "next_follow_up_on", "reply_due_on")
-    own_timeline = "lead_id"
-    needs = leads.NEEDS
-    status_master = "lead_status"
-    input_names = (
-        "first_name",
-        "last_name",
-        "mobile",
-        "alternative_mobile",
-        "email",
-        "pan",
-        "aadhaar",
+    ]
+    show_columns = [
+        "number",
+        "name",
+        *CONTACT,
+        "status",
+        "source",
+        "category",
+        "account_type",
+        "referral",
+        "client_id",
+        "pod_id",
+        "rejection_reason",
+        "next_follow_up_on",
+        "assignee",
+        "owner",
+        "customer",
+        "description",
         "date_of_birth",
-        "address",
+        *CLOCK,
+        "version",
+        "converted_on",
+        "created_on",
+        "changed_on",
+    ]
+    add_columns = [
+        *CONTACT,
         "status",
         "source",
         "category",
         "account_type",
         "referral",
         "next_follow_up_on",
+        "description",
+        "date_of_birth",
         "assign_to",
         "assign_to_role",
-        "owner",
+        "task",
+    ]
+    edit_columns = [
+        *CONTACT,
+        "status",
+        "source",
+        "category",
+        "account_type",
+        "referral",
         "client_id",
         "pod_id",
+        "rejection_reason",
+        "next_follow_up_on",
+        "owner",
         "description",
-    )
+        "date_of_birth",
+        "task",
+        "close_tasks",
+    ]
+    search_exclude_columns = ["name", "address", "rejection_reason", "description", "date_of_birth", "sla", "version"]
+    order_columns = [
+        "number",
+        "status",
+        "next_follow_up_on",
+        "sla",
+        "reply_due_on",
+        "resolve_due_on",
+        "created_on",
+        "changed_on",
+    ]
+
+
+class LeadScreen(Assignable):
+    """/leads/"""
+
+    route_base = "/leads"
+    datamodel = SQLAInterface(Lead)
+    module = "Leads"
+    service = LeadService()
+    list_title, record_name = _("Leads"), _("Lead")
+    list_columns = ["name", "status", "mobile", "next_follow_up_on", "sla", "assignee", "number", "created_on"]
+    search_exclude_columns = LeadResource.search_exclude_columns
+    order_columns = LeadResource.order_columns
+    show_columns = LeadResource.show_columns
+    show_fieldsets = [
+        (_("Contact"), {"fields": [*CONTACT, "date_of_birth"]}),
+        (
+            _("Details"),
+            {
+                "fields": [
+                    "status",
+                    "source",
+                    "category",
+                    "account_type",
+                    "referral",
+                    "client_id",
+                    "pod_id",
+                    "rejection_reason",
+                    "next_follow_up_on",
+                    "assignee",
+                    "customer",
+                    "description",
+                    "converted_on",
+                ]
+            },
+        ),
+        (_("SLA"), {"fields": ["reply_due_on", "resolve_due_on", "replied_on"]}),
+        (_("Record"), {"fields": ["owner", "created_on", "changed_on"]}),
+    ]
+    add_fieldsets = [
+        (_("Contact"), {"fields": _CONTACT_INPUTS}),
+        (
+            _("Details"),
+            {
+                "fields": [
+                    "status",
+                    "source",
+                    "category",
+                    "account_type",
+                    "referral",
+                    "next_follow_up_on",
+                    "assign_to",
+                    "assign_to_role",
+                    "description",
+                ]
+            },
+        ),
+    ]
+    edit_fieldsets = [
+        (_("Contact"), {"fields": _CONTACT_INPUTS}),
+        (
+            _("Details"),
+            {
+                "fields": [
+                    "status",
+                    "source",
+                    "category",
+                    "account_type",
+                    "referral",
+                    "next_follow_up_on",
+                    "owner",
+                    "client_id",
+                    "pod_id",
+                    "description",
+                ]
+            },
+        ),
+    ]
+    quick_filters = ("status", "assignee", "source")
+    summary_columns = ("client_id", "pan", "mobile", "next_follow_up_on", "reply_due_on")
+    timeline_column = "lead_id"
+    status_requirements = leads.REQUIRED_FIELDS
+    status_master = "lead_status"
+    title_column = "name"
+
+    def related_parts(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
+        """Its open tasks, and what else its customer has."""
+        return [record_page.open_tasks("lead", row["id"], viewer), *record_page.of_customer(row, viewer)]
 
     def more(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
         """Convert, when the account is activated; undo, for managers."""
@@ -234,7 +320,7 @@ class LeadScreen(Assignable):
         """Make or link the customer of an activated lead."""
         lead = self.row_for(pk, "write")
         with access.as_system(db.session()):  # whose number it is, is asked of all customers
-            customer = conversion.convert(db.session(), lead, current_viewer().person.id, current_viewer().now)
+            customer = conversion.convert(db.session(), lead, current_viewer().stamp)
         db.session.commit()
         return redirect(f"/customers/{customer.number}")
 
@@ -246,7 +332,7 @@ class LeadScreen(Assignable):
         """Take a conversion back, within a day, by a manager."""
         lead = self.row_for(pk, "write")
         if not current_viewer().person.is_manager:
-            raise access.Denied(_g("Only a manager undoes a conversion."))
-        conversion.undo(db.session(), lead, current_viewer().person.id, current_viewer().now)
+            raise access.Denied(_g("Only a manager can undo a conversion."))
+        conversion.undo(db.session(), lead, current_viewer().stamp)
         db.session.commit()
         return redirect(self.url_of(lead))

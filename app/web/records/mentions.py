@@ -11,7 +11,8 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.domain import mentions, timeline
-from app.domain.base import NotThere, RuleBroken
+from app.domain.base import NotFound, RuleBroken
+from app.lib.ids import parse_id
 from app.models import Activity, Customer, Lead, Ticket
 from app.web.core.fields import Viewer
 
@@ -26,17 +27,17 @@ OFFERED, ASKED = 8, 40
 
 def write_note(session: Session, about: Any, text: str, viewer: Viewer) -> Activity:
     """A note of the person on a record that he sees; tells whom it names and whom it concerns."""
-    line = timeline.write(session, about, "note", viewer.person.id, viewer.now, text=text)
+    line = timeline.write(session, about, "note", viewer.stamp, text=text)
     session.flush()
     if about.__tablename__ == "task":  # what is noted on a task concerns its lead or ticket
         about = _parent(session, line) or about
-    named, others = _named(text, viewer), mentions.concerned(session, about) - {viewer.person.id}
+    named, others = _named(text, viewer), mentions.involved_users(session, about) - {viewer.person.id}
     # Who sees the line sees its record, or the customer that it became; and notes are open to him.
-    seeing = access.sighted(session, [*named.values(), *others], line, viewer.now)
+    seeing = access.users_who_see(session, [*named.values(), *others], line, viewer.now)
     heard, unheard = _parted(named, seeing)
     if heard:
         line.payload = {**line.payload, "mentions": heard}
-    mentions.tell(session, line, about, heard.values(), others & seeing - {*heard.values()}, viewer.now)
+    mentions.notify(session, line, about, heard.values(), others & seeing - {*heard.values()}, viewer.now)
     g.remarks = [_remark(key, viewer) for key in unheard]
     return line
 
@@ -44,15 +45,15 @@ def write_note(session: Session, about: Any, text: str, viewer: Viewer) -> Activ
 def edit_note(session: Session, line: Activity, text: str, seen: datetime | None, viewer: Viewer) -> None:
     """Another text for one's own note; only who was not named before is told.
 
-    `seen`: edited_on as the author saw it. Raises NotThere when its record is gone from sight, Conflict, RuleBroken.
+    `seen`: edited_on as the author saw it. Raises NotFound when its record is gone from sight, Conflict, RuleBroken.
     """
     if text == (line.payload or {}).get("text"):
         return
     about, before = about_of(session, line), _named(line.payload["text"], viewer)
     named = _named(text, viewer)
-    heard, unheard = _parted(named, access.sighted(session, named.values(), line, viewer.now))
-    timeline.rewrite(session, line, seen, viewer.now, text=text, mentions=heard)
-    mentions.tell(session, line, about, heard.values(), (), viewer.now)  # nobody twice: the event key sees to it
+    heard, unheard = _parted(named, access.users_who_see(session, named.values(), line, viewer.now))
+    timeline.edit_note(session, line, seen, viewer.now, text=text, mentions=heard)
+    mentions.notify(session, line, about, heard.values(), (), viewer.now)  # nobody twice: the event key sees to it
     g.remarks = [_remark(key, viewer) for key in unheard if key not in before.values()]
 
 
@@ -72,24 +73,26 @@ def _parent(session: Session, line: Activity) -> Any:
 
 
 def about_of(session: Session, line: Activity) -> Any:
-    """The record on which a line stands. Raises NotThere when the person no longer sees it."""
+    """The record on which a line stands. Raises NotFound when the person no longer sees it."""
     row = _parent(session, line)
     if row is not None:
         return row
-    raise NotThere(_("There is no such note, or its record is not yours to see."))
+    raise NotFound(_("This note doesn't exist, or you don't have access to its record."))
 
 
 def refuse_foreign(line: Any, viewer: Viewer) -> None:
     """Raise Denied or RuleBroken for a line whose text this person cannot change."""
     viewer.person.refuse_unless("Notes", "write")
     if line.kind != "note":
-        raise RuleBroken(_("Only notes can be changed. What the system wrote down stays as it is."), "text")
+        raise RuleBroken(_("Only notes can be edited. Entries written by the system can't be changed."), "text")
     if line.actor_id != viewer.person.id:
-        raise access.Denied(_("Only its author can change a note. You may write one of your own."))
+        raise access.Denied(_("Only the author can edit a note. You can add your own."))
 
 
 def _named(text: str, viewer: Viewer) -> dict[str, int]:
-    return mentions.named(text, {card["username"].casefold(): key for key, card in viewer.lookups.people.items()})
+    return mentions.mentioned_users(
+        text, {card["username"].casefold(): key for key, card in viewer.lookups.people.items()}
+    )
 
 
 def _parted(named: dict[str, int], seeing: frozenset[int]) -> tuple[dict[str, int], list[int]]:
@@ -101,8 +104,13 @@ def _parted(named: dict[str, int], seeing: frozenset[int]) -> tuple[dict[str, in
 def _remark(key: int, viewer: Viewer) -> str:
     name = viewer.lookups.people[key]["full_name"]
     if key not in viewer.lookups.active:
-        return str(_("%(name)s was not told: this account is closed.", name=name))
-    return str(_("%(name)s was not told: this record is not open to %(name)s. A manager can assign it.", name=name))
+        return str(_("%(name)s wasn't notified: the account is deactivated.", name=name))
+    return str(
+        _(
+            "%(name)s wasn't notified because they don't have access to this record. A manager can assign it to them.",
+            name=name,
+        )
+    )
 
 
 # --- reading -----------------------------------------------------------------------------------------------------
@@ -111,7 +119,7 @@ def _remark(key: int, viewer: Viewer) -> str:
 def parts(text: str, named: dict[str, int], viewer: Viewer) -> list[dict[str, str]]:
     """The text of a note in pieces: {text}, or {text, person} for a chip."""
     made, at = [], 0
-    for start, end, name in mentions.spans(text):
+    for start, end, name in mentions.mention_spans(text):
         card = viewer.lookups.person(named.get(name))
         if card is not None:
             made += [{"text": text[at:start]}, {"text": f"@{card['full_name']}", "person": card["username"]}]
@@ -122,17 +130,17 @@ def parts(text: str, named: dict[str, int], viewer: Viewer) -> list[dict[str, st
 def offered(session: Session, about: str, typed: str, viewer: Viewer) -> list[dict[str, Any]]:
     """Up to OFFERED cards of active colleagues who see the record (“lead:5”), those it concerns first.
 
-    However many match, the law is asked about ASKED of them, in a fixed number of statements. Raises NotThere.
+    However many match, the law is asked about ASKED of them, in a fixed number of statements. Raises NotFound.
     """
     kind, _sep, key = about.partition(":")
-    known = kind in ABOUT and key.isascii() and key.isdigit() and len(key) < 10
+    known = kind in ABOUT and parse_id(key) is not None
     row = access.get_visible(session, ABOUT[kind][0], int(key)) if known else None
     if row is None:
-        raise NotThere(_("There is no such record, or it is not yours to see."))
-    near = mentions.concerned(session, row)
+        raise NotFound(_("This record doesn't exist, or you don't have access to it."))
+    near = mentions.involved_users(session, row)
     hits = [card for card in matching(typed, viewer) if card["id"] != viewer.person.id]
     hits.sort(key=lambda card: (card["id"] not in near, not _begins(card, typed), card["full_name"].casefold()))
-    seeing = access.sighted(session, [card["id"] for card in hits[:ASKED]], row, viewer.now)
+    seeing = access.users_who_see(session, [card["id"] for card in hits[:ASKED]], row, viewer.now)
     return [card for card in hits if card["id"] in seeing][:OFFERED]
 
 

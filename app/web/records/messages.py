@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from flask_appbuilder.models.sqla.interface import SQLAInterface
 from flask_babel import lazy_gettext as _
 from sqlalchemy.orm import Session
 
 from app.domain import messages
 from app.domain.base import RuleBroken
 from app.domain.messages import CHANNELS, STATES, Message
-from app.models import Customer, Lead, Ticket
 from app.web.api.resource import Resource
-from app.web.core.date_fields import DateTimeField
-from app.web.core.fields import ChoiceField, Field, LongTextField, TextField, Viewer
+from app.web.core.fields import ChoiceField, Field, LongTextField, Viewer
 from app.web.core.record_service import RecordService
-from app.web.core.record_table import RecordTable
-from app.web.core.reference_fields import RecordField
-from app.web.pages.screen import Screen
 from app.web.records.calls import CallNumberField
+from app.web.records.screen import Screen
 
 _COLORS = {
     "queued": "gray",
@@ -29,51 +26,26 @@ _COLORS = {
     "read": "green",
     "failed": "red",
 }
-FIELDS: list[Field] = [
-    ChoiceField(
-        "channel", _("Channel"), (Message.channel,), options=CHANNELS, listed=True, filter=True, add=True, required=True
-    ),
-    ChoiceField("direction", _("Direction"), (Message.direction,), options=("out", "in"), listed=True, filter=True),
-    CallNumberField(
-        "peer", _("To / from"), (Message.peer,), listed=True, filter=True, add=True, required=True, most=254
-    ),
-    TextField("subject", _("Subject"), (Message.subject,), most=200, add=True),
-    LongTextField("body", _("Text"), (Message.body,), add=True, required=True),
-    ChoiceField("state", _("State"), (Message.state,), options=STATES, colors=_COLORS, listed=True, filter=True),
-    TextField("reason", _("Reason"), (Message.reason,), listed=True),
-    RecordField(
-        "customer",
-        _("Customer"),
-        (Message.customer_id, Customer.number, Customer.first_name, Customer.last_name),
-        key="customer_id",
-        record=Customer,
-        url="/customers/",
-        listed=True,
-        filter=True,
-        add=True,
-    ),
-    RecordField(
-        "lead",
-        _("Lead"),
-        (Message.lead_id, Lead.number),
-        key="lead_id",
-        record=Lead,
-        url="/leads/",
-        filter=True,
-        add=True,
-    ),
-    RecordField(
-        "ticket",
-        _("Ticket"),
-        (Message.ticket_id, Ticket.number),
-        key="ticket_id",
-        record=Ticket,
-        url="/tickets/",
-        filter=True,
-        add=True,
-    ),
-    DateTimeField("created_on", _("Created"), (Message.created_on,), listed=True, filter=True, sort=True),
-]
+SPECIAL_FIELDS: tuple[Field, ...] = (
+    ChoiceField("channel", options=CHANNELS, required=True),
+    ChoiceField("direction", options=("out", "in")),
+    CallNumberField("peer", columns=(Message.peer,), required=True, max_length=254),
+    LongTextField("body", required=True),
+    ChoiceField("state", options=STATES, colors=_COLORS),
+)
+LABELS = {
+    "channel": _("Channel"),
+    "direction": _("Direction"),
+    "peer": _("Recipient / sender"),
+    "subject": _("Subject"),
+    "body": _("Text"),
+    "state": _("State"),
+    "reason": _("Reason"),
+    "customer": _("Customer"),
+    "lead": _("Lead"),
+    "ticket": _("Ticket"),
+    "created_on": _("Created"),
+}
 
 
 class MessageService(RecordService):
@@ -81,44 +53,61 @@ class MessageService(RecordService):
 
     record = Message
     module = "Messages"
-    record_table = RecordTable(
-        Message,
-        FIELDS,
-        joins=(
-            (Customer, Customer.id == Message.customer_id),
-            (Lead, Lead.id == Message.lead_id),
-            (Ticket, Ticket.id == Message.ticket_id),
-        ),
-    )
+    fields = SPECIAL_FIELDS
+    label_columns = LABELS
 
     def create(self, session: Session, values: dict[str, Any], viewer: Viewer) -> Message:
         """Into the outbox."""
-        return messages.write(session, values, viewer.person.id, viewer.now)
+        return messages.enqueue(session, values, viewer.stamp)
 
     def change(self, session: Session, row: Message, values: dict[str, Any], viewer: Viewer) -> None:
         """Never: what was said was said."""
-        raise RuleBroken(_("A message cannot be changed. Write another one."))
+        raise RuleBroken(_("A message can't be edited. Write a new one."))
 
 
 class MessageResource(Resource):
     """/api/v1/message/"""
 
     resource_name = "message"
+    datamodel = SQLAInterface(Message)
     module = "Messages"
     service = MessageService()
     exclude_route_methods = {"put", "delete"}
+    show_columns = [
+        "channel",
+        "direction",
+        "peer",
+        "subject",
+        "body",
+        "state",
+        "reason",
+        "customer",
+        "lead",
+        "ticket",
+        "created_on",
+    ]
+    add_columns = ["channel", "peer", "subject", "body", "customer", "lead", "ticket"]
+    edit_columns: list[str] = []
+    search_exclude_columns = ["subject", "body", "reason"]
+    order_columns = ["created_on"]
 
 
 class MessageScreen(Screen):
     """/messages/"""
 
     route_base = "/messages"
+    datamodel = SQLAInterface(Message)
     module = "Messages"
     service = MessageService()
-    title, singular = _("Messages"), _("Message")
-    columns = ("peer", "channel", "direction", "state", "body", "customer", "created_on")
-    quick = ("channel", "direction", "state")
-    strip = ("channel", "state", "peer")
-    input_names = ("channel", "peer", "customer", "lead", "ticket", "subject", "body")
-    headline = "peer"
+    list_title, record_name = _("Messages"), _("Message")
+    list_columns = ["peer", "channel", "direction", "state", "body", "customer", "created_on"]
+    search_exclude_columns = MessageResource.search_exclude_columns
+    order_columns = MessageResource.order_columns
+    show_columns = MessageResource.show_columns
+    add_columns = ["channel", "peer", "customer", "lead", "ticket", "subject", "body"]
+    edit_columns: list[str] = []
+    quick_filters = ("channel", "direction", "state")
+    summary_columns = ("channel", "state", "peer")
+    title_column = "peer"
     exclude_route_methods = {"edit", "delete"}
+    is_searched = False

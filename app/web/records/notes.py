@@ -11,15 +11,15 @@ from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
 
 from app import access
-from app.domain.base import NotThere, RuleBroken
+from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
+from app.lib.ids import parse_id
 from app.models import Activity
-from app.web.api.resource import key_of
 from app.web.core.date_fields import DateTimeField
 from app.web.core.fields import Viewer, clean_text
 from app.web.core.gate import REFUSABLE, ModulePermissions, current_viewer, refusal
-from app.web.pages.screen import refuse_as_page
 from app.web.records import mentions, timeline
+from app.web.records.screen import refuse_as_page
 
 #: Address of a record by the column of the line that stands on it.
 _PAGES = {"ticket_id": "/tickets/show/", "lead_id": "/leads/show/", "customer_id": "/customers/show/"}
@@ -54,7 +54,7 @@ class NotesView(ModulePermissions, BaseView):
         try:
             text = clean_text(typed, "text", timeline.MOST_SIGNS)
             if not text:
-                raise RuleBroken(_("Please write something. A note cannot become empty."), "text")
+                raise RuleBroken(_("Please enter a text. A note can't be empty."), "text")
             mentions.edit_note(db.session(), line, text, _EDITED.parse(request.form.get("edited_on"), viewer), viewer)
             db.session.commit()
         except REFUSABLE as broken:
@@ -73,14 +73,14 @@ class NotesView(ModulePermissions, BaseView):
 
 
 def _line(pk: str) -> Any:
-    line = access.get_visible(db.session(), Activity, key_of(pk))
+    line = access.get_visible(db.session(), Activity, parse_id(pk))
     if line is None:
-        raise NotThere(_("There is no such note, or its record is not yours to see."))
+        raise NotFound(_("This note doesn't exist, or you don't have access to its record."))
     return line
 
 
 def _own(pk: str) -> Any:
-    """The line, which this person may change. Raises NotThere, Denied or RuleBroken."""
+    """The line, which this person may change. Raises NotFound, Denied or RuleBroken."""
     line = _line(pk)
     mentions.refuse_foreign(line, current_viewer())
     return line
@@ -119,7 +119,7 @@ def _saved(line: Any, viewer: Viewer) -> Any:
         if told := " ".join(mentions.remarks()):
             answer.headers["HX-Trigger"] = json.dumps({"crm:toast": {"text": told}})
         return answer
-    flash(_("The note is changed."), "success")
+    flash(_("Note saved."), "success")
     for sentence in mentions.remarks():
         flash(sentence, "warning")
     column, key = _place(line)

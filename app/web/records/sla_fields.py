@@ -81,13 +81,13 @@ class NextTargetField(Field):
         if due is None:
             return {"kind": "missing"}
         if paused is not None:
-            return _still(_("Stands still since %(when)s", when=_moment(paused, viewer)))
+            return _still(_("Paused since %(when)s", when=_moment(paused, viewer)))
         is_reply = name == "reply"
-        late = _("answer late by %(time)s") if is_reply else _("late by %(time)s")
+        late = _("response %(time)s overdue") if is_reply else _("%(time)s overdue")
         if due <= viewer.now:
             return _late(due, late, viewer)
         warn = looked if looked is not None and looked < due else viewer.now
-        ahead = _("answer in %(time)s") if is_reply else _("resolve in %(time)s")
+        ahead = _("respond in %(time)s") if is_reply else _("resolve in %(time)s")
         return _counting(due, warn, (ahead, late), viewer) | {"title": _moment(due, viewer)}
 
     def order(self) -> Any:
@@ -104,10 +104,10 @@ def _clock(dial: SlaClockField, viewer: Viewer) -> dict[str, Any]:
     """For the cell macro: {kind, tone, text, title}, and what the page needs to go on counting."""
     if dial.paused_on is not None:
         return _still(_stands(dial.due_on, dial.paused_on, viewer))
-    late = _("late by %(time)s")
+    late = _("%(time)s overdue")
     if dial.due_on <= viewer.now:
         return _late(dial.due_on, late, viewer)
-    warn = sla.warn_on(dial.started_on, dial.due_on, dial.paused_seconds, viewer.lookups.terms)
+    warn = sla.warning_time(dial.started_on, dial.due_on, dial.paused_seconds, viewer.lookups.terms)
     return _counting(dial.due_on, warn, (_("in %(time)s"), late), viewer) | {"title": _runs(dial.due_on, viewer)}
 
 
@@ -133,7 +133,7 @@ def _counting(due: datetime, warn: datetime, words: tuple[str, str], viewer: Vie
 def _late(due: datetime, late: str, viewer: Viewer) -> dict[str, Any]:
     """Late by so much office time; it grows on the page while the office is open."""
     office = viewer.lookups.office
-    since = viewer.now - office_hours.open_between(office, due, viewer.now)
+    since = viewer.now - office_hours.open_time_between(office, due, viewer.now)
     shown = {
         "kind": "clock",
         "tone": "red",
@@ -165,15 +165,15 @@ def span(due: datetime, now: datetime) -> str:
 
 def _runs(due: datetime, viewer: Viewer) -> str:
     left = sla.minutes_left(viewer.lookups.office, due, viewer.now)
-    told = _("%(when)s · %(time)s left") if left > 0 else _("%(when)s · late by %(time)s")
+    told = _("%(when)s · %(time)s left") if left > 0 else _("%(when)s · %(time)s overdue")
     return told % {"when": _moment(due, viewer), "time": office_time(abs(left))}
 
 
 def _stands(due: datetime, since: datetime, viewer: Viewer) -> str:
     """A clock that stands still: since when, and what is left when it goes on."""
     left = sla.minutes_left(viewer.lookups.office, due, since)
-    still = _("Stands still since %(when)s · %(time)s left")
-    told = still if left > 0 else _("Stands still since %(when)s · late by %(time)s")
+    still = _("Paused since %(when)s · %(time)s left")
+    told = still if left > 0 else _("Paused since %(when)s · %(time)s overdue")
     return told % {"when": _moment(since, viewer), "time": office_time(abs(left))}
 
 
@@ -181,11 +181,11 @@ def _ended(done: datetime, late_on: datetime | None, is_reply: bool, viewer: Vie
     """When it was answered or resolved; how late, if it was."""
     title = _moment(done, viewer)
     if late_on is None:
-        told = _("answered %(ago)s") if is_reply else _("done %(ago)s")
+        told = _("responded %(ago)s") if is_reply else _("done %(ago)s")
         text = told % {"ago": relative(done, viewer)}
         return {"kind": "moment", "iso": done.isoformat(), "text": text, "title": title, "tone": ""}
-    late = office_hours.open_between(viewer.lookups.office, late_on, done)
-    told = _("answered %(time)s late") if is_reply else _("done %(time)s late")
+    late = office_hours.open_time_between(viewer.lookups.office, late_on, done)
+    told = _("responded %(time)s late") if is_reply else _("done %(time)s late")
     return {"kind": "clock", "tone": "red", "text": told % {"time": span(done - late, done)}, "title": title}
 
 
@@ -202,27 +202,28 @@ def line(payload: dict[str, Any], people: str, viewer: Viewer) -> dict[str, Any]
     is_reply = payload.get("promise") == "reply"
     if payload["what"] == "sla_breach":
         due = _moment(datetime.fromisoformat(payload["due"]), viewer)
-        told = _("The first answer was due %(when)s") if is_reply else _("The resolution was due %(when)s")
+        told = _("The first response was due %(when)s") if is_reply else _("The resolution was due %(when)s")
         headline = told % {"when": due}
     else:
-        told = _("The first answer is late by %(time)s") if is_reply else _("The resolution is late by %(time)s")
+        told = _("The first response is %(time)s overdue") if is_reply else _("The resolution is %(time)s overdue")
         headline = told % {"time": office_time(abs(int(payload.get("minutes", 0))))}
-    body = _("Told: %(people)s", people=people) if people else None
+    body = _("Notified: %(people)s", people=people) if people else None
     return {"headline": headline, "body": body, "tone": "red", "icon": "alarm"}
 
 
 def clock_fields(record: Any, done: Any) -> list[Field]:
-    """The fields of a record's clock; `done`: the column that says when it was resolved."""
+    """The special fields of a record's clock; `done`: the column that says when it was resolved."""
     return [
-        NextTargetField("sla", _l("SLA"), record, listed=True, sort=True),
-        SlaTargetField("reply_due_on", _l("First answer due"), record, record.replied_on, filter=True, sort=True),
-        SlaTargetField("resolve_due_on", _l("Resolution due"), record, done, filter=True, sort=True),
-        DateTimeField("replied_on", _l("First answered"), (record.replied_on,), filter=True, section="sla"),
-        DateTimeField(
-            "reply_late_on", _l("First answer late since"), (record.reply_late_on,), filter=True, section="none"
-        ),
-        DateTimeField(
-            "resolve_late_on", _l("Resolution late since"), (record.resolve_late_on,), filter=True, section="none"
-        ),
-        DateTimeField("paused_on", _l("Stands still since"), (record.paused_on,), filter=True, section="none"),
+        NextTargetField("sla", _l("SLA"), record),
+        SlaTargetField("reply_due_on", _l("First response due"), record, record.replied_on),
+        SlaTargetField("resolve_due_on", _l("Resolution due"), record, done),
     ]
+
+
+CLOCK = ("sla", "reply_due_on", "resolve_due_on", "replied_on", "reply_late_on", "resolve_late_on", "paused_on")
+CLOCK_LABELS = {
+    "replied_on": _l("First response"),
+    "reply_late_on": _l("First response overdue since"),
+    "resolve_late_on": _l("Resolution overdue since"),
+    "paused_on": _l("Paused since"),
+}

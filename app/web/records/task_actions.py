@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from datetime import datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from flask import flash, redirect, render_template, request
 from flask_appbuilder import expose
@@ -14,12 +12,13 @@ from flask_babel import gettext as _
 
 from app.domain import office_hours, task_actions
 from app.domain.base import Conflict
+from app.domain.snooze import next_morning
 from app.domain.tasks import OPEN, Task
 from app.extensions import db
 from app.web.core.fields import Viewer, clean_text
 from app.web.core.gate import REFUSABLE, current_viewer, refusal, whole
-from app.web.pages.screen import Screen, back, refuse_as_page
 from app.web.records.mentions import remarks, write_note
+from app.web.records.screen import Screen, back, refuse_as_page
 
 
 class TaskActions(Screen):
@@ -52,10 +51,10 @@ class TaskActions(Screen):
         row, viewer = self.row_for(pk, "write"), current_viewer()
         version = whole(request.form.get("version"), 0, 0, 2**31) or None
         if row.status in OPEN or version not in (None, row.version):
-            raise Conflict(_("Somebody changed this task meanwhile, so it stays as it is."))
+            raise Conflict(_("Someone else changed this task, so it can't be undone."))
         status = request.form.get("status")
         self.service.change(db.session(), row, {"status": status if status in OPEN else "Todo"}, viewer)
-        flash(_("Open again: %(title)s", title=row.title), "success")
+        flash(_("Reopened: %(title)s", title=row.title), "success")
         db.session.commit()
         return redirect(back())
 
@@ -67,10 +66,10 @@ class TaskActions(Screen):
         """Give a task a later due time: `until` is 15m, 1h or tomorrow."""
         row, viewer = self.row_for(pk, "write"), current_viewer()
         task_actions.refuse_closed(row)
-        moment = task_actions.put_off(row, request.form.get("until", ""), viewer.now, viewer.zone)
+        moment = task_actions.postponed_due_on(row, request.form.get("until", ""), viewer.now, viewer.zone)
         self.service.change(db.session(), row, {"due_on": moment}, viewer)
         said = f"{moment.astimezone(viewer.zone):%a %-d %b, %H:%M}"
-        flash(_("%(title)s: put off until %(moment)s.", title=row.title, moment=said), "success")
+        flash(_("%(title)s: snoozed until %(moment)s.", title=row.title, moment=said), "success")
         db.session.commit()
         return redirect(back())
 
@@ -95,15 +94,15 @@ class TaskActions(Screen):
             if not errors:
                 raise
             return self._finish_form(self.row_for(pk, "write"), raw, errors, viewer), status
-        flash(_("Done, and the next step is set."), "success")
+        flash(_("Done. The follow-up is set."), "success")
         for sentence in remarks():
             flash(sentence, "warning")
         return redirect("/")
 
     def _finish(self, row: Task, raw: dict[str, str], viewer: Viewer) -> None:
         session = db.session()
-        values = self.service.record_table.parse({"title": raw["title"], "due_on": raw["due_on"]}, "add", viewer)
-        task_actions.refuse_bad_next(values, viewer.now)
+        values = self.record_table.parse({"title": raw["title"], "due_on": raw["due_on"]}, "add", viewer)
+        task_actions.refuse_invalid_follow_up(values, viewer.now)
         note = clean_text(raw["note"], "note", 20_000)
         before = max(viewer.now, row.due_on or viewer.now)
         self.service.change(session, row, {"status": "Done"}, viewer)
@@ -116,7 +115,7 @@ class TaskActions(Screen):
             task_actions.set_follow_up(session, row.lead_id, values["due_on"], before)
 
     def _finish_form(self, row: Task, raw: dict[str, Any], errors: dict[str, list[str]], viewer: Viewer) -> Any:
-        named = self.service.record_table.by_name
+        named = self.record_table.by_name
         note = {
             "name": "note",
             "label": _("How did it go?"),
@@ -128,10 +127,10 @@ class TaskActions(Screen):
         }
         due = named["due_on"].form_input(raw["due_on"], errors.get("due_on", []), viewer)
         title = named["title"].form_input(raw["title"], errors.get("title", []), viewer)
-        fields = [due | {"label": _("Next follow-up"), "required": True}, title | {"label": _("What is to be done")}]
+        fields = [due | {"label": _("Next follow-up"), "required": True}, title | {"label": _("Task title")}]
         notes = [note] if viewer.person.may("Notes", "create") else []
         form = {
-            "title": _("“%(title)s” is done. What is next?", title=row.title),
+            "title": _("“%(title)s” is done. What's next?", title=row.title),
             "action": f"/tasks/finish/{row.id}",
             "conflict": None,
             "version": None,
@@ -147,11 +146,7 @@ class TaskActions(Screen):
 
 def _suggested(viewer: Viewer) -> str:
     """Tomorrow at nine, or when the office opens next, as a form shows it."""
-    moment = _tomorrow(viewer.now, viewer.zone)
+    moment = next_morning(viewer.now, viewer.zone)
     with suppress(office_hours.NeverOpens):
         moment = office_hours.next_opening(viewer.lookups.office, moment)
     return moment.astimezone(viewer.zone).strftime("%Y-%m-%dT%H:%M")
-
-
-def _tomorrow(now: datetime, zone: ZoneInfo) -> datetime:
-    return datetime.combine(now.astimezone(zone).date() + timedelta(days=1), task_actions.MORNING, tzinfo=zone)

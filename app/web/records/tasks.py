@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from flask_appbuilder.models.sqla.interface import SQLAInterface
 from flask_appbuilder.security.sqla.models import User
 from flask_babel import gettext as _g
 from flask_babel import lazy_gettext as _
@@ -16,73 +17,37 @@ from app.domain import assignment, notices, tasks
 from app.domain.base import RuleBroken
 from app.domain.tasks import PRIORITIES, STATUSES, Task
 from app.domain.team import REMINDER_MINUTES
-from app.models import Lead, Ticket
+from app.models import Lead
 from app.web.api.resource import Resource
 from app.web.core.date_fields import DateTimeField
-from app.web.core.fields import BooleanField, ChoiceField, Field, LongTextField, NumberField, TextField, Viewer
+from app.web.core.fields import ChoiceField, Field, TextField, Viewer
 from app.web.core.record_service import RecordService, refuse_foreign_assignee
-from app.web.core.record_table import RecordTable
-from app.web.core.reference_fields import PersonField, RecordField
+from app.web.records.bulk import BulkAction, set_column
 from app.web.records.task_actions import TaskActions
 
-_both: dict[str, Any] = {"add": True, "edit": True}
 STATUS_COLORS = {"Backlog": "gray", "Todo": "blue", "In Progress": "orange", "Done": "green", "Canceled": "slate"}
 PRIORITY_COLORS = {"Low": "slate", "Medium": "amber", "High": "red", "Urgent": "purple"}
-FIELDS: list[Field] = [
-    TextField("title", _("Title"), (Task.title,), most=200, listed=True, filter=True, required=True, **_both),
-    ChoiceField(
-        "status",
-        _("Status"),
-        (Task.status,),
-        options=STATUSES,
-        colors=STATUS_COLORS,
-        listed=True,
-        filter=True,
-        sort=True,
-        **_both,
-    ),
-    ChoiceField(
-        "priority",
-        _("Priority"),
-        (Task.priority,),
-        options=PRIORITIES,
-        colors=PRIORITY_COLORS,
-        listed=True,
-        filter=True,
-        sort=True,
-        **_both,
-    ),
-    DateTimeField("due_on", _("Due"), (Task.due_on,), due=True, listed=True, filter=True, sort=True, **_both),
-    PersonField("assignee", _("Assignee"), (Task.assignee_id,), key="assignee_id", listed=True, filter=True, **_both),
-    RecordField(
-        "lead",
-        _("Lead"),
-        (Task.lead_id, Lead.number),
-        key="lead_id",
-        record=Lead,
-        url="/leads/",
-        listed=True,
-        filter=True,
-        add=True,
-    ),
-    RecordField(
-        "ticket",
-        _("Ticket"),
-        (Task.ticket_id, Ticket.number),
-        key="ticket_id",
-        record=Ticket,
-        url="/tickets/",
-        listed=True,
-        filter=True,
-        add=True,
-    ),
-    LongTextField("description", _("Description"), (Task.description,), **_both),
-    BooleanField("exhausted", _("Nobody left"), (Task.exhausted,), filter=True),
-    DateTimeField("done_on", _("Done on"), (Task.done_on,)),
-    NumberField("version", _("Version"), (Task.version,)),
-    DateTimeField("created_on", _("Created"), (Task.created_on,), filter=True, sort=True),
-    DateTimeField("changed_on", _("Changed"), (Task.changed_on,), filter=True, sort=True),
-]
+SPECIAL_FIELDS: tuple[Field, ...] = (
+    TextField("title", max_length=200, required=True),
+    ChoiceField("status", options=STATUSES, colors=STATUS_COLORS),
+    ChoiceField("priority", options=PRIORITIES, colors=PRIORITY_COLORS),
+    DateTimeField("due_on", due=True),
+)
+LABELS = {
+    "title": _("Title"),
+    "status": _("Status"),
+    "priority": _("Priority"),
+    "due_on": _("Due"),
+    "assignee": _("Assignee"),
+    "lead": _("Lead"),
+    "ticket": _("Ticket"),
+    "description": _("Description"),
+    "exhausted": _("No one available"),
+    "done_on": _("Completed"),
+    "version": _("Version"),
+    "created_on": _("Created"),
+    "changed_on": _("Updated"),
+}
 
 
 class FirstTaskField(Field):
@@ -108,8 +73,8 @@ class FirstTaskField(Field):
         if raw is None:
             return None
         if not isinstance(raw, dict) or set(raw) - {"title", "priority", "due_on"}:
-            raise RuleBroken(_g("A task has a title, a priority and a due_on."), self.name)
-        named = {each.name: each for each in FIELDS}
+            raise RuleBroken(_g("A task takes title, priority and due_on."), self.name)
+        named = {each.name: each for each in SPECIAL_FIELDS}
         return {name: named[name].parse(given, viewer) for name, given in raw.items()}
 
 
@@ -125,7 +90,7 @@ class TaskIdsField(Field):
         parts = raw if isinstance(raw, list) else str(raw or "").split(",")
         ids = [int(str(part)) for part in parts if re.fullmatch(r"\s*[0-9]{1,9}\s*", str(part))]
         if len(ids) != len([part for part in parts if str(part).strip()]):
-            raise RuleBroken(_g("“close_tasks” is a list of task ids."), self.name)
+            raise RuleBroken(_g("“close_tasks” must be a list of task IDs."), self.name)
         return ids
 
 
@@ -134,16 +99,15 @@ class TaskService(RecordService):
 
     record = Task
     module = "Tasks"
-    record_table = RecordTable(
-        Task, FIELDS, joins=((Lead, Lead.id == Task.lead_id), (Ticket, Ticket.id == Task.ticket_id))
-    )
+    fields = SPECIAL_FIELDS
+    label_columns = LABELS
 
     def create(self, session: Session, values: dict[str, Any], viewer: Viewer) -> Task:
         """For oneself, or for a colleague within reach; he is told."""
         self._refuse_assignee(session, values, viewer)
         values.setdefault("assignee_id", viewer.person.id)
         offsets = offsets_of(session, values["assignee_id"])
-        task = tasks.create(session, values, viewer.person.id, viewer.now, offsets)
+        task = tasks.create(session, values, viewer.change_context(reminder_minutes=offsets))
         self._tell(session, task, viewer)
         if task.lead_id and task.due_on:
             earlier = Lead.next_follow_up_on.is_(None) | (Lead.next_follow_up_on > task.due_on)
@@ -156,7 +120,7 @@ class TaskService(RecordService):
         before = row.assignee_id
         if values.get("assignee_id") != before:
             self._refuse_assignee(session, values, viewer)
-        tasks.change(session, row, values, viewer.person.id, viewer.now, offsets_of(session, row.assignee_id))
+        tasks.change(session, row, values, viewer.change_context(reminder_minutes=offsets_of(session, row.assignee_id)))
         if row.assignee_id != before:
             self._tell(session, row, viewer)
 
@@ -172,7 +136,7 @@ class TaskService(RecordService):
         if task.assignee_id:
             key = f"task_assigned:{task.id}:{viewer.now.isoformat()}"
             people = [task.assignee_id]
-            notices.tell(session, people, "task_assigned", key, task, viewer.person.id, viewer.now, title=task.title)
+            notices.notify(session, people, "task_assigned", key, task, viewer.person.id, viewer.now, title=task.title)
 
 
 def offsets_of(session: Session, user_id: int | None) -> tuple[int, ...]:
@@ -188,19 +152,53 @@ class TaskResource(Resource):
     """/api/v1/task/"""
 
     resource_name = "task"
+    datamodel = SQLAInterface(Task)
     module = "Tasks"
     service = TaskService()
+    show_columns = [
+        "title",
+        "status",
+        "priority",
+        "due_on",
+        "assignee",
+        "lead",
+        "ticket",
+        "description",
+        "exhausted",
+        "done_on",
+        "version",
+        "created_on",
+        "changed_on",
+    ]
+    add_columns = ["title", "status", "priority", "due_on", "assignee", "lead", "ticket", "description"]
+    edit_columns = ["title", "status", "priority", "due_on", "assignee", "description"]
+    search_exclude_columns = ["description", "done_on", "version"]
+    order_columns = ["status", "priority", "due_on", "created_on", "changed_on"]
 
 
 class TaskScreen(TaskActions):
     """/tasks/"""
 
     route_base = "/tasks"
+    datamodel = SQLAInterface(Task)
     module = "Tasks"
     service = TaskService()
-    title, singular = _("Tasks"), _("Task")
-    quick = ("status", "assignee", "priority")
-    strip = ("status", "due_on", "assignee")
-    own_timeline = "task_id"
-    input_names = ("title", "lead", "ticket", "status", "priority", "due_on", "assignee", "description")
-    headline = "title"
+    list_title, record_name = _("Tasks"), _("Task")
+    list_columns = ["title", "status", "priority", "due_on", "assignee", "lead", "ticket"]
+    search_exclude_columns = TaskResource.search_exclude_columns
+    order_columns = TaskResource.order_columns
+    show_columns = TaskResource.show_columns
+    add_columns = ["title", "lead", "ticket", "status", "priority", "due_on", "assignee", "description"]
+    edit_columns = TaskResource.edit_columns
+    quick_filters = ("status", "assignee", "priority")
+    summary_columns = ("status", "due_on", "assignee")
+    timeline_column = "task_id"
+    is_in_new_menu = False
+    title_column = "title"
+
+    def bulk_actions(self, viewer: Viewer) -> list[BulkAction]:
+        """Also: done."""
+        shared = super().bulk_actions(viewer)
+        if not viewer.person.may("Tasks", "bulk") or not viewer.person.may("Tasks", "write"):
+            return shared
+        return [BulkAction("done", str(_("Done")), "check", set_column(self, "status", "Done")), *shared]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from flask_appbuilder.models.sqla.interface import SQLAInterface
 from flask_babel import gettext as _g
 from flask_babel import lazy_gettext as _
 from sqlalchemy import exists, func, select
@@ -14,18 +15,16 @@ from app.domain import tickets
 from app.domain.assignment import Assignment
 from app.domain.base import RuleBroken
 from app.domain.tickets import PRIORITIES, SOURCES, Ticket, ticket_subjects
-from app.models import Customer, Lead, TicketSubject
-from app.web.core.date_fields import DateTimeField
-from app.web.core.fields import ChoiceField, Field, LongTextField, NumberField, TextField, Viewer
+from app.lib.ids import parse_id
+from app.models import Customer, TicketSubject
+from app.web.core.fields import ChoiceField, Field, TextField, Viewer
 from app.web.core.personal_fields import PhoneField
 from app.web.core.record_service import RecordService, pop_assignment, refuse_foreign_assignee
-from app.web.core.record_table import RecordTable
-from app.web.core.reference_fields import MasterField, PersonField, RecordField, person_card
+from app.web.core.reference_fields import PersonField, person_card
+from app.web.records import record_page
 from app.web.records.assignment import Shared, SharedResource
-from app.web.records.sla_fields import clock_fields
+from app.web.records.sla_fields import CLOCK, CLOCK_LABELS, clock_fields
 from app.web.records.tasks import PRIORITY_COLORS, FirstTaskField, TaskIdsField
-
-_both: dict[str, Any] = {"add": True, "edit": True}
 
 
 class SubjectsField(Field):
@@ -35,7 +34,7 @@ class SubjectsField(Field):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.ops = ("eq",)
+        self.operators = ("eq",)
         self.schema = {"type": "array", "items": {"$ref": "#/components/schemas/Card"}}
 
     def parse(self, raw: Any, viewer: Viewer) -> Any:
@@ -58,11 +57,7 @@ class SubjectsField(Field):
             (key, viewer.lookups.cards["ticket_subject"][key]["label"])
             for key in viewer.lookups.offered["ticket_subject"]
         ]
-        ids = (
-            {int(part) for part in raw if str(part).isascii() and str(part).isdigit()}
-            if isinstance(raw, list)
-            else set()
-        )
+        ids = {parse_id(part) for part in raw} if isinstance(raw, list) else set()
         chosen = [(key, label) for key, label in options if key in ids]
         return super().form_input(raw, errors, viewer) | {
             "options": options,
@@ -95,74 +90,45 @@ class AssigneesField(PersonField):
         return PersonField(self.name, self.label, self.columns[:1]).where(op, raw, viewer)
 
 
-FIELDS: list[Field] = [
-    TextField("number", _("Number"), (Ticket.number,), listed=True, filter=True, sort=True),
-    TextField("title", _("Title"), (Ticket.title,), listed=True, filter=True),
-    SubjectsField("subjects", _("Subjects"), key="subject_ids", filter=True, required=True, **_both),
-    ChoiceField(
-        "priority",
-        _("Priority"),
-        (Ticket.priority,),
-        options=PRIORITIES,
-        colors=PRIORITY_COLORS,
-        listed=True,
-        filter=True,
-        sort=True,
-        **_both,
-    ),
-    MasterField(
-        "status",
-        _("Status"),
-        (Ticket.status_id,),
-        key="status_id",
-        master="ticket_status",
-        status=True,
-        listed=True,
-        filter=True,
-        sort=True,
-        **_both,
-    ),
-    ChoiceField("source", _("Source"), (Ticket.source,), options=SOURCES, filter=True, **_both),
-    LongTextField("description", _("Description"), (Ticket.description,), **_both),
-    LongTextField("resolution", _("Resolution"), (Ticket.resolution,), **_both),
-    RecordField(
-        "customer",
-        _("Customer"),
-        (Ticket.customer_id, Customer.number, Customer.first_name, Customer.last_name),
-        key="customer_id",
-        record=Customer,
-        url="/customers/",
-        listed=True,
-        filter=True,
-        **_both,
-    ),
-    PhoneField("mobile", _("Mobile"), (Customer.mobile, Customer.mobile_e164), add=True),
-    RecordField(
-        "lead",
-        _("Lead"),
-        (Ticket.lead_id, Lead.number),
-        key="lead_id",
-        record=Lead,
-        url="/leads/",
-        filter=True,
-        **_both,
-    ),
-    AssigneesField(
-        "assignee", _("Assignee"), (Ticket.assignee_id, _PRESENT), key="assignee_id", listed=True, filter=True
-    ),
-    PersonField("owner", _("Owner"), (Ticket.owner_id,), key="owner_id", filter=True, edit=True),
+SPECIAL_FIELDS: tuple[Field, ...] = (
+    SubjectsField("subjects", key="subject_ids", required=True),
+    ChoiceField("priority", options=PRIORITIES, colors=PRIORITY_COLORS),
+    ChoiceField("source", options=SOURCES),
+    PhoneField("mobile", columns=(Customer.mobile, Customer.mobile_e164)),
+    AssigneesField("assignee", columns=(Ticket.assignee_id, _PRESENT), key="assignee_id"),
     *clock_fields(Ticket, Ticket.resolved_on),
-    DateTimeField("resolved_on", _("Resolved"), (Ticket.resolved_on,), filter=True),
-    NumberField("version", _("Version"), (Ticket.version,)),
-    DateTimeField("created_on", _("Created"), (Ticket.created_on,), listed=True, filter=True, sort=True),
-    DateTimeField("changed_on", _("Changed"), (Ticket.changed_on,), filter=True, sort=True),
-    TextField("first_name", _("First name"), key="first_name", add=True, most=80),
-    TextField("last_name", _("Last name"), key="last_name", add=True, most=80),
-    PersonField("assign_to", _("Assign to"), key="assign_to", add=True),
-    TextField("assign_to_role", _("Assign to role"), key="assign_to_role", add=True, most=64),
-    FirstTaskField("task", _("First task"), add=True, edit=True),
-    TaskIdsField("close_tasks", _("Tasks to close"), edit=True),
-]
+    TextField("first_name", max_length=80),
+    TextField("last_name", max_length=80),
+    PersonField("assign_to"),
+    TextField("assign_to_role", max_length=64),
+    FirstTaskField("task"),
+    TaskIdsField("close_tasks"),
+)
+LABELS = CLOCK_LABELS | {
+    "number": _("Number"),
+    "title": _("Title"),
+    "subjects": _("Subjects"),
+    "priority": _("Priority"),
+    "status": _("Status"),
+    "source": _("Source"),
+    "description": _("Description"),
+    "resolution": _("Resolution"),
+    "customer": _("Customer"),
+    "mobile": _("Mobile"),
+    "lead": _("Lead"),
+    "assignee": _("Assignee"),
+    "owner": _("Owner"),
+    "resolved_on": _("Resolved"),
+    "version": _("Version"),
+    "created_on": _("Created"),
+    "changed_on": _("Updated"),
+    "first_name": _("First name"),
+    "last_name": _("Last name"),
+    "assign_to": _("Assign to"),
+    "assign_to_role": _("Assign to role"),
+    "task": _("First task"),
+    "close_tasks": _("Tasks to close"),
+}
 
 
 def _lists(session: Session, ids: list[int], viewer: Viewer) -> dict[int, dict[str, Any]]:
@@ -185,36 +151,110 @@ class TicketService(RecordService):
 
     record = Ticket
     module = "Tickets"
-    record_table = RecordTable(
-        Ticket,
-        FIELDS,
-        many=_lists,
-        joins=((Customer, Customer.id == Ticket.customer_id), (Lead, Lead.id == Ticket.lead_id)),
-    )
+    fields = SPECIAL_FIELDS
+    label_columns = LABELS
+    load_children = staticmethod(_lists)
 
     def create(self, session: Session, values: dict[str, Any], viewer: Viewer) -> Ticket:
         """In one transaction; the customer named, found by mobile or made."""
         pop_assignment(values)
         refuse_foreign_assignee(values, "Tickets", viewer)
         with access.as_system(session):  # whose number it is, is asked of all customers
-            values["customer_id"] = tickets.customer_for(session, values, viewer.person.id, viewer.now, self.vault())
+            values["customer_id"] = tickets.customer_for(session, values, viewer.change_context(vault=self.vault()))
         values = {name: given for name, given in values.items() if given is not None}
         minutes = viewer.lookups.business["first_task_minutes"]
-        return tickets.create(session, values, viewer.person.id, viewer.now, viewer.lookups.terms, minutes)
+        return tickets.create(
+            session, values, viewer.change_context(sla_terms=viewer.lookups.terms, first_task_minutes=minutes)
+        )
 
     def change(self, session: Session, row: Ticket, values: dict[str, Any], viewer: Viewer) -> None:
         """The owner only by those who may assign."""
         if values.get("owner_id") not in (None, row.owner_id):
             viewer.person.refuse_unless("Tickets", "assign")
-        tickets.change(session, row, values, viewer.person.id, viewer.now, viewer.lookups.terms)
+        tickets.change(session, row, values, viewer.change_context(sla_terms=viewer.lookups.terms))
 
 
 class TicketResource(SharedResource):
     """/api/v1/ticket/"""
 
     resource_name = "ticket"
+    datamodel = SQLAInterface(Ticket)
     module = "Tickets"
     service = TicketService()
+    show_columns = [
+        "number",
+        "title",
+        "priority",
+        "status",
+        "source",
+        "description",
+        "resolution",
+        "customer",
+        "mobile",
+        "lead",
+        "assignee",
+        "owner",
+        *CLOCK,
+        "resolved_on",
+        "version",
+        "created_on",
+        "changed_on",
+    ]
+    add_columns = [
+        "subjects",
+        "priority",
+        "status",
+        "source",
+        "description",
+        "resolution",
+        "customer",
+        "mobile",
+        "lead",
+        "first_name",
+        "last_name",
+        "assign_to",
+        "assign_to_role",
+        "task",
+    ]
+    edit_columns = [
+        "subjects",
+        "priority",
+        "status",
+        "source",
+        "description",
+        "resolution",
+        "customer",
+        "lead",
+        "owner",
+        "task",
+        "close_tasks",
+    ]
+    search_columns = [
+        "number",
+        "title",
+        "subjects",
+        "priority",
+        "status",
+        "source",
+        "customer",
+        "lead",
+        "assignee",
+        "owner",
+        *CLOCK[1:],
+        "resolved_on",
+        "created_on",
+        "changed_on",
+    ]
+    order_columns = [
+        "number",
+        "priority",
+        "status",
+        "sla",
+        "reply_due_on",
+        "resolve_due_on",
+        "created_on",
+        "changed_on",
+    ]
     extra_schema = {
         name: {"type": "array", "items": {"$ref": f"#/components/schemas/{card}"}}
         for name, card in (("subjects", "Card"), ("assignees", "UserCard"))
@@ -225,18 +265,36 @@ class TicketScreen(Shared):
     """/tickets/"""
 
     route_base = "/tickets"
+    datamodel = SQLAInterface(Ticket)
     module = "Tickets"
     service = TicketService()
-    title, singular = _("Tickets"), _("Ticket")
-    columns = ("title", "status", "priority", "customer", "assignee", "sla", "number", "created_on")
-    quick = ("status", "priority", "assignee")
-    strip = ("priority", "reply_due_on", "resolve_due_on", "customer", "mobile")
-    own_timeline = "ticket_id"
-    needs = {"resolved": "resolution", "closed": "resolution"}
-    status_master = "ticket_status"
-    headline = "title"
-    served_by = "Support User"
-    input_names = (
+    list_title, record_name = _("Tickets"), _("Ticket")
+    list_columns = ["title", "status", "priority", "customer", "assignee", "sla", "number", "created_on"]
+    search_columns = TicketResource.search_columns
+    order_columns = TicketResource.order_columns
+    show_columns = TicketResource.show_columns
+    show_fieldsets = [
+        (
+            _("Details"),
+            {
+                "fields": [
+                    "priority",
+                    "status",
+                    "source",
+                    "description",
+                    "resolution",
+                    "customer",
+                    "mobile",
+                    "lead",
+                    "assignee",
+                    "resolved_on",
+                ]
+            },
+        ),
+        (_("SLA"), {"fields": ["reply_due_on", "resolve_due_on", "replied_on"]}),
+        (_("Record"), {"fields": ["owner", "created_on", "changed_on"]}),
+    ]
+    add_columns = [
         "subjects",
         "priority",
         "status",
@@ -248,7 +306,28 @@ class TicketScreen(Shared):
         "lead",
         "assign_to",
         "assign_to_role",
+        "description",
+        "resolution",
+    ]
+    edit_columns = [
+        "subjects",
+        "priority",
+        "status",
+        "source",
+        "customer",
+        "lead",
         "owner",
         "description",
         "resolution",
-    )
+    ]
+    quick_filters = ("status", "priority", "assignee")
+    summary_columns = ("priority", "reply_due_on", "resolve_due_on", "customer", "mobile")
+    timeline_column = "ticket_id"
+    status_requirements = {"resolved": "resolution", "closed": "resolution"}
+    status_master = "ticket_status"
+    title_column = "title"
+    default_role = "Support User"
+
+    def related_parts(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
+        """Its open tasks, and what else its customer has."""
+        return [record_page.open_tasks("ticket", row["id"], viewer), *record_page.of_customer(row, viewer)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from flask_appbuilder.models.sqla.interface import SQLAInterface
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from sqlalchemy import select
@@ -16,12 +17,11 @@ from app.domain.base import RuleBroken
 from app.domain.timeline import KINDS, Activity
 from app.models import Customer, Lead, Task, Ticket
 from app.web.api.resource import Resource
-from app.web.core.date_fields import DateTimeField, moment_cell
+from app.web.core.date_fields import moment_cell
 from app.web.core.fields import ChoiceField, Field, NumberField, Viewer
 from app.web.core.gate import current_viewer
 from app.web.core.record_service import RecordService
-from app.web.core.record_table import RecordTable
-from app.web.core.reference_fields import PersonField, RecordField, person_card
+from app.web.core.reference_fields import RecordField, person_card
 from app.web.records import call_lines, mentions, sla_fields
 
 PAGE = 30
@@ -42,13 +42,20 @@ ICONS = {
 }
 
 
-def page(session: Session, column: str, key: int, before: int | None = None) -> list[Any]:
-    """One page of a record's lines, newest first; one indexed range."""
+def lines_of(column: str, table: str, key: int) -> tuple[Any, ...]:
+    """Which lines are a record's: by its own column of Activity, or by table and id for records without one."""
+    if column:
+        return (getattr(Activity, column) == key,)
+    return (Activity.record_kind == table, Activity.record_id == key)
+
+
+def page(session: Session, where: tuple[Any, ...], before: int | None = None) -> list[Any]:
+    """One page of a record's lines, newest first; one indexed range. `where`: as `lines_of` makes it."""
     line = Activity
     query = select(
         line.id, line.kind, line.at, line.actor_id, line.payload, line.edited_on, line.lead_id, line.ticket_id
     )
-    query = query.where(getattr(line, column) == key)
+    query = query.where(*where)
     if before is not None:
         query = query.where(line.id < before)
     return list(session.execute(query.order_by(line.id.desc()).limit(PAGE)))
@@ -95,7 +102,7 @@ def _of_note(row: Any, payload: dict[str, Any], viewer: Viewer) -> dict[str, Any
 
 def _name(key: Any, viewer: Viewer) -> str:
     card = viewer.lookups.person(key)
-    return card["full_name"] if card else str(_("nobody"))
+    return card["full_name"] if card else str(_("no one"))
 
 
 def _plainly(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any]:
@@ -113,22 +120,22 @@ def _moved(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, An
 
 
 _ABOUT = {
-    "joined": _l("asked %(name)s to help"),
-    "released": _l("released %(old)s"),
-    "request expired": _l("The request that %(name)s gets this was not decided in time"),
-    "request withdrawn": _l("withdrew the request that %(name)s gets this"),
+    "joined": _l("added %(name)s as an assignee"),
+    "released": _l("removed %(old)s"),
+    "request expired": _l("The request to assign this to %(name)s expired"),
+    "request withdrawn": _l("withdrew the request to assign this to %(name)s"),
 }
 
 
 def _assigned(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any]:
     if payload.get("what") == "requested":
-        text = _("asked that %(name)s gets this", name=_name(payload.get("to"), viewer))
+        text = _("requested assignment to %(name)s", name=_name(payload.get("to"), viewer))
         return {"headline": text, "body": payload.get("text")}
     if payload.get("what") in _ABOUT:
         names = {"name": _name(payload.get("to"), viewer), "old": _name(payload.get("old"), viewer)}
         return {"headline": str(_ABOUT[payload["what"]]) % names}
     if payload.get("what") == "exhausted":
-        return {"headline": _("Nobody is left to take this over"), "tone": "red"}
+        return {"headline": _("No one is available to take this over"), "tone": "red"}
     text = _(
         "assigned this to %(name)s (%(reason)s)",
         name=_name(payload.get("to"), viewer),
@@ -159,8 +166,8 @@ def _proposed(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str,
     rows = [_change(change, viewer, master) for change in payload.get("changes", []) if len(change) == 3]
     for row in rows:
         if row["new"] is None:  # a PAN or Aadhaar, whose values stand on no timeline
-            row["old"], row["new"] = _("the customer's stays"), _("the one that was typed is not kept")
-    text = _("The customer is known already; what was typed differs and was not written")
+            row["old"], row["new"] = _("the customer's value is kept"), _("the entered value isn't stored")
+    text = _("This customer already exists. The entered values differ and were not saved")
     return {"headline": text, "changes": rows, "tone": "amber"}
 
 
@@ -178,7 +185,7 @@ def _change(change: list[Any], viewer: Viewer, master: str) -> dict[str, Any]:
 
 def _shown(name: str, value: Any, viewer: Viewer, master: str) -> str | None:
     if name in permissions.MASKED:
-        return str(viewer.person.shown(name, value)) if value else None
+        return str(viewer.person.mask_value(name, value)) if value else None
     if value is None:
         return None
     if name in ("owner_id", "assignee_id"):
@@ -201,7 +208,7 @@ def _call(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any
 
 
 def _message(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any]:
-    return {"headline": _("wrote by %(channel)s", channel=payload.get("channel", ""))}
+    return {"headline": _("sent a message by %(channel)s", channel=payload.get("channel", ""))}
 
 
 _TELL = {
@@ -241,53 +248,32 @@ class NoteText(Field):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.most = MOST_SIGNS
+        self.max_length = MOST_SIGNS
 
 
-FIELDS: list[Field] = [
-    ChoiceField("kind", "Kind", (Activity.kind,), options=KINDS, filter=True),
-    DateTimeField("at", "At", (Activity.at,), filter=True),
-    PersonField("actor", "Actor", (Activity.actor_id,), filter=True),
-    RecordField(
-        "lead",
-        "Lead",
-        (Activity.lead_id, Lead.number),
-        key="lead_id",
-        record=Lead,
-        url="/leads/",
-        filter=True,
-        add=True,
-    ),
-    RecordField(
-        "ticket",
-        "Ticket",
-        (Activity.ticket_id, Ticket.number),
-        key="ticket_id",
-        record=Ticket,
-        url="/tickets/",
-        filter=True,
-        add=True,
-    ),
-    RecordField(
-        "customer",
-        "Customer",
-        (Activity.customer_id, Customer.number),
-        key="customer_id",
-        record=Customer,
-        url="/customers/",
-        filter=True,
-        add=True,
-    ),
-    NumberField("task_id", "Task", (Activity.task_id,), filter=True),
+SPECIAL_FIELDS: tuple[Field, ...] = (
+    ChoiceField("kind", options=KINDS),
+    RecordField("customer", columns=(Activity.customer_id, Customer.number), key="customer_id", record=Customer),
+    NumberField("task_id", columns=(Activity.task_id,)),
     TextLineField(
         "told",
-        "Told",
-        (Activity.kind, Activity.payload, Activity.lead_id, Activity.ticket_id),
+        columns=(Activity.kind, Activity.payload, Activity.lead_id, Activity.ticket_id),
         schema={"type": "object", "nullable": True},
     ),
-    NoteText("text", "Text", add=True, edit=True, required=True),
-    DateTimeField("edited_on", "Edited on", (Activity.edited_on,), edit=True),
-]
+    NoteText("text", required=True),
+)
+LABELS = {
+    "kind": "Kind",
+    "at": "At",
+    "actor": "Actor",
+    "lead": "Lead",
+    "ticket": "Ticket",
+    "customer": "Customer",
+    "task_id": "Task",
+    "told": "Line",
+    "text": "Text",
+    "edited_on": "Edited on",
+}
 
 
 class ActivityService(RecordService):
@@ -295,24 +281,17 @@ class ActivityService(RecordService):
 
     record = Activity
     module = "Notes"
-    record_table = RecordTable(
-        Activity,
-        FIELDS,
-        joins=(
-            (Lead, Lead.id == Activity.lead_id),
-            (Ticket, Ticket.id == Activity.ticket_id),
-            (Customer, Customer.id == Activity.customer_id),
-        ),
-    )
+    fields = SPECIAL_FIELDS
+    label_columns = LABELS
 
     def create(self, session: Session, values: dict[str, Any], viewer: Viewer) -> Activity:
         """A note on exactly one record."""
         text = values.pop("text", None)
         parents = {name: key for name, key in values.items() if name.endswith("_id") and key}
         if not text:
-            raise RuleBroken(_("Please write something."), "text")
+            raise RuleBroken(_("Please enter a text."), "text")
         if len(parents) != 1:
-            raise RuleBroken(_("A note belongs to one lead, ticket or customer."), "lead")
+            raise RuleBroken(_("A note needs exactly one lead, ticket or customer."), "lead")
         ((name, key),) = parents.items()
         record = {"lead_id": Lead, "ticket_id": Ticket, "customer_id": Customer}[name]
         row = mentions.write_note(session, access.get_visible(session, record, key), text, viewer)
@@ -322,7 +301,7 @@ class ActivityService(RecordService):
     def change(self, session: Session, row: Activity, values: dict[str, Any], viewer: Viewer) -> None:
         """Another text; `edited_on` as the author saw it, left out = as it stands now."""
         if not values.get("text"):
-            raise RuleBroken(_("Please write something. A note cannot become empty."), "text")
+            raise RuleBroken(_("Please enter a text. A note can't be empty."), "text")
         mentions.edit_note(session, row, values["text"], values.get("edited_on", row.edited_on), viewer)
 
 
@@ -330,14 +309,20 @@ class ActivityResource(Resource):
     """/api/v1/activity/"""
 
     resource_name = "activity"
+    datamodel = SQLAInterface(Activity)
     module = "Notes"
     service = ActivityService()
+    show_columns = ["kind", "at", "actor", "lead", "ticket", "customer", "task_id", "told", "edited_on"]
+    add_columns = ["lead", "ticket", "customer", "text"]
+    edit_columns = ["text", "edited_on"]
+    search_columns = ["kind", "at", "actor", "lead", "ticket", "customer", "task_id"]
+    order_columns: list[str] = []
     exclude_route_methods = {"delete"}
     extra_schema = {
         "warnings": {
             "type": "array",
             "items": {"type": "string"},
-            "description": "After writing: who was mentioned and not told.",
+            "description": "On create or update: users who were mentioned but not notified.",
         }
     }
 

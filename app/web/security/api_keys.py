@@ -1,4 +1,7 @@
-"""API keys: `Authorization: token KEY:SECRET`, bound to a user, limited, revocable; the secret is shown once."""
+"""API keys, sent as `Authorization: token KEY:SECRET`: how they are checked, made and revoked, and their page.
+
+A key belongs to a user, may be limited to a scope, and its secret is shown once.
+"""
 
 from __future__ import annotations
 
@@ -17,52 +20,57 @@ from sqlalchemy import bindparam, case, or_, select, update
 
 from app import access
 from app.domain import audit, permissions
-from app.domain.authentication import note_ended
+from app.domain.authentication import note_sign_in_ended
 from app.domain.base import RuleBroken
+from app.domain.permission_labels import MODULE_LABELS, VERB_LABELS
 from app.extensions import db
 from app.models import ApiKey, User
 from app.web.core.gate import zone
 from app.web.core.languages import said
 from app.web.security import login_throttle
-from app.web.security.sessions import BRIEFLY, Found, hashed, never_stored, own_transaction, signed_in
-from app.web.settings.role_matrix import MODULE_WORDS, POSSIBLE, VERB_WORDS
+from app.web.security.sessions import USER_COLUMNS, Credential, hash_token, own_transaction, signed_in, without_cache
 
-#: Bytes of chance in the key (a name, hex) and in the secret.
+#: Random bytes in the key (hex) and in the secret.
 KEY_BYTES = 10
 SECRET_BYTES = 32
-LONGEST_NAME = 120
-#: Live keys of one user.
+MAX_NAME_LENGTH = 120
+#: Valid keys of one user.
 MOST_KEYS = 50
+
+
 #: What a key may be limited to: a module with all its verbs, or one verb of it.
-SCOPES = frozenset(permissions.MODULES) | {f"{m}.{verb}" for m in permissions.MODULES for verb in permissions.VERBS}
+def known_scopes() -> frozenset[str]:
+    """What a key may be limited to: modules, and "module.verb"."""
+    modules = permissions.all_modules()
+    return frozenset(modules) | {f"{module}.{verb}" for module in modules for verb in permissions.VERBS}
 
 
 @dataclass(frozen=True)
 class ApiKeyRequest:
-    """What somebody wants of a new key."""
+    """The properties of a new key."""
 
-    #: What will use it.
+    #: The program that will use it.
     name: str
-    #: Of SCOPES; empty = everything its user may.
+    #: Of known_scopes(); empty = everything its user may.
     scope: list[str] = field(default_factory=list)
-    #: From when on it is refused, UTC; None = it has no end.
+    #: When it expires, UTC; None = never.
     expires_on: datetime | None = None
 
 
 @dataclass(frozen=True)
 class NewApiKey:
-    """A new key; the only moment at which its secret is known."""
+    """A new key, with its secret, which is known only now."""
 
     id: int
     key: str
     secret: str
 
 
-# --- the door ----------------------------------------------------------------------------------------------------
+# --- authentication ----------------------------------------------------------------------------------------------
 
 
-def from_header(header: str) -> str | None:
-    """The `key:secret` of an Authorization header; "" when it is rubbish, None when the scheme is another."""
+def key_from_header(header: str) -> str | None:
+    """The `key:secret` of an Authorization header; "" if it is malformed, None for another scheme."""
     scheme, _blank, rest = header.partition(" ")
     if scheme.lower() == "token":
         return rest.strip()
@@ -78,7 +86,7 @@ def _decoded(text: str) -> str:
         return ""
 
 
-_HELD = (
+_VALID_KEY = (
     select(User, ApiKey.id, ApiKey.last_used_on, access.version_query(), ApiKey.scope, ApiKey.secret_hash)
     .join(ApiKey, ApiKey.user_id == User.id)
     .where(
@@ -87,101 +95,107 @@ _HELD = (
         User.active.is_(True),
         or_(ApiKey.expires_on.is_(None), ApiKey.expires_on > bindparam("now")),
     )
-    .options(BRIEFLY)
+    .options(USER_COLUMNS)
 )
-#: Compared with when there is no such key, so that the answer takes as long.
+#: Compared when there is no such key, so that the response takes as long.
 _NO_HASH = "0" * 64
 
 
-def find(text: str, now: datetime) -> Found | None:
-    """The key of `key:secret` with its user, if it is live at `now`, by one statement; None for anything else."""
+def find(text: str, now: datetime) -> Credential | None:
+    """The valid key of `key:secret` with its user, by one statement; None for anything else."""
     key, _colon, secret = text.partition(":")
     if not key.isascii() or not key.isalnum() or len(key) > 40 or len(secret) > 200:
         return None
     with access.as_system(db.session()) as session:
-        row = session.execute(_HELD, {"key": key, "now": now}).first()
-    if not hmac.compare_digest(row.secret_hash if row else _NO_HASH, hashed(secret)) or row is None:
+        row = session.execute(_VALID_KEY, {"key": key, "now": now}).first()
+    if not hmac.compare_digest(row.secret_hash if row else _NO_HASH, hash_token(secret)) or row is None:
         return None
-    return Found(row[0], row[1], row[2], row[3], frozenset(row.scope or ()))
+    return Credential(row[0], row[1], row[2], row[3], frozenset(row.scope or ()))
 
 
 def count_failure(now: datetime) -> Response | None:
-    """Count a wrong key of this address; the 429 to answer when there were too many.
+    """Count an invalid key of this address; the 429 response if there were too many, else None.
 
-    Counted by address: by key, anybody could lock out its holder. A right key is never asked to wait.
+    Counted by address: counted by key, anybody could lock out its holder. A valid key never has to wait.
     """
     try:
-        login_throttle.count(f"key from {request.remote_addr}", now)
+        login_throttle.count_attempt(f"key from {request.remote_addr}", now)
     except login_throttle.Locked as locked:
-        return too_many(locked)
+        return too_many_response(locked)
     return None
 
 
-def too_many(locked: login_throttle.Locked) -> Response:
-    """The JSON answer to somebody who tried too often."""
+def too_many_response(locked: login_throttle.Locked) -> Response:
+    """The JSON response to too many failed attempts."""
     response = make_response(jsonify(message=str(locked.message), errors={}), 429)
     response.headers["Retry-After"] = str(locked.seconds)
     return response
 
 
-def note_used(found: Found, now: datetime) -> None:
-    """Write down when and from where a key is used, and once a day in the audit."""
+def record_use(credential: Credential, now: datetime) -> None:
+    """Record when and from where a key is used; once a day also in the audit."""
     with own_transaction() as session:
-        step = update(ApiKey).where(ApiKey.id == found.id).values(last_used_on=now, last_used_from=request.remote_addr)
+        step = (
+            update(ApiKey)
+            .where(ApiKey.id == credential.id)
+            .values(last_used_on=now, last_used_from=request.remote_addr)
+        )
         session.execute(step, execution_options={"synchronize_session": False})
-        if found.used_on is None or found.used_on.date() != now.date():
-            audit.write(session, "api key used", found.user.id, now, f"api key {found.id}", request.remote_addr)
+        if credential.used_on is None or credential.used_on.date() != now.date():
+            audit.write(
+                session, "api key used", credential.user.id, now, f"api key {credential.id}", request.remote_addr
+            )
 
 
 # --- making and revoking -----------------------------------------------------------------------------------------
 
 
-def make(user_id: int, wish: ApiKeyRequest, now: datetime, address: str | None = None) -> NewApiKey:
-    """Make a key for the user. Raises RuleBroken for a bad name, scope or end, or too many keys."""
-    _refuse_bad(wish, now)
+def create_key(user_id: int, key_request: ApiKeyRequest, now: datetime, address: str | None = None) -> NewApiKey:
+    """Create a key for the user. Raises RuleBroken for an invalid name, scope or expiry, or too many keys."""
+    _refuse_bad(key_request, now)
     key, secret = secrets.token_hex(KEY_BYTES), secrets.token_urlsafe(SECRET_BYTES)
     with own_transaction() as session:
         _refuse_too_many(session, user_id, now)
         row = ApiKey(
             key=key,
-            secret_hash=hashed(secret),
-            name=wish.name.strip(),
+            secret_hash=hash_token(secret),
+            name=key_request.name.strip(),
             user_id=user_id,
-            scope=sorted(set(wish.scope)),
+            scope=sorted(set(key_request.scope)),
             created_on=now,
-            expires_on=wish.expires_on,
+            expires_on=key_request.expires_on,
         )
         session.add(row)
         session.flush()
-        ends = wish.expires_on and wish.expires_on.isoformat(timespec="minutes")
+        ends = key_request.expires_on and key_request.expires_on.isoformat(timespec="minutes")
         audit.write(session, "api key made", user_id, now, f"api key {row.id}", address, scope=row.scope, ends=ends)
     return NewApiKey(row.id, key, secret)
 
 
-def _refuse_bad(wish: ApiKeyRequest, now: datetime) -> None:
-    name = wish.name.strip()
-    if not name or len(name) > LONGEST_NAME or not name.isprintable():
-        raise RuleBroken(_("Please name what will use the key, in at most 120 signs."), "name")
-    if unknown := set(wish.scope) - SCOPES:
-        raise RuleBroken(_("There is no such module or right: %(name)s.", name=min(unknown)[:40]), "scope")
-    if wish.expires_on is not None and wish.expires_on <= now:
-        raise RuleBroken(_("Please choose a day ahead for the end of the key, or leave it empty."), "ends")
+def _refuse_bad(key_request: ApiKeyRequest, now: datetime) -> None:
+    name = key_request.name.strip()
+    if not name or len(name) > MAX_NAME_LENGTH or not name.isprintable():
+        raise RuleBroken(_("Please enter a name for the key, at most 120 characters."), "name")
+    if unknown := set(key_request.scope) - known_scopes():
+        raise RuleBroken(_("There is no such module or permission: %(name)s.", name=min(unknown)[:40]), "scope")
+    if key_request.expires_on is not None and key_request.expires_on <= now:
+        raise RuleBroken(_("Please choose an expiry date in the future, or leave it empty."), "ends")
 
 
 def _refuse_too_many(session: Any, user_id: int, now: datetime) -> None:
     lasts = or_(ApiKey.expires_on.is_(None), ApiKey.expires_on > now)
     live = select(ApiKey.id).where(ApiKey.user_id == user_id, ApiKey.revoked_on.is_(None), lasts).limit(MOST_KEYS)
     if len(session.scalars(live).all()) >= MOST_KEYS:
-        raise RuleBroken(_("There are too many keys already. Please revoke one that is not used any more."))
+        raise RuleBroken(_("You have reached the maximum number of keys. Please revoke one you no longer use."))
 
 
 def revoke(row: Any, by: int, now: datetime, address: str | None = None) -> None:
-    """Revoke the key; it is refused from its next use on."""
+    """Revoke the key; it is refused from now on."""
     with own_transaction() as session:
         live = update(ApiKey).where(ApiKey.id == row.id, ApiKey.revoked_on.is_(None)).values(revoked_on=now)
         done = session.execute(live, execution_options={"synchronize_session": False})
         if done.rowcount:  # type: ignore[attr-defined]
-            note_ended(session, row.user_id)
+            note_sign_in_ended(session, row.user_id)
             audit.write(session, "api key revoked", row.user_id, now, f"api key {row.id}", address, by=by)
 
 
@@ -189,7 +203,7 @@ def revoke(row: Any, by: int, now: datetime, address: str | None = None) -> None
 
 
 class KeysView(BaseView):
-    """One's API keys; an admin sees everybody's."""
+    """The own API keys; an admin sees those of all users."""
 
     route_base = "/keys"
     default_view = "index"
@@ -203,91 +217,98 @@ class KeysView(BaseView):
     @expose("/", methods=["POST"])
     @signed_in
     def create(self) -> Any:
-        """Make one for oneself; the answer shows the secret, and is not stored anywhere."""
+        """Create an own key; the response shows the secret and must not be cached."""
         who: access.Person = g.person
         try:
-            wish = ApiKeyRequest(
-                request.form.get("name", ""), request.form.getlist("scope"), _end_of(request.form.get("ends"))
+            key_request = ApiKeyRequest(
+                request.form.get("name", ""), request.form.getlist("scope"), _end_of_day(request.form.get("ends"))
             )
-            made = make(who.id, wish, datetime.now(UTC), request.remote_addr)
+            made = create_key(who.id, key_request, datetime.now(UTC), request.remote_addr)
         except RuleBroken as broken:
             return self._page(broken), 422
-        told = {"made": made, "name": wish.name, "scope": in_words(wish.scope), "ends": wish.expires_on}
+        values = {
+            "made": made,
+            "name": key_request.name,
+            "scope": scope_labels(key_request.scope),
+            "ends": key_request.expires_on,
+        }
         title = _("New API key")
-        page = self.render_template("signin/key_made.html", title=title, day=_last_day, **told)
-        return never_stored(make_response(page))
+        page = self.render_template("signin/key_made.html", title=title, day=_last_day, **values)
+        return without_cache(make_response(page))
 
     @expose("/<int:pk>/revoke", methods=["POST"])
     @signed_in
     def revoke(self, pk: int) -> Any:
-        """Revoke one of one's own (an admin: any)."""
+        """Revoke an own key (an admin: any key)."""
         row = access.get_visible(db.session(), ApiKey, pk) or abort(404)
         revoke(row, g.person.id, datetime.now(UTC), request.remote_addr)
-        flash(_("The key is revoked."), "success")
+        flash(_("API key revoked."), "success")
         return redirect(url_for(f"{self.endpoint}.index"))
 
     def _page(self, broken: RuleBroken | None = None) -> Any:
         now = datetime.now(UTC)
-        dead = case((ApiKey.revoked_on.is_not(None), 2), (ApiKey.expires_on <= now, 1), else_=0)
+        status_rank = case((ApiKey.revoked_on.is_not(None), 2), (ApiKey.expires_on <= now, 1), else_=0)
         query = select(ApiKey, User.first_name + " " + User.last_name).join(User, User.id == ApiKey.user_id)
-        rows = db.session.execute(query.order_by(dead, ApiKey.id.desc()).limit(500)).all()
-        told = {
+        rows = db.session.execute(query.order_by(status_rank, ApiKey.id.desc()).limit(500)).all()
+        values = {
             "rows": rows,
-            "choices": _choices(g.person),
+            "choices": _scope_choices(g.person),
             "sent": request.form,
-            "when": _at,
+            "when": _local_time,
             "day": _last_day,
-            "in_words": in_words,
+            "in_words": scope_labels,
             "names_users": g.person.is_admin,
             "chosen": request.form.getlist("scope"),
             "now": now,
             "errors": {name: [said(each) for each in list_] for name, list_ in broken.errors.items()} if broken else {},
             "error": said(broken.message) if broken else None,
         }
-        return self.render_template("signin/keys.html", title=_("API keys"), **told)
+        return self.render_template("signin/keys.html", title=_("API keys"), **values)
 
 
-def _choices(who: access.Person) -> list[tuple[str, Any, list[tuple[str, Any]]]]:
-    """(module, its words, (scope, words of its verb)): what a key of this person can be limited to."""
-    offered = {module: [verb for verb in POSSIBLE[module] if who.may(module, verb)] for module in permissions.MODULES}
+def _scope_choices(who: access.Person) -> list[tuple[str, str, list[tuple[str, str]]]]:
+    """(module, its label, [(scope, label of its verb)]): what a key of this person can be limited to."""
+    offered = {
+        module: [verb for verb in verbs if who.may(module, verb)] for module, verbs in permissions.VERBS_OF.items()
+    }
     return [
-        (module, MODULE_WORDS[module], [(f"{module}.{verb}", VERB_WORDS[verb]) for verb in verbs])
+        (module, said(MODULE_LABELS[module]), [(f"{module}.{verb}", said(VERB_LABELS[verb])) for verb in verbs])
         for module, verbs in offered.items()
         if verbs
     ]
 
 
-def in_words(scope: list[str]) -> list[tuple[str, str]]:
-    """(module, what of it) in words for each module of a key's scope; [] when it is not limited."""
-    told: dict[str, list[str]] = {}
+def scope_labels(scope: list[str]) -> list[tuple[str, str]]:
+    """(module, verbs) as labels for each module of a key's scope; [] if the key is not limited."""
+    verbs_of: dict[str, list[str]] = {}
     for name in scope:
         module, _dot, verb = name.partition(".")
-        told.setdefault(module, []).append(verb)
-    return [(str(MODULE_WORDS[module]), _verbs_in_words(verbs)) for module, verbs in told.items()]
+        verbs_of.setdefault(module, []).append(verb)
+    return [(said(MODULE_LABELS[module]), _verb_labels(verbs)) for module, verbs in verbs_of.items()]
 
 
-def _verbs_in_words(verbs: list[str]) -> str:
+def _verb_labels(verbs: list[str]) -> str:
     if "" in verbs:
         return str(_("Everything"))
-    return ", ".join(str(VERB_WORDS[verb]) for verb in permissions.VERBS if verb in verbs)
+    return ", ".join(said(VERB_LABELS[verb]) for verb in permissions.VERBS if verb in verbs)
 
 
 def _last_day(ends: datetime) -> str:
-    """The day at whose end a key ends, in the zone of the person who looks."""
+    """The last day of a key, in the viewer's time zone."""
     return f"{(ends - timedelta(seconds=1)).astimezone(zone()):%-d %b %Y}"
 
 
-def _at(moment: datetime) -> str:
-    """A moment in the zone of the person who looks."""
+def _local_time(moment: datetime) -> str:
+    """A moment in the viewer's time zone."""
     return f"{moment.astimezone(zone()):%-d %b %Y, %H:%M}"
 
 
-def _end_of(typed: str | None) -> datetime | None:
-    """The end of the day that was chosen, in the person's zone; None for no day. Raises RuleBroken for no date."""
+def _end_of_day(typed: str | None) -> datetime | None:
+    """The end of that day in the person's zone, UTC; None for empty input. Raises RuleBroken for an invalid date."""
     if not typed:
         return None
     try:
         next_day = date.fromisoformat(typed[:10]) + timedelta(days=1)
         return datetime.combine(next_day, time(), tzinfo=zone()).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise RuleBroken(_("Please choose a day ahead for the end of the key, or leave it empty."), "ends") from None
+        raise RuleBroken(_("Please choose an expiry date in the future, or leave it empty."), "ends") from None

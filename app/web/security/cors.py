@@ -1,7 +1,7 @@
-"""Which pages of other addresses a browser lets ask the API: none, but those that the operator names.
+"""CORS: pages of other origins may call the API only if an operator names the origin in CRM_CORS_ORIGINS.
 
-Only calls with an Authorization header are opened, never cookies: a page of somebody else's cannot use the sign-in of
-the person in front of it.
+Only calls with an Authorization header are allowed, never cookies, so that a foreign page cannot use the sign-in of its
+visitor.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from flask_babel import gettext as _
 from app.web.core.gate import json_answer
 from app.web.core.languages import is_machine
 
-METHODS = "GET, POST, PUT, DELETE"
-#: What a page may send.
-SENT = "Authorization, Content-Type, Accept-Language, Idempotency-Key, If-Match, If-None-Match"
-#: What it may read of an answer's head.
-TOLD = ", ".join(
+ALLOWED_METHODS = "GET, POST, PUT, DELETE"
+#: Headers that a page may send.
+ALLOWED_HEADERS = "Authorization, Content-Type, Accept-Language, Idempotency-Key, If-Match, If-None-Match"
+#: Headers that it may read.
+EXPOSED_HEADERS = ", ".join(
     (
         "ETag",
         "Content-Language",
@@ -27,39 +27,39 @@ TOLD = ", ".join(
         "X-RateLimit-Reset",
     )
 )
-#: For so long a browser need not ask again whether it may.
-AN_HOUR = "3600"
+#: How long a browser may cache a preflight.
+MAX_AGE_SECONDS = "3600"
 
 
 def install(app: Flask) -> None:
-    """Answer a browser's question before the call, and open answers to named origins."""
-    app.before_request(_asked_before)
-    app.after_request(_opened)
+    """Answer preflights, and allow responses to named origins."""
+    app.before_request(_answer_preflight)
+    app.after_request(_allow_origin)
 
 
-def _asked_before() -> Response | None:
-    """Answer a preflight; everything else goes on."""
+def _answer_preflight() -> Response | None:
+    """The response to a preflight; None for any other request."""
     if request.method != "OPTIONS" or "Access-Control-Request-Method" not in request.headers or not is_machine():
         return None
-    if not _is_named():
-        text = _("Pages of other addresses may not ask here. An admin can allow them in CRM_CORS_ORIGINS.")
+    if not _is_allowed_origin():
+        text = _("Requests from other origins are not allowed. An operator can allow them with CRM_CORS_ORIGINS.")
         return json_answer(403, {"message": text, "errors": {}})
-    answer = Response(status=204)
-    answer.headers["Access-Control-Allow-Methods"] = METHODS
-    answer.headers["Access-Control-Allow-Headers"] = SENT
-    answer.headers["Access-Control-Max-Age"] = AN_HOUR
-    return answer
-
-
-def _opened(response: Response) -> Response:
-    if not current_app.config["CRM"].cors_origins or not is_machine():
-        return response
-    response.vary.add("Origin")
-    if _is_named() and ("Authorization" in request.headers or request.method == "OPTIONS"):
-        response.headers["Access-Control-Allow-Origin"] = request.headers["Origin"]
-        response.headers["Access-Control-Expose-Headers"] = TOLD
+    response = Response(status=204)
+    response.headers["Access-Control-Allow-Methods"] = ALLOWED_METHODS
+    response.headers["Access-Control-Allow-Headers"] = ALLOWED_HEADERS
+    response.headers["Access-Control-Max-Age"] = MAX_AGE_SECONDS
     return response
 
 
-def _is_named() -> bool:
+def _allow_origin(response: Response) -> Response:
+    if not current_app.config["CRM"].cors_origins or not is_machine():
+        return response
+    response.vary.add("Origin")
+    if _is_allowed_origin() and ("Authorization" in request.headers or request.method == "OPTIONS"):
+        response.headers["Access-Control-Allow-Origin"] = request.headers["Origin"]
+        response.headers["Access-Control-Expose-Headers"] = EXPOSED_HEADERS
+    return response
+
+
+def _is_allowed_origin() -> bool:
     return request.headers.get("Origin") in current_app.config["CRM"].cors_origins

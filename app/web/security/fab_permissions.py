@@ -1,4 +1,4 @@
-"""FAB's pairs of permission and view: what they open, and how they come into the database."""
+"""FAB's permissions (pairs of permission and view): what they allow, and how they are synced to the database."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from app.domain import permissions
 from app.models import Role
 from app.web.security.sessions import own_transaction
 
-#: Views that nobody must sign in for.
+#: Views that need no sign-in.
 PUBLIC_VIEWS = ("AuthDBView", "LocaleView", "UtilView")
-#: What every role gets: one's own page and the frame around it. The index view is added by its own name.
-OWN_PAIRS = frozenset(
+#: What every role gets: the own profile and the pages around it. The index view is added by name.
+BASE_PERMISSIONS = frozenset(
     {
         ("can_userinfo", "UserDBModelView"),
         ("userinfoedit", "UserDBModelView"),
@@ -33,8 +33,8 @@ OWN_PAIRS = frozenset(
         ("can_show", "SwaggerView"),
     }
 )
-#: FAB permissions outside the modules that change nothing: all that somebody may use who looks through other eyes.
-READING = frozenset(
+#: FAB permissions outside the modules that change nothing: all that a read-only person may use.
+READ_ONLY_PERMISSIONS = frozenset(
     {
         "can_get",
         "can_index",
@@ -49,38 +49,38 @@ READING = frozenset(
 )
 
 
-def allowed(who: access.Person, permission_name: str, view_name: str) -> bool:
-    """Whether FAB's pair and, for a module, its cell of the matrix are open to the person. No SQL."""
-    held = who.is_admin or (permission_name, view_name) in who.pairs
-    if view_name in permissions.MODULES:
-        return held and who.may(view_name, permission_name.removeprefix("can_"))
-    if who.scope is not None or (who.read_only and permission_name not in READING):
+def is_allowed(who: access.Person, permission_name: str, view_name: str) -> bool:
+    """Whether the person has FAB's permission and, for a module, its cell of the matrix. No SQL."""
+    is_held = who.is_admin or (permission_name, view_name) in who.fab_permissions
+    if view_name in permissions.all_modules():
+        return is_held and who.may(view_name, permission_name.removeprefix("can_"))
+    if who.scope is not None or (who.read_only and permission_name not in READ_ONLY_PERMISSIONS):
         return False
-    return held
+    return is_held
 
 
 def sync_permissions(app: Flask) -> int:
-    """Write down FAB's pairs for all views and menus; Admin gets all, every other role its own page.
+    """Store FAB's permissions of all views and menus; Admin gets all, every other role BASE_PERMISSIONS.
 
-    Run it after each migration; it is safe to run by several at once. Returns how many pairs are new.
+    Run it after each migration; several processes may do so at once. Returns how many permissions are new.
     """
     with app.app_context():
         try:
             return _sync(app.appbuilder)  # type: ignore[attr-defined]
-        except IntegrityError:  # somebody else wrote them meanwhile
+        except IntegrityError:  # another process stored them meanwhile
             return _sync(app.appbuilder)  # type: ignore[attr-defined]
 
 
 def _sync(appbuilder: Any) -> int:
     wanted = _wanted(appbuilder)
-    own = OWN_PAIRS | {pair for pair in wanted if pair[1] == type(appbuilder._indexview).__name__}
-    with own_transaction() as held:
-        new = _write_pairs(held, wanted)
-        pairs = _pairs(held)
-        for role in held.scalars(select(Role).where(Role.name != "Public")):
+    own = BASE_PERMISSIONS | {pair for pair in wanted if pair[1] == type(appbuilder._indexview).__name__}
+    with own_transaction() as session:
+        new = _write_pairs(session, wanted)
+        pairs = _pairs(session)
+        for role in session.scalars(select(Role).where(Role.name != "Public")):
             mine = set(pairs) if role.name == access.ADMIN else own & set(pairs)
-            _grant(held, role.id, {pairs[pair] for pair in mine})
-        access.touch(held)
+            _grant(session, role.id, {pairs[pair] for pair in mine})
+        access.bump_version(session)
     return new
 
 
@@ -90,9 +90,9 @@ def _wanted(appbuilder: Any) -> set[tuple[str, str]]:
     return views | {("menu_access", entry.name) for entry in entries if entry.name != "-"}
 
 
-def _pairs(held: Session) -> dict[tuple[str, str], int]:
+def _pairs(session: Session) -> dict[tuple[str, str], int]:
     query = select(Permission.name, ViewMenu.name, PermissionView.id).select_from(PermissionView)
-    rows = held.execute(
+    rows = session.execute(
         query.join(Permission, Permission.id == PermissionView.permission_id).join(
             ViewMenu, ViewMenu.id == PermissionView.view_menu_id
         )
@@ -100,26 +100,28 @@ def _pairs(held: Session) -> dict[tuple[str, str], int]:
     return {(permission, view): key for permission, view, key in rows}
 
 
-def _write_pairs(held: Session, wanted: set[tuple[str, str]]) -> int:
-    missing = wanted - set(_pairs(held))
-    names = _ids(held, Permission, {name for name, _view in missing})
-    views = _ids(held, ViewMenu, {view for _name, view in missing})
-    held.add_all(PermissionView(permission_id=names[name], view_menu_id=views[view]) for name, view in sorted(missing))
-    held.flush()
+def _write_pairs(session: Session, wanted: set[tuple[str, str]]) -> int:
+    missing = wanted - set(_pairs(session))
+    names = _ids(session, Permission, {name for name, _view in missing})
+    views = _ids(session, ViewMenu, {view for _name, view in missing})
+    session.add_all(
+        PermissionView(permission_id=names[name], view_menu_id=views[view]) for name, view in sorted(missing)
+    )
+    session.flush()
     return len(missing)
 
 
-def _ids(held: Session, kind: Any, names: set[str]) -> dict[str, int]:
-    """Name -> id of all rows of the kind, after the missing ones were made."""
-    known = set(held.scalars(select(kind.name)))
-    held.add_all(kind(name=name) for name in sorted(names - known))
-    held.flush()
-    return dict(held.execute(select(kind.name, kind.id)).all())
+def _ids(session: Session, model: Any, names: set[str]) -> dict[str, int]:
+    """Name -> id of all rows of the model, after adding the missing ones."""
+    known = set(session.scalars(select(model.name)))
+    session.add_all(model(name=name) for name in sorted(names - known))
+    session.flush()
+    return dict(session.execute(select(model.name, model.id)).all())
 
 
-def _grant(held: Session, role_id: int, pairs: set[int]) -> None:
+def _grant(session: Session, role_id: int, pairs: set[int]) -> None:
     link = assoc_permissionview_role
-    known = set(held.scalars(select(link.c.permission_view_id).where(link.c.role_id == role_id)))
+    known = set(session.scalars(select(link.c.permission_view_id).where(link.c.role_id == role_id)))
     rows = [{"role_id": role_id, "permission_view_id": key} for key in sorted(pairs - known)]
     if rows:
-        held.execute(insert(link), rows)
+        session.execute(insert(link), rows)

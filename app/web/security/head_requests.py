@@ -1,4 +1,4 @@
-"""HEAD is a GET whose answer has no body: no view has to know of it, and none can take it for a write."""
+"""HEAD requests run as GET, and their body is dropped: no view has to handle them or can take them for a write."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Any
 
 
 class HeadRequests:
-    """WSGI: asks the application as if by GET, without a body, and keeps the headers of its answer."""
+    """WSGI middleware: calls the application with GET and no body, and returns the headers only."""
 
     def __init__(self, app: Any) -> None:
         self.app = app
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        """Answer; Flask routes HEAD to every GET, whose views ask for "GET" alone and would go on to their POST.
+        """Flask routes HEAD to GET views, and those test for "GET" only and would go on to their POST branch.
 
-        Werkzeug takes "head" for HEAD, so it is one here too.
+        The method is matched in any case, as Werkzeug does.
         """
         if environ["REQUEST_METHOD"].upper() != "HEAD":
-            answer: Iterable[bytes] = self.app(environ, start_response)
-            return answer
-        asked = environ | {"REQUEST_METHOD": "GET", "wsgi.input": BytesIO(), "CONTENT_LENGTH": "0"}
-        answer = self.app(asked, start_response)
-        if hasattr(answer, "close"):
-            answer.close()
+            response: Iterable[bytes] = self.app(environ, start_response)
+            return response
+        get_environ = environ | {"REQUEST_METHOD": "GET", "wsgi.input": BytesIO(), "CONTENT_LENGTH": "0"}
+        response = self.app(get_environ, start_response)
+        if hasattr(response, "close"):
+            response.close()
         return []

@@ -1,4 +1,4 @@
-"""Wrong tries are counted per name in the database, so that all processes share the growing delay."""
+"""Failed sign-ins are counted per name in the database, so that all processes share the growing delay."""
 
 from __future__ import annotations
 
@@ -14,63 +14,65 @@ from sqlalchemy import delete, select
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Session
 
-from app.domain.authentication import TRIES_KEPT
+from app.domain.authentication import FAILED_LOGINS_KEPT_FOR
 from app.domain.base import RuleBroken
-from app.models import FailedTry
+from app.models import FailedLogin
 from app.web.security.sessions import own_transaction
 
-#: So many tries are looked at before the first delay.
-FREE_TRIES = 5
-#: The delay doubles from one minute up to this.
-LONGEST_MINUTES = 15
+#: Attempts before the first delay.
+FREE_ATTEMPTS = 5
+#: The delay doubles from one minute up to this many.
+MAX_DELAY_MINUTES = 15
 
 
 class Locked(RuleBroken):
-    """Too many wrong tries (429); `seconds` is how long to wait."""
+    """Too many failed attempts (429); `seconds` is how long to wait."""
 
     def __init__(self, until: datetime, now: datetime) -> None:
         self.seconds = max(1, math.ceil((until - now).total_seconds()))
         at = until.astimezone(ZoneInfo(current_app.config["CRM"].time_zone)).strftime("%H:%M:%S")
-        super().__init__(_("Too many wrong tries. Please try again at %(time)s.", time=at))
+        super().__init__(_("Too many failed attempts. Please try again at %(time)s.", time=at))
 
 
-def normal(name: str) -> str:
-    """One spelling of a typed name, whatever its capitals and blanks."""
+def normalize(name: str) -> str:
+    """The name without surrounding blanks and in one case."""
     return name.strip().casefold()
 
 
-def count(name: str, now: datetime) -> None:
-    """Count a try *before* it is looked at, so that a hundred at once do not all pass; raises Locked."""
+def count_attempt(name: str, now: datetime) -> None:
+    """Count an attempt *before* it is checked, so that a hundred at once do not all pass. Raises Locked."""
     with own_transaction() as session:
         row = _locked_row(session, name, now)
         if row.locked_until is not None and row.locked_until > now:
             raise Locked(row.locked_until, now)
-        if now - row.last_on > TRIES_KEPT:
+        if now - row.last_on > FAILED_LOGINS_KEPT_FOR:
             row.count = 0
         row.count, row.last_on = row.count + 1, now
-        row.locked_until = now + delay(row.count) if row.count >= FREE_TRIES else None
+        row.locked_until = now + delay(row.count) if row.count >= FREE_ATTEMPTS else None
 
 
-def delay(tries: int) -> timedelta:
-    """1, 2, 4, 8, 15 minutes after the fifth, sixth … wrong try."""
-    return timedelta(minutes=min(2 ** min(tries - FREE_TRIES, 10), LONGEST_MINUTES))
+def delay(attempts: int) -> timedelta:
+    """1, 2, 4, 8, 15 minutes after the fifth, sixth … failed attempt."""
+    return timedelta(minutes=min(2 ** min(attempts - FREE_ATTEMPTS, 10), MAX_DELAY_MINUTES))
 
 
-def forget(session: Session, name: str) -> None:
-    """A right password sets the count back."""
-    session.execute(delete(FailedTry).where(FailedTry.name_hash == _key(name)))
+def reset(session: Session, name: str) -> None:
+    """Delete the count of this name, after a correct password."""
+    session.execute(delete(FailedLogin).where(FailedLogin.name_hash == _key(name)))
 
 
 def _key(name: str) -> str:
-    return hashlib.sha256(normal(name).encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256(normalize(name).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _locked_row(session: Session, name: str, now: datetime) -> FailedTry:
+def _locked_row(session: Session, name: str, now: datetime) -> FailedLogin:
     values: dict[str, Any] = {"name_hash": _key(name), "count": 0, "last_on": now}
     if session.get_bind().dialect.name == "sqlite":
-        session.execute(sqlite.insert(FailedTry).values(**values).on_conflict_do_nothing())
+        session.execute(sqlite.insert(FailedLogin).values(**values).on_conflict_do_nothing())
     else:
-        # Takes the row's lock at once; INSERT IGNORE would share it, and two tries would deadlock.
-        session.execute(mysql.insert(FailedTry).values(**values).on_duplicate_key_update(name_hash=values["name_hash"]))
-    query = select(FailedTry).where(FailedTry.name_hash == values["name_hash"]).with_for_update()
+        # Takes the row's lock at once; INSERT IGNORE would share it, and two attempts would deadlock.
+        session.execute(
+            mysql.insert(FailedLogin).values(**values).on_duplicate_key_update(name_hash=values["name_hash"])
+        )
+    query = select(FailedLogin).where(FailedLogin.name_hash == values["name_hash"]).with_for_update()
     return session.scalars(query, execution_options={"populate_existing": True}).one()

@@ -1,4 +1,4 @@
-"""Passwords and the accounts behind them: what is too weak, what a change ends, and FAB's screens for it."""
+"""Passwords and accounts: which passwords are refused, what a change ends, and FAB's screens for it."""
 
 from __future__ import annotations
 
@@ -14,27 +14,28 @@ from flask_appbuilder.security.forms import UserInfoEdit
 from flask_appbuilder.security.sqla.models import Group
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext
-from sqlalchemy import event, exists, inspect, or_, select
+from sqlalchemy import exists, inspect, or_, select
 from sqlalchemy.orm import Session
 from wtforms import SelectField, StringField, ValidationError
 from wtforms.validators import Length
 
 from app import access
-from app.domain.authentication import note_ended
+from app.domain.authentication import note_sign_in_ended
 from app.domain.base import RuleBroken
+from app.domain.pending import pending
 from app.extensions import db
 from app.lib import phone
+from app.lib.ids import parse_id
 from app.models import Role, SignIn, User
 from app.web.security import sessions
 
-#: Fewest signs of a password.
-SHORTEST = 10
-#: More than anybody types; hashing a megabyte would only keep the server busy.
-LONGEST = 512
-#: Fewest different signs.
-VARIETY = 4
-#: The commonest of ten signs and more, lower case.
-_COMMONEST = (
+#: Characters.
+MIN_LENGTH = 10
+#: Hashing a megabyte would only keep the server busy.
+MAX_LENGTH = 512
+MIN_DIFFERENT_CHARACTERS = 4
+#: The most common passwords of ten characters and more, lower case.
+_COMMON = (
     "1234567890 12345678910 0123456789 123456789a 1q2w3e4r5t 1qaz2wsx3edc password123 password1234 "
     "password12345 password@123 passw0rd123 p@ssw0rd123 p@ssword123 qwertyuiop qwerty12345 qwerty123456 "
     "qwerty1234 administrator admin12345 admin123456 admin@1234 welcome123 welcome1234 welcome@123 "
@@ -42,44 +43,45 @@ _COMMONEST = (
     "india12345 india@12345 india@1234 mumbai12345 krishna123 sairam1234 jaihind123 9876543210 "
     "zxcvbnm123 asdfghjkl1 test123456 test1234567 demo123456 "
 )
-COMMONEST = frozenset(_COMMONEST.split())
+COMMON_PASSWORDS = frozenset(_COMMON.split())
 
 
 def refuse_weak_password(password: str | None, *names: str | None) -> None:
     """Raise FAB's PasswordComplexityValidationError with one sentence; `names` must not be the password."""
-    sentence = _weakness(password or "", {*_names_at_hand(), *(name for name in names if name)})
+    sentence = _weakness(password or "", {*_names_in_request(), *(name for name in names if name)})
     if sentence:
         raise PasswordComplexityValidationError(sentence)
 
 
-def is_typed(text: Any, longest: int) -> bool:
-    """Text as a person can type it: not empty, not endless, no NUL, no broken Unicode."""
+def is_valid_text(text: Any, longest: int) -> bool:
+    """Whether it is text of 1 to `longest` characters without NUL and lone surrogates."""
     if not isinstance(text, str) or not 0 < len(text) <= longest or "\0" in text:
         return False
-    return not any("\ud800" <= sign <= "\udfff" for sign in text)
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _weakness(password: str, names: set[str]) -> str | None:
     plain = password.strip().casefold()
-    if len(plain) < SHORTEST:
-        return _("The password is too short. Please use at least %(count)s signs.", count=SHORTEST)
-    if not is_typed(password, LONGEST):
-        return _("The password cannot be used. Please use at most %(count)s letters, digits and signs.", count=LONGEST)
+    if len(plain) < MIN_LENGTH:
+        return _("The password is too short. Please use at least %(count)s characters.", count=MIN_LENGTH)
+    if not is_valid_text(password, MAX_LENGTH):
+        return _("This password can't be used. Please use at most %(count)s printable characters.", count=MAX_LENGTH)
     if any(plain in (name.casefold(), name.casefold()[::-1]) for name in names):
-        return _("The password must not be the user name or the e-mail address. Please choose another.")
-    if plain in COMMONEST or len(set(plain)) < VARIETY:
-        return _("This password is one of the commonest and would be guessed at once. Please choose another.")
+        return _("The password must not be the username or the email address. Please choose another.")
+    if plain in COMMON_PASSWORDS or len(set(plain)) < MIN_DIFFERENT_CHARACTERS:
+        return _("This password is too common and easy to guess. Please choose another.")
     return None
 
 
-def _names_at_hand() -> set[str]:
-    """The names in the form, and those of the person whose password is set."""
+def _names_in_request() -> set[str]:
+    """The names in the form, and those of the user whose password is set."""
     if not has_request_context():
         return set()
     fields = ("username", "email", "first_name", "last_name")
     names = {request.form.get(name, "") for name in fields}
     raw = request.args.get("pk", "")
-    target = db.session.get(User, int(raw)) if raw.isascii() and raw.isdigit() and len(raw) < 10 else None
+    key = parse_id(raw)
+    target = None if key is None else db.session.get(User, key)
     names |= {target.username, target.email} if target else {getattr(g.get("person"), "username", "")}
     return names - {""}
 
@@ -87,37 +89,37 @@ def _names_at_hand() -> set[str]:
 # --- what a change ends ------------------------------------------------------------------------------------------
 
 
-def watch(session_class: Any) -> None:
-    """A new password or a deactivation ends a user's sign-ins; the last admin stays. Idempotent."""
-    if not event.contains(session_class, "before_flush", _before_flush):
-        event.listen(session_class, "before_flush", _before_flush)
-        event.listen(session_class, "after_flush", _after_flush)
+def end_sign_ins(session: Session, _context: Any, _instances: Any) -> None:
+    """Session hook, before a flush: a new password or a deactivation ends the sign-ins of its user.
 
-
-def _before_flush(session: Session, _context: Any, _instances: Any) -> None:
+    Also notes whether there is an admin, where the flush could take the last one away.
+    """
     changed = [row for row in session.dirty if isinstance(row, User | Role | Group)]
     for user in changed:
-        if isinstance(user, User) and _locks_out(user):
-            sessions.end(session, datetime.now(UTC), SignIn.user_id == user.id)
-            note_ended(session, user.id)
+        if isinstance(user, User) and _ends_sign_ins(user):
+            sessions.end_sign_ins(session, datetime.now(UTC), SignIn.user_id == user.id)
+            note_sign_in_ended(session, user.id)
     gone = [row for row in session.deleted if isinstance(row, User | Role | Group)]
-    if gone or any(_takes_away(row) for row in changed):
-        session.info["had_admin"] = has_admin(session)
+    if gone or any(_may_remove_admin(row) for row in changed):
+        pending(session).had_admin = has_admin(session)
 
 
-def _after_flush(session: Session, _context: Any) -> None:
-    if session.info.pop("had_admin", False) and not has_admin(session):
+def refuse_without_admin(session: Session, _context: Any) -> None:
+    """Session hook, after a flush: raise RuleBroken when it took away the last active admin."""
+    gathered = pending(session)
+    had_admin, gathered.had_admin = gathered.had_admin, False
+    if had_admin and not has_admin(session):
         raise RuleBroken(_("This is the last active administrator. Make another user an administrator first."))
 
 
-def _locks_out(user: Any) -> bool:
+def _ends_sign_ins(user: Any) -> bool:
     state = inspect(user).attrs
     return state.password.history.has_changes() or (state.active.history.has_changes() and not user.active)
 
 
-def _takes_away(row: Any) -> bool:
-    """Whether the change could cost somebody the role of admin."""
-    if isinstance(row, User) and _locks_out(row):
+def _may_remove_admin(row: Any) -> bool:
+    """Whether the change could take the role Admin from someone."""
+    if isinstance(row, User) and _ends_sign_ins(row):
         return True
     state = inspect(row).attrs
     watched = {User: ("roles", "groups"), Role: ("user", "groups", "name"), Group: ("users", "roles")}
@@ -125,41 +127,41 @@ def _takes_away(row: Any) -> bool:
 
 
 def has_admin(session: Session, without: int = 0) -> bool:
-    """Whether an active user other than `without` holds the role Admin, directly or through a group."""
+    """Whether an active user other than `without` has the role Admin, directly or through a group."""
     admin = Role.name == access.ADMIN
     holds = or_(User.roles.any(admin), User.groups.any(Group.roles.any(admin)))
     query = select(exists().where(User.active.is_(True), User.id != without, holds))
     return bool(session.execute(query).scalar())
 
 
-# --- FAB's screens, under FAB's names, by which its permissions and links know them
+# --- FAB's screens, under FAB's class names, which its permissions and links refer to
 
 
 class ResetMyPasswordView(fab.ResetMyPasswordView):
-    """One's own new password; all other sign-ins end, this browser gets a new one."""
+    """Change the own password; all sign-ins end, and this browser gets a new one."""
 
     def form_post(self, form: Any) -> Any:
-        """Set it, and sign this browser in anew."""
+        """Set the password and sign this browser in again."""
         security = self.appbuilder.sm
         security.reset_password(g.person.id, form.password.data)
         security.sign_in_browser(security.get_user_by_id(g.person.id))
-        flash(_("Your password is changed. All your other sessions are ended."), "success")
+        flash(_("Password changed. All your other sessions have been ended."), "success")
 
 
 class ResetPasswordView(fab.ResetPasswordView):
-    """An admin sets somebody's password."""
+    """An admin sets a user's password."""
 
     def form_post(self, form: Any) -> Any:
-        """Set it for the user of ?pk=; 404 when there is none."""
-        raw = request.args.get("pk", "")
-        if not (raw.isascii() and raw.isdigit() and len(raw) < 10) or db.session.get(User, int(raw)) is None:
+        """Set the password of the user ?pk=; 404 if there is none."""
+        key = parse_id(request.args.get("pk", ""))
+        if key is None or db.session.get(User, key) is None:
             abort(404)
-        self.appbuilder.sm.reset_password(int(raw), form.password.data)
-        flash(_("The password is changed, and the person's sessions are ended."), "success")
+        self.appbuilder.sm.reset_password(key, form.password.data)
+        flash(_("Password changed. The user's sessions have been ended."), "success")
 
 
 class ProfileForm(UserInfoEdit):
-    """What a person may change of himself; roles, name for sign-in and rights are not among it."""
+    """What people may change of their own account; username, roles and permissions are not included."""
 
     mobile = StringField(lazy_gettext("Mobile"), validators=[Length(max=40)], widget=BS3TextFieldWidget())
     time_zone = SelectField(lazy_gettext("Time zone"), widget=Select2Widget())
@@ -167,29 +169,29 @@ class ProfileForm(UserInfoEdit):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        office = ("", _("As the office"))
+        office = ("", _("Office default"))
         languages = current_app.config["LANGUAGES"]
         self.time_zone.choices = [office, *((name, name) for name in sorted(available_timezones()))]
         self.locale.choices = [office, *((code, each["name"]) for code, each in languages.items())]
 
     def validate_mobile(self, field: Any) -> None:
-        """Empty or a telephone number."""
-        if field.data and phone.normal(field.data) is None:
-            raise ValidationError(_("This is no telephone number. Please check it."))
+        """Raise ValidationError unless it is empty or a phone number."""
+        if field.data and phone.normalize(field.data) is None:
+            raise ValidationError(_("This isn't a valid phone number. Please check it."))
 
 
 class UserInfoEditView(fab.UserInfoEditView):
-    """One's own page: name, mobile, time zone and language, nothing else."""
+    """The own profile: name, mobile, time zone and language only."""
 
     form = ProfileForm
 
     def form_post(self, form: Any) -> Any:
-        """Save the five fields by name, so that no other posted field can matter."""
+        """Save these fields by name, so that other posted fields have no effect."""
         user = db.session.get(User, g.person.id)
         user.first_name, user.last_name = form.first_name.data[:64], form.last_name.data[:64]
         user.mobile = form.mobile.data or None
-        user.mobile_e164 = phone.normal(form.mobile.data or "")
+        user.mobile_e164 = phone.normalize(form.mobile.data or "")
         user.time_zone, user.locale = form.time_zone.data or None, form.locale.data or None
         db.session.commit()
-        flash(_("Your page is saved."), "success")
+        flash(_("Profile saved."), "success")
         return redirect("/users/userinfo/")

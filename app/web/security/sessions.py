@@ -1,4 +1,4 @@
-"""Where a person is signed in: rows that end a browser or a token at once, and the screen that lists them."""
+"""Sign-ins: rows that can end a browser's session or a token at once, and the page that lists them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from flask import Response, abort, flash, g, redirect, request, session, url_for
+from flask import Response, abort, flash, g, redirect, request, url_for
+from flask import session as flask_session
 from flask_appbuilder import BaseView, expose
 from flask_babel import format_datetime
 from flask_babel import gettext as _
@@ -20,13 +21,14 @@ from sqlalchemy.orm import Session, load_only
 
 from app import access
 from app.domain import audit
-from app.domain.authentication import note_ended
+from app.domain.authentication import note_sign_in_ended
 from app.extensions import csrf, db
+from app.lib.ids import parse_id
 from app.models import SignIn, User
 from app.ops.database import WRITES
 from app.web.core.gate import zone
 
-#: A browser that nobody used for so long must sign in again.
+#: A browser that is idle for this long must sign in again.
 IDLE_HOURS = 12
 #: A token's sign-in lives as long as its refresh token may.
 TOKEN_DAYS = 30
@@ -37,47 +39,47 @@ TOKEN_BYTES = 32
 
 
 @dataclass(frozen=True)
-class Found:
-    """A live sign-in or key: its user and the version of access, read by one statement."""
+class Credential:
+    """A valid sign-in or API key, with its user and the access version, read by one statement."""
 
     user: Any
     id: int
-    #: When its use was last written down, UTC.
+    #: When its use was last recorded, UTC.
     used_on: datetime | None
     version: int
     scope: frozenset[str] = frozenset()
 
     def is_stale(self, now: datetime) -> bool:
-        """Whether its use should be written down again."""
+        """Whether its use is due to be recorded again."""
         return self.used_on is None or (now - self.used_on).total_seconds() > SEEN_SECONDS
 
 
 @contextmanager
 def own_transaction() -> Iterator[Session]:
-    """The request's session as the system, in a write transaction of its own that is committed at the end."""
-    held = db.session()
-    # On SQLite a transaction that began by reading cannot always become a writer: end it first.
-    held.commit()
+    """The request's session, acting as the system, in a separate write transaction that is committed at the end."""
+    session = db.session()
+    # On SQLite a transaction that began with a read cannot always become a write: end it first.
+    session.commit()
     token = WRITES.set(True)
     try:
-        with access.as_system(held):
-            yield held
-            held.commit()
+        with access.as_system(session):
+            yield session
+            session.commit()
     except BaseException:
-        held.rollback()
+        session.rollback()
         raise
     finally:
         WRITES.reset(token)
 
 
-def hashed(secret: str) -> str:
+def hash_token(secret: str) -> str:
     """SHA-256 in hex of a random secret; enough for 256 random bits."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-#: What a request needs of its user; the rest is read when it is asked for.
-BRIEFLY = load_only(User.id, User.username, User.first_name, User.last_name, User.active)
-_LIVE = (
+#: The columns that a request needs of its user; others load on access.
+USER_COLUMNS = load_only(User.id, User.username, User.first_name, User.last_name, User.active)
+_VALID_SIGN_IN = (
     select(User, SignIn.id, SignIn.seen_on, access.version_query())
     .join(SignIn, SignIn.user_id == User.id)
     .where(
@@ -87,20 +89,20 @@ _LIVE = (
         User.id == bindparam("user"),
         User.active.is_(True),
     )
-    .options(BRIEFLY)
+    .options(USER_COLUMNS)
 )
 
 
-def find(token: str, user_id: int, lifetime: timedelta, now: datetime) -> Found | None:
-    """The live sign-in of this token and user, by one statement; None when it ended or lay idle too long."""
-    values = {"token": hashed(token), "since": now - lifetime, "user": user_id}
-    with access.as_system(db.session()) as held:
-        row = held.execute(_LIVE, values).first()
-    return Found(*row) if row else None
+def find(token: str, user_id: int, lifetime: timedelta, now: datetime) -> Credential | None:
+    """The valid sign-in of this token and user, by one statement; None if it has ended or was idle too long."""
+    values = {"token": hash_token(token), "since": now - lifetime, "user": user_id}
+    with access.as_system(db.session()) as session:
+        row = session.execute(_VALID_SIGN_IN, values).first()
+    return Credential(*row) if row else None
 
 
-#: The same, for doors whose cookie is the token alone.
-_LIVE_BY_TOKEN = (
+#: The same, for endpoints whose cookie is only the token.
+_VALID_BY_TOKEN = (
     select(User, SignIn.id, SignIn.seen_on, access.version_query())
     .join(SignIn, SignIn.user_id == User.id)
     .where(
@@ -110,32 +112,32 @@ _LIVE_BY_TOKEN = (
         SignIn.seen_on > bindparam("since"),
         User.active.is_(True),
     )
-    .options(BRIEFLY)
+    .options(USER_COLUMNS)
 )
 
 
-def find_by_token(token: str, lifetime: timedelta, now: datetime) -> Found | None:
-    """The live sign-in of a token that the compatibility door handed out; None when it ended or lay idle too long."""
-    with access.as_system(db.session()) as held:
-        row = held.execute(_LIVE_BY_TOKEN, {"token": hashed(token), "since": now - lifetime}).first()
-    return Found(*row) if row else None
+def find_by_token(token: str, lifetime: timedelta, now: datetime) -> Credential | None:
+    """The valid sign-in of a token of the compatibility API; None if it has ended or was idle too long."""
+    with access.as_system(db.session()) as session:
+        row = session.execute(_VALID_BY_TOKEN, {"token": hash_token(token), "since": now - lifetime}).first()
+    return Credential(*row) if row else None
 
 
-def note_seen(sign_in_id: int, now: datetime) -> None:
-    """Write down that the sign-in is in use."""
-    with own_transaction() as held:
+def record_activity(sign_in_id: int, now: datetime) -> None:
+    """Record that the sign-in is in use."""
+    with own_transaction() as session:
         step = update(SignIn).where(SignIn.id == sign_in_id).values(seen_on=now)
-        held.execute(step, execution_options={"synchronize_session": False})
+        session.execute(step, execution_options={"synchronize_session": False})
 
 
-def begin(user_id: int, door: str, now: datetime) -> str:
-    """Open a sign-in at the door (form, jwt, compat) and hand out its token, which is stored hashed only."""
+def create_sign_in(user_id: int, door: str, now: datetime) -> str:
+    """Create a sign-in for this door (form, jwt, compat). Returns its token, of which only the hash is stored."""
     token = secrets.token_urlsafe(TOKEN_BYTES)
     address, agent = request.remote_addr, request.user_agent.string[:200]
-    with own_transaction() as held:
-        held.add(
+    with own_transaction() as session:
+        session.add(
             SignIn(
-                token_hash=hashed(token),
+                token_hash=hash_token(token),
                 user_id=user_id,
                 door=door,
                 started_on=now,
@@ -144,30 +146,30 @@ def begin(user_id: int, door: str, now: datetime) -> str:
                 agent=agent,
             )
         )
-        audit.write(held, "sign-in", user_id, now, address=address, door=door)
+        audit.write(session, "sign-in", user_id, now, address=address, door=door)
     return token
 
 
-def end(held: Session, now: datetime, *conditions: Any) -> int:
-    """End the live sign-ins under the conditions in the caller's transaction; how many they were."""
+def end_sign_ins(session: Session, now: datetime, *conditions: Any) -> int:
+    """End the sign-ins that match the conditions, in the caller's transaction. Returns how many."""
     step = update(SignIn).where(SignIn.ended_on.is_(None), *conditions).values(ended_on=now)
-    with access.as_system(held):
-        return int(held.execute(step, execution_options={"synchronize_session": False}).rowcount)  # type: ignore[attr-defined]
+    with access.as_system(session):
+        return int(session.execute(step, execution_options={"synchronize_session": False}).rowcount)  # type: ignore[attr-defined]
 
 
 def sign_out(user_id: int, token: str, now: datetime) -> None:
-    """End the sign-in of this token and note it in the audit."""
-    with own_transaction() as held:
-        if end(held, now, SignIn.token_hash == hashed(token)):
-            note_ended(held, user_id)
-            audit.write(held, "sign-out", user_id, now, address=request.remote_addr)
+    """End the sign-in of this token and audit it."""
+    with own_transaction() as session:
+        if end_sign_ins(session, now, SignIn.token_hash == hash_token(token)):
+            note_sign_in_ended(session, user_id)
+            audit.write(session, "sign-out", user_id, now, address=request.remote_addr)
 
 
 # --- the screen --------------------------------------------------------------------------------------------------
 
 
 def signed_in(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A page for every signed-in person; a write needs the CSRF token, and eyes that are one's own."""
+    """A page for every signed-in person; a write needs the CSRF token and a person who is not read-only."""
 
     @functools.wraps(function)
     def guarded(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -183,18 +185,18 @@ def signed_in(function: Callable[..., Any]) -> Callable[..., Any]:
     return guarded
 
 
-def whose() -> int:
-    """The user id of ?user=; 404 unless it is oneself or an admin asks."""
+def requested_user_id() -> int:
+    """The user id of ?user=; 404 for another user unless an admin asks."""
     who: access.Person = g.person
-    raw = request.args.get("user", "")
-    key = int(raw) if raw.isascii() and raw.isdigit() and len(raw) < 10 else who.id
+    key = parse_id(request.args.get("user", ""))
+    key = who.id if key is None else key
     if key != who.id and not who.is_admin:
         abort(404)
     return key
 
 
 class SessionsView(BaseView):
-    """Where am I signed in, and how do I end it."""
+    """The sessions page: where a user is signed in."""
 
     route_base = "/sessions"
     default_view = "index"
@@ -202,24 +204,34 @@ class SessionsView(BaseView):
     @expose("/")
     @signed_in
     def index(self) -> Any:
-        """The live sign-ins of a person, the latest first."""
-        key = whose()
+        """The valid sign-ins of a user, most recently used first."""
+        key = requested_user_id()
         user = db.session.get(User, key) or abort(404)
-        live = (SignIn.user_id == key, SignIn.ended_on.is_(None), SignIn.seen_on > datetime.now(UTC) - _longest())
+        live = (
+            SignIn.user_id == key,
+            SignIn.ended_on.is_(None),
+            SignIn.seen_on > datetime.now(UTC) - timedelta(days=TOKEN_DAYS),
+        )
         rows = db.session.scalars(select(SignIn).where(*live).order_by(SignIn.seen_on.desc()).limit(200)).all()
-        words = {"rows": rows, "user": user, "this": _this_hash(), "own": key == g.person.id, "when": when}
+        words = {
+            "rows": rows,
+            "user": user,
+            "this": _current_token_hash(),
+            "own": key == g.person.id,
+            "when": format_moment,
+        }
         return self.render_template("signin/sessions.html", title=_("Sessions"), **words)
 
     @expose("/<int:pk>/end", methods=["POST"])
     @signed_in
     def end_one(self, pk: int) -> Any:
-        """End one; the browser or token behind it is signed out with its next request."""
+        """End one; its browser or token is signed out with the next request."""
         row = access.get_visible(db.session(), SignIn, pk) or abort(404)
-        with own_transaction() as held:
-            end(held, datetime.now(UTC), SignIn.id == row.id)
-            note_ended(held, row.user_id)
+        with own_transaction() as session:
+            end_sign_ins(session, datetime.now(UTC), SignIn.id == row.id)
+            note_sign_in_ended(session, row.user_id)
             audit.write(
-                held,
+                session,
                 "sign-out",
                 row.user_id,
                 datetime.now(UTC),
@@ -227,40 +239,36 @@ class SessionsView(BaseView):
                 request.remote_addr,
                 by=g.person.id,
             )
-        flash(_("The session is ended."), "success")
+        flash(_("Session ended."), "success")
         return redirect(self._list(row.user_id))
 
     @expose("/end-others", methods=["POST"])
     @signed_in
     def end_others(self) -> Any:
-        """End all of a person's sign-ins but the one that asks."""
-        key = whose()
-        with own_transaction() as held:
+        """End all of a user's sign-ins except the current one."""
+        key = requested_user_id()
+        with own_transaction() as session:
             now = datetime.now(UTC)
-            count = end(held, now, SignIn.user_id == key, SignIn.token_hash != _this_hash())
-            note_ended(held, key)
-            audit.write(held, "sign-out", key, now, None, request.remote_addr, by=g.person.id, ended=count)
-        flash(_("%(count)s sessions are ended.", count=count), "success")
+            count = end_sign_ins(session, now, SignIn.user_id == key, SignIn.token_hash != _current_token_hash())
+            note_sign_in_ended(session, key)
+            audit.write(session, "sign-out", key, now, None, request.remote_addr, by=g.person.id, ended=count)
+        flash(_("%(count)s sessions ended.", count=count), "success")
         return redirect(self._list(key))
 
     def _list(self, key: int) -> str:
         return url_for(f"{self.endpoint}.index", user=None if key == g.person.id else key)
 
 
-def when(moment: datetime) -> str:
-    """A moment in the zone of the person who looks, for a table cell."""
+def format_moment(moment: datetime) -> str:
+    """A moment in the viewer's time zone, for a table cell."""
     return str(format_datetime(moment.astimezone(zone()), "medium", rebase=False))
 
 
-def _longest() -> timedelta:
-    return timedelta(days=TOKEN_DAYS)
+def _current_token_hash() -> str:
+    return hash_token(flask_session.get("sid") or "")
 
 
-def _this_hash() -> str:
-    return hashed(session.get("sid") or "")
-
-
-def never_stored(response: Response) -> Response:
-    """The answer with the order to every cache to keep nothing of it."""
+def without_cache(response: Response) -> Response:
+    """The response, marked so that no cache stores it."""
     response.headers["Cache-Control"] = "no-store"
     return response

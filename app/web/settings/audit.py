@@ -10,15 +10,15 @@ from typing import Any
 from flask import abort, flash, g, redirect, request, url_for
 from flask_appbuilder import BaseView, expose
 from flask_babel import gettext as _
-from flask_babel import lazy_gettext
 from sqlalchemy import Select, func, select
 
 from app import access
 from app.domain import audit
 from app.extensions import db
+from app.lib.ids import parse_id
 from app.models import AuditEntry, User
 from app.web.core.gate import zone
-from app.web.pages.hardened import protect, whole_id
+from app.web.pages.hardened import protect
 from app.web.security.sessions import signed_in
 
 PAGE = 50
@@ -73,12 +73,12 @@ class Audit(BaseView):
     def check(self) -> Any:
         """Whether every entry follows from the one before."""
         protect()
-        broken = audit.first_broken(db.session())
+        broken = audit.first_invalid_entry(db.session())
         count = db.session.scalar(select(func.count()).select_from(AuditEntry))
         if broken is None:
-            flash(_("The chain is whole: %(count)s entries.", count=count), "success")
+            flash(_("The log is intact: %(count)s entries.", count=count), "success")
         else:
-            flash(_("The chain is broken: entry %(id)s does not follow from the one before.", id=broken), "danger")
+            flash(_("The log was altered: entry %(id)s doesn't match the previous one.", id=broken), "danger")
         return redirect(url_for("Audit.entries"))
 
 
@@ -96,7 +96,7 @@ def _narrowed(query: Select[Any]) -> Select[Any]:
         if condition is not None:
             query = query.where(condition)
         elif raw:
-            flash(_("“%(value)s” was not understood and is left out.", value=raw[:20]), "warning")
+            flash(_("“%(value)s” wasn't understood and was ignored.", value=raw[:20]), "warning")
     return query
 
 
@@ -118,10 +118,10 @@ def _at(raw: str, days: int, later: bool) -> Any:
 
 _FILTERS: dict[str, Callable[[str], Any]] = {
     "event": lambda raw: AuditEntry.event == raw if raw in audit.EVENTS else None,
-    "person": lambda raw: AuditEntry.user_id == whole_id(raw) if whole_id(raw) else None,
+    "person": lambda raw: AuditEntry.user_id == parse_id(raw) if parse_id(raw) else None,
     "since": lambda raw: _at(raw, 0, later=True),
     "until": lambda raw: _at(raw, 1, later=False),
-    "before": lambda raw: AuditEntry.id < whole_id(raw) if whole_id(raw) else None,
+    "before": lambda raw: AuditEntry.id < parse_id(raw) if parse_id(raw) else None,
 }
 
 
@@ -147,7 +147,3 @@ def _said(value: Any) -> str:
     if isinstance(value, dict):
         return "; ".join(f"{key} {_said(each)}" for key, each in value.items() if each not in ([], None, ""))
     return ", ".join(str(each) for each in value) if isinstance(value, list) else str(value)
-
-
-#: (label, view class, icon, address) for the menu.
-SCREENS = ((lazy_gettext("Audit"), Audit, "history", "/audit/"),)

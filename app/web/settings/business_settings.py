@@ -27,19 +27,19 @@ LONGEST_PERCENT = 99
 #: A text that needs not be there; and what a whole form names, so that a box missing in it is one not ticked.
 _MAY_BE_EMPTY, _LAST = ("phone_app_url",), "phone_app_version"
 _SAID = {
-    "grace_minutes": lazy_gettext("Office minutes a task may be overdue before it moves to a colleague"),
-    "retry_minutes": lazy_gettext("Office minutes the next person gets"),
-    "first_task_minutes": lazy_gettext("Minutes until a new record's first task is due"),
-    "request_expiry_days": lazy_gettext("Working days after which a pending assignment request expires"),
-    "lead_expiry_days": lazy_gettext("Days without change after which a working lead expires"),
-    "opened_expiry_days": lazy_gettext("Days in Account Opened after which a lead expires"),
-    "sla_warning_percent": lazy_gettext("Percent of the promised time after which people are warned"),
-    "sla_escalation_minutes": lazy_gettext("Office minutes after which a broken promise goes to the next manager"),
-    "default_referral": lazy_gettext("The house's own referral code"),
-    "phone_app_version": lazy_gettext("Newest version of the telephone application"),
-    "phone_app_build": lazy_gettext("Its build number"),
-    "phone_app_url": lazy_gettext("Where people download it; empty = nowhere"),
-    "phone_app_force": lazy_gettext("Older versions must be updated"),
+    "grace_minutes": lazy_gettext("Office minutes a task can be overdue before it is reassigned"),
+    "retry_minutes": lazy_gettext("Office minutes until a reassigned task is due"),
+    "first_task_minutes": lazy_gettext("Minutes until the first task of a new record is due"),
+    "request_expiry_days": lazy_gettext("Working days until a pending assignment request expires"),
+    "lead_expiry_days": lazy_gettext("Days without activity until an open lead expires"),
+    "opened_expiry_days": lazy_gettext("Days in Account Opened until a lead expires"),
+    "sla_warning_percent": lazy_gettext("Percent of the SLA target after which a warning is sent"),
+    "sla_escalation_minutes": lazy_gettext("Office minutes until a missed SLA target is escalated to the next manager"),
+    "default_referral": lazy_gettext("The company's own referral code"),
+    "phone_app_version": lazy_gettext("Latest version of the phone app"),
+    "phone_app_build": lazy_gettext("Build number of the phone app"),
+    "phone_app_url": lazy_gettext("Download address of the phone app; leave empty for none"),
+    "phone_app_force": lazy_gettext("Require users to update older versions"),
 }
 
 
@@ -65,13 +65,13 @@ class Business(BaseView):
         session = db.session()
         try:
             if request.form.get("version") != gate.mark_of(_stored_values(session)):
-                raise Conflict(_("Somebody changed the settings meanwhile. Look at yours again, then save."))
+                raise Conflict(_("Someone else changed the settings. Review yours, then save again."))
             _store_values(session, _typed_values(session))
             session.commit()
         except RuleBroken as broken:
             session.rollback()
             return self._page(request.form, broken.errors, said(broken.message)), gate.refusal(broken)[0]
-        flash(_("The settings are saved."), "success")
+        flash(_("Settings saved."), "success")
         return redirect(url_for("Business.values"))
 
     def _page(self, typed: Any, errors: dict[str, list[str]], error: str) -> str:
@@ -89,7 +89,7 @@ class Business(BaseView):
 
 
 def _stored_values(session: Session) -> dict[str, Any]:
-    return {key: settings.value_of(session, key) for key in settings.KNOWN}
+    return {key: settings.value_of(session, key) for key in settings.DEFINITIONS}
 
 
 def _parts(key: str, value: Any) -> dict[str, Any]:
@@ -98,7 +98,7 @@ def _parts(key: str, value: Any) -> dict[str, Any]:
 
 
 def _section(key: str, value: Any, typed: Any, errors: dict[str, list[str]]) -> dict[str, Any]:
-    said = str(_SAID.get(key, settings.KNOWN[key][1]))
+    said = str(_SAID.get(key, settings.DEFINITIONS[key][1]))
     parts = _parts(key, value)
     return {
         "title": said if len(parts) > 1 else "",
@@ -133,7 +133,7 @@ def _typed_values(session: Session) -> dict[str, Any]:
                 continue
             values[key] = {**values[key], name.partition(".")[2]: new} if "." in name else new
     if errors:
-        raise RuleBroken(_("Not saved yet. Please look at these fields:"), errors=errors)
+        raise RuleBroken(_("Not saved yet. Please check these fields:"), errors=errors)
     return values
 
 
@@ -157,13 +157,13 @@ def _taken(name: str, old: Any) -> Any:
 def _address(typed: str) -> str:
     line = _line_of_text(typed)
     if not line.startswith("https://") or " " in line:
-        raise ValueError(_("Please enter an address that begins with https://, or nothing."))
+        raise ValueError(_("Please enter an address that starts with https://, or leave it empty."))
     return line
 
 
 def _line_of_text(typed: str) -> str:
     if not typed or len(typed) > LONGEST_TEXT or not typed.isprintable():
-        raise ValueError(_("Please enter a text of up to %(most)s signs.", most=LONGEST_TEXT))
+        raise ValueError(_("Please enter at most %(most)s characters.", most=LONGEST_TEXT))
     return typed
 
 

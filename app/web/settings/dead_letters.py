@@ -14,7 +14,7 @@ from flask_babel import lazy_gettext, ngettext
 from app import access
 from app.access import get_visible
 from app.domain import dead_letters, permissions
-from app.domain.base import NotThere, RuleBroken
+from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
 from app.models import FailedCall
 from app.ops import queue
@@ -22,12 +22,12 @@ from app.ops.queue import Call, Depth, Failure
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer
-from app.web.pages.screen import refuse_as_page
+from app.web.records.screen import refuse_as_page
 from app.web.security.sessions import own_transaction
 
 #: Queue -> what it is for.
 WORDS = {
-    "short": lazy_gettext("Seconds each: e-mail about notices"),
+    "short": lazy_gettext("Seconds each: notification emails"),
     "default": lazy_gettext("Up to five minutes each: webhooks"),
     "long": lazy_gettext("Up to an hour each"),
 }
@@ -49,8 +49,8 @@ class QueueView(BaseView):
     def index(self) -> Any:
         """Backend, depth and workers; what failed for good."""
         viewer, held, depths = current_viewer(), db.session(), queue.depths()
-        rows = dead_letters.open_ones(held)
-        count = len(rows) if len(rows) < dead_letters.MOST else dead_letters.count_open(held)
+        rows = dead_letters.unresolved(held)
+        count = len(rows) if len(rows) < dead_letters.MAX_AT_ONCE else dead_letters.count_unresolved(held)
         return self.render_template(
             "crm/queue.html",
             backend=_backend(depths),
@@ -69,11 +69,11 @@ class QueueView(BaseView):
         """Put one call, or all that are shown, into the queue again."""
         rows = _chosen(key)
         with own_transaction() as session:
-            dead_letters.settle(session, rows, dead_letters.AGAIN, current_viewer().person.id, current_viewer().now)
-            taken = [queue.put(Call(row.queue, row.function, tuple(row.arguments))) for row in rows]
+            dead_letters.resolve(session, rows, dead_letters.RETRIED, current_viewer().person.id, current_viewer().now)
+            taken = [queue.enqueue_call(Call(row.queue, row.function, tuple(row.arguments))) for row in rows]
             if not all(taken):
-                raise RuleBroken(_("The queue does not answer. Nothing was changed; please try again in a minute."))
-        flash(ngettext("%(num)s call runs again.", "%(num)s calls run again.", len(rows)), "success")
+                raise RuleBroken(_("The queue isn't responding. Nothing was changed. Please try again in a minute."))
+        flash(ngettext("%(num)s item will be retried.", "%(num)s items will be retried.", len(rows)), "success")
         return redirect("/queue/")
 
     @expose("/rest", methods=["POST"])
@@ -85,28 +85,28 @@ class QueueView(BaseView):
         """Take one call, or all that are shown, off the list."""
         rows = _chosen(key)
         with own_transaction() as session:
-            dead_letters.settle(session, rows, dead_letters.DROPPED, current_viewer().person.id, current_viewer().now)
-        flash(ngettext("%(num)s call rests.", "%(num)s calls rest.", len(rows)), "success")
+            dead_letters.resolve(session, rows, dead_letters.DROPPED, current_viewer().person.id, current_viewer().now)
+        flash(ngettext("%(num)s item dismissed.", "%(num)s items dismissed.", len(rows)), "success")
         return redirect("/queue/")
 
 
 def _chosen(key: int | None) -> list[FailedCall]:
-    """The rows asked for. Raises Denied for anybody but an admin, NotThere for an unknown one."""
+    """The rows asked for. Raises Denied for anybody but an admin, NotFound for an unknown one."""
     if not current_viewer().person.is_admin:
-        raise access.Denied(_("Only an admin decides about failed calls."))
+        raise access.Denied(_("Only an admin can handle failed items."))
     if key is None:
-        return dead_letters.open_ones(db.session())
+        return dead_letters.unresolved(db.session())
     row = get_visible(db.session(), FailedCall, key)
     if row is None:
-        raise NotThere(_("There is no such call."))
+        raise NotFound(_("There is no such call."))
     return [row]
 
 
 def _backend(depths: list[Depth] | None) -> dict[str, Any]:
     """The chip beside the title."""
     if depths is None:
-        return {"kind": "status", "label": _("Redis does not answer"), "color": "red"}
-    if queue.kind() == "redis":
+        return {"kind": "status", "label": _("Redis isn't responding"), "color": "red"}
+    if queue.backend_kind() == "redis":
         return {"kind": "status", "label": _("Redis"), "color": "green"}
     return {"kind": "status", "label": _("In this process"), "color": "blue"}
 
@@ -148,7 +148,3 @@ def keep(failure: Failure) -> None:
                 failed_on=datetime.now(UTC),
             )
         )
-
-
-#: (label, view class, icon, address) for the menu.
-SCREENS = ((lazy_gettext("Queue"), QueueView, "stack-2", "/queue/"),)

@@ -10,23 +10,16 @@ from flask_babel import gettext as _
 from sqlalchemy import func, select
 
 from app import access
+from app.access.role_matrix import Matrix, load_matrix
 from app.domain import permissions, team
+from app.domain.permission_labels import FIELD_LABELS, LEVEL_LABELS, MASK_LABELS, MODULE_LABELS, VERB_LABELS
 from app.extensions import db
 from app.models import User
 from app.web.core import gate
+from app.web.core.languages import said
 from app.web.core.personal_fields import initials
 from app.web.security.sessions import signed_in
-from app.web.settings.role_matrix import (
-    FIELD_WORDS,
-    LEVEL_WORDS,
-    MASK_WORDS,
-    MODULE_WORDS,
-    POSSIBLE,
-    VERB_WORDS,
-    Matrix,
-    matrix_of,
-    words,
-)
+from app.web.settings.role_matrix import translated
 
 
 class EffectiveRightsView(BaseView):
@@ -39,7 +32,7 @@ class EffectiveRightsView(BaseView):
     @signed_in
     def mine(self) -> Any:
         """One's own, or the person of ?who=."""
-        return redirect(url_for("Abilities.of", user_id=request.args.get("who", type=int) or g.person.id))
+        return redirect(url_for("EffectiveRightsView.of", user_id=request.args.get("who", type=int) or g.person.id))
 
     @expose("/<int:user_id>")
     @signed_in
@@ -47,7 +40,7 @@ class EffectiveRightsView(BaseView):
         """One person's, for himself, those above him and administrators."""
         other = request.args.get("who", type=int)
         if other and other != user_id:
-            return redirect(url_for("Abilities.of", user_id=other))
+            return redirect(url_for("EffectiveRightsView.of", user_id=other))
         people = _whom(g.person)
         if user_id not in people:
             abort(404)
@@ -57,22 +50,22 @@ class EffectiveRightsView(BaseView):
         session = db.session()
         with access.as_system(session):
             person = access.load_person(session, user.id, gate.now())
-            given = {role.name: matrix_of(session, role) for role in _all_roles(user)}
+            given = {role.name: load_matrix(session, role) for role in _all_roles(user)}
             active = session.scalar(select(func.count()).select_from(User).where(User.active.is_(True)))
         return self.render_template(
             "team/can.html",
-            title=_("What can this person do"),
+            title=_("Permissions of this user"),
             who=_person_card(user, given),
             people=list(people.items()) if len(people) > 1 else [],
             can=_can(person, given),
-            levels=words(LEVEL_WORDS),
-            modules=words(MODULE_WORDS),
-            verbs=words(VERB_WORDS),
+            levels=translated(LEVEL_LABELS),
+            modules=translated(MODULE_LABELS),
+            verbs=translated(VERB_LABELS),
             masks=_effective_masks(person, given),
             reach=(
-                (LEVEL_WORDS["own"], len(person.own)),
-                (LEVEL_WORDS["team"], len(person.team)),
-                (LEVEL_WORDS["all"], active),
+                (said(LEVEL_LABELS["own"]), len(person.own_ids)),
+                (said(LEVEL_LABELS["team"]), len(person.team_ids)),
+                (said(LEVEL_LABELS["all"]), active),
             ),
             roles_url=url_for("RoleMatrix.first") if g.person.may("Settings", "read") else "",
         )
@@ -82,7 +75,7 @@ def _whom(who: access.Person) -> dict[int, str]:
     """The people whose rights this person may look at, by id: all for an admin, else himself and those below."""
     query = select(User.id, User.first_name, User.last_name).order_by(User.first_name, User.last_name)
     if not who.is_admin:
-        query = query.where(User.id.in_(sorted(team.below(db.session(), who.id))))
+        query = query.where(User.id.in_(sorted(team.reporting_tree(db.session(), who.id))))
     return {key: f"{first} {last}".strip() for key, first, last in db.session.execute(query)}
 
 
@@ -100,18 +93,18 @@ def _person_card(user: Any, given: dict[str, Matrix]) -> dict[str, Any]:
 
 def _can(person: access.Person, given: dict[str, Matrix]) -> dict[tuple[str, str], dict[str, str]]:
     found = {}
-    for module, verb in ((m, v) for m in POSSIBLE for v in permissions.VERBS):
+    for module, verb in ((m, v) for m in permissions.VERBS_OF for v in permissions.VERBS):
         level = person.level(module, verb)
-        if level != "none" and verb in POSSIBLE[module]:
+        if level != "none" and verb in permissions.VERBS_OF[module]:
             sources = [name for name, matrix in given.items() if matrix.level(module, verb) == level]
-            found[module, verb] = {"level": level, "word": str(LEVEL_WORDS[level]), "from": ", ".join(sources)}
+            found[module, verb] = {"level": level, "word": said(LEVEL_LABELS[level]), "from": ", ".join(sources)}
     return found
 
 
 def _effective_masks(person: access.Person, given: dict[str, Matrix]) -> list[dict[str, str]]:
     rows = []
-    for name, word in FIELD_WORDS.items():
+    for name, word in translated(FIELD_LABELS):
         level = person.mask(name)
         sources = [role for role, matrix in given.items() if matrix.mask(name) == level and level != "hidden"]
-        rows.append({"label": str(word), "level": level, "word": str(MASK_WORDS[level]), "from": ", ".join(sources)})
+        rows.append({"label": word, "level": level, "word": said(MASK_LABELS[level]), "from": ", ".join(sources)})
     return rows

@@ -14,14 +14,14 @@ from sqlalchemy import or_, select
 
 from app import access
 from app.domain import job_health, permissions
-from app.domain.base import NotThere
-from app.domain.job_runs import newest
+from app.domain.base import NotFound
+from app.domain.job_runs import newest_runs
 from app.extensions import db
 from app.models import JobRun
 from app.web.core.date_fields import moment_cell, relative
 from app.web.core.fields import Viewer, span
 from app.web.core.gate import current_viewer
-from app.web.pages.screen import refuse_as_page
+from app.web.records.screen import refuse_as_page
 
 #: How many runs of a job are shown.
 MOST = 100
@@ -49,7 +49,7 @@ class JobsView(BaseView):
     def jobs(self) -> Any:
         """Who runs them, and every job with its newest run."""
         viewer, names = current_viewer(), current_app.extensions["crm_job_names"]
-        last = newest(db.session(), names)
+        last = newest_runs(db.session(), names)
         coming = current_app.extensions["crm_next_jobs"](viewer.now)
         state = _state(last, viewer)
         rows = [
@@ -86,7 +86,7 @@ class JobsView(BaseView):
     def run(self, name: str) -> Any:
         """Run a job now, admins only."""
         if not current_viewer().person.is_admin:
-            raise access.Denied(_("Only an admin starts jobs by hand."))
+            raise access.Denied(_("Only an admin can run jobs manually."))
         _refuse_unknown(name)
         db.session.rollback()  # the job writes in sessions of its own
         run = current_app.extensions["crm_run_job"](name)
@@ -100,7 +100,7 @@ class JobsView(BaseView):
 
 def _refuse_unknown(name: str) -> None:
     if name not in current_app.extensions["crm_job_names"]:
-        raise NotThere(_("There is no such job."))
+        raise NotFound(_("There is no such job."))
 
 
 def _run_url(name: str, viewer: Viewer) -> str | None:
@@ -113,14 +113,14 @@ def _run_url(name: str, viewer: Viewer) -> str | None:
 def _state(last: dict[str, JobRun], viewer: Viewer) -> dict[str, Any]:
     """Whether somebody runs the jobs: {title, text, tone, icon, goes_on}."""
     minutely = [last[name] for name in current_app.extensions["crm_minute_jobs"] if name in last]
-    run = max((run for run in minutely if not run.is_by_hand), key=lambda run: run.started_on, default=None)
-    if run is not None and run.started_on - viewer.now > job_health.LATE:
+    run = max((run for run in minutely if not run.is_manual), key=lambda run: run.started_on, default=None)
+    if run is not None and run.started_on - viewer.now > job_health.LATE_AFTER:
         return _rests(run, viewer)
-    if run is not None and viewer.now - run.started_on <= job_health.LATE:
+    if run is not None and viewer.now - run.started_on <= job_health.LATE_AFTER:
         who = run.ran_by or _("One process")
-        text = _("%(who)s leads. Its last run began %(when)s.", who=who, when=_ago(run, viewer))
+        text = _("%(who)s is the leader. Its last run started %(when)s.", who=who, when=_ago(run, viewer))
         return {
-            "title": _("The jobs run"),
+            "title": _("Jobs are running"),
             "text": text,
             "tone": "green",
             "icon": "heart-rate-monitor",
@@ -129,10 +129,12 @@ def _state(last: dict[str, JobRun], viewer: Viewer) -> dict[str, Any]:
     here = current_app.config["CRM"].scheduler
     found = _late(run, viewer) if run is not None else {"title": _("No job has run yet"), "tone": "amber"}
     if here:
-        text = _("This process may run them, and takes over within seconds when nobody else does.")
+        text = _("This process can run jobs and takes over within seconds if no other process does.")
     else:
-        found |= {"title": _("Nobody runs the jobs: CRM_SCHEDULER is off everywhere"), "tone": "red"}
-        text = _("Start one process with CRM_SCHEDULER=on; until then no task moves and nobody is reminded.")
+        found |= {"title": _("Jobs are not running: CRM_SCHEDULER is off everywhere"), "tone": "red"}
+        text = _(
+            "Start one process with CRM_SCHEDULER=on. Until then, no tasks are reassigned and no reminders are sent."
+        )
     return found | {
         "text": " ".join(filter(None, (found.get("text"), text))),
         "icon": "alert-triangle",
@@ -144,7 +146,7 @@ def _rests(run: JobRun, viewer: Viewer) -> dict[str, Any]:
     """The clock was set back: what ran is not run again."""
     local = run.started_on.astimezone(viewer.zone)
     text = _(
-        "The last run bears a later time than now. The jobs rest until %(time)s; please check the clock.",
+        "The last run has a later time than now. Jobs are paused until %(time)s. Please check the clock.",
         time=f"{local:%-d %b %Y, %H:%M}",
     )
     return {
@@ -158,8 +160,8 @@ def _rests(run: JobRun, viewer: Viewer) -> dict[str, Any]:
 
 def _late(run: JobRun, viewer: Viewer) -> dict[str, Any]:
     local = run.started_on.astimezone(viewer.zone)
-    title = _("The jobs are late since %(time)s", time=f"{local:%-d %b %Y, %H:%M}")
-    text = _("The last run began %(when)s.", when=_ago(run, viewer))
+    title = _("Jobs have been delayed since %(time)s", time=f"{local:%-d %b %Y, %H:%M}")
+    text = _("The last run started %(when)s.", when=_ago(run, viewer))
     return {"title": title, "tone": "red", "text": text}
 
 
@@ -188,10 +190,10 @@ def _cells(run: JobRun | None, viewer: Viewer) -> dict[str, Any]:
             "slot": None,
         }
     took = (run.ended_on - run.started_on).total_seconds() if run.ended_on else None
-    hangs = run.outcome == "running" and viewer.now - run.started_on > job_health.LATE
+    hangs = run.outcome == "running" and viewer.now - run.started_on > job_health.LATE_AFTER
     outcome = {
         "kind": "status",
-        "label": _("hangs") if hangs else _outcome(run.outcome),
+        "label": _("not responding") if hangs else _outcome(run.outcome),
         "color": "red" if hangs else _TONES.get(run.outcome, "gray"),
     }
     return {
@@ -202,8 +204,8 @@ def _cells(run: JobRun | None, viewer: Viewer) -> dict[str, Any]:
         "took": {"kind": "duration", "text": _seconds(took)},
         "items": run.items,
         "failed": run.failed_items,
-        "lag": {"kind": "missing"} if run.is_by_hand else {"kind": "duration", "text": span(run.lag_seconds)},
-        "slot": _("by hand") if run.is_by_hand else _slot(run.slot, viewer),
+        "lag": {"kind": "missing"} if run.is_manual else {"kind": "duration", "text": span(run.lag_seconds)},
+        "slot": _("manual") if run.is_manual else _slot(run.slot, viewer),
         "began": _began(run, viewer),
     }
 
@@ -246,4 +248,4 @@ class SettingsView(BaseView):
     @permission_name("index")
     def index(self) -> Any:
         """Tiles, by group."""
-        return render_template("crm/settings.html", groups=current_app.extensions["crm_settings_menu"])
+        return render_template("crm/settings.html", groups=current_app.extensions["crm_settings_menu"]())

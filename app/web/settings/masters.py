@@ -21,7 +21,7 @@ _COLOUR = pick(lazy_gettext("Colour"), [(each, each.title()) for each in setting
 _LABELS = {
     "label": lazy_gettext("Label"),
     "position": lazy_gettext("Order"),
-    "is_active": lazy_gettext("On offer"),
+    "is_active": lazy_gettext("Active"),
     "color": lazy_gettext("Colour"),
     "meaning": lazy_gettext("Meaning"),
     "description": lazy_gettext("Description"),
@@ -67,7 +67,7 @@ class MasterScreen(HardenedView):
     def refuse_bad(self, item: Any) -> None:
         """Raise RuleBroken for what the rules of this list do not allow."""
         if not -9999 <= (item.position or 0) <= 9999:
-            raise RuleBroken(_("Please choose an order between -9999 and 9999."), "position")
+            raise RuleBroken(_("Please enter an order between -9999 and 9999."), "position")
         item.position = item.position or 0
 
 
@@ -98,7 +98,8 @@ class _Statuses(MasterScreen):
             is_last = db.session.execute(others.limit(1)).first() is None
         if meaning in self.needed and is_last:
             text = _(
-                "It is the only status for “%(meaning)s”, which the product needs. Make another one first.",
+                "This is the only status with the meaning “%(meaning)s”, and the CRM needs one. Create another "
+                "one first.",
                 meaning=meaning,
             )
             raise RuleBroken(text, "meaning")
@@ -176,7 +177,7 @@ class SupportPages(MasterScreen):
         """Also: an address that a customer can open."""
         super().refuse_bad(item)
         if not _ADDRESS.fullmatch(item.url or ""):
-            raise RuleBroken(_("Please enter an address that begins with http:// or https://."), "url")
+            raise RuleBroken(_("Please enter an address that starts with http:// or https://."), "url")
 
 
 class MessageTemplates(MasterScreen):
@@ -190,6 +191,6 @@ class MessageTemplates(MasterScreen):
     columns = ("label", "channel", "body", "position", "is_active")
     fields = {
         "channel": pick(
-            lazy_gettext("Channel"), [("whatsapp", "WhatsApp"), ("sms", "SMS"), ("email", lazy_gettext("E-mail"))]
+            lazy_gettext("Channel"), [("whatsapp", "WhatsApp"), ("sms", "SMS"), ("email", lazy_gettext("Email"))]
         )
     }

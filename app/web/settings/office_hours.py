@@ -26,7 +26,7 @@ from app.web.pages.hardened import pick, protect
 from app.web.settings.masters import MasterScreen
 
 _WEEKDAYS = tuple(map(lazy_gettext, office_hours.WEEKDAYS))
-NO_HOURS = lazy_gettext("No office hours: the office counts as always open.")
+NO_HOURS = lazy_gettext("No office hours: the office is treated as always open.")
 _CLOCK = {"starts": lambda at: f"{at:%H:%M}" if at else "–", "ends": lambda at: f"{at:%H:%M}" if at else "–"}
 #: Empty pairs of fields offered on each day.
 _SPARE = 1
@@ -66,12 +66,12 @@ class Holidays(MasterScreen):
     def refuse_bad(self, item: Any) -> None:
         """A day once only; a half day from an earlier to a later time."""
         if (item.starts is None) != (item.ends is None):
-            raise RuleBroken(_("For a half day please enter both times; for a whole day neither."), "starts")
+            raise RuleBroken(_("For a half day, enter both times; for a whole day, leave both empty."), "starts")
         if item.starts is not None and item.ends <= item.starts:
-            raise RuleBroken(_("The half day must end after it begins."), "ends")
+            raise RuleBroken(_("The half day must end after it starts."), "ends")
         same = select(Holiday.id).where(Holiday.day == item.day, Holiday.id != (item.id or 0))
         if db.session.execute(same).first() is not None:
-            raise RuleBroken(_("This day is on the list already. Please edit it there."), "day")
+            raise RuleBroken(_("This day is already on the list. Please edit that entry."), "day")
 
 
 class OfficeRanges(MasterScreen):
@@ -131,14 +131,14 @@ class Hours(BaseView):
         session = db.session()
         try:
             if request.form.get("seen") != gate.mark_of(_stored_week(session)):
-                raise Conflict(_("Somebody changed the office hours meanwhile. Look at yours again, then save."))
+                raise Conflict(_("Someone else changed the office hours. Review yours, then save again."))
             _store_week(session, typed)
             session.commit()
         except RuleBroken as broken:
             session.rollback()
             flash(said(broken.message), "danger")
             return self._page(typed), gate.refusal(broken)[0]
-        flash(_("The office hours are saved."), "success")
+        flash(_("Office hours saved."), "success")
         return redirect(url_for("Hours.week"))
 
     def _page(self, shown: Week) -> str:
@@ -151,6 +151,7 @@ class Hours(BaseView):
             seen=gate.mark_of(stored),
             warning="" if any(stored) else str(NO_HOURS),
             holidays_url=url_for("Holidays.list"),
+            list_url=url_for("OfficeRanges.list"),
         )
 
 

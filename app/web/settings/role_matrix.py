@@ -1,165 +1,36 @@
-"""What a role may do: the matrix of modules and verbs, its masks, their words, and the screen of it."""
+"""The page where a role's permission matrix and field masks are changed."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 from flask import abort, flash, redirect, request, url_for
 from flask_appbuilder import BaseView, expose
 from flask_appbuilder.security.decorators import has_access
 from flask_babel import gettext as _
-from flask_babel import lazy_gettext
 from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from app import access
+from app.access.role_matrix import FIXED_ROLES, Matrix, load_matrix, refuse_fixed_role, save_matrix
 from app.domain import permissions
-from app.domain.base import Conflict, RuleBroken, together
+from app.domain.base import Conflict, RuleBroken, join_texts
+from app.domain.permission_labels import FIELD_LABELS, LEVEL_LABELS, MASK_LABELS, MODULE_LABELS, VERB_LABELS
 from app.extensions import db
-from app.models import FieldMask, ModulePermission, Role
+from app.models import Role
 from app.web.core import gate
 from app.web.core.languages import said
 from app.web.pages.hardened import protect
 
-_ROWS = ("read", "create", "write", "delete", "assign", "export", "import", "bulk")
-#: Module -> the verbs that mean something there; every other cell of the matrix is empty.
-POSSIBLE: dict[str, tuple[str, ...]] = {
-    "Dashboard": ("read", "write", "export"),
-    "Leads": (*_ROWS, "reveal"),
-    "Tickets": (*_ROWS, "reveal"),
-    "Customers": (*_ROWS, "reveal"),
-    "Tasks": _ROWS,
-    "Call Logs": ("read", "create", "write", "delete", "export", "import", "bulk", "reveal", "recordings"),
-    "Messages": ("read", "create", "write", "delete", "export", "bulk", "reveal"),
-    "Support Pages": ("read", "create", "write", "delete"),
-    "Notes": ("read", "create", "write", "delete", "export"),
-    "Requests": ("read", "create", "write", "delete", "assign", "export"),
-    "Reports": ("read", "export"),
-    "Settings": ("read", "create", "write", "delete", "export", "import"),
-}
-#: Their rows belong to nobody, so there is only all or nothing.
-_WITHOUT_OWNER = ("Support Pages", "Settings")
-MODULE_WORDS = {
-    "Dashboard": lazy_gettext("Dashboard"),
-    "Leads": lazy_gettext("Leads"),
-    "Tickets": lazy_gettext("Tickets"),
-    "Customers": lazy_gettext("Customers"),
-    "Tasks": lazy_gettext("Tasks"),
-    "Call Logs": lazy_gettext("Call Logs"),
-    "Messages": lazy_gettext("Messages"),
-    "Support Pages": lazy_gettext("Support Pages"),
-    "Notes": lazy_gettext("Notes"),
-    "Requests": lazy_gettext("Requests"),
-    "Reports": lazy_gettext("Reports"),
-    "Settings": lazy_gettext("Settings"),
-}
-VERB_WORDS = {
-    "read": lazy_gettext("See"),
-    "create": lazy_gettext("Create"),
-    "write": lazy_gettext("Change"),
-    "delete": lazy_gettext("Delete"),
-    "assign": lazy_gettext("Assign"),
-    "export": lazy_gettext("Export"),
-    "import": lazy_gettext("Import"),
-    "bulk": lazy_gettext("Change many"),
-    "reveal": lazy_gettext("Reveal"),
-    "recordings": lazy_gettext("Recordings"),
-}
-LEVEL_WORDS = {
-    "none": lazy_gettext("no"),
-    "own": lazy_gettext("own"),
-    "team": lazy_gettext("team"),
-    "all": lazy_gettext("all"),
-}
-MASK_WORDS = {
-    "hidden": lazy_gettext("hidden"),
-    "last4": lazy_gettext("last four"),
-    "full": lazy_gettext("full"),
-}
-FIELD_WORDS = {
-    "mobile": lazy_gettext("Mobile"),
-    "alternative_mobile": lazy_gettext("Alternative mobile"),
-    "email": lazy_gettext("E-mail"),
-    "pan": lazy_gettext("PAN"),
-    "aadhaar": lazy_gettext("Aadhaar"),
-    "address": lazy_gettext("Address"),
-}
-#: FAB's own two: the one may everything, the other is for nobody signed in.
-BUILT_IN = (access.ADMIN, "Public")
-RANK = {level: rank for rank, level in enumerate(permissions.LEVELS)}
-OPENNESS = {level: rank for rank, level in enumerate(permissions.MASKS)}
 
-Cells = dict[tuple[str, str], str]
+def translated(labels: dict[str, Any]) -> list[tuple[str, str]]:
+    """(key, label) pairs in the language of this page."""
+    return [(key, said(label)) for key, label in labels.items()]
 
 
-def words(said: dict[str, Any]) -> list[tuple[str, str]]:
-    """(key, word) pairs in the reader's language."""
-    return [(key, str(word)) for key, word in said.items()]
-
-
-# --- the matrix of one role --------------------------------------------------------------------------------------
-
-
-@dataclass
-class Matrix:
-    """What a role may do: levels by (module, verb), masks by field."""
-
-    cells: Cells = field(default_factory=dict)
-    masks: dict[str, str] = field(default_factory=dict)
-
-    def level(self, module: str, verb: str) -> str:
-        """none, own, team or all."""
-        return self.cells.get((module, verb), "none")
-
-    def mask(self, name: str) -> str:
-        """hidden, last4 or full."""
-        return self.masks.get(name, "hidden")
-
-    @property
-    def mark(self) -> str:
-        """A hash of all of it: who saves must have seen this one."""
-        held = [sorted((*key, level) for key, level in self.cells.items()), sorted(self.masks.items())]
-        return gate.mark_of(held)
-
-
-def matrix_of(session: Session, role: Any) -> Matrix:
-    """The role's matrix as it is stored; Admin's is everything."""
-    if role.name == access.ADMIN:
-        return Matrix({(m, v): "all" for m in POSSIBLE for v in POSSIBLE[m]}, dict.fromkeys(permissions.MASKED, "full"))
-    cells = session.scalars(select(ModulePermission).where(ModulePermission.role_id == role.id))
-    masks = session.scalars(select(FieldMask).where(FieldMask.role_id == role.id))
-    return Matrix({(each.module, each.verb): each.level for each in cells}, {each.field: each.level for each in masks})
-
-
-def store(session: Session, role: Any, wanted: Matrix) -> None:
-    """Make the role's rows those of the matrix. The flush notes it, and refuses what the person may not give."""
-    cells = session.scalars(select(ModulePermission).where(ModulePermission.role_id == role.id))
-    held: dict[Any, Any] = {(each.module, each.verb): each for each in cells}
-    for (module, verb), level in wanted.cells.items():
-        fresh = ModulePermission(role_id=role.id, module=module, verb=verb, level=level)
-        _store_level(session, held.get((module, verb)), fresh, level, "none")
-    masks = {each.field: each for each in session.scalars(select(FieldMask).where(FieldMask.role_id == role.id))}
-    for name, level in wanted.masks.items():
-        _store_level(session, masks.get(name), FieldMask(role_id=role.id, field=name, level=level), level, "hidden")
-
-
-def _store_level(session: Session, held: Any, fresh: Any, level: str, nothing: str) -> None:
-    if held is not None and level == nothing:
-        session.delete(held)
-    elif held is not None:
-        held.level = level
-    elif level != nothing:
-        session.add(fresh)
-
-
-def refuse_fixed(role: Any) -> None:
-    """Raise Denied for a role that nobody may change."""
-    if role.name in BUILT_IN:
-        raise access.Denied(_("The role %(name)s is part of the product and cannot be changed.", name=role.name))
-
-
-# --- screen: the matrix ------------------------------------------------------------------------------------------
+def etag_of(matrix: Matrix) -> str:
+    """A hash of the whole matrix; a save must name the one that the form was made from."""
+    cells = sorted((*key, level) for key, level in matrix.cells.items())
+    return gate.mark_of([cells, sorted(matrix.masks.items())])
 
 
 class RoleMatrix(BaseView):
@@ -173,58 +44,59 @@ class RoleMatrix(BaseView):
     @expose("/")
     @has_access
     def first(self) -> Any:
-        """The first role that can be changed."""
+        """Redirect to the first role that can be changed."""
         roles = _roles()
-        chosen = next((role for role in roles if role.name not in BUILT_IN), roles[0])
+        chosen = next((role for role in roles if role.name not in FIXED_ROLES), roles[0])
         return redirect(url_for("RoleMatrix.matrix", role_id=chosen.id))
 
     @expose("/<int:role_id>")
     @has_access
     def matrix(self, role_id: int) -> Any:
-        """The matrix as it is."""
+        """The matrix as it is stored."""
         role = access.get_visible(db.session(), Role, role_id) or abort(404)
-        return self._page(role, matrix_of(db.session(), role))
+        return self._page(role, load_matrix(db.session(), role))
 
     @expose("/<int:role_id>", methods=["POST"])
     @has_access
     def save(self, role_id: int) -> Any:
-        """Store what was chosen, if nobody changed the role meanwhile."""
+        """Store the posted levels, unless the role changed since the page was made."""
         protect()
         session = db.session()
         role = session.scalars(select(Role).where(Role.id == min(role_id, 2**31 - 1)).with_for_update()).first()
         role = role or abort(404)
-        wanted = _typed(matrix_of(session, role))
+        posted = _posted(load_matrix(session, role))
         try:
-            refuse_fixed(role)
-            _refuse_nonsense(wanted)
-            _refuse_unseen(matrix_of(session, role), wanted)
-            store(session, role, wanted)
+            refuse_fixed_role(role)
+            _refuse_invalid(posted)
+            _refuse_stale(load_matrix(session, role), posted)
+            save_matrix(session, role, posted)
             session.commit()
         except RuleBroken as broken:
             session.rollback()
             flash(said(broken.message), "danger")
-            return self._page(role, wanted), gate.refusal(broken)[0]
-        flash(_("The role is saved."), "success")
+            return self._page(role, posted), gate.refusal(broken)[0]
+        flash(_("Role saved."), "success")
         return redirect(url_for("RoleMatrix.matrix", role_id=role_id))
 
     def _page(self, role: Any, shown: Matrix) -> str:
-        """The page with these levels chosen; the form carries the mark of what is stored."""
-        mark = matrix_of(db.session(), role).mark
+        """The page with these levels selected; the form carries the hash of what is stored."""
+        stored = load_matrix(db.session(), role)
         return self.render_template(
             "crm/roles.html",
             title=_("Roles"),
             role=_role_card(role),
             roles=[_role_card(each) for each in _roles()],
-            modules=words(MODULE_WORDS),
-            verbs=words(VERB_WORDS),
-            levels=words(LEVEL_WORDS),
+            modules=translated(MODULE_LABELS),
+            verbs=translated(VERB_LABELS),
+            levels=translated(LEVEL_LABELS),
             cells=_cells(shown),
             masks=_mask_rows(shown),
-            mask_levels=words(MASK_WORDS),
-            action_url=url_for("RoleMatrix.save", role_id=role.id, seen=mark),
-            can_url=url_for("Abilities.mine"),
+            mask_levels=translated(MASK_LABELS),
+            action_url=url_for("RoleMatrix.save", role_id=role.id, seen=etag_of(stored)),
+            can_url=url_for("EffectiveRightsView.mine"),
             add_url=url_for("Roles.add"),
             advanced_url=url_for("Roles.edit", pk=role.id),
+            list_url=url_for("Roles.list"),
             settings_url="",
         )
 
@@ -235,61 +107,66 @@ def _roles() -> list[Any]:
 
 def _role_card(role: Any) -> dict[str, Any]:
     url = url_for("RoleMatrix.matrix", role_id=role.id)
-    return {"id": role.id, "name": role.name, "fixed": role.name in BUILT_IN, "url": url}
+    return {"id": role.id, "name": role.name, "fixed": role.name in FIXED_ROLES, "url": url}
 
 
 def _cells(shown: Matrix) -> dict[tuple[str, str], dict[str, Any]]:
     return {
         (module, verb): {
             "level": shown.level(module, verb),
-            "possible": verb in POSSIBLE[module],
-            "levels": _offered(module, shown.level(module, verb)),
+            "possible": verb in permissions.VERBS_OF[module],
+            "levels": _level_choices(module, shown.level(module, verb)),
         }
-        for module in permissions.MODULES
+        for module in permissions.all_modules()
         for verb in permissions.VERBS
     }
 
 
-def _offered(module: str, now: str) -> list[tuple[str, str]]:
-    few = module in _WITHOUT_OWNER
-    return [(key, word) for key, word in words(LEVEL_WORDS) if not few or key in ("none", "all", now)]
+def _level_choices(module: str, current: str) -> list[tuple[str, str]]:
+    has_owner = module not in permissions.WITHOUT_OWNER
+    return [(key, label) for key, label in translated(LEVEL_LABELS) if has_owner or key in ("none", "all", current)]
 
 
 def _mask_rows(shown: Matrix) -> list[dict[str, str]]:
-    return [{"field": name, "label": str(word), "level": shown.mask(name)} for name, word in FIELD_WORDS.items()]
+    return [{"field": name, "label": label, "level": shown.mask(name)} for name, label in translated(FIELD_LABELS)]
 
 
-def _typed(held: Matrix) -> Matrix:
-    """What the form says; a cell that it does not name stays as it is."""
-    sent = request.form
-    keys = [(m, v) for m in permissions.MODULES for v in permissions.VERBS]
-    cells = {(m, v): sent.get(f"level_{m}_{v}", held.level(m, v)) for m, v in keys}
-    masks = {name: sent.get(f"mask_{name}", held.mask(name)) for name in permissions.MASKED}
+def _posted(stored: Matrix) -> Matrix:
+    """The matrix of the form; a cell that it does not name stays as it is stored."""
+    form = request.form
+    keys = [(m, v) for m in permissions.all_modules() for v in permissions.VERBS]
+    cells = {(m, v): form.get(f"level_{m}_{v}", stored.level(m, v)) for m, v in keys}
+    masks = {name: form.get(f"mask_{name}", stored.mask(name)) for name in permissions.MASKED}
     return Matrix(cells, masks)
 
 
-def _refuse_nonsense(wanted: Matrix) -> None:
-    """Raise RuleBroken for a level that does not exist, or for a new one where the verb means nothing."""
-    bad = [level for level in wanted.cells.values() if level not in RANK]
-    bad += [level for level in wanted.masks.values() if level not in OPENNESS]
-    if bad:
-        raise RuleBroken(_("“%(level)s” is no level. Please choose one from the list.", level=bad[0][:20]))
-    for module, verb in permissions_outside(request.form):
-        what = {"module": MODULE_WORDS[module], "verb": VERB_WORDS[verb]}
-        raise RuleBroken(_("%(module)s: “%(verb)s” means nothing there. Please leave it out.", **what))
+def _refuse_invalid(posted: Matrix) -> None:
+    """Raise RuleBroken for an unknown level, or for a level of a verb that does not apply to the module."""
+    unknown = [level for level in posted.cells.values() if level not in permissions.LEVEL_RANK]
+    unknown += [level for level in posted.masks.values() if level not in permissions.MASK_RANK]
+    if unknown:
+        raise RuleBroken(_("“%(level)s” isn't a valid level. Please choose one from the list.", level=unknown[0][:20]))
+    for module, verb in _inapplicable(request.form):
+        what = {"module": said(MODULE_LABELS[module]), "verb": said(VERB_LABELS[verb])}
+        raise RuleBroken(_("%(module)s: “%(verb)s” doesn't apply to this module. Please leave it out.", **what))
 
 
-def permissions_outside(sent: Any) -> list[tuple[str, str]]:
-    """The cells of a sent matrix that are open although the verb means nothing in the module."""
-    cells = ((m, v) for m in permissions.MODULES for v in permissions.VERBS if v not in POSSIBLE[m])
-    return [(m, v) for m, v in cells if sent.get(f"level_{m}_{v}", "none") != "none"]
+def _inapplicable(form: Any) -> list[tuple[str, str]]:
+    """The cells that the form opens although the verb does not apply to the module."""
+    applicable = permissions.VERBS_OF
+    cells = ((m, v) for m in permissions.all_modules() for v in permissions.VERBS if v not in applicable[m])
+    return [(m, v) for m, v in cells if form.get(f"level_{m}_{v}", "none") != "none"]
 
 
-def _refuse_unseen(held: Matrix, wanted: Matrix) -> None:
-    """Raise Conflict when the role was changed since the page was made; names where it differs."""
-    if request.args.get("seen") == held.mark:
+def _refuse_stale(stored: Matrix, posted: Matrix) -> None:
+    """Raise Conflict when the role was changed since the page was made; names up to five cells that differ."""
+    if request.args.get("seen") == etag_of(stored):
         return
-    keys = [key for key, level in wanted.cells.items() if held.level(*key) != level][:5]
-    where = ", ".join(f"{MODULE_WORDS[m]}: {VERB_WORDS[v]} ({LEVEL_WORDS[held.level(m, v)]})" for m, v in keys)
-    text = _("Somebody changed this role meanwhile. What you chose is still here; look at it, then save again.")
-    raise Conflict(together([text, where] if where else [text]))
+    keys = [key for key, level in posted.cells.items() if stored.level(*key) != level][:5]
+    where = ", ".join(_cell_text(module, verb, stored.level(module, verb)) for module, verb in keys)
+    text = _("Someone else changed this role. Your choices are still here: review them, then save again.")
+    raise Conflict(join_texts([text, where] if where else [text]))
+
+
+def _cell_text(module: str, verb: str, level: str) -> str:
+    return f"{said(MODULE_LABELS[module])}: {said(VERB_LABELS[verb])} ({said(LEVEL_LABELS[level])})"

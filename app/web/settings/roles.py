@@ -20,18 +20,18 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import access
+from app.access.changed_rows import previous_value
+from app.access.role_matrix import FIXED_ROLES, load_matrix, refuse_fixed_role, save_matrix
 from app.domain import team
 from app.domain.base import RuleBroken
 from app.extensions import db
 from app.models import Role
 from app.web.pages.hardened import VERBS as SCREEN_VERBS
 from app.web.pages.hardened import HardenedInterface, HardenedView, link
-from app.web.security.fab_permissions import OWN_PAIRS
-from app.web.security.role_rules import former
-from app.web.settings.role_matrix import BUILT_IN, matrix_of, refuse_fixed, store
+from app.web.security.fab_permissions import BASE_PERMISSIONS
 
 #: The rules call them by name: round robin, access to the audit.
-CALLED_BY_NAME = (*BUILT_IN, "Sales User", "Support User", "Compliance")
+CALLED_BY_NAME = (*FIXED_ROLES, "Sales User", "Support User", "Compliance")
 
 
 class RoleRows(HardenedInterface):
@@ -41,7 +41,7 @@ class RoleRows(HardenedInterface):
         if col == "people":
             return len(team.members(self.session, item.id))
         if col == "matrix":
-            return link(url_for("RoleMatrix.matrix", role_id=item.id), _("Open the matrix"))
+            return link(url_for("RoleMatrix.matrix", role_id=item.id), _("Open the permission matrix"))
         return super()._get_attr_value(item, col)
 
 
@@ -57,17 +57,17 @@ class Roles(HardenedView, RoleModelView):
     show_columns = ["name", "people", "matrix", "permissions"]
     search_columns = ["name"]
     label_columns = RoleModelView.label_columns | {
-        "people": lazy_gettext("People"),
-        "matrix": lazy_gettext("Matrix"),
+        "people": lazy_gettext("Users"),
+        "matrix": lazy_gettext("Permissions"),
     }
     base_order = ("name", "asc")
 
-    @action("matrix", lazy_gettext("Matrix"), "", "fa-table", multiple=False)
+    @action("matrix", lazy_gettext("Permissions"), "", "fa-table", multiple=False)
     def to_matrix(self, item: Any) -> Any:
         """To the role's matrix."""
         return redirect(url_for("RoleMatrix.matrix", role_id=item.id))
 
-    @action("copyrole", lazy_gettext("Copy role"), lazy_gettext("Copy the chosen roles?"), "fa-copy", single=False)
+    @action("copyrole", lazy_gettext("Copy role"), lazy_gettext("Copy the selected roles?"), "fa-copy", single=False)
     def copy_role(self, items: Any) -> Any:
         """Each with its pairs, levels and masks, under a new name."""
         for role in items:
@@ -82,39 +82,39 @@ class Roles(HardenedView, RoleModelView):
 
     def pre_update(self, item: Any) -> None:
         """The two of FAB stay as they are, and a name that the rules know stays too."""
-        before = former(item, "name")
+        before = previous_value(item, "name")
         if before == access.ADMIN:
-            raise RuleBroken(_("The role Admin may do everything and cannot be changed."))
+            raise RuleBroken(_("The role Admin can do everything and can't be changed."))
         if before in CALLED_BY_NAME and item.name != before:
-            raise RuleBroken(_("The product calls this role by its name, so it cannot be renamed."), "name")
+            raise RuleBroken(_("The CRM relies on the name of this role, so it can't be renamed."), "name")
 
     def pre_delete(self, item: Any) -> None:
         """Not a role that the product or somebody needs; its cells and masks go with it."""
         if item.name in CALLED_BY_NAME:
-            raise RuleBroken(_("The product needs the role %(name)s, so it cannot be deleted.", name=item.name))
+            raise RuleBroken(_("The CRM needs the role %(name)s, so it can't be deleted.", name=item.name))
         if item.groups or team.members(db.session(), item.id):
-            raise RuleBroken(_("Somebody still has this role. Take it from its users and groups first."))
+            raise RuleBroken(_("This role is still in use. Remove it from its users and groups first."))
 
 
 def _own_pairs(session: Session) -> list[Any]:
-    """FAB's pairs that every role has: see pairs.OWN_PAIRS."""
+    """FAB's permissions that every role has: see BASE_PERMISSIONS."""
     index = type(current_app.appbuilder._indexview).__name__  # type: ignore[attr-defined]
     query = select(PermissionView).join(PermissionView.permission).join(PermissionView.view_menu)
-    found = list(session.scalars(query.where(ViewMenu.name.in_({index, *(view for _name, view in OWN_PAIRS)}))))
+    found = list(session.scalars(query.where(ViewMenu.name.in_({index, *(view for _name, view in BASE_PERMISSIONS)}))))
     names = {pair: (pair.permission.name, pair.view_menu.name) for pair in found}
-    return [pair for pair, (name, view) in names.items() if view == index or (name, view) in OWN_PAIRS]
+    return [pair for pair, (name, view) in names.items() if view == index or (name, view) in BASE_PERMISSIONS]
 
 
 def _copy(session: Session, role: Any) -> None:
-    refuse_fixed(role)
+    refuse_fixed_role(role)
     name = f"{role.name} copy"
     if session.scalars(select(Role).where(Role.name == name)).first() is not None:
-        raise RuleBroken(_("There is a role “%(name)s” already. Rename or delete it first.", name=name))
+        raise RuleBroken(_("There is already a role “%(name)s”. Rename or delete it first.", name=name))
     made = Role(name=name[:64], permissions=list(role.permissions))
     session.add(made)
     session.flush()
     session.flush()  # the cells that follow from the pairs
-    store(session, made, matrix_of(session, role))
+    save_matrix(session, made, load_matrix(session, role))
 
 
 class Groups(HardenedView, UserGroupModelView):
@@ -136,7 +136,7 @@ class Groups(HardenedView, UserGroupModelView):
     def pre_delete(self, item: Any) -> None:
         """Not while somebody is in it."""
         if item.users:
-            raise RuleBroken(_("Somebody is still in this group. Take its users out first."))
+            raise RuleBroken(_("This group still has users. Remove them first."))
 
 
 class Permissions(HardenedView, PermissionModelView):

@@ -14,16 +14,16 @@ from sqlalchemy import select
 
 from app import access
 from app.domain import assignment, audit, team
-from app.domain.base import NotThere
+from app.domain.base import NotFound
 from app.extensions import db
+from app.lib.ids import parse_id
 from app.models import Lead, Ticket
-from app.web.api.resource import key_of
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
 from app.web.core.gate import ModulePermissions, current_viewer
 from app.web.core.reference_fields import person_card
-from app.web.pages.screen import refuse_as_page
 from app.web.records.assignment_history import REASONS, absent_in_words, name_of, skipped_people
+from app.web.records.screen import refuse_as_page
 
 PREVIEWED, HISTORY = 10, 100
 #: Turns given are counted in so many of the role's latest assignments.
@@ -44,12 +44,12 @@ class TurnsView(ModulePermissions, BaseView):
     @permission_name("index")
     def index(self) -> Any:
         """One role: its line, what comes next, what was given."""
-        roles = team.in_use(db.session())
+        roles = team.roles_in_use(db.session())
         busiest = max(roles, key=lambda pair: pair[1].turns if pair[1] else 0, default=None)
         chosen = request.args.get("role") or (busiest[0].name if busiest else "")
         found = next((pair for pair in roles if pair[0].name == chosen), None)
         if found is None:
-            raise NotThere(_("There is no such role, or no turns are given in it."))
+            raise NotFound(_("There is no such role, or it has no round robin."))
         tabs = [{"label": role.name, "url": _url(role.name), "active": role.name == chosen} for role, _pointer in roles]
         return render_template("crm/turns.html", page=_page(*found, current_viewer()) | {"tabs": tabs})
 
@@ -61,8 +61,8 @@ class TurnsView(ModulePermissions, BaseView):
         """Begin with one person, or (no person) anew with the first in line; stands in the audit."""
         viewer, session = current_viewer(), db.session()
         role, user = request.form.get("role", ""), request.form.get("user", "")
-        key = (key_of(user) or 0) if user else None
-        team.begin_with(session, role, key, viewer.now)
+        key = (parse_id(user) or 0) if user else None
+        team.set_next(session, role, key, viewer.now)
         with access.as_system(session):  # the chain hangs on the row before, whoever wrote that
             audit.write(
                 session, "turn change", viewer.person.id, viewer.now, about=f"role {role}"[:190], begins_with=key
@@ -77,22 +77,22 @@ def _url(role: str) -> str:
 
 
 def _next_in_words(role: str, viewer: Viewer) -> str:
-    held = next((pair for pair in team.in_use(db.session()) if pair[0].name == role), None)
-    line = team.line(db.session(), held[0], held[1].last_user_id if held[1] else None) if held else None
-    coming = team.preview(line, viewer.now, 1) if line else []
+    held = next((pair for pair in team.roles_in_use(db.session()) if pair[0].name == role), None)
+    line = team.load_line(db.session(), held[0], held[1].last_user_id if held[1] else None) if held else None
+    coming = team.preview_turns(line, viewer.now, 1) if line else []
     if not coming:
-        return _("Nobody with this role is there now.")
-    return _("The next turn is for %(name)s.", name=name_of(coming[0].user_id, viewer))
+        return _("No one with this role is available now.")
+    return _("%(name)s is next.", name=name_of(coming[0].user_id, viewer))
 
 
 def _page(role: Any, pointer: Any, viewer: Viewer) -> dict[str, Any]:
     session = db.session()
-    line = team.line(session, role, pointer.last_user_id if pointer else None)
-    coming = team.preview(line, viewer.now, PREVIEWED)
+    line = team.load_line(session, role, pointer.last_user_id if pointer else None)
+    coming = team.preview_turns(line, viewer.now, PREVIEWED)
     with access.as_system(session):  # how many turns somebody had is no secret of the records
-        had = assignment.turns_had(session, role.name, COUNTED)
-        given = assignment.latest_of(session, role.name, HISTORY)
-    first = (coming[0].stead_of or coming[0].user_id) if coming else None
+        had = assignment.turn_counts(session, role.name, COUNTED)
+        given = assignment.latest_turns(session, role.name, HISTORY)
+    first = (coming[0].substitute_for or coming[0].user_id) if coming else None
     return {
         "role": role.name,
         "turns": pointer.turns if pointer else 0,
@@ -108,7 +108,7 @@ def _page(role: Any, pointer: Any, viewer: Viewer) -> dict[str, Any]:
 
 def _place(place: team.TurnPosition, first: int | None, had: dict[int, Any], viewer: Viewer) -> dict[str, Any]:
     user = place.user
-    away, other = team.absence(user, viewer.now), team.stand_in(place, viewer.now)
+    away, other = team.absence(user, viewer.now), team.substitute(place, viewer.now)
     entry = {"why": away.why, "until": away.until.isoformat() if away.until else None} if away else None
     count, last = had.get(user.id, (0, None))
     return {
@@ -123,7 +123,7 @@ def _place(place: team.TurnPosition, first: int | None, had: dict[int, Any], vie
 
 
 def _coming(decision: team.Decision, viewer: Viewer) -> dict[str, Any]:
-    stead = name_of(decision.stead_of, viewer) if decision.stead_of else ""
+    stead = name_of(decision.substitute_for, viewer) if decision.substitute_for else ""
     return {"person": _card(decision.user_id, viewer), "stead": stead}
 
 

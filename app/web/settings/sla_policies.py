@@ -31,7 +31,7 @@ def _target_fields() -> dict[str, Any]:
         made[f"reply_{key}"] = IntegerField(
             word,
             list(check),
-            description=lazy_gettext("First answer, office minutes"),
+            description=lazy_gettext("First response, office minutes"),
             render_kw={"class": "form-control"},
         )
         made[f"solve_{key}"] = IntegerField(
@@ -68,8 +68,8 @@ class SlaPolicies(MasterScreen):
     columns = ("label", "applies_to", "position", "is_active")
     search_columns = ["label", "applies_to", "is_active"]
     description_columns = {
-        "position": lazy_gettext("Of several policies, the first in order that has a target holds."),
-        "is_active": lazy_gettext("Clocks that run already keep their times until the record's priority changes."),
+        "position": lazy_gettext("If several policies have a target, the first in order applies."),
+        "is_active": lazy_gettext("Running SLA clocks keep their targets until the record's priority changes."),
     }
     fields = {"applies_to": pick(lazy_gettext("For"), _KINDS), **_target_fields()}
     add_fieldsets = edit_fieldsets = [
@@ -92,7 +92,7 @@ class SlaPolicies(MasterScreen):
             if request.form.get(f"reply_{key}") is not None:
                 _aim(item, key, priority)
         if item.applies_to == "lead" and any(each.priority for each in item.targets):
-            raise RuleBroken(_("A lead has no priority. Please enter its minutes at “Any”."), "reply_any")
+            raise RuleBroken(_("A lead has no priority. Please enter its minutes under “Any”."), "reply_any")
         if not item.targets:
             raise RuleBroken(_("Please enter at least one target."), "reply_any")
 
@@ -101,7 +101,9 @@ def _aim(policy: Any, key: str, priority: str) -> None:
     """Set one priority's target to what was typed."""
     reply, solve = getattr(policy, f"reply_{key}"), getattr(policy, f"solve_{key}")
     if solve and (not reply or solve < reply):
-        raise RuleBroken(_("It cannot be solved before it is answered. Please check the minutes."), f"solve_{key}")
+        raise RuleBroken(
+            _("The resolution can't be due before the first response. Please check the minutes."), f"solve_{key}"
+        )
     held = next((each for each in policy.targets if each.priority == priority), None)
     if held is not None and not reply:
         policy.targets.remove(held)

@@ -53,7 +53,7 @@ class People(HardenedInterface):
             key = getattr(item, f"{col}_id")
             return self.session.get(User, key).get_full_name() if key else None
         if col == "can":
-            return link(url_for("Abilities.of", user_id=item.id), _("What can they do?"))
+            return link(url_for("EffectiveRightsView.of", user_id=item.id), _("View permissions"))
         return super()._get_attr_value(item, col)
 
 
@@ -71,13 +71,13 @@ def zone_choices() -> list[tuple[str, str]]:
     """(IANA name, as people read it), the office's first."""
     areas = ("Africa/", "America/", "Asia/", "Atlantic/", "Australia/", "Europe/", "Indian/", "Pacific/")
     names = sorted(name for name in available_timezones() if name.startswith(areas) or name == "UTC")
-    return [("", _("As the office")), *((name, name.replace("_", " ")) for name in names)]
+    return [("", _("Office default")), *((name, name.replace("_", " ")) for name in names)]
 
 
 def language_choices() -> list[tuple[str, str]]:
     """(code, name) of the languages spoken here, the office's first."""
     languages = current_app.config["LANGUAGES"].items()
-    return [("", _("As the office")), *((code, each["name"]) for code, each in languages)]
+    return [("", _("Office default")), *((code, each["name"]) for code, each in languages)]
 
 
 def _key_or_none(raw: Any) -> int | None:
@@ -98,7 +98,7 @@ class Minutes(StringField):
         """Whole minutes, largest first."""
         if valuelist:
             try:
-                self.data = reminder_preferences.offsets_typed(valuelist[0])
+                self.data = reminder_preferences.parse_offsets(valuelist[0])
             except RuleBroken as broken:
                 raise ValidationError(said(broken.message)) from broken
 
@@ -112,10 +112,10 @@ _TRADE_FIELDS = {
     "telephony_number": _line(
         lazy_gettext("Telephony number"),
         Length(max=40),
-        description=lazy_gettext("The Twilio or Exotel number of this person"),
+        description=lazy_gettext("The user's Twilio or Exotel number"),
     ),
     "manager_id": pick(lazy_gettext("Reports to"), _people_choices, coerce=_key_or_none),
-    "available": BooleanField(lazy_gettext("Takes new work"), default=True),
+    "available": BooleanField(lazy_gettext("Available for new work"), default=True),
     "away_until": LocalMoment(lazy_gettext("Away until"), [Optional()]),
     "leave_from": LocalMoment(lazy_gettext("On leave from"), [Optional()]),
     "leave_to": LocalMoment(lazy_gettext("On leave to"), [Optional()]),
@@ -123,7 +123,7 @@ _TRADE_FIELDS = {
         lazy_gettext("Delegate"),
         _people_choices,
         coerce=_key_or_none,
-        description=lazy_gettext("Works in this person's stead during the leave"),
+        description=lazy_gettext("Covers for this user while they are on leave"),
     ),
     "time_zone": pick(lazy_gettext("Time zone"), zone_choices, coerce=_text_or_none),
     "locale": pick(lazy_gettext("Language"), language_choices, coerce=_text_or_none),
@@ -137,9 +137,9 @@ _WHO = ["first_name", "last_name", "username", "email", "active", "roles", "grou
 _AWAY = ["available", "away_until", "leave_from", "leave_to", "delegate_id"]
 _HABITS = ["time_zone", "locale", "reminder_minutes"]
 _PARTS = [
-    (lazy_gettext("Person"), {"fields": [*_WHO, "mobile", "telephony_number", "manager_id"]}),
+    (lazy_gettext("Profile"), {"fields": [*_WHO, "mobile", "telephony_number", "manager_id"]}),
     (lazy_gettext("Availability"), {"fields": _AWAY}),
-    (lazy_gettext("Habits"), {"fields": _HABITS}),
+    (lazy_gettext("Preferences"), {"fields": _HABITS}),
 ]
 _PASSWORD = (lazy_gettext("Password"), {"fields": ["password", "conf_password"]})
 
@@ -159,12 +159,12 @@ class Users(HardenedView, UserDBModelView):
     search_columns = ["first_name", "last_name", "username", "email", "active", "available", "roles", "groups"]
     label_columns = UserDBModelView.label_columns | {
         "name": lazy_gettext("Name"),
-        "username": lazy_gettext("User name"),
+        "username": lazy_gettext("Username"),
         "active": lazy_gettext("Active"),
         "roles": lazy_gettext("Roles"),
         "manager": lazy_gettext("Reports to"),
-        "can": lazy_gettext("Rights"),
-        "available": lazy_gettext("Takes new work"),
+        "can": lazy_gettext("Permissions"),
+        "available": lazy_gettext("Available for new work"),
         "delegate": lazy_gettext("Delegate"),
         **{name: each.args[0] if each.args else name for name, each in _TRADE_FIELDS.items()},
     }
@@ -174,13 +174,13 @@ class Users(HardenedView, UserDBModelView):
     add_fieldsets = [*_PARTS, _PASSWORD]
     edit_fieldsets = _PARTS
     show_fieldsets = [
-        (lazy_gettext("Person"), {"fields": [*_WHO, "mobile", "telephony_number", "manager"]}),
+        (lazy_gettext("Profile"), {"fields": [*_WHO, "mobile", "telephony_number", "manager"]}),
         (lazy_gettext("Availability"), {"fields": [*_AWAY[:-1], "delegate"]}),
-        (lazy_gettext("Habits"), {"fields": _HABITS}),
+        (lazy_gettext("Preferences"), {"fields": _HABITS}),
         (lazy_gettext("History"), {"fields": ["last_login", "login_count", "created_on", "changed_on", "can"]}),
     ]
-    user_show_fieldsets = [*show_fieldsets[:3], (lazy_gettext("Rights"), {"fields": ["can"]})]
-    in_use_message = lazy_gettext("This person has records. Please deactivate the user instead.")
+    user_show_fieldsets = [*show_fieldsets[:3], (lazy_gettext("Permissions"), {"fields": ["can"]})]
+    in_use_message = lazy_gettext("This user has records. Please deactivate the user instead.")
 
     @expose("/show/<pk>", methods=["GET"])
     @has_access
@@ -197,12 +197,12 @@ class Users(HardenedView, UserDBModelView):
         """One's own page."""
         item = db.session.get(User, g.person.id)
         widgets = self._get_show_widget(item.id, item, actions={}, show_fieldsets=self.user_show_fieldsets)
-        return self.render_template("team/me.html", pk=item.id, title=_("My page"), widgets=widgets)
+        return self.render_template("team/me.html", pk=item.id, title=_("My profile"), widgets=widgets)
 
-    @action("abilities", lazy_gettext("What can this person do"), "", "fa-user", multiple=False)
+    @action("abilities", lazy_gettext("Permissions of this user"), "", "fa-user", multiple=False)
     def abilities(self, item: Any) -> Any:
         """To the table of rights."""
-        return redirect(url_for("Abilities.of", user_id=item.id))
+        return redirect(url_for("EffectiveRightsView.of", user_id=item.id))
 
     def pre_add(self, item: Any) -> None:
         """Check what the trade adds, and hash the password."""
@@ -214,13 +214,13 @@ class Users(HardenedView, UserDBModelView):
         _refuse_bad_person(item)
         if inspect(item).attrs.reminder_minutes.history.has_changes():
             with access.as_system(db.session()):
-                reminder_preferences.rearm(db.session(), item.id, reminders.offsets_of(item), now())
+                reminder_preferences.reschedule(db.session(), item.id, reminders.reminder_offsets(item), now())
         super().pre_update(item)
 
     def pre_delete(self, item: Any) -> None:
         """Nobody deletes himself."""
         if item.id == g.person.id:
-            raise RuleBroken(_("You cannot delete yourself. Ask another administrator."))
+            raise RuleBroken(_("You can't delete yourself. Ask another administrator."))
 
 
 def _refuse_bad_person(user: Any) -> None:
@@ -243,7 +243,7 @@ def _refuse_circle(user: Any) -> None:
 def _e164(typed: str | None, name: str) -> str | None:
     if not typed:
         return None
-    found = phone.normal(typed)
+    found = phone.normalize(typed)
     if found is None:
-        raise RuleBroken(_("This is no telephone number. Please check it."), name)
+        raise RuleBroken(_("This isn't a valid phone number. Please check it."), name)
     return found

@@ -15,19 +15,20 @@ from flask_babel import ngettext as _n
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app import access, outbox
+from app import access
 from app.domain import change_events, permissions, webhooks
-from app.domain.base import NotThere, RuleBroken
-from app.domain.webhooks import EventFilter
+from app.domain.base import NotFound, RuleBroken, Stamp
+from app.domain.webhooks import WebhookSettings
 from app.extensions import db
+from app.lib.ids import parse_id
 from app.models import Customer, Lead, Task, Ticket, Webhook, WebhookDelivery
-from app.ops import queue
-from app.outbox.webhook_delivery import QUEUE
+from app.outbox import engine
+from app.outbox.webhook_delivery import WEBHOOKS
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer, refusal, whole
-from app.web.pages.screen import refuse_as_page
-from app.web.security.sessions import never_stored, own_transaction
+from app.web.records.screen import refuse_as_page
+from app.web.security.sessions import own_transaction, without_cache
 
 #: How many deliveries are shown.
 MOST = 100
@@ -41,11 +42,11 @@ KINDS = {
     "call_log": _l("Calls"),
 }
 EVENTS = {
-    "created": _l("new"),
-    "changed": _l("changed"),
-    "status": _l("new status"),
-    "assigned": _l("given to somebody"),
-    "deleted": _l("deleted"),
+    "created": _l("Created"),
+    "changed": _l("Updated"),
+    "status": _l("Status changed"),
+    "assigned": _l("Assigned"),
+    "deleted": _l("Deleted"),
 }
 _ONE = {
     "lead": _l("Lead"),
@@ -58,17 +59,16 @@ _STATES = {"on": (_l("On"), "green"), "paused": (_l("Paused"), "amber"), "off": 
 _OUTCOMES = {
     "queued": (_l("Waiting"), "blue"),
     "sending": (_l("Sending"), "blue"),
-    "sent": (_l("Arrived"), "green"),
+    "sent": (_l("Delivered"), "green"),
     "failed": (_l("Failed"), "red"),
     "dropped": (_l("Not sent"), "gray"),
 }
 _WHY = {
     "failures": _l(
-        "It was paused because nothing arrived any more. Events are noted and wait; look at the last "
-        "answers, then switch it on."
+        "Paused because deliveries kept failing. Events are queued. Check the last responses, then turn it on."
     ),
-    "gone": _l("It was switched off because its receiver answered 410: gone for good. Nothing is noted meanwhile."),
-    "user": _l("It was paused because its user is no longer active. Please choose another user, then switch it on."),
+    "gone": _l("Turned off because the receiver answered 410 Gone. No events are queued."),
+    "user": _l("Paused because its user is no longer active. Choose another user, then turn it on."),
 }
 #: Parts of the log.
 _SHOWN = {"waiting": ("queued", "sending"), "failed": ("failed",), "dropped": ("dropped",)}
@@ -143,7 +143,7 @@ class WebhooksView(BaseView):
     def add(self) -> Any:
         """The form for a new one, in one's own eyes."""
         _refuse_others()
-        return self._form(None, EventFilter("", "", ("lead.created",), current_viewer().person.id), {})
+        return self._form(None, WebhookSettings("", "", ("lead.created",), current_viewer().person.id), {})
 
     @expose("/add", methods=["POST"])
     @has_access
@@ -155,7 +155,7 @@ class WebhooksView(BaseView):
         wanted, by = _typed(), current_viewer().person.id
         try:
             with own_transaction() as session:
-                hook, secret = webhooks.make(session, wanted, by, _now(), _vault(), _private())
+                hook, secret = webhooks.create(session, wanted, Stamp(by, _now()), _vault())
                 shown = (hook.id, hook.name)
         except RuleBroken as broken:
             return self._refused(None, wanted, broken)
@@ -169,7 +169,7 @@ class WebhooksView(BaseView):
         """The form."""
         _refuse_others()
         hook = _found(Webhook, key)
-        wanted = EventFilter(hook.name, hook.url, tuple(hook.events), hook.user_id, hook.state != "off")
+        wanted = WebhookSettings(hook.name, hook.url, tuple(hook.events), hook.user_id, hook.state != "off")
         return self._form(hook, wanted, {})
 
     @expose("/<int:key>/edit", methods=["POST"])
@@ -180,13 +180,12 @@ class WebhooksView(BaseView):
         """Store it."""
         _refuse_others()
         hook, wanted, by = _found(Webhook, key), _typed(), current_viewer().person.id
-        version = whole(request.form.get("version"), 0, 0, 2**31 - 1) or None
         try:
             with own_transaction() as session:
-                webhooks.change(session, hook, wanted, version, by, _now(), _private())
+                webhooks.change(session, hook, wanted, Stamp(by, _now()))
         except RuleBroken as broken:
             return self._refused(_found(Webhook, key), wanted, broken)
-        flash(_("The webhook is saved."), "success")
+        flash(_("Webhook saved."), "success")
         return redirect(f"/webhooks/{key}/")
 
     @expose("/<int:key>/<any(pause, resume, test, retry, secret, delete):what>", methods=["POST"])
@@ -199,7 +198,7 @@ class WebhooksView(BaseView):
         hook, by = _found(Webhook, key), current_viewer().person.id
         if what == "secret":
             with own_transaction() as session:
-                name, secret = hook.name, webhooks.rotate(session, hook, by, _now(), _vault())
+                name, secret = hook.name, webhooks.rotate_secret(session, hook, Stamp(by, _now()), _vault())
             return self._secret(key, name, secret)
         _TURNS[what](hook, by)
         return redirect("/webhooks/" if what == "delete" else f"/webhooks/{key}/")
@@ -213,12 +212,14 @@ class WebhooksView(BaseView):
         _refuse_others()
         row = _found(WebhookDelivery, key)
         with own_transaction() as session:
-            hook_id, name = row.webhook_id, webhooks.again(session, row, _now())
-        queue.enqueue(QUEUE, outbox.send, name)
-        flash(_("It is on its way again, under the key it has."), "success")
+            hook_id, name = row.webhook_id, webhooks.resend(session, row, _now())
+        engine.enqueue(WEBHOOKS, name)
+        flash(_("Resent with the same delivery ID."), "success")
         return redirect(f"/webhooks/{hook_id}/")
 
-    def _form(self, hook: Webhook | None, wanted: EventFilter, errors: dict[str, list[str]], error: str = "") -> Any:
+    def _form(
+        self, hook: Webhook | None, wanted: WebhookSettings, errors: dict[str, list[str]], error: str = ""
+    ) -> Any:
         form = {
             "title": _("Edit webhook") if hook else _("New webhook"),
             "back_label": _("Webhooks"),
@@ -227,7 +228,7 @@ class WebhooksView(BaseView):
             "version": hook.version if hook else None,
             "action": f"/webhooks/{hook.id}/edit" if hook else "/webhooks/add",
             "conflict": None,
-            "submit_label": _("Save") if hook else _("Make the webhook"),
+            "submit_label": _("Save") if hook else _("Create webhook"),
             "sections": [{"title": "", "fields": _fields(wanted, errors)}],
         }
         grid = [(kind, KINDS[kind], change_events.EVENTS[kind]) for kind in KINDS]
@@ -240,13 +241,13 @@ class WebhooksView(BaseView):
             wrong=errors.get("events", []),
         )
 
-    def _refused(self, hook: Webhook | None, wanted: EventFilter, broken: RuleBroken) -> Any:
+    def _refused(self, hook: Webhook | None, wanted: WebhookSettings, broken: RuleBroken) -> Any:
         status, sentence, errors = refusal(broken)
         return self._form(hook, wanted, errors, "" if errors else sentence), status
 
     def _secret(self, key: int, name: str, secret: str) -> Any:
         page = self.render_template("webhooks/secret.html", key=key, name=name, secret=secret)
-        return never_stored(make_response(page))
+        return without_cache(make_response(page))
 
 
 # --- what is done
@@ -255,58 +256,64 @@ class WebhooksView(BaseView):
 def _refuse_others() -> None:
     """Raise Denied for anybody but an admin: whoever sets up a webhook takes records out of the house."""
     if not current_viewer().person.is_admin:
-        raise access.Denied(_("Only an admin decides about webhooks."))
+        raise access.Denied(_("Only an admin can manage webhooks."))
 
 
 def _found(record: Any, key: int) -> Any:
     row = access.get_visible(db.session(), record, key)
     if row is None:
-        raise NotThere(_("There is no such webhook or delivery."))
+        raise NotFound(_("There is no such webhook or delivery."))
     return row
 
 
 def _pause(hook: Webhook, by: int) -> None:
     with own_transaction() as session:
-        webhooks.pause(session, hook, by, _now())
-    flash(_("The webhook is paused. Events are noted and wait."), "success")
+        webhooks.pause(session, hook, Stamp(by, _now()))
+    flash(_("Webhook paused. Events are queued."), "success")
 
 
 def _resume(hook: Webhook, by: int) -> None:
     with own_transaction() as session:
-        webhooks.resume(session, hook, by, _now())
-    flash(_("The webhook is on. What waited goes out within minutes."), "success")
+        webhooks.resume(session, hook, Stamp(by, _now()))
+    flash(_("Webhook turned on. Queued deliveries are sent within minutes."), "success")
 
 
 def _test(hook: Webhook, by: int) -> None:
     with own_transaction() as session:
-        key = webhooks.test(session, hook, _now())
-    queue.enqueue(QUEUE, outbox.send, key)
-    flash(_("A test is on its way; what comes of it shows below."), "success")
+        key = webhooks.send_test(session, hook, _now())
+    engine.enqueue(WEBHOOKS, key)
+    flash(_("Test sent. The result appears below."), "success")
 
 
 def _retry(hook: Webhook, by: int) -> None:
     with own_transaction() as session:
-        count = webhooks.all_again(session, hook, by, _now())
-    goes = _("They go out within minutes, the oldest first.") if hook.state == "on" else _("They wait until it is on.")
-    told = _n("%(num)s delivery is sent again.", "%(num)s deliveries are sent again.", count)
+        count = webhooks.resend_failed(session, hook, Stamp(by, _now()))
+    goes = (
+        _("They are sent within minutes, oldest first.")
+        if hook.state == "on"
+        else _("They are sent once the webhook is on.")
+    )
+    told = _n("%(num)s delivery will be resent.", "%(num)s deliveries will be resent.", count)
     flash(f"{told} {goes}" if count else _("Nothing has failed in the last 30 days."), "success")
 
 
 def _delete(hook: Webhook, by: int) -> None:
     with own_transaction() as session:
-        webhooks.remove(session, hook, by, _now())
-    flash(_("The webhook and its log are deleted."), "success")
+        webhooks.remove(session, hook, Stamp(by, _now()))
+    flash(_("Webhook and log deleted."), "success")
 
 
 _TURNS = {"pause": _pause, "resume": _resume, "test": _test, "retry": _retry, "delete": _delete}
 
 
-def _typed() -> EventFilter:
+def _typed() -> WebhookSettings:
     form = request.form
     name, url = (form.get(each, "")[:2000] for each in ("name", "url"))
-    user = form.get("user", "")
-    user_id = int(user) if user.isdecimal() and len(user) < 10 else None
-    return EventFilter(name, url, tuple(form.getlist("events")[:100]), user_id, "is_on" in form)
+    user_id = parse_id(form.get("user", ""))
+    version = whole(form.get("version"), 0, 0, 2**31 - 1) or None
+    return WebhookSettings(
+        name, url, tuple(form.getlist("events")[:100]), user_id, "is_on" in form, version, allow_private=_private()
+    )
 
 
 def _now() -> datetime:
@@ -324,7 +331,7 @@ def _private() -> bool:
 # --- what is shown
 
 
-def _fields(wanted: EventFilter, errors: dict[str, list[str]]) -> list[dict[str, Any]]:
+def _fields(wanted: WebhookSettings, errors: dict[str, list[str]]) -> list[dict[str, Any]]:
     card = current_viewer().lookups.person(wanted.user_id) or {}
     base = {
         "value": "",
@@ -341,21 +348,21 @@ def _fields(wanted: EventFilter, errors: dict[str, list[str]]) -> list[dict[str,
         base
         | {
             "name": "name",
-            "label": _("Who is told?"),
+            "label": _("Name"),
             "value": wanted.name,
             "errors": errors.get("name"),
-            "maxlength": webhooks.LONGEST_NAME,
+            "maxlength": webhooks.MAX_NAME_LENGTH,
             "placeholder": _("Accounts, website …"),
         },
         base
         | {
             "name": "user",
-            "label": _("In whose eyes?"),
+            "label": _("Sees records as"),
             "kind": "person",
             "lookup_url": "/people/lookup",
             "selected": [(wanted.user_id, card["full_name"])] if card else [],
             "errors": errors.get("user"),
-            "help": _("Only what this user sees is told, and masked fields stay masked."),
+            "help": _("Only records this user can see are sent, and masked fields stay masked."),
         },
         base
         | {
@@ -374,7 +381,7 @@ def _fields(wanted: EventFilter, errors: dict[str, list[str]]) -> list[dict[str,
             "kind": "flag",
             "value": wanted.is_on,
             "required": False,
-            "help": _("While it is off nothing is noted. To hold events back for a while, pause it instead."),
+            "help": _("While off, no events are queued. To hold events back for a while, pause the webhook instead."),
         },
     ]
 
@@ -449,7 +456,7 @@ def _next(row: WebhookDelivery, viewer: Viewer, is_on: bool) -> dict[str, Any]:
     if row.state != "queued" or row.next_try_on is None:
         return {"kind": "missing"}
     if not is_on:
-        return {"kind": "text", "text": _("once it is on")}
+        return {"kind": "text", "text": _("when turned on")}
     return moment_cell(max(row.next_try_on, viewer.now), viewer)
 
 
@@ -463,7 +470,3 @@ def _place(row: WebhookDelivery, kind: str, numbers: dict[tuple[str, int], str])
         return {"kind": "record", "url": page, "number": number}
     url = f"{_BY_ID[kind]}{row.record_id}" if kind in _BY_ID and not row.event.endswith(".deleted") else None
     return {"kind": "record", "url": url, "number": row.number or f"{_ONE.get(kind, kind)} {row.record_id}"}
-
-
-#: (label, view class, icon, address) for the menu.
-SCREENS = ((_l("Webhooks"), WebhooksView, "webhook", "/webhooks/"),)

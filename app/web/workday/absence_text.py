@@ -17,29 +17,31 @@ from app.web.core.fields import Viewer
 def plan_of(session: Session, user: Any, viewer: Viewer) -> list[str]:
     """Sentences about the person's availability, the most lasting first."""
     said = []
-    leave = absence.leave_of(vars_of(user))
+    leave = absence.leave_period(vars_of(user))
     if leave is not None and (leave[1] is None or leave[1] > viewer.now):
         said = [_leave(user, leave, viewer), *warnings_of(session, user, viewer)]
     if not user.available:
-        return [_("You take no new work until you switch it on again."), *said]
+        return [_("You get no new work until you turn this on again."), *said]
     if user.away_until is not None and user.away_until > viewer.now:
-        return [_("You take no new work until %(moment)s.", moment=moment(user.away_until, viewer)), *said]
-    return said or [_("You take new work whenever it is your turn.")]
+        return [_("You get no new work until %(moment)s.", moment=moment(user.away_until, viewer)), *said]
+    return said or [_("You get new work by round robin.")]
 
 
 def warnings_of(session: Session, user: Any, viewer: Viewer) -> list[str]:
     """What is allowed, but leaves a gap: a delegate who is on leave himself at the same time."""
-    leave = absence.leave_of(vars_of(user))
-    both = absence.both_absent(session, user.delegate_id, leave) if leave and user.delegate_id else None
+    leave = absence.leave_period(vars_of(user))
+    both = absence.overlapping_leave(session, user.delegate_id, leave) if leave and user.delegate_id else None
     if both is None or (both[1] is not None and both[1] <= viewer.now):
         return []
     name, begins = _name(user.delegate_id, viewer), moment(both[0], viewer)
     if both[1] is None:
-        return [_("%(name)s is on leave too from %(begins)s: then nobody takes your turns.", name=name, begins=begins)]
+        return [
+            _("%(name)s is also on leave from %(begins)s. From then, no one covers for you.", name=name, begins=begins)
+        ]
     ends = moment(both[1], viewer)
     return [
         _(
-            "%(name)s is on leave too from %(begins)s to %(ends)s: in that time nobody takes your turns.",
+            "%(name)s is also on leave from %(begins)s to %(ends)s. During that time, no one covers for you.",
             name=name,
             begins=begins,
             ends=ends,
@@ -60,15 +62,15 @@ def stand_ins(session: Session, viewer: Viewer) -> list[str]:
             "ends": moment(ends, viewer) if ends else "",
         }
         if ends is None:
-            said.append(_("You stand in for %(name)s from %(begins)s, until further notice.", **words))
+            said.append(_("You cover for %(name)s from %(begins)s until further notice.", **words))
         else:
-            said.append(_("You stand in for %(name)s from %(begins)s to %(ends)s.", **words))
+            said.append(_("You cover for %(name)s from %(begins)s to %(ends)s.", **words))
     return said
 
 
 def vars_of(user: Any) -> dict[str, Any]:
     """The columns of absence as a dict."""
-    return {name: getattr(user, name) for name in absence.NAMES}
+    return {name: getattr(user, name) for name in absence.COLUMNS}
 
 
 def moment(at: datetime, viewer: Viewer) -> str:
@@ -78,20 +80,20 @@ def moment(at: datetime, viewer: Viewer) -> str:
     return f"{local:%-d %b, %H:%M}" if is_this_year else f"{local:%-d %b %Y, %H:%M}"
 
 
-def _leave(user: Any, leave: absence.Stretch, viewer: Viewer) -> str:
+def _leave(user: Any, leave: absence.Period, viewer: Viewer) -> str:
     begins, ends = leave
     words = {"begins": moment(begins, viewer), "ends": moment(ends, viewer) if ends else "", "name": ""}
     if user.delegate_id is None:
         if ends is None:
-            return _("From %(begins)s your turns are passed over, until you enter an end of your leave.", **words)
-        return _("From %(begins)s to %(ends)s your turns are passed over; nobody works in your stead.", **words)
+            return _("From %(begins)s you get no new work until you enter an end date.", **words)
+        return _("From %(begins)s to %(ends)s you get no new work. No one covers for you.", **words)
     words["name"] = _name(user.delegate_id, viewer)
     if ends is None:
-        return _("From %(begins)s %(name)s takes your turns and works on your records, with no end yet.", **words)
+        return _("From %(begins)s, %(name)s gets your new work and covers your records, with no end date yet.", **words)
     if begins <= viewer.now:
-        return _("%(name)s takes your turns and works on your records; on %(ends)s they come back to you.", **words)
+        return _("%(name)s gets your new work and covers your records. On %(ends)s they return to you.", **words)
     return _(
-        "From %(begins)s %(name)s takes your turns and works on your records; on %(ends)s they come back to you.",
+        "From %(begins)s, %(name)s gets your new work and covers your records. On %(ends)s they return to you.",
         **words,
     )
 

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from datetime import datetime, time, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from flask import Response, g, redirect, request
 from flask_appbuilder import BaseView, expose
 from flask_babel import gettext as _
-from sqlalchemy import or_, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.domain import notices
 from app.domain.base import RuleBroken
+from app.domain.snooze import snoozed_until
 from app.extensions import db
+from app.lib.ids import parse_id
 from app.models import Notification
 from app.ops.database import WRITES
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer, json_answer, refuse_as_json, whole
-from app.web.pages.screen import refuse_as_page
+from app.web.records.screen import refuse_as_page
 from app.web.security.sessions import signed_in
 from app.web.workday import delivery_log
 from app.web.workday.notice_preferences import NAMES
@@ -28,7 +30,6 @@ from app.wording import cards_of, home_of, text_of, url_of
 
 #: How many the panel shows, newest first, and a page of all notices.
 PANEL, PAGE = 30, 50
-MORNING = time(9)
 #: What may be marked or snoozed at once: all notices of one record.
 _PLACES = ("lead_id", "ticket_id", "customer_id")
 
@@ -57,7 +58,7 @@ class BellView(BaseView):
     def count(self) -> Response:
         """{unread}, for pages whose socket is down."""
         viewer = current_viewer()
-        return json_answer(200, {"unread": notices.unread(db.session(), viewer.person.id, viewer.now)})
+        return json_answer(200, {"unread": notices.count_unread(db.session(), viewer.person.id, viewer.now)})
 
     @expose("/read", methods=["POST"])
     @expose("/read/<int:one>", methods=["POST"])
@@ -81,14 +82,14 @@ class BellView(BaseView):
         if sent.get("about"):
             chosen.append(Notification.read_on.is_(None))
         step = update(Notification).where(*chosen)
-        return self._answer(_changed(step.values(snoozed_until=moment, read_on=None)))
+        return self._answer(_changed(step.values(notices.snooze_values(moment))))
 
     def _answer(self, changed: int) -> Any:
         """The panel anew for the page, the count for a script, the page of all where one came from there."""
         if request.headers.get("HX-Target") == "bell-panel":
             return self.render_template("crm/bell.html", **_panel())
         if request.is_json:
-            unread = notices.unread(db.session(), current_viewer().person.id, current_viewer().now)
+            unread = notices.count_unread(db.session(), current_viewer().person.id, current_viewer().now)
             return json_answer(200, {"changed": changed, "unread": unread})
         came = urlsplit(request.referrer or "")
         return redirect(f"/bell/?{came.query}" if came.path == "/bell/" and came.query else "/bell/")
@@ -96,12 +97,7 @@ class BellView(BaseView):
 
 def until(said: str, now: datetime, zone: Any) -> datetime:
     """When a snoozed notice comes back. Raises RuleBroken for anything but 15m, 1h, tomorrow and now."""
-    spans = {"15m": timedelta(minutes=15), "1h": timedelta(hours=1), "now": timedelta()}
-    if said in spans:
-        return now + spans[said]
-    if said == "tomorrow":
-        return datetime.combine(now.astimezone(zone).date() + timedelta(days=1), MORNING, tzinfo=zone)
-    raise RuleBroken(_("Please choose 15 minutes, an hour, or tomorrow at nine."), "until")
+    return now if said == "now" else snoozed_until(said, now, zone)
 
 
 # --- what is shown -----------------------------------------------------------------------------------------------
@@ -112,8 +108,7 @@ def _panel() -> dict[str, Any]:
     viewer, held = current_viewer(), db.session()
     mine = select(Notification).where(Notification.user_id == viewer.person.id)
     back = (Notification.read_on.is_(None), Notification.snoozed_until <= viewer.now)
-    awake = or_(Notification.snoozed_until.is_(None), Notification.snoozed_until <= viewer.now)
-    rows = set(held.scalars(mine.where(awake).order_by(Notification.id.desc()).limit(PANEL)))
+    rows = set(held.scalars(mine.where(notices.not_snoozed(viewer.now)).order_by(Notification.id.desc()).limit(PANEL)))
     rows |= set(held.scalars(mine.where(*back).order_by(Notification.snoozed_until.desc()).limit(PANEL)))
     shown = sorted(rows, key=lambda row: (_moment(row, viewer.now), row.id), reverse=True)[:PANEL]
     return {"groups": grouped(held, shown, viewer), "unread": _unread(held, viewer)}
@@ -121,7 +116,7 @@ def _panel() -> dict[str, Any]:
 
 def _moment(row: Any, now: datetime) -> datetime:
     """When a notice last came to the person's eyes."""
-    is_back = row.snoozed_until is not None and row.read_on is None and row.snoozed_until <= now
+    is_back = row.snoozed_until is not None and row.read_on is None and not notices.is_snoozed(row, now)
     return row.snoozed_until if is_back else row.at
 
 
@@ -140,7 +135,7 @@ def grouped(session: Session, rows: list[Any], viewer: Any) -> list[dict[str, An
 def _item(row: Any, cards: dict[tuple[str, int], str], viewer: Viewer) -> dict[str, Any]:
     """One notice for the templates."""
     home = home_of(row, cards)
-    is_away = row.snoozed_until is not None and row.snoozed_until > viewer.now and row.read_on is None
+    is_away = notices.is_snoozed(row, viewer.now) and row.read_on is None
     return {
         "id": row.id,
         "text": text_of(row, **delivery_log.names_of(row, viewer)),
@@ -191,7 +186,7 @@ def _page() -> dict[str, Any]:
 def _filters(show: str, kind: str, now: datetime) -> list[Any]:
     """The WHERE of the page's filters. Raises RuleBroken for those that there are not."""
     if show not in ("", "unread", "snoozed") or (kind and kind not in notices.KINDS):
-        raise RuleBroken(_("There is no such filter. Please choose one of those offered."))
+        raise RuleBroken(_("There is no such filter. Please choose one from the list."))
     rules = [Notification.kind == kind] if kind else []
     if show:
         rules.append(Notification.read_on.is_(None))
@@ -214,7 +209,7 @@ def _days(held: Session, rows: list[Any], viewer: Viewer) -> list[dict[str, Any]
 
 def _unread(held: Session, viewer: Viewer) -> int:
     """The count, also for the badge of the page around it."""
-    g.unread = notices.unread(held, viewer.person.id, viewer.now)
+    g.unread = notices.count_unread(held, viewer.person.id, viewer.now)
     return int(g.unread)
 
 
@@ -232,20 +227,17 @@ def _chosen() -> list[Any]:
     sent = _sent()
     if sent.get("about"):
         column, _sep, key = str(sent["about"]).partition(":")
-        if column not in _PLACES or not _is_id(key):
-            raise RuleBroken(_("These are no notices."), "about")
-        return [getattr(Notification, column) == int(key)]
+        record_id = parse_id(key)
+        if column not in _PLACES or record_id is None:
+            raise RuleBroken(_("These aren't valid notifications."), "about")
+        return [getattr(Notification, column) == record_id]
     raw = sent.get("ids", sent.get("id")) if request.is_json else request.form.getlist("ids") or sent.get("id")
     if raw in (None, "all"):
         return []
-    texts = [str(each) for each in (raw if isinstance(raw, list) else [raw])][:1000]
-    if not all(_is_id(text) for text in texts):
-        raise RuleBroken(_("These are no notices."), "ids")
-    return [Notification.id.in_([int(text) for text in texts])]
-
-
-def _is_id(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) < 10
+    ids = [parse_id(each) for each in (raw if isinstance(raw, list) else [raw])][:1000]
+    if None in ids:
+        raise RuleBroken(_("These aren't valid notifications."), "ids")
+    return [Notification.id.in_(ids)]
 
 
 def _changed(step: Any) -> int:
@@ -256,7 +248,7 @@ def _changed(step: Any) -> int:
     token = WRITES.set(True)
     try:
         done = held.execute(own, execution_options={"synchronize_session": False})
-        notices.rung(held, current_viewer().person.id)
+        notices.note_count_changed(held, current_viewer().person.id)
         held.commit()
     finally:
         WRITES.reset(token)

@@ -10,7 +10,7 @@ from flask_appbuilder.api import BaseApi, protect
 from flask_appbuilder.security.decorators import permission_name
 from flask_babel import gettext as _
 
-from app.domain.base import NotThere
+from app.domain.base import NotFound
 from app.domain.permissions import VERBS
 from app.extensions import db
 from app.web.api import schemas
@@ -52,7 +52,7 @@ class UserResource(SentenceResponses, BaseApi):
     csrf_exempt = False
     is_told = True
     told = {
-        "get": OperationSpec("Read one", (404,), ("pk",)),
+        "get": OperationSpec("Read one record", (404,), ("pk",)),
         "get_list": OperationSpec("List", (414,), ("page",), answer="list"),
     }
 
@@ -81,7 +81,7 @@ class UserResource(SentenceResponses, BaseApi):
         """One colleague's card."""
         card = current_viewer().lookups.person(pk)
         if card is None:
-            raise NotThere(_("There is no such colleague."))
+            raise NotFound(_("There is no such colleague."))
         return json_answer(200, {"id": pk, "result": card})
 
     def add_apispec_components(self, api_spec: Any) -> None:

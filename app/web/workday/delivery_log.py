@@ -9,6 +9,7 @@ from flask_babel import gettext as _
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.domain import notices
 from app.models import Delivery
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
@@ -73,45 +74,48 @@ def ledger_of(row: Any, deliveries: dict[str, Delivery], viewer: Viewer) -> list
     return [
         {"icon": "bell", "label": _("Bell"), "text": _in_bell(row, viewer), "tone": ""},
         {"icon": "device-desktop", "label": _("On screen")} | _on_screen(deliveries.get("screen"), viewer),
-        {"icon": "mail", "label": _("E-mail")} | _by_email(deliveries.get("email"), viewer),
+        {"icon": "mail", "label": _("Email")} | _by_email(deliveries.get("email"), viewer),
     ]
 
 
 def _in_bell(row: Any, viewer: Viewer) -> str:
     if row.read_on is not None and row.read_on == row.at:
-        return str(_("Not wanted in the bell: it came as read."))
+        return str(_("Turned off in your preferences; added as read."))
     if row.read_on is not None:
         return str(_("Shown since %(at)s, read %(read)s.", at=_exact(row.at, viewer), read=_exact(row.read_on, viewer)))
-    if row.snoozed_until is not None and row.snoozed_until > viewer.now:
-        return str(_("Snoozed; it comes back %(at)s.", at=_exact(row.snoozed_until, viewer)))
+    if notices.is_snoozed(row, viewer.now):
+        return str(_("Snoozed until %(at)s.", at=_exact(row.snoozed_until, viewer)))
     return str(_("Shown since %(at)s, not read yet.", at=_exact(row.at, viewer)))
 
 
 def _on_screen(sent: Delivery | None, viewer: Viewer) -> dict[str, str]:
     if sent is None:
-        return {"text": _("Not shown: no page was open, or you do not want it there."), "tone": "gray"}
+        return {"text": _("Not shown: no page was open, or you turned this off."), "tone": "gray"}
     return {"text": _("Shown %(at)s.", at=_exact(sent.at, viewer)), "tone": ""}
 
 
 def _by_email(sent: Delivery | None, viewer: Viewer) -> dict[str, str]:
     if sent is None:
-        return {"text": _("Not sent: you did not ask for an e-mail of this kind."), "tone": "gray"}
+        return {"text": _("Not sent: you turned off email for this kind of notification."), "tone": "gray"}
     at = _exact(sent.at, viewer)
     if sent.state == "sent":
         return {"text": _("Sent %(at)s.", at=at), "tone": "green"}
     if sent.state == "failed":
-        return {"text": _("Failed %(at)s: %(why)s", at=at, why=sent.error or _("no reason is known.")), "tone": "red"}
+        return {
+            "text": _("Failed %(at)s: %(why)s", at=at, why=sent.error or _("no reason was recorded.")),
+            "tone": "red",
+        }
     if sent.state == "unknown":
         return {
-            "text": _("Broken off while sending %(at)s: it may have arrived. It is not sent again.", at=at),
+            "text": _("Interrupted while sending %(at)s. It may have arrived and is not resent.", at=at),
             "tone": "amber",
         }
     if sent.tries:
         return {
-            "text": _("Not sent yet after %(n)s tries; it is tried again. %(why)s", n=sent.tries, why=sent.error or ""),
+            "text": _("Not sent after %(n)s attempts; it will be retried. %(why)s", n=sent.tries, why=sent.error or ""),
             "tone": "amber",
         }
-    return {"text": _("Waiting to be sent since %(at)s.", at=at), "tone": ""}
+    return {"text": _("Waiting since %(at)s.", at=at), "tone": ""}
 
 
 def _exact(moment: Any, viewer: Viewer) -> str:

@@ -13,7 +13,7 @@ from flask_babel import gettext as _
 from sqlalchemy import Select, and_, case, func, or_, select, true
 
 from app.domain import leads, tickets
-from app.domain.tasks import OPEN, WATCHED, Task
+from app.domain.tasks import ACTIVE, OPEN, Task
 from app.extensions import db
 from app.lib import phone
 from app.models import AssignmentRequest, Customer, Lead, Ticket
@@ -119,7 +119,7 @@ def tasks_of_today(viewer: Viewer, most: int) -> list[DaySection]:
 
 
 def _tasks(viewer: Viewer, rule: Any, most: int) -> list[Any]:
-    mine = (Task.assignee_id.in_(sorted(viewer.person.own)), Task.status.in_(OPEN), rule)
+    mine = (Task.assignee_id.in_(sorted(viewer.person.own_ids)), Task.status.in_(OPEN), rule)
     query = _task_query(_total(Task, *mine)).where(*mine).order_by(Task.due_on, Task.id)
     return list(db.session.execute(query.limit(most)))
 
@@ -186,14 +186,14 @@ def nobody_left(viewer: Viewer, most: int) -> list[DaySection]:
         return []
     reach = viewer.person.reach("Tasks")
     # "= 1": the database uses no index for IS TRUE.
-    rules = [Task.exhausted == true(), Task.status.in_(WATCHED), Task.assignee_id.not_in(sorted(viewer.person.own))]
+    rules = [Task.exhausted == true(), Task.status.in_(ACTIVE), Task.assignee_id.not_in(sorted(viewer.person.own_ids))]
     if reach is not None:
         rules.append(Task.assignee_id.in_(sorted(reach)))
     query = _task_query(_total(Task, *rules)).where(*rules).order_by(Task.due_on, Task.id)
     found = list(db.session.execute(query.limit(most)))
     rows = [_stuck_row(row, viewer) for row in found]
-    url = _listed("/tasks/", _flt_eq_exhausted="1", _flt_in_status=",".join(WATCHED))
-    return [_part("nobody", _("Nobody is left"), "urgent", "red", found, rows, url)]
+    url = _listed("/tasks/", _flt_eq_exhausted="1", _flt_in_status=",".join(ACTIVE))
+    return [_part("nobody", _("No one available"), "urgent", "red", found, rows, url)]
 
 
 def _stuck_row(row: Any, viewer: Viewer) -> dict[str, Any]:
@@ -206,7 +206,7 @@ def _stuck_row(row: Any, viewer: Viewer) -> dict[str, Any]:
 
 def _tasks_url(viewer: Viewer, **due: datetime) -> str:
     """The list of my open tasks, narrowed by due_lt and due_ge."""
-    own = sorted(viewer.person.own)
+    own = sorted(viewer.person.own_ids)
     whose = {"_flt_eq_assignee": "@me"} if len(own) == 1 else {"_flt_in_assignee": ",".join(map(str, own))}
     times = {f"_flt_{name[4:]}_due_on": moment.isoformat(timespec="seconds") for name, moment in due.items()}
     return _listed("/tasks/", **whose, _flt_in_status=",".join(OPEN), **times, _oc="due_on", _od="asc")
@@ -220,13 +220,13 @@ def new_leads(viewer: Viewer, most: int) -> list[DaySection]:
     if not viewer.person.may("Leads", "read"):
         return []
     status = _statuses(viewer, "lead_status", {"new"})
-    rules = (Lead.assignee_id.in_(sorted(viewer.person.own)), Lead.status_id.in_(status))
+    rules = (Lead.assignee_id.in_(sorted(viewer.person.own_ids)), Lead.status_id.in_(status))
     query = select(Lead.number, Lead.created_on, Lead.assignee_id, *_PERSON, _total(Lead, *rules))
     query = query.outerjoin(Customer, Customer.id == Lead.customer_id).where(*rules).order_by(Lead.id.desc())
     found = list(db.session.execute(query.limit(most)))
     rows = [_lead_row(row, viewer) | {"due": moment_cell(row.created_on, viewer)} for row in found]
     url = _whose_list("/leads/", viewer, status)
-    return [_part("new-leads", _("New leads, untouched"), "sparkles", "teal", found, rows, url)]
+    return [_part("new-leads", _("New leads without activity"), "sparkles", "teal", found, rows, url)]
 
 
 def new_tickets(viewer: Viewer, most: int) -> list[DaySection]:
@@ -234,17 +234,17 @@ def new_tickets(viewer: Viewer, most: int) -> list[DaySection]:
     if not viewer.person.may("Tickets", "read"):
         return []
     status = _statuses(viewer, "ticket_status", {"new"})
-    rules = (Ticket.assignee_id.in_(sorted(viewer.person.own)), Ticket.status_id.in_(status))
+    rules = (Ticket.assignee_id.in_(sorted(viewer.person.own_ids)), Ticket.status_id.in_(status))
     columns = (Ticket.number, Ticket.title, Ticket.created_on, Ticket.assignee_id, *_CUSTOMER, _total(Ticket, *rules))
     query = select(*columns).outerjoin(Customer, Customer.id == Ticket.customer_id).where(*rules)
     found = list(db.session.execute(query.order_by(Ticket.id.desc()).limit(most)))
     rows = [_ticket_row(row, viewer) | {"due": moment_cell(row.created_on, viewer)} for row in found]
     url = _whose_list("/tickets/", viewer, status)
-    return [_part("new-tickets", _("New tickets, untouched"), "inbox", "teal", found, rows, url)]
+    return [_part("new-tickets", _("New tickets without activity"), "inbox", "teal", found, rows, url)]
 
 
 def _whose_list(root: str, viewer: Viewer, statuses: Iterable[int]) -> str:
-    own = sorted(viewer.person.own)
+    own = sorted(viewer.person.own_ids)
     whose = {"_flt_eq_assignee": "@me"} if len(own) == 1 else {"_flt_in_assignee": ",".join(map(str, own))}
     return _listed(root, **whose, _flt_in_status=",".join(map(str, statuses)))
 
@@ -261,7 +261,7 @@ def promised_leads(viewer: Viewer, most: int) -> list[DaySection]:
     query = select(*columns).outerjoin(Customer, Customer.id == Lead.customer_id).where(*rules)
     found = list(db.session.execute(query.order_by(_owed(Lead), Lead.id).limit(most)))
     rows = [_lead_row(row, viewer) | _promise(row, viewer) for row in found]
-    title = _("Leads that should be answered soon")
+    title = _("Leads to respond to soon")
     return [_part("sla-leads", title, "hourglass", "orange", found, rows, "/?only=sla-leads")]
 
 
@@ -275,12 +275,12 @@ def promised_tickets(viewer: Viewer, most: int) -> list[DaySection]:
     query = query.where(*rules).order_by(_owed(Ticket), Ticket.id).limit(most)
     found = list(db.session.execute(query))
     rows = [_ticket_row(row, viewer) | _promise(row, viewer) for row in found]
-    title = _("Tickets that should be answered or resolved soon")
+    title = _("Tickets to respond to or resolve soon")
     return [_part("sla-tickets", title, "hourglass", "orange", found, rows, "/?only=sla-tickets")]
 
 
 def _promised(record: Any, viewer: Viewer, open_statuses: list[int]) -> tuple[Any, ...]:
-    mine = record.assignee_id.in_(sorted(viewer.person.own))
+    mine = record.assignee_id.in_(sorted(viewer.person.own_ids))
     near = or_(record.reply_due_on < viewer.now + PROMISED, record.resolve_due_on < viewer.now + PROMISED)
     return mine, record.status_id.in_(open_statuses), record.paused_on.is_(None), near
 
@@ -294,7 +294,7 @@ def _owed(record: Any) -> Any:
 
 def _promise(row: Any, viewer: Viewer) -> dict[str, Any]:
     is_reply = row.reply_due_on is not None and row.owed_on == row.reply_due_on
-    return {"due": moment_cell(row.owed_on, viewer, True), "note": _("first answer") if is_reply else _("resolution")}
+    return {"due": moment_cell(row.owed_on, viewer, True), "note": _("first response") if is_reply else _("resolution")}
 
 
 def _statuses(viewer: Viewer, master: str, meanings: Iterable[str]) -> list[int]:
@@ -319,14 +319,14 @@ def requests_waiting(viewer: Viewer, most: int) -> list[DaySection]:
     found = list(db.session.execute(query.where(rule).order_by(asked.id).limit(most)))
     # The menu's badge says the same number: it need not ask again.
     g.waiting = min(found[0].total if found else 0, requests.MOST_COUNTED)
-    rows, title = [_request_row(row, viewer) for row in found], _("Requests waiting for me")
+    rows, title = [_request_row(row, viewer) for row in found], _("Requests waiting for my decision")
     return [_part("requests", title, "clipboard-check", "violet", found, rows, "/requests/?tab=waiting")]
 
 
 def _request_row(row: Any, viewer: Viewer) -> dict[str, Any]:
     by, for_ = viewer.lookups.person(row.created_by_id), viewer.lookups.person(row.requested_user_id)
     names = {"by": by["full_name"] if by else "–", "to": for_["full_name"] if for_ else "–"}
-    title = _("%(by)s asks: %(record)s for %(to)s", record=row.lead or row.ticket or _("a record"), **names)
+    title = _("%(by)s requests %(record)s for %(to)s", record=row.lead or row.ticket or _("a record"), **names)
     actions = [
         {"label": _("Approve"), "icon": "check", "url": f"/requests/decide/{row.id}?approve=1", "method": "post"},
         {"label": _("Reject"), "icon": "x", "url": f"/requests/reject/{row.id}"},
@@ -390,7 +390,7 @@ def _call(row: Any, viewer: Viewer) -> dict[str, str] | None:
         return {"never": _("Do not call")}
     if not row.phone or viewer.person.mask("mobile") != "full":
         return None
-    return {"tel": row.phone, "text": phone.shown(row.phone)}
+    return {"tel": row.phone, "text": phone.display(row.phone)}
 
 
 def _stand_in(user_id: int | None, viewer: Viewer) -> str:

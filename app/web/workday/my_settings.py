@@ -31,7 +31,7 @@ class ReminderOffsetsField(TextField):
 
     def parse(self, raw: Any, viewer: Viewer) -> Any:
         """Whole minutes, largest first."""
-        return reminder_preferences.offsets_typed(super().parse(raw, viewer) or "")
+        return reminder_preferences.parse_offsets(super().parse(raw, viewer) or "")
 
     def form_value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """As people write them."""
@@ -52,7 +52,7 @@ class Named(Field):
         if raw in (None, ""):
             return None
         if raw not in dict(self.choices()):
-            raise RuleBroken(_g("There is no such choice in “%(name)s”.", name=str(self.label)), self.name)
+            raise RuleBroken(_g("“%(name)s” doesn't have this option.", name=str(self.label)), self.name)
         return raw
 
     def form_input(self, raw: Any, errors: list[str], viewer: Viewer) -> dict[str, Any]:
@@ -65,24 +65,24 @@ _turn: dict[str, Any] = {"edit": True}
 FIELDS: list[Field] = [
     BooleanField(
         "available",
-        _("I take new work"),
+        _("Available for new work"),
         (User.available,),
         **_turn,
-        help=_("Off: round robin passes you over until you switch it on again."),
+        help=_("When off, round robin skips you until you turn it on again."),
     ),
     DateTimeField("away_until", _("Away until"), (User.away_until,), **_turn, help=_("For a meeting or a day off.")),
     DateTimeField("leave_from", _("On leave from"), (User.leave_from,), **_turn),
     DateTimeField("leave_to", _("Back on"), (User.leave_to,), **_turn, help=_("Empty: until further notice.")),
     PersonField(
         "delegate",
-        _("Who stands in"),
+        _("Covered by"),
         (User.delegate_id,),
         key="delegate_id",
         **_turn,
-        help=_("Takes your turns and works on your records while you are on leave."),
+        help=_("Gets your new work and covers your records while you are on leave."),
     ),
     ReminderOffsetsField(
-        "reminder_minutes", _("Minutes before a task is due"), (User.reminder_minutes,), most=60, **_turn
+        "reminder_minutes", _("Minutes before a task is due"), (User.reminder_minutes,), max_length=60, **_turn
     ),
     Named("time_zone", _("Time zone"), (User.time_zone,), choices=zone_choices, **_turn),
     Named("locale", _("Language"), (User.locale,), choices=language_choices, **_turn),
@@ -96,10 +96,10 @@ PARTS = (
 )
 #: What else is one's own: (label, icon, address, what it is).
 MORE = (
-    (_("What I am told of"), "bell", "/bell/choices", _("Bell, screen and e-mail, by kind of notice")),
-    (_("My page"), "user-circle", "/users/userinfo/", _("Name, mobile, rights")),
-    (_("Password"), "password", "/resetmypassword/form", _("Change it; other sessions end")),
-    (_("Where I am signed in"), "device-desktop", "/sessions/", _("Browsers and devices")),
+    (_("Notifications"), "bell", "/bell/choices", _("Bell, screen and email, by kind of notification")),
+    (_("My profile"), "user-circle", "/users/userinfo/", _("Name, mobile, permissions")),
+    (_("Password"), "password", "/resetmypassword/form", _("Changing it ends your other sessions")),
+    (_("Sessions"), "device-desktop", "/sessions/", _("Browsers and devices")),
     (_("API keys"), "key", "/keys/", _("For programs that act as you")),
 )
 
@@ -145,7 +145,7 @@ def _save(raw: dict[str, Any], mark: str, viewer: Viewer) -> User:
     # Anew: the gate has read a part of the row before the lock.
     user = held.scalars(mine, execution_options={"populate_existing": True}).one()
     if mark != mark_of(_typed(user, viewer)):
-        raise Conflict(_g("Your settings were changed meanwhile, in another window or by an admin."))
+        raise Conflict(_g("Your settings were changed in another window or by an admin."))
     before = _typed(user, viewer)
     changed = {name: given for name, given in raw.items() if str(given) != _as_text(before[name])}
     values = PLAN.parse(changed, "edit", viewer)
@@ -155,7 +155,7 @@ def _save(raw: dict[str, Any], mark: str, viewer: Viewer) -> User:
         setattr(user, name, value)
     if user.reminder_minutes != old:
         with access.as_system(held):
-            reminder_preferences.rearm(held, user.id, reminders.offsets_of(user), viewer.now)
+            reminder_preferences.reschedule(held, user.id, reminders.reminder_offsets(user), viewer.now)
     return user
 
 
@@ -201,7 +201,7 @@ def _input(each: Field, shown: dict[str, Any], errors: dict[str, list[str]], vie
         raw = viewer.lookups.find_person(raw)
     made = each.form_input(raw, errors.get(each.name, []), viewer)
     if each.name == "reminder_minutes":
-        house = ", ".join(str(minutes) for minutes in reminders.offsets_of(None))
+        house = ", ".join(str(minutes) for minutes in reminders.reminder_offsets(None))
         made |= {
             "placeholder": house,
             "help": _g("Up to five numbers. Empty: the office's, %(minutes)s.", minutes=house),

@@ -21,27 +21,27 @@ from app.web.security.sessions import signed_in
 
 #: kind -> what a person calls it.
 NAMES = {
-    "assigned": _l("A lead or ticket is given to me"),
-    "unassigned": _l("A lead or ticket of mine goes to somebody else"),
-    "task_assigned": _l("A task is given to me"),
-    "task_taken": _l("An overdue task of mine goes to a colleague"),
-    "task_due": _l("A task of mine is due soon"),
-    "task_overdue": _l("A task of mine is overdue"),
-    "status": _l("A record of mine changes its status"),
+    "assigned": _l("A lead or ticket is assigned to me"),
+    "unassigned": _l("One of my leads or tickets is reassigned"),
+    "task_assigned": _l("A task is assigned to me"),
+    "task_taken": _l("One of my overdue tasks is reassigned"),
+    "task_due": _l("One of my tasks is due soon"),
+    "task_overdue": _l("One of my tasks is overdue"),
+    "status": _l("The status of one of my records changes"),
     "missed_call": _l("I missed a call"),
-    "request": _l("Somebody asks for a record, and I decide"),
-    "request_approved": _l("A request was approved"),
-    "request_rejected": _l("A request was rejected"),
-    "request_expired": _l("A request of mine expired"),
-    "request_withdrawn": _l("A request was withdrawn"),
-    "sla_warning": _l("An answer is owed soon"),
-    "sla_breach": _l("An answer is late"),
-    "sla_escalated": _l("A late answer in my team is passed up to me"),
-    "mention": _l("Somebody mentions me in a note"),
-    "comment": _l("Somebody writes a note on a record of mine"),
-    "exhausted": _l("Nobody is left for an overdue task"),
-    "job_lag": _l("The jobs of the system are late"),
-    "webhook": _l("A webhook stopped, because it does not arrive"),
+    "request": _l("A request is waiting for my decision"),
+    "request_approved": _l("A request is approved"),
+    "request_rejected": _l("A request is rejected"),
+    "request_expired": _l("One of my requests expires"),
+    "request_withdrawn": _l("A request is withdrawn"),
+    "sla_warning": _l("A response or resolution is due soon"),
+    "sla_breach": _l("A response or resolution is overdue"),
+    "sla_escalated": _l("An overdue record in my team is escalated to me"),
+    "mention": _l("Someone mentions me in a note"),
+    "comment": _l("Someone adds a note to one of my records"),
+    "exhausted": _l("No one is available for an overdue task"),
+    "job_lag": _l("Background jobs are delayed"),
+    "webhook": _l("A webhook was paused or turned off"),
 }
 #: (title, kinds), as the page shows them; a kind that is in none stands last.
 GROUPS = (
@@ -56,9 +56,9 @@ GROUPS = (
 )
 #: channel -> (label, icon, what it is).
 CHANNELS = {
-    "bell": (_l("Bell"), "bell", _l("counts as unread")),
+    "bell": (_l("Bell"), "bell", _l("counted as unread")),
     "screen": (_l("On screen"), "device-desktop", _l("pops up")),
-    "email": (_l("E-mail"), "mail", _l("to my address")),
+    "email": (_l("Email"), "mail", _l("sent to my address")),
 }
 Table = dict[str, dict[str, bool]]
 
@@ -86,17 +86,19 @@ class ChoicesView(BaseView):
             db.session.rollback()
             status, sentence, _errors = gate.refusal(broken)
             return self._page(typed, mark(mine(db.session())), sentence), status
-        flash(_("Your choices are saved."), "success")
+        flash(_("Preferences saved."), "success")
         return redirect("/bell/choices/")
 
     def _page(self, table: Table, seen: str, error: str = "") -> Any:
         channels = [
             {"name": name, "label": label, "icon": icon, "what": what} for name, (label, icon, what) in CHANNELS.items()
         ]
-        is_default = notices.deviations({kind: row for kind, row in table.items() if kind in notices.KINDS}) is None
+        is_default = (
+            notices.non_default_choices({kind: row for kind, row in table.items() if kind in notices.KINDS}) is None
+        )
         return self.render_template(
             "crm/choices.html",
-            title=_("How I am told"),
+            title=_("Notification preferences"),
             groups=_groups(table),
             mark=seen,
             channels=channels,
@@ -158,6 +160,6 @@ def store(session: Session, table: Table, seen: str | None) -> None:
     """
     user = mine(session, lock=True)
     if seen is not None and seen != mark(user):
-        raise Conflict(_("You changed your choices in another window meanwhile. Look at them again, then save."))
-    user.notice_choices = notices.deviations(table)
+        raise Conflict(_("Your preferences were changed in another window. Review them, then save again."))
+    user.notice_choices = notices.non_default_choices(table)
     session.commit()

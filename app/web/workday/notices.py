@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import Response
 from flask_appbuilder.api import expose, protect
+from flask_appbuilder.models.sqla.interface import SQLAInterface
 from flask_appbuilder.security.decorators import permission_name
 from flask_babel import gettext as _
 from sqlalchemy.orm import Session
@@ -14,16 +15,14 @@ from app.domain import notices
 from app.domain.base import RuleBroken
 from app.domain.notices import KINDS, Notification
 from app.extensions import db
-from app.models import Customer, Lead, Ticket
+from app.models import Customer
 from app.web.api import schemas
 from app.web.api.operations import OperationSpec
 from app.web.api.resource import Resource, sent
-from app.web.core.date_fields import DateTimeField
 from app.web.core.fields import BooleanField, ChoiceField, Field, NumberField, Viewer
 from app.web.core.gate import json_answer, refuse_as_json
 from app.web.core.record_service import RecordService
-from app.web.core.record_table import RecordTable
-from app.web.core.reference_fields import PersonField, RecordField
+from app.web.core.reference_fields import RecordField
 from app.web.workday import delivery_log, notice_preferences
 from app.wording import text_of
 
@@ -55,25 +54,29 @@ class Sentence(Field):
         return text_of(row, **delivery_log.names_of(row, viewer))
 
 
-FIELDS: list[Field] = [
+SPECIAL_FIELDS = (
     Sentence(
         "text",
-        "Text",
-        (Notification.kind, Notification.payload, Notification.actor_id, Notification.lead_id),
+        columns=(Notification.kind, Notification.payload, Notification.actor_id, Notification.lead_id),
         schema={"type": "string"},
     ),
-    ChoiceField("kind", "Kind", (Notification.kind,), options=KINDS, filter=True),
-    DateTimeField("at", "At", (Notification.at,), filter=True, sort=True),
-    PersonField("actor", "Actor", (Notification.actor_id,)),
-    RecordField("lead", "Lead", (Notification.lead_id, Lead.number), record=Lead, url="/leads/"),
-    RecordField("ticket", "Ticket", (Notification.ticket_id, Ticket.number), record=Ticket, url="/tickets/"),
-    RecordField(
-        "customer", "Customer", (Notification.customer_id, Customer.number), record=Customer, url="/customers/"
-    ),
-    NumberField("task_id", "Task", (Notification.task_id,)),
-    ReadFlagField("read", "Read", (Notification.read_on,), filter=True, edit=True),
-    DateTimeField("snoozed_until", "Snoozed until", (Notification.snoozed_until,), edit=True),
-]
+    ChoiceField("kind", options=KINDS),
+    RecordField("customer", columns=(Notification.customer_id, Customer.number), record=Customer),
+    NumberField("task_id", columns=(Notification.task_id,)),
+    ReadFlagField("read", columns=(Notification.read_on,)),
+)
+LABELS = {
+    "text": "Text",
+    "kind": "Kind",
+    "at": "At",
+    "actor": "Actor",
+    "lead": "Lead",
+    "ticket": "Ticket",
+    "customer": "Customer",
+    "task_id": "Task",
+    "read": "Read",
+    "snoozed_until": "Snoozed until",
+}
 
 
 def deliveries(session: Session, ids: list[int], viewer: Viewer) -> dict[int, dict[str, Any]]:
@@ -101,25 +104,24 @@ class NoticeService(RecordService):
 
     record = Notification
     module = "Dashboard"
-    record_table = RecordTable(
-        Notification,
-        FIELDS,
-        joins=(
-            (Lead, Lead.id == Notification.lead_id),
-            (Ticket, Ticket.id == Notification.ticket_id),
-            (Customer, Customer.id == Notification.customer_id),
-        ),
-        many=deliveries,
-    )
+    fields = SPECIAL_FIELDS
+    label_columns = LABELS
+    load_children = staticmethod(deliveries)
+
+    def create(self, session: Session, values: dict[str, Any], viewer: Viewer) -> Notification:
+        """Never: the system makes them."""
+        raise RuleBroken(_("Notifications are made by the system."))
 
     def change(self, session: Session, row: Notification, values: dict[str, Any], viewer: Viewer) -> None:
         """Mark read or unread, snooze."""
+        columns = notices.snooze_values(values["snoozed_until"]) if "snoozed_until" in values else {}
         if "read" in values:
-            row.read_on = viewer.now if values["read"] else None
-        if "snoozed_until" in values:
-            row.snoozed_until = values["snoozed_until"]
+            columns["read_on"] = viewer.now if values["read"] else None
+        for name, value in columns.items():
+            setattr(row, name, value)
+        notices.note_count_changed(session, viewer.person.id)
         if not values:
-            raise RuleBroken(_("Please say what to change: read or snoozed_until."))
+            raise RuleBroken(_("Please send what to change: read or snoozed_until."))
 
 
 _TABLE = {
@@ -131,7 +133,11 @@ _TABLE = {
 _CHOICES = schemas.shape(
     {
         "choices": _TABLE,
-        "mark": {"type": "string", "nullable": True, "description": "Of what you saw; a stale one is refused (409)."},
+        "mark": {
+            "type": "string",
+            "nullable": True,
+            "description": ("From the version you read; an outdated one is refused (409)."),
+        },
     },
     "choices",
     additionalProperties=False,
@@ -142,14 +148,31 @@ class NoticeResource(Resource):
     """/api/v1/notification/"""
 
     resource_name = "notification"
+    datamodel = SQLAInterface(Notification)
     module = "Dashboard"
     service = NoticeService()
+    show_columns = [
+        "text",
+        "kind",
+        "at",
+        "actor",
+        "lead",
+        "ticket",
+        "customer",
+        "task_id",
+        "read",
+        "snoozed_until",
+    ]
+    add_columns: list[str] = []
+    edit_columns = ["read", "snoozed_until"]
+    search_columns = ["kind", "at", "read"]
+    order_columns = ["at"]
     VERBS = Resource.VERBS | {"put": "read", "choices": "read", "choose": "read"}
     exclude_route_methods = {"post", "delete"}
     told = {
-        "choices": OperationSpec("How you want to be told of what", answer=_CHOICES),
+        "choices": OperationSpec("Read your notification preferences", answer=_CHOICES),
         "choose": OperationSpec(
-            "Choose how you want to be told of what", (409, 413, 422), body=_CHOICES, answer=_CHOICES
+            "Replace your notification preferences", (409, 413, 422), body=_CHOICES, answer=_CHOICES
         ),
     }
     extra_schema = {

@@ -7,6 +7,7 @@ from typing import Any
 from flask import flash, g, redirect, render_template, request
 from flask_appbuilder import expose
 from flask_appbuilder.api import protect
+from flask_appbuilder.models.sqla.interface import SQLAInterface
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
@@ -16,71 +17,44 @@ from sqlalchemy.orm import Session
 from app import access
 from app.domain import assignment_requests
 from app.domain.assignment_requests import STATES, AssignmentRequest
-from app.domain.base import NotThere, RuleBroken
+from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
 from app.models import Lead, Ticket
 from app.web.api.resource import Resource
-from app.web.core.date_fields import DateTimeField
-from app.web.core.fields import ChoiceField, Field, TextField, Viewer
+from app.web.core.fields import ChoiceField, TextField, Viewer
 from app.web.core.gate import current_viewer, json_answer, refuse_as_json
 from app.web.core.record_service import RecordService
-from app.web.core.record_table import ListQuery, RecordTable
-from app.web.core.reference_fields import PersonField, RecordField
-from app.web.pages.screen import Screen, refuse_as_page
+from app.web.core.record_table import ListQuery
+from app.web.core.reference_fields import PersonField
+from app.web.records.screen import Screen, refuse_as_page
 
 #: The badge counts no further.
 MOST_COUNTED = 100
-FIELDS: list[Field] = [
-    TextField("number", _l("Number"), (AssignmentRequest.number,), listed=True, filter=True),
-    RecordField(
-        "lead",
-        _l("Lead"),
-        (AssignmentRequest.lead_id, Lead.number),
-        key="lead_id",
-        record=Lead,
-        url="/leads/",
-        listed=True,
-        filter=True,
-        add=True,
-    ),
-    RecordField(
-        "ticket",
-        _l("Ticket"),
-        (AssignmentRequest.ticket_id, Ticket.number),
-        key="ticket_id",
-        record=Ticket,
-        url="/tickets/",
-        listed=True,
-        filter=True,
-        add=True,
-    ),
+SPECIAL_FIELDS = (
     PersonField(
-        "requested_user",
-        _l("For"),
-        (AssignmentRequest.requested_user_id,),
-        key="requested_user_id",
-        listed=True,
-        filter=True,
-        add=True,
-        required=True,
+        "requested_user", columns=(AssignmentRequest.requested_user_id,), key="requested_user_id", required=True
     ),
-    PersonField("requester", _l("Asked by"), (AssignmentRequest.created_by_id,), listed=True, filter=True),
-    TextField("reason", _l("Reason"), (AssignmentRequest.reason,), most=500, listed=True, add=True, required=True),
+    PersonField("requester", columns=(AssignmentRequest.created_by_id,)),
+    TextField("reason", max_length=500, required=True),
     ChoiceField(
         "status",
-        _l("Status"),
-        (AssignmentRequest.status,),
         options=STATES,
-        listed=True,
-        filter=True,
-        edit=True,
         colors={"Pending": "amber", "Approved": "green", "Rejected": "red", "Expired": "gray", "Withdrawn": "slate"},
     ),
-    PersonField("decided_by", _l("Decided by"), (AssignmentRequest.decided_by_id,), listed=True),
-    DateTimeField("decided_on", _l("Decided"), (AssignmentRequest.decided_on,)),
-    TextField("decision_note", _l("Note"), (AssignmentRequest.decision_note,), most=500, edit=True),
-    DateTimeField("created_on", _l("Created"), (AssignmentRequest.created_on,), listed=True, filter=True, sort=True),
-]
+)
+LABELS = {
+    "number": _l("Number"),
+    "lead": _l("Lead"),
+    "ticket": _l("Ticket"),
+    "requested_user": _l("For"),
+    "requester": _l("Requested by"),
+    "reason": _l("Reason"),
+    "status": _l("Status"),
+    "decided_by": _l("Decided by"),
+    "decided_on": _l("Decided"),
+    "decision_note": _l("Note"),
+    "created_on": _l("Created"),
+}
 
 
 class RequestService(RecordService):
@@ -88,24 +62,21 @@ class RequestService(RecordService):
 
     record = AssignmentRequest
     module = "Requests"
-    record_table = RecordTable(
-        AssignmentRequest,
-        FIELDS,
-        joins=((Lead, Lead.id == AssignmentRequest.lead_id), (Ticket, Ticket.id == AssignmentRequest.ticket_id)),
-    )
+    fields = SPECIAL_FIELDS
+    label_columns = LABELS
 
     def create(self, session: Session, values: dict[str, Any], viewer: Viewer) -> AssignmentRequest:
         """Ask for a record that the person sees."""
         if (values.get("lead_id") is None) == (values.get("ticket_id") is None):
-            raise RuleBroken(_("A request names one lead or one ticket."), "lead")
+            raise RuleBroken(_("A request needs exactly one lead or ticket."), "lead")
         if values.get("requested_user_id") is None:
             raise RuleBroken(_("Please choose a colleague."), "requested_user")
         record = Lead if values.get("lead_id") else Ticket
         row = access.get_visible(session, record, values.get("lead_id") or values.get("ticket_id"))
         if row is None:
-            raise NotThere(_("There is no such record."))
-        list_query = assignment_requests.ask(
-            session, row, values["requested_user_id"], values.get("reason") or "", viewer.person.id, viewer.now
+            raise NotFound(_("There is no such record."))
+        list_query = assignment_requests.create(
+            session, row, values["requested_user_id"], values.get("reason") or "", viewer.stamp
         )
         session.flush()
         return list_query
@@ -154,25 +125,27 @@ def decide(session: Session, row: AssignmentRequest, approve: bool, note: str | 
     """Approve or reject, by those who may. Raises Denied, Conflict when it was decided, RuleBroken."""
     viewer.person.refuse_unless("Requests", "write")
     if viewer.person.id in (row.requested_user_id, row.created_by_id):
-        raise access.Denied(_("Nobody decides a request of his own or for himself. Ask another manager."))
+        raise access.Denied(_("You can't decide your own request or a request for yourself. Ask another manager."))
     if not may_decide(viewer.person, row.requested_user_id, row.created_by_id):
-        raise access.Denied(_("Only a manager of the requested person decides this."))
+        raise access.Denied(_("Only a manager of the requested person can decide this."))
     with access.as_system(session):
-        assignment_requests.decide(session, row, _record_of(session, row), approve, note, viewer.person.id, viewer.now)
+        assignment_requests.decide(
+            session, row, _record_of(session, row), assignment_requests.Verdict(approve, note), viewer.stamp
+        )
 
 
 def withdraw(session: Session, row: AssignmentRequest, viewer: Viewer) -> None:
     """By who asked. Raises Denied, Conflict when it was decided."""
     if row.created_by_id != viewer.person.id:
-        raise access.Denied(_("Only who asked can withdraw the request."))
+        raise access.Denied(_("Only the person who sent the request can withdraw it."))
     with access.as_system(session):
-        assignment_requests.withdraw(session, row, _record_of(session, row), viewer.person.id, viewer.now)
+        assignment_requests.withdraw(session, row, _record_of(session, row), viewer.stamp)
 
 
 def _record_of(session: Session, row: AssignmentRequest) -> Any:
     record = session.get(Lead, row.lead_id) if row.lead_id else session.get(Ticket, row.ticket_id)
     if record is None:
-        raise NotThere(_("There is no such record."))
+        raise NotFound(_("There is no such record."))
     return record
 
 
@@ -183,8 +156,26 @@ class RequestResource(Resource):
     """/api/v1/assignment_request/"""
 
     resource_name = "assignment_request"
+    datamodel = SQLAInterface(AssignmentRequest)
     module = "Requests"
     service = RequestService()
+    show_columns = [
+        "number",
+        "lead",
+        "ticket",
+        "requested_user",
+        "requester",
+        "reason",
+        "status",
+        "decided_by",
+        "decided_on",
+        "decision_note",
+        "created_on",
+    ]
+    add_columns = ["lead", "ticket", "requested_user", "reason"]
+    edit_columns = ["status", "decision_note"]
+    search_columns = ["number", "lead", "ticket", "requested_user", "requester", "status", "created_on"]
+    order_columns = ["created_on"]
     VERBS = Resource.VERBS | {"withdraw": "create"}
     exclude_route_methods = {"delete"}
 
@@ -204,16 +195,34 @@ class RequestScreen(Screen):
     """/requests/"""
 
     route_base = "/requests"
+    datamodel = SQLAInterface(AssignmentRequest)
     module = "Requests"
     service = RequestService()
-    title, singular = _l("Requests"), _l("Request")
-    quick = ("status", "requested_user")
-    strip = ("status", "requested_user", "requester", "decided_by")
-    input_names = ("lead", "ticket", "requested_user", "reason")
-    headline = "number"
+    list_title, record_name = _l("Requests"), _l("Request")
+    list_columns = [
+        "number",
+        "lead",
+        "ticket",
+        "requested_user",
+        "requester",
+        "reason",
+        "status",
+        "decided_by",
+        "created_on",
+    ]
+    search_columns = RequestResource.search_columns
+    order_columns = RequestResource.order_columns
+    show_columns = RequestResource.show_columns
+    add_columns = RequestResource.add_columns
+    edit_columns: list[str] = []
+    is_searched = False
+    is_in_new_menu = False
+    quick_filters = ("status", "requested_user")
+    summary_columns = ("status", "requested_user", "requester", "decided_by")
+    title_column = "number"
     exclude_route_methods = {"edit", "delete"}
     VERBS = Screen.VERBS | {"decide": "write", "reject": "write", "withdraw": "create"}
-    more_verb = "read"
+    more_actions_verb = "read"
 
     def tabs(self, viewer: Viewer) -> list[dict[str, Any]]:
         """Waiting for me, mine, all."""
@@ -286,7 +295,7 @@ class RequestScreen(Screen):
     def reject(self, pk: str) -> Any:
         """Asks why."""
         row, viewer = self.row_for(pk, "read"), current_viewer()
-        note = self.service.record_table.by_name["decision_note"].form_input(None, [], viewer)
+        note = self.record_table.by_name["decision_note"].form_input(None, [], viewer)
         note |= {"name": "note", "label": _("Reason"), "kind": "textarea", "required": True}
         form = {
             "title": _("Reject %(number)s", number=row.number),
@@ -294,7 +303,7 @@ class RequestScreen(Screen):
             "conflict": None,
             "submit_label": _("Reject"),
             "cancel_url": self.url_of(row),
-            "back_label": self.title,
+            "back_label": self.list_title,
             "version": None,
             "sections": [{"title": None, "fields": [note]}],
             "error": None,

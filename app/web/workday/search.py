@@ -11,15 +11,16 @@ from app.extensions import db
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer, signed_in
 from app.web.core.record_table import ListQuery
+from app.web.core.registry import registered
 from app.web.core.text_search import matching
-from app.web.records.customers import CustomerScreen
-from app.web.records.leads import LeadScreen
-from app.web.records.tasks import TaskScreen
-from app.web.records.tickets import TicketScreen
 
 #: Hits a group.
 HITS = 8
-SEARCHED = (LeadScreen, CustomerScreen, TicketScreen, TaskScreen)
+
+
+def searched() -> list[Any]:
+    """The screens whose records are searched, in the order of the menu."""
+    return [screen for screen in registered("screens").values() if screen.is_searched]
 
 
 class SearchView(BaseView):
@@ -34,20 +35,20 @@ class SearchView(BaseView):
     def page(self) -> Any:
         """Hits by kind, as a page or, asked for JSON, for the palette."""
         typed = request.args.get("q", "").strip()[:100]
-        groups = [_hits(screen, typed, current_viewer()) for screen in SEARCHED] if len(typed) > 1 else []
+        groups = [_hits(screen, typed, current_viewer()) for screen in searched()] if len(typed) > 1 else []
         groups = [group for group in groups if group["rows"]]
         if request.accept_mimetypes.best == "application/json":
             return jsonify({"groups": groups})
         return render_template("crm/search.html", typed=typed, groups=groups)
 
 
-def _hits(screen_class: Any, typed: str, viewer: Viewer) -> dict[str, Any]:
+def _hits(screen: Any, typed: str, viewer: Viewer) -> dict[str, Any]:
     """The first hits of one kind; none where the module is closed."""
-    screen, record_table = screen_class, screen_class.service.record_table
-    group: dict[str, Any] = {"title": str(screen.title), "url": f"{screen.route_base}/?q={typed}", "rows": []}
+    record_table = screen.record_table
+    group: dict[str, Any] = {"title": str(screen.list_title), "url": f"{screen.route_base}/?q={typed}", "rows": []}
     if not viewer.person.may(screen.module, "read"):
         return group
-    wanted = (screen.headline, "number", "status", "mobile")
+    wanted = (screen.title_column, "number", "status", "mobile")
     names = tuple(name for name in wanted if name in record_table.by_name and record_table.by_name[name].columns)
     asked = ListQuery([matching(record_table, typed, viewer)], record_table.order_by(None, "desc", viewer), HITS)
     slices = record_table.selection(names)[1]
@@ -59,7 +60,7 @@ def _hits(screen_class: Any, typed: str, viewer: Viewer) -> dict[str, Any]:
             {
                 "url": f"{screen.route_base}/{number or f'show/{values[0]}'}",
                 "cells": list(cells.values()),
-                "title": cells[screen.headline].get("text") or number or str(values[0]),
+                "title": cells[screen.title_column].get("text") or number or str(values[0]),
             }
         )
     return group

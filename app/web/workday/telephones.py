@@ -14,28 +14,28 @@ from flask_babel import ngettext
 from sqlalchemy import func, select
 
 from app.domain import office_hours
-from app.domain.base import NotThere, RuleBroken
+from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
 from app.lib import phone
+from app.lib.ids import parse_id
 from app.models import PhoneSync, QuarantinedCall
-from app.web.api.resource import key_of
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
 from app.web.core.gate import ModulePermissions, current_viewer
 from app.web.core.reference_fields import person_card
-from app.web.pages.screen import refuse_as_page
 from app.web.records import call_batches, call_lines
+from app.web.records.screen import refuse_as_page
 from app.web.workday.absence_text import moment
 
 #: What is wrong with a kept record, in words for who has the telephone in hand.
 _PLAIN = {
-    "not_a_record": _l("The application sent something that is no call."),
-    "missing_field": _l("The application left out a number, the direction or the time of the call."),
-    "wrong_type": _l("The application sent a number or name that cannot be read."),
-    "too_long": _l("The application sent a number or name that is far too long."),
-    "bad_number": _l("The number holds signs that are part of no telephone number."),
-    "bad_duration": _l("The application did not say properly how long the call took."),
-    "bad_time": _l("The application did not say properly when the call was."),
+    "not_a_record": _l("The app sent something that isn't a call."),
+    "missing_field": _l("The app left out a number, the direction or the time of the call."),
+    "wrong_type": _l("The app sent a number or name that can't be read."),
+    "too_long": _l("The app sent a number or name that is too long."),
+    "bad_number": _l("The number has characters that don't belong in a phone number."),
+    "bad_duration": _l("The app sent an invalid call duration."),
+    "bad_time": _l("The app sent an invalid call time."),
 }
 #: Office time without a batch after which a telephone is looked at; after a working day it is surely off.
 QUIET = timedelta(minutes=30)
@@ -83,10 +83,10 @@ class PhoneView(ModulePermissions, BaseView):
         key, raw = row.id, row.raw
         (result,) = call_batches.store([raw], viewer, by_hand=True)
         if result.status == "error":
-            raise RuleBroken(_("Still not: %(why)s", why=result.sentence or ""))
+            raise RuleBroken(_("Still rejected: %(why)s", why=result.sentence or ""))
         db.session.delete(_mine(str(key)))
         db.session.commit()
-        flash(_("The call is taken."), "success")
+        flash(_("The call was added."), "success")
         return redirect(f"/calls/show/{result.call_id}")
 
     @expose("/drop/<pk>", methods=["POST"])
@@ -115,11 +115,11 @@ class PhoneView(ModulePermissions, BaseView):
 
 
 def _mine(pk: str) -> QuarantinedCall:
-    """A kept record of one's own. Raises NotThere, also for one of the team."""
-    query = select(QuarantinedCall).where(QuarantinedCall.id == (key_of(pk) or 0))
+    """A kept record of one's own. Raises NotFound, also for one of the team."""
+    query = select(QuarantinedCall).where(QuarantinedCall.id == (parse_id(pk) or 0))
     row = db.session.scalars(query.where(QuarantinedCall.employee_id == current_viewer().person.id)).first()
     if row is None:
-        raise NotThere(_("There is no such record, or it is not yours to see."))
+        raise NotFound(_("This record doesn't exist, or you don't have access to it."))
     return row
 
 
@@ -129,9 +129,9 @@ def _mine(pk: str) -> QuarantinedCall:
 def _own(held: PhoneSync, viewer: Viewer) -> dict[str, Any]:
     counted = (
         (_("New calls"), held.created),
-        (_("Brought up to date"), held.updated),
-        (_("Known already"), held.duplicates),
-        (_("Refused in all"), held.refused),
+        (_("Updated"), held.updated),
+        (_("Duplicates"), held.duplicates),
+        (_("Rejected"), held.refused),
     )
     gap = None
     if held.gap_from is not None and held.gap_to is not None:
@@ -153,17 +153,19 @@ def _mark(at: datetime | None) -> str:
 def _state(synced_on: datetime | None, viewer: Viewer) -> dict[str, Any]:
     """{tone, silent}: amber after half an hour of office time without a batch, red after a working day."""
     if synced_on is None:
-        return {"tone": "gray", "silent": _("No call has come yet.")}
+        return {"tone": "gray", "silent": _("No calls yet.")}
     office = viewer.lookups.office
     silent = (
-        viewer.now - synced_on if office.is_always_open else office_hours.open_between(office, synced_on, viewer.now)
+        viewer.now - synced_on
+        if office.is_always_open
+        else office_hours.open_time_between(office, synced_on, viewer.now)
     )
     if silent <= QUIET:
-        return {"tone": "green", "silent": _("Calls come in.")}
+        return {"tone": "green", "silent": _("Syncing.")}
     day = LONG_DAY if office.is_always_open else max(office.hours)
     return {
         "tone": "red" if silent >= day else "amber",
-        "silent": _("Silent since %(moment)s.", moment=moment(synced_on, viewer)),
+        "silent": _("No sync since %(moment)s.", moment=moment(synced_on, viewer)),
     }
 
 
@@ -205,9 +207,9 @@ def _began(raw: Any, viewer: Viewer) -> str:
 def _number(raw: Any, viewer: Viewer) -> str:
     """A number as this person may see it."""
     text = str(raw)[:40] if isinstance(raw, str | int) else ""
-    normal = phone.normal(text)
-    shown = str(viewer.person.shown("mobile", normal or text) or "") if text else ""
-    return phone.shown(shown) if shown == normal else shown
+    normal = phone.normalize(text)
+    shown = str(viewer.person.mask_value("mobile", normal or text) or "") if text else ""
+    return phone.display(shown) if shown == normal else shown
 
 
 # --- those of the team

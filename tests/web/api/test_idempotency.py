@@ -11,7 +11,7 @@ from sqlalchemy import func, select, text
 
 from app import jobs
 from app.domain import idempotency
-from app.domain.idempotency import KeptAnswer
+from app.domain.idempotency import StoredResponse
 from app.models import Lead
 from tests.app_fixtures import World
 from tests.servers import eventually
@@ -133,7 +133,7 @@ def test_when_the_first_is_refused_one_of_the_others_is_done(maria: World) -> No
         first.rollback()
         waiting.join(60)
     assert len(answers) == 5 and {each.status_code for each in answers} <= {201, 409}
-    assert count(maria) == 1 and len(maria.rows(select(KeptAnswer.id))) == 1
+    assert count(maria) == 1 and len(maria.rows(select(StoredResponse.id))) == 1
 
 
 def waits(world: World) -> int:
@@ -150,7 +150,7 @@ def test_answers_are_forgotten_after_a_day(world: World) -> None:
     post(world, "k1")
     for hours, left in ((23, 1), (25, 0)):
         jobs.run_now(world.app, "forget old answers", datetime.now(UTC) + timedelta(hours=hours))
-        assert len(world.rows(select(KeptAnswer.id))) == left
+        assert len(world.rows(select(StoredResponse.id))) == left
     assert post(world, "k1").headers.get("Idempotent-Replayed") is None
     assert count(world) == 2
 

@@ -1,1 +1,1 @@
-"""The predecessor's doors, as its telephones and scripts knock at them."""
+"""Tests of the predecessor's API, as its telephone apps and scripts use it."""

@@ -1,4 +1,4 @@
-"""An office for the predecessor's methods: what each of them is gladly sent, and by whom."""
+"""Sample records, and a successful call of every method with them."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from flask_appbuilder import Model
 from sqlalchemy import select, text
 
 from app.domain import assignment, notices
+from app.domain.base import Stamp
 from app.models import CustomerAccount, Notification
 from app.ops.database import STATEMENTS
 from tests.app_fixtures import World
 from tests.makers import NOW
 from tests.web.hostile import RESTLESS
 
-Sent = Callable[["Ground"], dict[str, Any]]
+BuildBody = Callable[["SampleRecords"], dict[str, Any]]
 
 
-class Ground:
-    """One record of each kind, of Ana's and Cleo's, and who may do everything with them."""
+class SampleRecords:
+    """One record of each kind, owned by Ana and Cleo, and ways to call methods on them."""
 
     def __init__(self, world: World) -> None:
         self.world, make = world, world.make
@@ -28,239 +29,308 @@ class Ground:
         self.lead = make.lead("ana", first_name="Ravi", mobile="98200 54321")
         self.ticket = make.ticket("cleo", customer_id=self.customer.id)
         self.task = make.task(self.lead)
-        self.call = make.call("ana", lead_id=self.lead.id, device_call_id="device_1")
-        self.bare = make.call("ana", to_number="98200 77777")
+        self.linked_call = make.call("ana", lead_id=self.lead.id, device_call_id="device_1")
+        self.unlinked_call = make.call("ana", to_number="98200 77777")
         self.request = make.request(make.lead("max", first_name="Meena", task={}), "ana", who="max")
         self.note = world.door("ana").rest("POST", "activity/", {"lead": self.lead.id, "text": "Met\nat the fair"})
-        self._notice("comment", self.lead)
-        self._notice("task_due", self.task)
-        self.shared = make.ticket("sam", task={})
-        self._more()
+        self._add_notice("comment", self.lead)
+        self._add_notice("task_due", self.task)
+        self.shared_ticket = make.ticket("sam", task={})
+        self._add_account_and_assignee()
         world.session.commit()
 
-    def _more(self) -> None:
-        """The customer has an account, and two people have the second ticket."""
+    def _add_account_and_assignee(self) -> None:
+        """The customer gets an account, the second ticket a second assignee."""
         session, people = self.world.session, self.world.people
         account = CustomerAccount(client_id="CL100", customer_id=self.customer.id)
-        account.stamp(None, NOW)
+        account.stamp(Stamp(None, NOW))
         session.add(account)
-        assignment.join(session, self.shared, people["cleo"].id, people["sam"].id, NOW)
+        assignment.add_assignee(session, self.shared_ticket, people["cleo"].id, Stamp(people["sam"].id, NOW))
 
-    def seen_from(self, world: World) -> Ground:
-        """The same records in another world, that looks at the same database."""
-        made = copy.copy(self)
-        made.world = world
+    def bind_to(self, world: World) -> SampleRecords:
+        """The same records, loaded in another world with the same database."""
+        bound = copy.copy(self)
+        bound.world = world
         for name, row in vars(self).items():
             if isinstance(row, Model):
-                setattr(made, name, world.session.get_one(type(row), row.id))
+                setattr(bound, name, world.session.get_one(type(row), row.id))
         world.session.commit()
-        return made
+        return bound
 
-    def _notice(self, kind: str, about: Any) -> None:
+    def _add_notice(self, kind: str, about: Any) -> None:
         session, ana = self.world.session, self.world.people["ana"].id
-        notices.tell(session, [ana], kind, f"ground:{kind}", about, None, NOW, title="Call", number="X", minutes=5)
+        notices.notify(session, [ana], kind, f"sample:{kind}", about, None, NOW, title="Call", number="X", minutes=5)
         session.commit()
 
     @property
     def notice(self) -> int:
-        """The newest notice of Ana's."""
+        """The id of Ana's newest notice."""
         query = select(Notification.id).where(Notification.user_id == self.world.people["ana"].id)
         return int(max(self.world.rows(query)))
 
-    def ask(self, who: str | None, method: str, sent: Any = None, **more: Any) -> Any:
+    def call(self, who: str | None, method: str, body: Any = None, **arguments: Any) -> Any:
         """Call a method by POST."""
         headers = self.world.door(who).headers if who else {}
-        return self.world.app.test_client().post(f"/api/method/{method}", json=sent or {}, headers=headers, **more)
+        return self.world.app.test_client().post(f"/api/method/{method}", json=body or {}, headers=headers, **arguments)
 
-    def told(self, who: str, method: str, **sent: Any) -> Any:
-        """What the method answers; it must be 200."""
-        answer = self.ask(who, method, sent)
-        assert answer.status_code == 200, answer.text
-        return answer.get_json()["message"]
+    def result(self, who: str, method: str, **body: Any) -> Any:
+        """The message of a call, which must be 200."""
+        response = self.call(who, method, body)
+        assert response.status_code == 200, response.text
+        return response.get_json()["message"]
 
-    def cost(self, who: str | None, method: str, sent: Any) -> tuple[Any, list[str]]:
-        """The answer, and the statements it took."""
-        counted: list[str] = []
-        token = STATEMENTS.set(counted)
+    def call_counting_statements(self, who: str | None, method: str, body: Any) -> tuple[Any, list[str]]:
+        """The response, and the SQL statements of the call."""
+        statements: list[str] = []
+        token = STATEMENTS.set(statements)
         try:
-            return self.ask(who, method, sent), counted
+            return self.call(who, method, body), statements
         finally:
             STATEMENTS.reset(token)
 
-    def everything(self) -> dict[str, list[Any]]:
-        """All rows of all tables, but of those that the mere asking changes."""
+    def all_rows(self) -> dict[str, list[Any]]:
+        """All rows of all tables, except those that every request changes."""
         names = [name for name in Model.metadata.tables if name not in RESTLESS - {"number_series"}]
-        with self.world.engine.connect() as line:
-            return {name: list(map(tuple, line.execute(text(f"SELECT * FROM {name}")))) for name in names}  # noqa: S608
+        with self.world.engine.connect() as connection:
+            return {name: list(map(tuple, connection.execute(text(f"SELECT * FROM {name}")))) for name in names}  # noqa: S608
 
 
-def _of(name: str, /, **more: Any) -> Sent:
-    """{argument: attribute of the ground}; a record is named by its number, others by their id."""
+def _naming(name: str, /, **arguments: Any) -> BuildBody:
+    """A body whose arguments with the value ... name this record: by its number, or else by its id."""
 
-    def sent(ground: Ground) -> dict[str, Any]:
-        row = getattr(ground, name)
-        return {key: getattr(row, "number", str(row.id)) if given is ... else given for key, given in more.items()}
+    def build(sample: SampleRecords) -> dict[str, Any]:
+        row = getattr(sample, name)
+        return {key: getattr(row, "number", str(row.id)) if value is ... else value for key, value in arguments.items()}
 
-    return sent
-
-
-def _plain(**sent: Any) -> Sent:
-    return lambda ground: sent
+    return build
 
 
-_C, _S, _A, _F = "frappe.client.", "crm.api.mobile_sync.", "crm.api.", "frappe.desk.form."
-_B = "crm.api.customers."
-_O, _G, _R = "crm.api.lead_operations.", "crm.api.role_assignment.", "crm.api.assignment_requests."
-_L, _P = "crm.fcrm.doctype.crm_call_log.crm_call_log.", "crm.integrations.api."
+def _constant(**body: Any) -> BuildBody:
+    return lambda sample: body
+
+
+_CLIENT, _MOBILE_SYNC, _API, _DESK_FORM = "frappe.client.", "crm.api.mobile_sync.", "crm.api.", "frappe.desk.form."
+_CUSTOMERS = "crm.api.customers."
+_LEAD_OPERATIONS, _ROLE_ASSIGNMENT, _ASSIGNMENT_REQUESTS = (
+    "crm.api.lead_operations.",
+    "crm.api.role_assignment.",
+    "crm.api.assignment_requests.",
+)
+_CALL_LOG, _INTEGRATIONS = "crm.fcrm.doctype.crm_call_log.crm_call_log.", "crm.integrations.api."
 _LEAD: dict[str, Any] = {"doctype": "CRM Lead"}
-_NEW = {"doctype": "CRM Lead", "first_name": "Kavita", "mobile_no": "9820099999"}
-_ABOUT = {"reference_doctype": "CRM Lead"}
-#: Method -> (who calls it, what is sent).
-GLADLY: dict[str, tuple[str, Sent]] = {
-    "login": ("ana", _plain(usr="ana", pwd="correct horse 9")),
-    "logout": ("ana", _plain()),
-    "ping": ("ana", _plain()),
-    "frappe.auth.get_logged_user": ("ana", _plain()),
-    _C + "get_list": ("ana", _plain(**_LEAD, fields=["*"], filters=[["status", "=", "New"]], order_by="name desc")),
-    _C + "get_count": ("ana", _plain(**_LEAD, filters={"status": "New"})),
-    _C + "get": ("ana", _of("lead", **_LEAD, name=...)),
-    _C + "get_value": ("ana", _of("lead", **_LEAD, filters=..., fieldname=["first_name", "status"])),
-    _C + "insert": ("ana", _plain(doc={"doctype": "FCRM Note", "content": "Hello", "reference_docname": "1"})),
-    _C + "insert_many": ("ana", _plain(docs=[_NEW])),
-    _C + "save": ("ana", lambda g: {"doc": {"doctype": "CRM Lead", "name": g.lead.number, "description": "x"}}),
-    _C + "set_value": ("ana", _of("lead", **_LEAD, name=..., fieldname="description", value="x")),
-    _C + "bulk_update": ("ana", lambda g: {"docs": [_LEAD | {"docname": g.lead.number, "description": "x"}]}),
-    _C + "delete": ("mia", _of("lead", **_LEAD, name=...)),
-    _S + "sync_call_logs": ("ana", _plain(call_logs_data=[])),
-    _S + "get_user_call_logs": ("ana", _plain(limit=5, offset=0, from_date="2026-01-01", to_date="2026-12-31")),
-    _S + "get_sync_stats": ("ana", _plain()),
-    _S + "get_user_profile": ("ana", _plain()),
-    _A + "app_update.get_app_version": ("ana", _plain()),
-    _A + "app_update.get_update_settings": ("ana", _plain()),
-    "frappe.desk.form.load.getdoc": ("ana", _of("lead", **_LEAD, name=...)),
-    "frappe.desk.search.search_link": ("ana", _plain(**_LEAD, txt="Rav", page_length=5)),
-    _F + "assign_to.add": ("sam", _of("ticket", doctype="CRM Ticket", name=..., assign_to=["sam"])),
-    _F + "assign_to.add_multiple": (
+_NEW_LEAD = {"doctype": "CRM Lead", "first_name": "Kavita", "mobile_no": "9820099999"}
+_LEAD_REFERENCE = {"reference_doctype": "CRM Lead"}
+#: Method -> (user, function that builds the body).
+SAMPLE_CALLS: dict[str, tuple[str, BuildBody]] = {
+    "login": ("ana", _constant(usr="ana", pwd="correct horse 9")),
+    "logout": ("ana", _constant()),
+    "ping": ("ana", _constant()),
+    "frappe.auth.get_logged_user": ("ana", _constant()),
+    _CLIENT + "get_list": (
+        "ana",
+        _constant(**_LEAD, fields=["*"], filters=[["status", "=", "New"]], order_by="name desc"),
+    ),
+    _CLIENT + "get_count": ("ana", _constant(**_LEAD, filters={"status": "New"})),
+    _CLIENT + "get": ("ana", _naming("lead", **_LEAD, name=...)),
+    _CLIENT + "get_value": ("ana", _naming("lead", **_LEAD, filters=..., fieldname=["first_name", "status"])),
+    _CLIENT + "insert": ("ana", _constant(doc={"doctype": "FCRM Note", "content": "Hello", "reference_docname": "1"})),
+    _CLIENT + "insert_many": ("ana", _constant(docs=[_NEW_LEAD])),
+    _CLIENT + "save": ("ana", lambda g: {"doc": {"doctype": "CRM Lead", "name": g.lead.number, "description": "x"}}),
+    _CLIENT + "set_value": ("ana", _naming("lead", **_LEAD, name=..., fieldname="description", value="x")),
+    _CLIENT + "bulk_update": ("ana", lambda g: {"docs": [_LEAD | {"docname": g.lead.number, "description": "x"}]}),
+    _CLIENT + "delete": ("mia", _naming("lead", **_LEAD, name=...)),
+    _MOBILE_SYNC + "sync_call_logs": ("ana", _constant(call_logs_data=[])),
+    _MOBILE_SYNC + "get_user_call_logs": (
+        "ana",
+        _constant(limit=5, offset=0, from_date="2026-01-01", to_date="2026-12-31"),
+    ),
+    _MOBILE_SYNC + "get_sync_stats": ("ana", _constant()),
+    _MOBILE_SYNC + "get_user_profile": ("ana", _constant()),
+    _API + "app_update.get_app_version": ("ana", _constant()),
+    _API + "app_update.get_update_settings": ("ana", _constant()),
+    "frappe.desk.form.load.getdoc": ("ana", _naming("lead", **_LEAD, name=...)),
+    "frappe.desk.search.search_link": ("ana", _constant(**_LEAD, txt="Rav", page_length=5)),
+    _DESK_FORM + "assign_to.add": ("sam", _naming("ticket", doctype="CRM Ticket", name=..., assign_to=["sam"])),
+    _DESK_FORM + "assign_to.add_multiple": (
         "sam",
         lambda g: {"doctype": "CRM Ticket", "name": [g.ticket.number], "assign_to": ["sam"]},
     ),
-    _F + "assign_to.remove_multiple": (
+    _DESK_FORM + "assign_to.remove_multiple": (
         "sam",
-        lambda g: {"doctype": "CRM Ticket", "names": [g.shared.number], "assign_to": ["cleo"]},
+        lambda g: {"doctype": "CRM Ticket", "names": [g.shared_ticket.number], "assign_to": ["cleo"]},
     ),
-    _F + "utils.add_comment": ("ana", _of("lead", **_ABOUT, reference_name=..., content="<p>Yes</p>")),
-    "crm.fcrm.doctype.crm_lead.api.get_lead": ("ana", _of("lead", name=...)),
-    _O + "update_lead_status_with_client_id": ("ana", _of("lead", lead_name=..., client_id="AB1")),
-    _O + "update_lead_status_with_rejection_reason": ("ana", _of("lead", lead_name=..., rejection_reason="No")),
-    _O + "update_lead_status_with_pod_id": ("ana", _of("lead", lead_name=..., pod_id="POD-1", status="Sent to HO")),
-    _O + "save_client_id_without_validation": ("ana", _of("lead", lead_name=..., client_id="ab2")),
-    _O + "save_rejection_reason_without_validation": ("ana", _of("lead", lead_name=..., rejection_reason="No")),
-    _O + "save_pod_id_without_validation": ("ana", _of("lead", lead_name=..., pod_id="POD-2")),
-    _O + "update_customer_with_client_id": (
+    _DESK_FORM + "utils.add_comment": (
         "ana",
-        _of("customer", customer_name=..., client_id="CL100", accounts_json=[{"client_id": "cl100"}]),
+        _naming("lead", **_LEAD_REFERENCE, reference_name=..., content="<p>Yes</p>"),
     ),
-    _O + "validate_lead_for_status_change": ("ana", _of("lead", lead_name=..., target_status="Sent to HO")),
-    _O + "bulk_insert_pod_id": ("ana", lambda g: _LEAD | {"docnames": [g.lead.number], "pod_id": "POD-1"}),
-    "crm.fcrm.doctype.crm_ticket.api.get_ticket": ("cleo", _of("ticket", name=...)),
-    _A + "ticket.create_ticket": ("cleo", _plain(doc={"ticket_subjects": [{"subject": "Re-KYC"}], "priority": "High"})),
-    _A + "ticket.update_ticket_status": ("cleo", _of("ticket", ticket=..., status="Resolved", comment="It is done")),
-    _A + "ticket.bulk_update_tickets": ("cleo", lambda g: {"names": [g.ticket.number], "updates": {"priority": "Low"}}),
-    _A + "ticket.bulk_set_priority": ("cleo", lambda g: {"names": [g.ticket.number], "priority": "High"}),
-    _A + "ticket.bulk_close_tickets": ("cleo", lambda g: {"names": [g.ticket.number], "resolution": "Done"}),
-    _A + "ticket.bulk_assign_tickets": ("sam", lambda g: {"names": [g.ticket.number], "assigned_to": "sam"}),
-    _A + "ticket.get_customer_history": ("cleo", _of("customer", customer_id=...)),
-    _A + "ticket.assign_ticket_to_role": ("sam", _of("ticket", ticket_name=..., role_name="Support Manager")),
-    _A + "ticket.assign_ticket_to_user": ("sam", _of("ticket", ticket_name=..., user_name="sam")),
-    _G + "get_assignable_roles": ("ana", _plain()),
-    _G + "get_assignable_users": ("mia", _plain()),
-    _G + "get_current_assignments": ("ana", _of("lead", doc_name=..., **_LEAD)),
-    _G + "assign_to_role": ("mia", _of("lead", lead_name=..., role_name="Sales User")),
-    _G + "assign_to_user": ("mia", _of("lead", lead_name=..., user_name="mia")),
-    _G + "bulk_assign_leads": ("mia", lambda g: {"lead_names": [g.lead.number], "users": ["mia"]}),
-    _G + "preview_next_assignment": ("mia", _plain(role_name="Sales User")),
-    _G + "get_role_assignment_status": ("mia", _plain(role_name="Sales User")),
-    _G + "get_roles_all_assigned_status": ("ana", _of("lead", **_LEAD, doc_name=..., roles=["Sales User"])),
-    _G + "check_all_role_users_assigned": ("ana", _of("lead", **_LEAD, doc_name=..., role_name="Sales User")),
-    _G + "get_assignment_history": ("mia", _plain(role_name="Sales User", limit=5)),
-    _G + "reset_role_assignment": ("root", _plain(role_name="Sales User")),
-    _R + "create_assignment_request": (
+    "crm.fcrm.doctype.crm_lead.api.get_lead": ("ana", _naming("lead", name=...)),
+    _LEAD_OPERATIONS + "update_lead_status_with_client_id": ("ana", _naming("lead", lead_name=..., client_id="AB1")),
+    _LEAD_OPERATIONS + "update_lead_status_with_rejection_reason": (
         "ana",
-        _of("lead", **_ABOUT, reference_name=..., requested_user="ben", reason="r"),
+        _naming("lead", lead_name=..., rejection_reason="No"),
     ),
-    _R + "approve_assignment_request": ("mia", _of("request", name=...)),
-    _R + "reject_assignment_request": ("mia", _of("request", name=..., reason="He has too many")),
-    _R + "get_assignment_requests": ("mia", _plain(status="Pending", mine=0)),
-    _R + "get_assignable_users_public": ("ana", _plain()),
-    _R + "get_reference_summary": ("ana", _of("lead", **_ABOUT, reference_name=...)),
-    _A + "customers.get_customer_by_mobile": ("ana", _plain(mobile_no="098200-12345")),
-    _A + "customers.get_customer_by_id": ("ana", _of("customer", customer_id=...)),
-    _A + "customers.get_customer_list": ("ana", _plain(limit=5, start=0, search_term="Asha")),
-    _A + "customers.get_customer_interactions": ("ana", _of("customer", customer_id=...)),
-    _A + "customers.get_customer_stats": ("ana", _plain()),
-    _B + "create_or_update_customer": ("ana", _plain(mobile_no="98200-12345", customer_name="Asha Rao")),
-    _B + "create_or_find_customer": (
+    _LEAD_OPERATIONS + "update_lead_status_with_pod_id": (
+        "ana",
+        _naming("lead", lead_name=..., pod_id="POD-1", status="Sent to HO"),
+    ),
+    _LEAD_OPERATIONS + "save_client_id_without_validation": ("ana", _naming("lead", lead_name=..., client_id="ab2")),
+    _LEAD_OPERATIONS + "save_rejection_reason_without_validation": (
+        "ana",
+        _naming("lead", lead_name=..., rejection_reason="No"),
+    ),
+    _LEAD_OPERATIONS + "save_pod_id_without_validation": ("ana", _naming("lead", lead_name=..., pod_id="POD-2")),
+    _LEAD_OPERATIONS + "update_customer_with_client_id": (
+        "ana",
+        _naming("customer", customer_name=..., client_id="CL100", accounts_json=[{"client_id": "cl100"}]),
+    ),
+    _LEAD_OPERATIONS + "validate_lead_for_status_change": (
+        "ana",
+        _naming("lead", lead_name=..., target_status="Sent to HO"),
+    ),
+    _LEAD_OPERATIONS + "bulk_insert_pod_id": (
+        "ana",
+        lambda g: _LEAD | {"docnames": [g.lead.number], "pod_id": "POD-1"},
+    ),
+    "crm.fcrm.doctype.crm_ticket.api.get_ticket": ("cleo", _naming("ticket", name=...)),
+    _API + "ticket.create_ticket": (
+        "cleo",
+        _constant(doc={"ticket_subjects": [{"subject": "Re-KYC"}], "priority": "High"}),
+    ),
+    _API + "ticket.update_ticket_status": (
+        "cleo",
+        _naming("ticket", ticket=..., status="Resolved", comment="It is done"),
+    ),
+    _API + "ticket.bulk_update_tickets": (
+        "cleo",
+        lambda g: {"names": [g.ticket.number], "updates": {"priority": "Low"}},
+    ),
+    _API + "ticket.bulk_set_priority": ("cleo", lambda g: {"names": [g.ticket.number], "priority": "High"}),
+    _API + "ticket.bulk_close_tickets": ("cleo", lambda g: {"names": [g.ticket.number], "resolution": "Done"}),
+    _API + "ticket.bulk_assign_tickets": ("sam", lambda g: {"names": [g.ticket.number], "assigned_to": "sam"}),
+    _API + "ticket.get_customer_history": ("cleo", _naming("customer", customer_id=...)),
+    _API + "ticket.assign_ticket_to_role": ("sam", _naming("ticket", ticket_name=..., role_name="Support Manager")),
+    _API + "ticket.assign_ticket_to_user": ("sam", _naming("ticket", ticket_name=..., user_name="sam")),
+    _ROLE_ASSIGNMENT + "get_assignable_roles": ("ana", _constant()),
+    _ROLE_ASSIGNMENT + "get_assignable_users": ("mia", _constant()),
+    _ROLE_ASSIGNMENT + "get_current_assignments": ("ana", _naming("lead", doc_name=..., **_LEAD)),
+    _ROLE_ASSIGNMENT + "assign_to_role": ("mia", _naming("lead", lead_name=..., role_name="Sales User")),
+    _ROLE_ASSIGNMENT + "assign_to_user": ("mia", _naming("lead", lead_name=..., user_name="mia")),
+    _ROLE_ASSIGNMENT + "bulk_assign_leads": ("mia", lambda g: {"lead_names": [g.lead.number], "users": ["mia"]}),
+    _ROLE_ASSIGNMENT + "preview_next_assignment": ("mia", _constant(role_name="Sales User")),
+    _ROLE_ASSIGNMENT + "get_role_assignment_status": ("mia", _constant(role_name="Sales User")),
+    _ROLE_ASSIGNMENT + "get_roles_all_assigned_status": (
+        "ana",
+        _naming("lead", **_LEAD, doc_name=..., roles=["Sales User"]),
+    ),
+    _ROLE_ASSIGNMENT + "check_all_role_users_assigned": (
+        "ana",
+        _naming("lead", **_LEAD, doc_name=..., role_name="Sales User"),
+    ),
+    _ROLE_ASSIGNMENT + "get_assignment_history": ("mia", _constant(role_name="Sales User", limit=5)),
+    _ROLE_ASSIGNMENT + "reset_role_assignment": ("root", _constant(role_name="Sales User")),
+    _ASSIGNMENT_REQUESTS + "create_assignment_request": (
+        "ana",
+        _naming("lead", **_LEAD_REFERENCE, reference_name=..., requested_user="ben", reason="r"),
+    ),
+    _ASSIGNMENT_REQUESTS + "approve_assignment_request": ("mia", _naming("request", name=...)),
+    _ASSIGNMENT_REQUESTS + "reject_assignment_request": ("mia", _naming("request", name=..., reason="He has too many")),
+    _ASSIGNMENT_REQUESTS + "get_assignment_requests": ("mia", _constant(status="Pending", mine=0)),
+    _ASSIGNMENT_REQUESTS + "get_assignable_users_public": ("ana", _constant()),
+    _ASSIGNMENT_REQUESTS + "get_reference_summary": ("ana", _naming("lead", **_LEAD_REFERENCE, reference_name=...)),
+    _API + "customers.get_customer_by_mobile": ("ana", _constant(mobile_no="098200-12345")),
+    _API + "customers.get_customer_by_id": ("ana", _naming("customer", customer_id=...)),
+    _API + "customers.get_customer_list": ("ana", _constant(limit=5, start=0, search_term="Asha")),
+    _API + "customers.get_customer_interactions": ("ana", _naming("customer", customer_id=...)),
+    _API + "customers.get_customer_stats": ("ana", _constant()),
+    _CUSTOMERS + "create_or_update_customer": ("ana", _constant(mobile_no="98200-12345", customer_name="Asha Rao")),
+    _CUSTOMERS + "create_or_find_customer": (
         "root",
-        _of("lead", lead_name=..., mobile_no="9820088888", customer_name="Uma", email="uma@example.com"),
+        _naming("lead", lead_name=..., mobile_no="9820088888", customer_name="Uma", email="uma@example.com"),
     ),
-    _B + "auto_fill_customer_data": ("ana", _plain(mobile_no="9820012345")),
-    _B + "get_customer_data_for_lead": ("ana", _of("lead", lead_name=...)),
-    _B + "get_customer_data_for_ticket": ("cleo", _of("ticket", ticket_name=...)),
-    _B + "get_lead_with_customer_data": ("ana", _of("lead", lead_name=...)),
-    _B + "get_ticket_with_customer_data": ("cleo", _of("ticket", ticket_name=...)),
-    _B + "update_lead_customer_data": ("ana", _of("lead", lead_name=..., email="ravi@example.com")),
-    _B + "update_ticket_customer_data": ("cleo", _of("ticket", ticket_name=..., customer_data={"last_name": "Rao"})),
+    _CUSTOMERS + "auto_fill_customer_data": ("ana", _constant(mobile_no="9820012345")),
+    _CUSTOMERS + "get_customer_data_for_lead": ("ana", _naming("lead", lead_name=...)),
+    _CUSTOMERS + "get_customer_data_for_ticket": ("cleo", _naming("ticket", ticket_name=...)),
+    _CUSTOMERS + "get_lead_with_customer_data": ("ana", _naming("lead", lead_name=...)),
+    _CUSTOMERS + "get_ticket_with_customer_data": ("cleo", _naming("ticket", ticket_name=...)),
+    _CUSTOMERS + "update_lead_customer_data": ("ana", _naming("lead", lead_name=..., email="ravi@example.com")),
+    _CUSTOMERS + "update_ticket_customer_data": (
+        "cleo",
+        _naming("ticket", ticket_name=..., customer_data={"last_name": "Rao"}),
+    ),
     "crm.fcrm.doctype.crm_customer.crm_customer.get_customer_update_history": (
         "ana",
-        _of("customer", customer_name=...),
+        _naming("customer", customer_name=...),
     ),
-    _A + "customer_search.search_customer_by_mobile": ("ana", _plain(mobile_no="9820012345")),
-    _L + "get_call_log": ("ana", _of("call", name=...)),
-    _L + "link_call_log": ("ana", lambda g: _LEAD | {"call_log": str(g.bare.id), "docname": g.lead.number}),
-    _L + "delink_call_log": ("ana", _of("call", call_log=...)),
-    _L + "create_lead_from_call_log": ("ana", _of("bare", call_log=...)),
-    _A + "call_log.link_call_log": ("ana", lambda g: _LEAD | {"call_log": str(g.bare.id), "docname": g.lead.number}),
-    _A + "call_log.delink_call_log": ("ana", _of("call", call_log=...)),
-    _A + "call_log.set_cold_call": ("ana", _plain(call_log="device_1", is_cold_call=1)),
-    _P + "add_note_to_call_log": ("ana", _of("call", call_sid=..., note={"content": "<p>Asked</p>"})),
-    _P + "add_task_to_call_log": ("ana", _of("call", call_sid=..., task={"title": "Call back"})),
-    _P + "get_contact_by_phone_number": ("ana", _plain(phone_number="+91 98200 12345")),
-    _P + "is_call_integration_enabled": ("ana", _plain()),
-    _A + "task_notifications.get_task_notifications": ("ana", _plain(limit=5)),
-    _A + "task_notifications.mark_notification_read": ("ana", lambda g: {"notification_name": str(g.notice)}),
-    _A + "task_notifications.mark_all_notifications_read": ("ana", _plain()),
-    _A + "task_notifications.get_eligible_followup_tasks": ("ana", _of("lead", **_ABOUT, reference_docname=...)),
-    _A + "notifications.get_notifications": ("ana", _plain(limit=5)),
-    _A + "notifications.mark_as_read": ("ana", _of("lead", user="ana", doc=...)),
-    _A + "comment_notifications.get_comment_notifications": ("ana", _plain(limit=5, cursor=0, filter_type="all")),
-    _A + "comment_notifications.mark_comment_notification_read": (
+    _API + "customer_search.search_customer_by_mobile": ("ana", _constant(mobile_no="9820012345")),
+    _CALL_LOG + "get_call_log": ("ana", _naming("linked_call", name=...)),
+    _CALL_LOG + "link_call_log": (
+        "ana",
+        lambda g: _LEAD | {"call_log": str(g.unlinked_call.id), "docname": g.lead.number},
+    ),
+    _CALL_LOG + "delink_call_log": ("ana", _naming("linked_call", call_log=...)),
+    _CALL_LOG + "create_lead_from_call_log": ("ana", _naming("unlinked_call", call_log=...)),
+    _API + "call_log.link_call_log": (
+        "ana",
+        lambda g: _LEAD | {"call_log": str(g.unlinked_call.id), "docname": g.lead.number},
+    ),
+    _API + "call_log.delink_call_log": ("ana", _naming("linked_call", call_log=...)),
+    _API + "call_log.set_cold_call": ("ana", _constant(call_log="device_1", is_cold_call=1)),
+    _INTEGRATIONS + "add_note_to_call_log": (
+        "ana",
+        _naming("linked_call", call_sid=..., note={"content": "<p>Asked</p>"}),
+    ),
+    _INTEGRATIONS + "add_task_to_call_log": ("ana", _naming("linked_call", call_sid=..., task={"title": "Call back"})),
+    _INTEGRATIONS + "get_contact_by_phone_number": ("ana", _constant(phone_number="+91 98200 12345")),
+    _INTEGRATIONS + "is_call_integration_enabled": ("ana", _constant()),
+    _API + "task_notifications.get_task_notifications": ("ana", _constant(limit=5)),
+    _API + "task_notifications.mark_notification_read": ("ana", lambda g: {"notification_name": str(g.notice)}),
+    _API + "task_notifications.mark_all_notifications_read": ("ana", _constant()),
+    _API + "task_notifications.get_eligible_followup_tasks": (
+        "ana",
+        _naming("lead", **_LEAD_REFERENCE, reference_docname=...),
+    ),
+    _API + "notifications.get_notifications": ("ana", _constant(limit=5)),
+    _API + "notifications.mark_as_read": ("ana", _naming("lead", user="ana", doc=...)),
+    _API + "comment_notifications.get_comment_notifications": ("ana", _constant(limit=5, cursor=0, filter_type="all")),
+    _API + "comment_notifications.mark_comment_notification_read": (
         "ana",
         lambda g: {"notification_name": str(g.notice)},
     ),
-    _A + "comment_notifications.mark_all_comment_notifications_read": ("ana", _plain()),
-    _A + "comment_notifications.quick_reply": ("ana", _of("lead", **_ABOUT, reference_docname=..., content="Yes")),
-    _A + "activities.get_activities": ("ana", _of("lead", name=..., limit=5, offset=0)),
-    _A + "doc.get_data": ("ana", _plain(**_LEAD, filters={"assign_to": "@me"}, order_by="name desc", page_length=5)),
-    _A + "doc.get_filterable_fields": ("ana", _plain(**_LEAD)),
-    _A + "doc.sort_options": ("ana", _plain(**_LEAD)),
-    _A + "doc.get_group_by_fields": ("ana", _plain(**_LEAD)),
-    _A + "doc.get_quick_filters": ("ana", _plain(**_LEAD)),
-    _A + "doc.get_fields": ("ana", _plain(**_LEAD)),
-    _A + "doc.get_fields_meta": ("ana", _plain(**_LEAD, as_array=0)),
-    _A + "doc.remove_assignments": ("sam", _of("shared", doctype="CRM Ticket", name=..., assignees=["cleo"])),
-    _A + "doc.get_assigned_users": ("ana", _of("lead", **_LEAD, name=...)),
-    _A + "search.universal_search": ("ana", _plain(query="98200 54321", limit=20)),
-    _A + "session.get_users": ("ana", _plain()),
-    _A + "dashboard.get_dashboard_data": ("mia", _plain(view="monthly")),
-    _A + "dashboard.get_user_dashboard_data": ("mia", _plain(view="weekly", target_user_id="ana")),
-    _A + "dashboard.get_available_users": ("mia", _plain()),
-    _A + "dashboard.get_user_roles": ("mia", _plain(target_user_id="ana")),
-    _A + "permissions.get_current_user_module_permissions": ("ana", _plain()),
-    _A + "office_hours.get_office_hours": ("ana", _plain()),
-    _A + "office_hours.get_holidays": ("ana", _plain()),
-    _A + "office_hours.get_office_status": ("ana", _plain()),
+    _API + "comment_notifications.mark_all_comment_notifications_read": ("ana", _constant()),
+    _API + "comment_notifications.quick_reply": (
+        "ana",
+        _naming("lead", **_LEAD_REFERENCE, reference_docname=..., content="Yes"),
+    ),
+    _API + "activities.get_activities": ("ana", _naming("lead", name=..., limit=5, offset=0)),
+    _API + "doc.get_data": (
+        "ana",
+        _constant(**_LEAD, filters={"assign_to": "@me"}, order_by="name desc", page_length=5),
+    ),
+    _API + "doc.get_filterable_fields": ("ana", _constant(**_LEAD)),
+    _API + "doc.sort_options": ("ana", _constant(**_LEAD)),
+    _API + "doc.get_group_by_fields": ("ana", _constant(**_LEAD)),
+    _API + "doc.get_quick_filters": ("ana", _constant(**_LEAD)),
+    _API + "doc.get_fields": ("ana", _constant(**_LEAD)),
+    _API + "doc.get_fields_meta": ("ana", _constant(**_LEAD, as_array=0)),
+    _API + "doc.remove_assignments": (
+        "sam",
+        _naming("shared_ticket", doctype="CRM Ticket", name=..., assignees=["cleo"]),
+    ),
+    _API + "doc.get_assigned_users": ("ana", _naming("lead", **_LEAD, name=...)),
+    _API + "search.universal_search": ("ana", _constant(query="98200 54321", limit=20)),
+    _API + "session.get_users": ("ana", _constant()),
+    _API + "dashboard.get_dashboard_data": ("mia", _constant(view="monthly")),
+    _API + "dashboard.get_user_dashboard_data": ("mia", _constant(view="weekly", target_user_id="ana")),
+    _API + "dashboard.get_available_users": ("mia", _constant()),
+    _API + "dashboard.get_user_roles": ("mia", _constant(target_user_id="ana")),
+    _API + "permissions.get_current_user_module_permissions": ("ana", _constant()),
+    _API + "office_hours.get_office_hours": ("ana", _constant()),
+    _API + "office_hours.get_holidays": ("ana", _constant()),
+    _API + "office_hours.get_office_status": ("ana", _constant()),
 }
-GLADLY[_C + "insert"] = (
+SAMPLE_CALLS[_CLIENT + "insert"] = (
     "ana",
-    lambda g: {"doc": _ABOUT | {"doctype": "FCRM Note", "content": "Hello", "reference_docname": g.lead.number}},
+    lambda g: {
+        "doc": _LEAD_REFERENCE | {"doctype": "FCRM Note", "content": "Hello", "reference_docname": g.lead.number}
+    },
 )

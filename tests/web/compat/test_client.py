@@ -1,4 +1,4 @@
-"""Scripts of the predecessor: frappe.client.* and /api/resource, under the same law as everything else."""
+"""frappe.client.* and /api/resource, as scripts with an API key use them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.app_fixtures import World
 
 
 class Script:
-    """A program with an API key."""
+    """A script with an API key."""
 
     def __init__(self, world: World, name: str = "ana") -> None:
         self.browser = world.app.test_client()
@@ -20,10 +20,10 @@ class Script:
     def call(self, method: str, **body: Any) -> Any:
         return self.browser.post(f"/api/method/frappe.client.{method}", json=body, headers=self.headers)
 
-    def told(self, method: str, **body: Any) -> Any:
-        answer = self.call(method, **body)
-        assert answer.status_code == 200, answer.text
-        return answer.get_json()["message"]
+    def result(self, method: str, **body: Any) -> Any:
+        response = self.call(method, **body)
+        assert response.status_code == 200, response.text
+        return response.get_json()["message"]
 
     def open(self, method: str, path: str, **more: Any) -> Any:
         return self.browser.open(f"/api/resource/{path}", method=method, headers=self.headers, **more)
@@ -39,11 +39,11 @@ def lead(world: World) -> Any:
     return world.make.lead("ana", first_name="Asha", mobile="98200 12345", task={})
 
 
-def test_a_list_speaks_the_predecessors_names(script, lead):
+def test_a_list_has_the_predecessors_field_names(script, lead):
     fields = ["name", "first_name", "mobile_no", "status", "lead_owner", "creation", "salutation"]
-    told = script.told("get_list", doctype="CRM Lead", fields=fields)
-    assert list(told[0]) == fields
-    assert told[0] | {"creation": ""} == {
+    result = script.result("get_list", doctype="CRM Lead", fields=fields)
+    assert list(result[0]) == fields
+    assert result[0] | {"creation": ""} == {
         "name": lead.number,
         "first_name": "Asha",
         "mobile_no": "+919820012345",
@@ -52,7 +52,7 @@ def test_a_list_speaks_the_predecessors_names(script, lead):
         "creation": "",
         "salutation": None,
     }
-    assert told[0]["creation"] == "2026-11-23 10:00:00.000000"
+    assert result[0]["creation"] == "2026-11-23 10:00:00.000000"
 
 
 @pytest.mark.parametrize(
@@ -80,10 +80,10 @@ def test_a_list_speaks_the_predecessors_names(script, lead):
         ('[["status","=","New"]]', True),
     ],
 )
-def test_filters_in_all_their_forms(script, lead, filters, fits):
-    told = script.told("get_list", doctype="CRM Lead", filters=filters)
-    assert (told == [{"name": lead.number}]) is fits
-    assert script.told("get_count", doctype="CRM Lead", filters=filters) == int(fits)
+def test_every_form_of_filter(script, lead, filters, fits):
+    result = script.result("get_list", doctype="CRM Lead", filters=filters)
+    assert (result == [{"name": lead.number}]) is fits
+    assert script.result("get_count", doctype="CRM Lead", filters=filters) == int(fits)
 
 
 @pytest.mark.parametrize(
@@ -106,96 +106,100 @@ def test_filters_in_all_their_forms(script, lead, filters, fits):
         {"filters": [["creation", "between", ["2026-01-01"]]]},
     ],
 )
-def test_a_question_that_makes_no_sense_is_417_with_a_sentence(script, lead, wrong):
-    answer = script.call("get_list", doctype="CRM Lead", **wrong)
-    assert (answer.status_code, answer.get_json()["exc_type"]) == (417, "ValidationError")
-    assert json.loads(json.loads(answer.get_json()["_server_messages"])[0])["message"]
+def test_an_invalid_list_request_is_417_with_a_message(script, lead, wrong):
+    response = script.call("get_list", doctype="CRM Lead", **wrong)
+    assert (response.status_code, response.get_json()["exc_type"]) == (417, "ValidationError")
+    assert json.loads(json.loads(response.get_json()["_server_messages"])[0])["message"]
 
 
-def test_pages_and_order(script, world):
+def test_paging_and_sorting(script, world):
     numbers = [world.make.lead("ana", task={}).number for _ in range(5)]
-    page = script.told("get_list", doctype="CRM Lead", limit_start=1, limit_page_length=3)
+    page = script.result("get_list", doctype="CRM Lead", limit_start=1, limit_page_length=3)
     assert [each["name"] for each in page] == numbers[::-1][1:4]
-    ordered = script.told("get_list", doctype="CRM Lead", order_by="`tabCRM Lead`.`creation` asc", limit_page_length=0)
+    ordered = script.result(
+        "get_list", doctype="CRM Lead", order_by="`tabCRM Lead`.`creation` asc", limit_page_length=0
+    )
     assert [each["name"] for each in ordered] == numbers
 
 
 @pytest.mark.parametrize("doctype", ["User", "API Key", "Role", "DocType", "CRM Nothing", "", "__class__"])
-def test_users_keys_and_roles_are_not_reachable(script, doctype):
+def test_users_api_keys_and_roles_are_not_available(script, doctype):
     for method in ("get_list", "get", "get_count", "get_value", "delete", "set_value"):
         assert script.call(method, doctype=doctype, name="1", fieldname="x").status_code in (403, 417)
 
 
-def test_one_reads_only_what_the_law_shows(world, lead):
+def test_access_rules_and_masks_apply_to_documents(world, lead):
     foreign, compliance = Script(world, "ben"), Script(world, "rhea")
-    assert foreign.told("get_list", doctype="CRM Lead") == []
+    assert foreign.result("get_list", doctype="CRM Lead") == []
     assert foreign.call("get", doctype="CRM Lead", name=lead.number).status_code == 404
-    assert compliance.told("get", doctype="CRM Lead", name=lead.number)["mobile_no"].endswith("2345")
-    assert compliance.told("get", doctype="CRM Lead", name=lead.number)["mobile_no"] != "+919820012345"
+    assert compliance.result("get", doctype="CRM Lead", name=lead.number)["mobile_no"].endswith("2345")
+    assert compliance.result("get", doctype="CRM Lead", name=lead.number)["mobile_no"] != "+919820012345"
     assert compliance.call("get_list", doctype="CRM Lead", filters={"mobile_no": "9820012345"}).status_code == 417
 
 
-def test_a_document_is_made_read_changed_and_deleted(script, world):
+def test_a_document_is_created_read_changed_and_deleted(script, world):
     doc = {"doctype": "CRM Lead", "first_name": "Ravi", "mobile_no": "9820054321", "status": "New", "salutation": "Mr"}
-    made = script.told("insert", doc=doc)
-    assert made["first_name"] == "Ravi"
-    changed = script.told(
-        "set_value", doctype="CRM Lead", name=made["name"], fieldname="description", value="Calls back"
+    created = script.result("insert", doc=doc)
+    assert created["first_name"] == "Ravi"
+    changed = script.result(
+        "set_value", doctype="CRM Lead", name=created["name"], fieldname="description", value="Calls back"
     )
     assert changed["description"] == "Calls back"
-    assert script.told("get_value", doctype="CRM Lead", filters=made["name"], fieldname="first_name") == {
+    assert script.result("get_value", doctype="CRM Lead", filters=created["name"], fieldname="first_name") == {
         "first_name": "Ravi"
     }
-    assert Script(world, "root").told("delete", doctype="CRM Lead", name=made["name"]) is None
-    assert script.call("get", doctype="CRM Lead", name=made["name"]).status_code == 404
+    assert Script(world, "root").result("delete", doctype="CRM Lead", name=created["name"]) is None
+    assert script.call("get", doctype="CRM Lead", name=created["name"]).status_code == 404
 
 
-def test_a_stale_document_is_refused_and_nothing_is_lost(script, lead, world):
-    doc = script.told("get", doctype="CRM Lead", name=lead.number)
+def test_saving_a_stale_document_is_refused(script, lead, world):
+    doc = script.result("get", doctype="CRM Lead", name=lead.number)
     assert script.call("save", doc=doc | {"description": "First"}).status_code == 200
     stale = script.call("save", doc=doc | {"description": "Second"})
     assert (stale.status_code, stale.get_json()["exc_type"]) == (409, "TimestampMismatchError")
     assert world.stored(lead)["description"] == "First"
 
 
-def test_a_gate_that_refuses_is_417_and_changes_nothing(script, lead, world):
+def test_a_status_with_a_missing_field_is_417_and_changes_nothing(script, lead, world):
     before = world.stored(lead)
-    answer = script.call("set_value", doctype="CRM Lead", name=lead.number, fieldname="status", value="Account Opened")
-    assert answer.status_code == 417
-    assert "client id" in answer.get_json()["message"]
+    response = script.call(
+        "set_value", doctype="CRM Lead", name=lead.number, fieldname="status", value="Account Opened"
+    )
+    assert response.status_code == 417
+    assert "client ID" in response.get_json()["message"]
     assert world.stored(lead) == before
 
 
-def test_bulk_update_says_which_failed(script, lead):
+def test_bulk_update_names_the_failed_documents(script, lead):
     docs = [
         {"doctype": "CRM Lead", "docname": lead.number, "description": "x"},
         {"doctype": "CRM Lead", "docname": "CRM-LEAD-2026-99999", "description": "x"},
     ]
-    failed = script.told("bulk_update", docs=json.dumps(docs))["failed_docs"]
+    failed = script.result("bulk_update", docs=json.dumps(docs))["failed_docs"]
     assert [each["doc"]["docname"] for each in failed] == ["CRM-LEAD-2026-99999"]
 
 
-def test_the_resource_door(script, lead):
+def test_the_resource_endpoints(script, lead):
     listed = script.open("GET", "CRM Lead", query_string={"fields": '["name","status"]', "limit_page_length": 5})
     assert listed.get_json() == {"data": [{"name": lead.number, "status": "New"}]}
     assert script.open("GET", f"CRM%20Lead/{lead.number}/").get_json()["data"]["name"] == lead.number
-    made = script.open("POST", "CRM Task", data={"data": json.dumps({"title": "Call", "lead": lead.number})})
-    name = made.get_json()["data"]["name"]
+    created = script.open("POST", "CRM Task", data={"data": json.dumps({"title": "Call", "lead": lead.number})})
+    name = created.get_json()["data"]["name"]
     put = script.open("PUT", f"CRM Task/{name}", json={"status": "Done"})
     assert put.get_json()["data"]["status"] == "Done"
     assert script.open("DELETE", f"CRM Task/{name}").get_json() == {"message": "ok"}
     assert script.open("GET", f"CRM Task/{name}").status_code == 404
 
 
-def test_a_list_of_calls_costs_few_statements(world, script):
+def test_a_list_of_calls_takes_few_statements(world, script):
     from app.ops.database import STATEMENTS
 
     lead = world.make.lead("ana", task={})
     for _ in range(25):
         world.make.call(lead) if hasattr(world.make, "call") else world.make.task(lead)
-    script.told("get_list", doctype="CRM Call Log", fields=["*"])
-    counted: list[str] = []
-    token = STATEMENTS.set(counted)
-    script.told("get_list", doctype="CRM Call Log", fields=["*"])
+    script.result("get_list", doctype="CRM Call Log", fields=["*"])
+    statements: list[str] = []
+    token = STATEMENTS.set(statements)
+    script.result("get_list", doctype="CRM Call Log", fields=["*"])
     STATEMENTS.reset(token)
-    assert len(counted) <= 4, counted
+    assert len(statements) <= 4, statements

@@ -1,4 +1,4 @@
-"""Rubbish at the predecessor's doors: a sentence in its envelope, never a bug, and nothing of our inside."""
+"""Invalid input to the predecessor's API: always an error envelope, never a server error or internals."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app.web.compat import registry
 from app.web.compat.doctypes import DOCTYPES
-from app.web.compat.list_query import FIXED
+from app.web.compat.list_query import FIXED_FIELDS
 from app.web.compat.responses import EXC_TYPES
-from tests.web.compat.sample_calls import GLADLY, Ground
+from tests.web.compat.sample_calls import SAMPLE_CALLS, SampleRecords
 from tests.web.hostile import assert_decent, heard
 
 RUBBISH = (
@@ -67,8 +67,8 @@ RUBBISH = (
     "null",
 )
 JSON = {"Content-Type": "application/json"}
-#: Where SQL could be slipped in.
-SLIPS = (
+#: Arguments with SQL in them.
+SQL_INJECTIONS = (
     {"order_by": "name; drop table leads"},
     {"order_by": "(select 1)"},
     {"order_by": "sleep(3) desc"},
@@ -85,28 +85,43 @@ SLIPS = (
 
 
 @pytest.fixture(scope="module")
-def ground(standing: Ground) -> Ground:
-    return standing
+def sample(shared_sample: SampleRecords) -> SampleRecords:
+    return shared_sample
 
 
-#: Of RUBBISH, one of each kind: for an argument that another method of the same chapter reads by the same words.
-SAMPLE = (None, True, 1.5, 2**63, "   ", "x" * 5000, "a\x00b", "\ud800", "[", [], {}, [[[1]]], {"id": 1}, "999999")
+#: One of each kind of RUBBISH, for an argument that another method of the same module reads in the same way.
+REDUCED_RUBBISH = (
+    None,
+    True,
+    1.5,
+    2**63,
+    "   ",
+    "x" * 5000,
+    "a\x00b",
+    "\ud800",
+    "[",
+    [],
+    {},
+    [[[1]]],
+    {"id": 1},
+    "999999",
+)
 
 
-def first_of_their_kind() -> dict[str, set[str]]:
-    """Method -> its arguments that no method before it, of the same module, has under the same name."""
+def first_uses() -> dict[str, set[str]]:
+    """Method -> its arguments that no earlier method of the same module has."""
     known: set[tuple[str, str]] = set()
     found: dict[str, set[str]] = {}
-    for name, (_who, sent) in GLADLY.items():
-        chapter = registry.METHODS[name].function.__module__
-        fields = {field for field in sent(Anything()) if (chapter, field) not in known}
-        known |= {(chapter, field) for field in fields}
+    for name, (_who, build_body) in SAMPLE_CALLS.items():
+        module = registry.METHODS[name].function.__module__
+        fields = {field for field in build_body(AnyRecord()) if (module, field) not in known}
+        known |= {(module, field) for field in fields}
         found[name] = fields
     return found
 
 
-class Anything:
-    """Stands in for a ground where only the names of the arguments matter."""
+class AnyRecord:
+    """Stands in for the sample records where only the names of the arguments matter."""
 
     id = number = notice = "1"
 
@@ -114,38 +129,40 @@ class Anything:
         return self
 
 
-FIRST = first_of_their_kind()
+FIRST_USES = first_uses()
 
 
-@pytest.mark.parametrize("name", [name for name in GLADLY if name != "login"])
-def test_no_argument_is_a_bug(ground: Ground, name: str) -> None:
-    sent = GLADLY[name][1](ground)
-    for field in sent:
-        for value in RUBBISH if field in FIRST[name] else SAMPLE:
-            knock(ground, name, sent | {field: value})
-    knock(ground, name, {})
+@pytest.mark.parametrize("name", [name for name in SAMPLE_CALLS if name != "login"])
+def test_no_argument_causes_a_server_error(sample: SampleRecords, name: str) -> None:
+    body = SAMPLE_CALLS[name][1](sample)
+    for field in body:
+        for value in RUBBISH if field in FIRST_USES[name] else REDUCED_RUBBISH:
+            call_and_check(sample, name, body | {field: value})
+    call_and_check(sample, name, {})
 
 
 @pytest.mark.parametrize("name", ["client.get_list", "client.insert", "desk.form.assign_to.add"])
-def test_no_body_is_a_bug(ground: Ground, name: str) -> None:
+def test_no_body_causes_a_server_error(sample: SampleRecords, name: str) -> None:
     for body in RUBBISH:
-        knock(ground, f"frappe.{name}", body)
+        call_and_check(sample, f"frappe.{name}", body)
 
 
-def test_no_field_of_a_person_is_a_bug(ground: Ground) -> None:
-    """Neither inside an object, nor under its own name."""
-    place, change = {"ticket_name": ground.ticket.number}, "crm.api.customers.update_ticket_customer_data"
-    opened = {"customer_name": ground.customer.number, "client_id": "CL100"}
+def test_no_customer_data_causes_a_server_error(sample: SampleRecords) -> None:
+    """Neither in an object, nor as an argument of its own."""
+    record, change = {"ticket_name": sample.ticket.number}, "crm.api.customers.update_ticket_customer_data"
+    opened = {"customer_name": sample.customer.number, "client_id": "CL100"}
     for value in RUBBISH:
         for field in ("customer_name", "first_name", "mobile_no", "email", "pan_card_number", "name", "nickname"):
-            knock(ground, change, place | {"customer_data": {field: value}})
-        knock(ground, "crm.api.customers.create_or_update_customer", {"customer_id": value, "email": "a@example.com"})
+            call_and_check(sample, change, record | {"customer_data": {field: value}})
+        call_and_check(
+            sample, "crm.api.customers.create_or_update_customer", {"customer_id": value, "email": "a@example.com"}
+        )
         accounts = {"accounts_json": [{"client_id": value}]}
-        knock(ground, "crm.api.lead_operations.update_customer_with_client_id", opened | accounts)
+        call_and_check(sample, "crm.api.lead_operations.update_customer_with_client_id", opened | accounts)
 
 
 OPERATORS = ("=", "!=", ">", "<=", "like", "in", "between", "is", "not in", None, 3, [])
-#: The ways to write a filter.
+#: Forms of a filter.
 SHAPES: tuple[Callable[[Any, Any, Any], Any], ...] = (
     lambda field, op, value: [[field, op, value]],
     lambda field, op, value: {field: [op, value]},
@@ -156,58 +173,62 @@ SHAPES: tuple[Callable[[Any, Any, Any], Any], ...] = (
 
 
 @pytest.mark.parametrize("doctype", DOCTYPES)
-def test_no_filter_is_a_bug(ground: Ground, doctype: str) -> None:
-    """Each field with each operator, in one shape and with one value after the other."""
+def test_no_filter_causes_a_server_error(sample: SampleRecords, doctype: str) -> None:
+    """Each field with each operator, cycling through forms and values."""
     values, shapes = itertools.cycle(RUBBISH), itertools.cycle(SHAPES)
-    for field, op in itertools.product((*DOCTYPES[doctype].fields, *FIXED), OPERATORS):
-        sent = {"doctype": doctype, "filters": next(shapes)(field, op, next(values))}
-        knock(ground, "frappe.client.get_list", sent)
+    for field, op in itertools.product((*DOCTYPES[doctype].fields, *FIXED_FIELDS), OPERATORS):
+        body = {"doctype": doctype, "filters": next(shapes)(field, op, next(values))}
+        call_and_check(sample, "frappe.client.get_list", body)
 
 
-def knock(ground: Ground, name: str, body: Any) -> Any:
-    asked = f"{name} {str(body)[:200]!r}"
+def call_and_check(sample: SampleRecords, name: str, body: Any) -> Any:
+    request = f"{name} {str(body)[:200]!r}"
     raw = json.dumps(body)
-    headers = ground.world.door("root").headers | JSON
-    with heard(asked):
-        answer = ground.world.app.test_client().post(f"/api/method/{name}", data=raw, headers=headers)
-    assert_decent(answer, asked)
-    assert_envelope(answer, asked)
-    return answer
+    headers = sample.world.door("root").headers | JSON
+    with heard(request):
+        response = sample.world.app.test_client().post(f"/api/method/{name}", data=raw, headers=headers)
+    assert_decent(response, request)
+    assert_envelope(response, request)
+    return response
 
 
-def assert_envelope(answer: Any, asked: str) -> None:
-    body = answer.get_json()
-    if answer.status_code < 400:
+def assert_envelope(response: Any, request: str) -> None:
+    body = response.get_json()
+    if response.status_code < 400:
         return
     shown = json.loads(json.loads(body["_server_messages"])[0])
-    assert answer.status_code in EXC_TYPES and len(shown["message"]) > 8, asked
-    assert body["message"] == shown["message"] and body["exc_type"] and body["exception"], asked
+    assert response.status_code in EXC_TYPES and len(shown["message"]) > 8, request
+    assert body["message"] == shown["message"] and body["exc_type"] and body["exception"], request
 
 
-def is_heard(name: str, slip: dict[str, Any]) -> bool:
-    """Whether the method has this argument at all."""
-    if "second" in slip or "group_by" in slip:
+def reads_argument(name: str, injection: dict[str, Any]) -> bool:
+    """Whether the method reads this argument."""
+    if "second" in injection or "group_by" in injection:
         return False
-    return "filters" in slip or ("order_by" in slip and "count" not in name) or ("fields" in slip and "_list" in name)
+    return (
+        "filters" in injection
+        or ("order_by" in injection and "count" not in name)
+        or ("fields" in injection and "_list" in name)
+    )
 
 
-@pytest.mark.parametrize("slip", SLIPS, ids=str)
-def test_sql_is_refused_wherever_it_is_slipped_in(ground: Ground, slip: dict[str, Any]) -> None:
+@pytest.mark.parametrize("injection", SQL_INJECTIONS, ids=str)
+def test_sql_injection_is_refused(sample: SampleRecords, injection: dict[str, Any]) -> None:
     for name in ("frappe.client.get_list", "crm.api.doc.get_data", "frappe.client.get_count"):
-        answer = knock(ground, name, {"doctype": "CRM Lead", "fields": ["name"]} | slip)
-        assert answer.status_code == (417 if is_heard(name, slip) else 200), (name, answer.text)
-    query = {key: value if isinstance(value, str) else json.dumps(value) for key, value in slip.items()}
-    headers = ground.world.door("root").headers
-    answer = ground.world.app.test_client().get("/api/resource/CRM Lead", query_string=query, headers=headers)
-    assert answer.status_code == (417 if is_heard("_list", slip) else 200)
+        response = call_and_check(sample, name, {"doctype": "CRM Lead", "fields": ["name"]} | injection)
+        assert response.status_code == (417 if reads_argument(name, injection) else 200), (name, response.text)
+    query = {key: value if isinstance(value, str) else json.dumps(value) for key, value in injection.items()}
+    headers = sample.world.door("root").headers
+    response = sample.world.app.test_client().get("/api/resource/CRM Lead", query_string=query, headers=headers)
+    assert response.status_code == (417 if reads_argument("_list", injection) else 200)
 
 
 @pytest.mark.parametrize("doctype", ["User", "API Key", "Role", "Has Role", "DocType", "CRM Invitation", "File"])
-def test_people_keys_and_roles_are_nowhere(ground: Ground, doctype: str) -> None:
-    client, headers = ground.world.app.test_client(), ground.world.door("root").headers
+def test_users_api_keys_and_roles_are_forbidden_everywhere(sample: SampleRecords, doctype: str) -> None:
+    client, headers = sample.world.app.test_client(), sample.world.door("root").headers
     for method, path in (("GET", ""), ("POST", ""), ("GET", "/1"), ("PUT", "/1"), ("DELETE", "/1")):
-        answer = client.open(f"/api/resource/{doctype}{path}", method=method, json={"a": 1}, headers=headers)
-        assert answer.status_code == 403, (method, path)
+        response = client.open(f"/api/resource/{doctype}{path}", method=method, json={"a": 1}, headers=headers)
+        assert response.status_code == 403, (method, path)
     for name in (
         "frappe.desk.search.search_link",
         "frappe.desk.form.load.getdoc",
@@ -215,7 +236,7 @@ def test_people_keys_and_roles_are_nowhere(ground: Ground, doctype: str) -> None
         "crm.api.doc.get_filterable_fields",
         "crm.api.doc.get_assigned_users",
     ):
-        assert ground.ask("root", name, {"doctype": doctype, "name": "1"}).status_code == 403
+        assert sample.call("root", name, {"doctype": doctype, "name": "1"}).status_code == 403
 
 
 @pytest.mark.parametrize(
@@ -228,59 +249,61 @@ def test_people_keys_and_roles_are_nowhere(ground: Ground, doctype: str) -> None
         in ("name", "status", "reference_doctype", "reference_docname", "notification_type", "assigned_to", "type")
     ],
 )
-def test_one_of_nothing_is_nothing(ground: Ground, doctype: str, field: str) -> None:
-    assert knock(ground, "frappe.client.get_list", {"doctype": doctype}).get_json()["message"] is not None
-    sent = {"doctype": doctype, "filters": [[field, "in", []]]}
-    assert knock(ground, "frappe.client.get_list", sent).get_json()["message"] == []
+def test_an_empty_in_filter_matches_nothing(sample: SampleRecords, doctype: str, field: str) -> None:
+    assert call_and_check(sample, "frappe.client.get_list", {"doctype": doctype}).get_json()["message"] is not None
+    body = {"doctype": doctype, "filters": [[field, "in", []]]}
+    assert call_and_check(sample, "frappe.client.get_list", body).get_json()["message"] == []
 
 
-# --- what Flask itself refuses, in the same envelope
+# --- errors that Flask raises
 
 
 @pytest.mark.parametrize("path", ["/api/method/ping", "/api/resource/CRM Lead", "/api/resource/CRM Lead/1"])
-def test_another_verb_is_405(ground: Ground, path: str) -> None:
-    answer = ground.world.app.test_client().patch(path, headers=ground.world.door("root").headers)
-    assert answer.status_code == 405
-    assert_envelope(answer, path)
+def test_another_http_method_is_405(sample: SampleRecords, path: str) -> None:
+    response = sample.world.app.test_client().patch(path, headers=sample.world.door("root").headers)
+    assert response.status_code == 405
+    assert_envelope(response, path)
 
 
 @pytest.mark.parametrize("path", ["/api/method/frappe.client.insert", "/api/resource/CRM Lead", "/"])
-def test_a_body_that_is_too_large_or_broken(ground: Ground, path: str) -> None:
-    client, headers = ground.world.app.test_client(), ground.world.door("root").headers | JSON
-    limit = ground.world.app.config["MAX_CONTENT_LENGTH"]
+def test_a_body_that_is_too_large_or_invalid_json(sample: SampleRecords, path: str) -> None:
+    client, headers = sample.world.app.test_client(), sample.world.door("root").headers | JSON
+    limit = sample.world.app.config["MAX_CONTENT_LENGTH"]
     large = client.post(path, data=b"x" * (limit + 1), headers=headers)
     broken = client.post(f"{path}?cmd=frappe.client.insert", data=b'{"doc": ', headers=headers)
     assert (large.status_code, broken.status_code) == (413, 417)
-    for answer in (large, broken):
-        assert_envelope(answer, path)
+    for response in (large, broken):
+        assert_envelope(response, path)
 
 
-def test_a_bug_of_ours_speaks_the_same_language(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(asked: Any) -> Any:
+def test_a_server_error_has_the_error_envelope(sample: SampleRecords, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(request: Any) -> Any:
         raise ZeroDivisionError("inside")
 
-    monkeypatch.setitem(registry.METHODS, "ping", registry.Method(broken, guest=True))
-    monkeypatch.setitem(ground.world.app.config, "PROPAGATE_EXCEPTIONS", False)
-    answer = ground.world.app.test_client().get("/api/method/ping")
-    assert answer.status_code == 500
-    assert_envelope(answer, "ping")
-    assert "inside" not in answer.text
+    monkeypatch.setitem(registry.METHODS, "ping", registry.Method(broken, allow_guest=True))
+    monkeypatch.setitem(sample.world.app.config, "PROPAGATE_EXCEPTIONS", False)
+    response = sample.world.app.test_client().get("/api/method/ping")
+    assert response.status_code == 500
+    assert_envelope(response, "ping")
+    assert "inside" not in response.text
 
 
-def test_an_absent_database_asks_to_come_again(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
-    def away(asked: Any) -> Any:
+def test_an_unavailable_database_is_503_with_retry_after(
+    sample: SampleRecords, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(request: Any) -> Any:
         raise PoolTimeout
 
-    monkeypatch.setitem(registry.METHODS, "ping", registry.Method(away, guest=True))
+    monkeypatch.setitem(registry.METHODS, "ping", registry.Method(away, allow_guest=True))
     for path in ("/api/method/ping", "/?cmd=ping"):
-        answer = ground.world.app.test_client().get(path)
-        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "10")
-        assert_envelope(answer, path)
+        response = sample.world.app.test_client().get(path)
+        assert (response.status_code, response.headers["Retry-After"]) == (503, "10")
+        assert_envelope(response, path)
 
 
-def test_who_guesses_keys_is_asked_to_wait(ground: Ground) -> None:
-    client, address = ground.world.app.test_client(), {"REMOTE_ADDR": "10.9.8.7"}
-    answers = [
+def test_guessing_api_keys_is_rate_limited(sample: SampleRecords) -> None:
+    client, address = sample.world.app.test_client(), {"REMOTE_ADDR": "10.9.8.7"}
+    responses = [
         client.get(
             "/api/method/frappe.auth.get_logged_user",
             environ_base=address,
@@ -288,6 +311,6 @@ def test_who_guesses_keys_is_asked_to_wait(ground: Ground) -> None:
         )
         for n in range(40)
     ]
-    assert {answer.status_code for answer in answers} == {401, 429}
-    assert_envelope(answers[-1], "guess")
-    assert answers[-1].headers["Retry-After"]
+    assert {response.status_code for response in responses} == {401, 429}
+    assert_envelope(responses[-1], "guess")
+    assert responses[-1].headers["Retry-After"]

@@ -1,4 +1,4 @@
-"""The predecessor's own methods do what they always promised: gates, turns, requests, calls, notices, figures."""
+"""Behaviour of the predecessor's own methods: statuses, assignment, requests, calls, notices, figures."""
 
 from __future__ import annotations
 
@@ -8,12 +8,17 @@ import pytest
 from sqlalchemy import select
 
 from app.domain import tickets
+from app.domain.change_context import ChangeContext
 from app.models import Activity, Task, Ticket
 from tests.makers import NOW
-from tests.web.compat.sample_calls import Ground
+from tests.web.compat.sample_calls import SampleRecords
 
 API = "crm.api."
-OPS, GIVE, ASKS = API + "lead_operations.", API + "role_assignment.", API + "assignment_requests."
+LEAD_OPERATIONS, ROLE_ASSIGNMENT, ASSIGNMENT_REQUESTS = (
+    API + "lead_operations.",
+    API + "role_assignment.",
+    API + "assignment_requests.",
+)
 
 
 # --- leads and tickets
@@ -23,173 +28,191 @@ OPS, GIVE, ASKS = API + "lead_operations.", API + "role_assignment.", API + "ass
     ("target", "errors"),
     [("Sent to HO", 1), ("Account Opened", 1), ("Contacted", 0), ("Follow-up Scheduled", 0), ("New", 0)],
 )
-def test_the_gate_is_told_before_it_is_tried(ground: Ground, target: str, errors: int) -> None:
-    told = ground.told(
-        "ana", OPS + "validate_lead_for_status_change", lead_name=ground.lead.number, target_status=target
+def test_a_status_change_is_validated_without_making_it(sample: SampleRecords, target: str, errors: int) -> None:
+    result = sample.result(
+        "ana", LEAD_OPERATIONS + "validate_lead_for_status_change", lead_name=sample.lead.number, target_status=target
     )
-    assert (len(told["errors"]), told["can_proceed"]) == (errors, not errors)
-    assert ground.world.fresh(ground.lead).status_id == ground.lead.status_id
+    assert (len(result["errors"]), result["can_proceed"]) == (errors, not errors)
+    assert sample.world.fresh(sample.lead).status_id == sample.lead.status_id
 
 
-def test_pod_ids_for_many_leave_out_who_has_one(ground: Ground) -> None:
-    second = ground.world.make.lead("ana", task={})
-    ground.told("ana", OPS + "update_lead_status_with_pod_id", lead_name=second.number, pod_id="OLD")
-    names = [ground.lead.number, second.number, "CRM-LEAD-2026-99999"]
-    told = ground.told("ana", OPS + "bulk_insert_pod_id", doctype="CRM Lead", docnames=names, pod_id="POD-9")
-    assert (told["updated"], told["skipped"], [each["name"] for each in told["failed"]]) == tuple(
+def test_bulk_pod_ids_skip_leads_that_have_one(sample: SampleRecords) -> None:
+    second = sample.world.make.lead("ana", task={})
+    sample.result("ana", LEAD_OPERATIONS + "update_lead_status_with_pod_id", lead_name=second.number, pod_id="OLD")
+    names = [sample.lead.number, second.number, "CRM-LEAD-2026-99999"]
+    result = sample.result(
+        "ana", LEAD_OPERATIONS + "bulk_insert_pod_id", doctype="CRM Lead", docnames=names, pod_id="POD-9"
+    )
+    assert (result["updated"], result["skipped"], [each["name"] for each in result["failed"]]) == tuple(
         [name] for name in names
     )
-    assert (ground.world.fresh(ground.lead).pod_id, ground.world.fresh(second).pod_id) == ("POD-9", "OLD")
+    assert (sample.world.fresh(sample.lead).pod_id, sample.world.fresh(second).pod_id) == ("POD-9", "OLD")
 
 
-def test_one_ticket_that_is_refused_stops_no_other(ground: Ground) -> None:
-    second = ground.world.make.ticket("cleo", resolution="It was nothing", task={})
-    names = [ground.ticket.number, second.number]
-    told = ground.told("cleo", API + "ticket.bulk_close_tickets", names=names)
-    assert (told["updated"], told["failed_count"]) == ([second.number], 1)
-    assert "resolution" in told["failed"][0]["error"]
-    closed = ground.world.ticket_status["Closed"]
-    assert [ground.world.fresh(row).status_id == closed for row in (ground.ticket, second)] == [False, True]
+def test_a_ticket_that_fails_does_not_stop_the_others(sample: SampleRecords) -> None:
+    second = sample.world.make.ticket("cleo", resolution="It was nothing", task={})
+    names = [sample.ticket.number, second.number]
+    result = sample.result("cleo", API + "ticket.bulk_close_tickets", names=names)
+    assert (result["updated"], result["failed_count"]) == ([second.number], 1)
+    assert "resolution" in result["failed"][0]["error"]
+    closed = sample.world.ticket_status["Closed"]
+    assert [sample.world.fresh(row).status_id == closed for row in (sample.ticket, second)] == [False, True]
 
 
-def test_a_comment_resolves_or_becomes_a_note(ground: Ground) -> None:
-    move, row = API + "ticket.update_ticket_status", ground.ticket
-    ground.told("cleo", move, ticket=row.number, status="In Progress", comment="Called him")
-    assert "Called him" in [line["text"] for line in notes(ground, row)]
-    ground.told("cleo", move, ticket=row.number, status="Resolved", comment="Sent the form")
-    assert ground.world.fresh(row).resolution == "Sent the form"
+def test_a_comment_becomes_the_resolution_or_a_note(sample: SampleRecords) -> None:
+    method, row = API + "ticket.update_ticket_status", sample.ticket
+    sample.result("cleo", method, ticket=row.number, status="In Progress", comment="Called him")
+    assert "Called him" in [line["text"] for line in notes(sample, row)]
+    sample.result("cleo", method, ticket=row.number, status="Resolved", comment="Sent the form")
+    assert sample.world.fresh(row).resolution == "Sent the form"
 
 
-def notes(ground: Ground, row: Any) -> list[dict[str, Any]]:
+def notes(sample: SampleRecords, row: Any) -> list[dict[str, Any]]:
     column = Activity.ticket_id if isinstance(row, Ticket) else Activity.lead_id
-    found = ground.world.session.execute(select(Activity.payload).where(column == row.id, Activity.kind == "note"))
+    found = sample.world.session.execute(select(Activity.payload).where(column == row.id, Activity.kind == "note"))
     return [payload for (payload,) in found]
 
 
-def test_a_ticket_that_began_with_a_call_has_it(ground: Ground) -> None:
-    doc = {"ticket_subjects": ["Re-KYC"], "call_log": str(ground.bare.id)}
-    ground.world.make.cell("Sales User", "Tickets", "create", "own")
-    ground.world.make.cell("Sales User", "Tickets", "read", "own")
-    made = ground.told("ana", API + "ticket.create_ticket", doc=doc)
-    call = ground.told("ana", "frappe.client.get", doctype="CRM Call Log", name=str(ground.bare.id))
-    assert (call["reference_doctype"], call["reference_docname"]) == ("CRM Ticket", made["name"])
+def test_a_ticket_created_from_a_call_is_linked_to_it(sample: SampleRecords) -> None:
+    doc = {"ticket_subjects": ["Re-KYC"], "call_log": str(sample.unlinked_call.id)}
+    sample.world.make.cell("Sales User", "Tickets", "create", "own")
+    sample.world.make.cell("Sales User", "Tickets", "read", "own")
+    created = sample.result("ana", API + "ticket.create_ticket", doc=doc)
+    call = sample.result("ana", "frappe.client.get", doctype="CRM Call Log", name=str(sample.unlinked_call.id))
+    assert (call["reference_doctype"], call["reference_docname"]) == ("CRM Ticket", created["name"])
 
 
-def test_what_a_customer_had_is_what_the_person_sees(ground: Ground) -> None:
-    number = ground.customer.number
-    for sent in ({"customer_id": number}, {"mobile_no": "098200 12345"}, {"email": "asha@example.com"}):
-        told = ground.told("cleo", API + "ticket.get_customer_history", **sent)
-        assert [each["name"] for each in told["tickets"]] == [ground.ticket.number]
-        assert (told["summary"]["total_tickets"], told["summary"]["open_tickets"], told["leads"]) == (1, 1, [])
-    assert ground.told("ben", API + "ticket.get_customer_history", mobile_no="9820012345")["tickets"] == []
+def test_a_customers_history_has_visible_records_only(sample: SampleRecords) -> None:
+    number = sample.customer.number
+    for body in ({"customer_id": number}, {"mobile_no": "098200 12345"}, {"email": "asha@example.com"}):
+        result = sample.result("cleo", API + "ticket.get_customer_history", **body)
+        assert [each["name"] for each in result["tickets"]] == [sample.ticket.number]
+        assert (result["summary"]["total_tickets"], result["summary"]["open_tickets"], result["leads"]) == (1, 1, [])
+    assert sample.result("ben", API + "ticket.get_customer_history", mobile_no="9820012345")["tickets"] == []
 
 
-# --- giving work
+# --- assignment
 
 
-def test_a_role_serves_in_turn_and_says_when_nobody_is_left(ground: Ground) -> None:
-    told = ground.told("mia", GIVE + "assign_to_role", lead_name=ground.lead.number, role_name="Sales User")
-    assert (told["success"], told["assigned_user"]) == (True, "ben")
-    alone = ground.told(
-        "sam", API + "ticket.assign_ticket_to_role", ticket_name=ground.ticket.number, role_name="Support User"
+def test_assigning_to_a_role_uses_round_robin_and_reports_when_all_are_assigned(sample: SampleRecords) -> None:
+    result = sample.result(
+        "mia", ROLE_ASSIGNMENT + "assign_to_role", lead_name=sample.lead.number, role_name="Sales User"
     )
-    assert (alone["success"], alone["all_assigned"]) == (False, True)
+    assert (result["success"], result["assigned_user"]) == (True, "ben")
+    all_assigned = sample.result(
+        "sam", API + "ticket.assign_ticket_to_role", ticket_name=sample.ticket.number, role_name="Support User"
+    )
+    assert (all_assigned["success"], all_assigned["all_assigned"]) == (False, True)
     for who in ("ana", "ben"):
-        sent = {"lead_name": ground.lead.number, "role_name": "Sales User"}
-        assert ground.ask(who, GIVE + "assign_to_role", sent).status_code == 403
+        body = {"lead_name": sample.lead.number, "role_name": "Sales User"}
+        assert sample.call(who, ROLE_ASSIGNMENT + "assign_to_role", body).status_code == 403
 
 
-def test_the_preview_moves_no_turn(ground: Ground) -> None:
-    told = [ground.told("mia", GIVE + "preview_next_assignment", role_name="Sales User")["next_user"] for _ in range(2)]
-    assert told[0] == told[1]
+def test_the_preview_does_not_advance_the_round_robin(sample: SampleRecords) -> None:
+    result = [
+        sample.result("mia", ROLE_ASSIGNMENT + "preview_next_assignment", role_name="Sales User")["next_user"]
+        for _ in range(2)
+    ]
+    assert result[0] == result[1]
 
 
-def test_a_rule_answers_softly_and_the_law_does_not(ground: Ground) -> None:
-    asked = {"reference_doctype": "CRM Lead", "reference_name": ground.lead.number, "requested_user": "ben"}
-    soft = ground.told("ana", ASKS + "create_assignment_request", **asked)
-    assert (soft["success"], soft["error"]) == (False, "Please say why this person should get the record.")
-    assert ground.ask("ben", ASKS + "create_assignment_request", asked | {"reason": "r"}).status_code == 404
-    assert ground.ask("rhea", ASKS + "create_assignment_request", asked | {"reason": "r"}).status_code == 403
+def test_a_broken_rule_is_success_false_and_a_denial_is_403(sample: SampleRecords) -> None:
+    body = {"reference_doctype": "CRM Lead", "reference_name": sample.lead.number, "requested_user": "ben"}
+    failure = sample.result("ana", ASSIGNMENT_REQUESTS + "create_assignment_request", **body)
+    assert (failure["success"], failure["error"]) == (
+        False,
+        "Please give a reason why this person should get the record.",
+    )
+    assert (
+        sample.call("ben", ASSIGNMENT_REQUESTS + "create_assignment_request", body | {"reason": "r"}).status_code == 404
+    )
+    assert (
+        sample.call("rhea", ASSIGNMENT_REQUESTS + "create_assignment_request", body | {"reason": "r"}).status_code
+        == 403
+    )
 
 
-def test_a_request_is_decided_once(ground: Ground) -> None:
-    name = ground.request.number
-    assert ground.told("mia", ASKS + "approve_assignment_request", name=name)["status"] == "Approved"
-    again = ground.ask("root", ASKS + "reject_assignment_request", {"name": name, "reason": "late"})
+def test_a_request_is_decided_once(sample: SampleRecords) -> None:
+    name = sample.request.number
+    assert sample.result("mia", ASSIGNMENT_REQUESTS + "approve_assignment_request", name=name)["status"] == "Approved"
+    again = sample.call("root", ASSIGNMENT_REQUESTS + "reject_assignment_request", {"name": name, "reason": "late"})
     assert (again.status_code, again.get_json()["exc_type"]) == (409, "TimestampMismatchError")
-    listed = ground.told("mia", ASKS + "get_assignment_requests", status="Approved")
+    listed = sample.result("mia", ASSIGNMENT_REQUESTS + "get_assignment_requests", status="Approved")
     assert [each["name"] for each in listed] == [name]
 
 
 # --- calls
 
 
-def test_a_call_is_linked_and_set_free(ground: Ground) -> None:
-    link = {"call_log": "device_1", "doctype": "CRM Customer", "docname": ground.customer.number}
-    ground.told("ana", API + "call_log.link_call_log", **link)
-    assert ground.world.fresh(ground.call).lead_id is None
-    assert ground.world.fresh(ground.call).customer_id == ground.customer.id
-    ground.told("ana", API + "call_log.delink_call_log", call_log=str(ground.call.id))
-    assert ground.world.fresh(ground.call).customer_id is None
+def test_a_call_is_linked_and_unlinked(sample: SampleRecords) -> None:
+    link = {"call_log": "device_1", "doctype": "CRM Customer", "docname": sample.customer.number}
+    sample.result("ana", API + "call_log.link_call_log", **link)
+    assert sample.world.fresh(sample.linked_call).lead_id is None
+    assert sample.world.fresh(sample.linked_call).customer_id == sample.customer.id
+    sample.result("ana", API + "call_log.delink_call_log", call_log=str(sample.linked_call.id))
+    assert sample.world.fresh(sample.linked_call).customer_id is None
 
 
-def test_notes_and_tasks_of_a_call_stand_on_its_lead(ground: Ground) -> None:
+def test_notes_and_tasks_of_a_call_belong_to_its_lead(sample: SampleRecords) -> None:
     note = {"title": "Asked", "content": "<p>for the form</p>"}
-    ground.told("ana", "crm.integrations.api.add_note_to_call_log", call_sid="device_1", note=note)
-    ground.told("ana", "crm.integrations.api.add_task_to_call_log", call_sid="device_1", task={"title": "Send it"})
-    call = ground.told("ana", "crm.fcrm.doctype.crm_call_log.crm_call_log.get_call_log", name="device_1")
+    sample.result("ana", "crm.integrations.api.add_note_to_call_log", call_sid="device_1", note=note)
+    sample.result("ana", "crm.integrations.api.add_task_to_call_log", call_sid="device_1", task={"title": "Send it"})
+    call = sample.result("ana", "crm.fcrm.doctype.crm_call_log.crm_call_log.get_call_log", name="device_1")
     assert [(each["title"], each["content"]) for each in call["_notes"]] == [("Asked", "for the form")]
     assert "Send it" in [each["title"] for each in call["_tasks"]]
-    assert (call["_lead"], call["_ticket"]) == (ground.lead.number, None)
+    assert (call["_lead"], call["_ticket"]) == (sample.lead.number, None)
 
 
-def test_a_lead_is_made_of_a_call(ground: Ground) -> None:
+def test_a_lead_is_created_from_a_call(sample: SampleRecords) -> None:
     make = "crm.fcrm.doctype.crm_call_log.crm_call_log.create_lead_from_call_log"
-    number = ground.told("ana", make, call_log={"name": str(ground.bare.id)})
-    lead = ground.told("ana", "frappe.client.get", doctype="CRM Lead", name=number)
+    number = sample.result("ana", make, call_log={"name": str(sample.unlinked_call.id)})
+    lead = sample.result("ana", "frappe.client.get", doctype="CRM Lead", name=number)
     assert (lead["mobile_no"], lead["lead_owner"]) == ("+919820077777", "ana")
-    assert ground.ask("ana", make, {"call_log": str(ground.bare.id)}).status_code == 417
+    assert sample.call("ana", make, {"call_log": str(sample.unlinked_call.id)}).status_code == 417
 
 
 # --- notices and the timeline
 
 
-def test_the_bell_under_its_old_names(ground: Ground) -> None:
-    told = ground.told("ana", API + "task_notifications.get_task_notifications")
-    due = next(each for each in told if each["notification_type"] == "Due Date Reminder")
-    assert (due["status"], due["task_title"], due["reference_docname"]) == ("Sent", "Call back", ground.lead.number)
-    ground.told("ana", API + "task_notifications.mark_notification_read", notification_name=due["name"])
-    other = ground.ask("ben", API + "task_notifications.mark_notification_read", {"notification_name": due["name"]})
+def test_notifications_have_the_predecessors_types_and_statuses(sample: SampleRecords) -> None:
+    result = sample.result("ana", API + "task_notifications.get_task_notifications")
+    due = next(each for each in result if each["notification_type"] == "Due Date Reminder")
+    assert (due["status"], due["task_title"], due["reference_docname"]) == ("Sent", "Call back", sample.lead.number)
+    sample.result("ana", API + "task_notifications.mark_notification_read", notification_name=due["name"])
+    other = sample.call("ben", API + "task_notifications.mark_notification_read", {"notification_name": due["name"]})
     assert other.status_code == 404
-    talk = ground.told("ana", API + "comment_notifications.get_comment_notifications")
-    assert (talk["unread"], [each["notification_type"] for each in talk["notifications"]]) == (1, ["New Message"])
-    ground.told("ana", API + "notifications.mark_as_read", user="ben")
-    assert {each["read"] for each in ground.told("ana", API + "notifications.get_notifications")} == {1}
+    comments = sample.result("ana", API + "comment_notifications.get_comment_notifications")
+    assert (comments["unread"], [each["notification_type"] for each in comments["notifications"]]) == (
+        1,
+        ["New Message"],
+    )
+    sample.result("ana", API + "notifications.mark_as_read", user="ben")
+    assert {each["read"] for each in sample.result("ana", API + "notifications.get_notifications")} == {1}
 
 
-def test_a_quick_reply_is_a_note(ground: Ground) -> None:
-    sent = {"reference_doctype": "CRM Lead", "reference_docname": ground.lead.number, "content": "<b>Yes</b>"}
-    ground.told("ana", API + "comment_notifications.quick_reply", **sent)
-    assert notes(ground, ground.lead)[-1]["text"] == "Yes"
-    assert ground.ask("ben", API + "comment_notifications.quick_reply", sent).status_code == 404
+def test_a_quick_reply_is_a_note(sample: SampleRecords) -> None:
+    body = {"reference_doctype": "CRM Lead", "reference_docname": sample.lead.number, "content": "<b>Yes</b>"}
+    sample.result("ana", API + "comment_notifications.quick_reply", **body)
+    assert notes(sample, sample.lead)[-1]["text"] == "Yes"
+    assert sample.call("ben", API + "comment_notifications.quick_reply", body).status_code == 404
 
 
-def test_the_timeline_has_five_parts(ground: Ground) -> None:
-    activities, calls, found, tasks, files = ground.told(
-        "ana", API + "activities.get_activities", name=ground.lead.number
+def test_the_timeline_has_five_parts(sample: SampleRecords) -> None:
+    activities, calls, found, tasks, files = sample.result(
+        "ana", API + "activities.get_activities", name=sample.lead.number
     )
     assert {"creation", "comment"} <= {each["activity_type"] for each in activities}
-    assert [each["name"] for each in calls] == [str(ground.call.id)]
+    assert [each["name"] for each in calls] == [str(sample.linked_call.id)]
     assert [each["title"] for each in found] == ["Met"]
     assert (len(tasks), files) == (2, [])
-    assert ground.ask("ben", API + "activities.get_activities", {"name": ground.lead.number}).status_code == 404
+    assert sample.call("ben", API + "activities.get_activities", {"name": sample.lead.number}).status_code == 404
 
 
 # --- lists and figures
 
 
-def test_a_list_page_counts_and_names_its_columns(ground: Ground) -> None:
-    told = ground.told(
+def test_a_list_page_counts_and_names_its_columns(sample: SampleRecords) -> None:
+    result = sample.result(
         "ana",
         API + "doc.get_data",
         doctype="CRM Lead",
@@ -197,69 +220,73 @@ def test_a_list_page_counts_and_names_its_columns(ground: Ground) -> None:
         default_filters={"status": "Junk", "assign_to": "ben"},
         page_length=1,
     )
-    assert (told["total_count"], told["data"]) == (0, [])
-    told = ground.told("ana", API + "doc.get_data", doctype="CRM Lead", filters={"creation": f"{NOW:%Y-%m-%d}"})
-    assert [each["name"] for each in told["data"]] == [ground.lead.number]
-    assert told["columns"][0]["key"] == "lead_name"
+    assert (result["total_count"], result["data"]) == (0, [])
+    result = sample.result("ana", API + "doc.get_data", doctype="CRM Lead", filters={"creation": f"{NOW:%Y-%m-%d}"})
+    assert [each["name"] for each in result["data"]] == [sample.lead.number]
+    assert result["columns"][0]["key"] == "lead_name"
 
 
-def test_whoever_does_not_see_numbers_cannot_filter_by_them(ground: Ground) -> None:
-    names = [each["fieldname"] for each in ground.told("rhea", API + "doc.get_filterable_fields", doctype="CRM Lead")]
+def test_masked_numbers_are_not_filterable(sample: SampleRecords) -> None:
+    names = [each["fieldname"] for each in sample.result("rhea", API + "doc.get_filterable_fields", doctype="CRM Lead")]
     assert "mobile_no" not in names and "status" in names
 
 
-def test_search_finds_by_number_and_by_name(ground: Ground) -> None:
-    for typed in ("98200 54321", "ravi", ground.lead.number):
-        sections = ground.told("ana", API + "search.universal_search", query=typed)["sections"]
-        assert ground.lead.number in [each["name"] for part in sections for each in part["results"]]
-    assert ground.told("ben", API + "search.universal_search", query="98200 54321")["total"] == 0
-    picked = ground.told("ana", "frappe.desk.search.search_link", doctype="CRM Lead", txt="Rav")
-    assert picked == [{"value": ground.lead.number, "label": "Ravi Kumar", "description": "Ravi Kumar"}]
+def test_search_finds_by_number_and_by_name(sample: SampleRecords) -> None:
+    for text in ("98200 54321", "ravi", sample.lead.number):
+        sections = sample.result("ana", API + "search.universal_search", query=text)["sections"]
+        assert sample.lead.number in [each["name"] for part in sections for each in part["results"]]
+    assert sample.result("ben", API + "search.universal_search", query="98200 54321")["total"] == 0
+    picked = sample.result("ana", "frappe.desk.search.search_link", doctype="CRM Lead", txt="Rav")
+    assert picked == [{"value": sample.lead.number, "label": "Ravi Kumar", "description": "Ravi Kumar"}]
 
 
-def test_the_figures_count_done_closed_and_activated(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rates_count_done_closed_and_activated(sample: SampleRecords, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.web.core.gate.now", lambda: NOW)
-    session, cleo = ground.world.session, ground.world.people["cleo"].id
-    row = session.merge(ground.ticket)
-    tickets.change(session, row, {"status_id": ground.world.ticket_status["Closed"], "resolution": "x"}, cleo, NOW)
+    session, cleo = sample.world.session, sample.world.people["cleo"].id
+    row = session.merge(sample.ticket)
+    tickets.change(
+        session, row, {"status_id": sample.world.ticket_status["Closed"], "resolution": "x"}, ChangeContext(cleo, NOW)
+    )
     for task in session.scalars(select(Task).where(Task.assignee_id == cleo)):
         task.status = "Done"
     session.commit()
-    told = ground.told("root", API + "dashboard.get_user_dashboard_data", view="weekly", target_user_id="cleo")[
+    result = sample.result("root", API + "dashboard.get_user_dashboard_data", view="weekly", target_user_id="cleo")[
         "overview"
     ]
-    assert (told["ticket_resolution_rate"], told["task_completion_rate"]) == (100.0, 100.0)
-    ground.told(
+    assert (result["ticket_resolution_rate"], result["task_completion_rate"]) == (100.0, 100.0)
+    sample.result(
         "ana",
-        OPS + "update_lead_status_with_client_id",
-        lead_name=ground.lead.number,
+        LEAD_OPERATIONS + "update_lead_status_with_client_id",
+        lead_name=sample.lead.number,
         client_id="Z1",
         status="Account Activated",
     )
-    told = ground.told("mia", API + "dashboard.get_user_dashboard_data", target_user_id="ana")["overview"]
-    assert (told["lead_conversion_rate"], told["account_activated"]) == (100.0, 1)
+    result = sample.result("mia", API + "dashboard.get_user_dashboard_data", target_user_id="ana")["overview"]
+    assert (result["lead_conversion_rate"], result["account_activated"]) == (100.0, 1)
 
 
-def test_a_week_has_seven_days_and_missed_calls_are_counted(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_week_has_seven_days_and_missed_calls_are_counted(
+    sample: SampleRecords, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("app.web.core.gate.now", lambda: NOW)
-    ground.world.make.call("ana", direction="Incoming", status="Missed Call", from_number="98200 11111", started_on=NOW)
-    told = ground.told("mia", API + "dashboard.get_dashboard_data", view="weekly")
-    assert (len(told["trends"]["labels"]), told["overview"]["missed_calls"], told["overview"]["total_leads"]) == (
+    sample.world.make.call("ana", direction="Incoming", status="Missed Call", from_number="98200 11111", started_on=NOW)
+    result = sample.result("mia", API + "dashboard.get_dashboard_data", view="weekly")
+    assert (len(result["trends"]["labels"]), result["overview"]["missed_calls"], result["overview"]["total_leads"]) == (
         7,
         1,
         1,
     )
-    assert sum(told["trends"]["leads"]) == 1
+    assert sum(result["trends"]["leads"]) == 1
 
 
-def test_figures_of_another_team_are_refused(ground: Ground) -> None:
+def test_figures_of_another_team_are_refused(sample: SampleRecords) -> None:
     for who, whom in (("ana", "ben"), ("mia", "ben"), ("ana", "mia")):
-        answer = ground.ask(who, API + "dashboard.get_user_dashboard_data", {"target_user_id": whom})
-        assert answer.status_code == 403
+        response = sample.call(who, API + "dashboard.get_user_dashboard_data", {"target_user_id": whom})
+        assert response.status_code == 403
 
 
-def test_one_hears_what_one_may(ground: Ground) -> None:
-    told = ground.told("rhea", API + "permissions.get_current_user_module_permissions")
-    assert told == dict.fromkeys(told, "Read")
-    assert ground.told("ana", API + "permissions.get_current_user_module_permissions")["Tickets"] == "None"
-    assert len(ground.told("ana", API + "office_hours.get_office_hours")) == 7
+def test_module_permissions_and_office_hours(sample: SampleRecords) -> None:
+    result = sample.result("rhea", API + "permissions.get_current_user_module_permissions")
+    assert result == dict.fromkeys(result, "Read")
+    assert sample.result("ana", API + "permissions.get_current_user_module_permissions")["Tickets"] == "None"
+    assert len(sample.result("ana", API + "office_hours.get_office_hours")) == 7

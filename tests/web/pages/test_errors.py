@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from flask import Flask, abort
 
-from app.domain.base import Conflict, NotThere, RuleBroken
+from app.domain.base import Conflict, NotFound, RuleBroken
 from tests.app_fixtures import Door, World
 from tests.web.hostile import spare_app
 
@@ -42,8 +42,8 @@ def door(app: Flask) -> Door:
     """Root's doors, with views that break in every way behind them."""
     wrong = {
         "bug": Broken(SECRET),
-        "busy": Conflict("Somebody was faster."),
-        "gone": NotThere("There is no such thing."),
+        "busy": Conflict("This record has changed."),
+        "gone": NotFound("There is no such thing."),
         "rule": RuleBroken("A rule of the trade.", "mobile"),
     }
     for name, error in wrong.items():

@@ -1,4 +1,4 @@
-"""Sockets: only signed-in people, only rows that the law shows them, only after the commit, cut with the sign-in."""
+"""Live updates: only for signed-in people, only of visible rows, only after the commit, until the sign-in ends."""
 
 from __future__ import annotations
 
@@ -9,33 +9,38 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from flask import Flask, g, session
+from flask import Flask, g
+from flask import session as flask_session
 from flask_babel import Babel
 from flask_login import LoginManager, UserMixin, login_user
 from sqlalchemy import event, select, update
 from sqlalchemy.orm import Session
 
-from app import access
+from app import access, session_hooks
 from app.domain import notices, timeline
+from app.domain.base import Stamp
+from app.domain.pending import pending
 from app.extensions import db, socketio
 from app.models import Lead, ModulePermission, Role, SignIn, User
 from app.web.realtime import live_events
-from app.web.security.sessions import hashed
+from app.web.security.sessions import hash_token
 from tests import makers
 from tests.makers import NOW
 
 
-class Face(UserMixin):
-    """Who Flask-Login says it is; as the real loader does, it asks whether the sign-in lives."""
+class SignedInUser(UserMixin):
+    """The user of Flask-Login; loaded only while the sign-in is valid, as by the real loader."""
 
     def __init__(self, key: int) -> None:
         self.id = key
 
 
-def load(key: str) -> Face | None:
-    with access.as_system(db.session()) as held:
-        query = select(SignIn.id).where(SignIn.token_hash == hashed(session.get("sid", "")), SignIn.ended_on.is_(None))
-        return Face(int(key)) if held.execute(query).first() else None
+def load_user(key: str) -> SignedInUser | None:
+    with access.as_system(db.session()) as session:
+        query = select(SignIn.id).where(
+            SignIn.token_hash == hash_token(flask_session.get("sid", "")), SignIn.ended_on.is_(None)
+        )
+        return SignedInUser(int(key)) if session.execute(query).first() else None
 
 
 @pytest.fixture
@@ -48,10 +53,10 @@ def app(tmp_path: Path) -> Iterator[Flask]:
     app.config["CRM"] = SimpleNamespace(redis_url=None, threads=12, public_url="https://crm.example.in")
     db.init_app(app)
     Babel(app)
-    LoginManager(app).user_loader(load)
+    LoginManager(app).user_loader(load_user)
     app.add_url_rule("/as/<int:key>", view_func=_sign_in)
-    access.install(Session)
-    access.forget()
+    session_hooks.install()
+    access.clear_cache()
     yield _with_sockets(app)
     with app.app_context():
         db.session.remove()
@@ -64,224 +69,231 @@ def _with_sockets(app: Flask) -> Flask:
 
 
 def _sign_in(key: int) -> str:
-    session["sid"] = f"token-{key}"
-    login_user(Face(key))
+    flask_session["sid"] = f"token-{key}"
+    login_user(SignedInUser(key))
     return "in"
 
 
 @pytest.fixture
 def people(app: Flask) -> dict[str, Any]:
     """Ana has a lead and sees her own; Cleo may see leads too, but has none. Both are signed in."""
-    with app.app_context(), access.as_system(db.session()) as held:
-        role = held.scalars(select(Role).where(Role.name == "Sales User")).one()
-        held.add(ModulePermission(role_id=role.id, module="Leads", verb="read", level="own"))
-        ana, cleo = makers.user(held, "ana", "Sales User"), makers.user(held, "cleo", "Sales User")
+    with app.app_context(), access.as_system(db.session()) as session:
+        role = session.scalars(select(Role).where(Role.name == "Sales User")).one()
+        session.add(ModulePermission(role_id=role.id, module="Leads", verb="read", level="own"))
+        ana, cleo = makers.user(session, "ana", "Sales User"), makers.user(session, "cleo", "Sales User")
         for user in (ana, cleo):
-            token = hashed(f"token-{user.id}")
-            held.add(SignIn(token_hash=token, user_id=user.id, door="form", started_on=NOW, seen_on=datetime.now(UTC)))
-        lead = makers.lead(held, ana)
-        held.commit()
+            token = hash_token(f"token-{user.id}")
+            session.add(
+                SignIn(token_hash=token, user_id=user.id, door="form", started_on=NOW, seen_on=datetime.now(UTC))
+            )
+        lead = makers.lead(session, ana)
+        session.commit()
         return {"ana": ana.id, "cleo": cleo.id, "lead": lead.id}
 
 
 def socket(app: Flask, key: int) -> Any:
-    """A page that has heard the count of its bell."""
+    """The socket of a page that has received its unread count."""
     browser = app.test_client()
     browser.get(f"/as/{key}")
-    line = socketio.test_client(app, flask_test_client=browser)
-    if line.is_connected():
-        heard(app, line)
-    return line
+    client = socketio.test_client(app, flask_test_client=browser)
+    if client.is_connected():
+        received(app, client)
+    return client
 
 
-def heard(app: Flask, line: Any) -> list[tuple[str, Any]]:
-    assert app.extensions["crm_live"].post.flush(60)
-    return [(news["name"], news["args"][0]) for news in line.get_received()]
+def received(app: Flask, client: Any) -> list[tuple[str, Any]]:
+    assert app.extensions["crm_live"].broadcaster.flush(60)
+    return [(payload["name"], payload["args"][0]) for payload in client.get_received()]
 
 
-def write(app: Flask, change: Any, commit: bool = True) -> None:
-    with app.app_context(), access.as_system(db.session()) as held:
-        change(held)
-        held.flush()
-        held.commit() if commit else held.rollback()
+def apply(app: Flask, change: Any, commit: bool = True) -> None:
+    with app.app_context(), access.as_system(db.session()) as session:
+        change(session)
+        session.flush()
+        session.commit() if commit else session.rollback()
 
 
 def notify(user_id: int) -> Any:
-    def change(held: Session) -> None:
-        with held.begin_nested():
-            notices.tell(held, [user_id], "assigned", "event", None, None, NOW, number="CRM-LEAD-2026-00001")
+    def change(session: Session) -> None:
+        with session.begin_nested():
+            notices.notify(session, [user_id], "assigned", "event", None, None, NOW, number="CRM-LEAD-2026-00001")
 
     return change
 
 
-def note(lead_id: int) -> Any:
-    return lambda held: timeline.write(held, held.get(Lead, lead_id), "note", None, NOW, text="He called back")
+def add_note(lead_id: int) -> Any:
+    return lambda session: timeline.write(
+        session, session.get(Lead, lead_id), "note", Stamp(None, NOW), text="He called back"
+    )
 
 
-def test_a_stranger_gets_no_socket(app, people):
+def test_an_anonymous_client_gets_no_socket(app, people):
     assert not socketio.test_client(app).is_connected()
 
 
-def test_a_stranger_gets_not_even_a_thread(app, people):
+def test_an_anonymous_client_gets_no_thread(app, people):
     with app.test_request_context("/socket.io/"):
-        assert not app.extensions["crm_live"].sockets.may_enter()
+        assert not app.extensions["crm_live"].sockets.may_connect()
 
 
 def test_threads_are_left_for_pages(app, people):
-    lines = [socket(app, people[name]) for name in ("ana", "ana", "cleo", "cleo")]
+    clients = [socket(app, people[name]) for name in ("ana", "ana", "cleo", "cleo")]
     with app.test_request_context("/socket.io/"):
-        session["sid"] = f"token-{people['ana']}"
-        login_user(Face(people["ana"]))
+        flask_session["sid"] = f"token-{people['ana']}"
+        login_user(SignedInUser(people["ana"]))
         g.pop("person", None)
-        assert not app.extensions["crm_live"].sockets.may_enter()
-        lines[0].disconnect()
-        assert app.extensions["crm_live"].sockets.may_enter()
+        assert not app.extensions["crm_live"].sockets.may_connect()
+        clients[0].disconnect()
+        assert app.extensions["crm_live"].sockets.may_connect()
 
 
-def test_the_bell_rings_for_whom_it_concerns(app, people):
+def test_only_the_notified_user_gets_the_bell(app, people):
     ana, cleo = socket(app, people["ana"]), socket(app, people["cleo"])
-    write(app, notify(people["ana"]))
-    [(name, news)] = heard(app, ana)
-    assert (name, news["unread"], news["text"]) == ("bell", 1, "CRM-LEAD-2026-00001 is yours now.")
-    assert heard(app, cleo) == []
+    apply(app, notify(people["ana"]))
+    [(name, payload)] = received(app, ana)
+    assert (name, payload["unread"], payload["text"]) == ("bell", 1, "CRM-LEAD-2026-00001 was assigned to you.")
+    assert received(app, cleo) == []
 
 
-def test_what_was_not_committed_is_not_told(app, people):
+def test_what_was_rolled_back_is_not_pushed(app, people):
     ana = socket(app, people["ana"])
-    write(app, notify(people["ana"]), commit=False)
-    write(app, note(people["lead"]), commit=False)
-    assert heard(app, ana) == []
+    apply(app, notify(people["ana"]), commit=False)
+    apply(app, add_note(people["lead"]), commit=False)
+    assert received(app, ana) == []
 
 
-@pytest.mark.parametrize(("who", "hears"), [("ana", True), ("cleo", False)])
-def test_a_record_is_watched_only_by_who_sees_it(app, people, who, hears):
-    line = socket(app, people[who])
-    line.emit("watch", {"kind": "lead", "id": str(people["lead"])})
-    write(app, note(people["lead"]))
-    assert heard(app, line) == [("activity" if hears else "gone", {"kind": "lead", "id": people["lead"]})]
+@pytest.mark.parametrize(("who", "is_pushed"), [("ana", True), ("cleo", False)])
+def test_a_record_is_pushed_only_to_those_who_can_see_it(app, people, who, is_pushed):
+    client = socket(app, people[who])
+    client.emit("watch", {"kind": "lead", "id": str(people["lead"])})
+    apply(app, add_note(people["lead"]))
+    assert received(app, client) == [("activity" if is_pushed else "gone", {"kind": "lead", "id": people["lead"]})]
 
 
-def test_who_loses_the_record_hears_no_more_of_it(app, people):
-    line = socket(app, people["ana"])
-    line.emit("watch", {"kind": "lead", "id": people["lead"]})
+def test_nothing_is_pushed_after_access_to_the_record_is_lost(app, people):
+    client = socket(app, people["ana"])
+    client.emit("watch", {"kind": "lead", "id": people["lead"]})
     other = {"assignee_id": people["cleo"], "owner_id": people["cleo"]}
-    write(app, lambda held: held.execute(update(Lead).values(**other)))
-    write(app, note(people["lead"]))
-    write(app, note(people["lead"]))
-    assert heard(app, line) == [("gone", {"kind": "lead", "id": people["lead"]})]
+    apply(app, lambda session: session.execute(update(Lead).values(**other)))
+    apply(app, add_note(people["lead"]))
+    apply(app, add_note(people["lead"]))
+    assert received(app, client) == [("gone", {"kind": "lead", "id": people["lead"]})]
 
 
-@pytest.mark.parametrize("asked", [None, [], "lead", {"kind": "user", "id": 1}, {"kind": "lead", "id": "1 or 1"}, {}])
-def test_nonsense_is_not_watched(app, people, asked):
-    line = socket(app, people["ana"])
-    line.emit("watch", asked)
-    assert line.is_connected()
-    assert {each.watches for each in app.extensions["crm_live"].lines.values()} == {None}
+@pytest.mark.parametrize(
+    "requested", [None, [], "lead", {"kind": "user", "id": 1}, {"kind": "lead", "id": "1 or 1"}, {}]
+)
+def test_an_invalid_watch_is_ignored(app, people, requested):
+    client = socket(app, people["ana"])
+    client.emit("watch", requested)
+    assert client.is_connected()
+    assert {each.watched for each in app.extensions["crm_live"].connections.values()} == {None}
 
 
 @pytest.mark.parametrize(
     "end",
     [
-        lambda held, key: held.execute(update(SignIn).where(SignIn.user_id == key).values(ended_on=NOW)),
-        lambda held, key: held.execute(update(User).where(User.id == key).values(active=False)),
+        lambda session, key: session.execute(update(SignIn).where(SignIn.user_id == key).values(ended_on=NOW)),
+        lambda session, key: session.execute(update(User).where(User.id == key).values(active=False)),
     ],
     ids=["signed out", "deactivated"],
 )
-def test_sockets_are_cut_when_the_sign_in_ends(app, people, end):
+def test_sockets_close_when_the_sign_in_ends(app, people, end):
     ana, cleo = socket(app, people["ana"]), socket(app, people["cleo"])
-    write(app, lambda held: end(held, people["ana"]))
+    apply(app, lambda session: end(session, people["ana"]))
     app.extensions["crm_live"].sweep()
     assert (ana.is_connected(), cleo.is_connected()) == (False, True)
 
 
-def test_a_bearer_is_cut_when_its_token_ends(app, people):
-    line, live = socket(app, people["ana"]), app.extensions["crm_live"]
-    next(iter(live.lines.values())).ends_on = datetime.now(UTC) - timedelta(seconds=1)
+def test_a_bearers_socket_closes_when_its_token_expires(app, people):
+    client, live = socket(app, people["ana"]), app.extensions["crm_live"]
+    next(iter(live.connections.values())).ends_on = datetime.now(UTC) - timedelta(seconds=1)
     live.sweep()
-    assert not line.is_connected()
+    assert not client.is_connected()
 
 
-def test_a_browser_that_nobody_uses_is_cut(app, people):
-    line = socket(app, people["ana"])
+def test_the_socket_of_an_idle_browser_closes(app, people):
+    client = socket(app, people["ana"])
     long_ago = datetime.now(UTC) - timedelta(hours=13)
-    write(app, lambda held: held.execute(update(SignIn).values(seen_on=long_ago)))
+    apply(app, lambda session: session.execute(update(SignIn).values(seen_on=long_ago)))
     app.extensions["crm_live"].sweep()
-    assert not line.is_connected()
+    assert not client.is_connected()
 
 
-# --- the safety net
+# --- comparison with the database
 
 
-def in_silence(app: Flask, change: Any) -> None:
-    """What another process commits, of which no word comes."""
-    with app.app_context(), access.as_system(db.session()) as held:
-        change(held)
-        held.flush()
-        for name in ("told", "stirred", "cut"):
-            held.info.pop(name, None)
-        held.commit()
+def commit_without_event(app: Flask, change: Any) -> None:
+    """Commit as another process whose event gets lost."""
+    with app.app_context(), access.as_system(db.session()) as session:
+        change(session)
+        session.flush()
+        pending(session).clear_live()
+        session.commit()
 
 
-def test_the_net_finds_what_nobody_told(app, people):
-    line, live = socket(app, people["ana"]), app.extensions["crm_live"]
-    line.emit("watch", {"kind": "lead", "id": people["lead"]})
-    in_silence(app, notify(people["ana"]))
-    in_silence(app, note(people["lead"]))
-    live.net()
-    live.net()
-    found = heard(app, line)
-    assert [name for name, _news in found] == ["bell", "activity"]
-    assert found[0][1]["text"] == "CRM-LEAD-2026-00001 is yours now."
+def test_the_comparison_finds_what_no_event_named(app, people):
+    client, live = socket(app, people["ana"]), app.extensions["crm_live"]
+    client.emit("watch", {"kind": "lead", "id": people["lead"]})
+    commit_without_event(app, notify(people["ana"]))
+    commit_without_event(app, add_note(people["lead"]))
+    live.compare_all()
+    live.compare_all()
+    events = received(app, client)
+    assert [name for name, _payload in events] == ["bell", "activity"]
+    assert events[0][1]["text"] == "CRM-LEAD-2026-00001 was assigned to you."
 
 
-def test_the_net_is_quiet_when_nothing_happened(app, people):
-    line, live = socket(app, people["ana"]), app.extensions["crm_live"]
-    line.emit("watch", {"kind": "lead", "id": people["lead"]})
+def test_the_comparison_pushes_nothing_without_a_change(app, people):
+    client, live = socket(app, people["ana"]), app.extensions["crm_live"]
+    client.emit("watch", {"kind": "lead", "id": people["lead"]})
     for _ in range(3):
-        live.net()
-    assert heard(app, line) == []
+        live.compare_all()
+    assert received(app, client) == []
 
 
-def test_who_lost_a_record_in_silence_hears_nothing_of_what_follows(app, people):
-    line, live = socket(app, people["ana"]), app.extensions["crm_live"]
-    line.emit("watch", {"kind": "lead", "id": people["lead"]})
+def test_access_lost_without_an_event_is_pushed_as_gone_once(app, people):
+    client, live = socket(app, people["ana"]), app.extensions["crm_live"]
+    client.emit("watch", {"kind": "lead", "id": people["lead"]})
     other = {"assignee_id": people["cleo"], "owner_id": people["cleo"]}
-    in_silence(app, lambda held: held.execute(update(Lead).values(**other)))
+    commit_without_event(app, lambda session: session.execute(update(Lead).values(**other)))
     for _ in range(2):
-        in_silence(app, note(people["lead"]))
-        live.net()
-    assert heard(app, line) == [("gone", {"kind": "lead", "id": people["lead"]})]
+        commit_without_event(app, add_note(people["lead"]))
+        live.compare_all()
+    assert received(app, client) == [("gone", {"kind": "lead", "id": people["lead"]})]
 
 
 @pytest.mark.parametrize("pages", [1, 8])
-def test_the_sweep_asks_few_questions_however_many_look(app, people, pages):
+def test_the_sweep_needs_few_statements_for_any_number_of_pages(app, people, pages):
     live = app.extensions["crm_live"]
-    live.sockets.most = 40
+    live.sockets.max_connections = 40
     for who in ("ana", "cleo"):
         for _ in range(pages):
             socket(app, people[who]).emit("watch", {"kind": "lead", "id": people["lead"]})
-    asked: list[str] = []
+    statements: list[str] = []
     with app.app_context():
-        event.listen(db.engine, "before_cursor_execute", lambda _c, _k, statement, *_more: asked.append(statement))
+        event.listen(db.engine, "before_cursor_execute", lambda _c, _k, statement, *_more: statements.append(statement))
     live.sweep()
-    live.net()
-    assert 0 < len(asked) <= 5, asked
+    live.compare_all()
+    assert 0 < len(statements) <= 5, statements
 
 
-def test_a_page_that_comes_a_moment_later_still_shows_the_toast(app, people):
+def test_a_page_opened_shortly_after_a_notice_shows_its_toast(app, people):
     now = datetime.now(UTC)
     for moment in (now - timedelta(minutes=5), now):
-        write(app, lambda held, at=moment: notices.tell(held, [people["ana"]], "mention", f"{at}", None, None, at))
+        apply(
+            app, lambda session, at=moment: notices.notify(session, [people["ana"]], "mention", f"{at}", None, None, at)
+        )
     browser = app.test_client()
     browser.get(f"/as/{people['ana']}")
-    [(_name, news)] = heard(app, socketio.test_client(app, flask_test_client=browser))
-    assert (news["unread"], news["kind"], "text" in news) == (2, "mention", True)
+    [(_name, payload)] = received(app, socketio.test_client(app, flask_test_client=browser))
+    assert (payload["unread"], payload["kind"], "text" in payload) == (2, "mention", True)
 
 
-def test_a_process_without_sockets_starts_no_thread_and_sends_nothing(app, people):
-    write(app, notify(people["ana"]))
+def test_a_process_without_sockets_starts_no_thread(app, people):
+    apply(app, notify(people["ana"]))
     live = app.extensions["crm_live"]
-    assert (live.post._pid, live._sweeper, live.bus) == (0, None, None)
+    assert (live.broadcaster._pid, live._sweeper, live.bus) == (0, None, None)
 
 
 @pytest.mark.parametrize(
@@ -293,6 +305,6 @@ def test_a_process_without_sockets_starts_no_thread_and_sends_nothing(app, peopl
         ("null", False),
     ],
 )
-def test_only_our_own_pages_open_sockets(app, people, origin, allowed):
+def test_only_our_own_origins_may_open_sockets(app, people, origin, allowed):
     allows = socketio.server.eio.cors_allowed_origins
     assert allows(origin, {"wsgi.url_scheme": "http", "HTTP_HOST": "10.0.0.5:8000"}) is allowed

@@ -1,4 +1,4 @@
-"""Sockets and what nobody's page says: it is not heard, it keeps no thread, and it stops nobody."""
+"""Sockets and unexpected messages: they are ignored, hold no thread, and disturb nobody."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.app_fixtures import settings_for
 from tests.offices import SOON, House, all_end, open_house, watched
 from tests.servers import eventually
 
-RUBBISH = (
+UNEXPECTED_MESSAGES = (
     "",
     "4",
     "42",
@@ -67,7 +67,7 @@ def house_of_module(settled: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     """One server on SQLite."""
     folder = tmp_path_factory.mktemp("house")
     shutil.copytree(settled, folder / "instance")
-    access.forget()
+    access.clear_cache()
     app = create_app(settings_for(folder / "instance"), TESTING=True)
     with open_house(app, folder, 1, CRM_INSTANCE_DIR=str(folder / "instance")) as made:
         yield made
@@ -77,80 +77,80 @@ def house_of_module(settled: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture
 def house(house_of_module: House) -> Iterator[House]:
-    """The house, with no socket open; after what was done to it, it holds as many as ever and serves pages."""
+    """The server, with no socket open; after the test it still accepts 20 sockets and serves pages."""
     yield house_of_module
     house_of_module.close()
-    eventually(lambda: holds(house_of_module, 20), "there is no room any more", SOON)
+    eventually(lambda: has_room_for(house_of_module, 20), "there is no room any more", SOON)
     assert house_of_module.servers[0].answers()
     assert "Traceback" not in house_of_module.servers[0].last_words(500)
 
 
-def holds(house: House, count: int) -> bool:
-    """Whether so many pages may watch a record at once."""
+def has_room_for(house: House, count: int) -> bool:
+    """Whether this many pages can watch a record at once."""
     lead = house.world.make.lead("ana")
     try:
-        ears = [ear for who in ("ana", "mia") for ear in watched(house, who, lead, each=count // 2)]
-        return all(ear.is_open for ear in ears)
+        clients = [client for who in ("ana", "mia") for client in watched(house, who, lead, each=count // 2)]
+        return all(client.is_open for client in clients)
     except simple_websocket.ConnectionError:
         return False
     finally:
         house.close()
 
 
-def test_rubbish_is_not_heard_and_keeps_no_thread(house: House) -> None:
-    for word in RUBBISH:
-        [ear] = house.ears("ben", each=1)
-        ear.say(word)
-        ear.emit("watch", {"kind": "lead", "id": 10**6})
-        eventually(lambda ear=ear: bool(ear.named("gone")) or not ear.is_open, f"{word[:40]!r} stops it", SOON)
+def test_an_unexpected_message_is_ignored_and_holds_no_thread(house: House) -> None:
+    for message in UNEXPECTED_MESSAGES:
+        [client] = house.ears("ben", each=1)
+        client.say(message)
+        client.emit("watch", {"kind": "lead", "id": 10**6})
+        eventually(lambda c=client: bool(c.named("gone")) or not c.is_open, f"{message[:40]!r} stops it", SOON)
         house.close()
 
 
 @pytest.mark.parametrize(
-    "say",
+    "send",
     [
-        lambda ear: [ear.emit("watch", {"kind": "lead", "id": 1}) for _ in range(1500)],
-        lambda ear: [ear.emit("shown", {"id": 1}) for _ in range(1500)],
-        lambda ear: ear.say('42["watch","' + "x" * 500_000 + '"]'),
-        lambda ear: [ear.say("40") for _ in range(1500)],
+        lambda client: [client.emit("watch", {"kind": "lead", "id": 1}) for _ in range(1500)],
+        lambda client: [client.emit("shown", {"id": 1}) for _ in range(1500)],
+        lambda client: client.say('42["watch","' + "x" * 500_000 + '"]'),
+        lambda client: [client.say("40") for _ in range(1500)],
     ],
     ids=["watches", "toasts", "huge", "greetings"],
 )
-def test_who_talks_too_much_is_hung_up_on(house: House, say: Any) -> None:
+def test_a_client_that_exceeds_the_rate_is_disconnected(house: House, send: Any) -> None:
     for _ in range(6):
-        ears = house.ears(house.somebody(), each=4)
-        for ear in ears:
-            say(ear)
-        all_end(ears)
+        clients = house.ears(house.somebody(), each=4)
+        for client in clients:
+            send(client)
+        all_end(clients)
 
 
-def test_who_takes_a_thread_and_says_nothing_loses_it(house: House) -> None:
-    [talker] = house.ears("ben", each=1)
-    talker.say("41")
-    all_end([*house.silent("ben", 3), talker])
+def test_a_client_without_a_handshake_is_disconnected(house: House) -> None:
+    [leaver] = house.ears("ben", each=1)
+    leaver.say("41")
+    all_end([*house.silent("ben", 3), leaver])
 
 
 def test_more_sockets_than_threads_are_refused_and_pages_are_served(house: House) -> None:
-    # Those hung up before may still end.
-    eventually(lambda: filled(house, "ben", "ana", "mia") == [12, 12, 0], "not 24 of 32 threads", SOON)
+    # Sockets of the test before may still be closing.
+    eventually(lambda: open_counts(house, "ben", "ana", "mia") == [12, 12, 0], "not 24 of 32 threads", SOON)
     assert house.servers[0].answers()
 
 
-def test_nobody_takes_the_room_of_the_others(house: House) -> None:
-    eventually(lambda: filled(house, "ben") == [12], "not half of 24", SOON)
-    [ear] = house.ears("ana", each=1)
-    assert ear.is_open
+def test_one_user_takes_at_most_half_of_the_sockets(house: House) -> None:
+    eventually(lambda: open_counts(house, "ben") == [12], "not half of 24", SOON)
+    [client] = house.ears("ana", each=1)
+    assert client.is_open
     house.close()
-    eventually(lambda: filled(house, "ben") == [12], "those who hung up are counted still", SOON)
+    eventually(lambda: open_counts(house, "ben") == [12], "closed sockets are still counted", SOON)
 
 
-def filled(house: House, *people: str) -> list[int]:
-    """How many sockets there is room for, for one after the other; they stay open."""
+def open_counts(house: House, *people: str) -> list[int]:
+    """How many sockets each of these people can open, one after the other; they stay open."""
     house.close()
-    return [taken(house, who) for who in people]
+    return [open_until_refused(house, who) for who in people]
 
 
-def taken(house: House, who: str) -> int:
+def open_until_refused(house: House, who: str) -> int:
     for opened in range(40):
         try:
             house.silent(who, 1)

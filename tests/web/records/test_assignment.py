@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from app.domain import assignment
+from app.domain.base import Stamp
 from app.models import Assignment, Notification, Role, Ticket, User
 from tests.app_fixtures import World
 
@@ -34,11 +35,11 @@ def away(world: World, name: str, **columns: Any) -> None:
 
 SOON = datetime.now(UTC) + timedelta(days=3)
 ABSENT = [
-    ({"active": False}, "Ana Shah is deactivated and takes no work now. Please choose somebody else."),
-    ({"available": False}, "Ana Shah is not available and takes no work now."),
+    ({"active": False}, "Ana Shah is deactivated and can't take new work now. Please choose someone else."),
+    ({"available": False}, "Ana Shah is not available and can't take new work now."),
     ({"away_until": SOON}, "Ana Shah is away until "),
     ({"leave_from": SOON - timedelta(days=4), "leave_to": SOON}, "Ana Shah is on leave until "),
-    ({"leave_from": SOON - timedelta(days=4), "leave_to": SOON, "delegate_id": "ben"}, "Ben Shah stands in."),
+    ({"leave_from": SOON - timedelta(days=4), "leave_to": SOON, "delegate_id": "ben"}, "Ben Shah is covering."),
 ]
 
 
@@ -57,7 +58,7 @@ WRONG = [
     ({"assign_to": "nobody"}, 422, "There is no colleague"),
     ({}, 422, "choose a colleague"),
     ({"assign_to_role": "Nobody"}, 422, "no role named"),
-    ({"assign_to_role": "Empty"}, 422, "Nobody else with the role"),
+    ({"assign_to_role": "Empty"}, 422, "No one else with the role"),
 ]
 
 
@@ -86,7 +87,7 @@ def test_who_has_it_already_keeps_it(world: World) -> None:
     before = world.stored(lead)
     assert given(world, "root", lead, assign_to="ana")[0] == 200
     form = {"how": "person", "assignee": world.people["ana"].id}
-    assert "Ana Shah has it already." in page_after(world, "root", f"/leads/assign/{lead.id}", form)
+    assert "Ana Shah is already assigned." in page_after(world, "root", f"/leads/assign/{lead.id}", form)
     assert world.stored(lead) == before and world.count(Notification, Notification.kind == "assigned") == 0
 
 
@@ -110,7 +111,7 @@ def test_why_this_person_is_told_to_everybody_who_sees_it(world: World) -> None:
     lead = world.make.lead("mia")
     assert given(world, "root", lead, assign_to_role="Sales User")[0] == 200
     page = world.door("ben").screen(f"/leads/why/{lead.id}").text
-    assert "It was the turn of Ben Shah (Sales User)." in page
+    assert "It was Ben Shah's turn (Sales User)." in page
     assert f"Skipped: Ana Shah (on leave until {SOON:%-d %b %Y}"[:40] in page
     assert f"/leads/why/{lead.id}" in world.door("ben").screen(f"/leads/{lead.number}").text
     assert world.door("cleo").screen(f"/leads/why/{lead.id}").status_code in (403, 404)
@@ -139,7 +140,7 @@ def test_releasing_the_current_one_makes_the_other_current(world: World) -> None
     assert "Released." in page.text and world.stored(row)["assignee_id"] == dev.id
     assert not world.door("cleo").sees(row)
     left = world.door("sam").form(f"/tickets/release/{row.id}/{dev.id}", follow_redirects=True)
-    assert "Nobody else has it" in left.text and world.stored(row)["assignee_id"] == dev.id
+    assert "No one else is assigned" in left.text and world.stored(row)["assignee_id"] == dev.id
 
 
 REFUSED = [
@@ -173,7 +174,9 @@ def test_the_absent_are_not_added(world: World) -> None:
 def test_all_who_have_a_ticket_are_shown(world: World) -> None:
     row = world.make.ticket("cleo")
     dev = world.make.user("dev", "Support User", "sam")
-    assignment.join(world.session, world.session.get_one(Ticket, row.id), dev.id, None, datetime.now(UTC))
+    assignment.add_assignee(
+        world.session, world.session.get_one(Ticket, row.id), dev.id, Stamp(None, datetime.now(UTC))
+    )
     world.session.commit()
     for path in ("/tickets/", f"/tickets/{row.number}", f"/tickets/assign/{row.id}"):
         page = world.door("sam").screen(path).text

@@ -94,8 +94,8 @@ def test_by_hand_the_number_is_that_of_the_other_side(world: World, ana: Door, d
 
 
 def test_an_empty_part_says_that_all_is_done(ana: Door) -> None:
-    assert "Every call of yours has its outcome." in ana.screen("/calls/?tab=open").text
-    assert "Everybody who was missed was called back." in ana.screen("/calls/?tab=missed").text
+    assert "All your calls have an outcome." in ana.screen("/calls/?tab=open").text
+    assert "No missed calls to return." in ana.screen("/calls/?tab=missed").text
 
 
 def test_a_calls_page_shows_the_earlier_ones_with_the_number(world: World, ana: Door, make: Make) -> None:
@@ -124,11 +124,11 @@ def test_outcome_note_and_follow_up_in_one_post(world: World, ana: Door, make: M
 @pytest.mark.parametrize(
     ("typed", "sentence"),
     [
-        ({"other": ""}, "Please say what came of the call"),
-        ({"outcome": "x" * 600}, "Please say what came"),
-        ({"outcome": "Interested", "follow_up_on": "2001-01-01T10:00"}, "lies in the past"),
+        ({"other": ""}, "Please enter the outcome of the call"),
+        ({"outcome": "x" * 600}, "Please enter the outcome"),
+        ({"outcome": "Interested", "follow_up_on": "2001-01-01T10:00"}, "is in the past"),
         ({"outcome": "Interested", "follow_up_on": "soon"}, "follow_up_on"),
-        ({"outcome": "Interested", "when": "never"}, "one of the times"),
+        ({"outcome": "Interested", "when": "never"}, "one of the suggested times"),
     ],
 )
 def test_what_was_typed_stays_on_errors(
@@ -236,7 +236,7 @@ def test_what_is_foreign_does_not_exist_and_nothing_changes(
     call, record = make.call("ana"), getattr(make, kind)("ben" if kind != "ticket" else "cleo")
     for named in (record.number, "CRM-LEAD-2026-99999", record.id, "no", "CRM-LEAD-" + "é" * 50):
         answer = ana.form(f"/calls/{door}/{call.id}", {"place": named, "outcome": "Interested", "note": "Keep me"})
-        assert answer.status_code == 422 and "not yours to see" in answer.text, named
+        assert answer.status_code == 422 and "no access" in answer.text, named
         assert door == "link" or "Keep me" in answer.text
     stored = fresh(world, call)
     assert (stored.lead_id, stored.ticket_id, stored.customer_id, stored.linked) == (None, None, None, False)

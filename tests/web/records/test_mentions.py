@@ -34,7 +34,7 @@ def test_who_sees_the_record_is_told_and_the_author_hears_of_the_others(world: W
     made = note(world, world.make.lead("ana"), "@mia, @max and @root: please look. @mia! max@eshin.test")
     assert told(world) == ["mia", "root"]
     assert made["result"]["warnings"] == [
-        "Max Shah was not told: this record is not open to Max Shah. A manager can assign it."
+        "Max Shah wasn't notified because they don't have access to this record. A manager can assign it to them."
     ]
     assert [card["username"] for card in made["result"]["told"]["mentions"]] == ["mia", "root"]
 
@@ -75,7 +75,7 @@ def test_who_left_is_named_to_the_author(world: World) -> None:
     world.session.get(User, gone.id).active = False
     world.session.commit()
     made = note(world, world.make.lead("ana"), "@gita")
-    assert made["result"]["warnings"] == ["Gita Shah was not told: this account is closed."]
+    assert made["result"]["warnings"] == ["Gita Shah wasn't notified: the account is deactivated."]
     assert world.count(Notification, Notification.user_id == gone.id) == 0
 
 
@@ -119,7 +119,7 @@ def test_asked_of_many_the_law_says_the_same_as_of_each(world: World) -> None:
     everybody = [each.id for each in world.people.values()]
     for row in records:
         one_by_one = {key for key in everybody if _sees(session, key, row)}
-        assert access.sighted(session, everybody, row, NOW) == one_by_one, row.number
+        assert access.users_who_see(session, everybody, row, NOW) == one_by_one, row.number
 
 
 def _sees(session: Any, key: int, row: Any) -> bool:

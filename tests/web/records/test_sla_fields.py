@@ -42,7 +42,7 @@ def change(world: World, row: Any, **values: Any) -> Any:
 
 def test_a_ticket_promises_by_its_priority(world: World) -> None:
     ticket = opened(world, priority="Urgent")
-    (reply, resolve) = sla.promises(ticket, SlaTerms(ALWAYS_OPEN))
+    (reply, resolve) = sla.deadlines(ticket, SlaTerms(ALWAYS_OPEN))
     assert reply.name == "reply" and reply.due_on < resolve.due_on
     assert ticket.sla_on is not None and ticket.sla_on < ticket.reply_due_on
 
@@ -140,15 +140,15 @@ def eyes(now: datetime, office: Any = ALWAYS_OPEN) -> Viewer:
 
 
 NEXT = NextTargetField("sla", "SLA", Ticket)
-REPLY = SlaTargetField("reply_due_on", "First answer due", Ticket, Ticket.replied_on)
+REPLY = SlaTargetField("reply_due_on", "First response due", Ticket, Ticket.replied_on)
 
 
 @pytest.mark.parametrize(
     "after, text, tone",
     [
-        *((1, "answer in 119 min", "green"), (89, "answer in 31 min", "green"), (90, "answer in 30 min", "amber")),
-        *((120, "answer late by 1 min", "red"), (300, "answer late by 3 h", "red")),
-        *((6120, "answer late by 100 h", "red"),),
+        *((1, "respond in 119 min", "green"), (89, "respond in 31 min", "green"), (90, "respond in 30 min", "amber")),
+        *((120, "response 1 min overdue", "red"), (300, "response 3 h overdue", "red")),
+        *((6120, "response 100 h overdue", "red"),),
     ],
 )
 def test_a_list_says_how_soon_an_answer_is_owed(words: None, after: int, text: str, tone: str) -> None:
@@ -177,19 +177,19 @@ def test_a_paused_clock_says_so_and_does_not_count(words: None) -> None:
     shown = REPLY.cell((NOW + 2 * HOUR, NOW, NOW + HOUR, 0, None, None), eyes(NOW + 30 * DAY))
     for cell in (listed, shown):
         assert (cell["text"], cell["tone"], "due" in cell) == ("paused", "gray", False)
-    assert shown["title"] == "Stands still since Mon 23 Nov 2026, 11:00 · 60 office minutes left"
+    assert shown["title"] == "Paused since Mon 23 Nov 2026, 11:00 · 60 office minutes left"
 
 
 def test_lateness_is_office_time_and_grows_while_the_office_is_open(words: None) -> None:
     values = (NOW + 7 * HOUR, NOW, None, 0, None, None)  # due on Monday at 17:00
     night, morning = (REPLY.cell(values, eyes(now, OFFICE)) for now in (NOW + 12 * HOUR, NOW + 24 * HOUR))
-    assert (night["text"], "due" in night) == ("late by 60 min", False)
-    assert (morning["text"], morning["due"]) == ("late by 2 h", (NOW + 22 * HOUR).isoformat())
+    assert (night["text"], "due" in night) == ("60 min overdue", False)
+    assert (morning["text"], morning["due"]) == ("2 h overdue", (NOW + 22 * HOUR).isoformat())
 
 
 @pytest.mark.parametrize(
     "late_on, text, tone",
-    [(None, "answered 5 h ago", ""), (NOW + HOUR, "answered 60 min late", "red")],
+    [(None, "responded 5 h ago", ""), (NOW + HOUR, "responded 60 min late", "red")],
 )
 def test_what_was_answered_says_when_and_how_late(words: None, late_on: Any, text: str, tone: str) -> None:
     cell = REPLY.cell((None, NOW, None, 0, late_on, NOW + 2 * HOUR), eyes(NOW + 7 * HOUR))
@@ -212,9 +212,9 @@ def test_a_missed_answer_reaches_bell_and_timeline_once(world: World) -> None:
     for _ in range(2):
         assert jobs.run_now(world.app, "watch the SLA clocks", late).outcome == "done"
     bell = world.door("cleo").screen("/bell/panel").text
-    assert f"The first answer to <b>{ticket.number}</b> is late by less than a minute." in bell
+    assert f"The first response to <b>{ticket.number}</b> is overdue by less than a minute." in bell
     page = world.door("cleo").screen(f"/tickets/{ticket.number}").text
-    assert page.count("The first answer was due") == 1 and "Told: Cleo Shah, Sam Shah" in page
+    assert page.count("The first response was due") == 1 and "Notified: Cleo Shah, Sam Shah" in page
     assert world.count(Notification, Notification.kind == "sla_breach") == 2
     assert world.count(Activity, Activity.kind == "system", Activity.ticket_id == ticket.id) == 2
 

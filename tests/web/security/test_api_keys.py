@@ -20,13 +20,14 @@ from app.web.security import api_keys, fab_permissions
 from tests.web.security_app import (  # noqa: F401  (fixtures)
     PASSWORD,
     ana,
-    app_pool,
-    ask,
-    basic,
+    app,
+    basic_header,
     browser,
     change,
+    get_menu,
     is_signed_in,
     key_for,
+    migrated,
     move_clock,
     post,
     root,
@@ -38,9 +39,9 @@ from tests.web.security_app import (  # noqa: F401  (fixtures)
 
 def test_a_key_opens_the_api_by_both_schemes(app, browser) -> None:
     made = key_for(app, "ana")
-    assert ask(browser(), f"token {made.key}:{made.secret}").status_code == 200
-    assert ask(browser(), f"Token  {made.key}:{made.secret}").status_code == 200
-    assert ask(browser(), basic(made.key, made.secret)).status_code == 200
+    assert get_menu(browser(), f"token {made.key}:{made.secret}").status_code == 200
+    assert get_menu(browser(), f"Token  {made.key}:{made.secret}").status_code == 200
+    assert get_menu(browser(), basic_header(made.key, made.secret)).status_code == 200
 
 
 def test_a_key_opens_no_pages(app, browser) -> None:
@@ -49,15 +50,15 @@ def test_a_key_opens_no_pages(app, browser) -> None:
 
 
 def test_a_cookie_does_not_stand_in_for_a_wrong_key(ana) -> None:
-    assert ask(ana, "token wrong:wrong").status_code == 401
-    assert ask(ana, None).status_code == 200
+    assert get_menu(ana, "token wrong:wrong").status_code == 401
+    assert get_menu(ana, None).status_code == 200
 
 
 def test_the_right_key_with_a_wrong_secret_is_refused(app, browser) -> None:
     made, other = key_for(app, "ana"), key_for(app, "mia")
     for secret in ("", "wrong", other.secret, made.secret[:-1], made.secret + "x"):
-        access.forget()
-        assert ask(app.test_client(), f"token {made.key}:{secret}").status_code in (401, 429)
+        access.clear_cache()
+        assert get_menu(app.test_client(), f"token {made.key}:{secret}").status_code in (401, 429)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +82,7 @@ def test_the_right_key_with_a_wrong_secret_is_refused(app, browser) -> None:
     ],
 )
 def test_rubbish_is_refused_as_json(browser, header) -> None:
-    answer = ask(browser(), header)
+    answer = get_menu(browser(), header)
     assert answer.status_code == 401
     assert answer.get_json()["message"]
 
@@ -98,13 +99,13 @@ def test_the_secret_is_in_no_row(app) -> None:
 def test_the_key_of_a_deactivated_user_is_dead(app, browser, values) -> None:
     made = key_for(app, "ana")
     change(app, "ana", **values)
-    assert ask(browser(), f"token {made.key}:{made.secret}").status_code == 401
+    assert get_menu(browser(), f"token {made.key}:{made.secret}").status_code == 401
 
 
 def test_a_revoked_key_is_dead(app, ana) -> None:
     made = key_for(app, "ana")
     assert post(ana, f"/keys/{made.id}/revoke", "/keys/").status_code == 302
-    assert ask(app.test_client(), f"token {made.key}:{made.secret}").status_code == 401
+    assert get_menu(app.test_client(), f"token {made.key}:{made.secret}").status_code == 401
     events = [event for (event,) in rows(app, select(AuditEntry.event))]
     assert {"api key made", "api key revoked"} <= set(events)
 
@@ -112,10 +113,10 @@ def test_a_revoked_key_is_dead(app, ana) -> None:
 def test_a_call_costs_one_statement(app, browser) -> None:
     made = key_for(app, "ana")
     client, counted = browser(), []
-    ask(client, f"token {made.key}:{made.secret}")
+    get_menu(client, f"token {made.key}:{made.secret}")
     with app.test_request_context(headers={"Authorization": f"token {made.key}:{made.secret}"}):
         token = database.STATEMENTS.set(counted)
-        assert app.appbuilder.sm.enter_by_header().username == "ana"
+        assert app.appbuilder.sm.authenticate_by_header().username == "ana"
         database.STATEMENTS.reset(token)
     assert len(counted) == 1
 
@@ -124,12 +125,12 @@ def test_the_use_is_written_once_a_minute_and_audited_once_a_day(app, browser) -
     made = key_for(app, "ana")
     header = f"token {made.key}:{made.secret}"
     used = select(ApiKey.last_used_on)
-    ask(browser(), header)
+    get_menu(browser(), header)
     ((first,),) = rows(app, used)
-    ask(browser(), header)
+    get_menu(browser(), header)
     assert rows(app, used) == [(first,)]
     move_clock(app, ApiKey.last_used_on, timedelta(seconds=61))
-    ask(browser(), header)
+    get_menu(browser(), header)
     assert rows(app, used)[0][0] > first
     assert [event for (event,) in rows(app, select(AuditEntry.event))].count("api key used") in (1, 2)  # midnight
 
@@ -139,7 +140,7 @@ def test_the_use_is_written_once_a_minute_and_audited_once_a_day(app, browser) -
 
 def person_of(app, made: api_keys.NewApiKey) -> access.Person:
     with app.test_request_context(headers={"Authorization": f"token {made.key}:{made.secret}"}):
-        app.appbuilder.sm.enter_by_header()
+        app.appbuilder.sm.authenticate_by_header()
         return access.acting(db.session())
 
 
@@ -158,9 +159,9 @@ def test_a_limited_key_may_only_both(app) -> None:
 
 def test_a_limited_key_of_an_admin_is_no_admin_outside_its_limit(app) -> None:
     who = person_of(app, key_for(app, "root", "Leads.read"))
-    assert fab_permissions.allowed(who, "can_read", "Leads")
-    assert not fab_permissions.allowed(who, "can_write", "Leads")
-    assert not fab_permissions.allowed(who, "can_list", "UserDBModelView")
+    assert fab_permissions.is_allowed(who, "can_read", "Leads")
+    assert not fab_permissions.is_allowed(who, "can_write", "Leads")
+    assert not fab_permissions.is_allowed(who, "can_list", "UserDBModelView")
     assert not who.may("Settings", "write")
 
 
@@ -173,9 +174,9 @@ def test_someone_who_only_looks_on_changes_nothing(app) -> None:
     import dataclasses
 
     who = dataclasses.replace(person_of(app, key_for(app, "root")), read_only=True)
-    assert fab_permissions.allowed(who, "can_list", "UserDBModelView")
-    assert not fab_permissions.allowed(who, "can_edit", "UserDBModelView")
-    assert not fab_permissions.allowed(who, "can_write", "Leads")
+    assert fab_permissions.is_allowed(who, "can_list", "UserDBModelView")
+    assert not fab_permissions.is_allowed(who, "can_edit", "UserDBModelView")
+    assert not fab_permissions.is_allowed(who, "can_write", "Leads")
 
 
 # --- too many tries
@@ -183,11 +184,11 @@ def test_someone_who_only_looks_on_changes_nothing(app) -> None:
 
 def test_twenty_wrong_keys_end_in_429_but_the_right_one_still_works(app, browser) -> None:
     made, client = key_for(app, "ana"), browser()
-    codes = [ask(client, f"token {made.key}:wrong{n}") for n in range(20)]
+    codes = [get_menu(client, f"token {made.key}:wrong{n}") for n in range(20)]
     assert [each.status_code for each in codes] == [401] * 5 + [429] * 15
     assert 0 < int(codes[-1].headers["Retry-After"]) <= 60
     assert "Please try again at" in codes[-1].get_json()["message"]
-    assert ask(client, f"token {made.key}:{made.secret}").status_code == 200
+    assert get_menu(client, f"token {made.key}:{made.secret}").status_code == 200
 
 
 # --- the screen
@@ -197,7 +198,7 @@ def test_the_secret_is_shown_once(app, ana) -> None:
     answer = post(ana, "/keys/", "/keys/", name="dialler", scope=["Leads.read"])
     key, secret = re.search(r"token ([0-9a-f]+):([\w-]+)", answer.text).groups()
     assert answer.headers["Cache-Control"] == "no-store"
-    assert ask(app.test_client(), f"token {key}:{secret}").status_code == 403  # limited to leads
+    assert get_menu(app.test_client(), f"token {key}:{secret}").status_code == 403  # limited to leads
     assert secret not in ana.get("/keys/").text
     assert rows(app, select(ApiKey.scope, ApiKey.user_id)) == [(["Leads.read"], user_id(app, "ana"))]
 
@@ -226,19 +227,19 @@ def test_nobody_sees_or_revokes_anothers_key_but_an_admin(app, ana, root) -> Non
     made = key_for(app, "mia")
     assert made.key not in ana.get("/keys/").text
     assert post(ana, f"/keys/{made.id}/revoke", "/keys/").status_code == 404
-    assert ask(app.test_client(), f"token {made.key}:{made.secret}").status_code == 200
+    assert get_menu(app.test_client(), f"token {made.key}:{made.secret}").status_code == 200
     assert made.key in root.get("/keys/").text
     assert post(root, f"/keys/{made.id}/revoke", "/keys/").status_code == 302
-    assert ask(app.test_client(), f"token {made.key}:{made.secret}").status_code == 401
+    assert get_menu(app.test_client(), f"token {made.key}:{made.secret}").status_code == 401
 
 
 def test_there_is_an_end_to_the_number_of_keys(app) -> None:
     with app.app_context():
         who, now = user_id(app, "ana"), datetime.now(UTC)
         for n in range(api_keys.MOST_KEYS):
-            api_keys.make(who, api_keys.ApiKeyRequest(f"key {n}"), now)
+            api_keys.create_key(who, api_keys.ApiKeyRequest(f"key {n}"), now)
         with pytest.raises(RuleBroken, match="too many"):
-            api_keys.make(who, api_keys.ApiKeyRequest("one more"), now)
+            api_keys.create_key(who, api_keys.ApiKeyRequest("one more"), now)
 
 
 def in_days(days: int) -> str:
@@ -250,7 +251,7 @@ def test_a_key_ends_by_itself(app, ana) -> None:
     made = key_for(app, "ana")
     for ahead, code in ((timedelta(minutes=1), 200), (timedelta(0), 401)):
         move_clock(app, ApiKey.expires_on, -ahead)
-        assert ask(app.test_client(), f"token {made.key}:{made.secret}").status_code == code
+        assert get_menu(app.test_client(), f"token {made.key}:{made.secret}").status_code == code
     assert "Expired" in ana.get("/keys/").text
 
 
@@ -263,7 +264,7 @@ def test_the_last_day_is_chosen_on_the_screen(app, ana) -> None:
 @pytest.mark.parametrize("ends", [in_days(-2), "0001-01-01", "tomorrow", "9999-12-31", "2026-13-45", "\x00"])
 def test_a_day_that_is_none_is_refused(app, ana, ends: str) -> None:
     answer = post(ana, "/keys/", "/keys/", name="dialler", ends=ends, scope=["Leads.read"])
-    assert answer.status_code == 422 and "Please choose a day ahead" in answer.text
+    assert answer.status_code == 422 and "Please choose an expiry date" in answer.text
     assert 'value="Leads.read" checked' in answer.text and 'value="dialler"' in answer.text
     assert rows(app, select(ApiKey.id)) == []
 
@@ -272,8 +273,8 @@ def test_an_ended_key_leaves_room_for_another(app) -> None:
     with app.app_context():
         who, now = user_id(app, "ana"), datetime.now(UTC)
         for _n in range(api_keys.MOST_KEYS):
-            api_keys.make(who, api_keys.ApiKeyRequest("short", [], now + timedelta(hours=1)), now)
-        assert api_keys.make(who, api_keys.ApiKeyRequest("next"), now + timedelta(hours=2)).id
+            api_keys.create_key(who, api_keys.ApiKeyRequest("short", [], now + timedelta(hours=1)), now)
+        assert api_keys.create_key(who, api_keys.ApiKeyRequest("next"), now + timedelta(hours=2)).id
 
 
 def test_what_a_key_may_is_told_in_words(app, ana) -> None:
@@ -297,7 +298,7 @@ def test_a_scope_wider_than_its_user_gives_nothing_more(app, ana) -> None:
 
 def test_the_last_use_is_told_with_its_address(app, ana) -> None:
     made = key_for(app, "ana")
-    ask(app.test_client(), f"token {made.key}:{made.secret}")
+    get_menu(app.test_client(), f"token {made.key}:{made.secret}")
     assert rows(app, select(ApiKey.last_used_from)) == [("127.0.0.1",)]
     assert "from 127.0.0.1" in ana.get("/keys/").text
 
@@ -309,7 +310,7 @@ def test_revoking_asks_first(app, ana) -> None:
 
 def test_making_using_and_revoking_stand_in_the_audit(app, ana) -> None:
     made = key_for(app, "ana", "Leads.read")
-    ask(app.test_client(), f"token {made.key}:{made.secret}")
+    get_menu(app.test_client(), f"token {made.key}:{made.secret}")
     post(ana, f"/keys/{made.id}/revoke", "/keys/")
     told = rows(app, select(AuditEntry.event, AuditEntry.payload).where(AuditEntry.about == f"api key {made.id}"))
     assert [event for event, _payload in told] == ["api key made", "api key used", "api key revoked"]
@@ -371,7 +372,7 @@ def test_what_is_refused_is_a_sentence(app, words) -> None:
 def test_a_key_is_made_and_printed(app, browser) -> None:
     answer = run(app, "api-key", "create", "--user", "ana", "--name", "dialler")
     header = re.search(r"Authorization: (token .+)", answer.output)[1]
-    assert ask(browser(), header).status_code == 200
+    assert get_menu(browser(), header).status_code == 200
 
 
 def test_jobs_are_listed_and_run(app) -> None:

@@ -144,8 +144,8 @@ def test_processes_share_their_counts_over_redis(redis_server: Any) -> None:
 
 def test_without_redis_calls_pass_and_are_counted_at_home() -> None:
     tally = RedisRateCounter("redis://127.0.0.1:1/0")
-    assert [tally.add("ana", Rate(2, 60), 0).is_over for _ in range(3)] == [False, False, True]
-    assert tally._asks_again > time.monotonic()  # and nobody waits for Redis again soon
+    assert [tally.add("ana", Rate(2, 60), 0).is_exceeded for _ in range(3)] == [False, False, True]
+    assert tally._backoff_until > time.monotonic()  # and nobody waits for Redis again soon
 
 
 # --- pages of other addresses

@@ -40,7 +40,7 @@ def entries(world: World) -> list[Any]:
 
 def test_an_idle_queue_says_so_kindly(world):
     page = world.door("root").screen("/queue/").text
-    assert "Nothing has failed" in page
+    assert "No failed items" in page
     assert "In this process" in page
 
 
@@ -48,7 +48,7 @@ def test_the_page_shows_what_failed_and_why(world, broken):
     page = world.door("root").screen("/queue/").text
     assert "delivery.send(3)" in page
     assert "OperationalError 2006" in page
-    assert page.count("Run again") == 3
+    assert page.count("<span>Retry</span>") == 3
 
 
 def test_an_admin_runs_a_call_again_once(world, broken):
@@ -97,7 +97,7 @@ def test_who_reads_the_settings_sees_it_but_decides_nothing(world, broken):
     world.make.cell("Sales Manager", "Settings", "write", "all")
     door = world.door("mia")
     page = door.screen("/queue/")
-    assert (page.status_code, "delivery.send(3)" in page.text, "Run again" in page.text) == (200, True, False)
+    assert (page.status_code, "delivery.send(3)" in page.text, "Retry" in page.text) == (200, True, False)
     assert door.form("/queue/again/1").status_code == 403
     assert outcomes(world) == [None] * 3
 

@@ -24,15 +24,15 @@ from app.models import (
     SupportPage,
     TicketStatus,
 )
-from app.web.settings import contents as screens
+from app.web.settings import settings_menu
 from tests.web.settings import test_users_and_roles
 
 Desk = test_users_and_roles.Desk
 desk, house = test_users_and_roles.desk, test_users_and_roles.house
 
-LISTS = [address for _label, _view, _icon, address in screens.SCREENS if address.endswith("/list/")]
-ADMIN_PAGES = [address for _label, _view, _icon, address in screens.SCREENS]
-VIEWS = {address: view.__name__ for _label, view, _icon, address in screens.SCREENS}
+LISTS = [address for _label, _view, _icon, address in settings_menu.BUSINESS if address.endswith("/list/")]
+ADMIN_PAGES = [address for _label, _view, _icon, address in settings_menu.BUSINESS]
+VIEWS = {address: view.__name__ for _label, view, _icon, address in settings_menu.BUSINESS}
 MASTER = {"label": "Walk-in", "position": "3", "is_active": "y"}
 
 
@@ -99,7 +99,7 @@ def test_a_master_is_made_renamed_and_deleted(desk: Desk) -> None:
         ({"label": "x" * 141}, ""),
         ({"position": "many"}, ""),
         ({"position": "99999999999999999999"}, "between -9999 and 9999"),
-        ({"label": "*taken*"}, "exists already"),
+        ({"label": "*taken*"}, "already exists"),
     ],
 )
 def test_a_bad_master_is_refused_and_keeps_what_was_typed(desk: Desk, change: dict[str, str], sentence: str) -> None:
@@ -188,8 +188,8 @@ def test_a_nul_is_refused(desk: Desk) -> None:
 @pytest.mark.parametrize(
     "sent, sentence",
     [
-        ({"day": "2027-01-26"}, "on the list already"),
-        ({"day": "2027-01-27", "starts": "14:00", "ends": "09:00"}, "end after it begins"),
+        ({"day": "2027-01-26"}, "already on the list"),
+        ({"day": "2027-01-27", "starts": "14:00", "ends": "09:00"}, "end after it starts"),
         ({"day": "2027-01-27", "starts": "09:00"}, "both times"),
         ({"day": "soon"}, ""),
         ({"day": ""}, ""),
@@ -250,7 +250,7 @@ def test_no_hours_at_all_is_said_aloud(desk: Desk) -> None:
     assert "always open" not in desk.get("root", "/settings/hours/").text
     assert save_hours(desk).status_code == 302
     assert ranges(desk) == []
-    assert "No office hours: the office counts as always open" in desk.get("root", "/settings/hours/").text
+    assert "No office hours: the office is treated as always open" in desk.get("root", "/settings/hours/").text
 
 
 def test_old_hours_are_not_saved_over_new_ones(desk: Desk) -> None:
@@ -322,7 +322,7 @@ def test_a_policy_goes_with_its_targets(desk: Desk) -> None:
 
 def stored(desk: Desk) -> dict[str, Any]:
     with desk.app.app_context():
-        return {key: settings.value_of(db.session(), key) for key in settings.KNOWN}
+        return {key: settings.value_of(db.session(), key) for key in settings.DEFINITIONS}
 
 
 def save_business(desk: Desk, **sent: Any) -> Any:
@@ -434,9 +434,9 @@ def test_odd_questions_to_the_audit(desk: Desk, odd: str) -> None:
 def test_the_chain_is_checked(desk: Desk) -> None:
     write_entries(desk, 3)
     desk.post("cora", "/audit/check")
-    assert "The chain is whole" in desk.get("cora", "/audit/").text
+    assert "The log is intact" in desk.get("cora", "/audit/").text
     with desk.app.app_context(), test_users_and_roles.access.as_system(db.session()) as session:
         session.execute(update(AuditEntry).where(AuditEntry.about == "lead 1").values(about="lead 7"))
         session.commit()
     desk.post("cora", "/audit/check")
-    assert "The chain is broken" in desk.get("cora", "/audit/").text
+    assert "The log was altered" in desk.get("cora", "/audit/").text

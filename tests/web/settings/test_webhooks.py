@@ -76,17 +76,17 @@ def test_an_admin_makes_one_and_sees_its_secret_once(world):
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        ({"name": " "}, "Please name who is told"),
-        ({"name": "x" * 121}, "Please name who is told"),
-        ({"url": "http://example.com/"}, "must begin with https://"),
+        ({"name": " "}, "Please enter a name"),
+        ({"name": "x" * 121}, "Please enter a name"),
+        ({"url": "http://example.com/"}, "must start with https://"),
         ({"url": "https://127.0.0.1/"}, "private or local network"),
-        ({"url": "https://a:b@example.com/"}, "user name or password"),
+        ({"url": "https://a:b@example.com/"}, "username or password"),
         ({"url": "https://example.com:22/"}, "port must be 80, 443"),
-        ({"url": "https://0x7f.1/"}, "four whole numbers"),
+        ({"url": "https://0x7f.1/"}, "four numbers"),
         ({"events": []}, "choose at least one event"),
         ({"events": ["lead.eaten"]}, "no such event"),
-        ({"user": ""}, "choose a user who is active"),
-        ({"user": "999999"}, "choose a user who is active"),
+        ({"user": ""}, "choose an active user"),
+        ({"user": "999999"}, "choose an active user"),
     ],
 )
 def test_what_cannot_be_is_said_in_a_sentence_and_the_form_keeps_what_was_typed(world, wrong, sentence):
@@ -135,7 +135,7 @@ def test_one_that_is_off_drops_what_waits(world):
 
 
 def test_there_are_not_too_many(world, monkeypatch):
-    monkeypatch.setattr("app.domain.webhooks.MOST", 1)
+    monkeypatch.setattr("app.domain.webhooks.MAX_WEBHOOKS", 1)
     made(world)
     assert (made(world).status_code, world.count(Webhook)) == (422, 1)
 
@@ -150,15 +150,15 @@ def test_a_test_is_sent_and_its_answer_shown_as_text(office, receiver):
     assert work() == 1
     page = office.door("root").screen("/webhooks/1/").text
     assert "&lt;script&gt;alert(1)" in page and "<script>alert(1)" not in page
-    assert "The receiver refused it (500)." in page and "x" * 200 not in page
-    assert b'"event":"test"' in receiver.heard[0].body
+    assert "The receiver refused the delivery (500)." in page and "x" * 200 not in page
+    assert b'"event":"test"' in receiver.requests[0].body
 
 
 def test_a_test_goes_out_while_it_is_paused(office, receiver):
     made(office, url=receiver.url)
     for what in ("pause", "test"):
         office.door("root").form(f"/webhooks/1/{what}")
-    assert (work(), len(receiver.heard)) == (1, 1)
+    assert (work(), len(receiver.requests)) == (1, 1)
 
 
 def test_the_log_names_the_record_and_sends_again_under_the_same_key(office, receiver):
@@ -166,10 +166,10 @@ def test_the_log_names_the_record_and_sends_again_under_the_same_key(office, rec
     lead = office.make.lead("ana")
     work()
     page = office.door("root").screen("/webhooks/1/").text
-    assert f'<a href="/leads/{lead.number}">{lead.number}</a>' in page and "Arrived" in page
+    assert f'<a href="/leads/{lead.number}">{lead.number}</a>' in page and "Delivered" in page
     office.door("root").form("/webhooks/again/1")
-    assert (work(), len(receiver.heard)) == (1, 2)
-    assert len({heard.headers["X-CRM-Delivery"] for heard in receiver.heard}) == 1
+    assert (work(), len(receiver.requests)) == (1, 2)
+    assert len({request.headers["X-CRM-Delivery"] for request in receiver.requests}) == 1
 
 
 def test_all_that_failed_is_sent_again_and_nothing_else(office):
@@ -183,7 +183,10 @@ def test_all_that_failed_is_sent_again_and_nothing_else(office):
     root = office.door("root")
     assert "/webhooks/1/retry" in root.screen("/webhooks/1/?show=failed").text
     assert "/webhooks/1/retry" not in root.screen("/webhooks/1/").text
-    for said in ("2 deliveries are sent again. They go out within minutes", "Nothing has failed in the last 30 days."):
+    for said in (
+        "2 deliveries will be resent. They are sent within minutes",
+        "Nothing has failed in the last 30 days.",
+    ):
         root.form("/webhooks/1/retry")
         assert said in root.screen("/webhooks/1/").text
     rows = office.rows(select(WebhookDelivery).order_by(WebhookDelivery.id))
@@ -196,7 +199,7 @@ def test_what_is_under_way_is_not_sent_again(office, receiver):
     made(office, url=receiver.url)
     office.make.lead("ana")
     office.door("root").form("/webhooks/again/1")
-    assert (work(), len(receiver.heard)) == (1, 1)
+    assert (work(), len(receiver.requests)) == (1, 1)
 
 
 @pytest.mark.parametrize(("shown", "seen"), [("", True), ("failed", True), ("waiting", False), ("dropped", False)])

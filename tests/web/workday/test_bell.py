@@ -48,11 +48,11 @@ def test_every_kind_has_its_sign_and_names_who_did_it(speaking, kind):
 @pytest.mark.parametrize(
     ("kind", "sentence"),
     [
-        ("assigned", "Mia Shah gave you CRM-LEAD-2026-00007."),
-        ("unassigned", "Mia Shah gave CRM-LEAD-2026-00007 to Ben Shah."),
+        ("assigned", "Mia Shah assigned CRM-LEAD-2026-00007 to you."),
+        ("unassigned", "Mia Shah assigned CRM-LEAD-2026-00007 to Ben Shah."),
         ("status", "Mia Shah moved CRM-LEAD-2026-00007 to “Contacted”."),
         ("mention", "Mia Shah mentioned you on CRM-LEAD-2026-00007."),
-        ("task_assigned", "Mia Shah gave you the task “Call back” of CRM-LEAD-2026-00007."),
+        ("task_assigned", "Mia Shah assigned you the task “Call back” of CRM-LEAD-2026-00007."),
     ],
 )
 def test_the_sentence_says_who(speaking, kind, sentence):
@@ -87,7 +87,7 @@ def test_a_reminder_says_the_true_time(speaking, kind, minutes, sentence):
 
 
 def test_several_tasks_are_counted(speaking):
-    assert said("task_assigned", tasks=3) == "3 overdue tasks of CRM-LEAD-2026-00007 are yours now."
+    assert said("task_assigned", tasks=3) == "3 overdue tasks of CRM-LEAD-2026-00007 were assigned to you."
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def tell(world: World, who: str, about: Any, kind: str = "comment", count: int =
     session.commit()
     for _ in range(count):
         key = f"{kind}:{next(_serial)}"
-        notices.tell(session, [user], kind, key, about, actor, datetime.now(UTC), number=about.number)
+        notices.notify(session, [user], kind, key, about, actor, datetime.now(UTC), number=about.number)
     session.commit()
     mine = select(Notification.id).where(Notification.user_id == user, Notification.kind == kind)
     return list(session.scalars(mine.order_by(Notification.id.desc()).limit(count)))
@@ -137,7 +137,7 @@ def test_all_of_a_record_is_read_or_snoozed_at_once(world: World) -> None:
     assert unread(world, "ana") == 2
     world.door("ana").form("/bell/snooze", {"about": f"lead_id:{second.id}", "until": "1h"})
     assert unread(world, "ana") == 0
-    assert len(re.findall("comes back", world.door("ana").screen("/bell/?show=snoozed").text)) >= 2
+    assert len(re.findall("snoozed until", world.door("ana").screen("/bell/?show=snoozed").text)) >= 2
 
 
 def test_a_snoozed_notice_comes_back_on_top_by_itself(world: World) -> None:
@@ -150,7 +150,7 @@ def test_a_snoozed_notice_comes_back_on_top_by_itself(world: World) -> None:
     ana.form("/bell/snooze", {"ids": old, "until": "now"})
     assert unread(world, "ana") == 41
     panel = ana.screen("/bell/panel").text
-    assert 0 < panel.index("mentioned") < panel.index("new note") and "back from its snooze" in panel
+    assert 0 < panel.index("mentioned") < panel.index("A note was added") and "snooze ended" in panel
 
 
 @pytest.mark.parametrize("path", ["/bell/read", "/bell/snooze"])
@@ -183,10 +183,10 @@ def test_foreign_notices_stand_in_no_ledger(world: World) -> None:
     ("channel", "state", "words"),
     [
         ("screen", "shown", "Shown Mon 23 Nov"),
-        ("email", "queued", "Waiting to be sent"),
+        ("email", "queued", "Waiting since"),
         ("email", "sent", "Sent Mon"),
         ("email", "failed", "No such address."),
-        ("email", "unknown", "It is not sent again"),
+        ("email", "unknown", "is not resent"),
     ],
 )
 def test_the_ledger_says_what_became_of_it(world: World, channel: str, state: str, words: str) -> None:

@@ -122,7 +122,7 @@ def leave(world: World, who: str, delegate: str) -> None:
     user = world.session.get(User, world.people[who].id)
     user.leave_from, user.leave_to, user.delegate_id = now - DAY, now + DAY, world.people[delegate].id
     world.session.commit()
-    access.forget()
+    access.clear_cache()
 
 
 def test_new_leads_and_tickets_wait_until_somebody_touches_them(world: World) -> None:
@@ -138,9 +138,9 @@ def test_new_leads_and_tickets_wait_until_somebody_touches_them(world: World) ->
 @pytest.mark.parametrize(
     "owed, shown",
     [
-        ({"reply_due_on": NOW + 3 * HOUR}, "first answer"),
+        ({"reply_due_on": NOW + 3 * HOUR}, "first response"),
         ({"resolve_due_on": NOW + 3 * HOUR}, "resolution"),
-        ({"reply_due_on": NOW - DAY, "resolve_due_on": NOW + HOUR}, "first answer"),
+        ({"reply_due_on": NOW - DAY, "resolve_due_on": NOW + HOUR}, "first response"),
         ({"reply_due_on": NOW + DAY, "resolve_due_on": NOW + HOUR}, "resolution"),
         ({"reply_due_on": NOW + 5 * HOUR}, None),
         ({"resolve_due_on": NOW - HOUR, "paused_on": NOW}, None),
@@ -270,7 +270,7 @@ def test_what_is_finished_takes_no_further_step(world: World, step: str) -> None
     ana.form(f"/tasks/done/{made.id}")
     before = world.stored(made)
     answer = ana.form(f"/tasks/{step}/{made.id}", {"until": "1h"}, headers={"HX-Request": "true"})
-    assert answer.status_code == 409 and "finished already" in answer.text
+    assert answer.status_code == 409 and "already finished" in answer.text
     assert world.stored(made) == before
 
 
@@ -330,10 +330,10 @@ def test_done_and_next_is_one_step(world: World) -> None:
 @pytest.mark.parametrize(
     "wrong, sentence",
     [
-        ({"title": " "}, "what is to be done next"),
+        ({"title": " "}, "what to do next"),
         ({"due_on": ""}, "When is the next follow-up"),
         ({"due_on": "soon"}, "date and time"),
-        ({"due_on": "2026-11-23T10:00"}, "is past"),
+        ({"due_on": "2026-11-23T10:00"}, "is in the past"),
         ({"title": "x" * 201}, "too long"),
         ({"note": "x" * 20_001}, "too long"),
     ],

@@ -65,7 +65,7 @@ def test_what_is_unwanted_in_the_bell_stands_as_read(world: World) -> None:
     world.door("root").rest("POST", "activity/", {"lead": lead.id, "text": "Hello"})
     told = world.rows(select(Notification).where(Notification.kind == "comment"))[0]
     assert (told.user_id, told.read_on) == (world.people["ben"].id, told.at)
-    assert "it came as read" in ben.screen("/bell/").text
+    assert "added as read" in ben.screen("/bell/").text
 
 
 def test_a_machine_chooses_too(world: World) -> None:

@@ -94,12 +94,12 @@ def test_one_pending_request_a_record_and_person(world: World, asked: Any) -> No
 
 
 BAD = [
-    ({"reason": " "}, "say why"),
+    ({"reason": " "}, "a reason why"),
     ({"requested_user": "nobody"}, "no colleague"),
     ({"requested_user": None}, "colleague"),
-    ({"requested_user": "dev"}, "has the record already"),
+    ({"requested_user": "dev"}, "already has the record"),
     ({"lead": 99999}, "There is no such record"),
-    ({"lead": None}, "one lead or one ticket"),
+    ({"lead": None}, "exactly one lead or ticket"),
     ({"requested_user": "gone"}, "Gone Shah is deactivated"),
 ]
 

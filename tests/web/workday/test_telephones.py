@@ -12,7 +12,7 @@ from sqlalchemy import delete, select, update
 from app import access
 from app.models import CallLog, OfficeRange, PhoneSync, QuarantinedCall, User
 from tests.app_fixtures import Make, World
-from tests.web.compat.test_telephone import Phone, log
+from tests.web.compat.test_telephone import Phone, call_record
 
 #: Never right, however often it is sent.
 WRONG = {"duration": "long"}
@@ -30,19 +30,19 @@ def kept(world: World) -> list[Any]:
 
 
 def test_before_the_first_call_the_page_says_what_to_do(world: World) -> None:
-    assert "Sign in to the application" in world.door("ana").screen("/phone/").text
+    assert "Sign in to the app" in world.door("ana").screen("/phone/").text
 
 
 def test_the_page_says_what_came_and_what_could_not_be_taken(world: World, phone: Phone) -> None:
     for _ in range(2):
-        phone.sync([log(1), log(2, **WRONG)])
+        phone.sync([call_record(1), call_record(2, **WRONG)])
     page = world.door("ana").screen("/phone/").text
     assert "must be a number of seconds" in page and "sent 2 times" in page
 
 
 def test_a_mask_covers_the_numbers_of_what_was_refused(world: World, phone: Phone, make: Make) -> None:
     make.mask("Sales User", mobile="last4")
-    phone.sync([log(2, **WRONG)])
+    phone.sync([call_record(2, **WRONG)])
     page = world.door("ana").screen("/phone/").text
     assert "9820000002" not in page and "0002" in page
 
@@ -50,13 +50,13 @@ def test_a_mask_covers_the_numbers_of_what_was_refused(world: World, phone: Phon
 def lives_in(world: World, zone: str) -> None:
     world.session.execute(update(User).where(User.username == "ana").values(time_zone=zone))
     world.session.commit()
-    access.forget()
+    access.clear_cache()
 
 
 def test_what_was_repaired_is_taken_on_another_try(world: World, phone: Phone) -> None:
     lives_in(world, "America/Los_Angeles")
     here = datetime.now(ZoneInfo("Asia/Kolkata"))
-    phone.sync([log(1, start_time=f"{here:%Y-%m-%d %H:%M:%S}")])
+    phone.sync([call_record(1, start_time=f"{here:%Y-%m-%d %H:%M:%S}")])
     (row,) = kept(world)
     door = world.door("ana")
     for zone, left in (("America/Los_Angeles", 1), ("Asia/Kolkata", 0)):
@@ -67,8 +67,8 @@ def test_what_was_repaired_is_taken_on_another_try(world: World, phone: Phone) -
 
 @pytest.mark.parametrize("wrong", [{}, WRONG])
 def test_another_try_says_nothing_of_the_telephone(world: World, phone: Phone, wrong: dict[str, Any]) -> None:
-    phone.sync([log(1, **WRONG)])
-    world.session.execute(update(QuarantinedCall).values(raw=log(1, **wrong)))
+    phone.sync([call_record(1, **WRONG)])
+    world.session.execute(update(QuarantinedCall).values(raw=call_record(1, **wrong)))
     world.session.commit()
     mine, (row,) = select(*PhoneSync.__table__.columns), kept(world)
     before = world.rows(mine)
@@ -79,7 +79,7 @@ def test_another_try_says_nothing_of_the_telephone(world: World, phone: Phone, w
 
 @pytest.mark.parametrize(("who", "left"), [("ana", 0), ("ben", 1), ("mia", 1), ("root", 1)])
 def test_only_its_person_removes_a_record(world: World, phone: Phone, who: str, left: int) -> None:
-    phone.sync([log(2, **WRONG)])
+    phone.sync([call_record(2, **WRONG)])
     key = kept(world)[0].id
     for step in ("again", "drop"):
         assert world.door(who).form(f"/phone/{step}/{key}").status_code in (302, 404)
@@ -90,7 +90,7 @@ def test_only_its_person_removes_a_record(world: World, phone: Phone, who: str, 
     ("who", "sees"), [("mia", True), ("root", True), ("max", False), ("sam", False), ("ben", False)]
 )
 def test_managers_see_the_telephones_of_their_team(world: World, phone: Phone, who: str, sees: bool) -> None:
-    phone.sync([log(1)])
+    phone.sync([call_record(1)])
     assert ("Ana Shah" in world.door(who).screen("/phone/").text) is sees
 
 
@@ -105,7 +105,7 @@ def test_silence_is_coloured_by_office_time(world: World, minutes: int, tone: st
 
 def test_a_gap_is_told_until_its_person_has_seen_it(world: World, phone: Phone) -> None:
     for hour in (8, 12):
-        phone.sync([log(100 * hour + n, start_time=f"2026-11-20 {hour:02d}:{n:02d}:00") for n in range(50)])
+        phone.sync([call_record(100 * hour + n, start_time=f"2026-11-20 {hour:02d}:{n:02d}:00") for n in range(50)])
     door, gap = world.door("ana"), world.rows(select(PhoneSync.gap_to))[0]
     assert "may be missing" in door.screen("/phone/").text
     door.form("/phone/noted", {"to": "another"})

@@ -1,0 +1,59 @@
+"""What a transaction has gathered in its session, and what must happen with it at the commit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from flask_appbuilder.security.sqla.models import Role
+from sqlalchemy.orm import Session
+
+if TYPE_CHECKING:
+    from app.domain.change_events import ChangeEvent, RecordKey
+
+_KEY = "pending"
+
+
+@dataclass
+class Pending:
+    """What one session has gathered since its last commit. `app/session_hooks.py` lists who clears what, and when."""
+
+    #: (user id, kind) of the notices written; "" = one was read. Their open pages update after the commit.
+    notified: list[tuple[int, str]] = field(default_factory=list)
+    #: (lead, ticket or customer; id) whose timeline changed. Pages that show them update after the commit.
+    changed_timelines: set[tuple[str, int]] = field(default_factory=set)
+    #: Users of whom a sign-in or API key has ended. Their sockets are checked after the commit.
+    ended_sign_ins: set[int] = field(default_factory=set)
+    #: What happened to which record. Becomes webhook deliveries before the commit.
+    change_events: dict[RecordKey, ChangeEvent] = field(default_factory=dict)
+    #: `change_events` as they were when each open savepoint began, the innermost last.
+    savepoints: list[dict[RecordKey, ChangeEvent]] = field(default_factory=list)
+    #: Keys of the webhook deliveries written. Queued after the commit.
+    webhook_deliveries: list[str] = field(default_factory=list)
+    #: Ids of the notice deliveries written. Queued after the commit.
+    notice_deliveries: list[int] = field(default_factory=list)
+    #: New roles and the (module, verb) cells that follow when the flush has given them their ids.
+    new_roles: list[tuple[Role, set[tuple[str, str]]]] = field(default_factory=list)
+    #: Whether there was an active admin before this flush; False where nothing could take the last one away.
+    had_admin: bool = False
+
+    def take_notified(self) -> list[tuple[int, str]]:
+        """Return `notified` and empty it."""
+        notified, self.notified = self.notified, []
+        return notified
+
+    def clear_live(self) -> None:
+        """Forget what open pages and sockets would have been told."""
+        self.notified, self.changed_timelines, self.ended_sign_ins = [], set(), set()
+
+    def clear_webhooks(self) -> None:
+        """Forget what webhooks would have been told."""
+        self.change_events, self.savepoints, self.webhook_deliveries = {}, [], []
+
+
+def pending(session: Session) -> Pending:
+    """What this session has gathered so far."""
+    found = session.info.get(_KEY)
+    if not isinstance(found, Pending):
+        found = session.info[_KEY] = Pending()
+    return found

@@ -1,0 +1,51 @@
+"""How people call the modules, verbs, levels, masks and masked fields of the permission matrix."""
+
+from __future__ import annotations
+
+from app.domain.base import translatable
+
+MODULE_LABELS = {
+    "Dashboard": translatable("Dashboard"),
+    "Leads": translatable("Leads"),
+    "Tickets": translatable("Tickets"),
+    "Customers": translatable("Customers"),
+    "Tasks": translatable("Tasks"),
+    "Call Logs": translatable("Calls"),
+    "Messages": translatable("Messages"),
+    "Support Pages": translatable("Support pages"),
+    "Notes": translatable("Notes"),
+    "Requests": translatable("Requests"),
+    "Reports": translatable("Reports"),
+    "Settings": translatable("Settings"),
+}
+VERB_LABELS = {
+    "read": translatable("View"),
+    "create": translatable("Create"),
+    "write": translatable("Edit"),
+    "delete": translatable("Delete"),
+    "assign": translatable("Assign"),
+    "export": translatable("Export"),
+    "import": translatable("Import"),
+    "bulk": translatable("Bulk edit"),
+    "reveal": translatable("Reveal"),
+    "recordings": translatable("Recordings"),
+}
+LEVEL_LABELS = {
+    "none": translatable("no"),
+    "own": translatable("own"),
+    "team": translatable("team"),
+    "all": translatable("all"),
+}
+MASK_LABELS = {
+    "hidden": translatable("hidden"),
+    "last4": translatable("last four"),
+    "full": translatable("full"),
+}
+FIELD_LABELS = {
+    "mobile": translatable("Mobile"),
+    "alternative_mobile": translatable("Other mobile"),
+    "email": translatable("Email"),
+    "pan": translatable("PAN"),
+    "aadhaar": translatable("Aadhaar"),
+    "address": translatable("Address"),
+}

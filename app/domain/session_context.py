@@ -1,0 +1,35 @@
+"""For whom a session works: the acting person, their address and time zone, and how users want to be notified."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, tzinfo
+
+from sqlalchemy.orm import Session
+
+#: user id -> kind -> channel -> wanted; only what differs from notices.CHANNELS.
+NoticeChoices = Mapping[int, Mapping[str, Mapping[str, bool]]]
+_KEY = "context"
+
+
+@dataclass
+class SessionContext:
+    """For whom a session works. Lasts as long as the session; a commit or rollback leaves it alone."""
+
+    #: access.Person, access.SYSTEM, or None for nobody, who sees no rows. Only app/access reads and writes it.
+    acting: object = None
+    #: The IP address of the request, for the audit; None outside requests.
+    address: str | None = None
+    #: The zone of moments in refusals; requests set the person's.
+    zone: tzinfo = UTC
+    #: Everybody's choices; None = not loaded yet. Requests and jobs set those that they have at hand.
+    notice_choices: NoticeChoices | None = None
+
+
+def session_context(session: Session) -> SessionContext:
+    """The context of this session; of a new session: nobody, in UTC."""
+    found = session.info.get(_KEY)
+    if not isinstance(found, SessionContext):
+        found = session.info[_KEY] = SessionContext()
+    return found

@@ -1,0 +1,27 @@
+"""For how long a notification or a task can be snoozed."""
+
+from __future__ import annotations
+
+from datetime import datetime, time, timedelta, tzinfo
+
+from app.domain.base import RuleBroken
+
+#: Choice -> how much later; the other choice is "tomorrow".
+SPANS = {"15m": timedelta(minutes=15), "1h": timedelta(hours=1)}
+#: Local time of "tomorrow", and of reminders of overdue tasks.
+MORNING = time(9)
+
+
+def snoozed_until(choice: str, start: datetime, zone: tzinfo) -> datetime:
+    """The moment 15m or 1h after `start`, or of the next morning in this zone. Raises RuleBroken for other choices."""
+    if choice in SPANS:
+        return start + SPANS[choice]
+    if choice == "tomorrow":
+        return next_morning(start, zone)
+    raise RuleBroken("Please choose 15 minutes, 1 hour or tomorrow at 9:00.", "until")
+
+
+def next_morning(moment: datetime, zone: tzinfo) -> datetime:
+    """MORNING of the day after `moment`, both in this zone."""
+    tomorrow = moment.astimezone(zone).date() + timedelta(days=1)
+    return datetime.combine(tomorrow, MORNING, tzinfo=zone)

@@ -1,0 +1,39 @@
+"""Changing the status of a lead or ticket, with all that follows from it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from app.domain import notices, sla, timeline
+from app.domain.base import RECORD_COLUMNS, Stamp
+from app.domain.change_context import ChangeContext
+
+
+def set_status(session: Session, record: Any, new: Any, context: ChangeContext, note: str | None = None) -> None:
+    """Give a lead or ticket another status: SLA clock, history, timeline and notices. The caller has checked the rules.
+
+    `new`: a status row of the record's own master. `note`: what the status demanded, for the timeline.
+    """
+    old, since = record.status, record.status_on
+    record.status, record.status_id, record.status_on = new, new.id, context.now
+    sla.apply_move(record, sla.Move(old.meaning, new.meaning, context.by, context.now), context.sla_terms)
+    record.stamp(context)
+    seconds = int((context.now - since).total_seconds())
+    session.add(_row(record, context, from_id=old.id, seconds=seconds))
+    timeline.write(session, record, "status_change", context, **{"from": old.id, "to": new.id}, note=note)
+    people = [user for user in (record.assignee_id, record.owner_id) if user]
+    kind = RECORD_COLUMNS[record.__tablename__].removesuffix("_id")
+    key = f"status:{kind}:{record.id}:{context.now.isoformat()}"
+    notices.notify(session, people, "status", key, record, context.by, context.now, number=record.number, status=new.id)
+
+
+def start_history(session: Session, record: Any, stamp: Stamp) -> None:
+    """Write the first status of a stored record into its history."""
+    session.add(_row(record, stamp))
+
+
+def _row(record: Any, stamp: Stamp, **values: int) -> timeline.StatusChange:
+    own = {RECORD_COLUMNS[record.__tablename__]: record.id}
+    return timeline.StatusChange(**own, to_id=record.status_id, at=stamp.now, by_id=stamp.by, **values)

@@ -1,0 +1,264 @@
+"""One delivery engine: claim a due row, attempt it, settle the result, and sweep up what got stuck.
+
+The row in the database is authoritative; the queue only makes delivery fast. "sending" is committed before anything is
+sent, so no two workers send the same row. Each kind of delivery is declared as a `DeliveryKind`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import or_, select, update
+from sqlalchemy.orm import Session
+
+from app import access
+from app.channels.base import ChannelError, DeliveryUnknown
+from app.extensions import db
+from app.ops import queue
+from app.ops.database import WRITES
+
+#: A queue may deliver a call slightly before its time.
+EARLY = timedelta(seconds=2)
+#: A queued row that is overdue by this much has been lost by the queue, or the queue is long.
+STUCK_AFTER = timedelta(minutes=1)
+#: A row that has been "sending" for longer was interrupted.
+INTERRUPTED_AFTER = timedelta(minutes=5)
+#: The sweep adds no calls to a queue that already holds this many.
+MAX_QUEUED = 500
+SKIPPED = "skipped"
+A_FAULT = "Internal error; see the server log."
+
+
+@dataclass(frozen=True)
+class DeliveryResult:
+    """The result of one attempt."""
+
+    #: sent, queued (to be attempted again), failed, dropped or unknown.
+    state: str
+    #: The reason, as a sentence for the person who reads the delivery log.
+    error: str | None = None
+    #: False when the attempt ended before anything was sent.
+    was_attempted: bool = True
+
+
+class NotSent(Exception):
+    """Raised by `DeliveryKind.prepare`: the attempt ends with `result` and sends nothing."""
+
+    def __init__(self, result: DeliveryResult) -> None:
+        super().__init__(result.error)
+        self.result = result
+
+
+class NotToBeSent(NotSent):
+    """The delivery is no longer wanted or allowed; it is dropped for this reason."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(DeliveryResult("dropped", reason, was_attempted=False))
+
+
+def _no_columns(result: Any) -> dict[str, Any]:
+    return {}
+
+
+def _nothing_more(session: Session, row: Any, result: Any, now: datetime) -> None:
+    """By default a result is stored on the delivery's row only."""
+
+
+@dataclass(frozen=True)
+class DeliveryKind:
+    """What one kind of delivery does differently.
+
+    `model` has the columns state, tries, next_try_on and error.
+    """
+
+    #: What a row is called in the log.
+    label: str
+    log: logging.Logger
+    model: Any
+    #: The unique column by which queued calls name a row: int or str.
+    key: Any
+    #: The column that holds when the last attempt began, UTC.
+    began_on: Any
+    queue: str
+    #: The function of a module that the queue calls with a key; its path is stored in queues and dead letters.
+    send: Callable[[Any], None]
+    #: row -> seconds before the second, third … attempt. A row is attempted once more than it has waits.
+    waits: Callable[[Any], Sequence[int]]
+    #: row -> what `transmit` needs. Raises NotSent.
+    prepare: Callable[[Any], Any]
+    #: (row, prepared) -> result. Raises ChannelError.
+    transmit: Callable[[Any, Any], DeliveryResult]
+    #: What an interrupted delivery becomes: ("queued", …) where a second copy does no harm, else ("unknown", …).
+    interrupted: DeliveryResult
+    #: The column that holds when the last attempt ended, UTC, where there is one; may be the same.
+    ended_on: Any = None
+    #: More columns of the row that keep the result.
+    columns: Callable[[Any], dict[str, Any]] = _no_columns
+    #: Called in the transaction that stores a result.
+    on_settled: Callable[[Session, Any, Any, datetime], None] = _nothing_more
+    #: More conditions on a row that may be claimed, and on one that the sweep may queue.
+    claimable: Sequence[Any] = ()
+    sweepable: Sequence[Any] = ()
+
+    @property
+    def resends(self) -> bool:
+        """Whether a delivery that may have arrived is sent again."""
+        return self.interrupted.state == "queued"
+
+    def key_of(self, row: Any) -> int | str:
+        """By what queued calls name this row."""
+        key: int | str = getattr(row, self.key.key)
+        return key
+
+    def end(self, now: datetime) -> dict[str, Any]:
+        """The columns that say when an attempt ended."""
+        return {} if self.ended_on is None else {self.ended_on.key: now}
+
+
+def deliver(kind: DeliveryKind, key: int | str) -> None:
+    """Send one delivery if it is due and nobody else sends it or has sent it."""
+    row = claim(kind, key, datetime.now(UTC))
+    if row is not None:
+        settle(kind, row, attempt(kind, row), datetime.now(UTC))
+
+
+def enqueue(kind: DeliveryKind, key: int | str) -> bool:
+    """Have a delivery sent soon. False when no queue takes it; the sweep finds it then."""
+    return queue.enqueue(kind.queue, kind.send, key)
+
+
+# --- claim, attempt, settle
+
+
+def claim(kind: DeliveryKind, key: int | str, now: datetime) -> Any | None:
+    """Move a due row from queued to sending, and commit. Returns the row; None when it is not to be sent now."""
+    is_due = or_(kind.model.next_try_on.is_(None), kind.model.next_try_on <= now + EARLY)
+    mine = (kind.key == key, kind.model.state == "queued", is_due, *kind.claimable)
+    values = {"state": "sending", kind.began_on.key: now, "tries": kind.model.tries + 1}
+    with writing() as session:
+        if not changed_rows(session, update(kind.model).where(*mine).values(values)):
+            return None
+        return session.scalars(select(kind.model).where(kind.key == key)).one()
+
+
+def attempt(kind: DeliveryKind, row: Any) -> DeliveryResult:
+    """Prepare and transmit once. Whatever goes wrong becomes a result, unless this process is killed."""
+    key = kind.key_of(row)
+    try:
+        prepared = kind.prepare(row)
+    except NotSent as ended:
+        return ended.result
+    except Exception:
+        kind.log.exception("%s %s could not be written", kind.label, key)
+        return DeliveryResult("failed", A_FAULT, was_attempted=False)
+    try:
+        return kind.transmit(row, prepared)
+    except DeliveryUnknown as error:
+        return _uncertain(kind, row, str(error))
+    except ChannelError as error:
+        return DeliveryResult("failed", str(error)) if error.permanent else retry(kind, row, str(error))
+    except Exception:
+        kind.log.exception("%s %s broke down", kind.label, key)
+        return _uncertain(kind, row, A_FAULT if kind.resends else kind.interrupted.error or "")
+
+
+def _uncertain(kind: DeliveryKind, row: Any, error: str) -> DeliveryResult:
+    """The result of an attempt that may have arrived."""
+    return retry(kind, row, error) if kind.resends else DeliveryResult(kind.interrupted.state, error)
+
+
+def retry(kind: DeliveryKind, row: Any, error: str) -> DeliveryResult:
+    """The result of an attempt that failed for now: queued, or failed when it was the last."""
+    return DeliveryResult("queued" if row.tries <= len(kind.waits(row)) else "failed", error)
+
+
+def settle(kind: DeliveryKind, row: Any, result: DeliveryResult, now: datetime) -> None:
+    """Store the result of this attempt, and queue the next one. Does nothing when the row has moved on meanwhile."""
+    is_retried = result.state == "queued" and result.was_attempted
+    wait = queue.jittered(kind.waits(row)[row.tries - 1]) if is_retried else 0.0
+    key, next_try_on = kind.key_of(row), now + timedelta(seconds=wait) if result.state == "queued" else None
+    values = {"state": result.state, "error": result.error, "next_try_on": next_try_on}
+    values |= kind.end(now) | kind.columns(result)
+    with writing() as session:
+        if not changed_rows(session, update(kind.model).where(*_same_attempt(kind, row, result)).values(values)):
+            return
+        kind.on_settled(session, row, result, now)
+    if is_retried:
+        queue.enqueue_in(wait, kind.queue, kind.send, key)
+    if result.state in ("failed", "unknown"):
+        kind.log.warning("%s %s %s after %s tries: %s", kind.label, key, result.state, row.tries, result.error)
+
+
+def _same_attempt(kind: DeliveryKind, row: Any, result: DeliveryResult) -> tuple[Any, ...]:
+    """An attempt that took so long that the row counts as unknown may still store how it ended, but not retry."""
+    states = {"sending"}
+    if result.state != "queued" and not kind.resends:
+        states.add(kind.interrupted.state)
+    return kind.model.id == row.id, kind.model.tries == row.tries, kind.model.state.in_(states)
+
+
+# --- sweep, once a minute
+
+
+def find_stuck(kind: DeliveryKind, session: Session, now: datetime, limit: int) -> list[tuple[str, int | str]]:
+    """Interrupted rows as ("sending", key), and rows that no queue holds any more as ("queued", key)."""
+    interrupted = select(kind.key).where(*_is_interrupted(kind, now)).limit(limit)
+    found: list[tuple[str, int | str]] = [("sending", key) for key in session.scalars(interrupted)]
+    if room := min(limit, _room(kind.queue)):
+        overdue = (kind.model.state == "queued", kind.model.next_try_on < now - STUCK_AFTER, *kind.sweepable)
+        query = select(kind.key).where(*overdue).order_by(kind.model.next_try_on, kind.model.id).limit(room)
+        found += [("queued", key) for key in session.scalars(query)]
+    return found
+
+
+def sweep(kind: DeliveryKind, session: Session, item: tuple[str, int | str], now: datetime) -> str:
+    """Queue a stuck row again, or store that it was interrupted. Returns its state, or SKIPPED."""
+    state, key = item
+    if state == "queued":
+        return "queued" if enqueue(kind, key) else SKIPPED
+    values = {"state": kind.interrupted.state, "error": kind.interrupted.error} | kind.end(now)
+    if kind.resends:
+        values["next_try_on"] = now - STUCK_AFTER  # the next sweep queues it
+    mine = (kind.key == key, *_is_interrupted(kind, now))
+    if not changed_rows(session, update(kind.model).where(*mine).values(values)):
+        return SKIPPED
+    outcome = "sent again" if kind.resends else kind.interrupted.state
+    kind.log.warning("%s %s was broken off and is %s", kind.label, key, outcome)
+    return kind.interrupted.state
+
+
+def _is_interrupted(kind: DeliveryKind, now: datetime) -> tuple[Any, ...]:
+    return kind.model.state == "sending", kind.began_on < now - INTERRUPTED_AFTER
+
+
+def _room(name: str) -> int:
+    """How many more calls the queue may take; 0 while Redis is away."""
+    depths = queue.depths()
+    waiting = next((each.waiting for each in depths if each.name == name), 0) if depths is not None else MAX_QUEUED
+    return max(0, MAX_QUEUED - waiting)
+
+
+# --- database
+
+
+@contextmanager
+def writing() -> Iterator[Session]:
+    """A session of the system; commits at the end."""
+    token = WRITES.set(True)
+    try:
+        with Session(db.engine, expire_on_commit=False) as session, access.as_system(session):
+            yield session
+            session.commit()
+    finally:
+        WRITES.reset(token)
+
+
+def changed_rows(session: Session, statement: Any) -> int:
+    """Execute an UPDATE and return how many rows it changed."""
+    done: Any = session.execute(statement, execution_options={"synchronize_session": False})
+    return int(done.rowcount)

@@ -1,0 +1,173 @@
+"""DocType: a record under the predecessor's name, with its field names; and the fields that several of them share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from app.web.api.resource import Resource
+from app.web.compat.references import ReferenceDocTypeField, ReferenceNameField, ReferenceTarget
+from app.web.core.fields import Field, Viewer
+from app.web.core.gate import refuse_unreached
+from app.web.core.record_table import RecordTable
+from app.web.core.reference_fields import PersonField
+
+#: Predecessor's field -> our field, of nearly every document.
+STAMPS = {"creation": "created_on", "modified": "changed_on", "modified_by": "changed_by"}
+#: The same for the fields of a person.
+PERSONAL_FIELDS = {
+    "first_name": "first_name",
+    "last_name": "last_name",
+    "mobile_no": "mobile",
+    "email": "email",
+    "alternative_mobile_no": "alternative_mobile",
+    "pan_card_number": "pan",
+    "aadhaar_card_number": "aadhaar",
+}
+#: The same for the record that a document is about.
+REFERENCE = {"reference_doctype": "about_kind", "reference_docname": "about_number"}
+#: Rarely used fields: read as null; a response to a write names them as not kept.
+IGNORED_FIELDS = frozenset(
+    [
+        "salutation",
+        "middle_name",
+        "gender",
+        "marital_status",
+        "anniversary",
+        "phone",
+        "website",
+        "organization",
+        "job_title",
+        "image",
+        "industry",
+        "territory",
+        "naming_series",
+        "docstatus",
+        "idx",
+        "_assign",
+        "_user_tags",
+        "_comments",
+        "_liked_by",
+        "sla",
+        "sla_status",
+        "sla_creation",
+        "communication_status",
+        "issue_type",
+        "department",
+        "no_of_employees",
+        "annual_revenue",
+        "converted",
+        "products",
+        "total",
+        "net_total",
+        "lead_type",
+        "branch",
+        "assigned_role",
+        "resolved",
+        "resolution_time",
+        "first_response_time",
+        "start_date",
+        "notification_time",
+        "notification_status",
+        "reassignment_processed",
+        "telephony_medium",
+        "method",
+        "caller",
+        "receiver",
+        "links",
+        "native_call_type",
+        "native_call_status",
+        "native_duration",
+        "recording_url",
+        "customer_source",
+        "city",
+        "state",
+        "country",
+        "pincode",
+        "address_line_2",
+        "referral_count",
+        "created_from_lead",
+        "created_from_ticket",
+        "account_open_date",
+        "date_of_birth",
+        "approved_by",
+        "first_responded_on",
+        "final_overdue_task",
+        "customer_name",
+        "lead_name",
+        "source",
+        "escalated",
+        "call_log",
+        "assignment_notes",
+        "id",
+        "retry_count",
+        "last_retry_at",
+    ]
+)
+
+
+@dataclass(frozen=True)
+class DocType:
+    """A record under the predecessor's name."""
+
+    name: str
+    resource: type[Resource]
+    #: Predecessor's field -> our field.
+    fields: dict[str, str]
+    #: Our field that holds a document's name; None = the id is the name.
+    name_field: str | None = "number"
+    #: Fields that only this API has.
+    extra_fields: tuple[Field, ...] = ()
+    #: Predecessor's field -> our field, where an insert writes to another field than `fields` reads.
+    insert_fields: dict[str, str] = field(default_factory=dict)
+    #: SQL conditions that select this DocType's rows among the record's.
+    conditions: tuple[Any, ...] = ()
+    #: (session, record id, viewer) -> the child tables of one document.
+    children: Callable[..., dict[str, Any]] | None = None
+    #: Raises Denied when the person may see the row but not change it; None = the module's own check.
+    refuse_change: Callable[[Any, Viewer], None] | None = None
+
+    @cached_property
+    def ignored_fields(self) -> frozenset[str]:
+        """Fields that read as null and are not kept."""
+        return IGNORED_FIELDS - set(self.fields)
+
+    @cached_property
+    def record_table(self) -> RecordTable:
+        """The record service's columns and the fields that only this API has."""
+        table = self.resource.service.record_table
+        return RecordTable(table.record, [*table.input_fields, *self.extra_fields], joins=table.joins)
+
+    @cached_property
+    def tables(self) -> frozenset[str]:
+        """Tables that a document with all fields reads; the access rules must filter them."""
+        joined = (table.__tablename__ for table, _on in self.record_table.joins)
+        return frozenset({self.record_table.record.__tablename__, *joined})
+
+    @property
+    def module(self) -> str:
+        """Its module in the permission matrix."""
+        return self.resource.module
+
+    def allows(self, verb: str) -> bool:
+        """Whether our own REST API has this HTTP verb (post, put, delete) for the record."""
+        return verb not in (self.resource.exclude_route_methods or ())
+
+    def refuse_unreached(self, row: Any, verb: str, viewer: Viewer) -> None:
+        """Raise Denied when the person may see the row but not apply this verb to it."""
+        if self.refuse_change is not None:
+            self.refuse_change(row, viewer)
+        else:
+            refuse_unreached(self.module, row, verb)
+
+
+def changed_by(record: Any) -> Field:
+    """The field behind modified_by."""
+    return PersonField("changed_by", "Changed by", (record.changed_by_id,), filter=True)
+
+
+def reference_fields(record: Any, *targets: ReferenceTarget) -> tuple[Field, Field]:
+    """The fields behind reference_doctype and reference_docname, for a record that can be about these targets."""
+    return ReferenceDocTypeField("about_kind", record, targets), ReferenceNameField("about_number", record, targets)

@@ -1,0 +1,63 @@
+"""FCRM Note: a note on a record's timeline, with a title."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.domain.timeline import Activity
+from app.web.compat.doctypes.base import REFERENCE, DocType, reference_fields
+from app.web.compat.references import CUSTOMER_TARGET, LEAD_TARGET, TICKET_TARGET
+from app.web.core.fields import Field, Viewer
+from app.web.records import mentions
+from app.web.records.timeline import ActivityResource
+
+
+def split_note(payload: dict[str, Any] | None) -> tuple[str, str]:
+    """(title, content) of a note: the title is the first line of several."""
+    text = str((payload or {}).get("text") or "")
+    title, _newline, rest = text.partition("\n")
+    return title[:140], rest.strip() or text
+
+
+def join_note(title: str, content: str) -> str:
+    """The text of a note with this title and content."""
+    return content if not title or content.startswith(title) else f"{title}\n{content}".strip()
+
+
+class _TitleField(Field):
+    """The first line of a note."""
+
+    def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
+        """At most 140 characters."""
+        return split_note(values[0])[0]
+
+
+class _ContentField(Field):
+    """A note without its title."""
+
+    def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
+        """Plain text."""
+        return split_note(values[0])[1]
+
+
+NOTE = DocType(
+    "FCRM Note",
+    ActivityResource,
+    REFERENCE
+    | {
+        "title": "title",
+        "content": "content",
+        "owner": "actor",
+        "creation": "at",
+        "modified": "edited_on",
+        "modified_by": "actor",
+    },
+    name_field=None,
+    extra_fields=(
+        _TitleField("title", "Title", (Activity.payload,)),
+        _ContentField("content", "Content", (Activity.payload,)),
+        *reference_fields(Activity, TICKET_TARGET, LEAD_TARGET, CUSTOMER_TARGET),
+    ),
+    conditions=(Activity.kind == "note",),
+    refuse_change=mentions.refuse_foreign,
+)

@@ -1,0 +1,23 @@
+"""Statuses of leads and tickets, by label and by meaning."""
+
+from __future__ import annotations
+
+from app.web.compat.doctypes import LEAD, DocType
+from app.web.core.fields import Viewer
+
+
+def status_master(doctype: DocType) -> str:
+    """The master of a lead's or ticket's statuses in the lookups."""
+    return "lead_status" if doctype is LEAD else "ticket_status"
+
+
+def find_status_id(doctype: DocType, label: str, viewer: Viewer) -> int:
+    """The id of the status with this label. Raises RuleBroken for an unknown one."""
+    return int(doctype.record_table.by_name["status"].parse(label, viewer))
+
+
+def first_status_id(doctype: DocType, meaning: str, viewer: Viewer) -> int | None:
+    """The id of the first active status with this meaning."""
+    master = status_master(doctype)
+    meanings = viewer.lookups.meanings[master]
+    return next((key for key in viewer.lookups.offered[master] if meanings[key] == meaning), None)

@@ -1,0 +1,119 @@
+"""WTForms in our forms: the extra fields and the validators that a view declares as FAB documents them."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from flask_babel import gettext
+from marshmallow import ValidationError as SchemaError
+from werkzeug.datastructures import MultiDict
+from wtforms import Form
+from wtforms.validators import StopValidation, ValidationError
+
+from app.domain.base import RuleBroken
+from app.web.core.fields import Field, Viewer
+
+
+class FormField(Field):
+    """A WTForms field of `add_form_extra_fields` or `edit_form_extra_fields`; shown as the model's own column."""
+
+    kind = "html"
+
+    def __init__(self, name: str, unbound: Any, shown: Field | None) -> None:
+        super().__init__(name, unbound.args[0] if unbound.args else unbound.kwargs.get("label"))
+        self.unbound, self.shown = unbound, shown
+        if shown is not None:
+            self.columns, self.operators, self.schema = shown.columns, shown.operators, shown.schema
+            self.required = shown.required
+
+    def _bound(self, raw: Any, is_typed: bool) -> Any:
+        form_class = type("ExtraForm", (Form,), {self.name: self.unbound})
+        if not is_typed:
+            return _with_key(form_class(data={self.name: raw})[self.name])
+        parts = raw if isinstance(raw, list) else [] if raw is None else [raw]
+        form = form_class(MultiDict([(self.name, str(part)) for part in parts]))
+        _with_key(form[self.name])
+        form.validate()
+        return form[self.name]
+
+    def parse(self, raw: Any, viewer: Viewer) -> Any:
+        """What the WTForms field makes of the input. Raises RuleBroken with its own sentences."""
+        bound = self._bound(raw, is_typed=True)
+        if bound.errors:
+            raise RuleBroken(" ".join(map(str, bound.errors)), self.name)
+        return bound.data
+
+    def prepare(self, rows: list[tuple[Any, ...]], viewer: Viewer) -> None:
+        """Load what the model's own column needs."""
+        if hasattr(self.shown, "prepare"):
+            self.shown.prepare(rows, viewer)  # type: ignore[union-attr]
+
+    def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
+        """As the model's own column."""
+        return self.shown.value(values, viewer) if self.shown is not None else None
+
+    def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
+        """As the model's own column."""
+        return self.shown.serialize(values, viewer) if self.shown is not None else None
+
+    def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
+        """As the model's own column."""
+        return self.shown.cell(values, viewer) if self.shown is not None else {"kind": "missing"}
+
+    def where(self, op: str, raw: Any, viewer: Viewer) -> Any:
+        """As the model's own column."""
+        assert self.shown is not None  # noqa: S101  (a field without columns is never filtered)
+        return self.shown.where(op, raw, viewer)
+
+    def form_input(self, raw: Any, errors: list[str], viewer: Viewer) -> dict[str, Any]:
+        """The control that the WTForms field draws."""
+        is_typed = isinstance(raw, str | list)
+        bound = self._bound(raw, is_typed)
+        look = "form-select" if hasattr(bound, "iter_choices") else "form-control"
+        control = bound(id=f"f-{self.name}", class_=look)
+        made = super().form_input(None, errors, viewer)
+        return made | {"html": control, "required": bool(bound.flags.required), "help": bound.description or self.help}
+
+
+def _with_key(bound: Any) -> Any:
+    """FAB's QuerySelectField names a row by its id unless it is told how."""
+    if getattr(bound, "get_pk_func", True) is None:
+        bound.get_pk_func = lambda row: row.id
+    return bound
+
+
+def run_validators(field: Field, value: Any) -> None:
+    """Run a view's validators on a parsed value: WTForms' `(form, field)` or marshmallow's `(value)`.
+
+    Raises RuleBroken with the validator's own sentence.
+    """
+    stub = SimpleNamespace(
+        data=value,
+        raw_data=[value],
+        label=SimpleNamespace(text=str(field.label)),
+        name=field.name,
+        errors=[],
+        gettext=gettext,
+        ngettext=lambda one, many, n: one if n == 1 else many,
+        flags=SimpleNamespace(),
+    )
+    for validator in field.validators:
+        try:
+            if _takes_form(validator):
+                validator(SimpleNamespace(_id=None), stub)
+            elif validator(value) is False:
+                raise RuleBroken(gettext("This value is not accepted."), field.name)
+        except (ValidationError, StopValidation) as refused:
+            if refused.args and refused.args[0]:
+                raise RuleBroken(str(refused.args[0]), field.name) from None
+        except SchemaError as refused:
+            raise RuleBroken(" ".join(map(str, refused.messages)), field.name) from None
+
+
+def _takes_form(validator: Any) -> bool:
+    """Whether the validator is one of WTForms, which take the form and the field."""
+    called = validator if hasattr(validator, "__code__") else type(validator).__call__
+    code = getattr(called, "__code__", None)
+    count = code.co_argcount if code is not None else 1
+    return count - (0 if called is validator else 1) == 2

@@ -1,0 +1,134 @@
+"""What the Screen and the Resource of a record share: its declaration, its module, its rows, and FAB's hooks."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from flask_appbuilder.security.sqla import models as fab_models
+from flask_babel import gettext as _
+
+from app import access
+from app.domain.base import NotFound, RuleBroken
+from app.domain.settings import Master
+from app.extensions import db
+from app.lib.ids import parse_id
+from app.web.core.column_compiler import compile_table
+from app.web.core.declarations import pretty
+from app.web.core.fields import Viewer
+from app.web.core.gate import ModulePermissions
+from app.web.core.record_service import RecordService
+from app.web.core.record_table import RecordTable
+
+log = logging.getLogger("crm.views")
+
+
+class CompiledTable:
+    """The view's RecordTable, compiled from its declaration when it is first asked for."""
+
+    def __get__(self, view: Any, owner: type) -> RecordTable:
+        table = owner.__dict__.get("_record_table")
+        if table is None:
+            table = compile_table(owner)
+            owner._record_table = table  # type: ignore[attr-defined]
+        return table
+
+
+class RecordView(ModulePermissions):
+    """A view with a `datamodel`. Subclasses are declared as FAB documents it, and may name a `service` of their own."""
+
+    service: RecordService
+    record_table = CompiledTable()
+    #: Field objects for what the model's columns do not say by themselves; those of the service come after them.
+    fields: tuple[Any, ...] = ()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        model = getattr(cls.__dict__.get("datamodel"), "obj", None)
+        if model is None:
+            return
+        inherited = getattr(cls, "service", None)
+        if inherited is None or inherited.record is not model:
+            cls.service = RecordService.of(model)
+        if not cls.__dict__.get("module"):
+            cls.module = cls.service.module or cls.__dict__.get("class_permission_name") or module_name(model)
+        cls.service.module = cls.service.module or cls.module
+
+    def __init__(self, **kwargs: Any) -> None:
+        if "datamodel" in kwargs:
+            type(self).datamodel = kwargs["datamodel"]  # type: ignore[attr-defined]
+        _refuse_unusable(type(self))
+        model = self.service.record
+        if not issubclass(model, Master):
+            access.add_model(model, self.module, has_timeline=self.service.is_generic)
+        super().__init__(**kwargs)
+        _ = self.record_table  # what cannot be shown is said at start
+
+    # --- rows
+
+    def find(self, pk: Any) -> Any:
+        """The row of this id that the person sees within the view's base filters. Raises NotFound."""
+        key = parse_id(pk)
+        row = self.service.find(db.session(), key)
+        if row is not None and self.record_table.base_filters and self.record_table.one(db.session(), row.id) is None:
+            row = None
+        if row is None:
+            raise NotFound(_("This record doesn't exist, or you don't have access to it."))
+        return row
+
+    def row_for(self, pk: Any, verb: str) -> Any:
+        """The row of this id for the verb. Raises NotFound or Denied."""
+        row = self.find(pk)
+        if verb != "read":
+            self.refuse_unless_reached(row, verb)
+        return row
+
+    # --- writing, with FAB's hooks
+
+    def create_row(self, values: dict[str, Any], viewer: Viewer) -> Any:
+        """Make the record; `pre_add` sees it before it is inserted. Not committed."""
+        if self.service.is_generic:
+            row = self.service.build(values, viewer)
+            self._call(self.pre_add, row)  # type: ignore[attr-defined]
+            return self.service.insert(db.session(), row, viewer)
+        row = self.service.create(db.session(), values, viewer)
+        self._call(self.pre_add, row)  # type: ignore[attr-defined]
+        return row
+
+    def change_row(self, row: Any, values: dict[str, Any], version: int | None, viewer: Viewer) -> None:
+        """Change the record with the version check; `pre_update` sees it before it is written. Not committed."""
+        self.service.save(db.session(), row, values, version, viewer, lambda: self._call(self.pre_update, row))  # type: ignore[attr-defined]
+
+    def remove_row(self, row: Any, viewer: Viewer) -> None:
+        """Delete the record, with an audit entry; `pre_delete` may refuse. Not committed."""
+        self._call(self.pre_delete, row)  # type: ignore[attr-defined]
+        self.service.remove(db.session(), row, viewer)
+
+    @staticmethod
+    def _call(hook: Callable[[Any], Any], row: Any) -> None:
+        """FAB's hooks refuse by raising any exception; its text is for the person."""
+        try:
+            with db.session.no_autoflush:
+                hook(row)
+        except RuleBroken:
+            raise
+        except Exception as refused:
+            log.info("%s refused: %r", getattr(hook, "__qualname__", hook), refused)
+            raise RuleBroken(str(refused) or _("This is not allowed.")) from refused
+
+
+def module_name(model: Any) -> str:
+    """The module of the role matrix for a model that names none: "ContactGroup" → "Contact group"."""
+    return str(getattr(model, "__module_name__", None) or pretty(model.__name__))[:32]
+
+
+def _refuse_unusable(view: type) -> None:
+    """Raise TypeError with one sentence for a view that cannot work."""
+    model = getattr(getattr(view, "datamodel", None), "obj", None)
+    if model is None:
+        raise TypeError(f"{view.__name__} needs a datamodel: datamodel = SQLAInterface(YourModel)")
+    if model.__module__ == fab_models.__name__:
+        raise TypeError(f"{view.__name__}: accounts and roles are kept by their own screens, not by a generic view")
+    if model.__module__.startswith("app.") and not issubclass(model, Master) and model not in access.RULES:
+        raise TypeError(f"{model.__name__} needs an entry in RULES (app/access/row_rules.py): which rows a person sees")

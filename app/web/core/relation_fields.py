@@ -1,0 +1,327 @@
+"""Columns that are relations, properties or methods of a model: read from objects, loaded once for a page of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from flask_appbuilder.models.sqla.interface import SQLAInterface
+from flask_appbuilder.security.sqla.models import User
+from flask_babel import lazy_gettext as _
+from markupsafe import Markup
+from sqlalchemy import false, inspect, or_, select
+from sqlalchemy.orm import selectinload
+
+from app.domain.base import RuleBroken
+from app.domain.permissions import MASKED
+from app.extensions import db
+from app.models import CORE_TABLES
+from app.web.core.fields import Field, Viewer, few
+from app.web.core.registry import screen_of
+
+#: Rows that a pick-list offers at once.
+OFFERED = 20
+#: What is never shown of a related row, wherever it stands.
+_SECRET = ("password", "secret", "token", "sealed", "blind", "hash")
+#: What may be shown of a colleague.
+_USER_COLUMNS = ("id", "username", "first_name", "last_name", "full_name", "active")
+
+
+def load_objects(viewer: Viewer, model: Any, ids: Iterable[Any], relations: Iterable[str] = ()) -> None:
+    """Load the objects of these ids, with these relations, into the viewer: one statement for each."""
+    missing = [key for key in dict.fromkeys(ids) if key is not None and (model, key) not in viewer.objects]
+    if not missing:
+        return
+    options = [selectinload(getattr(model, name)) for name in relations]
+    rows = db.session.scalars(select(model).where(model.id.in_(missing)).options(*options)).unique()
+    viewer.objects.update(((model, row.id), row) for row in rows)
+
+
+def found_object(viewer: Viewer, model: Any, key: Any) -> Any:
+    """The object of this id that the viewer sees, else None."""
+    if key is None:
+        return None
+    load_objects(viewer, model, [key])
+    return viewer.objects.get((model, key))
+
+
+def label_of(item: Any) -> str:
+    """What a row is called: the model's own __str__ or __repr__, else its number, name, title or label."""
+    if any("__str__" in vars(each) or "__repr__" in vars(each) for each in type(item).__mro__ if hasattr(each, "id")):
+        return str(item)
+    named = next((getattr(item, name) for name in ("number", "name", "title", "label") if hasattr(item, name)), None)
+    return str(named) if named else f"{type(item).__name__} {item.id}"
+
+
+def summary_of(item: Any) -> dict[str, Any]:
+    """A related row over REST: id and label; of a record of an add-on its plain columns too."""
+    made = {"id": item.id, "label": label_of(item)}
+    if type(item).__tablename__ in CORE_TABLES:
+        return made
+    plain = {
+        name: getattr(item, name)
+        for name, column in inspect(type(item)).columns.items()
+        if not column.foreign_keys and not _is_secret(name) and name not in MASKED
+    }
+    return plain | made
+
+
+def _is_secret(name: str) -> bool:
+    return any(part in name.lower() for part in _SECRET)
+
+
+def refuse_secret(target: Any, column: str) -> None:
+    """Raise TypeError for a column of a related row that must never be shown."""
+    if _is_secret(column) or (target is User and column not in _USER_COLUMNS):
+        raise TypeError(f"{target.__name__}.{column} is private and cannot be a column of a list, form or resource")
+
+
+class RelatedRows:
+    """What a field with a relation shares: which rows may be chosen, and their labels."""
+
+    target: Any
+    related_filters: Any
+    name: str
+
+    def offered(self, typed: str = "", which: str = "add", limit: int = OFFERED) -> list[Any]:
+        """The visible rows whose text contains what was typed, within the view's own filters."""
+        query = self._filtered(select(self.target), which).order_by(self.target.id)
+        if typed:
+            texts = [
+                getattr(self.target, name)
+                for name, column in inspect(self.target).columns.items()
+                if getattr(column.type, "python_type", None) is str and not _is_secret(name)
+            ]
+            query = query.where(_any_contains(texts, typed))
+        return list(db.session.scalars(query.limit(limit)).unique())
+
+    def chosen(self, raw: Any, which: str = "add") -> Any:
+        """The row of this id that the person may choose. Raises RuleBroken."""
+        raw = raw.get("id") if isinstance(raw, dict) else raw
+        text = str(raw).strip()
+        key = int(text) if not isinstance(raw, bool) and text.isascii() and text.isdigit() and len(text) < 10 else 0
+        query = self._filtered(select(self.target).where(self.target.id == key), which)
+        row = db.session.scalars(query).unique().first()
+        if row is None:
+            raise RuleBroken(_("There is no such record: %(value)s.", value=text[:60]), self.name)
+        return row
+
+    def _filtered(self, query: Any, which: str) -> Any:
+        filters = (self.related_filters or {}).get(which)
+        if not filters:
+            return query
+        return SQLAInterface(self.target, db.session).get_filters().add_filter_list(filters).apply_all(query)
+
+
+def _any_contains(columns: list[Any], typed: str) -> Any:
+    return or_(*[column.contains(typed, autoescape=True) for column in columns]) if columns else false()
+
+
+class RelationField(RelatedRows, Field):
+    """Another row by its foreign key; shown by the label that its model gives it."""
+
+    kind = "record"
+
+    def __init__(self, *args: Any, model: Any, target: Any, **flags: Any) -> None:
+        super().__init__(*args, **flags)
+        self.model, self.target = model, target
+        self.operators = ("eq", "neq", "in", "null")
+        self.schema = {"type": "object", "nullable": True, "properties": {"id": {"type": "integer"}}}
+
+    def prepare(self, rows: list[tuple[Any, ...]], viewer: Viewer) -> None:
+        """Load the related rows of a page."""
+        load_objects(viewer, self.target, [row[0] for row in rows])
+
+    def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
+        """The related object."""
+        return found_object(viewer, self.target, values[0])
+
+    def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
+        """Id, label and the plain columns of the related row."""
+        item = self.value(values, viewer)
+        return summary_of(item) if item is not None else None
+
+    def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
+        """The label, as a link where the related model has a screen."""
+        item = self.value(values, viewer)
+        if item is None:
+            return {"kind": "missing"}
+        url = record_url(self.target, item)
+        return {"kind": "record", "url": url, "number": label_of(item), "label": ""}
+
+    def parse(self, raw: Any, viewer: Viewer) -> Any:
+        """The id of a visible row."""
+        if raw is None or raw == "" or raw == {}:
+            return None
+        return self.chosen(raw).id
+
+    def parse_filter(self, raw: Any, viewer: Viewer) -> Any:
+        """An id; anything else finds nothing."""
+        raw = raw.get("id") if isinstance(raw, dict) else raw
+        text = str(raw).strip()
+        return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1
+
+    def form_input(self, raw: Any, errors: list[str], viewer: Viewer) -> dict[str, Any]:
+        """A type-ahead over the visible rows."""
+        key = getattr(raw, "id", raw)
+        key = int(key) if str(key).isascii() and str(key).isdigit() and len(str(key)) < 10 else None
+        item = found_object(viewer, self.target, key)
+        chosen = [(key, label_of(item))] if item is not None else []
+        made = super().form_input(key, errors, viewer)
+        return made | {"selected": chosen, "lookup_url": lookup_url(self.model, self.name)}
+
+    def form_value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
+        """The id."""
+        return values[0]
+
+
+class ManyRelationField(RelatedRows, Field):
+    """Rows of a to-many relation; chosen by their ids."""
+
+    kind = "many"
+
+    def __init__(self, name: str, label: Any, model: Any) -> None:
+        super().__init__(name, label, (model.id,))
+        self.model, self.relation = model, inspect(model).relationships[name]
+        self.target = self.relation.mapper.class_
+        self.operators = ("eq", "rel_m_m")
+        self.schema = {"type": "array", "items": {"type": "object", "properties": {"id": {"type": "integer"}}}}
+
+    def prepare(self, rows: list[tuple[Any, ...]], viewer: Viewer) -> None:
+        """Load the objects of a page with their related rows."""
+        load_objects(viewer, self.model, [row[0] for row in rows], [self.name])
+
+    def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
+        """The related objects."""
+        item = found_object(viewer, self.model, values[0])
+        return list(getattr(item, self.name)) if item is not None else []
+
+    def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
+        """The related rows."""
+        return [summary_of(each) for each in self.value(values, viewer)]
+
+    def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
+        """Their labels."""
+        labels = [label_of(each) for each in self.value(values, viewer)]
+        return {"kind": "tags", "tags": labels} if labels else {"kind": "missing"}
+
+    def parse(self, raw: Any, viewer: Viewer) -> Any:
+        """The chosen objects. Raises RuleBroken for one that the person does not see."""
+        parts = raw if isinstance(raw, list) else [] if raw in (None, "") else [raw]
+        return [self.chosen(part) for part in few(parts, self.name)]
+
+    def where(self, op: str, raw: Any, viewer: Viewer) -> Any:
+        """Rows that have the related row of this id."""
+        text = str(raw).strip()
+        key = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1
+        return getattr(self.model, self.name).any(self.target.id == key)
+
+    def form_input(self, raw: Any, errors: list[str], viewer: Viewer) -> dict[str, Any]:
+        """A multi-select with type-ahead."""
+        keys = [getattr(each, "id", each) for each in raw or []]
+        keys = [int(key) for key in keys if str(key).isascii() and str(key).isdigit() and len(str(key)) < 10]
+        load_objects(viewer, self.target, keys)
+        items = [viewer.objects[self.target, key] for key in keys if (self.target, key) in viewer.objects]
+        made = super().form_input(keys, errors, viewer)
+        chosen = [(each.id, label_of(each)) for each in items]
+        return made | {"multiple": True, "selected": chosen, "lookup_url": lookup_url(self.model, self.name)}
+
+    def form_value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
+        """The ids."""
+        return [each.id for each in self.value(values, viewer)]
+
+
+class AttributeField(Field):
+    """A property or method of the model, read only."""
+
+    def __init__(self, name: str, label: Any, model: Any) -> None:
+        super().__init__(name, label, (model.id,))
+        self.model, self.operators = model, ()
+        self.schema = {}
+
+    def prepare(self, rows: list[tuple[Any, ...]], viewer: Viewer) -> None:
+        """Load the objects of a page."""
+        load_objects(viewer, self.model, [row[0] for row in rows])
+
+    def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
+        """What the property holds or the method returns."""
+        item = found_object(viewer, self.model, values[0])
+        found = getattr(item, self.name, None) if item is not None else None
+        return found() if callable(found) else found
+
+    def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
+        """Numbers, texts and flags as they are, everything else as text."""
+        found = self.value(values, viewer)
+        return found if found is None or isinstance(found, bool | int | float | str) else str(found)
+
+    def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
+        """As text; markup that the model made is shown as such."""
+        found = self.value(values, viewer)
+        if found is None or found == "":
+            return {"kind": "missing"}
+        return {"kind": "html", "html": found} if isinstance(found, Markup) else {"kind": "text", "text": str(found)}
+
+
+class DottedField(AttributeField):
+    """A column of a related row, named `relation.column`, read only."""
+
+    def __init__(self, name: str, label: Any, model: Any, relation: str, column: str) -> None:
+        super().__init__(name, label, model)
+        self.relation, self.column = relation, column
+        self.target = inspect(model).relationships[relation].mapper.class_
+        refuse_secret(self.target, column)
+        self.mask = column in MASKED
+        if self._expression() is not None:
+            self.operators = ("eq", "neq", "ct", "nct", "sw", "ew", "in", "null")
+
+    def prepare(self, rows: list[tuple[Any, ...]], viewer: Viewer) -> None:
+        """Load the objects of a page with their related rows."""
+        load_objects(viewer, self.model, [row[0] for row in rows], [self.relation])
+
+    def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
+        """The column of the related row, masked for the person; of several rows a list."""
+        item = found_object(viewer, self.model, values[0])
+        related = getattr(item, self.relation, None) if item is not None else None
+        if isinstance(related, list):
+            return ", ".join(str(self._shown(each, viewer)) for each in related)
+        return self._shown(related, viewer) if related is not None else None
+
+    def _shown(self, related: Any, viewer: Viewer) -> Any:
+        found = getattr(related, self.column)
+        found = found() if callable(found) else found
+        return viewer.person.mask_value(self.column, found) if self.mask else found
+
+    def _expression(self) -> Any:
+        """The related column as one SQL expression; None for a relation to many or a property."""
+        relation = inspect(self.model).relationships[self.relation]
+        column = inspect(self.target).columns.get(self.column)
+        if relation.uselist or column is None:
+            return None
+        related = select(getattr(self.target, self.column)).where(relation.primaryjoin)
+        return related.correlate(self.model).scalar_subquery()
+
+    def where(self, op: str, raw: Any, viewer: Viewer) -> Any:
+        """By the related column."""
+        if op not in self.operators:
+            raise RuleBroken(_("“%(name)s” can't be filtered with “%(op)s”.", name=self.name, op=op), self.name)
+        return super().where(op, raw, viewer)
+
+    def filter_columns(self) -> tuple[Any, ...]:
+        """The related column."""
+        return (self._expression(),)
+
+    def order(self) -> Any:
+        """By the related column."""
+        return self._expression()
+
+
+def record_url(model: Any, item: Any) -> str | None:
+    """The page of a row, where its model has a screen."""
+    screen = screen_of(model)
+    return screen.url_of(item) if screen is not None else None
+
+
+def lookup_url(model: Any, name: str) -> str:
+    """Where the rows of a relation are looked up while somebody types."""
+    screen = screen_of(model)
+    return f"{screen.route_base}/related/{name}" if screen is not None else ""

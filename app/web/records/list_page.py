@@ -1,0 +1,219 @@
+"""A list page's context: columns, cells, filters, pages; the URL holds the state."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+from flask import request
+from flask_babel import gettext as _
+from werkzeug.datastructures import MultiDict
+
+from app.domain.base import RuleBroken
+from app.extensions import db
+from app.web.core.fields import Field, Viewer
+from app.web.core.gate import whole
+from app.web.core.record_table import COUNT_CAP, MOST_PAGE, ListQuery
+from app.web.core.text_search import matching
+
+
+def list_page(
+    screen: Any, list_query: ListQuery, rows: list[Any], names: tuple[str, ...], viewer: Viewer
+) -> dict[str, Any]:
+    """The context of crm/list.html."""
+    record_table = screen.record_table
+    count, capped = record_table.count_for_page(db.session(), list_query, rows)
+    record_table.prepare(rows, names, viewer)
+    more = len(rows) == list_query.size
+    return {
+        "title": screen.list_title,
+        "singular": screen.record_name,
+        "module": screen.route_base.strip("/"),
+        "base_url": f"{screen.route_base}/",
+        "search": request.args.get("q", ""),
+        "count_text": f"{COUNT_CAP:,}+" if capped else f"{count:,}",
+        "columns": [_column(record_table.by_name[name]) for name in names],
+        "rows": [_row(screen, row, names, viewer) for row in rows],
+        "filters": _chips(record_table, viewer),
+        "filter_fields": [_filter_field(f, viewer) for f in record_table.filterable(viewer)],
+        "quick": [
+            _quick(record_table.by_name[name], viewer) for name in screen.quick_filters if name in record_table.by_name
+        ],
+        "page_sizes": [(n, url(psize=n, page=None), n == list_query.size) for n in (20, 50, 100)],
+        "next_url": url(page=list_query.page + 1) if more else None,
+        "prev_url": url(page=list_query.page - 1 or None) if list_query.page else None,
+        "first_url": url(page=None),
+        "page_number": list_query.page + 1,
+        "add_url": f"{screen.route_base}/add"
+        if viewer.person.may(screen.module, "create") and "add" not in screen.exclude_route_methods
+        else None,
+        "actions": [action.shown() for action in screen.bulk_actions(viewer)],
+        "empty_text": None,
+    }
+
+
+def list_query_from(screen: Any, args: Any, viewer: Viewer) -> ListQuery:
+    """Filters, search, order and page of a list's address, in our spelling or FAB's. Raises RuleBroken."""
+    table, given = screen.record_table, _without_view_name(screen, args)
+    rules = [table.filter_clause(name, op, value, viewer) for op, name, value in _filters_of(screen, given)]
+    typed = given.get("q", "").strip()
+    if typed:
+        rules.append(matching(table, typed, viewer))
+    column = given.get("_oc") or None
+    order = table.order_by(column, given.get("_od") or "desc", viewer)
+    size = whole(given.get("psize"), screen.page_size, 1, MOST_PAGE)
+    newest = not column and table.base_order is None
+    conditions = [*table.base_conditions(), *rules]
+    return ListQuery(conditions, order, size, whole(given.get("page"), 0, 0, 10**7), newest=newest)
+
+
+def _without_view_name(screen: Any, args: Any) -> Any:
+    """FAB names the view in its arguments (`_oc_LeadScreen`, `page_LeadScreen`); ours do not."""
+    suffix = f"_{type(screen).__name__}"
+    if not any(key.endswith(suffix) for key in args):
+        return args
+    return MultiDict((key.removesuffix(suffix), value) for key, value in args.items(multi=True))
+
+
+def _filters_of(screen: Any, args: Any) -> list[tuple[str, str, str]]:
+    """(operator, column, value) of the `_flt_<operator>_<column>=value` arguments; empty ones do not count.
+
+    FAB's own addresses have the filter's place in the column's list instead of the operator: `_flt_0_name`.
+    """
+    found = []
+    for key, value in args.items(multi=True):
+        if key.startswith("_flt_") and value != "":
+            op, _sep, name = key[5:].partition("_")
+            if name not in screen.record_table.by_name and key.removeprefix("_flt_").startswith("not_in_"):
+                op, name = "not_in", key.removeprefix("_flt_not_in_")
+            found.append((_fab_operator(screen, name, int(op)) if op.isdigit() and len(op) < 3 else op, name, value))
+    return found[:30]
+
+
+def _fab_operator(screen: Any, name: str, place: int) -> str:
+    """The operator of FAB's filter in this place of the column's list. Raises RuleBroken for a place that is empty."""
+    own = {key: each for key, each in (getattr(screen, "search_filters", None) or {}).items() if key == name}
+    filters = screen.datamodel.get_filters([name], own).get_search_filters()
+    known = filters.get(name, [])
+    if place >= len(known):
+        raise RuleBroken(_("“%(name)s” has no such filter.", name=name), "filters")
+    return str(known[place].arg_name)
+
+
+def hits(screen: Any, typed: str, viewer: Viewer, most: int) -> list[dict[str, Any]]:
+    """The newest visible rows for a pick-list, all of them where nothing is typed: {value, label, hint}."""
+    record_table = screen.record_table
+    rules = [matching(record_table, typed, viewer)] if typed else []
+    named = tuple(
+        name
+        for name in ("number", screen.title_column)
+        if name in record_table.by_name and record_table.by_name[name].columns
+    )
+    rows = record_table.rows(db.session(), ListQuery(rules, record_table.order_by(None, "desc", viewer), most), named)
+    return [
+        {
+            "value": row["id"],
+            "label": str(row.get(screen.title_column) or row.get("number") or row["id"]),
+            "hint": row.get("number", ""),
+        }
+        for row in record_table.serialize_rows(db.session(), rows, named, viewer)
+    ]
+
+
+def url(**changes: Any) -> str:
+    """This list's URL with some arguments changed; None takes one out."""
+    args = request.args.to_dict(flat=False)
+    for key, value in changes.items():
+        args.pop(key, None)
+        if value is not None:
+            args[key] = [str(value)]
+    query = urlencode(args, doseq=True)
+    return f"{request.path}?{query}" if query else request.path
+
+
+def _column(each: Field) -> dict[str, Any]:
+    sorted_by = (request.args.get("_od") or "desc") if request.args.get("_oc") == each.name else None
+    turned = "asc" if sorted_by == "desc" else "desc"
+    return {
+        "name": each.name,
+        "label": each.label,
+        "sortable": each.sort,
+        "sorted": sorted_by,
+        "sort_url": url(_oc=each.name, _od=turned, page=None) if each.sort else None,
+        "align": "end" if each.kind == "number" else None,
+    }
+
+
+def _row(screen: Any, row: Any, names: tuple[str, ...], viewer: Viewer) -> dict[str, Any]:
+    values = tuple(row)
+    slices = screen.record_table.selection(names)[1]
+    cells = {each.name: each.shown_cell(values[cut], viewer) for each, cut in slices}
+    number = cells.get("number", {}).get("text")
+    address = f"{screen.route_base}/{number or f'show/{values[0]}'}"
+    title = next((cell.get("text") for cell in cells.values() if cell.get("text")), str(values[0]))
+    may_edit = viewer.person.may(screen.module, "write") and "edit" not in screen.exclude_route_methods
+    return {
+        "id": values[0],
+        "url": address,
+        "title": title,
+        "cells": list(cells.values()),
+        "may_edit": may_edit,
+        "may_delete": False,
+        "edit_url": f"{screen.route_base}/edit/{values[0]}",
+    }
+
+
+def _chips(record_table: Any, viewer: Viewer) -> list[dict[str, Any]]:
+    """The filters in use, in words, each with a way to drop it."""
+    chips = []
+    for key, value in request.args.items(multi=True):
+        op, _sep, name = key[5:].partition("_")
+        if key.startswith("_flt_") and value and name in record_table.by_name:
+            each = record_table.by_name[name]
+            label = f"{each.label} {_op_label(each, op)} {_word(each, value, viewer)}"
+            chips.append({"label": label, "remove_url": url(**{key: None}, page=None)})
+    if request.args.get("q"):
+        chips.append({"label": f"“{request.args['q'][:60]}”", "remove_url": url(q=None, page=None)})
+    return chips
+
+
+def _op_label(each: Field, op: str) -> str:
+    return each.operator_label(op) if op in each.operators else op
+
+
+def _word(each: Field, value: str, viewer: Viewer) -> str:
+    if each.kind == "master":
+        card = viewer.lookups.card(each.master, viewer.lookups.find(each.master, value))  # type: ignore[attr-defined]
+        return card["label"] if card else value[:60]
+    if each.kind == "person":
+        card = viewer.lookups.person(viewer.person.id if value == "@me" else viewer.lookups.find_person(value))
+        return card["full_name"] if card else value[:60]
+    if each.kind == "choice":
+        return str(dict(each.form_input(None, [], viewer)["options"] or ()).get(value, value[:60]))
+    return value[:60]
+
+
+def _filter_field(each: Field, viewer: Viewer) -> dict[str, Any]:
+    made = each.form_input(None, [], viewer)
+    ops = [(op, each.operator_label(op)) for op in each.operators]
+    return {
+        "name": each.name,
+        "label": each.label,
+        "kind": each.kind,
+        "ops": ops,
+        "options": made["options"],
+        "lookup_url": made["lookup_url"],
+        "value": "",
+    }
+
+
+def _quick(each: Field, viewer: Viewer) -> dict[str, Any]:
+    value = request.args.get(f"_flt_eq_{each.name}", "")
+    shown = _filter_field(each, viewer) | {"value": value}
+    shown["ops"] = [("eq", _("is"))]
+    if each.kind == "person" and value:
+        shown["selected"] = [(value, _word(each, value, viewer))]
+    if each.kind == "master":
+        found = viewer.lookups.find(each.master, value) if value else None  # type: ignore[attr-defined]
+        shown["value"] = found if found is not None else ""
+    return shown

@@ -1,0 +1,506 @@
+"""The screens of a record: FAB's routes, names and permissions on the compiled table of columns and our templates."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any
+from urllib.parse import urlsplit
+
+from flask import abort, flash, g, jsonify, redirect, render_template, request
+from flask_appbuilder import ModelView, expose
+from flask_appbuilder.actions import ActionItem
+from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_babel import gettext as _
+from sqlalchemy import select
+
+from app.domain.base import NotFound, RuleBroken
+from app.extensions import db
+from app.lib.ids import parse_id
+from app.web.core.declarations import pretty
+from app.web.core.fields import Field, Viewer, clean_text
+from app.web.core.gate import REFUSABLE, current_viewer, refusal, whole
+from app.web.core.record_view import RecordView
+from app.web.core.registry import registered
+from app.web.core.relation_fields import OFFERED, label_of
+from app.web.records import bulk, mentions
+from app.web.records import record_page as pages
+from app.web.records.list_page import hits, list_page, list_query_from
+
+log = logging.getLogger("crm.views")
+
+# `list` is the name of FAB's method here.
+Rows = list[dict[str, Any]]
+Fields = list[Field]
+Actions = list[bulk.BulkAction]
+#: Attributes of FAB's ModelView that say how a page is drawn; our pages draw themselves.
+_DRAWN_BY_US = (
+    "list_widget",
+    "show_widget",
+    "add_widget",
+    "edit_widget",
+    "search_widget",
+    "list_template",
+    "show_template",
+    "add_template",
+    "edit_template",
+    "add_form",
+    "edit_form",
+    "search_form",
+)
+
+
+def refuse_as_page(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A refused question is an error page; a refused POST says its sentence where the person was."""
+
+    @functools.wraps(function)
+    def guarded(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(self, *args, **kwargs)
+        except REFUSABLE as broken:
+            db.session.rollback()
+            status, sentence, _errors = refusal(broken)
+            return refused(status, sentence)
+
+    return guarded
+
+
+def refused(status: int, sentence: str) -> Any:
+    """The sentence as an error page, as an htmx answer, or as a flash where the person was."""
+    if request.headers.get("HX-Request"):
+        return (
+            render_template("errors/400.html", sentence=sentence),
+            status,
+            {"X-Sentence": sentence.encode("ascii", "ignore").decode()[:200]},
+        )
+    if request.method == "GET" or status in (403, 404):
+        g.sentence = sentence
+        abort(400 if status == 422 else status)
+    flash(sentence, "danger")
+    return redirect(back())
+
+
+def back() -> str:
+    """Where the person came from, on this site; else the start."""
+    came = urlsplit(request.referrer or "")
+    return f"{came.path}?{came.query}" if came.path and came.netloc == request.host else "/"
+
+
+class Screen(RecordView, ModelView):
+    """List, record, form, delete, bulk and row actions of one record.
+
+    Declared as FAB documents a ModelView: `datamodel = SQLAInterface(Branch)`, `list_columns`, `show_fieldsets`,
+    `add_columns`, `edit_columns`, `search_columns`, `order_columns`, `label_columns`, `related_views` and so on.
+    Raises TypeError at registration, in one sentence, for what it cannot show.
+    """
+
+    VERBS = {
+        "list": "read",
+        "show": "read",
+        "numbered": "read",
+        "timeline": "read",
+        "lookup": "read",
+        "download": "read",
+        "related": "read",
+        "add": "create",
+        "edit": "write",
+        "move": "write",
+        "note": "read",
+        "delete": "delete",
+        "action": "bulk",
+        "action_post": "bulk",
+        "convert": "write",
+        "unconvert": "write",
+        "assign": "read",
+    }
+    #: FAB's, which sends whatever lies in a folder for uploads; files go through their record's own rule.
+    download = None
+    page_size = 20
+    list_title: Any = ""
+    #: What one row is called, e.g. "Lead"; by default the model's name in words.
+    record_name: Any = ""
+    #: Columns offered as quick filters above the list, and those of the strip on the record page.
+    quick_filters: tuple[str, ...] = ()
+    summary_columns: tuple[str, ...] = ()
+    #: The Activity column of this record's timeline; "" = the one of all records without a column of their own.
+    timeline_column = ""
+    #: Status meaning → the column that its gate asks for.
+    status_requirements: dict[str, str] = {}
+    status_master = ""
+    #: The column that names a row.
+    title_column = ""
+    #: Whether the "New" menu offers it.
+    is_in_new_menu = True
+    #: Whether the search page and the palette look here.
+    is_searched = True
+    #: Who may do what `more` offers; it looks closer by itself.
+    more_actions_verb = "write"
+    #: Rows for the demo data: dictionaries of column → value.
+    demo_rows: tuple[dict[str, Any], ...] = ()
+
+    # FAB would read every related row for its pick-lists here; the compiled table replaces its forms.
+    def _init_properties(self) -> None:
+        self._related_views: Any = []
+        self.related_views: Any = getattr(type(self), "related_views", None) or []
+        self.actions: dict[str, Any] = {}
+        declared = self.record_table.declared
+        self.list_columns, self.show_columns = [*declared.list], [*declared.show]
+        self.add_columns, self.edit_columns = [*declared.add], [*declared.edit]
+        self.search_columns, self.order_columns = [*declared.search], [*declared.order]
+        drawn = [name for name in _DRAWN_BY_US if getattr(type(self), name, None) != getattr(ModelView, name, None)]
+        if drawn:
+            log.warning("%s.%s is not used: the CRM draws its own pages", type(self).__name__, ", ".join(drawn))
+
+    def _init_forms(self) -> None:
+        pass
+
+    def _init_titles(self) -> None:
+        self.record_name = self.record_name or pretty(self.service.record.__name__)
+        self.list_title = self.list_title or self.record_name
+        self.title_column = self.title_column or pages.title_column(self.record_table)
+
+    def _init_vars(self) -> None:
+        self.label_columns = {name: each.label for name, each in self.record_table.by_name.items()}
+
+    def create_blueprint(self, *args: Any, **kwargs: Any) -> Any:
+        """FAB's registration; other screens link to the rows of this model from now on."""
+        made = super().create_blueprint(*args, **kwargs)
+        registered("screens").setdefault(self.service.record, self)
+        return made
+
+    # --- list ---
+
+    @expose("/list/")
+    @expose("/")
+    @has_access
+    @refuse_as_page
+    @permission_name("list")
+    def list(self) -> Any:
+        """One page of the rows that the person sees."""
+        viewer = current_viewer()
+        list_query = self._list_query(viewer)
+        names = tuple(self.list_columns)
+        rows = self.record_table.rows(db.session(), list_query, names)
+        page = list_page(self, list_query, rows, names, viewer)
+        page["tabs"] = self.tabs(viewer)
+        return render_template("crm/_rows.html" if request.headers.get("HX-Request") else "crm/list.html", page=page)
+
+    def tabs(self, viewer: Viewer) -> Rows:
+        """Parts of the list, each under an address of its own: {label, url, count, active}."""
+        return []
+
+    def _list_query(self, viewer: Viewer) -> Any:
+        return list_query_from(self, request.args, viewer)
+
+    # --- one record ---
+
+    @expose("/show/<pk>", methods=["GET"])
+    @has_access
+    @refuse_as_page
+    @permission_name("show")
+    def show(self, pk: str) -> Any:
+        """The record page."""
+        return self._page(parse_id(pk))
+
+    @expose("/<string:number>", methods=["GET"])
+    @has_access
+    @refuse_as_page
+    @permission_name("show")
+    def numbered(self, number: str) -> Any:
+        """The record page under its number."""
+        record = self.service.record
+        if not hasattr(record, "number"):
+            raise NotFound(_("There is no such record."))
+        key = db.session.execute(select(record.id).where(record.number == number[:40].upper())).scalar()
+        return self._page(key)
+
+    def _page(self, key: int | None) -> Any:
+        viewer = current_viewer()
+        row = self.record_table.one(db.session(), key) if key is not None and 0 < key < 2**31 else None
+        if row is None:
+            raise NotFound(_("This record doesn't exist, or you don't have access to it."))
+        context = pages.record_page(self, row, viewer, request.args)
+        return render_template("crm/record.html", record=context)
+
+    @expose("/timeline/<pk>", methods=["GET"])
+    @has_access
+    @refuse_as_page
+    @permission_name("show")
+    def timeline(self, pk: str) -> Any:
+        """More of the timeline, or its fresh head."""
+        row = self.row_for(pk, "read")
+        before = whole(request.args.get("before"), 0, 1, 2**62) if request.args.get("before") else None
+        context = pages.timeline_part(self, row.id, before, current_viewer())
+        return render_template("crm/_timeline.html", record=context, more=before is not None)
+
+    def url_of(self, row: Any) -> str:
+        """The permalink of a row."""
+        return f"{self.route_base}/{getattr(row, 'number', None) or f'show/{row.id}'}"
+
+    def more(self, row: dict[str, Any], viewer: Viewer) -> Rows:
+        """Further actions of the record page."""
+        return []
+
+    def primary(self, row: dict[str, Any], viewer: Viewer) -> dict[str, Any] | None:
+        """The one main action of the record page: {label, icon, url, method}."""
+        return None
+
+    def instead(self, row: dict[str, Any], viewer: Viewer) -> dict[str, Any]:
+        """What the record page says otherwise than others: keys of crm/record.html."""
+        return {}
+
+    def related_parts(self, row: dict[str, Any], viewer: Viewer) -> Rows:
+        """The lists beside the record page: those of `related_views`."""
+        return pages.related_parts(self, row["id"], viewer)
+
+    # --- forms ---
+
+    @expose("/add", methods=["GET", "POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("add")
+    def add(self) -> Any:
+        """The form of a new record; everything typed stays on any error."""
+        viewer = current_viewer()
+        raw: dict[str, Any] = {name: request.args.get(name) for name in self.add_columns if request.args.get(name)}
+        if request.method == "GET":
+            return self._form("add", raw, {}, viewer)
+        raw |= self._typed("add")  # a form on a record's page names the record in its address
+        try:
+            values = self.record_table.parse(raw, "add", viewer)
+            self._refuse_missing(values)
+            row = self.create_row(values, viewer)
+            db.session.commit()
+        except REFUSABLE as broken:
+            return self._again("add", raw, broken, viewer)
+        self.post_add(row)
+        flash(_("%(what)s saved.", what=str(self.record_name)), "success")
+        return redirect(back() if request.args.get("back") else self.url_of(row))
+
+    @expose("/edit/<pk>", methods=["GET", "POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("edit")
+    def edit(self, pk: str) -> Any:
+        """The form of a record; a stale save shows both sides."""
+        viewer = current_viewer()
+        row = self.row_for(pk, "write")
+        stored = pages.form_values(self, row.id, viewer)
+        if request.method == "GET":
+            return self._form("edit", stored, {}, viewer, row=row)
+        raw = self._typed("edit")
+        version = whole(request.form.get("version"), 0, 0, 2**31) or None
+        try:
+            values = self.record_table.parse(self._changed(raw, stored), "edit", viewer)
+            self._refuse_emptied(values)
+            self.change_row(row, values, version, viewer)
+            db.session.commit()
+        except REFUSABLE as broken:
+            return self._again("edit", raw, broken, viewer, row.id)
+        self.post_update(row)
+        flash(_("%(what)s saved.", what=str(self.record_name)), "success")
+        return redirect(self.url_of(row))
+
+    def _refuse_missing(self, values: dict[str, Any]) -> None:
+        """Services with rules of their own say what they need; for all others the columns do."""
+        if self.service.is_generic:
+            pages.refuse_missing(self._inputs("add"), values)
+
+    def _refuse_emptied(self, values: dict[str, Any]) -> None:
+        if self.service.is_generic:
+            pages.refuse_missing([each for each in self._inputs("edit") if each.key in values], values)
+
+    def _inputs(self, which: str) -> Fields:
+        named = self.record_table.by_name
+        return [named[name] for name in (self.add_columns if which == "add" else self.edit_columns)]
+
+    def _typed(self, which: str) -> dict[str, Any]:
+        """What the form sent, by field."""
+        sent: dict[str, Any] = {}
+        for each in self._inputs(which):
+            if each.kind == "many":
+                sent[each.name] = [part for part in request.form.getlist(each.name) if part]
+            elif each.kind == "flag":
+                sent[each.name] = bool(request.form.get(each.name))
+            elif each.name in request.form:
+                sent[each.name] = request.form[each.name]
+        return sent if which == "edit" else {name: given for name, given in sent.items() if given not in ("", [])}
+
+    @staticmethod
+    def _changed(raw: dict[str, Any], stored: dict[str, Any]) -> dict[str, Any]:
+        """Only what the person changed, so that a save never touches what they did not look at."""
+        return {name: given for name, given in raw.items() if not _same(given, stored.get(name))}
+
+    def _again(self, which: str, raw: dict[str, Any], broken: Exception, viewer: Viewer, key: int | None = None) -> Any:
+        db.session.rollback()
+        status, sentence, errors = refusal(broken)
+        row = self.service.find(db.session(), key) if key is not None else None
+        return self._form(which, raw, errors, viewer, row, sentence, status)
+
+    def _form(
+        self,
+        which: str,
+        raw: dict[str, Any],
+        errors: dict[str, Any],
+        viewer: Viewer,
+        row: Any = None,
+        sentence: str | None = None,
+        status: int = 200,
+    ) -> Any:
+        context = pages.form_page(self, which, self._inputs(which), raw, errors, viewer, row, sentence)
+        if status == 409 and row is not None:
+            context["conflict"] = pages.conflict(self, row, raw, viewer)
+            context["version"] = row.version
+        return render_template("crm/form.html", form=context), status
+
+    # --- verbs ---
+
+    @expose("/move/<pk>", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("edit")
+    def move(self, pk: str) -> Any:
+        """Change the status through its gate."""
+        row, viewer = self.row_for(pk, "write"), current_viewer()
+        raw: dict[str, Any] = {
+            name: request.form[name]
+            for name in ("status", *set(self.status_requirements.values()))
+            if request.form.get(name)
+        }
+        if request.form.get("task_title") or request.form.get("task_due_on"):
+            raw["task"] = {"title": request.form.get("task_title"), "due_on": request.form.get("task_due_on")}
+        if request.form.getlist("close_tasks"):
+            raw["close_tasks"] = request.form.getlist("close_tasks")
+        values = self.service.record_table.parse(raw, "edit", viewer)
+        version = whole(request.form.get("version"), 0, 0, 2**31) or None
+        self.change_row(row, values, version, viewer)
+        db.session.commit()
+        return redirect(self.url_of(row))
+
+    @expose("/note/<pk>", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("show")
+    def note(self, pk: str) -> Any:
+        """Write a note on a record that the person sees; what has no timeline of its own takes none.
+
+        A request or call may be seen by who does not see its lead: the note would stand on somebody else's record.
+        """
+        row, viewer = self.row_for(pk, "read"), current_viewer()
+        if not self.timeline_column:
+            raise NotFound(_("This record doesn't exist, or you don't have access to it."))
+        viewer.person.refuse_unless("Notes", "create")
+        text = clean_text(request.form.get("body"), "body", 20_000)
+        if not text:
+            raise RuleBroken(_("Please enter a text."), "body")
+        mentions.write_note(db.session(), row, text, viewer)
+        db.session.commit()
+        for sentence in mentions.remarks():
+            flash(sentence, "warning")
+        return redirect(self.url_of(row))
+
+    @expose("/delete/<pk>", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("delete")
+    def delete(self, pk: str) -> Any:
+        """Delete a record that the person may delete."""
+        row = self.row_for(pk, "delete")
+        self.remove_row(row, current_viewer())
+        db.session.commit()
+        self.post_delete(row)
+        flash(_("Deleted."), "success")
+        return redirect(f"{self.route_base}/")
+
+    @expose("/lookup", methods=["GET"])
+    @has_access
+    @refuse_as_page
+    @permission_name("list")
+    def lookup(self) -> Any:
+        """Up to 20 visible rows for a pick-list."""
+        return jsonify({"results": hits(self, request.args.get("q", "").strip(), current_viewer(), OFFERED)})
+
+    @expose("/related/<string:name>", methods=["GET"])
+    @has_access
+    @refuse_as_page
+    @permission_name("list")
+    def related(self, name: str) -> Any:
+        """Up to 20 rows of a relation that a form of this record may name."""
+        named = self.record_table.by_name.get(name)
+        if not hasattr(named, "offered"):
+            raise NotFound(_("This record doesn't exist."))
+        rows = named.offered(request.args.get("q", "").strip()[:100])  # type: ignore[union-attr]
+        return jsonify({"results": [{"value": row.id, "label": label_of(row), "hint": ""} for row in rows]})
+
+    # --- bulk actions
+
+    @expose("/action/<string:name>/<pk>", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("action_post")
+    def action(self, name: str, pk: str) -> Any:
+        """An action on one record."""
+        return self._act(name, [pk])
+
+    @expose("/action_post", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("action_post")
+    def action_post(self) -> Any:
+        """An action on chosen records: foreign ones are refused by number, the others are done."""
+        return self._act(request.form.get("action", ""), request.form.getlist("rowid")[:500])
+
+    def bulk_actions(self, viewer: Viewer) -> Actions:
+        """What may be done to many rows at once; subclasses add theirs."""
+        return bulk.shared_actions(self, viewer)
+
+    def bulk_summary(self, takers: Counter[int], viewer: Viewer) -> str:
+        """What is said beside how many rows were done; `takers`: user id → how many records they got."""
+        return ""
+
+    def _act(self, name: str, keys: Iterable[str]) -> Any:
+        declared: ActionItem | None = self.actions.get(name)
+        if declared is not None:
+            return self._act_as_declared(declared, keys)
+        viewer = current_viewer()
+        known = {action.name: action for action in self.bulk_actions(viewer)}
+        if name not in known:
+            raise NotFound(_("There is no such action."))
+        done, failed, takers = 0, [], Counter[int]()
+        for key in dict.fromkeys(keys):
+            try:
+                taker = known[name].run(self.row_for(key, known[name].verb), request.form, viewer)
+                db.session.commit()
+                done += 1
+                takers.update([taker] if taker else [])
+            except REFUSABLE as broken:
+                db.session.rollback()
+                failed.append(f"{key}: {refusal(broken)[1]}")
+        told = [_("%(n)s updated.", n=done), self.bulk_summary(takers, viewer)]
+        flash(" ".join(filter(None, told)), "success" if done else "info")
+        for sentence in failed[:10]:
+            flash(sentence, "warning")
+        return redirect(f"{self.route_base}/")
+
+    def _act_as_declared(self, declared: ActionItem, keys: Iterable[str]) -> Any:
+        """FAB's @action: the method gets the rows that the person may change, or one row, and answers the page."""
+        if not self.appbuilder.sm.has_access(self.get_action_permission_name(declared.name), self.module):
+            abort(403)
+        rows = [self.row_for(key, "write") for key in dict.fromkeys(keys)]
+        if not rows:
+            raise RuleBroken(_("Please choose at least one row."))
+        answer = declared.func(rows if declared.multiple and request.path.endswith("/action_post") else rows[0])
+        db.session.commit()
+        return answer
+
+
+def _same(given: Any, stored: Any) -> bool:
+    if isinstance(stored, dict):
+        stored = stored.get("id")
+    if isinstance(given, list):
+        return sorted(map(str, given)) == sorted(map(str, stored or []))
+    if isinstance(given, bool):
+        return given == bool(stored)
+    return (given or "").strip().replace("\r\n", "\n") == ("" if stored is None else str(stored))

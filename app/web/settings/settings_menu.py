@@ -1,0 +1,115 @@
+"""CONTENTS: the settings menu, by group, and the screens that replace FAB's own."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from flask import current_app
+from flask_babel import lazy_gettext as _
+
+from app.web.settings.audit import Audit
+from app.web.settings.business_settings import Business
+from app.web.settings.dead_letters import QueueView
+from app.web.settings.effective_rights import EffectiveRightsView
+from app.web.settings.jobs import JobsView
+from app.web.settings.masters import (
+    AccountTypes,
+    LeadSources,
+    LeadStatuses,
+    MessageTemplates,
+    SupportPages,
+    TicketStatuses,
+    TicketSubjects,
+)
+from app.web.settings.office_hours import Holidays, Hours, OfficeRanges
+from app.web.settings.role_matrix import RoleMatrix
+from app.web.settings.roles import Groups, Permissions, PermissionViews, Roles, ViewMenus
+from app.web.settings.round_robin import TurnsView
+from app.web.settings.sla_policies import SlaPolicies
+from app.web.settings.users import Users
+from app.web.settings.webhooks import WebhooksView
+
+
+class Entry(NamedTuple):
+    """One entry of the menu."""
+
+    name: str
+    label: Any
+    view: Any
+    icon: str
+    url: str
+
+
+USERS_AND_ROLES = (
+    Entry("users", _("Users"), Users, "users", "/users/list/"),
+    Entry("roles-matrix", _("Roles"), RoleMatrix, "shield", "/roles/matrix/"),
+    Entry("groups", _("Groups"), Groups, "users-group", "/groups/list/"),
+    Entry("users-can", _("My permissions"), EffectiveRightsView, "user-question", "/users/can/"),
+)
+#: Part of Settings, except for "Support pages", which has permissions of its own.
+BUSINESS = (
+    Entry("settings-business", _("Business settings"), Business, "adjustments-horizontal", "/settings/business/"),
+    Entry("settings-hours", _("Office hours"), Hours, "clock", "/settings/hours/"),
+    Entry("settings-holidays", _("Holidays"), Holidays, "calendar-event", "/settings/holidays/list/"),
+    Entry("turns", _("Round robin"), TurnsView, "repeat", "/turns/"),
+    Entry("settings-sla", _("SLA policies"), SlaPolicies, "hourglass", "/settings/sla/list/"),
+    Entry("settings-lead-statuses", _("Lead statuses"), LeadStatuses, "progress", "/settings/lead-statuses/list/"),
+    Entry(
+        "settings-ticket-statuses", _("Ticket statuses"), TicketStatuses, "progress", "/settings/ticket-statuses/list/"
+    ),
+    Entry("settings-ticket-subjects", _("Ticket subjects"), TicketSubjects, "tag", "/settings/ticket-subjects/list/"),
+    Entry("settings-account-types", _("Account types"), AccountTypes, "wallet", "/settings/account-types/list/"),
+    Entry("settings-lead-sources", _("Lead sources"), LeadSources, "route", "/settings/lead-sources/list/"),
+    Entry("settings-support-pages", _("Support pages"), SupportPages, "lifebuoy", "/settings/support-pages/list/"),
+    Entry(
+        "settings-message-templates",
+        _("Message templates"),
+        MessageTemplates,
+        "template",
+        "/settings/message-templates/list/",
+    ),
+)
+SYSTEM = (
+    Entry("jobs", _("Jobs"), JobsView, "clock-play", "/jobs/"),
+    Entry("queue", _("Queue"), QueueView, "stack-2", "/queue/"),
+    Entry("webhooks", _("Webhooks"), WebhooksView, "webhook", "/webhooks/"),
+    Entry("audit", _("Audit"), Audit, "history", "/audit/"),
+)
+
+#: Views without a menu entry: another page links to them.
+LINKED = (OfficeRanges,)
+
+
+class Group(NamedTuple):
+    """A category of FAB's menu that is shown on the settings page."""
+
+    name: str
+    label: Any
+    entries: tuple[Entry, ...]
+
+
+GROUPS = (
+    Group("users-and-roles", _("Users and roles"), USERS_AND_ROLES),
+    Group("business", _("Business"), BUSINESS),
+    Group("system", _("System"), SYSTEM),
+)
+NAMES = frozenset(group.name for group in GROUPS)
+#: Attribute of FAB's security manager -> our screen; the manager registers these itself.
+FAB_SCREENS = {
+    "userdbmodelview": Users,
+    "rolemodelview": Roles,
+    "groupmodelview": Groups,
+    "permissionmodelview": Permissions,
+    "viewmenumodelview": ViewMenus,
+    "permissionviewmodelview": PermissionViews,
+    "userstatschartview": None,
+}
+
+
+def links() -> list[tuple[Any, list[tuple[Any, str, str]]]]:
+    """The settings page: (group, [(label, icon, URL)]); add-ons join a group by naming it as their category."""
+    menu = current_app.appbuilder.menu  # type: ignore[attr-defined]
+    return [
+        (group.label, [(item.label, item.icon, item.get_url()) for item in menu.find(group.name).childs])
+        for group in GROUPS
+    ]

@@ -1,0 +1,117 @@
+"""The sidebar and the "New" menu of a person, from FAB's menu: each entry follows the permissions of its view."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from flask import current_app
+from flask_babel import gettext as _
+
+from app import access
+from app.web.core.gate import ModulePermissions
+from app.web.core.registry import registered
+from app.web.security.fab_permissions import is_allowed
+from app.web.settings import settings_menu
+from app.web.workday.requests import MOST_COUNTED, waiting_count
+
+#: FAB's own category of its security screens: ours are in the settings.
+_HIDDEN = "Security"
+#: The icon of an entry whose own icon is not among ours.
+_DEFAULT_ICON = "layout-list"
+Entry = dict[str, Any]
+
+
+def menu(person: access.Person, path: str) -> tuple[list[Entry], list[Entry]]:
+    """(sidebar, "New" menu) of this person, as the templates draw them."""
+    entries = list(_sidebar(person, path))
+    if person.may("Settings", "read"):
+        entries.append(
+            {
+                "name": "settings",
+                "label": _("Settings"),
+                "icon": "settings",
+                "url": "/settings/",
+                "badge": None,
+                "group": "settings",
+                "active": _is_settings(path),
+            }
+        )
+    return entries, list(_new(person))
+
+
+def _sidebar(person: access.Person, path: str) -> Iterator[Entry]:
+    for item in current_app.appbuilder.menu.get_list():  # type: ignore[attr-defined]
+        if item.name == _HIDDEN or item.name in settings_menu.NAMES or not item.should_render():
+            continue
+        if not item.childs:
+            if may_open(person, item):
+                yield _entry(item, path, person, group="main")
+            continue
+        for child in item.childs:
+            if child.name != "-" and child.should_render() and may_open(person, child):
+                yield _entry(child, path, person, group="category") | {"category": str(item.label)}
+
+
+def may_open(person: access.Person, item: Any) -> bool:
+    """Whether the person may open a menu entry: by the module of its view, else by FAB's own menu permission."""
+    if isinstance(item.baseview, ModulePermissions):
+        return person.may(item.baseview.module, "read")
+    return item.name == "day" or is_allowed(person, "menu_access", item.name)
+
+
+def _entry(item: Any, path: str, person: access.Person, group: str) -> Entry:
+    url = item.get_url()
+    badge = _BADGES[item.name](person) if item.name in _BADGES else {}
+    base = url.removesuffix("list/")
+    return {
+        "name": item.name,
+        "label": str(item.label),
+        "icon": icon_of(item.icon),
+        "url": url,
+        "badge": None,
+        "group": group,
+        "active": path == url if url == "/" else path.startswith(base),
+    } | badge
+
+
+def _requests_badge(person: access.Person) -> Entry:
+    count = waiting_count(person)
+    if not count:
+        return {}
+    return {"badge": f"{count - 1}+" if count == MOST_COUNTED else count, "url": "/requests/?tab=waiting"}
+
+
+_BADGES: dict[str, Callable[[access.Person], Entry]] = {"requests": _requests_badge}
+
+
+def _is_settings(path: str) -> bool:
+    under = ("/settings", "/roles", "/users", "/jobs", "/queue", "/audit", "/groups", "/turns", "/webhooks")
+    return path.startswith(under)
+
+
+def _new(person: access.Person) -> Iterator[Entry]:
+    menu = current_app.appbuilder.menu  # type: ignore[attr-defined]
+    icons = {item.baseview: item.icon for top in menu.get_list() for item in (top, *top.childs)}
+    for screen in registered("screens").values():
+        can_add = "add" not in screen.exclude_route_methods and screen.is_in_new_menu
+        if can_add and person.may(screen.module, "create"):
+            yield {
+                "label": str(screen.record_name),
+                "icon": icon_of(icons.get(screen)),
+                "url": f"{screen.route_base}/add",
+            }
+
+
+def icon_of(name: str | None) -> str:
+    """The icon of this name; Font Awesome names, as FAB's examples use them, lose their prefix."""
+    plain = (name or "").removeprefix("fa-").removesuffix("-o")
+    return plain if plain in _icons() else _DEFAULT_ICON
+
+
+@lru_cache(maxsize=1)
+def _icons() -> frozenset[str]:
+    listed = (Path(current_app.static_folder or "") / "icons.txt").read_text(encoding="utf-8")
+    return frozenset(filter(None, (line.split("#")[0].strip() for line in listed.splitlines())))

@@ -1,0 +1,67 @@
+"""An application with an add-on, on a SQLite file of its own; what the add-on registers is forgotten afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app import access, addons, create_app, models
+from app.access import row_rules
+from app.domain import permissions
+from app.extensions import db
+from tests.app_fixtures import Colleague, Door, settings_for, settle
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
+    """The CRM with the add-on of tests/addons/contacts.py."""
+    with forgetting():
+        made = create_app(
+            settings_for(tmp_path_factory.mktemp("addon"), CRM_ADDONS="tests.addons.contacts.Manager"), TESTING=True
+        )
+        settle(made)
+        addons.create_tables(made)
+        yield made
+        with made.app_context():
+            db.engine.dispose()
+
+
+@contextmanager
+def forgetting() -> Iterator[None]:
+    """Put the registers of the process back to what they were."""
+    kept = [
+        (register, dict(register))
+        for register in (
+            permissions._ADDED,
+            permissions.VERBS_OF,
+            row_rules.RULES,
+            row_rules.MODULE_OF,
+            row_rules._TIMELINES,
+        )
+    ]
+    try:
+        yield
+    finally:
+        for register, before in kept:
+            register.clear()
+            register.update(before)
+
+
+@pytest.fixture(scope="module")
+def door(app: Flask) -> Callable[[str], Door]:
+    """Somebody of tests.app_fixtures.PEOPLE at the application."""
+    with app.app_context(), Session(db.engine) as session, access.as_system(session):
+        ids = dict(session.execute(select(models.User.username, models.User.id)).all())
+    return lambda name: Door(app, Colleague(ids[name], name))
+
+
+@pytest.fixture(scope="module")
+def root(door: Callable[[str], Door]) -> Any:
+    """The admin."""
+    return door("root")

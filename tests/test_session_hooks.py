@@ -1,0 +1,62 @@
+"""The table of session hooks is complete: nothing listens and nothing is kept in a session behind its back."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from sqlalchemy import event, text
+from sqlalchemy.orm import Session
+
+from app import session_hooks
+from app.domain.authentication import note_sign_in_ended
+from app.domain.pending import Pending, pending
+from tests import makers
+
+APP = Path(session_hooks.__file__).parent
+#: file -> why it listens outside the table.
+LISTENS_TOO = {"ops/database.py": "engines, not sessions"}
+#: The two accessors of Session.info.
+KEEPS_IN_SESSION = {"domain/pending.py", "domain/session_context.py"}
+
+
+def files_with(pattern: str) -> set[str]:
+    return {path.relative_to(APP).as_posix() for path in APP.rglob("*.py") if re.search(pattern, path.read_text())}
+
+
+def test_every_listener_stands_in_the_table() -> None:
+    assert files_with(r"event\.listens?_?") == {"session_hooks.py", *LISTENS_TOO}
+
+
+def test_only_the_two_typed_accessors_touch_session_info() -> None:
+    assert files_with(r"(?<!log)\.info(\[|\.)") == KEEPS_IN_SESSION
+
+
+def test_importing_the_app_installs_nothing() -> None:
+    """In a process of its own: other tests of this one have made an app."""
+    lines = (
+        "from sqlalchemy import event",
+        "from app.session_hooks import HOOKS",
+        "assert not any(event.contains(hook.target, hook.event, hook.listener) for hook in HOOKS)",
+    )
+    subprocess.run([sys.executable, "-c", "\n".join(lines)], check=True, cwd=APP.parent)
+
+
+def test_install_registers_every_hook_once() -> None:
+    session_hooks.install()
+    session_hooks.install()
+    assert all(event.contains(hook.target, hook.event, hook.listener) for hook in session_hooks.HOOKS)
+
+
+def test_each_session_gathers_for_itself_and_is_empty_after_a_rollback() -> None:
+    session_hooks.install()
+    engine = makers.database()
+    with Session(engine) as one, Session(engine) as other:
+        one.execute(text("SELECT 1"))
+        note_sign_in_ended(one, 7)
+        assert (pending(one).ended_sign_ins, pending(other)) == ({7}, Pending())
+        one.rollback()
+        assert pending(one) == Pending()
+    engine.dispose()
