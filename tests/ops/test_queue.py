@@ -277,7 +277,7 @@ def test_while_redis_is_away_a_call_is_refused_and_said_once(on_redis, redis_ser
 
 def test_a_redis_that_hangs_holds_nobody_up(on_redis, redis_server, monkeypatch):
     monkeypatch.setattr(redis_queue, "TIMEOUT_SECONDS", PATIENCE)
-    queue.install(queue.place(), RedisQueue(redis_server.url))
+    queue.install(queue.settings(), RedisQueue(redis_server.url))
     os.kill(redis_server.pid, signal.SIGSTOP)
     try:
         assert not queue.enqueue("short", notice_delivery.send, 1)

@@ -50,13 +50,13 @@ def make_app(folder: Path, **environ: str) -> Flask:
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> AppPool:
     """Applications on a copy of a database with tables, roles and our people."""
-    return _pool(tmp_path_factory)
+    return _pool(tmp_path_factory.getbasetemp())
 
 
 @cache
-def _pool(factory: pytest.TempPathFactory) -> AppPool:
+def _pool(base: Path) -> AppPool:
     """The same for all modules that import the fixtures."""
-    folder, instance = factory.mktemp("migrated"), factory.mktemp("reused") / "instance"
+    folder, instance = base / "security-migrated", base / "security-reused"
     app = make_app(folder)
     fill_database(app)
     dispose(app)
