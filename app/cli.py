@@ -16,14 +16,16 @@ from flask.cli import AppGroup, with_appcontext
 from flask_appbuilder.exceptions import PasswordComplexityValidationError
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.orm import Session
 from werkzeug.security import generate_password_hash
 
 from app.domain import audit
-from app.domain.base import RuleBroken
+from app.domain.base import RuleBroken, Stamp
 from app.extensions import db
 from app.lib.vault import Vault, read_key
 from app.models import Role, User
 from app.ops import queue, workers
+from app.web.core.registry import registered
 from app.web.realtime import live_events
 from app.web.security import api_keys, passwords
 from app.web.security.sessions import own_transaction
@@ -197,7 +199,21 @@ def load_demo(demo: Any, password: str, leads: int = 400) -> dict[str, int]:
         made: dict[str, int] = demo.load(
             session, datetime.now(UTC), leads=leads, vault=vault, password_for=lambda _name: same
         )
-        return made
+        return made | _load_declared_rows(session)
+
+
+def _load_declared_rows(session: Session) -> dict[str, int]:
+    """Insert the `demo_rows` that screens declare, as made by the system now; answers the rows by table."""
+    made = {}
+    for model, screen in registered("screens").items():
+        for values in screen.demo_rows:
+            row = model(**values)
+            if hasattr(row, "stamp"):
+                row.stamp(Stamp(None, datetime.now(UTC)))
+            session.add(row)
+        if screen.demo_rows:
+            made[model.__tablename__] = len(screen.demo_rows)
+    return made
 
 
 def _job_commands(jobs: Callable[[], Any]) -> AppGroup:

@@ -17,6 +17,7 @@ from app.web.records.tasks import TaskResource, TaskScreen
 from app.web.records.tickets import TicketResource, TicketScreen
 from app.web.records.timeline import ActivityResource
 from app.web.settings import jobs, settings_menu
+from app.web.settings.master_resources import MASTER_RESOURCES
 from app.web.workday import bell, colleagues, my_settings, notice_preferences, search, telephones
 from app.web.workday.my_day import HomeView
 from app.web.workday.notices import NoticeResource
@@ -44,6 +45,7 @@ RESOURCES = (
     RequestResource,
     NoticeResource,
     colleagues.UserResource,
+    *MASTER_RESOURCES,
 )
 PLAIN = (
     bell.BellView,
@@ -62,7 +64,7 @@ def register(appbuilder: Any) -> None:
     """Register every screen, resource and page with FAB, and the menu with their permissions."""
     appbuilder.add_link("day", href="/", icon="sun", label=_("My day"))
     for screen, label, icon in MENU:
-        appbuilder.add_view(screen, screen.route_base.strip("/"), href=f"{screen.route_base}/", icon=icon, label=label)
+        appbuilder.add_view(screen, screen.module, href=f"{screen.route_base}/", icon=icon, label=label)
     for view in (*PLAIN, *settings_menu.LINKED):
         appbuilder.add_view_no_menu(view)
     for group in settings_menu.GROUPS:

@@ -1,4 +1,4 @@
-"""The demo data: enough to look at, whole, and loaded once."""
+"""The demo data: complete, consistent, and loaded once."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from app import access, demo, models
 from app.domain import leads, tickets
 from app.domain.base import RuleBroken, next_number
+from app.domain.sla import ENDED, PAUSED, RUNNING
 from app.lib.identity import is_pan
 from app.lib.vault import Vault
 
@@ -21,8 +22,8 @@ NOW = datetime(2026, 11, 20, 8, 30, tzinfo=UTC)  # Friday, 14:00 in India
 VAULT = Vault(bytes(32))
 
 
-def with_masters(session: Session) -> None:
-    """The lists and roles that the migrations bring."""
+def add_masters(session: Session) -> None:
+    """Add the lists and roles that the migrations bring."""
     for table, rows in (
         (models.LeadStatus, [{"meaning": m, "label": name, "color": c} for m, name, c in leads.STATUSES]),
         (models.TicketStatus, [{"meaning": m, "label": name, "color": c} for m, name, c in tickets.STATUSES]),
@@ -45,7 +46,7 @@ def loaded() -> Iterator[tuple[Session, dict[str, int]]]:
     event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA foreign_keys=ON"))
     Model.metadata.create_all(engine)
     with Session(engine) as session, access.as_system(session):
-        with_masters(session)
+        add_masters(session)
         counts = demo.load(session, NOW, leads=40, vault=VAULT)
         session.commit()
         yield session, counts
@@ -56,14 +57,14 @@ def count(session: Session, record: object, *where: object) -> int:
     return session.execute(select(func.count()).select_from(record).where(*where)).scalar() or 0
 
 
-def test_as_many_of_each_as_wished(loaded):
+def test_the_numbers_of_rows_follow_the_number_of_leads(loaded):
     session, counts = loaded
     assert counts["leads"] == 40 and counts["customer"] >= 10 and counts["ticket"] == 12
     assert counts["task"] == 60 and counts["call_log"] == 200 and counts["ab_user"] == 12
     assert {name: count(session, Model.metadata.tables[name]) for name in counts} == counts
 
 
-def test_all_who_work_there_have_a_role_and_report_to_somebody(loaded):
+def test_all_users_have_a_role_and_a_manager(loaded):
     session, _ = loaded
     people = session.scalars(select(models.User)).all()
     roles = Counter(user.roles[0].name for user in people)
@@ -72,7 +73,7 @@ def test_all_who_work_there_have_a_role_and_report_to_somebody(loaded):
 
 
 @pytest.mark.parametrize("record", [models.Lead, models.Customer, models.Ticket, models.AssignmentRequest])
-def test_numbers_are_unique_and_the_series_goes_on(loaded, record):
+def test_record_numbers_are_unique_and_the_series_continues(loaded, record):
     session, _ = loaded
     numbers = session.scalars(select(record.number)).all()
     kind = {"leads": "LEAD", "customer": "CUST", "ticket": "TICKET"}.get(record.__tablename__, "CAR")
@@ -81,16 +82,16 @@ def test_numbers_are_unique_and_the_series_goes_on(loaded, record):
 
 
 @pytest.mark.parametrize(("record", "own"), [(models.Lead, "lead_id"), (models.Ticket, "ticket_id")])
-def test_every_record_has_a_present_assignment_and_a_beginning(loaded, record, own):
+def test_every_record_has_a_current_assignment_and_a_creation_entry(loaded, record, own):
     session, _ = loaded
-    there = dict(session.execute(select(record.id, record.assignee_id)).all())
-    open_ones = select(getattr(models.Assignment, own), models.Assignment.user_id).where(
+    assignees = dict(session.execute(select(record.id, record.assignee_id)).all())
+    open_assignments = select(getattr(models.Assignment, own), models.Assignment.user_id).where(
         models.Assignment.ended_on.is_(None), getattr(models.Assignment, own).is_not(None)
     )
-    assert sorted(session.execute(open_ones).all()) == sorted(there.items())
+    assert sorted(session.execute(open_assignments).all()) == sorted(assignees.items())
     made = models.Activity.payload["text"].as_string().in_(["Lead created", "Ticket created"])
-    begun = session.scalars(select(getattr(models.Activity, own)).where(made)).all()
-    assert sorted(key for key in begun if key) == sorted(there)
+    created = session.scalars(select(getattr(models.Activity, own)).where(made)).all()
+    assert sorted(key for key in created if key) == sorted(assignees)
 
 
 @pytest.mark.parametrize(("record", "own"), [(models.Lead, "lead_id"), (models.Ticket, "ticket_id")])
@@ -102,13 +103,13 @@ def test_the_last_status_change_is_the_status(loaded, record, own):
     assert last == dict(session.execute(select(record.id, record.status_id)).all())
 
 
-def test_every_status_of_leads_and_tickets_is_seen(loaded):
+def test_every_status_of_leads_and_tickets_occurs(loaded):
     session, _ = loaded
     assert count(session, models.LeadStatus) == len(set(session.scalars(select(models.Lead.status_id))))
     assert count(session, models.TicketStatus) == len(set(session.scalars(select(models.Ticket.status_id))))
 
 
-def test_what_the_gates_demand_is_there(loaded):
+def test_the_fields_that_a_status_requires_are_filled(loaded):
     session, _ = loaded
     for lead in session.scalars(select(models.Lead)):
         needed = leads.REQUIRED_FIELDS.get(lead.status.meaning)
@@ -116,13 +117,13 @@ def test_what_the_gates_demand_is_there(loaded):
         assert lead.status.meaning not in ("opened", "activated") or (lead.customer and lead.first_name is None)
 
 
-def test_nothing_lies_in_the_future_that_has_happened(loaded):
+def test_nothing_has_happened_in_the_future(loaded):
     session, _ = loaded
     for column in (models.Activity.at, models.Lead.changed_on, models.CallLog.started_on, models.StatusChange.at):
         assert session.execute(select(func.max(column))).scalar().replace(tzinfo=UTC) <= NOW
 
 
-def test_a_handful_of_tasks_is_overdue(loaded):
+def test_a_few_tasks_are_overdue(loaded):
     session, _ = loaded
     late = select(models.Task.due_on).where(models.Task.status.in_(["Todo", "In Progress"]), models.Task.due_on < NOW)
     overdue = session.scalars(late).all()
@@ -130,17 +131,17 @@ def test_a_handful_of_tasks_is_overdue(loaded):
     assert len(overdue) <= 12
 
 
-def test_the_clocks_run_where_tickets_are_open_and_stand_still_where_they_wait(loaded):
+def test_sla_clocks_run_for_open_tickets_and_pause_for_waiting_ones(loaded):
     session, _ = loaded
     for ticket in session.scalars(select(models.Ticket)):
-        stands = ticket.stands(ticket.status.meaning)
-        assert (ticket.resolve_due_on is None) is (stands == "ended")
-        assert (ticket.paused_on is not None) is (stands == "waits")
-        assert (ticket.sla_on is not None) is (stands == "runs")
+        state = ticket.clock_state(ticket.status.meaning)
+        assert (ticket.resolve_due_on is None) is (state == ENDED)
+        assert (ticket.paused_on is not None) is (state == PAUSED)
+        assert (ticket.sla_on is not None) is (state == RUNNING)
         assert (ticket.reply_due_on is None) or ticket.replied_on is None
 
 
-def test_numbers_of_telephones_and_pans_are_right(loaded):
+def test_telephone_numbers_and_pans_are_valid(loaded):
     session, _ = loaded
     people = session.scalars(select(models.Customer)).all()
     assert all(person.mobile_e164 and person.mobile_e164.startswith("+919") for person in people)
@@ -149,13 +150,13 @@ def test_numbers_of_telephones_and_pans_are_right(loaded):
     assert all(VAULT.blind(VAULT.open(p.pan_sealed), "pan") == p.pan_blind for p in sealed)
 
 
-def test_it_is_loaded_once(loaded):
+def test_demo_data_is_loaded_once(loaded):
     session, _ = loaded
     with pytest.raises(RuleBroken, match="already"):
         demo.load(session, NOW, leads=40)
 
 
-def test_without_masters_it_says_what_is_missing():
+def test_without_masters_the_error_says_what_is_missing():
     engine = create_engine("sqlite://")
     Model.metadata.create_all(engine)
     with Session(engine) as session, pytest.raises(RuleBroken, match="role"):

@@ -145,7 +145,7 @@ def test_who_was_notified_is_announced_after_the_commit_only(runner):
             announced.append((notified, session.scalar(select(func.count(notices.Notification.id)))))
 
     def each(session: Session, item: Any) -> str:
-        notices.notify(session, [ana], "job_lag", f"lag:{item}", None, None, NOW)
+        notices.notify(session, notices.NoticeEvent("job_lag", f"lag:{item}", (ana,)), NOW)
         return write_row(session, item)
 
     runner.announce = announce

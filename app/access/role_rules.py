@@ -20,7 +20,7 @@ from app.access.system_session import acting
 from app.domain import permissions
 from app.domain.base import translatable
 from app.domain.pending import pending
-from app.domain.permission_labels import FIELD_LABELS, MASK_LABELS, MODULE_LABELS, VERB_LABELS
+from app.domain.permission_labels import FIELD_LABELS, MASK_LABELS, VERB_LABELS, module_labels
 from app.models import FieldMask, Group, ModulePermission, Role, User
 
 
@@ -112,7 +112,7 @@ def _refuse_excess(session: Session, actor: Person) -> None:
     """Raise Denied when the actor would grant, to anyone, more than they hold themselves."""
     for cell in changed_rows(session, ModulePermission):
         if cell not in session.deleted and _exceeds(actor, cell.module, cell.verb, cell.level):
-            _deny(MODULE_LABELS[cell.module], VERB_LABELS[cell.verb])
+            _deny(module_labels()[cell.module], VERB_LABELS[cell.verb])
     for mask in changed_rows(session, FieldMask):
         if mask not in session.deleted and _unmasks_more(actor, mask.field, mask.level):
             _deny(FIELD_LABELS[mask.field], MASK_LABELS[mask.level])
@@ -176,7 +176,7 @@ def _refuse_role_grant(session: Session, actor: Person, role: Any) -> None:
     matrix = load_matrix(session, role)
     for (module, verb), level in matrix.cells.items():
         if _exceeds(actor, module, verb, level):
-            _deny(role.name, MODULE_LABELS[module])
+            _deny(role.name, module_labels()[module])
     for field, mask in matrix.masks.items():
         if _unmasks_more(actor, field, mask):
             _deny(role.name, FIELD_LABELS[field])

@@ -211,6 +211,21 @@ def _admins(person: Person) -> ColumnElement[bool]:
 
 #: Kind of timeline line -> the module of what it is about.
 ACTIVITY_MODULES = {"note": "Notes", "comment": "Notes", "task": "Tasks", "call": "Call Logs", "message": "Messages"}
+
+
+class OwnedRows:
+    """The rule of a record that belongs to people: the rows whose owner or assignee is within reach of the module."""
+
+    def __init__(self, model: Any, module: str) -> None:
+        self.columns = [getattr(model, name) for name in ("owner_id", "assignee_id") if hasattr(model, name)]
+        self.module = module
+
+    def __call__(self, person: Person, verb: str = "read") -> ColumnElement[bool]:
+        """The WHERE for the rows that the verb reaches."""
+        reach = person.reach(self.module, verb)
+        return or_(*[_within(column, reach) for column in self.columns])
+
+
 #: Record -> the rows a person sees. A record that is not here shows no rows.
 RULES: dict[Any, Callable[[Person], ColumnElement[bool]]] = {
     Lead: _leads,
@@ -279,7 +294,7 @@ def add_model(model: Any, module: str, has_timeline: bool = False) -> None:
     """
     if has_timeline:
         _TIMELINES[model] = None
-    permissions.add_module(module)
+    permissions.add_module(module, has_owner=model in RULES)
     if model not in RULES:
         RULES[model] = lambda person: true() if person.level(module, "read") == "all" else false()
     MODULE_OF.setdefault(model, module)
@@ -306,6 +321,9 @@ def reaches_all_visible(person: Person, record: Any, verb: str) -> bool:
 
 def visible(person: Person, record: Any, verb: str = "read") -> ColumnElement[bool]:
     """The WHERE for the rows of `record` that `verb` reaches; nothing for a record without a rule."""
+    rule = RULES.get(record)
+    if isinstance(rule, OwnedRows):
+        return rule(person, verb)
     if verb != "read" and record in _VERB_RULES:
         return _VERB_RULES[record](person, record, verb)
     return RULES[record](person) if record in RULES else false()

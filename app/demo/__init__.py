@@ -1,7 +1,7 @@
-"""Demo data: an invented broking house with people, leads, customers, tickets and a month of history.
+"""Demo data: an invented stock broker with people, leads, customers, tickets and a month of history.
 
-Everything is made up and comes out the same for the same `now`: addresses lie in domains that nobody owns, PANs
-have the right shape only. The rows are written in bulk, and agree with what the domain would have written.
+Everything is invented, and the same for the same `now`: e-mail addresses are in reserved domains, and PANs only have
+the right format. The rows are inserted in bulk, and are the ones that the domain would have written.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from app import access, models
 from app.demo.activity import make_calls, make_messages, make_notices, make_tasks
 from app.demo.assignments import make_requests
-from app.demo.builder import OfficeBuilder
+from app.demo.builder import DemoBuilder
 from app.demo.leads import make_leads
 from app.demo.people import make_direct_customers, make_holidays, make_people, username
 from app.demo.sample_text import PEOPLE
@@ -23,7 +23,7 @@ from app.demo.tickets import make_tickets
 from app.domain.base import RuleBroken
 from app.lib.vault import Vault
 
-#: After the people, in the order in which they need each other.
+#: Run after `make_people`, in the order of their dependencies.
 STEPS = (
     make_direct_customers,
     make_leads,
@@ -44,23 +44,23 @@ def load(
     vault: Vault | None = None,
     password_for: Callable[[str], str] | None = None,
 ) -> dict[str, int]:
-    """Write the demo data into the caller's transaction; answers how many rows of each table were made.
+    """Write the demo data in the caller's transaction. Returns the number of rows by table.
 
-    `password_for` gives the password *hash* of a user name; without it nobody of the demo can sign in.
-    Without a vault no PAN is kept. Raises RuleBroken when the demo data is there, or masters are missing.
+    `password_for` returns the password *hash* for a username; without it no demo user can sign in. Without a vault no
+    PAN is stored. Raises RuleBroken when the demo data is already there, or when lists or roles are missing.
     """
     with access.as_system(session):
-        _refuse_twice(session)
-        house = OfficeBuilder(session, now.astimezone(UTC), leads, vault)
-        make_people(house, password_for or (lambda name: "!"))
+        _refuse_if_loaded(session)
+        builder = DemoBuilder(session, now.astimezone(UTC), leads, vault)
+        make_people(builder, password_for or (lambda name: "!"))
         for step in STEPS:
-            step(house)
-        counts = house.write()
+            step(builder)
+        counts = builder.write()
         access.bump_version(session)
     return counts
 
 
-def _refuse_twice(session: Session) -> None:
+def _refuse_if_loaded(session: Session) -> None:
     names = [username(first, last) for _, _, first, last in PEOPLE]
     if session.execute(select(models.User.id).where(models.User.username.in_(names)).limit(1)).first():
         raise RuleBroken("The demo data is there already. Load it into an empty database to get it anew.")

@@ -1,4 +1,4 @@
-"""The invented house while it is being made: its rows, its chance, and how they are written."""
+"""The builder of the demo data: collects rows, makes random choices, and inserts the rows in bulk."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ from app.lib.vault import Vault
 
 SEED = 2026
 ZONE = ZoneInfo("Asia/Kolkata")
-#: How much is made for this many leads; other numbers of leads scale all of it.
-FULL = {"leads": 400, "customers": 150, "tickets": 120, "tasks": 600, "calls": 2000, "messages": 260, "notes": 450}
+#: How many of each are made for 400 leads; scaled for other numbers of leads.
+SIZES = {"leads": 400, "customers": 150, "tickets": 120, "tasks": 600, "calls": 2000, "messages": 260, "notes": 450}
+#: The length of the history.
 DAYS = 30
 Row = dict[str, Any]
-#: In the order in which foreign keys allow them to be written.
+#: In the order of their foreign keys.
 TABLES: tuple[Table, ...] = (
     models.User.__table__,
     assoc_user_role,
@@ -52,34 +53,38 @@ TABLES: tuple[Table, ...] = (
 
 
 @dataclass
-class OfficeBuilder:
-    """The invented house while it is being made: rows by table, and who and what is there."""
+class DemoBuilder:
+    """The rows made so far, by table, and the people they belong to."""
 
     session: Session
     now: datetime
+    #: Number of leads.
     size: int
     vault: Vault | None
     rng: Random = field(default_factory=lambda: Random(SEED))  # noqa: S311  # invented data
     rows: dict[str, list[Row]] = field(default_factory=dict)
+    #: Table name -> the highest id used.
     ids: dict[str, int] = field(default_factory=dict)
+    #: (kind, year) -> the last record number used.
     numbers: dict[tuple[str, int], int] = field(default_factory=dict)
-    #: Role name -> user ids; user id -> manager's id.
+    #: Role name -> user ids; user id -> id of the manager.
     staff: dict[str, list[int]] = field(default_factory=dict)
-    boss: dict[int, int] = field(default_factory=dict)
+    manager_of: dict[int, int] = field(default_factory=dict)
     mobiles: set[str] = field(default_factory=set)
-    turn: dict[str, int] = field(default_factory=dict)
+    #: Role name -> how many round-robin turns were taken.
+    turns: dict[str, int] = field(default_factory=dict)
 
     @cached_property
     def terms(self) -> sla.SlaTerms:
-        """What the SLA clocks of the house go by."""
+        """The SLA targets and office hours."""
         return sla.load_terms(self.session, str(ZONE))
 
     def count(self, what: str) -> int:
-        """How many of these for the wished number of leads."""
-        return max(1, round(FULL[what] * self.size / FULL["leads"]))
+        """How many of these to make for this number of leads."""
+        return max(1, round(SIZES[what] * self.size / SIZES["leads"]))
 
     def add(self, record: Any, **values: Any) -> Row:
-        """Keep a row with the next id of its table."""
+        """Add a row with the next id of its table."""
         table = getattr(record, "__table__", record)
         if "id" in table.columns:
             if table.name not in self.ids:
@@ -89,12 +94,12 @@ class OfficeBuilder:
         self.rows.setdefault(table.name, []).append(values)
         return values
 
-    def of(self, record: Any) -> list[Row]:
+    def rows_of(self, record: Any) -> list[Row]:
         """The rows made so far."""
         return self.rows.setdefault(getattr(record, "__table__", record).name, [])
 
     def number(self, kind: str, at: datetime) -> str:
-        """The next people-facing number of the series of that year."""
+        """The next record number of this kind and year."""
         key = (kind, at.year)
         if key not in self.numbers:
             series = models.NumberSeries
@@ -103,16 +108,16 @@ class OfficeBuilder:
         self.numbers[key] += 1
         return f"{NUMBER_PREFIXES[kind]}-{at.year}-{self.numbers[key]:05d}"
 
-    def some(self, values: Iterable[Any]) -> Any:
-        """Any one of them."""
+    def choose(self, values: Iterable[Any]) -> Any:
+        """A random one of these."""
         return self.rng.choice(list(values))
 
-    def often(self, share: float) -> bool:
-        """True in that share of the cases."""
+    def chance(self, share: float) -> bool:
+        """True with this probability."""
         return self.rng.random() < share
 
-    def moment(self, start: datetime, end: datetime) -> datetime:
-        """A moment of office hours (Monday to Saturday, 9:30 to 18:30 in India) between the two, if there is one."""
+    def office_time(self, start: datetime, end: datetime) -> datetime:
+        """A random time between the two, in office hours (Monday to Saturday, 9:30 to 18:30 in India) if possible."""
         span = max((end - start).total_seconds(), 1.0)
         for _ in range(60):
             at = start + timedelta(seconds=int(self.rng.random() * span))
@@ -122,15 +127,15 @@ class OfficeBuilder:
         return start + timedelta(seconds=int(self.rng.random() * span))
 
     def mobile(self) -> tuple[str, str]:
-        """An invented Indian mobile, as somebody types it, and in E.164; none comes twice."""
+        """An invented, unique Indian mobile number: as somebody types it, and in E.164."""
         while (digits := str(self.rng.randint(9_000_000_000, 9_999_999_999))) in self.mobiles:
             pass
         self.mobiles.add(digits)
-        typed = self.some((digits, f"{digits[:5]} {digits[5:]}", f"+91 {digits[:5]} {digits[5:]}", f"0{digits}"))
+        typed = self.choose((digits, f"{digits[:5]} {digits[5:]}", f"+91 {digits[:5]} {digits[5:]}", f"0{digits}"))
         return typed, phone.normalize(typed) or f"+91{digits}"
 
     def pan(self) -> tuple[str | None, str | None]:
-        """A sealed PAN of the right shape, and its blind index."""
+        """An invented PAN, sealed, and its blind index."""
         if self.vault is None:
             return None, None
         letters = "".join(self.rng.choices("ABCDEFGHJKLMNPRSTUVW", k=5))
@@ -138,12 +143,12 @@ class OfficeBuilder:
         return self.vault.seal(pan), self.vault.blind(pan, "pan")
 
     def contact(self) -> Row:
-        """The contact fields of an invented person; three of four write in Latin script."""
+        """The contact fields of an invented person; three in four have a name in Latin script."""
         script = self.rng.choices((0, 1, 2), (75, 15, 10))[0]
-        first, last = self.some(FIRST), self.some(LAST)
+        first, last = self.choose(FIRST), self.choose(LAST)
         mobile, e164 = self.mobile()
-        other = self.mobile() if self.often(0.15) else (None, None)
-        pan = self.pan() if self.often(0.3) else (None, None)
+        other = self.mobile() if self.chance(0.15) else (None, None)
+        pan = self.pan() if self.chance(0.3) else (None, None)
         email = f"{first[0]}.{last[0]}{self.rng.randint(1, 99)}@mail.example".lower()
         return {
             "first_name": first[script],
@@ -152,85 +157,85 @@ class OfficeBuilder:
             "mobile_e164": e164,
             "alternative_mobile": other[0],
             "alternative_e164": other[1],
-            "email": email if self.often(0.8) else None,
+            "email": email if self.chance(0.8) else None,
             "pan_sealed": pan[0],
             "pan_blind": pan[1],
-            "address": self.address() if self.often(0.7) else None,
+            "address": self.address() if self.chance(0.7) else None,
         }
 
     def address(self) -> str:
-        """Somewhere in a city."""
-        return f"{self.rng.randint(1, 240)}, {self.some(STREETS)}, {self.some(CITIES)}"
+        """An invented address."""
+        return f"{self.rng.randint(1, 240)}, {self.choose(STREETS)}, {self.choose(CITIES)}"
 
-    def happened(self, kind: str, at: datetime, by: int | None, place: Row, **payload: Any) -> None:
-        """A line of the timeline."""
-        self.add(models.Activity, kind=kind, at=at, actor_id=by, payload=payload, **place)
+    def add_activity(self, kind: str, at: datetime, by: int | None, record: Row, **payload: Any) -> None:
+        """Add an entry to the timeline of `record`, its foreign keys by column."""
+        self.add(models.Activity, kind=kind, at=at, actor_id=by, payload=payload, **record)
 
-    def in_turn(self, role: str) -> tuple[int, Row]:
-        """Whose turn it is by round robin, and the decision as the Assignment row keeps it."""
+    def next_in_turn(self, role: str) -> tuple[int, Row]:
+        """The next user of a role by round robin, and the decision as the Assignment row stores it."""
         people = self.staff[role]
-        chosen = people[self.turn.get(role, 0) % len(people)]
-        self.turn[role] = self.turn.get(role, 0) + 1
+        chosen = people[self.turns.get(role, 0) % len(people)]
+        self.turns[role] = self.turns.get(role, 0) + 1
         return chosen, {"role": role, "candidates": people, "skipped": []}
 
     def write(self) -> dict[str, int]:
-        """Insert everything in bulk, advance the number series and the round robin."""
+        """Insert all rows, and update the number series and the round robin. Returns the number of rows by table."""
         for table in TABLES:
             rows = self.rows.get(table.name, [])
             if table.name == "activity":
-                _in_order_of_time(rows)
+                _renumber_by_time(rows)
             if rows:
                 names = dict.fromkeys(name for row in rows for name in row)
                 self.session.execute(insert(table), [dict.fromkeys(names) | row for row in rows])
-        self._advance()
+        self._update_counters()
         return {name: len(rows) for name, rows in self.rows.items() if rows}
 
-    def _advance(self) -> None:
+    def _update_counters(self) -> None:
         series = models.NumberSeries
         for (kind, year), last in self.numbers.items():
-            step = update(series).where(series.kind == kind, series.year == year).values(last=last)
-            if not self.session.execute(step).rowcount:  # type: ignore[attr-defined]
+            statement = update(series).where(series.kind == kind, series.year == year).values(last=last)
+            if not self.session.execute(statement).rowcount:  # type: ignore[attr-defined]
                 self.session.execute(insert(series).values(kind=kind, year=year, last=last))
-        for role, turns in self.turn.items():
+        for role, turns in self.turns.items():
             people = self.staff[role]
-            where = models.RoundRobin.role_id == role_id(self, role)
+            condition = models.RoundRobin.role_id == role_id(self, role)
             values = {"last_user_id": people[(turns - 1) % len(people)], "turns": turns}
-            if not self.session.execute(update(models.RoundRobin).where(where).values(values)).rowcount:  # type: ignore[attr-defined]
+            if not self.session.execute(update(models.RoundRobin).where(condition).values(values)).rowcount:  # type: ignore[attr-defined]
                 self.session.execute(insert(models.RoundRobin).values(role_id=role_id(self, role), **values))
 
 
-def _in_order_of_time(rows: list[Row]) -> None:
-    """A record page reads the timeline by id: give the ids out in order of time."""
+def _renumber_by_time(rows: list[Row]) -> None:
+    """Assign the ids in order of time, because a record page reads the timeline by id."""
     ids = [row["id"] for row in rows]
     rows.sort(key=lambda row: row["at"])
     for row, key in zip(rows, ids, strict=True):
         row["id"] = key
 
 
-def stamps(by: int | None, made: datetime, changed: datetime | None = None, changed_by: int | None = None) -> Row:
-    """Who made a row and changed it last, and when."""
+def stamps(by: int | None, created: datetime, changed: datetime | None = None, changed_by: int | None = None) -> Row:
+    """The columns that say who created a row and who changed it last, and when."""
     return {
-        "created_on": made,
+        "created_on": created,
         "created_by_id": by,
-        "changed_on": changed or made,
+        "changed_on": changed or created,
         "changed_by_id": changed_by if changed else by,
     }
 
 
-def role_id(house: OfficeBuilder, name: str) -> int:
-    """The id of a role. Raises RuleBroken where there is none of that name."""
-    found = house.session.execute(select(models.Role.id).where(models.Role.name == name)).scalar()
+def role_id(builder: DemoBuilder, name: str) -> int:
+    """The id of a role. Raises RuleBroken when there is none of this name."""
+    found = builder.session.execute(select(models.Role.id).where(models.Role.name == name)).scalar()
     if found is None:
         raise RuleBroken(f"There is no role named “{name}”. Bring the database up to date first.")
     return int(found)
 
 
-def labels(house: OfficeBuilder, master: Any) -> dict[str, int]:
-    """Label -> id of the active rows of a master, in their order."""
+def labels(builder: DemoBuilder, master: Any) -> dict[str, int]:
+    """Label -> id of the active entries of a list, in their order."""
     query = select(master.label, master.id).where(master.is_active).order_by(master.position, master.id)
-    return dict(house.session.execute(query).all())
+    return dict(builder.session.execute(query).all())
 
 
-def first_of(found: dict[str, int], label: str) -> int:
-    """The id of a label; of the first row where a manager has renamed it."""
+def id_of(found: dict[str, int], label: str) -> int:
+    """The id of a label; of the first entry when somebody has renamed it."""
     return found.get(label) or next(iter(found.values()))

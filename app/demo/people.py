@@ -1,31 +1,32 @@
-"""Who works in the house, when it rests, and the customers who never were leads."""
+"""The users and teams, the holidays, and the customers who never were leads."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
 
 from flask_appbuilder.security.sqla.models import assoc_user_group, assoc_user_role
 from sqlalchemy import select
 
 from app import models
-from app.demo.builder import ZONE, OfficeBuilder, Row, labels, role_id, stamps
+from app.demo.builder import ZONE, DemoBuilder, Row, labels, role_id, stamps
 from app.demo.sample_text import FIXED_HOLIDAYS, HOLIDAYS_2026, PEOPLE
 
 
 def username(first: str, last: str) -> str:
-    """As everybody of the demo signs in."""
+    """The username of a demo user."""
     return f"{first}.{last}".lower()
 
 
-def make_people(house: OfficeBuilder, password_for: Callable[[str], str]) -> None:
-    """Those of PEOPLE, with their teams, roles and managers."""
-    joined = house.now - timedelta(days=200)
+def make_people(builder: DemoBuilder, password_for: Callable[[str], str]) -> None:
+    """Make the users of PEOPLE, with their teams, roles and managers."""
+    joined = builder.now - timedelta(days=200)
     leader: dict[str, int] = {}
     for team, role, first, last in PEOPLE:
         name = username(first, last)
-        mobile, e164 = house.mobile()
-        user = house.add(
+        mobile, e164 = builder.mobile()
+        user = builder.add(
             models.User,
             first_name=first,
             last_name=last,
@@ -47,88 +48,73 @@ def make_people(house: OfficeBuilder, password_for: Callable[[str], str]) -> Non
             locale="en",
         )
         if team not in leader:
-            house.add(models.Group, name=team, label=team, description=f"The team of {first} {last}")
+            builder.add(models.Group, name=team, label=team, description=f"The team of {first} {last}")
             leader[team] = user["id"]
-        house.add(assoc_user_role, user_id=user["id"], role_id=role_id(house, role))
-        house.add(assoc_user_group, user_id=user["id"], group_id=house.of(models.Group)[-1]["id"])
-        house.staff.setdefault(role, []).append(user["id"])
-        house.boss[user["id"]] = leader[team]
-    _leave(house)
+        builder.add(assoc_user_role, user_id=user["id"], role_id=role_id(builder, role))
+        builder.add(assoc_user_group, user_id=user["id"], group_id=builder.rows_of(models.Group)[-1]["id"])
+        builder.staff.setdefault(role, []).append(user["id"])
+        builder.manager_of[user["id"]] = leader[team]
+    _plan_leave(builder)
 
 
-def _leave(house: OfficeBuilder) -> None:
-    """One sales user goes on leave the day after tomorrow; a colleague stands in."""
-    away, stand_in = house.of(models.User)[2], house.of(models.User)[1]
-    starts = datetime.combine(house.now.astimezone(ZONE).date() + timedelta(days=2), time(0), ZONE).astimezone(UTC)
-    away |= {"leave_from": starts, "leave_to": starts + timedelta(days=5), "delegate_id": stand_in["id"]}
+def _plan_leave(builder: DemoBuilder) -> None:
+    """Plan a sales user's leave from the day after tomorrow, with a colleague as the substitute."""
+    absent, substitute = builder.rows_of(models.User)[2], builder.rows_of(models.User)[1]
+    starts = datetime.combine(builder.now.astimezone(ZONE).date() + timedelta(days=2), time(0), ZONE).astimezone(UTC)
+    absent |= {"leave_from": starts, "leave_to": starts + timedelta(days=5), "delegate_id": substitute["id"]}
 
 
-def new_customer(house: OfficeBuilder, person: Row, source: str, owner: int, at: datetime, text: str) -> Row:
-    """A customer with this contact, and the first line of his timeline."""
-    kyc = house.rng.choices(("Verified", "Pending", "Re-KYC due", "Rejected"), (70, 18, 9, 3))[0]
-    customer = house.add(
+def new_customer(builder: DemoBuilder, person: Row, source: str, owner: int, at: datetime, text: str) -> Row:
+    """Make a customer with these contact fields, and the first entry of the timeline."""
+    kyc = builder.rng.choices(("Verified", "Pending", "Re-KYC due", "Rejected"), (70, 18, 9, 3))[0]
+    customer = builder.add(
         models.Customer,
-        number=house.number("CUST", at),
+        number=builder.number("CUST", at),
         version=1,
         source=source,
         owner_id=owner,
         kyc_status=kyc,
-        status="Inactive" if house.often(0.06) else "Active",
+        status="Inactive" if builder.chance(0.06) else "Active",
         referral_code=None,
         referred_by=None,
-        rekyc_on=house.now.date() + timedelta(days=house.rng.randint(5, 700)) if kyc == "Verified" else None,
-        no_calls=house.often(0.05),
-        no_whatsapp=house.often(0.04),
-        no_sms=house.often(0.05),
-        no_email=house.often(0.05),
+        rekyc_on=builder.now.date() + timedelta(days=builder.rng.randint(5, 700)) if kyc == "Verified" else None,
+        no_calls=builder.chance(0.05),
+        no_whatsapp=builder.chance(0.04),
+        no_sms=builder.chance(0.05),
+        no_email=builder.chance(0.05),
         **person,
         **stamps(owner, at),
     )
-    house.happened("system", at, owner, {"customer_id": customer["id"]}, text=text)
+    builder.add_activity("system", at, owner, {"customer_id": customer["id"]}, text=text)
     return customer
 
 
-def make_direct_customers(house: OfficeBuilder) -> None:
-    """Those who never were leads: about two of three."""
-    kinds = list(labels(house, models.AccountType).values())
-    owners = house.staff["Sales User"] + house.staff["Support User"]
-    for n in range(max(1, house.count("customers") - round(house.size * 0.14))):
-        at = house.moment(house.now - timedelta(days=180), house.now - timedelta(days=2))
-        owner = house.some(owners)
-        source = house.rng.choices(("Direct", "Ticket", "Other"), (60, 30, 10))[0]
-        customer = new_customer(house, house.contact(), source, owner, at, "Customer created")
-        if house.often(0.8):
-            add_account(house, customer, f"ESH{10_000 + n}", None, house.some(kinds) if kinds else None, owner, at, at)
+def make_direct_customers(builder: DemoBuilder) -> None:
+    """Make the customers who never were leads, about two thirds."""
+    kinds = list(labels(builder, models.AccountType).values())
+    owners = builder.staff["Sales User"] + builder.staff["Support User"]
+    for n in range(max(1, builder.count("customers") - round(builder.size * 0.14))):
+        at = builder.office_time(builder.now - timedelta(days=180), builder.now - timedelta(days=2))
+        owner = builder.choose(owners)
+        source = builder.rng.choices(("Direct", "Ticket", "Other"), (60, 30, 10))[0]
+        customer = new_customer(builder, builder.contact(), source, owner, at, "Customer created")
+        if builder.chance(0.8):
+            kind = builder.choose(kinds) if kinds else None
+            account = {"client_id": f"ESH{10_000 + n}", "account_type_id": kind, "lead_id": None}
+            add_account(builder, customer, owner, **account, opened_on=at, activated_on=at)
 
 
-def add_account(
-    house: OfficeBuilder,
-    customer: Row,
-    client_id: str,
-    lead: int | None,
-    kind: int | None,
-    by: int | None,
-    opened: datetime,
-    activated: datetime | None,
-) -> None:
-    """A brokerage account of the customer; the first is his referral code."""
-    house.add(
-        models.CustomerAccount,
-        customer_id=customer["id"],
-        client_id=client_id,
-        account_type_id=kind,
-        lead_id=lead,
-        opened_on=opened,
-        activated_on=activated,
-        **stamps(by, opened),
-    )
-    customer["referral_code"] = customer["referral_code"] or client_id
+def add_account(builder: DemoBuilder, customer: Row, by: int | None, **columns: Any) -> None:
+    """Make a brokerage account of a customer. The first account's client id becomes the referral code."""
+    stamped = stamps(by, columns["opened_on"])
+    builder.add(models.CustomerAccount, customer_id=customer["id"], **columns, **stamped)
+    customer["referral_code"] = customer["referral_code"] or columns["client_id"]
 
 
-def make_holidays(house: OfficeBuilder) -> None:
-    """The year's, where they are not on the list."""
-    year = house.now.astimezone(ZONE).year
-    known = set(house.session.scalars(select(models.Holiday.day)))
+def make_holidays(builder: DemoBuilder) -> None:
+    """Make this year's holidays, unless they are on the list."""
+    year = builder.now.astimezone(ZONE).year
+    known = set(builder.session.scalars(select(models.Holiday.day)))
     for month, day, label in (*FIXED_HOLIDAYS, *(HOLIDAYS_2026 if year == 2026 else ())):
         if date(year, month, day) not in known:
-            house.add(models.Holiday, day=date(year, month, day), label=label, starts=None, ends=None)
+            builder.add(models.Holiday, day=date(year, month, day), label=label, starts=None, ends=None)

@@ -1,8 +1,8 @@
-"""What the demo data is made of: names, places, sayings, and the ways that leads go."""
+"""The sample texts of the demo data: names, places, messages, and the status paths of leads."""
 
 from __future__ import annotations
 
-#: Given names and family names in Latin, Devanagari and Gujarati script; their combinations are invented.
+#: First names and last names in Latin, Devanagari and Gujarati script; the combinations are invented.
 FIRST = (
     ("Aarav", "आरव", "આરવ"),
     ("Aditi", "अदिति", "અદિતિ"),
@@ -47,7 +47,7 @@ LAST = (
     ("Trivedi", "त्रिवेदी", "ત્રિવેદી"),
     ("Vyas", "व्यास", "વ્યાસ"),
 )
-#: Team, role, first name, last name; whoever leads a team stands first in it, and the first of all leads Sales.
+#: Team, role, first name, last name. The first of each team is its manager.
 PEOPLE = (
     ("Sales West", "Sales Manager", "Asha", "Deshmukh"),
     ("Sales West", "Sales User", "Rohan", "Parikh"),
@@ -64,8 +64,8 @@ PEOPLE = (
 )
 CITIES = ("Ahmedabad", "Surat", "Rajkot", "Vadodara", "Mumbai", "Pune", "Nashik", "Delhi", "Jaipur", "Lucknow")
 STREETS = ("Station Road", "M G Road", "Ring Road", "Gandhi Chowk", "Lake View Society", "Market Yard", "Temple Street")
-#: How a lead came to the status it has: the labels it went through, and how many of 100 leads end so.
-PATHS: tuple[tuple[int, tuple[str, ...]], ...] = (
+#: The statuses that a lead went through, and how many of 100 leads took this path.
+STATUS_PATHS: tuple[tuple[int, tuple[str, ...]], ...] = (
     (14, ("New",)),
     (13, ("New", "Contacted")),
     (12, ("New", "Contacted", "Follow-up Scheduled")),
@@ -114,7 +114,7 @@ TASKS = (
     "Demo of the mobile app",
 )
 OUTCOMES = (None, None, "Interested", "Call later", "Wrong person", "Asked for charges", "Will visit the branch")
-SAYINGS = {
+MESSAGES = {
     "out": (
         "Namaste, this is Eshin Broking. Your account opening link: https://example.com/open",
         "Your documents have reached our head office.",
@@ -131,15 +131,15 @@ SAYINGS = {
         "धन्यवाद!",
     ),
 }
-WISHES = ("He speaks the customer's language.", "The customer is in his area.", "I am away next week.")
-FAILURES = ("The number is not on WhatsApp.", "The provider refused the template.", "Mailbox full.")
+REQUEST_REASONS = ("He speaks the customer's language.", "The customer is in his area.", "I am away next week.")
+MESSAGE_ERRORS = ("The number is not on WhatsApp.", "The provider refused the template.", "Mailbox full.")
 RESOLUTIONS = (
     "Explained on the phone; the customer confirmed.",
     "Corrected in the back office, ledger checked.",
     "Password reset link sent and used.",
     "Document re-uploaded and approved by the exchange.",
 )
-#: Month and day of what is the same each year, and the moveable days of 2026 on which the exchanges rest.
+#: Month and day of the holidays that are the same each year, and the other exchange holidays of 2026.
 FIXED_HOLIDAYS = (
     (1, 26, "Republic Day"),
     (4, 14, "Dr Ambedkar Jayanti"),

@@ -1,4 +1,4 @@
-"""The SLA clocks of the demo's records: nearly all within their time, a few near their end, late or standing still."""
+"""The SLA clocks of the demo's records: most have time left, a few are nearly due, overdue or paused."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
-from app.demo.builder import OfficeBuilder, Row
+from app.demo.builder import DemoBuilder, Row
 from app.domain import office_hours, sla
 
-#: The clock of a record that has not begun, as a row.
-UNTOUCHED: Row = {
+#: The columns of a clock that has not started.
+NO_CLOCK: Row = {
     "reply_due_on": None,
     "replied_on": None,
     "resolve_due_on": None,
@@ -21,40 +21,40 @@ UNTOUCHED: Row = {
     "reply_late_on": None,
     "resolve_late_on": None,
 }
-#: How much of a promise's time is over: of most, of every eighth, of every twenty-fifth.
+#: The share of a target's time that is over: of most records, of every eighth, of every twenty-fifth.
 SPENT, NEARLY, LATE = (0.05, 0.7), (0.8, 0.95), (1.02, 1.15)
 
 
-def owe(house: OfficeBuilder, row: Row, record: Any) -> None:
-    """Start the clock of a record that is open: for what is not over of its life it awaited its customer."""
-    terms = house.terms
+def start_clock(builder: DemoBuilder, row: Row, record: Any) -> None:
+    """Start the clock of an open record. For the part of its age that the clock does not count, it was paused."""
+    terms = builder.terms
     targets = dict(zip(sla.DEADLINES, terms.target(record.applies_to, row.get("priority", "")), strict=True))
     if row["replied_on"] is not None:
         targets["reply"] = None
     nearest = next((minutes for minutes in targets.values() if minutes is not None), None)
     if nearest is None:
         return
-    spent = timedelta(minutes=nearest * house.rng.uniform(*_spent(house, row, record)))
-    lived = office_hours.open_time_between(terms.office, row["created_on"], row["paused_on"] or house.now)
-    stood = timedelta(seconds=int(max(lived - spent, sla.ZERO).total_seconds()))
-    row |= {"sla_started_on": row["created_on"], "paused_seconds": int(stood.total_seconds())}
+    spent = timedelta(minutes=nearest * builder.rng.uniform(*_share_spent(builder, row, record)))
+    age = office_hours.open_time_between(terms.office, row["created_on"], row["paused_on"] or builder.now)
+    paused = timedelta(seconds=int(max(age - spent, sla.ZERO).total_seconds()))
+    row |= {"sla_started_on": row["created_on"], "paused_seconds": int(paused.total_seconds())}
     for name, minutes in targets.items():
-        span = None if minutes is None else timedelta(minutes=minutes) + stood
+        span = None if minutes is None else timedelta(minutes=minutes) + paused
         row[f"{name}_due_on"] = span and terms.after(row["created_on"], span)
-    face = SimpleNamespace(**{name: row[name] for name in UNTOUCHED})
-    sla.schedule_check(face, terms)
-    row["sla_on"] = face.sla_on
+    clock = SimpleNamespace(**{name: row[name] for name in NO_CLOCK})
+    sla.schedule_check(clock, terms)
+    row["sla_on"] = clock.sla_on
 
 
-def _spent(house: OfficeBuilder, row: Row, record: Any) -> tuple[float, float]:
+def _share_spent(builder: DemoBuilder, row: Row, record: Any) -> tuple[float, float]:
     if row["paused_on"] is not None:
         return SPENT
-    before = sum(each["sla_started_on"] is not None for each in house.of(record))
+    before = sum(each["sla_started_on"] is not None for each in builder.rows_of(record))
     return LATE if before % 25 == 5 else NEARLY if before % 8 == 2 else SPENT
 
 
-def settle(row: Row) -> None:
-    """Of those that ended, some were answered or resolved late."""
+def mark_late(row: Row) -> None:
+    """Mark some of the ended records as answered or resolved late."""
     done = row["resolved_on"]
     if row["id"] % 9 == 0 and done - row["created_on"] > timedelta(hours=6):
         row["resolve_late_on"] = done - timedelta(hours=2)

@@ -1,4 +1,4 @@
-"""Tickets of the customers, each settled as its age makes likely."""
+"""Tickets of the customers, each in a status that is likely for its age."""
 
 from __future__ import annotations
 
@@ -6,47 +6,47 @@ from datetime import datetime, timedelta
 
 from app import models
 from app.demo import sla
-from app.demo.assignments import give, hand_on
-from app.demo.builder import DAYS, OfficeBuilder, Row, first_of, labels, stamps
+from app.demo.assignments import Change, assign, maybe_reassign
+from app.demo.builder import DAYS, DemoBuilder, Row, id_of, labels, stamps
 from app.demo.sample_text import RESOLUTIONS
-from app.domain import tickets as desk
+from app.domain import tickets as domain_tickets
 from app.domain.base import RuleBroken
 from app.domain.tickets import ticket_subjects
 
 
-def make_tickets(house: OfficeBuilder) -> None:
-    """Tickets in order of time. Raises RuleBroken when statuses or subjects are missing."""
-    statuses = labels(house, models.TicketStatus)
-    subjects = list(labels(house, models.TicketSubject).items())
+def make_tickets(builder: DemoBuilder) -> None:
+    """Make tickets in order of time. Raises RuleBroken when statuses or subjects are missing."""
+    statuses = labels(builder, models.TicketStatus)
+    subjects = list(labels(builder, models.TicketSubject).items())
     if not statuses or not subjects:
         raise RuleBroken("The lists of ticket statuses and subjects are empty. Bring the database up to date first.")
-    customers = house.of(models.Customer)
+    customers = builder.rows_of(models.Customer)
     moments = sorted(
-        house.moment(house.now - timedelta(days=DAYS), house.now - timedelta(minutes=15))
-        for _ in range(house.count("tickets"))
+        builder.office_time(builder.now - timedelta(days=DAYS), builder.now - timedelta(minutes=15))
+        for _ in range(builder.count("tickets"))
     )
     for n, at in enumerate(moments):
-        chosen = house.rng.sample(subjects, k=min(len(subjects), house.rng.choices((1, 2, 3), (70, 22, 8))[0]))
-        ticket = _ticket(house, at, house.some(customers), [label for label, _ in chosen], statuses)
+        chosen = builder.rng.sample(subjects, k=min(len(subjects), builder.rng.choices((1, 2, 3), (70, 22, 8))[0]))
+        ticket = _ticket(builder, at, builder.choose(customers), [label for label, _ in chosen], statuses)
         for _, subject in chosen:
-            house.add(ticket_subjects, ticket_id=ticket["id"], subject_id=subject)
-        _settle(house, ticket, statuses, n)
-        hand_on(house, ticket)
+            builder.add(ticket_subjects, ticket_id=ticket["id"], subject_id=subject)
+        _set_status(builder, ticket, statuses, n)
+        maybe_reassign(builder, ticket)
 
 
-def _ticket(house: OfficeBuilder, at: datetime, customer: Row, subjects: list[str], statuses: dict[str, int]) -> Row:
-    assignee, decision = house.in_turn("Support User")
-    by = house.rng.choices((assignee, house.boss[assignee]), (60, 40))[0]
+def _ticket(builder: DemoBuilder, at: datetime, customer: Row, subjects: list[str], statuses: dict[str, int]) -> Row:
+    assignee, decision = builder.next_in_turn("Support User")
+    by = builder.rng.choices((assignee, builder.manager_of[assignee]), (60, 40))[0]
     reason = "created" if by == assignee else "round robin"
-    ticket = house.add(
+    ticket = builder.add(
         models.Ticket,
-        number=house.number("TICKET", at),
+        number=builder.number("TICKET", at),
         title=", ".join(subjects)[:500],
         version=1,
         status_on=at,
-        priority=house.rng.choices(desk.PRIORITIES, (20, 50, 22, 8))[0],
-        status_id=first_of(statuses, "New"),
-        source=house.rng.choices(desk.SOURCES, (40, 15, 20, 20, 5))[0],
+        priority=builder.rng.choices(domain_tickets.PRIORITIES, (20, 50, 22, 8))[0],
+        status_id=id_of(statuses, "New"),
+        source=builder.rng.choices(domain_tickets.SOURCES, (40, 15, 20, 20, 5))[0],
         customer_id=customer["id"],
         lead_id=None,
         description=f"Customer asks about: {subjects[0].lower()}.",
@@ -55,12 +55,12 @@ def _ticket(house: OfficeBuilder, at: datetime, customer: Row, subjects: list[st
         assigned_role="Support User" if reason == "round robin" else None,
         resolution=None,
         resolved_on=None,
-        **sla.UNTOUCHED,
+        **sla.NO_CLOCK,
         **stamps(by, at),
     )
     place = {"ticket_id": ticket["id"], "customer_id": customer["id"]}
-    house.happened("system", at, by, place, text="Ticket created")
-    house.add(
+    builder.add_activity("system", at, by, place, text="Ticket created")
+    builder.add(
         models.StatusChange,
         ticket_id=ticket["id"],
         from_id=None,
@@ -69,38 +69,39 @@ def _ticket(house: OfficeBuilder, at: datetime, customer: Row, subjects: list[st
         by_id=by,
         seconds=None,
     )
-    give(
-        house, {"ticket_id": ticket["id"]}, assignee, None, reason, by, at, decision if reason == "round robin" else {}
-    )
+    change = Change(assignee, None, reason, by, at, decision if reason == "round robin" else {})
+    assign(builder, {"ticket_id": ticket["id"]}, change)
     return ticket
 
 
-def _settle(house: OfficeBuilder, ticket: Row, statuses: dict[str, int], n: int) -> None:
-    """Bring the ticket to a status; the older it is, the likelier it has ended."""
-    age = (house.now - ticket["created_on"]).days
-    going = ("New", "Open", "In Progress", "Follow-up Scheduled", "Waiting for Customer")
-    ended = ("Resolved", "Closed", "Closed")
-    label = house.some(ended) if n >= len(statuses) and house.often(0.2 + age / 40) else house.some(going)
+def _set_status(builder: DemoBuilder, ticket: Row, statuses: dict[str, int], n: int) -> None:
+    """Move the ticket to a status. The older it is, the likelier it has ended."""
+    age = (builder.now - ticket["created_on"]).days
+    open_labels = ("New", "Open", "In Progress", "Follow-up Scheduled", "Waiting for Customer")
+    ended_labels = ("Resolved", "Closed", "Closed")
+    has_ended = n >= len(statuses) and builder.chance(0.2 + age / 40)
+    label = builder.choose(ended_labels if has_ended else open_labels)
     if n < len(statuses):
         label = list(statuses)[n]
     path = [step for step in ("Open", label) if step in statuses] if label != "New" else []
-    marks = sorted(house.moment(ticket["created_on"] + timedelta(minutes=5), house.now) for _ in dict.fromkeys(path))
-    for step, at in zip(dict.fromkeys(path), marks, strict=True):
-        _move_ticket(house, ticket, step, statuses[step], at)
+    steps, start = list(dict.fromkeys(path)), ticket["created_on"] + timedelta(minutes=5)
+    times = sorted(builder.office_time(start, builder.now) for _ in steps)
+    for step, at in zip(steps, times, strict=True):
+        _move_ticket(builder, ticket, step, statuses[step], at)
     ticket["label"] = label
-    if label in ended:
-        sla.settle(ticket)
+    if label in ended_labels:
+        sla.mark_late(ticket)
     else:
-        sla.owe(house, ticket, models.Ticket)
+        sla.start_clock(builder, ticket, models.Ticket)
 
 
-def _move_ticket(house: OfficeBuilder, ticket: Row, label: str, status: int, at: datetime) -> None:
+def _move_ticket(builder: DemoBuilder, ticket: Row, label: str, status: int, at: datetime) -> None:
     by = ticket["assignee_id"]
     if label in ("Resolved", "Closed"):
-        ticket |= {"resolution": house.some(RESOLUTIONS), "resolved_on": at}
+        ticket |= {"resolution": builder.choose(RESOLUTIONS), "resolved_on": at}
     if label == "Waiting for Customer":
         ticket["paused_on"] = at
-    house.add(
+    builder.add(
         models.StatusChange,
         ticket_id=ticket["id"],
         from_id=ticket["status_id"],
@@ -110,7 +111,7 @@ def _move_ticket(house: OfficeBuilder, ticket: Row, label: str, status: int, at:
         seconds=int((at - ticket["status_on"]).total_seconds()),
     )
     place = {"ticket_id": ticket["id"], "customer_id": ticket["customer_id"]}
-    house.happened(
+    builder.add_activity(
         "status_change", at, by, place, **{"from": ticket["status_id"], "to": status}, note=ticket["resolution"]
     )
     ticket |= {"status_id": status, "status_on": at, "changed_on": at, "changed_by_id": by}

@@ -225,7 +225,9 @@ class _Notice:
 def _notify(session: Session, record: Any, notice: _Notice, stamp: Stamp) -> None:
     key = f"{notice.event or notice.kind}:{record.__tablename__}:{record.id}:{stamp.now.isoformat()}"
     payload = {"number": record.number} | notice.payload
-    notices.notify(session, [notice.user_id], notice.kind, key, record, stamp.by, stamp.now, **payload)
+    notices.notify(
+        session, notices.NoticeEvent(notice.kind, key, (notice.user_id,), payload, record, stamp.by), stamp.now
+    )
 
 
 def refuse_absent(session: Session, user_id: int, now: datetime, field: str = "assignee") -> Any:

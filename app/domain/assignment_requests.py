@@ -75,7 +75,9 @@ def create(session: Session, record: Any, user_id: int, reason: str, stamp: Stam
     timeline.write(session, record, "assignment", stamp, what="requested", to=user_id, text=request.reason)
     users = approvers(session, user_id, stamp.by)
     notices.notify(
-        session, users, "request", f"request:{request.id}", record, stamp.by, stamp.now, number=record.number
+        session,
+        notices.NoticeEvent("request", f"request:{request.id}", users, {"number": record.number}, record, stamp.by),
+        stamp.now,
     )
     return request
 
@@ -112,7 +114,11 @@ def decide(session: Session, request: AssignmentRequest, record: Any, verdict: V
         record.stamp(stamp)
     kind = "request_approved" if verdict.is_approved else "request_rejected"
     users = [request.created_by_id, request.requested_user_id]
-    notices.notify(session, users, kind, f"{kind}:{request.id}", record, stamp.by, stamp.now, number=record.number)
+    notices.notify(
+        session,
+        notices.NoticeEvent(kind, f"{kind}:{request.id}", users, {"number": record.number}, record, stamp.by),
+        stamp.now,
+    )
 
 
 def withdraw(session: Session, request: AssignmentRequest, record: Any, stamp: Stamp) -> None:
@@ -122,7 +128,11 @@ def withdraw(session: Session, request: AssignmentRequest, record: Any, stamp: S
     close(session, request, "Withdrawn", stamp)
     timeline.write(session, record, "assignment", stamp, what="request withdrawn", to=request.requested_user_id)
     users, key = approvers(session, request.requested_user_id, stamp.by), f"request_withdrawn:{request.id}"
-    notices.notify(session, users, "request_withdrawn", key, record, stamp.by, stamp.now, number=record.number)
+    notices.notify(
+        session,
+        notices.NoticeEvent("request_withdrawn", key, users, {"number": record.number}, record, stamp.by),
+        stamp.now,
+    )
 
 
 def close(session: Session, request: AssignmentRequest, status: str, stamp: Stamp, note: str | None = None) -> None:

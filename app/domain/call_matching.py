@@ -1,4 +1,4 @@
-"""To whom a call belongs: by its normalised number, among those who were there when it was made."""
+"""Matching calls by number to customers, leads and tickets that were open at the time of the call."""
 
 from __future__ import annotations
 
@@ -20,107 +20,111 @@ from app.domain.tickets import Ticket
 
 @dataclass(frozen=True)
 class CallTarget:
-    """On which pages a call stands, and who answers for it."""
+    """The records a call belongs to, and who is responsible for them."""
 
     customer_id: int | None = None
     lead_id: int | None = None
     ticket_id: int | None = None
-    #: The number of the nearest record, for a sentence.
+    #: The number of the most specific record, for a notice.
     number: str | None = None
-    #: Assignee or owner of the nearest record.
-    answers: tuple[int, ...] = ()
-    #: The lead and the ticket, as far as they wait for a first answer.
-    waiting: frozenset[tuple[str, int]] = frozenset()
+    #: Assignee or owner of the most specific record.
+    responsible: tuple[int, ...] = ()
+    #: The lead and the ticket, if they await their first reply: (kind, id).
+    awaiting_reply: frozenset[tuple[str, int]] = frozenset()
 
     @property
-    def is_somewhere(self) -> bool:
-        """Whether it is anybody's."""
+    def is_matched(self) -> bool:
+        """Whether it belongs to any record."""
         return bool(self.customer_id or self.lead_id or self.ticket_id)
 
     def as_columns(self) -> dict[str, int | None]:
-        """For a row that hangs on lead, ticket and customer."""
+        """The columns of a row that refers to lead, ticket and customer."""
         return {"lead_id": self.lead_id, "ticket_id": self.ticket_id, "customer_id": self.customer_id}
 
 
 @dataclass(frozen=True)
-class _Found:
-    """A lead or ticket that a number leads to, and when it was open."""
+class _Candidate:
+    """A lead or ticket of a number, and when it was open."""
 
     id: int
     number: str
     created_on: datetime
-    #: Since when it has ended; None = it is open.
+    #: When it ended; None = it is open.
     ended_on: datetime | None
     assignee_id: int | None
     owner_id: int | None
-    #: Nobody has answered yet.
-    waits: bool
+    awaits_reply: bool
 
     def was_open(self, at: datetime) -> bool:
-        """At the moment of the call, not of the sync: telephones are late."""
+        """Whether it was open at the moment of the call, which may be long before the sync."""
         return self.created_on <= at and (self.ended_on is None or self.ended_on > at)
 
 
-#: By kind and by customer, or by number where a lead has no customer yet.
-_Index = dict[tuple[str, Any], list[_Found]]
+#: (kind, customer id) -> records; (kind, number) for a lead without a customer.
+_Candidates = dict[tuple[str, Any], list[_Candidate]]
 
 
-def match(session: Session, employee_id: int, heard: list[ParsedCall]) -> dict[int, CallTarget]:
-    """Index of the record -> its place; two statements whatever the number of calls."""
-    numbers = {each.other_e164 for each in heard if each.other_e164}
+def match(session: Session, employee_id: int, calls: list[ParsedCall]) -> dict[int, CallTarget]:
+    """Index of the call in its batch -> its target; two statements whatever the number of calls."""
+    numbers = {call.other_e164 for call in calls if call.other_e164}
     if not numbers:
-        return {each.index: CallTarget() for each in heard}
-    people = _customers(session, numbers)
-    found = _records(session, numbers, {row.id for row in people.values()})
-    return {each.index: _place(each, employee_id, people, found) for each in heard}
+        return {call.index: CallTarget() for call in calls}
+    customers = _customers(session, numbers)
+    candidates = _candidates(session, numbers, {row.id for row in customers.values()})
+    return {call.index: _target(call, employee_id, customers, candidates) for call in calls}
 
 
-def _place(heard: ParsedCall, employee_id: int, people: dict[str, Any], found: _Index) -> CallTarget:
-    person = people.get(heard.other_e164 or "")
-    key = person.id if person is not None else heard.other_e164
-    lead, ticket = (_nearest(found.get((kind, key), []), heard.started_on, employee_id) for kind in ("lead", "ticket"))
-    near = ticket or lead
-    answers = (near.assignee_id or near.owner_id) if near else (person.owner_id if person is not None else None)
+def _target(call: ParsedCall, employee_id: int, customers: dict[str, Any], candidates: _Candidates) -> CallTarget:
+    customer = customers.get(call.other_e164 or "")
+    key = customer.id if customer is not None else call.other_e164
+    lead, ticket = (_best(candidates.get((kind, key), []), call.started_on, employee_id) for kind in ("lead", "ticket"))
+    record = ticket or lead
+    number = record.number if record else customer.number if customer is not None else None
+    owner_id = customer.owner_id if customer is not None else None
+    responsible = (record.assignee_id or record.owner_id) if record else owner_id
     return CallTarget(
-        person.id if person is not None else None,
+        customer.id if customer is not None else None,
         lead.id if lead else None,
         ticket.id if ticket else None,
-        near.number if near else (person.number if person is not None else None),
-        (answers,) if answers else (),
-        frozenset((kind, each.id) for kind, each in (("lead", lead), ("ticket", ticket)) if each and each.waits),
+        number,
+        (responsible,) if responsible else (),
+        frozenset((kind, each.id) for kind, each in (("lead", lead), ("ticket", ticket)) if each and each.awaits_reply),
     )
 
 
-def _nearest(found: list[_Found], at: datetime, employee_id: int) -> _Found | None:
-    """The employee's own open one before others, the newest first."""
-    fits = [each for each in found if each.was_open(at)]
-    return max(fits, key=lambda each: (each.assignee_id == employee_id, each.id), default=None)
+def _best(candidates: list[_Candidate], at: datetime, employee_id: int) -> _Candidate | None:
+    """The newest record that was open at that moment, preferably one assigned to the employee."""
+    was_open = [each for each in candidates if each.was_open(at)]
+    return max(was_open, key=lambda each: (each.assignee_id == employee_id, each.id), default=None)
 
 
 def _customers(session: Session, numbers: set[str]) -> dict[str, Any]:
-    """E.164 -> the customer; his first number counts before another one's second."""
+    """E.164 -> the customer; a main number wins over another customer's alternative one."""
     columns = (Customer.id, Customer.number, Customer.owner_id, Customer.mobile_e164, Customer.alternative_e164)
-    ways = (Customer.mobile_e164, Customer.alternative_e164)
-    rows = session.execute(union(*(_by_index(select(*columns), way, numbers) for way in ways))).all()
-    second = {row.alternative_e164: row for row in rows if row.alternative_e164 in numbers}
-    return second | {row.mobile_e164: row for row in rows if row.mobile_e164 in numbers}
+    indexed = (Customer.mobile_e164, Customer.alternative_e164)
+    rows = session.execute(union(*(_by_index(select(*columns), column, numbers) for column in indexed))).all()
+    by_alternative = {row.alternative_e164: row for row in rows if row.alternative_e164 in numbers}
+    return by_alternative | {row.mobile_e164: row for row in rows if row.mobile_e164 in numbers}
 
 
-def _records(session: Session, numbers: set[str], customers: set[int]) -> _Index:
-    """The leads of the numbers and customers, and the customers' tickets; one statement, one index a branch."""
-    parts = [_by_index(_leads(), way, numbers) for way in (Lead.mobile_e164, Lead.alternative_e164)]
-    if customers:
+def _candidates(session: Session, numbers: set[str], customer_ids: set[int]) -> _Candidates:
+    """The leads of the numbers and customers, and the customers' tickets; one statement, one index per branch."""
+    parts = [_by_index(_leads(), column, numbers) for column in (Lead.mobile_e164, Lead.alternative_e164)]
+    if customer_ids:
         parts += [
-            _by_index(_leads(), Lead.customer_id, customers),
-            _by_index(_tickets(), Ticket.customer_id, customers),
+            _by_index(_leads(), Lead.customer_id, customer_ids),
+            _by_index(_tickets(), Ticket.customer_id, customer_ids),
         ]
-    found: _Index = defaultdict(list)
+    found: _Candidates = defaultdict(list)
     for row in session.execute(union(*parts)):
-        ended = row.status_on if row.meaning in _ENDED[row.kind] else None
-        record = _Found(row.id, row.number, row.created_on, ended, row.assignee_id, row.owner_id, not row.replied_on)
+        ended_on = row.status_on if row.meaning in _ENDED[row.kind] else None
+        awaits_reply = not row.replied_on
+        candidate = _Candidate(
+            row.id, row.number, row.created_on, ended_on, row.assignee_id, row.owner_id, awaits_reply
+        )
         keys = [row.customer_id] if row.customer_id else [row.mobile_e164, row.alternative_e164]
         for key in {key for key in keys if key}:
-            found[row.kind, key].append(record)
+            found[row.kind, key].append(candidate)
     return found
 
 
@@ -141,11 +145,11 @@ def _tickets() -> Any:
     return query.join(TicketStatus, TicketStatus.id == Ticket.status_id)
 
 
-def _by_index(query: Any, way: Any, values: set[Any]) -> Any:
-    """The rows with one of these values, by the column's own index.
+def _by_index(query: Any, column: Any, values: set[Any]) -> Any:
+    """The rows with one of these values, by the index of this column.
 
-    Of a column that is mostly empty MariaDB expects so many rows a value that it would rather read the whole table.
+    For a column that is mostly empty, MariaDB expects so many rows per value that it would read the whole table.
     """
-    record = way.class_
-    hint = f"FORCE INDEX (ix_{record.__tablename__}_{way.key})"
-    return query.where(way.in_(values)).with_hint(record, hint, "mysql").with_hint(record, hint, "mariadb")
+    record = column.class_
+    hint = f"FORCE INDEX (ix_{record.__tablename__}_{column.key})"
+    return query.where(column.in_(values)).with_hint(record, hint, "mysql").with_hint(record, hint, "mariadb")

@@ -1,4 +1,4 @@
-"""What a telephone says of a call, read: direction and status in our words, times in UTC, the other side's number."""
+"""Parsing the call records that telephones send: our directions and statuses, UTC times, the other party's number."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from zoneinfo import ZoneInfo
 
 from app.lib import phone
 
-#: A telephone's clock may run ahead by so much.
+#: How far a telephone's clock may run ahead.
 MAX_CLOCK_SKEW = timedelta(minutes=15)
 OLDEST_YEAR = 2000
 MAX_SECONDS = 86_400
-#: What telephones write for "somebody", or put in for their own number before they know it.
+#: Numbers that telephones put in for an unknown party, or for their own number before they know it.
 PLACEHOLDERS = frozenset({"+911234567890"})
 MAX_LENGTHS = {"from": 40, "to": 40, "device_call_id": 120, "contact_name": 140}
-#: The type as telephones say it -> our direction. Whatever else they say is not guessed at.
+#: Call type of a telephone -> our direction; any other type is Unknown.
 DIRECTIONS = {
     "incoming": "Incoming",
     "outgoing": "Outgoing",
@@ -29,12 +29,12 @@ DIRECTIONS = {
 _MISSED = frozenset({"missed", "no answer", "no_answer", "rejected", "canceled", "cancelled", "declined", "blocked"})
 _MISSED_TYPES = frozenset({"missed", "rejected", "rej", "cancelled", "canceled", "declined"})
 _NOT_PICKED = frozenset({"no answer", "no_answer", "did not pick", "did_not_pick", "canceled", "cancelled"})
-#: What is kept of the record as it came.
+#: Fields that are stored as they came.
 _NATIVE = ("type", "status", "native_call_type", "native_call_status", "contact_name", "method", "source")
 
 
 class UnreadableCall(Exception):
-    """A record that will never be right, however often it is sent: a code for machines, a sentence for people."""
+    """A record that can never be parsed, however often it is sent: a code, and a text for users."""
 
     def __init__(self, code: str, sentence: str) -> None:
         super().__init__(sentence)
@@ -43,33 +43,34 @@ class UnreadableCall(Exception):
 
 @dataclass(frozen=True)
 class Telephone:
-    """Whose calls these are."""
+    """The telephone that sends a batch, and its employee."""
 
     employee_id: int
-    #: Where the telephone's clock hangs: its times come without a zone.
+    #: The zone of times that come without one.
     zone: ZoneInfo
-    #: The employee's own numbers, E.164; the sync adds those that he has entered.
-    own: frozenset[str] = frozenset()
-    #: What the application calls itself.
+    #: The employee's own numbers in E.164; the sync adds those of the user's profile.
+    own_numbers: frozenset[str] = frozenset()
+    #: The app's User-Agent.
     agent: str | None = None
-    #: Somebody has a kept record read once more: nothing is learnt of the telephone, which may be silent for days.
+    #: A user retries a rejected record; the telephone itself has not synced.
     is_by_hand: bool = False
 
 
 @dataclass
 class ParsedCall:
-    """One call as the telephone told it."""
+    """A call record after parsing."""
 
+    #: Position in the batch.
     index: int
     device_call_id: str
     direction: str
     status: str
     from_number: str
     to_number: str
-    #: E.164; None for a withheld or impossible number.
+    #: E.164; None for a withheld or invalid number.
     other_e164: str | None
-    #: What names the other side; see side_of.
-    side: str
+    #: Identifies the other party; see `other_party`.
+    party: str
     started_on: datetime
     ended_on: datetime
     #: 0 when nobody answered.
@@ -77,16 +78,17 @@ class ParsedCall:
     native: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def second(self) -> tuple[str, datetime]:
-        """The natural key beside the telephone's own id: the two applications make different ids for one call.
+    def natural_key(self) -> tuple[str, datetime]:
+        """The other party and the second of the start, which identify a call besides the telephone's own id.
 
-        One of them even writes the duration into its id, so that a call which went on comes under a new one.
+        The two apps make different ids for one call, and one of them writes the duration into its id, so that a call
+        that was sent while it went on comes again with a new id.
         """
-        return self.side, self.started_on.replace(microsecond=0)
+        return self.party, self.started_on.replace(microsecond=0)
 
 
 def parse_call(index: int, raw: Any, telephone: Telephone, now: datetime) -> ParsedCall:
-    """One record of a batch. Raises Unreadable."""
+    """Parse one record of a batch. Raises UnreadableCall."""
     if not isinstance(raw, dict):
         raise UnreadableCall(
             "not_a_record", "This isn't a call: each call is an object with from, to, type and start_time."
@@ -97,29 +99,28 @@ def parse_call(index: int, raw: Any, telephone: Telephone, now: datetime) -> Par
     from_number, to_number = _number(raw, "from"), _number(raw, "to")
     direction = _direction(_word(raw["type"]), from_number, to_number, telephone)
     started = _moment(raw["start_time"], "start_time", telephone.zone)
-    _refuse_impossible(started, now)
-    told = _seconds(raw.get("duration"))
-    status = _status(direction, raw, told)
-    talked = told if status == "Completed" else 0
+    _refuse_invalid_start(started, now)
+    seconds = _seconds(raw.get("duration"))
+    status = _status(direction, raw, seconds)
     other = other_number(direction, from_number, to_number, telephone)
     return ParsedCall(
         index=index,
-        device_call_id=_own_id(raw, started, from_number),
+        device_call_id=_device_call_id(raw, started, from_number),
         direction=direction,
         status=status,
         from_number=from_number,
         to_number=to_number,
         other_e164=phone.normalize(other),
-        side=other_party(other),
+        party=other_party(other),
         started_on=started,
-        ended_on=_end(raw, started, told, telephone.zone),
-        duration_seconds=talked,
-        native=_native(raw, told, telephone),
+        ended_on=_end(raw, started, seconds, telephone.zone),
+        duration_seconds=seconds if status == "Completed" else 0,
+        native=_native(raw, seconds, telephone),
     )
 
 
 def storable_text(text: str) -> str:
-    """Without halves of signs, which telephones cut in two, and NULs: neither can be stored."""
+    """The text without NULs and surrogate halves, which telephones produce by cutting; neither can be stored."""
     return text.encode("utf-8", "replace").decode().replace("\x00", "")
 
 
@@ -140,52 +141,52 @@ def _text(raw: dict[str, Any], name: str) -> str:
 
 
 def _number(raw: dict[str, Any], name: str) -> str:
-    """As it came. A sender's name ("AD-HDFCBK") or "Private" may stand for a number; pictures and controls may not."""
+    """The number as it came. It may be a sender's name ("AD-HDFCBK") or "Private", without symbols and controls."""
     text = _text(raw, name)
-    if any(unicodedata.category(sign) in ("Cc", "Cs", "Co", "Cn", "So", "Sk") for sign in text):
+    if any(unicodedata.category(character) in ("Cc", "Cs", "Co", "Cn", "So", "Sk") for character in text):
         raise UnreadableCall("bad_number", f"“{name}” has characters that don't belong in a phone number.")
     return text
 
 
-def _direction(said: str, from_number: str, to_number: str, telephone: Telephone) -> str:
-    """What the telephone says, unless one side is the employee's own number."""
-    own = telephone.own - PLACEHOLDERS
+def _direction(call_type: str, from_number: str, to_number: str, telephone: Telephone) -> str:
+    """The direction of this call type, unless one of the numbers is the employee's own."""
+    own = telephone.own_numbers - PLACEHOLDERS
     if phone.normalize(to_number) in own:
         return "Incoming"
-    return "Outgoing" if phone.normalize(from_number) in own else DIRECTIONS.get(said, "Unknown")
+    return "Outgoing" if phone.normalize(from_number) in own else DIRECTIONS.get(call_type, "Unknown")
 
 
 def other_number(direction: str, from_number: str, to_number: str, telephone: Telephone) -> str:
-    """The other side's number, as it came."""
+    """The other party's number as it came."""
     if direction == "Outgoing":
         return to_number
-    if direction == "Unknown" and phone.normalize(from_number) in telephone.own | PLACEHOLDERS:
+    if direction == "Unknown" and phone.normalize(from_number) in telephone.own_numbers | PLACEHOLDERS:
         return to_number
     return from_number
 
 
 def other_party(number: str) -> str:
-    """What names the other side: the normal form, else the digits there are; "" for a withheld number.
+    """Identifies the other party: the number in E.164, else its digits; "" for a withheld number.
 
-    Of two names for "withheld" ("Private", "Unknown") each application has its own.
+    Texts for withheld numbers ("Private", "Unknown") do not count, because each app has its own.
     """
-    return phone.normalize(number) or "".join(sign for sign in number if sign.isdecimal())
+    return phone.normalize(number) or "".join(character for character in number if character.isdecimal())
 
 
 def call_status(direction: str, is_answered: bool) -> str:
-    """The predecessor's words: unanswered calls are Missed Call (in) or Did Not Picked (out)."""
+    """The status in the legacy API's words: unanswered calls are Missed Call (in) or Did Not Picked (out)."""
     unanswered = {"Incoming": "Missed Call", "Outgoing": "Did Not Picked"}
     return "Completed" if is_answered else unanswered.get(direction, "No Answer")
 
 
 def _status(direction: str, raw: dict[str, Any], seconds: int) -> str:
-    said = _word(raw.get("status") or raw.get("native_call_status") or "Completed")
-    native = _word(raw.get("native_call_status"))
-    kind = _word(raw.get("native_call_type"))
-    missed = bool({said, native, _word(raw.get("type"))} & _MISSED) or kind in _MISSED_TYPES
+    status = _word(raw.get("status") or raw.get("native_call_status") or "Completed")
+    native_status = _word(raw.get("native_call_status"))
+    native_type = _word(raw.get("native_call_type"))
+    is_missed = bool({status, native_status, _word(raw.get("type"))} & _MISSED) or native_type in _MISSED_TYPES
     if direction == "Outgoing":
-        missed = bool({said, native} & _NOT_PICKED)
-    return call_status(direction, bool(seconds) and not missed)
+        is_missed = bool({status, native_status} & _NOT_PICKED)
+    return call_status(direction, bool(seconds) and not is_missed)
 
 
 def _seconds(value: Any) -> int:
@@ -200,9 +201,9 @@ def _seconds(value: Any) -> int:
 
 
 def _moment(value: Any, name: str, zone: ZoneInfo) -> datetime:
-    """Text in the telephone's local time, text with a zone, or milliseconds since 1970 -> UTC."""
+    """UTC from a text in the telephone's local time, a text with a zone, or milliseconds since 1970."""
     if isinstance(value, int) and not isinstance(value, bool):
-        return _of_milliseconds(value, name)
+        return _from_milliseconds(value, name)
     try:
         moment = datetime.fromisoformat(str(value).strip()) if isinstance(value, str) else None
     except ValueError:
@@ -215,13 +216,13 @@ def _moment(value: Any, name: str, zone: ZoneInfo) -> datetime:
         raise UnreadableCall("bad_time", f"“{name}” is outside the supported range of dates.") from error
 
 
-def _of_milliseconds(value: int, name: str) -> datetime:
+def _from_milliseconds(value: int, name: str) -> datetime:
     if not 0 <= value < 10**14:
         raise UnreadableCall("bad_time", f"“{name}” isn't a time such as 2026-11-23 14:03:22.")
     return datetime.fromtimestamp(value // 1000, UTC).replace(microsecond=value % 1000 * 1000)
 
 
-def _refuse_impossible(started: datetime, now: datetime) -> None:
+def _refuse_invalid_start(started: datetime, now: datetime) -> None:
     if started.year < OLDEST_YEAR:
         raise UnreadableCall("too_old", f"The call started before {OLDEST_YEAR}. Is the phone's clock right?")
     if started > now + MAX_CLOCK_SKEW:
@@ -229,7 +230,7 @@ def _refuse_impossible(started: datetime, now: datetime) -> None:
 
 
 def _end(raw: dict[str, Any], started: datetime, seconds: int, zone: ZoneInfo) -> datetime:
-    """The end that was told, if it can be; else start and duration."""
+    """The end that was sent, if it is possible; else the start plus the duration."""
     fallback = started + timedelta(seconds=seconds)
     if raw.get("end_time") in (None, ""):
         return fallback
@@ -240,7 +241,7 @@ def _end(raw: dict[str, Any], started: datetime, seconds: int, zone: ZoneInfo) -
     return ended if started <= ended <= started + timedelta(seconds=MAX_SECONDS) else fallback
 
 
-def _own_id(raw: dict[str, Any], started: datetime, from_number: str) -> str:
+def _device_call_id(raw: dict[str, Any], started: datetime, from_number: str) -> str:
     return _text(raw, "device_call_id") or f"mobile_{int(started.timestamp() * 1000)}_{from_number}"
 
 

@@ -1,17 +1,16 @@
-"""One batch of a telephone's calls: a handful of statements whatever its size, harmless when it comes again."""
+"""Storing a batch of a telephone's calls: a few statements whatever its size, and no change when it comes again."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, insert, select, union_all
-from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Session
 
-from app.domain import call_matching, change_events, notices, sla, telephones, timeline
+from app.domain import bulk, call_matching, change_events, notices, sla, telephones, timeline
+from app.domain.call_matching import CallTarget
 from app.domain.call_parsing import (
     ParsedCall,
     Telephone,
@@ -22,18 +21,19 @@ from app.domain.call_parsing import (
     parse_call,
     storable_text,
 )
-from app.domain.calls import CallLog
+from app.domain.calls import CallLog, timeline_payload
 from app.domain.leads import Lead
 from app.domain.tickets import Ticket
 
+#: Calls in one batch.
 MAX_BATCH = 1000
-#: A missed call of yesterday rings nobody's bell: telephones send old calls when they are new.
+#: Older missed calls notify nobody: a new telephone sends its old calls first.
 NOTIFY_WITHIN = timedelta(hours=12)
 
 
 @dataclass
 class CallResult:
-    """What became of one record of the batch."""
+    """The result for one record of the batch."""
 
     index: int
     device_call_id: str
@@ -47,60 +47,60 @@ class CallResult:
 
 @dataclass
 class Batch:
-    """The records of one batch, sorted by what is to be done with them."""
+    """The records of one batch, and their results."""
 
     telephone: Telephone
     now: datetime
-    heard: list[ParsedCall] = field(default_factory=list)
-    refused: list[tuple[Any, str, str]] = field(default_factory=list)
+    calls: list[ParsedCall] = field(default_factory=list)
+    #: Record, code and text of those that cannot be parsed.
+    rejected: list[tuple[Any, str, str]] = field(default_factory=list)
+    #: By index.
     results: dict[int, CallResult] = field(default_factory=dict)
 
 
 def sync(session: Session, telephone: Telephone, records: list[Any], now: datetime) -> list[CallResult]:
-    """Store a batch of at most MOST records; the caller commits. One result a record, in the order of the batch.
+    """Store a batch of at most MAX_BATCH records; the caller commits. Returns one result per record, in order.
 
-    A record that can never be read goes to the quarantine and is an error; whatever else goes wrong raises, and
-    nothing of the batch is stored. Raises ValueError for a batch that is too long.
+    A record that cannot be parsed is quarantined, with an error as its result. Any other failure raises, and nothing
+    of the batch is stored. Raises ValueError for a batch that is too long.
     """
     if len(records) > MAX_BATCH:
         raise ValueError(f"more than {MAX_BATCH} calls in one batch")
-    own = telephone.own | telephones.lock(session, telephone.employee_id)
-    batch = Batch(replace(telephone, own=own), now)
+    own_numbers = telephone.own_numbers | telephones.lock(session, telephone.employee_id)
+    batch = Batch(replace(telephone, own_numbers=own_numbers), now)
     for index, raw in enumerate(records):
-        _read_one(batch, index, raw)
+        _parse(batch, index, raw)
     _store(session, batch)
     results = [batch.results[index] for index in range(len(records))]
     if not telephone.is_by_hand:
-        _note(session, batch, results)
+        _record_sync(session, batch, results)
     return results
 
 
-def _note(session: Session, batch: Batch, results: list[CallResult]) -> None:
-    """What the batch says of the telephone itself, and what of it could not be taken."""
+def _record_sync(session: Session, batch: Batch, results: list[CallResult]) -> None:
+    """Record that the telephone has synced, and quarantine the rejected records."""
     employee_id, agent = batch.telephone.employee_id, batch.telephone.agent
-    telephones.quarantine(session, employee_id, batch.refused, batch.now)
-    came = telephones.SyncSummary(
-        agent, [result.status for result in results], [heard.started_on for heard in batch.heard]
-    )
-    telephones.record_sync(session, employee_id, came, batch.now)
+    telephones.quarantine(session, employee_id, batch.rejected, batch.now)
+    statuses, started_on = [result.status for result in results], [call.started_on for call in batch.calls]
+    telephones.record_sync(session, employee_id, telephones.SyncSummary(agent, statuses, started_on), batch.now)
 
 
-def _read_one(batch: Batch, index: int, raw: Any) -> None:
+def _parse(batch: Batch, index: int, raw: Any) -> None:
     try:
-        batch.heard.append(parse_call(index, raw, batch.telephone, batch.now))
-    except UnreadableCall as wrong:
-        named = raw.get("device_call_id") if isinstance(raw, dict) else None
-        own_id = storable_text(str(named))[:120] if isinstance(named, str | int) else ""
-        batch.refused.append((raw, wrong.code, wrong.sentence))
-        batch.results[index] = CallResult(index, own_id, "error", None, wrong.code, wrong.sentence)
+        batch.calls.append(parse_call(index, raw, batch.telephone, batch.now))
+    except UnreadableCall as error:
+        sent_id = raw.get("device_call_id") if isinstance(raw, dict) else None
+        device_call_id = storable_text(str(sent_id))[:120] if isinstance(sent_id, str | int) else ""
+        batch.rejected.append((raw, error.code, error.sentence))
+        batch.results[index] = CallResult(index, device_call_id, "error", None, error.code, error.sentence)
 
 
-# --- What is new, what is known, what has grown
+# --- New, known and updated calls
 
 
 @dataclass
-class _Known:
-    """A call that stands already, or one earlier in this batch."""
+class _KnownCall:
+    """A call that is stored already, or comes earlier in this batch."""
 
     id: int | None
     device_call_id: str
@@ -109,50 +109,50 @@ class _Known:
     ended_on: datetime | None
     native: dict[str, Any]
 
-    def grow(self, heard: ParsedCall) -> bool:
-        """Take what the record says more; answers whether there was any.
+    def merge(self, call: ParsedCall) -> bool:
+        """Merge the record into this call. Returns whether it adds anything.
 
-        Telephones write a call down while it goes on, and each application knows something else of it: the longest
-        talk, the latest end and a known direction stay, in whatever order the records come.
+        Telephones record a call while it goes on, and each app knows something else about it. The longest talk, the
+        latest end and a known direction win, in whatever order the records come.
         """
         before = (self.direction, self.duration_seconds, self.ended_on)
-        self.direction = heard.direction if self.direction == "Unknown" else self.direction
-        self.duration_seconds = max(heard.duration_seconds, self.duration_seconds)
-        self.ended_on = max(heard.ended_on, self.ended_on or heard.ended_on)
-        self.native = heard.native | self.native | {"duration": heard.native["duration"]}
+        self.direction = call.direction if self.direction == "Unknown" else self.direction
+        self.duration_seconds = max(call.duration_seconds, self.duration_seconds)
+        self.ended_on = max(call.ended_on, self.ended_on or call.ended_on)
+        self.native = call.native | self.native | {"duration": call.native["duration"]}
         return before != (self.direction, self.duration_seconds, self.ended_on)
 
-    def tell(self, heard: ParsedCall) -> None:
-        """The record that will be written says it all."""
-        heard.direction, heard.duration_seconds = self.direction, self.duration_seconds
-        heard.ended_on, heard.native = self.ended_on or heard.ended_on, self.native
-        heard.status = call_status(self.direction, bool(self.duration_seconds))
+    def copy_to(self, call: ParsedCall) -> None:
+        """Give the record that will be written everything that is known about the call."""
+        call.direction, call.duration_seconds = self.direction, self.duration_seconds
+        call.ended_on, call.native = self.ended_on or call.ended_on, self.native
+        call.status = call_status(self.direction, bool(self.duration_seconds))
 
 
 def _store(session: Session, batch: Batch) -> None:
-    if not batch.heard:
+    if not batch.calls:
         return
-    by_id, by_second = _known(session, batch)
-    writing: dict[str, ParsedCall] = {}
-    for heard in batch.heard:
-        known = by_id.get(heard.device_call_id) or by_second.get(heard.second)
-        status = "created" if known is None else "updated" if known.grow(heard) else "duplicate"
-        batch.results[heard.index] = CallResult(heard.index, heard.device_call_id, status, known.id if known else None)
-        known = known or _Known(
-            None, heard.device_call_id, heard.direction, heard.duration_seconds, heard.ended_on, heard.native
+    by_id, by_natural_key = _known_calls(session, batch)
+    to_write: dict[str, ParsedCall] = {}
+    for call in batch.calls:
+        known = by_id.get(call.device_call_id) or by_natural_key.get(call.natural_key)
+        status = "created" if known is None else "updated" if known.merge(call) else "duplicate"
+        batch.results[call.index] = CallResult(call.index, call.device_call_id, status, known.id if known else None)
+        known = known or _KnownCall(
+            None, call.device_call_id, call.direction, call.duration_seconds, call.ended_on, call.native
         )
-        # The next record of the batch may be the same call once more, under either name.
-        by_id.setdefault(heard.device_call_id, known)
-        by_second.setdefault(heard.second, known)
-        heard.device_call_id = known.device_call_id
+        # A later record of the batch may be the same call, by either key.
+        by_id.setdefault(call.device_call_id, known)
+        by_natural_key.setdefault(call.natural_key, known)
+        call.device_call_id = known.device_call_id
         if status != "duplicate":
-            known.tell(writing.setdefault(known.device_call_id, heard))
-    if writing:
-        _write(session, batch, writing)
+            known.copy_to(to_write.setdefault(known.device_call_id, call))
+    if to_write:
+        _write(session, batch, to_write)
 
 
-def _known(session: Session, batch: Batch) -> tuple[dict[str, _Known], dict[Any, _Known]]:
-    """The employee's calls that the batch may name again, by the telephone's id and by other side and second."""
+def _known_calls(session: Session, batch: Batch) -> tuple[dict[str, _KnownCall], dict[Any, _KnownCall]]:
+    """The employee's stored calls that the batch may contain, by the telephone's id and by natural key."""
     columns = (
         CallLog.id,
         CallLog.device_call_id,
@@ -165,92 +165,104 @@ def _known(session: Session, batch: Batch) -> tuple[dict[str, _Known], dict[Any,
         CallLog.other_e164,
         CallLog.started_on,
     )
-    mine = CallLog.employee_id == batch.telephone.employee_id
-    ways = [CallLog.device_call_id.in_({heard.device_call_id for heard in batch.heard}), *_near(batch)]
-    # One statement, one index a branch: an OR would read all calls of the employee.
-    query = union_all(*(select(*columns).where(mine, CallLog.device_call_id.is_not(None), way) for way in ways))
-    by_id: dict[str, _Known] = {}
-    by_second: dict[Any, _Known] = {}
+    is_own = CallLog.employee_id == batch.telephone.employee_id
+    conditions = [CallLog.device_call_id.in_({call.device_call_id for call in batch.calls}), *_same_time(batch)]
+    # One statement with one index per branch: an OR would read all calls of the employee.
+    query = union_all(
+        *(select(*columns).where(is_own, CallLog.device_call_id.is_not(None), each) for each in conditions)
+    )
+    by_id: dict[str, _KnownCall] = {}
+    by_natural_key: dict[Any, _KnownCall] = {}
     for row in session.execute(query):
-        known = by_id.setdefault(row.device_call_id, _Known(*row[:6]))
+        known = by_id.setdefault(row.device_call_id, _KnownCall(*row[:6]))
         other = row.other_e164 or other_number(
             row.direction, row.from_number or "", row.to_number or "", batch.telephone
         )
-        by_second[row.other_e164 or other_party(other), row.started_on.replace(microsecond=0)] = known
-    return by_id, by_second
+        by_natural_key[row.other_e164 or other_party(other), row.started_on.replace(microsecond=0)] = known
+    return by_id, by_natural_key
 
 
-def _near(batch: Batch) -> list[ColumnElement[bool]]:
-    """Calls with the same other sides between the first and the last second of the batch."""
-    moments = [heard.started_on.replace(microsecond=0) for heard in batch.heard]
-    within = and_(CallLog.started_on >= min(moments), CallLog.started_on < max(moments) + timedelta(seconds=1))
-    numbers = {heard.other_e164 for heard in batch.heard if heard.other_e164}
-    ways = [and_(CallLog.other_e164.in_(numbers), within)] if numbers else []
-    if any(heard.other_e164 is None for heard in batch.heard):
-        ways.append(and_(CallLog.other_e164.is_(None), within))
-    return ways
+def _same_time(batch: Batch) -> list[ColumnElement[bool]]:
+    """Conditions for calls with the batch's numbers between its first and its last second."""
+    seconds = [call.started_on.replace(microsecond=0) for call in batch.calls]
+    within = and_(CallLog.started_on >= min(seconds), CallLog.started_on < max(seconds) + timedelta(seconds=1))
+    numbers = {call.other_e164 for call in batch.calls if call.other_e164}
+    conditions = [and_(CallLog.other_e164.in_(numbers), within)] if numbers else []
+    if any(call.other_e164 is None for call in batch.calls):
+        conditions.append(and_(CallLog.other_e164.is_(None), within))
+    return conditions
 
 
 # --- Writing
 
 
-def _write(session: Session, batch: Batch, writing: dict[str, ParsedCall]) -> None:
-    places = call_matching.match(session, batch.telephone.employee_id, list(writing.values()))
-    # Before the rows: their foreign keys hold the leads, and two batches that then want to write these would meet.
-    _answer(session, writing, places)
-    session.execute(_upsert(session), [_row(batch, heard, places[heard.index]) for heard in writing.values()])
-    keys = _keys(session, batch)
-    for heard in batch.heard:
-        result = batch.results[heard.index]
-        result.call_id = result.call_id or keys[heard.device_call_id]
-    new = {heard.device_call_id for heard in batch.heard if batch.results[heard.index].status == "created"}
-    created = [(keys[own_id], heard, places[heard.index]) for own_id, heard in writing.items() if own_id in new]
-    for result in (batch.results[heard.index] for heard in writing.values()):
+def _write(session: Session, batch: Batch, to_write: dict[str, ParsedCall]) -> None:
+    targets = call_matching.match(session, batch.telephone.employee_id, list(to_write.values()))
+    # Before the rows: their foreign keys lock the leads, and two batches that then want to write these would deadlock.
+    _record_first_replies(session, to_write, targets)
+    statement = bulk.upsert(session, CallLog, ("employee_id", "device_call_id"), _updated_columns)
+    session.execute(statement, [_row(batch, call, targets[call.index]) for call in to_write.values()])
+    new_ids = _new_ids(session, batch)
+    for call in batch.calls:
+        result = batch.results[call.index]
+        result.call_id = result.call_id or new_ids[call.device_call_id]
+    for result in (batch.results[call.index] for call in to_write.values()):
         event = "created" if result.status == "created" else "changed"
-        change_events.note(session, "call_log", result.call_id or 0, event)
-    _tell_timelines(session, batch, created)
-    _stir(session, (places[heard.index] for heard in writing.values()))
-    _ring(session, batch, created)
+        change_events.record_event(session, "call_log", result.call_id or 0, event)
+    new = {call.device_call_id for call in batch.calls if batch.results[call.index].status == "created"}
+    created = [(new_ids[name], call, targets[call.index]) for name, call in to_write.items() if name in new]
+    _write_timelines(session, batch, created)
+    for call in to_write.values():
+        timeline.mark_changed(session, **targets[call.index].as_columns())
+    _notify_missed(session, batch, created)
 
 
-def _keys(session: Session, batch: Batch) -> dict[str, int]:
-    """The telephone's own id -> the key, of the calls that were new."""
-    names = {heard.device_call_id for heard in batch.heard if batch.results[heard.index].call_id is None}
+#: The columns of a stored call that a later record of it may change.
+_UPDATED = ("direction", "status", "ended_on", "duration_seconds", "native", "changed_on", "changed_by_id")
+
+
+def _updated_columns(new: Any) -> dict[str, Any]:
+    return {name: new[name] for name in _UPDATED}
+
+
+def _new_ids(session: Session, batch: Batch) -> dict[str, int]:
+    """The telephone's id -> our id, for calls that were not stored before."""
+    names = {call.device_call_id for call in batch.calls if batch.results[call.index].call_id is None}
     if not names:
         return {}
-    mine = (CallLog.employee_id == batch.telephone.employee_id, CallLog.device_call_id.in_(names))
-    found = session.execute(select(CallLog.id, CallLog.device_call_id).where(*mine))
-    return {str(own_id): key for key, own_id in found}
+    is_own = (CallLog.employee_id == batch.telephone.employee_id, CallLog.device_call_id.in_(names))
+    found = session.execute(select(CallLog.id, CallLog.device_call_id).where(*is_own))
+    return {str(name): call_id for call_id, name in found}
 
 
-def _answer(session: Session, writing: dict[str, ParsedCall], places: dict[int, call_matching.CallTarget]) -> None:
-    """Where a customer and one of us talked, the lead and the ticket have their first answer; a voicemail is none."""
+def _record_first_replies(session: Session, calls: dict[str, ParsedCall], targets: dict[int, CallTarget]) -> None:
+    """Count a talk with the customer as the first reply of the lead and the ticket; a voicemail is none."""
     first: dict[str, dict[int, datetime]] = {"lead": {}, "ticket": {}}
-    for heard in writing.values():
-        if heard.status == "Completed" and heard.direction != "Unknown":
-            for kind, key in places[heard.index].waiting:
-                first[kind][key] = min(heard.started_on, first[kind].get(key, heard.started_on))
+    for call in calls.values():
+        if call.status == "Completed" and call.direction != "Unknown":
+            for kind, key in targets[call.index].awaiting_reply:
+                first[kind][key] = min(call.started_on, first[kind].get(key, call.started_on))
     sla.record_first_replies(session, Lead, first["lead"])
     sla.record_first_replies(session, Ticket, first["ticket"])
 
 
-def _row(batch: Batch, heard: ParsedCall, place: call_matching.CallTarget) -> dict[str, Any]:
+def _row(batch: Batch, call: ParsedCall, target: CallTarget) -> dict[str, Any]:
     by, now = batch.telephone.employee_id, batch.now
     return {
-        "device_call_id": heard.device_call_id,
-        "direction": heard.direction,
-        "status": heard.status,
-        "from_number": heard.from_number,
-        "to_number": heard.to_number,
-        "other_e164": heard.other_e164,
-        "started_on": heard.started_on,
-        "ended_on": heard.ended_on,
-        "duration_seconds": heard.duration_seconds,
-        "native": heard.native,
+        "device_call_id": call.device_call_id,
+        "direction": call.direction,
+        "status": call.status,
+        "from_number": call.from_number,
+        "to_number": call.to_number,
+        "other_e164": call.other_e164,
+        "started_on": call.started_on,
+        "ended_on": call.ended_on,
+        "duration_seconds": call.duration_seconds,
+        "native": call.native,
         "employee_id": by,
-        "customer_id": place.customer_id,
-        "lead_id": place.lead_id,
-        "ticket_id": place.ticket_id,
+        "customer_id": target.customer_id,
+        "lead_id": target.lead_id,
+        "ticket_id": target.ticket_id,
         "medium": "mobile",
         "cold": False,
         "linked": False,
@@ -261,63 +273,39 @@ def _row(batch: Batch, heard: ParsedCall, place: call_matching.CallTarget) -> di
     }
 
 
-_GROWS = ("direction", "status", "ended_on", "duration_seconds", "native", "changed_on", "changed_by_id")
+#: Id, record and target of a call that was not stored before.
+_CreatedCall = tuple[int, ParsedCall, CallTarget]
 
 
-def _upsert(session: Session) -> Any:
-    """New calls and grown ones in one statement; of a known call only what grows is written.
-
-    The rows are its parameters: a statement with a thousand rows in it would take longer to write than to run.
-    """
-    table: Any = CallLog.__table__
-    if session.get_bind().dialect.name == "sqlite":
-        made = sqlite.insert(table)
-        grown = {name: made.excluded[name] for name in _GROWS}
-        return made.on_conflict_do_update(index_elements=["employee_id", "device_call_id"], set_=grown)
-    own = mysql.insert(table)
-    return own.on_duplicate_key_update({name: own.inserted[name] for name in _GROWS})
-
-
-def _tell_timelines(session: Session, batch: Batch, created: list[tuple[int, ParsedCall, Any]]) -> None:
-    """One line a new call on the pages that it belongs to, at the moment of the call."""
+def _write_timelines(session: Session, batch: Batch, created: list[_CreatedCall]) -> None:
+    """Write one line per new call to the timelines it belongs to, at the moment of the call."""
     lines = [
         {
             "kind": "call",
-            "at": heard.started_on,
+            "at": call.started_on,
             "actor_id": batch.telephone.employee_id,
-            **place.as_columns(),
-            "payload": {
-                "text": f"{heard.direction} call, {heard.status}",
-                "call": key,
-                "seconds": heard.duration_seconds,
-            },
+            "payload": timeline_payload(call, call_id),
+            **target.as_columns(),
         }
-        for key, heard, place in created
-        if place.is_somewhere
+        for call_id, call, target in created
+        if target.is_matched
     ]
     if lines:
         session.execute(insert(timeline.Activity.__table__), lines)
 
 
-def _stir(session: Session, places: Iterable[call_matching.CallTarget]) -> None:
-    """Who looks at one of the pages sees the call, or how long it became."""
-    for place in places:
-        timeline.mark_changed(session, place.lead_id, place.ticket_id, place.customer_id)
-
-
-def _ring(session: Session, batch: Batch, created: list[tuple[int, ParsedCall, Any]]) -> None:
-    """A customer called in vain: whoever answers for him hears of it."""
-    missed = [each for each in created if each[1].status == "Missed Call" and each[2].answers]
-    fresh = [each for each in missed if batch.now - each[1].started_on < NOTIFY_WITHIN]
-    news = [
+def _notify_missed(session: Session, batch: Batch, created: list[_CreatedCall]) -> None:
+    """Notify whoever is responsible for a customer whose recent call was missed."""
+    events = [
         notices.NoticeEvent(
             "missed_call",
-            f"missed_call:{key}",
-            place.answers,
-            {"number": place.number, "call": key},
-            {"task_id": None, **place.as_columns()},
+            f"missed_call:{call_id}",
+            target.responsible,
+            {"number": target.number, "call": call_id},
+            {"task_id": None, **target.as_columns()},
         )
-        for key, _heard, place in fresh
+        for call_id, call, target in created
+        if call.status == "Missed Call" and target.responsible and batch.now - call.started_on < NOTIFY_WITHIN
     ]
-    if news:
-        notices.notify_many(session, news, batch.now)
+    if events:
+        notices.notify_many(session, events, batch.now)

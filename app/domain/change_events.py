@@ -1,4 +1,4 @@
-"""What happened to records in one transaction, gathered in the session: for those outside who want to know."""
+"""Change events: what happened to records in one transaction, gathered in the session for webhooks."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from sqlalchemy.orm import Session
 
 from app.domain.pending import pending
 
-#: Table -> what people outside call the record.
+#: Table -> the record's name in webhooks.
 KINDS = {"leads": "lead", "ticket": "ticket", "customer": "customer", "task": "task", "call_log": "call_log"}
-#: Kind -> what can happen to it.
+#: Kind -> its possible events.
 EVENTS = {
     "lead": ("created", "changed", "status", "assigned", "deleted"),
     "ticket": ("created", "changed", "status", "assigned", "deleted"),
@@ -19,9 +19,10 @@ EVENTS = {
     "task": ("created", "changed", "status", "assigned", "deleted"),
     "call_log": ("created", "changed", "deleted"),
 }
+_ANY_RECORD = ("created", "changed", "deleted")
 _BY_COLUMN = {"status_id": "status", "status": "status", "assignee_id": "assigned"}
-#: Columns whose change is bookkeeping of the machine, no news.
-_SILENT = frozenset(
+#: Columns that the system keeps for itself; their change is no event.
+_INTERNAL = frozenset(
     (
         "version",
         "changed_on",
@@ -44,45 +45,51 @@ class ChangeEvent:
     """What happened to one record."""
 
     events: frozenset[str] = frozenset()
-    #: Its people-facing number, where it has one and is gone.
+    #: The number of a deleted record, if it had one.
     number: str | None = None
-    #: Of a record that is gone: who saw it.
+    #: Who could see a deleted record (user ids).
     seen_by: frozenset[int] = frozenset()
 
-    def told(self, wanted: Collection[str]) -> tuple[str, ...]:
-        """Which of the events are worth telling to who wants these; nothing is said twice.
+    def events_for(self, wanted: Collection[str]) -> tuple[str, ...]:
+        """The events to send to a receiver of the `wanted` ones, without repetition.
 
-        A record that was made, or is gone, says only that; `changed` goes without saying beside status and assigned.
+        A created or deleted record sends only that; `changed` is left out beside status or assigned.
         """
         if {"created", "deleted"} <= self.events:
             return ()
-        for whole, rest in (("deleted", ()), ("created", ("assigned",))):
-            if whole in self.events:
-                return tuple(each for each in (whole, *rest) if each in self.events and each in wanted)[:1]
-        narrow = tuple(each for each in ("status", "assigned") if each in self.events and each in wanted)
-        return narrow or (("changed",) if "changed" in wanted else ())
+        for main, others in (("deleted", ()), ("created", ("assigned",))):
+            if main in self.events:
+                return tuple(event for event in (main, *others) if event in self.events and event in wanted)[:1]
+        specific = tuple(event for event in ("status", "assigned") if event in self.events and event in wanted)
+        return specific or (("changed",) if "changed" in wanted else ())
 
 
-def of_columns(kind: str, names: Iterable[str]) -> set[str]:
-    """The events of a row whose columns of these names got other values."""
-    news = [name for name in names if name not in _SILENT]
-    return {event for name in news if (event := _BY_COLUMN.get(name, "changed")) in EVENTS[kind]} or (
-        {"changed"} if news else set()
-    )
+def add_kind(table: str, kind: str) -> None:
+    """Let webhooks hear of the records of a table under this name. Idempotent."""
+    if table not in KINDS:
+        KINDS[table] = kind
+        EVENTS[kind] = _ANY_RECORD
 
 
-def note(session: Session, kind: str, key: int, *events: str) -> None:
-    """Note what happened to the record of this id; statements that go around the session's objects call it too."""
-    add(session, (kind, key), ChangeEvent(frozenset(events)))
+def events_of_columns(kind: str, names: Iterable[str]) -> set[str]:
+    """The events of a row in which the columns of these names have changed."""
+    changed = [name for name in names if name not in _INTERNAL]
+    events = {event for name in changed if (event := _BY_COLUMN.get(name, "changed")) in EVENTS[kind]}
+    return events or ({"changed"} if changed else set())
 
 
-def add(session: Session, place: RecordKey, happening: ChangeEvent) -> None:
-    """Note it beside what happened to the record before."""
-    found = pending(session).change_events
-    before = found.get(place, ChangeEvent())
-    found[place] = replace(
-        happening,
-        events=before.events | happening.events,
-        number=happening.number or before.number,
-        seen_by=before.seen_by | happening.seen_by,
+def record_event(session: Session, kind: str, key: int, *events: str) -> None:
+    """Add events of the record with this id. Statements that bypass the session's objects must call this too."""
+    merge_event(session, (kind, key), ChangeEvent(frozenset(events)))
+
+
+def merge_event(session: Session, record: RecordKey, change: ChangeEvent) -> None:
+    """Merge the change with what already happened to the record in this transaction."""
+    changes = pending(session).change_events
+    before = changes.get(record, ChangeEvent())
+    changes[record] = replace(
+        change,
+        events=before.events | change.events,
+        number=change.number or before.number,
+        seen_by=before.seen_by | change.seen_by,
     )

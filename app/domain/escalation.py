@@ -163,7 +163,7 @@ class EscalationWatch:
     def _event(self, kind: str, deadline: SlaDeadline, users: Iterable[int], level: int = 0) -> NoticeEvent:
         key = f"{kind}:{self.record.applies_to}:{self.record.id}:{deadline.key}:{level}"
         payload = self._payload(deadline) | {"number": self.record.number}
-        return NoticeEvent(kind, key, tuple(users), payload, notices.record_ids_of(self.record))
+        return NoticeEvent(kind, key, tuple(users), payload, self.record)
 
     def _payload(self, deadline: SlaDeadline) -> dict[str, Any]:
         """The deadline, and the office minutes that are left; negative when it is late."""

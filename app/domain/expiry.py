@@ -80,7 +80,11 @@ def expire_request(session: Session, request_id: int, now: datetime) -> str:
     )
     requester = [request.created_by_id] if request.created_by_id else []
     notices.notify(
-        session, requester, "request_expired", f"request_expired:{request.id}", record, None, now, number=record.number
+        session,
+        notices.NoticeEvent(
+            "request_expired", f"request_expired:{request.id}", requester, {"number": record.number}, record
+        ),
+        now,
     )
     return "expired"
 

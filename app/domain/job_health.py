@@ -98,7 +98,7 @@ def _event(delay: JobDelay, users: tuple[int, ...], now: datetime, zone: ZoneInf
     if delay.until:
         payload |= {"until": delay.until.isoformat(), "to": _clock(delay.until, zone)}
     key = f"job_lag:{delay.job or 'all'}:{delay.slot}{':ahead' if delay.is_ahead else ''}"
-    return notices.NoticeEvent("job_lag", key, users, payload, notices.record_ids_of(None))
+    return notices.NoticeEvent("job_lag", key, users, payload)
 
 
 def _clock(moment: datetime, zone: ZoneInfo) -> str:

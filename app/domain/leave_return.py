@@ -88,7 +88,11 @@ def _return_task(task: Task, person: Any, now: datetime) -> None:
 
 def _notify_both(session: Session, record: Any, delegated: Assignment, now: datetime) -> None:
     key, payload = f"back:{delegated.id}", {"number": record.number}
-    notices.notify(session, [delegated.stead_of_id], "assigned", key, record, None, now, back=True, **payload)
     notices.notify(
-        session, [delegated.user_id], "unassigned", key, record, None, now, to=delegated.stead_of_id, **payload
+        session, notices.NoticeEvent("assigned", key, (delegated.stead_of_id,), {"back": True, **payload}, record), now
+    )
+    notices.notify(
+        session,
+        notices.NoticeEvent("unassigned", key, (delegated.user_id,), {"to": delegated.stead_of_id, **payload}, record),
+        now,
     )

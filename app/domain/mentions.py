@@ -1,61 +1,64 @@
-"""Who is named in a note by “@name”, and who is told of the note: each person once, and never its author."""
+"""Mentions of users in notes by “@name”, and the notices of notes: each user once, and never the author."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain import notices
-from app.domain.assignment import Assignment
+from app.domain import assignment, notices
 from app.domain.timeline import Activity
 
-#: Further names in one note are plain text.
+#: Further mentions in one note are plain text.
 MAX_MENTIONS = 50
-#: After a sign that no e-mail address or URL could end with; a user name may itself be an e-mail address.
-_NAMED = re.compile(r"(?<![\w@/.+-])@(\w[\w.+-]*(?:@\w[\w.-]*)?)")
+#: Not after a character of an email address or URL; a user name may itself be an email address.
+_MENTION = re.compile(r"(?<![\w@/.+-])@(\w[\w.+-]*(?:@\w[\w.-]*)?)")
 
 
 def mention_spans(text: str) -> Iterator[tuple[int, int, str]]:
-    """(start, end, name in lower case) of everything written like a mention; the full stop of a sentence is not in."""
-    for found in _NAMED.finditer(text):
-        name = found[1].rstrip(".+-")
-        yield found.start(), found.start() + 1 + len(name), name.casefold()
+    """(start, end, name in lower case) of all that looks like a mention, without a final full stop."""
+    for match in _MENTION.finditer(text):
+        name = match[1].rstrip(".+-")
+        yield match.start(), match.start() + 1 + len(name), name.casefold()
 
 
 def mentioned_users(text: str, known: Mapping[str, int]) -> dict[str, int]:
-    """Of `known` (user name in lower case -> id) those that the text mentions, in its order; at most MOST."""
-    hits = dict.fromkeys(name for _start, _end, name in mention_spans(text) if name in known)
-    return {name: known[name] for name in list(hits)[:MAX_MENTIONS]}
+    """The part of `known` (user name in lower case -> id) that the text mentions, in its order, up to MAX_MENTIONS."""
+    names = dict.fromkeys(name for _start, _end, name in mention_spans(text) if name in known)
+    return {name: known[name] for name in list(names)[:MAX_MENTIONS]}
 
 
-def involved_users(session: Session, about: Any) -> set[int]:
-    """The present assignees and the owner of a lead, ticket or customer."""
-    people = {getattr(about, "assignee_id", None), about.owner_id}
-    if about.__tablename__ == "ticket":
-        present = select(Assignment.user_id).where(Assignment.ticket_id == about.id, Assignment.ended_on.is_(None))
-        people.update(session.scalars(present))
-    return {user for user in people if user is not None}
+def involved_users(session: Session, record: Any) -> set[int]:
+    """Ids of the current assignees and the owner of a lead, ticket or customer."""
+    users = {getattr(record, "assignee_id", None), record.owner_id}
+    if record.__tablename__ == "ticket":
+        users.update(assignment.current_assignees(session, record))
+    return {user for user in users if user is not None}
 
 
-def notify(
-    session: Session, line: Activity, about: Any, mentioned: Collection[int], others: Collection[int], now: datetime
-) -> None:
-    """Notify who is mentioned in a stored note, and the others concerned, once each for ever; not its author.
+@dataclass(frozen=True)
+class NoteRecipients:
+    """Ids of the users whom a note notifies."""
 
-    The caller has made sure that all of them see the record.
+    mentioned: Collection[int]
+    #: Users who are involved with the record without being mentioned.
+    involved: Collection[int] = ()
+
+
+def notify(session: Session, line: Activity, record: Any, recipients: NoteRecipients, now: datetime) -> None:
+    """Notify the recipients of a stored note, each of them once ever, but not its author.
+
+    The caller has made sure that all of them may see the record.
     """
-    place, says = notices.record_ids_of(about), {"number": getattr(about, "number", None) or about.title}
-    rest = [user for user in others if user not in mentioned]
-    notices.notify_many(
-        session,
-        [
-            notices.NoticeEvent("mention", f"mention:{line.id}", tuple(mentioned), says, place, line.actor_id),
-            notices.NoticeEvent("comment", f"comment:{line.id}", tuple(rest), says, place, line.actor_id),
-        ],
-        now,
-    )
+    about, payload = notices.record_ids_of(record), {"number": getattr(record, "number", None) or record.title}
+    others = tuple(user for user in recipients.involved if user not in recipients.mentioned)
+    mentioned = tuple(recipients.mentioned)
+    events = [
+        notices.NoticeEvent("mention", f"mention:{line.id}", mentioned, payload, about, line.actor_id),
+        notices.NoticeEvent("comment", f"comment:{line.id}", others, payload, about, line.actor_id),
+    ]
+    notices.notify_many(session, events, now)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -115,30 +115,18 @@ class NoticeEvent:
     kind: str
     #: Identifies the event; unique together with the recipient.
     key: str
-    users: tuple[int | None, ...]
+    users: Sequence[int | None]
     #: Values for the text.
-    payload: dict[str, Any]
-    #: From record_ids_of: the records under which the notifications panel groups it.
-    record_ids: dict[str, int | None]
+    payload: dict[str, Any] = field(default_factory=dict)
+    #: Its lead, ticket, customer or task, or their ids as record_ids_of returns them; None = no record.
+    about: Any = None
     #: The user who caused it and is not notified; None = the system.
     by: int | None = None
 
 
-def notify(
-    session: Session,
-    users: Iterable[int | None],
-    kind: str,
-    key: str,
-    about: Any,
-    by: int | None,
-    now: datetime,
-    **payload: Any,
-) -> int:
-    """Notify each user once of the event `key`, except `by`, who caused it. Returns how many rows were new.
-
-    `about`: its lead, ticket, customer or task. Raises ValueError for an unknown kind.
-    """
-    return notify_many(session, [NoticeEvent(kind, key, tuple(users), payload, record_ids_of(about), by)], now)
+def notify(session: Session, event: NoticeEvent, now: datetime) -> int:
+    """notify_many() for one event."""
+    return notify_many(session, [event], now)
 
 
 def notify_many(session: Session, events: Iterable[NoticeEvent], now: datetime) -> int:
@@ -163,7 +151,8 @@ def _rows(event: NoticeEvent, choices: NoticeChoices, now: datetime) -> list[dic
     if event.kind not in KINDS:
         raise ValueError(f"unknown kind of notification: {event.kind}")
     users = [user for user in dict.fromkeys(event.users) if user is not None and user != event.by]
-    same = {"kind": event.kind, "actor_id": event.by, "at": now, "payload": event.payload} | event.record_ids
+    same = {"kind": event.kind, "actor_id": event.by, "at": now, "payload": event.payload}
+    same |= record_ids_of(event.about)
     # Who does not want it in the panel finds it among all notifications, as read.
     return [
         same
@@ -241,7 +230,12 @@ def non_default_choices(table: Mapping[str, Mapping[str, bool]]) -> dict[str, di
 
 
 def record_ids_of(about: Any) -> dict[str, int | None]:
-    """The ids of the record and, for a task, of its lead or ticket: the panel groups and links by them."""
+    """The ids of the record and, for a task, of its lead or ticket: the panel groups and links by them.
+
+    Ids as a dict are returned as they are.
+    """
+    if isinstance(about, dict):
+        return about
     ids: dict[str, int | None] = {"lead_id": None, "ticket_id": None, "customer_id": None, "task_id": None}
     if about is None:
         return ids

@@ -1,4 +1,4 @@
-"""Office time: when the office is open, and which moments lie so much open time away."""
+"""Office hours: when the office is open, and arithmetic with open time."""
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,26 +14,26 @@ from app.domain import dst
 DAY = timedelta(days=1)
 WEEK = timedelta(days=7)
 NO_TIME = timedelta(0)
-#: An office shut for longer than this counts as one that never opens.
+#: An office that is closed for longer than this counts as one that never opens.
 DAYS_TO_LOOK_AHEAD = 2 * 366
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
-#: Who ends at 23:59:59, the last second that a time field offers, means midnight.
+#: An end of 23:59:59, the last second that a time field offers, means midnight.
 _LAST_SECOND = time(23, 59, 59)
 
-#: From and to on the wall clock, since midnight; the end is the first moment that no longer counts.
+#: Start and end on the wall clock, since midnight; the end is exclusive.
 Window = tuple[timedelta, timedelta]
-#: From and to in UTC; the end is the first moment that no longer counts.
+#: Start and end in UTC; the end is exclusive.
 Interval = tuple[datetime, datetime]
 
-#: Nobody's task was due before; databases know no earlier moment.
+#: Earlier than any due time; databases store no earlier moment.
 _LONG_AGO = datetime(1000, 1, 1, tzinfo=UTC)
 
-Moment = TypeVar("Moment", timedelta, datetime)
+Point = TypeVar("Point", timedelta, datetime)
 
 
 class NeverOpens(Exception):
-    """The office stays shut for more than two years from the moment in question."""
+    """The office stays closed for more than two years from the moment in question."""
 
 
 @dataclass(frozen=True)
@@ -49,22 +49,22 @@ class Range:
 
 @dataclass(frozen=True)
 class Office:
-    """When an office is open. Without a single range it is always open, holidays or not.
+    """When an office is open. Without any range it is always open, even on holidays.
 
     Ranges of a day may touch and overlap; one that ends before it starts does not count.
     """
 
-    #: Where the wall clock of the office hangs.
+    #: The zone of the office's wall clock.
     zone: ZoneInfo
     ranges: tuple[Range, ...] = ()
-    #: Local dates on which it stays shut, whatever else is said of them.
+    #: Local dates on which it stays closed, even if they are half-days too.
     holidays: frozenset[date] = frozenset()
-    #: Local date to the from-to pairs that stand in for its ranges; no pair: shut.
+    #: Local date -> the (start, end) pairs that replace its ranges; without a pair it is closed.
     half_days: Mapping[date, tuple[tuple[time, time], ...]] = field(default_factory=dict, hash=False)
 
     @cached_property
     def is_always_open(self) -> bool:
-        """Whether nobody has set usable hours yet: silence must never stop the jobs."""
+        """Whether no usable hours are set. Then the office counts as open, so that the jobs run."""
         return not any(self.week)
 
     @cached_property
@@ -75,7 +75,7 @@ class Office:
 
     @cached_property
     def hours(self) -> tuple[timedelta, ...]:
-        """The open time of Monday to Sunday, by the wall clock."""
+        """The open time of each day from Monday to Sunday, by the wall clock."""
         return tuple(_length(windows) for windows in self.week)
 
     @cached_property
@@ -95,7 +95,7 @@ class Office:
         return tuple(sorted(self.exceptions))
 
     def windows(self, day: date) -> tuple[Window, ...]:
-        """When it is open on a local date, by the wall clock; empty when it is shut. Not for an office always open."""
+        """When it is open on a local date, by the wall clock; empty if closed. Not for an office that is always open."""
         found = self.exceptions.get(day)
         return self.week[day.weekday()] if found is None else found
 
@@ -104,7 +104,7 @@ class Office:
 
 
 def is_open(office: Office, now: datetime) -> bool:
-    """Whether the wall clock stands within a range of the day, both its ends included (predecessor, check 3)."""
+    """Whether the wall clock is within a range of the day, both ends included (as in the legacy system)."""
     local = _utc(now).astimezone(office.zone)
     if office.is_always_open:
         return True
@@ -115,21 +115,21 @@ def is_open(office: Office, now: datetime) -> bool:
 
 
 def open_time_between(office: Office, start: datetime, end: datetime) -> timedelta:
-    """The open time from start to end, exact; 0 when the end comes first. Elapsed time, also when the clocks change."""
+    """The exact open time from start to end; 0 when the end comes first. Clock changes count as elapsed time."""
     start, end = _utc(start), _utc(end)
     if end <= start:
         return NO_TIME
     if office.is_always_open:
         return end - start
     first, last = _local_date(office, start), _local_date(office, end)
-    at_the_edges = sum((_length(_clipped(office, day, start, end)) for day in {first, last}), NO_TIME)
-    return at_the_edges + _open_time_of_days(office, first + DAY, last)
+    first_and_last = sum((_length(_clipped(office, day, start, end)) for day in {first, last}), NO_TIME)
+    return first_and_last + _open_time_of_days(office, first + DAY, last)
 
 
 def add_open_time(office: Office, start: datetime, span: timedelta) -> datetime:
-    """The earliest UTC moment when `span` of open time has passed since start; with no span, the first open moment.
+    """The earliest UTC moment at which `span` of open time has passed since start; for no span, the next opening.
 
-    Raises ValueError for a negative span and NeverOpens.
+    Raises ValueError for a negative span, and NeverOpens.
     """
     if span < NO_TIME:
         raise ValueError("Office time is counted forward: the span cannot be negative.")
@@ -139,7 +139,7 @@ def add_open_time(office: Office, start: datetime, span: timedelta) -> datetime:
     if office.is_always_open:
         return start + span
     day = _local_date(office, start)
-    # counted from the first moment of the day, which spares a special case for the day of the start
+    # Counted from the first moment of the day, which avoids a special case for the day of the start.
     span += _length((opens, min(shuts, start)) for opens, shuts in _intervals(office, day) if opens < start)
     return _nth_moment(office, *_weeks_skipped(office, day, span))
 
@@ -147,22 +147,22 @@ def add_open_time(office: Office, start: datetime, span: timedelta) -> datetime:
 def subtract_open_time(office: Office, end: datetime, span: timedelta) -> datetime:
     """The earliest UTC moment from which at most `span` of open time passes until end.
 
-    So whatever was due before it has waited for longer than `span`, and nothing else has: one comparison in SQL.
-    The year 1000 where the office was never open for so long. Raises ValueError for a negative span.
+    Exactly what was due before it has waited longer than `span`, which SQL can check by one comparison.
+    The year 1000 if the office was never open for so long. Raises ValueError for a negative span.
     """
     if span < NO_TIME:
         raise ValueError("Office time is counted: the span cannot be negative.")
     end = _utc(end)
     start = _long_before(office, end, span)
     steps = range((end - start) // timedelta.resolution + 1)
-    short = bisect_left(
+    first_within = bisect_left(
         steps, True, key=lambda n: open_time_between(office, start + n * timedelta.resolution, end) <= span
     )
-    return start + short * timedelta.resolution
+    return start + first_within * timedelta.resolution
 
 
 def next_opening(office: Office, now: datetime) -> datetime:
-    """The first UTC moment from now on at which the office is open: now itself if it is. Raises NeverOpens."""
+    """The first UTC moment from now on at which the office is open, which may be now. Raises NeverOpens."""
     now = _utc(now)
     if is_open(office, now):
         return now
@@ -170,10 +170,10 @@ def next_opening(office: Office, now: datetime) -> datetime:
 
 
 def add_working_days(office: Office, start: datetime, days: int) -> datetime:
-    """The UTC moment so many working days later at the same local time, or the first opening after it.
+    """The UTC moment `days` working days later at the same local time, or the next opening after it.
 
     A working day is a local date on which the office opens at all; the day of the start does not count.
-    Raises ValueError for negative days and NeverOpens.
+    Raises ValueError for negative days, and NeverOpens.
     """
     if days < 0:
         raise ValueError("Working days are counted forward: their number cannot be negative.")
@@ -185,13 +185,13 @@ def add_working_days(office: Office, start: datetime, days: int) -> datetime:
 
 
 def refuse_bad_ranges(ranges: Iterable[Range]) -> None:
-    """Raise ValueError, with a sentence for the admin, for a range that ends before it starts or overlaps another."""
+    """Raise ValueError, with a text for the admin, for a range that ends before it starts or overlaps another."""
     ordered = sorted(ranges, key=lambda each: (each.weekday, each.starts))
     for each in ordered:
         _refuse_bad_range(each)
     for one, other in pairwise(ordered):
         if one.weekday == other.weekday and _end_of_day_time(one.ends) > _since_midnight(other.starts):
-            raise ValueError(f"{WEEKDAYS[one.weekday]}: {_said(one)} and {_said(other)} overlap; make them one range.")
+            raise ValueError(f"{WEEKDAYS[one.weekday]}: {_text(one)} and {_text(other)} overlap; make them one range.")
 
 
 # --- The wall clock
@@ -201,10 +201,10 @@ def _refuse_bad_range(each: Range) -> None:
     if not 0 <= each.weekday < len(WEEKDAYS):
         raise ValueError("Choose a weekday from Monday to Sunday.")
     if _end_of_day_time(each.ends) <= _since_midnight(each.starts):
-        raise ValueError(f"{WEEKDAYS[each.weekday]}: {_said(each)} ends before it starts; put the later time second.")
+        raise ValueError(f"{WEEKDAYS[each.weekday]}: {_text(each)} ends before it starts; put the later time second.")
 
 
-def _said(each: Range) -> str:
+def _text(each: Range) -> str:
     return f"{each.starts:%H:%M} to {each.ends:%H:%M}"
 
 
@@ -217,7 +217,7 @@ def _end_of_day_time(wall: time) -> timedelta:
 
 
 def _merged(pairs: Iterable[tuple[time, time]]) -> tuple[Window, ...]:
-    """In order, overlapping and adjacent ones made one, and those that end before they start left out."""
+    """The pairs in order, with overlapping and adjacent ones merged, without those that end before they start."""
     merged: list[Window] = []
     for starts, ends in sorted((_since_midnight(starts), _end_of_day_time(ends)) for starts, ends in pairs):
         if merged and starts <= merged[-1][1]:
@@ -227,11 +227,11 @@ def _merged(pairs: Iterable[tuple[time, time]]) -> tuple[Window, ...]:
     return tuple(merged)
 
 
-def _length(spans: Iterable[tuple[Moment, Moment]]) -> timedelta:
+def _length(spans: Iterable[tuple[Point, Point]]) -> timedelta:
     return sum((ends - starts for starts, ends in spans), NO_TIME)
 
 
-# --- Days, one by one and many at once
+# --- Single days and many days
 
 
 def _utc(moment: datetime) -> datetime:
@@ -247,12 +247,12 @@ def _local_date(office: Office, moment: datetime) -> date:
 def _intervals(office: Office, day: date) -> list[Interval]:
     """When the office is open on a local date: while the wall clock shows that date and a time in one of its windows.
 
-    So a window in the hour that the clock skips is empty, and one in the hour that it repeats comes twice.
+    A window in an hour that the clock skips is empty, and one in an hour that it repeats occurs twice.
     """
     midnight = datetime.combine(day, time.min, tzinfo=UTC)
     bounds = (
-        (max(midnight + starts - stretch.offset, stretch.since), min(midnight + ends - stretch.offset, stretch.until))
-        for stretch in dst.offset_periods(office.zone, day)
+        (max(midnight + starts - period.offset, period.since), min(midnight + ends - period.offset, period.until))
+        for period in dst.offset_periods(office.zone, day)
         for starts, ends in office.windows(day)
     )
     return [(opens, shuts) for opens, shuts in bounds if opens < shuts]
@@ -265,7 +265,7 @@ def _clipped(office: Office, day: date, start: datetime, end: datetime) -> Itera
 
 
 def _open_time_of_days(office: Office, first: date, last: date) -> timedelta:
-    """The open time of the local dates from first to the one before last: whole weeks at once, then the exceptions."""
+    """The open time of the local dates from first up to, but not including, last: whole weeks, then exceptions."""
     if last <= first:
         return NO_TIME
     weeks, rest = divmod((last - first).days, len(WEEKDAYS))
@@ -282,17 +282,17 @@ def _unusual_days(office: Office, first: date, last: date) -> set[date]:
 
 
 def _deviation(office: Office, day: date) -> timedelta:
-    """By how much the open time of this date differs from that of its weekday."""
+    """The difference between the open time of this date and that of its weekday."""
     has_change = day in dst.clock_changes(office.zone, day.year)
     actual = _length(_intervals(office, day)) if has_change else _length(office.windows(day))
     return actual - office.hours[day.weekday()]
 
 
-# --- Walking back and ahead
+# --- Searching backward and forward
 
 
 def _long_before(office: Office, end: datetime, span: timedelta) -> datetime:
-    """A moment from which more than `span` of open time passes until end, not much earlier than need be."""
+    """A moment from which more than `span` of open time passes until end, but not much earlier than necessary."""
     back = span + DAY
     while back < end - _LONG_AGO and open_time_between(office, end - back, end) <= span:
         back *= 2
@@ -300,18 +300,18 @@ def _long_before(office: Office, end: datetime, span: timedelta) -> datetime:
 
 
 def _openings(office: Office, day: date) -> Iterator[Interval]:
-    """All intervals from a local date on; raises NeverOpens after two years without one."""
-    shut_days = 0
-    while shut_days <= DAYS_TO_LOOK_AHEAD:
+    """All intervals from a local date on. Raises NeverOpens after two years without one."""
+    closed_days = 0
+    while closed_days <= DAYS_TO_LOOK_AHEAD:
         found = _intervals(office, day)
         yield from found
-        shut_days = 0 if found else shut_days + 1
+        closed_days = 0 if found else closed_days + 1
         day += DAY
     raise _never_opens(day)
 
 
 def _nth_moment(office: Office, day: date, span: timedelta) -> datetime:
-    """The moment when `span` (not 0) of open time has passed since the local date began."""
+    """The moment at which `span` (not 0) of open time has passed since the local date began."""
     openings = _openings(office, day)
     opens, shuts = next(openings)
     while span > shuts - opens:
@@ -321,7 +321,7 @@ def _nth_moment(office: Office, day: date, span: timedelta) -> datetime:
 
 
 def _weeks_skipped(office: Office, day: date, span: timedelta) -> tuple[date, timedelta]:
-    """A later date and what is left of the span then: at most a few weeks, and never nothing."""
+    """Skip whole weeks: a later date, and what is left of the span then, which is at most a few weeks and never 0."""
     weeks = span // office.hours_a_week
     while weeks:
         skipped = _open_time_of_days(office, day, day + weeks * WEEK)
@@ -338,13 +338,13 @@ def _weeks_skipped(office: Office, day: date, span: timedelta) -> tuple[date, ti
 def _working_day(office: Office, day: date, number: int) -> date:
     if office.is_always_open:
         return day + number * DAY
-    shut_days = 0
-    while number and shut_days <= DAYS_TO_LOOK_AHEAD:
+    closed_days = 0
+    while number and closed_days <= DAYS_TO_LOOK_AHEAD:
         day += DAY
         if office.windows(day):
-            number, shut_days = number - 1, 0
+            number, closed_days = number - 1, 0
         else:
-            shut_days += 1
+            closed_days += 1
     if number:
         raise _never_opens(day)
     return day

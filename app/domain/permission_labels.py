@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from app.domain.base import translatable
+from app.domain.base import TranslatableText, translatable
+from app.domain.permissions import all_modules
 
 MODULE_LABELS = {
     "Dashboard": translatable("Dashboard"),
@@ -49,3 +50,8 @@ FIELD_LABELS = {
     "aadhaar": translatable("Aadhaar"),
     "address": translatable("Address"),
 }
+
+
+def module_labels() -> dict[str, TranslatableText]:
+    """Module → label, for the modules of the product and those of add-ons, which are called by their name."""
+    return MODULE_LABELS | {name: translatable(name) for name in all_modules() if name not in MODULE_LABELS}

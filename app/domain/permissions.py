@@ -49,16 +49,20 @@ WITHOUT_OWNER = ("Support Pages", "Settings")
 
 
 #: Modules of records that no module of the product covers, by add_module; kept for the process.
-_ADDED: dict[str, None] = {}
+_ADDED: dict[str, bool] = {}
 
 
-def add_module(name: str) -> None:
-    """Give the matrix a module for a record of its own. Raises ValueError for a name that cannot be stored."""
+def add_module(name: str, has_owner: bool = False) -> None:
+    """Give the matrix a module for a record of its own. Raises ValueError for a name that cannot be stored.
+
+    `has_owner`: whether the levels own and team mean something for its record.
+    """
     if not 0 < len(name) <= 32:
         raise ValueError(f"the module {name!r} must have between 1 and 32 characters")
     if name not in MODULES:
-        _ADDED[name] = None
-        VERBS_OF.setdefault(name, ("read", "create", "write", "delete", "bulk"))
+        _ADDED[name] = has_owner
+        owned = ("assign",) if has_owner else ()
+        VERBS_OF.setdefault(name, ("read", "create", "write", "delete", *owned, "bulk"))
 
 
 def all_modules() -> tuple[str, ...]:
@@ -66,9 +70,9 @@ def all_modules() -> tuple[str, ...]:
     return (*MODULES, *_ADDED)
 
 
-def is_added(module: str) -> bool:
-    """Whether the module was added; where its record has no access rule of its own, its levels are none and all."""
-    return module in _ADDED
+def has_owner(module: str) -> bool:
+    """Whether the module's records belong to people, so that the levels own and team apply beside none and all."""
+    return _ADDED.get(module, module not in WITHOUT_OWNER)
 
 
 class ModulePermission(Model):  # type: ignore[misc]

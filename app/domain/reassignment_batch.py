@@ -80,9 +80,9 @@ class ReassignmentBatch:
     def _note_events(self, session: Session) -> None:
         """Note the changes for webhooks, because the rows are written around the session."""
         for item, _decision in self._reassigned:
-            change_events.note(session, *item.key, "assigned")
+            change_events.record_event(session, *item.key, "assigned")
         for task, _decision in self._tasks():
-            change_events.note(session, "task", task.id, "assigned", "changed")
+            change_events.record_event(session, "task", task.id, "assigned", "changed")
 
     # --- rows
 
@@ -159,7 +159,7 @@ def _event(
 ) -> notices.NoticeEvent:
     """The key names one overdue period of one task, so that it is notified once."""
     key = f"{what}:{task.id}:{task.due_on.isoformat() if task.due_on else ''}"
-    return notices.NoticeEvent(kind, key, users, payload, notices.record_ids_of(task))
+    return notices.NoticeEvent(kind, key, users, payload, task)
 
 
 def _reminder_offsets(session: Session, takers: Iterable[int | None]) -> dict[int, tuple[int, ...]]:

@@ -71,7 +71,7 @@ class _TaskCheck:
         if found is None:
             return None
         payload = {"title": self.task.title, "due": due_on.isoformat(), "minutes": minutes_left(due_on, now)}
-        return notices.NoticeEvent(*found, (self.user.id,), payload, notices.record_ids_of(self.task))
+        return notices.NoticeEvent(*found, (self.user.id,), payload, self.task)
 
     def next_on(self, now: datetime) -> datetime | None:
         """When to check the task next."""
@@ -140,6 +140,6 @@ def _schedule(session: Session, moments: Sequence[tuple[Task, datetime | None]])
     The UPDATE names the due time that was read: whoever changes it meanwhile sets remind_on too.
     """
     new = [{"id": task.id, "due_on": task.due_on, "remind_on": moment} for task, moment in moments]
-    bulk.update_rows(session, Task, new, where=["due_on"], save=False)
+    bulk.update_rows(session, Task, new, where=["due_on"], bump_version=False)
     for task, _ in moments:
         session.expire(task, ["remind_on"])

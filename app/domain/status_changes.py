@@ -26,7 +26,11 @@ def set_status(session: Session, record: Any, new: Any, context: ChangeContext, 
     people = [user for user in (record.assignee_id, record.owner_id) if user]
     kind = RECORD_COLUMNS[record.__tablename__].removesuffix("_id")
     key = f"status:{kind}:{record.id}:{context.now.isoformat()}"
-    notices.notify(session, people, "status", key, record, context.by, context.now, number=record.number, status=new.id)
+    notices.notify(
+        session,
+        notices.NoticeEvent("status", key, people, {"number": record.number, "status": new.id}, record, context.by),
+        context.now,
+    )
 
 
 def start_history(session: Session, record: Any, stamp: Stamp) -> None:

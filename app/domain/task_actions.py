@@ -16,7 +16,7 @@ from app.domain.snooze import snoozed_until
 from app.domain.tasks import Task
 
 
-def postponed_due_on(task: Task, choice: str, now: datetime, zone: ZoneInfo) -> datetime:
+def snoozed_due_on(task: Task, choice: str, now: datetime, zone: ZoneInfo) -> datetime:
     """The new due time for "15m", "1h" or "tomorrow" (at nine in the user's zone), in UTC or in that zone.
 
     Counted from now, or from the due time if it lies ahead, so that a task is never moved to an earlier time.

@@ -21,7 +21,6 @@ from app.lib.vault import Vault
 #: on: delivered at once. paused: events are queued. off: events are ignored.
 STATES = ("on", "paused", "off")
 #: The events of webhooks, e.g. lead.created.
-EVENTS = tuple(f"{kind}.{event}" for kind, events in change_events.EVENTS.items() for event in events)
 #: The event of a test delivery.
 TEST = "test"
 #: Consecutive failed attempts that pause a webhook.
@@ -36,13 +35,18 @@ SWITCHED_OFF = "The webhook was turned off."
 _BIG = BigInteger().with_variant(Integer, "sqlite")
 
 
+def all_events() -> tuple[str, ...]:
+    """What a webhook can be told of: "lead.created" and so on."""
+    return tuple(f"{kind}.{event}" for kind, events in change_events.EVENTS.items() for event in events)
+
+
 class Webhook(Versioned, Record):
     """An external address that receives events."""
 
     __tablename__ = "webhook"
     name: Mapped[str] = mapped_column(String(120), nullable=False)
     url: Mapped[str] = mapped_column(String(500), nullable=False)
-    #: Some of EVENTS.
+    #: Some of all_events().
     events: Mapped[list[str]] = mapped_column(JSON, nullable=False, default=list)
     #: One of STATES.
     state: Mapped[str] = mapped_column(String(8), nullable=False, default="on")
@@ -72,7 +76,7 @@ class WebhookDelivery(Model):  # type: ignore[misc]
     #: Identifies the delivery, so that the receiver can ignore a second copy.
     key: Mapped[str] = mapped_column(String(36), nullable=False, unique=True)
     webhook_id: Mapped[int] = mapped_column(ForeignKey("webhook.id", ondelete="CASCADE"), nullable=False)
-    #: One of EVENTS, or TEST.
+    #: One of all_events(), or TEST.
     event: Mapped[str] = mapped_column(String(24), nullable=False)
     #: The record's id; null for a test.
     record_id: Mapped[int | None] = mapped_column(Integer)
@@ -216,7 +220,7 @@ def _queued_again(now: datetime) -> dict[str, Any]:
 
 def _apply(hook: Webhook, settings: WebhookSettings) -> None:
     hook.name, hook.url, hook.user_id = settings.name.strip(), settings.url.strip(), int(settings.user_id or 0)
-    hook.events = [event for event in EVENTS if event in settings.events]
+    hook.events = [event for event in all_events() if event in settings.events]
     if not settings.is_on:
         hook.state, hook.why = "off", None
     elif hook.state in (None, "off"):
@@ -235,7 +239,7 @@ def _refuse_invalid(session: Session, settings: WebhookSettings) -> None:
         errors["url"] = [str(bad)]
     if not settings.events:
         errors["events"] = ["Please choose at least one event."]
-    elif set(settings.events) - set(EVENTS):
+    elif set(settings.events) - set(all_events()):
         errors["events"] = ["There is no such event. Please choose one from the list."]
     user = select(User.id).where(User.id == (settings.user_id or 0), User.active.is_(True))
     if session.execute(user).first() is None:
@@ -298,7 +302,11 @@ def disable(session: Session, hook_id: int, state: str, why: str, now: datetime)
         _drop_queued(session, hook)
     admins = team.active_admins(session)
     key = f"webhook:{hook.id}:{now.isoformat()}"
-    notices.notify(session, admins, "webhook", key, None, None, now, name=hook.name, webhook=hook.id, why=why)
+    notices.notify(
+        session,
+        notices.NoticeEvent("webhook", key, admins, {"name": hook.name, "webhook": hook.id, "why": why}),
+        now,
+    )
 
 
 def cleanup_statement(now: datetime) -> Delete:

@@ -108,7 +108,7 @@ class RedisQueue:
             if is_logged:
                 self._log_again_at = now + LOG_INTERVAL_SECONDS
         if is_logged:
-            log.error("Redis does not answer (%s); calls wait in the database", type(error).__name__)
+            log.error("Redis isn't responding (%s); calls wait in the database", type(error).__name__)
 
 
 def open_queue(name: str, redis: Redis) -> Queue:

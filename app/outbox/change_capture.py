@@ -1,7 +1,7 @@
 """Change capture: writes a webhook delivery for each change of a record, in the transaction of the change.
 
 All code writes through a session, so nothing is missed. Statements that bypass the session's objects call
-`change_events.note`. Without webhooks this costs only a look at what has changed.
+`change_events.record_event`. Without webhooks this costs only a look at what has changed.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def capture_deletions(session: Session, _context: Any, _rows: Any) -> None:
         users = [each.user_id for each in _subscriptions(session) if "deleted" in each.wants(kind)]
         seen_by = access.users_who_see(session, users, row, datetime.now(UTC)) if users else frozenset()
         gone = ChangeEvent(frozenset({"deleted"}), getattr(row, "number", None), seen_by)
-        change_events.add(session, (kind, row.id), gone)
+        change_events.merge_event(session, (kind, row.id), gone)
 
 
 def capture_changes(session: Session, _context: Any) -> None:
@@ -65,11 +65,11 @@ def capture_changes(session: Session, _context: Any) -> None:
     for row in session.new:
         if kind := KINDS.get(row.__tablename__):
             assigned = ("assigned",) if getattr(row, "assignee_id", None) is not None else ()
-            change_events.note(session, kind, row.id, "created", *assigned)
+            change_events.record_event(session, kind, row.id, "created", *assigned)
     for row in session.dirty:
         kind = KINDS.get(row.__tablename__)
-        if kind and (events := change_events.of_columns(kind, _changed_columns(row))):
-            change_events.note(session, kind, row.id, *events)
+        if kind and (events := change_events.events_of_columns(kind, _changed_columns(row))):
+            change_events.record_event(session, kind, row.id, *events)
 
 
 def _changed_columns(row: Any) -> Iterable[str]:
@@ -102,7 +102,7 @@ def _rows(
 ) -> Iterable[dict[str, Any]]:
     kind, key = record
     for each in subscriptions:
-        for event in change.told(each.wants(kind)):
+        for event in change.events_for(each.wants(kind)):
             if event != "deleted" or each.user_id in change.seen_by:
                 yield webhooks.delivery_row(each.id, f"{kind}.{event}", key, now, change.number)
 

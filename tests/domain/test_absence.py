@@ -1,4 +1,4 @@
-"""Leave and delegates: what cannot be is refused with a sentence, and who is left when both are away is known."""
+"""Leave and delegates: invalid absences are refused, and overlapping leaves are found."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def people(session: Session) -> dict[str, Any]:
     return {name: makers.user(session, name, "Sales User") for name in ("ana", "ben", "cleo")}
 
 
-def away(user: Any, begins: datetime, ends: datetime | None, delegate: Any = None) -> None:
-    user.leave_from, user.leave_to, user.delegate_id = begins, ends, delegate.id if delegate else None
+def away(user: Any, starts: datetime, ends: datetime | None, delegate: Any = None) -> None:
+    user.leave_from, user.leave_to, user.delegate_id = starts, ends, delegate.id if delegate else None
 
 
 def refusal(session: Session, user: Any, **values: Any) -> str:
@@ -42,25 +42,25 @@ def refusal(session: Session, user: Any, **values: Any) -> str:
         ({"delegate_id": 999}, "no such colleague"),
     ],
 )
-def test_an_absence_that_cannot_be(session, people, values, sentence):
+def test_invalid_absences_are_refused(session, people, values, sentence):
     assert sentence in refusal(session, people["ana"], **values)
 
 
-def test_nobody_stands_in_for_himself(session, people):
+def test_no_one_is_their_own_delegate(session, people):
     assert "own delegate" in refusal(session, people["ana"], delegate_id=people["ana"].id)
 
 
-def test_who_has_left_stands_in_for_nobody(session, people):
+def test_an_inactive_user_cannot_be_a_delegate(session, people):
     people["ben"].active = False
     assert "no longer works here" in refusal(session, people["ana"], delegate_id=people["ben"].id)
 
 
-def test_a_leave_of_this_morning_and_one_without_an_end_are_fine(session, people):
+def test_a_leave_since_this_morning_and_one_without_an_end_are_valid(session, people):
     refuse_bad_absence(session, people["ana"], {"leave_from": NOW - HOUR, "leave_to": None}, NOW)
     refuse_bad_absence(session, people["ana"], {"leave_from": NOW + DAY, "leave_to": NOW + 2 * DAY}, NOW)
 
 
-def test_a_past_leave_stands_in_nobodys_way(session, people):
+def test_a_past_leave_does_not_block_other_changes(session, people):
     away(people["ana"], NOW - 5 * DAY, NOW - 4 * DAY, people["ben"])
     people["ben"].active = False
     session.flush()
@@ -69,7 +69,7 @@ def test_a_past_leave_stands_in_nobodys_way(session, people):
     refuse_bad_absence(session, people["ana"], {}, NOW)
 
 
-def test_unsaved_values_are_looked_at_too(session, people):
+def test_unsaved_values_are_checked_too(session, people):
     people["ana"].leave_from = NOW - 3 * DAY
     people["ana"].leave_to = NOW - DAY
     session.flush()
@@ -79,7 +79,7 @@ def test_unsaved_values_are_looked_at_too(session, people):
 
 
 @pytest.mark.parametrize("others", [("ben",), ("ben", "cleo")])
-def test_delegates_form_no_circle_at_the_same_time(session, people, others):
+def test_delegates_cannot_form_a_circle_at_the_same_time(session, people, others):
     chain = [*(people[name] for name in others), people["ana"]]
     for user, delegate in pairwise(chain):
         away(user, NOW + 2 * DAY, None, delegate)
@@ -89,7 +89,7 @@ def test_delegates_form_no_circle_at_the_same_time(session, people, others):
     refuse_bad_absence(session, people["ana"], leave | {"leave_to": NOW + 2 * DAY}, NOW)
 
 
-def test_a_circle_of_others_ends_the_walk(session, people):
+def test_a_circle_of_others_does_not_loop_forever(session, people):
     away(people["ben"], NOW, None, people["cleo"])
     away(people["cleo"], NOW, None, people["ben"])
     session.flush()
@@ -97,7 +97,7 @@ def test_a_circle_of_others_ends_the_walk(session, people):
     refuse_bad_absence(session, people["ana"], leave, NOW)
 
 
-def test_the_time_in_which_both_are_away(session, people):
+def test_the_time_in_which_both_are_on_leave(session, people):
     away(people["ben"], NOW + 2 * DAY, NOW + 9 * DAY)
     session.flush()
     assert overlapping_leave(session, people["ben"].id, (NOW, None)) == (NOW + 2 * DAY, NOW + 9 * DAY)

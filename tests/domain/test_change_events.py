@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.domain.change_events import EVENTS, ChangeEvent, of_columns
+from app.domain.change_events import EVENTS, ChangeEvent, events_of_columns
 
 EVERYTHING = ("created", "changed", "status", "assigned", "deleted")
 
@@ -27,7 +27,7 @@ EVERYTHING = ("created", "changed", "status", "assigned", "deleted")
     ],
 )
 def test_what_is_told_of_a_save(happened: set[str], wanted: tuple[str, ...], told: tuple[str, ...]) -> None:
-    assert ChangeEvent(frozenset(happened)).told(wanted) == told
+    assert ChangeEvent(frozenset(happened)).events_for(wanted) == told
 
 
 @pytest.mark.parametrize(
@@ -44,4 +44,4 @@ def test_what_is_told_of_a_save(happened: set[str], wanted: tuple[str, ...], tol
     ],
 )
 def test_which_columns_are_news(kind: str, columns: list[str], events: set[str]) -> None:
-    assert of_columns(kind, columns) == events and events <= set(EVENTS[kind])
+    assert events_of_columns(kind, columns) == events and events <= set(EVENTS[kind])

@@ -1,4 +1,4 @@
-"""Promises are watched: a warning, the breach, then manager after manager; each told once, whoever is killed."""
+"""SLA warnings, breaches and escalations to one manager after another, each notified once."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from app.domain.timeline import Activity
 from tests import makers
 from tests.makers import ALWAYS_OPEN, DAY, HOUR, MINUTE, NOW, OFFICE
 
-#: Answered within two hours, resolved within ten.
+#: First reply within two hours, resolution within ten.
 TERMS = SlaTerms(ALWAYS_OPEN, {("ticket", ""): (120, 600), ("ticket", "Urgent"): (30, 60), ("lead", ""): (120, None)})
-ANSWER = NOW + 2 * HOUR
+REPLY_DUE = NOW + 2 * HOUR
 
 
 @pytest.fixture
@@ -37,8 +37,8 @@ def people(session: Session) -> dict[str, Any]:
     return made
 
 
-def owed(session: Session, who: Any, terms: SlaTerms = TERMS, at: datetime = NOW, **more: Any) -> Any:
-    """A ticket of this person, whose clock began at `at`."""
+def ticket_with_clock(session: Session, who: Any, terms: SlaTerms = TERMS, at: datetime = NOW, **more: Any) -> Any:
+    """A ticket of this user, whose clock started at `at`."""
     ticket = makers.ticket(session, who, at=at, **more)
     if who is not None:
         assignment.open_assignment(session, ticket, assignment.NewAssignee(who.id, "created"), Stamp(who.id, at))
@@ -47,10 +47,10 @@ def owed(session: Session, who: Any, terms: SlaTerms = TERMS, at: datetime = NOW
     return ticket
 
 
-def watch(
+def run_job(
     session: Session, start: datetime, end: datetime, step: timedelta = 5 * MINUTE, terms: SlaTerms = TERMS
 ) -> None:
-    """The job as it runs, every few minutes."""
+    """Run the job every few minutes."""
     while start <= end:
         for kind, key in due_records(session, start, 100):
             check_record(session, kind, key, start, terms)
@@ -58,8 +58,8 @@ def watch(
     session.expire_all()
 
 
-def told(session: Session, *kinds: str) -> list[tuple[str, str, int]]:
-    """(kind, user, office minutes left) of what was told, in order."""
+def notified(session: Session, *kinds: str) -> list[tuple[str, str, int]]:
+    """(kind, user, office minutes left) of the notices, in order."""
     query = select(Notification).where(Notification.kind.like("sla%")).order_by(Notification.id)
     names = {user.id: user.username for user in session.scalars(select(makers.models.User))}
     rows = [(row.kind, names[row.user_id], row.payload["minutes"]) for row in session.scalars(query)]
@@ -77,13 +77,13 @@ def move(session: Session, ticket: Any, meaning: str, at: datetime, by: Any = No
     session.flush()
 
 
-# --- The steps
+# --- Levels
 
 
 def test_a_warning_the_breach_and_then_one_manager_an_hour(session, people):
-    owed(session, people["cleo"], SlaTerms(ALWAYS_OPEN, {("ticket", ""): (120, None)}))
-    watch(session, NOW, NOW + DAY)
-    assert told(session) == [
+    ticket_with_clock(session, people["cleo"], SlaTerms(ALWAYS_OPEN, {("ticket", ""): (120, None)}))
+    run_job(session, NOW, NOW + DAY)
+    assert notified(session) == [
         ("sla_warning", "cleo", 30),
         ("sla_breach", "cleo", 0),
         ("sla_breach", "sam", 0),
@@ -93,15 +93,15 @@ def test_a_warning_the_breach_and_then_one_manager_an_hour(session, people):
     ]
 
 
-def test_then_it_rests(session, people):
-    ticket = owed(session, people["cleo"])
-    watch(session, NOW, NOW + DAY)
+def test_after_the_last_level_nothing_is_checked(session, people):
+    ticket = ticket_with_clock(session, people["cleo"])
+    run_job(session, NOW, NOW + DAY)
     assert ticket.sla_on is None and due_records(session, NOW + 365 * DAY, 10) == []
 
 
-def test_the_timeline_tells_the_breach_and_each_step(session, people):
-    ticket = owed(session, people["cleo"], SlaTerms(ALWAYS_OPEN, {("ticket", ""): (120, None)}))
-    watch(session, NOW, NOW + DAY)
+def test_the_timeline_shows_the_breach_and_each_escalation(session, people):
+    ticket = ticket_with_clock(session, people["cleo"], SlaTerms(ALWAYS_OPEN, {("ticket", ""): (120, None)}))
+    run_job(session, NOW, NOW + DAY)
     lines = session.scalars(select(Activity).where(Activity.ticket_id == ticket.id, Activity.kind == "system"))
     assert [(line.payload["what"], line.payload["promise"], line.payload["to"]) for line in lines] == [
         ("sla_breach", "reply", [people["cleo"].id, people["sam"].id]),
@@ -110,10 +110,10 @@ def test_the_timeline_tells_the_breach_and_each_step(session, people):
     ]
 
 
-def test_both_promises_are_watched_each_for_itself(session, people):
-    owed(session, people["uma"])
-    watch(session, NOW, NOW + 10 * HOUR)
-    assert told(session, "sla_warning", "sla_breach") == [
+def test_both_deadlines_are_watched_independently(session, people):
+    ticket_with_clock(session, people["uma"])
+    run_job(session, NOW, NOW + 10 * HOUR)
+    assert notified(session, "sla_warning", "sla_breach") == [
         ("sla_warning", "uma", 30),
         ("sla_breach", "uma", 0),
         ("sla_warning", "uma", 150),
@@ -121,16 +121,16 @@ def test_both_promises_are_watched_each_for_itself(session, people):
     ]
 
 
-def test_the_breach_is_kept_as_the_moment_it_happened(session, people):
-    ticket = owed(session, people["cleo"])
-    watch(session, NOW + 5 * HOUR, NOW + 5 * HOUR)
-    assert (ticket.reply_late_on, ticket.resolve_late_on) == (ANSWER, None)
+def test_a_breach_is_stored_with_the_time_it_happened(session, people):
+    ticket = ticket_with_clock(session, people["cleo"])
+    run_job(session, NOW + 5 * HOUR, NOW + 5 * HOUR)
+    assert (ticket.reply_late_on, ticket.resolve_late_on) == (REPLY_DUE, None)
 
 
-def test_a_late_start_tells_what_is_true_now_and_no_warning(session, people):
-    owed(session, people["cleo"])
-    watch(session, NOW + 4 * HOUR, NOW + 4 * HOUR)
-    assert told(session) == [
+def test_a_late_run_sends_what_is_due_now_and_no_warning(session, people):
+    ticket_with_clock(session, people["cleo"])
+    run_job(session, NOW + 4 * HOUR, NOW + 4 * HOUR)
+    assert notified(session) == [
         ("sla_breach", "cleo", -120),
         ("sla_breach", "sam", -120),
         ("sla_escalated", "tara", -120),
@@ -139,112 +139,112 @@ def test_a_late_start_tells_what_is_true_now_and_no_warning(session, people):
     ]
 
 
-def test_a_second_look_tells_nothing_new(session, people):
-    ticket = owed(session, people["cleo"])
-    watch(session, NOW + 4 * HOUR, NOW + 4 * HOUR)
-    before, lines = told(session), session.scalar(select(func.count(Activity.id)))
+def test_a_second_check_sends_nothing_new(session, people):
+    ticket = ticket_with_clock(session, people["cleo"])
+    run_job(session, NOW + 4 * HOUR, NOW + 4 * HOUR)
+    before, lines = notified(session), session.scalar(select(func.count(Activity.id)))
     ticket.sla_on = NOW
     session.flush()
     assert check_record(session, "ticket", ticket.id, NOW + 4 * HOUR, TERMS) == "skipped"
-    assert (told(session), session.scalar(select(func.count(Activity.id)))) == (before, lines)
+    assert (notified(session), session.scalar(select(func.count(Activity.id)))) == (before, lines)
 
 
-def test_an_answer_ends_the_watch_over_it(session, people):
-    ticket = owed(session, people["cleo"])
+def test_a_reply_ends_the_watch_over_the_reply_deadline(session, people):
+    ticket = ticket_with_clock(session, people["cleo"])
     move(session, ticket, "working", NOW + HOUR, people["cleo"])
-    watch(session, NOW, NOW + 7 * HOUR)
-    assert told(session) == []
+    run_job(session, NOW, NOW + 7 * HOUR)
+    assert notified(session) == []
 
 
-def test_nothing_is_told_while_the_customer_is_awaited_nor_twice_afterwards(session, people):
-    ticket = owed(session, people["cleo"])
-    watch(session, NOW, NOW + 100 * MINUTE)
+def test_nothing_is_sent_during_a_pause_and_nothing_twice_after_it(session, people):
+    ticket = ticket_with_clock(session, people["cleo"])
+    run_job(session, NOW, NOW + 100 * MINUTE)
     move(session, ticket, "waiting", NOW + 100 * MINUTE)
-    watch(session, NOW + 100 * MINUTE, NOW + DAY)
+    run_job(session, NOW + 100 * MINUTE, NOW + DAY)
     move(session, ticket, "open", NOW + DAY)
-    watch(session, NOW + DAY, NOW + DAY + 20 * MINUTE)
-    assert told(session) == [("sla_warning", "cleo", 30), ("sla_breach", "cleo", 0), ("sla_breach", "sam", 0)]
+    run_job(session, NOW + DAY, NOW + DAY + 20 * MINUTE)
+    assert notified(session) == [("sla_warning", "cleo", 30), ("sla_breach", "cleo", 0), ("sla_breach", "sam", 0)]
 
 
-def test_the_climb_goes_on_where_it_stood_after_a_pause(session, people):
-    ticket = owed(session, people["cleo"])
-    watch(session, NOW, ANSWER + 90 * MINUTE)
-    move(session, ticket, "waiting", ANSWER + 90 * MINUTE)
+def test_after_a_pause_the_escalation_continues_at_its_level(session, people):
+    ticket = ticket_with_clock(session, people["cleo"])
+    run_job(session, NOW, REPLY_DUE + 90 * MINUTE)
+    move(session, ticket, "waiting", REPLY_DUE + 90 * MINUTE)
     move(session, ticket, "open", NOW + DAY)
-    watch(session, NOW + DAY, NOW + DAY + 25 * MINUTE)
-    assert told(session, "sla_escalated") == [("sla_escalated", "tara", -60)]
-    watch(session, NOW + DAY + 25 * MINUTE, NOW + DAY + 30 * MINUTE)
-    assert len(told(session, "sla_escalated")) == 3
+    run_job(session, NOW + DAY, NOW + DAY + 25 * MINUTE)
+    assert notified(session, "sla_escalated") == [("sla_escalated", "tara", -60)]
+    run_job(session, NOW + DAY + 25 * MINUTE, NOW + DAY + 30 * MINUTE)
+    assert len(notified(session, "sla_escalated")) == 3
 
 
-def test_a_reopened_ticket_is_watched_anew(session, people):
-    ticket = owed(session, people["cleo"])
+def test_a_reopened_ticket_is_watched_again(session, people):
+    ticket = ticket_with_clock(session, people["cleo"])
     move(session, ticket, "resolved", NOW + HOUR, people["cleo"])
     move(session, ticket, "open", NOW + DAY, people["cleo"])
-    watch(session, NOW + DAY, NOW + DAY + 8 * HOUR)
-    assert told(session) == [("sla_warning", "cleo", 150)]
+    run_job(session, NOW + DAY, NOW + DAY + 8 * HOUR)
+    assert notified(session) == [("sla_warning", "cleo", 150)]
 
 
-def test_a_higher_priority_may_be_late_at_once(session, people):
-    ticket = owed(session, people["cleo"])
+def test_a_higher_priority_can_be_late_at_once(session, people):
+    ticket = ticket_with_clock(session, people["cleo"])
     tickets.change(session, ticket, {"priority": "Urgent"}, ChangeContext(None, NOW + 40 * MINUTE, sla_terms=TERMS))
     session.flush()
-    watch(session, NOW + 40 * MINUTE, NOW + 40 * MINUTE)
-    assert told(session, "sla_breach") == [("sla_breach", "cleo", -10), ("sla_breach", "sam", -10)]
+    run_job(session, NOW + 40 * MINUTE, NOW + 40 * MINUTE)
+    assert notified(session, "sla_breach") == [("sla_breach", "cleo", -10), ("sla_breach", "sam", -10)]
 
 
-def test_figures_and_steps_are_office_time(session, people):
+def test_minutes_and_levels_count_office_time(session, people):
     terms = SlaTerms(OFFICE, {("ticket", ""): (120, None)}, escalation_minutes=60)
-    owed(session, people["cleo"], terms, at=NOW + 6.5 * HOUR)  # Monday 16:30, so due at Tuesday 9:30
-    watch(session, NOW, NOW + 23 * HOUR, terms=terms)
-    assert told(session) == [("sla_warning", "cleo", 30)]
-    watch(session, NOW + 23 * HOUR, NOW + 30 * HOUR, terms=terms)
-    assert [(kind, minutes) for kind, _who, minutes in told(session)][-2:] == [("sla_escalated", -120)] * 2
+    ticket_with_clock(session, people["cleo"], terms, at=NOW + 6.5 * HOUR)  # Monday 16:30, so due at Tuesday 9:30
+    run_job(session, NOW, NOW + 23 * HOUR, terms=terms)
+    assert notified(session) == [("sla_warning", "cleo", 30)]
+    run_job(session, NOW + 23 * HOUR, NOW + 30 * HOUR, terms=terms)
+    assert [(kind, minutes) for kind, _who, minutes in notified(session)][-2:] == [("sla_escalated", -120)] * 2
 
 
-# --- Who hears of it
+# --- Recipients
 
 
-def test_everybody_who_has_the_ticket_is_told(session, people):
-    ticket = owed(session, people["cleo"])
+def test_all_assignees_are_notified(session, people):
+    ticket = ticket_with_clock(session, people["cleo"])
     assignment.add_assignee(session, ticket, people["dan"].id, Stamp(None, NOW))
-    watch(session, NOW, NOW + 100 * MINUTE)
-    assert told(session) == [("sla_warning", "cleo", 30), ("sla_warning", "dan", 30)]
+    run_job(session, NOW, NOW + 100 * MINUTE)
+    assert notified(session) == [("sla_warning", "cleo", 30), ("sla_warning", "dan", 30)]
 
 
-def test_where_nobody_has_it_the_owner_is_told(session, people):
-    ticket = owed(session, None)
+def test_without_assignees_the_owner_is_notified(session, people):
+    ticket = ticket_with_clock(session, None)
     ticket.owner_id = people["dan"].id
     session.flush()
-    watch(session, NOW, ANSWER)
-    assert told(session) == [("sla_warning", "dan", 30), ("sla_breach", "dan", 0), ("sla_breach", "sam", 0)]
+    run_job(session, NOW, REPLY_DUE)
+    assert notified(session) == [("sla_warning", "dan", 30), ("sla_breach", "dan", 0), ("sla_breach", "sam", 0)]
 
 
-def test_the_owner_hears_of_the_breach_too(session, people):
-    ticket = owed(session, people["cleo"])
+def test_the_owner_is_notified_of_a_breach_too(session, people):
+    ticket = ticket_with_clock(session, people["cleo"])
     ticket.owner_id = people["uma"].id
     session.flush()
-    watch(session, NOW, ANSWER)
-    assert [who for _kind, who, _minutes in told(session, "sla_breach")] == ["cleo", "uma", "sam"]
+    run_job(session, NOW, REPLY_DUE)
+    assert [who for _kind, who, _minutes in notified(session, "sla_breach")] == ["cleo", "uma", "sam"]
 
 
-def test_for_somebody_on_leave_his_delegate_is_told_if_he_is_there(session, people):
+def test_during_a_leave_an_available_delegate_is_notified_instead(session, people):
     cleo = people["cleo"]
     cleo.leave_from, cleo.delegate_id = NOW - DAY, people["dan"].id
-    owed(session, cleo)
-    watch(session, NOW, NOW + 100 * MINUTE)
-    assert told(session) == [("sla_warning", "dan", 30)]
+    ticket_with_clock(session, cleo)
+    run_job(session, NOW, NOW + 100 * MINUTE)
+    assert notified(session) == [("sla_warning", "dan", 30)]
     people["dan"].away_until = NOW + DAY
     session.flush()
-    watch(session, NOW, ANSWER)
-    assert [who for _kind, who, _minutes in told(session, "sla_breach")] == ["cleo", "sam"]
+    run_job(session, NOW, REPLY_DUE)
+    assert [who for _kind, who, _minutes in notified(session, "sla_breach")] == ["cleo", "sam"]
 
 
-def test_who_has_left_the_house_is_passed_over(session, people):
+def test_inactive_users_are_skipped(session, people):
     people["sam"].active = False
-    owed(session, people["cleo"])
-    watch(session, NOW, NOW + 4 * HOUR)
-    assert [(kind, who) for kind, who, _minutes in told(session)[1:]] == [
+    ticket_with_clock(session, people["cleo"])
+    run_job(session, NOW, NOW + 4 * HOUR)
+    assert [(kind, who) for kind, who, _minutes in notified(session)[1:]] == [
         ("sla_breach", "cleo"),
         ("sla_breach", "tara"),
         ("sla_escalated", "uma"),
@@ -253,17 +253,17 @@ def test_who_has_left_the_house_is_passed_over(session, people):
 
 
 @pytest.mark.parametrize("who", ["uma", None])
-def test_where_nobody_stands_above_the_admins_are_the_last_step(session, people, who):
-    owed(session, people[who] if who else None)
-    watch(session, NOW, NOW + 6 * HOUR)
-    assert told(session, "sla_escalated") == [("sla_escalated", "ada", -60)]
+def test_without_a_higher_manager_the_admins_are_the_last_level(session, people, who):
+    ticket_with_clock(session, people[who] if who else None)
+    run_job(session, NOW, NOW + 6 * HOUR)
+    assert notified(session, "sla_escalated") == [("sla_escalated", "ada", -60)]
 
 
 def test_a_lead_is_watched_as_well(session, people):
     lead = makers.lead(session, people["cleo"])
     sla.start_clock(lead, TERMS, NOW)
     session.flush()
-    watch(session, NOW, NOW + 100 * MINUTE)
+    run_job(session, NOW, NOW + 100 * MINUTE)
     row = session.scalars(select(Notification)).one()
     assert (row.kind, row.lead_id, row.payload["promise"], row.payload["number"]) == (
         "sla_warning",
@@ -276,15 +276,15 @@ def test_a_lead_is_watched_as_well(session, people):
 # --- The job
 
 
-def test_a_look_makes_no_new_version(session, people):
-    ticket = owed(session, people["cleo"])
+def test_a_check_makes_no_new_version(session, people):
+    ticket = ticket_with_clock(session, people["cleo"])
     version = ticket.version
-    watch(session, NOW, NOW + DAY)
+    run_job(session, NOW, NOW + DAY)
     assert ticket.version == version
 
 
-def test_an_idle_pass_asks_once_and_by_index(session, people):
-    owed(session, people["cleo"])
+def test_a_run_without_work_uses_one_query_on_an_index(session, people):
+    ticket_with_clock(session, people["cleo"])
     asked: list[str] = []
     event.listen(session.get_bind(), "before_cursor_execute", lambda *said: asked.append(said[2]))
     runner = job_runner.Runner(sessionmaker(session.get_bind()))
@@ -302,7 +302,7 @@ def _filled(query: str) -> list[Any]:
     return [0] * query.count("?")
 
 
-def test_the_job_reads_the_policy_and_watches(session, people):
+def test_the_job_loads_the_policy_and_sends_notices(session, people):
     session.add(
         SlaPolicy(
             label="All",
@@ -312,13 +312,13 @@ def test_the_job_reads_the_policy_and_watches(session, people):
             targets=[SlaTarget(priority="", first_response_minutes=60)],
         )
     )
-    owed(session, people["cleo"])
+    ticket_with_clock(session, people["cleo"])
     session.commit()
     runner = job_runner.Runner(sessionmaker(session.get_bind(), expire_on_commit=False))
     job = next(each for each in jobs.SCHEDULE if each.name == "watch the SLA clocks")
     for number, after in enumerate((100 * MINUTE, 100 * MINUTE, 2 * HOUR, 2 * HOUR)):
         job_runner.run_slot(runner, job, (str(number), NOW + after), NOW + after)
-    assert told(session) == [("sla_warning", "cleo", 20), ("sla_breach", "cleo", 0), ("sla_breach", "sam", 0)]
+    assert notified(session) == [("sla_warning", "cleo", 20), ("sla_breach", "cleo", 0), ("sla_breach", "sam", 0)]
 
 
 # --- MariaDB: several processes at once
@@ -326,21 +326,21 @@ def test_the_job_reads_the_policy_and_watches(session, people):
 TICKETS, PROCESSES = 60, 6
 
 
-def test_each_breach_is_told_once_however_many_look(mariadb_url: str) -> None:
+def test_each_breach_is_notified_once_with_several_processes(mariadb_url: str) -> None:
     """Row locks that are skipped, and event keys: nothing twice, nothing lost."""
     engine = makers.database(mariadb_url)
     with makers.opened(engine) as session:
         cleo = makers.user(session, "cleo", "Support User")
         for _ in range(TICKETS):
-            owed(session, cleo)
+            ticket_with_clock(session, cleo)
         session.commit()
     runners = [job_runner.Runner(sessionmaker(engine, expire_on_commit=False)) for _ in range(PROCESSES)]
-    _at_once(lambda n: job_runner.run_slot(runners[n], _WATCH, (f"slot {n}", ANSWER), ANSWER))
+    _at_once(lambda n: job_runner.run_slot(runners[n], _WATCH, (f"slot {n}", REPLY_DUE), REPLY_DUE))
     with makers.opened(engine) as session:
         per_ticket = select(func.count()).where(Notification.kind == "sla_breach").group_by(Notification.ticket_id)
         assert list(session.scalars(per_ticket)) == [1] * TICKETS
         lines = select(func.count(Activity.id)).where(Activity.kind == "system")
-        assert session.scalar(lines) == TICKETS and due_records(session, ANSWER, TICKETS) == []
+        assert session.scalar(lines) == TICKETS and due_records(session, REPLY_DUE, TICKETS) == []
     engine.dispose()
 
 
@@ -361,16 +361,16 @@ def _at_once(work: Callable[[int], Any]) -> None:
         thread.join()
 
 
-def test_a_record_that_somebody_holds_is_passed_over(mariadb_url: str) -> None:
+def test_a_locked_record_is_skipped(mariadb_url: str) -> None:
     engine = makers.database(mariadb_url)
     with makers.opened(engine) as session, makers.opened(engine) as other:
-        ticket = owed(session, makers.user(session, "cleo"))
+        ticket = ticket_with_clock(session, makers.user(session, "cleo"))
         session.commit()
         session.execute(select(tickets.Ticket).where(tickets.Ticket.id == ticket.id).with_for_update())
-        assert check_record(other, "ticket", ticket.id, ANSWER, TERMS) == "skipped"
+        assert check_record(other, "ticket", ticket.id, REPLY_DUE, TERMS) == "skipped"
         session.rollback()
-        assert check_record(other, "ticket", ticket.id, ANSWER, TERMS) == "sla_breach"
+        assert check_record(other, "ticket", ticket.id, REPLY_DUE, TERMS) == "sla_breach"
         other.rollback()  # killed before the commit: the next one does it
-        assert check_record(session, "ticket", ticket.id, ANSWER, TERMS) == "sla_breach"
+        assert check_record(session, "ticket", ticket.id, REPLY_DUE, TERMS) == "sla_breach"
         session.rollback()
     engine.dispose()

@@ -1,4 +1,4 @@
-"""Leads that nobody touched and requests that nobody answered end by themselves."""
+"""Expiry of leads without changes and of assignment requests without a decision."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_when_a_lead_expires(session, ana, meaning, days, ends_as):
     assert lead.status.meaning == (ends_as or meaning)
 
 
-def test_a_lead_that_somebody_touched_meanwhile_stays(session, ana):
+def test_a_lead_changed_meanwhile_stays(session, ana):
     lead = makers.lead(session, ana, at=NOW - 61 * DAY)
     found = due_leads(session, NOW, 100)
     lead.stamp(Stamp(ana.id, NOW - HOUR))
@@ -63,29 +63,29 @@ def test_expiring_goes_through_the_state_machine(session, ana):
     assert session.scalars(select(Notification.kind)).all() == ["status"]
 
 
-def test_the_manager_says_after_how_many_days(session, ana):
+def test_the_number_of_days_is_a_business_setting(session, ana):
     session.add(BusinessSetting(key="lead_expiry_days", value=10))
     makers.lead(session, ana, at=NOW - 11 * DAY)
     assert len(due_leads(session, NOW, 100)) == 1
 
 
-def asked(session: Session, ana: Any, at: Any) -> assignment_requests.AssignmentRequest:
+def pending_request(session: Session, ana: Any, at: Any) -> assignment_requests.AssignmentRequest:
     ben = makers.user(session, "ben", "Sales User")
     return assignment_requests.create(session, makers.lead(session, ben), ana.id, "I know him", Stamp(ben.id, at))
 
 
 @pytest.mark.parametrize(
     ("office", "days_ago", "is_due"),
-    # Asked on Friday or Thursday before, at 10:00: the weekend is no working day
+    # Requested at 10:00 on Friday, Thursday …: the weekend has no working days
     [(OFFICE, 3, False), (OFFICE, 4, False), (OFFICE, 5, True), (ALWAYS_OPEN, 3, True), (ALWAYS_OPEN, 2, False)],
 )
-def test_a_request_waits_three_working_days(session, ana, office, days_ago, is_due):
-    request = asked(session, ana, NOW - days_ago * DAY)
+def test_a_request_expires_after_three_working_days(session, ana, office, days_ago, is_due):
+    request = pending_request(session, ana, NOW - days_ago * DAY)
     assert due_requests(session, NOW, office, 100) == ([request.id] if is_due else [])
 
 
-def test_an_expired_request_is_over_and_its_asker_knows(session, ana):
-    request = asked(session, ana, NOW - 10 * DAY)
+def test_an_expired_request_is_closed_and_its_creator_notified(session, ana):
+    request = pending_request(session, ana, NOW - 10 * DAY)
     assert [expire_request(session, request.id, NOW) for _ in range(2)] == ["expired", "skipped"]
     session.refresh(request)
     assert (request.status, request.pending_key) == ("Expired", None)
@@ -93,16 +93,16 @@ def test_an_expired_request_is_over_and_its_asker_knows(session, ana):
     assert told.user_id == request.created_by_id
 
 
-def test_after_it_expired_one_may_ask_again(session, ana):
-    request = asked(session, ana, NOW - 10 * DAY)
+def test_after_it_expired_a_new_request_is_possible(session, ana):
+    request = pending_request(session, ana, NOW - 10 * DAY)
     expire_request(session, request.id, NOW)
     lead = session.get_one(makers.Lead, request.lead_id)
     again = assignment_requests.create(session, lead, ana.id, "I still know him", Stamp(request.created_by_id, NOW))
     assert again.status == "Pending"
 
 
-def test_a_request_that_was_decided_does_not_expire(session, ana):
-    request = asked(session, ana, NOW - 10 * DAY)
+def test_a_decided_request_does_not_expire(session, ana):
+    request = pending_request(session, ana, NOW - 10 * DAY)
     lead = session.get_one(makers.Lead, request.lead_id)
     assignment_requests.decide(
         session, request, lead, assignment_requests.Verdict(True), Stamp(ana.id, NOW - timedelta(days=1))

@@ -1,4 +1,4 @@
-"""Late jobs: what is late, what is one incident, and who hears of it."""
+"""Late jobs: what counts as late, as one incident, and who is notified."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ def run(session: Session, job: str, ago: float, outcome: str = "done") -> None:
     session.flush()
 
 
-def said(session: Session) -> list[tuple[Any, ...]]:
+def delays(session: Session) -> list[tuple[Any, ...]]:
     return [(each.job, each.slot, each.is_stuck) for each in job_health.current_delays(session, JOBS, NOW)]
 
 
-#: (minutes ago, outcome) of the runs of each job -> incidents (job, last slot, it hangs).
+#: (minutes ago, outcome) of the runs of each job -> incidents (job, last slot, is stuck).
 CASES: dict[str, tuple[list[Any], list[Any], list[Any]]] = {
     "both run": ([(1, "done")], [(0.5, "running")], []),
-    "at three minutes sharp": ([(3, "done")], [(3, "done")], []),
+    "at exactly three minutes": ([(3, "done")], [(3, "done")], []),
     "nothing ever ran": ([], [], []),
     "one does not start": ([(4, "done"), (5, "done")], [(1, "done")], [("one", "04:26", False)]),
     "one hangs": ([(4, "running")], [(1, "done")], [("one", "04:26", True)]),
-    "one hangs here and goes on there": ([(4, "running"), (1, "done")], [(1, "done")], [("one", "04:26", True)]),
+    "one hangs here and runs elsewhere": ([(4, "running"), (1, "done")], [(1, "done")], [("one", "04:26", True)]),
     "one hung long ago": ([(60, "running"), (1, "done")], [(1, "done")], []),
     "the clock was set back": ([(-60, "done")], [(-61, "done")], [("", "05:31", False)]),
-    "both stand still": ([(9, "done")], [(8, "done")], [("", "04:22", False)]),
+    "both stopped": ([(9, "done")], [(8, "done")], [("", "04:22", False)]),
 }
 
 
 @pytest.mark.parametrize(("one", "other", "incidents"), CASES.values(), ids=CASES)
-def test_what_is_late(session, one, other, incidents):
+def test_which_jobs_are_late(session, one, other, incidents):
     for job, found in (("one", one), ("other", other)):
         for ago, outcome in found:
             run(session, job, ago, outcome)
-    assert said(session) == incidents
+    assert delays(session) == incidents
 
 
 def test_the_only_job_is_named(session):
@@ -56,13 +56,13 @@ def test_the_only_job_is_named(session):
 
 
 @pytest.mark.parametrize(("ago", "found"), [(2, 0), (34, 1)])
-def test_who_takes_the_lead_knows_of_the_gap(session, ago, found):
+def test_a_process_that_takes_over_knows_of_the_gap(session, ago, found):
     run(session, "one", ago)
     gaps = job_health.delay_before_takeover(session, JOBS, NOW)
     assert [(gap.since, gap.until) for gap in gaps] == [(NOW - ago * MINUTE, NOW)] * found
 
 
-def test_working_admins_hear_of_an_incident_once(session):
+def test_active_admins_are_notified_of_an_incident_once(session):
     ada, _ = makers.user(session, "ada", "Admin"), makers.user(session, "otto", "Admin", active=False)
     makers.user(session, "ana", "Sales User")
     run(session, "one", 34)
@@ -70,8 +70,8 @@ def test_working_admins_hear_of_an_incident_once(session):
         now = NOW + minutes * MINUTE
         job_health.notify_admins(session, job_health.current_delays(session, JOBS, now), now, ZONE)
     job_health.notify_admins(session, job_health.delay_before_takeover(session, JOBS, NOW), NOW, ZONE)
-    told = session.scalars(select(Notification)).one()
-    assert (told.user_id, told.payload["from"], told.payload["minutes"]) == (ada.id, "23 Nov, 09:26", 34)
+    notice = session.scalars(select(Notification)).one()
+    assert (notice.user_id, notice.payload["from"], notice.payload["minutes"]) == (ada.id, "23 Nov, 09:26", 34)
 
 
 def test_the_newest_run_of_each_job(session):

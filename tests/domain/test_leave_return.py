@@ -1,4 +1,4 @@
-"""Who is back from leave gets back what his delegate took in his stead, and nothing else."""
+"""Return from leave: users get back what their delegate took for them, and nothing else."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ LATER = NOW + 2 * DAY
 
 @pytest.fixture
 def people(office: Session) -> dict[str, Any]:
-    """Ana is on leave until tomorrow; Ben stands in for her, Dev sells as well."""
+    """Ana is on leave until tomorrow, Ben is her delegate, Dev is in sales too."""
     ben, dev = user(office, "ben"), user(office, "dev", "Sales User", available=False)
     away = {"leave_from": NOW - DAY, "leave_to": NOW + DAY, "delegate_id": ben.id}
     return {"ana": user(office, "ana", "Sales User", **away), "ben": ben, "dev": dev}
 
 
-def taken(office: Session, about: Any) -> Assignment:
-    """Ben takes the record when it is Ana's turn."""
+def assigned_to_delegate(office: Session, about: Any) -> Assignment:
+    """Assign the record at Ana's turn, so that Ben gets it."""
     decision = team.take_turn(office, "Sales User", NOW)
     assignment.assign(
         office, about, assignment.NewAssignee(int(decision.user_id or 0), "round robin", decision), Stamp(None, NOW)
@@ -45,8 +45,8 @@ def returned(office: Session, now: Any = LATER) -> list[str]:
 @pytest.mark.parametrize("make", [lead, ticket])
 def test_the_record_goes_back_when_the_leave_is_over(office: Session, people: Any, make: Any) -> None:
     about = make(office)
-    stretch = taken(office, about)
-    assert (about.assignee_id, stretch.stead_of_id) == (people["ben"].id, people["ana"].id)
+    assigned = assigned_to_delegate(office, about)
+    assert (about.assignee_id, assigned.stead_of_id) == (people["ben"].id, people["ana"].id)
     assert returned(office, NOW + HOUR) == []
     assert returned(office) == ["returned"] and returned(office) == []
     assert about.assignee_id == people["ana"].id
@@ -54,19 +54,19 @@ def test_the_record_goes_back_when_the_leave_is_over(office: Session, people: An
     assert (now_open.user_id, now_open.reason, now_open.stead_of_id) == (people["ana"].id, "delegate", None)
 
 
-def test_both_are_told_once_and_the_timeline_has_one_line(office: Session, people: Any) -> None:
-    taken(office, lead(office))
+def test_both_are_notified_once_and_the_timeline_has_one_line(office: Session, people: Any) -> None:
+    assigned_to_delegate(office, lead(office))
     before = len(office.scalars(select(Activity)).all())
     returned(office)
-    told = office.execute(select(Notification.user_id, Notification.kind).where(Notification.at == LATER)).all()
-    assert {tuple(row) for row in told} == {(people["ana"].id, "assigned"), (people["ben"].id, "unassigned")}
+    notified = office.execute(select(Notification.user_id, Notification.kind).where(Notification.at == LATER)).all()
+    assert {tuple(row) for row in notified} == {(people["ana"].id, "assigned"), (people["ben"].id, "unassigned")}
     assert len(office.scalars(select(Activity)).all()) == before + 1
 
 
-def test_its_open_tasks_go_back_with_reminders_of_her_own(office: Session, people: Any) -> None:
+def test_open_tasks_go_back_with_the_users_own_reminders(office: Session, people: Any) -> None:
     people["ana"].reminder_minutes = [30]
     about, ben = lead(office), people["ben"]
-    taken(office, about)
+    assigned_to_delegate(office, about)
     call = task(office, about, ben, due_on=LATER + HOUR)
     done, other = task(office, about, ben, status="Done"), task(office, about, people["dev"])
     returned(office)
@@ -74,58 +74,58 @@ def test_its_open_tasks_go_back_with_reminders_of_her_own(office: Session, peopl
     assert (done.assignee_id, other.assignee_id) == (ben.id, people["dev"].id)
 
 
-def test_a_round_that_is_under_way_goes_on(office: Session, people: Any) -> None:
+def test_a_reassignment_round_under_way_goes_on(office: Session, people: Any) -> None:
     about, (ana, ben, dev) = lead(office), (people[name].id for name in ("ana", "ben", "dev"))
-    taken(office, about)
+    assigned_to_delegate(office, about)
     late = task(office, about, people["ben"], tried=[ana, dev])
     returned(office)
     assert (late.assignee_id, late.tried, late.due_on) == (ana, [dev, ben], NOW)
 
 
-def test_what_was_given_to_somebody_else_stays_there(office: Session, people: Any) -> None:
+def test_a_record_assigned_to_someone_else_stays_there(office: Session, people: Any) -> None:
     about = lead(office)
-    taken(office, about)
+    assigned_to_delegate(office, about)
     assignment.assign(office, about, assignment.NewAssignee(people["dev"].id, "direct"), Stamp(None, NOW + HOUR))
     assert returned(office) == [] and about.assignee_id == people["dev"].id
 
 
-def test_what_has_ended_stays_with_who_ended_it(office: Session, people: Any) -> None:
+def test_an_ended_record_stays_with_the_delegate(office: Session, people: Any) -> None:
     about = ticket(office, meaning="closed")
-    taken(office, about)
+    assigned_to_delegate(office, about)
     assert returned(office) == [] and about.assignee_id == people["ben"].id
 
 
 @pytest.mark.parametrize("columns", [{"active": False}, {"available": False}, {"away_until": LATER + DAY}])
-def test_nothing_goes_back_to_who_still_takes_no_work(office: Session, people: Any, columns: Any) -> None:
-    taken(office, lead(office))
+def test_nothing_goes_back_to_a_user_who_still_takes_no_work(office: Session, people: Any, columns: Any) -> None:
+    assigned_to_delegate(office, lead(office))
     for name, value in columns.items():
         setattr(people["ana"], name, value)
     assert returned(office) == []
 
 
-def test_who_comes_back_early_gets_it_at_once(office: Session, people: Any) -> None:
-    taken(office, lead(office))
+def test_an_early_return_gets_the_record_at_once(office: Session, people: Any) -> None:
+    assigned_to_delegate(office, lead(office))
     people["ana"].leave_to = NOW + HOUR
     assert returned(office, NOW + HOUR) == ["returned"]
 
 
-def test_the_stead_may_have_ended_between_search_and_lock(office: Session, people: Any) -> None:
+def test_a_record_reassigned_between_search_and_lock_is_skipped(office: Session, people: Any) -> None:
     about = ticket(office)
-    stretch = taken(office, about)
+    assigned = assigned_to_delegate(office, about)
     assignment.assign(office, about, assignment.NewAssignee(people["dev"].id, "direct"), Stamp(None, LATER))
     office.commit()
-    assert leave_return.return_record(office, stretch.id, LATER) == "skipped"
+    assert leave_return.return_record(office, assigned.id, LATER) == "skipped"
     assert office.get_one(Ticket, about.id).assignee_id == people["dev"].id
 
 
-def test_of_many_who_hand_back_at_once_one_does(maria: World) -> None:
+def test_of_several_simultaneous_returns_one_succeeds(maria: World) -> None:
     ben = maria.people["ben"].id
     ana = maria.session.get_one(User, maria.people["ana"].id)
     ana.leave_from, ana.leave_to, ana.delegate_id = NOW - DAY, NOW + DAY, ben
     maria.session.commit()
     about = maria.make.lead(None, assign_to_role="Sales User")
-    (stretch,) = maria.rows(select(Assignment.id).where(Assignment.stead_of_id == ana.id))
-    answers = at_once(maria, [lambda session: leave_return.return_record(session, stretch, LATER)] * 6)
+    (assigned,) = maria.rows(select(Assignment.id).where(Assignment.stead_of_id == ana.id))
+    answers = at_once(maria, [lambda session: leave_return.return_record(session, assigned, LATER)] * 6)
     assert sorted(answers) == ["returned", *["skipped"] * 5]
-    told = maria.rows(select(Notification.user_id).where(Notification.at == LATER))
-    assert sorted(told) == sorted([ana.id, ben]) and maria.fresh(about).assignee_id == ana.id
+    notified = maria.rows(select(Notification.user_id).where(Notification.at == LATER))
+    assert sorted(notified) == sorted([ana.id, ben]) and maria.fresh(about).assignee_id == ana.id

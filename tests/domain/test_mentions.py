@@ -50,7 +50,7 @@ def test_each_is_told_once_and_the_author_never(office):
     line = timeline.write(office, about, "note", Stamp(ana.id, NOW), text="@ana @mia")
     office.flush()
     for _ in range(2):
-        mentions.notify(office, line, about, [ana.id, mia.id], [ben.id, mia.id], NOW)
+        mentions.notify(office, line, about, mentions.NoteRecipients([ana.id, mia.id], [ben.id, mia.id]), NOW)
     assert told(office) == [(mia.id, "mention"), (ben.id, "comment")]
 
 

@@ -1,4 +1,4 @@
-"""How people want to be told: only what differs from the default is kept."""
+"""Notice choices of users: only what differs from the default is stored."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from app.models import Delivery, Notification
 from tests.makers import NOW, lead, user
 
 
-def test_what_is_as_shipped_is_not_kept():
+def test_default_choices_are_not_stored():
     table = {kind: dict(notices.CHANNELS) for kind in notices.KINDS}
     assert notices.non_default_choices(table) is None
     table["mention"] = {"bell": True, "screen": False, "email": True}
@@ -19,13 +19,13 @@ def test_what_is_as_shipped_is_not_kept():
 
 
 @pytest.mark.parametrize("table", [{"gossip": {}}, {"mention": {"pigeon": True}}, {"mention": {"bell": "yes"}}])
-def test_nobody_chooses_what_there_is_not(table):
+def test_unknown_kinds_and_channels_are_refused(table):
     with pytest.raises(RuleBroken):
         notices.non_default_choices(table)
 
 
-def test_who_wants_no_bell_finds_it_as_read_and_gets_his_mail(office):
+def test_without_the_panel_a_notice_is_read_at_once_and_still_mailed(office):
     ana, about = user(office, "ana", notice_choices={"assigned": {"bell": False, "email": True}}), lead(office)
-    notices.notify(office, [ana.id], "assigned", "k", about, None, NOW, number=about.number)
+    notices.notify(office, notices.NoticeEvent("assigned", "k", (ana.id,), {"number": about.number}, about), NOW)
     assert office.scalars(select(Notification.read_on)).one() == NOW
     assert office.execute(select(Delivery.channel, Delivery.state)).one() == ("email", "queued")

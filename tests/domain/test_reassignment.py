@@ -1,4 +1,4 @@
-"""Overdue tasks move to the next colleague: once, all of a record together, and only while the office is open."""
+"""Reassignment of overdue tasks: once, all of a record together, and only while the office is open."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ SATURDAY = NOW - 2 * DAY
 
 @pytest.fixture
 def people(session: Session) -> dict[str, Any]:
-    """Ana and Ben sell, Mia is above Ana, Cleo supports, Ada is admin."""
+    """Ana and Ben are in sales, Mia is Ana's manager, Cleo is in support, Ada is an admin."""
     mia = makers.user(session, "mia", "Sales Manager")
     made = {"mia": mia, "ana": makers.user(session, "ana", "Sales User", manager_id=mia.id)}
     made["ben"] = makers.user(session, "ben", "Sales User")
@@ -63,7 +63,7 @@ def reassign(session: Session, record: Any, now: Any = NOW, office: Any = ALWAYS
     return reassign_many(session, [(kind, record.id)], pass_at(now, office, TERMS))[0]
 
 
-def told(session: Session, kind: str) -> list[int]:
+def notified(session: Session, kind: str) -> list[int]:
     query = select(Notification.user_id).where(Notification.kind == kind).order_by(Notification.user_id)
     return list(session.scalars(query))
 
@@ -71,19 +71,19 @@ def told(session: Session, kind: str) -> list[int]:
 @pytest.mark.parametrize(
     ("late", "found"), [(29 * MINUTE, False), (30 * MINUTE, False), (31 * MINUTE, True), (20 * DAY, True)]
 )
-def test_a_task_is_watched_until_the_grace_has_passed(session, people, late, found):
+def test_a_task_is_due_for_reassignment_after_the_grace_time(session, people, late, found):
     lead = makers.lead(session, people["ana"])
     makers.task(session, lead, due_on=NOW - late)
     assert due_records(session, NOW, 30, ALWAYS_OPEN, 100) == ([("lead", lead.id)] if found else [])
 
 
 @pytest.mark.parametrize("status", ["Backlog", "Done", "Canceled"])
-def test_a_task_that_is_not_being_done_stays_where_it_is(session, people, status):
+def test_a_task_that_is_not_active_stays_where_it_is(session, people, status):
     makers.task(session, makers.lead(session, people["ana"]), due_on=NOW - DAY, status=status)
     assert due_records(session, NOW, 30, ALWAYS_OPEN, 100) == []
 
 
-def test_the_grace_is_counted_in_office_time(session, people):
+def test_the_grace_time_counts_office_time(session, people):
     """Due on Friday at 17:50, ten minutes before closing: on Monday at 9:20 it is 30 minutes late, not three days."""
     monday_920 = NOW - 40 * MINUTE
     lead = makers.lead(session, people["ana"])
@@ -92,7 +92,7 @@ def test_the_grace_is_counted_in_office_time(session, people):
     assert due_records(session, monday_920 + MINUTE, 30, OFFICE, 100) == [("lead", lead.id)]
 
 
-def test_nothing_moves_while_the_office_is_closed(session, people):
+def test_nothing_is_reassigned_while_the_office_is_closed(session, people):
     makers.task(session, makers.lead(session, people["ana"]), due_on=NOW - 10 * DAY)
     assert due_records(session, SATURDAY, 30, OFFICE, 100) == []
     assert len(due_records(session, SATURDAY, 30, ALWAYS_OPEN, 100)) == 1
@@ -127,14 +127,14 @@ def test_an_overdue_task_goes_to_the_next_in_turn(session, people):
     assert reassign(session, lead, office=OFFICE) == "skipped"
 
 
-def test_old_and_new_assignee_hear_of_it_once(session, people):
+def test_old_and_new_assignee_are_notified_once(session, people):
     lead = makers.lead(session, people["ana"])
     makers.task(session, lead, due_on=NOW - HOUR)
     makers.task(session, lead, due_on=NOW - 2 * HOUR)
     reassign(session, lead)
-    assert told(session, "task_taken") == [people["ana"].id]
-    assert told(session, "task_assigned") == [people["ben"].id]
-    assert told(session, "assigned") == told(session, "unassigned") == []
+    assert notified(session, "task_taken") == [people["ana"].id]
+    assert notified(session, "task_assigned") == [people["ben"].id]
+    assert notified(session, "assigned") == notified(session, "unassigned") == []
 
 
 def test_all_overdue_tasks_of_a_record_go_to_the_same_person(session, people):
@@ -147,7 +147,7 @@ def test_all_overdue_tasks_of_a_record_go_to_the_same_person(session, people):
     assert early.assignee_id == people["ana"].id
 
 
-def test_the_timeline_says_it_in_one_line_and_keeps_the_reason(session, people):
+def test_the_timeline_has_one_line_and_the_assignment_its_reason(session, people):
     lead = makers.lead(session, people["ana"])
     makers.task(session, lead, due_on=NOW - HOUR)
     reassign(session, lead)
@@ -157,7 +157,7 @@ def test_the_timeline_says_it_in_one_line_and_keeps_the_reason(session, people):
     assert decision["candidates"] == [people["ana"].id, people["ben"].id]
 
 
-def test_a_task_that_somebody_else_has_comes_to_who_has_the_record(session, people):
+def test_a_task_of_another_user_goes_to_the_records_assignee(session, people):
     lead = makers.lead(session, people["ben"])
     makers.task(session, lead, people["ana"], NOW - HOUR)
     assert reassign(session, lead) == "reassigned"
@@ -165,7 +165,7 @@ def test_a_task_that_somebody_else_has_comes_to_who_has_the_record(session, peop
     assert session.scalars(select(Activity.kind)).all() == ["assignment"]
 
 
-def test_a_ticket_goes_round_in_support_and_a_record_in_its_own_role(session, people):
+def test_a_ticket_goes_to_support_and_a_record_to_its_own_role(session, people):
     dee = makers.user(session, "dee", "Support User")
     ticket = makers.ticket(session, people["cleo"])
     lead = makers.lead(session, people["ana"], assigned_role="Support User")
@@ -176,13 +176,13 @@ def test_a_ticket_goes_round_in_support_and_a_record_in_its_own_role(session, pe
     assert lead.assignee_id == people["cleo"].id
 
 
-def test_when_everybody_had_it_the_managers_and_admins_hear_of_it_once(session, people):
+def test_when_no_one_is_left_managers_and_admins_are_notified_once(session, people):
     lead = makers.lead(session, people["ana"])
     task = makers.task(session, lead, due_on=NOW - HOUR, tried=[people["ben"].id])
     assert reassign(session, lead) == "exhausted"
     assert (task.exhausted, lead.exhausted_task_id) == (True, task.id)
     assert task.assignee_id == people["ana"].id
-    assert told(session, "exhausted") == [people["mia"].id, people["ada"].id]
+    assert notified(session, "exhausted") == [people["mia"].id, people["ada"].id]
     assert session.scalars(select(Activity)).one().payload["what"] == "exhausted"
     assert due_records(session, NOW, 30, ALWAYS_OPEN, 100) == []
 
@@ -196,7 +196,7 @@ def test_deactivated_colleagues_are_no_candidates(session, people):
     assert {"user": people["ben"].id, "why": "deactivated"} in decision["skipped"]
 
 
-def test_a_role_that_is_gone_is_written_down_and_stops_nobody(session, people):
+def test_a_missing_role_counts_as_no_one_left(session, people):
     lead = makers.lead(session, people["ana"], assigned_role="Telephone Team")
     makers.task(session, lead, due_on=NOW - HOUR)
     assert reassign(session, lead) == "exhausted"
@@ -204,7 +204,7 @@ def test_a_role_that_is_gone_is_written_down_and_stops_nobody(session, people):
 
 
 @pytest.mark.parametrize("change", [{"due_on": NOW + DAY}, {"status": "Done"}, {"assignee_id": 2}])
-def test_the_flag_goes_by_itself_when_somebody_acts(session, people, change):
+def test_a_change_of_the_task_clears_the_exhausted_flag(session, people, change):
     lead = makers.lead(session, people["ben"])
     task = makers.task(session, lead, due_on=NOW - HOUR, tried=[people["ana"].id])
     assert reassign(session, lead) == "exhausted"
@@ -214,7 +214,7 @@ def test_the_flag_goes_by_itself_when_somebody_acts(session, people, change):
     assert (task.exhausted, task.tried, lead.exhausted_task_id) == (False, [], None)
 
 
-def test_the_flag_of_the_record_stays_while_another_task_is_exhausted(session, people):
+def test_the_records_flag_stays_while_another_task_is_exhausted(session, people):
     lead = makers.lead(session, people["ana"])
     first, second = (
         makers.task(session, lead, due_on=NOW - late, tried=[people["ben"].id]) for late in (2 * HOUR, HOUR)
@@ -226,7 +226,7 @@ def test_the_flag_of_the_record_stays_while_another_task_is_exhausted(session, p
     assert lead.exhausted_task_id == second.id
 
 
-def test_the_settings_of_the_manager_count(session):
+def test_the_business_settings_apply(session):
     session.add(BusinessSetting(key="grace_minutes", value=5))
     session.flush()
     assert load_terms(session) == ReassignmentTerms(grace_minutes=5, retry_minutes=540)
@@ -250,7 +250,7 @@ def by() -> ReassignmentPass:
     return pass_at(NOW, ALWAYS_OPEN, TERMS)
 
 
-def test_a_chunk_deals_with_leads_and_tickets_of_several_roles(session, people, by):
+def test_a_chunk_can_mix_leads_tickets_and_roles(session, people, by):
     dee = makers.user(session, "dee", "Support User")
     records = [
         makers.lead(session, people["ana"]),
@@ -265,7 +265,7 @@ def test_a_chunk_deals_with_leads_and_tickets_of_several_roles(session, people, 
     assert [record.assignee_id for record in records] == [people["ben"].id, dee.id, people["cleo"].id, people["ana"].id]
 
 
-def test_a_chunk_answers_for_each_in_the_order_asked(session, people, by):
+def test_a_chunk_returns_results_in_the_order_given(session, people, by):
     late, ended, early = (makers.lead(session, people["ana"], meaning) for meaning in ("new", "junk", "new"))
     for lead, due_on in ((late, NOW - HOUR), (ended, NOW - HOUR), (early, NOW)):
         makers.task(session, lead, due_on=due_on)
@@ -274,12 +274,12 @@ def test_a_chunk_answers_for_each_in_the_order_asked(session, people, by):
     assert reassign_many(session, asked, by) == ["skipped"] * 4
 
 
-def test_everybody_of_a_chunk_who_has_nobody_left_is_told_of_with_one_look_at_the_people(session, people, by):
+def test_all_exhausted_records_of_a_chunk_notify_managers_and_admins(session, people, by):
     leads = [makers.lead(session, people["ana"]) for _ in range(3)]
     for lead in leads:
         makers.task(session, lead, due_on=NOW - HOUR, tried=[people["ben"].id])
     assert reassign_many(session, [("lead", lead.id) for lead in leads], by) == ["exhausted"] * 3
-    assert Counter(told(session, "exhausted")) == {people["mia"].id: 3, people["ada"].id: 3}
+    assert Counter(notified(session, "exhausted")) == {people["mia"].id: 3, people["ada"].id: 3}
     assert all(lead.exhausted_task_id for lead in leads)
 
 
@@ -304,7 +304,7 @@ def test_a_save_with_the_old_version_of_a_moved_task_is_refused(session, people)
     assert (task.version, lead.version) == (seen[0] + 1, seen[1] + 1)
 
 
-def test_both_stretches_of_a_moved_lead_are_true(session, people):
+def test_a_reassigned_lead_has_a_closed_and_an_open_assignment(session, people):
     lead = makers.lead(session, people["ana"])
     open_assignment(session, lead, NewAssignee(people["ana"].id, "created"), Stamp(None, NOW - DAY))
     makers.task(session, lead, due_on=NOW - HOUR)
@@ -336,7 +336,7 @@ def test_the_job_moves_tasks_while_the_office_is_open(session, people, now, move
     assert len(work.chunks()) == moves
 
 
-# --- MariaDB: who holds a row keeps it
+# --- MariaDB: locked rows
 
 
 @pytest.fixture
@@ -346,8 +346,8 @@ def maria(mariadb_url: str) -> Iterator[Any]:
     engine.dispose()
 
 
-def laid(session: Session) -> list[Task]:
-    """Ana's two leads with an overdue task each, and Ben who could take them."""
+def overdue_tasks(session: Session) -> list[Task]:
+    """Ana's two leads with an overdue task each, and Ben, who could take them."""
     ana = makers.user(session, "ana", "Sales User")
     makers.user(session, "ben", "Sales User")
     made = [makers.task(session, makers.lead(session, ana), due_on=NOW - HOUR) for _ in range(2)]
@@ -356,9 +356,9 @@ def laid(session: Session) -> list[Task]:
 
 
 @pytest.mark.parametrize("held", [Lead, Task])
-def test_what_somebody_holds_waits_for_the_next_minute_and_stops_nobody(maria, by, held):
+def test_locked_rows_wait_for_the_next_run_and_block_nothing(maria, by, held):
     with makers.opened(maria) as session, makers.opened(maria) as other:
-        tasks_of = laid(session)
+        tasks_of = overdue_tasks(session)
         places = [("lead", task.lead_id) for task in tasks_of]
         mine = tasks_of[0].lead_id if held is Lead else tasks_of[0].id
         other.scalars(select(held).where(held.id == mine).with_for_update()).one()
@@ -368,19 +368,19 @@ def test_what_somebody_holds_waits_for_the_next_minute_and_stops_nobody(maria, b
         assert reassign_many(session, places, by) == ["reassigned", "skipped"]
 
 
-def test_of_two_chunks_at_once_the_second_waits_for_the_pointer_and_finds_nothing(maria, by):
+def test_of_two_simultaneous_chunks_the_second_waits_and_finds_nothing(maria, by):
     with makers.opened(maria) as session, makers.opened(maria) as other, ThreadPoolExecutor(1) as pool:
-        places = [("lead", task.lead_id) for task in laid(session)]
+        places = [("lead", task.lead_id) for task in overdue_tasks(session)]
         assert reassign_many(session, places, by) == ["reassigned"] * 2
         second = pool.submit(reassign_many, other, places, by)
-        eventually(lambda: waits(maria), "nobody waits for the pointer")
+        eventually(lambda: is_waiting(maria), "nothing waits for the pointer")
         session.commit()
         assert second.result() == ["skipped"] * 2
         other.rollback()
 
 
-def waits(engine: Any) -> bool:
-    """Whether somebody's statement for the pointer of a role is not answered."""
+def is_waiting(engine: Any) -> bool:
+    """Whether a statement waits for the pointer of a role."""
     with engine.connect() as connection:
         asked = select(func.count()).select_from(text("information_schema.processlist"))
         mine = text("db = DATABASE() AND id <> CONNECTION_ID() AND info LIKE '%round_robin%FOR UPDATE%'")
@@ -389,7 +389,7 @@ def waits(engine: Any) -> bool:
 
 def test_a_kill_in_the_middle_of_a_chunk_leaves_nothing_half_done(maria, by):
     with makers.opened(maria) as session:
-        places = [("lead", task.lead_id) for task in laid(session)]
+        places = [("lead", task.lead_id) for task in overdue_tasks(session)]
         reassign_many(session, places, by)
         session.connection().connection.dbapi_connection.close()  # what the server sees of a kill
         session.invalidate()
@@ -403,8 +403,8 @@ def test_a_kill_in_the_middle_of_a_chunk_leaves_nothing_half_done(maria, by):
 TASKS, SELLERS = 400, 6
 
 
-def test_each_task_moves_once_whoever_is_killed(mariadb_url: str, tmp_path: Path):
-    """One transaction a chunk, row locks that are skipped, event keys: nothing twice, nothing lost."""
+def test_each_task_is_reassigned_once_whichever_process_is_killed(mariadb_url: str, tmp_path: Path):
+    """One transaction per chunk, skipped row locks, event keys: nothing twice, nothing lost."""
     engine = makers.database(mariadb_url)
     with makers.opened(engine) as session:
         ana = makers.user(session, "ana", "Sales User")
@@ -451,7 +451,7 @@ def _assert_each_once(session: Session, ana: int) -> None:
 
 
 def _pass_after_pass(url: str, go: Path) -> None:
-    """What one of the processes does: passes of its own, without the claim of the slot, until nothing is overdue."""
+    """The work of one process: runs of its own, without claiming slots, until nothing is overdue."""
     engine = makers.create_engine(url, isolation_level="READ COMMITTED")
     runner = job_runner.Runner(sessionmaker(engine, expire_on_commit=False))
     slow = job_runner.Job("reassign overdue tasks", job_runner.every_minute, _slowly)
@@ -467,8 +467,7 @@ def _pass_after_pass(url: str, go: Path) -> None:
 
 
 def _slowly(session: Session, at: job_runner.JobPass) -> job_runner.Work:
-    """The real work in small chunks, in another order for each process, with a moment in which a kill meets an open
-    transaction."""
+    """The real work in small chunks, in random order, with a pause in which a kill meets an open transaction."""
     work = jobs.SCHEDULE[0].work(session, at)
     items = random.sample(list(work.items), k=len(list(work.items)))
 

@@ -1,4 +1,4 @@
-"""Reminder habits: what can be typed, and that a change of mind arms the open tasks anew without a new version."""
+"""Reminder offsets: what can be entered, and that a change reschedules open tasks without a new version."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.makers import DAY, HOUR, MINUTE, NOW
 
 
 def task(session: Session, due_in: timedelta, status: str = "Todo") -> Any:
-    """Ana's task, armed for the house's offsets; she is made with the first."""
+    """Ana's task with the default reminders; the first call creates Ana."""
     ana = session.scalars(select(User)).first() or makers.user(session, "ana", "Sales User")
     made = makers.task(session, makers.lead(session, ana), due_on=None, status=status)
     made.set_due(NOW + due_in, (60, 5), NOW)
@@ -29,12 +29,12 @@ def task(session: Session, due_in: timedelta, status: str = "Todo") -> Any:
     "typed, offsets",
     [("", None), ("  ", None), ("60, 5", [60, 5]), ("5 60", [60, 5]), ("5,5", [5]), ("10080", [10080])],
 )
-def test_minutes_as_people_type_them(typed: str, offsets: list[int] | None) -> None:
+def test_offsets_can_be_entered_in_several_ways(typed: str, offsets: list[int] | None) -> None:
     assert parse_offsets(typed) == offsets
 
 
 @pytest.mark.parametrize("typed", ["soon", "0", "-5", "10081", "1 2 3 4 5 6", "5.5", "٥", "9" * 50])
-def test_other_words_are_no_minutes(typed: str) -> None:
+def test_invalid_offsets_are_refused(typed: str) -> None:
     with pytest.raises(RuleBroken, match="numbers of minutes"):
         parse_offsets(typed)
 
@@ -49,7 +49,7 @@ def test_other_words_are_no_minutes(typed: str) -> None:
         (-30 * MINUTE, (60,), 30 * MINUTE),
     ],
 )
-def test_new_offsets_arm_a_task_for_what_still_lies_ahead(session, due_in, offsets, next_in):
+def test_new_offsets_schedule_the_next_reminder_ahead(session, due_in, offsets, next_in):
     made = task(session, due_in)
     before = made.version
     assert reschedule(session, made.assignee_id, offsets, NOW) == 1
@@ -58,7 +58,7 @@ def test_new_offsets_arm_a_task_for_what_still_lies_ahead(session, due_in, offse
 
 
 @pytest.mark.parametrize("due_in, status", [(-2 * HOUR, "Todo"), (HOUR, "Todo"), (DAY, "Done")])
-def test_overdue_due_this_minute_and_closed_tasks_stay(session, due_in, status):
+def test_overdue_closed_and_currently_due_tasks_are_not_rescheduled(session, due_in, status):
     made = task(session, due_in, status)
     before = made.remind_on
     assert reschedule(session, made.assignee_id, (30,), NOW) == 0
@@ -66,7 +66,7 @@ def test_overdue_due_this_minute_and_closed_tasks_stay(session, due_in, status):
     assert made.remind_on == before
 
 
-def arm_many(session: Session) -> None:
+def check_many(session: Session) -> None:
     mine, other = [task(session, DAY + n * MINUTE) for n in range(230)], task(session, DAY)
     other.assignee_id = None
     session.flush()
@@ -78,12 +78,12 @@ def arm_many(session: Session) -> None:
     assert other.remind_on == other.due_on - HOUR
 
 
-def test_many_tasks_are_armed_and_nobody_elses(session: Session) -> None:
-    arm_many(session)
+def test_many_tasks_are_rescheduled_and_no_one_elses(session: Session) -> None:
+    check_many(session)
 
 
-def test_mariadb_arms_them_the_same_way(mariadb_url: str) -> None:
+def test_mariadb_reschedules_them_the_same_way(mariadb_url: str) -> None:
     engine = makers.database(mariadb_url)
     with makers.opened(engine) as session:
-        arm_many(session)
+        check_many(session)
     engine.dispose()

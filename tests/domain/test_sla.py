@@ -1,4 +1,4 @@
-"""The SLA clock: counted in office time, standing still while the customer is awaited, begun anew, never gamed."""
+"""The SLA clock: due times in office time, pauses, first replies, restarts and changes of priority."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def at(text: str, zone: str = ZONE) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
 
 
-def taken(now: datetime = NOW, terms: SlaTerms = TERMS, meaning: str = "new", priority: str = "Medium") -> Ticket:
+def new_ticket(now: datetime = NOW, terms: SlaTerms = TERMS, meaning: str = "new", priority: str = "Medium") -> Ticket:
     """A new ticket, in no database."""
     ticket = Ticket(priority=priority, status=TicketStatus(meaning=meaning))
     sla.start_clock(ticket, terms, now)
@@ -54,7 +54,7 @@ def move(ticket: Any, new: str, now: datetime, terms: SlaTerms = TERMS, by: int 
     sla.apply_move(ticket, Move(old, new, by, now), terms)
 
 
-# --- When it is owed
+# --- Due times
 
 
 @pytest.mark.parametrize(
@@ -62,46 +62,46 @@ def move(ticket: Any, new: str, now: datetime, terms: SlaTerms = TERMS, by: int 
     [
         *((INDIA, at("2026-11-23 10:00"), 120, at("2026-11-23 12:00")),),  # within the day
         *((INDIA, at("2026-11-23 17:00"), 120, at("2026-11-25 10:00")),),  # a night and a holiday
-        *((INDIA, at("2026-11-25 22:00"), 60, at("2026-11-26 10:00")),),  # taken at night
+        *((INDIA, at("2026-11-25 22:00"), 60, at("2026-11-26 10:00")),),  # created at night
         *((INDIA, at("2026-11-27 12:00"), 120, at("2026-11-30 10:00")),),  # a half-day and a weekend
-        *((INDIA, at("2026-11-28 12:00"), 540, at("2026-11-30 18:00")),),  # a whole working day, taken on Saturday
+        *((INDIA, at("2026-11-28 12:00"), 540, at("2026-11-30 18:00")),),  # a whole working day, created on Saturday
         # the clocks go forward on 8 March 2026 at 2:00, and back on 1 November at 2:00
         *((NEW_YORK, at("2026-03-08 01:00", "America/New_York"), 120, at("2026-03-08 04:00", "America/New_York")),),
         *((NEW_YORK, at("2026-11-01 00:30", "America/New_York"), 120, datetime(2026, 11, 1, 6, 30, tzinfo=UTC)),),
     ],
 )
-def test_a_promise_is_counted_in_office_time(office, start, minutes, due):
-    ticket = taken(start, SlaTerms(office, {("ticket", ""): (minutes, None)}))
+def test_due_times_count_office_time(office, start, minutes, due):
+    ticket = new_ticket(start, SlaTerms(office, {("ticket", ""): (minutes, None)}))
     assert (ticket.reply_due_on, ticket.resolve_due_on, ticket.sla_started_on) == (due, None, start)
 
 
 @pytest.mark.parametrize("priority, minutes", [("Urgent", (30, 240)), ("Medium", (120, 1080)), ("Low", (120, 1080))])
-def test_a_priority_without_a_target_of_its_own_has_that_of_any(priority, minutes):
-    ticket = taken(terms=SlaTerms(ALWAYS_OPEN, TARGETS), priority=priority)
+def test_a_priority_without_its_own_target_uses_the_target_of_any(priority, minutes):
+    ticket = new_ticket(terms=SlaTerms(ALWAYS_OPEN, TARGETS), priority=priority)
     assert (ticket.reply_due_on, ticket.resolve_due_on) == tuple(NOW + each * MINUTE for each in minutes)
 
 
 @pytest.mark.parametrize("terms", [sla.NO_TERMS, SlaTerms(SHUT, TARGETS)])
-def test_without_a_policy_or_an_office_that_opens_nothing_is_promised(terms):
-    ticket = taken(terms=terms)
+def test_without_a_policy_or_office_hours_nothing_is_due(terms):
+    ticket = new_ticket(terms=terms)
     assert (ticket.reply_due_on, ticket.resolve_due_on, ticket.sla_on) == (None, None, None)
     move(ticket, "waiting", NOW + HOUR, terms)
     move(ticket, "resolved", NOW + DAY, terms)
     assert ticket.resolve_late_on is None
 
 
-def test_people_are_warned_when_three_quarters_of_the_office_time_are_over():
-    assert taken(at("2026-11-23 17:00")).sla_on == at("2026-11-25 09:30")
+def test_the_warning_comes_after_three_quarters_of_the_office_time():
+    assert new_ticket(at("2026-11-23 17:00")).sla_on == at("2026-11-25 09:30")
 
 
-# --- It stands still
+# --- Pauses
 
 
 @settings(deadline=None)
 @given(st.lists(st.integers(0, 4 * 86_400_000_000), min_size=2, max_size=8), st.sampled_from([INDIA, NEW_YORK]))
-def test_as_much_is_left_after_a_pause_as_before_it(gaps, office):
+def test_a_pause_leaves_as_much_time_as_before(gaps, office):
     terms = SlaTerms(office, {("ticket", ""): (6000, 60_000)})
-    ticket, now = taken(terms=terms), NOW
+    ticket, now = new_ticket(terms=terms), NOW
     for n, gap in enumerate(gaps):
         now += timedelta(microseconds=gap)
         before = left(ticket, office, ticket.paused_on or now)
@@ -110,7 +110,7 @@ def test_as_much_is_left_after_a_pause_as_before_it(gaps, office):
 
 
 def left(ticket: Ticket, office: office_hours.Office, now: datetime) -> list[timedelta]:
-    """The office time that is left of both promises; negative when late."""
+    """The office time that is left until both deadlines; negative when late."""
     owed = (ticket.reply_due_on, ticket.resolve_due_on)
     return [
         office_hours.open_time_between(office, now, due) - office_hours.open_time_between(office, due, now)
@@ -118,8 +118,8 @@ def left(ticket: Ticket, office: office_hours.Office, now: datetime) -> list[tim
     ]
 
 
-def test_a_paused_clock_asks_for_no_look_and_a_running_one_does():
-    ticket = taken()
+def test_a_paused_clock_is_not_checked_and_a_running_one_is():
+    ticket = new_ticket()
     move(ticket, "waiting", NOW + HOUR, by=None)
     assert (ticket.paused_on, ticket.sla_on) == (NOW + HOUR, None)
     move(ticket, "open", NOW + 2 * HOUR, by=None)
@@ -127,7 +127,7 @@ def test_a_paused_clock_asks_for_no_look_and_a_running_one_does():
     assert (ticket.sla_on, ticket.reply_due_on) == (NOW + 150 * MINUTE, NOW + 3 * HOUR)
 
 
-def test_from_one_waiting_status_to_another_it_goes_on_standing_still():
+def test_a_move_between_waiting_statuses_keeps_the_clock_paused():
     lead = Lead(status=TicketStatus(meaning="scheduled"))
     sla.start_clock(lead, TERMS, NOW)
     sla.apply_move(lead, Move("scheduled", "waiting", None, NOW + HOUR), TERMS)
@@ -135,20 +135,20 @@ def test_from_one_waiting_status_to_another_it_goes_on_standing_still():
     assert (lead.reply_due_on, lead.paused_seconds, lead.paused_on) == (NOW + 4 * HOUR, 7200, None)
 
 
-def test_what_was_broken_before_a_pause_stays_as_late_as_it_was():
-    ticket = taken(terms=SlaTerms(ALWAYS_OPEN, TARGETS))
+def test_a_breach_before_a_pause_stays_as_late_as_it_was():
+    ticket = new_ticket(terms=SlaTerms(ALWAYS_OPEN, TARGETS))
     ticket.reply_late_on = ticket.reply_due_on
     move(ticket, "waiting", NOW + 3 * HOUR, SlaTerms(ALWAYS_OPEN, TARGETS), by=None)
     move(ticket, "open", NOW + 10 * HOUR, SlaTerms(ALWAYS_OPEN, TARGETS), by=None)
     assert ticket.reply_due_on == ticket.reply_late_on == NOW + 9 * HOUR
 
 
-# --- Answers and ends
+# --- First replies and ends
 
 
 @pytest.mark.parametrize("after, late", [(2 * HOUR, None), (2 * HOUR + MINUTE, NOW + 2 * HOUR)])
-def test_the_first_move_by_a_person_is_the_answer_in_time_or_late(after, late):
-    ticket = taken()
+def test_the_first_move_by_a_user_is_the_reply_in_time_or_late(after, late):
+    ticket = new_ticket()
     move(ticket, "open", NOW + HOUR, by=None)
     move(ticket, "working", NOW + after)
     assert (ticket.replied_on, ticket.reply_due_on, ticket.reply_late_on) == (NOW + after, None, late)
@@ -156,25 +156,25 @@ def test_the_first_move_by_a_person_is_the_answer_in_time_or_late(after, late):
 
 
 @pytest.mark.parametrize("minutes, late", [(240, None), (241, NOW + 240 * MINUTE)])
-def test_the_end_settles_the_resolution(minutes, late):
+def test_the_end_closes_the_resolution_deadline(minutes, late):
     terms = SlaTerms(ALWAYS_OPEN, {("ticket", ""): (30, 240)})
-    ticket = taken(terms=terms)
+    ticket = new_ticket(terms=terms)
     move(ticket, "resolved", NOW + minutes * MINUTE, terms)
     assert (ticket.resolve_due_on, ticket.resolve_late_on, ticket.sla_on) == (None, late, None)
     move(ticket, "closed", NOW + DAY, terms)
     assert ticket.resolve_late_on == late
 
 
-def test_waiting_does_not_make_the_end_late():
+def test_waiting_does_not_make_the_resolution_late():
     terms = SlaTerms(ALWAYS_OPEN, TARGETS)
-    ticket = taken(terms=terms)
+    ticket = new_ticket(terms=terms)
     move(ticket, "waiting", NOW + HOUR, terms)
     move(ticket, "resolved", NOW + 30 * DAY, terms)
     assert (ticket.resolve_late_on, ticket.paused_on) == (None, None)
 
 
-def test_a_reopened_ticket_begins_anew_but_was_answered():
-    ticket = taken()
+def test_a_reopened_ticket_restarts_the_clock_but_keeps_its_reply():
+    ticket = new_ticket()
     move(ticket, "resolved", NOW + 30 * DAY)
     answered = ticket.replied_on
     move(ticket, "open", NOW + 31 * DAY)
@@ -183,15 +183,15 @@ def test_a_reopened_ticket_begins_anew_but_was_answered():
     assert ticket.resolve_due_on == office_hours.add_open_time(INDIA, NOW + 31 * DAY, 1080 * MINUTE)
 
 
-def test_what_is_taken_as_ended_owes_nothing():
-    assert taken(meaning="resolved").sla_started_on is None
+def test_a_ticket_created_as_resolved_has_no_clock():
+    assert new_ticket(meaning="resolved").sla_started_on is None
 
 
 # --- Another priority
 
 
 def test_another_priority_counts_from_the_same_start_with_its_pauses():
-    ticket = taken()
+    ticket = new_ticket()
     move(ticket, "waiting", NOW + HOUR, by=None)
     move(ticket, "open", NOW + 2 * HOUR, by=None)
     ticket.priority = "Urgent"
@@ -201,21 +201,21 @@ def test_another_priority_counts_from_the_same_start_with_its_pauses():
 
 
 def test_a_priority_of_an_ended_ticket_starts_no_clock():
-    ticket = taken()
+    ticket = new_ticket()
     move(ticket, "closed", NOW + HOUR)
     ticket.priority = "Urgent"
     sla.apply_priority(ticket, TERMS)
     assert (ticket.resolve_due_on, ticket.sla_on) == (None, None)
 
 
-def test_a_policy_that_changed_does_not_touch_a_running_clock():
-    ticket = taken(terms=SlaTerms(ALWAYS_OPEN, TARGETS))
+def test_a_changed_policy_does_not_affect_a_running_clock():
+    ticket = new_ticket(terms=SlaTerms(ALWAYS_OPEN, TARGETS))
     (reply, resolve) = sla.deadlines(ticket, SlaTerms(ALWAYS_OPEN, {("ticket", ""): (1, 1)}))
     assert (reply.due_on, resolve.due_on) == (NOW + 2 * HOUR, NOW + 18 * HOUR)
     assert (reply.warn_on, resolve.warn_on) == (NOW + 90 * MINUTE, NOW + 810 * MINUTE)
 
 
-# --- Figures
+# --- Minutes left
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_a_policy_that_changed_does_not_touch_a_running_clock():
         *(("2026-11-23 12:01:59", -1), ("2026-11-23 20:00", -360), ("2026-11-24 20:00", -360)),
     ],
 )
-def test_what_is_left_is_told_in_office_minutes(now, minutes):
+def test_minutes_left_count_office_time(now, minutes):
     assert sla.minutes_left(INDIA, at("2026-11-23 12:00"), at(now)) == minutes
 
 
@@ -247,14 +247,14 @@ def policies(office: Session) -> Session:
     return office
 
 
-def test_the_terms_are_read_as_managers_set_them(policies):
+def test_terms_are_loaded_from_policies_and_settings(policies):
     terms = sla.load_terms(policies, ZONE)
     assert terms.targets == {("ticket", ""): (60, 480), ("ticket", "High"): (30, 240)}
     assert (terms.warning_percent, terms.escalation_minutes) == (75, 60)
     assert terms.office == office_hours.Office(ZoneInfo(ZONE), OFFICE.ranges, frozenset({date(2026, 11, 24)}))
 
 
-def contact(session: Session, ticket: Ticket, how: str, by: Any, now: datetime) -> None:
+def add_contact(session: Session, ticket: Ticket, how: str, by: Any, now: datetime) -> None:
     """A call or a message about the ticket."""
     if how == "message":
         messages.enqueue(
@@ -275,19 +275,19 @@ def contact(session: Session, ticket: Ticket, how: str, by: Any, now: datetime) 
         ("message", None, HOUR, False, None),
     ],
 )
-def test_a_call_or_message_of_a_person_is_an_answer(office, how, by_whom, after, answered, late):
+def test_a_call_or_message_of_a_user_is_a_first_reply(office, how, by_whom, after, answered, late):
     cleo = makers.user(office, "cleo", "Support User")
     ticket = tickets.create(
         office, {"subject_ids": [1]}, ChangeContext(cleo.id, NOW, sla_terms=SlaTerms(ALWAYS_OPEN, TARGETS))
     )
     version = ticket.version
-    contact(office, ticket, how, cleo.id if by_whom else None, NOW + after)
+    add_contact(office, ticket, how, cleo.id if by_whom else None, NOW + after)
     office.refresh(ticket)
     assert (ticket.replied_on, ticket.reply_late_on) == (NOW + after if answered else None, late)
     assert (ticket.reply_due_on is None, ticket.version) == (answered, version)
 
 
-def test_a_new_priority_of_a_ticket_sets_its_clock_anew(office):
+def test_a_new_priority_of_a_ticket_sets_new_due_times(office):
     terms = SlaTerms(ALWAYS_OPEN, TARGETS)
     ticket = tickets.create(office, {"subject_ids": [1]}, ChangeContext(None, NOW, sla_terms=terms))
     tickets.change(office, ticket, {"priority": "Urgent"}, ChangeContext(None, NOW + HOUR, sla_terms=terms))

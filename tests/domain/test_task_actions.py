@@ -31,19 +31,19 @@ NINE_TOMORROW = datetime(2026, 11, 24, 3, 30, tzinfo=UTC)
     ],
 )
 def test_a_task_is_put_off_to_a_later_moment(due_on: Any, said: str, moment: datetime) -> None:
-    assert task_actions.postponed_due_on(Task(due_on=due_on), said, NOW, INDIA) == moment
+    assert task_actions.snoozed_due_on(Task(due_on=due_on), said, NOW, INDIA) == moment
 
 
 def test_tomorrow_is_the_persons_own() -> None:
     late = datetime(2026, 11, 23, 20, tzinfo=UTC)  # in India it is the 24th already
-    assert task_actions.postponed_due_on(Task(due_on=None), "tomorrow", late, INDIA) == NINE_TOMORROW + DAY
-    assert task_actions.postponed_due_on(Task(due_on=None), "tomorrow", late, ZoneInfo("UTC")).day == 24
+    assert task_actions.snoozed_due_on(Task(due_on=None), "tomorrow", late, INDIA) == NINE_TOMORROW + DAY
+    assert task_actions.snoozed_due_on(Task(due_on=None), "tomorrow", late, ZoneInfo("UTC")).day == 24
 
 
 @pytest.mark.parametrize("said", ["", "soon", "15", "1h;drop"])
 def test_no_other_word_puts_off(said: str) -> None:
     with pytest.raises(RuleBroken, match="15 minutes"):
-        task_actions.postponed_due_on(Task(due_on=None), said, NOW, INDIA)
+        task_actions.snoozed_due_on(Task(due_on=None), said, NOW, INDIA)
 
 
 @pytest.mark.parametrize("status", ["Done", "Canceled"])

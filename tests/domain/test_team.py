@@ -1,4 +1,4 @@
-"""The team: whose turn it is, who is there, who reports to whom."""
+"""Users: round robin, availability and reporting lines."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ ABSENCES = [
 
 
 @pytest.mark.parametrize("columns, reason", ABSENCES)
-def test_why_somebody_takes_no_work(office: Session, columns: Any, reason: str | None) -> None:
+def test_why_a_user_takes_no_work(office: Session, columns: Any, reason: str | None) -> None:
     assert team.why_absent(user(office, "ana", "Sales User", **columns), NOW) == reason
 
 
-def turns(session: Session, count: int, without: frozenset[int] = frozenset()) -> list[int | None]:
+def take_turns(session: Session, count: int, without: frozenset[int] = frozenset()) -> list[int | None]:
     return [team.take_turn(session, "Sales User", NOW, without).user_id for _ in range(count)]
 
 
 def test_turns_go_round(office: Session) -> None:
     ids = [user(office, name, "Sales User").id for name in ("ana", "ben", "dev")]
-    assert turns(office, 7) == [*ids, *ids, ids[0]]
+    assert take_turns(office, 7) == [*ids, *ids, ids[0]]
 
 
-def test_a_new_colleague_joins_the_round(office: Session) -> None:
+def test_a_new_user_joins_the_round(office: Session) -> None:
     ana, ben = (user(office, name, "Sales User").id for name in ("ana", "ben"))
-    assert turns(office, 2) == [ana, ben]
+    assert take_turns(office, 2) == [ana, ben]
     dev = user(office, "dev", "Sales User").id
-    assert turns(office, 3) == [dev, ana, ben]
+    assert take_turns(office, 3) == [dev, ana, ben]
 
 
 def test_a_member_through_a_group_has_turns(office: Session) -> None:
@@ -53,10 +53,10 @@ def test_a_member_through_a_group_has_turns(office: Session) -> None:
     office.add(group)
     dev.groups = [group]
     office.flush()
-    assert turns(office, 2) == [ana.id, dev.id]
+    assert take_turns(office, 2) == [ana.id, dev.id]
 
 
-def test_the_absent_are_skipped_and_it_is_said_why(office: Session) -> None:
+def test_absent_users_are_skipped_with_the_reason(office: Session) -> None:
     ana, ben = user(office, "ana", "Sales User", available=False), user(office, "ben", "Sales User")
     decision = team.take_turn(office, "Sales User", NOW)
     assert (decision.user_id, decision.skipped) == (ben.id, {ana.id: "not available"})
@@ -66,22 +66,22 @@ def test_the_absent_are_skipped_and_it_is_said_why(office: Session) -> None:
 def test_a_delegate_takes_the_turn_during_the_leave(office: Session) -> None:
     dev = user(office, "dev", "Support User")
     user(office, "ana", "Sales User", leave_from=NOW - DAY, leave_to=NOW + DAY, delegate_id=dev.id)
-    assert turns(office, 2) == [dev.id, dev.id]
+    assert take_turns(office, 2) == [dev.id, dev.id]
 
 
 def test_an_absent_delegate_takes_no_turn(office: Session) -> None:
     dev = user(office, "dev", available=False)
     user(office, "ana", "Sales User", leave_from=NOW - DAY, delegate_id=dev.id)
-    assert turns(office, 1) == [None]
+    assert take_turns(office, 1) == [None]
 
 
-def test_who_had_it_gets_no_turn(office: Session) -> None:
+def test_excluded_users_get_no_turn(office: Session) -> None:
     ana, ben = (user(office, name, "Sales User").id for name in ("ana", "ben"))
-    assert turns(office, 2, frozenset({ana})) == [ben, ben]
-    assert turns(office, 1, frozenset({ana, ben})) == [None]
+    assert take_turns(office, 2, frozenset({ana})) == [ben, ben]
+    assert take_turns(office, 1, frozenset({ana, ben})) == [None]
 
 
-def test_a_role_that_is_not_there_is_a_sentence(office: Session) -> None:
+def test_a_missing_role_is_refused_and_an_empty_one_has_no_turn(office: Session) -> None:
     with pytest.raises(RuleBroken, match="no role named"):
         team.take_turn(office, "Nobody", NOW)
     office.add(Role(name="Empty"))
@@ -89,7 +89,7 @@ def test_a_role_that_is_not_there_is_a_sentence(office: Session) -> None:
     assert team.take_turn(office, "Empty", NOW).user_id is None
 
 
-def test_the_tree_of_reports(office: Session) -> None:
+def test_the_reporting_tree(office: Session) -> None:
     root = user(office, "root")
     mia = user(office, "mia", manager_id=root.id)
     ana = user(office, "ana", manager_id=mia.id)
@@ -98,7 +98,7 @@ def test_the_tree_of_reports(office: Session) -> None:
     assert team.managers_above(office, ana.id) == [mia.id, root.id]
 
 
-def test_nobody_reports_to_himself_through_others(office: Session) -> None:
+def test_no_one_can_report_to_themselves_through_others(office: Session) -> None:
     mia = user(office, "mia")
     ana = user(office, "ana", manager_id=mia.id)
     for manager in (mia.id, ana.id):
@@ -107,7 +107,7 @@ def test_nobody_reports_to_himself_through_others(office: Session) -> None:
     team.refuse_cycle(office, ana.id, mia.id)
 
 
-def test_a_cycle_in_the_tree_ends_the_walk(office: Session) -> None:
+def test_a_stored_cycle_does_not_loop_forever(office: Session) -> None:
     mia = user(office, "mia")
     ana = user(office, "ana", manager_id=mia.id)
     mia.manager_id = ana.id
@@ -115,7 +115,7 @@ def test_a_cycle_in_the_tree_ends_the_walk(office: Session) -> None:
     assert team.reporting_tree(office, mia.id) == {mia.id, ana.id} and team.managers_above(office, ana.id) == [mia.id]
 
 
-# --- the line, seen without moving it
+# --- previews
 
 
 def line_of(session: Session) -> team.RoundRobinLine:
@@ -124,39 +124,39 @@ def line_of(session: Session) -> team.RoundRobinLine:
     return team.load_line(session, role, pointer.last_user_id if pointer else None)
 
 
-def test_the_preview_is_what_comes_and_moves_nothing(office: Session) -> None:
+def test_the_preview_is_right_and_moves_nothing(office: Session) -> None:
     dev = user(office, "dev", "Support User")
     away = {"leave_from": NOW - DAY, "leave_to": NOW + DAY, "delegate_id": dev.id}
     user(office, "ana", "Sales User", **away)
     user(office, "ben", "Sales User", available=False)
     user(office, "cy", "Sales User")
-    turns(office, 1)
+    take_turns(office, 1)
     foreseen = team.preview_turns(line_of(office), NOW, 10)
     assert foreseen == team.preview_turns(line_of(office), NOW, 10)
     given = [team.take_turn(office, "Sales User", NOW) for _ in range(10)]
     assert foreseen == given and {each.substitute_for for each in foreseen} == {None, given[1].substitute_for}
 
 
-def test_nobody_there_is_nothing_to_foresee(office: Session) -> None:
+def test_without_available_users_the_preview_is_empty(office: Session) -> None:
     user(office, "ana", "Sales User", active=False)
     assert team.preview_turns(line_of(office), NOW, 10) == []
 
 
-def test_a_round_begins_anew_or_with_somebody(office: Session) -> None:
+def test_the_next_turn_can_be_set(office: Session) -> None:
     ids = [user(office, name, "Sales User").id for name in ("ana", "ben", "dev")]
-    turns(office, 2)
+    take_turns(office, 2)
     for chosen in (*ids, None):
         team.set_next(office, "Sales User", chosen, NOW + HOUR)
-        assert turns(office, 1) == [chosen or ids[0]]
+        assert take_turns(office, 1) == [chosen or ids[0]]
 
 
-def test_a_round_begins_with_nobody_from_elsewhere(office: Session) -> None:
+def test_the_next_turn_can_only_go_to_a_member(office: Session) -> None:
     user(office, "ana", "Sales User")
     with pytest.raises(RuleBroken, match="doesn't have the role"):
         team.set_next(office, "Sales User", user(office, "cleo", "Support User").id, NOW)
 
 
-def test_a_decision_says_until_when_somebody_is_away(office: Session) -> None:
+def test_a_decision_shows_until_when_a_user_is_absent(office: Session) -> None:
     ana = user(office, "ana", "Sales User", leave_from=NOW - DAY, leave_to=NOW + DAY)
     user(office, "ben", "Sales User")
     (skipped,) = team.take_turn(office, "Sales User", NOW).as_json()["skipped"]
@@ -164,7 +164,7 @@ def test_a_decision_says_until_when_somebody_is_away(office: Session) -> None:
 
 
 @pytest.mark.parametrize("columns, reason", ABSENCES)
-def test_who_is_there_is_the_same_in_sql(office: Session, columns: Any, reason: str | None) -> None:
+def test_availability_is_the_same_in_sql(office: Session, columns: Any, reason: str | None) -> None:
     ana = user(office, "ana", **columns)
     found = office.scalars(select(User.id).where(User.id == ana.id, *team.available(NOW))).first()
     assert (found is None) == (reason is not None)

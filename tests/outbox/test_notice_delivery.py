@@ -69,7 +69,7 @@ def choose(world: World, choices: Any) -> None:
 def notify(world: World, key: str = "k", about: Any = None, kind: str = "assigned", who: str = "ana") -> None:
     """Notify somebody of something, now."""
     users, number = [world.people[who].id], getattr(about, "number", "CRM-LEAD-2026-00001")
-    notices.notify(world.session, users, kind, key, about, None, datetime.now(UTC), number=number)
+    notices.notify(world.session, notices.NoticeEvent(kind, key, users, {"number": number}, about), datetime.now(UTC))
     world.session.commit()
 
 
@@ -126,7 +126,7 @@ def test_a_user_who_did_not_choose_email_gets_none(office, kind, who):
 
 def test_nothing_is_sent_after_a_rollback(office):
     now = datetime.now(UTC)
-    notices.notify(office.session, [office.people["ana"].id], "assigned", "k", None, None, now)
+    notices.notify(office.session, notices.NoticeEvent("assigned", "k", (office.people["ana"].id,)), now)
     office.session.flush()
     office.session.rollback()
     assert run_calls(office) == 0
@@ -313,7 +313,7 @@ def test_a_session_of_another_database_queues_nothing_here(office, tmp_path):
     engine = makers.database(f"sqlite:///{tmp_path / 'other.sqlite3'}")
     with makers.opened(engine) as session:
         ana = makers.user(session, "ana", notice_choices={"assigned": {"email": True}})
-        notices.notify(session, [ana.id], "assigned", "k", None, None, datetime.now(UTC))
+        notices.notify(session, notices.NoticeEvent("assigned", "k", (ana.id,)), datetime.now(UTC))
         session.commit()
         assert session.scalars(select(Delivery.state)).all() == ["queued"]
     engine.dispose()

@@ -185,7 +185,9 @@ class Hostile:
 
     def _make_notice(self) -> int:
         session, root = self.world.session, self.world.people["root"].id
-        notices.notify(session, [root], "task_assigned", "hostile", session.get(Lead, 1), None, NOW, title="T")
+        notices.notify(
+            session, notices.NoticeEvent("task_assigned", "hostile", (root,), {"title": "T"}, session.get(Lead, 1)), NOW
+        )
         session.commit()
         return int(session.query(Notification.id).filter_by(user_id=root).limit(1).scalar())
 

@@ -215,6 +215,18 @@ def _filters(resource: Any) -> str:
     return "Filters: " + ", ".join(known) + "." if known else ""
 
 
+#: What lists of records without rules of their own say beside the rows, as FAB does.
+_NAMES = {"type": "array", "items": {"type": "string"}}
+_TEXTS = {"type": "object", "additionalProperties": {"type": "string"}}
+_DESCRIBED = {
+    "list_title": {"type": "string"},
+    "list_columns": _NAMES,
+    "order_columns": _NAMES,
+    "label_columns": _TEXTS,
+    "description_columns": _TEXTS,
+}
+
+
 def _answer(which: Any, base: str) -> dict[str, Any]:
     if which == "row":
         row = {"allOf": [ref(base)], "nullable": True, "description": "null if you can no longer see the record."}
@@ -227,6 +239,7 @@ def _answer(which: Any, base: str) -> dict[str, Any]:
                 "ids": {"type": "array", "items": ID},
                 "cursor": {**ID, "description": "Cursor of the next page; missing on the last page."},
                 "result": {"type": "array", "items": ref(base)},
+                **_DESCRIBED,
             },
             "count",
             "count_capped",

@@ -13,7 +13,9 @@ from flask_appbuilder.api import ModelRestApi, expose, protect
 from flask_appbuilder.security.decorators import permission_name
 from flask_babel import gettext as _
 
+from app.domain import change_events
 from app.domain.base import NotFound, RuleBroken
+from app.domain.settings import Master
 from app.extensions import db
 from app.lib.ids import parse_id
 from app.web.api import idempotency, schemas
@@ -82,7 +84,10 @@ class Resource(SentenceResponses, RecordView, ModelRestApi):
     def create_blueprint(self, *args: Any, **kwargs: Any) -> Any:
         """FAB's registration; webhooks tell of the rows of this model in this resource's words from now on."""
         made = super().create_blueprint(*args, **kwargs)
-        registered("resources").setdefault(self.service.record, self)
+        model = self.service.record
+        registered("resources").setdefault(model, self)
+        if self.service.is_generic and not issubclass(model, Master):
+            change_events.add_kind(model.__tablename__, self.resource_name)
         return made
 
     @property

@@ -82,6 +82,8 @@ SHARED: dict[str, Any] = {
             "edit_columns": {"type": "array", "items": ref("Column")},
             "list_columns": {"type": "array", "items": STRING},
             "order_columns": {"type": "array", "items": STRING},
+            "add_title": STRING,
+            "edit_title": STRING,
             "filters": {
                 "type": "object",
                 "additionalProperties": {
@@ -98,7 +100,17 @@ SHARED: dict[str, Any] = {
         "filters",
     ),
     "Column": shape(
-        {"name": STRING, "label": STRING, "kind": STRING, "required": {"type": "boolean"}, "max_length": ID},
+        {
+            "name": STRING,
+            "label": STRING,
+            "kind": STRING,
+            "required": {"type": "boolean"},
+            "max_length": ID,
+            "type": STRING,
+            "description": STRING,
+            "count": {**ID, "description": "Of a relation: how many rows are listed in values."},
+            "values": {"type": "array", "items": shape({"id": ID, "value": STRING}, "id", "value")},
+        },
         "name",
         "label",
         "kind",

@@ -21,7 +21,7 @@ from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer
 from app.web.core.languages import said
 from app.web.records import assignment_actions
-from app.web.records.record_page import roles_offered
+from app.web.records.form_page import roles_offered
 
 #: DocTypes that have assignees.
 ASSIGNABLE = (LEAD.name, TICKET.name)

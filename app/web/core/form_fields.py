@@ -103,7 +103,7 @@ def run_validators(field: Field, value: Any) -> None:
             if _takes_form(validator):
                 validator(SimpleNamespace(_id=None), stub)
             elif validator(value) is False:
-                raise RuleBroken(gettext("This value is not accepted."), field.name)
+                raise RuleBroken(gettext("This value isn't accepted."), field.name)
         except (ValidationError, StopValidation) as refused:
             if refused.args and refused.args[0]:
                 raise RuleBroken(str(refused.args[0]), field.name) from None

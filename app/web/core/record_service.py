@@ -62,9 +62,20 @@ class RecordService:
         row = self.record()
         for name, value in values.items():
             setattr(row, name, value)
+        if hasattr(row, "owner_id") and row.owner_id is None:
+            row.owner_id = viewer.person.id
+        self._refuse_foreign_people(values, row, viewer)
         if hasattr(row, "stamp"):
-            row.stamp(viewer.person.id, viewer.now)
+            row.stamp(Stamp(viewer.person.id, viewer.now))
         return row
+
+    def _refuse_foreign_people(self, values: dict[str, Any], row: Any, viewer: Viewer) -> None:
+        """Raise Denied for giving the record to somebody else without the right to assign."""
+        for name in ("owner_id", "assignee_id"):
+            before = inspect(row).attrs[name].history.deleted if name in values else ()
+            changed = name in values and values[name] not in (None, *viewer.person.own_ids, *before)
+            if changed:
+                refuse_foreign_assignee({"assignee_id": values[name]}, self.module, viewer)
 
     def insert(self, session: Session, row: Any, viewer: Viewer) -> Any:
         """Insert the row and write its first line of the timeline."""
@@ -77,10 +88,11 @@ class RecordService:
         """Change a record that was loaded under the access rules; the timeline says what became what."""
         for name, value in values.items():
             setattr(row, name, value)
+        self._refuse_foreign_people(values, row, viewer)
         changes = _changes(row)
         if changes:
             if hasattr(row, "stamp"):
-                row.stamp(viewer.person.id, viewer.now)
+                row.stamp(Stamp(viewer.person.id, viewer.now))
             timeline.write(session, row, "field_change", Stamp(viewer.person.id, viewer.now), changes=changes)
 
     def remove(self, session: Session, row: Any, viewer: Viewer) -> None:

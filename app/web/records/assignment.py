@@ -19,10 +19,10 @@ from app.web.api.resource import Resource, sent
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer, json_answer, refuse_as_json
 from app.web.core.reference_fields import person_card
-from app.web.records import assignment_actions, assignment_history
-from app.web.records import record_page as pages
+from app.web.pages.refusals import refuse_as_page
+from app.web.records import assignment_actions, assignment_history, form_page
 from app.web.records.bulk import BulkAction
-from app.web.records.screen import Screen, refuse_as_page
+from app.web.records.screen import Screen
 
 
 class Assignable(Screen):
@@ -47,7 +47,7 @@ class Assignable(Screen):
             "errors": [],
             "required": True,
             "help": _("Records are distributed evenly by round robin among the users of the role."),
-            "options": [(each, each) for each in pages.roles_offered(viewer)],
+            "options": [(each, each) for each in form_page.roles_offered(viewer)],
         }
         return [
             BulkAction("assign", _("Assign"), "user-check", self._assign_one, fields=(colleague,)),
@@ -102,7 +102,7 @@ class Assignable(Screen):
 
     def _assign_page(self, row: Any, viewer: Viewer) -> dict[str, Any]:
         named = self.record_table.by_name["assignee"]
-        roles = [(role, role) for role in pages.roles_offered(viewer)]
+        roles = [(role, role) for role in form_page.roles_offered(viewer)]
         return {
             "title": _("Assign %(number)s", number=row.number),
             "number": row.number,

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from flask import abort, flash, redirect, request
+from flask_appbuilder import expose
+from flask_appbuilder.actions import ActionItem
+from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
 
+from app.domain.base import NotFound, RuleBroken
+from app.extensions import db
 from app.web.core.fields import Viewer
+from app.web.core.gate import REFUSABLE, current_viewer, refusal
+from app.web.pages.refusals import refuse_as_page
 
 
 @dataclass(frozen=True)
@@ -81,3 +90,74 @@ def _remover(screen: Any) -> Callable[[Any, Any, Viewer], None]:
 def set_column(screen: Any, name: str, value: str) -> Callable[[Any, Any, Viewer], None]:
     """The action that gives a column this value."""
     return _column_setter(screen, name, value)
+
+
+class BulkActions:
+    """The endpoints of a screen's bulk actions, and of FAB's declared ones."""
+
+    service: Any
+    module: str
+    actions: dict[str, Any]
+    route_base: Any
+    appbuilder: Any
+    row_for: Any
+    get_action_permission_name: Any
+
+    @expose("/action/<string:name>/<pk>", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("action_post")
+    def action(self, name: str, pk: str) -> Any:
+        """An action on one record."""
+        return self._act(name, [pk])
+
+    @expose("/action_post", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("action_post")
+    def action_post(self) -> Any:
+        """An action on chosen records: foreign ones are refused by number, the others are done."""
+        return self._act(request.form.get("action", ""), request.form.getlist("rowid")[:500])
+
+    def bulk_actions(self, viewer: Viewer) -> list[BulkAction]:
+        """What may be done to many rows at once; subclasses add theirs."""
+        return shared_actions(self, viewer)
+
+    def bulk_summary(self, takers: Counter[int], viewer: Viewer) -> str:
+        """What is said beside how many rows were done; `takers`: user id → how many records they got."""
+        return ""
+
+    def _act(self, name: str, keys: Iterable[str]) -> Any:
+        declared: ActionItem | None = self.actions.get(name)
+        if declared is not None:
+            return self._act_as_declared(declared, keys)
+        viewer = current_viewer()
+        known = {action.name: action for action in self.bulk_actions(viewer)}
+        if name not in known:
+            raise NotFound(_("There is no such action."))
+        done, failed, takers = 0, [], Counter[int]()
+        for key in dict.fromkeys(keys):
+            try:
+                taker = known[name].run(self.row_for(key, known[name].verb), request.form, viewer)
+                db.session.commit()
+                done += 1
+                takers.update([taker] if taker else [])
+            except REFUSABLE as broken:
+                db.session.rollback()
+                failed.append(f"{key}: {refusal(broken)[1]}")
+        told = [_("%(n)s updated.", n=done), self.bulk_summary(takers, viewer)]
+        flash(" ".join(filter(None, told)), "success" if done else "info")
+        for sentence in failed[:10]:
+            flash(sentence, "warning")
+        return redirect(f"{self.route_base}/")
+
+    def _act_as_declared(self, declared: ActionItem, keys: Iterable[str]) -> Any:
+        """FAB's @action: the method gets the rows that the person may change, or one row, and answers the page."""
+        if not self.appbuilder.sm.has_access(self.get_action_permission_name(declared.name), self.module):
+            abort(403)
+        rows = [self.row_for(key, "write") for key in dict.fromkeys(keys)]
+        if not rows:
+            raise RuleBroken(_("Please select at least one row."))
+        answer = declared.func(rows if declared.multiple and request.path.endswith("/action_post") else rows[0])
+        db.session.commit()
+        return answer

@@ -21,8 +21,9 @@ from app.web.core.date_fields import DateTimeField
 from app.web.core.fields import Viewer, clean_text
 from app.web.core.gate import REFUSABLE, current_viewer, refusal
 from app.web.core.languages import said
+from app.web.pages.refusals import back, refuse_as_page
 from app.web.records import call_lines, call_targets
-from app.web.records.screen import Screen, back, refuse_as_page
+from app.web.records.screen import Screen
 from app.web.records.tasks import offsets_of
 
 #: When people call again, if they say "tomorrow".

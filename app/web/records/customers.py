@@ -17,7 +17,7 @@ from app.web.api.resource import Resource
 from app.web.core.contact_fields import CONTACT, contact_fields
 from app.web.core.fields import ChoiceField, Field, Viewer
 from app.web.core.record_service import RecordService, refuse_foreign_assignee
-from app.web.records import record_page
+from app.web.records import related_lists
 from app.web.records.screen import Screen
 
 SPECIAL_FIELDS: tuple[Field, ...] = (
@@ -141,4 +141,4 @@ class CustomerScreen(Screen):
 
     def related_parts(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
         """Its leads, tickets and accounts."""
-        return [*record_page.leads_and_tickets(row["id"], viewer), record_page.accounts(row)]
+        return [*related_lists.leads_and_tickets(row["id"], viewer), related_lists.accounts(row)]

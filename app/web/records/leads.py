@@ -23,9 +23,9 @@ from app.web.core.fields import ChoiceField, Field, TextField, Viewer
 from app.web.core.gate import current_viewer
 from app.web.core.record_service import RecordService, pop_assignment, refuse_foreign_assignee
 from app.web.core.reference_fields import PersonField
-from app.web.records import record_page
+from app.web.pages.refusals import refuse_as_page
+from app.web.records import related_lists
 from app.web.records.assignment import Assignable, AssignableResource
-from app.web.records.screen import refuse_as_page
 from app.web.records.sla_fields import CLOCK, CLOCK_LABELS, clock_fields
 from app.web.records.tasks import FirstTaskField, TaskIdsField
 
@@ -286,7 +286,7 @@ class LeadScreen(Assignable):
 
     def related_parts(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
         """Its open tasks, and what else its customer has."""
-        return [record_page.open_tasks("lead", row["id"], viewer), *record_page.of_customer(row, viewer)]
+        return [related_lists.open_tasks("lead", row["id"], viewer), *related_lists.of_customer(row, viewer)]
 
     def more(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
         """Convert, when the account is activated; undo, for managers."""

@@ -37,7 +37,8 @@ def write_note(session: Session, about: Any, text: str, viewer: Viewer) -> Activ
     heard, unheard = _parted(named, seeing)
     if heard:
         line.payload = {**line.payload, "mentions": heard}
-    mentions.notify(session, line, about, heard.values(), others & seeing - {*heard.values()}, viewer.now)
+    recipients = mentions.NoteRecipients(heard.values(), others & seeing - {*heard.values()})
+    mentions.notify(session, line, about, recipients, viewer.now)
     g.remarks = [_remark(key, viewer) for key in unheard]
     return line
 
@@ -53,7 +54,8 @@ def edit_note(session: Session, line: Activity, text: str, seen: datetime | None
     named = _named(text, viewer)
     heard, unheard = _parted(named, access.users_who_see(session, named.values(), line, viewer.now))
     timeline.edit_note(session, line, seen, viewer.now, text=text, mentions=heard)
-    mentions.notify(session, line, about, heard.values(), (), viewer.now)  # nobody twice: the event key sees to it
+    # A repeated event key notifies nobody twice.
+    mentions.notify(session, line, about, mentions.NoteRecipients(heard.values()), viewer.now)
     g.remarks = [_remark(key, viewer) for key in unheard if key not in before.values()]
 
 

@@ -14,7 +14,7 @@ from app.domain.messages import CHANNELS, STATES, Message
 from app.web.api.resource import Resource
 from app.web.core.fields import ChoiceField, Field, LongTextField, Viewer
 from app.web.core.record_service import RecordService
-from app.web.records.calls import CallNumberField
+from app.web.records.call_fields import CallNumberField
 from app.web.records.screen import Screen
 
 _COLORS = {

@@ -18,8 +18,8 @@ from app.models import Activity
 from app.web.core.date_fields import DateTimeField
 from app.web.core.fields import Viewer, clean_text
 from app.web.core.gate import REFUSABLE, ModulePermissions, current_viewer, refusal
+from app.web.pages.refusals import refuse_as_page
 from app.web.records import mentions, timeline
-from app.web.records.screen import refuse_as_page
 
 #: Address of a record by the column of the line that stands on it.
 _PAGES = {"ticket_id": "/tickets/show/", "lead_id": "/leads/show/", "customer_id": "/customers/show/"}

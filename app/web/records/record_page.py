@@ -5,23 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from flask_babel import gettext as _
-from sqlalchemy import inspect, select
 
-from app.domain.base import RuleBroken
-from app.domain.tasks import OPEN, Task
 from app.extensions import db
-from app.lib.ids import parse_id
 from app.models import Customer, Lead, Ticket
-from app.web.core.date_fields import moment_cell
 from app.web.core.declarations import STAMPS
-from app.web.core.fields import Field, TextField, Viewer
-from app.web.core.record_table import ListQuery
+from app.web.core.fields import TextField, Viewer
 from app.web.core.reference_fields import person_card
-from app.web.core.registry import registered
 from app.web.records import timeline
 
-#: Rows of a related list.
-RELATED = 8
 #: What the sockets call a record.
 KINDS = {Lead: "lead", Ticket: "ticket", Customer: "customer"}
 
@@ -153,126 +144,9 @@ def title_column(record_table: Any) -> str:
     return next((name for name in ("name", "title", "full_name", "label") if name in texts), texts[0] if texts else "")
 
 
-def related_parts(screen: Any, key: int, viewer: Viewer) -> list[dict[str, Any]]:
-    """The first rows of each of `related_views`, those that belong to the record of this id."""
-    parts = []
-    for view in screen.related_views or ():
-        other = registered("screens").get(view.datamodel.obj)
-        if other is None or not viewer.person.may(other.module, "read"):
-            continue
-        name = relation_to(view.datamodel.obj, screen.service.record)
-        parts.append(_related_part(other, name, key, viewer))
-    return parts
-
-
-def relation_to(child: Any, parent: Any) -> str:
-    """The relation of the child's model that leads to the parent's. Raises TypeError where there is none."""
-    for name, relation in inspect(child).relationships.items():
-        if relation.mapper.class_ is parent:
-            return str(name)
-    raise TypeError(f"{child.__name__} has no relation to {parent.__name__}, so it cannot be one of its related_views")
-
-
-def _related_part(other: Any, name: str, key: int, viewer: Viewer) -> dict[str, Any]:
-    table, relation = other.record_table, getattr(other.service.record, name)
-    parent = relation.property.mapper.class_
-    belongs = relation.any(parent.id == key) if relation.property.uselist else relation.has(parent.id == key)
-    query = ListQuery([*table.base_conditions(), belongs], table.order_by(None, None, viewer), RELATED + 1)
-    names = tuple(other.list_columns[:3])
-    found = table.rows(db.session(), query, names)
-    table.prepare(found, names, viewer)
-    rows = []
-    for row in found[:RELATED]:
-        values = tuple(row)
-        cells = [each.shown_cell(values[cut], viewer) for each, cut in table.selection(names)[1]]
-        rows.append({"url": f"{other.route_base}/show/{values[0]}", "cells": cells})
-    may_add = viewer.person.may(other.module, "create") and "add" not in other.exclude_route_methods
-    return {
-        "title": other.list_title,
-        "count": f"{RELATED}+" if len(found) > RELATED else len(found),
-        "url": f"{other.route_base}/list/?_flt_eq_{name}={key}" if name in other.search_columns else None,
-        "add_url": f"{other.route_base}/add?{name}={key}" if may_add and name in other.add_columns else None,
-        "rows": rows,
-    }
-
-
 def _related(screen: Any, wire: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
     """Open tasks, leads, tickets: what belongs to the record and the person sees."""
     return screen.related_parts(wire, viewer)
-
-
-def open_tasks(kind: str, key: int, viewer: Viewer) -> dict[str, Any]:
-    """The open tasks of a lead or ticket."""
-    return _tasks(getattr(Task, f"{kind}_id") == key, f"{kind}={key}", viewer)
-
-
-def of_customer(wire: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
-    """The leads and tickets of the record's customer."""
-    customer = wire.get("customer")
-    return leads_and_tickets(customer["id"], viewer) if customer else []
-
-
-def leads_and_tickets(customer_id: int, viewer: Viewer) -> list[dict[str, Any]]:
-    """The leads and tickets of a customer."""
-    return [_leads_of(customer_id, viewer), _tickets_of(customer_id, viewer)]
-
-
-def _tasks(rule: Any, parent: str, viewer: Viewer) -> dict[str, Any]:
-    query = select(Task.id, Task.title, Task.due_on, Task.assignee_id).where(rule, Task.status.in_(OPEN))
-    rows = db.session.execute(query.order_by(Task.due_on).limit(8)).all() if viewer.person.may("Tasks", "read") else []
-    made = [
-        {"url": f"/tasks/show/{key}", "cells": [{"kind": "text", "text": title}, moment_cell(due, viewer, True)]}
-        for key, title, due, _who in rows
-    ]
-    may_add = viewer.person.may("Tasks", "create")
-    return {
-        "title": _("Open tasks"),
-        "count": len(rows),
-        "url": f"/tasks/?_flt_eq_{parent.replace('=', '=', 1)}",
-        "add_url": f"/tasks/add?{parent}" if may_add else None,
-        "rows": made,
-    }
-
-
-def _leads_of(customer_id: int, viewer: Viewer) -> dict[str, Any]:
-    query = select(Lead.number, Lead.status_id).where(Lead.customer_id == customer_id)
-    rows = (
-        db.session.execute(query.order_by(Lead.id.desc()).limit(8)).all() if viewer.person.may("Leads", "read") else []
-    )
-    return _numbered(_("Leads"), "/leads/", rows, "lead_status", viewer)
-
-
-def _tickets_of(customer_id: int, viewer: Viewer) -> dict[str, Any]:
-    query = select(Ticket.number, Ticket.status_id).where(Ticket.customer_id == customer_id)
-    rows = (
-        db.session.execute(query.order_by(Ticket.id.desc()).limit(8)).all()
-        if viewer.person.may("Tickets", "read")
-        else []
-    )
-    return _numbered(_("Tickets"), "/tickets/", rows, "ticket_status", viewer)
-
-
-def _numbered(title: str, base: str, rows: Any, master: str, viewer: Viewer) -> dict[str, Any]:
-    made = []
-    for number, status in rows:
-        card = viewer.lookups.card(master, status) or {"label": "–", "color": "gray"}
-        state = {"kind": "status", "label": card["label"], "color": card["color"]}
-        made.append({"url": f"{base}{number}", "cells": [{"kind": "text", "text": number}, state]})
-    return {"title": title, "count": len(made), "url": None, "add_url": None, "rows": made}
-
-
-def accounts(wire: dict[str, Any]) -> dict[str, Any]:
-    rows = [
-        {
-            "url": "#",
-            "cells": [
-                {"kind": "text", "text": account["client_id"]},
-                {"kind": "text", "text": (account["account_type"] or {}).get("label", "")},
-            ],
-        }
-        for account in wire.get("accounts", [])
-    ]
-    return {"title": _("Accounts"), "count": len(rows), "url": None, "add_url": None, "rows": rows}
 
 
 def _composer(screen: Any, wire: dict[str, Any], viewer: Viewer) -> dict[str, Any] | None:
@@ -291,103 +165,3 @@ def _composer(screen: Any, wire: dict[str, Any], viewer: Viewer) -> dict[str, An
         "people_url": "/people/lookup",
         "me": [(viewer.person.id, viewer.person.full_name)],
     }
-
-
-# --- forms ---
-
-
-def form_values(screen: Any, key: int, viewer: Viewer) -> dict[str, Any]:
-    """The stored values as the form shows them."""
-    record_table = screen.record_table
-    row = tuple(record_table.one(db.session(), key))
-    typed = {each.name: each.form_value(row[cut], viewer) for each, cut in record_table.selection(None)[1]}
-    wire = record_table.serialize_rows(db.session(), [row], None, viewer)[0] if record_table.many else {}
-    if "subjects" in wire:
-        typed["subjects"] = [card["id"] for card in wire["subjects"]]
-    return typed
-
-
-def form_page(
-    screen: Any,
-    which: str,
-    fields: list[Field],
-    raw: dict[str, Any],
-    errors: dict[str, Any],
-    viewer: Viewer,
-    row: Any = None,
-    sentence: str | None = None,
-) -> dict[str, Any]:
-    """The context of crm/form.html."""
-    base = screen.route_base
-    inputs = {
-        each.name: each.form_input(_number_of(each, raw.get(each.name)), errors.get(each.name, []), viewer)
-        for each in fields
-    }
-    _offer_roles(inputs, viewer)
-    fieldsets = getattr(screen, f"{which}_fieldsets", None) or [(_("Details"), {"fields": [f.name for f in fields]})]
-    parts = [
-        {"title": title, "fields": [inputs[name] for name in options["fields"] if name in inputs]}
-        for title, options in fieldsets
-    ]
-    title = (
-        _("New %(what)s", what=screen.record_name) if which == "add" else _("Edit %(what)s", what=screen.record_name)
-    )
-    here = f"{base}/edit/{row.id}" if row is not None else f"{base}/add"
-    left = {name: text for name, text in errors.items() if name not in inputs}
-    return {
-        "title": title,
-        "action": here,
-        "submit_label": _("Save"),
-        "sections": [part for part in parts if part["fields"]],
-        "cancel_url": screen.url_of(row) if row is not None else f"{base}/",
-        "back_label": screen.list_title,
-        "version": getattr(row, "version", None),
-        "conflict": None,
-        "error": sentence if sentence and (left or not errors) else None,
-    }
-
-
-def _number_of(each: Field, raw: Any) -> Any:
-    """Ids come back from a form as text."""
-    key = parse_id(raw) if each.kind in ("master", "person", "record") else None
-    return raw if key is None else key
-
-
-def _offer_roles(inputs: dict[str, Any], viewer: Viewer) -> None:
-    if "assign_to_role" in inputs:
-        inputs["assign_to_role"] |= {"kind": "choice", "options": [(role, role) for role in roles_offered(viewer)]}
-
-
-def roles_offered(viewer: Viewer) -> list[str]:
-    """The roles whose turns a form offers."""
-    return [role for role in viewer.lookups.roles if role.startswith(("Sales", "Support"))]
-
-
-def conflict(screen: Any, row: Any, raw: dict[str, Any], viewer: Viewer) -> dict[str, Any]:
-    """Mine and theirs, side by side, for a stale save."""
-    stored = form_values(screen, row.id, viewer)
-    card = viewer.lookups.person(row.changed_by_id)
-    rows = [
-        {
-            "label": screen.record_table.by_name[name].label,
-            "mine": str(given or ""),
-            "theirs": str(stored.get(name) or ""),
-        }
-        for name, given in raw.items()
-        if str(given or "")
-        != str((stored.get(name) or {}).get("id", "") if isinstance(stored.get(name), dict) else stored.get(name) or "")
-    ]
-    return {
-        "who": card["full_name"] if card else _("the system"),
-        "when": moment_cell(row.changed_on, viewer),
-        "rows": rows,
-    }
-
-
-def refuse_missing(fields: list[Field], values: dict[str, Any]) -> None:
-    """Raise RuleBroken, naming them all, for required fields without a value."""
-    missing = [each for each in fields if each.required and values.get(each.key) in (None, "", [])]
-    if missing:
-        errors = {each.name: [str(_("Please fill this in."))] for each in missing}
-        names = ", ".join(str(each.label) for each in missing)
-        raise RuleBroken(_("Please fill in: %(names)s.", names=names), errors=errors)

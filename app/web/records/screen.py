@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import logging
-from collections import Counter
-from collections.abc import Callable, Iterable
 from typing import Any
-from urllib.parse import urlsplit
 
-from flask import abort, flash, g, jsonify, redirect, render_template, request
+from flask import flash, jsonify, redirect, render_template, request
 from flask_appbuilder import ModelView, expose
-from flask_appbuilder.actions import ActionItem
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
 from sqlalchemy import select
@@ -25,8 +20,10 @@ from app.web.core.gate import REFUSABLE, current_viewer, refusal, whole
 from app.web.core.record_view import RecordView
 from app.web.core.registry import registered
 from app.web.core.relation_fields import OFFERED, label_of
-from app.web.records import bulk, mentions
+from app.web.pages.refusals import back, refuse_as_page
+from app.web.records import form_page, mentions, related_lists
 from app.web.records import record_page as pages
+from app.web.records.bulk import BulkActions
 from app.web.records.list_page import hits, list_page, list_query_from
 
 log = logging.getLogger("crm.views")
@@ -34,7 +31,6 @@ log = logging.getLogger("crm.views")
 # `list` is the name of FAB's method here.
 Rows = list[dict[str, Any]]
 Fields = list[Field]
-Actions = list[bulk.BulkAction]
 #: Attributes of FAB's ModelView that say how a page is drawn; our pages draw themselves.
 _DRAWN_BY_US = (
     "list_widget",
@@ -52,43 +48,7 @@ _DRAWN_BY_US = (
 )
 
 
-def refuse_as_page(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A refused question is an error page; a refused POST says its sentence where the person was."""
-
-    @functools.wraps(function)
-    def guarded(self: Any, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return function(self, *args, **kwargs)
-        except REFUSABLE as broken:
-            db.session.rollback()
-            status, sentence, _errors = refusal(broken)
-            return refused(status, sentence)
-
-    return guarded
-
-
-def refused(status: int, sentence: str) -> Any:
-    """The sentence as an error page, as an htmx answer, or as a flash where the person was."""
-    if request.headers.get("HX-Request"):
-        return (
-            render_template("errors/400.html", sentence=sentence),
-            status,
-            {"X-Sentence": sentence.encode("ascii", "ignore").decode()[:200]},
-        )
-    if request.method == "GET" or status in (403, 404):
-        g.sentence = sentence
-        abort(400 if status == 422 else status)
-    flash(sentence, "danger")
-    return redirect(back())
-
-
-def back() -> str:
-    """Where the person came from, on this site; else the start."""
-    came = urlsplit(request.referrer or "")
-    return f"{came.path}?{came.query}" if came.path and came.netloc == request.host else "/"
-
-
-class Screen(RecordView, ModelView):
+class Screen(BulkActions, RecordView, ModelView):
     """List, record, form, delete, bulk and row actions of one record.
 
     Declared as FAB documents a ModelView: `datamodel = SQLAInterface(Branch)`, `list_columns`, `show_fieldsets`,
@@ -253,7 +213,7 @@ class Screen(RecordView, ModelView):
 
     def related_parts(self, row: dict[str, Any], viewer: Viewer) -> Rows:
         """The lists beside the record page: those of `related_views`."""
-        return pages.related_parts(self, row["id"], viewer)
+        return related_lists.related_parts(self, row["id"], viewer)
 
     # --- forms ---
 
@@ -287,7 +247,7 @@ class Screen(RecordView, ModelView):
         """The form of a record; a stale save shows both sides."""
         viewer = current_viewer()
         row = self.row_for(pk, "write")
-        stored = pages.form_values(self, row.id, viewer)
+        stored = form_page.form_values(self, row.id, viewer)
         if request.method == "GET":
             return self._form("edit", stored, {}, viewer, row=row)
         raw = self._typed("edit")
@@ -306,11 +266,11 @@ class Screen(RecordView, ModelView):
     def _refuse_missing(self, values: dict[str, Any]) -> None:
         """Services with rules of their own say what they need; for all others the columns do."""
         if self.service.is_generic:
-            pages.refuse_missing(self._inputs("add"), values)
+            form_page.refuse_missing(self._inputs("add"), values)
 
     def _refuse_emptied(self, values: dict[str, Any]) -> None:
         if self.service.is_generic:
-            pages.refuse_missing([each for each in self._inputs("edit") if each.key in values], values)
+            form_page.refuse_missing([each for each in self._inputs("edit") if each.key in values], values)
 
     def _inputs(self, which: str) -> Fields:
         named = self.record_table.by_name
@@ -349,9 +309,9 @@ class Screen(RecordView, ModelView):
         sentence: str | None = None,
         status: int = 200,
     ) -> Any:
-        context = pages.form_page(self, which, self._inputs(which), raw, errors, viewer, row, sentence)
+        context = form_page.form_page(self, which, self._inputs(which), raw, errors, viewer, row, sentence)
         if status == 409 and row is not None:
-            context["conflict"] = pages.conflict(self, row, raw, viewer)
+            context["conflict"] = form_page.conflict(self, row, raw, viewer)
             context["version"] = row.version
         return render_template("crm/form.html", form=context), status
 
@@ -433,67 +393,6 @@ class Screen(RecordView, ModelView):
             raise NotFound(_("This record doesn't exist."))
         rows = named.offered(request.args.get("q", "").strip()[:100])  # type: ignore[union-attr]
         return jsonify({"results": [{"value": row.id, "label": label_of(row), "hint": ""} for row in rows]})
-
-    # --- bulk actions
-
-    @expose("/action/<string:name>/<pk>", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("action_post")
-    def action(self, name: str, pk: str) -> Any:
-        """An action on one record."""
-        return self._act(name, [pk])
-
-    @expose("/action_post", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("action_post")
-    def action_post(self) -> Any:
-        """An action on chosen records: foreign ones are refused by number, the others are done."""
-        return self._act(request.form.get("action", ""), request.form.getlist("rowid")[:500])
-
-    def bulk_actions(self, viewer: Viewer) -> Actions:
-        """What may be done to many rows at once; subclasses add theirs."""
-        return bulk.shared_actions(self, viewer)
-
-    def bulk_summary(self, takers: Counter[int], viewer: Viewer) -> str:
-        """What is said beside how many rows were done; `takers`: user id → how many records they got."""
-        return ""
-
-    def _act(self, name: str, keys: Iterable[str]) -> Any:
-        declared: ActionItem | None = self.actions.get(name)
-        if declared is not None:
-            return self._act_as_declared(declared, keys)
-        viewer = current_viewer()
-        known = {action.name: action for action in self.bulk_actions(viewer)}
-        if name not in known:
-            raise NotFound(_("There is no such action."))
-        done, failed, takers = 0, [], Counter[int]()
-        for key in dict.fromkeys(keys):
-            try:
-                taker = known[name].run(self.row_for(key, known[name].verb), request.form, viewer)
-                db.session.commit()
-                done += 1
-                takers.update([taker] if taker else [])
-            except REFUSABLE as broken:
-                db.session.rollback()
-                failed.append(f"{key}: {refusal(broken)[1]}")
-        told = [_("%(n)s updated.", n=done), self.bulk_summary(takers, viewer)]
-        flash(" ".join(filter(None, told)), "success" if done else "info")
-        for sentence in failed[:10]:
-            flash(sentence, "warning")
-        return redirect(f"{self.route_base}/")
-
-    def _act_as_declared(self, declared: ActionItem, keys: Iterable[str]) -> Any:
-        """FAB's @action: the method gets the rows that the person may change, or one row, and answers the page."""
-        if not self.appbuilder.sm.has_access(self.get_action_permission_name(declared.name), self.module):
-            abort(403)
-        rows = [self.row_for(key, "write") for key in dict.fromkeys(keys)]
-        if not rows:
-            raise RuleBroken(_("Please choose at least one row."))
-        answer = declared.func(rows if declared.multiple and request.path.endswith("/action_post") else rows[0])
-        db.session.commit()
-        return answer
 
 
 def _same(given: Any, stored: Any) -> bool:

@@ -17,8 +17,9 @@ from app.domain.tasks import OPEN, Task
 from app.extensions import db
 from app.web.core.fields import Viewer, clean_text
 from app.web.core.gate import REFUSABLE, current_viewer, refusal, whole
+from app.web.pages.refusals import back, refuse_as_page
 from app.web.records.mentions import remarks, write_note
-from app.web.records.screen import Screen, back, refuse_as_page
+from app.web.records.screen import Screen
 
 
 class TaskActions(Screen):
@@ -66,7 +67,7 @@ class TaskActions(Screen):
         """Give a task a later due time: `until` is 15m, 1h or tomorrow."""
         row, viewer = self.row_for(pk, "write"), current_viewer()
         task_actions.refuse_closed(row)
-        moment = task_actions.postponed_due_on(row, request.form.get("until", ""), viewer.now, viewer.zone)
+        moment = task_actions.snoozed_due_on(row, request.form.get("until", ""), viewer.now, viewer.zone)
         self.service.change(db.session(), row, {"due_on": moment}, viewer)
         said = f"{moment.astimezone(viewer.zone):%a %-d %b, %H:%M}"
         flash(_("%(title)s: snoozed until %(moment)s.", title=row.title, moment=said), "success")

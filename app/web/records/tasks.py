@@ -136,7 +136,11 @@ class TaskService(RecordService):
         if task.assignee_id:
             key = f"task_assigned:{task.id}:{viewer.now.isoformat()}"
             people = [task.assignee_id]
-            notices.notify(session, people, "task_assigned", key, task, viewer.person.id, viewer.now, title=task.title)
+            notices.notify(
+                session,
+                notices.NoticeEvent("task_assigned", key, people, {"title": task.title}, task, viewer.person.id),
+                viewer.now,
+            )
 
 
 def offsets_of(session: Session, user_id: int | None) -> tuple[int, ...]:

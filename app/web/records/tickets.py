@@ -21,7 +21,7 @@ from app.web.core.fields import ChoiceField, Field, TextField, Viewer
 from app.web.core.personal_fields import PhoneField
 from app.web.core.record_service import RecordService, pop_assignment, refuse_foreign_assignee
 from app.web.core.reference_fields import PersonField, person_card
-from app.web.records import record_page
+from app.web.records import related_lists
 from app.web.records.assignment import Shared, SharedResource
 from app.web.records.sla_fields import CLOCK, CLOCK_LABELS, clock_fields
 from app.web.records.tasks import PRIORITY_COLORS, FirstTaskField, TaskIdsField
@@ -330,4 +330,4 @@ class TicketScreen(Shared):
 
     def related_parts(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
         """Its open tasks, and what else its customer has."""
-        return [record_page.open_tasks("ticket", row["id"], viewer), *record_page.of_customer(row, viewer)]
+        return [related_lists.open_tasks("ticket", row["id"], viewer), *related_lists.of_customer(row, viewer)]

@@ -22,7 +22,7 @@ from app import access
 from app.domain import audit, permissions
 from app.domain.authentication import note_sign_in_ended
 from app.domain.base import RuleBroken
-from app.domain.permission_labels import MODULE_LABELS, VERB_LABELS
+from app.domain.permission_labels import VERB_LABELS, module_labels
 from app.extensions import db
 from app.models import ApiKey, User
 from app.web.core.gate import zone
@@ -272,7 +272,7 @@ def _scope_choices(who: access.Person) -> list[tuple[str, str, list[tuple[str, s
         module: [verb for verb in verbs if who.may(module, verb)] for module, verbs in permissions.VERBS_OF.items()
     }
     return [
-        (module, said(MODULE_LABELS[module]), [(f"{module}.{verb}", said(VERB_LABELS[verb])) for verb in verbs])
+        (module, said(module_labels()[module]), [(f"{module}.{verb}", said(VERB_LABELS[verb])) for verb in verbs])
         for module, verbs in offered.items()
         if verbs
     ]
@@ -284,7 +284,7 @@ def scope_labels(scope: list[str]) -> list[tuple[str, str]]:
     for name in scope:
         module, _dot, verb = name.partition(".")
         verbs_of.setdefault(module, []).append(verb)
-    return [(said(MODULE_LABELS[module]), _verb_labels(verbs)) for module, verbs in verbs_of.items()]
+    return [(said(module_labels()[module]), _verb_labels(verbs)) for module, verbs in verbs_of.items()]
 
 
 def _verb_labels(verbs: list[str]) -> str:

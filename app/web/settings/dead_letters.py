@@ -22,7 +22,7 @@ from app.ops.queue import Call, Depth, Failure
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer
-from app.web.records.screen import refuse_as_page
+from app.web.pages.refusals import refuse_as_page
 from app.web.security.sessions import own_transaction
 
 #: Queue -> what it is for.
@@ -98,7 +98,7 @@ def _chosen(key: int | None) -> list[FailedCall]:
         return dead_letters.unresolved(db.session())
     row = get_visible(db.session(), FailedCall, key)
     if row is None:
-        raise NotFound(_("There is no such call."))
+        raise NotFound(_("There is no such item."))
     return [row]
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from app import access
 from app.access.role_matrix import Matrix, load_matrix
 from app.domain import permissions, team
-from app.domain.permission_labels import FIELD_LABELS, LEVEL_LABELS, MASK_LABELS, MODULE_LABELS, VERB_LABELS
+from app.domain.permission_labels import FIELD_LABELS, LEVEL_LABELS, MASK_LABELS, VERB_LABELS, module_labels
 from app.extensions import db
 from app.models import User
 from app.web.core import gate
@@ -59,7 +59,7 @@ class EffectiveRightsView(BaseView):
             people=list(people.items()) if len(people) > 1 else [],
             can=_can(person, given),
             levels=translated(LEVEL_LABELS),
-            modules=translated(MODULE_LABELS),
+            modules=translated(module_labels()),
             verbs=translated(VERB_LABELS),
             masks=_effective_masks(person, given),
             reach=(

@@ -21,7 +21,7 @@ from app.models import JobRun
 from app.web.core.date_fields import moment_cell, relative
 from app.web.core.fields import Viewer, span
 from app.web.core.gate import current_viewer
-from app.web.records.screen import refuse_as_page
+from app.web.pages.refusals import refuse_as_page
 
 #: How many runs of a job are shown.
 MOST = 100

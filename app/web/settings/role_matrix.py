@@ -14,7 +14,7 @@ from app import access
 from app.access.role_matrix import FIXED_ROLES, Matrix, load_matrix, refuse_fixed_role, save_matrix
 from app.domain import permissions
 from app.domain.base import Conflict, RuleBroken, join_texts
-from app.domain.permission_labels import FIELD_LABELS, LEVEL_LABELS, MASK_LABELS, MODULE_LABELS, VERB_LABELS
+from app.domain.permission_labels import FIELD_LABELS, LEVEL_LABELS, MASK_LABELS, VERB_LABELS, module_labels
 from app.extensions import db
 from app.models import Role
 from app.web.core import gate
@@ -86,7 +86,7 @@ class RoleMatrix(BaseView):
             title=_("Roles"),
             role=_role_card(role),
             roles=[_role_card(each) for each in _roles()],
-            modules=translated(MODULE_LABELS),
+            modules=translated(module_labels()),
             verbs=translated(VERB_LABELS),
             levels=translated(LEVEL_LABELS),
             cells=_cells(shown),
@@ -123,7 +123,7 @@ def _cells(shown: Matrix) -> dict[tuple[str, str], dict[str, Any]]:
 
 
 def _level_choices(module: str, current: str) -> list[tuple[str, str]]:
-    has_owner = module not in permissions.WITHOUT_OWNER
+    has_owner = permissions.has_owner(module)
     return [(key, label) for key, label in translated(LEVEL_LABELS) if has_owner or key in ("none", "all", current)]
 
 
@@ -147,7 +147,7 @@ def _refuse_invalid(posted: Matrix) -> None:
     if unknown:
         raise RuleBroken(_("“%(level)s” isn't a valid level. Please choose one from the list.", level=unknown[0][:20]))
     for module, verb in _inapplicable(request.form):
-        what = {"module": said(MODULE_LABELS[module]), "verb": said(VERB_LABELS[verb])}
+        what = {"module": said(module_labels()[module]), "verb": said(VERB_LABELS[verb])}
         raise RuleBroken(_("%(module)s: “%(verb)s” doesn't apply to this module. Please leave it out.", **what))
 
 
@@ -169,4 +169,4 @@ def _refuse_stale(stored: Matrix, posted: Matrix) -> None:
 
 
 def _cell_text(module: str, verb: str, level: str) -> str:
-    return f"{said(MODULE_LABELS[module])}: {said(VERB_LABELS[verb])} ({said(LEVEL_LABELS[level])})"
+    return f"{said(module_labels()[module])}: {said(VERB_LABELS[verb])} ({said(LEVEL_LABELS[level])})"

@@ -22,8 +22,8 @@ from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
 from app.web.core.gate import ModulePermissions, current_viewer
 from app.web.core.reference_fields import person_card
+from app.web.pages.refusals import refuse_as_page
 from app.web.records.assignment_history import REASONS, absent_in_words, name_of, skipped_people
-from app.web.records.screen import refuse_as_page
 
 PREVIEWED, HISTORY = 10, 100
 #: Turns given are counted in so many of the role's latest assignments.

@@ -22,7 +22,7 @@ from app.ops.database import WRITES
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer, json_answer, refuse_as_json, whole
-from app.web.records.screen import refuse_as_page
+from app.web.pages.refusals import refuse_as_page
 from app.web.security.sessions import signed_in
 from app.web.workday import delivery_log
 from app.web.workday.notice_preferences import NAMES

@@ -110,7 +110,7 @@ class NoticeService(RecordService):
 
     def create(self, session: Session, values: dict[str, Any], viewer: Viewer) -> Notification:
         """Never: the system makes them."""
-        raise RuleBroken(_("Notifications are made by the system."))
+        raise RuleBroken(_("Notifications are created by the system."))
 
     def change(self, session: Session, row: Notification, values: dict[str, Any], viewer: Viewer) -> None:
         """Mark read or unread, snooze."""

@@ -26,7 +26,8 @@ from app.web.core.gate import current_viewer, json_answer, refuse_as_json
 from app.web.core.record_service import RecordService
 from app.web.core.record_table import ListQuery
 from app.web.core.reference_fields import PersonField
-from app.web.records.screen import Screen, refuse_as_page
+from app.web.pages.refusals import refuse_as_page
+from app.web.records.screen import Screen
 
 #: The badge counts no further.
 MOST_COUNTED = 100

@@ -67,7 +67,7 @@ def _entry(item: Any, path: str, person: access.Person, group: str) -> Entry:
     badge = _BADGES[item.name](person) if item.name in _BADGES else {}
     base = url.removesuffix("list/")
     return {
-        "name": item.name,
+        "name": str(item.name).lower(),
         "label": str(item.label),
         "icon": icon_of(item.icon),
         "url": url,
@@ -84,7 +84,7 @@ def _requests_badge(person: access.Person) -> Entry:
     return {"badge": f"{count - 1}+" if count == MOST_COUNTED else count, "url": "/requests/?tab=waiting"}
 
 
-_BADGES: dict[str, Callable[[access.Person], Entry]] = {"requests": _requests_badge}
+_BADGES: dict[str, Callable[[access.Person], Entry]] = {"Requests": _requests_badge}
 
 
 def _is_settings(path: str) -> bool:

@@ -23,8 +23,8 @@ from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
 from app.web.core.gate import ModulePermissions, current_viewer
 from app.web.core.reference_fields import person_card
+from app.web.pages.refusals import refuse_as_page
 from app.web.records import call_batches, call_lines
-from app.web.records.screen import refuse_as_page
 from app.web.workday.absence_text import moment
 
 #: What is wrong with a kept record, in words for who has the telephone in hand.

@@ -59,7 +59,11 @@ class SampleRecords:
 
     def _add_notice(self, kind: str, about: Any) -> None:
         session, ana = self.world.session, self.world.people["ana"].id
-        notices.notify(session, [ana], kind, f"sample:{kind}", about, None, NOW, title="Call", number="X", minutes=5)
+        notices.notify(
+            session,
+            notices.NoticeEvent(kind, f"sample:{kind}", (ana,), {"title": "Call", "number": "X", "minutes": 5}, about),
+            NOW,
+        )
         session.commit()
 
     @property

@@ -76,7 +76,7 @@ def test_a_wrong_password_is_401_and_sets_no_cookie(world: World) -> None:
 
 
 def test_an_address_may_fail_twenty_logins_a_minute(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rate_limits, "TRIES", Rate(20, 10**9))
+    monkeypatch.setattr(rate_limits, "SIGN_IN_ATTEMPTS", Rate(20, 10**9))
     browser = world.app.test_client()
     for _ in range(2):  # successful logins do not count
         assert browser.post(METHOD + "login", json={"usr": "ana", "pwd": PASSWORD}).status_code == 200

@@ -116,7 +116,9 @@ def apply(app: Flask, change: Any, commit: bool = True) -> None:
 def notify(user_id: int) -> Any:
     def change(session: Session) -> None:
         with session.begin_nested():
-            notices.notify(session, [user_id], "assigned", "event", None, None, NOW, number="CRM-LEAD-2026-00001")
+            notices.notify(
+                session, notices.NoticeEvent("assigned", "event", (user_id,), {"number": "CRM-LEAD-2026-00001"}), NOW
+            )
 
     return change
 
@@ -282,7 +284,10 @@ def test_a_page_opened_shortly_after_a_notice_shows_its_toast(app, people):
     now = datetime.now(UTC)
     for moment in (now - timedelta(minutes=5), now):
         apply(
-            app, lambda session, at=moment: notices.notify(session, [people["ana"]], "mention", f"{at}", None, None, at)
+            app,
+            lambda session, at=moment: notices.notify(
+                session, notices.NoticeEvent("mention", f"{at}", (people["ana"],)), at
+            ),
         )
     browser = app.test_client()
     browser.get(f"/as/{people['ana']}")

@@ -24,7 +24,7 @@ from tests.web.security_app import (  # noqa: F401  (fixtures)
 )
 
 
-def test_the_right_password_opens_the_door(browser) -> None:
+def test_the_correct_password_signs_in(browser) -> None:
     client = browser()
     assert not is_signed_in(client)
     assert sign_in(client, "ana").status_code == 302
@@ -32,41 +32,41 @@ def test_the_right_password_opens_the_door(browser) -> None:
 
 
 @pytest.mark.parametrize("name", ["ANA", " ana ", "ana@eshin.in"])
-def test_capitals_and_the_address_do_as_well(browser, name) -> None:
+def test_the_name_is_matched_in_any_case_and_by_email_address(browser, name) -> None:
     assert sign_in(browser(), name).status_code == 302
 
 
 @pytest.mark.parametrize(
     "name, password", [("ana", "wrong"), ("nobody", PASSWORD), ("ana", "\0"), ("ána", PASSWORD), ("", ""), ("ana", "")]
 )
-def test_a_wrong_password_keeps_the_name_and_says_so(browser, name, password) -> None:
-    answer = sign_in(browser(), name, password)
-    assert answer.status_code == 401
-    assert f'value="{name}"' in answer.text
-    assert "wrong" in answer.text
+def test_after_a_wrong_password_the_form_keeps_the_name(browser, name, password) -> None:
+    response = sign_in(browser(), name, password)
+    assert response.status_code == 401
+    assert f'value="{name}"' in response.text
+    assert "wrong" in response.text
 
 
-def test_the_inactive_are_not_let_in(app, browser) -> None:
+def test_an_inactive_user_cannot_sign_in(app, browser) -> None:
     change(app, "ana", active=False)
     assert sign_in(browser(), "ana").status_code == 401
 
 
 @pytest.mark.parametrize("text", INVALID_TEXTS)
 @pytest.mark.parametrize("field", ["username", "password"])
-def test_rubbish_in_the_form_is_refused(browser, field, text) -> None:
+def test_invalid_text_in_the_form_is_refused(browser, field, text) -> None:
     fields = {"username": "ana", "password": "wrong", field: text.encode("utf-8", "replace").decode()}
-    answer = sign_in(browser(), fields["username"], fields["password"])
-    assert answer.status_code == 401
+    response = sign_in(browser(), fields["username"], fields["password"])
+    assert response.status_code == 401
 
 
-def test_without_the_token_of_the_form_nobody_gets_in(browser) -> None:
+def test_signing_in_needs_the_csrf_token(browser) -> None:
     client = browser()
-    answer = client.post("/login/", data={"username": "ana", "password": PASSWORD})
-    assert answer.status_code == 400
+    response = client.post("/login/", data={"username": "ana", "password": PASSWORD})
+    assert response.status_code == 400
     assert not is_signed_in(client)
 
 
-def test_the_session_is_a_new_one_after_signing_in(app, browser) -> None:
+def test_signing_in_starts_a_new_session(app, browser) -> None:
     client = browser()
     with client.session_transaction() as before:
         before["sid"], before["planted"] = "chosen by an attacker", "yes"
@@ -81,7 +81,7 @@ def test_the_session_is_a_new_one_after_signing_in(app, browser) -> None:
         assert again["sid"] != first
 
 
-def test_the_database_knows_no_token(app, ana) -> None:
+def test_the_database_stores_no_token(app, ana) -> None:
     with ana.session_transaction() as cookie:
         token = cookie["sid"]
     (row,) = rows(app, select(SignIn.token_hash))
@@ -89,7 +89,7 @@ def test_the_database_knows_no_token(app, ana) -> None:
 
 
 @pytest.mark.parametrize(
-    "wish, goes_to",
+    "next_url, location",
     [
         ("/users/userinfo/", "/users/userinfo/"),
         ("/keys/?x=1", "/keys/?x=1"),
@@ -107,8 +107,8 @@ def test_the_database_knows_no_token(app, ana) -> None:
         ("x" * 5000, "/"),
     ],
 )
-def test_one_goes_on_only_within_the_site(browser, wish, goes_to) -> None:
+def test_the_redirect_after_sign_in_stays_on_this_site(browser, next_url, location) -> None:
     client = browser()
     fields = {"username": "ana", "password": PASSWORD, "csrf_token": token_of(client)}
-    answer = client.post("/login/", query_string={"next": wish}, data=fields)
-    assert answer.location == goes_to
+    response = client.post("/login/", query_string={"next": next_url}, data=fields)
+    assert response.location == location

@@ -1,4 +1,4 @@
-"""The API may be asked so often a minute, per key, person or address; pages of other addresses may not ask at all."""
+"""Rate limits of the API per key, user and address; CORS."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tests.app_fixtures import World, settings_for
 from tests.makers import NOW
 from tests.reuse import AppMaker
 
-Limited = Callable[..., World]
-DESK = "https://desk.example"
+LimitedWorld = Callable[..., World]
+ORIGIN = "https://desk.example"
 
 
 @pytest.fixture
-def limited(app_with: AppMaker) -> Iterator[Limited]:
-    """limited(CRM_API_LIMIT="3 per hour"): the product with this limit, on the database of `app`."""
+def limited_world(app_with: AppMaker) -> Iterator[LimitedWorld]:
+    """limited_world(CRM_API_LIMIT="3 per hour"): an application with this limit, on the database of `app`."""
     worlds: list[World] = []
 
     def started(**environ: str) -> World:
@@ -38,65 +38,65 @@ def statuses(world: World, who: str | None, times: int, method: str = "GET", **m
     return [door.rest(method, "lead/", **more).status_code for _ in range(times)]
 
 
-def test_one_call_too_many_is_refused_with_the_time_to_wait(limited: Limited) -> None:
-    world = limited(CRM_API_LIMIT="3 per hour")
+def test_a_call_above_the_limit_is_refused_with_the_time_to_wait(limited_world: LimitedWorld) -> None:
+    world = limited_world(CRM_API_LIMIT="3 per hour")
     assert statuses(world, "ana", 3) == [200] * 3
-    answer = world.door("ana").rest("GET", "lead/")
-    assert (answer.status_code, answer.json["errors"], answer.mimetype) == (429, {}, "application/json")
-    assert answer.json["message"].startswith("Too many requests. Please wait")
-    assert 0 < int(answer.headers["Retry-After"]) <= 3600
-    assert answer.headers["X-RateLimit-Remaining"] == "0"
+    response = world.door("ana").rest("GET", "lead/")
+    assert (response.status_code, response.json["errors"], response.mimetype) == (429, {}, "application/json")
+    assert response.json["message"].startswith("Too many requests. Please wait")
+    assert 0 < int(response.headers["Retry-After"]) <= 3600
+    assert response.headers["X-RateLimit-Remaining"] == "0"
 
 
-def test_every_answer_says_how_much_is_left(limited: Limited) -> None:
-    world = limited(CRM_API_LIMIT="100 per hour", CRM_API_WRITE_LIMIT="10 per hour")
+def test_every_response_says_how_much_is_left(limited_world: LimitedWorld) -> None:
+    world = limited_world(CRM_API_LIMIT="100 per hour", CRM_API_WRITE_LIMIT="10 per hour")
     door = world.door("ana")
     for path, left in (("lead/", "99"), ("lead/9999", "98"), ("lead/?q=!", "97")):
-        told = door.rest("GET", path).headers
-        assert (told["X-RateLimit-Limit"], told["X-RateLimit-Remaining"]) == ("100", left), path
-        assert 0 < int(told["X-RateLimit-Reset"]) - time.time() <= 3600
-    told = door.rest("POST", "lead/", {"first_name": "Asha"}).headers
-    assert (told["X-RateLimit-Limit"], told["X-RateLimit-Remaining"]) == ("10", "9")
+        expected = door.rest("GET", path).headers
+        assert (expected["X-RateLimit-Limit"], expected["X-RateLimit-Remaining"]) == ("100", left), path
+        assert 0 < int(expected["X-RateLimit-Reset"]) - time.time() <= 3600
+    expected = door.rest("POST", "lead/", {"first_name": "Asha"}).headers
+    assert (expected["X-RateLimit-Limit"], expected["X-RateLimit-Remaining"]) == ("10", "9")
 
 
-def test_writes_have_a_limit_of_their_own(limited: Limited) -> None:
-    world = limited(CRM_API_LIMIT="100 per hour", CRM_API_WRITE_LIMIT="2 per hour")
+def test_writes_have_a_limit_of_their_own(limited_world: LimitedWorld) -> None:
+    world = limited_world(CRM_API_LIMIT="100 per hour", CRM_API_WRITE_LIMIT="2 per hour")
     assert statuses(world, "ana", 3, "POST", json={"category": "Nonsense"}) == [422, 422, 429]
     assert statuses(world, "ana", 2) == [200, 200]
 
 
-def test_a_refused_write_writes_nothing(limited: Limited) -> None:
-    world = limited(CRM_API_WRITE_LIMIT="1 per hour")
+def test_a_refused_write_changes_nothing(limited_world: LimitedWorld) -> None:
+    world = limited_world(CRM_API_WRITE_LIMIT="1 per hour")
     lead = world.make.lead("ana")
     before = world.stored(lead)
     codes = [world.door("ana").rest("PUT", f"lead/{lead.id}", {"version": 99}).status_code for _ in range(2)]
     assert (codes, world.stored(lead)) == ([409, 429], before)
 
 
-def test_everybody_has_a_share_of_his_own(limited: Limited) -> None:
-    world = limited(CRM_API_LIMIT="2 per hour")
+def test_users_are_limited_separately(limited_world: LimitedWorld) -> None:
+    world = limited_world(CRM_API_LIMIT="2 per hour")
     assert statuses(world, "ana", 3) == [200, 200, 429]
     assert statuses(world, "ben", 2) == [200, 200]
     assert statuses(world, None, 3) == [401, 401, 429]
-    assert world.door("ana").screen("/leads/list/").status_code == 200  # pages are no API
+    assert world.door("ana").screen("/leads/list/").status_code == 200  # pages are not limited
 
 
-def test_a_key_and_its_holders_browser_are_counted_apart(limited: Limited) -> None:
-    world = limited(CRM_API_LIMIT="2 per hour")
+def test_a_key_and_its_users_browser_are_limited_separately(limited_world: LimitedWorld) -> None:
+    world = limited_world(CRM_API_LIMIT="2 per hour")
     door = world.door("ana")
     assert statuses(world, "ana", 3) == [200, 200, 429]
     assert [door.screen("/api/v1/lead/").status_code for _ in range(3)] == [200, 200, 429]
 
 
-def test_nobody_uses_up_the_share_of_a_key_that_he_does_not_have(limited: Limited) -> None:
-    world = limited(CRM_API_LIMIT="3 per hour")
+def test_wrong_secrets_do_not_use_up_the_limit_of_a_key(limited_world: LimitedWorld) -> None:
+    world = limited_world(CRM_API_LIMIT="3 per hour")
     wrong = {"Authorization": "token keyana:wrong"}
     assert [world.door(None).rest("GET", "lead/", headers=wrong).status_code for _ in range(4)] == [401] * 3 + [429]
     assert statuses(world, "ana", 3) == [200] * 3
 
 
-def test_the_old_doors_are_counted_too_and_answer_in_their_own_shape(limited: Limited) -> None:
-    world = limited(CRM_API_LIMIT="2 per hour")
+def test_the_compatibility_api_is_limited_and_answers_in_its_own_format(limited_world: LimitedWorld) -> None:
+    world = limited_world(CRM_API_LIMIT="2 per hour")
     door = world.door("ana")
     paths = ("/api/method/frappe.auth.get_logged_user", "/?cmd=frappe.auth.get_logged_user", "/api/resource/CRM Lead")
     answers = [door.rest("GET", path) for path in paths]
@@ -104,23 +104,23 @@ def test_the_old_doors_are_counted_too_and_answer_in_their_own_shape(limited: Li
     assert answers[2].json["exc_type"] == "TooManyRequestsError" and "Retry-After" in answers[2].headers
 
 
-def test_a_limit_can_be_lifted(world: World) -> None:
-    answer = world.door("ana").rest("GET", "lead/")
-    assert not [name for name, _value in answer.headers if name.startswith("X-RateLimit")]
+def test_a_limit_can_be_turned_off(world: World) -> None:
+    response = world.door("ana").rest("GET", "lead/")
+    assert not [name for name, _value in response.headers if name.startswith("X-RateLimit")]
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [("", (9000, 60)), ("5 per second", (5, 1)), ("90 PER Hour", (90, 3600)), ("off", None)],
 )
-def test_a_limit_is_said_in_words(tmp_path: Path, text: str, told: Any) -> None:
-    assert settings_for(tmp_path, CRM_API_LIMIT=text).api_limit == told
+def test_a_limit_is_configured_in_words(tmp_path: Path, text: str, expected: Any) -> None:
+    assert settings_for(tmp_path, CRM_API_LIMIT=text).api_limit == expected
 
 
 @pytest.mark.parametrize(
     "text", ["5", "0 per minute", "x per minute", "5 per day", "-1 per hour", "٣ per hour", "9" * 30]
 )
-def test_nonsense_is_no_limit(tmp_path: Path, text: str) -> None:
+def test_an_invalid_limit_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(config.WrongSetting, match="CRM_API_LIMIT"):
         settings_for(tmp_path, CRM_API_LIMIT=text)
 
@@ -128,12 +128,12 @@ def test_nonsense_is_no_limit(tmp_path: Path, text: str) -> None:
 # --- counting
 
 
-def test_a_new_window_begins_anew() -> None:
-    tally, rate = LocalRateCounter(), Rate(2, 60)
-    used = [tally.add("ana", rate, at).used for at in (0, 59.9, 60, 60.1, 120)]
+def test_each_window_counts_from_zero() -> None:
+    counter, rate = LocalRateCounter(), Rate(2, 60)
+    used = [counter.add("ana", rate, at).used for at in (0, 59.9, 60, 60.1, 120)]
     assert used == [1, 2, 1, 2, 1]
-    assert tally.add("ana", rate, 121) == Count(2, 2, 180)
-    assert len(tally._counts) == 1  # what ended is forgotten
+    assert counter.add("ana", rate, 121) == Count(2, 2, 180)
+    assert len(counter._counts) == 1  # the old window is dropped
 
 
 def test_processes_share_their_counts_over_redis(redis_server: Any) -> None:
@@ -142,60 +142,60 @@ def test_processes_share_their_counts_over_redis(redis_server: Any) -> None:
     assert 0 < one._redis.ttl(f"crm-tally:ana:{int(at) // 60 * 60 + 60}") <= 61
 
 
-def test_without_redis_calls_pass_and_are_counted_at_home() -> None:
-    tally = RedisRateCounter("redis://127.0.0.1:1/0")
-    assert [tally.add("ana", Rate(2, 60), 0).is_exceeded for _ in range(3)] == [False, False, True]
-    assert tally._backoff_until > time.monotonic()  # and nobody waits for Redis again soon
+def test_without_redis_calls_are_counted_in_the_process() -> None:
+    counter = RedisRateCounter("redis://127.0.0.1:1/0")
+    assert [counter.add("ana", Rate(2, 60), 0).is_exceeded for _ in range(3)] == [False, False, True]
+    assert counter._backoff_until > time.monotonic()  # Redis is not tried again at once
 
 
-# --- pages of other addresses
+# --- CORS
 
 
 def preflight(world: World, origin: str) -> Any:
-    asked = {
+    headers = {
         "Origin": origin,
         "Access-Control-Request-Method": "GET",
         "Access-Control-Request-Headers": "authorization",
     }
-    return world.door(None).rest("OPTIONS", "lead/", headers=asked)
+    return world.door(None).rest("OPTIONS", "lead/", headers=headers)
 
 
-def opened(answer: Any) -> list[str]:
-    return [name for name, _value in answer.headers if name.startswith("Access-Control-")]
+def cors_headers(response: Any) -> list[str]:
+    return [name for name, _value in response.headers if name.startswith("Access-Control-")]
 
 
-def test_no_page_of_another_address_asks_unless_it_is_named(world: World) -> None:
-    assert (preflight(world, DESK).status_code, opened(preflight(world, DESK))) == (403, [])
-    answer = world.door("ana").rest("GET", "lead/", headers={"Origin": DESK})
-    assert (answer.status_code, opened(answer)) == (200, [])
+def test_foreign_origins_are_refused_by_default(world: World) -> None:
+    assert (preflight(world, ORIGIN).status_code, cors_headers(preflight(world, ORIGIN))) == (403, [])
+    response = world.door("ana").rest("GET", "lead/", headers={"Origin": ORIGIN})
+    assert (response.status_code, cors_headers(response)) == (200, [])
 
 
 @pytest.mark.parametrize(
     "origin",
-    ["https://evil.example", "http://desk.example", "https://desk.example.evil.example", "null", DESK + ":444"],
+    ["https://evil.example", "http://desk.example", "https://desk.example.evil.example", "null", ORIGIN + ":444"],
 )
-def test_only_the_named_address_is_let_in(limited: Limited, origin: str) -> None:
-    world = limited(CRM_CORS_ORIGINS=f"{DESK}, https://other.example:8443")
+def test_only_configured_origins_are_allowed(limited_world: LimitedWorld, origin: str) -> None:
+    world = limited_world(CRM_CORS_ORIGINS=f"{ORIGIN}, https://other.example:8443")
     assert preflight(world, origin).status_code == 403
-    answer = world.door("ana").rest("GET", "lead/", headers={"Origin": origin})
-    assert opened(answer) == [] and "Origin" in answer.headers["Vary"]
+    response = world.door("ana").rest("GET", "lead/", headers={"Origin": origin})
+    assert cors_headers(response) == [] and "Origin" in response.headers["Vary"]
 
 
-def test_a_named_page_asks_with_a_key_and_never_with_a_cookie(limited: Limited) -> None:
-    world = limited(CRM_CORS_ORIGINS=DESK)
-    before = preflight(world, DESK)
-    assert (before.status_code, before.headers["Access-Control-Allow-Origin"]) == (204, DESK)
+def test_a_configured_origin_may_send_a_key_but_no_cookie(limited_world: LimitedWorld) -> None:
+    world = limited_world(CRM_CORS_ORIGINS=ORIGIN)
+    before = preflight(world, ORIGIN)
+    assert (before.status_code, before.headers["Access-Control-Allow-Origin"]) == (204, ORIGIN)
     assert "Authorization" in before.headers["Access-Control-Allow-Headers"]
-    by_key = world.door("ana").rest("GET", "lead/", headers={"Origin": DESK})
-    assert (by_key.status_code, by_key.headers["Access-Control-Allow-Origin"]) == (200, DESK)
-    by_cookie = world.door("ana").screen("/api/v1/lead/", headers={"Origin": DESK})
-    assert (by_cookie.status_code, opened(by_cookie)) == (200, [])
+    by_key = world.door("ana").rest("GET", "lead/", headers={"Origin": ORIGIN})
+    assert (by_key.status_code, by_key.headers["Access-Control-Allow-Origin"]) == (200, ORIGIN)
+    by_cookie = world.door("ana").screen("/api/v1/lead/", headers={"Origin": ORIGIN})
+    assert (by_cookie.status_code, cors_headers(by_cookie)) == (200, [])
     assert not [each for each in (before, by_key) if "Access-Control-Allow-Credentials" in each.headers]
 
 
-def test_pages_are_opened_to_nobody(limited: Limited) -> None:
-    world = limited(CRM_CORS_ORIGINS=DESK)
-    assert opened(world.door("ana").screen("/leads/list/", headers={"Origin": DESK})) == []
+def test_pages_allow_no_foreign_origin(limited_world: LimitedWorld) -> None:
+    world = limited_world(CRM_CORS_ORIGINS=ORIGIN)
+    assert cors_headers(world.door("ana").screen("/leads/list/", headers={"Origin": ORIGIN})) == []
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,9 @@ def tell(world: World, who: str, about: Any, kind: str = "comment", count: int =
     session.commit()
     for _ in range(count):
         key = f"{kind}:{next(_serial)}"
-        notices.notify(session, [user], kind, key, about, actor, datetime.now(UTC), number=about.number)
+        notices.notify(
+            session, notices.NoticeEvent(kind, key, (user,), {"number": about.number}, about, actor), datetime.now(UTC)
+        )
     session.commit()
     mine = select(Notification.id).where(Notification.user_id == user, Notification.kind == kind)
     return list(session.scalars(mine.order_by(Notification.id.desc()).limit(count)))

@@ -1,0 +1,49 @@
+"""What a page answers to a refused question or form: a sentence and a way back."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+from flask import abort, flash, g, redirect, render_template, request
+
+from app.extensions import db
+from app.web.core.gate import REFUSABLE, refusal
+
+
+def refuse_as_page(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A refused question is an error page; a refused POST says its sentence where the person was."""
+
+    @functools.wraps(function)
+    def guarded(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(self, *args, **kwargs)
+        except REFUSABLE as broken:
+            db.session.rollback()
+            status, sentence, _errors = refusal(broken)
+            return refused(status, sentence)
+
+    return guarded
+
+
+def refused(status: int, sentence: str) -> Any:
+    """The sentence as an error page, as an htmx answer, or as a flash where the person was."""
+    if request.headers.get("HX-Request"):
+        return (
+            render_template("errors/400.html", sentence=sentence),
+            status,
+            {"X-Sentence": sentence.encode("ascii", "ignore").decode()[:200]},
+        )
+    if request.method == "GET" or status in (403, 404):
+        g.sentence = sentence
+        abort(400 if status == 422 else status)
+    flash(sentence, "danger")
+    return redirect(back())
+
+
+def back() -> str:
+    """Where the person came from, on this site; else the start."""
+    came = urlsplit(request.referrer or "")
+    return f"{came.path}?{came.query}" if came.path and came.netloc == request.host else "/"

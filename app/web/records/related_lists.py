@@ -1,0 +1,136 @@
+"""The lists beside a record page: rows of other records that belong to it and that the person sees."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask_babel import gettext as _
+from sqlalchemy import inspect, select
+
+from app.domain.tasks import OPEN, Task
+from app.extensions import db
+from app.models import Lead, Ticket
+from app.web.core.date_fields import moment_cell
+from app.web.core.fields import Viewer
+from app.web.core.record_table import ListQuery
+from app.web.core.registry import registered
+
+#: Rows of a related list.
+RELATED = 8
+
+
+def related_parts(screen: Any, key: int, viewer: Viewer) -> list[dict[str, Any]]:
+    """The first rows of each of `related_views`, those that belong to the record of this id."""
+    parts = []
+    for view in screen.related_views or ():
+        other = registered("screens").get(view.datamodel.obj)
+        if other is None or not viewer.person.may(other.module, "read"):
+            continue
+        name = relation_to(view.datamodel.obj, screen.service.record)
+        parts.append(_related_part(other, name, key, viewer))
+    return parts
+
+
+def relation_to(child: Any, parent: Any) -> str:
+    """The relation of the child's model that leads to the parent's. Raises TypeError where there is none."""
+    for name, relation in inspect(child).relationships.items():
+        if relation.mapper.class_ is parent:
+            return str(name)
+    raise TypeError(f"{child.__name__} has no relation to {parent.__name__}, so it cannot be one of its related_views")
+
+
+def _related_part(other: Any, name: str, key: int, viewer: Viewer) -> dict[str, Any]:
+    table, relation = other.record_table, getattr(other.service.record, name)
+    parent = relation.property.mapper.class_
+    belongs = relation.any(parent.id == key) if relation.property.uselist else relation.has(parent.id == key)
+    query = ListQuery([*table.base_conditions(), belongs], table.order_by(None, None, viewer), RELATED + 1)
+    names = tuple(other.list_columns[:3])
+    found = table.rows(db.session(), query, names)
+    table.prepare(found, names, viewer)
+    rows = []
+    for row in found[:RELATED]:
+        values = tuple(row)
+        cells = [each.shown_cell(values[cut], viewer) for each, cut in table.selection(names)[1]]
+        rows.append({"url": f"{other.route_base}/show/{values[0]}", "cells": cells})
+    may_add = viewer.person.may(other.module, "create") and "add" not in other.exclude_route_methods
+    return {
+        "title": other.list_title,
+        "count": f"{RELATED}+" if len(found) > RELATED else len(found),
+        "url": f"{other.route_base}/list/?_flt_eq_{name}={key}" if name in other.search_columns else None,
+        "add_url": f"{other.route_base}/add?{name}={key}" if may_add and name in other.add_columns else None,
+        "rows": rows,
+    }
+
+
+def open_tasks(kind: str, key: int, viewer: Viewer) -> dict[str, Any]:
+    """The open tasks of a lead or ticket."""
+    return _tasks(getattr(Task, f"{kind}_id") == key, f"{kind}={key}", viewer)
+
+
+def of_customer(wire: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
+    """The leads and tickets of the record's customer."""
+    customer = wire.get("customer")
+    return leads_and_tickets(customer["id"], viewer) if customer else []
+
+
+def leads_and_tickets(customer_id: int, viewer: Viewer) -> list[dict[str, Any]]:
+    """The leads and tickets of a customer."""
+    return [_leads_of(customer_id, viewer), _tickets_of(customer_id, viewer)]
+
+
+def _tasks(rule: Any, parent: str, viewer: Viewer) -> dict[str, Any]:
+    query = select(Task.id, Task.title, Task.due_on, Task.assignee_id).where(rule, Task.status.in_(OPEN))
+    rows = db.session.execute(query.order_by(Task.due_on).limit(8)).all() if viewer.person.may("Tasks", "read") else []
+    made = [
+        {"url": f"/tasks/show/{key}", "cells": [{"kind": "text", "text": title}, moment_cell(due, viewer, True)]}
+        for key, title, due, _who in rows
+    ]
+    may_add = viewer.person.may("Tasks", "create")
+    return {
+        "title": _("Open tasks"),
+        "count": len(rows),
+        "url": f"/tasks/?_flt_eq_{parent.replace('=', '=', 1)}",
+        "add_url": f"/tasks/add?{parent}" if may_add else None,
+        "rows": made,
+    }
+
+
+def _leads_of(customer_id: int, viewer: Viewer) -> dict[str, Any]:
+    query = select(Lead.number, Lead.status_id).where(Lead.customer_id == customer_id)
+    rows = (
+        db.session.execute(query.order_by(Lead.id.desc()).limit(8)).all() if viewer.person.may("Leads", "read") else []
+    )
+    return _numbered(_("Leads"), "/leads/", rows, "lead_status", viewer)
+
+
+def _tickets_of(customer_id: int, viewer: Viewer) -> dict[str, Any]:
+    query = select(Ticket.number, Ticket.status_id).where(Ticket.customer_id == customer_id)
+    rows = (
+        db.session.execute(query.order_by(Ticket.id.desc()).limit(8)).all()
+        if viewer.person.may("Tickets", "read")
+        else []
+    )
+    return _numbered(_("Tickets"), "/tickets/", rows, "ticket_status", viewer)
+
+
+def _numbered(title: str, base: str, rows: Any, master: str, viewer: Viewer) -> dict[str, Any]:
+    made = []
+    for number, status in rows:
+        card = viewer.lookups.card(master, status) or {"label": "–", "color": "gray"}
+        state = {"kind": "status", "label": card["label"], "color": card["color"]}
+        made.append({"url": f"{base}{number}", "cells": [{"kind": "text", "text": number}, state]})
+    return {"title": title, "count": len(made), "url": None, "add_url": None, "rows": made}
+
+
+def accounts(wire: dict[str, Any]) -> dict[str, Any]:
+    rows = [
+        {
+            "url": "#",
+            "cells": [
+                {"kind": "text", "text": account["client_id"]},
+                {"kind": "text", "text": (account["account_type"] or {}).get("label", "")},
+            ],
+        }
+        for account in wire.get("accounts", [])
+    ]
+    return {"title": _("Accounts"), "count": len(rows), "url": None, "add_url": None, "rows": rows}

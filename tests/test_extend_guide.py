@@ -1,0 +1,108 @@
+"""docs/extend.md, followed word for word in a copy of the product, gives a record with all that the page promises."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+COPIED = ("app", "migrations", "translations", "tests", "config.py", "run.py", "pyproject.toml")
+#: An instruction of the page and the block below it.
+STEP = re.compile(
+    r"(?:Create `(?P<new>[^`]+)`"
+    r"|(?:(?:in|In|contents) `(?P<file>[^`]+)`[^`]*?)?[aA]fter\s+the\s+line\s+`(?P<line>[^`]+)`)"
+    r"[^`]*?:\n\n```python\n(?P<code>.*?)```",
+    re.DOTALL,
+)
+
+
+def follow(page: str, copy: Path) -> list[str]:
+    """Do what the page says in the copy; answers the files that were touched."""
+    touched, file = [], ""
+    for step in STEP.finditer(page):
+        if step["new"]:
+            (copy / step["new"]).write_text(step["code"])
+            touched.append(step["new"])
+            continue
+        file = step["file"] or file
+        lines = (copy / file).read_text().splitlines(keepends=True)
+        places = [n for n, line in enumerate(lines) if line.startswith(step["line"])]
+        assert len(places) == 1, (file, step["line"], places)
+        lines.insert(places[0] + 1, step["code"])
+        (copy / file).write_text("".join(lines))
+        touched.append(file)
+    return touched
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The product with the page's changes."""
+    folder = tmp_path_factory.mktemp("extended")
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            ignored = shutil.ignore_patterns("__pycache__", "vendor", "addons", "test_*")
+            shutil.copytree(source, folder / name, ignore=ignored)
+        else:
+            shutil.copy(source, folder / name)
+    touched = follow((ROOT / "docs" / "extend.md").read_text(), folder)
+    assert touched == [
+        "app/domain/branches.py",
+        "app/models.py",
+        "migrations/versions/0006_branches.py",
+        "app/access/row_rules.py",
+        "app/access/row_rules.py",
+        "app/web/records/branches.py",
+        "app/views.py",
+        "app/views.py",
+        "app/views.py",
+    ]
+    return folder
+
+
+def test_the_declaration_is_short() -> None:
+    page = (ROOT / "docs" / "extend.md").read_text()
+    blocks = {step["new"]: step["code"] for step in STEP.finditer(page) if step["new"]}
+    web = blocks["app/web/records/branches.py"]
+    code = [line for line in web.splitlines() if line.strip() and not line.startswith(("from", '"""'))]
+    assert len(code) <= 40
+
+
+def test_following_the_page_gives_a_whole_record(copy: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "from tests.extended import main; main()"],
+        cwd=copy,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    assert done.stdout.strip().endswith("all of it works")
+
+
+def test_a_record_without_a_rule_is_said_at_start(copy: Path) -> None:
+    rules = copy / "app" / "access" / "row_rules.py"
+    kept = rules.read_text()
+    rules.write_text(kept.replace('    Branch: OwnedRows(Branch, "Branch"),\n', ""))
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", "from app import create_app; create_app()"],
+            cwd=copy,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+            env={"CRM_INSTANCE_DIR": str(copy / "instance"), "PATH": "/usr/bin:/bin"},
+        )
+    finally:
+        rules.write_text(kept)
+    last = done.stderr.strip().splitlines()[-1]
+    assert last == ("TypeError: Branch needs an entry in RULES (app/access/row_rules.py): which rows a person sees"), (
+        done.stderr[-1500:]
+    )

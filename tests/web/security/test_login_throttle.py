@@ -1,0 +1,126 @@
+"""Failed sign-ins are counted by name and by address."""
+
+# ruff: noqa: F811  (pytest's fixtures are imported, and then named by the tests)
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from app import jobs
+from app.extensions import db
+from app.models import FailedLogin
+from app.web.security import login_throttle
+from tests.web import security_app
+from tests.web.security_app import (  # noqa: F401  (fixtures)
+    PASSWORD,
+    ana,
+    app,
+    browser,
+    is_attempt_allowed,
+    log_in,
+    migrated,
+    move_clock,
+    rows,
+    run_at_once,
+    sign_in,
+)
+
+
+def sign_in_by_form(client: Any, name: str, password: str) -> Any:
+    return sign_in(client, name, password)
+
+
+SIGN_IN_WAYS = [sign_in_by_form, log_in]
+
+
+@pytest.mark.parametrize("door", SIGN_IN_WAYS)
+@pytest.mark.parametrize("name", ["ana", "nobody"])
+def test_after_five_wrong_passwords_the_name_is_locked(browser, sign_in_by, name) -> None:
+    client = browser()
+    codes = [sign_in_by(client, name, f"wrong {n}").status_code for n in range(20)]
+    assert codes == [401] * 5 + [429] * 15
+
+
+@pytest.mark.parametrize("door", SIGN_IN_WAYS)
+def test_the_correct_password_does_not_unlock_a_name(browser, sign_in_by) -> None:
+    client = browser()
+    for n in range(5):
+        log_in(client, "ana", f"wrong {n}")
+    response = sign_in_by(client, "ANA ", PASSWORD)
+    assert response.status_code == 429
+    assert 50 <= int(response.headers["Retry-After"]) <= 60
+    assert "Please try again at" in response.text
+
+
+def test_the_delay_grows_with_each_failed_attempt(app, browser) -> None:
+    client, minutes = browser(), []
+    for n in range(10):
+        log_in(client, "ana", f"wrong {n}")
+        ((until, last),) = rows(app, select(FailedLogin.locked_until, FailedLogin.last_on))
+        minutes.append((until - last) / timedelta(minutes=1) if until else 0)
+        move_clock(app, FailedLogin.locked_until, timedelta(seconds=1))
+    assert minutes == [0, 0, 0, 0, 1, 2, 4, 8, 15, 15]
+    assert log_in(client).status_code == 200
+    assert rows(app, select(FailedLogin)) == []
+
+
+def test_the_lock_is_shared_between_processes(app, migrated, browser) -> None:
+    for n in range(5):
+        log_in(browser(), "ana", f"wrong {n}")
+    another = security_app.make_app(app.config["CRM"].instance_dir)
+    assert log_in(another.test_client()).status_code == 429
+    with another.app_context():
+        db.engine.dispose()
+
+
+def test_a_count_expires_after_a_day(app, browser) -> None:
+    for n in range(4):
+        log_in(browser(), "ana", f"wrong {n}")
+    move_clock(app, FailedLogin.last_on, timedelta(hours=25))
+    for n in range(4):
+        assert log_in(browser(), "ana", f"wrong {n}").status_code == 401
+    assert log_in(browser()).status_code == 200
+
+
+def test_counts_of_unknown_names_are_deleted_after_a_day(app, browser) -> None:
+    for n in range(3):
+        log_in(browser(), f"made up {n}", "wrong")
+    for hours, left in ((23, 3), (25, 0)):
+        jobs.run_now(app, "forget old answers", datetime.now(UTC) + timedelta(hours=hours))
+        assert len(rows(app, select(FailedLogin))) == left
+
+
+@pytest.mark.parametrize("door", SIGN_IN_WAYS)
+def test_an_address_has_twenty_attempts_a_minute(browser, sign_in_by) -> None:
+    client = browser()
+    for n in range(20):
+        assert sign_in_by(client, f"name {n}", "wrong").status_code == 401
+    response = sign_in_by(client, "ana", PASSWORD)
+    assert response.status_code == 429
+    assert 0 < int(response.headers["Retry-After"]) <= 61
+    assert "Too many attempts from your address" in response.text
+
+
+def test_a_forged_forwarded_address_is_ignored(browser) -> None:
+    client = browser()
+    for n in range(20):
+        client.post("/api/v1/security/login", json={}, headers={"X-Forwarded-For": f"10.0.0.{n}"})
+    response = client.post("/api/v1/security/login", json={}, headers={"X-Forwarded-For": "10.0.1.1"})
+    assert response.status_code == 429
+
+
+def test_an_attempt_is_counted_before_it_is_checked(app) -> None:
+    now = datetime.now(UTC)
+    with app.test_request_context():
+        for _ in range(login_throttle.FREE_ATTEMPTS):
+            login_throttle.count_attempt("ana", now)
+        with pytest.raises(login_throttle.Locked):
+            login_throttle.count_attempt("Ana", now)
+
+
+def test_of_many_simultaneous_attempts_five_are_checked(app) -> None:
+    assert sum(run_at_once(app, 12, is_attempt_allowed)) == login_throttle.FREE_ATTEMPTS
