@@ -13,7 +13,7 @@ setup:  ## virtual environment, pinned packages, browser libraries, translations
 	@scripts/setup.sh run
 
 .PHONY: setup-test
-setup-test:  ## the same, and what the tests need: MariaDB, Redis, Chromium
+setup-test:  ## setup, plus MariaDB, Redis and Chromium for the tests
 	@scripts/setup.sh test
 
 .PHONY: run
@@ -21,7 +21,7 @@ run: setup  ## serve on http://127.0.0.1:8000 (CRM_PORT), on SQLite unless CRM_D
 	@exec $(PYTHON) run.py
 
 .PHONY: test
-test: setup-test  ## all tests; ARGS="-k tickets" picks some
+test: setup-test  ## run all tests; ARGS="-k tickets" selects some
 	@$(PYTHON) -m pytest -n 2 --dist loadgroup -q $(ARGS)
 
 .PHONY: check
@@ -32,7 +32,7 @@ check: setup-test  ## lint, format, types, and that imports only point down
 	.venv/bin/lint-imports
 
 .PHONY: check-translations
-check-translations: setup-test  ## every sentence of the product has its Hindi, Gujarati and Marathi
+check-translations: setup-test  ## check that every text is translated into Hindi, Gujarati and Marathi
 	$(PYTHON) scripts/check_translations.py
 
 .PHONY: demo
@@ -40,10 +40,10 @@ demo: setup  ## load demo people, customers, leads and tickets
 	@$(FLASK) demo load
 
 .PHONY: bench
-bench: setup-test  ## measure the product against its promises
+bench: setup-test  ## run the benchmarks
 	@$(PYTHON) -m bench $(ARGS)
 
 .PHONY: upgrade
-upgrade: setup  ## back the database up, then migrate it
+upgrade: setup  ## back up the database, then migrate it
 	@$(PYTHON) scripts/backup_before_upgrade.py
 	@$(FLASK) db upgrade heads

@@ -1,4 +1,4 @@
-"""Every setting of the product, with unit and default; the only reader of os.environ."""
+"""All settings of the product, with unit and default. Only this module reads os.environ."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ ROOT = Path(__file__).resolve().parent
 
 
 class WrongSetting(Exception):
-    """A setting has a value that cannot be used; the message is one sentence that names it."""
+    """A setting has an invalid value. The message is one sentence that names the setting."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the operator may turn. Read once at start by `load`."""
+    """The settings of the operator. `load` reads them once, at the start."""
 
     #: SQLAlchemy URL of the database; SQLite in the instance folder unless given.
     database_url: str
@@ -34,58 +34,58 @@ class Settings:
     secret_key: str
     #: Encrypts PAN and Aadhaar (32 bytes, urlsafe base64).
     field_key: str
-    #: Password of the first admin; None = random, printed once.
+    #: Password of the first admin; None = a random one, printed once.
     admin_password: str | None
     #: Whether this process runs the minute jobs.
     scheduler: bool
-    #: Address under which browsers and providers reach us, without trailing slash.
+    #: The URL at which browsers and providers reach the CRM, without trailing slash.
     public_url: str
     #: The office's time zone (IANA name).
     time_zone: str
-    #: Product name shown to people.
+    #: The product name that users see.
     brand: str
-    #: Load demo data on first start.
+    #: Whether to load the demo data at the first start.
     demo: bool
-    #: Gunicorn worker processes; each holds its own thread pool.
+    #: Gunicorn worker processes, each with its own thread pool.
     workers: int
-    #: Threads a worker; every open WebSocket occupies one for its life.
+    #: Threads per worker. Each open WebSocket occupies one.
     threads: int
-    #: How many reverse proxies in front of us set X-Forwarded-*; 0 = believe none.
+    #: The number of reverse proxies in front that set X-Forwarded-*; 0 = trust none.
     proxies: int
-    #: Say in the header X-SQL-Count how many statements an answer took (for the bench).
+    #: Whether responses have the header X-SQL-Count, the number of SQL statements (for the benchmarks).
     count_sql: bool = False
     #: Mail server, smtp+starttls://user:password@host:587 (or smtps://, smtp://); None = e-mail is only logged.
     smtp_url: str | None = None
-    #: From whom e-mail comes, "Name <address>".
+    #: The sender of e-mail, "Name <address>".
     smtp_from: str = ""
-    #: Seconds that the mail server may take for each answer.
+    #: Seconds that the mail server may take for each reply.
     smtp_seconds: int = 10
-    #: Queue -> how many workers `flask worker` keeps on Redis; without Redis so many threads of this process.
+    #: Queue -> number of workers that `flask worker` runs on Redis; without Redis, threads of this process.
     queue_workers: dict[str, int] = field(default_factory=lambda: {"short": 2, "default": 2, "long": 1})
-    #: Seconds before the second, third … try of a call from the queue.
+    #: Seconds before the second, third … try of a queued call.
     retry_seconds: tuple[int, ...] = (5, 30, 120, 600)
-    #: Whether webhooks may go to http and to loopback and private addresses: for development and tests only.
+    #: Whether webhooks may use http, loopback and private addresses. For development and tests only.
     webhooks_private: bool = False
-    #: Seconds before the second, third … try of a webhook.
+    #: Seconds before the second, third … attempt of a webhook delivery.
     webhook_seconds: tuple[int, ...] = (60, 300, 1800, 7200, 28_800)
-    #: How often (calls, seconds) one key, person or address may call the API, and of that change something; None =
-    #: as often as they like.
+    #: (calls, seconds): how often one key, person or address may call the API, and how often with a change. None = no
+    #: limit.
     api_limit: tuple[int, int] | None = (9000, 60)
     api_write_limit: tuple[int, int] | None = (3000, 60)
-    #: Origins whose pages may call the API with a key or token, https://desk.example.
+    #: Origins whose pages may call the API with a key or token, such as https://desk.example.
     cors_origins: tuple[str, ...] = ()
     #: Dotted paths of FAB add-on managers, package.Manager.
     addons: tuple[str, ...] = ()
 
 
 def load(environ: dict[str, str] | None = None) -> Settings:
-    """Read and check all settings; makes the instance folder and its keys.
+    """Read and check all settings. Creates the instance folder and its keys.
 
-    Raises WrongSetting with one sentence that names the bad setting.
+    Raises WrongSetting.
     """
     env = dict(os.environ if environ is None else environ)
     instance_dir = _folder(env.get("CRM_INSTANCE_DIR") or str(ROOT / "instance"))
-    port = _whole("CRM_PORT", env.get("CRM_PORT"), 8000, 1, 65535)
+    port = _int("CRM_PORT", env.get("CRM_PORT"), 8000, 1, 65535)
     return Settings(
         database_url=_database(env.get("CRM_DATABASE_URL"), instance_dir),
         redis_url=_redis(env.get("CRM_REDIS_URL")),
@@ -95,24 +95,24 @@ def load(environ: dict[str, str] | None = None) -> Settings:
         secret_key=_secret_key(env.get("CRM_SECRET_KEY"), instance_dir),
         field_key=_field_key(env.get("CRM_FIELD_KEY"), instance_dir),
         admin_password=_admin_password(env.get("CRM_ADMIN_PASSWORD")),
-        scheduler=_switch("CRM_SCHEDULER", env.get("CRM_SCHEDULER"), True),
+        scheduler=_bool("CRM_SCHEDULER", env.get("CRM_SCHEDULER"), True),
         public_url=_public_url(env.get("CRM_PUBLIC_URL"), port),
         time_zone=_zone(env.get("CRM_TIME_ZONE")),
         brand=(env.get("CRM_BRAND") or "Eshin CRM").strip()[:60],
-        demo=_switch("CRM_DEMO", env.get("CRM_DEMO"), False),
-        workers=_whole("CRM_WORKERS", env.get("CRM_WORKERS"), 1, 1, 64),
-        threads=_whole("CRM_THREADS", env.get("CRM_THREADS"), 48, 2, 512),
-        proxies=_whole("CRM_PROXIES", env.get("CRM_PROXIES"), 0, 0, 8),
-        count_sql=_switch("CRM_COUNT_SQL", env.get("CRM_COUNT_SQL"), False),
+        demo=_bool("CRM_DEMO", env.get("CRM_DEMO"), False),
+        workers=_int("CRM_WORKERS", env.get("CRM_WORKERS"), 1, 1, 64),
+        threads=_int("CRM_THREADS", env.get("CRM_THREADS"), 48, 2, 512),
+        proxies=_int("CRM_PROXIES", env.get("CRM_PROXIES"), 0, 0, 8),
+        count_sql=_bool("CRM_COUNT_SQL", env.get("CRM_COUNT_SQL"), False),
         smtp_url=_smtp(env.get("CRM_SMTP_URL")),
         smtp_from=_smtp_from(env.get("CRM_SMTP_FROM"), env.get("CRM_SMTP_URL")),
-        smtp_seconds=_whole("CRM_SMTP_TIMEOUT_SECONDS", env.get("CRM_SMTP_TIMEOUT_SECONDS"), 10, 1, 30),
+        smtp_seconds=_int("CRM_SMTP_TIMEOUT_SECONDS", env.get("CRM_SMTP_TIMEOUT_SECONDS"), 10, 1, 30),
         queue_workers={
-            queue: _whole(f"CRM_QUEUE_{queue.upper()}", env.get(f"CRM_QUEUE_{queue.upper()}"), default, 0, 64)
+            queue: _int(f"CRM_QUEUE_{queue.upper()}", env.get(f"CRM_QUEUE_{queue.upper()}"), default, 0, 64)
             for queue, default in (("short", 2), ("default", 2), ("long", 1))
         },
         retry_seconds=_seconds("CRM_RETRY_SECONDS", env.get("CRM_RETRY_SECONDS"), (5, 30, 120, 600)),
-        webhooks_private=_switch("CRM_WEBHOOKS_PRIVATE", env.get("CRM_WEBHOOKS_PRIVATE"), False),
+        webhooks_private=_bool("CRM_WEBHOOKS_PRIVATE", env.get("CRM_WEBHOOKS_PRIVATE"), False),
         webhook_seconds=_seconds("CRM_WEBHOOK_SECONDS", env.get("CRM_WEBHOOK_SECONDS"), (60, 300, 1800, 7200, 28_800)),
         api_limit=_rate("CRM_API_LIMIT", env.get("CRM_API_LIMIT"), (9000, 60)),
         api_write_limit=_rate("CRM_API_WRITE_LIMIT", env.get("CRM_API_WRITE_LIMIT"), (3000, 60)),
@@ -122,7 +122,7 @@ def load(environ: dict[str, str] | None = None) -> Settings:
 
 
 def flask_config(settings: Settings) -> dict[str, object]:
-    """Flask's, FAB's and the extensions' configuration that follows from our settings."""
+    """The configuration of Flask, FAB and the extensions for these settings."""
     https = settings.public_url.startswith("https://")
     return {
         "SECRET_KEY": settings.secret_key,
@@ -170,7 +170,7 @@ def flask_config(settings: Settings) -> dict[str, object]:
 
 
 def engine_options(settings: Settings) -> dict[str, object]:
-    """SQLAlchemy engine options: READ COMMITTED and a pool as wide as the threads on MariaDB."""
+    """SQLAlchemy engine options. On MariaDB: READ COMMITTED, and a pool sized for the threads."""
     if settings.database_url.startswith("sqlite"):
         return {"connect_args": {"timeout": 30}}
     return {
@@ -184,16 +184,16 @@ def engine_options(settings: Settings) -> dict[str, object]:
 
 
 def _languages() -> dict[str, dict[str, str]]:
-    """English, and those of the product's other languages whose catalogue is there."""
+    """English, and the other languages for which there is a catalogue."""
     names = {"en": "English", "hi": "हिन्दी", "gu": "ગુજરાતી", "mr": "मराठी"}
-    there = {path.parent.parent.name for path in (ROOT / "translations").glob("*/LC_MESSAGES/messages.po")}
-    return {code: {"flag": code, "name": name} for code, name in names.items() if code == "en" or code in there}
+    available = {path.parent.parent.name for path in (ROOT / "translations").glob("*/LC_MESSAGES/messages.po")}
+    return {code: {"flag": code, "name": name} for code, name in names.items() if code == "en" or code in available}
 
 
 def _api_languages() -> list[str]:
-    """English, and those into which the refusals are translated."""
-    there = (ROOT / "translations").glob("*/LC_MESSAGES/errors.po")
-    return ["en", *sorted(path.parent.parent.name for path in there)]
+    """English, and the languages into which error messages are translated."""
+    catalogues = (ROOT / "translations").glob("*/LC_MESSAGES/errors.po")
+    return ["en", *sorted(path.parent.parent.name for path in catalogues)]
 
 
 def _folder(path: str) -> Path:
@@ -221,20 +221,20 @@ def _redis(url: str | None) -> str | None:
     return url or None
 
 
-def _whole(name: str, text: str | None, default: int, least: int, most: int) -> int:
+def _int(name: str, text: str | None, default: int, minimum: int, maximum: int) -> int:
     try:
         value = int(text) if text else default
     except ValueError:
-        value = least - 1
-    if not least <= value <= most:
-        raise WrongSetting(f"{name} must be a whole number from {least} to {most}, not {text!r}.")
+        value = minimum - 1
+    if not minimum <= value <= maximum:
+        raise WrongSetting(f"{name} must be a whole number from {minimum} to {maximum}, not {text!r}.")
     return value
 
 
 def _seconds(name: str, text: str | None, default: tuple[int, ...]) -> tuple[int, ...]:
     if not text:
         return default
-    waits = tuple(_whole(name, each.strip() or "none", 0, 1, 86_400) for each in text.split(","))
+    waits = tuple(_int(name, each.strip() or "none", 0, 1, 86_400) for each in text.split(","))
     if len(waits) > 20:
         raise WrongSetting(f"{name} may have at most 20 numbers.")
     return waits
@@ -245,11 +245,11 @@ def _rate(name: str, text: str | None, default: tuple[int, int]) -> tuple[int, i
         return default
     if text.strip().lower() == "off":
         return None
-    spans = {"second": 1, "minute": 60, "hour": 3600}
-    number, _per, span = text.strip().lower().partition(" per ")
-    if span not in spans or not (number.isascii() and number.isdigit() and 0 < int(number[:9]) < 1_000_000):
+    units = {"second": 1, "minute": 60, "hour": 3600}
+    number, _per, unit = text.strip().lower().partition(" per ")
+    if unit not in units or not (number.isascii() and number.isdigit() and 0 < int(number[:9]) < 1_000_000):
         raise WrongSetting(f"{name} must look like “9000 per minute” (second, minute, hour) or be off, not {text!r}.")
-    return int(number), spans[span]
+    return int(number), units[unit]
 
 
 def _origins(text: str | None) -> tuple[str, ...]:
@@ -270,7 +270,7 @@ def _addons(text: str | None) -> tuple[str, ...]:
 
 
 def _smtp(url: str | None) -> str | None:
-    """Its address holds a password: no message repeats it."""
+    """Check the URL. It contains a password, so no message repeats it."""
     if not url:
         return None
     parts = urlsplit(url)
@@ -282,7 +282,7 @@ def _smtp(url: str | None) -> str | None:
 
 
 def _has_port(parts: SplitResult) -> bool:
-    """A usable port, or none: then the usual one of its scheme."""
+    """Whether the port is valid or missing, which means the default port of the scheme."""
     try:
         return parts.port is None or parts.port > 0
     except ValueError:
@@ -292,13 +292,13 @@ def _has_port(parts: SplitResult) -> bool:
 def _smtp_from(text: str | None, url: str | None) -> str:
     sender = (text or "").strip()
     address = parseaddr(sender)[1]
-    good = sender.isprintable() and address.isascii() and "@" in address
-    if (sender or url) and not good:
+    is_valid = sender.isprintable() and address.isascii() and "@" in address
+    if (sender or url) and not is_valid:
         raise WrongSetting("CRM_SMTP_FROM must name the sender, such as Eshin CRM <crm@example.in>.")
     return sender
 
 
-def _switch(name: str, text: str | None, default: bool) -> bool:
+def _bool(name: str, text: str | None, default: bool) -> bool:
     words = {"on": True, "1": True, "true": True, "yes": True, "off": False, "0": False, "false": False, "no": False}
     if not text:
         return default
@@ -326,19 +326,21 @@ def _public_url(text: str | None, port: int) -> str:
 def _secret_key(text: str | None, instance_dir: Path) -> str:
     if text and len(text) < 32:
         raise WrongSetting("CRM_SECRET_KEY must have at least 32 characters.")
-    return text or _kept(instance_dir / "secret_key", lambda: secrets.token_urlsafe(48))
+    return text or _generated(instance_dir / "secret_key", lambda: secrets.token_urlsafe(48))
 
 
 def _field_key(text: str | None, instance_dir: Path) -> str:
     import base64
     import binascii
 
-    key = text or _kept(instance_dir / "field_key", lambda: base64.urlsafe_b64encode(secrets.token_bytes(32)).decode())
+    key = text or _generated(
+        instance_dir / "field_key", lambda: base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+    )
     try:
-        good = len(base64.urlsafe_b64decode(key)) == 32
+        is_valid = len(base64.urlsafe_b64decode(key)) == 32
     except (binascii.Error, ValueError):
-        good = False
-    if not good:
+        is_valid = False
+    if not is_valid:
         raise WrongSetting("CRM_FIELD_KEY must be 32 bytes in urlsafe base64 (44 characters).")
     return key
 
@@ -349,13 +351,13 @@ def _admin_password(text: str | None) -> str | None:
     return text or None
 
 
-def _kept(path: Path, make: object) -> str:
-    """The secret in the file, made on first use with mode 600; two processes starting at once agree."""
+def _generated(path: Path, generate: object) -> str:
+    """The secret in the file, created on first use with mode 600. Two processes starting at once get the same one."""
     try:
         handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     except FileExistsError:
         return path.read_text().strip()
-    value = make()  # type: ignore[operator]
+    value = generate()  # type: ignore[operator]
     with os.fdopen(handle, "w") as file:
         file.write(value)
     return str(value)

@@ -1,6 +1,6 @@
-"""Start: serves the app, with the scheduler in the process unless CRM_SCHEDULER is off.
+"""The start: serves the app, with the scheduler in the process unless CRM_SCHEDULER is off.
 
-`python run.py` prepares the database and serves; `flask --app run` finds `create_app`. Importing this costs nothing.
+`python run.py` prepares the database and serves; `flask --app run` uses `create_app`. Importing this module is cheap.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ UPGRADE = "make upgrade"
 
 
 class CannotStart(Exception):
-    """One sentence for the operator: what is wrong, and the command that helps."""
+    """The message is one sentence for the operator: what is wrong, and which command helps."""
 
 
 def create_app() -> Flask:
     """The application, for `flask --app run`."""
-    from app import create_app as make
+    from app import create_app as create
     from config import load
 
-    return make(load())
+    return create(load())
 
 
 def main() -> int:
-    """Prepare and serve. Answers 2 when the settings or the database do not allow it."""
+    """Prepare and serve. Returns 2 when the settings or the database do not allow it."""
     from config import WrongSetting, load
 
     try:
         settings = load()
         app = _prepared_with_addons(settings)
-    except (WrongSetting, CannotStart) as wrong:
-        print(wrong, file=sys.stderr)
+    except (WrongSetting, CannotStart) as error:
+        print(error, file=sys.stderr)
         return 2
     serve(app, settings)
     return 0
@@ -50,41 +50,41 @@ def _prepared_with_addons(settings: Settings) -> Flask:
     from app.addons import BadAddon
 
     try:
-        return prepared(settings)
+        return prepare(settings)
     except BadAddon as bad:
         raise CannotStart(str(bad)) from bad
 
 
-def prepared(settings: Settings) -> Flask:
-    """The application on a database that fits, with its first admin; one process at a time."""
+def prepare(settings: Settings) -> Flask:
+    """The application, on a database with the right schema and a first admin. One process prepares at a time."""
     from app import addons
-    from app import create_app as make
+    from app import create_app as create
     from app.extensions import db
 
-    with _alone(settings):
+    with _start_lock(settings):
         fit_schema(settings)
-        app = make(settings)
+        app = create(settings)
         addons.create_tables(app)
         with app.app_context():
-            _first_admin(app, settings)
+            _create_first_admin(app, settings)
             if settings.demo:
-                _first_demo()
+                _load_demo()
             db.session.remove()
             db.engine.dispose()  # workers must not share a connection
     return app
 
 
-def _first_admin(app: Flask, settings: Settings) -> None:
+def _create_first_admin(app: Flask, settings: Settings) -> None:
     from app.web.security.security_manager import ensure_admin, sync_permissions
 
     sync_permissions(app)
-    made = ensure_admin(app, settings.admin_password)
-    if made:
-        print(f"First start. Sign in as admin with the password {made}  (it is shown this once)", flush=True)
+    password = ensure_admin(app, settings.admin_password)
+    if password:
+        print(f"First start. Sign in as admin with the password {password}  (shown only once)", flush=True)
 
 
-def _first_demo() -> None:
-    """The invented house, unless it is there already."""
+def _load_demo() -> None:
+    """Load the demo data, unless it is there already."""
     import secrets
 
     from app import demo
@@ -94,12 +94,12 @@ def _first_demo() -> None:
     password = secrets.token_urlsafe(9)
     with contextlib.suppress(RuleBroken):
         load_demo(demo, password)
-        print(f"Demo data are there. Its people sign in with the password {password}", flush=True)
+        print(f"Demo data loaded. All demo users sign in with the password {password}", flush=True)
 
 
 @contextlib.contextmanager
-def _alone(settings: Settings) -> Iterator[None]:
-    """Two starts at once on one machine prepare one after the other."""
+def _start_lock(settings: Settings) -> Iterator[None]:
+    """Hold the lock by which two starts at once on one machine prepare one after the other."""
     with (settings.instance_dir / "start.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -109,7 +109,7 @@ def _alone(settings: Settings) -> Iterator[None]:
 
 
 def fit_schema(settings: Settings) -> None:
-    """Migrate an empty database and SQLite. Raises CannotStart for a MariaDB with another schema."""
+    """Migrate an empty database or SQLite. Raises CannotStart for a MariaDB with another schema."""
     from flask_migrate import upgrade
 
     app = _schema_app(settings)
@@ -119,14 +119,14 @@ def fit_schema(settings: Settings) -> None:
             return
         if not is_empty and not settings.database_url.startswith("sqlite"):
             raise CannotStart(
-                f"The database has schema {_named(current)}, this version needs {_named(wanted)}. "
+                f"The database has schema {_revision_names(current)}, this version needs {_revision_names(wanted)}. "
                 f"Stop all servers, then run: {UPGRADE}"
             )
         upgrade(revision="heads")
 
 
 def _schema_app(settings: Settings) -> Any:
-    """Just enough of an application for Alembic: the full one reads tables that may not be there yet."""
+    """A minimal application for Alembic: the full one reads tables that may not exist yet."""
     from flask import Flask
 
     import config
@@ -142,7 +142,7 @@ def _schema_app(settings: Settings) -> Any:
 
 
 def _revisions() -> tuple[set[str], set[str], bool]:
-    """Where the database stands, where this version stands, and whether there is nothing yet."""
+    """The database's schema revisions, those of this version, and whether the database is empty."""
     from alembic.runtime.migration import MigrationContext
     from alembic.script import ScriptDirectory
     from sqlalchemy import inspect
@@ -156,13 +156,14 @@ def _revisions() -> tuple[set[str], set[str], bool]:
     unknown = current - {revision.revision for revision in script.walk_revisions()}
     if unknown:
         raise CannotStart(
-            f"The database has schema {_named(unknown)}, which this version does not know: it was used by a newer one. "
+            f"The database has schema {_revision_names(unknown)}, which this version does not know: "
+            "it was used by a newer one. "
             "Install that version, or restore a backup made before the upgrade"
         )
     return current, set(script.get_heads()), is_empty
 
 
-def _named(revisions: set[str]) -> str:
+def _revision_names(revisions: set[str]) -> str:
     return ", ".join(sorted(revisions)) or "none"
 
 
@@ -170,7 +171,7 @@ def _named(revisions: set[str]) -> str:
 
 
 def serve(app: Flask, settings: Settings) -> None:
-    """Serve until SIGTERM or Ctrl+C. The schedule starts in the workers, never in their parent."""
+    """Serve until SIGTERM or Ctrl+C. The schedule runs in the workers, never in their parent."""
     from app import job_runner, jobs
     from app.ops import queue
     from app.ops import server as gunicorn
@@ -190,7 +191,10 @@ def serve(app: Flask, settings: Settings) -> None:
             schedule.stop()
         calls.join()
 
-    print(f"{settings.brand} serves on {settings.public_url} (listens on {settings.host}:{settings.port})", flush=True)
+    print(
+        f"{settings.brand} is running at {settings.public_url} (listening on {settings.host}:{settings.port})",
+        flush=True,
+    )
     hooks = gunicorn.Hooks(after_fork=lambda: _drop_connections(app), on_start=on_start, on_stop=on_stop)
     gunicorn.serve(app, f"{settings.host}:{settings.port}", settings.workers, settings.threads, hooks)
 

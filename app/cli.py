@@ -1,4 +1,4 @@
-"""What an operator does on the command line: `flask user|api-key|demo|job|worker …`."""
+"""The commands of the operator: `flask user|api-key|demo|job|worker …`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from app.web.security.sessions import own_transaction
 
 @dataclass(frozen=True)
 class NewUser:
-    """A user to be made, as typed."""
+    """A user to create, as typed."""
 
     name: str
     role: str
@@ -44,10 +44,10 @@ class NewUser:
 
 
 def register(app: Flask, jobs: Callable[[], Any] | None = None, demo: Callable[[], Any] | None = None) -> None:
-    """Give the app its commands.
+    """Add the commands to the app.
 
-    `jobs` hands out the module with `names()` and `run_now(app, name, at)`, `demo` the one with `load(session, now,
-    leads=, vault=, password_for=)`; as callables, because doors must not import jobs.
+    `jobs` returns the module with `names()` and `run_now(app, name, at)`, `demo` the one with `load(session, now,
+    leads=, vault=, password_for=)`. They are callables so that both are imported only when used.
     """
     app.cli.add_command(_user_commands())
     app.cli.add_command(_key_commands())
@@ -58,8 +58,8 @@ def register(app: Flask, jobs: Callable[[], Any] | None = None, demo: Callable[[
         app.cli.add_command(_job_commands(jobs))
 
 
-def told(function: Callable[..., Any]) -> Callable[..., Any]:
-    """What is refused is one sentence on stderr and exit code 1."""
+def readable_errors(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Report an expected error as one sentence on stderr, with exit code 1."""
 
     @functools.wraps(function)
     def command(*args: Any, **kwargs: Any) -> Any:
@@ -90,16 +90,16 @@ def _user_commands() -> AppGroup:
     @click.option("--manager", help="Username of the manager.")
     @click.option("--email", help="Default: NAME@localhost.")
     @click.option("--full-name", help="Default: the username.")
-    @told
+    @readable_errors
     def add(**typed: Any) -> None:
-        """Make a user."""
+        """Create a user."""
         key = add_user(NewUser(**typed), datetime.now(UTC))
-        click.echo(f"User {typed['name']} has the number {key}.")
+        click.echo(f"Created user {typed['name']} with ID {key}.")
 
     @group.command("list")
-    @told
+    @readable_errors
     def list_() -> None:
-        """Print number, name, state, roles and manager of every user."""
+        """Print the ID, username, state, roles and email of every user."""
         for user in db.session.scalars(select(User).order_by(User.username)).unique():
             roles = ", ".join(sorted(role.name for role in user.roles))
             click.echo(f"{user.id}\t{user.username}\t{'active' if user.active else 'inactive'}\t{roles}\t{user.email}")
@@ -108,14 +108,14 @@ def _user_commands() -> AppGroup:
 
 
 def add_user(new: NewUser, now: datetime) -> int:
-    """Make the user; answers its id. Raises RuleBroken or PasswordComplexityValidationError."""
+    """Create the user and return its id. Raises RuleBroken or PasswordComplexityValidationError."""
     name = new.name.strip()
     if not name or len(name) > 64 or not name.isprintable() or " " in name:
         raise RuleBroken("A username has 1 to 64 characters and no spaces.")
     passwords.refuse_weak_password(new.password, name, new.email, new.full_name)
     first, _blank, last = (new.full_name or name).strip().partition(" ")
     with own_transaction() as session:
-        manager = named(new.manager).id if new.manager else None
+        manager = find_user(new.manager).id if new.manager else None
         user = User(
             username=name,
             first_name=first[:64],
@@ -132,8 +132,8 @@ def add_user(new: NewUser, now: datetime) -> int:
         return int(user.id)
 
 
-def named(name: str) -> Any:
-    """The user of that name. Raises RuleBroken when there is none."""
+def find_user(name: str) -> Any:
+    """The user of this name. Raises RuleBroken when there is none."""
     user = db.session.scalars(select(User).where(func.lower(User.username) == name.strip().lower())).first()
     if user is None:
         raise RuleBroken(f"There is no user named “{name}”.")
@@ -144,7 +144,7 @@ def _role(name: str) -> Any:
     role = db.session.scalars(select(Role).where(Role.name == name)).first()
     if role is None:
         known = ", ".join(db.session.scalars(select(Role.name).order_by(Role.name)))
-        raise RuleBroken(f"There is no role named “{name}”. There are: {known}.")
+        raise RuleBroken(f"There is no role named “{name}”. Existing roles: {known}.")
     return role
 
 
@@ -160,11 +160,11 @@ def _key_commands() -> AppGroup:
     @click.option(
         "--scope", multiple=True, help=("Limit to a module or module.verb, such as Leads.read. Can be repeated.")
     )
-    @told
+    @readable_errors
     def create(username: str, name: str, scope: tuple[str, ...]) -> None:
-        """Make a key; key and secret are printed this once."""
-        made = api_keys.create_key(named(username).id, api_keys.ApiKeyRequest(name, list(scope)), datetime.now(UTC))
-        click.echo(f"key: {made.key}\nsecret: {made.secret}\nAuthorization: token {made.key}:{made.secret}")
+        """Create an API key. The secret is printed once."""
+        key = api_keys.create_key(find_user(username).id, api_keys.ApiKeyRequest(name, list(scope)), datetime.now(UTC))
+        click.echo(f"key: {key.key}\nsecret: {key.secret}\nAuthorization: token {key.key}:{key.secret}")
 
     return group
 
@@ -178,7 +178,7 @@ def _demo_commands(demo: Callable[[], Any]) -> AppGroup:
     @group.command("load")
     @click.option("--leads", type=click.IntRange(1, 200_000), default=400, show_default=True)
     @click.option("--password", help="Password of all demo users. If omitted, a random one is generated and printed.")
-    @told
+    @readable_errors
     def load(leads: int, password: str | None) -> None:
         """Fill an empty database with people, leads, tickets and calls."""
         plain = password or secrets.token_urlsafe(9)
@@ -191,15 +191,15 @@ def _demo_commands(demo: Callable[[], Any]) -> AppGroup:
 
 
 def load_demo(demo: Any, password: str, leads: int = 400) -> dict[str, int]:
-    """Load the demo data; all of its people sign in with `password`. Answers the rows made by table."""
+    """Load the demo data; all its users sign in with `password`. Returns the number of rows by table."""
     passwords.refuse_weak_password(password)
-    same = generate_password_hash(password)  # one for all: hashing forty would take seconds
+    hashed = generate_password_hash(password)  # the same for all: one hash for each would take seconds
     vault = Vault(read_key(current_app.config["CRM"].field_key))
     with own_transaction() as session:
-        made: dict[str, int] = demo.load(
-            session, datetime.now(UTC), leads=leads, vault=vault, password_for=lambda _name: same
+        counts: dict[str, int] = demo.load(
+            session, datetime.now(UTC), leads=leads, vault=vault, password_for=lambda _name: hashed
         )
-        return made | _load_declared_rows(session)
+        return counts | _load_declared_rows(session)
 
 
 def _load_declared_rows(session: Session) -> dict[str, int]:
@@ -228,12 +228,12 @@ def _job_commands(jobs: Callable[[], Any]) -> AppGroup:
     @group.command("run")
     @click.argument("name")
     @click.option("--at", help="Run as of this time (ISO 8601; office time zone if none is given).")
-    @told
+    @readable_errors
     def run(name: str, at: str | None) -> None:
         """Run a job now."""
         if name not in jobs().names():
-            raise RuleBroken(f"There is no job named “{name}”. `flask job list` shows them.")
-        row = jobs().run_now(current_app._get_current_object(), name, moment(at))  # type: ignore[attr-defined]
+            raise RuleBroken(f"There is no job named “{name}”. Run `flask job list` to see all jobs.")
+        row = jobs().run_now(current_app._get_current_object(), name, parse_time(at))  # type: ignore[attr-defined]
         if row.outcome != "done":
             raise RuleBroken(f"The job “{name}” is {row.outcome}: {row.error or 'see the log'}.")
         click.echo(f"{name}: {row.outcome}, {row.items} records, {row.failed_items} failed.")
@@ -244,29 +244,29 @@ def _job_commands(jobs: Callable[[], Any]) -> AppGroup:
 @click.command("worker")
 @click.argument("queues", nargs=-1, type=click.Choice(list(queue.TIMEOUT_SECONDS)))
 @with_appcontext
-@told
+@readable_errors
 def worker(queues: tuple[str, ...]) -> None:
-    """Keep workers for these queues (for all of them, if none is named) until SIGTERM."""
+    """Run workers for these queues (default: all) until stopped."""
     chosen, counts = current_app.config["CRM"], queue.settings().workers
     if chosen.redis_url is None:
         raise RuleBroken(
             "CRM_REDIS_URL is not set. Without Redis, the server process runs the queue itself and needs no workers."
         )
     db.session.remove()
-    db.engine.dispose()  # what is forked from here must not share a connection
-    named = {name: counts[name] for name in queues or queue.TIMEOUT_SECONDS}
-    functions = workers.child_functions(named, chosen.redis_url)
+    db.engine.dispose()  # forked workers must not share a connection
+    worker_counts = {name: counts[name] for name in queues or queue.TIMEOUT_SECONDS}
+    functions = workers.child_functions(worker_counts, chosen.redis_url)
     workers.WorkerGroup(functions, lambda: db.engine.dispose(close=False), live_events.flush).run()
 
 
-def moment(text: str | None) -> datetime | None:
-    """The moment of an ISO 8601 text, UTC. Raises RuleBroken."""
+def parse_time(text: str | None) -> datetime | None:
+    """Parse an ISO 8601 time, without a zone in the office's; returns UTC. Raises RuleBroken."""
     if text is None:
         return None
     try:
-        typed = datetime.fromisoformat(text)
+        time = datetime.fromisoformat(text)
     except ValueError:
-        raise RuleBroken(f"“{text}” is no moment such as 2026-11-23T10:00.") from None
-    if typed.tzinfo is None:
-        typed = typed.replace(tzinfo=ZoneInfo(current_app.config["CRM"].time_zone))
-    return typed.astimezone(UTC)
+        raise RuleBroken(f"“{text}” isn't a time such as 2026-11-23T10:00.") from None
+    if time.tzinfo is None:
+        time = time.replace(tzinfo=ZoneInfo(current_app.config["CRM"].time_zone))
+    return time.astimezone(UTC)

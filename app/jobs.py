@@ -54,7 +54,7 @@ def _remind(session: Session, job_pass: JobPass) -> Work:
 def _check_sla(session: Session, job_pass: JobPass) -> Work:
     found = escalation.due_records(session, job_pass.now, job_pass.limit)
     terms = sla.load_terms(session, job_pass.zone) if found else sla.NO_TERMS
-    return Work(found, lambda session, row: escalation.check_record(session, row[0], row[1], job_pass.now, terms))
+    return Work(found, lambda session, row: escalation.check_record(session, row, job_pass.now, terms))
 
 
 def _expire_leads(session: Session, job_pass: JobPass) -> Work:

@@ -1,7 +1,7 @@
-"""Copy the database into the instance folder's `backups` before a migration changes it.
+"""Back up the database into the instance folder's `backups` before a migration changes it.
 
-SQLite by its own backup (a consistent copy while others write), MariaDB by mariadb-dump in one transaction.
-Prints the backup's path; exit status 1 and one sentence where it cannot be made, so that `make upgrade` stops.
+SQLite uses its own backup (a consistent copy while others write), MariaDB mariadb-dump in one transaction. Prints the
+path of the backup. Exits with 1 and one sentence when there is none, so that `make upgrade` stops.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from sqlalchemy.engine import URL, make_url
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-import config  # noqa: E402  # the checkout is on the path only from here on
+import config  # noqa: E402  # importable only from here on
 
 
 class BackupFailed(Exception):
-    """No backup was made; the message says why and what to do."""
+    """No backup was made. The message says why and what to do."""
 
 
 def back_up(url: URL, folder: Path) -> Path | None:
-    """Make the backup in the folder and return its path; None where there is no database yet."""
+    """Make the backup in the folder and return its path; None when there is no database yet."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
     if url.get_backend_name() == "sqlite":
@@ -43,38 +43,38 @@ def back_up_sqlite(url: URL, target: Path) -> Path | None:
     source = Path(url.database or "")
     if not url.database or not source.exists():
         return None
-    half = half_of(target)
+    partial = create_partial(target)
     try:
-        with closing(sqlite3.connect(source)) as original, closing(sqlite3.connect(half)) as copy:
+        with closing(sqlite3.connect(source)) as original, closing(sqlite3.connect(partial)) as copy:
             original.backup(copy)
             verdict = copy.execute("PRAGMA quick_check").fetchone()[0]
     except sqlite3.Error as error:
         raise BackupFailed(f"SQLite could not copy {source}: {error}.") from error
     if verdict != "ok":
         raise BackupFailed(f"The copy of {source} is damaged ({verdict}), so the database itself may be.")
-    half.rename(target)
+    partial.rename(target)
     return target
 
 
 def back_up_mariadb(url: URL, target: Path) -> Path:
-    """Dump the database as it is at one moment; people go on working meanwhile."""
+    """Dump a consistent snapshot of the database. Others can go on writing."""
     dump = shutil.which("mariadb-dump") or shutil.which("mysqldump")
     if dump is None:
         raise BackupFailed("mariadb-dump is missing; install the package mariadb-client.")
-    half = half_of(target)
+    partial = create_partial(target)
     # --defaults-extra-file must come first; a password on the command line would show in `ps`
-    with tempfile.NamedTemporaryFile("w", suffix=".cnf") as credentials, half.open("wb") as raw:
+    with tempfile.NamedTemporaryFile("w", suffix=".cnf") as credentials, partial.open("wb") as raw:
         credentials.write(client_settings(url))
         credentials.flush()
         command = [dump, f"--defaults-extra-file={credentials.name}", *DUMP_OPTIONS, str(url.database)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE) as dumping:  # noqa: S603  # no shell, no words of others
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as dumping:  # noqa: S603  # no shell, no outside input
             with gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=6) as packed:
                 shutil.copyfileobj(dumping.stdout, packed, 1024 * 1024)  # type: ignore[arg-type]
             status = dumping.wait()
     if status:
-        half.unlink()
-        raise BackupFailed(f"mariadb-dump ended with status {status}; its own words stand above.")
-    half.rename(target)
+        partial.unlink()
+        raise BackupFailed(f"mariadb-dump ended with status {status}; see its messages above.")
+    partial.rename(target)
     return target
 
 
@@ -85,7 +85,7 @@ DUMP_OPTIONS = (
 
 
 def client_settings(url: URL) -> str:
-    """What the client must know, as an option file; values quoted, so that a password may hold any sign."""
+    """The client's option file. Values are quoted, so that a password may contain any character."""
     settings = {
         "user": url.username,
         "password": url.password,
@@ -98,15 +98,15 @@ def client_settings(url: URL) -> str:
 
 
 def escaped(text: str) -> str:
-    """The text as it stands between double quotes in an option file."""
+    """The text escaped for double quotes in an option file."""
     return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
-def half_of(target: Path) -> Path:
-    """An empty file beside the target, readable for us alone; it takes the target's name when it is whole."""
-    half = target.with_name(target.name + ".half")
-    os.close(os.open(half, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    return half
+def create_partial(target: Path) -> Path:
+    """Create an empty file beside the target, readable by this user only. It is renamed when it is complete."""
+    partial = target.with_name(target.name + ".half")
+    os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    return partial
 
 
 def main() -> int:
@@ -115,7 +115,7 @@ def main() -> int:
         settings = config.load()
         made = back_up(make_url(settings.database_url), settings.instance_dir / "backups")
     except (BackupFailed, config.WrongSetting, OSError) as error:
-        print(f"No backup, so no upgrade: {error}", file=sys.stderr)
+        print(f"Backup failed, so the upgrade was stopped: {error}", file=sys.stderr)
         return 1
     print(f"Backup: {made}" if made else "No database yet, so nothing to back up.")
     return 0

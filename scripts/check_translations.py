@@ -1,6 +1,6 @@
-"""Check that every sentence of the product, and of FAB's screens, stands translated in each of our catalogues.
+"""Check that every text of the product and of FAB's screens is translated in each catalogue.
 
-Exit status 1, and one line for each sentence that is missing, empty or unsure, when it is not so.
+Prints one line for each text that is missing, empty or fuzzy, and exits with 1 if there is any.
 """
 
 from __future__ import annotations
@@ -30,15 +30,16 @@ KEYWORDS = {
     "lazy_pgettext": ((1, "c"), 2),
     "translatable": None,
 }
-#: `%(name)s` and `%s`: a translation must hold the same ones.
+#: `%(name)s` and `%s`: a translation must contain the same ones.
 PLACEHOLDER = re.compile(r"%(?:\(\w+\))?[sdif]")
 
-Sentence = tuple[str, str | None]  # the words (of a plural, its singular), and their context
+#: The text (of a plural: its singular) and its context.
+Text = tuple[str, str | None]
 
 
-def sentences(folder: Path) -> dict[Sentence, str]:
-    """What is said in the folder's Python and templates, each with the place where it is said first."""
-    found: dict[Sentence, str] = {}
+def texts(folder: Path) -> dict[Text, str]:
+    """The texts in a folder's Python files and templates -> where each is used first."""
+    found: dict[Text, str] = {}
     for name, line, words, _comments, context in extract_from_dir(folder, METHODS, OPTIONS, KEYWORDS):
         singular = words[0] if isinstance(words, tuple) else words
         if singular:
@@ -46,27 +47,27 @@ def sentences(folder: Path) -> dict[Sentence, str]:
     return found
 
 
-def faults(catalogue: Catalog, wanted: dict[Sentence, str]) -> Iterator[str]:
-    """One line for each sentence that the catalogue does not translate."""
+def problems(catalogue: Catalog, wanted: dict[Text, str]) -> Iterator[str]:
+    """One line for each text that the catalogue does not translate."""
     for (words, context), place in sorted(wanted.items(), key=lambda item: item[1]):
         message = catalogue.get(words, context)
-        if fault := fault_of(message):
-            yield f"{place}: {fault}: {words!r}"
+        if problem := problem_of(message):
+            yield f"{place}: {problem}: {words!r}"
 
 
-def fault_of(message: Message | None) -> str | None:
-    """What is wrong with a translation; None where it is right."""
+def problem_of(message: Message | None) -> str | None:
+    """What is wrong with a translation; None when it is right."""
     if message is None:
         return "missing"
     if message.fuzzy:
-        return "unsure (fuzzy)"
+        return "fuzzy"
     translated = message.string if isinstance(message.string, (tuple, list)) else (message.string,)
     if not all(translated):
         return "empty"
     original = message.id if isinstance(message.id, (tuple, list)) else (message.id,)
     allowed = {name for form in original for name in PLACEHOLDER.findall(form)}
     if any(set(PLACEHOLDER.findall(form)) - allowed for form in translated):
-        return "a placeholder that the sentence does not have"
+        return "a placeholder that the text does not have"
     if not message.pluralizable and set(PLACEHOLDER.findall(translated[0])) != allowed:
         return "lacks a placeholder"
     return None
@@ -86,16 +87,16 @@ def catalogue(path: Path, language: str) -> Catalog:
 
 
 def main() -> int:
-    """Check all languages; the exit status."""
-    wanted = sentences(Path(flask_appbuilder.__file__).parent) | sentences(ROOT / "app")
+    """Check all languages. Returns the exit status."""
+    wanted = texts(Path(flask_appbuilder.__file__).parent) | texts(ROOT / "app")
     lines = []
     for language in LANGUAGES:
         path = ROOT / "translations" / language / "LC_MESSAGES" / "messages.po"
         if not path.exists():
-            lines.append(f"{language}: {path.relative_to(ROOT)} is missing, with all {len(wanted)} sentences")
+            lines.append(f"{language}: {path.relative_to(ROOT)} is missing, with all {len(wanted)} texts")
             continue
-        lines += [f"{language}: {line}" for line in faults(catalogue(path, language), wanted)]
-    print("\n".join(lines) if lines else f"{len(wanted)} sentences stand translated in {', '.join(LANGUAGES)}")
+        lines += [f"{language}: {line}" for line in problems(catalogue(path, language), wanted)]
+    print("\n".join(lines) if lines else f"{len(wanted)} texts are translated in {', '.join(LANGUAGES)}")
     return 1 if lines else 0
 
 

@@ -44,19 +44,19 @@ unicode-range:U+0000-00FF,U+0131,U+0152-0153,U+02BB-02BC,U+02C6,U+02DA,U+02DC,U+
 #: Where purgecss looks for the class names that are in use.
 CONTENT = ["app/templates/**/*.html", "app/static/js/**/*.js", "app/web/**/*.py"]
 
-#: Kept although no template names them: state put there by scripts or by FAB's own widgets.
+#: Kept although no template names them: set by scripts or by FAB's widgets.
 SAFELIST = ["active", "disabled", "show", "is-invalid", "form-control", "form-select", "input-group"]
 #: Attributes that scripts set.
 ATTRIBUTES = ["data-bs-theme"]
 
 
 def digest(path: Path) -> str:
-    """The first 12 signs of a file's SHA-256: changes when the file does."""
+    """The first 12 characters of a file's SHA-256."""
     return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
 
 
 def copy_files() -> None:
-    """The files that are served as they are; source maps are not, so their mention goes."""
+    """Copy the files that are served unchanged, but for references to source maps, which are not served."""
     for name, source in COPIES.items():
         target = VENDOR / name
         shutil.copyfile(NODE / source, target)
@@ -104,7 +104,7 @@ def build_base_css() -> None:
 
 
 def build_icons() -> None:
-    """One sprite of the icons named in app/static/icons.txt; an unknown name ends the run."""
+    """One sprite of the icons named in app/static/icons.txt. An unknown name ends the run."""
     names = [line.strip() for line in (STATIC / "icons.txt").read_text(encoding="utf-8").splitlines()]
     symbols = []
     for name in sorted({name for name in names if name and not name.startswith("#")}):
@@ -122,7 +122,7 @@ def build_icons() -> None:
 
 
 def main() -> int:
-    """Rebuild app/static/vendor; 1 when ``npm ci`` has not been run."""
+    """Rebuild app/static/vendor. Returns 1 when ``npm ci`` has not been run."""
     if not NODE.is_dir():
         sys.stderr.write("node_modules is missing: run `npm ci --ignore-scripts` first\n")
         return 1

@@ -223,7 +223,7 @@ def test_every_kind_of_notice_has_its_sentence(app: Flask) -> None:
         for kind in notices.KINDS:
             for payload in ({}, {"number": "CRM-LEAD-2026-00001", "title": "Call", "minutes": 5}):
                 assert wording.text_of(Notification(kind=kind, payload=payload)), kind
-    assert set(wording.SENTENCES) == set(notices.KINDS)
+    assert set(wording.TEXTS) == set(notices.KINDS)
 
 
 def test_every_record_that_people_edit_has_a_version() -> None:

@@ -51,7 +51,7 @@ def _within(column: Any, reach: frozenset[int] | None) -> ColumnElement[bool]:
 
 
 def _reaches(record: Any, reach: frozenset[int] | None) -> ColumnElement[bool]:
-    """Assigned to or owned by somebody within reach."""
+    """Assigned to or owned by someone within reach."""
     if reach is None or not reach:
         return _within(record.owner_id, reach)
     return or_(_within(record.assignee_id, reach), _within(record.owner_id, reach))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from app.domain import audit
-from app.domain.base import Conflict
+from app.domain.base import Conflict, Stamp
 from app.domain.job_runs import FailedCall
 
 #: The outcomes that an admin can choose.
@@ -29,12 +28,12 @@ def count_unresolved(session: Session) -> int:
     return session.scalar(select(func.count(FailedCall.id)).where(FailedCall.settled_on.is_(None))) or 0
 
 
-def resolve(session: Session, rows: list[FailedCall], outcome: str, by: int, now: datetime) -> None:
-    """Set the outcome that user `by` chose, and audit it. Raises Conflict when someone else resolved one of them."""
+def resolve(session: Session, rows: list[FailedCall], outcome: str, stamp: Stamp) -> None:
+    """Set the outcome that a user chose, and audit it. Raises Conflict when someone else resolved one of them."""
     keys = [row.id for row in rows]
     are_open = (FailedCall.id.in_(keys), FailedCall.settled_on.is_(None))
-    step = update(FailedCall).where(*are_open).values(settled_on=now, settled_by_id=by, outcome=outcome)
+    step = update(FailedCall).where(*are_open).values(settled_on=stamp.now, settled_by_id=stamp.by, outcome=outcome)
     done: Any = session.execute(step, execution_options={"synchronize_session": False})
     if not rows or done.rowcount != len(rows):
         raise Conflict("Someone has already handled this. Please reload the list.")
-    audit.write(session, "failed call", by, now, "calls", outcome=outcome, calls=keys)
+    audit.write(session, "failed call", stamp.by, stamp.now, "calls", outcome=outcome, calls=keys)

@@ -33,12 +33,12 @@ def due_records(session: Session, now: datetime, limit: int) -> list[tuple[str, 
     return [(row.kind, row.id) for row in found]
 
 
-def check_record(session: Session, kind: str, key: int, now: datetime, terms: SlaTerms) -> str:
-    """Notify of what is due for one record, and set when to check it again. The caller commits.
+def check_record(session: Session, key: tuple[str, int], now: datetime, terms: SlaTerms) -> str:
+    """Notify of what is due for one record (kind, id), and set when to check it again. The caller commits.
 
     Returns the most severe kind of notice sent, or SKIPPED: none was, or another transaction holds the record.
     """
-    record = _locked(session, RECORDS[kind], key, now)
+    record = _locked(session, RECORDS[key[0]], key[1], now)
     if record is None:
         return SKIPPED
     watch = EscalationWatch(session, record, terms, now)
@@ -188,7 +188,7 @@ class EscalationWatch:
         )
 
     def schedule_next(self) -> None:
-        """Set when to check again, and what is late: a plain UPDATE, so that no one's save runs into a conflict."""
+        """Set when to check again, and what is late: a plain UPDATE, so that saves run into no conflict."""
         moments = [] if self.record.paused_on else [self._next_check(deadline) for deadline in self.deadlines]
         values: dict[str, Any] = {"sla_on": min((each for each in moments if each is not None), default=None)}
         if not self.record.paused_on:

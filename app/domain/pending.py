@@ -43,11 +43,11 @@ class Pending:
         return notified
 
     def clear_live(self) -> None:
-        """Forget what open pages and sockets would have been told."""
+        """Drop what open pages and sockets would receive."""
         self.notified, self.changed_timelines, self.ended_sign_ins = [], set(), set()
 
     def clear_webhooks(self) -> None:
-        """Forget what webhooks would have been told."""
+        """Drop what webhooks would receive."""
         self.change_events, self.savepoints, self.webhook_deliveries = {}, [], []
 
 

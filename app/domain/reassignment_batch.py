@@ -171,9 +171,9 @@ class _Managers:
     """The active managers above users, and the active admins."""
 
     def __init__(self, session: Session) -> None:
-        everybody = session.execute(select(User.id, User.manager_id, User.active)).all()
-        self._manager: dict[int | None, int | None] = {row.id: row.manager_id for row in everybody}
-        self._active = {row.id for row in everybody if row.active}
+        users = session.execute(select(User.id, User.manager_id, User.active)).all()
+        self._manager: dict[int | None, int | None] = {row.id: row.manager_id for row in users}
+        self._active = {row.id for row in users if row.active}
         self._admins = team.active_admins(session)
 
     def above(self, users: Iterable[int | None]) -> tuple[int, ...]:

@@ -67,11 +67,19 @@ class _TaskCheck:
         due_on = self.task.due_on
         if due_on is None or not self.user.active:
             return None
-        found = _kind_and_key(self.task.id, due_on, reminder_offsets(self.user), now, self.zone)
+        found = self._kind_and_key(due_on, now)
         if found is None:
             return None
         payload = {"title": self.task.title, "due": due_on.isoformat(), "minutes": minutes_left(due_on, now)}
         return notices.NoticeEvent(*found, (self.user.id,), payload, self.task)
+
+    def _kind_and_key(self, due_on: datetime, now: datetime) -> tuple[str, str] | None:
+        """Kind and event key of the reminder that is due now, or None."""
+        if now >= due_on + OVERDUE:
+            return "task_overdue", f"overdue:{self.task.id}:{now.astimezone(self.zone).date()}"
+        missed = [minutes for minutes in reminder_offsets(self.user) if due_on - minutes * MINUTE <= now]
+        # Only the nearest one: after a delay nobody needs the reminder of an hour that has passed.
+        return ("task_due", f"due:{self.task.id}:{min(missed)}:{due_on.isoformat()}") if missed else None
 
     def next_on(self, now: datetime) -> datetime | None:
         """When to check the task next."""
@@ -118,24 +126,13 @@ def next_check(due_on: datetime, offsets: tuple[int, ...], now: datetime, zone: 
     return min(later) if later else next_morning(now, zone)
 
 
-def _kind_and_key(
-    task_id: int, due_on: datetime, offsets: tuple[int, ...], now: datetime, zone: ZoneInfo
-) -> tuple[str, str] | None:
-    """Kind and event key of the reminder that is due now, or None."""
-    if now >= due_on + OVERDUE:
-        return "task_overdue", f"overdue:{task_id}:{now.astimezone(zone).date()}"
-    missed = [minutes for minutes in offsets if due_on - minutes * MINUTE <= now]
-    # Only the nearest one: after a delay nobody needs the reminder of an hour that has passed.
-    return ("task_due", f"due:{task_id}:{min(missed)}:{due_on.isoformat()}") if missed else None
-
-
 def minutes_left(due_on: datetime, now: datetime) -> int:
     """Minutes until due, rounded up; negative once it has passed."""
     return -((now - due_on) // MINUTE)
 
 
 def _schedule(session: Session, moments: Sequence[tuple[Task, datetime | None]]) -> None:
-    """Set remind_on alone: no new version, so that no one's save runs into a conflict.
+    """Set remind_on alone: no new version, so that saves run into no conflict.
 
     The UPDATE names the due time that was read: whoever changes it meanwhile sets remind_on too.
     """

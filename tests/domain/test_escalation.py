@@ -53,7 +53,7 @@ def run_job(
     """Run the job every few minutes."""
     while start <= end:
         for kind, key in due_records(session, start, 100):
-            check_record(session, kind, key, start, terms)
+            check_record(session, (kind, key), start, terms)
         start += step
     session.expire_all()
 
@@ -145,7 +145,7 @@ def test_a_second_check_sends_nothing_new(session, people):
     before, lines = notified(session), session.scalar(select(func.count(Activity.id)))
     ticket.sla_on = NOW
     session.flush()
-    assert check_record(session, "ticket", ticket.id, NOW + 4 * HOUR, TERMS) == "skipped"
+    assert check_record(session, ("ticket", ticket.id), NOW + 4 * HOUR, TERMS) == "skipped"
     assert (notified(session), session.scalar(select(func.count(Activity.id)))) == (before, lines)
 
 
@@ -348,7 +348,7 @@ _WATCH = job_runner.Job(
     "watch",
     job_runner.every_minute,
     lambda session, at: job_runner.Work(
-        due_records(session, at.now, at.limit), lambda one, row: check_record(one, row[0], row[1], at.now, TERMS)
+        due_records(session, at.now, at.limit), lambda one, row: check_record(one, row, at.now, TERMS)
     ),
 )
 
@@ -367,10 +367,10 @@ def test_a_locked_record_is_skipped(mariadb_url: str) -> None:
         ticket = ticket_with_clock(session, makers.user(session, "cleo"))
         session.commit()
         session.execute(select(tickets.Ticket).where(tickets.Ticket.id == ticket.id).with_for_update())
-        assert check_record(other, "ticket", ticket.id, REPLY_DUE, TERMS) == "skipped"
+        assert check_record(other, ("ticket", ticket.id), REPLY_DUE, TERMS) == "skipped"
         session.rollback()
-        assert check_record(other, "ticket", ticket.id, REPLY_DUE, TERMS) == "sla_breach"
+        assert check_record(other, ("ticket", ticket.id), REPLY_DUE, TERMS) == "sla_breach"
         other.rollback()  # killed before the commit: the next one does it
-        assert check_record(session, "ticket", ticket.id, REPLY_DUE, TERMS) == "sla_breach"
+        assert check_record(session, ("ticket", ticket.id), REPLY_DUE, TERMS) == "sla_breach"
         session.rollback()
     engine.dispose()

@@ -101,7 +101,7 @@ def main(terms: SlaTerms) -> None:
 
     settings = config.load()
     logging.basicConfig(format="%(process)d %(name)s %(message)s")
-    app = run.prepared(settings)
+    app = run.prepare(settings)
     for _ in range(terms.count):
         _bear(app, terms)
     while True:

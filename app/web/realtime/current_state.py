@@ -72,7 +72,7 @@ def toast(session: Session, who: access.Person, after: int | None, now: datetime
     wanted = next((row for row in rows if _is_wanted(row, chosen, now)), None)
     if wanted is None or (after is None and _was_shown(session, wanted.id)):
         return {}
-    url = wording.url_of(wanted, wording.cards_of(session, [wanted]))
+    url = wording.link_of(wanted, wording.record_numbers(session, [wanted]))
     with force_locale(who.locale or "en"):
         return {"id": wanted.id, "text": wording.text_of(wanted), "url": url, "kind": wanted.kind}
 

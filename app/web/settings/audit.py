@@ -1,4 +1,4 @@
-"""The audit, for those who must answer for it: read, narrowed down, and checked for gaps."""
+"""The audit page, for admins and Compliance: filters, pages, and a check that the log is unaltered."""
 
 from __future__ import annotations
 
@@ -24,44 +24,44 @@ from app.web.security.sessions import signed_in
 PAGE = 50
 
 
-def readers_only(function: Callable[..., Any]) -> Callable[..., Any]:
-    """For administrators and Compliance."""
+def auditors_only(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Answer 403 to anyone but administrators and Compliance."""
 
     @wraps(function)
     def guarded(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if not may_read(g.person):
+        if not can_read_audit(g.person):
             abort(403)
         return function(self, *args, **kwargs)
 
     return guarded
 
 
-def may_read(who: access.Person) -> bool:
-    """Whether the person sees the audit at all; the law says the same of its rows."""
-    return who.is_admin or "Compliance" in who.roles
+def can_read_audit(person: access.Person) -> bool:
+    """Whether the person can read the audit; the access rules of its rows say the same."""
+    return person.is_admin or "Compliance" in person.roles
 
 
 class Audit(BaseView):
-    """What happened that must be answerable for years."""
+    """The audit page."""
 
     route_base = "/audit"
     default_view = "entries"
 
     @expose("/")
     @signed_in
-    @readers_only
+    @auditors_only
     def entries(self) -> Any:
-        """A page of entries, the latest first."""
-        rows = db.session.execute(_narrowed(_page_query())).all()
+        """A page of entries, newest first."""
+        rows = db.session.execute(_filtered(_page_query())).all()
         more = len(rows) > PAGE
-        asked: dict[str, Any] = {name: value for name, value in request.args.items() if name != "before" and value}
-        older = url_for("Audit.entries", **asked, before=rows[PAGE - 1][0].id) if more else ""
+        filters: dict[str, Any] = {name: value for name, value in request.args.items() if name != "before" and value}
+        older = url_for("Audit.entries", **filters, before=rows[PAGE - 1][0].id) if more else ""
         return self.render_template(
             "settings/audit.html",
             title=_("Audit"),
-            rows=[_line(*row) for row in rows[:PAGE]],
+            rows=[_entry_row(*row) for row in rows[:PAGE]],
             older=older,
-            first=url_for("Audit.entries", **asked) if request.args.get("before") else "",
+            first=url_for("Audit.entries", **filters) if request.args.get("before") else "",
             events=audit.EVENTS,
             people=_people(),
             asked=request.args,
@@ -69,9 +69,9 @@ class Audit(BaseView):
 
     @expose("/check", methods=["POST"])
     @signed_in
-    @readers_only
+    @auditors_only
     def check(self) -> Any:
-        """Whether every entry follows from the one before."""
+        """Check that the hash of every entry follows from the one before."""
         protect()
         broken = audit.first_invalid_entry(db.session())
         count = db.session.scalar(select(func.count()).select_from(AuditEntry))
@@ -87,12 +87,11 @@ def _page_query() -> Select[Any]:
     return query.order_by(AuditEntry.id.desc()).limit(PAGE + 1)
 
 
-def _narrowed(query: Select[Any]) -> Select[Any]:
-    """The query with what the address asks for; what it cannot mean is left out with a note."""
-    asked = request.args
-    for name, narrow in _FILTERS.items():
-        raw = asked.get(name, "").strip()
-        condition = narrow(raw) if raw else None
+def _filtered(query: Select[Any]) -> Select[Any]:
+    """The query with the filters of the URL; an invalid one is ignored with a message."""
+    for name, condition_for in _FILTERS.items():
+        raw = request.args.get(name, "").strip()
+        condition = condition_for(raw) if raw else None
         if condition is not None:
             query = query.where(condition)
         elif raw:
@@ -100,8 +99,8 @@ def _narrowed(query: Select[Any]) -> Select[Any]:
     return query
 
 
-def _day(raw: str, days: int = 0) -> datetime | None:
-    """The beginning of the person's day, UTC, so many days later; None for what is no usable date."""
+def _start_of_day(raw: str, days: int = 0) -> datetime | None:
+    """The start of this day in the viewer's zone, UTC, plus `days`; None for an invalid date."""
     try:
         day = date.fromisoformat(raw)
         return datetime.combine(day + timedelta(days=days), time.min, tzinfo=zone()).astimezone(UTC)
@@ -109,8 +108,8 @@ def _day(raw: str, days: int = 0) -> datetime | None:
         return None
 
 
-def _at(raw: str, days: int, later: bool) -> Any:
-    moment = _day(raw, days)
+def _at_condition(raw: str, days: int, later: bool) -> Any:
+    moment = _start_of_day(raw, days)
     if moment is None:
         return None
     return AuditEntry.at >= moment if later else AuditEntry.at < moment
@@ -119,8 +118,8 @@ def _at(raw: str, days: int, later: bool) -> Any:
 _FILTERS: dict[str, Callable[[str], Any]] = {
     "event": lambda raw: AuditEntry.event == raw if raw in audit.EVENTS else None,
     "person": lambda raw: AuditEntry.user_id == parse_id(raw) if parse_id(raw) else None,
-    "since": lambda raw: _at(raw, 0, later=True),
-    "until": lambda raw: _at(raw, 1, later=False),
+    "since": lambda raw: _at_condition(raw, 0, later=True),
+    "until": lambda raw: _at_condition(raw, 1, later=False),
     "before": lambda raw: AuditEntry.id < parse_id(raw) if parse_id(raw) else None,
 }
 
@@ -130,8 +129,8 @@ def _people() -> list[tuple[int, str]]:
     return [(key, f"{first} {last}".strip()) for key, first, last in rows]
 
 
-def _line(entry: AuditEntry, first: str | None, last: str | None) -> dict[str, Any]:
-    details = [(key, _said(value)) for key, value in (entry.payload or {}).items()]
+def _entry_row(entry: AuditEntry, first: str | None, last: str | None) -> dict[str, Any]:
+    details = [(key, _as_text(value)) for key, value in (entry.payload or {}).items()]
     return {
         "id": entry.id,
         "at": entry.at.astimezone(zone()),
@@ -143,7 +142,7 @@ def _line(entry: AuditEntry, first: str | None, last: str | None) -> dict[str, A
     }
 
 
-def _said(value: Any) -> str:
+def _as_text(value: Any) -> str:
     if isinstance(value, dict):
-        return "; ".join(f"{key} {_said(each)}" for key, each in value.items() if each not in ([], None, ""))
+        return "; ".join(f"{key} {_as_text(each)}" for key, each in value.items() if each not in ([], None, ""))
     return ", ".join(str(each) for each in value) if isinstance(value, list) else str(value)

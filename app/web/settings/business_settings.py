@@ -1,4 +1,4 @@
-"""The few values of the business that a manager may turn."""
+"""The business settings page."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from app.web.core import gate
 from app.web.core.languages import said
 from app.web.pages.hardened import protect
 
-#: A year, in minutes or days; longer spans are typing errors.
-LONGEST_MINUTES, LONGEST_DAYS, LONGEST_TEXT = 525_600, 3650, 140
-#: A warning comes before the end.
-LONGEST_PERCENT = 99
-#: A text that needs not be there; and what a whole form names, so that a box missing in it is one not ticked.
-_MAY_BE_EMPTY, _LAST = ("phone_app_url",), "phone_app_version"
-_SAID = {
+#: Longer spans are typing errors: a year in minutes, ten years in days.
+MAX_MINUTES, MAX_DAYS, MAX_TEXT_LENGTH = 525_600, 3650, 140
+#: A warning must come before the target.
+MAX_PERCENT = 99
+#: Texts that may be empty; a field that every complete form names, so that a missing checkbox means unchecked.
+_OPTIONAL, _LAST_FIELD = ("phone_app_url",), "phone_app_version"
+_LABELS = {
     "grace_minutes": lazy_gettext("Office minutes a task can be overdue before it is reassigned"),
     "retry_minutes": lazy_gettext("Office minutes until a reassigned task is due"),
     "first_task_minutes": lazy_gettext("Minutes until the first task of a new record is due"),
@@ -44,7 +44,7 @@ _SAID = {
 
 
 class Business(BaseView):
-    """The few values that a manager may turn."""
+    """The business settings page."""
 
     route_base = "/settings/business"
     default_view = "values"
@@ -54,19 +54,19 @@ class Business(BaseView):
     @expose("/")
     @has_access
     def values(self) -> Any:
-        """The form with what is stored."""
+        """The form with the stored values."""
         return self._page({}, {}, "")
 
     @expose("/", methods=["POST"])
     @has_access
     def save(self) -> Any:
-        """Store all of them, or say what is wrong with which."""
+        """Store all values, or show the errors by field."""
         protect()
         session = db.session()
         try:
             if request.form.get("version") != gate.mark_of(_stored_values(session)):
                 raise Conflict(_("Someone else changed the settings. Review yours, then save again."))
-            _store_values(session, _typed_values(session))
+            _store_values(session, _posted_values(session))
             session.commit()
         except RuleBroken as broken:
             session.rollback()
@@ -74,9 +74,9 @@ class Business(BaseView):
         flash(_("Settings saved."), "success")
         return redirect(url_for("Business.values"))
 
-    def _page(self, typed: Any, errors: dict[str, list[str]], error: str) -> str:
+    def _page(self, posted: Any, errors: dict[str, list[str]], error: str) -> str:
         stored = _stored_values(db.session())
-        sections = [_section(key, value, typed, errors) for key, value in stored.items()]
+        sections = [_section(key, value, posted, errors) for key, value in stored.items()]
         form = {
             "title": _("Business settings"),
             "action": url_for("Business.save"),
@@ -93,23 +93,23 @@ def _stored_values(session: Session) -> dict[str, Any]:
 
 
 def _parts(key: str, value: Any) -> dict[str, Any]:
-    """Field name -> value: one for a plain setting, one a priority for a table."""
+    """Field name -> value: one field for a plain setting, one per priority for a table."""
     return {f"{key}.{part}": each for part, each in value.items()} if isinstance(value, dict) else {key: value}
 
 
-def _section(key: str, value: Any, typed: Any, errors: dict[str, list[str]]) -> dict[str, Any]:
-    said = str(_SAID.get(key, settings.DEFINITIONS[key][1]))
+def _section(key: str, value: Any, posted: Any, errors: dict[str, list[str]]) -> dict[str, Any]:
+    label = str(_LABELS.get(key, settings.DEFINITIONS[key][1]))
     parts = _parts(key, value)
     return {
-        "title": said if len(parts) > 1 else "",
+        "title": label if len(parts) > 1 else "",
         "fields": [
             {
                 "name": name,
-                "label": name.partition(".")[2] or said,
-                "value": typed.get(name, each),
-                "required": name not in _MAY_BE_EMPTY and not isinstance(each, bool),
+                "label": name.partition(".")[2] or label,
+                "value": posted.get(name, each),
+                "required": name not in _OPTIONAL and not isinstance(each, bool),
                 "kind": _kind(each),
-                "maxlength": LONGEST_TEXT,
+                "maxlength": MAX_TEXT_LENGTH,
                 "errors": errors.get(name, []),
             }
             for name, each in parts.items()
@@ -121,13 +121,13 @@ def _kind(value: Any) -> str:
     return "flag" if isinstance(value, bool) else "number" if isinstance(value, int) else "text"
 
 
-def _typed_values(session: Session) -> dict[str, Any]:
-    """The settings as typed, in their types; a field that the form does not name stays. Raises RuleBroken."""
+def _posted_values(session: Session) -> dict[str, Any]:
+    """The posted settings, parsed; a field that the form does not name keeps its value. Raises RuleBroken."""
     values, errors = _stored_values(session), {}
     for key, value in values.items():
         for name, old in _parts(key, value).items():
             try:
-                new = _taken(name, old)
+                new = _parse(name, old)
             except ValueError as wrong:
                 errors[name] = [str(wrong)]
                 continue
@@ -137,41 +137,41 @@ def _typed_values(session: Session) -> dict[str, Any]:
     return values
 
 
-def _taken(name: str, old: Any) -> Any:
-    typed = request.form.get(name)
-    if isinstance(old, bool):  # a box that is not ticked is not sent
-        return bool(typed) if typed is not None or request.form.get(_LAST) is not None else old
-    if typed is None:
+def _parse(name: str, old: Any) -> Any:
+    posted = request.form.get(name)
+    if isinstance(old, bool):  # browsers do not send unchecked checkboxes
+        return bool(posted) if posted is not None or request.form.get(_LAST_FIELD) is not None else old
+    if posted is None:
         return old
-    typed = typed.strip()
-    if name in _MAY_BE_EMPTY:
-        return _address(typed) if typed else ""
+    posted = posted.strip()
+    if name in _OPTIONAL:
+        return _parse_url(posted) if posted else ""
     if not isinstance(old, int):
-        return _line_of_text(typed)
-    most = LONGEST_PERCENT if "percent" in name else LONGEST_DAYS if "days" in name else LONGEST_MINUTES
-    if not (typed.isascii() and typed.isdigit() and len(typed) < 8 and 1 <= int(typed) <= most):
+        return _parse_text(posted)
+    most = MAX_PERCENT if "percent" in name else MAX_DAYS if "days" in name else MAX_MINUTES
+    if not (posted.isascii() and posted.isdigit() and len(posted) < 8 and 1 <= int(posted) <= most):
         raise ValueError(_("Please enter a whole number from 1 to %(most)s.", most=most))
-    return int(typed)
+    return int(posted)
 
 
-def _address(typed: str) -> str:
-    line = _line_of_text(typed)
+def _parse_url(posted: str) -> str:
+    line = _parse_text(posted)
     if not line.startswith("https://") or " " in line:
         raise ValueError(_("Please enter an address that starts with https://, or leave it empty."))
     return line
 
 
-def _line_of_text(typed: str) -> str:
-    if not typed or len(typed) > LONGEST_TEXT or not typed.isprintable():
-        raise ValueError(_("Please enter at most %(most)s characters.", most=LONGEST_TEXT))
-    return typed
+def _parse_text(posted: str) -> str:
+    if not posted or len(posted) > MAX_TEXT_LENGTH or not posted.isprintable():
+        raise ValueError(_("Please enter at most %(most)s characters.", most=MAX_TEXT_LENGTH))
+    return posted
 
 
 def _store_values(session: Session, values: dict[str, Any]) -> None:
-    held = {row.key: row for row in session.scalars(select(BusinessSetting))}
+    rows = {row.key: row for row in session.scalars(select(BusinessSetting))}
     for key, value in values.items():
         if value == settings.value_of(session, key):
             continue
-        row = held.get(key) or BusinessSetting(key=key, value=value)
+        row = rows.get(key) or BusinessSetting(key=key, value=value)
         row.value, row.changed_on = value, gate.now()
         session.add(row)

@@ -1,4 +1,4 @@
-"""The queue's page: how it stands, and the calls that failed for good, to be run again or left to rest."""
+"""The queue page: depth and workers, and the calls that failed for good, to be retried or dismissed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from flask_babel import lazy_gettext, ngettext
 from app import access
 from app.access import get_visible
 from app.domain import dead_letters, permissions
-from app.domain.base import NotFound, RuleBroken
+from app.domain.base import NotFound, RuleBroken, Stamp
 from app.extensions import db
 from app.models import FailedCall
 from app.ops import queue
@@ -26,7 +26,7 @@ from app.web.pages.refusals import refuse_as_page
 from app.web.security.sessions import own_transaction
 
 #: Queue -> what it is for.
-WORDS = {
+QUEUE_LABELS = {
     "short": lazy_gettext("Seconds each: notification emails"),
     "default": lazy_gettext("Up to five minutes each: webhooks"),
     "long": lazy_gettext("Up to an hour each"),
@@ -39,7 +39,7 @@ class QueueView(BaseView):
     route_base = "/queue"
     default_view = "index"
     class_permission_name = "Settings"
-    method_permission_name = {"index": "read", "again": "write", "rest": "write"}
+    method_permission_name = {"index": "read", "retry": "write", "dismiss": "write"}
     base_permissions = ["can_" + verb for verb in permissions.VERBS]
 
     @expose("/")
@@ -47,16 +47,16 @@ class QueueView(BaseView):
     @refuse_as_page
     @permission_name("index")
     def index(self) -> Any:
-        """Backend, depth and workers; what failed for good."""
-        viewer, held, depths = current_viewer(), db.session(), queue.depths()
-        rows = dead_letters.unresolved(held)
-        count = len(rows) if len(rows) < dead_letters.MAX_AT_ONCE else dead_letters.count_unresolved(held)
+        """Backend, depth and workers; the calls that failed for good."""
+        viewer, session, depths = current_viewer(), db.session(), queue.depths()
+        rows = dead_letters.unresolved(session)
+        count = len(rows) if len(rows) < dead_letters.MAX_AT_ONCE else dead_letters.count_unresolved(session)
         return self.render_template(
             "crm/queue.html",
             backend=_backend(depths),
-            queues=[_line(each) for each in depths or ()],
+            queues=[_queue_row(each) for each in depths or ()],
             count=count,
-            failed=[_row(row, viewer) for row in rows],
+            failed=[_failed_row(row, viewer) for row in rows],
             acts=viewer.person.is_admin,
         )
 
@@ -64,14 +64,16 @@ class QueueView(BaseView):
     @expose("/again/<int:key>", methods=["POST"])
     @has_access
     @refuse_as_page
-    @permission_name("again")
-    def again(self, key: int | None = None) -> Any:
-        """Put one call, or all that are shown, into the queue again."""
-        rows = _chosen(key)
+    @permission_name("retry")
+    def retry(self, key: int | None = None) -> Any:
+        """Put one call, or all that are shown, back into the queue."""
+        rows = _selected(key)
         with own_transaction() as session:
-            dead_letters.resolve(session, rows, dead_letters.RETRIED, current_viewer().person.id, current_viewer().now)
-            taken = [queue.enqueue_call(Call(row.queue, row.function, tuple(row.arguments))) for row in rows]
-            if not all(taken):
+            dead_letters.resolve(
+                session, rows, dead_letters.RETRIED, Stamp(current_viewer().person.id, current_viewer().now)
+            )
+            enqueued = [queue.enqueue_call(Call(row.queue, row.function, tuple(row.arguments))) for row in rows]
+            if not all(enqueued):
                 raise RuleBroken(_("The queue isn't responding. Nothing was changed. Please try again in a minute."))
         flash(ngettext("%(num)s item will be retried.", "%(num)s items will be retried.", len(rows)), "success")
         return redirect("/queue/")
@@ -80,18 +82,20 @@ class QueueView(BaseView):
     @expose("/rest/<int:key>", methods=["POST"])
     @has_access
     @refuse_as_page
-    @permission_name("rest")
-    def rest(self, key: int | None = None) -> Any:
-        """Take one call, or all that are shown, off the list."""
-        rows = _chosen(key)
+    @permission_name("dismiss")
+    def dismiss(self, key: int | None = None) -> Any:
+        """Remove one call, or all that are shown, from the list."""
+        rows = _selected(key)
         with own_transaction() as session:
-            dead_letters.resolve(session, rows, dead_letters.DROPPED, current_viewer().person.id, current_viewer().now)
+            dead_letters.resolve(
+                session, rows, dead_letters.DROPPED, Stamp(current_viewer().person.id, current_viewer().now)
+            )
         flash(ngettext("%(num)s item dismissed.", "%(num)s items dismissed.", len(rows)), "success")
         return redirect("/queue/")
 
 
-def _chosen(key: int | None) -> list[FailedCall]:
-    """The rows asked for. Raises Denied for anybody but an admin, NotFound for an unknown one."""
+def _selected(key: int | None) -> list[FailedCall]:
+    """The selected rows. Raises Denied for anyone but an admin, NotFound for an unknown id."""
     if not current_viewer().person.is_admin:
         raise access.Denied(_("Only an admin can handle failed items."))
     if key is None:
@@ -111,10 +115,10 @@ def _backend(depths: list[Depth] | None) -> dict[str, Any]:
     return {"kind": "status", "label": _("In this process"), "color": "blue"}
 
 
-def _line(depth: Depth) -> dict[str, Any]:
+def _queue_row(depth: Depth) -> dict[str, Any]:
     return {
         "name": depth.name,
-        "what": WORDS[depth.name],
+        "what": QUEUE_LABELS[depth.name],
         "waiting": depth.waiting,
         "later": depth.later,
         "workers": depth.workers,
@@ -122,7 +126,7 @@ def _line(depth: Depth) -> dict[str, Any]:
     }
 
 
-def _row(row: FailedCall, viewer: Viewer) -> dict[str, Any]:
+def _failed_row(row: FailedCall, viewer: Viewer) -> dict[str, Any]:
     name = row.function.removeprefix("app.").replace(":", ".")
     return {
         "id": row.id,
@@ -135,7 +139,7 @@ def _row(row: FailedCall, viewer: Viewer) -> dict[str, Any]:
 
 
 def keep(failure: Failure) -> None:
-    """Write down a call that failed for good; the queue calls this inside an app context."""
+    """Store a call that failed for good; the queue calls this inside an app context."""
     call = failure.call
     with own_transaction() as session:
         session.add(

@@ -1,4 +1,4 @@
-"""What can this person do: the rights that somebody has, and which of his roles gives them."""
+"""The page of a person's effective permissions, and which of their roles grant them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from app.web.settings.role_matrix import translated
 
 
 class EffectiveRightsView(BaseView):
-    """What a person may do, and which of his roles says so."""
+    """A person's effective permissions, with the roles that grant them."""
 
     route_base = "/users/can"
     default_view = "mine"
@@ -31,17 +31,17 @@ class EffectiveRightsView(BaseView):
     @expose("/")
     @signed_in
     def mine(self) -> Any:
-        """One's own, or the person of ?who=."""
+        """Redirect to the own permissions, or to those of ?who=."""
         return redirect(url_for("EffectiveRightsView.of", user_id=request.args.get("who", type=int) or g.person.id))
 
     @expose("/<int:user_id>")
     @signed_in
     def of(self, user_id: int) -> Any:
-        """One person's, for himself, those above him and administrators."""
+        """One person's, visible to themselves, their managers and administrators."""
         other = request.args.get("who", type=int)
         if other and other != user_id:
             return redirect(url_for("EffectiveRightsView.of", user_id=other))
-        people = _whom(g.person)
+        people = _visible_people(g.person)
         if user_id not in people:
             abort(404)
         return self._page(db.session.get(User, user_id), people)
@@ -50,18 +50,18 @@ class EffectiveRightsView(BaseView):
         session = db.session()
         with access.as_system(session):
             person = access.load_person(session, user.id, gate.now())
-            given = {role.name: load_matrix(session, role) for role in _all_roles(user)}
+            matrices = {role.name: load_matrix(session, role) for role in _all_roles(user)}
             active = session.scalar(select(func.count()).select_from(User).where(User.active.is_(True)))
         return self.render_template(
             "team/can.html",
             title=_("Permissions of this user"),
-            who=_person_card(user, given),
+            who=_person_card(user, matrices),
             people=list(people.items()) if len(people) > 1 else [],
-            can=_can(person, given),
+            can=_effective_cells(person, matrices),
             levels=translated(LEVEL_LABELS),
             modules=translated(module_labels()),
             verbs=translated(VERB_LABELS),
-            masks=_effective_masks(person, given),
+            masks=_effective_masks(person, matrices),
             reach=(
                 (said(LEVEL_LABELS["own"]), len(person.own_ids)),
                 (said(LEVEL_LABELS["team"]), len(person.team_ids)),
@@ -71,8 +71,8 @@ class EffectiveRightsView(BaseView):
         )
 
 
-def _whom(who: access.Person) -> dict[int, str]:
-    """The people whose rights this person may look at, by id: all for an admin, else himself and those below."""
+def _visible_people(who: access.Person) -> dict[int, str]:
+    """The people whose permissions this person can see, by id: all for an admin, else the own reporting tree."""
     query = select(User.id, User.first_name, User.last_name).order_by(User.first_name, User.last_name)
     if not who.is_admin:
         query = query.where(User.id.in_(sorted(team.reporting_tree(db.session(), who.id))))
@@ -84,27 +84,31 @@ def _all_roles(user: Any) -> list[Any]:
     return sorted(roles.values(), key=lambda role: str(role.name))
 
 
-def _person_card(user: Any, given: dict[str, Matrix]) -> dict[str, Any]:
+def _person_card(user: Any, matrices: dict[str, Matrix]) -> dict[str, Any]:
     manager = db.session.get(User, user.manager_id) if user.manager_id else None
     name = user.get_full_name().strip()
     card = {"id": user.id, "full_name": name, "initials": initials(name), "username": user.username}
-    return card | {"email": user.email, "roles": list(given), "reports_to": manager.get_full_name() if manager else ""}
+    return card | {
+        "email": user.email,
+        "roles": list(matrices),
+        "reports_to": manager.get_full_name() if manager else "",
+    }
 
 
-def _can(person: access.Person, given: dict[str, Matrix]) -> dict[tuple[str, str], dict[str, str]]:
+def _effective_cells(person: access.Person, matrices: dict[str, Matrix]) -> dict[tuple[str, str], dict[str, str]]:
     found = {}
     for module, verb in ((m, v) for m in permissions.VERBS_OF for v in permissions.VERBS):
         level = person.level(module, verb)
         if level != "none" and verb in permissions.VERBS_OF[module]:
-            sources = [name for name, matrix in given.items() if matrix.level(module, verb) == level]
+            sources = [name for name, matrix in matrices.items() if matrix.level(module, verb) == level]
             found[module, verb] = {"level": level, "word": said(LEVEL_LABELS[level]), "from": ", ".join(sources)}
     return found
 
 
-def _effective_masks(person: access.Person, given: dict[str, Matrix]) -> list[dict[str, str]]:
+def _effective_masks(person: access.Person, matrices: dict[str, Matrix]) -> list[dict[str, str]]:
     rows = []
     for name, word in translated(FIELD_LABELS):
         level = person.mask(name)
-        sources = [role for role, matrix in given.items() if matrix.mask(name) == level and level != "hidden"]
+        sources = [role for role, matrix in matrices.items() if matrix.mask(name) == level and level != "hidden"]
         rows.append({"label": word, "level": level, "word": said(MASK_LABELS[level]), "from": ", ".join(sources)})
     return rows

@@ -1,4 +1,4 @@
-"""The jobs: who runs them, the last runs of each, run now; and the door to all settings."""
+"""The jobs page: who runs them, the last runs of each, run now; and the settings page."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from app.web.core.gate import current_viewer
 from app.web.pages.refusals import refuse_as_page
 
 #: How many runs of a job are shown.
-MOST = 100
-_TONES = {"done": "green", "failed": "red", "running": "blue"}
-#: Parts of a job's runs.
-_SHOWN: dict[str, tuple[Any, ...]] = {
+MAX_RUNS = 100
+_OUTCOME_COLORS = {"done": "green", "failed": "red", "running": "blue"}
+#: Filters of a job's runs: ?show= -> conditions.
+_FILTERS: dict[str, tuple[Any, ...]] = {
     "busy": (or_(JobRun.items > 0, JobRun.failed_items > 0, JobRun.outcome == "failed"),),
     "failed": (or_(JobRun.failed_items > 0, JobRun.outcome == "failed"),),
 }
@@ -50,7 +50,7 @@ class JobsView(BaseView):
         """Who runs them, and every job with its newest run."""
         viewer, names = current_viewer(), current_app.extensions["crm_job_names"]
         last = newest_runs(db.session(), names)
-        coming = current_app.extensions["crm_next_jobs"](viewer.now)
+        next_runs = current_app.extensions["crm_next_jobs"](viewer.now)
         state = _state(last, viewer)
         rows = [
             _cells(last.get(name), viewer)
@@ -58,7 +58,7 @@ class JobsView(BaseView):
                 "name": name,
                 "url": f"/jobs/{quote(name)}/",
                 "run_url": _run_url(name, viewer),
-                "next": moment_cell(coming.get(name) if state["goes_on"] else None, viewer),
+                "next": moment_cell(next_runs.get(name) if state["goes_on"] else None, viewer),
             }
             for name in names
         ]
@@ -74,10 +74,10 @@ class JobsView(BaseView):
         """The last runs of one job, newest first."""
         _refuse_unknown(name)
         viewer, shown = current_viewer(), request.args.get("show", "")
-        query = select(JobRun).where(JobRun.job == name, *_SHOWN.get(shown, ()))
-        rows = db.session.scalars(query.order_by(JobRun.started_on.desc()).limit(MOST)).all()
-        page = {"name": name, "run_url": _run_url(name, viewer), "shown": shown if shown in _SHOWN else ""}
-        return render_template("crm/job.html", job=page, runs=[_cells(run, viewer) for run in rows], most=MOST)
+        query = select(JobRun).where(JobRun.job == name, *_FILTERS.get(shown, ()))
+        rows = db.session.scalars(query.order_by(JobRun.started_on.desc()).limit(MAX_RUNS)).all()
+        page = {"name": name, "run_url": _run_url(name, viewer), "shown": shown if shown in _FILTERS else ""}
+        return render_template("crm/job.html", job=page, runs=[_cells(run, viewer) for run in rows], most=MAX_RUNS)
 
     @expose("/run/<name>", methods=["POST"])
     @has_access
@@ -111,11 +111,11 @@ def _run_url(name: str, viewer: Viewer) -> str | None:
 
 
 def _state(last: dict[str, JobRun], viewer: Viewer) -> dict[str, Any]:
-    """Whether somebody runs the jobs: {title, text, tone, icon, goes_on}."""
+    """Whether a process runs the jobs: {title, text, tone, icon, goes_on}."""
     minutely = [last[name] for name in current_app.extensions["crm_minute_jobs"] if name in last]
     run = max((run for run in minutely if not run.is_manual), key=lambda run: run.started_on, default=None)
     if run is not None and run.started_on - viewer.now > job_health.LATE_AFTER:
-        return _rests(run, viewer)
+        return _clock_set_back(run, viewer)
     if run is not None and viewer.now - run.started_on <= job_health.LATE_AFTER:
         who = run.ran_by or _("One process")
         text = _("%(who)s is the leader. Its last run started %(when)s.", who=who, when=_ago(run, viewer))
@@ -126,24 +126,24 @@ def _state(last: dict[str, JobRun], viewer: Viewer) -> dict[str, Any]:
             "icon": "heart-rate-monitor",
             "goes_on": True,
         }
-    here = current_app.config["CRM"].scheduler
-    found = _late(run, viewer) if run is not None else {"title": _("No job has run yet"), "tone": "amber"}
-    if here:
+    is_scheduler_here = current_app.config["CRM"].scheduler
+    state = _delayed(run, viewer) if run is not None else {"title": _("No job has run yet"), "tone": "amber"}
+    if is_scheduler_here:
         text = _("This process can run jobs and takes over within seconds if no other process does.")
     else:
-        found |= {"title": _("Jobs are not running: CRM_SCHEDULER is off everywhere"), "tone": "red"}
+        state |= {"title": _("Jobs are not running: CRM_SCHEDULER is off everywhere"), "tone": "red"}
         text = _(
             "Start one process with CRM_SCHEDULER=on. Until then, no tasks are reassigned and no reminders are sent."
         )
-    return found | {
-        "text": " ".join(filter(None, (found.get("text"), text))),
+    return state | {
+        "text": " ".join(filter(None, (state.get("text"), text))),
         "icon": "alert-triangle",
-        "goes_on": here,
+        "goes_on": is_scheduler_here,
     }
 
 
-def _rests(run: JobRun, viewer: Viewer) -> dict[str, Any]:
-    """The clock was set back: what ran is not run again."""
+def _clock_set_back(run: JobRun, viewer: Viewer) -> dict[str, Any]:
+    """The state when the clock was set back: slots that have run are not run again."""
     local = run.started_on.astimezone(viewer.zone)
     text = _(
         "The last run has a later time than now. Jobs are paused until %(time)s. Please check the clock.",
@@ -158,7 +158,7 @@ def _rests(run: JobRun, viewer: Viewer) -> dict[str, Any]:
     }
 
 
-def _late(run: JobRun, viewer: Viewer) -> dict[str, Any]:
+def _delayed(run: JobRun, viewer: Viewer) -> dict[str, Any]:
     local = run.started_on.astimezone(viewer.zone)
     title = _("Jobs have been delayed since %(time)s", time=f"{local:%-d %b %Y, %H:%M}")
     text = _("The last run started %(when)s.", when=_ago(run, viewer))
@@ -179,7 +179,7 @@ def _outcome(outcome: str) -> str:
 
 
 def _cells(run: JobRun | None, viewer: Viewer) -> dict[str, Any]:
-    """A run for the tables; dashes where there was none."""
+    """A run for the tables; missing cells if there was none."""
     if run is None:
         missing = {"kind": "missing"}
         return dict.fromkeys(("started", "took", "outcome", "lag"), missing) | {
@@ -190,28 +190,28 @@ def _cells(run: JobRun | None, viewer: Viewer) -> dict[str, Any]:
             "slot": None,
         }
     took = (run.ended_on - run.started_on).total_seconds() if run.ended_on else None
-    hangs = run.outcome == "running" and viewer.now - run.started_on > job_health.LATE_AFTER
+    is_hanging = run.outcome == "running" and viewer.now - run.started_on > job_health.LATE_AFTER
     outcome = {
         "kind": "status",
-        "label": _("not responding") if hangs else _outcome(run.outcome),
-        "color": "red" if hangs else _TONES.get(run.outcome, "gray"),
+        "label": _("not responding") if is_hanging else _outcome(run.outcome),
+        "color": "red" if is_hanging else _OUTCOME_COLORS.get(run.outcome, "gray"),
     }
     return {
         "started": moment_cell(run.started_on, viewer),
         "outcome": outcome,
         "error": run.error,
         "ran_by": run.ran_by,
-        "took": {"kind": "duration", "text": _seconds(took)},
+        "took": {"kind": "duration", "text": _duration_text(took)},
         "items": run.items,
         "failed": run.failed_items,
         "lag": {"kind": "missing"} if run.is_manual else {"kind": "duration", "text": span(run.lag_seconds)},
-        "slot": _("manual") if run.is_manual else _slot(run.slot, viewer),
-        "began": _began(run, viewer),
+        "slot": _("manual") if run.is_manual else _slot_text(run.slot, viewer),
+        "began": _started_cell(run, viewer),
     }
 
 
-def _slot(name: str, viewer: Viewer) -> str:
-    """Minutes are named in UTC, days by the office's own clock."""
+def _slot_text(name: str, viewer: Viewer) -> str:
+    """The slot as text: names of minutes are UTC, names of days are in office time."""
     if not name.endswith("Z"):
         return name
     try:
@@ -220,21 +220,21 @@ def _slot(name: str, viewer: Viewer) -> str:
         return name
 
 
-def _began(run: JobRun, viewer: Viewer) -> dict[str, Any]:
-    """The exact moment, where one run follows the other by the minute."""
+def _started_cell(run: JobRun, viewer: Viewer) -> dict[str, Any]:
+    """The start with seconds, because runs follow each other by the minute."""
     local = run.started_on.astimezone(viewer.zone)
     return moment_cell(run.started_on, viewer) | {"text": f"{local:%-d %b, %H:%M:%S}"}
 
 
-def _seconds(took: float | None) -> str | None:
-    """Short ones in milliseconds."""
+def _duration_text(took: float | None) -> str | None:
+    """A duration; in milliseconds under one second."""
     if took is None:
         return None
     return f"{took * 1000:.0f} ms" if took < 1 else span(round(took))
 
 
 class SettingsView(BaseView):
-    """/settings/: everything that can be turned, by what the person may open."""
+    """/settings/: links to all settings, by group."""
 
     route_base = "/settings"
     default_view = "index"

@@ -1,4 +1,4 @@
-"""The pick-lists as rows that a manager may turn: statuses, subjects, sources, templates."""
+"""Screens of the picklists: statuses, subjects, account types, sources, support pages, templates."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from app.extensions import db
 from app.models import AccountType, LeadSource, LeadStatus, MessageTemplate, SupportPage, TicketStatus, TicketSubject
 from app.web.pages.hardened import VERBS, HardenedView, pick
 
-_ADDRESS = re.compile(r"https?://[^\s/]+\.?[^\s]*", re.IGNORECASE)
+_URL = re.compile(r"https?://[^\s/]+\.?[^\s]*", re.IGNORECASE)
 _COLOUR = pick(lazy_gettext("Colour"), [(each, each.title()) for each in settings.COLOURS])
 _LABELS = {
     "label": lazy_gettext("Label"),
@@ -38,7 +38,7 @@ _LABELS = {
 
 
 class MasterScreen(HardenedView):
-    """A pick-list as rows."""
+    """Base of the screens of a picklist."""
 
     class_permission_name = "Settings"
     method_permission_name = VERBS
@@ -58,28 +58,28 @@ class MasterScreen(HardenedView):
 
     def pre_add(self, item: Any) -> None:
         """The same check for new and changed rows."""
-        self.refuse_bad(item)
+        self.refuse_invalid(item)
 
     def pre_update(self, item: Any) -> None:
         """The same check for new and changed rows."""
-        self.refuse_bad(item)
+        self.refuse_invalid(item)
 
-    def refuse_bad(self, item: Any) -> None:
-        """Raise RuleBroken for what the rules of this list do not allow."""
+    def refuse_invalid(self, item: Any) -> None:
+        """Raise RuleBroken for an invalid row."""
         if not -9999 <= (item.position or 0) <= 9999:
             raise RuleBroken(_("Please enter an order between -9999 and 9999."), "position")
         item.position = item.position or 0
 
 
 class _Statuses(MasterScreen):
-    """Statuses: the code knows them by their meaning, so one of each needed meaning must stay."""
+    """Statuses. The code refers to them by meaning, so one active status of each required meaning must stay."""
 
     columns = ("label", "color", "meaning", "position", "is_active")
-    needed: tuple[str, ...] = ()
+    required_meanings: tuple[str, ...] = ()
 
-    def refuse_bad(self, item: Any) -> None:
-        """Also: the last status of a meaning neither goes, nor is hidden, nor turns into another."""
-        super().refuse_bad(item)
+    def refuse_invalid(self, item: Any) -> None:
+        """Also: the last status of a required meaning keeps its meaning and stays active."""
+        super().refuse_invalid(item)
         model = type(item)
         kept = item.meaning if item.is_active else None
         with db.session.no_autoflush:
@@ -88,7 +88,7 @@ class _Statuses(MasterScreen):
             self._refuse_last(item, before)
 
     def pre_delete(self, item: Any) -> None:
-        """Not the last one of a meaning that the code needs."""
+        """Refuse to delete the last status of a required meaning."""
         self._refuse_last(item, item.meaning)
 
     def _refuse_last(self, item: Any, meaning: str) -> None:
@@ -96,7 +96,7 @@ class _Statuses(MasterScreen):
         others = select(model.id).where(model.meaning == meaning, model.id != item.id, model.is_active.is_(True))
         with db.session.no_autoflush:
             is_last = db.session.execute(others.limit(1)).first() is None
-        if meaning in self.needed and is_last:
+        if meaning in self.required_meanings and is_last:
             text = _(
                 "This is the only status with the meaning “%(meaning)s”, and the CRM needs one. Create another "
                 "one first.",
@@ -109,34 +109,34 @@ def _meanings(statuses: Any) -> list[tuple[str, str]]:
     return [(each, each.replace("_", " ").capitalize()) for each in dict.fromkeys(row[0] for row in statuses)]
 
 
-#: No lead status waits as shipped; in one that a manager adds so, the SLA clock stands still.
+#: No lead status waits by default; in one that a manager adds, SLA clocks are paused.
 _WAITING = ("waiting", lazy_gettext("Waiting"))
 
 
 class LeadStatuses(_Statuses):
-    """Where a lead can stand."""
+    """Statuses of leads."""
 
     datamodel = SQLAInterface(LeadStatus)
     route_base = "/settings/lead-statuses"
     list_title, show_title = lazy_gettext("Lead statuses"), lazy_gettext("Lead status")
     add_title, edit_title = lazy_gettext("New lead status"), lazy_gettext("Edit lead status")
     fields = {"color": _COLOUR, "meaning": pick(lazy_gettext("Meaning"), [*_meanings(leads.STATUSES), _WAITING])}
-    needed = tuple(key for key, _label in _meanings(leads.STATUSES))
+    required_meanings = tuple(key for key, _label in _meanings(leads.STATUSES))
 
 
 class TicketStatuses(_Statuses):
-    """Where a ticket can stand."""
+    """Statuses of tickets."""
 
     datamodel = SQLAInterface(TicketStatus)
     route_base = "/settings/ticket-statuses"
     list_title, show_title = lazy_gettext("Ticket statuses"), lazy_gettext("Ticket status")
     add_title, edit_title = lazy_gettext("New ticket status"), lazy_gettext("Edit ticket status")
     fields = {"color": _COLOUR, "meaning": pick(lazy_gettext("Meaning"), _meanings(tickets.STATUSES))}
-    needed = tuple(key for key, _label in _meanings(tickets.STATUSES))
+    required_meanings = tuple(key for key, _label in _meanings(tickets.STATUSES))
 
 
 class TicketSubjects(MasterScreen):
-    """What a ticket can be about."""
+    """Subjects of tickets."""
 
     datamodel = SQLAInterface(TicketSubject)
     route_base = "/settings/ticket-subjects"
@@ -173,15 +173,15 @@ class SupportPages(MasterScreen):
     add_title, edit_title = lazy_gettext("New support page"), lazy_gettext("Edit support page")
     columns = ("label", "url", "description", "position", "is_active")
 
-    def refuse_bad(self, item: Any) -> None:
-        """Also: an address that a customer can open."""
-        super().refuse_bad(item)
-        if not _ADDRESS.fullmatch(item.url or ""):
+    def refuse_invalid(self, item: Any) -> None:
+        """Also: the URL must be one that a customer can open."""
+        super().refuse_invalid(item)
+        if not _URL.fullmatch(item.url or ""):
             raise RuleBroken(_("Please enter an address that starts with http:// or https://."), "url")
 
 
 class MessageTemplates(MasterScreen):
-    """Texts of messages."""
+    """Templates of messages."""
 
     datamodel = SQLAInterface(MessageTemplate)
     route_base = "/settings/message-templates"

@@ -1,4 +1,4 @@
-"""When the office is open: its week as a grid and as a list, and its holidays."""
+"""Office hours, as a grid of the week and as a list, and holidays."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from app.web.settings.masters import MasterScreen
 _WEEKDAYS = tuple(map(lazy_gettext, office_hours.WEEKDAYS))
 NO_HOURS = lazy_gettext("No office hours: the office is treated as always open.")
 _CLOCK = {"starts": lambda at: f"{at:%H:%M}" if at else "–", "ends": lambda at: f"{at:%H:%M}" if at else "–"}
-#: Empty pairs of fields offered on each day.
-_SPARE = 1
-_MOST_RANGES = 8
+#: Empty pairs of fields on each day.
+_EMPTY_PAIRS = 1
+_MAX_RANGES = 8
 Week = list[list[tuple[str, str]]]
 
 
@@ -43,11 +43,11 @@ def _time(label: Any, *checks: Any) -> Any:
     )
 
 
-# --- as lists ----------------------------------------------------------------------------------------------------
+# --- lists -------------------------------------------------------------------------------------------------------
 
 
 class Holidays(MasterScreen):
-    """Days on which the office is shut, or open for a half day."""
+    """Days on which the office is closed, or open for half a day."""
 
     datamodel = SQLAInterface(Holiday)
     route_base = "/settings/holidays"
@@ -63,8 +63,8 @@ class Holidays(MasterScreen):
         "ends": _time(lazy_gettext("Open to")),
     }
 
-    def refuse_bad(self, item: Any) -> None:
-        """A day once only; a half day from an earlier to a later time."""
+    def refuse_invalid(self, item: Any) -> None:
+        """Refuse a second entry of a day, and a half day that ends before it starts."""
         if (item.starts is None) != (item.ends is None):
             raise RuleBroken(_("For a half day, enter both times; for a whole day, leave both empty."), "starts")
         if item.starts is not None and item.ends <= item.starts:
@@ -75,7 +75,7 @@ class Holidays(MasterScreen):
 
 
 class OfficeRanges(MasterScreen):
-    """Office hours, one stretch a row."""
+    """Office hours, one range per row."""
 
     datamodel = SQLAInterface(OfficeRange)
     route_base = "/settings/office-ranges"
@@ -91,14 +91,14 @@ class OfficeRanges(MasterScreen):
         "ends": _time(lazy_gettext("To"), InputRequired()),
     }
 
-    def refuse_bad(self, item: Any) -> None:
-        """No range ends before it starts, none overlaps another."""
+    def refuse_invalid(self, item: Any) -> None:
+        """Refuse a range that ends before it starts or overlaps another."""
         others = db.session.scalars(select(OfficeRange).where(OfficeRange.id != (item.id or 0)))
         refuse_bad_ranges([*others, item])
 
 
 def refuse_bad_ranges(rows: Any) -> None:
-    """Raise RuleBroken, with the clock's sentence, for ranges that cannot stand side by side."""
+    """Raise RuleBroken for invalid or overlapping ranges."""
     try:
         office_hours.refuse_bad_ranges([office_hours.Range(row.weekday, row.starts, row.ends) for row in rows])
     except ValueError as wrong:
@@ -109,7 +109,7 @@ def refuse_bad_ranges(rows: Any) -> None:
 
 
 class Hours(BaseView):
-    """The office hours of a week on one page."""
+    """The office hours of a week as a grid."""
 
     route_base = "/settings/hours"
     default_view = "week"
@@ -119,31 +119,31 @@ class Hours(BaseView):
     @expose("/")
     @has_access
     def week(self) -> Any:
-        """The grid as it is stored."""
+        """The stored grid."""
         return self._page(_stored_week(db.session()))
 
     @expose("/", methods=["POST"])
     @has_access
     def save(self) -> Any:
-        """Store the whole week, or say what cannot be."""
+        """Store the whole week, or show what is invalid."""
         protect()
-        typed = _typed_week()
+        posted = _posted_week()
         session = db.session()
         try:
             if request.form.get("seen") != gate.mark_of(_stored_week(session)):
                 raise Conflict(_("Someone else changed the office hours. Review yours, then save again."))
-            _store_week(session, typed)
+            _store_week(session, posted)
             session.commit()
         except RuleBroken as broken:
             session.rollback()
             flash(said(broken.message), "danger")
-            return self._page(typed), gate.refusal(broken)[0]
+            return self._page(posted), gate.refusal(broken)[0]
         flash(_("Office hours saved."), "success")
         return redirect(url_for("Hours.week"))
 
     def _page(self, shown: Week) -> str:
         stored = _stored_week(db.session())
-        days = [(index, _WEEKDAYS[index], [*pairs, *[("", "")] * _SPARE]) for index, pairs in enumerate(shown)]
+        days = [(index, _WEEKDAYS[index], [*pairs, *[("", "")] * _EMPTY_PAIRS]) for index, pairs in enumerate(shown)]
         return self.render_template(
             "settings/hours.html",
             title=_("Office hours"),
@@ -162,11 +162,11 @@ def _stored_week(session: Session) -> Week:
     return week
 
 
-def _typed_week() -> Week:
-    """What the form says, day by day; empty pairs left out."""
+def _posted_week() -> Week:
+    """The posted (from, to) pairs by day, without empty ones."""
     week: Week = []
     for day in range(len(office_hours.WEEKDAYS)):
-        starts, ends = (request.form.getlist(f"{side}_{day}")[:_MOST_RANGES] for side in ("starts", "ends"))
+        starts, ends = (request.form.getlist(f"{side}_{day}")[:_MAX_RANGES] for side in ("starts", "ends"))
         ends += [""] * (len(starts) - len(ends))
         pairs = zip(starts, ends, strict=False)
         week.append([(first.strip()[:8], last.strip()[:8]) for first, last in pairs if first.strip() or last.strip()])
@@ -174,7 +174,7 @@ def _typed_week() -> Week:
 
 
 def _store_week(session: Session, week: Week) -> None:
-    """Replace all ranges by those of the week. Raises RuleBroken."""
+    """Replace all ranges with those of the week. Raises RuleBroken."""
     rows = [_range(day, *pair) for day, pairs in enumerate(week) for pair in pairs]
     refuse_bad_ranges(rows)
     for old in session.scalars(select(OfficeRange)):

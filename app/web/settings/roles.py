@@ -1,4 +1,4 @@
-"""FAB's roles, groups, permissions and menus on its own screens; rights are meant to be changed in the matrix."""
+"""FAB's screens of roles, groups, permissions and menus; permissions should be changed in the matrix."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from app.web.pages.hardened import VERBS as SCREEN_VERBS
 from app.web.pages.hardened import HardenedInterface, HardenedView, link
 from app.web.security.fab_permissions import BASE_PERMISSIONS
 
-#: The rules call them by name: round robin, access to the audit.
-CALLED_BY_NAME = (*FIXED_ROLES, "Sales User", "Support User", "Compliance")
+#: Rules refer to these by name: round robin, access to the audit.
+FIXED_NAMES = (*FIXED_ROLES, "Sales User", "Support User", "Compliance")
 
 
 class RoleRows(HardenedInterface):
-    """Roles with the number of their people and a way to the matrix."""
+    """Roles with the number of their users and a link to the matrix."""
 
     def _get_attr_value(self, item: Any, col: str) -> Any:
         if col == "people":
@@ -46,7 +46,7 @@ class RoleRows(HardenedInterface):
 
 
 class Roles(HardenedView, RoleModelView):
-    """FAB's roles; the matrix is where they are meant to be changed."""
+    """FAB's roles; their permissions should be changed in the matrix."""
 
     interface = RoleRows
     class_permission_name = "Settings"
@@ -64,12 +64,12 @@ class Roles(HardenedView, RoleModelView):
 
     @action("matrix", lazy_gettext("Permissions"), "", "fa-table", multiple=False)
     def to_matrix(self, item: Any) -> Any:
-        """To the role's matrix."""
+        """Redirect to the role's matrix."""
         return redirect(url_for("RoleMatrix.matrix", role_id=item.id))
 
     @action("copyrole", lazy_gettext("Copy role"), lazy_gettext("Copy the selected roles?"), "fa-copy", single=False)
     def copy_role(self, items: Any) -> Any:
-        """Each with its pairs, levels and masks, under a new name."""
+        """Copy each with its permissions, levels and masks, under a new name."""
         for role in items:
             _copy(db.session(), role)
         db.session.commit()
@@ -77,26 +77,26 @@ class Roles(HardenedView, RoleModelView):
         return self._to_list()
 
     def pre_add(self, item: Any) -> None:
-        """Every role opens one's own page."""
-        item.permissions = list({*item.permissions, *_own_pairs(db.session())})
+        """Every role gets the base permissions."""
+        item.permissions = list({*item.permissions, *_base_permissions(db.session())})
 
     def pre_update(self, item: Any) -> None:
-        """The two of FAB stay as they are, and a name that the rules know stays too."""
+        """Refuse changes of Admin, and new names of roles that rules refer to."""
         before = previous_value(item, "name")
         if before == access.ADMIN:
             raise RuleBroken(_("The role Admin can do everything and can't be changed."))
-        if before in CALLED_BY_NAME and item.name != before:
+        if before in FIXED_NAMES and item.name != before:
             raise RuleBroken(_("The CRM relies on the name of this role, so it can't be renamed."), "name")
 
     def pre_delete(self, item: Any) -> None:
-        """Not a role that the product or somebody needs; its cells and masks go with it."""
-        if item.name in CALLED_BY_NAME:
+        """Refuse to delete a role in use, or one that rules refer to; its cells and masks are deleted with it."""
+        if item.name in FIXED_NAMES:
             raise RuleBroken(_("The CRM needs the role %(name)s, so it can't be deleted.", name=item.name))
         if item.groups or team.members(db.session(), item.id):
             raise RuleBroken(_("This role is still in use. Remove it from its users and groups first."))
 
 
-def _own_pairs(session: Session) -> list[Any]:
+def _base_permissions(session: Session) -> list[Any]:
     """FAB's permissions that every role has: see BASE_PERMISSIONS."""
     index = type(current_app.appbuilder._indexview).__name__  # type: ignore[attr-defined]
     query = select(PermissionView).join(PermissionView.permission).join(PermissionView.view_menu)
@@ -110,11 +110,11 @@ def _copy(session: Session, role: Any) -> None:
     name = f"{role.name} copy"
     if session.scalars(select(Role).where(Role.name == name)).first() is not None:
         raise RuleBroken(_("There is already a role “%(name)s”. Rename or delete it first.", name=name))
-    made = Role(name=name[:64], permissions=list(role.permissions))
-    session.add(made)
+    copy = Role(name=name[:64], permissions=list(role.permissions))
+    session.add(copy)
     session.flush()
-    session.flush()  # the cells that follow from the pairs
-    save_matrix(session, made, load_matrix(session, role))
+    session.flush()  # the cells that follow from the permissions
+    save_matrix(session, copy, load_matrix(session, role))
 
 
 class Groups(HardenedView, UserGroupModelView):
@@ -134,7 +134,7 @@ class Groups(HardenedView, UserGroupModelView):
     }
 
     def pre_delete(self, item: Any) -> None:
-        """Not while somebody is in it."""
+        """Refuse to delete a group with users."""
         if item.users:
             raise RuleBroken(_("This group still has users. Remove them first."))
 
@@ -152,6 +152,6 @@ class ViewMenus(HardenedView, ViewMenuModelView):
 
 
 class PermissionViews(HardenedView, PermissionViewModelView):
-    """FAB's pairs; administrators only."""
+    """FAB's permissions on views; administrators only."""
 
     search_columns = ["permission", "view_menu"]

@@ -1,4 +1,4 @@
-"""Whose turn: the line of each role, who comes next, who had turns, and the ways to begin anew."""
+"""The round-robin page: the order of each role, who is next, past turns, and setting who is next."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from app.web.core.reference_fields import person_card
 from app.web.pages.refusals import refuse_as_page
 from app.web.records.assignment_history import REASONS, absent_in_words, name_of, skipped_people
 
-PREVIEWED, HISTORY = 10, 100
-#: Turns given are counted in so many of the role's latest assignments.
-COUNTED = 1000
+PREVIEW_TURNS, MAX_HISTORY = 10, 100
+#: Turns are counted in this many of the role's latest assignments.
+COUNTED_ASSIGNMENTS = 1000
 
 
 class TurnsView(ModulePermissions, BaseView):
@@ -36,39 +36,39 @@ class TurnsView(ModulePermissions, BaseView):
     route_base = "/turns"
     default_view = "index"
     module = "Settings"
-    VERBS = {"index": "read", "begin": "write"}
+    VERBS = {"index": "read", "set_next": "write"}
 
     @expose("/")
     @has_access
     @refuse_as_page
     @permission_name("index")
     def index(self) -> Any:
-        """One role: its line, what comes next, what was given."""
+        """One role: its order, the next turns, past turns."""
         roles = team.roles_in_use(db.session())
         busiest = max(roles, key=lambda pair: pair[1].turns if pair[1] else 0, default=None)
-        chosen = request.args.get("role") or (busiest[0].name if busiest else "")
-        found = next((pair for pair in roles if pair[0].name == chosen), None)
+        name = request.args.get("role") or (busiest[0].name if busiest else "")
+        found = next((pair for pair in roles if pair[0].name == name), None)
         if found is None:
             raise NotFound(_("There is no such role, or it has no round robin."))
-        tabs = [{"label": role.name, "url": _url(role.name), "active": role.name == chosen} for role, _pointer in roles]
+        tabs = [{"label": role.name, "url": _url(role.name), "active": role.name == name} for role, _pointer in roles]
         return render_template("crm/turns.html", page=_page(*found, current_viewer()) | {"tabs": tabs})
 
     @expose("/begin", methods=["POST"])
     @has_access
     @refuse_as_page
-    @permission_name("begin")
-    def begin(self) -> Any:
-        """Begin with one person, or (no person) anew with the first in line; stands in the audit."""
+    @permission_name("set_next")
+    def set_next(self) -> Any:
+        """Set who is next; without a user, the first in order. Audited."""
         viewer, session = current_viewer(), db.session()
         role, user = request.form.get("role", ""), request.form.get("user", "")
         key = (parse_id(user) or 0) if user else None
         team.set_next(session, role, key, viewer.now)
-        with access.as_system(session):  # the chain hangs on the row before, whoever wrote that
+        with access.as_system(session):  # each entry is chained to the last one, which the person may not see
             audit.write(
                 session, "turn change", viewer.person.id, viewer.now, about=f"role {role}"[:190], begins_with=key
             )
         session.commit()
-        flash(_next_in_words(role, viewer), "success")
+        flash(_next_text(role, viewer), "success")
         return redirect(_url(role))
 
 
@@ -76,41 +76,43 @@ def _url(role: str) -> str:
     return "/turns/?" + urlencode({"role": role})
 
 
-def _next_in_words(role: str, viewer: Viewer) -> str:
+def _next_text(role: str, viewer: Viewer) -> str:
     held = next((pair for pair in team.roles_in_use(db.session()) if pair[0].name == role), None)
     line = team.load_line(db.session(), held[0], held[1].last_user_id if held[1] else None) if held else None
-    coming = team.preview_turns(line, viewer.now, 1) if line else []
-    if not coming:
+    preview = team.preview_turns(line, viewer.now, 1) if line else []
+    if not preview:
         return _("No one with this role is available now.")
-    return _("%(name)s is next.", name=name_of(coming[0].user_id, viewer))
+    return _("%(name)s is next.", name=name_of(preview[0].user_id, viewer))
 
 
 def _page(role: Any, pointer: Any, viewer: Viewer) -> dict[str, Any]:
     session = db.session()
     line = team.load_line(session, role, pointer.last_user_id if pointer else None)
-    coming = team.preview_turns(line, viewer.now, PREVIEWED)
-    with access.as_system(session):  # how many turns somebody had is no secret of the records
-        had = assignment.turn_counts(session, role.name, COUNTED)
-        given = assignment.latest_turns(session, role.name, HISTORY)
-    first = (coming[0].substitute_for or coming[0].user_id) if coming else None
+    preview = team.preview_turns(line, viewer.now, PREVIEW_TURNS)
+    with access.as_system(session):  # the number of turns reveals nothing of the records
+        counts = assignment.turn_counts(session, role.name, COUNTED_ASSIGNMENTS)
+        turns = assignment.latest_turns(session, role.name, MAX_HISTORY)
+    first = (preview[0].substitute_for or preview[0].user_id) if preview else None
     return {
         "role": role.name,
         "turns": pointer.turns if pointer else 0,
-        "counted": COUNTED,
+        "counted": COUNTED_ASSIGNMENTS,
         "changed": moment_cell(pointer.changed_on if pointer else None, viewer),
-        "line": [_place(place, first, had, viewer) for place in line.in_turn()],
-        "coming": [_coming(each, viewer) for each in coming],
-        "history": _history(given, viewer),
+        "line": [_position_row(position, first, counts, viewer) for position in line.in_turn()],
+        "coming": [_preview_row(each, viewer) for each in preview],
+        "history": _history(turns, viewer),
         "may_change": viewer.person.may("Settings", "write"),
         "action": "/turns/begin",
     }
 
 
-def _place(place: team.TurnPosition, first: int | None, had: dict[int, Any], viewer: Viewer) -> dict[str, Any]:
-    user = place.user
-    away, other = team.absence(user, viewer.now), team.substitute(place, viewer.now)
+def _position_row(
+    position: team.TurnPosition, first: int | None, counts: dict[int, Any], viewer: Viewer
+) -> dict[str, Any]:
+    user = position.user
+    away, other = team.absence(user, viewer.now), team.substitute(position, viewer.now)
     entry = {"why": away.why, "until": away.until.isoformat() if away.until else None} if away else None
-    count, last = had.get(user.id, (0, None))
+    count, last = counts.get(user.id, (0, None))
     return {
         "id": user.id,
         "person": _card(user.id, viewer),
@@ -122,19 +124,19 @@ def _place(place: team.TurnPosition, first: int | None, had: dict[int, Any], vie
     }
 
 
-def _coming(decision: team.Decision, viewer: Viewer) -> dict[str, Any]:
-    stead = name_of(decision.substitute_for, viewer) if decision.substitute_for else ""
-    return {"person": _card(decision.user_id, viewer), "stead": stead}
+def _preview_row(decision: team.Decision, viewer: Viewer) -> dict[str, Any]:
+    substitute_for = name_of(decision.substitute_for, viewer) if decision.substitute_for else ""
+    return {"person": _card(decision.user_id, viewer), "stead": substitute_for}
 
 
 def _card(key: int | None, viewer: Viewer) -> dict[str, Any]:
     return person_card(viewer.lookups.person(key) or {"full_name": "?", "username": "?"})
 
 
-def _history(given: list[Any], viewer: Viewer) -> list[dict[str, Any]]:
-    """Every turn with the person and why; the record only where the person who looks may see it."""
-    links = _links(Lead, "/leads/", (each.lead_id for each in given))
-    links |= _links(Ticket, "/tickets/", (each.ticket_id for each in given))
+def _history(turns: list[Any], viewer: Viewer) -> list[dict[str, Any]]:
+    """Each turn with the person and the reason; with the record if the viewer can see it."""
+    links = _links(Lead, "/leads/", (each.lead_id for each in turns))
+    links |= _links(Ticket, "/tickets/", (each.ticket_id for each in turns))
     return [
         {
             "person": _card(each.user_id, viewer),
@@ -144,12 +146,12 @@ def _history(given: list[Any], viewer: Viewer) -> list[dict[str, Any]]:
             "stead": name_of(each.stead_of_id, viewer) if each.stead_of_id else "",
             "record": links.get(("leads", each.lead_id)) or links.get(("ticket", each.ticket_id)),
         }
-        for each in given
+        for each in turns
     ]
 
 
 def _links(record: Any, base: str, ids: Iterable[int | None]) -> dict[tuple[str, int | None], dict[str, str]]:
-    wanted = {key for key in ids if key is not None}
-    query = select(record.id, record.number).where(record.id.in_(wanted))
-    rows = db.session.execute(query).all() if wanted else []
+    keys = {key for key in ids if key is not None}
+    query = select(record.id, record.number).where(record.id.in_(keys))
+    rows = db.session.execute(query).all() if keys else []
     return {(record.__tablename__, key): {"number": number, "url": f"{base}{number}"} for key, number in rows}

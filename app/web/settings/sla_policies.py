@@ -1,4 +1,4 @@
-"""How soon a lead or ticket is answered and solved: the SLA policies."""
+"""The SLA policies: targets for first response and resolution of leads and tickets."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from app.domain.base import RuleBroken
 from app.extensions import db
 from app.models import SlaPolicy, SlaTarget
 from app.web.pages.hardened import HardenedInterface, pick
-from app.web.settings.business_settings import LONGEST_MINUTES
+from app.web.settings.business_settings import MAX_MINUTES
 from app.web.settings.masters import MasterScreen
 
-#: Form key -> (priority in the row, what people read).
+#: Form key -> (stored priority, label).
 _PRIORITIES = {"any": ("", lazy_gettext("Any")), **{each.lower(): (each, each) for each in tickets.PRIORITIES}}
 _KINDS = [("lead", lazy_gettext("Leads")), ("ticket", lazy_gettext("Tickets"))]
 
 
 def _target_fields() -> dict[str, Any]:
-    check = [Optional(), NumberRange(1, LONGEST_MINUTES)]
+    check = [Optional(), NumberRange(1, MAX_MINUTES)]
     made = {}
     for key, (_priority, word) in _PRIORITIES.items():
         made[f"reply_{key}"] = IntegerField(
@@ -44,20 +44,20 @@ def _target_fields() -> dict[str, Any]:
 
 
 class Policies(HardenedInterface):
-    """SLA policies with their targets in words."""
+    """SLA policies with their targets as text."""
 
     def _get_attr_value(self, item: Any, col: str) -> Any:
         if col != "promises":
             return super()._get_attr_value(item, col)
-        return [_promise(each) for each in sorted(item.targets, key=lambda each: each.first_response_minutes)]
+        return [_target_text(each) for each in sorted(item.targets, key=lambda each: each.first_response_minutes)]
 
 
-def _promise(target: SlaTarget) -> str:
+def _target_text(target: SlaTarget) -> str:
     return f"{target.priority or _('Any')}: {target.first_response_minutes} / {target.resolution_minutes or '–'}"
 
 
 class SlaPolicies(MasterScreen):
-    """How soon a lead or ticket is answered and solved."""
+    """Screen of the SLA policies."""
 
     datamodel = SQLAInterface(SlaPolicy)
     interface = Policies
@@ -79,35 +79,35 @@ class SlaPolicies(MasterScreen):
     show_fieldsets = [(lazy_gettext("Policy"), {"fields": [*columns, "promises"]})]
 
     def prefill_form(self, form: Any, pk: Any) -> None:
-        """The stored targets into their fields."""
+        """Fill the stored targets into their fields."""
         keys = {priority: key for key, (priority, _word) in _PRIORITIES.items()}
         for target in db.session.get(SlaPolicy, pk).targets:
             form[f"reply_{keys[target.priority]}"].data = target.first_response_minutes
             form[f"solve_{keys[target.priority]}"].data = target.resolution_minutes
 
-    def refuse_bad(self, item: Any) -> None:
-        """Also: the targets follow from the fields; nothing is solved before it is answered."""
-        super().refuse_bad(item)
+    def refuse_invalid(self, item: Any) -> None:
+        """Also: set the targets from the fields, of which at least one is required."""
+        super().refuse_invalid(item)
         for key, (priority, _word) in _PRIORITIES.items():
             if request.form.get(f"reply_{key}") is not None:
-                _aim(item, key, priority)
+                _set_target(item, key, priority)
         if item.applies_to == "lead" and any(each.priority for each in item.targets):
             raise RuleBroken(_("A lead has no priority. Please enter its minutes under “Any”."), "reply_any")
         if not item.targets:
             raise RuleBroken(_("Please enter at least one target."), "reply_any")
 
 
-def _aim(policy: Any, key: str, priority: str) -> None:
-    """Set one priority's target to what was typed."""
+def _set_target(policy: Any, key: str, priority: str) -> None:
+    """Set the target of one priority. Raises RuleBroken if resolution is due before the first response."""
     reply, solve = getattr(policy, f"reply_{key}"), getattr(policy, f"solve_{key}")
     if solve and (not reply or solve < reply):
         raise RuleBroken(
             _("The resolution can't be due before the first response. Please check the minutes."), f"solve_{key}"
         )
-    held = next((each for each in policy.targets if each.priority == priority), None)
-    if held is not None and not reply:
-        policy.targets.remove(held)
-    elif held is not None:
-        held.first_response_minutes, held.resolution_minutes = reply, solve
+    target = next((each for each in policy.targets if each.priority == priority), None)
+    if target is not None and not reply:
+        policy.targets.remove(target)
+    elif target is not None:
+        target.first_response_minutes, target.resolution_minutes = reply, solve
     elif reply:
         policy.targets.append(SlaTarget(priority=priority, first_response_minutes=reply, resolution_minutes=solve))

@@ -1,4 +1,4 @@
-"""The people of the house, on FAB's user screens with what the trade adds."""
+"""The users page: FAB's user screens with the fields of the CRM."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from app.web.pages.hardened import VERBS as SCREEN_VERBS
 from app.web.pages.hardened import HardenedInterface, HardenedView, LocalMoment, link, pick
 from app.web.security.sessions import signed_in
 
-_MOST_PEOPLE = 1000
+_MAX_PEOPLE = 1000
 
 
 class People(HardenedInterface):
-    """Users with what their list shows beside the columns: full name, manager, what they can do."""
+    """Users with derived columns: full name, manager, delegate, link to their permissions."""
 
     def get_values(self, lst: Any, list_columns: Any) -> Iterator[dict[str, Any]]:
-        """FAB's rows; roles and managers come with two statements for the whole page."""
+        """FAB's rows; roles and managers are loaded with two statements for the whole page."""
         people = list(lst)
         keys = [user.id for user in people]
         self.session.scalars(select(User).where(User.id.in_(keys)).options(selectinload(User.roles))).all()
@@ -58,29 +58,29 @@ class People(HardenedInterface):
 
 
 def _people_choices() -> list[tuple[str, str]]:
-    query = select(User.id, User.first_name, User.last_name, User.active).limit(_MOST_PEOPLE)
+    query = select(User.id, User.first_name, User.last_name, User.active).limit(_MAX_PEOPLE)
     rows = db.session.execute(query.order_by(User.active.desc(), User.first_name, User.last_name, User.id)).all()
-    return [("", "–"), *((str(key), _labelled(f"{first} {last}", active)) for key, first, last, active in rows)]
+    return [("", "–"), *((str(key), _person_label(f"{first} {last}", active)) for key, first, last, active in rows)]
 
 
-def _labelled(name: str, active: bool | None) -> str:
+def _person_label(name: str, active: bool | None) -> str:
     return name.strip() if active else _("%(name)s (inactive)", name=name.strip())
 
 
 def zone_choices() -> list[tuple[str, str]]:
-    """(IANA name, as people read it), the office's first."""
+    """(IANA name, label), the office's first."""
     areas = ("Africa/", "America/", "Asia/", "Atlantic/", "Australia/", "Europe/", "Indian/", "Pacific/")
     names = sorted(name for name in available_timezones() if name.startswith(areas) or name == "UTC")
     return [("", _("Office default")), *((name, name.replace("_", " ")) for name in names)]
 
 
 def language_choices() -> list[tuple[str, str]]:
-    """(code, name) of the languages spoken here, the office's first."""
+    """(code, name) of the available languages, the office's first."""
     languages = current_app.config["LANGUAGES"].items()
     return [("", _("Office default")), *((code, each["name"]) for code, each in languages)]
 
 
-def _key_or_none(raw: Any) -> int | None:
+def _id_or_none(raw: Any) -> int | None:
     return int(raw) if raw not in (None, "", "None") else None
 
 
@@ -88,8 +88,8 @@ def _text_or_none(raw: Any) -> str | None:
     return str(raw) if raw not in (None, "", "None") else None
 
 
-class Minutes(StringField):
-    """Minutes before due: "60, 5" in the form, [60, 5] in the row, None for the house's."""
+class MinutesField(StringField):
+    """Minutes before due: "60, 5" in the form, [60, 5] in the row, None for the office default."""
 
     def _value(self) -> str:
         return self.raw_data[0] if self.raw_data else ", ".join(str(each) for each in self.data or ())
@@ -103,18 +103,18 @@ class Minutes(StringField):
                 raise ValidationError(said(broken.message)) from broken
 
 
-def _line(label: Any, *checks: Any, **more: Any) -> Any:
+def _text_field(label: Any, *checks: Any, **more: Any) -> Any:
     return StringField(label, validators=[Optional(), *checks], widget=BS3TextFieldWidget(), **more)
 
 
-_TRADE_FIELDS = {
-    "mobile": _line(lazy_gettext("Mobile"), Length(max=40)),
-    "telephony_number": _line(
+_CRM_FIELDS = {
+    "mobile": _text_field(lazy_gettext("Mobile"), Length(max=40)),
+    "telephony_number": _text_field(
         lazy_gettext("Telephony number"),
         Length(max=40),
         description=lazy_gettext("The user's Twilio or Exotel number"),
     ),
-    "manager_id": pick(lazy_gettext("Reports to"), _people_choices, coerce=_key_or_none),
+    "manager_id": pick(lazy_gettext("Reports to"), _people_choices, coerce=_id_or_none),
     "available": BooleanField(lazy_gettext("Available for new work"), default=True),
     "away_until": LocalMoment(lazy_gettext("Away until"), [Optional()]),
     "leave_from": LocalMoment(lazy_gettext("On leave from"), [Optional()]),
@@ -122,34 +122,34 @@ _TRADE_FIELDS = {
     "delegate_id": pick(
         lazy_gettext("Delegate"),
         _people_choices,
-        coerce=_key_or_none,
+        coerce=_id_or_none,
         description=lazy_gettext("Covers for this user while they are on leave"),
     ),
     "time_zone": pick(lazy_gettext("Time zone"), zone_choices, coerce=_text_or_none),
     "locale": pick(lazy_gettext("Language"), language_choices, coerce=_text_or_none),
-    "reminder_minutes": Minutes(
+    "reminder_minutes": MinutesField(
         lazy_gettext("Reminders"),
         widget=BS3TextFieldWidget(),
         description=lazy_gettext("Minutes before a task is due, such as 60, 5"),
     ),
 }
-_WHO = ["first_name", "last_name", "username", "email", "active", "roles", "groups"]
-_AWAY = ["available", "away_until", "leave_from", "leave_to", "delegate_id"]
-_HABITS = ["time_zone", "locale", "reminder_minutes"]
-_PARTS = [
-    (lazy_gettext("Profile"), {"fields": [*_WHO, "mobile", "telephony_number", "manager_id"]}),
-    (lazy_gettext("Availability"), {"fields": _AWAY}),
-    (lazy_gettext("Preferences"), {"fields": _HABITS}),
+_PERSON = ["first_name", "last_name", "username", "email", "active", "roles", "groups"]
+_AVAILABILITY = ["available", "away_until", "leave_from", "leave_to", "delegate_id"]
+_PREFERENCES = ["time_zone", "locale", "reminder_minutes"]
+_SECTIONS = [
+    (lazy_gettext("Profile"), {"fields": [*_PERSON, "mobile", "telephony_number", "manager_id"]}),
+    (lazy_gettext("Availability"), {"fields": _AVAILABILITY}),
+    (lazy_gettext("Preferences"), {"fields": _PREFERENCES}),
 ]
 _PASSWORD = (lazy_gettext("Password"), {"fields": ["password", "conf_password"]})
 
 
 class Users(HardenedView, UserDBModelView):
-    """The people of the house."""
+    """The users page."""
 
     interface = People
     class_permission_name = "Settings"
-    #: Another's password stays with administrators: that action keeps a permission of its own.
+    #: FAB's action to reset a password is not listed: it keeps its own permission, which only admins have.
     method_permission_name = SCREEN_VERBS | {"abilities": "read"}
     list_title, show_title = lazy_gettext("Users"), lazy_gettext("User")
     add_title, edit_title = lazy_gettext("New user"), lazy_gettext("Edit user")
@@ -166,17 +166,17 @@ class Users(HardenedView, UserDBModelView):
         "can": lazy_gettext("Permissions"),
         "available": lazy_gettext("Available for new work"),
         "delegate": lazy_gettext("Delegate"),
-        **{name: each.args[0] if each.args else name for name, each in _TRADE_FIELDS.items()},
+        **{name: each.args[0] if each.args else name for name, each in _CRM_FIELDS.items()},
     }
     validators_columns = UserDBModelView.validators_columns | {"email": [Email()]}
-    add_form_extra_fields = UserDBModelView.add_form_extra_fields | _TRADE_FIELDS
-    edit_form_extra_fields = _TRADE_FIELDS
-    add_fieldsets = [*_PARTS, _PASSWORD]
-    edit_fieldsets = _PARTS
+    add_form_extra_fields = UserDBModelView.add_form_extra_fields | _CRM_FIELDS
+    edit_form_extra_fields = _CRM_FIELDS
+    add_fieldsets = [*_SECTIONS, _PASSWORD]
+    edit_fieldsets = _SECTIONS
     show_fieldsets = [
-        (lazy_gettext("Profile"), {"fields": [*_WHO, "mobile", "telephony_number", "manager"]}),
-        (lazy_gettext("Availability"), {"fields": [*_AWAY[:-1], "delegate"]}),
-        (lazy_gettext("Preferences"), {"fields": _HABITS}),
+        (lazy_gettext("Profile"), {"fields": [*_PERSON, "mobile", "telephony_number", "manager"]}),
+        (lazy_gettext("Availability"), {"fields": [*_AVAILABILITY[:-1], "delegate"]}),
+        (lazy_gettext("Preferences"), {"fields": _PREFERENCES}),
         (lazy_gettext("History"), {"fields": ["last_login", "login_count", "created_on", "changed_on", "can"]}),
     ]
     user_show_fieldsets = [*show_fieldsets[:3], (lazy_gettext("Permissions"), {"fields": ["can"]})]
@@ -185,7 +185,7 @@ class Users(HardenedView, UserDBModelView):
     @expose("/show/<pk>", methods=["GET"])
     @has_access
     def show(self, pk: Any) -> Any:
-        """One person."""
+        """One user."""
         item = self.datamodel.get(pk, self._base_filters) or abort(404)
         actions = {name: self.actions[name] for name in ("abilities", "resetpasswords")}
         widgets = self._get_show_widget(pk, item, actions=actions)
@@ -194,46 +194,46 @@ class Users(HardenedView, UserDBModelView):
     @expose("/userinfo/")
     @signed_in
     def userinfo(self) -> Any:
-        """One's own page."""
+        """The own profile."""
         item = db.session.get(User, g.person.id)
         widgets = self._get_show_widget(item.id, item, actions={}, show_fieldsets=self.user_show_fieldsets)
         return self.render_template("team/me.html", pk=item.id, title=_("My profile"), widgets=widgets)
 
     @action("abilities", lazy_gettext("Permissions of this user"), "", "fa-user", multiple=False)
     def abilities(self, item: Any) -> Any:
-        """To the table of rights."""
+        """Redirect to the user's permissions."""
         return redirect(url_for("EffectiveRightsView.of", user_id=item.id))
 
     def pre_add(self, item: Any) -> None:
-        """Check what the trade adds, and hash the password."""
-        _refuse_bad_person(item)
+        """Check the fields of the CRM; FAB hashes the password."""
+        _refuse_invalid(item)
         super().pre_add(item)
 
     def pre_update(self, item: Any) -> None:
-        """Check what the trade adds; other reminders arm the person's open tasks anew."""
-        _refuse_bad_person(item)
+        """Check the fields of the CRM; changed reminders reschedule those of the user's open tasks."""
+        _refuse_invalid(item)
         if inspect(item).attrs.reminder_minutes.history.has_changes():
             with access.as_system(db.session()):
                 reminder_preferences.reschedule(db.session(), item.id, reminders.reminder_offsets(item), now())
         super().pre_update(item)
 
     def pre_delete(self, item: Any) -> None:
-        """Nobody deletes himself."""
+        """Refuse to delete the own account."""
         if item.id == g.person.id:
             raise RuleBroken(_("You can't delete yourself. Ask another administrator."))
 
 
-def _refuse_bad_person(user: Any) -> None:
-    """Normal form of the numbers; raises RuleBroken for a bad number, a circle of managers or an odd leave."""
+def _refuse_invalid(user: Any) -> None:
+    """Normalize phone numbers. Raises RuleBroken for an invalid number, a cycle of managers or an invalid leave."""
     user.mobile, user.telephony_number = user.mobile or None, user.telephony_number or None
     user.mobile_e164 = _e164(user.mobile, "mobile")
     user.telephony_number = _e164(user.telephony_number, "telephony_number")
     if user.manager_id and user.id:
-        _refuse_circle(user)
+        _refuse_cycle(user)
     absence.refuse_bad_absence(db.session(), user, {}, now())
 
 
-def _refuse_circle(user: Any) -> None:
+def _refuse_cycle(user: Any) -> None:
     try:
         team.refuse_cycle(db.session(), user.id, user.manager_id)
     except RuleBroken as broken:

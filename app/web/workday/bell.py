@@ -26,7 +26,7 @@ from app.web.pages.refusals import refuse_as_page
 from app.web.security.sessions import signed_in
 from app.web.workday import delivery_log
 from app.web.workday.notice_preferences import NAMES
-from app.wording import cards_of, home_of, text_of, url_of
+from app.wording import link_of, record_link, record_numbers, text_of
 
 #: How many the panel shows, newest first, and a page of all notices.
 PANEL, PAGE = 30, 50
@@ -122,10 +122,10 @@ def _moment(row: Any, now: datetime) -> datetime:
 
 def grouped(session: Session, rows: list[Any], viewer: Any) -> list[dict[str, Any]]:
     """As crm/bell.html wants them: groups by record, in the order of the rows."""
-    cards = cards_of(session, rows)
+    cards = record_numbers(session, rows)
     groups: dict[Any, dict[str, Any]] = {}
     for row in rows:
-        home, item = home_of(row, cards), _item(row, cards, viewer)
+        home, item = record_link(row, cards), _item(row, cards, viewer)
         group = groups.setdefault(home, {"record": item["record"], "about": item["about"], "items": [], "unread": 0})
         group["items"].append(item)
         group["unread"] += not item["read"]
@@ -134,14 +134,14 @@ def grouped(session: Session, rows: list[Any], viewer: Any) -> list[dict[str, An
 
 def _item(row: Any, cards: dict[tuple[str, int], str], viewer: Viewer) -> dict[str, Any]:
     """One notice for the templates."""
-    home = home_of(row, cards)
+    home = record_link(row, cards)
     is_away = notices.is_snoozed(row, viewer.now) and row.read_on is None
     return {
         "id": row.id,
         "text": text_of(row, **delivery_log.names_of(row, viewer)),
         "at": moment_cell(row.at, viewer),
         "read": row.read_on is not None,
-        "url": url_of(row, cards),
+        "url": link_of(row, cards),
         "about": _about(row, cards),
         "record": {"url": home[0], "label": home[1]} if home else None,
         "snoozed": moment_cell(row.snoozed_until, viewer) if is_away else None,
@@ -197,7 +197,7 @@ def _filters(show: str, kind: str, now: datetime) -> list[Any]:
 
 def _days(held: Session, rows: list[Any], viewer: Viewer) -> list[dict[str, Any]]:
     """[{title, items}], a day each in the person's zone, every item with its ledger."""
-    cards, deliveries = cards_of(held, rows), delivery_log.deliveries_of(held, [row.id for row in rows])
+    cards, deliveries = record_numbers(held, rows), delivery_log.deliveries_of(held, [row.id for row in rows])
     days: dict[Any, list[dict[str, Any]]] = {}
     for row in rows:
         told = delivery_log.ledger_of(row, deliveries.get(row.id, {}), viewer)

@@ -19,7 +19,7 @@ from app.domain.notices import KINDS
 from app.models import Delivery, Notification
 from app.web.workday.bell import PAGE, until
 from app.web.workday.delivery_log import LOOKS
-from app.wording import SENTENCES, text_of
+from app.wording import TEXTS, text_of
 from tests.app_fixtures import World
 from tests.makers import DAY, HOUR, MINUTE, NOW, OFFICE
 
@@ -68,7 +68,7 @@ def test_every_kind_has_its_sentence(speaking, kind):
 
 
 def test_there_is_no_sentence_for_nothing():
-    assert set(SENTENCES) == set(KINDS)
+    assert set(TEXTS) == set(KINDS)
 
 
 @pytest.mark.parametrize(
