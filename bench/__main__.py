@@ -10,16 +10,16 @@ from bench import compat, engine, keys, run, sync
 
 
 def main() -> int:
-    """Read the command line, measure, and answer 1 when something failed."""
-    plain = run.Options()
+    """Read the command line and measure. Returns 1 when something failed."""
+    defaults = run.Options()
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure the product. See bench/README.md.")
-    parser.add_argument("--leads", type=int, default=plain.leads, help="leads; everything else in proportion")
-    parser.add_argument("--seconds", type=float, default=plain.seconds, help="of each single measurement")
-    parser.add_argument("--rounds", type=int, default=plain.rounds, help="how often ours and floor take turns")
-    parser.add_argument("--workers", type=int, default=plain.workers, help="gunicorn processes")
-    parser.add_argument("--threads", type=int, default=plain.threads, help="threads in each of them")
-    parser.add_argument("--only", default=plain.only, help="only operations with this in their name or person")
-    parser.add_argument("--results", type=Path, default=plain.results, help="where to write the page of results")
+    parser.add_argument("--leads", type=int, default=defaults.leads, help="leads; everything else in proportion")
+    parser.add_argument("--seconds", type=float, default=defaults.seconds, help="of each single measurement")
+    parser.add_argument("--rounds", type=int, default=defaults.rounds, help="how often ours and floor take turns")
+    parser.add_argument("--workers", type=int, default=defaults.workers, help="gunicorn processes")
+    parser.add_argument("--threads", type=int, default=defaults.threads, help="threads in each of them")
+    parser.add_argument("--only", default=defaults.only, help="only operations with this in their name or person")
+    parser.add_argument("--results", type=Path, default=defaults.results, help="where to write the page of results")
     parser.add_argument("--keep", action="store_true", help="keep the folder of the run: logs, written data")
     options = run.Options(**vars(parser.parse_args()))
     if options.only.startswith(engine.PREFIX.strip(" :")):

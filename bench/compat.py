@@ -1,4 +1,4 @@
-"""The predecessor's doors against our own REST: the same twenty leads, the same one lead, in turn.
+"""The predecessor's API against our own REST API: the same twenty leads, the same one lead, in turn.
 
 python -m bench --only compat [--leads 20000]     # a few minutes; bench/results/compat.md
 """
@@ -16,13 +16,13 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from bench import generate, load, run, server
-from bench.load import Ask
+from bench.load import Request
 
 RESULTS = Path(__file__).parent / "results" / "compat.md"
 PREFIX = "compat"
-#: What the old door may cost at most, as a multiple of our own.
-MOST = 1.3
-#: The fields of a lead that both doors tell in a list.
+#: What the predecessor's API may cost, as a multiple of our own.
+MAX_RATIO = 1.3
+#: The fields of a lead that both APIs return in a list.
 OURS = (
     "number",
     "first_name",
@@ -49,87 +49,90 @@ THEIRS = (
     "creation",
     "modified",
 )
-Asks = Callable[[run.House], list[Ask]]
+Requests = Callable[[run.TestBed], list[Request]]
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One thing, asked for at both doors."""
+    """The same data, requested from both APIs."""
 
     name: str
-    ours: Asks
-    theirs: Asks
+    ours: Requests
+    theirs: Requests
 
 
-def _get(path: str) -> Ask:
-    return Ask("GET", path, run.key_of(generate.SALES))
+def _get(path: str) -> Request:
+    return Request("GET", path, run.key_of(generate.SALES))
 
 
-def _numbers(house: run.House) -> list[str]:
-    return [number for (number,) in house.ask("SELECT number FROM leads WHERE id IN %s", house.mine[:1000])]
+def _numbers(bed: run.TestBed) -> list[str]:
+    return [number for (number,) in bed.query("SELECT number FROM leads WHERE id IN %s", bed.mine[:1000])]
 
 
 _LIST = {"doctype": "CRM Lead", "fields": json.dumps(THEIRS), "limit_page_length": 20}
 PAIRS = (
     Pair(
         "20 leads",
-        lambda house: [_get(f"{run.LIST}(columns:!({','.join(OURS)}),page_size:20)")],
-        lambda house: [_get("/api/method/frappe.client.get_list?" + urlencode(_LIST))],
+        lambda bed: [_get(f"{run.LIST}(columns:!({','.join(OURS)}),page_size:20)")],
+        lambda bed: [_get("/api/method/frappe.client.get_list?" + urlencode(_LIST))],
     ),
     Pair(
         "20 leads, /api/resource",
-        lambda house: [_get(f"{run.LIST}(columns:!({','.join(OURS)}),page_size:20)")],
-        lambda house: [_get("/api/resource/CRM%20Lead?" + urlencode(_LIST))],
+        lambda bed: [_get(f"{run.LIST}(columns:!({','.join(OURS)}),page_size:20)")],
+        lambda bed: [_get("/api/resource/CRM%20Lead?" + urlencode(_LIST))],
     ),
     Pair(
         "one lead",
-        lambda house: [_get(f"/api/v1/lead/{key}") for key in house.mine[:1000]],
-        lambda house: [
+        lambda bed: [_get(f"/api/v1/lead/{key}") for key in bed.mine[:1000]],
+        lambda bed: [
             _get("/api/method/frappe.client.get?" + urlencode({"doctype": "CRM Lead", "name": number}))
-            for number in _numbers(house)
+            for number in _numbers(bed)
         ],
     ),
 )
 
 
 def measure(options: run.Options) -> int:
-    """Both doors in turn, over one connection and over eight; the number of pairs over MOST or with errors."""
-    data, _took = server.filled(generate.Sizes.of(options.leads))
+    """Measure both APIs in turn, over one connection and over eight.
+
+    Returns the number of pairs over MAX_RATIO or with errors.
+    """
+    data, _took = server.filled_data_folder(generate.Sizes.of(options.leads))
     folder = server.scratch()
     try:
-        server.copy_of(data, folder)
-        with run.standing(data, folder, options, counting=False) as house:
-            lines = [_line(pair, house, options) for pair in PAIRS]
+        server.copy_data(data, folder)
+        with run.running(data, folder, options, counting=False) as bed:
+            lines = [_line(pair, bed, options) for pair in PAIRS]
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    report = _written([line for line, _bad in lines], options)
+    report = _report_page([line for line, _bad in lines], options)
     RESULTS.write_text(report)
     print(report)
     return sum(bad for _line, bad in lines)
 
 
-def _line(pair: Pair, house: run.House, options: run.Options) -> tuple[str, bool]:
-    found: dict[tuple[str, int], list[load.Figures]] = {}
-    asks = {"ours": pair.ours(house), "theirs": pair.theirs(house)}
-    for side in asks.values():  # what is kept in the processes is there
-        load.fire(house.product.port, side, 8, 1)
+def _line(pair: Pair, bed: run.TestBed, options: run.Options) -> tuple[str, bool]:
+    found: dict[tuple[str, int], list[load.Measurement]] = {}
+    requests = {"ours": pair.ours(bed), "theirs": pair.theirs(bed)}
+    for side in requests.values():  # fill the caches of the processes
+        load.send_load(bed.product.port, side, 8, 1)
     for _ in range(options.rounds):
         for connections in run.CONNECTIONS:
-            for side, wanted in asks.items():
-                figures = load.fire(house.product.port, wanted, connections, options.seconds)
+            for side, wanted in requests.items():
+                figures = load.send_load(bed.product.port, wanted, connections, options.seconds)
                 found.setdefault((side, connections), []).append(figures)
     errors = sum(each.errors for all_ in found.values() for each in all_)
-    # With one caller the time of a call counts; with eight on few cores, where each waits for the others, how many
-    # calls a second are answered.
-    p50 = {side: statistics.median(each.p50 for each in found[side, 1]) for side in asks}
-    rate = {side: statistics.median(each.rate for each in found[side, 8]) for side in asks}
+    # With one client the time of a call counts; with eight on few cores, which wait for each other, the number of
+    # calls per second.
+    p50 = {side: statistics.median(each.p50 for each in found[side, 1]) for side in requests}
+    rate = {side: statistics.median(each.rate for each in found[side, 8]) for side in requests}
     ratios = [p50["theirs"] / p50["ours"], rate["ours"] / rate["theirs"]]
     cells = [*(f"{each:.1f}" for each in p50.values()), *(f"{each:.0f}" for each in rate.values())]
-    told = " | ".join([pair.name, *cells, *(f"{ratio:.2f}" for ratio in ratios), str(errors)])
-    return f"| {told} |", max(ratios) > MOST or errors > 0
+    row = " | ".join([pair.name, *cells, *(f"{ratio:.2f}" for ratio in ratios), str(errors)])
+    return f"| {row} |", max(ratios) > MAX_RATIO or errors > 0
 
 
-def _written(lines: list[str], options: run.Options) -> str:
+def _report_page(lines: list[str], options: run.Options) -> str:
     head = (
         "what",
         "ours p50 (1)",
@@ -142,12 +145,12 @@ def _written(lines: list[str], options: run.Options) -> str:
     )
     return "\n".join(
         [
-            "# The predecessor's doors against our own REST",
+            "# The predecessor's API against our own REST API",
             "",
             f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {options.leads:,} leads, {os.cpu_count()} cores shared by "
             f"client, application and database; load average {os.getloadavg()[1]:.1f}. p50 in milliseconds over 1 "
             "connection, "
-            f"requests/s over 8, median of {options.rounds} rounds in turn. Wanted: a ratio of at most {MOST}.",
+            f"requests/s over 8, median of {options.rounds} rounds in turn. Wanted: a ratio of at most {MAX_RATIO}.",
             "",
             f"| {' | '.join(head)} |",
             f"|---|{'---:|' * (len(head) - 1)}",

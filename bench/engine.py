@@ -1,6 +1,6 @@
-"""The proofs of tests/proofs in their long form, with figures: kills, take-over, outages, push, and a full pass.
+"""The proofs of tests/proofs in their long form, with measurements: kills, leader takeover, outages, push, a full pass.
 
-python -m bench --only engine              # all of it, a quarter of an hour; bench/results/engine.md
+python -m bench --only engine              # all of them, a quarter of an hour; bench/results/engine.md
 python -m bench --only "engine: push"      # one of them; the other sections of the page stay
 """
 
@@ -27,7 +27,7 @@ from tests.proofs import outage, setting, trial
 from tests.proofs.crowd import ask
 from tests.proofs.killer import Hunter
 from tests.proofs.outside_writer import outsider
-from tests.proofs.processes import Terms
+from tests.proofs.processes import PackSettings
 from tests.proofs.setting import Ground
 from tests.proofs.socket_client import wires
 from tests.proofs.sockets import children, ports_of
@@ -37,15 +37,15 @@ from tests.servers import LiveServer, Redis, ServerFailed, eventually
 RESULTS = Path(__file__).parent / "results" / "engine.md"
 PREFIX = "engine: "
 TASKS, KILLS = 10_000, 60
-#: How often the leader is killed, and how many commits are listened for.
-TAKE_OVERS, COMMITS = 3, 100
+#: How often the leader is killed, and how many commits are measured.
+TAKEOVERS, COMMITS = 3, 100
 REDIS_AWAY_SECONDS = 30.0
 Rows = list[tuple[str, str]]
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where one experiment takes place."""
+class Experiment:
+    """The options and the folder of one experiment."""
 
     options: run.Options
     folder: Path
@@ -54,12 +54,12 @@ class Place:
 # --- kills
 
 
-def kills(prove: Callable[[Any, Ground, Trial], Outcome], place: Place) -> Rows:
+def kills(prove: Callable[[Any, Ground, Trial], Outcome], experiment: Experiment) -> Rows:
     """10,000 tasks, 60 kills, by four and by two processes."""
     rows = []
     for count in (4, 2):
-        with _fresh(place.folder / str(count)) as (database, field):
-            done = prove(database, field, Trial(TASKS, KILLS, Terms(count=count, limit=200), 1200.0))
+        with _empty_database(experiment.folder / str(count)) as (database, field):
+            done = prove(database, field, Trial(TASKS, KILLS, PackSettings(count=count, limit=200), 1200.0))
         what = f"{TASKS:,} tasks, {count} processes"
         rows += [(what, f"{done.seconds:.0f} s; {done.toll}"), ("lost, doubled or uneven", _verdict(done.faults))]
     return rows
@@ -69,28 +69,28 @@ def _verdict(faults: list[str]) -> str:
     return f"**{len(faults)}: {'; '.join(faults[:3])}**" if faults else "0"
 
 
-# --- the lead
+# --- leader election
 
 
-def take_over(place: Place) -> Rows:
-    """Three times `python run.py` as an operator starts it; the one that leads is killed shortly before a minute."""
-    leads, lags = [], []
-    with _fresh(place.folder) as (database, field), ExitStack() as opened:
+def leader_takeover(experiment: Experiment) -> Rows:
+    """Three servers as an operator starts them; the leader is killed shortly before a minute begins."""
+    takeovers, lags = [], []
+    with _empty_database(experiment.folder) as (database, field), ExitStack() as opened:
         settings = field.settings | {"CRM_SCHEDULER": "on"}
-        webs = [opened.enter_context(LiveServer(place.folder / f"web{n}", **settings)) for n in range(3)]
-        for _ in range(TAKE_OVERS):
+        webs = [opened.enter_context(LiveServer(experiment.folder / f"web{n}", **settings)) for n in range(3)]
+        for _ in range(TAKEOVERS):
             leader = _leader(database, field, webs)
             time.sleep((57 - time.time()) % 60)
             slot = int(time.time() / 60 + 1) * 60
             _kill(leader)
             began = time.monotonic()
             _leader(database, field, [web for web in webs if web is not leader])
-            leads.append(time.monotonic() - began)
+            takeovers.append(time.monotonic() - began)
             lags.append(_lag(field, slot))
             leader.start()
     return [
-        ("another one leads after", _spread(leads, "s")),
-        ("the next minute's jobs begin after their minute by", _spread(lags, "s")),
+        ("another process is the leader after", _distribution(takeovers, "s")),
+        ("the next minute's jobs begin after their minute by", _distribution(lags, "s")),
         ("aim", "10 s"),
     ]
 
@@ -99,17 +99,17 @@ def _leader(database: server.Database, field: Ground, webs: Sequence[LiveServer]
     found: list[LiveServer] = []
     hunter = Hunter(database, field.name)
 
-    def leads() -> bool:
+    def is_found() -> bool:
         ports = hunter.leading_ports()
         found[:] = [web for web in webs if any(ports & ports_of(pid) for pid in children(web.pid))]
         return bool(found)
 
-    eventually(leads, "nobody leads")
+    eventually(is_found, "no process is the leader")
     return found[0]
 
 
 def _kill(web: LiveServer) -> None:
-    """All processes of one server at once, as when its machine dies."""
+    """Kill all processes of one server at once, as when its machine fails."""
     os.killpg(web.pid, signal.SIGKILL)
     web.kill()
 
@@ -126,9 +126,9 @@ def _lag(field: Ground, slot: int) -> float:
 # --- outages
 
 
-def mariadb_dies(place: Place) -> Rows:
-    """Kill -9 of mariadbd amid a pass."""
-    with _fresh(place.folder) as (database, field):
+def mariadb_dies(experiment: Experiment) -> Rows:
+    """mariadbd is killed during a pass."""
+    with _empty_database(experiment.folder) as (database, field):
         seen = outage.of_mariadb(database, field, 2000)
     return [
         ("answers meanwhile", ", ".join(sorted({str(reply.status) for reply in seen.meanwhile}))),
@@ -138,15 +138,15 @@ def mariadb_dies(place: Place) -> Rows:
     ]
 
 
-def redis_dies(place: Place) -> Rows:
-    """Half a minute without Redis, then an empty one."""
-    with _fresh(place.folder) as (_, field), Redis(place.folder / "redis") as redis:
+def redis_dies(experiment: Experiment) -> Rows:
+    """Half a minute without Redis, then an empty Redis."""
+    with _empty_database(experiment.folder) as (_, field), Redis(experiment.folder / "redis") as redis:
         seen = outage.of_redis(redis, field, 2000, REDIS_AWAY_SECONDS)
     wrong = [reply for reply in seen.meanwhile + seen.around if not 0 < reply.status < 500]
     return [
         (
             f"{len(seen.meanwhile)} answers while it was away for {REDIS_AWAY_SECONDS:.0f} s",
-            _spread([reply.seconds * 1000 for reply in seen.meanwhile], "ms"),
+            _distribution([reply.seconds * 1000 for reply in seen.meanwhile], "ms"),
         ),
         ("answers of 500 and above, or none", str(len(wrong))),
         ("lost, doubled, uneven or left hanging", _verdict(seen.faults)),
@@ -156,12 +156,12 @@ def redis_dies(place: Place) -> Rows:
 # --- push
 
 
-def push(place: Place) -> Rows:
-    """From the commit to the event in the browser; two web processes, sockets on both."""
-    with _fresh(place.folder) as (_, field), Redis(place.folder / "redis") as redis:
+def push(experiment: Experiment) -> Rows:
+    """The time from a commit to the event in the browser; two web processes with sockets on both."""
+    with _empty_database(experiment.folder) as (_, field), Redis(experiment.folder / "redis") as redis:
         settings = field.settings | {"CRM_REDIS_URL": redis.url}
         with (
-            LiveServer(place.folder / "web", CRM_WORKERS="2", **settings) as web,
+            LiveServer(experiment.folder / "web", CRM_WORKERS="2", **settings) as web,
             outsider(field, CRM_REDIS_URL=redis.url) as outside,
             wires(web, "ben") as sockets,
         ):
@@ -172,8 +172,8 @@ def push(place: Place) -> Rows:
             }
             found = {what: _bells(sockets, partial(make.lead, "ana"), give) for what, give in gives.items()}
             page = _pages(web.port, sockets, make.lead("ben").id)
-    rows = [(f"bell, {what}", _spread(times, "ms")) for what, times in found.items()]
-    return [*rows, ("page, a change through REST (from its answer)", _spread(page, "ms")), ("aim", "1,000 ms")]
+    rows = [(f"bell, {what}", _distribution(times, "ms")) for what, times in found.items()]
+    return [*rows, ("page, a change through REST (from its answer)", _distribution(page, "ms")), ("aim", "1,000 ms")]
 
 
 def _give(port: int, key: int) -> float:
@@ -208,13 +208,13 @@ def _pages(port: int, sockets: list[Any], key: int) -> list[float]:
 # --- a full pass, and an idle one
 
 
-def full_pass(place: Place) -> Rows:
-    """The big house: its overdue tasks in one go while people load lists; then minutes in which nothing is due."""
-    data, _ = server.filled(generate.Sizes.of(place.options.leads))
-    server.copy_of(data, place.folder)
-    with run.standing(data, place.folder, place.options, counting=False) as house:
-        app, asks = _app(house, place.folder), _lists(house, place.options)
-        listing = partial(load.fire, house.product.port, asks, 4, place.options.seconds)
+def full_pass(experiment: Experiment) -> Rows:
+    """All overdue tasks of the big database in one pass while users load lists; then passes without work."""
+    data, _ = server.filled_data_folder(generate.Sizes.of(experiment.options.leads))
+    server.copy_data(data, experiment.folder)
+    with run.running(data, experiment.folder, experiment.options, counting=False) as bed:
+        app, requests = _app(bed, experiment.folder), _lists(bed, experiment.options)
+        listing = partial(load.send_load, bed.product.port, requests, 4, experiment.options.seconds)
         rows, passes = [("lists, 4 connections, nothing else at work", _figures(listing()))], list[tuple[Any, ...]]()
         worker = threading.Thread(target=lambda: passes.extend(_until_done(app)))
         worker.start()
@@ -227,31 +227,31 @@ def full_pass(place: Place) -> Rows:
         return rows + _idle(app)
 
 
-def _lists(house: run.House, options: run.Options) -> list[load.Ask]:
+def _lists(bed: run.TestBed, options: run.Options) -> list[load.Request]:
     names, sizes = ("REST list 20 newest", "screen: list of leads"), generate.Sizes.of(options.leads)
-    wanted = [each for each in run.operations(house, sizes) if each.name in names and each.who == generate.SALES]
-    return [ask for each in wanted for ask in each.asks(house)]
+    wanted = [each for each in run.operations(bed, sizes) if each.name in names and each.who == generate.SALES]
+    return [ask for each in wanted for ask in each.requests(bed)]
 
 
-def _figures(seen: load.Figures) -> str:
+def _figures(seen: load.Measurement) -> str:
     return f"p50 {seen.p50:.0f} ms, p95 {seen.p95:.0f} ms, {seen.requests} requests, {seen.errors} errors"
 
 
-def _app(house: run.House, folder: Path) -> Any:
+def _app(bed: run.TestBed, folder: Path) -> Any:
     import config
     from app import create_app
     from app.extensions import db
     from app.models import OfficeRange
 
-    settings = {"CRM_DATABASE_URL": house.database.address, "CRM_INSTANCE_DIR": str(folder / "jobs")}
+    settings = {"CRM_DATABASE_URL": bed.database.address, "CRM_INSTANCE_DIR": str(folder / "jobs")}
     app = create_app(config.load(settings))
     with app.app_context(), db.engine.begin() as connection:
-        connection.execute(delete(OfficeRange.__table__))  # at whatever hour it is measured
+        connection.execute(delete(OfficeRange.__table__))  # so that it can be measured at any hour
     return app
 
 
 def _until_done(app: Any) -> list[tuple[int, int, float]]:
-    """(items, failed, seconds) of each pass until nothing is left."""
+    """(items, failed, seconds) of each pass, until nothing is left to do."""
     from app import jobs
 
     passes = []
@@ -265,7 +265,7 @@ def _until_done(app: Any) -> list[tuple[int, int, float]]:
 
 
 def _idle(app: Any) -> Rows:
-    """Every task open and due in ten days; each job of the minute, nine times."""
+    """Each minute job, nine times, with all tasks open and due in ten days."""
     from app import jobs
     from app.extensions import db
     from app.job_runner import every_minute
@@ -275,10 +275,10 @@ def _idle(app: Any) -> Rows:
         changed = connection.execute(text(ahead + "UTC_TIMESTAMP() + INTERVAL 9 DAY")).rowcount
         connection.execute(text("ANALYZE TABLE task"))
     names = [job.name for job in jobs.SCHEDULE if job.when == every_minute]
-    return [(f"idle, {changed:,} open tasks: {name}", _costs(app, name)) for name in names]
+    return [(f"idle, {changed:,} open tasks: {name}", _job_cost(app, name)) for name in names]
 
 
-def _costs(app: Any, name: str) -> str:
+def _job_cost(app: Any, name: str) -> str:
     from app import jobs
     from app.ops.database import STATEMENTS
 
@@ -289,16 +289,16 @@ def _costs(app: Any, name: str) -> str:
         times.append((time.monotonic() - began) * 1000)
         counts.append(len(STATEMENTS.get() or ()))
         STATEMENTS.reset(token)
-    return f"{_spread(times, 'ms')}; {min(counts)} statements, {items} items (aim: 100 ms, 6 statements)"
+    return f"{_distribution(times, 'ms')}; {min(counts)} statements, {items} items (aim: 100 ms, 6 statements)"
 
 
 # --- the page of results
 
 
-EXPERIMENTS: dict[str, Callable[[Place], Rows]] = {
+EXPERIMENTS: dict[str, Callable[[Experiment], Rows]] = {
     f"{PREFIX}kills, reassignment": partial(kills, trial.of_reassignment),
     f"{PREFIX}kills, reminders": partial(kills, trial.of_reminders),
-    f"{PREFIX}take-over": take_over,
+    f"{PREFIX}take-over": leader_takeover,
     f"{PREFIX}MariaDB dies": mariadb_dies,
     f"{PREFIX}Redis dies": redis_dies,
     f"{PREFIX}push": push,
@@ -307,8 +307,8 @@ EXPERIMENTS: dict[str, Callable[[Place], Rows]] = {
 
 
 @contextmanager
-def _fresh(folder: Path) -> Iterator[tuple[server.Database, Ground]]:
-    """A private MariaDB, every commit on disk, with a settled ground."""
+def _empty_database(folder: Path) -> Iterator[tuple[server.Database, Ground]]:
+    """A private MariaDB that writes every commit to disk, with the data of tests.proofs.setting."""
     with ExitStack() as opened:
         made = server.Database(folder / "database", server.CACHE / "empty", *server.MEASURING)
         database = opened.enter_context(made)
@@ -316,14 +316,14 @@ def _fresh(folder: Path) -> Iterator[tuple[server.Database, Ground]]:
         yield database, opened.enter_context(setting.settled(url, folder / "ground"))
 
 
-def _spread(times: Sequence[float], unit: str) -> str:
+def _distribution(times: Sequence[float], unit: str) -> str:
     ordered = sorted(times)
     p95 = ordered[min(len(ordered) - 1, int(len(ordered) * 0.95))]
     return f"p50 {statistics.median(ordered):.1f}, p95 {p95:.1f}, most {ordered[-1]:.1f} {unit} (of {len(ordered)})"
 
 
 def measure(options: run.Options) -> int:
-    """All experiments with this in their name; answers how many could not be carried out."""
+    """Run all experiments with `options.only` in their name. Returns how many failed."""
     failed = 0
     for name, experiment in EXPERIMENTS.items():
         if options.only.lower() not in name.lower():
@@ -331,14 +331,14 @@ def measure(options: run.Options) -> int:
         print(f"{name} …", flush=True)
         folder, busy = server.scratch(), os.getloadavg()[1]
         try:
-            rows = experiment(Place(options, folder))
+            rows = experiment(Experiment(options, folder))
         except ServerFailed as trouble:
             failed, rows = failed + 1, [("**failed**", str(trouble).splitlines()[0])]
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         section = _section(name, rows, busy)
         print(section)
-        _keep(name, section)
+        _update_section(name, section)
     return failed
 
 
@@ -351,8 +351,8 @@ def _section(name: str, rows: Rows, busy: float) -> str:
     return f"## {name.removeprefix(PREFIX)}\n\n{head}\n\n| what | figure |\n|---|---|\n{table}\n"
 
 
-def _keep(name: str, section: str) -> None:
-    """Put the section into the page; the others stay as they are."""
+def _update_section(name: str, section: str) -> None:
+    """Replace the section on the page; the others stay as they are."""
     old = RESULTS.read_text().split("\n## ")[1:] if RESULTS.exists() else []
     kept = {part.splitlines()[0]: f"## {part}" for part in old}
     kept[name.removeprefix(PREFIX)] = section

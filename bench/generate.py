@@ -1,10 +1,10 @@
-"""A big house for measuring: hundreds of thousands of invented rows, the same at every run.
+"""Data for the benchmarks: hundreds of thousands of invented rows, the same in every run.
 
     from bench import generate
     generate.fill(engine, generate.Sizes.of(200_000))
 
-wants an empty database with the schema, masters and roles of the migrations. On MariaDB every table goes in by one
-LOAD DATA while the next one is being made; on SQLite (tests) by executemany.
+needs an empty database with the schema, lists and roles of the migrations. On MariaDB each table is inserted by one
+LOAD DATA while the rows of the next one are made; on SQLite (tests) by executemany.
 """
 
 from __future__ import annotations
@@ -20,52 +20,52 @@ from app import models
 from app.demo.sample_text import FIRST, LAST
 from app.domain.permissions import MODULES, VERBS
 from bench.loader import MariaLoader, SqliteLoader, loader
-from bench.rows import DAYS, MANAGER, SALES, SEED, SHARE, SUPPORT, House, Masters, Sizes, mobile, moment
+from bench.rows import DAYS, MANAGER, SALES, SEED, SHARE, SUPPORT, Masters, RowGenerator, Sizes, mobile, moment
 
 __all__ = ["MANAGER", "PASSWORD", "SALES", "SEED", "SHARE", "SUPPORT", "Sizes", "fill", "key_of", "mobile", "secret_of"]
 
-#: Of all bench users.
+#: The password of all bench users.
 PASSWORD = "Bench-is-fast-2026"
 
 
 def key_of(username: str) -> str:
-    """The key of a bench user: letters and digits only."""
+    """The API key of a bench user: letters and digits only."""
     return username.replace("_", "")
 
 
 def secret_of(username: str) -> str:
-    """The secret of a bench user's API key. A private server's, so it may be known."""
+    """The secret of a bench user's API key. The server is private, so the secret may be known."""
     return hashlib.sha256(f"bench {username}".encode()).hexdigest()
 
 
-def _hash_of(username: str) -> str:
+def _secret_hash(username: str) -> str:
     return hashlib.sha256(secret_of(username).encode()).hexdigest()
 
 
 def fill(engine: Engine, sizes: Sizes, now: datetime | None = None) -> dict[str, int]:
-    """Fill an empty database; answers the rows written by table."""
+    """Fill an empty database. Returns the number of rows by table."""
     now = (now or datetime.now(UTC)).replace(tzinfo=None, microsecond=0)
     with loader(engine) as load:
-        house = House(sizes, now, _masters(engine))
-        _people(house, load)
-        for table, columns, rows in house.tables():
+        generator = RowGenerator(sizes, now, _masters(engine))
+        _load_people(generator, load)
+        for table, columns, rows in generator.tables():
             load.table(table, columns, rows)
         counts = load.finish()
-    _advance(engine, house.years)
-    _open_everything(engine, house.masters.roles["Sales Manager"])
+    _set_number_series(engine, generator.years)
+    _grant_all(engine, generator.masters.roles["Sales Manager"])
     return counts
 
 
-def _advance(engine: Engine, last: dict[tuple[str, int], int]) -> None:
-    """The number series go on behind the last number."""
+def _set_number_series(engine: Engine, last: dict[tuple[str, int], int]) -> None:
+    """Make the number series continue after the last number."""
     table = models.NumberSeries.__table__
     with engine.begin() as connection:
         connection.execute(delete(table))
         connection.execute(insert(table), [{"kind": kind, "year": year, "last": n} for (kind, year), n in last.items()])
 
 
-def _open_everything(engine: Engine, role: int) -> None:
-    """The manager of the benchmark sees all; every process reads people anew."""
+def _grant_all(engine: Engine, role: int) -> None:
+    """Let the manager of the benchmark see everything, and make every process reload its permissions."""
     cells = [{"role_id": role, "module": module, "verb": verb, "level": "all"} for module in MODULES for verb in VERBS]
     table = models.ModulePermission.__table__
     with engine.begin() as connection:
@@ -95,10 +95,10 @@ def _masters(engine: Engine) -> Masters:
         )
 
 
-def _people(house: House, load: SqliteLoader | MariaLoader) -> None:
-    password, at = generate_password_hash(PASSWORD), moment(house.now - timedelta(days=DAYS + 5))
-    roles = house.masters.roles
-    people = house.people
+def _load_people(generator: RowGenerator, load: SqliteLoader | MariaLoader) -> None:
+    password, at = generate_password_hash(PASSWORD), moment(generator.now - timedelta(days=DAYS + 5))
+    roles = generator.masters.roles
+    people = generator.people
     load.table(
         "ab_user",
         (
@@ -130,7 +130,7 @@ def _people(house: House, load: SqliteLoader | MariaLoader) -> None:
                 at,
                 at,
                 1,
-                house.manager if key != house.manager else None,
+                generator.manager if key != generator.manager else None,
             )
             for n, (key, name, _) in enumerate(people)
         ),
@@ -140,5 +140,5 @@ def _people(house: House, load: SqliteLoader | MariaLoader) -> None:
     load.table(
         "api_key",
         ("`key`", "secret_hash", "name", "user_id", "scope", "created_on"),
-        [(key_of(name), _hash_of(name), "bench", key, "[]", at) for key, name in keys],
+        [(key_of(name), _secret_hash(name), "bench", key, "[]", at) for key, name in keys],
     )

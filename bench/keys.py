@@ -1,4 +1,4 @@
-"""What a sign-in costs a call: a key and a token against a cookie, taking turns over one line each.
+"""What authentication costs: an API key and a token against a cookie, taking turns over one connection each.
 
 python -m bench --only keys                # a minute; bench/results/keys.md
 """
@@ -26,32 +26,32 @@ from tests.servers import ROOT, LiveServer, MariaDB
 
 RESULTS = Path(__file__).parent / "results" / "keys.md"
 PREFIX = "keys"
-#: Reads no row of its own, so that nearly all of its time is asking who it is.
+#: Reads next to nothing, so that nearly all of its time is authentication.
 PATH = "/api/v1/user/1"
-#: Calls before the measurement, and of it.
-WARM, CALLS = 200, 2000
+#: Calls before the measurement and during it.
+WARM_UP, CALLS = 200, 2000
 
 
 @dataclass
-class Caller:
-    """Somebody who signs in one way, over one line that stays open."""
+class Client:
+    """A client with one way to authenticate, over one connection that stays open."""
 
-    line: http.client.HTTPConnection
+    connection: http.client.HTTPConnection
     headers: dict[str, str]
-    spent: list[float] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
 
     def call(self) -> None:
-        """One call; its time in milliseconds."""
+        """Call once and record the time in milliseconds."""
         began = time.perf_counter()
-        self.line.request("GET", PATH, headers=self.headers)
-        answer = self.line.getresponse()
+        self.connection.request("GET", PATH, headers=self.headers)
+        answer = self.connection.getresponse()
         answer.read()
-        self.spent.append((time.perf_counter() - began) * 1000)
+        self.times.append((time.perf_counter() - began) * 1000)
         assert answer.status == 200, answer.status
 
 
-def key_of(product: LiveServer) -> dict[str, str]:
-    """A new key of the admin, as a header."""
+def api_key_header(product: LiveServer) -> dict[str, str]:
+    """The header of a new API key of the admin."""
     words = [sys.executable, "-m", "flask", "--app", "run", "api-key", "create", "--user", product.ADMIN[0]]
     env = dict(product.environment())
     made = subprocess.run(words, cwd=ROOT, env=env, capture_output=True, text=True, check=True, timeout=120)
@@ -60,53 +60,55 @@ def key_of(product: LiveServer) -> dict[str, str]:
     return {"Authorization": found[1]}
 
 
-def token_of(product: LiveServer) -> dict[str, str]:
-    """An access token of the admin, as a header."""
+def token_header(product: LiveServer) -> dict[str, str]:
+    """The header of an access token of the admin."""
     name, password = product.ADMIN
     body = json.dumps({"username": name, "password": password, "provider": "db"})
-    with contextlib.closing(line_to(product)) as line:
-        line.request("POST", "/api/v1/security/login", body, {"Content-Type": "application/json"})
-        return {"Authorization": "Bearer " + json.loads(line.getresponse().read())["access_token"]}
+    with contextlib.closing(connect(product)) as connection:
+        connection.request("POST", "/api/v1/security/login", body, {"Content-Type": "application/json"})
+        return {"Authorization": "Bearer " + json.loads(connection.getresponse().read())["access_token"]}
 
 
-def cookie_of(product: LiveServer) -> dict[str, str]:
-    """The signed cookie that the form hands out, as a header."""
-    with contextlib.closing(line_to(product)) as line:
-        line.request("GET", "/login/")
-        page = line.getresponse()
-        held = (page.getheader("Set-Cookie") or "").partition(";")[0]
+def cookie_header(product: LiveServer) -> dict[str, str]:
+    """The header of the cookie that the login form sets."""
+    with contextlib.closing(connect(product)) as connection:
+        connection.request("GET", "/login/")
+        page = connection.getresponse()
+        cookie = (page.getheader("Set-Cookie") or "").partition(";")[0]
         found = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page.read().decode())
         assert found, "the form has no token"
         name, password = product.ADMIN
         form = urllib.parse.urlencode({"username": name, "password": password, "csrf_token": found[1]})
-        line.request("POST", "/login/", form, {"Cookie": held, "Content-Type": "application/x-www-form-urlencoded"})
-        answer = line.getresponse()
+        connection.request(
+            "POST", "/login/", form, {"Cookie": cookie, "Content-Type": "application/x-www-form-urlencoded"}
+        )
+        answer = connection.getresponse()
         answer.read()
         return {"Cookie": (answer.getheader("Set-Cookie") or "").partition(";")[0]}
 
 
-def line_to(product: LiveServer) -> http.client.HTTPConnection:
-    """A line that stays open."""
+def connect(product: LiveServer) -> http.client.HTTPConnection:
+    """A connection that stays open."""
     return http.client.HTTPConnection("127.0.0.1", product.port, timeout=30)
 
 
 def figures(product: LiveServer) -> Iterator[tuple[str, str]]:
-    """Way -> its times, and what it costs more than the cookie."""
-    ways = {"cookie": cookie_of(product), "key": key_of(product), "token (JWT)": token_of(product)}
-    callers = {way: Caller(line_to(product), headers) for way, headers in ways.items()}
-    for _ in range(WARM + CALLS):
-        for caller in callers.values():
-            caller.call()
-    middles = {way: statistics.median(caller.spent[WARM:]) for way, caller in callers.items()}
-    for way, caller in callers.items():
-        worst = statistics.quantiles(caller.spent[WARM:], n=100)[98]
+    """(way, its times and its cost above the cookie)."""
+    ways = {"cookie": cookie_header(product), "key": api_key_header(product), "token (JWT)": token_header(product)}
+    clients = {way: Client(connect(product), headers) for way, headers in ways.items()}
+    for _ in range(WARM_UP + CALLS):
+        for client in clients.values():
+            client.call()
+    middles = {way: statistics.median(client.times[WARM_UP:]) for way, client in clients.items()}
+    for way, client in clients.items():
+        worst = statistics.quantiles(client.times[WARM_UP:], n=100)[98]
         more = middles[way] - middles["cookie"]
         yield way, f"p50 {middles[way]:.2f} ms, p99 {worst:.2f} ms, {more:+.2f} ms against the cookie"
-        caller.line.close()
+        client.connection.close()
 
 
 def measure(options: run.Options) -> int:
-    """Start, measure on both databases and with and without the limits, write the page."""
+    """Start, measure on both databases with and without rate limits, and write the page."""
     folder, busy = server.scratch(), os.getloadavg()[1]
     lifted = {"CRM_API_LIMIT": "off", "CRM_API_WRITE_LIMIT": "off"}
     wide = {"CRM_API_LIMIT": "900000 per minute"}

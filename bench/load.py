@@ -1,4 +1,4 @@
-"""Load: requests sent for some seconds over some connections, by wrk, or by Python threads where there is no wrk."""
+"""Sends load: requests for some seconds over some connections, by wrk or, where it is missing, by Python threads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LUA = Path(__file__).with_name("wrk.lua")
 
 
 @dataclass(frozen=True)
-class Ask:
+class Request:
     """One request."""
 
     method: str
@@ -27,14 +27,14 @@ class Ask:
     body: str = ""
 
     def line(self) -> str:
-        """As wrk.lua reads it."""
+        """The format that wrk.lua reads."""
         headers = "|".join(f"{name}: {value}" for name, value in self.headers.items())
         return f"{self.method}\t{self.path}\t{headers}\t{self.body}"
 
 
 @dataclass(frozen=True)
-class Figures:
-    """What came of it; times in milliseconds."""
+class Measurement:
+    """The result; times in milliseconds."""
 
     requests: int
     seconds: float
@@ -45,12 +45,12 @@ class Figures:
 
     @property
     def rate(self) -> float:
-        """Requests a second."""
+        """Requests per second."""
         return self.requests / self.seconds if self.seconds else 0.0
 
 
-class NothingAnswers(RuntimeError):
-    """Nobody listens there; the message is what wrk said."""
+class NoAnswer(RuntimeError):
+    """Nothing listens at the port. The message is the output of wrk."""
 
 
 def has_wrk() -> bool:
@@ -58,12 +58,12 @@ def has_wrk() -> bool:
     return shutil.which("wrk") is not None
 
 
-def fire(port: int, asks: Sequence[Ask], connections: int, seconds: float) -> Figures:
-    """Send the requests in turn over so many connections at once, for so long."""
+def send_load(port: int, requests: Sequence[Request], connections: int, seconds: float) -> Measurement:
+    """Send the requests in turn over this many connections at once, for this many seconds."""
     if not has_wrk():
-        return hammer(lambda n: _visited(port, asks[n % len(asks)]), connections, seconds)
+        return run_threads(lambda n: _send_once(port, requests[n % len(requests)]), connections, seconds)
     with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as file:
-        file.write("\n".join(ask.line() for ask in asks) + "\n")
+        file.write("\n".join(request.line() for request in requests) + "\n")
         file.flush()
         command = [
             "wrk",
@@ -81,29 +81,29 @@ def fire(port: int, asks: Sequence[Ask], connections: int, seconds: float) -> Fi
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     found = [line for line in done.stdout.splitlines() if line.startswith("BENCH ")]
     if not found:
-        raise NothingAnswers(" ".join(f"{done.stdout} {done.stderr}".split()))
-    return Figures(**json.loads(found[0].removeprefix("BENCH ")))
+        raise NoAnswer(" ".join(f"{done.stdout} {done.stderr}".split()))
+    return Measurement(**json.loads(found[0].removeprefix("BENCH ")))
 
 
-def _visited(port: int, ask: Ask) -> bool:
-    with Visit(port) as visit:
-        return visit.send(ask)[0] < 400
+def _send_once(port: int, request: Request) -> bool:
+    with Browser(port) as browser:
+        return browser.send(request)[0] < 400
 
 
-class Visit:
-    """A browser of few words: one connection, its cookies."""
+class Browser:
+    """A minimal browser: one connection with its cookies."""
 
     def __init__(self, port: int, address: str = "127.0.0.1") -> None:
-        """`address` of loopback from which it comes: sign-ins are limited by address."""
+        """`address` is the loopback address that it comes from: sign-ins are limited by address."""
         self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60, source_address=(address, 0))
         self.cookies: dict[str, str] = {}
 
-    def send(self, ask: Ask) -> tuple[int, dict[str, str], str]:
-        """Status, headers in lower case, and body of the answer."""
-        headers = dict(ask.headers)
+    def send(self, request: Request) -> tuple[int, dict[str, str], str]:
+        """Returns status, headers with lower-case names, and body."""
+        headers = dict(request.headers)
         if self.cookies:
             headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
-        self.connection.request(ask.method, ask.path, ask.body.encode() or None, headers)
+        self.connection.request(request.method, request.path, request.body.encode() or None, headers)
         answer = self.connection.getresponse()
         body = answer.read().decode("utf-8", "replace")
         for cookie in answer.headers.get_all("Set-Cookie") or []:
@@ -118,8 +118,8 @@ class Visit:
         self.connection.close()
 
 
-def hammer(act: Callable[[int], bool], threads: int, seconds: float) -> Figures:
-    """Call act(n) from so many threads, n counting up; act answers whether it went well."""
+def run_threads(act: Callable[[int], bool], threads: int, seconds: float) -> Measurement:
+    """Call `act(n)` with n = 0, 1, 2 … from this many threads; `act` returns whether it succeeded."""
     times: list[float] = []
     lock, begun = threading.Lock(), time.monotonic()
     state = {"n": 0, "errors": 0}
@@ -129,11 +129,11 @@ def hammer(act: Callable[[int], bool], threads: int, seconds: float) -> Figures:
             with lock:
                 n, state["n"] = state["n"], state["n"] + 1
             start = time.perf_counter()
-            fine = act(n)
+            succeeded = act(n)
             spent = (time.perf_counter() - start) * 1000
             with lock:
                 times.append(spent)
-                state["errors"] += not fine
+                state["errors"] += not succeeded
 
     workers = [threading.Thread(target=work) for _ in range(threads)]
     for worker in workers:
@@ -142,4 +142,4 @@ def hammer(act: Callable[[int], bool], threads: int, seconds: float) -> Figures:
         worker.join()
     times.sort()
     at = [times[min(len(times) - 1, int(len(times) * share))] for share in (0.5, 0.95, 0.99)]
-    return Figures(len(times), time.monotonic() - begun, *at, state["errors"])
+    return Measurement(len(times), time.monotonic() - begun, *at, state["errors"])

@@ -1,4 +1,4 @@
-"""The fastest way of many rows into a database: LOAD DATA on MariaDB, executemany on SQLite."""
+"""The fastest way to insert many rows: LOAD DATA on MariaDB, executemany on SQLite."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Row = tuple[Cell, ...]
 
 
 class SqliteLoader:
-    """Plain executemany; for tests."""
+    """executemany; for tests."""
 
     def __init__(self, engine: Engine) -> None:
         self._connection = engine.raw_connection()
@@ -40,7 +40,7 @@ class SqliteLoader:
 
 
 class MariaLoader:
-    """One LOAD DATA a table, in a thread of its own, while the caller makes the next table's rows."""
+    """One LOAD DATA per table, in a thread of its own, while the caller makes the rows of the next table."""
 
     def __init__(self, engine: Engine) -> None:
         url = engine.url
@@ -57,7 +57,7 @@ class MariaLoader:
         self._waiting: list[Future[None]] = []
         self._folder = tempfile.TemporaryDirectory(prefix="crm-bench-")
         self.counts: dict[str, int] = {}
-        # An empty table with both checks off is loaded in bulk, its indexes built by sorting (MariaDB 10.6 and later).
+        # With both checks off an empty table is loaded in bulk, and its indexes are built by sorting (MariaDB 10.6+).
         self._run("SET SESSION unique_checks = 0, foreign_key_checks = 0, time_zone = '+00:00'")
 
     def __enter__(self) -> Self:
@@ -94,5 +94,5 @@ class MariaLoader:
 
 
 def loader(engine: Engine) -> SqliteLoader | MariaLoader:
-    """The fastest way into this database."""
+    """The fastest loader for this database."""
     return SqliteLoader(engine) if engine.dialect.name == "sqlite" else MariaLoader(engine)

@@ -1,8 +1,8 @@
-"""One pass of a minute job over a big house: how long it takes, idle and with ten thousand overdue tasks.
+"""One pass of a minute job over a big database: how long it takes, idle and with ten thousand overdue tasks.
 
     python -m bench.passes [TASKS] [OVERDUE]
 
-starts a private MariaDB that writes every commit to disk, fills it, and prints what it measured.
+starts a private MariaDB that writes every commit to disk, fills it, and prints the measurements.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ REASSIGN, REMIND = "reassign overdue tasks", "send due reminders"
 
 
 @dataclass(frozen=True)
-class Took:
-    """One pass."""
+class PassResult:
+    """The measurements of one pass."""
 
     job: str
     milliseconds: float
@@ -43,8 +43,8 @@ class Took:
         )
 
 
-def look_ahead(engine: Engine, now: datetime) -> int:
-    """All open tasks are due in a day and nobody is reminded now; the office never closes. Answers how many."""
+def make_idle(engine: Engine, now: datetime) -> int:
+    """Make all open tasks due in a day, with no reminder due; the office never closes. Returns how many there are."""
     task = models.Task.__table__
     open_ones = task.c.status.in_(("Todo", "In Progress", "Backlog"))
     later = {"due_on": now + timedelta(days=1), "remind_on": now + timedelta(hours=23), "exhausted": False}
@@ -54,11 +54,11 @@ def look_ahead(engine: Engine, now: datetime) -> int:
         return int(connection.scalar(select(func.count()).where(open_ones)) or 0)
 
 
-def lay_overdue(engine: Engine, now: datetime, count: int) -> int:
-    """One overdue task on each of so many leads that have not ended, of whoever has the lead; answers how many."""
+def add_overdue(engine: Engine, now: datetime, count: int) -> int:
+    """Add an overdue task to each of this many active leads, for its assignee. Returns how many were added."""
     status, lead = models.LeadStatus.__table__, models.Lead.__table__
-    alive = select(status.c.id).where(status.c.meaning.not_in(leads.TERMINAL))
-    query = select(lead.c.id, lead.c.assignee_id).where(lead.c.status_id.in_(alive)).order_by(lead.c.id).limit(count)
+    active = select(status.c.id).where(status.c.meaning.not_in(leads.TERMINAL))
+    query = select(lead.c.id, lead.c.assignee_id).where(lead.c.status_id.in_(active)).order_by(lead.c.id).limit(count)
     at, due = now - timedelta(days=2), now - timedelta(hours=5)
     same = {
         "title": "Call back",
@@ -80,8 +80,8 @@ def lay_overdue(engine: Engine, now: datetime, count: int) -> int:
     return len(rows)
 
 
-def lay_reminders(engine: Engine, now: datetime, count: int) -> None:
-    """So many of the tasks ahead are due in an hour, and their people are to be reminded now."""
+def add_reminders(engine: Engine, now: datetime, count: int) -> None:
+    """Make this many of the future tasks due in an hour, with a reminder due now."""
     task = models.Task.__table__
     some = select(task.c.id).where(task.c.due_on > now).order_by(task.c.id).limit(count).subquery()
     values = {"due_on": now + timedelta(hours=1), "remind_on": now}
@@ -89,22 +89,22 @@ def lay_reminders(engine: Engine, now: datetime, count: int) -> None:
         connection.execute(update(task).where(task.c.id.in_(select(some.c.id))).values(**values))
 
 
-def one_pass(runner: Runner, name: str, now: datetime) -> Took:
-    """Run the job of that name once, as of `now`."""
+def run_pass(runner: Runner, name: str, now: datetime) -> PassResult:
+    """Run the job of this name once, as if it were `now`."""
     job = next(each for each in jobs.SCHEDULE if each.name == name)
-    said: list[str] = []
-    token = STATEMENTS.set(said)
-    began = time.perf_counter()
+    statements: list[str] = []
+    token = STATEMENTS.set(statements)
+    start = time.perf_counter()
     run = run_slot(runner, job, (f"bench {time.time()}", now), now)
-    spent = (time.perf_counter() - began) * 1000
+    spent = (time.perf_counter() - start) * 1000
     STATEMENTS.reset(token)
     if run is None:
-        raise RuntimeError("somebody else runs the jobs of this database")
-    return Took(name, spent, run.items, run.failed_items, len(said))
+        raise RuntimeError("another process runs the jobs of this database")
+    return PassResult(name, spent, run.items, run.failed_items, len(statements))
 
 
 def runner_on(url: str) -> tuple[Engine, Runner]:
-    """An engine like the product's, and a runner on it."""
+    """An engine like the product's, and a job runner on it."""
     engine = create_engine(url, isolation_level="READ COMMITTED")
     tune(engine)
     return engine, Runner(sessionmaker(engine, expire_on_commit=False))
@@ -121,14 +121,14 @@ def main(tasks: int = 300_000, overdue: int = 10_000) -> None:
         engine, runner = runner_on(url)
         generate.fill(engine, sizes)
         now = datetime.now(UTC).replace(microsecond=0)
-        print(f"{look_ahead(engine, now)} open tasks, none of them due")
+        print(f"{make_idle(engine, now)} open tasks, none of them due")
         for name in (REASSIGN, REMIND) * 3:
-            print(" idle", one_pass(runner, name, now))
-        lay_reminders(engine, now, overdue)
-        print(" busy", one_pass(runner, REMIND, now))
-        lay_overdue(engine, now, overdue)
-        print(" busy", one_pass(runner, REASSIGN, now))
-        print(" idle", one_pass(runner, REASSIGN, now))
+            print(" idle", run_pass(runner, name, now))
+        add_reminders(engine, now, overdue)
+        print(" busy", run_pass(runner, REMIND, now))
+        add_overdue(engine, now, overdue)
+        print(" busy", run_pass(runner, REASSIGN, now))
+        print(" idle", run_pass(runner, REASSIGN, now))
         engine.dispose()
 
 

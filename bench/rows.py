@@ -1,4 +1,4 @@
-"""The rows of the big house, table by table; the same for the same sizes and moment."""
+"""The rows of the benchmark data, table by table. The same for the same sizes and time."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from app.domain.tickets import PRIORITIES, SOURCES
 from bench.loader import Row
 
 SEED = 7
-#: The people through whose eyes it is measured.
+#: The users that the benchmarks act as.
 SALES, MANAGER, SUPPORT = "bench_sales", "bench_manager", "bench_support"
-#: Every so many leads one is assigned to bench_sales: 5,000 of 200,000.
+#: One lead in this many is assigned to bench_sales: 5,000 of 200,000.
 SHARE = 40
-#: Tasks overdue for the minute job; the rest of the open ones lie ahead.
+#: The share of tasks that are overdue; the other open tasks are due in the future.
 OVERDUE_SHARE = 1 / 30
 DAYS = 360
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """How many rows of each."""
+    """The number of rows of each table."""
 
     leads: int = 200_000
     customers: int = 50_000
@@ -39,7 +39,7 @@ class Sizes:
 
     @classmethod
     def of(cls, leads: int) -> Self:
-        """The same proportions for another number of leads."""
+        """The sizes in the same proportions for another number of leads."""
         full = cls()
         scaled = {name: max(1, getattr(full, name) * leads // full.leads) for name in cls.__annotations__}
         return cls(**scaled | {"users": full.users})
@@ -47,7 +47,7 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Masters:
-    """What the migrations brought: ids, by label where it matters."""
+    """The ids of the lists and roles that the migrations add, by label where it matters."""
 
     lead_status: dict[str, int]
     ticket_status: dict[str, int]
@@ -93,40 +93,40 @@ STAMPS = ("created_on", "changed_on", "created_by_id", "changed_by_id")
 
 
 def moment(at: datetime) -> str:
-    """As both databases and SQLAlchemy's SQLite type write it."""
+    """The time as both databases and SQLAlchemy's SQLite type store it."""
     return at.isoformat(" ", "microseconds")
 
 
 def mobile(person: int) -> str:
-    """A mobile of its own for every person: multiplication by a prime wanders through all of them."""
+    """A unique mobile number for each person, by multiplication with a prime."""
     return str(9_000_000_000 + person * 7_919_333 % 999_999_937)
 
 
-class House:
-    """Makes the rows of one table after the other; keeps only what later tables refer to."""
+class RowGenerator:
+    """Makes the rows of one table after the other, and keeps only what later tables refer to."""
 
     def __init__(self, sizes: Sizes, now: datetime, masters: Masters) -> None:
         self.sizes, self.now, self.masters = sizes, now, masters
         self.rng = Random(SEED)
-        self.people = self._hired()
+        self.people = self._make_people()
         by_role: dict[str, list[int]] = {}
         for key, _, role in self.people:
             by_role.setdefault(role, []).append(key)
         self.manager = by_role["Sales Manager"][0]
-        self.mine, self.sellers = by_role["Sales User"][0], by_role["Sales User"][1:]
-        self.helpers = by_role["Support User"]
-        self.lead_status = self._spread(LEAD_SHARES, masters.lead_status, sizes.leads)
-        self.ticket_status = self._spread(TICKET_SHARES, masters.ticket_status, sizes.tickets)
-        #: By place in the list (id - 1): assignee and customer of each lead, assignee and customer of each ticket.
-        self.lead_assignee = [self.mine if n % SHARE == 0 else self._any(self.sellers) for n in range(sizes.leads)]
-        self.lead_customer = self._converted()
-        self.ticket_assignee = [self._any(self.helpers) for _ in range(sizes.tickets)]
+        self.mine, self.sales_users = by_role["Sales User"][0], by_role["Sales User"][1:]
+        self.support_users = by_role["Support User"]
+        self.lead_status = self._choose_statuses(LEAD_SHARES, masters.lead_status, sizes.leads)
+        self.ticket_status = self._choose_statuses(TICKET_SHARES, masters.ticket_status, sizes.tickets)
+        #: By index (id - 1): assignee and customer of each lead, and of each ticket.
+        self.lead_assignee = [self.mine if n % SHARE == 0 else self._any(self.sales_users) for n in range(sizes.leads)]
+        self.lead_customer = self._assign_customers()
+        self.ticket_assignee = [self._any(self.support_users) for _ in range(sizes.tickets)]
         self.ticket_customer = [self.rng.randrange(sizes.customers) + 1 for _ in range(sizes.tickets)]
-        #: Four of five tasks are a lead's, the fifth a ticket's; by its place.
+        #: Four of five tasks belong to a lead, the fifth to a ticket; its index.
         self.task_place = [self.rng.randrange(sizes.leads if n % 5 else sizes.tickets) for n in range(sizes.tasks)]
         self.years: dict[tuple[str, int], int] = {}
 
-    def _hired(self) -> list[tuple[int, str, str]]:
+    def _make_people(self) -> list[tuple[int, str, str]]:
         """(id, user name, role): two managers, a third of the rest in support."""
         support = max(1, (self.sizes.users - 2) // 3)
         names = [
@@ -142,13 +142,13 @@ class House:
     def _any(self, values: list[int]) -> int:
         return values[int(self.rng.random() * len(values))]
 
-    def _spread(self, shares: dict[str, int], ids: dict[str, int], n: int) -> list[tuple[str, int]]:
-        there = {label: share for label, share in shares.items() if label in ids}
-        labels = self.rng.choices(list(there), list(there.values()), k=n)
+    def _choose_statuses(self, shares: dict[str, int], ids: dict[str, int], n: int) -> list[tuple[str, int]]:
+        available = {label: share for label, share in shares.items() if label in ids}
+        labels = self.rng.choices(list(available), list(available.values()), k=n)
         return [(label, ids[label]) for label in labels]
 
-    def _converted(self) -> list[int | None]:
-        """Customers 1, 2, 3 … go to the leads that opened an account, as long as there are any."""
+    def _assign_customers(self) -> list[int | None]:
+        """Customers 1, 2, 3 … belong to the leads that opened an account, as long as there are any."""
         free = count(1)
         found: list[int | None] = []
         for label, _ in self.lead_status:
@@ -156,9 +156,9 @@ class House:
             found.append(key if key is not None and key <= self.sizes.customers else None)
         return found
 
-    # moments: rising with the id, spread over a year
+    # times: increasing with the id, spread over a year
 
-    def _made(self, n: int, of: int) -> datetime:
+    def _created_on(self, n: int, of: int) -> datetime:
         return self.now - timedelta(days=DAYS) + timedelta(days=DAYS - 0.05) * ((n + self.rng.random()) / of)
 
     def _later(self, at: datetime, days: float) -> datetime:
@@ -327,9 +327,9 @@ class House:
         )
 
     def _customers(self) -> Iterator[Row]:
-        owners = [*self.sellers, *self.helpers]
+        owners = [*self.sales_users, *self.support_users]
         for n in range(self.sizes.customers):
-            made = self._made(n, self.sizes.customers)
+            made = self._created_on(n, self.sizes.customers)
             owner, at = self._any(owners), moment(made)
             source = "Lead" if n % 2 else "Direct"
             kyc = ("Verified", "Verified", "Pending", "Re-KYC due")[n % 4]
@@ -353,13 +353,13 @@ class House:
             )
 
     def _owner(self, n: int) -> int:
-        """One in five is answered for by the manager, the others by whom they are assigned to."""
+        """The owner: of one lead in five the manager, of the others the assignee."""
         return self.manager if n // SHARE % 5 == 0 else self.lead_assignee[n]
 
     def _leads(self) -> Iterator[Row]:
         nobody: Row = (None,) * len(CONTACT)
         for n, (label, status) in enumerate(self.lead_status):
-            made, customer = self._made(n, self.sizes.leads), self.lead_customer[n]
+            made, customer = self._created_on(n, self.sizes.leads), self.lead_customer[n]
             changed = made if label == "New" else self._later(made, 20)
             owner, who = self._owner(n), self.lead_assignee[n]
             done = moment(changed) if label in WITH_CUSTOMER else None
@@ -393,12 +393,12 @@ class House:
     def _accounts(self) -> Iterator[Row]:
         for n, customer in enumerate(self.lead_customer):
             if customer:
-                at, who = moment(self._made(n, self.sizes.leads)), self.lead_assignee[n]
+                at, who = moment(self._created_on(n, self.sizes.leads)), self.lead_assignee[n]
                 yield customer, f"B{n + 1:07d}", self._any(self.masters.kinds), n + 1, at, at, at, at, who, who
 
     def _tickets(self) -> Iterator[Row]:
         for n, (label, status) in enumerate(self.ticket_status):
-            made, who = self._made(n, self.sizes.tickets), self.ticket_assignee[n]
+            made, who = self._created_on(n, self.sizes.tickets), self.ticket_assignee[n]
             changed = self._later(made, 6)
             done = moment(changed) if label in ENDED else None
             yield (
@@ -431,8 +431,8 @@ class House:
     def _tasks(self) -> Iterator[Row]:
         for n in range(self.sizes.tasks):
             lead, ticket, who = self._parent(n)
-            made = self._made(n, self.sizes.tasks)
-            status, due, done = self._fate(n, made)
+            made = self._created_on(n, self.sizes.tasks)
+            status, due, done = self._status_and_due(n, made)
             remind = moment(due - timedelta(hours=1)) if due > self.now and not done else None
             yield (
                 n + 1,
@@ -462,21 +462,21 @@ class House:
             return place + 1, None, self.lead_assignee[place]
         return None, place + 1, self.ticket_assignee[place]
 
-    def _fate(self, n: int, made: datetime) -> tuple[str, datetime, str | None]:
-        """Status, due and done: some overdue and waiting for the minute job, a fifth ahead, the rest done."""
-        lot = self.rng.random()
-        if lot < OVERDUE_SHARE:
+    def _status_and_due(self, n: int, made: datetime) -> tuple[str, datetime, str | None]:
+        """Status, due and done: some overdue, a fifth due in the future, the rest done."""
+        chance = self.rng.random()
+        if chance < OVERDUE_SHARE:
             return "Todo", self.now - timedelta(hours=2 + n % 40), None
-        if lot < 0.22:
+        if chance < 0.22:
             return ("Todo", "In Progress", "Backlog")[n % 3], self.now + timedelta(hours=3 + n % 480), None
         due = self._later(made, 4)
         return ("Canceled", due, None) if n % 20 == 0 else ("Done", due, moment(due))
 
     def _calls(self) -> Iterator[Row]:
-        workers = [self.mine, *self.sellers, *self.helpers]
+        workers = [self.mine, *self.sales_users, *self.support_users]
         for n in range(self.sizes.calls):
-            lead, customer, who, peer = self._called(n, workers)
-            made = self._made(n, self.sizes.calls)
+            lead, customer, who, peer = self._call_parties(n, workers)
+            made = self._created_on(n, self.sizes.calls)
             talked = self.rng.random() < 0.65
             seconds = int(self.rng.expovariate(1 / 150)) + 3 if talked else 0
             outgoing = n % 10 < 7
@@ -505,7 +505,7 @@ class House:
                 who,
             )
 
-    def _called(self, n: int, workers: list[int]) -> tuple[int | None, int | None, int, str]:
+    def _call_parties(self, n: int, workers: list[int]) -> tuple[int | None, int | None, int, str]:
         """Lead, customer, employee and number of call n: seven of ten to leads, two to customers."""
         if n % 10 < 7:
             place = self.rng.randrange(self.sizes.leads)
@@ -518,64 +518,64 @@ class House:
         return None, None, self._any(workers), f"+91{mobile(500_000_000 + n)}"
 
     def _assignments(self) -> Iterator[Row]:
-        why = json.dumps({"role": "Sales User", "candidates": [self.mine, *self.sellers[:3]], "skipped": []})
+        why = json.dumps({"role": "Sales User", "candidates": [self.mine, *self.sales_users[:3]], "skipped": []})
         for n, who in enumerate(self.lead_assignee):
-            at = moment(self._made(n, self.sizes.leads))
+            at = moment(self._created_on(n, self.sizes.leads))
             yield n + 1, None, who, at, "round robin", self.manager, why, "Sales User", f"leads:{n + 1}:{who}"
         for n, who in enumerate(self.ticket_assignee):
-            at = moment(self._made(n, self.sizes.tickets))
+            at = moment(self._created_on(n, self.sizes.tickets))
             yield None, n + 1, who, at, "direct", who, "{}", None, f"ticket:{n + 1}:{who}"
 
     def _status_changes(self) -> Iterator[Row]:
         new, fresh = self.masters.lead_status["New"], self.masters.ticket_status["New"]
         for n, (_, status) in enumerate(self.lead_status):
-            made, who = self._made(n, self.sizes.leads), self.lead_assignee[n]
+            made, who = self._created_on(n, self.sizes.leads), self.lead_assignee[n]
             yield n + 1, None, None, new, moment(made), who, None
             if status != new:
                 yield n + 1, None, new, status, moment(self._later(made, 20)), who, 86_400
         for n, (_, status) in enumerate(self.ticket_status):
-            made, who = self._made(n, self.sizes.tickets), self.ticket_assignee[n]
+            made, who = self._created_on(n, self.sizes.tickets), self.ticket_assignee[n]
             yield None, n + 1, None, fresh, moment(made), who, None
             if status != fresh:
                 yield None, n + 1, fresh, status, moment(self._later(made, 6)), who, 7_200
 
     def _activities(self) -> Iterator[Row]:
-        """Beginnings of all records, then what happened to them here and there, until there are enough."""
-        yield from self._begun()
+        """The creation of all records, then random entries until there are enough."""
+        yield from self._creation_entries()
         sizes = self.sizes
         rest = sizes.activities - 2 * sizes.leads - sizes.tickets - sizes.customers - sizes.tasks
         for n in range(max(0, rest)):
             place = self.rng.randrange(sizes.leads)
-            who, at = self.lead_assignee[place], moment(self._made(n, rest))
-            kind, payload = self._line(n)
+            who, at = self.lead_assignee[place], moment(self._created_on(n, rest))
+            kind, payload = self._random_entry(n)
             yield kind, at, who, place + 1, None, self.lead_customer[place], None, payload
 
-    def _line(self, n: int) -> tuple[str, str]:
+    def _random_entry(self, n: int) -> tuple[str, str]:
         if n % 3 == 0:
             return "note", json.dumps({"text": NOTES[n % len(NOTES)]}, ensure_ascii=False)
         if n % 3 == 1:
             return "call", f'{{"text": "Outgoing call, Completed", "call": {n + 1}, "seconds": 120}}'
         return "status_change", f'{{"from": 1, "to": {self.masters.lead_status["Contacted"]}, "note": null}}'
 
-    def _begun(self) -> Iterator[Row]:
+    def _creation_entries(self) -> Iterator[Row]:
         for n, who in enumerate(self.lead_assignee):
-            at = moment(self._made(n, self.sizes.leads))
+            at = moment(self._created_on(n, self.sizes.leads))
             yield "system", at, who, n + 1, None, self.lead_customer[n], None, '{"text": "Lead created"}'
             given = f'{{"to": {who}, "old": null, "reason": "round robin"}}'
             yield "assignment", at, self.manager, n + 1, None, None, None, given
         for n, who in enumerate(self.ticket_assignee):
-            at = moment(self._made(n, self.sizes.tickets))
+            at = moment(self._created_on(n, self.sizes.tickets))
             yield "system", at, who, None, n + 1, self.ticket_customer[n], None, '{"text": "Ticket created"}'
         for n in range(self.sizes.customers):
-            at = moment(self._made(n, self.sizes.customers))
+            at = moment(self._created_on(n, self.sizes.customers))
             yield "system", at, None, None, None, n + 1, None, '{"text": "Customer created"}'
         for n in range(self.sizes.tasks):
             lead, ticket, who = self._parent(n)
-            at = moment(self._made(n, self.sizes.tasks))
+            at = moment(self._created_on(n, self.sizes.tasks))
             yield "task", at, who, lead, ticket, None, n + 1, '{"text": "Follow up", "what": "created"}'
 
     def _notices(self) -> Iterator[Row]:
-        """Two hundred in everybody's bell, a dozen of them unread."""
+        """Two hundred notifications for each user, a dozen of them unread."""
         for key, _, _ in self.people:
             for n in range(min(200, self.sizes.leads)):
                 made = self.now - timedelta(hours=n)

@@ -1,4 +1,4 @@
-"""The benchmark: fills, starts, measures ours and the floor in turn, and writes bench/results/latest.md."""
+"""The benchmark: fills a database, measures the product and the floor in turn, and writes bench/results/latest.md."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from bench import generate, load, server
-from bench.load import Ask, Figures, Visit
+from bench.load import Browser, Measurement, Request
 from tests.servers import ServerFailed
 
 RESULTS = Path(__file__).parent / "results" / "latest.md"
@@ -32,7 +32,7 @@ LIST = "/api/v1/lead/?q="
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line says."""
+    """The options of the command line."""
 
     leads: int = 200_000
     seconds: float = 5.0
@@ -45,8 +45,8 @@ class Options:
 
 
 @dataclass
-class House:
-    """What is being measured: the servers, and the ids to ask for."""
+class TestBed:
+    """The running servers, and the ids to request."""
 
     database: server.Database
     product: server.Product
@@ -57,17 +57,17 @@ class House:
     cookies: dict[str, dict[str, str]] = field(default_factory=dict)
     serial: int = 0
 
-    def revive(self) -> str:
-        """Start again what has ended; says what that was."""
+    def restart_ended(self) -> str:
+        """Restart the servers that have ended, and return which they were."""
         ended = [each for each in (self.product, self.floor) if each.process is None or each.process.poll() is not None]
-        said = [f"{type(each).__name__} ended with {each.process and each.process.returncode}" for each in ended]
+        texts = [f"{type(each).__name__} ended with {each.process and each.process.returncode}" for each in ended]
         for each in ended:
             print(each.last_words())
             each.start()
-        return ", ".join(said) or "all of them run"
+        return ", ".join(texts) or "all of them run"
 
-    def ask(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
-        """Look into the database."""
+    def query(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Query the database."""
         with contextlib.closing(self.database.connect(server.DATABASE)) as connection, connection.cursor() as cursor:
             cursor.execute(statement, values or None)
             return list(cursor.fetchall())
@@ -75,23 +75,23 @@ class House:
 
 @dataclass(frozen=True)
 class Operation:
-    """Something people or machines do. `asks` makes the requests of one measurement."""
+    """What is measured. `requests` makes the requests of one measurement."""
 
     name: str
     who: str
-    asks: Callable[[House], list[Ask]]
-    floor: Callable[[House], list[Ask]] | None = None
+    requests: Callable[[TestBed], list[Request]]
+    floor: Callable[[TestBed], list[Request]] | None = None
 
 
 @dataclass
 class Result:
-    """Measurements of one operation by (ours or floor, connections), and what one request showed."""
+    """The measurements of one operation by (ours or floor, connections), and what a single request showed."""
 
     operation: Operation
-    figures: dict[tuple[str, int], list[Figures]] = field(default_factory=dict)
+    figures: dict[tuple[str, int], list[Measurement]] = field(default_factory=dict)
     statements: str = "?"
     size: int = 0
-    trouble: str = ""
+    failure: str = ""
 
     def of(self, side: str, connections: int, name: str) -> float | None:
         """The median over the rounds."""
@@ -100,7 +100,7 @@ class Result:
 
     @property
     def errors(self) -> int:
-        """Failed requests of ours, all measurements together."""
+        """The failed requests of the product in all measurements."""
         return sum(each.errors for (side, _), found in self.figures.items() if side == "ours" for each in found)
 
 
@@ -108,177 +108,175 @@ class Result:
 
 
 def key_of(who: str) -> dict[str, str]:
-    """The header of an API key."""
+    """The header of a user's API key."""
     return {"Authorization": f"token {generate.key_of(who)}:{generate.secret_of(who)}"}
 
 
-def reading(name: str, who: str, path: str, floor: str = "") -> Operation:
-    """One address of REST, again and again."""
-    below = (lambda house: [Ask("GET", floor, key_of(who))]) if floor else None
-    return Operation(name, who, lambda house: [Ask("GET", path, key_of(who))], below)
+def list_operation(name: str, who: str, path: str, floor: str = "") -> Operation:
+    """One REST list, again and again."""
+    below = (lambda bed: [Request("GET", floor, key_of(who))]) if floor else None
+    return Operation(name, who, lambda bed: [Request("GET", path, key_of(who))], below)
 
 
-def getting(who: str) -> Operation:
-    """One lead after the other."""
+def get_operation(who: str) -> Operation:
+    """One lead after another."""
 
-    def asks(prefix: str, house: House) -> list[Ask]:
-        ids = house.mine if who == generate.SALES else house.any
-        return [Ask("GET", f"{prefix}{key}", key_of(who)) for key in ids[:1000]]
+    def requests(prefix: str, bed: TestBed) -> list[Request]:
+        ids = bed.mine if who == generate.SALES else bed.any
+        return [Request("GET", f"{prefix}{key}", key_of(who)) for key in ids[:1000]]
 
-    below = (lambda house: asks("/get/", house)) if who == generate.SALES else None
-    return Operation("get one lead", who, lambda house: asks("/api/v1/lead/", house), below)
+    below = (lambda bed: requests("/get/", bed)) if who == generate.SALES else None
+    return Operation("get one lead", who, lambda bed: requests("/api/v1/lead/", bed), below)
 
 
-def creating(house: House) -> list[Ask]:
-    """Leads with numbers that nobody has."""
-    asks = []
+def create_requests(bed: TestBed) -> list[Request]:
+    """New leads with unused mobile numbers."""
+    requests = []
     for _ in range(12_000):
-        house.serial += 1
-        mobile, email = generate.mobile(10**8 + house.serial), f"new{house.serial}@bench.example"
-        body = {"first_name": "Bench", "last_name": f"Person {house.serial}", "mobile": mobile, "email": email}
-        asks.append(Ask("POST", "/api/v1/lead/", key_of(generate.SALES) | JSON, json.dumps(body)))
-    return asks
+        bed.serial += 1
+        mobile, email = generate.mobile(10**8 + bed.serial), f"new{bed.serial}@bench.example"
+        body = {"first_name": "Bench", "last_name": f"Person {bed.serial}", "mobile": mobile, "email": email}
+        requests.append(Request("POST", "/api/v1/lead/", key_of(generate.SALES) | JSON, json.dumps(body)))
+    return requests
 
 
-def moving(house: House) -> list[Ask]:
-    """One's own leads to and fro between two statuses without a gate, each request a real change."""
-    pair = [house.status["Contacted"], house.status["Nurture"]]
-    rows = house.ask("SELECT id, status_id FROM leads WHERE id IN %s", house.mine)
+def status_requests(bed: TestBed) -> list[Request]:
+    """The user's leads, to and fro between two statuses without required fields; each request is a real change."""
+    pair = [bed.status["Contacted"], bed.status["Nurture"]]
+    rows = bed.query("SELECT id, status_id FROM leads WHERE id IN %s", bed.mine)
     now = {key: status for key, status in rows if status in pair}
-    asks = []
-    while now and len(asks) < 12_000:
+    requests = []
+    while now and len(requests) < 12_000:
         for key, status in now.items():
             now[key] = pair[0] if status == pair[1] else pair[1]
             body = json.dumps({"status": now[key]})
-            asks.append(Ask("PUT", f"/api/v1/lead/{key}", key_of(generate.SALES) | JSON, body))
-    return asks
+            requests.append(Request("PUT", f"/api/v1/lead/{key}", key_of(generate.SALES) | JSON, body))
+    return requests
 
 
-def tasking(house: House) -> list[Ask]:
-    """Tasks of one's own leads."""
-    asks = []
+def task_requests(bed: TestBed) -> list[Request]:
+    """New tasks of the user's leads."""
+    requests = []
     for n in range(12_000):
         body = {
             "title": f"Call {n}",
-            "lead": house.mine[n % len(house.mine)],
+            "lead": bed.mine[n % len(bed.mine)],
             "priority": "Medium",
             "due_on": f"2027-01-{n % 28 + 1:02d}T10:00:00Z",
         }
-        asks.append(Ask("POST", "/api/v1/task/", key_of(generate.SALES) | JSON, json.dumps(body)))
-    return asks
+        requests.append(Request("POST", "/api/v1/task/", key_of(generate.SALES) | JSON, json.dumps(body)))
+    return requests
 
 
-def screen(name: str, who: str, *paths: str) -> Operation:
-    """Pages for a signed-in browser; {id} stands for a lead."""
+def screen_operation(name: str, who: str, *paths: str) -> Operation:
+    """Pages in a signed-in browser; {id} is replaced by the id of a lead."""
 
-    def asks(house: House) -> list[Ask]:
-        cookie = {"Cookie": "; ".join(f"{name}={value}" for name, value in house.cookies[who].items())}
-        ids = (house.mine if who == generate.SALES else house.any)[:500]
+    def requests(bed: TestBed) -> list[Request]:
+        cookie = {"Cookie": "; ".join(f"{name}={value}" for name, value in bed.cookies[who].items())}
+        ids = (bed.mine if who == generate.SALES else bed.any)[:500]
         wanted = [path.format(id=key) for path in paths for key in (ids if "{id}" in path else ids[:1])]
-        return [Ask("GET", path, cookie) for path in wanted]
+        return [Request("GET", path, cookie) for path in wanted]
 
-    return Operation(name, who, asks)
+    return Operation(name, who, requests)
 
 
-def operations(house: House, sizes: generate.Sizes) -> list[Operation]:
-    """All that is measured."""
-    contacted = house.status["Contacted"]
+def operations(bed: TestBed, sizes: generate.Sizes) -> list[Operation]:
+    """All operations."""
+    contacted = bed.status["Contacted"]
     by_status = (
         f"(filters:!((col:status,opr:eq,value:{contacted})),order_column:changed_on,order_direction:desc,page_size:20)"
     )
     deep = {generate.SALES: max(0, sizes.leads // generate.SHARE // 20 - 10), generate.MANAGER: sizes.leads // 40}
     found = []
     for who in (generate.SALES, generate.MANAGER):
-        is_sales = who == generate.SALES
+        floors = ("/list/20", "/list/100") if who == generate.SALES else ("", "")
         found += [
-            reading("REST list 20 newest", who, f"{LIST}(page:0,page_size:20)", "/list/20" if is_sales else ""),
-            reading("REST list 100 newest", who, f"{LIST}(page:0,page_size:100)", "/list/100" if is_sales else ""),
-            reading("REST list 20, status, by change", who, LIST + by_status),
-            reading(f"REST list 20, page {deep[who]:,}", who, f"{LIST}(page:{deep[who]},page_size:20)"),
-            getting(who),
+            list_operation("REST list 20 newest", who, f"{LIST}(page:0,page_size:20)", floors[0]),
+            list_operation("REST list 100 newest", who, f"{LIST}(page:0,page_size:100)", floors[1]),
+            list_operation("REST list 20, status, by change", who, LIST + by_status),
+            list_operation(f"REST list 20, page {deep[who]:,}", who, f"{LIST}(page:{deep[who]},page_size:20)"),
+            get_operation(who),
         ]
-    found += [
-        Operation(name, generate.SALES, asks)
-        for name, asks in (("create a lead", creating), ("change a status", moving), ("create a task", tasking))
-    ]
+    changes = {"create a lead": create_requests, "change a status": status_requests, "create a task": task_requests}
+    found += [Operation(name, generate.SALES, requests) for name, requests in changes.items()]
     for who in (generate.SALES, generate.MANAGER):
         found += [
-            screen("screen: list of leads", who, "/leads/"),
-            screen("screen: a lead", who, "/leads/show/{id}"),
-            screen("screen: home", who, "/"),
+            screen_operation("screen: list of leads", who, "/leads/"),
+            screen_operation("screen: a lead", who, "/leads/show/{id}"),
+            screen_operation("screen: home", who, "/"),
         ]
     return found
 
 
-# --- signing in --------------------------------------------------------------------------------------------------
+# --- sign-in -----------------------------------------------------------------------------------------------------
 
 _TOKEN = re.compile(r'name="csrf_token"[^>]*value="([^"]+)"')
 
 
-def sign_in(visit: Visit, who: str) -> Visit:
-    """Sign the browser in. Raises ServerFailed."""
-    port = visit.connection.port
-    _, _, page = visit.send(Ask("GET", "/login/"))
+def sign_in(browser: Browser, who: str) -> Browser:
+    """Sign in. Raises ServerFailed."""
+    port = browser.connection.port
+    _, _, page = browser.send(Request("GET", "/login/"))
     token = _TOKEN.search(page)
     form = {"username": who, "password": generate.PASSWORD} | ({"csrf_token": html.unescape(token[1])} if token else {})
     kind = {"Content-Type": "application/x-www-form-urlencoded", "Referer": f"http://127.0.0.1:{port}/login/"}
-    status, headers, _ = visit.send(Ask("POST", "/login/", kind, urlencode(form)))
+    status, headers, _ = browser.send(Request("POST", "/login/", kind, urlencode(form)))
     if status not in (302, 303) or "/login" in headers.get("location", ""):
         raise ServerFailed(f"{who} cannot sign in: {status} {headers.get('location', '')}")
-    return visit
+    return browser
 
 
-def signing_in(house: House, options: Options, names: list[str]) -> Result:
-    """The form and the password, by other people each time; Python threads, for it takes two requests."""
-    result = Result(Operation("sign in (2 requests)", "salespeople", lambda _house: []))
+def measure_sign_in(bed: TestBed, options: Options, names: list[str]) -> Result:
+    """Measure the sign-in form, by another user each time; with Python threads, because it takes two requests."""
+    result = Result(Operation("sign in (2 requests)", "salespeople", lambda _bed: []))
 
     def act(n: int) -> bool:
         try:
-            # A new address each: the product lets one address try so often a minute only.
+            # Another address each time: the product limits attempts by address.
             address = f"127.1.{n // 250 % 250}.{n % 250 + 1}"
-            with Visit(house.product.port, address) as visit:
-                sign_in(visit, names[n % len(names)])
+            with Browser(bed.product.port, address) as browser:
+                sign_in(browser, names[n % len(names)])
         except (ServerFailed, OSError):
             return False
         return True
 
     for connections in CONNECTIONS:
-        result.figures["ours", connections] = [load.hammer(act, connections, options.seconds)]
+        result.figures["ours", connections] = [load.run_threads(act, connections, options.seconds)]
     return result
 
 
 # --- measuring ---------------------------------------------------------------------------------------------------
 
 
-def preflight(result: Result, house: House) -> None:
-    """A few requests by hand: does it answer at all, with how many statements and bytes?"""
-    asks, visit = result.operation.asks(house), Visit(house.product.port)
+def check_first(result: Result, bed: TestBed) -> None:
+    """Send a few requests: whether they succeed, with how many statements and bytes."""
+    requests, browser = result.operation.requests(bed), Browser(bed.product.port)
     counts = []
-    for ask in asks[:3] * (1 if len(asks) >= 3 else 3):
-        status, headers, body = visit.send(ask)
+    for request in requests[:3] * (1 if len(requests) >= 3 else 3):
+        status, headers, body = browser.send(request)
         if status >= 300:
-            said = re.sub(r"<[^>]*>|\s+|\|", " ", headers.get("location") or body)
-            result.trouble = f"{status} {' '.join(said.split())[:100]}"
+            text = re.sub(r"<[^>]*>|\s+|\|", " ", headers.get("location") or body)
+            result.failure = f"{status} {' '.join(text.split())[:100]}"
             return
         counts.append(int(headers.get("x-sql-count", -1)))
         result.size = len(body.encode())
-    # The first may have filled a cache of the process.
+    # The first request may have filled a cache of the process.
     result.statements = str(min(counts)) if max(counts) >= 0 else "?"
 
 
-def same_answer(house: House) -> str:
-    """Whether the floor answers what ours answers; "" or what differs."""
+def compare_with_floor(bed: TestBed) -> str:
+    """Compare the responses of the floor with the product's: "" or what differs."""
     found = []
-    one = house.mine[0]
+    one = bed.mine[0]
     for ours, below in ((f"{LIST}(page:0,page_size:20)", "/list/20"), (f"/api/v1/lead/{one}", f"/get/{one}")):
-        for port, path in ((house.product.port, ours), (house.floor.port, below)):
-            found.append(json.loads(Visit(port).send(Ask("GET", path, key_of(generate.SALES)))[2]))
+        for port, path in ((bed.product.port, ours), (bed.floor.port, below)):
+            found.append(json.loads(Browser(port).send(Request("GET", path, key_of(generate.SALES)))[2]))
     differences = _differences(found[0], found[1]) + _differences(found[2], found[3])
     return ", ".join(sorted(set(differences)))
 
 
 def _differences(ours: Any, below: Any, where: str = "") -> list[str]:
-    """The places where two answers are not the same."""
+    """The paths at which two responses differ."""
     if isinstance(ours, dict) and isinstance(below, dict):
         keys = ours.keys() | below.keys()
         return [each for key in keys for each in _differences(ours.get(key), below.get(key), f"{where}.{key}")]
@@ -287,34 +285,34 @@ def _differences(ours: Any, below: Any, where: str = "") -> list[str]:
     return [] if ours == below else [where.lstrip(".") or "everything"]
 
 
-def measure(result: Result, house: House, options: Options) -> None:
-    """Ours and the floor in turn, over one connection and over eight."""
+def measure(result: Result, bed: TestBed, options: Options) -> None:
+    """Measure the product and the floor in turn, over one connection and over eight."""
     operation = result.operation
     for _ in range(options.rounds):
         for connections in CONNECTIONS:
-            sides = [("ours", house.product.port, operation.asks)]
-            sides += [("floor", house.floor.port, operation.floor)] if operation.floor else []
-            for side, port, asks in sides:
-                figures = load.fire(port, asks(house), connections, options.seconds)
+            sides = [("ours", bed.product.port, operation.requests)]
+            sides += [("floor", bed.floor.port, operation.floor)] if operation.floor else []
+            for side, port, requests in sides:
+                figures = load.send_load(port, requests(bed), connections, options.seconds)
                 result.figures.setdefault((side, connections), []).append(figures)
 
 
 @contextlib.contextmanager
-def standing(data: Path, folder: Path, options: Options, counting: bool) -> Iterator[House]:
+def running(data: Path, folder: Path, options: Options, counting: bool) -> Iterator[TestBed]:
     """Database, product and floor, running."""
     with contextlib.ExitStack() as servers:
         database = servers.enter_context(server.Database(folder, server.CACHE / "empty", *server.MEASURING))
         product = server.Product(folder / "product", database.address, options.workers, options.threads, counting)
         floor = server.Floor(folder / "floor", database, options.workers, options.threads)
         servers.enter_context(product)
-        house = House(database, product, servers.enter_context(floor))
-        house.mine = [row[0] for row in house.ask(_MINE, generate.SALES)]
-        house.any = [row[0] for row in house.ask("SELECT id FROM leads WHERE id % 97 = 0 LIMIT 2000")]
-        random.Random(generate.SEED).shuffle(house.mine)
-        house.status = dict(house.ask("SELECT label, id FROM lead_status"))
-        house.serial = int(time.time()) % 10_000_000 * 10
-        house.cookies = {who: _cookies(product.port, who) for who in (generate.SALES, generate.MANAGER)}
-        yield house
+        bed = TestBed(database, product, servers.enter_context(floor))
+        bed.mine = [row[0] for row in bed.query(_MINE, generate.SALES)]
+        bed.any = [row[0] for row in bed.query("SELECT id FROM leads WHERE id % 97 = 0 LIMIT 2000")]
+        random.Random(generate.SEED).shuffle(bed.mine)
+        bed.status = dict(bed.query("SELECT label, id FROM lead_status"))
+        bed.serial = int(time.time()) % 10_000_000 * 10
+        bed.cookies = {who: _cookies(product.port, who) for who in (generate.SALES, generate.MANAGER)}
+        yield bed
 
 
 _MINE = """SELECT l.id FROM leads l JOIN ab_user u ON u.id = l.assignee_id WHERE u.username = %s
@@ -323,84 +321,84 @@ _MINE = """SELECT l.id FROM leads l JOIN ab_user u ON u.id = l.assignee_id WHERE
 
 def _cookies(port: int, who: str) -> dict[str, str]:
     try:
-        return sign_in(Visit(port), who).cookies
+        return sign_in(Browser(port), who).cookies
     except ServerFailed as failed:
         print(f"  {failed}")
         return {}
 
 
 def run(options: Options) -> int:
-    """The whole benchmark; the number of operations that did not answer or had errors."""
+    """Run the benchmark. Returns the number of operations that failed or had errors."""
     sizes = generate.Sizes.of(options.leads)
     print(f"Filling {sizes} …", flush=True)
-    data, took = server.filled(sizes)
+    data, took = server.filled_data_folder(sizes)
     print(f"  {took or 'kept from an earlier run'}: {data}")
     folder = server.scratch()
     try:
-        server.copy_of(data, folder)
-        results, notes = _measured(data, folder, options, sizes)
+        server.copy_data(data, folder)
+        results, notes = _measure_all(data, folder, options, sizes)
     finally:
         if options.keep:
             print(f"Kept: {folder}")
         else:
             shutil.rmtree(folder, ignore_errors=True)
-    report = written(results, notes | {"Filling": _took(took)}, options, sizes)
+    report = report_page(results, notes | {"Filling": _filling_text(took)}, options, sizes)
     options.results.parent.mkdir(parents=True, exist_ok=True)
     options.results.write_text(report)
     print(report)
-    return sum(bool(each.trouble or each.errors) for each in results)
+    return sum(bool(each.failure or each.errors) for each in results)
 
 
-def _took(took: dict[str, float]) -> str:
+def _filling_text(took: dict[str, float]) -> str:
     if not took:
         return "kept from an earlier run"
     return f"{took['rows']:,.0f} rows in {took['fill']:.0f} s (indexes included)"
 
 
-def _measured(data: Path, folder: Path, options: Options, sizes: generate.Sizes) -> tuple[list[Result], dict[str, str]]:
-    # Once with counting, to see the statements; then anew without, to measure.
-    with standing(data, folder, options, counting=True) as house:
-        wanted = [
-            each for each in operations(house, sizes) if options.only.lower() in f"{each.name} {each.who}".lower()
-        ]
+def _measure_all(
+    data: Path, folder: Path, options: Options, sizes: generate.Sizes
+) -> tuple[list[Result], dict[str, str]]:
+    # First with counting of statements; then restarted without it, to measure.
+    with running(data, folder, options, counting=True) as bed:
+        wanted = [each for each in operations(bed, sizes) if options.only.lower() in f"{each.name} {each.who}".lower()]
         results = [Result(operation) for operation in wanted]
         for result in results:
-            preflight(result, house)
-        notes = {"Ours and the floor answer alike": same_answer(house) or "yes"}
-    with standing(data, folder, options, counting=False) as house:
-        load.fire(house.product.port, [Ask("GET", f"{LIST}(page_size:20)", key_of(generate.SALES))], 8, 2)
-        notes["Memory when idle"] = _memory(house)
+            check_first(result, bed)
+        notes = {"Ours and the floor answer alike": compare_with_floor(bed) or "yes"}
+    with running(data, folder, options, counting=False) as bed:
+        load.send_load(bed.product.port, [Request("GET", f"{LIST}(page_size:20)", key_of(generate.SALES))], 8, 2)
+        notes["Memory when idle"] = _memory(bed)
         busy = os.getloadavg()[1]
         for result in results:
-            print(f"  {result.operation.name} ({result.operation.who}) {result.trouble}", flush=True)
-            if result.trouble:
+            print(f"  {result.operation.name} ({result.operation.who}) {result.failure}", flush=True)
+            if result.failure:
                 continue
             try:
-                measure(result, house, options)
-            except load.NothingAnswers as nothing:
-                result.trouble = f"{nothing}; {house.revive()}"
+                measure(result, bed, options)
+            except load.NoAnswer as nothing:
+                result.failure = f"{nothing}; {bed.restart_ended()}"
         if options.only.lower() in "sign in":
-            names = [row[0] for row in house.ask("SELECT username FROM ab_user WHERE username LIKE 'sales_%'")]
-            results.append(signing_in(house, options, names))
+            names = [row[0] for row in bed.query("SELECT username FROM ab_user WHERE username LIKE 'sales_%'")]
+            results.append(measure_sign_in(bed, options, names))
         notes["Others at work"] = (
             f"load average of the five minutes before {busy:.1f}; believe it only when well under 1"
         )
-        notes["Memory at the end"] = _memory(house)
-        notes["MariaDB"] = str(house.ask("SELECT VERSION()")[0][0])
+        notes["Memory at the end"] = _memory(bed)
+        notes["MariaDB"] = str(bed.query("SELECT VERSION()")[0][0])
     return results, notes
 
 
-def _memory(house: House) -> str:
-    named = {"ours": house.product.pid, "floor": house.floor.pid, "MariaDB": house.database.pid}
+def _memory(bed: TestBed) -> str:
+    named = {"ours": bed.product.pid, "floor": bed.floor.pid, "MariaDB": bed.database.pid}
     return "; ".join(f"{name} {' + '.join(map(str, server.memory(pid)))} MB" for name, pid in named.items())
 
 
 # --- the report --------------------------------------------------------------------------------------------------
 
 
-def written(results: list[Result], notes: dict[str, str], options: Options, sizes: generate.Sizes) -> str:
-    """The page of results."""
-    lines = ["# Results of `python -m bench`", "", *_circumstances(notes, options, sizes), "", *_head()]
+def report_page(results: list[Result], notes: dict[str, str], options: Options, sizes: generate.Sizes) -> str:
+    """The page of results, as Markdown."""
+    lines = ["# Results of `python -m bench`", "", *_conditions(notes, options, sizes), "", *_head()]
     lines += [_line(result) for result in results]
     return "\n".join([*lines, "", *_LEGEND, ""])
 
@@ -433,8 +431,8 @@ def _head() -> list[str]:
 
 def _line(result: Result) -> str:
     name, who = result.operation.name, result.operation.who
-    if result.trouble:
-        return f"| {name} | {who} | **{result.trouble}** |" + " |" * 10
+    if result.failure:
+        return f"| {name} | {who} | **{result.failure}** |" + " |" * 10
     one, eight = CONNECTIONS
     rate, below = result.of("ours", eight, "rate"), result.of("floor", eight, "rate")
     cells = [
@@ -461,7 +459,7 @@ def _rate(value: float | None) -> str:
     return "" if value is None else (f"{value:.0f}" if value >= 20 else f"{value:.1f}")
 
 
-def _circumstances(notes: dict[str, str], options: Options, sizes: generate.Sizes) -> list[str]:
+def _conditions(notes: dict[str, str], options: Options, sizes: generate.Sizes) -> list[str]:
     counted = ", ".join(f"{getattr(sizes, name):,} {name}" for name in sizes.__annotations__)
     packages = ("Flask", "Flask-AppBuilder", "SQLAlchemy", "PyMySQL", "gunicorn")
     versions = ", ".join(f"{name} {version(name)}" for name in packages)

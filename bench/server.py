@@ -1,4 +1,4 @@
-"""The servers of the benchmark: a private MariaDB whose filled data folder is kept, the product, and the floor."""
+"""The servers of the benchmark: a private MariaDB with a cached data folder, the product, and the floor."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from tests.servers import ROOT, LiveServer, MariaDB, Server
 DATABASE = "crm"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "eshin-crm-bench"
 _BOTH = ("--innodb-buffer-pool-size=1G", "--innodb-log-file-size=512M", "--local-infile=1", "--tmp-table-size=64M")
-#: While filling a crash costs nothing; while measuring every commit is on disk, as in earnest.
+#: While filling, a crash does not matter; while measuring, every commit is written to disk, as in production.
 FILLING = (*_BOTH, "--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=0")
 MEASURING = (*_BOTH, "--innodb-flush-log-at-trx-commit=1")
 
 
 class Database(MariaDB):
-    """A MariaDB that leaves its data where they are when it ends."""
+    """A MariaDB that keeps its data folder when it stops."""
 
     def __exit__(self, *_: object) -> None:
         self.stop()
@@ -37,12 +37,12 @@ class Database(MariaDB):
 
     @property
     def address(self) -> str:
-        """CRM_DATABASE_URL of the one database in it."""
+        """CRM_DATABASE_URL of its database."""
         return self.url(DATABASE)
 
 
 class Product(LiveServer):
-    """The product as an operator starts it, with so many processes and threads."""
+    """The product as an operator starts it, with this number of processes and threads."""
 
     def __init__(self, folder: Path, database: str, workers: int, threads: int, counting: bool = False) -> None:
         super().__init__(
@@ -81,27 +81,27 @@ class Floor(Server):
             return False
 
 
-def filled(sizes: generate.Sizes) -> tuple[Path, dict[str, float]]:
-    """A data folder filled to these sizes, and what it took (empty when it was kept from an earlier run)."""
+def filled_data_folder(sizes: generate.Sizes) -> tuple[Path, dict[str, float]]:
+    """A data folder filled to these sizes, and the time it took ({} when it was cached)."""
     ready = CACHE / _key(sizes)
     if (ready / "data").exists():
         return ready / "data", {}
-    half = ready.with_suffix(".half")
-    for old in CACHE.glob(f"filled-{sizes.leads}-*"):  # of another generator or schema, or half filled; a GB each
+    partial = ready.with_suffix(".half")
+    for old in CACHE.glob(f"filled-{sizes.leads}-*"):  # of another generator or schema, or incomplete; a GB each
         shutil.rmtree(old, ignore_errors=True)
-    with Database(half, CACHE / "empty", *FILLING) as server:
+    with Database(partial, CACHE / "empty", *FILLING) as server:
         _create(server)
-        began = time.monotonic()
-        migrate(server.address, half / "instance")
+        start = time.monotonic()
+        migrate(server.address, partial / "instance")
         migrated = time.monotonic()
         counts = generate.fill(create_engine(server.address), sizes)
-        took = {"migrate": migrated - began, "fill": time.monotonic() - migrated, "rows": sum(counts.values())}
-    half.rename(ready)
+        took = {"migrate": migrated - start, "fill": time.monotonic() - migrated, "rows": sum(counts.values())}
+    partial.rename(ready)
     return ready / "data", took
 
 
-def copy_of(data: Path, folder: Path) -> None:
-    """The run writes into a copy, so that every run begins with the same rows."""
+def copy_data(data: Path, folder: Path) -> None:
+    """Copy the data folder, because a run changes its rows."""
     shutil.rmtree(folder / "data", ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copytree(data, folder / "data")
@@ -112,7 +112,7 @@ def _create(server: Database) -> None:
 
 
 def migrate(url: str, instance: Path) -> None:
-    """The schema, masters and roles, by the migrations."""
+    """Create schema, lists and roles by the migrations."""
     import config
     from run import fit_schema
 
@@ -121,7 +121,7 @@ def migrate(url: str, instance: Path) -> None:
 
 
 def _key(sizes: generate.Sizes) -> str:
-    """Names the content: sizes, generator and migrations."""
+    """Identifies the content of a data folder: sizes, generator and migrations."""
     digest = hashlib.sha256(json.dumps(dataclasses.asdict(sizes)).encode())
     own = [Path(__file__).with_name(name) for name in ("generate.py", "rows.py")]
     sources = [*own, *sorted((ROOT / "migrations" / "versions").glob("*.py"))]
@@ -131,7 +131,7 @@ def _key(sizes: generate.Sizes) -> str:
 
 
 def memory(pid: int) -> list[int]:
-    """Resident MB of a process and all its descendants, itself first."""
+    """Resident memory in MB of a process and all its descendants, itself first."""
     parents: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -150,5 +150,5 @@ def memory(pid: int) -> list[int]:
 
 
 def scratch() -> Path:
-    """A folder for one run."""
+    """A temporary folder for one run."""
     return Path(tempfile.mkdtemp(prefix="crm-bench-"))

@@ -1,4 +1,4 @@
-"""Telephones: one long batch into a big house, and eight telephones that sync each second.
+"""Telephone sync: one long batch into a big database, and eight telephones that sync every second.
 
 python -m bench --only sync                # a few minutes; bench/results/sync.md
 """
@@ -25,43 +25,43 @@ from bench import generate, run, server
 RESULTS = Path(__file__).parent / "results" / "sync.md"
 PREFIX = "sync"
 SYNC = "/api/method/crm.api.mobile_sync.sync_call_logs"
-#: The long batch; then so many telephones with so many logs each second, for so long.
+#: The length of the long batch; then the number of telephones, their logs per second, and for how long.
 LONG, PHONES, LOGS, SECONDS = 1000, 8, 50, 60
-#: The wall clock of the telephones, which says no zone.
+#: The local time of the telephones, without a zone.
 NOW = datetime.now().replace(microsecond=0)
 #: Until a telephone gives up.
 PATIENCE_SECONDS = 30
 
 
 @dataclass
-class Phone:
-    """One employee's telephone, and what its server said."""
+class Telephone:
+    """One employee's telephone, and the responses it got."""
 
     port: int
     name: str
     seconds: list[float] = field(default_factory=list)
-    #: What was answered beside 200: (status, sentence).
+    #: Responses other than 200: (status, message).
     refused: list[tuple[int, str]] = field(default_factory=list)
 
     def sync(self, logs: list[dict[str, Any]]) -> tuple[dict[str, int], int]:
-        """Send a batch: (status -> how many, SQL statements)."""
-        line = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_SECONDS)
+        """Send a batch. Returns (status -> how many calls, SQL statements)."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_SECONDS)
         headers = {"Content-Type": "application/json", "Authorization": f"token {self.name}:secret-{self.name}"}
         body, began = json.dumps({"call_logs_data": logs}), time.perf_counter()
-        with contextlib.closing(line):
-            line.request("POST", SYNC, body, headers)
-            answer = line.getresponse()
-            told = json.loads(answer.read())
+        with contextlib.closing(connection):
+            connection.request("POST", SYNC, body, headers)
+            answer = connection.getresponse()
+            content = json.loads(answer.read())
         self.seconds.append(time.perf_counter() - began)
         if answer.status != 200:
-            self.refused.append((answer.status, str(told.get("exception"))[:120]))
+            self.refused.append((answer.status, str(content.get("exception"))[:120]))
             return {}, 0
-        statuses = [each["status"] for each in told["message"]["data"]["results"]]
+        statuses = [each["status"] for each in content["message"]["data"]["results"]]
         return {name: statuses.count(name) for name in set(statuses)}, int(answer.headers.get("X-SQL-Count", 0))
 
 
 def log(number: int, peer: str, phone: str, seconds: int = 42) -> dict[str, Any]:
-    """A call of the last days."""
+    """A call within the last days."""
     started = NOW - timedelta(seconds=60 + number * 7)
     way = {"from": peer, "to": "+919800000000", "type": "Incoming"}
     return way | {
@@ -73,14 +73,14 @@ def log(number: int, peer: str, phone: str, seconds: int = 42) -> dict[str, Any]
     }
 
 
-def employees(house: run.House) -> list[str]:
-    """Eight people who sell, each with a key of his own name."""
-    found = house.ask(
+def employees(bed: run.TestBed) -> list[str]:
+    """Eight salespeople, each with an API key of their own."""
+    found = bed.query(
         "SELECT DISTINCT assignee_id FROM leads WHERE assignee_id IS NOT NULL ORDER BY 1 LIMIT %s", PHONES
     )
     rows = [(f"phone{key}", hash_token(f"secret-phone{key}"), key) for (key,) in found]
     ahead = datetime.now(UTC).replace(tzinfo=None) + timedelta(days=1)
-    with contextlib.closing(house.database.connect(server.DATABASE)) as connection, connection.cursor() as cursor:
+    with contextlib.closing(bed.database.connect(server.DATABASE)) as connection, connection.cursor() as cursor:
         cursor.executemany(
             "INSERT INTO api_key (`key`, secret_hash, name, user_id, scope, created_on, last_used_on) "
             "VALUES (%s, %s, 'bench', %s, '[]', UTC_TIMESTAMP(), %s)",
@@ -90,32 +90,32 @@ def employees(house: run.House) -> list[str]:
     return [name for name, _hash, _key in rows]
 
 
-def peers(house: run.House) -> list[str]:
-    """Half numbers of leads, half of customers, in any order."""
-    ways = (
+def peers(bed: run.TestBed) -> list[str]:
+    """Numbers of leads and of customers in turn."""
+    queries = (
         "SELECT mobile_e164 FROM leads WHERE mobile_e164 IS NOT NULL LIMIT 3000",
         "SELECT mobile_e164 FROM customer WHERE mobile_e164 IS NOT NULL LIMIT 3000",
     )
-    found = [[number for (number,) in house.ask(way)] for way in ways]
+    found = [[number for (number,) in bed.query(each)] for each in queries]
     return [number for pair in zip(*found, strict=False) for number in pair]
 
 
-def long_batch(house: run.House, names: list[str], numbers: list[str]) -> Iterator[tuple[str, str]]:
-    """A thousand new calls, the same again, and grown by a minute each."""
-    # The first one meets a database that was just started: its cache is empty, each page is read for the first time.
+def long_batch(bed: run.TestBed, names: list[str], numbers: list[str]) -> Iterator[tuple[str, str]]:
+    """A thousand new calls, the same again, and the same a minute longer."""
+    # The first one runs on a database that has just started: its cache is empty.
     for name, state in zip(names, ("cold", "warm"), strict=False):
-        phone = Phone(house.product.port, name)
+        phone = Telephone(bed.product.port, name)
         for _ in range(4):
             phone.sync([])
         for what, seconds in (("new", 42), ("the same again", 42), ("grown", 102)):
-            told, statements = phone.sync([log(n, numbers[n % len(numbers)], name, seconds) for n in range(LONG)])
-            said = f"{phone.seconds[-1] * 1000:.0f} ms, {statements} statements, {told}"
-            yield f"{LONG:,} calls, {what} ({state} database)", said
+            statuses, statements = phone.sync([log(n, numbers[n % len(numbers)], name, seconds) for n in range(LONG)])
+            figure = f"{phone.seconds[-1] * 1000:.0f} ms, {statements} statements, {statuses}"
+            yield f"{LONG:,} calls, {what} ({state} database)", figure
 
 
-def many_phones(house: run.House, names: list[str], numbers: list[str]) -> Iterator[tuple[str, str]]:
-    """Each telephone sends new calls, and once in a while the same again; then all of them are counted."""
-    began, phones = time.monotonic(), [Phone(house.product.port, name) for name in names]
+def many_phones(bed: run.TestBed, names: list[str], numbers: list[str]) -> Iterator[tuple[str, str]]:
+    """Each telephone sends new calls and sometimes the same again; then the stored calls are counted."""
+    began, phones = time.monotonic(), [Telephone(bed.product.port, name) for name in names]
     wanted = [set[str]() for _ in phones]
     threads = [
         threading.Thread(target=_second_by_second, args=(phone, numbers, began, sent))
@@ -128,7 +128,7 @@ def many_phones(house: run.House, names: list[str], numbers: list[str]) -> Itera
     spent = [each * 1000 for phone in phones for each in phone.seconds]
     refused = [each for phone in phones for each in phone.refused]
     cuts = statistics.quantiles(spent, n=20)
-    stored = house.ask(
+    stored = bed.query(
         "SELECT device_call_id, COUNT(*) FROM call_log WHERE device_call_id LIKE 'bench\\_%%\\_1______' "
         "GROUP BY employee_id, device_call_id"
     )
@@ -142,7 +142,7 @@ def many_phones(house: run.House, names: list[str], numbers: list[str]) -> Itera
     yield f"of {len(sent):,} calls", f"lost {len(lost)}, doubled {len(doubled)}"
 
 
-def _second_by_second(phone: Phone, numbers: list[str], began: float, sent: set[str]) -> None:
+def _second_by_second(phone: Telephone, numbers: list[str], began: float, sent: set[str]) -> None:
     for second in range(SECONDS):
         time.sleep(max(0.0, began + second - time.monotonic()))
         first = 1_000_000 + second * LOGS
@@ -153,28 +153,28 @@ def _second_by_second(phone: Phone, numbers: list[str], began: float, sent: set[
             phone.sync(logs)
 
 
-def _million() -> float:
-    """Milliseconds: shared machines are not equally fast at all times."""
+def _reference_milliseconds() -> float:
+    """Milliseconds of a fixed computation, because shared machines are not always equally fast."""
     began = time.perf_counter()
     sum(n * n for n in range(1_000_000))
     return (time.perf_counter() - began) * 1000
 
 
 def measure(options: run.Options) -> int:
-    """Fill, start, measure, write the page; 0, for what fails stands in it."""
+    """Fill, start, measure, and write the page. Always returns 0: failures are on the page."""
     folder, busy = server.scratch(), os.getloadavg()[1]
-    data, _ = server.filled(generate.Sizes.of(options.leads))
-    server.copy_of(data, folder)
+    data, _ = server.filled_data_folder(generate.Sizes.of(options.leads))
+    server.copy_data(data, folder)
     try:
-        with run.standing(data, folder, options, counting=True) as house:
-            names, numbers = employees(house), peers(house)
-            rows = [*long_batch(house, names, numbers), *many_phones(house, names, numbers)]
+        with run.running(data, folder, options, counting=True) as bed:
+            names, numbers = employees(bed), peers(bed)
+            rows = [*long_batch(bed, names, numbers), *many_phones(bed, names, numbers)]
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     head = (
         f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC; {options.leads:,} leads; {os.cpu_count()} cores, shared by "
         f"clients, application and MariaDB; load average of the five minutes before {busy:.1f}; a million "
-        f"squares in Python took {_million():.0f} ms (30 to 55 here, by the neighbours)."
+        f"squares in Python took {_reference_milliseconds():.0f} ms (30 to 55 here, by the neighbours)."
     )
     table = "\n".join(f"| {what} | {figure} |" for what, figure in rows)
     page = f"# Results of `python -m bench --only sync`\n\n{head}\n\n| what | figure |\n|---|---|\n{table}\n"

@@ -1,4 +1,4 @@
-"""The generator of the benchmarks makes whole data at any size."""
+"""The generator of the benchmark data makes consistent data of any size."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from sqlalchemy.orm import Session
 from app import access, models
 from bench import generate
 from tests.servers import Databases
-from tests.test_demo import with_masters
+from tests.test_demo import add_masters
 
 NOW = datetime(2026, 11, 20, 8, 30, tzinfo=UTC)
 SIZES = generate.Sizes.of(800)
 
 
-def made_in(engine: Engine) -> Engine:
-    """The engine with schema, masters and rows."""
+def filled_database(engine: Engine) -> Engine:
+    """Fill the database with schema, masters and rows."""
     Model.metadata.create_all(engine)
     with Session(engine) as session:
-        with_masters(session)
+        add_masters(session)
         session.add(models.AccessVersion(id=1, n=1))
         seller = session.scalars(select(models.Role.id).where(models.Role.name == "Sales User")).one()
         session.add(models.ModulePermission(role_id=seller, module="Leads", verb="read", level="own"))
@@ -35,7 +35,7 @@ def made_in(engine: Engine) -> Engine:
 
 @pytest.fixture(scope="module")
 def on_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    engine = made_in(create_engine(f"sqlite:///{tmp_path_factory.mktemp('bench') / 'crm.sqlite3'}"))
+    engine = filled_database(create_engine(f"sqlite:///{tmp_path_factory.mktemp('bench') / 'crm.sqlite3'}"))
     yield engine
     engine.dispose()
 
@@ -43,7 +43,7 @@ def on_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 @pytest.fixture(scope="module")
 def on_mariadb(mariadb_server: Databases) -> Iterator[Engine]:
     name = mariadb_server.create_database()
-    engine = made_in(create_engine(mariadb_server.url(name)))
+    engine = filled_database(create_engine(mariadb_server.url(name)))
     yield engine
     engine.dispose()
     mariadb_server.drop_database(name)
@@ -59,8 +59,8 @@ def count(engine: Engine, record: object, *where: object) -> int:
         return connection.execute(select(func.count()).select_from(record).where(*where)).scalar() or 0
 
 
-def test_as_many_rows_as_wished(engine):
-    wished = {
+def test_the_numbers_of_rows_follow_the_sizes(engine):
+    expected = {
         models.Lead: SIZES.leads,
         models.Customer: SIZES.customers,
         models.Ticket: SIZES.tickets,
@@ -69,10 +69,10 @@ def test_as_many_rows_as_wished(engine):
         models.Activity: SIZES.activities,
         models.User: SIZES.users,
     }
-    assert {record: count(engine, record) for record in wished} == wished
+    assert {record: count(engine, record) for record in expected} == expected
 
 
-def test_the_salesman_has_a_fortieth_of_the_leads(engine):
+def test_the_sales_user_has_a_fortieth_of_the_leads(engine):
     mine = select(models.User.id).where(models.User.username == generate.SALES).scalar_subquery()
     assert count(engine, models.Lead, models.Lead.assignee_id == mine) == SIZES.leads // generate.SHARE
     others = (models.Lead.owner_id == mine) & (models.Lead.assignee_id != mine)
@@ -80,7 +80,7 @@ def test_the_salesman_has_a_fortieth_of_the_leads(engine):
 
 
 @pytest.mark.parametrize(("name", "leads"), [(generate.SALES, 20), (generate.MANAGER, 800), (generate.SUPPORT, 0)])
-def test_the_law_shows_the_salesman_his_and_the_manager_all(engine, name, leads):
+def test_the_sales_user_sees_their_own_leads_and_the_manager_all(engine, name, leads):
     with Session(engine) as session, access.as_system(session):
         key = session.scalars(select(models.User.id).where(models.User.username == name)).one()
         who = access.load_person(session, key, NOW)
@@ -88,15 +88,15 @@ def test_the_law_shows_the_salesman_his_and_the_manager_all(engine, name, leads)
 
 
 @pytest.mark.parametrize("table", ["leads", "task", "ticket", "call_log", "activity", "assignment", "customer"])
-def test_all_references_lead_somewhere(engine, table):
+def test_all_foreign_keys_are_valid(engine, table):
     child = Model.metadata.tables[table]
     for key in inspect(engine).get_foreign_keys(table):
         column, parent = child.c[key["constrained_columns"][0]], Model.metadata.tables[key["referred_table"]]
-        astray = column.is_not(None) & column.not_in(select(parent.c.id))
-        assert count(engine, child, astray) == 0, column
+        is_invalid = column.is_not(None) & column.not_in(select(parent.c.id))
+        assert count(engine, child, is_invalid) == 0, column
 
 
-def test_numbers_are_unique_and_the_series_stands_at_the_last(engine):
+def test_record_numbers_are_unique_and_the_series_is_at_the_last(engine):
     with engine.connect() as connection:
         numbers = list(connection.scalars(select(models.Lead.__table__.c.number)))
         series = models.NumberSeries.__table__.c
@@ -105,8 +105,8 @@ def test_numbers_are_unique_and_the_series_stands_at_the_last(engine):
     assert max(numbers) == f"CRM-LEAD-2026-{last:05d}"
 
 
-def test_everything_comes_out_the_same_again(tmp_path: Path, on_sqlite: Engine):
-    again = made_in(create_engine(f"sqlite:///{tmp_path / 'again.sqlite3'}"))
+def test_the_data_is_the_same_in_every_run(tmp_path: Path, on_sqlite: Engine):
+    again = filled_database(create_engine(f"sqlite:///{tmp_path / 'again.sqlite3'}"))
     rows = select(models.Lead.__table__).order_by(models.Lead.__table__.c.id)
     with on_sqlite.connect() as one, again.connect() as other:
         assert one.execute(rows).all() == other.execute(rows).all()

@@ -95,7 +95,7 @@ class Office:
         return tuple(sorted(self.exceptions))
 
     def windows(self, day: date) -> tuple[Window, ...]:
-        """When it is open on a local date, by the wall clock; empty if closed. Not for an office that is always open."""
+        """When it is open on a local date, by the wall clock; empty if closed. Not for an always open office."""
         found = self.exceptions.get(day)
         return self.week[day.weekday()] if found is None else found
 

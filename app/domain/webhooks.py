@@ -36,7 +36,7 @@ _BIG = BigInteger().with_variant(Integer, "sqlite")
 
 
 def all_events() -> tuple[str, ...]:
-    """What a webhook can be told of: "lead.created" and so on."""
+    """All events of webhooks, e.g. lead.created; add-ons may have added some."""
     return tuple(f"{kind}.{event}" for kind, events in change_events.EVENTS.items() for event in events)
 
 

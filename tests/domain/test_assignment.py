@@ -1,4 +1,4 @@
-"""Assignment: who has what, since when, why; requests, and races on a real server."""
+"""Assignments: assigning, several assignees, round-robin history, and concurrency on a real server."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from tests.app_fixtures import World
 from tests.makers import DAY, HOUR, NOW, lead, ticket, user
 
 
-def told(session: Session) -> set[tuple[int, str]]:
+def notices_of(session: Session) -> set[tuple[int, str]]:
     return {(row.user_id, row.kind) for row in session.scalars(select(Notification))}
 
 
-def test_handing_on_ends_one_stretch_and_begins_another(office: Session) -> None:
+def test_reassigning_ends_one_assignment_and_opens_another(office: Session) -> None:
     ana, ben, mia = (user(office, name) for name in ("ana", "ben", "mia"))
     about = lead(office)
     assignment.assign(office, about, assignment.NewAssignee(ana.id, "direct"), Stamp(mia.id, NOW))
@@ -39,18 +39,18 @@ def test_handing_on_ends_one_stretch_and_begins_another(office: Session) -> None
         (ana.id, NOW, NOW + HOUR),
         (ben.id, NOW + HOUR, None),
     ]
-    assert told(office) == {(ana.id, "assigned"), (ana.id, "unassigned"), (ben.id, "assigned")}
+    assert notices_of(office) == {(ana.id, "assigned"), (ana.id, "unassigned"), (ben.id, "assigned")}
     assert about.assignee_id == ben.id and [r.user_id for r in assignment.history(office, about)] == [ben.id, ana.id]
 
 
-def test_giving_it_to_who_has_it_is_nothing(office: Session) -> None:
+def test_assigning_the_current_assignee_changes_nothing(office: Session) -> None:
     ana = user(office, "ana")
     about = lead(office, ana)
     assignment.assign(office, about, assignment.NewAssignee(ana.id, "direct"), Stamp(None, NOW))
-    assert not office.scalars(select(Activity)).all() and not told(office)
+    assert not office.scalars(select(Activity)).all() and not notices_of(office)
 
 
-def test_nothing_is_given_to_the_absent_or_unknown(office: Session) -> None:
+def test_absent_and_unknown_users_are_refused(office: Session) -> None:
     gone = user(office, "gone", active=False)
     with pytest.raises(RuleBroken, match="deactivated"):
         assignment.refuse_absent(office, gone.id, NOW)
@@ -58,38 +58,38 @@ def test_nothing_is_given_to_the_absent_or_unknown(office: Session) -> None:
         assignment.refuse_absent(office, 999, NOW)
 
 
-# --- several people on one ticket
+# --- Several assignees of one ticket
 
 
-def having(session: Session, about: Any) -> list[int]:
+def assignees_of(session: Session, about: Any) -> list[int]:
     session.flush()
     return assignment.current_assignees(session, about)
 
 
-def test_a_colleague_helps_beside_the_current_one(office: Session) -> None:
+def test_a_second_assignee_joins_the_current_one(office: Session) -> None:
     cleo, dev, sam = (user(office, name) for name in ("cleo", "dev", "sam"))
     about = ticket(office)
     assignment.assign(office, about, assignment.NewAssignee(cleo.id, "direct"), Stamp(sam.id, NOW))
     assert assignment.add_assignee(office, about, dev.id, Stamp(sam.id, NOW + HOUR))
-    assert (about.assignee_id, having(office, about)) == (cleo.id, [cleo.id, dev.id])
-    assert told(office) == {(cleo.id, "assigned"), (dev.id, "assigned")}
+    assert (about.assignee_id, assignees_of(office, about)) == (cleo.id, [cleo.id, dev.id])
+    assert notices_of(office) == {(cleo.id, "assigned"), (dev.id, "assigned")}
     assert not assignment.add_assignee(office, about, dev.id, Stamp(sam.id, NOW + DAY))
     assert len(office.scalars(select(Activity)).all()) == 2
 
 
-def test_who_helped_and_gets_it_has_one_stretch_at_a_time(office: Session) -> None:
+def test_an_additional_assignee_who_becomes_current_has_one_open_assignment(office: Session) -> None:
     cleo, dev = user(office, "cleo"), user(office, "dev")
     about = ticket(office)
     assignment.assign(office, about, assignment.NewAssignee(cleo.id, "direct"), Stamp(None, NOW))
     assignment.add_assignee(office, about, dev.id, Stamp(None, NOW))
     assignment.assign(office, about, assignment.NewAssignee(dev.id, "direct"), Stamp(None, NOW + HOUR))
-    assert having(office, about) == [dev.id]
+    assert assignees_of(office, about) == [dev.id]
     rows = office.scalars(select(Assignment).where(Assignment.user_id == dev.id).order_by(Assignment.id)).all()
     office.expire_all()
     assert [(row.ended_on, row.open_key is None) for row in rows] == [(NOW + HOUR, True), (None, False)]
 
 
-def test_the_database_knows_one_open_stretch_of_a_person(office: Session) -> None:
+def test_the_database_allows_one_open_assignment_per_user(office: Session) -> None:
     about, ana = lead(office), user(office, "ana")
     assignment.assign(office, about, assignment.NewAssignee(ana.id, "direct"), Stamp(None, NOW))
     office.commit()
@@ -101,19 +101,19 @@ def test_the_database_knows_one_open_stretch_of_a_person(office: Session) -> Non
     office.rollback()
 
 
-def test_after_the_current_one_comes_who_has_had_it_longest(office: Session) -> None:
+def test_the_longest_assigned_present_user_succeeds_the_current_one(office: Session) -> None:
     cleo, dev, eve = (user(office, name) for name in ("cleo", "dev", "eve"))
     about = ticket(office, cleo)
     for one in (dev, eve):
         assignment.add_assignee(office, about, one.id, Stamp(None, NOW))
-    dev.available = False  # who is not at work comes after who is
+    dev.available = False  # absent users come last
     assert assignment.remove_assignee(office, about, cleo.id, Stamp(None, NOW + HOUR)) == eve.id == about.assignee_id
-    assert (cleo.id, "unassigned") in told(office)
+    assert (cleo.id, "unassigned") in notices_of(office)
     assert assignment.remove_assignee(office, about, eve.id, Stamp(None, NOW + DAY)) == dev.id
-    assert having(office, about) == [dev.id]
+    assert assignees_of(office, about) == [dev.id]
 
 
-def test_the_only_one_is_not_released(office: Session) -> None:
+def test_the_only_assignee_cannot_be_removed(office: Session) -> None:
     cleo, dev = user(office, "cleo"), user(office, "dev")
     about = ticket(office, cleo)
     with pytest.raises(RuleBroken, match="No one else is assigned"):
@@ -128,16 +128,16 @@ def test_a_lead_has_one_assignee(office: Session) -> None:
         assignment.add_assignee(office, lead(office, user(office, "ana")), user(office, "ben").id, Stamp(None, NOW))
 
 
-def test_who_helps_where_nobody_has_it_has_it(office: Session) -> None:
+def test_the_first_assignee_added_becomes_the_current_one(office: Session) -> None:
     about, cleo = ticket(office), user(office, "cleo")
     assignment.add_assignee(office, about, cleo.id, Stamp(None, NOW))
-    assert (about.assignee_id, having(office, about)) == (cleo.id, [cleo.id])
+    assert (about.assignee_id, assignees_of(office, about)) == (cleo.id, [cleo.id])
 
 
-# --- turns that were had
+# --- Round-robin history
 
 
-def test_turns_are_counted_for_whose_turn_it_was(office: Session) -> None:
+def test_turns_count_for_the_user_whose_turn_it_was(office: Session) -> None:
     ben = user(office, "ben")
     ana = user(office, "ana", "Sales User", leave_from=NOW - DAY, delegate_id=ben.id)
     for n in range(3):
@@ -151,7 +151,7 @@ def test_turns_are_counted_for_whose_turn_it_was(office: Session) -> None:
     assert [row.stead_of_id for row in assignment.latest_turns(office, "Sales User", 2)] == [ana.id] * 2
 
 
-def test_the_refusal_says_until_when_and_who_stands_in(office: Session) -> None:
+def test_the_refusal_names_the_end_of_the_absence_and_the_substitute(office: Session) -> None:
     ben = user(office, "ben")
     ana = user(office, "ana", leave_from=NOW - DAY, leave_to=NOW + DAY, delegate_id=ben.id)
     session_context(office).zone = ZoneInfo("Asia/Kolkata")
@@ -161,18 +161,18 @@ def test_the_refusal_says_until_when_and_who_stands_in(office: Session) -> None:
     assert refused.value.message == sentence
 
 
-# --- races
+# --- Concurrency
 
 
-def at_once(world: World, jobs: list[Callable[[Session], Any]]) -> list[Any]:
-    """Run every job in a transaction and thread of its own, all starting together; answers or errors, in order."""
+def run_in_parallel(world: World, jobs: list[Callable[[Session], Any]]) -> list[Any]:
+    """Run every job in its own thread and transaction, all starting together. Returns results or errors in order."""
     start, results = threading.Barrier(len(jobs)), [None] * len(jobs)
 
     def work(place: int) -> None:
         with world.new_session() as session:
             session.connection()  # connecting takes longer than the race
             start.wait(30)
-            results[place] = outcome(session, jobs[place])
+            results[place] = result_of(session, jobs[place])
 
     threads = [threading.Thread(target=work, args=(place,)) for place in range(len(jobs))]
     for thread in threads:
@@ -182,7 +182,7 @@ def at_once(world: World, jobs: list[Callable[[Session], Any]]) -> list[Any]:
     return results
 
 
-def outcome(session: Session, job: Callable[[Session], Any]) -> Any:
+def result_of(session: Session, job: Callable[[Session], Any]) -> Any:
     try:
         answer = job(session)
         session.commit()
@@ -195,28 +195,30 @@ def outcome(session: Session, job: Callable[[Session], Any]) -> Any:
 def test_parallel_turns_spread_evenly(maria: World) -> None:
     people = [maria.people["ana"].id, maria.people["ben"].id]
     people += [maria.make.user(f"s{n}", "Sales User").id for n in range(5)]
-    # Fewer at once than the pool is wide; the first turns of all come at once, too
+    # Fewer at once than the pool has connections; the very first turns are concurrent too.
     done = [
-        one for _ in range(2) for one in at_once(maria, [lambda s: team.take_turn(s, "Sales User", NOW).user_id] * 25)
+        one
+        for _ in range(2)
+        for one in run_in_parallel(maria, [lambda s: team.take_turn(s, "Sales User", NOW).user_id] * 25)
     ]
     assert not [one for one in done if isinstance(one, Exception)]
     counts = collections.Counter(done)
     assert set(counts) == set(people) and max(counts.values()) - min(counts.values()) <= 1
 
 
-def test_no_save_of_many_is_lost_silently(maria: World) -> None:
+def test_no_concurrent_save_is_lost_silently(maria: World) -> None:
     row = maria.make.lead("ana")
 
     def save(n: int) -> Callable[[Session], Any]:
         def job(session: Session) -> int:
-            held = session.get_one(Lead, row.id)
-            refuse_stale(held, held.version)
-            leads.change(session, held, {"description": f"save {n}"}, ChangeContext(None, NOW))
+            record = session.get_one(Lead, row.id)
+            refuse_stale(record, record.version)
+            leads.change(session, record, {"description": f"save {n}"}, ChangeContext(None, NOW))
             return n
 
         return job
 
-    results = [one for turn in (0, 20) for one in at_once(maria, [save(turn + n) for n in range(20)])]
+    results = [one for turn in (0, 20) for one in run_in_parallel(maria, [save(turn + n) for n in range(20)])]
     saved = [one for one in results if isinstance(one, int)]
     assert saved and len(saved) == maria.fresh(row).version - row.version
     lines = maria.rows(select(Activity).where(Activity.lead_id == row.id, Activity.kind == "field_change"))
@@ -224,7 +226,7 @@ def test_no_save_of_many_is_lost_silently(maria: World) -> None:
     assert all(isinstance(one, StaleDataError | Conflict | OperationalError | int) for one in results)
 
 
-def test_stale_saves_over_rest_are_all_answered(maria: World) -> None:
+def test_stale_saves_over_rest_all_get_a_response(maria: World) -> None:
     row = maria.make.lead("ana")
     doors, codes = [maria.door("ana") for _ in range(20)], []
 
@@ -242,18 +244,18 @@ def test_stale_saves_over_rest_are_all_answered(maria: World) -> None:
     assert maria.fresh(row).version == row.version + 1
 
 
-def test_of_many_who_add_one_colleague_one_does(maria: World) -> None:
+def test_a_user_added_concurrently_is_added_once(maria: World) -> None:
     about, dev = maria.make.ticket("cleo"), maria.make.user("dev", "Support User")
 
     def join(session: Session) -> bool:
         return assignment.add_assignee(session, session.get_one(Ticket, about.id), dev.id, Stamp(None, NOW))
 
-    results = at_once(maria, [join] * 8)
+    results = run_in_parallel(maria, [join] * 8)
     assert sorted(results) == [False] * 7 + [True]
     assert maria.count(Assignment, Assignment.user_id == dev.id, Assignment.ended_on.is_(None)) == 1
 
 
-def test_giving_and_releasing_at_once_leaves_one_current_of_the_present(maria: World) -> None:
+def test_concurrent_assigning_and_removing_leaves_one_current_assignee(maria: World) -> None:
     about = maria.make.ticket("cleo")
     others = [maria.make.user(f"s{n}", "Support User").id for n in range(4)]
     for key in others:
@@ -271,7 +273,7 @@ def test_giving_and_releasing_at_once_leaves_one_current_of_the_present(maria: W
 
         return job
 
-    results = at_once(maria, [change(n) for n in range(12)])
+    results = run_in_parallel(maria, [change(n) for n in range(12)])
     kinds = (bool, int, NotFound, RuleBroken, StaleDataError, OperationalError)
     assert all(isinstance(one, kinds) for one in results) and any(isinstance(one, int) for one in results)
     rows = maria.rows(select(Assignment.user_id).where(Assignment.ticket_id == about.id, Assignment.ended_on.is_(None)))

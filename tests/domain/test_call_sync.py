@@ -1,4 +1,4 @@
-"""Telephones send their calls again and again: nothing is lost, nothing stands twice."""
+"""Telephones send their calls again and again: none is lost, and none is stored twice."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ NAMES = (
     "native_duration",
     "native_call_type",
 )
-#: All that JSON can say, and what telephones make of it: halves of signs, no numbers, endless ones.
+#: Everything JSON can contain, with what telephones send: surrogate halves, NaN and infinity.
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=50),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
@@ -52,8 +52,8 @@ ANYTHING = st.recursive(
 
 
 def call(number: int = 1, **values: Any) -> dict[str, Any]:
-    """An answered incoming call as the telephone tells it."""
-    known = {
+    """An answered incoming call as a telephone sends it."""
+    defaults = {
         "from": f"+9198200{number:05d}",
         "to": "9820099999",
         "type": "Incoming",
@@ -62,14 +62,14 @@ def call(number: int = 1, **values: Any) -> dict[str, Any]:
         "start_time": START,
         "device_call_id": f"device_{number}",
     }
-    return known | values
+    return defaults | values
 
 
 def telephone(user: Any, own: str = "+919820099999") -> Telephone:
     return Telephone(user.id, INDIA, frozenset({own}), "EshinApp/1.0")
 
 
-def told(results: list[CallResult]) -> list[str]:
+def statuses_of(results: list[CallResult]) -> list[str]:
     return [result.status for result in results]
 
 
@@ -77,7 +77,7 @@ def told(results: list[CallResult]) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("said", "direction", "status", "seconds"),
+    ("sent", "direction", "status", "seconds"),
     [
         ({}, "Incoming", "Completed", 42),
         ({"duration": 0}, "Incoming", "Missed Call", 0),
@@ -93,18 +93,18 @@ def told(results: list[CallResult]) -> list[str]:
         ({"type": "Incoming", "from": "09820099999", "to": "9820011111"}, "Outgoing", "Completed", 42),
     ],
 )
-def test_what_the_telephone_says_becomes_our_words(said, direction, status, seconds):
-    heard = parse_call(0, call(**said), Telephone(1, INDIA, frozenset({"+919820099999"})), NOW)
-    assert (heard.direction, heard.status, heard.duration_seconds) == (direction, status, seconds)
+def test_direction_and_status_are_parsed(sent, direction, status, seconds):
+    parsed = parse_call(0, call(**sent), Telephone(1, INDIA, frozenset({"+919820099999"})), NOW)
+    assert (parsed.direction, parsed.status, parsed.duration_seconds) == (direction, status, seconds)
 
 
-def test_what_it_said_of_an_unanswered_call_is_kept():
-    heard = parse_call(0, call(type="Missed", duration=12, native_duration=12), Telephone(1, INDIA), NOW)
-    assert (heard.native["duration"], heard.native["type"], heard.native["start_time"]) == (12, "Missed", START)
+def test_native_values_of_an_unanswered_call_are_kept():
+    parsed = parse_call(0, call(type="Missed", duration=12, native_duration=12), Telephone(1, INDIA), NOW)
+    assert (parsed.native["duration"], parsed.native["type"], parsed.native["start_time"]) == (12, "Missed", START)
 
 
 @pytest.mark.parametrize(
-    ("wrong", "code"),
+    ("values", "code"),
     [
         ({"from": ""}, "missing_field"),
         ({"to": None}, "missing_field"),
@@ -125,21 +125,21 @@ def test_what_it_said_of_an_unanswered_call_is_kept():
         ({"device_call_id": "x" * 121}, "too_long"),
     ],
 )
-def test_a_record_that_can_never_be_right_says_why(wrong, code):
-    with pytest.raises(UnreadableCall) as said:
-        parse_call(0, call(**wrong), Telephone(1, INDIA), NOW)
-    assert said.value.code == code
+def test_an_unreadable_record_has_an_error_code(values, code):
+    with pytest.raises(UnreadableCall) as error:
+        parse_call(0, call(**values), Telephone(1, INDIA), NOW)
+    assert error.value.code == code
 
 
-def test_the_telephones_clock_hangs_where_its_owner_is():
-    heard = parse_call(0, call(), Telephone(1, ZoneInfo("America/New_York")), NOW + timedelta(days=1))
-    assert heard.started_on == datetime(2026, 11, 23, 14, 30, tzinfo=UTC)
-    assert heard.native["zone"] == "America/New_York"
+def test_times_without_a_zone_are_in_the_telephones_zone():
+    parsed = parse_call(0, call(), Telephone(1, ZoneInfo("America/New_York")), NOW + timedelta(days=1))
+    assert parsed.started_on == datetime(2026, 11, 23, 14, 30, tzinfo=UTC)
+    assert parsed.native["zone"] == "America/New_York"
 
 
-def test_half_a_sign_in_a_name_loses_no_call():
-    heard = parse_call(0, call(contact_name="Ravi \ud83d\x00"), Telephone(1, INDIA), NOW)
-    assert heard.native["contact_name"] == "Ravi ?"
+def test_a_broken_character_in_a_name_loses_no_call():
+    parsed = parse_call(0, call(contact_name="Ravi \ud83d\x00"), Telephone(1, INDIA), NOW)
+    assert parsed.native["contact_name"] == "Ravi ?"
 
 
 # --- A batch
@@ -160,95 +160,95 @@ def ana(people: dict[str, Any]) -> Any:
     return people["ana"]
 
 
-def test_the_same_batch_again_is_harmless(session, ana):
+def test_a_repeated_batch_changes_nothing(session, ana):
     batch = [call(n) for n in range(5)]
     first, second = (sync(session, telephone(ana), batch, NOW) for _ in range(2))
-    assert told(first) == ["created"] * 5
-    assert told(second) == ["duplicate"] * 5
+    assert statuses_of(first) == ["created"] * 5
+    assert statuses_of(second) == ["duplicate"] * 5
     assert [r.call_id for r in first] == [r.call_id for r in second]
     assert session.scalar(select(func.count(CallLog.id))) == 5
 
 
-def test_both_applications_ids_meet(session, ana):
+def test_ids_of_both_apps_are_matched(session, ana):
     sync(session, telephone(ana), [call(1)], NOW)
     other = sync(session, telephone(ana), [call(1, device_call_id="device_1_in_42")], NOW)
-    assert told(other) == ["duplicate"]
+    assert statuses_of(other) == ["duplicate"]
     assert session.scalars(select(CallLog.device_call_id)).all() == ["device_1"]
 
 
-def test_a_call_that_went_on_grows_and_never_shrinks(session, ana):
+def test_a_call_in_progress_gets_longer_and_never_shorter(session, ana):
     for seconds, status in ((0, "created"), (30, "updated"), (95, "updated"), (30, "duplicate"), (95, "duplicate")):
-        assert told(sync(session, telephone(ana), [call(1, duration=seconds)], NOW)) == [status]
-    grown = session.scalars(select(CallLog)).one()
-    assert (grown.duration_seconds, grown.status) == (95, "Completed")
+        assert statuses_of(sync(session, telephone(ana), [call(1, duration=seconds)], NOW)) == [status]
+    stored = session.scalars(select(CallLog)).one()
+    assert (stored.duration_seconds, stored.status) == (95, "Completed")
 
 
 def test_the_same_call_twice_in_one_batch_is_one(session, ana):
     batch = [call(1, duration=5), call(1, duration=9), call(1, device_call_id="else", duration=9)]
     results = sync(session, telephone(ana), batch, NOW)
-    assert told(results) == ["created", "updated", "duplicate"]
+    assert statuses_of(results) == ["created", "updated", "duplicate"]
     assert len({result.call_id for result in results}) == 1
     assert session.scalars(select(CallLog.duration_seconds)).all() == [9]
 
 
 def test_the_same_id_of_another_employee_is_another_call(session, ana, people):
     for user in (ana, people["ben"]):
-        assert told(sync(session, telephone(user), [call(1)], NOW)) == ["created"]
+        assert statuses_of(sync(session, telephone(user), [call(1)], NOW)) == ["created"]
 
 
-def test_a_wrong_record_in_the_middle_stops_nobody(session, ana):
+def test_an_unreadable_record_does_not_stop_the_others(session, ana):
     results = sync(session, telephone(ana), [call(1), call(2, start_time="never"), "no", call(3)], NOW)
-    assert told(results) == ["created", "error", "error", "created"]
+    assert statuses_of(results) == ["created", "error", "error", "created"]
     assert [result.code for result in results] == [None, "bad_time", "not_a_record", None]
     assert session.scalar(select(func.count(QuarantinedCall.id))) == 2
 
 
-def test_a_wrong_record_that_comes_each_minute_is_counted(session, ana):
+def test_a_repeated_unreadable_record_is_counted(session, ana):
     for _ in range(3):
         sync(session, telephone(ana), [call(2, start_time="never")], NOW)
     kept = session.scalars(select(QuarantinedCall)).one()
     assert (kept.times, kept.code, kept.raw["start_time"]) == (3, "bad_time", "never")
 
 
-def test_the_telephone_is_remembered(session, ana):
+def test_the_sync_of_the_telephone_is_recorded(session, ana):
     sync(session, telephone(ana), [call(1), call(1), call(2, to="")], NOW)
-    held = session.scalars(select(PhoneSync)).one()
-    assert (held.created, held.duplicates, held.refused, held.synced_on) == (1, 1, 1, NOW)
-    assert held.agent == "EshinApp/1.0"
+    phone_sync = session.scalars(select(PhoneSync)).one()
+    assert (phone_sync.created, phone_sync.duplicates, phone_sync.refused, phone_sync.synced_on) == (1, 1, 1, NOW)
+    assert phone_sync.agent == "EshinApp/1.0"
 
 
-# --- To whom a call belongs
+# --- Matching
 
 
-def known(session: Session, ana: Any) -> Any:
-    """A lead with the number of call(1), made before it."""
+def lead_of_caller(session: Session, ana: Any) -> Any:
+    """A lead with the number of call(1), created before the call."""
     return makers.lead(session, ana, mobile="98200 00001", mobile_e164="+919820000001", at=NOW - timedelta(days=3))
 
 
-def test_a_call_stands_on_the_open_lead_of_its_number(session, ana):
-    lead = known(session, ana)
+def test_a_call_belongs_to_the_open_lead_of_its_number(session, ana):
+    lead = lead_of_caller(session, ana)
     sync(session, telephone(ana), [call(1)], NOW)
     assert session.scalars(select(CallLog.lead_id)).one() == lead.id
     line = session.scalars(select(Activity).where(Activity.kind == "call")).one()
     assert (line.lead_id, line.payload["seconds"], line.at) == (lead.id, 42, datetime(2026, 11, 23, 4, tzinfo=UTC))
 
 
-def test_a_call_from_before_the_lead_is_not_the_leads(session, ana):
-    known(session, ana)
+def test_a_call_from_before_the_lead_is_not_matched(session, ana):
+    lead_of_caller(session, ana)
     sync(session, telephone(ana), [call(1, start_time="2026-11-01 09:00:00")], NOW)
     assert session.scalars(select(CallLog.lead_id)).all() == [None]
 
 
-def test_whoever_answers_for_the_lead_hears_of_a_missed_call(session, ana, people):
-    lead = known(session, ana)
+def test_a_missed_call_notifies_the_responsible_user_once(session, ana, people):
+    lead = lead_of_caller(session, ana)
     for _ in range(2):
         sync(session, telephone(people["ben"]), [call(1, duration=0, to="9820011111")], NOW)
-    rung = session.scalars(select(Notification).where(Notification.kind == "missed_call")).one()
-    assert (rung.user_id, rung.lead_id) == (ana.id, lead.id)
+    notification = session.scalars(select(Notification).where(Notification.kind == "missed_call")).one()
+    assert (notification.user_id, notification.lead_id) == (ana.id, lead.id)
 
 
 def test_a_thousand_calls_cost_a_dozen_statements(session, ana):
-    known(session, ana)
+    lead_of_caller(session, ana)
     session.commit()
     counted: list[str] = []
     token = STATEMENTS.set(counted)
@@ -257,22 +257,22 @@ def test_a_thousand_calls_cost_a_dozen_statements(session, ana):
     assert len(counted) <= 12, counted
 
 
-def test_a_gap_between_two_batches_of_the_newest_fifty_is_noticed(session, ana):
+def test_a_gap_between_two_batches_of_the_newest_fifty_is_recorded(session, ana):
     minute = lambda n: f"2026-11-23 {8 + n // 60:02d}:{n % 60:02d}:00"  # noqa: E731
     sync(session, telephone(ana), [call(n, start_time=minute(n)) for n in range(50)], NOW)
     sync(session, telephone(ana), [call(n, start_time=minute(n)) for n in range(60, 110)], NOW)
-    held = session.scalars(select(PhoneSync)).one()
-    assert (held.gap_from, held.gap_to) == (
+    phone_sync = session.scalars(select(PhoneSync)).one()
+    assert (phone_sync.gap_from, phone_sync.gap_to) == (
         datetime(2026, 11, 23, 3, 19, tzinfo=UTC),
         datetime(2026, 11, 23, 3, 30, tzinfo=UTC),
     )
 
 
-# --- Whatever the telephones make of it: the same rows in the end
+# --- The same rows whatever the order
 
 
-def _as_told(number: int, app: str, seconds: int, type_: str) -> dict[str, Any]:
-    """One of six calls, as one of the two applications tells it at some moment: its id has the length in it."""
+def _sent_record(number: int, app: str, seconds: int, type_: str) -> dict[str, Any]:
+    """One of six calls, as one of the two apps sends it at some moment; the id of the new one contains the length."""
     other = "Private" if number == 5 and app == "old" else "Unknown" if number == 5 else f"+9198200{number:05d}"
     minute = f"2026-11-23 09:{number:02d}:00"
     return call(
@@ -286,8 +286,8 @@ def _as_told(number: int, app: str, seconds: int, type_: str) -> dict[str, Any]:
     )
 
 
-TOLD = st.builds(
-    _as_told,
+SENT_RECORDS = st.builds(
+    _sent_record,
     st.integers(0, 5),
     st.sampled_from(["old", "new"]),
     st.sampled_from([0, 5, 42, 600]),
@@ -297,18 +297,18 @@ CUTS = st.lists(st.integers(1, 6), max_size=12)
 
 
 def batches(records: list[Any], cuts: list[int]) -> list[list[Any]]:
-    """The records cut into batches of these sizes; what is left over is one more."""
+    """The records in batches of these sizes; the rest is one more batch."""
     made, rest = [], records
     for size in cuts:
         made, rest = [*made, rest[:size]], rest[size:]
     return [batch for batch in [*made, rest] if batch]
 
 
-def stored_after(session: Session, ana: Any, told_: list[list[Any]]) -> list[Any]:
-    """What stands of the calls after these batches; the longest talk stands at each moment."""
+def stored_after(session: Session, ana: Any, sent_batches: list[list[Any]]) -> list[Any]:
+    """The stored calls after these batches. After each batch, no call is shorter than before."""
     session.execute(delete(CallLog))
     longest: dict[str, int] = {}
-    for batch in told_:
+    for batch in sent_batches:
         results = sync(session, telephone(ana, "+911111111111"), batch, NOW)
         assert [result.index for result in results] == list(range(len(batch)))
         assert all(result.call_id is not None for result in results)
@@ -327,8 +327,8 @@ def stored_after(session: Session, ana: Any, told_: list[list[Any]]) -> list[Any
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(TOLD, min_size=1, max_size=12), CUTS, CUTS, st.randoms(use_true_random=False))
-def test_any_order_repetition_and_division_ends_in_the_same_rows(session, ana, records, cuts, others, chance):
+@given(st.lists(SENT_RECORDS, min_size=1, max_size=12), CUTS, CUTS, st.randoms(use_true_random=False))
+def test_order_repetition_and_batch_size_do_not_change_the_rows(session, ana, records, cuts, others, chance):
     shuffled = records + chance.sample(records, len(records) // 2)
     chance.shuffle(shuffled)
     once = stored_after(session, ana, [records])
@@ -344,15 +344,15 @@ def test_any_order_repetition_and_division_ends_in_the_same_rows(session, ana, r
         max_size=6,
     )
 )
-def test_whatever_is_sent_each_record_has_its_answer(session, ana, records):
+def test_every_record_gets_a_result_whatever_is_sent(session, ana, records):
     results = sync(session, telephone(ana), records, NOW)
     assert [result.index for result in results] == list(range(len(records)))
     assert all((result.call_id is None) == (result.status == "error") for result in results)
     orjson.dumps([result.device_call_id for result in results])
 
 
-def test_the_indexes_that_matching_insists_on_are_there() -> None:
-    for way in (
+def test_the_indexes_that_matching_forces_exist() -> None:
+    for column in (
         Lead.mobile_e164,
         Lead.alternative_e164,
         Lead.customer_id,
@@ -360,6 +360,6 @@ def test_the_indexes_that_matching_insists_on_are_there() -> None:
         Customer.mobile_e164,
         Customer.alternative_e164,
     ):
-        asked = str(call_matching._by_index(select(way), way, {"1"}).compile(dialect=mysql.dialect()))
-        named = asked.partition("FORCE INDEX (")[2].partition(")")[0]
-        assert named in {index.name for index in way.class_.__table__.indexes}
+        sql = str(call_matching._by_index(select(column), column, {"1"}).compile(dialect=mysql.dialect()))
+        index_name = sql.partition("FORCE INDEX (")[2].partition(")")[0]
+        assert index_name in {index.name for index in column.class_.__table__.indexes}

@@ -1,4 +1,4 @@
-"""What happened to a record is told once, by the narrowest name that somebody wants to hear."""
+"""Change events: each receiver gets the most specific event it wants, once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ EVERYTHING = ("created", "changed", "status", "assigned", "deleted")
 
 
 @pytest.mark.parametrize(
-    ("happened", "wanted", "told"),
+    ("events", "wanted", "expected"),
     [
         ({"created"}, EVERYTHING, ("created",)),
         ({"created", "assigned", "status", "changed"}, EVERYTHING, ("created",)),
@@ -26,8 +26,8 @@ EVERYTHING = ("created", "changed", "status", "assigned", "deleted")
         ({"created", "deleted"}, EVERYTHING, ()),
     ],
 )
-def test_what_is_told_of_a_save(happened: set[str], wanted: tuple[str, ...], told: tuple[str, ...]) -> None:
-    assert ChangeEvent(frozenset(happened)).events_for(wanted) == told
+def test_the_events_sent_to_a_receiver(events: set[str], wanted: tuple[str, ...], expected: tuple[str, ...]) -> None:
+    assert ChangeEvent(frozenset(events)).events_for(wanted) == expected
 
 
 @pytest.mark.parametrize(
@@ -43,5 +43,5 @@ def test_what_is_told_of_a_save(happened: set[str], wanted: tuple[str, ...], tol
         ("call_log", ["status"], {"changed"}),
     ],
 )
-def test_which_columns_are_news(kind: str, columns: list[str], events: set[str]) -> None:
+def test_the_events_of_changed_columns(kind: str, columns: list[str], events: set[str]) -> None:
     assert events_of_columns(kind, columns) == events and events <= set(EVENTS[kind])

@@ -1,4 +1,4 @@
-"""Leads that join a customer lose nothing that was typed; client ids are noted, corrected, and never two people's."""
+"""Linking leads to customers loses no entered data; client ids are set, corrected and unique."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from app.domain.base import AlreadyExists, RuleBroken
 from app.domain.change_context import ChangeContext
 from app.lib.vault import Vault
 from app.models import Activity, CustomerAccount, Lead
-from tests.domain.test_leads import move, status, take
+from tests.domain.test_leads import change_status, create_lead, status_id
 from tests.makers import NOW
 
 
-def known(session: Session, vault: Vault, **more: Any) -> Any:
+def make_customer(session: Session, vault: Vault, **more: Any) -> Any:
     return customers.create(
         session, {"first_name": "Asha", "mobile": "9820012345", **more}, ChangeContext(None, NOW, vault=vault)
     )
 
 
-def lines(session: Session, about: Any, kind: str) -> list[Any]:
+def logged_changes(session: Session, about: Any, kind: str) -> list[Any]:
     column = Activity.lead_id if isinstance(about, Lead) else Activity.customer_id
     found = session.scalars(select(Activity.payload).where(column == about.id, Activity.kind == kind))
     return [each["changes"] for each in found]
@@ -33,48 +33,48 @@ def change(session: Session, lead: Lead, **values: Any) -> None:
     leads.change(session, lead, values, ChangeContext(None, NOW))
 
 
-def test_a_customer_without_a_pan_gets_the_leads(office: Session, vault: Vault) -> None:
-    asha = known(office, vault)
-    take(office, vault=vault, pan="ABCDE1234F", aadhaar="2341 2341 2346")
+def test_a_customer_without_a_pan_gets_the_one_of_the_lead(office: Session, vault: Vault) -> None:
+    asha = make_customer(office, vault)
+    create_lead(office, vault=vault, pan="ABCDE1234F", aadhaar="2341 2341 2346")
     assert vault.open(asha.pan_sealed) == "ABCDE1234F" and asha.aadhaar_blind == vault.blind("234123412346", "aadhaar")
-    assert lines(office, asha, "field_change") == [[["pan", None, None], ["aadhaar", None, None]]]
+    assert logged_changes(office, asha, "field_change") == [[["pan", None, None], ["aadhaar", None, None]]]
 
 
-@pytest.mark.parametrize("typed", ["ABCDE1234F", "XYZDE1234F"])
-def test_a_customers_pan_stays_and_nobody_finds_out_by_trying(office: Session, vault: Vault, typed: str) -> None:
-    asha = known(office, vault, pan="ABCDE1234F")
-    lead = take(office, vault=vault, first_name="Asha", last_name=None, pan=typed)
+@pytest.mark.parametrize("entered", ["ABCDE1234F", "XYZDE1234F"])
+def test_a_customers_pan_stays_and_cannot_be_guessed(office: Session, vault: Vault, entered: str) -> None:
+    asha = make_customer(office, vault, pan="ABCDE1234F")
+    lead = create_lead(office, vault=vault, first_name="Asha", last_name=None, pan=entered)
     assert vault.open(asha.pan_sealed) == "ABCDE1234F"
-    assert lines(office, lead, "proposal") == [[["pan", None, None]]]
+    assert logged_changes(office, lead, "proposal") == [[["pan", None, None]]]
 
 
-def test_what_differs_is_told_when_the_customer_is_found_late(office: Session, vault: Vault) -> None:
-    lead = take(office, vault=vault, email="new@x.in")
-    known(office, vault, email="old@x.in")
-    move(office, lead, "opened", client_id="C1")
-    assert ["email", "old@x.in", "new@x.in"] in lines(office, lead, "proposal")[0]
+def test_differences_are_proposed_when_the_customer_is_found_late(office: Session, vault: Vault) -> None:
+    lead = create_lead(office, vault=vault, email="new@x.in")
+    make_customer(office, vault, email="old@x.in")
+    change_status(office, lead, "opened", client_id="C1")
+    assert ["email", "old@x.in", "new@x.in"] in logged_changes(office, lead, "proposal")[0]
 
 
-# --- client ids
+# --- Client ids
 
 
-def test_a_client_id_is_noted_before_its_status(office: Session) -> None:
-    lead = take(office)
+def test_a_client_id_can_be_set_before_its_status(office: Session) -> None:
+    lead = create_lead(office)
     change(office, lead, client_id=" ab1 ")
-    assert lead.client_id == "AB1" and lines(office, lead, "field_change") == [[["client_id", None, "AB1"]]]
+    assert lead.client_id == "AB1" and logged_changes(office, lead, "field_change") == [[["client_id", None, "AB1"]]]
     change(office, lead, client_id="")
     assert lead.client_id is None
 
 
-def test_a_move_tells_of_its_client_id_once(office: Session) -> None:
-    lead = take(office)
-    change(office, lead, client_id="c1", status_id=status(office, "opened"))
-    assert lead.client_id == "C1" and lines(office, lead, "field_change") == []
+def test_a_status_change_logs_its_client_id_once(office: Session) -> None:
+    lead = create_lead(office)
+    change(office, lead, client_id="c1", status_id=status_id(office, "opened"))
+    assert lead.client_id == "C1" and logged_changes(office, lead, "field_change") == []
 
 
-def test_a_correction_follows_to_the_account(office: Session) -> None:
-    lead = take(office)
-    move(office, lead, "opened", client_id="C1")
+def test_a_corrected_client_id_is_copied_to_the_account(office: Session) -> None:
+    lead = create_lead(office)
+    change_status(office, lead, "opened", client_id="C1")
     change(office, lead, client_id="C2")
     assert [account.client_id for account in office.scalars(select(CustomerAccount))] == ["C2"]
     assert lead.customer is not None and lead.customer.referral_code == "C2"
@@ -83,8 +83,8 @@ def test_a_correction_follows_to_the_account(office: Session) -> None:
 
 
 def test_a_client_id_of_another_customer_is_refused(office: Session) -> None:
-    first, second = take(office), take(office, mobile="9820099999")
-    move(office, first, "opened", client_id="C1")
+    first, second = create_lead(office), create_lead(office, mobile="9820099999")
+    change_status(office, first, "opened", client_id="C1")
     with pytest.raises(AlreadyExists):
         change(office, second, client_id="c1")
     change(office, second, client_id="c2")

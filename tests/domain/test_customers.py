@@ -1,4 +1,4 @@
-"""Customers: the one home of a person's data, found by normalised number."""
+"""Customers: contact data, numbers, encrypted fields and stale saves."""
 
 from __future__ import annotations
 
@@ -16,40 +16,40 @@ from app.models import Activity, Customer
 from tests.makers import HOUR, NOW, user
 
 
-def make(session: Session, vault: Any = None, **values: Any) -> Customer:
+def make_customer(session: Session, vault: Any = None, **values: Any) -> Customer:
     return customers.create(
         session, {"first_name": "Asha", "mobile": "98200 12345"} | values, ChangeContext(None, NOW, vault=vault)
     )
 
 
-def test_a_number_is_kept_as_typed_and_normalised(office: Session) -> None:
-    customer = make(office, alternative_mobile="022-2345 6789")
+def test_a_number_is_stored_as_entered_and_normalized(office: Session) -> None:
+    customer = make_customer(office, alternative_mobile="022-2345 6789")
     assert (customer.mobile, customer.mobile_e164) == ("98200 12345", "+919820012345")
     assert customer.alternative_e164 == "+912223456789"
 
 
 def test_a_second_customer_with_the_number_is_refused(office: Session) -> None:
-    make(office)
+    make_customer(office)
     with pytest.raises(RuleBroken, match="already has this mobile") as refused:
-        make(office, mobile="+919820012345")
+        make_customer(office, mobile="+919820012345")
     assert list(refused.value.errors) == ["mobile"]
 
 
-def test_ones_own_number_may_be_typed_again(office: Session) -> None:
-    customer = make(office)
+def test_a_customers_own_number_may_be_entered_again(office: Session) -> None:
+    customer = make_customer(office)
     customers.change(office, customer, {"mobile": "09820012345"}, ChangeContext(None, NOW))
     assert customer.mobile_e164 == "+919820012345"
 
 
 def test_a_pan_is_sealed_and_found_by_its_blind_index(office: Session, vault: Vault) -> None:
-    customer = make(office, vault, pan="abcde 1234-f")
+    customer = make_customer(office, vault, pan="abcde 1234-f")
     assert customer.pan_sealed and "ABCDE1234F" not in customer.pan_sealed
     assert vault.open(customer.pan_sealed) == "ABCDE1234F"
     assert customer.pan_blind == vault.blind("ABCDE1234F", "pan") != vault.blind("ABCDE1234F", "aadhaar")
 
 
-def test_what_changed_is_told_without_pan(office: Session, vault: Vault) -> None:
-    customer = make(office)
+def test_changes_are_logged_without_the_pan(office: Session, vault: Vault) -> None:
+    customer = make_customer(office)
     customers.change(
         office,
         customer,
@@ -62,18 +62,18 @@ def test_what_changed_is_told_without_pan(office: Session, vault: Vault) -> None
 
 def test_a_customer_keeps_an_owner(office: Session) -> None:
     ana = user(office, "ana")
-    customer = make(office, owner_id=ana.id)
+    customer = make_customer(office, owner_id=ana.id)
     customers.change(office, customer, {"owner_id": None}, ChangeContext(None, NOW))
     assert customer.owner_id == ana.id
 
 
 def test_a_customer_cannot_lose_name_and_number(office: Session) -> None:
     with pytest.raises(RuleBroken, match="a name or a mobile"):
-        customers.change(office, make(office), {"first_name": "", "mobile": ""}, ChangeContext(None, NOW))
+        customers.change(office, make_customer(office), {"first_name": "", "mobile": ""}, ChangeContext(None, NOW))
 
 
 def test_a_stale_save_is_a_conflict(office: Session) -> None:
-    customer = make(office)
+    customer = make_customer(office)
     customers.change(office, customer, {"first_name": "Usha"}, ChangeContext(None, NOW + HOUR))
     office.flush()
     refuse_stale(customer, 2)

@@ -12,7 +12,7 @@ from app.domain import assignment, leave_return, team
 from app.domain.base import Stamp
 from app.models import Activity, Assignment, Notification, Ticket, User
 from tests.app_fixtures import World
-from tests.domain.test_assignment import at_once
+from tests.domain.test_assignment import run_in_parallel
 from tests.makers import DAY, HOUR, MINUTE, NOW, lead, task, ticket, user
 
 LATER = NOW + 2 * DAY
@@ -125,7 +125,7 @@ def test_of_several_simultaneous_returns_one_succeeds(maria: World) -> None:
     maria.session.commit()
     about = maria.make.lead(None, assign_to_role="Sales User")
     (assigned,) = maria.rows(select(Assignment.id).where(Assignment.stead_of_id == ana.id))
-    answers = at_once(maria, [lambda session: leave_return.return_record(session, assigned, LATER)] * 6)
+    answers = run_in_parallel(maria, [lambda session: leave_return.return_record(session, assigned, LATER)] * 6)
     assert sorted(answers) == ["returned", *["skipped"] * 5]
     notified = maria.rows(select(Notification.user_id).where(Notification.at == LATER))
     assert sorted(notified) == sorted([ana.id, ben]) and maria.fresh(about).assignee_id == ana.id

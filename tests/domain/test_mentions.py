@@ -1,4 +1,4 @@
-"""Who is named by “@name”, and that each is told once."""
+"""Mentions by “@name”, their notices, and edits of notes."""
 
 from __future__ import annotations
 
@@ -30,31 +30,31 @@ KNOWN = {"mia": 1, "ana.shah": 2, "max-joseph": 3, "cleo@eshin.test": 4, "rāma"
         ("", []),
     ],
 )
-def test_what_is_a_mention(text, ids):
+def test_mentions_are_found(text, ids):
     assert list(mentions.mentioned_users(text, KNOWN).values()) == ids
 
 
-def test_fifty_people_are_enough_for_one_note():
+def test_a_note_mentions_at_most_fifty_users():
     crowd = {f"p{n}": n for n in range(80)}
     assert len(mentions.mentioned_users(" ".join(f"@{name}" for name in crowd), crowd)) == mentions.MAX_MENTIONS
 
 
-def told(office):
+def notices_of(office):
     rows = office.execute(select(Notification.user_id, Notification.kind).order_by(Notification.id))
     return [tuple(row) for row in rows]
 
 
-def test_each_is_told_once_and_the_author_never(office):
+def test_each_user_is_notified_once_and_the_author_never(office):
     ana, ben, mia = (user(office, name) for name in ("ana", "ben", "mia"))
     about = lead(office, ben)
     line = timeline.write(office, about, "note", Stamp(ana.id, NOW), text="@ana @mia")
     office.flush()
     for _ in range(2):
         mentions.notify(office, line, about, mentions.NoteRecipients([ana.id, mia.id], [ben.id, mia.id]), NOW)
-    assert told(office) == [(mia.id, "mention"), (ben.id, "comment")]
+    assert notices_of(office) == [(mia.id, "mention"), (ben.id, "comment")]
 
 
-def test_a_note_keeps_what_it_said(office):
+def test_a_note_keeps_its_earlier_texts(office):
     line = timeline.write(office, lead(office), "note", Stamp(user(office, "ana").id, NOW), text="Monday")
     office.flush()
     timeline.edit_note(office, line, None, NOW + HOUR, text="Tuesday")
@@ -72,7 +72,7 @@ def test_a_stale_edit_is_refused(office):
         timeline.edit_note(office, line, None, NOW + 2 * HOUR, text="Friday")
 
 
-def test_a_note_is_not_changed_for_ever(office):
+def test_the_number_of_edits_is_limited(office):
     line = timeline.write(office, lead(office), "note", Stamp(user(office, "ana").id, NOW), text="0")
     office.flush()
     for n in range(timeline.MAX_EDITS):

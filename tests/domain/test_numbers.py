@@ -1,4 +1,4 @@
-"""Numbers for people: per kind and year, never twice."""
+"""Record numbers: a series per kind and year, and no number twice."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from app.domain.base import next_number
 from app.models import NumberSeries
 from tests.app_fixtures import World
-from tests.domain.test_assignment import at_once
+from tests.domain.test_assignment import run_in_parallel
 
 
 @pytest.mark.parametrize(
@@ -21,13 +21,13 @@ from tests.domain.test_assignment import at_once
         ("CAR", "CAR-2026-00001"),
     ],
 )
-def test_each_kind_counts_by_itself(office: Session, kind: str, first: str) -> None:
+def test_each_kind_has_its_own_series(office: Session, kind: str, first: str) -> None:
     next_number(office, "OTHER" if kind == "LEAD" else "LEAD", 2025) if kind != "LEAD" else None
     assert next_number(office, kind, 2026) == first
     assert next_number(office, kind, 2026) == first[:-1] + "2"
 
 
-def test_each_year_begins_anew(office: Session) -> None:
+def test_each_year_starts_a_new_series(office: Session) -> None:
     made = [next_number(office, "LEAD", year) for year in (2026, 2027, 2026)]
     assert made == ["CRM-LEAD-2026-00001", "CRM-LEAD-2027-00001", "CRM-LEAD-2026-00002"]
 
@@ -38,22 +38,22 @@ def test_a_number_grows_beyond_five_digits(office: Session) -> None:
     assert next_number(office, "LEAD", 2026) == "CRM-LEAD-2026-100000"
 
 
-def test_a_number_of_a_rolled_back_record_may_come_again(office: Session) -> None:
+def test_the_number_of_a_rolled_back_record_is_issued_again(office: Session) -> None:
     next_number(office, "LEAD", 2026)
     office.rollback()
     assert office.scalars(select(NumberSeries)).all() == []
     assert next_number(office, "LEAD", 2026) == "CRM-LEAD-2026-00001"
 
 
-def test_parallel_numbers_are_never_the_same(maria: World) -> None:
-    """The first of a year at once, too: that is when the row of the series is made."""
-    made = at_once(maria, [lambda session: next_number(session, "TICKET", 2031)] * 25)
-    made += at_once(maria, [lambda session: next_number(session, "TICKET", 2031)] * 25)
+def test_parallel_numbers_are_unique(maria: World) -> None:
+    """The first ones of a year are concurrent too, because they create the row of the series."""
+    made = run_in_parallel(maria, [lambda session: next_number(session, "TICKET", 2031)] * 25)
+    made += run_in_parallel(maria, [lambda session: next_number(session, "TICKET", 2031)] * 25)
     assert len({str(number) for number in made}) == 50, [one for one in made if isinstance(one, Exception)]
     assert not [one for one in made if isinstance(one, Exception)]
 
 
-def test_parallel_leads_over_rest_have_their_own_numbers(maria: World) -> None:
+def test_leads_created_in_parallel_over_rest_have_unique_numbers(maria: World) -> None:
     import threading
 
     doors, answers = [maria.door("ana") for _ in range(20)], []

@@ -1,4 +1,4 @@
-"""Office time: the office shuts, keeps holidays, lives through clock changes, and every minute of it is counted."""
+"""Office hours: ranges, holidays, clock changes, and open time against a count of single minutes."""
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
@@ -41,11 +41,11 @@ ROUND_THE_CLOCK = tuple(Range(day, time(0), time(0)) for day in range(7))
 
 
 def at(text: str, zone: ZoneInfo = KOLKATA) -> datetime:
-    """The UTC moment of a local time, written '2026-03-02 09:00'; the first of two."""
+    """The UTC moment of a local time such as '2026-03-02 09:00'; of a repeated one, the first."""
     return datetime.fromisoformat(text).replace(tzinfo=zone).astimezone(UTC)
 
 
-# --- Open or shut
+# --- Open or closed
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def at(text: str, zone: ZoneInfo = KOLKATA) -> datetime:
         *(("2026-11-08 18:30:00", True), ("2026-03-05 12:00:00", False)),  # a Sunday's session, a day without any
     ],
 )
-def test_the_office_is_open_within_its_ranges_and_shut_on_holidays(moment: str, opened: bool) -> None:
+def test_the_office_is_open_within_its_ranges_and_closed_on_holidays(moment: str, opened: bool) -> None:
     assert is_open(OFFICE, at(moment)) is opened
 
 
@@ -73,7 +73,7 @@ def test_an_office_without_hours_is_always_open_even_on_holidays() -> None:
     assert add_working_days(office, start, 3) == start + 3 * DAY
 
 
-def test_hours_that_make_no_sense_count_as_no_hours() -> None:
+def test_unusable_hours_count_as_no_hours() -> None:
     assert is_open(Office(KOLKATA, (Range(0, time(18), time(9)), Range(1, time(9), time(9)))), at("2026-03-01 12:00"))
 
 
@@ -102,12 +102,12 @@ def test_ranges_that_touch_or_overlap_count_once() -> None:
 
 
 @pytest.mark.parametrize("ask", [is_open, next_opening])
-def test_a_moment_without_a_zone_is_refused(ask: Callable[[Office, datetime], object]) -> None:
+def test_a_datetime_without_a_zone_is_refused(ask: Callable[[Office, datetime], object]) -> None:
     with pytest.raises(ValueError, match="time zone"):
         ask(OFFICE, datetime(2026, 3, 2, 12))
 
 
-# --- How much open time
+# --- Amounts of open time
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_open_time_between_two_moments(start: str, end: str, hours: float) -> No
         ("2026-03-02 18:01", 0, "2026-03-03 09:00"),
     ],
 )
-def test_the_moment_after_so_much_open_time(start: str, hours: float, moment: str) -> None:
+def test_adding_open_time(start: str, hours: float, moment: str) -> None:
     assert add_open_time(OFFICE, at(start), hours * HOUR) == at(moment)
 
 
@@ -166,7 +166,7 @@ def test_a_negative_span_is_refused() -> None:
         ("2026-11-08 03:00", "2026-11-08 18:00"),
     ],
 )
-def test_the_office_opens_next(now: str, opens: str) -> None:
+def test_the_next_opening(now: str, opens: str) -> None:
     assert next_opening(OFFICE, at(now)) == at(opens)
 
 
@@ -175,7 +175,7 @@ def test_the_office_opens_next(now: str, opens: str) -> None:
     [
         ("2026-03-09 11:00", 3, "2026-03-12 11:00"),
         ("2026-03-12 11:00", 3, "2026-03-16 11:00"),  # Saturday counts, Sunday does not
-        ("2026-03-02 16:00", 1, "2026-03-06 09:00"),  # a half-day counts; shut at 16:00, so the next opening
+        ("2026-03-02 16:00", 1, "2026-03-06 09:00"),  # a half-day counts; closed at 16:00, so the next opening
         ("2026-03-03 12:00", 1, "2026-03-06 12:00"),  # over holiday and empty day
         ("2026-03-13 20:00", 1, "2026-03-16 09:00"),
         ("2026-03-15 12:00", 1, "2026-03-16 12:00"),  # from a Sunday
@@ -183,28 +183,28 @@ def test_the_office_opens_next(now: str, opens: str) -> None:
         ("2026-03-09 11:00", 0, "2026-03-09 11:00"),
     ],
 )
-def test_a_request_expires_working_days_later(start: str, days: int, moment: str) -> None:
+def test_adding_working_days(start: str, days: int, moment: str) -> None:
     assert add_working_days(OFFICE, at(start), days) == at(moment)
 
 
-# --- An office that stays shut
+# --- An office that stays closed
 
 
-def shut_for(days: int) -> Office:
+def closed_for(days: int) -> Office:
     return Office(KOLKATA, WORKING_WEEK, frozenset(date(2026, 3, 2) + number * DAY for number in range(days)))
 
 
 @pytest.mark.parametrize("span", [NONE, HOUR, 5_000 * HOUR])
-def test_an_office_shut_for_three_years_never_opens(span: timedelta) -> None:
+def test_an_office_closed_for_three_years_never_opens(span: timedelta) -> None:
     with pytest.raises(NeverOpens):
-        add_open_time(shut_for(3 * 366), at("2026-03-02 12:00"), span)
+        add_open_time(closed_for(3 * 366), at("2026-03-02 12:00"), span)
     with pytest.raises(NeverOpens):
-        add_working_days(shut_for(3 * 366), at("2026-03-02 12:00"), 1)
+        add_working_days(closed_for(3 * 366), at("2026-03-02 12:00"), 1)
 
 
 @pytest.mark.parametrize("hours, opened_for", [(1, 1), (18, 18), (900, 900)])
-def test_an_office_shut_for_a_year_is_waited_for(hours: int, opened_for: int) -> None:
-    office = shut_for(365)
+def test_an_office_closed_for_a_year_opens_again(hours: int, opened_for: int) -> None:
+    office = closed_for(365)
     moment = add_open_time(office, at("2026-03-02 12:00"), hours * HOUR)
     assert moment > at("2027-03-02 09:00")
     assert open_time_between(office, at("2027-03-02 00:00"), moment) == opened_for * HOUR
@@ -221,11 +221,11 @@ def test_an_office_shut_for_a_year_is_waited_for(hours: int, opened_for: int) ->
         ("2026-10-31 12:00", "2026-11-01 12:00", 9),  # and back on Sunday, 1 November
     ],
 )
-def test_summer_time_does_not_touch_a_day_shift(start: str, end: str, hours: int) -> None:
+def test_daylight_saving_does_not_affect_a_day_shift(start: str, end: str, hours: int) -> None:
     assert open_time_between(IN_NEW_YORK, at(start, NEW_YORK), at(end, NEW_YORK)) == hours * HOUR
 
 
-def test_opening_shifts_in_utc_with_summer_time() -> None:
+def test_opening_moves_in_utc_with_daylight_saving() -> None:
     assert next_opening(IN_NEW_YORK, at("2026-03-07 19:00", NEW_YORK)) == datetime(2026, 3, 8, 13, tzinfo=UTC)
     assert next_opening(IN_NEW_YORK, at("2026-10-31 19:00", NEW_YORK)) == datetime(2026, 11, 1, 14, tzinfo=UTC)
 
@@ -234,7 +234,7 @@ def test_opening_shifts_in_utc_with_summer_time() -> None:
     "day, hours, in_the_month",
     [("2026-03-08", 5, 31 * 6 - 1), ("2026-11-01", 7, 30 * 6 + 1), ("2026-07-01", 6, 31 * 6)],
 )
-def test_a_night_shift_lasts_as_long_as_it_really_does(day: str, hours: int, in_the_month: int) -> None:
+def test_a_night_shift_is_counted_in_elapsed_time(day: str, hours: int, in_the_month: int) -> None:
     midnight = at(day, NEW_YORK)
     assert open_time_between(NIGHT_SHIFT, midnight, midnight + 12 * HOUR) == hours * HOUR
     assert add_open_time(NIGHT_SHIFT, midnight, hours * HOUR) == at(f"{day} 06:00", NEW_YORK)
@@ -243,13 +243,13 @@ def test_a_night_shift_lasts_as_long_as_it_really_does(day: str, hours: int, in_
     assert open_time_between(NIGHT_SHIFT, first, following) == in_the_month * HOUR
 
 
-def test_an_hour_that_does_not_exist_is_not_counted_and_one_that_comes_twice_is_twice() -> None:
+def test_a_skipped_hour_is_not_counted_and_a_repeated_one_is_counted_twice() -> None:
     office = Office(NEW_YORK, (Range(6, time(1, 30), time(2, 30)),))
     assert open_time_between(office, at("2026-03-08 00:00", NEW_YORK), at("2026-03-08 12:00", NEW_YORK)) == HOUR / 2
     assert open_time_between(office, at("2026-11-01 00:00", NEW_YORK), at("2026-11-01 12:00", NEW_YORK)) == 1.5 * HOUR
 
 
-def test_the_second_pass_of_a_repeated_hour_is_open_too() -> None:
+def test_the_second_of_a_repeated_hour_is_open_too() -> None:
     office = Office(NEW_YORK, (Range(6, time(1), time(1, 30)),))
     first_pass = at("2026-11-01 01:15", NEW_YORK)
     assert [is_open(office, first_pass + number * HOUR / 2) for number in range(4)] == [True, False, True, False]
@@ -260,22 +260,22 @@ def test_working_days_keep_the_local_time_over_a_clock_change() -> None:
     assert add_working_days(IN_NEW_YORK, at("2026-03-06 10:00", NEW_YORK), 3) == at("2026-03-09 10:00", NEW_YORK)
 
 
-def test_kolkata_knows_no_clock_change() -> None:
+def test_kolkata_has_no_clock_changes() -> None:
     nights = Office(KOLKATA, tuple(Range(day, time(0), time(6)) for day in range(7)))
     assert open_time_between(nights, at("2016-01-01 00:00"), at("2026-01-01 00:00")) == 3653 * 6 * HOUR
 
 
-def test_a_date_that_a_country_skipped_has_no_office_time() -> None:
+def test_a_skipped_date_has_no_open_time() -> None:
     apia = Office(ZoneInfo("Pacific/Apia"), tuple(Range(day, time(9), time(18)) for day in range(7)))
     start, end = datetime(2011, 12, 1, tzinfo=apia.zone), datetime(2012, 1, 1, tzinfo=apia.zone)
     assert open_time_between(apia, start, end) == 30 * 9 * HOUR
 
 
-# --- Counted minute by minute
+# --- Against counting single minutes
 
 
 def is_open_minute(office: Office, moment: datetime) -> bool:
-    """Whether the minute that begins now is open: the rule said once more, as simply as it can be."""
+    """Whether the minute that starts now is open, by the simplest possible implementation."""
     local = moment.astimezone(office.zone)
     day, wall = local.date(), local.time()
     if day in office.holidays:
@@ -330,7 +330,7 @@ def offices_at_work(draw: st.DrawFn) -> tuple[Office, datetime]:
 
 @settings(max_examples=120, deadline=None)
 @given(scene=offices_at_work(), minutes=st.integers(0, 4 * 1440))
-def test_open_time_equals_the_minutes_counted_one_by_one(scene: tuple[Office, datetime], minutes: int) -> None:
+def test_open_time_equals_the_counted_minutes(scene: tuple[Office, datetime], minutes: int) -> None:
     office, start = scene
     assert open_time_between(office, start, start + minutes * MINUTE) == minutes_counted(
         office, start, start + minutes * MINUTE
@@ -339,7 +339,7 @@ def test_open_time_equals_the_minutes_counted_one_by_one(scene: tuple[Office, da
 
 @settings(max_examples=300, deadline=None)
 @given(scene=offices_at_work(), seconds=st.integers(1, 60 * 3600))
-def test_after_is_the_earliest_moment_with_so_much_open_time(scene: tuple[Office, datetime], seconds: int) -> None:
+def test_adding_open_time_finds_the_earliest_moment(scene: tuple[Office, datetime], seconds: int) -> None:
     office, start = scene
     span = timedelta(seconds=seconds)
     moment = add_open_time(office, start, span)
@@ -352,7 +352,7 @@ def test_after_is_the_earliest_moment_with_so_much_open_time(scene: tuple[Office
 
 @settings(max_examples=150, deadline=None)
 @given(scene=offices_at_work())
-def test_the_office_opens_next_where_the_first_open_minute_is(scene: tuple[Office, datetime]) -> None:
+def test_the_next_opening_is_the_first_open_minute(scene: tuple[Office, datetime]) -> None:
     office, now = scene
     opens = next_opening(office, now)
     assert opens == add_open_time(office, now, NONE)
@@ -374,7 +374,7 @@ def test_open_time_adds_up_over_years(scene: tuple[Office, datetime], first: int
 
 @settings(max_examples=100, deadline=None)
 @given(scene=offices_at_work(), hours=st.integers(1, 30_000))
-def test_long_spans_are_exact_too(scene: tuple[Office, datetime], hours: int) -> None:
+def test_long_spans_are_exact(scene: tuple[Office, datetime], hours: int) -> None:
     office, start = scene
     moment = add_open_time(office, start, hours * HOUR)
     assert open_time_between(office, start, moment) == hours * HOUR
@@ -382,7 +382,7 @@ def test_long_spans_are_exact_too(scene: tuple[Office, datetime], hours: int) ->
 
 
 class Counting(Office):
-    """An office that counts how often it is asked when it is open on a day."""
+    """An office that records for which days its windows are read."""
 
     def windows(self, day: date) -> Any:
         self.asked.append(day)
@@ -394,7 +394,7 @@ class Counting(Office):
 
 
 @pytest.mark.parametrize("zone", [KOLKATA, NEW_YORK])
-def test_of_ten_years_only_the_unusual_days_are_looked_at(zone: ZoneInfo) -> None:
+def test_only_the_unusual_days_of_ten_years_are_computed(zone: ZoneInfo) -> None:
     holidays = frozenset(date(2020, 1, 1) + number * 13 * DAY for number in range(300))
     office = Counting(zone, WORKING_WEEK, holidays)
     start, end = datetime(2021, 1, 1, tzinfo=UTC), datetime(2031, 1, 1, tzinfo=UTC)
@@ -405,10 +405,10 @@ def test_of_ten_years_only_the_unusual_days_are_looked_at(zone: ZoneInfo) -> Non
     assert len(office.asked) <= unusual + 4
     office.asked.clear()
     assert add_open_time(office, start, span) <= end
-    assert len(office.asked) <= 3 * unusual  # it comes nearer in a few steps
+    assert len(office.asked) <= 3 * unusual  # the search takes a few steps
 
 
-# --- Back
+# --- Subtracting open time
 
 
 @pytest.mark.parametrize(
@@ -416,38 +416,38 @@ def test_of_ten_years_only_the_unusual_days_are_looked_at(zone: ZoneInfo) -> Non
     [
         ("2026-03-10 12:00", 30, "2026-03-10 11:30"),  # a Tuesday
         ("2026-03-10 09:20", 30, "2026-03-09 17:50"),  # ten minutes of Monday
-        ("2026-03-10 09:30", 30, "2026-03-09 18:00"),  # all night it is half an hour; what was due at 18:00 is not late
-        ("2026-03-09 09:00", 0, "2026-03-07 14:00"),  # Saturday ends at 14:00, Sunday is shut
-        ("2026-03-08 12:00", 60, "2026-03-07 13:00"),  # asked while it is shut
+        ("2026-03-10 09:30", 30, "2026-03-09 18:00"),  # it is half an hour all night; a task due at 18:00 is not late
+        ("2026-03-09 09:00", 0, "2026-03-07 14:00"),  # Saturday ends at 14:00, Sunday is closed
+        ("2026-03-08 12:00", 60, "2026-03-07 13:00"),  # while it is closed
         ("2026-03-06 09:30", 60, "2026-03-03 12:30"),  # over a day without a session, a holiday and half of a half-day
         ("2026-01-27 09:30", 60, "2026-01-24 13:30"),  # over a holiday, Sunday and part of Saturday
     ],
 )
-def test_what_was_due_before_it_is_late(end: str, minutes: int, since: str) -> None:
+def test_subtracting_open_time(end: str, minutes: int, since: str) -> None:
     assert subtract_open_time(OFFICE, at(end), minutes * MINUTE) == at(since)
 
 
-def test_an_hour_that_comes_twice_makes_late_sooner() -> None:
+def test_a_repeated_hour_counts_twice_when_subtracting() -> None:
     """At 03:00 on 1 November three hours of the night shift have passed since 01:00 in New York, the first of two."""
     assert subtract_open_time(NIGHT_SHIFT, at("2026-11-01 03:00", NEW_YORK), 3 * HOUR) == at(
         "2026-11-01 01:00", NEW_YORK
     )
 
 
-def test_where_the_office_was_never_open_for_so_long_nothing_is_late() -> None:
+def test_nothing_is_late_if_the_office_was_not_open_for_so_long() -> None:
     assert subtract_open_time(OFFICE, at("2026-03-10 12:00"), 400 * 366 * DAY) == datetime(1000, 1, 1, tzinfo=UTC)
     assert subtract_open_time(Office(KOLKATA), at("2026-03-10 12:00"), 5 * HOUR) == at("2026-03-10 07:00")
 
 
 @pytest.mark.parametrize("count", [subtract_open_time, add_open_time])
-def test_office_time_is_never_negative(count: Callable[[Office, datetime, timedelta], datetime]) -> None:
+def test_a_negative_span_of_open_time_is_refused(count: Callable[[Office, datetime, timedelta], datetime]) -> None:
     with pytest.raises(ValueError, match="negative"):
         count(OFFICE, at("2026-03-10 12:00"), -MINUTE)
 
 
 @settings(max_examples=300, deadline=None)
 @given(scene=offices_at_work(), seconds=st.integers(0, 60 * 3600))
-def test_before_is_the_earliest_moment_with_no_more_open_time(scene: tuple[Office, datetime], seconds: int) -> None:
+def test_subtracting_open_time_finds_the_earliest_moment(scene: tuple[Office, datetime], seconds: int) -> None:
     office, end = scene
     span = timedelta(seconds=seconds)
     moment = subtract_open_time(office, end, span)
@@ -457,9 +457,7 @@ def test_before_is_the_earliest_moment_with_no_more_open_time(scene: tuple[Offic
 
 @settings(max_examples=120, deadline=None)
 @given(scene=offices_at_work(), minutes=st.integers(0, 600), back=st.integers(0, 4 * 1440))
-def test_late_is_what_the_minutes_counted_one_by_one_say(
-    scene: tuple[Office, datetime], minutes: int, back: int
-) -> None:
+def test_lateness_equals_the_counted_minutes(scene: tuple[Office, datetime], minutes: int, back: int) -> None:
     office, end = scene
     due_on = end - back * MINUTE
     assert (due_on < subtract_open_time(office, end, minutes * MINUTE)) is (
@@ -470,7 +468,7 @@ def test_late_is_what_the_minutes_counted_one_by_one_say(
 # --- The admin screen
 
 
-def test_good_ranges_are_accepted() -> None:
+def test_valid_ranges_are_accepted() -> None:
     refuse_bad_ranges([Range(0, time(13), time(0)), Range(0, time(9), time(13)), Range(1, time(12), time(14))])
 
 
@@ -486,7 +484,7 @@ def test_good_ranges_are_accepted() -> None:
         ([Range(7, time(9), time(18))], "Choose a weekday from Monday to Sunday."),
     ],
 )
-def test_bad_ranges_are_refused_with_a_sentence(bad: list[Range], sentence: str) -> None:
+def test_invalid_ranges_are_refused_with_a_reason(bad: list[Range], sentence: str) -> None:
     with pytest.raises(ValueError) as error:
         refuse_bad_ranges(bad)
     assert str(error.value) == sentence

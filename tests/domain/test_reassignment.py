@@ -493,7 +493,7 @@ def _slowly(session: Session, at: job_runner.JobPass) -> job_runner.Work:
     items = random.sample(list(work.items), k=len(list(work.items)))
 
     def many(one: Session, chunk: list[Any]) -> list[str]:
-        answers = work.take(one, chunk)
+        answers = work.do(one, chunk)
         time.sleep(random.uniform(0, 0.02))
         return answers
 

@@ -1,4 +1,4 @@
-"""Putting off never makes earlier; the next step lies ahead; the lead's follow-up moves on with it."""
+"""Snoozing tasks, closing them, and planning the next follow-up."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NINE_TOMORROW = datetime(2026, 11, 24, 3, 30, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
-    "due_on, said, moment",
+    "due_on, choice, expected",
     [
         (NOW - DAY, "15m", NOW + 15 * MINUTE),
         (None, "1h", NOW + HOUR),
@@ -30,29 +30,29 @@ NINE_TOMORROW = datetime(2026, 11, 24, 3, 30, tzinfo=UTC)
         (NINE_TOMORROW, "tomorrow", NINE_TOMORROW + DAY),
     ],
 )
-def test_a_task_is_put_off_to_a_later_moment(due_on: Any, said: str, moment: datetime) -> None:
-    assert task_actions.snoozed_due_on(Task(due_on=due_on), said, NOW, INDIA) == moment
+def test_a_task_is_snoozed_to_a_later_time(due_on: Any, choice: str, expected: datetime) -> None:
+    assert task_actions.snoozed_due_on(Task(due_on=due_on), choice, NOW, INDIA) == expected
 
 
-def test_tomorrow_is_the_persons_own() -> None:
-    late = datetime(2026, 11, 23, 20, tzinfo=UTC)  # in India it is the 24th already
+def test_tomorrow_is_in_the_users_zone() -> None:
+    late = datetime(2026, 11, 23, 20, tzinfo=UTC)  # in India it is already the 24th
     assert task_actions.snoozed_due_on(Task(due_on=None), "tomorrow", late, INDIA) == NINE_TOMORROW + DAY
     assert task_actions.snoozed_due_on(Task(due_on=None), "tomorrow", late, ZoneInfo("UTC")).day == 24
 
 
-@pytest.mark.parametrize("said", ["", "soon", "15", "1h;drop"])
-def test_no_other_word_puts_off(said: str) -> None:
+@pytest.mark.parametrize("choice", ["", "soon", "15", "1h;drop"])
+def test_other_choices_are_refused(choice: str) -> None:
     with pytest.raises(RuleBroken, match="15 minutes"):
-        task_actions.snoozed_due_on(Task(due_on=None), said, NOW, INDIA)
+        task_actions.snoozed_due_on(Task(due_on=None), choice, NOW, INDIA)
 
 
 @pytest.mark.parametrize("status", ["Done", "Canceled"])
-def test_what_is_closed_takes_no_further_step(status: str) -> None:
+def test_a_closed_task_is_refused(status: str) -> None:
     with pytest.raises(Conflict, match="already finished"):
         task_actions.refuse_closed(Task(title="Call", status=status))
 
 
-def test_all_that_is_wrong_with_a_next_step_is_told_at_once() -> None:
+def test_all_errors_of_a_follow_up_are_reported_together() -> None:
     with pytest.raises(RuleBroken) as broken:
         task_actions.refuse_invalid_follow_up({"title": " ", "due_on": None}, NOW)
     assert set(broken.value.errors) == {"title", "due_on"}
@@ -61,13 +61,13 @@ def test_all_that_is_wrong_with_a_next_step_is_told_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "stored, becomes",
+    "stored, expected",
     [(None, NOW + DAY), (NOW - DAY, NOW + DAY), (NOW + 3 * DAY, NOW + DAY), (NOW + 5 * HOUR, NOW + 5 * HOUR)],
 )
-def test_the_lead_follows_up_at_the_next_step(session: Session, stored: Any, becomes: datetime) -> None:
+def test_the_leads_follow_up_is_the_next_one(session: Session, stored: Any, expected: datetime) -> None:
     lead = makers.lead(session, makers.user(session, "ana", "Sales User"))
     lead.next_follow_up_on = stored
     session.flush()
     task_actions.set_follow_up(session, lead.id, NOW + DAY, NOW)
     session.refresh(lead)
-    assert lead.next_follow_up_on == becomes
+    assert lead.next_follow_up_on == expected

@@ -1,4 +1,4 @@
-"""Tasks: of exactly one lead or ticket, armed for reminders, done once."""
+"""Tasks: validation, reminders, reassignment flags and order."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def make(session: Session, **values: Any) -> Task:
         ("lead", {"lead_id": None}),
     ],
 )
-def test_what_cannot_be_right_is_refused_by_its_field(office: Session, field: str, values: Any) -> None:
+def test_an_invalid_value_is_refused_for_its_field(office: Session, field: str, values: Any) -> None:
     with pytest.raises(RuleBroken) as refused:
         make(office, **values)
     assert list(refused.value.errors) == [field]
 
 
-def test_a_task_has_one_parent_says_the_rule_and_the_database(office: Session) -> None:
+def test_a_task_has_one_parent_by_rule_and_by_constraint(office: Session) -> None:
     both = {"lead_id": lead(office).id, "ticket_id": ticket(office).id}
     with pytest.raises(RuleBroken, match="exactly one lead or ticket"):
         make(office, **both)
@@ -49,25 +49,25 @@ def test_a_task_has_one_parent_says_the_rule_and_the_database(office: Session) -
 
 
 @pytest.mark.parametrize(
-    "due, armed", [(2 * HOUR, 1 * HOUR), (30 * MINUTE, 25 * MINUTE), (MINUTE, MINUTE + HOUR), (None, None)]
+    "due, expected", [(2 * HOUR, 1 * HOUR), (30 * MINUTE, 25 * MINUTE), (MINUTE, MINUTE + HOUR), (None, None)]
 )
-def test_a_task_is_armed_for_its_next_reminder(office: Session, due: Any, armed: Any) -> None:
+def test_the_next_reminder_is_scheduled(office: Session, due: Any, expected: Any) -> None:
     ana = user(office, "ana")
     task = make(office, assignee_id=ana.id, due_on=NOW + due if due else None)
-    assert task.remind_on == (NOW + armed if armed else None)
+    assert task.remind_on == (NOW + expected if expected else None)
 
 
 @pytest.mark.parametrize(
     "values", [{"status": "Done"}, {"status": "Canceled"}, {"due_on": None}, {"assignee_id": None}]
 )
-def test_what_nobody_waits_for_reminds_nobody(office: Session, values: Any) -> None:
+def test_a_task_that_needs_no_reminder_has_none(office: Session, values: Any) -> None:
     task = make(office, assignee_id=user(office, "ana").id)
     tasks.change(office, task, values, ChangeContext(None, NOW))
     assert task.remind_on is None
 
 
 @pytest.mark.parametrize("values", [{"due_on": NOW + 3 * DAY}, {"status": "Done"}, {"assignee_id": 1}])
-def test_a_person_who_acts_ends_the_round_and_clears_the_flags(office: Session, values: Any) -> None:
+def test_a_users_change_ends_the_round_of_reassignment(office: Session, values: Any) -> None:
     about = lead(office)
     user(office, "ana")
     task = make(office, lead_id=about.id)
@@ -79,7 +79,7 @@ def test_a_person_who_acts_ends_the_round_and_clears_the_flags(office: Session, 
     assert (task.exhausted, task.tried, about.exhausted_task_id) == (False, [], None)
 
 
-def test_the_flag_of_the_record_goes_to_its_other_exhausted_task(office: Session) -> None:
+def test_the_record_then_names_its_other_exhausted_task(office: Session) -> None:
     about = lead(office)
     first, second = make(office, lead_id=about.id), make(office, lead_id=about.id)
     first.exhausted = second.exhausted = True
@@ -91,7 +91,7 @@ def test_the_flag_of_the_record_goes_to_its_other_exhausted_task(office: Session
     assert about.exhausted_task_id == second.id
 
 
-def test_done_is_stamped_and_reopening_takes_the_stamp_away(office: Session) -> None:
+def test_done_on_is_set_by_done_and_cleared_by_reopening(office: Session) -> None:
     task = make(office)
     tasks.change(office, task, {"status": "Done"}, ChangeContext(None, NOW + HOUR))
     assert task.done_on == NOW + HOUR
@@ -99,7 +99,7 @@ def test_done_is_stamped_and_reopening_takes_the_stamp_away(office: Session) -> 
     assert task.done_on is None
 
 
-def test_a_change_that_changes_nothing_is_not_told(office: Session) -> None:
+def test_a_change_without_a_difference_is_not_logged(office: Session) -> None:
     task = make(office)
     tasks.change(office, task, {"title": "Call", "status": "Todo"}, ChangeContext(None, NOW))
     assert len(office.scalars(select(Activity)).all()) == 1
@@ -108,12 +108,12 @@ def test_a_change_that_changes_nothing_is_not_told(office: Session) -> None:
 @pytest.mark.parametrize(
     "status, late", [("Backlog", True), ("Todo", True), ("In Progress", True), ("Done", False), ("Canceled", False)]
 )
-def test_open_tasks_are_late_after_their_time(status: str, late: bool) -> None:
+def test_open_tasks_are_late_after_their_due_time(status: str, late: bool) -> None:
     task = Task(status=status, due_on=NOW)
     assert (task.is_late(NOW), task.is_late(NOW + MINUTE)) == (False, late)
 
 
-def test_open_tasks_come_in_order_of_their_time_those_without_last(office: Session) -> None:
+def test_open_tasks_are_sorted_by_due_time_those_without_last(office: Session) -> None:
     about = lead(office)
     made = [make(office, lead_id=about.id, due_on=due) for due in (None, NOW + DAY, NOW + HOUR)]
     make(office, lead_id=about.id, status="Done")

@@ -1,4 +1,4 @@
-"""What a telephone's batch does beside the calls: first answers, and what is kept of what could not be taken."""
+"""Syncing telephones: first replies by calls, and quarantined records."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tests import makers
 from tests.domain.test_call_sync import call, telephone
 from tests.makers import NOW
 
-#: When call() began.
-BEGAN = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)
+#: When call() started.
+STARTED = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)
 HALF_HOUR = timedelta(minutes=30)
 
 
@@ -32,7 +32,7 @@ def lead(office: Session, ana: Any) -> Any:
     return makers.lead(office, ana, mobile="98200 00001", mobile_e164="+919820000001", at=NOW - timedelta(days=3))
 
 
-def promise(session: Session, lead: Any, **values: Any) -> None:
+def set_sla(session: Session, lead: Any, **values: Any) -> None:
     step = update(Lead).where(Lead.id == lead.id).values(replied_on=None, **values)
     session.execute(step, execution_options={"synchronize_session": False})
 
@@ -45,53 +45,53 @@ def stored(session: Session, lead: Any) -> tuple[Any, ...]:
 @pytest.mark.parametrize(
     ("due", "late", "then"),
     [
-        (BEGAN + HALF_HOUR, None, None),
-        (BEGAN - HALF_HOUR, None, BEGAN - HALF_HOUR),
-        (BEGAN + HALF_HOUR, BEGAN + HALF_HOUR, None),  # the telephone was late, not the employee
+        (STARTED + HALF_HOUR, None, None),
+        (STARTED - HALF_HOUR, None, STARTED - HALF_HOUR),
+        (STARTED + HALF_HOUR, STARTED + HALF_HOUR, None),  # the sync was late, not the employee
     ],
 )
-def test_a_talk_is_the_first_answer_at_its_own_time(office, ana, lead, due, late, then):
-    promise(office, lead, reply_due_on=due, reply_late_on=late)
+def test_a_talk_is_the_first_reply_at_the_time_of_the_call(office, ana, lead, due, late, then):
+    set_sla(office, lead, reply_due_on=due, reply_late_on=late)
     sync(office, telephone(ana), [call(1)], NOW)
-    assert stored(office, lead) == (BEGAN, None, then)
+    assert stored(office, lead) == (STARTED, None, then)
 
 
 @pytest.mark.parametrize(
-    "said", [{"duration": 0}, {"type": "Missed"}, {"type": "Voicemail", "to": "98200"}, {"from": "9820000009"}]
+    "values", [{"duration": 0}, {"type": "Missed"}, {"type": "Voicemail", "to": "98200"}, {"from": "9820000009"}]
 )
-def test_who_talked_with_nobody_has_not_answered(office, ana, lead, said):
-    promise(office, lead, reply_due_on=BEGAN + HALF_HOUR)
-    sync(office, telephone(ana), [call(1, **said)], NOW)
-    assert stored(office, lead) == (None, BEGAN + HALF_HOUR, None)
+def test_a_call_that_reached_nobody_is_no_reply(office, ana, lead, values):
+    set_sla(office, lead, reply_due_on=STARTED + HALF_HOUR)
+    sync(office, telephone(ana), [call(1, **values)], NOW)
+    assert stored(office, lead) == (None, STARTED + HALF_HOUR, None)
 
 
-def test_of_many_talks_the_first_is_the_answer(office, ana, lead):
-    promise(office, lead)
+def test_the_first_of_several_talks_is_the_reply(office, ana, lead):
+    set_sla(office, lead)
     starts = ("2026-11-23 09:50:00", "2026-11-23 09:30:00", "2026-11-23 09:40:00")
     sync(office, telephone(ana), [call(1, start_time=s, device_call_id=s) for s in starts], NOW)
-    assert stored(office, lead)[0] == BEGAN
+    assert stored(office, lead)[0] == STARTED
 
 
-def test_a_call_that_is_answered_after_all_is_an_answer(office, ana, lead):
-    promise(office, lead)
+def test_a_call_that_is_answered_later_is_a_reply(office, ana, lead):
+    set_sla(office, lead)
     for seconds in (0, 40):
         sync(office, telephone(ana), [call(1, duration=seconds)], NOW)
-    assert stored(office, lead)[0] == BEGAN
+    assert stored(office, lead)[0] == STARTED
 
 
-# --- what is kept
+# --- Quarantined records
 
 
-def kept(session: Session) -> int:
+def quarantined(session: Session) -> int:
     return int(session.scalar(select(func.count(QuarantinedCall.id))) or 0)
 
 
-def test_of_a_wrong_record_only_what_is_read_is_kept(office, ana):
+def test_only_the_parsed_fields_of_an_unreadable_record_are_kept(office, ana):
     deep: Any = []
     for _ in range(200):
         deep = [deep]
-    odd = {"from": deep, "secret": "x" * 9000, "start_time": float("nan"), "contact_name": "y" * 9000}
-    sync(office, telephone(ana), [odd], NOW)
+    unreadable = {"from": deep, "secret": "x" * 9000, "start_time": float("nan"), "contact_name": "y" * 9000}
+    sync(office, telephone(ana), [unreadable], NOW)
     assert office.scalars(select(QuarantinedCall.raw)).one() == {
         "from": ["list"],
         "start_time": "nan",
@@ -99,13 +99,13 @@ def test_of_a_wrong_record_only_what_is_read_is_kept(office, ana):
     }
 
 
-def test_what_is_not_sent_again_is_forgotten(office, ana):
+def test_records_that_are_not_sent_again_are_deleted(office, ana):
     sync(office, telephone(ana), [call(1, to="")], NOW - telephones.KEEP_FOR - timedelta(days=1))
     sync(office, telephone(ana), [call(2, to="")], NOW)
-    assert kept(office) == 1
+    assert quarantined(office) == 1
 
 
-def test_of_very_many_wrong_records_the_newest_are_kept(office, ana):
+def test_the_newest_of_very_many_unreadable_records_are_kept(office, ana):
     many = [call(n, to="") for n in range(telephones.MAX_KEPT + 50)]
     sync(office, telephone(ana), many, NOW)
-    assert kept(office) == telephones.MAX_KEPT
+    assert quarantined(office) == telephones.MAX_KEPT

@@ -1,4 +1,4 @@
-"""Tickets: taken with their subjects, resolved with a text, owed by the clock."""
+"""Tickets: creation, status changes, resolution and SLA clock."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from tests.makers import ALWAYS_OPEN, HOUR, MINUTE, NOW, user
 TERMS = sla.SlaTerms(ALWAYS_OPEN, {("ticket", ""): (60, 480)})
 
 
-def take(session: Session, by: Any = None, **values: Any) -> Ticket:
+def create_ticket(session: Session, by: Any = None, **values: Any) -> Ticket:
     return tickets.create(
         session, {"subject_ids": [1], **values}, ChangeContext(by.id if by else None, NOW, sla_terms=TERMS)
     )
 
 
-def move(session: Session, ticket: Ticket, meaning: str, by: Any = None, at: Any = NOW, **values: Any) -> None:
+def change_status(session: Session, ticket: Ticket, meaning: str, by: Any = None, at: Any = NOW, **values: Any) -> None:
     key = session.scalars(select(TicketStatus.id).where(TicketStatus.meaning == meaning)).first() or 0
     tickets.change_status(
         session, ticket, {"status_id": key} | values, ChangeContext(by.id if by else None, at, sla_terms=TERMS)
     )
 
 
-def test_a_ticket_is_named_after_its_subjects_in_their_order(office: Session) -> None:
-    assert take(office, subject_ids=[2, 1, 2]).title == "KYC update, DP charges"
+def test_the_title_lists_the_subjects_in_order(office: Session) -> None:
+    assert create_ticket(office, subject_ids=[2, 1, 2]).title == "KYC update, DP charges"
 
 
 @pytest.mark.parametrize(
@@ -44,76 +44,76 @@ def test_a_ticket_is_named_after_its_subjects_in_their_order(office: Session) ->
         ("source", {"source": "Pigeon"}),
     ],
 )
-def test_what_cannot_be_right_is_refused_by_its_field(office: Session, field: str, values: Any) -> None:
+def test_an_invalid_value_is_refused_for_its_field(office: Session, field: str, values: Any) -> None:
     with pytest.raises(RuleBroken) as refused:
-        take(office, **values)
+        create_ticket(office, **values)
     assert list(refused.value.errors) == [field]
 
 
 @pytest.mark.parametrize("ticket, task", [("Low", "Low"), ("Medium", "Medium"), ("High", "High"), ("Urgent", "High")])
 def test_the_first_task_is_as_urgent_as_the_ticket(office: Session, ticket: str, task: str) -> None:
-    take(office, user(office, "cleo"), priority=ticket)
+    create_ticket(office, user(office, "cleo"), priority=ticket)
     assert office.scalars(select(Task.priority)).one() == task
 
 
 @pytest.mark.parametrize("meaning", tickets.ENDED)
-def test_an_end_needs_a_resolution_and_stops_the_clock(office: Session, meaning: str) -> None:
-    ticket = take(office)
+def test_ending_a_ticket_needs_a_resolution_and_stops_the_clock(office: Session, meaning: str) -> None:
+    ticket = create_ticket(office)
     with pytest.raises(RuleBroken) as refused:
-        move(office, ticket, meaning, resolution="  ")
+        change_status(office, ticket, meaning, resolution="  ")
     assert list(refused.value.errors) == ["resolution"]
-    move(office, ticket, meaning, resolution=" Form sent ", at=NOW + HOUR)
+    change_status(office, ticket, meaning, resolution=" Form sent ", at=NOW + HOUR)
     assert (ticket.resolution, ticket.resolved_on) == ("Form sent", NOW + HOUR)
     assert (ticket.reply_due_on, ticket.resolve_due_on) == (None, None)
 
 
 def test_closing_a_resolved_ticket_keeps_when_it_was_resolved(office: Session) -> None:
-    ticket = take(office)
-    move(office, ticket, "resolved", resolution="Done")
-    move(office, ticket, "closed", at=NOW + HOUR)
+    ticket = create_ticket(office)
+    change_status(office, ticket, "resolved", resolution="Done")
+    change_status(office, ticket, "closed", at=NOW + HOUR)
     assert ticket.resolved_on == NOW
 
 
-def test_a_reopened_ticket_owes_anew_and_keeps_its_history(office: Session) -> None:
-    ticket = take(office)
-    move(office, ticket, "resolved", resolution="Done")
-    move(office, ticket, "open", at=NOW + HOUR)
+def test_a_reopened_ticket_restarts_its_clock_and_keeps_its_history(office: Session) -> None:
+    ticket = create_ticket(office)
+    change_status(office, ticket, "resolved", resolution="Done")
+    change_status(office, ticket, "open", at=NOW + HOUR)
     assert (ticket.resolved_on, ticket.resolve_due_on, ticket.resolution) == (None, NOW + 9 * HOUR, "Done")
     assert len(office.scalars(select(StatusChange)).all()) == 3
 
 
-def test_waiting_stops_the_clock_once(office: Session) -> None:
-    ticket = take(office)
-    move(office, ticket, "waiting", at=NOW + MINUTE)
+def test_waiting_pauses_the_clock(office: Session) -> None:
+    ticket = create_ticket(office)
+    change_status(office, ticket, "waiting", at=NOW + MINUTE)
     assert ticket.paused_on == NOW + MINUTE
-    move(office, ticket, "open", at=NOW + HOUR)
+    change_status(office, ticket, "open", at=NOW + HOUR)
     assert ticket.paused_on is None
 
 
-def test_the_first_move_by_a_person_is_the_first_answer(office: Session) -> None:
-    ticket = take(office)
-    move(office, ticket, "open", user(office, "cleo"), NOW + MINUTE)
+def test_the_first_status_change_by_a_user_is_the_first_reply(office: Session) -> None:
+    ticket = create_ticket(office)
+    change_status(office, ticket, "open", user(office, "cleo"), NOW + MINUTE)
     assert (ticket.replied_on, ticket.reply_due_on) == (NOW + MINUTE, None)
 
 
-def test_a_follow_up_needs_an_open_task(office: Session) -> None:
-    ticket = take(office)
+def test_the_follow_up_status_needs_an_open_task(office: Session) -> None:
+    ticket = create_ticket(office)
     with pytest.raises(RuleBroken) as refused:
-        move(office, ticket, "scheduled")
+        change_status(office, ticket, "scheduled")
     assert list(refused.value.errors) == ["task"]
-    move(office, ticket, "scheduled", task={"title": "Call back"})
+    change_status(office, ticket, "scheduled", task={"title": "Call back"})
     assert office.scalars(select(Task.title)).one() == "Call back"
 
 
-def test_a_ticket_of_a_role_goes_to_its_next_and_says_why(office: Session) -> None:
+def test_a_ticket_for_a_role_goes_to_its_next_user_with_the_decision(office: Session) -> None:
     cleo = user(office, "cleo", "Support User")
-    ticket = take(office, assign_to_role="Support User")
+    ticket = create_ticket(office, assign_to_role="Support User")
     row = office.scalars(select(Assignment)).one()
     assert (ticket.assignee_id, ticket.assigned_role, row.reason) == (cleo.id, "Support User", "round robin")
     assert row.decision == {"role": "Support User", "candidates": [cleo.id], "skipped": []}
 
 
-def test_the_customer_of_a_ticket_is_named_found_or_made(office: Session) -> None:
+def test_the_customer_of_a_ticket_is_given_found_or_created(office: Session) -> None:
     known = customers.create(office, {"first_name": "Asha", "mobile": "9820012345"}, ChangeContext(None, NOW))
     ask = tickets.customer_for
     assert ask(office, {"customer_id": 77, "mobile": "9820012345"}, ChangeContext(None, NOW)) == 77

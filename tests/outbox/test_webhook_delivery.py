@@ -36,7 +36,7 @@ from tests.reuse import AppMaker
 from tests.servers import eventually
 
 SWEEP = next(job for job in jobs.SCHEDULE if job.name == "send what webhooks wait for")
-ALL = webhooks.EVENTS
+ALL = webhooks.all_events()
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from sqlalchemy import func, select
 from app.models import Assignment, Lead
 from tests.proofs import verdict
 from tests.proofs.crowd import Reply, ask
-from tests.proofs.processes import Pack, SlaTerms
+from tests.proofs.processes import Pack, PackSettings
 from tests.proofs.setting import Ground
 from tests.proofs.socket_client import Wire, wires
 from tests.proofs.trial import OVERDUE
@@ -45,7 +45,7 @@ def of_mariadb(server: MariaDB, ground: Ground, tasks: int) -> Seen:
     with (
         LiveServer(ground.folder / "web", **ground.settings) as web,
         clerk(ground, web.port) as written,
-        Pack(ground.folder / "pack", SlaTerms(count=2, limit=50), ground.settings),
+        Pack(ground.folder / "pack", PackSettings(count=2, limit=50), ground.settings),
     ):
         eventually(lambda: moved(ground) > tasks // 5, "nothing moves", 60)
         _break(server, ground, web, seen)
@@ -73,7 +73,7 @@ def of_redis(server: Redis, ground: Ground, tasks: int, seconds: float) -> Seen:
     seen, laid = Seen(), ground.lay(tasks, OVERDUE)
     settings = ground.settings | {"CRM_REDIS_URL": server.url}
     with LiveServer(ground.folder / "web", CRM_WORKERS="2", **settings) as web, wires(web, "ben") as bens:
-        with clerk(ground, web.port) as written, Pack(ground.folder / "pack", SlaTerms(2, limit=25), settings):
+        with clerk(ground, web.port) as written, Pack(ground.folder / "pack", PackSettings(2, limit=25), settings):
             seen.around += visit(ground, web.port)
             server.stop()
             end = time.monotonic() + seconds

@@ -2,8 +2,8 @@
 
     python -m tests.proofs.processes '{"count": 4}'
 
-What differs from `python run.py`: a minute of the schedule lasts so many seconds as Terms say, and the processes are
-forked from one parent that forks another one whenever one ended.
+What differs from `python run.py`: a minute of the schedule lasts as many seconds as PackSettings say, and the processes
+are forked from one parent, which forks another one whenever one has ended.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
-class SlaTerms:
+class PackSettings:
     """How the pack works."""
 
     count: int = 4
@@ -44,7 +44,7 @@ class SlaTerms:
 class Pack(Server):
     """The parent and its children; they end together."""
 
-    def __init__(self, folder: Path, terms: SlaTerms, settings: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, terms: PackSettings, settings: Mapping[str, str]) -> None:
         """`settings` are environment variables (CRM_DATABASE_URL=…)."""
         super().__init__(folder)
         self.terms, self.settings = terms, settings
@@ -94,7 +94,7 @@ class NobodyAlone:
         """There is nothing to let go of."""
 
 
-def main(terms: SlaTerms) -> None:
+def main(terms: PackSettings) -> None:
     """Keep so many children at work until SIGTERM."""
     import config
     import run
@@ -109,7 +109,7 @@ def main(terms: SlaTerms) -> None:
         _bear(app, terms)
 
 
-def _bear(app: Any, terms: SlaTerms) -> None:
+def _bear(app: Any, terms: PackSettings) -> None:
     if os.fork():
         return
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -119,7 +119,7 @@ def _bear(app: Any, terms: SlaTerms) -> None:
         os._exit(1)
 
 
-def _work(app: Any, terms: SlaTerms) -> None:
+def _work(app: Any, terms: PackSettings) -> None:
     """As run.py does it in each of its processes, but for the length of a minute."""
     import run
     from app import job_runner, jobs
@@ -140,4 +140,4 @@ def _work(app: Any, terms: SlaTerms) -> None:
 
 
 if __name__ == "__main__":
-    main(SlaTerms(**json.loads(sys.argv[1])))
+    main(PackSettings(**json.loads(sys.argv[1])))

@@ -8,27 +8,27 @@ from sqlalchemy import insert, select, update
 from app.models import Assignment, Task
 from tests.makers import NOW
 from tests.proofs import trial, verdict
-from tests.proofs.processes import SlaTerms
+from tests.proofs.processes import PackSettings
 from tests.proofs.setting import Ground
 from tests.proofs.trial import Trial
 from tests.servers import Databases
 
 
 def test_ten_kills_lose_and_double_no_reassignment(mariadb_server: Databases, field: Ground) -> None:
-    outcome = trial.of_reassignment(mariadb_server, field, Trial(1000, 10, SlaTerms(count=4, limit=50)))
+    outcome = trial.of_reassignment(mariadb_server, field, Trial(1000, 10, PackSettings(count=4, limit=50)))
     assert outcome.faults == []
     assert outcome.toll.leaders and outcome.toll.having_written, outcome.toll
 
 
 def test_ten_kills_lose_and_double_no_reminder(mariadb_server: Databases, field: Ground) -> None:
-    outcome = trial.of_reminders(mariadb_server, field, Trial(1000, 10, SlaTerms(count=4, limit=50)))
+    outcome = trial.of_reminders(mariadb_server, field, Trial(1000, 10, PackSettings(count=4, limit=50)))
     assert outcome.faults == []
     assert outcome.toll.leaders and outcome.toll.having_written, outcome.toll
 
 
 @pytest.mark.parametrize("prove", [trial.of_reassignment, trial.of_reminders])
 def test_also_where_all_lead_at_once_nothing_happens_twice(mariadb_server: Databases, field: Ground, prove) -> None:
-    assert prove(mariadb_server, field, Trial(200, 2, SlaTerms(count=4, limit=100, crowded=True))).faults == []
+    assert prove(mariadb_server, field, Trial(200, 2, PackSettings(count=4, limit=100, crowded=True))).faults == []
 
 
 def test_the_verdict_finds_what_is_missing_doubled_or_uneven(field: Ground) -> None:

@@ -6,13 +6,13 @@ from sqlalchemy import func, select
 
 from app.models import JobRun
 from tests.proofs.killer import Hunter
-from tests.proofs.processes import Pack, SlaTerms
+from tests.proofs.processes import Pack, PackSettings
 from tests.proofs.setting import Ground
 from tests.servers import Databases, eventually
 
 
 def test_when_the_leader_is_killed_another_one_takes_over(mariadb_server: Databases, field: Ground) -> None:
-    with Pack(field.folder / "pack", SlaTerms(count=3), field.settings) as pack:
+    with Pack(field.folder / "pack", PackSettings(count=3), field.settings) as pack:
         hunter = Hunter(mariadb_server, field.name, pack)
         for _ in range(3):
             eventually(lambda: hunter.leader() is not None, "nobody leads")

@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from app.models import Assignment, JobRun, Notification
 from tests.proofs import verdict
 from tests.proofs.killer import Hunter, Toll
-from tests.proofs.processes import Pack, SlaTerms
+from tests.proofs.processes import Pack, PackSettings
 from tests.proofs.setting import HOUR, Ground
 from tests.servers import Databases, eventually
 
@@ -26,7 +26,7 @@ class Trial:
 
     tasks: int = 1000
     kills: int = 10
-    terms: SlaTerms = field(default_factory=SlaTerms)
+    terms: PackSettings = field(default_factory=PackSettings)
     #: So long it may last at most.
     seconds: float = 120.0
 

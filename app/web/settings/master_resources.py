@@ -6,6 +6,9 @@ from flask_appbuilder.models.sqla.interface import SQLAInterface
 
 from app.models import AccountType, LeadSource, LeadStatus, MessageTemplate, SupportPage, TicketStatus, TicketSubject
 from app.web.api.resource import Resource
+from app.web.settings.masters import MASTER_LABELS
+
+_SHARED = ["label", "position", "is_active"]
 
 
 class MasterResource(Resource):
@@ -14,6 +17,7 @@ class MasterResource(Resource):
     exclude_route_methods = {"post", "put", "delete"}
     base_order = ("position", "asc")
     page_size = 100
+    label_columns = MASTER_LABELS
 
 
 class LeadStatusResource(MasterResource):
@@ -22,6 +26,7 @@ class LeadStatusResource(MasterResource):
     resource_name = "lead_status"
     datamodel = SQLAInterface(LeadStatus)
     module = "Leads"
+    show_columns = ["label", "color", "meaning", *_SHARED[1:]]
 
 
 class LeadSourceResource(MasterResource):
@@ -30,6 +35,7 @@ class LeadSourceResource(MasterResource):
     resource_name = "lead_source"
     datamodel = SQLAInterface(LeadSource)
     module = "Leads"
+    show_columns = _SHARED
 
 
 class AccountTypeResource(MasterResource):
@@ -38,6 +44,7 @@ class AccountTypeResource(MasterResource):
     resource_name = "account_type"
     datamodel = SQLAInterface(AccountType)
     module = "Leads"
+    show_columns = _SHARED
 
 
 class TicketStatusResource(MasterResource):
@@ -46,6 +53,7 @@ class TicketStatusResource(MasterResource):
     resource_name = "ticket_status"
     datamodel = SQLAInterface(TicketStatus)
     module = "Tickets"
+    show_columns = ["label", "color", "meaning", *_SHARED[1:]]
 
 
 class TicketSubjectResource(MasterResource):
@@ -54,6 +62,7 @@ class TicketSubjectResource(MasterResource):
     resource_name = "ticket_subject"
     datamodel = SQLAInterface(TicketSubject)
     module = "Tickets"
+    show_columns = ["label", "description", *_SHARED[1:]]
 
 
 class SupportPageResource(MasterResource):
@@ -62,6 +71,7 @@ class SupportPageResource(MasterResource):
     resource_name = "support_page"
     datamodel = SQLAInterface(SupportPage)
     module = "Support Pages"
+    show_columns = ["label", "url", "description", *_SHARED[1:]]
 
 
 class MessageTemplateResource(MasterResource):
@@ -70,6 +80,7 @@ class MessageTemplateResource(MasterResource):
     resource_name = "message_template"
     datamodel = SQLAInterface(MessageTemplate)
     module = "Messages"
+    show_columns = ["label", "channel", "body", *_SHARED[1:]]
 
 
 MASTER_RESOURCES = (

@@ -18,7 +18,7 @@ from app.web.pages.hardened import VERBS, HardenedView, pick
 
 _URL = re.compile(r"https?://[^\s/]+\.?[^\s]*", re.IGNORECASE)
 _COLOUR = pick(lazy_gettext("Colour"), [(each, each.title()) for each in settings.COLOURS])
-_LABELS = {
+MASTER_LABELS = {
     "label": lazy_gettext("Label"),
     "position": lazy_gettext("Order"),
     "is_active": lazy_gettext("Active"),
@@ -53,7 +53,7 @@ class MasterScreen(HardenedView):
         self.search_columns = self.search_columns or [each for each in columns if each not in self.fields]
         self.show_columns, self.add_columns, self.edit_columns = columns, columns, columns
         self.add_form_extra_fields = self.edit_form_extra_fields = self.fields
-        self.label_columns = _LABELS
+        self.label_columns = MASTER_LABELS
         super().__init__(**kwargs)
 
     def pre_add(self, item: Any) -> None:

@@ -1,4 +1,4 @@
-"""What an absence means, in words: from when to when somebody else takes a person's turns."""
+"""Texts about absence: when a person gets no new work, and who covers for them."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from app.models import User
 from app.web.core.fields import Viewer
 
 
-def plan_of(session: Session, user: Any, viewer: Viewer) -> list[str]:
-    """Sentences about the person's availability, the most lasting first."""
-    said = []
-    leave = absence.leave_period(vars_of(user))
+def availability_texts(session: Session, user: Any, viewer: Viewer) -> list[str]:
+    """Sentences about the user's availability."""
+    texts = []
+    leave = absence.leave_period(absence_values(user))
     if leave is not None and (leave[1] is None or leave[1] > viewer.now):
-        said = [_leave(user, leave, viewer), *warnings_of(session, user, viewer)]
+        texts = [_leave_text(user, leave, viewer), *leave_warnings(session, user, viewer)]
     if not user.available:
-        return [_("You get no new work until you turn this on again."), *said]
+        return [_("You get no new work until you turn this on again."), *texts]
     if user.away_until is not None and user.away_until > viewer.now:
-        return [_("You get no new work until %(moment)s.", moment=moment(user.away_until, viewer)), *said]
-    return said or [_("You get new work by round robin.")]
+        return [_("You get no new work until %(moment)s.", moment=moment(user.away_until, viewer)), *texts]
+    return texts or [_("You get new work by round robin.")]
 
 
-def warnings_of(session: Session, user: Any, viewer: Viewer) -> list[str]:
-    """What is allowed, but leaves a gap: a delegate who is on leave himself at the same time."""
-    leave = absence.leave_period(vars_of(user))
+def leave_warnings(session: Session, user: Any, viewer: Viewer) -> list[str]:
+    """Warnings about an allowed gap: a delegate who is on leave at the same time."""
+    leave = absence.leave_period(absence_values(user))
     both = absence.overlapping_leave(session, user.delegate_id, leave) if leave and user.delegate_id else None
     if both is None or (both[1] is not None and both[1] <= viewer.now):
         return []
@@ -49,12 +49,12 @@ def warnings_of(session: Session, user: Any, viewer: Viewer) -> list[str]:
     ]
 
 
-def stand_ins(session: Session, viewer: Viewer) -> list[str]:
-    """For whom the person stands in, now or soon."""
+def cover_texts(session: Session, viewer: Viewer) -> list[str]:
+    """Sentences about whom the person covers for, now or soon."""
     ahead = or_(User.leave_to.is_(None), User.leave_to > viewer.now)
     query = select(User.id, User.leave_from, User.leave_to)
     query = query.where(User.delegate_id == viewer.person.id, User.leave_from.is_not(None), ahead)
-    said = []
+    texts = []
     for key, begins, ends in session.execute(query.order_by(User.leave_from)):
         words = {
             "name": _name(key, viewer),
@@ -62,25 +62,25 @@ def stand_ins(session: Session, viewer: Viewer) -> list[str]:
             "ends": moment(ends, viewer) if ends else "",
         }
         if ends is None:
-            said.append(_("You cover for %(name)s from %(begins)s until further notice.", **words))
+            texts.append(_("You cover for %(name)s from %(begins)s until further notice.", **words))
         else:
-            said.append(_("You cover for %(name)s from %(begins)s to %(ends)s.", **words))
-    return said
+            texts.append(_("You cover for %(name)s from %(begins)s to %(ends)s.", **words))
+    return texts
 
 
-def vars_of(user: Any) -> dict[str, Any]:
+def absence_values(user: Any) -> dict[str, Any]:
     """The columns of absence as a dict."""
     return {name: getattr(user, name) for name in absence.COLUMNS}
 
 
 def moment(at: datetime, viewer: Viewer) -> str:
-    """A moment in the zone of the person who reads, such as 3 Dec, 09:00; with the year where it is another."""
+    """A moment in the viewer's zone, such as 3 Dec, 09:00; with the year if it is not this one."""
     local = at.astimezone(viewer.zone)
     is_this_year = local.year == viewer.now.astimezone(viewer.zone).year
     return f"{local:%-d %b, %H:%M}" if is_this_year else f"{local:%-d %b %Y, %H:%M}"
 
 
-def _leave(user: Any, leave: absence.Period, viewer: Viewer) -> str:
+def _leave_text(user: Any, leave: absence.Period, viewer: Viewer) -> str:
     begins, ends = leave
     words = {"begins": moment(begins, viewer), "ends": moment(ends, viewer) if ends else "", "name": ""}
     if user.delegate_id is None:

@@ -1,4 +1,4 @@
-"""The bell: what a person must know, as sentences, grouped by record; read, or hidden for a while."""
+"""The notifications panel and page: notices as sentences, grouped by record; marking read and snoozing."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from app.web.core.gate import current_viewer, json_answer, refuse_as_json, whole
 from app.web.pages.refusals import refuse_as_page
 from app.web.security.sessions import signed_in
 from app.web.workday import delivery_log
-from app.web.workday.notice_preferences import NAMES
+from app.web.workday.notice_preferences import KIND_LABELS
 from app.wording import link_of, record_link, record_numbers, text_of
 
-#: How many the panel shows, newest first, and a page of all notices.
-PANEL, PAGE = 30, 50
-#: What may be marked or snoozed at once: all notices of one record.
-_PLACES = ("lead_id", "ticket_id", "customer_id")
+#: Notices in the panel, and on a page of all notices.
+PANEL_ROWS, PAGE_ROWS = 30, 50
+#: Columns of the records whose notices can be marked read or snoozed together.
+_RECORD_COLUMNS = ("lead_id", "ticket_id", "customer_id")
 
 
 class BellView(BaseView):
-    """Everybody's own bell. The law shows own rows only; each statement names the person as well."""
+    """The own notices. Access rules show own rows only; each statement also names the person."""
 
     route_base = "/bell"
     default_view = "index"
@@ -44,19 +44,19 @@ class BellView(BaseView):
     @signed_in
     @refuse_as_page
     def index(self) -> Any:
-        """All notices, page by page, each with what became of it."""
+        """All notices, by page, each with its delivery log."""
         return self.render_template("crm/notices.html", **_page())
 
     @expose("/panel")
     @signed_in
     def panel(self) -> Any:
-        """The newest ones, as a fragment."""
+        """The newest notices, as an HTML fragment."""
         return self.render_template("crm/bell.html", **_panel())
 
     @expose("/count")
     @signed_in
     def count(self) -> Response:
-        """{unread}, for pages whose socket is down."""
+        """{unread}, for pages without a socket."""
         viewer = current_viewer()
         return json_answer(200, {"unread": notices.count_unread(db.session(), viewer.person.id, viewer.now)})
 
@@ -65,27 +65,28 @@ class BellView(BaseView):
     @signed_in
     @refuse_as_json
     def read(self, one: int | None = None) -> Any:
-        """Mark one, the `ids` given, those `about` a record, or all as read."""
-        chosen = [Notification.id == one] if one is not None else _chosen()
-        step = update(Notification).where(*chosen, Notification.read_on.is_(None))
-        return self._answer(_changed(step.values(read_on=current_viewer().now)))
+        """Mark as read: one, the posted `ids`, those `about` a record, or all."""
+        conditions = [Notification.id == one] if one is not None else _conditions()
+        step = update(Notification).where(*conditions, Notification.read_on.is_(None))
+        return self._answer(_execute(step.values(read_on=current_viewer().now)))
 
     @expose("/snooze", methods=["POST"])
     @signed_in
     @refuse_as_json
     def snooze(self) -> Any:
-        """Hide the `ids`, or what is unread `about` a record, until 15m, 1h or tomorrow (9:00); now = show again."""
-        sent = _sent()
-        moment, chosen = until(str(sent.get("until") or ""), current_viewer().now, current_viewer().zone), _chosen()
-        if not chosen:
+        """Snooze the posted `ids`, or the unread notices `about` a record, until 15m, 1h, tomorrow (9:00), or now."""
+        payload, viewer = _payload(), current_viewer()
+        moment = snooze_end(str(payload.get("until") or ""), viewer.now, viewer.zone)
+        conditions = _conditions()
+        if not conditions:
             return self._answer(0)
-        if sent.get("about"):
-            chosen.append(Notification.read_on.is_(None))
-        step = update(Notification).where(*chosen)
-        return self._answer(_changed(step.values(notices.snooze_values(moment))))
+        if payload.get("about"):
+            conditions.append(Notification.read_on.is_(None))
+        step = update(Notification).where(*conditions)
+        return self._answer(_execute(step.values(notices.snooze_values(moment))))
 
     def _answer(self, changed: int) -> Any:
-        """The panel anew for the page, the count for a script, the page of all where one came from there."""
+        """The panel for htmx, the count for JSON, else a redirect to the page of all notices."""
         if request.headers.get("HX-Target") == "bell-panel":
             return self.render_template("crm/bell.html", **_panel())
         if request.is_json:
@@ -95,33 +96,34 @@ class BellView(BaseView):
         return redirect(f"/bell/?{came.query}" if came.path == "/bell/" and came.query else "/bell/")
 
 
-def until(said: str, now: datetime, zone: Any) -> datetime:
+def snooze_end(choice: str, now: datetime, zone: Any) -> datetime:
     """When a snoozed notice comes back. Raises RuleBroken for anything but 15m, 1h, tomorrow and now."""
-    return now if said == "now" else snoozed_until(said, now, zone)
+    return now if choice == "now" else snoozed_until(choice, now, zone)
 
 
 # --- what is shown -----------------------------------------------------------------------------------------------
 
 
 def _panel() -> dict[str, Any]:
-    """The newest, and what has come back from its snooze however old it is."""
-    viewer, held = current_viewer(), db.session()
+    """The newest notices, and those whose snooze has ended, however old."""
+    viewer, session = current_viewer(), db.session()
     mine = select(Notification).where(Notification.user_id == viewer.person.id)
     back = (Notification.read_on.is_(None), Notification.snoozed_until <= viewer.now)
-    rows = set(held.scalars(mine.where(notices.not_snoozed(viewer.now)).order_by(Notification.id.desc()).limit(PANEL)))
-    rows |= set(held.scalars(mine.where(*back).order_by(Notification.snoozed_until.desc()).limit(PANEL)))
-    shown = sorted(rows, key=lambda row: (_moment(row, viewer.now), row.id), reverse=True)[:PANEL]
-    return {"groups": grouped(held, shown, viewer), "unread": _unread(held, viewer)}
+    awake = mine.where(notices.not_snoozed(viewer.now))
+    rows = set(session.scalars(awake.order_by(Notification.id.desc()).limit(PANEL_ROWS)))
+    rows |= set(session.scalars(mine.where(*back).order_by(Notification.snoozed_until.desc()).limit(PANEL_ROWS)))
+    shown = sorted(rows, key=lambda row: (_shown_on(row, viewer.now), row.id), reverse=True)[:PANEL_ROWS]
+    return {"groups": group_by_record(session, shown, viewer), "unread": _unread(session, viewer)}
 
 
-def _moment(row: Any, now: datetime) -> datetime:
-    """When a notice last came to the person's eyes."""
+def _shown_on(row: Any, now: datetime) -> datetime:
+    """When a notice was last shown as new: when created, or when its snooze ended."""
     is_back = row.snoozed_until is not None and row.read_on is None and not notices.is_snoozed(row, now)
     return row.snoozed_until if is_back else row.at
 
 
-def grouped(session: Session, rows: list[Any], viewer: Any) -> list[dict[str, Any]]:
-    """As crm/bell.html wants them: groups by record, in the order of the rows."""
+def group_by_record(session: Session, rows: list[Any], viewer: Any) -> list[dict[str, Any]]:
+    """Groups by record for crm/bell.html, in the order of the rows."""
     cards = record_numbers(session, rows)
     groups: dict[Any, dict[str, Any]] = {}
     for row in rows:
@@ -138,53 +140,49 @@ def _item(row: Any, cards: dict[tuple[str, int], str], viewer: Viewer) -> dict[s
     is_away = notices.is_snoozed(row, viewer.now) and row.read_on is None
     return {
         "id": row.id,
-        "text": text_of(row, **delivery_log.names_of(row, viewer)),
+        "text": text_of(row, **delivery_log.text_values(row, viewer)),
         "at": moment_cell(row.at, viewer),
         "read": row.read_on is not None,
         "url": link_of(row, cards),
         "about": _about(row, cards),
         "record": {"url": home[0], "label": home[1]} if home else None,
         "snoozed": moment_cell(row.snoozed_until, viewer) if is_away else None,
-        "is_back": _moment(row, viewer.now) != row.at,
-    } | delivery_log.look_of(row)
+        "is_back": _shown_on(row, viewer.now) != row.at,
+    } | delivery_log.icon_of(row)
 
 
 def _about(row: Any, cards: dict[tuple[str, int], str]) -> str | None:
-    """The column and id under which the group can be marked as a whole."""
-    for column in _PLACES:
+    """The column:id with which the group can be marked as a whole."""
+    for column in _RECORD_COLUMNS:
         if (column, getattr(row, column)) in cards:
             return f"{column}:{getattr(row, column)}"
     return None
 
 
 def _page() -> dict[str, Any]:
-    """One page of all notices, and the address of the older ones."""
-    viewer, held, show, kind = (
-        current_viewer(),
-        db.session(),
-        request.args.get("show", ""),
-        request.args.get("kind", ""),
-    )
+    """One page of all notices, and the URL of older ones."""
+    viewer, session = current_viewer(), db.session()
+    show, kind = request.args.get("show", ""), request.args.get("kind", "")
     before = whole(request.args.get("before"), 0, 0, 2**31 - 1)
     query = select(Notification).where(Notification.user_id == viewer.person.id, *_filters(show, kind, viewer.now))
     query = query.where(Notification.id < before) if before else query
-    rows = list(held.scalars(query.order_by(Notification.id.desc()).limit(PAGE + 1)))
-    more, rows = len(rows) > PAGE, rows[:PAGE]
-    chosen = {name: given for name, given in (("show", show), ("kind", kind)) if given}
-    older = "/bell/?" + urlencode(chosen | {"before": rows[-1].id}) if more else None
-    kinds = [(each, NAMES[each]) for each in notices.KINDS if each in NAMES]
+    rows = list(session.scalars(query.order_by(Notification.id.desc()).limit(PAGE_ROWS + 1)))
+    more, rows = len(rows) > PAGE_ROWS, rows[:PAGE_ROWS]
+    filters = {name: value for name, value in (("show", show), ("kind", kind)) if value}
+    older = "/bell/?" + urlencode(filters | {"before": rows[-1].id}) if more else None
+    kinds = [(each, KIND_LABELS[each]) for each in notices.KINDS if each in KIND_LABELS]
     return {
-        "days": _days(held, rows, viewer),
+        "days": _days(session, rows, viewer),
         "show": show,
         "kind": kind,
         "kinds": kinds,
         "older_url": older,
-        "unread": _unread(held, viewer),
+        "unread": _unread(session, viewer),
     }
 
 
 def _filters(show: str, kind: str, now: datetime) -> list[Any]:
-    """The WHERE of the page's filters. Raises RuleBroken for those that there are not."""
+    """The conditions of the page's filters. Raises RuleBroken for an unknown filter."""
     if show not in ("", "unread", "snoozed") or (kind and kind not in notices.KINDS):
         raise RuleBroken(_("There is no such filter. Please choose one from the list."))
     rules = [Notification.kind == kind] if kind else []
@@ -195,43 +193,43 @@ def _filters(show: str, kind: str, now: datetime) -> list[Any]:
     return rules
 
 
-def _days(held: Session, rows: list[Any], viewer: Viewer) -> list[dict[str, Any]]:
-    """[{title, items}], a day each in the person's zone, every item with its ledger."""
-    cards, deliveries = record_numbers(held, rows), delivery_log.deliveries_of(held, [row.id for row in rows])
+def _days(session: Session, rows: list[Any], viewer: Viewer) -> list[dict[str, Any]]:
+    """[{title, items}] by day in the viewer's zone, each item with its delivery log."""
+    cards, deliveries = record_numbers(session, rows), delivery_log.deliveries_of(session, [row.id for row in rows])
     days: dict[Any, list[dict[str, Any]]] = {}
     for row in rows:
-        told = delivery_log.ledger_of(row, deliveries.get(row.id, {}), viewer)
-        days.setdefault(row.at.astimezone(viewer.zone).date(), []).append(_item(row, cards, viewer) | {"ledger": told})
+        log = delivery_log.delivery_lines(row, deliveries.get(row.id, {}), viewer)
+        days.setdefault(row.at.astimezone(viewer.zone).date(), []).append(_item(row, cards, viewer) | {"ledger": log})
     today = viewer.now.astimezone(viewer.zone).date()
     near = {today: _("Today"), today - timedelta(days=1): _("Yesterday")}
     return [{"title": near.get(day) or f"{day:%A, %-d %b %Y}", "items": items} for day, items in days.items()]
 
 
-def _unread(held: Session, viewer: Viewer) -> int:
-    """The count, also for the badge of the page around it."""
-    g.unread = notices.count_unread(held, viewer.person.id, viewer.now)
+def _unread(session: Session, viewer: Viewer) -> int:
+    """The unread count; also kept for the badge of the page."""
+    g.unread = notices.count_unread(session, viewer.person.id, viewer.now)
     return int(g.unread)
 
 
 # --- what is changed ---------------------------------------------------------------------------------------------
 
 
-def _sent() -> dict[str, Any]:
-    """What was posted, as a form or as JSON."""
-    sent = request.get_json(silent=True) if request.is_json else request.form.to_dict(flat=True)
-    return sent if isinstance(sent, dict) else {}
+def _payload() -> dict[str, Any]:
+    """The posted form or JSON."""
+    payload = request.get_json(silent=True) if request.is_json else request.form.to_dict(flat=True)
+    return payload if isinstance(payload, dict) else {}
 
 
-def _chosen() -> list[Any]:
-    """The WHERE of what was posted: `ids` (or one `id`), or `about` a record; nothing = all. Raises RuleBroken."""
-    sent = _sent()
-    if sent.get("about"):
-        column, _sep, key = str(sent["about"]).partition(":")
+def _conditions() -> list[Any]:
+    """The conditions of the posted `ids` (or one `id`), or `about` a record; none = all. Raises RuleBroken."""
+    payload = _payload()
+    if payload.get("about"):
+        column, _sep, key = str(payload["about"]).partition(":")
         record_id = parse_id(key)
-        if column not in _PLACES or record_id is None:
+        if column not in _RECORD_COLUMNS or record_id is None:
             raise RuleBroken(_("These aren't valid notifications."), "about")
         return [getattr(Notification, column) == record_id]
-    raw = sent.get("ids", sent.get("id")) if request.is_json else request.form.getlist("ids") or sent.get("id")
+    raw = payload.get("ids", payload.get("id")) if request.is_json else request.form.getlist("ids") or payload.get("id")
     if raw in (None, "all"):
         return []
     ids = [parse_id(each) for each in (raw if isinstance(raw, list) else [raw])][:1000]
@@ -240,16 +238,16 @@ def _chosen() -> list[Any]:
     return [Notification.id.in_(ids)]
 
 
-def _changed(step: Any) -> int:
-    """Change one's own notices only, in a transaction of its own; how many rows changed."""
+def _execute(step: Any) -> int:
+    """Run the update on own notices only, in its own transaction. Returns how many rows changed."""
     own = step.where(Notification.user_id == current_viewer().person.id)
-    held = db.session()
-    held.commit()  # end the reading transaction: on SQLite a reader cannot always become a writer
+    session = db.session()
+    session.commit()  # on SQLite a read transaction cannot always become a write: end it first
     token = WRITES.set(True)
     try:
-        done = held.execute(own, execution_options={"synchronize_session": False})
-        notices.note_count_changed(held, current_viewer().person.id)
-        held.commit()
+        done = session.execute(own, execution_options={"synchronize_session": False})
+        notices.note_count_changed(session, current_viewer().person.id)
+        session.commit()
     finally:
         WRITES.reset(token)
     return int(done.rowcount)

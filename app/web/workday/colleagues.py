@@ -1,4 +1,4 @@
-"""Colleagues as public cards: for pick-lists and over REST."""
+"""Colleagues as public cards, for picklists and over REST."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class PeopleView(BaseView):
     @signed_in
     @refuse_as_json
     def lookup(self) -> Any:
-        """Up to 20 active colleagues by name or user name; `about` a record (lead:5) up to 8 who may see it."""
+        """Up to 20 active colleagues by name or username; with `about` a record (lead:5), up to 8 who can see it."""
         typed, about = request.args.get("q", ""), request.args.get("about")
         hits = (
             mentions.offered(db.session(), about, typed, current_viewer())
@@ -42,7 +42,7 @@ class PeopleView(BaseView):
 
 
 class UserResource(SentenceResponses, BaseApi):
-    """/api/v1/user/: a public card, nothing else."""
+    """/api/v1/user/: public cards only."""
 
     resource_name = "user"
     class_permission_name = "Dashboard"

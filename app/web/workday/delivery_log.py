@@ -1,4 +1,4 @@
-"""How a notice looks in the bell, and what became of it on each channel."""
+"""Icons of notices, and the delivery log of a notice by channel."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from app.models import Delivery
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
 
-#: kind -> (icon, tone); another kind is a plain bell.
-LOOKS = {
+#: kind -> (icon, tone); a bell for any other kind.
+ICONS = {
     "assigned": ("user-check", "blue"),
     "unassigned": ("user-share", "gray"),
     "task_assigned": ("checkbox", "blue"),
@@ -40,27 +40,27 @@ LOOKS = {
 }
 
 
-def look_of(row: Any) -> dict[str, str]:
-    """{icon, tone} of a notice; a reminder that came late is red."""
-    icon, tone = LOOKS.get(row.kind, ("bell", "gray"))
+def icon_of(row: Any) -> dict[str, str]:
+    """{icon, tone} of a notice; a late reminder is red."""
+    icon, tone = ICONS.get(row.kind, ("bell", "gray"))
     is_late = row.kind == "task_due" and int((row.payload or {}).get("minutes", 0)) < 0
     return {"icon": icon, "tone": "red" if is_late else tone}
 
 
-def names_of(row: Any, viewer: Viewer) -> dict[str, str]:
-    """What the sentence of a notice may call by name: actor, taker, label of a status."""
-    says, cards = dict(row.payload or {}), viewer.lookups
+def text_values(row: Any, viewer: Viewer) -> dict[str, str]:
+    """The values of a notice's sentence: actor, taker, label of a status."""
+    payload, cards = dict(row.payload or {}), viewer.lookups
     master = "lead_status" if row.lead_id else "ticket_status"
     found = {
         "actor": (cards.person(row.actor_id), "full_name"),
-        "taker": (cards.person(says.get("to")), "full_name"),
-        "label": (cards.card(master, says.get("status")), "label"),
+        "taker": (cards.person(payload.get("to")), "full_name"),
+        "label": (cards.card(master, payload.get("status")), "label"),
     }
     return {name: str(card[key]) for name, (card, key) in found.items() if card}
 
 
 def deliveries_of(session: Session, ids: Iterable[int]) -> dict[int, dict[str, Delivery]]:
-    """Notification id -> channel -> what happened there, of one's own notices; one statement for all."""
+    """Notification id -> channel -> delivery, of own notices; one statement."""
     wanted = list(ids)
     found: dict[int, dict[str, Delivery]] = {}
     if wanted:
@@ -69,35 +69,41 @@ def deliveries_of(session: Session, ids: Iterable[int]) -> dict[int, dict[str, D
     return found
 
 
-def ledger_of(row: Any, deliveries: dict[str, Delivery], viewer: Viewer) -> list[dict[str, str]]:
+def delivery_lines(row: Any, deliveries: dict[str, Delivery], viewer: Viewer) -> list[dict[str, str]]:
     """[{icon, label, text, tone}]: bell, on screen, e-mail."""
     return [
-        {"icon": "bell", "label": _("Bell"), "text": _in_bell(row, viewer), "tone": ""},
-        {"icon": "device-desktop", "label": _("On screen")} | _on_screen(deliveries.get("screen"), viewer),
-        {"icon": "mail", "label": _("Email")} | _by_email(deliveries.get("email"), viewer),
+        {"icon": "bell", "label": _("Bell"), "text": _bell_text(row, viewer), "tone": ""},
+        {"icon": "device-desktop", "label": _("On screen")} | _screen_line(deliveries.get("screen"), viewer),
+        {"icon": "mail", "label": _("Email")} | _email_line(deliveries.get("email"), viewer),
     ]
 
 
-def _in_bell(row: Any, viewer: Viewer) -> str:
+def _bell_text(row: Any, viewer: Viewer) -> str:
     if row.read_on is not None and row.read_on == row.at:
         return str(_("Turned off in your preferences; added as read."))
     if row.read_on is not None:
-        return str(_("Shown since %(at)s, read %(read)s.", at=_exact(row.at, viewer), read=_exact(row.read_on, viewer)))
+        return str(
+            _(
+                "Shown since %(at)s, read %(read)s.",
+                at=_exact_time(row.at, viewer),
+                read=_exact_time(row.read_on, viewer),
+            )
+        )
     if notices.is_snoozed(row, viewer.now):
-        return str(_("Snoozed until %(at)s.", at=_exact(row.snoozed_until, viewer)))
-    return str(_("Shown since %(at)s, not read yet.", at=_exact(row.at, viewer)))
+        return str(_("Snoozed until %(at)s.", at=_exact_time(row.snoozed_until, viewer)))
+    return str(_("Shown since %(at)s, not read yet.", at=_exact_time(row.at, viewer)))
 
 
-def _on_screen(sent: Delivery | None, viewer: Viewer) -> dict[str, str]:
+def _screen_line(sent: Delivery | None, viewer: Viewer) -> dict[str, str]:
     if sent is None:
         return {"text": _("Not shown: no page was open, or you turned this off."), "tone": "gray"}
-    return {"text": _("Shown %(at)s.", at=_exact(sent.at, viewer)), "tone": ""}
+    return {"text": _("Shown %(at)s.", at=_exact_time(sent.at, viewer)), "tone": ""}
 
 
-def _by_email(sent: Delivery | None, viewer: Viewer) -> dict[str, str]:
+def _email_line(sent: Delivery | None, viewer: Viewer) -> dict[str, str]:
     if sent is None:
         return {"text": _("Not sent: you turned off email for this kind of notification."), "tone": "gray"}
-    at = _exact(sent.at, viewer)
+    at = _exact_time(sent.at, viewer)
     if sent.state == "sent":
         return {"text": _("Sent %(at)s.", at=at), "tone": "green"}
     if sent.state == "failed":
@@ -118,5 +124,5 @@ def _by_email(sent: Delivery | None, viewer: Viewer) -> dict[str, str]:
     return {"text": _("Waiting since %(at)s.", at=at), "tone": ""}
 
 
-def _exact(moment: Any, viewer: Viewer) -> str:
+def _exact_time(moment: Any, viewer: Viewer) -> str:
     return str(moment_cell(moment, viewer)["title"])

@@ -1,4 +1,4 @@
-"""My day: what is overdue, what comes next, what is new; the page that people start from."""
+"""My day, the home page: overdue, upcoming and new work."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ class HomeView(IndexView):
     @expose("/")
     @signed_in
     def index(self) -> Any:
-        """My day; one part of it in full with ?only=; its inside alone for a script."""
+        """The page; one section with more rows for ?only=; a fragment for htmx."""
         viewer, only = current_viewer(), request.args.get("only", "")[:20]
-        parts = my_day_sections.parts(viewer, only)
-        if only and not parts:
+        sections = my_day_sections.sections(viewer, only)
+        if only and not sections:
             abort(404)
         local = viewer.now.astimezone(viewer.zone)
         first = viewer.person.full_name.split()[0] if viewer.person.full_name else viewer.person.username
         words = {
-            "parts": parts,
+            "parts": sections,
             "greeting": _greeting(local, first),
             "today": f"{local:%A, %-d %B %Y}",
             "only": only,
-            "summary": _summary(parts),
-            "most": my_day_sections.ROWS,
+            "summary": _summary(sections),
+            "most": my_day_sections.MAX_ROWS,
         }
         if not request.headers.get("HX-Request"):
             return render_template(self.index_template, **words)
-        # A step taken in a dialog comes back here by redirect: its answer belongs to the page, not to the dialog.
+        # An action in a dialog redirects here; the response belongs to the page, not to the dialog.
         is_quiet = request.headers.get("HX-Target") == "day-parts"
         place = {} if is_quiet else {"HX-Retarget": "#day", "HX-Reswap": "outerHTML"}
         return render_template("day/_day.html", **words, is_part=True), 200, place
@@ -51,9 +51,9 @@ def _greeting(local: datetime, name: str) -> str:
     return _("Good afternoon, %(name)s", name=name) if local.hour < 17 else _("Good evening, %(name)s", name=name)
 
 
-def _summary(parts: list[my_day_sections.DaySection]) -> str:
-    """Overdue and due today, as half a sentence; empty when nothing is."""
-    count = {part.name: part.count for part in parts}
+def _summary(sections: list[my_day_sections.DaySection]) -> str:
+    """The numbers overdue and due today; empty if both are zero."""
+    count = {section.name: section.count for section in sections}
     late, today = count.get("overdue", 0), count.get("soon", 0) + count.get("later", 0)
     said = []
     if late:

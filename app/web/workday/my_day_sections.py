@@ -1,4 +1,4 @@
-"""The parts of My day: what of mine, and of those for whom I stand in, is late, near, new, promised or asked of me."""
+"""The sections of My day: own work, and that of people one covers for, which is late, due, new or to be decided."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from sqlalchemy import Select, and_, case, func, or_, select, true
 from app.domain import leads, tickets
 from app.domain.tasks import ACTIVE, OPEN, Task
 from app.extensions import db
-from app.lib import phone
 from app.models import AssignmentRequest, Customer, Lead, Ticket
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
 from app.web.core.record_table import COUNT_CAP
 from app.web.workday import requests
+from app.web.workday.my_day_rows import SOON, exhausted_task_row, lead_row, request_row, task_row, ticket_row
 
-#: So many rows a part shows; the others stand on its list.
-ROWS = 12
-#: So many a part shows when it was asked for alone.
-ALONE = 100
-#: So many tasks of the rest of the day are read to be parted in "soon" and "later".
-DAY_ROWS = 60
-#: Work due within this time is "soon"; a promise is shown as long before it would be broken.
-SOON, PROMISED = timedelta(hours=2), timedelta(hours=4)
+#: Rows of a section; its list shows all of them.
+MAX_ROWS = 12
+#: Rows of a section that is shown alone (?only=).
+MAX_ROWS_ALONE = 100
+#: Tasks of the rest of the day that are loaded, to divide them into "soon" and "later".
+MAX_DAY_ROWS = 60
+#: SLA clocks are shown this long before they are due.
+SLA_AHEAD = timedelta(hours=4)
 
-#: Whose the record is and how to reach them: the customer's words before the lead's own.
+#: The person of a record: the customer's data before the lead's own.
 _PERSON = (
     func.coalesce(Customer.first_name, Lead.first_name).label("first"),
     func.coalesce(Customer.last_name, Lead.last_name).label("last"),
@@ -48,7 +48,7 @@ _CUSTOMER = (
 
 @dataclass
 class DaySection:
-    """One section of the page: its rows, how many there are in all, and where all of them stand."""
+    """One section of the page: its rows, the number of all rows, and the list of all of them."""
 
     name: str
     title: str
@@ -65,27 +65,27 @@ class DaySection:
         return f"{COUNT_CAP:,}+" if self.count > COUNT_CAP else str(self.count)
 
 
-def parts(viewer: Viewer, only: str = "") -> list[DaySection]:
-    """All parts of this person's day in the order of the page, or the one named, in full; at most ten statements."""
-    makers = (tasks_of_today, new_leads, new_tickets, promised_leads, promised_tickets, requests_waiting, nobody_left)
-    most = ALONE if only else ROWS
-    made = [part for maker in makers for part in maker(viewer, most)]
-    return [part for part in made if part.name == only] if only else made
+def sections(viewer: Viewer, only: str = "") -> list[DaySection]:
+    """All sections in the order of the page, or the named one with more rows; at most ten statements."""
+    loaders = (tasks_of_today, new_leads, new_tickets, sla_leads, sla_tickets, waiting_requests, exhausted_tasks)
+    limit = MAX_ROWS_ALONE if only else MAX_ROWS
+    sections = [section for load in loaders for section in load(viewer, limit)]
+    return [section for section in sections if section.name == only] if only else sections
 
 
 # --- tasks
 
 
-def tasks_of_today(viewer: Viewer, most: int) -> list[DaySection]:
+def tasks_of_today(viewer: Viewer, limit: int) -> list[DaySection]:
     """My open tasks until tonight: overdue, within two hours, later."""
     local = viewer.now.astimezone(viewer.zone)
     tonight = (local + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
     soon = viewer.now + SOON
     end = max(tonight, soon)
-    late = _tasks(viewer, Task.due_on < viewer.now, most)
-    ahead = _tasks(viewer, and_(Task.due_on >= viewer.now, Task.due_on < end), max(most, DAY_ROWS))
+    late = _tasks(viewer, Task.due_on < viewer.now, limit)
+    ahead = _tasks(viewer, and_(Task.due_on >= viewer.now, Task.due_on < end), max(limit, MAX_DAY_ROWS))
     near, later = [row for row in ahead if row.due_on < soon], [row for row in ahead if row.due_on >= soon]
-    # Beyond what was read: of the whole day's number, what is not near is later.
+    # All tasks of the day that are not near are later, including those that were not loaded.
     rest = max(len(later), (ahead[0].total if ahead else 0) - len(near))
     return [
         DaySection(
@@ -93,7 +93,7 @@ def tasks_of_today(viewer: Viewer, most: int) -> list[DaySection]:
             _("Overdue"),
             "alarm",
             "red",
-            _task_rows(late, most, viewer),
+            _task_rows(late, limit, viewer),
             late[0].total if late else 0,
             _tasks_url(viewer, due_lt=viewer.now),
         ),
@@ -102,7 +102,7 @@ def tasks_of_today(viewer: Viewer, most: int) -> list[DaySection]:
             _("Next two hours"),
             "clock",
             "amber",
-            _task_rows(near, most, viewer),
+            _task_rows(near, limit, viewer),
             len(near),
             _tasks_url(viewer, due_ge=viewer.now, due_lt=soon),
         ),
@@ -111,17 +111,17 @@ def tasks_of_today(viewer: Viewer, most: int) -> list[DaySection]:
             _("Later today"),
             "calendar",
             "blue",
-            _task_rows(later, most, viewer),
+            _task_rows(later, limit, viewer),
             rest,
             _tasks_url(viewer, due_ge=soon, due_lt=end),
         ),
     ]
 
 
-def _tasks(viewer: Viewer, rule: Any, most: int) -> list[Any]:
+def _tasks(viewer: Viewer, rule: Any, limit: int) -> list[Any]:
     mine = (Task.assignee_id.in_(sorted(viewer.person.own_ids)), Task.status.in_(OPEN), rule)
     query = _task_query(_total(Task, *mine)).where(*mine).order_by(Task.due_on, Task.id)
-    return list(db.session.execute(query.limit(most)))
+    return list(db.session.execute(query.limit(limit)))
 
 
 def _task_query(total: Any) -> Select[Any]:
@@ -148,40 +148,17 @@ def _task_query(total: Any) -> Select[Any]:
 
 
 def _total(record: Any, *rules: Any) -> Any:
-    """How many rows fit, up to the cap, as a column of the same statement."""
-    few = select(record.id).where(*rules).limit(COUNT_CAP + 1).subquery()
-    return select(func.count()).select_from(few).scalar_subquery().label("total")
+    """The number of matching rows, up to the cap, as a column of the same statement."""
+    capped = select(record.id).where(*rules).limit(COUNT_CAP + 1).subquery()
+    return select(func.count()).select_from(capped).scalar_subquery().label("total")
 
 
-def _task_rows(rows: Iterable[Any], most: int, viewer: Viewer) -> list[dict[str, Any]]:
-    return [_task_row(row, viewer) for row in list(rows)[:most]]
+def _task_rows(rows: Iterable[Any], limit: int, viewer: Viewer) -> list[dict[str, Any]]:
+    return [task_row(row, viewer) for row in list(rows)[:limit]]
 
 
-def _task_row(row: Any, viewer: Viewer) -> dict[str, Any]:
-    home = f"/leads/{row.lead}" if row.lead else f"/tickets/{row.ticket}" if row.ticket else f"/tasks/show/{row.id}"
-    may_write = viewer.person.may("Tasks", "write")
-    return _row(row, viewer) | {
-        "key": f"task-{row.id}",
-        "url": home,
-        "title": row.title,
-        "number": row.lead or row.ticket,
-        "due": _due(row.due_on, viewer),
-        "task": row.id if may_write else None,
-        "next": may_write and viewer.person.may("Tasks", "create"),
-        "person": "" if _name(row) in row.title else _name(row),
-    }
-
-
-def _due(due_on: datetime, viewer: Viewer) -> dict[str, Any]:
-    """How late or how near; the time of day where that says more."""
-    shown = moment_cell(due_on, viewer, True)
-    local = due_on.astimezone(viewer.zone)
-    is_later = due_on >= viewer.now + SOON and local.date() == viewer.now.astimezone(viewer.zone).date()
-    return shown | {"text": f"{local:%H:%M}"} if is_later else shown
-
-
-def nobody_left(viewer: Viewer, most: int) -> list[DaySection]:
-    """For managers: overdue tasks of the team that every colleague had."""
+def exhausted_tasks(viewer: Viewer, limit: int) -> list[DaySection]:
+    """For managers: overdue tasks of the team that every colleague has had."""
     if not (viewer.person.is_manager and viewer.person.may("Tasks", "read")):
         return []
     reach = viewer.person.reach("Tasks")
@@ -190,109 +167,103 @@ def nobody_left(viewer: Viewer, most: int) -> list[DaySection]:
     if reach is not None:
         rules.append(Task.assignee_id.in_(sorted(reach)))
     query = _task_query(_total(Task, *rules)).where(*rules).order_by(Task.due_on, Task.id)
-    found = list(db.session.execute(query.limit(most)))
-    rows = [_stuck_row(row, viewer) for row in found]
-    url = _listed("/tasks/", _flt_eq_exhausted="1", _flt_in_status=",".join(ACTIVE))
-    return [_part("nobody", _("No one available"), "urgent", "red", found, rows, url)]
-
-
-def _stuck_row(row: Any, viewer: Viewer) -> dict[str, Any]:
-    card = viewer.lookups.person(row.assignee_id)
-    root = f"/leads/assign/{row.lead_id}" if row.lead else f"/tickets/assign/{row.ticket_id}" if row.ticket else None
-    assign = [{"label": _("Assign"), "icon": "user-plus", "url": root}] if root else []
-    told = _("with %(name)s", name=card["full_name"]) if card else ""
-    return _task_row(row, viewer) | {"task": None, "actions": assign, "note": told, "mark": ""}
+    found = list(db.session.execute(query.limit(limit)))
+    rows = [exhausted_task_row(row, viewer) for row in found]
+    url = _list_url("/tasks/", _flt_eq_exhausted="1", _flt_in_status=",".join(ACTIVE))
+    return [_filled(DaySection("nobody", _("No one available"), "urgent", "red", url=url), found, rows)]
 
 
 def _tasks_url(viewer: Viewer, **due: datetime) -> str:
     """The list of my open tasks, narrowed by due_lt and due_ge."""
     own = sorted(viewer.person.own_ids)
-    whose = {"_flt_eq_assignee": "@me"} if len(own) == 1 else {"_flt_in_assignee": ",".join(map(str, own))}
+    assignee = {"_flt_eq_assignee": "@me"} if len(own) == 1 else {"_flt_in_assignee": ",".join(map(str, own))}
     times = {f"_flt_{name[4:]}_due_on": moment.isoformat(timespec="seconds") for name, moment in due.items()}
-    return _listed("/tasks/", **whose, _flt_in_status=",".join(OPEN), **times, _oc="due_on", _od="asc")
+    return _list_url("/tasks/", **assignee, _flt_in_status=",".join(OPEN), **times, _oc="due_on", _od="asc")
 
 
-# --- new and untouched
+# --- new records
 
 
-def new_leads(viewer: Viewer, most: int) -> list[DaySection]:
-    """My leads in the status that every lead begins with, newest first."""
+def new_leads(viewer: Viewer, limit: int) -> list[DaySection]:
+    """My leads with a status of the meaning "new", newest first."""
     if not viewer.person.may("Leads", "read"):
         return []
     status = _statuses(viewer, "lead_status", {"new"})
     rules = (Lead.assignee_id.in_(sorted(viewer.person.own_ids)), Lead.status_id.in_(status))
     query = select(Lead.number, Lead.created_on, Lead.assignee_id, *_PERSON, _total(Lead, *rules))
     query = query.outerjoin(Customer, Customer.id == Lead.customer_id).where(*rules).order_by(Lead.id.desc())
-    found = list(db.session.execute(query.limit(most)))
-    rows = [_lead_row(row, viewer) | {"due": moment_cell(row.created_on, viewer)} for row in found]
-    url = _whose_list("/leads/", viewer, status)
-    return [_part("new-leads", _("New leads without activity"), "sparkles", "teal", found, rows, url)]
+    found = list(db.session.execute(query.limit(limit)))
+    rows = [lead_row(row, viewer) | {"due": moment_cell(row.created_on, viewer)} for row in found]
+    url = _own_list_url("/leads/", viewer, status)
+    return [_filled(DaySection("new-leads", _("New leads without activity"), "sparkles", "teal", url=url), found, rows)]
 
 
-def new_tickets(viewer: Viewer, most: int) -> list[DaySection]:
-    """My tickets in the status that every ticket begins with, newest first."""
+def new_tickets(viewer: Viewer, limit: int) -> list[DaySection]:
+    """My tickets with a status of the meaning "new", newest first."""
     if not viewer.person.may("Tickets", "read"):
         return []
     status = _statuses(viewer, "ticket_status", {"new"})
     rules = (Ticket.assignee_id.in_(sorted(viewer.person.own_ids)), Ticket.status_id.in_(status))
     columns = (Ticket.number, Ticket.title, Ticket.created_on, Ticket.assignee_id, *_CUSTOMER, _total(Ticket, *rules))
     query = select(*columns).outerjoin(Customer, Customer.id == Ticket.customer_id).where(*rules)
-    found = list(db.session.execute(query.order_by(Ticket.id.desc()).limit(most)))
-    rows = [_ticket_row(row, viewer) | {"due": moment_cell(row.created_on, viewer)} for row in found]
-    url = _whose_list("/tickets/", viewer, status)
-    return [_part("new-tickets", _("New tickets without activity"), "inbox", "teal", found, rows, url)]
+    found = list(db.session.execute(query.order_by(Ticket.id.desc()).limit(limit)))
+    rows = [ticket_row(row, viewer) | {"due": moment_cell(row.created_on, viewer)} for row in found]
+    url = _own_list_url("/tickets/", viewer, status)
+    return [
+        _filled(DaySection("new-tickets", _("New tickets without activity"), "inbox", "teal", url=url), found, rows)
+    ]
 
 
-def _whose_list(root: str, viewer: Viewer, statuses: Iterable[int]) -> str:
+def _own_list_url(root: str, viewer: Viewer, statuses: Iterable[int]) -> str:
     own = sorted(viewer.person.own_ids)
-    whose = {"_flt_eq_assignee": "@me"} if len(own) == 1 else {"_flt_in_assignee": ",".join(map(str, own))}
-    return _listed(root, **whose, _flt_in_status=",".join(map(str, statuses)))
+    assignee = {"_flt_eq_assignee": "@me"} if len(own) == 1 else {"_flt_in_assignee": ",".join(map(str, own))}
+    return _list_url(root, **assignee, _flt_in_status=",".join(map(str, statuses)))
 
 
-# --- promises
+# --- SLA clocks
 
 
-def promised_leads(viewer: Viewer, most: int) -> list[DaySection]:
-    """My leads whose first answer, or end, is owed within four hours, or late; a clock that stands still is not."""
+def sla_leads(viewer: Viewer, limit: int) -> list[DaySection]:
+    """My leads whose first response or resolution is due within four hours, or late; not while the clock is paused."""
     if not viewer.person.may("Leads", "read"):
         return []
-    rules = _promised(Lead, viewer, _open_statuses(viewer, "lead_status", leads.TERMINAL))
-    columns = (Lead.number, Lead.reply_due_on, Lead.assignee_id, _owed(Lead), *_PERSON, _total(Lead, *rules))
+    rules = _sla_conditions(Lead, viewer, _open_statuses(viewer, "lead_status", leads.TERMINAL))
+    columns = (Lead.number, Lead.reply_due_on, Lead.assignee_id, _due_first(Lead), *_PERSON, _total(Lead, *rules))
     query = select(*columns).outerjoin(Customer, Customer.id == Lead.customer_id).where(*rules)
-    found = list(db.session.execute(query.order_by(_owed(Lead), Lead.id).limit(most)))
-    rows = [_lead_row(row, viewer) | _promise(row, viewer) for row in found]
+    found = list(db.session.execute(query.order_by(_due_first(Lead), Lead.id).limit(limit)))
+    rows = [lead_row(row, viewer) | _sla_cells(row, viewer) for row in found]
     title = _("Leads to respond to soon")
-    return [_part("sla-leads", title, "hourglass", "orange", found, rows, "/?only=sla-leads")]
+    return [_filled(DaySection("sla-leads", title, "hourglass", "orange", url="/?only=sla-leads"), found, rows)]
 
 
-def promised_tickets(viewer: Viewer, most: int) -> list[DaySection]:
-    """My tickets whose first answer, or resolution, is owed within four hours, or late."""
+def sla_tickets(viewer: Viewer, limit: int) -> list[DaySection]:
+    """My tickets whose first response or resolution is due within four hours, or late."""
     if not viewer.person.may("Tickets", "read"):
         return []
-    rules = _promised(Ticket, viewer, _open_statuses(viewer, "ticket_status", tickets.ENDED))
-    columns = (Ticket.number, Ticket.title, Ticket.reply_due_on, Ticket.assignee_id, _owed(Ticket), *_CUSTOMER)
+    rules = _sla_conditions(Ticket, viewer, _open_statuses(viewer, "ticket_status", tickets.ENDED))
+    columns = (Ticket.number, Ticket.title, Ticket.reply_due_on, Ticket.assignee_id, _due_first(Ticket), *_CUSTOMER)
     query = select(*columns, _total(Ticket, *rules)).outerjoin(Customer, Customer.id == Ticket.customer_id)
-    query = query.where(*rules).order_by(_owed(Ticket), Ticket.id).limit(most)
+    query = query.where(*rules).order_by(_due_first(Ticket), Ticket.id).limit(limit)
     found = list(db.session.execute(query))
-    rows = [_ticket_row(row, viewer) | _promise(row, viewer) for row in found]
+    rows = [ticket_row(row, viewer) | _sla_cells(row, viewer) for row in found]
     title = _("Tickets to respond to or resolve soon")
-    return [_part("sla-tickets", title, "hourglass", "orange", found, rows, "/?only=sla-tickets")]
+    return [_filled(DaySection("sla-tickets", title, "hourglass", "orange", url="/?only=sla-tickets"), found, rows)]
 
 
-def _promised(record: Any, viewer: Viewer, open_statuses: list[int]) -> tuple[Any, ...]:
+def _sla_conditions(record: Any, viewer: Viewer, open_statuses: list[int]) -> tuple[Any, ...]:
     mine = record.assignee_id.in_(sorted(viewer.person.own_ids))
-    near = or_(record.reply_due_on < viewer.now + PROMISED, record.resolve_due_on < viewer.now + PROMISED)
+    near = or_(record.reply_due_on < viewer.now + SLA_AHEAD, record.resolve_due_on < viewer.now + SLA_AHEAD)
     return mine, record.status_id.in_(open_statuses), record.paused_on.is_(None), near
 
 
-def _owed(record: Any) -> Any:
-    """The earlier of the two promises."""
+def _due_first(record: Any) -> Any:
+    """The earlier of the two due times."""
     reply, resolve = record.reply_due_on, record.resolve_due_on
     first = case((reply.is_(None), resolve), (resolve.is_(None), reply), (reply < resolve, reply), else_=resolve)
     return first.label("owed_on")
 
 
-def _promise(row: Any, viewer: Viewer) -> dict[str, Any]:
+def _sla_cells(row: Any, viewer: Viewer) -> dict[str, Any]:
     is_reply = row.reply_due_on is not None and row.owed_on == row.reply_due_on
     return {"due": moment_cell(row.owed_on, viewer, True), "note": _("first response") if is_reply else _("resolution")}
 
@@ -308,98 +279,35 @@ def _open_statuses(viewer: Viewer, master: str, ended: Iterable[str]) -> list[in
 # --- requests
 
 
-def requests_waiting(viewer: Viewer, most: int) -> list[DaySection]:
-    """Requests that I may decide, the longest waiting first."""
+def waiting_requests(viewer: Viewer, limit: int) -> list[DaySection]:
+    """Requests that I may decide, oldest first."""
     if not viewer.person.may("Requests", "write"):
         return []
-    asked, rule = AssignmentRequest, requests.waiting(viewer.person)
-    columns = (asked.id, asked.number, asked.reason, asked.created_on, asked.requested_user_id, asked.created_by_id)
-    query = select(*columns, Lead.number.label("lead"), Ticket.number.label("ticket"), _total(asked, rule))
-    query = query.outerjoin(Lead, Lead.id == asked.lead_id).outerjoin(Ticket, Ticket.id == asked.ticket_id)
-    found = list(db.session.execute(query.where(rule).order_by(asked.id).limit(most)))
-    # The menu's badge says the same number: it need not ask again.
-    g.waiting = min(found[0].total if found else 0, requests.MOST_COUNTED)
-    rows, title = [_request_row(row, viewer) for row in found], _("Requests waiting for my decision")
-    return [_part("requests", title, "clipboard-check", "violet", found, rows, "/requests/?tab=waiting")]
-
-
-def _request_row(row: Any, viewer: Viewer) -> dict[str, Any]:
-    by, for_ = viewer.lookups.person(row.created_by_id), viewer.lookups.person(row.requested_user_id)
-    names = {"by": by["full_name"] if by else "–", "to": for_["full_name"] if for_ else "–"}
-    title = _("%(by)s requests %(record)s for %(to)s", record=row.lead or row.ticket or _("a record"), **names)
-    actions = [
-        {"label": _("Approve"), "icon": "check", "url": f"/requests/decide/{row.id}?approve=1", "method": "post"},
-        {"label": _("Reject"), "icon": "x", "url": f"/requests/reject/{row.id}"},
+    rule = requests.waiting_condition(viewer.person)
+    names = ("id", "number", "reason", "created_on", "requested_user_id", "created_by_id")
+    columns = [getattr(AssignmentRequest, name) for name in names]
+    query = select(*columns, Lead.number.label("lead"), Ticket.number.label("ticket"), _total(AssignmentRequest, rule))
+    query = query.outerjoin(Lead, Lead.id == AssignmentRequest.lead_id)
+    query = query.outerjoin(Ticket, Ticket.id == AssignmentRequest.ticket_id)
+    found = list(db.session.execute(query.where(rule).order_by(AssignmentRequest.id).limit(limit)))
+    # The sidebar's badge shows the same number and need not query it again.
+    g.waiting = min(found[0].total if found else 0, requests.MAX_COUNTED)
+    rows, title = [request_row(row, viewer) for row in found], _("Requests waiting for my decision")
+    return [
+        _filled(DaySection("requests", title, "clipboard-check", "violet", url="/requests/?tab=waiting"), found, rows)
     ]
-    return _BARE | {
-        "key": str(row.id),
-        "url": f"/requests/{row.number}",
-        "title": title,
-        "number": row.number,
-        "note": row.reason,
-        "due": moment_cell(row.created_on, viewer),
-        "actions": actions,
-    }
 
 
 # --- rows
 
 
-def _part(name: str, title: str, icon: str, tone: str, found: list[Any], rows: list[Any], url: str) -> DaySection:
-    named = [row | {"key": f"{name}-{row['key']}"} for row in rows]  # one record may stand in two parts
-    return DaySection(name, title, icon, tone, named, found[0].total if found else 0, url)
+def _filled(section: DaySection, found: list[Any], rows: list[dict[str, Any]]) -> DaySection:
+    """The section with these rows, and the total of the query that found them."""
+    # A record can be in two sections: keys carry the section's name.
+    section.rows = [row | {"key": f"{section.name}-{row['key']}"} for row in rows]
+    section.count = found[0].total if found else 0
+    return section
 
 
-#: What every row has for its template, whatever it is a row of.
-_BARE: dict[str, Any] = {"person": "", "note": "", "mark": "", "call": None, "task": None, "next": False, "actions": []}
-
-
-def _row(row: Any, viewer: Viewer) -> dict[str, Any]:
-    """What every row of a lead, ticket or task says of its person."""
-    return _BARE | {"person": _name(row), "call": _call(row, viewer), "mark": _stand_in(row.assignee_id, viewer)}
-
-
-def _lead_row(row: Any, viewer: Viewer) -> dict[str, Any]:
-    title = _name(row) or row.number
-    return _row(row, viewer) | {
-        "key": row.number,
-        "url": f"/leads/{row.number}",
-        "title": title,
-        "number": row.number,
-        "person": "",
-    }
-
-
-def _ticket_row(row: Any, viewer: Viewer) -> dict[str, Any]:
-    address = f"/tickets/{row.number}"
-    return _row(row, viewer) | {
-        "key": row.number,
-        "url": address,
-        "title": row.title or row.number,
-        "number": row.number,
-    }
-
-
-def _name(row: Any) -> str:
-    return " ".join(part for part in (row.first, row.last) if part)
-
-
-def _call(row: Any, viewer: Viewer) -> dict[str, str] | None:
-    """The number to dial; nothing of one that the person may not see in full; a word where calls are not wanted."""
-    if row.no_calls:
-        return {"never": _("Do not call")}
-    if not row.phone or viewer.person.mask("mobile") != "full":
-        return None
-    return {"tel": row.phone, "text": phone.display(row.phone)}
-
-
-def _stand_in(user_id: int | None, viewer: Viewer) -> str:
-    """Whose work it is, where it is not one's own."""
-    card = viewer.lookups.person(user_id)
-    if user_id == viewer.person.id or card is None:
-        return ""
-    return _("for %(name)s", name=card["full_name"].split()[0] if card["full_name"] else card["username"])
-
-
-def _listed(root: str, **filters: str) -> str:
+def _list_url(root: str, **filters: str) -> str:
     return f"{root}?{urlencode(filters)}"

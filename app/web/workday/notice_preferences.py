@@ -1,4 +1,4 @@
-"""How a person wants to be told of what: a table of kinds and channels, kept as what differs from the default."""
+"""Notification preferences: a table of kinds and channels, stored as the differences from the default."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from app.web.core import gate
 from app.web.core.gate import current_viewer
 from app.web.security.sessions import signed_in
 
-#: kind -> what a person calls it.
-NAMES = {
+#: kind -> label.
+KIND_LABELS = {
     "assigned": _l("A lead or ticket is assigned to me"),
     "unassigned": _l("One of my leads or tickets is reassigned"),
     "task_assigned": _l("A task is assigned to me"),
@@ -43,7 +43,7 @@ NAMES = {
     "job_lag": _l("Background jobs are delayed"),
     "webhook": _l("A webhook was paused or turned off"),
 }
-#: (title, kinds), as the page shows them; a kind that is in none stands last.
+#: (title, kinds), as the page shows them; kinds in no group come last.
 GROUPS = (
     (
         _l("My work"),
@@ -64,7 +64,7 @@ Table = dict[str, dict[str, bool]]
 
 
 class ChoicesView(BaseView):
-    """/bell/choices: everybody's own."""
+    """/bell/choices: the own preferences."""
 
     route_base = "/bell/choices"
     default_view = "index"
@@ -73,23 +73,23 @@ class ChoicesView(BaseView):
     @signed_in
     def index(self) -> Any:
         """The table."""
-        return self._page(table_of(mine(db.session())), mark(mine(db.session())))
+        return self._page(table_of(own_user(db.session())), etag_of(own_user(db.session())))
 
     @expose("/", methods=["POST"])
     @signed_in
     def save(self) -> Any:
-        """Keep the table, or go back to how everything was shipped."""
-        typed = _typed()
+        """Save the table, or reset it to the defaults."""
+        posted = _posted()
         try:
-            store(db.session(), {} if request.form.get("reset") else typed, request.form.get("mark", ""))
+            save_table(db.session(), {} if request.form.get("reset") else posted, request.form.get("mark", ""))
         except RuleBroken as broken:
             db.session.rollback()
             status, sentence, _errors = gate.refusal(broken)
-            return self._page(typed, mark(mine(db.session())), sentence), status
+            return self._page(posted, etag_of(own_user(db.session())), sentence), status
         flash(_("Preferences saved."), "success")
         return redirect("/bell/choices/")
 
-    def _page(self, table: Table, seen: str, error: str = "") -> Any:
+    def _page(self, table: Table, etag: str, error: str = "") -> Any:
         channels = [
             {"name": name, "label": label, "icon": icon, "what": what} for name, (label, icon, what) in CHANNELS.items()
         ]
@@ -100,7 +100,7 @@ class ChoicesView(BaseView):
             "crm/choices.html",
             title=_("Notification preferences"),
             groups=_groups(table),
-            mark=seen,
+            mark=etag,
             channels=channels,
             error=error,
             is_default=is_default,
@@ -114,7 +114,9 @@ def _groups(table: Table) -> list[dict[str, Any]]:
         {
             "title": title,
             "rows": [
-                {"kind": kind, "name": NAMES.get(kind, kind), "on": table[kind]} for kind in kinds if kind in table
+                {"kind": kind, "name": KIND_LABELS.get(kind, kind), "on": table[kind]}
+                for kind in kinds
+                if kind in table
             ],
         }
         for title, kinds in (*GROUPS, rest)
@@ -122,8 +124,8 @@ def _groups(table: Table) -> list[dict[str, Any]]:
     return [group for group in made if group["rows"]]
 
 
-def _typed() -> Table:
-    """The table as the form's checkboxes say: what is not ticked is not wanted."""
+def _posted() -> Table:
+    """The table of the posted checkboxes; unchecked means not wanted."""
     ticked = set(request.form.getlist("on"))
     return {kind: {channel: f"{kind}:{channel}" in ticked for channel in CHANNELS} for kind in notices.KINDS}
 
@@ -131,35 +133,35 @@ def _typed() -> Table:
 # --- stored ------------------------------------------------------------------------------------------------------
 
 
-def mine(session: Session, lock: bool = False) -> Any:
-    """The signed-in person's own row of users."""
+def own_user(session: Session, lock: bool = False) -> Any:
+    """The user row of the signed-in person; `lock`: for update."""
     query = select(User).where(User.id == current_viewer().person.id)
-    # Two tabs that save at once meet at the row's lock, and the second one sees what the first one stored.
+    # Two tabs that save at once wait for each other at the row's lock; the second one sees what the first stored.
     locked = query.with_for_update() if lock else query
     return session.scalars(locked, execution_options={"populate_existing": True}).one()
 
 
 def table_of(user: Any) -> Table:
-    """kind -> channel -> wanted, for every kind and channel that there is."""
+    """kind -> channel -> wanted, for all kinds and channels."""
     chosen = {user.id: user.notice_choices or {}}
     return {
         kind: {channel: notices.wants(chosen, user.id, kind, channel) for channel in CHANNELS} for kind in notices.KINDS
     }
 
 
-def mark(user: Any) -> str:
-    """What a page showed; who saves must have seen this."""
+def etag_of(user: Any) -> str:
+    """A hash of the stored table; a save must name the one it was made from."""
     return gate.mark_of(table_of(user))
 
 
-def store(session: Session, table: Table, seen: str | None) -> None:
-    """Keep what differs from the default, and commit; kinds that are not in the table go back to it.
+def save_table(session: Session, table: Table, etag: str | None) -> None:
+    """Store what differs from the default, and commit; kinds that are not in the table get the default.
 
-    Through the ORM, so that the version of access counts up and every process learns of it. `seen`: the mark of the
-    page or answer on which the person chose; None = whatever stands there. Raises Conflict, RuleBroken.
+    Through the ORM, so that the access version counts up and every process reloads the person. `etag`: that of the page
+    or response on which the person decided; None = overwrite. Raises Conflict, RuleBroken.
     """
-    user = mine(session, lock=True)
-    if seen is not None and seen != mark(user):
+    user = own_user(session, lock=True)
+    if etag is not None and etag != etag_of(user):
         raise Conflict(_("Your preferences were changed in another window. Review them, then save again."))
     user.notice_choices = notices.non_default_choices(table)
     session.commit()

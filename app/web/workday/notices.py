@@ -1,4 +1,4 @@
-"""One's own notifications over REST: what they say, what became of them, and how one wants to be told."""
+"""The REST resource of own notifications, with their deliveries and preferences."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from app.wording import text_of
 
 
 class ReadFlagField(BooleanField):
-    """Whether it was read."""
+    """Whether the notice is read, from the column read_on."""
 
     def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """By the stamp."""
+        """True if read_on is set."""
         return values[0] is not None
 
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
@@ -39,23 +39,23 @@ class ReadFlagField(BooleanField):
         return values[0] is not None
 
     def where(self, op: str, raw: Any, viewer: Viewer) -> Any:
-        """By the stamp."""
+        """True if read_on is set."""
         read = self.parse(raw, viewer) == (op != "neq")
         return self.columns[0].is_not(None) if read else self.columns[0].is_(None)
 
 
-class Sentence(Field):
-    """What the notice says, in the person's language."""
+class NoticeTextField(Field):
+    """The notice's sentence, in the language of the response."""
 
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """One sentence."""
         kind, payload, actor_id, lead_id = values
         row = Notification(kind=kind, payload=payload, actor_id=actor_id, lead_id=lead_id)
-        return text_of(row, **delivery_log.names_of(row, viewer))
+        return text_of(row, **delivery_log.text_values(row, viewer))
 
 
 SPECIAL_FIELDS = (
-    Sentence(
+    NoticeTextField(
         "text",
         columns=(Notification.kind, Notification.payload, Notification.actor_id, Notification.lead_id),
         schema={"type": "string"},
@@ -81,7 +81,7 @@ LABELS = {
 
 def deliveries(session: Session, ids: list[int], viewer: Viewer) -> dict[int, dict[str, Any]]:
     """Id -> {deliveries}: what happened on each channel but the bell; one statement for a whole page."""
-    held = delivery_log.deliveries_of(session, ids)
+    found = delivery_log.deliveries_of(session, ids)
     return {
         key: {
             "deliveries": [
@@ -92,7 +92,7 @@ def deliveries(session: Session, ids: list[int], viewer: Viewer) -> dict[int, di
                     "tries": each.tries,
                     "error": each.error,
                 }
-                for _name, each in sorted(held.get(key, {}).items())
+                for _name, each in sorted(found.get(key, {}).items())
             ]
         }
         for key in ids
@@ -100,7 +100,7 @@ def deliveries(session: Session, ids: list[int], viewer: Viewer) -> dict[int, di
 
 
 class NoticeService(RecordService):
-    """Notifications of the person himself: read, mark read, snooze."""
+    """Own notifications: read, mark read, snooze."""
 
     record = Notification
     module = "Dashboard"
@@ -109,7 +109,7 @@ class NoticeService(RecordService):
     load_children = staticmethod(deliveries)
 
     def create(self, session: Session, values: dict[str, Any], viewer: Viewer) -> Notification:
-        """Never: the system makes them."""
+        """Refuse: the system creates notifications."""
         raise RuleBroken(_("Notifications are created by the system."))
 
     def change(self, session: Session, row: Notification, values: dict[str, Any], viewer: Viewer) -> None:
@@ -192,14 +192,14 @@ class NoticeResource(Resource):
     }
 
     def refuse_unless_reached(self, row: Any, verb: str) -> None:
-        """One's own, which the law has seen to."""
+        """Nothing to check: access rules show own rows only."""
 
     @expose("/choices", methods=["GET"])
     @protect()
     @refuse_as_json
     @permission_name("choices")
     def choices(self) -> Response:
-        """kind -> channel -> whether one wants it, for all there are; and the mark of what was seen."""
+        """kind -> channel -> wanted, for all kinds and channels, and the mark of this version."""
         return _chosen()
 
     @expose("/choices", methods=["PUT"])
@@ -207,12 +207,12 @@ class NoticeResource(Resource):
     @refuse_as_json
     @permission_name("choose")
     def choose(self) -> Response:
-        """Keep the choices; a kind or channel that is not named goes back to the default."""
+        """Replace the preferences; a kind or channel that is not named gets the default."""
         body = sent()
         table, mark = body.get("choices"), body.get("mark")
         if set(body) - {"choices", "mark"} or not _is_table(table) or not isinstance(mark, str | None):
             raise RuleBroken(_("Please send {choices: {kind: {channel: true or false}}, mark}."), "choices")
-        notice_preferences.store(db.session(), body["choices"], mark)
+        notice_preferences.save_table(db.session(), body["choices"], mark)
         return _chosen()
 
 
@@ -221,8 +221,8 @@ def _is_table(table: Any) -> bool:
 
 
 def _chosen() -> Response:
-    user = notice_preferences.mine(db.session())
-    return json_answer(200, {"choices": notice_preferences.table_of(user), "mark": notice_preferences.mark(user)})
+    user = notice_preferences.own_user(db.session())
+    return json_answer(200, {"choices": notice_preferences.table_of(user), "mark": notice_preferences.etag_of(user)})
 
 
 __all__ = ["NoticeResource", "NoticeService", "notices"]

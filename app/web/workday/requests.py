@@ -1,4 +1,4 @@
-"""Requests to be given a lead or ticket: asked by whoever sees it, decided by managers of the requested person."""
+"""Assignment requests: their REST resource, their pages, and who may decide them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from app.web.pages.refusals import refuse_as_page
 from app.web.records.screen import Screen
 
 #: The badge counts no further.
-MOST_COUNTED = 100
+MAX_COUNTED = 100
 SPECIAL_FIELDS = (
     PersonField(
         "requested_user", columns=(AssignmentRequest.requested_user_id,), key="requested_user_id", required=True
@@ -59,7 +59,7 @@ LABELS = {
 
 
 class RequestService(RecordService):
-    """Assignment requests: asked by whoever sees the record, decided by managers of the requested person."""
+    """Assignment requests: created by anyone who sees the record, decided by managers of the requested person."""
 
     record = AssignmentRequest
     module = "Requests"
@@ -67,7 +67,7 @@ class RequestService(RecordService):
     label_columns = LABELS
 
     def create(self, session: Session, values: dict[str, Any], viewer: Viewer) -> AssignmentRequest:
-        """Ask for a record that the person sees."""
+        """Request the assignment of a record that the person can see."""
         if (values.get("lead_id") is None) == (values.get("ticket_id") is None):
             raise RuleBroken(_("A request needs exactly one lead or ticket."), "lead")
         if values.get("requested_user_id") is None:
@@ -76,11 +76,11 @@ class RequestService(RecordService):
         row = access.get_visible(session, record, values.get("lead_id") or values.get("ticket_id"))
         if row is None:
             raise NotFound(_("There is no such record."))
-        list_query = assignment_requests.create(
+        assignment_request = assignment_requests.create(
             session, row, values["requested_user_id"], values.get("reason") or "", viewer.stamp
         )
         session.flush()
-        return list_query
+        return assignment_request
 
     def change(self, session: Session, row: AssignmentRequest, values: dict[str, Any], viewer: Viewer) -> None:
         """Decide: status Approved or Rejected, with a note."""
@@ -94,36 +94,36 @@ class RequestService(RecordService):
 
 
 def may_decide(who: access.Person, requested: int | None, requester: int | None) -> bool:
-    """Managers of the requested person, and admins; nobody what he asked for, or what is asked for him."""
+    """Whether the person may decide: managers of the requested person and admins, but never requester or requested."""
     reach = who.reach("Requests", "write")
     return who.id not in (requested, requester) and (reach is None or requested in reach)
 
 
-def waiting(who: access.Person) -> ColumnElement[bool]:
-    """The same in SQL, of what is pending."""
-    list_query, reach = AssignmentRequest, who.reach("Requests", "write")
+def waiting_condition(who: access.Person) -> ColumnElement[bool]:
+    """Pending requests that the person may decide, as an SQL condition."""
+    reach = who.reach("Requests", "write")
     if reach is not None and not reach - {who.id}:
         return false()
     rule = and_(
-        list_query.status == "Pending",
-        list_query.requested_user_id != who.id,
-        func.coalesce(list_query.created_by_id, 0) != who.id,
+        AssignmentRequest.status == "Pending",
+        AssignmentRequest.requested_user_id != who.id,
+        func.coalesce(AssignmentRequest.created_by_id, 0) != who.id,
     )
-    return rule if reach is None else and_(rule, list_query.requested_user_id.in_(sorted(reach - {who.id})))
+    return rule if reach is None else and_(rule, AssignmentRequest.requested_user_id.in_(sorted(reach - {who.id})))
 
 
 def waiting_count(who: access.Person) -> int:
-    """How many wait for this person, up to MOST_COUNTED; asked once a full page, by those who decide at all."""
+    """How many requests wait for this person, up to MAX_COUNTED; queried once per full page."""
     if request.headers.get("HX-Request") or not who.may("Requests", "write"):
         return 0
     if "waiting" not in g:
-        query = select(AssignmentRequest.id).where(waiting(who)).limit(MOST_COUNTED)
+        query = select(AssignmentRequest.id).where(waiting_condition(who)).limit(MAX_COUNTED)
         g.waiting = len(db.session.execute(query).all())
     return int(g.waiting)
 
 
 def decide(session: Session, row: AssignmentRequest, approve: bool, note: str | None, viewer: Viewer) -> None:
-    """Approve or reject, by those who may. Raises Denied, Conflict when it was decided, RuleBroken."""
+    """Approve or reject. Raises Denied, RuleBroken, and Conflict if it is decided already."""
     viewer.person.refuse_unless("Requests", "write")
     if viewer.person.id in (row.requested_user_id, row.created_by_id):
         raise access.Denied(_("You can't decide your own request or a request for yourself. Ask another manager."))
@@ -136,7 +136,7 @@ def decide(session: Session, row: AssignmentRequest, approve: bool, note: str | 
 
 
 def withdraw(session: Session, row: AssignmentRequest, viewer: Viewer) -> None:
-    """By who asked. Raises Denied, Conflict when it was decided."""
+    """Withdraw an own request. Raises Denied, and Conflict if it is decided already."""
     if row.created_by_id != viewer.person.id:
         raise access.Denied(_("Only the person who sent the request can withdraw it."))
     with access.as_system(session):
@@ -150,7 +150,7 @@ def _record_of(session: Session, row: AssignmentRequest) -> Any:
     return record
 
 
-# --- doors
+# --- REST resource and pages
 
 
 class RequestResource(Resource):
@@ -185,7 +185,7 @@ class RequestResource(Resource):
     @refuse_as_json
     @permission_name("withdraw")
     def withdraw(self, pk: Any) -> Any:
-        """Take one's own pending request back."""
+        """Withdraw an own pending request."""
         row = self._row(pk, "read")
         withdraw(db.session(), row, current_viewer())
         db.session.commit()
@@ -245,7 +245,7 @@ class RequestScreen(Screen):
     def _list_query(self, viewer: Viewer) -> ListQuery:
         list_query, tab = super()._list_query(viewer), request.args.get("tab")
         if tab == "waiting":
-            list_query.conditions.append(waiting(viewer.person))
+            list_query.conditions.append(waiting_condition(viewer.person))
         if tab == "mine":
             list_query.conditions.append(AssignmentRequest.created_by_id == viewer.person.id)
         return list_query
@@ -294,7 +294,7 @@ class RequestScreen(Screen):
     @refuse_as_page
     @permission_name("decide")
     def reject(self, pk: str) -> Any:
-        """Asks why."""
+        """The form that asks for the reason."""
         row, viewer = self.row_for(pk, "read"), current_viewer()
         note = self.record_table.by_name["decision_note"].form_input(None, [], viewer)
         note |= {"name": "note", "label": _("Reason"), "kind": "textarea", "required": True}
@@ -316,7 +316,7 @@ class RequestScreen(Screen):
     @refuse_as_page
     @permission_name("withdraw")
     def withdraw(self, pk: str) -> Any:
-        """Take one's own request back."""
+        """Withdraw an own request."""
         row = self.row_for(pk, "read")
         withdraw(db.session(), row, current_viewer())
         db.session.commit()

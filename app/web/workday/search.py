@@ -1,4 +1,4 @@
-"""The search page: number, name, telephone in any format, e-mail; only what the person sees."""
+"""The search page: finds visible records by number, name, phone number in any format, or email address."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from app.web.core.record_table import ListQuery
 from app.web.core.registry import registered
 from app.web.core.text_search import matching
 
-#: Hits a group.
-HITS = 8
+#: Hits per group.
+MAX_HITS = 8
 
 
 def searched() -> list[Any]:
@@ -33,26 +33,26 @@ class SearchView(BaseView):
     @expose("/")
     @signed_in
     def page(self) -> Any:
-        """Hits by kind, as a page or, asked for JSON, for the palette."""
-        typed = request.args.get("q", "").strip()[:100]
-        groups = [_hits(screen, typed, current_viewer()) for screen in searched()] if len(typed) > 1 else []
+        """Hits by kind, as a page, or as JSON for the command palette."""
+        text = request.args.get("q", "").strip()[:100]
+        groups = [_hits(screen, text, current_viewer()) for screen in searched()] if len(text) > 1 else []
         groups = [group for group in groups if group["rows"]]
         if request.accept_mimetypes.best == "application/json":
             return jsonify({"groups": groups})
-        return render_template("crm/search.html", typed=typed, groups=groups)
+        return render_template("crm/search.html", typed=text, groups=groups)
 
 
-def _hits(screen: Any, typed: str, viewer: Viewer) -> dict[str, Any]:
-    """The first hits of one kind; none where the module is closed."""
+def _hits(screen: Any, text: str, viewer: Viewer) -> dict[str, Any]:
+    """The first hits of one kind; none if the person may not read its module."""
     record_table = screen.record_table
-    group: dict[str, Any] = {"title": str(screen.list_title), "url": f"{screen.route_base}/?q={typed}", "rows": []}
+    group: dict[str, Any] = {"title": str(screen.list_title), "url": f"{screen.route_base}/?q={text}", "rows": []}
     if not viewer.person.may(screen.module, "read"):
         return group
     wanted = (screen.title_column, "number", "status", "mobile")
     names = tuple(name for name in wanted if name in record_table.by_name and record_table.by_name[name].columns)
-    asked = ListQuery([matching(record_table, typed, viewer)], record_table.order_by(None, "desc", viewer), HITS)
+    query = ListQuery([matching(record_table, text, viewer)], record_table.order_by(None, "desc", viewer), MAX_HITS)
     slices = record_table.selection(names)[1]
-    for row in record_table.rows(db.session(), asked, names):
+    for row in record_table.rows(db.session(), query, names):
         values = tuple(row)
         cells = {each.name: each.cell(values[cut], viewer) for each, cut in slices}
         number = cells.get("number", {}).get("text")

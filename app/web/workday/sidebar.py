@@ -15,7 +15,7 @@ from app.web.core.gate import ModulePermissions
 from app.web.core.registry import registered
 from app.web.security.fab_permissions import is_allowed
 from app.web.settings import settings_menu
-from app.web.workday.requests import MOST_COUNTED, waiting_count
+from app.web.workday.requests import MAX_COUNTED, waiting_count
 
 #: FAB's own category of its security screens: ours are in the settings.
 _HIDDEN = "Security"
@@ -81,7 +81,7 @@ def _requests_badge(person: access.Person) -> Entry:
     count = waiting_count(person)
     if not count:
         return {}
-    return {"badge": f"{count - 1}+" if count == MOST_COUNTED else count, "url": "/requests/?tab=waiting"}
+    return {"badge": f"{count - 1}+" if count == MAX_COUNTED else count, "url": "/requests/?tab=waiting"}
 
 
 _BADGES: dict[str, Callable[[access.Person], Entry]] = {"Requests": _requests_badge}

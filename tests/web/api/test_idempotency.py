@@ -11,7 +11,7 @@ from sqlalchemy import func, select, text
 
 from app import jobs
 from app.domain import idempotency
-from app.domain.idempotency import StoredResponse
+from app.domain.idempotency import IdempotentRequest, StoredResponse
 from app.models import Lead
 from tests.app_fixtures import World
 from tests.servers import eventually
@@ -126,7 +126,7 @@ def test_when_the_first_is_refused_one_of_the_others_is_done(maria: World) -> No
     """The first one's transaction is undone while others wait for its key."""
     answers: list[Any] = []
     with maria.new_session() as first:
-        idempotency.claim(first, maria.people["ana"].id, "k1", "x" * 64, datetime.now(UTC))
+        idempotency.claim(first, IdempotentRequest(maria.people["ana"].id, "k1", "x" * 64), datetime.now(UTC))
         waiting = threading.Thread(target=lambda: answers.extend(at_once(maria, ["k1"] * 5)))
         waiting.start()
         eventually(lambda: waits(maria) >= 1, "somebody waits for the key")

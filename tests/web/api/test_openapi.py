@@ -188,7 +188,9 @@ def test_every_body_has_an_example_that_it_would_take(spec: Any) -> None:
 def test_every_list_answers_the_question_that_is_its_example(worn: Hostile, spec: Any) -> None:
     for name in (path.split("/")[3] for verb, path, _told in operations(spec) if (verb, path[-1]) == ("get", "/")):
         base = "".join(part.title() for part in name.split("_"))
-        for which, key in (("List", ""), ("Columns", worn.records.get(name))):
+        listed = worn.world.door("root").rest("GET", f"{name}/").get_json()["ids"]
+        one = worn.records.get(name) or (listed[0] if listed else None)
+        for which, key in (("List", ""), *([("Columns", one)] if one else [])):
             asked = spec["components"]["schemas"].get(base + which, {}).get("example")
             answer = worn.world.door("root").rest("GET", f"{name}/{key}", q=asked or {})
             assert answer.status_code == 200, (name, answer.json)

@@ -17,8 +17,8 @@ from app.domain import notices
 from app.domain.base import RuleBroken
 from app.domain.notices import KINDS
 from app.models import Delivery, Notification
-from app.web.workday.bell import PAGE, until
-from app.web.workday.delivery_log import LOOKS
+from app.web.workday.bell import PAGE_ROWS, snooze_end
+from app.web.workday.delivery_log import ICONS
 from app.wording import TEXTS, text_of
 from tests.app_fixtures import World
 from tests.makers import DAY, HOUR, MINUTE, NOW, OFFICE
@@ -40,7 +40,7 @@ def said(kind: str, **more: object) -> str:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_has_its_sign_and_names_who_did_it(speaking, kind):
-    assert kind in LOOKS
+    assert kind in ICONS
     named = text_of(SimpleNamespace(kind=kind, payload=SAYS), actor="Mia Shah", taker="Ben Shah", label="Contacted")
     assert named.endswith(".") and "%(" not in named
 
@@ -52,7 +52,7 @@ def test_every_kind_has_its_sign_and_names_who_did_it(speaking, kind):
         ("unassigned", "Mia Shah assigned CRM-LEAD-2026-00007 to Ben Shah."),
         ("status", "Mia Shah moved CRM-LEAD-2026-00007 to “Contacted”."),
         ("mention", "Mia Shah mentioned you on CRM-LEAD-2026-00007."),
-        ("task_assigned", "Mia Shah assigned you the task “Call back” of CRM-LEAD-2026-00007."),
+        ("task_assigned", "Mia Shah assigned you the task “Call back” (CRM-LEAD-2026-00007)."),
     ],
 )
 def test_the_sentence_says_who(speaking, kind, sentence):
@@ -94,12 +94,12 @@ def test_several_tasks_are_counted(speaking):
     ("asked", "moment"), [("15m", NOW + 15 * MINUTE), ("1h", NOW + HOUR), ("tomorrow", NOW + DAY - HOUR)]
 )
 def test_how_long_a_notice_can_be_snoozed(speaking, asked, moment):
-    assert until(asked, NOW, OFFICE.zone) == moment
+    assert snooze_end(asked, NOW, OFFICE.zone) == moment
 
 
 def test_nobody_snoozes_for_ever(speaking):
     with pytest.raises(RuleBroken):
-        until("forever", NOW, OFFICE.zone)
+        snooze_end("forever", NOW, OFFICE.zone)
 
 
 # --- at the door
@@ -201,11 +201,11 @@ def test_the_ledger_says_what_became_of_it(world: World, channel: str, state: st
 
 def test_all_notices_are_paged_and_filtered(world: World) -> None:
     lead, ana = world.make.lead("ana"), world.door("ana")
-    tell(world, "ana", lead, "comment", PAGE + 5)
+    tell(world, "ana", lead, "comment", PAGE_ROWS + 5)
     (mention,) = tell(world, "ana", lead, "mention", by="mia")
     first = ana.screen("/bell/?kind=comment").text
     older = re.search(r'href="(/bell/\?kind=comment&amp;before=\d+)"', first)[1].replace("&amp;", "&")
-    assert first.count("notice-text") == PAGE and ana.screen(older).text.count("notice-text") == 5
+    assert first.count("notice-text") == PAGE_ROWS and ana.screen(older).text.count("notice-text") == 5
     assert "Mia Shah mentioned you" in ana.screen("/bell/?kind=mention").text
     ana.form(f"/bell/read/{mention}")
     assert "mentioned" not in ana.screen("/bell/?show=unread").text.partition("notices-day")[2]

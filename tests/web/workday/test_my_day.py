@@ -191,7 +191,7 @@ def test_more_than_twelve_tasks_stand_on_the_list_that_the_part_names(world: Wor
         world.make.task(lead, "ana", at=NOW - DAY, due_on=NOW + due + timedelta(seconds=n), title=f"Step {n}")
     world.make.task(lead, "ana", at=NOW - DAY, due_on=NOW + 3 * DAY, title="Far away")
     html = parts(world, "ana")[part]
-    assert html.count("data-row=") == my_day_sections.ROWS and '<span class="count">14</span>' in html
+    assert html.count("data-row=") == my_day_sections.MAX_ROWS and '<span class="count">14</span>' in html
     link = re.search(r'class="day-all" href="([^"]+)"', html)
     assert link and numbers(world, "ana", link[1].replace("&amp;", "&")) == 14
 

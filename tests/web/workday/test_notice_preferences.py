@@ -9,7 +9,7 @@ from sqlalchemy import select, text
 
 from app.domain import notices
 from app.models import Notification, User
-from app.web.workday.notice_preferences import GROUPS, NAMES
+from app.web.workday.notice_preferences import GROUPS, KIND_LABELS
 from tests.app_fixtures import World
 
 URL = "notification/choices"
@@ -28,7 +28,7 @@ def ticked(world: World, name: str, **off: str) -> dict[str, Any]:
 
 
 def test_every_kind_has_a_name_and_a_place() -> None:
-    assert set(notices.KINDS) <= set(NAMES)
+    assert set(notices.KINDS) <= set(KIND_LABELS)
     placed = [kind for _title, kinds in GROUPS for kind in kinds]
     assert len(placed) == len(set(placed)) and set(notices.KINDS) <= set(placed)
 

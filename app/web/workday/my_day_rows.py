@@ -1,0 +1,133 @@
+"""The rows of My day, as the template draws them: tasks, leads, tickets, requests."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from flask_babel import gettext as _
+
+from app.lib import phone
+from app.web.core.date_fields import moment_cell
+from app.web.core.fields import Viewer
+
+#: Work due within this time is "soon".
+SOON = timedelta(hours=2)
+#: What the template reads of every row.
+_EMPTY_ROW: dict[str, Any] = {
+    "person": "",
+    "note": "",
+    "mark": "",
+    "call": None,
+    "task": None,
+    "next": False,
+    "actions": [],
+}
+
+
+def _record_row(row: Any, viewer: Viewer) -> dict[str, Any]:
+    """The common part of a row of a lead, ticket or task."""
+    return _EMPTY_ROW | {
+        "person": _person_name(row),
+        "call": _call_cell(row, viewer),
+        "mark": _substitute_text(row.assignee_id, viewer),
+    }
+
+
+def lead_row(row: Any, viewer: Viewer) -> dict[str, Any]:
+    """A lead, titled by its person."""
+    title = _person_name(row) or row.number
+    return _record_row(row, viewer) | {
+        "key": row.number,
+        "url": f"/leads/{row.number}",
+        "title": title,
+        "number": row.number,
+        "person": "",
+    }
+
+
+def ticket_row(row: Any, viewer: Viewer) -> dict[str, Any]:
+    """A ticket."""
+    url = f"/tickets/{row.number}"
+    return _record_row(row, viewer) | {
+        "key": row.number,
+        "url": url,
+        "title": row.title or row.number,
+        "number": row.number,
+    }
+
+
+def _person_name(row: Any) -> str:
+    return " ".join(part for part in (row.first, row.last) if part)
+
+
+def _call_cell(row: Any, viewer: Viewer) -> dict[str, str] | None:
+    """The number to dial, if the viewer sees it in full; a text if the customer does not want calls."""
+    if row.no_calls:
+        return {"never": _("Do not call")}
+    if not row.phone or viewer.person.mask("mobile") != "full":
+        return None
+    return {"tel": row.phone, "text": phone.display(row.phone)}
+
+
+def _substitute_text(user_id: int | None, viewer: Viewer) -> str:
+    """For whom the viewer covers; empty for their own work."""
+    card = viewer.lookups.person(user_id)
+    if user_id == viewer.person.id or card is None:
+        return ""
+    return _("for %(name)s", name=card["full_name"].split()[0] if card["full_name"] else card["username"])
+
+
+def task_row(row: Any, viewer: Viewer) -> dict[str, Any]:
+    """A task, with the link to its record."""
+    url = f"/leads/{row.lead}" if row.lead else f"/tickets/{row.ticket}" if row.ticket else f"/tasks/show/{row.id}"
+    may_write = viewer.person.may("Tasks", "write")
+    return _record_row(row, viewer) | {
+        "key": f"task-{row.id}",
+        "url": url,
+        "title": row.title,
+        "number": row.lead or row.ticket,
+        "due": _due_cell(row.due_on, viewer),
+        "task": row.id if may_write else None,
+        "next": may_write and viewer.person.may("Tasks", "create"),
+        "person": "" if _person_name(row) in row.title else _person_name(row),
+    }
+
+
+def _due_cell(due_on: datetime, viewer: Viewer) -> dict[str, Any]:
+    """Relative time of the due date; the time of day for later today."""
+    shown = moment_cell(due_on, viewer, True)
+    local = due_on.astimezone(viewer.zone)
+    is_later = due_on >= viewer.now + SOON and local.date() == viewer.now.astimezone(viewer.zone).date()
+    return shown | {"text": f"{local:%H:%M}"} if is_later else shown
+
+
+def exhausted_task_row(row: Any, viewer: Viewer) -> dict[str, Any]:
+    """A task for which no one is available, with a link to assign its record."""
+    card = viewer.lookups.person(row.assignee_id)
+    assign_url = (
+        f"/leads/assign/{row.lead_id}" if row.lead else f"/tickets/assign/{row.ticket_id}" if row.ticket else None
+    )
+    assign = [{"label": _("Assign"), "icon": "user-plus", "url": assign_url}] if assign_url else []
+    holder = _("with %(name)s", name=card["full_name"]) if card else ""
+    return task_row(row, viewer) | {"task": None, "actions": assign, "note": holder, "mark": ""}
+
+
+def request_row(row: Any, viewer: Viewer) -> dict[str, Any]:
+    """An assignment request, with approve and reject."""
+    requester, target = viewer.lookups.person(row.created_by_id), viewer.lookups.person(row.requested_user_id)
+    names = {"by": requester["full_name"] if requester else "–", "to": target["full_name"] if target else "–"}
+    title = _("%(by)s requests %(record)s for %(to)s", record=row.lead or row.ticket or _("a record"), **names)
+    actions = [
+        {"label": _("Approve"), "icon": "check", "url": f"/requests/decide/{row.id}?approve=1", "method": "post"},
+        {"label": _("Reject"), "icon": "x", "url": f"/requests/reject/{row.id}"},
+    ]
+    return _EMPTY_ROW | {
+        "key": str(row.id),
+        "url": f"/requests/{row.number}",
+        "title": title,
+        "number": row.number,
+        "note": row.reason,
+        "due": moment_cell(row.created_on, viewer),
+        "actions": actions,
+    }
