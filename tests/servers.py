@@ -29,6 +29,8 @@ import pymysql
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 120.0
 STOP_SECONDS = 60.0
+#: Nothing is given up sooner: the machine may be busy.
+PATIENCE_SECONDS = 60.0
 
 
 class ServerFailed(RuntimeError):
@@ -56,7 +58,8 @@ def browser_program() -> str:
 
 
 def eventually(is_so: Callable[[], bool], what: str, seconds: float = START_SECONDS) -> None:
-    """Wait until it is so; raises ServerFailed after the given seconds."""
+    """Wait until it is so; raises ServerFailed after the given seconds, never before PATIENCE_SECONDS."""
+    seconds = max(seconds, PATIENCE_SECONDS)
     end = time.monotonic() + seconds
     while not is_so():
         if time.monotonic() > end:
