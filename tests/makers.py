@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, time, timedelta
+from functools import cache
 from itertools import count
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -39,11 +40,33 @@ def database(url: str = "sqlite://") -> Engine:
         options = {"poolclass": StaticPool, "connect_args": {"check_same_thread": False}}
     engine = create_engine(url, **options)
     tune(engine)
+    if url == "sqlite://":
+        connection = engine.raw_connection()
+        connection.driver_connection.deserialize(_in_memory(len(models.Record.metadata.tables)))  # type: ignore[union-attr]
+        connection.close()
+    else:
+        _fill(engine)
+    return engine
+
+
+def _fill(engine: Engine) -> None:
     models.Record.metadata.create_all(engine)
     with Session(engine) as session:
         masters(session)
         session.commit()
-    return engine
+
+
+@cache
+def _in_memory(tables: int) -> bytes:
+    """SQLite's file of a new database with so many tables; making them again for each test would take long."""
+    engine = create_engine("sqlite://", poolclass=StaticPool)
+    tune(engine)
+    _fill(engine)
+    connection = engine.raw_connection()
+    file: bytes = connection.driver_connection.serialize()  # type: ignore[union-attr]
+    connection.close()
+    engine.dispose()
+    return file
 
 
 @contextmanager

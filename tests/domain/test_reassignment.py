@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -401,6 +403,8 @@ def test_a_kill_in_the_middle_of_a_chunk_leaves_nothing_half_done(maria, by):
 # --- MariaDB: eight processes, five of them killed
 
 TASKS, SELLERS = 400, 6
+#: From Linux' <sys/prctl.h>
+PR_SET_PDEATHSIG = 1
 
 
 def test_each_task_is_reassigned_once_whichever_process_is_killed(mariadb_url: str, tmp_path: Path):
@@ -420,21 +424,23 @@ def test_each_task_is_reassigned_once_whichever_process_is_killed(mariadb_url: s
 
 
 def _run_and_kill(url: str, go: Path, kills: int) -> None:
-    command = [sys.executable, "-m", "tests.domain.test_reassignment", url, str(go)]
-    running = [subprocess.Popen(command) for _ in range(3 + kills)]
+    command = [sys.executable, "-m", "tests.domain.test_reassignment", url, str(go), str(3 + kills)]
+    parent = subprocess.Popen(command)
     try:
-        eventually(lambda: len(list(go.parent.glob("ready-*"))) == len(running), "the processes do not start")
+        eventually(lambda: len(list(go.parent.glob("ready-*"))) == 3 + kills, "the processes do not start")
+        running = [int(each.name.removeprefix("ready-")) for each in sorted(go.parent.glob("ready-*"))]
         go.touch()
         dice = random.Random(7)
         for victim in running[:kills]:
             time.sleep(dice.uniform(0.1, 0.4))
-            assert victim.poll() is None, "it ended before it could be killed"
-            victim.kill()
-        assert [process.wait(30) for process in running[kills:]] == [0, 0, 0]
-        assert all(victim.wait() == -9 for victim in running[:kills])
+            assert not go.with_name(f"ended-{victim}").exists(), "it ended before it could be killed"
+            os.kill(victim, signal.SIGKILL)
+        assert parent.wait(200) == 0
+        ends = [int(go.with_name(f"ended-{pid}").read_text()) for pid in running]
+        assert ends == [-signal.SIGKILL] * kills + [0] * 3
     finally:
-        for process in running:
-            process.kill()
+        parent.kill()
+        parent.wait()
 
 
 def _assert_each_once(session: Session, ana: int) -> None:
@@ -448,6 +454,21 @@ def _assert_each_once(session: Session, ana: int) -> None:
     assert kinds == {"task_taken": TASKS, "task_assigned": TASKS}
     assert session.scalars(select(RoundRobin.turns)).one() == TASKS
     assert set(session.scalars(select(func.json_length(Task.tried)))) == {1}
+
+
+def _fork(url: str, go: Path, count: int) -> None:
+    """So many processes, which import nothing again; how each of them ended is written down."""
+    for _ in range(count):
+        if os.fork() == 0:
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            random.seed()  # else all of them take the tasks in the same order
+            _pass_after_pass(url, go)
+            os._exit(0)
+    for _ in range(count):
+        pid, status = os.wait()
+        ended = go.with_name(f"ended-{pid}")
+        ended.with_suffix(".half").write_text(str(os.waitstatus_to_exitcode(status)))
+        ended.with_suffix(".half").rename(ended)
 
 
 def _pass_after_pass(url: str, go: Path) -> None:
@@ -472,12 +493,12 @@ def _slowly(session: Session, at: job_runner.JobPass) -> job_runner.Work:
     items = random.sample(list(work.items), k=len(list(work.items)))
 
     def many(one: Session, chunk: list[Any]) -> list[str]:
-        answers = work.take(one, chunk)
+        answers = work.do(one, chunk)
         time.sleep(random.uniform(0, 0.02))
         return answers
 
     return job_runner.Work(items, many=many, size=5)
 
 
-if __name__ == "__main__" and len(sys.argv) == 3:
-    _pass_after_pass(sys.argv[1], Path(sys.argv[2]))
+if __name__ == "__main__" and len(sys.argv) == 4:
+    _fork(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))

@@ -30,7 +30,7 @@ def sockets_of(pid: int) -> int:
 @contextlib.contextmanager
 def open_connections(server: LiveServer, count: int) -> Iterator[None]:
     """Open this many connections at once, get one response on each, and keep them open."""
-    connections = [http.client.HTTPConnection("127.0.0.1", server.port, timeout=10) for _ in range(count)]
+    connections = [http.client.HTTPConnection("127.0.0.1", server.port, timeout=60) for _ in range(count)]
     try:
         for each in connections:
             each.connect()
@@ -61,8 +61,8 @@ def is_even(server: LiveServer) -> bool:
 
 def test_connections_are_spread_also_after_a_worker_was_killed(tmp_path: Path) -> None:
     with LiveServer(tmp_path, CRM_WORKERS="2") as server:
-        eventually(lambda: is_even(server), "the workers do not share the connections", 20)
+        eventually(lambda: is_even(server), "the workers do not share the connections")
         first = workers_of(server)
         os.kill(first[0], signal.SIGKILL)
         eventually(lambda: len(now := workers_of(server)) == 2 and now != first, "there is no new worker")
-        eventually(lambda: is_even(server), "the new worker gets no connections", 20)
+        eventually(lambda: is_even(server), "the new worker gets no connections")

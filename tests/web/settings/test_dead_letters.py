@@ -77,8 +77,8 @@ def test_without_failed_calls_nothing_is_changed(world, path):
     assert entries(world) == []
 
 
-def test_while_the_queue_is_down_the_call_stays_on_the_list(world, broken, tmp_path):
-    away = settings_for(tmp_path / "instance", CRM_REDIS_URL="redis://127.0.0.1:9/0")
+def test_while_the_queue_is_down_the_call_stays_on_the_list(world, broken, instance):
+    away = settings_for(instance, CRM_REDIS_URL="redis://127.0.0.1:9/0")
     world = World(create_app(away, TESTING=True, RATELIMIT_ENABLED=False))
     world.door("root").form("/queue/again/1")
     assert (outcomes(world), entries(world)) == ([None] * 3, [])
@@ -102,8 +102,8 @@ def test_reading_settings_does_not_allow_retries(world, broken):
     assert outcomes(world) == [None] * 3
 
 
-def test_the_page_needs_few_statements(settled, tmp_path, app):
-    world = World(create_app(settings_for(tmp_path / "instance"), TESTING=True, COUNT_SQL=True))
+def test_the_page_needs_few_statements(world):
+    world.app.config["COUNT_SQL"] = True
     now = datetime.now(UTC)
     row = {"queue": "long", "function": "app.x:y", "arguments": [1], "tries": 5, "error": "x", "failed_on": now}
     world.session.execute(FailedCall.__table__.insert(), [row] * 300)

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask
 from sqlalchemy import select, update
 
-from app import create_app
 from app.domain.webhooks import all_events
 from app.models import AuditEntry, Webhook, WebhookDelivery
 from app.ops import queue
 from app.ops.database import STATEMENTS
-from tests.app_fixtures import World, settings_for
+from tests.app_fixtures import World
 from tests.channels.receiver import Receiver, receiving
+from tests.reuse import AppMaker
 
 GOOD = {"name": "Accounts", "url": "https://example.com/in", "events": ["lead.created", "lead.status"], "is_on": "1"}
 
@@ -29,9 +27,9 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def office(app: Flask, tmp_path: Path) -> Iterator[World]:
+def office(app_with: AppMaker) -> Iterator[World]:
     """An application whose webhooks may call this machine; queued calls run when a test runs them."""
-    world = World(create_app(settings_for(tmp_path / "instance", CRM_WEBHOOKS_PRIVATE="on"), TESTING=True))
+    world = World(app_with(CRM_WEBHOOKS_PRIVATE="on"))
     yield world
     world.close()
 
