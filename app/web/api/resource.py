@@ -20,6 +20,7 @@ from app.extensions import db
 from app.lib.ids import parse_id
 from app.web.api import idempotency, schemas
 from app.web.api.operations import operation
+from app.web.core.declarations import pretty
 from app.web.core.gate import SentenceResponses, current_viewer, json_answer, refuse_as_json, whole_json
 from app.web.core.record_service import RecordService
 from app.web.core.record_table import DEEPEST, MOST_PAGE, ListQuery
@@ -78,7 +79,7 @@ class Resource(SentenceResponses, RecordView, ModelRestApi):
         self.model2schemaconverter = lambda *_: None
 
     def _init_titles(self) -> None:
-        self.list_title = str(getattr(self, "list_title", "") or self.module)
+        self.list_title = str(getattr(self, "list_title", "") or pretty(self.service.record.__name__))
 
     def _init_model_schemas(self) -> None:
         pass

@@ -73,7 +73,11 @@ class FormField(Field):
         look = "form-select" if hasattr(bound, "iter_choices") else "form-control"
         control = bound(id=f"f-{self.name}", class_=look)
         made = super().form_input(None, errors, viewer)
-        return made | {"html": control, "required": bool(bound.flags.required), "help": bound.description or self.help}
+        return made | {
+            "html": control,
+            "required": self.required or bool(bound.flags.required),
+            "help": bound.description or self.help,
+        }
 
 
 def _with_key(bound: Any) -> Any:
