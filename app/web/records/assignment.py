@@ -25,7 +25,7 @@ from app.web.records.bulk import BulkAction
 from app.web.records.screen import Screen
 
 
-class Assignable(Screen):
+class AssignableScreen(Screen):
     """A screen whose records are assigned."""
 
     #: Role whose round robin is offered first.
@@ -161,10 +161,10 @@ class Assignable(Screen):
         raise RuleBroken(_("Please choose how to assign the record."))
 
 
-class Shared(Assignable):
+class MultiAssigneeScreen(AssignableScreen):
     """A screen whose records several people have at once."""
 
-    VERBS = Assignable.VERBS | {"join": "assign", "release": "assign"}
+    VERBS = AssignableScreen.VERBS | {"join": "assign", "release": "assign"}
 
     def _assign_page(self, row: Any, viewer: Viewer) -> dict[str, Any]:
         keys = assignment.current_assignees(db.session(), row)
@@ -236,7 +236,7 @@ class AssignableResource(Resource):
         return json_answer(200, {"id": row.id, "result": self._after(row.id)})
 
 
-class SharedResource(AssignableResource):
+class MultiAssigneeResource(AssignableResource):
     """A resource whose records several people have at once."""
 
     VERBS = AssignableResource.VERBS | {"join": "assign", "release": "assign"}

@@ -26,7 +26,7 @@ log = logging.getLogger("crm.telephones")
 TRIES, PATIENCE_SECONDS = 4, 5.0
 
 
-class ComeAgain(RuleBroken):
+class TemporarilyUnavailable(RuleBroken):
     """A passing fault: nothing of the batch is stored, and the same batch will be taken later (503)."""
 
     http_status = 503
@@ -49,7 +49,9 @@ def store(records: list[Any], viewer: Viewer, by_hand: bool = False) -> list[Cal
                 break
             time.sleep(random.uniform(0.02, 0.1) * attempt)  # noqa: S311  # jitter, no secret
             WRITES.set(True)
-    raise ComeAgain(_("Sync failed: the server is busy. Nothing was stored. Please send the same calls again."))
+    raise TemporarilyUnavailable(
+        _("Sync failed: the server is busy. Nothing was stored. Please send the same calls again.")
+    )
 
 
 def _code(error: SQLAlchemyError) -> Any:

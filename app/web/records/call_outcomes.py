@@ -30,7 +30,7 @@ from app.web.records.tasks import offsets_of
 MORNING = time(10)
 _DUE = DateTimeField("follow_up_on", "", ())
 #: What a call that belongs to nothing may begin -> whose module, and how.
-_BEGUN = {"lead": ("Leads", call_outcomes.create_lead), "ticket": ("Tickets", call_outcomes.create_ticket)}
+_RECORDS_FROM_CALL = {"lead": ("Leads", call_outcomes.create_lead), "ticket": ("Tickets", call_outcomes.create_ticket)}
 
 
 class CallOutcomeScreen(Screen):
@@ -101,13 +101,13 @@ class CallOutcomeScreen(Screen):
 
     def _begin(self, call: CallLog, what: str, said: CallOutcome, viewer: Viewer) -> None:
         """Make the lead or ticket that the dialog was asked for; its first task is the follow-up, if there is one."""
-        if what not in _BEGUN or call.lead_id or call.ticket_id:
+        if what not in _RECORDS_FROM_CALL or call.lead_id or call.ticket_id:
             return
         self._make(call, what, viewer, {} if said.follow_up_on else None)
 
     def _make(self, call: CallLog, what: str, viewer: Viewer, task: dict[str, Any] | None = None) -> Any:
         """The lead or ticket; raises Denied to who may make none."""
-        module, make = _BEGUN[what]
+        module, make = _RECORDS_FROM_CALL[what]
         viewer.person.refuse_unless(module, "create")
         with access.as_system(db.session()):  # whose number it is, is asked of all customers
             context = viewer.change_context(

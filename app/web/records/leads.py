@@ -25,7 +25,7 @@ from app.web.core.record_service import RecordService, pop_assignment, refuse_fo
 from app.web.core.reference_fields import PersonField
 from app.web.pages.refusals import refuse_as_page
 from app.web.records import related_lists
-from app.web.records.assignment import Assignable, AssignableResource
+from app.web.records.assignment import AssignableResource, AssignableScreen
 from app.web.records.sla_fields import CLOCK, CLOCK_LABELS, clock_fields
 from app.web.records.tasks import FirstTaskField, TaskIdsField
 
@@ -172,7 +172,7 @@ class LeadResource(AssignableResource):
     order_columns = ["number", "status", "next_follow_up_on", *CLOCK[:3], "created_on", "changed_on"]
 
 
-class LeadScreen(Assignable):
+class LeadScreen(AssignableScreen):
     """/leads/"""
 
     route_base = "/leads"

@@ -26,7 +26,7 @@ from app.web.records import call_lines, mentions, sla_fields
 
 PAGE = 30
 #: The longest note.
-MOST_SIGNS = 20_000
+MAX_NOTE_LENGTH = 20_000
 ICONS = {
     "note": "note",
     "comment": "message",
@@ -72,7 +72,7 @@ def entry(row: Any, viewer: Viewer) -> dict[str, Any]:
     payload = row.payload or {}
     card = viewer.lookups.person(row.actor_id)
     master = "ticket_status" if row.ticket_id and not row.lead_id else "lead_status"
-    told = _TELL.get(row.kind, _plainly)(payload, viewer, master)
+    told = _RENDERERS.get(row.kind, _plainly)(payload, viewer, master)
     return {
         "id": row.id,
         "kind": row.kind,
@@ -213,7 +213,7 @@ def _message(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, 
     return {"headline": _("sent a message by %(channel)s", channel=payload.get("channel", ""))}
 
 
-_TELL = {
+_RENDERERS = {
     "note": _note,
     "comment": _note,
     "status_change": _moved,
@@ -234,7 +234,7 @@ class TextLineField(Field):
         """{headline, body, changes, mentions, history}."""
         kind, payload, lead_id, ticket_id = values
         master = "ticket_status" if ticket_id and not lead_id else "lead_status"
-        told = _TELL.get(kind, _plainly)(payload or {}, viewer, master)
+        told = _RENDERERS.get(kind, _plainly)(payload or {}, viewer, master)
         named = [viewer.lookups.person(key) for key in ((payload or {}).get("mentions") or {}).values()]
         return {
             "headline": str(told["headline"]),
@@ -250,7 +250,7 @@ class NoteText(Field):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.max_length = MOST_SIGNS
+        self.max_length = MAX_NOTE_LENGTH
 
 
 SPECIAL_FIELDS: tuple[Field, ...] = (
