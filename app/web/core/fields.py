@@ -21,9 +21,9 @@ from app.web.core.filter_operators import NEGATED, OPERATOR_LABELS, compare
 from app.web.core.lookups import Lookups
 
 #: Values of one filter.
-MOST_ASKED = 1000
+MAX_FILTER_VALUES = 1000
 #: Characters of a long text.
-LONGEST_TEXT = 20_000
+MAX_LONG_TEXT = 20_000
 
 
 @dataclass
@@ -211,8 +211,8 @@ def validated(field: Field, value: Any) -> Any:
 
 def few(values: list[Any], name: str) -> list[Any]:
     """The values of one filter. Raises RuleBroken for more than a statement should hold."""
-    if len(values) > MOST_ASKED:
-        raise RuleBroken(_("A filter takes at most %(most)s values.", most=MOST_ASKED), name)
+    if len(values) > MAX_FILTER_VALUES:
+        raise RuleBroken(_("A filter takes at most %(most)s values.", most=MAX_FILTER_VALUES), name)
     return values
 
 
@@ -245,7 +245,7 @@ class LongTextField(TextField):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.max_length = LONGEST_TEXT
+        self.max_length = MAX_LONG_TEXT
 
 
 class ChoiceField(Field):

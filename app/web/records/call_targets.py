@@ -24,13 +24,13 @@ _KINDS: dict[str, tuple[Any, Any]] = {
     "CUST": (Customer, CustomerScreen),
 }
 #: Hits of each kind.
-MOST = 7
+MAX_HITS = 7
 
 
 def offered(typed: str, viewer: Viewer) -> list[dict[str, Any]]:
     """[{value: number, label: name, hint: number}], the newest of each kind that the person may read."""
     open_ones = [screen for _record, screen in _KINDS.values() if viewer.person.may(screen.module, "read")]
-    return [hit | {"value": hit["hint"]} for screen in open_ones for hit in hits(screen, typed, viewer, MOST)]
+    return [hit | {"value": hit["hint"]} for screen in open_ones for hit in hits(screen, typed, viewer, MAX_HITS)]
 
 
 def chosen(number: str | None) -> Any:

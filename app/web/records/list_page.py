@@ -13,7 +13,7 @@ from app.domain.base import RuleBroken
 from app.extensions import db
 from app.web.core.fields import Field, Viewer
 from app.web.core.gate import whole
-from app.web.core.record_table import COUNT_CAP, MOST_PAGE, ListQuery
+from app.web.core.record_table import COUNT_CAP, MAX_PAGE_SIZE, ListQuery
 from app.web.core.text_search import matching
 
 
@@ -61,7 +61,7 @@ def list_query_from(screen: Any, args: Any, viewer: Viewer) -> ListQuery:
         rules.append(matching(table, typed, viewer))
     column = given.get("_oc") or None
     order = table.order_by(column, given.get("_od") or "desc", viewer)
-    size = whole(given.get("psize"), screen.page_size, 1, MOST_PAGE)
+    size = whole(given.get("psize"), screen.page_size, 1, MAX_PAGE_SIZE)
     newest = not column and table.base_order is None
     conditions = [*table.base_conditions(), *rules]
     return ListQuery(conditions, order, size, whole(given.get("page"), 0, 0, 10**7), newest=newest)
