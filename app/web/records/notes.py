@@ -116,8 +116,8 @@ def _saved(line: Any, viewer: Viewer) -> Any:
     """The changed line for the timeline, or the record's page; with who was not told."""
     if request.headers.get("HX-Request"):
         answer = make_response(render_template("crm/_entry.html", e=timeline.entry(line, viewer)))
-        if told := " ".join(mentions.remarks()):
-            answer.headers["HX-Trigger"] = json.dumps({"crm:toast": {"text": told}})
+        if remark_text := " ".join(mentions.remarks()):
+            answer.headers["HX-Trigger"] = json.dumps({"crm:toast": {"text": remark_text}})
         return answer
     flash(_("Note saved."), "success")
     for sentence in mentions.remarks():

@@ -63,8 +63,8 @@ def page(session: Session, where: tuple[Any, ...], before: int | None = None) ->
 
 def entries(rows: list[Any], viewer: Viewer) -> list[dict[str, Any]]:
     """Lines as the template shows them; calls as they stand now, for they grow after their line was written."""
-    told = call_lines.of([(row.payload or {}).get("call") for row in rows if row.kind == "call"], viewer)
-    return [entry(row, viewer) | told.get((row.payload or {}).get("call", 0), {}) for row in rows]
+    rendered = call_lines.of([(row.payload or {}).get("call") for row in rows if row.kind == "call"], viewer)
+    return [entry(row, viewer) | rendered.get((row.payload or {}).get("call", 0), {}) for row in rows]
 
 
 def entry(row: Any, viewer: Viewer) -> dict[str, Any]:
@@ -72,17 +72,17 @@ def entry(row: Any, viewer: Viewer) -> dict[str, Any]:
     payload = row.payload or {}
     card = viewer.lookups.person(row.actor_id)
     master = "ticket_status" if row.ticket_id and not row.lead_id else "lead_status"
-    told = _RENDERERS.get(row.kind, _plainly)(payload, viewer, master)
+    rendered = _RENDERERS.get(row.kind, _text)(payload, viewer, master)
     return {
         "id": row.id,
         "kind": row.kind,
-        "icon": told.get("icon") or ICONS.get(row.kind, "circle"),
-        "tone": told.get("tone", ""),
+        "icon": rendered.get("icon") or ICONS.get(row.kind, "circle"),
+        "tone": rendered.get("tone", ""),
         "actor": person_card(card) if card else None,
         "at": moment_cell(row.at, viewer),
-        "headline": told["headline"],
-        "body": told.get("body"),
-        "changes": told.get("changes", []),
+        "headline": rendered["headline"],
+        "body": rendered.get("body"),
+        "changes": rendered.get("changes", []),
     } | (_of_note(row, payload, viewer) if row.kind == "note" else {})
 
 
@@ -105,7 +105,7 @@ def _name(key: Any, viewer: Viewer) -> str:
     return card["full_name"] if card else str(_("no one"))
 
 
-def _plainly(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any]:
+def _text(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any]:
     return {"headline": str(payload.get("text") or "")}
 
 
@@ -113,7 +113,7 @@ def _note(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any
     return {"headline": _("wrote a note"), "body": payload.get("text")}
 
 
-def _moved(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any]:
+def _status_change(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any]:
     old, new = (viewer.lookups.card(master, payload.get(name)) or {} for name in ("from", "to"))
     text = _("changed the status from %(old)s to %(new)s", old=old.get("label", "–"), new=new.get("label", "–"))
     return {"headline": text, "body": payload.get("note"), "tone": new.get("color", "")}
@@ -150,7 +150,7 @@ def _system(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, A
         return sla_fields.line(payload, people, viewer)
     if payload.get("event") == "created":
         return {"headline": _("created this record")}
-    return _plainly(payload, viewer, master)
+    return _text(payload, viewer, master)
 
 
 def _task(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any]:
@@ -216,7 +216,7 @@ def _message(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, 
 _RENDERERS = {
     "note": _note,
     "comment": _note,
-    "status_change": _moved,
+    "status_change": _status_change,
     "assignment": _assigned,
     "task": _task,
     "call": _call,
@@ -234,12 +234,12 @@ class TextLineField(Field):
         """{headline, body, changes, mentions, history}."""
         kind, payload, lead_id, ticket_id = values
         master = "ticket_status" if ticket_id and not lead_id else "lead_status"
-        told = _RENDERERS.get(kind, _plainly)(payload or {}, viewer, master)
+        rendered = _RENDERERS.get(kind, _text)(payload or {}, viewer, master)
         named = [viewer.lookups.person(key) for key in ((payload or {}).get("mentions") or {}).values()]
         return {
-            "headline": str(told["headline"]),
-            "body": told.get("body"),
-            "changes": told.get("changes", []),
+            "headline": str(rendered["headline"]),
+            "body": rendered.get("body"),
+            "changes": rendered.get("changes", []),
             "mentions": [card for card in named if card],
             "history": (payload or {}).get("history", []),
         }
