@@ -85,7 +85,7 @@ def serve(app: Flask) -> None:
 def forget() -> None:
     """Empty the caches of rows: the version of access, by which they are told apart, goes back with the database."""
     access.clear_cache()
-    lookups._kept.clear()
+    lookups._cache.clear()
 
 
 def dispose(app: Flask) -> None:

@@ -10,7 +10,7 @@ import pytest
 from babel.messages.pofile import read_po
 
 from app.domain.base import RuleBroken, TranslatableText, join_texts, translatable
-from app.web.core.languages import said
+from app.web.core.languages import translate_text
 from tests.app_fixtures import World
 from tests.refusal_sentences import ROOT, name_of, refusals_in, sentence_args, sources, wanted
 
@@ -142,7 +142,7 @@ def test_a_sentence_is_its_english_text() -> None:
 
 def test_a_sentence_inside_a_sentence_is_translated_too(world: World) -> None:
     with world.app.test_request_context("/api/v1/lead/", headers={"Accept-Language": "hi"}):
-        assert said(
+        assert translate_text(
             translatable(
                 "%(name)s is %(why)s and can't take new work now. %(advice)s",
                 name="Ana",
@@ -150,4 +150,4 @@ def test_a_sentence_inside_a_sentence_is_translated_too(world: World) -> None:
                 advice=translatable("%(name)s is covering.", name="Ben"),
             )
         ) == ("Ana बाहर हैं और अभी काम नहीं ले रहे। उनकी जगह Ben काम देख रहे हैं।")
-        assert said("") == "" and said("Nobody translated this.") == "Nobody translated this."
+        assert translate_text("") == "" and translate_text("Nobody translated this.") == "Nobody translated this."

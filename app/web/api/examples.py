@@ -73,7 +73,7 @@ FIELDS: dict[str, Any] = {
     "reason_for_rejection": None,
 }
 #: What is sent looks otherwise than what is answered under a mask.
-TAKEN = {"pan": "ABCDE1234F", "aadhaar": "2341 2341 2346"}
+INPUTS = {"pan": "ABCDE1234F", "aadhaar": "2341 2341 2346"}
 #: (resource, function) -> a body that is taken.
 BODIES: dict[tuple[str, str], Any] = {
     ("lead", "post"): {
@@ -144,22 +144,22 @@ BODIES: dict[tuple[str, str], Any] = {
 }
 
 
-def _asked(*columns: str, **rule: Any) -> dict[str, Any]:
+def _query(*columns: str, **rule: Any) -> dict[str, Any]:
     filters = [{"col": name, "opr": "eq", "value": value} for name, value in rule.items()]
     return {"columns": list(columns), "page_size": 50, "filters": filters}
 
 
 #: Resource -> a question that its list answers.
 QUERIES: dict[str, Any] = {
-    "lead": _asked("number", "name", "status", assignee="@me"),
-    "ticket": _asked("number", "title", "status", priority="High"),
-    "customer": _asked("number", "name", "mobile", status="Active"),
-    "task": _asked("title", "due_on", "lead", status="Todo"),
-    "call_log": _asked("started_on", "other", "status", direction="Incoming"),
-    "activity": _asked("at", "kind", "told", kind="note"),
-    "message": _asked("created_on", "peer", "state", channel="sms"),
-    "assignment_request": _asked("number", "reason", "requester", status="Pending"),
-    "notification": _asked("at", "text", "read", read=False),
+    "lead": _query("number", "name", "status", assignee="@me"),
+    "ticket": _query("number", "title", "status", priority="High"),
+    "customer": _query("number", "name", "mobile", status="Active"),
+    "task": _query("title", "due_on", "lead", status="Todo"),
+    "call_log": _query("started_on", "other", "status", direction="Incoming"),
+    "activity": _query("at", "kind", "told", kind="note"),
+    "message": _query("created_on", "peer", "state", channel="sms"),
+    "assignment_request": _query("number", "reason", "requester", status="Pending"),
+    "notification": _query("at", "text", "read", read=False),
 }
 
 

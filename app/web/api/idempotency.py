@@ -18,13 +18,13 @@ from app.web.core.gate import current_viewer, json_answer
 HEADER = "Idempotency-Key"
 
 
-class OtherTag(RuleBroken):
+class ETagMismatch(RuleBroken):
     """The record is not what the client last saw (412)."""
 
     http_status = 412
 
 
-def once(make: Callable[[], int], told: Callable[[int], Any]) -> Response:
+def once(make: Callable[[], int], body_of: Callable[[int], Any]) -> Response:
     """Make a record and commit. A repeated key answers the first one's record again, and makes none.
 
     `make` answers the record's id, `told` the body for it. Raises RuleBroken, Conflict.
@@ -33,35 +33,35 @@ def once(make: Callable[[], int], told: Callable[[int], Any]) -> Response:
     if key is None:
         made = make()
         db.session.commit()
-        return json_answer(201, told(made))
-    repeatable = IdempotentRequest(current_viewer().person.id, key, _mark())
-    held = idempotency.claim(db.session(), repeatable, current_viewer().now)
-    if held is not None:
-        return json_answer(held.status or 201, told(held.record_id or 0), **{"Idempotent-Replayed": "true"})
+        return json_answer(201, body_of(made))
+    repeatable = IdempotentRequest(current_viewer().person.id, key, _request_hash())
+    stored = idempotency.claim(db.session(), repeatable, current_viewer().now)
+    if stored is not None:
+        return json_answer(stored.status or 201, body_of(stored.record_id or 0), **{"Idempotent-Replayed": "true"})
     made = make()
     idempotency.store_response(db.session(), repeatable, 201, made)
     db.session.commit()
-    return json_answer(201, told(made))
+    return json_answer(201, body_of(made))
 
 
-def _mark() -> str:
+def _request_hash() -> str:
     """The same key for another path or body is a mistake of the client."""
     return hashlib.sha256(request.path.encode() + b"\0" + request.get_data()).hexdigest()
 
 
-def tagged(answer: Response) -> Response:
+def with_etag(answer: Response) -> Response:
     """The answer with its ETag; 304 without a body for who has seen it (If-None-Match)."""
     answer.set_etag(hashlib.sha256(answer.get_data()).hexdigest()[:32])
     answer.make_conditional(request)
     return answer
 
 
-def refuse_other_tag(current: Callable[[], Response]) -> None:
+def refuse_etag_mismatch(current: Callable[[], Response]) -> None:
     """Raise OtherTag when the request has If-Match and the whole record is another one by now."""
     if "If-Match" not in request.headers or request.if_match.star_tag:
         return
     tag = hashlib.sha256(current().get_data()).hexdigest()[:32]
     # A compressed answer bears its tag with the way of compression behind a colon; rubbish is read as a tag of None.
-    viewer = {each.partition(":")[0] for each in request.if_match.as_set(include_weak=True) if each}
-    if tag not in viewer:
-        raise OtherTag(_("Someone else changed this record. Read it again, then send your change."))
+    etags = {each.partition(":")[0] for each in request.if_match.as_set(include_weak=True) if each}
+    if tag not in etags:
+        raise ETagMismatch(_("Someone else changed this record. Read it again, then send your change."))

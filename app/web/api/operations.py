@@ -13,7 +13,7 @@ _ALWAYS = (400, 401, 403, 429, 500, 503)
 _ROW = (404, 409, 422)
 _SENT = (413, 422)
 #: Status -> what it means.
-TOLD = {
+STATUS_MEANINGS = {
     400: "Invalid request",
     401: "Not signed in",
     403: "Not allowed",
@@ -172,36 +172,36 @@ FUNCTIONS = {
 
 def operation(resource: Any, function: str, method: str) -> dict[str, Any]:
     """The operation object of one method."""
-    told: OperationSpec = (FUNCTIONS | getattr(resource, "documentation", {}))[function]
+    spec: OperationSpec = (FUNCTIONS | getattr(resource, "documentation", {}))[function]
     made: dict[str, Any] = {
         "operationId": f"{resource.resource_name}_{function}",
-        "summary": f"{told.summary} ({resource.resource_name})",
+        "summary": f"{spec.summary} ({resource.resource_name})",
         "tags": [resource.resource_name],
         "security": [{"api_key": []}, {"basic": []}, {"jwt": []}],
-        "parameters": [*(_question(name, resource) for name in told.parameters), "Accept-Language"],
-        "responses": responses(told, _answer(told.answer, base_of(resource))),
+        "parameters": [*(_parameter(name, resource) for name in spec.parameters), "Accept-Language"],
+        "responses": responses(spec, _answer(spec.answer, base_of(resource))),
     }
     if function == "get_list":
         made["description"] = _filters(resource)
-    if told.body:
-        made["requestBody"] = body(_named(told.body, resource), examples.body_of(resource, function))
+    if spec.body:
+        made["requestBody"] = body(_named(spec.body, resource), examples.body_of(resource, function))
     return made
 
 
 #: Parameters that name a resource's own fields: (shape of q, what it is).
-_QUESTIONS = {
+_QUERY_PARAMETERS = {
     "q": ("List", "The list query, as JSON or Rison."),
     "columns": ("Columns", "The fields to return, as JSON or Rison."),
 }
 
 
-def _question(name: str, resource: Any) -> Any:
+def _parameter(name: str, resource: Any) -> Any:
     """The parameter; a shared one by its name."""
-    if name not in _QUESTIONS:
+    if name not in _QUERY_PARAMETERS:
         return name
-    suffix, text = _QUESTIONS[name]
-    told = {"application/json": {"schema": ref(base_of(resource) + suffix)}}
-    return {"in": "query", "name": "q", "description": text, "content": told}
+    suffix, text = _QUERY_PARAMETERS[name]
+    content = {"application/json": {"schema": ref(base_of(resource) + suffix)}}
+    return {"in": "query", "name": "q", "description": text, "content": content}
 
 
 def _named(given: Any, resource: Any) -> dict[str, Any]:
@@ -218,7 +218,7 @@ def _filters(resource: Any) -> str:
 #: What lists of records without rules of their own say beside the rows, as FAB does.
 _NAMES = {"type": "array", "items": {"type": "string"}}
 _TEXTS = {"type": "object", "additionalProperties": {"type": "string"}}
-_DESCRIBED = {
+_LIST_METADATA = {
     "list_title": {"type": "string"},
     "list_columns": _NAMES,
     "order_columns": _NAMES,
@@ -239,7 +239,7 @@ def _answer(which: Any, base: str) -> dict[str, Any]:
                 "ids": {"type": "array", "items": ID},
                 "cursor": {**ID, "description": "Cursor of the next page; missing on the last page."},
                 "result": {"type": "array", "items": ref(base)},
-                **_DESCRIBED,
+                **_LIST_METADATA,
             },
             "count",
             "count_capped",
@@ -249,22 +249,22 @@ def _answer(which: Any, base: str) -> dict[str, Any]:
     return dict(which)
 
 
-def body(told: dict[str, Any], example: Any = None) -> dict[str, Any]:
+def body(schema: dict[str, Any], example: Any = None) -> dict[str, Any]:
     """A request body that must be there."""
-    return {"required": True, "content": in_json(told, example)}
+    return {"required": True, "content": in_json(schema, example)}
 
 
-def in_json(told: dict[str, Any], example: Any = None) -> dict[str, Any]:
+def in_json(schema: dict[str, Any], example: Any = None) -> dict[str, Any]:
     """The shape as JSON."""
-    return {"application/json": {"schema": told} | ({"example": example} if example is not None else {})}
+    return {"application/json": {"schema": schema} | ({"example": example} if example is not None else {})}
 
 
-def responses(told: OperationSpec, answer: dict[str, Any]) -> dict[str, Any]:
+def responses(spec: OperationSpec, answer: dict[str, Any]) -> dict[str, Any]:
     """Every answer that may come."""
-    good = {"description": "Done", "headers": _heads(*told.headers), "content": in_json(answer)}
+    good = {"description": "Done", "headers": _heads(*spec.headers), "content": in_json(answer)}
     unchanged = {"description": "Not modified", "headers": _heads("ETag")}
-    made: dict[str, Any] = {str(status): unchanged if status == 304 else good for status in told.good}
-    return made | refusals(*told.statuses)
+    made: dict[str, Any] = {str(status): unchanged if status == 304 else good for status in spec.good}
+    return made | refusals(*spec.statuses)
 
 
 def refusals(*statuses: int) -> dict[str, Any]:
@@ -285,5 +285,5 @@ def shared_responses() -> dict[str, Any]:
             "content": in_json(ref("Error")),
             "headers": _heads("Content-Language", *(["Retry-After"] if status in waits else [])),
         }
-        for status, text in TOLD.items()
+        for status, text in STATUS_MEANINGS.items()
     }

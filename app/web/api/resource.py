@@ -28,7 +28,7 @@ from app.web.core.record_view import RecordView
 from app.web.core.registry import registered
 from app.web.core.relation_fields import label_of
 
-_KEYS = {
+_LIST_KEYS = {
     "page",
     "page_size",
     "order_column",
@@ -42,7 +42,7 @@ _KEYS = {
 }
 
 #: What may be asked of one record.
-_OF_ONE = {"columns", "select_columns", "keys"}
+_RECORD_KEYS = {"columns", "select_columns", "keys"}
 
 
 class Resource(SentenceResponses, RecordView, ModelRestApi):
@@ -167,10 +167,10 @@ class Resource(SentenceResponses, RecordView, ModelRestApi):
         if list_query.newest and len(rows) == list_query.size:
             body["cursor"] = result[-1]["id"]
         if self.service.is_generic:
-            body |= self._described(names)
+            body |= self._list_metadata(names)
         return json_answer(200, body)
 
-    def _described(self, names: tuple[str, ...] | None) -> dict[str, Any]:
+    def _list_metadata(self, names: tuple[str, ...] | None) -> dict[str, Any]:
         """What FAB says beside the rows of a list: the columns, their labels and descriptions."""
         shown = names if names is not None else self.record_table.declared.show
         named = self.record_table.by_name
@@ -226,9 +226,9 @@ class Resource(SentenceResponses, RecordView, ModelRestApi):
     @permission_name("get")
     def get(self, pk: Any, **kwargs: Any) -> Response:
         """One row that the person sees."""
-        key, names = parse_id(pk) or 0, self._names(query_parameter(_OF_ONE))
+        key, names = parse_id(pk) or 0, self._names(query_parameter(_RECORD_KEYS))
         body = {"id": key, "result": self._shown(key, names if names != self.brief else None)}
-        return idempotency.tagged(json_answer(200, body))
+        return idempotency.with_etag(json_answer(200, body))
 
     def _shown(self, pk: int, names: tuple[str, ...] | None = None) -> dict[str, Any]:
         row = self.record_table.one(db.session(), pk, names) if 0 < pk < 2**31 else None
@@ -273,7 +273,7 @@ class Resource(SentenceResponses, RecordView, ModelRestApi):
         raw = sent()
         version = whole_json(raw.pop("version", None), 0, 1, 2**31 - 1) or None
         row = self._row(pk, "write")
-        self._refuse_other_tag(row)
+        self._refuse_etag_mismatch(row)
         values = self.record_table.parse(raw, "edit", current_viewer())
         if self.service.is_generic:
             given = [name for name in self.edit_columns if self.record_table.by_name[name].key in values]
@@ -283,8 +283,8 @@ class Resource(SentenceResponses, RecordView, ModelRestApi):
         self.post_update(row)
         return json_answer(200, {"id": row.id, "result": self._after(row.id)})
 
-    def _refuse_other_tag(self, row: Any) -> None:
-        idempotency.refuse_other_tag(lambda: json_answer(200, {"id": row.id, "result": self._shown(row.id)}))
+    def _refuse_etag_mismatch(self, row: Any) -> None:
+        idempotency.refuse_etag_mismatch(lambda: json_answer(200, {"id": row.id, "result": self._shown(row.id)}))
 
     def _after(self, pk: int) -> dict[str, Any] | None:
         """The saved row; None when the change took it out of the person's sight."""
@@ -300,7 +300,7 @@ class Resource(SentenceResponses, RecordView, ModelRestApi):
     def delete(self, pk: Any, **kwargs: Any) -> Response:
         """Delete a record that the person sees and may delete."""
         row = self._row(pk, "delete")
-        self._refuse_other_tag(row)
+        self._refuse_etag_mismatch(row)
         self.remove_row(row, current_viewer())
         db.session.commit()
         self.post_delete(row)
@@ -321,7 +321,7 @@ def sent() -> dict[str, Any]:
     return body
 
 
-def query_parameter(known: Set[str] = _KEYS) -> dict[str, Any]:
+def query_parameter(known: Set[str] = _LIST_KEYS) -> dict[str, Any]:
     """The `q` argument, rison or JSON, as a dict. Raises RuleBroken, also for keys that are not known."""
     raw = request.args.get("q")
     if not raw:

@@ -22,7 +22,7 @@ from app.domain.base import Conflict, NotFound, RuleBroken
 from app.domain.session_context import session_context
 from app.extensions import db
 from app.web.core.fields import Viewer
-from app.web.core.languages import said
+from app.web.core.languages import translate_text
 from app.web.core.lookups import load_lookups
 
 #: MariaDB's numbers for "you waited for a lock in vain" and "deadlock".
@@ -54,10 +54,10 @@ def current_viewer() -> Viewer:
     """The viewer of this request: the person, their zone, the lookups and the moment."""
     if "viewer" not in g:
         person = current_person()
-        cards = load_lookups(db.session(), person.version, current_app.config["CRM"].time_zone)
+        lookups = load_lookups(db.session(), person.version, current_app.config["CRM"].time_zone)
         context = session_context(db.session())
-        context.notice_choices, context.zone = cards.choices, zone()
-        g.viewer = Viewer(person, cards, zone(), now())
+        context.notice_choices, context.zone = lookups.choices, zone()
+        g.viewer = Viewer(person, lookups, zone(), now())
     return g.viewer
 
 
@@ -69,8 +69,8 @@ def json_answer(code: int, body: Any, **headers: str) -> Response:
 def refusal(broken: BaseException) -> tuple[int, str, dict[str, list[str]]]:
     """(status, sentence, errors by field) for what went wrong; re-raises what is a bug."""
     if isinstance(broken, RuleBroken):
-        errors = {name: [said(sentence) for sentence in list_] for name, list_ in broken.errors.items()}
-        return _status_of(broken), said(broken.message), errors
+        errors = {name: [translate_text(sentence) for sentence in list_] for name, list_ in broken.errors.items()}
+        return _status_of(broken), translate_text(broken.message), errors
     if isinstance(broken, StaleDataError):
         text = _("Someone else changed this record. Review the change, then save again.")
         return 409, text, {}

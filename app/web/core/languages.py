@@ -28,17 +28,19 @@ def is_machine() -> bool:
     return request.path.startswith("/api/")
 
 
-def said(sentence: str) -> str:
+def translate_text(sentence: str) -> str:
     """A sentence of the rules in the language of this answer; what the doors translated themselves stays."""
     if not isinstance(sentence, TranslatableText):
         return gettext(str(sentence)) if sentence else ""
     translated: str = gettext(sentence.msgid)
     if not sentence.values:
         return translated
-    return translated % {name: said(v) if isinstance(v, TranslatableText) else v for name, v in sentence.values.items()}
+    return translated % {
+        name: translate_text(v) if isinstance(v, TranslatableText) else v for name, v in sentence.values.items()
+    }
 
 
-def chosen() -> str | None:
+def select_locale() -> str | None:
     """The language of this request: Accept-Language, else the person's own, else English; on pages, the session's."""
     if not has_request_context():
         return None
@@ -47,11 +49,11 @@ def chosen() -> str | None:
         return page
     offered = current_app.config["API_LANGUAGES"]
     own = getattr(g.get("person"), "locale", None)
-    wishes = [*_asked(), own]
-    return next((code for code in wishes if code in offered), ENGLISH)
+    candidates = [*_accepted_languages(), own]
+    return next((code for code in candidates if code in offered), ENGLISH)
 
 
-def _asked() -> list[str]:
+def _accepted_languages() -> list[str]:
     """The languages of Accept-Language, the dearest first; a country counts for nothing (en-GB is English)."""
     if "Accept-Language" not in request.headers:
         return []
@@ -109,11 +111,11 @@ def install(app: Flask, folder: Path) -> None:
     held = app.extensions["babel"]
     speech = RequestLanguage(date_formats=held.instance.date_formats)
     speech.catalogues = Catalogues(folder)
-    held.instance, held.locale_selector = speech, chosen
-    app.after_request(_named)
+    held.instance, held.locale_selector = speech, select_locale
+    app.after_request(_add_content_language)
 
 
-def _named(response: Response) -> Response:
+def _add_content_language(response: Response) -> Response:
     if response.status_code >= 400 and is_machine():
         response.headers.setdefault("Content-Language", str(get_locale()))
     return response

@@ -92,16 +92,16 @@ def _found(typed: Any, by_id: dict[int, Any], by_label: dict[str, int]) -> int |
     return key if key in by_id else None
 
 
-_kept: dict[str, Lookups] = {}
+_cache: dict[str, Lookups] = {}
 
 
 def load_lookups(session: Session, version: int, zone: str) -> Lookups:
     """The directory as of this version of access, from this process's memory if it is still right."""
     key = str(session.get_bind().engine.url)
-    held = _kept.get(key)
-    if held is None or held.version != version:
-        held = _kept[key] = _load(session, version, zone)
-    return held
+    lookups = _cache.get(key)
+    if lookups is None or lookups.version != version:
+        lookups = _cache[key] = _load(session, version, zone)
+    return lookups
 
 
 def _load(session: Session, version: int, zone: str) -> Lookups:

@@ -16,7 +16,7 @@ from app.web.core.fields import Field, Viewer
 #: Lists count no further; people read "1,000+".
 COUNT_CAP = 1000
 #: From this offset on, ids are paged on the index before rows are fetched.
-DEEP = 400
+DEEP_OFFSET = 400
 MAX_PAGE_SIZE = 100
 #: No list is paged beyond; filters find what lies deeper.
 MAX_PAGE = 10_000_000
@@ -29,19 +29,19 @@ def _tables(parts: Any) -> set[str]:
     return plain | {node.table.name for node in nodes if _is_column(node)}
 
 
-def _told(row: Any, ways: list[tuple[str, int | None, Field, slice]], viewer: Viewer) -> dict[str, Any]:
+def _serialize(row: Any, readers: list[tuple[str, int | None, Field, slice]], viewer: Viewer) -> dict[str, Any]:
     """A raw row as JSON says it; a plain field's value goes as it is."""
-    told: dict[str, Any] = {"id": row[0]}
-    for name, place, each, cut in ways:
+    serialized: dict[str, Any] = {"id": row[0]}
+    for name, place, each, cut in readers:
         value = row[place] if place is not None else each.serialize(row[cut], viewer)
         if "." in name:
             relation, _dot, column = name.partition(".")
-            nested = told.setdefault(relation, {})
+            nested = serialized.setdefault(relation, {})
             if isinstance(nested, dict):
                 nested[column] = value
         else:
-            told[name] = value
-    return told
+            serialized[name] = value
+    return serialized
 
 
 def _is_column(node: Any) -> bool:
@@ -139,14 +139,16 @@ class RecordTable:
         if list_query.before is not None:
             rules, offset = [*rules, self.record.id < list_query.before], 0
         quick = (
-            self._by_person(session, rules, offset + list_query.size) if list_query.newest and offset < DEEP else None
+            self._by_person(session, rules, offset + list_query.size)
+            if list_query.newest and offset < DEEP_OFFSET
+            else None
         )
         if quick is not None:
             page = quick.order_by(literal_column("id").desc()).limit(list_query.size).offset(offset).subquery("page")
             query = query.join(page, page.c.id == self.record.id).order_by(*list_query.order)
             return list(session.execute(query, execution_options=self._named(list_query)))
         query = query.where(*rules[len(list_query.conditions) :])
-        if offset < DEEP:
+        if offset < DEEP_OFFSET:
             query = self._joined(query, list_query, names).where(*list_query.conditions).order_by(*list_query.order)
             return list(
                 session.execute(query.limit(list_query.size).offset(offset), execution_options=self._named(list_query))
@@ -224,11 +226,11 @@ class RecordTable:
     ) -> list[dict[str, Any]]:
         """Raw rows as JSON says them, with the lists that hang on them (one statement a list)."""
         self.prepare(rows, names, viewer)
-        ways = [
+        readers = [
             (each.name, cut.start if each.is_passthrough(viewer) else None, each, cut)
             for each, cut in self.selection(names)[1]
         ]
-        made = [_told(row, ways, viewer) for row in rows]
+        made = [_serialize(row, readers, viewer) for row in rows]
         if self.many is not None and made and names is None:
             extra = self.many(session, [row["id"] for row in made], viewer)
             for row in made:
@@ -284,13 +286,13 @@ class RecordTable:
             if each is None:
                 errors[str(name)[:60]] = [str(_("There is no such field."))]
             elif getattr(each, which):
-                self._take_one(each, values, given, errors, viewer)
+                self._parse_one(each, values, given, errors, viewer)
         if errors:
             raise RuleBroken(join_texts(sentence for list_ in errors.values() for sentence in list_), errors=errors)
         return values
 
     @staticmethod
-    def _take_one(
+    def _parse_one(
         each: Field, values: dict[str, Any], given: Any, errors: dict[str, list[str]], viewer: Viewer
     ) -> None:
         try:

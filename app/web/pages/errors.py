@@ -62,12 +62,12 @@ def _stale_form() -> str:
 def _known(error: HTTPException) -> Any:
     if error.response is not None and error.code is None:
         return error.response
-    told = current_app.make_response(
+    response = current_app.make_response(
         answer(error.code or 500, g.pop("sentence", None), getattr(error, "retry_after", None))
     )
     if methods := getattr(error, "valid_methods", None):
-        told.headers["Allow"] = ", ".join(sorted(methods))
-    return told
+        response.headers["Allow"] = ", ".join(sorted(methods))
+    return response
 
 
 def _refused(error: Exception) -> Any:

@@ -79,11 +79,11 @@ class PerRequest:
         base = None if view is None else view.__dict__.get("_filters_made")
         if base is None or not has_request_context():
             return base
-        held: dict[str, Any] = g.setdefault("crm_filters", {})
-        if type(view).__name__ not in held:
-            held[type(view).__name__] = copy.copy(base)
-            held[type(view).__name__].clear_filters()
-        return held[type(view).__name__]
+        filters: dict[str, Any] = g.setdefault("crm_filters", {})
+        if type(view).__name__ not in filters:
+            filters[type(view).__name__] = copy.copy(base)
+            filters[type(view).__name__].clear_filters()
+        return filters[type(view).__name__]
 
     def __set__(self, view: Any, made: Any) -> None:
         view.__dict__["_filters_made"] = made
@@ -98,28 +98,28 @@ def _between(raw: str, least: int, most: int) -> bool:
 
 
 #: Argument of a list -> whether its value makes sense for the screen.
-_ARGUMENTS: dict[str, Callable[[Any, str], bool]] = {
+_LIST_ARGUMENTS: dict[str, Callable[[Any, str], bool]] = {
     "page": lambda view, raw: _between(raw, 0, LAST_PAGE),
     "psize": lambda view, raw: _between(raw, 1, MAX_ROWS),
     "_oc": lambda view, raw: raw in view.order_columns,
     "_od": lambda view, raw: raw in ("asc", "desc"),
 }
-_OF_A_LIST = re.compile(r"(page|psize|_oc|_od)_(\w+)")
-_OF_A_FILTER = re.compile(r"_flt_(\d)_(.+)")
+_LIST_ARGUMENT = re.compile(r"(page|psize|_oc|_od)_(\w+)")
+_FILTER_ARGUMENT = re.compile(r"_flt_(\d)_(.+)")
 _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2})?)?")
 #: FAB searches for these anywhere in a name.
-_LOOKS_LIKE_ONE = re.compile(r"page_|psize_|_oc_|_od_|_flt_\d_")
+_FAB_ARGUMENT = re.compile(r"page_|psize_|_oc_|_od_|_flt_\d_")
 
 
 def _makes_sense(view: Any, name: str, raw: str) -> bool:
     lists = {type(each).__name__: each for each in (view, *view._related_views)}
-    argument, a_filter = _OF_A_LIST.fullmatch(name), _OF_A_FILTER.fullmatch(name)
+    argument, a_filter = _LIST_ARGUMENT.fullmatch(name), _FILTER_ARGUMENT.fullmatch(name)
     if argument:
         list_query = lists.get(argument[2])
-        return list_query is not None and _ARGUMENTS[argument[1]](list_query, raw)
+        return list_query is not None and _LIST_ARGUMENTS[argument[1]](list_query, raw)
     if a_filter:
         return _filter_fits(view, int(a_filter[1]), a_filter[2], raw)
-    return not _LOOKS_LIKE_ONE.search(name)
+    return not _FAB_ARGUMENT.search(name)
 
 
 def _filter_fits(view: Any, place: int, column: str, raw: str) -> bool:
@@ -232,7 +232,7 @@ class HardenedView(ModelView):
             self._store(form, item)
         except gate.REFUSABLE as broken:
             db.session.rollback()
-            self._tell(form, broken)
+            self._show_refusal(form, broken)
             return False
         return True
 
@@ -248,7 +248,7 @@ class HardenedView(ModelView):
         (self.post_add if created else self.post_update)(item)
         flash(self.add_row_message if created else self.edit_row_message, "success")
 
-    def _tell(self, form: Any, broken: BaseException) -> None:
+    def _show_refusal(self, form: Any, broken: BaseException) -> None:
         g.refused, sentence, errors = gate.refusal(broken)
         flash(sentence, "danger")
         for name, sentences in errors.items():
@@ -301,7 +301,7 @@ class HardenedView(ModelView):
         """One row's action."""
         chosen = self._action_named(name, "single")
         item = self.datamodel.get(pk, self._base_filters) or abort(404)
-        return self._acted(chosen, item)
+        return self._run_action(chosen, item)
 
     @expose("/action_post", methods=["POST"])
     def action_post(self) -> Any:
@@ -311,7 +311,7 @@ class HardenedView(ModelView):
         if not keys:
             flash(_("Please select at least one row."), "warning")
             return self._to_list()
-        return self._acted(chosen, [self.datamodel.get(key, self._base_filters) or abort(404) for key in keys])
+        return self._run_action(chosen, [self.datamodel.get(key, self._base_filters) or abort(404) for key in keys])
 
     def _action_named(self, name: str, kind: str) -> Any:
         found = self.actions.get(name)
@@ -321,7 +321,7 @@ class HardenedView(ModelView):
             abort(403)
         return found
 
-    def _acted(self, chosen: Any, subject: Any) -> Any:
+    def _run_action(self, chosen: Any, subject: Any) -> Any:
         try:
             return chosen.func(subject)
         except gate.REFUSABLE as broken:

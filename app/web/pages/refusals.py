@@ -45,5 +45,5 @@ def refused(status: int, sentence: str) -> Any:
 
 def back() -> str:
     """Where the person came from, on this site; else the start."""
-    came = urlsplit(request.referrer or "")
-    return f"{came.path}?{came.query}" if came.path and came.netloc == request.host else "/"
+    referrer = urlsplit(request.referrer or "")
+    return f"{referrer.path}?{referrer.query}" if referrer.path and referrer.netloc == request.host else "/"

@@ -26,7 +26,7 @@ CSP = (
 YEAR_SECONDS = 31_536_000
 _SAFE = ("GET", "HEAD", "OPTIONS")
 #: Doors that prove themselves otherwise than by our form token.
-_OWN_PROOF = ("/login/", "/api/v1/security/", "/api/method/", "/api/resource/", "/hooks/", "/socket.io")
+_CSRF_EXEMPT = ("/login/", "/api/v1/security/", "/api/method/", "/api/resource/", "/hooks/", "/socket.io")
 
 
 def install(app: Flask, menu: Any) -> None:
@@ -47,7 +47,7 @@ def _before() -> None:
     guarded = request.method not in _SAFE and "Authorization" not in request.headers
     if is_machine() and current_app.config["SESSION_COOKIE_NAME"] not in request.cookies:
         guarded = False  # nobody's browser: the door itself asks who it is
-    if guarded and request.path != "/" and not request.path.startswith(_OWN_PROOF):
+    if guarded and request.path != "/" and not request.path.startswith(_CSRF_EXEMPT):
         csrf.protect()
 
 
@@ -66,9 +66,9 @@ def _after(response: Response) -> Response:
             response.headers["Cache-Control"] = f"public, max-age={YEAR_SECONDS}, immutable"
     elif "Cache-Control" not in response.headers:
         response.headers["Cache-Control"] = "no-store" if request.path.startswith("/api/") else "private, no-cache"
-    seen = STATEMENTS.get()
-    if current_app.config.get("COUNT_SQL") and seen is not None:
-        response.headers["X-SQL-Count"] = str(len(seen))
+    statements = STATEMENTS.get()
+    if current_app.config.get("COUNT_SQL") and statements is not None:
+        response.headers["X-SQL-Count"] = str(len(statements))
     return response
 
 
