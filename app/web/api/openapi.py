@@ -1,7 +1,7 @@
-"""The description of the API: the door where it is read, and the whole document.
+"""The OpenAPI document and its endpoint.
 
-Decision: it tells of our records and of signing in. FAB's menu and the description itself serve our own pages, may
-change with them, and are left out.
+Decision: it documents records and sign-in. FAB's menu API and this endpoint serve our own pages, may change with them
+and are left out.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class OpenApi(SentenceResponses, fab.OpenApi):
     @protect()
     @refuse_as_json
     def get(self, version: str) -> Response:
-        """The description; made once a process, in English."""
+        """The document, built once per process, in English."""
         if version != "v1":
             raise NotFound(_("This page or record doesn't exist."))
         cached = current_app.extensions.setdefault("crm_openapi", {})

@@ -1,4 +1,4 @@
-"""The REST resource of a record: FAB's routes and shapes, the gate's compiled plan, JSON whatever happens."""
+"""The REST resource of a record: FAB's routes and response shapes, answered from the compiled RecordTable."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _LIST_KEYS = {
     "count",
 }
 
-#: What may be asked of one record.
+#: Keys of q when one record is read.
 _RECORD_KEYS = {"columns", "select_columns", "keys"}
 
 
@@ -49,7 +49,7 @@ class Resource(SentenceResponses, RecordView, ModelRestApi):
     """One record over REST, declared as FAB documents a ModelRestApi: `datamodel`, `list_select_columns`,
     `show_columns`, `add_columns`, `edit_columns`, `search_columns`, `order_columns`, `add_query_rel_fields` and so on.
 
-    Raises TypeError at registration, in one sentence, for what it cannot show.
+    Raises TypeError at registration for columns it cannot show.
     """
 
     VERBS = {"info": "read", "get": "read", "get_list": "read", "post": "create", "put": "write", "delete": "delete"}
@@ -85,7 +85,7 @@ class Resource(SentenceResponses, RecordView, ModelRestApi):
         pass
 
     def create_blueprint(self, *args: Any, **kwargs: Any) -> Any:
-        """FAB's registration; webhooks tell of the rows of this model in this resource's words from now on."""
+        """FAB's registration; also registers the resource as the format of the model's webhook payloads."""
         made = super().create_blueprint(*args, **kwargs)
         model = self.service.record
         registered("resources").setdefault(model, self)
@@ -95,20 +95,20 @@ class Resource(SentenceResponses, RecordView, ModelRestApi):
 
     @property
     def brief(self) -> tuple[str, ...] | None:
-        """The columns of a list where none are asked for; None = all."""
+        """The default columns of a list; None = all."""
         if self.list_select_columns is not None:
             return tuple(self.list_select_columns)
         shown = tuple(self.record_table.declared.list)
         return None if shown == tuple(self.record_table.declared.show) else shown
 
     def add_apispec_components(self, api_spec: Any) -> None:
-        """Components told from the same table of columns that answers."""
+        """Add the schemas, derived from the RecordTable that also answers requests."""
         schemas.add(self, api_spec)
 
     def operation_helper(
         self, path: Any = None, operations: Any = None, methods: Any = None, func: Any = None, **kwargs: Any
     ) -> None:
-        """One operation, with an id and every status that it may answer."""
+        """Document one operation with its id and all statuses."""
         for method in methods:
             operations[method.lower()] = operation(self, func.__name__, method.lower())
 
@@ -119,7 +119,7 @@ class Resource(SentenceResponses, RecordView, ModelRestApi):
     @refuse_as_json
     @permission_name("info")
     def info(self, **kwargs: Any) -> Response:
-        """What this person may do here, and with which columns."""
+        """What the person may do with this resource, and its columns."""
         viewer, record_table = current_viewer(), self.record_table
         verbs = {"read": "can_get", "create": "can_post", "write": "can_put", "delete": "can_delete"}
         return json_answer(
@@ -171,7 +171,7 @@ class Resource(SentenceResponses, RecordView, ModelRestApi):
         return json_answer(200, body)
 
     def _list_metadata(self, names: tuple[str, ...] | None) -> dict[str, Any]:
-        """What FAB says beside the rows of a list: the columns, their labels and descriptions."""
+        """What FAB returns besides the rows of a list: columns, labels and descriptions."""
         shown = names if names is not None else self.record_table.declared.show
         named = self.record_table.by_name
         return {
@@ -243,7 +243,7 @@ class Resource(SentenceResponses, RecordView, ModelRestApi):
     @refuse_as_json
     @permission_name("post")
     def post(self, **kwargs: Any) -> Response:
-        """Make a record; with an Idempotency-Key once, however often it is sent."""
+        """Create a record; with an Idempotency-Key only once, however often it is sent."""
         raw = sent()
         raw.pop("version", None)
         return idempotency.once(lambda: self._made(raw), lambda key: {"id": key, "result": self._after(key)})
@@ -257,7 +257,7 @@ class Resource(SentenceResponses, RecordView, ModelRestApi):
         return int(row.id)
 
     def _refuse_missing(self, values: dict[str, Any], names: Iterable[str]) -> None:
-        """Raise RuleBroken, naming them all, for required columns without a value."""
+        """Raise RuleBroken, naming all of them, if required columns have no value."""
         named = self.record_table.by_name
         missing = [name for name in names if named[name].required and values.get(named[name].key) in (None, "", [])]
         if missing:
@@ -287,7 +287,7 @@ class Resource(SentenceResponses, RecordView, ModelRestApi):
         idempotency.refuse_etag_mismatch(lambda: json_answer(200, {"id": row.id, "result": self._shown(row.id)}))
 
     def _after(self, pk: int) -> dict[str, Any] | None:
-        """The saved row; None when the change took it out of the person's sight."""
+        """The saved row; None if the person no longer sees it after the change."""
         try:
             return self._shown(pk)
         except NotFound:
@@ -337,7 +337,7 @@ def query_parameter(known: Set[str] = _LIST_KEYS) -> dict[str, Any]:
 
 @functools.lru_cache(maxsize=2000)
 def _parsed(raw: str) -> Any:
-    """Nobody may change what this answers: it is shared."""
+    """The parsed value, cached: callers must not change it."""
     if len(raw) > 8000:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Shapes of the description of the API, told from the table of columns, so that they cannot lie about it."""
+"""OpenAPI schemas, generated from the RecordTable so that they match the responses."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def shape(properties: dict[str, Any], *required: str, **more: Any) -> dict[str, 
 
 
 def ref(name: str) -> dict[str, str]:
-    """A reference to a shape."""
+    """A reference to a schema."""
     return {"$ref": f"#/components/schemas/{name}"}
 
 
 def query(properties: dict[str, Any], example: dict[str, Any]) -> dict[str, Any]:
-    """What stands in q; a key that is null counts as left out."""
+    """The schema of q; a null key counts as missing."""
     nullable = {name: {**schema, "nullable": True} for name, schema in properties.items()}
     for schema in nullable.values():
         if "enum" in schema:
@@ -35,7 +35,7 @@ def query(properties: dict[str, Any], example: dict[str, Any]) -> dict[str, Any]
 
 
 def card(**properties: Any) -> dict[str, Any]:
-    """A short answer about another record; null where there is none."""
+    """A short summary of another record; nullable."""
     return shape({"id": ID, **properties}, nullable=True)
 
 
@@ -52,7 +52,7 @@ _PAGE = {
     "page": {"type": "integer", "minimum": 0, "maximum": 10_000_000, "description": "Counted from 0."},
     "page_size": {**_WHOLE, "maximum": 100, "default": 20},
 }
-#: What all operations share.
+#: Schemas that all operations share.
 SHARED: dict[str, Any] = {
     "Card": card(label=STRING),
     "StatusCard": card(label=STRING, color=STRING),
@@ -140,12 +140,12 @@ SHARED: dict[str, Any] = {
 
 
 def base_of(resource: Any) -> str:
-    """call_log -> CallLog: how the shapes of a resource are called."""
+    """call_log -> CallLog: the base name of a resource's schemas."""
     return "".join(part.title() for part in str(resource.resource_name).split("_"))
 
 
 def add(resource: Any, api_spec: Any) -> None:
-    """Register the shapes of one resource: as it is answered, as it is made, as it is changed."""
+    """Register the schemas of one resource: output, create and change."""
     register_schemas(api_spec, SHARED)
     record_table, name = resource.record_table, base_of(resource)
     known = {each.name: output_schema(each) for each in record_table.fields} | dict(
@@ -161,7 +161,7 @@ def add(resource: Any, api_spec: Any) -> None:
 
 
 def _queries(resource: Any, name: str) -> dict[str, Any]:
-    """What may stand in q where this resource is read: its own fields, and none else."""
+    """The schemas of q for this resource, limited to its own fields."""
     record_table, example = resource.record_table, examples.query_of(resource)
     names = [each.name for each in record_table.fields]
     columns = {"type": "array", "items": _one_of(["id", *names]), "description": "Fields to return; all if omitted."}
@@ -210,7 +210,7 @@ def _one_of(nullable: list[str]) -> dict[str, Any]:
 
 
 def _body(record_table: Any, which: str, example: Any) -> dict[str, Any]:
-    """What is taken; a field that may only be read is left out of it, and is not minded when it is sent."""
+    """The request body; read-only fields are left out and ignored when sent."""
     accepted = {each.name: input_schema(each) for each in record_table.input_fields if getattr(each, which)}
     needed = (
         [each.name for each in record_table.input_fields if each.add and each.is_required] if which == "add" else []
@@ -225,7 +225,7 @@ def _body(record_table: Any, which: str, example: Any) -> dict[str, Any]:
 
 
 def output_schema(each: Field) -> dict[str, Any]:
-    """A field as it is answered."""
+    """The schema of a field in responses."""
     schema = dict(each.schema)
     if isinstance(each, ChoiceField):
         schema["enum"] = [*each.options, None]
@@ -233,12 +233,12 @@ def output_schema(each: Field) -> dict[str, Any]:
     return schema | _description(each) | ({"readOnly": True} if not (each.add or each.edit) else {})
 
 
-#: Masters, people and records are taken by id, by label, user name or number, or as the card.
+#: Masters, people and records are accepted by id, by label, user name or number, or as a card.
 _REFERENCE = {"anyOf": [{**ID, "nullable": True}, {**STRING, "nullable": True}, {"type": "object", "nullable": True}]}
 
 
 def input_schema(each: Field) -> dict[str, Any]:
-    """A field as it is sent."""
+    """The schema of a field in requests."""
     schema = dict(each.schema)
     if "$ref" in schema:
         schema = dict(_REFERENCE)
@@ -256,7 +256,7 @@ def input_schema(each: Field) -> dict[str, Any]:
 
 
 def _description(each: Field) -> dict[str, Any]:
-    """Its label, its help, and an example."""
+    """Label, help and example of a field."""
     schema: dict[str, Any] = {"description": f"{each.label}. {each.help}" if each.help else str(each.label)}
     if isinstance(each, ChoiceField):
         schema["example"] = each.options[0]
@@ -266,7 +266,7 @@ def _description(each: Field) -> dict[str, Any]:
 
 
 def register_schemas(api_spec: Any, shapes: dict[str, Any]) -> None:
-    """Register shapes that another resource may have brought already."""
+    """Register schemas unless another resource did already."""
     for name, schema in shapes.items():
         try:
             api_spec.components.schema(name, component=schema)

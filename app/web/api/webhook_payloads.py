@@ -1,4 +1,4 @@
-"""What a webhook tells of a record: the answer of REST to its user, under the law and his masks."""
+"""Webhook payloads: a record as the REST API returns it to the webhook's user, under their access rules and masks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from app.web.core.registry import registered
 
 
 def write(session: Session, kind: str, key: int, now: datetime) -> dict[str, Any] | None:
-    """The record as `GET /api/v1/<kind>/<id>` answers it under "result" to the session's person; None = not for him."""
+    """The record as `GET /api/v1/<kind>/<id>` answers it under "result" to the
+    session's person; None if they may not see it."""
     person = access.acting(session)
     if person is None:
         return None

@@ -1,7 +1,7 @@
-"""In which language an answer speaks: pages in the session's, doors for machines in the one that was asked for.
+"""The language of a response: the session's for pages, Accept-Language for API clients.
 
-Decision: the sentences of refusals have a catalogue of their own (errors.po), read as it stands, so that a language is
-spoken at the API before all pages are translated into it. fab.po rewords texts of Flask-AppBuilder, also in English.
+Decision: messages of refusals have their own catalogue (errors.po), compiled when it is read, so that the API supports
+a language before all pages are translated. fab.po rewords texts of Flask-AppBuilder, also in English.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ ENGLISH = "en"
 
 
 def is_machine() -> bool:
-    """Whether a program asks: under /api/, or by the predecessor's oldest way, a "cmd" at the root."""
+    """Whether an API client makes the request: under /api/, or with "cmd" at the root as in the predecessor's API."""
     if request.path == "/":
         return request.method == "POST" or "cmd" in request.args
     return request.path.startswith("/api/")
 
 
 def translate_text(sentence: str) -> str:
-    """A sentence of the rules in the language of this answer; what the doors translated themselves stays."""
+    """A message in the language of this response; text that is translated already is unchanged."""
     if not isinstance(sentence, TranslatableText):
         return gettext(str(sentence)) if sentence else ""
     translated: str = gettext(sentence.msgid)
@@ -54,26 +54,26 @@ def select_locale() -> str | None:
 
 
 def _accepted_languages() -> list[str]:
-    """The languages of Accept-Language, the dearest first; a country counts for nothing (en-GB is English)."""
+    """The languages of Accept-Language by preference; the region is ignored (en-GB is English)."""
     if "Accept-Language" not in request.headers:
         return []
     return [tag.partition("-")[0].lower() for tag, quality in request.accept_languages if quality > 0]
 
 
 class Catalogues(Domain):
-    """FAB's words, ours, and the sentences of refusals; each language is read once a process."""
+    """The catalogues of FAB, of the pages and of refusals, merged; each language is loaded once per process."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self.folder = folder
-        self.held: dict[str, Translations | NullTranslations] = {}
+        self.loaded: dict[str, Translations | NullTranslations] = {}
 
     def get_translations(self) -> Translations | NullTranslations:
-        """The words of this request's language; the pages' own translation of a sentence goes first."""
+        """The translations for this request's language; those of the pages take precedence."""
         code = str(get_locale())
-        if code not in self.held:
-            self.held[code] = self._read(code)
-        return self.held[code]
+        if code not in self.loaded:
+            self.loaded[code] = self._read(code)
+        return self.loaded[code]
 
     def _read(self, code: str) -> Translations | NullTranslations:
         words: Any = super().get_translations()
@@ -107,11 +107,11 @@ class RequestLanguage(Babel):
 
 
 def install(app: Flask, folder: Path) -> None:
-    """Choose the language by `chosen`, and say in refusals to machines which one it was. `folder`: translations/."""
-    held = app.extensions["babel"]
-    speech = RequestLanguage(date_formats=held.instance.date_formats)
-    speech.catalogues = Catalogues(folder)
-    held.instance, held.locale_selector = speech, select_locale
+    """Choose the language by `select_locale`, and set Content-Language on API errors. `folder`: translations/."""
+    extension = app.extensions["babel"]
+    babel = RequestLanguage(date_formats=extension.instance.date_formats)
+    babel.catalogues = Catalogues(folder)
+    extension.instance, extension.locale_selector = babel, select_locale
     app.after_request(_add_content_language)
 
 
