@@ -6,6 +6,7 @@ import json
 import logging
 import re
 import shutil
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -175,7 +176,8 @@ class Hostile:
 
     def __init__(self, world: World) -> None:
         self.world, self.door = world, world.door("root")
-        self.records = {name: self._make(name, body) for name, body in VALID_BODIES.items()}
+        self.records: dict[str, int] = defaultdict(lambda: 1)  # picklists have the rows of the migrations
+        self.records |= {name: self._make(name, body) for name, body in VALID_BODIES.items()}
         self.records |= {"notification": self._make_notice(), "user": world.people["ana"].id}
 
     def _make(self, resource: str, body: dict[str, Any]) -> int:
