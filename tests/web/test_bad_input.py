@@ -228,7 +228,7 @@ def test_an_invalid_list_query_is_refused_not_guessed(hostile: Hostile, question
 @pytest.mark.parametrize("resource", READ)
 def test_a_filter_with_a_wrong_value(hostile: Hostile, resource: str) -> None:
     fields = RESOURCES[resource].service.record_table.fields
-    pairs = [(each.name, op) for each in fields for op in (*each.ops, "nope", "rel_o_m", "between")]
+    pairs = [(each.name, op) for each in fields for op in (*each.operators, "nope", "rel_o_m", "between")]
 
     @sampled(120)
     @given(pair=st.sampled_from(pairs), raw=st.sampled_from(RAW_VALUES))
