@@ -104,7 +104,7 @@ def group_by_fields(arguments: Arguments) -> list[dict[str, Any]]:
 def quick_filters(arguments: Arguments) -> list[dict[str, Any]]:
     """doctype -> [{label, name, type, options}]: the quick filters of our own list page."""
     doctype = _readable_doctype(arguments)
-    names = _SCREENS[doctype.name].quick if doctype.name in _SCREENS else ()
+    names = _SCREENS[doctype.name].quick_filters if doctype.name in _SCREENS else ()
     by_field: dict[str, dict[str, Any]] = {}
     for each in filterable_fields(arguments):
         by_field.setdefault(doctype.fields[each["fieldname"]], each)
