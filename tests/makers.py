@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, time, timedelta
+from functools import cache
 from itertools import count
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -39,6 +40,22 @@ def database(url: str = "sqlite://") -> Engine:
         options = {"poolclass": StaticPool, "connect_args": {"check_same_thread": False}}
     engine = create_engine(url, **options)
     tune(engine)
+    if url == "sqlite://":
+        with engine.connect() as connection:
+            connection.connection.dbapi_connection.deserialize(_template(frozenset(models.Record.metadata.tables)))
+        return engine
+    return _filled(engine)
+
+
+@cache
+def _template(_tables: frozenset[str]) -> bytes:
+    """What a new SQLite database holds: copying it takes a hundredth of the time that creating the tables takes."""
+    engine = create_engine("sqlite://", poolclass=StaticPool)
+    with _filled(engine).connect() as connection:
+        return connection.connection.dbapi_connection.serialize()
+
+
+def _filled(engine: Engine) -> Engine:
     models.Record.metadata.create_all(engine)
     with Session(engine) as session:
         masters(session)
