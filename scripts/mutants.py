@@ -1,0 +1,84 @@
+"""Mutation testing of app/domain and app/access, for developers: changes one thing at a time, expects a test to fail.
+
+`make mutants ARGS="app/domain/sla.py --sample 40"`: files or folders; without any, all of both packages. With
+`--sample`, so many random mutants of each file, always the same ones. Prints figures per file and the survivors.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("app/domain", "app/access")
+#: mutmut's exit codes of tests that noticed the mutant: failed, ended with an error, or were stopped by a limit.
+KILLED = {1, 3, -11, -9, 24, -24, 36, 152, 255}
+UNREACHED = 33
+SEED = 7
+MUTMUT = str(Path(sys.executable).with_name("mutmut"))
+
+
+def main() -> int:
+    """Run the chosen mutants. Returns 1 when some survive."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("paths", nargs="*", default=PACKAGES, help="files or folders of app/domain and app/access")
+    parser.add_argument("--sample", type=int, metavar="N", help="so many random mutants of each file")
+    parser.add_argument("--diffs", action="store_true", help="show the change of each survivor")
+    options = parser.parse_args()
+    os.chdir(ROOT)
+    chosen = {path: sample(names_in(path), options.sample) for path in files(options.paths)}
+    chosen = {path: names for path, names in chosen.items() if names}
+    names = [name for of_file in chosen.values() for name in of_file]
+    if not names or subprocess.run([MUTMUT, "run", "--max-children", "1", *names]).returncode:
+        print("No mutants were tested.", file=sys.stderr)
+        return 2
+    survivors = report(chosen)
+    if options.diffs:
+        for name in survivors:
+            subprocess.run([MUTMUT, "show", name])
+    return bool(survivors)
+
+
+def files(paths: Iterable[str]) -> Iterator[Path]:
+    """The Python files of these paths, relative to the checkout."""
+    for path in map(Path, paths):
+        yield from sorted(path.glob("*.py")) if path.is_dir() else [path]
+
+
+def names_in(path: Path) -> list[str]:
+    """The names of all mutants of this file, as mutmut numbers them."""
+    from mutmut.mutation.file_mutation import mutate_file_contents
+    from mutmut.utils.format_utils import get_mutant_name
+
+    found = mutate_file_contents(str(path), path.read_text("utf-8")).mutant_names
+    return [get_mutant_name(path, name).replace("__init__.", "") for name in found]
+
+
+def sample(names: list[str], size: int | None) -> list[str]:
+    """`size` of these names, the same in every run; all of them when None or when there are fewer."""
+    return names if size is None or size >= len(names) else random.Random(SEED).sample(names, size)
+
+
+def report(chosen: dict[Path, list[str]]) -> list[str]:
+    """Print figures per file and the names of the survivors, which are returned."""
+    survivors: list[str] = []
+    print(f"\n{'file':40}{'mutants':>8}{'tested':>8}{'killed':>8}{'share':>7}")
+    for path, names in chosen.items():
+        codes = json.loads((Path("mutants") / f"{path}.meta").read_text("utf-8"))["exit_code_by_key"]
+        alive = [name for name in names if codes.get(name) not in KILLED]
+        killed = len(names) - len(alive)
+        print(f"{path!s:40}{len(codes):8}{len(names):8}{killed:8}{killed / len(names):7.0%}")
+        survivors += alive
+    for name in survivors:
+        print(f"  survives: {name}")
+    return survivors
+
+
+if __name__ == "__main__":
+    sys.exit(main())
