@@ -35,13 +35,13 @@ def main() -> int:
     chosen = {path: sample(names_in(path), options.sample) for path in files(options.paths)}
     chosen = {path: names for path, names in chosen.items() if names}
     names = [name for of_file in chosen.values() for name in of_file]
-    if not names or subprocess.run([MUTMUT, "run", "--max-children", "1", *names]).returncode:
+    if not names or subprocess.run([MUTMUT, "run", "--max-children", "1", *names]).returncode:  # noqa: S603
         print("No mutants were tested.", file=sys.stderr)
         return 2
     survivors = report(chosen)
     if options.diffs:
         for name in survivors:
-            subprocess.run([MUTMUT, "show", name])
+            subprocess.run([MUTMUT, "show", name])  # noqa: S603
     return bool(survivors)
 
 
@@ -62,7 +62,7 @@ def names_in(path: Path) -> list[str]:
 
 def sample(names: list[str], size: int | None) -> list[str]:
     """`size` of these names, the same in every run; all of them when None or when there are fewer."""
-    return names if size is None or size >= len(names) else random.Random(SEED).sample(names, size)
+    return names if size is None or size >= len(names) else random.Random(SEED).sample(names, size)  # noqa: S311
 
 
 def report(chosen: dict[Path, list[str]]) -> list[str]:
