@@ -107,9 +107,7 @@ def test_a_toast_is_recorded_once_and_for_its_own_user(office):
     key = office.scalars(select(Notification.id)).one()
     answers = [notices.record_toast_shown(office, each.id, key, NOW) for each in (ben, ana, ana)]
     assert answers == [False, True, False]
-    row = office.execute(
-        select(Delivery.notification_id, Delivery.channel, Delivery.state, Delivery.at, Delivery.tries)
-    )
+    row = office.scalars(select(Delivery)).one()
     values = (row.notification_id, row.channel, row.state, row.at, row.tries)
     assert values == (key, "screen", "shown", NOW, 0)
 
