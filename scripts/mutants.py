@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("app/domain", "app/access")
@@ -52,12 +53,25 @@ def files(paths: Iterable[str]) -> Iterator[Path]:
 
 
 def names_in(path: Path) -> list[str]:
-    """The names of all mutants of this file, as mutmut numbers them."""
-    from mutmut.mutation.file_mutation import mutate_file_contents
+    """The names of the mutants of this file, as mutmut numbers them; without those of texts for people."""
+    from mutmut.mutation.file_mutation import create_mutations, mutate_file_contents
     from mutmut.utils.format_utils import get_mutant_name
 
-    found = mutate_file_contents(str(path), path.read_text("utf-8")).mutant_names
-    return [get_mutant_name(path, name).replace("__init__.", "") for name in found]
+    source = path.read_text("utf-8")
+    names = mutate_file_contents(str(path), source).mutant_names
+    changed = [each.original_node for each in create_mutations(str(path), source)[1] if _is_in_function(each)]
+    logic = [name for name, node in zip(names, changed, strict=True) if not is_text(node)]
+    return [get_mutant_name(path, name).replace("__init__.", "") for name in logic]
+
+
+def _is_in_function(mutation: Any) -> bool:
+    return type(mutation.contained_by_top_level_function).__name__ == "FunctionDef"
+
+
+def is_text(node: Any) -> bool:
+    """Whether the node is a string that people read: four words or more."""
+    value = getattr(node, "value", "")
+    return isinstance(value, str) and value[:1] in ("'", '"') and len(value.split()) >= 4
 
 
 def sample(names: list[str], size: int | None) -> list[str]:
@@ -73,7 +87,7 @@ def report(chosen: dict[Path, list[str]]) -> list[str]:
         codes = json.loads((Path("mutants") / f"{path}.meta").read_text("utf-8"))["exit_code_by_key"]
         alive = [name for name in names if codes.get(name) not in KILLED]
         killed = len(names) - len(alive)
-        print(f"{path!s:40}{len(codes):8}{len(names):8}{killed:8}{killed / len(names):7.0%}")
+        print(f"{path!s:40}{len(names_in(path)):8}{len(names):8}{killed:8}{killed / len(names):7.0%}")
         survivors += alive
     for name in survivors:
         print(f"  survives: {name}")
