@@ -142,8 +142,8 @@ def _late(payload: dict[str, Any]) -> str:
 
 def _sla(payload: dict[str, Any], answer: str, resolution: str) -> str:
     """An SLA deadline, with the office time until it or since it."""
-    told = answer if payload.get("promise", "reply") == "reply" else resolution
-    return told % {"number": _number(payload), "time": office_time(abs(int(payload.get("minutes", 0))))}
+    text = answer if payload.get("promise", "reply") == "reply" else resolution
+    return text % {"number": _number(payload), "time": office_time(abs(int(payload.get("minutes", 0))))}
 
 
 def office_time(minutes: int) -> str:

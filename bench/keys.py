@@ -119,7 +119,7 @@ def measure(options: run.Options) -> int:
                 for limits, settings in (("no limit", lifted), ("limits", wide)):
                     where = {"CRM_DATABASE_URL": database.url(database.create_database())} if name == "MariaDB" else {}
                     with LiveServer(folder / f"{name} {limits}", **where, **settings) as product:
-                        rows += [(f"{name}, {limits}: {way}", said) for way, said in figures(product)]
+                        rows += [(f"{name}, {limits}: {way}", figure) for way, figure in figures(product)]
     finally:
         shutil.rmtree(folder, ignore_errors=not options.keep)
     _write(rows, busy)
@@ -131,7 +131,7 @@ def _write(rows: list[tuple[str, str]], busy: float) -> None:
         f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC; GET {PATH}, {CALLS:,} calls of each way, taking turns; "
         f"load average of the five minutes before {busy:.1f}."
     )
-    table = "\n".join(f"| {what} | {said} |" for what, said in rows)
+    table = "\n".join(f"| {what} | {figure} |" for what, figure in rows)
     page = f"# Results of `python -m bench --only keys`\n\n{head}\n\n| what | figure |\n|---|---|\n{table}\n"
     RESULTS.write_text(page, encoding="utf-8")
     print(page)

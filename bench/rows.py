@@ -561,8 +561,8 @@ class RowGenerator:
         for n, who in enumerate(self.lead_assignee):
             at = moment(self._created_on(n, self.sizes.leads))
             yield "system", at, who, n + 1, None, self.lead_customer[n], None, '{"text": "Lead created"}'
-            given = f'{{"to": {who}, "old": null, "reason": "round robin"}}'
-            yield "assignment", at, self.manager, n + 1, None, None, None, given
+            payload = f'{{"to": {who}, "old": null, "reason": "round robin"}}'
+            yield "assignment", at, self.manager, n + 1, None, None, None, payload
         for n, who in enumerate(self.ticket_assignee):
             at = moment(self._created_on(n, self.sizes.tickets))
             yield "system", at, who, None, n + 1, self.ticket_customer[n], None, '{"text": "Ticket created"}'

@@ -464,7 +464,7 @@ def _conditions(notes: dict[str, str], options: Options, sizes: generate.Sizes) 
     packages = ("Flask", "Flask-AppBuilder", "SQLAlchemy", "PyMySQL", "gunicorn")
     versions = ", ".join(f"{name} {version(name)}" for name in packages)
     tool = "wrk" if load.has_wrk() else "Python threads (no wrk here; they cost more than wrk)"
-    said = {
+    facts = {
         "When": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         "Machine": f"{os.cpu_count()} cores, {_processor()}, {platform.system()} {platform.release()}. "
         "**Client, application and database share these cores.**",
@@ -477,7 +477,7 @@ def _conditions(notes: dict[str, str], options: Options, sizes: generate.Sizes) 
         "Load": f"{tool}, {options.seconds:g} s each, {options.rounds} rounds, ours and floor in turn",
         **notes,
     }
-    return [f"- {name}: {text}" for name, text in said.items()]
+    return [f"- {name}: {text}" for name, text in facts.items()]
 
 
 def _processor() -> str:

@@ -11,12 +11,11 @@ The people: ana reports to mia, ben to max (sales); cleo reports to sam (support
 from __future__ import annotations
 
 import itertools
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +38,8 @@ from app.extensions import db
 from app.web.security import security_manager
 from app.web.security.sessions import hash_token
 from tests.makers import NOW
+from tests.reuse import AppMaker, AppPool, copy_folder
+from tests.servers import Databases, locked
 
 PASSWORD = "correct horse 9"
 #: One cheap round: hashing takes a while by design.
@@ -431,15 +432,29 @@ def settled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def instance(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The instance folder of `app`; each test finds a fresh copy of the settled database there."""
+    return tmp_path_factory.mktemp("reused") / "instance"
+
+
+@pytest.fixture(scope="session")
+def app_pool(settled: Path, instance: Path) -> AppPool:
+    """The applications of this process on SQLite."""
+    return AppPool(partial(copy_folder, settled, instance), partial(settings_for, instance))
+
+
 @pytest.fixture
-def app(settled: Path, tmp_path: Path) -> Iterator[Flask]:
-    """The product on a fresh copy of the settled database."""
-    shutil.copytree(settled, tmp_path / "instance")
-    access.clear_cache()
-    made = create_app(settings_for(tmp_path / "instance"), TESTING=True)
-    yield made
-    with made.app_context():
-        db.engine.dispose()
+def app_with(app_pool: AppPool) -> Iterator[AppMaker]:
+    """app_with(CRM_API_LIMIT="3 per hour"): the product with these settings, on the database of `app`."""
+    with app_pool.fresh() as made:
+        yield made
+
+
+@pytest.fixture
+def app(app_with: AppMaker) -> Flask:
+    """The product on a fresh copy of the settled database; many tests use it, each as if it were new."""
+    return app_with()
 
 
 @pytest.fixture
@@ -480,15 +495,35 @@ def stored(world: World) -> Callable[[Any], dict[str, Any] | None]:
     return world.stored
 
 
+@pytest.fixture(scope="session")
+def settled_mariadb(mariadb_server: Databases, shared: Path) -> str:
+    """The name of a migrated MariaDB database in which the people live, to be copied; all workers share it."""
+    name, ready = "crm_settled", shared / "settled"
+    with (shared / "settled.lock").open("w") as lock, locked(lock):
+        if not ready.exists():
+            mariadb_server.create_database(name)
+            url = mariadb_server.url(name)
+            settle(create_app(settings_for(shared / "instance", CRM_DATABASE_URL=url), TESTING=True))
+            ready.touch()
+    return name
+
+
+@pytest.fixture(scope="session")
+def maria_pool(
+    mariadb_server: Databases, settled_mariadb: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[AppPool]:
+    """The applications of this process on MariaDB."""
+    name, folder = mariadb_server.create_database(), tmp_path_factory.mktemp("maria")
+    settings = partial(settings_for, folder / "instance", CRM_DATABASE_URL=mariadb_server.url(name))
+    yield AppPool(partial(mariadb_server.copy_database, settled_mariadb, name), settings)
+    mariadb_server.drop_database(name)
+
+
 @pytest.fixture
-def maria_app(mariadb_url: str, tmp_path: Path) -> Iterator[Flask]:
-    """The product on an own MariaDB database, with the same people."""
-    access.clear_cache()
-    made = create_app(settings_for(tmp_path / "instance", CRM_DATABASE_URL=mariadb_url), TESTING=True)
-    settle(made)
-    yield made
-    with made.app_context():
-        db.engine.dispose()
+def maria_app(maria_pool: AppPool) -> Iterator[Flask]:
+    """The product on MariaDB, with the same people."""
+    with maria_pool.fresh() as made:
+        yield made()
 
 
 @pytest.fixture

@@ -46,22 +46,40 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by what they ask for; browser tests share one worker, so that one browser is enough."""
+    """Mark tests by what they ask for; those that share a browser or another dear fixture share one worker."""
     for item in items:
         for name in getattr(item, "fixturenames", ()):
             if name in MARKERS:
                 item.add_marker(MARKERS[name])
         if item.get_closest_marker("browser"):
             item.add_marker(pytest.mark.xdist_group("browser"))
+        elif group := shared_by(item):
+            item.add_marker(pytest.mark.xdist_group(group))
 
 
-#: So many tests later, what is alive is set aside: the collector would walk through a thousand applications again.
-TESTS_A_SWEEP = 100
+def shared_by(item: pytest.Item) -> str:
+    """The folder or file whose tests share a fixture with this one; "" when it has only its own and the process's."""
+    known = getattr(item, "_fixtureinfo", None)
+    scopes = {each[-1].scope for each in known.name2fixturedefs.values() if each} if known else set()
+    if "package" in scopes:
+        return str(item.path.parent)
+    return str(item.path) if "module" in scopes else ""
+
+
+#: After so many tests, what is alive is set aside: the collector need not walk through it again.
+TESTS_A_SWEEP = 500
 _run = itertools.count(1)
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """All modules and tests are there for good; and what tests leave behind may wait a little."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
+
+
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """Keep the suite quick: FAB's views and Flask's registries of each test's application stay for good."""
+    """Keep the suite quick: applications stay for good."""
     if next(_run) % TESTS_A_SWEEP == 0:
         gc.collect()
         gc.freeze()
@@ -147,11 +165,17 @@ def cache_folder(config: pytest.Config) -> Path:
 
 
 @pytest.fixture(scope="session")
-def mariadb_server(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Databases:
+def shared(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that all workers of this test run know."""
+    return shared_folder(pytestconfig, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def mariadb_server(pytestconfig: pytest.Config, shared: Path) -> Databases:
     """The MariaDB that all workers share. Make a database of your own in it; to break one, use `lone_mariadb`."""
     is_worker = hasattr(pytestconfig, "workerinput")
     owner = os.getppid() if is_worker else os.getpid()
-    return shared_mariadb(shared_folder(pytestconfig, tmp_path_factory), owner, cache_folder(pytestconfig))
+    return shared_mariadb(shared, owner, cache_folder(pytestconfig))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -39,7 +39,7 @@ class Ear:
         self._reader.start()
         if greet:
             self.say("40")
-            eventually(lambda: self.is_in and bool(self.named("bell")), "the socket hears nothing", 15)
+            eventually(lambda: self.is_in and bool(self.named("bell")), "the socket hears nothing")
 
     def _read_on(self) -> None:
         with suppress(simple_websocket.ConnectionClosed, OSError):

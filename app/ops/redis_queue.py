@@ -128,7 +128,7 @@ def handle_exception(job: Job, _kind: Any, error: BaseException, traceback: Any)
     """RQ's exception handler: called after each failed try, and for calls whose worker died."""
     call = _call_of(job)
     if call is None:
-        log.error("the queue %s held what is no call of ours: %s", job.origin, job.id)
+        log.error("the queue %s contained a job that is not one of our calls: %s", job.origin, job.id)
         return
     queue.record_failure(call, queue.settings().tries - (job.retries_left or 0), error, traceback)
 

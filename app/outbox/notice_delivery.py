@@ -19,7 +19,7 @@ from app.extensions import db
 from app.models import Delivery, Notification, User
 from app.outbox import engine
 from app.outbox.engine import DeliveryKind, DeliveryResult, NotToBeSent
-from app.wording import record_numbers, text_of, link_of
+from app.wording import link_of, record_numbers, text_of
 
 #: Seconds before the second, third … attempt; there is one attempt more than there are waits.
 WAITS = (30, 120, 600, 3600)

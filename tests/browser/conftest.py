@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.servers import ROOT, LiveServer
 
@@ -18,6 +21,10 @@ PASSWORD = LiveServer.ADMIN[1]
 MANAGER, SELLER, COLLEAGUE = "asha.deshmukh", "rohan.parikh", "manoj.thakkar"
 
 
+#: Milliseconds; less than the minute after which a page without a socket asks by itself.
+PATIENCE = 45_000
+
+
 @dataclass
 class Seat:
     """A person's browser; `complaints` are errors of scripts, refused resources and what the CSP forbids."""
@@ -25,14 +32,28 @@ class Seat:
     page: Any
     url: str
     complaints: list[str] = field(default_factory=list)
+    #: Whether a socket of the page has heard the count of its bell since it was opened.
+    is_live: bool = False
 
     def __post_init__(self) -> None:
+        self.page.on("websocket", lambda socket: socket.on("framereceived", self._hear))
         self.page.on("console", lambda said: self.complaints.append(said.text) if said.type == "error" else None)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.set_default_timeout(10_000)
+        self.page.set_default_timeout(PATIENCE)
+
+    def _hear(self, frame: Any) -> None:
+        self.is_live = self.is_live or str(frame).startswith('42["bell"')
+
+    def await_socket(self) -> None:
+        """Wait until news reach the page by themselves."""
+        end = time.monotonic() + PATIENCE / 1000
+        while not self.is_live:
+            assert time.monotonic() < end, "the page has no socket"
+            self.page.wait_for_timeout(20)
 
     def go(self, path: str) -> Any:
         """Open the page and wait until its scripts are at rest."""
+        self.is_live = False
         answer = self.page.goto(self.url + path)
         self.page.wait_for_load_state("load")
         return answer
@@ -67,16 +88,35 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
         yield server
 
 
+#: (name, how many-th browser of this person in a test) -> the cookies of its sign-in, for the tests after.
+Cookies = dict[tuple[str, int], Any]
+
+
+@pytest.fixture(scope="session")
+def cookies(office: LiveServer) -> Cookies:
+    """Who has signed in by now."""
+    return {}
+
+
 @pytest.fixture
-def seat(chromium: Any, office: LiveServer) -> Iterator[Callable[..., Seat]]:
+def seat(chromium: Any, office: LiveServer, cookies: Cookies) -> Iterator[Callable[..., Seat]]:
     """seat("rohan.parikh") is his signed-in browser; seat(None) a stranger's. Further arguments: playwright's."""
-    contexts = []
+    contexts, names = [], Counter[str]()
+    expect.set_options(timeout=PATIENCE)
 
     def sit(name: str | None, **options: Any) -> Seat:
-        contexts.append(chromium.new_context(**{"viewport": {"width": 1440, "height": 900}, **options}))
-        made = Seat(contexts[-1].new_page(), office.url)
-        if name is not None:
+        context = chromium.new_context(**{"viewport": {"width": 1440, "height": 900}, **options})
+        contexts.append(context)
+        made = Seat(context.new_page(), office.url)
+        if name is None:
+            return made
+        names[name] += 1
+        key = (name, names[name])
+        context.add_cookies(cookies.get(key, []))
+        made.go("/")
+        if "/login/" in made.page.url:  # the first time, and when a test before signed out
             made.sign_in(name)
+            cookies[key] = context.cookies()
         return made
 
     yield sit

@@ -172,7 +172,7 @@ def test_arrows_walk_through_the_rows(rohan: Seat) -> None:
 def test_what_a_colleague_gives_me_appears_by_itself_but_not_under_my_hands(rohan: Seat, seat: Sit) -> None:
     asha, manoj = seat(MANAGER), seat(COLLEAGUE)
     number = new_lead(asha, "Handover", f"98251{datetime.now():%S%f}"[:10])
-    manoj.page.wait_for_timeout(800)  # until his socket is there
+    manoj.await_socket()
     manoj.page.locator(".topbar summary").first.press("Enter")
     asha.go(f"/leads/{number}")
     asha.page.click("a.record-people")

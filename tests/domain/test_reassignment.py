@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -337,153 +339,6 @@ def test_the_job_moves_tasks_while_the_office_is_open(session, people, now, move
     assert len(work.chunks()) == moves
 
 
-# --- MariaDB: locked rows
-
-
-@pytest.fixture
-def maria(mariadb_url: str) -> Iterator[Any]:
-    engine = makers.database(mariadb_url)
-    yield engine
-    engine.dispose()
-
-
-def overdue_tasks(session: Session) -> list[Task]:
-    """Ana's two leads with an overdue task each, and Ben, who could take them."""
-    ana = makers.user(session, "ana", "Sales User")
-    makers.user(session, "ben", "Sales User")
-    made = [makers.task(session, makers.lead(session, ana), due_on=NOW - HOUR) for _ in range(2)]
-    session.commit()
-    return made
-
-
-@pytest.mark.parametrize("held", [Lead, Task])
-def test_locked_rows_wait_for_the_next_run_and_block_nothing(maria, by, held):
-    with makers.opened(maria) as session, makers.opened(maria) as other:
-        tasks_of = overdue_tasks(session)
-        places = [("lead", task.lead_id) for task in tasks_of]
-        mine = tasks_of[0].lead_id if held is Lead else tasks_of[0].id
-        other.scalars(select(held).where(held.id == mine).with_for_update()).one()
-        assert reassign_many(session, places, by) == ["skipped", "reassigned"]
-        session.commit()
-        other.rollback()
-        assert reassign_many(session, places, by) == ["reassigned", "skipped"]
-
-
-def test_of_two_simultaneous_chunks_the_second_waits_and_finds_nothing(maria, by):
-    with makers.opened(maria) as session, makers.opened(maria) as other, ThreadPoolExecutor(1) as pool:
-        places = [("lead", task.lead_id) for task in overdue_tasks(session)]
-        assert reassign_many(session, places, by) == ["reassigned"] * 2
-        second = pool.submit(reassign_many, other, places, by)
-        eventually(lambda: is_waiting(maria), "nothing waits for the pointer")
-        session.commit()
-        assert second.result() == ["skipped"] * 2
-        other.rollback()
-
-
-def is_waiting(engine: Any) -> bool:
-    """Whether a statement waits for the pointer of a role."""
-    with engine.connect() as connection:
-        asked = select(func.count()).select_from(text("information_schema.processlist"))
-        mine = text("db = DATABASE() AND id <> CONNECTION_ID() AND info LIKE '%round_robin%FOR UPDATE%'")
-        return bool(connection.scalar(asked.where(mine)))
-
-
-def test_a_kill_in_the_middle_of_a_chunk_leaves_nothing_half_done(maria, by):
-    with makers.opened(maria) as session:
-        places = [("lead", task.lead_id) for task in overdue_tasks(session)]
-        reassign_many(session, places, by)
-        session.connection().connection.dbapi_connection.close()  # what the server sees of a kill
-        session.invalidate()
-    with makers.opened(maria) as session:
-        assert due_records(session, NOW, 30, ALWAYS_OPEN, 10) == places
-        assert session.scalar(select(func.count(Notification.id))) == 0
-
-
-# --- MariaDB: eight processes, five of them killed
-
-TASKS, SELLERS = 400, 6
-
-
-def test_each_task_is_reassigned_once_whichever_process_is_killed(mariadb_url: str, tmp_path: Path):
-    """One transaction per chunk, skipped row locks, event keys: nothing twice, nothing lost."""
-    engine = makers.database(mariadb_url)
-    with makers.opened(engine) as session:
-        ana = makers.user(session, "ana", "Sales User")
-        for number in range(SELLERS):
-            makers.user(session, f"seller{number}", "Sales User")
-        for _ in range(TASKS):
-            makers.task(session, makers.lead(session, ana), due_on=NOW - HOUR)
-        session.commit()
-        _run_and_kill(mariadb_url, tmp_path / "go", kills=5)
-        assert due_records(session, NOW, 30, ALWAYS_OPEN, TASKS) == []
-        _assert_each_once(session, ana.id)
-    engine.dispose()
-
-
-def _run_and_kill(url: str, go: Path, kills: int) -> None:
-    command = [sys.executable, "-m", "tests.domain.test_reassignment", url, str(go)]
-    running = [subprocess.Popen(command) for _ in range(3 + kills)]
-    try:
-        eventually(lambda: len(list(go.parent.glob("ready-*"))) == len(running), "the processes do not start")
-        go.touch()
-        dice = random.Random(7)
-        for victim in running[:kills]:
-            time.sleep(dice.uniform(0.1, 0.4))
-            assert victim.poll() is None, "it ended before it could be killed"
-            victim.kill()
-        assert [process.wait(30) for process in running[kills:]] == [0, 0, 0]
-        assert all(victim.wait() == -9 for victim in running[:kills])
-    finally:
-        for process in running:
-            process.kill()
-
-
-def _assert_each_once(session: Session, ana: int) -> None:
-    moved = select(Assignment.lead_id, Assignment.user_id).where(Assignment.reason == "overdue")
-    rows = session.execute(moved).all()
-    assert len(rows) == len({row.lead_id for row in rows}) == TASKS
-    turns = Counter(row.user_id for row in rows)
-    assert ana not in turns
-    assert max(turns.values()) - min(turns.values()) <= 1
-    kinds = Counter(session.scalars(select(Notification.kind)))
-    assert kinds == {"task_taken": TASKS, "task_assigned": TASKS}
-    assert session.scalars(select(RoundRobin.turns)).one() == TASKS
-    assert set(session.scalars(select(func.json_length(Task.tried)))) == {1}
-
-
-def _pass_after_pass(url: str, go: Path) -> None:
-    """The work of one process: runs of its own, without claiming slots, until nothing is overdue."""
-    engine = makers.create_engine(url, isolation_level="READ COMMITTED")
-    runner = job_runner.Runner(sessionmaker(engine, expire_on_commit=False))
-    slow = job_runner.Job("reassign overdue tasks", job_runner.every_minute, _slowly)
-    go.with_name(f"ready-{os.getpid()}").touch()
-    while not go.exists():
-        time.sleep(0.01)
-    for number in range(1000):
-        slot = f"{random.getrandbits(60)}-{number}"
-        job_runner.run_slot(runner, slow, (slot, NOW), NOW)
-        with makers.opened(engine) as session:
-            if not due_records(session, NOW, 30, ALWAYS_OPEN, 1):
-                return
-
-
-def _slowly(session: Session, at: job_runner.JobPass) -> job_runner.Work:
-    """The real work in small chunks, in random order, with a pause in which a kill meets an open transaction."""
-    work = jobs.SCHEDULE[0].work(session, at)
-    items = random.sample(list(work.items), k=len(list(work.items)))
-
-    def many(one: Session, chunk: list[Any]) -> list[str]:
-        answers = work.take(one, chunk)
-        time.sleep(random.uniform(0, 0.02))
-        return answers
-
-    return job_runner.Work(items, many=many, size=5)
-
-
-if __name__ == "__main__" and len(sys.argv) == 3:
-    _pass_after_pass(sys.argv[1], Path(sys.argv[2]))
-
-
 # --- Order, and what is written
 
 
@@ -574,3 +429,169 @@ def test_the_moments_of_a_run(session):
     monday_ten = pass_at(NOW, OFFICE, terms)
     assert (monday_ten.now, monday_ten.due_on) == (NOW, NOW + 2 * HOUR)
     assert monday_ten.overdue_before == NOW - 2 * DAY - 16 * HOUR - 30 * MINUTE
+
+
+# --- MariaDB: locked rows
+
+
+@pytest.fixture
+def maria(mariadb_url: str) -> Iterator[Any]:
+    engine = makers.database(mariadb_url)
+    yield engine
+    engine.dispose()
+
+
+def overdue_tasks(session: Session) -> list[Task]:
+    """Ana's two leads with an overdue task each, and Ben, who could take them."""
+    ana = makers.user(session, "ana", "Sales User")
+    makers.user(session, "ben", "Sales User")
+    made = [makers.task(session, makers.lead(session, ana), due_on=NOW - HOUR) for _ in range(2)]
+    session.commit()
+    return made
+
+
+@pytest.mark.parametrize("held", [Lead, Task])
+def test_locked_rows_wait_for_the_next_run_and_block_nothing(maria, by, held):
+    with makers.opened(maria) as session, makers.opened(maria) as other:
+        tasks_of = overdue_tasks(session)
+        places = [("lead", task.lead_id) for task in tasks_of]
+        mine = tasks_of[0].lead_id if held is Lead else tasks_of[0].id
+        other.scalars(select(held).where(held.id == mine).with_for_update()).one()
+        assert reassign_many(session, places, by) == ["skipped", "reassigned"]
+        session.commit()
+        other.rollback()
+        assert reassign_many(session, places, by) == ["reassigned", "skipped"]
+
+
+def test_of_two_simultaneous_chunks_the_second_waits_and_finds_nothing(maria, by):
+    with makers.opened(maria) as session, makers.opened(maria) as other, ThreadPoolExecutor(1) as pool:
+        places = [("lead", task.lead_id) for task in overdue_tasks(session)]
+        assert reassign_many(session, places, by) == ["reassigned"] * 2
+        second = pool.submit(reassign_many, other, places, by)
+        eventually(lambda: is_waiting(maria), "nothing waits for the pointer")
+        session.commit()
+        assert second.result() == ["skipped"] * 2
+        other.rollback()
+
+
+def is_waiting(engine: Any) -> bool:
+    """Whether a statement waits for the pointer of a role."""
+    with engine.connect() as connection:
+        asked = select(func.count()).select_from(text("information_schema.processlist"))
+        mine = text("db = DATABASE() AND id <> CONNECTION_ID() AND info LIKE '%round_robin%FOR UPDATE%'")
+        return bool(connection.scalar(asked.where(mine)))
+
+
+def test_a_kill_in_the_middle_of_a_chunk_leaves_nothing_half_done(maria, by):
+    with makers.opened(maria) as session:
+        places = [("lead", task.lead_id) for task in overdue_tasks(session)]
+        reassign_many(session, places, by)
+        session.connection().connection.dbapi_connection.close()  # what the server sees of a kill
+        session.invalidate()
+    with makers.opened(maria) as session:
+        assert due_records(session, NOW, 30, ALWAYS_OPEN, 10) == places
+        assert session.scalar(select(func.count(Notification.id))) == 0
+
+
+# --- MariaDB: eight processes, five of them killed
+
+TASKS, SELLERS = 400, 6
+#: From Linux' <sys/prctl.h>
+PR_SET_PDEATHSIG = 1
+
+
+def test_each_task_is_reassigned_once_whichever_process_is_killed(mariadb_url: str, tmp_path: Path):
+    """One transaction per chunk, skipped row locks, event keys: nothing twice, nothing lost."""
+    engine = makers.database(mariadb_url)
+    with makers.opened(engine) as session:
+        ana = makers.user(session, "ana", "Sales User")
+        for number in range(SELLERS):
+            makers.user(session, f"seller{number}", "Sales User")
+        for _ in range(TASKS):
+            makers.task(session, makers.lead(session, ana), due_on=NOW - HOUR)
+        session.commit()
+        _run_and_kill(mariadb_url, tmp_path / "go", kills=5)
+        assert due_records(session, NOW, 30, ALWAYS_OPEN, TASKS) == []
+        _assert_each_once(session, ana.id)
+    engine.dispose()
+
+
+def _run_and_kill(url: str, go: Path, kills: int) -> None:
+    command = [sys.executable, "-m", "tests.domain.test_reassignment", url, str(go), str(3 + kills)]
+    parent = subprocess.Popen(command)
+    try:
+        eventually(lambda: len(list(go.parent.glob("ready-*"))) == 3 + kills, "the processes do not start")
+        running = [int(each.name.removeprefix("ready-")) for each in sorted(go.parent.glob("ready-*"))]
+        go.touch()
+        dice = random.Random(7)
+        for victim in running[:kills]:
+            time.sleep(dice.uniform(0.1, 0.4))
+            assert not go.with_name(f"ended-{victim}").exists(), "it ended before it could be killed"
+            os.kill(victim, signal.SIGKILL)
+        assert parent.wait(200) == 0
+        ends = [int(go.with_name(f"ended-{pid}").read_text()) for pid in running]
+        assert ends == [-signal.SIGKILL] * kills + [0] * 3
+    finally:
+        parent.kill()
+        parent.wait()
+
+
+def _assert_each_once(session: Session, ana: int) -> None:
+    moved = select(Assignment.lead_id, Assignment.user_id).where(Assignment.reason == "overdue")
+    rows = session.execute(moved).all()
+    assert len(rows) == len({row.lead_id for row in rows}) == TASKS
+    turns = Counter(row.user_id for row in rows)
+    assert ana not in turns
+    assert max(turns.values()) - min(turns.values()) <= 1
+    kinds = Counter(session.scalars(select(Notification.kind)))
+    assert kinds == {"task_taken": TASKS, "task_assigned": TASKS}
+    assert session.scalars(select(RoundRobin.turns)).one() == TASKS
+    assert set(session.scalars(select(func.json_length(Task.tried)))) == {1}
+
+
+def _fork(url: str, go: Path, count: int) -> None:
+    """So many processes, which import nothing again; how each of them ended is written down."""
+    for _ in range(count):
+        if os.fork() == 0:
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            random.seed()  # else all of them take the tasks in the same order
+            _pass_after_pass(url, go)
+            os._exit(0)
+    for _ in range(count):
+        pid, status = os.wait()
+        ended = go.with_name(f"ended-{pid}")
+        ended.with_suffix(".half").write_text(str(os.waitstatus_to_exitcode(status)))
+        ended.with_suffix(".half").rename(ended)
+
+
+def _pass_after_pass(url: str, go: Path) -> None:
+    """The work of one process: runs of its own, without claiming slots, until nothing is overdue."""
+    engine = makers.create_engine(url, isolation_level="READ COMMITTED")
+    runner = job_runner.Runner(sessionmaker(engine, expire_on_commit=False))
+    slow = job_runner.Job("reassign overdue tasks", job_runner.every_minute, _slowly)
+    go.with_name(f"ready-{os.getpid()}").touch()
+    while not go.exists():
+        time.sleep(0.01)
+    for number in range(1000):
+        slot = f"{random.getrandbits(60)}-{number}"
+        job_runner.run_slot(runner, slow, (slot, NOW), NOW)
+        with makers.opened(engine) as session:
+            if not due_records(session, NOW, 30, ALWAYS_OPEN, 1):
+                return
+
+
+def _slowly(session: Session, at: job_runner.JobPass) -> job_runner.Work:
+    """The real work in small chunks, in random order, with a pause in which a kill meets an open transaction."""
+    work = jobs.SCHEDULE[0].work(session, at)
+    items = random.sample(list(work.items), k=len(list(work.items)))
+
+    def many(one: Session, chunk: list[Any]) -> list[str]:
+        answers = work.do(one, chunk)
+        time.sleep(random.uniform(0, 0.02))
+        return answers
+
+    return job_runner.Work(items, many=many, size=5)
+
+
+if __name__ == "__main__" and len(sys.argv) == 4:
+    _fork(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))

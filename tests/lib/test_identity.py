@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from app.lib.identity import DOTS, is_aadhaar, is_masked, is_pan, masked
 
-#: Well formed, and given to nobody: UIDAI's own example.
+#: Valid and issued to nobody: an example of UIDAI.
 AADHAAR = "999941057058"
 
 
@@ -36,24 +36,24 @@ def test_a_pan_is_five_letters_four_digits_and_a_letter(text: str | None, is_one
         *(("099941057058", False), ("199941057058", False), ("000000000000", False), ("", False), (None, False)),
     ],
 )
-def test_an_aadhaar_is_twelve_digits_with_a_right_check_digit(text: str | None, is_one: bool) -> None:
+def test_an_aadhaar_is_twelve_digits_with_a_valid_check_digit(text: str | None, is_one: bool) -> None:
     assert is_aadhaar(text) is is_one
 
 
 @given(place=st.integers(0, 11), digit=st.sampled_from("0123456789"))
-def test_one_wrong_digit_is_no_aadhaar(place: int, digit: str) -> None:
+def test_an_aadhaar_with_a_wrong_digit_is_invalid(place: int, digit: str) -> None:
     typed = AADHAAR[:place] + digit + AADHAAR[place + 1 :]
     assert is_aadhaar(typed) is (typed == AADHAAR)
 
 
 @given(place=st.integers(0, 10))
-def test_two_digits_swapped_are_no_aadhaar(place: int) -> None:
+def test_an_aadhaar_with_two_swapped_digits_is_invalid(place: int) -> None:
     typed = AADHAAR[:place] + AADHAAR[place + 1] + AADHAAR[place] + AADHAAR[place + 2 :]
     assert is_aadhaar(typed) is (typed == AADHAAR)
 
 
 @given(st.from_regex(r"[2-9][0-9]{10}", fullmatch=True))
-def test_ten_check_digits_make_exactly_one_aadhaar(first_eleven: str) -> None:
+def test_exactly_one_check_digit_is_valid(first_eleven: str) -> None:
     assert sum(is_aadhaar(first_eleven + digit) for digit in "0123456789") == 1
 
 

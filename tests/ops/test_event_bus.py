@@ -1,4 +1,4 @@
-"""The bus: everybody hears of everything, nobody waits for Redis, and rubbish on the channel is no news."""
+"""The event bus: processes get each other's events, nobody waits for Redis, and invalid messages are ignored."""
 
 from __future__ import annotations
 
@@ -15,77 +15,77 @@ from app.ops.broadcast import EventBroadcaster
 from app.ops.event_bus import EventBus, LiveEvent
 from tests.servers import Redis, eventually
 
-NEWS = LiveEvent(frozenset([7, 8]), frozenset([("lead", 3)]), frozenset([9]))
+EVENT = LiveEvent(frozenset([7, 8]), frozenset([("lead", 3)]), frozenset([9]))
 
 
-class Ends:
-    """Two processes' ends of one bus: what the listening one has heard."""
+class TwoProcesses:
+    """The bus as two processes use it, a sender and a listener, and the events that the listener got."""
 
     def __init__(self, url: str) -> None:
-        self.heard: list[LiveEvent] = []
-        self.far, self.near = EventBus(url, lambda _said: None), EventBus(url, self.heard.append)
+        self.received: list[LiveEvent] = []
+        self.sender, self.listener = EventBus(url, lambda _event: None), EventBus(url, self.received.append)
 
     def wait_until_up(self, is_up: bool = True) -> None:
-        eventually(lambda: self.near.is_up is is_up, f"the listener is not {'up' if is_up else 'down'}", 20)
+        eventually(lambda: self.listener.is_up is is_up, f"the listener is not {'up' if is_up else 'down'}")
 
-    def arrives(self, tidings: LiveEvent = NEWS) -> None:
-        def came() -> bool:
-            self.far.publish(tidings)
-            return tidings in self.heard
+    def check_delivery(self, event: LiveEvent = EVENT) -> None:
+        def is_received() -> bool:
+            self.sender.publish(event)
+            return event in self.received
 
-        eventually(came, "nothing comes through", 20)
+        eventually(is_received, "the event was not received")
 
 
 @contextmanager
-def listening(redis: Redis) -> Iterator[Ends]:
-    ends = Ends(redis.url)
-    ends.near.listen()
+def listening(redis: Redis) -> Iterator[TwoProcesses]:
+    processes = TwoProcesses(redis.url)
+    processes.listener.listen()
     try:
-        ends.wait_until_up()
-        yield ends
+        processes.wait_until_up()
+        yield processes
     finally:
-        ends.near.close()
-        ends.far.close()
+        processes.listener.close()
+        processes.sender.close()
 
 
-def test_what_one_process_says_another_hears(redis_server: Redis) -> None:
-    with listening(redis_server) as ends:
-        assert ends.heard == [LiveEvent(compare_all=True)]  # who begins to listen looks for himself once
-        ends.arrives()
+def test_a_process_gets_the_events_of_another(redis_server: Redis) -> None:
+    with listening(redis_server) as processes:
+        assert processes.received == [LiveEvent(compare_all=True)]  # a new listener compares everything once
+        processes.check_delivery()
 
 
-def test_nobody_hears_himself(redis_server: Redis) -> None:
-    with listening(redis_server) as ends:
-        ends.near.publish(LiveEvent(notified=frozenset([1])))
-        ends.arrives()
-        assert LiveEvent(notified=frozenset([1])) not in ends.heard
+def test_a_process_does_not_get_its_own_events(redis_server: Redis) -> None:
+    with listening(redis_server) as processes:
+        processes.listener.publish(LiveEvent(notified=frozenset([1])))
+        processes.check_delivery()
+        assert LiveEvent(notified=frozenset([1])) not in processes.received
 
 
-@pytest.mark.parametrize("away", ["gone", "dumb"])
-def test_redis_goes_and_comes_again(redis_server: Redis, away: str) -> None:
-    with listening(redis_server) as ends:
+@pytest.mark.parametrize("state", ["stopped", "hanging"])
+def test_listening_resumes_when_redis_is_back(redis_server: Redis, state: str) -> None:
+    with listening(redis_server) as processes:
         pid = redis_server.pid
-        os.kill(pid, signal.SIGSTOP) if away == "dumb" else redis_server.stop()
-        ends.wait_until_up(False)
-        assert not ends.far.publish(NEWS)
-        os.kill(pid, signal.SIGCONT) if away == "dumb" else redis_server.start()
-        ends.wait_until_up()
-        ends.arrives()
+        os.kill(pid, signal.SIGSTOP) if state == "hanging" else redis_server.stop()
+        processes.wait_until_up(False)
+        assert not processes.sender.publish(EVENT)
+        os.kill(pid, signal.SIGCONT) if state == "hanging" else redis_server.start()
+        processes.wait_until_up()
+        processes.check_delivery()
 
 
-def test_while_redis_is_away_it_is_not_even_asked(redis_server: Redis) -> None:
-    far = EventBus(redis_server.url, lambda _said: None)
+def test_while_backing_off_redis_is_not_contacted(redis_server: Redis) -> None:
+    bus = EventBus(redis_server.url, lambda _event: None)
     redis_server.stop()
     for _ in range(12):
-        far._backoff_until = 0.0
-        assert not far.publish(NEWS)
+        bus._backoff_until = 0.0
+        assert not bus.publish(EVENT)
     redis_server.start()
-    assert far._backoff == event_bus.MAX_BACKOFF_SECONDS
-    assert not far.publish(NEWS)
+    assert bus._backoff == event_bus.MAX_BACKOFF_SECONDS
+    assert not bus.publish(EVENT)
 
 
 @pytest.mark.parametrize(
-    "said",
+    "message",
     [
         b"",
         b"\xff\xfe",
@@ -105,57 +105,57 @@ def test_while_redis_is_away_it_is_not_even_asked(redis_server: Redis) -> None:
         b'{"told": [1.5], "stirred": [], "cut": []}',
     ],
 )
-def test_rubbish_is_no_news(said: bytes) -> None:
-    assert event_bus.parse(said) is None
+def test_an_invalid_message_is_not_parsed(message: bytes) -> None:
+    assert event_bus.parse(message) is None
 
 
-def test_rubbish_on_the_channel_stops_nobody(redis_server: Redis) -> None:
-    with listening(redis_server) as ends:
-        for said in (b"", b"\xff", b"[" * 9000, b'{"told": "x"}'):
-            ends.far._redis.publish(ends.far.channel, said)
-        ends.arrives()
+def test_invalid_messages_do_not_stop_the_listener(redis_server: Redis) -> None:
+    with listening(redis_server) as processes:
+        for message in (b"", b"\xff", b"[" * 9000, b'{"told": "x"}'):
+            processes.sender._redis.publish(processes.sender.channel, message)
+        processes.check_delivery()
 
 
-def test_what_is_written_can_be_read() -> None:
-    assert event_bus.parse(NEWS.to_json("here")) == ("here", NEWS)
+def test_a_message_can_be_parsed() -> None:
+    assert event_bus.parse(EVENT.to_json("here")) == ("here", EVENT)
 
 
-def test_many_commits_make_one_message() -> None:
+def test_waiting_events_are_merged() -> None:
     got: list[tuple[LiveEvent, LiveEvent]] = []
-    broadcaster = EventBroadcaster(lambda far, here: got.append((far, here)))
+    broadcaster = EventBroadcaster(lambda for_others, for_this: got.append((for_others, for_this)))
     for user in range(1, 200):
         broadcaster.send(LiveEvent(notified=frozenset([user])), to_others=user % 2 == 0)
-    assert broadcaster.flush(10)
-    assert frozenset().union(*(here.notified for _far, here in got)) == frozenset(range(1, 200))
-    assert frozenset().union(*(far.notified for far, _here in got)) == frozenset(range(2, 200, 2))
+    assert broadcaster.flush(60)
+    assert frozenset().union(*(for_this.notified for _for_others, for_this in got)) == frozenset(range(1, 200))
+    assert frozenset().union(*(for_others.notified for for_others, _for_this in got)) == frozenset(range(2, 200, 2))
     assert len(got) < 200
 
 
-def test_a_delivery_that_fails_does_not_stop_the_next(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failed_delivery_does_not_stop_the_next(caplog: pytest.LogCaptureFixture) -> None:
     got: list[Any] = []
 
-    def deliver(far: LiveEvent, here: LiveEvent) -> None:
-        got.append(here)
+    def deliver(for_others: LiveEvent, for_this: LiveEvent) -> None:
+        got.append(for_this)
         if len(got) == 1:
-            raise RuntimeError("the database is away")
+            raise RuntimeError("the database is unreachable")
 
     broadcaster = EventBroadcaster(deliver)
     for user in (1, 2):
         broadcaster.send(LiveEvent(notified=frozenset([user])), to_others=False)
-        assert broadcaster.flush(10)
+        assert broadcaster.flush(60)
     assert got[-1].notified == {2}
     assert "could not be delivered" in caplog.text
 
 
-def test_a_forked_process_has_a_post_of_its_own() -> None:
-    broadcaster = EventBroadcaster(lambda far, here: None)
-    broadcaster.send(NEWS, to_others=False)
-    assert broadcaster.flush(10)
+def test_a_forked_process_has_a_broadcaster_thread_of_its_own() -> None:
+    broadcaster = EventBroadcaster(lambda for_others, for_this: None)
+    broadcaster.send(EVENT, to_others=False)
+    assert broadcaster.flush(60)
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
-        broadcaster.send(NEWS, to_others=False)
-        os.write(writer, b"1" if broadcaster.flush(10) else b"0")
+        broadcaster.send(EVENT, to_others=False)
+        os.write(writer, b"1" if broadcaster.flush(60) else b"0")
         os._exit(0)
     os.waitpid(child, 0)
     assert os.read(reader, 1) == b"1"

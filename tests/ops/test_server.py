@@ -1,4 +1,4 @@
-"""Serving: connections are shared among the workers, also after one of them was killed."""
+"""The server: connections are spread over the workers, also after one of them was killed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.servers import LiveServer, eventually
 
 
 def workers_of(server: LiveServer) -> list[int]:
-    """The processes that the server forked."""
+    """The pids of the server's worker processes."""
     assert server.process is not None
     pid = server.process.pid
     return [int(key) for key in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
@@ -28,39 +28,41 @@ def sockets_of(pid: int) -> int:
 
 
 @contextlib.contextmanager
-def lines(server: LiveServer, count: int) -> Iterator[None]:
-    """So many connections at once, each answered once and kept."""
-    held = [http.client.HTTPConnection("127.0.0.1", server.port, timeout=10) for _ in range(count)]
+def open_connections(server: LiveServer, count: int) -> Iterator[None]:
+    """Open this many connections at once, get one response on each, and keep them open."""
+    connections = [http.client.HTTPConnection("127.0.0.1", server.port, timeout=60) for _ in range(count)]
     try:
-        for line in held:
-            line.connect()
-        for line in held:
-            line.request("GET", "/healthz")
-            assert line.getresponse().read() == b"ok"
+        for each in connections:
+            each.connect()
+        for each in connections:
+            each.request("GET", "/healthz")
+            assert each.getresponse().read() == b"ok"
         yield
     finally:
-        for line in held:
-            line.close()
+        for each in connections:
+            each.close()
 
 
 def spread(server: LiveServer, count: int) -> list[int]:
-    """How many of so many connections each worker takes; ends when all of them are closed."""
-    held: dict[int, int] = {}
-    with lines(server, count):
-        held = {pid: sockets_of(pid) for pid in workers_of(server)}
-    eventually(lambda: sum(map(sockets_of, held)) == sum(held.values()) - count, "all are closed", 10)
-    return sorted(had - sockets_of(pid) for pid, had in held.items())
+    """How many of this many connections each worker accepts. Returns when all of them are closed."""
+    sockets: dict[int, int] = {}
+    with open_connections(server, count):
+        sockets = {pid: sockets_of(pid) for pid in workers_of(server)}
+    eventually(
+        lambda: sum(map(sockets_of, sockets)) == sum(sockets.values()) - count, "not all connections are closed", 10
+    )
+    return sorted(before - sockets_of(pid) for pid, before in sockets.items())
 
 
 def is_even(server: LiveServer) -> bool:
-    """Not by chance: eight times in a row."""
+    """Whether the connections are spread evenly, eight times in a row."""
     return all(spread(server, 8)[0] >= 3 for _ in range(8))
 
 
-def test_connections_are_shared_also_after_a_worker_was_killed(tmp_path: Path) -> None:
+def test_connections_are_spread_also_after_a_worker_was_killed(tmp_path: Path) -> None:
     with LiveServer(tmp_path, CRM_WORKERS="2") as server:
-        eventually(lambda: is_even(server), "both take their share", 20)
+        eventually(lambda: is_even(server), "the workers do not share the connections")
         first = workers_of(server)
         os.kill(first[0], signal.SIGKILL)
-        eventually(lambda: len(now := workers_of(server)) == 2 and now != first, "a new worker")
-        eventually(lambda: is_even(server), "the new one takes its share", 20)
+        eventually(lambda: len(now := workers_of(server)) == 2 and now != first, "there is no new worker")
+        eventually(lambda: is_even(server), "the new worker gets no connections")

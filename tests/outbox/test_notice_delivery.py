@@ -9,14 +9,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email import message_from_string
 from email.policy import default
-from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask
 from sqlalchemy import select, update
 
-from app import create_app, jobs
+from app import jobs
 from app.channels.email import Email
 from app.domain import notices
 from app.domain.session_context import session_context
@@ -25,9 +23,10 @@ from app.models import Delivery, User
 from app.ops import queue
 from app.ops.database import STATEMENTS
 from app.outbox import engine, notice_delivery
-from tests.app_fixtures import World, settings_for
+from tests.app_fixtures import World
 from tests.channels.smtp import MailServer, serving
 from tests.ops.test_queue import Workers
+from tests.reuse import AppMaker
 from tests.servers import eventually
 
 SWEEP = next(job for job in jobs.SCHEDULE if job.name == "queue what was left")
@@ -41,22 +40,22 @@ def mail_server() -> Iterator[MailServer]:
 
 
 @pytest.fixture
-def office(app: Flask, mail_server: MailServer, tmp_path: Path) -> Iterator[World]:
+def office(app_with: AppMaker, mail_server: MailServer) -> Iterator[World]:
     """The product with a mail server; queued calls wait until a test runs them."""
-    world = open_product(tmp_path / "instance", mail_server)
+    world = open_product(app_with, mail_server)
     yield world
     world.close()
 
 
-def open_product(folder: Path, mail_server: MailServer, **environ: str) -> World:
-    """The product on this folder; Ana wants e-mail about her assignments."""
+def open_product(app_with: AppMaker, mail_server: MailServer, **environ: str) -> World:
+    """The product with this mail server; Ana wants e-mail about her assignments."""
     settings = {
         "CRM_SMTP_URL": mail_server.url,
         "CRM_SMTP_FROM": SENDER,
         "CRM_SMTP_TIMEOUT_SECONDS": "1",
         "CRM_PUBLIC_URL": "https://crm.eshin.test",
     }
-    world = World(create_app(settings_for(folder, **settings, **environ), TESTING=True))
+    world = World(app_with(**settings, **environ))
     choose(world, {"assigned": {"email": True}})
     return world
 
@@ -268,33 +267,37 @@ def test_a_sweep_without_work_is_cheap(office):
 # --- on Redis
 
 
-def test_after_redis_lost_its_queue_each_notice_arrives_once(app, mail_server, redis_server, tmp_path, monkeypatch):
+def test_after_redis_lost_its_queue_each_notice_arrives_once(
+    instance, app_with, mail_server, redis_server, tmp_path, monkeypatch
+):
     monkeypatch.setattr("app.ops.redis_queue.BACKOFF_SECONDS", 0.0)
-    office = open_product(tmp_path / "instance", mail_server, CRM_REDIS_URL=redis_server.url)
+    office = open_product(app_with, mail_server, CRM_REDIS_URL=redis_server.url)
     notify(office, "before")
     redis_server.stop()  # it stores nothing on disk: its queue is lost
     notify(office, "while")
     redis_server.start()
     let_pass(office, 90)
     assert sweep(office).items == 2
-    with Workers(tmp_path / "workers", tmp_path / "instance", redis_server, "short", **mail_settings(office)):
-        eventually(lambda: states(office) == [("sent", 1)] * 2, "not all were sent", 30)
+    with Workers(tmp_path / "workers", instance, redis_server, "short", **mail_settings(office)):
+        eventually(lambda: states(office) == [("sent", 1)] * 2, "not all were sent")
     assert len(mail_server.mail) == 2
 
 
-def test_a_worker_killed_while_sending_leaves_the_result_unknown(app, mail_server, redis_server, tmp_path):
-    office = open_product(tmp_path / "instance", mail_server, CRM_REDIS_URL=redis_server.url)
+def test_a_worker_killed_while_sending_leaves_the_result_unknown(
+    instance, app_with, mail_server, redis_server, tmp_path
+):
+    office = open_product(app_with, mail_server, CRM_REDIS_URL=redis_server.url)
     mail_server.to_text = ["hang"]
     slow = mail_settings(office) | {"CRM_SMTP_TIMEOUT_SECONDS": "30", "CRM_QUEUE_SHORT": "1"}
-    with Workers(tmp_path / "workers", tmp_path / "instance", redis_server, "short", **slow) as workers:
+    with Workers(tmp_path / "workers", instance, redis_server, "short", **slow) as workers:
         notify(office)
-        eventually(lambda: len(mail_server.mail) == 1, "the mail did not arrive", 30)
+        eventually(lambda: len(mail_server.mail) == 1, "the mail did not arrive")
         os.kill(workers.children()[0], signal.SIGKILL)
         assert states(office) == [("sending", 1)]
         let_pass(office, 600)
         sweep(office)
         notify(office, "next")
-        eventually(lambda: states(office) == [("unknown", 1), ("sent", 1)], "the next was not sent", 30)
+        eventually(lambda: states(office) == [("unknown", 1), ("sent", 1)], "the next was not sent")
     assert len(mail_server.mail) == 2
 
 

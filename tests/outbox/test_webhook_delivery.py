@@ -10,15 +10,13 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from flask import Flask
 from sqlalchemy import select, update
 
-from app import create_app, jobs
+from app import jobs
 from app.channels.webhook import WebhookClient, signature
 from app.domain import call_sync, reassignment_batch, team, webhooks
 from app.domain.base import Stamp
@@ -31,9 +29,10 @@ from app.ops.database import STATEMENTS
 from app.outbox import engine, webhook_delivery
 from app.outbox.webhook_delivery import WebhookResult
 from tests import makers
-from tests.app_fixtures import World, settings_for
+from tests.app_fixtures import World
 from tests.channels.receiver import Receiver, receiving
 from tests.ops.test_queue import Workers
+from tests.reuse import AppMaker
 from tests.servers import eventually
 
 SWEEP = next(job for job in jobs.SCHEDULE if job.name == "send what webhooks wait for")
@@ -47,9 +46,9 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def office(app: Flask, tmp_path: Path) -> Iterator[World]:
+def office(app_with: AppMaker) -> Iterator[World]:
     """The product with webhooks to this machine allowed; queued calls wait until a test runs them."""
-    world = World(create_app(settings_for(tmp_path / "instance", CRM_WEBHOOKS_PRIVATE="on"), TESTING=True))
+    world = World(app_with(CRM_WEBHOOKS_PRIVATE="on"))
     yield world
     world.close()
 
@@ -454,8 +453,8 @@ def test_a_call_queued_by_an_older_version_still_runs(office, receiver):
     assert (run_calls(office), states(office)) == (1, [("lead.created", "sent", 1)])
 
 
-def test_a_private_address_is_not_called_unless_allowed(app, receiver, tmp_path):
-    office = World(create_app(settings_for(tmp_path / "instance"), TESTING=True))
+def test_a_private_address_is_not_called_unless_allowed(app, receiver):
+    office = World(app)
     queue_one(office, receiver)
     run_calls(office)
     (row,) = office.rows(select(WebhookDelivery))
@@ -481,14 +480,14 @@ def test_of_several_workers_at_once_one_sends(office, receiver):
 
     def worker() -> None:
         with office.app.app_context():
-            ready.wait(10)
+            ready.wait(60)
             webhook_delivery.send(row.key)
 
     threads = [threading.Thread(target=worker) for _ in range(4)]
     for each in threads:
         each.start()
     for each in threads:
-        each.join(30)
+        each.join(60)
     assert (len(receiver.requests), states(office)) == (1, [("lead.created", "sent", 1)])
 
 
@@ -530,21 +529,20 @@ def test_old_deliveries_are_deleted(office, receiver):
     assert office.count(WebhookDelivery) == 0
 
 
-def test_a_delivery_of_a_killed_worker_is_sent_by_another(app, receiver, redis_server, tmp_path):
-    folder = tmp_path / "instance"
+def test_a_delivery_of_a_killed_worker_is_sent_by_another(instance, app_with, receiver, redis_server, tmp_path):
     redis = {"CRM_REDIS_URL": redis_server.url, "CRM_WEBHOOKS_PRIVATE": "on"}
-    office = World(create_app(settings_for(folder, **redis), TESTING=True))
+    office = World(app_with(**redis))
     receiver.answers = ["hang"]
     one = {"CRM_WEBHOOKS_PRIVATE": "on", "CRM_QUEUE_DEFAULT": "1"}
-    with Workers(tmp_path / "workers", folder, redis_server, "default", **one) as workers:
+    with Workers(tmp_path / "workers", instance, redis_server, "default", **one) as workers:
         queue_one(office, receiver)
-        eventually(lambda: len(receiver.requests) == 1, "it did not arrive", 30)
+        eventually(lambda: len(receiver.requests) == 1, "it did not arrive")
         os.kill(workers.children()[0], signal.SIGKILL)
         assert states(office) == [("lead.created", "sending", 1)]
         for _ in range(2):  # found interrupted, then queued
             let_pass(office, 600)
             sweep(office)
-        eventually(lambda: states(office) == [("lead.created", "sent", 2)], "nobody sent it again", 30)
+        eventually(lambda: states(office) == [("lead.created", "sent", 2)], "nobody sent it again")
     assert len({each["id"] for each in payloads(receiver)}) == 1
     office.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +15,19 @@ from tests.servers import Databases, LiveServer, Redis
 
 
 @pytest.fixture
-def field(mariadb_url: str, tmp_path: Path) -> Iterator[Ground]:
+def field(mariadb_server: Databases, settled_mariadb: str, tmp_path: Path) -> Iterator[Ground]:
     """A settled database with its sellers."""
-    with setting.settled(mariadb_url, tmp_path) as made:
+    with _copied(mariadb_server, settled_mariadb, tmp_path) as made:
         yield made
+
+
+@contextmanager
+def _copied(server: Databases, settled: str, folder: Path) -> Iterator[Ground]:
+    name = server.create_database()
+    server.copy_database(settled, name)
+    with setting.settled(server.url(name), folder, empty=False) as made:
+        yield made
+    server.drop_database(name)
 
 
 @dataclass
@@ -35,11 +45,10 @@ class Hall:
 
 
 @pytest.fixture(scope="package")
-def hall(mariadb_server: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hall]:
+def hall(mariadb_server: Databases, settled_mariadb: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hall]:
     """One for all tests here that leave it as they found it, but for more records."""
-    name, folder = mariadb_server.create_database(), tmp_path_factory.mktemp("hall")
-    with setting.settled(mariadb_server.url(name), folder) as made, Redis(folder / "redis") as redis:
+    folder = tmp_path_factory.mktemp("hall")
+    with _copied(mariadb_server, settled_mariadb, folder) as made, Redis(folder / "redis") as redis:
         settings = made.settings | {"CRM_REDIS_URL": redis.url, "CRM_WORKERS": "2"}
         with LiveServer(folder / "web", **settings) as web:
             yield Hall(made, web, redis)
-    mariadb_server.drop_database(name)

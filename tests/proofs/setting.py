@@ -125,11 +125,12 @@ def _task(lead: int, user: int, now: datetime, due_on: datetime) -> dict[str, ob
 
 
 @contextmanager
-def settled(url: str, folder: Path) -> Iterator[Ground]:
-    """The ground on an empty database."""
+def settled(url: str, folder: Path, empty: bool = True) -> Iterator[Ground]:
+    """The ground on a database that is empty or a copy of the settled one."""
     access.clear_cache()
     app = create_app(settings_for(folder / "instance", CRM_DATABASE_URL=url), TESTING=True)
-    settle(app)
+    if empty:
+        settle(app)
     ground = Ground(url, folder, World(app))
     ground.world.session.execute(delete(OfficeRange))
     for name in MORE:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import base64
 import re
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -25,31 +25,42 @@ from app.extensions import db
 from app.models import AuditEntry, Role, SignIn, User
 from app.web.security import api_keys, login_throttle, security_manager
 from app.web.security.sessions import own_transaction
+from tests.reuse import AppPool, copy_folder, dispose
 
 PASSWORD = "correct horse 9"
 NEW_PASSWORD = "another horse 8"
 #: Inputs that must never cause a server error.
 INVALID_TEXTS = ["\0", "a\0b", "\ud800", "x" * 1_000_000, "' OR 1=1 --", "%00", "🙂" * 400, " "]
-#: Made once: hashing takes a while by design.
-_HASH = generate_password_hash(PASSWORD)
+#: One cheap round: hashing and checking take a while by design.
+_HASH = generate_password_hash(PASSWORD, "pbkdf2:sha256:1")
 PEOPLE = {"ana": "Sales User", "mia": "Sales Manager", "root": "Admin"}
+
+
+def settings_for(folder: Path, **environ: str) -> config.Settings:
+    """The product's own settings on the database of this folder."""
+    fixed = {"CRM_INSTANCE_DIR": str(folder), "CRM_SECRET_KEY": "s" * 40, "CRM_SCHEDULER": "off"}
+    return config.load(fixed | environ)
 
 
 def make_app(folder: Path, **environ: str) -> Flask:
     """An application on the database of this folder."""
-    fixed = {"CRM_INSTANCE_DIR": str(folder), "CRM_SECRET_KEY": "s" * 40, "CRM_SCHEDULER": "off"}
-    return create_app(config.load(fixed | environ), TESTING=True)
+    return create_app(settings_for(folder, **environ), TESTING=True)
 
 
 @pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with tables, roles and our people, to be copied."""
-    folder = tmp_path_factory.mktemp("migrated")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> AppPool:
+    """Applications on a copy of a database with tables, roles and our people."""
+    return _pool(tmp_path_factory.getbasetemp())
+
+
+@cache
+def _pool(base: Path) -> AppPool:
+    """The same for all modules that import the fixtures."""
+    folder, instance = base / "security-migrated", base / "security-reused"
     app = make_app(folder)
     fill_database(app)
-    with app.app_context():
-        db.engine.dispose()
-    return folder
+    dispose(app)
+    return AppPool(partial(copy_folder, folder, instance), partial(settings_for, instance))
 
 
 def fill_database(app: Flask) -> None:
@@ -74,14 +85,10 @@ def fill_database(app: Flask) -> None:
 
 
 @pytest.fixture
-def app(migrated: Path, tmp_path: Path) -> Iterator[Flask]:
-    """A fresh application."""
-    shutil.copytree(migrated, tmp_path / "instance")
-    access.clear_cache()
-    app = make_app(tmp_path / "instance")
-    yield app
-    with app.app_context():
-        db.engine.dispose()
+def app(migrated: AppPool) -> Iterator[Flask]:
+    """An application as if new."""
+    with migrated.fresh() as app_with:
+        yield app_with()
 
 
 @pytest.fixture

@@ -20,7 +20,9 @@ from app.extensions import db
 from app.lib.ids import parse_id
 from app.web.api import idempotency, schemas
 from app.web.api.operations import operation
+from app.web.core.declarations import pretty
 from app.web.core.gate import SentenceResponses, current_viewer, json_answer, refuse_as_json, whole_json
+from app.web.core.record_service import RecordService
 from app.web.core.record_table import DEEPEST, MOST_PAGE, ListQuery
 from app.web.core.record_view import RecordView
 from app.web.core.registry import registered
@@ -63,7 +65,8 @@ class Resource(SentenceResponses, RecordView, ModelRestApi):
         if cls.__dict__.get("datamodel") is not None:
             if not cls.__dict__.get("resource_name") and not getattr(cls, "resource_name", None):
                 cls.resource_name = cls.__name__.lower()
-            cls.service.resource = cls
+            owner = cls.service if type(cls.service) is RecordService else type(cls.service)
+            owner.resource = cls
 
     # FAB would build marshmallow schemas and related pick-lists here; the compiled table replaces them.
     def _init_properties(self) -> None:
@@ -76,7 +79,7 @@ class Resource(SentenceResponses, RecordView, ModelRestApi):
         self.model2schemaconverter = lambda *_: None
 
     def _init_titles(self) -> None:
-        self.list_title = str(getattr(self, "list_title", "") or self.module)
+        self.list_title = str(getattr(self, "list_title", "") or pretty(self.service.record.__name__))
 
     def _init_model_schemas(self) -> None:
         pass

@@ -68,6 +68,10 @@ LABELS = CLOCK_LABELS | {
 
 
 _CONTACT_INPUTS = [*CONTACT[:-1], "date_of_birth", "address"]
+_DETAILS = ["status", "source", "category", "account_type", "referral"]
+#: What the gates of later statuses ask for.
+_OUTCOME = ["client_id", "pod_id", "rejection_reason"]
+_STAMPS = ["version", "created_on", "changed_on"]
 
 
 class LeadService(RecordService):
@@ -117,34 +121,20 @@ class LeadResource(AssignableResource):
         "mobile",
         "alternative_mobile",
         "email",
-        "status",
-        "source",
-        "category",
-        "account_type",
-        "referral",
-        "client_id",
-        "pod_id",
-        "rejection_reason",
+        *_DETAILS,
+        *_OUTCOME,
         "next_follow_up_on",
         "assignee",
         "owner",
         "customer",
-        "version",
-        "created_on",
-        "changed_on",
+        *_STAMPS,
     ]
     show_columns = [
         "number",
         "name",
         *CONTACT,
-        "status",
-        "source",
-        "category",
-        "account_type",
-        "referral",
-        "client_id",
-        "pod_id",
-        "rejection_reason",
+        *_DETAILS,
+        *_OUTCOME,
         "next_follow_up_on",
         "assignee",
         "owner",
@@ -159,11 +149,7 @@ class LeadResource(AssignableResource):
     ]
     add_columns = [
         *CONTACT,
-        "status",
-        "source",
-        "category",
-        "account_type",
-        "referral",
+        *_DETAILS,
         "next_follow_up_on",
         "description",
         "date_of_birth",
@@ -173,14 +159,8 @@ class LeadResource(AssignableResource):
     ]
     edit_columns = [
         *CONTACT,
-        "status",
-        "source",
-        "category",
-        "account_type",
-        "referral",
-        "client_id",
-        "pod_id",
-        "rejection_reason",
+        *_DETAILS,
+        *_OUTCOME,
         "next_follow_up_on",
         "owner",
         "description",
@@ -189,16 +169,7 @@ class LeadResource(AssignableResource):
         "close_tasks",
     ]
     search_exclude_columns = ["name", "address", "rejection_reason", "description", "date_of_birth", "sla", "version"]
-    order_columns = [
-        "number",
-        "status",
-        "next_follow_up_on",
-        "sla",
-        "reply_due_on",
-        "resolve_due_on",
-        "created_on",
-        "changed_on",
-    ]
+    order_columns = ["number", "status", "next_follow_up_on", *CLOCK[:3], "created_on", "changed_on"]
 
 
 class LeadScreen(Assignable):
@@ -219,14 +190,8 @@ class LeadScreen(Assignable):
             _("Details"),
             {
                 "fields": [
-                    "status",
-                    "source",
-                    "category",
-                    "account_type",
-                    "referral",
-                    "client_id",
-                    "pod_id",
-                    "rejection_reason",
+                    *_DETAILS,
+                    *_OUTCOME,
                     "next_follow_up_on",
                     "assignee",
                     "customer",
@@ -242,39 +207,14 @@ class LeadScreen(Assignable):
         (_("Contact"), {"fields": _CONTACT_INPUTS}),
         (
             _("Details"),
-            {
-                "fields": [
-                    "status",
-                    "source",
-                    "category",
-                    "account_type",
-                    "referral",
-                    "next_follow_up_on",
-                    "assign_to",
-                    "assign_to_role",
-                    "description",
-                ]
-            },
+            {"fields": [*_DETAILS, "next_follow_up_on", "assign_to", "assign_to_role", "description"]},
         ),
     ]
     edit_fieldsets = [
         (_("Contact"), {"fields": _CONTACT_INPUTS}),
         (
             _("Details"),
-            {
-                "fields": [
-                    "status",
-                    "source",
-                    "category",
-                    "account_type",
-                    "referral",
-                    "next_follow_up_on",
-                    "owner",
-                    "client_id",
-                    "pod_id",
-                    "description",
-                ]
-            },
+            {"fields": [*_DETAILS, "next_follow_up_on", "owner", *_OUTCOME[:2], "description"]},
         ),
     ]
     quick_filters = ("status", "assignee", "source")

@@ -148,6 +148,8 @@ def _system(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, A
     if payload.get("what") in sla_fields.LINES:
         people = ", ".join(_name(key, viewer) for key in payload.get("to") or [])
         return sla_fields.line(payload, people, viewer)
+    if payload.get("event") == "created":
+        return {"headline": _("created this record")}
     return _plainly(payload, viewer, master)
 
 

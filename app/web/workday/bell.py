@@ -75,11 +75,9 @@ class BellView(BaseView):
     @refuse_as_json
     def snooze(self) -> Any:
         """Snooze the posted `ids`, or the unread notices `about` a record, until 15m, 1h, tomorrow (9:00), or now."""
-        payload = _payload()
-        moment, conditions = (
-            until(str(payload.get("until") or ""), current_viewer().now, current_viewer().zone),
-            _conditions(),
-        )
+        payload, viewer = _payload(), current_viewer()
+        moment = snooze_end(str(payload.get("until") or ""), viewer.now, viewer.zone)
+        conditions = _conditions()
         if not conditions:
             return self._answer(0)
         if payload.get("about"):
@@ -98,9 +96,9 @@ class BellView(BaseView):
         return redirect(f"/bell/?{came.query}" if came.path == "/bell/" and came.query else "/bell/")
 
 
-def until(said: str, now: datetime, zone: Any) -> datetime:
+def snooze_end(choice: str, now: datetime, zone: Any) -> datetime:
     """When a snoozed notice comes back. Raises RuleBroken for anything but 15m, 1h, tomorrow and now."""
-    return now if said == "now" else snoozed_until(said, now, zone)
+    return now if choice == "now" else snoozed_until(choice, now, zone)
 
 
 # --- what is shown -----------------------------------------------------------------------------------------------
@@ -111,9 +109,8 @@ def _panel() -> dict[str, Any]:
     viewer, session = current_viewer(), db.session()
     mine = select(Notification).where(Notification.user_id == viewer.person.id)
     back = (Notification.read_on.is_(None), Notification.snoozed_until <= viewer.now)
-    rows = set(
-        session.scalars(mine.where(notices.not_snoozed(viewer.now)).order_by(Notification.id.desc()).limit(PANEL_ROWS))
-    )
+    awake = mine.where(notices.not_snoozed(viewer.now))
+    rows = set(session.scalars(awake.order_by(Notification.id.desc()).limit(PANEL_ROWS)))
     rows |= set(session.scalars(mine.where(*back).order_by(Notification.snoozed_until.desc()).limit(PANEL_ROWS)))
     shown = sorted(rows, key=lambda row: (_shown_on(row, viewer.now), row.id), reverse=True)[:PANEL_ROWS]
     return {"groups": group_by_record(session, shown, viewer), "unread": _unread(session, viewer)}
@@ -164,12 +161,8 @@ def _about(row: Any, cards: dict[tuple[str, int], str]) -> str | None:
 
 def _page() -> dict[str, Any]:
     """One page of all notices, and the URL of older ones."""
-    viewer, session, show, kind = (
-        current_viewer(),
-        db.session(),
-        request.args.get("show", ""),
-        request.args.get("kind", ""),
-    )
+    viewer, session = current_viewer(), db.session()
+    show, kind = request.args.get("show", ""), request.args.get("kind", "")
     before = whole(request.args.get("before"), 0, 0, 2**31 - 1)
     query = select(Notification).where(Notification.user_id == viewer.person.id, *_filters(show, kind, viewer.now))
     query = query.where(Notification.id < before) if before else query

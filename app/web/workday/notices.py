@@ -44,7 +44,7 @@ class ReadFlagField(BooleanField):
         return self.columns[0].is_not(None) if read else self.columns[0].is_(None)
 
 
-class TextOfNoticeField(Field):
+class NoticeTextField(Field):
     """The notice's sentence, in the language of the response."""
 
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
@@ -55,7 +55,7 @@ class TextOfNoticeField(Field):
 
 
 SPECIAL_FIELDS = (
-    TextOfNoticeField(
+    NoticeTextField(
         "text",
         columns=(Notification.kind, Notification.payload, Notification.actor_id, Notification.lead_id),
         schema={"type": "string"},

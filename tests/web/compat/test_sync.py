@@ -248,7 +248,7 @@ def open_page(world: World, name: str, lead: Any) -> Any:
 
 
 def events(world: World, client: Any) -> set[str]:
-    assert world.app.extensions["crm_live"].broadcaster.flush(10)
+    assert world.app.extensions["crm_live"].broadcaster.flush(60)
     return {each["name"] for each in client.get_received()}
 
 

@@ -14,19 +14,21 @@ from sqlalchemy import select, update
 from app import access, create_app
 from app.extensions import db
 from app.models import ApiKey, Delivery, Notification, User
-from tests.app_fixtures import settings_for, settle
+from tests.app_fixtures import settings_for
 from tests.offices import SOON, House, all_end, all_hear, open_house, watched
 from tests.raw_sockets import Ear
 from tests.servers import Databases, Redis, eventually
 
 
 @contextlib.contextmanager
-def house_on_mariadb(folder: Path, databases: Databases, servers: int, **settings: str) -> Iterator[House]:
+def house_on_mariadb(
+    folder: Path, databases: Databases, settled: str, servers: int, **settings: str
+) -> Iterator[House]:
     name = databases.create_database()
+    databases.copy_database(settled, name)
     settings |= {"CRM_DATABASE_URL": databases.url(name)}
     access.clear_cache()
     app = create_app(settings_for(folder / "instance", **settings), TESTING=True)
-    settle(app)
     with open_house(app, folder, servers, **settings) as made:
         yield made
     with app.app_context():
@@ -36,17 +38,20 @@ def house_on_mariadb(folder: Path, databases: Databases, servers: int, **setting
 
 @pytest.fixture(scope="module", params=["redis", "database"])
 def house_of_module(
-    request: pytest.FixtureRequest, mariadb_server: Databases, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    mariadb_server: Databases,
+    settled_mariadb: str,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[House]:
     """Two workers with Redis; or two servers that share only the database."""
     folder = tmp_path_factory.mktemp("house")
     if request.param == "database":
-        with house_on_mariadb(folder, mariadb_server, 2) as made:
+        with house_on_mariadb(folder, mariadb_server, settled_mariadb, 2) as made:
             yield made
         return
     with (
         Redis(folder / "redis") as redis,
-        house_on_mariadb(folder, mariadb_server, 1, CRM_REDIS_URL=redis.url, CRM_WORKERS="2") as made,
+        house_on_mariadb(folder, mariadb_server, settled_mariadb, 1, CRM_REDIS_URL=redis.url, CRM_WORKERS="2") as made,
     ):
         made.redis = redis
         yield made

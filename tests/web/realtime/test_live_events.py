@@ -102,7 +102,7 @@ def socket(app: Flask, key: int) -> Any:
 
 
 def received(app: Flask, client: Any) -> list[tuple[str, Any]]:
-    assert app.extensions["crm_live"].broadcaster.flush(10)
+    assert app.extensions["crm_live"].broadcaster.flush(60)
     return [(payload["name"], payload["args"][0]) for payload in client.get_received()]
 
 

@@ -17,7 +17,7 @@ from app.domain.sla import SlaTerms
 from app.models import Activity, Lead, Notification, Ticket, TicketSubject
 from app.web.core.fields import Viewer
 from app.web.core.lookups import Lookups
-from app.web.records.sla_fields import Next, SlaTargetField
+from app.web.records.sla_fields import NextTargetField, SlaTargetField
 from tests.app_fixtures import World
 from tests.makers import ALWAYS_OPEN, DAY, HOUR, MINUTE, NOW, OFFICE, ZONE
 
@@ -139,7 +139,7 @@ def eyes(now: datetime, office: Any = ALWAYS_OPEN) -> Viewer:
     return Viewer(None, Lookups(0, terms=SlaTerms(office)), ZoneInfo(ZONE), now)  # type: ignore[arg-type]
 
 
-NEXT = Next("sla", "SLA", Ticket)
+NEXT = NextTargetField("sla", "SLA", Ticket)
 REPLY = SlaTargetField("reply_due_on", "First response due", Ticket, Ticket.replied_on)
 
 

@@ -8,34 +8,28 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask
 
 import config
-from app import access, create_app
-from app.extensions import db
 from app.ops.rate_counter import Count, LocalRateCounter, Rate, RedisRateCounter
 from tests.app_fixtures import World, settings_for
 from tests.makers import NOW
+from tests.reuse import AppMaker
 
 LimitedWorld = Callable[..., World]
 ORIGIN = "https://desk.example"
 
 
 @pytest.fixture
-def limited_world(app: Flask, tmp_path: Path) -> Iterator[LimitedWorld]:
+def limited_world(app_with: AppMaker) -> Iterator[LimitedWorld]:
     """limited_world(CRM_API_LIMIT="3 per hour"): an application with this limit, on the database of `app`."""
     worlds: list[World] = []
 
     def started(**environ: str) -> World:
-        access.clear_cache()
-        made = create_app(settings_for(tmp_path / "instance", **environ), TESTING=True)
-        worlds.append(World(made))
+        worlds.append(World(app_with(**environ)))
         return worlds[-1]
 
     yield started
     for each in worlds:
-        with each.app.app_context():
-            db.engine.dispose()
         each.close()
 
 

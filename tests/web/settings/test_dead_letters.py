@@ -38,7 +38,7 @@ def entries(world: World) -> list[Any]:
     return [row.payload for row in world.rows(select(AuditEntry).where(AuditEntry.event == "failed call"))]
 
 
-def test_an_idle_queue_says_so_kindly(world):
+def test_an_idle_queue(world):
     page = world.door("root").screen("/queue/").text
     assert "No failed items" in page
     assert "In this process" in page
@@ -51,7 +51,7 @@ def test_the_page_shows_what_failed_and_why(world, broken):
     assert page.count("<span>Retry</span>") == 3
 
 
-def test_an_admin_runs_a_call_again_once(world, broken):
+def test_an_admin_retries_a_call_once(world, broken):
     door = world.door("root")
     answers = [door.form("/queue/again/2") for _ in range(2)]
     assert [answer.status_code for answer in answers] == [302, 302]
@@ -59,40 +59,40 @@ def test_an_admin_runs_a_call_again_once(world, broken):
     assert entries(world) == [{"outcome": "again", "calls": [2]}]
 
 
-def test_an_admin_lets_a_call_rest(world, broken):
+def test_an_admin_dismisses_a_call(world, broken):
     world.door("root").form("/queue/rest/1")
     assert (outcomes(world), waiting()) == (["dropped", None, None], 0)
     assert entries(world) == [{"outcome": "dropped", "calls": [1]}]
 
 
 @pytest.mark.parametrize(("path", "outcome", "runs"), [("/queue/again", "again", 3), ("/queue/rest", "dropped", 0)])
-def test_an_admin_decides_about_all_at_once(world, broken, path, outcome, runs):
+def test_an_admin_handles_all_calls_at_once(world, broken, path, outcome, runs):
     world.door("root").form(path)
     assert (outcomes(world), waiting(), len(entries(world))) == ([outcome] * 3, runs, 1)
 
 
 @pytest.mark.parametrize("path", ["/queue/again", "/queue/rest"])
-def test_where_nothing_failed_nothing_is_decided(world, path):
+def test_without_failed_calls_nothing_is_changed(world, path):
     world.door("root").form(path)
     assert entries(world) == []
 
 
-def test_while_the_queue_takes_nothing_the_call_stays_on_the_list(world, broken, tmp_path):
-    away = settings_for(tmp_path / "instance", CRM_REDIS_URL="redis://127.0.0.1:9/0")
+def test_while_the_queue_is_down_the_call_stays_on_the_list(world, broken, instance):
+    away = settings_for(instance, CRM_REDIS_URL="redis://127.0.0.1:9/0")
     world = World(create_app(away, TESTING=True, RATELIMIT_ENABLED=False))
     world.door("root").form("/queue/again/1")
     assert (outcomes(world), entries(world)) == ([None] * 3, [])
 
 
 @pytest.mark.parametrize("name", ["ana", "mia", "sam", "rhea"])
-def test_who_may_not_read_the_settings_sees_no_queue(world, broken, name):
+def test_without_access_to_settings_the_queue_is_hidden(world, broken, name):
     door = world.door(name)
     assert door.screen("/queue/").status_code in (302, 403)
     door.form("/queue/again/1")
     assert (outcomes(world), waiting()) == ([None] * 3, 0)
 
 
-def test_who_reads_the_settings_sees_it_but_decides_nothing(world, broken):
+def test_reading_settings_does_not_allow_retries(world, broken):
     world.make.cell("Sales Manager", "Settings", "read", "all")
     world.make.cell("Sales Manager", "Settings", "write", "all")
     door = world.door("mia")
@@ -102,8 +102,8 @@ def test_who_reads_the_settings_sees_it_but_decides_nothing(world, broken):
     assert outcomes(world) == [None] * 3
 
 
-def test_the_page_costs_little(settled, tmp_path, app):
-    world = World(create_app(settings_for(tmp_path / "instance"), TESTING=True, COUNT_SQL=True))
+def test_the_page_needs_few_statements(world):
+    world.app.config["COUNT_SQL"] = True
     now = datetime.now(UTC)
     row = {"queue": "long", "function": "app.x:y", "arguments": [1], "tries": 5, "error": "x", "failed_on": now}
     world.session.execute(FailedCall.__table__.insert(), [row] * 300)

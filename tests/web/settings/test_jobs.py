@@ -51,14 +51,14 @@ MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
         (HOUR, False, "Jobs are not running: CRM_SCHEDULER is off everywhere"),
     ],
 )
-def test_the_page_says_who_runs_the_jobs(world: World, ago: Any, scheduler: bool, said: str) -> None:
+def test_the_page_shows_who_runs_the_jobs(world: World, ago: Any, scheduler: bool, said: str) -> None:
     object.__setattr__(world.app.config["CRM"], "scheduler", scheduler)
     if ago:
         ran(world, ago)
     assert said in page(world)
 
 
-def test_a_run_by_hand_makes_nobody_the_leader(world: World) -> None:
+def test_a_manual_run_does_not_count_as_the_leader(world: World) -> None:
     world.door("root").form(f"/jobs/run/{JOB}")
     assert "Jobs are not running" in page(world)
 
@@ -79,7 +79,7 @@ def test_each_job_shows_its_last_run(world: World) -> None:
         assert words in said, words
 
 
-def test_what_has_not_ended_after_minutes_hangs(world: World) -> None:
+def test_a_run_that_does_not_end_is_not_responding(world: World) -> None:
     ran(world, 5 * MINUTE, outcome="running", ended_on=None)
     assert "not responding" in page(world)
 
@@ -97,14 +97,14 @@ def test_the_last_hundred_runs_of_a_job(world: World) -> None:
 
 
 @pytest.mark.parametrize(("who", "status"), [("root", 200), ("mia", 403), ("ana", 403), ("rhea", 403)])
-def test_the_runs_are_for_those_who_may_read_the_settings(world: World, who: str, status: int) -> None:
+def test_runs_need_access_to_settings(world: World, who: str, status: int) -> None:
     for path in ("/jobs/", f"/jobs/{JOB}/"):
         answer = world.door(who).screen(path)
         assert (200 if answer.status_code == 200 else 403) == status
     assert world.door("root").screen("/jobs/nonsense/").status_code == 404
 
 
-def test_who_may_read_the_settings_sees_the_runs_and_no_button(world: World) -> None:
+def test_reading_settings_shows_runs_without_buttons(world: World) -> None:
     world.make.cell("Sales Manager", "Settings", "read", "all")
     ran(world, MINUTE)
     said = world.door("mia").screen("/jobs/").text
@@ -130,6 +130,6 @@ LAG = {"since": "x", "from": "23 Nov, 10:31", "minutes": 34}
         ),
     ],
 )
-def test_a_notice_of_late_jobs_says_since_when(app: Any, says: dict[str, Any], text: str) -> None:
+def test_the_notice_of_delayed_jobs_names_the_time(app: Any, says: dict[str, Any], text: str) -> None:
     with app.test_request_context():
         assert text_of(type("Row", (), {"kind": "job_lag", "payload": says, "actor_id": None})()) == text

@@ -24,7 +24,7 @@ def page(world: World, who: str = "root", role: str = "Sales User") -> str:
     return str(world.door(who).screen(f"/turns/?role={role.replace(' ', '+')}").text)
 
 
-def test_the_page_names_the_next_one_and_who_had_turns(world: World) -> None:
+def test_the_page_shows_who_is_next_and_past_turns(world: World) -> None:
     rows = give(world, 3)
     shown = page(world)
     assert "3 turns so far" in shown and shown.count("/leads/CRM-LEAD-") >= 3
@@ -33,7 +33,7 @@ def test_the_page_names_the_next_one_and_who_had_turns(world: World) -> None:
     assert "Ben Shah" in head[:400]
 
 
-def test_the_absent_stand_in_line_with_the_reason(world: World) -> None:
+def test_absent_people_are_listed_with_the_reason(world: World) -> None:
     now = datetime.now(UTC)
     ana = world.session.get_one(User, world.people["ana"].id)
     ana.leave_from, ana.leave_to = now - timedelta(days=1), now + timedelta(days=3)
@@ -45,13 +45,13 @@ def test_the_absent_stand_in_line_with_the_reason(world: World) -> None:
 
 
 @pytest.mark.parametrize("who, code", [("root", 200), ("mia", 403), ("ana", 403), ("cleo", 403)])
-def test_who_may_look(world: World, who: str, code: int) -> None:
+def test_who_may_open_the_page(world: World, who: str, code: int) -> None:
     assert world.door(who).screen("/turns/").status_code == code
     if code != 200:
         assert world.door(who).form("/turns/begin", {"role": "Sales User"}).status_code == 403
 
 
-def test_who_reads_settings_sees_no_record_that_is_not_his(world: World) -> None:
+def test_the_page_links_visible_records_only(world: World) -> None:
     (row,) = give(world, 1)
     world.make.cell("Support User", "Settings", "read", "all")
     shown = page(world, "cleo")
@@ -59,7 +59,7 @@ def test_who_reads_settings_sees_no_record_that_is_not_his(world: World) -> None
     assert world.door("cleo").form("/turns/begin", {"role": "Sales User"}).status_code == 403
 
 
-def test_a_round_is_begun_with_somebody_and_stands_in_the_audit(world: World) -> None:
+def test_setting_who_is_next_is_audited(world: World) -> None:
     give(world, 1)
     ana = world.people["ana"].id
     said = world.door("root").form("/turns/begin", {"role": "Sales User", "user": ana}, follow_redirects=True).text
@@ -73,7 +73,7 @@ def test_a_round_is_begun_with_somebody_and_stands_in_the_audit(world: World) ->
     )
 
 
-def test_a_round_begins_anew(world: World) -> None:
+def test_the_order_starts_over(world: World) -> None:
     give(world, 1)
     assert (
         "Ana Shah is next."
@@ -90,7 +90,7 @@ def test_a_round_begins_anew(world: World) -> None:
         ("", "", "no role named"),
     ],
 )
-def test_a_wrong_beginning_is_a_sentence_and_moves_nothing(world: World, role: str, user: str, sentence: str) -> None:
+def test_an_invalid_next_person_is_refused(world: World, role: str, user: str, sentence: str) -> None:
     give(world, 1)
     before = world.rows(select(RoundRobin.last_user_id, RoundRobin.changed_on))
     said = world.door("root").form("/turns/begin", {"role": role, "user": user}, follow_redirects=True).text
@@ -98,6 +98,6 @@ def test_a_wrong_beginning_is_a_sentence_and_moves_nothing(world: World, role: s
     assert world.count(AuditEntry, AuditEntry.event == "turn change") == 0
 
 
-def test_a_role_without_turns_is_not_there(world: World) -> None:
+def test_a_role_without_round_robin_is_404(world: World) -> None:
     assert world.door("root").screen("/turns/?role=Nobody").status_code == 404
     assert world.door("root").screen("/turns/?role=Support+User").status_code == 200

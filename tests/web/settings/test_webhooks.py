@@ -1,23 +1,21 @@
-"""Webhooks on the screen: admins set them up, the secret is shown once, the log says what became of each telling."""
+"""The webhook pages: setup by admins, the secret, and the delivery log."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask
 from sqlalchemy import select, update
 
-from app import create_app
 from app.domain.webhooks import all_events
 from app.models import AuditEntry, Webhook, WebhookDelivery
 from app.ops import queue
 from app.ops.database import STATEMENTS
-from tests.app_fixtures import World, settings_for
+from tests.app_fixtures import World
 from tests.channels.receiver import Receiver, receiving
+from tests.reuse import AppMaker
 
 GOOD = {"name": "Accounts", "url": "https://example.com/in", "events": ["lead.created", "lead.status"], "is_on": "1"}
 
@@ -29,15 +27,15 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def office(app: Flask, tmp_path: Path) -> Iterator[World]:
-    """The product with webhooks allowed to this machine; calls wait until a test makes them."""
-    world = World(create_app(settings_for(tmp_path / "instance", CRM_WEBHOOKS_PRIVATE="on"), TESTING=True))
+def office(app_with: AppMaker) -> Iterator[World]:
+    """An application whose webhooks may call this machine; queued calls run when a test runs them."""
+    world = World(app_with(CRM_WEBHOOKS_PRIVATE="on"))
     yield world
     world.close()
 
 
 def made(world: World, **more: Any) -> Any:
-    """The answer to an admin who makes one."""
+    """The response to an admin who creates a webhook."""
     wanted = GOOD | {"user": str(world.people["root"].id)} | more
     return world.door("root").form("/webhooks/add", wanted)
 
@@ -63,7 +61,7 @@ def done(world: World) -> list[Any]:
 # --- setting up
 
 
-def test_an_admin_makes_one_and_sees_its_secret_once(world):
+def test_an_admin_creates_a_webhook_and_sees_its_secret_once(world):
     answer = made(world)
     hook, secret = hook_of(world), secret_in(answer.text)
     assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "no-store")
@@ -91,13 +89,13 @@ def test_an_admin_makes_one_and_sees_its_secret_once(world):
         ({"user": "999999"}, "choose an active user"),
     ],
 )
-def test_what_cannot_be_is_said_in_a_sentence_and_the_form_keeps_what_was_typed(world, wrong, sentence):
+def test_an_invalid_webhook_is_refused_and_the_form_keeps_its_values(world, wrong, sentence):
     answer = made(world, **wrong)
     assert (answer.status_code, sentence in answer.text, world.count(Webhook)) == (422, True, 0)
     assert "Accounts" in answer.text or "name" in wrong
 
 
-def test_an_admin_changes_it_and_a_stale_form_is_refused(world):
+def test_an_admin_edits_a_webhook_and_an_outdated_form_is_refused(world):
     made(world)
     door, hook = world.door("root"), hook_of(world)
     form = GOOD | {"user": str(world.people["mia"].id), "name": "Website", "version": str(hook.version)}
@@ -107,13 +105,13 @@ def test_an_admin_changes_it_and_a_stale_form_is_refused(world):
     assert (stale.status_code, hook_of(world).name, done(world)) == (409, "Website", ["made", "changed"])
 
 
-def test_a_new_secret_ends_the_old_one(world):
+def test_rotating_replaces_the_secret(world):
     old = secret_in(made(world).text)
     new = secret_in(world.door("root").form("/webhooks/1/secret").text)
     assert new != old and world.vault.open(hook_of(world).secret_sealed) == new
 
 
-def test_pause_switch_on_and_delete(world):
+def test_pause_resume_and_delete(world):
     made(world)
     door = world.door("root")
     states = []
@@ -126,7 +124,7 @@ def test_pause_switch_on_and_delete(world):
     assert (world.count(Webhook), done(world)) == (0, ["made", "paused", "resumed", "deleted"])
 
 
-def test_one_that_is_off_drops_what_waits(world):
+def test_turning_off_drops_waiting_deliveries(world):
     made(world)
     world.make.lead("ana")
     form = {**GOOD, "user": str(world.people["root"].id), "version": "1"}
@@ -136,7 +134,7 @@ def test_one_that_is_off_drops_what_waits(world):
     assert world.rows(select(WebhookDelivery.state)) == ["dropped"]
 
 
-def test_there_are_not_too_many(world, monkeypatch):
+def test_the_number_of_webhooks_is_limited(world, monkeypatch):
     monkeypatch.setattr("app.domain.webhooks.MAX_WEBHOOKS", 1)
     made(world)
     assert (made(world).status_code, world.count(Webhook)) == (422, 1)
@@ -145,7 +143,7 @@ def test_there_are_not_too_many(world, monkeypatch):
 # --- the log
 
 
-def test_a_test_is_sent_and_its_answer_shown_as_text(office, receiver):
+def test_a_test_is_sent_and_its_response_shown_as_text(office, receiver):
     made(office, url=receiver.url)
     receiver.answers = [(500, {}, b"<script>alert(1)</script>" + b"x" * 500)]
     office.door("root").form("/webhooks/1/test")
@@ -156,14 +154,14 @@ def test_a_test_is_sent_and_its_answer_shown_as_text(office, receiver):
     assert b'"event":"test"' in receiver.requests[0].body
 
 
-def test_a_test_goes_out_while_it_is_paused(office, receiver):
+def test_a_test_is_sent_while_paused(office, receiver):
     made(office, url=receiver.url)
     for what in ("pause", "test"):
         office.door("root").form(f"/webhooks/1/{what}")
     assert (work(), len(receiver.requests)) == (1, 1)
 
 
-def test_the_log_names_the_record_and_sends_again_under_the_same_key(office, receiver):
+def test_the_log_names_the_record_and_resends_with_the_same_key(office, receiver):
     made(office, url=receiver.url)
     lead = office.make.lead("ana")
     work()
@@ -174,7 +172,7 @@ def test_the_log_names_the_record_and_sends_again_under_the_same_key(office, rec
     assert len({request.headers["X-CRM-Delivery"] for request in receiver.requests}) == 1
 
 
-def test_all_that_failed_is_sent_again_and_nothing_else(office):
+def test_only_failed_deliveries_are_resent(office):
     made(office)
     for _ in range(3):
         office.make.lead("ana")
@@ -197,7 +195,7 @@ def test_all_that_failed_is_sent_again_and_nothing_else(office):
     assert done(office)[-1] == "2 sent again"
 
 
-def test_what_is_under_way_is_not_sent_again(office, receiver):
+def test_a_delivery_in_progress_is_not_resent(office, receiver):
     made(office, url=receiver.url)
     office.make.lead("ana")
     office.door("root").form("/webhooks/again/1")
@@ -205,7 +203,7 @@ def test_what_is_under_way_is_not_sent_again(office, receiver):
 
 
 @pytest.mark.parametrize(("shown", "seen"), [("", True), ("failed", True), ("waiting", False), ("dropped", False)])
-def test_the_log_is_parted(office, shown, seen):
+def test_the_log_is_filtered(office, shown, seen):
     made(office)
     office.make.lead("ana")
     office.session.execute(update(WebhookDelivery).values(state="failed", error="It has failed."))
@@ -213,7 +211,7 @@ def test_the_log_is_parted(office, shown, seen):
     assert ("It has failed." in office.door("root").screen(f"/webhooks/1/?show={shown}").text) is seen
 
 
-def test_the_log_costs_the_same_however_long_it_is(office):
+def test_the_log_needs_the_same_statements_for_any_length(office):
     made(office, events=list(all_events()))
     counted = []
     for _ in range(3):
@@ -246,7 +244,7 @@ READS, WRITES = (
 
 
 @pytest.mark.parametrize("who", ["ana", "mia", "rhea"])
-def test_others_see_and_do_nothing(world, who):
+def test_others_have_no_access(world, who):
     made(world)
     world.make.lead("ana")
     before, door = world.stored(hook_of(world)), world.door(who)
@@ -257,7 +255,7 @@ def test_others_see_and_do_nothing(world, who):
     assert world.stored(hook_of(world)) == before and world.count(WebhookDelivery) == 1
 
 
-def test_who_reads_the_settings_sees_them_and_decides_nothing(world):
+def test_reading_settings_does_not_allow_actions(world):
     made(world)
     grant(world, "mia")
     door, before = world.door("mia"), world.stored(hook_of(world))
@@ -281,5 +279,5 @@ def grant(world: World, name: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/webhooks/99/", "/webhooks/99/edit"])
-def test_one_that_is_not_there(world, path):
+def test_an_unknown_webhook_is_404(world, path):
     assert world.door("root").screen(path).status_code == 404

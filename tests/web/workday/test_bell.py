@@ -17,7 +17,7 @@ from app.domain import notices
 from app.domain.base import RuleBroken
 from app.domain.notices import KINDS
 from app.models import Delivery, Notification
-from app.web.workday.bell import PAGE_ROWS, until
+from app.web.workday.bell import PAGE_ROWS, snooze_end
 from app.web.workday.delivery_log import ICONS
 from app.wording import TEXTS, text_of
 from tests.app_fixtures import World
@@ -39,7 +39,7 @@ def said(kind: str, **more: object) -> str:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_has_its_sign_and_names_who_did_it(speaking, kind):
+def test_every_kind_has_its_icon_and_names_the_actor(speaking, kind):
     assert kind in ICONS
     named = text_of(SimpleNamespace(kind=kind, payload=SAYS), actor="Mia Shah", taker="Ben Shah", label="Contacted")
     assert named.endswith(".") and "%(" not in named
@@ -55,7 +55,7 @@ def test_every_kind_has_its_sign_and_names_who_did_it(speaking, kind):
         ("task_assigned", "Mia Shah assigned you the task “Call back” (CRM-LEAD-2026-00007)."),
     ],
 )
-def test_the_sentence_says_who(speaking, kind, sentence):
+def test_the_sentence_names_the_actor(speaking, kind, sentence):
     row = SimpleNamespace(kind=kind, payload=SAYS)
     assert text_of(row, actor="Mia Shah", taker="Ben Shah", label="Contacted") == sentence
 
@@ -67,7 +67,7 @@ def test_every_kind_has_its_sentence(speaking, kind):
     assert text_of(SimpleNamespace(kind=kind, payload={}))
 
 
-def test_there_is_no_sentence_for_nothing():
+def test_an_unknown_kind_has_no_sentence():
     assert set(TEXTS) == set(KINDS)
 
 
@@ -82,7 +82,7 @@ def test_there_is_no_sentence_for_nothing():
         ("task_overdue", -4320, "“Call back” is overdue by 3 days."),
     ],
 )
-def test_a_reminder_says_the_true_time(speaking, kind, minutes, sentence):
+def test_a_reminder_states_the_actual_time(speaking, kind, minutes, sentence):
     assert said(kind, minutes=minutes) == sentence
 
 
@@ -93,13 +93,13 @@ def test_several_tasks_are_counted(speaking):
 @pytest.mark.parametrize(
     ("asked", "moment"), [("15m", NOW + 15 * MINUTE), ("1h", NOW + HOUR), ("tomorrow", NOW + DAY - HOUR)]
 )
-def test_how_long_a_notice_can_be_snoozed(speaking, asked, moment):
-    assert until(asked, NOW, OFFICE.zone) == moment
+def test_snooze_durations(speaking, asked, moment):
+    assert snooze_end(asked, NOW, OFFICE.zone) == moment
 
 
-def test_nobody_snoozes_for_ever(speaking):
+def test_an_unknown_snooze_is_refused(speaking):
     with pytest.raises(RuleBroken):
-        until("forever", NOW, OFFICE.zone)
+        snooze_end("forever", NOW, OFFICE.zone)
 
 
 # --- at the door
@@ -130,7 +130,7 @@ def row_of(world: World, key: int) -> Any:
     return world.rows(select(Notification).where(Notification.id == key))[0]
 
 
-def test_all_of_a_record_is_read_or_snoozed_at_once(world: World) -> None:
+def test_all_notices_of_a_record_are_read_or_snoozed_together(world: World) -> None:
     first, second = world.make.lead("ana"), world.make.lead("ana")
     world.door("ana").form("/bell/read")
     tell(world, "ana", first, count=3)
@@ -142,7 +142,7 @@ def test_all_of_a_record_is_read_or_snoozed_at_once(world: World) -> None:
     assert len(re.findall("snoozed until", world.door("ana").screen("/bell/?show=snoozed").text)) >= 2
 
 
-def test_a_snoozed_notice_comes_back_on_top_by_itself(world: World) -> None:
+def test_a_snoozed_notice_returns_on_top(world: World) -> None:
     lead, ana = world.make.lead("ana"), world.door("ana")
     ana.form("/bell/read")
     (old,) = tell(world, "ana", lead, "mention")
@@ -157,7 +157,7 @@ def test_a_snoozed_notice_comes_back_on_top_by_itself(world: World) -> None:
 
 @pytest.mark.parametrize("path", ["/bell/read", "/bell/snooze"])
 @pytest.mark.parametrize("form", [{"ids": "{id}"}, {"about": "lead_id:{lead}"}, {}], ids=["ids", "about", "all"])
-def test_foreign_notices_can_be_neither_read_nor_snoozed(world: World, path: str, form: dict[str, str]) -> None:
+def test_notices_of_others_cannot_be_read_or_snoozed(world: World, path: str, form: dict[str, str]) -> None:
     lead = world.make.lead("ana")
     (key,) = tell(world, "ana", lead)
     before = world.stored(row_of(world, key))
@@ -169,7 +169,7 @@ def test_foreign_notices_can_be_neither_read_nor_snoozed(world: World, path: str
     assert world.stored(row_of(world, key)) == before
 
 
-def test_foreign_notices_stand_in_no_ledger(world: World) -> None:
+def test_the_log_shows_no_notices_of_others(world: World) -> None:
     lead = world.make.lead("ana")
     (key,) = tell(world, "ana", lead)
     world.session.add(Delivery(notification_id=key, channel="email", state="failed", at=NOW, error="Mailbox full."))
@@ -191,7 +191,7 @@ def test_foreign_notices_stand_in_no_ledger(world: World) -> None:
         ("email", "unknown", "is not resent"),
     ],
 )
-def test_the_ledger_says_what_became_of_it(world: World, channel: str, state: str, words: str) -> None:
+def test_the_delivery_log_of_a_notice(world: World, channel: str, state: str, words: str) -> None:
     (key,) = tell(world, "ana", world.make.lead("ana"))
     error = "No such address." if state == "failed" else None
     world.session.add(Delivery(notification_id=key, channel=channel, state=state, at=NOW, error=error))
@@ -212,12 +212,12 @@ def test_all_notices_are_paged_and_filtered(world: World) -> None:
 
 
 @pytest.mark.parametrize("query", ["show=x", "kind=gossip", "before=x", "before=-1", "kind=%00"])
-def test_a_filter_that_is_none_is_refused(world: World, query: str) -> None:
+def test_an_unknown_filter_is_refused(world: World, query: str) -> None:
     assert world.door("ana").screen(f"/bell/?{query}").status_code == 400
 
 
 @pytest.mark.parametrize("form", [{"ids": "x"}, {"about": "user_id:1"}, {"about": "lead_id:x"}, {"id": "1 or 1"}])
-def test_nonsense_marks_nothing(world: World, form: dict[str, str]) -> None:
+def test_invalid_ids_mark_nothing(world: World, form: dict[str, str]) -> None:
     tell(world, "ana", world.make.lead("ana"))
     before = unread(world, "ana")
     for path in ("/bell/read", "/bell/snooze"):
@@ -225,7 +225,7 @@ def test_nonsense_marks_nothing(world: World, form: dict[str, str]) -> None:
     assert unread(world, "ana") == before
 
 
-def test_who_sees_the_record_no_more_reads_no_way_to_it(world: World) -> None:
+def test_without_access_the_notice_links_to_no_record(world: World) -> None:
     lead = world.make.give(world.make.lead("ben"), "ana")
     tell(world, "ana", lead)
     world.make.give(lead, "ben")

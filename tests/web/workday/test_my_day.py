@@ -51,7 +51,7 @@ def stored(world: World, row: Any) -> Any:
     "due, part",
     [(-HOUR, "overdue"), (HOUR, "soon"), (2 * HOUR, "later"), (6 * HOUR, "later"), (13 * HOUR, None), (DAY, None)],
 )
-def test_a_task_stands_in_the_part_of_its_time(world: World, due: timedelta, part: str | None) -> None:
+def test_a_task_is_in_the_section_of_its_due_time(world: World, due: timedelta, part: str | None) -> None:
     task(world, due, "Bring the form")
     assert [name for name, html in parts(world, "ana").items() if "Bring the form" in html] == ([part] if part else [])
 
@@ -66,12 +66,12 @@ def test_near_midnight_the_next_two_hours_reach_into_tomorrow(world: World, monk
 
 
 @pytest.mark.parametrize("who", ["ben", "cleo", "mia"])
-def test_nobody_sees_anothers_tasks(world: World, who: str) -> None:
+def test_tasks_of_others_are_not_shown(world: World, who: str) -> None:
     task(world, -HOUR, "Bring the form")
     assert "Bring the form" not in world.door(who).screen("/").text
 
 
-def test_closed_tasks_wait_for_nobody(world: World) -> None:
+def test_closed_tasks_are_not_shown(world: World) -> None:
     done = task(world, -HOUR, "Bring the form")
     world.session.get(Task, done.id).status = "Done"
     world.session.commit()
@@ -79,13 +79,13 @@ def test_closed_tasks_wait_for_nobody(world: World) -> None:
     assert "overdue" not in parts(world, "ana")
 
 
-def test_the_head_says_how_much_there_is(world: World) -> None:
+def test_the_heading_shows_the_counts(world: World) -> None:
     for due in (-HOUR, -2 * HOUR, HOUR, 5 * HOUR):
         task(world, due)
     assert "2 overdue, 2 today" in world.door("ana").screen("/").text
 
 
-def test_a_row_says_what_for_whom_and_how_to_call(world: World) -> None:
+def test_a_row_shows_title_person_and_phone_number(world: World) -> None:
     made = task(world, -HOUR, "Bring the form", first_name="Zarina", last_name="Khan", mobile="9820077001")
     html = parts(world, "ana")["overdue"]
     number = world.rows(select(Lead.number).where(Lead.id == made.lead_id))[0]
@@ -94,14 +94,14 @@ def test_a_row_says_what_for_whom_and_how_to_call(world: World) -> None:
 
 
 @pytest.mark.parametrize("level", ["last4", "hidden"])
-def test_a_masked_number_never_leaves_the_server(world: World, level: str) -> None:
+def test_a_masked_number_is_not_sent(world: World, level: str) -> None:
     world.make.mask("Sales User", mobile=level)
     task(world, -HOUR, mobile="9820077001")
     page = world.door("ana").screen("/").text
     assert "9820077001" not in page and "tel:" not in page
 
 
-def test_who_wants_no_calls_is_not_called(world: World) -> None:
+def test_customers_who_want_no_calls_have_no_call_link(world: World) -> None:
     customer = world.make.customer("ana", mobile="9820077001")
     world.session.get(Customer, customer.id).no_calls = True
     task(world, -HOUR, mobile="9820077001")
@@ -109,7 +109,7 @@ def test_who_wants_no_calls_is_not_called(world: World) -> None:
     assert "Do not call" in html and "tel:" not in html
 
 
-def test_the_delegate_sees_whose_work_it_is(world: World) -> None:
+def test_the_delegate_sees_for_whom_they_cover(world: World) -> None:
     task(world, -HOUR, "Bring the form")
     leave(world, "ana", delegate="ben")
     html = parts(world, "ben")
@@ -125,7 +125,7 @@ def leave(world: World, who: str, delegate: str) -> None:
     access.clear_cache()
 
 
-def test_new_leads_and_tickets_wait_until_somebody_touches_them(world: World) -> None:
+def test_new_leads_and_tickets_are_shown_until_their_status_changes(world: World) -> None:
     world.make.lead("ana", task={}, first_name="Zarina")
     world.make.lead("ana", task={}, first_name="Touched", status="Contacted")
     world.make.ticket("cleo", task={})
@@ -148,7 +148,7 @@ def test_new_leads_and_tickets_wait_until_somebody_touches_them(world: World) ->
     ],
 )
 @pytest.mark.parametrize("kind, who", [("lead", "ana"), ("ticket", "cleo")])
-def test_promises_are_shown_before_they_are_broken(world: World, kind: str, who: str, owed: Any, shown: Any) -> None:
+def test_sla_clocks_are_shown_before_they_are_due(world: World, kind: str, who: str, owed: Any, shown: Any) -> None:
     row = getattr(world.make, kind)(who, task={})
     clean = {"reply_due_on": None, "resolve_due_on": None, "paused_on": None}
     for name, value in (clean | owed).items():
@@ -158,7 +158,7 @@ def test_promises_are_shown_before_they_are_broken(world: World, kind: str, who:
     assert (shown in html and row.number in html) if shown else html == ""
 
 
-def test_managers_see_for_whom_nobody_is_left(world: World) -> None:
+def test_managers_see_tasks_for_which_no_one_is_available(world: World) -> None:
     stuck = task(world, -DAY, "Bring the form")
     stuck.exhausted = True
     world.session.commit()
@@ -168,7 +168,7 @@ def test_managers_see_for_whom_nobody_is_left(world: World) -> None:
         assert "nobody" not in parts(world, who)
 
 
-def test_requests_wait_for_those_who_decide(world: World) -> None:
+def test_requests_are_shown_to_those_who_may_decide(world: World) -> None:
     request = world.make.request(world.make.lead("ben", task={}), "ana", who="ben", reason="I know him")
     html = parts(world, "mia")["requests"]
     assert "I know him" in html and f"/requests/decide/{request.id}?approve=1" in html
@@ -185,7 +185,7 @@ def test_an_approval_leads_back_to_the_day(world: World) -> None:
 
 
 @pytest.mark.parametrize("due, part", [(-HOUR, "overdue"), (HOUR, "soon"), (6 * HOUR, "later")])
-def test_more_than_twelve_tasks_stand_on_the_list_that_the_part_names(world: World, due: timedelta, part: str) -> None:
+def test_more_than_twelve_tasks_are_on_the_linked_list(world: World, due: timedelta, part: str) -> None:
     lead = world.make.lead("ana", at=NOW - DAY, task={})
     for n in range(14):
         world.make.task(lead, "ana", at=NOW - DAY, due_on=NOW + due + timedelta(seconds=n), title=f"Step {n}")
@@ -203,14 +203,14 @@ def numbers(world: World, who: str, path: str) -> int:
 
 
 @pytest.mark.parametrize("kind, who, part", [("lead", "ana", "new-leads"), ("ticket", "cleo", "new-tickets")])
-def test_more_than_twelve_new_ones_stand_on_their_list(world: World, kind: str, who: str, part: str) -> None:
+def test_more_than_twelve_new_records_are_on_the_linked_list(world: World, kind: str, who: str, part: str) -> None:
     for _n in range(13):
         getattr(world.make, kind)(who, task={})
     link = re.search(r'class="day-all" href="([^"]+)"', parts(world, who)[part])
     assert link and numbers(world, who, link[1].replace("&amp;", "&")) == 13
 
 
-def test_promises_stand_on_a_page_of_their_own(world: World) -> None:
+def test_sla_clocks_have_a_page_of_their_own(world: World) -> None:
     for _n in range(13):
         world.make.lead("ana", task={}).reply_due_on = NOW
     world.session.commit()
@@ -220,7 +220,7 @@ def test_promises_stand_on_a_page_of_their_own(world: World) -> None:
     assert world.door("ana").screen("/?only=nonsense").status_code == 404
 
 
-def test_the_lists_of_stuck_tasks_and_of_those_whose_delegate_one_is(world: World) -> None:
+def test_the_linked_lists_of_exhausted_tasks_and_of_a_delegate(world: World) -> None:
     lead = world.make.lead("ana", at=NOW - DAY, task={})
     for _n in range(13):
         world.make.task(lead, "ana", at=NOW - DAY, due_on=NOW - HOUR).exhausted = True
@@ -231,7 +231,7 @@ def test_the_lists_of_stuck_tasks_and_of_those_whose_delegate_one_is(world: Worl
         assert link and numbers(world, who, link[1].replace("&amp;", "&")) == 13
 
 
-def test_a_script_gets_the_inside_alone(world: World) -> None:
+def test_htmx_gets_the_fragment_only(world: World) -> None:
     task(world, -HOUR, "Bring the form")
     answer = world.door("ana").screen("/", headers={"HX-Request": "true"})
     assert answer.text.lstrip().startswith('<div id="day"') and "Bring the form" in answer.text
@@ -256,7 +256,7 @@ def test_done_and_undone(world: World) -> None:
     assert after.remind_on is not None
 
 
-def test_an_undo_comes_too_late_for_what_changed_meanwhile(world: World) -> None:
+def test_undo_is_refused_after_another_change(world: World) -> None:
     made, ana = task(world, -HOUR), world.door("ana")
     ana.form(f"/tasks/done/{made.id}")
     before = stored(world, made)
@@ -265,7 +265,7 @@ def test_an_undo_comes_too_late_for_what_changed_meanwhile(world: World) -> None
 
 
 @pytest.mark.parametrize("step", ["done", "snooze", "finish"])
-def test_what_is_finished_takes_no_further_step(world: World, step: str) -> None:
+def test_a_closed_task_takes_no_further_action(world: World, step: str) -> None:
     made, ana = task(world, -HOUR), world.door("ana")
     ana.form(f"/tasks/done/{made.id}")
     before = world.stored(made)
@@ -282,7 +282,7 @@ def test_what_is_finished_takes_no_further_step(world: World, step: str) -> None
         ("tomorrow", datetime(2026, 11, 24, 9, tzinfo=ZoneInfo("Asia/Kolkata"))),
     ],
 )
-def test_a_task_is_put_off_and_will_remind_again(world: World, until: str, due_on: datetime) -> None:
+def test_a_postponed_task_reminds_again(world: World, until: str, due_on: datetime) -> None:
     made = task(world, -HOUR)
     made.exhausted, made.tried, made.remind_on = True, [1], None
     world.session.commit()
@@ -294,7 +294,7 @@ def test_a_task_is_put_off_and_will_remind_again(world: World, until: str, due_o
 
 
 @pytest.mark.parametrize("until", ["", "never", "2h"])
-def test_other_words_put_nothing_off(world: World, until: str) -> None:
+def test_an_unknown_postponement_is_refused(world: World, until: str) -> None:
     made = task(world, -HOUR)
     before = world.stored(made)
     answer = world.door("ana").form(f"/tasks/snooze/{made.id}", {"until": until}, headers={"HX-Request": "true"})
@@ -303,7 +303,7 @@ def test_other_words_put_nothing_off(world: World, until: str) -> None:
 
 @pytest.mark.parametrize("step", ["done", "reopen", "snooze", "finish"])
 @pytest.mark.parametrize("who, code", [("ben", 404), ("cleo", 404), ("rhea", 403), (None, 302)])
-def test_nobody_takes_anothers_steps(world: World, step: str, who: str | None, code: int) -> None:
+def test_actions_on_tasks_of_others_are_refused(world: World, step: str, who: str | None, code: int) -> None:
     made = task(world, -HOUR)
     before = world.stored(made)
     answer = world.door(who).form(
@@ -315,7 +315,7 @@ def test_nobody_takes_anothers_steps(world: World, step: str, who: str | None, c
 NEXT = {"note": "He wants it on Monday", "title": "Visit him", "due_on": "2026-11-30T10:00"}
 
 
-def test_done_and_next_is_one_step(world: World) -> None:
+def test_done_and_next_task_in_one_action(world: World) -> None:
     made = task(world, -HOUR)
     answer = world.door("ana").form(f"/tasks/finish/{made.id}", NEXT)
     assert answer.location == "/" and stored(world, made).status == "Done"
@@ -338,7 +338,7 @@ def test_done_and_next_is_one_step(world: World) -> None:
         ({"note": "x" * 20_001}, "too long"),
     ],
 )
-def test_a_bad_next_step_keeps_what_was_typed_and_changes_nothing(world: World, wrong: Any, sentence: str) -> None:
+def test_an_invalid_next_task_changes_nothing_and_keeps_its_values(world: World, wrong: Any, sentence: str) -> None:
     made = task(world, -HOUR)
     before = world.stored(made)
     answer = world.door("ana").form(f"/tasks/finish/{made.id}", NEXT | wrong)
@@ -350,7 +350,7 @@ def test_a_bad_next_step_keeps_what_was_typed_and_changes_nothing(world: World, 
     )
 
 
-def test_the_form_of_the_next_step_works_as_a_page_and_as_a_part(world: World) -> None:
+def test_the_next_task_form_works_as_page_and_fragment(world: World) -> None:
     made, ana = task(world, -HOUR, "Bring the form"), world.door("ana")
     page = ana.screen(f"/tasks/finish/{made.id}")
     assert "<html" in page.text and 'value="2026-11-24T09:00"' in page.text and 'value="Bring the form"' in page.text
@@ -358,7 +358,7 @@ def test_the_form_of_the_next_step_works_as_a_page_and_as_a_part(world: World) -
     assert "<html" not in part.text and 'hx-post="/tasks/finish/' in part.text
 
 
-def test_a_task_of_a_ticket_has_a_next_step_too(world: World) -> None:
+def test_a_ticket_task_can_have_a_next_task(world: World) -> None:
     ticket = world.make.ticket("cleo", task={})
     made = world.make.task(ticket, "cleo", at=NOW - DAY, due_on=NOW - HOUR)
     assert world.door("cleo").form(f"/tasks/finish/{made.id}", NEXT).status_code == 302

@@ -50,7 +50,7 @@ def version(world: World) -> int:
     return int(world.rows(select(AccessVersion.n))[0])
 
 
-def test_what_was_chosen_is_kept(world: World) -> None:
+def test_settings_are_saved(world: World) -> None:
     leave_from, leave_to = datetime.now(UTC) + 2 * DAY, datetime.now(UTC) + 9 * DAY
     before, ben = version(world), world.people["ben"].id
     answer = save(
@@ -70,7 +70,7 @@ def test_what_was_chosen_is_kept(world: World) -> None:
     assert ana.leave_from == leave_from.replace(second=0, microsecond=0)
 
 
-def test_the_page_says_in_words_what_will_happen(world: World) -> None:
+def test_the_page_describes_the_availability(world: World) -> None:
     leave_from, leave_to = datetime.now(UTC) + 2 * DAY, datetime.now(UTC) + 9 * DAY
     assert "You get new work by round robin" in world.door("ana").screen("/me/").text
     save(world, leave_from=typed(leave_from), leave_to=typed(leave_to), delegate=str(world.people["ben"].id))
@@ -91,7 +91,7 @@ def test_the_page_says_in_words_what_will_happen(world: World) -> None:
         ({"leave_from": -9, "leave_to": -5, "delegate_id": "ben"}, "You get new work by round robin"),
     ],
 )
-def test_each_state_has_its_words(world: World, columns: dict[str, Any], sentence: str) -> None:
+def test_each_state_has_its_text(world: World, columns: dict[str, Any], sentence: str) -> None:
     ana, now = world.session.get(User, world.people["ana"].id), datetime.now(UTC)
     for name, value in columns.items():
         is_days = isinstance(value, int) and not isinstance(value, bool)
@@ -100,7 +100,7 @@ def test_each_state_has_its_words(world: World, columns: dict[str, Any], sentenc
     assert sentence in world.door("ana").screen("/me/").text
 
 
-def test_a_delegate_who_is_away_too_is_allowed_and_told(world: World) -> None:
+def test_a_delegate_who_is_also_away_is_allowed_with_a_warning(world: World) -> None:
     now = datetime.now(UTC)
     ben = world.session.get(User, world.people["ben"].id)
     ben.leave_from, ben.leave_to = now + 3 * DAY, now + 4 * DAY
@@ -127,9 +127,7 @@ def test_a_delegate_who_is_away_too_is_allowed_and_told(world: World) -> None:
         ("away_until", "0001-01-01T00:00", "date and time"),
     ],
 )
-def test_a_refused_save_keeps_what_was_typed_and_stores_nothing(
-    world: World, name: str, value: str, sentence: str
-) -> None:
+def test_a_refused_save_keeps_the_values_and_stores_nothing(world: World, name: str, value: str, sentence: str) -> None:
     world.make.user("gone", "Sales User")
     world.session.get(User, world.people["gone"].id).active = False
     world.session.commit()
@@ -142,7 +140,7 @@ def test_a_refused_save_keeps_what_was_typed_and_stores_nothing(
     assert same == {key: each for key, each in before.items() if key != "_sa_instance_state"}
 
 
-def test_two_do_not_stand_in_for_each_other_at_the_same_time(world: World) -> None:
+def test_two_people_cannot_cover_for_each_other_at_once(world: World) -> None:
     now = datetime.now(UTC)
     leave = {"leave_from": typed(now + DAY), "leave_to": typed(now + 3 * DAY)}
     assert save(world, "ana", **leave, delegate=str(world.people["ben"].id)).status_code == 302
@@ -150,7 +148,7 @@ def test_two_do_not_stand_in_for_each_other_at_the_same_time(world: World) -> No
     assert answer.status_code == 422 and "no one would cover it" in answer.text
 
 
-def test_an_outdated_page_overwrites_nothing(world: World) -> None:
+def test_an_outdated_page_is_a_conflict(world: World) -> None:
     old = mark(world)
     save(world, reminder_minutes="30")
     answer = save(world, reminder_minutes="45", mark=old)
@@ -161,7 +159,7 @@ def test_an_outdated_page_overwrites_nothing(world: World) -> None:
     assert user(world).reminder_minutes == [45]
 
 
-def test_what_a_form_of_this_minute_shows_is_no_change(world: World) -> None:
+def test_an_unchanged_form_changes_nothing(world: World) -> None:
     moment = datetime.now(UTC) + DAY + timedelta(seconds=31)
     ana = world.session.get(User, world.people["ana"].id)
     ana.away_until = moment
@@ -175,7 +173,7 @@ def due_task(world: World) -> Task:
     return world.make.task(world.make.lead("ana", at=now, task={}), "ana", at=now, due_on=now + 5 * HOUR)  # type: ignore[no-any-return]
 
 
-def test_other_reminders_arm_open_tasks_anew(world: World) -> None:
+def test_changed_reminders_reschedule_open_tasks(world: World) -> None:
     task = due_task(world)
     save(world, reminder_minutes="120")
     assert world.fresh(task).remind_on == task.due_on - 2 * HOUR
@@ -184,7 +182,7 @@ def test_other_reminders_arm_open_tasks_anew(world: World) -> None:
     assert world.fresh(task).version == 1
 
 
-def test_an_admin_arms_them_too(world: World) -> None:
+def test_an_admin_changing_reminders_reschedules_open_tasks(world: World) -> None:
     task, ana = due_task(world), user(world)
     sent = {
         "first_name": "Ana",
@@ -201,7 +199,7 @@ def test_an_admin_arms_them_too(world: World) -> None:
     assert world.fresh(task).remind_on == task.due_on - 2 * HOUR
 
 
-def test_the_delegate_works_on_the_records_at_once(world: World) -> None:
+def test_the_delegate_can_edit_the_records_at_once(world: World) -> None:
     access.clear_cache()
     lead, now = world.make.lead("ana"), datetime.now(UTC)
     assert not world.door("ben").sees(lead)
@@ -209,7 +207,7 @@ def test_the_delegate_works_on_the_records_at_once(world: World) -> None:
     assert world.door("ben").sees(lead)
 
 
-def test_everybody_has_this_page_and_only_his_own(world: World) -> None:
+def test_everybody_has_their_own_page_only(world: World) -> None:
     for who in ("ana", "cleo", "mia", "rhea", "root"):
         page = world.door(who).screen("/me/")
         assert page.status_code == 200 and 'href="/bell/choices"' in page.text

@@ -27,13 +27,13 @@ def ticked(world: World, name: str, **off: str) -> dict[str, Any]:
     return {"mark": table["mark"], "on": [each for each in on if each not in away]}
 
 
-def test_every_kind_has_a_name_and_a_place() -> None:
+def test_every_kind_has_a_label_and_a_group() -> None:
     assert set(notices.KINDS) <= set(KIND_LABELS)
     placed = [kind for _title, kinds in GROUPS for kind in kinds]
     assert len(placed) == len(set(placed)) and set(notices.KINDS) <= set(placed)
 
 
-def test_only_what_differs_is_kept_and_every_process_hears(world: World) -> None:
+def test_only_differences_are_stored_and_reach_every_process(world: World) -> None:
     before = world.rows(text("SELECT n FROM access_version"))
     form = ticked(world, "ana", comment="bell")
     answer = world.door("ana").form("/bell/choices/", form | {"on": [*form["on"], "mention:email"]})
@@ -43,14 +43,14 @@ def test_only_what_differs_is_kept_and_every_process_hears(world: World) -> None
     assert chosen(world, "ben") is None
 
 
-def test_back_to_how_it_was_shipped(world: World) -> None:
+def test_resetting_to_the_defaults(world: World) -> None:
     world.door("ana").form("/bell/choices/", ticked(world, "ana", comment="bell"))
     form = ticked(world, "ana")
     assert world.door("ana").form("/bell/choices/", form | {"reset": "1"}).status_code == 302
     assert chosen(world, "ana") is None
 
 
-def test_a_second_window_loses_nothing(world: World) -> None:
+def test_an_outdated_window_overwrites_nothing(world: World) -> None:
     ana, stale = world.door("ana"), ticked(world, "ana")
     ana.form("/bell/choices/", ticked(world, "ana", status="screen"))
     answer = ana.form("/bell/choices/", stale)
@@ -58,7 +58,7 @@ def test_a_second_window_loses_nothing(world: World) -> None:
     assert chosen(world, "ana") == {"status": {"screen": False}}
 
 
-def test_what_is_unwanted_in_the_bell_stands_as_read(world: World) -> None:
+def test_a_kind_unwanted_in_the_bell_is_added_as_read(world: World) -> None:
     ben = world.door("ben")
     ben.form("/bell/choices/", ticked(world, "ben", comment="bell"))
     lead = world.make.lead("ben")
@@ -68,7 +68,7 @@ def test_what_is_unwanted_in_the_bell_stands_as_read(world: World) -> None:
     assert "added as read" in ben.screen("/bell/").text
 
 
-def test_a_machine_chooses_too(world: World) -> None:
+def test_preferences_over_rest(world: World) -> None:
     ana = world.door("ana")
     seen = ana.rest("GET", URL).json
     assert seen["choices"]["mention"] == {"bell": True, "screen": True, "email": False}
@@ -92,12 +92,12 @@ def test_a_machine_chooses_too(world: World) -> None:
         {"user": 1},
     ],
 )
-def test_nonsense_is_answered_with_a_sentence(world: World, body: dict[str, Any]) -> None:
+def test_invalid_preferences_are_refused(world: World, body: dict[str, Any]) -> None:
     answer = world.door("ana").rest("PUT", URL, body)
     assert answer.status_code == 422 and answer.json["message"].endswith(".")
     assert chosen(world, "ana") is None
 
 
-def test_a_stranger_chooses_nothing(world: World) -> None:
+def test_preferences_need_sign_in(world: World) -> None:
     assert world.door(None).screen("/bell/choices/").status_code == 302
     assert world.door(None).rest("GET", URL).status_code == 401

@@ -29,7 +29,7 @@ def decided(world: World, who: str, row: Any, status: str, **more: Any) -> int:
     return int(world.door(who).rest("PUT", f"assignment_request/{row.id}", {"status": status, **more}).status_code)
 
 
-def test_everybody_concerned_hears_of_an_approval(world: World, asked: Any) -> None:
+def test_an_approval_notifies_everybody_concerned(world: World, asked: Any) -> None:
     assert told(world, "request") == {"mia"}
     assert decided(world, "root", asked, "Approved") == 200
     assert told(world, "request_approved") == {"ben", "ana"}
@@ -38,7 +38,7 @@ def test_everybody_concerned_hears_of_an_approval(world: World, asked: Any) -> N
     assert None not in waiting  # somebody else decided: Mia need not look
 
 
-def test_a_decided_request_is_decided(world: World, asked: Any) -> None:
+def test_a_request_is_decided_once(world: World, asked: Any) -> None:
     assert decided(world, "mia", asked, "Rejected", decision_note="She has enough") == 200
     assert decided(world, "root", asked, "Approved") == 409
     assert world.door("ben").rest("POST", f"assignment_request/{asked.id}/withdraw").status_code == 409
@@ -46,11 +46,11 @@ def test_a_decided_request_is_decided(world: World, asked: Any) -> None:
 
 
 @pytest.mark.parametrize("status", ["Withdrawn", "Expired", "Pending", "Perhaps"])
-def test_a_request_is_decided_with_yes_or_no(world: World, asked: Any, status: str) -> None:
+def test_a_request_is_approved_or_rejected_only(world: World, asked: Any, status: str) -> None:
     assert decided(world, "mia", asked, status) == 422 and world.fresh(asked).status == "Pending"
 
 
-def test_nobody_decides_what_he_asked_for_not_even_an_admin(world: World) -> None:
+def test_nobody_decides_their_own_request(world: World) -> None:
     asked = world.make.request(world.make.lead("ben"), "ana", who="root")
     assert decided(world, "root", asked, "Approved") == 403
     page = world.door("root").screen(f"/requests/{asked.number}").text
@@ -58,7 +58,7 @@ def test_nobody_decides_what_he_asked_for_not_even_an_admin(world: World) -> Non
     assert told(world, "request") == {"mia"} and decided(world, "mia", asked, "Approved") == 200
 
 
-def test_who_is_absent_at_the_moment_of_approval_gets_nothing(world: World, asked: Any) -> None:
+def test_an_approval_for_an_absent_person_is_refused(world: World, asked: Any) -> None:
     lead_id, ana = asked.lead_id, world.session.get_one(User, world.people["ana"].id)
     ana.leave_from, ana.leave_to = datetime(2020, 1, 1, tzinfo=UTC), datetime(2090, 1, 1, tzinfo=UTC)
     world.session.commit()
@@ -69,7 +69,7 @@ def test_who_is_absent_at_the_moment_of_approval_gets_nothing(world: World, aske
     assert "Ana Shah is on leave until" in page.text and told(world, "unassigned") == set()
 
 
-def test_who_asked_withdraws(world: World, asked: Any) -> None:
+def test_the_requester_withdraws(world: World, asked: Any) -> None:
     path = f"/requests/withdraw/{asked.id}"
     assert path in world.door("ben").screen(f"/requests/{asked.number}").text
     assert path not in world.door("mia").screen(f"/requests/{asked.number}").text
@@ -79,13 +79,13 @@ def test_who_asked_withdraws(world: World, asked: Any) -> None:
     assert decided(world, "mia", asked, "Approved") == 409
 
 
-def test_one_withdraws_over_rest_too(world: World, asked: Any) -> None:
+def test_withdrawing_over_rest(world: World, asked: Any) -> None:
     assert world.door("mia").rest("POST", f"assignment_request/{asked.id}/withdraw").status_code == 403
     answer = world.door("ben").rest("POST", f"assignment_request/{asked.id}/withdraw")
     assert (answer.status_code, answer.get_json()["result"]["status"]) == (200, "Withdrawn")
 
 
-def test_one_pending_request_a_record_and_person(world: World, asked: Any) -> None:
+def test_one_pending_request_per_record_and_person(world: World, asked: Any) -> None:
     body = {"lead": asked.lead_id, "requested_user": "ana", "reason": "Again"}
     assert world.door("ben").rest("POST", "assignment_request/", body).status_code == 409
     assert world.door("ben").rest("POST", "assignment_request/", body | {"requested_user": "mia"}).status_code == 201
@@ -105,7 +105,7 @@ BAD = [
 
 
 @pytest.mark.parametrize("change, sentence", BAD)
-def test_a_wrong_request_is_a_sentence(world: World, asked: Any, change: dict[str, Any], sentence: str) -> None:
+def test_an_invalid_request_is_refused(world: World, asked: Any, change: dict[str, Any], sentence: str) -> None:
     gone = world.make.user("gone", "Sales User")
     world.session.get_one(User, gone.id).active = False
     world.session.commit()
@@ -120,7 +120,7 @@ def test_a_wrong_request_is_a_sentence(world: World, asked: Any, change: dict[st
     assert (world.count(AssignmentRequest), world.count(Activity)) == before
 
 
-def test_one_asks_for_oneself_and_somebody_else_decides(world: World) -> None:
+def test_requests_for_oneself_are_decided_by_others(world: World) -> None:
     lead = world.make.lead("mia", owner_id=world.people["ana"].id)
     body = {"lead": lead.id, "requested_user": "ana", "reason": "I know him"}
     asked = world.door("ana").rest("POST", "assignment_request/", body)
@@ -128,7 +128,7 @@ def test_one_asks_for_oneself_and_somebody_else_decides(world: World) -> None:
     assert world.door("ana").rest("POST", "assignment_request/", body | {"requested_user": "mia"}).status_code == 422
 
 
-def test_a_request_for_a_foreign_record_is_as_one_for_a_vanished_record(world: World) -> None:
+def test_a_request_for_an_invisible_record_is_404(world: World) -> None:
     ben, said = world.door("ben"), set()
     for key in (world.make.lead("ana").id, 99999):
         answer = ben.rest("POST", "assignment_request/", {"lead": key, "requested_user": "ben", "reason": "Mine"})
@@ -152,7 +152,7 @@ TABS = [
 
 
 @pytest.mark.parametrize("who, tab, shown", TABS)
-def test_the_parts_of_the_list(world: World, asked: Any, who: str, tab: str, shown: bool) -> None:
+def test_the_tabs_of_the_list(world: World, asked: Any, who: str, tab: str, shown: bool) -> None:
     page = world.door(who).screen(f"/requests/?tab={tab}").text
     assert (asked.number in page) is shown
 
@@ -161,7 +161,7 @@ def badge(world: World, who: str, path: str = "/leads/", **more: Any) -> bool:
     return 'data-badge="requests"' in world.door(who).screen(path, **more).text
 
 
-def test_the_badge_counts_what_one_may_decide(world: World, asked: Any) -> None:
+def test_the_badge_counts_requests_to_decide(world: World, asked: Any) -> None:
     assert {who: badge(world, who) for who in ("mia", "root", "max", "ben", "ana")} == {
         "mia": True,
         "root": True,
@@ -173,7 +173,7 @@ def test_the_badge_counts_what_one_may_decide(world: World, asked: Any) -> None:
     assert not badge(world, "mia") and not badge(world, "root")
 
 
-def test_of_two_deciders_at_the_doors_one_gets_409(maria: World) -> None:
+def test_of_two_simultaneous_decisions_one_gets_409(maria: World) -> None:
     asked = maria.make.request(maria.make.lead("ben"), "ana", who="ben")
     start, codes = threading.Barrier(2), []
 

@@ -29,18 +29,18 @@ def kept(world: World) -> list[Any]:
     return world.rows(select(QuarantinedCall))
 
 
-def test_before_the_first_call_the_page_says_what_to_do(world: World) -> None:
+def test_before_the_first_sync_the_page_explains_what_to_do(world: World) -> None:
     assert "Sign in to the app" in world.door("ana").screen("/phone/").text
 
 
-def test_the_page_says_what_came_and_what_could_not_be_taken(world: World, phone: Phone) -> None:
+def test_the_page_shows_synced_and_rejected_calls(world: World, phone: Phone) -> None:
     for _ in range(2):
         phone.sync([call_record(1), call_record(2, **WRONG)])
     page = world.door("ana").screen("/phone/").text
     assert "must be a number of seconds" in page and "sent 2 times" in page
 
 
-def test_a_mask_covers_the_numbers_of_what_was_refused(world: World, phone: Phone, make: Make) -> None:
+def test_numbers_of_rejected_calls_are_masked(world: World, phone: Phone, make: Make) -> None:
     make.mask("Sales User", mobile="last4")
     phone.sync([call_record(2, **WRONG)])
     page = world.door("ana").screen("/phone/").text
@@ -53,7 +53,7 @@ def lives_in(world: World, zone: str) -> None:
     access.clear_cache()
 
 
-def test_what_was_repaired_is_taken_on_another_try(world: World, phone: Phone) -> None:
+def test_retrying_adds_a_call_that_can_be_parsed_now(world: World, phone: Phone) -> None:
     lives_in(world, "America/Los_Angeles")
     here = datetime.now(ZoneInfo("Asia/Kolkata"))
     phone.sync([call_record(1, start_time=f"{here:%Y-%m-%d %H:%M:%S}")])
@@ -66,7 +66,7 @@ def test_what_was_repaired_is_taken_on_another_try(world: World, phone: Phone) -
 
 
 @pytest.mark.parametrize("wrong", [{}, WRONG])
-def test_another_try_says_nothing_of_the_telephone(world: World, phone: Phone, wrong: dict[str, Any]) -> None:
+def test_retrying_does_not_count_as_a_sync(world: World, phone: Phone, wrong: dict[str, Any]) -> None:
     phone.sync([call_record(1, **WRONG)])
     world.session.execute(update(QuarantinedCall).values(raw=call_record(1, **wrong)))
     world.session.commit()
@@ -78,7 +78,7 @@ def test_another_try_says_nothing_of_the_telephone(world: World, phone: Phone, w
 
 
 @pytest.mark.parametrize(("who", "left"), [("ana", 0), ("ben", 1), ("mia", 1), ("root", 1)])
-def test_only_its_person_removes_a_record(world: World, phone: Phone, who: str, left: int) -> None:
+def test_only_the_own_rejected_calls_can_be_removed(world: World, phone: Phone, who: str, left: int) -> None:
     phone.sync([call_record(2, **WRONG)])
     key = kept(world)[0].id
     for step in ("again", "drop"):
@@ -89,13 +89,13 @@ def test_only_its_person_removes_a_record(world: World, phone: Phone, who: str, 
 @pytest.mark.parametrize(
     ("who", "sees"), [("mia", True), ("root", True), ("max", False), ("sam", False), ("ben", False)]
 )
-def test_managers_see_the_telephones_of_their_team(world: World, phone: Phone, who: str, sees: bool) -> None:
+def test_managers_see_the_phones_of_their_team(world: World, phone: Phone, who: str, sees: bool) -> None:
     phone.sync([call_record(1)])
     assert ("Ana Shah" in world.door(who).screen("/phone/").text) is sees
 
 
 @pytest.mark.parametrize(("minutes", "tone"), [(5, "green"), (45, "amber"), (26 * 60, "red")])
-def test_silence_is_coloured_by_office_time(world: World, minutes: int, tone: str) -> None:
+def test_a_missing_sync_is_coloured_by_office_time(world: World, minutes: int, tone: str) -> None:
     world.session.execute(delete(OfficeRange))  # always open
     since = datetime.now(UTC) - timedelta(minutes=minutes)
     world.session.add(PhoneSync(employee_id=world.people["ana"].id, synced_on=since))
@@ -103,7 +103,7 @@ def test_silence_is_coloured_by_office_time(world: World, minutes: int, tone: st
     assert f"phone-sign tone-{tone}" in world.door("ana").screen("/phone/").text
 
 
-def test_a_gap_is_told_until_its_person_has_seen_it(world: World, phone: Phone) -> None:
+def test_a_gap_is_shown_until_it_is_dismissed(world: World, phone: Phone) -> None:
     for hour in (8, 12):
         phone.sync([call_record(100 * hour + n, start_time=f"2026-11-20 {hour:02d}:{n:02d}:00") for n in range(50)])
     door, gap = world.door("ana"), world.rows(select(PhoneSync.gap_to))[0]

@@ -1,0 +1,129 @@
+"""Applications made once in a process and handed to one test after another, each time as if new.
+
+Making an application and drawing its first page take half a second of CPU; putting one back takes milliseconds.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from flask import Flask
+
+import app as product
+import config
+from app import access, create_app
+from app.extensions import db, socketio
+from app.ops.rate_counter import LocalRateCounter
+from app.web.core import lookups
+from app.web.realtime import live_events
+
+#: (settings as environment variables) -> the product with them.
+AppMaker = Callable[..., Flask]
+#: Settings that `serve` applies, or that are read when they are needed: applications that differ in them are one.
+LATE_SETTINGS = {
+    *("smtp_url", "smtp_from", "smtp_seconds", "webhooks_private", "webhook_seconds"),
+    *("retry_seconds", "queue_workers"),
+}
+
+
+class ReusedApp:
+    """One application, with what it was when `create_app` returned it."""
+
+    def __init__(self, app: Flask) -> None:
+        self.app = app
+        self._config, self._extensions = dict(app.config), dict(app.extensions)
+        self._sockets = dict(vars(socketio))
+
+    def renew(self, settings: config.Settings | None = None) -> Flask:
+        """The application without a trace of earlier tests, and the one that this process serves."""
+        _put_back(self.app.config, self._config)
+        _put_back(self.app.extensions, self._extensions)
+        # A copy: some tests change the settings in place
+        self.app.config["CRM"] = replace(settings or self._config["CRM"])
+        self._forget_counts()
+        vars(socketio).update(self._sockets)
+        serve(self.app)
+        return self.app
+
+    def _forget_counts(self) -> None:
+        """How often who called and tried to sign in; on Redis it is gone with all the rest."""
+        limits = self._extensions["crm_limits"]
+        if isinstance(limits.counter, LocalRateCounter):
+            self.app.extensions["crm_limits"] = replace(limits, counter=LocalRateCounter())
+            with self.app.app_context():
+                self.app.appbuilder.sm.limiter.reset()
+
+    def disconnect(self) -> None:
+        """Close its sockets and the connections to its database."""
+        live = self.app.extensions["crm_live"]
+        live.sockets.connections.clear()
+        live.sockets.pending.clear()
+        live.broadcaster.flush(60)
+        dispose(self.app)
+
+
+def _put_back(current: dict[str, Any], before: dict[str, Any]) -> None:
+    current.clear()
+    current.update(before)
+
+
+def serve(app: Flask) -> None:
+    """Bind the process to this application, as creating it does: its queue is empty, its caches know nothing."""
+    with app.app_context():
+        product._queue(app, app.config["CRM"])
+    live = live_events._live = app.extensions["crm_live"]
+    live.sent_bells.clear()
+    live.newest_activity.clear()
+    forget()
+
+
+def forget() -> None:
+    """Empty the caches of rows: the version of access, by which they are told apart, goes back with the database."""
+    access.clear_cache()
+    lookups._kept.clear()
+
+
+def dispose(app: Flask) -> None:
+    """Close the connections to its database."""
+    with app.app_context():
+        db.engine.dispose()
+
+
+class AppPool:
+    """Applications on one database, by their settings; the database is put back before each test."""
+
+    def __init__(self, restore: Callable[[], None], settings: Callable[..., config.Settings]) -> None:
+        """`restore` puts the database back; `settings` reads environment variables (CRM_…)."""
+        self._restore, self._settings = restore, settings
+        self._apps: dict[str, ReusedApp] = {}
+
+    @contextmanager
+    def fresh(self) -> Iterator[AppMaker]:
+        """The database is as it was at first; answers the maker of applications on it."""
+        self._disconnect()
+        self._restore()
+        forget()
+        yield self._app
+        self._disconnect()
+
+    def _app(self, **environ: str) -> Flask:
+        settings = self._settings(**environ)
+        key = repr([value for name, value in vars(settings).items() if name not in LATE_SETTINGS])
+        if key not in self._apps:
+            self._apps[key] = ReusedApp(create_app(settings, TESTING=True))
+        return self._apps[key].renew(settings)
+
+    def _disconnect(self) -> None:
+        for each in self._apps.values():
+            each.disconnect()
+
+
+def copy_folder(source: Path, target: Path) -> None:
+    """Make the target an instance folder like the source; what it held before is gone."""
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(source, target)

@@ -1,0 +1,105 @@
+"""Holidays and office hours."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from app.models import (
+    Holiday,
+    OfficeRange,
+)
+from tests.web.settings_app import (
+    Site,
+    first_id,
+    labels,
+)
+
+
+@pytest.mark.parametrize(
+    "sent, sentence",
+    [
+        ({"day": "2027-01-26"}, "already on the list"),
+        ({"day": "2027-01-27", "starts": "14:00", "ends": "09:00"}, "end after it starts"),
+        ({"day": "2027-01-27", "starts": "09:00"}, "both times"),
+        ({"day": "soon"}, ""),
+        ({"day": ""}, ""),
+        ({"day": "2027-01-27", "starts": "25:00", "ends": "26:00"}, ""),
+        ({"day": "99999-01-01"}, ""),
+    ],
+)
+def test_an_invalid_holiday_is_refused(site: Site, sent: dict[str, str], sentence: str) -> None:
+    assert site.post("root", "/settings/holidays/add", day="2027-01-26", label="Republic Day").status_code == 302
+    response = site.post("root", "/settings/holidays/add", **{"label": "Other", **sent})
+    assert response.status_code == 422 and sentence in response.text
+    assert labels(site, Holiday) == ["Republic Day"]
+
+
+def test_a_half_day(site: Site) -> None:
+    site.post("root", "/settings/holidays/add", day="2026-11-08", label="Diwali", starts="09:00", ends="13:00")
+    assert "13:00" in site.get("root", "/settings/holidays/list/").text
+    key = first_id(site, Holiday)
+    edited = site.post("root", f"/settings/holidays/edit/{key}", day="2026-11-08", label="Diwali", starts="", ends="")
+    assert edited.status_code == 302 and site.rows(select(Holiday))[0].starts is None
+
+
+def ranges(site: Site) -> list[tuple[int, str, str]]:
+    rows = site.rows(select(OfficeRange).order_by(OfficeRange.weekday, OfficeRange.starts))
+    return [(row.weekday, f"{row.starts:%H:%M}", f"{row.ends:%H:%M}") for row in rows]
+
+
+def save_hours(site: Site, **sent: Any) -> Any:
+    page = site.get("root", "/settings/hours/").text
+    return site.post("root", "/settings/hours/", seen=page.split('name="seen" value="')[1].split('"')[0], **sent)
+
+
+def test_the_week_is_saved_as_a_grid(site: Site) -> None:
+    monday = {"starts_0": ["09:00", "14:00", ""], "ends_0": ["13:00", "18:00", ""]}
+    assert save_hours(site, **monday, starts_5="09:00", ends_5="00:00").status_code == 302
+    assert ranges(site) == [(0, "09:00", "13:00"), (0, "14:00", "18:00"), (5, "09:00", "00:00")]
+
+
+@pytest.mark.parametrize(
+    "sent, sentence",
+    [
+        ({"starts_0": "18:00", "ends_0": "09:00"}, "ends before it starts"),
+        ({"starts_0": "09:00", "ends_0": ""}, "two times"),
+        ({"starts_0": ["09:00", "10:00"], "ends_0": ["12:00", "13:00"]}, "overlap"),
+        ({"starts_6": "soon", "ends_6": "later"}, "two times"),
+    ],
+)
+def test_invalid_hours_are_refused(site: Site, sent: dict[str, Any], sentence: str) -> None:
+    before = ranges(site)
+    response = save_hours(site, **sent)
+    assert response.status_code == 422 and sentence in response.text
+    typed = sent.get("starts_0", sent.get("starts_6"))
+    assert f'value="{typed if isinstance(typed, str) else typed[0]}"' in response.text
+    assert ranges(site) == before
+
+
+def test_the_page_warns_without_office_hours(site: Site) -> None:
+    assert "always open" not in site.get("root", "/settings/hours/").text
+    assert save_hours(site).status_code == 302
+    assert ranges(site) == []
+    assert "No office hours: the office is treated as always open" in site.get("root", "/settings/hours/").text
+
+
+def test_an_outdated_page_of_hours_is_a_conflict(site: Site) -> None:
+    before = ranges(site)
+    response = site.post("root", "/settings/hours/", seen="old", starts_0="07:00", ends_0="08:00")
+    assert response.status_code == 409 and 'value="07:00"' in response.text
+    assert ranges(site) == before
+
+
+def test_an_overlapping_range_is_refused_in_the_list(site: Site) -> None:
+    before = ranges(site)
+    response = site.post("root", "/settings/office-ranges/add", weekday="0", starts="10:00", ends="11:00")
+    assert response.status_code == 422 and "overlap" in response.text
+    key = first_id(site, OfficeRange)
+    edited = site.post("root", f"/settings/office-ranges/edit/{key}", weekday="0", starts="10:00", ends="09:00")
+    assert edited.status_code == 422
+    assert ranges(site) == before
+    more = site.post("root", "/settings/office-ranges/add", weekday="6", starts="10:00", ends="11:00")
+    assert more.status_code == 302 and (6, "10:00", "11:00") in ranges(site)

@@ -1,0 +1,244 @@
+"""The permission matrix: who may change it, what it changes, and that it agrees with FAB's permissions."""
+
+from __future__ import annotations
+
+import pytest
+from flask_appbuilder.security.sqla.models import PermissionView
+from sqlalchemy import select
+
+from app import access
+from app.domain import audit
+from app.extensions import db
+from app.models import (
+    FieldMask,
+    Group,
+    ModulePermission,
+    Role,
+    User,
+)
+from tests.web.settings_app import (
+    Site,
+    edit_user,
+    roles_of,
+    save_matrix,
+)
+
+# --- the page
+
+
+def test_saving_the_matrix_changes_cell_and_permission_and_is_audited(site: Site) -> None:
+    response = save_matrix(site, "root", "Sales User", level_Leads_delete="team", level_Leads_read="none")
+    assert response.status_code == 302
+    cells, pairs = site.cells("Sales User"), site.permissions("Sales User")
+    assert cells["Leads", "delete"] == "team" and ("Leads", "read") not in cells
+    assert "can delete on Leads" in pairs and "can read on Leads" not in pairs
+    last = [entry.payload for entry in site.audited("permission change")][-2:]
+    assert {(each["verb"], each["old"], each["new"]) for each in last} == {
+        ("delete", "none", "team"),
+        ("read", "own", "none"),
+    }
+
+
+def test_a_saved_mask_is_audited(site: Site) -> None:
+    save_matrix(site, "root", "Sales User", mask_pan="hidden", mask_mobile="last4")
+    masks = site.rows(select(FieldMask).where(FieldMask.role_id == site.role("Sales User")))
+    assert {row.field: row.level for row in masks}["mobile"] == "last4"
+    assert "pan" not in {row.field for row in masks}
+    assert {entry.payload.get("field") for entry in site.audited("permission change")} >= {"pan", "mobile"}
+
+
+def test_the_audit_chain_stays_intact(site: Site) -> None:
+    save_matrix(site, "root", "Sales User", level_Leads_delete="team", level_Leads_export="own", mask_pan="hidden")
+    save_matrix(site, "sid", "Sales User", level_Leads_delete="none")
+    with site.app.app_context(), access.as_system(db.session()) as session:
+        assert audit.first_invalid_entry(session) is None
+
+
+def test_an_outdated_matrix_is_a_conflict_and_keeps_the_choices(site: Site) -> None:
+    role = site.role("Sales User")
+    page = site.get("root", f"/roles/matrix/{role}").text
+    action = "/roles/matrix/" + page.split('action="/roles/matrix/', 1)[1].split('"', 1)[0]
+    save_matrix(site, "root", "Sales User", level_Leads_export="own")
+    before = site.cells("Sales User")
+    response = site.post("root", action, level_Leads_delete="all")
+    assert (
+        response.status_code == 409
+        and "Someone else changed this role" in response.text
+        and "Leads: Delete" in response.text
+    )
+    assert 'level-all" name="level_Leads_delete"' in response.text
+    assert site.cells("Sales User") == before
+
+
+@pytest.mark.parametrize("role", ["Admin", "Public"])
+def test_built_in_roles_cannot_be_changed(site: Site, role: str) -> None:
+    before = site.cells(role)
+    response = site.post("root", f"/roles/matrix/{site.role(role)}", level_Leads_read="own")
+    assert response.status_code == 403 and "is built in and can" in response.text
+    assert site.cells(role) == before
+
+
+@pytest.mark.parametrize(
+    "chosen", [{"level_Leads_read": "everything"}, {"level_Dashboard_reveal": "own"}, {"mask_pan": "open"}]
+)
+def test_invalid_levels_are_refused(site: Site, chosen: dict[str, str]) -> None:
+    before = site.cells("Sales User")
+    assert save_matrix(site, "root", "Sales User", **chosen).status_code == 422
+    assert site.cells("Sales User") == before
+
+
+def test_the_matrix_offers_applicable_verbs_only(site: Site) -> None:
+    page = site.get("root", f"/roles/matrix/{site.role('Sales User')}").text
+    assert 'name="level_Leads_reveal"' in page and 'name="level_Dashboard_reveal"' not in page
+
+
+@pytest.mark.parametrize("who, status", [("root", 302), ("sid", 302), ("ana", 403), ("mia", 403), ("nobody", 302)])
+def test_who_may_open_the_matrix(site: Site, who: str, status: int) -> None:
+    response = site.app.test_client().get("/roles/matrix/") if who == "nobody" else site.get(who, "/roles/matrix/")
+    assert response.status_code == status
+    assert ("login" in response.location) is (who == "nobody") if status == 302 else True
+
+
+def test_a_sales_user_cannot_save_the_matrix(site: Site) -> None:
+    before = site.cells("Sales User")
+    assert site.post("ana", f"/roles/matrix/{site.role('Sales User')}", level_Leads_read="all").status_code == 403
+    assert site.cells("Sales User") == before
+
+
+@pytest.mark.parametrize("role", ["999999", "99999999999999999999", "abc"])
+def test_an_unknown_role_is_404(site: Site, role: str) -> None:
+    assert site.get("root", f"/roles/matrix/{role}").status_code == 404
+    assert site.post("root", f"/roles/matrix/{role}").status_code == 404
+
+
+# --- nobody grants more than they hold
+
+
+@pytest.mark.parametrize("role", ["Settings desk", "Sales User"])
+@pytest.mark.parametrize("chosen", [{"level_Leads_read": "all"}, {"level_Leads_export": "own"}, {"mask_pan": "full"}])
+def test_nobody_grants_more_than_they_hold(site: Site, role: str, chosen: dict[str, str]) -> None:
+    before = site.cells(role)
+    response = save_matrix(site, "sid", role, **chosen)
+    assert response.status_code == 403 and "more than you have" in response.text
+    assert site.cells(role) == before
+    assert not site.rows(
+        select(FieldMask).where(
+            FieldMask.role_id == site.role(role), FieldMask.level == "full", FieldMask.field == "pan"
+        )
+    )
+
+
+def test_levels_can_be_lowered(site: Site) -> None:
+    assert save_matrix(site, "sid", "Sales User", level_Leads_bulk="none").status_code == 302
+    assert ("Leads", "bulk") not in site.cells("Sales User")
+
+
+@pytest.mark.parametrize("name", ["sid", "ana"])
+@pytest.mark.parametrize("role", ["Admin", "Sales Manager"])
+def test_nobody_assigns_a_role_above_their_own(site: Site, name: str, role: str) -> None:
+    before = roles_of(site, name)
+    response = edit_user(site, "sid", name, roles=[site.role(before[0]), site.role(role)])
+    assert response.status_code == 403 and "more than you have" in response.text
+    assert roles_of(site, name) == before
+
+
+def test_a_group_cannot_be_used_to_gain_a_role(site: Site) -> None:
+    response = site.post(
+        "sid",
+        "/groups/add",
+        name="Back door",
+        label="",
+        description="",
+        users=site.user("sid"),
+        roles=site.role("Admin"),
+    )
+    assert response.status_code == 403
+    assert site.rows(select(Group)) == []
+
+
+def test_nobody_adds_a_permission_they_lack(site: Site) -> None:
+    role = site.role("Settings desk")
+    with site.app.app_context():
+        found = db.session.get(Role, role)
+        keys = [pair.id for pair in found.permissions]
+        more = db.session.scalars(select(PermissionView)).all()
+        extra = next(pair.id for pair in more if str(pair) == "can export on Customers")
+    response = site.post("sid", f"/roles/edit/{role}", name="Settings desk", permissions=[*keys, extra])
+    assert response.status_code == 403
+    assert "can export on Customers" not in site.permissions("Settings desk")
+    assert ("Customers", "export") not in site.cells("Settings desk")
+
+
+def test_only_admins_change_the_account_of_an_admin(site: Site) -> None:
+    response = edit_user(site, "sid", "root", email="sid+root@example.in")
+    assert response.status_code == 403
+    assert site.rows(select(User.email).where(User.username == "root")) == ["root@example.in"]
+
+
+def test_a_sales_user_cannot_open_the_administration(site: Site) -> None:
+    for url in ("/users/list/", "/roles/list/", "/groups/list/", f"/users/edit/{site.user('ana')}", "/users/add"):
+        assert site.get("ana", url).status_code == 403, url
+    assert edit_user(site, "ana", "ana", roles=site.role("Admin")).status_code == 403
+    assert roles_of(site, "ana") == ["Sales User"]
+
+
+# --- FAB's screen of roles
+
+
+def pair_ids(site: Site, role: str, *, without: str = "", plus: str = "") -> list[int]:
+    with site.app.app_context():
+        kept = [pair.id for pair in db.session.get(Role, site.role(role)).permissions if str(pair) != without]
+        more = [pair.id for pair in db.session.scalars(select(PermissionView)) if str(pair) == plus]
+        return [*kept, *more]
+
+
+def test_a_permission_removed_on_fabs_screen_empties_the_cell(site: Site) -> None:
+    keys = pair_ids(site, "Sales User", without="can write on Leads", plus="can export on Leads")
+    url = f"/roles/edit/{site.role('Sales User')}"
+    assert site.post("root", url, name="Sales User", permissions=keys).status_code == 302
+    cells = site.cells("Sales User")
+    assert ("Leads", "write") not in cells and cells["Leads", "export"] == "own"
+    assert cells["Leads", "read"] == "own"
+    assert {e.payload["verb"] for e in site.audited("permission change")[-2:]} == {"write", "export"}
+
+
+def test_a_role_added_on_fabs_screen_gets_its_cells(site: Site) -> None:
+    keys = pair_ids(site, "Sales User")
+    assert site.post("root", "/roles/add", name="Interns", permissions=keys).status_code == 302
+    assert set(site.cells("Interns").values()) == {"own"}
+    assert site.permissions("Interns") == site.permissions("Sales User")
+
+
+def test_a_copied_role_has_the_same_levels_and_masks(site: Site) -> None:
+    role = site.role("Sales Manager")
+    assert site.post("root", "/roles/action_post", action="copyrole", rowid=role).status_code == 302
+    assert site.cells("Sales Manager copy") == site.cells("Sales Manager")
+    masks = site.rows(select(FieldMask.level).where(FieldMask.role_id == site.role("Sales Manager copy")))
+    assert sorted(masks) == sorted(site.rows(select(FieldMask.level).where(FieldMask.role_id == role)))
+    again = site.post("root", "/roles/action_post", action="copyrole", rowid=role)
+    assert again.status_code == 302 and "already" in site.get("root", "/roles/list/").text
+
+
+@pytest.mark.parametrize("role", ["Admin", "Public", "Sales User"])
+def test_roles_that_rules_refer_to_keep_their_name(site: Site, role: str) -> None:
+    pk = site.role(role)
+    before = site.permissions(role)
+    assert site.post("root", f"/roles/edit/{pk}", name="Other", permissions=pair_ids(site, role)).status_code == 422
+    assert site.post("root", f"/roles/delete/{pk}").status_code == 302
+    assert site.role(role) == pk and site.permissions(role) == before
+
+
+def test_deleting_a_role_deletes_its_cells(site: Site) -> None:
+    site.post("root", "/roles/add", name="Interns", permissions=pair_ids(site, "Sales User"))
+    pk = site.role("Interns")
+    assert site.rows(select(ModulePermission).where(ModulePermission.role_id == pk))
+    site.post("root", f"/roles/delete/{pk}")
+    assert "Interns" not in site.ids(Role, Role.name)
+    assert not site.rows(select(ModulePermission).where(ModulePermission.role_id == pk))
+    assert site.audited("role change")[-1].payload["what"] == "deleted"
+
+
+def test_a_role_in_use_is_not_deleted(site: Site) -> None:
+    site.post("root", f"/roles/delete/{site.role('Settings desk')}")
+    assert "Settings desk" in site.ids(Role, Role.name)
+    assert "This role is still in use" in site.get("root", "/roles/list/").text
