@@ -62,6 +62,7 @@ def test_managers_are_admins_and_those_who_may_assign(levels: Any, more: Any, ex
         ({"masks": {"pan": "full"}}, "pan", "ABCDE1234F", "ABCDE1234F"),
         ({"masks": {"pan": "last4"}}, "pan", None, None),
         (ADMINISTRATOR, "pan", "ABCDE1234F", "ABCDE1234F"),
+        (ADMINISTRATOR, "aadhaar", 12, 12),
     ],
 )
 def test_values_without_a_mask_are_seen_as_they_are(more: Any, field: str, value: Any, expected: Any) -> None:

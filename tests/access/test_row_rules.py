@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from app.access import ADMIN, RULES
+from app.access import ADMIN, RULES, row_rules
 from app.access.row_rules import OwnedRows, reaches_all_visible
+from app.domain import permissions
 from app.models import (
     Activity,
     ApiKey,
@@ -293,3 +294,28 @@ def test_a_record_without_a_rule_shows_no_rows(office: Session, monkeypatch: pyt
     lead(office)
     monkeypatch.delitem(RULES, Lead)
     assert seen(office, person(roles=frozenset({ADMIN})), Lead) == set()
+
+
+def test_an_added_model_is_for_those_who_read_its_module_at_level_all(
+    office: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(row_rules, "RULES", {Activity: RULES[Activity]})
+    for module, name in ((row_rules, "MODULE_OF"), (row_rules, "_TIMELINES"), (permissions, "_ADDED")):
+        monkeypatch.setattr(module, name, {})
+    monkeypatch.setattr(permissions, "VERBS_OF", {})
+    row_rules.add_model(FailedCall, "Plugins", has_timeline=True)
+    key = row(office, FailedCall).id
+    assert seen(office, person(levels={"Plugins.read": "all"}), FailedCall) == {key}
+    assert seen(office, person(levels={"Plugins.read": "team"}), FailedCall) == set()
+    line = row(office, Activity, kind="note", record_kind="failed_call", record_id=key)
+    other = row(office, Activity, kind="note", record_kind="job_run", record_id=key)
+    levels = {"Plugins.read": "all", "Notes.read": "all"}
+    assert seen(office, person(levels=levels), Activity) == {line.id} and other.id != line.id
+    assert seen(office, person(levels={"Notes.read": "all"}), Activity) == set()
+    assert (row_rules.MODULE_OF[FailedCall], permissions.has_owner("Plugins")) == ("Plugins", False)
+
+
+def test_every_record_with_or_without_a_rule_is_guarded() -> None:
+    tables = row_rules.guarded_tables()
+    assert {record.__tablename__: record for record in RULES}.items() <= tables.items()
+    assert "lead_status" not in tables and row_rules.guarded_tables() is tables

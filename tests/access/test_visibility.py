@@ -26,7 +26,9 @@ def people(office: Session) -> dict[str, Any]:
 
 
 def names(office: Session, people: dict[str, Any], now: Any = NOW) -> list[str]:
-    """Who of the people sees Ana's lead."""
+    """Who of the people sees Ana's lead; everybody has one of their own."""
+    for each in people.values():
+        lead(office, each)
     ids = users_who_see(office, [each.id for each in people.values()], lead(office, people["ana"]), now)
     return sorted(name for name, each in people.items() if each.id in ids)
 
