@@ -105,6 +105,9 @@ def test_the_time_in_which_both_are_on_leave(session, people):
     assert overlapping_leave(session, people["ben"].id, (NOW, NOW + 3 * DAY)) == (NOW + 2 * DAY, NOW + 3 * DAY)
     assert overlapping_leave(session, people["ben"].id, (NOW, NOW + 2 * DAY)) is None
     assert overlapping_leave(session, people["cleo"].id, (NOW, None)) is None
+    people["ben"].leave_to = None
+    session.flush()
+    assert overlapping_leave(session, people["ben"].id, (NOW, None)) == (NOW + 2 * DAY, None)
 
 
 # --- At the boundaries, and field by field

@@ -127,3 +127,10 @@ def test_a_lead_with_a_customer_is_found_by_the_customers_number_only(office: Se
     who = customer(office, mobile="9811111111")
     lead(office, customer_id=who.id, mobile_e164=NUMBER)
     assert not target(office).is_matched
+
+
+def test_calls_of_one_batch_are_matched_each_for_itself(office: Session) -> None:
+    who, about = customer(office, mobile=NUMBER), lead(office, mobile_e164="+919811111111")
+    found = call_matching.match(office, 0, [call(index=1), call("+919811111111", index=2)])
+    assert (found[1].customer_id, found[1].lead_id) == (who.id, None)
+    assert (found[2].customer_id, found[2].lead_id) == (None, about.id)

@@ -83,6 +83,7 @@ def test_an_unmatched_call_gets_its_timeline_line_when_linked(office, ana, call)
     call_outcomes.link(office, call, lead, Stamp(ana.id, NOW))
     office.flush()
     assert [(line.lead_id, line.at) for line in lines(office, "call")] == [(lead.id, call.started_on)]
+    assert [(line.actor_id, line.payload["call"]) for line in lines(office, "call")] == [(ana.id, call.id)]
 
 
 def test_an_unlinked_call_belongs_to_nothing(office, ana):

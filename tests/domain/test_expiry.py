@@ -145,6 +145,7 @@ def test_an_opened_lead_expires_by_its_status_not_by_its_last_change(session, an
 def test_an_expiry_reads_the_lead_as_it_is_now(session, ana):
     makers.lead(session, ana, at=NOW - 61 * DAY)
     lead = makers.lead(session, ana, at=NOW - 61 * DAY)
+    assert lead.description is None
     session.execute(update(Lead).values(description="Newer"), execution_options={"synchronize_session": False})
     assert expire_lead(session, lead.id, NOW) == "expired"
     assert lead.description == "Newer"

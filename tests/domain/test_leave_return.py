@@ -189,6 +189,7 @@ def test_a_return_reads_record_and_tasks_as_they_are_now(office: Session, people
     about = lead(office)
     assigned = assigned_to_delegate(office, about)
     call = task(office, about, people["ben"])
+    assert about.description is None
     for table, values in ((Lead, {"description": "Newer"}), (Task, {"tried": [people["dev"].id]})):
         office.execute(update(table).values(**values), execution_options={"synchronize_session": False})
     assert leave_return.return_record(office, assigned.id, LATER) == "returned"
