@@ -20,7 +20,6 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("app/domain", "app/access")
 #: mutmut's exit codes of tests that noticed the mutant: failed, ended with an error, or were stopped by a limit.
 KILLED = {1, 3, -11, -9, 24, -24, 36, 152, 255}
-UNREACHED = 33
 SEED = 7
 MUTMUT = str(Path(sys.executable).with_name("mutmut"))
 
@@ -33,13 +32,12 @@ def main() -> int:
     parser.add_argument("--diffs", action="store_true", help="show the change of each survivor")
     options = parser.parse_args()
     os.chdir(ROOT)
-    chosen = {path: sample(names_in(path), options.sample) for path in files(options.paths)}
-    chosen = {path: names for path, names in chosen.items() if names}
-    names = [name for of_file in chosen.values() for name in of_file]
+    found = {path: names for path in files(options.paths) if (names := names_in(path))}
+    names = [name for of_file in found.values() for name in sample(of_file, options.sample)]
     if not names or subprocess.run([MUTMUT, "run", "--max-children", "1", *names]).returncode:  # noqa: S603
         print("No mutants were tested.", file=sys.stderr)
         return 2
-    survivors = report(chosen)
+    survivors = report(found, options.sample)
     if options.diffs:
         for name in survivors:
             subprocess.run([MUTMUT, "show", name])  # noqa: S603
@@ -79,15 +77,16 @@ def sample(names: list[str], size: int | None) -> list[str]:
     return names if size is None or size >= len(names) else random.Random(SEED).sample(names, size)  # noqa: S311
 
 
-def report(chosen: dict[Path, list[str]]) -> list[str]:
+def report(found: dict[Path, list[str]], size: int | None) -> list[str]:
     """Print figures per file and the names of the survivors, which are returned."""
     survivors: list[str] = []
     print(f"\n{'file':40}{'mutants':>8}{'tested':>8}{'killed':>8}{'share':>7}")
-    for path, names in chosen.items():
+    for path, names in found.items():
         codes = json.loads((Path("mutants") / f"{path}.meta").read_text("utf-8"))["exit_code_by_key"]
-        alive = [name for name in names if codes.get(name) not in KILLED]
-        killed = len(names) - len(alive)
-        print(f"{path!s:40}{len(names_in(path)):8}{len(names):8}{killed:8}{killed / len(names):7.0%}")
+        tested = sample(names, size)
+        alive = [name for name in tested if codes.get(name) not in KILLED]
+        killed = len(tested) - len(alive)
+        print(f"{path!s:40}{len(names):8}{len(tested):8}{killed:8}{killed / len(tested):7.0%}")
         survivors += alive
     for name in survivors:
         print(f"  survives: {name}")
