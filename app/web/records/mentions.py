@@ -1,4 +1,4 @@
-"""Notes and whom they name: “@name” tells those who may see the record, and the author hears who was not told."""
+"""Notes and mentions: “@name” notifies users who can see the record; the author learns who was not notified."""
 
 from __future__ import annotations
 
@@ -16,56 +16,58 @@ from app.lib.ids import parse_id
 from app.models import Activity, Customer, Lead, Ticket
 from app.web.core.fields import Viewer
 
-#: What may be written about: name in an address -> (record, column of a timeline line).
+#: Records that take notes: name in a URL -> (record, its column in Activity).
 ABOUT = {"ticket": (Ticket, "ticket_id"), "lead": (Lead, "lead_id"), "customer": (Customer, "customer_id")}
-#: How many colleagues are offered, and of how many the law is asked.
-OFFERED, ASKED = 8, 40
+#: How many colleagues are suggested, and for how many the access rules are checked.
+MAX_SUGGESTED, MAX_CHECKED = 8, 40
 
 
 # --- writing -----------------------------------------------------------------------------------------------------
 
 
 def write_note(session: Session, about: Any, text: str, viewer: Viewer) -> Activity:
-    """A note of the person on a record that he sees; tells whom it names and whom it concerns."""
+    """Write a note on a record that the viewer sees; notifies the users it mentions and the record's involved users."""
     line = timeline.write(session, about, "note", viewer.stamp, text=text)
     session.flush()
-    if about.__tablename__ == "task":  # what is noted on a task concerns its lead or ticket
+    if about.__tablename__ == "task":  # a note on a task concerns its lead or ticket
         about = _parent(session, line) or about
-    named, others = _named(text, viewer), mentions.involved_users(session, about) - {viewer.person.id}
-    # Who sees the line sees its record, or the customer that it became; and notes are open to him.
+    named, others = _mentioned(text, viewer), mentions.involved_users(session, about) - {viewer.person.id}
+    # Users who see the entry also see its record (or the customer it was converted to) and can read notes.
     seeing = access.users_who_see(session, [*named.values(), *others], line, viewer.now)
-    heard, unheard = _parted(named, seeing)
-    if heard:
-        line.payload = {**line.payload, "mentions": heard}
-    recipients = mentions.NoteRecipients(heard.values(), others & seeing - {*heard.values()})
+    notified, not_notified = _split_by_visibility(named, seeing)
+    if notified:
+        line.payload = {**line.payload, "mentions": notified}
+    recipients = mentions.NoteRecipients(notified.values(), others & seeing - {*notified.values()})
     mentions.notify(session, line, about, recipients, viewer.now)
-    g.remarks = [_remark(key, viewer) for key in unheard]
+    g.remarks = [_not_notified_warning(key, viewer) for key in not_notified]
     return line
 
 
 def edit_note(session: Session, line: Activity, text: str, seen: datetime | None, viewer: Viewer) -> None:
-    """Another text for one's own note; only who was not named before is told.
+    """Change the text of the viewer's own note; notifies only users who were not mentioned before.
 
-    `seen`: edited_on as the author saw it. Raises NotFound when its record is gone from sight, Conflict, RuleBroken.
+    `seen`: edited_on as the author saw it. Raises NotFound if the record is no longer visible, Conflict, RuleBroken.
     """
     if text == (line.payload or {}).get("text"):
         return
-    about, before = about_of(session, line), _named(line.payload["text"], viewer)
-    named = _named(text, viewer)
-    heard, unheard = _parted(named, access.users_who_see(session, named.values(), line, viewer.now))
-    timeline.edit_note(session, line, seen, viewer.now, text=text, mentions=heard)
+    about, before = about_of(session, line), _mentioned(line.payload["text"], viewer)
+    named = _mentioned(text, viewer)
+    notified, not_notified = _split_by_visibility(
+        named, access.users_who_see(session, named.values(), line, viewer.now)
+    )
+    timeline.edit_note(session, line, seen, viewer.now, text=text, mentions=notified)
     # A repeated event key notifies nobody twice.
-    mentions.notify(session, line, about, mentions.NoteRecipients(heard.values()), viewer.now)
-    g.remarks = [_remark(key, viewer) for key in unheard if key not in before.values()]
+    mentions.notify(session, line, about, mentions.NoteRecipients(notified.values()), viewer.now)
+    g.remarks = [_not_notified_warning(key, viewer) for key in not_notified if key not in before.values()]
 
 
 def remarks() -> list[str]:
-    """Who was not told of the note of this request, as sentences for its author."""
+    """Who was not notified of the note written in this request, as sentences for its author."""
     return list(g.get("remarks", []))
 
 
 def _parent(session: Session, line: Activity) -> Any:
-    """The ticket, lead or customer on which a line stands, nearest first; None when the person sees none of them."""
+    """The entry's ticket, lead or customer, the first that the person sees; None if there is none."""
     for record, column in ABOUT.values():
         key = getattr(line, column)
         row = access.get_visible(session, record, key) if key is not None else None
@@ -75,7 +77,7 @@ def _parent(session: Session, line: Activity) -> Any:
 
 
 def about_of(session: Session, line: Activity) -> Any:
-    """The record on which a line stands. Raises NotFound when the person no longer sees it."""
+    """The entry's record. Raises NotFound if the person no longer sees it."""
     row = _parent(session, line)
     if row is not None:
         return row
@@ -83,7 +85,7 @@ def about_of(session: Session, line: Activity) -> Any:
 
 
 def refuse_foreign(line: Any, viewer: Viewer) -> None:
-    """Raise Denied or RuleBroken for a line whose text this person cannot change."""
+    """Raise Denied or RuleBroken for an entry whose text the viewer cannot change."""
     viewer.person.refuse_unless("Notes", "write")
     if line.kind != "note":
         raise RuleBroken(_("Only notes can be edited. Entries written by the system can't be changed."), "text")
@@ -91,19 +93,19 @@ def refuse_foreign(line: Any, viewer: Viewer) -> None:
         raise access.Denied(_("Only the author can edit a note. You can add your own."))
 
 
-def _named(text: str, viewer: Viewer) -> dict[str, int]:
+def _mentioned(text: str, viewer: Viewer) -> dict[str, int]:
     return mentions.mentioned_users(
         text, {card["username"].casefold(): key for key, card in viewer.lookups.people.items()}
     )
 
 
-def _parted(named: dict[str, int], seeing: frozenset[int]) -> tuple[dict[str, int], list[int]]:
-    """(user name -> id of the mentioned who see the note, ids of the others)."""
-    heard = {name: key for name, key in named.items() if key in seeing}
-    return heard, [key for key in named.values() if key not in seeing]
+def _split_by_visibility(named: dict[str, int], seeing: frozenset[int]) -> tuple[dict[str, int], list[int]]:
+    """(username -> id of the mentioned users who see the note, ids of the others)."""
+    notified = {name: key for name, key in named.items() if key in seeing}
+    return notified, [key for key in named.values() if key not in seeing]
 
 
-def _remark(key: int, viewer: Viewer) -> str:
+def _not_notified_warning(key: int, viewer: Viewer) -> str:
     name = viewer.lookups.people[key]["full_name"]
     if key not in viewer.lookups.active:
         return str(_("%(name)s wasn't notified: the account is deactivated.", name=name))
@@ -119,7 +121,7 @@ def _remark(key: int, viewer: Viewer) -> str:
 
 
 def parts(text: str, named: dict[str, int], viewer: Viewer) -> list[dict[str, str]]:
-    """The text of a note in pieces: {text}, or {text, person} for a chip."""
+    """The text of a note in parts: {text}, or {text, person} for a mention."""
     made, at = [], 0
     for start, end, name in mentions.mention_spans(text):
         card = viewer.lookups.person(named.get(name))
@@ -130,9 +132,9 @@ def parts(text: str, named: dict[str, int], viewer: Viewer) -> list[dict[str, st
 
 
 def offered(session: Session, about: str, typed: str, viewer: Viewer) -> list[dict[str, Any]]:
-    """Up to OFFERED cards of active colleagues who see the record (“lead:5”), those it concerns first.
+    """Up to MAX_SUGGESTED cards of active colleagues who see the record (“lead:5”), involved users first.
 
-    However many match, the law is asked about ASKED of them, in a fixed number of statements. Raises NotFound.
+    The access rules are checked for MAX_CHECKED matches at most, in a fixed number of statements. Raises NotFound.
     """
     kind, _sep, key = about.partition(":")
     known = kind in ABOUT and parse_id(key) is not None
@@ -142,12 +144,12 @@ def offered(session: Session, about: str, typed: str, viewer: Viewer) -> list[di
     near = mentions.involved_users(session, row)
     hits = [card for card in matching(typed, viewer) if card["id"] != viewer.person.id]
     hits.sort(key=lambda card: (card["id"] not in near, not _begins(card, typed), card["full_name"].casefold()))
-    seeing = access.users_who_see(session, [card["id"] for card in hits[:ASKED]], row, viewer.now)
-    return [card for card in hits if card["id"] in seeing][:OFFERED]
+    seeing = access.users_who_see(session, [card["id"] for card in hits[:MAX_CHECKED]], row, viewer.now)
+    return [card for card in hits if card["id"] in seeing][:MAX_SUGGESTED]
 
 
 def matching(typed: str, viewer: Viewer) -> list[dict[str, Any]]:
-    """The cards of active colleagues whose name or user name holds what was typed."""
+    """The cards of active colleagues whose full name or username contains the typed text."""
     cards = [card for key, card in viewer.lookups.people.items() if key in viewer.lookups.active]
     typed = typed.strip().casefold()[:60]
     return [card for card in cards if typed in card["full_name"].casefold() or typed in card["username"].casefold()]

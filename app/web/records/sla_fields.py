@@ -1,4 +1,4 @@
-"""The promises of the SLA on the screen: what is owed next, how long is left, how late it is, how it ended."""
+"""SLA targets on pages: which is due next, time left, time overdue, and when it was met."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from app.wording import office_time
 
 @dataclass(frozen=True)
 class SlaClockField:
-    """An open promise of one row."""
+    """An open SLA target of one row."""
 
     due_on: datetime
     started_on: datetime | None
@@ -26,7 +26,7 @@ class SlaClockField:
 
 
 class SlaTargetField(DateTimeField):
-    """Until when a promise is owed: a clock that counts down, stands still, or says how it ended."""
+    """The due time of an SLA target: a clock that counts down, is paused, or shows when the target was met."""
 
     def __init__(self, name: str, label: Any, record: Any, done: Any, **flags: Any) -> None:
         late = getattr(record, name.replace("_due_on", "_late_on"))
@@ -36,23 +36,23 @@ class SlaTargetField(DateTimeField):
         self._plain = DateTimeField(name, label, columns[:1])
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """A clock; once it has ended, when."""
+        """A clock; once the target is met, when."""
         *face, late, done = values
         if face[0] is not None:
             return _clock(SlaClockField(*face), viewer)
         return _ended(done, late, self.is_reply, viewer) if done is not None else {"kind": "missing"}
 
     def where(self, op: str, raw: Any, viewer: Viewer) -> Any:
-        """By the moment alone."""
+        """By the due time only."""
         return self._plain.where(op, raw, viewer)
 
     def order(self) -> Any:
-        """By the moment alone."""
+        """By the due time only."""
         return self.columns[0]
 
 
 class NextTargetField(Field):
-    """Which promise comes next, for lists."""
+    """The SLA target that is due next, for lists."""
 
     kind = "clock"
 
@@ -70,18 +70,18 @@ class NextTargetField(Field):
         super().__init__(name, label, columns, section="none", schema=schema, **flags)
 
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """{promise, due_on, is_paused}; None where nothing is owed."""
-        name, due = _first(values)
+        """{promise, due_on, is_paused}; None if no target is open."""
+        name, due = _next_target(values)
         return due and {"promise": name, "due_on": due.isoformat(), "is_paused": values[2] is not None}
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """A clock that names its promise. Until the job looks nobody is warned: that spares counting office time."""
-        name, due = _first(values)
+        """A clock with its target's name. Without a warning state, which would need office time to be computed."""
+        name, due = _next_target(values)
         paused, looked = values[2:]
         if due is None:
             return {"kind": "missing"}
         if paused is not None:
-            return _still(_("Paused since %(when)s", when=_moment(paused, viewer)))
+            return _paused_clock(_("Paused since %(when)s", when=_moment(paused, viewer)))
         is_reply = name == "reply"
         late = _("response %(time)s overdue") if is_reply else _("%(time)s overdue")
         if due <= viewer.now:
@@ -91,32 +91,32 @@ class NextTargetField(Field):
         return _counting(due, warn, (ahead, late), viewer) | {"title": _moment(due, viewer)}
 
     def order(self) -> Any:
-        """By the resolution, which has an index."""
+        """By the resolution's due time, which has an index."""
         return self.columns[1]
 
 
-def _first(values: tuple[Any, ...]) -> tuple[str, datetime | None]:
+def _next_target(values: tuple[Any, ...]) -> tuple[str, datetime | None]:
     reply, resolve = values[:2]
     return ("reply", reply) if reply is not None and (resolve is None or reply <= resolve) else ("resolve", resolve)
 
 
-def _clock(dial: SlaClockField, viewer: Viewer) -> dict[str, Any]:
-    """For the cell macro: {kind, tone, text, title}, and what the page needs to go on counting."""
-    if dial.paused_on is not None:
-        return _still(_stands(dial.due_on, dial.paused_on, viewer))
+def _clock(clock: SlaClockField, viewer: Viewer) -> dict[str, Any]:
+    """For the cell macro: {kind, tone, text, title}, and what clock.js needs to keep counting."""
+    if clock.paused_on is not None:
+        return _paused_clock(_time_left_paused(clock.due_on, clock.paused_on, viewer))
     late = _("%(time)s overdue")
-    if dial.due_on <= viewer.now:
-        return _late(dial.due_on, late, viewer)
-    warn = sla.warning_time(dial.started_on, dial.due_on, dial.paused_seconds, viewer.lookups.terms)
-    return _counting(dial.due_on, warn, (_("in %(time)s"), late), viewer) | {"title": _runs(dial.due_on, viewer)}
+    if clock.due_on <= viewer.now:
+        return _late(clock.due_on, late, viewer)
+    warn = sla.warning_time(clock.started_on, clock.due_on, clock.paused_seconds, viewer.lookups.terms)
+    return _counting(clock.due_on, warn, (_("in %(time)s"), late), viewer) | {"title": _time_left(clock.due_on, viewer)}
 
 
-def _still(title: str) -> dict[str, Any]:
+def _paused_clock(title: str) -> dict[str, Any]:
     return {"kind": "clock", "tone": "gray", "text": _("paused"), "icon": "player-pause", "title": title}
 
 
 def _counting(due: datetime, warn: datetime, words: tuple[str, str], viewer: Viewer) -> dict[str, Any]:
-    """A clock that runs towards `due`; `words`: ahead of it and behind it, with a place for the time."""
+    """A clock that runs towards `due`; `words`: text before and after it, with a placeholder for the time."""
     ahead, late = words
     return {
         "kind": "clock",
@@ -131,14 +131,14 @@ def _counting(due: datetime, warn: datetime, words: tuple[str, str], viewer: Vie
 
 
 def _late(due: datetime, late: str, viewer: Viewer) -> dict[str, Any]:
-    """Late by so much office time; it grows on the page while the office is open."""
+    """A clock of overdue office time; the page keeps counting while the office is open."""
     office = viewer.lookups.office
     since = viewer.now - office_hours.open_time_between(office, due, viewer.now)
     shown = {
         "kind": "clock",
         "tone": "red",
         "text": late % {"time": span(since, viewer.now)},
-        "title": _runs(due, viewer),
+        "title": _time_left(due, viewer),
     }
     if not office_hours.is_open(office, viewer.now):
         return shown
@@ -146,14 +146,14 @@ def _late(due: datetime, late: str, viewer: Viewer) -> dict[str, Any]:
     return shown | {"due": moment, "warn": moment, "late": late % _BLANK, "now": viewer.now.isoformat()}
 
 
-#: What the page puts the time in for.
+#: Keeps the placeholder, which clock.js fills.
 _BLANK = {"time": "{time}"}
 
 
 def span(due: datetime, now: datetime) -> str:
-    """How far the moment lies ahead or behind; clock.js counts in the same steps.
+    """The time until or since the moment; clock.js rounds in the same steps.
 
-    What lies behind is told in hours, however many: of office time nobody knows how long a day is.
+    Time since is given in hours, never days: a day of office time has no fixed length.
     """
     seconds = (due - now).total_seconds()
     minutes = max(1, int(-(-seconds // 60)) if seconds > 0 else int(-seconds // 60))
@@ -163,56 +163,56 @@ def span(due: datetime, now: datetime) -> str:
     return _("%(n)s d", n=minutes // 1440) if in_days else _("%(n)s h", n=minutes // 60)
 
 
-def _runs(due: datetime, viewer: Viewer) -> str:
+def _time_left(due: datetime, viewer: Viewer) -> str:
     left = sla.minutes_left(viewer.lookups.office, due, viewer.now)
-    told = _("%(when)s · %(time)s left") if left > 0 else _("%(when)s · %(time)s overdue")
-    return told % {"when": _moment(due, viewer), "time": office_time(abs(left))}
+    template = _("%(when)s · %(time)s left") if left > 0 else _("%(when)s · %(time)s overdue")
+    return template % {"when": _moment(due, viewer), "time": office_time(abs(left))}
 
 
-def _stands(due: datetime, since: datetime, viewer: Viewer) -> str:
-    """A clock that stands still: since when, and what is left when it goes on."""
+def _time_left_paused(due: datetime, since: datetime, viewer: Viewer) -> str:
+    """Title of a paused clock: since when, and the time left when it resumes."""
     left = sla.minutes_left(viewer.lookups.office, due, since)
     still = _("Paused since %(when)s · %(time)s left")
-    told = still if left > 0 else _("Paused since %(when)s · %(time)s overdue")
-    return told % {"when": _moment(since, viewer), "time": office_time(abs(left))}
+    template = still if left > 0 else _("Paused since %(when)s · %(time)s overdue")
+    return template % {"when": _moment(since, viewer), "time": office_time(abs(left))}
 
 
 def _ended(done: datetime, late_on: datetime | None, is_reply: bool, viewer: Viewer) -> dict[str, Any]:
-    """When it was answered or resolved; how late, if it was."""
+    """When the target was met; how late, if it was."""
     title = _moment(done, viewer)
     if late_on is None:
-        told = _("responded %(ago)s") if is_reply else _("done %(ago)s")
-        text = told % {"ago": relative(done, viewer)}
+        template = _("responded %(ago)s") if is_reply else _("done %(ago)s")
+        text = template % {"ago": relative(done, viewer)}
         return {"kind": "moment", "iso": done.isoformat(), "text": text, "title": title, "tone": ""}
     late = office_hours.open_time_between(viewer.lookups.office, late_on, done)
-    told = _("responded %(time)s late") if is_reply else _("done %(time)s late")
-    return {"kind": "clock", "tone": "red", "text": told % {"time": span(done - late, done)}, "title": title}
+    template = _("responded %(time)s late") if is_reply else _("done %(time)s late")
+    return {"kind": "clock", "tone": "red", "text": template % {"time": span(done - late, done)}, "title": title}
 
 
 def _moment(moment: datetime, viewer: Viewer) -> str:
     return f"{moment.astimezone(viewer.zone):%a %-d %b %Y, %H:%M}"
 
 
-#: What the minute job writes into the timeline.
+#: Kinds of timeline entries that the SLA job writes.
 LINES = ("sla_breach", "sla_escalated")
 
 
 def line(payload: dict[str, Any], people: str, viewer: Viewer) -> dict[str, Any]:
-    """A line of the timeline about a broken promise: what is late, and who was told."""
+    """The timeline entry of an SLA breach: which target is overdue, and who was notified."""
     is_reply = payload.get("promise") == "reply"
     if payload["what"] == "sla_breach":
         due = _moment(datetime.fromisoformat(payload["due"]), viewer)
-        told = _("The first response was due %(when)s") if is_reply else _("The resolution was due %(when)s")
-        headline = told % {"when": due}
+        template = _("The first response was due %(when)s") if is_reply else _("The resolution was due %(when)s")
+        headline = template % {"when": due}
     else:
-        told = _("The first response is %(time)s overdue") if is_reply else _("The resolution is %(time)s overdue")
-        headline = told % {"time": office_time(abs(int(payload.get("minutes", 0))))}
+        template = _("The first response is %(time)s overdue") if is_reply else _("The resolution is %(time)s overdue")
+        headline = template % {"time": office_time(abs(int(payload.get("minutes", 0))))}
     body = _("Notified: %(people)s", people=people) if people else None
     return {"headline": headline, "body": body, "tone": "red", "icon": "alarm"}
 
 
 def clock_fields(record: Any, done: Any) -> list[Field]:
-    """The special fields of a record's clock; `done`: the column that says when it was resolved."""
+    """The SLA fields of a record; `done`: the column with the moment it was resolved."""
     return [
         NextTargetField("sla", _l("SLA"), record),
         SlaTargetField("reply_due_on", _l("First response due"), record, record.replied_on),

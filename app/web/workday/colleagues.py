@@ -50,8 +50,8 @@ class UserResource(SentenceResponses, BaseApi):
     base_permissions = ["can_" + verb for verb in VERBS]
     allow_browser_login = True
     csrf_exempt = False
-    is_told = True
-    told = {
+    is_documented = True
+    documentation = {
         "get": OperationSpec("Read one record", (404,), ("pk",)),
         "get_list": OperationSpec("List", (414,), ("page",), answer="list"),
     }
@@ -87,7 +87,7 @@ class UserResource(SentenceResponses, BaseApi):
     def add_apispec_components(self, api_spec: Any) -> None:
         """The card."""
         card = schemas.SHARED["UserCard"]["properties"]
-        schemas.once(api_spec, schemas.SHARED | {"User": schemas.shape(card, *card)})
+        schemas.register_schemas(api_spec, schemas.SHARED | {"User": schemas.shape(card, *card)})
 
     def operation_helper(
         self, path: Any = None, operations: Any = None, methods: Any = None, func: Any = None, **kwargs: Any
