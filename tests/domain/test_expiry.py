@@ -148,7 +148,7 @@ def test_an_expiry_reads_the_lead_as_it_is_now(session, ana):
     assert lead.description is None
     session.execute(update(Lead).values(description="Newer"), execution_options={"synchronize_session": False})
     assert expire_lead(session, lead.id, NOW) == "expired"
-    assert lead.description == "Newer"
+    assert (lead.status.meaning, lead.description) == ("expired", "Newer")
 
 
 def test_the_oldest_requests_come_first(session, ana):
