@@ -1,7 +1,7 @@
 """Mutation testing of app/domain and app/access, for developers: changes one thing at a time, expects a test to fail.
 
 `make mutants ARGS="app/domain/sla.py --sample 40"`: files or folders; without any, all of both packages. With
-`--sample`, so many random mutants of each file, always the same ones. Prints figures per file and the survivors.
+`--sample`, so many random mutants of each file, the same ones for the same files and `--seed`. Prints figures per file and the survivors.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("app/domain", "app/access")
 #: mutmut's exit codes of tests that noticed the mutant: failed, ended with an error, or were stopped by a limit.
 KILLED = {1, 3, -11, -9, 24, -24, 36, 152, 255}
-SEED = 7
 MUTMUT = str(Path(sys.executable).with_name("mutmut"))
 
 
@@ -29,15 +28,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("paths", nargs="*", default=PACKAGES, help="files or folders of app/domain and app/access")
     parser.add_argument("--sample", type=int, metavar="N", help="so many random mutants of each file")
+    parser.add_argument("--seed", type=int, default=7, help="another seed chooses another sample")
     parser.add_argument("--diffs", action="store_true", help="show the change of each survivor")
     options = parser.parse_args()
     os.chdir(ROOT)
     found = {path: names for path in files(options.paths) if (names := names_in(path))}
-    names = [name for of_file in found.values() for name in sample(of_file, options.sample)]
+    if options.sample is not None:
+        dice = random.Random(options.seed)  # noqa: S311
+        found = {path: dice.sample(names, min(options.sample, len(names))) for path, names in found.items()}
+    names = [name for of_file in found.values() for name in of_file]
     if not names or subprocess.run([MUTMUT, "run", "--max-children", "1", *names]).returncode:  # noqa: S603
         print("No mutants were tested.", file=sys.stderr)
         return 2
-    survivors = report(found, options.sample)
+    survivors = report(found)
     if options.diffs:
         for name in survivors:
             subprocess.run([MUTMUT, "show", name])  # noqa: S603
@@ -72,21 +75,15 @@ def is_text(node: Any) -> bool:
     return isinstance(value, str) and value[:1] in ("'", '"') and len(value.split()) >= 4
 
 
-def sample(names: list[str], size: int | None) -> list[str]:
-    """`size` of these names, the same in every run; all of them when None or when there are fewer."""
-    return names if size is None or size >= len(names) else random.Random(SEED).sample(names, size)  # noqa: S311
-
-
-def report(found: dict[Path, list[str]], size: int | None) -> list[str]:
+def report(found: dict[Path, list[str]]) -> list[str]:
     """Print figures per file and the names of the survivors, which are returned."""
     survivors: list[str] = []
-    print(f"\n{'file':40}{'mutants':>8}{'tested':>8}{'killed':>8}{'share':>7}")
+    print(f"\n{'file':40}{'tested':>8}{'killed':>8}{'share':>7}")
     for path, names in found.items():
         codes = json.loads((Path("mutants") / f"{path}.meta").read_text("utf-8"))["exit_code_by_key"]
-        tested = sample(names, size)
-        alive = [name for name in tested if codes.get(name) not in KILLED]
-        killed = len(tested) - len(alive)
-        print(f"{path!s:40}{len(names):8}{len(tested):8}{killed:8}{killed / len(tested):7.0%}")
+        alive = [name for name in names if codes.get(name) not in KILLED]
+        killed = len(names) - len(alive)
+        print(f"{path!s:40}{len(names):8}{killed:8}{killed / len(names):7.0%}")
         survivors += alive
     for name in survivors:
         print(f"  survives: {name}")
