@@ -1,7 +1,8 @@
 """Mutation testing of app/domain and app/access, for developers: changes one thing at a time, expects a test to fail.
 
 `make mutants ARGS="app/domain/sla.py --sample 40"`: files or folders; without any, all of both packages. With
-`--sample`, so many random mutants of each file, the same ones for the same files and `--seed`. Prints figures per file and the survivors.
+`--sample`, so many random mutants of each file, the same ones for the same files and `--seed`. Prints figures per
+file and the survivors.
 """
 
 from __future__ import annotations

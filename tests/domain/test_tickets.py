@@ -159,7 +159,7 @@ def test_a_new_ticket_is_medium_by_telephone_and_owned_by_its_author(office: Ses
     [("subjects", {}), ("subjects", {"subject_ids": [999]}), ("status", {"subject_ids": [1], "status_id": 999})],
 )
 def test_a_ticket_with_unknown_subjects_or_status_is_refused(office: Session, field: str, values: Any) -> None:
-    with pytest.raises(RuleBroken, match="at least one subject|no such ticket status") as refused:
+    with pytest.raises(RuleBroken, match=r"at least one subject|no such ticket status") as refused:
         tickets.create(office, values, ChangeContext(None, NOW))
     assert list(refused.value.errors) == [field]
 
