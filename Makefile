@@ -31,6 +31,10 @@ check: setup-test  ## lint, format, types, and that imports only point down
 	$(PYTHON) -m mypy
 	.venv/bin/lint-imports
 
+.PHONY: mutants
+mutants: setup-test  ## mutation testing of app/domain and app/access; ARGS="app/domain/sla.py --sample 40 --diffs"
+	@$(PYTHON) scripts/mutants.py $(ARGS)
+
 .PHONY: check-translations
 check-translations: setup-test  ## check that every text is translated into Hindi, Gujarati and Marathi
 	$(PYTHON) scripts/check_translations.py

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from app.domain.absence import overlapping_leave, refuse_bad_absence
+from app.domain.absence import COLUMNS, overlapping_leave, refuse_bad_absence
 from app.domain.base import RuleBroken
+from app.models import User
 from tests import makers
-from tests.makers import DAY, HOUR, NOW
+from tests.makers import DAY, HOUR, MINUTE, NOW
 
 
 @pytest.fixture
@@ -104,3 +105,91 @@ def test_the_time_in_which_both_are_on_leave(session, people):
     assert overlapping_leave(session, people["ben"].id, (NOW, NOW + 3 * DAY)) == (NOW + 2 * DAY, NOW + 3 * DAY)
     assert overlapping_leave(session, people["ben"].id, (NOW, NOW + 2 * DAY)) is None
     assert overlapping_leave(session, people["cleo"].id, (NOW, None)) is None
+    people["ben"].leave_to = None
+    session.flush()
+    assert overlapping_leave(session, people["ben"].id, (NOW, None)) == (NOW + 2 * DAY, None)
+
+
+# --- At the boundaries, and field by field
+
+
+@pytest.mark.parametrize(
+    "values, field",
+    [
+        ({"away_until": NOW}, "away_until"),
+        ({"away_until": NOW + MINUTE}, None),
+        ({"leave_to": NOW + DAY}, "leave_from"),
+        ({"leave_from": NOW + DAY, "leave_to": NOW + DAY}, "leave_to"),
+        ({"leave_from": NOW + DAY, "leave_to": NOW + DAY + MINUTE}, None),
+        ({"leave_from": NOW - HOUR, "leave_to": NOW}, "leave_to"),
+        ({"leave_from": NOW - HOUR, "leave_to": NOW + MINUTE}, None),
+        ({"leave_from": NOW - DAY, "leave_to": NOW + DAY}, None),
+        ({"leave_from": NOW - DAY - MINUTE, "leave_to": NOW + DAY}, "leave_from"),
+        ({"leave_from": NOW - DAY - MINUTE}, "leave_from"),
+        ({"delegate_id": 999}, "delegate_id"),
+        ({"delegate_id": 1}, "delegate_id"),
+        ({"delegate_id": 2}, None),
+    ],
+)
+def test_each_refusal_names_its_field(session, people, values, field):
+    assert (people["ana"].id, people["ben"].id) == (1, 2)
+    if field is None:
+        refuse_bad_absence(session, people["ana"], values, NOW)
+        return
+    with pytest.raises(RuleBroken) as broken:
+        refuse_bad_absence(session, people["ana"], values, NOW)
+    assert list(broken.value.errors) == [field]
+
+
+def test_times_that_stay_as_they_are_may_be_past(session, people):
+    ana = people["ana"]
+    ana.away_until, ana.leave_from, ana.leave_to = NOW - DAY, NOW - 5 * DAY, NOW - 4 * DAY
+    session.flush()
+    refuse_bad_absence(session, ana, {name: getattr(ana, name) for name in COLUMNS}, NOW)
+    refuse_bad_absence(session, ana, {"leave_to": NOW + DAY}, NOW)
+    assert "already over" in refusal(session, ana, leave_to=NOW - DAY)
+    assert "already over" in refusal(session, ana, leave_from=NOW - 6 * DAY)
+
+
+def test_the_times_of_a_new_user_are_all_checked(session):
+    assert "in the past" in refusal(session, User(away_until=NOW))
+
+
+@pytest.mark.parametrize("ends, is_refused", [(NOW - MINUTE, False), (NOW, False), (NOW + MINUTE, True), (None, True)])
+def test_the_delegate_is_checked_until_the_leave_is_over(session, people, ends, is_refused):
+    away(people["ana"], NOW - 5 * DAY, ends, people["ben"])
+    people["ben"].active = False
+    session.flush()
+    if is_refused:
+        assert "no longer works here" in refusal(session, people["ana"])
+    else:
+        refuse_bad_absence(session, people["ana"], {}, NOW)
+
+
+def test_a_new_delegate_is_checked_without_a_leave_too(session, people):
+    people["cleo"].active = False
+    assert "Cleo Shah no longer works" in refusal(session, people["ana"], delegate_id=people["cleo"].id)
+
+
+@pytest.mark.parametrize(
+    "others, sentence", [(("ben",), "has named you"), (("ben", "cleo"), "Ben Shah's work comes back")]
+)
+def test_the_refusal_says_how_the_circle_closes(session, people, others, sentence):
+    for user, delegate in pairwise([*(people[name] for name in others), people["ana"]]):
+        away(user, NOW + DAY, NOW + 2 * DAY, delegate)
+    session.flush()
+    leave = {"leave_from": NOW + DAY, "leave_to": NOW + 3 * DAY, "delegate_id": people["ben"].id}
+    with pytest.raises(RuleBroken, match=sentence) as broken:
+        refuse_bad_absence(session, people["ana"], leave, NOW)
+    assert list(broken.value.errors) == ["delegate_id"]
+    refuse_bad_absence(session, people["ana"], leave | {"leave_from": NOW + 2 * DAY}, NOW)
+    refuse_bad_absence(session, people["ana"], leave | {"leave_from": None, "leave_to": None}, NOW)
+
+
+def test_a_chain_that_does_not_lead_back_is_no_circle(session, people):
+    dev = makers.user(session, "dev", "Sales User")
+    for user, delegate in (("ben", people["cleo"]), ("cleo", dev)):
+        away(people[user], NOW, None, delegate)
+    dev.delegate_id = people["ana"].id
+    session.flush()
+    refuse_bad_absence(session, people["ana"], {"leave_from": NOW, "delegate_id": people["ben"].id}, NOW)

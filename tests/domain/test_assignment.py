@@ -278,3 +278,133 @@ def test_concurrent_assigning_and_removing_leaves_one_current_assignee(maria: Wo
     assert all(isinstance(one, kinds) for one in results) and any(isinstance(one, int) for one in results)
     rows = maria.rows(select(Assignment.user_id).where(Assignment.ticket_id == about.id, Assignment.ended_on.is_(None)))
     assert len(rows) == len(set(rows)) and maria.fresh(about).assignee_id in rows
+
+
+# --- What is written
+
+
+def line_of(session: Session) -> Activity:
+    """The newest timeline line."""
+    return session.scalars(select(Activity).order_by(Activity.id.desc())).first()  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("make", [lead, ticket])
+def test_an_assignment_is_written_with_a_line_and_both_notices(office: Session, make: Any) -> None:
+    ana, ben, mia = (user(office, name) for name in ("ana", "ben", "mia"))
+    about = make(office, ana)
+    assert assignment.assign(office, about, assignment.NewAssignee(ben.id, "direct"), Stamp(mia.id, NOW)) is True
+    assert assignment.assign(office, about, assignment.NewAssignee(ben.id, "direct"), Stamp(mia.id, NOW)) is False
+    row = office.scalars(select(Assignment)).one()
+    assert (row.lead_id or row.ticket_id, row.reason, row.by_id, row.decision) == (about.id, "direct", mia.id, {})
+    assert row.open_key == f"{about.__tablename__}:{about.id}:{ben.id}"
+    line = line_of(office)
+    assert (line.kind, line.actor_id, line.payload) == (
+        "assignment",
+        mia.id,
+        {"to": ben.id, "old": ana.id, "reason": "direct"},
+    )
+    key = f"{about.__tablename__}:{about.id}:{NOW.isoformat()}"
+    rows = office.scalars(select(Notification).order_by(Notification.id)).all()
+    assert [(each.event_key, each.payload, each.actor_id) for each in rows] == [
+        (f"assigned:{key}:{ben.id}", {"number": about.number}, mia.id),
+        (f"unassigned:{key}:{ana.id}", {"number": about.number, "to": ben.id}, mia.id),
+    ]
+
+
+@pytest.mark.parametrize(
+    "role, is_author, reason", [("Sales User", False, "round robin"), ("", True, "created"), ("", False, "direct")]
+)
+def test_the_first_assignment_says_why(office: Session, role: str, is_author: bool, reason: str) -> None:
+    ana, about = user(office, "ana"), lead(office)
+    decision = team.Decision(ana.id, role, [ana.id])
+    assignment.open_first(office, about, decision, Stamp(ana.id if is_author else None, NOW))
+    row = office.scalars(select(Assignment)).one()
+    assert (row.reason, row.role, bool(row.decision)) == (reason, role or None, bool(role))
+    assignment.open_first(office, about, team.Decision(None, role), Stamp(None, NOW))
+    assert len(office.scalars(select(Assignment)).all()) == 1
+
+
+@pytest.mark.parametrize("values", [{"assign_to_role": "Sales User"}, {"assignee_id": 999}])
+def test_nobody_who_takes_no_work_is_chosen(office: Session, values: Any) -> None:
+    with pytest.raises(RuleBroken) as refused:
+        assignment.choose_assignee(office, values, Stamp(None, NOW))
+    assert list(refused.value.errors) == ["assign_to_role" if "assign_to_role" in values else "assign_to"]
+    assert "Sales User" in str(refused.value) or "assignee_id" in values
+
+
+def test_the_assignee_is_chosen_by_role_by_name_or_is_the_author(office: Session) -> None:
+    ana, ben = user(office, "ana", "Sales User"), user(office, "ben", available=False)
+    choose = assignment.choose_assignee
+    assert choose(office, {"assign_to_role": "Sales User"}, Stamp(ben.id, NOW)).user_id == ana.id
+    assert choose(office, {"assignee_id": ana.id}, Stamp(ben.id, NOW)) == team.Decision(ana.id, "")
+    assert choose(office, {"assignee_id": ben.id}, Stamp(ben.id, NOW)) == team.Decision(ben.id, "")
+    assert choose(office, {}, Stamp(ben.id, NOW)) == team.Decision(ben.id, "")
+
+
+def test_many_records_are_reassigned_as_one_is(office: Session) -> None:
+    ana, ben, cy = (user(office, name) for name in ("ana", "ben", "cy"))
+    first, second, other = lead(office, ana), ticket(office, ana), lead(office, ana)
+    for about in (first, second, other):
+        assignment.open_assignment(office, about, assignment.NewAssignee(ana.id, "created"), Stamp(None, NOW))
+    for extra in (ben, cy):
+        assignment.add_assignee(office, second, extra.id, Stamp(None, NOW))
+    office.flush()
+    decisions = [
+        (first, team.Decision(ben.id, "Sales User", [ben.id], substitute_for=cy.id)),
+        (second, team.Decision(ben.id, "")),
+        (other, team.Decision(ana.id, "")),
+        (lead(office), team.Decision(None, "")),
+    ]
+    assignment.reassign_many(office, decisions, "overdue", NOW + HOUR)
+    office.expire_all()
+    rows = office.scalars(select(Assignment).order_by(Assignment.id)).all()
+    ended = {(row.lead_id, row.ticket_id, row.user_id) for row in rows if row.ended_on == NOW + HOUR}
+    assert ended == {(first.id, None, ana.id), (None, second.id, ana.id), (None, second.id, ben.id)}
+    assert all((row.open_key is None) == (row.ended_on is not None) for row in rows)
+    new = [row for row in rows if row.started_on == NOW + HOUR]
+    assert [(row.lead_id, row.ticket_id, row.user_id, row.role, row.stead_of_id) for row in new] == [
+        (first.id, None, ben.id, "Sales User", cy.id),
+        (None, second.id, ben.id, None, None),
+    ]
+    assert {(row.reason, row.by_id) for row in new} == {("overdue", None)}
+    assert [row.open_key for row in new] == [f"leads:{first.id}:{ben.id}", f"ticket:{second.id}:{ben.id}"]
+    assert new[0].decision == {"role": "Sales User", "candidates": [ben.id], "skipped": []}
+
+
+def test_joining_and_leaving_are_written(office: Session) -> None:
+    cleo, dev, sam = (user(office, name) for name in ("cleo", "dev", "sam"))
+    about = ticket(office, cleo)
+    assignment.add_assignee(office, about, dev.id, Stamp(sam.id, NOW + HOUR))
+    row = office.scalars(select(Assignment)).one()
+    assert (row.user_id, row.reason, row.by_id, about.changed_on) == (dev.id, "joined", sam.id, NOW + HOUR)
+    assert line_of(office).payload == {"what": "joined", "to": dev.id}
+    assignment.remove_assignee(office, about, dev.id, Stamp(sam.id, NOW + DAY))
+    assert line_of(office).payload == {"what": "released", "old": dev.id, "to": None}
+    assert (about.changed_on, about.assignee_id) == (NOW + DAY, cleo.id)
+    rows = office.scalars(select(Notification).order_by(Notification.id)).all()
+    assert [(each.kind, each.payload, each.event_key.split(":")[0]) for each in rows] == [
+        ("assigned", {"number": about.number, "beside": cleo.id}, "joined"),
+        ("unassigned", {"number": about.number, "to": None}, "released"),
+    ]
+
+
+def test_the_successor_is_notified_and_named(office: Session) -> None:
+    cleo, dev = user(office, "cleo"), user(office, "dev")
+    about = ticket(office, cleo)
+    assignment.add_assignee(office, about, dev.id, Stamp(None, NOW))
+    assignment.remove_assignee(office, about, cleo.id, Stamp(None, NOW + HOUR))
+    assert line_of(office).payload == {"what": "released", "old": cleo.id, "to": dev.id}
+    newest = office.scalars(select(Notification).order_by(Notification.id.desc())).first()
+    assert newest and (newest.kind, newest.user_id, newest.at) == ("assigned", dev.id, NOW + HOUR)
+
+
+def test_the_turns_of_a_role_are_its_newest(office: Session) -> None:
+    ana, ben = user(office, "ana", "Sales User"), user(office, "ben", "Sales User")
+    for index in range(3):
+        decision = team.take_turn(office, "Sales User", NOW)
+        assignment.open_first(office, lead(office), decision, Stamp(None, NOW + index * HOUR))
+    assignment.open_first(office, lead(office), team.Decision(ana.id, "Other"), Stamp(None, NOW + DAY))
+    office.flush()
+    assert [row.user_id for row in assignment.latest_turns(office, "Sales User", 2)] == [ana.id, ben.id]
+    assert assignment.turn_counts(office, "Sales User", 10) == {ana.id: (2, NOW + 2 * HOUR), ben.id: (1, NOW + HOUR)}
+    assert assignment.turn_counts(office, "Sales User", 2) == {ana.id: (1, NOW + 2 * HOUR), ben.id: (1, NOW + HOUR)}

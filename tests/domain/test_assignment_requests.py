@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.domain import assignment, assignment_requests
 from app.domain.base import Conflict, RuleBroken, Stamp
-from app.models import AssignmentRequest, Lead, Notification
+from app.models import Activity, Assignment, AssignmentRequest, Lead, Notification
 from tests.app_fixtures import World
 from tests.domain.test_assignment import notices_of, run_in_parallel
 from tests.makers import DAY, HOUR, NOW, lead, user
@@ -171,3 +171,89 @@ def test_one_of_concurrent_withdrawals_and_approvals_wins(maria: World) -> None:
     assert maria.fresh(request).status == won and all(isinstance(one, Conflict | str) for one in results)
     has_it = "ben" if won == "Approved" else "ana"
     assert maria.rows(select(Lead.assignee_id).where(Lead.id == request.lead_id)) == [maria.people[has_it].id]
+
+
+# --- What is written, and where a refusal belongs
+
+
+def test_a_new_request_is_written_with_a_line_and_its_notices(office: Session) -> None:
+    mia = user(office, "mia")
+    ana, ben = user(office, "ana", manager_id=mia.id), user(office, "ben")
+    about = lead(office, ben)
+    request = create_request(office, about, ana, ben, " I know him ")
+    assert (request.lead_id, request.requested_user_id, request.reason) == (about.id, ana.id, "I know him")
+    assert (request.created_by_id, request.created_on, request.decided_on) == (ben.id, NOW, None)
+    line = office.scalars(select(Activity)).one()
+    assert (line.kind, line.at, line.actor_id, line.lead_id) == ("assignment", NOW, ben.id, about.id)
+    assert line.payload == {"what": "requested", "to": ana.id, "text": "I know him"}
+    notice = office.scalars(select(Notification)).one()
+    assert (notice.event_key, notice.actor_id, notice.at) == (f"request:{request.id}:{mia.id}", ben.id, NOW)
+    assert (notice.payload, notice.lead_id) == ({"number": about.number}, about.id)
+
+
+@pytest.mark.parametrize("is_approved", [True, False])
+def test_a_decision_is_written_with_its_notices(office: Session, is_approved: bool) -> None:
+    ana, ben, mia = (user(office, name) for name in ("ana", "ben", "mia"))
+    about = lead(office, ana)
+    request = create_request(office, about, ben, ana)
+    verdict = assignment_requests.Verdict(is_approved, " Why not ")
+    assignment_requests.decide(office, request, about, verdict, Stamp(mia.id, NOW + HOUR))
+    assert (request.decision_note, request.changed_by_id, request.changed_on) == ("Why not", mia.id, NOW + HOUR)
+    kind = "request_approved" if is_approved else "request_rejected"
+    rows = office.scalars(select(Notification).where(Notification.kind == kind).order_by(Notification.user_id)).all()
+    assert [(row.event_key, row.actor_id) for row in rows] == [
+        (f"{kind}:{request.id}:{each.id}", mia.id) for each in (ana, ben)
+    ]
+    assert all((row.payload, row.at, row.lead_id) == ({"number": about.number}, NOW + HOUR, about.id) for row in rows)
+    assert (about.changed_on == NOW + HOUR, about.changed_by_id == mia.id) == (is_approved, is_approved)
+    reasons = office.scalars(select(Assignment.reason)).all()
+    assert reasons == ["request"] * is_approved
+
+
+def test_a_decision_marks_the_notices_of_the_approvers_as_read(office: Session) -> None:
+    mia = user(office, "mia")
+    ana, ben = user(office, "ana", manager_id=mia.id), user(office, "ben")
+    about = lead(office, ben)
+    request = create_request(office, about, ana, ben)
+    assignment_requests.decide(office, request, about, assignment_requests.Verdict(True), Stamp(mia.id, NOW + HOUR))
+    assert office.scalars(select(Notification.read_on).where(Notification.kind == "request")).all() == [NOW + HOUR]
+
+
+def test_a_withdrawal_is_written_with_a_line_and_a_notice(office: Session) -> None:
+    mia = user(office, "mia")
+    ana, ben = user(office, "ana", manager_id=mia.id), user(office, "ben")
+    about = lead(office, ben)
+    request = create_request(office, about, ana, ben)
+    assignment_requests.withdraw(office, request, about, Stamp(ben.id, NOW + HOUR))
+    line = office.scalars(select(Activity).order_by(Activity.id.desc())).first()
+    assert line is not None and line.payload == {"what": "request withdrawn", "to": ana.id}
+    assert (line.kind, line.at, line.actor_id) == ("assignment", NOW + HOUR, ben.id)
+    notice = office.scalars(select(Notification).where(Notification.kind == "request_withdrawn")).one()
+    assert notice.event_key == f"request_withdrawn:{request.id}:{mia.id}"
+    assert (notice.payload, notice.actor_id, notice.at) == ({"number": about.number}, ben.id, NOW + HOUR)
+
+
+def test_each_refusal_of_a_request_names_its_field(office: Session) -> None:
+    ana, ben = user(office, "ana"), user(office, "ben", away_until=NOW + HOUR)
+    about = lead(office, ana)
+    for wanted, reason, field in ((ben, " ", "reason"), (ana, "x", "requested_user"), (ben, "x", "requested_user")):
+        with pytest.raises(RuleBroken) as refused:
+            create_request(office, about, wanted, ana, reason)
+        assert list(refused.value.errors) == [field]
+    ben.away_until = NOW
+    request = create_request(office, about, ben, ana)
+    ben.away_until = NOW + DAY
+    for verdict, field in ((True, "requested_user"), (False, "decision_note")):
+        with pytest.raises(RuleBroken) as refused:
+            assignment_requests.decide(office, request, about, assignment_requests.Verdict(verdict), Stamp(1, NOW))
+        assert list(refused.value.errors) == [field]
+
+
+def test_closing_a_request_leaves_others_pending(office: Session) -> None:
+    ana, ben, dev = (user(office, name) for name in ("ana", "ben", "dev"))
+    about = lead(office, ana)
+    first, second = create_request(office, about, ben, ana), create_request(office, about, dev, ana)
+    assert (first.number, second.number) == ("CAR-2026-00001", "CAR-2026-00002")
+    assignment_requests.close(office, first, "Rejected", Stamp(ana.id, NOW))
+    office.expire_all()
+    assert (first.status, first.pending_key, second.status) == ("Rejected", None, "Pending")

@@ -8,15 +8,16 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain import call_outcomes, calls
+from app.domain import call_outcomes, calls, customers
 from app.domain.base import RuleBroken, Stamp
 from app.domain.call_outcomes import CallOutcome
 from app.domain.change_context import ChangeContext
 from app.domain.leads import Lead
+from app.domain.pending import pending
 from app.domain.tasks import Task
 from app.domain.timeline import Activity
 from tests import makers
-from tests.makers import HOUR, NOW
+from tests.makers import HOUR, MINUTE, NOW
 
 
 @pytest.fixture
@@ -82,6 +83,7 @@ def test_an_unmatched_call_gets_its_timeline_line_when_linked(office, ana, call)
     call_outcomes.link(office, call, lead, Stamp(ana.id, NOW))
     office.flush()
     assert [(line.lead_id, line.at) for line in lines(office, "call")] == [(lead.id, call.started_on)]
+    assert [(line.actor_id, line.payload["call"]) for line in lines(office, "call")] == [(ana.id, call.id)]
 
 
 def test_an_unlinked_call_belongs_to_nothing(office, ana):
@@ -110,3 +112,101 @@ def test_no_lead_is_created_from_a_withheld_number(office, ana):
 def test_a_ticket_is_created_from_a_call(office, ana, call):
     ticket = call_outcomes.create_ticket(office, call, ChangeContext(ana.id, NOW))
     assert (ticket.title, call.ticket_id) == ("DP charges", ticket.id)
+
+
+# --- At the boundaries, and what is written
+
+
+@pytest.mark.parametrize(("text", "is_valid"), [("", False), (" x ", True), ("x" * 500, True), ("x" * 501, False)])
+def test_an_outcome_has_up_to_500_characters(office, ana, call, text, is_valid):
+    if is_valid:
+        call_outcomes.save_outcome(office, call, CallOutcome(text), ChangeContext(ana.id, NOW))
+        assert (call.outcome, call.changed_by_id, call.changed_on) == (text.strip(), ana.id, NOW)
+        return
+    with pytest.raises(RuleBroken, match="at most 500 characters") as broken:
+        call_outcomes.save_outcome(office, call, CallOutcome(text), ChangeContext(ana.id, NOW))
+    assert list(broken.value.errors) == ["outcome"]
+
+
+@pytest.mark.parametrize(("follow_up_on", "is_valid"), [(NOW - HOUR, False), (NOW, False), (NOW + MINUTE, True)])
+def test_a_follow_up_lies_ahead(office, ana, follow_up_on, is_valid):
+    call = create_call(office, ana, lead_id=makers.lead(office, ana).id)
+    outcome = CallOutcome("x", follow_up_on=follow_up_on, title=" Visit ")
+    if is_valid:
+        task = call_outcomes.save_outcome(office, call, outcome, ChangeContext(ana.id, NOW))
+        assert (task.title, task.assignee_id, task.ticket_id) == ("Visit", ana.id, None)
+        return
+    with pytest.raises(RuleBroken, match="in the past") as broken:
+        call_outcomes.save_outcome(office, call, outcome, ChangeContext(ana.id, NOW))
+    assert list(broken.value.errors) == ["follow_up_on"]
+
+
+def test_the_follow_up_of_a_ticket_belongs_to_it_and_its_title_is_cut(office, ana):
+    ticket = makers.ticket(office, ana)
+    call = create_call(office, ana, ticket_id=ticket.id)
+    outcome = CallOutcome("x" * 300, " ", NOW + HOUR)
+    task = call_outcomes.save_outcome(office, call, outcome, ChangeContext(ana.id, NOW))
+    assert (task.ticket_id, task.lead_id, len(task.title), lines(office, "note")) == (ticket.id, None, 200, [])
+
+
+@pytest.mark.parametrize(("before", "cold", "after"), [(True, None, True), (True, False, False), (False, True, True)])
+def test_a_call_is_cold_as_entered_or_as_before(office, ana, call, before, cold, after):
+    call.cold = before
+    assert call_outcomes.save_outcome(office, call, CallOutcome("x", cold=cold), ChangeContext(ana.id, NOW)) is None
+    assert call.cold is after
+
+
+@pytest.mark.parametrize("column", ["lead_id", "ticket_id", "customer_id"])
+def test_a_note_is_written_on_whatever_record_the_call_has(office, ana, column):
+    made = {"lead_id": makers.lead, "ticket_id": makers.ticket}.get(column, create_customer)(office)
+    call = create_call(office, ana, **{column: made.id})
+    call_outcomes.save_outcome(office, call, CallOutcome("x", " Later "), ChangeContext(ana.id, NOW))
+    (note,) = lines(office, "note")
+    assert (getattr(note, column), note.payload, note.actor_id) == (made.id, {"text": "Later"}, ana.id)
+
+
+def create_customer(session):
+    return customers.create(session, {"first_name": "Asha", "mobile": "9811111111"}, ChangeContext(None, NOW))
+
+
+def test_a_moved_call_leaves_the_old_timeline_and_marks_both(office, ana):
+    customer = create_customer(office)
+    first, second = makers.lead(office, ana), makers.ticket(office, ana, customer_id=customer.id)
+    call = create_call(office, ana, lead_id=first.id)
+    pending(office).changed_timelines.clear()
+    call_outcomes.link(office, call, second, Stamp(ana.id, NOW))
+    assert (call.lead_id, call.ticket_id, call.customer_id) == (None, second.id, customer.id)
+    (line,) = lines(office, "call")
+    assert (line.lead_id, line.ticket_id, line.customer_id) == (None, second.id, customer.id)
+    marked = {("lead", first.id), ("ticket", second.id), ("customer", customer.id)}
+    assert pending(office).changed_timelines == marked
+    pending(office).changed_timelines.clear()
+    call_outcomes.unlink(office, call, Stamp(ana.id, NOW))
+    assert pending(office).changed_timelines == marked - {("lead", first.id)}
+
+
+@pytest.mark.parametrize("column", ["lead_id", "ticket_id"])
+def test_a_call_that_has_a_record_gets_no_second_one(office, ana, column):
+    make, create = {
+        "lead_id": (makers.lead, call_outcomes.create_lead),
+        "ticket_id": (makers.ticket, call_outcomes.create_ticket),
+    }[column]
+    call = create_call(office, ana, **{column: make(office).id})
+    with pytest.raises(RuleBroken, match="already linked"):
+        create(office, call, ChangeContext(ana.id, NOW))
+
+
+def test_the_ticket_of_a_call_belongs_to_the_calls_customer_or_a_new_one(office, ana, call):
+    customer = create_customer(office)
+    known = create_call(office, ana, customer_id=customer.id, from_number="9833333333")
+    ticket = call_outcomes.create_ticket(office, known, ChangeContext(ana.id, NOW), {"title": "Own"})
+    assert (ticket.customer_id, ticket.source, ticket.assignee_id) == (customer.id, "On Call", ana.id)
+    assert office.scalars(select(Task.title)).all() == ["Own"]
+    call.native = {"contact_name": " Ravi " + "x" * 90}
+    made = call_outcomes.create_ticket(office, call, ChangeContext(ana.id, NOW), {})
+    assert made.customer.mobile_e164 == "+919820012345" and made.customer.first_name == ("Ravi " + "x" * 90)[:80]
+    about = makers.lead(office, ana)
+    of_lead = call_outcomes.create_ticket(
+        office, create_call(office, ana, lead_id=about.id), ChangeContext(ana.id, NOW), {}
+    )
+    assert (of_lead.lead_id, of_lead.customer_id) == (about.id, None)

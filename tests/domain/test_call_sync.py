@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -14,13 +15,15 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import Session
 
-from app.domain import call_matching
+from app.domain import call_matching, call_sync, customers
 from app.domain.call_parsing import Telephone, UnreadableCall, parse_call
 from app.domain.call_sync import CallResult, sync
 from app.domain.calls import CallLog
+from app.domain.change_context import ChangeContext
 from app.domain.customers import Customer
 from app.domain.leads import Lead
 from app.domain.notices import Notification
+from app.domain.pending import pending
 from app.domain.telephones import PhoneSync, QuarantinedCall
 from app.domain.tickets import Ticket
 from app.domain.timeline import Activity
@@ -245,6 +248,95 @@ def test_a_missed_call_notifies_the_responsible_user_once(session, ana, people):
         sync(session, telephone(people["ben"]), [call(1, duration=0, to="9820011111")], NOW)
     notification = session.scalars(select(Notification).where(Notification.kind == "missed_call")).one()
     assert (notification.user_id, notification.lead_id) == (ana.id, lead.id)
+
+
+def test_every_column_of_a_synced_call_is_stored(session, ana):
+    customer = customers.create(session, {"first_name": "A", "mobile": "9820000001"}, ChangeContext(None, NOW))
+    about = makers.lead(session, ana, customer_id=customer.id, at=NOW - timedelta(days=3))
+    help_ = makers.ticket(session, ana, customer_id=customer.id, at=NOW - timedelta(days=3))
+    (result,) = sync(session, telephone(ana), [call(1)], NOW)
+    row = session.scalars(select(CallLog)).one()
+    assert (result.index, result.call_id, result.device_call_id) == (0, row.id, "device_1")
+    assert (row.customer_id, row.lead_id, row.ticket_id) == (customer.id, about.id, help_.id)
+    assert (row.direction, row.status, row.from_number, row.to_number) == (
+        "Incoming",
+        "Completed",
+        "+919820000001",
+        "9820099999",
+    )
+    start = datetime(2026, 11, 23, 4, tzinfo=UTC)
+    assert (row.other_e164, row.duration_seconds, row.started_on) == ("+919820000001", 42, start)
+    assert (row.ended_on, row.employee_id, row.medium) == (start + timedelta(seconds=42), ana.id, "mobile")
+    assert (row.cold, row.linked, row.created_on, row.changed_on) == (False, False, NOW, NOW)
+    assert (row.created_by_id, row.changed_by_id) == (ana.id, ana.id)
+    line = session.scalars(select(Activity).where(Activity.kind == "call")).one()
+    assert (line.customer_id, line.lead_id, line.ticket_id) == (customer.id, about.id, help_.id)
+    assert (line.actor_id, line.payload["call"]) == (ana.id, row.id)
+    marked = {("customer", customer.id), ("lead", about.id), ("ticket", help_.id)}
+    assert marked <= pending(session).changed_timelines
+
+
+def test_a_synced_call_is_an_event_for_webhooks(session, ana):
+    (result,) = sync(session, telephone(ana), [call(1)], NOW)
+    assert set(pending(session).change_events["call_log", result.call_id].events) == {"created"}
+    pending(session).change_events.clear()
+    assert statuses_of(sync(session, telephone(ana), [call(1)], NOW)) == ["duplicate"]
+    assert not pending(session).change_events
+    sync(session, telephone(ana), [call(1, duration=99)], NOW)
+    assert set(pending(session).change_events["call_log", result.call_id].events) == {"changed"}
+
+
+@pytest.mark.parametrize(
+    "sent, device_call_id",
+    [({"device_call_id": "x" * 130}, "x" * 120), ({"device_call_id": 7}, "7"), ({}, ""), ("no", "")],
+)
+def test_the_result_of_an_unreadable_record_names_it(session, ana, sent, device_call_id):
+    (result,) = sync(session, telephone(ana), [sent], NOW)
+    assert (result.device_call_id, result.status, result.call_id) == (device_call_id, "error", None)
+    assert result.sentence and session.scalars(select(QuarantinedCall.sentence)).one() == result.sentence
+
+
+def test_a_batch_has_a_maximum(session, ana):
+    with pytest.raises(ValueError, match="more than"):
+        sync(session, telephone(ana), [{}] * (call_sync.MAX_BATCH + 1), NOW)
+    assert len(sync(session, telephone(ana), [{}] * call_sync.MAX_BATCH, NOW)) == call_sync.MAX_BATCH
+
+
+def test_calls_entered_by_hand_are_no_sync_of_a_telephone(session, ana):
+    by_hand = replace(telephone(ana), is_by_hand=True)
+    assert statuses_of(sync(session, by_hand, [call(1), "no"], NOW)) == ["created", "error"]
+    assert session.scalars(select(PhoneSync.synced_on)).all() == [None]
+    assert session.scalars(select(QuarantinedCall)).all() == []
+
+
+@pytest.mark.parametrize(
+    "values, replied",
+    [({}, True), ({"duration": 0}, False)],
+)
+def test_a_talk_is_the_first_reply_at_the_moment_of_the_call(session, ana, values, replied):
+    lead = lead_of_caller(session, ana)
+    later = call(1, start_time="2026-11-23 09:50:00", device_call_id="later")
+    sync(session, telephone(ana), [later | values, call(1, **values)], NOW)
+    session.refresh(lead)
+    assert lead.replied_on == (datetime(2026, 11, 23, 4, tzinfo=UTC) if replied else None)
+
+
+@pytest.mark.parametrize(("hours", "count"), [(12, 0), (11.9, 1)])
+def test_only_recent_missed_calls_notify(session, ana, hours, count):
+    lead = lead_of_caller(session, ana)
+    start = datetime(2026, 11, 23, 4, tzinfo=UTC)
+    sync(session, telephone(ana), [call(1, duration=0)], start + timedelta(hours=hours))
+    rows = session.scalars(select(Notification).where(Notification.kind == "missed_call")).all()
+    key = session.scalars(select(CallLog.id)).one()
+    assert [row.payload for row in rows] == [{"number": lead.number, "call": key}] * count
+    assert [row.event_key for row in rows] == [f"missed_call:{key}:{ana.id}"] * count
+
+
+def test_an_answered_or_unmatched_call_notifies_no_one(session, ana):
+    lead_of_caller(session, ana)
+    sync(session, telephone(ana), [call(1), call(2, duration=0)], NOW)
+    assert session.scalars(select(Notification)).all() == []
+    assert session.scalars(select(Activity.kind)).all() == ["call"]
 
 
 def test_a_thousand_calls_cost_a_dozen_statements(session, ana):

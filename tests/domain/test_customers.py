@@ -9,11 +9,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.domain import customers
-from app.domain.base import Conflict, RuleBroken, refuse_stale
+from app.domain.base import Conflict, RuleBroken, Stamp, refuse_stale
 from app.domain.change_context import ChangeContext
 from app.lib.vault import Vault
 from app.models import Activity, Customer
-from tests.makers import HOUR, NOW, user
+from tests.makers import HOUR, NOW, lead, user
 
 
 def make_customer(session: Session, vault: Any = None, **values: Any) -> Customer:
@@ -80,3 +80,99 @@ def test_a_stale_save_is_a_conflict(office: Session) -> None:
     refuse_stale(customer, None)
     with pytest.raises(Conflict):
         refuse_stale(customer, 1)
+
+
+@pytest.mark.parametrize(
+    "field, values",
+    [
+        ("first_name", {"first_name": "", "mobile": ""}),
+        ("mobile", {"mobile": "12345"}),
+        ("alternative_mobile", {"alternative_mobile": "12345"}),
+        ("email", {"email": "a@b"}),
+        ("pan", {"pan": "ABCDE12345"}),
+        ("aadhaar", {"aadhaar": "0123"}),
+    ],
+)
+def test_each_refusal_names_its_field(office: Session, vault: Vault, field: str, values: Any) -> None:
+    with pytest.raises(RuleBroken) as refused:
+        make_customer(office, vault, **values)
+    assert list(refused.value.errors) == [field]
+
+
+@pytest.mark.parametrize(
+    "entered, expected",
+    [
+        (" Ravi@X.in ", "ravi@x.in"),
+        ("", None),
+        ("@x.in", False),
+        ("a@xin", False),
+        ("a b@x.in", False),
+        ("a@b@x.in", False),
+        ("a@.x.in", False),
+        ("a@x.in.", False),
+        ("a\t@x.in", False),
+    ],
+)
+def test_an_email_address_is_checked(office: Session, entered: str, expected: Any) -> None:
+    if expected is False:
+        with pytest.raises(RuleBroken):
+            make_customer(office, email=entered)
+    else:
+        assert make_customer(office, email=entered).email == expected
+
+
+def test_texts_are_cleaned_and_empty_values_are_null(office: Session, vault: Vault) -> None:
+    customer = make_customer(office, vault, first_name="  Asha  K ", last_name=" ", address=" 1  Road\n2 ", pan="")
+    assert (customer.first_name, customer.last_name, customer.address) == ("Asha K", None, "1 Road 2")
+    assert (customer.pan_sealed, customer.pan_blind, customer.alternative_mobile) == (None, None, None)
+    customers.change(office, customer, {"mobile": " "}, ChangeContext(None, NOW))
+    assert (customer.mobile, customer.mobile_e164) == (None, None)
+
+
+def test_a_new_customer_is_owned_by_its_author_and_logged(office: Session) -> None:
+    ana = user(office, "ana")
+    values = {"first_name": "Asha", "referred_by": "C9", "no_sms": True}
+    customer = customers.create(office, values, ChangeContext(ana.id, NOW))
+    assert (customer.owner_id, customer.number, customer.version) == (ana.id, "CRM-CUST-2026-00001", 1)
+    assert (customer.referred_by, customer.no_sms, customer.created_on) == ("C9", True, NOW)
+    line = office.scalars(select(Activity)).one()
+    assert (line.kind, line.customer_id, line.payload) == ("system", customer.id, {"text": "Customer created"})
+
+
+def test_a_change_is_stamped_and_one_without_a_difference_not_logged(office: Session) -> None:
+    ana, customer = user(office, "ana"), make_customer(office)
+    customers.change(office, customer, {"first_name": "Asha"}, ChangeContext(ana.id, NOW + HOUR))
+    assert office.scalars(select(Activity).where(Activity.kind == "field_change")).all() == []
+    assert (customer.changed_on, customer.changed_by_id) == (NOW + HOUR, ana.id)
+
+
+@pytest.mark.parametrize("names", [("main", "alternative"), ("alternative", "main")])
+def test_a_number_finds_its_main_owner_then_the_oldest(office: Session, names: Any) -> None:
+    made = {}
+    for index, name in enumerate(names):
+        values = {"mobile": f"981111111{index}", "alternative_mobile": "9820012345"}
+        made[name] = make_customer(office, **(values if name == "alternative" else {}))
+    other = make_customer(office, mobile="9822222222", alternative_mobile="9820012345")
+    assert customers.find_by_mobile(office, "+919820012345") is made["main"]
+    customers.change(office, made["main"], {"mobile": "9833333333"}, ChangeContext(None, NOW))
+    office.flush()
+    assert customers.find_by_mobile(office, "+919820012345") is made["alternative"] is not other
+    assert customers.find_by_mobile(office, None) is customers.find_by_mobile(office, "+919844444444") is None
+
+
+def test_an_account_is_opened_once_and_gives_the_referral_code(office: Session) -> None:
+    customer, about = make_customer(office), lead(office, client_id=" c1 ")
+    account = customers.open_account(office, customer, about, Stamp(None, NOW))
+    assert (account.client_id, account.customer_id, account.lead_id, account.opened_on) == (
+        "C1",
+        customer.id,
+        about.id,
+        NOW,
+    )
+    office.flush()
+    assert customers.open_account(office, customer, about, Stamp(None, NOW + HOUR)) is account
+    customers.open_account(office, customer, lead(office, client_id="C2"), Stamp(None, NOW))
+    assert customer.referral_code == "C1"
+    with pytest.raises(RuleBroken, match="client ID C1 already") as refused:
+        customers.open_account(office, make_customer(office, mobile="9811111111"), about, Stamp(None, NOW))
+    assert list(refused.value.errors) == ["client_id"]

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import event, func, select
+from sqlalchemy import event, func, select, update
 from sqlalchemy.orm import Session, sessionmaker
 
 from app import job_runner, jobs
@@ -271,6 +271,103 @@ def test_a_lead_is_watched_as_well(session, people):
         "reply",
         lead.number,
     )
+
+
+# --- Order, boundaries and what is written
+
+
+def test_the_longest_waiting_records_come_first(session, people):
+    rows = [
+        makers.ticket(session, sla_on=NOW),
+        makers.ticket(session, sla_on=NOW - HOUR),
+        makers.ticket(session, sla_on=NOW),
+    ]
+    lead = makers.lead(session, sla_on=NOW - MINUTE)
+    makers.lead(session, sla_on=NOW + MINUTE), makers.lead(session)
+    found = [("ticket", rows[1].id), ("lead", lead.id), ("ticket", rows[0].id), ("ticket", rows[2].id)]
+    assert due_records(session, NOW, 10) == found
+    assert due_records(session, NOW, 2) == found[:2]
+
+
+@pytest.mark.parametrize(
+    "after, result",
+    [
+        (90 * MINUTE - MINUTE, "skipped"),
+        (90 * MINUTE, "sla_warning"),
+        (2 * HOUR - MINUTE, "sla_warning"),
+        (2 * HOUR, "sla_breach"),
+        (3 * HOUR - MINUTE, "sla_breach"),
+        (3 * HOUR, "sla_escalated"),
+    ],
+)
+def test_each_notice_is_sent_from_its_moment_on(session, people, after, result):
+    ticket = ticket_with_clock(session, people["cleo"])
+    ticket.sla_on = NOW
+    session.flush()
+    assert check_record(session, ("ticket", ticket.id), NOW + after, TERMS) == result
+
+
+def test_a_paused_record_is_not_checked_again(session, people):
+    ticket = ticket_with_clock(session, people["cleo"])
+    ticket.paused_on, ticket.sla_on = NOW, NOW
+    session.flush()
+    assert check_record(session, ("ticket", ticket.id), NOW + DAY, TERMS) == "skipped"
+    session.refresh(ticket)
+    assert (ticket.sla_on, ticket.reply_late_on, notified(session)) == (None, None, [])
+
+
+@pytest.mark.parametrize(
+    "after, expected",
+    [
+        (90 * MINUTE - MINUTE, 90 * MINUTE),
+        (90 * MINUTE, 2 * HOUR),
+        (2 * HOUR, 3 * HOUR),
+        (3 * HOUR, 4 * HOUR),
+        (4 * HOUR, None),
+    ],
+)
+def test_the_next_check_is_at_the_next_notice(session, people, after, expected):
+    terms = SlaTerms(ALWAYS_OPEN, {("ticket", ""): (120, None)})
+    rows = [ticket_with_clock(session, people["cleo"], terms) for _ in range(2)]
+    rows[0].sla_on = rows[1].sla_on = NOW
+    session.flush()
+    check_record(session, ("ticket", rows[0].id), NOW + after, terms)
+    session.expire_all()
+    assert rows[0].sla_on == (NOW + expected if expected else None)
+    assert rows[0].reply_late_on == (REPLY_DUE if NOW + after >= REPLY_DUE else None)
+    assert (rows[1].sla_on, rows[1].reply_late_on) == (NOW, None)
+
+
+def test_a_notice_names_its_deadline_and_its_event(session, people):
+    ticket = ticket_with_clock(session, people["cleo"])
+    run_job(session, NOW, REPLY_DUE + HOUR)
+    rows = session.scalars(select(Notification).where(Notification.kind.like("sla%")).order_by(Notification.id)).all()
+    deadline = f"ticket:{ticket.id}:reply:20261123043000:120"
+    assert [(row.event_key, row.at) for row in rows] == [
+        (f"sla_warning:{deadline}:0:{people['cleo'].id}", NOW + 90 * MINUTE),
+        (f"sla_breach:{deadline}:0:{people['cleo'].id}", REPLY_DUE),
+        (f"sla_breach:{deadline}:0:{people['sam'].id}", REPLY_DUE),
+        (f"sla_escalated:{deadline}:1:{people['tara'].id}", REPLY_DUE + HOUR),
+    ]
+    due = {"promise": "reply", "due": REPLY_DUE.isoformat(), "number": ticket.number}
+    assert [row.payload for row in rows] == [due | {"minutes": minutes} for minutes in (30, 0, 0, -60)]
+    assert {row.ticket_id for row in rows} == {ticket.id}
+    lines = session.scalars(select(Activity).where(Activity.kind == "system").order_by(Activity.id)).all()
+    assert [(line.at, line.actor_id, line.payload["minutes"]) for line in lines] == [
+        (REPLY_DUE, None, 0),
+        (REPLY_DUE + HOUR, None, -60),
+    ]
+    assert {line.payload["text"] for line in lines} == {"The first response is overdue."}
+
+
+def test_a_record_checked_meanwhile_is_skipped_and_read_as_it_is_now(session, people):
+    ticket = ticket_with_clock(session, people["cleo"])
+    values = {"reply_due_on": NOW + 9 * HOUR, "sla_on": NOW}
+    session.execute(update(type(ticket)).values(**values), execution_options={"synchronize_session": False})
+    assert check_record(session, ("ticket", ticket.id), NOW + 2 * HOUR, TERMS) == "skipped"
+    assert ticket.reply_due_on == NOW + 9 * HOUR
+    assert check_record(session, ("ticket", ticket.id), NOW + 2 * HOUR, TERMS) == "skipped"
+    assert check_record(session, ("lead", ticket.id), NOW + 9 * HOUR, TERMS) == "skipped"
 
 
 # --- The job

@@ -6,17 +6,18 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.domain import assignment_requests
 from app.domain.base import Stamp
 from app.domain.expiry import due_leads, due_requests, expire_lead, expire_request
+from app.domain.leads import Lead
 from app.domain.notices import Notification
 from app.domain.settings import BusinessSetting
 from app.domain.timeline import Activity, StatusChange
 from tests import makers
-from tests.makers import ALWAYS_OPEN, DAY, HOUR, NOW, OFFICE
+from tests.makers import ALWAYS_OPEN, DAY, HOUR, MINUTE, NOW, OFFICE
 
 
 @pytest.fixture
@@ -109,3 +110,94 @@ def test_a_decided_request_does_not_expire(session, ana):
     )
     assert due_requests(session, NOW, ALWAYS_OPEN, 100) == []
     assert expire_request(session, request.id, NOW) == "skipped"
+
+
+# --- Order, chunks and what is written
+
+
+def test_the_longest_unchanged_leads_come_first(session, ana):
+    rows = [makers.lead(session, ana, at=NOW - days * DAY) for days in (61, 63, 62, 62)]
+    ids = [rows[index].id for index in (1, 2, 3, 0)]
+    assert due_leads(session, NOW, 100) == ids
+    assert due_leads(session, NOW, 2) == ids[:2]
+
+
+@pytest.mark.parametrize(
+    ("key", "meaning"), [("lead_expiry_days", "new"), ("opened_expiry_days", "opened"), ("lead_expiry_days", "working")]
+)
+def test_each_state_has_its_own_number_of_days(session, ana, key, meaning):
+    session.add(BusinessSetting(key=key, value=10))
+    lead = makers.lead(session, ana, meaning, at=NOW - 10 * DAY)
+    makers.lead(session, ana, meaning, at=NOW - 10 * DAY + MINUTE)
+    assert due_leads(session, NOW, 100) == [lead.id]
+
+
+def test_an_opened_lead_expires_by_its_status_not_by_its_last_change(session, ana):
+    lead = makers.lead(session, ana, "opened", at=NOW - 30 * DAY)
+    lead.stamp(Stamp(ana.id, NOW))
+    session.flush()
+    assert due_leads(session, NOW, 100) == [lead.id]
+    lead.status_on, lead.changed_on = NOW, NOW - 400 * DAY
+    session.flush()
+    assert due_leads(session, NOW, 100) == []
+
+
+def test_an_expiry_reads_the_lead_as_it_is_now(session, ana):
+    makers.lead(session, ana, at=NOW - 61 * DAY)
+    lead = makers.lead(session, ana, at=NOW - 61 * DAY)
+    assert lead.description is None
+    session.execute(update(Lead).values(description="Newer"), execution_options={"synchronize_session": False})
+    assert expire_lead(session, lead.id, NOW) == "expired"
+    assert (lead.status.meaning, lead.description) == ("expired", "Newer")
+
+
+def test_the_oldest_requests_come_first(session, ana):
+    people = [makers.user(session, name, "Sales User") for name in ("cy", "dev", "eve", "fay")]
+    about = makers.lead(session, ana)
+    rows = [
+        assignment_requests.create(session, about, each.id, "Please", Stamp(ana.id, NOW - days * DAY))
+        for each, days in zip(people, (7, 9, 8, 8), strict=True)
+    ]
+    ids = [rows[index].id for index in (1, 2, 3, 0)]
+    assert due_requests(session, NOW, OFFICE, 100) == ids
+    assert due_requests(session, NOW, OFFICE, 2) == ids[:2]
+
+
+@pytest.mark.parametrize("make", [makers.lead, makers.ticket])
+def test_an_expired_request_is_written_everywhere(session, ana, make):
+    ben = makers.user(session, "ben", "Sales User", manager_id=ana.id)
+    about = make(session, ana)
+    request = assignment_requests.create(session, about, ben.id, "Please", Stamp(ana.id, NOW - 9 * DAY))
+    other = assignment_requests.create(session, make(session, ana), ben.id, "Please", Stamp(ana.id, NOW - 9 * DAY))
+    assert expire_request(session, request.id, NOW) == "expired"
+    session.expire_all()
+    assert (request.status, request.pending_key, request.decided_on, request.decided_by_id) == (
+        "Expired",
+        None,
+        NOW,
+        None,
+    )
+    assert (request.changed_on, request.changed_by_id, other.status) == (NOW, None, "Pending")
+    line = session.scalars(select(Activity).order_by(Activity.id.desc())).first()
+    assert line is not None and (line.kind, line.at, line.actor_id) == ("assignment", NOW, None)
+    assert line.payload == {"what": "request expired", "to": ben.id}
+    notice = session.scalars(select(Notification).where(Notification.kind == "request_expired")).one()
+    assert (notice.user_id, notice.payload) == (ana.id, {"number": about.number})
+    assert (notice.lead_id or notice.ticket_id, notice.event_key) == (
+        about.id,
+        f"request_expired:{request.id}:{ana.id}",
+    )
+
+
+def test_the_approvers_notice_of_an_expired_request_is_read(session, ana):
+    mia = makers.user(session, "mia")
+    ben = makers.user(session, "ben", "Sales User", manager_id=mia.id)
+    request = assignment_requests.create(session, makers.lead(session, ana), ben.id, "x", Stamp(ana.id, NOW - 9 * DAY))
+    expire_request(session, request.id, NOW)
+    assert session.scalars(select(Notification.read_on).where(Notification.kind == "request")).all() == [NOW]
+
+
+def test_an_expired_request_without_an_author_notifies_no_one(session, ana):
+    request = assignment_requests.create(session, makers.lead(session), ana.id, "x", Stamp(None, NOW - 9 * DAY))
+    assert expire_request(session, request.id, NOW) == "expired"
+    assert session.scalars(select(Notification).where(Notification.kind == "request_expired")).all() == []

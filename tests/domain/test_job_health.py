@@ -82,3 +82,77 @@ def test_the_newest_run_of_each_job(session):
         "one": NOW - MINUTE,
         "other": NOW - 6 * MINUTE,
     }
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        ([(4, "running")], [(1, "done")], job_health.JobDelay("one", "04:26", NOW - 4 * MINUTE, is_stuck=True)),
+        ([(-60, "done")], [(1, "done")], job_health.JobDelay("", "05:30", NOW + 60 * MINUTE, is_ahead=True)),
+        ([(9, "running")], [(8, "done")], job_health.JobDelay("", "04:22", NOW - 8 * MINUTE)),
+    ],
+)
+def test_an_incident_says_what_happened(session, one, other, expected):
+    for job, found in (("one", one), ("other", other)):
+        for ago, outcome in found:
+            run(session, job, ago, outcome)
+    assert job_health.current_delays(session, JOBS, NOW) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("ago", "outcome", "is_late"),
+    [
+        (3, "running", False),
+        (3.1, "running", True),
+        (14.9, "running", True),
+        (15, "running", False),
+        (5, "done", False),
+    ],
+)
+def test_a_run_hangs_between_three_and_fifteen_minutes(session, ago, outcome, is_late):
+    run(session, "one", ago, outcome)
+    run(session, "one", 1), run(session, "other", 1), run(session, "third", ago, "running")
+    assert [each.job for each in job_health.current_delays(session, JOBS, NOW)] == ["one"] * is_late
+
+
+@pytest.mark.parametrize(("minutes", "is_ahead"), [(3, False), (3.1, True)])
+def test_a_clock_is_set_back_when_a_run_lies_more_than_three_minutes_ahead(session, minutes, is_ahead):
+    run(session, "one", -minutes)
+    assert [each.is_ahead for each in job_health.current_delays(session, JOBS, NOW)] == [True] * is_ahead
+
+
+def test_several_hanging_runs_of_a_job_are_one_incident_of_the_newest(session):
+    for ago in (4, 6, 5):
+        run(session, "one", ago, "running")
+    run(session, "one", 1), run(session, "other", 1)
+    assert [each.slot for each in job_health.current_delays(session, JOBS, NOW)] == ["04:26"]
+
+
+@pytest.mark.parametrize(
+    ("delay", "key", "payload"),
+    [
+        (
+            job_health.JobDelay("one", "slot", NOW - 5 * MINUTE, is_stuck=True),
+            "job_lag:one:slot",
+            {"job": "one", "from": "23 Nov, 09:55", "minutes": 5, "hangs": True, "ahead": False},
+        ),
+        (
+            job_health.JobDelay("", "slot", NOW + 7 * MINUTE, is_ahead=True),
+            "job_lag:all:slot:ahead",
+            {"job": "", "from": "23 Nov, 10:07", "minutes": 7, "hangs": False, "ahead": True},
+        ),
+        (
+            job_health.JobDelay("", "slot", NOW - 9 * MINUTE, NOW - 4 * MINUTE),
+            "job_lag:all:slot",
+            {"job": "", "from": "23 Nov, 09:51", "minutes": 5, "hangs": False, "ahead": False, "to": "23 Nov, 09:56"},
+        ),
+    ],
+)
+def test_the_notice_tells_how_long_and_why(session, delay, key, payload):
+    ada = makers.user(session, "ada", "Admin")
+    assert job_health.notify_admins(session, [], NOW, ZONE) == 0
+    assert [job_health.notify_admins(session, iter([delay]), NOW, ZONE) for _ in range(2)] == [1, 0]
+    notice = session.scalars(select(Notification)).one()
+    assert (notice.kind, notice.event_key, notice.at) == ("job_lag", f"{key}:{ada.id}", NOW)
+    until = {"until": delay.until.isoformat()} if delay.until else {}
+    assert notice.payload == payload | {"since": delay.since.isoformat()} | until

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.domain import conversion, customers, leads, sla
+from app.domain import conversion, customers, leads, sla, tasks
 from app.domain.base import RuleBroken, Stamp
 from app.domain.change_context import ChangeContext
 from app.domain.settings import LeadStatus
@@ -264,3 +264,184 @@ def test_a_lead_is_expired_by_the_system(office: Session) -> None:
     leads.expire(office, lead, False, NOW + timedelta(days=61))
     row = office.scalars(select(StatusChange).order_by(StatusChange.id.desc())).first()
     assert row and row.by_id is None and lead.status.meaning == "expired"
+
+
+# --- What is stored, logged and refused
+
+
+def test_a_new_lead_holds_what_was_given(office: Session) -> None:
+    ana, mia = user(office, "ana"), user(office, "mia")
+    given = {"category": "Indirect", "referral": "C9", "description": "Twice", "pod_id": "P1", "owner_id": mia.id}
+    lead = create_lead(office, ana, **given)
+    assert {name: getattr(lead, name) for name in given} == given
+    assert (lead.number, lead.version, lead.status.meaning) == ("CRM-LEAD-2026-00001", 1, "new")
+    assert (lead.status_on, lead.created_on, lead.created_by_id) == (NOW, NOW, ana.id)
+    assert (lead.assignee_id, lead.assigned_role, lead.sla_started_on) == (ana.id, None, NOW)
+    line = office.scalars(select(Activity).order_by(Activity.id)).first()
+    assert line and (line.kind, line.payload, line.actor_id) == ("system", {"text": "Lead created"}, ana.id)
+    (history,) = office.scalars(select(StatusChange)).all()
+    assert (history.lead_id, history.from_id, history.to_id, history.at) == (lead.id, None, lead.status_id, NOW)
+
+
+@pytest.mark.parametrize(
+    "requested, expected",
+    [(None, ["Follow up: Ravi Kumar"]), ({}, []), ({"title": "Own"}, ["Own"])],
+)
+def test_the_first_task_is_as_requested(office: Session, requested: Any, expected: list[str]) -> None:
+    lead = create_lead(office, user(office, "ana"), task=requested, next_follow_up_on=NOW + DAY)
+    assert office.scalars(select(Task.title)).all() == expected
+    assert lead.next_follow_up_on == NOW + DAY
+
+
+def test_a_lead_may_begin_in_any_status_that_its_values_allow(office: Session) -> None:
+    lead = create_lead(office, user(office, "ana"), status_id=status_id(office, "scheduled"))
+    assert (lead.status.meaning, count(office, Task)) == ("scheduled", 1)
+    with pytest.raises(RuleBroken) as refused:
+        create_lead(office, mobile=None, status_id=status_id(office, "sent"))
+    assert list(refused.value.errors) == ["pod_id"]
+    assert create_lead(office, mobile=None, status_id=status_id(office, "sent"), pod_id="P").pod_id == "P"
+
+
+@pytest.mark.parametrize(
+    "field, values",
+    [
+        ("first_name", {"first_name": "", "last_name": "", "mobile": ""}),
+        ("status", {"status_id": 999}),
+        ("category", {"category": "Sideways"}),
+    ],
+)
+def test_each_refusal_names_its_field(office: Session, field: str, values: Any) -> None:
+    with pytest.raises(RuleBroken) as refused:
+        create_lead(office, **values)
+    assert list(refused.value.errors) == [field]
+
+
+def test_without_a_status_of_the_meaning_the_lead_is_refused(office: Session) -> None:
+    for row in office.scalars(select(LeadStatus).where(LeadStatus.meaning == "new")).all():
+        row.meaning = "working"
+    office.flush()
+    with pytest.raises(RuleBroken, match="No lead status has the meaning “new”") as refused:
+        create_lead(office)
+    assert list(refused.value.errors) == ["status"]
+
+
+def test_a_customer_cannot_refer_themselves(office: Session) -> None:
+    change_status(office, create_lead(office), "opened", client_id="C1")
+    with pytest.raises(RuleBroken, match="refer themselves") as refused:
+        create_lead(office, referral="C1")
+    assert list(refused.value.errors) == ["referral"]
+    assert create_lead(office, referral="C2").referral == "C2"
+    assert create_lead(office, mobile="9811111111", referral="C1").referral == "C1"
+
+
+def test_a_lead_becomes_a_customer_with_its_owner_and_a_line(office: Session) -> None:
+    ana = user(office, "ana")
+    lead = create_lead(office, ana)
+    change_status(office, lead, "opened", ana, NOW + HOUR, client_id="c1")
+    customer = office.scalars(select(Customer)).one()
+    assert (customer.source, customer.status, customer.kyc_status) == ("Lead", "Active", "Pending")
+    assert (customer.owner_id, customer.number) == (ana.id, "CRM-CUST-2026-00001")
+    assert (customer.created_on, customer.created_by_id, customer.first_name) == (NOW + HOUR, ana.id, "Ravi")
+    line = office.scalars(select(Activity).where(Activity.customer_id == customer.id, Activity.kind == "system")).one()
+    assert line.payload == {"text": f"Customer created from {lead.number}"}
+
+
+def test_a_known_customer_is_linked_with_a_proposal(office: Session) -> None:
+    lead = create_lead(office, email="new@x.in")
+    known = customers.create(office, {"first_name": "Asha", "mobile": "9820012345"}, ChangeContext(None, NOW))
+    change_status(office, lead, "opened", client_id="C1")
+    assert (lead.customer, count(office, Customer)) == (known, 1)
+    proposal = office.scalars(select(Activity).where(Activity.kind == "proposal")).one()
+    assert ["email", None, "new@x.in"] in proposal.payload["changes"] and proposal.lead_id == lead.id
+
+
+def test_opening_and_activation_happen_once(office: Session) -> None:
+    lead = create_lead(office)
+    change_status(office, lead, "opened", client_id="C1")
+    for days, meaning in ((1, "activated"), (2, "opened"), (3, "activated")):
+        change_status(office, lead, meaning, at=NOW + days * DAY, reopen=True)
+    account = office.scalars(select(CustomerAccount)).one()
+    assert (lead.opened_on, lead.activated_on, account.activated_on) == (NOW, NOW + DAY, NOW + DAY)
+
+
+@pytest.mark.parametrize("meaning, field", leads.REQUIRED_FIELDS.items())
+def test_what_a_status_requires_is_stored_and_is_its_note(office: Session, meaning: str, field: str) -> None:
+    lead = create_lead(office)
+    change_status(office, lead, meaning, **{field: " given "})
+    expected = "GIVEN" if field == "client_id" else "given"
+    assert getattr(lead, field) == expected
+    line = office.scalars(select(Activity).where(Activity.kind == "status_change")).one()
+    assert line.payload == {"from": status_id(office, "new"), "to": lead.status_id, "note": expected}
+
+
+def test_the_follow_up_complete_status_closes_the_chosen_open_tasks(office: Session) -> None:
+    lead = create_lead(office, user(office, "ana"))
+    tasks.create(office, {"title": "Other", "lead_id": lead.id}, ChangeContext(None, NOW))
+    first = office.scalars(select(Task).order_by(Task.id)).first()
+    assert first
+    change_status(office, lead, "followed", close_tasks=[first.id, 999])
+    assert office.scalars(select(Task.status).order_by(Task.id)).all() == ["Done", "Todo"]
+    change_status(office, lead, "new")
+    change_status(office, lead, "followed")
+    assert office.scalars(select(Task.status).order_by(Task.id)).all() == ["Done", "Todo"]
+
+
+def test_a_scheduled_follow_up_has_a_task_and_a_time(office: Session) -> None:
+    ana, ben = user(office, "ana"), user(office, "ben")
+    lead = create_lead(office)
+    change_status(office, lead, "scheduled", ana, task={"title": "Call", "due_on": NOW + DAY})
+    task = office.scalars(select(Task)).one()
+    assert (task.lead_id, task.assignee_id, lead.next_follow_up_on) == (lead.id, ana.id, NOW + DAY)
+    lead.assignee_id = ben.id
+    change_status(office, lead, "new", ana)
+    change_status(office, lead, "scheduled", ana)
+    change_status(office, lead, "new", ana)
+    change_status(office, lead, "scheduled", ana, task={"title": "Again", "due_on": NOW + HOUR})
+    assert office.scalars(select(Task.assignee_id).order_by(Task.id)).all() == [ana.id, ben.id]
+
+
+def test_a_change_is_stamped_and_logged_with_its_fields(office: Session) -> None:
+    ana, lead = user(office, "ana"), create_lead(office)
+    values = {"first_name": "Ram", "description": "New", "owner_id": ana.id, "client_id": "c7", "category": "Direct"}
+    leads.change(office, lead, values, ChangeContext(ana.id, NOW + HOUR))
+    (line,) = office.scalars(select(Activity).where(Activity.kind == "field_change")).all()
+    changes = [["client_id", None, "C7"], ["description", None, "New"], ["first_name", "Ravi", "Ram"]]
+    assert sorted(line.payload["changes"]) == [*changes, ["owner_id", None, ana.id]]
+    assert (lead.changed_on, lead.changed_by_id, line.actor_id) == (NOW + HOUR, ana.id, ana.id)
+
+
+def test_a_save_without_a_difference_is_no_change_and_keeps_the_owner(office: Session) -> None:
+    ana = user(office, "ana")
+    lead = create_lead(office, ana)
+    leads.change(office, lead, {"owner_id": None, "status_id": lead.status_id}, ChangeContext(None, NOW + HOUR))
+    assert (lead.owner_id, lead.changed_on) == (ana.id, NOW)
+    assert office.scalars(select(Activity).where(Activity.kind == "field_change")).all() == []
+
+
+def test_a_client_id_that_opens_the_account_is_logged_with_the_status_only(office: Session) -> None:
+    lead = create_lead(office)
+    values = {"status_id": status_id(office, "opened"), "client_id": "C1", "description": "New"}
+    leads.change(office, lead, values, ChangeContext(None, NOW))
+    (line,) = office.scalars(select(Activity).where(Activity.kind == "field_change")).all()
+    assert line.payload["changes"] == [["description", None, "New"]]
+    leads.change(
+        office, lead, {"status_id": status_id(office, "activated"), "client_id": "C2"}, ChangeContext(None, NOW)
+    )
+    assert (lead.client_id, count(office, CustomerAccount)) == ("C2", 1)
+
+
+@pytest.mark.parametrize("is_opened, meaning", [(True, "expired_opened"), (False, "expired")])
+def test_an_ended_lead_expires_into_the_right_status(office: Session, is_opened: bool, meaning: str) -> None:
+    lead = create_lead(office)
+    change_status(office, lead, "junk")
+    leads.expire(office, lead, is_opened, NOW + DAY)
+    assert (lead.status.meaning, lead.status_on, lead.changed_by_id) == (meaning, NOW + DAY, None)
+
+
+def test_a_contact_change_that_leaves_nobody_is_refused(office: Session) -> None:
+    lead = create_lead(office, email="a@x.in")
+    gone = {"first_name": "", "last_name": "", "mobile": ""}
+    leads.change(office, lead, gone, ChangeContext(None, NOW))
+    with pytest.raises(RuleBroken) as refused:
+        leads.change(office, lead, {"email": ""}, ChangeContext(None, NOW))
+    assert list(refused.value.errors) == ["first_name"]

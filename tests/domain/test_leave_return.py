@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.domain import assignment, leave_return, team
 from app.domain.base import Stamp
-from app.models import Activity, Assignment, Notification, Ticket, User
+from app.models import Activity, Assignment, Lead, Notification, Task, Ticket, User
 from tests.app_fixtures import World
 from tests.domain.test_assignment import run_in_parallel
 from tests.makers import DAY, HOUR, MINUTE, NOW, lead, task, ticket, user
@@ -129,3 +129,68 @@ def test_of_several_simultaneous_returns_one_succeeds(maria: World) -> None:
     assert sorted(answers) == ["returned", *["skipped"] * 5]
     notified = maria.rows(select(Notification.user_id).where(Notification.at == LATER))
     assert sorted(notified) == sorted([ana.id, ben]) and maria.fresh(about).assignee_id == ana.id
+
+
+# --- Order, and what is written
+
+
+def test_the_oldest_assignments_come_first(office: Session, people: Any) -> None:
+    rows = [assigned_to_delegate(office, make(office)).id for make in (lead, ticket, lead)]
+    assert leave_return.due_assignments(office, LATER, 100) == rows
+    assert leave_return.due_assignments(office, LATER, 2) == rows[:2]
+
+
+@pytest.mark.parametrize("now, is_due", [(NOW + DAY - MINUTE, False), (NOW + DAY, True)])
+def test_a_record_goes_back_from_the_end_of_the_leave_on(office: Session, people: Any, now: Any, is_due: bool) -> None:
+    assigned_to_delegate(office, lead(office))
+    assert returned(office, now) == ["returned"] * is_due
+
+
+def test_who_stands_in_for_themselves_gets_nothing_back(office: Session, people: Any) -> None:
+    assigned = assigned_to_delegate(office, lead(office))
+    assigned.stead_of_id = assigned.user_id
+    office.commit()
+    assert leave_return.due_assignments(office, LATER, 100) == []
+
+
+def test_an_ended_assignment_and_an_unknown_one_are_skipped(office: Session, people: Any) -> None:
+    assigned = assigned_to_delegate(office, lead(office))
+    assigned.ended_on = NOW
+    office.commit()
+    assert [leave_return.return_record(office, key, LATER) for key in (assigned.id, 999)] == ["skipped", "skipped"]
+
+
+@pytest.mark.parametrize("make", [lead, ticket])
+def test_a_return_is_stamped_and_notified_with_its_record(office: Session, people: Any, make: Any) -> None:
+    about, (ana, ben) = make(office), (people["ana"].id, people["ben"].id)
+    assigned = assigned_to_delegate(office, about)
+    call = task(office, about, people["ben"])
+    returned(office)
+    assert (about.changed_on, about.changed_by_id, call.changed_on, call.tried) == (LATER, None, LATER, [])
+    rows = office.scalars(select(Notification).where(Notification.at == LATER).order_by(Notification.id)).all()
+    key, number = f"back:{assigned.id}", about.number
+    assert [(row.event_key, row.kind, row.payload) for row in rows] == [
+        (f"{key}:{ana}", "assigned", {"back": True, "number": number}),
+        (f"{key}:{ben}", "unassigned", {"to": ana, "number": number}),
+    ]
+    assert all((row.lead_id or row.ticket_id) == about.id for row in rows)
+
+
+@pytest.mark.parametrize("make", [lead, ticket])
+def test_tasks_of_other_records_stay_with_the_delegate(office: Session, people: Any, make: Any) -> None:
+    about = make(office)
+    assigned_to_delegate(office, about)
+    elsewhere = task(office, make(office), people["ben"])
+    returned(office)
+    assert elsewhere.assignee_id == people["ben"].id
+
+
+def test_a_return_reads_record_and_tasks_as_they_are_now(office: Session, people: Any) -> None:
+    about = lead(office)
+    assigned = assigned_to_delegate(office, about)
+    call = task(office, about, people["ben"])
+    assert about.description is None
+    for table, values in ((Lead, {"description": "Newer"}), (Task, {"tried": [people["dev"].id]})):
+        office.execute(update(table).values(**values), execution_options={"synchronize_session": False})
+    assert leave_return.return_record(office, assigned.id, LATER) == "returned"
+    assert (about.description, call.tried) == ("Newer", [people["dev"].id, people["ben"].id])

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session, sessionmaker
 
 from app import job_runner, jobs
@@ -27,6 +27,7 @@ from app.domain.base import Stamp
 from app.domain.change_context import ChangeContext
 from app.domain.leads import Lead
 from app.domain.notices import Notification
+from app.domain.pending import pending
 from app.domain.reassignment import (
     ReassignmentPass,
     ReassignmentTerms,
@@ -336,6 +337,98 @@ def test_the_job_moves_tasks_while_the_office_is_open(session, people, now, move
     makers.task(session, makers.lead(session, people["ana"]), due_on=NOW - 10 * DAY)
     work = jobs.SCHEDULE[0].work(session, job_runner.JobPass(now, makers.ZONE))
     assert len(work.chunks()) == moves
+
+
+# --- Order, and what is written
+
+
+def test_the_records_of_the_oldest_tasks_come_first(session, people):
+    rows = [
+        (make(session, people["ana"]), days) for make, days in ((makers.lead, 2), (makers.ticket, 3), (makers.lead, 1))
+    ]
+    for record, days in rows:
+        makers.task(session, record, due_on=NOW - days * DAY)
+    makers.task(session, rows[0][0], due_on=NOW - DAY)
+    found = [("ticket", rows[1][0].id), ("lead", rows[0][0].id), ("lead", rows[2][0].id)]
+    assert due_records(session, NOW, 30, ALWAYS_OPEN, 100) == found
+    assert due_records(session, NOW, 30, ALWAYS_OPEN, 2) == found[:2]
+
+
+def test_a_reassignment_is_written_with_its_notices_and_events(session, people):
+    (ana, ben), lead = (people[name].id for name in ("ana", "ben")), makers.lead(session, people["ana"])
+    late = [makers.task(session, lead, due_on=NOW - hours * HOUR, title=f"{hours}") for hours in (1, 2)]
+    pending(session).change_events.clear()
+    assert reassign(session, lead) == "reassigned"
+    assert (lead.changed_on, lead.changed_by_id, lead.exhausted_task_id) == (NOW, None, None)
+    assert {(task.changed_on, task.changed_by_id, task.exhausted) for task in late} == {(NOW, None, False)}
+    line = session.scalars(select(Activity)).one()
+    assert (line.payload, line.at, line.actor_id) == ({"to": ben, "old": ana, "reason": "overdue"}, NOW, None)
+    assert session.scalars(select(Assignment.reason)).all() == ["overdue"]
+    due, key = (NOW + 9 * HOUR).isoformat(), f"{late[1].id}:{(NOW - 2 * HOUR).isoformat()}"
+    shared = {"number": lead.number, "title": "2", "tasks": 2}
+    notices = session.scalars(select(Notification).order_by(Notification.id)).all()
+    assert [(row.kind, row.event_key, row.payload, row.task_id) for row in notices] == [
+        ("task_taken", f"taken:{key}:{ana}", shared | {"to": ben}, late[1].id),
+        ("task_assigned", f"given:{key}:{ben}", shared | {"due": due}, late[1].id),
+    ]
+    events = {record: set(change.events) for record, change in pending(session).change_events.items()}
+    assert events == {("lead", lead.id): {"assigned"}} | {("task", task.id): {"assigned", "changed"} for task in late}
+
+
+def test_an_exhausted_record_is_marked_but_not_changed(session, people):
+    lead = makers.lead(session, people["ana"], at=NOW - 9 * DAY)
+    late = [makers.task(session, lead, due_on=NOW - hours * HOUR, tried=[people["ben"].id]) for hours in (1, 2)]
+    assert reassign(session, lead) == "exhausted"
+    assert (lead.changed_on, lead.changed_by_id, lead.assignee_id) == (
+        NOW - 9 * DAY,
+        people["ana"].id,
+        people["ana"].id,
+    )
+    assert lead.exhausted_task_id == late[1].id
+    assert {(task.exhausted, task.due_on < NOW, task.assignee_id) for task in late} == {(True, True, people["ana"].id)}
+    line = session.scalars(select(Activity)).one()
+    assert (line.kind, line.payload["task"], line.payload["text"].count("Sales User")) == ("system", late[1].id, 1)
+    notice = session.scalars(select(Notification).order_by(Notification.id)).first()
+    assert notice.payload == {"number": lead.number, "title": "Call back", "role": "Sales User", "tasks": 2}
+    assert notice.event_key.startswith(f"exhausted:{late[1].id}:{(NOW - 2 * HOUR).isoformat()}:")
+
+
+def test_each_loser_is_notified_of_their_own_tasks(session, people):
+    eve = makers.user(session, "eve", "Sales User")
+    lead = makers.lead(session, people["ana"])
+    for name, title in (("ana", "a"), ("ben", "b"), ("ana", "c")):
+        makers.task(session, lead, people[name], NOW - HOUR, title=title)
+    reassign(session, lead)
+    rows = session.scalars(select(Notification).where(Notification.kind == "task_taken").order_by(Notification.id))
+    assert [(row.user_id, row.payload["tasks"], row.payload["title"], row.payload["to"]) for row in rows] == [
+        (people["ana"].id, 2, "a", eve.id),
+        (people["ben"].id, 1, "b", eve.id),
+    ]
+
+
+def test_all_active_managers_above_are_notified_when_no_one_is_left(session, people):
+    top = makers.user(session, "top")
+    gone = makers.user(session, "gone", active=False, manager_id=top.id)
+    people["mia"].manager_id, top.manager_id = gone.id, people["mia"].id
+    lead = makers.lead(session, people["ana"])
+    makers.task(session, lead, due_on=NOW - HOUR, tried=[people["ben"].id])
+    reassign(session, lead)
+    assert notified(session, "exhausted") == sorted([people["mia"].id, people["ada"].id, top.id])
+
+
+def test_a_run_reads_records_and_tasks_as_they_are_now(session, people):
+    lead = makers.lead(session, people["ana"])
+    task = makers.task(session, lead, due_on=NOW - HOUR)
+    session.execute(update(Task).values(tried=[4711]), execution_options={"synchronize_session": False})
+    assert reassign(session, lead) == "reassigned"
+    assert task.tried == [4711, people["ana"].id]
+
+
+def test_the_moments_of_a_run(session):
+    terms = ReassignmentTerms(grace_minutes=90, retry_minutes=120)
+    monday_ten = pass_at(NOW, OFFICE, terms)
+    assert (monday_ten.now, monday_ten.due_on) == (NOW, NOW + 2 * HOUR)
+    assert monday_ten.overdue_before == NOW - 2 * DAY - 16 * HOUR - 30 * MINUTE
 
 
 # --- MariaDB: locked rows

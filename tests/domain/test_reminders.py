@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from app.domain import tasks
+from app.domain import reminders, tasks
 from app.domain.change_context import ChangeContext
 from app.domain.notices import Notification
-from app.domain.reminders import due_tasks, minutes_left, remind, remind_many
+from app.domain.reminders import due_tasks, minutes_left, next_check, remind, remind_many
 from app.domain.tasks import Task
 from app.ops.database import STATEMENTS
 from tests import makers
@@ -219,3 +219,58 @@ def test_a_locked_task_is_notified_in_the_next_run(mariadb_url):
 @pytest.mark.parametrize(("left", "said"), [(5 * MINUTE, 5), (4.5 * MINUTE, 5), (0 * MINUTE, 0), (-61 * MINUTE, -61)])
 def test_minutes_left_are_rounded_up(left, said):
     assert minutes_left(NOW + left, NOW) == said
+
+
+# --- Order, chunks and what the notice says
+
+
+def test_the_longest_waiting_tasks_come_first(session, ana):
+    rows = [task_with_reminders(session, ana, DUE + minutes * MINUTE) for minutes in (2, 0, 1, 1)]
+    ids = [rows[index].id for index in (1, 2, 3, 0)]
+    assert due_tasks(session, DUE, 100) == ids
+    assert due_tasks(session, DUE, 2) == ids[:2]
+
+
+@pytest.mark.parametrize(("now", "found"), [(DUE - HOUR - MINUTE, False), (DUE - HOUR, True), (DUE, True)])
+def test_a_task_is_due_from_its_moment_on(session, ana, now, found):
+    task = task_with_reminders(session, ana)
+    assert due_tasks(session, now, 100) == ([task.id] if found else [])
+    task.assignee_id = None
+    assert due_tasks(session, now, 100) == []
+
+
+def test_the_notice_names_the_task_its_record_and_its_due_time(session, ana):
+    task = task_with_reminders(session, ana)
+    remind(session, task.id, DUE - HOUR, ZONE)
+    notice = session.scalars(select(Notification)).one()
+    assert notice.payload == {"title": task.title, "due": DUE.isoformat(), "minutes": 60}
+    assert (notice.task_id, notice.lead_id, notice.actor_id) == (task.id, task.lead_id, None)
+    assert notice.event_key == f"due:{task.id}:60:{DUE.isoformat()}:{ana.id}"
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [
+        (DUE - HOUR - MINUTE, DUE - HOUR),
+        (DUE - HOUR, DUE - 5 * MINUTE),
+        (DUE, DUE + HOUR),
+        (DUE + HOUR, datetime(2026, 11, 24, 3, 30, tzinfo=UTC)),
+    ],
+)
+def test_the_next_check_is_the_first_moment_ahead(now, expected):
+    assert next_check(DUE, (5, 60), now, makers.OFFICE.zone) == expected
+
+
+def test_a_check_reads_the_task_as_it_is_now(session, ana):
+    task = task_with_reminders(session, ana)
+    session.execute(update(Task).values(due_on=DUE + DAY), execution_options={"synchronize_session": False})
+    assert remind(session, task.id, DUE - HOUR, ZONE) == "skipped"
+    assert (task.due_on, task.remind_on) == (DUE + DAY, DUE + DAY - HOUR)
+
+
+def test_a_due_time_that_changes_meanwhile_keeps_its_own_reminder(session, ana):
+    task = task_with_reminders(session, ana)
+    session.execute(update(Task).values(due_on=DUE + DAY), execution_options={"synchronize_session": False})
+    before = task.remind_on
+    reminders._schedule(session, [(task, NOW + MINUTE)])
+    assert task.remind_on == before

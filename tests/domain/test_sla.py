@@ -15,7 +15,7 @@ from app.domain import calls, messages, office_hours, sla, tickets
 from app.domain.base import Stamp
 from app.domain.change_context import ChangeContext
 from app.domain.leads import Lead
-from app.domain.settings import Holiday, SlaPolicy, SlaTarget, TicketStatus
+from app.domain.settings import BusinessSetting, Holiday, SlaPolicy, SlaTarget, TicketStatus
 from app.domain.sla import Move, SlaTerms
 from app.domain.tickets import Ticket
 from tests import makers
@@ -292,3 +292,77 @@ def test_a_new_priority_of_a_ticket_sets_new_due_times(office):
     ticket = tickets.create(office, {"subject_ids": [1]}, ChangeContext(None, NOW, sla_terms=terms))
     tickets.change(office, ticket, {"priority": "Urgent"}, ChangeContext(None, NOW + HOUR, sla_terms=terms))
     assert (ticket.reply_due_on, ticket.resolve_due_on) == (NOW + 30 * MINUTE, NOW + 4 * HOUR)
+
+
+def test_only_the_settings_of_the_clock_are_loaded(policies):
+    for key, value in (("sla_warning_percent", 50), ("sla_escalation_minutes", 7), ("grace_minutes", 3)):
+        policies.add(BusinessSetting(key=key, value=value))
+    policies.flush()
+    terms = sla.load_terms(policies, ZONE)
+    assert (terms.warning_percent, terms.escalation_minutes) == (50, 7)
+
+
+@pytest.mark.parametrize(
+    "kind, priority, expected",
+    [("ticket", "Urgent", (30, 60)), ("ticket", "Low", (120, None)), ("lead", "", (None, None))],
+)
+def test_the_target_of_a_priority_goes_before_that_of_any(kind, priority, expected):
+    terms = SlaTerms(ALWAYS_OPEN, {("ticket", ""): (120, None), ("ticket", "Urgent"): (30, 60)})
+    assert terms.target(kind, priority) == expected
+
+
+@pytest.mark.parametrize(
+    "columns, at, late",
+    [
+        ({"reply_due_on": NOW}, NOW, None),
+        ({"reply_due_on": NOW}, NOW + MINUTE, NOW),
+        ({"reply_due_on": NOW, "paused_on": NOW}, NOW + MINUTE, None),
+        ({"reply_due_on": NOW, "paused_on": NOW + MINUTE}, NOW + HOUR, NOW),
+        ({"reply_due_on": NOW, "reply_late_on": NOW}, NOW - MINUTE, None),
+        ({"reply_late_on": NOW - DAY}, NOW, NOW - DAY),
+    ],
+)
+def test_replies_found_later_are_judged_by_their_own_moment(office, columns, at, late):
+    rows = [makers.ticket(office, **columns) for _ in range(2)]
+    answered = makers.ticket(office, replied_on=NOW - DAY, **columns)
+    sla.record_first_replies(office, Ticket, {rows[0].id: at, answered.id: at})
+    sla.record_first_replies(office, Ticket, {})
+    office.expire_all()
+    assert (rows[0].replied_on, rows[0].reply_due_on, rows[0].reply_late_on) == (at, None, late)
+    assert (rows[1].replied_on, rows[1].reply_due_on) == (None, columns.get("reply_due_on"))
+    assert answered.replied_on == NOW - DAY
+
+
+@pytest.mark.parametrize(
+    "columns, late",
+    [
+        ({"reply_due_on": NOW}, None),
+        ({"reply_due_on": NOW - MINUTE}, NOW - MINUTE),
+        ({"reply_due_on": NOW - MINUTE, "paused_on": NOW - MINUTE}, None),
+        ({"reply_late_on": NOW - DAY}, NOW - DAY),
+    ],
+)
+def test_a_reply_now_is_late_after_its_due_time(office, columns, late):
+    rows = [makers.ticket(office, **columns) for _ in range(2)]
+    sla.record_first_reply(office, Ticket, None, NOW)
+    for moment in (NOW, NOW + DAY):
+        sla.record_first_reply(office, Ticket, rows[0].id, moment)
+    office.expire_all()
+    assert (rows[0].replied_on, rows[0].reply_due_on, rows[0].reply_late_on) == (NOW, None, late)
+    assert rows[1].replied_on is None
+
+
+@pytest.mark.parametrize("at, late", [(NOW + 2 * HOUR, None), (NOW + 2 * HOUR + MINUTE, NOW + 2 * HOUR)])
+def test_a_status_change_is_late_after_the_due_time(at, late):
+    ticket = new_ticket()
+    move(ticket, "open", at)
+    assert (ticket.replied_on, ticket.reply_late_on, ticket.reply_due_on) == (at, late, None)
+
+
+def test_a_missed_deadline_moves_with_a_later_pause():
+    ticket = new_ticket()
+    ticket.reply_late_on = NOW + 2 * HOUR
+    move(ticket, "waiting", NOW + 3 * HOUR, by=None)
+    move(ticket, "open", NOW + 4 * HOUR, by=None)
+    assert (ticket.reply_due_on, ticket.reply_late_on) == (NOW + 3 * HOUR, NOW + 3 * HOUR)
+    assert (ticket.paused_on, ticket.paused_seconds, ticket.resolve_late_on) == (None, 3600, None)

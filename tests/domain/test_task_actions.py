@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -71,3 +72,39 @@ def test_the_leads_follow_up_is_the_next_one(session: Session, stored: Any, expe
     task_actions.set_follow_up(session, lead.id, NOW + DAY, NOW)
     session.refresh(lead)
     assert lead.next_follow_up_on == expected
+
+
+@pytest.mark.parametrize("status", ["Backlog", "Todo", "In Progress"])
+def test_an_open_task_is_not_refused(status: str) -> None:
+    task_actions.refuse_closed(Task(title="Call", status=status))
+
+
+@pytest.mark.parametrize(
+    "values, errors",
+    [
+        ({"title": "Call", "due_on": NOW + MINUTE}, {}),
+        ({"title": "", "due_on": NOW + MINUTE}, {"title": ["Please enter what to do next."]}),
+        ({"title": None, "due_on": NOW + MINUTE}, {"title": ["Please enter what to do next."]}),
+        ({"due_on": NOW + MINUTE}, {"title": ["Please enter what to do next."]}),
+        ({"title": "Call"}, {"due_on": ["When is the next follow-up? Please choose a day and time."]}),
+        ({"title": "Call", "due_on": NOW}, {"due_on": ["This time is in the past. Please choose a later one."]}),
+    ],
+)
+def test_a_follow_up_has_a_title_and_a_time_ahead(values: Any, errors: Any) -> None:
+    if not errors:
+        task_actions.refuse_invalid_follow_up(values, NOW)
+        return
+    with pytest.raises(RuleBroken, match=re.escape(next(iter(errors.values()))[0])) as broken:
+        task_actions.refuse_invalid_follow_up(values, NOW)
+    assert broken.value.errors == errors
+
+
+@pytest.mark.parametrize(
+    "stored, expected",
+    [(NOW, NOW + DAY), (NOW + MINUTE, NOW + MINUTE), (NOW + DAY, NOW + DAY), (NOW + DAY + MINUTE, NOW + DAY)],
+)
+def test_a_follow_up_at_the_boundaries(session: Session, stored: Any, expected: datetime) -> None:
+    rows = [makers.lead(session, next_follow_up_on=stored) for _ in range(2)]
+    task_actions.set_follow_up(session, rows[0].id, NOW + DAY, NOW)
+    session.expire_all()
+    assert [each.next_follow_up_on for each in rows] == [expected, stored]

@@ -118,3 +118,150 @@ def test_open_tasks_are_sorted_by_due_time_those_without_last(office: Session) -
     made = [make(office, lead_id=about.id, due_on=due) for due in (None, NOW + DAY, NOW + HOUR)]
     make(office, lead_id=about.id, status="Done")
     assert tasks.open_tasks(office, lead_id=about.id) == made[::-1]
+
+
+# --- What is stored and logged
+
+
+def lines(session: Session) -> list[dict[str, Any]]:
+    return [row.payload for row in session.scalars(select(Activity).order_by(Activity.id))]
+
+
+def test_a_new_task_holds_what_was_given_and_is_logged(office: Session) -> None:
+    ana, about = user(office, "ana"), ticket(office)
+    context = ChangeContext(ana.id, NOW, reminder_minutes=(30,))
+    given = {"title": " Call ", "description": "Twice", "status": "Backlog", "priority": "High", "due_on": NOW + DAY}
+    task = tasks.create(office, given | {"ticket_id": about.id}, context)
+    assert {name: getattr(task, name) for name in given} == given | {"title": "Call"}
+    assert (task.assignee_id, task.owner_id, task.version) == (ana.id, ana.id, 1)
+    assert (task.exhausted, task.tried, task.remind_on) == (False, [], NOW + DAY - 30 * MINUTE)
+    assert (task.created_by_id, task.created_on, task.changed_on) == (ana.id, NOW, NOW)
+    (line,) = office.scalars(select(Activity)).all()
+    assert (line.kind, line.task_id, line.ticket_id, line.actor_id, line.at) == ("task", task.id, about.id, ana.id, NOW)
+    due = (NOW + DAY).isoformat()
+    assert line.payload == {"text": "Call", "what": "created", "due": due, "assignee": ana.id}
+
+
+def test_a_new_task_is_a_medium_todo_of_its_author_unless_given_to_no_one(office: Session) -> None:
+    ana = user(office, "ana")
+    task = tasks.create(office, {"title": "Call", "lead_id": lead(office).id}, ChangeContext(ana.id, NOW))
+    assert (task.status, task.priority, task.assignee_id, task.due_on) == ("Todo", "Medium", ana.id, None)
+    assert make(office, assignee_id=None).assignee_id is None
+
+
+@pytest.mark.parametrize(
+    "field, values, message",
+    [
+        ("title", {"title": None}, "what to do"),
+        ("status", {"status": "Perhaps"}, "status of a task"),
+        ("status", {"status": None}, "choose one"),
+        ("priority", {"priority": "Urgent"}, "priority of a task"),
+        ("priority", {"priority": None}, "choose one"),
+        ("lead", {"lead_id": None, "ticket_id": None}, "exactly one"),
+    ],
+)
+def test_each_refusal_names_its_field(office: Session, field: str, values: Any, message: str) -> None:
+    with pytest.raises(RuleBroken, match=message) as refused:
+        make(office, **values)
+    assert list(refused.value.errors) == [field]
+
+
+@pytest.mark.parametrize("values", [{"title": " "}, {"status": "Perhaps"}, {"priority": None}])
+def test_invalid_changes_are_refused(office: Session, values: Any) -> None:
+    task = make(office)
+    with pytest.raises(RuleBroken) as refused:
+        tasks.change(office, task, values, ChangeContext(None, NOW))
+    assert list(refused.value.errors) == list(values)
+
+
+@pytest.mark.parametrize(
+    "values, what",
+    [
+        ({"status": "Done"}, "done"),
+        ({"status": "Canceled"}, "canceled"),
+        ({"status": "In Progress"}, "changed"),
+        ({"title": "Visit"}, "changed"),
+    ],
+)
+def test_a_change_is_stamped_and_logged_by_what_it_is(office: Session, values: Any, what: str) -> None:
+    ana, task = user(office, "ana"), make(office)
+    tasks.change(office, task, values, ChangeContext(ana.id, NOW + HOUR))
+    office.flush()
+    ((name, new),) = values.items()
+    old = {"title": "Call", "status": "Todo"}[name]
+    assert lines(office)[-1] == {"text": task.title, "what": what, "changes": [[name, old, new]]}
+    assert (task.changed_on, task.changed_by_id) == (NOW + HOUR, ana.id)
+
+
+def test_a_change_of_a_finished_task_is_only_a_change(office: Session) -> None:
+    task = make(office, status="Done")
+    tasks.change(office, task, {"title": "Visit", "due_on": NOW + HOUR}, ChangeContext(None, NOW))
+    due = [(NOW + DAY).isoformat(), (NOW + HOUR).isoformat()]
+    assert lines(office)[-1]["what"] == "changed"
+    assert lines(office)[-1]["changes"] == [["title", "Call", "Visit"], ["due_on", *due]]
+
+
+def test_reminders_follow_the_users_own_minutes_and_only_new_times(office: Session) -> None:
+    task = make(office, assignee_id=user(office, "ana").id, due_on=NOW + 3 * HOUR)
+    tasks.change(office, task, {"title": "Visit"}, ChangeContext(None, NOW, reminder_minutes=(30,)))
+    assert task.remind_on == NOW + 2 * HOUR
+    tasks.change(office, task, {"due_on": NOW + DAY}, ChangeContext(None, NOW, reminder_minutes=(30,)))
+    assert task.remind_on == NOW + DAY - 30 * MINUTE
+
+
+@pytest.mark.parametrize(
+    "now, expected",
+    [(NOW - HOUR, -HOUR), (NOW - HOUR + MINUTE, -5 * MINUTE), (NOW - 4 * MINUTE, HOUR), (NOW + HOUR, HOUR)],
+)
+def test_the_first_reminder_is_the_next_one_ahead(now: Any, expected: Any) -> None:
+    assert tasks.first_reminder_check(NOW, (5, 60), now) == NOW + expected
+    assert tasks.first_reminder_check(NOW, (60, 5), now) == NOW + expected
+
+
+def test_after_the_last_reminder_the_check_is_at_once() -> None:
+    assert tasks.first_reminder_check(NOW, (5,), NOW + DAY) == NOW + DAY
+
+
+def test_a_ticket_too_forgets_its_exhausted_task(office: Session) -> None:
+    about, other = ticket(office), ticket(office)
+    task = tasks.create(office, {"title": "Call", "ticket_id": about.id}, ChangeContext(None, NOW))
+    elsewhere = tasks.create(office, {"title": "Call", "ticket_id": other.id}, ChangeContext(None, NOW))
+    task.exhausted = elsewhere.exhausted = True
+    about.exhausted_task_id, other.exhausted_task_id = task.id, elsewhere.id
+    office.flush()
+    tasks.change(office, task, {"status": "Done"}, ChangeContext(None, NOW))
+    office.expire_all()
+    assert (about.exhausted_task_id, other.exhausted_task_id) == (None, elsewhere.id)
+
+
+def test_the_open_tasks_of_a_ticket_are_its_own(office: Session) -> None:
+    about = ticket(office)
+    own = tasks.create(office, {"title": "Call", "ticket_id": about.id}, ChangeContext(None, NOW))
+    make(office)
+    assert tasks.open_tasks(office, ticket_id=about.id) == [own]
+
+
+@pytest.mark.parametrize(
+    "requested, minutes, expected",
+    [
+        (None, None, ("Default", "High", 60 * MINUTE)),
+        ({"title": "Own", "priority": None}, None, ("Own", "High", 60 * MINUTE)),
+        ({"priority": "Low", "due_on": NOW + MINUTE}, None, ("Default", "Low", MINUTE)),
+        ({"priority": "Odd"}, {"Medium": 7}, ("Default", "Odd", 7 * MINUTE)),
+        ({"priority": "Odd"}, {"High": 7}, ("Default", "Odd", 120 * MINUTE)),
+    ],
+)
+def test_the_first_task_is_as_requested_else_by_default(requested: Any, minutes: Any, expected: Any) -> None:
+    context = ChangeContext(None, NOW, first_task_minutes=minutes or {})
+    values = tasks.first_task_values({"title": "Default", "priority": "High"}, requested, context)
+    assert (values["title"], values["priority"], values["due_on"] - NOW) == expected
+
+
+def test_the_default_title_of_the_first_task_fits_its_column() -> None:
+    values = tasks.first_task_values({"title": "x" * 201, "priority": "Low"}, None, ChangeContext(None, NOW))
+    assert values["title"] == "x" * 200
+
+
+def test_the_refusal_without_an_open_task_names_the_status() -> None:
+    refused = tasks.missing_open_task("Planned")
+    assert "“Planned” needs an open task" in str(refused) and list(refused.errors) == ["task"]

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.domain import team
 from app.domain.base import RuleBroken
-from app.models import Group, Role, User
+from app.models import Group, ModulePermission, Role, User
 from tests.makers import DAY, HOUR, NOW, user
 
 ABSENCES = [
@@ -168,3 +168,80 @@ def test_availability_is_the_same_in_sql(office: Session, columns: Any, reason: 
     ana = user(office, "ana", **columns)
     found = office.scalars(select(User.id).where(User.id == ana.id, *team.available(NOW))).first()
     assert (found is None) == (reason is not None)
+
+
+# --- What is stored and told
+
+
+@pytest.mark.parametrize(
+    "columns, expected",
+    [
+        ({"active": False, "away_until": NOW + DAY}, team.Absence("deactivated")),
+        ({"available": False}, team.Absence("not available")),
+        ({"away_until": NOW + HOUR}, team.Absence("away", NOW + HOUR)),
+        ({"leave_from": NOW, "leave_to": NOW + DAY}, team.Absence("on leave", NOW + DAY)),
+        ({"leave_from": NOW}, team.Absence("on leave")),
+    ],
+)
+def test_an_absence_says_why_and_until_when(office: Session, columns: Any, expected: team.Absence) -> None:
+    assert team.absence(user(office, "ana", **columns), NOW) == expected
+
+
+def test_each_turn_is_counted_and_moves_the_pointer(office: Session) -> None:
+    ana = user(office, "ana", "Sales User")
+    for at in (NOW, NOW + HOUR):
+        team.take_turn(office, "Sales User", at)
+    pointer = office.scalars(select(team.RoundRobin)).one()
+    assert (pointer.turns, pointer.last_user_id, pointer.changed_on) == (2, ana.id, NOW + HOUR)
+    team.take_turn(office, "Sales User", NOW + DAY, frozenset({ana.id}))
+    assert (pointer.turns, pointer.changed_on) == (2, NOW + HOUR)
+    team.set_next(office, "Sales User", ana.id, NOW + DAY)
+    assert (pointer.turns, pointer.last_user_id, pointer.changed_on) == (2, None, NOW + DAY)
+
+
+def test_a_substitutes_turn_moves_the_pointer_past_the_user_on_leave(office: Session) -> None:
+    dev = user(office, "dev")
+    ana = user(office, "ana", "Sales User", leave_from=NOW, delegate_id=dev.id)
+    decision = team.take_turn(office, "Sales User", NOW)
+    assert (decision.user_id, decision.substitute_for, decision.role) == (dev.id, ana.id, "Sales User")
+    assert office.scalars(select(team.RoundRobin.last_user_id)).all() == [ana.id]
+    assert decision.as_json()["candidates"] == [ana.id] and decision.as_json()["role"] == "Sales User"
+
+
+@pytest.mark.parametrize(
+    "refuse, field",
+    [
+        (lambda session: team.set_next(session, "Sales User", 999, NOW), "user"),
+        (lambda session: team.get_role(session, "Nobody"), "assign_to_role"),
+        (lambda session: team.refuse_cycle(session, user(session, "ana").id, 1), "manager"),
+    ],
+)
+def test_each_refusal_names_its_field(office: Session, refuse: Any, field: str) -> None:
+    with pytest.raises(RuleBroken) as refused:
+        refuse(office)
+    assert list(refused.value.errors) == [field]
+    assert "Nobody" in str(refused.value) if field == "assign_to_role" else True
+
+
+def test_a_round_robin_exists_for_roles_that_edit_leads_or_tickets_or_had_a_turn(office: Session) -> None:
+    ids = {role.name: role.id for role in office.scalars(select(Role))}
+    cells = [
+        ("Compliance", "Leads", "read", "all"),
+        ("Support User", "Tickets", "write", "own"),
+        ("Sales User", "Leads", "write", "own"),
+        ("Sales Manager", "Leads", "write", "none"),
+        ("Admin", "Customers", "write", "all"),
+    ]
+    for name, module, verb, level in cells:
+        office.add(ModulePermission(role_id=ids[name], module=module, verb=verb, level=level))
+    user(office, "ana", "Sales User"), user(office, "mia", "Sales Manager")
+    for name in ("Sales User", "Sales Manager"):
+        team.take_turn(office, name, NOW)
+    found = {role.name: pointer.turns if pointer else None for role, pointer in team.roles_in_use(office)}
+    assert list(found.items()) == [("Sales Manager", 1), ("Sales User", 1), ("Support User", None)]
+
+
+def test_the_active_admins(office: Session) -> None:
+    ada = user(office, "ada", "Admin")
+    user(office, "old", "Admin", active=False), user(office, "ana", "Sales User")
+    assert team.active_admins(office) == [ada.id]

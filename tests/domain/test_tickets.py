@@ -11,9 +11,9 @@ from sqlalchemy.orm import Session
 from app.domain import customers, sla, tickets
 from app.domain.base import RuleBroken
 from app.domain.change_context import ChangeContext
-from app.domain.settings import TicketStatus
-from app.models import Assignment, Customer, StatusChange, Task, Ticket
-from tests.makers import ALWAYS_OPEN, HOUR, MINUTE, NOW, user
+from app.domain.settings import TicketStatus, TicketSubject
+from app.models import Activity, Assignment, Customer, StatusChange, Task, Ticket
+from tests.makers import ALWAYS_OPEN, HOUR, MINUTE, NOW, lead, user
 
 TERMS = sla.SlaTerms(ALWAYS_OPEN, {("ticket", ""): (60, 480)})
 
@@ -121,3 +121,124 @@ def test_the_customer_of_a_ticket_is_given_found_or_created(office: Session) -> 
     assert ask(office, {}, ChangeContext(None, NOW)) is None
     made = ask(office, {"mobile": "9811111111", "first_name": "Usha"}, ChangeContext(None, NOW))
     assert office.get(Customer, made).source == "Ticket"  # type: ignore[union-attr]
+
+
+# --- What is stored
+
+
+def test_a_new_ticket_holds_what_was_given(office: Session) -> None:
+    ana, cleo = user(office, "ana"), user(office, "cleo")
+    about = lead(office)
+    given = {"priority": "High", "source": "Web", "description": "Twice", "lead_id": about.id, "owner_id": ana.id}
+    ticket = create_ticket(office, cleo, **given)
+    assert {name: getattr(ticket, name) for name in given} == given
+    assert (ticket.number, ticket.version, ticket.status.meaning) == ("CRM-TICKET-2026-00001", 1, "new")
+    assert (ticket.status_on, ticket.created_on, ticket.created_by_id) == (NOW, NOW, cleo.id)
+    assert (ticket.assignee_id, ticket.assigned_role, ticket.sla_started_on) == (cleo.id, None, NOW)
+    line = office.scalars(select(Activity).order_by(Activity.id)).first()
+    assert line and (line.kind, line.payload) == ("system", {"text": "Ticket created"})
+    (history,) = office.scalars(select(StatusChange)).all()
+    assert (history.ticket_id, history.from_id, history.to_id, history.by_id) == (
+        ticket.id,
+        None,
+        ticket.status_id,
+        cleo.id,
+    )
+    row = office.scalars(select(Assignment)).one()
+    assert (row.user_id, row.reason, row.by_id) == (cleo.id, "created", cleo.id)
+
+
+def test_a_new_ticket_is_medium_by_telephone_and_owned_by_its_author(office: Session) -> None:
+    cleo = user(office, "cleo")
+    ticket = create_ticket(office, cleo)
+    assert (ticket.priority, ticket.source, ticket.owner_id) == ("Medium", "On Call", cleo.id)
+
+
+@pytest.mark.parametrize(
+    "field, values",
+    [("subjects", {}), ("subjects", {"subject_ids": [999]}), ("status", {"subject_ids": [1], "status_id": 999})],
+)
+def test_a_ticket_with_unknown_subjects_or_status_is_refused(office: Session, field: str, values: Any) -> None:
+    with pytest.raises(RuleBroken, match=r"at least one subject|no such ticket status") as refused:
+        tickets.create(office, values, ChangeContext(None, NOW))
+    assert list(refused.value.errors) == [field]
+
+
+def test_a_ticket_may_begin_in_any_status(office: Session) -> None:
+    ids = {row.meaning: row.id for row in office.scalars(select(TicketStatus))}
+    ticket = create_ticket(office, user(office, "cleo"), status_id=ids["resolved"], resolution=" Done ")
+    assert (ticket.status.meaning, ticket.resolution, ticket.resolved_on) == ("resolved", "Done", NOW)
+    assert office.scalars(select(Task)).all() == []
+    assert create_ticket(office, status_id=ids["waiting"]).paused_on == NOW
+
+
+@pytest.mark.parametrize(
+    "requested, expected",
+    [(None, ["Handle ticket: KYC update"]), ({}, []), ({"title": "Own"}, ["Own"])],
+)
+def test_the_first_task_is_as_requested(office: Session, requested: Any, expected: list[str]) -> None:
+    cleo = user(office, "cleo")
+    ticket = create_ticket(office, cleo, task=requested)
+    rows = office.scalars(select(Task)).all()
+    assert [row.title for row in rows] == expected
+    assert all((row.ticket_id, row.assignee_id) == (ticket.id, cleo.id) for row in rows)
+
+
+def test_the_title_fits_its_column_and_unknown_subjects_are_left_out(office: Session) -> None:
+    office.add_all(TicketSubject(label=f"{n} {'x' * 90}", position=10 + n) for n in range(6))
+    office.flush()
+    ids = list(office.scalars(select(TicketSubject.id)))
+    ticket = create_ticket(office, subject_ids=[*ids, 999])
+    assert (len(ticket.title), len(ticket.subjects)) == (500, len(ids))
+
+
+def test_a_change_is_stamped_and_logged_with_its_fields(office: Session) -> None:
+    ana, ticket = user(office, "ana"), create_ticket(office)
+    values = {"description": "New", "subject_ids": [2], "owner_id": ana.id, "priority": "Urgent"}
+    tickets.change(office, ticket, values, ChangeContext(ana.id, NOW + HOUR, sla_terms=TERMS))
+    (line,) = office.scalars(select(Activity).where(Activity.kind == "field_change")).all()
+    assert sorted(line.payload["changes"]) == [
+        ["description", None, "New"],
+        ["owner_id", None, ana.id],
+        ["priority", "Medium", "Urgent"],
+        ["title", "KYC update", "DP charges"],
+    ]
+    assert (ticket.changed_on, ticket.changed_by_id, line.actor_id) == (NOW + HOUR, ana.id, ana.id)
+
+
+def test_a_save_without_a_difference_is_no_change_and_keeps_the_owner(office: Session) -> None:
+    cleo = user(office, "cleo")
+    ticket = create_ticket(office, cleo)
+    values = {"priority": "Medium", "owner_id": None, "status_id": ticket.status_id, "subject_ids": [1]}
+    tickets.change(office, ticket, values, ChangeContext(None, NOW + HOUR))
+    assert (ticket.owner_id, ticket.changed_on) == (cleo.id, NOW)
+    assert office.scalars(select(Activity).where(Activity.kind == "field_change")).all() == []
+
+
+def test_a_change_may_bring_a_status_whose_note_is_the_resolution(office: Session) -> None:
+    ticket = create_ticket(office)
+    key = office.scalars(select(TicketStatus.id).where(TicketStatus.meaning == "resolved")).one()
+    tickets.change(office, ticket, {"status_id": key, "resolution": "Sent"}, ChangeContext(None, NOW + HOUR))
+    line = office.scalars(select(Activity).where(Activity.kind == "status_change")).one()
+    assert (ticket.status_id, line.payload["note"]) == (key, "Sent")
+    change_status(office, ticket, "open")
+    notes = [row.payload["note"] for row in office.scalars(select(Activity).where(Activity.kind == "status_change"))]
+    assert notes == ["Sent", None]
+
+
+def test_a_follow_up_task_belongs_to_the_ticket_and_its_assignee(office: Session) -> None:
+    cleo = user(office, "cleo")
+    ticket = create_ticket(office, cleo, task={})
+    change_status(office, ticket, "scheduled", task={"title": "Call back"})
+    task = office.scalars(select(Task)).one()
+    assert (task.ticket_id, task.assignee_id) == (ticket.id, cleo.id)
+    change_status(office, ticket, "open")
+    change_status(office, ticket, "scheduled")
+    assert ticket.status.meaning == "scheduled"
+
+
+def test_a_new_customer_of_a_ticket_has_the_callers_contact(office: Session) -> None:
+    values = {"mobile": "9811111111", "first_name": "Usha", "email": "u@x.in", "priority": "High"}
+    key = tickets.customer_for(office, values, ChangeContext(None, NOW))
+    customer = office.get_one(Customer, key)
+    assert (customer.first_name, customer.email, customer.mobile_e164) == ("Usha", "u@x.in", "+919811111111")

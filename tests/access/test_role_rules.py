@@ -1,0 +1,214 @@
+"""Every flush keeps the matrix and FAB's permissions equal, and nobody grants more than they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask_appbuilder.security.sqla.models import Permission, PermissionView, ViewMenu
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app import access
+from app.access import ADMIN, Denied, role_rules
+from app.models import FieldMask, Group, ModulePermission, Role, User
+from tests.access.makers import person
+from tests.makers import user
+
+HELD = frozenset({("can_read", "Leads"), ("can_list", "Page")})
+
+
+@pytest.fixture(autouse=True)
+def actor(office: Session) -> Any:
+    """The user with id 1, who makes all changes."""
+    return user(office, "ana")
+
+
+def save(session: Session, *rows: Any, **more: Any) -> None:
+    """Flush the rows, as a person who holds HELD would, with the rules that every flush of the product runs."""
+    actor = person(1, {"Leads.read": "team"}, fab_permissions=HELD, masks={"pan": "last4"}, **more)
+    session.add_all(rows)
+    with access.acting_as(session, actor), session.no_autoflush:
+        role_rules.enforce(session, None, None)
+    session.flush()
+    role_rules.add_cells_of_new_roles(session, None)
+    session.flush()
+
+
+def named(session: Session, name: str) -> Any:
+    return session.scalars(select(Role).where(Role.name == name)).one()
+
+
+def fab(session: Session, name: str, view: str) -> Any:
+    made = PermissionView(permission=Permission(name=name), view_menu=ViewMenu(name=view))
+    session.add(made)
+    session.flush()
+    return made
+
+
+def pairs(role: Any) -> list[tuple[str, str]]:
+    return [(each.permission.name, each.view_menu.name) for each in role.permissions]
+
+
+def cells(session: Session, role: Any) -> list[tuple[str, str, str]]:
+    query = select(ModulePermission).where(ModulePermission.role_id == role.id).order_by(ModulePermission.id)
+    return [(cell.module, cell.verb, cell.level) for cell in session.scalars(query)]
+
+
+def cell(role: Any, level: str = "own", module: str = "Leads", verb: str = "read") -> ModulePermission:
+    return ModulePermission(role_id=role.id, module=module, verb=verb, level=level)
+
+
+def test_a_cell_gives_and_takes_fabs_permission(office: Session) -> None:
+    role = named(office, "Compliance")
+    made = cell(role)
+    save(office, made)
+    assert pairs(role) == [("can_read", "Leads")]
+    made.level = "team"
+    save(office)
+    assert pairs(role) == [("can_read", "Leads")]
+    made.level = "none"
+    save(office)
+    assert (pairs(role), cells(office, role)) == ([], [])
+    made = cell(role)
+    save(office, made)
+    office.delete(made)
+    save(office)
+    assert (pairs(role), len(office.scalars(select(PermissionView)).all())) == ([], 1)
+
+
+def test_existing_permissions_and_views_are_used_again(office: Session) -> None:
+    fab(office, "can_read", "Tickets"), fab(office, "can_write", "Leads")
+    save(office, cell(named(office, "Compliance")))
+    assert len(office.scalars(select(Permission)).all()) == len(office.scalars(select(ViewMenu)).all()) == 2
+
+
+def test_fabs_permission_gives_and_takes_a_cell(office: Session) -> None:
+    role, read, page = named(office, "Compliance"), fab(office, "can_read", "Leads"), fab(office, "can_list", "Page")
+    role.permissions = [read, page]
+    save(office)
+    assert cells(office, role) == [("Leads", "read", "own")]
+    role.permissions = [page]
+    save(office)
+    assert cells(office, role) == []
+
+
+def test_a_cell_that_is_there_keeps_its_level(office: Session) -> None:
+    role, read = named(office, "Compliance"), fab(office, "can_read", "Leads")
+    office.add(cell(role, "team"))
+    office.flush()
+    role.permissions = [read]
+    save(office)
+    assert cells(office, role) == [("Leads", "read", "team")]
+
+
+def test_a_new_role_gets_its_cells_once_it_has_an_id(office: Session) -> None:
+    role = Role(name="Trainee", permissions=[fab(office, "can_read", "Leads"), fab(office, "can_list", "Page")])
+    save(office, role)
+    assert cells(office, role) == [("Leads", "read", "own")]
+
+
+GRANTS: dict[str, Callable[[Session, Any], Any]] = {
+    "a higher level": lambda session, role: session.add(cell(role, "all")),
+    "another module": lambda session, role: session.add(cell(role, module="Tickets")),
+    "a wider mask": lambda session, role: session.add(FieldMask(role_id=role.id, field="pan", level="full")),
+    "a page": lambda session, role: role.permissions.append(fab(session, "can_edit", "Page")),
+    "another name for Admin": lambda session, role: setattr(named(session, ADMIN), "name", "Boss"),
+    "the name of Public": lambda session, role: setattr(role, "name", "Public"),
+    "Admin": lambda session, role: session.get(User, 1).roles.append(named(session, ADMIN)),
+}
+ALLOWED: dict[str, Callable[[Session, Any], Any]] = {
+    "the same level": lambda session, role: session.add(cell(role, "team")),
+    "the same mask": lambda session, role: session.add(FieldMask(role_id=role.id, field="pan", level="last4")),
+    "a page of one's own": lambda session, role: role.permissions.append(fab(session, "can_list", "Page")),
+    "another name": lambda session, role: setattr(role, "name", "Auditors"),
+}
+
+
+@pytest.mark.parametrize("what", GRANTS)
+def test_nobody_grants_more_than_they_hold(office: Session, what: str) -> None:
+    with office.no_autoflush:
+        GRANTS[what](office, named(office, "Compliance"))
+        with pytest.raises(Denied):
+            save(office)
+
+
+@pytest.mark.parametrize("what", [*GRANTS, *ALLOWED])
+def test_admins_grant_anything_and_others_what_they_hold(office: Session, what: str) -> None:
+    with office.no_autoflush:
+        (GRANTS | ALLOWED)[what](office, named(office, "Compliance"))
+        save(office, roles=frozenset({ADMIN} if what in GRANTS else {"Sales User"}))
+
+
+def test_taking_away_is_always_allowed(office: Session) -> None:
+    role = named(office, "Compliance")
+    rows = [cell(role, "all"), FieldMask(role_id=role.id, field="pan", level="full")]
+    office.add_all(rows)
+    office.flush()
+    for each in rows:
+        office.delete(each)
+    save(office)
+    assert cells(office, role) == []
+
+
+WAYS: dict[str, Callable[[Any, Any, Any], Any]] = {
+    "a user's role": lambda role, someone, group: someone.roles.append(role),
+    "a user's group": lambda role, someone, group: someone.groups.append(group),
+    "a group's role": lambda role, someone, group: group.roles.append(role),
+    "a group's user": lambda role, someone, group: group.users.append(someone),
+    "a role's user": lambda role, someone, group: role.user.append(someone),
+    "a role's group": lambda role, someone, group: role.groups.append(group),
+}
+HOLDINGS: dict[str, Callable[[Session, Any], Any]] = {
+    "a level": lambda session, role: cell(role, "all"),
+    "a mask": lambda session, role: FieldMask(role_id=role.id, field="aadhaar", level="last4"),
+    "no more": lambda session, role: cell(role, "team"),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("holding", HOLDINGS)
+def test_a_role_that_holds_more_is_granted_on_no_way(office: Session, way: str, holding: str) -> None:
+    role, someone, group = named(office, "Compliance"), user(office, "dev"), Group(name="Desk", label="Desk")
+    office.add_all([group, HOLDINGS[holding](office, role)])
+    if way in ("a user's group", "a group's user"):
+        group.roles.append(role)
+    office.flush()
+    with office.no_autoflush:
+        WAYS[way](role, someone, group)
+        if holding == "no more":
+            save(office)
+        else:
+            with pytest.raises(Denied, match=r"Compliance: "):
+                save(office)
+
+
+def test_a_role_with_other_pages_is_not_granted(office: Session) -> None:
+    role, someone = named(office, "Compliance"), user(office, "dev")
+    role.permissions.append(fab(office, "can_edit", "Page"))
+    office.flush()
+    with office.no_autoflush, pytest.raises(Denied, match="Compliance: pages"):
+        someone.roles.append(role)
+        save(office)
+
+
+@pytest.mark.parametrize(
+    "is_self, roles, is_refused", [(False, [ADMIN], True), (True, [ADMIN], False), (False, [], False)]
+)
+def test_an_administrators_account_is_changed_by_administrators_only(
+    office: Session, actor: Any, is_self: bool, roles: list[str], is_refused: bool
+) -> None:
+    changed = actor if is_self else user(office, "dev")
+    changed.roles = [named(office, name) for name in roles]
+    office.flush()
+    for change in ({"first_name": "New"}, {"roles": []}):
+        with office.no_autoflush:
+            for name, value in change.items():
+                setattr(changed, name, value)
+            if is_refused:
+                with pytest.raises(Denied, match="administrator's account"):
+                    save(office)
+                office.expire(changed)
+            else:
+                save(office)

@@ -1,0 +1,136 @@
+"""Matching calls to records by number: which were open at that moment, and who is responsible for them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy.orm import Session
+
+from app.domain import call_matching, customers
+from app.domain.call_matching import CallTarget
+from app.domain.call_parsing import ParsedCall
+from app.domain.change_context import ChangeContext
+from app.models import Customer
+from tests.makers import DAY, HOUR, MINUTE, NOW, lead, ticket, user
+
+NUMBER = "+919820012345"
+
+
+def call(number: str | None = NUMBER, at: Any = NOW, index: int = 0) -> ParsedCall:
+    """A call with this other party."""
+    return ParsedCall(index, "id", "Incoming", "Completed", "", "", number, number or "", at, at, 0)
+
+
+def target(session: Session, employee_id: int = 0, at: Any = NOW) -> CallTarget:
+    session.flush()
+    return call_matching.match(session, employee_id, [call(at=at)])[0]
+
+
+def customer(session: Session, **values: Any) -> Customer:
+    made = customers.create(session, {"first_name": "Asha", **values}, ChangeContext(None, NOW))
+    session.flush()
+    return made
+
+
+def test_an_unknown_or_withheld_number_belongs_to_nothing(office: Session) -> None:
+    lead(office, mobile_e164="+919811111111")
+    found = call_matching.match(office, 0, [call(index=3), call(None, index=5)])
+    assert found == {3: CallTarget(), 5: CallTarget()} and not found[3].is_matched
+    assert call_matching.match(office, 0, [call(None, index=5)]) == {5: CallTarget()}
+
+
+@pytest.mark.parametrize("column", ["mobile_e164", "alternative_e164"])
+def test_a_lead_is_found_by_either_number(office: Session, column: str) -> None:
+    ana = user(office, "ana")
+    about = lead(office, ana, **{column: NUMBER})
+    lead(office, ana, **{column: "+919811111111"})
+    found = target(office)
+    awaiting = frozenset({("lead", about.id)})
+    assert found == CallTarget(None, about.id, None, about.number, (ana.id,), awaiting) and found.is_matched
+    assert found.as_columns() == {"lead_id": about.id, "ticket_id": None, "customer_id": None}
+
+
+def test_a_customer_is_found_with_lead_and_ticket_of_which_the_ticket_decides(office: Session) -> None:
+    ana, ben = user(office, "ana"), user(office, "ben")
+    who = customer(office, mobile=NUMBER)
+    about, help_ = lead(office, ana, customer_id=who.id), ticket(office, ben, customer_id=who.id, replied_on=NOW)
+    ticket(office, ben, customer_id=customer(office, mobile="9811111111").id)
+    found = target(office)
+    assert (found.customer_id, found.lead_id, found.ticket_id) == (who.id, about.id, help_.id)
+    assert (found.number, found.responsible) == (help_.number, (ben.id,))
+    assert found.awaiting_reply == {("lead", about.id)}
+    about.replied_on, help_.replied_on = NOW, None
+    assert target(office).awaiting_reply == {("ticket", help_.id)}
+
+
+@pytest.mark.parametrize("has_owner", [False, True])
+def test_without_a_record_the_customers_owner_is_responsible(office: Session, has_owner: bool) -> None:
+    who, ana = customer(office, mobile=NUMBER), user(office, "ana")
+    who.owner_id = ana.id if has_owner else None
+    assert target(office) == CallTarget(who.id, None, None, who.number, (ana.id,) if has_owner else ())
+
+
+def test_without_an_assignee_the_owner_is_responsible(office: Session) -> None:
+    ana = user(office, "ana")
+    about = lead(office, mobile_e164=NUMBER)
+    assert target(office).responsible == ()
+    about.owner_id = ana.id
+    assert target(office).responsible == (ana.id,)
+
+
+def test_a_main_number_wins_over_an_alternative_one(office: Session) -> None:
+    customer(office, mobile="9811111111", alternative_mobile=NUMBER)
+    main = customer(office, mobile=NUMBER)
+    customer(office, mobile="9822222222", alternative_mobile=NUMBER)
+    assert target(office).customer_id == main.id
+
+
+def test_an_alternative_number_finds_the_customer(office: Session) -> None:
+    who = customer(office, mobile="9811111111", alternative_mobile=NUMBER)
+    assert target(office).customer_id == who.id
+
+
+@pytest.mark.parametrize(
+    "meaning, at, is_found",
+    [
+        ("new", NOW - MINUTE, False),
+        ("new", NOW, True),
+        ("new", NOW + 9 * DAY, True),
+        ("junk", NOW + HOUR - MINUTE, True),
+        ("junk", NOW + HOUR, False),
+    ],
+)
+def test_a_record_counts_while_it_was_open(office: Session, meaning: str, at: Any, is_found: bool) -> None:
+    about = lead(office, meaning=meaning, mobile_e164=NUMBER)
+    about.status_on = NOW + HOUR
+    assert target(office, at=at).is_matched is is_found
+
+
+@pytest.mark.parametrize(
+    "meaning, is_found", [("new", True), ("waiting", True), ("resolved", False), ("closed", False)]
+)
+def test_an_ended_ticket_is_not_found(office: Session, meaning: str, is_found: bool) -> None:
+    who = customer(office, mobile=NUMBER)
+    about = ticket(office, meaning=meaning, customer_id=who.id)
+    assert target(office).ticket_id == (about.id if is_found else None)
+
+
+def test_the_employees_own_record_goes_before_the_newest(office: Session) -> None:
+    ana, ben = user(office, "ana"), user(office, "ben")
+    own, other, newest = (lead(office, each, mobile_e164=NUMBER) for each in (ana, ben, ben))
+    assert [target(office, each.id).lead_id for each in (ana, ben)] == [own.id, newest.id]
+    assert other.id < newest.id
+
+
+def test_a_lead_with_a_customer_is_found_by_the_customers_number_only(office: Session) -> None:
+    who = customer(office, mobile="9811111111")
+    lead(office, customer_id=who.id, mobile_e164=NUMBER)
+    assert not target(office).is_matched
+
+
+def test_calls_of_one_batch_are_matched_each_for_itself(office: Session) -> None:
+    who, about = customer(office, mobile=NUMBER), lead(office, mobile_e164="+919811111111")
+    found = call_matching.match(office, 0, [call(index=1), call("+919811111111", index=2)])
+    assert (found[1].customer_id, found[1].lead_id) == (who.id, None)
+    assert (found[2].customer_id, found[2].lead_id) == (None, about.id)
