@@ -38,7 +38,7 @@ def full(settled: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wor
     world = World(create_app(settings_for(folder), TESTING=True, COUNT_SQL=True))
     fill(world)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(access.people, "PERSON_SECONDS", 3600)  # a slow machine must not read people anew meanwhile
+        patch.setattr(access.people, "CACHE_SECONDS", 3600)  # a slow machine must not read people anew meanwhile
         yield world
     world.close()
 

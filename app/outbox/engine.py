@@ -141,7 +141,7 @@ def claim(kind: DeliveryKind, key: int | str, now: datetime) -> Any | None:
     mine = (kind.key == key, kind.model.state == "queued", is_due, *kind.claimable)
     values = {"state": "sending", kind.began_on.key: now, "tries": kind.model.tries + 1}
     with writing() as session:
-        if not changed_rows(session, update(kind.model).where(*mine).values(values)):
+        if not update_rows(session, update(kind.model).where(*mine).values(values)):
             return None
         return session.scalars(select(kind.model).where(kind.key == key)).one()
 
@@ -185,7 +185,7 @@ def settle(kind: DeliveryKind, row: Any, result: DeliveryResult, now: datetime) 
     values = {"state": result.state, "error": result.error, "next_try_on": next_try_on}
     values |= kind.end(now) | kind.columns(result)
     with writing() as session:
-        if not changed_rows(session, update(kind.model).where(*_same_attempt(kind, row, result)).values(values)):
+        if not update_rows(session, update(kind.model).where(*_same_attempt(kind, row, result)).values(values)):
             return
         kind.on_settled(session, row, result, now)
     if is_retried:
@@ -225,7 +225,7 @@ def sweep(kind: DeliveryKind, session: Session, item: tuple[str, int | str], now
     if kind.resends:
         values["next_try_on"] = now - STUCK_AFTER  # the next sweep queues it
     mine = (kind.key == key, *_is_interrupted(kind, now))
-    if not changed_rows(session, update(kind.model).where(*mine).values(values)):
+    if not update_rows(session, update(kind.model).where(*mine).values(values)):
         return SKIPPED
     outcome = "sent again" if kind.resends else kind.interrupted.state
     kind.log.warning("%s %s was broken off and is %s", kind.label, key, outcome)
@@ -258,7 +258,7 @@ def writing() -> Iterator[Session]:
         WRITES.reset(token)
 
 
-def changed_rows(session: Session, statement: Any) -> int:
+def update_rows(session: Session, statement: Any) -> int:
     """Execute an UPDATE and return how many rows it changed."""
     done: Any = session.execute(statement, execution_options={"synchronize_session": False})
     return int(done.rowcount)

@@ -169,7 +169,7 @@ def _count(session: Session, row: WebhookDelivery, result: DeliveryResult, now: 
     code = _columns(result)["code"]
     failures: Any = 0 if result.state == "sent" else Webhook.failures + 1
     values = {"tried_on": now, "result": f"HTTP {code}" if code else result.error, "failures": failures}
-    engine.changed_rows(session, update(Webhook).where(Webhook.id == row.webhook_id).values(values))
+    engine.update_rows(session, update(Webhook).where(Webhook.id == row.webhook_id).values(values))
     failed = session.scalar(select(Webhook.failures).where(Webhook.id == row.webhook_id))
     if (failed or 0) >= webhooks.MAX_FAILURES:
         webhooks.disable(session, row.webhook_id, "paused", "failures", now)

@@ -54,7 +54,7 @@ def _document(appbuilder: Any) -> dict[str, Any]:
         spec.components.security_scheme(name, scheme)
     once(spec, SHARED)
     for resource in appbuilder.baseviews:
-        if getattr(resource, "is_told", False):
+        if getattr(resource, "is_documented", False):
             resource.add_api_spec(spec)
     spec.path("/api/v1/security/login", operations={"post": _signing("login", ref("SignIn"), [])})
     spec.path("/api/v1/security/refresh", operations={"post": _signing("refresh", None, [{"jwt_refresh": []}])})

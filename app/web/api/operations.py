@@ -138,7 +138,7 @@ _RESULT = shape(
     "id",
 )
 _BULK_DONE = shape({"results": {"type": "array", "items": _RESULT}}, "results")
-#: Function of a resource -> what is told of it; a resource may tell of further ones in its own `told`.
+#: Function of a resource -> its documentation; a resource may document further ones in its own `documentation`.
 FUNCTIONS = {
     "info": OperationSpec("Describe what you can do", answer=ref("Rights")),
     "get_list": OperationSpec("List", (414,), ("q",), answer="list"),
@@ -172,7 +172,7 @@ FUNCTIONS = {
 
 def operation(resource: Any, function: str, method: str) -> dict[str, Any]:
     """The operation object of one method."""
-    told: OperationSpec = (FUNCTIONS | getattr(resource, "told", {}))[function]
+    told: OperationSpec = (FUNCTIONS | getattr(resource, "documentation", {}))[function]
     made: dict[str, Any] = {
         "operationId": f"{resource.resource_name}_{function}",
         "summary": f"{told.summary} ({resource.resource_name})",

@@ -20,8 +20,10 @@ from app.extensions import db
 from app.lib.ids import parse_id
 from app.web.api import idempotency, schemas
 from app.web.api.operations import operation
+from app.web.core.declarations import pretty
 from app.web.core.gate import SentenceResponses, current_viewer, json_answer, refuse_as_json, whole_json
-from app.web.core.record_table import DEEPEST, MOST_PAGE, ListQuery
+from app.web.core.record_service import RecordService
+from app.web.core.record_table import MAX_PAGE, MAX_PAGE_SIZE, ListQuery
 from app.web.core.record_view import RecordView
 from app.web.core.registry import registered
 from app.web.core.relation_fields import label_of
@@ -53,7 +55,7 @@ class Resource(SentenceResponses, RecordView, ModelRestApi):
     VERBS = {"info": "read", "get": "read", "get_list": "read", "post": "create", "put": "write", "delete": "delete"}
     allow_browser_login = True
     csrf_exempt = False
-    is_told = True
+    is_documented = True
     #: The columns of a list, where they are fewer than those of one record; all of them on request.
     list_select_columns: Any = None
     max_page_size: Any = None
@@ -63,7 +65,8 @@ class Resource(SentenceResponses, RecordView, ModelRestApi):
         if cls.__dict__.get("datamodel") is not None:
             if not cls.__dict__.get("resource_name") and not getattr(cls, "resource_name", None):
                 cls.resource_name = cls.__name__.lower()
-            cls.service.resource = cls
+            owner = cls.service if type(cls.service) is RecordService else type(cls.service)
+            owner.resource = cls
 
     # FAB would build marshmallow schemas and related pick-lists here; the compiled table replaces them.
     def _init_properties(self) -> None:
@@ -76,7 +79,7 @@ class Resource(SentenceResponses, RecordView, ModelRestApi):
         self.model2schemaconverter = lambda *_: None
 
     def _init_titles(self) -> None:
-        self.list_title = str(getattr(self, "list_title", "") or self.module)
+        self.list_title = str(getattr(self, "list_title", "") or pretty(self.service.record.__name__))
 
     def _init_model_schemas(self) -> None:
         pass
@@ -187,8 +190,8 @@ class Resource(SentenceResponses, RecordView, ModelRestApi):
         order = record_table.order_by(
             _text(query.get("order_column")), "desc" if direction is None else direction, viewer
         )
-        size = whole_json(query.get("page_size"), self.page_size, 1, MOST_PAGE)
-        page = whole_json(query.get("page"), 0, 0, DEEPEST)
+        size = whole_json(query.get("page_size"), self.page_size, 1, MAX_PAGE_SIZE)
+        page = whole_json(query.get("page"), 0, 0, MAX_PAGE)
         before = whole_json(query["cursor"], 0, 1, 2**31 - 1) if query.get("cursor") is not None else None
         if before is not None and (query.get("order_column") or query.get("order_direction") == "asc"):
             raise RuleBroken(_("A cursor can only be used with the default order."), "cursor")

@@ -7,7 +7,7 @@ from typing import Any
 from apispec.exceptions import DuplicateComponentNameError
 
 from app.web.api import examples
-from app.web.core.fields import MOST_ASKED, ChoiceField, Field
+from app.web.core.fields import MAX_FILTER_VALUES, ChoiceField, Field
 from app.web.core.record_table import ALIASES
 
 STRING = {"type": "string"}
@@ -42,7 +42,11 @@ def card(**properties: Any) -> dict[str, Any]:
 _PLAIN = [STRING, {"type": "number"}]
 #: The value of a filter.
 _ASKED = {
-    "anyOf": [*_PLAIN, {"type": "boolean"}, {"type": "array", "maxItems": MOST_ASKED, "items": {"anyOf": _PLAIN}}]
+    "anyOf": [
+        *_PLAIN,
+        {"type": "boolean"},
+        {"type": "array", "maxItems": MAX_FILTER_VALUES, "items": {"anyOf": _PLAIN}},
+    ]
 }
 _PAGE = {
     "page": {"type": "integer", "minimum": 0, "maximum": 10_000_000, "description": "Counted from 0."},

@@ -20,7 +20,7 @@ from app.web.compat.responses import CompatError
 from app.web.core.date_fields import DateTimeField
 from app.web.core.fields import Viewer, clean_text, few
 from app.web.core.languages import said
-from app.web.core.record_table import DEEPEST, ListQuery
+from app.web.core.record_table import MAX_PAGE, ListQuery
 
 #: Documents in one response, also for limit 0, which asks for all of them.
 MAX_PAGE_SIZE = 1000
@@ -64,7 +64,7 @@ def page_bounds(arguments: Arguments) -> tuple[int, int]:
     """(page size, offset) from limit_page_length or limit, and limit_start or start. Raises CompatError (417)."""
     limit = arguments.integer("limit", DEFAULT_PAGE_SIZE, 0, MAX_PAGE_SIZE)
     size = arguments.integer("limit_page_length", limit, 0, MAX_PAGE_SIZE) or MAX_PAGE_SIZE
-    return size, arguments.integer("limit_start", arguments.integer("start", 0, 0, DEEPEST), 0, DEEPEST)
+    return size, arguments.integer("limit_start", arguments.integer("start", 0, 0, MAX_PAGE), 0, MAX_PAGE)
 
 
 # --- fields

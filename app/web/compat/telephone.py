@@ -36,7 +36,7 @@ def sync_call_logs(arguments: Arguments) -> Any:
     viewer.person.refuse_unless("Call Logs", "create")
     try:
         return _sync_result(call_batches.store(_call_records(arguments), viewer))
-    except call_batches.ComeAgain as broken:
+    except call_batches.TemporarilyUnavailable as broken:
         return _retry_later(str(broken.message))
 
 

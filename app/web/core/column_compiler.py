@@ -21,8 +21,6 @@ from app.web.core.declarations import STAMPS, Declaration, read_declaration
 from app.web.core.fields import (
     BooleanField,
     ChoiceField,
-    DecimalField,
-    EnumField,
     Field,
     LongTextField,
     NumberField,
@@ -32,6 +30,7 @@ from app.web.core.form_fields import FormField
 from app.web.core.record_table import RecordTable
 from app.web.core.reference_fields import MasterField, PersonField, RecordField
 from app.web.core.relation_fields import AttributeField, DottedField, ManyRelationField, RelationField
+from app.web.core.typed_fields import DecimalField, EnumField
 
 
 def compile_table(view: type) -> RecordTable:

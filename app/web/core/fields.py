@@ -5,10 +5,8 @@ What is common to all, and the plain kinds; the others are in `personal`, `refer
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
 from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
@@ -19,12 +17,13 @@ from app.access import Person
 from app.domain.base import RuleBroken, Stamp
 from app.domain.change_context import ChangeContext
 from app.lib.identity import is_masked
+from app.web.core.filter_operators import NEGATED, OPERATOR_LABELS, compare
 from app.web.core.lookups import Lookups
 
 #: Values of one filter.
-MOST_ASKED = 1000
+MAX_FILTER_VALUES = 1000
 #: Characters of a long text.
-LONGEST_TEXT = 20_000
+MAX_LONG_TEXT = 20_000
 
 
 @dataclass
@@ -158,9 +157,9 @@ class Field:
         return clean_text(raw, self.name, 255)
 
     def _any(self, op: str, value: Any) -> ColumnElement[bool]:
-        if op in _NEGATED:
-            return not_(func.coalesce(self._any(_NEGATED[op], value), false()))
-        return or_(*[_compare(column, op, value) for column in self.filter_columns()])
+        if op in NEGATED:
+            return not_(func.coalesce(self._any(NEGATED[op], value), false()))
+        return or_(*[compare(column, op, value) for column in self.filter_columns()])
 
     def filter_columns(self) -> tuple[Any, ...]:
         """Where a filter looks."""
@@ -201,39 +200,6 @@ class Field:
         return self.value(values, viewer)
 
 
-#: Operators in words.
-OPERATOR_LABELS = {
-    "eq": _("is"),
-    "neq": _("is not"),
-    "ct": _("contains"),
-    "nct": _("does not contain"),
-    "sw": _("starts with"),
-    "nsw": _("does not start with"),
-    "ew": _("ends with"),
-    "new": _("does not end with"),
-    "gt": _("after / more than"),
-    "lt": _("before / less than"),
-    "ge": _("from"),
-    "le": _("up to"),
-    "in": _("is one of"),
-    "not_in": _("is none of"),
-    "null": _("is empty"),
-    "rel_m_m": _("includes"),
-}
-#: Operator -> the one it negates; a missing value counts as "not".
-_NEGATED = {"neq": "eq", "nct": "ct", "nsw": "sw", "new": "ew", "not_in": "in"}
-
-
-def _compare(column: Any, op: str, value: Any) -> ColumnElement[bool]:
-    if op == "eq":
-        return column == value if value is not None else column.is_(None)
-    if op == "in":
-        return column.in_(value) if value else false()
-    if op in ("ct", "sw", "ew"):
-        return {"ct": column.contains, "sw": column.startswith, "ew": column.endswith}[op](value, autoescape=True)
-    return {"gt": column > value, "lt": column < value, "ge": column >= value, "le": column <= value}[op]
-
-
 def validated(field: Field, value: Any) -> Any:
     """The value, after the view's own validators. Raises RuleBroken with their sentence."""
     from app.web.core.form_fields import run_validators
@@ -245,8 +211,8 @@ def validated(field: Field, value: Any) -> Any:
 
 def few(values: list[Any], name: str) -> list[Any]:
     """The values of one filter. Raises RuleBroken for more than a statement should hold."""
-    if len(values) > MOST_ASKED:
-        raise RuleBroken(_("A filter takes at most %(most)s values.", most=MOST_ASKED), name)
+    if len(values) > MAX_FILTER_VALUES:
+        raise RuleBroken(_("A filter takes at most %(most)s values.", most=MAX_FILTER_VALUES), name)
     return values
 
 
@@ -279,7 +245,7 @@ class LongTextField(TextField):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.max_length = LONGEST_TEXT
+        self.max_length = MAX_LONG_TEXT
 
 
 class ChoiceField(Field):
@@ -358,75 +324,6 @@ class DurationField(NumberField):
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
         """As 1 h 2 m 3 s."""
         return {"kind": "duration", "text": span(values[0])} if values[0] else {"kind": "missing"}
-
-
-class DecimalField(Field):
-    """A number with a fraction."""
-
-    kind = "number"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.operators, self.schema = (
-            ("eq", "neq", "gt", "lt", "ge", "le", "null"),
-            {"type": "number", "nullable": True},
-        )
-
-    def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """A JSON number."""
-        return None if values[0] is None else float(values[0])
-
-    def parse(self, raw: Any, viewer: Viewer) -> Any:
-        """A finite decimal number. Raises RuleBroken for anything else."""
-        if raw is None or raw == "":
-            return None
-        try:
-            number = None if isinstance(raw, bool) else Decimal(str(raw)[:40])
-        except InvalidOperation:
-            number = None
-        if number is None or not number.is_finite() or abs(number) >= Decimal(10) ** 15:
-            raise RuleBroken(_("“%(name)s” must be a number.", name=self.name), self.name)
-        return number
-
-    parse_filter = parse
-
-
-class EnumField(Field):
-    """One member of a Python enum, by its name."""
-
-    kind = "choice"
-
-    def __init__(self, *args: Any, enum: type[enum.Enum], **flags: Any) -> None:
-        super().__init__(*args, **flags)
-        self.enum = enum
-        self.operators = ("eq", "neq", "in", "null")
-        self.schema = {"type": "string", "enum": [*enum.__members__, None], "nullable": True}
-
-    def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """The member's name."""
-        return values[0].name if values[0] is not None else None
-
-    def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """The member's value in words."""
-        return {"kind": "text", "text": str(values[0].value)} if values[0] is not None else {"kind": "missing"}
-
-    def parse(self, raw: Any, viewer: Viewer) -> Any:
-        """The member of this name or value. Raises RuleBroken for any other."""
-        if raw is None or raw == "":
-            return None
-        for name, member in self.enum.__members__.items():
-            if raw in (name, member.value, member, str(member)):
-                return member
-        listed = ", ".join(self.enum.__members__)
-        raise RuleBroken(_("“%(name)s” must be one of: %(options)s.", name=self.name, options=listed), self.name)
-
-    parse_filter = parse
-
-    def form_input(self, raw: Any, errors: list[str], viewer: Viewer) -> dict[str, Any]:
-        """A select."""
-        chosen = getattr(raw, "name", raw)
-        options = [(name, str(member.value)) for name, member in self.enum.__members__.items()]
-        return super().form_input(chosen, errors, viewer) | {"options": options}
 
 
 class BooleanField(Field):

@@ -11,7 +11,7 @@ from werkzeug.datastructures import MultiDict
 from wtforms import Form
 from wtforms.validators import StopValidation, ValidationError
 
-from app.domain.base import RuleBroken
+from app.domain.base import RuleBroken, join_texts
 from app.web.core.fields import Field, Viewer
 
 
@@ -41,7 +41,7 @@ class FormField(Field):
         """What the WTForms field makes of the input. Raises RuleBroken with its own sentences."""
         bound = self._bound(raw, is_typed=True)
         if bound.errors:
-            raise RuleBroken(" ".join(map(str, bound.errors)), self.name)
+            raise RuleBroken(join_texts(map(str, bound.errors)), self.name)
         return bound.data
 
     def prepare(self, rows: list[tuple[Any, ...]], viewer: Viewer) -> None:
@@ -73,7 +73,11 @@ class FormField(Field):
         look = "form-select" if hasattr(bound, "iter_choices") else "form-control"
         control = bound(id=f"f-{self.name}", class_=look)
         made = super().form_input(None, errors, viewer)
-        return made | {"html": control, "required": bool(bound.flags.required), "help": bound.description or self.help}
+        return made | {
+            "html": control,
+            "required": self.required or bool(bound.flags.required),
+            "help": bound.description or self.help,
+        }
 
 
 def _with_key(bound: Any) -> Any:
@@ -108,7 +112,7 @@ def run_validators(field: Field, value: Any) -> None:
             if refused.args and refused.args[0]:
                 raise RuleBroken(str(refused.args[0]), field.name) from None
         except SchemaError as refused:
-            raise RuleBroken(" ".join(map(str, refused.messages)), field.name) from None
+            raise RuleBroken(join_texts(map(str, refused.messages)), field.name) from None
 
 
 def _takes_form(validator: Any) -> bool:

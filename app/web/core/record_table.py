@@ -17,9 +17,9 @@ from app.web.core.fields import Field, Viewer
 COUNT_CAP = 1000
 #: From this offset on, ids are paged on the index before rows are fetched.
 DEEP = 400
-MOST_PAGE = 100
+MAX_PAGE_SIZE = 100
 #: No list is paged beyond; filters find what lies deeper.
-DEEPEST = 10_000_000
+MAX_PAGE = 10_000_000
 
 
 def _tables(parts: Any) -> set[str]:

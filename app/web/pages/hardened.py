@@ -30,9 +30,9 @@ from app.extensions import csrf, db
 from app.lib.ids import parse_id
 from app.web.core import gate
 
-MOST_ROWS = 100
+MAX_ROWS = 100
 LAST_PAGE = 99_999
-LONGEST_FILTER = 200
+MAX_FILTER_LENGTH = 200
 #: FAB method -> verb of the matrix.
 VERBS = {
     "list": "read",
@@ -100,7 +100,7 @@ def _between(raw: str, least: int, most: int) -> bool:
 #: Argument of a list -> whether its value makes sense for the screen.
 _ARGUMENTS: dict[str, Callable[[Any, str], bool]] = {
     "page": lambda view, raw: _between(raw, 0, LAST_PAGE),
-    "psize": lambda view, raw: _between(raw, 1, MOST_ROWS),
+    "psize": lambda view, raw: _between(raw, 1, MAX_ROWS),
     "_oc": lambda view, raw: raw in view.order_columns,
     "_od": lambda view, raw: raw in ("asc", "desc"),
 }
@@ -124,7 +124,7 @@ def _makes_sense(view: Any, name: str, raw: str) -> bool:
 
 def _filter_fits(view: Any, place: int, column: str, raw: str) -> bool:
     known = view._filters.get_search_filters().get(column, [])
-    return place < len(known) and len(raw) <= LONGEST_FILTER and "\0" not in raw and _value_fits(view, column, raw)
+    return place < len(known) and len(raw) <= MAX_FILTER_LENGTH and "\0" not in raw and _value_fits(view, column, raw)
 
 
 def _value_fits(view: Any, column: str, raw: str) -> bool:
@@ -307,7 +307,7 @@ class HardenedView(ModelView):
     def action_post(self) -> Any:
         """An action on the chosen rows; all of them must be there."""
         chosen = self._action_named(request.form.get("action", ""), "multiple")
-        keys = request.form.getlist("rowid")[:MOST_ROWS]
+        keys = request.form.getlist("rowid")[:MAX_ROWS]
         if not keys:
             flash(_("Please select at least one row."), "warning")
             return self._to_list()

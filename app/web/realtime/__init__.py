@@ -1,1 +1,1 @@
-"""Push: sockets, and what they are told."""
+"""Live updates of open pages over sockets."""

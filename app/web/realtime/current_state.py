@@ -18,7 +18,7 @@ from app.models import Activity, Delivery, Notification, User
 #: A notice this recent is still shown as a toast on the first page that its user opens.
 FRESH_SECONDS = 60
 #: How many of the newest notices are searched for one that the user wants on the screen.
-MOST_LOOKED_AT = 20
+MAX_NOTICES = 20
 _COLUMNS = {"lead": Activity.lead_id, "ticket": Activity.ticket_id, "customer": Activity.customer_id}
 
 
@@ -61,9 +61,7 @@ def toast(session: Session, who: access.Person, after: int | None, now: datetime
     them.
     """
     mine = (Notification.user_id == who.id, Notification.id > (after or 0))
-    rows = session.scalars(
-        select(Notification).where(*mine).order_by(Notification.id.desc()).limit(MOST_LOOKED_AT)
-    ).all()
+    rows = session.scalars(select(Notification).where(*mine).order_by(Notification.id.desc()).limit(MAX_NOTICES)).all()
     if after is None:
         rows = [row for row in rows if row.at > now - timedelta(seconds=FRESH_SECONDS)]
     if not rows:

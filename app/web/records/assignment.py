@@ -1,4 +1,4 @@
-"""Assigning leads and tickets: to a person, by round robin, by request; several on one ticket."""
+"""Assigning leads and tickets: to a person, by round robin or by request; several assignees on one ticket."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from app.web.records.bulk import BulkAction
 from app.web.records.screen import Screen
 
 
-class Assignable(Screen):
-    """A screen whose records are assigned."""
+class AssignableScreen(Screen):
+    """A screen whose records have an assignee."""
 
-    #: Role whose round robin is offered first.
+    #: Role whose round robin is preselected.
     default_role = "Sales User"
     VERBS = Screen.VERBS | {"why": "read"}
 
     def bulk_actions(self, viewer: Viewer) -> list[BulkAction]:
-        """Also: assign to a colleague, or spread over a role."""
+        """Also: assign to a user, or distribute over a role by round robin."""
         shared = super().bulk_actions(viewer)
         if not viewer.person.may(self.module, "bulk") or not viewer.person.may(self.module, "assign"):
             return shared
@@ -56,7 +56,7 @@ class Assignable(Screen):
         ]
 
     def bulk_summary(self, takers: Counter[int], viewer: Viewer) -> str:
-        """Who got how many."""
+        """How many records each person got."""
         return assignment_actions.who_got_how_many(takers, viewer)
 
     def _assign_one(self, row: Any, form: Any, viewer: Viewer) -> None:
@@ -71,7 +71,7 @@ class Assignable(Screen):
     @refuse_as_page
     @permission_name("why")
     def why(self, pk: str) -> Any:
-        """Why this person: for everybody who sees the record."""
+        """The "Why this person?" page, for everyone who can see the record."""
         row, viewer = self.row_for(pk, "read"), current_viewer()
         page = {
             "title": _("Why this person?"),
@@ -88,16 +88,16 @@ class Assignable(Screen):
     @refuse_as_page
     @permission_name("show")
     def assign(self, pk: str) -> Any:
-        """The page that says who has it and why, and hands it on or asks for it."""
+        """The assignment page: current assignee and reason, a form to reassign or to request the record."""
         row, viewer = self.row_for(pk, "read"), current_viewer()
         if request.method == "GET":
             return render_template("crm/assign.html", page=self._assign_page(row, viewer))
         how = request.form.get("how", "")
-        told = {"person": self._to_person, "role": self._to_role, "request": self._ask}.get(how, self._unknown)(
+        message = {"person": self._to_person, "role": self._to_role, "request": self._ask}.get(how, self._unknown)(
             row, viewer
         )
         db.session.commit()
-        flash(told, "success")
+        flash(message, "success")
         return redirect(self.url_of(row))
 
     def _assign_page(self, row: Any, viewer: Viewer) -> dict[str, Any]:
@@ -161,10 +161,10 @@ class Assignable(Screen):
         raise RuleBroken(_("Please choose how to assign the record."))
 
 
-class Shared(Assignable):
-    """A screen whose records several people have at once."""
+class MultiAssigneeScreen(AssignableScreen):
+    """A screen whose records can have several assignees."""
 
-    VERBS = Assignable.VERBS | {"join": "assign", "release": "assign"}
+    VERBS = AssignableScreen.VERBS | {"join": "assign", "release": "assign"}
 
     def _assign_page(self, row: Any, viewer: Viewer) -> dict[str, Any]:
         keys = assignment.current_assignees(db.session(), row)
@@ -186,7 +186,7 @@ class Shared(Assignable):
     @refuse_as_page
     @permission_name("join")
     def join(self, pk: str) -> Any:
-        """One more colleague has it beside the others."""
+        """Add an assignee beside the current ones."""
         row, viewer = self.row_for(pk, "assign"), current_viewer()
         chosen = viewer.lookups.find_person(request.form.get("user", ""))
         joined = assignment_actions.add(self, row, chosen, viewer)
@@ -199,7 +199,7 @@ class Shared(Assignable):
     @refuse_as_page
     @permission_name("release")
     def release(self, pk: str, user: str) -> Any:
-        """The colleague does not have it any more."""
+        """Remove an assignee."""
         row, viewer = self.row_for(pk, "assign"), current_viewer()
         assignment.remove_assignee(db.session(), row, parse_id(user) or 0, viewer.stamp)
         db.session.commit()
@@ -208,7 +208,7 @@ class Shared(Assignable):
 
 
 class AssignableResource(Resource):
-    """A resource whose records are assigned."""
+    """A resource whose records have an assignee."""
 
     VERBS = Resource.VERBS | {"assign": "assign"}
 
@@ -217,7 +217,7 @@ class AssignableResource(Resource):
     @refuse_as_json
     @permission_name("assign")
     def assign(self, pk: Any) -> Any:
-        """Hand the record to a colleague {assign_to}, or to the next of a role {assign_to_role}.
+        """Assign the record to a user {assign_to}, or by round robin to a role {assign_to_role}.
 
         Whoever has it already keeps it, and that is no mistake.
         """
@@ -236,8 +236,8 @@ class AssignableResource(Resource):
         return json_answer(200, {"id": row.id, "result": self._after(row.id)})
 
 
-class SharedResource(AssignableResource):
-    """A resource whose records several people have at once."""
+class MultiAssigneeResource(AssignableResource):
+    """A resource whose records can have several assignees."""
 
     VERBS = AssignableResource.VERBS | {"join": "assign", "release": "assign"}
 
@@ -246,7 +246,7 @@ class SharedResource(AssignableResource):
     @refuse_as_json
     @permission_name("join")
     def join(self, pk: Any) -> Any:
-        """One more colleague {user} has it; 200 for one who has it already."""
+        """Add the assignee {user}; also 200 if they are assigned already."""
         row, viewer = self._row(pk, "assign"), current_viewer()
         joined = assignment_actions.add(self, row, viewer.lookups.find_person(sent().get("user")), viewer)
         db.session.commit()
@@ -257,7 +257,7 @@ class SharedResource(AssignableResource):
     @refuse_as_json
     @permission_name("release")
     def release(self, pk: Any, user: Any) -> Any:
-        """The colleague does not have it any more."""
+        """Remove an assignee."""
         row, viewer = self._row(pk, "assign"), current_viewer()
         assignment.remove_assignee(db.session(), row, parse_id(user) or 0, viewer.stamp)
         db.session.commit()

@@ -1,4 +1,4 @@
-"""Giving a lead or ticket to somebody: to a colleague, to the next in turn; one record or many."""
+"""Assigning a lead or ticket to a person or by round robin; one record or many."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from app.web.core.record_service import refuse_foreign_assignee
 
 
 def give(screen: Any, row: Any, chosen: int | None, viewer: Viewer, reason: str) -> bool:
-    """Direct assignment, by those who may; answers False when the person has it already. Raises RuleBroken."""
+    """Assign directly. Returns False if the person is assigned already. Raises Denied or RuleBroken."""
     if chosen is None:
         raise RuleBroken(_("Please choose a colleague."), "assignee")
     screen.refuse_unless_reached(row, "assign")
@@ -30,7 +30,7 @@ def give(screen: Any, row: Any, chosen: int | None, viewer: Viewer, reason: str)
 
 
 def _hand_over(row: Any, chosen: int, reason: str, viewer: Viewer, decision: team.Decision | None = None) -> None:
-    """Written at the end, in one UPDATE of the record: what is asked meanwhile would write it bit by bit."""
+    """Assign without autoflush, so that the record is written in one UPDATE at the end."""
     session = db.session()
     with session.no_autoflush:
         row.stamp(viewer.stamp)
@@ -38,12 +38,12 @@ def _hand_over(row: Any, chosen: int, reason: str, viewer: Viewer, decision: tea
     session.flush()
 
 
-#: What says whether somebody is there.
+#: Columns of User that decide whether a person is available.
 _PRESENCE = ("available", "away_until", "leave_from", "leave_to", "delegate_id")
 
 
 def _refuse_absent(chosen: int, viewer: Viewer, field: str = "assignee") -> None:
-    """Raise RuleBroken for who takes no work. Of who asks himself the session holds half a row: the rest at once."""
+    """Raise RuleBroken for a person who is absent. The viewer's own row is half loaded: load the rest in one query."""
     user = db.session.get(User, chosen)
     missing = inspect(user).unloaded.intersection(_PRESENCE) if user is not None else ()
     if missing:
@@ -52,7 +52,7 @@ def _refuse_absent(chosen: int, viewer: Viewer, field: str = "assignee") -> None
 
 
 def give_by_turn(screen: Any, row: Any, role: str, viewer: Viewer) -> int:
-    """Assign by round robin, never to who has it now; answers the id of who gets it. Raises RuleBroken.
+    """Assign by round robin, never to the current assignee. Returns the new assignee's id. Raises RuleBroken.
 
     Whose turn it is, is the office's to say: the person may be of another team than who assigns.
     """
@@ -69,7 +69,7 @@ def give_by_turn(screen: Any, row: Any, role: str, viewer: Viewer) -> int:
 
 
 def add(screen: Any, row: Any, chosen: int | None, viewer: Viewer) -> bool:
-    """One more assignee beside the others; answers False when the person has it already. Raises RuleBroken."""
+    """Add an assignee beside the current ones. Returns False if they are assigned already. Raises RuleBroken."""
     if chosen is None:
         raise RuleBroken(_("Please choose a colleague."), "user")
     screen.refuse_unless_reached(row, "assign")
@@ -81,11 +81,11 @@ def add(screen: Any, row: Any, chosen: int | None, viewer: Viewer) -> bool:
 
 
 def has_already(chosen: int | None, viewer: Viewer) -> str:
-    """The friendly sentence where nothing had to be done."""
+    """The message when the person was assigned already."""
     return _("%(name)s is already assigned.", name=(viewer.lookups.person(chosen) or {}).get("full_name", "?"))
 
 
 def who_got_how_many(takers: Counter[int], viewer: Viewer) -> str:
-    """“Ana Shah 3, Ben Shah 2”: user ids counted, as words."""
+    """“Ana Shah 3, Ben Shah 2”: text for a count by user id."""
     named = [((viewer.lookups.person(user) or {}).get("full_name", "?"), count) for user, count in takers.most_common()]
     return ", ".join(f"{name} {count}" for name, count in named)

@@ -1,4 +1,4 @@
-"""“Why this person?”: the decisions behind the assignments of a lead or ticket, in words."""
+"""“Why this person?”: the decisions behind the assignments of a lead or ticket, as text."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
 from app.web.core.reference_fields import person_card
 
-#: team.Absence.why, and who stood in line but had the work before -> words.
+#: team.Absence.why, and the reason of those skipped because they had the record before -> text.
 ABSENT = {
     "deactivated": _l("deactivated"),
     "not available": _l("not available"),
@@ -22,7 +22,7 @@ ABSENT = {
     "on leave": _l("on leave"),
     "already had it": _l("already had it"),
 }
-#: assignment.REASONS -> words for a column.
+#: assignment.REASONS -> text for a column.
 REASONS = {
     "created": _l("Created"),
     "round robin": _l("Round robin"),
@@ -36,7 +36,7 @@ REASONS = {
 
 
 def stretches(row: Any, viewer: Viewer) -> list[dict[str, Any]]:
-    """Everybody who has or had it, newest first: person, since, until, and why in a sentence or two."""
+    """Everyone who has or had the record, newest first: person, since, until, and the reason as text."""
     return [
         {
             "person": _card(each.user_id, viewer),
@@ -61,12 +61,12 @@ def name_of(key: Any, viewer: Viewer) -> str:
 
 
 def in_words(stretch: Any, viewer: Viewer) -> str:
-    """Why this person: whose turn or whose decision it was, and who was passed over."""
-    line = [_begun(stretch, viewer), skipped_in_words(stretch.decision, viewer)]
+    """Why this person: whose turn or decision it was, and who was skipped."""
+    line = [_reason_text(stretch, viewer), skipped_in_words(stretch.decision, viewer)]
     return " ".join(part for part in line if part)
 
 
-def _begun(stretch: Any, viewer: Viewer) -> str:
+def _reason_text(stretch: Any, viewer: Viewer) -> str:
     name, by = name_of(stretch.user_id, viewer), name_of(stretch.by_id, viewer)
     if stretch.role:
         return _turn(stretch, name, viewer)
@@ -100,7 +100,7 @@ def skipped_in_words(decision: dict[str, Any] | None, viewer: Viewer) -> str:
 
 
 def skipped_people(decision: dict[str, Any] | None, viewer: Viewer) -> str:
-    """Those who were passed over, each with the reason."""
+    """The people who were skipped, each with the reason."""
     return ", ".join(
         _("%(name)s (%(why)s)", name=name_of(each["user"], viewer), why=absent_in_words(each, viewer))
         for each in (decision or {}).get("skipped", [])

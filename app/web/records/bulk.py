@@ -1,4 +1,4 @@
-"""Bulk actions: what may be done to many rows of a list at once, each row for itself."""
+"""Bulk actions: actions on many rows of a list, each row in its own right."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from app.web.pages.refusals import refuse_as_page
 
 @dataclass(frozen=True)
 class BulkAction:
-    """One button of the bar that appears when rows are chosen."""
+    """One button of the bar that appears when rows are selected."""
 
     name: str
     label: str
     icon: str
-    #: (row, form, viewer) → the user id of who got the record, or None. Raises RuleBroken.
+    #: (row, form, viewer) → the user id of the new assignee, or None. Raises RuleBroken.
     run: Callable[[Any, Any, Viewer], int | None]
-    #: The verb of the matrix that each row must allow.
+    #: The verb of the role matrix that is required on each row.
     verb: str = "write"
     confirm: str | None = None
     #: Inputs that the action asks for, as the form macro draws them.
     fields: tuple[dict[str, Any], ...] = ()
 
     def shown(self) -> dict[str, Any]:
-        """As the templates draw it."""
+        """The context of the templates."""
         return {
             "name": self.name,
             "label": self.label,
@@ -47,7 +47,7 @@ class BulkAction:
 
 
 def shared_actions(screen: Any, viewer: Viewer) -> list[BulkAction]:
-    """Those of every record: FAB's declared actions, its status where it has one, deletion."""
+    """The actions of every record: FAB's declared actions, the status if it has one, deletion."""
     if not viewer.person.may(screen.module, "bulk"):
         return []
     made = [_declared(action) for action in screen.actions.values() if action.multiple]
@@ -68,7 +68,7 @@ def _declared(action: Any) -> BulkAction:
 
 
 def _icon(name: str | None) -> str:
-    """Font Awesome's names are FAB's; ours have no prefix."""
+    """The icon's name without Font Awesome's prefix, which FAB uses."""
     return (name or "checkbox").removeprefix("fa-").removesuffix("-o")
 
 
@@ -116,15 +116,15 @@ class BulkActions:
     @refuse_as_page
     @permission_name("action_post")
     def action_post(self) -> Any:
-        """An action on chosen records: foreign ones are refused by number, the others are done."""
+        """An action on the selected records; those out of reach are refused by number, the others are done."""
         return self._act(request.form.get("action", ""), request.form.getlist("rowid")[:500])
 
     def bulk_actions(self, viewer: Viewer) -> list[BulkAction]:
-        """What may be done to many rows at once; subclasses add theirs."""
+        """The bulk actions that the viewer can use; subclasses add theirs."""
         return shared_actions(self, viewer)
 
     def bulk_summary(self, takers: Counter[int], viewer: Viewer) -> str:
-        """What is said beside how many rows were done; `takers`: user id → how many records they got."""
+        """Text after the number of updated rows; `takers`: user id → number of records they got."""
         return ""
 
     def _act(self, name: str, keys: Iterable[str]) -> Any:
@@ -145,14 +145,14 @@ class BulkActions:
             except REFUSABLE as broken:
                 db.session.rollback()
                 failed.append(f"{key}: {refusal(broken)[1]}")
-        told = [_("%(n)s updated.", n=done), self.bulk_summary(takers, viewer)]
-        flash(" ".join(filter(None, told)), "success" if done else "info")
+        sentences = [_("%(n)s updated.", n=done), self.bulk_summary(takers, viewer)]
+        flash(" ".join(filter(None, sentences)), "success" if done else "info")
         for sentence in failed[:10]:
             flash(sentence, "warning")
         return redirect(f"{self.route_base}/")
 
     def _act_as_declared(self, declared: ActionItem, keys: Iterable[str]) -> Any:
-        """FAB's @action: the method gets the rows that the person may change, or one row, and answers the page."""
+        """FAB's @action: the method gets the rows that the person can change, or one row, and returns the response."""
         if not self.appbuilder.sm.has_access(self.get_action_permission_name(declared.name), self.module):
             abort(403)
         rows = [self.row_for(key, "write") for key in dict.fromkeys(keys)]

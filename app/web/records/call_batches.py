@@ -1,4 +1,4 @@
-"""A batch of calls at a door: stored whole or not at all, tried again when another transaction was in the way."""
+"""Storing a batch of calls: all or nothing, retried when another transaction interferes."""
 
 from __future__ import annotations
 
@@ -22,47 +22,49 @@ from app.web.core.fields import Viewer
 
 log = logging.getLogger("crm.telephones")
 
-#: How often a batch is tried, and for how many seconds at most, before the telephone is asked to come again.
-TRIES, PATIENCE_SECONDS = 4, 5.0
+#: Attempts and seconds, both at most, before the phone is asked to retry later.
+MAX_ATTEMPTS, MAX_RETRY_SECONDS = 4, 5.0
 
 
-class ComeAgain(RuleBroken):
-    """A passing fault: nothing of the batch is stored, and the same batch will be taken later (503)."""
+class TemporarilyUnavailable(RuleBroken):
+    """A temporary failure: nothing of the batch is stored, the same batch can be sent again (503)."""
 
     http_status = 503
 
 
 def store(records: list[Any], viewer: Viewer, by_hand: bool = False) -> list[CallResult]:
-    """Sync the person's batch and commit. Raises ComeAgain when the database is busy or away.
+    """Sync the person's batch and commit. Raises TemporarilyUnavailable when the database is busy or unreachable.
 
-    `by_hand`: it does not come from the telephone.
+    `by_hand`: entered by a person, not sent by a phone.
     """
     began = time.monotonic()
-    for attempt in range(1, TRIES + 1):
+    for attempt in range(1, MAX_ATTEMPTS + 1):
         try:
-            return _stored(records, viewer, by_hand)
+            return _sync_and_commit(records, viewer, by_hand)
         except SQLAlchemyError as error:
             db.session.rollback()
             why = getattr(error, "orig", None) or error
             log.warning("a batch of %s calls was not stored: %s %s", len(records), type(why).__name__, _code(error))
-            if attempt == TRIES or time.monotonic() - began > PATIENCE_SECONDS:
+            if attempt == MAX_ATTEMPTS or time.monotonic() - began > MAX_RETRY_SECONDS:
                 break
             time.sleep(random.uniform(0.02, 0.1) * attempt)  # noqa: S311  # jitter, no secret
             WRITES.set(True)
-    raise ComeAgain(_("Sync failed: the server is busy. Nothing was stored. Please send the same calls again."))
+    raise TemporarilyUnavailable(
+        _("Sync failed: the server is busy. Nothing was stored. Please send the same calls again.")
+    )
 
 
 def _code(error: SQLAlchemyError) -> Any:
-    """The database's number; its text may hold what people said."""
-    said = getattr(error.orig, "args", None) if isinstance(error, DBAPIError) else None
-    return said[0] if said and isinstance(said[0], int) else ""
+    """The database's error number. Its text is not logged: it can contain personal data."""
+    args = getattr(error.orig, "args", None) if isinstance(error, DBAPIError) else None
+    return args[0] if args and isinstance(args[0], int) else ""
 
 
-def _stored(records: list[Any], viewer: Viewer, by_hand: bool) -> list[CallResult]:
-    held = db.session()
-    with access.as_system(held):  # to whom a number belongs is asked of all customers
+def _sync_and_commit(records: list[Any], viewer: Viewer, by_hand: bool) -> list[CallResult]:
+    session = db.session()
+    with access.as_system(session):  # a number is matched against all customers
         agent = request.user_agent.string[:200]
         telephone = Telephone(viewer.person.id, viewer.zone, agent=agent, is_by_hand=by_hand)
-        results = call_sync.sync(held, telephone, records, viewer.now)
-        held.commit()
+        results = call_sync.sync(session, telephone, records, viewer.now)
+        session.commit()
     return results

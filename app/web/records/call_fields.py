@@ -1,4 +1,4 @@
-"""Fields of a call: how it ended, whose numbers they are, who was at the other end, what came of it."""
+"""Fields of a call: status, numbers, other party, outcome."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ COLORS = {
 }
 
 
-#: What the telephones' words mean; machines keep hearing the words themselves.
+#: Labels for the phones' status values; the API keeps the values.
 _STATUS_WORDS = {"Did Not Picked": _("Not picked up"), "Missed Call": _("Missed")}
 _MEDIUM_WORDS = {"mobile": _("Phone"), "manual": _("Manual"), "twilio": "Twilio", "exotel": "Exotel"}
 
 
 class CallStatusField(ChoiceField):
-    """How a call ended, in words for people."""
+    """How a call ended, with a label for pages."""
 
     def is_passthrough(self, viewer: Viewer) -> bool:
-        """Machines hear the word as it is stored."""
+        """True: the API returns the value as stored."""
         return True
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """The word with its colour."""
+        """The label with its color."""
         made = super().cell(values, viewer)
         return made | {"label": _STATUS_WORDS.get(values[0], values[0])} if values[0] else made
 
@@ -49,14 +49,14 @@ class CallStatusField(ChoiceField):
 
 
 class MediumField(TextField):
-    """How we know of a call."""
+    """How the call was recorded."""
 
     def is_passthrough(self, viewer: Viewer) -> bool:
-        """Machines hear the word as it is stored."""
+        """True: the API returns the value as stored."""
         return True
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """In words."""
+        """The label."""
         word = _MEDIUM_WORDS.get(values[0], values[0])
         return {"kind": "text", "text": str(word)} if word else {"kind": "missing"}
 
@@ -65,15 +65,15 @@ class CallNumberField(PhoneField):
     """One side's number of a call, masked like a mobile."""
 
     def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """As the telephone gave it, or normalised; masked like a mobile, or like an e-mail address if it is one."""
+        """As the phone sent it, or normalized; masked like a mobile, or like an email address if it is one."""
         return viewer.person.mask_value("email" if "@" in str(values[0]) else "mobile", values[0])
 
     def is_hidden(self, viewer: Viewer) -> bool:
-        """From whoever does not see mobiles and e-mail addresses whole: a column may hold either."""
+        """Whether the viewer sees mobiles or email addresses masked: the column can hold either."""
         return {viewer.person.mask("mobile"), viewer.person.mask("email")} != {"full"}
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """With a link unless masked."""
+        """The number, with a link unless masked."""
         shown = self.value(values, viewer)
         if not shown:
             return {"kind": "missing"}
@@ -81,33 +81,33 @@ class CallNumberField(PhoneField):
         return {"kind": kind, "text": phone.display(shown) if kind == "phone" else shown, "tel": shown}
 
     def filter_columns(self) -> tuple[Any, ...]:
-        """The normalised other side where there is one."""
+        """The normalized number of the other party, if there is one."""
         return self.columns[-1:]
 
 
 class OtherPartyField(Field):
-    """Who was at the other end: the name of the customer or lead where one is known, else the number, masked."""
+    """The other party: the name of the customer or lead if known, else the number, masked."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.columns = call_lines.SIDE
 
     def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """The name, else the number as this person may see it."""
+        """The name, else the number as the viewer can see it."""
         return call_lines.name_of(values) or call_lines.number_of(values, viewer)
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """With the sign of the direction, and the number beside a name."""
+        """The name or number with the direction's icon, and the number beside a name."""
         name, number = call_lines.name_of(values), call_lines.number_of(values, viewer)
         icon, tone = call_lines.sign_of(values[5], values[6])
-        told = f"{values[5]}, {_STATUS_WORDS.get(values[6], values[6])}"
+        title = f"{values[5]}, {_STATUS_WORDS.get(values[6], values[6])}"
         return {
             "kind": "call",
             "text": name or number or str(_("Unknown number")),
             "hint": number if name else None,
             "icon": icon,
             "tone": tone,
-            "title": told,
+            "title": title,
             "dial": call_lines.dial_of(values, viewer),
         }
 
@@ -117,33 +117,33 @@ class OtherPartyField(Field):
 
 
 class OutcomeField(TextField):
-    """What came of it; the list offers to say it of one's own calls."""
+    """The outcome; on the viewer's own calls without one, the list links to the outcome form."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.columns = (CallLog.outcome, CallLog.id, CallLog.employee_id)
 
     def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """The words."""
+        """The outcome."""
         return values[0]
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """The words, or the way to them."""
+        """The outcome, or a link to log it."""
         if not values[0] and call_lines.may_settle(values[2], viewer):
             return {"kind": "link", "url": f"/calls/outcome/{values[1]}", "text": str(_("Log outcome"))}
         return super().cell(values, viewer)
 
     def filter_columns(self) -> tuple[Any, ...]:
-        """The words."""
+        """The outcome."""
         return self.columns[:1]
 
     def where(self, op: str, raw: Any, viewer: Viewer) -> Any:
-        """Of the words alone."""
+        """Filter on the outcome only."""
         if op == "null":
             missing = CallLog.outcome.is_(None)
             return missing if str(raw).lower() not in ("false", "0", "no") else not_(missing)
         return super().where(op, raw, viewer)
 
     def order(self) -> Any:
-        """By the words."""
+        """By the outcome."""
         return CallLog.outcome

@@ -1,4 +1,4 @@
-"""Calls as lines of a timeline: who with whom, how long, what came of it; read anew, for a call grows."""
+"""Calls as timeline entries, rendered from the current call, because a call changes after its entry is written."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer, span
 from app.web.core.reference_fields import person_card
 
-#: Direction, and whether they talked -> sign and tone.
+#: (direction, whether the call was answered) -> icon and tone.
 SIGNS = {
     ("Incoming", True): ("phone-incoming", "green"),
     ("Incoming", False): ("phone-x", "red"),
     ("Outgoing", True): ("phone-outgoing", "blue"),
     ("Outgoing", False): ("phone-outgoing", "gray"),
 }
-#: What the other side is told by: the two names, and the number with what it takes to choose it.
+#: Columns that describe the other party: the customer's and lead's names, and the numbers to choose from.
 SIDE = (
     Customer.first_name,
     Customer.last_name,
@@ -51,7 +51,7 @@ def name_of(side: Any) -> str:
 
 
 def number_of(side: Any, viewer: Viewer) -> str | None:
-    """The number as this person may see it; a withheld one as the telephone called it; None for none."""
+    """The number as the viewer can see it; a withheld one as the phone sent it; None if there is none."""
     e164, direction, _status, from_number, to_number = side[4:9]
     raw = e164 or (to_number if direction == "Outgoing" else from_number)
     if not raw:
@@ -61,13 +61,13 @@ def number_of(side: Any, viewer: Viewer) -> str | None:
 
 
 def dial_of(side: Any, viewer: Viewer) -> str | None:
-    """The number to call, E.164, for who sees it whole."""
+    """The number to dial, E.164; None if the viewer sees it masked."""
     e164 = side[4]
     return e164 if e164 and viewer.person.mask_value("mobile", e164) == e164 else None
 
 
 def tabs(chosen: str) -> list[dict[str, Any]]:
-    """The parts of the calls, with what is said of an empty one; "phone" is one's own telephone."""
+    """The tabs of the calls page, with the text of an empty tab; "phone" is the viewer's own phone."""
     parts = (
         ("", _("All"), "/calls/", None),
         ("open", _("No outcome"), "/calls/?tab=open", _("All your calls have an outcome.")),
@@ -81,12 +81,12 @@ def tabs(chosen: str) -> list[dict[str, Any]]:
 
 
 def may_settle(employee_id: int | None, viewer: Viewer) -> bool:
-    """Whether it is the person's own call, or of somebody for whom he stands in."""
+    """Whether the viewer can log the outcome: their own call, or that of a person they stand in for."""
     return employee_id in viewer.person.own_ids and viewer.person.may("Call Logs", "write")
 
 
 def of(keys: Iterable[Any], viewer: Viewer) -> dict[int, dict[str, Any]]:
-    """Id of the call -> what its line says, of those that the person sees; one statement, none without calls."""
+    """Call id -> its entry, for the calls that the viewer sees; one statement, none without calls."""
     chosen = [key for key in keys if isinstance(key, int)]
     if not chosen:
         return {}
@@ -94,7 +94,7 @@ def of(keys: Iterable[Any], viewer: Viewer) -> dict[int, dict[str, Any]]:
 
 
 def alone(key: int, actions: list[dict[str, Any]], viewer: Viewer) -> list[dict[str, Any]]:
-    """The line of a call's own page, with what one may do about it; below, the earlier calls with this number."""
+    """The entries of a call's own page: the call with its actions, then the earlier calls with this number."""
     row = db.session.execute(_lines().where(CallLog.id == key)).first()
     if row is None:
         return []
@@ -102,7 +102,7 @@ def alone(key: int, actions: list[dict[str, Any]], viewer: Viewer) -> list[dict[
 
 
 def _earlier(row: Any, viewer: Viewer) -> list[Any]:
-    """The last calls before this one with the same number, of those that the person sees."""
+    """The latest calls before this one with the same number that the viewer sees."""
     if not row.other_e164 or not viewer.person.mask_value("mobile", row.other_e164):
         return []
     before = _lines().where(CallLog.other_e164 == row.other_e164, CallLog.started_on < row.started_on)
@@ -130,7 +130,7 @@ def _entry(row: Any, viewer: Viewer) -> dict[str, Any]:
 def _line(row: Any, viewer: Viewer) -> dict[str, Any]:
     icon, tone = sign_of(row.direction, row.status)
     who = name_of(row) or number_of(row, viewer) or _("an unknown number")
-    headline = _said(row.direction, row.status == "Completed", who)
+    headline = _call_headline(row.direction, row.status == "Completed", who)
     if row.duration_seconds:
         headline = f"{headline} · {span(row.duration_seconds)}"
     made: dict[str, Any] = {"icon": icon, "tone": tone, "body": row.outcome, "headline": headline}
@@ -139,7 +139,7 @@ def _line(row: Any, viewer: Viewer) -> dict[str, Any]:
     return made
 
 
-def _said(direction: str, has_talked: bool, who: str) -> str:
+def _call_headline(direction: str, has_talked: bool, who: str) -> str:
     if direction == "Outgoing":
         return _("called %(who)s", who=who) if has_talked else _("called %(who)s, no answer", who=who)
     if direction == "Incoming":

@@ -1,4 +1,4 @@
-"""After a call: what came of it and what is next, in one dialog; whom it belongs to; what begins with it."""
+"""After a call: log outcome and follow-up in one dialog, link the call to a record, create a lead or ticket from it."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from app.extensions import db
 from app.web.core.date_fields import DateTimeField
 from app.web.core.fields import Viewer, clean_text
 from app.web.core.gate import REFUSABLE, current_viewer, refusal
-from app.web.core.languages import said
+from app.web.core.languages import translate_text
 from app.web.pages.refusals import back, refuse_as_page
 from app.web.records import call_lines, call_targets
 from app.web.records.screen import Screen
 from app.web.records.tasks import offsets_of
 
-#: When people call again, if they say "tomorrow".
+#: Time of day of the follow-up choices in days, such as "tomorrow".
 MORNING = time(10)
 _DUE = DateTimeField("follow_up_on", "", ())
-#: What a call that belongs to nothing may begin -> whose module, and how.
-_BEGUN = {"lead": ("Leads", call_outcomes.create_lead), "ticket": ("Tickets", call_outcomes.create_ticket)}
+#: Kind of record that can be created from an unlinked call -> module, and function that creates it.
+_RECORDS_FROM_CALL = {"lead": ("Leads", call_outcomes.create_lead), "ticket": ("Tickets", call_outcomes.create_ticket)}
 
 
 class CallOutcomeScreen(Screen):
-    """A screen of calls, with what one does after a call."""
+    """A screen of calls, with the actions after a call."""
 
     VERBS = Screen.VERBS | {
         "outcome": "write",
@@ -55,17 +55,17 @@ class CallOutcomeScreen(Screen):
         if request.method == "GET":
             return self._dialog(call, _stored(call), {}, "")
         try:
-            offsets, said = offsets_of(db.session(), viewer.person.id), _typed(viewer)
-            if not self._place(call, viewer):
-                self._begin(call, request.form.get("begin") or "", said, viewer)
-            call_outcomes.save_outcome(db.session(), call, said, viewer.change_context(reminder_minutes=offsets))
+            offsets, outcome = offsets_of(db.session(), viewer.person.id), _parse_form(viewer)
+            if not self._link_chosen_record(call, viewer):
+                self._create_requested_record(call, request.form.get("begin") or "", outcome, viewer)
+            call_outcomes.save_outcome(db.session(), call, outcome, viewer.change_context(reminder_minutes=offsets))
             db.session.commit()
         except REFUSABLE as broken:
             db.session.rollback()
             status, sentence, errors = refusal(broken)
             return self._dialog(self.row_for(pk, "write"), request.form, errors, sentence), status
         flash(_("Outcome logged."), "success")
-        return _gone(request.form.get("back"), f"/calls/show/{call.id}")
+        return _return_to(request.form.get("back"), f"/calls/show/{call.id}")
 
     def _dialog(self, call: CallLog, raw: Any, errors: dict[str, list[str]], sentence: str) -> str:
         viewer, has_place = current_viewer(), bool(call.lead_id or call.ticket_id)
@@ -79,7 +79,7 @@ class CallOutcomeScreen(Screen):
             "error": "" if errors else sentence,
             "has_place": has_place,
             "may_note": has_place or call.customer_id,
-            "begins": _begins(call, viewer),
+            "begins": _offered_record(call, viewer),
             "place": None
             if has_place
             else call_targets.field(raw.get("place"), errors.get("place", []), _("Linked record"), viewer),
@@ -90,26 +90,26 @@ class CallOutcomeScreen(Screen):
         part = bool(request.headers.get("HX-Request"))
         return render_template("crm/_outcome.html" if part else "crm/outcome.html", page=context)
 
-    # --- what begins with a call
+    # --- creating a record from a call
 
-    def _place(self, call: CallLog, viewer: Viewer) -> bool:
-        """Link the call to the record that was chosen in its dialog; one that belongs to a lead or ticket stays."""
+    def _link_chosen_record(self, call: CallLog, viewer: Viewer) -> bool:
+        """Link the call to the record chosen in the dialog, unless it is linked to a lead or ticket already."""
         row = None if call.lead_id or call.ticket_id else call_targets.chosen(request.form.get("place"))
         if row is not None:
             call_outcomes.link(db.session(), call, row, viewer.stamp)
         return row is not None
 
-    def _begin(self, call: CallLog, what: str, said: CallOutcome, viewer: Viewer) -> None:
-        """Make the lead or ticket that the dialog was asked for; its first task is the follow-up, if there is one."""
-        if what not in _BEGUN or call.lead_id or call.ticket_id:
+    def _create_requested_record(self, call: CallLog, what: str, outcome: CallOutcome, viewer: Viewer) -> None:
+        """Create the lead or ticket requested in the dialog; its first task is the follow-up, if there is one."""
+        if what not in _RECORDS_FROM_CALL or call.lead_id or call.ticket_id:
             return
-        self._make(call, what, viewer, {} if said.follow_up_on else None)
+        self._create_record(call, what, viewer, {} if outcome.follow_up_on else None)
 
-    def _make(self, call: CallLog, what: str, viewer: Viewer, task: dict[str, Any] | None = None) -> Any:
-        """The lead or ticket; raises Denied to who may make none."""
-        module, make = _BEGUN[what]
+    def _create_record(self, call: CallLog, what: str, viewer: Viewer, task: dict[str, Any] | None = None) -> Any:
+        """Create the lead or ticket. Raises Denied if the viewer can't create one."""
+        module, make = _RECORDS_FROM_CALL[what]
         viewer.person.refuse_unless(module, "create")
-        with access.as_system(db.session()):  # whose number it is, is asked of all customers
+        with access.as_system(db.session()):  # a number is matched against all customers
             context = viewer.change_context(
                 vault=self.service.vault(),
                 sla_terms=viewer.lookups.terms,
@@ -122,32 +122,32 @@ class CallOutcomeScreen(Screen):
     @refuse_as_page
     @permission_name("begin_lead")
     def begin_lead(self, pk: str) -> Any:
-        """A lead with the caller's number and name, which the server takes over, seen or not."""
-        return _made(self._make(self.row_for(pk, "write"), "lead", current_viewer()), "/leads/")
+        """Create a lead with the caller's number and name, even where the viewer sees them masked."""
+        return _redirect_to_new(self._create_record(self.row_for(pk, "write"), "lead", current_viewer()), "/leads/")
 
     @expose("/ticket/<pk>", methods=["POST"])
     @has_access
     @refuse_as_page
     @permission_name("begin_ticket")
     def begin_ticket(self, pk: str) -> Any:
-        """The same for a ticket."""
-        return _made(self._make(self.row_for(pk, "write"), "ticket", current_viewer()), "/tickets/")
+        """Create a ticket likewise."""
+        return _redirect_to_new(self._create_record(self.row_for(pk, "write"), "ticket", current_viewer()), "/tickets/")
 
-    # --- to whom it belongs
+    # --- linking
 
     @expose("/link/<pk>", methods=["GET", "POST"])
     @has_access
     @refuse_as_page
     @permission_name("link")
     def link(self, pk: str) -> Any:
-        """Say to which lead, ticket or customer that one sees the call belongs."""
+        """Link the call to a lead, ticket or customer that the viewer sees."""
         call, viewer = self.row_for(pk, "write"), current_viewer()
         if request.method == "GET":
             return self._link_form(call, viewer)
         try:
             row = call_targets.chosen(request.form.get("place"))
         except RuleBroken as broken:
-            return self._link_form(call, viewer, [said(broken.message)]), 422
+            return self._link_form(call, viewer, [translate_text(broken.message)]), 422
         if row is None:
             return self._link_form(call, viewer, [_("Please choose one lead, ticket or customer.")]), 422
         call_outcomes.link(db.session(), call, row, viewer.stamp)
@@ -175,7 +175,7 @@ class CallOutcomeScreen(Screen):
     @refuse_as_page
     @permission_name("places")
     def places(self) -> Any:
-        """The pick-list of what a call may belong to: {results: [{value, label, hint}]}."""
+        """Records that a call can be linked to: {results: [{value, label, hint}]}."""
         return jsonify({"results": call_targets.offered(request.args.get("q", "").strip(), current_viewer())})
 
     @expose("/unlink/<pk>", methods=["POST"])
@@ -183,28 +183,28 @@ class CallOutcomeScreen(Screen):
     @refuse_as_page
     @permission_name("unlink")
     def unlink(self, pk: str) -> Any:
-        """The call belongs to nobody."""
+        """Unlink the call."""
         call, viewer = self.row_for(pk, "write"), current_viewer()
         call_outcomes.unlink(db.session(), call, viewer.stamp)
         db.session.commit()
         flash(_("The call is no longer linked to a record."), "success")
         return redirect(f"/calls/show/{call.id}")
 
-    # --- what the call's own page offers
+    # --- the call's own page
 
     def primary(self, row: dict[str, Any], viewer: Viewer) -> dict[str, Any] | None:
-        """The one main action: the outcome of one's own call."""
+        """The main action: log the outcome of the viewer's own call."""
         if not call_lines.may_settle((row.get("employee") or {}).get("id"), viewer) or row.get("outcome"):
             return None
         return {"label": _("Log outcome"), "icon": "phone-check", "url": f"/calls/outcome/{row['id']}"}
 
     def instead(self, row: dict[str, Any], viewer: Viewer) -> dict[str, Any]:
-        """A call has no timeline: its own line stands there, with what one may do about it in sight."""
+        """A call has no timeline: its own entry, with the actions, takes its place."""
         offered = self.more(row, viewer) if viewer.person.may("Call Logs", "write") else []
         return {"timeline": call_lines.alone(row["id"], offered, viewer), "older_url": None}
 
     def more(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
-        """Outcome again, lead, ticket, links."""
+        """Edit the outcome, create a lead or ticket, link and unlink."""
         offered = []
         if row.get("outcome"):
             offered.append((_("Edit outcome"), "phone-check", f"outcome/{row['id']}", "get"))
@@ -222,7 +222,7 @@ class CallOutcomeScreen(Screen):
 
 
 def choices(viewer: Viewer) -> list[dict[str, str]]:
-    """The quick choices of the next follow-up: {value, label}; a day on which the office is shut is passed over."""
+    """The quick choices for the follow-up: {value, label, key}; days on which the office is closed are skipped."""
     local = viewer.now.astimezone(viewer.zone)
     made = [{"value": "1h", "label": _("In 1 hour")}]
     for value, days in (("tomorrow", 1), ("3d", 3)):
@@ -234,7 +234,7 @@ def choices(viewer: Viewer) -> list[dict[str, str]]:
 
 
 def moment_of(choice: str, viewer: Viewer) -> datetime:
-    """The moment of a quick choice, UTC. Raises RuleBroken for one that there is not."""
+    """The moment of a quick choice, UTC. Raises RuleBroken for an unknown choice."""
     days = {"1h": 0, "tomorrow": 1, "3d": 3}.get(choice)
     if days is None:
         raise RuleBroken(_("Please choose one of the suggested times."), "follow_up_on")
@@ -244,15 +244,15 @@ def moment_of(choice: str, viewer: Viewer) -> datetime:
     moment = datetime.combine(day, MORNING, tzinfo=viewer.zone)
     try:
         opens = office_hours.next_opening(viewer.lookups.office, moment)
-        # The office opens on a later day: not at its first minute, but when people call again.
+        # The office opens on a later day: not at its first minute, but at MORNING.
         later = datetime.combine(opens.astimezone(viewer.zone).date(), MORNING, tzinfo=viewer.zone)
         return office_hours.next_opening(viewer.lookups.office, max(opens, later))
     except office_hours.NeverOpens:
         return moment
 
 
-def _begins(call: CallLog, viewer: Viewer) -> dict[str, str] | None:
-    """{value, label} of what a call that belongs to no lead or ticket may begin with its outcome."""
+def _offered_record(call: CallLog, viewer: Viewer) -> dict[str, str] | None:
+    """{value, label} of the record that the outcome dialog offers to create; None for a linked call."""
     if call.lead_id or call.ticket_id:
         return None
     if call.other_e164 and viewer.person.may("Leads", "create"):
@@ -262,8 +262,8 @@ def _begins(call: CallLog, viewer: Viewer) -> dict[str, str] | None:
     return None
 
 
-def _typed(viewer: Viewer) -> CallOutcome:
-    """What the form says. Raises RuleBroken."""
+def _parse_form(viewer: Viewer) -> CallOutcome:
+    """The submitted form. Raises RuleBroken."""
     form = request.form
     text = clean_text(form.get("other"), "outcome", 1000) or clean_text(form.get("outcome"), "outcome", 1000) or ""
     chosen = form.get("when") or ""
@@ -277,36 +277,38 @@ def _typed(viewer: Viewer) -> CallOutcome:
 
 
 def _stored(call: CallLog) -> dict[str, Any]:
-    """The form as it begins: of a call that nobody took, the outcome is clear already."""
+    """The initial values of the form; an unanswered call is prefilled with "No answer"."""
     known = call.outcome or ("No answer" if call.status != "Completed" else "")
     is_offered = known in SUGGESTED_OUTCOMES
     return {"outcome": known if is_offered else "", "other": "" if is_offered else known, "cold": call.cold}
 
 
 def _about(screen: Any, call: CallLog, viewer: Viewer) -> dict[str, Any]:
-    """The other side, as the list shows it."""
+    """The other party, as the list shows it."""
     record_table = screen.record_table
     row = tuple(record_table.one(db.session(), call.id, ("other",)))
     ((field, cut),) = record_table.selection(("other",))[1]
     return dict(field.cell(row[cut], viewer))
 
 
-def _made(record: Any, root: str) -> Any:
+def _redirect_to_new(record: Any, root: str) -> Any:
     db.session.commit()
     flash(_("%(number)s was created and the call linked to it.", number=record.number), "success")
     return redirect(f"{root}{record.number}")
 
 
 def _referrer() -> str:
-    """Where the person came from, unless it was a form of the call."""
-    came = back()
-    return "" if came.startswith(("/calls/outcome/", "/calls/add", "/calls/link/")) or came == "/" else came
+    """The referring page, unless it was a form of the call."""
+    path = back()
+    is_form = path == "/" or path.startswith(("/calls/outcome/", "/calls/add", "/calls/link/"))
+    return "" if is_form else path
 
 
-def _gone(asked: str | None, otherwise: str) -> Any:
-    """Back to where the dialog was opened: a path of this site, or the call's page."""
-    came = urlsplit(asked or "")
-    is_ours = bool(came.path.startswith("/") and not came.path.startswith("//") and not came.netloc and not came.scheme)
+def _return_to(asked: str | None, otherwise: str) -> Any:
+    """Redirect to where the dialog was opened if it is a path of this site, else to `otherwise`."""
+    parts = urlsplit(asked or "")
+    is_path = parts.path.startswith("/") and not parts.path.startswith("//")
+    is_ours = is_path and not parts.netloc and not parts.scheme
     target = asked if is_ours and asked and "\\" not in asked else otherwise
     if request.headers.get("HX-Request"):
         return Response(status=204, headers={"HX-Redirect": target})

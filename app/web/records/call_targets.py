@@ -1,4 +1,4 @@
-"""To whom a call belongs: one pick-list of the leads, tickets and customers that a person sees."""
+"""Records that a call can be linked to: one pick-list of the leads, tickets and customers that a person sees."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from app.web.records.leads import LeadScreen
 from app.web.records.list_page import hits
 from app.web.records.tickets import TicketScreen
 
-#: Kind of a number -> record, and the screen that knows how it is found.
+#: Prefix of a record number -> record, and the screen that searches it.
 _KINDS: dict[str, tuple[Any, Any]] = {
     "LEAD": (Lead, LeadScreen),
     "TICKET": (Ticket, TicketScreen),
     "CUST": (Customer, CustomerScreen),
 }
-#: Hits of each kind.
-MOST = 7
+#: Hits per kind.
+MAX_HITS = 7
 
 
 def offered(typed: str, viewer: Viewer) -> list[dict[str, Any]]:
-    """[{value: number, label: name, hint: number}], the newest of each kind that the person may read."""
+    """[{value: number, label: name, hint: number}], the newest of each kind that the viewer can read."""
     open_ones = [screen for _record, screen in _KINDS.values() if viewer.person.may(screen.module, "read")]
-    return [hit | {"value": hit["hint"]} for screen in open_ones for hit in hits(screen, typed, viewer, MOST)]
+    return [hit | {"value": hit["hint"]} for screen in open_ones for hit in hits(screen, typed, viewer, MAX_HITS)]
 
 
 def chosen(number: str | None) -> Any:
-    """The record with this number, None for no number. Raises RuleBroken for one that the person does not see."""
+    """The record with this number, None for no number. Raises RuleBroken if the viewer can't see it."""
     text = (number or "").strip().upper()
     if not text:
         return None
@@ -47,7 +47,7 @@ def chosen(number: str | None) -> Any:
 
 
 def field(number: str | None, errors: list[str], label: str, viewer: Viewer) -> dict[str, Any]:
-    """The pick-list as a form field; what was chosen stays, by its name."""
+    """The pick-list as a form field; keeps the current choice."""
     known = [hit for hit in offered(number, viewer) if hit["value"] == number.strip().upper()] if number else []
     return {
         "name": "place",

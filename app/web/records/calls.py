@@ -1,4 +1,4 @@
-"""Call logs on the screen and over REST."""
+"""Call logs: pages and REST resource."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ LABELS = {
 
 
 class CallService(RecordService):
-    """Calls; made by hand here, by telephones at the compatibility door."""
+    """Calls. Created by hand or in a batch here; phones also send them to the predecessor's API."""
 
     record = CallLog
     module = "Call Logs"
@@ -81,11 +81,11 @@ class CallService(RecordService):
     label_columns = LABELS
 
     def create(self, session: Session, values: dict[str, Any], viewer: Viewer) -> CallLog:
-        """One's own call."""
+        """Create a call of the viewer."""
         return calls.create(session, values, viewer.stamp)
 
     def change(self, session: Session, row: CallLog, values: dict[str, Any], viewer: Viewer) -> None:
-        """Outcome, links, corrections."""
+        """Change outcome, links and other fields."""
         calls.change(session, row, values, viewer.stamp)
 
 
@@ -157,7 +157,7 @@ class CallResource(Resource):
     @refuse_as_json
     @permission_name("bulk")
     def bulk(self, **kwargs: Any) -> Response:
-        """Many calls of one's own at once, each with what became of it; the same batch again makes none twice."""
+        """Create many calls of the viewer, with one result each; sending a batch again creates no duplicates."""
         rows = sent().get("call_logs")
         if not isinstance(rows, list):
             raise RuleBroken(_("“call_logs” must be a list of calls."), "call_logs")
@@ -165,18 +165,18 @@ class CallResource(Resource):
             raise TooMany(
                 _("A batch holds at most %(most)s calls. Please send fewer at once.", most=call_sync.MAX_BATCH)
             )
-        results = call_batches.store([_as_heard(row) for row in rows], current_viewer())
-        return json_answer(200, {"results": [_told(result) for result in results]})
+        results = call_batches.store([_as_phone_call(row) for row in rows], current_viewer())
+        return json_answer(200, {"results": [_serialize_result(result) for result in results]})
 
 
 class TooMany(RuleBroken):
-    """A batch that nobody reads (413)."""
+    """The batch has more than MAX_BATCH calls (413)."""
 
     http_status = 413
 
 
-#: Our name of a field -> the telephones' name, as the sync reads it.
-_HEARD = {
+#: REST name of a field -> the phones' name, as the sync reads it.
+_PHONE_NAMES = {
     "direction": "type",
     "status": "status",
     "from_number": "from",
@@ -188,24 +188,24 @@ _HEARD = {
 }
 
 
-def _as_heard(row: Any) -> Any:
-    """A call in our words as a telephone would tell it; every word for "nobody answered" means the same."""
+def _as_phone_call(row: Any) -> Any:
+    """A REST call in the phones' format; every status other than "Completed" becomes "no answer"."""
     if not isinstance(row, dict):
         return row
-    heard = {theirs: row[ours] for ours, theirs in _HEARD.items() if ours in row}
-    if heard.get("status") not in (None, "", "Completed"):
-        heard["status"] = "no answer"
-    return heard
+    phone_call = {theirs: row[ours] for ours, theirs in _PHONE_NAMES.items() if ours in row}
+    if phone_call.get("status") not in (None, "", "Completed"):
+        phone_call["status"] = "no answer"
+    return phone_call
 
 
-def _told(result: call_sync.CallResult) -> dict[str, Any]:
-    told = {
+def _serialize_result(result: call_sync.CallResult) -> dict[str, Any]:
+    result_fields = {
         "index": result.index,
         "status": result.status,
         "id": result.call_id,
         "device_call_id": result.device_call_id,
     }
-    return told | ({"code": result.code, "error": result.sentence} if result.status == "error" else {})
+    return result_fields | ({"code": result.code, "error": result.sentence} if result.status == "error" else {})
 
 
 class CallScreen(CallOutcomeScreen):
@@ -246,7 +246,7 @@ class CallScreen(CallOutcomeScreen):
     summary_columns = ("direction", "status", "started_on", "duration_seconds", "other_number")
     title_column = "other"
 
-    #: By hand one says whom one called; from or to follows from the direction.
+    #: A call by hand names the other party's number; from or to follows from the direction.
     by_hand = (
         *(CallResource.record_table.by_name[name] for name in ("direction", "status")),
         CallNumberField("to_number", _("Other party's number"), (CallLog.to_number,), add=True),
@@ -255,12 +255,12 @@ class CallScreen(CallOutcomeScreen):
     )
 
     def tabs(self, viewer: Viewer) -> list[dict[str, Any]]:
-        """All, one's own without an outcome, missed ones that nobody called back; and one's own telephone."""
+        """All calls, own calls without an outcome, missed calls not returned, and the viewer's phone."""
         return call_lines.tabs(request.args.get("tab", ""))
 
     def _list_query(self, viewer: Viewer) -> ListQuery:
         list_query, tab = super()._list_query(viewer), request.args.get("tab")
-        if list_query.newest:  # telephones send in an order of their own
+        if list_query.newest:  # phones do not send calls in order of time
             list_query.order = [CallLog.started_on.desc(), CallLog.id.desc()]
         if tab == "open":
             list_query.conditions += [CallLog.outcome.is_(None), CallLog.employee_id.in_(sorted(viewer.person.own_ids))]
@@ -293,10 +293,10 @@ class CallScreen(CallOutcomeScreen):
                 }
             )
             raw = fresh | {"to_number": raw.get("from_number")} | raw
-            errors = {"to_number" if name == "from_number" else name: said for name, said in errors.items()}
+            errors = {"to_number" if name == "from_number" else name: messages for name, messages in errors.items()}
         return super()._form(which, raw, errors, viewer, *rest, **named)
 
     def url_of(self, row: Any) -> str:
-        """The page of a call; one that was just logged by hand goes on to its outcome."""
+        """The page of a call; for one just logged by hand, its outcome form."""
         made = request.endpoint == f"{self.endpoint}.add" and not row.outcome
         return f"/calls/outcome/{row.id}" if made else super().url_of(row)

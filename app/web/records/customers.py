@@ -1,4 +1,4 @@
-"""Customers on the screen and over REST."""
+"""Customers: pages and REST resource."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _CONSENT = ["no_calls", "no_whatsapp", "no_sms", "no_email"]
 
 
 def _accounts(session: Session, ids: list[int], viewer: Viewer) -> dict[int, dict[str, Any]]:
-    """The accounts of these customers, one statement."""
+    """The accounts of these customers, in one statement."""
     found: dict[int, dict[str, Any]] = {key: {"accounts": []} for key in ids}
     table = CustomerAccount
     query = select(table.customer_id, table.client_id, table.account_type_id, table.opened_on, table.activated_on)
@@ -78,13 +78,13 @@ class CustomerService(RecordService):
     load_children = staticmethod(_accounts)
 
     def create(self, session: Session, values: dict[str, Any], viewer: Viewer) -> Customer:
-        """Owned by its creator."""
+        """Create a customer owned by its creator."""
         refuse_foreign_assignee(values, "Customers", viewer)
-        with access.as_system(session):  # whether the number is taken, is asked of all customers
+        with access.as_system(session):  # duplicates are looked for among all customers
             return customers.create(session, values, viewer.change_context(vault=self.vault()))
 
     def change(self, session: Session, row: Customer, values: dict[str, Any], viewer: Viewer) -> None:
-        """The owner only by those who may assign."""
+        """Change fields; the owner only with permission to assign."""
         if values.get("owner_id") not in (None, row.owner_id):
             viewer.person.refuse_unless("Customers", "assign")
         for name in ("status", "source", "kyc_status"):
@@ -140,5 +140,5 @@ class CustomerScreen(Screen):
     timeline_column = "customer_id"
 
     def related_parts(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
-        """Its leads, tickets and accounts."""
+        """The customer's leads, tickets and accounts."""
         return [*related_lists.leads_and_tickets(row["id"], viewer), related_lists.accounts(row)]

@@ -1,4 +1,4 @@
-"""The context of a record's form: its inputs by fieldset, what was typed, and the conflict of a stale save."""
+"""The context of a record's form: inputs by fieldset, submitted values, and the conflict of a stale save."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def form_page(
 
 
 def _number_of(each: Field, raw: Any) -> Any:
-    """Ids come back from a form as text."""
+    """Convert an id, which a form sends as text."""
     key = parse_id(raw) if each.kind in ("master", "person", "record") else None
     return raw if key is None else key
 
@@ -76,12 +76,12 @@ def _offer_roles(inputs: dict[str, Any], viewer: Viewer) -> None:
 
 
 def roles_offered(viewer: Viewer) -> list[str]:
-    """The roles whose turns a form offers."""
+    """The roles whose round robin a form offers."""
     return [role for role in viewer.lookups.roles if role.startswith(("Sales", "Support"))]
 
 
 def conflict(screen: Any, row: Any, raw: dict[str, Any], viewer: Viewer) -> dict[str, Any]:
-    """Mine and theirs, side by side, for a stale save."""
+    """Submitted and stored values side by side, for a stale save."""
     stored = form_values(screen, row.id, viewer)
     card = viewer.lookups.person(row.changed_by_id)
     rows = [
@@ -102,7 +102,7 @@ def conflict(screen: Any, row: Any, raw: dict[str, Any], viewer: Viewer) -> dict
 
 
 def refuse_missing(fields: list[Field], values: dict[str, Any]) -> None:
-    """Raise RuleBroken, naming them all, for required fields without a value."""
+    """Raise RuleBroken naming every required field without a value."""
     missing = [each for each in fields if each.required and values.get(each.key) in (None, "", [])]
     if missing:
         errors = {each.name: [str(_("Please fill this in."))] for each in missing}

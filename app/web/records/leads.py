@@ -1,4 +1,4 @@
-"""Leads on the screen and over REST."""
+"""Leads: pages and REST resource."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from app.web.core.record_service import RecordService, pop_assignment, refuse_fo
 from app.web.core.reference_fields import PersonField
 from app.web.pages.refusals import refuse_as_page
 from app.web.records import related_lists
-from app.web.records.assignment import Assignable, AssignableResource
+from app.web.records.assignment import AssignableResource, AssignableScreen
 from app.web.records.sla_fields import CLOCK, CLOCK_LABELS, clock_fields
 from app.web.records.tasks import FirstTaskField, TaskIdsField
 
-#: What the columns of the model do not say by themselves.
+#: Fields that cannot be derived from the model's columns alone.
 SPECIAL_FIELDS: tuple[Field, ...] = (
     *contact_fields(Lead, Customer),
     ChoiceField("category", options=CATEGORIES),
@@ -68,10 +68,14 @@ LABELS = CLOCK_LABELS | {
 
 
 _CONTACT_INPUTS = [*CONTACT[:-1], "date_of_birth", "address"]
+_DETAILS = ["status", "source", "category", "account_type", "referral"]
+#: Fields that later statuses require.
+_OUTCOME = ["client_id", "pod_id", "rejection_reason"]
+_STAMPS = ["version", "created_on", "changed_on"]
 
 
 class LeadService(RecordService):
-    """Leads: create, change (the status through its gate), convert."""
+    """Leads: create, change (with the requirements of the status), convert."""
 
     record = Lead
     module = "Leads"
@@ -79,17 +83,17 @@ class LeadService(RecordService):
     label_columns = LABELS
 
     def create(self, session: Session, values: dict[str, Any], viewer: Viewer) -> Lead:
-        """In one transaction; assigned to the creator unless told otherwise."""
+        """Create a lead in one transaction, assigned to its creator by default."""
         pop_assignment(values)
         refuse_foreign_assignee(values, "Leads", viewer)
         terms, minutes = viewer.lookups.terms, viewer.lookups.business["first_task_minutes"]
-        with access.as_system(session):  # whose number it is, is asked of all customers
+        with access.as_system(session):  # a number is matched against all customers
             return leads.create(
                 session, values, viewer.change_context(vault=self.vault(), sla_terms=terms, first_task_minutes=minutes)
             )
 
     def change(self, session: Session, row: Lead, values: dict[str, Any], viewer: Viewer) -> None:
-        """Fields and status; the owner only by those who may assign."""
+        """Change fields and status; the owner only with permission to assign."""
         if values.get("owner_id") not in (None, row.owner_id):
             viewer.person.refuse_unless("Leads", "assign")
         with access.as_system(session):
@@ -117,34 +121,20 @@ class LeadResource(AssignableResource):
         "mobile",
         "alternative_mobile",
         "email",
-        "status",
-        "source",
-        "category",
-        "account_type",
-        "referral",
-        "client_id",
-        "pod_id",
-        "rejection_reason",
+        *_DETAILS,
+        *_OUTCOME,
         "next_follow_up_on",
         "assignee",
         "owner",
         "customer",
-        "version",
-        "created_on",
-        "changed_on",
+        *_STAMPS,
     ]
     show_columns = [
         "number",
         "name",
         *CONTACT,
-        "status",
-        "source",
-        "category",
-        "account_type",
-        "referral",
-        "client_id",
-        "pod_id",
-        "rejection_reason",
+        *_DETAILS,
+        *_OUTCOME,
         "next_follow_up_on",
         "assignee",
         "owner",
@@ -159,11 +149,7 @@ class LeadResource(AssignableResource):
     ]
     add_columns = [
         *CONTACT,
-        "status",
-        "source",
-        "category",
-        "account_type",
-        "referral",
+        *_DETAILS,
         "next_follow_up_on",
         "description",
         "date_of_birth",
@@ -173,14 +159,8 @@ class LeadResource(AssignableResource):
     ]
     edit_columns = [
         *CONTACT,
-        "status",
-        "source",
-        "category",
-        "account_type",
-        "referral",
-        "client_id",
-        "pod_id",
-        "rejection_reason",
+        *_DETAILS,
+        *_OUTCOME,
         "next_follow_up_on",
         "owner",
         "description",
@@ -189,19 +169,10 @@ class LeadResource(AssignableResource):
         "close_tasks",
     ]
     search_exclude_columns = ["name", "address", "rejection_reason", "description", "date_of_birth", "sla", "version"]
-    order_columns = [
-        "number",
-        "status",
-        "next_follow_up_on",
-        "sla",
-        "reply_due_on",
-        "resolve_due_on",
-        "created_on",
-        "changed_on",
-    ]
+    order_columns = ["number", "status", "next_follow_up_on", *CLOCK[:3], "created_on", "changed_on"]
 
 
-class LeadScreen(Assignable):
+class LeadScreen(AssignableScreen):
     """/leads/"""
 
     route_base = "/leads"
@@ -219,14 +190,8 @@ class LeadScreen(Assignable):
             _("Details"),
             {
                 "fields": [
-                    "status",
-                    "source",
-                    "category",
-                    "account_type",
-                    "referral",
-                    "client_id",
-                    "pod_id",
-                    "rejection_reason",
+                    *_DETAILS,
+                    *_OUTCOME,
                     "next_follow_up_on",
                     "assignee",
                     "customer",
@@ -242,39 +207,14 @@ class LeadScreen(Assignable):
         (_("Contact"), {"fields": _CONTACT_INPUTS}),
         (
             _("Details"),
-            {
-                "fields": [
-                    "status",
-                    "source",
-                    "category",
-                    "account_type",
-                    "referral",
-                    "next_follow_up_on",
-                    "assign_to",
-                    "assign_to_role",
-                    "description",
-                ]
-            },
+            {"fields": [*_DETAILS, "next_follow_up_on", "assign_to", "assign_to_role", "description"]},
         ),
     ]
     edit_fieldsets = [
         (_("Contact"), {"fields": _CONTACT_INPUTS}),
         (
             _("Details"),
-            {
-                "fields": [
-                    "status",
-                    "source",
-                    "category",
-                    "account_type",
-                    "referral",
-                    "next_follow_up_on",
-                    "owner",
-                    "client_id",
-                    "pod_id",
-                    "description",
-                ]
-            },
+            {"fields": [*_DETAILS, "next_follow_up_on", "owner", *_OUTCOME[:2], "description"]},
         ),
     ]
     quick_filters = ("status", "assignee", "source")
@@ -285,11 +225,11 @@ class LeadScreen(Assignable):
     title_column = "name"
 
     def related_parts(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
-        """Its open tasks, and what else its customer has."""
+        """The lead's open tasks, and its customer's other records."""
         return [related_lists.open_tasks("lead", row["id"], viewer), *related_lists.of_customer(row, viewer)]
 
     def more(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
-        """Convert, when the account is activated; undo, for managers."""
+        """Convert, if the account is activated; undo the conversion, for managers."""
         meaning = viewer.lookups.meanings["lead_status"].get((row.get("status") or {}).get("id", 0), "")
         if row.get("converted_on"):
             undo = {
@@ -317,9 +257,9 @@ class LeadScreen(Assignable):
     @refuse_as_page
     @permission_name("edit")
     def convert(self, pk: str) -> Any:
-        """Make or link the customer of an activated lead."""
+        """Create or link the customer of an activated lead."""
         lead = self.row_for(pk, "write")
-        with access.as_system(db.session()):  # whose number it is, is asked of all customers
+        with access.as_system(db.session()):  # a number is matched against all customers
             customer = conversion.convert(db.session(), lead, current_viewer().stamp)
         db.session.commit()
         return redirect(f"/customers/{customer.number}")
@@ -329,7 +269,7 @@ class LeadScreen(Assignable):
     @refuse_as_page
     @permission_name("edit")
     def unconvert(self, pk: str) -> Any:
-        """Take a conversion back, within a day, by a manager."""
+        """Undo a conversion: within a day, by a manager."""
         lead = self.row_for(pk, "write")
         if not current_viewer().person.is_manager:
             raise access.Denied(_g("Only a manager can undo a conversion."))

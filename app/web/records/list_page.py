@@ -1,4 +1,4 @@
-"""A list page's context: columns, cells, filters, pages; the URL holds the state."""
+"""The context of a list page: columns, cells, filters, pages. All state is in the URL."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from app.domain.base import RuleBroken
 from app.extensions import db
 from app.web.core.fields import Field, Viewer
 from app.web.core.gate import whole
-from app.web.core.record_table import COUNT_CAP, MOST_PAGE, ListQuery
+from app.web.core.record_table import COUNT_CAP, MAX_PAGE_SIZE, ListQuery
 from app.web.core.text_search import matching
 
 
@@ -53,7 +53,7 @@ def list_page(
 
 
 def list_query_from(screen: Any, args: Any, viewer: Viewer) -> ListQuery:
-    """Filters, search, order and page of a list's address, in our spelling or FAB's. Raises RuleBroken."""
+    """Filters, search, order and page of a list URL, with our argument names or FAB's. Raises RuleBroken."""
     table, given = screen.record_table, _without_view_name(screen, args)
     rules = [table.filter_clause(name, op, value, viewer) for op, name, value in _filters_of(screen, given)]
     typed = given.get("q", "").strip()
@@ -61,14 +61,14 @@ def list_query_from(screen: Any, args: Any, viewer: Viewer) -> ListQuery:
         rules.append(matching(table, typed, viewer))
     column = given.get("_oc") or None
     order = table.order_by(column, given.get("_od") or "desc", viewer)
-    size = whole(given.get("psize"), screen.page_size, 1, MOST_PAGE)
+    size = whole(given.get("psize"), screen.page_size, 1, MAX_PAGE_SIZE)
     newest = not column and table.base_order is None
     conditions = [*table.base_conditions(), *rules]
     return ListQuery(conditions, order, size, whole(given.get("page"), 0, 0, 10**7), newest=newest)
 
 
 def _without_view_name(screen: Any, args: Any) -> Any:
-    """FAB names the view in its arguments (`_oc_LeadScreen`, `page_LeadScreen`); ours do not."""
+    """The arguments without the view's name, which FAB appends (`_oc_LeadScreen`, `page_LeadScreen`)."""
     suffix = f"_{type(screen).__name__}"
     if not any(key.endswith(suffix) for key in args):
         return args
@@ -76,7 +76,7 @@ def _without_view_name(screen: Any, args: Any) -> Any:
 
 
 def _filters_of(screen: Any, args: Any) -> list[tuple[str, str, str]]:
-    """(operator, column, value) of the `_flt_<operator>_<column>=value` arguments; empty ones do not count.
+    """(operator, column, value) of the `_flt_<operator>_<column>=value` arguments; empty values are ignored.
 
     FAB's own addresses have the filter's place in the column's list instead of the operator: `_flt_0_name`.
     """
@@ -91,7 +91,7 @@ def _filters_of(screen: Any, args: Any) -> list[tuple[str, str, str]]:
 
 
 def _fab_operator(screen: Any, name: str, place: int) -> str:
-    """The operator of FAB's filter in this place of the column's list. Raises RuleBroken for a place that is empty."""
+    """The operator at this index of FAB's filters of the column. Raises RuleBroken for an invalid index."""
     own = {key: each for key, each in (getattr(screen, "search_filters", None) or {}).items() if key == name}
     filters = screen.datamodel.get_filters([name], own).get_search_filters()
     known = filters.get(name, [])
@@ -101,7 +101,7 @@ def _fab_operator(screen: Any, name: str, place: int) -> str:
 
 
 def hits(screen: Any, typed: str, viewer: Viewer, most: int) -> list[dict[str, Any]]:
-    """The newest visible rows for a pick-list, all of them where nothing is typed: {value, label, hint}."""
+    """The newest visible rows that match, for a pick-list; any rows if nothing is typed: {value, label, hint}."""
     record_table = screen.record_table
     rules = [matching(record_table, typed, viewer)] if typed else []
     named = tuple(
@@ -121,7 +121,7 @@ def hits(screen: Any, typed: str, viewer: Viewer, most: int) -> list[dict[str, A
 
 
 def url(**changes: Any) -> str:
-    """This list's URL with some arguments changed; None takes one out."""
+    """This list's URL with some arguments changed; None removes one."""
     args = request.args.to_dict(flat=False)
     for key, value in changes.items():
         args.pop(key, None)
@@ -164,7 +164,7 @@ def _row(screen: Any, row: Any, names: tuple[str, ...], viewer: Viewer) -> dict[
 
 
 def _chips(record_table: Any, viewer: Viewer) -> list[dict[str, Any]]:
-    """The filters in use, in words, each with a way to drop it."""
+    """The active filters as text, each with a URL without it."""
     chips = []
     for key, value in request.args.items(multi=True):
         op, _sep, name = key[5:].partition("_")

@@ -19,7 +19,7 @@ from app.web.core.fields import Viewer
 #: What may be written about: name in an address -> (record, column of a timeline line).
 ABOUT = {"ticket": (Ticket, "ticket_id"), "lead": (Lead, "lead_id"), "customer": (Customer, "customer_id")}
 #: How many colleagues are offered, and of how many the law is asked.
-OFFERED, ASKED = 8, 40
+MAX_SUGGESTED, MAX_CHECKED = 8, 40
 
 
 # --- writing -----------------------------------------------------------------------------------------------------
@@ -31,15 +31,15 @@ def write_note(session: Session, about: Any, text: str, viewer: Viewer) -> Activ
     session.flush()
     if about.__tablename__ == "task":  # what is noted on a task concerns its lead or ticket
         about = _parent(session, line) or about
-    named, others = _named(text, viewer), mentions.involved_users(session, about) - {viewer.person.id}
+    named, others = _mentioned(text, viewer), mentions.involved_users(session, about) - {viewer.person.id}
     # Who sees the line sees its record, or the customer that it became; and notes are open to him.
     seeing = access.users_who_see(session, [*named.values(), *others], line, viewer.now)
-    heard, unheard = _parted(named, seeing)
-    if heard:
-        line.payload = {**line.payload, "mentions": heard}
-    recipients = mentions.NoteRecipients(heard.values(), others & seeing - {*heard.values()})
+    notified, not_notified = _split_by_visibility(named, seeing)
+    if notified:
+        line.payload = {**line.payload, "mentions": notified}
+    recipients = mentions.NoteRecipients(notified.values(), others & seeing - {*notified.values()})
     mentions.notify(session, line, about, recipients, viewer.now)
-    g.remarks = [_remark(key, viewer) for key in unheard]
+    g.remarks = [_not_notified_warning(key, viewer) for key in not_notified]
     return line
 
 
@@ -50,13 +50,15 @@ def edit_note(session: Session, line: Activity, text: str, seen: datetime | None
     """
     if text == (line.payload or {}).get("text"):
         return
-    about, before = about_of(session, line), _named(line.payload["text"], viewer)
-    named = _named(text, viewer)
-    heard, unheard = _parted(named, access.users_who_see(session, named.values(), line, viewer.now))
-    timeline.edit_note(session, line, seen, viewer.now, text=text, mentions=heard)
+    about, before = about_of(session, line), _mentioned(line.payload["text"], viewer)
+    named = _mentioned(text, viewer)
+    notified, not_notified = _split_by_visibility(
+        named, access.users_who_see(session, named.values(), line, viewer.now)
+    )
+    timeline.edit_note(session, line, seen, viewer.now, text=text, mentions=notified)
     # A repeated event key notifies nobody twice.
-    mentions.notify(session, line, about, mentions.NoteRecipients(heard.values()), viewer.now)
-    g.remarks = [_remark(key, viewer) for key in unheard if key not in before.values()]
+    mentions.notify(session, line, about, mentions.NoteRecipients(notified.values()), viewer.now)
+    g.remarks = [_not_notified_warning(key, viewer) for key in not_notified if key not in before.values()]
 
 
 def remarks() -> list[str]:
@@ -91,19 +93,19 @@ def refuse_foreign(line: Any, viewer: Viewer) -> None:
         raise access.Denied(_("Only the author can edit a note. You can add your own."))
 
 
-def _named(text: str, viewer: Viewer) -> dict[str, int]:
+def _mentioned(text: str, viewer: Viewer) -> dict[str, int]:
     return mentions.mentioned_users(
         text, {card["username"].casefold(): key for key, card in viewer.lookups.people.items()}
     )
 
 
-def _parted(named: dict[str, int], seeing: frozenset[int]) -> tuple[dict[str, int], list[int]]:
+def _split_by_visibility(named: dict[str, int], seeing: frozenset[int]) -> tuple[dict[str, int], list[int]]:
     """(user name -> id of the mentioned who see the note, ids of the others)."""
-    heard = {name: key for name, key in named.items() if key in seeing}
-    return heard, [key for key in named.values() if key not in seeing]
+    notified = {name: key for name, key in named.items() if key in seeing}
+    return notified, [key for key in named.values() if key not in seeing]
 
 
-def _remark(key: int, viewer: Viewer) -> str:
+def _not_notified_warning(key: int, viewer: Viewer) -> str:
     name = viewer.lookups.people[key]["full_name"]
     if key not in viewer.lookups.active:
         return str(_("%(name)s wasn't notified: the account is deactivated.", name=name))
@@ -142,8 +144,8 @@ def offered(session: Session, about: str, typed: str, viewer: Viewer) -> list[di
     near = mentions.involved_users(session, row)
     hits = [card for card in matching(typed, viewer) if card["id"] != viewer.person.id]
     hits.sort(key=lambda card: (card["id"] not in near, not _begins(card, typed), card["full_name"].casefold()))
-    seeing = access.users_who_see(session, [card["id"] for card in hits[:ASKED]], row, viewer.now)
-    return [card for card in hits if card["id"] in seeing][:OFFERED]
+    seeing = access.users_who_see(session, [card["id"] for card in hits[:MAX_CHECKED]], row, viewer.now)
+    return [card for card in hits if card["id"] in seeing][:MAX_SUGGESTED]
 
 
 def matching(typed: str, viewer: Viewer) -> list[dict[str, Any]]:

@@ -52,7 +52,7 @@ class NotesView(ModulePermissions, BaseView):
         line, viewer = _own(pk), current_viewer()
         typed = request.form.get("text", "")
         try:
-            text = clean_text(typed, "text", timeline.MOST_SIGNS)
+            text = clean_text(typed, "text", timeline.MAX_NOTE_LENGTH)
             if not text:
                 raise RuleBroken(_("Please enter a text. A note can't be empty."), "text")
             mentions.edit_note(db.session(), line, text, _EDITED.parse(request.form.get("edited_on"), viewer), viewer)
@@ -95,7 +95,7 @@ def _answered(line: Any, typed: Any, sentence: str) -> Any:
         "action": f"/notes/{line.id}",
         "text": typed,
         "error": sentence,
-        "most": timeline.MOST_SIGNS,
+        "most": timeline.MAX_NOTE_LENGTH,
         "stored": stored if sentence and stored != typed else None,
         "back_url": f"{_PAGES[column]}{key}",
         "edited_on": line.edited_on.isoformat() if line.edited_on else "",
@@ -116,8 +116,8 @@ def _saved(line: Any, viewer: Viewer) -> Any:
     """The changed line for the timeline, or the record's page; with who was not told."""
     if request.headers.get("HX-Request"):
         answer = make_response(render_template("crm/_entry.html", e=timeline.entry(line, viewer)))
-        if told := " ".join(mentions.remarks()):
-            answer.headers["HX-Trigger"] = json.dumps({"crm:toast": {"text": told}})
+        if remark_text := " ".join(mentions.remarks()):
+            answer.headers["HX-Trigger"] = json.dumps({"crm:toast": {"text": remark_text}})
         return answer
     flash(_("Note saved."), "success")
     for sentence in mentions.remarks():

@@ -132,7 +132,9 @@ def _sections(screen: Any, cells: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _default_fieldsets(screen: Any) -> list[Any]:
-    named = [name for name in screen.show_columns if name not in ("version", "number", screen.title_column)]
+    named = [name for name in screen.show_columns if name not in ("version", "number")]
+    if not screen.service.is_generic:  # a record with a head of its own says its name there
+        named = [name for name in named if name != screen.title_column]
     stamps = [name for name in named if name in STAMPS]
     parts = [(_("Details"), [name for name in named if name not in stamps]), (_("Record"), stamps)]
     return [(title, {"fields": names}) for title, names in parts if names]

@@ -71,17 +71,17 @@ class NextTargetField(Field):
 
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """{promise, due_on, is_paused}; None where nothing is owed."""
-        name, due = _first(values)
+        name, due = _next_target(values)
         return due and {"promise": name, "due_on": due.isoformat(), "is_paused": values[2] is not None}
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
         """A clock that names its promise. Until the job looks nobody is warned: that spares counting office time."""
-        name, due = _first(values)
+        name, due = _next_target(values)
         paused, looked = values[2:]
         if due is None:
             return {"kind": "missing"}
         if paused is not None:
-            return _still(_("Paused since %(when)s", when=_moment(paused, viewer)))
+            return _paused_clock(_("Paused since %(when)s", when=_moment(paused, viewer)))
         is_reply = name == "reply"
         late = _("response %(time)s overdue") if is_reply else _("%(time)s overdue")
         if due <= viewer.now:
@@ -95,23 +95,23 @@ class NextTargetField(Field):
         return self.columns[1]
 
 
-def _first(values: tuple[Any, ...]) -> tuple[str, datetime | None]:
+def _next_target(values: tuple[Any, ...]) -> tuple[str, datetime | None]:
     reply, resolve = values[:2]
     return ("reply", reply) if reply is not None and (resolve is None or reply <= resolve) else ("resolve", resolve)
 
 
-def _clock(dial: SlaClockField, viewer: Viewer) -> dict[str, Any]:
+def _clock(clock: SlaClockField, viewer: Viewer) -> dict[str, Any]:
     """For the cell macro: {kind, tone, text, title}, and what the page needs to go on counting."""
-    if dial.paused_on is not None:
-        return _still(_stands(dial.due_on, dial.paused_on, viewer))
+    if clock.paused_on is not None:
+        return _paused_clock(_time_left_paused(clock.due_on, clock.paused_on, viewer))
     late = _("%(time)s overdue")
-    if dial.due_on <= viewer.now:
-        return _late(dial.due_on, late, viewer)
-    warn = sla.warning_time(dial.started_on, dial.due_on, dial.paused_seconds, viewer.lookups.terms)
-    return _counting(dial.due_on, warn, (_("in %(time)s"), late), viewer) | {"title": _runs(dial.due_on, viewer)}
+    if clock.due_on <= viewer.now:
+        return _late(clock.due_on, late, viewer)
+    warn = sla.warning_time(clock.started_on, clock.due_on, clock.paused_seconds, viewer.lookups.terms)
+    return _counting(clock.due_on, warn, (_("in %(time)s"), late), viewer) | {"title": _time_left(clock.due_on, viewer)}
 
 
-def _still(title: str) -> dict[str, Any]:
+def _paused_clock(title: str) -> dict[str, Any]:
     return {"kind": "clock", "tone": "gray", "text": _("paused"), "icon": "player-pause", "title": title}
 
 
@@ -138,7 +138,7 @@ def _late(due: datetime, late: str, viewer: Viewer) -> dict[str, Any]:
         "kind": "clock",
         "tone": "red",
         "text": late % {"time": span(since, viewer.now)},
-        "title": _runs(due, viewer),
+        "title": _time_left(due, viewer),
     }
     if not office_hours.is_open(office, viewer.now):
         return shown
@@ -163,30 +163,30 @@ def span(due: datetime, now: datetime) -> str:
     return _("%(n)s d", n=minutes // 1440) if in_days else _("%(n)s h", n=minutes // 60)
 
 
-def _runs(due: datetime, viewer: Viewer) -> str:
+def _time_left(due: datetime, viewer: Viewer) -> str:
     left = sla.minutes_left(viewer.lookups.office, due, viewer.now)
-    told = _("%(when)s · %(time)s left") if left > 0 else _("%(when)s · %(time)s overdue")
-    return told % {"when": _moment(due, viewer), "time": office_time(abs(left))}
+    template = _("%(when)s · %(time)s left") if left > 0 else _("%(when)s · %(time)s overdue")
+    return template % {"when": _moment(due, viewer), "time": office_time(abs(left))}
 
 
-def _stands(due: datetime, since: datetime, viewer: Viewer) -> str:
+def _time_left_paused(due: datetime, since: datetime, viewer: Viewer) -> str:
     """A clock that stands still: since when, and what is left when it goes on."""
     left = sla.minutes_left(viewer.lookups.office, due, since)
     still = _("Paused since %(when)s · %(time)s left")
-    told = still if left > 0 else _("Paused since %(when)s · %(time)s overdue")
-    return told % {"when": _moment(since, viewer), "time": office_time(abs(left))}
+    template = still if left > 0 else _("Paused since %(when)s · %(time)s overdue")
+    return template % {"when": _moment(since, viewer), "time": office_time(abs(left))}
 
 
 def _ended(done: datetime, late_on: datetime | None, is_reply: bool, viewer: Viewer) -> dict[str, Any]:
     """When it was answered or resolved; how late, if it was."""
     title = _moment(done, viewer)
     if late_on is None:
-        told = _("responded %(ago)s") if is_reply else _("done %(ago)s")
-        text = told % {"ago": relative(done, viewer)}
+        template = _("responded %(ago)s") if is_reply else _("done %(ago)s")
+        text = template % {"ago": relative(done, viewer)}
         return {"kind": "moment", "iso": done.isoformat(), "text": text, "title": title, "tone": ""}
     late = office_hours.open_time_between(viewer.lookups.office, late_on, done)
-    told = _("responded %(time)s late") if is_reply else _("done %(time)s late")
-    return {"kind": "clock", "tone": "red", "text": told % {"time": span(done - late, done)}, "title": title}
+    template = _("responded %(time)s late") if is_reply else _("done %(time)s late")
+    return {"kind": "clock", "tone": "red", "text": template % {"time": span(done - late, done)}, "title": title}
 
 
 def _moment(moment: datetime, viewer: Viewer) -> str:
@@ -202,11 +202,11 @@ def line(payload: dict[str, Any], people: str, viewer: Viewer) -> dict[str, Any]
     is_reply = payload.get("promise") == "reply"
     if payload["what"] == "sla_breach":
         due = _moment(datetime.fromisoformat(payload["due"]), viewer)
-        told = _("The first response was due %(when)s") if is_reply else _("The resolution was due %(when)s")
-        headline = told % {"when": due}
+        template = _("The first response was due %(when)s") if is_reply else _("The resolution was due %(when)s")
+        headline = template % {"when": due}
     else:
-        told = _("The first response is %(time)s overdue") if is_reply else _("The resolution is %(time)s overdue")
-        headline = told % {"time": office_time(abs(int(payload.get("minutes", 0))))}
+        template = _("The first response is %(time)s overdue") if is_reply else _("The resolution is %(time)s overdue")
+        headline = template % {"time": office_time(abs(int(payload.get("minutes", 0))))}
     body = _("Notified: %(people)s", people=people) if people else None
     return {"headline": headline, "body": body, "tone": "red", "icon": "alarm"}
 

@@ -69,8 +69,8 @@ class TaskActions(Screen):
         task_actions.refuse_closed(row)
         moment = task_actions.snoozed_due_on(row, request.form.get("until", ""), viewer.now, viewer.zone)
         self.service.change(db.session(), row, {"due_on": moment}, viewer)
-        said = f"{moment.astimezone(viewer.zone):%a %-d %b, %H:%M}"
-        flash(_("%(title)s: snoozed until %(moment)s.", title=row.title, moment=said), "success")
+        until = f"{moment.astimezone(viewer.zone):%a %-d %b, %H:%M}"
+        flash(_("%(title)s: snoozed until %(moment)s.", title=row.title, moment=until), "success")
         db.session.commit()
         return redirect(back())
 

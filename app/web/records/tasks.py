@@ -108,7 +108,7 @@ class TaskService(RecordService):
         values.setdefault("assignee_id", viewer.person.id)
         offsets = offsets_of(session, values["assignee_id"])
         task = tasks.create(session, values, viewer.change_context(reminder_minutes=offsets))
-        self._tell(session, task, viewer)
+        self._notify_assignee(session, task, viewer)
         if task.lead_id and task.due_on:
             earlier = Lead.next_follow_up_on.is_(None) | (Lead.next_follow_up_on > task.due_on)
             step = update(Lead).where(Lead.id == task.lead_id, earlier).values(next_follow_up_on=task.due_on)
@@ -122,7 +122,7 @@ class TaskService(RecordService):
             self._refuse_assignee(session, values, viewer)
         tasks.change(session, row, values, viewer.change_context(reminder_minutes=offsets_of(session, row.assignee_id)))
         if row.assignee_id != before:
-            self._tell(session, row, viewer)
+            self._notify_assignee(session, row, viewer)
 
     @staticmethod
     def _refuse_assignee(session: Session, values: dict[str, Any], viewer: Viewer) -> None:
@@ -132,7 +132,7 @@ class TaskService(RecordService):
             assignment.refuse_absent(session, chosen, viewer.now)
 
     @staticmethod
-    def _tell(session: Session, task: Task, viewer: Viewer) -> None:
+    def _notify_assignee(session: Session, task: Task, viewer: Viewer) -> None:
         if task.assignee_id:
             key = f"task_assigned:{task.id}:{viewer.now.isoformat()}"
             people = [task.assignee_id]

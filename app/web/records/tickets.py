@@ -22,7 +22,7 @@ from app.web.core.personal_fields import PhoneField
 from app.web.core.record_service import RecordService, pop_assignment, refuse_foreign_assignee
 from app.web.core.reference_fields import PersonField, person_card
 from app.web.records import related_lists
-from app.web.records.assignment import Shared, SharedResource
+from app.web.records.assignment import MultiAssigneeResource, MultiAssigneeScreen
 from app.web.records.sla_fields import CLOCK, CLOCK_LABELS, clock_fields
 from app.web.records.tasks import PRIORITY_COLORS, FirstTaskField, TaskIdsField
 
@@ -174,7 +174,7 @@ class TicketService(RecordService):
         tickets.change(session, row, values, viewer.change_context(sla_terms=viewer.lookups.terms))
 
 
-class TicketResource(SharedResource):
+class TicketResource(MultiAssigneeResource):
     """/api/v1/ticket/"""
 
     resource_name = "ticket"
@@ -261,7 +261,7 @@ class TicketResource(SharedResource):
     }
 
 
-class TicketScreen(Shared):
+class TicketScreen(MultiAssigneeScreen):
     """/tickets/"""
 
     route_base = "/tickets"

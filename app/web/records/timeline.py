@@ -26,7 +26,7 @@ from app.web.records import call_lines, mentions, sla_fields
 
 PAGE = 30
 #: The longest note.
-MOST_SIGNS = 20_000
+MAX_NOTE_LENGTH = 20_000
 ICONS = {
     "note": "note",
     "comment": "message",
@@ -63,8 +63,8 @@ def page(session: Session, where: tuple[Any, ...], before: int | None = None) ->
 
 def entries(rows: list[Any], viewer: Viewer) -> list[dict[str, Any]]:
     """Lines as the template shows them; calls as they stand now, for they grow after their line was written."""
-    told = call_lines.of([(row.payload or {}).get("call") for row in rows if row.kind == "call"], viewer)
-    return [entry(row, viewer) | told.get((row.payload or {}).get("call", 0), {}) for row in rows]
+    rendered = call_lines.of([(row.payload or {}).get("call") for row in rows if row.kind == "call"], viewer)
+    return [entry(row, viewer) | rendered.get((row.payload or {}).get("call", 0), {}) for row in rows]
 
 
 def entry(row: Any, viewer: Viewer) -> dict[str, Any]:
@@ -72,17 +72,17 @@ def entry(row: Any, viewer: Viewer) -> dict[str, Any]:
     payload = row.payload or {}
     card = viewer.lookups.person(row.actor_id)
     master = "ticket_status" if row.ticket_id and not row.lead_id else "lead_status"
-    told = _TELL.get(row.kind, _plainly)(payload, viewer, master)
+    rendered = _RENDERERS.get(row.kind, _text)(payload, viewer, master)
     return {
         "id": row.id,
         "kind": row.kind,
-        "icon": told.get("icon") or ICONS.get(row.kind, "circle"),
-        "tone": told.get("tone", ""),
+        "icon": rendered.get("icon") or ICONS.get(row.kind, "circle"),
+        "tone": rendered.get("tone", ""),
         "actor": person_card(card) if card else None,
         "at": moment_cell(row.at, viewer),
-        "headline": told["headline"],
-        "body": told.get("body"),
-        "changes": told.get("changes", []),
+        "headline": rendered["headline"],
+        "body": rendered.get("body"),
+        "changes": rendered.get("changes", []),
     } | (_of_note(row, payload, viewer) if row.kind == "note" else {})
 
 
@@ -105,7 +105,7 @@ def _name(key: Any, viewer: Viewer) -> str:
     return card["full_name"] if card else str(_("no one"))
 
 
-def _plainly(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any]:
+def _text(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any]:
     return {"headline": str(payload.get("text") or "")}
 
 
@@ -113,7 +113,7 @@ def _note(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any
     return {"headline": _("wrote a note"), "body": payload.get("text")}
 
 
-def _moved(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any]:
+def _status_change(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any]:
     old, new = (viewer.lookups.card(master, payload.get(name)) or {} for name in ("from", "to"))
     text = _("changed the status from %(old)s to %(new)s", old=old.get("label", "–"), new=new.get("label", "–"))
     return {"headline": text, "body": payload.get("note"), "tone": new.get("color", "")}
@@ -148,7 +148,9 @@ def _system(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, A
     if payload.get("what") in sla_fields.LINES:
         people = ", ".join(_name(key, viewer) for key in payload.get("to") or [])
         return sla_fields.line(payload, people, viewer)
-    return _plainly(payload, viewer, master)
+    if payload.get("event") == "created":
+        return {"headline": _("created this record")}
+    return _text(payload, viewer, master)
 
 
 def _task(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any]:
@@ -211,10 +213,10 @@ def _message(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, 
     return {"headline": _("sent a message by %(channel)s", channel=payload.get("channel", ""))}
 
 
-_TELL = {
+_RENDERERS = {
     "note": _note,
     "comment": _note,
-    "status_change": _moved,
+    "status_change": _status_change,
     "assignment": _assigned,
     "task": _task,
     "call": _call,
@@ -232,12 +234,12 @@ class TextLineField(Field):
         """{headline, body, changes, mentions, history}."""
         kind, payload, lead_id, ticket_id = values
         master = "ticket_status" if ticket_id and not lead_id else "lead_status"
-        told = _TELL.get(kind, _plainly)(payload or {}, viewer, master)
+        rendered = _RENDERERS.get(kind, _text)(payload or {}, viewer, master)
         named = [viewer.lookups.person(key) for key in ((payload or {}).get("mentions") or {}).values()]
         return {
-            "headline": str(told["headline"]),
-            "body": told.get("body"),
-            "changes": told.get("changes", []),
+            "headline": str(rendered["headline"]),
+            "body": rendered.get("body"),
+            "changes": rendered.get("changes", []),
             "mentions": [card for card in named if card],
             "history": (payload or {}).get("history", []),
         }
@@ -248,7 +250,7 @@ class NoteText(Field):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.max_length = MOST_SIGNS
+        self.max_length = MAX_NOTE_LENGTH
 
 
 SPECIAL_FIELDS: tuple[Field, ...] = (

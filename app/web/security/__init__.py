@@ -1,1 +1,1 @@
-"""Who comes in, by which door, how often, and with which rights."""
+"""Authentication, rate limits and FAB's permissions."""

@@ -35,7 +35,7 @@ KEY_BYTES = 10
 SECRET_BYTES = 32
 MAX_NAME_LENGTH = 120
 #: Valid keys of one user.
-MOST_KEYS = 50
+MAX_KEYS = 50
 
 
 #: What a key may be limited to: a module with all its verbs, or one verb of it.
@@ -184,8 +184,8 @@ def _refuse_bad(key_request: ApiKeyRequest, now: datetime) -> None:
 
 def _refuse_too_many(session: Any, user_id: int, now: datetime) -> None:
     lasts = or_(ApiKey.expires_on.is_(None), ApiKey.expires_on > now)
-    live = select(ApiKey.id).where(ApiKey.user_id == user_id, ApiKey.revoked_on.is_(None), lasts).limit(MOST_KEYS)
-    if len(session.scalars(live).all()) >= MOST_KEYS:
+    live = select(ApiKey.id).where(ApiKey.user_id == user_id, ApiKey.revoked_on.is_(None), lasts).limit(MAX_KEYS)
+    if len(session.scalars(live).all()) >= MAX_KEYS:
         raise RuleBroken(_("You have reached the maximum number of keys. Please revoke one you no longer use."))
 
 

@@ -50,8 +50,8 @@ class UserResource(SentenceResponses, BaseApi):
     base_permissions = ["can_" + verb for verb in VERBS]
     allow_browser_login = True
     csrf_exempt = False
-    is_told = True
-    told = {
+    is_documented = True
+    documentation = {
         "get": OperationSpec("Read one record", (404,), ("pk",)),
         "get_list": OperationSpec("List", (414,), ("page",), answer="list"),
     }

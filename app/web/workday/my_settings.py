@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from flask import flash, redirect, render_template, request
 from flask import session as flask_session
@@ -107,6 +107,17 @@ LINKS = (
 )
 
 
+class Refusal(NamedTuple):
+    """Why a save was refused: HTTP status, sentence, sentences by field."""
+
+    status: int
+    sentence: str | None
+    errors: dict[str, list[str]]
+
+
+NOT_REFUSED = Refusal(200, None, {})
+
+
 class MeView(BaseView):
     """/me/"""
 
@@ -118,7 +129,7 @@ class MeView(BaseView):
     def index(self) -> Any:
         """The form, and the current availability in words."""
         viewer = current_viewer()
-        return _page(_stored(viewer), {}, viewer)
+        return _page(_stored(viewer), viewer)
 
     @expose("/", methods=["POST"])
     @signed_in
@@ -166,12 +177,10 @@ def _refused(raw: dict[str, Any], broken: Exception, viewer: Viewer) -> Any:
     status, sentence, errors = refusal(broken)
     # The domain names columns, the form its fields.
     errors = {"delegate" if name == "delegate_id" else name: texts for name, texts in errors.items()}
-    return _page(raw, errors, viewer, sentence, status)
+    return _page(raw, viewer, Refusal(status, sentence, errors))
 
 
-def _page(
-    shown: dict[str, Any], errors: dict[str, list[str]], viewer: Viewer, sentence: str | None = None, status: int = 200
-) -> Any:
+def _page(shown: dict[str, Any], viewer: Viewer, refused: Refusal = NOT_REFUSED) -> Any:
     session = db.session()
     user = session.scalars(
         select(User).where(User.id == viewer.person.id), execution_options={"populate_existing": True}
@@ -179,7 +188,7 @@ def _page(
     stored = _form_values(user, viewer)
     named = TABLE.by_name
     sections = [
-        {"title": title, "fields": [_input(named[name], shown, errors, viewer) for name in names]}
+        {"title": title, "fields": [_input(named[name], shown, refused.errors, viewer) for name in names]}
         for title, names in SECTIONS
     ]
     form = {
@@ -187,15 +196,15 @@ def _page(
         "action": "/me/",
         "sections": sections,
         "submit_label": _g("Save"),
-        "error": sentence,
+        "error": refused.sentence,
         "version": None,
         "cancel_url": None,
         "back_label": None,
         "mark": mark_of(stored),
-        "conflict": _conflict(shown, stored, viewer) if status == 409 else None,
+        "conflict": _conflict(shown, stored, viewer) if refused.status == 409 else None,
     }
     absence_plan = absence_text.availability_texts(session, user, viewer) + absence_text.cover_texts(session, viewer)
-    return render_template("me/settings.html", form=form, plan=absence_plan, more=LINKS), status
+    return render_template("me/settings.html", form=form, plan=absence_plan, more=LINKS), refused.status
 
 
 def _input(each: Field, shown: dict[str, Any], errors: dict[str, list[str]], viewer: Viewer) -> dict[str, Any]:

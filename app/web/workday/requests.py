@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.domain import assignment_requests
-from app.domain.assignment_requests import STATES, AssignmentRequest
+from app.domain.assignment_requests import STATES, AssignmentRequest, Verdict
 from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
 from app.models import Lead, Ticket
@@ -87,7 +87,7 @@ class RequestService(RecordService):
         status = values.get("status")
         if status not in ("Approved", "Rejected"):
             raise RuleBroken(_("A request can be Approved or Rejected."), "status")
-        decide(session, row, status == "Approved", values.get("decision_note"), viewer)
+        decide(session, row, Verdict(status == "Approved", values.get("decision_note")), viewer)
 
 
 # --- who decides
@@ -122,7 +122,7 @@ def waiting_count(who: access.Person) -> int:
     return int(g.waiting)
 
 
-def decide(session: Session, row: AssignmentRequest, approve: bool, note: str | None, viewer: Viewer) -> None:
+def decide(session: Session, row: AssignmentRequest, verdict: Verdict, viewer: Viewer) -> None:
     """Approve or reject. Raises Denied, RuleBroken, and Conflict if it is decided already."""
     viewer.person.refuse_unless("Requests", "write")
     if viewer.person.id in (row.requested_user_id, row.created_by_id):
@@ -130,9 +130,7 @@ def decide(session: Session, row: AssignmentRequest, approve: bool, note: str | 
     if not may_decide(viewer.person, row.requested_user_id, row.created_by_id):
         raise access.Denied(_("Only a manager of the requested person can decide this."))
     with access.as_system(session):
-        assignment_requests.decide(
-            session, row, _record_of(session, row), assignment_requests.Verdict(approve, note), viewer.stamp
-        )
+        assignment_requests.decide(session, row, _record_of(session, row), verdict, viewer.stamp)
 
 
 def withdraw(session: Session, row: AssignmentRequest, viewer: Viewer) -> None:
@@ -284,7 +282,7 @@ class RequestScreen(Screen):
     def decide(self, pk: str) -> Any:
         """Approve or reject."""
         row, approve = self.row_for(pk, "read"), request.values.get("approve") == "1"
-        decide(db.session(), row, approve, request.form.get("note"), current_viewer())
+        decide(db.session(), row, Verdict(approve, request.form.get("note")), current_viewer())
         db.session.commit()
         flash(_("Approved.") if approve else _("Rejected."), "success")
         return redirect("/" if request.form.get("came_from") == "day" else f"{self.route_base}/?tab=waiting")

@@ -201,7 +201,7 @@ def test_one_broken_connection_is_retried(maria: World, connection_killer: list[
 
 
 def test_an_unavailable_database_fails_the_whole_batch(maria: World, connection_killer: list[int]) -> None:
-    phone, connection_killer[0] = sign_in_phone(maria), call_batches.TRIES
+    phone, connection_killer[0] = sign_in_phone(maria), call_batches.MAX_ATTEMPTS
     batch = [call_record(1), call_record(2, start_time="never"), call_record(3)]
     response = phone.sync(batch)
     assert (response.status_code, response.get_json()["message"]["success"]) == (503, False)

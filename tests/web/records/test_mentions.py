@@ -42,7 +42,7 @@ def test_who_sees_the_record_is_told_and_the_author_hears_of_the_others(world: W
 def test_on_the_page_the_warning_is_a_flash(world: World) -> None:
     lead, ana = world.make.lead("ana"), world.door("ana")
     ana.form(f"/leads/note/{lead.id}", {"body": "@cleo?"})
-    assert "Cleo Shah was not told" in ana.screen(f"/leads/show/{lead.id}").text
+    assert "Cleo Shah wasn&#39;t notified" in ana.screen(f"/leads/show/{lead.id}").text
 
 
 def test_a_mention_of_somebody_without_sight_tells_him_nothing(world: World) -> None:
@@ -99,7 +99,7 @@ def test_to_whom_notes_are_closed_nothing_is_told_of_one(world: World) -> None:
     world.make.cell("Sales Manager", "Notes", "read", "none")
     made = note(world, lead, "@mia and @root")
     assert [card["username"] for card in made["result"]["told"]["mentions"]] == ["root"]
-    assert "Mia Shah was not told" in made["result"]["warnings"][0]
+    assert "Mia Shah wasn't notified" in made["result"]["warnings"][0]
     world.make.cell("Sales User", "Notes", "read", "none")
     note(world, lead, "He called", "root")
     assert (told(world), told(world, "comment")) == (["root"], [])
@@ -210,7 +210,7 @@ def test_in_place_the_line_comes_back_changed(world: World) -> None:
     assert "<html" not in form and "Monday</textarea>" in form
     answer = ana.form(f"/notes/{made['id']}", {"text": "Friday @max", "edited_on": ""}, **part)
     assert answer.text.strip().startswith("<li") and "Friday" in answer.text and "edited" in answer.text
-    assert "Max Shah was not told" in answer.headers["HX-Trigger"]
+    assert "Max Shah wasn't notified" in answer.headers["HX-Trigger"]
     assert "Friday" in ana.screen(f"/notes/{made['id']}/shown", **part).text
 
 

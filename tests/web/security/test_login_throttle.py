@@ -37,7 +37,7 @@ def sign_in_by_form(client: Any, name: str, password: str) -> Any:
 SIGN_IN_WAYS = [sign_in_by_form, log_in]
 
 
-@pytest.mark.parametrize("door", SIGN_IN_WAYS)
+@pytest.mark.parametrize("sign_in_by", SIGN_IN_WAYS)
 @pytest.mark.parametrize("name", ["ana", "nobody"])
 def test_after_five_wrong_passwords_the_name_is_locked(browser, sign_in_by, name) -> None:
     client = browser()
@@ -45,7 +45,7 @@ def test_after_five_wrong_passwords_the_name_is_locked(browser, sign_in_by, name
     assert codes == [401] * 5 + [429] * 15
 
 
-@pytest.mark.parametrize("door", SIGN_IN_WAYS)
+@pytest.mark.parametrize("sign_in_by", SIGN_IN_WAYS)
 def test_the_correct_password_does_not_unlock_a_name(browser, sign_in_by) -> None:
     client = browser()
     for n in range(5):
@@ -94,7 +94,7 @@ def test_counts_of_unknown_names_are_deleted_after_a_day(app, browser) -> None:
         assert len(rows(app, select(FailedLogin))) == left
 
 
-@pytest.mark.parametrize("door", SIGN_IN_WAYS)
+@pytest.mark.parametrize("sign_in_by", SIGN_IN_WAYS)
 def test_an_address_has_twenty_attempts_a_minute(browser, sign_in_by) -> None:
     client = browser()
     for n in range(20):
