@@ -57,14 +57,14 @@ class AssignableScreen(Screen):
 
     def bulk_summary(self, takers: Counter[int], viewer: Viewer) -> str:
         """How many records each person got."""
-        return assignment_actions.who_got_how_many(takers, viewer)
+        return assignment_actions.summary_by_person(takers, viewer)
 
     def _assign_one(self, row: Any, form: Any, viewer: Viewer) -> None:
         chosen = self.record_table.by_name["assignee"].parse(form.get("assignee"), viewer)
-        assignment_actions.give(self, row, chosen, viewer, "bulk")
+        assignment_actions.assign_directly(self, row, chosen, viewer, "bulk")
 
     def _assign_in_turn(self, row: Any, form: Any, viewer: Viewer) -> int:
-        return assignment_actions.give_by_turn(self, row, form.get("role", ""), viewer)
+        return assignment_actions.assign_by_round_robin(self, row, form.get("role", ""), viewer)
 
     @expose("/why/<pk>", methods=["GET"])
     @has_access
@@ -79,7 +79,7 @@ class AssignableScreen(Screen):
             "back_url": self.url_of(row),
             "list_label": self.list_title,
             "list_url": f"{self.route_base}/",
-            "history": assignment_history.stretches(row, viewer),
+            "history": assignment_history.assignment_entries(row, viewer),
         }
         return render_template("crm/why.html", page=page)
 
@@ -93,9 +93,9 @@ class AssignableScreen(Screen):
         if request.method == "GET":
             return render_template("crm/assign.html", page=self._assign_page(row, viewer))
         how = request.form.get("how", "")
-        message = {"person": self._to_person, "role": self._to_role, "request": self._ask}.get(how, self._unknown)(
-            row, viewer
-        )
+        message = {"person": self._to_person, "role": self._to_role, "request": self._ask}.get(
+            how, self._refuse_unknown
+        )(row, viewer)
         db.session.commit()
         flash(message, "success")
         return redirect(self.url_of(row))
@@ -113,7 +113,7 @@ class AssignableScreen(Screen):
             "may_assign": viewer.person.may(self.module, "assign"),
             "may_ask": viewer.person.may("Requests", "create"),
             "person": named.form_input(None, [], viewer) | {"label": _("Colleague"), "required": True},
-            "history": assignment_history.stretches(row, viewer),
+            "history": assignment_history.assignment_entries(row, viewer),
             "present": None,
             "role": {
                 "name": "role",
@@ -139,12 +139,12 @@ class AssignableScreen(Screen):
         chosen = self.record_table.by_name["assignee"].parse(request.form.get("assignee"), viewer)
         return (
             _("Assigned.")
-            if assignment_actions.give(self, row, chosen, viewer, "direct")
-            else assignment_actions.has_already(chosen, viewer)
+            if assignment_actions.assign_directly(self, row, chosen, viewer, "direct")
+            else assignment_actions.already_assigned_text(chosen, viewer)
         )
 
     def _to_role(self, row: Any, viewer: Viewer) -> str:
-        chosen = assignment_actions.give_by_turn(self, row, request.form.get("role", ""), viewer)
+        chosen = assignment_actions.assign_by_round_robin(self, row, request.form.get("role", ""), viewer)
         return _("Assigned to %(name)s.", name=assignment_history.name_of(chosen, viewer))
 
     @staticmethod
@@ -157,7 +157,7 @@ class AssignableScreen(Screen):
         return _("Your request was sent.")
 
     @staticmethod
-    def _unknown(row: Any, viewer: Viewer) -> str:
+    def _refuse_unknown(row: Any, viewer: Viewer) -> str:
         raise RuleBroken(_("Please choose how to assign the record."))
 
 
@@ -191,7 +191,7 @@ class MultiAssigneeScreen(AssignableScreen):
         chosen = viewer.lookups.find_person(request.form.get("user", ""))
         joined = assignment_actions.add(self, row, chosen, viewer)
         db.session.commit()
-        flash(_("Added.") if joined else assignment_actions.has_already(chosen, viewer), "success")
+        flash(_("Added.") if joined else assignment_actions.already_assigned_text(chosen, viewer), "success")
         return redirect(f"{self.route_base}/assign/{row.id}")
 
     @expose("/release/<pk>/<user>", methods=["POST"])
@@ -223,9 +223,9 @@ class AssignableResource(Resource):
         """
         row, viewer, raw = self._row(pk, "assign"), current_viewer(), sent()
         if raw.get("assign_to_role"):
-            assignment_actions.give_by_turn(self, row, str(raw["assign_to_role"]), viewer)
+            assignment_actions.assign_by_round_robin(self, row, str(raw["assign_to_role"]), viewer)
         else:
-            assignment_actions.give(
+            assignment_actions.assign_directly(
                 self,
                 row,
                 self.record_table.by_name["assign_to"].parse(raw.get("assign_to"), viewer),

@@ -16,7 +16,7 @@ from app.web.core.fields import Viewer
 from app.web.core.record_service import refuse_foreign_assignee
 
 
-def give(screen: Any, row: Any, chosen: int | None, viewer: Viewer, reason: str) -> bool:
+def assign_directly(screen: Any, row: Any, chosen: int | None, viewer: Viewer, reason: str) -> bool:
     """Assign directly. Returns False if the person is assigned already. Raises Denied or RuleBroken."""
     if chosen is None:
         raise RuleBroken(_("Please choose a colleague."), "assignee")
@@ -25,11 +25,11 @@ def give(screen: Any, row: Any, chosen: int | None, viewer: Viewer, reason: str)
         return False
     refuse_foreign_assignee({"assignee_id": chosen}, screen.module, viewer)
     _refuse_absent(chosen, viewer)
-    _hand_over(row, chosen, reason, viewer)
+    _assign(row, chosen, reason, viewer)
     return True
 
 
-def _hand_over(row: Any, chosen: int, reason: str, viewer: Viewer, decision: team.Decision | None = None) -> None:
+def _assign(row: Any, chosen: int, reason: str, viewer: Viewer, decision: team.Decision | None = None) -> None:
     """Assign without autoflush, so that the record is written in one UPDATE at the end."""
     session = db.session()
     with session.no_autoflush:
@@ -51,7 +51,7 @@ def _refuse_absent(chosen: int, viewer: Viewer, field: str = "assignee") -> None
     assignment.refuse_absent(db.session(), chosen, viewer.now, field)
 
 
-def give_by_turn(screen: Any, row: Any, role: str, viewer: Viewer) -> int:
+def assign_by_round_robin(screen: Any, row: Any, role: str, viewer: Viewer) -> int:
     """Assign by round robin, never to the current assignee. Returns the new assignee's id. Raises RuleBroken.
 
     Whose turn it is, is the office's to say: the person may be of another team than who assigns.
@@ -64,7 +64,7 @@ def give_by_turn(screen: Any, row: Any, role: str, viewer: Viewer) -> int:
     if decision.user_id is None:
         raise RuleBroken(_("No one else with the role %(role)s is available now.", role=role), "role")
     row.assigned_role = role
-    _hand_over(row, decision.user_id, "round robin", viewer, decision)
+    _assign(row, decision.user_id, "round robin", viewer, decision)
     return decision.user_id
 
 
@@ -80,12 +80,12 @@ def add(screen: Any, row: Any, chosen: int | None, viewer: Viewer) -> bool:
     return assignment.add_assignee(db.session(), row, chosen, viewer.stamp)
 
 
-def has_already(chosen: int | None, viewer: Viewer) -> str:
+def already_assigned_text(chosen: int | None, viewer: Viewer) -> str:
     """The message when the person was assigned already."""
     return _("%(name)s is already assigned.", name=(viewer.lookups.person(chosen) or {}).get("full_name", "?"))
 
 
-def who_got_how_many(takers: Counter[int], viewer: Viewer) -> str:
+def summary_by_person(takers: Counter[int], viewer: Viewer) -> str:
     """“Ana Shah 3, Ben Shah 2”: text for a count by user id."""
     named = [((viewer.lookups.person(user) or {}).get("full_name", "?"), count) for user, count in takers.most_common()]
     return ", ".join(f"{name} {count}" for name, count in named)

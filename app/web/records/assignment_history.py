@@ -35,7 +35,7 @@ REASONS = {
 }
 
 
-def stretches(row: Any, viewer: Viewer) -> list[dict[str, Any]]:
+def assignment_entries(row: Any, viewer: Viewer) -> list[dict[str, Any]]:
     """Everyone who has or had the record, newest first: person, since, until, and the reason as text."""
     return [
         {

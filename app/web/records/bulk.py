@@ -109,7 +109,7 @@ class BulkActions:
     @permission_name("action_post")
     def action(self, name: str, pk: str) -> Any:
         """An action on one record."""
-        return self._act(name, [pk])
+        return self._run_action(name, [pk])
 
     @expose("/action_post", methods=["POST"])
     @has_access
@@ -117,7 +117,7 @@ class BulkActions:
     @permission_name("action_post")
     def action_post(self) -> Any:
         """An action on the selected records; those out of reach are refused by number, the others are done."""
-        return self._act(request.form.get("action", ""), request.form.getlist("rowid")[:500])
+        return self._run_action(request.form.get("action", ""), request.form.getlist("rowid")[:500])
 
     def bulk_actions(self, viewer: Viewer) -> list[BulkAction]:
         """The bulk actions that the viewer can use; subclasses add theirs."""
@@ -127,10 +127,10 @@ class BulkActions:
         """Text after the number of updated rows; `takers`: user id → number of records they got."""
         return ""
 
-    def _act(self, name: str, keys: Iterable[str]) -> Any:
+    def _run_action(self, name: str, keys: Iterable[str]) -> Any:
         declared: ActionItem | None = self.actions.get(name)
         if declared is not None:
-            return self._act_as_declared(declared, keys)
+            return self._run_declared(declared, keys)
         viewer = current_viewer()
         known = {action.name: action for action in self.bulk_actions(viewer)}
         if name not in known:
@@ -151,7 +151,7 @@ class BulkActions:
             flash(sentence, "warning")
         return redirect(f"{self.route_base}/")
 
-    def _act_as_declared(self, declared: ActionItem, keys: Iterable[str]) -> Any:
+    def _run_declared(self, declared: ActionItem, keys: Iterable[str]) -> Any:
         """FAB's @action: the method gets the rows that the person can change, or one row, and returns the response."""
         if not self.appbuilder.sm.has_access(self.get_action_permission_name(declared.name), self.module):
             abort(403)

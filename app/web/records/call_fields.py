@@ -129,7 +129,7 @@ class OutcomeField(TextField):
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
         """The outcome, or a link to log it."""
-        if not values[0] and call_lines.may_settle(values[2], viewer):
+        if not values[0] and call_lines.can_log_outcome(values[2], viewer):
             return {"kind": "link", "url": f"/calls/outcome/{values[1]}", "text": str(_("Log outcome"))}
         return super().cell(values, viewer)
 

@@ -80,7 +80,7 @@ def tabs(chosen: str) -> list[dict[str, Any]]:
     ]
 
 
-def may_settle(employee_id: int | None, viewer: Viewer) -> bool:
+def can_log_outcome(employee_id: int | None, viewer: Viewer) -> bool:
     """Whether the viewer can log the outcome: their own call, or that of a person they stand in for."""
     return employee_id in viewer.person.own_ids and viewer.person.may("Call Logs", "write")
 
@@ -134,7 +134,7 @@ def _line(row: Any, viewer: Viewer) -> dict[str, Any]:
     if row.duration_seconds:
         headline = f"{headline} · {span(row.duration_seconds)}"
     made: dict[str, Any] = {"icon": icon, "tone": tone, "body": row.outcome, "headline": headline}
-    if not row.outcome and may_settle(row.employee_id, viewer):
+    if not row.outcome and can_log_outcome(row.employee_id, viewer):
         made["actions"] = [{"label": _("Log outcome"), "icon": "phone-check", "url": f"/calls/outcome/{row.id}"}]
     return made
 

@@ -24,7 +24,7 @@ from app.web.core.languages import translate_text
 from app.web.pages.refusals import back, refuse_as_page
 from app.web.records import call_lines, call_targets
 from app.web.records.screen import Screen
-from app.web.records.tasks import offsets_of
+from app.web.records.tasks import reminder_offsets
 
 #: Time of day of the follow-up choices in days, such as "tomorrow".
 MORNING = time(10)
@@ -55,7 +55,7 @@ class CallOutcomeScreen(Screen):
         if request.method == "GET":
             return self._dialog(call, _stored(call), {}, "")
         try:
-            offsets, outcome = offsets_of(db.session(), viewer.person.id), _parse_form(viewer)
+            offsets, outcome = reminder_offsets(db.session(), viewer.person.id), _parse_form(viewer)
             if not self._link_chosen_record(call, viewer):
                 self._create_requested_record(call, request.form.get("begin") or "", outcome, viewer)
             call_outcomes.save_outcome(db.session(), call, outcome, viewer.change_context(reminder_minutes=offsets))
@@ -192,18 +192,18 @@ class CallOutcomeScreen(Screen):
 
     # --- the call's own page
 
-    def primary(self, row: dict[str, Any], viewer: Viewer) -> dict[str, Any] | None:
+    def main_action(self, row: dict[str, Any], viewer: Viewer) -> dict[str, Any] | None:
         """The main action: log the outcome of the viewer's own call."""
-        if not call_lines.may_settle((row.get("employee") or {}).get("id"), viewer) or row.get("outcome"):
+        if not call_lines.can_log_outcome((row.get("employee") or {}).get("id"), viewer) or row.get("outcome"):
             return None
         return {"label": _("Log outcome"), "icon": "phone-check", "url": f"/calls/outcome/{row['id']}"}
 
-    def instead(self, row: dict[str, Any], viewer: Viewer) -> dict[str, Any]:
+    def context_overrides(self, row: dict[str, Any], viewer: Viewer) -> dict[str, Any]:
         """A call has no timeline: its own entry, with the actions, takes its place."""
-        offered = self.more(row, viewer) if viewer.person.may("Call Logs", "write") else []
+        offered = self.more_actions(row, viewer) if viewer.person.may("Call Logs", "write") else []
         return {"timeline": call_lines.alone(row["id"], offered, viewer), "older_url": None}
 
-    def more(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
+    def more_actions(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
         """Edit the outcome, create a lead or ticket, link and unlink."""
         offered = []
         if row.get("outcome"):

@@ -228,7 +228,7 @@ class LeadScreen(AssignableScreen):
         """The lead's open tasks, and its customer's other records."""
         return [related_lists.open_tasks("lead", row["id"], viewer), *related_lists.of_customer(row, viewer)]
 
-    def more(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
+    def more_actions(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
         """Convert, if the account is activated; undo the conversion, for managers."""
         meaning = viewer.lookups.meanings["lead_status"].get((row.get("status") or {}).get("id", 0), "")
         if row.get("converted_on"):

@@ -37,7 +37,9 @@ def list_page(
         "filters": _chips(record_table, viewer),
         "filter_fields": [_filter_field(f, viewer) for f in record_table.filterable(viewer)],
         "quick": [
-            _quick(record_table.by_name[name], viewer) for name in screen.quick_filters if name in record_table.by_name
+            _quick_filter(record_table.by_name[name], viewer)
+            for name in screen.quick_filters
+            if name in record_table.by_name
         ],
         "page_sizes": [(n, url(psize=n, page=None), n == list_query.size) for n in (20, 50, 100)],
         "next_url": url(page=list_query.page + 1) if more else None,
@@ -170,18 +172,18 @@ def _chips(record_table: Any, viewer: Viewer) -> list[dict[str, Any]]:
         op, _sep, name = key[5:].partition("_")
         if key.startswith("_flt_") and value and name in record_table.by_name:
             each = record_table.by_name[name]
-            label = f"{each.label} {_op_label(each, op)} {_word(each, value, viewer)}"
+            label = f"{each.label} {_operator_label(each, op)} {_value_text(each, value, viewer)}"
             chips.append({"label": label, "remove_url": url(**{key: None}, page=None)})
     if request.args.get("q"):
         chips.append({"label": f"“{request.args['q'][:60]}”", "remove_url": url(q=None, page=None)})
     return chips
 
 
-def _op_label(each: Field, op: str) -> str:
+def _operator_label(each: Field, op: str) -> str:
     return each.operator_label(op) if op in each.operators else op
 
 
-def _word(each: Field, value: str, viewer: Viewer) -> str:
+def _value_text(each: Field, value: str, viewer: Viewer) -> str:
     if each.kind == "master":
         card = viewer.lookups.card(each.master, viewer.lookups.find(each.master, value))  # type: ignore[attr-defined]
         return card["label"] if card else value[:60]
@@ -207,12 +209,12 @@ def _filter_field(each: Field, viewer: Viewer) -> dict[str, Any]:
     }
 
 
-def _quick(each: Field, viewer: Viewer) -> dict[str, Any]:
+def _quick_filter(each: Field, viewer: Viewer) -> dict[str, Any]:
     value = request.args.get(f"_flt_eq_{each.name}", "")
     shown = _filter_field(each, viewer) | {"value": value}
     shown["ops"] = [("eq", _("is"))]
     if each.kind == "person" and value:
-        shown["selected"] = [(value, _word(each, value, viewer))]
+        shown["selected"] = [(value, _value_text(each, value, viewer))]
     if each.kind == "master":
         found = viewer.lookups.find(each.master, value) if value else None  # type: ignore[attr-defined]
         shown["value"] = found if found is not None else ""

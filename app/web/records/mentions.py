@@ -1,4 +1,4 @@
-"""Notes and whom they name: “@name” tells those who may see the record, and the author hears who was not told."""
+"""Notes and mentions: “@name” notifies users who can see the record; the author learns who was not notified."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from app.lib.ids import parse_id
 from app.models import Activity, Customer, Lead, Ticket
 from app.web.core.fields import Viewer
 
-#: What may be written about: name in an address -> (record, column of a timeline line).
+#: Records that take notes: name in a URL -> (record, its column in Activity).
 ABOUT = {"ticket": (Ticket, "ticket_id"), "lead": (Lead, "lead_id"), "customer": (Customer, "customer_id")}
-#: How many colleagues are offered, and of how many the law is asked.
+#: How many colleagues are suggested, and for how many the access rules are checked.
 MAX_SUGGESTED, MAX_CHECKED = 8, 40
 
 
@@ -26,13 +26,13 @@ MAX_SUGGESTED, MAX_CHECKED = 8, 40
 
 
 def write_note(session: Session, about: Any, text: str, viewer: Viewer) -> Activity:
-    """A note of the person on a record that he sees; tells whom it names and whom it concerns."""
+    """Write a note on a record that the viewer sees; notifies the users it mentions and the record's involved users."""
     line = timeline.write(session, about, "note", viewer.stamp, text=text)
     session.flush()
-    if about.__tablename__ == "task":  # what is noted on a task concerns its lead or ticket
+    if about.__tablename__ == "task":  # a note on a task concerns its lead or ticket
         about = _parent(session, line) or about
     named, others = _mentioned(text, viewer), mentions.involved_users(session, about) - {viewer.person.id}
-    # Who sees the line sees its record, or the customer that it became; and notes are open to him.
+    # Users who see the entry also see its record (or the customer it was converted to) and can read notes.
     seeing = access.users_who_see(session, [*named.values(), *others], line, viewer.now)
     notified, not_notified = _split_by_visibility(named, seeing)
     if notified:
@@ -44,9 +44,9 @@ def write_note(session: Session, about: Any, text: str, viewer: Viewer) -> Activ
 
 
 def edit_note(session: Session, line: Activity, text: str, seen: datetime | None, viewer: Viewer) -> None:
-    """Another text for one's own note; only who was not named before is told.
+    """Change the text of the viewer's own note; notifies only users who were not mentioned before.
 
-    `seen`: edited_on as the author saw it. Raises NotFound when its record is gone from sight, Conflict, RuleBroken.
+    `seen`: edited_on as the author saw it. Raises NotFound if the record is no longer visible, Conflict, RuleBroken.
     """
     if text == (line.payload or {}).get("text"):
         return
@@ -62,12 +62,12 @@ def edit_note(session: Session, line: Activity, text: str, seen: datetime | None
 
 
 def remarks() -> list[str]:
-    """Who was not told of the note of this request, as sentences for its author."""
+    """Who was not notified of the note written in this request, as sentences for its author."""
     return list(g.get("remarks", []))
 
 
 def _parent(session: Session, line: Activity) -> Any:
-    """The ticket, lead or customer on which a line stands, nearest first; None when the person sees none of them."""
+    """The entry's ticket, lead or customer, the first that the person sees; None if there is none."""
     for record, column in ABOUT.values():
         key = getattr(line, column)
         row = access.get_visible(session, record, key) if key is not None else None
@@ -77,7 +77,7 @@ def _parent(session: Session, line: Activity) -> Any:
 
 
 def about_of(session: Session, line: Activity) -> Any:
-    """The record on which a line stands. Raises NotFound when the person no longer sees it."""
+    """The entry's record. Raises NotFound if the person no longer sees it."""
     row = _parent(session, line)
     if row is not None:
         return row
@@ -85,7 +85,7 @@ def about_of(session: Session, line: Activity) -> Any:
 
 
 def refuse_foreign(line: Any, viewer: Viewer) -> None:
-    """Raise Denied or RuleBroken for a line whose text this person cannot change."""
+    """Raise Denied or RuleBroken for an entry whose text the viewer cannot change."""
     viewer.person.refuse_unless("Notes", "write")
     if line.kind != "note":
         raise RuleBroken(_("Only notes can be edited. Entries written by the system can't be changed."), "text")
@@ -100,7 +100,7 @@ def _mentioned(text: str, viewer: Viewer) -> dict[str, int]:
 
 
 def _split_by_visibility(named: dict[str, int], seeing: frozenset[int]) -> tuple[dict[str, int], list[int]]:
-    """(user name -> id of the mentioned who see the note, ids of the others)."""
+    """(username -> id of the mentioned users who see the note, ids of the others)."""
     notified = {name: key for name, key in named.items() if key in seeing}
     return notified, [key for key in named.values() if key not in seeing]
 
@@ -121,7 +121,7 @@ def _not_notified_warning(key: int, viewer: Viewer) -> str:
 
 
 def parts(text: str, named: dict[str, int], viewer: Viewer) -> list[dict[str, str]]:
-    """The text of a note in pieces: {text}, or {text, person} for a chip."""
+    """The text of a note in parts: {text}, or {text, person} for a mention."""
     made, at = [], 0
     for start, end, name in mentions.mention_spans(text):
         card = viewer.lookups.person(named.get(name))
@@ -132,9 +132,9 @@ def parts(text: str, named: dict[str, int], viewer: Viewer) -> list[dict[str, st
 
 
 def offered(session: Session, about: str, typed: str, viewer: Viewer) -> list[dict[str, Any]]:
-    """Up to OFFERED cards of active colleagues who see the record (“lead:5”), those it concerns first.
+    """Up to MAX_SUGGESTED cards of active colleagues who see the record (“lead:5”), involved users first.
 
-    However many match, the law is asked about ASKED of them, in a fixed number of statements. Raises NotFound.
+    The access rules are checked for MAX_CHECKED matches at most, in a fixed number of statements. Raises NotFound.
     """
     kind, _sep, key = about.partition(":")
     known = kind in ABOUT and parse_id(key) is not None
@@ -149,7 +149,7 @@ def offered(session: Session, about: str, typed: str, viewer: Viewer) -> list[di
 
 
 def matching(typed: str, viewer: Viewer) -> list[dict[str, Any]]:
-    """The cards of active colleagues whose name or user name holds what was typed."""
+    """The cards of active colleagues whose full name or username contains the typed text."""
     cards = [card for key, card in viewer.lookups.people.items() if key in viewer.lookups.active]
     typed = typed.strip().casefold()[:60]
     return [card for card in cards if typed in card["full_name"].casefold() or typed in card["username"].casefold()]

@@ -1,4 +1,4 @@
-"""Messages on the screen and over REST."""
+"""Messages: pages and REST resource."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ LABELS = {
 
 
 class MessageService(RecordService):
-    """Messages: written into the outbox, never changed."""
+    """Messages: queued in the outbox, never changed."""
 
     record = Message
     module = "Messages"
@@ -57,11 +57,11 @@ class MessageService(RecordService):
     label_columns = LABELS
 
     def create(self, session: Session, values: dict[str, Any], viewer: Viewer) -> Message:
-        """Into the outbox."""
+        """Queue a message in the outbox."""
         return messages.enqueue(session, values, viewer.stamp)
 
     def change(self, session: Session, row: Message, values: dict[str, Any], viewer: Viewer) -> None:
-        """Never: what was said was said."""
+        """Refused: a message cannot be changed."""
         raise RuleBroken(_("A message can't be edited. Write a new one."))
 
 

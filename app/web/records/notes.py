@@ -1,4 +1,4 @@
-"""A note can be changed by its author, in place or on a page of its own; what it said before stays to be read."""
+"""Editing notes: authors edit their note in place or on a page of its own; former texts stay readable."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from app.web.core.gate import REFUSABLE, ModulePermissions, current_viewer, refu
 from app.web.pages.refusals import refuse_as_page
 from app.web.records import mentions, timeline
 
-#: Address of a record by the column of the line that stands on it.
+#: Column of Activity that names the record -> URL of the record's page.
 _PAGES = {"ticket_id": "/tickets/show/", "lead_id": "/leads/show/", "customer_id": "/customers/show/"}
 _EDITED = DateTimeField("edited_on", _)
 
 
 class NotesView(ModulePermissions, BaseView):
-    """/notes/<id>: the form of one's own note."""
+    """/notes/<id>: the form to edit one's own note."""
 
     route_base = "/notes"
     default_view = "form"
@@ -39,7 +39,7 @@ class NotesView(ModulePermissions, BaseView):
     @refuse_as_page
     @permission_name("form")
     def form(self, pk: str) -> Any:
-        """The form: in its place on the timeline, or as a page."""
+        """The form: in place on the timeline, or as a page."""
         line = _own(pk)
         return _answered(line, line.payload.get("text"), "")
 
@@ -48,7 +48,7 @@ class NotesView(ModulePermissions, BaseView):
     @refuse_as_page
     @permission_name("save")
     def save(self, pk: str) -> Any:
-        """Keep the text; what was typed stays on any error."""
+        """Save the text; on an error the form keeps what was typed."""
         line, viewer = _own(pk), current_viewer()
         typed = request.form.get("text", "")
         try:
@@ -68,7 +68,7 @@ class NotesView(ModulePermissions, BaseView):
     @refuse_as_page
     @permission_name("shown")
     def shown(self, pk: str) -> Any:
-        """The line of the timeline again, for who leaves the form."""
+        """The timeline entry, to replace a canceled form."""
         return render_template("crm/_entry.html", e=timeline.entry(_line(pk), current_viewer()))
 
 
@@ -80,14 +80,14 @@ def _line(pk: str) -> Any:
 
 
 def _own(pk: str) -> Any:
-    """The line, which this person may change. Raises NotFound, Denied or RuleBroken."""
+    """The entry, if the viewer can change it. Raises NotFound, Denied or RuleBroken."""
     line = _line(pk)
     mentions.refuse_foreign(line, current_viewer())
     return line
 
 
 def _answered(line: Any, typed: Any, sentence: str) -> Any:
-    """The form with what was typed and, on a conflict, what the note says by now."""
+    """The form with the typed text and, on a conflict, the stored text."""
     stored = line.payload.get("text")
     column, key = _place(line)
     note = {
@@ -106,14 +106,14 @@ def _answered(line: Any, typed: Any, sentence: str) -> Any:
 
 
 def _place(line: Any) -> tuple[str, int]:
-    """(column, id) of the record on whose page the note stands, of those that the person sees."""
+    """(column, id) of the note's record that the person sees."""
     row = mentions.about_of(db.session(), line)
     column = next(column for record, column in mentions.ABOUT.values() if isinstance(row, record))
     return column, int(row.id)
 
 
 def _saved(line: Any, viewer: Viewer) -> Any:
-    """The changed line for the timeline, or the record's page; with who was not told."""
+    """The changed timeline entry or a redirect to the record's page, with a message about who was not notified."""
     if request.headers.get("HX-Request"):
         answer = make_response(render_template("crm/_entry.html", e=timeline.entry(line, viewer)))
         if remark_text := " ".join(mentions.remarks()):

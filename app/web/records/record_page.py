@@ -1,4 +1,4 @@
-"""The context of a record's page and of its form."""
+"""The context of a record page."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from app.web.core.fields import TextField, Viewer
 from app.web.core.reference_fields import person_card
 from app.web.records import timeline
 
-#: What the sockets call a record.
+#: Names of records in live events.
 KINDS = {Lead: "lead", Ticket: "ticket", Customer: "customer"}
 
 
 def record_page(screen: Any, row: Any, viewer: Viewer, args: Any) -> dict[str, Any]:
-    """The context of crm/record.html for a raw row of the plan."""
+    """The context of crm/record.html for a row of the screen's RecordTable."""
     record_table, base = screen.record_table, screen.route_base
     slices = record_table.selection(None)[1]
     values = tuple(row)
@@ -36,10 +36,12 @@ def record_page(screen: Any, row: Any, viewer: Viewer, args: Any) -> dict[str, A
             "list_label": screen.list_title,
             "version": wire.get("version"),
             "status": wire["status"] if screen.status_master else None,
-            "moves": _moves(screen, wire, viewer) if may_write and screen.status_master else [],
+            "moves": _other_statuses(screen, wire, viewer) if may_write and screen.status_master else [],
             "assignees": _assignees(wire),
-            "primary": screen.primary(wire, viewer),
-            "more": screen.more(wire, viewer) if viewer.person.may(screen.module, screen.more_actions_verb) else [],
+            "primary": screen.main_action(wire, viewer),
+            "more": screen.more_actions(wire, viewer)
+            if viewer.person.may(screen.module, screen.more_actions_verb)
+            else [],
             "strip": [
                 {"label": record_table.by_name[name].label, "cell": cells[name]}
                 for name in screen.summary_columns
@@ -64,12 +66,12 @@ def record_page(screen: Any, row: Any, viewer: Viewer, args: Any) -> dict[str, A
             "why_url": f"{base}/why/{wire['id']}" if hasattr(screen, "why") else None,
         }
         | timeline_part(screen, wire["id"], None, viewer)
-        | screen.instead(wire, viewer)
+        | screen.context_overrides(wire, viewer)
     )
 
 
 def timeline_part(screen: Any, key: int, before: int | None, viewer: Viewer) -> dict[str, Any]:
-    """The timeline's keys of the context."""
+    """The part of the context about the timeline."""
     base = f"{screen.route_base}/timeline/{key}"
     has_timeline = screen.timeline_column or screen.service.is_generic
     where = timeline.lines_of(screen.timeline_column, screen.service.record.__tablename__, key)
@@ -83,15 +85,15 @@ def _assignees(wire: dict[str, Any]) -> list[dict[str, Any]]:
     return [person_card(card) for card in people if card]
 
 
-def _moves(screen: Any, wire: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
-    """The other statuses, and what each of their gates asks for."""
+def _other_statuses(screen: Any, wire: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
+    """The other statuses, with the inputs that each requires."""
     cards, meanings = viewer.lookups.cards[screen.status_master], viewer.lookups.meanings[screen.status_master]
     now = (wire.get("status") or {}).get("id")
     offered = [key for key in viewer.lookups.offered[screen.status_master] if key != now]
-    return [cards[key] | {"needs": _asks(screen, meanings[key], wire, viewer)} for key in offered]
+    return [cards[key] | {"needs": _required_inputs(screen, meanings[key], wire, viewer)} for key in offered]
 
 
-def _asks(screen: Any, meaning: str, wire: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
+def _required_inputs(screen: Any, meaning: str, wire: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
     name = screen.status_requirements.get(meaning)
     if name:
         return [screen.record_table.by_name[name].form_input(wire.get(name), [], viewer) | {"required": True}]
@@ -115,7 +117,7 @@ def _task_inputs() -> list[dict[str, Any]]:
 
 
 def _sections(screen: Any, cells: dict[str, Any]) -> list[dict[str, Any]]:
-    """Label and value pairs, as `show_fieldsets` groups them; without any, the columns and then the stamps."""
+    """Label and value pairs, grouped by `show_fieldsets`; without any, the columns and then the time stamps."""
     fieldsets = screen.show_fieldsets or _default_fieldsets(screen)
     named = screen.record_table.by_name
     return [
@@ -133,7 +135,7 @@ def _sections(screen: Any, cells: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _default_fieldsets(screen: Any) -> list[Any]:
     named = [name for name in screen.show_columns if name not in ("version", "number")]
-    if not screen.service.is_generic:  # a record with a head of its own says its name there
+    if not screen.service.is_generic:  # records with a service have their name in the page's heading
         named = [name for name in named if name != screen.title_column]
     stamps = [name for name in named if name in STAMPS]
     parts = [(_("Details"), [name for name in named if name not in stamps]), (_("Record"), stamps)]
@@ -141,13 +143,13 @@ def _default_fieldsets(screen: Any) -> list[Any]:
 
 
 def title_column(record_table: Any) -> str:
-    """The column that names a row: its name or title, else its first text."""
+    """The column that names a row: name or title, else its first text column."""
     texts = [each.name for each in record_table.fields if isinstance(each, TextField)]
     return next((name for name in ("name", "title", "full_name", "label") if name in texts), texts[0] if texts else "")
 
 
 def _related(screen: Any, wire: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
-    """Open tasks, leads, tickets: what belongs to the record and the person sees."""
+    """Related lists: open tasks, leads, tickets that belong to the record."""
     return screen.related_parts(wire, viewer)
 
 

@@ -1,4 +1,4 @@
-"""The lists beside a record page: rows of other records that belong to it and that the person sees."""
+"""The related lists beside a record page: rows of other records that belong to it and that the viewer sees."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from app.web.core.fields import Viewer
 from app.web.core.record_table import ListQuery
 from app.web.core.registry import registered
 
-#: Rows of a related list.
+#: Rows per related list.
 RELATED = 8
 
 
 def related_parts(screen: Any, key: int, viewer: Viewer) -> list[dict[str, Any]]:
-    """The first rows of each of `related_views`, those that belong to the record of this id."""
+    """For each of `related_views`, the first rows that belong to the record with this id."""
     parts = []
     for view in screen.related_views or ():
         other = registered("screens").get(view.datamodel.obj)
@@ -32,7 +32,7 @@ def related_parts(screen: Any, key: int, viewer: Viewer) -> list[dict[str, Any]]
 
 
 def relation_to(child: Any, parent: Any) -> str:
-    """The relation of the child's model that leads to the parent's. Raises TypeError where there is none."""
+    """The relation of the child's model that leads to the parent's. Raises TypeError if there is none."""
     for name, relation in inspect(child).relationships.items():
         if relation.mapper.class_ is parent:
             return str(name)

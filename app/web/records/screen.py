@@ -1,4 +1,4 @@
-"""The screens of a record: FAB's routes, names and permissions on the compiled table of columns and our templates."""
+"""Screen, the base of all record pages: FAB's routes, names and permissions, our RecordTable and templates."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ log = logging.getLogger("crm.views")
 # `list` is the name of FAB's method here.
 Rows = list[dict[str, Any]]
 Fields = list[Field]
-#: Attributes of FAB's ModelView that say how a page is drawn; our pages draw themselves.
+#: Attributes of FAB's ModelView that the CRM does not use, because it has its own pages.
 _DRAWN_BY_US = (
     "list_widget",
     "show_widget",
@@ -53,7 +53,7 @@ class Screen(BulkActions, RecordView, ModelView):
 
     Declared as FAB documents a ModelView: `datamodel = SQLAInterface(Branch)`, `list_columns`, `show_fieldsets`,
     `add_columns`, `edit_columns`, `search_columns`, `order_columns`, `label_columns`, `related_views` and so on.
-    Raises TypeError at registration, in one sentence, for what it cannot show.
+    Raises TypeError with one sentence at registration for a declaration that it cannot show.
     """
 
     VERBS = {
@@ -75,32 +75,32 @@ class Screen(BulkActions, RecordView, ModelView):
         "unconvert": "write",
         "assign": "read",
     }
-    #: FAB's, which sends whatever lies in a folder for uploads; files go through their record's own rule.
+    #: FAB's download route, which serves any file of the upload folder, is off: files follow their record's rule.
     download = None
     page_size = 20
     list_title: Any = ""
-    #: What one row is called, e.g. "Lead"; by default the model's name in words.
+    #: Name of one row, e.g. "Lead"; by default the model's name as words.
     record_name: Any = ""
-    #: Columns offered as quick filters above the list, and those of the strip on the record page.
+    #: Columns offered as quick filters above the list; columns of the summary strip of the record page.
     quick_filters: tuple[str, ...] = ()
     summary_columns: tuple[str, ...] = ()
-    #: The Activity column of this record's timeline; "" = the one of all records without a column of their own.
+    #: The Activity column of this record's timeline; "" = entries are found by table and id.
     timeline_column = ""
-    #: Status meaning → the column that its gate asks for.
+    #: Status meaning → the column that the status requires.
     status_requirements: dict[str, str] = {}
     status_master = ""
     #: The column that names a row.
     title_column = ""
-    #: Whether the "New" menu offers it.
+    #: Whether the "New" menu offers this record.
     is_in_new_menu = True
-    #: Whether the search page and the palette look here.
+    #: Whether the search page and the command palette search this record.
     is_searched = True
-    #: Who may do what `more` offers; it looks closer by itself.
+    #: Verb of the role matrix that `more_actions` requires; `more_actions` itself checks the rest.
     more_actions_verb = "write"
     #: Rows for the demo data: dictionaries of column → value.
     demo_rows: tuple[dict[str, Any], ...] = ()
 
-    # FAB would read every related row for its pick-lists here; the compiled table replaces its forms.
+    # FAB would read every related row for its pick-lists here; the RecordTable replaces its forms.
     def _init_properties(self) -> None:
         self._related_views: Any = []
         self.related_views: Any = getattr(type(self), "related_views", None) or []
@@ -125,7 +125,7 @@ class Screen(BulkActions, RecordView, ModelView):
         self.label_columns = {name: each.label for name, each in self.record_table.by_name.items()}
 
     def create_blueprint(self, *args: Any, **kwargs: Any) -> Any:
-        """FAB's registration; other screens link to the rows of this model from now on."""
+        """Register with FAB, and let other screens link to the rows of this model."""
         made = super().create_blueprint(*args, **kwargs)
         registered("screens").setdefault(self.service.record, self)
         return made
@@ -138,7 +138,7 @@ class Screen(BulkActions, RecordView, ModelView):
     @refuse_as_page
     @permission_name("list")
     def list(self) -> Any:
-        """One page of the rows that the person sees."""
+        """One page of the rows that the viewer sees."""
         viewer = current_viewer()
         list_query = self._list_query(viewer)
         names = tuple(self.list_columns)
@@ -148,7 +148,7 @@ class Screen(BulkActions, RecordView, ModelView):
         return render_template("crm/_rows.html" if request.headers.get("HX-Request") else "crm/list.html", page=page)
 
     def tabs(self, viewer: Viewer) -> Rows:
-        """Parts of the list, each under an address of its own: {label, url, count, active}."""
+        """Tabs of the list: {label, url, count, active}."""
         return []
 
     def _list_query(self, viewer: Viewer) -> Any:
@@ -169,7 +169,7 @@ class Screen(BulkActions, RecordView, ModelView):
     @refuse_as_page
     @permission_name("show")
     def numbered(self, number: str) -> Any:
-        """The record page under its number."""
+        """The record page, by record number."""
         record = self.service.record
         if not hasattr(record, "number"):
             raise NotFound(_("There is no such record."))
@@ -189,26 +189,26 @@ class Screen(BulkActions, RecordView, ModelView):
     @refuse_as_page
     @permission_name("show")
     def timeline(self, pk: str) -> Any:
-        """More of the timeline, or its fresh head."""
+        """Older entries of the timeline, or its newest page."""
         row = self.row_for(pk, "read")
         before = whole(request.args.get("before"), 0, 1, 2**62) if request.args.get("before") else None
         context = pages.timeline_part(self, row.id, before, current_viewer())
         return render_template("crm/_timeline.html", record=context, more=before is not None)
 
     def url_of(self, row: Any) -> str:
-        """The permalink of a row."""
+        """The URL of a row's page."""
         return f"{self.route_base}/{getattr(row, 'number', None) or f'show/{row.id}'}"
 
-    def more(self, row: dict[str, Any], viewer: Viewer) -> Rows:
-        """Further actions of the record page."""
+    def more_actions(self, row: dict[str, Any], viewer: Viewer) -> Rows:
+        """Actions in the menu of the record page: {label, icon, url, method}."""
         return []
 
-    def primary(self, row: dict[str, Any], viewer: Viewer) -> dict[str, Any] | None:
-        """The one main action of the record page: {label, icon, url, method}."""
+    def main_action(self, row: dict[str, Any], viewer: Viewer) -> dict[str, Any] | None:
+        """The main action of the record page: {label, icon, url, method}."""
         return None
 
-    def instead(self, row: dict[str, Any], viewer: Viewer) -> dict[str, Any]:
-        """What the record page says otherwise than others: keys of crm/record.html."""
+    def context_overrides(self, row: dict[str, Any], viewer: Viewer) -> dict[str, Any]:
+        """Keys of the context of crm/record.html to override."""
         return {}
 
     def related_parts(self, row: dict[str, Any], viewer: Viewer) -> Rows:
@@ -222,19 +222,19 @@ class Screen(BulkActions, RecordView, ModelView):
     @refuse_as_page
     @permission_name("add")
     def add(self) -> Any:
-        """The form of a new record; everything typed stays on any error."""
+        """The form of a new record; on an error it keeps what was typed."""
         viewer = current_viewer()
         raw: dict[str, Any] = {name: request.args.get(name) for name in self.add_columns if request.args.get(name)}
         if request.method == "GET":
             return self._form("add", raw, {}, viewer)
-        raw |= self._typed("add")  # a form on a record's page names the record in its address
+        raw |= self._typed("add")  # a form on a record's page names the record in its URL
         try:
             values = self.record_table.parse(raw, "add", viewer)
             self._refuse_missing(values)
             row = self.create_row(values, viewer)
             db.session.commit()
         except REFUSABLE as broken:
-            return self._again("add", raw, broken, viewer)
+            return self._form_with_errors("add", raw, broken, viewer)
         self.post_add(row)
         flash(_("%(what)s saved.", what=str(self.record_name)), "success")
         return redirect(back() if request.args.get("back") else self.url_of(row))
@@ -244,7 +244,7 @@ class Screen(BulkActions, RecordView, ModelView):
     @refuse_as_page
     @permission_name("edit")
     def edit(self, pk: str) -> Any:
-        """The form of a record; a stale save shows both sides."""
+        """The form of a record; a stale save shows submitted and stored values."""
         viewer = current_viewer()
         row = self.row_for(pk, "write")
         stored = form_page.form_values(self, row.id, viewer)
@@ -258,13 +258,13 @@ class Screen(BulkActions, RecordView, ModelView):
             self.change_row(row, values, version, viewer)
             db.session.commit()
         except REFUSABLE as broken:
-            return self._again("edit", raw, broken, viewer, row.id)
+            return self._form_with_errors("edit", raw, broken, viewer, row.id)
         self.post_update(row)
         flash(_("%(what)s saved.", what=str(self.record_name)), "success")
         return redirect(self.url_of(row))
 
     def _refuse_missing(self, values: dict[str, Any]) -> None:
-        """Services with rules of their own say what they need; for all others the columns do."""
+        """Raise RuleBroken for a missing value; services with rules of their own check this themselves."""
         if self.service.is_generic:
             form_page.refuse_missing(self._inputs("add"), values)
 
@@ -277,7 +277,7 @@ class Screen(BulkActions, RecordView, ModelView):
         return [named[name] for name in (self.add_columns if which == "add" else self.edit_columns)]
 
     def _typed(self, which: str) -> dict[str, Any]:
-        """What the form sent, by field."""
+        """The submitted values by field."""
         sent: dict[str, Any] = {}
         for each in self._inputs(which):
             if each.kind == "many":
@@ -290,10 +290,12 @@ class Screen(BulkActions, RecordView, ModelView):
 
     @staticmethod
     def _changed(raw: dict[str, Any], stored: dict[str, Any]) -> dict[str, Any]:
-        """Only what the person changed, so that a save never touches what they did not look at."""
-        return {name: given for name, given in raw.items() if not _same(given, stored.get(name))}
+        """Only the values that the person changed, so that a save leaves all other columns alone."""
+        return {name: given for name, given in raw.items() if not _is_same(given, stored.get(name))}
 
-    def _again(self, which: str, raw: dict[str, Any], broken: Exception, viewer: Viewer, key: int | None = None) -> Any:
+    def _form_with_errors(
+        self, which: str, raw: dict[str, Any], broken: Exception, viewer: Viewer, key: int | None = None
+    ) -> Any:
         db.session.rollback()
         status, sentence, errors = refusal(broken)
         row = self.service.find(db.session(), key) if key is not None else None
@@ -322,7 +324,7 @@ class Screen(BulkActions, RecordView, ModelView):
     @refuse_as_page
     @permission_name("edit")
     def move(self, pk: str) -> Any:
-        """Change the status through its gate."""
+        """Change the status; refused while a required field is missing."""
         row, viewer = self.row_for(pk, "write"), current_viewer()
         raw: dict[str, Any] = {
             name: request.form[name]
@@ -344,9 +346,9 @@ class Screen(BulkActions, RecordView, ModelView):
     @refuse_as_page
     @permission_name("show")
     def note(self, pk: str) -> Any:
-        """Write a note on a record that the person sees; what has no timeline of its own takes none.
+        """Write a note on a record that the viewer sees; refused for records without a timeline of their own.
 
-        A request or call may be seen by who does not see its lead: the note would stand on somebody else's record.
+        A person can see a request or call without seeing its lead, where the note would appear.
         """
         row, viewer = self.row_for(pk, "read"), current_viewer()
         if not self.timeline_column:
@@ -366,7 +368,7 @@ class Screen(BulkActions, RecordView, ModelView):
     @refuse_as_page
     @permission_name("delete")
     def delete(self, pk: str) -> Any:
-        """Delete a record that the person may delete."""
+        """Delete a record, with permission to delete it."""
         row = self.row_for(pk, "delete")
         self.remove_row(row, current_viewer())
         db.session.commit()
@@ -387,7 +389,7 @@ class Screen(BulkActions, RecordView, ModelView):
     @refuse_as_page
     @permission_name("list")
     def related(self, name: str) -> Any:
-        """Up to 20 rows of a relation that a form of this record may name."""
+        """Up to 20 rows of a relation that a form of this record offers."""
         named = self.record_table.by_name.get(name)
         if not hasattr(named, "offered"):
             raise NotFound(_("This record doesn't exist."))
@@ -395,7 +397,7 @@ class Screen(BulkActions, RecordView, ModelView):
         return jsonify({"results": [{"value": row.id, "label": label_of(row), "hint": ""} for row in rows]})
 
 
-def _same(given: Any, stored: Any) -> bool:
+def _is_same(given: Any, stored: Any) -> bool:
     if isinstance(stored, dict):
         stored = stored.get("id")
     if isinstance(given, list):

@@ -1,4 +1,4 @@
-"""The promises of the SLA on the screen: what is owed next, how long is left, how late it is, how it ended."""
+"""SLA targets on pages: which is due next, time left, time overdue, and when it was met."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from app.wording import office_time
 
 @dataclass(frozen=True)
 class SlaClockField:
-    """An open promise of one row."""
+    """An open SLA target of one row."""
 
     due_on: datetime
     started_on: datetime | None
@@ -26,7 +26,7 @@ class SlaClockField:
 
 
 class SlaTargetField(DateTimeField):
-    """Until when a promise is owed: a clock that counts down, stands still, or says how it ended."""
+    """The due time of an SLA target: a clock that counts down, is paused, or shows when the target was met."""
 
     def __init__(self, name: str, label: Any, record: Any, done: Any, **flags: Any) -> None:
         late = getattr(record, name.replace("_due_on", "_late_on"))
@@ -36,23 +36,23 @@ class SlaTargetField(DateTimeField):
         self._plain = DateTimeField(name, label, columns[:1])
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """A clock; once it has ended, when."""
+        """A clock; once the target is met, when."""
         *face, late, done = values
         if face[0] is not None:
             return _clock(SlaClockField(*face), viewer)
         return _ended(done, late, self.is_reply, viewer) if done is not None else {"kind": "missing"}
 
     def where(self, op: str, raw: Any, viewer: Viewer) -> Any:
-        """By the moment alone."""
+        """By the due time only."""
         return self._plain.where(op, raw, viewer)
 
     def order(self) -> Any:
-        """By the moment alone."""
+        """By the due time only."""
         return self.columns[0]
 
 
 class NextTargetField(Field):
-    """Which promise comes next, for lists."""
+    """The SLA target that is due next, for lists."""
 
     kind = "clock"
 
@@ -70,12 +70,12 @@ class NextTargetField(Field):
         super().__init__(name, label, columns, section="none", schema=schema, **flags)
 
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """{promise, due_on, is_paused}; None where nothing is owed."""
+        """{promise, due_on, is_paused}; None if no target is open."""
         name, due = _next_target(values)
         return due and {"promise": name, "due_on": due.isoformat(), "is_paused": values[2] is not None}
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """A clock that names its promise. Until the job looks nobody is warned: that spares counting office time."""
+        """A clock with its target's name. Without a warning state, which would need office time to be computed."""
         name, due = _next_target(values)
         paused, looked = values[2:]
         if due is None:
@@ -91,7 +91,7 @@ class NextTargetField(Field):
         return _counting(due, warn, (ahead, late), viewer) | {"title": _moment(due, viewer)}
 
     def order(self) -> Any:
-        """By the resolution, which has an index."""
+        """By the resolution's due time, which has an index."""
         return self.columns[1]
 
 
@@ -101,7 +101,7 @@ def _next_target(values: tuple[Any, ...]) -> tuple[str, datetime | None]:
 
 
 def _clock(clock: SlaClockField, viewer: Viewer) -> dict[str, Any]:
-    """For the cell macro: {kind, tone, text, title}, and what the page needs to go on counting."""
+    """For the cell macro: {kind, tone, text, title}, and what clock.js needs to keep counting."""
     if clock.paused_on is not None:
         return _paused_clock(_time_left_paused(clock.due_on, clock.paused_on, viewer))
     late = _("%(time)s overdue")
@@ -116,7 +116,7 @@ def _paused_clock(title: str) -> dict[str, Any]:
 
 
 def _counting(due: datetime, warn: datetime, words: tuple[str, str], viewer: Viewer) -> dict[str, Any]:
-    """A clock that runs towards `due`; `words`: ahead of it and behind it, with a place for the time."""
+    """A clock that runs towards `due`; `words`: text before and after it, with a placeholder for the time."""
     ahead, late = words
     return {
         "kind": "clock",
@@ -131,7 +131,7 @@ def _counting(due: datetime, warn: datetime, words: tuple[str, str], viewer: Vie
 
 
 def _late(due: datetime, late: str, viewer: Viewer) -> dict[str, Any]:
-    """Late by so much office time; it grows on the page while the office is open."""
+    """A clock of overdue office time; the page keeps counting while the office is open."""
     office = viewer.lookups.office
     since = viewer.now - office_hours.open_time_between(office, due, viewer.now)
     shown = {
@@ -146,14 +146,14 @@ def _late(due: datetime, late: str, viewer: Viewer) -> dict[str, Any]:
     return shown | {"due": moment, "warn": moment, "late": late % _BLANK, "now": viewer.now.isoformat()}
 
 
-#: What the page puts the time in for.
+#: Keeps the placeholder, which clock.js fills.
 _BLANK = {"time": "{time}"}
 
 
 def span(due: datetime, now: datetime) -> str:
-    """How far the moment lies ahead or behind; clock.js counts in the same steps.
+    """The time until or since the moment; clock.js rounds in the same steps.
 
-    What lies behind is told in hours, however many: of office time nobody knows how long a day is.
+    Time since is given in hours, never days: a day of office time has no fixed length.
     """
     seconds = (due - now).total_seconds()
     minutes = max(1, int(-(-seconds // 60)) if seconds > 0 else int(-seconds // 60))
@@ -170,7 +170,7 @@ def _time_left(due: datetime, viewer: Viewer) -> str:
 
 
 def _time_left_paused(due: datetime, since: datetime, viewer: Viewer) -> str:
-    """A clock that stands still: since when, and what is left when it goes on."""
+    """Title of a paused clock: since when, and the time left when it resumes."""
     left = sla.minutes_left(viewer.lookups.office, due, since)
     still = _("Paused since %(when)s · %(time)s left")
     template = still if left > 0 else _("Paused since %(when)s · %(time)s overdue")
@@ -178,7 +178,7 @@ def _time_left_paused(due: datetime, since: datetime, viewer: Viewer) -> str:
 
 
 def _ended(done: datetime, late_on: datetime | None, is_reply: bool, viewer: Viewer) -> dict[str, Any]:
-    """When it was answered or resolved; how late, if it was."""
+    """When the target was met; how late, if it was."""
     title = _moment(done, viewer)
     if late_on is None:
         template = _("responded %(ago)s") if is_reply else _("done %(ago)s")
@@ -193,12 +193,12 @@ def _moment(moment: datetime, viewer: Viewer) -> str:
     return f"{moment.astimezone(viewer.zone):%a %-d %b %Y, %H:%M}"
 
 
-#: What the minute job writes into the timeline.
+#: Kinds of timeline entries that the SLA job writes.
 LINES = ("sla_breach", "sla_escalated")
 
 
 def line(payload: dict[str, Any], people: str, viewer: Viewer) -> dict[str, Any]:
-    """A line of the timeline about a broken promise: what is late, and who was told."""
+    """The timeline entry of an SLA breach: which target is overdue, and who was notified."""
     is_reply = payload.get("promise") == "reply"
     if payload["what"] == "sla_breach":
         due = _moment(datetime.fromisoformat(payload["due"]), viewer)
@@ -212,7 +212,7 @@ def line(payload: dict[str, Any], people: str, viewer: Viewer) -> dict[str, Any]
 
 
 def clock_fields(record: Any, done: Any) -> list[Field]:
-    """The special fields of a record's clock; `done`: the column that says when it was resolved."""
+    """The SLA fields of a record; `done`: the column with the moment it was resolved."""
     return [
         NextTargetField("sla", _l("SLA"), record),
         SlaTargetField("reply_due_on", _l("First response due"), record, record.replied_on),

@@ -1,4 +1,4 @@
-"""The steps of a task from the day's list: done and undone, put off, finished with the next one set."""
+"""One-click actions on tasks: done, undo, snooze, and finish with a next task."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from app.web.records.screen import Screen
 
 
 class TaskActions(Screen):
-    """A screen of tasks, with the steps that one click takes."""
+    """A screen of tasks with one-click actions."""
 
     VERBS = Screen.VERBS | {"done": "write", "reopen": "write", "snooze": "write", "finish": "write"}
 
@@ -32,7 +32,7 @@ class TaskActions(Screen):
     @refuse_as_page
     @permission_name("done")
     def done(self, pk: str) -> Any:
-        """Finish a task and stay where one was; the flash offers to take it back."""
+        """Mark a task as done and return to the same page; the flash message offers to undo it."""
         row = self.row_for(pk, "write")
         task_actions.refuse_closed(row)
         before, title = row.status, row.title
@@ -48,7 +48,7 @@ class TaskActions(Screen):
     @refuse_as_page
     @permission_name("reopen")
     def reopen(self, pk: str) -> Any:
-        """Take a "done" back, unless somebody changed the task since."""
+        """Undo "done", unless the task was changed since."""
         row, viewer = self.row_for(pk, "write"), current_viewer()
         version = whole(request.form.get("version"), 0, 0, 2**31) or None
         if row.status in OPEN or version not in (None, row.version):
@@ -64,7 +64,7 @@ class TaskActions(Screen):
     @refuse_as_page
     @permission_name("snooze")
     def snooze(self, pk: str) -> Any:
-        """Give a task a later due time: `until` is 15m, 1h or tomorrow."""
+        """Move the due time of a task: `until` is 15m, 1h or tomorrow."""
         row, viewer = self.row_for(pk, "write"), current_viewer()
         task_actions.refuse_closed(row)
         moment = task_actions.snoozed_due_on(row, request.form.get("until", ""), viewer.now, viewer.zone)
@@ -79,7 +79,7 @@ class TaskActions(Screen):
     @refuse_as_page
     @permission_name("finish")
     def finish(self, pk: str) -> Any:
-        """Finish a task, note how it went and set the next one, in one transaction."""
+        """Mark a task as done, write a note and create the next task, in one transaction."""
         row, viewer = self.row_for(pk, "write"), current_viewer()
         viewer.person.refuse_unless("Tasks", "create")
         task_actions.refuse_closed(row)
@@ -146,7 +146,7 @@ class TaskActions(Screen):
 
 
 def _suggested(viewer: Viewer) -> str:
-    """Tomorrow at nine, or when the office opens next, as a form shows it."""
+    """Tomorrow at nine or the next opening of the office, as a form value."""
     moment = next_morning(viewer.now, viewer.zone)
     with suppress(office_hours.NeverOpens):
         moment = office_hours.next_opening(viewer.lookups.office, moment)

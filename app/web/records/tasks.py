@@ -1,4 +1,4 @@
-"""Tasks on the screen and over REST."""
+"""Tasks: pages and REST resource."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ LABELS = {
 
 
 class FirstTaskField(Field):
-    """The task that comes with a new record: {title, priority, due_on}."""
+    """The first task of a new record: {title, priority, due_on}."""
 
     kind = "task"
 
@@ -69,7 +69,7 @@ class FirstTaskField(Field):
         }
 
     def parse(self, raw: Any, viewer: Viewer) -> Any:
-        """The taken values of title, priority and due_on. Raises RuleBroken for anything else."""
+        """The parsed title, priority and due_on. Raises RuleBroken for anything else."""
         if raw is None:
             return None
         if not isinstance(raw, dict) or set(raw) - {"title", "priority", "due_on"}:
@@ -79,7 +79,7 @@ class FirstTaskField(Field):
 
 
 class TaskIdsField(Field):
-    """Ids of tasks to close with a status."""
+    """Ids of the tasks to close with a status change."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -95,7 +95,7 @@ class TaskIdsField(Field):
 
 
 class TaskService(RecordService):
-    """Tasks of leads and tickets that the person sees."""
+    """Tasks of leads and tickets that the viewer sees."""
 
     record = Task
     module = "Tasks"
@@ -103,10 +103,10 @@ class TaskService(RecordService):
     label_columns = LABELS
 
     def create(self, session: Session, values: dict[str, Any], viewer: Viewer) -> Task:
-        """For oneself, or for a colleague within reach; he is told."""
+        """Create a task for the viewer or for a colleague they can assign to, who is notified."""
         self._refuse_assignee(session, values, viewer)
         values.setdefault("assignee_id", viewer.person.id)
-        offsets = offsets_of(session, values["assignee_id"])
+        offsets = reminder_offsets(session, values["assignee_id"])
         task = tasks.create(session, values, viewer.change_context(reminder_minutes=offsets))
         self._notify_assignee(session, task, viewer)
         if task.lead_id and task.due_on:
@@ -116,11 +116,13 @@ class TaskService(RecordService):
         return task
 
     def change(self, session: Session, row: Task, values: dict[str, Any], viewer: Viewer) -> None:
-        """Through the domain's one door."""
+        """Change a task; a new assignee is notified."""
         before = row.assignee_id
         if values.get("assignee_id") != before:
             self._refuse_assignee(session, values, viewer)
-        tasks.change(session, row, values, viewer.change_context(reminder_minutes=offsets_of(session, row.assignee_id)))
+        tasks.change(
+            session, row, values, viewer.change_context(reminder_minutes=reminder_offsets(session, row.assignee_id))
+        )
         if row.assignee_id != before:
             self._notify_assignee(session, row, viewer)
 
@@ -143,8 +145,8 @@ class TaskService(RecordService):
             )
 
 
-def offsets_of(session: Session, user_id: int | None) -> tuple[int, ...]:
-    """The person's reminder offsets, minutes before due."""
+def reminder_offsets(session: Session, user_id: int | None) -> tuple[int, ...]:
+    """The user's reminder offsets, in minutes before the due time."""
     if user_id is None:
         return REMINDER_MINUTES
     with access.as_system(session):
@@ -201,7 +203,7 @@ class TaskScreen(TaskActions):
     title_column = "title"
 
     def bulk_actions(self, viewer: Viewer) -> list[BulkAction]:
-        """Also: done."""
+        """Also: mark as done."""
         shared = super().bulk_actions(viewer)
         if not viewer.person.may("Tasks", "bulk") or not viewer.person.may("Tasks", "write"):
             return shared

@@ -1,4 +1,4 @@
-"""Tickets on the screen and over REST."""
+"""Tickets: pages and REST resource."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from app.web.records.tasks import PRIORITY_COLORS, FirstTaskField, TaskIdsField
 
 
 class SubjectsField(Field):
-    """The subjects of a ticket, by ids or labels; shown by their joined title."""
+    """The subjects of a ticket, by ids or labels; shown as one joined title."""
 
     kind = "many"
 
@@ -46,7 +46,7 @@ class SubjectsField(Field):
         return ids
 
     def where(self, op: str, raw: Any, viewer: Viewer) -> Any:
-        """Tickets that have the subject."""
+        """Tickets with the subject."""
         key = viewer.lookups.find("ticket_subject", raw) or -1
         link = ticket_subjects.c
         return exists().where(link.ticket_id == Ticket.id, link.subject_id == key)
@@ -67,7 +67,7 @@ class SubjectsField(Field):
         }
 
 
-#: Ids of all present assignees, joined by comma: read with the row, so that a list needs no further statement.
+#: Ids of all current assignees, joined by comma: read with the row, so that a list needs no further statement.
 _PRESENT = (
     select(func.group_concat(Assignment.user_id))
     .where(Assignment.ticket_id == Ticket.id, Assignment.ended_on.is_(None))
@@ -77,16 +77,16 @@ _PRESENT = (
 
 
 class AssigneesField(PersonField):
-    """The current assignee, by whom one filters; a cell shows those who help as well."""
+    """The main assignee, for filters; cells also show the additional assignees."""
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """Avatar and name, or the avatars of all."""
+        """Avatar and name of one assignee, or the avatars of several."""
         keys = dict.fromkeys([values[0], *(int(key) for key in str(values[1] or "").split(",") if key)])
         people = [person_card(card) for key in keys if (card := viewer.lookups.person(key))]
         return {"kind": "people", "people": people} if len(people) > 1 else super().cell(values, viewer)
 
     def where(self, op: str, raw: Any, viewer: Viewer) -> Any:
-        """By the current one."""
+        """By the main assignee."""
         return PersonField(self.name, self.label, self.columns[:1]).where(op, raw, viewer)
 
 
@@ -132,7 +132,7 @@ LABELS = CLOCK_LABELS | {
 
 
 def _lists(session: Session, ids: list[int], viewer: Viewer) -> dict[int, dict[str, Any]]:
-    """Subjects and present assignees of these tickets, a statement each."""
+    """Subjects and current assignees of these tickets, one statement each."""
     found: dict[int, dict[str, Any]] = {key: {"subjects": [], "assignees": []} for key in ids}
     link = ticket_subjects.c
     query = select(link.ticket_id, link.subject_id).join(TicketSubject, TicketSubject.id == link.subject_id)
@@ -147,7 +147,7 @@ def _lists(session: Session, ids: list[int], viewer: Viewer) -> dict[int, dict[s
 
 
 class TicketService(RecordService):
-    """Tickets: create, change (the status through its gate)."""
+    """Tickets: create, change (with the requirements of the status)."""
 
     record = Ticket
     module = "Tickets"
@@ -156,10 +156,10 @@ class TicketService(RecordService):
     load_children = staticmethod(_lists)
 
     def create(self, session: Session, values: dict[str, Any], viewer: Viewer) -> Ticket:
-        """In one transaction; the customer named, found by mobile or made."""
+        """Create a ticket in one transaction; its customer is given, found by mobile, or created."""
         pop_assignment(values)
         refuse_foreign_assignee(values, "Tickets", viewer)
-        with access.as_system(session):  # whose number it is, is asked of all customers
+        with access.as_system(session):  # a number is matched against all customers
             values["customer_id"] = tickets.customer_for(session, values, viewer.change_context(vault=self.vault()))
         values = {name: given for name, given in values.items() if given is not None}
         minutes = viewer.lookups.business["first_task_minutes"]
@@ -168,7 +168,7 @@ class TicketService(RecordService):
         )
 
     def change(self, session: Session, row: Ticket, values: dict[str, Any], viewer: Viewer) -> None:
-        """The owner only by those who may assign."""
+        """Change fields and status; the owner only with permission to assign."""
         if values.get("owner_id") not in (None, row.owner_id):
             viewer.person.refuse_unless("Tickets", "assign")
         tickets.change(session, row, values, viewer.change_context(sla_terms=viewer.lookups.terms))
@@ -329,5 +329,5 @@ class TicketScreen(MultiAssigneeScreen):
     default_role = "Support User"
 
     def related_parts(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
-        """Its open tasks, and what else its customer has."""
+        """The ticket's open tasks, and its customer's other records."""
         return [related_lists.open_tasks("ticket", row["id"], viewer), *related_lists.of_customer(row, viewer)]

@@ -1,4 +1,4 @@
-"""The timeline told in words: one entry a line, through the person's eyes; and over REST."""
+"""The timeline: entries rendered as text for the viewer, and the REST resource."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from app.web.core.reference_fields import RecordField, person_card
 from app.web.records import call_lines, mentions, sla_fields
 
 PAGE = 30
-#: The longest note.
+#: Characters.
 MAX_NOTE_LENGTH = 20_000
 ICONS = {
     "note": "note",
@@ -43,14 +43,14 @@ ICONS = {
 
 
 def lines_of(column: str, table: str, key: int) -> tuple[Any, ...]:
-    """Which lines are a record's: by its own column of Activity, or by table and id for records without one."""
+    """Conditions for a record's entries: by its column of Activity, or by table and id for records without one."""
     if column:
         return (getattr(Activity, column) == key,)
     return (Activity.record_kind == table, Activity.record_id == key)
 
 
 def page(session: Session, where: tuple[Any, ...], before: int | None = None) -> list[Any]:
-    """One page of a record's lines, newest first; one indexed range. `where`: as `lines_of` makes it."""
+    """One page of a record's entries, newest first; one indexed range. `where`: from `lines_of`."""
     line = Activity
     query = select(
         line.id, line.kind, line.at, line.actor_id, line.payload, line.edited_on, line.lead_id, line.ticket_id
@@ -62,13 +62,13 @@ def page(session: Session, where: tuple[Any, ...], before: int | None = None) ->
 
 
 def entries(rows: list[Any], viewer: Viewer) -> list[dict[str, Any]]:
-    """Lines as the template shows them; calls as they stand now, for they grow after their line was written."""
+    """Entries for the template; calls in their current state, because they change after their entry is written."""
     rendered = call_lines.of([(row.payload or {}).get("call") for row in rows if row.kind == "call"], viewer)
     return [entry(row, viewer) | rendered.get((row.payload or {}).get("call", 0), {}) for row in rows]
 
 
 def entry(row: Any, viewer: Viewer) -> dict[str, Any]:
-    """One line: headline, body, changes; masked."""
+    """One entry for the template: headline, body, changes; masked."""
     payload = row.payload or {}
     card = viewer.lookups.person(row.actor_id)
     master = "ticket_status" if row.ticket_id and not row.lead_id else "lead_status"
@@ -87,7 +87,7 @@ def entry(row: Any, viewer: Viewer) -> dict[str, Any]:
 
 
 def _of_note(row: Any, payload: dict[str, Any], viewer: Viewer) -> dict[str, Any]:
-    """What only a note has: its text in pieces, its former texts, the address where its author changes it."""
+    """The keys of a note: its text in parts, former texts, and the URL where its author edits it."""
     is_own = row.actor_id == viewer.person.id and viewer.person.may("Notes", "write")
     former = [
         {"text": old.get("text"), "at": _moment_text(old.get("at"), viewer)} for old in payload.get("history", [])
@@ -167,7 +167,7 @@ def _changed(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, 
 def _proposed(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any]:
     rows = [_change(change, viewer, master) for change in payload.get("changes", []) if len(change) == 3]
     for row in rows:
-        if row["new"] is None:  # a PAN or Aadhaar, whose values stand on no timeline
+        if row["new"] is None:  # a PAN or Aadhaar, which timelines never contain
             row["old"], row["new"] = _("the customer's value is kept"), _("the entered value isn't stored")
     text = _("This customer already exists. The entered values differ and were not saved")
     return {"headline": text, "changes": rows, "tone": "amber"}
@@ -228,7 +228,7 @@ _RENDERERS = {
 
 
 class TextLineField(Field):
-    """The payload in words, so that nothing unmasked leaves the server raw."""
+    """The payload rendered as text, so that no unmasked value leaves the server."""
 
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """{headline, body, changes, mentions, history}."""
@@ -279,7 +279,7 @@ LABELS = {
 
 
 class ActivityService(RecordService):
-    """Timeline lines: read; notes may be added to records that the person sees, and changed by their author."""
+    """Timeline entries are read-only, except notes: added to records that the viewer sees, changed by their author."""
 
     record = Activity
     module = "Notes"
@@ -287,7 +287,7 @@ class ActivityService(RecordService):
     label_columns = LABELS
 
     def create(self, session: Session, values: dict[str, Any], viewer: Viewer) -> Activity:
-        """A note on exactly one record."""
+        """Create a note on exactly one record."""
         text = values.pop("text", None)
         parents = {name: key for name, key in values.items() if name.endswith("_id") and key}
         if not text:
@@ -301,7 +301,7 @@ class ActivityService(RecordService):
         return row
 
     def change(self, session: Session, row: Activity, values: dict[str, Any], viewer: Viewer) -> None:
-        """Another text; `edited_on` as the author saw it, left out = as it stands now."""
+        """Change a note's text; `edited_on` as the author saw it, by default the stored one."""
         if not values.get("text"):
             raise RuleBroken(_("Please enter a text. A note can't be empty."), "text")
         mentions.edit_note(session, row, values["text"], values.get("edited_on", row.edited_on), viewer)
@@ -329,11 +329,11 @@ class ActivityResource(Resource):
     }
 
     def refuse_unless_reached(self, row: Any, verb: str) -> None:
-        """Raise Denied or RuleBroken for a line whose text this person cannot change."""
+        """Raise Denied or RuleBroken for an entry whose text the viewer cannot change."""
         mentions.refuse_foreign(row, current_viewer())
 
     def _after(self, pk: int) -> dict[str, Any] | None:
-        """The stored line, and who was not told of it."""
+        """The stored entry, with warnings about users who were not notified."""
         found = super()._after(pk)
         return found | {"warnings": mentions.remarks()} if found is not None else None
 

@@ -248,7 +248,7 @@ class RequestScreen(Screen):
             list_query.conditions.append(AssignmentRequest.created_by_id == viewer.person.id)
         return list_query
 
-    def more(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
+    def more_actions(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
         """Approve or reject, for those who decide; withdraw, for who asked."""
         if row.get("status") != "Pending":
             return []
