@@ -1,6 +1,6 @@
-"""CONTENTS: what happens around every flush, commit and rollback. HOOKS, in the order in which SQLAlchemy calls them.
+"""Every listener on SQLAlchemy sessions: `HOOKS`, in the order in which SQLAlchemy calls them.
 
-Listeners hand data to each other through `domain.pending` and `domain.session_context`, both kept in `Session.info`.
+Listeners pass data to each other through `domain.pending` and `domain.session_context`, both kept in `Session.info`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from app.web.security import passwords
 
 
 class Hook(NamedTuple):
-    """One listener; of several on the same event, the upper one is called first."""
+    """One listener; listeners of the same event are called in the order of `HOOKS`."""
 
     event: str
     listener: Callable[..., Any]
@@ -28,24 +28,36 @@ class Hook(NamedTuple):
 
 
 HOOKS = (
-    Hook("do_orm_execute", session_filter.filter_statement, "Nobody reads or changes a row that they may not see."),
-    Hook("before_flush", role_rules.enforce, "Cells and FAB's permissions agree, nobody grants more than they hold."),
-    Hook("before_flush", passwords.end_sign_ins, "A new password or a deactivation ends the user's sign-ins."),
-    Hook("before_flush", change_capture.capture_deletions, "Webhooks hear of a deletion only from who saw the row."),
-    Hook("after_insert", notice_delivery.note_delivery, "A notice that goes out by e-mail is queued once.", Delivery),
-    Hook("after_flush", people.bump_version_on_change, "All processes read people and masters again after a change."),
-    Hook("after_flush", passwords.refuse_without_admin, "The last active administrator stays one."),
-    Hook("after_flush", change_capture.capture_changes, "Webhooks learn what is new and what changed."),
-    Hook("after_flush_postexec", role_rules.add_cells_of_new_roles, "A new role gets its cells once it has an id."),
-    Hook("before_commit", change_capture.write_deliveries, "A webhook delivery is committed with its change, or not."),
-    Hook("after_commit", live_events.publish, "Open pages and sockets hear only of what was committed."),
-    Hook("after_commit", notice_delivery.enqueue_committed, "E-mail goes out only about what was committed."),
-    Hook("after_commit", change_capture.enqueue_committed, "Webhooks are called only about what was committed."),
-    Hook("after_rollback", live_events.forget, "What was rolled back reaches no page."),
-    Hook("after_rollback", notice_delivery.forget, "What was rolled back is not sent."),
-    Hook("after_rollback", change_capture.restore_savepoint, "What a savepoint rolled back reaches no webhook."),
-    Hook("after_transaction_create", change_capture.begin_savepoint, "A savepoint can be rolled back by itself."),
-    Hook("after_transaction_end", change_capture.end_transaction, "The next transaction begins with nothing gathered."),
+    Hook(
+        "do_orm_execute",
+        session_filter.filter_statement,
+        "Queries reach only rows that the person may see.",
+    ),
+    Hook("before_flush", role_rules.enforce, "Role matrix and FAB permissions agree; no grant exceeds its author's."),
+    Hook("before_flush", passwords.end_sign_ins, "A new password or deactivation ends the user's sessions."),
+    Hook(
+        "before_flush",
+        change_capture.capture_deletions,
+        "A webhook is sent a deletion only if its user saw the row.",
+    ),
+    Hook("after_insert", notice_delivery.note_delivery, "A notice to be e-mailed is queued once.", Delivery),
+    Hook("after_flush", people.bump_version_on_change, "All processes reload people and masters after a change."),
+    Hook("after_flush", passwords.refuse_without_admin, "The last active administrator keeps the role."),
+    Hook("after_flush", change_capture.capture_changes, "Webhooks are sent new and changed records."),
+    Hook("after_flush_postexec", role_rules.add_cells_of_new_roles, "A new role gets matrix cells once it has an id."),
+    Hook("before_commit", change_capture.write_deliveries, "A webhook delivery is committed together with its change."),
+    Hook("after_commit", live_events.publish, "Live events are published only after the commit."),
+    Hook("after_commit", notice_delivery.enqueue_committed, "E-mail is sent only after the commit."),
+    Hook("after_commit", change_capture.enqueue_committed, "Webhooks are called only after the commit."),
+    Hook("after_rollback", live_events.forget, "Live events of a rolled-back change are dropped."),
+    Hook("after_rollback", notice_delivery.forget, "E-mail about a rolled-back change is dropped."),
+    Hook(
+        "after_rollback",
+        change_capture.restore_savepoint,
+        "Changes rolled back by a savepoint are not sent.",
+    ),
+    Hook("after_transaction_create", change_capture.begin_savepoint, "A savepoint can be rolled back on its own."),
+    Hook("after_transaction_end", change_capture.end_transaction, "The next transaction starts with nothing pending."),
 )
 
 

@@ -1,10 +1,10 @@
-"""The product in a test: a migrated database, the people of the trade, makers for records, and doors to knock at.
+"""The product in a test: a migrated database, users of every role, makers for records, and clients for requests.
 
     def test_ben_does_not_see_anas_lead(people, make, door):
         lead = make.lead("ana")
         assert door("ben").rest("GET", f"lead/{lead.id}").status_code == 404
 
-The people: ana reports to mia, ben to max (sales); cleo reports to sam (support); rhea is Compliance, root is Admin.
+The users: ana reports to mia, ben to max (sales); cleo reports to sam (support); rhea is Compliance, root is Admin.
 `world` bundles everything for one application; `maria` is the same on MariaDB.
 """
 
@@ -42,7 +42,7 @@ from tests.reuse import AppMaker, AppPool, copy_folder
 from tests.servers import Databases, locked
 
 PASSWORD = "correct horse 9"
-#: One cheap round: hashing takes a while by design.
+#: One round only: hashing is slow by design.
 PASSWORD_HASH = generate_password_hash(PASSWORD, "pbkdf2:sha256:1")
 SECRET_KEY = "s" * 40
 FIELD_KEY = "YWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXoxMjM0NTY="
@@ -57,7 +57,7 @@ PEOPLE = {
     "rhea": ("Compliance", None),
     "root": ("Admin", None),
 }
-#: What the form's token signs; the same for everybody.
+#: The value that CSRF tokens sign; the same for all users.
 _CSRF = "c" * 40
 
 
@@ -75,20 +75,20 @@ def settings_for(folder: Path, **environ: str) -> config.Settings:
 
 
 def settle(app: Flask) -> None:
-    """Migrate the application's database and let the people move in."""
+    """Migrate the application's database and add the users of PEOPLE."""
     with app.app_context():
         flask_migrate.upgrade()
     security_manager.sync_permissions(app)
     with app.app_context(), Session(db.engine) as session, access.as_system(session):
-        _move_in(session)
+        _add_users(session)
         session.commit()
         session.close()
         db.engine.dispose()
 
 
-def _move_in(session: Session) -> None:
+def _add_users(session: Session) -> None:
     roles = {role.name: role for role in session.scalars(select(models.Role))}
-    ahead = datetime.now(UTC) + timedelta(days=1)  # in use "tomorrow", so that nobody notes each use
+    ahead = datetime.now(UTC) + timedelta(days=1)  # last used "tomorrow", so that requests do not update it
     known: dict[str, Any] = {}
     for name, (role, manager) in PEOPLE.items():
         user = models.User(
@@ -124,14 +124,14 @@ def _move_in(session: Session) -> None:
 
 @dataclass(frozen=True)
 class Colleague:
-    """Somebody of PEOPLE, by id."""
+    """A user, with their id."""
 
     id: int
     username: str
 
 
 class Door:
-    """One person at the product's doors: over REST with an API key, on the screens with a cookie."""
+    """A client for one user: REST with an API key, pages with a session cookie."""
 
     def __init__(self, app: Flask, who: Colleague | None) -> None:
         self.app, self.who = app, who
@@ -144,17 +144,17 @@ class Door:
 
     @property
     def token(self) -> str:
-        """The CSRF token that fits the cookie."""
+        """The CSRF token that matches the cookie."""
         return str(URLSafeTimedSerializer(SECRET_KEY, salt="wtf-csrf-token").dumps(_CSRF))
 
     @property
     def headers(self) -> dict[str, str]:
-        """The header of the person's API key."""
+        """The header with the user's API key."""
         name = self.who.username if self.who else ""
         return {"Authorization": f"token key{name}:secret-{name}"} if name else {}
 
     def rest(self, method: str, path: str, json: Any = None, q: Any = None, **more: Any) -> Any:
-        """Ask /api/v1/<path>; `q` is written as rison."""
+        """Request /api/v1/<path>; `q` is encoded as Rison."""
         url = path if path.startswith("/") else f"/api/v1/{path}"
         more.setdefault("headers", {})
         more["headers"] = self.headers | more["headers"]
@@ -165,15 +165,15 @@ class Door:
         return self.machine.open(url, method=method, **more)
 
     def screen(self, path: str, **more: Any) -> Any:
-        """Open a page."""
+        """Request a page."""
         return self.browser.get(path, **more)
 
     def form(self, path: str, data: dict[str, Any] | None = None, **more: Any) -> Any:
-        """Send a form, with its CSRF token."""
+        """Submit a form, with its CSRF token."""
         return self.browser.post(path, data={"csrf_token": self.token, **(data or {})}, **more)
 
     def sees(self, row: Any) -> bool:
-        """Whether the person sees the record over REST; the screens must agree."""
+        """Whether the user sees the record over REST; asserts that the page agrees."""
         kind, base = KINDS[row.__tablename__]
         code = self.rest("GET", f"{kind}/{row.id}").status_code
         page = self.screen(f"{base}/show/{row.id}").status_code
@@ -194,42 +194,42 @@ KINDS = {
 
 
 class Make:
-    """Records made through the domain's own functions at NOW, and committed; who = a name of PEOPLE or a user id."""
+    """Creates records with the domain's functions at NOW and commits; `who`: a name of PEOPLE or a user id."""
 
     _serial = itertools.count(1)
 
     def __init__(self, world: World) -> None:
         self.world = world
 
-    def _done(self, row: Any) -> Any:
+    def _committed(self, row: Any) -> Any:
         self.world.session.commit()
         return row
 
     def mobile(self) -> str:
-        """A number that nobody has."""
+        """An unused mobile number."""
         return f"98{next(self._serial):08d}"
 
     def lead(self, who: Any = "ana", at: datetime = NOW, **values: Any) -> Any:
-        """A lead of that person, with its first task unless task={}; `status` by label."""
+        """A lead of this user, with a first task unless task={}; `status` by label."""
         key = self.world.id_of(who)
         _status(self.world.session, LeadStatus, values)
         contact = {"first_name": "Ravi", "last_name": "Kumar", "mobile": self.mobile()}
-        return self._done(
+        return self._committed(
             leads.create(self.world.session, contact | values, ChangeContext(key, at, vault=self.world.vault))
         )
 
     def ticket(self, who: Any = "cleo", at: datetime = NOW, **values: Any) -> Any:
-        """A ticket of that person, with its first task unless task={}; `status` by label."""
+        """A ticket of this user, with a first task unless task={}; `status` by label."""
         session, key = self.world.session, self.world.id_of(who)
         _status(session, TicketStatus, values)
         subject = session.scalars(select(TicketSubject.id).order_by(TicketSubject.id)).first()
-        return self._done(tickets.create(session, {"subject_ids": [subject], **values}, ChangeContext(key, at)))
+        return self._committed(tickets.create(session, {"subject_ids": [subject], **values}, ChangeContext(key, at)))
 
     def customer(self, who: Any = "ana", at: datetime = NOW, **values: Any) -> Any:
-        """A customer that the person owns."""
+        """A customer owned by this user."""
         contact = {"first_name": "Asha", "last_name": "Patel", "mobile": self.mobile()}
         key = self.world.id_of(who)
-        return self._done(
+        return self._committed(
             customers.create(self.world.session, contact | values, ChangeContext(key, at, vault=self.world.vault))
         )
 
@@ -237,10 +237,10 @@ class Make:
         """An open task of a lead or ticket, due in a day."""
         parent = {"lead_id": about.id} if about.__tablename__ == "leads" else {"ticket_id": about.id}
         given = {"title": "Call back", "due_on": at + timedelta(days=1), **parent, **values}
-        return self._done(tasks.create(self.world.session, given, ChangeContext(self.world.id_of(who), at)))
+        return self._committed(tasks.create(self.world.session, given, ChangeContext(self.world.id_of(who), at)))
 
     def call(self, who: Any = "ana", at: datetime = NOW, **values: Any) -> Any:
-        """An outgoing call of that person, begun a month before, so that it is past on any clock."""
+        """An outgoing call of this user, a month earlier, so that it is in the past on any clock."""
         given = {
             "direction": "Outgoing",
             "status": "Completed",
@@ -249,21 +249,21 @@ class Make:
             "duration_seconds": 60,
             **values,
         }
-        return self._done(calls.create(self.world.session, given, Stamp(self.world.id_of(who), at)))
+        return self._committed(calls.create(self.world.session, given, Stamp(self.world.id_of(who), at)))
 
     def message(self, who: Any = "ana", at: datetime = NOW, **values: Any) -> Any:
         """An SMS in the outbox."""
         given = {"channel": "sms", "peer": "9820012345", "body": "Namaste", **values}
-        return self._done(messages.enqueue(self.world.session, given, Stamp(self.world.id_of(who), at)))
+        return self._committed(messages.enqueue(self.world.session, given, Stamp(self.world.id_of(who), at)))
 
     def request(self, about: Any, wanted: Any, who: Any = "ana", at: datetime = NOW, reason: str = "I know him") -> Any:
-        """`who` asks that `wanted` gets the record."""
+        """`who` requests that the record be assigned to `wanted`."""
         row = self.world.session.merge(about)
         ids = self.world.id_of(wanted), self.world.id_of(who)
-        return self._done(assignment_requests.create(self.world.session, row, ids[0], reason, Stamp(ids[1], at)))
+        return self._committed(assignment_requests.create(self.world.session, row, ids[0], reason, Stamp(ids[1], at)))
 
     def give(self, about: Any, who: Any, by: Any = "root", at: datetime = NOW) -> Any:
-        """Hand a lead or ticket to that person."""
+        """Assign a lead or ticket to this user."""
         row = self.world.session.merge(about)
         assignment.assign(
             self.world.session,
@@ -271,10 +271,10 @@ class Make:
             assignment.NewAssignee(self.world.id_of(who), "direct"),
             Stamp(self.world.id_of(by), at),
         )
-        return self._done(row)
+        return self._committed(row)
 
     def mask(self, role: str, **levels: str) -> None:
-        """How the role sees fields: mask("Sales User", mobile="last4", pan="full")."""
+        """Set the role's field masks: mask("Sales User", mobile="last4", pan="full")."""
         session = self.world.session
         role_id = session.scalars(select(models.Role.id).where(models.Role.name == role)).one()
         for field, level in levels.items():
@@ -283,7 +283,7 @@ class Make:
         session.commit()
 
     def cell(self, role: str, module: str, verb: str, level: str) -> None:
-        """Set one cell of the matrix; FAB's pair follows by itself."""
+        """Set one cell of the role matrix; FAB's permissions are synced from it."""
         session = self.world.session
         held = session.scalars(select(models.Role).where(models.Role.name == role)).one()
         same = (
@@ -298,7 +298,7 @@ class Make:
         session.commit()
 
     def user(self, name: str, role: str, manager: Any = None, **columns: Any) -> Colleague:
-        """A further colleague; not one of those with a key and a cookie unless named in PEOPLE."""
+        """Add a user, with an API key and a session cookie."""
         session = self.world.session
         held = session.scalars(select(models.Role).where(models.Role.name == role)).one()
         row = models.User(
@@ -342,7 +342,7 @@ def _status(session: Session, master: Any, values: dict[str, Any]) -> None:
 
 
 class World:
-    """One application with its people: sessions, makers and doors."""
+    """One application with its users: sessions, makers and clients."""
 
     def __init__(self, app: Flask) -> None:
         self.app = app
@@ -365,7 +365,7 @@ class World:
 
     @contextmanager
     def as_person(self, name: str | None) -> Iterator[Session]:
-        """A session that belongs to the person (None = to nobody), under the law."""
+        """A session that acts as the user (None: as nobody), with the access rules applied."""
         with Session(self.engine, expire_on_commit=False) as session:
             who = None
             if name is not None:
@@ -381,22 +381,22 @@ class World:
         return who if who is None or isinstance(who, int) else int(who.id)
 
     def door(self, who: str | Colleague | None) -> Door:
-        """The person's door; None = somebody who did not sign in."""
+        """A client for the user; None: not signed in."""
         return Door(self.app, self.people[who] if isinstance(who, str) else who)
 
     def rows(self, query: Any) -> list[Any]:
-        """What a query finds now, seen by the system; rows of one column as values."""
+        """The query's current result, as the system; rows of one column as plain values."""
         with Session(self.engine, expire_on_commit=False) as session, access.as_system(session):
             found = session.execute(query).unique().all()
         return [row[0] if len(row) == 1 else tuple(row) for row in found]
 
     def fresh(self, row: Any) -> Any:
-        """The row as the database has it now; None when it is gone."""
+        """The row's current state in the database; None if it was deleted."""
         found = self.rows(select(type(row)).where(type(row).id == row.id))
         return found[0] if found else None
 
     def stored(self, row: Any) -> dict[str, Any] | None:
-        """All columns of the row as they are now, to compare before and after; None when it is gone."""
+        """All current column values of the row, to compare before and after; None if it was deleted."""
         found = self.fresh(row)
         return {c.key: getattr(found, c.key) for c in inspect(type(row)).column_attrs} if found is not None else None
 
@@ -415,7 +415,7 @@ class World:
         return dict(self.rows(select(TicketStatus.label, TicketStatus.id)))
 
     def close(self) -> None:
-        """Give all connections back."""
+        """Close all sessions and connections."""
         for session in self._open:
             session.close()
         self.engine.dispose()
@@ -426,7 +426,7 @@ class World:
 
 @pytest.fixture(scope="session")
 def settled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An instance folder with a migrated SQLite database in which the people live; copied for every test."""
+    """An instance folder with a migrated SQLite database and its users; copied for every test."""
     folder = tmp_path_factory.mktemp("settled")
     settle(create_app(settings_for(folder), TESTING=True))
     return folder
@@ -453,7 +453,7 @@ def app_with(app_pool: AppPool) -> Iterator[AppMaker]:
 
 @pytest.fixture
 def app(app_with: AppMaker) -> Flask:
-    """The product on a fresh copy of the settled database; many tests use it, each as if it were new."""
+    """The product on a fresh copy of the settled database; reused by many tests, reset for each."""
     return app_with()
 
 
@@ -485,7 +485,7 @@ def make(world: World) -> Make:
 
 @pytest.fixture
 def door(world: World) -> Callable[[str | None], Door]:
-    """door("ana") is Ana at the product's doors; door(None) is a stranger."""
+    """door("ana") is a client for Ana; door(None) is not signed in."""
     return world.door
 
 
@@ -497,7 +497,7 @@ def stored(world: World) -> Callable[[Any], dict[str, Any] | None]:
 
 @pytest.fixture(scope="session")
 def settled_mariadb(mariadb_server: Databases, shared: Path) -> str:
-    """The name of a migrated MariaDB database in which the people live, to be copied; all workers share it."""
+    """The name of a migrated MariaDB database with its users, to be copied; all workers share it."""
     name, ready = "crm_settled", shared / "settled"
     with (shared / "settled.lock").open("w") as lock, locked(lock):
         if not ready.exists():
@@ -521,7 +521,7 @@ def maria_pool(
 
 @pytest.fixture
 def maria_app(maria_pool: AppPool) -> Iterator[Flask]:
-    """The product on MariaDB, with the same people."""
+    """The product on MariaDB, with the same users."""
     with maria_pool.fresh() as made:
         yield made()
 

@@ -1,4 +1,4 @@
-"""Fixtures for all tests: private servers, a browser, and no way out to the network.
+"""Fixtures for all tests: private servers, a browser, and a guard that blocks the network.
 
 The application's own fixtures (people, makers, sessions) stand in `app_fixtures.py`.
 """
@@ -40,7 +40,7 @@ BROWSER_OPTIONS = (
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Should the test run be killed, the kernel ends its workers, and with them their servers."""
+    """If the test run is killed, the kernel ends its workers, and with them their servers."""
     if hasattr(config, "workerinput"):
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
@@ -79,20 +79,20 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
     return ByFile(config, log)
 
 
-#: After so many tests, what is alive is set aside: the collector need not walk through it again.
+#: After this many tests, living objects are frozen, so that garbage collection skips them.
 TESTS_A_SWEEP = 500
 _run = itertools.count(1)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """All modules and tests are there for good; and what tests leave behind may wait a little."""
+    """Freeze all modules and tests, which live to the end, and collect garbage less often."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)
 
 
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """Keep the suite quick: applications stay for good."""
+    """Keep the suite fast: applications live to the end."""
     if next(_run) % TESTS_A_SWEEP == 0:
         gc.collect()
         gc.freeze()
@@ -124,7 +124,7 @@ def is_loopback(host: object) -> bool:
 
 
 def guarded(original: Callable[..., Any], position: int) -> Callable[..., Any]:
-    """The socket function, with a look at the address among its arguments first."""
+    """The socket function, with a check of the address among its arguments."""
 
     def guard(*arguments: Any) -> Any:
         try:
@@ -153,7 +153,7 @@ def guarded_lookup(original: Callable[..., Any]) -> Callable[..., Any]:
 
 @pytest.fixture(scope="session", autouse=True)
 def network_off() -> Iterator[None]:
-    """Whoever connects to anything but this machine gets NetworkIsOff."""
+    """Connections to anything but this machine raise NetworkIsOff."""
     with pytest.MonkeyPatch.context() as patch:
         for name, position in (("connect", 1), ("connect_ex", 1), ("sendto", -1)):
             patch.setattr(socket.socket, name, guarded(getattr(socket.socket, name), position))
@@ -165,7 +165,7 @@ def network_off() -> Iterator[None]:
 
 
 def shared_folder(config: pytest.Config, factory: pytest.TempPathFactory) -> Path:
-    """A folder that all workers of this test run know."""
+    """A folder shared by all workers of this test run."""
     base = factory.getbasetemp()
     return (base.parent if hasattr(config, "workerinput") else base) / "shared-mariadb"
 
@@ -179,20 +179,20 @@ def cache_folder(config: pytest.Config) -> Path:
 
 @pytest.fixture(scope="session")
 def shared(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that all workers of this test run know."""
+    """The folder shared by all workers of this test run."""
     return shared_folder(pytestconfig, tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
 def mariadb_server(pytestconfig: pytest.Config, shared: Path) -> Databases:
-    """The MariaDB that all workers share. Make a database of your own in it; to break one, use `lone_mariadb`."""
+    """The MariaDB that all workers share. Create your own database in it; to kill the server, use `lone_mariadb`."""
     is_worker = hasattr(pytestconfig, "workerinput")
     owner = os.getppid() if is_worker else os.getpid()
     return shared_mariadb(shared, owner, cache_folder(pytestconfig))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """The last one out (the process that no worker is) ends the shared MariaDB; a skipped test is a failed one."""
+    """The main process ends the shared MariaDB; a skipped test fails the run."""
     if hasattr(session.config, "workerinput"):
         return
     factory = getattr(session.config, "_tmp_path_factory", None)
@@ -240,7 +240,7 @@ def redis_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
 def redis_server(redis_process: Redis) -> Redis:
     """A running, empty Redis; the test may stop and start it."""
     if redis_process.process is None or redis_process.process.poll() is not None:
-        return redis_process.start()  # a test before this one stopped it; it keeps nothing
+        return redis_process.start()  # a test before this one stopped it; it stores nothing on disk
     redis_process.empty()
     return redis_process
 

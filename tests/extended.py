@@ -1,4 +1,4 @@
-"""What docs/extend.md promises of a Branch, asked of the product that it makes; run in a copy by test_extend_guide."""
+"""Checks of the record Branch from docs/extend.md; test_extend_guide runs them in a copy of the product."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.app_fixtures import Colleague, Door, settings_for, settle
 
 
 def main() -> None:
-    """Ask for everything; an assertion names what is missing."""
+    """Run all checks; an assertion names what is missing."""
     app = create_app(settings_for(Path(tempfile.mkdtemp())), TESTING=True)
     settle(app)
     with app.app_context(), Session(db.engine) as session, access.as_system(session):
@@ -84,7 +84,7 @@ def loads_demo(app: Any) -> None:
 
 
 def names(door: Door) -> set[str]:
-    """The names of the branches that the person lists."""
+    """The names of the branches in the user's list."""
     answer = door.rest("GET", "branch/")
     assert answer.status_code == 200, answer.get_json()
     return {row["name"] for row in answer.get_json()["result"]}

@@ -1,4 +1,4 @@
-"""Makers: databases and records with defaults, for tests that know no web."""
+"""Makers: databases and records with defaults, for tests without the web."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _fill(engine: Engine) -> None:
 
 @cache
 def _in_memory(tables: int) -> bytes:
-    """SQLite's file of a new database with so many tables; making them again for each test would take long."""
+    """SQLite's file of a new database with so many tables; creating the tables for each test would be slow."""
     engine = create_engine("sqlite://", poolclass=StaticPool)
     tune(engine)
     _fill(engine)
@@ -71,14 +71,14 @@ def _in_memory(tables: int) -> bytes:
 
 @contextmanager
 def opened(source: Engine | Callable[[], Session]) -> Iterator[Session]:
-    """A session of the system: once a test of this process made an app, any other sees no rows."""
+    """A session as the system; with access rules installed by an app, any other session sees no rows."""
     made = Session(source, expire_on_commit=False) if isinstance(source, Engine) else source()
     with made as session, access.as_system(session):
         yield session
 
 
 def masters(session: Session) -> None:
-    """Statuses, the version of access and the roles of the trade."""
+    """Statuses, the access version and the default roles."""
     for position, (meaning, label, color) in enumerate(leads.STATUSES):
         session.add(LeadStatus(label=label, color=color, meaning=meaning, position=position))
     for position, (meaning, label, color) in enumerate(tickets.STATUSES):
@@ -89,7 +89,7 @@ def masters(session: Session) -> None:
 
 
 def user(session: Session, name: str, *roles: str, **more: Any) -> Any:
-    """A colleague of that first name; `roles` by name, `more` any column."""
+    """A user with this first name; `roles` by name, `more` any column."""
     made = models.User(
         first_name=name.title(),
         last_name="Shah",

@@ -1,4 +1,4 @@
-"""A house: people on one database, servers that serve it, and the sockets of their pages.
+"""A deployment: users on one database, servers that serve it, and the sockets of their pages.
 
 The test's own process is a further one: what a person does at its doors happens elsewhere for the servers.
 """
@@ -18,12 +18,12 @@ from tests.raw_sockets import Ear
 from tests.servers import LiveServer, Redis, eventually
 
 _serial = itertools.count(1)
-#: The safety net looks once a second, and a busy machine may be slow.
+#: Seconds. The fallback poll runs once a second, and a busy machine can be slow.
 SOON = 60.0
 
 
 class House:
-    """The people on one MariaDB, and the servers that serve it."""
+    """The users on one MariaDB, and the servers that serve it."""
 
     def __init__(self, world: World, servers: list[LiveServer]) -> None:
         self.world, self.servers = world, servers
@@ -31,15 +31,15 @@ class House:
         self._ears: list[Ear] = []
 
     def somebody(self, role: str = "Sales User") -> str:
-        """A new colleague's name."""
+        """Add a user and return their name."""
         return str(self.world.make.user(f"p{next(_serial)}", role).username)
 
     def lead(self, who: str) -> Any:
-        """A lead of root's that this person works on."""
+        """A lead created by root and assigned to this user."""
         return self.world.make.give(self.world.make.lead("root"), who)
 
     def ears(self, name: str, by: str = "key", each: int = 3) -> list[Ear]:
-        """So many sockets of the person at each server, spread over its workers."""
+        """This many sockets of the user on each server, spread over its workers."""
         headers = self.headers(name, by)
         first = len(self._ears)
         for server in self.servers:
@@ -48,30 +48,30 @@ class House:
         return self._ears[first:]
 
     def silent(self, name: str, count: int) -> list[Ear]:
-        """So many sockets at the first server that do not even greet."""
+        """This many sockets on the first server that do not send the Socket.IO greeting."""
         made = [Ear(self.servers[0].url, self.headers(name), greet=False) for _ in range(count)]
         self._ears += made
         return made
 
     def headers(self, name: str, by: str = "key") -> dict[str, str]:
-        """How the person comes in: by API key, or by the cookie of his browser."""
+        """The headers that authenticate the user: API key or browser cookie."""
         door = self.world.door(name)
         if by == "key":
             return door.headers
         return {"Cookie": f"crm={door.browser.get_cookie('crm').value}"}
 
     def note(self, lead: Any, who: str = "root") -> None:
-        """Somebody writes a note, in another process."""
+        """Write a note, in another process."""
         answer = self.world.door(who).form(f"/leads/note/{lead.id}", {"text": "He called", "body": "He called"})
         assert answer.status_code == 302, answer.text[:300]
 
     def give(self, lead: Any, to: str) -> None:
-        """Root hands the lead over, by REST."""
+        """Reassign the lead as root, over REST."""
         answer = self.world.door("root").rest("POST", f"lead/{lead.id}/assign", {"assign_to": to})
         assert answer.status_code == 200, answer.text[:300]
 
     def close(self) -> None:
-        """Hang up all sockets."""
+        """Close all sockets."""
         for ear in self._ears:
             ear.close()
         self._ears.clear()
@@ -79,7 +79,7 @@ class House:
 
 @contextlib.contextmanager
 def open_house(app: Flask, folder: Path, servers: int, **settings: str) -> Iterator[House]:
-    """So many servers on the app's database; `settings` as in the environment."""
+    """This many servers on the app's database; `settings` as environment variables."""
     world = World(app)
     known = {"CRM_SECRET_KEY": SECRET_KEY, "CRM_FIELD_KEY": FIELD_KEY, "CRM_THREADS": "32", **settings}
     with contextlib.ExitStack() as stack:

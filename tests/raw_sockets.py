@@ -1,4 +1,4 @@
-"""A line to a real server: Engine.IO and Socket.IO spoken by hand, so that a test may also speak them badly."""
+"""A Socket.IO client written by hand, so that tests can also send invalid packets."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Wire(simple_websocket.Client):
 
 
 class Ear:
-    """One open socket of a person, and what it has heard so far."""
+    """One open socket of a user, with the events received so far."""
 
     def __init__(self, url: str, headers: dict[str, str], greet: bool = True) -> None:
         """`url`: the server's. Raises simple_websocket.ConnectionError when it is refused."""
@@ -33,7 +33,7 @@ class Ear:
         self.wire = Wire(address, headers)
         #: (name, value, monotonic seconds) of each event.
         self.events: list[tuple[str, Any, float]] = []
-        #: Whether the server has let us in.
+        #: Whether the server has accepted the connection.
         self.is_in = False
         self._reader = threading.Thread(target=self._read_on, daemon=True)
         self._reader.start()
@@ -56,16 +56,16 @@ class Ear:
             self.events.append((name, value, time.monotonic()))
 
     def say(self, word: Any) -> None:
-        """Send a word as it stands; a dead line is no news."""
+        """Send a raw packet; errors of a closed connection are ignored."""
         with suppress(simple_websocket.ConnectionClosed, OSError):
             self.wire.send(word)
 
     def emit(self, name: str, value: Any) -> None:
-        """Say an event, as a page does."""
+        """Emit an event, as a page does."""
         self.say("42" + orjson.dumps([name, value]).decode())
 
     def watch(self, kind: str, key: int) -> Self:
-        """The page shows that record."""
+        """Subscribe to a record, as its page does."""
         self.emit("watch", {"kind": kind, "id": key})
         return self
 
@@ -75,11 +75,11 @@ class Ear:
 
     @property
     def is_open(self) -> bool:
-        """Whether the server still holds the line."""
+        """Whether the connection is still open."""
         return self._reader.is_alive()
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         with suppress(simple_websocket.ConnectionClosed, OSError):
             self.wire.close()
 

@@ -1,4 +1,4 @@
-"""What the product says when it refuses, read from its source."""
+"""The messages of all refusals, collected from the product's source code."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from app import create_app  # noqa: F401  (all kinds of refusals must be known)
+from app import create_app  # noqa: F401  (imports every subclass of RuleBroken)
 from app.domain.base import RuleBroken
 
 ROOT = Path(__file__).resolve().parent.parent
-#: Read by nobody but the operator, in English.
-LEFT_OUT = {"demo", "cli.py"}
-#: Functions of app/web whose sentences are answers though nobody raises them.
-ANSWERING = {
+#: Only operators read these messages, in English.
+EXCLUDED_PARTS = {"demo", "cli.py"}
+#: Functions of app/web that answer with messages without raising them.
+ANSWERING_FUNCTIONS = {
     "refusal",
     "_sentences",
     "_stale_form",
@@ -23,44 +23,44 @@ ANSWERING = {
     "signed_in",
     "_answer_preflight",
 }
-#: What gives a sentence its words: gettext in the web, `translatable` in the domain.
-SAYING = {"_", "_g", "gettext", "translatable"}
+#: Functions that mark a text for translation: gettext in the web, `translatable` in the domain.
+TRANSLATING_FUNCTIONS = {"_", "_g", "gettext", "translatable"}
 
 
-def kinds(kind: type = RuleBroken) -> set[str]:
-    """The names of all kinds of refusals."""
-    return {kind.__name__} | {name for each in kind.__subclasses__() for name in kinds(each)}
+def exception_names(kind: type = RuleBroken) -> set[str]:
+    """The names of an exception class and of all its subclasses."""
+    return {kind.__name__} | {name for each in kind.__subclasses__() for name in exception_names(each)}
 
 
 def sources() -> Iterator[tuple[Path, ast.Module]]:
-    """The product's files, read."""
+    """The product's modules, parsed."""
     for path in sorted((ROOT / "app").rglob("*.py")):
-        if not LEFT_OUT & set(path.relative_to(ROOT / "app").parts):
+        if not EXCLUDED_PARTS & set(path.relative_to(ROOT / "app").parts):
             yield path, ast.parse(path.read_text())
 
 
 def name_of(node: ast.AST) -> str:
-    """What is called, or the plain name; "" for all else."""
+    """The name of the called function, or of the node itself; "" for other nodes."""
     called = node.func if isinstance(node, ast.Call) else node
     return getattr(called, "id", getattr(called, "attr", ""))
 
 
 def refusals_in(tree: ast.AST) -> list[ast.Call]:
-    """The calls that make a refusal, raised at once or not."""
-    return [node for node in ast.walk(tree) if isinstance(node, ast.Call) and name_of(node) in kinds()]
+    """The calls that create a refusal, raised at once or not."""
+    return [node for node in ast.walk(tree) if isinstance(node, ast.Call) and name_of(node) in exception_names()]
 
 
-def sentence_args(call: ast.Call) -> list[ast.expr]:
-    """The argument that is the sentence: the first, but for Refused(status, sentence)."""
+def message_args(call: ast.Call) -> list[ast.expr]:
+    """The argument with the message: the first, except in Refused(status, message)."""
     return [each for each in call.args if not isinstance(each, ast.Constant) or isinstance(each.value, str)][:1]
 
 
 def texts(node: ast.AST) -> Iterator[str]:
-    """The constant texts of an expression, but for what is woven into them and names of fields."""
+    """The constant texts of an expression, without interpolated values and field names."""
     if isinstance(node, ast.Constant):
         yield from [node.value] if isinstance(node.value, str) else []
     elif isinstance(node, ast.Call):
-        yield from texts(node.args[0]) if node.args and name_of(node) in {*SAYING, "str"} else ()
+        yield from texts(node.args[0]) if node.args and name_of(node) in {*TRANSLATING_FUNCTIONS, "str"} else ()
     elif isinstance(node, ast.IfExp):
         yield from (*texts(node.body), *texts(node.orelse))
     elif isinstance(node, ast.List | ast.Dict):
@@ -68,8 +68,8 @@ def texts(node: ast.AST) -> Iterator[str]:
             yield from texts(each)
 
 
-def named(tree: ast.AST) -> dict[str, list[ast.expr]]:
-    """name -> what is assigned to it anywhere in the file."""
+def assignments(tree: ast.AST) -> dict[str, list[ast.expr]]:
+    """name -> all values assigned to it anywhere in the module."""
     found: dict[str, list[ast.expr]] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign):
@@ -79,45 +79,47 @@ def named(tree: ast.AST) -> dict[str, list[ast.expr]]:
     return {name: values for name, values in found.items() if name}
 
 
-def sentences_of(tree: ast.Module) -> Iterator[str]:
-    """What this file says when it refuses."""
-    assigned = named(tree)
+def messages_of(tree: ast.Module) -> Iterator[str]:
+    """The messages of this module's refusals."""
+    assigned = assignments(tree)
     for call in refusals_in(tree):
-        for arg in sentence_args(call):
+        for arg in message_args(call):
             yield from texts(arg)
             yield from (text for value in assigned.get(source_of(arg), []) for text in texts(value))
     yield from (text for value in assigned.get("errors", []) for text in texts(value))
     for node in ast.walk(tree):
-        yield from said_at(node)
+        yield from other_messages(node)
 
 
 def source_of(arg: ast.expr) -> str:
-    """The name of what holds the sentence: `text`, or the table of `say(TABLE[key])`."""
+    """The variable that holds the message: `text`, or TABLE in `translatable(TABLE[key])`."""
     inner = arg.args[0] if isinstance(arg, ast.Call) and name_of(arg) == "translatable" else arg
     base = inner.value if isinstance(inner, ast.Subscript) else inner
     return base.id if isinstance(base, ast.Name) else ""
 
 
-def said_at(node: ast.AST) -> Iterator[str]:
-    """What is said without a refusal being made in the same place."""
+def other_messages(node: ast.AST) -> Iterator[str]:
+    """Messages that are not in a call that creates a refusal."""
     if isinstance(node, ast.Call) and name_of(node) in ("translatable", "Absence"):
         yield from texts(node.args[0])
     if isinstance(node, ast.Call) and name_of(node) in ("bad", "error_response", "__init__"):
-        yield from (text for arg in [*node.args, *(each.value for each in node.keywords)] for text in spoken(arg))
-    if isinstance(node, ast.FunctionDef) and node.name in ANSWERING:
-        yield from spoken(node)
+        yield from (
+            text for arg in [*node.args, *(each.value for each in node.keywords)] for text in translated_texts(arg)
+        )
+    if isinstance(node, ast.FunctionDef) and node.name in ANSWERING_FUNCTIONS:
+        yield from translated_texts(node)
 
 
-def spoken(node: ast.AST) -> Iterator[str]:
-    """What gettext is asked for anywhere inside."""
+def translated_texts(node: ast.AST) -> Iterator[str]:
+    """All texts marked for translation inside the node."""
     yield from (
         text
         for each in ast.walk(node)
-        if isinstance(each, ast.Call) and name_of(each) in SAYING
+        if isinstance(each, ast.Call) and name_of(each) in TRANSLATING_FUNCTIONS
         for text in texts(each)
     )
 
 
-def wanted() -> set[str]:
-    """Every sentence with which somebody may be refused."""
-    return {text for _path, tree in sources() for text in sentences_of(tree)}
+def all_messages() -> set[str]:
+    """Every message of a refusal."""
+    return {text for _path, tree in sources() for text in messages_of(tree)}

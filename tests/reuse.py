@@ -1,4 +1,4 @@
-"""Applications made once in a process and handed to one test after another, each time as if new.
+"""Applications created once per process and reused by one test after another, reset each time.
 
 Making an application and drawing its first page take half a second of CPU; putting one back takes milliseconds.
 """
@@ -32,7 +32,7 @@ LATE_SETTINGS = {
 
 
 class ReusedApp:
-    """One application, with what it was when `create_app` returned it."""
+    """One application, with its state when `create_app` returned it."""
 
     def __init__(self, app: Flask) -> None:
         self.app = app
@@ -40,7 +40,7 @@ class ReusedApp:
         self._sockets = dict(vars(socketio))
 
     def renew(self, settings: config.Settings | None = None) -> Flask:
-        """The application without a trace of earlier tests, and the one that this process serves."""
+        """Reset the application and make it the one that this process serves."""
         _put_back(self.app.config, self._config)
         _put_back(self.app.extensions, self._extensions)
         # A copy: some tests change the settings in place
@@ -51,7 +51,7 @@ class ReusedApp:
         return self.app
 
     def _forget_counts(self) -> None:
-        """How often who called and tried to sign in; on Redis it is gone with all the rest."""
+        """Reset rate limits and sign-in attempts; on Redis they are deleted with all else."""
         limits = self._extensions["crm_limits"]
         if isinstance(limits.counter, LocalRateCounter):
             self.app.extensions["crm_limits"] = replace(limits, counter=LocalRateCounter())
@@ -73,7 +73,7 @@ def _put_back(current: dict[str, Any], before: dict[str, Any]) -> None:
 
 
 def serve(app: Flask) -> None:
-    """Bind the process to this application, as creating it does: its queue is empty, its caches know nothing."""
+    """Bind the process to this application, as creating it does: with an empty queue and empty caches."""
     with app.app_context():
         product._queue(app, app.config["CRM"])
     live = live_events._live = app.extensions["crm_live"]
@@ -83,9 +83,9 @@ def serve(app: Flask) -> None:
 
 
 def forget() -> None:
-    """Empty the caches of rows: the version of access, by which they are told apart, goes back with the database."""
+    """Empty the caches of rows: their key, the access version, is restored with the database."""
     access.clear_cache()
-    lookups._kept.clear()
+    lookups._cache.clear()
 
 
 def dispose(app: Flask) -> None:
@@ -104,7 +104,7 @@ class AppPool:
 
     @contextmanager
     def fresh(self) -> Iterator[AppMaker]:
-        """The database is as it was at first; answers the maker of applications on it."""
+        """Restore the database; yields the maker of applications on it."""
         self._disconnect()
         self._restore()
         forget()
@@ -124,6 +124,6 @@ class AppPool:
 
 
 def copy_folder(source: Path, target: Path) -> None:
-    """Make the target an instance folder like the source; what it held before is gone."""
+    """Replace the target with a copy of the instance folder."""
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(source, target)

@@ -29,7 +29,7 @@ import pymysql
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 120.0
 STOP_SECONDS = 60.0
-#: Nothing is given up sooner: the machine may be busy.
+#: Minimum wait before giving up: the machine can be busy.
 PATIENCE_SECONDS = 60.0
 
 
@@ -77,18 +77,18 @@ class Server:
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
 
-    # What each kind of server says of itself
+    # Defined by each kind of server
 
     def command(self) -> Sequence[str]:
         """The command line that runs in the foreground."""
         raise NotImplementedError
 
     def environment(self) -> Mapping[str, str]:
-        """What the process finds in its environment."""
+        """The environment variables of the process."""
         return os.environ
 
     def answers(self) -> bool:
-        """Whether it serves by now."""
+        """Whether it is ready."""
         raise NotImplementedError
 
     # Starting and ending
@@ -102,7 +102,7 @@ class Server:
 
     def start(self) -> Self:
         """Start it and wait until it answers, on the port it had before."""
-        # setpriv: should the test run be killed, the kernel ends its servers.
+        # setpriv: if the test run is killed, the kernel ends its servers.
         # The signal goes out when the starting *thread* ends, so start servers from the main thread.
         guarded = ["setpriv", "--pdeathsig", "KILL", *self.command()]
         with self.log.open("ab") as log:
@@ -113,7 +113,7 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,  # Ctrl-C is for the tests; they end the server in good order
+                start_new_session=True,  # Ctrl-C goes to the tests, which then stop the server
             )
         try:
             eventually(self._answers_or_died, f"{type(self).__name__} does not answer")
@@ -128,7 +128,7 @@ class Server:
         return self.answers()
 
     def stop(self) -> None:
-        """End it in good order (SIGTERM); nothing happens where it does not run."""
+        """Stop it with SIGTERM; no effect if it is not running."""
         if self.process is None:
             return
         self.process.terminate()
@@ -164,7 +164,7 @@ class Server:
 
 
 class Databases:
-    """A running MariaDB, seen as a place where databases are made."""
+    """A running MariaDB in which databases can be created."""
 
     #: Counts the databases of this process; with the pid they are told apart between workers.
     _serial = itertools.count(1)
@@ -173,7 +173,7 @@ class Databases:
         self.port = port
 
     def connect(self, database: str | None = None) -> pymysql.connections.Connection:
-        """A bare connection as root, for what a test wants to see without the product."""
+        """A plain connection as root, without the product."""
         return pymysql.connect(
             host="127.0.0.1", port=self.port, user="root", database=database, charset="utf8mb4", connect_timeout=60
         )
@@ -183,7 +183,7 @@ class Databases:
         return f"mysql+pymysql://root@127.0.0.1:{self.port}/{database}?charset=utf8mb4"
 
     def create_database(self, name: str = "") -> str:
-        """Make an empty database and return its name, which no other test has unless it is given."""
+        """Create an empty database and return its name, by default one that no other test uses."""
         name = name or f"crm_{os.getpid()}_{next(self._serial)}"
         self._run(f"CREATE DATABASE {name} CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci")
         return name
@@ -217,7 +217,7 @@ class Databases:
 
     def _cut_off(self, name: str) -> None:
         for (number,) in self._run(f"SELECT ID FROM information_schema.PROCESSLIST WHERE DB = '{name}'"):  # noqa: S608
-            with contextlib.suppress(pymysql.err.OperationalError):  # it went by itself meanwhile
+            with contextlib.suppress(pymysql.err.OperationalError):  # it has ended meanwhile
                 self._run(f"KILL CONNECTION {number}")
 
     def _run(self, statement: str) -> list[tuple[Any, ...]]:
@@ -226,12 +226,12 @@ class Databases:
             return list(cursor.fetchall())
 
 
-#: For a server that nobody kills: nothing waits for the disk.
+#: Options without durability, for a server that no test kills.
 CARELESS = ("--innodb-flush-method=nosync", "--skip-innodb-doublewrite", "--skip-sync-frm")
 
 
 class MariaDB(Server, Databases):
-    """A MariaDB of one's own: it may be stopped, killed and restarted."""
+    """A private MariaDB that a test can stop, kill and restart."""
 
     def __init__(self, folder: Path, cache: Path, *options: str) -> None:
         """`cache` keeps one freshly installed data folder per MariaDB version; `options` go to mariadbd."""
@@ -240,7 +240,7 @@ class MariaDB(Server, Databases):
         self.data = folder / "data"
         if not self.data.exists():
             shutil.copytree(_pristine_data(cache), self.data)
-        # A socket's path has at most 107 signs, a test's folder may have more
+        # A socket's path has at most 107 characters, a test's folder can have more
         self._socket_folder = Path(tempfile.mkdtemp(prefix="crm-"))
 
     def command(self) -> Sequence[str]:
@@ -269,7 +269,7 @@ class MariaDB(Server, Databases):
 
 
 def _as_root() -> Sequence[str]:
-    """mariadbd refuses to run as root unless it is told so."""
+    """mariadbd refuses to run as root unless told to."""
     return ("--user=root",) if os.geteuid() == 0 else ()
 
 
@@ -297,7 +297,7 @@ def _pristine_data(cache: Path) -> Path:
 
 
 class Redis(Server):
-    """A Redis of one's own; it keeps nothing on disk, so stop and start also empty it."""
+    """A private Redis; it stores nothing on disk, so a restart empties it."""
 
     @property
     def url(self) -> str:
@@ -346,7 +346,7 @@ class LiveServer(Server):
         return (sys.executable, "run.py")
 
     def environment(self) -> Mapping[str, str]:
-        # What the developer's own shell sets for the product is not for the tests
+        # Settings in the developer's shell must not affect the tests
         outside = {name: value for name, value in os.environ.items() if not name.startswith("CRM_")}
         return outside | {
             "CRM_INSTANCE_DIR": str(self.folder / "instance"),
@@ -370,7 +370,7 @@ class LiveServer(Server):
 
 @contextlib.contextmanager
 def locked(file: IO[str]) -> Iterator[None]:
-    """Hold the file's lock; processes come one after the other."""
+    """Hold the file's lock, so that only one process at a time continues."""
     fcntl.flock(file, fcntl.LOCK_EX)
     try:
         yield
@@ -412,7 +412,7 @@ def _start_keeper(folder: Path, owner: int, cache: Path) -> None:
     eventually(ready_or_ended, "MariaDB does not start", START_SECONDS * 2)
 
 
-#: Keepers that this process started; kept so that Python does not complain of a child left alone.
+#: Keepers that this process started; referenced so that Python does not warn of an abandoned child process.
 _children: list[subprocess.Popen[bytes]] = []
 
 

@@ -1,4 +1,4 @@
-"""How many SQL statements an answer may take; independent of page size, depth and number of rows."""
+"""Limits on SQL statements per response, independent of page size, depth and number of rows."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _serial = count(1)
 
 @pytest.fixture(scope="module")
 def full(settled: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """An office with many rows of everything, counting its statements."""
+    """A World with many rows of every record that counts its SQL statements."""
     import shutil
 
     from app import create_app
@@ -38,13 +38,13 @@ def full(settled: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wor
     world = World(create_app(settings_for(folder), TESTING=True, COUNT_SQL=True))
     fill(world)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(access.people, "CACHE_SECONDS", 3600)  # a slow machine must not read people anew meanwhile
+        patch.setattr(access.people, "CACHE_SECONDS", 3600)  # the cache must not expire on a slow machine
         yield world
     world.close()
 
 
 def fill(world: World) -> None:
-    """Many rows of every record, of Ana (tickets: of Cleo), the first ones complete."""
+    """Add many rows of every record, owned by Ana (tickets: by Cleo), the first ones complete."""
     make, session, ana = world.make, world.session, world.people["ana"].id
     customer = make.customer("ana", pan="ABCDE1234F")
     lead = make.lead("ana", mobile=customer.mobile, task={})
@@ -151,7 +151,7 @@ def name_of(view: Any) -> str:
 
 @pytest.fixture(params=["own", "team", "all"])
 def door(full: World, request: pytest.FixtureRequest) -> Door:
-    """Somebody who sees own rows, the team's rows or all rows of what the test is about."""
+    """A client for a user who sees own, team or all rows."""
     view = next(
         (request.getfixturevalue(name) for name in ("resource", "screen") if name in request.fixturenames), None
     )
@@ -277,14 +277,14 @@ def test_a_note_costs_the_same_however_many_it_names(full: World, text: str) -> 
     assert cost(lambda: door.rest("POST", "activity/", {"lead": 1, "text": text})) <= CREATE_LEAD
 
 
-def test_handing_a_lead_on(full: World) -> None:
+def test_reassigning_a_lead(full: World) -> None:
     door, turn = full.door("root"), iter(("ben", "ana", "ben", "ana"))
     assert cost(lambda: door.rest("POST", "lead/3/assign", {"assign_to": next(turn)})) <= CREATE_LEAD
     assert assignment.REASONS
 
 
 @pytest.mark.parametrize("path", ["/turns/", "/turns/?role=Support+User", "/leads/why/3", "/tickets/assign/1"])
-def test_whose_turn_it_is_and_why(full: World, path: str) -> None:
+def test_the_round_robin_and_reason_pages(full: World, path: str) -> None:
     for _ in range(3):
         full.door("root").rest("POST", "lead/3/assign", {"assign_to_role": "Sales User"})
     assert cost(lambda: full.door("root").screen(path)) <= HOME

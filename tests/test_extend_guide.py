@@ -1,4 +1,4 @@
-"""docs/extend.md, followed word for word in a copy of the product, gives a record with all that the page promises."""
+"""Following docs/extend.md word for word in a copy of the product adds a record with everything the page promises."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 COPIED = ("app", "migrations", "translations", "tests", "config.py", "run.py", "pyproject.toml")
-#: An instruction of the page and the block below it.
+#: A step of the page and the code block below it.
 STEP = re.compile(
     r"(?:Create `(?P<new>[^`]+)`"
-    r"|(?:(?:in|In|contents) `(?P<file>[^`]+)`[^`]*?)?[aA]fter\s+the\s+line\s+`(?P<line>[^`]+)`)"
+    r"|(?:(?:in|In|contents) `(?P<file>[^`]+)`[^`]*?)?[aA]fter\s+the\s+line\s+that\s+starts\s+with\s+`(?P<line>[^`]+)`)"
     r"[^`]*?:\n\n```python\n(?P<code>.*?)```",
     re.DOTALL,
 )
 
 
 def follow(page: str, copy: Path) -> list[str]:
-    """Do what the page says in the copy; answers the files that were touched."""
-    touched, file = [], ""
+    """Apply the page's steps to the copy; returns the files changed, in order."""
+    changed_files, file = [], ""
     for step in STEP.finditer(page):
         if step["new"]:
             (copy / step["new"]).write_text(step["code"])
-            touched.append(step["new"])
+            changed_files.append(step["new"])
             continue
         file = step["file"] or file
         lines = (copy / file).read_text().splitlines(keepends=True)
@@ -35,8 +35,8 @@ def follow(page: str, copy: Path) -> list[str]:
         assert len(places) == 1, (file, step["line"], places)
         lines.insert(places[0] + 1, step["code"])
         (copy / file).write_text("".join(lines))
-        touched.append(file)
-    return touched
+        changed_files.append(file)
+    return changed_files
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +50,10 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copytree(source, folder / name, ignore=ignored)
         else:
             shutil.copy(source, folder / name)
-    touched = follow((ROOT / "docs" / "extend.md").read_text(), folder)
-    assert touched == [
+    changed_files = follow((ROOT / "docs" / "extend.md").read_text(), folder)
+    assert changed_files == [
         "app/domain/branches.py",
+        "app/models.py",
         "app/models.py",
         "migrations/versions/0006_branches.py",
         "app/access/row_rules.py",
@@ -86,7 +87,7 @@ def test_following_the_page_gives_a_whole_record(copy: Path) -> None:
     assert done.stdout.strip().endswith("all of it works")
 
 
-def test_a_record_without_a_rule_is_said_at_start(copy: Path) -> None:
+def test_a_model_without_a_rule_stops_the_start_with_a_message(copy: Path) -> None:
     rules = copy / "app" / "access" / "row_rules.py"
     kept = rules.read_text()
     rules.write_text(kept.replace('    Branch: OwnedRows(Branch, "Branch"),\n', ""))

@@ -1,4 +1,4 @@
-"""Migrations: from nothing to head, in steps with rows in the tables, and head is what the models say."""
+"""Migrations: from an empty database to head, stepwise with rows in the tables; head matches the models."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def differences(engine: Engine) -> list[Any]:
         return list(compare_metadata(context, db.metadatas[None]))
 
 
-def test_head_is_what_the_models_say(empty: Flask) -> None:
+def test_head_matches_the_models(empty: Flask) -> None:
     flask_migrate.upgrade()
     assert differences(db.engine) == []
     flask_migrate.check()
@@ -57,7 +57,7 @@ def test_a_second_upgrade_changes_nothing(empty: Flask) -> None:
 
 
 @pytest.mark.parametrize("start", [revision for revision in REVISIONS if revision > "0001"])
-def test_rows_of_an_older_schema_are_carried_to_head(empty: Flask, start: str) -> None:
+def test_rows_of_an_older_schema_are_migrated_to_head(empty: Flask, start: str) -> None:
     flask_migrate.upgrade(revision=start)
     engine = db.engine
     with engine.begin() as connection:
@@ -75,7 +75,7 @@ KEPT = ("ab_user", "customer", "leads", "ticket", "task", "activity", "call_log"
 
 
 def fill(connection: Any) -> None:
-    """One row in each of the main tables, by whatever columns they have at this revision."""
+    """Insert one row into each main table, with the columns it has at this revision."""
     own = {"created_on": MOMENT, "changed_on": MOMENT}
     add(connection, "ab_user", first_name="Ana", last_name="Rao", username="ana", email="a@x.in", active=True)
     user = connection.execute(select(table(connection, "ab_user").c.id)).scalar()
@@ -96,7 +96,7 @@ def table(connection: Any, name: str) -> Table:
 
 
 def add(connection: Any, name: str, **values: Any) -> None:
-    """Insert a row; what else may not be null gets an empty value of its type."""
+    """Insert a row; other columns that are not nullable get an empty value of their type."""
     own = table(connection, name)
     for column in own.c:
         needed = not column.nullable and not column.primary_key and column.server_default is None
@@ -120,7 +120,7 @@ def counts(engine: Engine) -> dict[str, int]:
         }
 
 
-def test_open_stretches_get_their_keys_and_doubled_ones_end(empty: Flask) -> None:
+def test_open_assignments_get_keys_and_duplicates_are_closed(empty: Flask) -> None:
     flask_migrate.upgrade(revision="0002")
     with db.engine.begin() as connection:
         fill(connection)

@@ -1,4 +1,4 @@
-"""An application that tests share is for each of them as if new."""
+"""An application shared by tests is reset to its initial state for each of them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def bindings() -> dict[tuple[str, str], Any]:
 
 
 def rebound(before: dict[tuple[str, str], Any]) -> set[tuple[str, str]]:
-    """The names that have another value now."""
+    """The names whose value has changed."""
     after = bindings()
     return {place for place, value in before.items() if after[place] is not value}
 
@@ -36,7 +36,7 @@ def test_what_creating_an_application_binds_is_bound_again(app_with: AppMaker) -
     assert created == rebound(before) != set()
 
 
-def test_nothing_is_left_of_the_test_before(app_with: AppMaker) -> None:
+def test_nothing_of_an_earlier_test_remains(app_with: AppMaker) -> None:
     app = app_with()
     server, brand = socketio.server, app.config["CRM"].brand
     app.config["COUNT_SQL"] = True

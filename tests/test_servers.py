@@ -1,4 +1,4 @@
-"""The tests' own servers do what the tests believe of them."""
+"""The servers and network guard of the test suite work as documented."""
 
 import asyncio
 import socket
@@ -43,7 +43,7 @@ def test_mariadb_keeps_every_script(mariadb_server):
 
 
 @pytest.mark.parametrize("end", ["stop", "kill"])
-def test_a_mariadb_of_ones_own_comes_back_with_its_data(lone_mariadb, end):
+def test_a_restarted_mariadb_keeps_its_data(lone_mariadb, end):
     name = lone_mariadb.create_database()
     ask(lone_mariadb, name, "CREATE TABLE leads (id INT PRIMARY KEY)", "INSERT INTO leads VALUES (7)")
     getattr(lone_mariadb, end)()

@@ -1,4 +1,4 @@
-"""The table of session hooks is complete: nothing listens and nothing is kept in a session behind its back."""
+"""The table of session hooks is complete: no other listeners, no other data in Session.info."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def files_with(pattern: str) -> set[str]:
     return {path.relative_to(APP).as_posix() for path in APP.rglob("*.py") if re.search(pattern, path.read_text())}
 
 
-def test_every_listener_stands_in_the_table() -> None:
+def test_every_listener_is_in_the_table() -> None:
     assert files_with(r"event\.listens?_?") == {"session_hooks.py", *LISTENS_TOO}
 
 
@@ -35,7 +35,7 @@ def test_only_the_two_typed_accessors_touch_session_info() -> None:
 
 
 def test_importing_the_app_installs_nothing() -> None:
-    """In a process of its own: other tests of this one have made an app."""
+    """Runs in a process of its own, because other tests of this process have created an app."""
     lines = (
         "from sqlalchemy import event",
         "from app.session_hooks import HOOKS",
@@ -50,7 +50,7 @@ def test_install_registers_every_hook_once() -> None:
     assert all(event.contains(hook.target, hook.event, hook.listener) for hook in session_hooks.HOOKS)
 
 
-def test_each_session_gathers_for_itself_and_is_empty_after_a_rollback() -> None:
+def test_each_session_has_its_own_pending_data_cleared_by_a_rollback() -> None:
     session_hooks.install()
     engine = makers.database()
     with Session(engine) as one, Session(engine) as other:

@@ -1,4 +1,4 @@
-"""What a start costs: CPU time, which other programs on the machine hardly change, and memory."""
+"""Limits on the CPU time and memory of a start. CPU time hardly depends on other programs on the machine."""
 
 from __future__ import annotations
 

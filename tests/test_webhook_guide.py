@@ -1,4 +1,4 @@
-"""The receiver of docs/api.md takes what the CRM sends, once, and nothing else."""
+"""The webhook receiver of docs/api.md accepts each delivery of the CRM once, and nothing else."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.test_api_guide import GUIDE
 
 @pytest.fixture
 def guide():
-    """The guide's receiver, at work; what it took is in `taken`."""
+    """The guide's receiver, running; accepted deliveries are in `taken`."""
     blocks = re.findall(r"^```python\n(.*?)^```$", GUIDE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     names: dict[str, Any] = {}
     (block,) = [block for block in blocks if "class WebhookReceiver" in block]
@@ -37,7 +37,7 @@ def guide():
     server.server_close()
 
 
-def test_the_receiver_of_the_guide_takes_what_is_signed_once(office, guide):  # noqa: F811
+def test_the_guides_receiver_accepts_a_signed_delivery_once(office, guide):  # noqa: F811
     _id, guide.secret = add_webhook(office, guide, "lead.created")
     lead = office.make.lead("ana")
     run_calls(office)
@@ -47,7 +47,7 @@ def test_the_receiver_of_the_guide_takes_what_is_signed_once(office, guide):  # 
     assert office.rows(select(WebhookDelivery.state)) == ["sent"]
 
 
-def test_the_receiver_of_the_guide_refuses_a_stranger(office, guide):  # noqa: F811
+def test_the_guides_receiver_refuses_an_unsigned_delivery(office, guide):  # noqa: F811
     add_webhook(office, guide, "lead.created")
     office.make.lead("ana")
     run_calls(office)

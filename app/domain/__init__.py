@@ -1,1 +1,1 @@
-"""What is true about the trade: records and their rules, without web, clock or commit."""
+"""Business rules: records and how they change. Nothing here knows the web, reads the clock or commits."""

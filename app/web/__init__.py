@@ -1,4 +1,4 @@
-"""Endpoints for people and machines; they decide nothing.
+"""Pages and REST endpoints; business rules are in `app.domain`, access rules in `app.access`.
 
 `from app.web import Screen, Resource`: the base classes of record screens and REST resources, for add-ons too.
 """
@@ -15,7 +15,7 @@ __all__ = ["Resource", "Screen"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import a base class when it is first asked for, so that importing a part of the web imports no other."""
+    """Import a base class when it is first asked for, so that importing one part of `app.web` imports no other."""
     if name == "Screen":
         from app.web.records.screen import Screen
 

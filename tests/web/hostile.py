@@ -1,4 +1,4 @@
-"""What nobody should send, one record of each kind to send it to, and what no answer may say."""
+"""Invalid input, one record of each kind to send it to, and checks that no response leaks internals."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import logging
 import re
 import shutil
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -23,12 +24,12 @@ from app.models import Lead, Notification
 from tests.app_fixtures import World, settings_for
 from tests.makers import NOW
 
-#: What tells an attacker how the house is built.
+#: Texts that reveal internals.
 LEAKS = re.compile(r"\bSQL\b|Traceback|sqlalchemy|pymysql|sqlite3|File &#34;|File \"/", re.IGNORECASE)
-#: Tables that the mere asking changes: who was seen, which key was used, what was refused.
-RESTLESS = {"sign_in", "api_key", "audit_entry", "number_series", "sign_in_try"}
-#: Ids as nobody has them.
-KEYS = (
+#: Tables that any request can change: sign-in and key usage, audit, numbers.
+VOLATILE_TABLES = {"sign_in", "api_key", "audit_entry", "number_series", "sign_in_try"}
+#: Invalid ids.
+INVALID_KEYS = (
     "0",
     "-1",
     "1" + "0" * 20,
@@ -46,7 +47,7 @@ KEYS = (
     "+1",
 )
 _serial = count(1)
-#: JSON values that somebody sends by mistake or on purpose, as raw JSON.
+#: Invalid or unusual values, as raw JSON.
 RAW_VALUES = (
     "null",
     "true",
@@ -118,8 +119,8 @@ RAW_VALUES = (
 )
 
 
-#: What each resource takes gladly; one field of it is then spoiled.
-GOOD: dict[str, dict[str, Any]] = {
+#: A valid body per resource; tests then make one field invalid.
+VALID_BODIES: dict[str, dict[str, Any]] = {
     "lead": {"first_name": "Asha", "mobile": "9825011111", "email": "asha@eshin.test"},
     "ticket": {"subjects": [1], "mobile": "9825022222", "first_name": "Bina", "last_name": "Rao"},
     "customer": {"first_name": "Chandra", "mobile": "9825033333"},
@@ -137,13 +138,13 @@ GOOD: dict[str, dict[str, Any]] = {
 }
 
 
-#: Where the table is not called like the resource.
+#: Resources whose table has another name.
 TABLES = {"lead": "leads"}
 
 
-def spoiled(resource: str, field: str, raw: str) -> bytes:
-    """A good body with this field as this raw JSON; mobiles differ, so that no duplicate hides the field's own fate."""
-    good = {name: given for name, given in GOOD.get(resource, {}).items() if name != field}
+def body_with_invalid_field(resource: str, field: str, raw: str) -> bytes:
+    """A valid body with this field as this raw JSON; a new mobile each time, so that no duplicate is refused first."""
+    good = {name: given for name, given in VALID_BODIES.get(resource, {}).items() if name != field}
     if "mobile" in good:
         good["mobile"] = f"98{next(_serial):08d}"
     parts = [f"{json.dumps(name)}:{json.dumps(given)}" for name, given in good.items()]
@@ -163,7 +164,7 @@ def spare_app(settled: Path, folder: Path) -> Iterator[Flask]:
 
 @contextmanager
 def spare_world(settled: Path, folder: Path) -> Iterator[World]:
-    """A world that may be spoiled."""
+    """A World that tests may leave changed."""
     with spare_app(settled, folder) as app:
         world = World(app)
         yield world
@@ -171,11 +172,12 @@ def spare_world(settled: Path, folder: Path) -> Iterator[World]:
 
 
 class Hostile:
-    """The world with one record of each kind, and the admin's doors with an eye on every answer."""
+    """A World with one record of each kind, and the admin's client with checks on every response."""
 
     def __init__(self, world: World) -> None:
         self.world, self.door = world, world.door("root")
-        self.records = {name: self._make(name, body) for name, body in GOOD.items()}
+        self.records: dict[str, int] = defaultdict(lambda: 1)  # picklists have the rows of the migrations
+        self.records |= {name: self._make(name, body) for name, body in VALID_BODIES.items()}
         self.records |= {"notification": self._make_notice(), "user": world.people["ana"].id}
 
     def _make(self, resource: str, body: dict[str, Any]) -> int:
@@ -192,38 +194,38 @@ class Hostile:
         return int(session.query(Notification.id).filter_by(user_id=root).limit(1).scalar())
 
     def ask(self, method: str, path: str, body: bytes | None = None, **more: Any) -> Any:
-        """A question of a machine; the answer must be decent JSON."""
+        """Send a REST request; asserts that the response is well-formed JSON."""
         asked = f"{method} {path[:300]} {(body or b'')[:300]!r}"
         kind = {} if body is None else {"content_type": "application/json"}
-        with heard(asked):
+        with raising_server_errors(asked):
             answer = self.door.rest(method, f"/api/v1/{path}", data=body, **kind | more)
-        assert_decent(answer, asked)
+        assert_no_leak(answer, asked)
         assert_json(answer, asked)
         return answer
 
     def page(self, path: str, form: dict[str, Any] | None = None) -> Any:
-        """A page, or what answers a form."""
+        """Request a page or submit a form."""
         asked = f"{path[:300]} {str(form)[:300]}"
-        with heard(asked):
+        with raising_server_errors(asked):
             answer = self.door.screen(path) if form is None else self.door.form(path, form)
-        assert_decent(answer, asked)
+        assert_no_leak(answer, asked)
         return answer
 
     def counts(self) -> dict[str, int]:
-        """How many rows each table has."""
-        names = [name for name in Model.metadata.tables if name not in RESTLESS]
+        """Table -> number of rows, without VOLATILE_TABLES."""
+        names = [name for name in Model.metadata.tables if name not in VOLATILE_TABLES]
         parts = " UNION ALL ".join(f"SELECT '{name}', count(*) FROM {name}" for name in names)  # noqa: S608
         with self.world.engine.connect() as line:
             return dict(map(tuple, line.execute(text(parts))))
 
     def row(self, resource: str, key: int) -> Any:
-        """What the record is now, as the system sees it."""
+        """The record's current row, as the system."""
         return self.world.rows(text(f"SELECT * FROM {TABLES.get(resource, resource)} WHERE id = {key}"))  # noqa: S608
 
 
 @contextmanager
-def heard(asked: str) -> Iterator[None]:
-    """A bug on our side is told with its own words, not as "500"."""
+def raising_server_errors(asked: str) -> Iterator[None]:
+    """Raise AssertionError from the logged exception of a server error, rather than report a bare 500."""
     bugs: list[BaseException] = []
 
     class Ear(logging.Handler):
@@ -240,8 +242,8 @@ def heard(asked: str) -> Iterator[None]:
         raise AssertionError(asked) from bugs[0]
 
 
-def assert_decent(answer: Any, asked: str) -> None:
-    """No bug, and nothing about our inside."""
+def assert_no_leak(answer: Any, asked: str) -> None:
+    """Assert that the response is no server error and leaks no internals."""
     assert answer.status_code < 500, f"{asked}: {answer.status_code}"
     if answer.mimetype in ("application/json", "text/html"):
         found = LEAKS.search(answer.text)
@@ -249,7 +251,7 @@ def assert_decent(answer: Any, asked: str) -> None:
 
 
 def assert_json(answer: Any, asked: str) -> None:
-    """An object; when it refuses, with a sentence."""
+    """Assert that the response is a JSON object; an error with a message."""
     assert answer.mimetype == "application/json", f"{asked}: {answer.status_code} {answer.mimetype}"
     body = answer.json
     assert isinstance(body, dict), f"{asked}: {body!r}"

@@ -31,7 +31,7 @@ PASSWORD = "correct horse 9"
 NEW_PASSWORD = "another horse 8"
 #: Inputs that must never cause a server error.
 INVALID_TEXTS = ["\0", "a\0b", "\ud800", "x" * 1_000_000, "' OR 1=1 --", "%00", "🙂" * 400, " "]
-#: One cheap round: hashing and checking take a while by design.
+#: One round only: hashing and checking are slow by design.
 _HASH = generate_password_hash(PASSWORD, "pbkdf2:sha256:1")
 PEOPLE = {"ana": "Sales User", "mia": "Sales Manager", "root": "Admin"}
 
@@ -55,7 +55,7 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> AppPool:
 
 @cache
 def _pool(base: Path) -> AppPool:
-    """The same for all modules that import the fixtures."""
+    """The pool, shared by all modules that import the fixtures."""
     folder, instance = base / "security-migrated", base / "security-reused"
     app = make_app(folder)
     fill_database(app)
@@ -86,7 +86,7 @@ def fill_database(app: Flask) -> None:
 
 @pytest.fixture
 def app(migrated: AppPool) -> Iterator[Flask]:
-    """An application as if new."""
+    """An application, reset to its initial state."""
     with migrated.fresh() as app_with:
         yield app_with()
 

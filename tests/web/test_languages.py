@@ -1,4 +1,4 @@
-"""Refusals speak the language that was asked for, and every sentence of a refusal has its Hindi."""
+"""Error messages come in the requested language, and every one has a Hindi translation."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pytest
 from babel.messages.pofile import read_po
 
 from app.domain.base import RuleBroken, TranslatableText, join_texts, translatable
-from app.web.core.languages import said
+from app.web.core.languages import translate_text
 from tests.app_fixtures import World
-from tests.refusal_sentences import ROOT, name_of, refusals_in, sentence_args, sources, wanted
+from tests.refusal_sentences import ROOT, all_messages, message_args, name_of, refusals_in, sources
 
 PLACEHOLDER = re.compile(r"%(?:\(\w+\))?s")
 
@@ -22,36 +22,36 @@ def hindi() -> Any:
         return read_po(file, locale="hi")
 
 
-# --- the sentences
+# --- the messages
 
 
-def test_no_refusal_weaves_its_values_in_by_itself() -> None:
+def test_no_message_interpolates_its_values_before_translation() -> None:
     found = [
         (path.name, call.lineno)
         for path, tree in sources()
         for call in refusals_in(tree)
-        for arg in sentence_args(call)
+        for arg in message_args(call)
         if isinstance(arg, ast.JoinedStr | ast.BinOp) or name_of(arg) in ("format", "join", "strip")
     ]
     assert found == []
 
 
-def test_every_refusal_has_its_hindi() -> None:
+def test_every_message_has_a_hindi_translation() -> None:
     told = {message.id: message.string for message in hindi() if message.id and not message.fuzzy}
-    assert {text for text in wanted() if not told.get(text)} == set()
+    assert {text for text in all_messages() if not told.get(text)} == set()
 
 
-def test_a_translation_holds_the_same_values() -> None:
+def test_a_translation_has_the_same_placeholders() -> None:
     for message in hindi():
         if message.id:
             assert sorted(PLACEHOLDER.findall(message.id)) == sorted(PLACEHOLDER.findall(message.string)), message.id
 
 
-def test_no_translation_is_of_a_sentence_that_nobody_says() -> None:
-    assert {message.id for message in hindi() if message.id} - wanted() == set()
+def test_no_translation_is_unused() -> None:
+    assert {message.id for message in hindi() if message.id} - all_messages() == set()
 
 
-# --- the answer
+# --- the response
 
 
 def refused(world: World, asked: str | None, **body: Any) -> Any:
@@ -84,13 +84,13 @@ HINDI = "कृपया लीड का नाम, मोबाइल नं�
         ("hi" * 4000, ENGLISH),
     ],
 )
-def test_a_refusal_speaks_the_language_that_was_asked_for(world: World, asked: str | None, told: str) -> None:
+def test_a_message_is_in_the_requested_language(world: World, asked: str | None, told: str) -> None:
     answer = refused(world, asked)
     assert (answer.json["message"], answer.json["errors"]) == (told, {"first_name": [told]})
     assert answer.headers["Content-Language"] == ("hi" if told == HINDI else "en")
 
 
-def test_who_asks_for_none_is_answered_in_his_own(world: World) -> None:
+def test_without_a_requested_language_the_users_own_is_used(world: World) -> None:
     world.make.user("hari", "Sales User", locale="hi")
     door = world.door("hari")
     assert door.rest("POST", "lead/", {"category": "Direct"}).json["message"] == HINDI
@@ -98,14 +98,14 @@ def test_who_asks_for_none_is_answered_in_his_own(world: World) -> None:
     assert asked.json["message"] == ENGLISH
 
 
-def test_values_are_woven_into_the_translation(world: World) -> None:
+def test_values_are_interpolated_into_the_translation(world: World) -> None:
     lead = world.make.lead("ana")
     body, hindi_please = {"status": "Sent to HO"}, {"Accept-Language": "hi"}
     answer = world.door("ana").rest("PUT", f"lead/{lead.id}", body, headers=hindi_please)
     assert answer.json["errors"]["pod_id"] == ["“Sent to HO” के लिए दस्तावेज़ों की POD आईडी ज़रूरी है।"]
 
 
-def test_several_faults_are_told_in_one_language(world: World) -> None:
+def test_several_errors_are_in_one_language(world: World) -> None:
     answer = refused(world, "hi", nickname="Kavi", mobile="12", email="x")
     assert answer.json["errors"]["nickname"] == ["ऐसा कोई फ़ील्ड नहीं है।"]
     assert all(re.search("[ऀ-ॿ]", each[0]) for each in answer.json["errors"].values())
@@ -113,12 +113,12 @@ def test_several_faults_are_told_in_one_language(world: World) -> None:
 
 
 @pytest.mark.parametrize("path", ["/api/v1/lead/999999", "/api/v1/no_such/", "/api/v1/lead/?q=!", "/api/method/none"])
-def test_every_door_for_machines_speaks_hindi(world: World, path: str) -> None:
+def test_every_api_answers_in_hindi(world: World, path: str) -> None:
     answer = world.door("ana").rest("GET", path, headers={"Accept-Language": "hi"})
     assert answer.status_code >= 400 and re.search("[ऀ-ॿ]", answer.json["message"])
 
 
-def test_a_stranger_is_turned_away_in_hindi(world: World) -> None:
+def test_an_anonymous_request_is_refused_in_hindi(world: World) -> None:
     answer = world.door(None).rest("GET", "lead/", headers={"Accept-Language": "hi"})
     assert answer.status_code == 401 and re.search("[ऀ-ॿ]", answer.json["message"])
 
@@ -142,7 +142,7 @@ def test_a_sentence_is_its_english_text() -> None:
 
 def test_a_sentence_inside_a_sentence_is_translated_too(world: World) -> None:
     with world.app.test_request_context("/api/v1/lead/", headers={"Accept-Language": "hi"}):
-        assert said(
+        assert translate_text(
             translatable(
                 "%(name)s is %(why)s and can't take new work now. %(advice)s",
                 name="Ana",
@@ -150,4 +150,4 @@ def test_a_sentence_inside_a_sentence_is_translated_too(world: World) -> None:
                 advice=translatable("%(name)s is covering.", name="Ben"),
             )
         ) == ("Ana बाहर हैं और अभी काम नहीं ले रहे। उनकी जगह Ben काम देख रहे हैं।")
-        assert said("") == "" and said("Nobody translated this.") == "Nobody translated this."
+        assert translate_text("") == "" and translate_text("Nobody translated this.") == "Nobody translated this."

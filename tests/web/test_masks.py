@@ -1,4 +1,4 @@
-"""Masks: a value that a role may not see leaves the server in no form, and cannot be found by guessing."""
+"""Field masks: a masked value never leaves the server in any form, and can't be found by guessing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.app_fixtures import World
 DOTS = "••••••"
 MOBILE, E164, PAN, EMAIL, OTHER = "98200 54321", "+919820054321", "ABCDE1234F", "ravi.kumar@example.in", "98200 77777"
 AADHAAR = "234123412346"
-#: What must not show when everything is masked; in every form that a screen may give it.
+#: Texts that must not appear when everything is masked, in every format that pages use.
 SECRETS = ("9820054321", "98200 54321", "200 54321", "ravi.kumar", PAN, "77777", AADHAAR, "Dalal Street")
 EVERYTHING = ("mobile", "alternative_mobile", "email", "pan", "aadhaar", "address")
 

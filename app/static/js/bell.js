@@ -9,7 +9,7 @@ export function unread(number) {
   });
 }
 function load() { window.htmx?.ajax('GET', bell.dataset.bellUrl, { target: body, swap: 'innerHTML' }); }
-// Nobody's open snooze or ledger is closed under his hand.
+// Do not refresh while a snooze menu or delivery log is open.
 const atRest = (part) => part && !part.querySelector('details[open]') && !part.contains(document.activeElement);
 
 bell?.addEventListener('toggle', () => { if (bell.open) load(); });
@@ -21,11 +21,11 @@ addEventListener('crm:bell', (event) => {
     window.htmx?.ajax('GET', location.href, { target: page, swap: 'outerHTML', select: '#notices' });
   }
 });
-// After "mark as read" or a snooze the number that came with the answer counts.
+// After "mark as read" or a snooze, use the count of the response.
 document.addEventListener('htmx:load', (event) => {
   const { elt } = event.detail;
   const now = elt.matches?.('[data-bell-unread]') ? elt : elt.querySelector?.('[data-bell-unread]');
   if (now) unread(Number(now.dataset.bellUnread));
 });
-// The choice of a kind filters at once.
+// Choosing a kind submits the filter.
 document.addEventListener('change', (event) => { if (event.target.matches('[data-submits]')) event.target.form.requestSubmit(); });

@@ -1,6 +1,6 @@
-// SLA clocks go on counting while the page is open; the words and the steps are the server's (app/web/promises.py).
+// Updates SLA clocks while the page is open; texts and thresholds come from app/web/records/sla_fields.py.
 const TICK = 30_000;
-// The person's clock may be wrong; the server's counts.
+// The clock of the browser may be wrong, so use the server's.
 const first = document.querySelector('[data-clock]');
 const skew = first ? Date.now() - Date.parse(first.dataset.now) : 0;
 const TONES = ['tone-green', 'tone-amber', 'tone-red'];

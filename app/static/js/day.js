@@ -1,10 +1,10 @@
-// My day: dialogs and focus around the steps (htmx swaps), keys in a row, and quiet news from the socket.
+// My day: dialogs and focus around the steps (htmx swaps), keyboard shortcuts in a row, and refresh on live events.
 const QUIET_MS = 400, AGAIN_MS = 1000, MINUTES = 5 * 60_000, NOTE_MS = 20_000;
 const dialog = document.querySelector('[data-day-dialog]');
 const day = () => document.getElementById('day');
 const $$ = (selector, within = day()) => [...within.querySelectorAll(selector)];
 
-// --- where the focus was: the same control if its row is still there, else the row that took its place
+// --- restore focus: the same control if its row still exists, else the row in its place
 let place = null;
 function remember() {
   const row = document.activeElement?.closest('#day [data-row]');
@@ -25,16 +25,16 @@ function restore() {
 }
 
 // --- steps and the dialog
-const steps = new Set(); // those under way; what they answer wants the page as they left it
+const steps = new Set(); // steps in progress; live refreshes must not replace the page meanwhile
 document.addEventListener('htmx:beforeRequest', ({ detail: { elt, xhr } }) => {
   if (elt.closest('#day')) remember();
   if (elt.closest('#day, #day-form, [data-undo]')) steps.add(xhr);
 });
 document.addEventListener('htmx:afterRequest', ({ detail }) => steps.delete(detail.xhr));
 document.addEventListener('htmx:beforeSwap', ({ detail }) => {
-  // News of before the step; its own answer is newer.
+  // A refresh from before the step; the response of the step is newer.
   if (detail.target.id === 'day-parts' && steps.size) { detail.shouldSwap = false; place = null; }
-  // Refused input comes back as the form with what was typed.
+  // Refused input is returned as the form with the input.
   if (detail.xhr.status === 422 && detail.target.id === 'day-form' && detail.xhr.responseText.includes('day-form-title')) {
     detail.shouldSwap = true;
     detail.isError = false;
@@ -79,7 +79,7 @@ document.addEventListener('keydown', (event) => {
   if (control.matches('summary')) row.querySelector('.menu-item')?.focus();
 });
 
-// --- news: the parts are asked anew, never under somebody's hands
+// --- live events: reload the parts, but not while the person is using them
 let waiting = null, missed = false;
 const busy = () => steps.size || document.querySelector('details[data-menu][open], dialog[open]')
   || document.activeElement?.matches('input, textarea, select');

@@ -80,7 +80,7 @@ document.addEventListener('keydown', (event) => {
   if (event.key === 'Enter' && (event.ctrlKey || event.metaKey) && event.target.matches('textarea')) event.target.form?.requestSubmit();
 });
 
-// --- one submit a click; the page's coming back from the cache frees the button again
+// --- prevent double submits; enable the button again when the page is restored from the cache
 document.addEventListener('submit', (event) => {
   const form = event.target;
   if (event.defaultPrevented || form.method !== 'post') return;
@@ -90,7 +90,7 @@ document.addEventListener('submit', (event) => {
 });
 addEventListener('pageshow', () => $$('form[data-sent]').forEach((form) => delete form.dataset.sent));
 
-// --- passwords can be looked at
+// --- show and hide passwords
 document.addEventListener('click', (event) => {
   const button = event.target.closest('[data-password-show]');
   if (!button) return;

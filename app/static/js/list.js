@@ -1,4 +1,4 @@
-// Lists: rows open on click, shift-click chooses a run, the bulk bar counts, filters are built, the address stays the truth.
+// Lists: rows open on click, shift-click chooses a run, bulk bar, filter builder; the URL holds the state of the list.
 const $$ = (selector, within = document) => [...within.querySelectorAll(selector)];
 const CURSORS = ['page', 'after', 'before', 'cursor'];
 
@@ -33,7 +33,7 @@ document.addEventListener('keydown', (event) => {
   if (event.key === 'Escape' && !document.querySelector('dialog[open], details[data-menu][open]')) { boxes().forEach((each) => { each.checked = false; }); count(); }
 });
 
-// --- a click anywhere on a row opens it, unless something in the row is meant
+// --- a click anywhere on a row opens it, unless the click is on a control in the row
 document.addEventListener('click', (event) => {
   const row = event.target.closest('[data-list] tr[data-href]');
   if (!row || event.defaultPrevented || event.target.closest('a, button, input, label, form, .col-check') || String(getSelection())) return;
@@ -63,7 +63,7 @@ document.addEventListener('htmx:afterSwap', (event) => {
   if (event.target.id === 'list') document.querySelector('.list-scroll')?.scrollTo(0, 0);
 });
 
-// --- the filter builder: rows come when they are asked for
+// --- the filter builder: rows are fetched on demand
 function showRow(form, name) {
   const rows = $$(`[data-filter-row="${CSS.escape(name)}"]`, form);
   let row = rows.find((each) => each.hidden);

@@ -1,4 +1,4 @@
-// Live: one socket a page. Bell news becomes badges and one toast across tabs; a record's timeline refreshes itself and
+// Live: one socket per page. New notices update badges and show one toast across tabs; a record's timeline refreshes itself and
 // says when it is lost; when the socket is down the page says so and asks for the count every minute.
 const root = document.documentElement;
 const notice = document.querySelector('[data-live-state]');
@@ -23,7 +23,7 @@ function isNew(id) {
 }
 let waiting = null;
 function claim(news) {
-  // Nobody looks: the first tab that is looked at shows it.
+  // No tab is visible: the first one that becomes visible shows it.
   if (!seen() && window.Notification?.permission !== 'granted') { waiting = news; return; }
   if (!isNew(news.id)) return;
   tabs?.postMessage({ key: news.id, unread: news.unread });
@@ -48,7 +48,7 @@ function bell(news) {
   if (news.text) setTimeout(() => claim(news), seen() ? Math.random() * 40 : 300 + Math.random() * 300);
 }
 
-// --- somebody else changed the record on this page, or took it away
+// --- somebody else changed the record on this page, or access to it was lost
 let soon = null;
 function refresh() {
   const timeline = document.querySelector('[data-timeline]');
@@ -67,7 +67,7 @@ function gone(news) {
   document.querySelector('[data-gone]')?.removeAttribute('hidden');
 }
 
-// --- down: say so, poll; who was signed out meanwhile is not asked again and again
+// --- disconnected: show it and poll; stop once signed out
 let poll = null;
 let met = false;
 async function ask() {
@@ -99,10 +99,10 @@ async function start() {
   socket.on('bell', bell);
   socket.on('activity', activity);
   socket.on('gone', gone);
-  // A moment's grace: a page that is being left, or a server that restarts, is no news.
+  // Wait a moment: leaving a page or a server restart is not worth a message.
   let grace = null;
   const later = () => { grace ??= setTimeout(() => { grace = null; if (!socket.connected) down(); }, 5000); };
-  // Cut by the server: this sign-in has ended. Another one, of another tab, may stand by now.
+  // Disconnected by the server: the session ended. Another tab may have signed in since.
   socket.on('disconnect', (why) => { later(); if (why === 'io server disconnect') setTimeout(ask, 1500); });
   socket.on('connect_error', later);
 }

@@ -1,4 +1,4 @@
-// Notes: “@” offers the colleagues who may see the record; a note that is changed keeps what was typed.
+// Notes: “@” offers the colleagues who may see the record; a note being edited keeps its input.
 const LEADING = /(?:^|[^\w@/.+-])@([\w.+-]*)$/u;
 const WAIT = 120;
 let field = null; // the textarea whose list is open
@@ -99,12 +99,12 @@ document.addEventListener('mousedown', (event) => {
 document.addEventListener('focusout', (event) => { if (event.target === field) close(); });
 
 // --- changing a note in its place
-let opening = null; // the note whose form was asked for and is not there yet
+let opening = null; // the note whose form is being loaded
 document.addEventListener('htmx:beforeRequest', ({ detail }) => { if (detail.elt.matches?.('.note-edit')) opening = detail.xhr; });
 document.addEventListener('htmx:afterRequest', ({ detail }) => { if (detail.xhr === opening) opening = null; });
 document.addEventListener('htmx:beforeSwap', (event) => {
   const { target, xhr } = event.detail;
-  // Somebody else's news must not throw away what is being typed.
+  // A live refresh must not discard what is being typed.
   if (target.matches?.('[data-timeline]') && (opening || target.querySelector('[data-note-form]'))) event.detail.shouldSwap = false;
   const form = event.detail.requestConfig?.elt?.closest?.('[data-note-form]');
   if (!form || event.detail.requestConfig.verb !== 'post' || ![409, 422].includes(xhr.status)) return;

@@ -29,7 +29,7 @@ document.addEventListener('keydown', (event) => {
   if (!focus) target.click();
 });
 
-// Refused input comes back as the form with what was typed.
+// Refused input is returned as the form with the input.
 document.addEventListener('htmx:beforeSwap', ({ detail }) => {
   if (detail.xhr.status !== 422 || !detail.target.closest?.('.dialog-outcome, .outcome-page')) return;
   detail.shouldSwap = detail.xhr.responseText.includes('outcome-form');

@@ -1,4 +1,4 @@
-// The role matrix: a cell wears the colour of its level, what was changed is marked and counted.
+// The role matrix: colours each cell by its level, marks and counts changes.
 const form = document.querySelector('[data-matrix]');
 const counter = document.querySelector('[data-changed-count]');
 

@@ -63,7 +63,7 @@ document.addEventListener('keydown', (event) => {
   }
 });
 
-// --- ask before what cannot be taken back: data-confirm on a submit button or a form
+// --- confirm irreversible actions: data-confirm on a submit button or a form
 const asking = document.getElementById('confirm');
 function ask(sentence, danger) {
   asking.querySelector('[data-confirm-text]').textContent = sentence;
@@ -103,7 +103,7 @@ document.addEventListener('click', (event) => {
   if (event.target.closest('[data-dialog-close]')) event.target.closest('dialog')?.close();
 });
 
-// --- htmx: our token with every change; a refused request says so
+// --- htmx: send the CSRF token with every change; show refusals
 document.addEventListener('htmx:configRequest', (event) => {
   const token = document.querySelector('meta[name="csrf-token"]')?.content;
   if (token && event.detail.verb !== 'get') event.detail.headers['X-CSRFToken'] = token;

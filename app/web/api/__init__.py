@@ -1,1 +1,1 @@
-"""Records over REST: one resource each, its description, and HTTP for careful clients."""
+"""REST resources, their OpenAPI document, idempotent requests and webhook payloads."""

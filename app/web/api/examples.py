@@ -1,4 +1,4 @@
-"""Invented values for the description of the API: what a field and a body look like."""
+"""Invented values for the description of the API: examples of fields and bodies."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _LEAD = {"id": 412, "number": "CRM-LEAD-2026-00412", "label": "Kavita Rane"}
 _TICKET = {"id": 88, "number": "CRM-TICKET-2026-00088", "label": "Pledge not released"}
 _CUSTOMER = {"id": 57, "number": "CRM-CUST-2026-00057", "label": "Asha Patel"}
 _TASK = {"title": "First call", "priority": "High", "due_on": _MOMENT}
-#: Field -> what it may hold; a field that is missing here is told by its schema alone.
+#: Field -> example value; other fields are documented by their schema alone.
 FIELDS: dict[str, Any] = {
     "id": 412,
     "number": "CRM-LEAD-2026-00412",
@@ -72,9 +72,9 @@ FIELDS: dict[str, Any] = {
     "rekyc_on": _DAY,
     "reason_for_rejection": None,
 }
-#: What is sent looks otherwise than what is answered under a mask.
-TAKEN = {"pan": "ABCDE1234F", "aadhaar": "2341 2341 2346"}
-#: (resource, function) -> a body that is taken.
+#: Example input where it differs from the masked output.
+INPUTS = {"pan": "ABCDE1234F", "aadhaar": "2341 2341 2346"}
+#: (resource, function) -> a valid request body.
 BODIES: dict[tuple[str, str], Any] = {
     ("lead", "post"): {
         "first_name": "Kavita",
@@ -144,27 +144,27 @@ BODIES: dict[tuple[str, str], Any] = {
 }
 
 
-def _asked(*columns: str, **rule: Any) -> dict[str, Any]:
+def _query(*columns: str, **rule: Any) -> dict[str, Any]:
     filters = [{"col": name, "opr": "eq", "value": value} for name, value in rule.items()]
     return {"columns": list(columns), "page_size": 50, "filters": filters}
 
 
-#: Resource -> a question that its list answers.
+#: Resource -> an example list query.
 QUERIES: dict[str, Any] = {
-    "lead": _asked("number", "name", "status", assignee="@me"),
-    "ticket": _asked("number", "title", "status", priority="High"),
-    "customer": _asked("number", "name", "mobile", status="Active"),
-    "task": _asked("title", "due_on", "lead", status="Todo"),
-    "call_log": _asked("started_on", "other", "status", direction="Incoming"),
-    "activity": _asked("at", "kind", "told", kind="note"),
-    "message": _asked("created_on", "peer", "state", channel="sms"),
-    "assignment_request": _asked("number", "reason", "requester", status="Pending"),
-    "notification": _asked("at", "text", "read", read=False),
+    "lead": _query("number", "name", "status", assignee="@me"),
+    "ticket": _query("number", "title", "status", priority="High"),
+    "customer": _query("number", "name", "mobile", status="Active"),
+    "task": _query("title", "due_on", "lead", status="Todo"),
+    "call_log": _query("started_on", "other", "status", direction="Incoming"),
+    "activity": _query("at", "kind", "told", kind="note"),
+    "message": _query("created_on", "peer", "state", channel="sms"),
+    "assignment_request": _query("number", "reason", "requester", status="Pending"),
+    "notification": _query("at", "text", "read", read=False),
 }
 
 
 def body_of(resource: Any, function: str) -> Any:
-    """A body that the operation takes; made of the columns' types where none is written down here."""
+    """An example body of the operation, derived from the column types if none is given here."""
     known = BODIES.get((resource.resource_name, function))
     if known is not None or function not in ("post", "put") or not hasattr(resource, "record_table"):
         return known
@@ -175,7 +175,7 @@ def body_of(resource: Any, function: str) -> Any:
 
 
 def query_of(resource: Any) -> Any:
-    """A question that the list answers."""
+    """An example query of the list."""
     known = QUERIES.get(resource.resource_name)
     if known is not None:
         return known

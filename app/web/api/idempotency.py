@@ -1,4 +1,4 @@
-"""HTTP for careful clients: a POST done once by its Idempotency-Key, reads by ETag, writes by If-Match."""
+"""Idempotent POSTs (Idempotency-Key), conditional reads (ETag, If-None-Match) and conditional writes (If-Match)."""
 
 from __future__ import annotations
 
@@ -18,50 +18,50 @@ from app.web.core.gate import current_viewer, json_answer
 HEADER = "Idempotency-Key"
 
 
-class OtherTag(RuleBroken):
-    """The record is not what the client last saw (412)."""
+class ETagMismatch(RuleBroken):
+    """The record changed since the client read it (412)."""
 
     http_status = 412
 
 
-def once(make: Callable[[], int], told: Callable[[int], Any]) -> Response:
-    """Make a record and commit. A repeated key answers the first one's record again, and makes none.
+def once(make: Callable[[], int], body_of: Callable[[int], Any]) -> Response:
+    """Create a record and commit. A repeated key returns the first record and creates none.
 
-    `make` answers the record's id, `told` the body for it. Raises RuleBroken, Conflict.
+    `make` returns the record's id, `body_of` the response body for an id. Raises RuleBroken, Conflict.
     """
     key = request.headers.get(HEADER)
     if key is None:
         made = make()
         db.session.commit()
-        return json_answer(201, told(made))
-    repeatable = IdempotentRequest(current_viewer().person.id, key, _mark())
-    held = idempotency.claim(db.session(), repeatable, current_viewer().now)
-    if held is not None:
-        return json_answer(held.status or 201, told(held.record_id or 0), **{"Idempotent-Replayed": "true"})
+        return json_answer(201, body_of(made))
+    repeatable = IdempotentRequest(current_viewer().person.id, key, _request_hash())
+    stored = idempotency.claim(db.session(), repeatable, current_viewer().now)
+    if stored is not None:
+        return json_answer(stored.status or 201, body_of(stored.record_id or 0), **{"Idempotent-Replayed": "true"})
     made = make()
     idempotency.store_response(db.session(), repeatable, 201, made)
     db.session.commit()
-    return json_answer(201, told(made))
+    return json_answer(201, body_of(made))
 
 
-def _mark() -> str:
-    """The same key for another path or body is a mistake of the client."""
+def _request_hash() -> str:
+    """A hash of path and body, to refuse a key that is reused for another request."""
     return hashlib.sha256(request.path.encode() + b"\0" + request.get_data()).hexdigest()
 
 
-def tagged(answer: Response) -> Response:
-    """The answer with its ETag; 304 without a body for who has seen it (If-None-Match)."""
+def with_etag(answer: Response) -> Response:
+    """The answer with its ETag; 304 without a body if the client has this version (If-None-Match)."""
     answer.set_etag(hashlib.sha256(answer.get_data()).hexdigest()[:32])
     answer.make_conditional(request)
     return answer
 
 
-def refuse_other_tag(current: Callable[[], Response]) -> None:
-    """Raise OtherTag when the request has If-Match and the whole record is another one by now."""
+def refuse_etag_mismatch(current: Callable[[], Response]) -> None:
+    """Raise ETagMismatch when the ETag of the current record does not match the request's If-Match."""
     if "If-Match" not in request.headers or request.if_match.star_tag:
         return
     tag = hashlib.sha256(current().get_data()).hexdigest()[:32]
-    # A compressed answer bears its tag with the way of compression behind a colon; rubbish is read as a tag of None.
-    viewer = {each.partition(":")[0] for each in request.if_match.as_set(include_weak=True) if each}
-    if tag not in viewer:
-        raise OtherTag(_("Someone else changed this record. Read it again, then send your change."))
+    # The ETag of a compressed answer ends with a colon and the encoding. Werkzeug parses a malformed tag as None.
+    etags = {each.partition(":")[0] for each in request.if_match.as_set(include_weak=True) if each}
+    if tag not in etags:
+        raise ETagMismatch(_("Someone else changed this record. Read it again, then send your change."))

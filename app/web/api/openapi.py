@@ -1,7 +1,7 @@
-"""The description of the API: the door where it is read, and the whole document.
+"""The OpenAPI document and its endpoint.
 
-Decision: it tells of our records and of signing in. FAB's menu and the description itself serve our own pages, may
-change with them, and are left out.
+Decision: it documents records and sign-in. FAB's menu API and this endpoint serve our own pages, may change with them
+and are left out.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from flask_babel import gettext as _
 
 from app.domain.base import NotFound
 from app.web.api.operations import HEADERS, PARAMETERS, OperationSpec, body, responses, shared_responses
-from app.web.api.schemas import SHARED, once, ref
+from app.web.api.schemas import SHARED, ref, register_schemas
 from app.web.core.gate import SentenceResponses, json_answer, refuse_as_json
 
 _ABOUT = """The records of the CRM, under the same rules as its pages: the same rows, the same masks, the same gates.
@@ -38,39 +38,39 @@ class OpenApi(SentenceResponses, fab.OpenApi):
     @protect()
     @refuse_as_json
     def get(self, version: str) -> Response:
-        """The description; made once a process, in English."""
+        """The document, built once per process, in English."""
         if version != "v1":
             raise NotFound(_("This page or record doesn't exist."))
-        held = current_app.extensions.setdefault("crm_openapi", {})
-        if not held:
+        cached = current_app.extensions.setdefault("crm_openapi", {})
+        if not cached:
             with force_locale("en"):
-                held.update(_document(self.appbuilder))
-        return json_answer(200, {**held, "servers": [{"url": request.script_root or "/"}]})
+                cached.update(_document(self.appbuilder))
+        return json_answer(200, {**cached, "servers": [{"url": request.script_root or "/"}]})
 
 
 def _document(appbuilder: Any) -> dict[str, Any]:
     spec = APISpec(title=str(appbuilder.app_name), version="v1", openapi_version="3.0.3", info={"description": _ABOUT})
     for name, scheme in _SCHEMES.items():
         spec.components.security_scheme(name, scheme)
-    once(spec, SHARED)
+    register_schemas(spec, SHARED)
     for resource in appbuilder.baseviews:
         if getattr(resource, "is_documented", False):
             resource.add_api_spec(spec)
     spec.path("/api/v1/security/login", operations={"post": _signing("login", ref("SignIn"), [])})
     spec.path("/api/v1/security/refresh", operations={"post": _signing("refresh", None, [{"jwt_refresh": []}])})
-    told: dict[str, Any] = spec.to_dict()
-    told["components"] |= {"headers": HEADERS, "parameters": PARAMETERS, "responses": shared_responses()}
-    return told
+    document: dict[str, Any] = spec.to_dict()
+    document["components"] |= {"headers": HEADERS, "parameters": PARAMETERS, "responses": shared_responses()}
+    return document
 
 
 def _signing(which: str, shape: Any, security: list[Any]) -> dict[str, Any]:
-    told = OperationSpec(f"Sign in ({which})", (413,))
+    spec = OperationSpec(f"Sign in ({which})", (413,))
     made: dict[str, Any] = {
         "operationId": f"security_{which}",
-        "summary": told.summary,
+        "summary": spec.summary,
         "tags": ["security"],
         "security": security,
         "parameters": ["Accept-Language"],
-        "responses": responses(told, ref("Tokens")),
+        "responses": responses(spec, ref("Tokens")),
     }
     return made | ({"requestBody": body(shape)} if shape else {})

@@ -1,4 +1,4 @@
-"""Operations of the description of the API: what each takes, and every answer that it may give."""
+"""OpenAPI operations: parameters, request bodies and responses."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 from app.web.api import examples
 from app.web.api.schemas import ID, STRING, base_of, ref, shape
 
-#: What may go wrong anywhere: too fast, a fault of ours, the database away.
+#: Errors that any operation can return.
 _ALWAYS = (400, 401, 403, 429, 500, 503)
 _ROW = (404, 409, 422)
 _SENT = (413, 422)
 #: Status -> what it means.
-TOLD = {
+STATUS_MEANINGS = {
     400: "Invalid request",
     401: "Not signed in",
     403: "Not allowed",
@@ -86,15 +86,15 @@ PARAMETERS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class OperationSpec:
-    """What the description says of one function of a resource."""
+    """The documentation of one function of a resource."""
 
     summary: str
-    #: Refusals beyond those that may come anywhere.
+    #: Error statuses besides `_ALWAYS`.
     statuses: tuple[int, ...] = ()
     parameters: tuple[str, ...] = ()
-    #: The shape of the body; a name beginning with + is that of the resource's own (+Create is LeadCreate).
+    #: The schema of the body; a name beginning with + is relative to the resource (+Create is LeadCreate).
     body: Any = None
-    #: The shape of a good answer: of the row unless given.
+    #: The schema of a successful response; the row by default.
     answer: Any = "row"
     good: tuple[int, ...] = (200,)
     headers: tuple[str, ...] = ()
@@ -107,7 +107,7 @@ _ASSIGN = shape(
     }
 )
 _JOIN = shape({"user": {"anyOf": [ID, STRING], "description": "ID or username of a colleague."}}, "user")
-#: One of many calls. What is wrong with it is told beside it and refuses no other, so nothing is promised here.
+#: One of many calls. Invalid items are reported one by one in the result, so the schema requires nothing.
 _CALL = {
     "properties": {
         name: {"description": text}
@@ -172,36 +172,36 @@ FUNCTIONS = {
 
 def operation(resource: Any, function: str, method: str) -> dict[str, Any]:
     """The operation object of one method."""
-    told: OperationSpec = (FUNCTIONS | getattr(resource, "documentation", {}))[function]
+    spec: OperationSpec = (FUNCTIONS | getattr(resource, "documentation", {}))[function]
     made: dict[str, Any] = {
         "operationId": f"{resource.resource_name}_{function}",
-        "summary": f"{told.summary} ({resource.resource_name})",
+        "summary": f"{spec.summary} ({resource.resource_name})",
         "tags": [resource.resource_name],
         "security": [{"api_key": []}, {"basic": []}, {"jwt": []}],
-        "parameters": [*(_question(name, resource) for name in told.parameters), "Accept-Language"],
-        "responses": responses(told, _answer(told.answer, base_of(resource))),
+        "parameters": [*(_parameter(name, resource) for name in spec.parameters), "Accept-Language"],
+        "responses": responses(spec, _answer(spec.answer, base_of(resource))),
     }
     if function == "get_list":
         made["description"] = _filters(resource)
-    if told.body:
-        made["requestBody"] = body(_named(told.body, resource), examples.body_of(resource, function))
+    if spec.body:
+        made["requestBody"] = body(_named(spec.body, resource), examples.body_of(resource, function))
     return made
 
 
-#: Parameters that name a resource's own fields: (shape of q, what it is).
-_QUESTIONS = {
+#: Query parameters that name a resource's own fields: (schema suffix of q, description).
+_QUERY_PARAMETERS = {
     "q": ("List", "The list query, as JSON or Rison."),
     "columns": ("Columns", "The fields to return, as JSON or Rison."),
 }
 
 
-def _question(name: str, resource: Any) -> Any:
-    """The parameter; a shared one by its name."""
-    if name not in _QUESTIONS:
+def _parameter(name: str, resource: Any) -> Any:
+    """The parameter object; the name of a shared one."""
+    if name not in _QUERY_PARAMETERS:
         return name
-    suffix, text = _QUESTIONS[name]
-    told = {"application/json": {"schema": ref(base_of(resource) + suffix)}}
-    return {"in": "query", "name": "q", "description": text, "content": told}
+    suffix, text = _QUERY_PARAMETERS[name]
+    content = {"application/json": {"schema": ref(base_of(resource) + suffix)}}
+    return {"in": "query", "name": "q", "description": text, "content": content}
 
 
 def _named(given: Any, resource: Any) -> dict[str, Any]:
@@ -209,16 +209,16 @@ def _named(given: Any, resource: Any) -> dict[str, Any]:
 
 
 def _filters(resource: Any) -> str:
-    """Which fields may be filtered, and how."""
+    """The filterable fields and their operators."""
     table = getattr(resource, "record_table", None)
     known = [f"{each.name} ({' '.join(each.operators)})" for each in table.fields if each.filter] if table else []
     return "Filters: " + ", ".join(known) + "." if known else ""
 
 
-#: What lists of records without rules of their own say beside the rows, as FAB does.
+#: What lists of generic records contain besides the rows, as in FAB.
 _NAMES = {"type": "array", "items": {"type": "string"}}
 _TEXTS = {"type": "object", "additionalProperties": {"type": "string"}}
-_DESCRIBED = {
+_LIST_METADATA = {
     "list_title": {"type": "string"},
     "list_columns": _NAMES,
     "order_columns": _NAMES,
@@ -239,7 +239,7 @@ def _answer(which: Any, base: str) -> dict[str, Any]:
                 "ids": {"type": "array", "items": ID},
                 "cursor": {**ID, "description": "Cursor of the next page; missing on the last page."},
                 "result": {"type": "array", "items": ref(base)},
-                **_DESCRIBED,
+                **_LIST_METADATA,
             },
             "count",
             "count_capped",
@@ -249,26 +249,26 @@ def _answer(which: Any, base: str) -> dict[str, Any]:
     return dict(which)
 
 
-def body(told: dict[str, Any], example: Any = None) -> dict[str, Any]:
-    """A request body that must be there."""
-    return {"required": True, "content": in_json(told, example)}
+def body(schema: dict[str, Any], example: Any = None) -> dict[str, Any]:
+    """A required request body."""
+    return {"required": True, "content": in_json(schema, example)}
 
 
-def in_json(told: dict[str, Any], example: Any = None) -> dict[str, Any]:
-    """The shape as JSON."""
-    return {"application/json": {"schema": told} | ({"example": example} if example is not None else {})}
+def in_json(schema: dict[str, Any], example: Any = None) -> dict[str, Any]:
+    """The schema as JSON content."""
+    return {"application/json": {"schema": schema} | ({"example": example} if example is not None else {})}
 
 
-def responses(told: OperationSpec, answer: dict[str, Any]) -> dict[str, Any]:
-    """Every answer that may come."""
-    good = {"description": "Done", "headers": _heads(*told.headers), "content": in_json(answer)}
+def responses(spec: OperationSpec, answer: dict[str, Any]) -> dict[str, Any]:
+    """All responses of an operation."""
+    good = {"description": "Done", "headers": _heads(*spec.headers), "content": in_json(answer)}
     unchanged = {"description": "Not modified", "headers": _heads("ETag")}
-    made: dict[str, Any] = {str(status): unchanged if status == 304 else good for status in told.good}
-    return made | refusals(*told.statuses)
+    made: dict[str, Any] = {str(status): unchanged if status == 304 else good for status in spec.good}
+    return made | refusals(*spec.statuses)
 
 
 def refusals(*statuses: int) -> dict[str, Any]:
-    """Those of an operation, and those that may come anywhere."""
+    """References to the given error responses and to those of `_ALWAYS`."""
     return {str(status): {"$ref": f"#/components/responses/E{status}"} for status in sorted({*_ALWAYS, *statuses})}
 
 
@@ -277,7 +277,7 @@ def _heads(*names: str) -> dict[str, Any]:
 
 
 def shared_responses() -> dict[str, Any]:
-    """E400 … E503: the refusals."""
+    """The shared error responses: E400 … E503."""
     waits = (429, 503)
     return {
         f"E{status}": {
@@ -285,5 +285,5 @@ def shared_responses() -> dict[str, Any]:
             "content": in_json(ref("Error")),
             "headers": _heads("Content-Language", *(["Retry-After"] if status in waits else [])),
         }
-        for status, text in TOLD.items()
+        for status, text in STATUS_MEANINGS.items()
     }

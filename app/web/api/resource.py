@@ -1,4 +1,4 @@
-"""The REST resource of a record: FAB's routes and shapes, the gate's compiled plan, JSON whatever happens."""
+"""The REST resource of a record: FAB's routes and response shapes, answered from the compiled RecordTable."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from app.web.core.record_view import RecordView
 from app.web.core.registry import registered
 from app.web.core.relation_fields import label_of
 
-_KEYS = {
+_LIST_KEYS = {
     "page",
     "page_size",
     "order_column",
@@ -41,15 +41,15 @@ _KEYS = {
     "count",
 }
 
-#: What may be asked of one record.
-_OF_ONE = {"columns", "select_columns", "keys"}
+#: Keys of q when one record is read.
+_RECORD_KEYS = {"columns", "select_columns", "keys"}
 
 
 class Resource(SentenceResponses, RecordView, ModelRestApi):
     """One record over REST, declared as FAB documents a ModelRestApi: `datamodel`, `list_select_columns`,
     `show_columns`, `add_columns`, `edit_columns`, `search_columns`, `order_columns`, `add_query_rel_fields` and so on.
 
-    Raises TypeError at registration, in one sentence, for what it cannot show.
+    Raises TypeError at registration for columns it cannot show.
     """
 
     VERBS = {"info": "read", "get": "read", "get_list": "read", "post": "create", "put": "write", "delete": "delete"}
@@ -85,7 +85,7 @@ class Resource(SentenceResponses, RecordView, ModelRestApi):
         pass
 
     def create_blueprint(self, *args: Any, **kwargs: Any) -> Any:
-        """FAB's registration; webhooks tell of the rows of this model in this resource's words from now on."""
+        """FAB's registration; also registers the resource as the format of the model's webhook payloads."""
         made = super().create_blueprint(*args, **kwargs)
         model = self.service.record
         registered("resources").setdefault(model, self)
@@ -95,20 +95,20 @@ class Resource(SentenceResponses, RecordView, ModelRestApi):
 
     @property
     def brief(self) -> tuple[str, ...] | None:
-        """The columns of a list where none are asked for; None = all."""
+        """The default columns of a list; None = all."""
         if self.list_select_columns is not None:
             return tuple(self.list_select_columns)
         shown = tuple(self.record_table.declared.list)
         return None if shown == tuple(self.record_table.declared.show) else shown
 
     def add_apispec_components(self, api_spec: Any) -> None:
-        """Components told from the same table of columns that answers."""
+        """Add the schemas, derived from the RecordTable that also answers requests."""
         schemas.add(self, api_spec)
 
     def operation_helper(
         self, path: Any = None, operations: Any = None, methods: Any = None, func: Any = None, **kwargs: Any
     ) -> None:
-        """One operation, with an id and every status that it may answer."""
+        """Document one operation with its id and all statuses."""
         for method in methods:
             operations[method.lower()] = operation(self, func.__name__, method.lower())
 
@@ -119,7 +119,7 @@ class Resource(SentenceResponses, RecordView, ModelRestApi):
     @refuse_as_json
     @permission_name("info")
     def info(self, **kwargs: Any) -> Response:
-        """What this person may do here, and with which columns."""
+        """What the person may do with this resource, and its columns."""
         viewer, record_table = current_viewer(), self.record_table
         verbs = {"read": "can_get", "create": "can_post", "write": "can_put", "delete": "can_delete"}
         return json_answer(
@@ -167,11 +167,11 @@ class Resource(SentenceResponses, RecordView, ModelRestApi):
         if list_query.newest and len(rows) == list_query.size:
             body["cursor"] = result[-1]["id"]
         if self.service.is_generic:
-            body |= self._described(names)
+            body |= self._list_metadata(names)
         return json_answer(200, body)
 
-    def _described(self, names: tuple[str, ...] | None) -> dict[str, Any]:
-        """What FAB says beside the rows of a list: the columns, their labels and descriptions."""
+    def _list_metadata(self, names: tuple[str, ...] | None) -> dict[str, Any]:
+        """What FAB returns besides the rows of a list: columns, labels and descriptions."""
         shown = names if names is not None else self.record_table.declared.show
         named = self.record_table.by_name
         return {
@@ -226,9 +226,9 @@ class Resource(SentenceResponses, RecordView, ModelRestApi):
     @permission_name("get")
     def get(self, pk: Any, **kwargs: Any) -> Response:
         """One row that the person sees."""
-        key, names = parse_id(pk) or 0, self._names(query_parameter(_OF_ONE))
+        key, names = parse_id(pk) or 0, self._names(query_parameter(_RECORD_KEYS))
         body = {"id": key, "result": self._shown(key, names if names != self.brief else None)}
-        return idempotency.tagged(json_answer(200, body))
+        return idempotency.with_etag(json_answer(200, body))
 
     def _shown(self, pk: int, names: tuple[str, ...] | None = None) -> dict[str, Any]:
         row = self.record_table.one(db.session(), pk, names) if 0 < pk < 2**31 else None
@@ -243,7 +243,7 @@ class Resource(SentenceResponses, RecordView, ModelRestApi):
     @refuse_as_json
     @permission_name("post")
     def post(self, **kwargs: Any) -> Response:
-        """Make a record; with an Idempotency-Key once, however often it is sent."""
+        """Create a record; with an Idempotency-Key only once, however often it is sent."""
         raw = sent()
         raw.pop("version", None)
         return idempotency.once(lambda: self._made(raw), lambda key: {"id": key, "result": self._after(key)})
@@ -257,7 +257,7 @@ class Resource(SentenceResponses, RecordView, ModelRestApi):
         return int(row.id)
 
     def _refuse_missing(self, values: dict[str, Any], names: Iterable[str]) -> None:
-        """Raise RuleBroken, naming them all, for required columns without a value."""
+        """Raise RuleBroken, naming all of them, if required columns have no value."""
         named = self.record_table.by_name
         missing = [name for name in names if named[name].required and values.get(named[name].key) in (None, "", [])]
         if missing:
@@ -273,7 +273,7 @@ class Resource(SentenceResponses, RecordView, ModelRestApi):
         raw = sent()
         version = whole_json(raw.pop("version", None), 0, 1, 2**31 - 1) or None
         row = self._row(pk, "write")
-        self._refuse_other_tag(row)
+        self._refuse_etag_mismatch(row)
         values = self.record_table.parse(raw, "edit", current_viewer())
         if self.service.is_generic:
             given = [name for name in self.edit_columns if self.record_table.by_name[name].key in values]
@@ -283,11 +283,11 @@ class Resource(SentenceResponses, RecordView, ModelRestApi):
         self.post_update(row)
         return json_answer(200, {"id": row.id, "result": self._after(row.id)})
 
-    def _refuse_other_tag(self, row: Any) -> None:
-        idempotency.refuse_other_tag(lambda: json_answer(200, {"id": row.id, "result": self._shown(row.id)}))
+    def _refuse_etag_mismatch(self, row: Any) -> None:
+        idempotency.refuse_etag_mismatch(lambda: json_answer(200, {"id": row.id, "result": self._shown(row.id)}))
 
     def _after(self, pk: int) -> dict[str, Any] | None:
-        """The saved row; None when the change took it out of the person's sight."""
+        """The saved row; None if the person no longer sees it after the change."""
         try:
             return self._shown(pk)
         except NotFound:
@@ -300,7 +300,7 @@ class Resource(SentenceResponses, RecordView, ModelRestApi):
     def delete(self, pk: Any, **kwargs: Any) -> Response:
         """Delete a record that the person sees and may delete."""
         row = self._row(pk, "delete")
-        self._refuse_other_tag(row)
+        self._refuse_etag_mismatch(row)
         self.remove_row(row, current_viewer())
         db.session.commit()
         self.post_delete(row)
@@ -321,7 +321,7 @@ def sent() -> dict[str, Any]:
     return body
 
 
-def query_parameter(known: Set[str] = _KEYS) -> dict[str, Any]:
+def query_parameter(known: Set[str] = _LIST_KEYS) -> dict[str, Any]:
     """The `q` argument, rison or JSON, as a dict. Raises RuleBroken, also for keys that are not known."""
     raw = request.args.get("q")
     if not raw:
@@ -337,7 +337,7 @@ def query_parameter(known: Set[str] = _KEYS) -> dict[str, Any]:
 
 @functools.lru_cache(maxsize=2000)
 def _parsed(raw: str) -> Any:
-    """Nobody may change what this answers: it is shared."""
+    """The parsed value, cached: callers must not change it."""
     if len(raw) > 8000:
         return None
     try:

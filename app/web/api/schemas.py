@@ -1,4 +1,4 @@
-"""Shapes of the description of the API, told from the table of columns, so that they cannot lie about it."""
+"""OpenAPI schemas, generated from the RecordTable so that they match the responses."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ def shape(properties: dict[str, Any], *required: str, **more: Any) -> dict[str, 
 
 
 def ref(name: str) -> dict[str, str]:
-    """A reference to a shape."""
+    """A reference to a schema."""
     return {"$ref": f"#/components/schemas/{name}"}
 
 
 def query(properties: dict[str, Any], example: dict[str, Any]) -> dict[str, Any]:
-    """What stands in q; a key that is null counts as left out."""
-    words = {name: {**told, "nullable": True} for name, told in properties.items()}
-    for told in words.values():
-        if "enum" in told:
-            told["enum"] = [*told["enum"], None]
-    return shape(words, additionalProperties=False, example=example)
+    """The schema of q; a null key counts as missing."""
+    nullable = {name: {**schema, "nullable": True} for name, schema in properties.items()}
+    for schema in nullable.values():
+        if "enum" in schema:
+            schema["enum"] = [*schema["enum"], None]
+    return shape(nullable, additionalProperties=False, example=example)
 
 
 def card(**properties: Any) -> dict[str, Any]:
-    """A short answer about another record; null where there is none."""
+    """A short summary of another record; nullable."""
     return shape({"id": ID, **properties}, nullable=True)
 
 
 _PLAIN = [STRING, {"type": "number"}]
 #: The value of a filter.
-_ASKED = {
+_FILTER_VALUE = {
     "anyOf": [
         *_PLAIN,
         {"type": "boolean"},
@@ -52,7 +52,7 @@ _PAGE = {
     "page": {"type": "integer", "minimum": 0, "maximum": 10_000_000, "description": "Counted from 0."},
     "page_size": {**_WHOLE, "maximum": 100, "default": 20},
 }
-#: What all operations share.
+#: Schemas that all operations share.
 SHARED: dict[str, Any] = {
     "Card": card(label=STRING),
     "StatusCard": card(label=STRING, color=STRING),
@@ -140,24 +140,28 @@ SHARED: dict[str, Any] = {
 
 
 def base_of(resource: Any) -> str:
-    """call_log -> CallLog: how the shapes of a resource are called."""
+    """call_log -> CallLog: the base name of a resource's schemas."""
     return "".join(part.title() for part in str(resource.resource_name).split("_"))
 
 
 def add(resource: Any, api_spec: Any) -> None:
-    """Register the shapes of one resource: as it is answered, as it is made, as it is changed."""
-    once(api_spec, SHARED)
+    """Register the schemas of one resource: output, create and change."""
+    register_schemas(api_spec, SHARED)
     record_table, name = resource.record_table, base_of(resource)
-    known = {each.name: shown(each) for each in record_table.fields} | dict(getattr(resource, "extra_schema", {}))
-    once(api_spec, {name: shape({"id": {**ID, "readOnly": True}, **known})})
-    once(api_spec, _queries(resource, name))
+    known = {each.name: output_schema(each) for each in record_table.fields} | dict(
+        getattr(resource, "extra_schema", {})
+    )
+    register_schemas(api_spec, {name: shape({"id": {**ID, "readOnly": True}, **known})})
+    register_schemas(api_spec, _queries(resource, name))
     for which, suffix, function in (("add", "Create", "post"), ("edit", "Change", "put")):
         if function not in resource.exclude_route_methods:
-            once(api_spec, {name + suffix: _body(record_table, which, examples.body_of(resource, function))})
+            register_schemas(
+                api_spec, {name + suffix: _body(record_table, which, examples.body_of(resource, function))}
+            )
 
 
 def _queries(resource: Any, name: str) -> dict[str, Any]:
-    """What may stand in q where this resource is read: its own fields, and none else."""
+    """The schemas of q for this resource, limited to its own fields."""
     record_table, example = resource.record_table, examples.query_of(resource)
     names = [each.name for each in record_table.fields]
     columns = {"type": "array", "items": _one_of(["id", *names]), "description": "Fields to return; all if omitted."}
@@ -167,7 +171,7 @@ def _queries(resource: Any, name: str) -> dict[str, Any]:
         {
             "col": _one_of([each.name for each in filters]),
             "opr": {**_one_of(operators), "description": "The operation lists the operators of each field."},
-            "value": {**_ASKED, "description": "Text, number, list (for in) or true/false (for null)."},
+            "value": {**_FILTER_VALUE, "description": "Text, number, list (for in) or true/false (for null)."},
         },
         "col",
         "opr",
@@ -201,68 +205,70 @@ def _queries(resource: Any, name: str) -> dict[str, Any]:
     return {f"{name}List": listed, f"{name}Columns": query({"columns": columns}, {"columns": example["columns"]})}
 
 
-def _one_of(words: list[str]) -> dict[str, Any]:
-    return {"type": "string", "enum": words}
+def _one_of(nullable: list[str]) -> dict[str, Any]:
+    return {"type": "string", "enum": nullable}
 
 
 def _body(record_table: Any, which: str, example: Any) -> dict[str, Any]:
-    """What is taken; a field that may only be read is left out of it, and is not minded when it is sent."""
-    taken = {each.name: taken_as(each) for each in record_table.input_fields if getattr(each, which)}
+    """The request body; read-only fields are left out and ignored when sent."""
+    accepted = {each.name: input_schema(each) for each in record_table.input_fields if getattr(each, which)}
     needed = (
         [each.name for each in record_table.input_fields if each.add and each.is_required] if which == "add" else []
     )
     if which == "edit" and "version" in record_table.by_name:
-        taken["version"] = {
+        accepted["version"] = {
             **_WHOLE,
             "maximum": 2**31 - 1,
             "description": "The version you read. If the record has changed since, nothing is saved (409).",
         }
-    return shape(taken, *needed, example=example)
+    return shape(accepted, *needed, example=example)
 
 
-def shown(each: Field) -> dict[str, Any]:
-    """A field as it is answered."""
-    told = dict(each.schema)
+def output_schema(each: Field) -> dict[str, Any]:
+    """The schema of a field in responses."""
+    schema = dict(each.schema)
     if isinstance(each, ChoiceField):
-        told["enum"] = [*each.options, None]
-    told = {"allOf": [told]} if "$ref" in told else told
-    return told | _about(each) | ({"readOnly": True} if not (each.add or each.edit) else {})
+        schema["enum"] = [*each.options, None]
+    schema = {"allOf": [schema]} if "$ref" in schema else schema
+    return schema | _description(each) | ({"readOnly": True} if not (each.add or each.edit) else {})
 
 
-#: Masters, people and records are taken by id, by label, user name or number, or as the card.
-_NAMED = {"anyOf": [{**ID, "nullable": True}, {**STRING, "nullable": True}, {"type": "object", "nullable": True}]}
+#: Masters, people and records are accepted by id, by label, user name or number, or as a card.
+_REFERENCE = {"anyOf": [{**ID, "nullable": True}, {**STRING, "nullable": True}, {"type": "object", "nullable": True}]}
 
 
-def taken_as(each: Field) -> dict[str, Any]:
-    """A field as it is sent."""
-    told = dict(each.schema)
-    if "$ref" in told:
-        told = dict(_NAMED)
-    elif "$ref" in told.get("items", {}):
-        told["items"] = _NAMED
+def input_schema(each: Field) -> dict[str, Any]:
+    """The schema of a field in requests."""
+    schema = dict(each.schema)
+    if "$ref" in schema:
+        schema = dict(_REFERENCE)
+    elif "$ref" in schema.get("items", {}):
+        schema["items"] = _REFERENCE
     elif isinstance(each, ChoiceField):
-        told["enum"] = [*each.options, None]
-    elif told.get("type") == "string" and "format" not in told:
-        told["maxLength"] = each.max_length
-    elif told.get("type") == "integer":
-        told |= {"minimum": getattr(each, "least", 0), "maximum": getattr(each, "largest", 2**31 - 1)}
-    return told | _about(each) | ({"example": examples.TAKEN[each.name]} if each.name in examples.TAKEN else {})
+        schema["enum"] = [*each.options, None]
+    elif schema.get("type") == "string" and "format" not in schema:
+        schema["maxLength"] = each.max_length
+    elif schema.get("type") == "integer":
+        schema |= {"minimum": getattr(each, "least", 0), "maximum": getattr(each, "largest", 2**31 - 1)}
+    return (
+        schema | _description(each) | ({"example": examples.INPUTS[each.name]} if each.name in examples.INPUTS else {})
+    )
 
 
-def _about(each: Field) -> dict[str, Any]:
-    """Its label, its help, and an example."""
-    told: dict[str, Any] = {"description": f"{each.label}. {each.help}" if each.help else str(each.label)}
+def _description(each: Field) -> dict[str, Any]:
+    """Label, help and example of a field."""
+    schema: dict[str, Any] = {"description": f"{each.label}. {each.help}" if each.help else str(each.label)}
     if isinstance(each, ChoiceField):
-        told["example"] = each.options[0]
+        schema["example"] = each.options[0]
     elif each.name in examples.FIELDS:
-        told["example"] = examples.FIELDS[each.name]
-    return told
+        schema["example"] = examples.FIELDS[each.name]
+    return schema
 
 
-def once(api_spec: Any, shapes: dict[str, Any]) -> None:
-    """Register shapes that another resource may have brought already."""
-    for name, told in shapes.items():
+def register_schemas(api_spec: Any, shapes: dict[str, Any]) -> None:
+    """Register schemas unless another resource did already."""
+    for name, schema in shapes.items():
         try:
-            api_spec.components.schema(name, component=told)
+            api_spec.components.schema(name, component=schema)
         except DuplicateComponentNameError:
             continue

@@ -1,4 +1,4 @@
-"""What a webhook tells of a record: the answer of REST to its user, under the law and his masks."""
+"""Webhook payloads: a record as the REST API returns it to the webhook's user, under their access rules and masks."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from app.web.core.registry import registered
 
 
 def write(session: Session, kind: str, key: int, now: datetime) -> dict[str, Any] | None:
-    """The record as `GET /api/v1/<kind>/<id>` answers it under "result" to the session's person; None = not for him."""
-    who = access.acting(session)
-    if who is None:
+    """The record as `GET /api/v1/<kind>/<id>` answers it under "result" to the
+    session's person; None if they may not see it."""
+    person = access.acting(session)
+    if person is None:
         return None
     zone = current_app.config["CRM"].time_zone
-    viewer = Viewer(who, load_lookups(session, who.version, zone), ZoneInfo(who.time_zone or zone), now)
+    viewer = Viewer(person, load_lookups(session, person.version, zone), ZoneInfo(person.time_zone or zone), now)
     resource = next((each for each in registered("resources").values() if each.resource_name == kind), None)
     if resource is None:
         return None

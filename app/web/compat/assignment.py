@@ -19,7 +19,7 @@ from app.web.compat.doctypes import LEAD, TICKET, DocType
 from app.web.compat.timestamps import local_timestamp
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer
-from app.web.core.languages import said
+from app.web.core.languages import translate_text
 from app.web.records import assignment_actions
 from app.web.records.form_page import roles_offered
 
@@ -124,13 +124,13 @@ def assign_to_role(arguments: Arguments) -> dict[str, Any]:
     role, viewer = arguments.first_text("role_name", "role"), current_viewer()
     row = requested_record(arguments, "assign")
     try:
-        user_id = assignment_actions.give_by_turn(
+        user_id = assignment_actions.assign_by_round_robin(
             bulk_actions.ModuleAccess(_requested_doctype(arguments)), row, role, viewer
         )
     except RuleBroken as broken:
         if "role" not in broken.errors:
             raise
-        text = said(broken.message)
+        text = translate_text(broken.message)
         return {"success": False, "all_assigned": True, "error": text, "message": text}
     return {"success": True, "role": role} | _assigned_result(row, user_id, viewer)
 
@@ -139,7 +139,9 @@ def assign_to_user(arguments: Arguments) -> dict[str, Any]:
     """doc_name, user_name -> the assigned user."""
     row, viewer = requested_record(arguments, "assign"), current_viewer()
     user_id = _find_user(arguments.first_text("user_name", "user", "assigned_to", "assign_to"), viewer)
-    assignment_actions.give(bulk_actions.ModuleAccess(_requested_doctype(arguments)), row, user_id, viewer, "direct")
+    assignment_actions.assign_directly(
+        bulk_actions.ModuleAccess(_requested_doctype(arguments)), row, user_id, viewer, "direct"
+    )
     return {"success": True, "role": None} | _assigned_result(row, user_id, viewer)
 
 
@@ -170,7 +172,10 @@ def _bulk_assign(doctype: DocType, names: list[str], arguments: Arguments) -> di
     user_id = _find_user(arguments.record_names("users", "assigned_to", "user", "user_name")[0], viewer)
     module_access = bulk_actions.ModuleAccess(doctype)
     result = bulk_actions.apply_to_each(
-        doctype, names, "assign", lambda row: assignment_actions.give(module_access, row, user_id, viewer, "bulk")
+        doctype,
+        names,
+        "assign",
+        lambda row: assignment_actions.assign_directly(module_access, row, user_id, viewer, "bulk"),
     )
     return result | {"assigned_user": username_of(user_id, viewer)}
 
@@ -210,7 +215,7 @@ def _add_assignees(doctype: DocType, row: Any, user_ids: list[int], viewer: View
         return sum(assignment_actions.add(module_access, row, user_id, viewer) for user_id in user_ids) > 0
     if len(user_ids) > 1:
         raise RuleBroken(_("A lead has only one assignee. Assign it to someone else instead."), "assign_to")
-    return assignment_actions.give(module_access, row, user_ids[0], viewer, "direct")
+    return assignment_actions.assign_directly(module_access, row, user_ids[0], viewer, "direct")
 
 
 def remove_assignees(arguments: Arguments) -> dict[str, Any]:

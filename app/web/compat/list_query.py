@@ -19,7 +19,7 @@ from app.web.compat.doctypes import DocType
 from app.web.compat.responses import CompatError
 from app.web.core.date_fields import DateTimeField
 from app.web.core.fields import Viewer, clean_text, few
-from app.web.core.languages import said
+from app.web.core.languages import translate_text
 from app.web.core.record_table import MAX_PAGE, ListQuery
 
 #: Documents in one response, also for limit 0, which asks for all of them.
@@ -219,7 +219,7 @@ def _as_compat_errors() -> Iterator[None]:
     try:
         yield
     except RuleBroken as broken:
-        raise CompatError(417, said(broken.message)) from broken
+        raise CompatError(417, translate_text(broken.message)) from broken
 
 
 # --- order

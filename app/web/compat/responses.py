@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from app.domain.base import AlreadyExists, Conflict, NotFound, RuleBroken
 from app.web.core.gate import json_answer, refusal
-from app.web.core.languages import said
+from app.web.core.languages import translate_text
 
 #: Status -> exc_type, which the predecessor's clients look at.
 EXC_TYPES = {
@@ -110,7 +110,7 @@ def _is_duplicate(broken: BaseException) -> bool:
 
 def rule_failure_response(broken: RuleBroken) -> Response:
     """A broken business rule as 200 with success false, which the predecessor's own clients look at."""
-    text = said(broken.message)
+    text = translate_text(broken.message)
     return _json_response(200, {"message": {"success": False, "error": text, "message": text}})
 
 

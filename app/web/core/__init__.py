@@ -1,1 +1,1 @@
-"""What every page and resource stands on: who asks, tables of columns, kinds of fields, words."""
+"""What all pages and REST resources share: viewer, record tables, field types, translations."""

@@ -1,7 +1,7 @@
 """Compiles what a view declares into the fields of its RecordTable.
 
 A column's type, nullability, length, foreign key and enum give the field, and with it the widget, the filter operators
-and the REST schema. What is special is declared as a field object in the service's (or view's) `fields`.
+and the REST schema. Anything else is declared as a field object in the service's (or view's) `fields`.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def _special(declared: Declaration, name: str) -> Field | None:
 
 
 def _bound(special: Field, declared: Declaration) -> Field:
-    """A declared field; one without columns gets the model's column of its name, and what that says."""
+    """A declared field; one without columns gets the model column of the same name with its length and choices."""
     column = inspect(declared.model).columns.get(special.name)
     if special.columns or column is None:
         return special
@@ -132,7 +132,7 @@ def _known(model: Any) -> set[str]:
 
 
 def _model_field(declared: Declaration, name: str) -> Field | None:
-    """The field that the model itself gives for this name, or None."""
+    """The field derived from the model for this name, or None."""
     mapper = inspect(declared.model)
     if name in mapper.relationships:
         return _relation(declared, name)
@@ -225,7 +225,7 @@ def field_of_column(name: str, label: Any, attribute: Any, column: Any) -> Field
 
 
 def _plain_type(kind: TypeEngine[Any]) -> Any:
-    """The type below a decorator, but our UTC moments, which have a field of their own."""
+    """The type that a TypeDecorator wraps; UtcDateTime stays, because it has its own field."""
     return kind.impl if isinstance(kind, TypeDecorator) and not isinstance(kind, UtcDateTime) else kind
 
 
@@ -258,7 +258,7 @@ def _refuse_binary(name: str, columns: Any) -> Field:
 
 
 def _joins(model: Any, fields: list[Field]) -> tuple[tuple[Any, Any], ...]:
-    """Outer joins for the columns that stand in other tables: (model, on), by the one foreign key between them."""
+    """Outer joins for the columns of other tables: (model, on), by the one foreign key between them."""
     others = dict.fromkeys(
         column.class_
         for each in fields

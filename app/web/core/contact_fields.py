@@ -1,4 +1,4 @@
-"""The contact fields of leads and customers, once."""
+"""The contact fields that leads and customers share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from app.web.core.personal_fields import EmailField, NameField, PhoneField, Secr
 
 
 def contact_fields(record: Any, through: Any = None) -> list[Field]:
-    """Name, numbers, e-mail, address, PAN, Aadhaar; read through the customer when `through` is given."""
+    """Name, phone numbers, e-mail, address, PAN, Aadhaar; read through the customer when `through` is given."""
 
     def columns(*names: str) -> tuple[Any, ...]:
         own = tuple(getattr(record, name) for name in names)

@@ -1,4 +1,4 @@
-"""Fields of time: a day, a moment, and how people read them."""
+"""Date, date-time and time fields, and how they are displayed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class DateField(Field):
         return values[0].isoformat() if values[0] else None
 
     def parse(self, raw: Any, viewer: Viewer) -> Any:
-        """A date of this or a neighbouring century."""
+        """A date between 1900 and 2199. Raises RuleBroken."""
         if raw is None or raw == "":
             return None
         try:
@@ -47,13 +47,13 @@ class DateField(Field):
 
 
 class DateTimeField(Field):
-    """A moment: UTC inside, ISO 8601 with zone on the wire, the person's zone on the screen."""
+    """A date and time: stored in UTC, ISO 8601 with offset over REST, shown in the person's time zone."""
 
     kind = "moment"
 
     def __init__(self, *args: Any, due: bool = False, **flags: Any) -> None:
         super().__init__(*args, **flags)
-        #: A time by which something is owed is coloured when it is near or past.
+        #: Whether it is a due time, coloured when near or past.
         self.due = due
         self.operators = ("eq", "gt", "lt", "ge", "le", "null")
         self.schema = {"type": "string", "format": "date-time", "nullable": True}
@@ -63,7 +63,7 @@ class DateTimeField(Field):
         return values[0].isoformat() if values[0] else None
 
     def parse(self, raw: Any, viewer: Viewer) -> Any:
-        """A moment; without a zone it is taken in the person's."""
+        """A moment in UTC; input without an offset is in the person's time zone. Raises RuleBroken."""
         if raw is None or raw == "":
             return None
         try:
@@ -89,10 +89,10 @@ class DateTimeField(Field):
 
 
 class NaiveDateTimeField(DateTimeField):
-    """A date and time without a zone, as plain SQLAlchemy DateTime columns keep it; nothing is converted."""
+    """A date and time without a zone, as plain SQLAlchemy DateTime columns store it."""
 
     def parse(self, raw: Any, viewer: Viewer) -> Any:
-        """The date and time as typed, its zone dropped after conversion to UTC where it has one."""
+        """The date and time as typed; input with an offset is converted to UTC first."""
         moment = super().parse(raw, viewer)
         if moment is None or isinstance(raw, datetime):
             return raw if moment is not None else None

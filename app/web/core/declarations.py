@@ -46,7 +46,7 @@ class Declaration:
         return tuple(dict.fromkeys(name for part in parts for name in part))
 
     def label(self, name: str) -> Any:
-        """The label of a column: declared, else the column's name in words."""
+        """The declared label of a column, else its name in words."""
         return self.labels.get(name) or pretty(name)
 
 
@@ -83,7 +83,7 @@ def _stamps(model: Any) -> list[str]:
 
 
 def _named(view: Any, which: str, default: Iterable[str], exclude: Iterable[str] = ()) -> tuple[str, ...]:
-    """The columns of a purpose: the fieldsets', else the list's, else the default without the excluded ones."""
+    """The columns for one purpose: fieldsets, else `<which>_columns`, else the default without excluded ones."""
     fieldsets = getattr(view, f"{which}_fieldsets", None)
     if fieldsets:
         return _in_fieldsets(fieldsets)

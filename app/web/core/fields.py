@@ -1,6 +1,7 @@
-"""Kinds of fields: what each selects, says on the wire, shows in a cell, takes from a person, filters by.
+"""Field types: what each selects, serializes, shows in a cell, parses and filters by.
 
-What is common to all, and the plain kinds; the others are in `personal`, `references` and `moments`.
+The base class and the plain types; the others are in `personal_fields`, `reference_fields`, `relation_fields`,
+`date_fields` and `typed_fields`.
 """
 
 from __future__ import annotations
@@ -20,15 +21,15 @@ from app.lib.identity import is_masked
 from app.web.core.filter_operators import NEGATED, OPERATOR_LABELS, compare
 from app.web.core.lookups import Lookups
 
-#: Values of one filter.
+#: Most values of one filter.
 MAX_FILTER_VALUES = 1000
-#: Characters of a long text.
+#: Most characters of a long text.
 MAX_LONG_TEXT = 20_000
 
 
 @dataclass
 class Viewer:
-    """Who asks, with which lookups, in which zone and at which moment (UTC)."""
+    """Who makes the request, with the lookups, their time zone and the time of the request (UTC)."""
 
     person: Person
     lookups: Lookups
@@ -43,18 +44,18 @@ class Viewer:
         return Stamp(self.person.id, self.now)
 
     def change_context(self, **settings: Any) -> ChangeContext:
-        """The same with settings for the change; see ChangeContext."""
+        """The person and the time with settings for the change; see ChangeContext."""
         return ChangeContext(self.person.id, self.now, **settings)
 
 
 @dataclass(eq=False)
 class Field:
-    """One column of a record as screens and REST show and take it; subclasses know a kind.
+    """One column of a record as screens and REST show and accept it; subclasses implement one type each.
 
-    `columns`: ORM attributes to select; with two, the second is the customer's and wins where the first is null. A
+    `columns`: ORM attributes to select; with two, the second is the customer's and used where the first is null. A
     field that is declared without columns gets the model's column of its name, if there is one.
-    `key`: the name by which the service takes the value. The flags say what the view offers the field for; the
-    compiler sets them from `add_columns`, `edit_columns`, `search_columns` and `order_columns`.
+    `key`: the name under which the service gets the value. The flags (`add`, `edit`, `filter`, `sort`) say where a view
+    offers the field; the compiler sets them from `add_columns`, `edit_columns`, `search_columns` and `order_columns`.
     """
 
     name: str
@@ -90,31 +91,31 @@ class Field:
 
     @property
     def is_required(self) -> bool:
-        """Whether nothing is made without it. Of a person, forms want the name, but a number or an e-mail will do."""
+        """Whether a record needs a value. Contact fields are not: a phone number or e-mail is enough."""
         return self.required and self.section != "person"
 
     def is_hidden(self, viewer: Viewer) -> bool:
-        """Whether a mask keeps the person from searching, filtering and sorting by it."""
+        """Whether a mask prevents the person from searching, filtering and sorting by it."""
         return self.mask and viewer.person.mask(self.name) != "full"
 
     # reading
     def is_passthrough(self, viewer: Viewer) -> bool:
-        """Whether JSON says the one column's value as it is."""
+        """Whether the value of the one column goes into JSON unchanged."""
         return type(self) in _PLAIN and len(self.columns) == 1 and not self.mask
 
     def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """The row's value, the customer's before the record's own, masked for the person."""
+        """The row's first value that is not null, masked for the person."""
         found = values[0]
         if found is None and len(values) > 1:
             found = next((other for other in values[1:] if other is not None), None)
         return viewer.person.mask_value(self.name, found) if self.mask else found
 
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """As JSON says it."""
+        """The JSON value."""
         return self.value(values, viewer)
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """As the cell macro shows it."""
+        """Arguments of the cell macro."""
         shown = self.value(values, viewer)
         return {"kind": "missing"} if shown in (None, "") else {"kind": "text", "text": str(shown)}
 
@@ -125,20 +126,20 @@ class Field:
         shown = self.formatter(self.value(values, viewer))
         return {"kind": "missing"} if shown in (None, "") else {"kind": "html", "html": shown}
 
-    # taking
+    # parsing
     def parse(self, raw: Any, viewer: Viewer) -> Any:
-        """The domain's value of what a person or machine sent. Raises RuleBroken with a sentence."""
+        """The domain value of form or JSON input. Raises RuleBroken."""
         return clean_text(raw, self.name, self.max_length)
 
     def parse_into(self, values: dict[str, Any], raw: Any, viewer: Viewer) -> None:
-        """Write the taken value into the domain's values; a mask sent back leaves the value as it is."""
+        """Parse the input into `values`; a masked value that is sent back changes nothing."""
         if self.mask and isinstance(raw, str) and is_masked(raw):
             return
         values[self.key] = validated(self, self.parse(raw, viewer))
 
-    # asking
+    # filtering
     def where(self, op: str, raw: Any, viewer: Viewer) -> ColumnElement[bool]:
-        """The SQL for a filter. Raises RuleBroken for an operator or value that makes no sense."""
+        """The SQL for a filter. Raises RuleBroken for an unsupported operator or invalid value."""
         if op not in self.operators:
             raise RuleBroken(_("“%(name)s” can't be filtered with “%(op)s”.", name=self.name, op=op), self.name)
         if op == "null":
@@ -153,7 +154,7 @@ class Field:
         return self._any(op, value)
 
     def parse_filter(self, raw: Any, viewer: Viewer) -> Any:
-        """The comparable value of a filter's text."""
+        """The value to compare with, parsed from a filter's text."""
         return clean_text(raw, self.name, 255)
 
     def _any(self, op: str, value: Any) -> ColumnElement[bool]:
@@ -162,7 +163,7 @@ class Field:
         return or_(*[compare(column, op, value) for column in self.filter_columns()])
 
     def filter_columns(self) -> tuple[Any, ...]:
-        """Where a filter looks."""
+        """The columns that a filter compares."""
         return self.columns
 
     def operator_label(self, op: str) -> str:
@@ -176,7 +177,7 @@ class Field:
 
     # forms
     def form_input(self, raw: Any, errors: list[str], viewer: Viewer) -> dict[str, Any]:
-        """What the form macro needs; `raw` is the value as typed or as stored."""
+        """Arguments of the form macro; `raw` is the typed or stored value."""
         return {
             "name": self.name,
             "label": self.label,
@@ -210,20 +211,20 @@ def validated(field: Field, value: Any) -> Any:
 
 
 def few(values: list[Any], name: str) -> list[Any]:
-    """The values of one filter. Raises RuleBroken for more than a statement should hold."""
+    """The values, if there are at most MAX_FILTER_VALUES. Raises RuleBroken."""
     if len(values) > MAX_FILTER_VALUES:
         raise RuleBroken(_("A filter takes at most %(most)s values.", most=MAX_FILTER_VALUES), name)
     return values
 
 
 def clean_text(raw: Any, name: str, most: int) -> str | None:
-    """A text without NUL or broken signs, or None. Raises RuleBroken for what is no text or too long."""
+    """The stripped text, or None if empty. Raises RuleBroken for other types, NUL, lone surrogates or excess length."""
     if raw is None:
         return None
     if isinstance(raw, bool) or not isinstance(raw, str | int | float):
         raise RuleBroken(_("“%(name)s” must be text.", name=name), name)
     text = str(raw)
-    if "\x00" in text or any("\ud800" <= sign <= "\udfff" for sign in text):
+    if "\x00" in text or any("\ud800" <= char <= "\udfff" for char in text):
         raise RuleBroken(_("“%(name)s” has a character that can't be stored. Please remove it.", name=name), name)
     if len(text) > most:
         raise RuleBroken(_("“%(name)s” is too long: at most %(most)s characters.", name=name, most=most), name)
@@ -249,7 +250,7 @@ class LongTextField(TextField):
 
 
 class ChoiceField(Field):
-    """One word of a fixed list."""
+    """One of a fixed list of options."""
 
     kind = "choice"
 
@@ -274,7 +275,7 @@ class ChoiceField(Field):
     parse_filter = parse
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """A word with a dot where the option has a colour."""
+        """The option, with a dot if it has a colour."""
         shown = self.value(values, viewer)
         if shown is None:
             return {"kind": "missing"}
@@ -376,5 +377,5 @@ def span(seconds: int | None) -> str:
     return " ".join(f"{n}{unit}" for n, unit in parts if n) or "0s"
 
 
-#: Kinds that add nothing to the value of one unmasked column.
+#: Types that serialize one unmasked column unchanged.
 _PLAIN = (TextField, LongTextField, ChoiceField, NumberField, DurationField)

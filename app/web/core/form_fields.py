@@ -1,4 +1,4 @@
-"""WTForms in our forms: the extra fields and the validators that a view declares as FAB documents them."""
+"""WTForms support: the extra fields and the validators that a view declares as FAB documents them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class FormField(Field):
         return form[self.name]
 
     def parse(self, raw: Any, viewer: Viewer) -> Any:
-        """What the WTForms field makes of the input. Raises RuleBroken with its own sentences."""
+        """The input as the WTForms field parses it. Raises RuleBroken with the field's messages."""
         bound = self._bound(raw, is_typed=True)
         if bound.errors:
             raise RuleBroken(join_texts(map(str, bound.errors)), self.name)
@@ -67,7 +67,7 @@ class FormField(Field):
         return self.shown.where(op, raw, viewer)
 
     def form_input(self, raw: Any, errors: list[str], viewer: Viewer) -> dict[str, Any]:
-        """The control that the WTForms field draws."""
+        """The control that the WTForms field renders."""
         is_typed = isinstance(raw, str | list)
         bound = self._bound(raw, is_typed)
         look = "form-select" if hasattr(bound, "iter_choices") else "form-control"
@@ -81,7 +81,7 @@ class FormField(Field):
 
 
 def _with_key(bound: Any) -> Any:
-    """FAB's QuerySelectField names a row by its id unless it is told how."""
+    """The bound field; a FAB QuerySelectField without a `get_pk_func` identifies rows by id."""
     if getattr(bound, "get_pk_func", True) is None:
         bound.get_pk_func = lambda row: row.id
     return bound
@@ -90,7 +90,7 @@ def _with_key(bound: Any) -> Any:
 def run_validators(field: Field, value: Any) -> None:
     """Run a view's validators on a parsed value: WTForms' `(form, field)` or marshmallow's `(value)`.
 
-    Raises RuleBroken with the validator's own sentence.
+    Raises RuleBroken with the validator's own message.
     """
     stub = SimpleNamespace(
         data=value,

@@ -1,4 +1,4 @@
-"""FAB meets the law: who asks, what a refusal looks like at each door, and what every door shares."""
+"""Connects FAB to the access rules: the current viewer, refusals as JSON, and permissions by module."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from app.domain.base import Conflict, NotFound, RuleBroken
 from app.domain.session_context import session_context
 from app.extensions import db
 from app.web.core.fields import Viewer
-from app.web.core.languages import said
+from app.web.core.languages import translate_text
 from app.web.core.lookups import load_lookups
 
-#: MariaDB's numbers for "you waited for a lock in vain" and "deadlock".
+#: MariaDB error numbers: lock wait timeout, deadlock, record changed since last read.
 _BUSY = (1205, 1213, 1020)
 
 
 def current_person() -> access.Person:
-    """The signed-in person. Raises Denied for nobody."""
+    """The signed-in person. Raises Denied if nobody is signed in."""
     person = getattr(g, "person", None)
     if person is None:
         raise access.Denied(_("Please sign in first."))
@@ -38,14 +38,14 @@ def current_person() -> access.Person:
 
 
 def now() -> datetime:
-    """The moment of this request, UTC; one for the whole request."""
+    """The time of this request, UTC; the same throughout the request."""
     if "now" not in g:
         g.now = datetime.now(UTC)
     return g.now
 
 
 def zone() -> ZoneInfo:
-    """The zone in which the signed-in person reads and types, the office's for nobody."""
+    """The signed-in person's time zone, else the office's."""
     person = g.get("person")
     return ZoneInfo((person and person.time_zone) or current_app.config["CRM"].time_zone)
 
@@ -54,10 +54,10 @@ def current_viewer() -> Viewer:
     """The viewer of this request: the person, their zone, the lookups and the moment."""
     if "viewer" not in g:
         person = current_person()
-        cards = load_lookups(db.session(), person.version, current_app.config["CRM"].time_zone)
+        lookups = load_lookups(db.session(), person.version, current_app.config["CRM"].time_zone)
         context = session_context(db.session())
-        context.notice_choices, context.zone = cards.choices, zone()
-        g.viewer = Viewer(person, cards, zone(), now())
+        context.notice_choices, context.zone = lookups.choices, zone()
+        g.viewer = Viewer(person, lookups, zone(), now())
     return g.viewer
 
 
@@ -67,10 +67,10 @@ def json_answer(code: int, body: Any, **headers: str) -> Response:
 
 
 def refusal(broken: BaseException) -> tuple[int, str, dict[str, list[str]]]:
-    """(status, sentence, errors by field) for what went wrong; re-raises what is a bug."""
+    """(status, message, errors by field) of a refusal; re-raises any other exception."""
     if isinstance(broken, RuleBroken):
-        errors = {name: [said(sentence) for sentence in list_] for name, list_ in broken.errors.items()}
-        return _status_of(broken), said(broken.message), errors
+        errors = {name: [translate_text(sentence) for sentence in list_] for name, list_ in broken.errors.items()}
+        return _status_of(broken), translate_text(broken.message), errors
     if isinstance(broken, StaleDataError):
         text = _("Someone else changed this record. Review the change, then save again.")
         return 409, text, {}
@@ -91,7 +91,7 @@ def refusal(broken: BaseException) -> tuple[int, str, dict[str, list[str]]]:
 
 
 def _is_unbindable(broken: BaseException) -> bool:
-    """A value that the database driver itself could not take (lone surrogates, huge integers)."""
+    """Whether the database driver could not bind a value (lone surrogates, huge integers)."""
     return isinstance(broken, StatementError) and isinstance(broken.orig, OverflowError | UnicodeError | ValueError)
 
 
@@ -115,7 +115,7 @@ REFUSABLE = (
 
 
 def refuse_as_json(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Answer a refusal as {"message": sentence, "errors": {field: [sentence]}}; nothing of it is stored."""
+    """Answer a refusal as {"message": text, "errors": {field: [text]}} and roll back."""
 
     @functools.wraps(function)
     def guarded(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -125,14 +125,14 @@ def refuse_as_json(function: Callable[..., Any]) -> Callable[..., Any]:
             db.session.rollback()
             status, sentence, errors = refusal(broken)
             if status == 422 and request.method == "GET":
-                status = 400  # a question that makes no sense, not a record that breaks a rule
+                status = 400  # an invalid query, not a record that breaks a rule
             return json_answer(status, {"message": sentence, "errors": errors})
 
     return guarded
 
 
 def signed_in(function: Callable[..., Any]) -> Callable[..., Any]:
-    """For pages that every signed-in person may open; others go to the form and come back."""
+    """For pages that every signed-in person may open; others are redirected to the login form and back."""
 
     @functools.wraps(function)
     def guarded(*args: Any, **kwargs: Any) -> Any:
@@ -146,16 +146,16 @@ def signed_in(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class SentenceResponses:
-    """A REST door whose refusals are sentences, also where FAB itself refuses."""
+    """A REST view that answers FAB's own refusals in the same JSON shape as ours."""
 
     def response_403(self, **_kwargs: Any) -> Response:
-        """FAB's `protect` answers with it."""
+        """The answer of FAB's `protect`."""
         text = _("Your role doesn't allow this. Ask your manager if you need it.")
         return json_answer(403, {"message": text, "errors": {}})
 
 
 class ModulePermissions:
-    """A door under the law: its module's cells decide who enters; the session decides which rows."""
+    """A view under the access rules: the role matrix decides who may use it, the session filter which rows they see."""
 
     #: A module of the role matrix.
     module = ""
@@ -185,7 +185,7 @@ def refuse_unreached(module: str, row: Any, verb: str) -> None:
 
 
 def mark_of(shown: Any) -> str:
-    """A hash of what a page showed: who saves must have seen this."""
+    """A hash of what a page showed, to detect that it changed before the person saved."""
     return hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()[:32]
 
 
@@ -203,7 +203,7 @@ def whole(raw: Any, default: int, least: int, most: int) -> int:
 
 
 def whole_json(raw: Any, default: int, least: int, most: int) -> int:
-    """The same from JSON, where a text is no number. Raises RuleBroken."""
+    """Like `whole`, from JSON, where strings are refused. Raises RuleBroken."""
     if raw is None:
         return default
     if type(raw) is not int or not least <= raw <= most:
@@ -217,5 +217,5 @@ def _no_number(raw: Any, least: int, most: int) -> RuleBroken:
 
 
 def wants_json() -> bool:
-    """Whether the door speaks JSON."""
+    """Whether the client expects JSON."""
     return request.path.startswith("/api/") or request.accept_mimetypes.best == "application/json"

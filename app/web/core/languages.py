@@ -1,7 +1,7 @@
-"""In which language an answer speaks: pages in the session's, doors for machines in the one that was asked for.
+"""The language of a response: the session's for pages, Accept-Language for API clients.
 
-Decision: the sentences of refusals have a catalogue of their own (errors.po), read as it stands, so that a language is
-spoken at the API before all pages are translated into it. fab.po rewords texts of Flask-AppBuilder, also in English.
+Decision: messages of refusals have their own catalogue (errors.po), compiled when it is read, so that the API supports
+a language before all pages are translated. fab.po rewords texts of Flask-AppBuilder, also in English.
 """
 
 from __future__ import annotations
@@ -22,23 +22,25 @@ ENGLISH = "en"
 
 
 def is_machine() -> bool:
-    """Whether a program asks: under /api/, or by the predecessor's oldest way, a "cmd" at the root."""
+    """Whether an API client makes the request: under /api/, or with "cmd" at the root as in the predecessor's API."""
     if request.path == "/":
         return request.method == "POST" or "cmd" in request.args
     return request.path.startswith("/api/")
 
 
-def said(sentence: str) -> str:
-    """A sentence of the rules in the language of this answer; what the doors translated themselves stays."""
+def translate_text(sentence: str) -> str:
+    """A message in the language of this response; text that is translated already is unchanged."""
     if not isinstance(sentence, TranslatableText):
         return gettext(str(sentence)) if sentence else ""
     translated: str = gettext(sentence.msgid)
     if not sentence.values:
         return translated
-    return translated % {name: said(v) if isinstance(v, TranslatableText) else v for name, v in sentence.values.items()}
+    return translated % {
+        name: translate_text(v) if isinstance(v, TranslatableText) else v for name, v in sentence.values.items()
+    }
 
 
-def chosen() -> str | None:
+def select_locale() -> str | None:
     """The language of this request: Accept-Language, else the person's own, else English; on pages, the session's."""
     if not has_request_context():
         return None
@@ -47,31 +49,31 @@ def chosen() -> str | None:
         return page
     offered = current_app.config["API_LANGUAGES"]
     own = getattr(g.get("person"), "locale", None)
-    wishes = [*_asked(), own]
-    return next((code for code in wishes if code in offered), ENGLISH)
+    candidates = [*_accepted_languages(), own]
+    return next((code for code in candidates if code in offered), ENGLISH)
 
 
-def _asked() -> list[str]:
-    """The languages of Accept-Language, the dearest first; a country counts for nothing (en-GB is English)."""
+def _accepted_languages() -> list[str]:
+    """The languages of Accept-Language by preference; the region is ignored (en-GB is English)."""
     if "Accept-Language" not in request.headers:
         return []
     return [tag.partition("-")[0].lower() for tag, quality in request.accept_languages if quality > 0]
 
 
 class Catalogues(Domain):
-    """FAB's words, ours, and the sentences of refusals; each language is read once a process."""
+    """The catalogues of FAB, of the pages and of refusals, merged; each language is loaded once per process."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self.folder = folder
-        self.held: dict[str, Translations | NullTranslations] = {}
+        self.loaded: dict[str, Translations | NullTranslations] = {}
 
     def get_translations(self) -> Translations | NullTranslations:
-        """The words of this request's language; the pages' own translation of a sentence goes first."""
+        """The translations for this request's language; those of the pages take precedence."""
         code = str(get_locale())
-        if code not in self.held:
-            self.held[code] = self._read(code)
-        return self.held[code]
+        if code not in self.loaded:
+            self.loaded[code] = self._read(code)
+        return self.loaded[code]
 
     def _read(self, code: str) -> Translations | NullTranslations:
         words: Any = super().get_translations()
@@ -105,15 +107,15 @@ class RequestLanguage(Babel):
 
 
 def install(app: Flask, folder: Path) -> None:
-    """Choose the language by `chosen`, and say in refusals to machines which one it was. `folder`: translations/."""
-    held = app.extensions["babel"]
-    speech = RequestLanguage(date_formats=held.instance.date_formats)
-    speech.catalogues = Catalogues(folder)
-    held.instance, held.locale_selector = speech, chosen
-    app.after_request(_named)
+    """Choose the language by `select_locale`, and set Content-Language on API errors. `folder`: translations/."""
+    extension = app.extensions["babel"]
+    babel = RequestLanguage(date_formats=extension.instance.date_formats)
+    babel.catalogues = Catalogues(folder)
+    extension.instance, extension.locale_selector = babel, select_locale
+    app.after_request(_add_content_language)
 
 
-def _named(response: Response) -> Response:
+def _add_content_language(response: Response) -> Response:
     if response.status_code >= 400 and is_machine():
         response.headers.setdefault("Content-Language", str(get_locale()))
     return response

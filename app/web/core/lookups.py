@@ -1,4 +1,4 @@
-"""Masters and people as cards, kept in the process and read anew when the version of access changes."""
+"""Cached masters and people, reloaded when the version of access changes."""
 
 from __future__ import annotations
 
@@ -36,23 +36,23 @@ MASTERS = {
 
 @dataclass
 class Lookups:
-    """Cards by id, and ids by what a person may type."""
+    """Cards by id, and ids by label or user name."""
 
     version: int
-    #: master name -> id -> {id, label, color?}; meanings beside them.
+    #: master name -> id -> {id, label, color?}.
     cards: dict[str, dict[int, dict[str, Any]]] = field(default_factory=dict)
     meanings: dict[str, dict[int, str]] = field(default_factory=dict)
-    #: master name -> ids on offer, in order.
+    #: master name -> active ids, in order.
     offered: dict[str, list[int]] = field(default_factory=dict)
     #: user id -> {id, username, full_name}.
     people: dict[int, dict[str, Any]] = field(default_factory=dict)
     active: set[int] = field(default_factory=set)
     roles: list[str] = field(default_factory=list)
-    #: user id -> how he wants to be told, where he chose (NoticeChoices).
+    #: user id -> notice preferences, where the user set any (NoticeChoices).
     choices: dict[int, Any] = field(default_factory=dict)
-    #: Business settings as they stand.
+    #: Current business settings.
     business: dict[str, Any] = field(default_factory=dict)
-    #: What the SLA clocks go by, the office hours among it.
+    #: Terms of the SLA clocks, with the office hours.
     terms: sla.SlaTerms = sla.NO_TERMS
     _labels: dict[str, dict[str, int]] = field(default_factory=dict)
 
@@ -75,7 +75,7 @@ class Lookups:
         return _found(typed, self.cards[master], self._labels[master])
 
     def find_person(self, typed: Any) -> int | None:
-        """The user id for an id, a user name (any case) or a card; None when nobody is called so."""
+        """The user id for an id, a user name (any case) or a card; None when there is no such user."""
         typed = typed.get("id", typed.get("username")) if isinstance(typed, dict) else typed
         return _found(typed, self.people, self._labels["user"])
 
@@ -92,16 +92,16 @@ def _found(typed: Any, by_id: dict[int, Any], by_label: dict[str, int]) -> int |
     return key if key in by_id else None
 
 
-_kept: dict[str, Lookups] = {}
+_cache: dict[str, Lookups] = {}
 
 
 def load_lookups(session: Session, version: int, zone: str) -> Lookups:
-    """The directory as of this version of access, from this process's memory if it is still right."""
+    """The lookups as of this version of access, cached per process."""
     key = str(session.get_bind().engine.url)
-    held = _kept.get(key)
-    if held is None or held.version != version:
-        held = _kept[key] = _load(session, version, zone)
-    return held
+    lookups = _cache.get(key)
+    if lookups is None or lookups.version != version:
+        lookups = _cache[key] = _load(session, version, zone)
+    return lookups
 
 
 def _load(session: Session, version: int, zone: str) -> Lookups:

@@ -1,4 +1,4 @@
-"""Fields of a person: name, telephone number, e-mail address, PAN and Aadhaar; what a mask may cover."""
+"""Contact fields: name, phone number, e-mail address, PAN and Aadhaar, with masks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class NameField(TextField):
     """First and last name as one cell that opens the record: selects pairs of (first, last)."""
 
     def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """First and last name, the customer's where the record has none."""
+        """First and last name; the customer's where the record has none."""
         for first, last in zip(values[::2], values[1::2], strict=True):
             if first or last:
                 return " ".join(part for part in (first, last) if part)
@@ -60,11 +60,11 @@ class PhoneField(Field):
         return phone.normalize(text) or text
 
     def filter_columns(self) -> tuple[Any, ...]:
-        """The normalised ones."""
+        """The normalised columns."""
         return self.columns[1::2]
 
     def form_value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """Formatted for people."""
+        """Formatted for reading."""
         shown = self.value(values, viewer)
         return phone.display(shown) if shown and viewer.person.mask(self.name) == "full" else shown
 
@@ -90,14 +90,14 @@ class EmailField(Field):
 
 
 class SecretField(Field):
-    """PAN or Aadhaar: selects the sealed and the blind value(s); opened only for those who may see it."""
+    """PAN or Aadhaar: selects the encrypted value(s) and blind index(es); decrypted only for those who may see it."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.operators, self.max_length, self.mask = ("eq",), 20, True
 
     def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """Opened and masked."""
+        """Decrypted and masked."""
         sealed = next((value for value in values[::2] if value), None)
         level = viewer.person.mask(self.name)
         if sealed is None:

@@ -1,4 +1,4 @@
-"""How a record is created, changed and deleted: what its Screen and its Resource call, and nobody else decides."""
+"""How a record is created, changed and deleted; called by its Screen and its Resource."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from app.web.core.record_table import RecordTable
 class RecordService:
     """Creates, changes and deletes the rows of one model; never commits.
 
-    As it is, it serves any model: it sets the columns, stamps and flushes, and writes the timeline. Records with
+    The base class works for any model: it sets the columns, stamps and flushes, and writes the timeline. Records with
     rules of their own override `create` and `change`, which call the domain.
     """
 
     record: Any
     module = ""
-    #: Field objects for what the model's columns do not say by themselves.
+    #: Field objects for what cannot be derived from the model's columns.
     fields: tuple[Any, ...] = ()
     label_columns: ClassVar[dict[str, Any]] = {}
-    #: (session, ids, viewer) → {id: further keys over REST}; one statement for a whole page.
+    #: (session, ids, viewer) → {id: extra REST keys}; one statement for a whole page.
     load_children: Any = None
-    #: The Resource whose table of columns stands for the record.
+    #: The Resource that declares the columns of the record.
     resource: Any = None
 
     @classmethod
@@ -54,7 +54,7 @@ class RecordService:
         return table
 
     def create(self, session: Session, values: dict[str, Any], viewer: Viewer) -> Any:
-        """Make a record of the parsed values."""
+        """Create a record from the parsed values."""
         return self.insert(session, self.build(values, viewer), viewer)
 
     def build(self, values: dict[str, Any], viewer: Viewer) -> Any:
@@ -70,7 +70,7 @@ class RecordService:
         return row
 
     def _refuse_foreign_people(self, values: dict[str, Any], row: Any, viewer: Viewer) -> None:
-        """Raise Denied for giving the record to somebody else without the right to assign."""
+        """Raise Denied if the record is given to somebody else without the right to assign."""
         for name in ("owner_id", "assignee_id"):
             before = inspect(row).attrs[name].history.deleted if name in values else ()
             changed = name in values and values[name] not in (None, *viewer.person.own_ids, *before)
@@ -78,14 +78,14 @@ class RecordService:
                 refuse_foreign_assignee({"assignee_id": values[name]}, self.module, viewer)
 
     def insert(self, session: Session, row: Any, viewer: Viewer) -> Any:
-        """Insert the row and write its first line of the timeline."""
+        """Insert the row and write its first timeline entry."""
         session.add(row)
         session.flush()
         timeline.write(session, row, "system", Stamp(viewer.person.id, viewer.now), event="created")
         return row
 
     def change(self, session: Session, row: Any, values: dict[str, Any], viewer: Viewer) -> None:
-        """Change a record that was loaded under the access rules; the timeline says what became what."""
+        """Change a record that was loaded under the access rules; the timeline records old and new values."""
         for name, value in values.items():
             setattr(row, name, value)
         self._refuse_foreign_people(values, row, viewer)
@@ -98,7 +98,7 @@ class RecordService:
     def remove(self, session: Session, row: Any, viewer: Viewer) -> None:
         """Delete it, with an audit entry."""
         about = f"{self.record.__tablename__} {getattr(row, 'number', row.id)}"
-        with access.as_system(session):  # an audit entry is chained to the last one, whoever wrote that
+        with access.as_system(session):  # an audit entry is chained to the last one, which the person may not see
             audit.write(session, "deletion", viewer.person.id, viewer.now, about=about)
         session.delete(row)
 
@@ -111,7 +111,7 @@ class RecordService:
         viewer: Viewer,
         before_flush: Callable[[], None] | None = None,
     ) -> None:
-        """Change with the version check. Raises Conflict for a version that is not the row's."""
+        """Change the row after checking the version. Raises Conflict for a version that is not the row's."""
         if hasattr(row, "version"):
             refuse_stale(row, version)
         self.change(session, row, values, viewer)
@@ -124,7 +124,7 @@ class RecordService:
 
     @staticmethod
     def vault() -> Any:
-        """For PAN and Aadhaar."""
+        """The vault for PAN and Aadhaar."""
         return vault()
 
     @staticmethod
@@ -134,14 +134,14 @@ class RecordService:
 
 
 def pop_assignment(values: dict[str, Any]) -> None:
-    """Turn assign_to into assignee_id; giving work to somebody else than oneself needs the right to assign."""
+    """Turn assign_to into assignee_id."""
     chosen = values.pop("assign_to", None)
     if chosen is not None:
         values["assignee_id"] = chosen
 
 
 def refuse_foreign_assignee(values: dict[str, Any], module: str, viewer: Viewer) -> None:
-    """Raise Denied when the person hands the record itself to another without the right to assign."""
+    """Raise Denied if the person assigns the record to somebody else without the right to assign."""
     chosen = values.get("assignee_id")
     if chosen is not None and chosen not in viewer.person.own_ids:
         viewer.person.refuse_unless(module, "assign")

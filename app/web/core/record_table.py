@@ -1,4 +1,4 @@
-"""A record's table of columns, compiled once: what is selected, how a row becomes JSON or cells."""
+"""The columns of a record, compiled once: what is selected, filtered, sorted, parsed and serialized."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from app import access
 from app.domain.base import RuleBroken, join_texts
 from app.web.core.fields import Field, Viewer
 
-#: Lists count no further; people read "1,000+".
+#: Lists stop counting here and show "1,000+".
 COUNT_CAP = 1000
-#: From this offset on, ids are paged on the index before rows are fetched.
-DEEP = 400
+#: From this offset on, the page of ids is selected on the index before rows are fetched.
+DEEP_OFFSET = 400
 MAX_PAGE_SIZE = 100
-#: No list is paged beyond; filters find what lies deeper.
+#: The highest page number or offset of a list.
 MAX_PAGE = 10_000_000
 
 
@@ -29,19 +29,19 @@ def _tables(parts: Any) -> set[str]:
     return plain | {node.table.name for node in nodes if _is_column(node)}
 
 
-def _told(row: Any, ways: list[tuple[str, int | None, Field, slice]], viewer: Viewer) -> dict[str, Any]:
-    """A raw row as JSON says it; a plain field's value goes as it is."""
-    told: dict[str, Any] = {"id": row[0]}
-    for name, place, each, cut in ways:
+def _serialize(row: Any, readers: list[tuple[str, int | None, Field, slice]], viewer: Viewer) -> dict[str, Any]:
+    """A raw row as a JSON object; passthrough values are unchanged."""
+    serialized: dict[str, Any] = {"id": row[0]}
+    for name, place, each, cut in readers:
         value = row[place] if place is not None else each.serialize(row[cut], viewer)
         if "." in name:
             relation, _dot, column = name.partition(".")
-            nested = told.setdefault(relation, {})
+            nested = serialized.setdefault(relation, {})
             if isinstance(nested, dict):
                 nested[column] = value
         else:
-            told[name] = value
-    return told
+            serialized[name] = value
+    return serialized
 
 
 def _is_column(node: Any) -> bool:
@@ -50,37 +50,37 @@ def _is_column(node: Any) -> bool:
 
 @dataclass
 class ListQuery:
-    """What a list request asks for."""
+    """The parsed parameters of a list request."""
 
     conditions: list[ColumnElement[bool]]
     order: list[Any]
     size: int
     page: int = 0
-    #: Keyset: rows with a smaller id than this; only with the default order.
+    #: Keyset cursor: only rows with a smaller id; only with the default order.
     before: int | None = None
     exact: bool = False
     #: The default order, newest first.
     newest: bool = False
-    #: The first row, where it is no multiple of the size.
+    #: The offset, where it is not a multiple of the size.
     start: int | None = None
 
     @property
     def offset(self) -> int:
-        """How many rows lie before the page."""
+        """How many rows precede the page."""
         return self.page * self.size if self.start is None else self.start
 
 
 class RecordTable:
-    """The compiled table of columns of one record."""
+    """The compiled columns of one record."""
 
     def __init__(self, record: Any, fields: list[Field], joins: tuple[tuple[Any, Any], ...] = (), many: Any = None):
-        """`joins`: (record, on) outer joins that the fields need; `many(ids, glass)`: extra wire keys by id."""
-        #: Fields without columns are only taken, never shown.
+        """`joins`: (record, on) outer joins of the fields; `many(session, ids, viewer)`: extra REST keys by id."""
+        #: Fields without columns are input only, never shown.
         self.fields, self.input_fields = [f for f in fields if f.columns], fields
         self.record, self.joins, self.many = record, joins, many
         self.by_name = {f.name: f for f in fields}
         self._prepares = any(hasattr(each, "prepare") for each in fields)
-        #: Texts that are searched anywhere in them; records with indexes of their own have none.
+        #: Texts searched by substring; none for records with search indexes of their own.
         self.plain_texts: list[Field] = []
         #: What the view declared; None for a table that no view declared.
         self.declared: Any = None
@@ -91,7 +91,7 @@ class RecordTable:
         self._read: dict[tuple[str, ...] | None, tuple[Select[Any], list[tuple[Field, slice]]]] = {}
 
     def selection(self, names: tuple[str, ...] | None = None) -> tuple[Select[Any], list[tuple[Field, slice]]]:
-        """The SELECT and its slices for these fields (None = all); kept, so the statement is compiled once."""
+        """The SELECT and its slices for these fields (None = all); cached, so that the statement is compiled once."""
         if names not in self._read:
             if len(self._read) > 500:
                 self._read.clear()
@@ -124,7 +124,7 @@ class RecordTable:
         return session.execute(query, execution_options=self._named()).first()
 
     def _named(self, list_query: ListQuery | None = None) -> dict[str, Any]:
-        """Tells the law which tables a statement of this plan touches, so that it need not search it."""
+        """Execution options with the tables of the statement, so that the access filter need not search for them."""
         named = {self.record.__tablename__, *(table.__tablename__ for table, _on in self.joins)}
         return {
             "guarded_tables": frozenset(
@@ -133,20 +133,22 @@ class RecordTable:
         }
 
     def rows(self, session: Any, list_query: ListQuery, names: tuple[str, ...] | None = None) -> list[Any]:
-        """One page of raw rows; pages by index first when it lies deep."""
+        """One page of raw rows; at a deep offset the ids are paged on the index first."""
         query, _slices = self.selection(names)
         offset, rules = list_query.offset, list_query.conditions
         if list_query.before is not None:
             rules, offset = [*rules, self.record.id < list_query.before], 0
         quick = (
-            self._by_person(session, rules, offset + list_query.size) if list_query.newest and offset < DEEP else None
+            self._by_person(session, rules, offset + list_query.size)
+            if list_query.newest and offset < DEEP_OFFSET
+            else None
         )
         if quick is not None:
             page = quick.order_by(literal_column("id").desc()).limit(list_query.size).offset(offset).subquery("page")
             query = query.join(page, page.c.id == self.record.id).order_by(*list_query.order)
             return list(session.execute(query, execution_options=self._named(list_query)))
         query = query.where(*rules[len(list_query.conditions) :])
-        if offset < DEEP:
+        if offset < DEEP_OFFSET:
             query = self._joined(query, list_query, names).where(*list_query.conditions).order_by(*list_query.order)
             return list(
                 session.execute(query.limit(list_query.size).offset(offset), execution_options=self._named(list_query))
@@ -156,14 +158,14 @@ class RecordTable:
         return list(session.execute(self._joined(query, list_query, names), execution_options=self._named(list_query)))
 
     def _by_person(self, session: Any, rules: list[Any], limit: int, shape: Any = access.ids_by_person) -> Any:
-        """The law's quicker shape for few people, when the filters speak of this record only."""
+        """The faster query by person of the access rules, if all filters are on this record's table; else None."""
         who = access.acting(session)
         if who is None or not _tables(rules) <= {self.record.__tablename__}:
             return None
         return shape(who, self.record, rules, limit)
 
     def _joined(self, query: Select[Any], list_query: ListQuery, names: tuple[str, ...] | None) -> Select[Any]:
-        """Join what only the filters or the order need."""
+        """Join the tables that only the filters or the order need."""
         columns = self.columns if names is None else [c for name in names for c in self.by_name[name].columns]
         return self._join_missing(query, list_query, {table for table, _on in self.joins_for(columns)})
 
@@ -175,18 +177,18 @@ class RecordTable:
         return query
 
     def ids(self, list_query: ListQuery) -> Select[Any]:
-        """The ids of all rows that fit."""
+        """SELECT of the ids of all matching rows."""
         return self._join_missing(select(self.record.id), list_query, set()).where(*list_query.conditions)
 
     def count_for_page(self, session: Any, list_query: ListQuery, rows: list[Any]) -> tuple[int, bool]:
-        """The count of the list whose page these rows are; a last page that is not full tells it without asking."""
+        """The count of the list that these rows are a page of; needs no query if the last page is not full."""
         offset = list_query.offset
         if list_query.before is None and len(rows) < list_query.size and (rows or not offset):
             return offset + len(rows), False
         return self.count(session, list_query)
 
     def count(self, session: Any, list_query: ListQuery) -> tuple[int, bool]:
-        """(how many rows fit, whether the count stopped at the cap)."""
+        """(number of matching rows, whether the count stopped at the cap)."""
         cap = 10**9 if list_query.exact else COUNT_CAP + 1
         quick = self._by_person(session, list_query.conditions, cap, access.count_by_person)
         if quick is not None:
@@ -222,20 +224,20 @@ class RecordTable:
     def serialize_rows(
         self, session: Any, rows: list[Any], names: tuple[str, ...] | None, viewer: Viewer
     ) -> list[dict[str, Any]]:
-        """Raw rows as JSON says them, with the lists that hang on them (one statement a list)."""
+        """Raw rows as JSON objects, with their child lists (one statement per list)."""
         self.prepare(rows, names, viewer)
-        ways = [
+        readers = [
             (each.name, cut.start if each.is_passthrough(viewer) else None, each, cut)
             for each, cut in self.selection(names)[1]
         ]
-        made = [_told(row, ways, viewer) for row in rows]
+        made = [_serialize(row, readers, viewer) for row in rows]
         if self.many is not None and made and names is None:
             extra = self.many(session, [row["id"] for row in made], viewer)
             for row in made:
                 row.update(extra[row["id"]])
         return made
 
-    # --- asking ---
+    # --- filtering and sorting ---
 
     def column_field(self, name: str) -> Field:
         """The field of this name. Raises RuleBroken for an unknown one."""
@@ -244,7 +246,7 @@ class RecordTable:
         return self.by_name[name]
 
     def filter_clause(self, name: str, op: str, raw: Any, viewer: Viewer) -> ColumnElement[bool]:
-        """One filter as SQL. Raises RuleBroken for a hidden, unknown or senseless one."""
+        """One filter as SQL. Raises RuleBroken for a hidden or unknown field or an invalid filter."""
         each = self.column_field(name)
         if not each.filter:
             raise RuleBroken(_("“%(name)s” can't be filtered.", name=name), "filters")
@@ -256,7 +258,7 @@ class RecordTable:
         return each.where(ALIASES.get(op, op), raw, viewer)
 
     def order_by(self, name: str | None, direction: str | None, viewer: Viewer) -> list[Any]:
-        """The ORDER BY: the named field, then newest first. Raises RuleBroken for one that cannot sort."""
+        """The ORDER BY: the named field, then newest first. Raises RuleBroken for a field that cannot be sorted by."""
         key = self.record.id
         if direction not in (None, "asc", "desc"):
             raise RuleBroken(_("The order must be asc or desc."), "order_direction")
@@ -270,12 +272,12 @@ class RecordTable:
         column = each.order()
         return [column.desc(), key.desc()] if direction == "desc" else [column.asc(), key.asc()]
 
-    # --- taking ---
+    # --- parsing ---
 
     def parse(self, raw: dict[str, Any], which: str, viewer: Viewer) -> dict[str, Any]:
-        """The domain's values of what was sent; all that is wrong is told at once.
+        """The domain values of the input. Raises RuleBroken with all errors at once.
 
-        `which`: add or edit. Fields that may only be read are left out; unknown ones are refused.
+        `which`: add or edit. Read-only fields are ignored; unknown ones are errors.
         """
         values: dict[str, Any] = {}
         errors: dict[str, list[str]] = {}
@@ -284,13 +286,13 @@ class RecordTable:
             if each is None:
                 errors[str(name)[:60]] = [str(_("There is no such field."))]
             elif getattr(each, which):
-                self._take_one(each, values, given, errors, viewer)
+                self._parse_one(each, values, given, errors, viewer)
         if errors:
             raise RuleBroken(join_texts(sentence for list_ in errors.values() for sentence in list_), errors=errors)
         return values
 
     @staticmethod
-    def _take_one(
+    def _parse_one(
         each: Field, values: dict[str, Any], given: Any, errors: dict[str, list[str]], viewer: Viewer
     ) -> None:
         try:
@@ -307,5 +309,5 @@ class RecordTable:
         return [each for each in self.fields if isinstance(each, kinds)]
 
 
-#: FAB's names of operators for what we call otherwise.
+#: FAB's operator names -> ours.
 ALIASES = {"rel_o_m": "eq", "nrel_o_m": "neq", "rel_m_m": "eq", "eqf": "eq", "inf": "in"}

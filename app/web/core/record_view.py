@@ -40,7 +40,7 @@ class RecordView(ModulePermissions):
 
     service: RecordService
     record_table = CompiledTable()
-    #: Field objects for what the model's columns do not say by themselves; those of the service come after them.
+    #: Field objects for what cannot be derived from the model's columns; they take precedence over the service's.
     fields: tuple[Any, ...] = ()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -63,7 +63,7 @@ class RecordView(ModulePermissions):
         if not issubclass(model, Master):
             access.add_model(model, self.module, has_timeline=self.service.is_generic)
         super().__init__(**kwargs)
-        _ = self.record_table  # what cannot be shown is said at start
+        _ = self.record_table  # raises at start for columns that cannot be shown
 
     # --- rows
 
@@ -87,7 +87,7 @@ class RecordView(ModulePermissions):
     # --- writing, with FAB's hooks
 
     def create_row(self, values: dict[str, Any], viewer: Viewer) -> Any:
-        """Make the record; `pre_add` sees it before it is inserted. Not committed."""
+        """Create the record; `pre_add` sees it before it is inserted. Not committed."""
         if self.service.is_generic:
             row = self.service.build(values, viewer)
             self._call(self.pre_add, row)  # type: ignore[attr-defined]
@@ -97,7 +97,7 @@ class RecordView(ModulePermissions):
         return row
 
     def change_row(self, row: Any, values: dict[str, Any], version: int | None, viewer: Viewer) -> None:
-        """Change the record with the version check; `pre_update` sees it before it is written. Not committed."""
+        """Change the record after checking the version; `pre_update` sees it before it is written. Not committed."""
         self.service.save(db.session(), row, values, version, viewer, lambda: self._call(self.pre_update, row))  # type: ignore[attr-defined]
 
     def remove_row(self, row: Any, viewer: Viewer) -> None:
@@ -107,7 +107,7 @@ class RecordView(ModulePermissions):
 
     @staticmethod
     def _call(hook: Callable[[Any], Any], row: Any) -> None:
-        """FAB's hooks refuse by raising any exception; its text is for the person."""
+        """Call a FAB hook, which refuses by raising any exception. Raises RuleBroken with its text."""
         try:
             with db.session.no_autoflush:
                 hook(row)

@@ -1,4 +1,4 @@
-"""Fields that point to a row: of a pick-list, a colleague, another record."""
+"""Fields that reference a master row, a colleague or another record."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from app.web.core.registry import screen_of
 
 
 class MasterField(Field):
-    """A row of a pick-list, by id or label; answered as a card."""
+    """A row of a master, by id or label; serialized as a card."""
 
     kind = "master"
 
@@ -31,7 +31,7 @@ class MasterField(Field):
         return viewer.lookups.card(self.master, values[0])
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """Dot and word for a status, else the label."""
+        """A status with its colour, else the label."""
         card = self.serialize(values, viewer)
         if card is None:
             return {"kind": "missing"}
@@ -51,7 +51,7 @@ class MasterField(Field):
     parse_filter = parse
 
     def form_input(self, raw: Any, errors: list[str], viewer: Viewer) -> dict[str, Any]:
-        """A select of what is on offer."""
+        """A select of the active rows."""
         cards = viewer.lookups.cards[self.master]
         options = [(key, cards[key]["label"]) for key in viewer.lookups.offered[self.master]]
         if isinstance(raw, int) and raw in cards and raw not in dict(options):
@@ -64,7 +64,7 @@ class MasterField(Field):
 
 
 class PersonField(Field):
-    """A colleague, by id or user name; answered as a public card."""
+    """A colleague, by id or user name; serialized as a public card."""
 
     kind = "person"
 
@@ -107,7 +107,7 @@ class PersonField(Field):
 
 
 class RecordField(Field):
-    """Another record: selects (id, number[, more]); answered as {id, number, label}."""
+    """Another record: selects (id, number[, more]); serialized as {id, number, label}."""
 
     kind = "record"
 
@@ -118,7 +118,7 @@ class RecordField(Field):
         self.schema = {"$ref": "#/components/schemas/RecordCard"}
 
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """A card, or only what may be known."""
+        """The card; None if the record is not visible."""
         if values[0] is None or values[1] is None:
             return None
         label = " ".join(str(part) for part in values[2:] if part) or values[1]
@@ -134,12 +134,12 @@ class RecordField(Field):
 
     @property
     def url(self) -> str:
-        """Where the records are: the address of their screen."""
+        """The URL of the screen of these records."""
         screen = screen_of(self.record)
         return f"{screen.route_base}/" if screen is not None else "/"
 
     def parse(self, raw: Any, viewer: Viewer) -> Any:
-        """The id of a record that the person sees; every other one does not exist for him."""
+        """The id of a record that the person sees. Raises RuleBroken for any other."""
         raw = raw.get("id", raw.get("number")) if isinstance(raw, dict) else raw
         if raw is None or raw == "":
             return None
@@ -149,7 +149,7 @@ class RecordField(Field):
         return found
 
     def parse_filter(self, raw: Any, viewer: Viewer) -> Any:
-        """An id or number; nothing found filters to nothing."""
+        """The id for an id or number; -1, which matches nothing, if there is none."""
         return find_record(self.record, raw) or -1
 
     def filter_columns(self) -> tuple[Any, ...]:

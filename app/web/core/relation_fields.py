@@ -1,4 +1,4 @@
-"""Columns that are relations, properties or methods of a model: read from objects, loaded once for a page of rows."""
+"""Columns that are relations, properties or methods of a model: read from objects that are loaded once per page."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from app.web.core.registry import screen_of
 
 #: Rows that a pick-list offers at once.
 OFFERED = 20
-#: What is never shown of a related row, wherever it stands.
+#: Columns of related rows whose names contain one of these are never shown.
 _SECRET = ("password", "secret", "token", "sealed", "blind", "hash")
 #: What may be shown of a colleague.
 _USER_COLUMNS = ("id", "username", "first_name", "last_name", "full_name", "active")
@@ -46,7 +46,7 @@ def found_object(viewer: Viewer, model: Any, key: Any) -> Any:
 
 
 def label_of(item: Any) -> str:
-    """What a row is called: the model's own __str__ or __repr__, else its number, name, title or label."""
+    """The label of a row: the model's own __str__ or __repr__, else its number, name, title or label."""
     if any("__str__" in vars(each) or "__repr__" in vars(each) for each in type(item).__mro__ if hasattr(each, "id")):
         return str(item)
     named = next((getattr(item, name) for name in ("number", "name", "title", "label") if hasattr(item, name)), None)
@@ -54,7 +54,7 @@ def label_of(item: Any) -> str:
 
 
 def summary_of(item: Any) -> dict[str, Any]:
-    """A related row over REST: id and label; of a record of an add-on its plain columns too."""
+    """A related row over REST: id and label; for models of add-ons its plain columns too."""
     made = {"id": item.id, "label": label_of(item)}
     if type(item).__tablename__ in CORE_TABLES:
         return made
@@ -77,7 +77,7 @@ def refuse_secret(target: Any, column: str) -> None:
 
 
 class RelatedRows:
-    """What a field with a relation shares: which rows may be chosen, and their labels."""
+    """What fields with a relation share: which rows may be chosen, and their labels."""
 
     target: Any
     related_filters: Any
@@ -255,7 +255,7 @@ class AttributeField(Field):
         return found if found is None or isinstance(found, bool | int | float | str) else str(found)
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """As text; markup that the model made is shown as such."""
+        """As text; markup from the model is rendered."""
         found = self.value(values, viewer)
         if found is None or found == "":
             return {"kind": "missing"}

@@ -1,4 +1,4 @@
-"""Finding by a few typed letters: number, name, telephone in any format, e-mail, title; each by its own index."""
+"""Text search by number, name, phone in any format, e-mail or title, each by its own index."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from app.web.core.fields import Field, TextField, Viewer, clean_text
 from app.web.core.personal_fields import EmailField, NameField, PhoneField
 from app.web.core.record_table import RecordTable
 
-#: Codes that people type whole.
+#: Codes that match only in full.
 _CODES = ("client_id", "pod_id", "referral_code")
 
 

@@ -1,1 +1,1 @@
-"""Pages: the screens of a record, their lists and forms, what all of them wear, and what is said when it goes wrong."""
+"""Page layout, error pages, refusals and the hardened FAB view; record screens are in `app.web.records`."""

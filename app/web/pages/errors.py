@@ -1,4 +1,4 @@
-"""What people and machines are told when something goes wrong: a sentence and a way back, never a stack."""
+"""Error responses as pages or JSON: a message and a way back, never a traceback."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from app.web.core.gate import REFUSABLE, json_answer, refusal, wants_json
 
 log = logging.getLogger("crm.errors")
 _PAGES = (400, 403, 404, 409, 429, 500, 503)
-#: After so long it is worth while to ask again for what was away.
+#: Retry-After when the database is unreachable.
 AWAY_SECONDS = 10
 
 
@@ -41,7 +41,7 @@ def _sentences() -> dict[int, str]:
 
 
 def register_renderer(app: Flask, render: Callable[[int, str], Response | None]) -> None:
-    """Let an API answer errors in its own format: `render(status, text)` returns None for requests of others."""
+    """Let an API answer errors in its own format: `render(status, text)` returns None for other requests."""
     app.extensions.setdefault("error_renderers", []).append(render)
 
 
@@ -62,12 +62,12 @@ def _stale_form() -> str:
 def _known(error: HTTPException) -> Any:
     if error.response is not None and error.code is None:
         return error.response
-    told = current_app.make_response(
+    response = current_app.make_response(
         answer(error.code or 500, g.pop("sentence", None), getattr(error, "retry_after", None))
     )
     if methods := getattr(error, "valid_methods", None):
-        told.headers["Allow"] = ", ".join(sorted(methods))
-    return told
+        response.headers["Allow"] = ", ".join(sorted(methods))
+    return response
 
 
 def _refused(error: Exception) -> Any:
@@ -82,9 +82,9 @@ def _refused(error: Exception) -> Any:
 
 
 def _away(error: Exception) -> Any:
-    """The database is restarted, or more people come than it has lines for: no bug, and it passes.
+    """The database is unreachable or the connection pool is exhausted; temporary, and not a bug.
 
-    Who looks at the page cannot be asked now, so it is a stranger's.
+    The user cannot be loaded now, so the page is rendered for an anonymous one.
     """
     db.session.rollback()
     g._login_user = current_app.login_manager.anonymous_user()  # type: ignore[attr-defined]
@@ -93,7 +93,7 @@ def _away(error: Exception) -> Any:
 
 
 def _unknown(error: Exception) -> Any:
-    """A bug: heard in the log under a reference that the person can name."""
+    """A bug: logged under a reference that the person can quote."""
     db.session.rollback()
     reference = uuid.uuid4().hex[:10]
     log.exception("unexpected error %s at %s %s", reference, request.method, request.path, exc_info=error)

@@ -1,4 +1,4 @@
-"""FAB's generic screens made sturdy: no address and no form ends in a 500, and a refusal keeps what was typed."""
+"""A hardened FAB ModelView: no URL or form causes a 500, and a refused form keeps the input."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ YEARS = range(2000, 2101)
 
 
 def protect() -> None:
-    """A write needs the CSRF token and eyes that are one's own; no NUL reaches the database."""
+    """Refuse writes without a CSRF token, by read-only viewers, or with NUL in a field."""
     if request.method == "GET":
         return
     if "csrf" in current_app.extensions and current_app.config.get("WTF_CSRF_ENABLED", True):
@@ -60,10 +60,10 @@ def protect() -> None:
 
 
 class HardenedInterface(SQLAInterface):
-    """FAB's way to the table: keys are checked before the database sees them, relations obey the law."""
+    """FAB's data interface with validated keys; related rows follow the access rules."""
 
     def get(self, id: Any, *args: Any, **kwargs: Any) -> Any:
-        """The row, or None, also for what cannot be a key."""
+        """The row, or None, also for an invalid key."""
         key = parse_id(id)
         return None if key is None else super().get(key, *args, **kwargs)
 
@@ -73,23 +73,23 @@ class HardenedInterface(SQLAInterface):
 
 
 class PerRequest:
-    """FAB keeps one set of filters a screen; each request gets its own, else people see each other's searches."""
+    """Gives each request its own filters; FAB keeps one set per screen, so people would share their searches."""
 
     def __get__(self, view: Any, owner: Any) -> Any:
         base = None if view is None else view.__dict__.get("_filters_made")
         if base is None or not has_request_context():
             return base
-        held: dict[str, Any] = g.setdefault("crm_filters", {})
-        if type(view).__name__ not in held:
-            held[type(view).__name__] = copy.copy(base)
-            held[type(view).__name__].clear_filters()
-        return held[type(view).__name__]
+        filters: dict[str, Any] = g.setdefault("crm_filters", {})
+        if type(view).__name__ not in filters:
+            filters[type(view).__name__] = copy.copy(base)
+            filters[type(view).__name__].clear_filters()
+        return filters[type(view).__name__]
 
     def __set__(self, view: Any, made: Any) -> None:
         view.__dict__["_filters_made"] = made
 
 
-# --- what an address may ask ------------------------------------------------------------------------------------
+# --- URL arguments ---------------------------------------------------------------------------------------------
 
 
 def _between(raw: str, least: int, most: int) -> bool:
@@ -97,29 +97,29 @@ def _between(raw: str, least: int, most: int) -> bool:
     return number is not None and least <= number <= most
 
 
-#: Argument of a list -> whether its value makes sense for the screen.
-_ARGUMENTS: dict[str, Callable[[Any, str], bool]] = {
+#: Argument of a list -> whether its value is valid for the screen.
+_LIST_ARGUMENTS: dict[str, Callable[[Any, str], bool]] = {
     "page": lambda view, raw: _between(raw, 0, LAST_PAGE),
     "psize": lambda view, raw: _between(raw, 1, MAX_ROWS),
     "_oc": lambda view, raw: raw in view.order_columns,
     "_od": lambda view, raw: raw in ("asc", "desc"),
 }
-_OF_A_LIST = re.compile(r"(page|psize|_oc|_od)_(\w+)")
-_OF_A_FILTER = re.compile(r"_flt_(\d)_(.+)")
+_LIST_ARGUMENT = re.compile(r"(page|psize|_oc|_od)_(\w+)")
+_FILTER_ARGUMENT = re.compile(r"_flt_(\d)_(.+)")
 _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2})?)?")
-#: FAB searches for these anywhere in a name.
-_LOOKS_LIKE_ONE = re.compile(r"page_|psize_|_oc_|_od_|_flt_\d_")
+#: FAB matches these anywhere in an argument name.
+_FAB_ARGUMENT = re.compile(r"page_|psize_|_oc_|_od_|_flt_\d_")
 
 
 def _makes_sense(view: Any, name: str, raw: str) -> bool:
     lists = {type(each).__name__: each for each in (view, *view._related_views)}
-    argument, a_filter = _OF_A_LIST.fullmatch(name), _OF_A_FILTER.fullmatch(name)
+    argument, a_filter = _LIST_ARGUMENT.fullmatch(name), _FILTER_ARGUMENT.fullmatch(name)
     if argument:
         list_query = lists.get(argument[2])
-        return list_query is not None and _ARGUMENTS[argument[1]](list_query, raw)
+        return list_query is not None and _LIST_ARGUMENTS[argument[1]](list_query, raw)
     if a_filter:
         return _filter_fits(view, int(a_filter[1]), a_filter[2], raw)
-    return not _LOOKS_LIKE_ONE.search(name)
+    return not _FAB_ARGUMENT.search(name)
 
 
 def _filter_fits(view: Any, place: int, column: str, raw: str) -> bool:
@@ -139,7 +139,7 @@ def _value_fits(view: Any, column: str, raw: str) -> bool:
 
 
 def _is_a_date(raw: str) -> bool:
-    """A date or moment as our fields send it; FAB would take anything else for "no value"."""
+    """Whether it is a date or date-time as our fields send it; FAB treats anything else as no value."""
     try:
         return bool(_MOMENT.fullmatch(raw) and datetime.fromisoformat(raw))
     except ValueError:
@@ -150,10 +150,10 @@ def _is_a_date(raw: str) -> bool:
 
 
 class HardenedView(ModelView):
-    """A ModelView that takes any address and any form, and answers with a page and a sentence."""
+    """A ModelView that answers any URL and any form with a page and a message."""
 
     interface: type[SQLAInterface] = HardenedInterface
-    #: FAB's, which sends whatever lies in a folder for uploads.
+    #: FAB's download endpoint sends any file of the upload folder, so it is disabled.
     download = None
     datamodel: Any
     label_columns: Any
@@ -169,7 +169,7 @@ class HardenedView(ModelView):
     def __init__(self, **kwargs: Any) -> None:
         if type(self.datamodel) is SQLAInterface:
             self.datamodel = self.interface(self.datamodel.obj)
-        # FAB writes into both, which the class would otherwise share with all its instances.
+        # FAB writes into both; without copies all instances of the class would share them.
         self.label_columns = dict(self.label_columns or {})
         self.validators_columns = {key: list(each) for key, each in (self.validators_columns or {}).items()}
         super().__init__(**kwargs)
@@ -192,7 +192,7 @@ class HardenedView(ModelView):
 
     @before_request
     def _clean_request(self) -> None:
-        """Leave out what FAB would stumble over, and say so."""
+        """Drop URL arguments that FAB cannot handle, and flash a warning."""
         protect()
         sent = list(request.args.items(multi=True))
         kept = [(name, raw) for name, raw in sent if _makes_sense(self, name, raw)]
@@ -223,7 +223,7 @@ class HardenedView(ModelView):
         return self._get_related_views_widgets(item, widgets=widgets, **places)
 
     def _saved(self, form: Any, item: Any) -> bool:
-        """Whether the form was stored; else its fields and a note say why not."""
+        """Whether the form was saved; if not, the errors are in its fields and flashed."""
         _trim(form)
         if not form.validate():
             g.refused = 422
@@ -232,7 +232,7 @@ class HardenedView(ModelView):
             self._store(form, item)
         except gate.REFUSABLE as broken:
             db.session.rollback()
-            self._tell(form, broken)
+            self._show_refusal(form, broken)
             return False
         return True
 
@@ -248,7 +248,7 @@ class HardenedView(ModelView):
         (self.post_add if created else self.post_update)(item)
         flash(self.add_row_message if created else self.edit_row_message, "success")
 
-    def _tell(self, form: Any, broken: BaseException) -> None:
+    def _show_refusal(self, form: Any, broken: BaseException) -> None:
         g.refused, sentence, errors = gate.refusal(broken)
         flash(sentence, "danger")
         for name, sentences in errors.items():
@@ -258,7 +258,7 @@ class HardenedView(ModelView):
     @expose("/add", methods=["GET", "POST"])
     @has_access
     def add(self) -> Any:
-        """The form, and what was typed after a refusal."""
+        """The add form; after a refusal with the input."""
         widgets = self._add()
         if not widgets:
             return self.post_add_redirect()
@@ -268,7 +268,7 @@ class HardenedView(ModelView):
     @expose("/edit/<pk>", methods=["GET", "POST"])
     @has_access
     def edit(self, pk: Any) -> Any:
-        """The form of a row, and what was typed after a refusal."""
+        """The edit form; after a refusal with the input."""
         widgets = self._edit(pk)
         if not widgets:
             return self.post_edit_redirect()
@@ -282,7 +282,7 @@ class HardenedView(ModelView):
     @expose("/delete/<pk>", methods=["POST"])
     @has_access
     def delete(self, pk: Any) -> Any:
-        """Delete a row, or say why it stays."""
+        """Delete a row, or flash why it cannot be deleted."""
         item = self.datamodel.get(pk, self._base_filters) or abort(404)
         try:
             self.pre_delete(item)
@@ -298,20 +298,20 @@ class HardenedView(ModelView):
 
     @expose("/action/<string:name>/<pk>", methods=["POST"])
     def action(self, name: str, pk: Any) -> Any:
-        """One row's action."""
+        """Run an action on one row."""
         chosen = self._action_named(name, "single")
         item = self.datamodel.get(pk, self._base_filters) or abort(404)
-        return self._acted(chosen, item)
+        return self._run_action(chosen, item)
 
     @expose("/action_post", methods=["POST"])
     def action_post(self) -> Any:
-        """An action on the chosen rows; all of them must be there."""
+        """Run an action on the chosen rows; 404 if one of them is missing."""
         chosen = self._action_named(request.form.get("action", ""), "multiple")
         keys = request.form.getlist("rowid")[:MAX_ROWS]
         if not keys:
             flash(_("Please select at least one row."), "warning")
             return self._to_list()
-        return self._acted(chosen, [self.datamodel.get(key, self._base_filters) or abort(404) for key in keys])
+        return self._run_action(chosen, [self.datamodel.get(key, self._base_filters) or abort(404) for key in keys])
 
     def _action_named(self, name: str, kind: str) -> Any:
         found = self.actions.get(name)
@@ -321,7 +321,7 @@ class HardenedView(ModelView):
             abort(403)
         return found
 
-    def _acted(self, chosen: Any, subject: Any) -> Any:
+    def _run_action(self, chosen: Any, subject: Any) -> Any:
         try:
             return chosen.func(subject)
         except gate.REFUSABLE as broken:
@@ -340,7 +340,7 @@ class HardenedView(ModelView):
 
 
 def _trim(form: Any) -> None:
-    """Spaces around a text are typing errors, and a text of spaces is none."""
+    """Strip text fields; a text of only spaces becomes empty."""
     for field in form:
         if isinstance(field.data, str) and not isinstance(field, PasswordField) and field.raw_data:
             field.data = field.data.strip()
@@ -348,12 +348,12 @@ def _trim(form: Any) -> None:
 
 
 def link(url: str, words: str) -> Markup:
-    """A cell that leads somewhere."""
+    """A cell with a link."""
     return Markup('<a href="{}">{}</a>').format(url, words)
 
 
 def pick(label: Any, pairs: Any, **more: Any) -> SelectField:
-    """A pick-list field of (value, words) pairs, or of a function that hands them out."""
+    """A select field of (value, label) pairs, or of a function that returns them."""
 
     def choices() -> list[SelectChoice]:
         return [SelectChoice(str(value), words) for value, words in (pairs() if callable(pairs) else pairs)]
@@ -362,7 +362,7 @@ def pick(label: Any, pairs: Any, **more: Any) -> SelectField:
 
 
 class LocalMoment(DateTimeLocalField):
-    """A moment: UTC in the row, the person's wall clock in the form."""
+    """A date and time: UTC in the row, in the person's time zone in the form."""
 
     def __init__(self, label: Any = None, validators: Any = None, **kwargs: Any) -> None:
         kwargs.setdefault("format", ["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M"])

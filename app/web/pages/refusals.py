@@ -1,4 +1,4 @@
-"""What a page answers to a refused question or form: a sentence and a way back."""
+"""Refused pages and forms: a message and a way back."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from app.web.core.gate import REFUSABLE, refusal
 
 
 def refuse_as_page(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A refused question is an error page; a refused POST says its sentence where the person was."""
+    """Show an error page for a refused GET; redirect a refused POST back with a flashed message."""
 
     @functools.wraps(function)
     def guarded(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -29,7 +29,7 @@ def refuse_as_page(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def refused(status: int, sentence: str) -> Any:
-    """The sentence as an error page, as an htmx answer, or as a flash where the person was."""
+    """The message as an error page, as an htmx response, or flashed on the page the person came from."""
     if request.headers.get("HX-Request"):
         return (
             render_template("errors/400.html", sentence=sentence),
@@ -44,6 +44,6 @@ def refused(status: int, sentence: str) -> Any:
 
 
 def back() -> str:
-    """Where the person came from, on this site; else the start."""
-    came = urlsplit(request.referrer or "")
-    return f"{came.path}?{came.query}" if came.path and came.netloc == request.host else "/"
+    """The page of this site that the person came from, else the start page."""
+    referrer = urlsplit(request.referrer or "")
+    return f"{referrer.path}?{referrer.query}" if referrer.path and referrer.netloc == request.host else "/"

@@ -1,4 +1,4 @@
-"""What every page wears: menu, brand, bell count, static addresses, headers."""
+"""What every page shares: menu, brand, unread count, static URLs, response headers."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ CSP = (
 )
 YEAR_SECONDS = 31_536_000
 _SAFE = ("GET", "HEAD", "OPTIONS")
-#: Doors that prove themselves otherwise than by our form token.
-_OWN_PROOF = ("/login/", "/api/v1/security/", "/api/method/", "/api/resource/", "/hooks/", "/socket.io")
+#: Paths with authentication or CSRF checks of their own.
+_CSRF_EXEMPT = ("/login/", "/api/v1/security/", "/api/method/", "/api/resource/", "/hooks/", "/socket.io")
 
 
 def install(app: Flask, menu: Any) -> None:
-    """Bind globals, context and headers. `menu(person)`: the entries of the sidebar, as views.py says them."""
+    """Bind globals, context and headers. `menu(person)`: the entries of the sidebar and of the "new" menu."""
     app.jinja_env.globals.update(static_url=static_url, _=gettext, csrf_token=generate_csrf, get_locale=get_locale)
     app.context_processor(lambda: _context(menu))
     app.before_request(_before)
@@ -46,8 +46,8 @@ def _before() -> None:
         STATEMENTS.set([])
     guarded = request.method not in _SAFE and "Authorization" not in request.headers
     if is_machine() and current_app.config["SESSION_COOKIE_NAME"] not in request.cookies:
-        guarded = False  # nobody's browser: the door itself asks who it is
-    if guarded and request.path != "/" and not request.path.startswith(_OWN_PROOF):
+        guarded = False  # an API client without a session cookie: the endpoint authenticates it
+    if guarded and request.path != "/" and not request.path.startswith(_CSRF_EXEMPT):
         csrf.protect()
 
 
@@ -56,7 +56,7 @@ def _teardown(_error: BaseException | None) -> None:
 
 
 def _after(response: Response) -> Response:
-    """Headers of every answer; static files with their hash in the URL stay for a year."""
+    """Set headers on every response; static files with a hash in the URL are cached for a year."""
     response.headers.setdefault("Content-Security-Policy", CSP)
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Referrer-Policy"] = "same-origin"
@@ -66,9 +66,9 @@ def _after(response: Response) -> Response:
             response.headers["Cache-Control"] = f"public, max-age={YEAR_SECONDS}, immutable"
     elif "Cache-Control" not in response.headers:
         response.headers["Cache-Control"] = "no-store" if request.path.startswith("/api/") else "private, no-cache"
-    seen = STATEMENTS.get()
-    if current_app.config.get("COUNT_SQL") and seen is not None:
-        response.headers["X-SQL-Count"] = str(len(seen))
+    statements = STATEMENTS.get()
+    if current_app.config.get("COUNT_SQL") and statements is not None:
+        response.headers["X-SQL-Count"] = str(len(statements))
     return response
 
 
@@ -78,7 +78,7 @@ def _digest(folder: str, name: str, _stamp: float) -> str:
 
 
 def static_url(name: str) -> str:
-    """The address of a static file, with the hash of its content."""
+    """The URL of a static file, with a hash of its content."""
     folder = current_app.static_folder or ""
     path = Path(folder) / name
     stamp = path.stat().st_mtime if path.exists() else 0.0
@@ -87,7 +87,7 @@ def static_url(name: str) -> str:
 
 
 def _context(menu: Any) -> dict[str, Any]:
-    """For every template."""
+    """Variables of every template."""
     person = g.get("person")
     languages = [(code, row["name"]) for code, row in current_app.config["LANGUAGES"].items()]
     base = {
@@ -119,7 +119,7 @@ def _context(menu: Any) -> dict[str, Any]:
 
 
 def _unread(user_id: int) -> int:
-    """Once a request, however many templates ask."""
+    """The number of unread notices, counted once per request."""
     if "unread" not in g:
         g.unread = 0 if request.headers.get("HX-Request") else notices.count_unread(db.session(), user_id, now())
     return int(g.unread)

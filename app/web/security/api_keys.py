@@ -26,7 +26,7 @@ from app.domain.permission_labels import VERB_LABELS, module_labels
 from app.extensions import db
 from app.models import ApiKey, User
 from app.web.core.gate import zone
-from app.web.core.languages import said
+from app.web.core.languages import translate_text
 from app.web.security import login_throttle
 from app.web.security.sessions import USER_COLUMNS, Credential, hash_token, own_transaction, signed_in, without_cache
 
@@ -260,8 +260,10 @@ class KeysView(BaseView):
             "names_users": g.person.is_admin,
             "chosen": request.form.getlist("scope"),
             "now": now,
-            "errors": {name: [said(each) for each in list_] for name, list_ in broken.errors.items()} if broken else {},
-            "error": said(broken.message) if broken else None,
+            "errors": {name: [translate_text(each) for each in list_] for name, list_ in broken.errors.items()}
+            if broken
+            else {},
+            "error": translate_text(broken.message) if broken else None,
         }
         return self.render_template("signin/keys.html", title=_("API keys"), **values)
 
@@ -272,7 +274,11 @@ def _scope_choices(who: access.Person) -> list[tuple[str, str, list[tuple[str, s
         module: [verb for verb in verbs if who.may(module, verb)] for module, verbs in permissions.VERBS_OF.items()
     }
     return [
-        (module, said(module_labels()[module]), [(f"{module}.{verb}", said(VERB_LABELS[verb])) for verb in verbs])
+        (
+            module,
+            translate_text(module_labels()[module]),
+            [(f"{module}.{verb}", translate_text(VERB_LABELS[verb])) for verb in verbs],
+        )
         for module, verbs in offered.items()
         if verbs
     ]
@@ -284,13 +290,13 @@ def scope_labels(scope: list[str]) -> list[tuple[str, str]]:
     for name in scope:
         module, _dot, verb = name.partition(".")
         verbs_of.setdefault(module, []).append(verb)
-    return [(said(module_labels()[module]), _verb_labels(verbs)) for module, verbs in verbs_of.items()]
+    return [(translate_text(module_labels()[module]), _verb_labels(verbs)) for module, verbs in verbs_of.items()]
 
 
 def _verb_labels(verbs: list[str]) -> str:
     if "" in verbs:
         return str(_("Everything"))
-    return ", ".join(said(VERB_LABELS[verb]) for verb in permissions.VERBS if verb in verbs)
+    return ", ".join(translate_text(VERB_LABELS[verb]) for verb in permissions.VERBS if verb in verbs)
 
 
 def _last_day(ends: datetime) -> str:

@@ -17,7 +17,7 @@ from app.domain.base import Conflict, RuleBroken
 from app.extensions import db
 from app.models import BusinessSetting
 from app.web.core import gate
-from app.web.core.languages import said
+from app.web.core.languages import translate_text
 from app.web.pages.hardened import protect
 
 #: Longer spans are typing errors: a year in minutes, ten years in days.
@@ -70,7 +70,7 @@ class Business(BaseView):
             session.commit()
         except RuleBroken as broken:
             session.rollback()
-            return self._page(request.form, broken.errors, said(broken.message)), gate.refusal(broken)[0]
+            return self._page(request.form, broken.errors, translate_text(broken.message)), gate.refusal(broken)[0]
         flash(_("Settings saved."), "success")
         return redirect(url_for("Business.values"))
 

@@ -16,7 +16,7 @@ from app.domain.permission_labels import FIELD_LABELS, LEVEL_LABELS, MASK_LABELS
 from app.extensions import db
 from app.models import User
 from app.web.core import gate
-from app.web.core.languages import said
+from app.web.core.languages import translate_text
 from app.web.core.personal_fields import initials
 from app.web.security.sessions import signed_in
 from app.web.settings.role_matrix import translated
@@ -63,9 +63,9 @@ class EffectiveRightsView(BaseView):
             verbs=translated(VERB_LABELS),
             masks=_effective_masks(person, matrices),
             reach=(
-                (said(LEVEL_LABELS["own"]), len(person.own_ids)),
-                (said(LEVEL_LABELS["team"]), len(person.team_ids)),
-                (said(LEVEL_LABELS["all"]), active),
+                (translate_text(LEVEL_LABELS["own"]), len(person.own_ids)),
+                (translate_text(LEVEL_LABELS["team"]), len(person.team_ids)),
+                (translate_text(LEVEL_LABELS["all"]), active),
             ),
             roles_url=url_for("RoleMatrix.first") if g.person.may("Settings", "read") else "",
         )
@@ -101,7 +101,11 @@ def _effective_cells(person: access.Person, matrices: dict[str, Matrix]) -> dict
         level = person.level(module, verb)
         if level != "none" and verb in permissions.VERBS_OF[module]:
             sources = [name for name, matrix in matrices.items() if matrix.level(module, verb) == level]
-            found[module, verb] = {"level": level, "word": said(LEVEL_LABELS[level]), "from": ", ".join(sources)}
+            found[module, verb] = {
+                "level": level,
+                "word": translate_text(LEVEL_LABELS[level]),
+                "from": ", ".join(sources),
+            }
     return found
 
 
@@ -110,5 +114,7 @@ def _effective_masks(person: access.Person, matrices: dict[str, Matrix]) -> list
     for name, word in translated(FIELD_LABELS):
         level = person.mask(name)
         sources = [role for role, matrix in matrices.items() if matrix.mask(name) == level and level != "hidden"]
-        rows.append({"label": word, "level": level, "word": said(MASK_LABELS[level]), "from": ", ".join(sources)})
+        rows.append(
+            {"label": word, "level": level, "word": translate_text(MASK_LABELS[level]), "from": ", ".join(sources)}
+        )
     return rows

@@ -21,7 +21,7 @@ from app.domain.base import Conflict, RuleBroken
 from app.extensions import db
 from app.models import Holiday, OfficeRange
 from app.web.core import gate
-from app.web.core.languages import said
+from app.web.core.languages import translate_text
 from app.web.pages.hardened import pick, protect
 from app.web.settings.masters import MasterScreen
 
@@ -136,7 +136,7 @@ class Hours(BaseView):
             session.commit()
         except RuleBroken as broken:
             session.rollback()
-            flash(said(broken.message), "danger")
+            flash(translate_text(broken.message), "danger")
             return self._page(posted), gate.refusal(broken)[0]
         flash(_("Office hours saved."), "success")
         return redirect(url_for("Hours.week"))

@@ -18,13 +18,13 @@ from app.domain.permission_labels import FIELD_LABELS, LEVEL_LABELS, MASK_LABELS
 from app.extensions import db
 from app.models import Role
 from app.web.core import gate
-from app.web.core.languages import said
+from app.web.core.languages import translate_text
 from app.web.pages.hardened import protect
 
 
 def translated(labels: dict[str, Any]) -> list[tuple[str, str]]:
     """(key, label) pairs in the language of this page."""
-    return [(key, said(label)) for key, label in labels.items()]
+    return [(key, translate_text(label)) for key, label in labels.items()]
 
 
 def etag_of(matrix: Matrix) -> str:
@@ -73,7 +73,7 @@ class RoleMatrix(BaseView):
             session.commit()
         except RuleBroken as broken:
             session.rollback()
-            flash(said(broken.message), "danger")
+            flash(translate_text(broken.message), "danger")
             return self._page(role, posted), gate.refusal(broken)[0]
         flash(_("Role saved."), "success")
         return redirect(url_for("RoleMatrix.matrix", role_id=role_id))
@@ -147,7 +147,7 @@ def _refuse_invalid(posted: Matrix) -> None:
     if unknown:
         raise RuleBroken(_("“%(level)s” isn't a valid level. Please choose one from the list.", level=unknown[0][:20]))
     for module, verb in _inapplicable(request.form):
-        what = {"module": said(module_labels()[module]), "verb": said(VERB_LABELS[verb])}
+        what = {"module": translate_text(module_labels()[module]), "verb": translate_text(VERB_LABELS[verb])}
         raise RuleBroken(_("%(module)s: “%(verb)s” doesn't apply to this module. Please leave it out.", **what))
 
 
@@ -169,4 +169,5 @@ def _refuse_stale(stored: Matrix, posted: Matrix) -> None:
 
 
 def _cell_text(module: str, verb: str, level: str) -> str:
-    return f"{said(module_labels()[module])}: {said(VERB_LABELS[verb])} ({said(LEVEL_LABELS[level])})"
+    labels = (module_labels()[module], VERB_LABELS[verb], LEVEL_LABELS[level])
+    return "{}: {} ({})".format(*map(translate_text, labels))

@@ -26,7 +26,7 @@ from app.extensions import db
 from app.lib import phone
 from app.models import User
 from app.web.core.gate import now
-from app.web.core.languages import said
+from app.web.core.languages import translate_text
 from app.web.pages.hardened import VERBS as SCREEN_VERBS
 from app.web.pages.hardened import HardenedInterface, HardenedView, LocalMoment, link, pick
 from app.web.security.sessions import signed_in
@@ -100,7 +100,7 @@ class MinutesField(StringField):
             try:
                 self.data = reminder_preferences.parse_offsets(valuelist[0])
             except RuleBroken as broken:
-                raise ValidationError(said(broken.message)) from broken
+                raise ValidationError(translate_text(broken.message)) from broken
 
 
 def _text_field(label: Any, *checks: Any, **more: Any) -> Any:
@@ -237,7 +237,7 @@ def _refuse_cycle(user: Any) -> None:
     try:
         team.refuse_cycle(db.session(), user.id, user.manager_id)
     except RuleBroken as broken:
-        raise RuleBroken(said(broken.message), "manager_id") from broken
+        raise RuleBroken(translate_text(broken.message), "manager_id") from broken
 
 
 def _e164(typed: str | None, name: str) -> str | None:

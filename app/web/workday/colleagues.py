@@ -87,7 +87,7 @@ class UserResource(SentenceResponses, BaseApi):
     def add_apispec_components(self, api_spec: Any) -> None:
         """The card."""
         card = schemas.SHARED["UserCard"]["properties"]
-        schemas.once(api_spec, schemas.SHARED | {"User": schemas.shape(card, *card)})
+        schemas.register_schemas(api_spec, schemas.SHARED | {"User": schemas.shape(card, *card)})
 
     def operation_helper(
         self, path: Any = None, operations: Any = None, methods: Any = None, func: Any = None, **kwargs: Any

@@ -169,7 +169,7 @@ class NoticeResource(Resource):
     order_columns = ["at"]
     VERBS = Resource.VERBS | {"put": "read", "choices": "read", "choose": "read"}
     exclude_route_methods = {"post", "delete"}
-    told = {
+    documentation = {
         "choices": OperationSpec("Read your notification preferences", answer=_CHOICES),
         "choose": OperationSpec(
             "Replace your notification preferences", (409, 413, 422), body=_CHOICES, answer=_CHOICES

@@ -19,7 +19,7 @@ from schemathesis.core.failures import FailureGroup
 
 from app import create_app
 from tests.app_fixtures import PASSWORD, World, settings_for
-from tests.web.hostile import GOOD, Hostile, spare_world
+from tests.web.hostile import VALID_BODIES, Hostile, spare_world
 
 load_all_checks()
 #: A wrong key is answered with 429 after a few tries, and each check of it would be one;
@@ -237,7 +237,7 @@ def test_hundreds_of_real_records_have_the_shape_that_is_told(busy: World, spec:
 
 def test_what_is_written_is_answered_in_the_shape_that_is_told(worn: Hostile, spec: Any) -> None:
     door = worn.world.door("root")
-    for name, body in GOOD.items():
+    for name, body in VALID_BODIES.items():
         told = spec["paths"][f"/api/v1/{name}/"]["post"]["responses"]
         answer = door.rest("POST", f"{name}/", body | {"mobile": "9833000001"} if "mobile" in body else body)
         assert is_of(spec, shape_of(spec, {"responses": told}, answer), answer.json) == [], name

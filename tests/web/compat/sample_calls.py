@@ -15,7 +15,7 @@ from app.models import CustomerAccount, Notification
 from app.ops.database import STATEMENTS
 from tests.app_fixtures import World
 from tests.makers import NOW
-from tests.web.hostile import RESTLESS
+from tests.web.hostile import VOLATILE_TABLES
 
 BuildBody = Callable[["SampleRecords"], dict[str, Any]]
 
@@ -94,7 +94,7 @@ class SampleRecords:
 
     def all_rows(self) -> dict[str, list[Any]]:
         """All rows of all tables, except those that every request changes."""
-        names = [name for name in Model.metadata.tables if name not in RESTLESS - {"number_series"}]
+        names = [name for name in Model.metadata.tables if name not in VOLATILE_TABLES - {"number_series"}]
         with self.world.engine.connect() as connection:
             return {name: list(map(tuple, connection.execute(text(f"SELECT * FROM {name}")))) for name in names}  # noqa: S608
 

@@ -15,7 +15,7 @@ from app.web.compat.doctypes import DOCTYPES
 from app.web.compat.list_query import FIXED_FIELDS
 from app.web.compat.responses import EXC_TYPES
 from tests.web.compat.sample_calls import SAMPLE_CALLS, SampleRecords
-from tests.web.hostile import assert_decent, heard
+from tests.web.hostile import assert_no_leak, raising_server_errors
 
 RUBBISH = (
     None,
@@ -185,9 +185,9 @@ def call_and_check(sample: SampleRecords, name: str, body: Any) -> Any:
     request = f"{name} {str(body)[:200]!r}"
     raw = json.dumps(body)
     headers = sample.world.door("root").headers | JSON
-    with heard(request):
+    with raising_server_errors(request):
         response = sample.world.app.test_client().post(f"/api/method/{name}", data=raw, headers=headers)
-    assert_decent(response, request)
+    assert_no_leak(response, request)
     assert_envelope(response, request)
     return response
 

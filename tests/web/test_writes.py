@@ -1,4 +1,4 @@
-"""Writing through the doors: what may not be set, stale saves, one transaction a request."""
+"""Writes over REST and forms: fields that cannot be set, stale saves, one transaction per request."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ UNKNOWN = (
 )
 
 
-def test_what_the_record_keeps_for_itself_is_not_set_from_outside(world: World, stored: Any) -> None:
+def test_server_managed_fields_cannot_be_set(world: World, stored: Any) -> None:
     lead = world.make.lead("ana")
     before = stored(lead)
     assert world.door("ana").rest("PUT", f"lead/{lead.id}", IGNORED).status_code == 200
@@ -67,7 +67,7 @@ def test_an_unknown_field_is_refused(world: World, stored: Any, name: str) -> No
 
 
 @pytest.mark.parametrize("kind, who", [("lead", "ana"), ("customer", "ana"), ("ticket", "cleo")])
-def test_the_owner_is_changed_by_those_who_assign(world: World, stored: Any, kind: str, who: str) -> None:
+def test_only_users_who_can_assign_change_the_owner(world: World, stored: Any, kind: str, who: str) -> None:
     row = getattr(world.make, kind)(who)
     before = stored(row)
     assert world.door(who).rest("PUT", f"{kind}/{row.id}", {"owner": "ben"}).status_code == 403
@@ -81,13 +81,13 @@ def test_the_owner_is_changed_by_those_who_assign(world: World, stored: Any, kin
     "who, to, code",
     [("ana", "ben", 403), ("ana", "ana", 201), ("mia", "ana", 201), ("mia", "ben", 403), ("root", "ben", 201)],
 )
-def test_who_may_hand_a_new_lead_to_whom(world: World, who: str, to: str, code: int) -> None:
+def test_who_can_assign_a_new_lead_to_whom(world: World, who: str, to: str, code: int) -> None:
     answer = world.door(who).rest("POST", "lead/", {"first_name": "Ravi", "assign_to": to})
     assert answer.status_code == code
     assert world.count(Lead) == (code == 201)
 
 
-def test_a_task_is_given_to_a_colleague_by_those_who_assign(world: World, stored: Any) -> None:
+def test_only_users_who_can_assign_give_tasks_to_others(world: World, stored: Any) -> None:
     task = world.make.task(world.make.lead("ana"))
     before = stored(task)
     assert world.door("ana").rest("PUT", f"task/{task.id}", {"assignee": "ben"}).status_code == 403
@@ -120,11 +120,11 @@ def test_a_task_is_given_to_a_colleague_by_those_who_assign(world: World, stored
         b'{"date_of_birth": "2026-02-30"}',
     ],
 )
-def test_rubbish_is_refused_with_a_sentence(world: World, body: bytes) -> None:
+def test_an_invalid_body_is_refused_with_a_message(world: World, body: bytes) -> None:
     lead, ana = world.make.lead("ana"), world.door("ana")
     for method, path in (("POST", "lead/"), ("PUT", f"lead/{lead.id}")):
         answer = ana.rest(method, path, data=body, content_type="application/json")
-        if answer.status_code != 200:  # what may only be sent with a new record is left out of a change
+        if answer.status_code != 200:  # fields of new records only are ignored in an update
             assert answer.status_code == 422 and answer.get_json()["message"]
     assert world.count(Lead) == 1
 
@@ -154,12 +154,12 @@ def test_rubbish_is_refused_with_a_sentence(world: World, body: bytes) -> None:
         "(filters:!((col:created_on,opr:gt,value:x)))",
     ],
 )
-def test_a_senseless_question_is_a_400(world: World, q: str) -> None:
+def test_an_invalid_list_query_is_a_400(world: World, q: str) -> None:
     answer = world.door("ana").rest("GET", "lead/", query_string={"q": q})
     assert answer.status_code == 400 and answer.get_json()["message"]
 
 
-def test_a_filter_passes_over_none_of_its_values(world: World) -> None:
+def test_a_filter_ignores_none_of_its_values(world: World) -> None:
     lead, root = world.make.lead("ana"), world.door("root")
     wanted = [*range(999), lead.number]
     short, long = ({"col": "number", "opr": "in", "value": list(map(str, each))} for each in (wanted, [*wanted, 1]))
@@ -167,13 +167,13 @@ def test_a_filter_passes_over_none_of_its_values(world: World) -> None:
     assert root.rest("GET", "lead/", q={"filters": [long]}).status_code == 400
 
 
-def test_an_address_that_is_too_long_is_refused_in_words(live_server: LiveServer) -> None:
+def test_a_too_long_url_is_refused_with_a_message(live_server: LiveServer) -> None:
     with pytest.raises(HTTPError) as refused:
         urlopen(f"{live_server.url}/api/v1/lead/?q={'a' * 9000}", timeout=60)  # noqa: S310  # our own http
     assert refused.value.code == 414 and json.load(refused.value)["message"].startswith("This address is too long.")
 
 
-def test_a_customer_whose_tickets_are_there_is_not_deleted(world: World) -> None:
+def test_a_customer_with_tickets_is_not_deleted(world: World) -> None:
     customer = world.make.customer("ana")
     world.make.ticket("cleo", customer_id=customer.id)
     answer = world.door("root").rest("DELETE", f"customer/{customer.id}")
@@ -239,7 +239,7 @@ def test_a_stale_move_changes_nothing(world: World, stored: Any) -> None:
 # --- one transaction
 
 
-def nothing_of_it(world: World) -> bool:
+def has_no_rows(world: World) -> bool:
     kinds = (Lead, Ticket, Customer, Task, Activity, StatusChange, Assignment, Notification, NumberSeries)
     return {kind.__tablename__: world.count(kind) for kind in kinds} == dict.fromkeys(
         (k.__tablename__ for k in kinds), 0
@@ -259,18 +259,18 @@ def nothing_of_it(world: World) -> bool:
         ("ticket", {"subjects": ["Re-KYC"], "mobile": "9820012345", "task": {"title": "x", "priority": "Urgent"}}),
     ],
 )
-def test_what_is_refused_leaves_nothing_behind(world: World, kind: str, values: Any) -> None:
+def test_a_refused_request_stores_nothing(world: World, kind: str, values: Any) -> None:
     world.session.get(User, world.people["rhea"].id).available = False
     world.session.commit()
     door = world.door("root")
     assert door.rest("POST", f"{kind}/", values).status_code == 422
-    assert nothing_of_it(world)
+    assert has_no_rows(world)
     if "task" not in values:  # the form has no task
         assert door.form(f"/{kind}s/add", values).status_code == 422
-        assert nothing_of_it(world)
+        assert has_no_rows(world)
 
 
-def test_a_pan_of_a_known_customer_is_said_not_to_be_kept(world: World) -> None:
+def test_the_page_says_that_a_known_customers_pan_is_not_stored(world: World) -> None:
     ana = world.door("ana")
     known = {"first_name": "Asha", "mobile": "98200 12345", "pan": "ABCDE1234F"}
     assert world.door("root").rest("POST", "customer/", known).status_code == 201

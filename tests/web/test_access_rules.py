@@ -1,4 +1,4 @@
-"""The law at every door: what a person does not see does not exist for him, and nothing he tries changes it."""
+"""Access rules at every endpoint: records that a user can't see behave as missing, and can't be changed by them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.makers import NOW
 
 EVERYBODY = ("ana", "ben", "mia", "max", "cleo", "sam", "rhea", "root")
 SALES = {"ana", "mia", "rhea", "root"}
-#: kind -> who sees the record of that kind that `desk` holds.
+#: kind -> who sees the record of that kind in `samples`.
 SEEN_BY = {
     "lead": SALES,
     "customer": SALES,
@@ -31,9 +31,9 @@ SEEN_BY = {
     "request": SALES,
     "ticket": {"cleo", "sam", "rhea", "root"},
 }
-#: kind -> somebody of the same role in another team.
+#: kind -> a user of the same role in another team.
 OUTSIDER = dict.fromkeys(SEEN_BY, "ben") | {"ticket": "dev"}
-#: kind -> a change that its holder may make.
+#: kind -> a change that its assignee can make.
 CHANGE = {
     "lead": {"description": "Changed"},
     "customer": {"referred_by": "C9"},
@@ -48,21 +48,21 @@ REFUSED = (403, 404, 405)
 
 
 @dataclass
-class Desk:
-    """One record of every kind: of Ana, and a ticket of Cleo."""
+class Samples:
+    """One record of every kind: Ana's, and a ticket of Cleo's."""
 
     world: World
     rows: dict[str, Any]
 
     def everything(self) -> dict[str, list[Any]]:
-        """All rows that the law guards, but for sign-ins and audit."""
+        """All rows under access rules, except sign-ins and audit."""
         names = [r.__tablename__ for r in access.RULES if r.__tablename__ not in ("sign_in", "audit_entry")]
         with self.world.engine.connect() as raw:
             return {name: raw.exec_driver_sql(f"SELECT * FROM {name}").all() for name in names}  # noqa: S608
 
 
 @pytest.fixture
-def desk(world: World) -> Desk:
+def samples(world: World) -> Samples:
     make = world.make
     lead = make.lead("ana", email="ravi@example.in")
     rows = {
@@ -75,10 +75,10 @@ def desk(world: World) -> Desk:
         "ticket": make.ticket("cleo"),
     }
     make.user("dev", "Support User")
-    return Desk(world, rows)
+    return Samples(world, rows)
 
 
-def place_of(row: Any) -> tuple[str, str, str]:
+def urls_of(row: Any) -> tuple[str, str, str]:
     """(REST resource, root of the screens, permalink) of a row."""
     kind, base = KINDS[row.__tablename__]
     return kind, base, f"{base}/{getattr(row, 'number', None) or f'show/{row.id}'}"
@@ -87,9 +87,9 @@ def place_of(row: Any) -> tuple[str, str, str]:
 # --- who sees what
 
 
-def doors_that_show(door: Any, row: Any) -> dict[str, bool]:
-    """At which doors the person finds the row."""
-    kind, base, link = place_of(row)
+def endpoints_that_show(door: Any, row: Any) -> dict[str, bool]:
+    """Endpoint -> whether it shows the row to the user."""
+    kind, base, link = urls_of(row)
     listed, found = door.rest("GET", f"{kind}/").get_json(), door.screen(f"{base}/lookup")
     hits = found.get_json()["results"] if found.status_code == 200 else []
     return {
@@ -104,21 +104,21 @@ def doors_that_show(door: Any, row: Any) -> dict[str, bool]:
 
 
 @pytest.mark.parametrize("kind", SEEN_BY)
-def test_every_door_shows_a_record_to_the_same_people(desk: Desk, kind: str) -> None:
+def test_every_endpoint_shows_a_record_to_the_same_users(samples: Samples, kind: str) -> None:
     for name in EVERYBODY:
-        shown = doors_that_show(desk.world.door(name), desk.rows[kind])
+        shown = endpoints_that_show(samples.world.door(name), samples.rows[kind])
         assert shown == dict.fromkeys(shown, name in SEEN_BY[kind]), name
 
 
-def test_cleo_meets_no_lead_at_any_door(desk: Desk) -> None:
-    cleo, lead = desk.world.door("cleo"), desk.rows["lead"]
+def test_support_sees_no_lead_at_any_endpoint(samples: Samples) -> None:
+    cleo, lead = samples.world.door("cleo"), samples.rows["lead"]
     for path in ("/", "/leads/", "/tasks/", "/customers/", "/calls/", "/messages/", "/requests/", "/bell/panel"):
         assert lead.number not in cleo.screen(path).text, path
     for kind in ("lead", "task", "activity", "customer", "call_log", "message", "assignment_request", "notification"):
         assert lead.number not in cleo.rest("GET", f"{kind}/").text, kind
 
 
-def test_a_customer_that_cleo_serves_shows_her_nothing_of_his_leads(world: World) -> None:
+def test_support_sees_a_customer_without_its_leads(world: World) -> None:
     lead = world.make.lead("ana", description="Sales only")
     customer = world.make.customer("ana")
     row = world.session.merge(lead)
@@ -132,7 +132,7 @@ def test_a_customer_that_cleo_serves_shows_her_nothing_of_his_leads(world: World
         assert lead.number not in answer.text and "haggles" not in answer.text
 
 
-def test_counts_and_deep_pages_know_visible_rows_only(world: World) -> None:
+def test_counts_and_deep_pages_cover_visible_rows_only(world: World) -> None:
     own = [world.make.lead("ana", task={}).id for _ in range(2)]
     for _ in range(3):
         world.make.lead("ben", task={})
@@ -143,7 +143,7 @@ def test_counts_and_deep_pages_know_visible_rows_only(world: World) -> None:
     assert ana.rest("GET", "lead/", q={"page_size": 100, "cursor": own[1]}).get_json()["ids"] == own[:1]
 
 
-def test_a_deep_page_is_cut_out_of_visible_rows(world: World) -> None:
+def test_a_deep_page_contains_visible_rows_only(world: World) -> None:
     first = world.make.lead("ana", task={})
     status = first.status_id
     for n in range(900):
@@ -157,12 +157,12 @@ def test_a_deep_page_is_cut_out_of_visible_rows(world: World) -> None:
     assert len(page["ids"]) == 10 and page["count"] == 451
 
 
-# --- nothing that a person tries changes what he does not see
+# --- users can't change what they don't see
 
 
-def knocks(door: Any, row: Any, kind: str, key: int) -> dict[str, Any]:
-    """Every way to read or change a record by its id."""
-    resource, base, _link = place_of(row)
+def all_requests(door: Any, row: Any, kind: str, key: int) -> dict[str, Any]:
+    """Responses to every way to read or change a record by its id."""
+    resource, base, _link = urls_of(row)
     change, me = CHANGE[kind], door.who.id
     status = {"lead": 2, "ticket": 2, "task": "Done", "call": "Failed"}.get(kind, "Approved")
     made = {
@@ -192,56 +192,58 @@ def knocks(door: Any, row: Any, kind: str, key: int) -> dict[str, Any]:
     return made
 
 
-def core(text: str) -> str:
-    """The answer without ids and the token of the form."""
+def comparable_text(text: str) -> str:
+    """The response without ids and CSRF tokens."""
     return re.sub(r"\d+", "", re.sub(r"[\w-]{8,}\.[\w-]{5,}\.[\w-]{10,}", "", text))
 
 
 @pytest.mark.parametrize("kind", SEEN_BY)
-def test_a_foreign_record_is_like_a_missing_one_at_every_door(desk: Desk, kind: str) -> None:
-    row, before = desk.rows[kind], desk.everything()
-    foreign, missing = (knocks(desk.world.door(OUTSIDER[kind]), row, kind, key) for key in (row.id, MISSING))
+def test_an_invisible_record_behaves_as_missing_at_every_endpoint(samples: Samples, kind: str) -> None:
+    row, before = samples.rows[kind], samples.everything()
+    foreign, missing = (all_requests(samples.world.door(OUTSIDER[kind]), row, kind, key) for key in (row.id, MISSING))
     for name, answer in foreign.items():
         assert answer.status_code in REFUSED, name
         assert answer.status_code == missing[name].status_code, name
-        assert core(answer.text) == core(missing[name].text), name
-    assert desk.everything() == before
+        assert comparable_text(answer.text) == comparable_text(missing[name].text), name
+    assert samples.everything() == before
 
 
 @pytest.mark.parametrize("kind", [kind for kind in SEEN_BY if kind not in ("ticket", "customer")])
-def test_a_manager_of_another_team_changes_nothing(desk: Desk, kind: str) -> None:
-    before = desk.everything()
-    for name, answer in knocks(desk.world.door("max"), desk.rows[kind], kind, desk.rows[kind].id).items():
+def test_a_manager_of_another_team_can_change_nothing(samples: Samples, kind: str) -> None:
+    before = samples.everything()
+    for name, answer in all_requests(
+        samples.world.door("max"), samples.rows[kind], kind, samples.rows[kind].id
+    ).items():
         assert answer.status_code in REFUSED, name
-    assert desk.everything() == before
+    assert samples.everything() == before
 
 
 @pytest.mark.parametrize("kind", SEEN_BY)
-def test_compliance_reads_all_and_changes_nothing(desk: Desk, kind: str) -> None:
-    door, row, before = desk.world.door("rhea"), desk.rows[kind], desk.everything()
+def test_compliance_reads_all_and_changes_nothing(samples: Samples, kind: str) -> None:
+    door, row, before = samples.world.door("rhea"), samples.rows[kind], samples.everything()
     open_to_read = {"get", "page", "timeline", "assign page"}
-    for name, answer in knocks(door, row, kind, row.id).items():
+    for name, answer in all_requests(door, row, kind, row.id).items():
         expected = (200, 404) if name in open_to_read else (302, *REFUSED)
         assert answer.status_code in expected, name
     for resource in ("lead", "ticket", "customer", "task", "call_log", "message", "activity", "assignment_request"):
         assert door.rest("POST", f"{resource}/", {}).status_code == 403, resource
-    assert desk.everything() == before
+    assert samples.everything() == before
 
 
 @pytest.mark.parametrize("kind", SEEN_BY)
-def test_a_stranger_is_sent_to_the_door(desk: Desk, kind: str) -> None:
-    door, row, before = desk.world.door(None), desk.rows[kind], desk.everything()
-    resource, base, link = place_of(row)
+def test_an_anonymous_user_is_sent_to_the_sign_in_page(samples: Samples, kind: str) -> None:
+    door, row, before = samples.world.door(None), samples.rows[kind], samples.everything()
+    resource, base, link = urls_of(row)
     assert door.rest("GET", f"{resource}/{row.id}").status_code == 401
     wrong = {"Authorization": "token a:b"}
     assert door.rest("PUT", f"{resource}/{row.id}", CHANGE[kind], headers=wrong).status_code in (401, 405)
     for path in (link, f"{base}/", f"{base}/lookup"):
         assert door.screen(path).location.startswith("/login/"), path
     assert door.form(f"{base}/note/{row.id}", {"body": "hello"}).status_code == 302
-    assert desk.everything() == before
+    assert samples.everything() == before
 
 
-def test_bulk_does_own_rows_and_refuses_foreign_ones_by_number(world: World, stored: Any) -> None:
+def test_a_bulk_action_changes_own_rows_and_refuses_others_by_number(world: World, stored: Any) -> None:
     own, foreign = world.make.lead("ana"), world.make.lead("ben")
     before, ana = stored(foreign), world.door("ana")
     move = {"action": "status", "status": world.lead_status["Contacted"], "rowid": [own.id, foreign.id, MISSING]}
@@ -250,7 +252,7 @@ def test_bulk_does_own_rows_and_refuses_foreign_ones_by_number(world: World, sto
     assert stored(foreign) == before and f"{foreign.id}: " in page and f"{MISSING}: " in page
 
 
-# --- nothing is attached to what a person does not see
+# --- nothing can be attached to an invisible record
 
 
 @pytest.mark.parametrize("by", ["id", "number"])
@@ -267,20 +269,22 @@ def test_bulk_does_own_rows_and_refuses_foreign_ones_by_number(world: World, sto
         ("assignment_request", "lead", {"requested_user": "ben", "reason": "Give it to me"}),
     ],
 )
-def test_nothing_hangs_on_a_foreign_record(desk: Desk, resource: str, field: str, values: Any, by: str) -> None:
-    ben, before = desk.world.door("ben"), desk.everything()
-    answer = ben.rest("POST", f"{resource}/", values | {field: getattr(desk.rows[field], by)})
+def test_nothing_can_be_attached_to_an_invisible_record(
+    samples: Samples, resource: str, field: str, values: Any, by: str
+) -> None:
+    ben, before = samples.world.door("ben"), samples.everything()
+    answer = ben.rest("POST", f"{resource}/", values | {field: getattr(samples.rows[field], by)})
     assert (answer.status_code, list(answer.get_json()["errors"])) == (422, [field])
     missing = ben.rest("POST", f"{resource}/", values | {field: MISSING})
     assert missing.get_json()["message"].replace(str(MISSING), "") == answer.get_json()["message"].replace(
-        str(getattr(desk.rows[field], by)), ""
+        str(getattr(samples.rows[field], by)), ""
     )
-    assert desk.everything() == before
+    assert samples.everything() == before
 
 
 @pytest.mark.parametrize("path", ["/tasks/add", "/calls/add", "/messages/add", "/requests/add"])
-def test_no_form_hangs_something_on_a_foreign_record(desk: Desk, path: str) -> None:
-    before, lead = desk.everything(), desk.rows["lead"]
+def test_no_form_attaches_anything_to_an_invisible_record(samples: Samples, path: str) -> None:
+    before, lead = samples.everything(), samples.rows["lead"]
     values = {
         "title": "x",
         "direction": "Outgoing",
@@ -295,21 +299,21 @@ def test_no_form_hangs_something_on_a_foreign_record(desk: Desk, path: str) -> N
     }
     if path == "/tasks/add":
         values["status"] = "Todo"
-    page = desk.world.door("ben").form(path, values)
+    page = samples.world.door("ben").form(path, values)
     assert page.status_code == 422 and "There is no such record" in page.text
-    assert desk.everything() == before
+    assert samples.everything() == before
 
 
-def test_cleo_cannot_hang_a_ticket_on_anas_lead(desk: Desk) -> None:
-    before = desk.everything()
-    values = {"subjects": ["Re-KYC"], "lead": desk.rows["lead"].id}
-    assert desk.world.door("cleo").rest("POST", "ticket/", values).status_code == 422
-    values = {"lead": desk.rows["lead"].number}
-    assert desk.world.door("cleo").rest("PUT", f"ticket/{desk.rows['ticket'].id}", values).status_code == 422
-    assert desk.everything() == before
+def test_support_cannot_attach_a_ticket_to_an_invisible_lead(samples: Samples) -> None:
+    before = samples.everything()
+    values = {"subjects": ["Re-KYC"], "lead": samples.rows["lead"].id}
+    assert samples.world.door("cleo").rest("POST", "ticket/", values).status_code == 422
+    values = {"lead": samples.rows["lead"].number}
+    assert samples.world.door("cleo").rest("PUT", f"ticket/{samples.rows['ticket'].id}", values).status_code == 422
+    assert samples.everything() == before
 
 
-def test_a_request_about_a_foreign_record_takes_no_note(world: World) -> None:
+def test_a_request_about_an_invisible_record_accepts_no_note(world: World) -> None:
     lead = world.make.lead("ben")
     asked = world.make.request(lead, "ana", who="ben")
     ana = world.door("ana")
@@ -318,7 +322,7 @@ def test_a_request_about_a_foreign_record_takes_no_note(world: World) -> None:
     assert world.count(Activity, Activity.kind == "note") == 0
 
 
-def test_a_reference_to_a_foreign_record_shows_nothing_of_it(world: World) -> None:
+def test_a_reference_to_an_invisible_record_shows_nothing_of_it(world: World) -> None:
     lead = world.make.lead("ben")
     asked = world.make.request(lead, "ana", who="ben")
     ana = world.door("ana")
@@ -327,17 +331,17 @@ def test_a_reference_to_a_foreign_record_shows_nothing_of_it(world: World) -> No
         assert lead.number not in ana.screen(page).text
 
 
-# --- access that comes and goes
+# --- changes of access
 
 
-def test_who_had_a_lead_loses_it_at_once(world: World) -> None:
+def test_a_former_assignee_loses_access_at_once(world: World) -> None:
     lead = world.make.lead("root", assignee_id=world.people["ana"].id)
     assert world.door("ana").sees(lead)
     world.make.give(lead, "ben")
     assert not world.door("ana").sees(lead) and world.door("ben").sees(lead)
 
 
-def test_a_delegate_sees_the_rows_during_the_leave_only(world: World) -> None:
+def test_a_delegate_sees_rows_only_during_the_leave(world: World) -> None:
     lead, now = world.make.lead("ana"), datetime.now(UTC)
     ana = world.session.get(User, world.people["ana"].id)
     for start, end, sees in ((-2, -1, False), (-1, 1, True), (1, 2, False)):
@@ -347,7 +351,7 @@ def test_a_delegate_sees_the_rows_during_the_leave_only(world: World) -> None:
         assert world.door("ben").sees(lead) is sees
 
 
-def test_a_new_report_brings_his_rows_and_takes_them_away(world: World) -> None:
+def test_a_managers_access_follows_their_reports(world: World) -> None:
     lead, ben = world.make.lead("ben"), world.session.get(User, world.people["ben"].id)
     for manager, sees in (("mia", True), ("max", False)):
         ben.manager_id = world.people[manager].id
@@ -355,14 +359,14 @@ def test_a_new_report_brings_his_rows_and_takes_them_away(world: World) -> None:
         assert world.door("mia").sees(lead) is sees
 
 
-def test_a_cell_closed_on_the_matrix_closes_the_door_at_once(world: World) -> None:
+def test_a_permission_removed_in_the_matrix_takes_effect_at_once(world: World) -> None:
     lead = world.make.lead("ana")
     assert world.door("ana").sees(lead)
     world.make.cell("Sales User", "Leads", "read", "none")
     assert not world.door("ana").sees(lead)
 
 
-def test_a_deactivated_person_is_nobody(world: World) -> None:
+def test_a_deactivated_user_has_no_access(world: World) -> None:
     lead, ana = world.make.lead("ana"), world.session.get(User, world.people["ana"].id)
     ana.active = False
     world.session.commit()
@@ -371,7 +375,7 @@ def test_a_deactivated_person_is_nobody(world: World) -> None:
     assert door.screen(f"/leads/show/{lead.id}").location.startswith("/login/")
 
 
-def test_who_reads_all_but_assigns_in_his_team_hands_out_no_foreign_lead(world: World, stored: Any) -> None:
+def test_reading_all_but_assigning_in_the_team_assigns_no_other_lead(world: World, stored: Any) -> None:
     world.make.cell("Sales Manager", "Leads", "read", "all")
     lead, mia = world.make.lead("ben"), world.door("mia")
     before = stored(lead)
@@ -383,19 +387,19 @@ def test_who_reads_all_but_assigns_in_his_team_hands_out_no_foreign_lead(world: 
     assert stored(lead) == before
 
 
-def test_who_reads_all_but_writes_his_own_changes_no_foreign_lead(world: World, stored: Any) -> None:
+def test_reading_all_but_writing_own_changes_no_other_lead(world: World, stored: Any) -> None:
     world.make.cell("Sales User", "Leads", "read", "all")
     lead, ana = world.make.lead("ben"), world.door("ana")
     before = stored(lead)
     assert ana.rest("GET", f"lead/{lead.id}").status_code == 200
-    for name, answer in knocks(ana, lead, "lead", lead.id).items():
+    for name, answer in all_requests(ana, lead, "lead", lead.id).items():
         if name not in ("get", "page", "timeline", "assign page", "note", "ask"):
             assert answer.status_code in REFUSED, name
     assert stored(lead) == before
 
 
 @pytest.mark.parametrize("kind", ["customer", "task", "call"])
-def test_who_reads_all_leads_changes_nothing_that_hangs_on_a_foreign_one(world: World, stored: Any, kind: str) -> None:
+def test_reading_all_leads_changes_nothing_attached_to_others(world: World, stored: Any, kind: str) -> None:
     lead, make = world.make.lead("ben"), world.make
     make.cell("Sales User", "Leads", "read", "all")
     customer = make.customer("ben")
@@ -409,10 +413,10 @@ def test_who_reads_all_leads_changes_nothing_that_hangs_on_a_foreign_one(world: 
         else (getattr(make, kind)("ben", lead_id=lead.id))
     )
     before = stored(row)
-    for which, answer in knocks(world.door("ana"), row, kind, row.id).items():
+    for which, answer in all_requests(world.door("ana"), row, kind, row.id).items():
         assert answer.status_code in REFUSED or which in ("get", "page", "timeline", "note"), which
     assert stored(row) == before
-    resource = place_of(row)[0]
+    resource = urls_of(row)[0]
     assert world.door("ana").rest("GET", f"{resource}/{row.id}").status_code == 200
     assert world.door("ben").rest("PUT", f"{resource}/{row.id}", CHANGE[kind]).status_code == 200
 
@@ -421,7 +425,7 @@ def test_who_reads_all_leads_changes_nothing_that_hangs_on_a_foreign_one(world: 
 @pytest.mark.parametrize(
     ("module", "said"), [("Notes", "He moves to Pune"), ("Tasks", "Bring the form"), ("Call Logs", "Outgoing call")]
 )
-def test_lines_of_a_closed_module_stand_on_no_timeline(world: World, kind: str, module: str, said: str) -> None:
+def test_timelines_omit_entries_of_modules_without_access(world: World, kind: str, module: str, said: str) -> None:
     lead, make = world.make.lead("ana", mobile="9820055555", task={}), world.make
     about = lead if kind == "lead" else make.customer("ana")
     door, key = world.door("ana"), {f"{kind}_id": about.id}
@@ -436,7 +440,7 @@ def test_lines_of_a_closed_module_stand_on_no_timeline(world: World, kind: str, 
 
     is_there = kind == "lead" or module != "Tasks"
     before = shown()
-    assert before[0] is is_there or module == "Call Logs"  # the page tells a call in words of its own
+    assert before[0] is is_there or module == "Call Logs"  # a page renders a call from the call itself
     assert before[1] is is_there
     make.cell("Sales User", module, "read", "none")
     assert shown() == [False, False]
@@ -458,7 +462,7 @@ def test_head_is_a_get_without_a_body(world: World) -> None:
     assert world.rows(select(CallLog.outcome)) == [None]
 
 
-def test_a_head_in_small_letters_is_one_too(world: World) -> None:
+def test_a_lower_case_head_is_treated_as_head(world: World) -> None:
     cookie = f"crm={world.door('ana').browser.get_cookie('crm').value}"
     asked = EnvironBuilder("/leads/add", query_string={"first_name": "By head", "mobile": "9820066666"}).get_environ()
     heard: list[str] = []
@@ -469,10 +473,10 @@ def test_a_head_in_small_letters_is_one_too(world: World) -> None:
     assert (heard, list(answer), world.count(Lead)) == (["200 OK"], [], 0)
 
 
-# --- one's own things
+# --- a user's own rows
 
 
-def test_notifications_are_ones_own(world: World, stored: Any) -> None:
+def test_notifications_belong_to_their_recipient(world: World, stored: Any) -> None:
     world.make.give(world.make.lead("ben"), "ana")
     (notice,) = world.rows(select(Notification).where(Notification.user_id == world.people["ana"].id))
     before = stored(notice)
@@ -484,10 +488,10 @@ def test_notifications_are_ones_own(world: World, stored: Any) -> None:
     assert world.door("ana").rest("PUT", f"notification/{notice.id}", {"read": True}).status_code == 200
 
 
-def test_timeline_lines_over_rest_follow_their_record(desk: Desk) -> None:
-    lines = desk.world.rows(select(Activity).where(Activity.lead_id == desk.rows["lead"].id))
+def test_timeline_entries_over_rest_are_visible_with_their_record(samples: Samples) -> None:
+    lines = samples.world.rows(select(Activity).where(Activity.lead_id == samples.rows["lead"].id))
     for name, sees in (("ana", True), ("mia", True), ("ben", False), ("cleo", False)):
-        door = desk.world.door(name)
+        door = samples.world.door(name)
         ids = set(door.rest("GET", "activity/").get_json()["ids"])
         assert {line.id for line in lines} <= ids if sees else not ids & {line.id for line in lines}
         assert {door.rest("GET", f"activity/{line.id}").status_code for line in lines} == {200 if sees else 404}
@@ -507,7 +511,7 @@ def test_who_decides_a_request(world: World, stored: Any, who: str, code: int) -
     assert stored(asked)["status"] == ("Approved" if code == 200 else "Pending")
 
 
-def test_nobody_decides_his_own_wish(world: World, stored: Any) -> None:
+def test_nobody_decides_their_own_request(world: World, stored: Any) -> None:
     asked = world.make.request(world.make.lead("ana"), "mia")
     assert world.door("mia").rest("PUT", f"assignment_request/{asked.id}", {"status": "Approved"}).status_code == 403
     assert stored(asked)["status"] == "Pending"
@@ -527,8 +531,8 @@ def test_a_request_is_approved_by_the_button_on_its_page(world: World, stored: A
 # --- the session
 
 
-def test_a_session_that_belongs_to_nobody_shows_no_rows(desk: Desk) -> None:
-    with desk.world.as_person(None) as session:
+def test_a_session_without_a_user_shows_no_rows(samples: Samples) -> None:
+    with samples.world.as_person(None) as session:
         for record in access.RULES:
             assert session.scalars(select(record)).unique().all() == [], record
             assert session.execute(select(record.id)).all() == [], record
@@ -554,25 +558,25 @@ def test_a_record_without_a_rule_shows_no_rows(world: World) -> None:
         Record.metadata.remove(Diary.__table__)
         manager = class_mapper(Diary).class_manager
         Record.registry._dispose_manager_and_mapper(manager)
-        del Record.registry._managers[manager]  # else it is among the mappers until the collector comes
+        del Record.registry._managers[manager]  # otherwise it stays among the mappers until garbage collection
 
 
-def test_masters_are_for_everybody(world: World) -> None:
+def test_everyone_can_read_masters(world: World) -> None:
     with world.as_person("cleo") as session:
         assert len(session.scalars(select(LeadStatus)).all()) > 10
 
 
-def test_updates_and_deletes_by_query_reach_visible_rows_only(desk: Desk) -> None:
-    before = desk.everything()
-    with desk.world.as_person("ben") as session:
+def test_updates_and_deletes_by_query_reach_visible_rows_only(samples: Samples) -> None:
+    before = samples.everything()
+    with samples.world.as_person("ben") as session:
         for record in (Lead, Task, Customer, AssignmentRequest):
             session.query(record).update({record.changed_by_id: None}, synchronize_session=False)
             session.query(record).delete(synchronize_session=False)
         session.commit()
-    assert desk.everything() == before
+    assert samples.everything() == before
 
 
-def test_deliveries_of_foreign_notices_are_nobodys_business(world: World) -> None:
+def test_deliveries_of_other_users_notices_are_hidden(world: World) -> None:
     told = Notification(event_key="x:1", kind="assigned", user_id=world.people["ana"].id, at=NOW, payload={})
     world.session.add(told)
     world.session.flush()

@@ -1,4 +1,4 @@
-"""The house keeps its own rules: every door is gated, every stranger is turned away, nothing goes around the law."""
+"""Rules for the whole product: views check permissions, and no query bypasses the access rules."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from app.web.records.screen import Screen
 from tests.app_fixtures import World
 
 ROOT = Path(__file__).resolve().parent.parent
-#: View -> why it stands without a gate.
-NOT_GATED = {
-    "HomeView": "everybody's own day; its queries are under the law",
-    "UtilView": "FAB: where one came from",
+#: View -> why it needs no permission check.
+UNGUARDED_VIEWS = {
+    "HomeView": "the user's own day; its queries follow the access rules",
+    "UtilView": "FAB: back to the previous page",
     "LocaleView": "the language",
-    "AuthDBView": "the door itself",
-    "SecurityApi": "the door of tokens",
+    "AuthDBView": "sign-in",
+    "SecurityApi": "sign-in for tokens",
     "MenuApi": "FAB's menu, by permission",
     "OpenApi": "FAB: the documentation",
     "SwaggerView": "FAB: the documentation",
@@ -41,10 +41,10 @@ NOT_GATED = {
     "UserInfoEditView": "one's own name",
     "ResetPasswordView": "FAB's permission, Admin only",
     "ResetMyPasswordView": "one's own password",
-    "SearchView": "every query is under the law",
+    "SearchView": "every query follows the access rules",
 }
 #: Modules whose views are guarded by FAB's permissions and by `Settings` (tests/web/test_team, test_settings).
-SETTLED_BY_FAB = (
+GUARDED_BY_FAB = (
     "app.web.settings.role_matrix",
     "app.web.settings.roles",
     "app.web.settings.users",
@@ -71,8 +71,8 @@ OPEN_RULES = {
     "/api/v1/security/login",
     "/api/v1/security/refresh",
 }
-#: Tables that every signed-in person's session may read: masters, FAB's own, counters; each holds nobody's data.
-EVERYBODYS = {
+#: Tables that every signed-in person's session can read: masters, FAB's own, counters; none holds personal records.
+PUBLIC_TABLES = {
     "ab_group",
     "ab_permission",
     "ab_permission_view",
@@ -101,25 +101,25 @@ EVERYBODYS = {
     "ticket_subject",
     "ab_api_key",
 }
-#: file -> what it may do that goes around the law, and must look after itself.
-AROUND_THE_LAW = {
-    "directory.py": {"__table__"},  # masters
-    "plan.py": {"literal_column"},  # ORDER BY the id of a UNION whose parts are under the law
+#: file -> constructs that bypass the access rules, allowed because the file is safe without them.
+ALLOWED_BYPASSES = {
+    "lookups.py": {"__table__"},  # masters
+    "record_table.py": {"literal_column"},  # ORDER BY the id of a UNION whose parts follow the access rules
 }
 
 
-# --- doors
+# --- endpoints
 
 
-def test_every_view_is_gated_or_says_why_not(app: Flask) -> None:
+def test_every_view_checks_permissions_or_is_listed_with_a_reason(app: Flask) -> None:
     for view in app.appbuilder.baseviews:  # type: ignore[attr-defined]
         kind = type(view)
-        settled = kind.__module__ in SETTLED_BY_FAB
+        settled = kind.__module__ in GUARDED_BY_FAB
         name = f"{kind.__module__}.{kind.__name__}"
-        assert isinstance(view, ModulePermissions) or settled or kind.__name__ in NOT_GATED, name
+        assert isinstance(view, ModulePermissions) or settled or kind.__name__ in UNGUARDED_VIEWS, name
 
 
-def test_every_gated_view_has_a_module_and_verbs_of_the_matrix(app: Flask) -> None:
+def test_every_guarded_view_has_a_module_and_verbs_of_the_matrix(app: Flask) -> None:
     gated = [view for view in app.appbuilder.baseviews if isinstance(view, ModulePermissions)]  # type: ignore[attr-defined]
     assert len(gated) >= len(views.SCREENS)
     for view in gated:
@@ -137,7 +137,7 @@ def test_screens_and_resources_of_a_record_share_one_service() -> None:
     assert services <= {type(view.service) for view in views.RESOURCES if issubclass(view, Resource)}
 
 
-def knock(client: Any, rule: Any) -> list[tuple[str, Any]]:
+def requests_to(client: Any, rule: Any) -> list[tuple[str, Any]]:
     path = re.sub(r"<int:[^>]+>", "1", str(rule))
     path = re.sub(r"<[^>]+>", "x", path)
     methods = sorted(rule.methods - {"HEAD", "OPTIONS"})
@@ -147,10 +147,10 @@ def knock(client: Any, rule: Any) -> list[tuple[str, Any]]:
     ]
 
 
-def test_every_address_turns_a_stranger_away(app: Flask) -> None:
+def test_every_url_refuses_anonymous_requests(app: Flask) -> None:
     client = app.test_client()
     for rule in app.url_map.iter_rules():
-        for method, answer in knock(client, rule):
+        for method, answer in requests_to(client, rule):
             assert answer.status_code < 500, (rule, method)
             if str(rule) not in OPEN_RULES:
                 assert is_refused(str(rule), answer), (rule, method, answer.status_code)
@@ -164,17 +164,17 @@ def is_refused(rule: str, answer: Any) -> bool:
     return answer.status_code in (400, 401, 403, 404)
 
 
-def test_no_address_is_a_bug_for_anybody(world: World) -> None:
+def test_no_url_causes_a_server_error_for_any_user(world: World) -> None:
     for name in ("ana", "root"):
         door = world.door(name)
         for rule in world.app.url_map.iter_rules():
             if "logout" in str(rule) or "/lang/" in str(rule):
                 continue
-            for method, answer in knock(door.browser, rule):
+            for method, answer in requests_to(door.browser, rule):
                 assert answer.status_code < 500, (name, rule, method)
 
 
-def test_no_write_passes_without_the_token_of_the_form(world: World) -> None:
+def test_no_write_succeeds_without_a_csrf_token(world: World) -> None:
     lead = world.make.lead("ana")
     before, browser = world.stored(lead), world.door("ana").browser
     for path in (f"/leads/edit/{lead.id}", f"/leads/move/{lead.id}", f"/leads/note/{lead.id}", "/leads/action_post"):
@@ -187,21 +187,21 @@ def test_no_write_passes_without_the_token_of_the_form(world: World) -> None:
 # --- the law
 
 
-def test_every_table_is_under_the_law_or_everybodys() -> None:
+def test_every_table_has_an_access_rule_or_is_public() -> None:
     tables = {mapper.class_.__tablename__ for mapper in Record.registry.mappers}
     guarded = {record.__tablename__ for record in access.RULES}
-    assert (tables & models.CORE_TABLES) - guarded - EVERYBODYS == set()
+    assert (tables & models.CORE_TABLES) - guarded - PUBLIC_TABLES == set()
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "app" / "web").rglob("*.py")), ids=lambda path: path.name)
-def test_no_door_goes_around_the_law(path: Path) -> None:
-    allowed = AROUND_THE_LAW.get(path.name, set())
-    found = [(node.lineno, what) for node in ast.walk(ast.parse(path.read_text())) if (what := goes_around(node))]
+def test_no_endpoint_bypasses_the_access_rules(path: Path) -> None:
+    allowed = ALLOWED_BYPASSES.get(path.name, set())
+    found = [(node.lineno, what) for node in ast.walk(ast.parse(path.read_text())) if (what := bypasses_rules(node))]
     assert [(line, what) for line, what in found if what not in allowed] == []
 
 
-def goes_around(node: ast.AST) -> str | None:
-    """aliased(…), text(…) of SQL, or a bare table: the session's law does not reach them."""
+def bypasses_rules(node: ast.AST) -> str | None:
+    """aliased(…), text(…) of SQL, or a bare table: the session's access rules do not apply to them."""
     if isinstance(node, ast.Attribute) and node.attr in ("__table__", "exec_driver_sql", "from_statement"):
         return node.attr
     if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sqlalchemy"):
@@ -210,7 +210,7 @@ def goes_around(node: ast.AST) -> str | None:
     return None
 
 
-def test_no_relationship_loads_by_itself() -> None:
+def test_no_relationship_is_loaded_implicitly() -> None:
     for mapper in Record.registry.mappers:
         if mapper.class_.__module__.startswith("app.domain"):
             for each in mapper.attrs:
@@ -218,7 +218,7 @@ def test_no_relationship_loads_by_itself() -> None:
                     assert each.lazy not in ("joined", False), each
 
 
-def test_every_kind_of_notice_has_its_sentence(app: Flask) -> None:
+def test_every_kind_of_notification_has_a_text(app: Flask) -> None:
     with app.test_request_context():
         for kind in notices.KINDS:
             for payload in ({}, {"number": "CRM-LEAD-2026-00001", "title": "Call", "minutes": 5}):
@@ -226,7 +226,7 @@ def test_every_kind_of_notice_has_its_sentence(app: Flask) -> None:
     assert set(wording.TEXTS) == set(notices.KINDS)
 
 
-def test_every_record_that_people_edit_has_a_version() -> None:
+def test_every_editable_record_has_a_version() -> None:
     for view in views.SCREENS:
         if "edit" not in view.exclude_route_methods and view.service.record.__tablename__ != "call_log":
             assert hasattr(view.service.record, "version"), view
