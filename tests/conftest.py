@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from xdist.scheduler import LoadGroupScheduling
 
 from tests.servers import Databases, LiveServer, MariaDB, Redis, browser_program, end_shared_mariadb, shared_mariadb
 
@@ -44,26 +45,38 @@ def pytest_configure(config: pytest.Config) -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-@pytest.hookimpl(tryfirst=True)
+#: These begin first, so that no worker is left with a long one at the end.
+LONG = ("tests/browser", "tests/proofs", "tests/ops", "tests/web/realtime", "tests/domain/test_reassignment.py")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by their fixtures; tests that share a browser or another slow fixture run on one worker."""
+    """Mark tests by the fixtures that they use, and put long ones first."""
     for item in items:
         for name in getattr(item, "fixturenames", ()):
             if name in MARKERS:
                 item.add_marker(MARKERS[name])
-        if item.get_closest_marker("browser"):
-            item.add_marker(pytest.mark.xdist_group("browser"))
-        elif group := shared_by(item):
-            item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: next((n for n, path in enumerate(LONG) if item.nodeid.startswith(path)), len(LONG)))
 
 
-def shared_by(item: pytest.Item) -> str:
-    """The folder or file whose tests share a fixture with this one; "" when it has only its own and the process's."""
-    known = getattr(item, "_fixtureinfo", None)
-    scopes = {each[-1].scope for each in known.name2fixturedefs.values() if each} if known else set()
-    if "package" in scopes:
-        return str(item.path.parent)
-    return str(item.path) if "module" in scopes else ""
+class ByFile(LoadGroupScheduling):
+    """The tests of a file run in one worker, which then makes their shared fixtures once.
+
+    All browser tests share a browser, and all proofs a server. xdist's own groups have no effect with pytest 9.2, which
+    computes a test's id and so has no place for xdist to write the group.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        if path.startswith(("tests/browser/", "tests/test_servers.py")):
+            return "browser"
+        return "hall" if path.endswith(("proofs/test_parallel.py", "proofs/test_push.py")) else path
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    """For `--dist loadgroup`, in the order in which tests are collected."""
+    config.option.loadscopereorder = False
+    return ByFile(config, log)
 
 
 #: After this many tests, living objects are frozen, so that garbage collection skips them.
