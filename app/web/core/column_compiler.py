@@ -46,6 +46,8 @@ def compile_table(view: type) -> RecordTable:
     service = getattr(view, "service", None)
     if service is None or service.is_generic:
         table.plain_texts = [each for each in fields if isinstance(each, TextField) and each.filter]
+        table.readable = [each for each in table.fields if each.name in (*declared.show, *declared.list)]
+        table.shown = tuple(each.name for each in table.readable if each.name in declared.show)
     table.base_order = getattr(view, "base_order", None)
     base_filters = getattr(view, "base_filters", None)
     table.base_filters = (declared.interface, base_filters) if base_filters else None

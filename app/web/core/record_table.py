@@ -82,6 +82,10 @@ class RecordTable:
         self._prepares = any(hasattr(each, "prepare") for each in fields)
         #: Texts searched by substring; none for records with search indexes of their own.
         self.plain_texts: list[Field] = []
+        #: The names that REST answers for one record; None = all fields.
+        self.shown: tuple[str, ...] | None = None
+        #: The fields that REST may answer with.
+        self.readable: list[Field] = self.fields
         #: What the view declared; None for a table that no view declared.
         self.declared: Any = None
         #: FAB's `base_filters` of the view, and its `base_order` as (name, "asc" or "desc").

@@ -1,0 +1,194 @@
+"""What an add-on's declarations must not give away, and must not let people change."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterator
+from datetime import date
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask_appbuilder import Model
+from flask_appbuilder.basemanager import BaseManager
+from flask_appbuilder.models.sqla.filters import FilterStartsWith
+from flask_appbuilder.models.sqla.interface import SQLAInterface
+from sqlalchemy import Column, Date, Enum, ForeignKey, Integer, Numeric, String, Table
+from sqlalchemy.orm import Session, backref, relationship
+from wtforms import StringField
+
+from app import access, addons, create_app
+from app.access.row_rules import RULES, OwnedRows
+from app.extensions import db
+from app.models import Lead, User
+from app.web import Resource, Screen
+from app.web.api import webhook_payloads
+from tests.addons.conftest import forgetting
+from tests.app_fixtures import NOW, Door, World, settings_for, settle
+
+
+class Kind(enum.Enum):
+    GOLD = "gold"
+
+
+class Tag(Model):
+    """A model without a view of its own."""
+
+    __tablename__ = "test_vault_tag"
+    id = Column(Integer, primary_key=True)
+    name = Column(String(50))
+    remark = Column(String(50))
+
+
+tags_of_vault = Table(
+    "test_vault_tags",
+    Model.metadata,
+    Column("vault_id", ForeignKey("test_vault.id")),
+    Column("tag_id", ForeignKey("test_vault_tag.id")),
+)
+watchers_of_vault = Table(
+    "test_vault_watchers",
+    Model.metadata,
+    Column("vault_id", ForeignKey("test_vault.id")),
+    Column("user_id", ForeignKey("ab_user.id")),
+)
+
+
+class Vault(Model):
+    __tablename__ = "test_vault"
+    id = Column(Integer, primary_key=True)
+    name = Column(String(50), nullable=False)
+    pin = Column(String(40))
+    hushed = Column(String(40))
+    mobile = Column(String(40))
+    aadhaar = Column(Integer)
+    alternative_mobile = Column(Numeric(14, 0))
+    email = Column(Date)
+    pan = Column(Enum(Kind))
+    address = Column(String(90))
+    owner_id = Column(Integer, ForeignKey("ab_user.id"))
+    owner = relationship(User, foreign_keys=[owner_id])
+    about_id = Column(Integer, ForeignKey("leads.id"))
+    about = relationship(Lead, foreign_keys=[about_id])
+    second_lead_id = Column(Integer, ForeignKey("leads.id"))
+    second_lead = relationship(Lead, foreign_keys=[second_lead_id])
+    parent_id = Column(Integer, ForeignKey("test_vault.id"))
+    parent = relationship("Vault", remote_side=[id], backref=backref("children"))
+    tags = relationship(Tag, secondary=tags_of_vault)
+    watchers = relationship(User, secondary=watchers_of_vault)
+
+
+class VaultScreen(Screen):
+    datamodel = SQLAInterface(Vault)
+    list_columns = show_columns = ["name", "aadhaar", "alternative_mobile", "email", "pan"]
+    add_columns = edit_columns = ["name", "parent", "watchers", "second_lead", "email"]
+
+
+class VaultApi(Resource):
+    resource_name = "vault"
+    datamodel = SQLAInterface(Vault)
+    show_columns = [
+        *("name", "mobile", "aadhaar", "alternative_mobile", "email", "pan", "address", "owner", "owner.active"),
+        *("about_id", "second_lead", "second_lead.mobile", "second_lead.mobile_e164", "parent", "children", "tags"),
+    ]
+    list_columns = ["name", "about_id"]
+    add_columns = ["name", "pin", "address", "owner", "about_id", "parent", "children", "tags"]
+    edit_columns = add_columns
+    search_columns = ["name", "hushed", "about_id", "second_lead", "second_lead.mobile", "second_lead.mobile_e164"]
+    order_columns = ["name", "second_lead.mobile"]
+    edit_form_extra_fields = {"address": StringField("Address")}
+    edit_query_rel_fields = {"parent": [["name", FilterStartsWith, "P"]]}
+
+
+class BareApi(Resource):
+    resource_name = "bare"
+    datamodel = SQLAInterface(Vault)
+    class_permission_name = "Vault"
+
+
+class Manager(BaseManager):  # type: ignore[misc]
+    def register_views(self) -> None:
+        self.appbuilder.add_view(VaultScreen, "Vaults", category="Vaults")
+        self.appbuilder.add_api(VaultApi)
+        self.appbuilder.add_api(BareApi)
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
+    """The CRM with the add-on of this file."""
+    with forgetting():
+        RULES[Vault] = OwnedRows(Vault, "Vault")
+        made = create_app(
+            settings_for(tmp_path_factory.mktemp("vault"), CRM_ADDONS=f"{__name__}.Manager"), TESTING=True
+        )
+        settle(made)
+        addons.create_tables(made)
+        yield made
+        with made.app_context():
+            db.engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def world(app: Flask) -> World:
+    """Everybody's accounts, with the rights and masks of the tests: ana sees her own vaults, mia all of them."""
+    made = World(app)
+    for verb in ("read", "create", "write"):
+        made.make.cell("Sales User", "Vault", verb, "own")
+        made.make.cell("Sales Manager", "Vault", verb, "all" if verb == "read" else "own")
+    hidden = dict.fromkeys(("mobile", "alternative_mobile", "email", "pan", "aadhaar", "address"), "hidden")
+    made.make.mask("Sales User", **hidden)
+    return made
+
+
+@pytest.fixture
+def door(app: Flask, world: World) -> Callable[[str], Door]:  # type: ignore[override]
+    """Somebody at the application."""
+    return lambda name: Door(app, world.people[name])
+
+
+@pytest.fixture
+def vault(app: Flask, world: World) -> Callable[..., int]:
+    """Stores a vault of somebody and returns its id."""
+
+    def stored(owner: str, **values: Any) -> int:
+        with app.app_context(), Session(db.engine) as session, access.as_system(session):
+            row = Vault(**{"name": "Pa", "owner_id": world.people[owner].id} | values)
+            session.add(row)
+            session.commit()
+            return int(row.id)
+
+    return stored
+
+
+@pytest.fixture
+def stored(app: Flask) -> Callable[[int, str], Any]:
+    """What a column of a vault holds."""
+
+    def value(key: int, name: str) -> Any:
+        with app.app_context(), Session(db.engine) as session, access.as_system(session):
+            return getattr(session.get(Vault, key), name)
+
+    return value
+
+
+def found(who: Door, col: str, opr: str, value: Any) -> Any:
+    """The ids of the vaults that a filter finds; the status of a refused one."""
+    answer = who.rest("GET", "vault/", q={"filters": [{"col": col, "opr": opr, "value": value}]})
+    return answer.get_json()["ids"] if answer.status_code == 200 else answer.status_code
+
+
+def test_rest_answers_only_with_the_declared_columns(app: Flask, world: World, door: Any, vault: Any) -> None:
+    root, key = door("root"), vault("ana", pin="1234", hushed="shh")
+    shown = root.rest("GET", f"vault/{key}").get_json()["result"]
+    assert "mobile" in shown and not {"pin", "hushed"} & set(shown)
+    assert set(root.rest("GET", "vault/").get_json()["result"][0]) == {"id", "name", "about_id"}
+    made = root.rest("POST", "vault/", json={"name": "New", "pin": "9"}).get_json()["result"]
+    changed = root.rest("PUT", f"vault/{key}", json={"pin": "8"}).get_json()["result"]
+    assert "pin" not in made and "pin" not in changed
+    for path in ("vault/", f"vault/{key}"):
+        assert root.rest("GET", path, q={"columns": ["pin"]}).status_code == 400
+    assert "pin" not in root.rest("GET", "vault/_info").get_json()["list_columns"]
+    with app.app_context(), Session(db.engine) as session:
+        access.act_as(session, access.load_person(session, world.people["root"].id, NOW))
+        payload = webhook_payloads.write(session, "vault", key, NOW)
+        assert payload is not None and not {"pin", "hushed"} & set(payload)
