@@ -192,3 +192,26 @@ def test_rest_answers_only_with_the_declared_columns(app: Flask, world: World, d
         access.act_as(session, access.load_person(session, world.people["root"].id, NOW))
         payload = webhook_payloads.write(session, "vault", key, NOW)
         assert payload is not None and not {"pin", "hushed"} & set(payload)
+
+
+def test_masked_columns_of_related_rows_cannot_be_searched_or_read(world: World, door: Any, vault: Any) -> None:
+    ana, lead = door("ana"), world.make.lead("ana", mobile="9811111111")
+    key = vault("ana", second_lead_id=lead.id)
+    assert lead.number in str(ana.rest("GET", f"vault/{key}").get_json())
+    assert "9811111111" not in str(ana.rest("GET", f"vault/{key}").get_json())
+    for col in ("second_lead.mobile", "second_lead.mobile_e164"):
+        assert found(ana, col, "sw", "98") == 400
+        assert key in found(door("root"), col, "ct", "9811111111")
+    by = {"order_column": "second_lead.mobile", "order_direction": "asc"}
+    assert ana.rest("GET", "vault/", q=by).status_code == 400
+
+
+def test_relations_are_looked_up_by_shown_labels(world: World, door: Any) -> None:
+    ana, lead = door("ana"), world.make.lead("ana", mobile="9822222222")
+
+    def offered(relation: str, typed: str) -> list[int]:
+        answer = ana.screen(f"/vaultscreen/related/{relation}?q={typed}")
+        return [row["value"] for row in answer.get_json()["results"]]
+
+    assert offered("second_lead", lead.number) == [lead.id] and offered("second_lead", "98222") == []
+    assert offered("watchers", "ben") == [world.people["ben"].id] and offered("watchers", "@") == []

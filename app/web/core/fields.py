@@ -17,6 +17,7 @@ from sqlalchemy import ColumnElement, and_, false, func, not_, or_
 from app.access import Person
 from app.domain.base import RuleBroken, Stamp
 from app.domain.change_context import ChangeContext
+from app.domain.permissions import mask_of
 from app.lib.identity import is_masked
 from app.web.core.filter_operators import NEGATED, OPERATOR_LABELS, compare
 from app.web.core.lookups import Lookups
@@ -96,7 +97,12 @@ class Field:
 
     def is_hidden(self, viewer: Viewer) -> bool:
         """Whether a mask prevents the person from searching, filtering and sorting by it."""
-        return self.mask and viewer.person.mask(self.name) != "full"
+        return self.mask and viewer.person.mask(self.mask_name) != "full"
+
+    @property
+    def mask_name(self) -> str:
+        """The name of the mask that hides the value."""
+        return mask_of(self.name) or self.name
 
     # reading
     def is_passthrough(self, viewer: Viewer) -> bool:
@@ -108,7 +114,7 @@ class Field:
         found = values[0]
         if found is None and len(values) > 1:
             found = next((other for other in values[1:] if other is not None), None)
-        return viewer.person.mask_value(self.name, found) if self.mask else found
+        return viewer.person.mask_value(self.mask_name, found) if self.mask else found
 
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """The JSON value."""

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from app import access
 from app.domain import audit, settings, timeline
 from app.domain.base import Stamp, refuse_stale
-from app.domain.permissions import MASKED
+from app.domain.permissions import mask_of
 from app.web.core.fields import Viewer
 from app.web.core.personal_fields import vault
 from app.web.core.record_table import RecordTable
@@ -158,7 +158,7 @@ def _changes(row: Any) -> list[list[Any]]:
         if name not in state.mapper.columns or not attribute.history.has_changes():
             continue
         old, new = (next(iter(part), None) for part in (attribute.history.deleted, attribute.history.added))
-        made.append([name, None, None] if name in MASKED else [name, _plain(old), _plain(new)])
+        made.append([name, None, None] if mask_of(name) else [name, _plain(old), _plain(new)])
     return made
 
 

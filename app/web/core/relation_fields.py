@@ -13,14 +13,16 @@ from sqlalchemy import false, inspect, or_, select
 from sqlalchemy.orm import selectinload
 
 from app.domain.base import RuleBroken
-from app.domain.permissions import MASKED
+from app.domain.permissions import mask_of
 from app.extensions import db
 from app.models import CORE_TABLES
 from app.web.core.fields import Field, Viewer, few
-from app.web.core.registry import screen_of
+from app.web.core.registry import registered, screen_of
 
 #: Rows that a pick-list offers at once.
 OFFERED = 20
+#: Columns that name a row.
+_LABELS = ("number", "name", "title", "label", "first_name", "last_name", "full_name")
 #: Columns of related rows whose names contain one of these are never shown.
 _SECRET = ("password", "secret", "token", "sealed", "blind", "hash")
 #: What may be shown of a colleague.
@@ -61,7 +63,7 @@ def summary_of(item: Any) -> dict[str, Any]:
     plain = {
         name: getattr(item, name)
         for name, column in inspect(type(item)).columns.items()
-        if not column.foreign_keys and not _is_secret(name) and name not in MASKED
+        if not column.foreign_keys and not _is_secret(name) and not mask_of(name)
     }
     return plain | made
 
@@ -87,12 +89,7 @@ class RelatedRows:
         """The visible rows whose text contains what was typed, within the view's own filters."""
         query = self._filtered(select(self.target), which).order_by(self.target.id)
         if typed:
-            texts = [
-                getattr(self.target, name)
-                for name, column in inspect(self.target).columns.items()
-                if getattr(column.type, "python_type", None) is str and not _is_secret(name)
-            ]
-            query = query.where(_any_contains(texts, typed))
+            query = query.where(_any_contains(_searched_columns(self.target), typed))
         return list(db.session.scalars(query.limit(limit)).unique())
 
     def chosen(self, raw: Any, which: str = "add") -> Any:
@@ -111,6 +108,33 @@ class RelatedRows:
         if not filters:
             return query
         return SQLAInterface(self.target, db.session).get_filters().add_filter_list(filters).apply_all(query)
+
+
+def _searched_columns(target: Any) -> list[Any]:
+    """The text columns by which rows of a relation are looked up: those of their labels, never a masked one."""
+    texts = [
+        name
+        for name, column in inspect(target).columns.items()
+        if _is_text(column) and not _is_secret(name) and not mask_of(name)
+    ]
+    labels = _USER_COLUMNS if target is User else (*getattr(target, "__label_columns__", ()), *_LABELS)
+    if target is not User and target.__tablename__ not in CORE_TABLES:
+        labels = (*labels, *_shown_columns(target))
+    return [getattr(target, name) for name in texts if name in labels]
+
+
+def _shown_columns(model: Any) -> set[str]:
+    """The columns that the registered views of a model show."""
+    views = (registered(kind).get(model) for kind in ("screens", "resources"))
+    tables = [view.record_table.declared for view in views if view is not None]
+    return {name for declared in tables for name in (*declared.show, *declared.list)}
+
+
+def _is_text(column: Any) -> bool:
+    try:
+        return column.type.python_type is str
+    except NotImplementedError:
+        return False
 
 
 def _any_contains(columns: list[Any], typed: str) -> Any:
@@ -270,7 +294,7 @@ class DottedField(AttributeField):
         self.relation, self.column = relation, column
         self.target = inspect(model).relationships[relation].mapper.class_
         refuse_secret(self.target, column)
-        self.mask = column in MASKED
+        self.mask = mask_of(column) is not None
         if self._expression() is not None:
             self.operators = ("eq", "neq", "ct", "nct", "sw", "ew", "in", "null")
 
@@ -289,7 +313,12 @@ class DottedField(AttributeField):
     def _shown(self, related: Any, viewer: Viewer) -> Any:
         found = getattr(related, self.column)
         found = found() if callable(found) else found
-        return viewer.person.mask_value(self.column, found) if self.mask else found
+        return viewer.person.mask_value(self.mask_name, found) if self.mask else found
+
+    @property
+    def mask_name(self) -> str:
+        """The mask of the related column."""
+        return mask_of(self.column) or self.column
 
     def _expression(self) -> Any:
         """The related column as one SQL expression; None for a relation to many or a property."""
