@@ -215,3 +215,19 @@ def test_relations_are_looked_up_by_shown_labels(world: World, door: Any) -> Non
 
     assert offered("second_lead", lead.number) == [lead.id] and offered("second_lead", "98222") == []
     assert offered("watchers", "ben") == [world.people["ben"].id] and offered("watchers", "@") == []
+
+
+def test_masked_numbers_dates_and_enums_are_masked_everywhere(door: Any, vault: Any, stored: Any) -> None:
+    values = {"aadhaar": 123456789, "alternative_mobile": 9855555555, "email": date(1999, 12, 31), "pan": Kind.GOLD}
+    ana, key = door("ana"), vault("ana", **values)
+    pages = [ana.screen(path).get_data(as_text=True) for path in ("/vaultscreen/list/", f"/vaultscreen/show/{key}")]
+    answer = ana.rest("GET", f"vault/{key}").get_json()["result"]
+    for name, raw in (("aadhaar", "123456789"), ("alternative_mobile", "98555"), ("email", "1999"), ("pan", "gold")):
+        assert raw not in str(answer[name]).lower() and answer[name] is not None
+        assert not any(raw in page for page in pages)
+    full = door("root").rest("GET", f"vault/{key}").get_json()["result"]
+    assert (full["aadhaar"], full["alternative_mobile"], full["email"]) == (123456789, 9855555555.0, "1999-12-31")
+    form = ana.screen(f"/vaultscreen/edit/{key}").get_data(as_text=True)
+    assert 'value="••' in form and "1999" not in form
+    assert ana.form(f"/vaultscreen/edit/{key}", {"name": "Pa2", "email": answer["email"]}).status_code == 302
+    assert (stored(key, "name"), stored(key, "email")) == ("Pa2", values["email"])

@@ -29,7 +29,7 @@ from app.web.core.fields import (
 from app.web.core.form_fields import FormField
 from app.web.core.record_table import RecordTable
 from app.web.core.reference_fields import MasterField, PersonField, RecordField
-from app.web.core.relation_fields import AttributeField, DottedField, ManyRelationField, RelationField
+from app.web.core.relation_fields import AttributeField, DottedField, ManyRelationField, RelatedRows, RelationField
 from app.web.core.typed_fields import DecimalField, EnumField
 
 
@@ -62,6 +62,7 @@ def _flagged(found: Field, declared: Declaration) -> Field:
     made.help = declared.descriptions.get(name) or made.help
     made.add, made.edit = name in declared.add, name in declared.edit
     made.required = made.required and (declared.is_generic or _special(declared, name) is not None)
+    made.mask = made.mask or _is_masked(made)
     made.filter = name in declared.search and bool(made.operators)
     made.sort = name in declared.order
     made.validators = tuple((getattr(declared.view, "validators_columns", None) or {}).get(name, ()))
@@ -71,6 +72,11 @@ def _flagged(found: Field, declared: Declaration) -> Field:
     made.custom_filters = {each.arg_name: each(name, declared.interface) for each in custom}
     made.operators = (*made.operators, *(op for op in made.custom_filters if op not in made.operators))
     return made
+
+
+def _is_masked(found: Field) -> bool:
+    """Whether a mask of the roles applies by name; never to a relation, which shows the label of another row."""
+    return permissions.mask_of(found.name) is not None and not isinstance(found, RelatedRows)
 
 
 def _related_filters(view: Any, name: str) -> dict[str, Any]:
@@ -211,7 +217,7 @@ def _number(name: str, label: Any, attribute: Any, column: Any) -> Field:
 def field_of_column(name: str, label: Any, attribute: Any, column: Any) -> Field:
     """The field for a plain column, by its type. Raises TypeError for a type that no field shows."""
     required = is_required(column) and name not in STAMPS
-    shared: dict[str, Any] = {"required": required, "mask": name in permissions.MASKED}
+    shared: dict[str, Any] = {"required": required, "mask": permissions.mask_of(name) is not None}
     kind = _plain_type(column.type)
     choices = column.info.get("choices")
     if choices:

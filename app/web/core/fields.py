@@ -6,6 +6,7 @@ The base class and the plain types; the others are in `personal_fields`, `refere
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar
@@ -127,7 +128,7 @@ class Field:
 
     def shown_cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
         """The cell, by the view's own formatter where it declares one."""
-        if self.formatter is None:
+        if self.formatter is None or self.is_hidden(viewer):
             return self.cell(values, viewer)
         shown = self.formatter(self.value(values, viewer))
         return {"kind": "missing"} if shown in (None, "") else {"kind": "html", "html": shown}
@@ -184,10 +185,12 @@ class Field:
     # forms
     def form_input(self, raw: Any, errors: list[str], viewer: Viewer) -> dict[str, Any]:
         """Arguments of the form macro; `raw` is the typed or stored value."""
+        # Controls for numbers and dates would drop a mask, and saving would then erase the value.
+        is_text = self.mask and self.kind not in _TEXT_KINDS and isinstance(raw, str) and is_masked(raw)
         return {
             "name": self.name,
             "label": self.label,
-            "kind": self.kind,
+            "kind": "text" if is_text else self.kind,
             "value": "" if raw is None else raw,
             "errors": errors,
             "required": self.required,
@@ -214,6 +217,11 @@ def validated(field: Field, value: Any) -> Any:
     if field.validators:
         run_validators(field, value)
     return value
+
+
+def converted(shown: Any, convert: Callable[[Any], Any]) -> Any:
+    """The converted value; None and the text of a mask stay as they are."""
+    return shown if shown is None or isinstance(shown, str) else convert(shown)
 
 
 def few(values: list[Any], name: str) -> list[Any]:
@@ -322,7 +330,8 @@ class NumberField(Field):
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
         """The number."""
-        return {"kind": "number", "text": str(values[0])} if values[0] is not None else {"kind": "missing"}
+        shown = self.value(values, viewer)
+        return {"kind": "number", "text": str(shown)} if shown is not None else {"kind": "missing"}
 
 
 class DurationField(NumberField):
@@ -330,6 +339,8 @@ class DurationField(NumberField):
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
         """As 1 h 2 m 3 s."""
+        if self.is_hidden(viewer):
+            return super().cell(values, viewer)
         return {"kind": "duration", "text": span(values[0])} if values[0] else {"kind": "missing"}
 
 
@@ -343,8 +354,8 @@ class BooleanField(Field):
         self.operators, self.schema = ("eq", "neq"), {"type": "boolean"}
 
     def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """True or False."""
-        return bool(values[0])
+        """True or False; None where it is masked."""
+        return None if self.is_hidden(viewer) else bool(values[0])
 
     def parse(self, raw: Any, viewer: Viewer) -> Any:
         """True or False from JSON or a form."""
@@ -372,7 +383,8 @@ class BooleanField(Field):
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
         """A tick or a dash."""
-        return {"kind": "flag", "text": str(self.label), "on": True} if values[0] else {"kind": "missing"}
+        shown = self.value(values, viewer)
+        return {"kind": "flag", "text": str(self.label), "on": True} if shown else {"kind": "missing"}
 
 
 def span(seconds: int | None) -> str:
@@ -383,5 +395,7 @@ def span(seconds: int | None) -> str:
     return " ".join(f"{n}{unit}" for n, unit in parts if n) or "0s"
 
 
+#: Kinds of controls that can hold any text.
+_TEXT_KINDS = ("text", "textarea", "email", "phone", "html")
 #: Types that serialize one unmasked column unchanged.
 _PLAIN = (TextField, LongTextField, ChoiceField, NumberField, DurationField)

@@ -271,7 +271,8 @@ class AttributeField(Field):
         """What the property holds or the method returns."""
         item = found_object(viewer, self.model, values[0])
         found = getattr(item, self.name, None) if item is not None else None
-        return found() if callable(found) else found
+        found = found() if callable(found) else found
+        return viewer.person.mask_value(self.mask_name, found) if self.mask else found
 
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """Numbers, texts and flags as they are, everything else as text."""
