@@ -231,3 +231,11 @@ def test_masked_numbers_dates_and_enums_are_masked_everywhere(door: Any, vault: 
     assert 'value="••' in form and "1999" not in form
     assert ana.form(f"/vaultscreen/edit/{key}", {"name": "Pa2", "email": answer["email"]}).status_code == 302
     assert (stored(key, "name"), stored(key, "email")) == ("Pa2", values["email"])
+
+
+def test_a_mask_sent_back_to_a_form_field_keeps_the_value(door: Any, vault: Any, stored: Any) -> None:
+    ana, key = door("ana"), vault("ana", address="1 Road")
+    shown = ana.rest("GET", f"vault/{key}").get_json()["result"]["address"]
+    assert shown and shown != "1 Road"
+    assert ana.rest("PUT", f"vault/{key}", json={"address": shown}).status_code == 200
+    assert stored(key, "address") == "1 Road"

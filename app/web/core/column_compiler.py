@@ -99,6 +99,8 @@ def _field(declared: Declaration, name: str) -> Field:
         form_field = (getattr(declared.view, extra, None) or {}).get(name)
         if form_field is not None:
             shown = _model_field(declared, name)
+            if shown is not None:
+                shown.mask = shown.mask or _is_masked(shown)
             return FormField(name, form_field, shown)
     special = _special(declared, name)
     found = _bound(special, declared) if special is not None else _model_field(declared, name)
