@@ -239,3 +239,16 @@ def test_a_mask_sent_back_to_a_form_field_keeps_the_value(door: Any, vault: Any,
     assert shown and shown != "1 Road"
     assert ana.rest("PUT", f"vault/{key}", json={"address": shown}).status_code == 200
     assert stored(key, "address") == "1 Road"
+
+
+def test_children_are_only_taken_from_and_given_to_those_who_may_write_them(door: Any, vault: Any, stored: Any) -> None:
+    mia, bens, mias = door("mia"), vault("ben"), [vault("mia"), vault("mia")]
+    url, theirs = f"vault/{mias[0]}", vault("ben", parent_id=mias[0])
+    assert mia.rest("PUT", url, json={"children": [theirs, bens]}).status_code == 403
+    assert mia.rest("PUT", url, json={"children": []}).status_code == 403
+    assert mia.rest("POST", "vault/", json={"name": "P", "children": [bens]}).status_code == 403
+    assert mia.rest("PUT", url, json={"children": [theirs, mias[1]]}).status_code == 200
+    parents = [stored(key, "parent_id") for key in (bens, theirs, mias[1])]
+    assert parents == [None, mias[0], mias[0]]
+    declared = BareApi.record_table.declared
+    assert "children" in declared.show and "children" not in (*declared.add, *declared.edit)
