@@ -252,3 +252,18 @@ def test_children_are_only_taken_from_and_given_to_those_who_may_write_them(door
     assert parents == [None, mias[0], mias[0]]
     declared = BareApi.record_table.declared
     assert "children" in declared.show and "children" not in (*declared.add, *declared.edit)
+
+
+def test_a_foreign_key_column_holds_and_tells_only_rows_that_the_person_sees(
+    world: World, door: Any, vault: Any
+) -> None:
+    ana, mine, hidden = door("ana"), world.make.lead("ana"), world.make.lead("ben")
+    assert ana.rest("POST", "vault/", json={"name": "P", "about_id": hidden.id}).status_code == 422
+    made = ana.rest("POST", "vault/", json={"name": "P", "about_id": mine.id}).get_json()
+    assert made["result"]["about_id"] == mine.id
+    key = vault("ana", about_id=hidden.id, second_lead_id=hidden.id)
+    assert ana.rest("GET", f"vault/{key}").get_json()["result"]["about_id"] is None
+    for col in ("about_id", "second_lead"):
+        assert found(ana, col, "eq", hidden.id) == [] and found(door("root"), col, "eq", hidden.id) == [key]
+    assert found(ana, "about_id", "eq", mine.id) == [made["id"]]
+    assert found(ana, "about_id", "gt", 0) == 400

@@ -29,7 +29,14 @@ from app.web.core.fields import (
 from app.web.core.form_fields import FormField
 from app.web.core.record_table import RecordTable
 from app.web.core.reference_fields import MasterField, PersonField, RecordField
-from app.web.core.relation_fields import AttributeField, DottedField, ManyRelationField, RelatedRows, RelationField
+from app.web.core.relation_fields import (
+    AttributeField,
+    DottedField,
+    KeyField,
+    ManyRelationField,
+    RelatedRows,
+    RelationField,
+)
 from app.web.core.typed_fields import DecimalField, EnumField
 
 
@@ -148,6 +155,10 @@ def _model_field(declared: Declaration, name: str) -> Field | None:
         return _relation(declared, name)
     if name in mapper.columns:
         column = mapper.columns[name]
+        if column.foreign_keys and declared.is_generic:
+            target = _target(declared.model, column)
+            flags = {"required": is_required(column), "model": declared.model, "target": target}
+            return KeyField(name, declared.label(name), (getattr(declared.model, name),), **flags)
         if column.foreign_keys and not declared.labels.get(name):
             return _number(name, declared.label(name), getattr(declared.model, name), column)
         return field_of_column(name, declared.label(name), getattr(declared.model, name), column)

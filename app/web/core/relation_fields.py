@@ -103,6 +103,13 @@ class RelatedRows:
             raise RuleBroken(_("There is no such record: %(value)s.", value=text[:60]), self.name)
         return row
 
+    def visible_id(self, raw: Any, viewer: Viewer) -> int:
+        """The id of a row that the person sees; -1 for anything else."""
+        raw = raw.get("id") if isinstance(raw, dict) else raw
+        text = str(raw).strip()
+        key = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
+        return key if key is not None and found_object(viewer, self.target, key) is not None else -1
+
     def _filtered(self, query: Any, which: str) -> Any:
         filters = (self.related_filters or {}).get(which)
         if not filters:
@@ -180,10 +187,8 @@ class RelationField(RelatedRows, Field):
         return self.chosen(raw).id
 
     def parse_filter(self, raw: Any, viewer: Viewer) -> Any:
-        """An id; anything else finds nothing."""
-        raw = raw.get("id") if isinstance(raw, dict) else raw
-        text = str(raw).strip()
-        return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1
+        """The id of a row that the person sees; -1, which finds nothing, for anything else."""
+        return self.visible_id(raw, viewer)
 
     def form_input(self, raw: Any, errors: list[str], viewer: Viewer) -> dict[str, Any]:
         """A type-ahead over the visible rows."""
@@ -197,6 +202,30 @@ class RelationField(RelatedRows, Field):
     def form_value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """The id."""
         return values[0]
+
+
+class KeyField(RelationField):
+    """A foreign key column under its own name: the bare id of a row that the person sees."""
+
+    kind = "number"
+
+    def __init__(self, *args: Any, **flags: Any) -> None:
+        super().__init__(*args, **flags)
+        self.schema = {"type": "integer", "nullable": True}
+
+    def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
+        """The id; None for a row that the person does not see."""
+        item = self.value(values, viewer)
+        return item.id if item is not None else None
+
+    def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
+        """The id."""
+        shown = self.serialize(values, viewer)
+        return {"kind": "number", "text": str(shown)} if shown is not None else {"kind": "missing"}
+
+    def form_input(self, raw: Any, errors: list[str], viewer: Viewer) -> dict[str, Any]:
+        """A number."""
+        return Field.form_input(self, raw, errors, viewer)
 
 
 class ManyRelationField(RelatedRows, Field):
