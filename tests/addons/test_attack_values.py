@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Iterator
 from datetime import date
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from app.extensions import db
 from app.models import Lead, User
 from app.web import Resource, Screen
 from app.web.api import webhook_payloads
+from app.web.core import relation_fields
 from tests.addons.conftest import forgetting
 from tests.app_fixtures import NOW, Door, World, settings_for, settle
 
@@ -267,3 +269,20 @@ def test_a_foreign_key_column_holds_and_tells_only_rows_that_the_person_sees(
         assert found(ana, col, "eq", hidden.id) == [] and found(door("root"), col, "eq", hidden.id) == [key]
     assert found(ana, "about_id", "eq", mine.id) == [made["id"]]
     assert found(ana, "about_id", "gt", 0) == 400
+
+
+def test_a_dotted_column_leaves_the_shared_card_alone(app: Flask, world: World, door: Any, vault: Any) -> None:
+    root, key = door("root"), vault("ana")
+    assert root.rest("GET", f"vault/{key}").get_json()["result"]["owner"]["active"] is True
+    lead = world.make.lead("ana")
+    card = root.rest("GET", f"lead/{lead.id}").get_json()["result"]["owner"]
+    assert set(card) == {"id", "username", "full_name"}
+
+
+def test_unseen_related_rows_are_asked_for_once(app: Flask, world: World) -> None:
+    hidden = world.make.lead("ben").id
+    with app.test_request_context():
+        access.act_as(db.session(), access.load_person(db.session(), world.people["ana"].id, NOW))
+        viewer = SimpleNamespace(objects={})
+        assert relation_fields.found_object(viewer, Lead, hidden) is None  # type: ignore[arg-type]
+        assert viewer.objects == {(Lead, hidden): None}

@@ -37,7 +37,7 @@ class Viewer:
     lookups: Lookups
     zone: ZoneInfo
     now: datetime
-    #: (model, id) -> object, for columns that are relations, properties or methods of a model.
+    #: (model, id) -> object, or None if not visible; for columns that are relations, properties or methods.
     objects: dict[tuple[Any, int], Any] = field(default_factory=dict)
 
     @property

@@ -36,9 +36,9 @@ def _serialize(row: Any, readers: list[tuple[str, int | None, Field, slice]], vi
         value = row[place] if place is not None else each.serialize(row[cut], viewer)
         if "." in name:
             relation, _dot, column = name.partition(".")
-            nested = serialized.setdefault(relation, {})
-            if isinstance(nested, dict):
-                nested[column] = value
+            nested = serialized.get(relation, {})
+            if isinstance(nested, dict):  # copied, because cards of the lookups are shared by all requests
+                serialized[relation] = nested | {column: value}
         else:
             serialized[name] = value
     return serialized

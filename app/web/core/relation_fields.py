@@ -36,7 +36,8 @@ def load_objects(viewer: Viewer, model: Any, ids: Iterable[Any], relations: Iter
         return
     options = [selectinload(getattr(model, name)) for name in relations]
     rows = db.session.scalars(select(model).where(model.id.in_(missing)).options(*options)).unique()
-    viewer.objects.update(((model, row.id), row) for row in rows)
+    # None for rows that the person does not see, so that they are asked for once.
+    viewer.objects.update(dict.fromkeys((model, key) for key in missing) | {(model, row.id): row for row in rows})
 
 
 def found_object(viewer: Viewer, model: Any, key: Any) -> Any:
@@ -274,7 +275,7 @@ class ManyRelationField(RelatedRows, Field):
         keys = [getattr(each, "id", each) for each in raw or []]
         keys = [int(key) for key in keys if str(key).isascii() and str(key).isdigit() and len(str(key)) < 10]
         load_objects(viewer, self.target, keys)
-        items = [viewer.objects[self.target, key] for key in keys if (self.target, key) in viewer.objects]
+        items = [row for key in keys if (row := viewer.objects[self.target, key]) is not None]
         made = super().form_input(keys, errors, viewer)
         chosen = [(each.id, label_of(each)) for each in items]
         return made | {"multiple": True, "selected": chosen, "lookup_url": lookup_url(self.model, self.name)}
