@@ -286,3 +286,13 @@ def test_unseen_related_rows_are_asked_for_once(app: Flask, world: World) -> Non
         viewer = SimpleNamespace(objects={})
         assert relation_fields.found_object(viewer, Lead, hidden) is None  # type: ignore[arg-type]
         assert viewer.objects == {(Lead, hidden): None}
+
+
+def test_a_related_row_tells_only_what_its_own_views_show(app: Flask, door: Any, vault: Any) -> None:
+    root, parent = door("root"), vault("ana", pin="1234", hushed="shh")
+    with app.app_context(), Session(db.engine) as session, access.as_system(session):
+        session.add(Tag(name="T", remark="private"))
+        session.commit()
+    made = root.rest("POST", "vault/", json={"name": "P", "parent": parent, "tags": [1]}).get_json()["result"]
+    assert made["parent"]["name"] == "Pa" and not {"pin", "hushed"} & set(made["parent"])
+    assert made["tags"] == [{"id": 1, "label": "T"}]

@@ -57,14 +57,15 @@ def label_of(item: Any) -> str:
 
 
 def summary_of(item: Any) -> dict[str, Any]:
-    """A related row over REST: id and label; for models of add-ons its plain columns too."""
+    """A related row over REST: id and label; for models of add-ons also the plain columns that their views show."""
     made = {"id": item.id, "label": label_of(item)}
     if type(item).__tablename__ in CORE_TABLES:
         return made
+    shown = _shown_columns(type(item))
     plain = {
         name: getattr(item, name)
         for name, column in inspect(type(item)).columns.items()
-        if not column.foreign_keys and not _is_secret(name) and not mask_of(name)
+        if name in shown and not column.foreign_keys and not _is_secret(name) and not mask_of(name)
     }
     return plain | made
 
