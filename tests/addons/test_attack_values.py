@@ -296,3 +296,10 @@ def test_a_related_row_tells_only_what_its_own_views_show(app: Flask, door: Any,
     made = root.rest("POST", "vault/", json={"name": "P", "parent": parent, "tags": [1]}).get_json()["result"]
     assert made["parent"]["name"] == "Pa" and not {"pin", "hushed"} & set(made["parent"])
     assert made["tags"] == [{"id": 1, "label": "T"}]
+
+
+def test_the_filters_of_an_edit_form_apply_to_edits_only(door: Any, vault: Any) -> None:
+    root, key, other = door("root"), vault("ana"), vault("ana", name="Other")
+    assert root.rest("PUT", f"vault/{key}", json={"parent": other}).status_code == 422
+    assert root.rest("PUT", f"vault/{other}", json={"parent": key}).status_code == 200
+    assert root.rest("POST", "vault/", json={"name": "New", "parent": other}).status_code == 201

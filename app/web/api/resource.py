@@ -130,8 +130,8 @@ class Resource(SentenceResponses, RecordView, ModelRestApi):
                 "add_title": str(getattr(self, "add_title", "") or self.list_title),
                 "edit_title": str(getattr(self, "edit_title", "") or self.list_title),
                 "permissions": [name for verb, name in verbs.items() if viewer.person.may(self.module, verb)],
-                "add_columns": [self._column(each) for each in record_table.input_fields if each.add],
-                "edit_columns": [self._column(each) for each in record_table.input_fields if each.edit],
+                "add_columns": [self._column(each, "add") for each in record_table.input_fields if each.add],
+                "edit_columns": [self._column(each, "edit") for each in record_table.input_fields if each.edit],
                 "list_columns": [each.name for each in record_table.readable],
                 "order_columns": ["id", *(each.name for each in record_table.fields if each.sort)],
                 "filters": {
@@ -142,7 +142,7 @@ class Resource(SentenceResponses, RecordView, ModelRestApi):
         )
 
     @staticmethod
-    def _column(each: Any) -> dict[str, Any]:
+    def _column(each: Any, which: str) -> dict[str, Any]:
         column = {
             "name": each.name,
             "label": str(each.label),
@@ -152,7 +152,7 @@ class Resource(SentenceResponses, RecordView, ModelRestApi):
             "type": each.schema.get("type", "object"),
             "description": str(each.help or ""),
         }
-        return column | (_choices(each) if hasattr(each, "offered") else {})
+        return column | (_choices(each, which) if hasattr(each, "offered") else {})
 
     @expose("/", methods=["GET"])
     @protect()
@@ -364,9 +364,9 @@ def _triples(filters: Any) -> list[tuple[str, str, Any]]:
     return [(str(f["col"]), str(f["opr"]), f["value"]) for f in filters]
 
 
-def _choices(each: Any) -> dict[str, Any]:
+def _choices(each: Any, which: str) -> dict[str, Any]:
     """The first rows that a relation may name, as FAB lists them."""
-    rows = each.offered()
+    rows = each.offered(which=which)
     return {"count": len(rows), "values": [{"id": row.id, "value": label_of(row)} for row in rows]}
 
 

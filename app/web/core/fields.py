@@ -138,11 +138,15 @@ class Field:
         """The domain value of form or JSON input. Raises RuleBroken."""
         return clean_text(raw, self.name, self.max_length)
 
-    def parse_into(self, values: dict[str, Any], raw: Any, viewer: Viewer) -> None:
+    def parse_for(self, which: str, raw: Any, viewer: Viewer) -> Any:
+        """The domain value of input to add or edit a record. Raises RuleBroken."""
+        return self.parse(raw, viewer)
+
+    def parse_into(self, values: dict[str, Any], raw: Any, viewer: Viewer, which: str = "add") -> None:
         """Parse the input into `values`; a masked value that is sent back changes nothing."""
         if self.mask and isinstance(raw, str) and is_masked(raw):
             return
-        values[self.key] = validated(self, self.parse(raw, viewer))
+        values[self.key] = validated(self, self.parse_for(which, raw, viewer))
 
     # filtering
     def where(self, op: str, raw: Any, viewer: Viewer) -> ColumnElement[bool]:

@@ -290,17 +290,17 @@ class RecordTable:
             if each is None:
                 errors[str(name)[:60]] = [str(_("There is no such field."))]
             elif getattr(each, which):
-                self._parse_one(each, values, given, errors, viewer)
+                self._parse_one(each, values, given, errors, viewer, which)
         if errors:
             raise RuleBroken(join_texts(sentence for list_ in errors.values() for sentence in list_), errors=errors)
         return values
 
     @staticmethod
     def _parse_one(
-        each: Field, values: dict[str, Any], given: Any, errors: dict[str, list[str]], viewer: Viewer
+        each: Field, values: dict[str, Any], given: Any, errors: dict[str, list[str]], viewer: Viewer, which: str
     ) -> None:
         try:
-            each.parse_into(values, given, viewer)
+            each.parse_into(values, given, viewer, which)
         except RuleBroken as broken:
             errors.setdefault(each.name, []).append(broken.message)
 

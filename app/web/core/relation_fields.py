@@ -184,9 +184,13 @@ class RelationField(RelatedRows, Field):
 
     def parse(self, raw: Any, viewer: Viewer) -> Any:
         """The id of a visible row."""
+        return self.parse_for("add", raw, viewer)
+
+    def parse_for(self, which: str, raw: Any, viewer: Viewer) -> Any:
+        """The id of a visible row within the view's own filters."""
         if raw is None or raw == "" or raw == {}:
             return None
-        return self.chosen(raw).id
+        return self.chosen(raw, which).id
 
     def parse_filter(self, raw: Any, viewer: Viewer) -> Any:
         """The id of a row that the person sees; -1, which finds nothing, for anything else."""
@@ -262,8 +266,12 @@ class ManyRelationField(RelatedRows, Field):
 
     def parse(self, raw: Any, viewer: Viewer) -> Any:
         """The chosen objects. Raises RuleBroken for one that the person does not see."""
+        return self.parse_for("add", raw, viewer)
+
+    def parse_for(self, which: str, raw: Any, viewer: Viewer) -> Any:
+        """The chosen objects, within the view's own filters. Raises RuleBroken for one that may not be chosen."""
         parts = raw if isinstance(raw, list) else [] if raw in (None, "") else [raw]
-        return [self.chosen(part) for part in few(parts, self.name)]
+        return [self.chosen(part, which) for part in few(parts, self.name)]
 
     def where(self, op: str, raw: Any, viewer: Viewer) -> Any:
         """Rows that have the related row of this id."""
