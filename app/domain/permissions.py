@@ -24,6 +24,8 @@ VERBS = ("read", "create", "write", "delete", "assign", "export", "import", "bul
 #: Lowest first.
 LEVELS = ("none", "own", "team", "all")
 MASKED = ("mobile", "alternative_mobile", "email", "pan", "aadhaar", "address")
+#: Column that holds a masked value in another form -> the name of its mask.
+_MASKED_AS = {"mobile_e164": "mobile", "alternative_e164": "alternative_mobile"}
 #: Most restrictive first.
 MASKS = ("hidden", "last4", "full")
 LEVEL_RANK = {level: rank for rank, level in enumerate(LEVELS)}
@@ -46,6 +48,11 @@ VERBS_OF: dict[str, tuple[str, ...]] = {
 }
 #: Modules whose rows have no owner: only the levels none and all apply.
 WITHOUT_OWNER = ("Support Pages", "Settings")
+
+
+def mask_of(column: str) -> str | None:
+    """The name of the mask that applies to a column of this name, or None."""
+    return column if column in MASKED else _MASKED_AS.get(column)
 
 
 #: Modules of records that no module of the product covers, by add_module; kept for the process.

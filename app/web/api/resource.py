@@ -95,11 +95,13 @@ class Resource(SentenceResponses, RecordView, ModelRestApi):
 
     @property
     def brief(self) -> tuple[str, ...] | None:
-        """The default columns of a list; None = all."""
+        """The default columns of a list; None = all fields."""
         if self.list_select_columns is not None:
             return tuple(self.list_select_columns)
         shown = tuple(self.record_table.declared.list)
-        return None if shown == tuple(self.record_table.declared.show) else shown
+        if shown == tuple(self.record_table.declared.show):
+            return self.record_table.shown
+        return tuple(name for name in shown if self.record_table.by_name[name].columns)
 
     def add_apispec_components(self, api_spec: Any) -> None:
         """Add the schemas, derived from the RecordTable that also answers requests."""
@@ -128,9 +130,9 @@ class Resource(SentenceResponses, RecordView, ModelRestApi):
                 "add_title": str(getattr(self, "add_title", "") or self.list_title),
                 "edit_title": str(getattr(self, "edit_title", "") or self.list_title),
                 "permissions": [name for verb, name in verbs.items() if viewer.person.may(self.module, verb)],
-                "add_columns": [self._column(each) for each in record_table.input_fields if each.add],
-                "edit_columns": [self._column(each) for each in record_table.input_fields if each.edit],
-                "list_columns": [each.name for each in record_table.fields],
+                "add_columns": [self._column(each, "add") for each in record_table.input_fields if each.add],
+                "edit_columns": [self._column(each, "edit") for each in record_table.input_fields if each.edit],
+                "list_columns": [each.name for each in record_table.readable],
                 "order_columns": ["id", *(each.name for each in record_table.fields if each.sort)],
                 "filters": {
                     each.name: [{"name": each.operator_label(op), "operator": op} for op in each.operators]
@@ -140,7 +142,7 @@ class Resource(SentenceResponses, RecordView, ModelRestApi):
         )
 
     @staticmethod
-    def _column(each: Any) -> dict[str, Any]:
+    def _column(each: Any, which: str) -> dict[str, Any]:
         column = {
             "name": each.name,
             "label": str(each.label),
@@ -150,7 +152,7 @@ class Resource(SentenceResponses, RecordView, ModelRestApi):
             "type": each.schema.get("type", "object"),
             "description": str(each.help or ""),
         }
-        return column | (_choices(each) if hasattr(each, "offered") else {})
+        return column | (_choices(each, which) if hasattr(each, "offered") else {})
 
     @expose("/", methods=["GET"])
     @protect()
@@ -159,7 +161,7 @@ class Resource(SentenceResponses, RecordView, ModelRestApi):
     def get_list(self, **kwargs: Any) -> Response:
         """One page of the rows that the person sees."""
         query, viewer, record_table = query_parameter(), current_viewer(), self.record_table
-        list_query, names = self._list_query(query, viewer), self._names(query)
+        list_query, names = self._list_query(query, viewer), self._names(query, self.brief)
         rows = record_table.rows(db.session(), list_query, names)
         count, capped = record_table.count_for_page(db.session(), list_query, rows)
         result = record_table.serialize_rows(db.session(), rows, names, viewer)
@@ -209,15 +211,17 @@ class Resource(SentenceResponses, RecordView, ModelRestApi):
             and self.record_table.base_order is None,
         )
 
-    def _names(self, query: dict[str, Any]) -> tuple[str, ...] | None:
+    def _names(self, query: dict[str, Any], default: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        """The columns that the request asks for. Raises RuleBroken for those that this resource does not show."""
         wanted: Any = next((query[name] for name in ("columns", "select_columns") if query.get(name) is not None), [])
         if wanted == []:
-            return self.brief
+            return default
         if not isinstance(wanted, list) or not all(isinstance(name, str) for name in wanted):
             raise RuleBroken(_("“columns” must be a list of names."), "columns")
         names = tuple(dict.fromkeys(name for name in wanted if name != "id"))
         for name in names:
-            self.record_table.column_field(name)
+            if self.record_table.column_field(name) not in self.record_table.readable:
+                raise RuleBroken(_("“%(name)s” isn't shown here.", name=name), "columns")
         return names
 
     @expose("/<int:pk>", methods=["GET"])
@@ -226,11 +230,12 @@ class Resource(SentenceResponses, RecordView, ModelRestApi):
     @permission_name("get")
     def get(self, pk: Any, **kwargs: Any) -> Response:
         """One row that the person sees."""
-        key, names = parse_id(pk) or 0, self._names(query_parameter(_RECORD_KEYS))
-        body = {"id": key, "result": self._shown(key, names if names != self.brief else None)}
+        key, names = parse_id(pk) or 0, self._names(query_parameter(_RECORD_KEYS), self.record_table.shown)
+        body = {"id": key, "result": self._shown(key, names)}
         return idempotency.with_etag(json_answer(200, body))
 
     def _shown(self, pk: int, names: tuple[str, ...] | None = None) -> dict[str, Any]:
+        names = names if names is not None else self.record_table.shown
         row = self.record_table.one(db.session(), pk, names) if 0 < pk < 2**31 else None
         if row is None:
             raise NotFound(_("There is no such record."))
@@ -359,9 +364,9 @@ def _triples(filters: Any) -> list[tuple[str, str, Any]]:
     return [(str(f["col"]), str(f["opr"]), f["value"]) for f in filters]
 
 
-def _choices(each: Any) -> dict[str, Any]:
+def _choices(each: Any, which: str) -> dict[str, Any]:
     """The first rows that a relation may name, as FAB lists them."""
-    rows = each.offered()
+    rows = each.offered(which=which)
     return {"count": len(rows), "values": [{"id": row.id, "value": label_of(row)} for row in rows]}
 
 

@@ -148,7 +148,7 @@ def add(resource: Any, api_spec: Any) -> None:
     """Register the schemas of one resource: output, create and change."""
     register_schemas(api_spec, SHARED)
     record_table, name = resource.record_table, base_of(resource)
-    known = {each.name: output_schema(each) for each in record_table.fields} | dict(
+    known = {each.name: output_schema(each) for each in record_table.readable} | dict(
         getattr(resource, "extra_schema", {})
     )
     register_schemas(api_spec, {name: shape({"id": {**ID, "readOnly": True}, **known})})
@@ -163,7 +163,7 @@ def add(resource: Any, api_spec: Any) -> None:
 def _queries(resource: Any, name: str) -> dict[str, Any]:
     """The schemas of q for this resource, limited to its own fields."""
     record_table, example = resource.record_table, examples.query_of(resource)
-    names = [each.name for each in record_table.fields]
+    names = [each.name for each in record_table.readable]
     columns = {"type": "array", "items": _one_of(["id", *names]), "description": "Fields to return; all if omitted."}
     filters = [each for each in record_table.fields if each.filter]
     operators = [*dict.fromkeys(op for each in filters for op in each.operators), *ALIASES]

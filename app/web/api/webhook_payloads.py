@@ -27,5 +27,5 @@ def write(session: Session, kind: str, key: int, now: datetime) -> dict[str, Any
     if resource is None:
         return None
     record_table = resource.record_table
-    row = record_table.one(session, key)
-    return record_table.serialize_rows(session, [row], None, viewer)[0] if row is not None else None
+    row = record_table.one(session, key, record_table.shown)
+    return record_table.serialize_rows(session, [row], record_table.shown, viewer)[0] if row is not None else None

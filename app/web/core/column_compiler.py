@@ -29,7 +29,14 @@ from app.web.core.fields import (
 from app.web.core.form_fields import FormField
 from app.web.core.record_table import RecordTable
 from app.web.core.reference_fields import MasterField, PersonField, RecordField
-from app.web.core.relation_fields import AttributeField, DottedField, ManyRelationField, RelationField
+from app.web.core.relation_fields import (
+    AttributeField,
+    DottedField,
+    KeyField,
+    ManyRelationField,
+    RelatedRows,
+    RelationField,
+)
 from app.web.core.typed_fields import DecimalField, EnumField
 
 
@@ -46,6 +53,8 @@ def compile_table(view: type) -> RecordTable:
     service = getattr(view, "service", None)
     if service is None or service.is_generic:
         table.plain_texts = [each for each in fields if isinstance(each, TextField) and each.filter]
+        table.readable = [each for each in table.fields if each.name in (*declared.show, *declared.list)]
+        table.shown = tuple(each.name for each in table.readable if each.name in declared.show)
     table.base_order = getattr(view, "base_order", None)
     base_filters = getattr(view, "base_filters", None)
     table.base_filters = (declared.interface, base_filters) if base_filters else None
@@ -60,6 +69,7 @@ def _flagged(found: Field, declared: Declaration) -> Field:
     made.help = declared.descriptions.get(name) or made.help
     made.add, made.edit = name in declared.add, name in declared.edit
     made.required = made.required and (declared.is_generic or _special(declared, name) is not None)
+    made.mask = made.mask or _is_masked(made)
     made.filter = name in declared.search and bool(made.operators)
     made.sort = name in declared.order
     made.validators = tuple((getattr(declared.view, "validators_columns", None) or {}).get(name, ()))
@@ -69,6 +79,11 @@ def _flagged(found: Field, declared: Declaration) -> Field:
     made.custom_filters = {each.arg_name: each(name, declared.interface) for each in custom}
     made.operators = (*made.operators, *(op for op in made.custom_filters if op not in made.operators))
     return made
+
+
+def _is_masked(found: Field) -> bool:
+    """Whether a mask of the roles applies by name; never to a relation, which shows the label of another row."""
+    return permissions.mask_of(found.name) is not None and not isinstance(found, RelatedRows)
 
 
 def _related_filters(view: Any, name: str) -> dict[str, Any]:
@@ -91,6 +106,8 @@ def _field(declared: Declaration, name: str) -> Field:
         form_field = (getattr(declared.view, extra, None) or {}).get(name)
         if form_field is not None:
             shown = _model_field(declared, name)
+            if shown is not None:
+                shown.mask = shown.mask or _is_masked(shown)
             return FormField(name, form_field, shown)
     special = _special(declared, name)
     found = _bound(special, declared) if special is not None else _model_field(declared, name)
@@ -138,6 +155,10 @@ def _model_field(declared: Declaration, name: str) -> Field | None:
         return _relation(declared, name)
     if name in mapper.columns:
         column = mapper.columns[name]
+        if column.foreign_keys and declared.is_generic:
+            target = _target(declared.model, column)
+            flags = {"required": is_required(column), "model": declared.model, "target": target}
+            return KeyField(name, declared.label(name), (getattr(declared.model, name),), **flags)
         if column.foreign_keys and not declared.labels.get(name):
             return _number(name, declared.label(name), getattr(declared.model, name), column)
         return field_of_column(name, declared.label(name), getattr(declared.model, name), column)
@@ -209,7 +230,7 @@ def _number(name: str, label: Any, attribute: Any, column: Any) -> Field:
 def field_of_column(name: str, label: Any, attribute: Any, column: Any) -> Field:
     """The field for a plain column, by its type. Raises TypeError for a type that no field shows."""
     required = is_required(column) and name not in STAMPS
-    shared: dict[str, Any] = {"required": required, "mask": name in permissions.MASKED}
+    shared: dict[str, Any] = {"required": required, "mask": permissions.mask_of(name) is not None}
     kind = _plain_type(column.type)
     choices = column.info.get("choices")
     if choices:

@@ -8,7 +8,7 @@ from typing import Any
 from flask_babel import lazy_gettext as _
 
 from app.domain.base import RuleBroken
-from app.web.core.fields import Field, Viewer
+from app.web.core.fields import Field, Viewer, converted
 
 
 class DateField(Field):
@@ -23,7 +23,7 @@ class DateField(Field):
 
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """ISO date."""
-        return values[0].isoformat() if values[0] else None
+        return converted(self.value(values, viewer), lambda found: found.isoformat())
 
     def parse(self, raw: Any, viewer: Viewer) -> Any:
         """A date between 1900 and 2199. Raises RuleBroken."""
@@ -41,8 +41,8 @@ class DateField(Field):
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
         """As 30 Nov 2026."""
-        if values[0] is None:
-            return {"kind": "missing"}
+        if values[0] is None or self.is_hidden(viewer):
+            return super().cell(values, viewer)
         return {"kind": "date", "text": f"{values[0]:%-d %b %Y}", "iso": values[0].isoformat()}
 
 
@@ -60,7 +60,7 @@ class DateTimeField(Field):
 
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """ISO 8601 in UTC."""
-        return values[0].isoformat() if values[0] else None
+        return converted(self.value(values, viewer), lambda found: found.isoformat())
 
     def parse(self, raw: Any, viewer: Viewer) -> Any:
         """A moment in UTC; input without an offset is in the person's time zone. Raises RuleBroken."""
@@ -81,11 +81,12 @@ class DateTimeField(Field):
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
         """Relative, the exact moment in the tooltip."""
-        return moment_cell(values[0], viewer, self.due)
+        return super().cell(values, viewer) if self.is_hidden(viewer) else moment_cell(values[0], viewer, self.due)
 
     def form_value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """For datetime-local, in the person's zone."""
-        return values[0].astimezone(viewer.zone).strftime("%Y-%m-%dT%H:%M") if values[0] else None
+        shown = self.value(values, viewer)
+        return converted(shown, lambda moment: moment.astimezone(viewer.zone).strftime("%Y-%m-%dT%H:%M"))
 
 
 class NaiveDateTimeField(DateTimeField):
@@ -103,13 +104,13 @@ class NaiveDateTimeField(DateTimeField):
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
         """As 30 Nov 2026, 17:30."""
-        if values[0] is None:
-            return {"kind": "missing"}
+        if values[0] is None or self.is_hidden(viewer):
+            return Field.cell(self, values, viewer)
         return {"kind": "date", "text": f"{values[0]:%-d %b %Y, %H:%M}", "iso": values[0].isoformat()}
 
     def form_value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """For datetime-local, as stored."""
-        return values[0].strftime("%Y-%m-%dT%H:%M") if values[0] else None
+        return converted(self.value(values, viewer), lambda moment: moment.strftime("%Y-%m-%dT%H:%M"))
 
 
 class TimeField(Field):
@@ -124,7 +125,7 @@ class TimeField(Field):
 
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """ISO time."""
-        return values[0].isoformat() if values[0] is not None else None
+        return converted(self.value(values, viewer), lambda found: found.isoformat())
 
     def parse(self, raw: Any, viewer: Viewer) -> Any:
         """A time such as 17:30. Raises RuleBroken for anything else."""

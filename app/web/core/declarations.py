@@ -60,6 +60,8 @@ def read_declaration(view: type) -> Declaration:
     if keys != ["id"]:
         raise TypeError(f"{model.__name__} needs one integer primary key named id; it has {', '.join(keys)}")
     own = [name for name in interface.get_user_columns_list() if name not in ("id", *STAMPS)]
+    # Choosing the rows of a one-to-many relation writes their foreign keys: only where a view names it.
+    written = [name for name in own if not interface.is_relation_one_to_many(name)]
     show = _named(view, "show", default=[*own, *_stamps(model)])
     return Declaration(
         view,
@@ -67,8 +69,8 @@ def read_declaration(view: type) -> Declaration:
         interface,
         list=_listed(view, own, show),
         show=show,
-        add=_named(view, "add", default=own, exclude=STAMPS),
-        edit=_named(view, "edit", default=own, exclude=STAMPS),
+        add=_named(view, "add", default=written, exclude=STAMPS),
+        edit=_named(view, "edit", default=written, exclude=STAMPS),
         search=_searched(view, show),
         order=_ordered(view, show),
         labels=_merged(view, "label_columns"),

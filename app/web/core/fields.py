@@ -6,6 +6,7 @@ The base class and the plain types; the others are in `personal_fields`, `refere
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar
@@ -17,6 +18,7 @@ from sqlalchemy import ColumnElement, and_, false, func, not_, or_
 from app.access import Person
 from app.domain.base import RuleBroken, Stamp
 from app.domain.change_context import ChangeContext
+from app.domain.permissions import mask_of
 from app.lib.identity import is_masked
 from app.web.core.filter_operators import NEGATED, OPERATOR_LABELS, compare
 from app.web.core.lookups import Lookups
@@ -35,7 +37,7 @@ class Viewer:
     lookups: Lookups
     zone: ZoneInfo
     now: datetime
-    #: (model, id) -> object, for columns that are relations, properties or methods of a model.
+    #: (model, id) -> object, or None if not visible; for columns that are relations, properties or methods.
     objects: dict[tuple[Any, int], Any] = field(default_factory=dict)
 
     @property
@@ -96,7 +98,12 @@ class Field:
 
     def is_hidden(self, viewer: Viewer) -> bool:
         """Whether a mask prevents the person from searching, filtering and sorting by it."""
-        return self.mask and viewer.person.mask(self.name) != "full"
+        return self.mask and viewer.person.mask(self.mask_name) != "full"
+
+    @property
+    def mask_name(self) -> str:
+        """The name of the mask that hides the value."""
+        return mask_of(self.name) or self.name
 
     # reading
     def is_passthrough(self, viewer: Viewer) -> bool:
@@ -108,7 +115,7 @@ class Field:
         found = values[0]
         if found is None and len(values) > 1:
             found = next((other for other in values[1:] if other is not None), None)
-        return viewer.person.mask_value(self.name, found) if self.mask else found
+        return viewer.person.mask_value(self.mask_name, found) if self.mask else found
 
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """The JSON value."""
@@ -121,7 +128,7 @@ class Field:
 
     def shown_cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
         """The cell, by the view's own formatter where it declares one."""
-        if self.formatter is None:
+        if self.formatter is None or self.is_hidden(viewer):
             return self.cell(values, viewer)
         shown = self.formatter(self.value(values, viewer))
         return {"kind": "missing"} if shown in (None, "") else {"kind": "html", "html": shown}
@@ -131,11 +138,15 @@ class Field:
         """The domain value of form or JSON input. Raises RuleBroken."""
         return clean_text(raw, self.name, self.max_length)
 
-    def parse_into(self, values: dict[str, Any], raw: Any, viewer: Viewer) -> None:
+    def parse_for(self, which: str, raw: Any, viewer: Viewer) -> Any:
+        """The domain value of input to add or edit a record. Raises RuleBroken."""
+        return self.parse(raw, viewer)
+
+    def parse_into(self, values: dict[str, Any], raw: Any, viewer: Viewer, which: str = "add") -> None:
         """Parse the input into `values`; a masked value that is sent back changes nothing."""
         if self.mask and isinstance(raw, str) and is_masked(raw):
             return
-        values[self.key] = validated(self, self.parse(raw, viewer))
+        values[self.key] = validated(self, self.parse_for(which, raw, viewer))
 
     # filtering
     def where(self, op: str, raw: Any, viewer: Viewer) -> ColumnElement[bool]:
@@ -178,10 +189,12 @@ class Field:
     # forms
     def form_input(self, raw: Any, errors: list[str], viewer: Viewer) -> dict[str, Any]:
         """Arguments of the form macro; `raw` is the typed or stored value."""
+        # Controls for numbers and dates would drop a mask, and saving would then erase the value.
+        is_text = self.mask and self.kind not in _TEXT_KINDS and isinstance(raw, str) and is_masked(raw)
         return {
             "name": self.name,
             "label": self.label,
-            "kind": self.kind,
+            "kind": "text" if is_text else self.kind,
             "value": "" if raw is None else raw,
             "errors": errors,
             "required": self.required,
@@ -208,6 +221,11 @@ def validated(field: Field, value: Any) -> Any:
     if field.validators:
         run_validators(field, value)
     return value
+
+
+def converted(shown: Any, convert: Callable[[Any], Any]) -> Any:
+    """The converted value; None and the text of a mask stay as they are."""
+    return shown if shown is None or isinstance(shown, str) else convert(shown)
 
 
 def few(values: list[Any], name: str) -> list[Any]:
@@ -316,7 +334,8 @@ class NumberField(Field):
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
         """The number."""
-        return {"kind": "number", "text": str(values[0])} if values[0] is not None else {"kind": "missing"}
+        shown = self.value(values, viewer)
+        return {"kind": "number", "text": str(shown)} if shown is not None else {"kind": "missing"}
 
 
 class DurationField(NumberField):
@@ -324,6 +343,8 @@ class DurationField(NumberField):
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
         """As 1 h 2 m 3 s."""
+        if self.is_hidden(viewer):
+            return super().cell(values, viewer)
         return {"kind": "duration", "text": span(values[0])} if values[0] else {"kind": "missing"}
 
 
@@ -337,8 +358,8 @@ class BooleanField(Field):
         self.operators, self.schema = ("eq", "neq"), {"type": "boolean"}
 
     def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """True or False."""
-        return bool(values[0])
+        """True or False; None where it is masked."""
+        return None if self.is_hidden(viewer) else bool(values[0])
 
     def parse(self, raw: Any, viewer: Viewer) -> Any:
         """True or False from JSON or a form."""
@@ -366,7 +387,8 @@ class BooleanField(Field):
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
         """A tick or a dash."""
-        return {"kind": "flag", "text": str(self.label), "on": True} if values[0] else {"kind": "missing"}
+        shown = self.value(values, viewer)
+        return {"kind": "flag", "text": str(self.label), "on": True} if shown else {"kind": "missing"}
 
 
 def span(seconds: int | None) -> str:
@@ -377,5 +399,7 @@ def span(seconds: int | None) -> str:
     return " ".join(f"{n}{unit}" for n, unit in parts if n) or "0s"
 
 
+#: Kinds of controls that can hold any text.
+_TEXT_KINDS = ("text", "textarea", "email", "phone", "html")
 #: Types that serialize one unmasked column unchanged.
 _PLAIN = (TextField, LongTextField, ChoiceField, NumberField, DurationField)

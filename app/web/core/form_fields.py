@@ -25,7 +25,7 @@ class FormField(Field):
         self.unbound, self.shown = unbound, shown
         if shown is not None:
             self.columns, self.operators, self.schema = shown.columns, shown.operators, shown.schema
-            self.required = shown.required
+            self.required, self.mask = shown.required, shown.mask
 
     def _bound(self, raw: Any, is_typed: bool) -> Any:
         form_class = type("ExtraForm", (Form,), {self.name: self.unbound})

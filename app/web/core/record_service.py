@@ -6,13 +6,15 @@ from collections.abc import Callable
 from datetime import date, datetime
 from typing import Any, ClassVar
 
+from flask_babel import gettext as _
 from sqlalchemy import inspect
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import RelationshipDirection, Session
 
 from app import access
 from app.domain import audit, settings, timeline
 from app.domain.base import Stamp, refuse_stale
-from app.domain.permissions import MASKED
+from app.domain.permissions import mask_of
+from app.extensions import db
 from app.web.core.fields import Viewer
 from app.web.core.personal_fields import vault
 from app.web.core.record_table import RecordTable
@@ -60,14 +62,22 @@ class RecordService:
     def build(self, values: dict[str, Any], viewer: Viewer) -> Any:
         """The new row, not yet in the session."""
         row = self.record()
-        for name, value in values.items():
-            setattr(row, name, value)
+        self._set(row, values, viewer)
         if hasattr(row, "owner_id") and row.owner_id is None:
             row.owner_id = viewer.person.id
         self._refuse_foreign_people(values, row, viewer)
         if hasattr(row, "stamp"):
             row.stamp(Stamp(viewer.person.id, viewer.now))
         return row
+
+    @staticmethod
+    def _set(row: Any, values: dict[str, Any], viewer: Viewer) -> None:
+        """Set the columns and relations. Raises Denied for a related row whose foreign key the person may not write."""
+        relations = inspect(type(row)).relationships
+        for name, value in values.items():
+            if name in relations and relations[name].direction is RelationshipDirection.ONETOMANY:
+                _refuse_unwritable({*getattr(row, name)} ^ {*value}, viewer)
+            setattr(row, name, value)
 
     def _refuse_foreign_people(self, values: dict[str, Any], row: Any, viewer: Viewer) -> None:
         """Raise Denied if the record is given to somebody else without the right to assign."""
@@ -86,8 +96,7 @@ class RecordService:
 
     def change(self, session: Session, row: Any, values: dict[str, Any], viewer: Viewer) -> None:
         """Change a record that was loaded under the access rules; the timeline records old and new values."""
-        for name, value in values.items():
-            setattr(row, name, value)
+        self._set(row, values, viewer)
         self._refuse_foreign_people(values, row, viewer)
         changes = _changes(row)
         if changes:
@@ -133,6 +142,13 @@ class RecordService:
         return settings.value_of(session, key)
 
 
+def _refuse_unwritable(related: set[Any], viewer: Viewer) -> None:
+    session = db.session()
+    with session.no_autoflush:
+        if not all(access.reaches_row(session, viewer.person, each, "write") for each in related):
+            raise access.Denied(_("You can see a chosen record but not edit it. Ask its assignee or your manager."))
+
+
 def pop_assignment(values: dict[str, Any]) -> None:
     """Turn assign_to into assignee_id."""
     chosen = values.pop("assign_to", None)
@@ -158,7 +174,7 @@ def _changes(row: Any) -> list[list[Any]]:
         if name not in state.mapper.columns or not attribute.history.has_changes():
             continue
         old, new = (next(iter(part), None) for part in (attribute.history.deleted, attribute.history.added))
-        made.append([name, None, None] if name in MASKED else [name, _plain(old), _plain(new)])
+        made.append([name, None, None] if mask_of(name) else [name, _plain(old), _plain(new)])
     return made
 
 

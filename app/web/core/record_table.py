@@ -36,9 +36,9 @@ def _serialize(row: Any, readers: list[tuple[str, int | None, Field, slice]], vi
         value = row[place] if place is not None else each.serialize(row[cut], viewer)
         if "." in name:
             relation, _dot, column = name.partition(".")
-            nested = serialized.setdefault(relation, {})
-            if isinstance(nested, dict):
-                nested[column] = value
+            nested = serialized.get(relation, {})
+            if isinstance(nested, dict):  # copied, because cards of the lookups are shared by all requests
+                serialized[relation] = nested | {column: value}
         else:
             serialized[name] = value
     return serialized
@@ -82,6 +82,10 @@ class RecordTable:
         self._prepares = any(hasattr(each, "prepare") for each in fields)
         #: Texts searched by substring; none for records with search indexes of their own.
         self.plain_texts: list[Field] = []
+        #: The names that REST answers for one record; None = all fields.
+        self.shown: tuple[str, ...] | None = None
+        #: The fields that REST may answer with.
+        self.readable: list[Field] = self.fields
         #: What the view declared; None for a table that no view declared.
         self.declared: Any = None
         #: FAB's `base_filters` of the view, and its `base_order` as (name, "asc" or "desc").
@@ -286,17 +290,17 @@ class RecordTable:
             if each is None:
                 errors[str(name)[:60]] = [str(_("There is no such field."))]
             elif getattr(each, which):
-                self._parse_one(each, values, given, errors, viewer)
+                self._parse_one(each, values, given, errors, viewer, which)
         if errors:
             raise RuleBroken(join_texts(sentence for list_ in errors.values() for sentence in list_), errors=errors)
         return values
 
     @staticmethod
     def _parse_one(
-        each: Field, values: dict[str, Any], given: Any, errors: dict[str, list[str]], viewer: Viewer
+        each: Field, values: dict[str, Any], given: Any, errors: dict[str, list[str]], viewer: Viewer, which: str
     ) -> None:
         try:
-            each.parse_into(values, given, viewer)
+            each.parse_into(values, given, viewer, which)
         except RuleBroken as broken:
             errors.setdefault(each.name, []).append(broken.message)
 

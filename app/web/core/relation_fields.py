@@ -13,14 +13,16 @@ from sqlalchemy import false, inspect, or_, select
 from sqlalchemy.orm import selectinload
 
 from app.domain.base import RuleBroken
-from app.domain.permissions import MASKED
+from app.domain.permissions import mask_of
 from app.extensions import db
 from app.models import CORE_TABLES
 from app.web.core.fields import Field, Viewer, few
-from app.web.core.registry import screen_of
+from app.web.core.registry import registered, screen_of
 
 #: Rows that a pick-list offers at once.
 OFFERED = 20
+#: Columns that name a row.
+_LABELS = ("number", "name", "title", "label", "first_name", "last_name", "full_name")
 #: Columns of related rows whose names contain one of these are never shown.
 _SECRET = ("password", "secret", "token", "sealed", "blind", "hash")
 #: What may be shown of a colleague.
@@ -34,7 +36,8 @@ def load_objects(viewer: Viewer, model: Any, ids: Iterable[Any], relations: Iter
         return
     options = [selectinload(getattr(model, name)) for name in relations]
     rows = db.session.scalars(select(model).where(model.id.in_(missing)).options(*options)).unique()
-    viewer.objects.update(((model, row.id), row) for row in rows)
+    # None for rows that the person does not see, so that they are asked for once.
+    viewer.objects.update(dict.fromkeys((model, key) for key in missing) | {(model, row.id): row for row in rows})
 
 
 def found_object(viewer: Viewer, model: Any, key: Any) -> Any:
@@ -54,14 +57,15 @@ def label_of(item: Any) -> str:
 
 
 def summary_of(item: Any) -> dict[str, Any]:
-    """A related row over REST: id and label; for models of add-ons its plain columns too."""
+    """A related row over REST: id and label; for models of add-ons also the plain columns that their views show."""
     made = {"id": item.id, "label": label_of(item)}
     if type(item).__tablename__ in CORE_TABLES:
         return made
+    shown = _shown_columns(type(item))
     plain = {
         name: getattr(item, name)
         for name, column in inspect(type(item)).columns.items()
-        if not column.foreign_keys and not _is_secret(name) and name not in MASKED
+        if name in shown and not column.foreign_keys and not _is_secret(name) and not mask_of(name)
     }
     return plain | made
 
@@ -87,12 +91,7 @@ class RelatedRows:
         """The visible rows whose text contains what was typed, within the view's own filters."""
         query = self._filtered(select(self.target), which).order_by(self.target.id)
         if typed:
-            texts = [
-                getattr(self.target, name)
-                for name, column in inspect(self.target).columns.items()
-                if getattr(column.type, "python_type", None) is str and not _is_secret(name)
-            ]
-            query = query.where(_any_contains(texts, typed))
+            query = query.where(_any_contains(_searched_columns(self.target), typed))
         return list(db.session.scalars(query.limit(limit)).unique())
 
     def chosen(self, raw: Any, which: str = "add") -> Any:
@@ -106,11 +105,45 @@ class RelatedRows:
             raise RuleBroken(_("There is no such record: %(value)s.", value=text[:60]), self.name)
         return row
 
+    def visible_id(self, raw: Any, viewer: Viewer) -> int:
+        """The id of a row that the person sees; -1 for anything else."""
+        raw = raw.get("id") if isinstance(raw, dict) else raw
+        text = str(raw).strip()
+        key = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
+        return key if key is not None and found_object(viewer, self.target, key) is not None else -1
+
     def _filtered(self, query: Any, which: str) -> Any:
         filters = (self.related_filters or {}).get(which)
         if not filters:
             return query
         return SQLAInterface(self.target, db.session).get_filters().add_filter_list(filters).apply_all(query)
+
+
+def _searched_columns(target: Any) -> list[Any]:
+    """The text columns by which rows of a relation are looked up: those of their labels, never a masked one."""
+    texts = [
+        name
+        for name, column in inspect(target).columns.items()
+        if _is_text(column) and not _is_secret(name) and not mask_of(name)
+    ]
+    labels = _USER_COLUMNS if target is User else (*getattr(target, "__label_columns__", ()), *_LABELS)
+    if target is not User and target.__tablename__ not in CORE_TABLES:
+        labels = (*labels, *_shown_columns(target))
+    return [getattr(target, name) for name in texts if name in labels]
+
+
+def _shown_columns(model: Any) -> set[str]:
+    """The columns that the registered views of a model show."""
+    views = (registered(kind).get(model) for kind in ("screens", "resources"))
+    tables = [view.record_table.declared for view in views if view is not None]
+    return {name for declared in tables for name in (*declared.show, *declared.list)}
+
+
+def _is_text(column: Any) -> bool:
+    try:
+        return column.type.python_type is str
+    except NotImplementedError:
+        return False
 
 
 def _any_contains(columns: list[Any], typed: str) -> Any:
@@ -151,15 +184,17 @@ class RelationField(RelatedRows, Field):
 
     def parse(self, raw: Any, viewer: Viewer) -> Any:
         """The id of a visible row."""
+        return self.parse_for("add", raw, viewer)
+
+    def parse_for(self, which: str, raw: Any, viewer: Viewer) -> Any:
+        """The id of a visible row within the view's own filters."""
         if raw is None or raw == "" or raw == {}:
             return None
-        return self.chosen(raw).id
+        return self.chosen(raw, which).id
 
     def parse_filter(self, raw: Any, viewer: Viewer) -> Any:
-        """An id; anything else finds nothing."""
-        raw = raw.get("id") if isinstance(raw, dict) else raw
-        text = str(raw).strip()
-        return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1
+        """The id of a row that the person sees; -1, which finds nothing, for anything else."""
+        return self.visible_id(raw, viewer)
 
     def form_input(self, raw: Any, errors: list[str], viewer: Viewer) -> dict[str, Any]:
         """A type-ahead over the visible rows."""
@@ -173,6 +208,30 @@ class RelationField(RelatedRows, Field):
     def form_value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """The id."""
         return values[0]
+
+
+class KeyField(RelationField):
+    """A foreign key column under its own name: the bare id of a row that the person sees."""
+
+    kind = "number"
+
+    def __init__(self, *args: Any, **flags: Any) -> None:
+        super().__init__(*args, **flags)
+        self.schema = {"type": "integer", "nullable": True}
+
+    def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
+        """The id; None for a row that the person does not see."""
+        item = self.value(values, viewer)
+        return item.id if item is not None else None
+
+    def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
+        """The id."""
+        shown = self.serialize(values, viewer)
+        return {"kind": "number", "text": str(shown)} if shown is not None else {"kind": "missing"}
+
+    def form_input(self, raw: Any, errors: list[str], viewer: Viewer) -> dict[str, Any]:
+        """A number."""
+        return Field.form_input(self, raw, errors, viewer)
 
 
 class ManyRelationField(RelatedRows, Field):
@@ -207,8 +266,12 @@ class ManyRelationField(RelatedRows, Field):
 
     def parse(self, raw: Any, viewer: Viewer) -> Any:
         """The chosen objects. Raises RuleBroken for one that the person does not see."""
+        return self.parse_for("add", raw, viewer)
+
+    def parse_for(self, which: str, raw: Any, viewer: Viewer) -> Any:
+        """The chosen objects, within the view's own filters. Raises RuleBroken for one that may not be chosen."""
         parts = raw if isinstance(raw, list) else [] if raw in (None, "") else [raw]
-        return [self.chosen(part) for part in few(parts, self.name)]
+        return [self.chosen(part, which) for part in few(parts, self.name)]
 
     def where(self, op: str, raw: Any, viewer: Viewer) -> Any:
         """Rows that have the related row of this id."""
@@ -221,7 +284,7 @@ class ManyRelationField(RelatedRows, Field):
         keys = [getattr(each, "id", each) for each in raw or []]
         keys = [int(key) for key in keys if str(key).isascii() and str(key).isdigit() and len(str(key)) < 10]
         load_objects(viewer, self.target, keys)
-        items = [viewer.objects[self.target, key] for key in keys if (self.target, key) in viewer.objects]
+        items = [row for key in keys if (row := viewer.objects[self.target, key]) is not None]
         made = super().form_input(keys, errors, viewer)
         chosen = [(each.id, label_of(each)) for each in items]
         return made | {"multiple": True, "selected": chosen, "lookup_url": lookup_url(self.model, self.name)}
@@ -247,7 +310,8 @@ class AttributeField(Field):
         """What the property holds or the method returns."""
         item = found_object(viewer, self.model, values[0])
         found = getattr(item, self.name, None) if item is not None else None
-        return found() if callable(found) else found
+        found = found() if callable(found) else found
+        return viewer.person.mask_value(self.mask_name, found) if self.mask else found
 
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """Numbers, texts and flags as they are, everything else as text."""
@@ -270,7 +334,7 @@ class DottedField(AttributeField):
         self.relation, self.column = relation, column
         self.target = inspect(model).relationships[relation].mapper.class_
         refuse_secret(self.target, column)
-        self.mask = column in MASKED
+        self.mask = mask_of(column) is not None
         if self._expression() is not None:
             self.operators = ("eq", "neq", "ct", "nct", "sw", "ew", "in", "null")
 
@@ -289,7 +353,12 @@ class DottedField(AttributeField):
     def _shown(self, related: Any, viewer: Viewer) -> Any:
         found = getattr(related, self.column)
         found = found() if callable(found) else found
-        return viewer.person.mask_value(self.column, found) if self.mask else found
+        return viewer.person.mask_value(self.mask_name, found) if self.mask else found
+
+    @property
+    def mask_name(self) -> str:
+        """The mask of the related column."""
+        return mask_of(self.column) or self.column
 
     def _expression(self) -> Any:
         """The related column as one SQL expression; None for a relation to many or a property."""

@@ -9,7 +9,7 @@ from typing import Any
 from flask_babel import lazy_gettext as _
 
 from app.domain.base import RuleBroken
-from app.web.core.fields import Field, Viewer
+from app.web.core.fields import Field, Viewer, converted
 
 
 class DecimalField(Field):
@@ -26,7 +26,7 @@ class DecimalField(Field):
 
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """A JSON number."""
-        return None if values[0] is None else float(values[0])
+        return converted(self.value(values, viewer), float)
 
     def parse(self, raw: Any, viewer: Viewer) -> Any:
         """A finite decimal number. Raises RuleBroken for anything else."""
@@ -56,11 +56,12 @@ class EnumField(Field):
 
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """The member's name."""
-        return values[0].name if values[0] is not None else None
+        return converted(self.value(values, viewer), lambda member: member.name)
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
         """The member's value in words."""
-        return {"kind": "text", "text": str(values[0].value)} if values[0] is not None else {"kind": "missing"}
+        shown = converted(self.value(values, viewer), lambda member: str(member.value))
+        return {"kind": "text", "text": shown} if shown is not None else {"kind": "missing"}
 
     def parse(self, raw: Any, viewer: Viewer) -> Any:
         """The member of this name or value. Raises RuleBroken for any other."""
