@@ -161,7 +161,12 @@ def as_json(value: Any) -> Any:
 
 
 def _timelines_of(record: Any) -> dict[str, Any]:
-    """The columns that say on which timelines a line of this record appears."""
+    """The columns that say on which timelines a line of this record appears.
+
+    A record of an add-on has only its own timeline: who sees its lead need not see the record.
+    """
+    if not type(record).__module__.startswith("app."):
+        return {"record_kind": record.__tablename__, "record_id": record.id}
     own = RECORD_COLUMNS.get(record.__tablename__)
     ids = {own: record.id} if own else {}
     for name in ("lead_id", "ticket_id", "customer_id"):

@@ -1,0 +1,48 @@
+"""Screens and resources of an add-on against requests and declarations that should be refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from app import addons, create_app
+from app.extensions import db
+from tests.addons import attacked
+from tests.addons.conftest import forgetting
+from tests.app_fixtures import World, settings_for, settle
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
+    """The CRM with the add-on of tests/addons/attacked.py."""
+    with forgetting():
+        folder = tmp_path_factory.mktemp("attacked")
+        made = create_app(settings_for(folder, CRM_ADDONS="tests.addons.attacked.Manager"), TESTING=True)
+        settle(made)
+        addons.create_tables(made)
+        yield made
+        with made.app_context():
+            db.engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def world(app: Flask) -> World:
+    return World(app)
+
+
+def page(door: Any, path: str) -> str:
+    answer = door.screen(path, follow_redirects=True)
+    assert answer.status_code == 200, (path, answer.status_code)
+    return str(answer.get_data(as_text=True))
+
+
+def test_changes_of_an_addon_record_stay_off_the_timeline_of_its_lead(root: Any, door: Any, world: World) -> None:
+    lead = world.make.lead("ana")
+    key = root.rest("POST", "visit/", json={"name": "V", "lead": lead.id}).get_json()["id"]
+    assert root.rest("PUT", f"visit/{key}", json={"salary": 4242}).status_code == 200
+    assert "4242" not in page(door("ana"), f"/leads/show/{lead.id}")
+    assert "4242" not in door("ana").rest("GET", "activity/").get_data(as_text=True)
+    assert "4242" in page(root, f"/visitscreen/show/{key}")
