@@ -46,3 +46,11 @@ def test_changes_of_an_addon_record_stay_off_the_timeline_of_its_lead(root: Any,
     assert "4242" not in page(door("ana"), f"/leads/show/{lead.id}")
     assert "4242" not in door("ana").rest("GET", "activity/").get_data(as_text=True)
     assert "4242" in page(root, f"/visitscreen/show/{key}")
+
+
+def test_the_timeline_shows_only_columns_that_the_views_show(root: Any) -> None:
+    key = root.rest("POST", "visit/", json={"name": "V"}).get_json()["id"]
+    assert root.rest("PUT", f"visit/{key}", json={"pin": "PIN-OLD"}).status_code == 200
+    assert root.rest("PUT", f"visit/{key}", json={"pin": "PIN-NEW", "salary": 4343}).status_code == 200
+    shown = page(root, f"/visitscreen/show/{key}")
+    assert "4343" in shown and "PIN-" not in shown and "pin" not in root.rest("GET", "activity/").get_data(as_text=True)

@@ -16,6 +16,8 @@ from app.domain.permissions import MASKED
 from app.web.core.fields import Viewer
 from app.web.core.personal_fields import vault
 from app.web.core.record_table import RecordTable
+from app.web.core.registry import views_of
+from app.web.core.relation_fields import is_secret
 
 
 class RecordService:
@@ -90,9 +92,12 @@ class RecordService:
             setattr(row, name, value)
         self._refuse_foreign_people(values, row, viewer)
         changes = _changes(row)
+        if changes and hasattr(row, "stamp"):
+            row.stamp(Stamp(viewer.person.id, viewer.now))
+        if self.is_generic:
+            shown = _shown_by_all_views(self.record)
+            changes = [change for change in changes if change[0] in shown and not is_secret(change[0])]
         if changes:
-            if hasattr(row, "stamp"):
-                row.stamp(Stamp(viewer.person.id, viewer.now))
             timeline.write(session, row, "field_change", Stamp(viewer.person.id, viewer.now), changes=changes)
 
     def remove(self, session: Session, row: Any, viewer: Viewer) -> None:
@@ -160,6 +165,14 @@ def _changes(row: Any) -> list[list[Any]]:
         old, new = (next(iter(part), None) for part in (attribute.history.deleted, attribute.history.added))
         made.append([name, None, None] if name in MASKED else [name, _plain(old), _plain(new)])
     return made
+
+
+def _shown_by_all_views(model: Any) -> set[str]:
+    """The columns that every view of the model shows: the timeline appears on all of its pages."""
+    shown = [
+        {view.record_table.by_name[name].key for name in view.record_table.declared.show} for view in views_of(model)
+    ]
+    return set.intersection(*shown) if shown else set(inspect(model).columns.keys())
 
 
 def _plain(value: Any) -> Any:

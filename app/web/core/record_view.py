@@ -20,6 +20,7 @@ from app.web.core.fields import Viewer
 from app.web.core.gate import ModulePermissions
 from app.web.core.record_service import RecordService
 from app.web.core.record_table import RecordTable
+from app.web.core.registry import views_of
 
 log = logging.getLogger("crm.views")
 
@@ -64,6 +65,12 @@ class RecordView(ModulePermissions):
             access.add_model(model, self.module, has_timeline=self.service.is_generic)
         super().__init__(**kwargs)
         _ = self.record_table  # raises at start for columns that cannot be shown
+
+    def create_blueprint(self, *args: Any, **kwargs: Any) -> Any:
+        """Register with FAB, and among the views of the model."""
+        made = super().create_blueprint(*args, **kwargs)  # type: ignore[misc]
+        views_of(self.service.record).append(self)
+        return made
 
     # --- rows
 

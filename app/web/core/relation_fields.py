@@ -61,18 +61,19 @@ def summary_of(item: Any) -> dict[str, Any]:
     plain = {
         name: getattr(item, name)
         for name, column in inspect(type(item)).columns.items()
-        if not column.foreign_keys and not _is_secret(name) and name not in MASKED
+        if not column.foreign_keys and not is_secret(name) and name not in MASKED
     }
     return plain | made
 
 
-def _is_secret(name: str) -> bool:
+def is_secret(name: str) -> bool:
+    """Whether a column of this name holds a secret."""
     return any(part in name.lower() for part in _SECRET)
 
 
 def refuse_secret(target: Any, column: str) -> None:
     """Raise TypeError for a column of a related row that must never be shown."""
-    if _is_secret(column) or (target is User and column not in _USER_COLUMNS):
+    if is_secret(column) or (target is User and column not in _USER_COLUMNS):
         raise TypeError(f"{target.__name__}.{column} is private and cannot be a column of a list, form or resource")
 
 
@@ -90,7 +91,7 @@ class RelatedRows:
             texts = [
                 getattr(self.target, name)
                 for name, column in inspect(self.target).columns.items()
-                if getattr(column.type, "python_type", None) is str and not _is_secret(name)
+                if getattr(column.type, "python_type", None) is str and not is_secret(name)
             ]
             query = query.where(_any_contains(texts, typed))
         return list(db.session.scalars(query.limit(limit)).unique())
