@@ -54,3 +54,25 @@ def test_the_timeline_shows_only_columns_that_the_views_show(root: Any) -> None:
     assert root.rest("PUT", f"visit/{key}", json={"pin": "PIN-NEW", "salary": 4343}).status_code == 200
     shown = page(root, f"/visitscreen/show/{key}")
     assert "4343" in shown and "PIN-" not in shown and "pin" not in root.rest("GET", "activity/").get_data(as_text=True)
+
+
+@pytest.fixture(scope="module")
+def books(world: World) -> dict[str, int]:
+    """Books of which each screen shows some; two of them on a shelf."""
+    shelf = attacked.Shelf(name="Shelf")
+    rows = [attacked.Book(name=name, shelf=shelf) for name in ("Pearl", "Quartz")]
+    rows.append(attacked.Book(name="Plain"))
+    world.session.add_all(rows)
+    world.session.commit()
+    return {row.name: row.id for row in rows} | {"shelf": shelf.id}
+
+
+def test_base_filters_hold_in_picklists_and_search(root: Any, books: dict[str, int]) -> None:
+    assert "Quartz" in page(root, "/qbooks/lookup") and "Pearl" not in page(root, "/qbooks/lookup")
+    assert "Quartz" not in page(root, "/bookscreen/lookup")
+    assert "Quartz" not in page(root, "/search/?q=uart") and "Pearl" in page(root, "/search/?q=earl")
+
+
+def test_a_base_filter_may_only_join(root: Any, books: dict[str, int]) -> None:
+    shown = page(root, "/shelved/list/")
+    assert "Pearl" in shown and "Plain" not in shown

@@ -214,11 +214,11 @@ class RecordTable:
             return []
         interface, filters = self.base_filters
         applied = interface.get_filters().add_filter_list(filters).apply_all(select(self.record.id))
-        if applied.whereclause is None:
-            return []
         alone = {each.name for each in applied.get_final_froms() if isinstance(each, Table)} == {
             self.record.__tablename__
         }
+        if alone and applied.whereclause is None:
+            return []
         return [applied.whereclause] if alone else [self.record.id.in_(applied)]
 
     def serialize_rows(

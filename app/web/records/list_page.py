@@ -105,7 +105,7 @@ def _fab_operator(screen: Any, name: str, place: int) -> str:
 def hits(screen: Any, typed: str, viewer: Viewer, most: int) -> list[dict[str, Any]]:
     """The newest visible rows that match, for a pick-list; any rows if nothing is typed: {value, label, hint}."""
     record_table = screen.record_table
-    rules = [matching(record_table, typed, viewer)] if typed else []
+    rules = [*record_table.base_conditions(), *([matching(record_table, typed, viewer)] if typed else [])]
     named = tuple(
         name
         for name in ("number", screen.title_column)

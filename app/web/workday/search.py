@@ -50,7 +50,8 @@ def _hits(screen: Any, text: str, viewer: Viewer) -> dict[str, Any]:
         return group
     wanted = (screen.title_column, "number", "status", "mobile")
     names = tuple(name for name in wanted if name in record_table.by_name and record_table.by_name[name].columns)
-    query = ListQuery([matching(record_table, text, viewer)], record_table.order_by(None, "desc", viewer), MAX_HITS)
+    rules = [*record_table.base_conditions(), matching(record_table, text, viewer)]
+    query = ListQuery(rules, record_table.order_by(None, "desc", viewer), MAX_HITS)
     slices = record_table.selection(names)[1]
     for row in record_table.rows(db.session(), query, names):
         values = tuple(row)
