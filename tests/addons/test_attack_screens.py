@@ -76,3 +76,9 @@ def test_base_filters_hold_in_picklists_and_search(root: Any, books: dict[str, i
 def test_a_base_filter_may_only_join(root: Any, books: dict[str, int]) -> None:
     shown = page(root, "/shelved/list/")
     assert "Pearl" in shown and "Plain" not in shown
+
+
+def test_a_related_list_is_that_of_the_named_screen(root: Any, books: dict[str, int]) -> None:
+    key = books["Quartz"]
+    shown = page(root, f"/shelfscreen/show/{books['shelf']}")
+    assert f"/qbooks/show/{key}" in shown and "/bookscreen/show/" not in shown
