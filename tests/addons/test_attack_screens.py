@@ -7,9 +7,13 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from flask_appbuilder.models.sqla.interface import SQLAInterface
+from sqlalchemy import MetaData, orm
 
 from app import addons, create_app
 from app.extensions import db
+from app.models import Lead
+from app.web import Screen
 from tests.addons import attacked
 from tests.addons.conftest import forgetting
 from tests.app_fixtures import World, settings_for, settle
@@ -82,3 +86,18 @@ def test_a_related_list_is_that_of_the_named_screen(root: Any, books: dict[str, 
     key = books["Quartz"]
     shown = page(root, f"/shelfscreen/show/{books['shelf']}")
     assert f"/qbooks/show/{key}" in shown and "/bookscreen/show/" not in shown
+
+
+def refused(**attributes: Any) -> str:
+    """The sentence with which a Screen of these attributes is refused."""
+    with forgetting(), pytest.raises(TypeError) as error:
+        type("WrongScreen", (Screen,), attributes)()
+    return str(error.value)
+
+
+def test_a_model_over_a_table_of_the_crm_is_refused() -> None:
+    registry = orm.registry(metadata=MetaData())
+    slim = type("Slim", (), {"__table__": Lead.__table__, "__module__": "addon"})
+    registry.mapped(slim)
+    assert "Slim maps leads" in refused(datamodel=SQLAInterface(slim))
+    registry.dispose()

@@ -8,12 +8,14 @@ from typing import Any
 
 from flask_appbuilder.security.sqla import models as fab_models
 from flask_babel import gettext as _
+from sqlalchemy import inspect
 
 from app import access
 from app.domain.base import NotFound, RuleBroken
 from app.domain.settings import Master
 from app.extensions import db
 from app.lib.ids import parse_id
+from app.models import CORE_TABLES
 from app.web.core.column_compiler import compile_table
 from app.web.core.declarations import pretty
 from app.web.core.fields import Viewer
@@ -137,5 +139,10 @@ def _refuse_unusable(view: type) -> None:
         raise TypeError(f"{view.__name__} needs a datamodel: datamodel = SQLAInterface(YourModel)")
     if model.__module__ == fab_models.__name__:
         raise TypeError(f"{view.__name__}: accounts and roles are kept by their own screens, not by a generic view")
+    ours = {table.name for table in inspect(model).tables} & CORE_TABLES
+    if ours and not model.__module__.startswith("app."):
+        raise TypeError(
+            f"{view.__name__}: {model.__name__} maps {min(ours)}, a table of the CRM; use the CRM's own model"
+        )
     if model.__module__.startswith("app.") and not issubclass(model, Master) and model not in access.RULES:
         raise TypeError(f"{model.__name__} needs an entry in RULES (app/access/row_rules.py): which rows a person sees")
