@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask_appbuilder.models.sqla.interface import SQLAInterface
-from sqlalchemy import MetaData, orm
+from sqlalchemy import MetaData, false, literal, orm, true
 
-from app import addons, create_app
+from app import access, addons, create_app
+from app.access.row_rules import RULES, OwnedRows, visible
 from app.extensions import db
 from app.models import Lead
 from app.web import Screen
@@ -101,3 +102,20 @@ def test_a_model_over_a_table_of_the_crm_is_refused() -> None:
     registry.mapped(slim)
     assert "Slim maps leads" in refused(datamodel=SQLAInterface(slim))
     registry.dispose()
+
+
+def test_owned_rows_need_an_owner() -> None:
+    with pytest.raises(TypeError, match="Shelf has neither"):
+        OwnedRows(attacked.Shelf, "Shelf")
+
+
+def test_a_rule_without_a_verb_holds_for_other_verbs_only_at_the_level_of_read(app: Flask, world: World) -> None:
+    for verb, level in (("read", "all"), ("write", "own"), ("delete", "all")):
+        world.make.cell("Sales User", "Shelf", verb, level)
+    with forgetting(), world.as_person("ana") as session:
+        person = access.acting(session)
+        RULES[attacked.Shelf] = lambda person: true()
+        assert str(visible(person, attacked.Shelf, "write")) == str(false())
+        assert str(visible(person, attacked.Shelf, "delete")) == str(true())
+        RULES[attacked.Shelf] = lambda person, verb="read": literal(verb) == "write"
+        assert "write" in visible(person, attacked.Shelf, "write").compile().params.values()
