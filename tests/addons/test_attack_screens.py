@@ -119,3 +119,13 @@ def test_a_rule_without_a_verb_holds_for_other_verbs_only_at_the_level_of_read(a
         assert str(visible(person, attacked.Shelf, "delete")) == str(true())
         RULES[attacked.Shelf] = lambda person, verb="read": literal(verb) == "write"
         assert "write" in visible(person, attacked.Shelf, "write").compile().params.values()
+
+
+def test_a_declared_action_needs_bulk_and_write(door: Any, world: World, books: dict[str, int]) -> None:
+    for role, write in (("Sales Manager", "all"), ("Support Manager", "none")):
+        for verb, level in (("read", "all"), ("bulk", "all"), ("write", write)):
+            world.make.cell(role, "Book", verb, level)
+    sent = {"action": "star", "rowid": str(books["Pearl"])}
+    assert door("mia").form("/bookscreen/action_post", sent).status_code == 302
+    assert "Pearl*" in page(door("mia"), "/bookscreen/list/")
+    assert door("sam").form("/bookscreen/action_post", sent).status_code == 403
