@@ -13,7 +13,7 @@ from sqlalchemy import MetaData, false, literal, orm, true
 from app import access, addons, create_app
 from app.access.row_rules import RULES, OwnedRows, visible
 from app.extensions import db
-from app.models import Lead
+from app.models import Lead, User
 from app.web import Screen
 from tests.addons import attacked
 from tests.addons.conftest import forgetting
@@ -129,3 +129,41 @@ def test_a_declared_action_needs_bulk_and_write(door: Any, world: World, books: 
     assert door("mia").form("/bookscreen/action_post", sent).status_code == 302
     assert "Pearl*" in page(door("mia"), "/bookscreen/list/")
     assert door("sam").form("/bookscreen/action_post", sent).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/bookscreen/list/?_flt_²_name=x",
+        "/bookscreen/list/?_flt_more_name=x",
+        "/shelfscreen/list/?_oc=books.name&_od=asc",
+    ],
+)
+def test_a_list_refuses_what_it_cannot_do(root: Any, path: str) -> None:
+    assert root.screen(path).status_code in (400, 422)
+
+
+def test_rest_refuses_to_sort_by_a_column_of_many_rows(root: Any) -> None:
+    answer = root.rest("GET", "shelf/", q={"order_column": "books.name", "order_direction": "asc"})
+    assert answer.status_code == 400
+
+
+def test_actions_refuse_with_a_sentence(root: Any, books: dict[str, int]) -> None:
+    sent = {"action": "fail", "rowid": str(books["Pearl"])}
+    answer = root.form("/bookscreen/action_post", sent, follow_redirects=True)
+    assert "The printer is off." in answer.get_data(as_text=True)
+    assert root.form(f"/bookscreen/move/{books['Pearl']}", {"status": "1"}).status_code == 404
+
+
+def test_an_addon_may_have_columns_of_our_names(root: Any, world: World) -> None:
+    numbers = ("list", "a\nb", "lower", "P-1")
+    reader = world.session.get(User, world.people["ana"].id)
+    rows = [attacked.Paper(name="Paper", number=number, assignee="Someone", assignees=[reader]) for number in numbers]
+    world.session.add_all(rows)
+    world.session.commit()
+    shown = page(root, "/paperscreen/list/")
+    for row in rows:
+        page(root, f"/paperscreen/show/{row.id}")
+        assert (f"/paperscreen/show/{row.id}" in shown) == (row.number != "P-1")
+    sent = {"name": "Other", "number": "P-1", "assignee": "Someone", "version": "99"}
+    assert root.form(f"/paperscreen/edit/{rows[3].id}", sent).status_code == 409

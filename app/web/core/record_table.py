@@ -253,7 +253,10 @@ class RecordTable:
         if each.is_hidden(viewer):
             raise RuleBroken(_("“%(name)s” is hidden from you, so you can't filter by it.", name=name), "filters")
         if each.custom_filters and op in each.custom_filters:
-            applied = each.custom_filters[op].apply(select(self.record.id), raw)
+            try:
+                applied = each.custom_filters[op].apply(select(self.record.id), raw)
+            except (TypeError, ValueError) as error:
+                raise RuleBroken(_("“%(name)s” can't be filtered by this value.", name=name), "filters") from error
             return self.record.id.in_(applied)
         return each.where(ALIASES.get(op, op), raw, viewer)
 
@@ -270,6 +273,8 @@ class RecordTable:
         if not each.sort or each.is_hidden(viewer):
             raise RuleBroken(_("A list can't be sorted by “%(name)s”.", name=name), "order_column")
         column = each.order()
+        if column is None:
+            raise RuleBroken(_("A list can't be sorted by “%(name)s”.", name=name), "order_column")
         return [column.desc(), key.desc()] if direction == "desc" else [column.asc(), key.asc()]
 
     # --- parsing ---

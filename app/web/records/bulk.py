@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from app.extensions import db
 from app.web.core.fields import Viewer
 from app.web.core.gate import REFUSABLE, current_viewer, refusal
 from app.web.pages.refusals import refuse_as_page
+
+log = logging.getLogger("crm.views")
 
 
 @dataclass(frozen=True)
@@ -156,6 +159,12 @@ class BulkActions:
         rows = [self.row_for(key, "write") for key in dict.fromkeys(keys)]
         if not rows:
             raise RuleBroken(_("Please select at least one row."))
-        answer = declared.func(rows if declared.multiple and request.path.endswith("/action_post") else rows[0])
+        try:
+            answer = declared.func(rows if declared.multiple and request.path.endswith("/action_post") else rows[0])
+        except ValueError as refused:
+            if isinstance(refused, REFUSABLE):
+                raise
+            log.info("%s.%s refused: %r", type(self).__name__, declared.name, refused)
+            raise RuleBroken(str(refused) or _("This is not allowed.")) from refused
         db.session.commit()
         return answer

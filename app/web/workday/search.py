@@ -13,6 +13,7 @@ from app.web.core.gate import current_viewer, signed_in
 from app.web.core.record_table import ListQuery
 from app.web.core.registry import registered
 from app.web.core.text_search import matching
+from app.web.records.list_page import row_url
 
 #: Hits per group.
 MAX_HITS = 8
@@ -59,7 +60,7 @@ def _hits(screen: Any, text: str, viewer: Viewer) -> dict[str, Any]:
         number = cells.get("number", {}).get("text")
         group["rows"].append(
             {
-                "url": f"{screen.route_base}/{number or f'show/{values[0]}'}",
+                "url": row_url(screen.route_base, values[0], number),
                 "cells": list(cells.values()),
                 "title": cells[screen.title_column].get("text") or number or str(values[0]),
             }
