@@ -8,7 +8,7 @@ from datetime import date, datetime
 from typing import Any
 
 from flask_appbuilder import Model
-from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, String, insert, update
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, String, delete, insert, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain.base import RECORD_COLUMNS, Conflict, RuleBroken, Stamp, UtcDateTime
@@ -119,6 +119,12 @@ def write_many(session: Session, lines: Iterable[TimelineLine], stamp: Stamp) ->
         mark_changed(session, ids["lead_id"], ids["ticket_id"], ids["customer_id"])
     if rows:
         session.execute(insert(Activity.__table__), rows)
+
+
+def forget(session: Session, record: Any) -> None:
+    """Delete the timeline that a record without a column of its own in Activity has."""
+    lines = delete(Activity).where(Activity.record_kind == record.__tablename__, Activity.record_id == record.id)
+    session.execute(lines, execution_options={"synchronize_session": False})
 
 
 def edit_note(session: Session, line: Activity, seen: datetime | None, now: datetime, **payload: Any) -> None:

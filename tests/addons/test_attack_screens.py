@@ -167,3 +167,11 @@ def test_an_addon_may_have_columns_of_our_names(root: Any, world: World) -> None
         assert (f"/paperscreen/show/{row.id}" in shown) == (row.number != "P-1")
     sent = {"name": "Other", "number": "P-1", "assignee": "Someone", "version": "99"}
     assert root.form(f"/paperscreen/edit/{rows[3].id}", sent).status_code == 409
+
+
+def test_a_new_record_does_not_inherit_the_timeline_of_a_deleted_one(root: Any) -> None:
+    old = root.rest("POST", "visit/", json={"name": "V"}).get_json()["id"]
+    assert root.rest("PUT", f"visit/{old}", json={"salary": 4444}).status_code == 200
+    assert root.rest("DELETE", f"visit/{old}").status_code == 200
+    new = root.rest("POST", "visit/", json={"name": "V"}).get_json()["id"]
+    assert new == old and "4444" not in page(root, f"/visitscreen/show/{new}")

@@ -101,10 +101,12 @@ class RecordService:
             timeline.write(session, row, "field_change", Stamp(viewer.person.id, viewer.now), changes=changes)
 
     def remove(self, session: Session, row: Any, viewer: Viewer) -> None:
-        """Delete it, with an audit entry."""
+        """Delete it, with an audit entry; a generic record's timeline goes too, for a new row may get its id."""
         about = f"{self.record.__tablename__} {getattr(row, 'number', row.id)}"
         with access.as_system(session):  # an audit entry is chained to the last one, which the person may not see
             audit.write(session, "deletion", viewer.person.id, viewer.now, about=about)
+            if self.is_generic:
+                timeline.forget(session, row)
         session.delete(row)
 
     def save(
