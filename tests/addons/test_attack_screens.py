@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -175,3 +176,38 @@ def test_a_new_record_does_not_inherit_the_timeline_of_a_deleted_one(root: Any) 
     assert root.rest("DELETE", f"visit/{old}").status_code == 200
     new = root.rest("POST", "visit/", json={"name": "V"}).get_json()["id"]
     assert new == old and "4444" not in page(root, f"/visitscreen/show/{new}")
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"list_columns": "name"},
+        {"show_fieldsets": [("Title", {})]},
+        {"search_filters": {"name": ["text"]}},
+        {"related_views": ["ShelfScreen"]},
+        {"base_filters": [["nope", attacked.JoinFilter, ""]]},
+        {"base_order": ("nope", "asc")},
+        {"quick_filters": ("nope",)},
+        {"title_column": "nope"},
+    ],
+)
+def test_a_wrong_declaration_is_refused_by_name(app: Flask, attributes: dict[str, Any]) -> None:
+    with app.app_context():
+        assert f"WrongScreen.{next(iter(attributes))}" in refused(datamodel=SQLAInterface(attacked.Book), **attributes)
+
+
+def test_an_addon_that_fails_on_import_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    for name, text in (("broken_syntax", "def"), ("broken_import", "raise RuntimeError('boo')")):
+        (tmp_path / f"{name}.py").write_text(text)
+        with pytest.raises(addons.BadAddon, match=name):
+            addons.load([f"{name}.Manager"])
+
+
+def test_two_views_with_one_address_are_refused(app: Flask) -> None:
+    class Again(Screen):
+        datamodel = SQLAInterface(attacked.Book)
+        route_base = "/qbooks"
+
+    with app.app_context(), forgetting(), pytest.raises(TypeError, match="QBookScreen and Again have the same address"):
+        Again().create_blueprint(app.appbuilder)

@@ -17,6 +17,7 @@ from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import CORE_TABLES
 from app.web.core.column_compiler import compile_table
+from app.web.core.declaration_checks import refuse_malformed, refuse_unknown_names
 from app.web.core.declarations import pretty
 from app.web.core.fields import Viewer
 from app.web.core.gate import ModulePermissions
@@ -66,11 +67,17 @@ class RecordView(ModulePermissions):
         if not issubclass(model, Master):
             access.add_model(model, self.module, has_timeline=self.service.is_generic)
         super().__init__(**kwargs)
-        _ = self.record_table  # raises at start for columns that cannot be shown
+        table = self.record_table  # raises at start for columns that cannot be shown
+        if self.service.is_generic:
+            refuse_unknown_names(type(self), table)
 
     def create_blueprint(self, *args: Any, **kwargs: Any) -> Any:
         """Register with FAB, and among the views of the model."""
         made = super().create_blueprint(*args, **kwargs)  # type: ignore[misc]
+        for other in args[0].baseviews if args else ():
+            if isinstance(other, RecordView) and other is not self and other.route_base == self.route_base:  # type: ignore[attr-defined]
+                names = f"{type(other).__name__} and {type(self).__name__}"
+                raise TypeError(f"{names} have the same address, {self.route_base}")  # type: ignore[attr-defined]
         views_of(self.service.record).append(self)
         return made
 
@@ -139,6 +146,7 @@ def _refuse_unusable(view: type) -> None:
         raise TypeError(f"{view.__name__} needs a datamodel: datamodel = SQLAInterface(YourModel)")
     if model.__module__ == fab_models.__name__:
         raise TypeError(f"{view.__name__}: accounts and roles are kept by their own screens, not by a generic view")
+    refuse_malformed(view)
     ours = {table.name for table in inspect(model).tables} & CORE_TABLES
     if ours and not model.__module__.startswith("app."):
         raise TypeError(
