@@ -38,6 +38,8 @@ def _load(path: str) -> type[BaseManager]:
         raise BadAddon(f"CRM_ADDONS names {path}, which cannot be imported: {error}") from error
     except TypeError as error:
         raise BadAddon(f"CRM_ADDONS: {path}: {error}") from error
+    except Exception as error:
+        raise BadAddon(f"CRM_ADDONS names {path}, which fails on import: {error!r}") from error
     if not (isinstance(found, type) and issubclass(found, BaseManager)):
         raise BadAddon(f"CRM_ADDONS names {path}, which is no subclass of flask_appbuilder.basemanager.BaseManager")
     return found
@@ -46,13 +48,16 @@ def _load(path: str) -> type[BaseManager]:
 def register(builder: Any, paths: Iterable[str]) -> None:
     """Register the views of the add-ons after ours. Raises BadAddon with one sentence for what cannot be shown."""
     for path in paths:
-        manager = _load(path)(builder)
+        made = _load(path)
         try:
+            manager = made(builder)
             manager.pre_process()
             manager.register_views()
             manager.post_process()
         except (TypeError, ValueError) as error:
             raise BadAddon(f"CRM_ADDONS: {path}: {error}") from error
+        except Exception as error:
+            raise BadAddon(f"CRM_ADDONS: {path} fails to register its views: {error!r}") from error
         builder.addon_managers[path] = manager
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -218,6 +219,8 @@ class OwnedRows:
 
     def __init__(self, model: Any, module: str) -> None:
         self.columns = [getattr(model, name) for name in ("owner_id", "assignee_id") if hasattr(model, name)]
+        if not self.columns:
+            raise TypeError(f"OwnedRows needs an owner_id or assignee_id, and {model.__name__} has neither")
         self.module = module
 
     def __call__(self, person: Person, verb: str = "read") -> ColumnElement[bool]:
@@ -322,8 +325,22 @@ def reaches_all_visible(person: Person, record: Any, verb: str) -> bool:
 def visible(person: Person, record: Any, verb: str = "read") -> ColumnElement[bool]:
     """The WHERE for the rows of `record` that `verb` reaches; nothing for a record without a rule."""
     rule = RULES.get(record)
-    if isinstance(rule, OwnedRows):
-        return rule(person, verb)
-    if verb != "read" and record in _VERB_RULES:
+    if rule is None:
+        return false()
+    if verb == "read":
+        return rule(person)
+    if record in _VERB_RULES:
         return _VERB_RULES[record](person, record, verb)
-    return RULES[record](person) if record in RULES else false()
+    if _takes_verb(rule):
+        return rule(person, verb=verb)  # type: ignore[call-arg]
+    return rule(person) if _reaches_as_read(person, MODULE_OF.get(record), verb) else false()
+
+
+@lru_cache(maxsize=500)
+def _takes_verb(rule: Any) -> bool:
+    return "verb" in inspect.signature(rule).parameters
+
+
+def _reaches_as_read(person: Person, module: str | None, verb: str) -> bool:
+    """Whether a rule that knows only about reading holds for the verb: its level is that of read, or all."""
+    return module is None or person.reach(module, verb) in (None, person.reach(module))

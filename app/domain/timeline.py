@@ -8,7 +8,7 @@ from datetime import date, datetime
 from typing import Any
 
 from flask_appbuilder import Model
-from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, String, insert, update
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, String, delete, insert, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain.base import RECORD_COLUMNS, Conflict, RuleBroken, Stamp, UtcDateTime
@@ -121,6 +121,12 @@ def write_many(session: Session, lines: Iterable[TimelineLine], stamp: Stamp) ->
         session.execute(insert(Activity.__table__), rows)
 
 
+def forget(session: Session, record: Any) -> None:
+    """Delete the timeline that a record without a column of its own in Activity has."""
+    lines = delete(Activity).where(Activity.record_kind == record.__tablename__, Activity.record_id == record.id)
+    session.execute(lines, execution_options={"synchronize_session": False})
+
+
 def edit_note(session: Session, line: Activity, seen: datetime | None, now: datetime, **payload: Any) -> None:
     """Replace the payload of a note; the previous text joins its history [{at, text}].
 
@@ -161,7 +167,12 @@ def as_json(value: Any) -> Any:
 
 
 def _timelines_of(record: Any) -> dict[str, Any]:
-    """The columns that say on which timelines a line of this record appears."""
+    """The columns that say on which timelines a line of this record appears.
+
+    A record of an add-on has only its own timeline: who sees its lead need not see the record.
+    """
+    if not type(record).__module__.startswith("app."):
+        return {"record_kind": record.__tablename__, "record_id": record.id}
     own = RECORD_COLUMNS.get(record.__tablename__)
     ids = {own: record.id} if own else {}
     for name in ("lead_id", "ticket_id", "customer_id"):

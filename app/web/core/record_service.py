@@ -18,6 +18,8 @@ from app.extensions import db
 from app.web.core.fields import Viewer
 from app.web.core.personal_fields import vault
 from app.web.core.record_table import RecordTable
+from app.web.core.registry import views_of
+from app.web.core.relation_fields import is_secret
 
 
 class RecordService:
@@ -99,16 +101,21 @@ class RecordService:
         self._set(row, values, viewer)
         self._refuse_foreign_people(values, row, viewer)
         changes = _changes(row)
+        if changes and hasattr(row, "stamp"):
+            row.stamp(Stamp(viewer.person.id, viewer.now))
+        if self.is_generic:
+            shown = _shown_by_all_views(self.record)
+            changes = [change for change in changes if change[0] in shown and not is_secret(change[0])]
         if changes:
-            if hasattr(row, "stamp"):
-                row.stamp(Stamp(viewer.person.id, viewer.now))
             timeline.write(session, row, "field_change", Stamp(viewer.person.id, viewer.now), changes=changes)
 
     def remove(self, session: Session, row: Any, viewer: Viewer) -> None:
-        """Delete it, with an audit entry."""
+        """Delete it, with an audit entry; a generic record's timeline goes too, for a new row may get its id."""
         about = f"{self.record.__tablename__} {getattr(row, 'number', row.id)}"
         with access.as_system(session):  # an audit entry is chained to the last one, which the person may not see
             audit.write(session, "deletion", viewer.person.id, viewer.now, about=about)
+            if self.is_generic:
+                timeline.forget(session, row)
         session.delete(row)
 
     def save(
@@ -176,6 +183,14 @@ def _changes(row: Any) -> list[list[Any]]:
         old, new = (next(iter(part), None) for part in (attribute.history.deleted, attribute.history.added))
         made.append([name, None, None] if mask_of(name) else [name, _plain(old), _plain(new)])
     return made
+
+
+def _shown_by_all_views(model: Any) -> set[str]:
+    """The columns that every view of the model shows: the timeline appears on all of its pages."""
+    shown = [
+        {view.record_table.by_name[name].key for name in view.record_table.declared.show} for view in views_of(model)
+    ]
+    return set.intersection(*shown) if shown else set(inspect(model).columns.keys())
 
 
 def _plain(value: Any) -> Any:

@@ -218,11 +218,11 @@ class RecordTable:
             return []
         interface, filters = self.base_filters
         applied = interface.get_filters().add_filter_list(filters).apply_all(select(self.record.id))
-        if applied.whereclause is None:
-            return []
         alone = {each.name for each in applied.get_final_froms() if isinstance(each, Table)} == {
             self.record.__tablename__
         }
+        if alone and applied.whereclause is None:
+            return []
         return [applied.whereclause] if alone else [self.record.id.in_(applied)]
 
     def serialize_rows(
@@ -257,7 +257,10 @@ class RecordTable:
         if each.is_hidden(viewer):
             raise RuleBroken(_("“%(name)s” is hidden from you, so you can't filter by it.", name=name), "filters")
         if each.custom_filters and op in each.custom_filters:
-            applied = each.custom_filters[op].apply(select(self.record.id), raw)
+            try:
+                applied = each.custom_filters[op].apply(select(self.record.id), raw)
+            except (TypeError, ValueError) as error:
+                raise RuleBroken(_("“%(name)s” can't be filtered by this value.", name=name), "filters") from error
             return self.record.id.in_(applied)
         return each.where(ALIASES.get(op, op), raw, viewer)
 
@@ -274,6 +277,8 @@ class RecordTable:
         if not each.sort or each.is_hidden(viewer):
             raise RuleBroken(_("A list can't be sorted by “%(name)s”.", name=name), "order_column")
         column = each.order()
+        if column is None:
+            raise RuleBroken(_("A list can't be sorted by “%(name)s”.", name=name), "order_column")
         return [column.desc(), key.desc()] if direction == "desc" else [column.asc(), key.asc()]
 
     # --- parsing ---

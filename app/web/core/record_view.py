@@ -8,18 +8,22 @@ from typing import Any
 
 from flask_appbuilder.security.sqla import models as fab_models
 from flask_babel import gettext as _
+from sqlalchemy import inspect
 
 from app import access
 from app.domain.base import NotFound, RuleBroken
 from app.domain.settings import Master
 from app.extensions import db
 from app.lib.ids import parse_id
+from app.models import CORE_TABLES
 from app.web.core.column_compiler import compile_table
+from app.web.core.declaration_checks import refuse_malformed, refuse_unknown_names
 from app.web.core.declarations import pretty
 from app.web.core.fields import Viewer
 from app.web.core.gate import ModulePermissions
 from app.web.core.record_service import RecordService
 from app.web.core.record_table import RecordTable
+from app.web.core.registry import views_of
 
 log = logging.getLogger("crm.views")
 
@@ -63,7 +67,19 @@ class RecordView(ModulePermissions):
         if not issubclass(model, Master):
             access.add_model(model, self.module, has_timeline=self.service.is_generic)
         super().__init__(**kwargs)
-        _ = self.record_table  # raises at start for columns that cannot be shown
+        table = self.record_table  # raises at start for columns that cannot be shown
+        if self.service.is_generic:
+            refuse_unknown_names(type(self), table)
+
+    def create_blueprint(self, *args: Any, **kwargs: Any) -> Any:
+        """Register with FAB, and among the views of the model."""
+        made = super().create_blueprint(*args, **kwargs)  # type: ignore[misc]
+        for other in args[0].baseviews if args else ():
+            if isinstance(other, RecordView) and other is not self and other.route_base == self.route_base:  # type: ignore[attr-defined]
+                names = f"{type(other).__name__} and {type(self).__name__}"
+                raise TypeError(f"{names} have the same address, {self.route_base}")  # type: ignore[attr-defined]
+        views_of(self.service.record).append(self)
+        return made
 
     # --- rows
 
@@ -130,5 +146,11 @@ def _refuse_unusable(view: type) -> None:
         raise TypeError(f"{view.__name__} needs a datamodel: datamodel = SQLAInterface(YourModel)")
     if model.__module__ == fab_models.__name__:
         raise TypeError(f"{view.__name__}: accounts and roles are kept by their own screens, not by a generic view")
+    refuse_malformed(view)
+    ours = {table.name for table in inspect(model).tables} & CORE_TABLES
+    if ours and not model.__module__.startswith("app."):
+        raise TypeError(
+            f"{view.__name__}: {model.__name__} maps {min(ours)}, a table of the CRM; use the CRM's own model"
+        )
     if model.__module__.startswith("app.") and not issubclass(model, Master) and model not in access.RULES:
         raise TypeError(f"{model.__name__} needs an entry in RULES (app/access/row_rules.py): which rows a person sees")

@@ -13,6 +13,12 @@ def registered(kind: str) -> dict[Any, Any]:
     return found
 
 
+def views_of(model: Any) -> list[Any]:
+    """All registered screens and resources of a model."""
+    views: list[Any] = registered("views").setdefault(model, [])
+    return views
+
+
 def screen_of(model: Any) -> Any:
     """The registered screen of a model, or None."""
     return registered("screens").get(model)

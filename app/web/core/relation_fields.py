@@ -65,18 +65,19 @@ def summary_of(item: Any) -> dict[str, Any]:
     plain = {
         name: getattr(item, name)
         for name, column in inspect(type(item)).columns.items()
-        if name in shown and not column.foreign_keys and not _is_secret(name) and not mask_of(name)
+        if name in shown and not column.foreign_keys and not is_secret(name) and not mask_of(name)
     }
     return plain | made
 
 
-def _is_secret(name: str) -> bool:
+def is_secret(name: str) -> bool:
+    """Whether a column of this name holds a secret."""
     return any(part in name.lower() for part in _SECRET)
 
 
 def refuse_secret(target: Any, column: str) -> None:
     """Raise TypeError for a column of a related row that must never be shown."""
-    if _is_secret(column) or (target is User and column not in _USER_COLUMNS):
+    if is_secret(column) or (target is User and column not in _USER_COLUMNS):
         raise TypeError(f"{target.__name__}.{column} is private and cannot be a column of a list, form or resource")
 
 
@@ -124,7 +125,7 @@ def _searched_columns(target: Any) -> list[Any]:
     texts = [
         name
         for name, column in inspect(target).columns.items()
-        if _is_text(column) and not _is_secret(name) and not mask_of(name)
+        if _is_text(column) and not is_secret(name) and not mask_of(name)
     ]
     labels = _USER_COLUMNS if target is User else (*getattr(target, "__label_columns__", ()), *_LABELS)
     if target is not User and target.__tablename__ not in CORE_TABLES:

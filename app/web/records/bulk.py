@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from flask import abort, flash, redirect, request
+from flask import flash, redirect, request
 from flask_appbuilder import expose
 from flask_appbuilder.actions import ActionItem
 from flask_appbuilder.security.decorators import has_access, permission_name
@@ -18,6 +19,8 @@ from app.extensions import db
 from app.web.core.fields import Viewer
 from app.web.core.gate import REFUSABLE, current_viewer, refusal
 from app.web.pages.refusals import refuse_as_page
+
+log = logging.getLogger("crm.views")
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,9 @@ def shared_actions(screen: Any, viewer: Viewer) -> list[BulkAction]:
     """The actions of every record: FAB's declared actions, the status if it has one, deletion."""
     if not viewer.person.may(screen.module, "bulk"):
         return []
-    made = [_declared(action) for action in screen.actions.values() if action.multiple]
-    if screen.status_master and viewer.person.may(screen.module, "write"):
+    may_write = viewer.person.may(screen.module, "write")
+    made = [_declared(action) for action in screen.actions.values() if action.multiple and may_write]
+    if screen.status_master and may_write:
         asked = screen.record_table.by_name["status"].form_input(None, [], viewer) | {"required": True}
         change = _column_setter(screen, "status")
         made.append(BulkAction("status", _("Status"), "arrow-right", change, fields=(asked,)))
@@ -99,9 +103,7 @@ class BulkActions:
     module: str
     actions: dict[str, Any]
     route_base: Any
-    appbuilder: Any
     row_for: Any
-    get_action_permission_name: Any
 
     @expose("/action/<string:name>/<pk>", methods=["POST"])
     @has_access
@@ -153,11 +155,16 @@ class BulkActions:
 
     def _run_declared(self, declared: ActionItem, keys: Iterable[str]) -> Any:
         """FAB's @action: the method gets the rows that the person can change, or one row, and returns the response."""
-        if not self.appbuilder.sm.has_access(self.get_action_permission_name(declared.name), self.module):
-            abort(403)
+        current_viewer().person.refuse_unless(self.module, "bulk")
         rows = [self.row_for(key, "write") for key in dict.fromkeys(keys)]
         if not rows:
             raise RuleBroken(_("Please select at least one row."))
-        answer = declared.func(rows if declared.multiple and request.path.endswith("/action_post") else rows[0])
+        try:
+            answer = declared.func(rows if declared.multiple and request.path.endswith("/action_post") else rows[0])
+        except ValueError as refused:
+            if isinstance(refused, REFUSABLE):
+                raise
+            log.info("%s.%s refused: %r", type(self).__name__, declared.name, refused)
+            raise RuleBroken(str(refused) or _("This is not allowed.")) from refused
         db.session.commit()
         return answer

@@ -83,7 +83,7 @@ def roles_offered(viewer: Viewer) -> list[str]:
 def conflict(screen: Any, row: Any, raw: dict[str, Any], viewer: Viewer) -> dict[str, Any]:
     """Submitted and stored values side by side, for a stale save."""
     stored = form_values(screen, row.id, viewer)
-    card = viewer.lookups.person(row.changed_by_id)
+    card = viewer.lookups.person(getattr(row, "changed_by_id", None))
     rows = [
         {
             "label": screen.record_table.by_name[name].label,
@@ -96,7 +96,7 @@ def conflict(screen: Any, row: Any, raw: dict[str, Any], viewer: Viewer) -> dict
     ]
     return {
         "who": card["full_name"] if card else _("the system"),
-        "when": moment_cell(row.changed_on, viewer),
+        "when": moment_cell(getattr(row, "changed_on", None), viewer),
         "rows": rows,
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from urllib.parse import urlencode
 
@@ -15,6 +16,9 @@ from app.web.core.fields import Field, Viewer
 from app.web.core.gate import whole
 from app.web.core.record_table import COUNT_CAP, MAX_PAGE_SIZE, ListQuery
 from app.web.core.text_search import matching
+
+#: A number that leads to its record; other routes of a screen are in lower case.
+_CLEAN_NUMBER = re.compile(r"[A-Z0-9][A-Z0-9_-]{0,39}")
 
 
 def list_page(
@@ -88,7 +92,8 @@ def _filters_of(screen: Any, args: Any) -> list[tuple[str, str, str]]:
             op, _sep, name = key[5:].partition("_")
             if name not in screen.record_table.by_name and key.removeprefix("_flt_").startswith("not_in_"):
                 op, name = "not_in", key.removeprefix("_flt_not_in_")
-            found.append((_fab_operator(screen, name, int(op)) if op.isdigit() and len(op) < 3 else op, name, value))
+            is_place = op.isascii() and op.isdigit() and len(op) < 3
+            found.append((_fab_operator(screen, name, int(op)) if is_place else op, name, value))
     return found[:30]
 
 
@@ -105,7 +110,7 @@ def _fab_operator(screen: Any, name: str, place: int) -> str:
 def hits(screen: Any, typed: str, viewer: Viewer, most: int) -> list[dict[str, Any]]:
     """The newest visible rows that match, for a pick-list; any rows if nothing is typed: {value, label, hint}."""
     record_table = screen.record_table
-    rules = [matching(record_table, typed, viewer)] if typed else []
+    rules = [*record_table.base_conditions(), *([matching(record_table, typed, viewer)] if typed else [])]
     named = tuple(
         name
         for name in ("number", screen.title_column)
@@ -120,6 +125,12 @@ def hits(screen: Any, typed: str, viewer: Viewer, most: int) -> list[dict[str, A
         }
         for row in record_table.serialize_rows(db.session(), rows, named, viewer)
     ]
+
+
+def row_url(base: str, key: int, number: Any) -> str:
+    """The address of a row's page: by its number, or by its id if the number cannot stand in an address."""
+    is_clean = number is not None and _CLEAN_NUMBER.fullmatch(str(number))
+    return f"{base}/{number}" if is_clean else f"{base}/show/{key}"
 
 
 def url(**changes: Any) -> str:
@@ -150,8 +161,7 @@ def _row(screen: Any, row: Any, names: tuple[str, ...], viewer: Viewer) -> dict[
     values = tuple(row)
     slices = screen.record_table.selection(names)[1]
     cells = {each.name: each.shown_cell(values[cut], viewer) for each, cut in slices}
-    number = cells.get("number", {}).get("text")
-    address = f"{screen.route_base}/{number or f'show/{values[0]}'}"
+    address = row_url(screen.route_base, values[0], cells.get("number", {}).get("text"))
     title = next((cell.get("text") for cell in cells.values() if cell.get("text")), str(values[0]))
     may_edit = viewer.person.may(screen.module, "write") and "edit" not in screen.exclude_route_methods
     return {

@@ -81,8 +81,9 @@ def timeline_part(screen: Any, key: int, before: int | None, viewer: Viewer) -> 
 
 
 def _assignees(wire: dict[str, Any]) -> list[dict[str, Any]]:
-    people = wire.get("assignees") or ([wire["assignee"]] if wire.get("assignee") else [])
-    return [person_card(card) for card in people if card]
+    """The cards of the people a record is assigned to; an add-on's columns of these names may hold anything."""
+    people = wire.get("assignees") or [wire.get("assignee")]
+    return [person_card(card) for card in people if isinstance(card, dict) and {"full_name", "username"} <= card.keys()]
 
 
 def _other_statuses(screen: Any, wire: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from app.models import Lead, Ticket
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
 from app.web.core.record_table import ListQuery
-from app.web.core.registry import registered
+from app.web.core.registry import views_of
 
 #: Rows per related list.
 RELATED = 8
@@ -23,7 +23,7 @@ def related_parts(screen: Any, key: int, viewer: Viewer) -> list[dict[str, Any]]
     """For each of `related_views`, the first rows that belong to the record with this id."""
     parts = []
     for view in screen.related_views or ():
-        other = registered("screens").get(view.datamodel.obj)
+        other = next((each for each in views_of(view.datamodel.obj) if type(each) is view), None)
         if other is None or not viewer.person.may(other.module, "read"):
             continue
         name = relation_to(view.datamodel.obj, screen.service.record)

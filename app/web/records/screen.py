@@ -24,7 +24,7 @@ from app.web.pages.refusals import back, refuse_as_page
 from app.web.records import form_page, mentions, related_lists
 from app.web.records import record_page as pages
 from app.web.records.bulk import BulkActions
-from app.web.records.list_page import hits, list_page, list_query_from
+from app.web.records.list_page import hits, list_page, list_query_from, row_url
 
 log = logging.getLogger("crm.views")
 
@@ -197,7 +197,7 @@ class Screen(BulkActions, RecordView, ModelView):
 
     def url_of(self, row: Any) -> str:
         """The URL of a row's page."""
-        return f"{self.route_base}/{getattr(row, 'number', None) or f'show/{row.id}'}"
+        return row_url(self.route_base, row.id, getattr(row, "number", None))
 
     def more_actions(self, row: dict[str, Any], viewer: Viewer) -> Rows:
         """Actions in the menu of the record page: {label, icon, url, method}."""
@@ -325,6 +325,8 @@ class Screen(BulkActions, RecordView, ModelView):
     @permission_name("edit")
     def move(self, pk: str) -> Any:
         """Change the status; refused while a required field is missing."""
+        if self.service.resource is None:
+            raise NotFound(_("There is no such action."))
         row, viewer = self.row_for(pk, "write"), current_viewer()
         raw: dict[str, Any] = {
             name: request.form[name]

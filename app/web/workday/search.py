@@ -13,6 +13,7 @@ from app.web.core.gate import current_viewer, signed_in
 from app.web.core.record_table import ListQuery
 from app.web.core.registry import registered
 from app.web.core.text_search import matching
+from app.web.records.list_page import row_url
 
 #: Hits per group.
 MAX_HITS = 8
@@ -50,7 +51,8 @@ def _hits(screen: Any, text: str, viewer: Viewer) -> dict[str, Any]:
         return group
     wanted = (screen.title_column, "number", "status", "mobile")
     names = tuple(name for name in wanted if name in record_table.by_name and record_table.by_name[name].columns)
-    query = ListQuery([matching(record_table, text, viewer)], record_table.order_by(None, "desc", viewer), MAX_HITS)
+    rules = [*record_table.base_conditions(), matching(record_table, text, viewer)]
+    query = ListQuery(rules, record_table.order_by(None, "desc", viewer), MAX_HITS)
     slices = record_table.selection(names)[1]
     for row in record_table.rows(db.session(), query, names):
         values = tuple(row)
@@ -58,7 +60,7 @@ def _hits(screen: Any, text: str, viewer: Viewer) -> dict[str, Any]:
         number = cells.get("number", {}).get("text")
         group["rows"].append(
             {
-                "url": f"{screen.route_base}/{number or f'show/{values[0]}'}",
+                "url": row_url(screen.route_base, values[0], number),
                 "cells": list(cells.values()),
                 "title": cells[screen.title_column].get("text") or number or str(values[0]),
             }
