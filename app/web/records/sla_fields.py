@@ -35,6 +35,10 @@ class SlaTargetField(DateTimeField):
         self.is_reply = name.startswith("reply")
         self._plain = DateTimeField(name, label, columns[:1])
 
+    def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
+        """The due time, null once the target is met."""
+        return values[0]
+
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
         """A clock; once the target is met, when."""
         *face, late, done = values
