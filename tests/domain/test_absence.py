@@ -172,7 +172,7 @@ def test_a_new_delegate_is_checked_without_a_leave_too(session, people):
 
 
 @pytest.mark.parametrize(
-    "others, sentence", [(("ben",), "has named you"), (("ben", "cleo"), "Ben Shah's work comes back")]
+    "others, sentence", [(("ben",), "Ben Shah has named you"), (("ben", "cleo"), "Ben Shah's work comes back")]
 )
 def test_the_refusal_says_how_the_circle_closes(session, people, others, sentence):
     for user, delegate in pairwise([*(people[name] for name in others), people["ana"]]):

@@ -49,7 +49,7 @@ def test_other_choices_are_refused(choice: str) -> None:
 
 @pytest.mark.parametrize("status", ["Done", "Canceled"])
 def test_a_closed_task_is_refused(status: str) -> None:
-    with pytest.raises(Conflict, match="already finished"):
+    with pytest.raises(Conflict, match="“Call” is already finished"):
         task_actions.refuse_closed(Task(title="Call", status=status))
 
 
