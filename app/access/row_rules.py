@@ -329,7 +329,7 @@ def visible(person: Person, record: Any, verb: str = "read") -> ColumnElement[bo
         return false()
     if verb == "read":
         return rule(person)
-    if record in _VERB_RULES:
+    if record in _VERB_RULES and not isinstance(rule, OwnedRows):  # a rule set by an add-on counts
         return _VERB_RULES[record](person, record, verb)
     if _takes_verb(rule):
         return rule(person, verb=verb)  # type: ignore[call-arg]
