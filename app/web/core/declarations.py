@@ -34,6 +34,8 @@ class Declaration:
     edit: tuple[str, ...]
     search: tuple[str, ...]
     order: tuple[str, ...]
+    #: Columns that the record page reads besides those of its fieldsets.
+    read: tuple[str, ...] = ()
     labels: dict[str, Any] = field(default_factory=dict)
     #: Whether rows are made by setting columns, so that a column that needs a value is a required field.
     is_generic: bool = True
@@ -42,7 +44,7 @@ class Declaration:
     @property
     def names(self) -> tuple[str, ...]:
         """Every column that is named anywhere, in the order of the record page first."""
-        parts = (self.show, self.list, self.add, self.edit, self.search, self.order)
+        parts = (self.show, self.list, self.add, self.edit, self.search, self.order, self.read)
         return tuple(dict.fromkeys(name for part in parts for name in part))
 
     def label(self, name: str) -> Any:
@@ -73,6 +75,7 @@ def read_declaration(view: type) -> Declaration:
         edit=_named(view, "edit", default=written, exclude=STAMPS),
         search=_searched(view, show),
         order=_ordered(view, show),
+        read=_read(view, model),
         labels=_merged(view, "label_columns"),
         is_generic=getattr(getattr(view, "service", None), "is_generic", True),
         descriptions=_merged(view, "description_columns"),
@@ -82,6 +85,14 @@ def read_declaration(view: type) -> Declaration:
 def _stamps(model: Any) -> list[str]:
     columns = inspect(model).columns
     return [name for name in ("version", "created_on", "changed_on") if name in columns]
+
+
+def _read(view: Any, model: Any) -> tuple[str, ...]:
+    """With fieldsets, `show_columns` and the version are read too: the buttons and stale saves need them."""
+    if not getattr(view, "show_fieldsets", None):
+        return ()
+    version = ["version"] if "version" in inspect(model).columns else []
+    return (*(getattr(view, "show_columns", None) or ()), *version)
 
 
 def _named(view: Any, which: str, default: Iterable[str], exclude: Iterable[str] = ()) -> tuple[str, ...]:
