@@ -10,10 +10,10 @@ from itertools import count
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Engine, StaticPool, create_engine, select
+from sqlalchemy import Engine, StaticPool, create_engine, event, select
 from sqlalchemy.orm import Session
 
-from app import access, models
+from app import access, models, session_hooks
 from app.domain import leads, office_hours, permissions, tickets
 from app.domain.base import Stamp
 from app.domain.leads import Lead
@@ -67,6 +67,19 @@ def _in_memory(tables: int) -> bytes:
     connection.close()
     engine.dispose()
     return file
+
+
+@contextmanager
+def without_hooks() -> Iterator[None]:
+    """Sessions without the listeners that an application of this process installed."""
+    installed = [hook for hook in session_hooks.HOOKS if event.contains(hook.target, hook.event, hook.listener)]
+    for hook in installed:
+        event.remove(hook.target, hook.event, hook.listener)
+    try:
+        yield
+    finally:
+        if installed:
+            session_hooks.install()
 
 
 @contextmanager

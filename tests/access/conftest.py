@@ -1,5 +1,18 @@
-"""`office`, as in the domain's tests: access rules need no web either."""
+"""`office`, as in the domain's tests: access rules need no web either, and are tested without the hooks of sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
 
 from tests.domain.conftest import office
+from tests.makers import without_hooks
 
 __all__ = ["office"]
+
+
+@pytest.fixture(autouse=True)
+def hooks_removed() -> Iterator[None]:
+    with without_hooks():
+        yield

@@ -177,7 +177,9 @@ class Hostile:
     def __init__(self, world: World) -> None:
         self.world, self.door = world, world.door("root")
         self.records: dict[str, int] = defaultdict(lambda: 1)  # picklists have the rows of the migrations
-        self.records |= {name: self._make(name, body) for name, body in VALID_BODIES.items()}
+        for name, body in VALID_BODIES.items():  # on MariaDB, ids do not start with 1 again
+            parents = {key: self.records[key] for key in ("lead", "ticket", "customer") if body.get(key) == 1}
+            self.records[name] = self._make(name, body | parents)
         self.records |= {"notification": self._make_notice(), "user": world.people["ana"].id}
 
     def _make(self, resource: str, body: dict[str, Any]) -> int:
@@ -188,7 +190,11 @@ class Hostile:
     def _make_notice(self) -> int:
         session, root = self.world.session, self.world.people["root"].id
         notices.notify(
-            session, notices.NoticeEvent("task_assigned", "hostile", (root,), {"title": "T"}, session.get(Lead, 1)), NOW
+            session,
+            notices.NoticeEvent(
+                "task_assigned", "hostile", (root,), {"title": "T"}, session.get(Lead, self.records["lead"])
+            ),
+            NOW,
         )
         session.commit()
         return int(session.query(Notification.id).filter_by(user_id=root).limit(1).scalar())
