@@ -4,102 +4,33 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import count
 from random import Random
-from typing import Self
 
 from app.demo.sample_text import FIRST, LAST, NOTES
 from app.domain.base import NUMBER_PREFIXES
 from app.domain.tickets import PRIORITIES, SOURCES
+from bench.columns import COLUMNS
 from bench.loader import Row
-
-SEED = 7
-#: The users that the benchmarks act as.
-SALES, MANAGER, SUPPORT = "bench_sales", "bench_manager", "bench_support"
-#: One lead in this many is assigned to bench_sales: 5,000 of 200,000.
-SHARE = 40
-#: The share of tasks that are overdue; the other open tasks are due in the future.
-OVERDUE_SHARE = 1 / 30
-DAYS = 360
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """The number of rows of each table."""
-
-    leads: int = 200_000
-    customers: int = 50_000
-    tickets: int = 50_000
-    tasks: int = 300_000
-    calls: int = 500_000
-    activities: int = 1_000_000
-    users: int = 40
-
-    @classmethod
-    def of(cls, leads: int) -> Self:
-        """The sizes in the same proportions for another number of leads."""
-        full = cls()
-        scaled = {name: max(1, getattr(full, name) * leads // full.leads) for name in cls.__annotations__}
-        return cls(**scaled | {"users": full.users})
-
-
-@dataclass(frozen=True)
-class Masters:
-    """The ids of the lists and roles that the migrations add, by label where it matters."""
-
-    lead_status: dict[str, int]
-    ticket_status: dict[str, int]
-    subjects: list[int]
-    sources: list[int]
-    kinds: list[int]
-    roles: dict[str, int]
-    first_user: int
-
-
-#: Label of a lead's status -> share of all leads, in percent.
-LEAD_SHARES = {
-    "New": 12,
-    "Contacted": 18,
-    "Follow-up Scheduled": 10,
-    "Follow-up Complete": 8,
-    "Documents Collected": 5,
-    "Sent to HO": 5,
-    "Documents Verified": 3,
-    "Nurture": 8,
-    "Qualified": 7,
-    "Account Opened": 4,
-    "Rejected - Follow-up Required": 3,
-    "Account Activated": 8,
-    "Unqualified": 5,
-    "Junk": 2,
-    "Lead Expired": 2,
-}
-TICKET_SHARES = {
-    "New": 4,
-    "Open": 10,
-    "In Progress": 8,
-    "Follow-up Scheduled": 5,
-    "Waiting for Customer": 5,
-    "Resolved": 28,
-    "Closed": 40,
-}
-WITH_CUSTOMER = ("Account Opened", "Account Activated")
-ENDED = ("Resolved", "Closed")
-
-CONTACT = ("first_name", "last_name", "mobile", "mobile_e164", "email", "address")
-STAMPS = ("created_on", "changed_on", "created_by_id", "changed_by_id")
-
-
-def moment(at: datetime) -> str:
-    """The time as both databases and SQLAlchemy's SQLite type store it."""
-    return at.isoformat(" ", "microseconds")
-
-
-def mobile(person: int) -> str:
-    """A unique mobile number for each person, by multiplication with a prime."""
-    return str(9_000_000_000 + person * 7_919_333 % 999_999_937)
+from bench.sizes import (
+    DAYS,
+    ENDED,
+    LEAD_SHARES,
+    MANAGER,
+    NOBODY,
+    OVERDUE_SHARE,
+    SALES,
+    SEED,
+    SHARE,
+    SUPPORT,
+    TICKET_SHARES,
+    WITH_CUSTOMER,
+    Masters,
+    Sizes,
+    mobile,
+    moment,
+)
 
 
 class RowGenerator:
@@ -186,145 +117,21 @@ class RowGenerator:
 
     def tables(self) -> Iterator[tuple[str, tuple[str, ...], Iterable[Row]]]:
         """Name, columns and rows of each table."""
-        yield (
-            "customer",
-            (
-                "id",
-                "number",
-                "version",
-                "status",
-                "source",
-                "kyc_status",
-                "no_calls",
-                "no_whatsapp",
-                "no_sms",
-                "no_email",
-                "owner_id",
-                *CONTACT,
-                *STAMPS,
-            ),
-            self._customers(),
-        )
-        yield (
-            "leads",
-            (
-                "id",
-                "number",
-                "version",
-                "status_id",
-                "status_on",
-                "source_id",
-                "category",
-                "account_type_id",
-                "client_id",
-                "pod_id",
-                "rejection_reason",
-                "assignee_id",
-                "owner_id",
-                "assigned_role",
-                "customer_id",
-                "next_follow_up_on",
-                "replied_on",
-                "opened_on",
-                "activated_on",
-                *CONTACT,
-                *STAMPS,
-            ),
-            self._leads(),
-        )
-        yield (
-            "customer_account",
-            ("customer_id", "client_id", "account_type_id", "lead_id", "opened_on", "activated_on", *STAMPS),
-            self._accounts(),
-        )
-        yield (
-            "ticket",
-            (
-                "id",
-                "number",
-                "title",
-                "version",
-                "priority",
-                "status_id",
-                "status_on",
-                "source",
-                "description",
-                "resolution",
-                "resolved_on",
-                "customer_id",
-                "assignee_id",
-                "owner_id",
-                "replied_on",
-                "resolve_due_on",
-                *STAMPS,
-            ),
-            self._tickets(),
-        )
-        yield "ticket_subjects", ("ticket_id", "subject_id"), self._subjects()
-        yield (
-            "task",
-            (
-                "id",
-                "title",
-                "status",
-                "version",
-                "priority",
-                "due_on",
-                "assignee_id",
-                "owner_id",
-                "lead_id",
-                "ticket_id",
-                "exhausted",
-                "tried",
-                "remind_on",
-                "done_on",
-                *STAMPS,
-            ),
-            self._tasks(),
-        )
-        yield (
-            "call_log",
-            (
-                "id",
-                "device_call_id",
-                "direction",
-                "status",
-                "from_number",
-                "to_number",
-                "other_e164",
-                "started_on",
-                "ended_on",
-                "duration_seconds",
-                "native",
-                "employee_id",
-                "customer_id",
-                "lead_id",
-                "cold",
-                "medium",
-                *STAMPS,
-            ),
-            self._calls(),
-        )
-        yield (
-            "assignment",
-            ("lead_id", "ticket_id", "user_id", "started_on", "reason", "by_id", "decision", "role", "open_key"),
-            self._assignments(),
-        )
-        yield (
-            "status_change",
-            ("lead_id", "ticket_id", "from_id", "to_id", "at", "by_id", "seconds"),
-            self._status_changes(),
-        )
-        yield (
-            "activity",
-            ("kind", "at", "actor_id", "lead_id", "ticket_id", "customer_id", "task_id", "payload"),
-            self._activities(),
-        )
-        yield (
-            "notification",
-            ("event_key", "kind", "user_id", "actor_id", "at", "lead_id", "payload", "read_on"),
-            self._notices(),
-        )
+        rows = {
+            "customer": self._customers,
+            "leads": self._leads,
+            "customer_account": self._accounts,
+            "ticket": self._tickets,
+            "ticket_subjects": self._subjects,
+            "task": self._tasks,
+            "call_log": self._calls,
+            "assignment": self._assignments,
+            "status_change": self._status_changes,
+            "activity": self._activities,
+            "notification": self._notices,
+        }
+        for table, made in rows.items():
+            yield table, COLUMNS[table], made()
 
     def _customers(self) -> Iterator[Row]:
         owners = [*self.sales_users, *self.support_users]
@@ -357,7 +164,6 @@ class RowGenerator:
         return self.manager if n // SHARE % 5 == 0 else self.lead_assignee[n]
 
     def _leads(self) -> Iterator[Row]:
-        nobody: Row = (None,) * len(CONTACT)
         for n, (label, status) in enumerate(self.lead_status):
             made, customer = self._created_on(n, self.sizes.leads), self.lead_customer[n]
             changed = made if label == "New" else self._later(made, 20)
@@ -383,7 +189,7 @@ class RowGenerator:
                 None if label == "New" else moment(changed),
                 done,
                 done if label == "Account Activated" else None,
-                *(nobody if customer else self._contact(self.sizes.customers + n + 1)),
+                *(NOBODY if customer else self._contact(self.sizes.customers + n + 1)),
                 moment(made),
                 moment(changed),
                 owner,

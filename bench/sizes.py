@@ -1,0 +1,95 @@
+"""How many rows of the benchmark data there are, and in which shares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Self
+
+from bench.loader import Row
+
+SEED = 7
+#: The users that the benchmarks act as.
+SALES, MANAGER, SUPPORT = "bench_sales", "bench_manager", "bench_support"
+#: One lead in this many is assigned to bench_sales: 5,000 of 200,000.
+SHARE = 40
+#: The share of tasks that are overdue; the other open tasks are due in the future.
+OVERDUE_SHARE = 1 / 30
+DAYS = 360
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The number of rows of each table."""
+
+    leads: int = 200_000
+    customers: int = 50_000
+    tickets: int = 50_000
+    tasks: int = 300_000
+    calls: int = 500_000
+    activities: int = 1_000_000
+    users: int = 40
+
+    @classmethod
+    def of(cls, leads: int) -> Self:
+        """The sizes in the same proportions for another number of leads."""
+        full = cls()
+        scaled = {name: max(1, getattr(full, name) * leads // full.leads) for name in cls.__annotations__}
+        return cls(**scaled | {"users": full.users})
+
+
+@dataclass(frozen=True)
+class Masters:
+    """The ids of the lists and roles that the migrations add, by label where it matters."""
+
+    lead_status: dict[str, int]
+    ticket_status: dict[str, int]
+    subjects: list[int]
+    sources: list[int]
+    kinds: list[int]
+    roles: dict[str, int]
+    first_user: int
+
+
+#: Label of a lead's status -> share of all leads, in percent.
+LEAD_SHARES = {
+    "New": 12,
+    "Contacted": 18,
+    "Follow-up Scheduled": 10,
+    "Follow-up Complete": 8,
+    "Documents Collected": 5,
+    "Sent to HO": 5,
+    "Documents Verified": 3,
+    "Nurture": 8,
+    "Qualified": 7,
+    "Account Opened": 4,
+    "Rejected - Follow-up Required": 3,
+    "Account Activated": 8,
+    "Unqualified": 5,
+    "Junk": 2,
+    "Lead Expired": 2,
+}
+TICKET_SHARES = {
+    "New": 4,
+    "Open": 10,
+    "In Progress": 8,
+    "Follow-up Scheduled": 5,
+    "Waiting for Customer": 5,
+    "Resolved": 28,
+    "Closed": 40,
+}
+WITH_CUSTOMER = ("Account Opened", "Account Activated")
+ENDED = ("Resolved", "Closed")
+
+#: The columns of a person that a lead with a customer leaves empty.
+NOBODY: Row = (None,) * 6
+
+
+def moment(at: datetime) -> str:
+    """The time as both databases and SQLAlchemy's SQLite type store it."""
+    return at.isoformat(" ", "microseconds")
+
+
+def mobile(person: int) -> str:
+    """A unique mobile number for each person, by multiplication with a prime."""
+    return str(9_000_000_000 + person * 7_919_333 % 999_999_937)
