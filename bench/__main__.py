@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 
 from bench import compat, engine, keys, run, sync
+from bench.target import Options
 
 
 def main() -> int:
     """Read the command line and measure. Returns 1 when something failed."""
-    defaults = run.Options()
+    defaults = Options()
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure the product. See bench/README.md.")
     parser.add_argument("--leads", type=int, default=defaults.leads, help="leads; everything else in proportion")
     parser.add_argument("--seconds", type=float, default=defaults.seconds, help="of each single measurement")
@@ -19,9 +20,10 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=defaults.workers, help="gunicorn processes")
     parser.add_argument("--threads", type=int, default=defaults.threads, help="threads in each of them")
     parser.add_argument("--only", default=defaults.only, help="only operations with this in their name or person")
+    parser.add_argument("--against", default=defaults.against, help="a commit to measure in turn with this version")
     parser.add_argument("--results", type=Path, default=defaults.results, help="where to write the page of results")
     parser.add_argument("--keep", action="store_true", help="keep the folder of the run: logs, written data")
-    options = run.Options(**vars(parser.parse_args()))
+    options = Options(**vars(parser.parse_args()))
     if options.only.startswith(engine.PREFIX.strip(" :")):
         return 1 if engine.measure(options) else 0
     if options.only == sync.PREFIX:

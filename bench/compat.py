@@ -17,6 +17,9 @@ from urllib.parse import urlencode
 
 from bench import generate, load, run, server
 from bench.load import Request
+from bench.operations import LIST
+from bench.report import CONNECTIONS
+from bench.target import Options, Target, key_of
 
 RESULTS = Path(__file__).parent / "results" / "compat.md"
 PREFIX = "compat"
@@ -49,7 +52,7 @@ THEIRS = (
     "creation",
     "modified",
 )
-Requests = Callable[[run.TestBed], list[Request]]
+Requests = Callable[[Target], list[Request]]
 
 
 @dataclass(frozen=True)
@@ -62,10 +65,10 @@ class Pair:
 
 
 def _get(path: str) -> Request:
-    return Request("GET", path, run.key_of(generate.SALES))
+    return Request("GET", path, key_of(generate.SALES))
 
 
-def _numbers(bed: run.TestBed) -> list[str]:
+def _numbers(bed: Target) -> list[str]:
     return [number for (number,) in bed.query("SELECT number FROM leads WHERE id IN %s", bed.mine[:1000])]
 
 
@@ -73,12 +76,12 @@ _LIST = {"doctype": "CRM Lead", "fields": json.dumps(THEIRS), "limit_page_length
 PAIRS = (
     Pair(
         "20 leads",
-        lambda bed: [_get(f"{run.LIST}(columns:!({','.join(OURS)}),page_size:20)")],
+        lambda bed: [_get(f"{LIST}(columns:!({','.join(OURS)}),page_size:20)")],
         lambda bed: [_get("/api/method/frappe.client.get_list?" + urlencode(_LIST))],
     ),
     Pair(
         "20 leads, /api/resource",
-        lambda bed: [_get(f"{run.LIST}(columns:!({','.join(OURS)}),page_size:20)")],
+        lambda bed: [_get(f"{LIST}(columns:!({','.join(OURS)}),page_size:20)")],
         lambda bed: [_get("/api/resource/CRM%20Lead?" + urlencode(_LIST))],
     ),
     Pair(
@@ -92,7 +95,7 @@ PAIRS = (
 )
 
 
-def measure(options: run.Options) -> int:
+def measure(options: Options) -> int:
     """Measure both APIs in turn, over one connection and over eight.
 
     Returns the number of pairs over MAX_RATIO or with errors.
@@ -101,25 +104,26 @@ def measure(options: run.Options) -> int:
     folder = server.scratch()
     try:
         server.copy_data(data, folder)
-        with run.running(data, folder, options, counting=False) as bed:
+        with run.running(run.Data(data), folder, options, counting=False) as servers:
+            bed = servers.product
             lines = [_line(pair, bed, options) for pair in PAIRS]
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    report = _report_page([line for line, _bad in lines], options)
-    RESULTS.write_text(report)
-    print(report)
+    text = _report_page([line for line, _bad in lines], options)
+    RESULTS.write_text(text)
+    print(text)
     return sum(bad for _line, bad in lines)
 
 
-def _line(pair: Pair, bed: run.TestBed, options: run.Options) -> tuple[str, bool]:
+def _line(pair: Pair, bed: Target, options: Options) -> tuple[str, bool]:
     found: dict[tuple[str, int], list[load.Measurement]] = {}
     requests = {"ours": pair.ours(bed), "theirs": pair.theirs(bed)}
     for side in requests.values():  # fill the caches of the processes
-        load.send_load(bed.product.port, side, 8, 1)
+        load.send_load(bed.web.port, side, 8, 1)
     for _ in range(options.rounds):
-        for connections in run.CONNECTIONS:
+        for connections in CONNECTIONS:
             for side, wanted in requests.items():
-                figures = load.send_load(bed.product.port, wanted, connections, options.seconds)
+                figures = load.send_load(bed.web.port, wanted, connections, options.seconds)
                 found.setdefault((side, connections), []).append(figures)
     errors = sum(each.errors for all_ in found.values() for each in all_)
     # With one client the time of a call counts; with eight on few cores, which wait for each other, the number of
@@ -132,7 +136,7 @@ def _line(pair: Pair, bed: run.TestBed, options: run.Options) -> tuple[str, bool
     return f"| {row} |", max(ratios) > MAX_RATIO or errors > 0
 
 
-def _report_page(lines: list[str], options: run.Options) -> str:
+def _report_page(lines: list[str], options: Options) -> str:
     head = (
         "what",
         "ours p50 (1)",

@@ -23,6 +23,8 @@ from typing import Any
 from sqlalchemy import delete, func, select, text
 
 from bench import generate, load, run, server
+from bench.operations import operations
+from bench.target import Options, Target
 from tests.proofs import outage, setting, trial
 from tests.proofs.crowd import ask
 from tests.proofs.killer import Hunter
@@ -47,7 +49,7 @@ Rows = list[tuple[str, str]]
 class Experiment:
     """The options and the folder of one experiment."""
 
-    options: run.Options
+    options: Options
     folder: Path
 
 
@@ -212,9 +214,10 @@ def full_pass(experiment: Experiment) -> Rows:
     """All overdue tasks of the big database in one pass while users load lists; then passes without work."""
     data, _ = server.filled_data_folder(generate.Sizes.of(experiment.options.leads))
     server.copy_data(data, experiment.folder)
-    with run.running(data, experiment.folder, experiment.options, counting=False) as bed:
+    with run.running(run.Data(data), experiment.folder, experiment.options, counting=False) as servers:
+        bed = servers.product
         app, requests = _app(bed, experiment.folder), _lists(bed, experiment.options)
-        listing = partial(load.send_load, bed.product.port, requests, 4, experiment.options.seconds)
+        listing = partial(load.send_load, bed.web.port, requests, 4, experiment.options.seconds)
         rows, passes = [("lists, 4 connections, nothing else at work", _figures(listing()))], list[tuple[Any, ...]]()
         worker = threading.Thread(target=lambda: passes.extend(_until_done(app)))
         worker.start()
@@ -227,9 +230,9 @@ def full_pass(experiment: Experiment) -> Rows:
         return rows + _idle(app)
 
 
-def _lists(bed: run.TestBed, options: run.Options) -> list[load.Request]:
-    names, sizes = ("REST list 20 newest", "screen: list of leads"), generate.Sizes.of(options.leads)
-    wanted = [each for each in run.operations(bed, sizes) if each.name in names and each.who == generate.SALES]
+def _lists(bed: Target, options: Options) -> list[load.Request]:
+    names, sizes = ("REST list 20 newest", "page: leads"), generate.Sizes.of(options.leads)
+    wanted = [each for each in operations(bed, sizes) if each.name in names and each.who == generate.SALES]
     return [ask for each in wanted for ask in each.requests(bed)]
 
 
@@ -237,7 +240,7 @@ def _figures(seen: load.Measurement) -> str:
     return f"p50 {seen.p50:.0f} ms, p95 {seen.p95:.0f} ms, {seen.requests} requests, {seen.errors} errors"
 
 
-def _app(bed: run.TestBed, folder: Path) -> Any:
+def _app(bed: Target, folder: Path) -> Any:
     import config
     from app import create_app
     from app.extensions import db
@@ -322,7 +325,7 @@ def _distribution(times: Sequence[float], unit: str) -> str:
     return f"p50 {statistics.median(ordered):.1f}, p95 {p95:.1f}, most {ordered[-1]:.1f} {unit} (of {len(ordered)})"
 
 
-def measure(options: run.Options) -> int:
+def measure(options: Options) -> int:
     """Run all experiments with `options.only` in their name. Returns how many failed."""
     failed = 0
     for name, experiment in EXPERIMENTS.items():

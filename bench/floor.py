@@ -3,15 +3,20 @@
 Two routes with the statements that such a REST endpoint needs (authentication; the rows of the user as assignee or
 owner; the capped count), in the fastest form we know, and responses of the same shape as ours. It has no permissions
 but row access, no masks and no forms, so no product on Flask can be faster.
-Reads FLOOR_PORT and FLOOR_DATABASE; served with the product's gunicorn settings.
+`/replay/NAME` executes the recorded statements of one request of the product and returns the recorded response: the
+same SQL and the same bytes without the product.
+Reads FLOOR_PORT, FLOOR_DATABASE and FLOOR_REPLAY; served with the product's gunicorn settings.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import threading
 from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -26,7 +31,7 @@ _COLUMNS = """l.id, l.number, l.first_name, l.last_name, c.first_name, c.last_na
     c.mobile_e164, l.email, c.email, l.status_id, l.source_id, l.next_follow_up_on, l.assignee_id, l.created_on,
     l.alternative_mobile, c.alternative_mobile, l.address, c.address, l.category, l.account_type_id,
     l.referral, l.client_id, l.pod_id, l.rejection_reason, l.owner_id, l.customer_id, c.number, l.description,
-    l.date_of_birth, l.reply_due_on, l.version, l.changed_on, l.pan_sealed, l.pan_blind, c.pan_sealed, c.pan_blind,
+    l.date_of_birth, l.reply_due_on, l.replied_on, l.version, l.changed_on, l.pan_sealed, l.pan_blind, c.pan_sealed, c.pan_blind,
     l.aadhaar_sealed, l.aadhaar_blind, c.aadhaar_sealed, c.aadhaar_blind"""
 #: The columns of a lead in a list.
 _LIST_COLUMNS = """
@@ -52,18 +57,20 @@ _local = threading.local()
 _lookups: dict[str, dict[int, dict[str, Any]]] = {}
 
 
-def _connection() -> pymysql.connections.Connection:
-    """This thread's own connection."""
-    if not hasattr(_local, "connection"):
-        _local.connection = pymysql.connect(
+def _connection(name: str = "autocommit") -> pymysql.connections.Connection:
+    """This thread's own connection of this name."""
+    if not hasattr(_local, name):
+        connection = pymysql.connect(
             host="127.0.0.1",
             port=int(os.environ["FLOOR_PORT"]),
             user="root",
             charset="utf8mb4",
-            autocommit=True,
+            autocommit=name == "autocommit",
             database=os.environ["FLOOR_DATABASE"],
         )
-    return _local.connection
+        setattr(_local, name, connection)
+    found: pymysql.connections.Connection = getattr(_local, name)
+    return found
 
 
 def _query(statement: str, *values: Any) -> tuple[tuple[Any, ...], ...]:
@@ -130,8 +137,9 @@ def _serialize(row: tuple[Any, ...]) -> dict[str, Any]:
         "description": rest[13],
         "date_of_birth": rest[14].isoformat() if rest[14] else None,
         "reply_due_on": _iso(rest[15]),
-        "version": rest[16],
-        "changed_on": _iso(rest[17]),
+        "replied_on": _iso(rest[16]),
+        "version": rest[17],
+        "changed_on": _iso(rest[18]),
         "pan": None,
         "aadhaar": None,
     }
@@ -187,6 +195,27 @@ def one(key: int) -> Response:
     user_id = _user_id()
     rows = _query(f"SELECT {_COLUMNS}{_FROM}WHERE l.id = %s AND {_MINE}", key, user_id, user_id)
     return _json({"id": key, "result": _serialize(rows[0])}) if rows else Response(status=404)
+
+
+@cache
+def _recordings() -> dict[str, dict[str, Any]]:
+    """The recordings of bench/recording.py, by name."""
+    found: dict[str, dict[str, Any]] = json.loads(Path(os.environ["FLOOR_REPLAY"]).read_text())
+    return found
+
+
+@app.route("/replay/<path:name>", methods=["GET", "POST", "PUT"])
+def replay(name: str) -> Response:
+    """The recorded statements, then the recorded response."""
+    recording, connection = _recordings()[name], _connection("replay")  # commits where the product does
+    try:
+        with connection.cursor() as cursor:
+            for statement in recording["statements"]:
+                cursor.execute(statement)
+                cursor.fetchall()
+    finally:
+        connection.rollback()
+    return Response(recording["body"], content_type=recording["type"])
 
 
 @app.get("/healthz")

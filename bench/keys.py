@@ -21,7 +21,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import run, server
+from bench import server
+from bench.target import Options
 from tests.servers import ROOT, LiveServer, MariaDB
 
 RESULTS = Path(__file__).parent / "results" / "keys.md"
@@ -107,7 +108,7 @@ def figures(product: LiveServer) -> Iterator[tuple[str, str]]:
         client.connection.close()
 
 
-def measure(options: run.Options) -> int:
+def measure(options: Options) -> int:
     """Start, measure on both databases with and without rate limits, and write the page."""
     folder, busy = server.scratch(), os.getloadavg()[1]
     lifted = {"CRM_API_LIMIT": "off", "CRM_API_WRITE_LIMIT": "off"}

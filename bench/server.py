@@ -62,6 +62,8 @@ class Floor(Server):
     def __init__(self, folder: Path, database: Database, workers: int, threads: int) -> None:
         super().__init__(folder)
         self.database, self.workers, self.threads = database, workers, threads
+        #: The recordings that it replays, see bench/recording.py.
+        self.replay = folder.parent / "replay.json"
 
     def command(self) -> Sequence[str]:
         return (
@@ -71,7 +73,11 @@ class Floor(Server):
         )
 
     def environment(self) -> Mapping[str, str]:
-        return os.environ | {"FLOOR_PORT": str(self.database.port), "FLOOR_DATABASE": DATABASE}
+        return (
+            os.environ
+            | {"FLOOR_PORT": str(self.database.port), "FLOOR_DATABASE": DATABASE}
+            | {"FLOOR_REPLAY": str(self.replay)}
+        )
 
     def answers(self) -> bool:
         try:
@@ -132,6 +138,28 @@ def _key(sizes: generate.Sizes) -> str:
 
 def memory(pid: int) -> list[int]:
     """Resident memory in MB of a process and all its descendants, itself first."""
+    pages = [int(Path(f"/proc/{each}/statm").read_text().split()[1]) for each in family(pid)]
+    return [count * os.sysconf("SC_PAGE_SIZE") // 1_048_576 for count in pages]
+
+
+def proportional_memory(pid: int) -> float:
+    """Memory in MB of a process and its descendants, shared pages divided among those that share them (PSS)."""
+    rollups = [Path(f"/proc/{each}/smaps_rollup").read_text() for each in family(pid)]
+    lines = [line for text in rollups for line in text.splitlines() if line.startswith("Pss:")]
+    return sum(int(line.split()[1]) for line in lines) / 1024
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time that a process and its living descendants have used."""
+    ticks = 0
+    for each in family(pid):
+        fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def family(pid: int) -> list[int]:
+    """A process and all its descendants, itself first."""
     parents: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -143,8 +171,7 @@ def memory(pid: int) -> list[int]:
     found, waiting = [], [pid]
     while waiting:
         each = waiting.pop(0)
-        pages = int(Path(f"/proc/{each}/statm").read_text().split()[1])
-        found.append(pages * os.sysconf("SC_PAGE_SIZE") // 1_048_576)
+        found.append(each)
         waiting += parents.get(each, [])
     return found
 

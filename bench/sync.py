@@ -21,6 +21,7 @@ from typing import Any
 
 from app.web.security.sessions import hash_token
 from bench import generate, run, server
+from bench.target import Options, Target
 
 RESULTS = Path(__file__).parent / "results" / "sync.md"
 PREFIX = "sync"
@@ -73,7 +74,7 @@ def log(number: int, peer: str, phone: str, seconds: int = 42) -> dict[str, Any]
     }
 
 
-def employees(bed: run.TestBed) -> list[str]:
+def employees(bed: Target) -> list[str]:
     """Eight salespeople, each with an API key of their own."""
     found = bed.query(
         "SELECT DISTINCT assignee_id FROM leads WHERE assignee_id IS NOT NULL ORDER BY 1 LIMIT %s", PHONES
@@ -90,7 +91,7 @@ def employees(bed: run.TestBed) -> list[str]:
     return [name for name, _hash, _key in rows]
 
 
-def peers(bed: run.TestBed) -> list[str]:
+def peers(bed: Target) -> list[str]:
     """Numbers of leads and of customers in turn."""
     queries = (
         "SELECT mobile_e164 FROM leads WHERE mobile_e164 IS NOT NULL LIMIT 3000",
@@ -100,11 +101,11 @@ def peers(bed: run.TestBed) -> list[str]:
     return [number for pair in zip(*found, strict=False) for number in pair]
 
 
-def long_batch(bed: run.TestBed, names: list[str], numbers: list[str]) -> Iterator[tuple[str, str]]:
+def long_batch(bed: Target, names: list[str], numbers: list[str]) -> Iterator[tuple[str, str]]:
     """A thousand new calls, the same again, and the same a minute longer."""
     # The first one runs on a database that has just started: its cache is empty.
     for name, state in zip(names, ("cold", "warm"), strict=False):
-        phone = Telephone(bed.product.port, name)
+        phone = Telephone(bed.web.port, name)
         for _ in range(4):
             phone.sync([])
         for what, seconds in (("new", 42), ("the same again", 42), ("grown", 102)):
@@ -113,9 +114,9 @@ def long_batch(bed: run.TestBed, names: list[str], numbers: list[str]) -> Iterat
             yield f"{LONG:,} calls, {what} ({state} database)", figure
 
 
-def many_phones(bed: run.TestBed, names: list[str], numbers: list[str]) -> Iterator[tuple[str, str]]:
+def many_phones(bed: Target, names: list[str], numbers: list[str]) -> Iterator[tuple[str, str]]:
     """Each telephone sends new calls and sometimes the same again; then the stored calls are counted."""
-    began, phones = time.monotonic(), [Telephone(bed.product.port, name) for name in names]
+    began, phones = time.monotonic(), [Telephone(bed.web.port, name) for name in names]
     wanted = [set[str]() for _ in phones]
     threads = [
         threading.Thread(target=_second_by_second, args=(phone, numbers, began, sent))
@@ -160,13 +161,14 @@ def _reference_milliseconds() -> float:
     return (time.perf_counter() - began) * 1000
 
 
-def measure(options: run.Options) -> int:
+def measure(options: Options) -> int:
     """Fill, start, measure, and write the page. Always returns 0: failures are on the page."""
     folder, busy = server.scratch(), os.getloadavg()[1]
     data, _ = server.filled_data_folder(generate.Sizes.of(options.leads))
     server.copy_data(data, folder)
     try:
-        with run.running(data, folder, options, counting=True) as bed:
+        with run.running(run.Data(data), folder, options, counting=True) as servers:
+            bed = servers.product
             names, numbers = employees(bed), peers(bed)
             rows = [*long_batch(bed, names, numbers), *many_phones(bed, names, numbers)]
     finally:

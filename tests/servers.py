@@ -70,6 +70,9 @@ def eventually(is_so: Callable[[], bool], what: str, seconds: float = START_SECO
 class Server:
     """One server process in a folder of its own; it dies with the process that started it."""
 
+    #: The folder of the source code that it runs.
+    source = ROOT
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -108,7 +111,7 @@ class Server:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 guarded,
-                cwd=ROOT,
+                cwd=self.source,
                 env=dict(self.environment()),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
