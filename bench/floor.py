@@ -31,7 +31,8 @@ _COLUMNS = """l.id, l.number, l.first_name, l.last_name, c.first_name, c.last_na
     c.mobile_e164, l.email, c.email, l.status_id, l.source_id, l.next_follow_up_on, l.assignee_id, l.created_on,
     l.alternative_mobile, c.alternative_mobile, l.address, c.address, l.category, l.account_type_id,
     l.referral, l.client_id, l.pod_id, l.rejection_reason, l.owner_id, l.customer_id, c.number, l.description,
-    l.date_of_birth, l.reply_due_on, l.replied_on, l.version, l.changed_on, l.pan_sealed, l.pan_blind, c.pan_sealed, c.pan_blind,
+    l.date_of_birth, l.reply_due_on, l.replied_on, l.version, l.changed_on,
+    l.pan_sealed, l.pan_blind, c.pan_sealed, c.pan_blind,
     l.aadhaar_sealed, l.aadhaar_blind, c.aadhaar_sealed, c.aadhaar_blind"""
 #: The columns of a lead in a list.
 _LIST_COLUMNS = """
