@@ -8,6 +8,8 @@ from app.domain.audit import AuditEntry  # the audit log
 from app.domain.authentication import ApiKey, FailedLogin, SignIn  # sign-ins, API keys, failed sign-ins
 from app.domain.base import NumberSeries, Record, remove_sequence_defaults
 from app.domain.calls import CallLog  # one call
+from app.domain.customer_keys import CustomerKey  # a number or identity that only one customer has
+from app.domain.customer_links import CustomerLink  # a link to a customer that waits for a decision
 from app.domain.customers import Customer, CustomerAccount  # a customer; a brokerage account
 from app.domain.idempotency import StoredResponse  # responses to repeated requests
 from app.domain.job_runs import Attachment, BackupRun, ExportRun, FailedCall, ImportRun, JobRun, SavedView
@@ -56,6 +58,8 @@ __all__ = [
     "CallLog",
     "Customer",
     "CustomerAccount",
+    "CustomerKey",
+    "CustomerLink",
     "Delivery",
     "ExportRun",
     "FailedCall",

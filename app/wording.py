@@ -251,6 +251,14 @@ TEXTS: dict[str, Callable[[dict[str, Any]], str]] = {
     "missed_call": lambda s: _("You missed a call from %(number)s. Please call back.", number=_number(s)),
     "status": _status_changed,
     "job_lag": _job_delayed,
+    "link": lambda s: _with_actor(
+        s,
+        _("%(actor)s has a record with the number of your customer %(number)s. Please confirm or refuse the link."),
+        _("A record has the number of your customer %(number)s. Please confirm or refuse the link."),
+    ),
+    "link_confirmed": lambda s: _with_actor(
+        s, _("%(actor)s linked %(number)s to its customer."), _("%(number)s was linked to its customer.")
+    ),
     "webhook": lambda s: _WEBHOOK_STOPPED[s.get("why", "failures")] % {"name": s.get("name", "")},
 }
 

@@ -33,6 +33,7 @@ from app import access, create_app, models
 from app.domain import assignment, assignment_requests, calls, customers, leads, messages, tasks, tickets
 from app.domain.base import Stamp
 from app.domain.change_context import ChangeContext
+from app.domain.customer_rights import ALL_RIGHTS
 from app.domain.settings import LeadStatus, TicketStatus, TicketSubject
 from app.extensions import db
 from app.web.security import security_manager
@@ -201,6 +202,10 @@ class Make:
     def __init__(self, world: World) -> None:
         self.world = world
 
+    def _as(self, who: Any, at: datetime) -> ChangeContext:
+        """A change by this user, who may do everything with customers."""
+        return ChangeContext(self.world.id_of(who), at, vault=self.world.vault, customer_rights=ALL_RIGHTS)
+
     def _committed(self, row: Any) -> Any:
         self.world.session.commit()
         return row
@@ -211,26 +216,32 @@ class Make:
 
     def lead(self, who: Any = "ana", at: datetime = NOW, **values: Any) -> Any:
         """A lead of this user, with a first task unless task={}; `status` by label."""
-        key = self.world.id_of(who)
         _status(self.world.session, LeadStatus, values)
         contact = {"first_name": "Ravi", "last_name": "Kumar", "mobile": self.mobile()}
         return self._committed(
-            leads.create(self.world.session, contact | values, ChangeContext(key, at, vault=self.world.vault))
+            leads.create(
+                self.world.session,
+                contact | values,
+                self._as(who, at),
+            )
         )
 
     def ticket(self, who: Any = "cleo", at: datetime = NOW, **values: Any) -> Any:
         """A ticket of this user, with a first task unless task={}; `status` by label."""
-        session, key = self.world.session, self.world.id_of(who)
+        session = self.world.session
         _status(session, TicketStatus, values)
         subject = session.scalars(select(TicketSubject.id).order_by(TicketSubject.id)).first()
-        return self._committed(tickets.create(session, {"subject_ids": [subject], **values}, ChangeContext(key, at)))
+        return self._committed(tickets.create(session, {"subject_ids": [subject], **values}, self._as(who, at)))
 
     def customer(self, who: Any = "ana", at: datetime = NOW, **values: Any) -> Any:
         """A customer owned by this user."""
         contact = {"first_name": "Asha", "last_name": "Patel", "mobile": self.mobile()}
-        key = self.world.id_of(who)
         return self._committed(
-            customers.create(self.world.session, contact | values, ChangeContext(key, at, vault=self.world.vault))
+            customers.create(
+                self.world.session,
+                contact | values,
+                self._as(who, at),
+            )
         )
 
     def task(self, about: Any, who: Any = "ana", at: datetime = NOW, **values: Any) -> Any:

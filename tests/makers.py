@@ -49,6 +49,17 @@ def database(url: str = "sqlite://") -> Engine:
     return engine
 
 
+def double(session: Session, **contact: Any) -> models.Customer:
+    """A customer as older data have them: they may share a number with another one."""
+    row = models.Customer(version=1, first_name="Double", number=f"DOUBLE-{next(_serial)}", status="Active")
+    row.source, row.kyc_status = "Direct", "Pending"
+    row.set_contact(contact, None)
+    row.stamp(Stamp(None, NOW))
+    session.add(row)
+    session.flush()
+    return row
+
+
 def _fill(engine: Engine) -> None:
     models.Record.metadata.create_all(engine)
     with Session(engine) as session:

@@ -1,5 +1,6 @@
 """Access rules: who may do what to which rows and sees which fields. The session applies them to every statement."""
 
+from app.access.customer_rights import PersonsCustomers
 from app.access.fast_paging import MAX_BRANCHES, count_by_person, ids_by_person
 from app.access.people import bump_version, clear_cache, load_person, person, version_query
 from app.access.person import ADMIN, Denied, Person
@@ -16,6 +17,7 @@ __all__ = [
     "SYSTEM",
     "Denied",
     "Person",
+    "PersonsCustomers",
     "act_as",
     "acting",
     "acting_as",

@@ -78,7 +78,7 @@ def _reaches_ticket(ticket: Any, reach: frozenset[int] | None) -> ColumnElement[
 
 
 def _customers(person: Person, customer: Any = Customer, verb: str = "read") -> ColumnElement[bool]:
-    """The person's own customers, and those of the leads and tickets that they see.
+    """The person's own customers, and those of the leads and tickets that they see and that are linked for good.
 
     A verb with a lower level than read reaches fewer: the person's own customers, and those of their own leads and
     tickets.
@@ -99,7 +99,12 @@ def _customers_within(
         rules.append(exists().where(lead.customer_id == customer.id, _leads(person, lead), _reaches(lead, within)))
     if person.may("Tickets", "read"):
         rules.append(
-            exists().where(ticket.customer_id == customer.id, _tickets(person, ticket), _reaches_ticket(ticket, within))
+            exists().where(
+                ticket.customer_id == customer.id,
+                ticket.opens_customer.is_(True),
+                _tickets(person, ticket),
+                _reaches_ticket(ticket, within),
+            )
         )
     return or_(*rules)
 

@@ -32,6 +32,8 @@ EVENTS = (
     "failed call",
     "turn change",
     "webhook change",
+    "customer link",
+    "look-up",
 )
 
 

@@ -9,10 +9,11 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain import leads, task_actions, tasks, tickets, timeline
+from app.domain import customer_linking, leads, task_actions, tasks, tickets, timeline
 from app.domain.base import RECORD_COLUMNS, RuleBroken, Stamp, translatable
 from app.domain.calls import CallLog, timeline_payload
 from app.domain.change_context import ChangeContext
+from app.domain.customers import Customer
 from app.domain.leads import Lead
 from app.domain.settings import TicketSubject
 from app.domain.tasks import Task
@@ -167,17 +168,23 @@ def create_ticket(session: Session, call: CallLog, context: ChangeContext, task:
     values = {
         "subject_ids": [subject],
         "source": "On Call",
-        "customer_id": call.customer_id,
+        "customer_id": _seen_customer(session, call, context),
         "lead_id": call.lead_id,
         "assignee_id": context.by,
         "task": task,
     }
-    if call.customer_id is None and call.lead_id is None and call.other_e164 is not None:
+    if values["customer_id"] is None and call.lead_id is None and call.other_e164 is not None:
         caller = {"mobile": phone.display(call.other_e164), "first_name": _name_of(call)}
-        values["customer_id"] = tickets.customer_for(session, caller, context)
+        values |= {name: value for name, value in caller.items() if value}
     ticket = tickets.create(session, values, context)
     link(session, call, ticket, context)
     return ticket
+
+
+def _seen_customer(session: Session, call: CallLog, context: ChangeContext) -> int | None:
+    """The call's customer if the person sees them: a call is matched by number, which opens nothing."""
+    customer = session.get(Customer, call.customer_id) if call.customer_id is not None else None
+    return customer.id if customer is not None and customer_linking.sees(session, customer, context) else None
 
 
 def _name_of(call: CallLog) -> str | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from app.domain import sla, team
 from app.domain.base import Stamp
+from app.domain.customer_rights import ALL_RIGHTS, NO_RIGHTS, CustomerRights
 from app.lib.vault import Vault
 
 
@@ -24,3 +25,10 @@ class ChangeContext(Stamp):
     reminder_minutes: tuple[int, ...] = team.REMINDER_MINUTES
     #: Whether the user may reopen a lead that has ended.
     may_reopen: bool = False
+    #: What the person may do with customers; None = everything for the system, nothing for a person.
+    customer_rights: CustomerRights | None = None
+
+    @property
+    def rights(self) -> CustomerRights:
+        """What the author of the change may do with customers."""
+        return self.customer_rights or (ALL_RIGHTS if self.by is None else NO_RIGHTS)

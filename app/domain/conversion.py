@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from app.domain import leads, timeline
 from app.domain.base import RuleBroken, Stamp, translatable
 from app.domain.calls import CallLog
+from app.domain.change_context import ChangeContext
 from app.domain.customers import Customer
 from app.domain.leads import Lead
 from app.domain.messages import Message
@@ -17,7 +18,7 @@ from app.domain.messages import Message
 UNDO_HOURS = 24
 
 
-def convert(session: Session, lead: Lead, stamp: Stamp) -> Customer:
+def convert(session: Session, lead: Lead, context: ChangeContext) -> Customer:
     """Create or link the customer, who gets the lead's timeline, calls and messages. Idempotent.
 
     Raises RuleBroken for a lead whose account is not activated.
@@ -26,11 +27,11 @@ def convert(session: Session, lead: Lead, stamp: Stamp) -> Customer:
         return lead.customer
     if lead.status.meaning != "activated":
         raise RuleBroken("Only a lead in Account Activated can be converted. Move it there first.", "status")
-    customer = lead.customer or leads.find_or_create_customer(session, lead, stamp)
-    lead.converted_on = stamp.now
+    customer = lead.customer or leads.find_or_create_customer(session, lead, context)
+    lead.converted_on = context.now
     _move_rows(session, lead, customer.id)
-    lead.stamp(stamp)
-    timeline.write(session, lead, "system", stamp, text=f"Converted to {customer.number}", what="converted")
+    lead.stamp(context)
+    timeline.write(session, lead, "system", context, text=f"Converted to {customer.number}", what="converted")
     return customer
 
 

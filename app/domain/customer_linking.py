@@ -1,14 +1,20 @@
-"""Linking a lead to a customer: the contact data is the customer's from then on, and differences are proposed."""
+"""Linking a lead or ticket to a customer: the contact data is the customer's from then on, differences are proposed.
+
+Decision: a number alone opens nothing. A record is linked by number only for a person who sees that customer and the
+field with the number; for anybody else the link waits (`customer_links`), and the record keeps what was entered.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy.orm import Session
 
-from app.domain import timeline
+from app.domain import audit, customer_keys, customers, timeline
 from app.domain.base import Stamp
-from app.domain.customers import SECRET_FIELDS, Customer
+from app.domain.change_context import ChangeContext
+from app.domain.customers import CONTACT_FIELDS, SECRET_FIELDS, Customer
 
 #: Contact fields whose values may appear on a timeline, where field masks apply.
 TIMELINE_FIELDS = ("first_name", "last_name", "mobile", "alternative_mobile", "email", "address")
@@ -18,47 +24,129 @@ _SECRET_COLUMNS = tuple(name + suffix for name in SECRET_FIELDS for suffix in ("
 CONTACT_COLUMNS = (*TIMELINE_FIELDS, *_NORMALIZED.values(), *_SECRET_COLUMNS)
 
 
-def link(session: Session, lead: Any, customer: Customer, stamp: Stamp) -> list[list[Any]]:
-    """Link the lead to the customer and clear its own contact data. Returns what differs: [[field, old, new]].
+@dataclass(frozen=True)
+class Match:
+    """The customer to whom a record belongs."""
 
-    Differences are for a proposal; they change nothing. A PAN or Aadhaar number moves to a customer without one.
-    Where the customer has one, the result only says that another was entered, equal or not: otherwise users could
-    find out a number by trying.
+    customer: Customer
+    #: Whether the person sees this customer, so that the record may be linked at once.
+    is_open: bool
+    #: For the audit: number, choice, new, conversion or confirmed.
+    how: str
+
+
+def match_by_number(session: Session, e164: str | None, context: ChangeContext) -> Match | None:
+    """The customer with this number; the one that the person may find by it, else the main holder."""
+    found = customers.with_mobile(session, e164)
+    for customer in found:
+        field = "mobile" if customer.mobile_e164 == e164 else "alternative_mobile"
+        if context.rights.may_find(session, customer, field):
+            return Match(customer, True, "number")
+    return Match(found[0], False, "number") if found else None
+
+
+def match_chosen(session: Session, customer_id: int, context: ChangeContext) -> Match | None:
+    """The customer of this id, whom the person has chosen from those they see or by the limited look-up."""
+    customer = session.get(Customer, customer_id)
+    return Match(customer, sees(session, customer, context), "choice") if customer is not None else None
+
+
+def sees(session: Session, customer: Customer, context: ChangeContext) -> bool:
+    """Whether the person sees the customer at all."""
+    return context.rights.may_find(session, customer, "first_name")
+
+
+def link(session: Session, record: Any, customer: Customer, context: ChangeContext) -> list[list[Any]]:
+    """Link the record to the customer and clear its own contact data. Returns what differs: [[field, old, new]].
+
+    Differences are for a proposal; they change nothing. A PAN or Aadhaar number moves to a customer without one, if the
+    person may change the customer; else it stays on the record. Where the customer has one, the result only says that
+    another was entered, equal or not: otherwise users could find out a number by trying.
     """
-    differences = [change for name in TIMELINE_FIELDS if (change := _difference(lead, customer, name))]
-    differences += [[name, None, None] for name in SECRET_FIELDS if _both_have(lead, customer, name)]
-    moved = [name for name in SECRET_FIELDS if _move_secret(lead, customer, name)]
-    if moved:
-        customer.stamp(stamp)
-        timeline.write(session, customer, "field_change", stamp, changes=[[name, None, None] for name in moved])
+    differences = differences_of(session, record, customer, context)
+    may_write = context.rights.may_write(session, customer)
+    kept = [name for name in SECRET_FIELDS if _fills_gap(record, customer, name) and not may_write]
+    _move_secrets(session, record, customer, context if may_write else None)
+    stays = {name + suffix for name in kept for suffix in ("_sealed", "_blind")}
     for name in CONTACT_COLUMNS:
-        setattr(lead, name, None)
-    lead.customer = customer
+        if name not in stays:
+            setattr(record, name, None)
+    record.customer = customer
     return differences
 
 
-def write_proposal(session: Session, lead: Any, differences: list[list[Any]], stamp: Stamp) -> None:
-    """Write the differences to the lead's timeline as a proposal, if there are any."""
-    if differences:
-        timeline.write(session, lead, "proposal", stamp, changes=differences)
+def differences_of(session: Session, entered: Any, customer: Customer, context: ChangeContext) -> list[list[Any]]:
+    """What the entered contact data would change: [[field, old, new]], PAN and Aadhaar without their values.
+
+    Of a field that the person doesn't see, whatever was entered counts as different: equal or not would be a test.
+    """
+    found = []
+    for name in TIMELINE_FIELDS:
+        is_seen = context.rights.may_find(session, customer, name) if getattr(entered, name) else False
+        change = _difference(entered, customer, name, is_seen)
+        found += [change] if change else []
+    return found + [
+        [name, None, None]
+        for name in SECRET_FIELDS
+        if getattr(entered, name + "_blind")
+        and not (_fills_gap(entered, customer, name) and context.rights.may_write(session, customer))
+    ]
 
 
-def _difference(lead: Any, customer: Customer, name: str) -> list[Any] | None:
+def _difference(entered: Any, customer: Customer, name: str, is_seen: bool) -> list[Any] | None:
     column = _NORMALIZED.get(name, name)
-    entered, stored = getattr(lead, column), getattr(customer, column)
-    if not entered or entered in (stored, customer.mobile_e164, customer.alternative_e164):
+    new, stored = getattr(entered, column), getattr(customer, column)
+    if not new:
         return None
-    return [name, getattr(customer, name), getattr(lead, name)]
+    if not is_seen:
+        return [name, None, getattr(entered, name)]
+    if new in (stored, customer.mobile_e164, customer.alternative_e164):
+        return None
+    return [name, getattr(customer, name), getattr(entered, name)]
 
 
-def _both_have(lead: Any, customer: Customer, name: str) -> bool:
-    return bool(getattr(lead, name + "_blind") and getattr(customer, name + "_blind"))
+def write_proposal(session: Session, record: Any, differences: list[list[Any]], stamp: Stamp) -> None:
+    """Write the differences to the record's timeline as a proposal, if there are any."""
+    if differences:
+        timeline.write(session, record, "proposal", stamp, changes=differences)
 
 
-def _move_secret(lead: Any, customer: Customer, name: str) -> bool:
-    """Copy the lead's encrypted value to a customer without one; whether there was anything to copy."""
-    if not getattr(lead, name + "_blind") or getattr(customer, name + "_blind"):
-        return False
-    for column in (name + "_sealed", name + "_blind"):
-        setattr(customer, column, getattr(lead, column))
-    return True
+def write_audit(session: Session, record: Any, match: Match, stamp: Stamp, state: str = "linked") -> None:
+    """Write to the audit that the stored record was linked, or that its link waits."""
+    about = f"{record.number} → {match.customer.number}"
+    audit.write(session, "customer link", stamp.by, stamp.now, about=about, how=match.how, state=state)
+
+
+def change_contact(session: Session, record: Any, contact: dict[str, Any], context: ChangeContext) -> bool:
+    """Change the contact data of a linked record's customer; whether that was allowed.
+
+    Without the right to change the customer, the values become a proposal on the record's timeline.
+    """
+    customer = record.customer
+    if context.rights.may_write(session, customer):
+        customers.change(session, customer, contact, context)
+        return True
+    entered = Customer()
+    entered.set_contact({name: contact[name] for name in CONTACT_FIELDS if name in contact}, context.vault)
+    write_proposal(session, record, differences_of(session, entered, customer, context), context)
+    return False
+
+
+def _fills_gap(entered: Any, customer: Customer, name: str) -> bool:
+    """Whether the record has a value of which the customer has none."""
+    return bool(getattr(entered, name + "_blind") and not getattr(customer, name + "_blind"))
+
+
+def _move_secrets(session: Session, record: Any, customer: Customer, context: ChangeContext | None) -> None:
+    """Copy the record's encrypted values to a customer without one. Raises AlreadyExists for another customer's."""
+    moved = [name for name in SECRET_FIELDS if _fills_gap(record, customer, name)] if context else []
+    if not moved or context is None:
+        return
+    before = customer_keys.values_of(customer)
+    for name in moved:
+        for column in (name + "_sealed", name + "_blind"):
+            setattr(customer, column, getattr(record, column))
+    customer.stamp(context)
+    with customers.refusing_taken(session, context):
+        customer_keys.hold(session, customer, before)
+    timeline.write(session, customer, "field_change", context, changes=[[name, None, None] for name in moved])

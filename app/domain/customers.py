@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import Boolean, Date, ForeignKey, Index, String, or_, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
-from app.domain import timeline
+from app.domain import customer_keys, timeline
 from app.domain.base import AlreadyExists, Record, RuleBroken, Stamp, UtcDateTime, Versioned, next_number, translatable
 from app.domain.change_context import ChangeContext
 from app.domain.settings import AccountType
@@ -127,23 +129,77 @@ class CustomerAccount(Record):
 
 
 def create(session: Session, values: dict[str, Any], context: ChangeContext) -> Customer:
-    """Create a customer. Raises RuleBroken without a name, or when another customer has the mobile number."""
-    customer = Customer(version=1)
-    _set_checked_contact(session, customer, values, context)
-    _set_fields(customer, values)
-    customer.owner_id = values.get("owner_id", context.by)
-    customer.number = next_number(session, "CUST", context.now.year)
-    customer.stamp(context)
-    session.add(customer)
-    session.flush()
+    """Create a customer. Raises RuleBroken without a name, AlreadyExists when another one has a number or identity."""
+    customer = new(values, context)
+    with refusing_taken(session, context):
+        store(session, customer, context)
     timeline.write(session, customer, "system", context, text="Customer created")
     return customer
+
+
+def new(values: dict[str, Any], context: ChangeContext) -> Customer:
+    """The customer with these values, not yet in the session. Raises RuleBroken without a name."""
+    customer = Customer(version=1)
+    _set_checked_contact(customer, values, context)
+    _set_fields(customer, values)
+    customer.owner_id = values.get("owner_id", context.by)
+    return customer
+
+
+def store(session: Session, customer: Customer, stamp: Stamp) -> None:
+    """Insert a new customer as the only holder of its numbers and identities. Raises customer_keys.Taken.
+
+    Nothing else creates customers: what this refuses is decided by the database, whoever else is creating one now.
+    """
+    with session.begin_nested():
+        customer.number = next_number(session, "CUST", stamp.now.year)
+        customer.stamp(stamp)
+        session.add(customer)
+        session.flush()
+        customer_keys.hold(session, customer)
+
+
+@contextmanager
+def refusing_taken(session: Session, context: ChangeContext) -> Iterator[None]:
+    """Refuse a value that belongs to another customer with a sentence, which names the customer if they may be seen."""
+    try:
+        yield
+    except customer_keys.Taken as taken:
+        raise taken_refusal(session, taken, context) from taken
+
+
+def taken_refusal(session: Session, taken: customer_keys.Taken, context: ChangeContext) -> AlreadyExists:
+    """The refusal of a number or identity that another customer has."""
+    with session.no_autoflush:
+        other = session.get(Customer, taken.customer_id)
+    if other is not None and context.rights.may_find(session, other, taken.field):
+        return AlreadyExists(translatable(_TAKEN_BY[taken.field], number=other.number), taken.field)
+    return AlreadyExists(_TAKEN[taken.field], taken.field)
+
+
+_TAKEN_MOBILE = "Another customer already has this mobile number. Ask a manager who looks after them."
+_TAKEN = {
+    "mobile": _TAKEN_MOBILE,
+    "alternative_mobile": _TAKEN_MOBILE,
+    "pan": "Another customer already has this PAN. Ask a manager who looks after them.",
+    "aadhaar": "Another customer already has this Aadhaar number. Ask a manager who looks after them.",
+}
+_TAKEN_MOBILE_BY = "Customer %(number)s already has this mobile number. Open that customer instead."
+_TAKEN_BY = {
+    "mobile": _TAKEN_MOBILE_BY,
+    "alternative_mobile": _TAKEN_MOBILE_BY,
+    "pan": "Customer %(number)s already has this PAN. Open that customer instead.",
+    "aadhaar": "Customer %(number)s already has this Aadhaar number. Open that customer instead.",
+}
 
 
 def change(session: Session, customer: Customer, values: dict[str, Any], context: ChangeContext) -> None:
     """Change a customer and write to the timeline what changed (PAN and Aadhaar without their values)."""
     before = {name: getattr(customer, name, None) for name in (*CONTACT_FIELDS, *_FIELDS) if name in values}
-    _set_checked_contact(session, customer, values, context)
+    held = customer_keys.values_of(customer)
+    with session.no_autoflush, refusing_taken(session, context):
+        _set_checked_contact(customer, values, context)
+        customer_keys.hold(session, customer, held)
     _set_fields(customer, values)
     customer.stamp(context)
     changes = timeline.field_changes(customer, before)
@@ -152,11 +208,10 @@ def change(session: Session, customer: Customer, values: dict[str, Any], context
         timeline.write(session, customer, "field_change", context, changes=changes)
 
 
-def _set_checked_contact(session: Session, customer: Customer, values: dict[str, Any], context: ChangeContext) -> None:
+def _set_checked_contact(customer: Customer, values: dict[str, Any], context: ChangeContext) -> None:
     customer.set_contact(values, context.vault)
     if not customer.name:
         raise RuleBroken("Please enter a name or a mobile number for the customer.", "first_name")
-    _refuse_duplicate_mobile(session, customer, values)
 
 
 #: Fields that are written as they come, apart from the contact fields.
@@ -181,24 +236,18 @@ def _set_fields(customer: Customer, values: dict[str, Any]) -> None:
             setattr(customer, name, values[name])
 
 
-def _refuse_duplicate_mobile(session: Session, customer: Customer, values: dict[str, Any]) -> None:
-    """Raise AlreadyExists when the new mobile number is the main number of another customer."""
-    if not values.get("mobile") or customer.mobile_e164 is None:
-        return
-    query = select(Customer.number).where(Customer.mobile_e164 == customer.mobile_e164)
-    with session.no_autoflush:
-        other = session.execute(query.where(Customer.id != (customer.id or 0)).limit(1)).scalar()
-    if other:
-        raise AlreadyExists("Another customer already has this mobile number. Open that customer instead.", "mobile")
+def with_mobile(session: Session, e164: str | None) -> list[Customer]:
+    """The customers with this number, as main number or alternative one; the holder of the main number first."""
+    if not e164:
+        return []
+    query = select(Customer).where(or_(Customer.mobile_e164 == e164, Customer.alternative_e164 == e164)).limit(5)
+    return sorted(session.scalars(query), key=lambda customer: (customer.mobile_e164 != e164, customer.id))
 
 
 def find_by_mobile(session: Session, e164: str | None) -> Customer | None:
     """The customer with this number, preferably as main number, else as alternative one; None if there is none."""
-    if not e164:
-        return None
-    query = select(Customer).where(or_(Customer.mobile_e164 == e164, Customer.alternative_e164 == e164)).limit(5)
-    found = list(session.scalars(query))
-    return min(found, key=lambda customer: (customer.mobile_e164 != e164, customer.id)) if found else None
+    found = with_mobile(session, e164)
+    return found[0] if found else None
 
 
 def open_account(session: Session, customer: Customer, lead: Any, stamp: Stamp) -> CustomerAccount:

@@ -9,9 +9,21 @@ from typing import Any
 from sqlalchemy import Date, ForeignKey, Index, Integer, String, Text, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
-from app.domain import assignment, client_ids, customer_linking, customers, sla, status_changes, tasks, timeline
-from app.domain.base import Record, RuleBroken, Stamp, UtcDateTime, Versioned, next_number, translatable
+from app.domain import (
+    assignment,
+    client_ids,
+    customer_keys,
+    customer_linking,
+    customer_links,
+    customers,
+    sla,
+    status_changes,
+    tasks,
+    timeline,
+)
+from app.domain.base import Record, RuleBroken, UtcDateTime, Versioned, next_number, translatable
 from app.domain.change_context import ChangeContext
+from app.domain.customer_linking import Match
 from app.domain.customers import CONTACT_FIELDS, SECRET_FIELDS, Contact, Customer
 from app.domain.settings import LeadStatus
 from app.domain.sla import SlaRecord
@@ -116,16 +128,19 @@ def create(session: Session, values: dict[str, Any], context: ChangeContext) -> 
     lead.status, lead.status_id, lead.status_on = status, status.id, context.now
     lead.owner_id = values.get("owner_id") or context.by
     sla.start_clock(lead, context.sla_terms, context.now)
-    customer = customers.find_by_mobile(session, lead.mobile_e164)
-    _refuse_self_referral(session, lead, customer)
+    match = customer_linking.match_by_number(session, lead.mobile_e164, context)
+    open_match = match if match is not None and match.is_open else None
+    _refuse_self_referral(session, lead, open_match.customer if open_match else None)
     decision = assignment.choose_assignee(session, values, context)
-    differences = customer_linking.link(session, lead, customer, context) if customer else []
+    differences = customer_linking.link(session, lead, open_match.customer, context) if open_match else []
     lead.assignee_id, lead.assigned_role = decision.user_id, decision.role or None
     task = _first_task(lead, values.get("task"), context)
     lead.number = next_number(session, "LEAD", context.now.year)
     lead.stamp(context)
     session.add(lead)
     session.flush()
+    if match is not None:
+        customer_links.record_match(session, lead, match, context)
     if status.meaning != "scheduled":  # that status requires a task, and a new lead gets its first one
         _enter(session, _Transition(lead, status, values, context))
     timeline.write(session, lead, "system", context, text="Lead created")
@@ -250,26 +265,38 @@ def _open_account(session: Session, transition: _Transition) -> None:
         account.activated_on = account.activated_on or context.now
 
 
-def find_or_create_customer(session: Session, lead: Lead, stamp: Stamp) -> Customer:
+def find_or_create_customer(session: Session, lead: Lead, context: ChangeContext) -> Customer:
     """Link the lead to the customer with its mobile number, or to a new one made from its contact fields.
 
-    Encrypted fields are copied as they are.
+    Encrypted fields are copied as they are. A customer whom the person doesn't see is linked too: an account is opened
+    with papers that name the customer. The audit says so.
     """
-    known = customer = customers.find_by_mobile(session, lead.mobile_e164)
-    if customer is None:
-        customer = Customer(version=1, source="Lead", status="Active", kyc_status="Pending", owner_id=lead.owner_id)
-        for name in customer_linking.CONTACT_COLUMNS:
-            setattr(customer, name, getattr(lead, name))
-        customer.number = next_number(session, "CUST", stamp.now.year)
-        customer.stamp(stamp)
-        session.add(customer)
-        session.flush()
-        timeline.write(session, customer, "system", stamp, text=f"Customer created from {lead.number}")
-    differences = customer_linking.link(session, lead, customer, stamp)
-    if known:
-        customer_linking.write_proposal(session, lead, differences, stamp)
+    match = customer_linking.match_by_number(session, lead.mobile_e164, context) or _create_customer(
+        session, lead, context
+    )
+    differences = customer_linking.link(session, lead, match.customer, context)
+    if match.how != "new":
+        customer_linking.write_proposal(session, lead, differences, context)
+        customer_links.drop(session, lead, context)
+        customer_linking.write_audit(session, lead, Match(match.customer, match.is_open, "conversion"), context)
     session.flush()
-    return customer
+    return match.customer
+
+
+def _create_customer(session: Session, lead: Lead, context: ChangeContext) -> Match:
+    """A new customer with the lead's contact data; the one with its mobile number if somebody just created them."""
+    customer = Customer(version=1, source="Lead", status="Active", kyc_status="Pending", owner_id=lead.owner_id)
+    for name in customer_linking.CONTACT_COLUMNS:
+        setattr(customer, name, getattr(lead, name))
+    try:
+        customers.store(session, customer, context)
+    except customer_keys.Taken as taken:
+        joined = session.get(Customer, taken.customer_id) if taken.field == "mobile" else None
+        if joined is None:
+            raise customers.taken_refusal(session, taken, context) from taken
+        return Match(joined, False, "conversion")
+    timeline.write(session, customer, "system", context, text=f"Customer created from {lead.number}")
+    return Match(customer, True, "new")
 
 
 def _require_open_task(session: Session, transition: _Transition) -> None:
@@ -314,11 +341,14 @@ def _set_fields(lead: Lead, values: dict[str, Any]) -> None:
         raise RuleBroken("The category must be Direct or Indirect.", "category")
 
 
-def change(session: Session, lead: Lead, values: dict[str, Any], context: ChangeContext) -> None:
-    """Change fields, and the status if `values` has another status_id. Raises RuleBroken."""
+def change(session: Session, lead: Lead, values: dict[str, Any], context: ChangeContext) -> bool:
+    """Change fields, and the status if `values` has another status_id. Raises RuleBroken.
+
+    Returns False if contact fields became a proposal, because the person may not change the lead's customer.
+    """
     has_new_status = values.get("status_id") not in (None, lead.status_id)
     before = _logged_fields(lead, values, has_new_status)
-    _change_contact(session, lead, values, context)
+    is_written = _change_contact(session, lead, values, context)
     _set_fields(lead, values)
     if values.get("owner_id") is not None:
         lead.owner_id = values["owner_id"]
@@ -332,6 +362,7 @@ def change(session: Session, lead: Lead, values: dict[str, Any], context: Change
     if changes:
         lead.stamp(context)
         timeline.write(session, lead, "field_change", context, changes=changes)
+    return is_written
 
 
 def _logged_fields(lead: Lead, values: dict[str, Any], has_new_status: bool) -> dict[str, Any]:
@@ -342,15 +373,19 @@ def _logged_fields(lead: Lead, values: dict[str, Any], has_new_status: bool) -> 
     return {name: getattr(lead, name, None) for name in names if name in values}
 
 
-def _change_contact(session: Session, lead: Lead, values: dict[str, Any], context: ChangeContext) -> None:
-    """Change the contact fields where they are stored: on the customer if there is one, else on the lead."""
+def _change_contact(session: Session, lead: Lead, values: dict[str, Any], context: ChangeContext) -> bool:
+    """Change the contact fields where they are stored: on the customer if there is one, else on the lead.
+
+    Returns False if they became a proposal.
+    """
     contact = {name: values[name] for name in CONTACT_FIELDS if name in values}
     if contact and lead.customer is not None:
-        customers.change(session, lead.customer, contact, context)
-    elif contact:
+        return customer_linking.change_contact(session, lead, contact, context)
+    if contact:
         lead.set_contact(contact, context.vault)
         _refuse_anonymous(lead)
         _link_known_customer(session, lead, contact, context)
+    return True
 
 
 def _opens_account(session: Session, lead: Lead, status_id: int) -> bool:
@@ -358,12 +393,18 @@ def _opens_account(session: Session, lead: Lead, status_id: int) -> bool:
     return lead.opened_on is None and REQUIRED_FIELDS.get(_status(session, status_id).meaning) == "client_id"
 
 
-def _link_known_customer(session: Session, lead: Lead, contact: dict[str, Any], stamp: Stamp) -> None:
-    """Link the lead to the customer who has the mobile number that was entered, if there is one."""
-    customer = customers.find_by_mobile(session, lead.mobile_e164) if contact.get("mobile") else None
-    if customer is not None:
-        differences = customer_linking.link(session, lead, customer, stamp)
-        customer_linking.write_proposal(session, lead, differences, stamp)
+def _link_known_customer(session: Session, lead: Lead, contact: dict[str, Any], context: ChangeContext) -> None:
+    """Link the lead to the customer who has the mobile number that was entered, if there is one; or let that wait."""
+    if "mobile" not in contact:
+        return
+    match = customer_linking.match_by_number(session, lead.mobile_e164, context)
+    if match is None or match.is_open:
+        customer_links.drop(session, lead, context)
+    if match is None:
+        return
+    differences = customer_linking.link(session, lead, match.customer, context) if match.is_open else []
+    customer_linking.write_proposal(session, lead, differences, context)
+    customer_links.record_match(session, lead, match, context)
 
 
 def expire(session: Session, lead: Lead, opened: bool, now: datetime) -> None:

@@ -54,6 +54,8 @@ KINDS = (
     "status",
     "job_lag",
     "webhook",
+    "link",
+    "link_confirmed",
 )
 #: Channel -> whether it is on by default. "bell" is the notification itself, "screen" its toast on open pages.
 CHANNELS = {"bell": True, "screen": True, "email": False}

@@ -6,13 +6,24 @@ from datetime import datetime
 from typing import Any
 
 from flask_appbuilder import Model
-from sqlalchemy import Column, ForeignKey, Index, Integer, String, Table, Text, select
+from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, String, Table, Text, select, text
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
-from app.domain import assignment, customers, sla, status_changes, tasks, timeline
+from app.domain import (
+    assignment,
+    customer_keys,
+    customer_linking,
+    customer_links,
+    customers,
+    sla,
+    status_changes,
+    tasks,
+    timeline,
+)
 from app.domain.base import Record, RuleBroken, UtcDateTime, Versioned, next_number, translatable
 from app.domain.change_context import ChangeContext
-from app.domain.customers import Customer
+from app.domain.customer_linking import Match
+from app.domain.customers import CONTACT_FIELDS, Contact, Customer
 from app.domain.leads import Lead
 from app.domain.settings import TicketStatus, TicketSubject
 from app.domain.sla import SlaRecord
@@ -79,8 +90,8 @@ ticket_subjects = Table(
 )
 
 
-class Ticket(SlaRecord, Versioned, Record):
-    """A request for help."""
+class Ticket(Contact, SlaRecord, Versioned, Record):
+    """A request for help. It holds contact fields only until it is linked to a customer."""
 
     #: What other records show of it: the number, and behind it what people call it.
     __label_columns__ = ("number",)
@@ -109,6 +120,9 @@ class Ticket(SlaRecord, Versioned, Record):
     resolution: Mapped[str | None] = mapped_column(Text)
     resolved_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     customer_id: Mapped[int | None] = mapped_column(ForeignKey("customer.id"), index=True)
+    #: Whether who sees the ticket sees its customer. Not while a customer found by the limited look-up awaits the word
+    #: of their owner or a manager.
+    opens_customer: Mapped[bool] = mapped_column(Boolean, nullable=False, default=True, server_default=text("1"))
     lead_id: Mapped[int | None] = mapped_column(ForeignKey("leads.id", ondelete="SET NULL"), index=True)
     #: The current assignee; the open Assignment rows name all of them.
     assignee_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
@@ -123,10 +137,14 @@ class Ticket(SlaRecord, Versioned, Record):
 def create(session: Session, values: dict[str, Any], context: ChangeContext) -> Ticket:
     """Create a ticket with its assignment, first task and SLA clock, in the caller's transaction.
 
-    `values`: subject_ids, priority, source, description, customer_id, lead_id, status_id, resolution,
+    `values`: subject_ids, priority, source, description, customer_id, contact fields, lead_id, status_id, resolution,
     assignee_id or assign_to_role, task (dict of title, priority, due_on; {} = none). Raises RuleBroken.
+
+    The customer is the given one, else the one with the mobile number, else a new one if the person may create
+    customers. Of a customer whom the person doesn't see, the link waits and the ticket keeps what was entered.
     """
-    ticket = Ticket(version=1, priority="Medium", source="On Call")
+    ticket = Ticket(version=1, priority="Medium", source="On Call", opens_customer=True)
+    ticket.set_contact({name: values[name] for name in CONTACT_FIELDS if values.get(name)}, context.vault)
     _set_fields(session, ticket, values)
     if not ticket.subjects:
         raise RuleBroken("Please choose at least one subject.", "subjects")
@@ -136,12 +154,17 @@ def create(session: Session, values: dict[str, Any], context: ChangeContext) -> 
     _set_resolution(ticket, status, values, context.now)
     sla.start_clock(ticket, context.sla_terms, context.now)
     decision = assignment.choose_assignee(session, values, context)
+    match = _match(session, ticket, values.get("customer_id"), context)
+    differences = _link(session, ticket, match, context)
     ticket.assignee_id, ticket.assigned_role = decision.user_id, decision.role or None
     ticket.number = next_number(session, "TICKET", context.now.year)
     ticket.stamp(context)
     session.add(ticket)
     session.flush()
+    if match is not None:
+        customer_links.record_match(session, ticket, match, context)
     timeline.write(session, ticket, "system", context, text="Ticket created")
+    customer_linking.write_proposal(session, ticket, differences, context)
     status_changes.start_history(session, ticket, context)
     assignment.open_first(session, ticket, decision, context)
     task = _first_task(ticket, values.get("task"), context)
@@ -159,7 +182,52 @@ def _first_task(ticket: Ticket, requested: dict[str, Any] | None, context: Chang
     return tasks.first_task_values(defaults, requested, context) | {"assignee_id": ticket.assignee_id}
 
 
-_FIELDS = ("priority", "source", "description", "customer_id", "lead_id", "resolution")
+def _match(session: Session, ticket: Ticket, customer_id: int | None, context: ChangeContext) -> Match | None:
+    """The customer of a new ticket: the given one, else found by mobile number, else a new one, else None."""
+    if customer_id is not None:
+        return customer_linking.match_chosen(session, customer_id, context)
+    if ticket.mobile_e164 is None:
+        return None
+    match = customer_linking.match_by_number(session, ticket.mobile_e164, context)
+    if match is None and context.rights.may_create():
+        return _create_customer(session, ticket, context)
+    return match
+
+
+def _create_customer(session: Session, ticket: Ticket, context: ChangeContext) -> Match | None:
+    """A new customer with the ticket's contact data; the one with its mobile number if somebody just created them."""
+    customer = Customer(version=1, source="Ticket", status="Active", kyc_status="Pending", owner_id=context.by)
+    for name in customer_linking.CONTACT_COLUMNS:
+        setattr(customer, name, getattr(ticket, name))
+    try:
+        customers.store(session, customer, context)
+    except customer_keys.Taken as taken:
+        if taken.field != "mobile":
+            raise customers.taken_refusal(session, taken, context) from taken
+        return customer_linking.match_by_number(session, ticket.mobile_e164, context)
+    timeline.write(session, customer, "system", context, text="Customer created")
+    return Match(customer, True, "new")
+
+
+def _link(session: Session, ticket: Ticket, match: Match | None, context: ChangeContext) -> list[list[Any]]:
+    """Link the ticket to the customer, as far as the person may. Returns what differs, for a proposal."""
+    if match is None:
+        return []
+    if match.is_open:
+        return customer_linking.link(session, ticket, match.customer, context)
+    if match.how == "choice":
+        _name_customer(ticket, match.customer)
+    return []
+
+
+def _name_customer(ticket: Ticket, customer: Customer) -> None:
+    """Make it a ticket of a customer whom the person knows only by the limited look-up: the name is all it shows."""
+    ticket.customer, ticket.customer_id, ticket.opens_customer = customer, customer.id, False
+    if not ticket.first_name and not ticket.last_name:
+        ticket.first_name, ticket.last_name = customer.first_name, customer.last_name
+
+
+_FIELDS = ("priority", "source", "description", "lead_id", "resolution")
 
 
 def _set_fields(session: Session, ticket: Ticket, values: dict[str, Any]) -> None:
@@ -228,8 +296,10 @@ def change_status(session: Session, ticket: Ticket, values: dict[str, Any], cont
 
 def change(session: Session, ticket: Ticket, values: dict[str, Any], context: ChangeContext) -> None:
     """Change fields, and the status if `values` has another status_id. Raises RuleBroken."""
-    before = {name: getattr(ticket, name) for name in (*_FIELDS, "title", "owner_id")}
+    before = {name: getattr(ticket, name) for name in (*_FIELDS, "customer_id", "title", "owner_id")}
     _set_fields(session, ticket, values)
+    if "customer_id" in values and values["customer_id"] != ticket.customer_id:
+        _change_customer(session, ticket, values["customer_id"], context)
     if values.get("owner_id") is not None:
         ticket.owner_id = values["owner_id"]
     if values.get("status_id") is not None and values["status_id"] != ticket.status_id:
@@ -242,14 +312,13 @@ def change(session: Session, ticket: Ticket, values: dict[str, Any], context: Ch
         timeline.write(session, ticket, "field_change", context, changes=changes)
 
 
-def customer_for(session: Session, values: dict[str, Any], context: ChangeContext) -> int | None:
-    """The customer id of a new ticket: the given one, else found by mobile number, else of a new customer."""
-    if values.get("customer_id") or not values.get("mobile"):
-        return values.get("customer_id")
-    probe = Customer()
-    probe.set_contact({"mobile": values["mobile"]}, None)
-    known = customers.find_by_mobile(session, probe.mobile_e164)
-    if known is not None:
-        return known.id
-    contact = {name: values[name] for name in customers.CONTACT_FIELDS if values.get(name)}
-    return customers.create(session, contact | {"source": "Ticket"}, context).id
+def _change_customer(session: Session, ticket: Ticket, customer_id: int | None, context: ChangeContext) -> None:
+    """Give the ticket another customer, or none."""
+    customer_links.drop(session, ticket, context)
+    match = customer_linking.match_chosen(session, customer_id, context) if customer_id is not None else None
+    ticket.customer, ticket.customer_id, ticket.opens_customer = None, None, True
+    differences = _link(session, ticket, match, context)
+    ticket.customer_id = match.customer.id if match is not None else None
+    customer_linking.write_proposal(session, ticket, differences, context)
+    if match is not None:
+        customer_links.record_match(session, ticket, match, context)

@@ -12,6 +12,7 @@ from app.domain import call_outcomes, calls, customers
 from app.domain.base import RuleBroken, Stamp
 from app.domain.call_outcomes import CallOutcome
 from app.domain.change_context import ChangeContext
+from app.domain.customer_rights import ALL_RIGHTS
 from app.domain.leads import Lead
 from app.domain.pending import pending
 from app.domain.tasks import Task
@@ -199,11 +200,12 @@ def test_a_call_that_has_a_record_gets_no_second_one(office, ana, column):
 def test_the_ticket_of_a_call_belongs_to_the_calls_customer_or_a_new_one(office, ana, call):
     customer = create_customer(office)
     known = create_call(office, ana, customer_id=customer.id, from_number="9833333333")
-    ticket = call_outcomes.create_ticket(office, known, ChangeContext(ana.id, NOW), {"title": "Own"})
+    may_all = ChangeContext(ana.id, NOW, customer_rights=ALL_RIGHTS)
+    ticket = call_outcomes.create_ticket(office, known, may_all, {"title": "Own"})
     assert (ticket.customer_id, ticket.source, ticket.assignee_id) == (customer.id, "On Call", ana.id)
     assert office.scalars(select(Task.title)).all() == ["Own"]
     call.native = {"contact_name": " Ravi " + "x" * 90}
-    made = call_outcomes.create_ticket(office, call, ChangeContext(ana.id, NOW), {})
+    made = call_outcomes.create_ticket(office, call, may_all, {})
     assert made.customer.mobile_e164 == "+919820012345" and made.customer.first_name == ("Ravi " + "x" * 90)[:80]
     about = makers.lead(office, ana)
     of_lead = call_outcomes.create_ticket(

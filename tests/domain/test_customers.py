@@ -13,7 +13,7 @@ from app.domain.base import Conflict, RuleBroken, Stamp, refuse_stale
 from app.domain.change_context import ChangeContext
 from app.lib.vault import Vault
 from app.models import Activity, Customer
-from tests.makers import HOUR, NOW, lead, user
+from tests.makers import HOUR, NOW, double, lead, user
 
 
 def make_customer(session: Session, vault: Any = None, **values: Any) -> Customer:
@@ -151,8 +151,8 @@ def test_a_number_finds_its_main_owner_then_the_oldest(office: Session, names: A
     made = {}
     for index, name in enumerate(names):
         values = {"mobile": f"981111111{index}", "alternative_mobile": "9820012345"}
-        made[name] = make_customer(office, **(values if name == "alternative" else {}))
-    other = make_customer(office, mobile="9822222222", alternative_mobile="9820012345")
+        made[name] = double(office, **(values if name == "alternative" else {"mobile": "9820012345"}))
+    other = double(office, mobile="9822222222", alternative_mobile="9820012345")
     assert customers.find_by_mobile(office, "+919820012345") is made["main"]
     customers.change(office, made["main"], {"mobile": "9833333333"}, ChangeContext(None, NOW))
     office.flush()

@@ -15,7 +15,7 @@ from app.domain.change_context import ChangeContext
 from app.domain.settings import LeadStatus
 from app.lib.vault import Vault
 from app.models import Activity, Assignment, CallLog, Customer, CustomerAccount, Lead, Notification, StatusChange, Task
-from tests.makers import ALWAYS_OPEN, DAY, HOUR, MINUTE, NOW, user
+from tests.makers import ALWAYS_OPEN, DAY, HOUR, MINUTE, NOW, double, user
 
 TERMS = sla.SlaTerms(ALWAYS_OPEN, {("lead", ""): (60, None)})
 
@@ -61,12 +61,8 @@ def test_every_spelling_of_a_number_is_the_same_person(office: Session, entered:
 
 
 def test_a_main_number_wins_over_an_alternative_one(office: Session) -> None:
-    customers.create(
-        office,
-        {"first_name": "A", "mobile": "9811111111", "alternative_mobile": "9820012345"},
-        ChangeContext(None, NOW),
-    )
-    main = customers.create(office, {"first_name": "B", "mobile": "9820012345"}, ChangeContext(None, NOW))
+    double(office, mobile="9811111111", alternative_mobile="9820012345")
+    main = double(office, mobile="9820012345")
     assert create_lead(office).customer is main
 
 

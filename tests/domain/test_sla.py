@@ -257,7 +257,7 @@ def test_terms_are_loaded_from_policies_and_settings(policies):
 def add_contact(session: Session, ticket: Ticket, how: str, by: Any, now: datetime) -> None:
     """A call or a message about the ticket."""
     if how == "message":
-        messages.enqueue(
+        messages.note(
             session, {"channel": "sms", "peer": "9820012345", "body": "Hi", "ticket_id": ticket.id}, Stamp(by, now)
         )
     else:

@@ -12,7 +12,7 @@ from app.domain import customers, sla, tickets
 from app.domain.base import RuleBroken
 from app.domain.change_context import ChangeContext
 from app.domain.settings import TicketStatus, TicketSubject
-from app.models import Activity, Assignment, Customer, StatusChange, Task, Ticket
+from app.models import Activity, Assignment, StatusChange, Task, Ticket
 from tests.makers import ALWAYS_OPEN, HOUR, MINUTE, NOW, lead, user
 
 TERMS = sla.SlaTerms(ALWAYS_OPEN, {("ticket", ""): (60, 480)})
@@ -115,12 +115,12 @@ def test_a_ticket_for_a_role_goes_to_its_next_user_with_the_decision(office: Ses
 
 def test_the_customer_of_a_ticket_is_given_found_or_created(office: Session) -> None:
     known = customers.create(office, {"first_name": "Asha", "mobile": "9820012345"}, ChangeContext(None, NOW))
-    ask = tickets.customer_for
-    assert ask(office, {"customer_id": 77, "mobile": "9820012345"}, ChangeContext(None, NOW)) == 77
-    assert ask(office, {"mobile": "+91 98200 12345"}, ChangeContext(None, NOW)) == known.id
-    assert ask(office, {}, ChangeContext(None, NOW)) is None
-    made = ask(office, {"mobile": "9811111111", "first_name": "Usha"}, ChangeContext(None, NOW))
-    assert office.get(Customer, made).source == "Ticket"  # type: ignore[union-attr]
+    other = customers.create(office, {"first_name": "Ravi", "mobile": "9820099999"}, ChangeContext(None, NOW))
+    assert create_ticket(office, customer_id=other.id, mobile="9820012345").customer is other
+    assert create_ticket(office, mobile="+91 98200 12345").customer is known
+    assert create_ticket(office).customer is None
+    made = create_ticket(office, mobile="9811111111", first_name="Usha").customer
+    assert made is not None and (made.source, made.first_name) == ("Ticket", "Usha")
 
 
 # --- What is stored
@@ -239,6 +239,6 @@ def test_a_follow_up_task_belongs_to_the_ticket_and_its_assignee(office: Session
 
 def test_a_new_customer_of_a_ticket_has_the_callers_contact(office: Session) -> None:
     values = {"mobile": "9811111111", "first_name": "Usha", "email": "u@x.in", "priority": "High"}
-    key = tickets.customer_for(office, values, ChangeContext(None, NOW))
-    customer = office.get_one(Customer, key)
+    customer = create_ticket(office, **values).customer
+    assert customer is not None
     assert (customer.first_name, customer.email, customer.mobile_e164) == ("Usha", "u@x.in", "+919811111111")

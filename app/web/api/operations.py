@@ -44,6 +44,7 @@ _PK = {"type": "integer", "minimum": 1, "maximum": 2**31 - 1}
 PARAMETERS: dict[str, Any] = {
     "pk": {"in": "path", "name": "pk", "required": True, "schema": _PK, "description": "ID of the record."},
     "user": {"in": "path", "name": "user", "required": True, "schema": _PK, "description": "ID of a colleague."},
+    "link": {"in": "path", "name": "link", "required": True, "schema": _PK, "description": "ID of a waiting link."},
     "page": {
         "in": "query",
         "name": "q",
@@ -230,7 +231,8 @@ _LIST_METADATA = {
 def _answer(which: Any, base: str) -> dict[str, Any]:
     if which == "row":
         row = {"allOf": [ref(base)], "nullable": True, "description": "null if you can no longer see the record."}
-        return shape({"id": ID, "result": row}, "id", "result")
+        said = {"type": "array", "items": STRING, "description": "What was kept or proposed instead of being written."}
+        return shape({"id": ID, "result": row, "remarks": said}, "id", "result")
     if which == "list":
         return shape(
             {

@@ -20,6 +20,7 @@ from app.extensions import db
 from app.lib.ids import parse_id
 from app.web.api import idempotency, schemas
 from app.web.api.operations import operation
+from app.web.core import remarks
 from app.web.core.declarations import pretty
 from app.web.core.gate import SentenceResponses, current_viewer, json_answer, refuse_as_json, whole_json
 from app.web.core.record_service import RecordService
@@ -251,7 +252,7 @@ class Resource(SentenceResponses, RecordView, ModelRestApi):
         """Create a record; with an Idempotency-Key only once, however often it is sent."""
         raw = sent()
         raw.pop("version", None)
-        return idempotency.once(lambda: self._made(raw), lambda key: {"id": key, "result": self._after(key)})
+        return idempotency.once(lambda: self._made(raw), lambda key: self._saved(key))
 
     def _made(self, raw: dict[str, Any]) -> int:
         values = self.record_table.parse(raw, "add", current_viewer())
@@ -286,7 +287,12 @@ class Resource(SentenceResponses, RecordView, ModelRestApi):
         self.change_row(row, values, version, current_viewer())
         db.session.commit()
         self.post_update(row)
-        return json_answer(200, {"id": row.id, "result": self._after(row.id)})
+        return json_answer(200, self._saved(row.id))
+
+    def _saved(self, key: int) -> dict[str, Any]:
+        """The body after a save: the row, and remarks on what was kept or proposed instead of being written."""
+        said = remarks.taken()
+        return {"id": key, "result": self._after(key)} | ({"remarks": said} if said else {})
 
     def _refuse_etag_mismatch(self, row: Any) -> None:
         idempotency.refuse_etag_mismatch(lambda: json_answer(200, {"id": row.id, "result": self._shown(row.id)}))

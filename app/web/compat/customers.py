@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import case, func, select
 
 from app.extensions import db
+from app.lib import phone
 from app.models import Customer
 from app.web.compat import client
 from app.web.compat.arguments import Arguments
@@ -19,17 +20,20 @@ from app.web.core.gate import current_viewer
 from app.web.core.record_table import ListQuery
 from app.web.core.reference_fields import find_record
 from app.web.core.text_search import matching
+from app.web.records.caller_lookup import look_up, may_look_up
 
 #: Documents of each DocType in a customer's interactions.
 MAX_PER_DOCTYPE = 50
 
 
 def find_by_mobile(arguments: Arguments) -> dict[str, Any] | None:
-    """mobile_no, in any format -> the customer, or null."""
+    """mobile_no, in any format -> the customer with this main or alternative number, or null."""
     viewer = current_viewer()
     viewer.person.refuse_unless("Customers", "read")
     conditions = parse_filters({"mobile_no": arguments.text("mobile_no")}, CUSTOMER, viewer)
-    return fetch_document(CUSTOMER, ListQuery(conditions, [Customer.id], 1), viewer)
+    # A main number comes before an alternative one.
+    order = [Customer.mobile_e164 != phone.normalize(arguments.text("mobile_no")), Customer.id]
+    return fetch_document(CUSTOMER, ListQuery(conditions, order, 1), viewer)
 
 
 def get_customer(arguments: Arguments) -> dict[str, Any]:
@@ -38,8 +42,12 @@ def get_customer(arguments: Arguments) -> dict[str, Any]:
 
 
 def search_by_mobile(arguments: Arguments) -> dict[str, Any]:
-    """mobile_no -> {found, customer_name, customer_id}."""
-    customer = find_by_mobile(arguments)
+    """mobile_no -> {found, customer_name, customer_id}; for people who raise tickets by the limited look-up too."""
+    viewer = current_viewer()
+    customer = find_by_mobile(arguments) if viewer.person.may("Customers", "read") or not may_look_up(viewer) else None
+    if customer is None and may_look_up(viewer):
+        cards = look_up(arguments.text("mobile_no"), viewer)
+        customer = {"customer_name": cards[0]["name"], "name": cards[0]["number"]} if cards else None
     if customer is None:
         return {"found": False, "customer_name": None, "customer_id": None}
     return {"found": True, "customer_name": customer["customer_name"], "customer_id": customer["name"]}

@@ -10,6 +10,7 @@ from flask_babel import gettext as _
 from sqlalchemy.exc import IntegrityError
 
 from app.domain.base import AlreadyExists, Conflict, NotFound, RuleBroken
+from app.web.core import remarks
 from app.web.core.gate import json_answer, refusal
 from app.web.core.languages import translate_text
 
@@ -52,9 +53,11 @@ def success_response(result: Any) -> Response:
     """200 with the method's result, and a warning that names the fields that were sent but not kept."""
     envelope = result if isinstance(result, Envelope) else Envelope("message", result)
     body: dict[str, Any] = {envelope.key: envelope.result}
+    texts = remarks.taken()
     if names := g.get("ignored_fields"):
-        text = _("These fields were not saved: %(names)s.", names=", ".join(sorted(names)))
-        body["_server_messages"] = json.dumps([_server_message(text, "orange")])
+        texts.append(_("These fields were not saved: %(names)s.", names=", ".join(sorted(names))))
+    if texts:
+        body["_server_messages"] = json.dumps([_server_message(text, "orange") for text in texts])
     return _json_response(200, body)
 
 

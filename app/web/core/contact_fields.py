@@ -22,7 +22,9 @@ def contact_fields(record: Any, through: Any = None) -> list[Field]:
         NameField("name", _("Name"), columns("first_name", "last_name")),
         TextField("first_name", _("First name"), columns("first_name"), max_length=80, required=True, **person),
         TextField("last_name", _("Last name"), columns("last_name"), max_length=80, **person),
-        PhoneField("mobile", _("Mobile"), columns("mobile", "mobile_e164"), **person),
+        PhoneField(
+            "mobile", _("Mobile"), columns("mobile", "mobile_e164"), others=columns("alternative_e164"), **person
+        ),
         PhoneField(
             "alternative_mobile", _("Other mobile"), columns("alternative_mobile", "alternative_e164"), **person
         ),

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from flask_babel import lazy_gettext as _
 from sqlalchemy import ColumnElement, and_, false, func, not_, or_
 
-from app.access import Person
+from app.access import Person, PersonsCustomers
 from app.domain.base import RuleBroken, Stamp
 from app.domain.change_context import ChangeContext
 from app.domain.permissions import mask_of
@@ -47,7 +47,7 @@ class Viewer:
 
     def change_context(self, **settings: Any) -> ChangeContext:
         """The person and the time with settings for the change; see ChangeContext."""
-        return ChangeContext(self.person.id, self.now, **settings)
+        return ChangeContext(self.person.id, self.now, customer_rights=PersonsCustomers(self.person), **settings)
 
 
 @dataclass(eq=False)

@@ -30,9 +30,16 @@ class NameField(TextField):
 
 
 class PhoneField(Field):
-    """A telephone number: selects (typed, e164[, customer's typed, customer's e164])."""
+    """A telephone number: selects (typed, e164[, customer's typed, customer's e164]).
+
+    `others`: normalised columns of the person's other number, by which a caller is found too, unless it is masked.
+    """
 
     kind = "phone"
+
+    def __init__(self, *args: Any, others: tuple[Any, ...] = (), **flags: Any) -> None:
+        super().__init__(*args, **flags)
+        self.others = others
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -58,6 +65,14 @@ class PhoneField(Field):
         """Any spelling of the number, normalised."""
         text = clean_text(raw, self.name, 40) or ""
         return phone.normalize(text) or text
+
+    def where(self, op: str, raw: Any, viewer: Viewer) -> ColumnElement[bool]:
+        """By the number; "is" also finds who has it as their other number."""
+        rule = super().where(op, raw, viewer)
+        value = self.parse_filter(raw, viewer) if op == "eq" else None
+        if not value or not self.others or viewer.person.mask("alternative_mobile") != "full":
+            return rule
+        return or_(rule, *[column == value for column in self.others])
 
     def filter_columns(self) -> tuple[Any, ...]:
         """The normalised columns."""

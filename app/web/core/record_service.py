@@ -12,7 +12,7 @@ from sqlalchemy.orm import RelationshipDirection, Session
 
 from app import access
 from app.domain import audit, settings, timeline
-from app.domain.base import Stamp, refuse_stale
+from app.domain.base import RuleBroken, Stamp, refuse_stale, translatable
 from app.domain.permissions import mask_of
 from app.extensions import db
 from app.web.core.fields import Viewer
@@ -87,7 +87,7 @@ class RecordService:
             before = inspect(row).attrs[name].history.deleted if name in values else ()
             changed = name in values and values[name] not in (None, *viewer.person.own_ids, *before)
             if changed:
-                refuse_foreign_assignee({"assignee_id": values[name]}, self.module, viewer)
+                refuse_recipient(values[name], self.module, viewer, name.removesuffix("_id"))
 
     def insert(self, session: Session, row: Any, viewer: Viewer) -> Any:
         """Insert the row and write its first timeline entry."""
@@ -163,14 +163,35 @@ def pop_assignment(values: dict[str, Any]) -> None:
         values["assignee_id"] = chosen
 
 
-def refuse_foreign_assignee(values: dict[str, Any], module: str, viewer: Viewer) -> None:
-    """Raise Denied if the person assigns the record to somebody else without the right to assign."""
-    chosen = values.get("assignee_id")
-    if chosen is not None and chosen not in viewer.person.own_ids:
+def refuse_recipient(chosen: int | None, module: str, viewer: Viewer, field: str = "assignee") -> None:
+    """The one rule for giving a record to somebody, as assignee or owner, at every door.
+
+    Raises RuleBroken for an inactive person, Denied for somebody else without the right to assign or out of its reach.
+    """
+    if chosen is None:
+        return
+    if chosen not in viewer.lookups.active:
+        name = (viewer.lookups.person(chosen) or {}).get("full_name", str(chosen))
+        text = translatable("%(name)s is deactivated and can't get any records. Please choose someone else.", name=name)
+        raise RuleBroken(text, field)
+    if chosen not in viewer.person.own_ids:
         viewer.person.refuse_unless(module, "assign")
         reach = viewer.person.reach(module, "assign")
         if reach is not None and chosen not in reach:
             raise access.Denied("You can only assign work within your own team. Send a request instead.")
+
+
+def refuse_foreign_assignee(values: dict[str, Any], module: str, viewer: Viewer) -> None:
+    """Raise Denied or RuleBroken if the person may not assign the record to this colleague."""
+    refuse_recipient(values.get("assignee_id"), module, viewer)
+
+
+def refuse_new_owner(values: dict[str, Any], row: Any, module: str, viewer: Viewer) -> None:
+    """Raise Denied or RuleBroken if the person may not give the record to its new owner, be it themselves."""
+    chosen = values.get("owner_id")
+    if chosen not in (None, row.owner_id):
+        viewer.person.refuse_unless(module, "assign")
+        refuse_recipient(chosen, module, viewer, "owner")
 
 
 def _changes(row: Any) -> list[list[Any]]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from flask_babel import lazy_gettext as _
-from sqlalchemy import false, select
+from sqlalchemy import false, or_, select
 
 from app.domain.base import RuleBroken
 from app.extensions import db
+from app.lib import phone
 from app.lib.ids import parse_id
+from app.models import Customer, CustomerAccount
 from app.web.core.fields import Field, Viewer
 from app.web.core.personal_fields import initials
 from app.web.core.registry import screen_of
@@ -89,16 +91,27 @@ class PersonField(Field):
         if raw == "@me":
             return viewer.person.id
         found = viewer.lookups.find_person(raw)
-        if found is None:
+        return found if found is not None else self._found_by_name(raw, viewer)
+
+    def _found_by_name(self, raw: Any, viewer: Viewer) -> int:
+        """The id of the one active colleague of this full name. Raises RuleBroken."""
+        name = " ".join(str(raw).split()).casefold()
+        people = viewer.lookups.people
+        found = [key for key in viewer.lookups.active if people[key]["full_name"].casefold() == name]
+        if len(found) > 1:
+            text = _("Several colleagues are called “%(value)s”. Please choose one from the list.", value=str(raw)[:60])
+            raise RuleBroken(text, self.name)
+        if not found:
             raise RuleBroken(_("There is no colleague “%(value)s”.", value=str(raw)[:60]), self.name)
-        return found
+        return found[0]
 
     parse_filter = parse
 
     def form_input(self, raw: Any, errors: list[str], viewer: Viewer) -> dict[str, Any]:
         """A type-ahead over colleagues."""
         card = viewer.lookups.person(raw) if isinstance(raw, int) else None
-        chosen = [(raw, card["full_name"])] if card else []
+        # What was typed and names nobody comes back, so that it can be corrected.
+        chosen = [(raw, card["full_name"] if card else str(raw))] if raw else []
         return super().form_input(raw, errors, viewer) | {"lookup_url": "/people/lookup", "selected": chosen}
 
     def form_value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
@@ -144,13 +157,29 @@ class RecordField(Field):
         if raw is None or raw == "":
             return None
         found = find_record(self.record, raw)
-        if found is None:
-            raise RuleBroken(_("There is no such record: %(value)s.", value=str(raw)[:60]), self.name)
-        return found
+        return found if found is not None else self._found_by_text(str(raw).strip(), viewer)
+
+    def _found_by_text(self, text: str, viewer: Viewer) -> int:
+        """The id of the one visible record that was typed by its telephone number or client id. Raises RuleBroken."""
+        ways = _identifiers(self.record, text, viewer)
+        found = list(db.session.scalars(select(self.record.id).where(or_(*ways)).limit(2))) if ways else []
+        if len(found) > 1:
+            several = _("Several records match “%(value)s”. Please choose one from the list.", value=text[:60])
+            raise RuleBroken(several, self.name)
+        if not found:
+            raise RuleBroken(_("There is no such record: %(value)s.", value=text[:60]), self.name)
+        return int(found[0])
 
     def parse_filter(self, raw: Any, viewer: Viewer) -> Any:
         """The id for an id or number; -1, which matches nothing, if there is none."""
         return find_record(self.record, raw) or -1
+
+    def where(self, op: str, raw: Any, viewer: Viewer) -> Any:
+        """By the foreign key; "empty" by what the person sees, so that nobody learns of a record beyond their reach."""
+        if op != "null":
+            return super().where(op, raw, viewer)
+        missing = self.columns[1].is_(None)
+        return missing if str(raw).lower() not in ("false", "0", "no") else ~missing
 
     def filter_columns(self) -> tuple[Any, ...]:
         """The foreign key."""
@@ -158,13 +187,37 @@ class RecordField(Field):
 
     def form_input(self, raw: Any, errors: list[str], viewer: Viewer) -> dict[str, Any]:
         """A type-ahead over visible records."""
-        chosen = [(raw["id"], raw["label"])] if isinstance(raw, dict) else []
         value = raw["id"] if isinstance(raw, dict) else raw
+        chosen = [(value, raw["label"] if isinstance(raw, dict) else self._label(value))] if value else []
         return super().form_input(value, errors, viewer) | {"lookup_url": f"{self.url}lookup", "selected": chosen}
+
+    def _label(self, value: Any) -> str:
+        """What a chosen id is called; anything else is what was typed, which the form keeps."""
+        key = parse_id(value)
+        columns = self.columns[1:]
+        row = db.session.execute(select(*columns).where(self.record.id == key)).first() if key and columns else None
+        card = self.serialize((key, *row), viewer=None) if row is not None else None  # type: ignore[arg-type]
+        return str(card["label"]) if card else str(value)
 
     def form_value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """The card."""
         return self.serialize(values, viewer)
+
+
+def _identifiers(record: Any, text: str, viewer: Viewer) -> list[Any]:
+    """The rules by which a text names one record: its telephone number, unless masked, or its client id."""
+    e164, rules = phone.normalize(text), []
+    if e164:
+        numbers = {"mobile": "mobile_e164", "alternative_mobile": "alternative_e164"}
+        rules = [
+            getattr(record, column) == e164
+            for name, column in numbers.items()
+            if hasattr(record, column) and viewer.person.mask(name) == "full"
+        ]
+    if record is Customer:
+        client = select(CustomerAccount.customer_id).where(CustomerAccount.client_id == text.upper()[:40])
+        rules.append(Customer.id.in_(client))
+    return rules
 
 
 def find_record(record: Any, raw: Any) -> int | None:

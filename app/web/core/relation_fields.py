@@ -199,11 +199,12 @@ class RelationField(RelatedRows, Field):
 
     def form_input(self, raw: Any, errors: list[str], viewer: Viewer) -> dict[str, Any]:
         """A type-ahead over the visible rows."""
-        key = getattr(raw, "id", raw)
-        key = int(key) if str(key).isascii() and str(key).isdigit() and len(str(key)) < 10 else None
+        typed = getattr(raw, "id", raw)
+        key = int(typed) if str(typed).isascii() and str(typed).isdigit() and len(str(typed)) < 10 else None
         item = found_object(viewer, self.target, key)
-        chosen = [(key, label_of(item))] if item is not None else []
-        made = super().form_input(key, errors, viewer)
+        # What was typed and names no row comes back, so that it can be corrected.
+        chosen = [(key, label_of(item))] if item is not None else [(typed, str(typed))] if typed else []
+        made = super().form_input(typed, errors, viewer)
         return made | {"selected": chosen, "lookup_url": lookup_url(self.model, self.name)}
 
     def form_value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from flask import flash, redirect, request
+from flask_appbuilder import expose
+from flask_appbuilder.api import protect
 from flask_appbuilder.models.sqla.interface import SQLAInterface
+from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_babel import gettext as _g
 from flask_babel import lazy_gettext as _
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -13,11 +18,15 @@ from app import access
 from app.domain import customers
 from app.domain.base import RuleBroken
 from app.domain.customers import KYC_STATUSES, Customer, CustomerAccount
-from app.web.api.resource import Resource
+from app.extensions import db
+from app.lib.ids import parse_id
+from app.web.api.resource import Resource, sent
 from app.web.core.contact_fields import CONTACT, contact_fields
 from app.web.core.fields import ChoiceField, Field, Viewer
-from app.web.core.record_service import RecordService, refuse_foreign_assignee
-from app.web.records import related_lists
+from app.web.core.gate import current_viewer, json_answer, refuse_as_json
+from app.web.core.record_service import RecordService, refuse_foreign_assignee, refuse_new_owner
+from app.web.pages.refusals import refuse_as_page
+from app.web.records import customer_link_actions, related_lists
 from app.web.records.screen import Screen
 
 SPECIAL_FIELDS: tuple[Field, ...] = (
@@ -85,8 +94,7 @@ class CustomerService(RecordService):
 
     def change(self, session: Session, row: Customer, values: dict[str, Any], viewer: Viewer) -> None:
         """Change fields; the owner only with permission to assign."""
-        if values.get("owner_id") not in (None, row.owner_id):
-            viewer.person.refuse_unless("Customers", "assign")
+        refuse_new_owner(values, row, "Customers", viewer)
         for name in ("status", "source", "kyc_status"):
             if name in values and values[name] is None:
                 raise RuleBroken(_("Please choose one."), name)
@@ -106,6 +114,29 @@ class CustomerResource(Resource):
     edit_columns = [*add_columns, "owner"]
     search_exclude_columns = ["name", "address", "no_whatsapp", "no_sms", "no_email", "version"]
     order_columns = ["number", "created_on", "changed_on"]
+    VERBS = Resource.VERBS | {"links": "write", "decide_link": "write"}
+    documentation = customer_link_actions.DOCUMENTATION
+
+    @expose("/<int:pk>/links", methods=["GET"])
+    @protect()
+    @refuse_as_json
+    @permission_name("links")
+    def links(self, pk: Any) -> Any:
+        """The leads and tickets that wait for a link to this customer."""
+        row = self._row(pk, "write")
+        return json_answer(200, {"result": customer_link_actions.waiting(row.id, row.owner_id, current_viewer())})
+
+    @expose("/<int:pk>/links/<int:link>", methods=["POST"])
+    @protect()
+    @refuse_as_json
+    @permission_name("decide_link")
+    def decide_link(self, pk: Any, link: Any) -> Any:
+        """Confirm or refuse such a link: {confirm}."""
+        row = self._row(pk, "write")
+        customer_link_actions.decide(row, link, sent().get("confirm"), current_viewer())
+        db.session.commit()
+        return json_answer(200, {"message": _g("Saved.")})
+
     extra_schema = {"accounts": {"type": "array", "items": {"type": "object"}}}
 
 
@@ -138,6 +169,46 @@ class CustomerScreen(Screen):
     quick_filters = ("status", "kyc_status", "owner")
     summary_columns = ("referral_code", "pan", "mobile", "kyc_status", "rekyc_on")
     timeline_column = "customer_id"
+
+    VERBS = Screen.VERBS | {"decide_link": "write"}
+
+    def more_actions(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
+        """Confirm or refuse the links that wait, for those who may change the customer."""
+        offered = []
+        for each in customer_link_actions.waiting(row["id"], (row["owner"] or {}).get("id"), viewer):
+            who = (each["requested_by"] or {}).get("full_name", "")
+            values = {"number": each["record"], "name": who}
+            base = f"/customers/links/{row['id']}/{each['id']}"
+            confirm = _g("Link %(number)s of %(name)s? Whoever works on it will see this customer.", **values)
+            offered += [
+                {
+                    "label": _g("Confirm the link with %(number)s (%(name)s)", **values),
+                    "url": f"{base}?confirm=1",
+                    "method": "post",
+                    "icon": "link",
+                    "confirm": confirm,
+                },
+                {
+                    "label": _g("Refuse the link with %(number)s (%(name)s)", **values),
+                    "url": base,
+                    "method": "post",
+                    "icon": "x",
+                    "confirm": None,
+                },
+            ]
+        return offered
+
+    @expose("/links/<pk>/<link>", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("decide_link")
+    def decide_link(self, pk: str, link: str) -> Any:
+        """Confirm or refuse a link that waits."""
+        row, is_confirmed = self.row_for(pk, "write"), request.args.get("confirm") == "1"
+        customer_link_actions.decide(row, parse_id(link), is_confirmed, current_viewer())
+        db.session.commit()
+        flash(_g("The link is confirmed.") if is_confirmed else _g("The link is refused."), "success")
+        return redirect(self.url_of(row))
 
     def related_parts(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
         """The customer's leads, tickets and accounts."""

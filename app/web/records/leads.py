@@ -17,11 +17,12 @@ from app.domain import conversion, leads
 from app.domain.leads import CATEGORIES, Lead
 from app.extensions import db
 from app.models import Customer
+from app.web.core import remarks
 from app.web.core.contact_fields import CONTACT, contact_fields
 from app.web.core.date_fields import DateTimeField
 from app.web.core.fields import ChoiceField, Field, TextField, Viewer
 from app.web.core.gate import current_viewer
-from app.web.core.record_service import RecordService, pop_assignment, refuse_foreign_assignee
+from app.web.core.record_service import RecordService, pop_assignment, refuse_foreign_assignee, refuse_new_owner
 from app.web.core.reference_fields import PersonField
 from app.web.pages.refusals import refuse_as_page
 from app.web.records import related_lists
@@ -87,24 +88,22 @@ class LeadService(RecordService):
         pop_assignment(values)
         refuse_foreign_assignee(values, "Leads", viewer)
         terms, minutes = viewer.lookups.terms, viewer.lookups.business["first_task_minutes"]
+        context = viewer.change_context(vault=self.vault(), sla_terms=terms, first_task_minutes=minutes)
         with access.as_system(session):  # a number is matched against all customers
-            return leads.create(
-                session, values, viewer.change_context(vault=self.vault(), sla_terms=terms, first_task_minutes=minutes)
-            )
+            lead = leads.create(session, values, context)
+        remarks.on_number(lead, values)
+        return lead
 
     def change(self, session: Session, row: Lead, values: dict[str, Any], viewer: Viewer) -> None:
         """Change fields and status; the owner only with permission to assign."""
-        if values.get("owner_id") not in (None, row.owner_id):
-            viewer.person.refuse_unless("Leads", "assign")
+        refuse_new_owner(values, row, "Leads", viewer)
+        context = viewer.change_context(
+            vault=self.vault(), may_reopen=viewer.person.is_manager, sla_terms=viewer.lookups.terms
+        )
         with access.as_system(session):
-            leads.change(
-                session,
-                row,
-                values,
-                viewer.change_context(
-                    vault=self.vault(), may_reopen=viewer.person.is_manager, sla_terms=viewer.lookups.terms
-                ),
-            )
+            if not leads.change(session, row, values, context):
+                remarks.on_proposal()
+        remarks.on_number(row, values)
 
 
 class LeadResource(AssignableResource):
@@ -260,7 +259,7 @@ class LeadScreen(AssignableScreen):
         """Create or link the customer of an activated lead."""
         lead = self.row_for(pk, "write")
         with access.as_system(db.session()):  # a number is matched against all customers
-            customer = conversion.convert(db.session(), lead, current_viewer().stamp)
+            customer = conversion.convert(db.session(), lead, current_viewer().change_context())
         db.session.commit()
         return redirect(f"/customers/{customer.number}")
 

@@ -8,16 +8,19 @@ from flask_appbuilder.models.sqla.interface import SQLAInterface
 from flask_babel import lazy_gettext as _
 from sqlalchemy.orm import Session
 
+from app import access
 from app.domain import messages
 from app.domain.base import RuleBroken
-from app.domain.messages import CHANNELS, STATES, Message
+from app.domain.messages import CHANNELS, PURPOSES, STATES, Message
 from app.web.api.resource import Resource
+from app.web.core.date_fields import DateTimeField
 from app.web.core.fields import ChoiceField, Field, LongTextField, Viewer
 from app.web.core.record_service import RecordService
 from app.web.records.call_fields import CallNumberField
 from app.web.records.screen import Screen
 
 _COLORS = {
+    "noted": "teal",
     "queued": "gray",
     "sending": "blue",
     "unknown": "orange",
@@ -32,6 +35,8 @@ SPECIAL_FIELDS: tuple[Field, ...] = (
     CallNumberField("peer", columns=(Message.peer,), required=True, max_length=254),
     LongTextField("body", required=True),
     ChoiceField("state", options=STATES, colors=_COLORS),
+    ChoiceField("purpose", options=PURPOSES),
+    DateTimeField("happened_on"),
 )
 LABELS = {
     "channel": _("Channel"),
@@ -44,12 +49,14 @@ LABELS = {
     "customer": _("Customer"),
     "lead": _("Lead"),
     "ticket": _("Ticket"),
+    "purpose": _("Purpose"),
+    "happened_on": _("Sent or received"),
     "created_on": _("Created"),
 }
 
 
 class MessageService(RecordService):
-    """Messages: queued in the outbox, never changed."""
+    """Messages: written down by hand, never changed."""
 
     record = Message
     module = "Messages"
@@ -57,8 +64,9 @@ class MessageService(RecordService):
     label_columns = LABELS
 
     def create(self, session: Session, values: dict[str, Any], viewer: Viewer) -> Message:
-        """Queue a message in the outbox."""
-        return messages.enqueue(session, values, viewer.stamp)
+        """Write down a message that was sent or received: nothing sends messages yet."""
+        with access.as_system(session):  # an opt-out counts whoever may see the customer
+            return messages.note(session, values, viewer.stamp)
 
     def change(self, session: Session, row: Message, values: dict[str, Any], viewer: Viewer) -> None:
         """Refused: a message cannot be changed."""
@@ -81,12 +89,25 @@ class MessageResource(Resource):
         "body",
         "state",
         "reason",
+        "purpose",
+        "happened_on",
         "customer",
         "lead",
         "ticket",
         "created_on",
     ]
-    add_columns = ["channel", "peer", "subject", "body", "customer", "lead", "ticket"]
+    add_columns = [
+        "channel",
+        "direction",
+        "peer",
+        "subject",
+        "body",
+        "purpose",
+        "happened_on",
+        "customer",
+        "lead",
+        "ticket",
+    ]
     edit_columns: list[str] = []
     search_exclude_columns = ["subject", "body", "reason"]
     order_columns = ["created_on"]
@@ -104,7 +125,18 @@ class MessageScreen(Screen):
     search_exclude_columns = MessageResource.search_exclude_columns
     order_columns = MessageResource.order_columns
     show_columns = MessageResource.show_columns
-    add_columns = ["channel", "peer", "customer", "lead", "ticket", "subject", "body"]
+    add_columns = [
+        "channel",
+        "direction",
+        "peer",
+        "purpose",
+        "happened_on",
+        "customer",
+        "lead",
+        "ticket",
+        "subject",
+        "body",
+    ]
     edit_columns: list[str] = []
     quick_filters = ("channel", "direction", "state")
     summary_columns = ("channel", "state", "peer")

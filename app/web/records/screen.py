@@ -14,6 +14,7 @@ from sqlalchemy import select
 from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
 from app.lib.ids import parse_id
+from app.web.core import remarks
 from app.web.core.declarations import pretty
 from app.web.core.fields import Field, Viewer, clean_text
 from app.web.core.gate import REFUSABLE, current_viewer, refusal, whole
@@ -236,7 +237,7 @@ class Screen(BulkActions, RecordView, ModelView):
         except REFUSABLE as broken:
             return self._form_with_errors("add", raw, broken, viewer)
         self.post_add(row)
-        flash(_("%(what)s saved.", what=str(self.record_name)), "success")
+        self._flash_saved()
         return redirect(back() if request.args.get("back") else self.url_of(row))
 
     @expose("/edit/<pk>", methods=["GET", "POST"])
@@ -260,8 +261,13 @@ class Screen(BulkActions, RecordView, ModelView):
         except REFUSABLE as broken:
             return self._form_with_errors("edit", raw, broken, viewer, row.id)
         self.post_update(row)
-        flash(_("%(what)s saved.", what=str(self.record_name)), "success")
+        self._flash_saved()
         return redirect(self.url_of(row))
+
+    def _flash_saved(self) -> None:
+        flash(_("%(what)s saved.", what=str(self.record_name)), "success")
+        for sentence in remarks.taken():
+            flash(sentence, "warning")
 
     def _refuse_missing(self, values: dict[str, Any]) -> None:
         """Raise RuleBroken for a missing value; services with rules of their own check this themselves."""

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from flask import request
+from flask_appbuilder import expose
+from flask_appbuilder.api import protect
 from flask_appbuilder.models.sqla.interface import SQLAInterface
+from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _g
 from flask_babel import lazy_gettext as _
 from sqlalchemy import exists, func, select
@@ -17,12 +21,16 @@ from app.domain.base import RuleBroken
 from app.domain.tickets import PRIORITIES, SOURCES, Ticket, ticket_subjects
 from app.lib.ids import parse_id
 from app.models import Customer, TicketSubject
+from app.web.api.resource import sent
+from app.web.core import remarks
 from app.web.core.fields import ChoiceField, Field, TextField, Viewer
-from app.web.core.personal_fields import PhoneField
-from app.web.core.record_service import RecordService, pop_assignment, refuse_foreign_assignee
+from app.web.core.gate import current_viewer, json_answer, refuse_as_json
+from app.web.core.personal_fields import NameField, PhoneField
+from app.web.core.record_service import RecordService, pop_assignment, refuse_foreign_assignee, refuse_new_owner
 from app.web.core.reference_fields import PersonField, person_card
-from app.web.records import related_lists
+from app.web.records import caller_lookup, related_lists
 from app.web.records.assignment import MultiAssigneeResource, MultiAssigneeScreen
+from app.web.records.caller_lookup import CallerField
 from app.web.records.sla_fields import CLOCK, CLOCK_LABELS, clock_fields
 from app.web.records.tasks import PRIORITY_COLORS, FirstTaskField, TaskIdsField
 
@@ -94,11 +102,22 @@ SPECIAL_FIELDS: tuple[Field, ...] = (
     SubjectsField("subjects", key="subject_ids", required=True),
     ChoiceField("priority", options=PRIORITIES, colors=PRIORITY_COLORS),
     ChoiceField("source", options=SOURCES),
-    PhoneField("mobile", columns=(Customer.mobile, Customer.mobile_e164)),
+    CallerField(
+        "customer",
+        columns=(Ticket.customer_id, Customer.number, Customer.first_name, Customer.last_name),
+        key="customer_id",
+        record=Customer,
+    ),
+    PhoneField(
+        "mobile",
+        columns=(Ticket.mobile, Ticket.mobile_e164, Customer.mobile, Customer.mobile_e164),
+        others=(Ticket.alternative_e164, Customer.alternative_e164),
+    ),
+    NameField("caller", columns=(Ticket.first_name, Ticket.last_name, Customer.first_name, Customer.last_name)),
     AssigneesField("assignee", columns=(Ticket.assignee_id, _PRESENT), key="assignee_id"),
     *clock_fields(Ticket, Ticket.resolved_on),
-    TextField("first_name", max_length=80),
-    TextField("last_name", max_length=80),
+    TextField("first_name", columns=(Ticket.first_name, Customer.first_name), max_length=80),
+    TextField("last_name", columns=(Ticket.last_name, Customer.last_name), max_length=80),
     PersonField("assign_to"),
     TextField("assign_to_role", max_length=64),
     FirstTaskField("task"),
@@ -115,6 +134,7 @@ LABELS = CLOCK_LABELS | {
     "resolution": _("Resolution"),
     "customer": _("Customer"),
     "mobile": _("Mobile"),
+    "caller": _("Caller"),
     "lead": _("Lead"),
     "assignee": _("Assignee"),
     "owner": _("Owner"),
@@ -159,19 +179,20 @@ class TicketService(RecordService):
         """Create a ticket in one transaction; its customer is given, found by mobile, or created."""
         pop_assignment(values)
         refuse_foreign_assignee(values, "Tickets", viewer)
-        with access.as_system(session):  # a number is matched against all customers
-            values["customer_id"] = tickets.customer_for(session, values, viewer.change_context(vault=self.vault()))
         values = {name: given for name, given in values.items() if given is not None}
-        minutes = viewer.lookups.business["first_task_minutes"]
-        return tickets.create(
-            session, values, viewer.change_context(sla_terms=viewer.lookups.terms, first_task_minutes=minutes)
-        )
+        terms, minutes = viewer.lookups.terms, viewer.lookups.business["first_task_minutes"]
+        context = viewer.change_context(vault=self.vault(), sla_terms=terms, first_task_minutes=minutes)
+        with access.as_system(session):  # a number is matched against all customers
+            ticket = tickets.create(session, values, context)
+        remarks.on_number(ticket, values)
+        return ticket
 
     def change(self, session: Session, row: Ticket, values: dict[str, Any], viewer: Viewer) -> None:
         """Change fields and status; the owner only with permission to assign."""
-        if values.get("owner_id") not in (None, row.owner_id):
-            viewer.person.refuse_unless("Tickets", "assign")
-        tickets.change(session, row, values, viewer.change_context(sla_terms=viewer.lookups.terms))
+        refuse_new_owner(values, row, "Tickets", viewer)
+        context = viewer.change_context(vault=self.vault(), sla_terms=viewer.lookups.terms)
+        with access.as_system(session):  # a chosen customer may be one of the limited look-up
+            tickets.change(session, row, values, context)
 
 
 class TicketResource(MultiAssigneeResource):
@@ -190,6 +211,7 @@ class TicketResource(MultiAssigneeResource):
         "description",
         "resolution",
         "customer",
+        "caller",
         "mobile",
         "lead",
         "assignee",
@@ -255,6 +277,17 @@ class TicketResource(MultiAssigneeResource):
         "created_on",
         "changed_on",
     ]
+    VERBS = MultiAssigneeResource.VERBS | {"callers": "create"}
+    documentation = {"callers": caller_lookup.OPERATION}
+
+    @expose("/callers", methods=["POST"])
+    @protect()
+    @refuse_as_json
+    @permission_name("callers")
+    def callers(self) -> Any:
+        """Customers by {text}: number, client id or name; limited, counted and audited."""
+        return json_answer(200, {"result": caller_lookup.look_up(sent().get("text"), current_viewer())})
+
     extra_schema = {
         name: {"type": "array", "items": {"$ref": f"#/components/schemas/{card}"}}
         for name, card in (("subjects", "Card"), ("assignees", "UserCard"))
@@ -284,6 +317,7 @@ class TicketScreen(MultiAssigneeScreen):
                     "description",
                     "resolution",
                     "customer",
+                    "caller",
                     "mobile",
                     "lead",
                     "assignee",
@@ -327,6 +361,17 @@ class TicketScreen(MultiAssigneeScreen):
     status_master = "ticket_status"
     title_column = "title"
     default_role = "Support User"
+
+    VERBS = MultiAssigneeScreen.VERBS | {"callers": "create"}
+
+    @expose("/callers", methods=["GET"])
+    @has_access
+    @refuse_as_json
+    @permission_name("callers")
+    def callers(self) -> Any:
+        """Customers for the pick-list of a ticket's form: {results: [{value, label, hint}]}."""
+        typed = request.args.get("q", "").strip()
+        return json_answer(200, {"results": caller_lookup.hits(typed, current_viewer())})
 
     def related_parts(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
         """The ticket's open tasks, and its customer's other records."""

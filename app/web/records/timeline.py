@@ -210,7 +210,12 @@ def _call(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any
 
 
 def _message(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any]:
-    return {"headline": _("sent a message by %(channel)s", channel=payload.get("channel", ""))}
+    channel = payload.get("channel", "")
+    if payload.get("direction") == "in":
+        return {"headline": _("received a message by %(channel)s", channel=channel)}
+    if payload.get("state") == "queued":
+        return {"headline": _("queued a message by %(channel)s", channel=channel)}
+    return {"headline": _("sent a message by %(channel)s", channel=channel)}
 
 
 _RENDERERS = {

@@ -30,6 +30,8 @@ ICONS = {
     "request_rejected": ("circle-x", "red"),
     "request_expired": ("hourglass", "gray"),
     "request_withdrawn": ("arrow-back-up", "gray"),
+    "link": ("link", "amber"),
+    "link_confirmed": ("link", "green"),
     "sla_warning": ("clock-hour-4", "amber"),
     "sla_breach": ("flag", "red"),
     "sla_escalated": ("trending-up", "red"),

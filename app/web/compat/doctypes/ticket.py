@@ -33,16 +33,45 @@ TICKET = DocType(
     },
     extra_fields=(
         changed_by(Ticket),
-        NameField("customer_name", "Customer", (Customer.first_name, Customer.last_name)),
-        TextField("first_name", "First name", (Customer.first_name,), max_length=80, add=True, filter=True),
-        TextField("last_name", "Last name", (Customer.last_name,), max_length=80, add=True, filter=True),
-        PhoneField("mobile", "Mobile", (Customer.mobile, Customer.mobile_e164), add=True, filter=True),
-        PhoneField(
-            "alternative_mobile", "Other mobile", (Customer.alternative_mobile, Customer.alternative_e164), add=True
+        NameField(
+            "customer_name",
+            "Customer",
+            (Ticket.first_name, Ticket.last_name, Customer.first_name, Customer.last_name),
         ),
-        EmailField("email", "E-mail", (Customer.email,), add=True, filter=True),
-        SecretField("pan", "PAN", (Customer.pan_sealed, Customer.pan_blind), add=True),
-        SecretField("aadhaar", "Aadhaar", (Customer.aadhaar_sealed, Customer.aadhaar_blind), add=True),
+        TextField(
+            "first_name", "First name", (Ticket.first_name, Customer.first_name), max_length=80, add=True, filter=True
+        ),
+        TextField(
+            "last_name", "Last name", (Ticket.last_name, Customer.last_name), max_length=80, add=True, filter=True
+        ),
+        PhoneField(
+            "mobile",
+            "Mobile",
+            (Ticket.mobile, Ticket.mobile_e164, Customer.mobile, Customer.mobile_e164),
+            add=True,
+            filter=True,
+        ),
+        PhoneField(
+            "alternative_mobile",
+            "Other mobile",
+            (
+                Ticket.alternative_mobile,
+                Ticket.alternative_e164,
+                Customer.alternative_mobile,
+                Customer.alternative_e164,
+            ),
+            add=True,
+        ),
+        EmailField("email", "E-mail", (Ticket.email, Customer.email), add=True, filter=True),
+        SecretField(
+            "pan", "PAN", (Ticket.pan_sealed, Ticket.pan_blind, Customer.pan_sealed, Customer.pan_blind), add=True
+        ),
+        SecretField(
+            "aadhaar",
+            "Aadhaar",
+            (Ticket.aadhaar_sealed, Ticket.aadhaar_blind, Customer.aadhaar_sealed, Customer.aadhaar_blind),
+            add=True,
+        ),
     ),
     insert_fields={
         "ticket_subjects": "subjects",

@@ -1,0 +1,132 @@
+"""Numbers and identities of which one customer is the only holder: telephone numbers, PAN, Aadhaar.
+
+The database decides: the row of a value has a unique key, so of several people who create a customer at the same moment
+one wins. Customers that shared a value before this table existed keep it; the oldest of them is its holder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from flask_appbuilder import Model
+from sqlalchemy import ForeignKey, Integer, String, UniqueConstraint, delete, exists, func, insert, literal, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+#: Column of a customer -> (kind of the value, field of a form). Main and alternative numbers are one kind.
+KEYED = {
+    "mobile_e164": ("mobile", "mobile"),
+    "alternative_e164": ("mobile", "alternative_mobile"),
+    "pan_blind": ("pan", "pan"),
+    "aadhaar_blind": ("aadhaar", "aadhaar"),
+}
+
+
+class CustomerKey(Model):  # type: ignore[misc]
+    """A value that only one customer may have."""
+
+    __tablename__ = "customer_key"
+    __table_args__ = (UniqueConstraint("kind", "value", name="uq_customer_key"),)
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    #: mobile, pan or aadhaar.
+    kind: Mapped[str] = mapped_column(String(8), nullable=False)
+    #: A number in E.164, or a blind index.
+    value: Mapped[str] = mapped_column(String(64), nullable=False)
+    customer_id: Mapped[int] = mapped_column(ForeignKey("customer.id", ondelete="CASCADE"), nullable=False, index=True)
+
+
+class Taken(Exception):
+    """Another customer has the value of this field."""
+
+    def __init__(self, field: str, customer_id: int) -> None:
+        super().__init__(field)
+        self.field, self.customer_id = field, customer_id
+
+
+def values_of(customer: Any) -> dict[tuple[str, str], str]:
+    """(kind, value) -> field, of all values that only this customer may have."""
+    found: dict[tuple[str, str], str] = {}
+    for column, (kind, field) in KEYED.items():
+        if value := getattr(customer, column):
+            found.setdefault((kind, value), field)
+    return found
+
+
+def hold(session: Session, customer: Any, before: dict[tuple[str, str], str] | None = None) -> None:
+    """Make the stored customer the holder of its values; raises Taken for a value of another customer.
+
+    `before`: `values_of` before a change: only new values are claimed, and those that are gone are given up.
+    """
+    values, before = values_of(customer), before or {}
+    for (kind, value), field in sorted(values.items()):
+        if (kind, value) not in before:
+            _claim(session, customer.id, kind, value, field)
+    for kind, value in before.keys() - values.keys():
+        own = (CustomerKey.kind == kind, CustomerKey.value == value, CustomerKey.customer_id == customer.id)
+        session.execute(delete(CustomerKey).where(*own), execution_options={"synchronize_session": False})
+
+
+def holder(session: Session, kind: str, value: str | None) -> int | None:
+    """The id of the customer who has the value, or None."""
+    own = (CustomerKey.kind == kind, CustomerKey.value == value)
+    return session.execute(select(CustomerKey.customer_id).where(*own)).scalar() if value else None
+
+
+def _claim(session: Session, customer_id: int, kind: str, value: str, field: str) -> None:
+    """Insert the row of the value; waits for another transaction that has just inserted it."""
+    other = _other_with(session, customer_id, kind, value)
+    if other is not None:
+        raise Taken(field, other)
+    try:
+        with session.begin_nested():
+            session.execute(insert(CustomerKey).values(kind=kind, value=value, customer_id=customer_id))
+    except IntegrityError as error:
+        winner = holder(session, kind, value)
+        if winner is None:  # it is not the key that is taken
+            raise
+        if winner != customer_id:
+            raise Taken(field, winner) from error
+
+
+def _other_with(session: Session, customer_id: int, kind: str, value: str) -> int | None:
+    """Another customer with this value, also one of those that share it with its holder."""
+    customer = Model.metadata.tables["customer"].c
+    own = [
+        select(customer.id).where(customer[name] == value, customer.id != customer_id)
+        for name, (each, _field) in KEYED.items()
+        if each == kind
+    ]
+    return session.execute(own[0].union(*own[1:]).limit(1)).scalar()
+
+
+def fill(session: Session) -> None:
+    """Make customers that were inserted in bulk the holders of their values; of several the oldest."""
+    customer = Model.metadata.tables["customer"].c
+    for name, (kind, _field) in KEYED.items():
+        value = customer[name]
+        held = exists().where(CustomerKey.kind == kind, CustomerKey.value == value)
+        new = select(literal(kind), value, func.min(customer.id)).where(value.is_not(None), ~held).group_by(value)
+        session.execute(insert(CustomerKey).from_select(["kind", "value", "customer_id"], new))
+
+
+@dataclass(frozen=True)
+class Double:
+    """A customer who shares a value with its holder."""
+
+    field: str
+    number: str
+    holder: str
+
+
+def doubles(session: Session) -> Iterator[Double]:
+    """Customers whose number, PAN or Aadhaar another customer holds, by their record numbers."""
+    table = Model.metadata.tables["customer"]
+    one, other = table.alias("one"), table.alias("other")
+    for name, (kind, field) in KEYED.items():
+        shares = (CustomerKey.kind == kind) & (CustomerKey.value == one.c[name]) & (CustomerKey.customer_id != one.c.id)
+        query = select(one.c.number, other.c.number).join(CustomerKey, shares)
+        query = query.join(other, other.c.id == CustomerKey.customer_id).order_by(one.c.id)
+        for number, holding in session.execute(query):
+            yield Double(field, number, holding)
