@@ -1,4 +1,4 @@
-"""The commands of the operator: `flask user|api-key|demo|job|worker …`."""
+"""The commands of the operator: `flask user|api-key|customer|demo|job|worker …`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 from werkzeug.security import generate_password_hash
 
-from app.domain import audit
+from app.domain import audit, customer_keys
 from app.domain.base import RuleBroken, Stamp
 from app.extensions import db
 from app.lib.vault import Vault, read_key
@@ -51,6 +51,7 @@ def register(app: Flask, jobs: Callable[[], Any] | None = None, demo: Callable[[
     """
     app.cli.add_command(_user_commands())
     app.cli.add_command(_key_commands())
+    app.cli.add_command(_customer_commands())
     app.cli.add_command(worker)
     if demo is not None:
         app.cli.add_command(_demo_commands(demo))
@@ -170,6 +171,30 @@ def _key_commands() -> AppGroup:
 
 
 # --- demo data and jobs
+
+
+# --- customers
+
+
+def _customer_commands() -> AppGroup:
+    group = AppGroup("customer", help="Find customers that share a number or identity.")
+
+    @group.command("duplicates")
+    @readable_errors
+    def duplicates() -> None:
+        """List customers whose mobile number, PAN or Aadhaar another customer has too.
+
+        Such customers are older than the rule that one customer has a number. They stay as they are until somebody
+        changes or deletes one of them; then this command lets the other one have the number for good.
+        """
+        with own_transaction() as session:
+            customer_keys.fill(session)
+            found = list(customer_keys.doubles(session))
+        for each in found:
+            click.echo(f"{each.number}\t{each.field}\talso {each.holder}")
+        click.echo(f"{len(found)} shared values." if found else "No two customers share a number or identity.")
+
+    return group
 
 
 def _demo_commands(demo: Callable[[], Any]) -> AppGroup:

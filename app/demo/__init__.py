@@ -20,6 +20,7 @@ from app.demo.leads import make_leads
 from app.demo.people import make_direct_customers, make_holidays, make_people, username
 from app.demo.sample_text import PEOPLE
 from app.demo.tickets import make_tickets
+from app.domain import customer_keys
 from app.domain.base import RuleBroken
 from app.lib.vault import Vault
 
@@ -56,6 +57,7 @@ def load(
         for step in STEPS:
             step(builder)
         counts = builder.write()
+        customer_keys.fill(session)
         access.bump_version(session)
     return counts
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from app.models import Activity, Assignment, Lead, RoundRobin, User
+from app.models import Activity, Assignment, Customer, Lead, RoundRobin, Ticket, User
 from tests.proofs.conftest import Hall
 from tests.proofs.crowd import Reply, ask, at_once
-from tests.proofs.setting import Ground
+from tests.proofs.setting import MORE, Ground
 
 THREADS, SAVES = 20, 10
 
@@ -84,3 +84,92 @@ def told(field: Ground, key: int) -> list[Any]:
     """Every description that the timeline tells of."""
     lines = field.rows(select(Activity.payload).where(Activity.lead_id == key, Activity.kind == "field_change"))
     return [change[2] for line in lines for change in line["changes"] if change[0] == "description"]
+
+
+WRITERS = 8
+
+
+def new_customer(port: int, who: str, n: int, **contact: Any) -> Reply:
+    return ask(port, who, "POST", "/api/v1/customer/", {"first_name": f"Writer {n}", **contact})
+
+
+def new_ticket(port: int, who: str, n: int, **contact: Any) -> Reply:
+    return ask(port, who, "POST", "/api/v1/ticket/", {"subjects": [1], "first_name": f"Writer {n}", **contact})
+
+
+def new_document(port: int, who: str, n: int, **contact: Any) -> Reply:
+    doc = {"doctype": "CRM Customer", "first_name": f"Writer {n}", "mobile_no": contact["mobile"]}
+    return ask(port, who, "POST", "/api/method/frappe.client.insert", {"doc": doc})
+
+
+def spelled(mobile: str, n: int) -> str:
+    """The same number as different people write it."""
+    return (mobile, f"+91 {mobile[:5]} {mobile[5:]}", f"0{mobile}")[n % 3]
+
+
+@pytest.mark.parametrize(
+    "door, who, good",
+    [
+        (new_customer, "root", 1),
+        (new_document, "root", 1),
+        (new_ticket, "cleo", WRITERS),
+        (new_ticket, "root", WRITERS),
+    ],
+)
+def test_of_many_who_create_a_customer_with_one_number_one_wins(hall: Hall, door: Any, who: str, good: int) -> None:
+    field = hall.field
+    for _ in range(3):
+        mobile = field.world.make.mobile()
+        replies = at_once([partial(door, hall.port, who, n, mobile=spelled(mobile, n)) for n in range(WRITERS)])
+        made = field.rows(select(Customer.id).where(Customer.mobile_e164 == f"+91{mobile}"))
+        assert len(made) == 1, replies
+        assert sorted({reply.status for reply in replies}) in ([200, 409], [200, 417], [201], [201, 422]), replies
+        assert sum(reply.status in (200, 201) for reply in replies) == good, replies
+        if good == WRITERS:  # the others join
+            found = field.rows(select(Ticket.customer_id).where(Ticket.customer_id == made[0]))
+            assert len(found) == WRITERS
+        elif door is new_customer:
+            assert {reply.sentence.split()[0] for reply in replies if reply.status == 422} == {"Customer"}
+
+
+def test_an_alternative_number_a_pan_and_an_aadhaar_have_one_holder_too(hall: Hall) -> None:
+    field, make = hall.field, hall.field.world.make
+    for n, (name, value) in enumerate((("pan", "QWERT1234Z"), ("aadhaar", "234123412346"), ("alternative_mobile", ""))):
+        given = {name: value or make.mobile()}
+        acts = [
+            partial(new_customer, hall.port, "root", each, mobile=make.mobile(), **given) for each in range(WRITERS)
+        ]
+        replies = at_once(acts)
+        assert Counter(reply.status for reply in replies) == {201: 1, 422: WRITERS - 1}, (n, replies)
+        assert {name} == {key for reply in replies if reply.status == 422 for key in reply.body["errors"]}
+    number = make.mobile()
+    acts = [
+        partial(new_customer, hall.port, "root", n, **({"mobile": number} if n % 2 else {"alternative_mobile": number}))
+        for n in range(WRITERS)
+    ]
+    assert Counter(reply.status for reply in at_once(acts)) == {201: 1, 422: WRITERS - 1}
+    assert field.world.count(Customer, Customer.first_name == "Writer 0") >= 0
+
+
+def test_of_many_accounts_opened_at_once_for_one_number_all_join_one_customer(hall: Hall) -> None:
+    field = hall.field
+    mobile = field.world.make.mobile()
+    leads = [field.world.make.lead(who, mobile=mobile) for who in ("ana", "ben", *MORE)]
+
+    def open_account(n: int, lead: Any) -> Reply:
+        wish = {"status": "Account Opened", "client_id": f"PAR{mobile[-4:]}{n}"}
+        return ask(hall.port, "root", "PUT", f"/api/v1/lead/{lead.id}", wish)
+
+    replies = at_once([partial(open_account, n, lead) for n, lead in enumerate(leads)])
+    assert {reply.status for reply in replies} == {200}, replies
+    made = field.rows(select(Customer.id).where(Customer.mobile_e164 == f"+91{mobile}"))
+    assert len(made) == 1
+    assert field.rows(select(Lead.customer_id).where(Lead.id.in_([lead.id for lead in leads]))) == made * len(leads)
+
+
+def test_changes_to_one_number_at_once_leave_one_holder(hall: Hall) -> None:
+    make, number = hall.field.world.make, hall.field.world.make.mobile()
+    people = [make.customer("ana") for _ in range(WRITERS)]
+    acts = [partial(ask, hall.port, "root", "PUT", f"/api/v1/customer/{row.id}", {"mobile": number}) for row in people]
+    replies = at_once(acts)
+    assert Counter(reply.status for reply in replies) == {200: 1, 422: WRITERS - 1}, replies

@@ -14,6 +14,15 @@ function tomSelect() {
   return loading;
 }
 
+// What stands in the text box of a pick-list without an entry having been chosen: it is sent, so that nothing is dropped.
+const typed = new WeakMap();
+document.addEventListener('formdata', (event) => {
+  $$('select[data-lookup]', event.target).forEach((control) => {
+    const text = (typed.get(control) || '').trim();
+    if (text && control.name && !control.value) event.formData.set(`${control.name}--typed`, text);
+  });
+});
+
 function option(item, escape) {
   return `<div>${escape(item.label)}${item.hint ? `<span class="hint">${escape(item.hint)}</span>` : ''}</div>`;
 }
@@ -35,13 +44,14 @@ function settings(control) {
     plugins: [...(many ? ['remove_button'] : []), ...(control.required || many ? [] : ['clear_button'])],
     placeholder: control.dataset.placeholder || control.getAttribute('placeholder') || '',
     maxOptions: 200, hidePlaceholder: true, closeAfterSelect: !many, dropdownParent: control.closest('dialog') ? null : 'body',
-    onItemAdd() { this.setTextboxValue(''); },
+    onItemAdd() { typed.delete(control); this.setTextboxValue(''); },
+    onBlur() { if (typed.get(control) && !this.items.length) this.setTextboxValue(typed.get(control)); },
   };
   if (!remote) return { ...shared, allowEmptyOption: false };
   return {
     ...shared, valueField: 'value', labelField: 'label', searchField: [], maxOptions: 20, preload: 'focus',
     options: $$('option', control).filter((each) => each.value).map((each) => ({ value: each.value, label: each.textContent })),
-    load: (typed, done) => { hits(control, typed).then(done, () => done()); },
+    load: (text, done) => { hits(control, text).then(done, () => done()); },
     score: () => () => 1,
     onType() { this.clearOptions((kept) => this.items.includes(kept.value)); },
     render: { option, item: (item, escape) => `<div>${escape(item.label)}</div>` },
@@ -57,6 +67,7 @@ async function boot(within = document) {
     const waited = document.activeElement === control;
     const pick = new Pick(control, settings(control));
     if (waited) pick.focus();
+    if (control.dataset.lookup) pick.control_input.addEventListener('input', () => typed.set(control, pick.control_input.value));
     control.setAttribute('aria-hidden', 'true');
     const label = control.getAttribute('aria-label');
     if (label) pick.control_input.setAttribute('aria-label', label);

@@ -22,7 +22,7 @@ from app.web.core.fields import Viewer, clean_text
 from app.web.core.gate import REFUSABLE, current_viewer, refusal
 from app.web.core.languages import translate_text
 from app.web.pages.refusals import back, refuse_as_page
-from app.web.records import call_lines, call_targets
+from app.web.records import call_lines, call_targets, form_page
 from app.web.records.screen import Screen
 from app.web.records.tasks import reminder_offsets
 
@@ -82,7 +82,9 @@ class CallOutcomeScreen(Screen):
             "begins": _offered_record(call, viewer),
             "place": None
             if has_place
-            else call_targets.field(raw.get("place"), errors.get("place", []), _("Linked record"), viewer),
+            else call_targets.field(
+                raw.get("place") or raw.get("place--typed"), errors.get("place", []), _("Linked record"), viewer
+            ),
             "choices": choices(viewer),
             "back": request.values.get("back") or _referrer(),
             "call_url": f"/calls/show/{call.id}",
@@ -94,7 +96,7 @@ class CallOutcomeScreen(Screen):
 
     def _link_chosen_record(self, call: CallLog, viewer: Viewer) -> bool:
         """Link the call to the record chosen in the dialog, unless it is linked to a lead or ticket already."""
-        row = None if call.lead_id or call.ticket_id else call_targets.chosen(request.form.get("place"))
+        row = None if call.lead_id or call.ticket_id else call_targets.chosen(form_page.reference_sent("place"))
         if row is not None:
             call_outcomes.link(db.session(), call, row, viewer.stamp)
         return row is not None
@@ -145,7 +147,7 @@ class CallOutcomeScreen(Screen):
         if request.method == "GET":
             return self._link_form(call, viewer)
         try:
-            row = call_targets.chosen(request.form.get("place"))
+            row = call_targets.chosen(form_page.reference_sent("place"))
         except RuleBroken as broken:
             return self._link_form(call, viewer, [translate_text(broken.message)]), 422
         if row is None:
@@ -156,7 +158,9 @@ class CallOutcomeScreen(Screen):
         return redirect(f"/calls/show/{call.id}")
 
     def _link_form(self, call: CallLog, viewer: Viewer, errors: list[str] | None = None) -> str:
-        place = call_targets.field(request.form.get("place"), errors or [], _("Lead, ticket or customer"), viewer)
+        place = call_targets.field(
+            form_page.reference_sent("place"), errors or [], _("Lead, ticket or customer"), viewer
+        )
         form = {
             "title": _("Link this call to a record"),
             "action": f"/calls/link/{call.id}",

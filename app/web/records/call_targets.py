@@ -55,7 +55,8 @@ def field(number: str | None, errors: list[str], label: str, viewer: Viewer) -> 
         "kind": "record",
         "lookup_url": "/calls/places",
         "value": number,
-        "selected": [(hit["value"], hit["label"]) for hit in known],
+        # What was typed and names no record comes back, so that it can be corrected.
+        "selected": [(hit["value"], hit["label"]) for hit in known] or ([(number, number)] if number else []),
         "errors": errors,
         "placeholder": _("Name, number or phone"),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from flask import request
 from flask_babel import gettext as _
 
 from app.domain.base import RuleBroken
@@ -11,6 +12,11 @@ from app.extensions import db
 from app.lib.ids import parse_id
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Field, Viewer
+
+
+def reference_sent(name: str) -> str:
+    """The submitted value of a field; of a pick-list without a chosen entry, what was typed into it."""
+    return request.form.get(name) or request.form.get(f"{name}--typed", "").strip()[:200]
 
 
 def form_values(screen: Any, key: int, viewer: Viewer) -> dict[str, Any]:

@@ -290,8 +290,8 @@ class Screen(BulkActions, RecordView, ModelView):
                 sent[each.name] = [part for part in request.form.getlist(each.name) if part]
             elif each.kind == "flag":
                 sent[each.name] = bool(request.form.get(each.name))
-            elif each.name in request.form:
-                sent[each.name] = request.form[each.name]
+            elif each.name in request.form or form_page.reference_sent(each.name):
+                sent[each.name] = form_page.reference_sent(each.name)
         return sent if which == "edit" else {name: given for name, given in sent.items() if given not in ("", [])}
 
     @staticmethod
