@@ -74,9 +74,15 @@ def drop(session: Session, record: Any, stamp: Stamp) -> None:
         _close(session, present, "Dropped", stamp)
 
 
-def waiting(session: Session, customer_id: int, limit: int = 20) -> list[CustomerLink]:
-    """The links that wait for this customer, oldest first."""
-    query = select(CustomerLink).where(CustomerLink.customer_id == customer_id, CustomerLink.status == "Waiting")
+def waiting(
+    session: Session, owner_ids: frozenset[int] | None, customer_id: int | None = None, limit: int = 50
+) -> list[CustomerLink]:
+    """The links that wait for customers of these owners (None: of anybody), or for one of them; oldest first."""
+    query = select(CustomerLink).where(CustomerLink.status == "Waiting")
+    if customer_id is not None:
+        query = query.where(CustomerLink.customer_id == customer_id)
+    if owner_ids is not None:
+        query = query.join(Customer).where(Customer.owner_id.in_(sorted(owner_ids)))
     return list(session.scalars(query.order_by(CustomerLink.id).limit(limit)))
 
 

@@ -141,6 +141,8 @@ BODIES: dict[tuple[str, str], Any] = {
     ("lead", "assign"): {"assign_to": "ana"},
     ("ticket", "assign"): {"assign_to_role": "Support User"},
     ("ticket", "join"): {"user": "ben"},
+    ("ticket", "callers"): {"text": "9820012345"},
+    ("customer", "decide_link"): {"link": 7, "confirm": True},
 }
 
 

@@ -44,7 +44,6 @@ _PK = {"type": "integer", "minimum": 1, "maximum": 2**31 - 1}
 PARAMETERS: dict[str, Any] = {
     "pk": {"in": "path", "name": "pk", "required": True, "schema": _PK, "description": "ID of the record."},
     "user": {"in": "path", "name": "user", "required": True, "schema": _PK, "description": "ID of a colleague."},
-    "link": {"in": "path", "name": "link", "required": True, "schema": _PK, "description": "ID of a waiting link."},
     "page": {
         "in": "query",
         "name": "q",

@@ -1,4 +1,4 @@
-"""Links to a customer that wait: shown to those who may change the customer, who confirm or refuse them."""
+"""Links to a customer that wait: shown to those who have the word about the customer, who confirm or refuse them."""
 
 from __future__ import annotations
 
@@ -11,26 +11,31 @@ from app.domain import customer_links
 from app.domain.base import NotFound, RuleBroken
 from app.domain.customer_links import CustomerLink
 from app.extensions import db
+from app.lib.ids import parse_id
 from app.models import Lead, Ticket
 from app.web.api.operations import OperationSpec
 from app.web.api.schemas import ID, STRING, ref, shape
 from app.web.core.fields import Viewer
 from app.web.core.personal_fields import vault
 
-_LINK = shape({"id": ID, "record": STRING, "requested_by": ref("UserCard"), "requested_on": STRING}, "id", "record")
+_LINK = shape(
+    {"id": ID, "customer": ID, "record": STRING, "requested_by": ref("UserCard"), "requested_on": STRING},
+    "id",
+    "customer",
+    "record",
+)
 #: Documentation of the REST doors.
 DOCUMENTATION = {
     "links": OperationSpec(
-        "List the leads and tickets that wait for a link to this customer",
+        "List the leads and tickets that wait for your word about their link to a customer",
         (404, 409, 422),
-        ("pk",),
         answer=shape({"result": {"type": "array", "items": _LINK}}, "result"),
     ),
     "decide_link": OperationSpec(
         "Confirm or refuse such a link",
         (404, 409, 413, 422),
-        ("pk", "link"),
-        shape({"confirm": {"type": "boolean"}}, "confirm"),
+        ("pk",),
+        shape({"link": ID, "confirm": {"type": "boolean"}}, "link", "confirm"),
         ref("Done"),
     ),
 }
@@ -45,15 +50,17 @@ def may_decide(owner_id: int | None, viewer: Viewer) -> bool:
     return viewer.person.mask("mobile") == "full" and (reach is None or owner_id in reach)
 
 
-def waiting(customer_id: int, owner_id: int | None, viewer: Viewer) -> list[dict[str, Any]]:
-    """The links that wait for this person's word: {id, record (its number), requested_by, requested_on}."""
-    if not may_decide(owner_id, viewer):
+def waiting(viewer: Viewer, customer_id: int | None = None) -> list[dict[str, Any]]:
+    """The links that wait for this person's word: {id, customer, record (its number), requested_by, requested_on}."""
+    reach = viewer.person.reach("Customers", "write")
+    if viewer.person.mask("mobile") != "full" or (reach is not None and not reach):
         return []
     with access.as_system(db.session()):
-        rows = customer_links.waiting(db.session(), customer_id)
+        rows = customer_links.waiting(db.session(), reach, customer_id)
         return [
             {
                 "id": row.id,
+                "customer": row.customer_id,
                 "record": _record_of(row).number,
                 "requested_by": viewer.lookups.person(row.created_by_id),
                 "requested_on": row.created_on.isoformat(),
@@ -62,15 +69,15 @@ def waiting(customer_id: int, owner_id: int | None, viewer: Viewer) -> list[dict
         ]
 
 
-def decide(customer: Any, link_id: int | None, is_confirmed: Any, viewer: Viewer) -> None:
-    """Confirm or refuse a link to this customer, whom the person may change. Raises NotFound, Conflict."""
+def decide(customer: Any, link_id: Any, is_confirmed: Any, viewer: Viewer) -> None:
+    """Confirm or refuse a link to this customer. Raises Denied, NotFound, Conflict."""
     if not may_decide(customer.owner_id, viewer):
         raise access.Denied(_("Only the customer's owner or one of their managers can decide about a link."))
     if not isinstance(is_confirmed, bool):
         raise RuleBroken(_("Please say whether to confirm the link: true or false."), "confirm")
     session = db.session()
     with access.as_system(session):
-        found = session.get(CustomerLink, link_id or 0)
+        found = session.get(CustomerLink, parse_id(link_id) or 0)
         if found is None or found.customer_id != customer.id:
             raise NotFound(_("There is no such record."))
         context = viewer.change_context(vault=vault())

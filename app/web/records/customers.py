@@ -19,7 +19,6 @@ from app.domain import customers
 from app.domain.base import RuleBroken
 from app.domain.customers import KYC_STATUSES, Customer, CustomerAccount
 from app.extensions import db
-from app.lib.ids import parse_id
 from app.web.api.resource import Resource, sent
 from app.web.core.contact_fields import CONTACT, contact_fields
 from app.web.core.fields import ChoiceField, Field, Viewer
@@ -117,23 +116,22 @@ class CustomerResource(Resource):
     VERBS = Resource.VERBS | {"links": "write", "decide_link": "write"}
     documentation = customer_link_actions.DOCUMENTATION
 
-    @expose("/<int:pk>/links", methods=["GET"])
+    @expose("/links", methods=["GET"])
     @protect()
     @refuse_as_json
     @permission_name("links")
-    def links(self, pk: Any) -> Any:
-        """The leads and tickets that wait for a link to this customer."""
-        row = self._row(pk, "write")
-        return json_answer(200, {"result": customer_link_actions.waiting(row.id, row.owner_id, current_viewer())})
+    def links(self) -> Any:
+        """The leads and tickets that wait for this person's word about their link to a customer."""
+        return json_answer(200, {"result": customer_link_actions.waiting(current_viewer())})
 
-    @expose("/<int:pk>/links/<int:link>", methods=["POST"])
+    @expose("/<int:pk>/links", methods=["POST"])
     @protect()
     @refuse_as_json
     @permission_name("decide_link")
-    def decide_link(self, pk: Any, link: Any) -> Any:
-        """Confirm or refuse such a link: {confirm}."""
-        row = self._row(pk, "write")
-        customer_link_actions.decide(row, link, sent().get("confirm"), current_viewer())
+    def decide_link(self, pk: Any) -> Any:
+        """Confirm or refuse such a link: {link, confirm}."""
+        row, raw = self._row(pk, "write"), sent()
+        customer_link_actions.decide(row, raw.get("link"), raw.get("confirm"), current_viewer())
         db.session.commit()
         return json_answer(200, {"message": _g("Saved.")})
 
@@ -175,7 +173,7 @@ class CustomerScreen(Screen):
     def more_actions(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
         """Confirm or refuse the links that wait, for those who may change the customer."""
         offered = []
-        for each in customer_link_actions.waiting(row["id"], (row["owner"] or {}).get("id"), viewer):
+        for each in customer_link_actions.waiting(viewer, row["id"]):
             who = (each["requested_by"] or {}).get("full_name", "")
             values = {"number": each["record"], "name": who}
             base = f"/customers/links/{row['id']}/{each['id']}"
@@ -205,7 +203,7 @@ class CustomerScreen(Screen):
     def decide_link(self, pk: str, link: str) -> Any:
         """Confirm or refuse a link that waits."""
         row, is_confirmed = self.row_for(pk, "write"), request.args.get("confirm") == "1"
-        customer_link_actions.decide(row, parse_id(link), is_confirmed, current_viewer())
+        customer_link_actions.decide(row, link, is_confirmed, current_viewer())
         db.session.commit()
         flash(_g("The link is confirmed.") if is_confirmed else _g("The link is refused."), "success")
         return redirect(self.url_of(row))
