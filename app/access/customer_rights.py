@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import select
@@ -19,6 +19,8 @@ class PersonsCustomers:
     """The rights of this person over customers."""
 
     person: Person
+    #: (customer id, verb) -> whether the verb reaches it: asked once per change.
+    _reached: dict[tuple[int, str], bool] = field(default_factory=dict, compare=False)
 
     def may_find(self, session: Session, customer: Any, field: str) -> bool:
         """Whether the person sees the customer and this field of it unmasked."""
@@ -37,6 +39,9 @@ class PersonsCustomers:
             return True
         if not self.person.may("Customers", verb):
             return False
-        query = select(Customer.id).where(Customer.id == customer.id, visible(self.person, Customer, verb))
-        with as_system(session), session.no_autoflush:
-            return session.execute(query).first() is not None
+        key = customer.id, verb
+        if key not in self._reached:
+            query = select(Customer.id).where(Customer.id == customer.id, visible(self.person, Customer, verb))
+            with as_system(session), session.no_autoflush:
+                self._reached[key] = session.execute(query).first() is not None
+        return self._reached[key]

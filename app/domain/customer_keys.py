@@ -11,7 +11,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from flask_appbuilder import Model
-from sqlalchemy import ForeignKey, Integer, String, UniqueConstraint, delete, exists, func, insert, literal, select
+from sqlalchemy import (
+    ForeignKey,
+    Integer,
+    String,
+    UniqueConstraint,
+    delete,
+    exists,
+    func,
+    insert,
+    literal,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -45,60 +57,69 @@ class Taken(Exception):
         self.field, self.customer_id = field, customer_id
 
 
-def values_of(customer: Any) -> dict[tuple[str, str], str]:
-    """(kind, value) -> field, of all values that only this customer may have."""
-    found: dict[tuple[str, str], str] = {}
+#: (kind, value) -> field of the form.
+Values = dict[tuple[str, str], str]
+
+
+def values_of(customer: Any) -> Values:
+    """All values that only this customer may have."""
+    found: Values = {}
     for column, (kind, field) in KEYED.items():
         if value := getattr(customer, column):
             found.setdefault((kind, value), field)
     return found
 
 
-def hold(session: Session, customer: Any, before: dict[tuple[str, str], str] | None = None) -> None:
+def hold(session: Session, customer: Any, before: Values | None = None) -> None:
     """Make the stored customer the holder of its values; raises Taken for a value of another customer.
 
-    `before`: `values_of` before a change: only new values are claimed, and those that are gone are given up.
+    `before`: `values_of` before a change: only new values are claimed, and those that are gone are given up. After
+    Taken the transaction is to be rolled back, or the savepoint that the customer was inserted in.
     """
-    values, before = values_of(customer), before or {}
-    for (kind, value), field in sorted(values.items()):
-        if (kind, value) not in before:
-            _claim(session, customer.id, kind, value, field)
-    for kind, value in before.keys() - values.keys():
-        own = (CustomerKey.kind == kind, CustomerKey.value == value, CustomerKey.customer_id == customer.id)
-        session.execute(delete(CustomerKey).where(*own), execution_options={"synchronize_session": False})
+    values = values_of(customer)
+    new = {key: field for key, field in values.items() if key not in (before or {})}
+    if new:
+        _claim(session, customer.id, new)
+    _give_up(session, customer.id, [key for key in before or {} if key not in values])
 
 
-def holder(session: Session, kind: str, value: str | None) -> int | None:
+def release(session: Session, customer: Any) -> None:
+    """Give up all values of a customer who is about to be deleted."""
+    _give_up(session, customer.id, list(values_of(customer)))
+
+
+def _claim(session: Session, customer_id: int, new: Values) -> None:
+    """Insert the rows of these values; waits for another transaction that has just inserted one of them."""
+    rows = [{"kind": kind, "value": value, "customer_id": customer_id} for kind, value in sorted(new)]
+    try:
+        session.execute(insert(CustomerKey.__table__).values(rows))  # one statement: all or none
+    except IntegrityError as error:
+        for kind, value in sorted(new):
+            winner = _holder(session, kind, value)
+            if winner not in (None, customer_id):
+                raise Taken(new[kind, value], int(winner or 0)) from error
+        raise
+
+
+def _give_up(session: Session, customer_id: int, gone: list[tuple[str, str]]) -> None:
+    """Delete the rows of these values, or hand them over to a customer who shares one since older times."""
+    customer = Model.metadata.tables["customer"].c
+    for kind, value in gone:
+        own = (CustomerKey.kind == kind, CustomerKey.value == value, CustomerKey.customer_id == customer_id)
+        sharing = [
+            select(customer.id).where(customer[name] == value, customer.id != customer_id)
+            for name, (each, _field) in KEYED.items()
+            if each == kind
+        ]
+        heir = session.execute(sharing[0].union(*sharing[1:]).limit(1)).scalar()
+        step = update(CustomerKey).values(customer_id=heir) if heir is not None else delete(CustomerKey)
+        session.execute(step.where(*own), execution_options={"synchronize_session": False})
+
+
+def _holder(session: Session, kind: str, value: str) -> int | None:
     """The id of the customer who has the value, or None."""
     own = (CustomerKey.kind == kind, CustomerKey.value == value)
-    return session.execute(select(CustomerKey.customer_id).where(*own)).scalar() if value else None
-
-
-def _claim(session: Session, customer_id: int, kind: str, value: str, field: str) -> None:
-    """Insert the row of the value; waits for another transaction that has just inserted it."""
-    other = _other_with(session, customer_id, kind, value)
-    if other is not None:
-        raise Taken(field, other)
-    try:
-        with session.begin_nested():
-            session.execute(insert(CustomerKey).values(kind=kind, value=value, customer_id=customer_id))
-    except IntegrityError as error:
-        winner = holder(session, kind, value)
-        if winner is None:  # it is not the key that is taken
-            raise
-        if winner != customer_id:
-            raise Taken(field, winner) from error
-
-
-def _other_with(session: Session, customer_id: int, kind: str, value: str) -> int | None:
-    """Another customer with this value, also one of those that share it with its holder."""
-    customer = Model.metadata.tables["customer"].c
-    own = [
-        select(customer.id).where(customer[name] == value, customer.id != customer_id)
-        for name, (each, _field) in KEYED.items()
-        if each == kind
-    ]
-    return session.execute(own[0].union(*own[1:]).limit(1)).scalar()
+    return session.execute(select(CustomerKey.customer_id).where(*own)).scalar()
 
 
 def fill(session: Session) -> None:

@@ -6,6 +6,7 @@ field with the number; for anybody else the link waits (`customer_links`), and t
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,12 +68,16 @@ def link(session: Session, record: Any, customer: Customer, context: ChangeConte
     may_write = context.rights.may_write(session, customer)
     kept = [name for name in SECRET_FIELDS if _fills_gap(record, customer, name) and not may_write]
     _move_secrets(session, record, customer, context if may_write else None)
-    stays = {name + suffix for name in kept for suffix in ("_sealed", "_blind")}
+    move(record, customer, {name + suffix for name in kept for suffix in ("_sealed", "_blind")})
+    return differences
+
+
+def move(record: Any, customer: Customer, kept: Collection[str] = ()) -> None:
+    """Set the record's customer and clear its own contact data, apart from these columns."""
     for name in CONTACT_COLUMNS:
-        if name not in stays:
+        if name not in kept:
             setattr(record, name, None)
     record.customer = customer
-    return differences
 
 
 def differences_of(session: Session, entered: Any, customer: Customer, context: ChangeContext) -> list[list[Any]]:

@@ -147,16 +147,16 @@ def new(values: dict[str, Any], context: ChangeContext) -> Customer:
 
 
 def store(session: Session, customer: Customer, stamp: Stamp) -> None:
-    """Insert a new customer as the only holder of its numbers and identities. Raises customer_keys.Taken.
+    """Insert a new customer as the only holder of its numbers and identities.
 
     Nothing else creates customers: what this refuses is decided by the database, whoever else is creating one now.
+    Raises customer_keys.Taken; the transaction, or a savepoint of the caller, is to be rolled back then.
     """
-    with session.begin_nested():
-        customer.number = next_number(session, "CUST", stamp.now.year)
-        customer.stamp(stamp)
-        session.add(customer)
-        session.flush()
-        customer_keys.hold(session, customer)
+    customer.number = next_number(session, "CUST", stamp.now.year)
+    customer.stamp(stamp)
+    session.add(customer)
+    session.flush()
+    customer_keys.hold(session, customer)
 
 
 @contextmanager

@@ -274,8 +274,10 @@ def find_or_create_customer(session: Session, lead: Lead, context: ChangeContext
     match = customer_linking.match_by_number(session, lead.mobile_e164, context) or _create_customer(
         session, lead, context
     )
-    differences = customer_linking.link(session, lead, match.customer, context)
-    if match.how != "new":
+    if match.how == "new":
+        customer_linking.move(lead, match.customer)
+    else:
+        differences = customer_linking.link(session, lead, match.customer, context)
         customer_linking.write_proposal(session, lead, differences, context)
         customer_links.drop(session, lead, context)
         customer_linking.write_audit(session, lead, Match(match.customer, match.is_open, "conversion"), context)
@@ -289,7 +291,8 @@ def _create_customer(session: Session, lead: Lead, context: ChangeContext) -> Ma
     for name in customer_linking.CONTACT_COLUMNS:
         setattr(customer, name, getattr(lead, name))
     try:
-        customers.store(session, customer, context)
+        with session.begin_nested():
+            customers.store(session, customer, context)
     except customer_keys.Taken as taken:
         joined = session.get(Customer, taken.customer_id) if taken.field == "mobile" else None
         if joined is None:

@@ -200,7 +200,8 @@ def _create_customer(session: Session, ticket: Ticket, context: ChangeContext) -
     for name in customer_linking.CONTACT_COLUMNS:
         setattr(customer, name, getattr(ticket, name))
     try:
-        customers.store(session, customer, context)
+        with session.begin_nested():
+            customers.store(session, customer, context)
     except customer_keys.Taken as taken:
         if taken.field != "mobile":
             raise customers.taken_refusal(session, taken, context) from taken
@@ -212,6 +213,9 @@ def _create_customer(session: Session, ticket: Ticket, context: ChangeContext) -
 def _link(session: Session, ticket: Ticket, match: Match | None, context: ChangeContext) -> list[list[Any]]:
     """Link the ticket to the customer, as far as the person may. Returns what differs, for a proposal."""
     if match is None:
+        return []
+    if match.how == "new":
+        customer_linking.move(ticket, match.customer)
         return []
     if match.is_open:
         return customer_linking.link(session, ticket, match.customer, context)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from flask import g
+from flask import g, request
 from flask_babel import gettext as _
-
-from app.web.core.languages import is_machine
 
 
 def add(sentence: str) -> None:
@@ -25,8 +23,11 @@ def on_proposal() -> None:
 
 
 def on_number(row: object, values: dict[str, object]) -> None:
-    """Remark that a number doesn't open a customer; the same whether the number is known or not."""
-    if values.get("mobile") and getattr(row, "customer_id", None) is None and is_machine():
+    """Remark over REST that a number opens no customer; the same whether the number is known or not.
+
+    Not on pages and at the old door, which would show it with nearly every new lead.
+    """
+    if values.get("mobile") and getattr(row, "customer_id", None) is None and request.path.startswith("/api/v1/"):
         add(
             _(
                 "If this number belongs to a customer you can't see, their owner or a manager decides about the link. "

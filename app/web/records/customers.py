@@ -15,7 +15,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import customers
+from app.domain import customer_keys, customers
 from app.domain.base import RuleBroken
 from app.domain.customers import KYC_STATUSES, Customer, CustomerAccount
 from app.extensions import db
@@ -99,6 +99,12 @@ class CustomerService(RecordService):
                 raise RuleBroken(_("Please choose one."), name)
         with access.as_system(session):
             customers.change(session, row, values, viewer.change_context(vault=self.vault()))
+
+    def remove(self, session: Session, row: Customer, viewer: Viewer) -> None:
+        """Delete a customer; a number shared since older times goes to the one who shares it."""
+        with access.as_system(session):
+            customer_keys.release(session, row)
+        super().remove(session, row, viewer)
 
 
 class CustomerResource(Resource):
