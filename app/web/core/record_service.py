@@ -172,8 +172,8 @@ def refuse_recipient(chosen: int | None, module: str, viewer: Viewer, field: str
         return
     if chosen not in viewer.lookups.active:
         name = (viewer.lookups.person(chosen) or {}).get("full_name", str(chosen))
-        text = translatable("%(name)s is deactivated and can't get any records. Please choose someone else.", name=name)
-        raise RuleBroken(text, field)
+        values = {"name": name, "why": translatable("deactivated"), "advice": translatable("Please choose someone else.")}
+        raise RuleBroken(translatable("%(name)s is %(why)s and can't take new work now. %(advice)s", **values), field)
     if chosen not in viewer.person.own_ids:
         viewer.person.refuse_unless(module, "assign")
         reach = viewer.person.reach(module, "assign")

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from app.models import Activity, Assignment, Customer, CustomerAccount, Lead, Notification, StatusChange, Task, Ticket
 from tests.app_fixtures import Door, World
@@ -162,17 +162,20 @@ def test_every_move_is_logged_with_the_seconds_spent(world: World) -> None:
 @pytest.mark.parametrize(
     "typed", ["9820012345", "+91 98200-12345", "09820012345", "98200 12345", "00919820012345", "919820012345"]
 )
-@pytest.mark.parametrize("owner", ["ana", "ben"])
-def test_a_known_number_finds_its_customer_whoever_owns_him(world: World, typed: str, owner: str) -> None:
+@pytest.mark.parametrize("owner, is_linked", [("ana", True), ("ben", False)])
+def test_a_known_number_finds_a_customer_whom_the_person_sees(
+    world: World, typed: str, owner: str, is_linked: bool
+) -> None:
     customer = world.make.customer(owner, mobile="98200 12345")
     before = world.stored(customer)
     answer = world.door("ana").rest("POST", "lead/", {"first_name": "Asha", "mobile": typed})
-    assert answer.status_code == 201 and answer.get_json()["result"]["customer"]["id"] == customer.id
+    card = answer.get_json()["result"]["customer"]
+    assert answer.status_code == 201 and (card["id"] == customer.id if is_linked else card is None)
     assert world.stored(customer) == before and world.count(Customer) == 1
 
 
 def test_what_differs_from_the_known_customer_is_proposed_not_written(world: World) -> None:
-    customer = world.make.customer("ben", mobile="98200 12345", email="old@example.in", first_name="Asha")
+    customer = world.make.customer("ana", mobile="98200 12345", email="old@example.in", first_name="Asha")
     values = {"first_name": "Usha", "mobile": "9820012345", "email": "new@example.in"}
     lead = world.door("ana").rest("POST", "lead/", values).get_json()
     (line,) = world.rows(select(Activity).where(Activity.kind == "proposal"))
@@ -239,8 +242,12 @@ def test_a_customer_cannot_refer_himself(world: World) -> None:
         "mobile": world.stored(world.rows(select(Customer))[0])["mobile"],
         "referral": "C1",
     }
-    answer = world.door("ben").rest("POST", "lead/", values)
+    answer = world.door("ana").rest("POST", "lead/", values)
     assert (answer.status_code, list(answer.get_json()["errors"])) == (422, ["referral"])
+    # Whoever doesn't see the customer can't find out by a refusal whose number it is.
+    assert world.door("ben").rest("POST", "lead/", values | {"first_name": "Ben"}).status_code == 201
+    world.session.execute(delete(Lead).where(Lead.first_name == "Ben"))
+    world.session.commit()
     assert world.count(Lead) == 1 and lead
 
 
@@ -275,8 +282,8 @@ def test_a_reopened_ticket_keeps_its_history_and_owes_again(world: World) -> Non
     assert world.count(StatusChange, StatusChange.ticket_id == ticket.id) == 3
 
 
-def test_a_ticket_of_a_known_number_finds_its_customer_whoever_owns_him(world: World) -> None:
-    customer = world.make.customer("ana", mobile="9820012345")
+def test_a_ticket_of_a_known_number_finds_a_customer_whom_the_person_sees(world: World) -> None:
+    customer = world.make.customer("cleo", mobile="9820012345")
     values = {"subjects": ["Re-KYC"], "mobile": "+91 98200-12345", "first_name": "Somebody"}
     answer = world.door("cleo").rest("POST", "ticket/", values)
     assert answer.status_code == 201 and answer.get_json()["result"]["customer"]["id"] == customer.id
