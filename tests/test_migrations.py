@@ -138,3 +138,59 @@ def test_open_assignments_get_keys_and_duplicates_are_closed(empty: Flask) -> No
         (True, "leads:1:1"),
         (True, "ticket:1:1"),
     ]
+
+
+def test_messages_that_nothing_sent_become_noted(empty: Flask) -> None:
+    flask_migrate.upgrade(revision="0005")
+    shared = {"direction": "out", "peer": "+919820012345", "body": "x", "created_on": MOMENT, "changed_on": MOMENT}
+    cases = [("queued", 0, None), ("queued", 1, None), ("queued", 0, "SM1"), ("sent", 1, "SM2"), ("failed", 5, None)]
+    with db.engine.begin() as connection:
+        for state, tries, provider_id in cases:
+            own = {"state": state, "tries": tries, "provider_id": provider_id}
+            add(connection, "message", channel="sms", **own, **shared)
+    flask_migrate.upgrade()
+    with db.engine.connect() as connection:
+        rows = table(connection, "message").c
+        found = connection.execute(select(rows.state, rows.happened_on.is_not(None)).order_by(rows.id)).all()
+    assert [(state, bool(happened)) for state, happened in found] == [
+        ("noted", True),
+        ("queued", False),
+        ("queued", False),
+        ("sent", True),
+        ("failed", False),
+    ]
+
+
+def test_customers_with_one_number_all_stay_and_are_listed(empty: Flask) -> None:
+    flask_migrate.upgrade(revision="0005")
+    shared = {"created_on": MOMENT, "changed_on": MOMENT, "status": "Active"}
+    people = [
+        {"mobile_e164": "+911", "pan_blind": "p"},
+        {"mobile_e164": "+911"},
+        {"mobile_e164": "+912", "alternative_e164": "+911"},
+        {"mobile_e164": "+913", "pan_blind": "p"},
+    ]
+    with db.engine.begin() as connection:
+        for n, columns in enumerate(people):
+            add(connection, "customer", number=f"C{n}", **columns, **shared)
+    flask_migrate.upgrade()
+    with db.engine.connect() as connection:
+        rows = table(connection, "customer_key").c
+        found = connection.execute(select(rows.kind, rows.value, rows.customer_id).order_by(rows.id)).all()
+        assert connection.execute(select(func.count()).select_from(table(connection, "customer"))).scalar() == 4
+    ids = {(kind, value): owner for kind, value, owner in found}
+    first = ids["mobile", "+911"]
+    assert ids == {
+        ("mobile", "+911"): first,
+        ("mobile", "+912"): first + 2,
+        ("mobile", "+913"): first + 3,
+        ("pan", "p"): first,
+    }
+    listed = empty.test_cli_runner().invoke(args=["customer", "duplicates"])
+    assert listed.exit_code == 0, listed.output
+    assert listed.output.splitlines() == [
+        "C1\tmobile\talso C0",
+        "C2\talternative_mobile\talso C0",
+        "C3\tpan\talso C0",
+        "3 shared values.",
+    ]

@@ -65,10 +65,11 @@ def link(session: Session, record: Any, customer: Customer, context: ChangeConte
     another was entered, equal or not: otherwise users could find out a number by trying.
     """
     differences = differences_of(session, record, customer, context)
-    may_write = context.rights.may_write(session, customer)
-    kept = [name for name in SECRET_FIELDS if _fills_gap(record, customer, name) and not may_write]
-    _move_secrets(session, record, customer, context if may_write else None)
-    move(record, customer, {name + suffix for name in kept for suffix in ("_sealed", "_blind")})
+    gaps = [name for name in SECRET_FIELDS if _fills_gap(record, customer, name)]
+    if gaps and context.rights.may_write(session, customer):
+        _move_secrets(session, record, customer, gaps, context)
+        gaps = []
+    move(record, customer, {name + suffix for name in gaps for suffix in ("_sealed", "_blind")})
     return differences
 
 
@@ -142,16 +143,13 @@ def _fills_gap(entered: Any, customer: Customer, name: str) -> bool:
     return bool(getattr(entered, name + "_blind") and not getattr(customer, name + "_blind"))
 
 
-def _move_secrets(session: Session, record: Any, customer: Customer, context: ChangeContext | None) -> None:
-    """Copy the record's encrypted values to a customer without one. Raises AlreadyExists for another customer's."""
-    moved = [name for name in SECRET_FIELDS if _fills_gap(record, customer, name)] if context else []
-    if not moved or context is None:
-        return
+def _move_secrets(session: Session, record: Any, customer: Customer, names: list[str], context: ChangeContext) -> None:
+    """Copy these encrypted values to a customer without them. Raises AlreadyExists for another customer's."""
     before = customer_keys.values_of(customer)
-    for name in moved:
+    for name in names:
         for column in (name + "_sealed", name + "_blind"):
             setattr(customer, column, getattr(record, column))
     customer.stamp(context)
     with customers.refusing_taken(session, context):
         customer_keys.hold(session, customer, before)
-    timeline.write(session, customer, "field_change", context, changes=[[name, None, None] for name in moved])
+    timeline.write(session, customer, "field_change", context, changes=[[name, None, None] for name in names])

@@ -172,7 +172,11 @@ def refuse_recipient(chosen: int | None, module: str, viewer: Viewer, field: str
         return
     if chosen not in viewer.lookups.active:
         name = (viewer.lookups.person(chosen) or {}).get("full_name", str(chosen))
-        values = {"name": name, "why": translatable("deactivated"), "advice": translatable("Please choose someone else.")}
+        values = {
+            "name": name,
+            "why": translatable("deactivated"),
+            "advice": translatable("Please choose someone else."),
+        }
         raise RuleBroken(translatable("%(name)s is %(why)s and can't take new work now. %(advice)s", **values), field)
     if chosen not in viewer.person.own_ids:
         viewer.person.refuse_unless(module, "assign")
