@@ -177,17 +177,15 @@ def taken_refusal(session: Session, taken: customer_keys.Taken, context: ChangeC
     return AlreadyExists(_TAKEN[taken.field], taken.field)
 
 
-_TAKEN_MOBILE = "Another customer already has this mobile number. Ask a manager who looks after them."
 _TAKEN = {
-    "mobile": _TAKEN_MOBILE,
-    "alternative_mobile": _TAKEN_MOBILE,
+    "mobile": "Another customer already has this mobile number. Ask a manager who looks after them.",
+    "alternative_mobile": "Another customer already has this mobile number. Ask a manager who looks after them.",
     "pan": "Another customer already has this PAN. Ask a manager who looks after them.",
     "aadhaar": "Another customer already has this Aadhaar number. Ask a manager who looks after them.",
 }
-_TAKEN_MOBILE_BY = "Customer %(number)s already has this mobile number. Open that customer instead."
 _TAKEN_BY = {
-    "mobile": _TAKEN_MOBILE_BY,
-    "alternative_mobile": _TAKEN_MOBILE_BY,
+    "mobile": "Customer %(number)s already has this mobile number. Open that customer instead.",
+    "alternative_mobile": "Customer %(number)s already has this mobile number. Open that customer instead.",
     "pan": "Customer %(number)s already has this PAN. Open that customer instead.",
     "aadhaar": "Customer %(number)s already has this Aadhaar number. Open that customer instead.",
 }
