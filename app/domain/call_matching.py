@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import String, literal, select, union
+from sqlalchemy import literal, select, union
 from sqlalchemy.orm import Session
 
 from app.domain import leads, tickets
@@ -60,7 +60,7 @@ class _Candidate:
         return self.created_on <= at and (self.ended_on is None or self.ended_on > at)
 
 
-#: (kind, customer id) -> records; (kind, number) for a lead without a customer.
+#: (kind, customer id) -> records; (kind, number) for a lead or ticket without a customer.
 _Candidates = dict[tuple[str, Any], list[_Candidate]]
 
 
@@ -76,8 +76,10 @@ def match(session: Session, employee_id: int, calls: list[ParsedCall]) -> dict[i
 
 def _target(call: ParsedCall, employee_id: int, customers: dict[str, Any], candidates: _Candidates) -> CallTarget:
     customer = customers.get(call.other_e164 or "")
-    key = customer.id if customer is not None else call.other_e164
-    lead, ticket = (_best(candidates.get((kind, key), []), call.started_on, employee_id) for kind in ("lead", "ticket"))
+    # A record whose link to the customer waits has the number only.
+    keys = [call.other_e164] if customer is None else [customer.id, call.other_e164]
+    found = {kind: [each for key in keys for each in candidates.get((kind, key), [])] for kind in ("lead", "ticket")}
+    lead, ticket = (_best(found[kind], call.started_on, employee_id) for kind in ("lead", "ticket"))
     record = ticket or lead
     number = record.number if record else customer.number if customer is not None else None
     owner_id = customer.owner_id if customer is not None else None
@@ -108,8 +110,9 @@ def _customers(session: Session, numbers: set[str]) -> dict[str, Any]:
 
 
 def _candidates(session: Session, numbers: set[str], customer_ids: set[int]) -> _Candidates:
-    """The leads of the numbers and customers, and the customers' tickets; one statement, one index per branch."""
+    """The leads and tickets of the numbers and customers; one statement, one index per branch."""
     parts = [_by_index(_leads(), column, numbers) for column in (Lead.mobile_e164, Lead.alternative_e164)]
+    parts += [_by_index(_tickets(), column, numbers) for column in (Ticket.mobile_e164, Ticket.alternative_e164)]
     if customer_ids:
         parts += [
             _by_index(_leads(), Lead.customer_id, customer_ids),
@@ -139,9 +142,8 @@ def _leads() -> Any:
 
 
 def _tickets() -> Any:
-    columns = [getattr(Ticket, name) for name in _NAMES]
-    none = [literal(None, String(20)).label(name) for name in ("mobile_e164", "alternative_e164")]
-    query = select(literal("ticket").label("kind"), TicketStatus.meaning.label("meaning"), *columns, *none)
+    columns = [getattr(Ticket, name) for name in (*_NAMES, "mobile_e164", "alternative_e164")]
+    query = select(literal("ticket").label("kind"), TicketStatus.meaning.label("meaning"), *columns)
     return query.join(TicketStatus, TicketStatus.id == Ticket.status_id)
 
 

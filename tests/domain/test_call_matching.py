@@ -12,7 +12,7 @@ from app.domain.call_matching import CallTarget
 from app.domain.call_parsing import ParsedCall
 from app.domain.change_context import ChangeContext
 from app.models import Customer
-from tests.makers import DAY, HOUR, MINUTE, NOW, lead, ticket, user
+from tests.makers import DAY, HOUR, MINUTE, NOW, double, lead, ticket, user
 
 NUMBER = "+919820012345"
 
@@ -80,9 +80,9 @@ def test_without_an_assignee_the_owner_is_responsible(office: Session) -> None:
 
 
 def test_a_main_number_wins_over_an_alternative_one(office: Session) -> None:
-    customer(office, mobile="9811111111", alternative_mobile=NUMBER)
-    main = customer(office, mobile=NUMBER)
-    customer(office, mobile="9822222222", alternative_mobile=NUMBER)
+    double(office, mobile="9811111111", alternative_mobile=NUMBER)
+    main = double(office, mobile=NUMBER)
+    double(office, mobile="9822222222", alternative_mobile=NUMBER)
     assert target(office).customer_id == main.id
 
 
@@ -134,3 +134,12 @@ def test_calls_of_one_batch_are_matched_each_for_itself(office: Session) -> None
     found = call_matching.match(office, 0, [call(index=1), call("+919811111111", index=2)])
     assert (found[1].customer_id, found[1].lead_id) == (who.id, None)
     assert (found[2].customer_id, found[2].lead_id) == (None, about.id)
+
+
+@pytest.mark.parametrize("make, kind", [(lead, "lead"), (ticket, "ticket")])
+@pytest.mark.parametrize("column", ["mobile_e164", "alternative_e164"])
+def test_a_record_whose_link_waits_is_found_by_its_number(office: Session, make: Any, kind: str, column: str) -> None:
+    ben, who = user(office, "ben"), customer(office, mobile=NUMBER)
+    about = make(office, ben, **{column: NUMBER})
+    found = target(office)
+    assert (found.customer_id, getattr(found, f"{kind}_id")) == (who.id, about.id)
