@@ -168,3 +168,15 @@ def test_the_search_of_a_list_needs_no_reload(seat: Sit) -> None:
     expect(rohan.page.locator("main tbody tr")).to_have_count(1)
     assert number in rohan.page.locator("main tbody").inner_text()
     assert rohan.complaints == []
+
+
+def test_what_is_typed_into_a_picklist_without_choosing_comes_back(seat: Sit) -> None:
+    rohan = seat(SELLER)
+    rohan.go("/tasks/add")
+    rohan.page.fill("[name=title]", "Call back")
+    rohan.page.locator("#f-assignee-ts-control").click()
+    rohan.page.locator("#f-assignee-ts-control").press_sequentially("Zed Nobody")
+    rohan.page.click("main form[data-form] button[type=submit]")
+    expect(rohan.page.locator("[data-field=assignee] .item")).to_have_text("Zed Nobody")
+    expect(rohan.page.locator("[data-field=assignee] .field-error")).to_contain_text("Zed Nobody")
+    assert rohan.page.input_value("[name=title]") == "Call back"
