@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from app.domain import audit, customer_keys, customers, timeline
-from app.domain.base import Stamp
+from app.domain.base import Conflict, Stamp
 from app.domain.change_context import ChangeContext
 from app.domain.customers import CONTACT_FIELDS, SECRET_FIELDS, Customer
 
@@ -50,6 +50,35 @@ def match_chosen(session: Session, customer_id: int, context: ChangeContext) -> 
     """The customer of this id, whom the person has chosen from those they see or by the limited look-up."""
     customer = session.get(Customer, customer_id)
     return Match(customer, sees(session, customer, context), "choice") if customer is not None else None
+
+
+def find_or_create(session: Session, record: Any, values: dict[str, Any], context: ChangeContext) -> Match:
+    """The customer with the record's mobile number, else a new one, see `_create`."""
+    for _attempt in range(2):
+        match = match_by_number(session, record.mobile_e164, context) or _create(session, record, values, context)
+        if match is not None:
+            return match
+    raise Conflict("Someone else was saving this record at the same moment. Please try again.")
+
+
+def _create(session: Session, record: Any, values: dict[str, Any], context: ChangeContext) -> Match | None:
+    """A new customer with the record's contact data and these values: source, owner_id, and text for the timeline.
+
+    None if somebody has just created one with its mobile number. Raises AlreadyExists for another value of another one.
+    """
+    customer = Customer(version=1, status="Active", kyc_status="Pending")
+    customer.source, customer.owner_id = values["source"], values["owner_id"]
+    for name in CONTACT_COLUMNS:
+        setattr(customer, name, getattr(record, name))
+    try:
+        with session.begin_nested():
+            customers.store(session, customer, context)
+    except customer_keys.Taken as taken:
+        if taken.field == "mobile":
+            return None
+        raise customers.taken_refusal(session, taken, context) from taken
+    timeline.write(session, customer, "system", context, text=values["text"])
+    return Match(customer, True, "new")
 
 
 def sees(session: Session, customer: Customer, context: ChangeContext) -> bool:

@@ -12,7 +12,6 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 from app.domain import (
     assignment,
     client_ids,
-    customer_keys,
     customer_linking,
     customer_links,
     customers,
@@ -271,9 +270,8 @@ def find_or_create_customer(session: Session, lead: Lead, context: ChangeContext
     Encrypted fields are copied as they are. A customer whom the person doesn't see is linked too: an account is opened
     with papers that name the customer. The audit says so.
     """
-    match = customer_linking.match_by_number(session, lead.mobile_e164, context) or _create_customer(
-        session, lead, context
-    )
+    values = {"source": "Lead", "owner_id": lead.owner_id, "text": f"Customer created from {lead.number}"}
+    match = customer_linking.find_or_create(session, lead, values, context)
     if match.how == "new":
         customer_linking.move(lead, match.customer)
     else:
@@ -283,23 +281,6 @@ def find_or_create_customer(session: Session, lead: Lead, context: ChangeContext
         customer_linking.write_audit(session, lead, Match(match.customer, match.is_open, "conversion"), context)
     session.flush()
     return match.customer
-
-
-def _create_customer(session: Session, lead: Lead, context: ChangeContext) -> Match:
-    """A new customer with the lead's contact data; the one with its mobile number if somebody just created them."""
-    customer = Customer(version=1, source="Lead", status="Active", kyc_status="Pending", owner_id=lead.owner_id)
-    for name in customer_linking.CONTACT_COLUMNS:
-        setattr(customer, name, getattr(lead, name))
-    try:
-        with session.begin_nested():
-            customers.store(session, customer, context)
-    except customer_keys.Taken as taken:
-        joined = session.get(Customer, taken.customer_id) if taken.field == "mobile" else None
-        if joined is None:
-            raise customers.taken_refusal(session, taken, context) from taken
-        return Match(joined, False, "conversion")
-    timeline.write(session, customer, "system", context, text=f"Customer created from {lead.number}")
-    return Match(customer, True, "new")
 
 
 def _require_open_task(session: Session, transition: _Transition) -> None:

@@ -11,10 +11,8 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from app.domain import (
     assignment,
-    customer_keys,
     customer_linking,
     customer_links,
-    customers,
     sla,
     status_changes,
     tasks,
@@ -188,26 +186,10 @@ def _match(session: Session, ticket: Ticket, customer_id: int | None, context: C
         return customer_linking.match_chosen(session, customer_id, context)
     if ticket.mobile_e164 is None:
         return None
-    match = customer_linking.match_by_number(session, ticket.mobile_e164, context)
-    if match is None and context.rights.may_create():
-        return _create_customer(session, ticket, context)
-    return match
-
-
-def _create_customer(session: Session, ticket: Ticket, context: ChangeContext) -> Match | None:
-    """A new customer with the ticket's contact data; the one with its mobile number if somebody just created them."""
-    customer = Customer(version=1, source="Ticket", status="Active", kyc_status="Pending", owner_id=context.by)
-    for name in customer_linking.CONTACT_COLUMNS:
-        setattr(customer, name, getattr(ticket, name))
-    try:
-        with session.begin_nested():
-            customers.store(session, customer, context)
-    except customer_keys.Taken as taken:
-        if taken.field != "mobile":
-            raise customers.taken_refusal(session, taken, context) from taken
+    if not context.rights.may_create():
         return customer_linking.match_by_number(session, ticket.mobile_e164, context)
-    timeline.write(session, customer, "system", context, text="Customer created")
-    return Match(customer, True, "new")
+    values = {"source": "Ticket", "owner_id": context.by, "text": "Customer created"}
+    return customer_linking.find_or_create(session, ticket, values, context)
 
 
 def _link(session: Session, ticket: Ticket, match: Match | None, context: ChangeContext) -> list[list[Any]]:
