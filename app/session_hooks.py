@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
-from app.access import people, role_rules, session_filter
+from app.access import account_rules, people, role_rules, session_filter
 from app.models import Delivery
 from app.outbox import change_capture, notice_delivery
 from app.web.realtime import live_events
@@ -33,6 +33,7 @@ HOOKS = (
         session_filter.filter_statement,
         "Queries reach only rows that the person may see.",
     ),
+    Hook("do_orm_execute", account_rules.refuse_bulk, "Accounts and roles are changed row by row, under their rules."),
     Hook("before_flush", role_rules.enforce, "Role matrix and FAB permissions agree; no grant exceeds its author's."),
     Hook("before_flush", passwords.end_sign_ins, "A new password or deactivation ends the user's sessions."),
     Hook(
