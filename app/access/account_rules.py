@@ -84,7 +84,7 @@ def refuse_foreign_changes(session: Session, actor: Person) -> None:
 
 
 def is_admin_account(user: Any) -> bool:
-    """Whether the stored account has the role Admin, directly or through a group; changes of this flush do not count."""
+    """Whether the account had the role Admin before this flush, directly or through a group."""
     groups = _stored(user, "groups")
     return any(role.name == ADMIN for role in _stored(user, "roles")) or any(
         role.name == ADMIN for group in groups for role in _stored(group, "roles")

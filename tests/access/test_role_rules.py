@@ -170,7 +170,11 @@ HOLDINGS: dict[str, Callable[[Session, Any], Any]] = {
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("holding", HOLDINGS)
 def test_a_role_that_holds_more_is_granted_on_no_way(office: Session, way: str, holding: str) -> None:
-    role, someone, group = named(office, "Compliance"), user(office, "dev", manager_id=1), Group(name="Desk", label="Desk")
+    role, someone, group = (
+        named(office, "Compliance"),
+        user(office, "dev", manager_id=1),
+        Group(name="Desk", label="Desk"),
+    )
     office.add_all([group, HOLDINGS[holding](office, role)])
     if way in ("a user's group", "a group's user"):
         group.roles.append(role)

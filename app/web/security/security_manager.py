@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from werkzeug.security import check_password_hash, generate_password_hash
 
 from app import access
-from app.domain import audit, permissions
+from app.domain import audit, login_names, permissions
 from app.domain.session_context import session_context
 from app.extensions import db
 from app.lib.ids import parse_id
@@ -242,13 +242,18 @@ class Security(SecurityManager):
         return user if right else None
 
     def _user_named(self, name: str) -> Any:
-        """The user of that name, else of that email address; compared again here, because MariaDB equates é and e."""
+        """The user of that name or email address, compared again here, because MariaDB equates é and e.
+
+        Of two users who had one name before names became unique, the one to whom it belongs.
+        """
         name = login_throttle.normalize(name)
         same = or_(func.lower(User.username) == name, func.lower(User.email) == name)
         found = db.session.scalars(select(User).where(same).limit(5)).all()
-        by_name = [user for user in found if login_throttle.normalize(user.username) == name]
-        by_mail = [user for user in found if login_throttle.normalize(user.email or "") == name]
-        return next(iter([*by_name, *by_mail]), None)
+        named = [user for user in found if name in map(login_throttle.normalize, (user.username, user.email or ""))]
+        if len(named) < 2:
+            return next(iter(named), None)
+        holder = login_names.holder_of(db.session(), name)
+        return next((user for user in named if user.id == holder), None)
 
     def sign_in_browser(self, user: Any, door: str = "form") -> None:
         """Start a new session for this browser; only the language is kept from the old one."""

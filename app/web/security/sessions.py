@@ -185,14 +185,20 @@ def signed_in(function: Callable[..., Any]) -> Callable[..., Any]:
     return guarded
 
 
-def requested_user_id() -> int:
-    """The user id of ?user=; 404 for another user unless an admin asks."""
+def requested_user_id(verb: str) -> int:
+    """The user id of ?user=; 404 for another user, unless the person may do this to the sign-ins of others."""
     who: access.Person = g.person
     key = parse_id(request.args.get("user", ""))
     key = who.id if key is None else key
-    if key != who.id and not who.is_admin:
+    if key != who.id and not who.may("Sign-ins", verb):
         abort(404)
     return key
+
+
+def refuse_foreign_sign_in(user_id: int) -> None:
+    """Answer 403 unless it is the person's own, or they may end the sign-ins of others."""
+    if user_id != g.person.id and not g.person.may("Sign-ins", "delete"):
+        abort(403)
 
 
 class SessionsView(BaseView):
@@ -200,12 +206,14 @@ class SessionsView(BaseView):
 
     route_base = "/sessions"
     default_view = "index"
+    class_permission_name = "Sign-ins"
+    base_permissions = ["can_read", "can_delete"]
 
     @expose("/")
     @signed_in
     def index(self) -> Any:
         """The valid sign-ins of a user, most recently used first."""
-        key = requested_user_id()
+        key = requested_user_id("read")
         user = db.session.get(User, key) or abort(404)
         live = (
             SignIn.user_id == key,
@@ -227,6 +235,7 @@ class SessionsView(BaseView):
     def end_one(self, pk: int) -> Any:
         """End one; its browser or token is signed out with the next request."""
         row = access.get_visible(db.session(), SignIn, pk) or abort(404)
+        refuse_foreign_sign_in(row.user_id)
         with own_transaction() as session:
             end_sign_ins(session, datetime.now(UTC), SignIn.id == row.id)
             note_sign_in_ended(session, row.user_id)
@@ -246,7 +255,7 @@ class SessionsView(BaseView):
     @signed_in
     def end_others(self) -> Any:
         """End all of a user's sign-ins except the current one."""
-        key = requested_user_id()
+        key = requested_user_id("delete")
         with own_transaction() as session:
             now = datetime.now(UTC)
             count = end_sign_ins(session, now, SignIn.user_id == key, SignIn.token_hash != _current_token_hash())
