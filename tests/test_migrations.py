@@ -165,8 +165,8 @@ def test_cells_that_nothing_reads_are_removed_and_the_audit_is_a_cell(empty: Fla
     flask_migrate.upgrade()
     with db.engine.connect() as connection:
         cells, role = table(connection, "module_permission").c, table(connection, "ab_role").c
-        query = select(role.name, cells.module, cells.verb, cells.level).join_from(role.id.table, cells.id.table)
+        query = select(role.name, cells.module, cells.verb, cells.level).where(cells.role_id == role.id)
         stored: dict[str, dict[str, dict[str, str]]] = {}
-        for name, module, verb, level in connection.execute(query.where(cells.role_id == role.id)):
+        for name, module, verb, level in connection.execute(query):
             stored.setdefault(name, {}).setdefault(module, {})[verb] = level
     assert stored == permissions.DEFAULTS

@@ -67,7 +67,7 @@ _GIVE_SIGHT = ("manager_id", "delegate_id")
 
 
 def refuse_foreign_changes(session: Session, actor: Person) -> None:
-    """Raise Denied when the flush would change an account that the actor may not change. For actors who are no admin."""
+    """Raise Denied when the flush would change an account that the actor, who is no admin, may not change."""
     changed = list(_changes(session))
     if not changed:
         return

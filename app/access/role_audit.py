@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.access.account_rules import LABELS
@@ -16,7 +16,7 @@ from app.access.system_session import as_system
 from app.domain import audit, permissions
 from app.domain.session_context import session_context
 from app.lib.identity import masked
-from app.models import AuditEntry, FieldMask, Group, ModulePermission, Role, User
+from app.models import ApiKey, AuditEntry, FieldMask, Group, ModulePermission, Role, User
 
 #: Event, what it is about, payload.
 _Line = tuple[str, str, dict[str, Any]]
@@ -79,8 +79,17 @@ def _account_lines(session: Session, actor: Person | None) -> Iterator[_Line]:
         names = [name for name in _AUDITED[User if is_user else Group] if name not in quiet]
         changes = {name: _change(row, name) for name in names if history_of(row, name).has_changes()}
         what = "made" if row in session.new else "deleted" if row in session.deleted else "changed"
+        if is_user and "active" in changes and not row.active:
+            changes["api keys revoked"] = _count_live_keys(session, row.id)
         if changes or what != "changed":
             yield ("user change" if is_user else "role change"), about, {"what": what, **changes}
+
+
+def _count_live_keys(session: Session, user_id: int) -> int:
+    """The keys that the deactivation of this user revokes: see `passwords.end_sign_ins`."""
+    with as_system(session):
+        live = select(func.count(ApiKey.id)).where(ApiKey.user_id == user_id, ApiKey.revoked_on.is_(None))
+        return session.scalar(live) or 0
 
 
 def _change(row: Any, name: str) -> dict[str, Any]:

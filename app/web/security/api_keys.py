@@ -27,11 +27,12 @@ from app.extensions import db
 from app.models import ApiKey, User
 from app.web.core.gate import zone
 from app.web.core.languages import translate_text
-from app.web.security import login_throttle
+from app.web.security import login_throttle, passwords
 from app.web.security.sessions import (
     USER_COLUMNS,
     Credential,
     hash_token,
+    live_keys,
     own_transaction,
     refuse_foreign_sign_in,
     signed_in,
@@ -191,8 +192,9 @@ def _refuse_bad(key_request: ApiKeyRequest, now: datetime) -> None:
 
 
 def _refuse_too_many(session: Any, user_id: int, now: datetime) -> None:
-    lasts = or_(ApiKey.expires_on.is_(None), ApiKey.expires_on > now)
-    live = select(ApiKey.id).where(ApiKey.user_id == user_id, ApiKey.revoked_on.is_(None), lasts).limit(MAX_KEYS)
+    # The lock on the user makes others who add a key of theirs wait, so that all are counted.
+    session.execute(select(User.id).where(User.id == user_id).with_for_update())
+    live = select(ApiKey.id).where(*live_keys(user_id, now)).limit(MAX_KEYS)
     if len(session.scalars(live).all()) >= MAX_KEYS:
         raise RuleBroken(_("You have reached the maximum number of keys. Please revoke one you no longer use."))
 
@@ -228,6 +230,7 @@ class KeysView(BaseView):
         """Create an own key; the response shows the secret and must not be cached."""
         who: access.Person = g.person
         try:
+            passwords.refuse_wrong_password(db.session.get(User, who.id), request.form.get("current_password"))
             key_request = ApiKeyRequest(
                 request.form.get("name", ""), request.form.getlist("scope"), _end_of_day(request.form.get("ends"))
             )
