@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import binascii
 import secrets
-
 from typing import Any
 
 from flask import Response, g

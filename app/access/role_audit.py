@@ -66,7 +66,7 @@ def _outside_matrix(fab_permissions: Any) -> list[str]:
 def is_cell(fab_permission: Any) -> bool:
     """Whether FAB's permission stands for a cell of the matrix."""
     verb = fab_permission.permission.name.removeprefix("can_")
-    return fab_permission.view_menu.name in permissions.all_modules() and verb in permissions.VERBS
+    return permissions.is_offered(fab_permission.view_menu.name, verb)
 
 
 def _account_lines(session: Session, actor: Person | None) -> Iterator[_Line]:

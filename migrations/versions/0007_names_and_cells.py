@@ -90,17 +90,18 @@ def _remove_cells():
         sa.select(pair.c.id)
         .join(permission, permission.c.id == pair.c.permission_id)
         .join(menu, menu.c.id == pair.c.view_menu_id)
-        .where(
-            sa.or_(
-                sa.and_(menu.c.name.in_(OFFERED), permission.c.name.in_([f"can_{verb}" for verb in GONE])),
-                menu.c.name == "Reports",
-            )
-        )
+        .where(sa.or_(*[_is_gone(menu.c.name, permission.c.name, name, verbs) for name, verbs in OFFERED.items()]))
     )
     gone = list(bind.scalars(of_gone))
     if gone:
         bind.execute(sa.delete(link).where(link.c.permission_view_id.in_(gone)))
         bind.execute(sa.delete(pair).where(pair.c.id.in_(gone)))
+
+
+def _is_gone(menu, permission, module, verbs):
+    """Whether a pair of FAB's stands for a cell of this module that is not offered."""
+    gone = [f"can_{verb}" for verb in (*ROWS, *GONE) if verb not in verbs]
+    return sa.and_(menu == module, permission.in_(gone))
 
 
 def _open_audit():

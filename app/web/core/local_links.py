@@ -21,7 +21,12 @@ def local_path(url: str | None) -> str | None:
         parts = urlsplit(url)
     except ValueError:
         return None
-    if not _is_this_site(parts.scheme, parts.netloc) or not parts.path.startswith("/") or parts.path.startswith("//"):
+    if (
+        url.startswith("///")
+        or not _is_this_site(parts.scheme, parts.netloc)
+        or not parts.path.startswith("/")
+        or parts.path.startswith("//")
+    ):
         return None
     return parts.path + (f"?{parts.query}" if parts.query else "")
 

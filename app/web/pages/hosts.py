@@ -21,7 +21,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class AllowedHosts:
-    """WSGI middleware: 400 for a request whose Host is not ours. ProxyFix stands around it and sets the Host of a proxy."""
+    """WSGI middleware: 400 for a request whose Host is not ours. ProxyFix, around it, takes the Host from a proxy."""
 
     def __init__(self, app: Any, settings: Settings) -> None:
         self.app = app

@@ -207,7 +207,7 @@ def test_the_secret_is_shown_once(app, ana) -> None:
     "fields", [{}, {"name": ""}, {"name": "x" * 121}, {"name": "a\0b"}, {"name": "x", "scope": "All"}]
 )
 def test_a_bad_name_or_limit_is_refused(app, ana, fields) -> None:
-    assert post(ana, "/keys/", "/keys/", **fields).status_code == 422
+    assert post(ana, "/keys/", "/keys/", current_password=PASSWORD, **fields).status_code == 422
     assert rows(app, select(ApiKey.id)) == []
 
 
@@ -278,7 +278,14 @@ def test_expired_keys_do_not_count_towards_the_limit(app) -> None:
 
 
 def test_the_scope_is_shown_with_labels(app, ana) -> None:
-    response = post(ana, "/keys/", "/keys/", current_password=PASSWORD, name="dialler", scope=["Leads.read", "Leads.create", "Tasks"])
+    response = post(
+        ana,
+        "/keys/",
+        "/keys/",
+        current_password=PASSWORD,
+        name="dialler",
+        scope=["Leads.read", "Leads.create", "Tasks"],
+    )
     for page in (response.text, ana.get("/keys/").text):
         assert re.search(r"Leads: <span[^>]*>View, Create</span>", page)
         assert re.search(r"Tasks: <span[^>]*>Everything</span>", page)
@@ -291,7 +298,12 @@ def test_only_scopes_that_the_user_has_are_offered(ana, root) -> None:
 
 
 def test_a_scope_beyond_the_users_permissions_adds_none(app, ana) -> None:
-    assert post(ana, "/keys/", "/keys/", current_password=PASSWORD, name="greedy", scope=["Settings", "Leads.read"]).status_code == 200
+    assert (
+        post(
+            ana, "/keys/", "/keys/", current_password=PASSWORD, name="greedy", scope=["Settings", "Leads.read"]
+        ).status_code
+        == 200
+    )
     who = person_of(app, key_for(app, "ana", "Settings", "Leads.read"))
     assert who.may("Leads", "read") and not who.may("Settings", "read") and not who.is_admin
 
