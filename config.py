@@ -32,7 +32,7 @@ class _Asked(dict[str, str]):
         """(name, the known name that is closest to it) of each CRM_… variable that nobody asked for."""
         known = sorted(self.names)
         strange = sorted(name for name in self if name.startswith("CRM_") and name not in self.names)
-        return tuple((name, next(iter(difflib.get_close_matches(name, known, 1)), "")) for name in strange)
+        return tuple((name, next(iter(difflib.get_close_matches(name, known, 1, 0.8)), "")) for name in strange)
 
 
 class WrongSetting(Exception):
@@ -367,7 +367,7 @@ def _host(text: str | None) -> str:
     """An address or host name to listen on; an IPv6 address gets its brackets."""
     host = (text or "127.0.0.1").strip()
     try:
-        address = ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
+        address = ipaddress.ip_address(host[1:-1] if host.startswith("[") and host.endswith("]") else host)
     except ValueError:
         labels = host.removesuffix(".").split(".")
         if len(host) > 253 or labels[-1].isdigit() or not all(_LABEL.fullmatch(label) for label in labels):

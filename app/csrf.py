@@ -49,18 +49,18 @@ def _xor(one: bytes, other: bytes) -> bytes:
 def mask_response(response: Response) -> None:
     """Mask the token wherever the page shows it; Flask-WTF keeps the one of this request in `g`."""
     token = g.get("csrf_token")
-    if not token or response.is_streamed or response.direct_passthrough or not _is_text(response):
+    if not token or response.is_streamed or response.direct_passthrough or not _is_text(response.mimetype or ""):
         return
     body = response.get_data()
     if token.encode() in body:
         response.set_data(body.replace(token.encode(), mask(token).encode()))
 
 
-def _is_text(response: Response) -> bool:
-    return response.mimetype.startswith("text/") or response.mimetype in ("application/json", "application/xhtml+xml")
+def _is_text(mimetype: str) -> bool:
+    return mimetype.startswith("text/") or mimetype in ("application/json", "application/xhtml+xml")
 
 
-class MaskedCSRFProtect(CSRFProtect):
+class MaskedCSRFProtect(CSRFProtect):  # type: ignore[misc]
     """Flask-WTF's protection, which takes masked tokens."""
 
     def _get_csrf_token(self) -> str | None:

@@ -77,7 +77,7 @@ def _account_lines(session: Session, actor: Person | None) -> Iterator[_Line]:
         about = f"user {previous_value(row, 'username')}" if is_user else f"group {row.name}"
         quiet = _PREFERENCES if actor is not None and is_user and row.id == actor.id else frozenset()
         names = [name for name in _AUDITED[User if is_user else Group] if name not in quiet]
-        changes = {name: _change(row, name) for name in names if history_of(row, name).has_changes()}
+        changes: dict[str, Any] = {name: _change(row, name) for name in names if history_of(row, name).has_changes()}
         what = "made" if row in session.new else "deleted" if row in session.deleted else "changed"
         if is_user and "active" in changes and not row.active:
             changes["api keys revoked"] = _count_live_keys(session, row.id)

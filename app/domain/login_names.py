@@ -43,9 +43,10 @@ def refuse_taken_names(session: Session, _context: Any, _instances: Any) -> None
     MariaDB's own comparison of user names would refuse some of them without saying which field is meant.
     """
     for user in _renamed(session):
-        keys = keys_of(user)
-        query = select(LoginName.key).where(LoginName.key.in_(keys))
-        found = session.scalars(query if user.id is None else query.where(LoginName.user_id != user.id)).first()
+        keys, table = keys_of(user), LoginName.__table__
+        query = select(table.c.key).where(table.c.key.in_(keys))
+        query = query if user.id is None else query.where(table.c.user_id != user.id)
+        found = session.connection().scalars(query).first()  # not through the access rules
         if found is not None:
             raise _taken(keys[found])
 
@@ -82,8 +83,9 @@ def _taken(column: str) -> AlreadyExists:
 
 def holder_of(session: Session, name: str) -> int | None:
     """The id of the user to whom this name belongs, written in any way; None for a free one."""
-    query = select(LoginName.user_id).where(LoginName.key.in_(name_keys(name))).order_by(LoginName.id)
-    return session.scalars(query).first()
+    table = LoginName.__table__
+    query = select(table.c.user_id).where(table.c.key.in_(name_keys(name))).order_by(table.c.id)
+    return session.connection().scalars(query).first()
 
 
 def clashes(users: Iterable[tuple[int, str, str]]) -> Iterator[tuple[str, int, int]]:

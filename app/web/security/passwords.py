@@ -158,7 +158,8 @@ def refuse_wrong_password(user: Any, typed: str | None) -> None:
     """
     now, counted_as = datetime.now(UTC), f"the password of user {user.id}"
     login_throttle.count_attempt(counted_as, now)
-    is_right = is_valid_text(typed, MAX_LENGTH) and bool(user.password) and check_password_hash(user.password, typed)
+    is_readable = is_valid_text(typed, MAX_LENGTH) and bool(user.password)
+    is_right = is_readable and check_password_hash(user.password, str(typed))
     if not is_right:
         raise RuleBroken(_("This isn't your current password. Please enter it again."), "current_password")
     with sessions.own_transaction() as session:
@@ -174,7 +175,7 @@ _CURRENT_PASSWORD = PasswordField(
 )
 
 
-class NewPasswordForm(DynamicForm):  # type: ignore[misc]
+class NewPasswordForm(DynamicForm):
     """A new password, twice, and what else it should end."""
 
     password = PasswordField(
