@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
+import difflib
+import ipaddress
 import os
+import re
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.utils import parseaddr
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 ROOT = Path(__file__).resolve().parent
+
+
+class _Asked(dict[str, str]):
+    """The environment; remembers which names were asked for, so that all others are unknown."""
+
+    def __init__(self, values: dict[str, str]) -> None:
+        super().__init__(values)
+        self.names: set[str] = set()
+
+    def get(self, name: str, default: object = None) -> str | None:  # type: ignore[override]
+        """As of any dict."""
+        self.names.add(name)
+        return super().get(name)
+
+    def unknown(self) -> tuple[tuple[str, str], ...]:
+        """(name, the known name that is closest to it) of each CRM_… variable that nobody asked for."""
+        known = sorted(self.names)
+        strange = sorted(name for name in self if name.startswith("CRM_") and name not in self.names)
+        return tuple((name, next(iter(difflib.get_close_matches(name, known, 1, 0.8)), "")) for name in strange)
 
 
 class WrongSetting(Exception):
@@ -76,6 +98,17 @@ class Settings:
     cors_origins: tuple[str, ...] = ()
     #: Dotted paths of FAB add-on managers, package.Manager.
     addons: tuple[str, ...] = ()
+    #: A session that is not used for so many hours ends; whatever door made it.
+    session_idle_hours: int = 12
+    #: A session ends so many days after its sign-in, however much it is used.
+    session_days: int = 7
+    #: CRM_… variables that mean nothing to this version, with what may have been meant ("" if nothing is close).
+    unknown: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def is_https(self) -> bool:
+        """Whether browsers reach the CRM over https."""
+        return self.public_url.startswith("https://")
 
 
 def load(environ: dict[str, str] | None = None) -> Settings:
@@ -83,18 +116,18 @@ def load(environ: dict[str, str] | None = None) -> Settings:
 
     Raises WrongSetting.
     """
-    env = dict(os.environ if environ is None else environ)
+    env = _Asked(dict(os.environ if environ is None else environ))
     instance_dir = _folder(env.get("CRM_INSTANCE_DIR") or str(ROOT / "instance"))
     port = _int("CRM_PORT", env.get("CRM_PORT"), 8000, 1, 65535)
-    return Settings(
+    settings = Settings(
         database_url=_database(env.get("CRM_DATABASE_URL"), instance_dir),
         redis_url=_redis(env.get("CRM_REDIS_URL")),
-        host=env.get("CRM_HOST") or "127.0.0.1",
+        host=_host(env.get("CRM_HOST")),
         port=port,
         instance_dir=instance_dir,
         secret_key=_secret_key(env.get("CRM_SECRET_KEY"), instance_dir),
         field_key=_field_key(env.get("CRM_FIELD_KEY"), instance_dir),
-        admin_password=_admin_password(env.get("CRM_ADMIN_PASSWORD")),
+        admin_password=env.get("CRM_ADMIN_PASSWORD") or None,
         scheduler=_bool("CRM_SCHEDULER", env.get("CRM_SCHEDULER"), True),
         public_url=_public_url(env.get("CRM_PUBLIC_URL"), port),
         time_zone=_zone(env.get("CRM_TIME_ZONE")),
@@ -118,12 +151,22 @@ def load(environ: dict[str, str] | None = None) -> Settings:
         api_write_limit=_rate("CRM_API_WRITE_LIMIT", env.get("CRM_API_WRITE_LIMIT"), (3000, 60)),
         cors_origins=_origins(env.get("CRM_CORS_ORIGINS")),
         addons=_addons(env.get("CRM_ADDONS")),
+        session_idle_hours=_int("CRM_SESSION_IDLE_HOURS", env.get("CRM_SESSION_IDLE_HOURS"), 12, 1, 168),
+        session_days=_int("CRM_SESSION_DAYS", env.get("CRM_SESSION_DAYS"), 7, 1, 90),
     )
+    return replace(settings, unknown=env.unknown())
+
+
+def unknown_sentences(settings: Settings) -> list[str]:
+    """One sentence for each CRM_… variable that is ignored because no setting has this name."""
+    return [
+        f"Warning: {name} is not a setting and is ignored." + (f" Did you mean {close}?" if close else "")
+        for name, close in settings.unknown
+    ]
 
 
 def flask_config(settings: Settings) -> dict[str, object]:
     """The configuration of Flask, FAB and the extensions for these settings."""
-    https = settings.public_url.startswith("https://")
     return {
         "SECRET_KEY": settings.secret_key,
         "JWT_SECRET_KEY": settings.secret_key,
@@ -147,9 +190,10 @@ def flask_config(settings: Settings) -> dict[str, object]:
         "RATELIMIT_HEADERS_ENABLED": True,
         "SESSION_COOKIE_HTTPONLY": True,
         "SESSION_COOKIE_SAMESITE": "Lax",
-        "SESSION_COOKIE_SECURE": https,
+        "SESSION_COOKIE_SECURE": settings.is_https,
         "SESSION_COOKIE_NAME": "crm",
-        "PERMANENT_SESSION_LIFETIME": 12 * 3600,
+        "PERMANENT_SESSION_LIFETIME": settings.session_idle_hours * 3600,
+        "JWT_REFRESH_TOKEN_EXPIRES": settings.session_days * 86_400,
         "WTF_CSRF_TIME_LIMIT": None,
         "WTF_CSRF_CHECK_DEFAULT": False,
         "MAX_CONTENT_LENGTH": 12 * 1024 * 1024,
@@ -316,10 +360,31 @@ def _zone(text: str | None) -> str:
     return name
 
 
+_LABEL = re.compile(r"[a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?")
+
+
+def _host(text: str | None) -> str:
+    """An address or host name to listen on; an IPv6 address gets its brackets."""
+    host = (text or "127.0.0.1").strip()
+    try:
+        address = ipaddress.ip_address(host[1:-1] if host.startswith("[") and host.endswith("]") else host)
+    except ValueError:
+        labels = host.removesuffix(".").split(".")
+        if len(host) > 253 or labels[-1].isdigit() or not all(_LABEL.fullmatch(label) for label in labels):
+            raise WrongSetting(
+                f"CRM_HOST must be an address to listen on, such as 127.0.0.1, 0.0.0.0 or ::1, not {host!r}."
+            ) from None
+        return host
+    return f"[{address}]" if address.version == 6 else str(address)
+
+
 def _public_url(text: str | None, port: int) -> str:
-    url = (text or f"http://127.0.0.1:{port}").rstrip("/")
-    if not url.startswith(("http://", "https://")):
-        raise WrongSetting("CRM_PUBLIC_URL must start with http:// or https://.")
+    url = (text or f"http://127.0.0.1:{port}").strip().rstrip("/")
+    parts = urlsplit(url)
+    if not url.startswith(("http://", "https://")) or not parts.hostname or not _has_port(parts):
+        raise WrongSetting("CRM_PUBLIC_URL must be a URL such as https://crm.example, with http:// or https://.")
+    if parts.username is not None or parts.query or parts.fragment or not (url.isascii() and url.isprintable()):
+        raise WrongSetting("CRM_PUBLIC_URL must be a plain URL such as https://crm.example, without user or query.")
     return url
 
 
@@ -343,12 +408,6 @@ def _field_key(text: str | None, instance_dir: Path) -> str:
     if not is_valid:
         raise WrongSetting("CRM_FIELD_KEY must be 32 bytes in urlsafe base64 (44 characters).")
     return key
-
-
-def _admin_password(text: str | None) -> str | None:
-    if text is not None and text != "" and len(text) < 8:
-        raise WrongSetting("CRM_ADMIN_PASSWORD must have at least 8 characters.")
-    return text or None
 
 
 def _generated(path: Path, generate: object) -> str:

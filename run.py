@@ -27,17 +27,26 @@ class CannotStart(Exception):
 def create_app() -> Flask:
     """The application, for `flask --app run`."""
     from app import create_app as create
-    from config import load
 
-    return create(load())
+    return create(_load())
+
+
+def _load() -> Settings:
+    """The settings; variables that look like settings and are none are named on stderr."""
+    from config import load, unknown_sentences
+
+    settings = load()
+    for sentence in unknown_sentences(settings):
+        print(sentence, file=sys.stderr, flush=True)
+    return settings
 
 
 def main() -> int:
     """Prepare and serve. Returns 2 when the settings or the database do not allow it."""
-    from config import WrongSetting, load
+    from config import WrongSetting
 
     try:
-        settings = load()
+        settings = _load()
         app = _prepared_with_addons(settings)
     except (WrongSetting, CannotStart) as error:
         print(error, file=sys.stderr)
@@ -75,10 +84,15 @@ def prepare(settings: Settings) -> Flask:
 
 
 def _create_first_admin(app: Flask, settings: Settings) -> None:
+    from flask_appbuilder.exceptions import PasswordComplexityValidationError
+
     from app.web.security.security_manager import ensure_admin, sync_permissions
 
     sync_permissions(app)
-    password = ensure_admin(app, settings.admin_password)
+    try:
+        password = ensure_admin(app, settings.admin_password)
+    except PasswordComplexityValidationError as weak:
+        raise CannotStart(f"CRM_ADMIN_PASSWORD can't be the password of the first admin. {weak}") from weak
     if password:
         print(f"First start. Sign in as admin with the password {password}  (shown only once)", flush=True)
 

@@ -25,7 +25,7 @@ from app.outbox.webhook_delivery import WebhookSender
 from app.web.api import webhook_payloads
 from app.web.compat import routes
 from app.web.core import languages
-from app.web.pages import errors, shell
+from app.web.pages import errors, hosts, shell
 from app.web.realtime import live_events
 from app.web.security import cors, head_requests, rate_limits, security_manager
 from app.web.settings import dead_letters, settings_menu
@@ -40,9 +40,6 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
     app = Flask(__name__)
     app.config.update(config.flask_config(settings))
     app.config.update(overrides)
-    if settings.proxies:
-        count = settings.proxies
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
     app.wsgi_app = head_requests.HeadRequests(app.wsgi_app)  # type: ignore[method-assign]
     app.extensions["vault"] = Vault(read_key(settings.field_key))
     csrf.init_app(app)
@@ -66,9 +63,18 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
     errors.install(app)
     routes.install(app)
     live_events.install(app)
+    _guard_hosts(app, settings)
     _queue(app, settings)
     cli.register(app, jobs=lambda: jobs, demo=_demo)
     return app
+
+
+def _guard_hosts(app: Flask, settings: config.Settings) -> None:
+    """Refuse other hosts than ours, before routes and sockets; around it, what trusted proxies say about the host."""
+    app.wsgi_app = hosts.AllowedHosts(app.wsgi_app, settings)  # type: ignore[method-assign]
+    if settings.proxies:
+        count = settings.proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
 
 
 def _build(app: Flask) -> None:

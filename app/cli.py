@@ -19,7 +19,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 from werkzeug.security import generate_password_hash
 
-from app.domain import audit, customer_keys
+from app.domain import audit, customer_keys, login_names
 from app.domain.base import RuleBroken, Stamp
 from app.extensions import db
 from app.lib.vault import Vault, read_key
@@ -104,6 +104,18 @@ def _user_commands() -> AppGroup:
         for user in db.session.scalars(select(User).order_by(User.username)).unique():
             roles = ", ".join(sorted(role.name for role in user.roles))
             click.echo(f"{user.id}\t{user.username}\t{'active' if user.active else 'inactive'}\t{roles}\t{user.email}")
+
+    @group.command("clashes")
+    @readable_errors
+    def clashes() -> None:
+        """Print the usernames and addresses that look like those of somebody who had them first."""
+        found = login_names.stored_clashes(db.session())
+        for name, key, holder in found:
+            click.echo(
+                f"{name} of user {key} looks like a name of user {holder}, to whom it belongs. Rename one of them."
+            )
+        if not found:
+            click.echo("No two users have names that look alike.")
 
     return group
 

@@ -6,7 +6,8 @@ from flask_appbuilder.models.sqla import Model
 from flask_appbuilder.models.sqla.base import SQLA
 from flask_compress import Compress
 from flask_migrate import Migrate
-from flask_wtf.csrf import CSRFProtect
+
+from app.csrf import MaskedCSRFProtect
 
 # Socket.IO also imports what only its client needs, and does without where it is missing. Nobody here is a client:
 # that saves every process 12 MB and a tenth of its start.
@@ -22,5 +23,5 @@ db = SQLA(session_options={"expire_on_commit": False})
 db.metadatas[None] = Model.metadata
 compress = Compress()
 migrate = Migrate()
-csrf = CSRFProtect()
+csrf = MaskedCSRFProtect()
 socketio = SocketIO()

@@ -14,6 +14,7 @@ from app.domain.customers import Customer, CustomerAccount  # a customer; a brok
 from app.domain.idempotency import StoredResponse  # responses to repeated requests
 from app.domain.job_runs import Attachment, BackupRun, ExportRun, FailedCall, ImportRun, JobRun, SavedView
 from app.domain.leads import Lead  # a person who may become a customer
+from app.domain.login_names import LoginName  # the names and addresses by which people sign in
 from app.domain.messages import Message  # one WhatsApp, SMS or e-mail, out or in
 from app.domain.notices import Delivery, Notification  # a notification of one user; its delivery by channel
 from app.domain.permissions import AccessVersion, FieldMask, ModulePermission  # permission matrix, field masks
@@ -72,6 +73,7 @@ __all__ = [
     "Lead",
     "LeadSource",
     "LeadStatus",
+    "LoginName",
     "Message",
     "MessageTemplate",
     "ModulePermission",

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
-from app.access import people, role_rules, session_filter
+from app.access import account_rules, people, role_rules, session_filter
+from app.domain import login_names
 from app.models import Delivery
 from app.outbox import change_capture, notice_delivery
 from app.web.realtime import live_events
@@ -33,7 +34,9 @@ HOOKS = (
         session_filter.filter_statement,
         "Queries reach only rows that the person may see.",
     ),
+    Hook("do_orm_execute", account_rules.refuse_bulk, "Accounts and roles are changed row by row, under their rules."),
     Hook("before_flush", role_rules.enforce, "Role matrix and FAB permissions agree; no grant exceeds its author's."),
+    Hook("before_flush", login_names.refuse_taken_names, "A name that looks like another's is refused with its field."),
     Hook("before_flush", passwords.end_sign_ins, "A new password or deactivation ends the user's sessions."),
     Hook(
         "before_flush",
@@ -41,6 +44,7 @@ HOOKS = (
         "A webhook is sent a deletion only if its user saw the row.",
     ),
     Hook("after_insert", notice_delivery.note_delivery, "A notice to be e-mailed is queued once.", Delivery),
+    Hook("after_flush", login_names.reserve_names, "No two people sign in by names that look alike."),
     Hook("after_flush", people.bump_version_on_change, "All processes reload people and masters after a change."),
     Hook("after_flush", passwords.refuse_without_admin, "The last active administrator keeps the role."),
     Hook("after_flush", change_capture.capture_changes, "Webhooks are sent new and changed records."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +20,7 @@ from sqlalchemy.engine import Engine
 
 import config
 from app import create_app
+from app.domain import permissions
 from app.extensions import db
 from tests.app_fixtures import settings_for
 
@@ -194,3 +196,33 @@ def test_customers_with_one_number_all_stay_and_are_listed(empty: Flask) -> None
         "C3\tpan\talso C0",
         "3 shared values.",
     ]
+
+
+def test_names_that_look_alike_are_listed_and_the_first_user_keeps_them(
+    empty: Flask, caplog: pytest.LogCaptureFixture
+) -> None:
+    flask_migrate.upgrade(revision="0005")
+    with db.engine.begin() as connection:
+        for name, address in (("ana", "a@x.in"), ("a@x.in", "b@x.in"), ("\u0430n\u0430", "c@x.in")):
+            add(connection, "ab_user", first_name="N", last_name="N", username=name, email=address, active=True)
+    logging.getLogger("alembic.runtime.migration").disabled = False
+    with caplog.at_level("WARNING", "alembic.runtime.migration"):
+        flask_migrate.upgrade()
+    listed = [record.getMessage() for record in caplog.records if "looks like" in record.getMessage()]
+    assert len(listed) == 2 and "a@x.in" in listed[0] and "\u0430n\u0430" in listed[1]
+    with db.engine.connect() as connection:
+        keys = table(connection, "login_name").c
+        found = connection.execute(select(keys.user_id, func.count()).group_by(keys.user_id).order_by(keys.user_id))
+        assert [tuple(row) for row in found] == [(1, 2), (2, 1), (3, 1)]
+
+
+def test_cells_that_nothing_reads_are_removed_and_the_audit_is_a_cell(empty: Flask) -> None:
+    flask_migrate.upgrade(revision="0005")
+    flask_migrate.upgrade()
+    with db.engine.connect() as connection:
+        cells, role = table(connection, "module_permission").c, table(connection, "ab_role").c
+        query = select(role.name, cells.module, cells.verb, cells.level).where(cells.role_id == role.id)
+        stored: dict[str, dict[str, dict[str, str]]] = {}
+        for name, module, verb, level in connection.execute(query):
+            stored.setdefault(name, {}).setdefault(module, {})[verb] = level
+    assert stored == permissions.DEFAULTS

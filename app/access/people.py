@@ -78,11 +78,14 @@ def _levels(session: Session, roles: dict[int, str]) -> dict[tuple[str, str], st
 
 
 def highest_levels(cells: Iterable[ModulePermission]) -> dict[tuple[str, str], str]:
-    """(module, verb) -> the highest of the cells' levels."""
+    """(module, verb) -> the highest of the cells' levels; a cell that the matrix does not offer gives nothing."""
     levels: dict[tuple[str, str], str] = {}
     for cell in cells:
         key = (cell.module, cell.verb)
-        if permissions.LEVEL_RANK[cell.level] > permissions.LEVEL_RANK[levels.get(key, "none")]:
+        if (
+            permissions.is_offered(*key)
+            and permissions.LEVEL_RANK[cell.level] > permissions.LEVEL_RANK[levels.get(key, "none")]
+        ):
             levels[key] = cell.level
     return levels
 

@@ -6,26 +6,30 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from app.access.account_rules import LABELS
 from app.access.changed_rows import changed_rows, history_of, previous_value
 from app.access.person import Person
 from app.access.system_session import as_system
 from app.domain import audit, permissions
 from app.domain.session_context import session_context
-from app.models import AuditEntry, FieldMask, Group, ModulePermission, Role, User
+from app.lib.identity import masked
+from app.models import ApiKey, AuditEntry, FieldMask, Group, ModulePermission, Role, User
 
 #: Event, what it is about, payload.
 _Line = tuple[str, str, dict[str, Any]]
-_AUDITED = {User: ("roles", "groups", "active", "manager_id"), Group: ("users", "roles")}
+_AUDITED = {User: tuple(LABELS), Group: ("users", "roles")}
+#: Preferences, which are audited only where somebody else changes them.
+_PREFERENCES = frozenset({"available", "away_until", "time_zone", "locale", "reminder_minutes", "notice_choices"})
+#: Columns of which the audit keeps the last four digits; and those of which it only says that they changed.
+_SHORTENED, _SECRET = ("mobile", "mobile_e164", "telephony_number"), ("password", "notice_choices")
 
 
 def write(session: Session, actor: Person | None) -> None:
-    """Add an audit entry for each change in this flush; changes of accounts only when a person makes them."""
-    lines = [*_cell_lines(session), *_role_lines(session)]
-    if actor is not None:
-        lines += _account_lines(session)
+    """Add an audit entry for each change in this flush; commands audit the accounts that they make themselves."""
+    lines = [*_cell_lines(session), *_role_lines(session), *_account_lines(session, actor)]
     if lines:
         _append(session, actor, lines)
 
@@ -62,24 +66,44 @@ def _outside_matrix(fab_permissions: Any) -> list[str]:
 def is_cell(fab_permission: Any) -> bool:
     """Whether FAB's permission stands for a cell of the matrix."""
     verb = fab_permission.permission.name.removeprefix("can_")
-    return fab_permission.view_menu.name in permissions.all_modules() and verb in permissions.VERBS
+    return permissions.is_offered(fab_permission.view_menu.name, verb)
 
 
-def _account_lines(session: Session) -> Iterator[_Line]:
+def _account_lines(session: Session, actor: Person | None) -> Iterator[_Line]:
     for row in changed_rows(session, User, Group):
         is_user = isinstance(row, User)
-        about = f"user {row.username}" if is_user else f"group {row.name}"
-        names = _AUDITED[User if is_user else Group]
-        changes = {name: _change(row, name) for name in names if history_of(row, name).has_changes()}
+        if is_user and row in session.new and actor is None:
+            continue
+        about = f"user {previous_value(row, 'username')}" if is_user else f"group {row.name}"
+        quiet = _PREFERENCES if actor is not None and is_user and row.id == actor.id else frozenset()
+        names = [name for name in _AUDITED[User if is_user else Group] if name not in quiet]
+        changes: dict[str, Any] = {name: _change(row, name) for name in names if history_of(row, name).has_changes()}
         what = "made" if row in session.new else "deleted" if row in session.deleted else "changed"
+        if is_user and "active" in changes and not row.active:
+            changes["api keys revoked"] = _count_live_keys(session, row.id)
         if changes or what != "changed":
             yield ("user change" if is_user else "role change"), about, {"what": what, **changes}
 
 
+def _count_live_keys(session: Session, user_id: int) -> int:
+    """The keys that the deactivation of this user revokes: see `passwords.end_sign_ins`."""
+    with as_system(session):
+        live = select(func.count(ApiKey.id)).where(ApiKey.user_id == user_id, ApiKey.revoked_on.is_(None))
+        return session.scalar(live) or 0
+
+
 def _change(row: Any, name: str) -> dict[str, Any]:
     history = history_of(row, name)
+    if name in _SECRET:
+        return {"changed": True}
     plain = {"added": list(history.added or ()), "removed": list(history.deleted or ())}
-    return {key: [v if isinstance(v, int | None) else str(v) for v in values] for key, values in plain.items()}
+    return {key: [_audited_value(name, value) for value in values] for key, values in plain.items()}
+
+
+def _audited_value(name: str, value: Any) -> Any:
+    if name in _SHORTENED and value:
+        return masked(str(value), "last4")
+    return value if isinstance(value, int | None) else str(value)
 
 
 def _append(session: Session, actor: Person | None, lines: list[_Line]) -> None:

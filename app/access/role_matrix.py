@@ -40,7 +40,8 @@ def load_matrix(session: Session, role: Any) -> Matrix:
         return Matrix(cells, dict.fromkeys(permissions.MASKED, "full"))
     stored_cells = session.scalars(select(ModulePermission).where(ModulePermission.role_id == role.id))
     stored_masks = session.scalars(select(FieldMask).where(FieldMask.role_id == role.id))
-    return Matrix({(c.module, c.verb): c.level for c in stored_cells}, {m.field: m.level for m in stored_masks})
+    cells = {(c.module, c.verb): c.level for c in stored_cells if permissions.is_offered(c.module, c.verb)}
+    return Matrix(cells, {m.field: m.level for m in stored_masks})
 
 
 def save_matrix(session: Session, role: Any, matrix: Matrix) -> None:

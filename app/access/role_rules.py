@@ -12,7 +12,7 @@ from flask_appbuilder.security.sqla.models import Permission, PermissionView, Vi
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.access import role_audit
+from app.access import account_rules, role_audit
 from app.access.changed_rows import changed_rows, history_of, previous_value
 from app.access.person import ADMIN, Denied, Person
 from app.access.role_matrix import FIXED_ROLES, load_matrix
@@ -120,8 +120,7 @@ def _refuse_excess(session: Session, actor: Person) -> None:
         _refuse_role_change(actor, role)
     for role in _granted_roles(session):
         _refuse_role_grant(session, actor, role)
-    for user in changed_rows(session, User):
-        _refuse_admin_change(actor, user)
+    account_rules.refuse_foreign_changes(session, actor)
 
 
 def _exceeds(actor: Person, module: str, verb: str, level: str) -> bool:
@@ -182,11 +181,3 @@ def _refuse_role_grant(session: Session, actor: Person, role: Any) -> None:
             _deny(role.name, FIELD_LABELS[field])
     if any(_lacks(actor, permission) for permission in role.permissions):
         _deny(role.name, translatable("pages"))
-
-
-def _refuse_admin_change(actor: Person, user: Any) -> None:
-    """Raise Denied unless the account is no administrator's, or the actor's own."""
-    history = history_of(user, "roles")
-    before = [*(history.unchanged or ()), *(history.deleted or ())] or ([] if history.added else user.roles)
-    if user.id is not None and user.id != actor.id and any(role.name == ADMIN for role in before):
-        raise Denied("Only an administrator can change an administrator's account.")

@@ -29,6 +29,7 @@ from app.models import (
     ImportRun,
     JobRun,
     Lead,
+    LoginName,
     Message,
     Notification,
     PhoneSync,
@@ -204,7 +205,11 @@ def _own_deliveries(person: Person) -> ColumnElement[bool]:
 
 
 def _auditors(person: Person) -> ColumnElement[bool]:
-    return true() if person.is_admin or "Compliance" in person.roles else false()
+    return true() if person.may("Audit Log", "read") else false()
+
+
+def _own_or_reader_of_sign_ins(column: Any, person: Person) -> ColumnElement[bool]:
+    return true() if person.may("Sign-ins", "read") else column == person.id
 
 
 def _settings_readers(person: Person) -> ColumnElement[bool]:
@@ -250,8 +255,8 @@ RULES: dict[Any, Callable[[Person], ColumnElement[bool]]] = {
     Attachment: lambda person: _with_nearest_parent(person, Attachment),
     Notification: lambda person: Notification.user_id == person.id,
     SavedView: lambda person: or_(SavedView.owner_id == person.id, SavedView.shared.is_(True)),
-    ApiKey: lambda person: true() if person.is_admin else ApiKey.user_id == person.id,
-    SignIn: lambda person: true() if person.is_admin else SignIn.user_id == person.id,
+    ApiKey: lambda person: _own_or_reader_of_sign_ins(ApiKey.user_id, person),
+    SignIn: lambda person: _own_or_reader_of_sign_ins(SignIn.user_id, person),
     AuditEntry: _auditors,
     StoredResponse: lambda person: StoredResponse.user_id == person.id,
     PhoneSync: lambda person: _within(PhoneSync.employee_id, person.reach("Call Logs")),
@@ -261,6 +266,7 @@ RULES: dict[Any, Callable[[Person], ColumnElement[bool]]] = {
     Delivery: _own_deliveries,
     Webhook: _settings_readers,
     WebhookDelivery: _settings_readers,
+    LoginName: _admins,
     BackupRun: _admins,
     ImportRun: lambda person: true() if person.is_admin else ImportRun.created_by_id == person.id,
     ExportRun: lambda person: true() if person.is_admin else ExportRun.created_by_id == person.id,

@@ -16,8 +16,9 @@ MODULE_LABELS = {
     "Support Pages": translatable("Support pages"),
     "Notes": translatable("Notes"),
     "Requests": translatable("Requests"),
-    "Reports": translatable("Reports"),
     "Settings": translatable("Settings"),
+    "Sign-ins": translatable("Sessions and API keys of others"),
+    "Audit Log": translatable("Audit"),
 }
 VERB_LABELS = {
     "read": translatable("View"),
@@ -25,11 +26,7 @@ VERB_LABELS = {
     "write": translatable("Edit"),
     "delete": translatable("Delete"),
     "assign": translatable("Assign"),
-    "export": translatable("Export"),
-    "import": translatable("Import"),
     "bulk": translatable("Bulk edit"),
-    "reveal": translatable("Reveal"),
-    "recordings": translatable("Recordings"),
 }
 LEVEL_LABELS = {
     "none": translatable("no"),

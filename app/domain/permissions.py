@@ -17,10 +17,11 @@ MODULES = (
     "Support Pages",
     "Notes",
     "Requests",
-    "Reports",
     "Settings",
+    "Sign-ins",
+    "Audit Log",
 )
-VERBS = ("read", "create", "write", "delete", "assign", "export", "import", "bulk", "reveal", "recordings")
+VERBS = ("read", "create", "write", "delete", "assign", "bulk")
 #: Lowest first.
 LEVELS = ("none", "own", "team", "all")
 MASKED = ("mobile", "alternative_mobile", "email", "pan", "aadhaar", "address")
@@ -30,24 +31,26 @@ _MASKED_AS = {"mobile_e164": "mobile", "alternative_e164": "alternative_mobile"}
 MASKS = ("hidden", "last4", "full")
 LEVEL_RANK = {level: rank for rank, level in enumerate(LEVELS)}
 MASK_RANK = {mask: rank for rank, mask in enumerate(MASKS)}
-_ROWS = ("read", "create", "write", "delete", "assign", "export", "import", "bulk")
-#: Module -> the verbs that apply to it; every other cell of the matrix stays empty.
+_ROWS = ("read", "create", "write", "delete", "assign", "bulk")
+#: Module -> the verbs that some code asks for; every other cell of the matrix is not offered and means nothing.
 VERBS_OF: dict[str, tuple[str, ...]] = {
-    "Dashboard": ("read", "write", "export"),
-    "Leads": (*_ROWS, "reveal"),
-    "Tickets": (*_ROWS, "reveal"),
-    "Customers": (*_ROWS, "reveal"),
+    "Dashboard": ("read",),
+    "Leads": _ROWS,
+    "Tickets": _ROWS,
+    "Customers": _ROWS,
     "Tasks": _ROWS,
-    "Call Logs": ("read", "create", "write", "delete", "export", "import", "bulk", "reveal", "recordings"),
-    "Messages": ("read", "create", "write", "delete", "export", "bulk", "reveal"),
+    "Call Logs": ("read", "create", "write", "delete", "bulk"),
+    "Messages": ("read", "create", "write", "bulk"),
     "Support Pages": ("read", "create", "write", "delete"),
-    "Notes": ("read", "create", "write", "delete", "export"),
-    "Requests": ("read", "create", "write", "delete", "assign", "export"),
-    "Reports": ("read", "export"),
-    "Settings": ("read", "create", "write", "delete", "export", "import"),
+    "Notes": ("read", "create", "write", "delete"),
+    "Requests": ("read", "create", "write", "bulk"),
+    "Settings": ("read", "create", "write", "delete"),
+    # Of others: everybody sees and ends their own.
+    "Sign-ins": ("read", "delete"),
+    "Audit Log": ("read",),
 }
 #: Modules whose rows have no owner: only the levels none and all apply.
-WITHOUT_OWNER = ("Support Pages", "Settings")
+WITHOUT_OWNER = ("Support Pages", "Settings", "Sign-ins", "Audit Log")
 
 
 def mask_of(column: str) -> str | None:
@@ -70,6 +73,11 @@ def add_module(name: str, has_owner: bool = False) -> None:
         _ADDED[name] = has_owner
         owned = ("assign",) if has_owner else ()
         VERBS_OF.setdefault(name, ("read", "create", "write", "delete", *owned, "bulk"))
+
+
+def is_offered(module: str, verb: str) -> bool:
+    """Whether this is a cell of the matrix."""
+    return verb in VERBS_OF.get(module, ())
 
 
 def all_modules() -> tuple[str, ...]:
@@ -121,19 +129,20 @@ def _cells(level: str, *verbs: str) -> dict[str, str]:
     return dict.fromkeys(verbs, level)
 
 
-_MANAGER = _cells("team", *VERBS)
+def _manages(*modules: str) -> dict[str, dict[str, str]]:
+    return {module: _cells("team", *VERBS_OF[module]) for module in modules}
+
+
 #: role -> module -> verb -> level of a new installation.
 DEFAULTS: dict[str, dict[str, dict[str, str]]] = {
     "Sales Manager": {
-        **dict.fromkeys(("Leads", "Customers", "Tasks", "Call Logs", "Messages", "Notes", "Requests"), _MANAGER),
+        **_manages("Leads", "Customers", "Tasks", "Call Logs", "Messages", "Notes", "Requests"),
         "Dashboard": _cells("team", "read"),
-        "Reports": _cells("team", "read", "export"),
         "Support Pages": _cells("all", "read"),
     },
     "Support Manager": {
-        **dict.fromkeys(("Tickets", "Customers", "Tasks", "Call Logs", "Messages", "Notes", "Requests"), _MANAGER),
+        **_manages("Tickets", "Customers", "Tasks", "Call Logs", "Messages", "Notes", "Requests"),
         "Dashboard": _cells("team", "read"),
-        "Reports": _cells("team", "read", "export"),
         "Support Pages": _cells("all", "read", "create", "write", "delete"),
     },
     "Sales User": {
@@ -158,7 +167,7 @@ DEFAULTS: dict[str, dict[str, dict[str, str]]] = {
         "Dashboard": _cells("own", "read"),
         "Support Pages": _ALL,
     },
-    "Compliance": {module: dict(_ALL) for module in MODULES if module != "Settings"},
+    "Compliance": {module: dict(_ALL) for module in MODULES if module not in ("Settings", "Sign-ins")},
 }
 _OPEN = dict.fromkeys(MASKED, "full") | {"pan": "last4", "aadhaar": "last4"}
 DEFAULT_MASKS: dict[str, dict[str, str]] = {

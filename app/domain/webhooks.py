@@ -15,6 +15,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain import audit, change_events, notices, team
 from app.domain.base import Conflict, Record, RuleBroken, Stamp, UtcDateTime, Versioned, join_texts, refuse_stale
+from app.domain.permissions import AccessVersion
 from app.lib import outbound_url
 from app.lib.vault import Vault
 
@@ -131,6 +132,8 @@ class Subscription:
 def create(session: Session, settings: WebhookSettings, stamp: Stamp, vault: Vault) -> tuple[Webhook, str]:
     """Create a webhook. Returns it with its secret, which is shown only this once. Raises RuleBroken."""
     _refuse_invalid(session, settings)
+    # The lock makes others who add a webhook wait, so that all are counted.
+    session.execute(select(AccessVersion.n).where(AccessVersion.id == 1).with_for_update())
     if len(session.scalars(select(Webhook.id).limit(MAX_WEBHOOKS)).all()) >= MAX_WEBHOOKS:
         raise RuleBroken("You have reached the maximum number of webhooks. Please delete one you no longer use.")
     hook, secret = Webhook(failures=0, version=1), secrets.token_urlsafe(SECRET_BYTES)

@@ -16,6 +16,7 @@ from app.models import Role
 from app.web.compat import bulk_actions, client
 from app.web.compat.arguments import Arguments
 from app.web.compat.doctypes import LEAD, TICKET, DocType
+from app.web.compat.office import refuse_limited_key
 from app.web.compat.timestamps import local_timestamp
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer
@@ -63,6 +64,7 @@ def active_users_by_role(viewer: Viewer) -> dict[str, list[int]]:
 def assignable_roles(arguments: Arguments) -> list[dict[str, Any]]:
     """[{name, role, user_count, users}] of the roles with a round robin."""
     viewer = current_viewer()
+    refuse_limited_key(viewer.person)
     return [
         {
             "name": role,
@@ -77,6 +79,7 @@ def assignable_roles(arguments: Arguments) -> list[dict[str, Any]]:
 def assignable_users(arguments: Arguments) -> list[dict[str, Any]]:
     """[{name, full_name, enabled}] of active colleagues, for a person who may assign."""
     refuse_unless_assigner(current_viewer())
+    refuse_limited_key(current_viewer().person)
     return active_colleagues(current_viewer())
 
 

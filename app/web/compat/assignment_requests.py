@@ -16,6 +16,7 @@ from app.web.compat.assignment import ASSIGNABLE, active_colleagues
 from app.web.compat.doctypes import ASSIGNMENT_REQUEST
 from app.web.compat.documents import fetch_documents
 from app.web.compat.list_query import parse_filters
+from app.web.compat.office import refuse_limited_key
 from app.web.compat.references import REFERENCE_TARGETS
 from app.web.compat.responses import CompatError, DuplicateError
 from app.web.core.gate import current_viewer
@@ -81,6 +82,7 @@ def list_requests(arguments: Arguments) -> list[dict[str, Any]]:
 
 def assignable_users(arguments: Arguments) -> list[dict[str, Any]]:
     """[{name, full_name, is_crm_user}] of active colleagues."""
+    refuse_limited_key(current_viewer().person)
     return [each | {"is_crm_user": 1} for each in active_colleagues(current_viewer())]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from flask import Response, current_app, g, request
@@ -12,6 +12,7 @@ from app import access
 from app.extensions import db
 from app.web.compat.arguments import Arguments
 from app.web.compat.responses import CompatError, error_response, success_response
+from app.web.core.local_links import local_path
 from app.web.security import login_throttle, rate_limits, sessions
 
 COOKIE = "sid"
@@ -36,7 +37,7 @@ def _authenticate_by_cookie(token: str) -> None:
     if not token or token == GUEST or len(token) > 200 or not _is_allowed_origin():
         return
     now = datetime.now(UTC)
-    session = sessions.find_by_token(token, timedelta(days=sessions.TOKEN_DAYS), now)
+    session = sessions.find_by_token(token, now)
     if session is not None and session.is_stale(now):
         sessions.record_activity(session.id, now)
     current_app.appbuilder.sm._authenticate_as(session)  # type: ignore[attr-defined]
@@ -44,12 +45,28 @@ def _authenticate_by_cookie(token: str) -> None:
 
 def _is_allowed_origin() -> bool:
     """Telephone apps and scripts send no CSRF token; a browser always says when a page of another site sends it."""
-    if request.method in ("GET", "HEAD"):
-        return True
+    return request.method in ("GET", "HEAD") or _comes_from_us()
+
+
+def _comes_from_us() -> bool:
+    """Whether no browser sent the request for a page of another site, nor for a link that somebody followed."""
     origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site")
+    own = (request.host_url.rstrip("/"), current_app.config["CRM"].public_url)
     if site not in (None, "same-origin", "none"):
         return False
-    return origin in (None, request.host_url.rstrip("/"), current_app.config["CRM"].public_url)
+    return origin in (None, *own)
+
+
+def _refuse_other_sites() -> None:
+    """Raise CompatError (403) where a page of another site would sign its visitor in or out.
+
+    Old browsers do not send Sec-Fetch-Site, but the page from which a request came.
+    """
+    referrer = request.headers.get("Referer")
+    if not _comes_from_us() or (referrer and local_path(referrer) is None):
+        raise CompatError(
+            403, _("Pages of other sites can't sign in or out here. Please use the app, or our own pages.")
+        )
 
 
 # --- methods ---
@@ -58,6 +75,7 @@ def _is_allowed_origin() -> bool:
 def login(arguments: Arguments) -> Response:
     """usr, pwd -> the cookie with the session id. 401 for wrong credentials, 429 after too many attempts."""
     manager: Any = current_app.appbuilder.sm  # type: ignore[attr-defined]
+    _refuse_other_sites()
     if seconds := rate_limits.count_sign_in_attempt():
         return _retry_later(_("Too many attempts from your address. Please wait a minute."), seconds)
     try:
@@ -73,7 +91,12 @@ def login(arguments: Arguments) -> Response:
     secure = current_app.config["SESSION_COOKIE_SECURE"]
     # Lax: clients send no CSRF token, so other sites must not be able to send this cookie.
     response.set_cookie(
-        COOKIE, token, max_age=sessions.TOKEN_DAYS * 86_400, httponly=True, secure=secure, samesite="Lax"
+        COOKIE,
+        token,
+        max_age=current_app.config["CRM"].session_days * 86_400,
+        httponly=True,
+        secure=secure,
+        samesite="Lax",
     )
     return response
 
@@ -91,7 +114,13 @@ def _with_full_name(response: Response, full_name: str) -> bytes:
 
 
 def logout(arguments: Arguments) -> Response:
-    """End the session of the cookie; always 200, idempotent."""
+    """End the session of the cookie; always 200, idempotent.
+
+    Apps may use GET, as they always could; a link or an image of a page may not, and a browser says that it is one.
+    """
+    _refuse_other_sites()
+    if request.method == "GET" and request.headers.get("Sec-Fetch-Mode", "cors") not in ("cors", "same-origin"):
+        raise CompatError(403, _("“%(name)s” changes data. Please send it as a POST request.", name="logout"))
     person, token = g.get("person"), request.cookies.get(COOKIE, "")
     if person is not None and token:
         sessions.sign_out(person.id, token, datetime.now(UTC))

@@ -19,9 +19,19 @@ from app.web.core.gate import current_viewer
 MODULES = ("Dashboard", "Tickets", "Leads", "Customers", "Support Pages", "Notes", "Tasks", "Call Logs")
 
 
+def refuse_limited_key(person: access.Person) -> None:
+    """Raise Denied for a key that is limited to other modules than that of colleagues; people are not limited so."""
+    if person.scope is not None:
+        person.refuse_unless("Dashboard", "read")
+
+
 def list_users(arguments: Arguments) -> list[list[dict[str, Any]]]:
-    """[all users, enabled users]: their public fields."""
-    lookups = current_viewer().lookups
+    """[all users, enabled users]: their public fields. Who has left is listed for readers of the settings only.
+
+    Raises Denied for a key that is limited to modules other than Dashboard, as REST's list of colleagues does.
+    """
+    lookups, person = current_viewer().lookups, current_viewer().person
+    refuse_limited_key(person)
     all_users = [
         {
             "name": card["username"],
@@ -31,6 +41,7 @@ def list_users(arguments: Arguments) -> list[list[dict[str, Any]]]:
             "enabled": int(key in lookups.active),
         }
         for key, card in lookups.people.items()
+        if key in lookups.active or person.may("Settings", "read")
     ]
     all_users.sort(key=lambda each: str(each["full_name"]).casefold())
     return [all_users, [each for each in all_users if each["enabled"]]]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
 
 from flask import abort, flash, g, redirect, render_template, request
 
 from app.extensions import db
 from app.web.core.gate import REFUSABLE, refusal
+from app.web.core.local_links import local_path
 
 
 def refuse_as_page(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -45,5 +45,4 @@ def refused(status: int, sentence: str) -> Any:
 
 def back() -> str:
     """The page of this site that the person came from, else the start page."""
-    referrer = urlsplit(request.referrer or "")
-    return f"{referrer.path}?{referrer.query}" if referrer.path and referrer.netloc == request.host else "/"
+    return local_path(request.referrer) or "/"

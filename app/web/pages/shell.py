@@ -12,16 +12,19 @@ from flask import Flask, Response, current_app, g, request, url_for
 from flask_babel import get_locale, gettext
 from flask_wtf.csrf import generate_csrf
 
+from app.csrf import mask_response
 from app.domain import notices
 from app.extensions import csrf, db
 from app.ops.database import STATEMENTS, WRITES
 from app.web.core.gate import now
 from app.web.core.languages import is_machine
+from app.web.core.local_links import is_local
 from app.web.core.personal_fields import initials
 
+#: {socket}: where pages may open their socket, which is the site itself.
 CSP = (
     "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; "
-    "connect-src 'self' ws: wss:; frame-ancestors 'none'; base-uri 'self'; form-action 'self'; object-src 'none'"
+    "connect-src 'self' {socket}; frame-ancestors 'none'; base-uri 'self'; form-action 'self'; object-src 'none'"
 )
 YEAR_SECONDS = 31_536_000
 _SAFE = ("GET", "HEAD", "OPTIONS")
@@ -57,7 +60,16 @@ def _teardown(_error: BaseException | None) -> None:
 
 def _after(response: Response) -> Response:
     """Set headers on every response; static files with a hash in the URL are cached for a year."""
-    response.headers.setdefault("Content-Security-Policy", CSP)
+    settings = current_app.config["CRM"]
+    # The host of the request is one of ours: see pages.hosts.
+    socket = f"{'wss' if settings.is_https else 'ws'}://{request.host}"
+    response.headers.setdefault("Content-Security-Policy", CSP.format(socket=socket))
+    if settings.is_https:
+        response.headers["Strict-Transport-Security"] = f"max-age={YEAR_SECONDS}"
+    for name in ("Location", "HX-Redirect"):
+        if name in response.headers and not is_local(response.headers[name]):
+            response.headers[name] = "/"
+    mask_response(response)
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Referrer-Policy"] = "same-origin"
     response.headers["X-Frame-Options"] = "DENY"

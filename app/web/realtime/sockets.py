@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from socket import SHUT_RDWR
 from typing import Any
 
@@ -29,7 +29,7 @@ from app.domain import notices
 from app.extensions import db, socketio
 from app.lib.ids import parse_id
 from app.models import ApiKey, Customer, Lead, SignIn, Ticket, User
-from app.web.security.sessions import IDLE_HOURS, TOKEN_DAYS, hash_token, own_transaction
+from app.web.security.sessions import hash_token, lives, own_transaction
 
 #: (kind, id) of a record.
 RecordKey = tuple[str, int]
@@ -265,7 +265,8 @@ class Sockets:
             for sid, connection in list(self.connections.items())
             if chosen is None or connection.user_id in chosen
         }
-        tokens = _valid_tokens(session, {connection.token_hash for connection in connections.values()} - {None}, now)
+        rules = lives(now, self.app.config["CRM"])
+        tokens = _valid_tokens(session, {connection.token_hash for connection in connections.values()} - {None}, rules)
         keys = _valid_keys(session, {connection.key_id for connection in connections.values()} - {None}, now)
         self.close_connections(
             sid for sid, connection in connections.items() if not _is_valid(connection, tokens, keys, now)
@@ -298,13 +299,11 @@ def _is_valid(
     return (connection.user_id, connection.token_hash or "") in tokens
 
 
-def _valid_tokens(session: Session, hashes: set[Any], now: datetime) -> set[tuple[int, str]]:
+def _valid_tokens(session: Session, hashes: set[Any], rules: tuple[Any, ...]) -> set[tuple[int, str]]:
     if not hashes:
         return set()
-    idle, old = now - timedelta(hours=IDLE_HOURS), now - timedelta(days=TOKEN_DAYS)
-    in_use = or_(SignIn.seen_on > idle, (SignIn.door == "jwt") & (SignIn.seen_on > old))
     query = select(SignIn.user_id, SignIn.token_hash).join(User, User.id == SignIn.user_id)
-    live = query.where(SignIn.token_hash.in_(hashes), SignIn.ended_on.is_(None), User.active.is_(True), in_use)
+    live = query.where(SignIn.token_hash.in_(hashes), User.active.is_(True), *rules)
     return {(user, token) for user, token in session.execute(live)}
 
 

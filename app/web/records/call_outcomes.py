@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime, time, timedelta
 from typing import Any
-from urllib.parse import urlsplit
 
 from flask import Response, flash, jsonify, redirect, render_template, request
 from flask_appbuilder import expose
@@ -21,6 +20,7 @@ from app.web.core.date_fields import DateTimeField
 from app.web.core.fields import Viewer, clean_text
 from app.web.core.gate import REFUSABLE, current_viewer, refusal
 from app.web.core.languages import translate_text
+from app.web.core.local_links import local_path
 from app.web.pages.refusals import back, refuse_as_page
 from app.web.records import call_lines, call_targets, form_page
 from app.web.records.screen import Screen
@@ -310,10 +310,7 @@ def _referrer() -> str:
 
 def _return_to(asked: str | None, otherwise: str) -> Any:
     """Redirect to where the dialog was opened if it is a path of this site, else to `otherwise`."""
-    parts = urlsplit(asked or "")
-    is_path = parts.path.startswith("/") and not parts.path.startswith("//")
-    is_ours = is_path and not parts.netloc and not parts.scheme
-    target = asked if is_ours and asked and "\\" not in asked else otherwise
+    target = local_path(asked) or otherwise
     if request.headers.get("HX-Request"):
         return Response(status=204, headers={"HX-Redirect": target})
     return redirect(target)

@@ -27,8 +27,17 @@ from app.extensions import db
 from app.models import ApiKey, User
 from app.web.core.gate import zone
 from app.web.core.languages import translate_text
-from app.web.security import login_throttle
-from app.web.security.sessions import USER_COLUMNS, Credential, hash_token, own_transaction, signed_in, without_cache
+from app.web.security import login_throttle, passwords
+from app.web.security.sessions import (
+    USER_COLUMNS,
+    Credential,
+    hash_token,
+    live_keys,
+    own_transaction,
+    refuse_foreign_sign_in,
+    signed_in,
+    without_cache,
+)
 
 #: Random bytes in the key (hex) and in the secret.
 KEY_BYTES = 10
@@ -42,7 +51,7 @@ MAX_KEYS = 50
 def known_scopes() -> frozenset[str]:
     """What a key may be limited to: modules, and "module.verb"."""
     modules = permissions.all_modules()
-    return frozenset(modules) | {f"{module}.{verb}" for module in modules for verb in permissions.VERBS}
+    return frozenset(modules) | {f"{module}.{verb}" for module in modules for verb in permissions.VERBS_OF[module]}
 
 
 @dataclass(frozen=True)
@@ -183,8 +192,9 @@ def _refuse_bad(key_request: ApiKeyRequest, now: datetime) -> None:
 
 
 def _refuse_too_many(session: Any, user_id: int, now: datetime) -> None:
-    lasts = or_(ApiKey.expires_on.is_(None), ApiKey.expires_on > now)
-    live = select(ApiKey.id).where(ApiKey.user_id == user_id, ApiKey.revoked_on.is_(None), lasts).limit(MAX_KEYS)
+    # The lock on the user makes others who add a key of theirs wait, so that all are counted.
+    session.execute(select(User.id).where(User.id == user_id).with_for_update())
+    live = select(ApiKey.id).where(*live_keys(user_id, now)).limit(MAX_KEYS)
     if len(session.scalars(live).all()) >= MAX_KEYS:
         raise RuleBroken(_("You have reached the maximum number of keys. Please revoke one you no longer use."))
 
@@ -203,7 +213,7 @@ def revoke(row: Any, by: int, now: datetime, address: str | None = None) -> None
 
 
 class KeysView(BaseView):
-    """The own API keys; an admin sees those of all users."""
+    """The own API keys; who may read the sign-ins of others sees those of all users."""
 
     route_base = "/keys"
     default_view = "index"
@@ -220,6 +230,7 @@ class KeysView(BaseView):
         """Create an own key; the response shows the secret and must not be cached."""
         who: access.Person = g.person
         try:
+            passwords.refuse_wrong_password(db.session.get(User, who.id), request.form.get("current_password"))
             key_request = ApiKeyRequest(
                 request.form.get("name", ""), request.form.getlist("scope"), _end_of_day(request.form.get("ends"))
             )
@@ -239,8 +250,9 @@ class KeysView(BaseView):
     @expose("/<int:pk>/revoke", methods=["POST"])
     @signed_in
     def revoke(self, pk: int) -> Any:
-        """Revoke an own key (an admin: any key)."""
+        """Revoke an own key; those of others need the right to end sign-ins."""
         row = access.get_visible(db.session(), ApiKey, pk) or abort(404)
+        refuse_foreign_sign_in(row.user_id)
         revoke(row, g.person.id, datetime.now(UTC), request.remote_addr)
         flash(_("API key revoked."), "success")
         return redirect(url_for(f"{self.endpoint}.index"))
@@ -257,7 +269,7 @@ class KeysView(BaseView):
             "when": _local_time,
             "day": _last_day,
             "in_words": scope_labels,
-            "names_users": g.person.is_admin,
+            "names_users": g.person.may("Sign-ins", "read"),
             "chosen": request.form.getlist("scope"),
             "now": now,
             "errors": {name: [translate_text(each) for each in list_] for name, list_ in broken.errors.items()}

@@ -85,9 +85,20 @@ def _sync(appbuilder: Any) -> int:
 
 
 def _wanted(appbuilder: Any) -> set[tuple[str, str]]:
-    views = {(name, view.class_permission_name) for view in appbuilder.baseviews for name in view.base_permissions}
+    views = {
+        (name, view.class_permission_name)
+        for view in appbuilder.baseviews
+        for name in view.base_permissions
+        if not _is_no_cell(name, view.class_permission_name)
+    }
     entries = [each for top in appbuilder.menu.get_list() for each in (top, *top.childs)]
     return views | {("menu_access", entry.name) for entry in entries if entry.name != "-"}
+
+
+def _is_no_cell(name: str, view: str) -> bool:
+    """Whether the pair names a module and a verb that the matrix does not offer for it."""
+    verb = name.removeprefix("can_")
+    return view in permissions.all_modules() and verb in permissions.VERBS and not permissions.is_offered(view, verb)
 
 
 def _pairs(session: Session) -> dict[tuple[str, str], int]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
 from flask import Response, current_app, g, make_response, redirect, request
@@ -20,6 +19,7 @@ from flask_limiter import RequestLimit
 from flask_wtf.csrf import CSRFError
 
 from app.extensions import csrf
+from app.web.core.local_links import local_path
 from app.web.security import api_keys, login_throttle, sessions
 
 #: Attempts per address at each endpoint.
@@ -81,17 +81,7 @@ class AuthDBView(fab_views.AuthDBView):
 
 def _next() -> str:
     """Where to go after sign-in: the path of ?next= on this site, else the index."""
-    target = request.args.get("next", "")
-    if not target or len(target) > 2000 or not target.isprintable() or "\\" in target:
-        return str(current_app.extensions["appbuilder"].get_url_for_index)
-    try:
-        parts = urlsplit(target)
-    except ValueError:
-        return str(current_app.extensions["appbuilder"].get_url_for_index)
-    is_same_site = parts.netloc in ("", request.host) and parts.scheme in ("", "http", "https")
-    if not is_same_site or not parts.path.startswith("/") or parts.path.startswith("//"):
-        return str(current_app.extensions["appbuilder"].get_url_for_index)
-    return parts.path + (f"?{parts.query}" if parts.query else "")
+    return local_path(request.args.get("next")) or str(current_app.extensions["appbuilder"].get_url_for_index)
 
 
 class SecurityApi(fab_api.SecurityApi):

@@ -8,16 +8,19 @@ from zoneinfo import available_timezones
 
 from flask import abort, current_app, flash, g, has_request_context, redirect, request
 from flask_appbuilder.exceptions import PasswordComplexityValidationError
-from flask_appbuilder.fieldwidgets import BS3TextFieldWidget, Select2Widget
+from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget, BS3TextFieldWidget, Select2Widget
+from flask_appbuilder.forms import DynamicForm
 from flask_appbuilder.security import views as fab
 from flask_appbuilder.security.forms import UserInfoEdit
 from flask_appbuilder.security.sqla.models import Group
+from flask_appbuilder.validators import PasswordComplexityValidator
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext
-from sqlalchemy import exists, inspect, or_, select
+from sqlalchemy import exists, inspect, or_, select, update
 from sqlalchemy.orm import Session
-from wtforms import SelectField, StringField, ValidationError
-from wtforms.validators import Length
+from werkzeug.security import check_password_hash
+from wtforms import BooleanField, PasswordField, SelectField, StringField, ValidationError
+from wtforms.validators import DataRequired, EqualTo, Length, Optional
 
 from app import access
 from app.domain.authentication import note_sign_in_ended
@@ -26,8 +29,8 @@ from app.domain.pending import pending
 from app.extensions import db
 from app.lib import phone
 from app.lib.ids import parse_id
-from app.models import Role, SignIn, User
-from app.web.security import sessions
+from app.models import ApiKey, Role, SignIn, User
+from app.web.security import login_throttle, sessions
 
 #: Characters.
 MIN_LENGTH = 10
@@ -92,16 +95,27 @@ def _names_in_request() -> set[str]:
 def end_sign_ins(session: Session, _context: Any, _instances: Any) -> None:
     """Session hook, before a flush: a new password or a deactivation ends the sign-ins of its user.
 
+    A deactivation revokes their API keys, too.
+
     Also notes whether there is an admin, where the flush could take the last one away.
     """
     changed = [row for row in session.dirty if isinstance(row, User | Role | Group)]
     for user in changed:
         if isinstance(user, User) and _ends_sign_ins(user):
             sessions.end_sign_ins(session, datetime.now(UTC), SignIn.user_id == user.id)
+            if not user.active:
+                # For good: who is made active again makes new keys. The audit says so in the line of the deactivation.
+                _revoke_keys_unaudited(session, user.id, datetime.now(UTC))
             note_sign_in_ended(session, user.id)
     gone = [row for row in session.deleted if isinstance(row, User | Role | Group)]
     if gone or any(_may_remove_admin(row) for row in changed):
         pending(session).had_admin = has_admin(session)
+
+
+def _revoke_keys_unaudited(session: Session, user_id: int, now: datetime) -> None:
+    step = update(ApiKey).where(*sessions.live_keys(user_id, now)).values(revoked_on=now)
+    with access.as_system(session):
+        session.execute(step, execution_options={"synchronize_session": False})
 
 
 def refuse_without_admin(session: Session, _context: Any) -> None:
@@ -134,35 +148,104 @@ def has_admin(session: Session, without: int = 0) -> bool:
     return bool(session.execute(query).scalar())
 
 
+# --- the password that the person has now
+
+
+def refuse_wrong_password(user: Any, typed: str | None) -> None:
+    """Raise RuleBroken unless it is the user's password; attempts are counted, so that a session cannot guess it.
+
+    Counted apart from sign-ins: who guesses here does not lock the person out.
+    """
+    now, counted_as = datetime.now(UTC), f"the password of user {user.id}"
+    login_throttle.count_attempt(counted_as, now)
+    is_readable = is_valid_text(typed, MAX_LENGTH) and bool(user.password)
+    is_right = is_readable and check_password_hash(user.password, str(typed))
+    if not is_right:
+        raise RuleBroken(_("This isn't your current password. Please enter it again."), "current_password")
+    with sessions.own_transaction() as session:
+        login_throttle.reset(session, counted_as)
+
+
 # --- FAB's screens, under FAB's class names, which its permissions and links refer to
+
+
+#: Made before the fields of the forms: WTForms shows fields in the order in which they were made.
+_CURRENT_PASSWORD = PasswordField(
+    lazy_gettext("Current password"), widget=BS3PasswordFieldWidget(), render_kw={"autocomplete": "current-password"}
+)
+
+
+class NewPasswordForm(DynamicForm):
+    """A new password, twice, and what else it should end."""
+
+    password = PasswordField(
+        lazy_gettext("New password"),
+        validators=[DataRequired(), PasswordComplexityValidator()],
+        widget=BS3PasswordFieldWidget(),
+        render_kw={"autocomplete": "new-password"},
+    )
+    conf_password = PasswordField(
+        lazy_gettext("Repeat the new password"),
+        validators=[EqualTo("password", message=lazy_gettext("The passwords differ. Please enter the same twice."))],
+        widget=BS3PasswordFieldWidget(),
+        render_kw={"autocomplete": "new-password"},
+    )
+    revoke_keys = BooleanField(
+        lazy_gettext("Revoke all API keys too"),
+        description=lazy_gettext("If somebody else may know the old password. Programs need new keys then."),
+    )
+
+
+class OwnPasswordForm(NewPasswordForm):
+    """The current password, and a new one."""
+
+    current_password = _CURRENT_PASSWORD
+
+    def validate_current_password(self, field: Any) -> None:
+        """Raise ValidationError unless it is the password of the person."""
+        try:
+            refuse_wrong_password(db.session.get(User, g.person.id), field.data)
+        except RuleBroken as broken:
+            raise ValidationError(str(broken.message)) from broken
 
 
 class ResetMyPasswordView(fab.ResetMyPasswordView):
     """Change the own password; all sign-ins end, and this browser gets a new one."""
 
+    form = OwnPasswordForm
+
     def form_post(self, form: Any) -> Any:
         """Set the password and sign this browser in again."""
         security = self.appbuilder.sm
-        security.reset_password(g.person.id, form.password.data)
+        security.reset_password(g.person.id, form.password.data, form.revoke_keys.data)
         security.sign_in_browser(security.get_user_by_id(g.person.id))
         flash(_("Password changed. All your other sessions have been ended."), "success")
+        if count := sessions.count_keys(db.session(), g.person.id):
+            sessions.flash_live_keys(count)
 
 
 class ResetPasswordView(fab.ResetPasswordView):
     """An admin sets a user's password."""
+
+    form = NewPasswordForm
 
     def form_post(self, form: Any) -> Any:
         """Set the password of the user ?pk=; 404 if there is none."""
         key = parse_id(request.args.get("pk", ""))
         if key is None or db.session.get(User, key) is None:
             abort(404)
-        self.appbuilder.sm.reset_password(key, form.password.data)
+        self.appbuilder.sm.reset_password(key, form.password.data, form.revoke_keys.data)
         flash(_("Password changed. The user's sessions have been ended."), "success")
+        if count := sessions.count_keys(db.session(), key):
+            sessions.flash_live_keys(count)
 
 
 class ProfileForm(UserInfoEdit):
     """What people may change of their own account; username, roles and permissions are not included."""
 
+    last_name = StringField(
+        lazy_gettext("Last name"), validators=[Optional(), Length(max=64)], widget=BS3TextFieldWidget()
+    )
     mobile = StringField(lazy_gettext("Mobile"), validators=[Length(max=40)], widget=BS3TextFieldWidget())
     time_zone = SelectField(lazy_gettext("Time zone"), widget=Select2Widget())
     locale = SelectField(lazy_gettext("Language"), widget=Select2Widget())
@@ -188,7 +271,7 @@ class UserInfoEditView(fab.UserInfoEditView):
     def form_post(self, form: Any) -> Any:
         """Save these fields by name, so that other posted fields have no effect."""
         user = db.session.get(User, g.person.id)
-        user.first_name, user.last_name = form.first_name.data[:64], form.last_name.data[:64]
+        user.first_name, user.last_name = form.first_name.data[:64], (form.last_name.data or "")[:64]
         user.mobile = form.mobile.data or None
         user.mobile_e164 = phone.normalize(form.mobile.data or "")
         user.time_zone, user.locale = form.time_zone.data or None, form.locale.data or None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import secrets
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from flask import Flask, abort, current_app, g, has_request_context, request
@@ -20,7 +20,8 @@ from sqlalchemy.orm import Session
 from werkzeug.security import check_password_hash, generate_password_hash
 
 from app import access
-from app.domain import audit, permissions
+from app.domain import audit, login_names, permissions
+from app.domain.base import AlreadyExists
 from app.domain.session_context import session_context
 from app.extensions import db
 from app.lib.ids import parse_id
@@ -58,7 +59,6 @@ class Security(SecurityManager):
 
     def __init__(self, appbuilder: Any) -> None:
         current_app.config.setdefault("FAB_PASSWORD_COMPLEXITY_VALIDATOR", passwords.refuse_weak_password)
-        current_app.config.setdefault("JWT_REFRESH_TOKEN_EXPIRES", timedelta(days=sessions.TOKEN_DAYS))
         # A permanent session would set its cookie with every response, even of static files; load_user renews it.
         current_app.config["SESSION_REFRESH_EACH_REQUEST"] = False
         self._named_pairs: dict[str, set[str]] = {}
@@ -115,7 +115,7 @@ class Security(SecurityManager):
         if not isinstance(token, str) or "Authorization" in request.headers:
             return None
         now = datetime.now(UTC)
-        found = sessions.find(token, int(pk), timedelta(hours=sessions.IDLE_HOURS), now)
+        found = sessions.find(token, int(pk), now)
         if found is not None and found.is_stale(now):
             sessions.record_activity(found.id, now)
             flask_session.modified = True  # the signed cookie expires, too: send a new one
@@ -126,7 +126,7 @@ class Security(SecurityManager):
         token, user_id, now = jwt_data.get("sid"), parse_id(jwt_data.get("sub")), datetime.now(UTC)
         if not isinstance(token, str) or user_id is None:
             return None
-        found = sessions.find(token, user_id, timedelta(days=sessions.TOKEN_DAYS), now)
+        found = sessions.find(token, user_id, now)
         if found is not None and found.is_stale(now):
             sessions.record_activity(found.id, now)
         return self._authenticate_as(found)
@@ -242,13 +242,18 @@ class Security(SecurityManager):
         return user if right else None
 
     def _user_named(self, name: str) -> Any:
-        """The user of that name, else of that email address; compared again here, because MariaDB equates é and e."""
+        """The user of that name or email address, compared again here, because MariaDB equates é and e.
+
+        Of two users who had one name before names became unique, the one to whom it belongs.
+        """
         name = login_throttle.normalize(name)
         same = or_(func.lower(User.username) == name, func.lower(User.email) == name)
         found = db.session.scalars(select(User).where(same).limit(5)).all()
-        by_name = [user for user in found if login_throttle.normalize(user.username) == name]
-        by_mail = [user for user in found if login_throttle.normalize(user.email or "") == name]
-        return next(iter([*by_name, *by_mail]), None)
+        named = [user for user in found if name in map(login_throttle.normalize, (user.username, user.email or ""))]
+        if len(named) < 2:
+            return next(iter(named), None)
+        holder = login_names.holder_of(db.session(), name)
+        return next((user for user in named if user.id == holder), None)
 
     def sign_in_browser(self, user: Any, door: str = "form") -> None:
         """Start a new session for this browser; only the language is kept from the old one."""
@@ -274,14 +279,19 @@ class Security(SecurityManager):
 
     # --- accounts
 
-    def reset_password(self, userid: Any, password: str) -> None:
-        """Set a user's password. Raises FAB's PasswordComplexityValidationError for a weak one."""
+    def reset_password(self, userid: Any, password: str, with_keys: bool = False) -> None:
+        """Set a user's password; `with_keys` also revokes their API keys.
+
+        Raises FAB's PasswordComplexityValidationError for a weak one.
+        """
         user = self.get_user_by_id(userid)
         passwords.refuse_weak_password(password, user.username, user.email)
         user.password = generate_password_hash(password)
         by, now = getattr(g.get("person"), "id", None), datetime.now(UTC)
         with access.as_system(db.session()) as session:
             audit.write(session, "password change", user.id, now, f"user {user.id}", _address(), by=by)
+            if with_keys:
+                sessions.revoke_keys(session, user.id, now, by)
         db.session.commit()
 
     def add_user(self, username: str, *args: Any, password: str = "", **kwargs: Any) -> Any:
@@ -320,12 +330,15 @@ def _address() -> str | None:
 
 
 def ensure_admin(app: Flask, password: str | None = None) -> str | None:
-    """Create the user admin if there is no user. Returns the random password if one was made, to be shown once."""
+    """Create the user admin if there is no user. Returns the random password if one was made, to be shown once.
+
+    Raises PasswordComplexityValidationError for a password that would be refused on a page, too, if it is needed.
+    """
     made = None if password else secrets.token_urlsafe(12)
     with app.app_context():
         try:
             return made if _first_admin(password or made or "") else None
-        except IntegrityError:  # another process was faster
+        except (IntegrityError, AlreadyExists):  # another process was faster
             return None
 
 
@@ -333,6 +346,7 @@ def _first_admin(password: str) -> bool:
     with own_transaction() as session:
         if session.execute(select(User.id).limit(1)).first() is not None:
             return False
+        passwords.refuse_weak_password(password, "admin", "admin@localhost")
         role = session.scalars(select(Role).where(Role.name == access.ADMIN)).one()
         session.add(
             User(

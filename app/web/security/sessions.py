@@ -9,14 +9,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from flask import Response, abort, flash, g, redirect, request, url_for
+from flask import Response, abort, current_app, flash, g, has_request_context, redirect, request, url_for
 from flask import session as flask_session
 from flask_appbuilder import BaseView, expose
 from flask_babel import format_datetime
 from flask_babel import gettext as _
-from sqlalchemy import bindparam, select, update
+from flask_babel import ngettext as _n
+from sqlalchemy import ColumnElement, bindparam, func, or_, select, update
 from sqlalchemy.orm import Session, load_only
 
 from app import access
@@ -24,14 +25,13 @@ from app.domain import audit
 from app.domain.authentication import note_sign_in_ended
 from app.extensions import csrf, db
 from app.lib.ids import parse_id
-from app.models import SignIn, User
+from app.models import ApiKey, SignIn, User
 from app.ops.database import WRITES
 from app.web.core.gate import zone
 
-#: A browser that is idle for this long must sign in again.
-IDLE_HOURS = 12
-#: A token's sign-in lives as long as its refresh token may.
-TOKEN_DAYS = 30
+if TYPE_CHECKING:
+    from config import Settings
+
 #: `seen_on` is written at most this often.
 SEEN_SECONDS = 60
 #: Size of the random token in the cookie.
@@ -79,47 +79,51 @@ def hash_token(secret: str) -> str:
 
 #: The columns that a request needs of its user; others load on access.
 USER_COLUMNS = load_only(User.id, User.username, User.first_name, User.last_name, User.active)
-_VALID_SIGN_IN = (
-    select(User, SignIn.id, SignIn.seen_on, access.version_query())
-    .join(SignIn, SignIn.user_id == User.id)
-    .where(
-        SignIn.token_hash == bindparam("token"),
-        SignIn.ended_on.is_(None),
-        SignIn.seen_on > bindparam("since"),
-        User.id == bindparam("user"),
-        User.active.is_(True),
+
+
+def lives(now: Any, settings: Settings) -> tuple[ColumnElement[bool], ...]:
+    """The sign-ins that are valid at `now`: not ended, used lately, and not too old. One rule for every door."""
+    idle, oldest = timedelta(hours=settings.session_idle_hours), timedelta(days=settings.session_days)
+    return SignIn.ended_on.is_(None), SignIn.seen_on > now - idle, SignIn.started_on > now - oldest
+
+
+def _valid(*conditions: Any) -> Any:
+    """SELECT of a valid sign-in with its user, its last use and the version of access."""
+    return (
+        select(User, SignIn.id, SignIn.seen_on, access.version_query())
+        .join(SignIn, SignIn.user_id == User.id)
+        .where(
+            SignIn.token_hash == bindparam("token"),
+            SignIn.ended_on.is_(None),
+            SignIn.seen_on > bindparam("since"),
+            SignIn.started_on > bindparam("oldest"),
+            User.active.is_(True),
+            *conditions,
+        )
+        .options(USER_COLUMNS)
     )
-    .options(USER_COLUMNS)
-)
 
 
-def find(token: str, user_id: int, lifetime: timedelta, now: datetime) -> Credential | None:
-    """The valid sign-in of this token and user, by one statement; None if it has ended or was idle too long."""
-    values = {"token": hash_token(token), "since": now - lifetime, "user": user_id}
+_VALID_SIGN_IN = _valid(User.id == bindparam("user"))
+#: For endpoints whose cookie is only the token.
+_VALID_BY_TOKEN = _valid(SignIn.door == "compat")
+
+
+def find(token: str, user_id: int, now: datetime) -> Credential | None:
+    """The valid sign-in of this token and user, by one statement; None if it has ended, was idle too long or is old."""
+    return _found(_VALID_SIGN_IN, {"token": hash_token(token), "user": user_id}, now)
+
+
+def find_by_token(token: str, now: datetime) -> Credential | None:
+    """The valid sign-in of a token of the compatibility API; None if there is none."""
+    return _found(_VALID_BY_TOKEN, {"token": hash_token(token)}, now)
+
+
+def _found(query: Any, values: dict[str, Any], now: datetime) -> Credential | None:
+    settings: Settings = current_app.config["CRM"]
+    since, oldest = timedelta(hours=settings.session_idle_hours), timedelta(days=settings.session_days)
     with access.as_system(db.session()) as session:
-        row = session.execute(_VALID_SIGN_IN, values).first()
-    return Credential(*row) if row else None
-
-
-#: The same, for endpoints whose cookie is only the token.
-_VALID_BY_TOKEN = (
-    select(User, SignIn.id, SignIn.seen_on, access.version_query())
-    .join(SignIn, SignIn.user_id == User.id)
-    .where(
-        SignIn.token_hash == bindparam("token"),
-        SignIn.door == "compat",
-        SignIn.ended_on.is_(None),
-        SignIn.seen_on > bindparam("since"),
-        User.active.is_(True),
-    )
-    .options(USER_COLUMNS)
-)
-
-
-def find_by_token(token: str, lifetime: timedelta, now: datetime) -> Credential | None:
-    """The valid sign-in of a token of the compatibility API; None if it has ended or was idle too long."""
-    with access.as_system(db.session()) as session:
-        row = session.execute(_VALID_BY_TOKEN, {"token": hash_token(token), "since": now - lifetime}).first()
+        row = session.execute(query, values | {"since": now - since, "oldest": now - oldest}).first()
     return Credential(*row) if row else None
 
 
@@ -157,12 +161,49 @@ def end_sign_ins(session: Session, now: datetime, *conditions: Any) -> int:
         return int(session.execute(step, execution_options={"synchronize_session": False}).rowcount)  # type: ignore[attr-defined]
 
 
+def revoke_keys(session: Session, user_id: int, now: datetime, by: int | None = None) -> int:
+    """Revoke all API keys of the user, in the caller's transaction, with one line in the audit. Returns how many."""
+    step = update(ApiKey).where(*live_keys(user_id, now)).values(revoked_on=now)
+    with access.as_system(session):
+        count = int(session.execute(step, execution_options={"synchronize_session": False}).rowcount)  # type: ignore[attr-defined]
+        if count:
+            note_sign_in_ended(session, user_id)
+            address = request.remote_addr if has_request_context() else None
+            audit.write(session, "api key revoked", user_id, now, f"user {user_id}", address, by=by, count=count)
+    return count
+
+
 def sign_out(user_id: int, token: str, now: datetime) -> None:
     """End the sign-in of this token and audit it."""
     with own_transaction() as session:
         if end_sign_ins(session, now, SignIn.token_hash == hash_token(token)):
             note_sign_in_ended(session, user_id)
             audit.write(session, "sign-out", user_id, now, address=request.remote_addr)
+
+
+def live_keys(user_id: int, now: datetime) -> tuple[ColumnElement[bool], ...]:
+    """The API keys of a user that work at `now`."""
+    return (
+        ApiKey.user_id == user_id,
+        ApiKey.revoked_on.is_(None),
+        or_(ApiKey.expires_on.is_(None), ApiKey.expires_on > now),
+    )
+
+
+def count_keys(session: Session, user_id: int) -> int:
+    """How many API keys of the user work now."""
+    with access.as_system(session):
+        return session.scalar(select(func.count(ApiKey.id)).where(*live_keys(user_id, datetime.now(UTC)))) or 0
+
+
+def flash_live_keys(count: int) -> None:
+    """Say that API keys still work."""
+    text = _n(
+        "%(num)s API key still works. If somebody else may have made it, revoke it under API keys.",
+        "%(num)s API keys still work. If somebody else may have made one, revoke it under API keys.",
+        count,
+    )
+    flash(text, "warning")
 
 
 # --- the screen --------------------------------------------------------------------------------------------------
@@ -185,14 +226,20 @@ def signed_in(function: Callable[..., Any]) -> Callable[..., Any]:
     return guarded
 
 
-def requested_user_id() -> int:
-    """The user id of ?user=; 404 for another user unless an admin asks."""
+def requested_user_id(verb: str) -> int:
+    """The user id of ?user=; 404 for another user, unless the person may do this to the sign-ins of others."""
     who: access.Person = g.person
     key = parse_id(request.args.get("user", ""))
     key = who.id if key is None else key
-    if key != who.id and not who.is_admin:
+    if key != who.id and not who.may("Sign-ins", verb):
         abort(404)
     return key
+
+
+def refuse_foreign_sign_in(user_id: int) -> None:
+    """Answer 403 unless it is the person's own, or they may end the sign-ins of others."""
+    if user_id != g.person.id and not g.person.may("Sign-ins", "delete"):
+        abort(403)
 
 
 class SessionsView(BaseView):
@@ -200,25 +247,26 @@ class SessionsView(BaseView):
 
     route_base = "/sessions"
     default_view = "index"
+    class_permission_name = "Sign-ins"
+    base_permissions = ["can_read", "can_delete"]
 
     @expose("/")
     @signed_in
     def index(self) -> Any:
         """The valid sign-ins of a user, most recently used first."""
-        key = requested_user_id()
+        key = requested_user_id("read")
         user = db.session.get(User, key) or abort(404)
-        live = (
-            SignIn.user_id == key,
-            SignIn.ended_on.is_(None),
-            SignIn.seen_on > datetime.now(UTC) - timedelta(days=TOKEN_DAYS),
-        )
-        rows = db.session.scalars(select(SignIn).where(*live).order_by(SignIn.seen_on.desc()).limit(200)).all()
+        live = lives(datetime.now(UTC), current_app.config["CRM"])
+        rows = db.session.scalars(
+            select(SignIn).where(SignIn.user_id == key, *live).order_by(SignIn.seen_on.desc()).limit(200)
+        ).all()
         words = {
             "rows": rows,
             "user": user,
             "this": _current_token_hash(),
             "own": key == g.person.id,
             "when": format_moment,
+            "keys": count_keys(db.session(), key),
         }
         return self.render_template("signin/sessions.html", title=_("Sessions"), **words)
 
@@ -227,6 +275,7 @@ class SessionsView(BaseView):
     def end_one(self, pk: int) -> Any:
         """End one; its browser or token is signed out with the next request."""
         row = access.get_visible(db.session(), SignIn, pk) or abort(404)
+        refuse_foreign_sign_in(row.user_id)
         with own_transaction() as session:
             end_sign_ins(session, datetime.now(UTC), SignIn.id == row.id)
             note_sign_in_ended(session, row.user_id)
@@ -246,13 +295,15 @@ class SessionsView(BaseView):
     @signed_in
     def end_others(self) -> Any:
         """End all of a user's sign-ins except the current one."""
-        key = requested_user_id()
+        key = requested_user_id("delete")
         with own_transaction() as session:
             now = datetime.now(UTC)
             count = end_sign_ins(session, now, SignIn.user_id == key, SignIn.token_hash != _current_token_hash())
             note_sign_in_ended(session, key)
             audit.write(session, "sign-out", key, now, None, request.remote_addr, by=g.person.id, ended=count)
         flash(_("%(count)s sessions ended.", count=count), "success")
+        if keys := count_keys(db.session(), key):
+            flash_live_keys(keys)
         return redirect(self._list(key))
 
     def _list(self, key: int) -> str:

@@ -1,4 +1,4 @@
-"""The audit page, for admins and Compliance: filters, pages, and a check that the log is unaltered."""
+"""The audit page, for those who may read the audit: filters, pages, and a check that the log is unaltered."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PAGE = 50
 
 
 def auditors_only(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Answer 403 to anyone but administrators and Compliance."""
+    """Answer 403 to anyone whose roles do not allow it."""
 
     @wraps(function)
     def guarded(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -38,7 +38,7 @@ def auditors_only(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def can_read_audit(person: access.Person) -> bool:
     """Whether the person can read the audit; the access rules of its rows say the same."""
-    return person.is_admin or "Compliance" in person.roles
+    return person.may("Audit Log", "read")
 
 
 class Audit(BaseView):
@@ -46,6 +46,8 @@ class Audit(BaseView):
 
     route_base = "/audit"
     default_view = "entries"
+    class_permission_name = "Audit Log"
+    base_permissions = ["can_read"]
 
     @expose("/")
     @signed_in

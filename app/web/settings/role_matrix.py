@@ -114,7 +114,7 @@ def _cells(shown: Matrix) -> dict[tuple[str, str], dict[str, Any]]:
     return {
         (module, verb): {
             "level": shown.level(module, verb),
-            "possible": verb in permissions.VERBS_OF[module],
+            "possible": permissions.is_offered(module, verb),
             "levels": _level_choices(module, shown.level(module, verb)),
         }
         for module in permissions.all_modules()
@@ -134,7 +134,7 @@ def _mask_rows(shown: Matrix) -> list[dict[str, str]]:
 def _posted(stored: Matrix) -> Matrix:
     """The matrix of the form; a cell that it does not name stays as it is stored."""
     form = request.form
-    keys = [(m, v) for m in permissions.all_modules() for v in permissions.VERBS]
+    keys = [(m, v) for m in permissions.all_modules() for v in permissions.VERBS_OF[m]]
     cells = {(m, v): form.get(f"level_{m}_{v}", stored.level(m, v)) for m, v in keys}
     masks = {name: form.get(f"mask_{name}", stored.mask(name)) for name in permissions.MASKED}
     return Matrix(cells, masks)
@@ -146,16 +146,19 @@ def _refuse_invalid(posted: Matrix) -> None:
     unknown += [level for level in posted.masks.values() if level not in permissions.MASK_RANK]
     if unknown:
         raise RuleBroken(_("“%(level)s” isn't a valid level. Please choose one from the list.", level=unknown[0][:20]))
-    for module, verb in _inapplicable(request.form):
-        what = {"module": translate_text(module_labels()[module]), "verb": translate_text(VERB_LABELS[verb])}
-        raise RuleBroken(_("%(module)s: “%(verb)s” doesn't apply to this module. Please leave it out.", **what))
+    for cell in _inapplicable(request.form):
+        raise RuleBroken(_("There is no such permission: %(cell)s. Please leave it out.", cell=cell[:60]))
+    for module, verb in posted.cells:
+        if posted.level(module, verb) in ("own", "team") and not permissions.has_owner(module):
+            what = {"module": translate_text(module_labels()[module]), "verb": translate_text(VERB_LABELS[verb])}
+            raise RuleBroken(_("%(module)s: “%(verb)s” is either “no” or “all”. Please choose one.", **what))
 
 
-def _inapplicable(form: Any) -> list[tuple[str, str]]:
-    """The cells that the form opens although the verb does not apply to the module."""
-    applicable = permissions.VERBS_OF
-    cells = ((m, v) for m in permissions.all_modules() for v in permissions.VERBS if v not in applicable[m])
-    return [(m, v) for m, v in cells if form.get(f"level_{m}_{v}", "none") != "none"]
+def _inapplicable(form: Any) -> list[str]:
+    """The cells that the form opens although the matrix does not offer them, as the form names them."""
+    offered = {f"level_{m}_{v}" for m in permissions.all_modules() for v in permissions.VERBS_OF[m]}
+    named = [name for name in form if name.startswith("level_") and name not in offered]
+    return [name.removeprefix("level_").replace("_", ": ") for name in named if form[name] != "none"]
 
 
 def _refuse_stale(stored: Matrix, posted: Matrix) -> None:

@@ -30,8 +30,8 @@ from app.web.pages.hardened import VERBS as SCREEN_VERBS
 from app.web.pages.hardened import HardenedInterface, HardenedView, link
 from app.web.security.fab_permissions import BASE_PERMISSIONS
 
-#: Rules refer to these by name: round robin, access to the audit.
-FIXED_NAMES = (*FIXED_ROLES, "Sales User", "Support User", "Compliance")
+#: Round robin refers to these by name. No right does, except for Admin's, which only an administrator can give.
+FIXED_NAMES = (*FIXED_ROLES, "Sales User", "Support User")
 
 
 class RoleRows(HardenedInterface):

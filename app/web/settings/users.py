@@ -107,7 +107,16 @@ def _text_field(label: Any, *checks: Any, **more: Any) -> Any:
     return StringField(label, validators=[Optional(), *checks], widget=BS3TextFieldWidget(), **more)
 
 
+def _email_address(form: Any, field: Any) -> None:
+    """Raise ValidationError unless it is an email address; name@localhost is what commands give without one."""
+    local, _at, host = (field.data or "").rpartition("@")
+    if host.lower() == "localhost" and local and len(local) <= 64 and not set(local) & set(' @<>(),;:\\"'):
+        return
+    Email(_("This isn't an email address. Please check it."))(form, field)
+
+
 _CRM_FIELDS = {
+    "last_name": _text_field(lazy_gettext("Last name"), Length(max=64)),
     "mobile": _text_field(lazy_gettext("Mobile"), Length(max=40)),
     "telephony_number": _text_field(
         lazy_gettext("Telephony number"),
@@ -168,7 +177,7 @@ class Users(HardenedView, UserDBModelView):
         "delegate": lazy_gettext("Delegate"),
         **{name: each.args[0] if each.args else name for name, each in _CRM_FIELDS.items()},
     }
-    validators_columns = UserDBModelView.validators_columns | {"email": [Email()]}
+    validators_columns = UserDBModelView.validators_columns | {"email": [_email_address]}
     add_form_extra_fields = UserDBModelView.add_form_extra_fields | _CRM_FIELDS
     edit_form_extra_fields = _CRM_FIELDS
     add_fieldsets = [*_SECTIONS, _PASSWORD]
@@ -225,6 +234,7 @@ class Users(HardenedView, UserDBModelView):
 
 def _refuse_invalid(user: Any) -> None:
     """Normalize phone numbers. Raises RuleBroken for an invalid number, a cycle of managers or an invalid leave."""
+    user.last_name = user.last_name or ""
     user.mobile, user.telephony_number = user.mobile or None, user.telephony_number or None
     user.mobile_e164 = _e164(user.mobile, "mobile")
     user.telephony_number = _e164(user.telephony_number, "telephony_number")

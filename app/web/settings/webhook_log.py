@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
@@ -63,7 +64,7 @@ def webhook_card(hook: Webhook, viewer: Viewer) -> dict[str, Any]:
     return {
         "id": hook.id,
         "name": hook.name,
-        "url": hook.url,
+        "url": hook.url if viewer.person.is_admin else origin_of(hook.url),
         "events": _event_texts(hook.events),
         "state": hook.state,
         "chip": {"kind": "status", "label": label, "color": tone},
@@ -73,6 +74,13 @@ def webhook_card(hook: Webhook, viewer: Viewer) -> dict[str, Any]:
         "result": hook.result,
         "is_bad": bool(hook.failures),
     }
+
+
+def origin_of(url: str) -> str:
+    """The receiver of a webhook without path and query, which often hold its secret."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}/…"
 
 
 def _event_texts(events: Iterable[str]) -> list[str]:

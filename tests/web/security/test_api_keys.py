@@ -195,7 +195,7 @@ def test_after_five_invalid_keys_only_valid_ones_are_accepted(app, browser) -> N
 
 
 def test_the_secret_is_shown_once(app, ana) -> None:
-    response = post(ana, "/keys/", "/keys/", name="dialler", scope=["Leads.read"])
+    response = post(ana, "/keys/", "/keys/", current_password=PASSWORD, name="dialler", scope=["Leads.read"])
     key, secret = re.search(r"token ([0-9a-f]+):([\w-]+)", response.text).groups()
     assert response.headers["Cache-Control"] == "no-store"
     assert get_menu(app.test_client(), f"token {key}:{secret}").status_code == 403  # limited to leads
@@ -207,12 +207,12 @@ def test_the_secret_is_shown_once(app, ana) -> None:
     "fields", [{}, {"name": ""}, {"name": "x" * 121}, {"name": "a\0b"}, {"name": "x", "scope": "All"}]
 )
 def test_a_bad_name_or_limit_is_refused(app, ana, fields) -> None:
-    assert post(ana, "/keys/", "/keys/", **fields).status_code == 422
+    assert post(ana, "/keys/", "/keys/", current_password=PASSWORD, **fields).status_code == 422
     assert rows(app, select(ApiKey.id)) == []
 
 
 def test_the_name_is_escaped(app, ana) -> None:
-    response = post(ana, "/keys/", "/keys/", name="<script>alert(1)</script>")
+    response = post(ana, "/keys/", "/keys/", current_password=PASSWORD, name="<script>alert(1)</script>")
     assert "<script>alert(1)" not in response.text + ana.get("/keys/").text
 
 
@@ -256,14 +256,14 @@ def test_a_key_expires(app, ana) -> None:
 
 
 def test_the_expiry_date_is_chosen_on_the_page(app, ana) -> None:
-    assert post(ana, "/keys/", "/keys/", name="dialler", ends=in_days(3)).status_code == 200
+    assert post(ana, "/keys/", "/keys/", current_password=PASSWORD, name="dialler", ends=in_days(3)).status_code == 200
     ((ends,),) = rows(app, select(ApiKey.expires_on))
     assert timedelta(days=2) < ends - datetime.now(UTC) <= timedelta(days=4)
 
 
 @pytest.mark.parametrize("ends", [in_days(-2), "0001-01-01", "tomorrow", "9999-12-31", "2026-13-45", "\x00"])
 def test_an_invalid_expiry_date_is_refused(app, ana, ends: str) -> None:
-    response = post(ana, "/keys/", "/keys/", name="dialler", ends=ends, scope=["Leads.read"])
+    response = post(ana, "/keys/", "/keys/", current_password=PASSWORD, name="dialler", ends=ends, scope=["Leads.read"])
     assert response.status_code == 422 and "Please choose an expiry date" in response.text
     assert 'value="Leads.read" checked' in response.text and 'value="dialler"' in response.text
     assert rows(app, select(ApiKey.id)) == []
@@ -278,7 +278,14 @@ def test_expired_keys_do_not_count_towards_the_limit(app) -> None:
 
 
 def test_the_scope_is_shown_with_labels(app, ana) -> None:
-    response = post(ana, "/keys/", "/keys/", name="dialler", scope=["Leads.read", "Leads.create", "Tasks"])
+    response = post(
+        ana,
+        "/keys/",
+        "/keys/",
+        current_password=PASSWORD,
+        name="dialler",
+        scope=["Leads.read", "Leads.create", "Tasks"],
+    )
     for page in (response.text, ana.get("/keys/").text):
         assert re.search(r"Leads: <span[^>]*>View, Create</span>", page)
         assert re.search(r"Tasks: <span[^>]*>Everything</span>", page)
@@ -291,7 +298,12 @@ def test_only_scopes_that_the_user_has_are_offered(ana, root) -> None:
 
 
 def test_a_scope_beyond_the_users_permissions_adds_none(app, ana) -> None:
-    assert post(ana, "/keys/", "/keys/", name="greedy", scope=["Settings", "Leads.read"]).status_code == 200
+    assert (
+        post(
+            ana, "/keys/", "/keys/", current_password=PASSWORD, name="greedy", scope=["Settings", "Leads.read"]
+        ).status_code
+        == 200
+    )
     who = person_of(app, key_for(app, "ana", "Settings", "Leads.read"))
     assert who.may("Leads", "read") and not who.may("Settings", "read") and not who.is_admin
 

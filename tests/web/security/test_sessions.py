@@ -13,6 +13,7 @@ from app.models import SignIn, User
 from app.ops import database
 from tests.web.security_app import (  # noqa: F401  (fixtures)
     NEW_PASSWORD,
+    PASSWORD,
     ana,
     app,
     audit_events,
@@ -68,7 +69,10 @@ def test_changing_the_own_password_ends_all_other_sessions(app, ana, browser) ->
     other = browser()
     sign_in(other, "ana")
     path = "/resetmypassword/form"
-    assert post(ana, path, path, password=NEW_PASSWORD, conf_password=NEW_PASSWORD).status_code == 302
+    assert (
+        post(ana, path, path, current_password=PASSWORD, password=NEW_PASSWORD, conf_password=NEW_PASSWORD).status_code
+        == 302
+    )
     assert is_signed_in(ana)
     assert not is_signed_in(other)
     assert sign_in(browser(), "ana").status_code == 401

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from app.extensions import db
 from app.models import (
     User,
 )
@@ -166,3 +167,29 @@ def test_the_own_profile(site: Site) -> None:
     page = site.get("ana", "/users/userinfo/")
     assert page.status_code == 200 and "ana@example.in" in page.text
     assert "/login" in site.app.test_client().get("/users/userinfo/").location
+
+
+# --- users made by commands, and the first admin
+
+
+@pytest.mark.parametrize("address", ["admin@localhost", "first.last@localhost", "a@b.example"])
+def test_a_user_without_last_name_and_domain_is_edited_and_deactivated(site: Site, address: str) -> None:
+    with site.app.app_context():
+        ben = db.session.scalars(select(User).where(User.username == "ben")).one()
+        ben.last_name, ben.email = "", address
+        db.session.commit()
+    assert edit_user(site, "root", "ben", first_name="Benny", active=[]).status_code == 302
+    assert site.rows(select(User.first_name, User.last_name).where(User.username == "ben")) == ["Benny"]
+    assert site.rows(select(User.active).where(User.username == "ben")) == [False]
+
+
+@pytest.mark.parametrize("address", ["@localhost", "a b@localhost", "no mail", "a@", "a@b..in", "<a>@localhost"])
+def test_an_invalid_address_is_refused(site: Site, address: str) -> None:
+    assert edit_user(site, "root", "ben", email=address).status_code == 422
+    assert site.rows(select(User.email).where(User.username == "ben")) == ["ben@example.in"]
+
+
+def test_a_name_that_looks_like_an_address_is_refused_in_its_field(site: Site) -> None:
+    response = edit_user(site, "root", "ben", username="AnA@example.in")
+    assert response.status_code == 422 and "looks like it" in response.text
+    assert "ben" in site.ids(User, User.username)

@@ -1,0 +1,80 @@
+"""The CSRF token in a page differs from response to response, so that its compressed length tells nothing about it.
+
+A page that is compressed and also shows what the URL says (a search, a refused field) would let an attacker guess the
+token letter by letter from the length of the response (BREACH). So the token stands in a page only under a random mask,
+which the page carries too.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import secrets
+from typing import Any
+
+from flask import Response, g
+from flask_wtf import FlaskForm
+from flask_wtf.csrf import CSRFProtect, _FlaskFormCSRF
+
+#: Distinguishes a masked token from a plain one.
+PREFIX = "m."
+#: Longer tokens are none of ours.
+_MAX_LENGTH = 2000
+
+
+def mask(token: str) -> str:
+    """The token under a random mask, in characters of a URL."""
+    plain = token.encode()
+    key = secrets.token_bytes(len(plain))
+    return PREFIX + base64.urlsafe_b64encode(key + _xor(plain, key)).decode().rstrip("=")
+
+
+def unmask(sent: str | None) -> str | None:
+    """The token of a masked one; anything else as it is, to be refused or accepted by the check of the token."""
+    if not sent or not sent.startswith(PREFIX) or len(sent) > _MAX_LENGTH:
+        return sent
+    text = sent.removeprefix(PREFIX)
+    try:
+        both = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        half = len(both) // 2
+        return _xor(both[:half], both[half:]).decode()
+    except (binascii.Error, ValueError):
+        return ""
+
+
+def _xor(one: bytes, other: bytes) -> bytes:
+    return bytes(a ^ b for a, b in zip(one, other, strict=True))
+
+
+def mask_response(response: Response) -> None:
+    """Mask the token wherever the page shows it; Flask-WTF keeps the one of this request in `g`."""
+    token = g.get("csrf_token")
+    if not token or response.is_streamed or response.direct_passthrough or not _is_text(response.mimetype or ""):
+        return
+    body = response.get_data()
+    if token.encode() in body:
+        response.set_data(body.replace(token.encode(), mask(token).encode()))
+
+
+def _is_text(mimetype: str) -> bool:
+    return mimetype.startswith("text/") or mimetype in ("application/json", "application/xhtml+xml")
+
+
+class MaskedCSRFProtect(CSRFProtect):  # type: ignore[misc]
+    """Flask-WTF's protection, which takes masked tokens."""
+
+    def _get_csrf_token(self) -> str | None:
+        return unmask(super()._get_csrf_token())
+
+
+class MaskedFormCSRF(_FlaskFormCSRF):  # type: ignore[misc]
+    """The check of the token that each WTForms form makes by itself, which takes masked tokens."""
+
+    def validate_csrf_token(self, form: Any, field: Any) -> None:
+        """Raise ValidationError for a wrong token."""
+        field.data = unmask(field.data)
+        super().validate_csrf_token(form, field)
+
+
+# For FAB's forms too, whose classes are not ours.
+FlaskForm.Meta.csrf_class = MaskedFormCSRF

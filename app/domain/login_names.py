@@ -1,0 +1,110 @@
+"""The names by which people sign in: user names and e-mail addresses are one namespace, compared as people read them.
+
+Each name has its keys in `login_name`, whose unique column decides: of two people whose names look alike, also where
+two transactions run at once, only the first gets one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from flask_appbuilder import Model
+from flask_appbuilder.security.sqla.models import User
+from sqlalchemy import ForeignKey, Integer, String, delete, insert, inspect, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from app.domain.base import AlreadyExists
+from app.lib.lookalikes import name_keys
+
+#: The columns of a user by which they sign in.
+COLUMNS = ("username", "email")
+
+
+class LoginName(Model):  # type: ignore[misc]
+    """One key of a user's name or address."""
+
+    __tablename__ = "login_name"
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    #: See `lookalikes.name_keys`.
+    key: Mapped[str] = mapped_column(String(64), nullable=False, unique=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("ab_user.id", ondelete="CASCADE"), nullable=False, index=True)
+
+
+def keys_of(user: Any) -> dict[str, str]:
+    """Key -> column, for both names of a user; a key of both counts as the user name's."""
+    return {key: name for name in reversed(COLUMNS) for key in sorted(name_keys(getattr(user, name) or ""))}
+
+
+def refuse_taken_names(session: Session, _context: Any, _instances: Any) -> None:
+    """Session hook, before a flush: raise AlreadyExists, with the field, for a name of somebody else.
+
+    MariaDB's own comparison of user names would refuse some of them without saying which field is meant.
+    """
+    for user in _renamed(session):
+        keys, table = keys_of(user), LoginName.__table__
+        query = select(table.c.key).where(table.c.key.in_(keys))
+        query = query if user.id is None else query.where(table.c.user_id != user.id)
+        found = session.connection().scalars(query).first()  # not through the access rules
+        if found is not None:
+            raise _taken(keys[found])
+
+
+def _renamed(session: Session) -> Iterator[Any]:
+    for user in (row for row in (*session.new, *session.dirty) if isinstance(row, User)):
+        if user in session.new or any(inspect(user).attrs[name].history.has_changes() for name in COLUMNS):
+            yield user
+
+
+def reserve_names(session: Session, _context: Any) -> None:
+    """Session hook, after a flush: the names of new and renamed users are theirs. Raises AlreadyExists."""
+    for user in _renamed(session):
+        keys, table = keys_of(user), LoginName.__table__
+        connection = session.connection()
+        connection.execute(delete(table).where(table.c.user_id == user.id, table.c.key.not_in(keys)))
+        held = set(connection.scalars(select(table.c.key).where(table.c.user_id == user.id)))
+        missing = [{"key": key, "user_id": user.id} for key in keys if key not in held]
+        try:
+            if missing:
+                connection.execute(insert(table), missing)
+        except IntegrityError as error:  # another transaction was faster
+            raise _taken("username") from error
+
+
+def _taken(column: str) -> AlreadyExists:
+    text = (
+        "Somebody else signs in with this username, or one that looks like it. Choose another."
+        if column == "username"
+        else "Somebody else signs in with this email address, or one that looks like it. Choose another."
+    )
+    return AlreadyExists(text, column)
+
+
+def holder_of(session: Session, name: str) -> int | None:
+    """The id of the user to whom this name belongs, written in any way; None for a free one."""
+    table = LoginName.__table__
+    query = select(table.c.user_id).where(table.c.key.in_(name_keys(name))).order_by(table.c.id)
+    return session.connection().scalars(query).first()
+
+
+def clashes(users: Iterable[tuple[int, str, str]]) -> Iterator[tuple[str, int, int]]:
+    """(name, its user's id, the id of the user who holds it) of names that an earlier user holds already.
+
+    `users`: (id, user name, e-mail address), in the order of precedence. A user name of one who came first wins over
+    the address of another, and the other way round.
+    """
+    held: dict[str, int] = {}
+    for user_id, username, email in users:
+        for name in dict.fromkeys((username or "", email or "")):
+            keys = name_keys(name)
+            holder = next((held[key] for key in sorted(keys) if held.get(key, user_id) != user_id), None)
+            if holder is not None:
+                yield name, user_id, holder
+            else:
+                held |= dict.fromkeys(keys, user_id)
+
+
+def stored_clashes(session: Session) -> list[tuple[str, int, int]]:
+    """`clashes` among the stored users, older ones first."""
+    return list(clashes(session.execute(select(User.id, User.username, User.email).order_by(User.id)).tuples()))

@@ -1,0 +1,44 @@
+"""Links to pages of this site, from URLs that a client sent."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from flask import current_app, request
+
+#: Longer URLs are not followed.
+MAX_LENGTH = 2000
+
+
+def local_path(url: str | None) -> str | None:
+    """Path and query of a URL of this site; None for any other, and for what a browser could take for another.
+
+    A browser reads "//host", "/\\host" and "http:host" as another site, and skips tabs and line breaks within a URL.
+    """
+    if not url or len(url) > MAX_LENGTH or not url.isprintable() or "\\" in url or url != url.strip():
+        return None
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return None
+    if (
+        url.startswith("///")
+        or not _is_this_site(parts.scheme, parts.netloc)
+        or not parts.path.startswith("/")
+        or parts.path.startswith("//")
+    ):
+        return None
+    return parts.path + (f"?{parts.query}" if parts.query else "")
+
+
+def _is_this_site(scheme: str, host: str) -> bool:
+    if not scheme and not host:
+        return True
+    own = urlsplit(current_app.config["CRM"].public_url)
+    return scheme in ("", "http", "https") and host in (request.host, own.netloc)
+
+
+def is_local(location: str) -> bool:
+    """Whether a redirect leads to this site."""
+    path, _hash, _fragment = location.partition("#")
+    return local_path(path) is not None or (not path and bool(location))

@@ -1,0 +1,69 @@
+"""Limits that count first hold when several transactions count at once."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+
+from app.domain import webhooks
+from app.domain.base import RuleBroken, Stamp
+from app.domain.webhooks import WebhookSettings
+from app.extensions import db
+from app.models import ApiKey, Webhook
+from app.web.security import api_keys
+from app.web.security.sessions import own_transaction
+from tests.app_fixtures import World
+
+WRITERS, FREE = 8, 2
+
+
+@pytest.fixture(params=["sqlite", "mariadb"])
+def office(request: pytest.FixtureRequest) -> Any:
+    """The product on each database."""
+    world: World = request.getfixturevalue("world" if request.param == "sqlite" else "maria")
+    return world
+
+
+def in_parallel(world: World, step: Any) -> int:
+    """How many of the writers succeed."""
+    barrier = threading.Barrier(WRITERS)
+
+    def run(number: int) -> bool:
+        with world.app.test_request_context():
+            barrier.wait()
+            try:
+                step(number)
+            except RuleBroken:
+                return False
+            finally:
+                db.session.remove()
+            return True
+
+    with ThreadPoolExecutor(WRITERS) as threads:
+        return sum(threads.map(run, range(WRITERS)))
+
+
+def test_keys_of_one_person(office: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    ana, now = office.people["ana"].id, datetime.now(UTC)
+    mine = select(func.count(ApiKey.id)).where(ApiKey.user_id == ana)
+    before = office.rows(mine)[0]
+    monkeypatch.setattr(api_keys, "MAX_KEYS", before + FREE)
+    made = in_parallel(office, lambda n: api_keys.create_key(ana, api_keys.ApiKeyRequest(f"key {n}"), now))
+    assert (made, office.rows(mine)[0]) == (FREE, before + FREE)
+
+
+def test_webhooks(office: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    root, now = office.people["root"].id, datetime.now(UTC)
+    monkeypatch.setattr(webhooks, "MAX_WEBHOOKS", FREE)
+
+    def create(number: int) -> None:
+        asked = WebhookSettings(f"hook {number}", "https://crm.example/x", ("lead.created",), root)
+        with own_transaction() as session:
+            webhooks.create(session, asked, Stamp(root, now), office.vault)
+
+    assert (in_parallel(office, create), office.count(Webhook)) == (FREE, FREE)

@@ -1,0 +1,66 @@
+"""Settings of the environment: what stops the start, and what is only warned of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import config
+import run
+
+WRONG = {
+    "CRM_HOST": ["no host", "http://127.0.0.1", "1.2.3", "256.1.1.1", "a b", "-x", "[::1", "x" * 300, "host:80"],
+    "CRM_PUBLIC_URL": ["crm.example", "https://", "https://u:p@crm.example", "https://crm.example:x", "https://a?b=c"],
+    "CRM_SESSION_DAYS": ["0", "91", "a week"],
+    "CRM_SESSION_IDLE_HOURS": ["0", "169", "-1"],
+}
+RIGHT = {
+    "CRM_HOST": {
+        "192.0.2.7": "192.0.2.7",
+        "::1": "[::1]",
+        "[::]": "[::]",
+        "crm-1.internal": "crm-1.internal",
+        "": "127.0.0.1",
+    },
+    "CRM_PUBLIC_URL": {"https://crm.example/": "https://crm.example", "http://10.0.0.1:8000": "http://10.0.0.1:8000"},
+}
+
+
+def load(folder: Path, **environ: str) -> config.Settings:
+    return config.load({"CRM_INSTANCE_DIR": str(folder), **environ})
+
+
+@pytest.mark.parametrize("name, value", [(name, value) for name, values in WRONG.items() for value in values])
+def test_a_wrong_value_stops_the_start_and_is_named(tmp_path: Path, name: str, value: str) -> None:
+    with pytest.raises(config.WrongSetting, match=name):
+        load(tmp_path, **{name: value})
+
+
+@pytest.mark.parametrize("name, typed, expected", [(n, a, b) for n, pairs in RIGHT.items() for a, b in pairs.items()])
+def test_right_values(tmp_path: Path, name: str, typed: str, expected: str) -> None:
+    field = {"CRM_HOST": "host", "CRM_PUBLIC_URL": "public_url"}[name]
+    assert getattr(load(tmp_path, **{name: typed}), field) == expected
+
+
+def test_names_that_are_no_setting_are_warned_of(tmp_path: Path) -> None:
+    settings = load(tmp_path, CRM_PUBLC_URL="https://crm.example", CRM_QUEUE_SHORT="1", CRM_X="", PATH="/bin")
+    assert config.unknown_sentences(settings) == [
+        "Warning: CRM_PUBLC_URL is not a setting and is ignored. Did you mean CRM_PUBLIC_URL?",
+        "Warning: CRM_X is not a setting and is ignored.",
+    ]
+
+
+def test_the_start_prints_the_warnings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CRM_INSTANCE_DIR", str(tmp_path))
+    monkeypatch.setenv("CRM_WORKER", "4")
+    run._load()
+    assert "CRM_WORKER is not a setting" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("password", ["password", "password123", "admin@localhost", "aaaaaaaaaaaa", "admin"])
+def test_the_first_admins_password_meets_the_rules(tmp_path: Path, password: str) -> None:
+    with pytest.raises(run.CannotStart, match="CRM_ADMIN_PASSWORD"):
+        run.prepare(load(tmp_path, CRM_ADMIN_PASSWORD=password, CRM_SCHEDULER="off"))

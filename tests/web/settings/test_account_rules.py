@@ -1,0 +1,220 @@
+"""The wall around accounts: every column that one person may write about another, and who may do so."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from sqlalchemy import inspect, select, update
+
+from app import access
+from app.access.account_rules import COLUMNS_OF_MANAGERS, KEPT_BY_THE_CRM, LABELS, OWN_COLUMNS
+from app.extensions import db
+from app.models import Group, Role, User
+from tests.web.settings_app import PEOPLE, Site, edit_user
+
+#: Field of the form -> (column that changes, what is typed). A name of PEOPLE becomes an id.
+TYPED: dict[str, tuple[str, str]] = {
+    "first_name": ("first_name", "Changed"),
+    "last_name": ("last_name", "Changed"),
+    "username": ("username", "changed"),
+    "email": ("email", "changed@example.in"),
+    "mobile": ("mobile_e164", "9820012345"),
+    "telephony_number": ("telephony_number", "9820012346"),
+    "manager_id": ("manager_id", "sid"),
+    "available": ("available", ""),
+    "away_until": ("away_until", "2090-01-02T10:00"),
+    "leave_from": ("leave_from", "2090-02-01T00:00"),
+    "delegate_id": ("delegate_id", "sid"),
+    "time_zone": ("time_zone", "Asia/Dubai"),
+    "locale": ("locale", "en"),
+    "reminder_minutes": ("reminder_minutes", "30"),
+    "active": ("active", ""),
+}
+#: Columns of the wall that no form of another person takes, and why.
+NO_FIELD = {
+    "mobile_e164": "follows the mobile",
+    "leave_to": "needs a start of the leave, so it is tried with leave_from",
+    "password": "has a page of its own: see test_passwords_of_others",
+    "notice_choices": "has a page of its own, about oneself only",
+    "roles": "see test_roles_and_groups",
+    "groups": "see test_roles_and_groups",
+}
+#: Fields that everybody may change of themselves, where they have a page for it.
+OWN_FIELDS = set(TYPED) - set(COLUMNS_OF_MANAGERS)
+
+
+@pytest.fixture
+def office(site: Site) -> Site:
+    """Ben reports to Sid, who may change the settings; Ana reports to Mia; Cleo is an administrator through a group."""
+    with site.app.app_context():
+        people = {user.username: user for user in db.session.scalars(select(User))}
+        people["ben"].manager_id = people["sid"].id
+        admin = db.session.scalars(select(Role).where(Role.name == "Admin")).one()
+        db.session.add(Group(name="Owners", label="", description="", users=[people["cleo"]], roles=[admin]))
+        db.session.commit()
+    return site
+
+
+def column_of(site: Site, name: str, column: str) -> Any:
+    return site.rows(select(getattr(User, column)).where(User.username == name))[0]
+
+
+def typed(site: Site, field: str) -> dict[str, Any]:
+    value = TYPED[field][1]
+    if value == "" and field in ("active", "available"):
+        return {field: []}
+    return {field: site.user(value) if value in PEOPLE else value}
+
+
+def send(site: Site, who: str, whom: str, field: str) -> tuple[int, bool]:
+    """The answer's status, and whether the row has changed."""
+    column, user_id = TYPED[field][0], site.user(whom)
+    query = select(getattr(User, column)).where(User.id == user_id)
+    before = site.rows(query)
+    status = edit_user(site, who, whom, **typed(site, field)).status_code
+    return status, site.rows(query) != before
+
+
+def test_every_column_of_a_user_stands_in_the_wall() -> None:
+    columns = {attr.key for attr in inspect(User).attrs}
+    relations = {each.key for each in inspect(User).relationships} - {"roles", "groups"}
+    assert columns - relations - KEPT_BY_THE_CRM == set(LABELS)
+    assert set(LABELS) == set(TYPED) | set(NO_FIELD)
+    assert set(OWN_COLUMNS) & set(COLUMNS_OF_MANAGERS) == set()
+
+
+@pytest.mark.parametrize("field", TYPED)
+@pytest.mark.parametrize("who", ["root", "cleo"])
+def test_administrators_change_everybody(office: Site, who: str, field: str) -> None:
+    whom = "ana"
+    count = len(office.audited("user change"))
+    assert send(office, who, whom, field) == (302, True)
+    entry = office.audited("user change")[count]
+    assert TYPED[field][0] in entry.payload and entry.about == "user ana" and entry.user_id == office.user(who)
+
+
+@pytest.mark.parametrize("field", TYPED)
+def test_managers_change_those_who_report_to_them(office: Site, field: str) -> None:
+    if field == "manager_id":  # Sid is Ben's manager already
+        assert edit_user(office, "sid", "ben", manager_id=office.user("mia")).status_code == 403
+        return
+    with office.app.app_context():  # the form sends the manager as it is
+        count = len(office.audited("user change"))
+    response = edit_user(office, "sid", "ben", **{"manager_id": office.user("sid"), **typed(office, field)})
+    assert response.status_code == 302
+    assert TYPED[field][0] in office.audited("user change")[count].payload
+
+
+@pytest.mark.parametrize("field", TYPED)
+@pytest.mark.parametrize("whom", ["ana", "mia", "root", "cleo"])
+def test_nobody_changes_those_who_do_not_report_to_them(office: Site, whom: str, field: str) -> None:
+    count = len(office.audited("user change"))
+    assert send(office, "sid", whom, field) == (403, False)
+    assert len(office.audited("user change")) == count
+
+
+@pytest.mark.parametrize("field", TYPED)
+def test_what_people_change_of_themselves(office: Site, field: str) -> None:
+    if field in ("manager_id", "delegate_id"):  # not oneself
+        sent: dict[str, Any] = {field: office.user("mia")}
+    else:
+        sent = typed(office, field)
+    status = edit_user(office, "sid", "sid", **sent).status_code
+    assert status == (302 if field in OWN_FIELDS else 403)
+
+
+def test_a_report_is_not_handed_to_an_outsider(office: Site) -> None:
+    for field in ("manager_id", "delegate_id"):
+        sent = {"manager_id": office.user("sid")} | {field: office.user("mia")}
+        response = edit_user(office, "sid", "ben", **sent)
+        assert response.status_code == 403 and "reports to you" in response.text
+    assert (column_of(office, "ben", "manager_id"), column_of(office, "ben", "delegate_id")) == (
+        office.user("sid"),
+        None,
+    )
+
+
+def test_the_way_into_all_leads_is_closed(office: Site) -> None:
+    """Leave for others, with oneself as their delegate, showed everything that they saw."""
+    sent = {"leave_from": "2090-02-01T00:00", "delegate_id": office.user("sid")}
+    assert edit_user(office, "sid", "ana", **sent).status_code == 403
+    assert column_of(office, "ana", "delegate_id") is None
+    # Nor in two steps: first becoming their manager.
+    assert edit_user(office, "sid", "ana", manager_id=office.user("sid")).status_code == 403
+
+
+def test_an_admin_through_a_group_is_protected_like_any_other(office: Site) -> None:
+    with office.app.app_context():
+        db.session.execute(update(User).where(User.username == "cleo").values(manager_id=office.user("sid")))
+        db.session.commit()
+    sent = {"manager_id": office.user("sid"), "email": "taken@example.in"}
+    response = edit_user(office, "sid", "cleo", **sent)
+    assert response.status_code == 403 and "administrator" in response.text
+    assert column_of(office, "cleo", "email") == "cleo@example.in"
+
+
+def test_a_new_user_reports_to_its_maker_or_to_nobody(office: Site) -> None:
+    fields = {
+        "first_name": "New",
+        "last_name": "Rao",
+        "username": "new",
+        "email": "new@example.in",
+        "active": "y",
+        "password": "Correct-Horse-42",
+        "conf_password": "Correct-Horse-42",
+        "roles": office.role("Settings desk"),
+    }
+    assert office.post("sid", "/users/add", **fields, manager_id=office.user("mia")).status_code == 403
+    assert "new" not in office.ids(User, User.username)
+    assert office.post("sid", "/users/add", **fields, manager_id=office.user("sid")).status_code == 302
+
+
+@pytest.mark.parametrize("whom", ["ana", "mia"])
+def test_roles_and_groups(office: Site, whom: str) -> None:
+    key, desk = office.user(whom), office.role("Settings desk")
+    assert edit_user(office, "sid", whom, roles=desk).status_code == 403
+    assert office.post("sid", "/groups/add", name="Desk", users=key, roles=desk).status_code == 403
+    assert office.rows(select(Group.name)) == ["Owners"]
+    assert office.post("sid", f"/users/delete/{key}").status_code == 302
+    assert whom in office.ids(User, User.username)
+
+
+def test_a_group_with_outsiders_keeps_its_roles(office: Site) -> None:
+    desk = office.role("Settings desk")
+    assert office.post("root", "/groups/add", name="Desk", users=office.user("ana"), roles=desk).status_code == 302
+    group = office.ids(Group, Group.name)["Desk"]
+    for sent in ({"users": office.user("ana")}, {"roles": desk}, {"users": office.user("sid"), "roles": desk}):
+        assert office.post("sid", f"/groups/edit/{group}", name="Desk", **sent).status_code == 403
+    with office.app.app_context():
+        found = db.session.get(Group, group)
+        assert [user.username for user in found.users] == ["ana"] and len(found.roles) == 1
+
+
+def test_passwords_of_others(office: Site) -> None:
+    before = column_of(office, "ana", "password")
+    page = f"/resetpassword/form?pk={office.user('ana')}"
+    sent = {"password": "Another-Horse-42", "conf_password": "Another-Horse-42"}
+    assert office.post("sid", page, **sent).status_code in (302, 403)
+    assert column_of(office, "ana", "password") == before
+
+
+def test_the_audit_shortens_numbers_and_keeps_no_password(office: Site) -> None:
+    edit_user(office, "root", "ana", mobile="9820012345")
+    with office.app.app_context():
+        db.session.scalars(select(User).where(User.username == "ana")).one().password = "secret-hash"
+        db.session.commit()
+    text = str([entry.payload for entry in office.audited("user change")])
+    assert "2345" in text and "9820012345" not in text and "secret-hash" not in text
+    assert "'password': {'changed': True}" in text
+
+
+def test_statements_in_bulk_do_not_go_around_the_wall(office: Site) -> None:
+    with office.app.test_request_context():
+        session = db.session()
+        with access.as_system(session):
+            sid = access.load_person(session, office.user("sid"), datetime.now(UTC))
+        with access.acting_as(session, sid), pytest.raises(RuntimeError, match="through the session"):
+            session.execute(update(User).values(manager_id=sid.id))
+    assert column_of(office, "cora", "manager_id") is None
