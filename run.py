@@ -172,12 +172,12 @@ def _revision_names(revisions: set[str]) -> str:
 
 def serve(app: Flask, settings: Settings) -> None:
     """Serve until SIGTERM or Ctrl+C. The schedule runs in the workers, never in their parent."""
-    from app import job_runner, jobs
+    from app import jobs, scheduler
     from app.ops import queue
     from app.ops import server as gunicorn
     from app.web.realtime import live_events
 
-    schedules: list[job_runner.Scheduler] = []
+    schedules: list[scheduler.Scheduler] = []
 
     def on_start() -> None:
         if schedule := jobs.start(app):

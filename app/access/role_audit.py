@@ -6,15 +6,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.access.changed_rows import changed_rows, history_of, previous_value
 from app.access.person import Person
-from app.access.system_session import as_system
 from app.domain import audit, permissions
 from app.domain.session_context import session_context
-from app.models import AuditEntry, FieldMask, Group, ModulePermission, Role, User
+from app.models import FieldMask, Group, ModulePermission, Role, User
 
 #: Event, what it is about, payload.
 _Line = tuple[str, str, dict[str, Any]]
@@ -26,8 +24,9 @@ def write(session: Session, actor: Person | None) -> None:
     lines = [*_cell_lines(session), *_role_lines(session)]
     if actor is not None:
         lines += _account_lines(session)
-    if lines:
-        _append(session, actor, lines)
+    now, address = datetime.now(UTC), session_context(session).address
+    for event, about, payload in lines:
+        audit.write(session, event, actor.id if actor else None, now, about[:190], address, **payload)
 
 
 def _cell_lines(session: Session) -> Iterator[_Line]:
@@ -80,28 +79,3 @@ def _change(row: Any, name: str) -> dict[str, Any]:
     history = history_of(row, name)
     plain = {"added": list(history.added or ()), "removed": list(history.deleted or ())}
     return {key: [v if isinstance(v, int | None) else str(v) for v in values] for key, values in plain.items()}
-
-
-def _append(session: Session, actor: Person | None, lines: list[_Line]) -> None:
-    """As `audit.write`, which flushes and so cannot be called inside a flush: entries chained to the last one."""
-    before = _last_hash(session)
-    for event, about, payload in lines:
-        entry = AuditEntry(
-            at=datetime.now(UTC),
-            event=event,
-            user_id=actor.id if actor else None,
-            about=about[:190],
-            address=session_context(session).address,
-            payload=payload,
-        )
-        entry.hash = before = audit.entry_hash(before, entry)
-        session.add(entry)
-
-
-def _last_hash(session: Session) -> str:
-    new = [row.hash for row in session.new if isinstance(row, AuditEntry)]
-    if new:
-        return new[-1]
-    with as_system(session):
-        last = select(AuditEntry.hash).order_by(AuditEntry.id.desc()).limit(1).with_for_update()
-        return session.execute(last).scalar() or ""

@@ -53,6 +53,7 @@ KINDS = (
     "missed_call",
     "status",
     "job_lag",
+    "audit",
     "webhook",
 )
 #: Channel -> whether it is on by default. "bell" is the notification itself, "screen" its toast on open pages.
