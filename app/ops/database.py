@@ -37,6 +37,13 @@ def tune(engine: Engine) -> None:
         event.listen(engine, "connect", _connect_mariadb)
 
 
+def tune_once(engine: Engine) -> None:
+    """`tune`, unless it was done; drops connections that were made before."""
+    if not event.contains(engine, "before_cursor_execute", _record_statement):
+        tune(engine)
+        engine.dispose()
+
+
 def _connect_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # _begin_sqlite sends BEGIN
     for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=30000"):
