@@ -176,4 +176,11 @@ class EventBus:
         elif message["type"] == "message":
             parsed = parse(message["data"])
             if parsed is not None and parsed[0] != self.origin:
-                self._on_event(parsed[1])
+                self._pass_on(parsed[1])
+
+    def _pass_on(self, event: LiveEvent) -> None:
+        """Hand on what came from outside; whatever it says must not end the listener."""
+        try:
+            self._on_event(event)
+        except Exception:
+            log.exception("a live event could not be passed on")
