@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import difflib
 import ipaddress
 import os
@@ -12,6 +13,8 @@ from email.utils import parseaddr
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from key_files import BadKeyFile, KeyFile
 
 ROOT = Path(__file__).resolve().parent
 
@@ -389,34 +392,31 @@ def _public_url(text: str | None, port: int) -> str:
 
 
 def _secret_key(text: str | None, instance_dir: Path) -> str:
-    if text and len(text) < 32:
+    if text and len(text.strip()) < 32:
         raise WrongSetting("CRM_SECRET_KEY must have at least 32 characters.")
-    return text or _generated(instance_dir / "secret_key", lambda: secrets.token_urlsafe(48))
+    return text or _generated(
+        KeyFile(instance_dir / "secret_key", "CRM_SECRET_KEY", lambda key: len(key) >= 32), secrets.token_urlsafe(48)
+    )
 
 
 def _field_key(text: str | None, instance_dir: Path) -> str:
-    import base64
-    import binascii
-
-    key = text or _generated(
-        instance_dir / "field_key", lambda: base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
-    )
-    try:
-        is_valid = len(base64.urlsafe_b64decode(key)) == 32
-    except (binascii.Error, ValueError):
-        is_valid = False
-    if not is_valid:
+    key = text or _generated(KeyFile(instance_dir / "field_key", "CRM_FIELD_KEY", _is_field_key), _new_field_key())
+    if not _is_field_key(key):
         raise WrongSetting("CRM_FIELD_KEY must be 32 bytes in urlsafe base64 (44 characters).")
     return key
 
 
-def _generated(path: Path, generate: object) -> str:
-    """The secret in the file, created on first use with mode 600. Two processes starting at once get the same one."""
+def _new_field_key() -> str:
+    return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+
+
+def _is_field_key(key: str) -> bool:
+    return re.fullmatch(r"[A-Za-z0-9_+/-]{43}=", key.strip()) is not None
+
+
+def _generated(file: KeyFile, new: str) -> str:
+    """The key in the file, which is made with the new one on first use."""
     try:
-        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    except FileExistsError:
-        return path.read_text().strip()
-    value = generate()  # type: ignore[operator]
-    with os.fdopen(handle, "w") as file:
-        file.write(value)
-    return str(value)
+        return file.read_or_make(new)
+    except BadKeyFile as error:
+        raise WrongSetting(str(error)) from error

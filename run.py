@@ -75,6 +75,7 @@ def prepare(settings: Settings) -> Flask:
         app = create(settings)
         addons.create_tables(app)
         with app.app_context():
+            _refuse_other_key()
             _create_first_admin(app, settings)
             if settings.demo:
                 _load_demo()
@@ -111,11 +112,37 @@ def _load_demo() -> None:
         print(f"Demo data loaded. All demo users sign in with the password {password}", flush=True)
 
 
+def _refuse_other_key() -> None:
+    """Raise CannotStart on a database whose audit log and secrets were sealed with another field key."""
+    from app.domain import audit_chain
+    from app.extensions import db
+
+    if not audit_chain.is_our_key(db.session()):
+        raise CannotStart(
+            "This server has another CRM_FIELD_KEY than the one with which the database was made, so it could read "
+            "no PAN and Aadhaar. Give it the key of the other servers, or put back the file field_key of its instance "
+            "folder."
+        )
+
+
 @contextlib.contextmanager
 def _start_lock(settings: Settings) -> Iterator[None]:
-    """Hold the lock by which two starts at once on one machine prepare one after the other."""
-    with (settings.instance_dir / "start.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    """Hold the lock by which starts at once prepare one after the other, on one machine or on one database."""
+    from sqlalchemy import NullPool, create_engine
+    from sqlalchemy.engine import make_url
+
+    from app.ops import schema_guard
+
+    url = make_url(settings.database_url)
+    name = f"{url.database}.start" if url.get_backend_name() == "sqlite" and url.database else None
+    with contextlib.ExitStack() as held:
+        for path in filter(None, (str(settings.instance_dir / "start.lock"), name)):
+            fcntl.flock(held.enter_context(open(path, "w")), fcntl.LOCK_EX)
+        engine = create_engine(settings.database_url, poolclass=NullPool)
+        try:
+            held.enter_context(schema_guard.locked(engine, "crm-start"))
+        except schema_guard.SchemaTrouble as trouble:
+            raise CannotStart(str(trouble)) from trouble
         yield
 
 
@@ -124,19 +151,25 @@ def _start_lock(settings: Settings) -> Iterator[None]:
 
 def fit_schema(settings: Settings) -> None:
     """Migrate an empty database or SQLite. Raises CannotStart for a MariaDB with another schema."""
-    from flask_migrate import upgrade
+    from alembic import command
+
+    from app.extensions import migrate
+    from app.ops import schema_guard
 
     app = _schema_app(settings)
     with app.app_context():
-        current, wanted, is_empty = _revisions()
-        if current == wanted:
+        current, wanted, state = _revisions()
+        if current == wanted and state != "marked":
             return
-        if not is_empty and not settings.database_url.startswith("sqlite"):
+        if state == "used" and not settings.database_url.startswith("sqlite"):
             raise CannotStart(
                 f"The database has schema {_revision_names(current)}, this version needs {_revision_names(wanted)}. "
                 f"Stop all servers, then run: {UPGRADE}"
             )
-        upgrade(revision="heads")
+        try:
+            command.upgrade(migrate.get_config(), "heads")
+        except schema_guard.SchemaTrouble as trouble:
+            raise CannotStart(str(trouble)) from trouble
 
 
 def _schema_app(settings: Settings) -> Any:
@@ -155,18 +188,23 @@ def _schema_app(settings: Settings) -> Any:
     return app
 
 
-def _revisions() -> tuple[set[str], set[str], bool]:
-    """The database's schema revisions, those of this version, and whether the database is empty."""
+def _revisions() -> tuple[set[str], set[str], str]:
+    """The database's schema revisions, those of this version, and its state.
+
+    empty, used, or marked: a migration was cut off, which `app.ops.schema_guard` judges.
+    """
     from alembic.runtime.migration import MigrationContext
     from alembic.script import ScriptDirectory
     from sqlalchemy import inspect
 
     from app.extensions import db, migrate
+    from app.ops import schema_guard
 
     script = ScriptDirectory.from_config(migrate.get_config())
     with db.engine.connect() as connection:
         current = set(MigrationContext.configure(connection).get_current_heads())
-        is_empty = not inspect(connection).get_table_names()
+        state = "used" if inspect(connection).get_table_names() else "empty"
+        state = "marked" if schema_guard.marker(connection) else state
     unknown = current - {revision.revision for revision in script.walk_revisions()}
     if unknown:
         raise CannotStart(
@@ -174,7 +212,7 @@ def _revisions() -> tuple[set[str], set[str], bool]:
             "it was used by a newer one. "
             "Install that version, or restore a backup made before the upgrade"
         )
-    return current, set(script.get_heads()), is_empty
+    return current, set(script.get_heads()), state
 
 
 def _revision_names(revisions: set[str]) -> str:
@@ -186,12 +224,12 @@ def _revision_names(revisions: set[str]) -> str:
 
 def serve(app: Flask, settings: Settings) -> None:
     """Serve until SIGTERM or Ctrl+C. The schedule runs in the workers, never in their parent."""
-    from app import job_runner, jobs
+    from app import jobs, scheduler
     from app.ops import queue
     from app.ops import server as gunicorn
     from app.web.realtime import live_events
 
-    schedules: list[job_runner.Scheduler] = []
+    schedules: list[scheduler.Scheduler] = []
 
     def on_start() -> None:
         if schedule := jobs.start(app):

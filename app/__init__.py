@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import logging
 
 from flask import Flask
@@ -15,8 +16,9 @@ from app.channels.base import Channel
 from app.channels.console import Console
 from app.channels.email import Email, server_of
 from app.channels.webhook import WebhookClient
+from app.domain import audit_chain
 from app.extensions import compress, csrf, db, migrate
-from app.lib.vault import Vault, read_key
+from app.lib.vault import Vault, audit_key, read_key
 from app.ops import database, queue
 from app.ops.redis_queue import RedisQueue
 from app.ops.thread_queue import ThreadQueue
@@ -42,6 +44,7 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
     app.config.update(overrides)
     app.wsgi_app = head_requests.HeadRequests(app.wsgi_app)  # type: ignore[method-assign]
     app.extensions["vault"] = Vault(read_key(settings.field_key))
+    audit_chain.use_key(audit_key(read_key(settings.field_key)))
     csrf.init_app(app)
     compress.init_app(app)
     db.init_app(app)
@@ -90,12 +93,18 @@ def _build(app: Flask) -> None:
 def _runner(settings: config.Settings) -> job_runner.Runner:
     """Jobs have sessions of their own on the same engine."""
     bound = db.engine
-    return job_runner.Runner(lambda: Session(bound, expire_on_commit=False), settings.time_zone, live_events.announce)
+    return job_runner.Runner(
+        lambda: Session(bound, expire_on_commit=False),
+        *(settings.time_zone, live_events.announce),
+        folder=settings.instance_dir,
+    )
 
 
 def _queue(app: Flask, settings: config.Settings) -> None:
     """What is called later, and the lines to the outside."""
-    place = queue.QueueSettings(app.app_context, settings.retry_seconds, dead_letters.keep, settings.queue_workers)
+    queue.register(*jobs.QUEUED)
+    key = hmac.new(settings.secret_key.encode(), b"queued calls", "sha256").digest()
+    place = queue.QueueSettings(app.app_context, settings.retry_seconds, dead_letters.keep, key, settings.queue_workers)
     threads = {} if app.testing else settings.queue_workers  # in tests nothing runs by itself
     queue.install(place, RedisQueue(settings.redis_url) if settings.redis_url else ThreadQueue(threads))
     notice_delivery.install(app, {"email": _email(settings)})

@@ -1,4 +1,4 @@
-"""The commands of the operator: `flask user|api-key|customer|demo|job|worker …`."""
+"""The commands of the operator: `flask user|api-key|customer|audit|demo|job|worker …`."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 from werkzeug.security import generate_password_hash
 
-from app.domain import audit, customer_keys, login_names
+from app import access, wording
+from app.domain import audit, audit_chain, customer_keys, login_names
 from app.domain.base import RuleBroken, Stamp
 from app.extensions import db
 from app.lib.vault import Vault, read_key
 from app.models import Role, User
 from app.ops import queue, workers
+from app.ops.head_record import HeadRecord
 from app.web.core.registry import registered
 from app.web.realtime import live_events
 from app.web.security import api_keys, passwords
@@ -46,12 +48,13 @@ class NewUser:
 def register(app: Flask, jobs: Callable[[], Any] | None = None, demo: Callable[[], Any] | None = None) -> None:
     """Add the commands to the app.
 
-    `jobs` returns the module with `names()` and `run_now(app, name, at)`, `demo` the one with `load(session, now,
+    `jobs` returns the module app.jobs, `demo` the one with `load(session, now,
     leads=, vault=, password_for=)`. They are callables so that both are imported only when used.
     """
     app.cli.add_command(_user_commands())
     app.cli.add_command(_key_commands())
     app.cli.add_command(_customer_commands())
+    app.cli.add_command(_audit_commands())
     app.cli.add_command(worker)
     if demo is not None:
         app.cli.add_command(_demo_commands(demo))
@@ -265,17 +268,94 @@ def _job_commands(jobs: Callable[[], Any]) -> AppGroup:
     @group.command("run")
     @click.argument("name")
     @click.option("--at", help="Run as of this time (ISO 8601; office time zone if none is given).")
+    @click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
+    @click.option("--yes", is_flag=True, help="Do not ask before running as of a time in the future.")
     @readable_errors
-    def run(name: str, at: str | None) -> None:
+    def run(name: str, at: str | None, dry_run: bool, yes: bool) -> None:
         """Run a job now."""
         if name not in jobs().names():
             raise RuleBroken(f"There is no job named “{name}”. Run `flask job list` to see all jobs.")
-        row = jobs().run_now(current_app._get_current_object(), name, parse_time(at))  # type: ignore[attr-defined]
+        app, moment = current_app._get_current_object(), parse_time(at)  # type: ignore[attr-defined]
+        if dry_run:
+            click.echo("\n".join(_dry_run_lines(name, jobs().dry_run(app, name, moment))))
+            return
+        if moment is not None and moment > jobs().time_of_database(app) and not yes:
+            _confirm_future(name, moment)
+        row = jobs().run_now(app, name, moment)
         if row.outcome != "done":
             raise RuleBroken(f"The job “{name}” is {row.outcome}: {row.error or 'see the log'}.")
         click.echo(f"{name}: {row.outcome}, {row.items} records, {row.failed_items} failed.")
 
     return group
+
+
+def _confirm_future(name: str, moment: datetime) -> None:
+    """Ask whether to act as if it were later than it is. Raises click.Abort for “no” and where nobody can answer."""
+    local = moment.astimezone(ZoneInfo(current_app.config["CRM"].time_zone))
+    click.echo(
+        f"{local:%-d %B %Y, %H:%M} is in the future: “{name}” would do today what is not due before then, "
+        "and that can't be undone. `--dry-run` shows what would change."
+    )
+    click.confirm("Run it all the same?", abort=True)
+
+
+def _dry_run_lines(name: str, found: Any) -> list[str]:
+    """What a dry run has found, for the terminal."""
+    lines = [f"{name} (dry run): {sum(found.results.values())} records, {found.failed_items} would fail."]
+    lines += [f"  {result}: {count}" for result, count in sorted(found.results.items())]
+    lines += [
+        f"  {table}: {count} {verb}" for (verb, table), count in sorted(found.rows.items(), key=lambda r: r[0][1])
+    ]
+    lines += [f"  error: {found.error}"] if found.error else []
+    return [*lines, "Nothing was changed."]
+
+
+# --- the audit log
+
+
+def _audit_commands() -> AppGroup:
+    group = AppGroup("audit", help="Check the audit log.")
+
+    @group.command("verify")
+    @click.option("--head", "noted", help="COUNT:HASH noted elsewhere, such as in a backup's manifest.")
+    @click.option("--renew-record", help="Begin a new record of heads, for this reason (after restoring a backup).")
+    @readable_errors
+    def verify(noted: str | None, renew_record: str | None) -> None:
+        """Check the whole audit log; exits with 1 if it was altered."""
+        record = HeadRecord(current_app.config["CRM"].instance_dir)
+        if renew_record:
+            _renew(record, renew_record)
+        heads = [audit_chain.Head(*head) for head in record.heads()] + ([_head(noted)] if noted else [])
+        with access.as_system(db.session()) as session:
+            report = audit_chain.verify(session, heads)
+        if not report.is_our_key or report.broken:
+            raise click.ClickException("\n".join(wording.audit_report(report)))
+        record.note(datetime.now(UTC), report.head)
+        click.echo("\n".join([*wording.audit_report(report), f"head: {report.head.seq}:{report.head.hash}"]))
+
+    return group
+
+
+def _head(text: str) -> audit_chain.Head:
+    count, _colon, digest = text.strip().partition(":")
+    if not (count.isascii() and count.isdigit() and len(count) < 12 and len(digest) == 64):
+        raise RuleBroken("A head looks like 1234:9f86d0…, as `flask audit verify` prints it.")
+    return audit_chain.Head(int(count), digest)
+
+
+def _renew(record: HeadRecord, reason: str) -> None:
+    """Put the record aside, and say so in the audit log itself."""
+    aside = record.renew()
+    with own_transaction() as session:
+        audit.write(
+            session,
+            "audit record renewed",
+            None,
+            datetime.now(UTC),
+            by="command line",
+            reason=reason[:500],
+            former=aside.name if aside else None,
+        )
 
 
 @click.command("worker")

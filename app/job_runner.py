@@ -1,4 +1,7 @@
-"""The job runner: claims a slot, runs its items in transactions, and schedules the jobs in the leader process."""
+"""The job runner: claims a slot and runs its items in transactions. `scheduler` says when, in the leader process.
+
+A run that is cut off, by a kill, a stop or the loss of the database, leaves its slot to be taken up again.
+"""
 
 from __future__ import annotations
 
@@ -8,25 +11,26 @@ import random
 import socket
 import threading
 import time as stopwatch
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import or_, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
 
 from app import access
-from app.domain import job_health, notices
+from app.domain import notices
 from app.domain.job_runs import JobRun
 from app.domain.pending import pending
 from app.domain.session_context import NoticeChoices, session_context
 from app.lib.schedule_slots import Daily, Every, daily_at, every_minute
-from app.ops.database import WRITES
-from app.ops.leader import ELECTION_SECONDS
+from app.ops.database import WRITES, is_unreachable
+from app.ops.queue import error_summary, without_values
 
 __all__ = [
     "SKIPPED",
@@ -35,10 +39,10 @@ __all__ = [
     "Job",
     "JobPass",
     "Runner",
-    "Scheduler",
     "Work",
     "daily_at",
     "every_minute",
+    "is_settled",
     "run_slot",
 ]
 log = logging.getLogger("crm.jobs")
@@ -56,6 +60,10 @@ ANNOUNCE_SECONDS = 1.0
 MAX_ATTEMPTS = 3
 #: MariaDB: lock wait timeout, deadlock, duplicate key (another process inserted the row first).
 CONFLICT_CODES = (1205, 1213, 1062)
+#: How often a slot is taken up again. One that is cut off so often probably ends its process itself.
+MAX_CONTINUATIONS = 10
+#: How often a run that takes long shows a sign of life.
+SIGN_OF_LIFE_SECONDS = 15.0
 #: The result of an item for which there was nothing to do (any more).
 SKIPPED = "skipped"
 
@@ -73,6 +81,10 @@ class JobPass:
     zone: str
     #: The most items to find.
     limit: int = MAX_ITEMS
+    #: The folder for files that belong to this server; None in tests without one.
+    folder: Path | None = None
+    #: Whether this only shows what would change: everything in the database is rolled back, nothing else may happen.
+    is_dry_run: bool = False
 
 
 def _skip(session: Session, item: Any) -> str:
@@ -129,6 +141,13 @@ class Runner:
     pass_seconds: float = PASS_SECONDS
     #: Set to end after the current chunk.
     stopping: threading.Event = field(default_factory=threading.Event)
+    #: Ids of the runs that this process works on.
+    active: set[int] = field(default_factory=set)
+    folder: Path | None = None
+
+    def pass_at(self, now: datetime, is_dry_run: bool = False) -> JobPass:
+        """A pass of any job, as of this moment."""
+        return JobPass(now, self.zone, self.limit, self.folder, is_dry_run)
 
 
 @dataclass
@@ -136,41 +155,91 @@ class _Totals:
     items: int = 0
     failed_items: int = 0
     error: str | None = None
+    #: Why it ended before all was done; then its slot is taken up again.
+    cut: str | None = None
 
     @property
     def outcome(self) -> str:
+        if self.cut:
+            return "cut"
         return "failed" if self.error and not self.items else "done"
 
 
 def run_slot(runner: Runner, job: Job, slot: tuple[str, datetime], now: datetime) -> JobRun | None:
-    """Run one slot of a job. Returns None when another process has claimed it. Never raises what an item raises."""
+    """Run one slot of a job, or what is left of it. Never raises what an item raises.
+
+    Returns None when there is nothing to take up: it is done, or another process does it.
+    """
     run = _claim(runner, job, slot, now)
     if run is None:
         return None
     started = stopwatch.monotonic()
-    execution = _Execution(runner, job)
-    execution.run(JobPass(now, runner.zone, runner.limit))
-    _finish(runner, run, execution.totals, now + timedelta(seconds=stopwatch.monotonic() - started))
+    execution = Execution(runner, job, run_id=run.id)
+    try:
+        execution.run(runner.pass_at(now))
+    except BaseException:  # Ctrl+C of a command, the end of a worker: the row says what became of the run
+        execution.totals.cut = "The process was stopped."
+        raise
+    finally:
+        try:
+            _finish(runner, run, execution.totals, now + timedelta(seconds=stopwatch.monotonic() - started))
+        finally:
+            runner.active.discard(run.id)
     return run
+
+
+def is_settled(runner: Runner, job: Job, slot: tuple[str, datetime]) -> bool:
+    """Whether all of the slot was done, or has failed; it need not be looked at again."""
+    with runner.sessions() as session, access.as_system(session):
+        newest = _newest_attempt(session, job, slot)
+        return newest is not None and newest.outcome in ("done", "failed")
 
 
 def _claim(runner: Runner, job: Job, slot: tuple[str, datetime], now: datetime) -> JobRun | None:
     """Claim the slot by an INSERT: UNIQUE (job, slot) lets only one process succeed."""
+    return _insert(runner, job, slot, now) or _take_up_again(runner, job, slot, now)
+
+
+def _insert(runner: Runner, job: Job, slot: tuple[str, datetime], now: datetime) -> JobRun | None:
     lag = max(0, int((now - slot[1]).total_seconds()))
-    run = JobRun(job=job.name, slot=slot[0], started_on=now, outcome="running", lag_seconds=lag, ran_by=_process_name())
-    run.items = run.failed_items = 0
-    with _writing(runner) as session:
+    run = JobRun(job=job.name, slot=slot[0], started_on=now, outcome="running", lag_seconds=lag, ran_by=process_name())
+    run.items, run.failed_items, run.seen_on = 0, 0, now
+    with writing(runner) as session:
         try:
             session.add(run)
             session.flush()
         except IntegrityError:
             return None
+        runner.active.add(run.id)  # before others of this process can see it
         session.expunge(run)  # the caller reads it after the session is closed
         session.commit()
     return run
 
 
-def _process_name() -> str:
+def _take_up_again(runner: Runner, job: Job, slot: tuple[str, datetime], now: datetime) -> JobRun | None:
+    """Claim what is left of a slot whose last run was cut off, as a run of its own: “2026-11-23 10:00 (2)”."""
+    with writing(runner) as session:
+        newest = _newest_attempt(session, job, slot)
+        if newest is None:
+            return None
+        if newest.outcome == "running" and newest.ran_by == process_name() and newest.id not in runner.active:
+            newest.outcome, newest.ended_on = "cut", now  # its end could not be stored
+        number = 2 if newest.slot == slot[0] else int(newest.slot.rpartition("(")[2].rstrip(")")) + 1
+        if newest.outcome == "cut" and number > MAX_CONTINUATIONS:
+            newest.outcome, newest.error = "failed", f"It was cut off {MAX_CONTINUATIONS} times and is given up."
+            log.error("job %r was cut off %d times in slot %s and is given up", job.name, MAX_CONTINUATIONS, slot[0])
+        was_cut = newest.outcome == "cut"
+        session.commit()
+    return _insert(runner, job, (f"{slot[0]} ({number})", slot[1]), now) if was_cut else None
+
+
+def _newest_attempt(session: Session, job: Job, slot: tuple[str, datetime]) -> JobRun | None:
+    attempts = or_(JobRun.slot == slot[0], JobRun.slot.startswith(f"{slot[0]} (", autoescape=True))
+    query = select(JobRun).where(JobRun.job == job.name, attempts).order_by(JobRun.id.desc()).limit(1)
+    return session.scalars(query).first()
+
+
+def process_name() -> str:
     """host:pid, as long as the column allows."""
     pid = f":{os.getpid()}"
     return socket.gethostname()[: 80 - len(pid)] + pid
@@ -178,20 +247,26 @@ def _process_name() -> str:
 
 def _finish(runner: Runner, run: JobRun, totals: _Totals, now: datetime) -> None:
     values = {"ended_on": now, "outcome": totals.outcome, "items": totals.items, "failed_items": totals.failed_items}
-    step = update(JobRun).where(JobRun.id == run.id).values(error=totals.error, **values)
-    with _writing(runner) as session:
-        session.execute(step, execution_options={"synchronize_session": False})
-        session.commit()
-    for name, value in {**values, "error": totals.error}.items():
+    values |= {"error": totals.error or totals.cut}
+    _update_run(runner, run.id, **values)
+    for name, value in values.items():
         setattr(run, name, value)
 
 
+def _update_run(runner: Runner, run_id: int, **values: Any) -> None:
+    step = update(JobRun).where(JobRun.id == run_id).values(**values)
+    with writing(runner) as session:
+        session.execute(step, execution_options={"synchronize_session": False})
+        session.commit()
+
+
 @dataclass
-class _Execution:
+class Execution:
     """One pass of a job over its items."""
 
     runner: Runner
     job: Job
+    run_id: int = 0
     totals: _Totals = field(default_factory=_Totals)
     work: Work = field(default_factory=Work)
     #: How users want to be notified; read once for all items.
@@ -199,49 +274,78 @@ class _Execution:
     #: (user id, kind) of notices that are not announced yet.
     notified: list[tuple[int, str]] = field(default_factory=list)
     started_at: float = field(default_factory=stopwatch.monotonic)
+    seen_at: float = field(default_factory=stopwatch.monotonic)
     announced_at: float = field(default_factory=stopwatch.monotonic)
 
     def run(self, job_pass: JobPass) -> None:
-        """Find the items, then do them chunk by chunk."""
-        try:
-            chunks = self._find_chunks(job_pass)
-        except Exception as error:
-            log.exception("job %r could not look for its items", self.job.name)
-            self.totals.error = _error_summary(error)
-            return
+        """Find the items, then do them chunk by chunk; again while there were as many as a pass may find."""
+        while True:
+            done_before, chunks = self.totals.items, self._find_chunks(job_pass)
+            self._do_all(chunks, job_pass.now)
+            is_full = sum(map(len, chunks)) >= job_pass.limit
+            if self.totals.cut or not (is_full and self.goes_on and self.totals.items > done_before):
+                break
+        self._announce()
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it works until all is done. A job of every minute leaves the rest to the next minute."""
+        return self.job.when != every_minute
+
+    def _do_all(self, chunks: list[list[Any]], now: datetime) -> None:
         for chunk in chunks:
             if self._is_over():
                 break
             self._do(chunk)
             self._announce(ANNOUNCE_SECONDS)
+            self._show_life(now)
             if self.work.many:
                 self.runner.stopping.wait(PAUSE_SECONDS)
-        self._announce()
 
     def _find_chunks(self, job_pass: JobPass) -> list[list[Any]]:
-        with self.runner.sessions() as session, access.as_system(session):
-            self.work = self.job.work(session, job_pass)
-            chunks = self.work.chunks()
-            self.choices = notices.load_choices(session) if chunks else {}
-        return chunks
+        """The items of each transaction; [] when the job could not look for them."""
+        try:
+            with self.runner.sessions() as session, access.as_system(session):
+                self.work = self.job.work(session, job_pass)
+                chunks = self.work.chunks()
+                self.choices = notices.load_choices(session) if chunks else {}
+            return chunks
+        except Exception as error:
+            log.exception("job %r could not look for its items", self.job.name, exc_info=without_values(error))
+            self.totals.error = error_summary(error)
+            self._note_lost_database(error)
+            return []
 
     def _is_over(self) -> bool:
-        """Whether to begin no further chunk. A daily job has no next minute, so it goes on until it is done."""
+        """Whether to begin no further chunk."""
+        if self.runner.stopping.is_set():
+            self.totals.cut = self.totals.cut or "The process was stopped, or another one leads."
         is_late = stopwatch.monotonic() - self.started_at > self.runner.pass_seconds
-        return self.runner.stopping.is_set() or (is_late and not isinstance(self.job.when, Daily))
+        return bool(self.totals.cut) or (is_late and not self.goes_on)
+
+    def _note_lost_database(self, error: Exception) -> None:
+        if is_unreachable(error):
+            self.totals.cut = "The database could not be reached."
+
+    def _show_life(self, now: datetime) -> None:
+        """Say now and then that the run goes on, so that nobody takes it for cut off."""
+        if self.run_id and stopwatch.monotonic() - self.seen_at >= SIGN_OF_LIFE_SECONDS:
+            self.seen_at = stopwatch.monotonic()
+            _update_run(self.runner, self.run_id, seen_on=now + timedelta(seconds=self.seen_at - self.started_at))
 
     def _do(self, chunk: list[Any]) -> None:
         """Do a chunk; when it fails, each of its items alone, so that a broken one fails alone and its id is logged."""
         try:
-            results, notified = self._commit(chunk)
+            results, notified = self.commit(chunk)
         except Exception as error:
-            if len(chunk) == 1:
-                log.exception("job %r failed for item %r", self.job.name, chunk[0])
-                self.totals.failed_items += 1
-                self.totals.error = f"{chunk[0]}: {_error_summary(error)}"[:500]
+            self._note_lost_database(error)
+            if len(chunk) == 1 or self.totals.cut:
+                self._note_failure(chunk, error)
                 return
             log.warning(
-                "job %r does %d items one by one: %s", self.job.name, len(chunk), _error_summary(error), exc_info=True
+                "job %r does %d items one by one: %s",
+                *(self.job.name, len(chunk), error_summary(error)),
+                exc_info=without_values(error),
             )
             for item in chunk:
                 if not self._is_over():
@@ -250,11 +354,16 @@ class _Execution:
         self.totals.items += sum(result != SKIPPED for result in results)
         self.notified += notified
 
-    def _commit(self, chunk: list[Any]) -> tuple[list[str], list[tuple[int, str]]]:
+    def _note_failure(self, chunk: list[Any], error: Exception) -> None:
+        log.exception("job %r failed for item %r", self.job.name, chunk[0], exc_info=without_values(error))
+        self.totals.failed_items += len(chunk)
+        self.totals.error = f"{chunk[0]}: {error_summary(error)}"[:500]
+
+    def commit(self, chunk: list[Any]) -> tuple[list[str], list[tuple[int, str]]]:
         """Do a chunk in a transaction of its own, and again a moment later when it conflicts with another one."""
         for attempt in range(1, MAX_ATTEMPTS + 1):
             try:
-                with _writing(self.runner) as session:
+                with writing(self.runner) as session:
                     session_context(session).notice_choices = self.choices
                     results = self.work.do(session, chunk)
                     notified = pending(session).take_notified()
@@ -274,7 +383,7 @@ class _Execution:
 
 
 @contextmanager
-def _writing(runner: Runner) -> Iterator[Session]:
+def writing(runner: Runner) -> Iterator[Session]:
     """A session of the system for writing: SQLite, which has no row locks, takes its write lock at once."""
     token = WRITES.set(True)
     try:
@@ -289,108 +398,3 @@ def _is_conflict(error: Exception) -> bool:
         return True
     cause = getattr(error, "orig", None)
     return bool(cause and cause.args and (cause.args[0] in CONFLICT_CODES or "locked" in str(cause.args[0])))
-
-
-def _error_summary(error: Exception) -> str:
-    """Kind and first line of the error; of a database error without the statement and its parameters."""
-    cause = getattr(error, "orig", None) or error
-    return f"{type(cause).__name__}: {cause}".splitlines()[0][:400]
-
-
-# --- the schedule
-
-
-class Scheduler:
-    """Timers of this process; they run the jobs only while this process is the leader."""
-
-    def __init__(self, runner: Runner, election: Any, schedule: Sequence[Job]) -> None:
-        """`election` has `acquire()` and `release()`, as in app.ops.leader."""
-        self.runner, self.election, self.schedule = runner, election, schedule
-        self.is_leader = False
-        self._minutely = [job.name for job in schedule if job.when == every_minute]
-        self._created_on = datetime.now(UTC)
-        self._last_slots: dict[str, str] = {}
-        self._timers: Any = None
-
-    def start(self) -> None:
-        """Start the timers. Call it in the process that runs the jobs, never before a fork."""
-        from apscheduler.executors.pool import ThreadPoolExecutor
-        from apscheduler.schedulers.background import BackgroundScheduler
-
-        defaults = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
-        # A thread for each job, for the leader election and for the check of delays: one that hangs blocks no other.
-        threads = ThreadPoolExecutor(len(self.schedule) + 2)
-        self._timers = BackgroundScheduler(executors={"default": threads}, job_defaults=defaults, timezone=UTC)
-        self._timers.add_job(self._elect, "interval", seconds=ELECTION_SECONDS, next_run_time=datetime.now(UTC))
-        for job in self.schedule:
-            self._timers.add_job(self._tick, "cron", second=0, args=[job], id=job.name)
-        self._timers.add_job(self._check_delays, "cron", second=30)
-        # APScheduler warns when a job still runs in its next minute, which is normal.
-        logging.getLogger("apscheduler").setLevel(logging.ERROR)
-        self._timers.start()
-
-    def stop(self, seconds: float = 4.0) -> None:
-        """Stop after the current items, at most this many seconds later, and let another process become the leader."""
-        self.runner.stopping.set()
-        if self._timers is not None and self._timers.running:
-            shutdown = threading.Thread(target=self._timers.shutdown, daemon=True)
-            shutdown.start()
-            shutdown.join(seconds)
-        self.is_leader = False
-        self.election.release()
-
-    def _elect(self) -> None:
-        was_leader, self.is_leader = self.is_leader, self.election.acquire()
-        if self.is_leader and not was_leader:
-            log.info("this process runs the schedule now")
-            self._report_gap()
-            self._run_missed()
-        elif was_leader and not self.is_leader:
-            log.warning("this process no longer runs the schedule")
-
-    def _run_missed(self) -> None:
-        """Run once what was missed while there was no leader."""
-        for job in self.schedule:
-            self._timers.modify_job(job.name, next_run_time=datetime.now(UTC))
-
-    def _check_delays(self) -> None:
-        """Notify admins of late jobs. Every process checks, for the leader may be the one that hangs."""
-        now = datetime.now(UTC)
-        if now - self._created_on > job_health.LATE_AFTER:
-            self._report(now, job_health.current_delays)
-
-    def _report_gap(self) -> None:
-        """Notify admins when no process was the leader for a while."""
-        self._report(datetime.now(UTC), job_health.delay_before_takeover)
-
-    def _report(self, now: datetime, find: Callable[[Session, list[str], datetime], list[job_health.JobDelay]]) -> None:
-        try:
-            with self.runner.sessions() as session, access.as_system(session):
-                found = find(session, self._minutely, now) if self._minutely else []
-            notified = self._notify_admins(found, now) if found else []
-        except Exception:
-            log.exception("could not report whether the jobs are late")
-            return
-        if notified:
-            self.runner.announce(notified)
-
-    def _notify_admins(self, found: list[job_health.JobDelay], now: datetime) -> list[tuple[int, str]]:
-        with _writing(self.runner) as session:
-            job_health.notify_admins(session, found, now, self.runner.zone)
-            notified = pending(session).take_notified()
-            session.commit()
-        return notified
-
-    def _tick(self, job: Job) -> None:
-        now = datetime.now(UTC)
-        slot = job.when.slot(now, self.runner.zone)
-        if not self.is_leader or self._last_slots.get(job.name) == slot[0]:
-            return
-        try:
-            run_slot(self.runner, job, slot, now)
-        except Exception:
-            log.exception(
-                "job %r could not be run", job.name
-            )  # the database is unreachable: tried again in the next minute
-            return
-        self._last_slots[job.name] = slot[0]

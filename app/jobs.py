@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, update
+from sqlalchemy import delete, func, update
 from sqlalchemy.orm import Session
 
 from app.domain import (
+    audit_chain,
     authentication,
     escalation,
     expiry,
@@ -23,14 +25,22 @@ from app.domain import (
     webhooks,
 )
 from app.domain.job_runs import MANUAL_PREFIX, JobRun
-from app.job_runner import SKIPPED, Every, Job, JobPass, Runner, Scheduler, Work, daily_at, every_minute, run_slot
+from app.dry_run import DryRun, try_out
+from app.job_runner import SKIPPED, Every, Job, JobPass, Runner, Work, daily_at, every_minute, run_slot
+from app.ops.database import database_now
+from app.ops.head_record import HeadRecord
 from app.ops.leader import election
-from app.outbox import engine
+from app.outbox import engine, notice_delivery, webhook_delivery
 from app.outbox.engine import DeliveryKind
 from app.outbox.notice_delivery import NOTICES
 from app.outbox.webhook_delivery import WEBHOOKS
+from app.scheduler import Scheduler
 
-#: A run that has been "running" for longer belongs to a process that was killed.
+#: The functions that workers may call by name; everything else that stands in a queue is refused.
+QUEUED = (notice_delivery.send, webhook_delivery.send)
+
+log = logging.getLogger("crm.jobs")
+#: A run that has shown no sign of life for longer belongs to a process that was killed.
 INTERRUPTED_AFTER = timedelta(minutes=5)
 #: How long runs are kept.
 KEPT = timedelta(days=30)
@@ -81,10 +91,37 @@ def _sweep(kind: DeliveryKind) -> Callable[[Session, JobPass], Work]:
 
 
 def _close_interrupted_runs(session: Session, job_pass: JobPass) -> Work:
-    """Close the runs of killed processes. No item is lost: the next slot finds those that were not done."""
-    lost = (JobRun.outcome == "running", JobRun.started_on < job_pass.now - INTERRUPTED_AFTER)
-    values = {"outcome": "failed", "ended_on": job_pass.now, "error": "The process running it ended."}
-    return Work(("runs",), lambda session, _: _execute(session, update(JobRun).where(*lost).values(**values)))
+    """Close the runs of killed processes: they are cut off, and whoever leads takes up their slots again.
+
+    A new leader closes those of the former one at once; this finds the others, such as those started by hand.
+    """
+    silent = func.coalesce(JobRun.seen_on, JobRun.started_on) < job_pass.now - INTERRUPTED_AFTER
+    values = {"outcome": "cut", "ended_on": job_pass.now, "error": "The process running it ended."}
+    step = update(JobRun).where(JobRun.outcome == "running", silent).values(**values)
+    return Work(("runs",), lambda session, _: _execute(session, step))
+
+
+def _note_audit_head(session: Session, job_pass: JobPass) -> Work:
+    """Note outside the database how far the audit log goes, so that a cut end is noticed."""
+    if job_pass.folder is not None and not job_pass.is_dry_run:
+        HeadRecord(job_pass.folder).note(job_pass.now, audit_chain.current_head(session))
+    return Work()
+
+
+def _check_audit(session: Session, job_pass: JobPass) -> Work:
+    """Check the audit log, log its end, and alarm the admins if it was altered."""
+    record = HeadRecord(job_pass.folder).heads() if job_pass.folder is not None else []
+    report = audit_chain.verify(session, [audit_chain.Head(*head) for head in record])
+    if report.is_our_key and not report.broken:
+        # A warning only so that the line reaches the log by default: it is kept as evidence outside the database.
+        log.warning("the audit log is intact: %d entries, head %s", *report.head)
+        return Work()
+    log.error("the audit log was altered: %d places, first %s", report.broken, report.faults[:1])
+    return Work((report,), lambda session, found: _notify_of_audit(session, found, job_pass.now))
+
+
+def _notify_of_audit(session: Session, report: audit_chain.Report, now: datetime) -> str:
+    return "alarm" if audit_chain.notify_admins(session, report, now) else SKIPPED
 
 
 def _delete_old_runs(session: Session, job_pass: JobPass) -> Work:
@@ -118,7 +155,9 @@ SCHEDULE = (
     Job("send what webhooks wait for", every_minute, _sweep(WEBHOOKS)),
     Job("expire leads", daily_at("10:00"), _expire_leads),
     Job("expire requests", daily_at("10:00"), _expire_requests),
-    Job("close runs that were cut off", Every(5), _close_interrupted_runs),
+    Job("close runs that were cut off", every_minute, _close_interrupted_runs),
+    Job("note the end of the audit log", Every(5), _note_audit_head),
+    Job("check the audit log", daily_at("03:40"), _check_audit),
     Job("forget old job runs", daily_at("03:10"), _delete_old_runs),
     Job("forget old deliveries of webhooks", daily_at("03:20"), _delete_old_deliveries),
     Job("forget old answers", daily_at("03:30"), _delete_old_responses),
@@ -141,10 +180,9 @@ def minutely() -> list[str]:
 
 
 def run_now(app: Any, name: str, at: datetime | None = None) -> JobRun:
-    """Run a job now, as if it were `at` (UTC; default: now). Raises KeyError for an unknown name."""
-    job = {each.name: each for each in SCHEDULE}[name]
-    runner: Runner = app.extensions["crm_jobs"]
-    now = at or datetime.now(UTC)
+    """Run a job now, as if it were `at` (UTC; default: the database's time). Raises KeyError for an unknown name."""
+    job, runner = _named(name), _runner_of(app)
+    now = at or time_of_database(app)
     slot = f"{MANUAL_PREFIX}{datetime.now(UTC):%m-%dT%H:%M:%S.%f}"
     run = run_slot(runner, job, (slot, now), now)
     if run is None:
@@ -152,11 +190,31 @@ def run_now(app: Any, name: str, at: datetime | None = None) -> JobRun:
     return run
 
 
+def dry_run(app: Any, name: str, at: datetime | None = None) -> DryRun:
+    """What the job would change now, or at `at`; nothing is changed. Raises KeyError for an unknown name."""
+    return try_out(_runner_of(app), _named(name), at or time_of_database(app))
+
+
+def time_of_database(app: Any) -> datetime:
+    """The database's time, UTC."""
+    with _runner_of(app).sessions() as session:
+        return database_now(session)
+
+
+def _named(name: str) -> Job:
+    return {each.name: each for each in SCHEDULE}[name]
+
+
+def _runner_of(app: Any) -> Runner:
+    runner: Runner = app.extensions["crm_jobs"]
+    return runner
+
+
 def start(app: Any) -> Scheduler | None:
     """Start the schedule in this process, unless CRM_SCHEDULER is off. Never call it in a process that will fork."""
     chosen = app.config["CRM"]
     if not chosen.scheduler:
         return None
-    scheduler = Scheduler(app.extensions["crm_jobs"], election(chosen.database_url, chosen.instance_dir), SCHEDULE)
+    scheduler = Scheduler(_runner_of(app), election(chosen.database_url, chosen.instance_dir), SCHEDULE)
     scheduler.start()
     return scheduler

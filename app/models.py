@@ -4,7 +4,7 @@ from flask_appbuilder.security.sqla.models import Group, Role, User
 
 from app.domain.assignment import Assignment  # who is assigned to what, since when and why
 from app.domain.assignment_requests import AssignmentRequest  # a user asks to be assigned a record
-from app.domain.audit import AuditEntry  # the audit log
+from app.domain.audit import AuditEntry, AuditHead  # the audit log, and the end of its chain
 from app.domain.authentication import ApiKey, FailedLogin, SignIn  # sign-ins, API keys, failed sign-ins
 from app.domain.base import NumberSeries, Record, remove_sequence_defaults
 from app.domain.calls import CallLog  # one call
@@ -54,6 +54,7 @@ __all__ = [
     "AssignmentRequest",
     "Attachment",
     "AuditEntry",
+    "AuditHead",
     "BackupRun",
     "BusinessSetting",
     "CallLog",

@@ -12,7 +12,7 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from app.access import account_rules, people, role_rules, session_filter
-from app.domain import login_names
+from app.domain import audit_chain, login_names
 from app.models import Delivery
 from app.outbox import change_capture, notice_delivery
 from app.web.realtime import live_events
@@ -50,6 +50,9 @@ HOOKS = (
     Hook("after_flush", change_capture.capture_changes, "Webhooks are sent new and changed records."),
     Hook("after_flush_postexec", role_rules.add_cells_of_new_roles, "A new role gets matrix cells once it has an id."),
     Hook("before_commit", change_capture.write_deliveries, "A webhook delivery is committed together with its change."),
+    Hook(
+        "before_commit", audit_chain.seal, "Audit entries are chained last of all, under the lock of the chain's end."
+    ),
     Hook("after_commit", live_events.publish, "Live events are published only after the commit."),
     Hook("after_commit", notice_delivery.enqueue_committed, "E-mail is sent only after the commit."),
     Hook("after_commit", change_capture.enqueue_committed, "Webhooks are called only after the commit."),
@@ -60,6 +63,9 @@ HOOKS = (
         change_capture.restore_savepoint,
         "Changes rolled back by a savepoint are not sent.",
     ),
+    Hook("after_rollback", audit_chain.restore_savepoint, "Entries written inside a savepoint go with it."),
+    Hook("after_transaction_create", audit_chain.begin_savepoint, "A savepoint's audit entries can be dropped alone."),
+    Hook("after_transaction_end", audit_chain.end_transaction, "Entries of a rolled-back change are dropped."),
     Hook("after_transaction_create", change_capture.begin_savepoint, "A savepoint can be rolled back on its own."),
     Hook("after_transaction_end", change_capture.end_transaction, "The next transaction starts with nothing pending."),
 )

@@ -11,6 +11,7 @@ from flask_babel import ngettext
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.domain import audit_chain
 from app.models import Customer, Lead, Ticket
 
 #: Column of the notification -> record, root of its pages.
@@ -259,6 +260,7 @@ TEXTS: dict[str, Callable[[dict[str, Any]], str]] = {
     "link_confirmed": lambda s: _with_actor(
         s, _("%(actor)s linked %(number)s to its customer."), _("%(number)s was linked to its customer.")
     ),
+    "audit": lambda s: _audit_broken(s),
     "webhook": lambda s: _WEBHOOK_STOPPED[s.get("why", "failures")] % {"name": s.get("name", "")},
 }
 
@@ -291,6 +293,46 @@ def link_of(row: Any, cards: dict[tuple[str, int], str]) -> str:
     home = record_link(row, cards)
     if row.kind == "job_lag":
         return "/jobs/"
+    if row.kind == "audit":
+        return "/audit/"
     if row.kind == "webhook":
         return f"/webhooks/{(row.payload or {}).get('webhook', '')}/"
     return home[0] if home else "/bell/"
+
+
+# --- the audit log ------------------------------------------------------------------------------------------------
+
+
+def _audit_broken(values: dict[str, Any]) -> str:
+    if not values.get("key", True):
+        return str(_("The audit log can't be checked: this server has another CRM_FIELD_KEY."))
+    return str(_("The audit log was altered in %(count)s places. See the audit page.", count=values.get("broken", 0)))
+
+
+def audit_report(report: audit_chain.Report) -> list[str]:
+    """The result of a check of the audit log, as sentences."""
+    if not report.is_our_key:
+        return [str(_("The log can't be checked: it was sealed with another CRM_FIELD_KEY than this server has."))]
+    if not report.broken:
+        return [str(_("The log is intact: %(count)s entries.", count=report.head.seq)), *_carried_over(report)]
+    lines = [str(_("The log was altered in %(count)s places.", count=report.broken))]
+    return [*lines, *(_fault(fault) for fault in report.faults), *_carried_over(report)]
+
+
+def _carried_over(report: audit_chain.Report) -> list[str]:
+    if not report.carried_over:
+        return []
+    shown = ", ".join(map(str, report.carried_over[:20]))
+    text = _("Broken before the log was sealed with a key: %(count)s entries (IDs %(ids)s).")
+    return [text % {"count": len(report.carried_over), "ids": shown}]
+
+
+def _fault(fault: audit_chain.Fault) -> str:
+    texts = {
+        "missing": _("Entry no. %(seq)s is missing."),
+        "altered": _("Entry no. %(seq)s (ID %(id)s) was altered, moved or inserted."),
+        "inserted": _("Entry no. %(seq)s lies beyond the end of the log."),
+        "head": _("The log does not end at entry no. %(seq)s, as it should."),
+        "record": _("Entry no. %(seq)s is not what was noted outside the database: the log was cut, or put back."),
+    }
+    return texts[fault.what] % {"seq": fault.seq, "id": fault.entry_id}

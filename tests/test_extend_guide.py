@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-COPIED = ("app", "migrations", "translations", "tests", "config.py", "run.py", "pyproject.toml")
+COPIED = ("app", "migrations", "translations", "tests", "config.py", "key_files.py", "run.py", "pyproject.toml")
 #: A step of the page and the code block below it.
 STEP = re.compile(
     r"(?:Create `(?P<new>[^`]+)`"

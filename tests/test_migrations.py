@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,13 @@ from alembic.script import ScriptDirectory
 from flask import Flask
 from sqlalchemy import JSON, MetaData, Table, func, inspect, select
 from sqlalchemy.engine import Engine
+from sqlalchemy.orm import Session
 
 import config
-from app import create_app
-from app.domain import permissions
+from app import access, create_app
+from app.domain import audit_chain, permissions
 from app.extensions import db
+from app.models import AuditEntry
 from tests.app_fixtures import settings_for
 
 MOMENT = datetime(2026, 1, 5, 10)
@@ -226,3 +229,31 @@ def test_cells_that_nothing_reads_are_removed_and_the_audit_is_a_cell(empty: Fla
         for name, module, verb, level in connection.execute(query):
             stored.setdefault(name, {}).setdefault(module, {})[verb] = level
     assert stored == permissions.DEFAULTS
+
+
+def test_an_old_audit_chain_is_sealed_and_its_breaks_are_listed(
+    empty: Flask, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The old hash had no key; entries 2 and 4 were broken before the upgrade."""
+    flask_migrate.upgrade(revision=before("0008"))
+    previous = ""
+    with db.engine.begin() as connection:
+        for number in range(1, 6):
+            row: dict[str, Any] = {"event": "reveal", "user_id": None, "about": f"lead {number}", "address": "10.0.0.1"}
+            parts = [previous, MOMENT.replace(tzinfo=UTC).isoformat(), *row.values(), {"n": number}]
+            found = hashlib.sha256(json.dumps(parts, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+            previous = "0" * 64 if number in (2, 4) else found
+            add(connection, "audit_entry", at=MOMENT, payload={"n": number}, hash=previous, **row)
+    flask_migrate.upgrade()
+    with Session(db.engine) as session, access.as_system(session):
+        report = audit_chain.verify(session)
+        last = session.scalars(select(AuditEntry).order_by(AuditEntry.seq.desc())).first()
+        assert (report.faults, report.head.seq, report.carried_over) == ([], 6, [2, 4])
+        assert last is not None
+        assert (last.event, last.payload) == ("audit carried over", {"entries": 5, "breaks": 2, "broken": [2, 4]})
+    assert "was broken before this upgrade at 2 of 5 entries: 2, 4" in capsys.readouterr().out
+
+
+def before(revision: str) -> str:
+    """The revision before this one."""
+    return REVISIONS[REVISIONS.index(revision) - 1]

@@ -16,7 +16,7 @@ from app.access.system_session import as_system
 from app.domain import audit, permissions
 from app.domain.session_context import session_context
 from app.lib.identity import masked
-from app.models import ApiKey, AuditEntry, FieldMask, Group, ModulePermission, Role, User
+from app.models import ApiKey, FieldMask, Group, ModulePermission, Role, User
 
 #: Event, what it is about, payload.
 _Line = tuple[str, str, dict[str, Any]]
@@ -30,8 +30,9 @@ _SHORTENED, _SECRET = ("mobile", "mobile_e164", "telephony_number"), ("password"
 def write(session: Session, actor: Person | None) -> None:
     """Add an audit entry for each change in this flush; commands audit the accounts that they make themselves."""
     lines = [*_cell_lines(session), *_role_lines(session), *_account_lines(session, actor)]
-    if lines:
-        _append(session, actor, lines)
+    now, address = datetime.now(UTC), session_context(session).address
+    for event, about, payload in lines:
+        audit.write(session, event, actor.id if actor else None, now, about[:190], address, **payload)
 
 
 def _cell_lines(session: Session) -> Iterator[_Line]:
@@ -104,28 +105,3 @@ def _audited_value(name: str, value: Any) -> Any:
     if name in _SHORTENED and value:
         return masked(str(value), "last4")
     return value if isinstance(value, int | None) else str(value)
-
-
-def _append(session: Session, actor: Person | None, lines: list[_Line]) -> None:
-    """As `audit.write`, which flushes and so cannot be called inside a flush: entries chained to the last one."""
-    before = _last_hash(session)
-    for event, about, payload in lines:
-        entry = AuditEntry(
-            at=datetime.now(UTC),
-            event=event,
-            user_id=actor.id if actor else None,
-            about=about[:190],
-            address=session_context(session).address,
-            payload=payload,
-        )
-        entry.hash = before = audit.entry_hash(before, entry)
-        session.add(entry)
-
-
-def _last_hash(session: Session) -> str:
-    new = [row.hash for row in session.new if isinstance(row, AuditEntry)]
-    if new:
-        return new[-1]
-    with as_system(session):
-        last = select(AuditEntry.hash).order_by(AuditEntry.id.desc()).limit(1).with_for_update()
-        return session.execute(last).scalar() or ""

@@ -1,17 +1,16 @@
-"""The audit log: append only, each entry chained to the previous one by a hash."""
+"""The audit log: append only. `audit_chain` seals the entries of a transaction when it commits."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from datetime import datetime
 from typing import Any
 
 from flask_appbuilder import Model
-from sqlalchemy import JSON, ForeignKey, Index, Integer, String, select
+from sqlalchemy import JSON, ForeignKey, Index, Integer, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain.base import UtcDateTime
+from app.domain.pending import pending
 
 EVENTS = (
     "sign-in",
@@ -34,6 +33,8 @@ EVENTS = (
     "webhook change",
     "customer link",
     "look-up",
+    "audit carried over",
+    "audit record renewed",
 )
 
 
@@ -41,7 +42,11 @@ class AuditEntry(Model):  # type: ignore[misc]
     """One audited event."""
 
     __tablename__ = "audit_entry"
-    __table_args__ = (Index("ix_audit_at", "at"), Index("ix_audit_user", "user_id", "id"))
+    __table_args__ = (
+        UniqueConstraint("seq", name="uq_audit_entry_seq"),
+        Index("ix_audit_at", "at"),
+        Index("ix_audit_user", "user_id", "id"),
+    )
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     at: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
     event: Mapped[str] = mapped_column(String(40), nullable=False)
@@ -50,8 +55,23 @@ class AuditEntry(Model):  # type: ignore[misc]
     #: What it concerns, e.g. lead 42; never a secret or an unmasked value.
     about: Mapped[str | None] = mapped_column(String(190))
     payload: Mapped[dict[str, Any]] = mapped_column(JSON, nullable=False, default=dict)
-    #: SHA-256 over the hash of the previous entry and this entry.
+    #: Its place in the chain: 1, 2, 3 … without a gap.
+    seq: Mapped[int] = mapped_column(Integer, nullable=False)
+    #: HMAC over the hash of the previous entry and this entry, see `audit_chain`.
     hash: Mapped[str] = mapped_column(String(64), nullable=False)
+
+
+class AuditHead(Model):  # type: ignore[misc]
+    """The end of the chain: one row, which every transaction that appends entries locks."""
+
+    __tablename__ = "audit_head"
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    #: How many entries there are; the `seq` of the last one.
+    count: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
+    #: The hash of the last entry; empty when there is none.
+    hash: Mapped[str] = mapped_column(String(64), nullable=False, default="")
+    #: Which key made the hashes; says nothing about the key itself.
+    key_id: Mapped[str] = mapped_column(String(16), nullable=False, default="")
 
 
 def write(
@@ -63,29 +83,14 @@ def write(
     address: str | None = None,
     **payload: Any,
 ) -> AuditEntry:
-    """Append an entry. Raises ValueError for an unknown event."""
+    """Append an entry with the commit of this transaction; a rollback drops it. Raises ValueError for an unknown event.
+
+    It is inserted last of all, so that the lock of the chain's end is held for an instant and never waited for
+    crosswise.
+    """
     if event not in EVENTS:
         raise ValueError(f"unknown audit event: {event}")
-    last = select(AuditEntry.hash).order_by(AuditEntry.id.desc()).limit(1).with_for_update()
-    previous_hash = session.execute(last).scalar() or ""
+    session.connection()  # begins the transaction with which the entry goes
     entry = AuditEntry(at=now, event=event, user_id=user_id, about=about, address=address, payload=payload)
-    entry.hash = entry_hash(previous_hash, entry)
-    session.add(entry)
-    session.flush()
+    pending(session).audit_entries.append(entry)
     return entry
-
-
-def entry_hash(previous_hash: str, entry: AuditEntry) -> str:
-    """The hash of an entry after one with this hash; "" for the first entry."""
-    row = [previous_hash, entry.at.isoformat(), entry.event, entry.user_id, entry.about, entry.address, entry.payload]
-    return hashlib.sha256(json.dumps(row, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
-
-
-def first_invalid_entry(session: Session) -> int | None:
-    """The id of the first entry whose hash does not match; None = the chain is intact."""
-    previous_hash = ""
-    for entry in session.scalars(select(AuditEntry).order_by(AuditEntry.id)):
-        if entry.hash != entry_hash(previous_hash, entry):
-            return entry.id
-        previous_hash = entry.hash
-    return None

@@ -39,7 +39,9 @@ class JobRun(Model):  # type: ignore[misc]
     slot: Mapped[str] = mapped_column(String(32), nullable=False)
     started_on: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
     ended_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    #: running, done or failed.
+    #: The last sign of life of the process that runs it, UTC; null in runs of older versions.
+    seen_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    #: running, done, failed, or cut: ended before all was done; its slot is taken up again.
     outcome: Mapped[str] = mapped_column(String(16), nullable=False)
     #: How many items it processed, and how many failed.
     items: Mapped[int] = mapped_column(Integer, nullable=False, default=0)

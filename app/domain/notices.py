@@ -53,6 +53,7 @@ KINDS = (
     "missed_call",
     "status",
     "job_lag",
+    "audit",
     "webhook",
     "link",
     "link_confirmed",

@@ -18,6 +18,8 @@ NO_TIME = timedelta(0)
 DAYS_TO_LOOK_AHEAD = 2 * 366
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
+#: What an end looks like where it is typed.
+END_PATTERN = "([01]?[0-9]|2[0-3]):[0-5][0-9]|24:00"
 #: An end of 23:59:59, the last second that a time field offers, means midnight.
 _LAST_SECOND = time(23, 59, 59)
 
@@ -194,18 +196,47 @@ def refuse_bad_ranges(ranges: Iterable[Range]) -> None:
             raise ValueError(f"{WEEKDAYS[one.weekday]}: {_text(one)} and {_text(other)} overlap; make them one range.")
 
 
+# --- What is typed and shown
+
+
+def parse_end(text: str) -> time:
+    """The end of a range as typed; 24:00 is midnight at the end of the day. Raises ValueError."""
+    return time.min if text.strip() in ("24:00", "24:00:00") else time.fromisoformat(text.strip())
+
+
+def end_text(ends: time) -> str:
+    """The end of a range as shown: 24:00 for the midnight at the end of the day."""
+    return "24:00" if _end_of_day_time(ends) == DAY else f"{ends:%H:%M}"
+
+
+def span_text(window: timedelta) -> str:
+    """A moment of a day, as time since midnight, with seconds: 9:00:00, or 24:00:00 at its end."""
+    minutes, seconds = divmod(int(window.total_seconds()), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
+
+
+def is_empty(starts: time, ends: time) -> bool:
+    """Whether a range ends before it starts, or when it starts."""
+    return _end_of_day_time(ends) <= _since_midnight(starts)
+
+
+def ends_a_minute_early(ends: time) -> bool:
+    """Whether the office shuts for the last minute of the day, which is hardly ever meant."""
+    return DAY - timedelta(minutes=1) <= _end_of_day_time(ends) < DAY
+
+
 # --- The wall clock
 
 
 def _refuse_bad_range(each: Range) -> None:
     if not 0 <= each.weekday < len(WEEKDAYS):
         raise ValueError("Choose a weekday from Monday to Sunday.")
-    if _end_of_day_time(each.ends) <= _since_midnight(each.starts):
+    if is_empty(each.starts, each.ends):
         raise ValueError(f"{WEEKDAYS[each.weekday]}: {_text(each)} ends before it starts; put the later time second.")
 
 
 def _text(each: Range) -> str:
-    return f"{each.starts:%H:%M} to {each.ends:%H:%M}"
+    return f"{each.starts:%H:%M} to {end_text(each.ends)}"
 
 
 def _since_midnight(wall: time) -> timedelta:

@@ -9,6 +9,7 @@ from flask_appbuilder.security.sqla.models import Role
 from sqlalchemy.orm import Session
 
 if TYPE_CHECKING:
+    from app.domain.audit import AuditEntry
     from app.domain.change_events import ChangeEvent, RecordKey
 
 _KEY = "pending"
@@ -34,6 +35,9 @@ class Pending:
     notice_deliveries: list[int] = field(default_factory=list)
     #: New roles and the (module, verb) cells that follow when the flush has given them their ids.
     new_roles: list[tuple[Role, set[tuple[str, str]]]] = field(default_factory=list)
+    #: Audit entries that are sealed and inserted before the commit, and how many there were as each savepoint began.
+    audit_entries: list[AuditEntry] = field(default_factory=list)
+    audit_savepoints: list[int] = field(default_factory=list)
     #: Whether there was an active admin before this flush; False where nothing could take the last one away.
     had_admin: bool = False
 

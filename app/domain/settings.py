@@ -115,7 +115,7 @@ class OfficeRange(Model):  # type: ignore[misc]
     ends: Mapped[time] = mapped_column(Time, nullable=False)
 
     def __str__(self) -> str:
-        return f"{self.starts:%H:%M}–{self.ends:%H:%M}"
+        return f"{self.starts:%H:%M}–{office_hours.end_text(self.ends)}"
 
 
 class Holiday(Model):  # type: ignore[misc]

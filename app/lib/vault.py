@@ -36,6 +36,11 @@ def read_key(text: str) -> bytes:
     return key
 
 
+def audit_key(key: bytes) -> bytes:
+    """The key that seals the audit log, derived from the vault's."""
+    return _derive(key, b"audit chain")
+
+
 class Vault:
     """Seals with AES-256-GCM and fingerprints with HMAC-SHA256, using keys derived from one key of 32 bytes."""
 

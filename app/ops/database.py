@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, event, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
 #: True inside a request or job that will write. SQLite then takes its write lock at once, instead of failing with
 #: "database is locked" when a reader tries to become a writer while another one writes.
@@ -31,6 +33,15 @@ def tune(engine: Engine) -> None:
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _connect_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
+    else:
+        event.listen(engine, "connect", _connect_mariadb)
+
+
+def tune_once(engine: Engine) -> None:
+    """`tune`, unless it was done; drops connections that were made before."""
+    if not event.contains(engine, "before_cursor_execute", _record_statement):
+        tune(engine)
+        engine.dispose()
 
 
 def _connect_sqlite(connection: Any, _record: Any) -> None:
@@ -39,8 +50,30 @@ def _connect_sqlite(connection: Any, _record: Any) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
+#: A transaction that does nothing for so long belongs to a frozen process: MariaDB rolls it back and frees its locks.
+IDLE_TRANSACTION_SECONDS = 20
+#: How long a statement waits for a lock that another transaction holds.
+LOCK_WAIT_SECONDS = 5
+
+
+def _connect_mariadb(connection: Any, _record: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SET SESSION idle_transaction_timeout = {IDLE_TRANSACTION_SECONDS}, "
+            f"innodb_lock_wait_timeout = {LOCK_WAIT_SECONDS}"
+        )
+
+
 def _begin_sqlite(connection: Any) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if WRITES.get() else "BEGIN")
+
+
+def database_now(session: Session) -> datetime:
+    """The time of the database, UTC. SQLite has none of its own: it is the machine's."""
+    if session.get_bind().dialect.name == "sqlite":
+        return datetime.now(UTC)
+    moment: datetime = session.execute(text("SELECT UTC_TIMESTAMP(6)")).scalar_one()
+    return moment.replace(tzinfo=UTC)
 
 
 def _record_statement(_c: Any, _cursor: Any, statement: str, _p: Any, _context: Any, _many: bool) -> None:

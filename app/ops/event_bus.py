@@ -33,6 +33,7 @@ MIN_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 0.25, 5.0
 PING_SECONDS, SILENCE_SECONDS = 1.0, 3.0
 #: A message with more ids is not one of ours.
 MAX_IDS = 10_000
+MAX_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,8 @@ class LiveEvent:
 def parse(message: bytes) -> tuple[str, LiveEvent] | None:
     """Origin and event of a message; None when it is not one of ours."""
     try:
+        if len(message) > MAX_BYTES:
+            return None
         parts = orjson.loads(message)
         timelines = frozenset((kind, key) for kind, key in parts["stirred"])
         event = LiveEvent(frozenset(parts["told"]), timelines, frozenset(parts["cut"]))
@@ -173,4 +176,11 @@ class EventBus:
         elif message["type"] == "message":
             parsed = parse(message["data"])
             if parsed is not None and parsed[0] != self.origin:
-                self._on_event(parsed[1])
+                self._pass_on(parsed[1])
+
+    def _pass_on(self, event: LiveEvent) -> None:
+        """Hand on what came from outside; whatever it says must not end the listener."""
+        try:
+            self._on_event(event)
+        except Exception:
+            log.exception("a live event could not be passed on")

@@ -1,35 +1,72 @@
-"""Leader election: of several processes at most one is the leader, and it stops being so when it dies."""
+"""Leader election: of several processes at most one is the leader, and it stops being so when it dies or freezes.
+
+The time by which the leader works is the database's; a process whose own clock is wrong does not lead.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import os
+import time
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from sqlalchemy import Connection, NullPool, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
-#: How often each process tries to be the leader; a new one is found within twice this time.
-ELECTION_SECONDS = 5
+#: How often each process looks whether there is a leader.
+ELECTION_SECONDS = 2
+#: A leader that has not looked for so long is frozen, or cut off: another one takes over, within 10 seconds in all.
+FROZEN_SECONDS = 6
+#: A process whose clock differs more from the database's does not lead.
+MAX_SKEW = timedelta(minutes=1)
 
 
-class FileLeader:
-    """For SQLite: a lock on a file beside the database. The kernel releases it when the process ends."""
+class Election:
+    """How a process becomes the leader, and what time it is then. This one lets everybody lead, by their own clock."""
+
+    #: How far the clock of this process is ahead of the database's, as of the last `acquire`; negative if it is behind.
+    skew = timedelta(0)
+
+    def acquire(self) -> bool:
+        """Become the leader unless another process is. Returns whether this process is the leader now."""
+        return True
+
+    def release(self) -> None:
+        """Let another process become the leader."""
+
+    def now(self) -> datetime:
+        """The time of the database, UTC."""
+        return datetime.now(UTC)
+
+    @property
+    def is_clock_wrong(self) -> bool:
+        """Whether the clock of this process keeps it from leading."""
+        return abs(self.skew) > MAX_SKEW
+
+
+class FileLeader(Election):
+    """For SQLite: a lock on a file beside the database. The kernel releases it when the process ends.
+
+    The leader writes into the file that it lives; where it has stopped doing so, another process puts a new file into
+    the place of the old one. The database has no clock of its own here: it is the machine's.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path, self._file = path, -1
 
     def acquire(self) -> bool:
         """Become the leader unless another process is. Returns whether this process is the leader now."""
+        if self._file >= 0 and not self._is_in_place(self._file):
+            self.release()  # this process was frozen, and another one has taken over
         if self._file < 0:
-            file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(file)
-                return False
-            self._file = file
+            self._file = self._lock(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+        if self._file < 0 and self._is_frozen():
+            self._file = self._replace()
+        if self._file < 0:
+            return False
+        os.pwrite(self._file, f"{_boot_time():020.3f}".encode(), 0)
         return True
 
     def release(self) -> None:
@@ -38,40 +75,103 @@ class FileLeader:
             os.close(self._file)
             self._file = -1
 
+    def _lock(self, file: int) -> int:
+        """The file if it could be locked and is the one in place, else -1."""
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(file)
+            return -1
+        if self._is_in_place(file):
+            return file
+        os.close(file)
+        return -1
 
-class DatabaseLeader:
-    """For MariaDB: GET_LOCK on a connection of its own, which the server closes when the process ends."""
+    def _is_in_place(self, file: int) -> bool:
+        with suppress(FileNotFoundError):
+            ours, there = os.fstat(file), os.stat(self._path)
+            return (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino)
+        return False
+
+    def _is_frozen(self) -> bool:
+        """Whether the leader has not shown that it lives; the clock runs on from boot, whatever is set."""
+        try:
+            seen = float(self._path.read_text() or "nan")
+        except (OSError, ValueError):
+            return False
+        return _boot_time() - seen > FROZEN_SECONDS
+
+    def _replace(self) -> int:
+        """Put a locked file of ours in the place of the frozen leader's; -1 when another process does so."""
+        with self._path.with_suffix(".takeover").open("w") as guard:
+            try:
+                fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return -1
+            if not self._is_frozen():
+                return -1
+            part = self._path.with_suffix(".part")
+            file = os.open(part, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.pwrite(file, f"{_boot_time():020.3f}".encode(), 0)
+            part.replace(self._path)
+        return file
+
+
+def _boot_time() -> float:
+    """Seconds since the machine started, the same in all its processes."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class DatabaseLeader(Election):
+    """For MariaDB: GET_LOCK on a connection of its own, which the server closes when the process ends or freezes."""
 
     def __init__(self, url: str) -> None:
         timeouts = {"connect_timeout": 4, "read_timeout": 4, "write_timeout": 4}
         self._engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args=timeouts)
         self._lock = f"crm-scheduler:{self._engine.url.database}"[:64]
         self._connection: Connection | None = None
+        #: A moment of the database, and what `time.monotonic` said then.
+        self._read_on, self._read_at = datetime.now(UTC), time.monotonic()
 
     def acquire(self) -> bool:
         """Become the leader unless another process is. Returns whether this process is the leader now.
 
-        False when the database does not answer.
+        False when the database does not answer, and when the clock of this process is wrong.
         """
         try:
-            return self._has_lock() or self._get_lock()
+            connection = self._connected()
+            self._read_clock(connection)
+            if self.is_clock_wrong:
+                self.release()
+                return False
+            return self._has_lock(connection) or self._get_lock(connection)
         except DBAPIError:
             self.release()
             return False
 
-    def _has_lock(self) -> bool:
-        if self._connection is None:
-            return False
-        query = text("SELECT IS_USED_LOCK(:lock) = CONNECTION_ID()")
-        return self._connection.execute(query, {"lock": self._lock}).scalar() == 1
+    def now(self) -> datetime:
+        """The time of the database, UTC, going on from the last look, whatever is done to the clock of this machine."""
+        return self._read_on + timedelta(seconds=time.monotonic() - self._read_at)
 
-    def _get_lock(self) -> bool:
+    def _connected(self) -> Connection:
         if self._connection is None:
             self._connection = self._engine.connect()
-            # If this machine vanishes without closing the connection, the server frees the lock after this time.
-            self._connection.execute(text(f"SET SESSION wait_timeout = {2 * ELECTION_SECONDS}"))
-        query = text("SELECT GET_LOCK(:lock, 0)")
-        return self._connection.execute(query, {"lock": self._lock}).scalar() == 1
+            # If this process freezes or its machine vanishes, the server frees the lock after this time.
+            self._connection.execute(text(f"SET SESSION wait_timeout = {FROZEN_SECONDS}"))
+        return self._connection
+
+    def _read_clock(self, connection: Connection) -> None:
+        moment = connection.execute(text("SELECT UTC_TIMESTAMP(6)")).scalar_one()
+        self._read_on, self._read_at = moment.replace(tzinfo=UTC), time.monotonic()
+        self.skew = datetime.now(UTC) - self._read_on
+
+    def _has_lock(self, connection: Connection) -> bool:
+        query = text("SELECT IS_USED_LOCK(:lock) = CONNECTION_ID()")
+        return connection.execute(query, {"lock": self._lock}).scalar() == 1
+
+    def _get_lock(self, connection: Connection) -> bool:
+        return connection.execute(text("SELECT GET_LOCK(:lock, 0)"), {"lock": self._lock}).scalar() == 1
 
     def release(self) -> None:
         """Let another process become the leader."""
@@ -81,6 +181,6 @@ class DatabaseLeader:
                 connection.close()
 
 
-def election(url: str, folder: Path) -> FileLeader | DatabaseLeader:
+def election(url: str, folder: Path) -> Election:
     """How the leader of the processes on this database is chosen. `folder` holds the lock file for SQLite."""
     return FileLeader(folder / "scheduler.lock") if url.startswith("sqlite") else DatabaseLeader(url)

@@ -6,25 +6,28 @@ there.
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import logging
+import os
 import random
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+import traceback as traceback_module
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 log = logging.getLogger("crm.queue")
 
 #: Queue -> seconds that one call may take.
 TIMEOUT_SECONDS = {"short": 60, "default": 300, "long": 3600}
-#: Packages whose functions may be called by name.
-ALLOWED_PACKAGES = {"app"}
+#: Name -> the function that may be called by it. Filled by `register`; nothing is ever imported by name.
+_functions: dict[str, Callable[..., Any]] = {}
 #: Functions that have moved: their old path, which queued calls and dead letters of an older version still name.
 MOVED = {
     "app.delivery:send": "app.outbox.notice_delivery:send",
@@ -76,6 +79,8 @@ class QueueSettings:
     #: Seconds before the second, third … try; there is one try more than there are waits.
     waits: tuple[int, ...] = (5, 30, 120, 600)
     on_failure: Callable[[Failure], None] = _ignore
+    #: Signs what is queued outside this process; derived from the secret key.
+    signing_key: bytes = b""
     #: Queue -> workers, or threads where there is no Redis.
     workers: Mapping[str, int] = field(default_factory=lambda: {"short": 2, "default": 2, "long": 1})
 
@@ -104,6 +109,8 @@ class Backend(Protocol):
         """Start no further calls, and wait at most this long for those that run."""
 
 
+#: Whether calls of this context are dropped (dry runs of jobs).
+_held_back: ContextVar[bool] = ContextVar("held_back", default=False)
 _settings = QueueSettings()
 _backend: Backend | None = None
 _lock = threading.Lock()
@@ -145,7 +152,7 @@ def stop(seconds: float = 4.0) -> None:
 def enqueue(queue: str, function: Callable[..., Any], *arguments: int | str) -> bool:
     """Run a module-level function soon. False when no queue takes the call.
 
-    Raises TypeError for arguments other than ints and strings, and for anything but a function of one of our modules.
+    Raises TypeError for arguments other than ints and strings, and for a function that is not registered.
     """
     return enqueue_in(0.0, queue, function, *arguments)
 
@@ -155,18 +162,29 @@ def enqueue_in(seconds: float, queue: str, function: Callable[..., Any], *argume
     return enqueue_call(build_call(queue, function, *arguments), seconds)
 
 
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Inside, whatever is queued is dropped, as if it had been taken."""
+    token = _held_back.set(True)
+    try:
+        yield
+    finally:
+        _held_back.reset(token)
+
+
 def enqueue_call(call: Call, seconds: float = 0.0) -> bool:
     """Queue a call that already exists, for example one that failed before."""
+    if _held_back.get():
+        return True
     return _backend.enqueue(call, seconds) if _backend else False
 
 
 def build_call(queue: str, function: Callable[..., Any], *arguments: int | str) -> Call:
     """The call as data. Raises TypeError as `enqueue` does, and KeyError for an unknown queue."""
     TIMEOUT_SECONDS[queue]
-    name = f"{getattr(function, '__module__', '')}:{getattr(function, '__qualname__', '')}"
-    is_function = inspect.isfunction(function) and function.__qualname__.isidentifier()  # module-level, not a lambda
-    if not is_function or not _is_allowed(function.__module__):
-        raise TypeError(f"{name} is no function of a module of ours.")
+    name = name_of(function)
+    if _functions.get(name) is not function:
+        raise TypeError(f"{name} is not registered: see QUEUED in app/jobs.py.")
     invalid = [each for each in arguments if not isinstance(each, int | str)]
     if invalid:
         raise TypeError(f"{name}: a call takes ints and strings only, not {type(invalid[0]).__name__}.")
@@ -182,23 +200,30 @@ def jittered(seconds: float) -> float:
 
 
 def run_call(call: Call) -> None:
-    """Run the call here and now. Raises what the function raises, and LookupError for a function that is not ours."""
+    """Run the call here and now. Raises what the function raises, and LookupError if it is not registered."""
     with _settings.context():
-        _function(call.function)(*call.arguments)
+        registered(call.function)(*call.arguments)
 
 
-def _function(name: str) -> Callable[..., Any]:
-    module, _colon, function = MOVED.get(name, name).partition(":")
-    if not _is_allowed(module):
-        raise LookupError(f"{name} is none of ours.")
-    found = getattr(importlib.import_module(module), function, None)
-    if not inspect.isfunction(found) or found.__module__ != module:
+def register(*functions: Callable[..., Any]) -> None:
+    """Allow these functions of modules to be queued and called by name. Raises TypeError for anything else."""
+    for function in functions:
+        if not inspect.isfunction(function) or not function.__qualname__.isidentifier():
+            raise TypeError(f"{function!r} is no function of a module.")
+        _functions[name_of(function)] = function
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """The name under which a function is queued, module:name; stored in queues and dead letters."""
+    return f"{getattr(function, '__module__', '')}:{getattr(function, '__qualname__', '')}"
+
+
+def registered(name: str) -> Callable[..., Any]:
+    """The function of this name, or of this former name. Raises LookupError for any other."""
+    found = _functions.get(MOVED.get(name, name))
+    if found is None:
         raise LookupError(f"There is no function {name} (any more).")
     return found
-
-
-def _is_allowed(module: str) -> bool:
-    return module.partition(".")[0] in ALLOWED_PACKAGES
 
 
 def record_failure(call: Call, number: int, error: BaseException, traceback: TracebackType | None) -> None:
@@ -215,22 +240,25 @@ def record_failure(call: Call, number: int, error: BaseException, traceback: Tra
         number,
         _settings.tries,
         error_summary(error),
-        exc_info=_without_values(error, traceback),
+        exc_info=without_values(error, traceback),
     )
     if is_last:
         with _settings.context():
             _settings.on_failure(Failure(call, number, error_summary(error)))
 
 
-def _without_values(error: BaseException, traceback: TracebackType | None) -> Any:
+def without_values(error: BaseException, traceback: TracebackType | None = None) -> Any:
     """`exc_info` for the log; the text of a database error can hold what somebody typed."""
-    shown = RuntimeError(error_summary(error)) if isinstance(error, DBAPIError) else error
-    return (type(shown), shown, traceback)
+    shown = RuntimeError(error_summary(error)) if isinstance(error, SQLAlchemyError) else error
+    return (type(shown), shown, traceback or error.__traceback__)
 
 
 def error_summary(error: BaseException) -> str:
-    """Kind and first line; of a database error only kind and number, for its text holds values."""
+    """Kind of the error and where it came up, to be stored; never its text, which can hold what somebody typed."""
     if isinstance(error, DBAPIError):
         code = getattr(error.orig, "args", ())[:1]
         return f"{type(error.orig).__name__} {code[0] if code and isinstance(code[0], int) else ''}".strip()
-    return f"{type(error).__name__}: {error}".splitlines()[0][:400]
+    frames = traceback_module.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if f"{os.sep}site-packages{os.sep}" not in frame.filename]
+    place = f" ({Path(ours[-1].filename).name}:{ours[-1].lineno})" if ours else ""
+    return f"{type(error).__name__}{place}"

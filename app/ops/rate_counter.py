@@ -98,13 +98,15 @@ class RedisRateCounter:
         """Count this name once more at `now`."""
         if time.monotonic() < self._backoff_until:
             return self._local.add(name, rate, now, by)
-        ends = window_end(rate, now)
+        ends, ours = window_end(rate, now), self._local.add(name, rate, now, by)
         try:
-            return Count(rate.limit, self._increment(f"{PREFIX}{name}:{ends}", rate.seconds, by), ends)
-        except RedisError as error:
+            used = self._increment(f"{PREFIX}{name}:{ends}", rate.seconds, by)
+        except (RedisError, ValueError, TypeError) as error:
             self._backoff_until = time.monotonic() + BACKOFF_SECONDS
             log.warning("Redis does not count for %s s: %s", BACKOFF_SECONDS, type(error).__name__)
-            return self._local.add(name, rate, now, by)
+            return ours
+        # Whoever can write to Redis cannot lower what this process has counted itself.
+        return Count(rate.limit, max(used, ours.used), ends)
 
     def _increment(self, key: str, seconds: int, by: int) -> int:
         with self._redis.pipeline(transaction=False) as pipeline:

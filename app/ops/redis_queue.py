@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import uuid
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,14 +14,14 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry as Reconnect
-from rq import Queue, Retry
-from rq.exceptions import DeserializationError
+from rq import Queue, Retry, get_current_job
 from rq.job import Job
 from rq.serializers import JSONSerializer
 from rq.worker_registration import get_keys
 
 from app.ops import queue
 from app.ops.queue import Call, Depth
+from app.ops.signed_job import FAILED_TTL_SECONDS, PREFIX, SignedJob, opened, sign
 
 log = logging.getLogger("crm.queue")
 
@@ -30,10 +31,6 @@ TIMEOUT_SECONDS = 0.25
 BACKOFF_SECONDS = 5.0
 #: An unreachable Redis is logged once in this time.
 LOG_INTERVAL_SECONDS = 60.0
-#: How long RQ keeps failed jobs; the dead letters are in the database.
-FAILED_TTL_SECONDS = 3600
-#: Prefix of our queue names: other programs may use the same Redis, and the names are common.
-PREFIX = "crm-"
 
 
 class RedisQueue:
@@ -81,10 +78,11 @@ class RedisQueue:
     # --- internals
 
     def _enqueue(self, call: Call, after: float) -> None:
-        rq_queue, waits = self._queues[call.queue], queue.settings().waits
+        rq_queue, waits, job_id = self._queues[call.queue], queue.settings().waits, uuid.uuid4().hex
         job = rq_queue.create_job(
             call_by_name,
-            args=[call.queue, call.function, *call.arguments],
+            args=[call.queue, call.function, *call.arguments, sign(job_id, call)],
+            job_id=job_id,
             timeout=queue.TIMEOUT_SECONDS[call.queue],
             result_ttl=0,
             failure_ttl=FAILED_TTL_SECONDS,
@@ -112,30 +110,24 @@ class RedisQueue:
 
 
 def open_queue(name: str, redis: Redis) -> Queue:
-    """RQ's queue for one of ours. Nothing is ever pickled."""
-    return Queue(PREFIX + name, connection=redis, serializer=JSONSerializer)
+    """RQ's queue for one of ours. Nothing is ever pickled, and what is not signed by us is not there."""
+    return Queue(PREFIX + name, connection=redis, serializer=JSONSerializer, job_class=SignedJob)
 
 
 # --- in a worker
 
 
-def call_by_name(name: str, function: str, *arguments: int | str) -> None:
-    """The only function that RQ calls. Its path is stored in Redis."""
-    queue.run_call(Call(name, function, arguments))
+def call_by_name(*arguments: int | str) -> None:
+    """The only function that RQ calls; a job's last argument is its signature."""
+    job = get_current_job()
+    queue.run_call(opened(job.id if job else "", arguments))
 
 
 def handle_exception(job: Job, _kind: Any, error: BaseException, traceback: Any) -> None:
     """RQ's exception handler: called after each failed try, and for calls whose worker died."""
-    call = _call_of(job)
-    if call is None:
-        log.error("the queue %s contained a job that is not one of our calls: %s", job.origin, job.id)
+    try:
+        call = opened(job.id, job.args)
+    except (LookupError, TypeError, ValueError):
+        log.error("the queue held a job that is not one of our calls: it failed and is dropped")
         return
     queue.record_failure(call, queue.settings().tries - (job.retries_left or 0), error, traceback)
-
-
-def _call_of(job: Job) -> Call | None:
-    try:
-        name, function, *arguments = job.args
-    except (DeserializationError, TypeError, ValueError):
-        return None
-    return Call(name, function, tuple(arguments))

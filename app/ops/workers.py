@@ -12,13 +12,17 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from redis import Redis
-from redis.exceptions import RedisError
-from rq import SimpleWorker
+from redis.exceptions import RedisError, ResponseError
+from rq import Queue, SimpleWorker
+from rq.exceptions import InvalidJobOperation, NoSuchJobError
+from rq.job import Job
+from rq.registry import ScheduledJobRegistry
 from rq.scheduler import RQScheduler
 from rq.serializers import JSONSerializer
 
 from app.ops import queue
-from app.ops.redis_queue import PREFIX, handle_exception, open_queue
+from app.ops.redis_queue import handle_exception, open_queue
+from app.ops.signed_job import PREFIX, SignedJob
 
 log = logging.getLogger("crm.queue")
 
@@ -46,6 +50,59 @@ class Worker(SimpleWorker):
     #: RQ's default is a minute.
     max_connection_wait_time = 5.0
 
+    def subscribe(self) -> None:
+        """Take no orders from Redis (shutdown, kill, stop): the parent process gives them."""
+
+    def unsubscribe(self) -> None:
+        """See `subscribe`."""
+
+    def check_for_suspension(self, burst: bool) -> None:
+        """Work on, whatever Redis says."""
+
+    def execute_job(self, job: Job, queue: Queue) -> None:
+        """Run one call; what is wrong with its job in Redis ends neither this process nor the next call."""
+        try:
+            super().execute_job(job, queue)
+        except (ValueError, TypeError, LookupError, InvalidJobOperation):
+            log.exception("the job of a call was changed in Redis while it ran")
+
+    def dequeue_job_and_maintain_ttl(self, *args: Any, **kwargs: Any) -> Any:
+        """The next job; passes over what is no id of a job."""
+        while True:
+            try:
+                return super().dequeue_job_and_maintain_ttl(*args, **kwargs)
+            except (ValueError, TypeError):
+                log.error("the queue held something that is not the id of a job; it was dropped")
+
+    def run_maintenance_tasks(self) -> None:
+        """RQ's tidying up; what it cannot read is left alone."""
+        try:
+            super().run_maintenance_tasks()  # type: ignore[no-untyped-call]
+        except (ValueError, TypeError, LookupError, ResponseError):
+            log.exception("Redis holds something of ours that RQ cannot read")
+
+
+class DelayedCalls(RQScheduler):
+    """Moves delayed calls that are due into their queues, and drops what is not one of our calls."""
+
+    def enqueue_scheduled_jobs(self) -> None:
+        """One look at all queues."""
+        for name in self._acquired_locks:
+            registry = ScheduledJobRegistry(name, connection=self.connection)  # type: ignore[no-untyped-call]
+            for raw_id in self.connection.zrangebyscore(registry.key, 0, time.time()):
+                self._move(open_queue(name.removeprefix(PREFIX), self.connection), registry.key, raw_id)
+
+    def _move(self, target: Queue, key: str, raw_id: bytes) -> None:
+        try:
+            job = target.job_class.fetch(raw_id.decode(), self.connection, JSONSerializer)
+        except (NoSuchJobError, ValueError, TypeError):
+            self.connection.zrem(key, raw_id)
+            return
+        with self.connection.pipeline() as pipeline:
+            target._enqueue_job(job, pipeline=pipeline)
+            pipeline.zrem(key, raw_id)
+            pipeline.execute()
+
 
 def run_worker(name: str, url: str) -> None:
     """Run calls of one queue until stopped, or until MAX_CALLS were run."""
@@ -53,6 +110,7 @@ def run_worker(name: str, url: str) -> None:
     worker = Worker(
         [open_queue(name, redis)],
         connection=redis,
+        job_class=SignedJob,
         serializer=JSONSerializer,
         exception_handlers=[handle_exception],
         log_job_description=False,
@@ -66,7 +124,7 @@ def run_worker(name: str, url: str) -> None:
 def run_scheduler(names: Iterable[str], url: str) -> None:
     """Move delayed calls that are due into their queues, once a second. One process on all machines holds its lock."""
     queues = [PREFIX + name for name in names]
-    scheduler: Any = RQScheduler(queues, Redis.from_url(url), logging_level="CRITICAL", serializer=JSONSerializer)
+    scheduler: Any = DelayedCalls(queues, Redis.from_url(url), logging_level="CRITICAL", serializer=JSONSerializer)
     scheduler.work()
 
 

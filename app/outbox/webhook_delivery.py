@@ -192,5 +192,5 @@ WEBHOOKS = DeliveryKind(
     columns=_columns,
     on_settled=_on_settled,
     claimable=(or_(_is_on, WebhookDelivery.event == webhooks.TEST),),
-    sweepable=(_is_on,),
+    sweepable=(or_(_is_on, WebhookDelivery.event == webhooks.TEST),),  # a test may also go to a paused one
 )

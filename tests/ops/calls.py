@@ -8,8 +8,6 @@ from typing import Any
 
 from app.ops import queue
 
-queue.ALLOWED_PACKAGES.add("tests")
-
 
 def create_app() -> Any:
     """The product; its workers may call the functions of this module."""
@@ -47,3 +45,6 @@ def take_long(file: str, seconds: int) -> None:
 def lines(file: Path) -> list[str]:
     """The lines written so far."""
     return file.read_text().split() if file.exists() else []
+
+
+queue.register(write_line, fail, fail_once, take_long)

@@ -556,3 +556,14 @@ def test_webhooks_on_mariadb(maria, receiver):
     run_calls(maria)
     assert states(maria) == [("lead.created", "dropped", 1), ("lead.deleted", "sent", 1)]
     assert (sweep(maria).outcome, hook_of(maria).failures) == ("done", 0)
+
+
+@pytest.mark.parametrize("state", ["on", "paused", "off"])
+def test_a_test_that_the_queue_has_lost_is_sent_also_to_a_paused_webhook(office, receiver, state):
+    hook, _secret = add_webhook(office, receiver)
+    office.session.execute(update(Webhook).values(state=state))
+    office.session.commit()
+    office.door("root").form(f"/webhooks/{hook}/test")
+    queue._backend._waiting["default"].clear()  # type: ignore[union-attr]
+    let_pass(office, 90)
+    assert (sweep(office).items, run_calls(office), states(office)) == (1, 1, [("test", "sent", 1)])

@@ -83,17 +83,6 @@ class Hurried:
         return self.slot(now, zone)[1] + timedelta(seconds=self.seconds)
 
 
-class NobodyAlone:
-    """A lock that locks nobody out."""
-
-    def acquire(self) -> bool:
-        """Everybody leads."""
-        return True
-
-    def release(self) -> None:
-        """There is nothing to let go of."""
-
-
 def main(terms: PackSettings) -> None:
     """Keep so many children at work until SIGTERM."""
     import config
@@ -123,19 +112,19 @@ def _work(app: Any, terms: PackSettings) -> None:
     """As run.py does it in each of its processes, but for the length of a minute."""
     import run
     from app import job_runner, jobs
-    from app.ops.leader import election
+    from app.ops.leader import Election, election
+    from app.scheduler import Scheduler
 
     run._drop_connections(app)
     chosen, runner = app.config["CRM"], app.extensions["crm_jobs"]
     runner.limit = terms.limit
-    lead = NobodyAlone() if terms.crowded else election(chosen.database_url, chosen.instance_dir)
+    lead = Election() if terms.crowded else election(chosen.database_url, chosen.instance_dir)
     schedule = [
         replace(job, when=Hurried(terms.minute)) for job in jobs.SCHEDULE if job.when == job_runner.every_minute
     ]
-    scheduler = job_runner.Scheduler(runner, lead, schedule)
+    scheduler = Scheduler(runner, lead, schedule)
+    scheduler.look_seconds = terms.minute
     scheduler.start()
-    for each in scheduler._timers.get_jobs():
-        each.reschedule("interval", seconds=terms.minute)
     threading.Event().wait()
 
 

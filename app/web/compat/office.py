@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import time
 from typing import Any
 
 from flask_babel import gettext as _
@@ -65,10 +66,10 @@ def list_office_hours(arguments: Arguments) -> list[dict[str, Any]]:
     return [
         {
             "workday": name,
-            "start_time": str(ranges[0][0]) if ranges else None,
-            "end_time": str(ranges[-1][1]) if ranges else None,
+            "start_time": office_hours.span_text(ranges[0][0]) if ranges else None,
+            "end_time": office_hours.span_text(ranges[-1][1]) if ranges else None,
             "office_open": int(bool(ranges)),
-            "ranges": [[str(starts), str(ends)] for starts, ends in ranges],
+            "ranges": [list(map(office_hours.span_text, window)) for window in ranges],
         }
         for name, ranges in zip(office_hours.WEEKDAYS, office.week, strict=True)
     ]
@@ -82,10 +83,14 @@ def list_holidays(arguments: Arguments) -> list[dict[str, Any]]:
             "date": day.isoformat(),
             "description": label,
             "weekly_off": 0,
-            "half_day": [str(starts), str(ends)] if starts and ends else None,
+            "half_day": _half_day(starts, ends) if starts is not None and ends is not None else None,
         }
         for day, label, starts, ends in db.session.execute(query)
     ]
+
+
+def _half_day(starts: time, ends: time) -> list[str]:
+    return [str(starts), "24:00:00" if office_hours.end_text(ends) == "24:00" else str(ends)]
 
 
 def office_status(arguments: Arguments) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from flask_wtf.csrf import generate_csrf
 from app.csrf import mask_response
 from app.domain import notices
 from app.extensions import csrf, db
+from app.ops import health
 from app.ops.database import STATEMENTS, WRITES
 from app.web.core.gate import now
 from app.web.core.languages import is_machine
@@ -39,7 +40,7 @@ def install(app: Flask, menu: Any) -> None:
     app.before_request(_before)
     app.after_request(_after)
     app.teardown_request(_teardown)
-    app.add_url_rule("/healthz", "healthz", lambda: Response("ok", mimetype="text/plain"))
+    app.add_url_rule("/healthz", "healthz", lambda: Response(health.text(), mimetype="text/plain"))
 
 
 def _before() -> None:

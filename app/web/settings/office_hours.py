@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import time
 from typing import Any
 
@@ -15,6 +16,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from wtforms import DateField, TimeField
 from wtforms.validators import InputRequired, Optional
+from wtforms.widgets import TextInput
 
 from app.domain import office_hours
 from app.domain.base import Conflict, RuleBroken
@@ -27,11 +29,38 @@ from app.web.settings.masters import MasterScreen
 
 _WEEKDAYS = tuple(map(lazy_gettext, office_hours.WEEKDAYS))
 NO_HOURS = lazy_gettext("No office hours: the office is treated as always open.")
-_CLOCK = {"starts": lambda at: f"{at:%H:%M}" if at else "–", "ends": lambda at: f"{at:%H:%M}" if at else "–"}
+_CLOCK = {
+    "starts": lambda at: f"{at:%H:%M}" if at is not None else "–",
+    "ends": lambda at: office_hours.end_text(at) if at is not None else "–",
+}
 #: Empty pairs of fields on each day.
 _EMPTY_PAIRS = 1
 _MAX_RANGES = 8
 Week = list[list[tuple[str, str]]]
+
+
+class EndField(TimeField):
+    """The end of a range, up to 24:00, which browsers' time fields do not know."""
+
+    widget = TextInput()
+
+    def process_formdata(self, valuelist: list[str]) -> None:
+        """Take over what was typed."""
+        texts = [
+            office_hours.parse_end(each).isoformat() if each.strip().startswith("24:") else each for each in valuelist
+        ]
+        super().process_formdata(texts)
+
+    def _value(self) -> str:
+        if self.raw_data:
+            return " ".join(self.raw_data)
+        return office_hours.end_text(self.data) if self.data is not None else ""
+
+
+def _end(label: Any, *checks: Any) -> Any:
+    look = {"class": "form-control", "inputmode": "numeric", "placeholder": "18:00"}
+    look |= {"pattern": office_hours.END_PATTERN, "title": lazy_gettext("A time such as 18:00; 24:00 is midnight.")}
+    return EndField(label, validators=list(checks) or [Optional()], format=["%H:%M", "%H:%M:%S"], render_kw=look)
 
 
 def _time(label: Any, *checks: Any) -> Any:
@@ -60,15 +89,16 @@ class Holidays(MasterScreen):
     fields = {
         "day": DateField(lazy_gettext("Day"), [InputRequired()], render_kw={"class": "form-control"}),
         "starts": _time(lazy_gettext("Open from (half day)")),
-        "ends": _time(lazy_gettext("Open to")),
+        "ends": _end(lazy_gettext("Open to")),
     }
 
     def refuse_invalid(self, item: Any) -> None:
         """Refuse a second entry of a day, and a half day that ends before it starts."""
         if (item.starts is None) != (item.ends is None):
             raise RuleBroken(_("For a half day, enter both times; for a whole day, leave both empty."), "starts")
-        if item.starts is not None and item.ends <= item.starts:
+        if item.starts is not None and office_hours.is_empty(item.starts, item.ends):
             raise RuleBroken(_("The half day must end after it starts."), "ends")
+        _hint_at_last_minute([item])
         same = select(Holiday.id).where(Holiday.day == item.day, Holiday.id != (item.id or 0))
         if db.session.execute(same).first() is not None:
             raise RuleBroken(_("This day is already on the list. Please edit that entry."), "day")
@@ -88,13 +118,14 @@ class OfficeRanges(MasterScreen):
     fields = {
         "weekday": pick(lazy_gettext("Weekday"), list(enumerate(_WEEKDAYS)), coerce=int),
         "starts": _time(lazy_gettext("From"), InputRequired()),
-        "ends": _time(lazy_gettext("To"), InputRequired()),
+        "ends": _end(lazy_gettext("To"), InputRequired()),
     }
 
     def refuse_invalid(self, item: Any) -> None:
         """Refuse a range that ends before it starts or overlaps another."""
         others = db.session.scalars(select(OfficeRange).where(OfficeRange.id != (item.id or 0)))
         refuse_bad_ranges([*others, item])
+        _hint_at_last_minute([item])
 
 
 def refuse_bad_ranges(rows: Any) -> None:
@@ -103,6 +134,12 @@ def refuse_bad_ranges(rows: Any) -> None:
         office_hours.refuse_bad_ranges([office_hours.Range(row.weekday, row.starts, row.ends) for row in rows])
     except ValueError as wrong:
         raise RuleBroken(str(wrong), "ends") from wrong
+
+
+def _hint_at_last_minute(rows: Iterable[Any]) -> None:
+    """Say that an end of 23:59 shuts the office for a minute each night."""
+    if any(row.ends is not None and office_hours.ends_a_minute_early(row.ends) for row in rows):
+        flash(_("An end of 23:59 closes the office for one minute each night. For midnight, enter 24:00."), "warning")
 
 
 # --- the week as a grid ------------------------------------------------------------------------------------------
@@ -148,6 +185,7 @@ class Hours(BaseView):
             "settings/hours.html",
             title=_("Office hours"),
             days=days,
+            end_pattern=office_hours.END_PATTERN,
             seen=gate.mark_of(stored),
             warning="" if any(stored) else str(NO_HOURS),
             holidays_url=url_for("Holidays.list"),
@@ -158,7 +196,7 @@ class Hours(BaseView):
 def _stored_week(session: Session) -> Week:
     week: Week = [[] for _day in office_hours.WEEKDAYS]
     for row in session.scalars(select(OfficeRange).order_by(OfficeRange.weekday, OfficeRange.starts)):
-        week[row.weekday].append((f"{row.starts:%H:%M}", f"{row.ends:%H:%M}"))
+        week[row.weekday].append((f"{row.starts:%H:%M}", office_hours.end_text(row.ends)))
     return week
 
 
@@ -177,6 +215,7 @@ def _store_week(session: Session, week: Week) -> None:
     """Replace all ranges with those of the week. Raises RuleBroken."""
     rows = [_range(day, *pair) for day, pairs in enumerate(week) for pair in pairs]
     refuse_bad_ranges(rows)
+    _hint_at_last_minute(rows)
     for old in session.scalars(select(OfficeRange)):
         session.delete(old)
     session.add_all(rows)
@@ -184,7 +223,7 @@ def _store_week(session: Session, week: Week) -> None:
 
 def _range(day: int, starts: str, ends: str) -> OfficeRange:
     try:
-        return OfficeRange(weekday=day, starts=time.fromisoformat(starts), ends=time.fromisoformat(ends))
+        return OfficeRange(weekday=day, starts=time.fromisoformat(starts), ends=office_hours.parse_end(ends))
     except ValueError as wrong:
         where = {"day": _WEEKDAYS[day], "range": f"{starts or '?'}–{ends or '?'}"}
         text = _("%(day)s: please enter two times such as 09:00 and 18:00, not %(range)s.", **where)

@@ -38,6 +38,7 @@ ICONS = {
     "missed_call": ("phone-x", "red"),
     "status": ("arrow-right", "slate"),
     "job_lag": ("server", "red"),
+    "audit": ("shield-check", "red"),
     "webhook": ("webhook", "red"),
 }
 

@@ -43,6 +43,7 @@ KIND_LABELS = {
     "comment": _l("Someone adds a note to one of my records"),
     "exhausted": _l("No one is available for an overdue task"),
     "job_lag": _l("Background jobs are delayed"),
+    "audit": _l("The audit log was altered"),
     "webhook": _l("A webhook was paused or turned off"),
 }
 #: (title, kinds), as the page shows them; kinds in no group come last.
@@ -65,7 +66,7 @@ GROUPS = (
     ),
     (_l("Service levels"), ("sla_warning", "sla_breach", "sla_escalated")),
     (_l("Notes"), ("mention", "comment")),
-    (_l("System"), ("exhausted", "job_lag", "webhook")),
+    (_l("System"), ("exhausted", "job_lag", "audit", "webhook")),
 )
 #: channel -> (label, icon, what it is).
 CHANNELS = {

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
+from app import access
+from app.domain import office_hours
+from app.domain.settings import load_office
+from app.extensions import db
 from app.models import (
     Holiday,
     OfficeRange,
@@ -103,3 +108,49 @@ def test_an_overlapping_range_is_refused_in_the_list(site: Site) -> None:
     assert ranges(site) == before
     more = site.post("root", "/settings/office-ranges/add", weekday="6", starts="10:00", ends="11:00")
     assert more.status_code == 302 and (6, "10:00", "11:00") in ranges(site)
+
+
+def until_midnight(site: Site) -> dict[str, Any]:
+    return save_hours(
+        site, **{f"{side}_{day}": at for day in range(7) for side, at in (("starts", "00:00"), ("ends", "24:00"))}
+    )
+
+
+def test_an_office_can_be_open_until_24_00_and_never_shuts_then(site: Site) -> None:
+    assert until_midnight(site).status_code == 302
+    assert 'name="ends_3" value="24:00"' in site.get("root", "/settings/hours/").text
+    assert "24:00" in site.get("root", "/settings/office-ranges/list/").text
+    with site.app.app_context(), access.as_system(db.session()) as session:
+        office = load_office(session, "Asia/Kolkata")
+    assert dict(enumerate(office.week)) == dict.fromkeys(range(7), ((timedelta(0), timedelta(days=1)),))
+    nights = [datetime(2026, 11, 22, 18, 29, 59, 999_999, tzinfo=UTC) + n * timedelta(seconds=15) for n in range(9)]
+    assert all(office_hours.is_open(office, now) for now in nights)
+    whole_week = timedelta(days=7)
+    assert office_hours.open_time_between(office, nights[0], nights[0] + whole_week) == whole_week
+
+
+def test_24_00_can_be_typed_wherever_an_end_is(site: Site) -> None:
+    save_hours(site)
+    added = site.post("root", "/settings/office-ranges/add", weekday="6", starts="18:00", ends="24:00")
+    assert (added.status_code, ranges(site)) == (302, [(6, "18:00", "00:00")])
+    key = first_id(site, OfficeRange)
+    form = site.get("root", f"/settings/office-ranges/edit/{key}").text
+    assert 'value="24:00"' in form
+    half_day = {"day": "2026-11-08", "label": "Diwali", "starts": "18:00", "ends": "24:00"}
+    assert site.post("root", "/settings/holidays/add", **half_day).status_code == 302
+    assert "24:00" in site.get("root", "/settings/holidays/list/").text
+
+
+@pytest.mark.parametrize("ends", ["24:01", "24:30", "25:00", "24", "24:00:01", "२४:००"])
+def test_no_other_time_after_24_00_is_taken(site: Site, ends: str) -> None:
+    before = ranges(site)
+    refused = save_hours(site, starts_0="09:00", ends_0=ends)
+    assert (refused.status_code, f'value="{ends}"' in refused.text, ranges(site)) == (422, True, before)
+    added = site.post("root", "/settings/office-ranges/add", weekday="6", starts="18:00", ends=ends)
+    assert (added.status_code, f'value="{ends}"' in added.text, ranges(site)) == (422, True, before)
+
+
+def test_an_end_of_23_59_is_taken_as_it_is_but_not_in_silence(site: Site) -> None:
+    save_hours(site, starts_0="00:00", ends_0="23:59")
+    assert ranges(site) == [(0, "00:00", "23:59")]
+    assert "closes the office for one minute each night" in site.get("root", "/settings/hours/").text

@@ -10,7 +10,7 @@ from flask_appbuilder.security.sqla.models import PermissionView
 from sqlalchemy import select
 
 from app import access
-from app.domain import audit, permissions
+from app.domain import audit_chain, permissions
 from app.extensions import db
 from app.models import (
     FieldMask,
@@ -54,7 +54,7 @@ def test_the_audit_chain_stays_intact(site: Site) -> None:
     save_matrix(site, "root", "Sales User", level_Leads_delete="team", level_Leads_assign="own", mask_pan="hidden")
     save_matrix(site, "sid", "Sales User", level_Leads_delete="none")
     with site.app.app_context(), access.as_system(db.session()) as session:
-        assert audit.first_invalid_entry(session) is None
+        assert audit_chain.verify(session).faults == []
 
 
 def test_an_outdated_matrix_is_a_conflict_and_keeps_the_choices(site: Site) -> None:

@@ -1,0 +1,236 @@
+"""The chain of the audit log: each entry is sealed with a key over the one before, and its end is a locked row.
+
+An entry cannot be changed, removed, inserted or moved unnoticed without the key, which is derived from CRM_FIELD_KEY. A
+cut end would be consistent in itself; heads that were noted outside the database (`app/ops/head_record.py`) show it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.orm import Session, SessionTransaction
+
+from app.domain import notices, team
+from app.domain.audit import AuditEntry, AuditHead
+from app.domain.pending import pending
+
+#: How many faults a check lists; more are only counted.
+MAX_FAULTS = 100
+#: Entries that a check reads at once.
+_BATCH = 1000
+# Bare tables: the chain is the same for everybody, whatever rows the acting person may see.
+_ENTRIES, _HEAD = AuditEntry.__table__, AuditHead.__table__
+#: Set by `use_key`; empty only in tests without an application.
+_key = b""
+
+
+def use_key(key: bytes) -> None:
+    """Seal with this key from now on, in this process."""
+    global _key
+    _key = key
+
+
+def key_id(key: bytes | None = None) -> str:
+    """A name for the key, from which it cannot be guessed."""
+    return hmac.new(_key if key is None else key, b"key id", hashlib.sha256).hexdigest()[:16]
+
+
+class Head(NamedTuple):
+    """The end of the chain."""
+
+    #: The place of the last entry, which is how many there are.
+    seq: int
+    hash: str
+
+
+class Fault(NamedTuple):
+    """One place where the chain is broken. `what` is missing, altered, inserted, head or record."""
+
+    seq: int
+    what: str
+    #: The id of the entry, if there is one.
+    entry_id: int | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """The result of a check."""
+
+    head: Head
+    faults: list[Fault] = field(default_factory=list)
+    #: How many faults there are in all.
+    broken: int = 0
+    #: False when another key sealed the chain: then nothing can be said about it.
+    is_our_key: bool = True
+    #: Entries that did not match their predecessor before the chain had a key, as found by the upgrade.
+    carried_over: list[int] = field(default_factory=list)
+
+
+# --- sealing
+
+
+def entry_hash(seq: int, previous_hash: str, entry: Any, key: bytes | None = None) -> str:
+    """The hash of an entry at this place after one with this hash; "" for the first entry."""
+    at = entry.at.replace(tzinfo=UTC) if entry.at.tzinfo is None else entry.at.astimezone(UTC)
+    row = [seq, previous_hash, at.isoformat(), entry.event, entry.user_id, entry.about, entry.address, entry.payload]
+    return hmac.new(_key if key is None else key, _canonical(row).encode(), hashlib.sha256).hexdigest()
+
+
+def _canonical(value: Any) -> str:
+    """JSON that is the same before the database has stored the value and after."""
+    return json.dumps(json.loads(json.dumps(value)), sort_keys=True)
+
+
+def seal(session: Session) -> None:
+    """Session hook, before a commit: append the entries of this transaction to the chain."""
+    if session.in_nested_transaction():
+        return
+    gathered = pending(session)
+    session.flush()  # which may audit more
+    entries, gathered.audit_entries = gathered.audit_entries, []
+    if entries:
+        _append(session, entries)
+
+
+def _append(session: Session, entries: list[AuditEntry]) -> None:
+    head = _locked_head(session)
+    rows = []
+    for seq, entry in enumerate(entries, head.seq + 1):
+        head = Head(seq, entry_hash(seq, head.hash, entry))
+        columns = ("at", "event", "user_id", "about", "address", "payload")
+        rows.append({name: getattr(entry, name) for name in columns} | {"seq": seq, "hash": head.hash})
+    session.execute(insert(_ENTRIES), rows)
+    session.execute(update(_HEAD).where(_HEAD.c.id == 1).values(count=head.seq, hash=head.hash))
+
+
+def _locked_head(session: Session) -> Head:
+    """The end of the chain, locked until the commit. A missing one is made anew, which the next check reports."""
+    row = session.execute(select(_HEAD.c.count, _HEAD.c.hash).where(_HEAD.c.id == 1).with_for_update()).first()
+    if row is not None:
+        return Head(*row)
+    last = select(_ENTRIES.c.seq, _ENTRIES.c.hash).order_by(_ENTRIES.c.seq.desc()).limit(1)
+    head = Head(*(session.execute(last).first() or (0, "")))
+    session.execute(insert(_HEAD).values(id=1, count=head.seq, hash=head.hash, key_id=key_id()))
+    return head
+
+
+# --- session hooks: an entry that was written inside a savepoint goes with it
+
+
+def begin_savepoint(session: Session, transaction: SessionTransaction) -> None:
+    """Session hook, when a transaction begins: remember how many entries there were before a savepoint."""
+    if transaction.nested:
+        gathered = pending(session)
+        gathered.audit_savepoints.append(len(gathered.audit_entries))
+
+
+def restore_savepoint(session: Session) -> None:
+    """Session hook, after a rollback: drop the entries that were written inside the savepoint."""
+    gathered = pending(session)
+    if session.in_nested_transaction() and gathered.audit_savepoints:
+        del gathered.audit_entries[gathered.audit_savepoints[-1] :]
+
+
+def end_transaction(session: Session, transaction: SessionTransaction) -> None:
+    """Session hook, when a transaction has ended: forget its savepoint, or at the outermost everything."""
+    gathered = pending(session)
+    if transaction.nested and gathered.audit_savepoints:
+        gathered.audit_savepoints.pop()
+    elif transaction.parent is None:
+        gathered.audit_entries, gathered.audit_savepoints = [], []
+
+
+# --- checking
+
+
+def current_head(session: Session) -> Head:
+    """The end of the chain now, for a note outside the database (a log, the manifest of a backup)."""
+    row = session.execute(select(_HEAD.c.count, _HEAD.c.hash).where(_HEAD.c.id == 1)).first()
+    return Head(*row) if row else Head(0, "")
+
+
+def is_our_key(session: Session) -> bool:
+    """Whether this process has the key that sealed the chain; also true before anything was sealed."""
+    named = session.execute(select(_HEAD.c.key_id).where(_HEAD.c.id == 1)).scalar()
+    return not named or named == key_id()
+
+
+def verify(session: Session, noted: Iterable[Head] = ()) -> Report:
+    """Check the whole chain, and that it still contains the heads that were `noted` outside the database.
+
+    Reads only, in batches; entries that are appended meanwhile do no harm.
+    """
+    if not is_our_key(session):
+        return Report(current_head(session), is_our_key=False)
+    known = {head.seq: head.hash for head in noted if head.seq > 0}
+    head, faults = current_head(session), _Faults()
+    last = _walk(session, head, known, faults)
+    if last != head:
+        faults.add(Fault(head.seq, "head"))
+    for seq in sorted(known):
+        faults.add(Fault(seq, "record"))  # what _walk has met, it has taken out
+    # The end is read after the entries, so that it can only be further.
+    furthest = session.execute(select(func.max(_ENTRIES.c.seq))).scalar() or 0
+    if furthest > current_head(session).seq:
+        faults.add(Fault(furthest, "inserted"))
+    return Report(head, faults.listed, faults.count, carried_over=_carried_over(session))
+
+
+@dataclass
+class _Faults:
+    listed: list[Fault] = field(default_factory=list)
+    count: int = 0
+
+    def add(self, fault: Fault) -> None:
+        self.count += 1
+        if len(self.listed) < MAX_FAULTS:
+            self.listed.append(fault)
+
+
+def _walk(session: Session, end: Head, known: dict[int, str], faults: _Faults) -> Head:
+    """Check every entry up to this end; takes the noted heads that match out of `known`. Returns the last entry."""
+    last = Head(0, "")
+    for entry in _entries(session, end.seq):
+        if entry.seq != last.seq + 1:
+            faults.add(Fault(last.seq + 1, "missing"))
+        if not hmac.compare_digest(entry.hash, entry_hash(entry.seq, last.hash, entry)):
+            faults.add(Fault(entry.seq, "altered", entry.id))
+        if known.get(entry.seq) == entry.hash:
+            del known[entry.seq]
+        last = Head(entry.seq, entry.hash)
+    return last
+
+
+def _entries(session: Session, until: int) -> Iterator[Any]:
+    """All entries up to this place, in order."""
+    done = None
+    while True:
+        later = (_ENTRIES.c.seq <= until, *(() if done is None else (_ENTRIES.c.seq > done,)))
+        batch = session.execute(select(_ENTRIES).where(*later).order_by(_ENTRIES.c.seq).limit(_BATCH)).all()
+        yield from batch
+        if len(batch) < _BATCH:
+            return
+        done = batch[-1].seq
+
+
+def _carried_over(session: Session) -> list[int]:
+    found = session.execute(select(_ENTRIES.c.payload).where(_ENTRIES.c.event == "audit carried over"))
+    return [key for (payload,) in found for key in (payload or {}).get("broken", ())]
+
+
+# --- the alarm
+
+
+def notify_admins(session: Session, report: Report, now: datetime) -> int:
+    """Notify the admins of a broken chain, once a day. Returns how many notices were new."""
+    first = report.faults[0] if report.faults else None
+    payload: Mapping[str, Any] = {"broken": report.broken, "seq": first.seq if first else 0, "key": report.is_our_key}
+    event = notices.NoticeEvent("audit", f"audit:{now:%Y-%m-%d}", tuple(team.active_admins(session)), dict(payload))
+    return notices.notify_many(session, [event], now)

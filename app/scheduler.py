@@ -1,0 +1,206 @@
+"""The schedule: runs the jobs in the leader process, at the time of the database.
+
+Nothing here waits for the machine's clock, so setting it neither delays a job nor brings one forward.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time as stopwatch
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from sqlalchemy import not_, update
+from sqlalchemy.orm import Session
+
+from app import access
+from app.domain import job_health
+from app.domain.job_runs import MANUAL_PREFIX, JobRun
+from app.domain.pending import pending
+from app.job_runner import Job, Runner, every_minute, is_settled, process_name, run_slot, writing
+from app.ops import health
+from app.ops.leader import ELECTION_SECONDS, Election
+
+log = logging.getLogger("crm.jobs")
+
+#: After an error, or while another process works on the slot, a job is looked at again after this time.
+RETRY_SECONDS = 20.0
+#: How often each process looks for late jobs.
+CHECK_SECONDS = 60.0
+#: How often a wrong clock is logged.
+CLOCK_LOG_SECONDS = 600.0
+
+
+class Scheduler:
+    """A thread that looks every other second whether this process leads and which slots have begun."""
+
+    def __init__(self, runner: Runner, election: Election, schedule: Sequence[Job]) -> None:
+        self.runner, self.election, self.schedule = runner, election, schedule
+        self.is_leader = False
+        #: Seconds between two looks.
+        self.look_seconds: float = ELECTION_SECONDS
+        self._minutely = [job.name for job in schedule if job.when == every_minute]
+        self._began_at = self._checked_at = stopwatch.monotonic()
+        #: Job -> the last slot of which nothing is left to do, and when to look again at one that is not.
+        self._settled_slots: dict[str, str] = {}
+        self._retry_at: dict[str, float] = {}
+        #: Names of the jobs that run in this process.
+        self._busy: set[str] = set()
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        #: How the jobs of this term run; a term that ends stops them after their current items.
+        self._term = replace(runner, stopping=threading.Event())
+        self._clock_logged_at: float | None = None
+
+    def start(self) -> None:
+        """Start looking. Call it in the process that runs the jobs, never before a fork."""
+        threading.Thread(target=self._look_until_stopped, name="crm-schedule", daemon=True).start()
+
+    def stop(self, seconds: float = 4.0) -> None:
+        """Stop after the current items, at most this many seconds later, and let another process become the leader."""
+        self._stopping.set()
+        self.runner.stopping.set()
+        self._term.stopping.set()
+        end = stopwatch.monotonic() + seconds
+        while self._busy and stopwatch.monotonic() < end:
+            stopwatch.sleep(0.02)
+        self.is_leader = False
+        self.election.release()
+
+    def _look_until_stopped(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self.look()
+            except Exception:
+                log.exception("the schedule could not be looked at")
+            self._stopping.wait(self.look_seconds)
+
+    def look(self) -> None:
+        """Become or stay the leader if possible, and start what is due."""
+        self._elect()
+        if self.is_leader:
+            for job in self.schedule:
+                self._start_if_due(job)
+        if stopwatch.monotonic() - self._checked_at >= CHECK_SECONDS:
+            self._checked_at = stopwatch.monotonic()
+            self._in_background("(delays)", self._check_delays)
+
+    # --- the lead
+
+    def _elect(self) -> None:
+        was_leader, self.is_leader = self.is_leader, self.election.acquire() and not self._stopping.is_set()
+        self._say_clock()
+        if self.is_leader and not was_leader:
+            log.info("this process runs the schedule now")
+            self._term = replace(self.runner, stopping=threading.Event())
+            self._settled_slots, self._retry_at = {}, {}
+            self._report_gap()
+            self._close_runs_of_former_leader()
+        elif was_leader and not self.is_leader:
+            log.warning("this process no longer runs the schedule")
+            self._term.stopping.set()
+
+    def _close_runs_of_former_leader(self) -> None:
+        """What still “runs” was begun by a process that no longer leads: cut off, and taken up again at once."""
+        begun = (JobRun.outcome == "running", not_(JobRun.slot.startswith(MANUAL_PREFIX)))
+        ours = JobRun.id.not_in(list(self.runner.active))
+        values = {"outcome": "cut", "ended_on": self.election.now(), "error": "The process running it ended."}
+        try:
+            with writing(self.runner) as session:
+                step = update(JobRun).where(*begun, ours).values(**values)
+                session.execute(step, execution_options={"synchronize_session": False})
+                session.commit()
+        except Exception:
+            log.exception("could not close the runs of the former leader")
+            self.is_leader = False  # the next look tries again
+
+    def _say_clock(self) -> None:
+        """Say that this process cannot lead because of its clock: in the log, on the jobs page and in /healthz."""
+        if not self.election.is_clock_wrong:
+            if health.take_note("clock"):
+                log.warning("the clock of this process is right again")
+            self._clock_logged_at = None
+            return
+        health.note("clock", clock_text(self.election.skew))
+        now = stopwatch.monotonic()
+        if self._clock_logged_at is None or now - self._clock_logged_at >= CLOCK_LOG_SECONDS:
+            self._clock_logged_at = now
+            log.error("%s; this process (%s) runs no jobs", clock_text(self.election.skew), process_name())
+
+    # --- slots
+
+    def _start_if_due(self, job: Job) -> None:
+        slot = job.when.slot(self.election.now(), self.runner.zone)
+        waits = self._retry_at.get(job.name, 0.0) > stopwatch.monotonic()
+        if self._settled_slots.get(job.name) != slot[0] and not waits:
+            self._in_background(job.name, lambda: self._tick(job))
+
+    def _in_background(self, name: str, function: Callable[[], None]) -> None:
+        """Call the function in a thread of its own, unless the last call of this name still runs."""
+        with self._lock:
+            if name in self._busy:
+                return
+            self._busy.add(name)
+
+        def call() -> None:
+            try:
+                function()
+            finally:
+                self._busy.discard(name)
+
+        threading.Thread(target=call, name=f"crm-job {name}", daemon=True).start()
+
+    def _tick(self, job: Job) -> None:
+        """Run the newest slot of a job, or what is left of it, if this process leads."""
+        now = self.election.now()
+        slot = job.when.slot(now, self.runner.zone)
+        if not self.is_leader or self._settled_slots.get(job.name) == slot[0]:
+            return
+        try:
+            run = run_slot(self._term, job, slot, now)
+            settled = run.outcome in ("done", "failed") if run else is_settled(self.runner, job, slot)
+        except Exception:
+            log.exception("job %r could not be run", job.name)  # the database is unreachable
+            settled = False
+        if settled:
+            self._settled_slots[job.name] = slot[0]
+        else:
+            self._retry_at[job.name] = stopwatch.monotonic() + RETRY_SECONDS
+
+    # --- late jobs
+
+    def _check_delays(self) -> None:
+        """Notify admins of late jobs. Every process checks, for the leader may be the one that hangs."""
+        if stopwatch.monotonic() - self._began_at > job_health.LATE_AFTER.total_seconds():
+            self._report(self.election.now(), job_health.current_delays)
+
+    def _report_gap(self) -> None:
+        """Notify admins when no process was the leader for a while."""
+        self._report(self.election.now(), job_health.delay_before_takeover)
+
+    def _report(self, now: datetime, find: Callable[[Session, list[str], datetime], list[job_health.JobDelay]]) -> None:
+        try:
+            with self.runner.sessions() as session, access.as_system(session):
+                found = find(session, self._minutely, now) if self._minutely else []
+            notified = self._notify_admins(found, now) if found else []
+        except Exception:
+            log.exception("could not report whether the jobs are late")
+            return
+        if notified:
+            self.runner.announce(notified)
+
+    def _notify_admins(self, found: list[job_health.JobDelay], now: datetime) -> list[tuple[int, str]]:
+        with writing(self.runner) as session:
+            job_health.notify_admins(session, found, now, self.runner.zone)
+            notified = pending(session).take_notified()
+            session.commit()
+        return notified
+
+
+def clock_text(skew: timedelta) -> str:
+    """How wrong the clock is, as text."""
+    minutes, seconds = divmod(round(abs(skew).total_seconds()), 60)
+    direction = "ahead of" if skew > timedelta(0) else "behind"
+    return f"the clock of this process is {minutes} min {seconds} s {direction} the database's"
