@@ -195,8 +195,15 @@ def serve(app: Flask, settings: Settings) -> None:
         f"{settings.brand} is running at {settings.public_url} (listening on {settings.host}:{settings.port})",
         flush=True,
     )
-    hooks = gunicorn.Hooks(after_fork=lambda: _drop_connections(app), on_start=on_start, on_stop=on_stop)
+    hooks = gunicorn.Hooks(after_fork=lambda slot: _begin_worker(app, slot), on_start=on_start, on_stop=on_stop)
     gunicorn.serve(app, f"{settings.host}:{settings.port}", settings.workers, settings.threads, hooks)
+
+
+def _begin_worker(app: Flask, slot: int) -> None:
+    from app.web.realtime import live_events
+
+    _drop_connections(app)
+    live_events.name_sessions(slot)
 
 
 def _drop_connections(app: Flask) -> None:

@@ -11,7 +11,7 @@ from flask import Flask, Response, current_app, g, render_template, request
 from flask_babel import gettext as _
 from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from app.extensions import db
 from app.ops.database import is_unreachable
@@ -47,6 +47,7 @@ def register_renderer(app: Flask, render: Callable[[int, str], Response | None])
 
 def install(app: Flask) -> None:
     """Answer every error as JSON on /api and as a page elsewhere."""
+    app.before_request_funcs.setdefault(None, []).insert(0, _refuse_too_large)
     app.register_error_handler(CSRFError, lambda error: answer(400, _stale_form()))
     app.register_error_handler(HTTPException, _known)
     for kind in REFUSABLE:
@@ -57,6 +58,13 @@ def install(app: Flask) -> None:
 
 def _stale_form() -> str:
     return _("This page has expired. Please reload it and try again.")
+
+
+def _refuse_too_large() -> None:
+    """Before anything else, so that every path answers the same; the server drops the body meanwhile."""
+    is_cut = getattr(request.environ.get("gunicorn.socket"), "is_too_large", False)
+    if is_cut or (request.content_length or 0) > current_app.config["MAX_CONTENT_LENGTH"]:
+        raise RequestEntityTooLarge
 
 
 def _known(error: HTTPException) -> Any:

@@ -24,6 +24,7 @@ from app.domain.pending import pending
 from app.extensions import db, socketio
 from app.ops.broadcast import EventBroadcaster
 from app.ops.event_bus import EventBus, LiveEvent
+from app.ops.worker_channels import session_prefix
 from app.web.realtime import current_state
 from app.web.realtime.sockets import (
     MAX_MESSAGE_BYTES,
@@ -269,6 +270,13 @@ def _check_before_upgrade(app: Flask, live: LiveUpdates) -> None:
     eio.on("connect", connect)
     eio.on("disconnect", disconnect)
     eio._async = {**eio._async, "websocket": SocketTransport}
+
+
+def name_sessions(slot: int) -> None:
+    """Begin the ids of this process's sessions with its worker slot, so that other workers hand over their requests."""
+    eio = socketio.server.eio
+    make, prefix = type(eio).generate_id, session_prefix(slot)
+    eio.generate_id = lambda: prefix + make(eio)
 
 
 def announce(notified: list[tuple[int, str]]) -> None:

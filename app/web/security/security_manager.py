@@ -100,13 +100,17 @@ class Security(SecurityManager):
 
     @staticmethod
     def before_request() -> None:
-        """Start without a person, then load the one of the cookie; requests for static files load none."""
+        """Start without a person, then load the one of the cookie.
+
+        Requests for static files load none, nor do health checks, which answer without the database.
+        """
         for name in _REQUEST_GLOBALS:
             g.pop(name, None)
         g.user = current_user
         access.act_as(db.session(), None)
         session_context(db.session()).address = request.remote_addr
-        if not (request.endpoint or "").endswith("static"):
+        endpoint = request.endpoint or ""
+        if not endpoint.endswith("static") and endpoint != "healthz":
             bool(current_user.is_authenticated)  # loads the person
 
     def load_user(self, pk: Any) -> Any:
