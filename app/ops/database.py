@@ -1,28 +1,42 @@
-"""Database setup: WAL and write locks on SQLite, and a record of the statements sent."""
+"""Database setup: WAL and write locks on SQLite, deadlines on MariaDB, and a record of the statements sent."""
 
 from __future__ import annotations
 
 from contextvars import ContextVar
 from typing import Any
 
+from flask import has_request_context
 from sqlalchemy import Engine, event
-from sqlalchemy.exc import DBAPIError
+
+from app.lib import deadline
 
 #: True inside a request or job that will write. SQLite then takes its write lock at once, instead of failing with
 #: "database is locked" when a reader tries to become a writer while another one writes.
 WRITES: ContextVar[bool] = ContextVar("writes", default=False)
 #: SQL statements sent by this context (a request, a job, a test).
 STATEMENTS: ContextVar[list[str] | None] = ContextVar("statements", default=None)
-#: MariaDB: nothing listens, the connection broke, it is shutting down, it has no more connections.
-_UNREACHABLE = (2002, 2003, 2006, 2013, 1053, 1927, 1040)
+#: How long an exchange with MariaDB may take: of a request, and of a job or a queued call in a process that serves.
+#: Commands and migrations have as long as they need.
+REQUEST_SECONDS, BACKGROUND_SECONDS = 15.0, 120.0
+#: How long a connection to MariaDB may take.
+CONNECT_SECONDS = 5.0
+#: The largest result of one statement.
+MAX_RESULT_BYTES = 256 * 1024 * 1024
+#: How long SQLite waits for a lock. (MariaDB: innodb_lock_wait_timeout, in config.py.)
+SQLITE_LOCK_SECONDS = 10
+
+_background_seconds: float | None = None
 
 
-def is_unreachable(error: BaseException) -> bool:
-    """Whether the database could not be reached, or the connection to it was lost."""
-    if not isinstance(error, DBAPIError):
-        return False
-    arguments = getattr(error.orig, "args", None) or (None,)
-    return error.connection_invalidated or arguments[0] in _UNREACHABLE
+def limit_background_waits() -> None:
+    """Give statements outside of requests a deadline, too: this process serves, and must not hang."""
+    global _background_seconds
+    _background_seconds = BACKGROUND_SECONDS
+
+
+def seconds_of_exchange() -> float | None:
+    """How long an exchange with the database that begins now may take; None = as long as it needs."""
+    return REQUEST_SECONDS if has_request_context() else _background_seconds
 
 
 def tune(engine: Engine) -> None:
@@ -31,12 +45,31 @@ def tune(engine: Engine) -> None:
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _connect_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
+    else:
+        event.listen(engine, "do_connect", _connect_mariadb)
 
 
 def _connect_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # _begin_sqlite sends BEGIN
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=30000"):
+    lock_wait = f"busy_timeout={SQLITE_LOCK_SECONDS * 1000}"
+    for pragma in (lock_wait, "journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _connect_mariadb(dialect: Any, _record: Any, arguments: list[Any], options: dict[str, Any]) -> Any:
+    """Connect over a socket with deadlines. A time-out for each read would let a slow server go on without end."""
+    if options.get("unix_socket"):
+        return None  # SQLAlchemy connects, with the time-outs of the URL
+    connection = dialect.loaded_dbapi.connect(*arguments, **options, defer_connect=True)
+    try:
+        made = deadline.connect(connection.host, connection.port, CONNECT_SECONDS)
+    except OSError as error:
+        raise dialect.loaded_dbapi.OperationalError(2003, f"Can't connect ({type(error).__name__})") from None
+    made.limit = lambda: CONNECT_SECONDS
+    made.begin_exchange()  # the server speaks first
+    connection.connect(made)
+    made.limit, made.max_bytes = seconds_of_exchange, MAX_RESULT_BYTES
+    return connection
 
 
 def _begin_sqlite(connection: Any) -> None:

@@ -41,7 +41,8 @@ class Intake:
         #: The target of the request line, such as b"/leads/?page=2"; b"" until the headers are complete.
         self.target = b""
         self._head = bytearray()
-        self._kept: IO[bytes] | None = None
+        self._has_head = False
+        self._kept: IO[bytes] = SpooledTemporaryFile(MEMORY_BYTES)  # noqa: SIM115  # `close` closes it
         #: Bytes of the body that are still to come, where Content-Length says so.
         self._left = 0
         self._chunks: _Chunks | None = None
@@ -53,7 +54,7 @@ class Intake:
 
     def feed(self, data: bytes) -> bytes:
         """Take more bytes and return those that belong to the next request. Raises OSError if they can't be kept."""
-        if self._kept is not None:
+        if self._has_head:
             return self._feed_body(data)
         looked_at = max(0, len(self._head) - 3)
         self._head += data
@@ -69,21 +70,19 @@ class Intake:
 
     def taken(self) -> IO[bytes]:
         """The bytes of the complete request, from the first."""
-        assert self._kept is not None
         self._kept.seek(0)
         return self._kept
 
     def close(self) -> None:
         """Forget the bytes."""
-        if self._kept is not None:
-            self._kept.close()
+        self._kept.close()
 
     def _begin_body(self) -> None:
         """The headers are complete: keep them, and find out how the body ends."""
-        self._kept = SpooledTemporaryFile(MEMORY_BYTES)
+        self._has_head = True
         self._kept.write(self._head)
         line, *fields = bytes(self._head).split(b"\r\n")
-        self.target = (line.split(b" ") + [b""])[1]
+        self.target = line.split(b" ")[1] if b" " in line else b""
         pairs = (field.partition(b":") for field in fields)
         headers = {name.strip().lower(): value.strip().lower() for name, _colon, value in pairs}
         self.is_upgrade = headers.get(b"upgrade") == b"websocket"
@@ -99,7 +98,6 @@ class Intake:
         if self.is_complete or not data:
             return data
         end = self._end_in(data)
-        assert self._kept is not None
         self._kept.write(data if end < 0 else data[:end])
         return b"" if end < 0 else data[end:]
 

@@ -28,7 +28,15 @@ from app.models import ApiKey, User
 from app.web.core.gate import zone
 from app.web.core.languages import translate_text
 from app.web.security import login_throttle
-from app.web.security.sessions import USER_COLUMNS, Credential, hash_token, own_transaction, signed_in, without_cache
+from app.web.security.sessions import (
+    USER_COLUMNS,
+    Credential,
+    hash_token,
+    own_transaction,
+    recording,
+    signed_in,
+    without_cache,
+)
 
 #: Random bytes in the key (hex) and in the secret.
 KEY_BYTES = 10
@@ -134,7 +142,7 @@ def too_many_response(locked: login_throttle.Locked) -> Response:
 
 def record_use(credential: Credential, now: datetime) -> None:
     """Record when and from where a key is used; once a day also in the audit."""
-    with own_transaction() as session:
+    with recording() as session:
         step = (
             update(ApiKey)
             .where(ApiKey.id == credential.id)

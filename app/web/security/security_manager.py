@@ -67,8 +67,8 @@ class Security(SecurityManager):
     # --- wiring
 
     def create_limiter(self, app: Flask) -> Limiter:
-        """FAB's limiter; it counts in the process while Redis is unreachable."""
-        limiter = Limiter(key_func=get_remote_address, in_memory_fallback_enabled=True)
+        """FAB's limiter, which limits nothing: it would wait for a Redis that does not answer. See `register_views`."""
+        limiter = Limiter(key_func=get_remote_address)
         limiter.init_app(app)
         return limiter
 
@@ -93,8 +93,7 @@ class Security(SecurityManager):
         self.appbuilder.add_view_no_menu(sessions.SessionsView)
         self.appbuilder.add_view_no_menu(api_keys.KeysView)
         for name in ("AuthDBView", "SecurityApi"):
-            limit = self.limiter.limit(login.LOGIN_LIMIT, methods=["POST"], on_breach=login.set_rate_limit_text)
-            limit(current_app.blueprints[name])
+            current_app.before_request_funcs.setdefault(name, []).append(login.refuse_too_many_attempts)
 
     # --- authentication
 
