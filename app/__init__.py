@@ -17,7 +17,7 @@ from app.channels.email import Email, server_of
 from app.channels.webhook import WebhookClient
 from app.extensions import compress, csrf, db, migrate
 from app.lib.vault import Vault, read_key
-from app.ops import database, queue
+from app.ops import database, log_privacy, queue
 from app.ops.redis_queue import RedisQueue
 from app.ops.thread_queue import ThreadQueue
 from app.outbox import change_capture, notice_delivery
@@ -37,6 +37,7 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
     settings = settings or config.load()
     # FAB warns of every refusal and of filters that it lacks; ours are said where they happen.
     logging.getLogger("flask_appbuilder").setLevel(logging.ERROR)
+    log_privacy.install()
     app = Flask(__name__)
     app.config.update(config.flask_config(settings))
     app.config.update(overrides)

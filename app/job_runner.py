@@ -25,6 +25,7 @@ from app.domain.job_runs import JobRun
 from app.domain.pending import pending
 from app.domain.session_context import NoticeChoices, session_context
 from app.lib.schedule_slots import Daily, Every, daily_at, every_minute
+from app.ops import log_privacy
 from app.ops.database import WRITES
 from app.ops.leader import ELECTION_SECONDS
 
@@ -292,9 +293,8 @@ def _is_conflict(error: Exception) -> bool:
 
 
 def _error_summary(error: Exception) -> str:
-    """Kind and first line of the error; of a database error without the statement and its parameters."""
-    cause = getattr(error, "orig", None) or error
-    return f"{type(cause).__name__}: {cause}".splitlines()[0][:400]
+    """Kind and first line of the error; of a database error without its text, which holds what people have typed."""
+    return log_privacy.safe_text(error).splitlines()[0][:400]
 
 
 # --- the schedule

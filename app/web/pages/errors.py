@@ -21,6 +21,8 @@ from app.web.core.gate import REFUSABLE, database_sentence, json_answer, refusal
 
 log = logging.getLogger("crm.errors")
 _PAGES = (400, 403, 404, 409, 429, 500, 503)
+#: A longer form is not offered to be sent again.
+MAX_FORM_AGAIN = 200_000
 #: Retry-After of every 503.
 RETRY_SECONDS = 10
 #: Trouble of the database is logged once in this time for each cause.
@@ -154,9 +156,18 @@ def answer(
     return _page(status, text, reference), status, headers
 
 
+def _sent_form() -> list[tuple[str, str]]:
+    """The fields of a form that could not be saved, to send them again; none of a form with a password."""
+    if request.method != "POST" or request.files:
+        return []
+    fields = list(request.form.items(multi=True))
+    is_small = sum(len(value) for _name, value in fields) <= MAX_FORM_AGAIN
+    return fields if is_small and not any("passw" in name or name == "pwd" for name, _value in fields) else []
+
+
 def _page(status: int, text: str, reference: str | None) -> str:
     name = status if status in _PAGES else (400 if status < 500 else 500)
-    words = {"sentence": text, "reference": reference}
+    words = {"sentence": text, "reference": reference, "sent": _sent_form() if status == 503 else []}
     try:
         return render_template(f"errors/{name}.html", **words)
     except SQLAlchemyError as error:  # the menu could not be read
