@@ -41,9 +41,6 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
     app = Flask(__name__)
     app.config.update(config.flask_config(settings))
     app.config.update(overrides)
-    if settings.proxies:
-        count = settings.proxies
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
     app.wsgi_app = head_requests.HeadRequests(app.wsgi_app)  # type: ignore[method-assign]
     app.extensions["vault"] = Vault(read_key(settings.field_key))
     csrf.init_app(app)
@@ -67,6 +64,9 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
     errors.install(app)
     routes.install(app)
     live_events.install(app)
+    if settings.proxies:  # around all, so that sockets know the client's address, too
+        count = settings.proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
     _queue(app, settings)
     cli.register(app, jobs=lambda: jobs, demo=_demo)
     return app

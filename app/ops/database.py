@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
@@ -46,7 +47,7 @@ def tune(engine: Engine) -> None:
         event.listen(engine, "connect", _connect_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     else:
-        event.listen(engine, "do_connect", _connect_mariadb)
+        limit_exchanges(engine, seconds_of_exchange)
 
 
 def _connect_sqlite(connection: Any, _record: Any) -> None:
@@ -56,8 +57,19 @@ def _connect_sqlite(connection: Any, _record: Any) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _connect_mariadb(dialect: Any, _record: Any, arguments: list[Any], options: dict[str, Any]) -> Any:
-    """Connect over a socket with deadlines. A time-out for each read would let a slow server go on without end."""
+def limit_exchanges(engine: Engine, limit: Callable[[], float | None]) -> None:
+    """Connect to MariaDB over sockets on which an exchange takes no longer than `limit` says at its beginning."""
+
+    def connect(dialect: Any, _record: Any, arguments: list[Any], options: dict[str, Any]) -> Any:
+        return _connect_mariadb(dialect, arguments, options, limit)
+
+    event.listen(engine, "do_connect", connect)
+
+
+def _connect_mariadb(
+    dialect: Any, arguments: list[Any], options: dict[str, Any], limit: Callable[[], float | None]
+) -> Any:
+    """A time-out for each read would let a slow server go on without end."""
     if options.get("unix_socket"):
         return None  # SQLAlchemy connects, with the time-outs of the URL
     connection = dialect.loaded_dbapi.connect(*arguments, **options, defer_connect=True)
@@ -68,7 +80,7 @@ def _connect_mariadb(dialect: Any, _record: Any, arguments: list[Any], options: 
     made.limit = lambda: CONNECT_SECONDS
     made.begin_exchange()  # the server speaks first
     connection.connect(made)
-    made.limit, made.max_bytes = seconds_of_exchange, MAX_RESULT_BYTES
+    made.limit, made.max_bytes = limit, MAX_RESULT_BYTES
     return connection
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 from sqlalchemy import Connection, NullPool, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
+from app.ops.database import limit_exchanges
+
 #: How often each process tries to be the leader; a new one is found within twice this time.
 ELECTION_SECONDS = 5
 
@@ -43,8 +45,8 @@ class DatabaseLeader:
     """For MariaDB: GET_LOCK on a connection of its own, which the server closes when the process ends."""
 
     def __init__(self, url: str) -> None:
-        timeouts = {"connect_timeout": 4, "read_timeout": 4, "write_timeout": 4}
-        self._engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args=timeouts)
+        self._engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT", hide_parameters=True)
+        limit_exchanges(self._engine, lambda: ELECTION_SECONDS - 1)
         self._lock = f"crm-scheduler:{self._engine.url.database}"[:64]
         self._connection: Connection | None = None
 
