@@ -17,6 +17,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from key_files import BadKeyFile, KeyFile
 
 ROOT = Path(__file__).resolve().parent
+#: How long a request waits for a database connection of its process, and for a lock of another transaction.
+POOL_SECONDS, LOCK_WAIT_SECONDS = 5, 5
+#: A transaction that does nothing for so long belongs to a frozen process: MariaDB rolls it back and frees its locks.
+IDLE_TRANSACTION_SECONDS = 20
 
 
 class _Asked(dict[str, str]):
@@ -189,7 +193,8 @@ def flask_config(settings: Settings) -> dict[str, object]:
         "AUTH_TYPE": 1,
         "AUTH_RATE_LIMITED": False,
         "RATELIMIT_ENABLED": True,
-        "RATELIMIT_STORAGE_URI": settings.redis_url or "memory://",
+        # FAB's limiter counts nothing: sign-ins are counted by app/web/security/rate_limits.py.
+        "RATELIMIT_STORAGE_URI": "memory://",
         "RATELIMIT_HEADERS_ENABLED": True,
         "SESSION_COOKIE_HTTPONLY": True,
         "SESSION_COOKIE_SAMESITE": "Lax",
@@ -217,16 +222,27 @@ def flask_config(settings: Settings) -> dict[str, object]:
 
 
 def engine_options(settings: Settings) -> dict[str, object]:
-    """SQLAlchemy engine options. On MariaDB: READ COMMITTED, and a pool sized for the threads."""
-    if settings.database_url.startswith("sqlite"):
-        return {"connect_args": {"timeout": 30}}
-    return {
-        "isolation_level": "READ COMMITTED",
+    """SQLAlchemy engine options: a pool sized for the threads, and no parameters in errors and logs.
+
+    On MariaDB: READ COMMITTED, and a lock is waited for less long than a request may take.
+    """
+    shared: dict[str, object] = {
+        "hide_parameters": True,
         "pool_size": min(settings.threads, 20),
         "max_overflow": 10,
+        "pool_timeout": POOL_SECONDS,
+    }
+    if settings.database_url.startswith("sqlite"):
+        return shared | {"connect_args": {"timeout": 10}}
+    init_command = (
+        f"SET SESSION innodb_lock_wait_timeout = {LOCK_WAIT_SECONDS}, "
+        f"idle_transaction_timeout = {IDLE_TRANSACTION_SECONDS}"
+    )
+    return shared | {
+        "isolation_level": "READ COMMITTED",
         "pool_recycle": 1800,
         "pool_pre_ping": False,
-        "connect_args": {"charset": "utf8mb4", "connect_timeout": 5},
+        "connect_args": {"charset": "utf8mb4", "connect_timeout": 5, "init_command": init_command},
     }
 
 

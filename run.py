@@ -51,8 +51,35 @@ def main() -> int:
     except (WrongSetting, CannotStart) as error:
         print(error, file=sys.stderr)
         return 2
+    except Exception as error:
+        if (sentence := _start_trouble(error)) is None:
+            raise
+        print(sentence, file=sys.stderr)
+        return 2
     serve(app, settings)
     return 0
+
+
+def _start_trouble(error: Exception) -> str | None:
+    """What the operator can do about a database or folder that can't be used; None for a bug."""
+    from app.ops.database_errors import Cause, cause_of, summary_of
+
+    what = {
+        Cause.AWAY: "can't be reached or opened. Check CRM_DATABASE_URL, and that the server runs or the folder exists",
+        Cause.CROWDED: "takes no more connections. Raise its limit, or stop other programs that use it",
+        Cause.LOCKED: "is locked by another program. Stop that program, then start again",
+        Cause.COLLIDED: "is in use by another start. Start again",
+        Cause.FULL: "has no room left on its disk. Free some space, then start again",
+        Cause.READ_ONLY: "can't be written. Make its file and folder (or the server) writable, then start again",
+        Cause.DAMAGED: "is damaged or isn't a database. Restore a backup, or check its disk",
+        Cause.CLOSED: "doesn't let the CRM in. Check the user, password and database name of CRM_DATABASE_URL",
+    }
+    cause = cause_of(error)
+    if cause is not None:
+        return f"The database {what[cause]} ({summary_of(error)})."
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename} can't be used: {error.strerror}. Make it readable and writable, then start again."
+    return None
 
 
 def _prepared_with_addons(settings: Settings) -> Flask:
@@ -247,8 +274,17 @@ def serve(app: Flask, settings: Settings) -> None:
         f"{settings.brand} is running at {settings.public_url} (listening on {settings.host}:{settings.port})",
         flush=True,
     )
-    hooks = gunicorn.Hooks(after_fork=lambda: _drop_connections(app), on_start=on_start, on_stop=on_stop)
+    hooks = gunicorn.Hooks(after_fork=lambda slot: _begin_worker(app, slot), on_start=on_start, on_stop=on_stop)
     gunicorn.serve(app, f"{settings.host}:{settings.port}", settings.workers, settings.threads, hooks)
+
+
+def _begin_worker(app: Flask, slot: int) -> None:
+    from app.ops import database
+    from app.web.realtime import live_events
+
+    database.limit_background_waits()
+    _drop_connections(app)
+    live_events.name_sessions(slot)
 
 
 def _drop_connections(app: Flask) -> None:

@@ -19,7 +19,7 @@ from app.channels.webhook import WebhookClient
 from app.domain import audit_chain
 from app.extensions import compress, csrf, db, migrate
 from app.lib.vault import Vault, audit_key, read_key
-from app.ops import database, queue
+from app.ops import database, log_privacy, queue
 from app.ops.redis_queue import RedisQueue
 from app.ops.thread_queue import ThreadQueue
 from app.outbox import change_capture, notice_delivery
@@ -39,6 +39,7 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
     settings = settings or config.load()
     # FAB warns of every refusal and of filters that it lacks; ours are said where they happen.
     logging.getLogger("flask_appbuilder").setLevel(logging.ERROR)
+    log_privacy.install()
     app = Flask(__name__)
     app.config.update(config.flask_config(settings))
     app.config.update(overrides)

@@ -25,7 +25,7 @@ from app.domain.base import RuleBroken, Stamp
 from app.extensions import db
 from app.lib.vault import Vault, read_key
 from app.models import Role, User
-from app.ops import queue, workers
+from app.ops import database, queue, workers
 from app.ops.head_record import HeadRecord
 from app.web.core.registry import registered
 from app.web.realtime import live_events
@@ -372,6 +372,7 @@ def worker(queues: tuple[str, ...]) -> None:
     db.session.remove()
     db.engine.dispose()  # forked workers must not share a connection
     worker_counts = {name: counts[name] for name in queues or queue.TIMEOUT_SECONDS}
+    database.limit_background_waits()
     functions = workers.child_functions(worker_counts, chosen.redis_url)
     workers.WorkerGroup(functions, lambda: db.engine.dispose(close=False), live_events.flush).run()
 

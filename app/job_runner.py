@@ -29,8 +29,9 @@ from app.domain.job_runs import JobRun
 from app.domain.pending import pending
 from app.domain.session_context import NoticeChoices, session_context
 from app.lib.schedule_slots import Daily, Every, daily_at, every_minute
-from app.ops.database import WRITES, is_unreachable
-from app.ops.queue import error_summary, without_values
+from app.ops.database import WRITES
+from app.ops.database_errors import Cause, cause_of
+from app.ops.queue import error_summary
 
 __all__ = [
     "SKIPPED",
@@ -311,7 +312,7 @@ class Execution:
                 self.choices = notices.load_choices(session) if chunks else {}
             return chunks
         except Exception as error:
-            log.exception("job %r could not look for its items", self.job.name, exc_info=without_values(error))
+            log.exception("job %r could not look for its items", self.job.name, exc_info=error)
             self.totals.error = error_summary(error)
             self._note_lost_database(error)
             return []
@@ -324,7 +325,7 @@ class Execution:
         return bool(self.totals.cut) or (is_late and not self.goes_on)
 
     def _note_lost_database(self, error: Exception) -> None:
-        if is_unreachable(error):
+        if cause_of(error) is Cause.AWAY:
             self.totals.cut = "The database could not be reached."
 
     def _show_life(self, now: datetime) -> None:
@@ -345,7 +346,7 @@ class Execution:
             log.warning(
                 "job %r does %d items one by one: %s",
                 *(self.job.name, len(chunk), error_summary(error)),
-                exc_info=without_values(error),
+                exc_info=error,
             )
             for item in chunk:
                 if not self._is_over():
@@ -355,7 +356,7 @@ class Execution:
         self.notified += notified
 
     def _note_failure(self, chunk: list[Any], error: Exception) -> None:
-        log.exception("job %r failed for item %r", self.job.name, chunk[0], exc_info=without_values(error))
+        log.exception("job %r failed for item %r", self.job.name, chunk[0], exc_info=error)
         self.totals.failed_items += len(chunk)
         self.totals.error = f"{chunk[0]}: {error_summary(error)}"[:500]
 

@@ -19,7 +19,8 @@ ANSWERING_FUNCTIONS = {
     "_stale_form",
     "response_403",
     "unauthorized_response",
-    "set_rate_limit_text",
+    "refuse_too_many_attempts",
+    "database_sentence",
     "signed_in",
     "_answer_preflight",
 }

@@ -55,8 +55,6 @@ class ReusedApp:
         limits = self._extensions["crm_limits"]
         if isinstance(limits.counter, LocalRateCounter):
             self.app.extensions["crm_limits"] = replace(limits, counter=LocalRateCounter())
-            with self.app.app_context():
-                self.app.appbuilder.sm.limiter.reset()
 
     def disconnect(self) -> None:
         """Close its sockets and the connections to its database."""

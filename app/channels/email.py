@@ -12,12 +12,19 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime, parseaddr
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from app.channels.base import ChannelError, Content, DeliveryUnknown
+from app.lib import deadline
+from app.lib.deadline import Cutter
 
 #: Scheme of CRM_SMTP_URL -> its default port.
 DEFAULT_PORTS = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
+#: A message takes no longer, from the look-up of the server to its last reply; less than a call of the queue may.
+TOTAL_SECONDS = 45.0
+#: All replies of a server to one message, in bytes.
+MAX_REPLY_BYTES = 65_536
 #: Longer subjects are cut.
 MAX_SUBJECT = 200
 #: The server may have the whole message, and only its reply was lost.
@@ -49,19 +56,24 @@ class Email:
     """Sends each message to one SMTP server, over a connection of its own."""
 
     def __init__(self, server: Server, sender: str, timeout: float, tls: ssl.SSLContext | None = None) -> None:
-        """`sender` is "Name <address>", `timeout` the seconds that the server may take for each reply."""
+        """`sender` is "Name <address>", `timeout` the seconds that the server may take for each reply.
+
+        A message takes TOTAL_SECONDS at most, however slowly the server replies.
+        """
         self.server, self.sender, self.timeout = server, sender, timeout
         self.tls = tls or ssl.create_default_context()
 
     def send(self, to: str, content: Content) -> str:
         """Send to one address and return the Message-ID. Raises ChannelError, DeliveryUnknown."""
         message = self._message(to, content)
-        connection = self._open()
-        try:
-            self._transfer(connection, to, message)
-        finally:
-            with suppress(smtplib.SMTPException, OSError):
-                connection.quit()
+        with Cutter(TOTAL_SECONDS) as cutter:
+            connection = self._open(cutter)
+            try:
+                self._transfer(connection, to, message)
+            finally:
+                with suppress(smtplib.SMTPException, OSError):
+                    connection.quit()
+                connection.close()
         return str(message["Message-ID"])
 
     def _message(self, to: str, content: Content) -> EmailMessage:
@@ -77,11 +89,11 @@ class Email:
         message.set_content(content.text)
         return message
 
-    def _open(self) -> smtplib.SMTP:
+    def _open(self, cutter: Cutter) -> smtplib.SMTP:
         """A connection to the server, encrypted and signed in as configured. Its errors say nothing about a message."""
-        connection: smtplib.SMTP | None = None
+        connection = _Connection(self.server, self.timeout, cutter, self.tls)
         try:
-            connection = self._connect()
+            connection.connect(self.server.host, self.server.port)
             connection.ehlo()
             if self.server.scheme == "smtp+starttls":
                 connection.starttls(context=self.tls)
@@ -89,16 +101,9 @@ class Email:
             if self.server.user:
                 connection.login(self.server.user, self.server.password)
         except (smtplib.SMTPException, OSError) as error:
-            if connection is not None:
-                connection.close()
+            connection.close()
             raise ChannelError(f"The mail server can't be reached ({_kind(error)}).") from error
         return connection
-
-    def _connect(self) -> smtplib.SMTP:
-        address = (self.server.host, self.server.port)
-        if self.server.scheme == "smtps":
-            return smtplib.SMTP_SSL(*address, timeout=self.timeout, context=self.tls)
-        return smtplib.SMTP(*address, timeout=self.timeout)
 
     def _transfer(self, connection: smtplib.SMTP, to: str, message: EmailMessage) -> None:
         """Send sender, recipient and text. A reply of 4xx is a refusal for now, 5xx for good."""
@@ -116,6 +121,44 @@ class Email:
         if reply[0] < 200:
             raise DeliveryUnknown(NOT_KNOWN)  # a text without a reply code
         _expect_success(reply)
+
+
+class _Connection(smtplib.SMTP):
+    """A connection that ends at a deadline, and when the server says too much."""
+
+    def __init__(self, server: Server, timeout: float, cutter: Cutter, tls: ssl.SSLContext) -> None:
+        super().__init__(timeout=timeout)
+        self._host, self._cutter = server.host, cutter
+        self._tls = tls if server.scheme == "smtps" else None
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> Any:
+        made = deadline.connect(host, port, min(timeout, self._cutter.remaining))
+        self._cutter.guard(made)
+        made.settimeout(timeout)
+        return self._tls.wrap_socket(made, server_hostname=host) if self._tls is not None else made
+
+    def getreply(self) -> tuple[int, bytes]:
+        """The next reply. Raises SMTPServerDisconnected when all replies together are too long."""
+        if self.file is None and self.sock is not None:
+            self.file = _Replies(self.sock.makefile("rb"))
+        return super().getreply()
+
+
+class _Replies:
+    """What the server says, up to MAX_REPLY_BYTES."""
+
+    def __init__(self, file: Any) -> None:
+        self._file, self._left = file, MAX_REPLY_BYTES
+
+    def readline(self, size: int) -> bytes:
+        """The next line; b"" when the server has said too much."""
+        line: bytes = self._file.readline(min(size, self._left)) if self._left > 0 else b""
+        self._left -= len(line)
+        return line
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
 
 
 def _address(to: str) -> Address:

@@ -17,7 +17,7 @@ from app.channels.base import ChannelError
 from app.lib import outbound_url
 from app.lib.outbound_url import BadAddress, Resolver, Target
 
-#: From the first packet to the last byte of the response.
+#: From the look-up of the host to the last byte of the response.
 TIMEOUT_SECONDS = 5.0
 #: Bytes of a response that are read.
 MAX_RESPONSE_BYTES = 4096
@@ -58,11 +58,11 @@ class WebhookClient:
         """Send a body and return the response, whatever its status. Raises ChannelError when there is none."""
         try:
             target = outbound_url.parse_url(url, self.private)
-            addresses = outbound_url.resolve(target, self.private, self.resolver)
+            deadline = time.monotonic() + self.timeout
+            addresses = outbound_url.resolve(target, self.private, self.resolver, self.timeout)
         except BadAddress as bad:
             raise ChannelError(str(bad)) from bad
         error: Exception | None = None
-        deadline = time.monotonic() + self.timeout
         for ip in addresses[:MAX_ADDRESSES]:
             connection = _Connection(target, ip, deadline, self.tls if target.scheme == "https" else None)
             try:

@@ -14,7 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import SplitResult, quote, urlsplit
 
+from app.lib import deadline
+
 MAX_LENGTH = 500
+#: How long the look-up of a host may take.
+LOOK_UP_SECONDS = 5.0
 #: The only ports below 1024 that may be called.
 PORTS = (80, 443)
 _FIRST_ALLOWED_PORT = 1024
@@ -130,13 +134,15 @@ def _path(parts: SplitResult) -> str:
 # --- resolve
 
 
-def resolve(target: Target, private: bool = False, resolver: Resolver = socket.getaddrinfo) -> list[str]:
-    """The IP addresses of a target, in the resolver's order. Queries the resolver once.
+def resolve(
+    target: Target, private: bool = False, resolver: Resolver = socket.getaddrinfo, seconds: float = LOOK_UP_SECONDS
+) -> list[str]:
+    """The IP addresses of a target, in the resolver's order. Queries the resolver once, for so many seconds at most.
 
     Raises BadAddress when the host is unknown, or when any of its addresses is private.
     """
     try:
-        found = resolver(target.host, target.port, type=socket.SOCK_STREAM)
+        found = deadline.look_up(target.host, target.port, seconds, resolver)
     except (OSError, UnicodeError):
         raise BadAddress("The host of the address can't be resolved at the moment.") from None
     addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))

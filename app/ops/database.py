@@ -1,30 +1,45 @@
-"""Database setup: WAL and write locks on SQLite, and a record of the statements sent."""
+"""Database setup: WAL and write locks on SQLite, deadlines on MariaDB, and a record of the statements sent."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
+from flask import has_request_context
 from sqlalchemy import Engine, event, text
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
+
+from app.lib import deadline
 
 #: True inside a request or job that will write. SQLite then takes its write lock at once, instead of failing with
 #: "database is locked" when a reader tries to become a writer while another one writes.
 WRITES: ContextVar[bool] = ContextVar("writes", default=False)
 #: SQL statements sent by this context (a request, a job, a test).
 STATEMENTS: ContextVar[list[str] | None] = ContextVar("statements", default=None)
-#: MariaDB: nothing listens, the connection broke, it is shutting down, it has no more connections.
-_UNREACHABLE = (2002, 2003, 2006, 2013, 1053, 1927, 1040)
+#: How long an exchange with MariaDB may take: of a request, and of a job or a queued call in a process that serves.
+#: Commands and migrations have as long as they need.
+REQUEST_SECONDS, BACKGROUND_SECONDS = 15.0, 120.0
+#: How long a connection to MariaDB may take.
+CONNECT_SECONDS = 5.0
+#: The largest result of one statement.
+MAX_RESULT_BYTES = 256 * 1024 * 1024
+#: How long SQLite waits for a lock. (MariaDB: innodb_lock_wait_timeout, in config.py.)
+SQLITE_LOCK_SECONDS = 10
+
+_background_seconds: float | None = None
 
 
-def is_unreachable(error: BaseException) -> bool:
-    """Whether the database could not be reached, or the connection to it was lost."""
-    if not isinstance(error, DBAPIError):
-        return False
-    arguments = getattr(error.orig, "args", None) or (None,)
-    return error.connection_invalidated or arguments[0] in _UNREACHABLE
+def limit_background_waits() -> None:
+    """Give statements outside of requests a deadline, too: this process serves, and must not hang."""
+    global _background_seconds
+    _background_seconds = BACKGROUND_SECONDS
+
+
+def seconds_of_exchange() -> float | None:
+    """How long an exchange with the database that begins now may take; None = as long as it needs."""
+    return REQUEST_SECONDS if has_request_context() else _background_seconds
 
 
 def tune(engine: Engine) -> None:
@@ -34,7 +49,7 @@ def tune(engine: Engine) -> None:
         event.listen(engine, "connect", _connect_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     else:
-        event.listen(engine, "connect", _connect_mariadb)
+        limit_exchanges(engine, seconds_of_exchange)
 
 
 def tune_once(engine: Engine) -> None:
@@ -46,22 +61,36 @@ def tune_once(engine: Engine) -> None:
 
 def _connect_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # _begin_sqlite sends BEGIN
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=30000"):
+    lock_wait = f"busy_timeout={SQLITE_LOCK_SECONDS * 1000}"
+    for pragma in (lock_wait, "journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 
-#: A transaction that does nothing for so long belongs to a frozen process: MariaDB rolls it back and frees its locks.
-IDLE_TRANSACTION_SECONDS = 20
-#: How long a statement waits for a lock that another transaction holds.
-LOCK_WAIT_SECONDS = 5
+def limit_exchanges(engine: Engine, limit: Callable[[], float | None]) -> None:
+    """Connect to MariaDB over sockets on which an exchange takes no longer than `limit` says at its beginning."""
+
+    def connect(dialect: Any, _record: Any, arguments: list[Any], options: dict[str, Any]) -> Any:
+        return _connect_mariadb(dialect, arguments, options, limit)
+
+    event.listen(engine, "do_connect", connect)
 
 
-def _connect_mariadb(connection: Any, _record: Any) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"SET SESSION idle_transaction_timeout = {IDLE_TRANSACTION_SECONDS}, "
-            f"innodb_lock_wait_timeout = {LOCK_WAIT_SECONDS}"
-        )
+def _connect_mariadb(
+    dialect: Any, arguments: list[Any], options: dict[str, Any], limit: Callable[[], float | None]
+) -> Any:
+    """A time-out for each read would let a slow server go on without end."""
+    if options.get("unix_socket"):
+        return None  # SQLAlchemy connects, with the time-outs of the URL
+    connection = dialect.loaded_dbapi.connect(*arguments, **options, defer_connect=True)
+    try:
+        made = deadline.connect(connection.host, connection.port, CONNECT_SECONDS)
+    except OSError as error:
+        raise dialect.loaded_dbapi.OperationalError(2003, f"Can't connect ({type(error).__name__})") from None
+    made.limit = lambda: CONNECT_SECONDS
+    made.begin_exchange()  # the server speaks first
+    connection.connect(made)
+    made.limit, made.max_bytes = limit, MAX_RESULT_BYTES
+    return connection
 
 
 def _begin_sqlite(connection: Any) -> None:

@@ -18,10 +18,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from redis import Redis
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
-from redis.retry import Retry
+
+from app.ops import redis_client
 
 log = logging.getLogger("crm.live")
 
@@ -91,8 +90,9 @@ class EventBus:
     def __init__(self, url: str, on_event: Callable[[LiveEvent], None]) -> None:
         """`on_event` gets what other processes send; it must not wait and not raise."""
         self._on_event, self._nonce = on_event, uuid.uuid4().hex
-        timeouts = {"socket_timeout": TIMEOUT_SECONDS, "socket_connect_timeout": TIMEOUT_SECONDS}
-        self._redis = Redis.from_url(url, retry=Retry(NoBackoff(), 0), **timeouts)
+        self._redis = redis_client.connect(url, TIMEOUT_SECONDS)
+        #: The listener pings every PING_SECONDS; what it reads until the next ping is one exchange.
+        self._listening = redis_client.connect(url, SILENCE_SECONDS)
         #: Redis' channels ignore its database numbers, so the number is part of the name.
         self.channel = f"crm-live:{self._redis.get_connection_kwargs().get('db', 0)}"
         self.is_up = False
@@ -151,7 +151,7 @@ class EventBus:
 
     def _receive(self) -> None:
         """Receive until closed. Raises RedisError or OSError when the connection breaks or falls silent."""
-        connection = self._redis.pubsub()  # type: ignore[no-untyped-call]
+        connection = self._listening.pubsub()  # type: ignore[no-untyped-call]
         try:
             connection.subscribe(self.channel)
             received_at = pinged_at = time.monotonic()

@@ -15,10 +15,14 @@ from pathlib import Path
 from sqlalchemy import Connection, NullPool, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
+from app.ops.database import limit_exchanges
+
 #: How often each process looks whether there is a leader.
 ELECTION_SECONDS = 2
 #: A leader that has not looked for so long is frozen, or cut off: another one takes over, within 10 seconds in all.
 FROZEN_SECONDS = 6
+#: How long the database may take to answer an election.
+ANSWER_SECONDS = 4.0
 #: A process whose clock differs more from the database's does not lead.
 MAX_SKEW = timedelta(minutes=1)
 
@@ -127,8 +131,8 @@ class DatabaseLeader(Election):
     """For MariaDB: GET_LOCK on a connection of its own, which the server closes when the process ends or freezes."""
 
     def __init__(self, url: str) -> None:
-        timeouts = {"connect_timeout": 4, "read_timeout": 4, "write_timeout": 4}
-        self._engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args=timeouts)
+        self._engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT", hide_parameters=True)
+        limit_exchanges(self._engine, lambda: ANSWER_SECONDS)
         self._lock = f"crm-scheduler:{self._engine.url.database}"[:64]
         self._connection: Connection | None = None
         #: A moment of the database, and what `time.monotonic` said then.

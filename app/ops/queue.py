@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
 
 log = logging.getLogger("crm.queue")
 
@@ -240,17 +240,11 @@ def record_failure(call: Call, number: int, error: BaseException, traceback: Tra
         number,
         _settings.tries,
         error_summary(error),
-        exc_info=without_values(error, traceback),
+        exc_info=(type(error), error, traceback or error.__traceback__),
     )
     if is_last:
         with _settings.context():
             _settings.on_failure(Failure(call, number, error_summary(error)))
-
-
-def without_values(error: BaseException, traceback: TracebackType | None = None) -> Any:
-    """`exc_info` for the log; the text of a database error can hold what somebody typed."""
-    shown = RuntimeError(error_summary(error)) if isinstance(error, SQLAlchemyError) else error
-    return (type(shown), shown, traceback or error.__traceback__)
 
 
 def error_summary(error: BaseException) -> str:

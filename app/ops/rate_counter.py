@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Protocol
 
-from redis import Redis
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
-from redis.retry import Retry
+
+from app.ops import redis_client
 
 log = logging.getLogger("crm.tally")
 #: How long a request waits for Redis.
@@ -88,9 +87,7 @@ class RedisRateCounter:
     """Counts in Redis for all processes; in this process while Redis is unreachable, so that nobody waits for it."""
 
     def __init__(self, url: str) -> None:
-        self._redis = Redis.from_url(
-            url, retry=Retry(NoBackoff(), 0), socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=TIMEOUT_SECONDS
-        )
+        self._redis = redis_client.connect(url, TIMEOUT_SECONDS)
         self._local = LocalRateCounter()
         self._backoff_until = 0.0
 
@@ -101,7 +98,7 @@ class RedisRateCounter:
         ends, ours = window_end(rate, now), self._local.add(name, rate, now, by)
         try:
             used = self._increment(f"{PREFIX}{name}:{ends}", rate.seconds, by)
-        except (RedisError, ValueError, TypeError) as error:
+        except (RedisError, OSError, ValueError, TypeError) as error:
             self._backoff_until = time.monotonic() + BACKOFF_SECONDS
             log.warning("Redis does not count for %s s: %s", BACKOFF_SECONDS, type(error).__name__)
             return ours

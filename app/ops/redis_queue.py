@@ -11,15 +11,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from redis import Redis
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
-from redis.retry import Retry as Reconnect
 from rq import Queue, Retry, get_current_job
 from rq.job import Job
 from rq.serializers import JSONSerializer
 from rq.worker_registration import get_keys
 
-from app.ops import queue
+from app.ops import queue, redis_client
 from app.ops.queue import Call, Depth
 from app.ops.signed_job import FAILED_TTL_SECONDS, PREFIX, SignedJob, opened, sign
 
@@ -39,10 +37,7 @@ class RedisQueue:
     kind = "redis"
 
     def __init__(self, url: str) -> None:
-        no_retry = Reconnect(NoBackoff(), 0)
-        self._redis = Redis.from_url(
-            url, socket_connect_timeout=TIMEOUT_SECONDS, socket_timeout=TIMEOUT_SECONDS, retry=no_retry
-        )
+        self._redis = redis_client.connect(url, TIMEOUT_SECONDS)
         self._queues = {name: open_queue(name, self._redis) for name in queue.TIMEOUT_SECONDS}
         self._backoff_until = self._log_again_at = 0.0
         self._lock = threading.Lock()

@@ -11,7 +11,7 @@ from app.extensions import db
 from app.web.compat import client
 from app.web.compat.doctypes import DocType
 from app.web.core.fields import Viewer
-from app.web.core.gate import REFUSABLE, current_viewer, refusal, refuse_unreached
+from app.web.core.gate import REFUSABLE, current_viewer, refusal_of_one, refuse_unreached
 
 
 class ModuleAccess:
@@ -50,7 +50,7 @@ def apply_to_each(
             with db.session.begin_nested():
                 result["updated" if action(row) is not False else "skipped"].append(name)
         except REFUSABLE as broken:
-            result["failed"].append({"name": name, "error": refusal(broken)[1]})
+            result["failed"].append({"name": name, "error": refusal_of_one(broken)[1]})
     return _with_counts(result)
 
 

@@ -20,7 +20,7 @@ from app.web.compat.picklists import PICKLISTS, Picklist
 from app.web.compat.responses import CompatError, Envelope
 from app.web.compat.timestamps import local_timestamp
 from app.web.core.fields import Viewer
-from app.web.core.gate import REFUSABLE, current_viewer, refusal
+from app.web.core.gate import REFUSABLE, current_viewer, refusal_of_one
 from app.web.core.record_table import ListQuery
 
 #: Documents in one insert_many or bulk_update.
@@ -226,7 +226,7 @@ def bulk_update(arguments: Arguments) -> dict[str, Any]:
                 current_viewer().person.refuse_unless(doctype.module, "bulk")
                 update_document(doctype, str(doc.get("docname") or doc.get("name")), doc)
         except REFUSABLE as broken:
-            failed.append({"doc": doc, "exc": refusal(broken)[1]})
+            failed.append({"doc": doc, "exc": refusal_of_one(broken)[1]})
     return {"failed_docs": failed}
 
 

@@ -14,6 +14,7 @@ import orjson
 from flask import Response, current_app, g, redirect, request, url_for
 from flask_babel import gettext as _
 from sqlalchemy.exc import DataError, IntegrityError, OperationalError, StatementError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm.exc import StaleDataError
 
 from app import access
@@ -21,12 +22,11 @@ from app.domain import permissions
 from app.domain.base import Conflict, NotFound, RuleBroken
 from app.domain.session_context import session_context
 from app.extensions import db
+from app.ops.database import WRITES
+from app.ops.database_errors import ONLY_WRITES, Cause, cause_of
 from app.web.core.fields import Viewer
 from app.web.core.languages import translate_text
 from app.web.core.lookups import load_lookups
-
-#: MariaDB error numbers: lock wait timeout, deadlock, record changed since last read.
-_BUSY = (1205, 1213, 1020)
 
 
 def current_person() -> access.Person:
@@ -67,7 +67,16 @@ def json_answer(code: int, body: Any, **headers: str) -> Response:
 
 
 def refusal(broken: BaseException) -> tuple[int, str, dict[str, list[str]]]:
-    """(status, message, errors by field) of a refusal; re-raises any other exception."""
+    """(status, message, errors by field) of a refusal; re-raises any other exception.
+
+    Also re-raises when the database can't even be read: no form could be shown again.
+    """
+    cause = cause_of(broken)
+    if cause in ONLY_WRITES:
+        WRITES.set(False)  # only reading follows, which SQLite does without its write lock
+        return 503, database_sentence(cause), {}
+    if cause is not None:
+        raise broken
     if isinstance(broken, RuleBroken):
         errors = {name: [translate_text(sentence) for sentence in list_] for name, list_ in broken.errors.items()}
         return _status_of(broken), translate_text(broken.message), errors
@@ -83,11 +92,30 @@ def refusal(broken: BaseException) -> tuple[int, str, dict[str, list[str]]]:
             _("This conflicts with another record: it may already exist, or something it needs was deleted."),
             {},
         )
-    if isinstance(broken, OperationalError) and getattr(broken.orig, "args", (0,))[0] in _BUSY:
-        return 409, _("Someone else was saving this record at the same moment. Please try again."), {}
     if isinstance(broken, DataError | OverflowError | UnicodeError) or _is_unbindable(broken):
         return 422, _("One of the values can't be stored. Please check what you entered."), {}
     raise broken
+
+
+def refusal_of_one(broken: BaseException) -> tuple[int, str, dict[str, list[str]]]:
+    """The refusal of one of many records; re-raises when the others would fail, too, each after a wait."""
+    if cause_of(broken) not in (None, Cause.COLLIDED):
+        raise broken
+    return refusal(broken)
+
+
+def database_sentence(cause: Cause) -> str:
+    """What people are told when the database itself is in trouble: what is wrong, and what to do."""
+    return {
+        Cause.AWAY: _("The database isn't responding. Your changes may not have been saved. Please try again soon."),
+        Cause.CROWDED: _("Too many people are using the CRM at this moment. Nothing was saved. Please try again soon."),
+        Cause.LOCKED: _("Another save is taking long. Nothing was saved. Please try again in a moment."),
+        Cause.COLLIDED: _("Someone else was saving this record at the same moment. Please try again."),
+        Cause.FULL: _("The server's disk is full, so nothing was saved. Please tell your administrator."),
+        Cause.READ_ONLY: _("The database takes no changes now, so nothing was saved. Please try again later."),
+        Cause.DAMAGED: _("The database can't read its files. Please tell your administrator."),
+        Cause.CLOSED: _("The database doesn't let the CRM in. Please tell your administrator."),
+    }[cause]
 
 
 def _is_unbindable(broken: BaseException) -> bool:
@@ -109,6 +137,7 @@ REFUSABLE = (
     DataError,
     OperationalError,
     StatementError,
+    PoolTimeout,
     OverflowError,
     UnicodeError,
 )
@@ -214,6 +243,11 @@ def whole_json(raw: Any, default: int, least: int, most: int) -> int:
 def _no_number(raw: Any, least: int, most: int) -> RuleBroken:
     shown = str(raw)[:20]
     return RuleBroken(_("%(value)s isn't a number from %(least)s to %(most)s.", value=shown, least=least, most=most))
+
+
+def sentence_header(sentence: str) -> dict[str, str]:
+    """The header from which a page's script shows the sentence of a refused fragment."""
+    return {"X-Sentence": sentence.encode("ascii", "ignore").decode()[:200]}
 
 
 def wants_json() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -10,17 +11,23 @@ from typing import Any
 from flask import Flask, Response, current_app, g, render_template, request
 from flask_babel import gettext as _
 from flask_wtf.csrf import CSRFError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
-from werkzeug.exceptions import HTTPException
+from sqlalchemy.exc import SQLAlchemyError
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from app.extensions import db
-from app.ops.database import is_unreachable
-from app.web.core.gate import REFUSABLE, json_answer, refusal, wants_json
+from app.ops.database import WRITES
+from app.ops.database_errors import ONLY_WRITES, Cause, cause_of, summary_of
+from app.web.core.gate import REFUSABLE, database_sentence, json_answer, refusal, sentence_header, wants_json
 
 log = logging.getLogger("crm.errors")
 _PAGES = (400, 403, 404, 409, 429, 500, 503)
-#: Retry-After when the database is unreachable.
-AWAY_SECONDS = 10
+#: A longer form is not offered to be sent again.
+MAX_FORM_AGAIN = 200_000
+#: Retry-After of every 503.
+RETRY_SECONDS = 10
+#: Trouble of the database is logged once in this time for each cause.
+LOG_INTERVAL_SECONDS = 10.0
+_last_logged: dict[Cause, float] = {}
 
 
 def _sentences() -> dict[int, str]:
@@ -47,16 +54,32 @@ def register_renderer(app: Flask, render: Callable[[int, str], Response | None])
 
 def install(app: Flask) -> None:
     """Answer every error as JSON on /api and as a page elsewhere."""
+    app.before_request_funcs.setdefault(None, []).insert(0, _refuse_too_large)
     app.register_error_handler(CSRFError, lambda error: answer(400, _stale_form()))
     app.register_error_handler(HTTPException, _known)
     for kind in REFUSABLE:
         app.register_error_handler(kind, _refused)
-    app.register_error_handler(PoolTimeout, _away)
+    app.register_error_handler(OSError, _refused)
     app.register_error_handler(Exception, _unknown)
+    app.after_request(_add_retry_after)
+
+
+def _add_retry_after(response: Response) -> Response:
+    """Every 503 says when to try again, whichever door has written it."""
+    if response.status_code == 503:
+        response.headers.setdefault("Retry-After", str(RETRY_SECONDS))
+    return response
 
 
 def _stale_form() -> str:
     return _("This page has expired. Please reload it and try again.")
+
+
+def _refuse_too_large() -> None:
+    """Before anything else, so that every path answers the same; the server drops the body meanwhile."""
+    is_cut = getattr(request.environ.get("gunicorn.socket"), "is_too_large", False)
+    if is_cut or (request.content_length or 0) > current_app.config["MAX_CONTENT_LENGTH"]:
+        raise RequestEntityTooLarge
 
 
 def _known(error: HTTPException) -> Any:
@@ -71,8 +94,9 @@ def _known(error: HTTPException) -> Any:
 
 
 def _refused(error: Exception) -> Any:
-    if is_unreachable(error):
-        return _away(error)
+    cause = cause_of(error)
+    if cause is not None:
+        return database_trouble(cause, error)
     db.session.rollback()
     try:
         status, sentence, errors = refusal(error)
@@ -81,15 +105,28 @@ def _refused(error: Exception) -> Any:
     return answer(status, sentence, errors=errors)
 
 
-def _away(error: Exception) -> Any:
-    """The database is unreachable or the connection pool is exhausted; temporary, and not a bug.
-
-    The user cannot be loaded now, so the page is rendered for an anonymous one.
-    """
+def database_trouble(cause: Cause, error: Exception) -> Any:
+    """The database is in trouble: temporary or for the operator, and not a bug. One line in the log, no traceback."""
     db.session.rollback()
+    WRITES.set(False)
+    log_trouble(cause, error, f"{request.method} {request.path}")
+    if cause not in ONLY_WRITES:
+        _forget_person()
+    return answer(503, database_sentence(cause))
+
+
+def log_trouble(cause: Cause, error: BaseException, what: str) -> None:
+    """One line for each cause and LOG_INTERVAL_SECONDS, however many people meet it."""
+    now = time.monotonic()
+    if now - _last_logged.get(cause, -LOG_INTERVAL_SECONDS) >= LOG_INTERVAL_SECONDS:
+        _last_logged[cause] = now
+        log.error("the database is in trouble (%s: %s) at %s", cause.value, summary_of(error), what)
+
+
+def _forget_person() -> None:
+    """Render as for a stranger: the menu and the bell would ask the database again."""
+    g.person = None
     g._login_user = current_app.login_manager.anonymous_user()  # type: ignore[attr-defined]
-    log.error("the database did not answer %s %s: %s", request.method, request.path, type(error).__name__)
-    return answer(503, retry_after=AWAY_SECONDS)
 
 
 def _unknown(error: Exception) -> Any:
@@ -114,5 +151,27 @@ def answer(
     if wants_json():
         body = {"message": text, "errors": errors or {}}
         return json_answer(status, body | ({"reference": reference} if reference else {}), **headers)
-    page = status if status in _PAGES else (400 if status < 500 else 500)
-    return render_template(f"errors/{page}.html", sentence=text, reference=reference), status, headers
+    if request.headers.get("HX-Request"):
+        headers |= sentence_header(text)
+    return _page(status, text, reference), status, headers
+
+
+def _sent_form() -> list[tuple[str, str]]:
+    """The fields of a form that could not be saved, to send them again; none of a form with a password."""
+    if request.method != "POST" or request.files:
+        return []
+    fields = list(request.form.items(multi=True))
+    is_small = sum(len(value) for _name, value in fields) <= MAX_FORM_AGAIN
+    return fields if is_small and not any("passw" in name or name == "pwd" for name, _value in fields) else []
+
+
+def _page(status: int, text: str, reference: str | None) -> str:
+    name = status if status in _PAGES else (400 if status < 500 else 500)
+    words = {"sentence": text, "reference": reference, "sent": _sent_form() if status == 503 else []}
+    try:
+        return render_template(f"errors/{name}.html", **words)
+    except SQLAlchemyError as error:  # the menu could not be read
+        log.warning("an error page is shown as to a stranger: %s", summary_of(error))
+        db.session.rollback()
+        _forget_person()
+        return render_template(f"errors/{name}.html", **words)

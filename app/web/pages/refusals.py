@@ -9,7 +9,7 @@ from typing import Any
 from flask import abort, flash, g, redirect, render_template, request
 
 from app.extensions import db
-from app.web.core.gate import REFUSABLE, refusal
+from app.web.core.gate import REFUSABLE, refusal, sentence_header
 from app.web.core.local_links import local_path
 
 
@@ -34,9 +34,9 @@ def refused(status: int, sentence: str) -> Any:
         return (
             render_template("errors/400.html", sentence=sentence),
             status,
-            {"X-Sentence": sentence.encode("ascii", "ignore").decode()[:200]},
+            sentence_header(sentence),
         )
-    if request.method == "GET" or status in (403, 404):
+    if request.method == "GET" or status in (403, 404, 503):
         g.sentence = sentence
         abort(400 if status == 422 else status)
     flash(sentence, "danger")

@@ -17,24 +17,31 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Flask
+from flask_socketio import emit
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from app import access
 from app.domain.pending import pending
 from app.extensions import db, socketio
 from app.ops.broadcast import EventBroadcaster
+from app.ops.database_errors import cause_of
 from app.ops.event_bus import EventBus, LiveEvent
+from app.ops.worker_channels import session_prefix
+from app.web.core.gate import database_sentence
+from app.web.pages import errors
 from app.web.realtime import current_state
+from app.web.realtime.credentials import load_person
+from app.web.realtime.socket_door import REFUSAL, SocketDoor
 from app.web.realtime.sockets import (
-    MAX_MESSAGE_BYTES,
     RecordKey,
     SocketConnection,
+    SocketRefused,
     Sockets,
-    SocketTransport,
     can_see,
-    load_person,
     may_receive_notices,
 )
+from app.web.realtime.transport import MAX_MESSAGE_BYTES, SocketTransport
 
 log = logging.getLogger("crm.live")
 
@@ -221,7 +228,7 @@ def install(app: Flask) -> LiveUpdates:
     socketio.init_app(
         app,
         async_mode="threading",
-        transports=["websocket"],
+        transports=["polling", "websocket"],
         async_handlers=False,
         max_http_buffer_size=MAX_MESSAGE_BYTES,
         cors_allowed_origins=partial(_is_ours, _origin(settings.public_url)),
@@ -236,8 +243,19 @@ def install(app: Flask) -> LiveUpdates:
         ("shown", sockets.toast_shown),
     ):
         socketio.on_event(name, handler)
+    socketio.on_error_default(_on_event_error)
     _check_before_upgrade(app, _live)
     return _live
+
+
+def _on_event_error(error: Exception) -> None:
+    """An event met an error: trouble of the database is told to the client and logged in one line."""
+    cause = cause_of(error)
+    if cause is None:
+        raise error
+    db.session.rollback()
+    errors.log_trouble(cause, error, "a socket's event")
+    emit("trouble", {"message": database_sentence(cause), "retry_after": errors.RETRY_SECONDS})
 
 
 def _origin(url: str) -> str:
@@ -252,13 +270,16 @@ def _is_ours(public: str, origin: str, environ: dict[str, Any] | None = None) ->
 
 def _check_before_upgrade(app: Flask, live: LiveUpdates) -> None:
     """Check in Engine.IO's "connect", before the upgrade; Socket.IO's own comes only after a thread is taken."""
-    eio = socketio.server.eio
-    on_connect, on_disconnect = eio.handlers["connect"], eio.handlers["disconnect"]
+    eio, door = socketio.server.eio, SocketDoor(app.wsgi_app)
+    app.wsgi_app = door  # type: ignore[method-assign]
+    on_connect, on_disconnect, on_message = (eio.handlers[name] for name in ("connect", "disconnect", "message"))
 
     def connect(eio_sid: str, environ: dict[str, Any]) -> Any:
         with app.request_context(environ):
-            if not live.sockets.may_connect(eio_sid):
-                return False
+            refused = _admit(live, eio_sid)
+        if refused is not None:
+            environ.get(REFUSAL, {})["refusal"] = refused
+            return False
         live._start_sweeper()
         return on_connect(eio_sid, environ)
 
@@ -266,9 +287,33 @@ def _check_before_upgrade(app: Flask, live: LiveUpdates) -> None:
         on_disconnect(eio_sid, reason)
         live.sockets.pending.pop(eio_sid, None)
 
+    def message(eio_sid: str, data: Any) -> None:
+        if door.accepts_message(eio_sid, data):
+            on_message(eio_sid, data)
+
     eio.on("connect", connect)
     eio.on("disconnect", disconnect)
+    eio.on("message", message)
     eio._async = {**eio._async, "websocket": SocketTransport}
+
+
+def _admit(live: LiveUpdates, eio_sid: str) -> SocketRefused | None:
+    try:
+        return live.sockets.admit(eio_sid)
+    except (SQLAlchemyError, OSError) as error:
+        cause = cause_of(error)
+        if cause is None:
+            raise
+        db.session.rollback()
+        errors.log_trouble(cause, error, "a new socket")
+        return SocketRefused(503, database_sentence(cause))
+
+
+def name_sessions(slot: int) -> None:
+    """Begin the ids of this process's sessions with its worker slot, so that other workers hand over their requests."""
+    eio = socketio.server.eio
+    make, prefix = type(eio).generate_id, session_prefix(slot)
+    eio.generate_id = lambda: prefix + make(eio)
 
 
 def announce(notified: list[tuple[int, str]]) -> None:

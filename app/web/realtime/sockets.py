@@ -1,122 +1,50 @@
-"""Sockets: who may open one, which messages are accepted, and how connections are closed."""
+"""Sockets: who may open one, what its events do, and how connections are closed."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from socket import SHUT_RDWR
 from typing import Any
 
-import orjson
-import simple_websocket
-from engineio.async_drivers.threading import SimpleWebSocketWSGI
-from flask import Flask, current_app, g, request
+from flask import Flask, g, request
 from flask import session as flask_session
+from flask_babel import gettext as _
 from flask_jwt_extended import get_jwt
-from flask_jwt_extended.exceptions import JWTExtendedException
-from flask_login import current_user
 from flask_socketio import ConnectionRefusedError, disconnect, emit
-from jwt import PyJWTError
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
-from werkzeug.exceptions import HTTPException
 
 from app import access
 from app.domain import notices
 from app.extensions import db, socketio
 from app.lib.ids import parse_id
 from app.models import ApiKey, Customer, Lead, SignIn, Ticket, User
+from app.web.realtime.credentials import compat_token, has_credentials, requesting_person, take_auth
+from app.web.realtime.transport import SocketTransport, close_tcp
 from app.web.security.sessions import hash_token, lives, own_transaction
 
 #: (kind, id) of a record.
 RecordKey = tuple[str, int]
 WATCHABLE: dict[str, Any] = {"lead": Lead, "ticket": Ticket, "customer": Customer}
-#: Events that our pages send; all others are ignored.
-CLIENT_EVENTS = ("watch", "shown")
-#: Limit of one message from a browser; those of our pages are shorter than 100 bytes.
-MAX_MESSAGE_BYTES = 4096
-#: Token bucket for the messages of one browser; a browser that exceeds it is disconnected.
-MESSAGE_BURST, MESSAGES_PER_SECOND = 60.0, 20.0
-#: How long a thread waits for a message before it checks that its connection is alive.
-RECEIVE_TIMEOUT_SECONDS = 2.0
 #: A client that holds a thread must complete the Socket.IO handshake within this time.
 HANDSHAKE_SECONDS = 10.0
-
-
-# --- messages from browsers --------------------------------------------------------------------------------------
-
-
-class SocketTransport(SimpleWebSocketWSGI):
-    """The WebSocket of a browser. Passes on expected messages only, and frees its thread when the connection dies."""
-
-    def __init__(self, handler: Any, server: Any) -> None:
-        super().__init__(handler, server, max_message_size=MAX_MESSAGE_BYTES)
-        #: Engine.IO's socket of this connection.
-        self._engine_socket = handler.__self__
-        self._allowance, self._refilled_at = MESSAGE_BURST, time.monotonic()
-
-    def close(self) -> None:
-        """Close the connection; one that is closed already is no error."""
-        with suppress(OSError, simple_websocket.ConnectionClosed):
-            super().close()
-
-    def wait(self) -> str | None:
-        """The next expected message; None when the connection is dead or its browser exceeds the rate."""
-        while True:
-            try:
-                message = self.ws.receive(timeout=RECEIVE_TIMEOUT_SECONDS)
-            except simple_websocket.ConnectionClosed:
-                return None
-            if message is None and not self._is_alive():
-                return None
-            if message is None:
-                continue
-            if not self._is_within_rate():
-                close_tcp(self.ws.sock)
-                return None
-            if is_expected_message(message):
-                return str(message)
-
-    def _is_alive(self) -> bool:
-        """False after a message that was too long, a broken frame or an unanswered close: these raise nothing here."""
-        alive = self.ws.connected and self.ws.thread.is_alive() and not self._engine_socket.closed
-        if not alive:
-            close_tcp(self.ws.sock)
-        return bool(alive)
-
-    def _is_within_rate(self) -> bool:
-        now = time.monotonic()
-        self._allowance = min(MESSAGE_BURST, self._allowance + (now - self._refilled_at) * MESSAGES_PER_SECOND) - 1
-        self._refilled_at = now
-        return self._allowance >= 0 and len(self.ws.input_buffer) < MESSAGE_BURST
-
-
-def is_expected_message(message: Any) -> bool:
-    """Whether it is a pong, a close, a connect, or one of CLIENT_EVENTS with one value."""
-    if not isinstance(message, str) or len(message) > MAX_MESSAGE_BYTES:
-        return False
-    if message in ("1", "3", "40", "41"):
-        return True
-    if not message.startswith(("40{", '42["')):
-        return False
-    try:
-        packet = orjson.loads(message[2:])
-    except ValueError:
-        return False
-    return isinstance(packet, dict) or (len(packet) == 2 and packet[0] in CLIENT_EVENTS)
-
-
-def close_tcp(tcp_socket: Any) -> None:
-    """Shut the TCP socket down; a WebSocket close would hold the thread until the client answers."""
-    if tcp_socket is not None:
-        with suppress(OSError):
-            tcp_socket.shutdown(SHUT_RDWR)
+#: The same for one that has shown no credentials yet, because it sends them with the handshake; and how many of them
+#: there may be, and from one address.
+STRANGER_SECONDS, MAX_STRANGERS, MAX_STRANGERS_OF_ADDRESS = 5.0, 8, 4
 
 
 # --- connections -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SocketRefused:
+    """Why a session may not begin."""
+
+    #: 401 or 503.
+    status: int
+    sentence: str
 
 
 @dataclass
@@ -141,7 +69,9 @@ class SocketConnection:
 class PendingConnection:
     """A socket before its Socket.IO handshake, or one that stays open after it has left Socket.IO."""
 
-    user_id: int
+    #: None = a stranger, who may send credentials with the handshake.
+    user_id: int | None
+    address: str = ""
     #: Monotonic seconds.
     opened_at: float = field(default_factory=time.monotonic)
 
@@ -164,28 +94,43 @@ class Sockets:
 
     # --- connecting and disconnecting
 
-    def may_connect(self, eio_sid: str | None = None) -> bool:
-        """Whether the socket may be upgraded. Anonymous clients, and more than there are threads for, get no thread."""
+    def admit(self, eio_sid: str) -> SocketRefused | None:
+        """Let a session begin, or say why not, before it takes a thread.
+
+        Who shows no credentials may send them with the handshake, soon.
+        """
+        address = str(request.remote_addr)
+        is_known = has_credentials()
+        who = requesting_person() if is_known else None
+        if is_known and who is None:
+            return SocketRefused(401, _("Please sign in first."))
+        if self._is_full() or (self._is_over_share(who.id) if who else self._too_many_strangers(address)):
+            return SocketRefused(503, _("Too many live connections are open. Please close some, or try again soon."))
+        self.pending[eio_sid] = PendingConnection(who.id if who else None, address)
+        return None
+
+    def _is_full(self) -> bool:
+        """Whether there is no thread for another session; the one that asks is counted already."""
         open_now = sum(not each.closed for each in list(socketio.server.eio.sockets.values()))
-        # The asking socket is counted already.
-        full = open_now > self.max_connections or len(self.connections) >= self.max_connections
-        who = None if self.is_closing or full else requesting_person()
-        if who is None or self._open_count(who.id) >= self.max_per_user:
-            return False
-        if eio_sid is not None:
-            self.pending[eio_sid] = PendingConnection(who.id)
-        return True
+        return self.is_closing or open_now > self.max_connections or len(self.connections) >= self.max_connections
 
-    def _open_count(self, user_id: int) -> int:
-        return len(self.of_user(user_id)) + sum(each.user_id == user_id for each in list(self.pending.values()))
+    def _is_over_share(self, user_id: int) -> bool:
+        pending = sum(each.user_id == user_id for each in list(self.pending.values()))
+        return len(self.of_user(user_id)) + pending >= self.max_per_user
 
-    def connect(self, _auth: Any = None) -> None:
+    def _too_many_strangers(self, address: str) -> bool:
+        strangers = [each.address for each in list(self.pending.values()) if each.user_id is None]
+        return len(strangers) >= MAX_STRANGERS or strangers.count(address) >= MAX_STRANGERS_OF_ADDRESS
+
+    def connect(self, auth: Any = None) -> None:
         """Handle Socket.IO's "connect": signed-in people only."""
-        who = requesting_person()
+        take_auth(auth)
+        who, sid = requesting_person(), _sid()
         if who is None or self.is_closing:
-            raise ConnectionRefusedError("sign in first")
-        sid = _sid()
-        self.pending.pop(socketio.server.manager.eio_sid_from_sid(sid, "/") or "", None)
+            raise ConnectionRefusedError(_("Please sign in first."))
+        before = self.pending.pop(socketio.server.manager.eio_sid_from_sid(sid, "/") or "", None)
+        if before is not None and before.user_id is None and self._is_over_share(who.id):
+            raise ConnectionRefusedError(_("Too many live connections are open. Please close some, or try again soon."))
         self.connections[sid] = _connection_of(who)
         self.on_connect(who.id)
 
@@ -194,7 +139,7 @@ class Sockets:
         eio_sid = socketio.server.manager.eio_sid_from_sid(_sid(), "/")
         connection = self.connections.pop(_sid(), None)
         if eio_sid is not None:
-            self.pending[eio_sid] = PendingConnection(connection.user_id if connection else 0)
+            self.pending[eio_sid] = PendingConnection(connection.user_id if connection else None)
 
     # --- events of a page
 
@@ -253,9 +198,9 @@ class Sockets:
     def close_connections(self, sids: Iterable[str]) -> None:
         """Close these connections now."""
         for sid in [sid for sid in sids if self.connections.pop(sid, None)]:
-            tcp_socket = _tcp_socket(socketio.server.manager.eio_sid_from_sid(sid, "/"))
+            eio_sid = socketio.server.manager.eio_sid_from_sid(sid, "/")
             socketio.server.disconnect(sid, ignore_queue=True)
-            close_tcp(tcp_socket)
+            close_session(eio_sid)
 
     def close_invalid(self, session: Session, now: datetime, users: Iterable[int] | None = None) -> None:
         """Close connections (of these users) whose sign-in, key or user is no longer valid; two statements at most."""
@@ -274,19 +219,18 @@ class Sockets:
 
     def close_pending(self) -> None:
         """Close sockets that hold a thread and did not complete the handshake in time."""
-        late = time.monotonic() - HANDSHAKE_SECONDS
+        now = time.monotonic()
         for eio_sid, each in list(self.pending.items()):
-            if each.opened_at < late:
+            if now - each.opened_at > (STRANGER_SECONDS if each.user_id is None else HANDSHAKE_SECONDS):
                 self.pending.pop(eio_sid, None)
-                close_tcp(_tcp_socket(eio_sid))
+                close_session(eio_sid)
 
     def close(self) -> None:
         """Close all connections, because the process is about to end; browsers reconnect by themselves."""
         self.is_closing = True
-        tcp_sockets = [_tcp_socket(eio_sid) for eio_sid in list(socketio.server.environ)]
         self.connections.clear()
-        for tcp_socket in tcp_sockets:
-            close_tcp(tcp_socket)
+        for eio_sid in list(socketio.server.eio.sockets):
+            close_session(eio_sid)
 
 
 def _is_valid(
@@ -316,10 +260,16 @@ def _valid_keys(session: Session, keys: set[Any], now: datetime) -> set[tuple[in
     return {(user, key) for user, key in session.execute(live)}
 
 
-def _tcp_socket(eio_sid: str | None) -> Any:
-    """The TCP socket below; None in tests."""
-    environ = socketio.server.environ.get(eio_sid, {})
-    return environ.get("gunicorn.socket") or environ.get("werkzeug.socket")
+def close_session(eio_sid: str | None) -> None:
+    """End a session of Engine.IO now: its WebSocket, or the poll that waits."""
+    transport = SocketTransport.open.get(eio_sid or "")
+    if transport is not None:
+        close_tcp(transport.ws.sock)
+        return
+    session = socketio.server.eio.sockets.get(eio_sid)
+    if session is not None:
+        session.close(wait=False, abort=True)
+        socketio.server.eio.sockets.pop(eio_sid, None)
 
 
 def _sid() -> str:
@@ -329,36 +279,17 @@ def _sid() -> str:
 # --- the person behind a connection ------------------------------------------------------------------------------
 
 
-def requesting_person() -> access.Person | None:
-    """The person of this request, loaded again for each event, so that an ended sign-in or key counts at once."""
-    if "Authorization" in request.headers:  # an API key or token, not a browser
-        try:
-            entered = current_app.appbuilder.sm.authenticate_by_header()  # type: ignore[attr-defined]
-        except (HTTPException, JWTExtendedException, PyJWTError):
-            return None
-        return g.person if entered is not None else None
-    if not current_user.is_authenticated:
-        return None
-    return g.get("person") or load_person(db.session(), int(current_user.get_id()))
-
-
 def _connection_of(who: access.Person) -> SocketConnection:
     """A connection with the credentials of this request."""
     if "Authorization" not in request.headers:
-        return SocketConnection(who.id, token_hash=hash_token(str(flask_session.get("sid"))))
+        token = compat_token() if g.get("by_compat") else str(flask_session.get("sid"))
+        return SocketConnection(who.id, token_hash=hash_token(token))
     if g.get("api_key_id") is not None:
         return SocketConnection(who.id, key_id=g.api_key_id, scope=who.scope)
     claims = get_jwt()
     return SocketConnection(
         who.id, token_hash=hash_token(str(claims["sid"])), ends_on=datetime.fromtimestamp(claims["exp"], UTC)
     )
-
-
-def load_person(session: Session, user_id: int) -> access.Person:
-    """The person by user id, with their current rights."""
-    with access.as_system(session):
-        version = session.execute(select(access.version_query())).scalar() or 0
-    return access.person(session, user_id, version)
 
 
 def can_see(session: Session, who: access.Person, kind: str, key: int) -> bool:

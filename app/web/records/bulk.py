@@ -17,7 +17,7 @@ from flask_babel import gettext as _
 from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
 from app.web.core.fields import Viewer
-from app.web.core.gate import REFUSABLE, current_viewer, refusal
+from app.web.core.gate import REFUSABLE, current_viewer, refusal_of_one
 from app.web.pages.refusals import refuse_as_page
 
 log = logging.getLogger("crm.views")
@@ -146,7 +146,7 @@ class BulkActions:
                 takers.update([taker] if taker else [])
             except REFUSABLE as broken:
                 db.session.rollback()
-                failed.append(f"{key}: {refusal(broken)[1]}")
+                failed.append(f"{key}: {refusal_of_one(broken)[1]}")
         sentences = [_("%(n)s updated.", n=done), self.bulk_summary(takers, viewer)]
         flash(" ".join(filter(None, sentences)), "success" if done else "info")
         for sentence in failed[:10]:

@@ -34,6 +34,7 @@ from app.web.security.sessions import (
     hash_token,
     live_keys,
     own_transaction,
+    recording,
     refuse_foreign_sign_in,
     signed_in,
     without_cache,
@@ -143,7 +144,7 @@ def too_many_response(locked: login_throttle.Locked) -> Response:
 
 def record_use(credential: Credential, now: datetime) -> None:
     """Record when and from where a key is used; once a day also in the audit."""
-    with own_transaction() as session:
+    with recording() as session:
         step = (
             update(ApiKey)
             .where(ApiKey.id == credential.id)

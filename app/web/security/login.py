@@ -7,7 +7,6 @@ from typing import Any
 
 import orjson
 from flask import Response, current_app, g, make_response, redirect, request
-from flask_appbuilder.api import safe
 from flask_appbuilder.security import api as fab_api
 from flask_appbuilder.security import views as fab_views
 from flask_appbuilder.security.decorators import no_cache
@@ -15,15 +14,13 @@ from flask_appbuilder.security.forms import LoginForm_db
 from flask_appbuilder.views import expose
 from flask_babel import gettext as _
 from flask_jwt_extended import create_access_token, create_refresh_token, get_jwt, get_jwt_identity, jwt_required
-from flask_limiter import RequestLimit
 from flask_wtf.csrf import CSRFError
 
 from app.extensions import csrf
 from app.web.core.local_links import local_path
-from app.web.security import api_keys, login_throttle, sessions
+from app.web.pages import errors
+from app.web.security import api_keys, login_throttle, rate_limits, sessions
 
-#: Attempts per address at each endpoint.
-LOGIN_LIMIT = "20 per minute"
 #: No username or email address is longer.
 MAX_USERNAME_LENGTH = 320
 
@@ -85,10 +82,12 @@ def _next() -> str:
 
 
 class SecurityApi(fab_api.SecurityApi):
-    """FAB's JWT endpoints, with its request and response format; a token ends with its sign-in."""
+    """FAB's JWT endpoints, with its request and response format; a token ends with its sign-in.
+
+    Without FAB's `safe`, which answers every error, also a database that is away, with 500 "Fatal error".
+    """
 
     @expose("/login", methods=["POST"])
-    @safe
     def login(self) -> Response:
         credentials = _credentials(_request_json())
         if credentials is None:
@@ -104,7 +103,6 @@ class SecurityApi(fab_api.SecurityApi):
 
     @expose("/refresh", methods=["POST"])
     @jwt_required(refresh=True)
-    @safe
     def refresh(self) -> Response:
         claims = {"sid": get_jwt()["sid"]}
         token = create_access_token(identity=get_jwt_identity(), fresh=False, additional_claims=claims)
@@ -143,9 +141,16 @@ def _tokens(user: Any, with_refresh: bool) -> dict[str, str]:
     return made
 
 
-def set_rate_limit_text(_limit: RequestLimit) -> None:
-    """Set the text of the 429 response of FAB's limiter."""
-    g.sentence = _("Too many attempts from your address. Please wait a minute.")
+def refuse_too_many_attempts() -> Response | None:
+    """Count this attempt by address before anything else; the 429 response if there were too many."""
+    if request.method != "POST":
+        return None
+    seconds = rate_limits.count_sign_in_attempt(request.blueprint or "")
+    if not seconds:
+        return None
+    text = _("Too many attempts from your address. Please wait a minute.")
+    response: Response = make_response(errors.answer(429, text, retry_after=seconds))
+    return response
 
 
 def unauthorized_response() -> Response:

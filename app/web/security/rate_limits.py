@@ -20,7 +20,7 @@ from app.web.core import gate
 from app.web.core.languages import is_machine
 from app.web.pages import errors
 
-#: Failed sign-ins from one address at the telephones' endpoint, which FAB's limiter does not cover.
+#: Attempts to sign in from one address, at each endpoint; at the telephones' only those that fail.
 SIGN_IN_ATTEMPTS = Rate(20, 60)
 
 
@@ -69,20 +69,20 @@ def count_request(name: str) -> None:
         raise TooManyRequests(translatable("Too many requests. Please wait %(seconds)s seconds.", seconds=_wait(count)))
 
 
-def count_sign_in_attempt() -> int:
-    """Count an attempt of this address before it is checked. Seconds to wait above the limit, else 0."""
-    count = _change_attempts(1)
+def count_sign_in_attempt(door: str = "compat") -> int:
+    """Count an attempt of this address at this door before it is checked. Seconds to wait above the limit, else 0."""
+    count = _change_attempts(1, door)
     return _wait(count) if count.is_exceeded else 0
 
 
 def uncount_sign_in_attempt() -> None:
     """Take back a successful attempt: the telephones of a whole office share one address."""
-    _change_attempts(-1)
+    _change_attempts(-1, "compat")
 
 
-def _change_attempts(by: int) -> Count:
+def _change_attempts(by: int, door: str) -> Count:
     limits: Limits = current_app.extensions["crm_limits"]
-    return limits.counter.add(f"sign-in {request.remote_addr}", SIGN_IN_ATTEMPTS, time.time(), by)
+    return limits.counter.add(f"sign-in {door} {request.remote_addr}", SIGN_IN_ATTEMPTS, time.time(), by)
 
 
 def _wait(count: Count) -> int:

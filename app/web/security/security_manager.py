@@ -67,8 +67,8 @@ class Security(SecurityManager):
     # --- wiring
 
     def create_limiter(self, app: Flask) -> Limiter:
-        """FAB's limiter; it counts in the process while Redis is unreachable."""
-        limiter = Limiter(key_func=get_remote_address, in_memory_fallback_enabled=True)
+        """FAB's limiter, which limits nothing: it would wait for a Redis that does not answer. See `register_views`."""
+        limiter = Limiter(key_func=get_remote_address)
         limiter.init_app(app)
         return limiter
 
@@ -93,20 +93,23 @@ class Security(SecurityManager):
         self.appbuilder.add_view_no_menu(sessions.SessionsView)
         self.appbuilder.add_view_no_menu(api_keys.KeysView)
         for name in ("AuthDBView", "SecurityApi"):
-            limit = self.limiter.limit(login.LOGIN_LIMIT, methods=["POST"], on_breach=login.set_rate_limit_text)
-            limit(current_app.blueprints[name])
+            current_app.before_request_funcs.setdefault(name, []).append(login.refuse_too_many_attempts)
 
     # --- authentication
 
     @staticmethod
     def before_request() -> None:
-        """Start without a person, then load the one of the cookie; requests for static files load none."""
+        """Start without a person, then load the one of the cookie.
+
+        Requests for static files load none, nor do health checks, which answer without the database.
+        """
         for name in _REQUEST_GLOBALS:
             g.pop(name, None)
         g.user = current_user
         access.act_as(db.session(), None)
         session_context(db.session()).address = request.remote_addr
-        if not (request.endpoint or "").endswith("static"):
+        endpoint = request.endpoint or ""
+        if not endpoint.endswith("static") and endpoint != "healthz":
             bool(current_user.is_authenticated)  # loads the person
 
     def load_user(self, pk: Any) -> Any:

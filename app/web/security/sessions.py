@@ -18,6 +18,7 @@ from flask_babel import format_datetime
 from flask_babel import gettext as _
 from flask_babel import ngettext as _n
 from sqlalchemy import ColumnElement, bindparam, func, or_, select, update
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, load_only
 
 from app import access
@@ -27,7 +28,9 @@ from app.extensions import csrf, db
 from app.lib.ids import parse_id
 from app.models import ApiKey, SignIn, User
 from app.ops.database import WRITES
+from app.ops.database_errors import ONLY_WRITES, cause_of
 from app.web.core.gate import zone
+from app.web.pages import errors
 
 if TYPE_CHECKING:
     from config import Settings
@@ -70,6 +73,19 @@ def own_transaction() -> Iterator[Session]:
         raise
     finally:
         WRITES.reset(token)
+
+
+@contextmanager
+def recording() -> Iterator[Session]:
+    """The same, for what is only noted: a database that takes no changes at the moment does not stop who reads."""
+    try:
+        with own_transaction() as session:
+            yield session
+    except DBAPIError as error:
+        cause = cause_of(error)
+        if cause not in ONLY_WRITES:
+            raise
+        errors.log_trouble(cause, error, "the record of activity")
 
 
 def hash_token(secret: str) -> str:
@@ -129,7 +145,7 @@ def _found(query: Any, values: dict[str, Any], now: datetime) -> Credential | No
 
 def record_activity(sign_in_id: int, now: datetime) -> None:
     """Record that the sign-in is in use."""
-    with own_transaction() as session:
+    with recording() as session:
         step = update(SignIn).where(SignIn.id == sign_in_id).values(seen_on=now)
         session.execute(step, execution_options={"synchronize_session": False})
 

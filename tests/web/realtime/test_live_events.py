@@ -133,9 +133,19 @@ def test_an_anonymous_client_gets_no_socket(app, people):
     assert not socketio.test_client(app).is_connected()
 
 
-def test_an_anonymous_client_gets_no_thread(app, people):
-    with app.test_request_context("/socket.io/"):
-        assert not app.extensions["crm_live"].sockets.may_connect()
+def test_an_anonymous_client_may_send_credentials_soon_and_there_are_few_of_them(app, people):
+    sockets = app.extensions["crm_live"].sockets
+    with app.test_request_context("/socket.io/", environ_base={"REMOTE_ADDR": "203.0.113.7"}):
+        assert [sockets.admit(f"s{n}") for n in range(4)] == [None] * 4
+        assert sockets.admit("s4").status == 503
+    sockets.pending.clear()
+
+
+def test_credentials_that_are_not_valid_get_no_thread(app, people):
+    sockets = app.extensions["crm_live"].sockets
+    with app.test_request_context("/socket.io/", headers={"Cookie": "sid=" + "x" * 40}):
+        assert sockets.admit("x").status == 401
+    assert not sockets.pending
 
 
 def test_threads_are_left_for_pages(app, people):
@@ -144,9 +154,9 @@ def test_threads_are_left_for_pages(app, people):
         flask_session["sid"] = f"token-{people['ana']}"
         login_user(SignedInUser(people["ana"]))
         g.pop("person", None)
-        assert not app.extensions["crm_live"].sockets.may_connect()
+        assert app.extensions["crm_live"].sockets.admit("x").status == 503
         clients[0].disconnect()
-        assert app.extensions["crm_live"].sockets.may_connect()
+        assert app.extensions["crm_live"].sockets.admit("x") is None
 
 
 def test_only_the_notified_user_gets_the_bell(app, people):

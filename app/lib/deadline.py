@@ -1,0 +1,169 @@
+"""Deadlines for calls to the outside: a look-up, a connection, an exchange on it.
+
+A time-out for each read lets a partner that sends a byte now and then go on for ever; a deadline does not.
+"""
+
+from __future__ import annotations
+
+import queue
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Self
+
+#: Look-ups that may be under way at once. The system's resolver can't be interrupted: it takes up to half a minute.
+MAX_LOOKUPS = 32
+#: Addresses of one host that are tried.
+MAX_ADDRESSES = 3
+#: No time-out of a socket may be 0, which would mean "do not wait".
+_LEAST_SECONDS = 0.001
+
+#: Like socket.getaddrinfo.
+Resolver = Callable[..., list[Any]]
+_lookups = threading.BoundedSemaphore(MAX_LOOKUPS)
+
+
+def look_up(host: str, port: int, seconds: float, resolver: Resolver = socket.getaddrinfo) -> list[Any]:
+    """The addresses of a host, as getaddrinfo returns them. Raises OSError; TimeoutError after so many seconds."""
+    if not _lookups.acquire(timeout=seconds):
+        raise TimeoutError("too many look-ups are under way")
+    found: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            found.put(resolver(host, port, type=socket.SOCK_STREAM))
+        except Exception as error:  # noqa: BLE001  # raised by the caller
+            found.put(error)
+        finally:
+            _lookups.release()
+
+    threading.Thread(target=run, name="crm-look-up", daemon=True).start()
+    try:
+        result = found.get(timeout=seconds)
+    except queue.Empty:
+        raise TimeoutError("the name server does not answer") from None
+    if isinstance(result, Exception):
+        raise result
+    return list(result)
+
+
+def connect(host: str, port: int, seconds: float) -> DeadlineSocket:
+    """A TCP connection to a host, made within so many seconds in all. Raises OSError."""
+    deadline = time.monotonic() + seconds
+    failed: OSError | None = None
+    for family, kind, protocol, _name, address in look_up(host, port, seconds)[:MAX_ADDRESSES]:
+        made = DeadlineSocket(family, kind, protocol)
+        try:
+            made.settimeout(max(_LEAST_SECONDS, deadline - time.monotonic()))
+            made.connect(address)
+        except OSError as error:
+            made.close()
+            failed = error
+            continue
+        made.settimeout(None)
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        return made
+    raise failed or OSError("the host has no address")
+
+
+class DeadlineSocket(socket.socket):
+    """A connection on which an exchange ends in time: a message that is sent, and all that is read until the next.
+
+    Without `limit`, it is a plain socket. Raises TimeoutError when the time is over or the partner sends too much.
+    """
+
+    #: How many seconds an exchange that begins now may take; None = no deadline.
+    limit: Callable[[], float | None] | None = None
+    #: The most bytes that are read in an exchange; None = any number.
+    max_bytes: int | None = None
+    _end: float | None = None
+    _read = 0
+
+    def begin_exchange(self) -> None:
+        """Start the clock, for a partner that speaks first."""
+        seconds = self.limit() if self.limit is not None else None
+        self._end, self._read = None if seconds is None else time.monotonic() + seconds, 0
+
+    def sendall(self, data: Any, flags: int = 0) -> None:
+        """Begin an exchange by sending this."""
+        self.begin_exchange()
+        self._within_time(lambda: super(DeadlineSocket, self).sendall(data, flags))
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        """Read, within the exchange."""
+        data: bytes = self._within_time(lambda: super(DeadlineSocket, self).recv(size, flags))
+        self._count(len(data))
+        return data
+
+    def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
+        """Read, within the exchange; what `makefile` uses."""
+        count: int = self._within_time(lambda: super(DeadlineSocket, self).recv_into(buffer, nbytes, flags))
+        self._count(count)
+        return count
+
+    def _within_time(self, call: Callable[[], Any]) -> Any:
+        if self._end is None:
+            return call()
+        own, left = self.gettimeout(), self._end - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the partner takes too long")
+        if own is not None and own <= left:
+            return call()
+        self.settimeout(max(_LEAST_SECONDS, left))
+        try:
+            return call()
+        finally:
+            with suppress(OSError):
+                self.settimeout(own)
+
+    def _count(self, count: int) -> None:
+        self._read += count
+        if self.max_bytes is not None and self._read > self.max_bytes:
+            raise TimeoutError("the partner sends too much")
+
+
+class Cutter:
+    """Cuts connections at a deadline, whatever they wait for, also amid a TLS handshake."""
+
+    def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
+        #: Whether the deadline has passed.
+        self.is_late = False
+        self._handles: list[socket.socket] = []
+        self._lock = threading.Lock()
+        self._timer = threading.Timer(seconds, self._cut)
+        self._timer.daemon = True
+
+    @property
+    def remaining(self) -> float:
+        """Seconds until the deadline."""
+        return max(_LEAST_SECONDS, self._end - time.monotonic())
+
+    def guard(self, connection: socket.socket) -> None:
+        """Cut this connection, too, if it is still open then."""
+        with self._lock:
+            # A second handle: TLS takes the first one over, under a new object.
+            self._handles.append(socket.socket.dup(connection))
+        if self.is_late:
+            self._cut()
+
+    def _cut(self) -> None:
+        self.is_late = True
+        with self._lock:
+            for handle in self._handles:
+                with suppress(OSError):
+                    handle.shutdown(socket.SHUT_RDWR)
+
+    def __enter__(self) -> Self:
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+        with self._lock:
+            for handle in self._handles:
+                handle.close()
+            self._handles.clear()

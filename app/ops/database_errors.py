@@ -1,0 +1,107 @@
+"""The one table of what can be wrong with the database itself, by cause: not a bug, and not a mistake of the person."""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+from enum import Enum
+from typing import Any
+
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+
+class Cause(Enum):
+    """What is wrong. What people are told about each is in app/web/core/gate.py."""
+
+    #: It can't be reached, or does not answer in time.
+    AWAY = "away"
+    #: It takes no more connections, or this process has none left.
+    CROWDED = "crowded"
+    #: Somebody else holds a lock for too long.
+    LOCKED = "locked"
+    #: Two transactions were in each other's way, and this one was undone.
+    COLLIDED = "collided"
+    #: There is no room left on its disk.
+    FULL = "full"
+    #: It takes no changes.
+    READ_ONLY = "read-only"
+    #: Its files are damaged or can't be read.
+    DAMAGED = "damaged"
+    #: It does not let the CRM in, or not do this.
+    CLOSED = "closed"
+
+
+#: Causes with which reading still works, and only the change was not stored.
+ONLY_WRITES = frozenset({Cause.LOCKED, Cause.COLLIDED, Cause.FULL, Cause.READ_ONLY})
+
+#: MariaDB's error numbers, and those of its client.
+_MARIADB = {
+    Cause.AWAY: (2002, 2003, 2005, 2006, 2012, 2013, 2055, 1053, 1152, 1158, 1159, 1160, 1161, 1184, 1927, 1969, 4031),
+    Cause.CROWDED: (1040, 1129, 1135, 1203, 1226, 1037, 1038, 1041),
+    Cause.LOCKED: (1205, 3058, 3572),
+    Cause.COLLIDED: (1213, 1020, 1479, 1180),
+    Cause.FULL: (3, 28, 1021, 1026, 1114, 135, 136, 188),
+    Cause.READ_ONLY: (30, 1036, 1290, 1792, 1836, 1874),
+    Cause.DAMAGED: (
+        *(1016, 1017, 1030, 1033, 1034, 1035, 1194, 1195, 1459, 1712, 1877, 1932, 1943),
+        *(126, 127, 134, 144, 145),
+    ),
+    Cause.CLOSED: (1044, 1045, 1049, 1130, 1142, 1143, 1227, 1251, 1275, 1370, 1698, 1820, 1862, 4151, 2059, 2061),
+}
+_BY_NUMBER = {number: cause for cause, numbers in _MARIADB.items() for number in numbers}
+#: SQLite's primary result codes; the extended ones end with the same byte.
+_SQLITE = {
+    sqlite3.SQLITE_BUSY: Cause.LOCKED,
+    sqlite3.SQLITE_LOCKED: Cause.LOCKED,
+    sqlite3.SQLITE_PROTOCOL: Cause.LOCKED,
+    sqlite3.SQLITE_NOMEM: Cause.CROWDED,
+    sqlite3.SQLITE_FULL: Cause.FULL,
+    sqlite3.SQLITE_READONLY: Cause.READ_ONLY,
+    sqlite3.SQLITE_IOERR: Cause.DAMAGED,
+    sqlite3.SQLITE_CORRUPT: Cause.DAMAGED,
+    sqlite3.SQLITE_NOTADB: Cause.DAMAGED,
+    sqlite3.SQLITE_CANTOPEN: Cause.AWAY,
+    sqlite3.SQLITE_PERM: Cause.CLOSED,
+    sqlite3.SQLITE_AUTH: Cause.CLOSED,
+}
+#: Of the files beside the database: uploads and large requests.
+_SYSTEM = {errno.ENOSPC: Cause.FULL, errno.EDQUOT: Cause.FULL, errno.EROFS: Cause.READ_ONLY}
+
+
+def cause_of(error: BaseException) -> Cause | None:
+    """What is wrong with the database; None when the error has another reason."""
+    if isinstance(error, PoolTimeout):
+        return Cause.CROWDED
+    if isinstance(error, OSError):
+        return _SYSTEM.get(error.errno or 0)
+    if not isinstance(error, DBAPIError):
+        return None
+    code = number_of(error)
+    if isinstance(error.orig, sqlite3.Error):
+        return _SQLITE.get((code or 0) & 0xFF)
+    if code == 1030:
+        return _of_storage(error.orig)
+    return _BY_NUMBER.get(code or 0, Cause.AWAY if error.connection_invalidated else None)
+
+
+def _of_storage(error: Any) -> Cause:
+    """MariaDB's "Got error %d from storage engine" carries the system's number in its text."""
+    text = str(error)
+    return Cause.FULL if "error 28 " in text or "error 122 " in text else Cause.DAMAGED
+
+
+def number_of(error: DBAPIError) -> int | None:
+    """The error number of the database: MariaDB's, or SQLite's extended result code."""
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    if code is None:
+        code = next(iter(getattr(error.orig, "args", ())), None)
+    return code if isinstance(code, int) else None
+
+
+def summary_of(error: BaseException) -> str:
+    """Kind and number, for a log. Never the text: it can hold what somebody has typed."""
+    if not isinstance(error, DBAPIError):
+        return type(error).__name__
+    name = getattr(error.orig, "sqlite_errorname", None) or number_of(error) or ""
+    return f"{type(error.orig).__name__} {name}".strip()

@@ -1,0 +1,40 @@
+"""Redis with deadlines: no exchange takes longer than its time-out, however slowly Redis sends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.connection import Connection, ConnectionPool
+from redis.retry import Retry
+
+from app.lib import deadline
+
+#: How long connecting may take where no time-out is given.
+CONNECT_SECONDS = 5.0
+#: The largest answer that is read.
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+
+
+class BoundedConnection(Connection):
+    """A connection whose exchanges end within its time-out."""
+
+    def _connect(self) -> Any:
+        seconds = float(self.socket_timeout or CONNECT_SECONDS)
+        made = deadline.connect(self.host, self.port, seconds)
+        made.limit, made.max_bytes = lambda: seconds, MAX_ANSWER_BYTES
+        made.settimeout(seconds)
+        return made
+
+
+def connect(url: str, seconds: float, **options: Any) -> Redis:
+    """A client of this Redis. Over TLS and Unix sockets, `seconds` are for each read.
+
+    It connects at the first call. Nothing is retried: callers go on without Redis.
+    """
+    limits = {"socket_timeout": seconds, "socket_connect_timeout": seconds, "retry": Retry(NoBackoff(), 0)}
+    pool = ConnectionPool.from_url(url, **limits, **options)
+    if pool.connection_class is Connection:
+        pool.connection_class = BoundedConnection
+    return Redis.from_pool(pool)

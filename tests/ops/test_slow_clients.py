@@ -1,0 +1,163 @@
+"""Clients that send or read slowly, or too much, keep nobody else waiting."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from app.ops import intake
+from tests.servers import LiveServer, eventually
+
+HALF_SENT = {
+    "nothing": b"",
+    "half a line": b"GET /heal",
+    "half of the headers": b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ",
+    "no body": b"POST /api/v1/security/login HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n",
+    "half a body": b"POST /api/method/login HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n" + b"x" * 1000,
+    "half a chunked body": b"POST /login/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n10\r\nxx",
+}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    """The product with as many threads as it has by default."""
+    with LiveServer(tmp_path_factory.mktemp("slow")) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def connections(server: LiveServer, count: int) -> Iterator[list[socket.socket]]:
+    with contextlib.ExitStack() as stack:
+        address = ("127.0.0.1", server.port)
+        yield [stack.enter_context(socket.create_connection(address, timeout=60)) for _ in range(count)]
+
+
+def seconds_for(server: LiveServer, path: str) -> float:
+    """How long a request of somebody else takes."""
+    began = time.monotonic()
+    assert requests.get(server.url + path, timeout=60).status_code == 200
+    return time.monotonic() - began
+
+
+@pytest.mark.parametrize("sent", HALF_SENT.values(), ids=HALF_SENT)
+def test_200_half_sent_requests_keep_nobody_waiting(server: LiveServer, sent: bytes) -> None:
+    with connections(server, 200) as held:
+        for each in held:
+            each.sendall(sent)
+        assert max(seconds_for(server, "/healthz"), seconds_for(server, "/healthz")) < 1
+        assert seconds_for(server, "/login/") < 5
+
+
+def test_a_request_that_dribbles_is_refused_after_15_seconds_in_all(server: LiveServer) -> None:
+    with connections(server, 60) as held:
+        began, ended = time.monotonic(), threading.Event()
+        for each in held:
+            each.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+
+        def dribble() -> None:
+            while not ended.wait(1):
+                for each in held:
+                    with contextlib.suppress(OSError):
+                        each.sendall(b"x")
+
+        thread = threading.Thread(target=dribble, daemon=True)
+        thread.start()
+        eventually(lambda: time.monotonic() - began > 5, "time stands still")
+        assert seconds_for(server, "/healthz") < 1
+        answers = [each.recv(4096) for each in held]
+        seconds = time.monotonic() - began
+        ended.set()
+        thread.join()
+    assert all(answer.startswith(b"HTTP/1.1 408 ") and b"took too long" in answer for answer in answers)
+    assert intake.REQUEST_SECONDS <= seconds < intake.REQUEST_SECONDS + 10
+
+
+@pytest.mark.parametrize("path, key", [("/api/v1/lead/", "errors"), ("/api/method/login", "exc_type")])
+def test_the_refusal_has_the_shape_of_its_door(server: LiveServer, path: str, key: str) -> None:
+    with connections(server, 1) as [client]:
+        client.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n".encode())
+        response = http.client.HTTPResponse(client)
+        response.begin()
+        assert response.status == 408 and f'"{key}"' in response.read().decode()
+        assert client.recv(1) == b""
+
+
+def test_a_request_in_pieces_is_answered_and_so_is_one_behind_another(server: LiveServer) -> None:
+    body = b'{"username":"x","password":"y","provider":"db"}'
+    post = b"POST /api/v1/security/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    plain = post + b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
+    chunked = post + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+    with connections(server, 1) as [client]:
+        for request in (plain, chunked):
+            for at in range(0, len(request), 7):
+                client.sendall(request[at : at + 7])
+            response = http.client.HTTPResponse(client)
+            response.begin()
+            assert (response.status, b"wrong" in response.read()) == (401, True)
+        client.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" * 3)
+        answers = b""
+        while answers.count(b"\r\n\r\nok") < 3:
+            answers += client.recv(4096)
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize(
+    "path",
+    ["/api/v1/security/login", "/api/method/login", "/login/", "/api/v1/lead/", "/api/resource/CRM%20Lead", "/leads/"],
+)
+def test_the_client_sees_that_its_body_of_50_mb_is_too_large(server: LiveServer, path: str, chunked: bool) -> None:
+    piece = b"x" * 1_000_000
+    body = (piece for _ in range(50)) if chunked else piece * 50
+    response = requests.post(server.url + path, data=body, timeout=60)
+    assert response.status_code == 413 and "too large" in response.text, response.text[:300]
+
+
+@pytest.mark.parametrize("length, interim", [(1000, b"100 Continue"), (50_000_000, b"413")])
+def test_who_asks_before_sending_a_body_is_told_at_once(server: LiveServer, length: int, interim: bytes) -> None:
+    head = f"POST /api/v1/security/login HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: {length}\r\n"
+    with connections(server, 1) as [client]:
+        client.sendall(head.encode() + b"Content-Type: application/json\r\n\r\n")
+        assert interim in client.recv(4096).partition(b"\r\n")[0]
+
+
+def test_more_connections_than_the_server_holds_close_the_oldest(server: LiveServer) -> None:
+    with connections(server, 1100):
+        assert seconds_for(server, "/healthz") < 5
+
+
+def test_the_headers_are_limited(server: LiveServer) -> None:
+    for sent, status in ((b"GET /" + b"x" * 70_000, 414), (b"GET / HTTP/1.1\r\nX: " + b"x" * 70_000, 431)):
+        with connections(server, 1) as [client]:
+            client.sendall(sent)
+            assert client.recv(4096).startswith(b"HTTP/1.1 %d " % status)
+
+
+def test_a_client_that_closes_leaves_nothing_behind(server: LiveServer) -> None:
+    assert server.process is not None
+    [worker] = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
+    files = Path(f"/proc/{worker}/fd")
+    before = len(list(files.iterdir()))
+    with connections(server, 100) as held:
+        for each in held:
+            each.sendall(b"POST / HTTP/1.1\r\nContent-Length: 200000\r\n\r\n" + b"x" * 100_000)
+    eventually(lambda: len(list(files.iterdir())) <= before + 5, "connections stay open")
+
+
+def test_a_client_that_does_not_read_its_response_holds_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake, "RESPONSE_SECONDS", 0.3)
+    ours, theirs = socket.socketpair()
+    with theirs, intake.ClientSocket(fileno=ours.detach()) as client, Path("/dev/zero").open("rb") as endless:
+        request = intake.Intake(0)
+        request.feed(b"GET / HTTP/1.1\r\n\r\n")
+        client.begin(request)
+        with pytest.raises(BrokenPipeError):
+            client.sendfile(endless, count=10**9)
+        request.close()

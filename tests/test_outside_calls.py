@@ -1,0 +1,241 @@
+"""The wall: whatever the product calls outside, the call ends in time and reads little, however the partner behaves.
+
+A module that opens connections must stand in CALLS (with a call to try) or in NO_CALLS (with the reason).
+"""
+
+from __future__ import annotations
+
+import ast
+import socket
+import threading
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine
+
+from app.channels import email, webhook
+from app.channels.base import ChannelError, Content
+from app.lib import deadline, outbound_url
+from app.ops import database, leader
+from app.ops.event_bus import EventBus, LiveEvent
+from app.ops.queue import Call
+from app.ops.rate_counter import Rate, RedisRateCounter
+from app.ops.redis_queue import RedisQueue
+from tests.servers import ROOT
+
+#: Packages and functions by which a program reaches out.
+REACHING_OUT = {
+    *("aiohttp", "boto3", "ftplib", "http", "httpx", "imaplib", "ldap3", "poplib", "redis", "requests", "smtplib"),
+    *("socket", "telnetlib", "twilio", "urllib3", "websocket", "xmlrpc", "pymysql", "paramiko", "subprocess"),
+}
+#: Modules that use these without calling anybody new.
+NO_CALLS = {
+    "app/ops/intake.py": "serves",
+    "app/ops/worker.py": "serves",
+    "app/ops/worker_channels.py": "talks to the other workers of this server",
+    "app/ops/database_errors.py": "names errors",
+    "app/ops/log_privacy.py": "names errors",
+    "app/web/realtime/socket_door.py": "names statuses",
+    "app/web/realtime/transport.py": "serves",
+    "app/job_runner.py": "asks for the name of this machine",
+    "app/lib/deadline.py": "is what the others call through; tried below",
+    "app/ops/redis_client.py": "is what the others call through",
+    "app/ops/workers.py": "a worker waits for Redis all its life; RQ sets its time-outs",
+}
+SECONDS = 0.5
+CONTENT = Content("user 1: notice 1", "key", "Subject", "Text")
+
+
+def mail(port: int, tls: str = "smtp") -> None:
+    server = email.Server(tls, "127.0.0.1", port)
+    email.Email(server, "CRM <crm@example.in>", SECONDS).send("asha@example.in", CONTENT)
+
+
+def post(port: int, scheme: str = "http") -> None:
+    webhook.WebhookClient(private=True, timeout=SECONDS).post(f"{scheme}://127.0.0.1:{port}/", {}, b"{}")
+
+
+def count(port: int) -> None:
+    assert RedisRateCounter(f"redis://127.0.0.1:{port}/0").add("x", Rate(1, 60), 0.0).used == 1
+
+
+def enqueue(port: int) -> None:
+    assert not RedisQueue(f"redis://127.0.0.1:{port}/0").enqueue(Call("short", "app.jobs:names", (1,)))
+
+
+def publish(port: int) -> None:
+    assert not EventBus(f"redis://127.0.0.1:{port}/0", lambda event: None).publish(LiveEvent(compare_all=True))
+
+
+def listen(port: int) -> None:
+    EventBus(f"redis://127.0.0.1:{port}/0", lambda event: None)._receive()
+
+
+def query(port: int) -> None:
+    engine = create_engine(f"mysql+pymysql://root@127.0.0.1:{port}/crm")
+    database.tune(engine)
+    try:
+        engine.connect().close()
+    finally:
+        engine.dispose()
+
+
+def lead(port: int) -> None:
+    assert not leader.DatabaseLeader(f"mysql+pymysql://root@127.0.0.1:{port}/crm").acquire()
+
+
+#: Module -> the calls to try.
+CALLS: dict[str, list[Callable[[int], None]]] = {
+    "app/channels/email.py": [mail, lambda port: mail(port, "smtps"), lambda port: mail(port, "smtp+starttls")],
+    "app/channels/webhook.py": [post, lambda port: post(port, "https")],
+    "app/lib/outbound_url.py": [post],
+    "app/ops/rate_counter.py": [count],
+    "app/ops/redis_queue.py": [enqueue],
+    "app/ops/event_bus.py": [publish, listen],
+    "app/ops/database.py": [query],
+    "app/ops/leader.py": [lead],
+}
+#: No call takes longer than this; most have much less.
+MOST_SECONDS = 12.0
+MOST_BYTES = 80_000_000
+
+
+def _dribble(client: socket.socket, stop: threading.Event) -> None:
+    while not stop.wait(0.02):
+        client.sendall(b"2")
+
+
+def _flood(client: socket.socket, stop: threading.Event) -> None:
+    while not stop.is_set():
+        client.sendall(b"220-" + b"x" * 65_000 + b"\r\n")
+
+
+def _flood_lines(client: socket.socket, stop: threading.Event) -> None:
+    while not stop.is_set():
+        client.sendall(b"220-x\r\n" * 9000)
+
+
+def _flood_without_lines(client: socket.socket, stop: threading.Event) -> None:
+    while not stop.is_set():
+        client.sendall(b"$" + b"9" * 65_000)
+
+
+PARTNERS: dict[str, Callable[[socket.socket, threading.Event], Any]] = {
+    "silent": lambda client, stop: stop.wait(60),
+    "dribbling": _dribble,
+    "endless": _flood,
+    "endless in lines": _flood_lines,
+    "endless without lines": _flood_without_lines,
+    "closing": lambda client, stop: None,
+    "babbling": lambda client, stop: client.sendall(bytes(range(256)) * 40),
+}
+
+
+@contextmanager
+def partner(behaviour: Callable[[socket.socket, threading.Event], Any]) -> Iterator[int]:
+    """A server on 127.0.0.1 that behaves like this with everybody. Yields its port."""
+    stop = threading.Event()
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as server:
+        server.settimeout(0.1)
+
+        def serve(client: socket.socket) -> None:
+            with client, suppress(OSError):
+                behaviour(client, stop)
+
+        def accept() -> None:
+            while not stop.is_set():
+                with suppress(OSError):
+                    client, _address = server.accept()
+                    threads.append(threading.Thread(target=serve, args=[client]))
+                    threads[-1].start()
+
+        threads = [threading.Thread(target=accept)]
+        threads[0].start()
+        try:
+            yield server.getsockname()[1]
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+
+
+@pytest.mark.parametrize("behaviour", PARTNERS)
+@pytest.mark.parametrize(
+    ("module", "number"), [(module, number) for module, calls in CALLS.items() for number in range(len(calls))]
+)
+def test_every_call_ends_in_time_and_reads_little(
+    module: str, number: int, behaviour: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(email, "TOTAL_SECONDS", 2.0)
+    monkeypatch.setattr(database, "CONNECT_SECONDS", 2.0)
+    with partner(PARTNERS[behaviour]) as port:
+        tracemalloc.start()
+        began = time.monotonic()
+        with suppress(Exception):  # how it fails is tested elsewhere
+            CALLS[module][number](port)
+        seconds, (_now, peak) = time.monotonic() - began, tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert seconds < MOST_SECONDS and peak < MOST_BYTES, f"{seconds:.1f} s, {peak} bytes"
+
+
+def test_a_mail_server_that_dribbles_is_given_up_after_the_total_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(email, "TOTAL_SECONDS", 1.0)
+    began = time.monotonic()
+    with partner(_dribble) as port, pytest.raises(ChannelError, match="can't be reached"):
+        email.Email(email.Server("smtp", "127.0.0.1", port), "CRM <crm@example.in>", 30).send("a@example.in", CONTENT)
+    assert time.monotonic() - began < 10
+
+
+def test_a_name_server_that_does_not_answer_is_given_up() -> None:
+    released = threading.Event()
+
+    def silent(*_arguments: Any, **_named: Any) -> list[Any]:
+        released.wait(60)
+        return []
+
+    began = time.monotonic()
+    target = outbound_url.parse_url("https://hooks.example.com/")
+    with pytest.raises(outbound_url.BadAddress):
+        outbound_url.resolve(target, resolver=silent, seconds=0.3)
+    with pytest.raises(TimeoutError):
+        deadline.look_up("x.example", 25, 0.3, silent)
+    assert time.monotonic() - began < 10
+    released.set()
+
+
+def reaching_out(path: Path) -> set[str]:
+    """The modules of REACHING_OUT that a file imports, and create_engine."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {each.name.partition(".")[0] for each in node.names} & REACHING_OUT
+            found |= {each.name for each in node.names if each.name.startswith("urllib.request")}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            top = (node.module or "").partition(".")[0]
+            found |= {top} & REACHING_OUT
+            if node.module == "urllib" or (node.module or "").startswith("urllib.request"):
+                found.add("urllib.request")
+            found |= {"create_engine"} & {each.name for each in node.names}
+    return found
+
+
+def test_whoever_reaches_out_is_on_the_register() -> None:
+    found = {}
+    for path in [*sorted((ROOT / "app").rglob("*.py")), ROOT / "config.py", ROOT / "run.py"]:
+        name = str(path.relative_to(ROOT))
+        if (used := reaching_out(path)) and name not in {*CALLS, *NO_CALLS}:
+            found[name] = used
+    assert found == {}, "no call to try: give it a deadline and an entry in CALLS"
+    assert [name for name in CALLS if not (ROOT / name).exists()] == []
+
+
+def test_every_channel_is_on_the_register() -> None:
+    quiet = {"__init__.py", "base.py", "console.py"}
+    assert {path.name for path in (ROOT / "app" / "channels").glob("*.py")} - quiet == {
+        Path(name).name for name in CALLS if name.startswith("app/channels/")
+    }

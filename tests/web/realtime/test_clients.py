@@ -1,0 +1,110 @@
+"""The public Socket.IO clients connect with their default settings, with every kind of credentials."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from app import access, create_app
+from app.extensions import db
+from tests.app_fixtures import PASSWORD, settings_for
+from tests.offices import House, open_house
+from tests.servers import ROOT, program
+
+KEY = "keyben:secret-ben"
+#: What a client shows: (extra headers, `auth`). {crm} and {sid} are cookies of a sign-in.
+CREDENTIALS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
+    "page cookie": ({"Cookie": "crm={crm}"}, {}),
+    "sid": ({"Cookie": "sid={sid}"}, {}),
+    "key in header": ({"Authorization": f"token {KEY}"}, {}),
+    "key in auth": ({}, {"token": KEY}),
+    "sid in auth": ({}, {"sid": "{sid}"}),
+    "header in auth": ({}, {"authorization": f"token {KEY}"}),
+}
+PACKAGES = ("socket.io-client-3", "socket.io-client")
+TRANSPORTS = {"default": {}, "websocket": {"transports": ["websocket"]}, "polling": {"transports": ["polling"]}}
+
+
+@pytest.fixture(scope="module", params=[1, 2], ids=["one process", "two processes"])
+def house(request: Any, settled: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """One server, of one or two processes."""
+    folder = tmp_path_factory.mktemp("clients")
+    shutil.copytree(settled, folder / "instance")
+    access.clear_cache()
+    app = create_app(settings_for(folder / "instance"), TESTING=True)
+    settings = {"CRM_INSTANCE_DIR": str(folder / "instance"), "CRM_WORKERS": str(request.param)}
+    with open_house(app, folder, 1, **settings) as made:
+        yield made
+    with app.app_context():
+        db.engine.dispose()
+
+
+def shown(house: House, name: str) -> tuple[dict[str, str], dict[str, str]]:
+    """These credentials of ben."""
+    url = house.servers[0].url
+    cookies = {"crm": house.world.door("ben").browser.get_cookie("crm").value, "sid": ""}
+    if "sid" in name:
+        signed_in = requests.post(f"{url}/api/method/login", data={"usr": "ben", "pwd": PASSWORD}, timeout=60)
+        cookies["sid"] = signed_in.cookies["sid"]
+    headers, auth = CREDENTIALS[name]
+    return tuple({key: value.format(**cookies) for key, value in each.items()} for each in (headers, auth))  # type: ignore[return-value]
+
+
+def heard(house: House, package: str, options: dict[str, Any]) -> list[Any]:
+    """What the JavaScript client hears."""
+    script = str(ROOT / "tests" / "web" / "realtime" / "client.mjs")
+    command = [program("node"), script, package, house.servers[0].url, json.dumps(options)]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
+    return [json.loads(line) for line in ended.stdout.splitlines()] or [ended.stderr[-500:]]
+
+
+@pytest.mark.parametrize("credentials", CREDENTIALS)
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_javascript_client_connects_and_upgrades(house: House, package: str, credentials: str) -> None:
+    headers, auth = shown(house, credentials)
+    events = heard(house, package, {"extraHeaders": headers, "auth": auth, "reconnection": False})
+    assert events[0][0] == "connect" and events[-1] == ["gone", "websocket"], events
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_javascript_client_connects_by_either_transport(house: House, package: str, transport: str) -> None:
+    options = {"auth": {"token": KEY}, "reconnection": False, **TRANSPORTS[transport]}
+    events = heard(house, package, options)
+    assert events[-1] == ["gone", "polling" if transport == "polling" else "websocket"], events
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_javascript_client_is_told_why_it_is_refused(house: House, package: str) -> None:
+    options = {"auth": {"token": "keyben:wrong"}, "reconnection": False}
+    assert heard(house, package, options) == [["connect_error", "Please sign in first."]]
+
+
+@pytest.mark.parametrize("transports", [None, ["websocket"], ["polling"]], ids=["default", "websocket", "polling"])
+@pytest.mark.parametrize("credentials", CREDENTIALS)
+def test_python_socketio_connects(house: House, credentials: str, transports: list[str] | None) -> None:
+    headers, auth = shown(house, credentials)
+    options = json.dumps({"headers": headers, "auth": auth, "transports": transports})
+    script = str(ROOT / "tests" / "web" / "realtime" / "client.py")
+    # A process of its own: the product keeps the client's packages from being imported, to start faster.
+    command = [sys.executable, script, house.servers[0].url, options]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert ended.stdout.strip() == ("polling" if transports == ["polling"] else "websocket"), ended.stderr[-800:]
+
+
+def test_more_sockets_than_a_share_are_refused_with_a_sentence(house: House) -> None:
+    url, key = f"{house.servers[0].url}/socket.io/?EIO=4&transport=polling", {"Authorization": f"token {KEY}"}
+    answers = [requests.get(url, headers=key, timeout=60) for _ in range(40)]
+    refused = [each for each in answers if each.status_code != 200]
+    assert refused and {each.status_code for each in refused} == {503}
+    assert refused[0].json()["message"].startswith("Too many live connections") and refused[0].headers["Retry-After"]
+    wrong = requests.get(url, headers={"Authorization": "token keyben:no"}, timeout=60)
+    assert (wrong.status_code, wrong.json()["message"]) == (401, "Please sign in first.")
