@@ -12,6 +12,7 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from app.access import people, role_rules, session_filter
+from app.domain import stored_text
 from app.models import Delivery
 from app.outbox import change_capture, notice_delivery
 from app.web.realtime import live_events
@@ -33,6 +34,7 @@ HOOKS = (
         session_filter.filter_statement,
         "Queries reach only rows that the person may see.",
     ),
+    Hook("before_flush", stored_text.keep_storable, "No door stores control characters or decomposed letters."),
     Hook("before_flush", role_rules.enforce, "Role matrix and FAB permissions agree; no grant exceeds its author's."),
     Hook("before_flush", passwords.end_sign_ins, "A new password or deactivation ends the user's sessions."),
     Hook(

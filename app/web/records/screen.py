@@ -356,7 +356,7 @@ class Screen(BulkActions, RecordView, ModelView):
         if not self.timeline_column:
             raise NotFound(_("This record doesn't exist, or you don't have access to it."))
         viewer.person.refuse_unless("Notes", "create")
-        text = clean_text(request.form.get("body"), "body", 20_000)
+        text = clean_text(request.form.get("body"), "body", 20_000, has_lines=True)
         if not text:
             raise RuleBroken(_("Please enter a text."), "body")
         mentions.write_note(db.session(), row, text, viewer)
