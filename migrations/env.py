@@ -5,6 +5,7 @@ from flask import current_app
 
 import app.models  # noqa: F401  (all tables must be known)
 from app.extensions import db
+from app.ops.sqlite_ids import KeepIds
 
 
 def run() -> None:
@@ -17,6 +18,7 @@ def run() -> None:
             **{
                 "render_as_batch": engine.dialect.name == "sqlite",
                 "transaction_per_migration": True,
+                "on_version_apply": KeepIds(connection),
                 **current_app.extensions["migrate"].configure_args,
             },
         )

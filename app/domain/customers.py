@@ -9,7 +9,17 @@ from sqlalchemy import Boolean, Date, ForeignKey, Index, String, or_, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from app.domain import timeline
-from app.domain.base import AlreadyExists, Record, RuleBroken, Stamp, UtcDateTime, Versioned, next_number, translatable
+from app.domain.base import (
+    AlreadyExists,
+    Code,
+    Record,
+    RuleBroken,
+    Stamp,
+    UtcDateTime,
+    Versioned,
+    next_number,
+    translatable,
+)
 from app.domain.change_context import ChangeContext
 from app.domain.settings import AccountType
 from app.lib import phone
@@ -90,14 +100,14 @@ class Customer(Contact, Versioned, Record):
         Index("ix_customer_changed", "changed_on"),
         Index("ix_customer_name", "first_name", "last_name"),
     )
-    number: Mapped[str] = mapped_column(String(24), nullable=False, unique=True)
+    number: Mapped[str] = mapped_column(Code(24), nullable=False, unique=True)
     #: Active or Inactive.
     status: Mapped[str] = mapped_column(String(16), nullable=False, default="Active")
     #: Lead, Ticket, Direct or Other.
     source: Mapped[str] = mapped_column(String(16), nullable=False, default="Direct")
     #: Client id by which this customer refers others, and the one by which they were referred.
-    referral_code: Mapped[str | None] = mapped_column(String(40), index=True)
-    referred_by: Mapped[str | None] = mapped_column(String(40), index=True)
+    referral_code: Mapped[str | None] = mapped_column(Code(40), index=True)
+    referred_by: Mapped[str | None] = mapped_column(Code(40), index=True)
     kyc_status: Mapped[str] = mapped_column(String(16), nullable=False, default="Pending")
     rekyc_on: Mapped[date | None] = mapped_column(Date)
     #: Do not disturb, per channel.
@@ -116,7 +126,7 @@ class CustomerAccount(Record):
     __tablename__ = "customer_account"
     customer_id: Mapped[int] = mapped_column(ForeignKey("customer.id", ondelete="CASCADE"), nullable=False, index=True)
     #: The broker's client code in upper case, unique in the database.
-    client_id: Mapped[str] = mapped_column(String(40), nullable=False, unique=True)
+    client_id: Mapped[str] = mapped_column(Code(40), nullable=False, unique=True)
     account_type_id: Mapped[int | None] = mapped_column(ForeignKey("account_type.id"))
     opened_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     activated_on: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -10,7 +10,7 @@ from sqlalchemy import Column, ForeignKey, Index, Integer, String, Table, Text, 
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from app.domain import assignment, customers, sla, status_changes, tasks, timeline
-from app.domain.base import Record, RuleBroken, UtcDateTime, Versioned, next_number, translatable
+from app.domain.base import Code, Record, RuleBroken, UtcDateTime, Versioned, next_number, translatable
 from app.domain.change_context import ChangeContext
 from app.domain.customers import Customer
 from app.domain.leads import Lead
@@ -97,7 +97,7 @@ class Ticket(SlaRecord, Versioned, Record):
         Index("ix_ticket_resolve", "resolve_due_on"),
         Index("ix_ticket_sla", "sla_on"),
     )
-    number: Mapped[str] = mapped_column(String(24), nullable=False, unique=True)
+    number: Mapped[str] = mapped_column(Code(24), nullable=False, unique=True)
     #: Labels of the subjects joined by comma, for lists and search.
     title: Mapped[str] = mapped_column(String(500), nullable=False, default="")
     subjects: Mapped[list[TicketSubject]] = relationship(secondary=ticket_subjects, order_by=TicketSubject.position)

@@ -12,6 +12,7 @@ MIN_LENGTH_SHOWN = 8
 
 _PAN = re.compile(r"[A-Z]{5}[0-9]{4}[A-Z]")
 _AADHAAR = re.compile(r"[2-9][0-9]{11}")
+_CLIENT_ID = re.compile(r"[A-Z0-9]{1,40}")
 _SEPARATORS = re.compile(r"[\s-]+")
 _EMAIL = re.compile(r"([^@\s]+)@([^@\s]+)")
 
@@ -43,6 +44,11 @@ _PERMUTATION = (
 def is_pan(text: str | None) -> bool:
     """Whether it has the shape of a PAN: five letters, four digits, a letter, in either case."""
     return _PAN.fullmatch((text or "").strip().upper()) is not None
+
+
+def is_client_id(text: str) -> bool:
+    """Whether it has the shape of a client id: up to 40 letters A to Z and digits, in capitals."""
+    return _CLIENT_ID.fullmatch(text) is not None
 
 
 def is_aadhaar(text: str | None) -> bool:

@@ -119,7 +119,6 @@ def test_a_header_cannot_be_smuggled_into_a_message(hostile: Hostile) -> None:
 # --- the wall behind the doors
 
 
-
 @pytest.mark.parametrize("model", [models.Task, models.Lead, models.LeadSource, models.ApiKey, models.User])
 def test_the_session_refuses_what_a_door_let_through(world: World, model: Any) -> None:
     row = world.rows(select(model).limit(1))

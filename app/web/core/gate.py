@@ -21,6 +21,7 @@ from app.domain import permissions
 from app.domain.base import Conflict, NotFound, RuleBroken
 from app.domain.session_context import session_context
 from app.extensions import db
+from app.web.core import taken
 from app.web.core.fields import Viewer
 from app.web.core.languages import translate_text
 from app.web.core.lookups import load_lookups
@@ -78,11 +79,7 @@ def refusal(broken: BaseException) -> tuple[int, str, dict[str, list[str]]]:
         text = _("Other records still belong to this one, so it can't be deleted. Move or delete them first.")
         return 422, text, {}
     if isinstance(broken, IntegrityError):
-        return (
-            422,
-            _("This conflicts with another record: it may already exist, or something it needs was deleted."),
-            {},
-        )
+        return taken.refusal_of(broken)
     if isinstance(broken, OperationalError) and getattr(broken.orig, "args", (0,))[0] in _BUSY:
         return 409, _("Someone else was saving this record at the same moment. Please try again."), {}
     if isinstance(broken, DataError | OverflowError | UnicodeError) or _is_unbindable(broken):

@@ -34,13 +34,18 @@ def refused(status: int, sentence: str) -> Any:
         return (
             render_template("errors/400.html", sentence=sentence),
             status,
-            {"X-Sentence": sentence.encode("ascii", "ignore").decode()[:200]},
+            {"X-Sentence": _in_header(sentence)},
         )
     if request.method == "GET" or status in (403, 404):
         g.sentence = sentence
         abort(400 if status == 422 else status)
     flash(sentence, "danger")
     return redirect(back())
+
+
+def _in_header(sentence: str) -> str:
+    """The sentence as a header can carry it: it may quote what was typed, with line breaks."""
+    return "".join(char for char in sentence if char.isascii() and char.isprintable())[:200]
 
 
 def back() -> str:

@@ -268,7 +268,10 @@ def _parse_form(viewer: Viewer) -> CallOutcome:
     text = clean_text(form.get("other"), "outcome", 1000) or clean_text(form.get("outcome"), "outcome", 1000) or ""
     chosen = form.get("when") or ""
     moment = moment_of(chosen, viewer) if chosen else _DUE.parse(form.get("follow_up_on"), viewer)
-    note, title = clean_text(form.get("note"), "note", 20_000, has_lines=True), clean_text(form.get("title"), "title", 200)
+    note, title = (
+        clean_text(form.get("note"), "note", 20_000, has_lines=True),
+        clean_text(form.get("title"), "title", 200),
+    )
     if note:
         viewer.person.refuse_unless("Notes", "create")
     if moment is not None:
@@ -309,7 +312,7 @@ def _return_to(asked: str | None, otherwise: str) -> Any:
     parts = urlsplit(asked or "")
     is_path = parts.path.startswith("/") and not parts.path.startswith("//")
     is_ours = is_path and not parts.netloc and not parts.scheme
-    target = asked if is_ours and asked and "\\" not in asked else otherwise
+    target = asked if is_ours and asked and asked.isprintable() and "\\" not in asked else otherwise
     if request.headers.get("HX-Request"):
         return Response(status=204, headers={"HX-Redirect": target})
     return redirect(target)

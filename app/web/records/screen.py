@@ -173,8 +173,9 @@ class Screen(BulkActions, RecordView, ModelView):
         record = self.service.record
         if not hasattr(record, "number"):
             raise NotFound(_("There is no such record."))
-        key = db.session.execute(select(record.id).where(record.number == number[:40].upper())).scalar()
-        return self._page(key)
+        # MariaDB's collation also finds numbers that only look alike (É for E).
+        rows = db.session.execute(select(record.id, record.number).where(record.number == number[:40].upper()))
+        return self._page(next((key for key, found in rows if found == number.upper()), None))
 
     def _page(self, key: int | None) -> Any:
         viewer = current_viewer()
