@@ -23,7 +23,7 @@ from app.domain.base import (
 from app.domain.change_context import ChangeContext
 from app.domain.settings import AccountType
 from app.lib import phone
-from app.lib.identity import is_aadhaar, is_pan
+from app.lib.identity import is_aadhaar, is_email, is_pan
 from app.lib.vault import Vault
 
 KYC_STATUSES = ("Pending", "Verified", "Rejected", "Re-KYC due")
@@ -238,16 +238,7 @@ def _clean(text: Any) -> str | None:
 
 def _email(text: str | None) -> str | None:
     email = (text or "").strip().lower()
-    local, _, domain = email.partition("@")
-    if email and (
-        not local
-        or "." not in domain
-        or " " in email
-        or "@" in domain
-        or domain.startswith(".")
-        or domain.endswith(".")
-        or any(ord(character) < 33 for character in email)
-    ):
+    if email and not is_email(email):
         raise RuleBroken("This isn't a valid email address. It should look like name@example.com.", "email")
     return email or None
 
@@ -257,6 +248,8 @@ def _number(entered: str | None, field: str) -> tuple[str | None, str | None]:
     text = (entered or "").strip()
     if not text:
         return None, None
+    if phone.has_several(text):
+        raise RuleBroken("Please enter one number in each field; there is another field for a second one.", field)
     e164 = phone.normalize(text)
     if e164 is None or (e164.startswith("+91") and len(e164) != 13):
         raise RuleBroken(

@@ -13,6 +13,7 @@ from app.domain.base import Record, RuleBroken, Stamp, UtcDateTime
 from app.domain.leads import Lead
 from app.domain.tickets import Ticket
 from app.lib import phone
+from app.lib.identity import is_email
 
 CHANNELS = ("whatsapp", "sms", "email")
 #: A message only moves forward through these.
@@ -59,7 +60,7 @@ def enqueue(session: Session, values: dict[str, Any], stamp: Stamp) -> Message:
         raise RuleBroken("Please choose WhatsApp, SMS or email.", "channel")
     peer = (values.get("peer") or "").strip()
     peer = peer.lower() if values["channel"] == "email" else (phone.normalize(peer) or "")
-    if not peer or (values["channel"] == "email" and "@" not in peer):
+    if not peer or (values["channel"] == "email" and not is_email(peer)):
         raise RuleBroken("Please enter the number or address to send to.", "peer")
     if not (values.get("body") or "").strip():
         raise RuleBroken("Please enter a text.", "body")

@@ -21,7 +21,7 @@ from app.domain.change_context import ChangeContext
 from app.domain.permissions import mask_of
 from app.lib import text
 from app.lib.identity import is_masked
-from app.web.core.filter_operators import NEGATED, OPERATOR_LABELS, compare
+from app.web.core.filter_operators import NEGATED, OPERATOR_LABELS, WITHOUT_VALUE, compare, is_empty, wants_empty
 from app.web.core.lookups import Lookups
 
 #: Most values of one filter.
@@ -154,11 +154,10 @@ class Field:
     # filtering
     def where(self, op: str, raw: Any, viewer: Viewer) -> ColumnElement[bool]:
         """The SQL for a filter. Raises RuleBroken for an unsupported operator or invalid value."""
+        if op in WITHOUT_VALUE and "null" in self.operators:
+            return self._emptiness(op, raw)
         if op not in self.operators:
             raise RuleBroken(_("“%(name)s” can't be filtered with “%(op)s”.", name=self.name, op=op), self.name)
-        if op == "null":
-            missing = and_(*[column.is_(None) for column in self.columns])
-            return missing if str(raw).lower() not in ("false", "0", "no") else not_(missing)
         if op in ("in", "not_in"):
             parts = few(raw if isinstance(raw, list) else str(raw).split(","), self.name)
             return self._any(op, [self.parse_filter(part, viewer) for part in parts])
@@ -166,6 +165,13 @@ class Field:
         if value is None and op not in ("eq", "neq"):
             raise RuleBroken(_("“%(name)s” can't be compared with an empty value.", name=self.name), self.name)
         return self._any(op, value)
+
+    def _emptiness(self, op: str, raw: Any) -> ColumnElement[bool]:
+        wanted = wants_empty(op, raw)
+        if wanted is None:
+            raise RuleBroken(_("“%(name)s” must be yes or no.", name=self.name), self.name)
+        missing = and_(*[is_empty(column) for column in self.empty_columns()])
+        return missing if wanted else not_(missing)
 
     def parse_filter(self, raw: Any, viewer: Viewer) -> Any:
         """The value to compare with, parsed from a filter's text."""
@@ -178,6 +184,10 @@ class Field:
 
     def filter_columns(self) -> tuple[Any, ...]:
         """The columns that a filter compares."""
+        return self.columns
+
+    def empty_columns(self) -> tuple[Any, ...]:
+        """The columns that are all empty where the field has no value."""
         return self.columns
 
     def operator_label(self, op: str) -> str:

@@ -78,6 +78,8 @@ class Screen(BulkActions, RecordView, ModelView):
     #: FAB's download route, which serves any file of the upload folder, is off: files follow their record's rule.
     download = None
     page_size = 20
+    #: Values of the argument `tab` of the list, besides none.
+    tab_names: tuple[str, ...] = ()
     list_title: Any = ""
     #: Name of one row, e.g. "Lead"; by default the model's name as words.
     record_name: Any = ""
