@@ -275,7 +275,7 @@ class Resource(SentenceResponses, RecordView, ModelRestApi):
         self.change_row(row, values, version, current_viewer())
         db.session.commit()
         self.post_update(row)
-        return json_answer(200, {"id": row.id, "result": self._after(row.id)})
+        return idempotency.made_answer({"id": row.id, "result": self._after(row.id)}, 200)
 
     def _refuse_etag_mismatch(self, row: Any) -> None:
         idempotency.refuse_etag_mismatch(lambda: json_answer(200, {"id": row.id, "result": self._shown(row.id)}))

@@ -145,6 +145,11 @@ def signed_in(function: Callable[..., Any]) -> Callable[..., Any]:
 class SentenceResponses:
     """A REST view that answers FAB's own refusals in the same JSON shape as ours."""
 
+    def response_401(self, **_kwargs: Any) -> Response:
+        """The answer of FAB's `protect` to a key that it does not know."""
+        text = _("Please sign in. The token is missing, invalid, revoked or expired.")
+        return json_answer(401, {"message": text, "errors": {}})
+
     def response_403(self, **_kwargs: Any) -> Response:
         """The answer of FAB's `protect`."""
         text = _("Your role doesn't allow this. Ask your manager if you need it.")

@@ -53,7 +53,7 @@ class UserResource(SentenceResponses, BaseApi):
     is_documented = True
     documentation = {
         "get": OperationSpec("Read one record", (404,), ("pk",)),
-        "get_list": OperationSpec("List", (414,), ("page",), answer="list"),
+        "get_list": OperationSpec("List", (414,), ("page_query", "page", "page_size"), answer="list"),
     }
 
     @expose("/", methods=["GET"])
