@@ -112,8 +112,9 @@ class Code(TypeDecorator[str]):
 
     def load_dialect_impl(self, dialect: Any) -> Any:
         """VARCHAR; on MariaDB with a binary collation."""
-        exact = mysql.VARCHAR(self.impl.length, collation="utf8mb4_bin")  # type: ignore[attr-defined]
-        return dialect.type_descriptor(self.impl if dialect.name == "sqlite" else exact)
+        impl: Any = self.impl
+        exact = mysql.VARCHAR(impl.length, collation="utf8mb4_bin")
+        return dialect.type_descriptor(impl if dialect.name == "sqlite" else exact)
 
     def process_bind_param(self, value: str | None, dialect: Any) -> str | None:
         """Capitals, stored and compared."""

@@ -80,7 +80,8 @@ def _parse(text: str, region: str | None = None) -> PhoneNumber | None:
 def has_several(typed: str) -> bool:
     """Whether the text has more than one number: "9820012345; 9820054321". Only one of them could be kept."""
     parts = _SEPARATOR.split(typed[:1000].replace("\n", ";"))
-    return sum(sum(char.isdecimal() for char in part) >= _LEAST_DIGITS for part in parts) > 1
+    numbers = [part for part in parts if sum(char.isdecimal() for char in part) >= _LEAST_DIGITS]
+    return len(numbers) > 1
 
 
 def _is_parseable(typed: str) -> bool:

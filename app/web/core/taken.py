@@ -65,8 +65,8 @@ def _of_key(table: Table | None, key: str) -> list[str]:
         return []
     if key == "PRIMARY":
         return [column.name for column in table.primary_key.columns]
-    unique = [each for each in table.constraints if isinstance(each, UniqueConstraint)]
-    indexes = [each for each in table.indexes if each.unique]
+    unique: list[Any] = [each for each in table.constraints if isinstance(each, UniqueConstraint)]
+    indexes: list[Any] = [each for each in table.indexes if each.unique]
     for each in (*unique, *indexes):
         if each.name == key:
             return [column.name for column in each.columns]

@@ -398,7 +398,8 @@ class Screen(BulkActions, RecordView, ModelView):
         named = self.record_table.by_name.get(name)
         if not hasattr(named, "offered"):
             raise NotFound(_("This record doesn't exist."))
-        rows = named.offered(request.args.get("q", "").strip()[:100])  # type: ignore[union-attr]
+        which = "edit" if request.args.get("for") == "edit" else "add"
+        rows = named.offered(request.args.get("q", "").strip()[:100], which)  # type: ignore[union-attr]
         return jsonify({"results": [{"value": row.id, "label": label_of(row), "hint": ""} for row in rows]})
 
 
