@@ -17,6 +17,7 @@ from flask_appbuilder import Model
 from flask_appbuilder.basemanager import BaseManager
 from sqlalchemy import Table, inspect
 
+from app.domain.base import never_reuse_ids
 from app.extensions import db
 from app.models import CORE_TABLES
 
@@ -95,6 +96,7 @@ def create_tables(app: Flask) -> list[str]:
         existing = set(inspect(db.engine).get_table_names())
         missing = [table for table in _addon_tables() if table.name not in existing]
         if missing:
+            never_reuse_ids()
             Model.metadata.create_all(db.engine, tables=missing)
         return [table.name for table in missing]
 

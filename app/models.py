@@ -6,7 +6,7 @@ from app.domain.assignment import Assignment  # who is assigned to what, since w
 from app.domain.assignment_requests import AssignmentRequest  # a user asks to be assigned a record
 from app.domain.audit import AuditEntry, AuditHead  # the audit log, and the end of its chain
 from app.domain.authentication import ApiKey, FailedLogin, SignIn  # sign-ins, API keys, failed sign-ins
-from app.domain.base import NumberSeries, Record, remove_sequence_defaults
+from app.domain.base import NumberSeries, Record, never_reuse_ids, remove_sequence_defaults
 from app.domain.calls import CallLog  # one call
 from app.domain.customer_keys import CustomerKey  # a number or identity that only one customer has
 from app.domain.customer_links import CustomerLink  # a link to a customer that waits for a decision
@@ -43,6 +43,7 @@ from app.domain.timeline import Activity, StatusChange  # the timeline
 from app.domain.webhooks import Webhook, WebhookDelivery  # webhooks and the log of their deliveries
 
 remove_sequence_defaults()
+never_reuse_ids()
 
 __all__ = [
     "CORE_TABLES",

@@ -12,7 +12,7 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from app.access import account_rules, people, role_rules, session_filter
-from app.domain import audit_chain, login_names
+from app.domain import audit_chain, login_names, stored_text
 from app.models import Delivery
 from app.outbox import change_capture, notice_delivery
 from app.web.realtime import live_events
@@ -35,6 +35,7 @@ HOOKS = (
         "Queries reach only rows that the person may see.",
     ),
     Hook("do_orm_execute", account_rules.refuse_bulk, "Accounts and roles are changed row by row, under their rules."),
+    Hook("before_flush", stored_text.keep_storable, "No door stores control characters or decomposed letters."),
     Hook("before_flush", role_rules.enforce, "Role matrix and FAB permissions agree; no grant exceeds its author's."),
     Hook("before_flush", login_names.refuse_taken_names, "A name that looks like another's is refused with its field."),
     Hook("before_flush", passwords.end_sign_ins, "A new password or deactivation ends the user's sessions."),

@@ -6,6 +6,7 @@ from flask import current_app
 import app.models  # noqa: F401  (all tables must be known)
 from app.extensions import db
 from app.ops import schema_guard
+from app.ops.sqlite_ids import KeepIds
 
 
 def run() -> None:
@@ -20,7 +21,7 @@ def run() -> None:
                 "render_as_batch": is_sqlite,
                 "transaction_per_migration": not is_sqlite,
                 "transactional_ddl": True,
-                "on_version_apply": lambda ctx, **_step: schema_guard.step_done(ctx.connection),
+                "on_version_apply": [KeepIds(connection), lambda ctx, **_step: schema_guard.step_done(ctx.connection)],
                 **current_app.extensions["migrate"].configure_args,
             },
         )

@@ -15,6 +15,8 @@ EXCLUDED_PARTS = {"demo", "cli.py"}
 #: Functions of app/web that answer with messages without raising them.
 ANSWERING_FUNCTIONS = {
     "refusal",
+    "refusal_of",
+    "response_401",
     "_sentences",
     "_stale_form",
     "response_403",

@@ -16,7 +16,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from flask import Flask
-from sqlalchemy import JSON, MetaData, Table, func, inspect, select
+from sqlalchemy import JSON, MetaData, String, Table, func, inspect, select, text
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
@@ -257,3 +257,124 @@ def test_an_old_audit_chain_is_sealed_and_its_breaks_are_listed(
 def before(revision: str) -> str:
     """The revision before this one."""
     return REVISIONS[REVISIONS.index(revision) - 1]
+
+
+# --- 0009: ids that are never reused
+
+
+def schema(engine: Engine) -> dict[str, Any]:
+    """Indexes, foreign keys and unique constraints by table, and the triggers of SQLite."""
+    found = inspect(engine)
+    made: dict[str, Any] = {
+        name: (
+            sorted(str(sorted(each.items(), key=str)) for each in found.get_indexes(name)),
+            sorted(str(sorted(each.items(), key=str)) for each in found.get_foreign_keys(name)),
+            sorted(str(each["column_names"]) for each in found.get_unique_constraints(name)),
+            [(each["name"], str(each["type"]), each["nullable"]) for each in found.get_columns(name)],
+            found.get_pk_constraint(name)["constrained_columns"],
+        )
+        for name in found.get_table_names()
+    }
+    with engine.connect() as connection:
+        made["triggers"] = connection.execute(text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")).all()
+    return made
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Iterator[Engine]:
+    """A SQLite database before 0009, with rows and a trigger of an operator."""
+    app = create_app(settings_for(tmp_path), TESTING=True)
+    with app.app_context():
+        flask_migrate.upgrade(revision="0005")
+        with db.engine.begin() as connection:
+            fill(connection)
+            connection.exec_driver_sql("CREATE TRIGGER mine AFTER DELETE ON task BEGIN SELECT 1; END")
+        _without_autoincrement(db.engine)
+        yield db.engine
+        db.session.remove()
+        db.engine.dispose()
+
+
+def _without_autoincrement(engine: Engine) -> None:
+    """As the release before 0009 left it; the steps up to 0005 run with today's env.py."""
+    with engine.begin() as connection:
+        connection.exec_driver_sql("PRAGMA writable_schema = ON")
+        connection.exec_driver_sql(
+            "UPDATE sqlite_master SET sql = replace(sql, 'PRIMARY KEY AUTOINCREMENT', 'PRIMARY KEY') WHERE type='table'"
+        )
+        connection.exec_driver_sql("PRAGMA writable_schema = RESET")
+        connection.exec_driver_sql("DELETE FROM sqlite_sequence")
+    engine.dispose()
+
+
+def test_ids_are_never_used_again_after_the_upgrade(old: Engine) -> None:
+    kept, before = schema(old), counts(old)
+    with old.begin() as connection:  # what a client still holds
+        add(connection, "kept_answer", user_id=1, key="k", fingerprint="f", at=MOMENT, status=201, record_id=40)
+    flask_migrate.upgrade()
+    assert schema(old) == kept
+    assert {name: counts(old)[name] for name in KEPT} == {name: before[name] for name in KEPT}
+    with old.begin() as connection:
+        assert connection.exec_driver_sql("PRAGMA integrity_check").scalar() == "ok"
+        assert connection.exec_driver_sql("PRAGMA foreign_key_check").all() == []
+        plain = connection.execute(
+            text(
+                "SELECT name FROM sqlite_master WHERE type = 'table' AND sql NOT LIKE '%AUTOINCREMENT%'"
+                " AND name NOT IN ('alembic_version', 'ticket_subjects', 'sqlite_sequence')"
+            )
+        ).all()
+        assert plain == []
+        for name in ("leads", "task", "customer", "ab_user", "lead_source"):
+            assert _next_id(connection, name) > 0
+    with old.connect() as connection:
+        assert connection.exec_driver_sql("SELECT seq FROM sqlite_sequence WHERE name = 'leads'").scalar() == 42
+
+
+def _next_id(connection: Any, name: str) -> int:
+    """Insert a copy of the newest row twice, deleting the first copy; asserts that the second has a new id."""
+    own = table(connection, name)
+    values = dict(connection.execute(select(own).order_by(own.c.id.desc())).mappings().first() or {})
+    keys = []
+    for n in range(2):
+        again = {**values, **{key: f"new {n}" for key in ("number", "username", "email", "label") if key in values}}
+        again.pop("id")
+        keys.append(connection.execute(own.insert().values(again)).inserted_primary_key[0])
+        connection.execute(own.delete().where(own.c.id == keys[-1]))
+    assert keys[1] > keys[0] > values["id"]
+    return int(keys[1])
+
+
+def test_a_later_rebuild_of_a_table_keeps_its_ids(old: Engine) -> None:
+    from alembic.operations import Operations
+
+    from app.ops.sqlite_ids import KeepIds, given_ids
+
+    flask_migrate.upgrade()
+    with old.begin() as connection:
+        _next_id(connection, "task")
+        given = given_ids(connection)["task"]
+    with old.connect() as connection:
+        keeper = KeepIds(connection)
+        with connection.begin():
+            connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
+            operations = Operations(MigrationContext.configure(connection))
+            with operations.batch_alter_table("task", recreate="always") as batch:
+                batch.alter_column("title", existing_type=String(200), nullable=True)
+            keeper()
+            assert given_ids(connection)["task"] == given
+
+
+def test_text_and_codes_are_normalised(empty: Flask) -> None:
+    flask_migrate.upgrade(revision="0005")
+    with db.engine.begin() as connection:
+        fill(connection)
+        leads, tasks = table(connection, "leads"), table(connection, "task")
+        values = {"first_name": "Jose\u0301", "referral": "e1\u00e9", "description": "a\r\nb\tc"}
+        connection.execute(leads.update().values(values))
+        connection.execute(tasks.update().values(title="Call\r\nBcc: x"))
+    flask_migrate.upgrade()
+    with db.engine.connect() as connection:
+        lead = connection.execute(select(leads)).mappings().one()
+        assert lead["first_name"] == "Jos\u00e9" and lead["description"] == "a\nb c"
+        assert lead["referral"].startswith("E1")
+        assert connection.execute(select(tasks.c.title)).scalar() == "Call Bcc: x"

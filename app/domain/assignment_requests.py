@@ -13,7 +13,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain import assignment, notices, team, timeline
 from app.domain.assignment import NewAssignee
-from app.domain.base import Conflict, Record, RuleBroken, Stamp, UtcDateTime, next_number
+from app.domain.base import Code, Conflict, Record, RuleBroken, Stamp, UtcDateTime, next_number
 
 #: Of a request; all but Pending are final.
 STATES = ("Pending", "Approved", "Rejected", "Withdrawn", "Expired")
@@ -30,7 +30,7 @@ class AssignmentRequest(Record):
         Index("ix_request_status", "status", "id"),
         Index("ix_request_user", "requested_user_id", "status"),
     )
-    number: Mapped[str] = mapped_column(String(24), nullable=False, unique=True)
+    number: Mapped[str] = mapped_column(Code(24), nullable=False, unique=True)
     lead_id: Mapped[int | None] = mapped_column(ForeignKey("leads.id", ondelete="CASCADE"), index=True)
     ticket_id: Mapped[int | None] = mapped_column(ForeignKey("ticket.id", ondelete="CASCADE"), index=True)
     requested_user_id: Mapped[int] = mapped_column(ForeignKey("ab_user.id"), nullable=False)

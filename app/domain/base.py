@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -100,6 +101,26 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value if value is None else value.replace(tzinfo=UTC)
 
 
+class Code(TypeDecorator[str]):
+    """A record's number or a client id: in capitals, compared character by character on both databases.
+
+    MariaDB's usual collation takes É for E and a for A, so one code would find another.
+    """
+
+    impl = String
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Any) -> Any:
+        """VARCHAR; on MariaDB with a binary collation."""
+        impl: Any = self.impl
+        exact = mysql.VARCHAR(impl.length, collation="utf8mb4_bin")
+        return dialect.type_descriptor(impl if dialect.name == "sqlite" else exact)
+
+    def process_bind_param(self, value: str | None, dialect: Any) -> str | None:
+        """Capitals, stored and compared."""
+        return value.upper() if isinstance(value, str) else value
+
+
 class Record(Model):  # type: ignore[misc]
     """A row that a user or a job creates; a null author is the system."""
 
@@ -190,6 +211,30 @@ def _create_series(session: Session, kind: str, year: int) -> None:
             session.add(NumberSeries(kind=kind, year=year, last=0))
     except IntegrityError:
         session.execute(select(NumberSeries.id).where(NumberSeries.kind == kind, NumberSeries.year == year))
+
+
+#: Rows of `number_series` that are only locked; their `year` is the slot.
+_HELD, _SLOTS = "HELD", 512
+
+
+def hold_name(session: Session, name: str) -> None:
+    """Let no other transaction hold this name until this one ends; it then sees what this one has written.
+
+    For values that must be unique across rows or tables, where no unique key can say so. SQLite has one writer anyway.
+    """
+    if session.get_bind().dialect.name == "sqlite":
+        return
+    slot = zlib.crc32(name.encode()) % _SLOTS  # names that share a slot wait for each other, no more
+    row = mysql.insert(NumberSeries).values(kind=_HELD, year=slot, last=0)
+    session.execute(row.on_duplicate_key_update(last=NumberSeries.last + 1))
+
+
+def never_reuse_ids() -> None:
+    """SQLite: create tables with AUTOINCREMENT, so that no row gets the id of a deleted one, as on MariaDB."""
+    for table in Model.metadata.tables.values():
+        keys = list(table.primary_key.columns)
+        if len(keys) == 1 and isinstance(keys[0].type, Integer):
+            table.dialect_options["sqlite"]["autoincrement"] = True
 
 
 def remove_sequence_defaults() -> None:

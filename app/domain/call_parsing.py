@@ -202,6 +202,8 @@ def _seconds(value: Any) -> int:
 
 def _moment(value: Any, name: str, zone: ZoneInfo) -> datetime:
     """UTC from a text in the telephone's local time, a text with a zone, or milliseconds since 1970."""
+    if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit():
+        value = int(value.strip()[:20])  # datetime would read 1764123456789 as a moment of the year 1764
     if isinstance(value, int) and not isinstance(value, bool):
         return _from_milliseconds(value, name)
     try:

@@ -7,8 +7,9 @@ from typing import Any
 from sqlalchemy import or_, select, union_all
 from sqlalchemy.orm import Session
 
-from app.domain.base import RuleBroken, Stamp
+from app.domain.base import RuleBroken, Stamp, hold_name
 from app.domain.customers import CustomerAccount, client_id_conflict
+from app.lib.identity import is_client_id
 
 
 def set_client_id(session: Session, lead: Any, entered: str | None, stamp: Stamp) -> None:
@@ -16,17 +17,32 @@ def set_client_id(session: Session, lead: Any, entered: str | None, stamp: Stamp
 
     Raises AlreadyExists when it belongs to another customer, RuleBroken when it is empty but the account is open.
     """
-    code = (entered or "").strip().upper() or None
+    code = cleaned(entered)
     if code == lead.client_id:
         return
     if code is not None:
-        _refuse_taken(session, lead, code)
+        refuse_taken(session, lead, code)
     if lead.opened_on is not None:
         _correct(session, lead, code, stamp)
     lead.client_id = code
 
 
-def _refuse_taken(session: Session, lead: Any, code: str) -> None:
+def cleaned(entered: str | None) -> str | None:
+    """The client id in capitals, or None. Raises RuleBroken for anything but letters A to Z and digits."""
+    code = (entered or "").strip().upper()
+    if code and not is_client_id(code):
+        raise RuleBroken(
+            "A client ID has only letters A to Z and digits, such as E10234. Please check it.", "client_id"
+        )
+    return code or None
+
+
+def refuse_taken(session: Session, lead: Any, code: str) -> None:
+    """Raise AlreadyExists when the client id belongs to another person.
+
+    Until the transaction ends, no other one can take the same client id.
+    """
+    hold_name(session, f"client id {code}")
     record, own = type(lead), lead.customer_id or 0
     is_other_person = or_(record.customer_id.is_(None), record.customer_id != own)
     accounts = select(CustomerAccount.id).where(CustomerAccount.client_id == code, CustomerAccount.customer_id != own)

@@ -11,11 +11,21 @@ from sqlalchemy import Boolean, Date, ForeignKey, Index, String, or_, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from app.domain import customer_keys, timeline
-from app.domain.base import AlreadyExists, Record, RuleBroken, Stamp, UtcDateTime, Versioned, next_number, translatable
+from app.domain.base import (
+    AlreadyExists,
+    Code,
+    Record,
+    RuleBroken,
+    Stamp,
+    UtcDateTime,
+    Versioned,
+    next_number,
+    translatable,
+)
 from app.domain.change_context import ChangeContext
 from app.domain.settings import AccountType
 from app.lib import phone
-from app.lib.identity import is_aadhaar, is_pan
+from app.lib.identity import is_aadhaar, is_email, is_pan
 from app.lib.vault import Vault
 
 KYC_STATUSES = ("Pending", "Verified", "Rejected", "Re-KYC due")
@@ -92,14 +102,14 @@ class Customer(Contact, Versioned, Record):
         Index("ix_customer_changed", "changed_on"),
         Index("ix_customer_name", "first_name", "last_name"),
     )
-    number: Mapped[str] = mapped_column(String(24), nullable=False, unique=True)
+    number: Mapped[str] = mapped_column(Code(24), nullable=False, unique=True)
     #: Active or Inactive.
     status: Mapped[str] = mapped_column(String(16), nullable=False, default="Active")
     #: Lead, Ticket, Direct or Other.
     source: Mapped[str] = mapped_column(String(16), nullable=False, default="Direct")
     #: Client id by which this customer refers others, and the one by which they were referred.
-    referral_code: Mapped[str | None] = mapped_column(String(40), index=True)
-    referred_by: Mapped[str | None] = mapped_column(String(40), index=True)
+    referral_code: Mapped[str | None] = mapped_column(Code(40), index=True)
+    referred_by: Mapped[str | None] = mapped_column(Code(40), index=True)
     kyc_status: Mapped[str] = mapped_column(String(16), nullable=False, default="Pending")
     rekyc_on: Mapped[date | None] = mapped_column(Date)
     #: Do not disturb, per channel.
@@ -118,7 +128,7 @@ class CustomerAccount(Record):
     __tablename__ = "customer_account"
     customer_id: Mapped[int] = mapped_column(ForeignKey("customer.id", ondelete="CASCADE"), nullable=False, index=True)
     #: The broker's client code in upper case, unique in the database.
-    client_id: Mapped[str] = mapped_column(String(40), nullable=False, unique=True)
+    client_id: Mapped[str] = mapped_column(Code(40), nullable=False, unique=True)
     account_type_id: Mapped[int | None] = mapped_column(ForeignKey("account_type.id"))
     opened_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     activated_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -275,16 +285,7 @@ def _clean(text: Any) -> str | None:
 
 def _email(text: str | None) -> str | None:
     email = (text or "").strip().lower()
-    local, _, domain = email.partition("@")
-    if email and (
-        not local
-        or "." not in domain
-        or " " in email
-        or "@" in domain
-        or domain.startswith(".")
-        or domain.endswith(".")
-        or any(ord(character) < 33 for character in email)
-    ):
+    if email and not is_email(email):
         raise RuleBroken("This isn't a valid email address. It should look like name@example.com.", "email")
     return email or None
 
@@ -294,6 +295,8 @@ def _number(entered: str | None, field: str) -> tuple[str | None, str | None]:
     text = (entered or "").strip()
     if not text:
         return None, None
+    if phone.has_several(text):
+        raise RuleBroken("Please enter one number in each field; there is another field for a second one.", field)
     e164 = phone.normalize(text)
     if e164 is None or (e164.startswith("+91") and len(e164) != 13):
         raise RuleBroken(

@@ -20,7 +20,7 @@ from app.domain import (
     tasks,
     timeline,
 )
-from app.domain.base import Record, RuleBroken, UtcDateTime, Versioned, next_number, translatable
+from app.domain.base import Code, Record, RuleBroken, UtcDateTime, Versioned, next_number, translatable
 from app.domain.change_context import ChangeContext
 from app.domain.customer_linking import Match
 from app.domain.customers import CONTACT_FIELDS, SECRET_FIELDS, Contact, Customer
@@ -73,7 +73,7 @@ class Lead(Contact, SlaRecord, Versioned, Record):
         Index("ix_leads_sla", "sla_on"),
         Index("ix_leads_name", "first_name", "last_name"),
     )
-    number: Mapped[str] = mapped_column(String(24), nullable=False, unique=True)
+    number: Mapped[str] = mapped_column(Code(24), nullable=False, unique=True)
     status_id: Mapped[int] = mapped_column(ForeignKey("lead_status.id"), nullable=False)
     #: Since when it has this status, UTC.
     status_on: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
@@ -82,9 +82,9 @@ class Lead(Contact, SlaRecord, Versioned, Record):
     category: Mapped[str] = mapped_column(String(16), nullable=False, default="Direct")
     account_type_id: Mapped[int | None] = mapped_column(ForeignKey("account_type.id"))
     #: Client id of the customer who referred this lead.
-    referral: Mapped[str | None] = mapped_column(String(40), index=True)
+    referral: Mapped[str | None] = mapped_column(Code(40), index=True)
     #: Client id of the account that this lead became.
-    client_id: Mapped[str | None] = mapped_column(String(40), index=True)
+    client_id: Mapped[str | None] = mapped_column(Code(40), index=True)
     #: Proof-of-delivery id of the documents sent; many leads may share one.
     pod_id: Mapped[str | None] = mapped_column(String(255), index=True)
     rejection_reason: Mapped[str | None] = mapped_column(String(500))
@@ -251,12 +251,13 @@ def _require_field(transition: _Transition) -> None:
     value = str(transition.values.get(name) or getattr(lead, name) or "").strip()
     if not value:
         raise RuleBroken(translatable(_MISSING_FIELD[name], status=transition.new.label), name)
-    setattr(lead, name, value.upper() if name == "client_id" else value)
+    setattr(lead, name, client_ids.cleaned(value) if name == "client_id" else value)
 
 
 def _open_account(session: Session, transition: _Transition) -> None:
     lead, context = transition.lead, transition.context
     customer = lead.customer or find_or_create_customer(session, lead, context)
+    client_ids.refuse_taken(session, lead, lead.client_id or "")
     account = customers.open_account(session, customer, lead, context)
     lead.opened_on = lead.opened_on or context.now
     if transition.new.meaning == "activated":

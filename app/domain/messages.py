@@ -14,6 +14,7 @@ from app.domain.customers import Customer
 from app.domain.leads import Lead
 from app.domain.tickets import Ticket
 from app.lib import phone
+from app.lib.identity import is_email
 
 CHANNELS = ("whatsapp", "sms", "email")
 #: "noted" was written down by hand and has happened; every other message only moves forward through the rest.
@@ -130,7 +131,7 @@ def _new(values: dict[str, Any]) -> Message:
         raise RuleBroken("Please choose WhatsApp, SMS or email.", "channel")
     peer = (values.get("peer") or "").strip()
     peer = peer.lower() if values["channel"] == "email" else (phone.normalize(peer) or "")
-    if not peer or (values["channel"] == "email" and "@" not in peer):
+    if not peer or (values["channel"] == "email" and not is_email(peer)):
         raise RuleBroken("Please enter the number or address to send to.", "peer")
     if not (values.get("body") or "").strip():
         raise RuleBroken("Please enter a text.", "body")

@@ -18,7 +18,7 @@ from app.domain import (
     tasks,
     timeline,
 )
-from app.domain.base import Record, RuleBroken, UtcDateTime, Versioned, next_number, translatable
+from app.domain.base import Code, Record, RuleBroken, UtcDateTime, Versioned, next_number, translatable
 from app.domain.change_context import ChangeContext
 from app.domain.customer_linking import Match
 from app.domain.customers import CONTACT_FIELDS, Contact, Customer
@@ -106,7 +106,7 @@ class Ticket(Contact, SlaRecord, Versioned, Record):
         Index("ix_ticket_resolve", "resolve_due_on"),
         Index("ix_ticket_sla", "sla_on"),
     )
-    number: Mapped[str] = mapped_column(String(24), nullable=False, unique=True)
+    number: Mapped[str] = mapped_column(Code(24), nullable=False, unique=True)
     #: Labels of the subjects joined by comma, for lists and search.
     title: Mapped[str] = mapped_column(String(500), nullable=False, default="")
     subjects: Mapped[list[TicketSubject]] = relationship(secondary=ticket_subjects, order_by=TicketSubject.position)

@@ -1,6 +1,7 @@
 """Indian identity numbers, and masking of values."""
 
 import re
+import unicodedata
 from typing import Literal
 
 Level = Literal["full", "last4", "hidden"]
@@ -12,6 +13,7 @@ MIN_LENGTH_SHOWN = 8
 
 _PAN = re.compile(r"[A-Z]{5}[0-9]{4}[A-Z]")
 _AADHAAR = re.compile(r"[2-9][0-9]{11}")
+_CLIENT_ID = re.compile(r"[A-Z0-9]{1,40}")
 _SEPARATORS = re.compile(r"[\s-]+")
 _EMAIL = re.compile(r"([^@\s]+)@([^@\s]+)")
 
@@ -45,10 +47,35 @@ def is_pan(text: str | None) -> bool:
     return _PAN.fullmatch((text or "").strip().upper()) is not None
 
 
+def is_client_id(text: str) -> bool:
+    """Whether it has the shape of a client id: up to 40 letters A to Z and digits, in capitals."""
+    return _CLIENT_ID.fullmatch(text) is not None
+
+
 def is_aadhaar(text: str | None) -> bool:
     """Whether it is a well-formed Aadhaar: twelve digits, the first 2 to 9, with Verhoeff's check digit."""
     digits = _SEPARATORS.sub("", text or "")
     return _AADHAAR.fullmatch(digits) is not None and _verhoeff(digits) == 0
+
+
+def is_email(text: str) -> bool:
+    """Whether it has the shape of an address, name@example.com, as mail servers take it."""
+    name, _at, domain = text.rpartition("@")
+    labels = domain.split(".")
+    is_name = 0 < len(name) <= 64 and ".." not in f".{name}." and not any(map(_is_foreign, name))
+    is_domain = len(labels) > 1 and all(map(_is_label, labels)) and not labels[-1].isdecimal()
+    return len(text) <= 254 and is_name and is_domain
+
+
+def _is_foreign(char: str) -> bool:
+    """Whether the character stands in no address, or would end it."""
+    return char.isspace() or not char.isprintable() or char in '@,;:<>()[]"\\'
+
+
+def _is_label(text: str) -> bool:
+    """Whether it is one part of a domain's name, in any script."""
+    letters = (char.isalnum() or char == "-" or unicodedata.category(char).startswith("M") for char in text)
+    return 0 < len(text) <= 63 and all(letters) and text[0] != "-" != text[-1]
 
 
 def masked(text: str | None, level: Level | str) -> str | None:

@@ -14,6 +14,10 @@ MAX_TYPED = 60
 _INDIAN_MOBILE = re.compile(r"(?:\+91|0091|91|0)?[ -]?([6-9][0-9]{4})[ -]?([0-9]{5})")
 #: Letters are allowed only before ("tel:") and after (an extension); the library reads others as keys: "982001 HOME".
 _TYPED = re.compile(r"(?:tel:)?[\W\d_]*(?:(?:ext(?:n|ension)?|x)[\W\d_]*)?", re.IGNORECASE)
+#: What stands between two numbers in one field.
+_SEPARATOR = re.compile(r"[;,/|&+]|(?:\bor\b)|(?:\band\b)", re.IGNORECASE)
+#: A part of a text with so many digits is a number of its own.
+_LEAST_DIGITS = 6
 _MOBILE_TYPES = frozenset({PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE})
 
 
@@ -73,7 +77,16 @@ def _parse(text: str, region: str | None = None) -> PhoneNumber | None:
         return None
 
 
+def has_several(typed: str) -> bool:
+    """Whether the text has more than one number: "9820012345; 9820054321". Only one of them could be kept."""
+    parts = _SEPARATOR.split(typed[:1000].replace("\n", ";"))
+    numbers = [part for part in parts if sum(char.isdecimal() for char in part) >= _LEAST_DIGITS]
+    return len(numbers) > 1
+
+
 def _is_parseable(typed: str) -> bool:
+    if has_several(typed):
+        return False
     # The library ignores NULs and broken Unicode at the ends, and the typed form would take them to the database.
     has_junk = any(unicodedata.category(char) in ("Cc", "Cs") for char in typed)
     return not has_junk and _TYPED.fullmatch(typed) is not None

@@ -74,11 +74,15 @@ function showRow(form, name) {
     rows.at(-1).after(row);
   }
   row.hidden = false;
+  showValue(row);
   row.querySelector('[data-filter-drop]').hidden = false;
   form.querySelector('[data-filter-none]').hidden = true;
   row.dispatchEvent(new CustomEvent('crm:shown', { bubbles: true }));
   row.querySelector('[data-filter-op]').focus();
 }
+// "is empty" and "is not empty" need no value
+const bare = (row) => ['null', 'not_null'].includes(row.querySelector('[data-filter-op]').value);
+const showValue = (row) => { row.querySelector('.filter-value').hidden = bare(row); };
 function valueOf(row) { return row.querySelector('.filter-value select, .filter-value input, [data-filter-value]'); }
 $$('[data-filter-form]').forEach((form) => {
   const add = form.querySelector('[data-filter-add]');
@@ -93,12 +97,15 @@ $$('[data-filter-form]').forEach((form) => {
     const control = valueOf(row);
     if (control.tomselect) control.tomselect.clear(); else control.value = '';
   });
+  form.addEventListener('change', (event) => {
+    if (event.target.matches('[data-filter-op]')) showValue(event.target.closest('[data-filter-row]'));
+  });
   form.addEventListener('submit', (event) => {
     event.preventDefault();
     const address = new URLSearchParams(location.search);
     CURSORS.forEach((name) => address.delete(name));
     for (const row of $$('[data-filter-row]', form)) {
-      const value = valueOf(row)?.value;
+      const value = bare(row) ? '1' : valueOf(row)?.value;
       if (!row.hidden && value) address.append(`_flt_${row.querySelector('[data-filter-op]').value}_${row.dataset.filterRow}`, value);
     }
     location.assign(`${form.getAttribute('action') || location.pathname}?${address}`);

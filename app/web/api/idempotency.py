@@ -33,20 +33,33 @@ def once(make: Callable[[], int], body_of: Callable[[int], Any]) -> Response:
     if key is None:
         made = make()
         db.session.commit()
-        return json_answer(201, body_of(made))
+        return made_answer(body_of(made), 201)
     repeatable = IdempotentRequest(current_viewer().person.id, key, _request_hash())
     stored = idempotency.claim(db.session(), repeatable, current_viewer().now)
     if stored is not None:
-        return json_answer(stored.status or 201, body_of(stored.record_id or 0), **{"Idempotent-Replayed": "true"})
+        return made_answer(body_of(stored.record_id or 0), stored.status or 201, **{"Idempotent-Replayed": "true"})
     made = make()
     idempotency.store_response(db.session(), repeatable, 201, made)
     db.session.commit()
-    return json_answer(201, body_of(made))
+    return made_answer(body_of(made), 201)
+
+
+def made_answer(body: dict[str, Any], status: int, **headers: str) -> Response:
+    """The answer to a write, with the ETag that a GET of the record would have now."""
+    answer, row = json_answer(status, body, **headers), body["result"]
+    if row is not None:  # what only this write tells is no part of the record
+        answer.set_etag(body_hash({"id": body["id"], "result": {k: v for k, v in row.items() if k != "warnings"}}))
+    return answer
 
 
 def _request_hash() -> str:
     """A hash of path and body, to refuse a key that is reused for another request."""
     return hashlib.sha256(request.path.encode() + b"\0" + request.get_data()).hexdigest()
+
+
+def body_hash(body: Any) -> str:
+    """The ETag of a record: the hash of what a GET of it answers."""
+    return hashlib.sha256(json_answer(200, body).get_data()).hexdigest()[:32]
 
 
 def with_etag(answer: Response) -> Response:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import prison
+
 from app.web.api import examples
-from app.web.api.schemas import ID, STRING, base_of, ref, shape
+from app.web.api.list_parameters import MAX_LENGTH
+from app.web.api.schemas import _PAGE, ID, STRING, base_of, list_parameters, ref, shape
 
 #: Errors that any operation can return.
 _ALWAYS = (400, 401, 403, 429, 500, 503)
@@ -44,11 +47,13 @@ _PK = {"type": "integer", "minimum": 1, "maximum": 2**31 - 1}
 PARAMETERS: dict[str, Any] = {
     "pk": {"in": "path", "name": "pk", "required": True, "schema": _PK, "description": "ID of the record."},
     "user": {"in": "path", "name": "user", "required": True, "schema": _PK, "description": "ID of a colleague."},
-    "page": {
+    "page": {"in": "query", "name": "page", "schema": _PAGE["page"]},
+    "page_size": {"in": "query", "name": "page_size", "schema": _PAGE["page_size"]},
+    "page_query": {
         "in": "query",
         "name": "q",
-        "description": "The page to return, as JSON or Rison.",
-        "content": {"application/json": {"schema": ref("PageQuery")}},
+        "description": "The page to return, as JSON or Rison in the shape of PageQuery.",
+        "schema": {"type": "string", "maxLength": MAX_LENGTH, "example": "(page:0,page_size:50)"},
     },
     "If-None-Match": {
         "in": "header",
@@ -108,21 +113,23 @@ _ASSIGN = shape(
 )
 _JOIN = shape({"user": {"anyOf": [ID, STRING], "description": "ID or username of a colleague."}}, "user")
 #: One of many calls. Invalid items are reported one by one in the result, so the schema requires nothing.
-_CALL = {
-    "properties": {
-        name: {"description": text}
-        for name, text in {
-            "direction": "Incoming or Outgoing.",
-            "status": "Completed, or any other word for an unanswered call.",
-            "from_number": "Who called.",
-            "to_number": "Who was called.",
-            "started_on": "2026-11-23 11:00:00",
-            "ended_on": "In the same format, or omitted.",
-            "duration_seconds": "A number.",
-            "device_call_id": "The phone's own ID of the call. The same ID is never stored twice.",
-        }.items()
+_ANY_TEXT = {"type": "string", "nullable": True}
+_ANY_TIME = {"anyOf": [{**ID, "description": "Milliseconds since 1970, UTC"}, _ANY_TEXT]}
+_CALL = shape(
+    {
+        "direction": {**_ANY_TEXT, "description": "Incoming or Outgoing."},
+        "status": {**_ANY_TEXT, "description": "Completed, or any other word for an unanswered call."},
+        "from_number": {**_ANY_TEXT, "description": "Who called."},
+        "to_number": {**_ANY_TEXT, "description": "Who was called."},
+        "started_on": {**_ANY_TIME, "description": "Such as 2026-11-23 11:00:00, the telephone's local time."},
+        "ended_on": {**_ANY_TIME, "description": "In the same format, or omitted."},
+        "duration_seconds": {"anyOf": [{"type": "number", "nullable": True}, STRING], "description": "A number."},
+        "device_call_id": {
+            "anyOf": [ID, _ANY_TEXT],
+            "description": "The phone's own ID of the call. The same ID is never stored twice.",
+        },
     }
-}
+)
 _BULK = shape({"call_logs": {"type": "array", "maxItems": 1000, "items": _CALL}}, "call_logs")
 _RESULT = shape(
     {
@@ -141,14 +148,19 @@ _BULK_DONE = shape({"results": {"type": "array", "items": _RESULT}}, "results")
 #: Function of a resource -> its documentation; a resource may document further ones in its own `documentation`.
 FUNCTIONS = {
     "info": OperationSpec("Describe what you can do", answer=ref("Rights")),
-    "get_list": OperationSpec("List", (414,), ("q",), answer="list"),
+    "get_list": OperationSpec("List", (414,), ("q", "list_parameters"), answer="list"),
     "get": OperationSpec(
         "Read one record", (404, 414), ("pk", "columns", "If-None-Match"), headers=("ETag",), good=(200, 304)
     ),
     "post": OperationSpec(
-        "Create", (404, 409, *_SENT), ("Idempotency-Key",), "+Create", good=(201,), headers=("Idempotent-Replayed",)
+        "Create",
+        (404, 409, *_SENT),
+        ("Idempotency-Key",),
+        "+Create",
+        good=(201,),
+        headers=("ETag", "Idempotent-Replayed"),
     ),
-    "put": OperationSpec("Change", (*_ROW, 412, 413), ("pk", "If-Match"), "+Change"),
+    "put": OperationSpec("Change", (*_ROW, 412, 413), ("pk", "If-Match"), "+Change", headers=("ETag",)),
     "delete": OperationSpec("Delete", (*_ROW, 412), ("pk", "If-Match"), answer=ref("Done")),
     "assign": OperationSpec("Assign to a colleague, or to the next user of a role", (*_ROW, 413), ("pk",), _ASSIGN),
     "join": OperationSpec(
@@ -178,7 +190,7 @@ def operation(resource: Any, function: str, method: str) -> dict[str, Any]:
         "summary": f"{spec.summary} ({resource.resource_name})",
         "tags": [resource.resource_name],
         "security": [{"api_key": []}, {"basic": []}, {"jwt": []}],
-        "parameters": [*(_parameter(name, resource) for name in spec.parameters), "Accept-Language"],
+        "parameters": [*(each for name in spec.parameters for each in _parameters(name, resource)), "Accept-Language"],
         "responses": responses(spec, _answer(spec.answer, base_of(resource))),
     }
     if function == "get_list":
@@ -190,18 +202,35 @@ def operation(resource: Any, function: str, method: str) -> dict[str, Any]:
 
 #: Query parameters that name a resource's own fields: (schema suffix of q, description).
 _QUERY_PARAMETERS = {
-    "q": ("List", "The list query, as JSON or Rison."),
-    "columns": ("Columns", "The fields to return, as JSON or Rison."),
+    "q": (
+        "List",
+        "The whole question as JSON or Rison in the shape of {schema}; or use the other parameters.",
+    ),
+    "columns": ("Columns", "The fields to return, as JSON or Rison in the shape of {schema}; or use `columns`."),
 }
 
 
-def _parameter(name: str, resource: Any) -> Any:
-    """The parameter object; the name of a shared one."""
+def _parameters(name: str, resource: Any) -> list[Any]:
+    """The parameter objects; the name of a shared one.
+
+    q is a text to generators: few of them keep a parameter that is described by its content.
+    """
+    if name == "list_parameters":
+        return list_parameters(resource)
     if name not in _QUERY_PARAMETERS:
-        return name
+        return [name]
     suffix, text = _QUERY_PARAMETERS[name]
-    content = {"application/json": {"schema": ref(base_of(resource) + suffix)}}
-    return {"in": "query", "name": "q", "description": text, "content": content}
+    base = base_of(resource)
+    schema = {"type": "string", "maxLength": MAX_LENGTH, "example": prison.dumps(_question(resource, suffix))}
+    made: list[Any] = [{"in": "query", "name": "q", "description": text.format(schema=base + suffix), "schema": schema}]
+    if name == "columns":
+        made += [each for each in list_parameters(resource) if each["name"] == "columns"]
+    return made
+
+
+def _question(resource: Any, suffix: str) -> Any:
+    asked = examples.query_of(resource)
+    return asked if suffix == "List" else {"columns": asked["columns"]}
 
 
 def _named(given: Any, resource: Any) -> dict[str, Any]:

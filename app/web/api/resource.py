@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Iterable, Set
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
-import prison
 from flask import Response, request
 from flask_appbuilder.api import ModelRestApi, expose, protect
 from flask_appbuilder.security.decorators import permission_name
@@ -19,31 +17,19 @@ from app.domain.settings import Master
 from app.extensions import db
 from app.lib.ids import parse_id
 from app.web.api import idempotency, schemas
+from app.web.api.list_parameters import RECORD_KEYS, page_of, read_parameters, triples
 from app.web.api.operations import operation
 from app.web.core import remarks
 from app.web.core.declarations import pretty
 from app.web.core.gate import SentenceResponses, current_viewer, json_answer, refuse_as_json, whole_json
 from app.web.core.record_service import RecordService
-from app.web.core.record_table import MAX_PAGE, MAX_PAGE_SIZE, ListQuery
+from app.web.core.record_table import ListQuery
 from app.web.core.record_view import RecordView
 from app.web.core.registry import registered
 from app.web.core.relation_fields import label_of
 
-_LIST_KEYS = {
-    "page",
-    "page_size",
-    "order_column",
-    "order_direction",
-    "filters",
-    "columns",
-    "select_columns",
-    "keys",
-    "cursor",
-    "count",
-}
-
-#: Keys of q when one record is read.
-_RECORD_KEYS = {"columns", "select_columns", "keys"}
+#: What a list answers besides its rows where its record is a generic one, as in FAB; others are told on request.
+_METADATA = ("list_title", "list_columns", "label_columns", "description_columns", "order_columns")
 
 
 class Resource(SentenceResponses, RecordView, ModelRestApi):
@@ -161,7 +147,8 @@ class Resource(SentenceResponses, RecordView, ModelRestApi):
     @permission_name("get")
     def get_list(self, **kwargs: Any) -> Response:
         """One page of the rows that the person sees."""
-        query, viewer, record_table = query_parameter(), current_viewer(), self.record_table
+        viewer, record_table = current_viewer(), self.record_table
+        query = read_parameters(table=record_table)
         list_query, names = self._list_query(query, viewer), self._names(query, self.brief)
         rows = record_table.rows(db.session(), list_query, names)
         count, capped = record_table.count_for_page(db.session(), list_query, rows)
@@ -169,52 +156,51 @@ class Resource(SentenceResponses, RecordView, ModelRestApi):
         body = {"count": count, "count_capped": capped, "ids": [row["id"] for row in result], "result": result}
         if list_query.newest and len(rows) == list_query.size:
             body["cursor"] = result[-1]["id"]
-        if self.service.is_generic:
-            body |= self._list_metadata(names)
-        return json_answer(200, body)
+        return json_answer(200, body | self._list_metadata(names, query.get("keys")))
 
-    def _list_metadata(self, names: tuple[str, ...] | None) -> dict[str, Any]:
-        """What FAB returns besides the rows of a list: columns, labels and descriptions."""
+    def _list_metadata(self, names: tuple[str, ...] | None, wanted: Any) -> dict[str, Any]:
+        """What FAB returns besides the rows of a list: columns, labels and descriptions; `keys` chooses."""
+        if wanted is None:
+            wanted = _METADATA if self.service.is_generic else ()
+        if not isinstance(wanted, list | tuple) or not {*wanted} <= {*_METADATA, "none"}:
+            raise RuleBroken(_("“keys” must be names of: %(names)s.", names=", ".join((*_METADATA, "none"))), "keys")
+        if not wanted:
+            return {}
         shown = names if names is not None else self.record_table.declared.show
         named = self.record_table.by_name
-        return {
+        told = {
             "list_title": self.list_title,
             "list_columns": list(shown),
             "label_columns": {name: str(named[name].label) for name in shown},
             "description_columns": {name: str(named[name].help) for name in shown if named[name].help},
             "order_columns": list(self.order_columns),
         }
+        return {name: value for name, value in told.items() if name in wanted}
 
     def _list_query(self, query: dict[str, Any], viewer: Any) -> ListQuery:
         record_table = self.record_table
-        rules = [record_table.filter_clause(*triple, viewer) for triple in _triples(query.get("filters"))]
+        rules = [record_table.filter_clause(*triple, viewer) for triple in triples(query.get("filters"))]
         conditions = [*self.record_table.base_conditions(), *rules]
-        direction = query.get("order_direction")
-        order = record_table.order_by(
-            _text(query.get("order_column")), "desc" if direction is None else direction, viewer
-        )
-        size = whole_json(query.get("page_size"), self.page_size, 1, MAX_PAGE_SIZE)
-        page = whole_json(query.get("page"), 0, 0, MAX_PAGE)
+        column, direction = _text(query.get("order_column")), _text(query.get("order_direction"))
+        order = record_table.order_by(column, direction or ("desc" if column else None), viewer)
+        page, size = page_of(query, self.page_size)
+        is_default = column is None and direction in (None, "desc")
         before = whole_json(query["cursor"], 0, 1, 2**31 - 1) if query.get("cursor") is not None else None
-        if before is not None and (query.get("order_column") or query.get("order_direction") == "asc"):
+        if before is not None and (not is_default or record_table.base_order is not None):
             raise RuleBroken(_("A cursor can only be used with the default order."), "cursor")
+        if before is not None and page:
+            raise RuleBroken(_("A cursor already says where the page begins; leave “page” out."), "page")
         if query.get("count") not in (None, "exact", "capped"):
             raise RuleBroken(_("“count” must be exact or capped."), "count")
-        return ListQuery(
-            conditions,
-            order,
-            size,
-            page,
-            before,
-            exact=query.get("count") == "exact",
-            newest=not query.get("order_column")
-            and query.get("order_direction") in (None, "desc")
-            and self.record_table.base_order is None,
-        )
+        newest = is_default and record_table.base_order is None
+        return ListQuery(conditions, order, size, page, before, exact=query.get("count") == "exact", newest=newest)
 
     def _names(self, query: dict[str, Any], default: tuple[str, ...] | None) -> tuple[str, ...] | None:
         """The columns that the request asks for. Raises RuleBroken for those that this resource does not show."""
-        wanted: Any = next((query[name] for name in ("columns", "select_columns") if query.get(name) is not None), [])
+        both = [query[name] for name in ("columns", "select_columns") if query.get(name) is not None]
+        if len(both) > 1:
+            raise RuleBroken(_("“%(name)s” is given more than once.", name="columns"), "columns")
+        wanted: Any = both[0] if both else []
         if wanted == []:
             return default
         if not isinstance(wanted, list) or not all(isinstance(name, str) for name in wanted):
@@ -231,7 +217,10 @@ class Resource(SentenceResponses, RecordView, ModelRestApi):
     @permission_name("get")
     def get(self, pk: Any, **kwargs: Any) -> Response:
         """One row that the person sees."""
-        key, names = parse_id(pk) or 0, self._names(query_parameter(_RECORD_KEYS), self.record_table.shown)
+        query = read_parameters(RECORD_KEYS)
+        if query.get("keys") not in (None, [], ["none"]):
+            raise RuleBroken(_("“keys” is for lists; one record is answered without labels."), "keys")
+        key, names = parse_id(pk) or 0, self._names(query, self.record_table.shown)
         body = {"id": key, "result": self._shown(key, names)}
         return idempotency.with_etag(json_answer(200, body))
 
@@ -287,7 +276,7 @@ class Resource(SentenceResponses, RecordView, ModelRestApi):
         self.change_row(row, values, version, current_viewer())
         db.session.commit()
         self.post_update(row)
-        return json_answer(200, self._saved(row.id))
+        return idempotency.made_answer(self._saved(row.id), 200)
 
     def _saved(self, key: int) -> dict[str, Any]:
         """The body after a save: the row, and remarks on what was kept or proposed instead of being written."""
@@ -332,44 +321,6 @@ def sent() -> dict[str, Any]:
     return body
 
 
-def query_parameter(known: Set[str] = _LIST_KEYS) -> dict[str, Any]:
-    """The `q` argument, rison or JSON, as a dict. Raises RuleBroken, also for keys that are not known."""
-    raw = request.args.get("q")
-    if not raw:
-        return {}
-    parsed = _parsed(raw)
-    if not isinstance(parsed, dict):
-        raise RuleBroken(_("“q” must be a valid Rison or JSON object."), "q")
-    unknown = set(parsed) - known
-    if unknown:
-        raise RuleBroken(_("“q” has unknown keys: %(names)s.", names=", ".join(sorted(map(str, unknown)))[:200]), "q")
-    return parsed
-
-
-@functools.lru_cache(maxsize=2000)
-def _parsed(raw: str) -> Any:
-    """The parsed value, cached: callers must not change it."""
-    if len(raw) > 8000:
-        return None
-    try:
-        return prison.loads(raw)
-    except (prison.decoder.ParserException, ValueError, IndexError, RecursionError, KeyError, TypeError):
-        pass
-    try:
-        return orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        return None
-
-
-def _triples(filters: Any) -> list[tuple[str, str, Any]]:
-    if filters is None:
-        return []
-    shape = isinstance(filters, list) and len(filters) <= 30
-    if not shape or not all(isinstance(f, dict) and set(f) == {"col", "opr", "value"} for f in filters):
-        raise RuleBroken(_("“filters” must be a list of {col, opr, value}."), "filters")
-    return [(str(f["col"]), str(f["opr"]), f["value"]) for f in filters]
-
-
 def _choices(each: Any, which: str) -> dict[str, Any]:
     """The first rows that a relation may name, as FAB lists them."""
     rows = each.offered(which=which)
@@ -377,4 +328,4 @@ def _choices(each: Any, which: str) -> dict[str, Any]:
 
 
 def _text(raw: Any) -> str | None:
-    return None if raw is None else str(raw)
+    return None if raw is None or raw == "" else str(raw)

@@ -8,7 +8,8 @@ from apispec.exceptions import DuplicateComponentNameError
 
 from app.web.api import examples
 from app.web.core.fields import MAX_FILTER_VALUES, ChoiceField, Field
-from app.web.core.record_table import ALIASES
+from app.web.core.filter_operators import WITHOUT_VALUE
+from app.web.core.record_table import ALIASES, MAX_FILTERS, MAX_PAGE, MAX_PAGE_SIZE
 
 STRING = {"type": "string"}
 ID = {"type": "integer"}
@@ -36,7 +37,7 @@ def query(properties: dict[str, Any], example: dict[str, Any]) -> dict[str, Any]
 
 def card(**properties: Any) -> dict[str, Any]:
     """A short summary of another record; nullable."""
-    return shape({"id": ID, **properties}, nullable=True)
+    return shape({"id": ID, **properties}, "id", *properties, nullable=True)
 
 
 _PLAIN = [STRING, {"type": "number"}]
@@ -49,8 +50,8 @@ _FILTER_VALUE = {
     ]
 }
 _PAGE = {
-    "page": {"type": "integer", "minimum": 0, "maximum": 10_000_000, "description": "Counted from 0."},
-    "page_size": {**_WHOLE, "maximum": 100, "default": 20},
+    "page": {"type": "integer", "minimum": 0, "maximum": MAX_PAGE, "description": "Counted from 0."},
+    "page_size": {**_WHOLE, "maximum": MAX_PAGE_SIZE, "default": 20},
 }
 #: Schemas that all operations share.
 SHARED: dict[str, Any] = {
@@ -151,7 +152,8 @@ def add(resource: Any, api_spec: Any) -> None:
     known = {each.name: output_schema(each) for each in record_table.readable} | dict(
         getattr(resource, "extra_schema", {})
     )
-    register_schemas(api_spec, {name: shape({"id": {**ID, "readOnly": True}, **known})})
+    # Of the others a list answers with those that were asked for.
+    register_schemas(api_spec, {name: shape({"id": {**ID, "readOnly": True}, **known}, "id")})
     register_schemas(api_spec, _queries(resource, name))
     for which, suffix, function in (("add", "Create", "post"), ("edit", "Change", "put")):
         if function not in resource.exclude_route_methods:
@@ -198,7 +200,12 @@ def _queries(resource: Any, name: str) -> dict[str, Any]:
                 "default": "capped",
                 "description": "capped: counting stops at 1,000 and count_capped is true.",
             },
-            "filters": {"type": "array", "maxItems": 30, "items": rule, "description": "All of them must match."},
+            "filters": {
+                "type": "array",
+                "maxItems": MAX_FILTERS,
+                "items": rule,
+                "description": "All of them must match.",
+            },
         },
         example,
     )
@@ -234,7 +241,17 @@ def output_schema(each: Field) -> dict[str, Any]:
 
 
 #: Masters, people and records are accepted by id, by label, user name or number, or as a card.
-_REFERENCE = {"anyOf": [{**ID, "nullable": True}, {**STRING, "nullable": True}, {"type": "object", "nullable": True}]}
+_REFERENCE = {
+    "anyOf": [
+        {**ID, "nullable": True, "description": "ID"},
+        {**STRING, "nullable": True, "description": "Label, username or number"},
+        shape(
+            {"id": ID, **{name: {**STRING, "nullable": True} for name in ("label", "username", "number")}},
+            nullable=True,
+            description="A card, as responses have it.",
+        ),
+    ]
+}
 
 
 def input_schema(each: Field) -> dict[str, Any]:
@@ -272,3 +289,48 @@ def register_schemas(api_spec: Any, shapes: dict[str, Any]) -> None:
             api_spec.components.schema(name, component=schema)
         except DuplicateComponentNameError:
             continue
+
+
+#: Operators whose parameter takes several values.
+_SEVERAL = ("in", "not_in")
+
+
+def list_parameters(resource: Any) -> list[dict[str, Any]]:
+    """The plain query parameters of a list, beside q: page, order and one per column and operator."""
+    table, listed = resource.record_table, _queries(resource, base_of(resource))[f"{base_of(resource)}List"]
+    made = []
+    for name in ("page", "page_size", "order_column", "order_direction", "cursor", "count"):
+        # Without defaults: generated clients would send them, and a list with an order of its own has others.
+        left_out = ("nullable", "default")
+        schema = {key: value for key, value in listed["properties"][name].items() if key not in left_out}
+        if "enum" in schema:
+            schema["enum"] = [value for value in schema["enum"] if value is not None]
+        made.append({"in": "query", "name": name, "schema": schema})
+    columns = {"type": "array", "items": {**listed["properties"]["columns"]["items"]}}
+    made.append(_several("columns", columns, "Fields to return; all if omitted."))
+    filtered = [each for each in table.fields if each.filter]
+    return made + [_filter_parameter(each, op) for each in filtered for op in each.operators]
+
+
+def _several(name: str, schema: dict[str, Any], text: str) -> dict[str, Any]:
+    return {"in": "query", "name": name, "schema": schema, "style": "form", "explode": False, "description": text}
+
+
+def _filter_parameter(each: Field, op: str) -> dict[str, Any]:
+    """filter.status for equality, filter.due_on.ge for any other operator."""
+    name = f"filter.{each.name}" if op == "eq" else f"filter.{each.name}.{op}"
+    text, value = f"{each.label} {each.operator_label(op)}", _value_schema(each)
+    if op in WITHOUT_VALUE:
+        return {"in": "query", "name": name, "schema": {"type": "boolean"}, "description": text}
+    if op in _SEVERAL:
+        many = {"type": "array", "items": value, "maxItems": MAX_FILTER_VALUES}
+        return {"in": "query", "name": name, "schema": many, "style": "form", "explode": True, "description": text}
+    return {"in": "query", "name": name, "schema": value, "description": text}
+
+
+def _value_schema(each: Field) -> dict[str, Any]:
+    """What a filter compares with: the field's own type; a reference by id, label, username or number."""
+    if isinstance(each, ChoiceField):
+        return {"type": "string", "enum": [*each.options]}
+    kind = each.schema.get("type")
+    return {"type": kind} if kind in ("integer", "number", "boolean") else {"type": "string"}

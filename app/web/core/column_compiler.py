@@ -76,9 +76,16 @@ def _flagged(found: Field, declared: Declaration) -> Field:
     made.formatter = (getattr(declared.view, "formatters_columns", None) or {}).get(name)
     made.related_filters = _related_filters(declared.view, name)
     custom = (getattr(declared.view, "search_filters", None) or {}).get(name, ())
+    made.operators = _with_not_null(made.operators)
     made.custom_filters = {each.arg_name: each(name, declared.interface) for each in custom}
     made.operators = (*made.operators, *(op for op in made.custom_filters if op not in made.operators))
     return made
+
+
+def _with_not_null(operators: tuple[str, ...]) -> tuple[str, ...]:
+    """What can be empty can be asked for either way."""
+    both = (op for each in operators for op in (("null", "not_null") if each == "null" else (each,)))
+    return tuple(dict.fromkeys(both))
 
 
 def _is_masked(found: Field) -> bool:

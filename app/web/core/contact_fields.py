@@ -31,7 +31,7 @@ def contact_fields(record: Any, through: Any = None) -> list[Field]:
         EmailField("email", _("Email"), columns("email"), **person),
         SecretField("pan", _("PAN"), columns("pan_sealed", "pan_blind"), **person),
         SecretField("aadhaar", _("Aadhaar"), columns("aadhaar_sealed", "aadhaar_blind"), **person),
-        LongTextField("address", _("Address"), columns("address"), mask=True, **person),
+        LongTextField("address", _("Address"), columns("address"), mask=True, max_length=500, **person),
     ]
 
 

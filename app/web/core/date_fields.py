@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 from flask_babel import lazy_gettext as _
+from sqlalchemy import ColumnElement, and_, false, func, not_, or_
 
 from app.domain.base import RuleBroken
 from app.web.core.fields import Field, Viewer, converted
+
+#: A date as people write it to computers. Python also reads 1764123456789 (milliseconds) as a moment of the year 1764.
+_WITH_DASHES = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ]|$)")
+
+
+def _read(typed: str) -> datetime:
+    """A date with or without a time. Raises ValueError."""
+    if len(typed) > 40 or not _WITH_DASHES.match(typed):
+        raise ValueError(typed[:40])
+    return datetime.fromisoformat(typed)
 
 
 class DateField(Field):
@@ -26,12 +39,15 @@ class DateField(Field):
         return converted(self.value(values, viewer), lambda found: found.isoformat())
 
     def parse(self, raw: Any, viewer: Viewer) -> Any:
-        """A date between 1900 and 2199. Raises RuleBroken."""
+        """A date between 1900 and 2199; of a moment with an offset the day in the person's zone. Raises RuleBroken."""
         if raw is None or raw == "":
             return None
+        typed = str(raw).strip()
         try:
-            day = date.fromisoformat(str(raw)[:10])
-        except ValueError:
+            moment = datetime.fromisoformat(typed) if _WITH_DASHES.match(typed) and len(typed) <= 40 else None
+            moment = moment.astimezone(viewer.zone) if moment is not None and moment.tzinfo else moment
+            day = moment.date() if moment is not None else None
+        except (ValueError, OverflowError):
             day = None
         if day is None or not 1900 <= day.year <= 2199:
             raise RuleBroken(_("“%(name)s” must be a date such as 2026-11-30.", name=self.name), self.name)
@@ -46,6 +62,45 @@ class DateField(Field):
         return {"kind": "date", "text": f"{values[0]:%-d %b %Y}", "iso": values[0].isoformat()}
 
 
+@dataclass(frozen=True)
+class Span:
+    """From a moment to another, which is not part of it."""
+
+    start: datetime
+    end: datetime
+
+
+#: How precisely a moment was typed: the pattern, and how long it lasts.
+_SPANS = (
+    (re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}"), timedelta(days=1)),
+    (re.compile(r".{10}[T ][0-9]{2}:[0-9]{2}(?:Z|[+-][0-9]{2}:?[0-9]{2})?"), timedelta(minutes=1)),
+    (re.compile(r".{10}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:Z|[+-][0-9]{2}:?[0-9]{2})?"), timedelta(seconds=1)),
+)
+
+
+def _end_of(moment: datetime, raw: Any, viewer: Viewer) -> datetime:
+    """When the typed day, minute or second ends; a day in the person's time zone, where it can have 23 or 25 hours."""
+    typed = str(raw).strip() if not isinstance(raw, datetime) else ""
+    length = next((span for pattern, span in _SPANS if pattern.fullmatch(typed)), timedelta(microseconds=1))
+    if length.days and moment.tzinfo is not None:
+        local = moment.astimezone(viewer.zone)
+        return (local + length).astimezone(UTC)
+    return moment + length
+
+
+class BirthDateField(DateField):
+    """The day on which a person was born."""
+
+    def parse(self, raw: Any, viewer: Viewer) -> Any:
+        """A date that is not in the future. Raises RuleBroken."""
+        day = super().parse(raw, viewer)
+        if day is not None and day > viewer.now.astimezone(viewer.zone).date():
+            raise RuleBroken(_("A date of birth can't be in the future. Please check it."), self.name)
+        return day
+
+    parse_filter = DateField.parse
+
+
 class DateTimeField(Field):
     """A date and time: stored in UTC, ISO 8601 with offset over REST, shown in the person's time zone."""
 
@@ -55,7 +110,7 @@ class DateTimeField(Field):
         super().__init__(*args, **flags)
         #: Whether it is a due time, coloured when near or past.
         self.due = due
-        self.operators = ("eq", "gt", "lt", "ge", "le", "null")
+        self.operators = ("eq", "neq", "gt", "lt", "ge", "le", "null")
         self.schema = {"type": "string", "format": "date-time", "nullable": True}
 
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
@@ -67,7 +122,7 @@ class DateTimeField(Field):
         if raw is None or raw == "":
             return None
         try:
-            moment = raw if isinstance(raw, datetime) else datetime.fromisoformat(str(raw).strip()[:40])
+            moment = raw if isinstance(raw, datetime) else _read(str(raw).strip())
             moment = moment if moment.tzinfo else moment.replace(tzinfo=viewer.zone)
             moment = moment.astimezone(UTC)
         except (ValueError, OverflowError):
@@ -78,6 +133,22 @@ class DateTimeField(Field):
         return moment
 
     parse_filter = parse
+
+    def _any(self, op: str, value: Any) -> ColumnElement[bool]:
+        """A typed moment means its whole day, minute or second: nobody knows the microseconds of a row."""
+        if op == "neq":
+            return not_(func.coalesce(self._any("eq", value), false()))
+        if not isinstance(value, Span):
+            return super()._any(op, value)
+        parts = [and_(column >= value.start, column < value.end) for column in self.filter_columns()]
+        return or_(*parts)
+
+    def where(self, op: str, raw: Any, viewer: Viewer) -> ColumnElement[bool]:
+        """As any field; equality compares with the whole span that was typed."""
+        if op not in ("eq", "neq") or op not in self.operators:
+            return super().where(op, raw, viewer)
+        moment = self.parse_filter(raw, viewer)
+        return self._any(op, Span(moment, _end_of(moment, raw, viewer)) if moment is not None else None)
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
         """Relative, the exact moment in the tooltip."""
@@ -97,7 +168,7 @@ class NaiveDateTimeField(DateTimeField):
         moment = super().parse(raw, viewer)
         if moment is None or isinstance(raw, datetime):
             return raw if moment is not None else None
-        typed = datetime.fromisoformat(str(raw).strip()[:40])
+        typed = _read(str(raw).strip())
         return moment.replace(tzinfo=None) if typed.tzinfo else typed
 
     parse_filter = parse

@@ -19,8 +19,9 @@ from app.access import Person, PersonsCustomers
 from app.domain.base import RuleBroken, Stamp
 from app.domain.change_context import ChangeContext
 from app.domain.permissions import mask_of
+from app.lib import text
 from app.lib.identity import is_masked
-from app.web.core.filter_operators import NEGATED, OPERATOR_LABELS, compare
+from app.web.core.filter_operators import NEGATED, OPERATOR_LABELS, WITHOUT_VALUE, compare, is_empty, wants_empty
 from app.web.core.lookups import Lookups
 
 #: Most values of one filter.
@@ -77,6 +78,8 @@ class Field:
     #: For OpenAPI.
     schema: dict[str, Any] = field(default_factory=lambda: {"type": "string", "nullable": True})
     kind = "text"
+    #: Whether a value may have several lines.
+    has_lines: ClassVar[bool] = False
     #: The model whose object the field needs beside the selected columns; None = the columns are enough.
     needs: ClassVar[Any] = None
     #: WTForms or marshmallow validators of the view, run on the parsed value.
@@ -136,7 +139,7 @@ class Field:
     # parsing
     def parse(self, raw: Any, viewer: Viewer) -> Any:
         """The domain value of form or JSON input. Raises RuleBroken."""
-        return clean_text(raw, self.name, self.max_length)
+        return clean_text(raw, self.name, self.max_length, self.has_lines)
 
     def parse_for(self, which: str, raw: Any, viewer: Viewer) -> Any:
         """The domain value of input to add or edit a record. Raises RuleBroken."""
@@ -151,11 +154,10 @@ class Field:
     # filtering
     def where(self, op: str, raw: Any, viewer: Viewer) -> ColumnElement[bool]:
         """The SQL for a filter. Raises RuleBroken for an unsupported operator or invalid value."""
+        if op in WITHOUT_VALUE and "null" in self.operators:
+            return self._emptiness(op, raw)
         if op not in self.operators:
             raise RuleBroken(_("“%(name)s” can't be filtered with “%(op)s”.", name=self.name, op=op), self.name)
-        if op == "null":
-            missing = and_(*[column.is_(None) for column in self.columns])
-            return missing if str(raw).lower() not in ("false", "0", "no") else not_(missing)
         if op in ("in", "not_in"):
             parts = few(raw if isinstance(raw, list) else str(raw).split(","), self.name)
             return self._any(op, [self.parse_filter(part, viewer) for part in parts])
@@ -163,6 +165,13 @@ class Field:
         if value is None and op not in ("eq", "neq"):
             raise RuleBroken(_("“%(name)s” can't be compared with an empty value.", name=self.name), self.name)
         return self._any(op, value)
+
+    def _emptiness(self, op: str, raw: Any) -> ColumnElement[bool]:
+        wanted = wants_empty(op, raw)
+        if wanted is None:
+            raise RuleBroken(_("“%(name)s” must be yes or no.", name=self.name), self.name)
+        missing = and_(*[is_empty(column) for column in self.empty_columns()])
+        return missing if wanted else not_(missing)
 
     def parse_filter(self, raw: Any, viewer: Viewer) -> Any:
         """The value to compare with, parsed from a filter's text."""
@@ -175,6 +184,10 @@ class Field:
 
     def filter_columns(self) -> tuple[Any, ...]:
         """The columns that a filter compares."""
+        return self.columns
+
+    def empty_columns(self) -> tuple[Any, ...]:
+        """The columns that are all empty where the field has no value."""
         return self.columns
 
     def operator_label(self, op: str) -> str:
@@ -235,18 +248,29 @@ def few(values: list[Any], name: str) -> list[Any]:
     return values
 
 
-def clean_text(raw: Any, name: str, most: int) -> str | None:
-    """The stripped text, or None if empty. Raises RuleBroken for other types, NUL, lone surrogates or excess length."""
+def clean_text(raw: Any, name: str, most: int, has_lines: bool = False) -> str | None:
+    """The text as it is stored, or None if empty. Raises RuleBroken for other types, excess length, and characters
+    that are never stored: control characters and, unless it `has_lines`, line breaks.
+
+    The length is checked before anything else, and again after normalising, which can lengthen the text.
+    """
     if raw is None:
         return None
     if isinstance(raw, bool) or not isinstance(raw, str | int | float):
         raise RuleBroken(_("“%(name)s” must be text.", name=name), name)
-    text = str(raw)
-    if "\x00" in text or any("\ud800" <= char <= "\udfff" for char in text):
-        raise RuleBroken(_("“%(name)s” has a character that can't be stored. Please remove it.", name=name), name)
-    if len(text) > most:
+    typed = str(raw)
+    cleaned = _stored(typed, name, has_lines) if len(typed) <= (2 * most if has_lines else most) else typed
+    if len(cleaned) > most:
         raise RuleBroken(_("“%(name)s” is too long: at most %(most)s characters.", name=name, most=most), name)
-    return text.strip() or None
+    return cleaned or None
+
+
+def _stored(typed: str, name: str, has_lines: bool) -> str:
+    try:
+        return text.lines(typed) if has_lines else text.one_line(typed)
+    except text.UnstorableText:
+        sentence = _("“%(name)s” has a character that can't be stored. Please remove it.", name=name)
+        raise RuleBroken(sentence, name) from None
 
 
 class TextField(Field):
@@ -261,10 +285,12 @@ class LongTextField(TextField):
     """A text of several lines."""
 
     kind = "textarea"
+    has_lines = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.max_length = MAX_LONG_TEXT
+        if self.max_length == Field.max_length:
+            self.max_length = MAX_LONG_TEXT
 
 
 class ChoiceField(Field):

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from flask_babel import lazy_gettext as _
-from sqlalchemy import ColumnElement, false
+from sqlalchemy import ColumnElement, String, and_, false, func, or_
+
+from app.lib.text import APOSTROPHES, folded
 
 #: Operators in words.
 OPERATOR_LABELS = {
@@ -24,13 +26,33 @@ OPERATOR_LABELS = {
     "in": _("is one of"),
     "not_in": _("is none of"),
     "null": _("is empty"),
+    "not_null": _("is not empty"),
     "rel_m_m": _("includes"),
 }
 #: Operator -> the one it negates; a missing value counts as "not".
 NEGATED = {"neq": "eq", "nct": "ct", "nsw": "sw", "new": "ew", "not_in": "in"}
+#: Operators that need no value; a value of false turns them round.
+WITHOUT_VALUE = ("null", "not_null")
+_YES, _NO = ("", "1", "true", "yes", "on", "y", "none"), ("0", "false", "no", "off", "n")
+
+
+def wants_empty(op: str, raw: Any) -> bool | None:
+    """Whether the filter asks for rows without a value; None for a value that is neither yes nor no."""
+    word = str(raw).strip().lower()
+    if word not in (*_YES, *_NO):
+        return None
+    return (op == "null") == (word in _YES)
+
+
+def is_empty(column: Any) -> ColumnElement[bool]:
+    """Whether a column has no value; an empty text counts as none."""
+    missing: ColumnElement[bool] = column.is_(None)
+    return or_(missing, column == "") if isinstance(getattr(column, "type", None), String) else missing
 
 
 def compare(column: Any, op: str, value: Any) -> ColumnElement[bool]:
+    if isinstance(value, str) and op in ("eq", "ct", "sw", "ew") and "'" in folded(value):
+        return _with_apostrophes(column, op, folded(value))
     if op == "eq":
         return column == value if value is not None else column.is_(None)
     if op == "in":
@@ -38,3 +60,17 @@ def compare(column: Any, op: str, value: Any) -> ColumnElement[bool]:
     if op in ("ct", "sw", "ew"):
         return {"ct": column.contains, "sw": column.startswith, "ew": column.endswith}[op](value, autoescape=True)
     return {"gt": column > value, "lt": column < value, "ge": column >= value, "le": column <= value}[op]
+
+
+def _with_apostrophes(column: Any, op: str, value: str) -> ColumnElement[bool]:
+    """By a text with an apostrophe, whichever of its look-alikes is stored.
+
+    The wildcard finds the rows on the index; the folded column then tells D’Souza from DXSouza.
+    """
+    pattern = value.replace("/", "//").replace("%", "/%").replace("_", "/_")
+    before, after = ("%" if op in ("ct", "ew") else ""), ("%" if op in ("ct", "sw") else "")
+    alike = column
+    for char in APOSTROPHES[1:]:
+        alike = func.replace(alike, char, "'")
+    exact = alike.like(f"{before}{pattern}{after}", escape="/")
+    return and_(column.like(f"{before}{pattern}{after}".replace("'", "_"), escape="/"), exact)

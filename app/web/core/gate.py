@@ -24,6 +24,7 @@ from app.domain.session_context import session_context
 from app.extensions import db
 from app.ops.database import WRITES
 from app.ops.database_errors import ONLY_WRITES, Cause, cause_of
+from app.web.core import taken
 from app.web.core.fields import Viewer
 from app.web.core.languages import translate_text
 from app.web.core.lookups import load_lookups
@@ -87,11 +88,7 @@ def refusal(broken: BaseException) -> tuple[int, str, dict[str, list[str]]]:
         text = _("Other records still belong to this one, so it can't be deleted. Move or delete them first.")
         return 422, text, {}
     if isinstance(broken, IntegrityError):
-        return (
-            422,
-            _("This conflicts with another record: it may already exist, or something it needs was deleted."),
-            {},
-        )
+        return taken.refusal_of(broken)
     if isinstance(broken, DataError | OverflowError | UnicodeError) or _is_unbindable(broken):
         return 422, _("One of the values can't be stored. Please check what you entered."), {}
     raise broken
@@ -177,6 +174,11 @@ def signed_in(function: Callable[..., Any]) -> Callable[..., Any]:
 class SentenceResponses:
     """A REST view that answers FAB's own refusals in the same JSON shape as ours."""
 
+    def response_401(self, **_kwargs: Any) -> Response:
+        """The answer of FAB's `protect` to a key that it does not know."""
+        text = _("Please sign in. The token is missing, invalid, revoked or expired.")
+        return json_answer(401, {"message": text, "errors": {}})
+
     def response_403(self, **_kwargs: Any) -> Response:
         """The answer of FAB's `protect`."""
         text = _("Your role doesn't allow this. Ask your manager if you need it.")
@@ -247,7 +249,7 @@ def _no_number(raw: Any, least: int, most: int) -> RuleBroken:
 
 def sentence_header(sentence: str) -> dict[str, str]:
     """The header from which a page's script shows the sentence of a refused fragment."""
-    return {"X-Sentence": sentence.encode("ascii", "ignore").decode()[:200]}
+    return {"X-Sentence": "".join(char for char in sentence if char.isascii() and char.isprintable())[:200]}
 
 
 def wants_json() -> bool:

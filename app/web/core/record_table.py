@@ -6,18 +6,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from flask_babel import lazy_gettext as _
-from sqlalchemy import Column, ColumnElement, Select, Table, func, literal, literal_column, select
+from sqlalchemy import Column, ColumnElement, Select, String, Table, func, literal, literal_column, select
 from sqlalchemy.sql.visitors import iterate
 
 from app import access
 from app.domain.base import RuleBroken, join_texts
 from app.web.core.fields import Field, Viewer
+from app.web.core.filter_operators import is_empty
 
 #: Lists stop counting here and show "1,000+".
 COUNT_CAP = 1000
 #: From this offset on, the page of ids is selected on the index before rows are fetched.
 DEEP_OFFSET = 400
 MAX_PAGE_SIZE = 100
+#: Most filters of one list.
+MAX_FILTERS = 30
 #: The highest page number or offset of a list.
 MAX_PAGE = 10_000_000
 
@@ -42,6 +45,13 @@ def _serialize(row: Any, readers: list[tuple[str, int | None, Field, slice]], vi
         else:
             serialized[name] = value
     return serialized
+
+
+def _empty_last(column: Any) -> list[Any]:
+    """The ORDER BY that puts rows without a value last; nothing for a column that always has one."""
+    is_text = isinstance(getattr(column, "type", None), String)
+    always = getattr(column, "nullable", True) is False
+    return [] if always and not is_text else [is_empty(column).asc()]
 
 
 def _is_column(node: Any) -> bool:
@@ -262,7 +272,10 @@ class RecordTable:
             except (TypeError, ValueError) as error:
                 raise RuleBroken(_("“%(name)s” can't be filtered by this value.", name=name), "filters") from error
             return self.record.id.in_(applied)
-        return each.where(ALIASES.get(op, op), raw, viewer)
+        known = ALIASES.get(op, op)
+        if known not in each.operators:
+            raise RuleBroken(_("“%(name)s” can't be filtered with “%(op)s”.", name=name, op=op[:20]), name)
+        return each.where(known, raw, viewer)
 
     def order_by(self, name: str | None, direction: str | None, viewer: Viewer) -> list[Any]:
         """The ORDER BY: the named field, then newest first. Raises RuleBroken for a field that cannot be sorted by."""
@@ -270,7 +283,7 @@ class RecordTable:
         if direction not in (None, "asc", "desc"):
             raise RuleBroken(_("The order must be asc or desc."), "order_direction")
         if name is None and self.base_order is not None:
-            name, direction = self.base_order
+            name, direction = self.base_order[0], direction or self.base_order[1]
         if name is None or name == "id":
             return [key.asc() if direction == "asc" else key.desc()]
         each = self.column_field(name)
@@ -279,7 +292,9 @@ class RecordTable:
         column = each.order()
         if column is None:
             raise RuleBroken(_("A list can't be sorted by “%(name)s”.", name=name), "order_column")
-        return [column.desc(), key.desc()] if direction == "desc" else [column.asc(), key.asc()]
+        if direction == "desc":  # empty values are the smallest on both databases
+            return [column.desc(), key.desc()]
+        return [*_empty_last(column), column.asc(), key.asc()]
 
     # --- parsing ---
 

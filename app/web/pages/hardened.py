@@ -21,9 +21,9 @@ from flask_babel import lazy_gettext
 from markupsafe import Markup
 from sqlalchemy.exc import IntegrityError
 from werkzeug.datastructures import ImmutableMultiDict
-from wtforms import DateTimeLocalField, PasswordField, SelectField
+from wtforms import BooleanField, DateTimeLocalField, PasswordField, SelectField
 from wtforms.fields.choices import SelectChoice
-from wtforms.validators import ValidationError
+from wtforms.validators import DataRequired, InputRequired, ValidationError
 
 from app import access
 from app.extensions import csrf, db
@@ -146,6 +146,13 @@ def _is_a_date(raw: str) -> bool:
         return False
 
 
+def _let_untick(field: Any) -> None:
+    """A tick box may be left empty: FAB requires a value for a column that is not null, and "no" is one."""
+    if getattr(field, "field_class", None) is not None and issubclass(field.field_class, BooleanField):
+        validators = field.kwargs.get("validators") or ()
+        field.kwargs["validators"] = [each for each in validators if not isinstance(each, DataRequired | InputRequired)]
+
+
 # --- the screen --------------------------------------------------------------------------------------------------
 
 
@@ -184,6 +191,7 @@ class HardenedView(ModelView):
         for form in (self.add_form, self.edit_form):
             for name in {*self.add_columns, *self.edit_columns}:
                 self._word_unique(getattr(form, name, None))
+                _let_untick(getattr(form, name, None))
 
     def _word_unique(self, field: Any) -> None:
         for each in (getattr(field, "kwargs", None) or {}).get("validators") or ():

@@ -30,6 +30,8 @@ def refuse_as_page(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def refused(status: int, sentence: str) -> Any:
     """The message as an error page, as an htmx response, or flashed on the page the person came from."""
+    if status == 422 and request.method == "GET":
+        status = 400  # an invalid address, not a record that breaks a rule
     if request.headers.get("HX-Request"):
         return (
             render_template("errors/400.html", sentence=sentence),
@@ -38,7 +40,7 @@ def refused(status: int, sentence: str) -> Any:
         )
     if request.method == "GET" or status in (403, 404, 503):
         g.sentence = sentence
-        abort(400 if status == 422 else status)
+        abort(status)
     flash(sentence, "danger")
     return redirect(back())
 

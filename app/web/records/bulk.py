@@ -18,9 +18,12 @@ from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
 from app.web.core.fields import Viewer
 from app.web.core.gate import REFUSABLE, current_viewer, refusal_of_one
+from app.web.core.relation_fields import label_of
 from app.web.pages.refusals import refuse_as_page
 
 log = logging.getLogger("crm.views")
+#: Refused records that are told one by one.
+_MOST_TOLD = 10
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,14 @@ def _declared(action: Any) -> BulkAction:
 def _icon(name: str | None) -> str:
     """The icon's name without Font Awesome's prefix, which FAB uses."""
     return (name or "checkbox").removeprefix("fa-").removesuffix("-o")
+
+
+def _named(row: Any) -> str:
+    """How people call a record: its number and name. A row that the person does not see has none."""
+    if row is None:
+        return _("A selected record")
+    number, name = getattr(row, "number", None), getattr(row, "display_name", None)
+    return " ".join(dict.fromkeys(filter(None, (number, name)))) or label_of(row)
 
 
 def _column_setter(screen: Any, name: str, value: Any = None) -> Callable[[Any, Any, Viewer], None]:
@@ -139,18 +150,22 @@ class BulkActions:
             raise NotFound(_("There is no such action."))
         done, failed, takers = 0, [], Counter[int]()
         for key in dict.fromkeys(keys):
+            row = None
             try:
+                row = self.row_for(key, "read")
                 taker = known[name].run(self.row_for(key, known[name].verb), request.form, viewer)
                 db.session.commit()
                 done += 1
                 takers.update([taker] if taker else [])
             except REFUSABLE as broken:
                 db.session.rollback()
-                failed.append(f"{key}: {refusal_of_one(broken)[1]}")
+                failed.append(f"{_named(row)}: {refusal_of_one(broken)[1]}")
         sentences = [_("%(n)s updated.", n=done), self.bulk_summary(takers, viewer)]
         flash(" ".join(filter(None, sentences)), "success" if done else "info")
-        for sentence in failed[:10]:
+        for sentence in failed[:_MOST_TOLD]:
             flash(sentence, "warning")
+        if len(failed) > _MOST_TOLD:
+            flash(_("%(n)s more were refused.", n=len(failed) - _MOST_TOLD), "warning")
         return redirect(f"{self.route_base}/")
 
     def _run_declared(self, declared: ActionItem, keys: Iterable[str]) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from flask_babel import lazy_gettext as _
-from sqlalchemy import not_
 
 from app.domain.calls import CallLog
 from app.lib import phone
@@ -137,12 +136,9 @@ class OutcomeField(TextField):
         """The outcome."""
         return self.columns[:1]
 
-    def where(self, op: str, raw: Any, viewer: Viewer) -> Any:
-        """Filter on the outcome only."""
-        if op == "null":
-            missing = CallLog.outcome.is_(None)
-            return missing if str(raw).lower() not in ("false", "0", "no") else not_(missing)
-        return super().where(op, raw, viewer)
+    def empty_columns(self) -> tuple[Any, ...]:
+        """The outcome."""
+        return self.columns[:1]
 
     def order(self) -> Any:
         """By the outcome."""

@@ -272,7 +272,10 @@ def _parse_form(viewer: Viewer) -> CallOutcome:
     text = clean_text(form.get("other"), "outcome", 1000) or clean_text(form.get("outcome"), "outcome", 1000) or ""
     chosen = form.get("when") or ""
     moment = moment_of(chosen, viewer) if chosen else _DUE.parse(form.get("follow_up_on"), viewer)
-    note, title = clean_text(form.get("note"), "note", 20_000), clean_text(form.get("title"), "title", 200)
+    note, title = (
+        clean_text(form.get("note"), "note", 20_000, has_lines=True),
+        clean_text(form.get("title"), "title", 200),
+    )
     if note:
         viewer.person.refuse_unless("Notes", "create")
     if moment is not None:

@@ -243,6 +243,7 @@ class CallScreen(CallOutcomeScreen):
     ]
     is_searched = False
     quick_filters = ("direction", "status", "employee")
+    tab_names = ("open", "missed")
     summary_columns = ("direction", "status", "started_on", "duration_seconds", "other_number")
     title_column = "other"
 

@@ -46,6 +46,9 @@ def form_page(
         each.name: each.form_input(_number_of(each, raw.get(each.name)), errors.get(each.name, []), viewer)
         for each in fields
     }
+    for made in inputs.values():
+        if which == "edit" and "/related/" in (made["lookup_url"] or ""):
+            made["lookup_url"] += "?for=edit"  # the filters of edit forms
     _offer_roles(inputs, viewer)
     fieldsets = getattr(screen, f"{which}_fieldsets", None) or [(_("Details"), {"fields": [f.name for f in fields]})]
     parts = [

@@ -19,7 +19,7 @@ from app.extensions import db
 from app.models import Customer
 from app.web.core import remarks
 from app.web.core.contact_fields import CONTACT, contact_fields
-from app.web.core.date_fields import DateTimeField
+from app.web.core.date_fields import BirthDateField, DateTimeField
 from app.web.core.fields import ChoiceField, Field, TextField, Viewer
 from app.web.core.gate import current_viewer
 from app.web.core.record_service import RecordService, pop_assignment, refuse_foreign_assignee, refuse_new_owner
@@ -35,6 +35,7 @@ SPECIAL_FIELDS: tuple[Field, ...] = (
     *contact_fields(Lead, Customer),
     ChoiceField("category", options=CATEGORIES),
     DateTimeField("next_follow_up_on", due=True),
+    BirthDateField("date_of_birth"),
     *clock_fields(Lead, Lead.opened_on),
     PersonField("assign_to"),
     TextField("assign_to_role", max_length=64),

@@ -13,8 +13,9 @@ from werkzeug.datastructures import MultiDict
 from app.domain.base import RuleBroken
 from app.extensions import db
 from app.web.core.fields import Field, Viewer
+from app.web.core.filter_operators import OPERATOR_LABELS, WITHOUT_VALUE, wants_empty
 from app.web.core.gate import whole
-from app.web.core.record_table import COUNT_CAP, MAX_PAGE_SIZE, ListQuery
+from app.web.core.record_table import COUNT_CAP, MAX_FILTERS, MAX_PAGE, MAX_PAGE_SIZE, ListQuery
 from app.web.core.text_search import matching
 
 #: A number that leads to its record; other routes of a screen are in lower case.
@@ -38,7 +39,7 @@ def list_page(
         "count_text": f"{COUNT_CAP:,}+" if capped else f"{count:,}",
         "columns": [_column(record_table.by_name[name]) for name in names],
         "rows": [_row(screen, row, names, viewer) for row in rows],
-        "filters": _chips(record_table, viewer),
+        "filters": _chips(screen, viewer),
         "filter_fields": [_filter_field(f, viewer) for f in record_table.filterable(viewer)],
         "quick": [
             _quick_filter(record_table.by_name[name], viewer)
@@ -61,16 +62,33 @@ def list_page(
 def list_query_from(screen: Any, args: Any, viewer: Viewer) -> ListQuery:
     """Filters, search, order and page of a list URL, with our argument names or FAB's. Raises RuleBroken."""
     table, given = screen.record_table, _without_view_name(screen, args)
-    rules = [table.filter_clause(name, op, value, viewer) for op, name, value in _filters_of(screen, given)]
+    _refuse_unknown(screen, given)
+    rules = [table.filter_clause(name, op, value, viewer) for _key, op, name, value in _filters_of(screen, given)]
     typed = given.get("q", "").strip()
     if typed:
         rules.append(matching(table, typed, viewer))
-    column = given.get("_oc") or None
-    order = table.order_by(column, given.get("_od") or "desc", viewer)
+    column, direction = given.get("_oc") or None, given.get("_od") or None
+    order = table.order_by(column, direction or ("desc" if column else None), viewer)
     size = whole(given.get("psize"), screen.page_size, 1, MAX_PAGE_SIZE)
-    newest = not column and table.base_order is None
+    newest = not column and direction in (None, "desc") and table.base_order is None
     conditions = [*table.base_conditions(), *rules]
-    return ListQuery(conditions, order, size, whole(given.get("page"), 0, 0, 10**7), newest=newest)
+    return ListQuery(conditions, order, size, whole(given.get("page"), 0, 0, MAX_PAGE), newest=newest)
+
+
+#: Arguments of every list.
+_ARGUMENTS = ("q", "_oc", "_od", "psize", "page")
+
+
+def _refuse_unknown(screen: Any, args: Any) -> None:
+    """Raise RuleBroken for an argument that this list does not know or that is given twice: none is ignored."""
+    for key in args:
+        is_filter = key.startswith("_flt_")
+        if not is_filter and key not in (*_ARGUMENTS, *(["tab"] if screen.tab_names else [])):
+            raise RuleBroken(_("This list has no parameter “%(name)s”.", name=key[:60]), key[:60])
+        if not is_filter and len(args.getlist(key)) > 1:
+            raise RuleBroken(_("“%(name)s” is given more than once.", name=key), key)
+    if args.get("tab", "") not in ("", *screen.tab_names):
+        raise RuleBroken(_("This list has no tab “%(name)s”.", name=args["tab"][:60]), "tab")
 
 
 def _without_view_name(screen: Any, args: Any) -> Any:
@@ -81,20 +99,33 @@ def _without_view_name(screen: Any, args: Any) -> Any:
     return MultiDict((key.removesuffix(suffix), value) for key, value in args.items(multi=True))
 
 
-def _filters_of(screen: Any, args: Any) -> list[tuple[str, str, str]]:
-    """(operator, column, value) of the `_flt_<operator>_<column>=value` arguments; empty values are ignored.
+def _filters_of(screen: Any, args: Any) -> list[tuple[str, str, str, str]]:
+    """(argument, operator, column, value) of the `_flt_<operator>_<column>=value` arguments.
 
-    FAB's own addresses have the filter's place in the column's list instead of the operator: `_flt_0_name`.
+    An empty value is a control that nobody filled in, except for operators that need none. FAB's own addresses have the
+    filter's place in the column's list instead of the operator: `_flt_0_name`. Raises RuleBroken for too many.
     """
     found = []
     for key, value in args.items(multi=True):
-        if key.startswith("_flt_") and value != "":
-            op, _sep, name = key[5:].partition("_")
-            if name not in screen.record_table.by_name and key.removeprefix("_flt_").startswith("not_in_"):
-                op, name = "not_in", key.removeprefix("_flt_not_in_")
+        if key.startswith("_flt_"):
+            op, name = _split_filter(key[5:])
+            screen.record_table.column_field(name)
             is_place = op.isascii() and op.isdigit() and len(op) < 3
-            found.append((_fab_operator(screen, name, int(op)) if is_place else op, name, value))
-    return found[:30]
+            op = _fab_operator(screen, name, int(op)) if is_place else op
+            if value != "" or op in WITHOUT_VALUE:
+                found.append((key, op, name, value))
+    if len(found) > MAX_FILTERS:
+        raise RuleBroken(_("A list takes at most %(most)s filters.", most=MAX_FILTERS), "filters")
+    return found
+
+
+def _split_filter(text: str) -> tuple[str, str]:
+    """(operator, column): "eq_status", or "not_in_status" for an operator with an underscore."""
+    for op in (each for each in OPERATOR_LABELS if "_" in each):
+        if text.startswith(f"{op}_"):
+            return op, text.removeprefix(f"{op}_")
+    op, _sep, name = text.partition("_")
+    return op, name
 
 
 def _fab_operator(screen: Any, name: str, place: int) -> str:
@@ -175,15 +206,13 @@ def _row(screen: Any, row: Any, names: tuple[str, ...], viewer: Viewer) -> dict[
     }
 
 
-def _chips(record_table: Any, viewer: Viewer) -> list[dict[str, Any]]:
+def _chips(screen: Any, viewer: Viewer) -> list[dict[str, Any]]:
     """The active filters as text, each with a URL without it."""
     chips = []
-    for key, value in request.args.items(multi=True):
-        op, _sep, name = key[5:].partition("_")
-        if key.startswith("_flt_") and value and name in record_table.by_name:
-            each = record_table.by_name[name]
-            label = f"{each.label} {_operator_label(each, op)} {_value_text(each, value, viewer)}"
-            chips.append({"label": label, "remove_url": url(**{key: None}, page=None)})
+    for key, op, name, value in _filters_of(screen, _without_view_name(screen, request.args)):
+        each = screen.record_table.by_name[name]
+        parts = [str(each.label), _operator_label(each, op), *_value_parts(each, op, value, viewer)]
+        chips.append({"label": " ".join(parts), "remove_url": url(**{key: None}, page=None)})
     if request.args.get("q"):
         chips.append({"label": f"“{request.args['q'][:60]}”", "remove_url": url(q=None, page=None)})
     return chips
@@ -191,6 +220,13 @@ def _chips(record_table: Any, viewer: Viewer) -> list[dict[str, Any]]:
 
 def _operator_label(each: Field, op: str) -> str:
     return each.operator_label(op) if op in each.operators else op
+
+
+def _value_parts(each: Field, op: str, value: str, viewer: Viewer) -> list[str]:
+    """The value in words; nothing for "is empty"."""
+    if op in WITHOUT_VALUE:
+        return [] if wants_empty(op, value) == (op == "null") else [f"({_('No')})"]
+    return [_value_text(each, value, viewer)]
 
 
 def _value_text(each: Field, value: str, viewer: Viewer) -> str:

@@ -52,7 +52,7 @@ class NotesView(ModulePermissions, BaseView):
         line, viewer = _own(pk), current_viewer()
         typed = request.form.get("text", "")
         try:
-            text = clean_text(typed, "text", timeline.MAX_NOTE_LENGTH)
+            text = clean_text(typed, "text", timeline.MAX_NOTE_LENGTH, has_lines=True)
             if not text:
                 raise RuleBroken(_("Please enter a text. A note can't be empty."), "text")
             mentions.edit_note(db.session(), line, text, _EDITED.parse(request.form.get("edited_on"), viewer), viewer)

@@ -79,6 +79,8 @@ class Screen(BulkActions, RecordView, ModelView):
     #: FAB's download route, which serves any file of the upload folder, is off: files follow their record's rule.
     download = None
     page_size = 20
+    #: Values of the argument `tab` of the list, besides none.
+    tab_names: tuple[str, ...] = ()
     list_title: Any = ""
     #: Name of one row, e.g. "Lead"; by default the model's name as words.
     record_name: Any = ""
@@ -174,8 +176,9 @@ class Screen(BulkActions, RecordView, ModelView):
         record = self.service.record
         if not hasattr(record, "number"):
             raise NotFound(_("There is no such record."))
-        key = db.session.execute(select(record.id).where(record.number == number[:40].upper())).scalar()
-        return self._page(key)
+        # MariaDB's collation also finds numbers that only look alike (É for E).
+        rows = db.session.execute(select(record.id, record.number).where(record.number == number[:40].upper()))
+        return self._page(next((key for key, found in rows if found == number.upper()), None))
 
     def _page(self, key: int | None) -> Any:
         viewer = current_viewer()
@@ -362,7 +365,7 @@ class Screen(BulkActions, RecordView, ModelView):
         if not self.timeline_column:
             raise NotFound(_("This record doesn't exist, or you don't have access to it."))
         viewer.person.refuse_unless("Notes", "create")
-        text = clean_text(request.form.get("body"), "body", 20_000)
+        text = clean_text(request.form.get("body"), "body", 20_000, has_lines=True)
         if not text:
             raise RuleBroken(_("Please enter a text."), "body")
         mentions.write_note(db.session(), row, text, viewer)
@@ -401,7 +404,8 @@ class Screen(BulkActions, RecordView, ModelView):
         named = self.record_table.by_name.get(name)
         if not hasattr(named, "offered"):
             raise NotFound(_("This record doesn't exist."))
-        rows = named.offered(request.args.get("q", "").strip()[:100])  # type: ignore[union-attr]
+        which = "edit" if request.args.get("for") == "edit" else "add"
+        rows = named.offered(request.args.get("q", "").strip()[:100], which)  # type: ignore[union-attr]
         return jsonify({"results": [{"value": row.id, "label": label_of(row), "hint": ""} for row in rows]})
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
+from sqlalchemy import and_, case, or_
 
 from app.domain import office_hours, sla
 from app.web.core.date_fields import DateTimeField, relative
@@ -95,8 +96,9 @@ class NextTargetField(Field):
         return _counting(due, warn, (ahead, late), viewer) | {"title": _moment(due, viewer)}
 
     def order(self) -> Any:
-        """By the resolution's due time, which has an index."""
-        return self.columns[1]
+        """By the target that is due next, as the cell shows it; rows without an open one are empty."""
+        reply, resolve = self.columns[:2]
+        return case((and_(reply.is_not(None), or_(resolve.is_(None), reply <= resolve)), reply), else_=resolve)
 
 
 def _next_target(values: tuple[Any, ...]) -> tuple[str, datetime | None]:

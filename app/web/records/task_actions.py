@@ -104,7 +104,7 @@ class TaskActions(Screen):
         session = db.session()
         values = self.record_table.parse({"title": raw["title"], "due_on": raw["due_on"]}, "add", viewer)
         task_actions.refuse_invalid_follow_up(values, viewer.now)
-        note = clean_text(raw["note"], "note", 20_000)
+        note = clean_text(raw["note"], "note", 20_000, has_lines=True)
         before = max(viewer.now, row.due_on or viewer.now)
         self.service.change(session, row, {"status": "Done"}, viewer)
         if note:

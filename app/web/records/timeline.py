@@ -253,6 +253,8 @@ class TextLineField(Field):
 class NoteText(Field):
     """The text of a note."""
 
+    has_lines = True
+
     def __post_init__(self) -> None:
         super().__post_init__()
         self.max_length = MAX_NOTE_LENGTH

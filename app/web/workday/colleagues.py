@@ -14,9 +14,9 @@ from app.domain.base import NotFound
 from app.domain.permissions import VERBS
 from app.extensions import db
 from app.web.api import schemas
+from app.web.api.list_parameters import page_of, read_parameters
 from app.web.api.operations import OperationSpec, operation
-from app.web.api.resource import query_parameter
-from app.web.core.gate import SentenceResponses, current_viewer, json_answer, refuse_as_json, signed_in, whole_json
+from app.web.core.gate import SentenceResponses, current_viewer, json_answer, refuse_as_json, signed_in
 from app.web.records import mentions
 
 
@@ -53,7 +53,7 @@ class UserResource(SentenceResponses, BaseApi):
     is_documented = True
     documentation = {
         "get": OperationSpec("Read one record", (404,), ("pk",)),
-        "get_list": OperationSpec("List", (414,), ("page",), answer="list"),
+        "get_list": OperationSpec("List", (414,), ("page_query", "page", "page_size"), answer="list"),
     }
 
     @expose("/", methods=["GET"])
@@ -62,8 +62,7 @@ class UserResource(SentenceResponses, BaseApi):
     @permission_name("get")
     def get_list(self) -> Any:
         """Active colleagues, by name."""
-        query = query_parameter({"page", "page_size"})
-        size, page = whole_json(query.get("page_size"), 20, 1, 100), whole_json(query.get("page"), 0, 0, 10**7)
+        page, size = page_of(read_parameters({"page", "page_size"}), 20)
         cards = [
             card
             for key, card in sorted(current_viewer().lookups.people.items())

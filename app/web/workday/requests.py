@@ -217,6 +217,7 @@ class RequestScreen(Screen):
     is_searched = False
     is_in_new_menu = False
     quick_filters = ("status", "requested_user")
+    tab_names = ("waiting", "mine")
     summary_columns = ("status", "requested_user", "requester", "decided_by")
     title_column = "number"
     exclude_route_methods = {"edit", "delete"}

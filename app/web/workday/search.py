@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from flask import jsonify, render_template, request
 from flask_appbuilder import BaseView, expose
@@ -13,6 +14,7 @@ from app.web.core.gate import current_viewer, signed_in
 from app.web.core.record_table import ListQuery
 from app.web.core.registry import registered
 from app.web.core.text_search import matching
+from app.web.pages.refusals import refuse_as_page
 from app.web.records.list_page import row_url
 
 #: Hits per group.
@@ -33,6 +35,7 @@ class SearchView(BaseView):
     @expose("")
     @expose("/")
     @signed_in
+    @refuse_as_page
     def page(self) -> Any:
         """Hits by kind, as a page, or as JSON for the command palette."""
         text = request.args.get("q", "").strip()[:100]
@@ -46,7 +49,11 @@ class SearchView(BaseView):
 def _hits(screen: Any, text: str, viewer: Viewer) -> dict[str, Any]:
     """The first hits of one kind; none if the person may not read its module."""
     record_table = screen.record_table
-    group: dict[str, Any] = {"title": str(screen.list_title), "url": f"{screen.route_base}/?q={text}", "rows": []}
+    group: dict[str, Any] = {
+        "title": str(screen.list_title),
+        "url": f"{screen.route_base}/?{urlencode({'q': text})}",
+        "rows": [],
+    }
     if not viewer.person.may(screen.module, "read"):
         return group
     wanted = (screen.title_column, "number", "status", "mobile")

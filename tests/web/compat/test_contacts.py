@@ -19,7 +19,7 @@ HISTORY = "crm.fcrm.doctype.crm_customer.crm_customer.get_customer_update_histor
 @pytest.mark.parametrize(
     ("method", "field", "value", "expected"),
     [
-        ("save_client_id", "client_id", "ab 2", "AB 2"),
+        ("save_client_id", "client_id", "ab2", "AB2"),
         ("save_pod_id", "pod_id", "POD-2", "POD-2"),
         ("save_rejection_reason", "rejection_reason", "No papers", "No papers"),
     ],

@@ -19,8 +19,9 @@ EXPENSIVE = {
     "frappe.client.insert_many": 14,
     "crm.api.ticket.create_ticket": 16,
     "crm.fcrm.doctype.crm_call_log.crm_call_log.create_lead_from_call_log": 15,
-    # With a new customer: a savepoint, and the row that makes them the only holder of the number.
-    "crm.api.lead_operations.update_lead_status_with_client_id": 20,
+    # With a new customer: a savepoint, the row that makes them the only holder of the number, and whether a lead of
+    # somebody else, not yet opened, has the client ID already.
+    "crm.api.lead_operations.update_lead_status_with_client_id": 21,
     "crm.api.role_assignment.assign_to_role": 15,
     "crm.api.ticket.assign_ticket_to_role": 14,
     "crm.api.assignment_requests.create_assignment_request": 13,

@@ -217,3 +217,33 @@ def test_deleting_a_policy_deletes_its_targets(site: Site) -> None:
     key = first_id(site, SlaPolicy)
     site.post("root", f"/settings/sla/delete/{key}")
     assert targets(site, key) == {} and key not in site.rows(select(SlaPolicy.id))
+
+
+# --- taking an entry off offer
+
+
+def registered_masters() -> list[str]:
+    from app.web.settings.masters import MasterScreen
+    from app.web.settings.settings_menu import GROUPS
+
+    views = [entry.view for group in GROUPS for entry in group.entries]
+    masters = [view for view in views if isinstance(view, type) and issubclass(view, MasterScreen)]
+    return [
+        view.route_base for view in masters if {*view.columns} >= {"label", "is_active"} and not view.show_fieldsets
+    ]
+
+
+@pytest.mark.parametrize("base", registered_masters())
+def test_an_entry_of_every_picklist_can_be_taken_off_offer(world: Any, base: str) -> None:
+    """An unticked box is not sent at all; it means no."""
+    screen = next(view for view in world.app.appbuilder.baseviews if getattr(view, "route_base", "") == base)
+    model, root = screen.datamodel.obj, world.door("root")
+    fields = {"label": "Short-lived", "position": "7", "is_active": "y", "url": "https://eshin.in/help", "body": "Hi"}
+    fields |= {"channel": "sms", "color": "gray", "meaning": "working", "applies_to": "lead"}
+    added = root.form(f"{base}/add", {name: value for name, value in fields.items() if name in screen.add_columns})
+    assert added.status_code == 302, added.text
+    (key,) = world.rows(select(model.id).where(model.label == "Short-lived"))
+    del fields["is_active"]
+    sent = {name: value for name, value in fields.items() if name in screen.edit_columns}
+    assert root.form(f"{base}/edit/{key}", sent).status_code == 302
+    assert world.rows(select(model.is_active).where(model.id == key)) == [False]

@@ -1,0 +1,57 @@
+"""How text is stored: composed Unicode (NFC) without control characters, and which look-alikes a search folds."""
+
+from __future__ import annotations
+
+import unicodedata
+
+#: Apostrophes as keyboards, phones and word processors write them; a search takes all of them for the first.
+APOSTROPHES = "'\u2019\u2018\u02bc\u0060\u00b4\u2032\uff07"
+#: Of control characters, lines of text keep these two, each as one line feed or as spaces.
+_LINE_FEED, _TAB = "\n", "    "
+#: Unicode's own limit for text that is processed as a stream (UAX #15): more marks on one letter are an attack.
+_MOST_MARKS = 30
+_FOLD = str.maketrans(dict.fromkeys(APOSTROPHES[1:], "'"))
+
+
+class UnstorableText(ValueError):
+    """The text has a character that is never stored."""
+
+
+def one_line(text: str) -> str:
+    """Text of one line in NFC, without spaces around it. Raises UnstorableText for line breaks and control characters.
+
+    A tab at either end, as spreadsheets copy it, is dropped.
+    """
+    stripped = text.strip(" \t")
+    if any(_is_control(char) for char in stripped):
+        raise UnstorableText(text[:20])
+    return _composed(stripped).strip()
+
+
+def lines(text: str) -> str:
+    """Text of several lines in NFC: every line ends with LF, tabs are four spaces. Raises UnstorableText."""
+    unified = text.replace("\r\n", _LINE_FEED).replace("\r", _LINE_FEED).replace("\t", _TAB)
+    if any(_is_control(char) for char in unified if char != _LINE_FEED):
+        raise UnstorableText(text[:20])
+    return _composed(unified).strip()
+
+
+def folded(text: str) -> str:
+    """The text with every look-alike apostrophe as '."""
+    return text.translate(_FOLD)
+
+
+def _is_control(char: str) -> bool:
+    """Whether it is a control character, a line or paragraph separator, or half of a surrogate pair."""
+    return (char < " " or char > "~") and unicodedata.category(char) in ("Cc", "Zl", "Zp", "Cs")
+
+
+def _composed(text: str) -> str:
+    if text.isascii():
+        return text
+    marks = 0
+    for char in text:
+        marks = marks + 1 if unicodedata.combining(char) else 0
+        if marks > _MOST_MARKS:
+            raise UnstorableText(text[:20])
+    return unicodedata.normalize("NFC", text)

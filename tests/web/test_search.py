@@ -1,0 +1,91 @@
+"""What a search finds: names as rows show them, ends of numbers, parts of client ids, fronts of addresses, PANs."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import pytest
+
+from tests.app_fixtures import World
+
+
+def found(world: World, who: str, typed: str) -> list[str]:
+    """The first names of the leads that the search page lists for this person."""
+    answer = world.door(who).screen(f"/search?{urlencode({'q': typed})}", headers={"Accept": "application/json"})
+    groups = {group["url"].split("/")[1]: group["rows"] for group in answer.json["groups"]}
+    return [row["title"] for row in groups.get("leads", [])]
+
+
+KNOWN = {
+    "first_name": "Anna Maria",
+    "last_name": "de Souza Rao",
+    "mobile": "98200 54321",
+    "alternative_mobile": "022 4000 1234",
+    "email": "anna.rao@example.in",
+    "pan": "ABCDE1234F",
+    "client_id": "E10234",
+}
+
+
+@pytest.mark.parametrize("which", ["world", "maria"])
+@pytest.mark.parametrize(
+    ("typed", "is_found"),
+    [
+        ("Anna Maria de Souza Rao", True),
+        ("anna maria  de souza", True),
+        ("de Souza Rao Anna Maria", True),
+        ("Anna Maria de", True),
+        ("Anna de", True),
+        ("Maria Anna", False),
+        ("54321", True),
+        ("00 54321", True),
+        ("01234", True),
+        ("4321", False),
+        ("0234", True),
+        ("10234", True),
+        ("e1023", True),
+        ("E10234", True),
+        ("anna.rao", True),
+        ("anna.rao@ex", True),
+        ("rao@example", False),
+        ("ABCDE1234F", True),
+        ("abcde1234f", True),
+        ("ABCDE1234", False),
+        ("%", False),
+        ("_____", False),
+    ],
+)
+def test_a_lead_is_found(request: Any, which: str, typed: str, is_found: bool) -> None:
+    world = request.getfixturevalue(which)
+    world.make.mask("Sales User", pan="full", mobile="full", alternative_mobile="full", email="full")
+    world.make.lead("ana", first_name="Bela", last_name="Shah", mobile="9811111111")
+    lead = world.make.lead("ana", **{name: value for name, value in KNOWN.items() if name != "client_id"})
+    assert world.door("ana").rest("PUT", f"lead/{lead.id}", {"client_id": KNOWN["client_id"]}).status_code == 200
+    assert found(world, "ana", typed) == (["Anna Maria de Souza Rao"] if is_found else [])
+    assert found(world, "ben", typed) == []
+
+
+@pytest.mark.parametrize("level", ["last4", "hidden"])
+@pytest.mark.parametrize("typed", ["54321", "9820054321", "anna.rao", "ABCDE1234F", "01234"])
+def test_a_search_is_no_way_to_guess_what_a_mask_hides(world: World, level: str, typed: str) -> None:
+    world.make.mask("Sales User", pan=level, mobile=level, email=level, alternative_mobile=level)
+    world.make.lead("ana", **{name: value for name, value in KNOWN.items() if name != "client_id"})
+    assert found(world, "ana", typed) == []
+    assert re.search(r"list-count[^>]*>0<", world.door("ana").screen(f"/leads/?{urlencode({'q': typed})}").text)
+
+
+@pytest.mark.parametrize("typed", ["A+B", "A&B", "A#B", "A%B", "आशा", "a b"])
+def test_the_link_of_a_group_searches_the_same_text(world: World, typed: str) -> None:
+    world.make.lead("ana", last_name=f"{typed} Rao")
+    answer = world.door("ana").screen(f"/search?q={quote(typed)}", headers={"Accept": "application/json"})
+    (group,) = [each for each in answer.json["groups"] if each["url"].startswith("/leads")]
+    page = world.door("ana").screen(group["url"])
+    assert re.search(r"list-count[^>]*>1<", page.text)
+
+
+@pytest.mark.parametrize("typed", ["a\x00b", "a\x01b", "\ud800"])
+def test_a_search_for_what_cannot_be_stored(world: World, typed: str) -> None:
+    path = f"/search?q={quote(typed, errors='surrogatepass')}"
+    assert world.door("ana").screen(path).status_code in (200, 400)

@@ -1,0 +1,152 @@
+"""What must be unique stays unique under parallel writers, and a refusal names the field."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from flask_appbuilder import Model
+from sqlalchemy import inspect, select
+
+from app.domain import client_ids
+from app.domain.base import RuleBroken
+from app.models import CallLog, Lead, LeadSource
+from app.web.core import taken
+from tests.app_fixtures import World
+
+WRITERS = 8
+
+
+def at_once(act: Callable[[int], Any], count: int = WRITERS) -> list[Any]:
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(act, range(count)))
+
+
+def test_eight_leads_want_one_client_id(maria: World) -> None:
+    leads = [maria.make.lead("ana") for _ in range(WRITERS)]
+    doors = [maria.door("ana") for _ in range(WRITERS)]
+    answers = at_once(lambda n: doors[n].rest("PUT", f"lead/{leads[n].id}", {"client_id": "E777"}))
+    assert Counter(each.status_code for each in answers) == {200: 1, 422: WRITERS - 1}, [each.text for each in answers]
+    assert all("client_id" in each.json["errors"] for each in answers if each.status_code == 422)
+    assert maria.count(Lead, Lead.client_id == "E777") == 1
+
+
+def test_eight_accounts_are_opened_with_one_client_id(maria: World) -> None:
+    leads = [maria.make.lead("ana") for _ in range(WRITERS)]
+    doors = [maria.door("ana") for _ in range(WRITERS)]
+    body = {"status": "Account Opened", "client_id": "e778"}
+    answers = at_once(lambda n: doors[n].rest("PUT", f"lead/{leads[n].id}", body))
+    assert Counter(each.status_code for each in answers) == {200: 1, 422: WRITERS - 1}, [each.text for each in answers]
+    assert all("client_id" in each.json["errors"] for each in answers if each.status_code == 422)
+
+
+def test_eight_phones_send_one_call(maria: World) -> None:
+    body = {"direction": "Outgoing", "status": "Completed", "to_number": "9820012345", "from_number": "9820012346"}
+    body |= {"started_on": "2026-11-20T10:00Z", "device_call_id": "A17-1"}
+    doors = [maria.door("ana") for _ in range(WRITERS)]
+    answers = at_once(lambda n: doors[n].rest("POST", "call_log/", body))
+    refused = [each for each in answers if each.status_code != 201]
+    assert len(refused) == WRITERS - 1
+    assert all(each.status_code == 422 and "device_call_id" in each.json["errors"] for each in refused), refused[0].text
+    assert maria.count(CallLog, CallLog.device_call_id == "A17-1") == 1
+
+
+def test_eight_managers_name_one_source(maria: World) -> None:
+    doors = [maria.door("root") for _ in range(WRITERS)]
+    form = {"label": "Trade fair", "position": "5", "is_active": "y"}
+    answers = at_once(lambda n: doors[n].form("/settings/lead-sources/add", form))
+    assert Counter(each.status_code for each in answers) == {302: 1, 422: WRITERS - 1}
+    assert maria.count(LeadSource, LeadSource.label == "Trade fair") == 1
+    assert all("already" in each.text for each in answers if each.status_code == 422)
+
+
+def test_eight_posts_with_one_idempotency_key(maria: World) -> None:
+    doors, headers = [maria.door("ana") for _ in range(WRITERS)], {"Idempotency-Key": "one"}
+    body = {"first_name": "Once", "mobile": maria.make.mobile()}
+    answers = at_once(lambda n: doors[n].rest("POST", "lead/", body, headers=headers))
+    assert {each.status_code for each in answers} <= {201, 409}
+    assert len({each.json["id"] for each in answers if each.status_code == 201}) == 1
+    assert maria.count(Lead, Lead.first_name == "Once") == 1
+
+
+# --- the sentence
+
+
+@pytest.mark.parametrize("which", ["world", "maria"])
+def test_every_unique_key_is_named(request: pytest.FixtureRequest, which: str) -> None:
+    """Each unique key of the database, by the name that its error would give, leads to its columns."""
+    engine = request.getfixturevalue(which).engine
+    found = inspect(engine)
+    for name in found.get_table_names():
+        table = Model.metadata.tables.get(name)
+        if table is None:
+            continue
+        for key in found.get_unique_constraints(name):
+            if engine.dialect.name != "sqlite":
+                assert taken._of_key(table, key["name"]) == key["column_names"], (name, key)
+
+
+@pytest.mark.parametrize("which", ["world", "maria"])
+def test_a_taken_label_names_its_field(request: pytest.FixtureRequest, which: str) -> None:
+    world = request.getfixturevalue(which)
+    label = world.rows(select(LeadSource.label))[0]
+    answer = world.door("root").form("/settings/lead-sources/add", {"label": f" {label} ", "is_active": "y"})
+    assert answer.status_code == 422
+    call = {"direction": "Outgoing", "status": "Completed", "to_number": "9820012345", "from_number": "9820012346"}
+    call |= {"started_on": "2026-11-20T10:00Z", "device_call_id": "A17-2"}
+    ana = world.door("ana")
+    assert ana.rest("POST", "call_log/", call).status_code == 201
+    again = ana.rest("POST", "call_log/", call)
+    assert again.status_code == 422 and again.json["errors"].keys() == {"device_call_id"}, again.text
+
+
+@pytest.mark.parametrize("code", ["E1\u200b", "E 1", "E-1", "E1\n", "<b>E1</b>", "\u0395\u0031", "É1", "e1\u0301", "९"])
+def test_a_client_id_has_letters_and_digits_only(world: World, code: str) -> None:
+    lead = world.make.lead("ana")
+    for body in ({"client_id": code}, {"client_id": code, "status": "Account Opened"}):
+        answer = world.door("ana").rest("PUT", f"lead/{lead.id}", body)
+        assert answer.status_code == 422 and "client_id" in answer.json["errors"], (code, answer.text)
+    with pytest.raises(RuleBroken):
+        client_ids.cleaned(code + "\u00ad")
+
+
+@pytest.mark.parametrize("which", ["world", "maria"])
+def test_a_number_that_only_looks_alike_finds_nothing(request: pytest.FixtureRequest, which: str) -> None:
+    world = request.getfixturevalue(which)
+    lead, door = world.make.lead("ana"), world.door("ana")
+    assert door.screen(f"/leads/{lead.number}").status_code == 200
+    assert door.screen(f"/leads/{lead.number.lower()}").status_code == 200
+    looks = lead.number.replace("LEAD", "LÉAD")
+    assert door.screen(f"/leads/{looks}").status_code == 404
+    found = door.rest("GET", "lead/", q={"filters": [{"col": "number", "opr": "eq", "value": looks}]})
+    assert found.json["count"] == 0
+    body = {"title": "T", "due_on": "2026-11-30T12:00Z", "lead": looks}
+    assert door.rest("POST", "task/", body).status_code == 422
+
+
+# --- ids
+
+
+def test_a_late_save_never_reaches_the_next_record(world: World) -> None:
+    ana, root = world.door("ana"), world.door("root")
+    first = ana.rest("POST", "lead/", {"first_name": "One", "mobile": world.make.mobile()}).json
+    assert root.rest("DELETE", f"lead/{first['id']}").status_code == 200
+    second = ana.rest("POST", "lead/", {"first_name": "Two", "mobile": world.make.mobile()}).json
+    assert second["id"] > first["id"]
+    late = {"first_name": "Late", "version": 1}
+    assert ana.rest("PUT", f"lead/{first['id']}", late).status_code == 404
+    assert ana.form(f"/leads/edit/{first['id']}", {"first_name": "Late", "version": "1"}).status_code == 404
+    assert ana.rest("GET", f"lead/{second['id']}").json["result"]["first_name"] == "Two"
+
+
+def test_an_idempotency_key_never_answers_with_another_record(world: World) -> None:
+    ana, root, headers = world.door("ana"), world.door("root"), {"Idempotency-Key": "k"}
+    body = {"first_name": "One", "mobile": world.make.mobile()}
+    first = ana.rest("POST", "lead/", body, headers=headers).json
+    assert root.rest("DELETE", f"lead/{first['id']}").status_code == 200
+    ana.rest("POST", "lead/", {"first_name": "Two", "mobile": world.make.mobile()})
+    again = ana.rest("POST", "lead/", body, headers=headers)
+    assert (again.status_code, again.json) == (201, {"id": first["id"], "result": None})
