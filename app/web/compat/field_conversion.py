@@ -8,9 +8,10 @@ from typing import Any
 
 from flask_babel import gettext as _
 
+from app.domain.call_parsing import caller
 from app.lib import phone
 from app.web.compat import moments
-from app.web.compat.doctypes import NOTE, DocType
+from app.web.compat.doctypes import CALL_LOG, NOTE, DocType
 from app.web.compat.doctypes.note import join_note
 from app.web.compat.filters import FIXED_FIELDS
 from app.web.compat.html_text import html_to_text
@@ -67,6 +68,8 @@ def record_values(doctype: DocType, doc: dict[str, Any], stored: dict[str, Any] 
         value = _converted(doctype.record_table.by_name.get(field), name, value, viewer)
         if raw.get(field) in (None, ""):  # two of the predecessor's fields may be one of ours
             raw[field] = _subject_labels(value) if field == "subjects" else value
+    if doctype is CALL_LOG and stored is None and raw.get("direction") != "Outgoing" and raw.get("to_number"):
+        raw["from_number"] = caller(str(raw.get("from_number") or ""))
     raw |= _reference_value(doctype, doc) | (_note_text(raw, stored or {}) if doctype is NOTE else {})
     return {name: value for name, value in raw.items() if name in doctype.record_table.by_name}
 
