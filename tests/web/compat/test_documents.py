@@ -189,7 +189,17 @@ def test_only_its_author_changes_a_note(sample: SampleRecords) -> None:
     body = {"doctype": "FCRM Note", "name": key, "fieldname": "content", "value": "x"}
     assert sample.call("mia", SET, body).status_code == 403
     assert sample.call("ben", SET, body).status_code == 404
-    assert sample.call("ana", "frappe.client.delete", {"doctype": "FCRM Note", "name": key}).status_code == 403
+
+
+def test_a_note_is_deleted_by_those_whose_level_reaches_its_author(sample: SampleRecords) -> None:
+    for deleter, others in (("ana", ("ben", "rhea")), ("mia", ()), ("root", ())):
+        about = {"reference_doctype": "CRM Lead", "reference_docname": sample.lead.number}
+        note = sample.result("ana", INSERT, doc={"doctype": "FCRM Note", "content": "Wrong"} | about)
+        body = {"doctype": "FCRM Note", "name": note["name"]}
+        for who in others:
+            assert sample.call(who, "frappe.client.delete", body).status_code in (403, 404), who
+        assert sample.call(deleter, "frappe.client.delete", body).status_code == 200, deleter
+        assert sample.call("ana", GET, body).status_code == 404
 
 
 def test_a_status_change_is_not_a_note(sample: SampleRecords) -> None:
