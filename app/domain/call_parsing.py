@@ -18,6 +18,17 @@ MAX_SECONDS = 86_400
 #: Numbers that telephones put in for an unknown party, or for their own number before they know it.
 PLACEHOLDERS = frozenset({"+911234567890"})
 MAX_LENGTHS = {"from": 40, "to": 40, "device_call_id": 120, "contact_name": 140}
+#: What is stored instead of the number of a caller who withholds it.
+WITHHELD = "withheld"
+#: What telephones send in its place; the negative numbers are Android's.
+_WITHHELD_WORDS = frozenset(
+    [
+        *("", "-1", "-2", "-3", "private", "private number", "unknown", "unknown number", "restricted", "anonymous"),
+        *("withheld", "withheld number", "hidden", "no caller id", "unavailable", "payphone", "null", "none"),
+    ]
+)
+#: Seconds and milliseconds since 1970 as text; other numbers of digits are no time.
+_EPOCH = re.compile(r"[0-9]{9,10}|[0-9]{12,13}")
 #: Call type of a telephone -> our direction; any other type is Unknown.
 DIRECTIONS = {
     "incoming": "Incoming",
@@ -93,11 +104,15 @@ def parse_call(index: int, raw: Any, telephone: Telephone, now: datetime) -> Par
         raise UnreadableCall(
             "not_a_record", "This isn't a call: each call is an object with from, to, type and start_time."
         )
-    for name in ("from", "to", "type", "start_time"):
-        if raw.get(name) in (None, ""):
-            raise UnreadableCall("missing_field", f"Missing required field: {name}")
+    for name in ("type", "start_time"):
+        _refuse_missing(raw, name)
     from_number, to_number = _number(raw, "from"), _number(raw, "to")
     direction = _direction(_word(raw["type"]), from_number, to_number, telephone)
+    _refuse_missing(raw, "to")
+    if direction == "Outgoing":
+        _refuse_missing(raw, "from")
+    else:
+        from_number = caller(from_number)
     started = _moment(raw["start_time"], "start_time", telephone.zone)
     _refuse_invalid_start(started, now)
     seconds = _seconds(raw.get("duration"))
@@ -117,6 +132,16 @@ def parse_call(index: int, raw: Any, telephone: Telephone, now: datetime) -> Par
         duration_seconds=seconds if status == "Completed" else 0,
         native=_native(raw, seconds, telephone),
     )
+
+
+def caller(number: str) -> str:
+    """The number of a caller as it came; WITHHELD for all that telephones send when it is not known."""
+    return WITHHELD if number.strip().casefold() in _WITHHELD_WORDS else number
+
+
+def _refuse_missing(raw: dict[str, Any], name: str) -> None:
+    if raw.get(name) in (None, ""):
+        raise UnreadableCall("missing_field", f"Missing required field: {name}")
 
 
 def storable_text(text: str) -> str:
@@ -201,11 +226,11 @@ def _seconds(value: Any) -> int:
 
 
 def _moment(value: Any, name: str, zone: ZoneInfo) -> datetime:
-    """UTC from a text in the telephone's local time, a text with a zone, or milliseconds since 1970."""
-    if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit():
-        value = int(value.strip()[:20])  # datetime would read 1764123456789 as a moment of the year 1764
-    if isinstance(value, int) and not isinstance(value, bool):
-        return _from_milliseconds(value, name)
+    """UTC from a text in the telephone's local time, a text with a zone, or (milli)seconds since 1970, as text too."""
+    if isinstance(value, str) and _EPOCH.fullmatch(value.strip()[:20]):
+        value = int(value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return _from_epoch(value, name)
     try:
         moment = datetime.fromisoformat(str(value).strip()) if isinstance(value, str) else None
     except ValueError:
@@ -218,10 +243,12 @@ def _moment(value: Any, name: str, zone: ZoneInfo) -> datetime:
         raise UnreadableCall("bad_time", f"“{name}” is outside the supported range of dates.") from error
 
 
-def _from_milliseconds(value: int, name: str) -> datetime:
+def _from_epoch(value: float, name: str) -> datetime:
+    """From milliseconds; less than 10^11 of them would be before 1973, so they are seconds."""
     if not 0 <= value < 10**14:
         raise UnreadableCall("bad_time", f"“{name}” isn't a time such as 2026-11-23 14:03:22.")
-    return datetime.fromtimestamp(value // 1000, UTC).replace(microsecond=value % 1000 * 1000)
+    milliseconds = int(value if value >= 10**11 else value * 1000)
+    return datetime.fromtimestamp(milliseconds // 1000, UTC).replace(microsecond=milliseconds % 1000 * 1000)
 
 
 def _refuse_invalid_start(started: datetime, now: datetime) -> None:

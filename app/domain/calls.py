@@ -61,6 +61,7 @@ class CallLog(Record):
         Index("ix_call_natural", "employee_id", "other_e164", "started_on"),
         Index("ix_call_employee", "employee_id", "id"),
         Index("ix_call_started", "started_on"),
+        Index("ix_call_changed", "changed_on"),
         Index("ix_call_other", "other_e164", "started_on"),
         Index("ix_call_lead", "lead_id", "id"),
         Index("ix_call_ticket", "ticket_id", "id"),

@@ -15,7 +15,8 @@ _PAN = re.compile(r"[A-Z]{5}[0-9]{4}[A-Z]")
 _AADHAAR = re.compile(r"[2-9][0-9]{11}")
 _CLIENT_ID = re.compile(r"[A-Z0-9]{1,40}")
 _SEPARATORS = re.compile(r"[\s-]+")
-_EMAIL = re.compile(r"([^@\s]+)@([^@\s]+)")
+#: Begins where a word begins: a search would otherwise try every letter of a long one.
+_EMAIL = re.compile(r"(?<![^@\s])([^@\s]+)@([^@\s]+)")
 
 # Verhoeff's tables: multiplication in the dihedral group D5, and the permutation by position, repeated after eight.
 _PRODUCT = (

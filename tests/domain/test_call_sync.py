@@ -101,6 +101,34 @@ def test_direction_and_status_are_parsed(sent, direction, status, seconds):
     assert (parsed.direction, parsed.status, parsed.duration_seconds) == (direction, status, seconds)
 
 
+@pytest.mark.parametrize(
+    "sent", ["", None, "-1", "-2", "Private", "UNKNOWN", " Restricted ", "withheld", "No Caller ID"]
+)
+@pytest.mark.parametrize("kind", ["Incoming", "Missed", "Voicemail"])
+def test_a_caller_who_withholds_the_number_is_kept(sent, kind):
+    parsed = parse_call(0, call(type=kind, **{"from": sent}), Telephone(1, INDIA), NOW)
+    assert (parsed.from_number, parsed.other_e164, parsed.party) == ("withheld", None, "")
+
+
+def test_a_call_without_a_caller_is_stored(session, ana):
+    record = call(1, **{"from": ""}, device_call_id=None)
+    assert [each.status for each in sync(session, telephone(ana), [record], NOW)] == ["created"]
+    assert [each.status for each in sync(session, telephone(ana), [record], NOW)] == ["duplicate"]
+    assert session.scalars(select(CallLog.from_number)).one() == "withheld"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        *(1795422802000, "1795422802000", 1795422802, "1795422802", 1795422802.0, " 1795422802000 "),
+        *("2026-11-23 14:03:22", "2026-11-23T14:03:22+05:30", "2026-11-23T08:33:22Z"),
+    ],
+)
+def test_a_start_is_read_however_it_is_written(sent):
+    parsed = parse_call(0, call(start_time=sent), Telephone(1, INDIA), datetime(2027, 1, 1, tzinfo=UTC))
+    assert parsed.started_on.replace(microsecond=0) == datetime(2026, 11, 23, 8, 33, 22, tzinfo=UTC)
+
+
 def test_native_values_of_an_unanswered_call_are_kept():
     parsed = parse_call(0, call(type="Missed", duration=12, native_duration=12), Telephone(1, INDIA), NOW)
     assert (parsed.native["duration"], parsed.native["type"], parsed.native["start_time"]) == (12, "Missed", START)
@@ -109,7 +137,7 @@ def test_native_values_of_an_unanswered_call_are_kept():
 @pytest.mark.parametrize(
     ("values", "code"),
     [
-        ({"from": ""}, "missing_field"),
+        ({"from": "", "type": "Outgoing"}, "missing_field"),
         ({"to": None}, "missing_field"),
         ({"start_time": ""}, "missing_field"),
         ({"start_time": "yesterday"}, "bad_time"),

@@ -1,9 +1,15 @@
-"""The arguments of a method call: query string, form and JSON body in one; values may be JSON text."""
+"""The arguments of a method call: query string, form and JSON body in one; values may be JSON text.
+
+A body is read for what it is, not for what its Content-Type says: old scripts send JSON as text/plain, as a form or
+without any type. What cannot be read is refused, because a change that nobody read looks like success.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import orjson
 from flask import request
@@ -15,6 +21,10 @@ from app.web.compat.responses import CompatError
 MAX_JSON_LENGTH = 4_000_000
 #: Records of one bulk method.
 MAX_NAMES = 200
+_INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
+_FORM = "application/x-www-form-urlencoded"
+#: White space and a byte order mark, which may precede JSON.
+_BLANKS = b"\xef\xbb\xbf \t\r\n"
 
 
 class Arguments:
@@ -25,12 +35,8 @@ class Arguments:
 
     @classmethod
     def from_request(cls) -> Arguments:
-        """The current request's arguments. Raises CompatError (417) for a JSON body that cannot be parsed."""
-        values: dict[str, Any] = dict(request.args.items())
-        values |= dict(request.form.items())
-        if request.is_json and request.get_data():
-            values |= _parse_body(request.get_data())
-        return cls(values)
+        """The current request's arguments. Raises CompatError (417) for a body that cannot be read."""
+        return cls(dict(request.args.items()) | _body_values())
 
     def __contains__(self, name: str) -> bool:
         return self.values.get(name) not in (None, "")
@@ -71,14 +77,17 @@ class Arguments:
         return found
 
     def integer(self, name: str, default: int, least: int, most: int) -> int:
-        """A whole number, clamped to the bounds. Raises CompatError (417) for anything else."""
+        """A whole number within the bounds. Raises CompatError (417) for anything else: cut, it would mislead."""
         value = self.values.get(name)
         if value in (None, ""):
             return default
-        text = str(value).strip()
-        if isinstance(value, bool | float) or not text.lstrip("-").isdigit() or not text.isascii() or len(text) > 18:
+        text = str(value)[:40].strip()
+        if isinstance(value, bool | float | list | dict) or _INTEGER.fullmatch(text) is None:
             raise CompatError(417, _("“%(name)s” must be a whole number.", name=name))
-        return min(max(int(text), least), most)
+        if not least <= int(text) <= most:
+            text = _("“%(name)s” must be a number from %(least)s to %(most)s.", name=name, least=least, most=most)
+            raise CompatError(417, text)
+        return int(text)
 
     def flag(self, name: str) -> bool:
         """Whether a flag is set; it is not for 0, false, none, "" and when missing."""
@@ -107,9 +116,35 @@ def _parse_json(text: str | bytes) -> Any:
         return json.loads(text)
 
 
+def _body_values() -> dict[str, Any]:
+    """The arguments in the body of the request."""
+    if request.mimetype == "multipart/form-data":
+        return dict(request.form.items())
+    body = request.get_data(cache=True)  # before Flask reads it as a form, which would use it up
+    start = body.lstrip(_BLANKS)[:1]
+    if not start:
+        return {}
+    if request.mimetype == _FORM and start not in (b"{", b"["):
+        return _form_values(body)
+    return _parse_body(body)
+
+
+def _form_values(body: bytes) -> dict[str, Any]:
+    """The fields of a form. Raises CompatError (417) for a body without any, and for text that is not UTF-8."""
+    try:
+        unquote_to_bytes(body).decode()
+    except UnicodeDecodeError:
+        body = b""
+    if b"=" not in body:
+        raise CompatError(417, _("The request can't be read. Please send JSON, or a form with names and values."))
+    return dict(request.form.items())
+
+
 def _parse_body(body: bytes) -> dict[str, Any]:
     try:
         parsed = _parse_json(body)
     except (ValueError, RecursionError) as error:
         raise CompatError(417, _("The request isn't valid JSON.")) from error
-    return parsed if isinstance(parsed, dict) else {"data": parsed}
+    if not isinstance(parsed, dict | None):
+        raise CompatError(417, _("The request must be an object with the names and values of its arguments."))
+    return parsed or {}

@@ -18,6 +18,7 @@ from app.web.compat.arguments import Arguments
 from app.web.compat.doctypes import LEAD, TICKET, DocType
 from app.web.compat.office import refuse_limited_key
 from app.web.compat.timestamps import local_timestamp
+from app.web.compat.users import active_users, name_of
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer
 from app.web.core.languages import translate_text
@@ -28,12 +29,6 @@ from app.web.records.form_page import roles_offered
 ASSIGNABLE = (LEAD.name, TICKET.name)
 _USER_ARGUMENTS = ("assign_to", "assignees", "users", "user")
 _NAME_ARGUMENTS = ("doc_name", "lead_name", "ticket_name", "docname", "name")
-
-
-def username_of(user_id: int | None, viewer: Viewer) -> str | None:
-    """The user name of a user id; null for nobody."""
-    card = viewer.lookups.person(user_id)
-    return card["username"] if card else None
 
 
 def refuse_unless_assigner(viewer: Viewer) -> None:
@@ -84,10 +79,9 @@ def assignable_users(arguments: Arguments) -> list[dict[str, Any]]:
 
 
 def active_colleagues(viewer: Viewer) -> list[dict[str, Any]]:
-    """[{name, full_name, enabled}] of active colleagues, sorted by full name."""
-    cards = [viewer.lookups.people[key] for key in viewer.lookups.active]
-    users = [{"name": card["username"], "full_name": card["full_name"], "enabled": 1} for card in cards]
-    return sorted(users, key=lambda each: str(each["full_name"]).casefold())
+    """[{name, email, full_name, enabled}] of active colleagues, sorted by full name."""
+    names = ("name", "email", "full_name", "enabled")
+    return [{name: each[name] for name in names} for each in active_users(viewer)]
 
 
 def current_assignments(arguments: Arguments) -> list[dict[str, Any]]:
@@ -97,12 +91,12 @@ def current_assignments(arguments: Arguments) -> list[dict[str, Any]]:
     current.sort(key=lambda each: (each.user_id != row.assignee_id, each.id))
     return [
         {
-            "user": username_of(each.user_id, viewer),
+            "user": name_of(each.user_id, viewer),
             "full_name": viewer.lookups.people[each.user_id]["full_name"],
             "role": each.role,
             "reason": each.reason,
             "assigned_on": local_timestamp(each.started_on, viewer),
-            "assigned_by": username_of(each.by_id, viewer),
+            "assigned_by": name_of(each.by_id, viewer),
         }
         for each in current
         if each.user_id in viewer.lookups.people
@@ -150,7 +144,7 @@ def assign_to_user(arguments: Arguments) -> dict[str, Any]:
 
 def _assigned_result(row: Any, user_id: int, viewer: Viewer) -> dict[str, Any]:
     text = _("%(number)s is assigned to %(name)s", number=row.number, name=viewer.lookups.people[user_id]["full_name"])
-    return {"assigned_user": username_of(user_id, viewer), "message": text, "name": row.number, "task_created": False}
+    return {"assigned_user": name_of(user_id, viewer), "message": text, "name": row.number, "task_created": False}
 
 
 def _find_user(username: str, viewer: Viewer) -> int:
@@ -180,7 +174,7 @@ def _bulk_assign(doctype: DocType, names: list[str], arguments: Arguments) -> di
         "assign",
         lambda row: assignment_actions.assign_directly(module_access, row, user_id, viewer, "bulk"),
     )
-    return result | {"assigned_user": username_of(user_id, viewer)}
+    return result | {"assigned_user": name_of(user_id, viewer)}
 
 
 # --- adding and removing assignees
@@ -251,4 +245,4 @@ def _remove_assignees(row: Any, user_ids: list[int], viewer: Viewer) -> None:
 
 def _assignees(row: Any, viewer: Viewer) -> list[dict[str, Any]]:
     cards = [viewer.lookups.person(user_id) for user_id in assignment.current_assignees(db.session(), row)]
-    return [{"owner": card["username"], "full_name": card["full_name"]} for card in cards if card]
+    return [{"owner": name_of(card["id"], viewer), "full_name": card["full_name"]} for card in cards if card]

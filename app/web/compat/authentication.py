@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 from flask import Response, current_app, g, request
 from flask_babel import gettext as _
 
 from app import access
 from app.extensions import db
+from app.web.compat import users
 from app.web.compat.arguments import Arguments
 from app.web.compat.responses import CompatError, error_response, success_response
+from app.web.core.gate import current_viewer
 from app.web.core.local_links import local_path
 from app.web.security import login_throttle, rate_limits, sessions
 
@@ -41,6 +44,12 @@ def _authenticate_by_cookie(token: str) -> None:
     if session is not None and session.is_stale(now):
         sessions.record_activity(session.id, now)
     current_app.appbuilder.sm._authenticate_as(session)  # type: ignore[attr-defined]
+
+
+def has_dead_session() -> bool:
+    """Whether the request names a session that has ended, rather than none; asked when nobody is signed in."""
+    is_named = request.cookies.get(COOKIE, "") not in ("", GUEST)
+    return is_named and "Authorization" not in request.headers and _is_allowed_origin()
 
 
 def _is_allowed_origin() -> bool:
@@ -98,7 +107,19 @@ def login(arguments: Arguments) -> Response:
         secure=secure,
         samesite="Lax",
     )
+    _set_name_cookies(response, user, secure)
     return response
+
+
+#: Cookies beside the session, which pages and clients of the predecessor read; none of them grants anything.
+_NAME_COOKIES = ("full_name", "user_id", "system_user", "user_image")
+
+
+def _set_name_cookies(response: Response, user: Any, secure: bool) -> None:
+    """Who signed in, as the predecessor says it in cookies; percent-encoded."""
+    values = (user.get_full_name(), users.name_in_cookies(user), "yes", "")
+    for name, value in zip(_NAME_COOKIES, values, strict=True):
+        response.set_cookie(name, quote(value), max_age=sessions.TOKEN_DAYS * 86_400, secure=secure, samesite="Lax")
 
 
 def _retry_later(text: str, seconds: int) -> Response:
@@ -126,15 +147,16 @@ def logout(arguments: Arguments) -> Response:
         sessions.sign_out(person.id, token, datetime.now(UTC))
     response = success_response(None)
     response.set_cookie(COOKIE, GUEST, httponly=True, samesite="Lax", max_age=0)
+    for name in _NAME_COOKIES:
+        response.set_cookie(name, "", samesite="Lax", max_age=0)
     return response
 
 
 def logged_user(arguments: Arguments) -> str:
-    """The user name. Raises CompatError (401) without a session."""
-    person = g.get("person")
-    if person is None:
+    """The user's name here, which is their e-mail address. Raises CompatError (401) without a session."""
+    if g.get("person") is None:
         raise CompatError(401, _("Please sign in first."))
-    return str(person.username)
+    return str(users.name_of(g.person.id, current_viewer()))
 
 
 def ping(arguments: Arguments) -> str:

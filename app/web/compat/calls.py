@@ -19,8 +19,8 @@ from app.web.compat.call_links import link_to_record
 from app.web.compat.doctypes import CALL_LOG, CUSTOMER, LEAD, NOTE, TASK, TICKET
 from app.web.compat.doctypes.note import join_note
 from app.web.compat.documents import fetch_documents
-from app.web.compat.field_conversion import html_to_text
-from app.web.compat.list_query import parse_filters
+from app.web.compat.filters import parse_filters
+from app.web.compat.html_text import html_to_text
 from app.web.compat.notes import write_note
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer

@@ -16,6 +16,7 @@ from app.domain.tickets import ticket_subjects
 from app.domain.timeline import StatusChange
 from app.models import Lead, TicketSubject
 from app.web.compat.timestamps import local_timestamp
+from app.web.compat.users import name_of
 from app.web.core.fields import Viewer
 
 # Built once: compiling these statements is the most expensive part of reading a document.
@@ -78,7 +79,7 @@ def _status_change_log(session: Session, record_id: int, master: str, viewer: Vi
     for status, at, seconds, by in rows:
         label = (viewer.lookups.card(master, status) or {}).get("label")
         if log:
-            owner = (viewer.lookups.person(by) or {}).get("username")
+            owner = name_of(by, viewer)
             log[-1] |= {"to": label, "to_date": local_timestamp(at, viewer), "duration": seconds, "log_owner": owner}
         log.append(
             {

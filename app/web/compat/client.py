@@ -6,19 +6,23 @@ from typing import Any
 
 from flask import g
 from flask_babel import gettext as _
-from sqlalchemy import select
+from sqlalchemy import false, func, select
 
 from app import access
 from app.domain.base import Conflict, NotFound
 from app.extensions import db
+from app.models import CallLog
+from app.web.compat import aggregates, moments
 from app.web.compat.arguments import Arguments
-from app.web.compat.doctypes import DOCTYPES, READ_ONLY, DocType
+from app.web.compat.doctypes import CALL_LOG, DOCTYPES, READ_ONLY, DocType
 from app.web.compat.documents import fetch_document, fetch_documents
 from app.web.compat.field_conversion import ignored_fields, is_same_value, record_values
-from app.web.compat.list_query import parse_filters, parse_list_request, requested_fields
-from app.web.compat.picklists import PICKLISTS, Picklist
+from app.web.compat.filters import parse_filters
+from app.web.compat.list_options import ListOptions, is_set, refuse_unknown_options
+from app.web.compat.list_query import field_names, parse_list_request, requested_fields
+from app.web.compat.memory_lists import MemoryDocType, matching, with_fields
+from app.web.compat.picklists import PICKLISTS
 from app.web.compat.responses import CompatError, Envelope
-from app.web.compat.timestamps import local_timestamp
 from app.web.core.fields import Viewer
 from app.web.core.gate import REFUSABLE, current_viewer, refusal_of_one
 from app.web.core.record_table import ListQuery
@@ -27,12 +31,12 @@ from app.web.core.record_table import ListQuery
 MAX_DOCUMENTS = 200
 
 
-def requested_doctype(arguments: Arguments) -> DocType | Picklist:
+def requested_doctype(arguments: Arguments) -> DocType | MemoryDocType:
     """The DocType that the argument `doctype` names. Raises CompatError (403) for an unknown one."""
     return find_doctype(arguments.text("doctype"))
 
 
-def find_doctype(name: str) -> DocType | Picklist:
+def find_doctype(name: str) -> DocType | MemoryDocType:
     """The DocType or picklist with this name. Raises CompatError (403), as the predecessor does, for an unknown one."""
     found = DOCTYPES.get(name) or PICKLISTS.get(name)
     if found is None:
@@ -43,7 +47,7 @@ def find_doctype(name: str) -> DocType | Picklist:
 def record_doctype(name: str, *allowed: str) -> DocType:
     """The DocType of a record, one of `allowed` if any are given. Raises CompatError (403, 417)."""
     found = find_doctype(name)
-    if isinstance(found, Picklist) or (allowed and found.name not in allowed):
+    if isinstance(found, MemoryDocType) or (allowed and found.name not in allowed):
         raise CompatError(417, _("This can't be done with “%(name)s”.", name=name[:60]))
     return found
 
@@ -56,28 +60,33 @@ def not_found(doctype: str, name: str) -> NotFound:
 # --- reading
 
 
-def get_list(arguments: Arguments) -> list[dict[str, Any]]:
-    """doctype, fields, filters, order_by, limit_start, limit_page_length -> documents."""
-    return list_documents(arguments, requested_doctype(arguments))
+def get_list(arguments: Arguments) -> list[Any]:
+    """doctype and the parameters of ListOptions -> documents."""
+    return list_documents(requested_doctype(arguments), ListOptions.of_resource(arguments))
 
 
-def list_documents(arguments: Arguments, doctype: DocType | Picklist) -> list[dict[str, Any]]:
-    """The documents of a list request; one statement."""
+def list_documents(doctype: DocType | MemoryDocType, options: ListOptions) -> list[Any]:
+    """The documents or groups of a list request; one statement."""
     viewer = current_viewer()
-    if isinstance(doctype, Picklist):
-        return doctype.list_documents(arguments, viewer)
+    if isinstance(doctype, MemoryDocType):
+        return options.shaped(doctype.list_documents(options, viewer))
     viewer.person.refuse_unless(doctype.module, "read")
-    request = parse_list_request(arguments, doctype, viewer)
-    return fetch_documents(doctype, request.list_query, request.fields, viewer)
+    if aggregates.is_aggregated(options):
+        return options.shaped(aggregates.list_groups(options, doctype, viewer))
+    request = parse_list_request(options, doctype, viewer)
+    return options.shaped(fetch_documents(doctype, request.list_query, request.fields, viewer))
 
 
 def get_count(arguments: Arguments) -> int:
-    """doctype, filters -> how many documents match."""
+    """doctype, filters, or_filters, limit -> how many documents match."""
+    refuse_unknown_options(arguments, "count")
     doctype, viewer = requested_doctype(arguments), current_viewer()
-    filters = arguments.json_value("filters")
-    if isinstance(doctype, Picklist):
-        return len(doctype.filter_documents(filters, viewer))
-    return count_documents(doctype, parse_filters(filters, doctype, viewer))
+    filters, either = arguments.json_value("filters"), arguments.json_value("or_filters")
+    if isinstance(doctype, MemoryDocType):
+        found = len(matching(doctype.documents(viewer), filters, doctype.name, either))
+    else:
+        found = count_documents(doctype, parse_filters(filters, doctype, viewer, either))
+    return min(found, arguments.integer("limit", 0, 0, 10**9) or found)
 
 
 def count_documents(doctype: DocType, conditions: list[Any]) -> int:
@@ -88,12 +97,13 @@ def count_documents(doctype: DocType, conditions: list[Any]) -> int:
 
 def get(arguments: Arguments) -> dict[str, Any]:
     """doctype, and name or filters -> the whole document. Raises NotFound (404)."""
+    refuse_unknown_options(arguments, "document")
     doctype = requested_doctype(arguments)
     filters = {"name": arguments.text("name")} if "name" in arguments else arguments.json_value("filters")
     return _read_first(doctype, filters)
 
 
-def read_document(doctype: DocType | Picklist, name: str) -> dict[str, Any]:
+def read_document(doctype: DocType | MemoryDocType, name: str) -> dict[str, Any]:
     """The document with all of its fields and child tables. Raises NotFound (404)."""
     return _read_first(doctype, {"name": name})
 
@@ -103,10 +113,10 @@ def get_for_form(arguments: Arguments) -> Envelope:
     return Envelope("docs", [get(arguments)])
 
 
-def _read_first(doctype: DocType | Picklist, filters: Any) -> dict[str, Any]:
+def _read_first(doctype: DocType | MemoryDocType, filters: Any) -> dict[str, Any]:
     """The newest matching document. Raises NotFound."""
     viewer = current_viewer()
-    if isinstance(doctype, Picklist):
+    if isinstance(doctype, MemoryDocType):
         return _read_fields(doctype, filters, ("*",))
     viewer.person.refuse_unless(doctype.module, "read")
     document = fetch_document(doctype, _newest_one(doctype, filters, viewer), viewer)
@@ -116,26 +126,30 @@ def _read_first(doctype: DocType | Picklist, filters: Any) -> dict[str, Any]:
 
 
 def get_value(arguments: Arguments) -> Any:
-    """doctype, filters, fieldname (a name or a list) -> these fields of the first match; {} without one."""
+    """doctype, filters, fieldname (a name or a list), as_dict -> these fields of the first match; {} without one."""
+    refuse_unknown_options(arguments, "document")
     doctype = requested_doctype(arguments)
     names = _value_fields(doctype, arguments.json_value("fieldname", "name"))
     try:
-        return _read_fields(doctype, arguments.json_value("filters"), names)
+        found = _read_fields(doctype, arguments.json_value("filters"), names)
     except NotFound:
         return {}
+    if "as_dict" in arguments and not is_set(arguments.raw("as_dict")):
+        return list(found.values()) if len(found) != 1 else next(iter(found.values()))
+    return found
 
 
-def _value_fields(doctype: DocType | Picklist, requested: Any) -> tuple[str, ...]:
+def _value_fields(doctype: DocType | MemoryDocType, requested: Any) -> tuple[str, ...]:
     if isinstance(doctype, DocType):
         return requested_fields(requested, doctype)
-    return tuple(str(name)[:60] for name in (requested if isinstance(requested, list) else [requested]))
+    return tuple(field_names(requested, doctype.name))
 
 
-def _read_fields(doctype: DocType | Picklist, filters: Any, names: tuple[str, ...]) -> dict[str, Any]:
+def _read_fields(doctype: DocType | MemoryDocType, filters: Any, names: tuple[str, ...]) -> dict[str, Any]:
     """These fields of the newest matching document. Raises NotFound."""
     viewer = current_viewer()
-    if isinstance(doctype, Picklist):
-        documents = doctype.select_fields(doctype.filter_documents(filters, viewer)[:1], names)
+    if isinstance(doctype, MemoryDocType):
+        documents = with_fields(doctype.filter_documents(filters, viewer)[:1], list(names))
     else:
         viewer.person.refuse_unless(doctype.module, "read")
         documents = fetch_documents(doctype, _newest_one(doctype, filters, viewer), names, viewer)
@@ -145,7 +159,11 @@ def _read_fields(doctype: DocType | Picklist, filters: Any, names: tuple[str, ..
 
 
 def _newest_one(doctype: DocType, filters: Any, viewer: Viewer) -> ListQuery:
-    return ListQuery(parse_filters(filters, doctype, viewer), [doctype.record_table.record.id.desc()], 1)
+    order = [doctype.record_table.record.id.desc()]
+    if doctype is CALL_LOG and isinstance(filters, dict) and isinstance(filters.get("name"), str):
+        # The sender's own id of a call may be a number, too: it goes before the number of another call.
+        order.insert(0, func.coalesce(CallLog.device_call_id == filters["name"][:120], false()).desc())
+    return ListQuery(parse_filters(filters, doctype, viewer), order, 1)
 
 
 # --- writing
@@ -188,16 +206,18 @@ def set_value(arguments: Arguments) -> dict[str, Any]:
 
 
 def update_document(
-    doctype: DocType | Picklist, name: str, doc: dict[str, Any], expected_modified: Any = None
+    doctype: DocType | MemoryDocType, name: str, doc: dict[str, Any], expected_modified: Any = None
 ) -> dict[str, Any]:
     """Change the fields of a record that differ from the document; returns the stored document.
 
-    Raises NotFound (404), Conflict (409) when `expected_modified` is stale, Denied (403).
+    Raises NotFound (404), Denied (403), and Conflict (409) when `expected_modified` or the document's own `modified`
+    is stale: clients send the whole document that they have read.
     """
     writable, viewer = _writable_doctype(doctype, "put"), current_viewer()
     row = get_record(writable, name, "write")
-    _refuse_stale(row, expected_modified, viewer)
     stored = read_document(writable, name)
+    for modified in (expected_modified, doc.get("modified")):
+        refuse_stale(stored, modified, viewer)
     changes = {field: value for field, value in doc.items() if not is_same_value(value, stored.get(field))}
     values = writable.record_table.parse(record_values(writable, changes, stored), "edit", viewer)
     if values:
@@ -235,7 +255,7 @@ def delete(arguments: Arguments) -> None:
     delete_document(requested_doctype(arguments), arguments.text("name"))
 
 
-def delete_document(doctype: DocType | Picklist, name: str) -> str:
+def delete_document(doctype: DocType | MemoryDocType, name: str) -> str:
     """Delete a record; returns "ok". Raises NotFound (404), Denied (403)."""
     writable = _writable_doctype(doctype, "delete")
     writable.resource.service.remove(db.session(), get_record(writable, name, "delete"), current_viewer())
@@ -278,6 +298,8 @@ def get_record(doctype: DocType, name: str, verb: str) -> Any:
     records = list(find_records(doctype, [name], verb).values())
     if not records:
         raise not_found(doctype.name, name)
+    if len(records) > 1:
+        raise CompatError(417, _("More than one document is named “%(name)s”. Please use its number.", name=name[:60]))
     return records[0]
 
 
@@ -286,17 +308,19 @@ def document_name(doctype: DocType, row: Any) -> str:
     return str(getattr(row, doctype.name_field) if doctype.name_field else row.id)
 
 
-def _refuse_stale(row: Any, expected_modified: Any, viewer: Viewer) -> None:
-    if (
-        expected_modified
-        and hasattr(row, "version")
-        and str(expected_modified) != local_timestamp(row.changed_on, viewer)
+def refuse_stale(stored: dict[str, Any], expected_modified: Any, viewer: Viewer) -> None:
+    """Raise Conflict unless the document was last modified at this moment; CompatError (417) if it is none."""
+    if expected_modified in (None, "") or not stored.get("modified"):
+        return
+    if not isinstance(expected_modified, str) or (
+        expected_modified != stored["modified"]
+        and moments.span(expected_modified, viewer)[0] != moments.span(stored["modified"], viewer)[0]
     ):
         raise Conflict(_("The document was changed after you opened it. Please refresh to get the latest version."))
 
 
-def _writable_doctype(doctype: DocType | Picklist, verb: str) -> DocType:
+def _writable_doctype(doctype: DocType | MemoryDocType, verb: str) -> DocType:
     """The DocType, if its records can be written with this HTTP verb. Raises CompatError (403)."""
-    if isinstance(doctype, Picklist) or doctype.name in READ_ONLY or not doctype.allows(verb):
+    if isinstance(doctype, MemoryDocType) or doctype.name in READ_ONLY or not doctype.allows(verb):
         raise CompatError(403, _("%(kind)s can't be changed this way.", kind=doctype.name))
     return doctype

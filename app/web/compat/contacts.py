@@ -10,7 +10,6 @@ from app.domain.base import RuleBroken
 from app.domain.timeline import Activity
 from app.web.compat import client
 from app.web.compat.arguments import Arguments
-from app.web.compat.assignment import username_of
 from app.web.compat.customers import find_by_mobile
 from app.web.compat.doctypes import CUSTOMER, LEAD, TICKET
 from app.web.compat.leads import NAME_ARGUMENTS as LEAD_ARGUMENTS
@@ -18,6 +17,7 @@ from app.web.compat.leads import customer_fields
 from app.web.compat.responses import CompatError
 from app.web.compat.timeline import fetch_activities
 from app.web.compat.timestamps import local_timestamp
+from app.web.compat.users import name_of
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer
 from app.web.records import timeline
@@ -139,12 +139,14 @@ def update_ticket_customer(arguments: Arguments) -> dict[str, Any]:
     """ticket_name, and fields or customer_data: {…} -> the stored customer."""
     doc, name = _customer_values(arguments, *TICKET_ARGUMENTS), arguments.first_text(*TICKET_ARGUMENTS)
     current_viewer().person.refuse_unless(CUSTOMER.module, "write")
-    query = {"doctype": TICKET.name, "filters": {"name": name}, "fieldname": "customer_id"}
+    query = {"doctype": TICKET.name, "filters": {"name": name}, "fieldname": ["customer_id", "modified"]}
     ticket = client.get_value(Arguments(query))
     if not ticket:
         raise client.not_found(TICKET.name, name)
     if ticket["customer_id"] is None:
         raise RuleBroken(_("This ticket has no customer. Please choose one on the ticket first."), "customer")
+    if doc.get("modified") == ticket["modified"]:  # of the ticket, with which the customer was read
+        doc.pop("modified")
     stored = client.update_document(CUSTOMER, ticket["customer_id"], doc)
     return stored | {"success": True, "customer_id": ticket["customer_id"]}
 
@@ -185,7 +187,7 @@ def change_history(arguments: Arguments) -> list[dict[str, Any]]:
     return [
         {
             "timestamp": local_timestamp(activity.at, viewer),
-            "user": username_of(activity.actor_id, viewer),
+            "user": name_of(activity.actor_id, viewer),
             "changes": _changed_fields(activity, viewer),
         }
         for activity in fetch_activities(*conditions, size=MAX_CHANGES)

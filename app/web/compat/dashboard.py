@@ -11,7 +11,7 @@ from app import access
 from app.extensions import db
 from app.models import CallLog, Lead, Role, Task, Ticket
 from app.web.compat.arguments import Arguments
-from app.web.compat.assignment import active_colleagues, role_members, username_of
+from app.web.compat.assignment import active_colleagues, role_members
 from app.web.compat.doctypes import LEAD, TASK, TICKET
 from app.web.compat.figures import (
     Scope,
@@ -29,6 +29,7 @@ from app.web.compat.figures import (
 )
 from app.web.compat.lists import search_documents
 from app.web.compat.periods import Period, parse_period
+from app.web.compat.users import name_of
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer
 
@@ -94,7 +95,7 @@ def get_user_dashboard(arguments: Arguments) -> dict[str, Any]:
     } | account_counts(leads)
     series = {name: created_series(scope) for name, scope in scopes.items()}
     return {
-        "user": username_of(user_id, viewer),
+        "user": name_of(user_id, viewer),
         "overview": overview,
         "call_analytics": calls,
         "lead_analytics": {

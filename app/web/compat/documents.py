@@ -7,8 +7,9 @@ from typing import Any
 
 from app.extensions import db
 from app.web.compat.doctypes import DocType
-from app.web.compat.list_query import FIXED_FIELDS
+from app.web.compat.filters import FIXED_FIELDS
 from app.web.compat.timestamps import local_timestamp
+from app.web.compat.users import name_of
 from app.web.core.date_fields import DateTimeField
 from app.web.core.fields import BooleanField, Field, Viewer
 from app.web.core.record_table import ListQuery
@@ -83,7 +84,7 @@ def document_value(field: Field, values: tuple[Any, ...], viewer: Viewer) -> Any
     if isinstance(field, MasterField):
         return value["label"] if value else None
     if isinstance(field, PersonField):
-        return value["username"] if value else None
+        return name_of(value["id"], viewer) if value else None
     if isinstance(field, RecordField):
         return value["number"] if value else None
     return int(value) if isinstance(field, BooleanField) else value

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import re
-from html import unescape
+from datetime import datetime
 from typing import Any
 
 from flask_babel import gettext as _
 
-from app.web.compat.doctypes import NOTE, DocType
+from app.domain.call_parsing import caller
+from app.lib import phone
+from app.web.compat import moments
+from app.web.compat.doctypes import CALL_LOG, NOTE, DocType
 from app.web.compat.doctypes.note import join_note
-from app.web.compat.list_query import FIXED_FIELDS
+from app.web.compat.filters import FIXED_FIELDS
+from app.web.compat.html_text import html_to_text
 from app.web.compat.references import REFERENCE_TARGETS
 from app.web.compat.responses import CompatError
+from app.web.core.date_fields import DateField, DateTimeField
+from app.web.core.fields import Field, Viewer
+from app.web.core.gate import current_viewer
+from app.web.core.personal_fields import PhoneField
 from app.web.core.reference_fields import MasterField
 
 #: Fields that describe the document itself; what a client sends in them is not read.
@@ -39,12 +47,17 @@ _READ_ONLY_CHILDREN = frozenset({"accounts", "status_change_log"})
 _NOT_PARSED = _METADATA_FIELDS | _READ_ONLY_CHILDREN | {*_REFERENCE_FIELDS}
 
 
+#: Between two telephone numbers in one field.
+_SEPARATOR = re.compile(r"[;,/|\n]| or | and ", re.IGNORECASE)
+
+
 def record_values(doctype: DocType, doc: dict[str, Any], stored: dict[str, Any] | None = None) -> dict[str, Any]:
     """Raw values by our field names. `stored`: the document before the change, None for a new one.
 
     Raises CompatError (417) for an unknown field.
     """
     raw: dict[str, Any] = {}
+    viewer = current_viewer()
     for name, value in doc.items():
         if name in _NOT_PARSED or name in doctype.ignored_fields:
             continue
@@ -52,8 +65,11 @@ def record_values(doctype: DocType, doc: dict[str, Any], stored: dict[str, Any] 
         if field is None:
             text = _("%(kind)s has no field “%(name)s”.", kind=doctype.name, name=str(name)[:60])
             raise CompatError(417, text)
+        value = _converted(doctype.record_table.by_name.get(field), name, value, viewer)
         if raw.get(field) in (None, ""):  # two of the predecessor's fields may be one of ours
             raw[field] = _subject_labels(value) if field == "subjects" else value
+    if doctype is CALL_LOG and stored is None and raw.get("direction") != "Outgoing" and raw.get("to_number"):
+        raw["from_number"] = caller(str(raw.get("from_number") or ""))
     raw |= _reference_value(doctype, doc) | (_note_text(raw, stored or {}) if doctype is NOTE else {})
     return {name: value for name, value in raw.items() if name in doctype.record_table.by_name}
 
@@ -92,16 +108,25 @@ def _subject_labels(value: Any) -> Any:
     return [each.get("subject") if isinstance(each, dict) else each for each in value]
 
 
-_TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)[^<>]*>")
-_BLOCK_TAGS = ("p", "div", "li", "tr", "h1", "h2", "h3", "blockquote")
+def _converted(field: Field | None, name: str, value: Any, viewer: Viewer) -> Any:
+    """A value as our field reads it. Raises CompatError (417) for two telephone numbers in one field.
+
+    Programs send a date as the moment at which it begins somewhere, and a moment as seconds or milliseconds.
+    """
+    if isinstance(field, DateTimeField):
+        return moments.from_epoch(value)
+    if isinstance(field, DateField):
+        found = moments.from_epoch(value)
+        return moments.local_day(found.isoformat() if isinstance(found, datetime) else found, viewer)
+    if isinstance(field, PhoneField) and isinstance(value, str) and len(_numbers_in(value)) > 1:
+        text = _("“%(name)s” holds more than one number. Please send one number per field.", name=name[:60])
+        raise CompatError(417, text)
+    return value
 
 
-def html_to_text(text: str) -> str:
-    """The text of HTML from the predecessor's editor; text without tags stays as it is."""
-    if not _TAG.search(text):
-        return text.strip()
-    lines = _TAG.sub(lambda tag: "\n" if tag[2] == "br" or (tag[1] and tag[2] in _BLOCK_TAGS) else "", text)
-    return re.sub(r"\n{3,}", "\n\n", unescape(lines)).strip()
+def _numbers_in(text: str) -> list[str]:
+    """The telephone numbers in a text that separates several."""
+    return [part for part in _SEPARATOR.split(text[:200]) if phone.normalize(part) is not None]
 
 
 # --- fields that are not kept

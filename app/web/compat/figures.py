@@ -14,8 +14,8 @@ from app.domain.tasks import OPEN, PRIORITIES
 from app.domain.tickets import ENDED
 from app.extensions import db
 from app.models import CallLog, Lead, Task, Ticket
-from app.web.compat.assignment import username_of
 from app.web.compat.periods import Period
+from app.web.compat.users import name_of
 from app.web.core.fields import Viewer
 
 #: Meanings of lead statuses that count as converted.
@@ -181,7 +181,7 @@ def top_performers(period: Period, viewer: Viewer) -> list[dict[str, Any]]:
     tickets = dict(_count_by(Ticket.assignee_id, Scope(Ticket, period).created))
     people = [
         {
-            "user": username_of(key, viewer),
+            "user": name_of(key, viewer),
             "full_name": viewer.lookups.people[key]["full_name"],
             "leads": leads.get(key, 0),
             "tickets": tickets.get(key, 0),

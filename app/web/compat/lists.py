@@ -14,13 +14,16 @@ from app.web.compat.arguments import Arguments
 from app.web.compat.doctypes import LEAD, TASK, TICKET, DocType
 from app.web.compat.documents import fetch_documents
 from app.web.compat.field_lists import describe_fields
-from app.web.compat.list_query import ListRequest, parse_filters, parse_list_request
-from app.web.compat.picklists import Picklist
+from app.web.compat.filters import parse_filters
+from app.web.compat.list_options import ListOptions, is_set
+from app.web.compat.list_query import ListRequest, parse_list_request
+from app.web.compat.memory_lists import MemoryDocType, matching
 from app.web.compat.responses import CompatError
+from app.web.compat.users import name_of
+from app.web.core import text_search
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer
 from app.web.core.record_table import ListQuery
-from app.web.core.text_search import matching
 
 #: DocType name -> the default columns of its list.
 DEFAULT_COLUMNS = {
@@ -75,17 +78,27 @@ def _requested_names(arguments: Arguments, doctype: DocType) -> list[str]:
 
 def _parse_page_request(arguments: Arguments, doctype: DocType, viewer: Viewer) -> ListRequest:
     fields = _requested_names(arguments, doctype)
+    _refuse_other_views(arguments)
     filters, default_filters = arguments.json_value("filters"), arguments.json_value("default_filters")
     if isinstance(default_filters, dict) and isinstance(filters or {}, dict):
         filters = default_filters | (filters or {})
-    values = {
-        "filters": filters or default_filters,
-        "fields": fields,
-        "limit_page_length": arguments.raw("page_length"),
-        "limit_start": arguments.raw("start"),
-        "order_by": arguments.raw("order_by"),
-    }
-    return parse_list_request(Arguments(values), doctype, viewer)
+    elif filters and default_filters:
+        raise CompatError(417, _("“%(name)s” must be an object.", name="default_filters"))
+    values = arguments.values | {"filters": filters or default_filters, "fields": fields}
+    return parse_list_request(ListOptions.of_resource(Arguments(values)), doctype, viewer)
+
+
+#: Parameters of the predecessor's kanban and grouped views, which its pages drew from the rows by themselves.
+_OTHER_VIEWS = ("group_by", "distinct", "pluck", "as_list", "kanban_columns", "column_field", "group_by_field")
+
+
+def _refuse_other_views(arguments: Arguments) -> None:
+    """Raise CompatError (417) for a view other than a list, which this method does not draw."""
+    view = arguments.json_object("view") if "view" in arguments else {}
+    kind = str(view.get("view_type") or "list")[:20]
+    named = next((name for name in _OTHER_VIEWS if is_set(arguments.raw(name))), None)
+    if kind not in ("list", "group_by", "kanban") or named:
+        raise CompatError(417, _("“%(name)s” isn't supported here. Please leave it out.", name=named or "view_type"))
 
 
 def _requested_columns(arguments: Arguments) -> list[dict[str, Any]]:
@@ -111,25 +124,32 @@ def assigned_users(arguments: Arguments) -> list[str]:
     doctype = client.record_doctype(arguments.text("doctype"), LEAD.name, TICKET.name, TASK.name)
     row = client.get_record(doctype, arguments.text("name"), "read")
     ids = [row.assignee_id] if doctype is TASK else assignment.current_assignees(db.session(), row)
-    return [card["username"] for key in ids if (card := current_viewer().lookups.person(key))]
+    return [name for key in ids if (name := name_of(key, current_viewer()))]
 
 
 # --- search
 
 
 def search_link(arguments: Arguments) -> list[dict[str, str]]:
-    """doctype, txt, page_length -> [{value, label, description}], for the autocomplete of a link field."""
+    """doctype, txt, page_length, filters -> [{value, label, description}], for the autocomplete of a link field."""
     doctype, text = client.find_doctype(arguments.text("doctype")), arguments.text("txt", "")[:100].strip()
     size = arguments.integer("page_length", 10, 1, MAX_LINK_RESULTS)
-    if isinstance(doctype, Picklist):
-        labels = [doc["name"] for doc in doctype.documents(current_viewer())]
-        matches = [label for label in labels if text.casefold() in label.casefold()]
-        return [{"value": label, "label": label, "description": ""} for label in matches[:size]]
+    if isinstance(doctype, MemoryDocType):
+        documents = matching(doctype.documents(current_viewer()), arguments.json_value("filters"), doctype.name)
+        return [_link(doc, doc.get("full_name")) for doc in documents if _contains(doc, text)][:size]
     conditions = parse_filters(arguments.json_value("filters"), doctype, current_viewer())
     return [
         {"value": doc["name"], "label": doc["title"] or doc["name"], "description": doc["title"] or ""}
         for doc in search_documents(doctype, text, size, conditions)
     ]
+
+
+def _link(doc: dict[str, Any], description: str | None) -> dict[str, str]:
+    return {"value": doc["name"], "label": description or doc["name"], "description": description or ""}
+
+
+def _contains(doc: dict[str, Any], text: str) -> bool:
+    return any(text.casefold() in str(doc.get(name) or "").casefold() for name in ("name", "full_name", "username"))
 
 
 #: DocType name -> the field that is the document's title.
@@ -149,7 +169,7 @@ def search_documents(doctype: DocType, text: str, size: int, conditions: Sequenc
     title_field = _TITLE_FIELDS.get(doctype.name)
     if title_field is None:
         raise CompatError(417, _("“%(name)s” can't be searched.", name=doctype.name))
-    contains = [matching(doctype.record_table, text, viewer)] if text else []
+    contains = [text_search.matching(doctype.record_table, text, viewer)] if text else []
     names = [name for name in ("status", "mobile_no", "modified", title_field) if name in doctype.fields]
     order = [doctype.record_table.record.id.desc()]
     list_query = ListQuery([*contains, *conditions], order, size, newest=True)

@@ -15,10 +15,11 @@ from app.web.compat import client
 from app.web.compat.arguments import Arguments
 from app.web.compat.doctypes import CUSTOMER, LEAD, NOTE, NOTIFICATION, TASK, TASK_NOTIFICATION, TICKET, DocType
 from app.web.compat.documents import fetch_documents
-from app.web.compat.field_conversion import html_to_text
-from app.web.compat.list_query import parse_filters
+from app.web.compat.filters import parse_filters
+from app.web.compat.html_text import html_to_text
 from app.web.compat.notes import write_note
 from app.web.compat.references import target_of_number
+from app.web.compat.responses import CompatError
 from app.web.core.gate import current_viewer
 from app.web.core.record_table import ListQuery
 
@@ -111,19 +112,27 @@ def mark_read_by_document(arguments: Arguments) -> dict[str, Any]:
 # --- comments
 
 
-def list_comment_notifications(arguments: Arguments) -> dict[str, Any]:
-    """limit (20), cursor, filter_type (mentions) -> {notifications, next_cursor, unread}."""
+def list_comment_notifications(arguments: Arguments) -> list[dict[str, Any]]:
+    """limit (20), cursor (the last name of the page before), filter_type (mentions) -> comment notifications.
+
+    The newest first, like the other lists of notifications. A snoozed one is away until it comes back.
+    """
     size, cursor = arguments.integer("limit", 20, 1, 100), arguments.integer("cursor", 0, 0, 2**31 - 1)
-    kinds = COMMENT_KINDS[:1] if arguments.text("filter_type", "") == "mentions" else COMMENT_KINDS
+    kinds, viewer = _comment_kinds(arguments), current_viewer()
     conditions = [Notification.kind.in_(kinds), *([Notification.id < cursor] if cursor else [])]
-    notifications = _own_notifications(TASK_NOTIFICATION, conditions, size)
-    unread = client.count_documents(TASK_NOTIFICATION, [Notification.kind.in_(kinds), Notification.read_on.is_(None)])
-    return {
-        "success": True,
-        "notifications": notifications,
-        "unread": unread,
-        "next_cursor": notifications[-1]["name"] if len(notifications) == size else None,
-    }
+    is_unread = arguments.text("filter_type", "") == "unread"
+    conditions.append(notices.counts_as_unread(viewer.now) if is_unread else notices.not_snoozed(viewer.now))
+    found = _own_notifications(TASK_NOTIFICATION, conditions, size)
+    return [each | {"is_read": int(each["status"] == "Read"), "read": int(each["status"] == "Read")} for each in found]
+
+
+def _comment_kinds(arguments: Arguments) -> tuple[str, ...]:
+    """mentions are both kinds, as the predecessor's panel showed them. Raises CompatError (417) for another filter."""
+    chosen = {"mentions": COMMENT_KINDS, "all": COMMENT_KINDS, "unread": COMMENT_KINDS, "mention": COMMENT_KINDS[:1]}
+    word = arguments.text("filter_type", "mentions")
+    if word not in chosen:
+        raise CompatError(417, _("“%(name)s” isn't a filter here.", name=word[:40]))
+    return chosen[word]
 
 
 def quick_reply(arguments: Arguments) -> dict[str, Any]:

@@ -11,9 +11,12 @@ from sqlalchemy import select
 from app import access
 from app.domain import office_hours
 from app.extensions import db
-from app.models import Holiday
+from app.models import Holiday, Role
 from app.web.compat.arguments import Arguments
+from app.web.compat.assignment import role_members
 from app.web.compat.timestamps import local_timestamp
+from app.web.compat.users import active_users, name_of
+from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer
 
 #: The modules of the predecessor's permission matrix.
@@ -27,25 +30,27 @@ def refuse_limited_key(person: access.Person) -> None:
 
 
 def list_users(arguments: Arguments) -> list[list[dict[str, Any]]]:
-    """[all users, enabled users]: their public fields. Who has left is listed for readers of the settings only.
+    """[users, users of the CRM]: the public fields and the role of active colleagues, who are the same in both.
 
     Raises Denied for a key that is limited to modules other than Dashboard, as REST's list of colleagues does.
     """
-    lookups, person = current_viewer().lookups, current_viewer().person
-    refuse_limited_key(person)
-    all_users = [
-        {
-            "name": card["username"],
-            "full_name": card["full_name"],
-            "first_name": card["full_name"].partition(" ")[0],
-            "user_image": None,
-            "enabled": int(key in lookups.active),
-        }
-        for key, card in lookups.people.items()
-        if key in lookups.active or person.may("Settings", "read")
+    viewer = current_viewer()
+    refuse_limited_key(viewer.person)
+    roles = _role_by_name(viewer)
+    found = [
+        each | {"role": roles.get(each["name"]), "session_user": each["name"] == name_of(viewer.person.id, viewer)}
+        for each in active_users(viewer)
     ]
-    all_users.sort(key=lambda each: str(each["full_name"]).casefold())
-    return [all_users, [each for each in all_users if each["enabled"]]]
+    return [found, found]
+
+
+def _role_by_name(viewer: Viewer) -> dict[str | None, str]:
+    """The name of each active user -> one of their roles, the mightiest first; one statement."""
+    members = role_members()
+    query = select(members.c.user_id, Role.name).join(Role, Role.id == members.c.role_id)
+    rows = [(user_id, role) for user_id, role in db.session.execute(query) if user_id in viewer.lookups.active]
+    rows.sort(key=lambda row: (row[1] == access.ADMIN, "Manager" in row[1], row[1]))
+    return {name_of(user_id, viewer): role for user_id, role in rows}
 
 
 def module_permissions(arguments: Arguments) -> dict[str, str]:

@@ -15,6 +15,7 @@ from app.web.compat import (
     contacts,
     customers,
     dashboard,
+    desk,
     field_lists,
     leads,
     lists,
@@ -42,6 +43,7 @@ class Method:
 
 
 _CLIENT = "frappe.client."
+_REPORTS = "frappe.desk.reportview."
 _SYNC = "crm.api.mobile_sync."
 _API = "crm.api."
 _LEAD_OPERATIONS = "crm.api.lead_operations."
@@ -65,6 +67,15 @@ METHODS: dict[str, Method] = {
     _CLIENT + "set_value": Method(client.set_value, writes=True),
     _CLIENT + "bulk_update": Method(client.bulk_update, writes=True),
     _CLIENT + "delete": Method(client.delete, writes=True),
+    _CLIENT + "has_permission": Method(desk.has_permission),
+    _CLIENT + "validate_link": Method(desk.validate_link),
+    _CLIENT + "get_single_value": Method(desk.get_single_value),
+    _CLIENT + "rename_doc": Method(desk.rename_doc, writes=True),
+    _CLIENT + "submit": Method(desk.submit_or_cancel, writes=True),
+    _CLIENT + "cancel": Method(desk.submit_or_cancel, writes=True),
+    _REPORTS + "get": Method(desk.list_in_columns),
+    _REPORTS + "get_list": Method(desk.list_documents),
+    _REPORTS + "get_count": Method(client.get_count),
     _SYNC + "sync_call_logs": Method(telephone.sync_call_logs, writes=True),
     _SYNC + "get_user_call_logs": Method(telephone.list_user_calls),
     _SYNC + "get_sync_stats": Method(telephone.sync_stats),

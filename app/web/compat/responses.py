@@ -1,4 +1,7 @@
-"""The predecessor's response envelopes: {"message": …} for success, exc_type and _server_messages for errors."""
+"""The predecessor's response envelopes: {"message": …} for success, exc_type and _server_messages for errors.
+
+An error has no key "message": its telephone app takes any answer with one for success, whatever the status.
+"""
 
 from __future__ import annotations
 
@@ -38,6 +41,13 @@ class CompatError(RuleBroken):
         self.status, self.exc_type = status, exc_type or EXC_TYPES.get(status, "ValidationError")
 
 
+class SessionExpired(CompatError):
+    """The session of the cookie has ended (403, session_expired): what clients of the predecessor wait for."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(403, text, "PermissionError")
+
+
 class DuplicateError(Conflict):
     """The record exists already (409, DuplicateEntryError)."""
 
@@ -45,14 +55,14 @@ class DuplicateError(Conflict):
 class Envelope:
     """A result under another key than "message": data for /api/resource, docs for forms."""
 
-    def __init__(self, key: str, result: Any) -> None:
-        self.key, self.result = key, result
+    def __init__(self, key: str, result: Any, **more: Any) -> None:
+        self.key, self.result, self.more = key, result, more
 
 
 def success_response(result: Any) -> Response:
     """200 with the method's result, and a warning that names the fields that were sent but not kept."""
-    envelope = result if isinstance(result, Envelope) else Envelope("message", result)
-    body: dict[str, Any] = {envelope.key: envelope.result}
+    envelope = result if isinstance(result, Envelope) else Envelope("data" if is_version_2() else "message", result)
+    body: dict[str, Any] = {envelope.key: envelope.result, **envelope.more}
     texts = remarks.taken()
     if names := g.get("ignored_fields"):
         texts.append(_("These fields were not saved: %(names)s.", names=", ".join(sorted(names))))
@@ -74,26 +84,28 @@ def _server_message(text: str, colour: str) -> str:
     return json.dumps({"message": text, "indicator": colour, "title": _("Message")})
 
 
-def error_response(status: int, text: str, exc_type: str | None = None) -> Response:
-    """The error envelope; clients read the message from different keys, so it is in several of them."""
+def error_response(status: int, text: str, exc_type: str | None = None, expired: bool = False) -> Response:
+    """The error envelope; clients read the text from different keys, so it is in several of them. None is "message"."""
     text = text.encode("utf-8", "replace").decode()
     exc_type = exc_type or EXC_TYPES.get(status, "ValidationError")
     body: dict[str, Any] = {
         "exc_type": exc_type,
         "exception": f"frappe.exceptions.{exc_type}: {text}",
-        "message": text,
         "exc": json.dumps([f"{exc_type}: {text}"]),
         "_server_messages": json.dumps([_server_message(text, "red")]),
     }
-    if status == 401:
+    if expired:
         body["session_expired"] = 1
+    if is_version_2():
+        body["errors"] = [{"type": exc_type, "exception": body["exception"]}]
     return _json_response(status, body)
 
 
 def exception_response(broken: BaseException) -> Response:
     """The error envelope for a refused request. Re-raises any other exception, which is a bug."""
     if isinstance(broken, CompatError):
-        return error_response(broken.status, str(broken.message), broken.exc_type)
+        expired = isinstance(broken, SessionExpired)
+        return error_response(broken.status, translate_text(broken.message), broken.exc_type, expired)
     status, text, errors = refusal(broken)
     if isinstance(broken, NotFound):
         return error_response(404, text)
@@ -132,9 +144,19 @@ def to_compat_envelope(response: Response) -> Response:
     return converted
 
 
+#: The predecessor's newer addresses; the first version is also reached without a number.
+VERSION_1 = ("/api/method/", "/api/resource/", "/api/v1/method/", "/api/v1/resource/")
+VERSION_2 = ("/api/v2/",)
+
+
+def is_version_2() -> bool:
+    """Whether the request is for the predecessor's API version 2, which answers under "data"."""
+    return request.path.startswith(VERSION_2)
+
+
 def is_compat_request() -> bool:
     """Whether the request is for this API, so that Flask's own errors need its envelope too."""
-    if request.path.startswith(("/api/method/", "/api/resource/")):
+    if request.path.startswith(VERSION_1 + VERSION_2):
         return True
     return request.path == "/" and (request.method == "POST" or "cmd" in request.args)
 

@@ -13,9 +13,10 @@ from app.domain.base import RuleBroken, translatable
 from app.extensions import db
 from app.models import Assignment, Lead, RoundRobin, Ticket
 from app.web.compat.arguments import Arguments
-from app.web.compat.assignment import active_users_by_role, refuse_unless_assigner, requested_record, username_of
+from app.web.compat.assignment import active_users_by_role, refuse_unless_assigner, requested_record
 from app.web.compat.doctypes import LEAD, TICKET
 from app.web.compat.timestamps import local_timestamp
+from app.web.compat.users import name_of
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer
 
@@ -32,12 +33,12 @@ def role_status(arguments: Arguments) -> dict[str, Any]:
     refuse_unless_assigner(current_viewer())
     viewer, role = current_viewer(), team.get_role(db.session(), arguments.first_text("role_name", "role"))
     line = _load_line(role)
-    users = [username_of(place.user.id, viewer) for place in line.places if place.user.id in viewer.lookups.active]
+    users = [name_of(place.user.id, viewer) for place in line.places if place.user.id in viewer.lookups.active]
     return _next_user(line, viewer) | {
         "role": role.name,
         "users": users,
         "total_users": len(users),
-        "last_user": username_of(line.last_user_id, viewer),
+        "last_user": name_of(line.last_user_id, viewer),
     }
 
 
@@ -51,7 +52,7 @@ def _next_user(line: team.RoundRobinLine, viewer: Viewer) -> dict[str, Any]:
     card = viewer.lookups.person(next_turns[0].user_id if next_turns else None)
     return {
         "success": card is not None,
-        "next_user": card["username"] if card else None,
+        "next_user": name_of(card["id"], viewer) if card else None,
         "full_name": card["full_name"] if card else None,
     }
 
@@ -76,8 +77,8 @@ def _assignees_by_role(row: Any, roles: list[str], viewer: Viewer) -> dict[str, 
         if role not in users_by_role:
             raise RuleBroken(translatable("There is no role named “%(name)s”.", name=role[:64]), "role")
         users = users_by_role[role]
-        assigned = [str(username_of(user_id, viewer)) for user_id in users if user_id in assignees]
-        eligible = [str(username_of(user_id, viewer)) for user_id in users if user_id not in assignees]
+        assigned = [str(name_of(user_id, viewer)) for user_id in users if user_id in assignees]
+        eligible = [str(name_of(user_id, viewer)) for user_id in users if user_id not in assignees]
         result[role] = {
             "role": role,
             "all_assigned": not eligible,
@@ -97,11 +98,11 @@ def assignment_history(arguments: Arguments) -> list[dict[str, Any]]:
     rows = db.session.execute(query.order_by(Assignment.id.desc()).limit(arguments.integer("limit", 5, 1, 100)))
     return [
         {
-            "user": username_of(each.user_id, viewer),
+            "user": name_of(each.user_id, viewer),
             "document_type": LEAD.name if each.lead_id else TICKET.name,
             "document_name": lead or ticket,
             "assigned_on": local_timestamp(each.started_on, viewer),
-            "assigned_by": username_of(each.by_id, viewer),
+            "assigned_by": name_of(each.by_id, viewer),
         }
         for each, lead, ticket in rows
     ]

@@ -1,4 +1,4 @@
-"""The endpoints: /api/method, /api/resource and the older "cmd" argument at the root."""
+"""The endpoints: /api/method and /api/resource, with and without v1, their version 2, and "cmd" at the root."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from app.extensions import db
 from app.ops.database import WRITES
 from app.web.compat import authentication, client
 from app.web.compat.arguments import Arguments
+from app.web.compat.list_options import ListOptions, refuse_unknown_options
 from app.web.compat.registry import METHODS, Method
 from app.web.compat.responses import (
     CompatError,
     Envelope,
+    SessionExpired,
     exception_response,
     is_rule_failure,
     render_error,
@@ -33,30 +35,60 @@ compat = Blueprint("compat", __name__)
 
 
 @compat.route("/api/method/<path:name>", methods=["GET", "POST", "PUT"])
+@compat.route("/api/v1/method/<path:name>", methods=["GET", "POST", "PUT"])
+@compat.route("/api/v2/method/<path:name>", methods=["GET", "POST", "PUT"])
 def call_method(name: str) -> Response:
     """Call a whitelisted method by name; a slash at the end is ignored."""
     return _respond(lambda: _run_by_name(name.strip("/")))
 
 
 @compat.route("/api/resource/<doctype>", methods=["GET", "POST"], strict_slashes=False)
+@compat.route("/api/v1/resource/<doctype>", methods=["GET", "POST"], strict_slashes=False)
 def resource(doctype: str) -> Response:
     """GET: a list ({"data": [...]}); POST: a new document, as the body or in its field "data"."""
 
     def list_documents(arguments: Arguments) -> Envelope:
-        return Envelope("data", client.list_documents(arguments, client.find_doctype(doctype)))
+        found = client.find_doctype(doctype)
+        return Envelope("data", client.list_documents(found, ListOptions.of_resource(arguments)))
 
+    return _respond(lambda: _run(Method(list_documents) if request.method == "GET" else _insertion(doctype)))
+
+
+def _insertion(doctype: str) -> Method:
     def insert(arguments: Arguments) -> Envelope:
         return Envelope("data", client.insert_document({**_sent_document(arguments), "doctype": doctype}))
 
-    return _respond(lambda: _run(Method(list_documents) if request.method == "GET" else Method(insert, writes=True)))
+    return Method(insert, writes=True)
 
 
+@compat.route("/api/v2/document/<doctype>", methods=["GET", "POST"], strict_slashes=False)
+def documents_of_version_2(doctype: str) -> Response:
+    """GET: {"data": [...], "has_next_page": bool}; POST: a new document, as the body or in its field "data"."""
+
+    def list_documents(arguments: Arguments) -> Envelope:
+        options = ListOptions.of_resource(arguments)
+        found = client.list_documents(client.find_doctype(doctype), options.with_one_more())
+        has_next = len(found) > options.size
+        return Envelope("data", found[: options.size], has_next_page=has_next)
+
+    return _respond(lambda: _run(Method(list_documents) if request.method == "GET" else _insertion(doctype)))
+
+
+@compat.route("/api/v2/doctype/<doctype>/count", methods=["GET"])
+def count_of_version_2(doctype: str) -> Response:
+    """How many documents match "filters"."""
+    return _respond(lambda: _run(Method(lambda sent: client.get_count(Arguments(sent.values | {"doctype": doctype})))))
+
+
+@compat.route("/api/v2/document/<doctype>/<path:name>", methods=["GET", "PUT", "PATCH", "POST", "DELETE"])
+@compat.route("/api/v1/resource/<doctype>/<path:name>", methods=["GET", "PUT", "POST", "DELETE"])
 @compat.route("/api/resource/<doctype>/<path:name>", methods=["GET", "PUT", "POST", "DELETE"])
 def document(doctype: str, name: str) -> Response:
     """GET, PUT or POST, DELETE: read, change, delete a document."""
     name = name.strip("/")
 
     def read(arguments: Arguments) -> Envelope:
+        refuse_unknown_options(arguments, "document")
         return Envelope("data", client.read_document(client.find_doctype(doctype), name))
 
     def delete(arguments: Arguments) -> str:
@@ -73,13 +105,16 @@ def document(doctype: str, name: str) -> Response:
 def _sent_document(arguments: Arguments) -> dict[str, Any]:
     """The document in the body, or in its field "data"."""
     data = arguments.json_value("data")
-    return dict(data) if isinstance(data, dict) else dict(arguments.values)
+    if data is not None and not isinstance(data, dict):
+        raise CompatError(417, _("“%(name)s” must be an object.", name="data"))
+    refuse_unknown_options(arguments, "document")
+    return dict(data if data is not None else arguments.values)
 
 
 @compat.route("/", methods=["POST"])
 def call_by_cmd() -> Response:
     """POST /: the argument "cmd" names the method."""
-    return _respond(lambda: _run_by_name(str(request.values.get("cmd") or "")))
+    return _respond(lambda: _run_by_name(str(Arguments.from_request().raw("cmd") or "")))
 
 
 def answer_cmd_query() -> Response | None:
@@ -104,6 +139,8 @@ def _run(method: Method) -> Any:
     WRITES.set(method.writes)
     person = authentication.authenticate()
     if person is None and not method.allow_guest:
+        if authentication.has_dead_session():
+            raise SessionExpired(_("Your session has ended. Please sign in again."))
         raise CompatError(401, _("Please sign in first."))
     if person is not None and person.read_only and method.writes:
         raise access.Denied(_("Your role doesn't allow this. Ask your manager if you need it."))

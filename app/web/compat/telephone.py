@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from flask import Response
 from flask_babel import gettext as _
@@ -14,10 +12,12 @@ from app.domain import settings
 from app.domain.call_sync import MAX_BATCH, CallResult
 from app.extensions import db
 from app.models import CallLog, Customer, Lead, PhoneSync, Ticket, User
+from app.web.compat import moments
 from app.web.compat.arguments import Arguments
 from app.web.compat.doctypes import CALL_LOG, LEAD, TICKET
-from app.web.compat.responses import CompatError
+from app.web.compat.responses import CompatError, error_response
 from app.web.compat.timestamps import local_timestamp
+from app.web.compat.users import name_of
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer, json_answer
 from app.web.records import call_batches
@@ -53,8 +53,7 @@ def _call_records(arguments: Arguments) -> list[Any]:
 
 def _retry_later(text: str) -> Response:
     """Fail the whole batch on a temporary error: the apps do not send a single failed record again."""
-    body = {"success": False, "message": text, "error": text, "success_count": 0, "failure_count": 0}
-    response = json_answer(503, {"message": body, "exc_type": "Exception", "exception": text})
+    response = error_response(503, text)
     response.headers["Retry-After"] = "30"
     return response
 
@@ -94,29 +93,20 @@ def list_user_calls(arguments: Arguments) -> dict[str, Any]:
     query = select(CallLog, Lead.number, Ticket.number, Customer.first_name, Customer.last_name)
     for record, key in ((Lead, CallLog.lead_id), (Ticket, CallLog.ticket_id), (Customer, CallLog.customer_id)):
         query = query.outerjoin(record, record.id == key)  # null for a record that is not visible to the person
-    query = query.where(CallLog.employee_id == viewer.person.id, *_date_conditions(arguments, viewer.zone))
+    query = query.where(CallLog.employee_id == viewer.person.id, *_date_conditions(arguments, viewer))
     rows = db.session.execute(query.order_by(CallLog.started_on.desc(), CallLog.id.desc()).limit(limit).offset(offset))
     data = [_call_document(*row, viewer=viewer) for row in rows]
     return {"success": True, "message": _("Retrieved %(n)s call logs", n=len(data)), "data": data}
 
 
-def _date_conditions(arguments: Arguments, zone: ZoneInfo) -> list[Any]:
+def _date_conditions(arguments: Arguments, viewer: Viewer) -> list[Any]:
+    """From the start of from_date to the end of to_date, whole days or moments. Raises CompatError (417)."""
     conditions = []
     for name in ("from_date", "to_date"):
         if name in arguments:
-            moment = _parse_moment(arguments.text(name), zone, is_end=name == "to_date")
-            conditions.append(CallLog.started_on <= moment if name == "to_date" else CallLog.started_on >= moment)
+            start, end = moments.span(arguments.text(name), viewer)
+            conditions.append(CallLog.started_on < end if name == "to_date" else CallLog.started_on >= start)
     return conditions
-
-
-def _parse_moment(text: str, zone: ZoneInfo, is_end: bool) -> datetime:
-    """A local date (its first or last second) or time. Raises CompatError (417)."""
-    try:
-        moment = datetime.fromisoformat(text.strip()[:32])
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=zone)
-        return moment.replace(hour=23, minute=59, second=59) if is_end and len(text.strip()) == 10 else moment
-    except (ValueError, OverflowError) as error:
-        raise CompatError(417, _("“%(text)s” isn't a date such as 2026-11-23.", text=text[:40])) from error
 
 
 def _call_document(call: CallLog, lead: str | None, ticket: str | None, *names: str | None, viewer: Viewer) -> Any:
@@ -182,13 +172,13 @@ def sync_stats(arguments: Arguments) -> dict[str, Any]:
 def user_profile(arguments: Arguments) -> dict[str, Any]:
     """The person's name, email and own number, by which the apps tell incoming from outgoing calls."""
     user = db.session.execute(
-        select(
-            User.username, User.first_name, User.last_name, User.email, User.mobile_e164, User.telephony_number
-        ).where(User.id == current_viewer().person.id)
+        select(User.first_name, User.last_name, User.email, User.mobile_e164, User.telephony_number).where(
+            User.id == current_viewer().person.id
+        )
     ).one()
     number = user.telephony_number or user.mobile_e164 or ""
     data = {
-        "user": user.username,
+        "user": name_of(current_viewer().person.id, current_viewer()),
         "full_name": f"{user.first_name} {user.last_name}".strip(),
         "mobile_no": number,
         "email": user.email,

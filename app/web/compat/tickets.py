@@ -18,8 +18,9 @@ from app.web.compat.call_links import link_to_record
 from app.web.compat.customers import customer_conditions
 from app.web.compat.doctypes import CALL_LOG, LEAD, TICKET, DocType
 from app.web.compat.documents import fetch_documents
-from app.web.compat.field_conversion import html_to_text, record_values
+from app.web.compat.field_conversion import record_values
 from app.web.compat.field_lists import describe_fields
+from app.web.compat.html_text import html_to_text
 from app.web.compat.leads import customer_fields
 from app.web.compat.notes import write_note
 from app.web.compat.responses import CompatError

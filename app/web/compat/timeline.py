@@ -10,12 +10,12 @@ from app.domain.timeline import Activity
 from app.extensions import db
 from app.web.compat import client
 from app.web.compat.arguments import Arguments
-from app.web.compat.assignment import username_of
 from app.web.compat.doctypes import CALL_LOG, DOCTYPES, TASK, DocType
 from app.web.compat.doctypes.note import split_note
 from app.web.compat.documents import fetch_documents
 from app.web.compat.references import LEAD_TARGET, target_of_number
 from app.web.compat.timestamps import local_timestamp
+from app.web.compat.users import name_of
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer
 from app.web.core.record_table import ListQuery
@@ -74,7 +74,7 @@ def _activity_document(activity: Any, viewer: Viewer) -> dict[str, Any]:
         "name": str(activity.id),
         "activity_type": _ACTIVITY_TYPES.get(activity.kind, "added"),
         "creation": local_timestamp(activity.at, viewer),
-        "owner": username_of(activity.actor_id, viewer),
+        "owner": name_of(activity.actor_id, viewer),
         "data": {"content": content, "body": entry["body"], "changes": entry["changes"]},
         "content": content,
         "options": None,
@@ -88,7 +88,7 @@ def _note_document(activity: Any, viewer: Viewer) -> dict[str, Any]:
         "name": str(activity.id),
         "title": title,
         "content": content,
-        "owner": username_of(activity.actor_id, viewer),
+        "owner": name_of(activity.actor_id, viewer),
         "modified": local_timestamp(activity.edited_on or activity.at, viewer),
     }
 

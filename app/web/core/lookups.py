@@ -46,6 +46,8 @@ class Lookups:
     offered: dict[str, list[int]] = field(default_factory=dict)
     #: user id -> {id, username, full_name}.
     people: dict[int, dict[str, Any]] = field(default_factory=dict)
+    #: user id -> e-mail address; not on the card, which everybody sees.
+    addresses: dict[int, str] = field(default_factory=dict)
     active: set[int] = field(default_factory=set)
     roles: list[str] = field(default_factory=list)
     #: user id -> notice preferences, where the user set any (NoticeChoices).
@@ -75,7 +77,10 @@ class Lookups:
         return _found(typed, self.cards[master], self._labels[master])
 
     def find_person(self, typed: Any) -> int | None:
-        """The user id for an id, a user name (any case) or a card; None when there is no such user."""
+        """The user id for an id, a user name or e-mail address (any case) or a card; None when there is no such user.
+
+        Where the user name of one is the address of another, it is the user name.
+        """
         typed = typed.get("id", typed.get("username")) if isinstance(typed, dict) else typed
         return _found(typed, self.people, self._labels["user"])
 
@@ -110,18 +115,23 @@ def _load(session: Session, version: int, zone: str) -> Lookups:
         for name, master in MASTERS.items():
             _load_master(session, fresh, name, master)
         users = session.execute(
-            select(User.id, User.username, User.first_name, User.last_name, User.active, User.notice_choices)
+            select(
+                User.id, User.username, User.first_name, User.last_name, User.active, User.notice_choices, User.email
+            )
         ).all()
         fresh.roles = list(session.scalars(select(Role.name).order_by(Role.name)))
         fresh.terms = sla.load_terms(session, zone)
         fresh.business = {key: settings.value_of(session, key) for key in settings.DEFINITIONS}
-    for key, username, first, last, active, chosen in users:
+    for key, username, first, last, active, chosen, address in users:
         fresh.people[key] = {"id": key, "username": username, "full_name": f"{first} {last}".strip()}
         if active:
             fresh.active.add(key)
         if chosen:
             fresh.choices[key] = chosen
-    fresh._labels["user"] = {card["username"].casefold(): key for key, card in fresh.people.items()}
+        if address:
+            fresh.addresses[key] = address
+    by_address = {address.casefold(): key for key, address in fresh.addresses.items()}
+    fresh._labels["user"] = by_address | {card["username"].casefold(): key for key, card in fresh.people.items()}
     return fresh
 
 

@@ -30,7 +30,10 @@ CSP = (
 YEAR_SECONDS = 31_536_000
 _SAFE = ("GET", "HEAD", "OPTIONS")
 #: Paths with authentication or CSRF checks of their own.
-_CSRF_EXEMPT = ("/login/", "/api/v1/security/", "/api/method/", "/api/resource/", "/hooks/", "/socket.io")
+_CSRF_EXEMPT = (
+    *("/login/", "/api/v1/security/", "/hooks/", "/socket.io"),
+    *("/api/method/", "/api/resource/", "/api/v1/method/", "/api/v1/resource/", "/api/v2/"),
+)
 
 
 def install(app: Flask, menu: Any) -> None:

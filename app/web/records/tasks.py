@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from flask_appbuilder.models.sqla.interface import SQLAInterface
@@ -17,6 +16,7 @@ from app.domain import assignment, notices, tasks
 from app.domain.base import RuleBroken
 from app.domain.tasks import PRIORITIES, STATUSES, Task
 from app.domain.team import REMINDER_MINUTES
+from app.lib.ids import parse_id
 from app.models import Lead
 from app.web.api.resource import Resource
 from app.web.core.date_fields import DateTimeField
@@ -88,7 +88,7 @@ class TaskIdsField(Field):
     def parse(self, raw: Any, viewer: Viewer) -> Any:
         """A list of ids."""
         parts = raw if isinstance(raw, list) else str(raw or "").split(",")
-        ids = [int(str(part)) for part in parts if re.fullmatch(r"\s*[0-9]{1,9}\s*", str(part))]
+        ids = [key for part in parts if (key := parse_id(str(part).strip())) is not None]
         if len(ids) != len([part for part in parts if str(part).strip()]):
             raise RuleBroken(_g("“close_tasks” must be a list of task IDs."), self.name)
         return ids

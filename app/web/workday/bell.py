@@ -186,10 +186,10 @@ def _filters(show: str, kind: str, now: datetime) -> list[Any]:
     if show not in ("", "unread", "snoozed") or (kind and kind not in notices.KINDS):
         raise RuleBroken(_("There is no such filter. Please choose one from the list."))
     rules = [Notification.kind == kind] if kind else []
-    if show:
-        rules.append(Notification.read_on.is_(None))
+    if show == "unread":
+        rules.append(notices.counts_as_unread(now))
     if show == "snoozed":
-        rules.append(Notification.snoozed_until > now)
+        rules += [Notification.read_on.is_(None), Notification.snoozed_until > now]
     return rules
 
 

@@ -338,3 +338,16 @@ SAMPLE_CALLS[_CLIENT + "insert"] = (
         "doc": _LEAD_REFERENCE | {"doctype": "FCRM Note", "content": "Hello", "reference_docname": g.lead.number}
     },
 )
+SAMPLE_CALLS |= {
+    _CLIENT + "has_permission": ("ana", _naming("lead", **_LEAD, docname=..., perm_type="read")),
+    _CLIENT + "validate_link": ("ana", _naming("lead", **_LEAD, docname=..., fields=["status"])),
+    _CLIENT + "get_single_value": ("ana", _constant(doctype="System Settings", field="time_zone")),
+    _CLIENT + "rename_doc": ("ana", _naming("lead", **_LEAD, old_name=..., new_name="X")),
+    _CLIENT + "submit": ("ana", _naming("lead", doc=...)),
+    _CLIENT + "cancel": ("ana", _naming("lead", **_LEAD, name=...)),
+    "frappe.desk.reportview.get": ("ana", _constant(**_LEAD, fields=["`tabCRM Lead`.`name`"], page_length=5, start=0)),
+    "frappe.desk.reportview.get_list": ("ana", _constant(**_LEAD, order_by="modified desc", page_length=5)),
+    "frappe.desk.reportview.get_count": ("ana", _constant(**_LEAD, filters=[["status", "=", "New"]], distinct="false")),
+}
+#: Methods that exist to say in words why they do nothing.
+REFUSING = {_CLIENT + "rename_doc", _CLIENT + "submit", _CLIENT + "cancel"}

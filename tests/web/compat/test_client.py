@@ -48,7 +48,7 @@ def test_a_list_has_the_predecessors_field_names(script, lead):
         "first_name": "Asha",
         "mobile_no": "+919820012345",
         "status": "New",
-        "lead_owner": "ana",
+        "lead_owner": "ana@eshin.test",
         "creation": "",
         "salutation": None,
     }
@@ -95,12 +95,12 @@ def test_every_form_of_filter(script, lead, filters, fits):
         {"filters": [["status"]]},
         {"filters": '[["a'},
         {"fields": ["password"]},
-        {"fields": ["count(name)"]},
+        {"fields": ["count(password)"]},
         {"fields": ["name; drop table leads"]},
         {"order_by": "name; drop table leads"},
         {"order_by": "sleep(9)"},
         {"limit_start": "x"},
-        {"filters": [["first_name", "like", "a%b"]]},
+        {"filters": [["first_name", "like", ["a"]]]},
         {"filters": [["creation", ">", "never"]]},
         {"filters": [["name", "=", "x"]] * 31},
         {"filters": [["creation", "between", ["2026-01-01"]]]},
@@ -122,8 +122,8 @@ def test_paging_and_sorting(script, world):
     assert [each["name"] for each in ordered] == numbers
 
 
-@pytest.mark.parametrize("doctype", ["User", "API Key", "Role", "DocType", "CRM Nothing", "", "__class__"])
-def test_users_api_keys_and_roles_are_not_available(script, doctype):
+@pytest.mark.parametrize("doctype", ["API Key", "Has Role", "DocType", "CRM Nothing", "", "__class__"])
+def test_api_keys_and_other_doctypes_are_not_available(script, doctype):
     for method in ("get_list", "get", "get_count", "get_value", "delete", "set_value"):
         assert script.call(method, doctype=doctype, name="1", fieldname="x").status_code in (403, 417)
 
@@ -166,7 +166,7 @@ def test_a_status_with_a_missing_field_is_417_and_changes_nothing(script, lead, 
         "set_value", doctype="CRM Lead", name=lead.number, fieldname="status", value="Account Opened"
     )
     assert response.status_code == 417
-    assert "client ID" in response.get_json()["message"]
+    assert "client ID" in response.get_json()["exception"]
     assert world.stored(lead) == before
 
 

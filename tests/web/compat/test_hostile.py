@@ -12,7 +12,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app.web.compat import registry
 from app.web.compat.doctypes import DOCTYPES
-from app.web.compat.list_query import FIXED_FIELDS
+from app.web.compat.filters import FIXED_FIELDS
 from app.web.compat.responses import EXC_TYPES
 from tests.web.compat.sample_calls import SAMPLE_CALLS, SampleRecords
 from tests.web.hostile import assert_no_leak, raising_server_errors
@@ -72,14 +72,14 @@ SQL_INJECTIONS = (
     {"order_by": "name; drop table leads"},
     {"order_by": "(select 1)"},
     {"order_by": "sleep(3) desc"},
-    {"order_by": "modified desc, (select password from ab_user)", "second": 1},
-    {"fields": ["count(*) as n"]},
+    {"order_by": "modified desc, (select password from ab_user)"},
+    {"fields": ["count(password) as n"]},
     {"fields": ["(select password from ab_user) as p"]},
     {"fields": ["name as x"]},
     {"fields": ["sum(duration)"]},
     {"filters": [["1=1) or (1", "=", "1"]]},
     {"filters": [["CRM Lead", "password", "like", "%"]]},
-    {"group_by": "status"},
+    {"group_by": "password"},
     {"filters": {"id": ["in", [1]]}},
 )
 
@@ -198,18 +198,14 @@ def assert_envelope(response: Any, request: str) -> None:
         return
     shown = json.loads(json.loads(body["_server_messages"])[0])
     assert response.status_code in EXC_TYPES and len(shown["message"]) > 8, request
-    assert body["message"] == shown["message"] and body["exc_type"] and body["exception"], request
+    assert "message" not in body and shown["message"] in body["exception"] and body["exc_type"], request
 
 
 def reads_argument(name: str, injection: dict[str, Any]) -> bool:
     """Whether the method reads this argument."""
-    if "second" in injection or "group_by" in injection:
-        return False
-    return (
-        "filters" in injection
-        or ("order_by" in injection and "count" not in name)
-        or ("fields" in injection and "_list" in name)
-    )
+    if "filters" in injection or ("order_by" in injection and "count" not in name):
+        return True
+    return "group_by" in injection or ("fields" in injection and "_list" in name)
 
 
 @pytest.mark.parametrize("injection", SQL_INJECTIONS, ids=str)
@@ -223,8 +219,8 @@ def test_sql_injection_is_refused(sample: SampleRecords, injection: dict[str, An
     assert response.status_code == (417 if reads_argument("_list", injection) else 200)
 
 
-@pytest.mark.parametrize("doctype", ["User", "API Key", "Role", "Has Role", "DocType", "CRM Invitation", "File"])
-def test_users_api_keys_and_roles_are_forbidden_everywhere(sample: SampleRecords, doctype: str) -> None:
+@pytest.mark.parametrize("doctype", ["API Key", "Has Role", "DocType", "CRM Invitation", "File"])
+def test_api_keys_and_other_doctypes_are_forbidden_everywhere(sample: SampleRecords, doctype: str) -> None:
     client, headers = sample.world.app.test_client(), sample.world.door("root").headers
     for method, path in (("GET", ""), ("POST", ""), ("GET", "/1"), ("PUT", "/1"), ("DELETE", "/1")):
         response = client.open(f"/api/resource/{doctype}{path}", method=method, json={"a": 1}, headers=headers)

@@ -9,7 +9,7 @@ import pytest
 
 from app.web.compat.registry import METHODS
 from tests.app_fixtures import World
-from tests.web.compat.sample_calls import SAMPLE_CALLS, SampleRecords
+from tests.web.compat.sample_calls import REFUSING, SAMPLE_CALLS, SampleRecords
 
 #: SQL statements of a method, including authentication.
 READS, WRITES, DASHBOARDS = 6, 12, 15
@@ -39,7 +39,7 @@ def test_every_method_has_a_sample_call() -> None:
     assert set(SAMPLE_CALLS) == set(METHODS)
 
 
-@pytest.mark.parametrize("name", list(SAMPLE_CALLS))
+@pytest.mark.parametrize("name", [name for name in SAMPLE_CALLS if name not in REFUSING])
 def test_a_method_succeeds_within_its_statement_limit(sample: SampleRecords, name: str) -> None:
     who, build_body = SAMPLE_CALLS[name]
     body = build_body(sample)
@@ -118,7 +118,7 @@ def test_every_method_works_on_mariadb(maria: World) -> None:
     for name in sorted(SAMPLE_CALLS, key=lambda name: METHODS[name].writes):
         who, build_body = SAMPLE_CALLS[name]
         response = sample.call(who, name, build_body(sample))
-        stale = {409, 404, 417} if METHODS[name].writes else set()  # an earlier method has changed the record
+        stale: set[int] = {409, 404, 417} if METHODS[name].writes else set()  # an earlier method has changed the record
         assert response.status_code in {200, *stale}, (name, response.text)
     lead = sample.world.make.lead("ana", task={})
     body = {"lead_name": lead.number, "client_id": "MARIA1"}

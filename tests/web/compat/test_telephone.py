@@ -66,7 +66,7 @@ def test_login_by_form_and_by_json_sets_the_session_cookie(world: World, json: b
     assert response.status_code == 200
     assert response.get_json() == {"message": "Logged In", "home_page": "/app", "full_name": "Ana Shah"}
     assert response.headers["Set-Cookie"].startswith("sid=")
-    assert phone.browser.get(ME).get_json() == {"message": "ana"}
+    assert phone.browser.get(ME).get_json() == {"message": "ana@eshin.test"}
 
 
 def test_a_wrong_password_is_401_and_sets_no_cookie(world: World) -> None:
@@ -208,7 +208,7 @@ def test_methods_can_be_called_by_cmd_at_the_root(world: World) -> None:
     script = world.app.test_client()
     credentials = {"cmd": "login", "usr": "ana", "pwd": PASSWORD}
     assert script.post("/", data=credentials).get_json()["message"] == "Logged In"
-    assert script.get("/?cmd=frappe.auth.get_logged_user").get_json() == {"message": "ana"}
+    assert script.get("/?cmd=frappe.auth.get_logged_user").get_json() == {"message": "ana@eshin.test"}
     assert script.get("/?cmd=logout").status_code == 200
     assert script.get("/?cmd=frappe.auth.get_logged_user").status_code == 401
 
@@ -219,4 +219,4 @@ def test_an_api_key_is_accepted_as_token_and_as_basic_authentication(world: Worl
     secret = b64encode(b"keyana:secret-ana").decode()
     for header in ("token keyana:secret-ana", f"Basic {secret}"):
         response = world.app.test_client().get(ME + "/", headers={"Authorization": header})
-        assert response.get_json() == {"message": "ana"}
+        assert response.get_json() == {"message": "ana@eshin.test"}

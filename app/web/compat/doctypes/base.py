@@ -128,6 +128,8 @@ class DocType:
     children: Callable[..., dict[str, Any]] | None = None
     #: Raises Denied when the person may see the row but not change it; None = the module's own check.
     refuse_change: Callable[[Any, Viewer], None] | None = None
+    #: The same for deleting, where only this API deletes such rows; None = as our own REST API.
+    refuse_delete: Callable[[Any, Viewer], None] | None = None
 
     @cached_property
     def ignored_fields(self) -> frozenset[str]:
@@ -153,12 +155,17 @@ class DocType:
 
     def allows(self, verb: str) -> bool:
         """Whether our own REST API has this HTTP verb (post, put, delete) for the record."""
+        if verb == "delete" and self.refuse_delete is not None:
+            return True
         return verb not in (self.resource.exclude_route_methods or ())
 
     def refuse_unreached(self, row: Any, verb: str, viewer: Viewer) -> None:
         """Raise Denied when the person may see the row but not apply this verb to it."""
-        if self.refuse_change is not None:
-            self.refuse_change(row, viewer)
+        if verb == "delete" and self.refuse_delete is not None:
+            self.refuse_delete(row, viewer)
+        elif self.refuse_change is not None:
+            if verb != "read":
+                self.refuse_change(row, viewer)
         else:
             refuse_unreached(self.module, row, verb)
 

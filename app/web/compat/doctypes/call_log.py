@@ -17,6 +17,7 @@ CALL_LOG = DocType(
     STAMPS
     | REFERENCE
     | {
+        "id": "device_call_id",
         "device_call_id": "device_call_id",
         "from": "from_number",
         "to": "to_number",

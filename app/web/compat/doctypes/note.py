@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from flask_babel import gettext as _
+from sqlalchemy import func
+
+from app import access
+from app.domain.base import RuleBroken
 from app.domain.timeline import Activity
 from app.web.compat.doctypes.base import REFERENCE, DocType, reference_fields
 from app.web.compat.references import CUSTOMER_TARGET, LEAD_TARGET, TICKET_TARGET
+from app.web.core.date_fields import DateTimeField
 from app.web.core.fields import Field, Viewer
 from app.web.records import mentions
 from app.web.records.timeline import ActivityResource
@@ -24,7 +30,7 @@ def join_note(title: str, content: str) -> str:
     return content if not title or content.startswith(title) else f"{title}\n{content}".strip()
 
 
-class _TitleField(Field):
+class TitleField(Field):
     """The first line of a note."""
 
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
@@ -32,12 +38,22 @@ class _TitleField(Field):
         return split_note(values[0])[0]
 
 
-class _ContentField(Field):
+class ContentField(Field):
     """A note without its title."""
 
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """Plain text."""
         return split_note(values[0])[1]
+
+
+def _refuse_delete(row: Any, viewer: Viewer) -> None:
+    """Raise Denied or RuleBroken for an entry that the person may not delete: their level names whose notes."""
+    viewer.person.refuse_unless("Notes", "delete")
+    if row.kind != "note":
+        raise RuleBroken(_("Only notes can be deleted. Entries written by the system stay."), "text")
+    reach = viewer.person.reach("Notes", "delete")
+    if reach is not None and row.actor_id not in reach:
+        raise access.Denied(_("You can't delete this note. Ask its author or your manager."))
 
 
 NOTE = DocType(
@@ -49,15 +65,17 @@ NOTE = DocType(
         "content": "content",
         "owner": "actor",
         "creation": "at",
-        "modified": "edited_on",
+        "modified": "changed_on",
         "modified_by": "actor",
     },
     name_field=None,
     extra_fields=(
-        _TitleField("title", "Title", (Activity.payload,)),
-        _ContentField("content", "Content", (Activity.payload,)),
+        TitleField("title", "Title", (Activity.payload,)),
+        ContentField("content", "Content", (Activity.payload,)),
+        DateTimeField("changed_on", "Changed", (func.coalesce(Activity.edited_on, Activity.at),)),
         *reference_fields(Activity, TICKET_TARGET, LEAD_TARGET, CUSTOMER_TARGET),
     ),
     conditions=(Activity.kind == "note",),
     refuse_change=mentions.refuse_foreign,
+    refuse_delete=_refuse_delete,
 )

@@ -1,0 +1,50 @@
+"""Users as clients of the predecessor know them: the e-mail address goes out, it or the user name comes in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.web.core.fields import Viewer
+
+
+def name_of(user_id: int | None, viewer: Viewer) -> str | None:
+    """The name of a user here: the e-mail address, or the user name of a user without one; None for nobody.
+
+    Whatever goes out comes back as the same user: an address that is the user name of another is not given.
+    """
+    card = viewer.lookups.person(user_id)
+    if card is None:
+        return None
+    address = viewer.lookups.addresses.get(card["id"], "")
+    is_own = "@" in address and viewer.lookups.find_person(address) == card["id"]
+    return address if is_own else str(card["username"])
+
+
+def name_in_cookies(user: Any) -> str:
+    """The name of a user who just signed in, before there is a viewer."""
+    return str(user.email) if "@" in (user.email or "") else str(user.username)
+
+
+def active_users(viewer: Viewer) -> list[dict[str, Any]]:
+    """The public fields of active colleagues, sorted by full name; nobody else is known to this API."""
+    found = [_public(key, viewer) for key in viewer.lookups.active if key in viewer.lookups.people]
+    return sorted(found, key=lambda each: (str(each["full_name"]).casefold(), each["name"]))
+
+
+def _public(key: int, viewer: Viewer) -> dict[str, Any]:
+    card, name = viewer.lookups.people[key], name_of(key, viewer)
+    first, _space, last = str(card["full_name"]).partition(" ")
+    return {
+        "name": name,
+        "doctype": "User",
+        "docstatus": 0,
+        "idx": 0,
+        "email": name,
+        "username": card["username"],
+        "full_name": card["full_name"],
+        "first_name": first,
+        "last_name": last,
+        "user_image": None,
+        "user_type": "System User",
+        "enabled": 1,
+    }
