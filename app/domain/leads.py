@@ -9,7 +9,17 @@ from typing import Any
 from sqlalchemy import Date, ForeignKey, Index, Integer, String, Text, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
-from app.domain import assignment, client_ids, customer_linking, customers, sla, status_changes, tasks, timeline
+from app.domain import (
+    assignment,
+    client_ids,
+    customer_linking,
+    customers,
+    sla,
+    status_changes,
+    task_closing,
+    tasks,
+    timeline,
+)
 from app.domain.base import Record, RuleBroken, Stamp, UtcDateTime, Versioned, next_number, translatable
 from app.domain.change_context import ChangeContext
 from app.domain.customers import CONTACT_FIELDS, SECRET_FIELDS, Contact, Customer
@@ -188,7 +198,7 @@ class _Transition:
 
     lead: Lead
     new: LeadStatus
-    #: May contain client_id, pod_id, rejection_reason, close_tasks (ids) and task.
+    #: May contain client_id, pod_id, rejection_reason and task.
     values: dict[str, Any]
     context: ChangeContext
 
@@ -196,7 +206,7 @@ class _Transition:
 def change_status(session: Session, lead: Lead, values: dict[str, Any], context: ChangeContext) -> None:
     """Give the lead the status `values["status_id"]` after checking what that status requires.
 
-    `values` may contain client_id, pod_id, rejection_reason, close_tasks (ids) or task. Raises RuleBroken.
+    `values` may contain client_id, pod_id, rejection_reason or task. Raises RuleBroken.
     """
     old, new = lead.status, _status(session, values["status_id"])
     if old.id == new.id:
@@ -219,8 +229,6 @@ def _enter(session: Session, transition: _Transition) -> None:
         _open_account(session, transition)
     if meaning == "scheduled":
         _require_open_task(session, transition)
-    if meaning == "followed":
-        _close_tasks(session, transition)
 
 
 _MISSING_FIELD = {
@@ -282,13 +290,6 @@ def _require_open_task(session: Session, transition: _Transition) -> None:
         raise tasks.missing_open_task(transition.new.label)
 
 
-def _close_tasks(session: Session, transition: _Transition) -> None:
-    ids = transition.values.get("close_tasks") or []
-    for task in tasks.open_tasks(session, lead_id=transition.lead.id) if ids else []:
-        if task.id in ids:
-            tasks.change(session, task, {"status": "Done"}, transition.context)
-
-
 # --- Changing fields
 
 
@@ -315,7 +316,10 @@ def _set_fields(lead: Lead, values: dict[str, Any]) -> None:
 
 
 def change(session: Session, lead: Lead, values: dict[str, Any], context: ChangeContext) -> None:
-    """Change fields, and the status if `values` has another status_id. Raises RuleBroken."""
+    """Change fields, the status if `values` has another status_id, and close the tasks in close_tasks (ids).
+
+    Raises RuleBroken.
+    """
     has_new_status = values.get("status_id") not in (None, lead.status_id)
     before = _logged_fields(lead, values, has_new_status)
     _change_contact(session, lead, values, context)
@@ -326,6 +330,7 @@ def change(session: Session, lead: Lead, values: dict[str, Any], context: Change
         client_ids.set_client_id(session, lead, values["client_id"], context)
     if has_new_status:
         change_status(session, lead, values, context)
+    task_closing.close_chosen(session, lead, values.get("close_tasks") or (), context)
     changes = timeline.field_changes(lead, before)
     if lead.customer is None:
         changes += [[name, None, None] for name in SECRET_FIELDS if name in values]

@@ -9,7 +9,7 @@ from flask_appbuilder import Model
 from sqlalchemy import Column, ForeignKey, Index, Integer, String, Table, Text, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
-from app.domain import assignment, customers, sla, status_changes, tasks, timeline
+from app.domain import assignment, customers, sla, status_changes, task_closing, tasks, timeline
 from app.domain.base import Record, RuleBroken, UtcDateTime, Versioned, next_number, translatable
 from app.domain.change_context import ChangeContext
 from app.domain.customers import Customer
@@ -155,7 +155,7 @@ def _first_task(ticket: Ticket, requested: dict[str, Any] | None, context: Chang
     if ticket.assignee_id is None or requested == {} or ticket.status.meaning in ENDED:
         return None
     priority = "High" if ticket.priority == "Urgent" else ticket.priority
-    defaults = {"title": f"Handle ticket: {ticket.title}", "priority": priority}
+    defaults = {"title": f"{task_closing.HANDLE_TICKET}{ticket.title}", "priority": priority}
     return tasks.first_task_values(defaults, requested, context) | {"assignee_id": ticket.assignee_id}
 
 
@@ -213,7 +213,8 @@ def _set_resolution(ticket: Ticket, new: TicketStatus, values: dict[str, Any], n
 def change_status(session: Session, ticket: Ticket, values: dict[str, Any], context: ChangeContext) -> None:
     """Give the ticket the status `values["status_id"]` after checking what that status requires.
 
-    `values` may contain resolution or task. Raises RuleBroken.
+    `values` may contain resolution, task or close_tasks: without the latter, a status that ends the ticket closes its
+    "Handle ticket" task. Raises RuleBroken.
     """
     old, new = ticket.status, _status(session, values["status_id"])
     if old.id == new.id:
@@ -224,16 +225,22 @@ def change_status(session: Session, ticket: Ticket, values: dict[str, Any], cont
         raise tasks.missing_open_task(new.label)
     _set_resolution(ticket, new, values, context.now)
     status_changes.set_status(session, ticket, new, context, ticket.resolution if new.meaning in ENDED else None)
+    if new.meaning in ENDED and values.get("close_tasks") is None:
+        task_closing.close_handling(session, ticket.id, context)
 
 
 def change(session: Session, ticket: Ticket, values: dict[str, Any], context: ChangeContext) -> None:
-    """Change fields, and the status if `values` has another status_id. Raises RuleBroken."""
+    """Change fields, the status if `values` has another status_id, and close the tasks in close_tasks (ids).
+
+    Raises RuleBroken.
+    """
     before = {name: getattr(ticket, name) for name in (*_FIELDS, "title", "owner_id")}
     _set_fields(session, ticket, values)
     if values.get("owner_id") is not None:
         ticket.owner_id = values["owner_id"]
     if values.get("status_id") is not None and values["status_id"] != ticket.status_id:
         change_status(session, ticket, values, context)
+    task_closing.close_chosen(session, ticket, values.get("close_tasks") or (), context)
     if ticket.priority != before["priority"]:
         sla.apply_priority(ticket, context.sla_terms)
     changes = timeline.field_changes(ticket, before)

@@ -27,7 +27,8 @@ from app.web.pages.refusals import refuse_as_page
 from app.web.records import related_lists
 from app.web.records.assignment import AssignableResource, AssignableScreen
 from app.web.records.sla_fields import CLOCK, CLOCK_LABELS, clock_fields
-from app.web.records.tasks import FirstTaskField, TaskIdsField
+from app.web.records.task_inputs import TaskIdsField
+from app.web.records.tasks import FirstTaskField
 
 #: Fields that cannot be derived from the model's columns alone.
 SPECIAL_FIELDS: tuple[Field, ...] = (

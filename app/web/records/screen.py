@@ -335,7 +335,7 @@ class Screen(BulkActions, RecordView, ModelView):
         }
         if request.form.get("task_title") or request.form.get("task_due_on"):
             raw["task"] = {"title": request.form.get("task_title"), "due_on": request.form.get("task_due_on")}
-        if request.form.getlist("close_tasks"):
+        if request.form.get("offered_tasks") or request.form.getlist("close_tasks"):
             raw["close_tasks"] = request.form.getlist("close_tasks")
         values = self.service.record_table.parse(raw, "edit", viewer)
         version = whole(request.form.get("version"), 0, 0, 2**31) or None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from flask_appbuilder.models.sqla.interface import SQLAInterface
@@ -76,22 +75,6 @@ class FirstTaskField(Field):
             raise RuleBroken(_g("A task takes title, priority and due_on."), self.name)
         named = {each.name: each for each in SPECIAL_FIELDS}
         return {name: named[name].parse(given, viewer) for name, given in raw.items()}
-
-
-class TaskIdsField(Field):
-    """Ids of the tasks to close with a status change."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.schema = {"type": "array", "items": {"type": "integer"}}
-
-    def parse(self, raw: Any, viewer: Viewer) -> Any:
-        """A list of ids."""
-        parts = raw if isinstance(raw, list) else str(raw or "").split(",")
-        ids = [int(str(part)) for part in parts if re.fullmatch(r"\s*[0-9]{1,9}\s*", str(part))]
-        if len(ids) != len([part for part in parts if str(part).strip()]):
-            raise RuleBroken(_g("“close_tasks” must be a list of task IDs."), self.name)
-        return ids
 
 
 class TaskService(RecordService):

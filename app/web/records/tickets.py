@@ -24,7 +24,8 @@ from app.web.core.reference_fields import PersonField, person_card
 from app.web.records import related_lists
 from app.web.records.assignment import MultiAssigneeResource, MultiAssigneeScreen
 from app.web.records.sla_fields import CLOCK, CLOCK_LABELS, clock_fields
-from app.web.records.tasks import PRIORITY_COLORS, FirstTaskField, TaskIdsField
+from app.web.records.task_inputs import TaskIdsField
+from app.web.records.tasks import PRIORITY_COLORS, FirstTaskField
 
 
 class SubjectsField(Field):
