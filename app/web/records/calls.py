@@ -58,7 +58,7 @@ LABELS = {
     "to_number": _("Other party's number"),
     "other": _("Contact"),
     "other_number": _("Number"),
-    "duration_seconds": _("Duration in seconds"),
+    "duration_seconds": _("Duration"),
     "ended_on": _("Ended"),
     "employee": _("Employee"),
     "customer": _("Customer"),

@@ -38,7 +38,8 @@ def list_page(
         "count_text": f"{COUNT_CAP:,}+" if capped else f"{count:,}",
         "columns": [_column(record_table.by_name[name]) for name in names],
         "rows": [_row(screen, row, names, viewer) for row in rows],
-        "filters": _chips(record_table, viewer),
+        "filters": _chips(screen, viewer),
+        "is_filtered": any(key.startswith("_flt_") or key == "q" for key in request.args),
         "filter_fields": [_filter_field(f, viewer) for f in record_table.filterable(viewer)],
         "quick": [
             _quick_filter(record_table.by_name[name], viewer)
@@ -149,6 +150,7 @@ def _column(each: Field) -> dict[str, Any]:
     turned = "asc" if sorted_by == "desc" else "desc"
     return {
         "name": each.name,
+        "kind": each.kind,
         "label": each.label,
         "sortable": each.sort,
         "sorted": sorted_by,
@@ -175,17 +177,20 @@ def _row(screen: Any, row: Any, names: tuple[str, ...], viewer: Viewer) -> dict[
     }
 
 
-def _chips(record_table: Any, viewer: Viewer) -> list[dict[str, Any]]:
-    """The active filters as text, each with a URL without it."""
-    chips = []
+def _chips(screen: Any, viewer: Viewer) -> list[dict[str, Any]]:
+    """The active filters as text, each with a URL without it.
+
+    Not those that a quick filter or the search box above the list shows: chips that come and go would move the rows
+    from under the pointer.
+    """
+    named, chips = screen.record_table.by_name, []
+    quick = {f"_flt_eq_{name}" for name in screen.quick_filters}
     for key, value in request.args.items(multi=True):
         op, _sep, name = key[5:].partition("_")
-        if key.startswith("_flt_") and value and name in record_table.by_name:
-            each = record_table.by_name[name]
+        if key.startswith("_flt_") and value and name in named and key not in quick:
+            each = named[name]
             label = f"{each.label} {_operator_label(each, op)} {_value_text(each, value, viewer)}"
             chips.append({"label": label, "remove_url": url(**{key: None}, page=None)})
-    if request.args.get("q"):
-        chips.append({"label": f"“{request.args['q'][:60]}”", "remove_url": url(q=None, page=None)})
     return chips
 
 

@@ -89,6 +89,8 @@ class Screen(BulkActions, RecordView, ModelView):
     #: Status meaning → the column that the status requires.
     status_requirements: dict[str, str] = {}
     status_master = ""
+    #: Inputs of a new record that show only with a value or an error of theirs.
+    hidden_unless_needed: tuple[str, ...] = ()
     #: The column that names a row.
     title_column = ""
     #: Whether the "New" menu offers this record.
@@ -145,11 +147,17 @@ class Screen(BulkActions, RecordView, ModelView):
         rows = self.record_table.rows(db.session(), list_query, names)
         page = list_page(self, list_query, rows, names, viewer)
         page["tabs"] = self.tabs(viewer)
+        buttons = self.row_buttons(rows, names, viewer)
+        page["rows"] = [row | ({"buttons": buttons[row["id"]]} if row["id"] in buttons else {}) for row in page["rows"]]
         return render_template("crm/_rows.html" if request.headers.get("HX-Request") else "crm/list.html", page=page)
 
     def tabs(self, viewer: Viewer) -> Rows:
         """Tabs of the list: {label, url, count, active}."""
         return []
+
+    def row_buttons(self, rows: Rows, names: tuple[str, ...], viewer: Viewer) -> dict[int, Rows]:
+        """Buttons in the rows of the list: row id → [{label, url, method, primary, confirm}]."""
+        return {}
 
     def _list_query(self, viewer: Viewer) -> Any:
         return list_query_from(self, request.args, viewer)

@@ -270,7 +270,7 @@ class TicketScreen(MultiAssigneeScreen):
     module = "Tickets"
     service = TicketService()
     list_title, record_name = _("Tickets"), _("Ticket")
-    list_columns = ["title", "status", "priority", "customer", "assignee", "sla", "number", "created_on"]
+    list_columns = ["title", "status", "priority", "customer", "assignee", "sla", "number"]
     search_columns = TicketResource.search_columns
     order_columns = TicketResource.order_columns
     show_columns = TicketResource.show_columns
@@ -328,6 +328,8 @@ class TicketScreen(MultiAssigneeScreen):
     status_master = "ticket_status"
     title_column = "title"
     default_role = "Support User"
+    #: Only a ticket that is logged as resolved has one.
+    hidden_unless_needed = ("resolution",)
 
     def related_parts(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
         """The ticket's open tasks, and its customer's other records."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from flask import jsonify, render_template, request
 from flask_appbuilder import BaseView, expose
@@ -46,7 +47,11 @@ class SearchView(BaseView):
 def _hits(screen: Any, text: str, viewer: Viewer) -> dict[str, Any]:
     """The first hits of one kind; none if the person may not read its module."""
     record_table = screen.record_table
-    group: dict[str, Any] = {"title": str(screen.list_title), "url": f"{screen.route_base}/?q={text}", "rows": []}
+    group: dict[str, Any] = {
+        "title": str(screen.list_title),
+        "url": f"{screen.route_base}/?{urlencode({'q': text})}",
+        "rows": [],
+    }
     if not viewer.person.may(screen.module, "read"):
         return group
     wanted = (screen.title_column, "number", "status", "mobile")

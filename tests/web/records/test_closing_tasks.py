@@ -1,4 +1,4 @@
-"""Resolving a ticket closes its "Handle ticket" task at every door, unless one chooses otherwise; a follow-up likewise."""
+"""A resolved ticket closes its "Handle ticket" task at every door unless one chooses otherwise; so does a follow-up."""
 
 from __future__ import annotations
 
