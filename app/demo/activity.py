@@ -6,7 +6,7 @@ from datetime import UTC, datetime, time, timedelta
 
 from app import models
 from app.demo.builder import DAYS, ZONE, DemoBuilder, Row, stamps
-from app.demo.sample_text import MESSAGES, NOTES, OUTCOMES, TASKS, TEMPLATES
+from app.demo.sample_text import LOST_OUTCOMES, MESSAGES, NOTES, OUTCOMES, TASKS, TEMPLATES
 from app.domain import messages
 
 ENDED = (
@@ -147,10 +147,12 @@ def _last_work(builder: DemoBuilder, lead: Row | None) -> datetime:
     return builder.left_alone_on.get(lead["id"], builder.now) if lead else builder.now
 
 
-def _outcome(builder: DemoBuilder, direction: str, status: str) -> str | None:
-    """An outcome that fits the call; a missed call has none, as somebody still has to call back."""
+def _outcome(builder: DemoBuilder, lead: Row | None, direction: str, status: str) -> str | None:
+    """An outcome that fits the call and its lead; a missed call has none, as somebody still has to call back."""
     if status == "Completed":
-        return str(outcome) if (outcome := builder.choose(OUTCOMES)) else None
+        is_lost = lead is not None and lead["id"] in builder.left_alone_on
+        found = builder.choose(LOST_OUTCOMES if is_lost else OUTCOMES)
+        return str(found) if found else None
     return "No answer" if direction == "Outgoing" and builder.chance(0.7) else None
 
 
@@ -180,7 +182,7 @@ def _call(builder: DemoBuilder, at: datetime, n: int, lead: Row | None, customer
         employee_id=employee,
         cold=not any(place.values()) and direction == "Outgoing",
         medium=medium,
-        outcome=_outcome(builder, direction, status),
+        outcome=_outcome(builder, lead, direction, status),
         ticket_id=None,
         recording=None,
         **place,
@@ -245,7 +247,8 @@ def _message(builder: DemoBuilder, at: datetime, n: int, lead: Row, customer: Ro
         **place,
         **stamps(by, at),
     )
-    builder.add_activity("message", at, by, place, message=message["id"], channel=channel)
+    told = {"message": message["id"], "channel": channel, "direction": direction, "state": message["state"]}
+    builder.add_activity("message", at, by, place, **told)
 
 
 def make_notices(builder: DemoBuilder) -> None:

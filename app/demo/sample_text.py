@@ -119,11 +119,12 @@ OUTCOMES = (
     "Interested",
     "Call back later",
     "Documents promised",
-    "Not interested",
     "Question answered",
     "Asked for charges",
     "Will visit the branch",
 )
+#: Of a call with a lead that was given up later.
+LOST_OUTCOMES = ("Not interested", "Call back later", "Asked for charges")
 MESSAGES = {
     "out": (
         "Namaste, this is Eshin Broking. Your account opening link: https://example.com/open",
