@@ -30,8 +30,9 @@ def text_of(notification: Any, **names: str) -> str:
     `names_of` the person whom the record is about.
     """
     payload = dict(notification.payload or {}) | names
-    is_merged = notification.kind in _MERGED and int(payload.get("count", 1)) > 1
-    return str((_MERGED if is_merged else TEXTS)[notification.kind](payload))
+    if int(payload.get("count", 1)) > 1:
+        return _merged_text(notification.kind, payload)
+    return str(TEXTS[notification.kind](payload))
 
 
 def _number(payload: dict[str, Any]) -> str:
@@ -282,50 +283,38 @@ def numbers_text(numbers: Iterable[Any], count: int) -> str:
     return str(_("%(numbers)s and %(num)s more", numbers=", ".join(named), num=count - len(named)))
 
 
-def _many(payload: dict[str, Any], by_somebody: str, by_itself: str) -> str:
+#: (kind, what is known besides) -> text where the actor is known, and where not.
+_MERGED_TEXTS: dict[tuple[str, str], tuple[Any, Any]] = {
+    ("assigned", ""): (
+        _l("%(records)s from %(actor)s: %(numbers)s."),
+        _l("%(records)s were assigned to you: %(numbers)s."),
+    ),
+    ("unassigned", "taker"): (
+        _l("%(actor)s assigned %(records)s of yours to %(taker)s: %(numbers)s."),
+        _l("%(records)s of yours were assigned to %(taker)s: %(numbers)s."),
+    ),
+    ("unassigned", ""): (
+        _l("%(actor)s assigned %(records)s of yours to someone else: %(numbers)s."),
+        _l("%(records)s of yours were assigned to someone else: %(numbers)s."),
+    ),
+    ("status", "label"): (
+        _l("%(actor)s moved %(records)s to “%(label)s”: %(numbers)s."),
+        _l("%(records)s are now “%(label)s”: %(numbers)s."),
+    ),
+    ("status", ""): (
+        _l("%(actor)s changed the status of %(records)s: %(numbers)s."),
+        _l("The status of %(records)s has changed: %(numbers)s."),
+    ),
+}
+
+
+def _merged_text(kind: str, payload: dict[str, Any]) -> str:
+    """The text of a merged notice (app/domain/notice_batches.py)."""
+    known = next((name for name in ("taker", "label") if payload.get(name) and (kind, name) in _MERGED_TEXTS), "")
     values = {"records": _records(payload), "numbers": numbers_text(payload.get("numbers") or [], payload["count"])}
     values |= {name: str(payload.get(name)) for name in ("actor", "taker", "label")}
-    return str((by_somebody if payload.get("actor") else by_itself) % values)
+    return str(_MERGED_TEXTS[kind, known][0 if payload.get("actor") else 1]) % values
 
-
-def _many_unassigned(payload: dict[str, Any]) -> str:
-    if payload.get("taker"):
-        return _many(
-            payload,
-            _("%(actor)s assigned %(records)s of yours to %(taker)s: %(numbers)s."),
-            _("%(records)s of yours were assigned to %(taker)s: %(numbers)s."),
-        )
-    return _many(
-        payload,
-        _("%(actor)s assigned %(records)s of yours to someone else: %(numbers)s."),
-        _("%(records)s of yours were assigned to someone else: %(numbers)s."),
-    )
-
-
-def _many_moved(payload: dict[str, Any]) -> str:
-    if payload.get("label"):
-        return _many(
-            payload,
-            _("%(actor)s moved %(records)s to “%(label)s”: %(numbers)s."),
-            _("%(records)s are now “%(label)s”: %(numbers)s."),
-        )
-    return _many(
-        payload,
-        _("%(actor)s changed the status of %(records)s: %(numbers)s."),
-        _("The status of %(records)s has changed: %(numbers)s."),
-    )
-
-
-#: Kind of a merged notice (app/domain/notice_batches.py) -> its text.
-_MERGED: dict[str, Callable[[dict[str, Any]], str]] = {
-    "assigned": lambda s: _many(
-        s,
-        _("%(records)s from %(actor)s: %(numbers)s."),
-        _("%(records)s were assigned to you: %(numbers)s."),
-    ),
-    "unassigned": _many_unassigned,
-    "status": _many_moved,
-}
 
 # --- records ------------------------------------------------------------------------------------------------------
 

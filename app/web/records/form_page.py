@@ -137,3 +137,18 @@ def refuse_missing(fields: list[Field], values: dict[str, Any]) -> None:
         errors = {each.name: [str(_("Please fill this in."))] for each in missing}
         names = ", ".join(str(each.label) for each in missing)
         raise RuleBroken(_("Please fill in: %(names)s.", names=names), errors=errors)
+
+
+def changed_values(raw: dict[str, Any], stored: dict[str, Any]) -> dict[str, Any]:
+    """Only the values that the person changed, so that a save leaves all other columns alone."""
+    return {name: given for name, given in raw.items() if not _is_same(given, stored.get(name))}
+
+
+def _is_same(given: Any, stored: Any) -> bool:
+    if isinstance(stored, dict):
+        stored = stored.get("id")
+    if isinstance(given, list):
+        return sorted(map(str, given)) == sorted(map(str, stored or []))
+    if isinstance(given, bool):
+        return given == bool(stored)
+    return (given or "").strip().replace("\r\n", "\n") == ("" if stored is None else str(stored))

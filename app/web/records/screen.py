@@ -261,7 +261,7 @@ class Screen(BulkActions, RecordView, ModelView):
         raw = self._typed("edit")
         version = whole(request.form.get("version"), 0, 0, 2**31) or None
         try:
-            values = self.record_table.parse(self._changed(raw, stored), "edit", viewer)
+            values = self.record_table.parse(form_page.changed_values(raw, stored), "edit", viewer)
             self._refuse_emptied(values)
             self.change_row(row, values, version, viewer)
             db.session.commit()
@@ -295,11 +295,6 @@ class Screen(BulkActions, RecordView, ModelView):
             elif each.name in request.form:
                 sent[each.name] = request.form[each.name]
         return sent if which == "edit" else {name: given for name, given in sent.items() if given not in ("", [])}
-
-    @staticmethod
-    def _changed(raw: dict[str, Any], stored: dict[str, Any]) -> dict[str, Any]:
-        """Only the values that the person changed, so that a save leaves all other columns alone."""
-        return {name: given for name, given in raw.items() if not _is_same(given, stored.get(name))}
 
     def _form_with_errors(
         self, which: str, raw: dict[str, Any], broken: Exception, viewer: Viewer, key: int | None = None
@@ -405,13 +400,3 @@ class Screen(BulkActions, RecordView, ModelView):
             raise NotFound(_("This record doesn't exist."))
         rows = named.offered(request.args.get("q", "").strip()[:100])  # type: ignore[union-attr]
         return jsonify({"results": [{"value": row.id, "label": label_of(row), "hint": ""} for row in rows]})
-
-
-def _is_same(given: Any, stored: Any) -> bool:
-    if isinstance(stored, dict):
-        stored = stored.get("id")
-    if isinstance(given, list):
-        return sorted(map(str, given)) == sorted(map(str, stored or []))
-    if isinstance(given, bool):
-        return given == bool(stored)
-    return (given or "").strip().replace("\r\n", "\n") == ("" if stored is None else str(stored))
