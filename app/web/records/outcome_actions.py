@@ -38,7 +38,7 @@ def outcome_from_json(raw: dict[str, Any], viewer: Viewer) -> CallOutcome:
     if unknown:
         raise RuleBroken(_("There is no field “%(name)s” here.", name=unknown[0][:60]), unknown[0][:60])
     if raw.get("cold") not in (None, True, False):
-        raise RuleBroken(_("“%(name)s” must be true or false.", name="cold"), "cold")
+        raise RuleBroken(_("“%(name)s” must be yes or no.", name="cold"), "cold")
     closing = raw.get("close_tasks")
     return CallOutcome(
         clean_text(raw.get("outcome"), "outcome", 1000) or "",
