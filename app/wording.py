@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
 
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
@@ -27,17 +27,24 @@ _RECORDS: dict[str, tuple[Any, str]] = {
 def text_of(notification: Any, **names: str) -> str:
     """What happened, as one translated sentence. Raises KeyError for an unknown kind.
 
-    `names` are those that the caller knows: actor, taker (the new assignee), label (of the new status).
+    `names` are those that the caller knows: actor, taker (the new assignee), label (of the new status), and from
+    `names_of` the person whom the record is about.
     """
-    return str(TEXTS[notification.kind](dict(notification.payload or {}) | names))
+    payload = dict(notification.payload or {}) | names
+    if int(payload.get("count", 1)) > 1:
+        return _merged_text(notification.kind, payload)
+    return str(TEXTS[notification.kind](payload))
 
 
 def _number(payload: dict[str, Any]) -> str:
-    return str(payload.get("number") or _("A record"))
+    """The record as people call it: “Asha Rao (CRM-LEAD-2026-00012)”, or its number alone."""
+    number = str(payload.get("number") or _("A record"))
+    return f"{payload['who']} ({number})" if payload.get("who") and number != payload["who"] else number
 
 
 def _title(payload: dict[str, Any]) -> str:
-    return str(payload.get("title") or _("Task"))
+    title = str(payload.get("title") or _("Task"))
+    return f"{title} – {payload['who']}" if payload.get("who") else title
 
 
 def _with_actor(payload: dict[str, Any], by_somebody: str, by_itself: str) -> str:
@@ -50,7 +57,10 @@ def _task(payload: dict[str, Any]) -> str:
     """The task, with the number of its record if the notification has it."""
     if not payload.get("number"):
         return str(_("“%(title)s”", title=_title(payload)))
-    return str(_("“%(title)s” (%(number)s)", title=_title(payload), number=_number(payload)))
+    title = payload.get("title") or _("Task")
+    if not payload.get("who"):
+        return str(_("“%(title)s” (%(number)s)", title=title, number=_number(payload)))
+    return str(_("“%(title)s” for %(number)s", title=title, number=_number(payload)))
 
 
 def _assigned(payload: dict[str, Any]) -> str:
@@ -264,39 +274,137 @@ TEXTS: dict[str, Callable[[dict[str, Any]], str]] = {
     "webhook": lambda s: _WEBHOOK_STOPPED[s.get("why", "failures")] % {"name": s.get("name", "")},
 }
 
+# --- one notice for many records
+
+
+def _records(payload: dict[str, Any]) -> str:
+    """“8 leads”."""
+    count = int(payload["count"])
+    if payload.get("record") == "ticket":
+        return str(ngettext("%(num)s ticket", "%(num)s tickets", count))
+    return str(ngettext("%(num)s lead", "%(num)s leads", count))
+
+
+def numbers_text(numbers: Iterable[Any], count: int) -> str:
+    """“CRM-LEAD-2026-00012, CRM-LEAD-2026-00013 and 6 more”."""
+    named = [str(number) for number in numbers if number]
+    if count <= len(named):
+        return ", ".join(named)
+    return str(_("%(numbers)s and %(num)s more", numbers=", ".join(named), num=count - len(named)))
+
+
+#: (kind, what is known besides) -> text where the actor is known, and where not.
+_MERGED_TEXTS: dict[tuple[str, str], tuple[Any, Any]] = {
+    ("assigned", ""): (
+        _l("%(records)s from %(actor)s: %(numbers)s."),
+        _l("%(records)s were assigned to you: %(numbers)s."),
+    ),
+    ("unassigned", "taker"): (
+        _l("%(actor)s assigned %(records)s of yours to %(taker)s: %(numbers)s."),
+        _l("%(records)s of yours were assigned to %(taker)s: %(numbers)s."),
+    ),
+    ("unassigned", ""): (
+        _l("%(actor)s assigned %(records)s of yours to someone else: %(numbers)s."),
+        _l("%(records)s of yours were assigned to someone else: %(numbers)s."),
+    ),
+    ("status", "label"): (
+        _l("%(actor)s moved %(records)s to “%(label)s”: %(numbers)s."),
+        _l("%(records)s are now “%(label)s”: %(numbers)s."),
+    ),
+    ("status", ""): (
+        _l("%(actor)s changed the status of %(records)s: %(numbers)s."),
+        _l("The status of %(records)s has changed: %(numbers)s."),
+    ),
+}
+
+
+def _merged_text(kind: str, payload: dict[str, Any]) -> str:
+    """The text of a merged notice (app/domain/notice_batches.py)."""
+    known = next((name for name in ("taker", "label") if payload.get(name) and (kind, name) in _MERGED_TEXTS), "")
+    values = {"records": _records(payload), "numbers": numbers_text(payload.get("numbers") or [], payload["count"])}
+    values |= {name: str(payload.get(name)) for name in ("actor", "taker", "label")}
+    return str(_MERGED_TEXTS[kind, known][0 if payload.get("actor") else 1]) % values
+
+
 # --- records ------------------------------------------------------------------------------------------------------
 
 
-def record_numbers(session: Session, rows: Iterable[Any]) -> dict[tuple[str, int], str]:
-    """(column, id) -> number, of the records that the session may see; at most one statement per kind."""
+class RecordCard(NamedTuple):
+    """A record as notices name it."""
+
+    number: str
+    #: First and last name of the person whom it is about; "" = unknown.
+    name: str
+
+
+#: (column of the notification, id) -> card.
+RecordCards = Mapping[tuple[str, int], RecordCard]
+
+
+def record_cards(session: Session, rows: Iterable[Any]) -> RecordCards:
+    """The cards of the records that the session may see; at most one statement per kind."""
     rows = list(rows)
-    found: dict[tuple[str, int], str] = {}
+    found: dict[tuple[str, int], RecordCard] = {}
     for column, (record, _root) in _RECORDS.items():
         ids = {getattr(row, column) for row in rows if getattr(row, column) is not None}
         if ids:
-            named = session.execute(select(record.id, record.number).where(record.id.in_(ids)))
-            found |= {(column, key): number for key, number in named}
+            named = session.execute(_named(record).where(record.id.in_(ids)))
+            for key, number, *names in named:
+                found[column, key] = RecordCard(str(number), _name(names))
     return found
 
 
-def record_link(row: Any, cards: dict[tuple[str, int], str]) -> tuple[str, str] | None:
-    """(url, number) of the first of its records that the person can see."""
+def _named(record: Any) -> Any:
+    """SELECT id, number, and pairs of first and last name, the customer's first."""
+    own = (record.first_name, record.last_name) if record is not Ticket else ()
+    if record is Customer:
+        return select(Customer.id, Customer.number, *own)
+    columns = (record.id, record.number, Customer.first_name, Customer.last_name, *own)
+    return select(*columns).outerjoin(Customer, Customer.id == record.customer_id)
+
+
+def _name(names: list[str | None]) -> str:
+    pairs = (names[at : at + 2] for at in range(0, len(names), 2))
+    return next((name for name in (" ".join(part for part in pair if part) for pair in pairs) if name), "")
+
+
+def _card_of(row: Any, cards: RecordCards) -> tuple[str, RecordCard] | None:
+    """(root of its pages, card) of the first of its records that the person can see."""
     for column, (_record, root) in _RECORDS.items():
-        number = cards.get((column, getattr(row, column)))
-        if number:
-            return f"{root}{number}", number
+        card = cards.get((column, getattr(row, column)))
+        if card:
+            return root, card
     return None
 
 
-def link_of(row: Any, cards: dict[tuple[str, int], str]) -> str:
+def record_link(row: Any, cards: RecordCards) -> tuple[str, str] | None:
+    """(url, number) of the first of its records that the person can see."""
+    found = _card_of(row, cards)
+    return (f"{found[0]}{found[1].number}", found[1].number) if found else None
+
+
+def names_of(row: Any, cards: RecordCards) -> dict[str, str]:
+    """{who}: the person whom the notice's record is about, for `text_of`; {} where it is unknown or out of sight."""
+    found = _card_of(row, cards)
+    return {"who": found[1].name} if found and found[1].name else {}
+
+
+#: Record of a merged notice -> the list of its pages.
+_LISTS = {"leads": "/leads/", "ticket": "/tickets/"}
+
+
+def link_of(row: Any, cards: RecordCards) -> str:
     """The URL that a click opens."""
-    home = record_link(row, cards)
+    home, payload = record_link(row, cards), row.payload or {}
     if row.kind == "job_lag":
         return "/jobs/"
     if row.kind == "audit":
         return "/audit/"
     if row.kind == "webhook":
-        return f"/webhooks/{(row.payload or {}).get('webhook', '')}/"
+        return f"/webhooks/{payload.get('webhook', '')}/"
+    if payload.get("record") in _LISTS:
+        mine = "?_flt_eq_assignee=@me" if row.kind == "assigned" else ""
+        return _LISTS[payload["record"]] + mine
     return home[0] if home else "/bell/"
 
 

@@ -25,8 +25,6 @@ COPIES = {
     "htmx.js": "htmx.org/dist/htmx.min.js",
     "socket.io.js": "socket.io-client/dist/socket.io.esm.min.js",
     "tom-select.js": "tom-select/dist/js/tom-select.complete.min.js",
-    "sortable.js": "sortablejs/modular/sortable.esm.js",
-    "echarts.js": "echarts/dist/echarts.esm.min.js",
     "inter.woff2": "@fontsource-variable/inter/files/inter-latin-wght-normal.woff2",
     "inter-ext.woff2": "@fontsource-variable/inter/files/inter-latin-ext-wght-normal.woff2",
 }

@@ -150,6 +150,45 @@ def test_telephone_numbers_and_pans_are_valid(loaded):
     assert all(VAULT.blind(VAULT.open(p.pan_sealed), "pan") == p.pan_blind for p in sealed)
 
 
+def test_outcomes_fit_their_calls(loaded):
+    session, _ = loaded
+    for call in session.scalars(select(models.CallLog)):
+        answered = call.status == "Completed"
+        assert not call.outcome or (call.outcome == "No answer") is not answered, (call.status, call.outcome)
+        assert bool(call.duration_seconds) is answered
+        assert answered or call.direction == "Outgoing" or call.outcome is None
+
+
+def test_no_message_claims_to_be_delivered(loaded):
+    session, _ = loaded
+    states = set(session.scalars(select(models.Message.state)))
+    assert states <= {"noted", "sent"}
+    assert not session.scalars(select(models.Message.provider_id).where(models.Message.provider_id.is_not(None))).all()
+
+
+def test_nothing_happens_with_a_lead_that_was_given_up(loaded):
+    session, _ = loaded
+    given_up = ("unqualified", "junk", "expired", "expired_opened")
+    for lead in session.scalars(select(models.Lead)):
+        if lead.status.meaning in given_up:
+            late = [models.Activity.lead_id == lead.id, models.Activity.at > lead.status_on]
+            kinds = session.scalars(select(models.Activity.kind).where(*late)).all()
+            assert not {"call", "message", "note"} & set(kinds), lead.number
+
+
+def test_there_are_message_templates_of_each_channel(loaded):
+    session, _ = loaded
+    assert set(session.scalars(select(models.MessageTemplate.channel))) == {"whatsapp", "sms", "email"}
+
+
+def test_a_decided_request_asks_nobody_any_more(loaded):
+    session, _ = loaded
+    pending = {row.id for row in session.scalars(select(models.AssignmentRequest)) if row.status == "Pending"}
+    for notice in session.scalars(select(models.Notification).where(models.Notification.kind == "request")):
+        key = int(notice.event_key.split(":")[1])
+        assert notice.payload["number"].startswith("CRM-LEAD-") and (notice.read_on is None) is (key in pending)
+
+
 def test_demo_data_is_loaded_once(loaded):
     session, _ = loaded
     with pytest.raises(RuleBroken, match="already"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -230,3 +231,37 @@ def test_every_editable_record_has_a_version() -> None:
     for view in views.SCREENS:
         if "edit" not in view.exclude_route_methods and view.service.record.__tablename__ != "call_log":
             assert hasattr(view.service.record, "version"), view
+
+
+# --- packages
+
+
+#: Direct packages that no module imports by a name of their own -> why they are pinned.
+UNIMPORTED = {
+    "tzdata": "read by zoneinfo",
+    "Flask-SQLAlchemy": "FAB brings it; ours is the version",
+    "marshmallow": "FAB imports it, and starts with this version only",
+    "marshmallow-sqlalchemy": "FAB imports it, and starts with this version only",
+    "python-socketio": "Flask-SocketIO brings it; ours is the version",
+    "twilio": "its version decides about the pins of aiohttp and requests",
+}
+
+
+def test_every_direct_package_is_used() -> None:
+    lines = (ROOT / "requirements.txt").read_text().partition("# --- direct")[2].partition("# --- what those")[0]
+    pinned = re.findall(r"^([\w.-]+)==", lines, re.M)
+    sources = "\n".join(path.read_text() for part in ("app", "migrations") for path in (ROOT / part).rglob("*.py"))
+    sources += (ROOT / "run.py").read_text() + (ROOT / "config.py").read_text()
+    unused = [name for name in pinned if name not in UNIMPORTED and not _is_imported(name, sources)]
+    assert unused == []
+
+
+def _is_imported(name: str, sources: str) -> bool:
+    module = {"PyMySQL": "pymysql", "python-socketio": "socketio"}.get(name, name.lower().replace("-", "_"))
+    return bool(re.search(rf"^\s*(import|from) {module}\b|mysql\+{module}", sources, re.M | re.I))
+
+
+def test_every_browser_library_is_served_or_a_tool_of_developers() -> None:
+    package = json.loads((ROOT / "package.json").read_text())
+    served = (ROOT / "scripts" / "vendor.py").read_text()
+    assert [name for name in package["dependencies"] if name not in served] == []

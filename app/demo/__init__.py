@@ -13,7 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import access, models
-from app.demo.activity import make_calls, make_messages, make_notices, make_tasks
+from app.demo.activity import make_calls, make_messages, make_notices, make_tasks, make_templates
 from app.demo.assignments import make_requests
 from app.demo.builder import DemoBuilder
 from app.demo.leads import make_leads
@@ -31,6 +31,7 @@ STEPS = (
     make_tickets,
     make_tasks,
     make_calls,
+    make_templates,
     make_messages,
     make_requests,
     make_notices,

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, time, timedelta
 
 from app import models
 from app.demo.builder import DAYS, ZONE, DemoBuilder, Row, stamps
-from app.demo.sample_text import MESSAGE_ERRORS, MESSAGES, NOTES, OUTCOMES, TASKS
+from app.demo.sample_text import LOST_OUTCOMES, MESSAGES, NOTES, OUTCOMES, TASKS, TEMPLATES
+from app.domain import messages
 
 ENDED = (
     "Account Opened",
@@ -18,6 +19,10 @@ ENDED = (
     "Resolved",
     "Closed",
 )
+
+
+#: Labels of the statuses after which nobody works on a lead.
+_LEFT_ALONE = ("Unqualified", "Junk", "Lead Expired", "Lead Expired (Account Opened)")
 
 
 def make_tasks(builder: DemoBuilder) -> None:
@@ -35,6 +40,8 @@ def make_tasks(builder: DemoBuilder) -> None:
             due = next(overdue, None)
         _task(builder, record, is_first, is_open, due)
     for record in records:
+        if record["label"] in _LEFT_ALONE:
+            builder.left_alone_on[record["id"]] = record["status_on"]
         record.pop("label")
         record.pop("called", None)
 
@@ -127,9 +134,26 @@ def make_calls(builder: DemoBuilder) -> None:
         else:
             customer = builder.choose(customers) if builder.chance(0.6) else None
         start = max(lead["created_on"], first_day) if lead else first_day
-        plans.append((builder.office_time(start, builder.now - timedelta(minutes=10)), len(plans), lead, customer))
+        end = min(_last_work(builder, lead), builder.now - timedelta(minutes=10))
+        if end <= start:
+            lead, customer, start, end = None, builder.choose(customers), first_day, builder.now - timedelta(minutes=10)
+        plans.append((builder.office_time(start, end), len(plans), lead, customer))
     for at, n, lead, customer in sorted(plans, key=lambda plan: plan[:2]):
         _call(builder, at, n, lead, customer)
+
+
+def _last_work(builder: DemoBuilder, lead: Row | None) -> datetime:
+    """When the lead was given up; now if it was not."""
+    return builder.left_alone_on.get(lead["id"], builder.now) if lead else builder.now
+
+
+def _outcome(builder: DemoBuilder, lead: Row | None, direction: str, status: str) -> str | None:
+    """An outcome that fits the call and its lead; a missed call has none, as somebody still has to call back."""
+    if status == "Completed":
+        is_lost = lead is not None and lead["id"] in builder.left_alone_on
+        found = builder.choose(LOST_OUTCOMES if is_lost else OUTCOMES)
+        return str(found) if found else None
+    return "No answer" if direction == "Outgoing" and builder.chance(0.7) else None
 
 
 def _call(builder: DemoBuilder, at: datetime, n: int, lead: Row | None, customer: Row | None) -> None:
@@ -158,7 +182,7 @@ def _call(builder: DemoBuilder, at: datetime, n: int, lead: Row | None, customer
         employee_id=employee,
         cold=not any(place.values()) and direction == "Outgoing",
         medium=medium,
-        outcome=builder.choose(OUTCOMES),
+        outcome=_outcome(builder, lead, direction, status),
         ticket_id=None,
         recording=None,
         **place,
@@ -169,20 +193,31 @@ def _call(builder: DemoBuilder, at: datetime, n: int, lead: Row | None, customer
         builder.add_activity("call", call["created_on"], employee, place, text=text, call=call["id"], seconds=seconds)
 
 
+#: No provider is connected: what was sent or received by hand was written down, and nothing was delivered.
+_WRITTEN_DOWN = "noted" if "noted" in messages.STATES else "sent"
+
+
+def make_templates(builder: DemoBuilder) -> None:
+    """Make the message templates."""
+    for position, (label, channel, body) in enumerate(TEMPLATES, 1):
+        builder.add(models.MessageTemplate, label=label, channel=channel, body=body, position=position, is_active=True)
+
+
 def make_messages(builder: DemoBuilder) -> None:
     """Make messages in order of time, then notes and comments."""
     by_id = {row["id"]: row for row in builder.rows_of(models.Customer)}
     plans = []
     for n in range(builder.count("messages")):
         lead = builder.choose(builder.rows_of(models.Lead))
-        plans.append((builder.office_time(lead["created_on"], builder.now), n, lead, by_id.get(lead["customer_id"])))
+        at = builder.office_time(lead["created_on"], _last_work(builder, lead))
+        plans.append((at, n, lead, by_id.get(lead["customer_id"])))
     for at, n, lead, customer in sorted(plans, key=lambda plan: plan[:2]):
         _message(builder, at, n, lead, customer)
     for _ in range(builder.count("notes")):
         lead = builder.choose(builder.rows_of(models.Lead))
         place = {"lead_id": lead["id"], "customer_id": lead["customer_id"]}
         kind = builder.choose(("note", "note", "comment"))
-        at = builder.office_time(lead["created_on"], builder.now)
+        at = builder.office_time(lead["created_on"], _last_work(builder, lead))
         builder.add_activity(kind, at, lead["assignee_id"], place, text=builder.choose(NOTES))
 
 
@@ -191,8 +226,6 @@ def _message(builder: DemoBuilder, at: datetime, n: int, lead: Row, customer: Ro
     channel = builder.rng.choices(("whatsapp", "sms", "email"), (65, 20, 15))[0]
     channel = "whatsapp" if channel == "email" and not person["email"] else channel
     direction = "in" if channel == "whatsapp" and builder.chance(0.35) else "out"
-    failed = direction == "out" and builder.chance(0.06)
-    state = builder.rng.choices(("read", "delivered", "sent"), (55, 35, 10))[0] if direction == "out" else "delivered"
     by = lead["assignee_id"] if direction == "out" else None
     place = {"lead_id": lead["id"], "customer_id": lead["customer_id"]}
     message = builder.add(
@@ -202,20 +235,21 @@ def _message(builder: DemoBuilder, at: datetime, n: int, lead: Row, customer: Ro
         body=builder.choose(MESSAGES[direction]),
         native={},
         peer=person["email"] if channel == "email" else person["mobile_e164"],
-        state="failed" if failed else state,
+        state=_WRITTEN_DOWN,
         subject="Your account with Eshin Broking" if channel == "email" else None,
         ticket_id=None,
         cause=None,
-        reason=builder.choose(MESSAGE_ERRORS) if failed else None,
-        tries=5 if failed else int(direction == "out"),
+        reason=None,
+        tries=0,
         due_on=None,
-        happened_on=None if failed else at,
+        happened_on=at,
         purpose="service",
-        provider_id=None if failed else f"demo-{n}",
+        provider_id=None,
         **place,
         **stamps(by, at),
     )
-    builder.add_activity("message", at, by, place, message=message["id"], channel=channel)
+    told = {"message": message["id"], "channel": channel, "direction": direction, "state": message["state"]}
+    builder.add_activity("message", at, by, place, **told)
 
 
 def make_notices(builder: DemoBuilder) -> None:
@@ -234,6 +268,7 @@ def make_notices(builder: DemoBuilder) -> None:
                     "payload": {"number": row["number"]},
                 }
             )
+    numbers = {row["id"]: row["number"] for row in builder.rows_of(models.Lead)}
     for row in builder.rows_of(models.AssignmentRequest):
         key = f"request:{row['id']}"
         notices.setdefault(builder.manager_of[row["requested_user_id"]], []).append(
@@ -243,7 +278,8 @@ def make_notices(builder: DemoBuilder) -> None:
                 "at": row["created_on"],
                 "lead_id": row["lead_id"],
                 "actor_id": row["created_by_id"],
-                "payload": {"number": row["number"]},
+                "payload": {"number": numbers[row["lead_id"]]},
+                "read_on": row["decided_on"],
             }
         )
     records = builder.rows_of(models.Lead) + builder.rows_of(models.Ticket)
@@ -254,7 +290,8 @@ def make_notices(builder: DemoBuilder) -> None:
     for user, events in notices.items():
         for event in sorted((e for e in events if e["actor_id"] != user), key=lambda e: e["at"])[-8:]:
             read = event["at"] + timedelta(hours=2) if builder.now - event["at"] > timedelta(hours=26) else None
-            event |= {"event_key": f"{event['event_key']}:{user}", "user_id": user, "read_on": read}
+            event |= {"event_key": f"{event['event_key']}:{user}", "user_id": user}
+            event["read_on"] = event.get("read_on") or read
             builder.add(models.Notification, **event)
 
 

@@ -42,6 +42,7 @@ TABLES: tuple[Table, ...] = (
     ticket_subjects,
     models.Task.__table__,
     models.CallLog.__table__,
+    models.MessageTemplate.__table__,
     models.Message.__table__,
     models.Assignment.__table__,
     models.AssignmentRequest.__table__,
@@ -73,6 +74,8 @@ class DemoBuilder:
     mobiles: set[str] = field(default_factory=set)
     #: Role name -> how many round-robin turns were taken.
     turns: dict[str, int] = field(default_factory=dict)
+    #: Lead id -> when it was given up, expired or found to be junk: nobody calls or writes afterwards.
+    left_alone_on: dict[int, datetime] = field(default_factory=dict)
 
     @cached_property
     def terms(self) -> sla.SlaTerms:

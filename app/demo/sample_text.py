@@ -96,12 +96,12 @@ NOTES = (
     "Will send the cancelled cheque tomorrow.",
     "Compares us with a discount broker.",
     "Trades futures and options.",
-    "Wife wants a second account too.",
+    "Wants a second account for the family.",
     "Documents are with the branch.",
     "Asked for a demo of the mobile app.",
     "कल शाम को फिर से बात करेंगे।",
     "શનિવારે ઓફિસ આવશે.",
-    "Referred by his neighbour, trades since 2019.",
+    "Referred by a neighbour, trades since 2019.",
 )
 TASKS = (
     "Call back",
@@ -113,7 +113,18 @@ TASKS = (
     "Confirm the first pay-in",
     "Demo of the mobile app",
 )
-OUTCOMES = (None, None, "Interested", "Call later", "Wrong person", "Asked for charges", "Will visit the branch")
+#: What may come of a call that was answered; None = not logged yet.
+OUTCOMES = (
+    None,
+    "Interested",
+    "Call back later",
+    "Documents promised",
+    "Question answered",
+    "Asked for charges",
+    "Will visit the branch",
+)
+#: Of a call with a lead that was given up later.
+LOST_OUTCOMES = ("Not interested", "Call back later", "Asked for charges")
 MESSAGES = {
     "out": (
         "Namaste, this is Eshin Broking. Your account opening link: https://example.com/open",
@@ -131,8 +142,23 @@ MESSAGES = {
         "धन्यवाद!",
     ),
 }
-REQUEST_REASONS = ("He speaks the customer's language.", "The customer is in his area.", "I am away next week.")
-MESSAGE_ERRORS = ("The number is not on WhatsApp.", "The provider refused the template.", "Mailbox full.")
+#: Label, channel and text of the message templates.
+TEMPLATES = (
+    (
+        "Account opening link",
+        "whatsapp",
+        "Namaste {{first_name}}, here is your account opening link: https://example.com/open",
+    ),
+    ("Documents received", "whatsapp", "Namaste {{first_name}}, your documents have reached our head office."),
+    ("Re-KYC reminder", "sms", "Dear {{first_name}}, please complete your re-KYC this week. Eshin Broking"),
+    ("खाता सक्रिय", "whatsapp", "नमस्ते {{first_name}}, आपका खाता सक्रिय हो गया है।"),
+    ("Welcome", "email", "Dear {{first_name}},\n\nwelcome to Eshin Broking. Your client ID is {{client_id}}.\n"),
+)
+REQUEST_REASONS = (
+    "They speak the customer's language.",
+    "The customer lives in their area.",
+    "I am away next week.",
+)
 RESOLUTIONS = (
     "Explained on the phone; the customer confirmed.",
     "Corrected in the back office, ledger checked.",

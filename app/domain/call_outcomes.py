@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain import customer_linking, leads, task_actions, tasks, tickets, timeline
+from app.domain import customer_linking, leads, task_actions, task_closing, tasks, tickets, timeline
 from app.domain.base import RECORD_COLUMNS, RuleBroken, Stamp, translatable
 from app.domain.calls import CallLog, timeline_payload
 from app.domain.change_context import ChangeContext
@@ -47,6 +48,10 @@ class CallOutcome:
     title: str | None = None
     #: Whether it was a cold call; None = unchanged.
     cold: bool | None = None
+    #: With a next task: ids of the tasks of the same lead or ticket to mark as done. None = those of the author and of
+    #: the call's employee that are due by `due_until`, UTC, the end of their day; without `due_until` none.
+    close_tasks: Sequence[int] | None = None
+    due_until: datetime | None = None
 
 
 def save_outcome(session: Session, call: CallLog, outcome: CallOutcome, context: ChangeContext) -> Any:
@@ -70,7 +75,26 @@ def save_outcome(session: Session, call: CallLog, outcome: CallOutcome, context:
     call.cold = call.cold if outcome.cold is None else outcome.cold
     call.stamp(context)
     _write_note(session, call, outcome.note, context)
-    return _create_follow_up(session, call, outcome, context) if outcome.follow_up_on is not None else None
+    if outcome.follow_up_on is None:
+        return None
+    _close_replaced(session, call, outcome, context)
+    return _create_follow_up(session, call, outcome, context)
+
+
+def replaced_tasks(session: Session, call: CallLog, by: int | None, due_until: datetime) -> list[Task]:
+    """The tasks that a follow-up after this call replaces, unless others are chosen."""
+    if not (call.lead_id or call.ticket_id):
+        return []
+    return task_closing.replaced_by_follow_up(session, call, (by, call.employee_id), due_until)
+
+
+def _close_replaced(session: Session, call: CallLog, outcome: CallOutcome, context: ChangeContext) -> None:
+    ids = outcome.close_tasks
+    if ids is None and outcome.due_until is not None:
+        ids = [task.id for task in replaced_tasks(session, call, context.by, outcome.due_until)]
+    record = session.get(Ticket, call.ticket_id) if call.ticket_id else session.get(Lead, call.lead_id)
+    if record is not None:
+        task_closing.close_chosen(session, record, ids or (), context)
 
 
 def _write_note(session: Session, call: CallLog, note: str | None, stamp: Stamp) -> None:

@@ -17,6 +17,7 @@ from app.domain import (
     customers,
     sla,
     status_changes,
+    task_closing,
     tasks,
     timeline,
 )
@@ -202,7 +203,7 @@ class _Transition:
 
     lead: Lead
     new: LeadStatus
-    #: May contain client_id, pod_id, rejection_reason, close_tasks (ids) and task.
+    #: May contain client_id, pod_id, rejection_reason and task.
     values: dict[str, Any]
     context: ChangeContext
 
@@ -210,7 +211,7 @@ class _Transition:
 def change_status(session: Session, lead: Lead, values: dict[str, Any], context: ChangeContext) -> None:
     """Give the lead the status `values["status_id"]` after checking what that status requires.
 
-    `values` may contain client_id, pod_id, rejection_reason, close_tasks (ids) or task. Raises RuleBroken.
+    `values` may contain client_id, pod_id, rejection_reason or task. Raises RuleBroken.
     """
     old, new = lead.status, _status(session, values["status_id"])
     if old.id == new.id:
@@ -233,8 +234,6 @@ def _enter(session: Session, transition: _Transition) -> None:
         _open_account(session, transition)
     if meaning == "scheduled":
         _require_open_task(session, transition)
-    if meaning == "followed":
-        _close_tasks(session, transition)
 
 
 _MISSING_FIELD = {
@@ -294,13 +293,6 @@ def _require_open_task(session: Session, transition: _Transition) -> None:
         raise tasks.missing_open_task(transition.new.label)
 
 
-def _close_tasks(session: Session, transition: _Transition) -> None:
-    ids = transition.values.get("close_tasks") or []
-    for task in tasks.open_tasks(session, lead_id=transition.lead.id) if ids else []:
-        if task.id in ids:
-            tasks.change(session, task, {"status": "Done"}, transition.context)
-
-
 # --- Changing fields
 
 
@@ -327,9 +319,10 @@ def _set_fields(lead: Lead, values: dict[str, Any]) -> None:
 
 
 def change(session: Session, lead: Lead, values: dict[str, Any], context: ChangeContext) -> bool:
-    """Change fields, and the status if `values` has another status_id. Raises RuleBroken.
+    """Change fields, the status if `values` has another status_id, and close the tasks in close_tasks (ids).
 
-    Returns False if contact fields became a proposal, because the person may not change the lead's customer.
+    Raises RuleBroken. Returns False if contact fields became a proposal, because the person may not change the lead's
+    customer.
     """
     has_new_status = values.get("status_id") not in (None, lead.status_id)
     before = _logged_fields(lead, values, has_new_status)
@@ -341,6 +334,7 @@ def change(session: Session, lead: Lead, values: dict[str, Any], context: Change
         client_ids.set_client_id(session, lead, values["client_id"], context)
     if has_new_status:
         change_status(session, lead, values, context)
+    task_closing.close_chosen(session, lead, values.get("close_tasks") or (), context)
     changes = timeline.field_changes(lead, before)
     if lead.customer is None:
         changes += [[name, None, None] for name in SECRET_FIELDS if name in values]

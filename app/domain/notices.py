@@ -135,8 +135,13 @@ def notify(session: Session, event: NoticeEvent, now: datetime) -> int:
 def notify_many(session: Session, events: Iterable[NoticeEvent], now: datetime) -> int:
     """Notify the users of each event, in one statement; an event key that exists already is skipped.
 
-    Returns how many rows were new. Raises ValueError for an unknown kind.
+    Returns how many rows were new. Raises ValueError for an unknown kind. In a bulk action the events are gathered
+    and written at its end, and this returns 0.
     """
+    batch = session_context(session).notice_batch
+    if batch is not None:
+        batch.add(events)
+        return 0
     choices = load_choices(session)
     rows = [row for event in events for row in _rows(event, choices, now)]
     if not rows:

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
+from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session
+
+if TYPE_CHECKING:
+    from app.domain.notice_batches import NoticeBatch
 
 #: user id -> kind -> channel -> wanted; only what differs from notices.CHANNELS.
 NoticeChoices = Mapping[int, Mapping[str, Mapping[str, bool]]]
@@ -25,6 +29,8 @@ class SessionContext:
     zone: tzinfo = UTC
     #: Everybody's choices; None = not loaded yet. Requests and jobs set those that they have at hand.
     notice_choices: NoticeChoices | None = None
+    #: Gathers the notices of a bulk action; None = each is written at once.
+    notice_batch: NoticeBatch | None = None
 
 
 def session_context(session: Session) -> SessionContext:

@@ -15,6 +15,7 @@ from app.domain import (
     customer_links,
     sla,
     status_changes,
+    task_closing,
     tasks,
     timeline,
 )
@@ -176,7 +177,7 @@ def _first_task(ticket: Ticket, requested: dict[str, Any] | None, context: Chang
     if ticket.assignee_id is None or requested == {} or ticket.status.meaning in ENDED:
         return None
     priority = "High" if ticket.priority == "Urgent" else ticket.priority
-    defaults = {"title": f"Handle ticket: {ticket.title}", "priority": priority}
+    defaults = {"title": f"{task_closing.HANDLE_TICKET}{ticket.title}", "priority": priority}
     return tasks.first_task_values(defaults, requested, context) | {"assignee_id": ticket.assignee_id}
 
 
@@ -267,7 +268,8 @@ def _set_resolution(ticket: Ticket, new: TicketStatus, values: dict[str, Any], n
 def change_status(session: Session, ticket: Ticket, values: dict[str, Any], context: ChangeContext) -> None:
     """Give the ticket the status `values["status_id"]` after checking what that status requires.
 
-    `values` may contain resolution or task. Raises RuleBroken.
+    `values` may contain resolution, task or close_tasks: without the latter, a status that ends the ticket closes its
+    "Handle ticket" task. Raises RuleBroken.
     """
     old, new = ticket.status, _status(session, values["status_id"])
     if old.id == new.id:
@@ -278,10 +280,15 @@ def change_status(session: Session, ticket: Ticket, values: dict[str, Any], cont
         raise tasks.missing_open_task(new.label)
     _set_resolution(ticket, new, values, context.now)
     status_changes.set_status(session, ticket, new, context, ticket.resolution if new.meaning in ENDED else None)
+    if new.meaning in ENDED and values.get("close_tasks") is None:
+        task_closing.close_handling(session, ticket.id, context)
 
 
 def change(session: Session, ticket: Ticket, values: dict[str, Any], context: ChangeContext) -> None:
-    """Change fields, and the status if `values` has another status_id. Raises RuleBroken."""
+    """Change fields, the status if `values` has another status_id, and close the tasks in close_tasks (ids).
+
+    Raises RuleBroken.
+    """
     before = {name: getattr(ticket, name) for name in (*_FIELDS, "customer_id", "title", "owner_id")}
     _set_fields(session, ticket, values)
     if "customer_id" in values and values["customer_id"] != ticket.customer_id:
@@ -290,6 +297,7 @@ def change(session: Session, ticket: Ticket, values: dict[str, Any], context: Ch
         ticket.owner_id = values["owner_id"]
     if values.get("status_id") is not None and values["status_id"] != ticket.status_id:
         change_status(session, ticket, values, context)
+    task_closing.close_chosen(session, ticket, values.get("close_tasks") or (), context)
     if ticket.priority != before["priority"]:
         sla.apply_priority(ticket, context.sla_terms)
     changes = timeline.field_changes(ticket, before)

@@ -19,7 +19,7 @@ from app.extensions import db
 from app.models import Delivery, Notification, User
 from app.outbox import engine
 from app.outbox.engine import DeliveryKind, DeliveryResult, NotToBeSent
-from app.wording import link_of, record_numbers, text_of
+from app.wording import link_of, names_of, record_cards, text_of
 
 #: Seconds before the second, third … attempt; there is one attempt more than there are waits.
 WAITS = (30, 120, 600, 3600)
@@ -60,8 +60,9 @@ def _notice_and_user(row: Delivery) -> Any:
 
 def _content(session: Session, notice: Any, user: Any) -> Content:
     """The notice's text and a link to its record, if the person can see it; nothing that a mask could hide."""
-    chosen, text = current_app.config["CRM"], text_of(notice)
-    link = chosen.public_url + link_of(notice, record_numbers(session, [notice]))
+    chosen, cards = current_app.config["CRM"], record_cards(session, [notice])
+    text = text_of(notice, **names_of(notice, cards))
+    link = chosen.public_url + link_of(notice, cards)
     why = gettext(
         "You receive this email because you turned on email for this kind of notification in %(brand)s.",
         brand=chosen.brand,

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.domain import conversion, customers, leads, sla, tasks
+from app.domain import conversion, customers, leads, sla
 from app.domain.base import RuleBroken, Stamp
 from app.domain.change_context import ChangeContext
 from app.domain.settings import LeadStatus
@@ -368,18 +368,6 @@ def test_what_a_status_requires_is_stored_and_is_its_note(office: Session, meani
     assert getattr(lead, field) == expected
     line = office.scalars(select(Activity).where(Activity.kind == "status_change")).one()
     assert line.payload == {"from": status_id(office, "new"), "to": lead.status_id, "note": expected}
-
-
-def test_the_follow_up_complete_status_closes_the_chosen_open_tasks(office: Session) -> None:
-    lead = create_lead(office, user(office, "ana"))
-    tasks.create(office, {"title": "Other", "lead_id": lead.id}, ChangeContext(None, NOW))
-    first = office.scalars(select(Task).order_by(Task.id)).first()
-    assert first
-    change_status(office, lead, "followed", close_tasks=[first.id, 999])
-    assert office.scalars(select(Task.status).order_by(Task.id)).all() == ["Done", "Todo"]
-    change_status(office, lead, "new")
-    change_status(office, lead, "followed")
-    assert office.scalars(select(Task.status).order_by(Task.id)).all() == ["Done", "Todo"]
 
 
 def test_a_scheduled_follow_up_has_a_task_and_a_time(office: Session) -> None:

@@ -105,7 +105,7 @@ def test_a_user_who_chose_email_gets_one(office, mail_server):
     notify(office, about=lead)
     assert (states(office), run_calls(office), states(office)) == ([("queued", 0)], 1, [("sent", 1)])
     (to, raw), mail = mail_server.mail[0], message_from_string(mail_server.mail[0][1], policy=default)
-    assert (to, mail["Subject"]) == (["ana@eshin.test"], f"{lead.number} was assigned to you.")
+    assert (to, mail["Subject"]) == (["ana@eshin.test"], f"Ravi Kumar ({lead.number}) was assigned to you.")
     assert f"https://crm.eshin.test/leads/{lead.number}" in mail.get_content()
     assert "CRM_" not in raw
 

@@ -65,16 +65,18 @@ async function boot(within = document) {
   seen.filter((control) => !control.tomselect).forEach((control) => {
     const error = control.getAttribute('aria-describedby');
     const waited = document.activeElement === control;
-    const pick = new Pick(control, settings(control));
+    const pick = new Pick(control, { ...settings(control), openOnFocus: !waited });
+    // A click into an open list must not close it: what was typed would be lost.
+    pick.hook('instead', 'onClick', () => { pick.focus(); if (!pick.isOpen) pick.open(); });
     if (waited) pick.focus();
     if (control.dataset.lookup) pick.control_input.addEventListener('input', () => typed.set(control, pick.control_input.value));
+    setTimeout(() => { pick.settings.openOnFocus = true; }, 100); // its focus handler waits a moment
     control.setAttribute('aria-hidden', 'true');
     const label = control.getAttribute('aria-label');
     if (label) pick.control_input.setAttribute('aria-label', label);
     if (error) pick.control_input.setAttribute('aria-describedby', error);
   });
 }
-boot();
 document.addEventListener('crm:shown', (event) => boot(event.target));
 document.addEventListener('toggle', (event) => { if (event.target.open) boot(event.target); }, true);
 document.addEventListener('htmx:afterSettle', () => boot());
@@ -112,5 +114,9 @@ document.addEventListener('click', (event) => {
 
 // --- FAB's date fields get the browser's own picker
 $$('.appbuilder_date input').forEach((field) => { field.type = 'date'; });
-// --- the summary of errors takes the focus
-document.querySelector('[data-error-summary]')?.focus();
+// --- the summary of errors takes the focus, else the first field of a page that is a form; a phone's keyboard stays away
+const summary = document.querySelector('[data-error-summary]');
+const first = matchMedia('(pointer: coarse)').matches ? null
+  : document.querySelector(':is(.form-page [data-form], .fab-form) :is(input, select, textarea):not([type=hidden], [type=checkbox], [type=radio], :disabled, [readonly])');
+(summary || (document.activeElement === document.body ? first : null))?.focus();
+boot();

@@ -36,7 +36,10 @@ document.addEventListener('click', (event) => {
   const opener = event.target.closest('[data-drawer-open]');
   if (opener) { event.preventDefault(); drawer(true); }
   if (event.target.closest('[data-drawer-close]')) { event.preventDefault(); drawer(false); }
-  if (event.target.closest('[data-dismiss]')) event.target.closest('.note, .toast-note')?.remove();
+  if (event.target.closest('[data-dismiss]')) {
+    event.target.closest('.note, .toast-note')?.remove();
+    document.getElementById('main')?.focus({ preventScroll: true });
+  }
 });
 
 // --- menus are <details>: one open at a time, closed from outside and by Escape
@@ -59,7 +62,7 @@ document.addEventListener('keydown', (event) => {
   }
   if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === 'k') {
     const field = document.querySelector('[data-search]');
-    if (field && dispatchEvent(new CustomEvent('crm:palette', { cancelable: true }))) { event.preventDefault(); field.focus(); field.select(); }
+    if (field && !document.querySelector('dialog[open]')) { event.preventDefault(); field.focus(); field.select(); }
   }
 });
 

@@ -138,6 +138,11 @@ BODIES: dict[tuple[str, str], Any] = {
             }
         ]
     },
+    ("call_log", "outcome"): {
+        "outcome": "Interested",
+        "follow_up_on": "2026-11-24T11:00:00+05:30",
+        "close_tasks": [31],
+    },
     ("lead", "assign"): {"assign_to": "ana"},
     ("ticket", "assign"): {"assign_to_role": "Support User"},
     ("ticket", "join"): {"user": "ben"},

@@ -145,6 +145,23 @@ _RESULT = shape(
     "id",
 )
 _BULK_DONE = shape({"results": {"type": "array", "items": _RESULT}}, "results")
+_OUTCOME = shape(
+    {
+        "outcome": {"type": "string", "maxLength": 500},
+        "note": {**STRING, "nullable": True, "description": "For the timeline of the call's record."},
+        "follow_up_on": {"type": "string", "format": "date-time", "nullable": True, "description": "Creates a task."},
+        "title": {**STRING, "nullable": True, "description": "Of that task."},
+        "cold": {"type": "boolean", "nullable": True},
+        "close_tasks": {
+            "type": "array",
+            "items": ID,
+            "nullable": True,
+            "description": "With a follow-up: tasks of the same lead or ticket that are done. Omitted: your open tasks "
+            "of it that are due today or overdue. [] closes none.",
+        },
+    },
+    "outcome",
+)
 #: Function of a resource -> its documentation; a resource may document further ones in its own `documentation`.
 FUNCTIONS = {
     "info": OperationSpec("Describe what you can do", answer=ref("Rights")),
@@ -172,6 +189,7 @@ FUNCTIONS = {
     ),
     "release": OperationSpec("Remove an assignee", _ROW, ("pk", "user")),
     "withdraw": OperationSpec("Withdraw your own pending request", _ROW, ("pk",)),
+    "outcome": OperationSpec("Log the outcome of a call, and the next follow-up", (*_ROW, 413), ("pk",), _OUTCOME),
     "bulk": OperationSpec(
         "Store up to 1,000 of your own calls; each is stored once, however often it is sent",
         (*_SENT, 404, 409),

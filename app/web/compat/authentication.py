@@ -118,8 +118,9 @@ _NAME_COOKIES = ("full_name", "user_id", "system_user", "user_image")
 def _set_name_cookies(response: Response, user: Any, secure: bool) -> None:
     """Who signed in, as the predecessor says it in cookies; percent-encoded."""
     values = (user.get_full_name(), users.name_in_cookies(user), "yes", "")
+    seconds = current_app.config["CRM"].session_days * 86_400
     for name, value in zip(_NAME_COOKIES, values, strict=True):
-        response.set_cookie(name, quote(value), max_age=sessions.TOKEN_DAYS * 86_400, secure=secure, samesite="Lax")
+        response.set_cookie(name, quote(value), max_age=seconds, secure=secure, samesite="Lax")
 
 
 def _retry_later(text: str, seconds: int) -> Response:

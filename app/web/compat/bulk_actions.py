@@ -7,6 +7,7 @@ from typing import Any
 
 from flask_babel import gettext as _
 
+from app.domain.notice_batches import one_notice_each
 from app.extensions import db
 from app.web.compat import client
 from app.web.compat.doctypes import DocType
@@ -41,16 +42,18 @@ def apply_to_each(
     current_viewer().person.refuse_unless(doctype.module, "bulk")
     records = client.find_records(doctype, names, verb)
     result: dict[str, Any] = {"updated": [], "skipped": [], "failed": []}
-    for name in names:
-        row = records.get(name)
-        if row is None:
-            result["failed"].append({"name": name[:140], "error": str(client.not_found(doctype.name, name).message)})
-            continue
-        try:
-            with db.session.begin_nested():
-                result["updated" if action(row) is not False else "skipped"].append(name)
-        except REFUSABLE as broken:
-            result["failed"].append({"name": name, "error": refusal_of_one(broken)[1]})
+    with one_notice_each(db.session(), current_viewer().now) as notices:
+        for name in names:
+            row = records.get(name)
+            if row is None:
+                error = str(client.not_found(doctype.name, name).message)
+                result["failed"].append({"name": name[:140], "error": error})
+                continue
+            try:
+                with notices.record(), db.session.begin_nested():
+                    result["updated" if action(row) is not False else "skipped"].append(name)
+            except REFUSABLE as broken:
+                result["failed"].append({"name": name, "error": refusal_of_one(broken)[1]})
     return _with_counts(result)
 
 

@@ -29,6 +29,7 @@ from app.web.compat.timestamps import local_timestamp
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer
 from app.web.core.record_table import ListQuery
+from app.web.records.task_inputs import chosen_tasks
 
 
 def get_ticket(arguments: Arguments) -> dict[str, Any]:
@@ -52,13 +53,18 @@ def create_ticket(arguments: Arguments) -> dict[str, Any]:
 
 
 def update_status(arguments: Arguments) -> dict[str, Any]:
-    """ticket, status, comment: the comment is the resolution if the status closes the ticket, else a note."""
+    """ticket, status, comment: the comment is the resolution if the status closes the ticket, else a note.
+
+    close_tasks: ids of the tasks to close with it; without it, the "Handle ticket" task of a ticket that ends.
+    """
     viewer, name = current_viewer(), arguments.first_text("ticket", "ticket_name", "name")
     row = client.get_record(TICKET, name, "write")
     label, comment = arguments.text("status"), html_to_text(arguments.text("comment", ""))
     status_id = find_status_id(TICKET, label, viewer)
     closes = viewer.lookups.meanings["ticket_status"].get(status_id) in ENDED
     values = _resolution(comment, viewer) if closes else {}
+    if "close_tasks" in arguments:
+        values["close_tasks"] = chosen_tasks(arguments.json_value("close_tasks"))
     bulk_actions.update_record(TICKET, row, values | {"status_id": status_id}, viewer)
     if comment and not closes:
         write_note(row, comment, viewer)

@@ -366,7 +366,7 @@ def pick(label: Any, pairs: Any, **more: Any) -> SelectField:
     def choices() -> list[SelectChoice]:
         return [SelectChoice(str(value), words) for value, words in (pairs() if callable(pairs) else pairs)]
 
-    return SelectField(label, choices=choices, widget=Select2Widget(), **more)
+    return SelectField(label, choices=choices, **{"widget": Select2Widget(), **more})
 
 
 class LocalMoment(DateTimeLocalField):

@@ -70,9 +70,10 @@ def toast(session: Session, who: access.Person, after: int | None, now: datetime
     wanted = next((row for row in rows if _is_wanted(row, chosen, now)), None)
     if wanted is None or (after is None and _was_shown(session, wanted.id)):
         return {}
-    url = wording.link_of(wanted, wording.record_numbers(session, [wanted]))
+    cards = wording.record_cards(session, [wanted])
     with force_locale(who.locale or "en"):
-        return {"id": wanted.id, "text": wording.text_of(wanted), "url": url, "kind": wanted.kind}
+        text = wording.text_of(wanted, **wording.names_of(wanted, cards))
+        return {"id": wanted.id, "text": text, "url": wording.link_of(wanted, cards), "kind": wanted.kind}
 
 
 def _is_wanted(row: Any, chosen: Mapping[int, Any], now: datetime) -> bool:

@@ -25,6 +25,12 @@ from app.web.records.bulk import BulkAction
 from app.web.records.screen import Screen
 
 
+def _chosen_person(viewer: Viewer) -> str | None:
+    """“Assigned to Ana Shah”, for the colleague whom the submitted form names."""
+    card = viewer.lookups.person(viewer.lookups.find_person(request.form.get("assignee", "")))
+    return _("Assigned to %(name)s", name=card["full_name"]) if card else None
+
+
 class AssignableScreen(Screen):
     """A screen whose records have an assignee."""
 
@@ -50,7 +56,9 @@ class AssignableScreen(Screen):
             "options": [(each, each) for each in form_page.roles_offered(viewer)],
         }
         return [
-            BulkAction("assign", _("Assign"), "user-check", self._assign_one, fields=(colleague,)),
+            BulkAction(
+                "assign", _("Assign"), "user-check", self._assign_one, fields=(colleague,), done=_chosen_person(viewer)
+            ),
             BulkAction("turn", _("Assign by round robin"), "repeat", self._assign_in_turn, fields=(role,)),
             *shared,
         ]
@@ -61,7 +69,8 @@ class AssignableScreen(Screen):
 
     def _assign_one(self, row: Any, form: Any, viewer: Viewer) -> None:
         chosen = self.record_table.by_name["assignee"].parse(form.get("assignee"), viewer)
-        assignment_actions.assign_directly(self, row, chosen, viewer, "bulk")
+        if not assignment_actions.assign_directly(self, row, chosen, viewer, "bulk"):
+            raise RuleBroken(assignment_actions.already_assigned_text(chosen, viewer))
 
     def _assign_in_turn(self, row: Any, form: Any, viewer: Viewer) -> int:
         return assignment_actions.assign_by_round_robin(self, row, form.get("role", ""), viewer)

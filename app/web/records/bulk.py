@@ -5,25 +5,28 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from flask import flash, redirect, request
 from flask_appbuilder import expose
 from flask_appbuilder.actions import ActionItem
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
+from flask_babel import ngettext
 
 from app.domain.base import NotFound, RuleBroken
+from app.domain.notice_batches import NoticeBatch, one_notice_each
 from app.extensions import db
 from app.web.core.fields import Viewer
 from app.web.core.gate import REFUSABLE, current_viewer, refusal_of_one
-from app.web.core.relation_fields import label_of
-from app.web.pages.refusals import refuse_as_page
+from app.web.pages.refusals import back, refuse_as_page
+from app.wording import numbers_text
 
 log = logging.getLogger("crm.views")
-#: Refused records that are told one by one.
-_MOST_TOLD = 10
+#: Rows of one bulk action, and how many of them its message names.
+MAX_ROWS, MAX_NAMED = 500, 5
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ class BulkAction:
     confirm: str | None = None
     #: Inputs that the action asks for, as the form macro draws them.
     fields: tuple[dict[str, Any], ...] = ()
+    #: What was done, e.g. “Deleted”; None = the action's label with the chosen value, e.g. “Status: Contacted”.
+    done: str | None = None
 
     def shown(self) -> dict[str, Any]:
         """The context of the templates."""
@@ -64,7 +69,8 @@ def shared_actions(screen: Any, viewer: Viewer) -> list[BulkAction]:
         made.append(BulkAction("status", _("Status"), "arrow-right", change, fields=(asked,)))
     if viewer.person.may(screen.module, "delete") and "delete" not in screen.exclude_route_methods:
         sure = _("Delete the selected records?")
-        made.append(BulkAction("delete", _("Delete"), "trash", _remover(screen), verb="delete", confirm=sure))
+        remove = _remover(screen)
+        made.append(BulkAction("delete", _("Delete"), "trash", remove, verb="delete", confirm=sure, done=_("Deleted")))
     return made
 
 
@@ -77,14 +83,6 @@ def _declared(action: Any) -> BulkAction:
 def _icon(name: str | None) -> str:
     """The icon's name without Font Awesome's prefix, which FAB uses."""
     return (name or "checkbox").removeprefix("fa-").removesuffix("-o")
-
-
-def _named(row: Any) -> str:
-    """How people call a record: its number and name. A row that the person does not see has none."""
-    if row is None:
-        return _("A selected record")
-    number, name = getattr(row, "number", None), getattr(row, "display_name", None)
-    return " ".join(dict.fromkeys(filter(None, (number, name)))) or label_of(row)
 
 
 def _column_setter(screen: Any, name: str, value: Any = None) -> Callable[[Any, Any, Viewer], None]:
@@ -105,6 +103,71 @@ def _remover(screen: Any) -> Callable[[Any, Any, Viewer], None]:
 def set_column(screen: Any, name: str, value: str) -> Callable[[Any, Any, Viewer], None]:
     """The action that gives a column this value."""
     return _column_setter(screen, name, value)
+
+
+@dataclass
+class _BulkResult:
+    """What came of a bulk action."""
+
+    #: Names of the rows that were changed.
+    done: list[str] = field(default_factory=list)
+    #: (name of the row, "" = out of reach; why it was refused).
+    failed: list[tuple[str, str]] = field(default_factory=list)
+    #: User id -> number of records they got.
+    takers: Counter[int] = field(default_factory=Counter)
+
+    def messages(self, screen: Any, action: BulkAction, viewer: Viewer) -> list[tuple[str, str]]:
+        """(sentence, category): what was done to which rows, then what was refused and why."""
+        made = []
+        if self.done:
+            what = action.done or chosen_value(action, request.form) or action.label
+            summary = screen.bulk_summary(self.takers, viewer)
+            count = ngettext("%(num)s record", "%(num)s records", len(self.done))
+            text = _("%(what)s – %(count)s: %(names)s.", what=what, count=count, names=_named(self.done))
+            made.append((f"{text} {summary}".strip(), "success"))
+        elif not self.failed:
+            made.append((_("Please select at least one row."), "info"))
+        return made + [(text, "warning") for text in self._refusals()]
+
+    def _refusals(self) -> list[str]:
+        """One sentence per reason, with the rows that it kept back."""
+        reasons: dict[str, list[str]] = {}
+        for name, why in self.failed:
+            reasons.setdefault(why, []).append(name)
+        made = []
+        for why, names in reasons.items():
+            known = [name for name in names if name]
+            count = ngettext("%(num)s record was not changed", "%(num)s records were not changed", len(names))
+            listed = f" ({_named(known)})" if known else ""
+            made.append(f"{count}{listed}: {why}")
+        return made
+
+
+def _named(names: list[str]) -> str:
+    return numbers_text(names[:MAX_NAMED], len(names))
+
+
+def row_name(screen: Any, row: Any) -> str:
+    """A row's number, else its title, for messages."""
+    return str(getattr(row, "number", None) or getattr(row, screen.title_column, None) or screen.record_name)[:80]
+
+
+def chosen_value(action: BulkAction, form: Any) -> str:
+    """“Status: Contacted”: the action with what its pick-list offered for the submitted value."""
+    for asked in action.fields:
+        labels = {str(value): str(label) for value, label in asked.get("options") or ()}
+        if form.get(asked["name"]) in labels:
+            return f"{action.label}: {labels[form[asked['name']]]}"
+    return ""
+
+
+def _list_url(base: str) -> str:
+    """The list as it was filtered and sorted when the action was chosen."""
+    for address in (request.form.get("back") or "", back()):
+        parts = urlsplit(address)
+        if parts.path in (f"{base}/", f"{base}/list/") and not parts.netloc and "\\" not in address:
+            return f"{parts.path}?{parts.query}" if parts.query else parts.path
+    return f"{base}/"
 
 
 class BulkActions:
@@ -130,7 +193,10 @@ class BulkActions:
     @permission_name("action_post")
     def action_post(self) -> Any:
         """An action on the selected records; those out of reach are refused by number, the others are done."""
-        return self._run_action(request.form.get("action", ""), request.form.getlist("rowid")[:500])
+        keys = request.form.getlist("rowid")
+        if len(keys) > MAX_ROWS:
+            raise RuleBroken(_("Please select at most %(most)s rows at once.", most=MAX_ROWS))
+        return self._run_action(request.form.get("action", ""), keys)
 
     def bulk_actions(self, viewer: Viewer) -> list[BulkAction]:
         """The bulk actions that the viewer can use; subclasses add theirs."""
@@ -145,28 +211,33 @@ class BulkActions:
         if declared is not None:
             return self._run_declared(declared, keys)
         viewer = current_viewer()
-        known = {action.name: action for action in self.bulk_actions(viewer)}
-        if name not in known:
+        action = next((each for each in self.bulk_actions(viewer) if each.name == name), None)
+        if action is None:
             raise NotFound(_("There is no such action."))
-        done, failed, takers = 0, [], Counter[int]()
-        for key in dict.fromkeys(keys):
-            row = None
-            try:
-                row = self.row_for(key, "read")
-                taker = known[name].run(self.row_for(key, known[name].verb), request.form, viewer)
+        result = _BulkResult()
+        with one_notice_each(db.session(), viewer.now) as notices:
+            for key in dict.fromkeys(keys):
+                self._run_one(action, key, result, notices)
+        db.session.commit()
+        for sentence, category in result.messages(self, action, viewer):
+            flash(sentence, category)
+        return redirect(_list_url(self.route_base))
+
+    def _run_one(self, action: BulkAction, key: str, result: _BulkResult, notices: NoticeBatch) -> None:
+        """Run the action on one row, in a transaction of its own."""
+        name = ""
+        try:
+            name = row_name(self, self.row_for(key, "read"))  # so that a refusal can name it
+            row = self.row_for(key, action.verb)
+            with notices.record():
+                taker = action.run(row, request.form, current_viewer())
                 db.session.commit()
-                done += 1
-                takers.update([taker] if taker else [])
-            except REFUSABLE as broken:
-                db.session.rollback()
-                failed.append(f"{_named(row)}: {refusal_of_one(broken)[1]}")
-        sentences = [_("%(n)s updated.", n=done), self.bulk_summary(takers, viewer)]
-        flash(" ".join(filter(None, sentences)), "success" if done else "info")
-        for sentence in failed[:_MOST_TOLD]:
-            flash(sentence, "warning")
-        if len(failed) > _MOST_TOLD:
-            flash(_("%(n)s more were refused.", n=len(failed) - _MOST_TOLD), "warning")
-        return redirect(f"{self.route_base}/")
+        except REFUSABLE as broken:
+            db.session.rollback()
+            result.failed.append((name, refusal_of_one(broken)[1]))
+        else:
+            result.done.append(name)
+            result.takers.update([taker] if taker else [])
 
     def _run_declared(self, declared: ActionItem, keys: Iterable[str]) -> Any:
         """FAB's @action: the method gets the rows that the person can change, or one row, and returns the response."""

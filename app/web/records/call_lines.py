@@ -133,7 +133,9 @@ def _line(row: Any, viewer: Viewer) -> dict[str, Any]:
     headline = _call_headline(row.direction, row.status == "Completed", who)
     if row.duration_seconds:
         headline = f"{headline} · {span(row.duration_seconds)}"
-    made: dict[str, Any] = {"icon": icon, "tone": tone, "body": row.outcome, "headline": headline}
+    is_said = row.outcome == "No answer" and row.status != "Completed"  # the headline says so already
+    body = None if is_said else row.outcome
+    made: dict[str, Any] = {"icon": icon, "tone": tone, "body": body, "headline": headline}
     if not row.outcome and can_log_outcome(row.employee_id, viewer):
         made["actions"] = [{"label": _("Log outcome"), "icon": "phone-check", "url": f"/calls/outcome/{row.id}"}]
     return made

@@ -16,19 +16,18 @@ from app.domain.base import RuleBroken
 from app.domain.call_outcomes import SUGGESTED_OUTCOMES, CallOutcome
 from app.domain.calls import CallLog
 from app.extensions import db
-from app.web.core.date_fields import DateTimeField
 from app.web.core.fields import Viewer, clean_text
 from app.web.core.gate import REFUSABLE, current_viewer, refusal
 from app.web.core.languages import translate_text
 from app.web.core.local_links import local_path
 from app.web.pages.refusals import back, refuse_as_page
 from app.web.records import call_lines, call_targets, form_page
+from app.web.records.outcome_actions import DUE, day_end, log_outcome
 from app.web.records.screen import Screen
-from app.web.records.tasks import reminder_offsets
+from app.web.records.task_inputs import chosen_tasks, tasks_input
 
 #: Time of day of the follow-up choices in days, such as "tomorrow".
 MORNING = time(10)
-_DUE = DateTimeField("follow_up_on", "", ())
 #: Kind of record that can be created from an unlinked call -> module, and function that creates it.
 _RECORDS_FROM_CALL = {"lead": ("Leads", call_outcomes.create_lead), "ticket": ("Tickets", call_outcomes.create_ticket)}
 
@@ -55,10 +54,10 @@ class CallOutcomeScreen(Screen):
         if request.method == "GET":
             return self._dialog(call, _stored(call), {}, "")
         try:
-            offsets, outcome = reminder_offsets(db.session(), viewer.person.id), _parse_form(viewer)
+            outcome = _parse_form(viewer)
             if not self._link_chosen_record(call, viewer):
                 self._create_requested_record(call, request.form.get("begin") or "", outcome, viewer)
-            call_outcomes.save_outcome(db.session(), call, outcome, viewer.change_context(reminder_minutes=offsets))
+            log_outcome(call, outcome, viewer)
             db.session.commit()
         except REFUSABLE as broken:
             db.session.rollback()
@@ -86,6 +85,7 @@ class CallOutcomeScreen(Screen):
                 raw.get("place") or raw.get("place--typed"), errors.get("place", []), _("Linked record"), viewer
             ),
             "choices": choices(viewer),
+            "replaced": _replaced(call, raw, viewer) if has_place else None,
             "back": request.values.get("back") or _referrer(),
             "call_url": f"/calls/show/{call.id}",
         }
@@ -271,16 +271,25 @@ def _parse_form(viewer: Viewer) -> CallOutcome:
     form = request.form
     text = clean_text(form.get("other"), "outcome", 1000) or clean_text(form.get("outcome"), "outcome", 1000) or ""
     chosen = form.get("when") or ""
-    moment = moment_of(chosen, viewer) if chosen else _DUE.parse(form.get("follow_up_on"), viewer)
-    note, title = (
-        clean_text(form.get("note"), "note", 20_000, has_lines=True),
-        clean_text(form.get("title"), "title", 200),
-    )
+    moment = moment_of(chosen, viewer) if chosen else DUE.parse(form.get("follow_up_on"), viewer)
+    note = clean_text(form.get("note"), "note", 20_000, has_lines=True)
+    title = clean_text(form.get("title"), "title", 200)
     if note:
         viewer.person.refuse_unless("Notes", "create")
     if moment is not None:
         viewer.person.refuse_unless("Tasks", "create")
-    return CallOutcome(text, note, moment, title, bool(form.get("cold")))
+    closing = chosen_tasks(form.getlist("close_tasks")) if form.get("offered_tasks") else None
+    return CallOutcome(text, note, moment, title, bool(form.get("cold")), closing, day_end(viewer))
+
+
+def _replaced(call: CallLog, raw: Any, viewer: Viewer) -> dict[str, Any] | None:
+    """The checkboxes of the tasks that a follow-up replaces, all checked at first; None without any."""
+    found = call_outcomes.replaced_tasks(db.session(), call, viewer.person.id, day_end(viewer))
+    if not found:
+        return None
+    is_sent = raw.get("offered_tasks") is not None
+    kept = set(raw.getlist("close_tasks")) if is_sent else {str(task.id) for task in found}
+    return tasks_input([(task.id, task.title, task.due_on) for task in found], kept, viewer)
 
 
 def _stored(call: CallLog) -> dict[str, Any]:

@@ -14,13 +14,14 @@ from sqlalchemy.orm import Session
 from app.domain import call_sync, calls
 from app.domain.base import RuleBroken
 from app.domain.calls import DIRECTIONS, STATUSES, CallLog
+from app.extensions import db
 from app.web.api.resource import Resource, sent
 from app.web.core.date_fields import DateTimeField
 from app.web.core.fields import ChoiceField, DurationField, Field, TextField, Viewer
 from app.web.core.gate import current_viewer, json_answer, refuse_as_json
 from app.web.core.record_service import RecordService
 from app.web.core.record_table import ListQuery
-from app.web.records import call_batches, call_lines
+from app.web.records import call_batches, call_lines, outcome_actions
 from app.web.records.call_fields import (
     COLORS,
     CallNumberField,
@@ -57,7 +58,7 @@ LABELS = {
     "to_number": _("Other party's number"),
     "other": _("Contact"),
     "other_number": _("Number"),
-    "duration_seconds": _("Duration in seconds"),
+    "duration_seconds": _("Duration"),
     "ended_on": _("Ended"),
     "employee": _("Employee"),
     "customer": _("Customer"),
@@ -150,7 +151,18 @@ class CallResource(Resource):
         "changed_on",
     ]
     order_columns = ["started_on", "duration_seconds", "created_on"]
-    VERBS = Resource.VERBS | {"bulk": "create"}
+    VERBS = Resource.VERBS | {"bulk": "create", "outcome": "write"}
+
+    @expose("/<int:pk>/outcome", methods=["POST"])
+    @protect()
+    @refuse_as_json
+    @permission_name("outcome")
+    def outcome(self, pk: Any) -> Response:
+        """Log what came of a call, with a note and the next follow-up, as the form after a call does."""
+        row, viewer = self._row(pk, "write"), current_viewer()
+        outcome_actions.log_outcome(row, outcome_actions.outcome_from_json(sent(), viewer), viewer)
+        db.session.commit()
+        return json_answer(200, {"id": row.id, "result": self._after(row.id)})
 
     @expose("/bulk", methods=["POST"])
     @protect()

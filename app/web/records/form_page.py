@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import request
 from flask_babel import gettext as _
+from sqlalchemy import inspect
 
 from app.domain.base import RuleBroken
 from app.extensions import db
@@ -40,8 +41,10 @@ def form_page(
     row: Any = None,
     sentence: str | None = None,
 ) -> dict[str, Any]:
-    """The context of crm/form.html."""
+    """The context of crm/form.html; a new record shows the values that it gets if nothing else is chosen."""
     base = screen.route_base
+    if which == "add":
+        raw = default_values(screen, fields, viewer) | raw
     inputs = {
         each.name: each.form_input(_number_of(each, raw.get(each.name)), errors.get(each.name, []), viewer)
         for each in fields
@@ -50,6 +53,9 @@ def form_page(
         if which == "edit" and "/related/" in (made["lookup_url"] or ""):
             made["lookup_url"] += "?for=edit"  # the filters of edit forms
     _offer_roles(inputs, viewer)
+    for name in screen.hidden_unless_needed if which == "add" else ():
+        if name in inputs and not raw.get(name) and name not in errors:
+            del inputs[name]
     fieldsets = getattr(screen, f"{which}_fieldsets", None) or [(_("Details"), {"fields": [f.name for f in fields]})]
     parts = [
         {"title": title, "fields": [inputs[name] for name in options["fields"] if name in inputs]}
@@ -73,6 +79,27 @@ def form_page(
     }
 
 
+def default_values(screen: Any, fields: list[Field], viewer: Viewer) -> dict[str, Any]:
+    """What a new record gets if nothing is chosen: the columns' defaults, the first status, the viewer as assignee."""
+    made: dict[str, Any] = {}
+    columns = inspect(screen.service.record).columns
+    for each in fields:
+        column = columns.get(each.key)
+        default = getattr(column, "default", None)
+        if default is not None and default.is_scalar and each.kind in ("choice", "text", "number", "flag"):
+            made[each.name] = default.arg
+    if screen.status_master and any(each.name == "status" for each in fields):
+        made["status"] = _first_status(screen, viewer)
+    if "assignee" in {each.name for each in fields}:
+        made["assignee"] = viewer.person.id
+    return {name: value for name, value in made.items() if value is not None}
+
+
+def _first_status(screen: Any, viewer: Viewer) -> int | None:
+    meanings = viewer.lookups.meanings[screen.status_master]
+    return next((key for key in viewer.lookups.offered[screen.status_master] if meanings[key] == "new"), None)
+
+
 def _number_of(each: Field, raw: Any) -> Any:
     """Convert an id, which a form sends as text."""
     key = parse_id(raw) if each.kind in ("master", "person", "record") else None
@@ -80,6 +107,8 @@ def _number_of(each: Field, raw: Any) -> Any:
 
 
 def _offer_roles(inputs: dict[str, Any], viewer: Viewer) -> None:
+    if "assign_to" in inputs:
+        inputs["assign_to"] |= {"placeholder": _("You, unless you choose someone")}
     if "assign_to_role" in inputs:
         inputs["assign_to_role"] |= {"kind": "choice", "options": [(role, role) for role in roles_offered(viewer)]}
 
@@ -117,3 +146,18 @@ def refuse_missing(fields: list[Field], values: dict[str, Any]) -> None:
         errors = {each.name: [str(_("Please fill this in."))] for each in missing}
         names = ", ".join(str(each.label) for each in missing)
         raise RuleBroken(_("Please fill in: %(names)s.", names=names), errors=errors)
+
+
+def changed_values(raw: dict[str, Any], stored: dict[str, Any]) -> dict[str, Any]:
+    """Only the values that the person changed, so that a save leaves all other columns alone."""
+    return {name: given for name, given in raw.items() if not _is_same(given, stored.get(name))}
+
+
+def _is_same(given: Any, stored: Any) -> bool:
+    if isinstance(stored, dict):
+        stored = stored.get("id")
+    if isinstance(given, list):
+        return sorted(map(str, given)) == sorted(map(str, stored or []))
+    if isinstance(given, bool):
+        return given == bool(stored)
+    return (given or "").strip().replace("\r\n", "\n") == ("" if stored is None else str(stored))

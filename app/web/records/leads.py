@@ -19,22 +19,24 @@ from app.extensions import db
 from app.models import Customer
 from app.web.core import remarks
 from app.web.core.contact_fields import CONTACT, contact_fields
-from app.web.core.date_fields import BirthDateField, DateTimeField
+from app.web.core.date_fields import BirthDateField
 from app.web.core.fields import ChoiceField, Field, TextField, Viewer
 from app.web.core.gate import current_viewer
 from app.web.core.record_service import RecordService, pop_assignment, refuse_foreign_assignee, refuse_new_owner
 from app.web.core.reference_fields import PersonField
 from app.web.pages.refusals import refuse_as_page
 from app.web.records import related_lists
+from app.web.records.about_field import OpenDueField, is_open_lead
 from app.web.records.assignment import AssignableResource, AssignableScreen
 from app.web.records.sla_fields import CLOCK, CLOCK_LABELS, clock_fields
-from app.web.records.tasks import FirstTaskField, TaskIdsField
+from app.web.records.task_inputs import TaskIdsField
+from app.web.records.tasks import FirstTaskField
 
 #: Fields that cannot be derived from the model's columns alone.
 SPECIAL_FIELDS: tuple[Field, ...] = (
     *contact_fields(Lead, Customer),
     ChoiceField("category", options=CATEGORIES),
-    DateTimeField("next_follow_up_on", due=True),
+    OpenDueField("next_follow_up_on", (Lead.next_follow_up_on, Lead.status_id), is_open_lead),
     BirthDateField("date_of_birth"),
     *clock_fields(Lead, Lead.opened_on),
     PersonField("assign_to"),

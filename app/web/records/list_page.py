@@ -40,6 +40,7 @@ def list_page(
         "columns": [_column(record_table.by_name[name]) for name in names],
         "rows": [_row(screen, row, names, viewer) for row in rows],
         "filters": _chips(screen, viewer),
+        "is_filtered": any(key.startswith("_flt_") or key == "q" for key in request.args),
         "filter_fields": [_filter_field(f, viewer) for f in record_table.filterable(viewer)],
         "quick": [
             _quick_filter(record_table.by_name[name], viewer)
@@ -180,6 +181,7 @@ def _column(each: Field) -> dict[str, Any]:
     turned = "asc" if sorted_by == "desc" else "desc"
     return {
         "name": each.name,
+        "kind": each.kind,
         "label": each.label,
         "sortable": each.sort,
         "sorted": sorted_by,
@@ -207,14 +209,18 @@ def _row(screen: Any, row: Any, names: tuple[str, ...], viewer: Viewer) -> dict[
 
 
 def _chips(screen: Any, viewer: Viewer) -> list[dict[str, Any]]:
-    """The active filters as text, each with a URL without it."""
+    """The active filters as text, each with a URL without it.
+
+    Not those that a quick filter or the search box above the list shows: chips that come and go would move the rows
+    from under the pointer.
+    """
     chips = []
     for key, op, name, value in _filters_of(screen, _without_view_name(screen, request.args)):
+        if op == "eq" and name in screen.quick_filters:
+            continue
         each = screen.record_table.by_name[name]
         parts = [str(each.label), _operator_label(each, op), *_value_parts(each, op, value, viewer)]
         chips.append({"label": " ".join(parts), "remove_url": url(**{key: None}, page=None)})
-    if request.args.get("q"):
-        chips.append({"label": f"“{request.args['q'][:60]}”", "remove_url": url(q=None, page=None)})
     return chips
 
 

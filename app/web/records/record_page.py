@@ -6,12 +6,15 @@ from typing import Any
 
 from flask_babel import gettext as _
 
+from app.domain.task_closing import HANDLE_TICKET
+from app.domain.tickets import ENDED
 from app.extensions import db
 from app.models import Customer, Lead, Ticket
 from app.web.core.declarations import STAMPS
 from app.web.core.fields import TextField, Viewer
 from app.web.core.reference_fields import person_card
 from app.web.records import timeline
+from app.web.records.task_inputs import tasks_input
 
 #: Names of records in live events.
 KINDS = {Lead: "lead", Ticket: "ticket", Customer: "customer"}
@@ -25,6 +28,7 @@ def record_page(screen: Any, row: Any, viewer: Viewer, args: Any) -> dict[str, A
     cells = {each.name: each.shown_cell(values[cut], viewer) for each, cut in slices}
     wire = record_table.serialize_rows(db.session(), [row], None, viewer)[0]
     may_write = viewer.person.may(screen.module, "write") and "edit" not in screen.exclude_route_methods
+    related = screen.related_parts(wire, viewer)
     title = cells.get(screen.title_column, {}).get("text") or wire.get("number") or str(screen.record_name)
     return (
         {
@@ -36,7 +40,7 @@ def record_page(screen: Any, row: Any, viewer: Viewer, args: Any) -> dict[str, A
             "list_label": screen.list_title,
             "version": wire.get("version"),
             "status": wire["status"] if screen.status_master else None,
-            "moves": _other_statuses(screen, wire, viewer) if may_write and screen.status_master else [],
+            "moves": _other_statuses(screen, wire, related, viewer) if may_write and screen.status_master else [],
             "assignees": _assignees(wire),
             "primary": screen.main_action(wire, viewer),
             "more": screen.more_actions(wire, viewer)
@@ -48,7 +52,7 @@ def record_page(screen: Any, row: Any, viewer: Viewer, args: Any) -> dict[str, A
                 if name in cells
             ],
             "sections": _sections(screen, cells),
-            "related": _related(screen, wire, viewer),
+            "related": related,
             "tabs": [
                 {
                     "name": "activity",
@@ -86,12 +90,24 @@ def _assignees(wire: dict[str, Any]) -> list[dict[str, Any]]:
     return [person_card(card) for card in people if isinstance(card, dict) and {"full_name", "username"} <= card.keys()]
 
 
-def _other_statuses(screen: Any, wire: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
-    """The other statuses, with the inputs that each requires."""
+def _other_statuses(
+    screen: Any, wire: dict[str, Any], related: list[dict[str, Any]], viewer: Viewer
+) -> list[dict[str, Any]]:
+    """The other statuses, with the inputs that each asks for."""
     cards, meanings = viewer.lookups.cards[screen.status_master], viewer.lookups.meanings[screen.status_master]
     now = (wire.get("status") or {}).get("id")
     offered = [key for key in viewer.lookups.offered[screen.status_master] if key != now]
-    return [cards[key] | {"needs": _required_inputs(screen, meanings[key], wire, viewer)} for key in offered]
+    tasks: list[Any] = next((part["open_tasks"] for part in related if part.get("open_tasks")), [])
+    return [
+        cards[key]
+        | {
+            "needs": [
+                *_required_inputs(screen, meanings[key], wire, viewer),
+                *_closing_inputs(screen, meanings[key], tasks, viewer),
+            ]
+        }
+        for key in offered
+    ]
 
 
 def _required_inputs(screen: Any, meaning: str, wire: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
@@ -101,6 +117,18 @@ def _required_inputs(screen: Any, meaning: str, wire: dict[str, Any], viewer: Vi
     if meaning == "scheduled":
         return _task_inputs()
     return []
+
+
+#: Record -> meanings of the statuses that offer to close its open tasks.
+_CLOSING = {Ticket: ENDED, Lead: ("followed",)}
+
+
+def _closing_inputs(screen: Any, meaning: str, tasks: list[Any], viewer: Viewer) -> list[dict[str, Any]]:
+    """Checkboxes for the open tasks; those to handle the ticket are chosen."""
+    if not tasks or meaning not in _CLOSING.get(screen.service.record, ()):
+        return []
+    chosen = {str(key) for key, title, _due in tasks if title.startswith(HANDLE_TICKET)}
+    return [tasks_input(tasks, chosen, viewer)]
 
 
 def _task_inputs() -> list[dict[str, Any]]:
@@ -147,11 +175,6 @@ def title_column(record_table: Any) -> str:
     """The column that names a row: name or title, else its first text column."""
     texts = [each.name for each in record_table.fields if isinstance(each, TextField)]
     return next((name for name in ("name", "title", "full_name", "label") if name in texts), texts[0] if texts else "")
-
-
-def _related(screen: Any, wire: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
-    """Related lists: open tasks, leads, tickets that belong to the record."""
-    return screen.related_parts(wire, viewer)
 
 
 def _composer(screen: Any, wire: dict[str, Any], viewer: Viewer) -> dict[str, Any] | None:

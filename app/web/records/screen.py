@@ -92,6 +92,8 @@ class Screen(BulkActions, RecordView, ModelView):
     #: Status meaning → the column that the status requires.
     status_requirements: dict[str, str] = {}
     status_master = ""
+    #: Inputs of a new record that show only with a value or an error of theirs.
+    hidden_unless_needed: tuple[str, ...] = ()
     #: The column that names a row.
     title_column = ""
     #: Whether the "New" menu offers this record.
@@ -148,11 +150,17 @@ class Screen(BulkActions, RecordView, ModelView):
         rows = self.record_table.rows(db.session(), list_query, names)
         page = list_page(self, list_query, rows, names, viewer)
         page["tabs"] = self.tabs(viewer)
+        buttons = self.row_buttons(rows, names, viewer)
+        page["rows"] = [row | ({"buttons": buttons[row["id"]]} if row["id"] in buttons else {}) for row in page["rows"]]
         return render_template("crm/_rows.html" if request.headers.get("HX-Request") else "crm/list.html", page=page)
 
     def tabs(self, viewer: Viewer) -> Rows:
         """Tabs of the list: {label, url, count, active}."""
         return []
+
+    def row_buttons(self, rows: Rows, names: tuple[str, ...], viewer: Viewer) -> dict[int, Rows]:
+        """Buttons in the rows of the list: row id → [{label, url, method, primary, confirm}]."""
+        return {}
 
     def _list_query(self, viewer: Viewer) -> Any:
         return list_query_from(self, request.args, viewer)
@@ -257,7 +265,7 @@ class Screen(BulkActions, RecordView, ModelView):
         raw = self._typed("edit")
         version = whole(request.form.get("version"), 0, 0, 2**31) or None
         try:
-            values = self.record_table.parse(self._changed(raw, stored), "edit", viewer)
+            values = self.record_table.parse(form_page.changed_values(raw, stored), "edit", viewer)
             self._refuse_emptied(values)
             self.change_row(row, values, version, viewer)
             db.session.commit()
@@ -296,11 +304,6 @@ class Screen(BulkActions, RecordView, ModelView):
             elif each.name in request.form or form_page.reference_sent(each.name):
                 sent[each.name] = form_page.reference_sent(each.name)
         return sent if which == "edit" else {name: given for name, given in sent.items() if given not in ("", [])}
-
-    @staticmethod
-    def _changed(raw: dict[str, Any], stored: dict[str, Any]) -> dict[str, Any]:
-        """Only the values that the person changed, so that a save leaves all other columns alone."""
-        return {name: given for name, given in raw.items() if not _is_same(given, stored.get(name))}
 
     def _form_with_errors(
         self, which: str, raw: dict[str, Any], broken: Exception, viewer: Viewer, key: int | None = None
@@ -344,7 +347,7 @@ class Screen(BulkActions, RecordView, ModelView):
         }
         if request.form.get("task_title") or request.form.get("task_due_on"):
             raw["task"] = {"title": request.form.get("task_title"), "due_on": request.form.get("task_due_on")}
-        if request.form.getlist("close_tasks"):
+        if request.form.get("offered_tasks") or request.form.getlist("close_tasks"):
             raw["close_tasks"] = request.form.getlist("close_tasks")
         values = self.service.record_table.parse(raw, "edit", viewer)
         version = whole(request.form.get("version"), 0, 0, 2**31) or None
@@ -407,13 +410,3 @@ class Screen(BulkActions, RecordView, ModelView):
         which = "edit" if request.args.get("for") == "edit" else "add"
         rows = named.offered(request.args.get("q", "").strip()[:100], which)  # type: ignore[union-attr]
         return jsonify({"results": [{"value": row.id, "label": label_of(row), "hint": ""} for row in rows]})
-
-
-def _is_same(given: Any, stored: Any) -> bool:
-    if isinstance(stored, dict):
-        stored = stored.get("id")
-    if isinstance(given, list):
-        return sorted(map(str, given)) == sorted(map(str, stored or []))
-    if isinstance(given, bool):
-        return given == bool(stored)
-    return (given or "").strip().replace("\r\n", "\n") == ("" if stored is None else str(stored))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from flask import request
 from flask_appbuilder.models.sqla.interface import SQLAInterface
 from flask_appbuilder.security.sqla.models import User
 from flask_babel import gettext as _g
@@ -14,14 +15,14 @@ from sqlalchemy.orm import Session
 from app import access
 from app.domain import assignment, notices, tasks
 from app.domain.base import RuleBroken
-from app.domain.tasks import PRIORITIES, STATUSES, Task
+from app.domain.tasks import OPEN, PRIORITIES, STATUSES, Task
 from app.domain.team import REMINDER_MINUTES
-from app.lib.ids import parse_id
 from app.models import Lead
 from app.web.api.resource import Resource
-from app.web.core.date_fields import DateTimeField
 from app.web.core.fields import ChoiceField, Field, TextField, Viewer
 from app.web.core.record_service import RecordService, refuse_foreign_assignee
+from app.web.core.record_table import ListQuery
+from app.web.records.about_field import AboutField, OpenDueField
 from app.web.records.bulk import BulkAction, set_column
 from app.web.records.task_actions import TaskActions
 
@@ -31,7 +32,8 @@ SPECIAL_FIELDS: tuple[Field, ...] = (
     TextField("title", max_length=200, required=True),
     ChoiceField("status", options=STATUSES, colors=STATUS_COLORS),
     ChoiceField("priority", options=PRIORITIES, colors=PRIORITY_COLORS),
-    DateTimeField("due_on", due=True),
+    OpenDueField("due_on", (Task.due_on, Task.status), lambda _lookups, status: status in OPEN),
+    AboutField("about", _("For"), Task),
 )
 LABELS = {
     "title": _("Title"),
@@ -41,6 +43,7 @@ LABELS = {
     "assignee": _("Assignee"),
     "lead": _("Lead"),
     "ticket": _("Ticket"),
+    "about": _("For"),
     "description": _("Description"),
     "exhausted": _("No one available"),
     "done_on": _("Completed"),
@@ -76,22 +79,6 @@ class FirstTaskField(Field):
             raise RuleBroken(_g("A task takes title, priority and due_on."), self.name)
         named = {each.name: each for each in SPECIAL_FIELDS}
         return {name: named[name].parse(given, viewer) for name, given in raw.items()}
-
-
-class TaskIdsField(Field):
-    """Ids of the tasks to close with a status change."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.schema = {"type": "array", "items": {"type": "integer"}}
-
-    def parse(self, raw: Any, viewer: Viewer) -> Any:
-        """A list of ids."""
-        parts = raw if isinstance(raw, list) else str(raw or "").split(",")
-        ids = [key for part in parts if (key := parse_id(str(part).strip())) is not None]
-        if len(ids) != len([part for part in parts if str(part).strip()]):
-            raise RuleBroken(_g("“close_tasks” must be a list of task IDs."), self.name)
-        return ids
 
 
 class TaskService(RecordService):
@@ -190,7 +177,7 @@ class TaskScreen(TaskActions):
     module = "Tasks"
     service = TaskService()
     list_title, record_name = _("Tasks"), _("Task")
-    list_columns = ["title", "status", "priority", "due_on", "assignee", "lead", "ticket"]
+    list_columns = ["title", "about", "status", "priority", "due_on", "assignee"]
     search_exclude_columns = TaskResource.search_exclude_columns
     order_columns = TaskResource.order_columns
     show_columns = TaskResource.show_columns
@@ -202,9 +189,35 @@ class TaskScreen(TaskActions):
     is_in_new_menu = False
     title_column = "title"
 
+    def tabs(self, viewer: Viewer) -> list[dict[str, Any]]:
+        """Open tasks, by due time; all tasks."""
+        chosen = _tab()
+        return [
+            {"label": label, "url": url, "count": None, "active": name == chosen, "empty": empty}
+            for name, label, url, empty in (
+                ("open", _g("Open"), "/tasks/", _g("No open tasks.")),
+                ("all", _g("All"), "/tasks/?tab=all", None),
+            )
+        ]
+
+    def _list_query(self, viewer: Viewer) -> ListQuery:
+        list_query, is_open = super()._list_query(viewer), _tab() == "open"
+        if is_open:
+            list_query.conditions.append(Task.status.in_(OPEN))
+        if list_query.newest:
+            list_query.newest = False
+            list_query.order = [Task.due_on.is_(None), Task.due_on.asc() if is_open else Task.due_on.desc(), Task.id]
+        return list_query
+
     def bulk_actions(self, viewer: Viewer) -> list[BulkAction]:
         """Also: mark as done."""
         shared = super().bulk_actions(viewer)
         if not viewer.person.may("Tasks", "bulk") or not viewer.person.may("Tasks", "write"):
             return shared
         return [BulkAction("done", str(_("Done")), "check", set_column(self, "status", "Done")), *shared]
+
+
+def _tab() -> str:
+    """The tab of the task list: open, unless a status is asked for."""
+    asks_status = any(key.startswith("_flt_") and key.endswith("_status") for key in request.args)
+    return "all" if asks_status or request.args.get("tab") == "all" else "open"

@@ -32,7 +32,8 @@ from app.web.records import caller_lookup, related_lists
 from app.web.records.assignment import MultiAssigneeResource, MultiAssigneeScreen
 from app.web.records.caller_lookup import CallerField
 from app.web.records.sla_fields import CLOCK, CLOCK_LABELS, clock_fields
-from app.web.records.tasks import PRIORITY_COLORS, FirstTaskField, TaskIdsField
+from app.web.records.task_inputs import TaskIdsField
+from app.web.records.tasks import PRIORITY_COLORS, FirstTaskField
 
 
 class SubjectsField(Field):
@@ -302,7 +303,7 @@ class TicketScreen(MultiAssigneeScreen):
     module = "Tickets"
     service = TicketService()
     list_title, record_name = _("Tickets"), _("Ticket")
-    list_columns = ["title", "status", "priority", "customer", "assignee", "sla", "number", "created_on"]
+    list_columns = ["title", "status", "priority", "customer", "assignee", "sla", "number"]
     search_columns = TicketResource.search_columns
     order_columns = TicketResource.order_columns
     show_columns = TicketResource.show_columns
@@ -361,6 +362,8 @@ class TicketScreen(MultiAssigneeScreen):
     status_master = "ticket_status"
     title_column = "title"
     default_role = "Support User"
+    #: Only a ticket that is logged as resolved has one.
+    hidden_unless_needed = ("resolution",)
 
     VERBS = MultiAssigneeScreen.VERBS | {"callers": "create"}
 

@@ -22,7 +22,7 @@ from app.web.core.fields import ChoiceField, Field, NumberField, Viewer
 from app.web.core.gate import current_viewer
 from app.web.core.record_service import RecordService
 from app.web.core.reference_fields import RecordField, person_card
-from app.web.records import call_lines, mentions, sla_fields
+from app.web.records import call_lines, mentions, sla_fields, timeline_folding
 
 PAGE = 30
 #: Characters.
@@ -64,7 +64,8 @@ def page(session: Session, where: tuple[Any, ...], before: int | None = None) ->
 def entries(rows: list[Any], viewer: Viewer) -> list[dict[str, Any]]:
     """Entries for the template; calls in their current state, because they change after their entry is written."""
     rendered = call_lines.of([(row.payload or {}).get("call") for row in rows if row.kind == "call"], viewer)
-    return [entry(row, viewer) | rendered.get((row.payload or {}).get("call", 0), {}) for row in rows]
+    lines = [entry(row, viewer) | rendered.get((row.payload or {}).get("call", 0), {}) for row in rows]
+    return timeline_folding.fold(lines)
 
 
 def entry(row: Any, viewer: Viewer) -> dict[str, Any]:
@@ -83,6 +84,10 @@ def entry(row: Any, viewer: Viewer) -> dict[str, Any]:
         "headline": rendered["headline"],
         "body": rendered.get("body"),
         "changes": rendered.get("changes", []),
+        "is_sentence": bool(rendered.get("is_sentence")),
+        "act": (row.at, row.actor_id),
+        "what": rendered.get("what") or payload.get("what"),
+        "is_silent": row.kind == "assignment" and payload.get("to") == row.actor_id,
     } | (_of_note(row, payload, viewer) if row.kind == "note" else {})
 
 
@@ -106,7 +111,7 @@ def _name(key: Any, viewer: Viewer) -> str:
 
 
 def _text(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any]:
-    return {"headline": str(payload.get("text") or "")}
+    return {"headline": str(payload.get("text") or ""), "is_sentence": True}
 
 
 def _note(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any]:
@@ -127,29 +132,60 @@ _ABOUT = {
 }
 
 
+#: Reason of an assignment -> the text of its line.
+_REASONS = {
+    "direct": _l("assigned this to %(name)s"),
+    "created": _l("assigned this to %(name)s"),
+    "bulk": _l("assigned this to %(name)s, with other records"),
+    "round robin": _l("assigned this to %(name)s by round robin"),
+    "request": _l("assigned this to %(name)s as requested"),
+    "overdue": _l("assigned this to %(name)s because a task was overdue"),
+    "delegate": _l("assigned this to %(name)s for the time of the leave"),
+    "returned": _l("assigned this back to %(name)s"),
+}
+
+
 def _assigned(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any]:
     if payload.get("what") == "requested":
         text = _("requested assignment to %(name)s", name=_name(payload.get("to"), viewer))
         return {"headline": text, "body": payload.get("text")}
     if payload.get("what") in _ABOUT:
         names = {"name": _name(payload.get("to"), viewer), "old": _name(payload.get("old"), viewer)}
-        return {"headline": str(_ABOUT[payload["what"]]) % names}
+        return {
+            "headline": str(_ABOUT[payload["what"]]) % names,
+            "is_sentence": payload["what"] == "request expired",
+        }
     if payload.get("what") == "exhausted":
-        return {"headline": _("No one is available to take this over"), "tone": "red"}
-    text = _(
-        "assigned this to %(name)s (%(reason)s)",
-        name=_name(payload.get("to"), viewer),
-        reason=payload.get("reason") or "",
-    )
+        return {"headline": _("No one is available to take this over"), "tone": "red", "is_sentence": True}
+    text = str(_REASONS.get(payload.get("reason") or "", _REASONS["direct"])) % {
+        "name": _name(payload.get("to"), viewer)
+    }
     return {"headline": text}
+
+
+#: Text of a line as the domain writes it -> as it reads behind the name of who did it.
+_CREATED = {
+    "Lead created": _l("created this lead"),
+    "Ticket created": _l("created this ticket"),
+    "Customer created": _l("created this customer"),
+    "Conversion undone": _l("undid the conversion"),
+}
+_WITH_NUMBER = {
+    "Customer created from ": _l("created this customer from %(number)s"),
+    "Converted to ": _l("converted this lead to %(number)s"),
+}
 
 
 def _system(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any]:
     if payload.get("what") in sla_fields.LINES:
         people = ", ".join(_name(key, viewer) for key in payload.get("to") or [])
-        return sla_fields.line(payload, people, viewer)
-    if payload.get("event") == "created":
-        return {"headline": _("created this record")}
+        return sla_fields.line(payload, people, viewer) | {"is_sentence": True}
+    text = str(payload.get("text") or "")
+    if payload.get("event") == "created" or text in _CREATED:
+        return {"headline": str(_CREATED.get(text, _l("created this record"))), "what": "created"}
+    for beginning, template in _WITH_NUMBER.items():
+        if text.startswith(beginning):
+            return {"headline": str(template) % {"number": text.removeprefix(beginning)}, "what": "created"}
     return _text(payload, viewer, master)
 
 
@@ -170,7 +206,7 @@ def _proposed(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str,
         if row["new"] is None:  # a PAN or Aadhaar, which timelines never contain
             row["old"], row["new"] = _("the customer's value is kept"), _("the entered value isn't stored")
     text = _("This customer already exists. The entered values differ and were not saved")
-    return {"headline": text, "changes": rows, "tone": "amber"}
+    return {"headline": text, "changes": rows, "tone": "amber", "is_sentence": True}
 
 
 _MASTERS = {"source_id": "lead_source", "account_type_id": "account_type"}

@@ -15,9 +15,12 @@ from app.domain.base import RuleBroken
 from app.extensions import db
 from app.models import AccountType, LeadSource, LeadStatus, MessageTemplate, SupportPage, TicketStatus, TicketSubject
 from app.web.pages.hardened import VERBS, HardenedView, pick
+from app.web.settings.swatches import SwatchWidget, swatch
 
 _URL = re.compile(r"https?://[^\s/]+\.?[^\s]*", re.IGNORECASE)
-_COLOUR = pick(lazy_gettext("Colour"), [(each, each.title()) for each in settings.COLOURS])
+_COLOUR = pick(
+    lazy_gettext("Colour"), [(each, each.title()) for each in settings.COLOURS], widget=SwatchWidget(), default="gray"
+)
 MASTER_LABELS = {
     "label": lazy_gettext("Label"),
     "position": lazy_gettext("Order"),
@@ -71,10 +74,38 @@ class MasterScreen(HardenedView):
         item.position = item.position or 0
 
 
+#: Meaning -> what a status of it says about a record.
+_MEANING_LABELS = {
+    "new": lazy_gettext("New: nobody has worked on it"),
+    "working": lazy_gettext("In progress"),
+    "scheduled": lazy_gettext("Follow-up scheduled: needs an open task"),
+    "followed": lazy_gettext("Follow-up done"),
+    "documents": lazy_gettext("Documents collected"),
+    "sent": lazy_gettext("Sent to the head office: needs a POD ID"),
+    "verified": lazy_gettext("Documents verified"),
+    "opened": lazy_gettext("Account opened: needs a client ID"),
+    "rejected": lazy_gettext("Rejected: needs a reason"),
+    "activated": lazy_gettext("Account activated: ends the lead"),
+    "unqualified": lazy_gettext("Not qualified: ends the lead"),
+    "junk": lazy_gettext("Junk: ends the lead"),
+    "expired": lazy_gettext("Expired: ends the lead"),
+    "expired_opened": lazy_gettext("Expired after the account was opened"),
+    "waiting": lazy_gettext("Waiting for the customer: pauses the SLA"),
+    "resolved": lazy_gettext("Resolved: needs a resolution"),
+    "closed": lazy_gettext("Closed: needs a resolution"),
+}
+
+
+def meaning_label(meaning: str) -> str:
+    """What a status of this meaning says about a record."""
+    return str(_MEANING_LABELS.get(meaning) or meaning.replace("_", " ").capitalize())
+
+
 class _Statuses(MasterScreen):
     """Statuses. The code refers to them by meaning, so one active status of each required meaning must stay."""
 
     columns = ("label", "color", "meaning", "position", "is_active")
+    formatters_columns = {"color": swatch, "meaning": meaning_label}
     required_meanings: tuple[str, ...] = ()
 
     def refuse_invalid(self, item: Any) -> None:
@@ -105,12 +136,12 @@ class _Statuses(MasterScreen):
             raise RuleBroken(text, "meaning")
 
 
-def _meanings(statuses: Any) -> list[tuple[str, str]]:
-    return [(each, each.replace("_", " ").capitalize()) for each in dict.fromkeys(row[0] for row in statuses)]
+def _meanings(statuses: Any) -> list[tuple[str, Any]]:
+    return [(each, _MEANING_LABELS.get(each, each)) for each in dict.fromkeys(row[0] for row in statuses)]
 
 
 #: No lead status waits by default; in one that a manager adds, SLA clocks are paused.
-_WAITING = ("waiting", lazy_gettext("Waiting"))
+_WAITING = ("waiting", _MEANING_LABELS["waiting"])
 
 
 class LeadStatuses(_Statuses):
@@ -120,7 +151,10 @@ class LeadStatuses(_Statuses):
     route_base = "/settings/lead-statuses"
     list_title, show_title = lazy_gettext("Lead statuses"), lazy_gettext("Lead status")
     add_title, edit_title = lazy_gettext("New lead status"), lazy_gettext("Edit lead status")
-    fields = {"color": _COLOUR, "meaning": pick(lazy_gettext("Meaning"), [*_meanings(leads.STATUSES), _WAITING])}
+    fields = {
+        "color": _COLOUR,
+        "meaning": pick(lazy_gettext("Meaning"), [*_meanings(leads.STATUSES), _WAITING], default="working"),
+    }
     required_meanings = tuple(key for key, _label in _meanings(leads.STATUSES))
 
 
@@ -131,7 +165,10 @@ class TicketStatuses(_Statuses):
     route_base = "/settings/ticket-statuses"
     list_title, show_title = lazy_gettext("Ticket statuses"), lazy_gettext("Ticket status")
     add_title, edit_title = lazy_gettext("New ticket status"), lazy_gettext("Edit ticket status")
-    fields = {"color": _COLOUR, "meaning": pick(lazy_gettext("Meaning"), _meanings(tickets.STATUSES))}
+    fields = {
+        "color": _COLOUR,
+        "meaning": pick(lazy_gettext("Meaning"), _meanings(tickets.STATUSES), default="working"),
+    }
     required_meanings = tuple(key for key, _label in _meanings(tickets.STATUSES))
 
 
@@ -180,6 +217,9 @@ class SupportPages(MasterScreen):
             raise RuleBroken(_("Please enter an address that starts with http:// or https://."), "url")
 
 
+_CHANNELS = [("whatsapp", "WhatsApp"), ("sms", "SMS"), ("email", lazy_gettext("Email"))]
+
+
 class MessageTemplates(MasterScreen):
     """Templates of messages."""
 
@@ -189,8 +229,5 @@ class MessageTemplates(MasterScreen):
     add_title, edit_title = lazy_gettext("New message template"), lazy_gettext("Edit message template")
     list_columns = ["label", "channel", "position", "is_active"]
     columns = ("label", "channel", "body", "position", "is_active")
-    fields = {
-        "channel": pick(
-            lazy_gettext("Channel"), [("whatsapp", "WhatsApp"), ("sms", "SMS"), ("email", lazy_gettext("Email"))]
-        )
-    }
+    fields = {"channel": pick(lazy_gettext("Channel"), _CHANNELS)}
+    formatters_columns = {"channel": lambda channel: str(dict(_CHANNELS).get(channel, channel))}

@@ -29,15 +29,15 @@ def _target_fields() -> dict[str, Any]:
     made = {}
     for key, (_priority, word) in _PRIORITIES.items():
         made[f"reply_{key}"] = IntegerField(
-            word,
+            lazy_gettext("%(priority)s: first response", priority=word),
             list(check),
-            description=lazy_gettext("First response, office minutes"),
+            description=lazy_gettext("Minutes of office time"),
             render_kw={"class": "form-control"},
         )
         made[f"solve_{key}"] = IntegerField(
-            word,
+            lazy_gettext("%(priority)s: resolution", priority=word),
             list(check),
-            description=lazy_gettext("Resolution, office minutes"),
+            description=lazy_gettext("Minutes of office time"),
             render_kw={"class": "form-control"},
         )
     return made
@@ -53,7 +53,20 @@ class Policies(HardenedInterface):
 
 
 def _target_text(target: SlaTarget) -> str:
-    return f"{target.priority or _('Any')}: {target.first_response_minutes} / {target.resolution_minutes or '–'}"
+    """“High: response in 1 h, resolution in 9 h”, in office time."""
+    text = _(
+        "%(priority)s: response in %(time)s", priority=target.priority or _("Any"), time=_span(target, "first_response")
+    )
+    if target.resolution_minutes is None:
+        return str(text)
+    return str(_("%(response)s, resolution in %(time)s", response=text, time=_span(target, "resolution")))
+
+
+def _span(target: SlaTarget, which: str) -> str:
+    """“90 min” or “9 h”."""
+    minutes = int(getattr(target, f"{which}_minutes"))
+    hours, rest = divmod(minutes, 60)
+    return f"{minutes} {_('min')}" if rest or not hours else f"{hours} {_('h')}"
 
 
 class SlaPolicies(MasterScreen):
@@ -67,6 +80,7 @@ class SlaPolicies(MasterScreen):
     list_columns = ["label", "applies_to", "promises", "is_active"]
     columns = ("label", "applies_to", "position", "is_active")
     search_columns = ["label", "applies_to", "is_active"]
+    formatters_columns = {"applies_to": lambda kind: str(dict(_KINDS).get(kind, kind))}
     description_columns = {
         "position": lazy_gettext("If several policies have a target, the first in order applies."),
         "is_active": lazy_gettext("Running SLA clocks keep their targets until the record's priority changes."),

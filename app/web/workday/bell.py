@@ -26,7 +26,7 @@ from app.web.pages.refusals import refuse_as_page
 from app.web.security.sessions import signed_in
 from app.web.workday import delivery_log
 from app.web.workday.notice_preferences import KIND_LABELS
-from app.wording import link_of, record_link, record_numbers, text_of
+from app.wording import RecordCards, link_of, names_of, record_cards, record_link, text_of
 
 #: Notices in the panel, and on a page of all notices.
 PANEL_ROWS, PAGE_ROWS = 30, 50
@@ -124,7 +124,7 @@ def _shown_on(row: Any, now: datetime) -> datetime:
 
 def group_by_record(session: Session, rows: list[Any], viewer: Any) -> list[dict[str, Any]]:
     """Groups by record for crm/bell.html, in the order of the rows."""
-    cards = record_numbers(session, rows)
+    cards = record_cards(session, rows)
     groups: dict[Any, dict[str, Any]] = {}
     for row in rows:
         home, item = record_link(row, cards), _item(row, cards, viewer)
@@ -134,13 +134,13 @@ def group_by_record(session: Session, rows: list[Any], viewer: Any) -> list[dict
     return list(groups.values())
 
 
-def _item(row: Any, cards: dict[tuple[str, int], str], viewer: Viewer) -> dict[str, Any]:
+def _item(row: Any, cards: RecordCards, viewer: Viewer) -> dict[str, Any]:
     """One notice for the templates."""
     home = record_link(row, cards)
     is_away = notices.is_snoozed(row, viewer.now) and row.read_on is None
     return {
         "id": row.id,
-        "text": text_of(row, **delivery_log.text_values(row, viewer)),
+        "text": text_of(row, **delivery_log.text_values(row, viewer), **names_of(row, cards)),
         "at": moment_cell(row.at, viewer),
         "read": row.read_on is not None,
         "url": link_of(row, cards),
@@ -151,7 +151,7 @@ def _item(row: Any, cards: dict[tuple[str, int], str], viewer: Viewer) -> dict[s
     } | delivery_log.icon_of(row)
 
 
-def _about(row: Any, cards: dict[tuple[str, int], str]) -> str | None:
+def _about(row: Any, cards: RecordCards) -> str | None:
     """The column:id with which the group can be marked as a whole."""
     for column in _RECORD_COLUMNS:
         if (column, getattr(row, column)) in cards:
@@ -195,7 +195,7 @@ def _filters(show: str, kind: str, now: datetime) -> list[Any]:
 
 def _days(session: Session, rows: list[Any], viewer: Viewer) -> list[dict[str, Any]]:
     """[{title, items}] by day in the viewer's zone, each item with its delivery log."""
-    cards, deliveries = record_numbers(session, rows), delivery_log.deliveries_of(session, [row.id for row in rows])
+    cards, deliveries = record_cards(session, rows), delivery_log.deliveries_of(session, [row.id for row in rows])
     days: dict[Any, list[dict[str, Any]]] = {}
     for row in rows:
         log = delivery_log.delivery_lines(row, deliveries.get(row.id, {}), viewer)

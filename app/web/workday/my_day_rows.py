@@ -117,7 +117,8 @@ def request_row(row: Any, viewer: Viewer) -> dict[str, Any]:
     """An assignment request, with approve and reject."""
     requester, target = viewer.lookups.person(row.created_by_id), viewer.lookups.person(row.requested_user_id)
     names = {"by": requester["full_name"] if requester else "–", "to": target["full_name"] if target else "–"}
-    title = _("%(by)s requests %(record)s for %(to)s", record=row.lead or row.ticket or _("a record"), **names)
+    record = _person_name(row) or row.lead or row.ticket or _("a record")
+    title = _("%(by)s requests %(record)s for %(to)s", record=record, **names)
     actions = [
         {"label": _("Approve"), "icon": "check", "url": f"/requests/decide/{row.id}?approve=1", "method": "post"},
         {"label": _("Reject"), "icon": "x", "url": f"/requests/reject/{row.id}"},
@@ -126,7 +127,7 @@ def request_row(row: Any, viewer: Viewer) -> dict[str, Any]:
         "key": str(row.id),
         "url": f"/requests/{row.number}",
         "title": title,
-        "number": row.number,
+        "number": row.lead or row.ticket or row.number,
         "note": row.reason,
         "due": moment_cell(row.created_on, viewer),
         "actions": actions,

@@ -286,9 +286,11 @@ def waiting_requests(viewer: Viewer, limit: int) -> list[DaySection]:
     rule = requests.waiting_condition(viewer.person)
     names = ("id", "number", "reason", "created_on", "requested_user_id", "created_by_id")
     columns = [getattr(AssignmentRequest, name) for name in names]
-    query = select(*columns, Lead.number.label("lead"), Ticket.number.label("ticket"), _total(AssignmentRequest, rule))
+    numbers = (Lead.number.label("lead"), Ticket.number.label("ticket"))
+    query = select(*columns, *numbers, *_PERSON, _total(AssignmentRequest, rule))
     query = query.outerjoin(Lead, Lead.id == AssignmentRequest.lead_id)
     query = query.outerjoin(Ticket, Ticket.id == AssignmentRequest.ticket_id)
+    query = query.outerjoin(Customer, Customer.id == func.coalesce(Lead.customer_id, Ticket.customer_id))
     found = list(db.session.execute(query.where(rule).order_by(AssignmentRequest.id).limit(limit)))
     # The sidebar's badge shows the same number and need not query it again.
     g.waiting = min(found[0].total if found else 0, requests.MAX_COUNTED)

@@ -27,6 +27,7 @@ from app.web.core.record_service import RecordService
 from app.web.core.record_table import ListQuery
 from app.web.core.reference_fields import PersonField
 from app.web.pages.refusals import refuse_as_page
+from app.web.records.about_field import AboutField
 from app.web.records.screen import Screen
 
 #: The badge counts no further.
@@ -42,11 +43,13 @@ SPECIAL_FIELDS = (
         options=STATES,
         colors={"Pending": "amber", "Approved": "green", "Rejected": "red", "Expired": "gray", "Withdrawn": "slate"},
     ),
+    AboutField("about", _l("Record"), AssignmentRequest),
 )
 LABELS = {
     "number": _l("Number"),
     "lead": _l("Lead"),
     "ticket": _l("Ticket"),
+    "about": _l("Record"),
     "requested_user": _l("For"),
     "requester": _l("Requested by"),
     "reason": _l("Reason"),
@@ -200,13 +203,11 @@ class RequestScreen(Screen):
     list_title, record_name = _l("Requests"), _l("Request")
     list_columns = [
         "number",
-        "lead",
-        "ticket",
+        "about",
         "requested_user",
         "requester",
         "reason",
         "status",
-        "decided_by",
         "created_on",
     ]
     search_columns = RequestResource.search_columns
@@ -248,6 +249,12 @@ class RequestScreen(Screen):
         if tab == "mine":
             list_query.conditions.append(AssignmentRequest.created_by_id == viewer.person.id)
         return list_query
+
+    def row_buttons(self, rows: list[Any], names: tuple[str, ...], viewer: Viewer) -> dict[int, list[dict[str, Any]]]:
+        """The same actions as on the page of a request, for the pending ones that this person can decide."""
+        found = self.record_table.serialize_rows(db.session(), rows, names, viewer)
+        made = {row["id"]: self.more_actions(row, viewer) for row in found}
+        return {key: _primary_first(actions) for key, actions in made.items() if actions}
 
     def more_actions(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
         """Approve or reject, for those who decide; withdraw, for who asked."""
@@ -321,3 +328,7 @@ class RequestScreen(Screen):
         db.session.commit()
         flash(_("Withdrawn."), "success")
         return redirect(self.url_of(row))
+
+
+def _primary_first(actions: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [action | {"primary": at == 0 and not action.get("confirm")} for at, action in enumerate(actions)]

@@ -166,7 +166,7 @@ def test_the_log_names_the_record_and_resends_with_the_same_key(office, receiver
     lead = office.make.lead("ana")
     work()
     page = office.door("root").screen("/webhooks/1/").text
-    assert f'<a href="/leads/{lead.number}">{lead.number}</a>' in page and "Delivered" in page
+    assert f'href="/leads/{lead.number}"' in page and f">{lead.number}</a>" in page and "Delivered" in page
     office.door("root").form("/webhooks/again/1")
     assert (work(), len(receiver.requests)) == (1, 2)
     assert len({request.headers["X-CRM-Delivery"] for request in receiver.requests}) == 1

@@ -1,0 +1,51 @@
+"""Choosing tasks of a record, over REST and on pages: which of them a step closes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from flask_babel import gettext as _
+
+from app.domain.base import RuleBroken
+from app.web.core.date_fields import moment_cell
+from app.web.core.fields import Field, Viewer
+
+
+class TaskIdsField(Field):
+    """Ids of the tasks to close with a status change."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.schema = {"type": "array", "items": {"type": "integer"}}
+
+    def parse(self, raw: Any, viewer: Viewer) -> Any:
+        """A list of ids; None if none is given."""
+        return None if raw is None else chosen_tasks(raw)
+
+
+def chosen_tasks(raw: Any) -> list[int]:
+    """Ids of tasks from a list or a text with commas. Raises RuleBroken for anything else."""
+    parts = raw if isinstance(raw, list) else str(raw or "").split(",")
+    ids = [int(str(part)) for part in parts if re.fullmatch(r"\s*[0-9]{1,9}\s*", str(part))]
+    if len(ids) != len([part for part in parts if str(part).strip()]):
+        raise RuleBroken(_("“close_tasks” must be a list of task IDs."), "close_tasks")
+    return ids
+
+
+def tasks_input(found: Iterable[tuple[int, str, Any]], chosen: Collection[str], viewer: Viewer) -> dict[str, Any]:
+    """Checkboxes for (id, title, due time) of tasks to close, as the form macro draws them."""
+    options = []
+    for key, title, due_on in found:
+        due = moment_cell(due_on, viewer)
+        options.append((key, f"{title} · {due['title']}" if due_on else title))
+    return {
+        "name": "close_tasks",
+        "label": _("Mark as done"),
+        "kind": "checks",
+        "options": options,
+        "value": [key for key, _label in options if str(key) in chosen],
+        "errors": [],
+        "wide": True,
+    }

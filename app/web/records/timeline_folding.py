@@ -1,0 +1,51 @@
+"""One line for one act: what a person did in one save reads as one entry of the timeline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import groupby
+from typing import Any
+
+from flask_babel import gettext as _
+
+Entry = dict[str, Any]
+
+
+def fold(entries: Iterable[Entry]) -> list[Entry]:
+    """The entries, newest first, with those of one act as one; `act`: who did it and when, equal within one save."""
+    folded: list[Entry] = []
+    for _act, group in groupby(entries, key=lambda entry: entry["act"]):
+        folded += _fold_act(list(group))
+    return folded
+
+
+def _fold_act(group: list[Entry]) -> list[Entry]:
+    """A creation takes in the first assignment and task; a new status takes in the fields and tasks of its form."""
+    lead = next((entry for entry in group if entry["kind"] == "system" and entry["what"] == "created"), None)
+    kinds = {"assignment", "task"}
+    if lead is None:
+        lead = next((entry for entry in group if entry["kind"] == "status_change"), None)
+        kinds = {"field_change", "task"}
+    if lead is None:
+        return group
+    joined = [entry for entry in reversed(group) if entry is not lead and entry["kind"] in kinds]
+    if not joined:
+        return group
+    return [_join(lead, joined) if entry is lead else entry for entry in group if entry not in joined]
+
+
+def _join(lead: Entry, joined: list[Entry]) -> Entry:
+    """The leading entry with the headlines of the others, and their changes below."""
+    said = [str(lead["headline"])]
+    said += [str(entry["headline"]) for entry in joined if entry["kind"] != "field_change" and not entry["is_silent"]]
+    changes = [change for entry in joined for change in entry["changes"]] if lead["kind"] == "status_change" else []
+    told = {str(lead["body"] or "")}
+    kept = [change for change in changes if str(change.get("new")) not in told]
+    return lead | {"headline": _sentence(said), "changes": [*lead["changes"], *kept]}
+
+
+def _sentence(parts: list[str]) -> str:
+    """“a”, “a and b”, “a, b and c”."""
+    if len(parts) == 1:
+        return parts[0]
+    return _("%(first)s and %(last)s", first=", ".join(parts[:-1]), last=parts[-1])

@@ -1,0 +1,38 @@
+"""A colour is chosen and shown as a swatch, not as a word."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from markupsafe import Markup
+from wtforms import Field
+
+
+class SwatchWidget:
+    """Radio buttons that look like colours; their names are for the tooltip and for screen readers."""
+
+    def __call__(self, field: Field, **kwargs: Any) -> Markup:
+        """The markup; `kwargs` are FAB's, of which the classes are not used."""
+        chosen = str(field.data or field.default or "")
+        parts = [
+            Markup(
+                '<label class="swatch tone-{tone}" title="{name}">'
+                '<input type="radio" name="{field}" value="{tone}"{checked}>'
+                '<span class="visually-hidden">{name}</span></label>'
+            ).format(
+                tone=choice.value,
+                name=choice.label,
+                field=field.name,
+                checked=Markup(" checked") if choice.value == chosen else "",
+            )
+            for choice in field.iter_choices()
+        ]
+        group = Markup('<div class="swatches" role="radiogroup" id="{id}" aria-label="{label}">{parts}</div>')
+        return group.format(id=field.id, label=field.label.text, parts=Markup("").join(parts))
+
+
+def swatch(color: str) -> Markup:
+    """The dot of a colour with its name, for lists."""
+    return Markup(
+        '<span class="state tone-{color}"><i class="dot"></i><span class="state-label">{name}</span></span>'
+    ).format(color=str(color), name=str(color).title())

@@ -1,0 +1,266 @@
+"""The pages as a person meets them: nothing cut off or jumping, every step by keyboard, readable by everybody."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import MANAGER, SELLER, Seat
+from tests.servers import ROOT, LiveServer
+
+Sit = Callable[..., Seat]
+AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
+#: Pages of a manager, and of the admin.
+WORK = [
+    "/",
+    "/leads/",
+    "/leads/add",
+    "/customers/",
+    "/tasks/",
+    "/calls/",
+    "/messages/",
+    "/requests/",
+    "/search?q=mehta",
+]
+WORK += ["/bell/", "/bell/choices/", "/me/", "/phone/", "/sessions/", "/keys/"]
+SETTINGS = ["/tickets/", "/tickets/add", "/settings/", "/users/list/", "/users/add", "/roles/matrix/", "/users/can/"]
+SETTINGS += ["/settings/business/", "/settings/hours/", "/settings/holidays/list/", "/turns/", "/settings/sla/list/"]
+SETTINGS += ["/settings/sla/add", "/settings/lead-statuses/list/", "/settings/lead-statuses/add", "/jobs/", "/queue/"]
+SETTINGS += ["/webhooks/", "/webhooks/add", "/audit/", "/settings/message-templates/list/", "/groups/list/"]
+LISTS = ["/leads/", "/tickets/", "/customers/", "/tasks/", "/tasks/?tab=all", "/calls/", "/messages/", "/requests/"]
+LISTS += ["/users/list/", "/settings/lead-statuses/list/", "/settings/sla/list/", "/jobs/", "/audit/", "/turns/"]
+#: Of a status and of a person; both change what stands above the rows.
+TOP = "() => document.querySelector('.list-scroll').getBoundingClientRect().top"
+FOCUS = "() => document.activeElement.tagName"
+
+
+def admin(seat: Sit, **options: Any) -> Seat:
+    made = seat(None, **options)
+    made.sign_in(*LiveServer.ADMIN)
+    return made
+
+
+def first_record(page: Any) -> str:
+    """The address of the first record of the list on the page."""
+    return str(page.locator("main tbody tr").first.get_attribute("data-href"))
+
+
+def faults(page: Any) -> list[str]:
+    """What axe calls serious or critical."""
+    page.evaluate(AXE.read_text())
+    found = page.evaluate("() => axe.run(document, { resultTypes: ['violations'] })")["violations"]
+    return [
+        f"{page.url} {each['id']}: {node['html'][:120]}"
+        for each in found
+        if each["impact"] in ("serious", "critical")
+        for node in each["nodes"]
+    ]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("pages", [WORK, SETTINGS], ids=["work", "settings"])
+def test_axe_finds_nothing_serious(seat: Sit, theme: str, pages: list[str]) -> None:
+    sits = seat(MANAGER, color_scheme=theme) if pages is WORK else admin(seat, color_scheme=theme)
+    found = []
+    for path in pages:
+        sits.go(path)
+        found += faults(sits.page)
+    sits.go("/leads/" if pages is WORK else "/tickets/")
+    sits.go(first_record(sits.page))
+    found += faults(sits.page)
+    sits.page.keyboard.press("?")
+    expect(sits.page.locator("#shortcuts")).to_be_visible()
+    found += faults(sits.page)
+    assert found == []
+
+
+def test_no_list_is_wider_than_the_window(seat: Sit) -> None:
+    sits, wide = admin(seat), {}
+    for path in LISTS:
+        sits.go(path)
+        wide[path] = sits.page.evaluate(
+            "() => [document.documentElement, ...document.querySelectorAll('.list-scroll')]"
+            ".map((part) => part.scrollWidth - part.clientWidth)"
+        )
+    assert {path: over for path, over in wide.items() if any(over)} == {}
+
+
+def test_numbers_and_names_of_a_list_are_not_cut(seat: Sit) -> None:
+    sits, cut = admin(seat), []
+    for path in ("/leads/", "/tickets/", "/customers/", "/requests/"):
+        sits.go(path)
+        cut += sits.page.evaluate(
+            "() => [...document.querySelectorAll('.rows tbody :is(.col-number, .kind-phone, .kind-person)')]"
+            ".filter((cell) => cell.scrollWidth > cell.clientWidth).map((cell) => cell.innerText)"
+        )
+    assert cut == []
+
+
+@pytest.mark.parametrize("path", ["/leads/", "/tickets/", "/tasks/", "/calls/", "/requests/"])
+def test_a_quick_filter_moves_no_row(seat: Sit, path: str) -> None:
+    sits = admin(seat)
+    sits.go(path)
+    page = sits.page
+    before = page.evaluate(TOP)
+    status = page.locator(".quick-field select.form-select:visible").first
+    with page.expect_response(lambda answer: "_flt_eq_" in answer.url):
+        status.select_option(index=1)
+    expect(page.locator("#quick-clear")).to_be_visible()
+    assert page.evaluate("() => document.querySelector('#list').getBoundingClientRect().top") == before
+    page.locator("#quick-clear").click()
+    page.wait_for_url(f"**{path}")
+    assert page.evaluate(TOP) == before
+
+
+def test_a_chosen_person_moves_no_row(seat: Sit) -> None:
+    sits = admin(seat)
+    sits.go("/leads/")
+    page = sits.page
+    before = page.evaluate("() => document.querySelector('#list').getBoundingClientRect().top")
+    box = page.locator(".quick-field .ts-control input").first
+    box.click()
+    box.press_sequentially("Manoj")
+    with page.expect_response(lambda answer: "_flt_eq_assignee" in answer.url):
+        page.locator(".ts-dropdown .option", has_text="Manoj").first.click()
+    assert page.evaluate("() => document.querySelector('#list').getBoundingClientRect().top") == before
+
+
+def test_a_click_into_an_open_pick_list_keeps_what_was_typed(seat: Sit) -> None:
+    page = admin(seat).page
+    page.goto(page.url + "leads/")
+    box = page.locator(".quick-field .ts-control input").first
+    box.click()
+    opened = page.locator(".quick-field .dropdown-active")
+    expect(opened).to_have_count(1)
+    box.click()
+    expect(opened).to_have_count(1)
+    box.press_sequentially("Man")
+    expect(box).to_have_value("Man")
+    box.press("Escape")
+    expect(opened).to_have_count(0)
+
+
+def test_the_focus_never_falls_to_the_body(seat: Sit) -> None:
+    sits = admin(seat)
+    sits.go("/leads/?psize=20")
+    page = sits.page
+    for step in (
+        lambda: page.locator("th a.sort").first.press("Enter"),
+        lambda: page.locator("a[rel=next]").press("Enter"),
+        lambda: page.locator("a[rel=prev]").first.press("Enter"),
+        lambda: page.locator(".page-sizes a").nth(1).press("Enter"),
+    ):
+        with page.expect_response(lambda answer: "/leads/" in answer.url):
+            step()
+        expect(page.locator("main *:focus")).to_have_count(1)
+    sits.go("/leads/?_flt_eq_category=Direct&_flt_neq_category=Indirect")
+    with page.expect_response(lambda answer: "/leads/" in answer.url):
+        page.locator(".filter-chip a").first.press("Enter")
+    expect(page.locator("main *:focus, main:focus")).to_have_count(1)
+
+
+def test_keys_lead_through_a_list(seat: Sit) -> None:
+    sits = seat(SELLER)
+    sits.go("/leads/")
+    page, rows = sits.page, sits.page.locator("main tbody tr")
+    page.keyboard.press("j")
+    expect(rows.nth(0).locator(":focus")).to_have_count(1)
+    page.keyboard.press("j")
+    page.keyboard.press("x")
+    expect(rows.nth(1).locator("[name=rowid]")).to_be_checked()
+    page.keyboard.press("k")
+    expect(rows.nth(0).locator(":focus")).to_have_count(1)
+    address = rows.nth(0).get_attribute("data-href")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**{address}")
+    assert sits.complaints == []
+
+
+def test_the_shortcuts_are_told_and_the_search_is_a_key_away(seat: Sit) -> None:
+    sits = seat(SELLER)
+    sits.go("/leads/")
+    page = sits.page
+    page.keyboard.press("?")
+    expect(page.locator("#shortcuts")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("#shortcuts")).not_to_be_visible()
+    page.keyboard.press("Control+k")
+    expect(page.locator("[data-search]")).to_be_focused()
+    page.keyboard.type("what? j k x")
+    expect(page.locator("#shortcuts")).not_to_be_visible()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/search?q=*")
+    expect(page.locator("h1")).to_have_text("Search: what? j k x")
+
+
+@pytest.mark.parametrize("typed", ["a+b", "a & b", "#12", "50%", "x=y?z"])
+def test_the_link_of_a_search_keeps_what_was_typed(seat: Sit, typed: str) -> None:
+    sits = seat(SELLER)
+    page = sits.page
+    sits.go("/leads/add")
+    page.fill("[name=first_name]", f"Qz {typed}")
+    page.fill("[name=mobile]", "9825977001")
+    page.click("main form[data-form] button[type=submit]")
+    page.wait_for_url("**/leads/CRM-LEAD-*")
+    page.fill("[data-search]", f"Qz {typed}")
+    page.press("[data-search]", "Enter")
+    page.locator(".day-part h2 a", has_text="Leads").click()
+    expect(page.locator("#list-q")).to_have_value(f"Qz {typed}")
+    expect(page.locator("main tbody")).to_contain_text(f"Qz {typed}")
+
+
+@pytest.mark.parametrize("path, name", [("/leads/add", "first_name"), ("/tasks/add", "title")])
+def test_the_first_field_has_the_focus(seat: Sit, path: str, name: str) -> None:
+    sits = seat(SELLER)
+    sits.go(path)
+    expect(sits.page.locator(f"main [name={name}]")).to_be_focused()
+
+
+def test_a_new_record_shows_what_it_will_get(seat: Sit) -> None:
+    sits = admin(seat)
+    page = sits.page
+    sits.go("/leads/add")
+    expect(page.locator("[name=status] option:checked")).to_have_text("New")
+    expect(page.locator("[name=category]")).to_have_value("Direct")
+    sits.go("/tickets/add")
+    expect(page.locator("[name=priority]")).to_have_value("Medium")
+    expect(page.locator("[name=source]")).to_have_value("On Call")
+    expect(page.locator("[name=resolution]")).to_have_count(0)
+    expect(page.locator(".ts-wrapper")).not_to_have_count(0)
+    expect(page.locator(".dropdown-active")).to_have_count(0)
+
+
+PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
+
+
+def test_a_phone_shows_six_leads_and_nothing_cut_off(seat: Sit) -> None:
+    sits = admin(seat, **PHONE)
+    sits.go("/leads/")
+    page = sits.page
+    rows = page.evaluate(
+        "() => [...document.querySelectorAll('main tbody tr')]"
+        ".filter((row) => row.getBoundingClientRect().bottom <= innerHeight).length"
+    )
+    assert rows >= 6
+    for path in ("/leads/", "/tickets/", "/tasks/", "/calls/", "/requests/", "/customers/"):
+        sits.go(path)
+        width, height = page.evaluate("() => [document.documentElement.scrollWidth, document.body.scrollHeight]")
+        assert width == 390 and height < 4000, path
+
+
+def test_requests_are_decided_in_their_list(seat: Sit) -> None:
+    sits = admin(seat)
+    sits.go("/requests/?tab=waiting")
+    page = sits.page
+    waiting = page.locator("main tbody tr")
+    before = waiting.count()
+    waiting.first.get_by_role("button", name="Approve").click()
+    expect(page.locator(".notes")).to_contain_text("Approved.")
+    expect(waiting).to_have_count(before - 1)
+    waiting.first.get_by_role("link", name="Reject").click()
+    page.fill("[name=note]", "Not now")
+    page.click("main form[data-form] button[type=submit]")
+    expect(page.locator(".notes")).to_contain_text("Rejected.")

@@ -1,0 +1,123 @@
+"""Tasks closed with a new status, or replaced by the next follow-up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.domain import call_outcomes, calls, leads, tickets
+from app.domain.base import RuleBroken, Stamp
+from app.domain.call_outcomes import CallOutcome
+from app.domain.change_context import ChangeContext
+from app.domain.settings import LeadStatus, TicketStatus
+from app.domain.tasks import Task
+from tests import makers
+from tests.makers import DAY, HOUR, NOW
+
+
+def status_id(session: Session, master: Any, meaning: str) -> int:
+    return session.scalars(select(master.id).where(master.meaning == meaning)).first() or 0
+
+
+@pytest.fixture
+def ana(office: Session) -> Any:
+    return makers.user(office, "ana", "Support User")
+
+
+@pytest.fixture
+def ticket(office: Session, ana: Any) -> Any:
+    """A ticket with its first task, which is task 1, and a task of another kind, task 2."""
+    values = {"subject_ids": [1], "assignee_id": ana.id}
+    made = tickets.create(office, values, ChangeContext(ana.id, NOW))
+    makers.task(office, made, ana, NOW + DAY, title="Ask the bank")
+    return made
+
+
+def open_titles(session: Session) -> list[str]:
+    return list(session.scalars(select(Task.title).where(Task.status == "Todo").order_by(Task.id)))
+
+
+BOTH = ["Handle ticket: KYC update", "Ask the bank"]
+
+
+@pytest.mark.parametrize(
+    "meaning, chosen, left",
+    [
+        ("resolved", None, ["Ask the bank"]),
+        ("closed", None, ["Ask the bank"]),
+        ("waiting", None, BOTH),
+        ("resolved", [], BOTH),
+        ("resolved", [1], ["Ask the bank"]),
+        ("resolved", [2], ["Handle ticket: KYC update"]),
+        ("resolved", [1, 2], []),
+        ("waiting", [2], ["Handle ticket: KYC update"]),
+    ],
+)
+def test_what_a_new_status_closes(office: Session, ticket: Any, meaning: str, chosen: Any, left: list[str]) -> None:
+    values = {"status_id": status_id(office, TicketStatus, meaning), "resolution": "Done", "close_tasks": chosen}
+    tickets.change(office, ticket, values, ChangeContext(None, NOW))
+    assert open_titles(office) == left
+
+
+def test_a_closed_ticket_closes_nothing_again(office: Session, ticket: Any) -> None:
+    context = ChangeContext(None, NOW)
+    tickets.change(office, ticket, {"close_tasks": [1]}, context)
+    done_on = office.get_one(Task, 1).done_on
+    tickets.change(office, ticket, {"close_tasks": [1]}, ChangeContext(None, NOW + HOUR))
+    assert (open_titles(office), office.get_one(Task, 1).done_on) == (["Ask the bank"], done_on)
+
+
+@pytest.mark.parametrize("foreign", [999, 3])
+def test_a_task_of_another_record_is_refused(office: Session, ticket: Any, foreign: int) -> None:
+    makers.task(office, makers.lead(office))
+    with pytest.raises(RuleBroken, match=f"Task {foreign} does not belong to {ticket.number}") as refused:
+        tickets.change(office, ticket, {"close_tasks": [1, foreign]}, ChangeContext(None, NOW))
+    assert "close_tasks" in refused.value.errors
+
+
+def test_a_lead_closes_the_chosen_tasks_and_none_by_itself(office: Session, ana: Any) -> None:
+    lead = makers.lead(office, ana)
+    tasks = [makers.task(office, lead, title=title) for title in ("First", "Second")]
+    followed = {"status_id": status_id(office, LeadStatus, "followed")}
+    leads.change(office, lead, followed, ChangeContext(None, NOW))
+    assert open_titles(office) == ["First", "Second"]
+    leads.change(office, lead, {"close_tasks": [tasks[0].id]}, ChangeContext(None, NOW))
+    assert open_titles(office) == ["Second"]
+
+
+@pytest.mark.parametrize(
+    "chosen, until, left",
+    [
+        (None, NOW + 2 * HOUR, ["Tomorrow", "Colleague's", "Some day", "Follow up: Interested"]),
+        (None, None, ["Overdue", "Today", "Tomorrow", "Colleague's", "Some day", "Follow up: Interested"]),
+        ([], NOW + 2 * HOUR, ["Overdue", "Today", "Tomorrow", "Colleague's", "Some day", "Follow up: Interested"]),
+        ([3], NOW + 2 * HOUR, ["Overdue", "Today", "Colleague's", "Some day", "Follow up: Interested"]),
+    ],
+)
+def test_what_the_next_follow_up_replaces(office: Session, ana: Any, chosen: Any, until: Any, left: list[str]) -> None:
+    ben, lead = makers.user(office, "ben"), makers.lead(office, ana)
+    for title, due_on, who in (
+        ("Overdue", NOW - DAY, ana),
+        ("Today", NOW + 2 * HOUR, ana),
+        ("Tomorrow", NOW + DAY, ana),
+        ("Colleague's", NOW, ben),
+        ("Some day", None, ana),
+    ):
+        makers.task(office, lead, who, due_on, title=title)
+    known = {"direction": "Incoming", "status": "Completed", "from_number": "9820012345", "started_on": NOW - HOUR}
+    call = calls.create(office, known | {"lead_id": lead.id}, Stamp(ana.id, NOW))
+    outcome = CallOutcome("Interested", follow_up_on=NOW + DAY, close_tasks=chosen, due_until=until)
+    call_outcomes.save_outcome(office, call, outcome, ChangeContext(ana.id, NOW))
+    assert open_titles(office) == left
+
+
+def test_without_a_follow_up_nothing_is_replaced(office: Session, ana: Any) -> None:
+    lead = makers.lead(office, ana)
+    makers.task(office, lead, ana, title="Today")
+    known = {"direction": "Incoming", "status": "Completed", "from_number": "9820012345", "started_on": NOW - HOUR}
+    call = calls.create(office, known | {"lead_id": lead.id}, Stamp(ana.id, NOW))
+    call_outcomes.save_outcome(office, call, CallOutcome("Bye", due_until=NOW + HOUR), ChangeContext(ana.id, NOW))
+    assert open_titles(office) == ["Today"]

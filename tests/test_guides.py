@@ -1,0 +1,49 @@
+"""The guides against the product: jobs, shortcuts, folders."""
+
+from __future__ import annotations
+
+import re
+
+from app import jobs
+from app.job_runner import Every, every_minute
+from tests.servers import ROOT
+
+
+def when_of(job: jobs.Job) -> str:
+    """When a job runs, in the words of the admin guide."""
+    if job.when == every_minute:
+        return "every minute"
+    if isinstance(job.when, Every):
+        return f"every {job.when.minutes} minutes"
+    return ", ".join(f"{moment:%H:%M}" for moment in job.when.times)
+
+
+def test_the_job_table_of_the_admin_guide_is_the_schedule() -> None:
+    guide = (ROOT / "docs" / "admin.md").read_text()
+    table = guide[guide.index("| Job | When |") :].partition("\n\n")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
+    told = {name: when.removesuffix(", during office hours") for name, when, _what in rows}
+    assert told == {job.name: when_of(job) for job in jobs.SCHEDULE}
+
+
+def test_the_map_of_the_readme_has_every_folder() -> None:
+    readme = (ROOT / "README.md").read_text()
+    chart = readme[readme.index("```text") :].partition("```\n")[0]
+    told = set(re.findall(r"^[│ ]*(?:[├└]── )?(\w+)/", chart, re.M))
+    hidden = {"__pycache__", "vendor", "node_modules", "instance"}
+    shown = [ROOT, ROOT / "app", ROOT / "app" / "web"]
+    folders = {
+        part.name
+        for folder in shown
+        for part in folder.iterdir()
+        if part.is_dir() and not part.name.startswith(".") and part.name not in hidden
+    }
+    assert folders - told == set()
+
+
+def test_the_keys_of_the_guide_are_those_of_the_dialog() -> None:
+    guide = (ROOT / "docs" / "user.md").read_text().partition("## Keyboard shortcuts")[2]
+    dialog = (ROOT / "app" / "templates" / "shell" / "shortcuts.html").read_text()
+    told = set(re.findall(r"\*\*(\S)\*\*", guide)) | set(re.findall(r"^\| (\w)(?:, (\w))? \|", guide, re.M)[0])
+    shown = set(re.findall(r"'([A-Z?/])'", dialog))
+    assert told <= shown, told - shown

@@ -1,0 +1,149 @@
+"""A resolved ticket closes its "Handle ticket" task at every door unless one chooses otherwise; so does a follow-up."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from html import unescape
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from app.models import Task, TicketStatus
+from tests.app_fixtures import World
+
+
+def resolved(world: World) -> int:
+    return world.session.scalars(select(TicketStatus.id).where(TicketStatus.meaning == "resolved")).one()
+
+
+def by_button(world: World, ticket: Any, chosen: Any) -> None:
+    form = {"status": resolved(world), "resolution": "Done"}
+    form |= {} if chosen is None else {"offered_tasks": "1", "close_tasks": chosen}
+    assert world.door("cleo").form(f"/tickets/move/{ticket.id}", form).status_code == 302
+
+
+def by_edit_form(world: World, ticket: Any, chosen: Any) -> None:
+    subjects = [subject.id for subject in ticket.subjects]
+    form = {"status": resolved(world), "resolution": "Done", "version": ticket.version, "subjects": subjects}
+    assert world.door("cleo").form(f"/tickets/edit/{ticket.id}", form).status_code == 302
+
+
+def by_bulk(world: World, ticket: Any, chosen: Any) -> None:
+    world.session.get_one(type(ticket), ticket.id).resolution = "Done"
+    world.session.commit()
+    form = {"action": "status", "status": resolved(world), "rowid": [ticket.id]}
+    assert world.door("root").form("/tickets/action_post", form).status_code == 302
+
+
+def by_rest(world: World, ticket: Any, chosen: Any) -> None:
+    body = {"status": "Resolved", "resolution": "Done"} | ({} if chosen is None else {"close_tasks": chosen})
+    assert world.door("cleo").rest("PUT", f"ticket/{ticket.id}", body).status_code == 200
+
+
+def by_old_method(world: World, ticket: Any, chosen: Any) -> None:
+    body = {"ticket": ticket.number, "status": "Resolved", "comment": "Done"}
+    body |= {} if chosen is None else {"close_tasks": chosen}
+    answer = world.door("cleo").rest("POST", "/api/method/crm.api.ticket.update_ticket_status", body)
+    assert answer.status_code == 200, answer.text
+
+
+def by_old_document(world: World, ticket: Any, chosen: Any) -> None:
+    fields = {"status": "Resolved", "resolution": "Done"}
+    body = {"doctype": "CRM Ticket", "name": ticket.number, "fieldname": fields}
+    answer = world.door("cleo").rest("POST", "/api/method/frappe.client.set_value", body)
+    assert answer.status_code == 200, answer.text
+
+
+DOORS = [by_button, by_edit_form, by_bulk, by_rest, by_old_method, by_old_document]
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_resolved_ticket_has_nothing_to_handle(world: World, door: Any) -> None:
+    ticket = world.make.ticket("cleo")
+    (task,) = world.rows(select(Task).where(Task.ticket_id == ticket.id))
+    assert task.title.startswith("Handle ticket: ")
+    door(world, ticket, None)
+    assert world.stored(task)["status"] == "Done"
+
+
+@pytest.mark.parametrize("door", [by_button, by_rest, by_old_method])
+def test_one_can_choose_otherwise(world: World, door: Any) -> None:
+    ticket = world.make.ticket("cleo")
+    (task,) = world.rows(select(Task).where(Task.ticket_id == ticket.id))
+    door(world, ticket, [])
+    assert world.stored(task)["status"] == "Todo"
+
+
+def test_the_page_offers_it_chosen(world: World) -> None:
+    ticket = world.make.ticket("cleo")
+    (task,) = world.rows(select(Task).where(Task.ticket_id == ticket.id))
+    page = unescape(world.door("cleo").screen(f"/tickets/{ticket.number}").text)
+    assert f'name="close_tasks" value="{task.id}" checked' in page
+
+
+# --- a follow-up
+
+
+def called(world: World) -> tuple[Any, Any]:
+    """(call with a lead, the lead's task of today)."""
+    lead = world.make.lead("ana", task={})
+    call = world.make.call("ana", lead_id=lead.id)
+    task = world.make.task(lead, due_on=datetime.now(UTC) - timedelta(minutes=5))
+    return call, task
+
+
+def follow_up() -> str:
+    return (datetime.now(UTC) + timedelta(days=3)).isoformat()
+
+
+def log_by_form(world: World, call: Any, chosen: Any) -> int:
+    form = {"outcome": "Interested", "when": "1h"}
+    form |= {} if chosen is None else {"offered_tasks": "1", "close_tasks": chosen}
+    return world.door("ana").form(f"/calls/outcome/{call.id}", form).status_code
+
+
+def log_by_rest(world: World, call: Any, chosen: Any) -> int:
+    body = {"outcome": "Interested", "follow_up_on": follow_up()} | ({} if chosen is None else {"close_tasks": chosen})
+    return world.door("ana").rest("POST", f"call_log/{call.id}/outcome", body).status_code
+
+
+@pytest.mark.parametrize("log, good", [(log_by_form, 302), (log_by_rest, 200)])
+@pytest.mark.parametrize("chosen, state", [(None, "Done"), ([], "Todo")])
+def test_the_next_follow_up_replaces_that_of_today(world: World, log: Any, good: int, chosen: Any, state: str) -> None:
+    call, task = called(world)
+    assert log(world, call, chosen) == good
+    assert world.stored(task)["status"] == state
+    assert world.count(Task) == 2
+
+
+def test_the_dialog_offers_what_it_replaces(world: World) -> None:
+    call, task = called(world)
+    page = unescape(world.door("ana").screen(f"/calls/outcome/{call.id}").text)
+    assert f'name="close_tasks" value="{task.id}" checked' in page
+
+
+WRONG = [
+    ({}, "outcome"),
+    ({"outcome": "x", "follow_up_on": "yesterday"}, "follow_up_on"),
+    ({"outcome": "x", "follow_up_on": "2001-01-01T10:00Z"}, "follow_up_on"),
+    ({"outcome": "x", "cold": "perhaps"}, "cold"),
+    ({"outcome": "x", "close_tasks": "all"}, "close_tasks"),
+    ({"outcome": "x", "follow_up_on": "2099-01-01T10:00Z", "close_tasks": [987654]}, "close_tasks"),
+    ({"outcome": "x", "followup": "2099-01-01"}, "followup"),
+    ({"outcome": ["x"]}, "outcome"),
+]
+
+
+@pytest.mark.parametrize("body, field", WRONG)
+def test_a_wrong_outcome_over_rest_changes_nothing(world: World, body: Any, field: str) -> None:
+    call, task = called(world)
+    before = world.stored(call)
+    answer = world.door("ana").rest("POST", f"call_log/{call.id}/outcome", body)
+    assert answer.status_code == 422 and field in answer.get_json()["errors"], answer.text
+    assert world.stored(call) == before and world.stored(task)["status"] == "Todo"
+
+
+def test_another_person_logs_no_outcome_over_rest(world: World) -> None:
+    call, _task = called(world)
+    assert world.door("cleo").rest("POST", f"call_log/{call.id}/outcome", {"outcome": "x"}).status_code in (403, 404)
