@@ -27,6 +27,8 @@ from app.web.core.lookups import load_lookups
 
 #: MariaDB error numbers: lock wait timeout, deadlock, record changed since last read.
 _BUSY = (1205, 1213, 1020)
+#: MariaDB error number of a violated CHECK constraint, which PyMySQL does not count among the integrity errors.
+_CHECK = 4025
 
 
 def current_person() -> access.Person:
@@ -77,7 +79,7 @@ def refusal(broken: BaseException) -> tuple[int, str, dict[str, list[str]]]:
     if isinstance(broken, IntegrityError) and str(broken.statement).startswith("DELETE"):
         text = _("Other records still belong to this one, so it can't be deleted. Move or delete them first.")
         return 422, text, {}
-    if isinstance(broken, IntegrityError):
+    if isinstance(broken, IntegrityError) and not _is_check(broken):
         return (
             422,
             _("This conflicts with another record: it may already exist, or something it needs was deleted."),
@@ -85,9 +87,16 @@ def refusal(broken: BaseException) -> tuple[int, str, dict[str, list[str]]]:
         )
     if isinstance(broken, OperationalError) and getattr(broken.orig, "args", (0,))[0] in _BUSY:
         return 409, _("Someone else was saving this record at the same moment. Please try again."), {}
-    if isinstance(broken, DataError | OverflowError | UnicodeError) or _is_unbindable(broken):
+    if isinstance(broken, DataError | OverflowError | UnicodeError) or _is_unbindable(broken) or _is_check(broken):
         return 422, _("One of the values can't be stored. Please check what you entered."), {}
     raise broken
+
+
+def _is_check(broken: BaseException) -> bool:
+    """Whether a CHECK constraint of the table was violated: an integrity error on SQLite only."""
+    if isinstance(broken, IntegrityError):
+        return "CHECK constraint failed" in str(broken.orig)
+    return isinstance(broken, OperationalError) and getattr(broken.orig, "args", (0,))[0] == _CHECK
 
 
 def _is_unbindable(broken: BaseException) -> bool:

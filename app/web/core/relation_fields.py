@@ -9,7 +9,7 @@ from flask_appbuilder.models.sqla.interface import SQLAInterface
 from flask_appbuilder.security.sqla.models import User
 from flask_babel import lazy_gettext as _
 from markupsafe import Markup
-from sqlalchemy import false, inspect, or_, select
+from sqlalchemy import and_, false, inspect, or_, select
 from sqlalchemy.orm import selectinload
 
 from app.domain.base import RuleBroken
@@ -97,27 +97,30 @@ class RelatedRows:
 
     def chosen(self, raw: Any, which: str = "add") -> Any:
         """The row of this id that the person may choose. Raises RuleBroken."""
-        raw = raw.get("id") if isinstance(raw, dict) else raw
-        text = str(raw).strip()
-        key = int(text) if not isinstance(raw, bool) and text.isascii() and text.isdigit() and len(text) < 10 else 0
-        query = self._filtered(select(self.target).where(self.target.id == key), which)
+        query = self._filtered(select(self.target).where(self.target.id == (_key_of(raw) or 0)), which)
         row = db.session.scalars(query).unique().first()
         if row is None:
-            raise RuleBroken(_("There is no such record: %(value)s.", value=text[:60]), self.name)
+            shown = raw.get("id") if isinstance(raw, dict) else raw
+            raise RuleBroken(_("There is no such record: %(value)s.", value=str(shown).strip()[:60]), self.name)
         return row
 
     def visible_id(self, raw: Any, viewer: Viewer) -> int:
         """The id of a row that the person sees; -1 for anything else."""
-        raw = raw.get("id") if isinstance(raw, dict) else raw
-        text = str(raw).strip()
-        key = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
-        return key if key is not None and found_object(viewer, self.target, key) is not None else -1
+        found = found_object(viewer, self.target, _key_of(raw))
+        return found.id if found is not None else -1
 
     def _filtered(self, query: Any, which: str) -> Any:
         filters = (self.related_filters or {}).get(which)
         if not filters:
             return query
         return SQLAInterface(self.target, db.session).get_filters().add_filter_list(filters).apply_all(query)
+
+
+def _key_of(raw: Any) -> int | None:
+    """The id in a number, text or {"id": …}; None for anything else."""
+    raw = raw.get("id") if isinstance(raw, dict) else raw
+    text = str(raw).strip()
+    return int(text) if not isinstance(raw, bool) and text.isascii() and text.isdigit() and len(text) < 10 else None
 
 
 def _searched_columns(target: Any) -> list[Any]:
@@ -199,8 +202,7 @@ class RelationField(RelatedRows, Field):
 
     def form_input(self, raw: Any, errors: list[str], viewer: Viewer) -> dict[str, Any]:
         """A type-ahead over the visible rows."""
-        key = getattr(raw, "id", raw)
-        key = int(key) if str(key).isascii() and str(key).isdigit() and len(str(key)) < 10 else None
+        key = _key_of(getattr(raw, "id", raw))
         item = found_object(viewer, self.target, key)
         chosen = [(key, label_of(item))] if item is not None else []
         made = super().form_input(key, errors, viewer)
@@ -275,15 +277,16 @@ class ManyRelationField(RelatedRows, Field):
         return [self.chosen(part, which) for part in few(parts, self.name)]
 
     def where(self, op: str, raw: Any, viewer: Viewer) -> Any:
-        """Rows that have the related row of this id."""
-        text = str(raw).strip()
-        key = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1
-        return getattr(self.model, self.name).any(self.target.id == key)
+        """Rows that have the related row of this id; of a list of ids, as in FAB, all of them."""
+        if op not in self.operators:
+            raise RuleBroken(_("“%(name)s” can't be filtered with “%(op)s”.", name=self.name, op=op), self.name)
+        parts = few(raw, self.name) if isinstance(raw, list) and raw else [raw]
+        relation = getattr(self.model, self.name)
+        return and_(*[relation.any(self.target.id == (_key_of(part) or -1)) for part in parts])
 
     def form_input(self, raw: Any, errors: list[str], viewer: Viewer) -> dict[str, Any]:
         """A multi-select with type-ahead."""
-        keys = [getattr(each, "id", each) for each in raw or []]
-        keys = [int(key) for key in keys if str(key).isascii() and str(key).isdigit() and len(str(key)) < 10]
+        keys = [key for each in raw or [] if (key := _key_of(getattr(each, "id", each))) is not None]
         load_objects(viewer, self.target, keys)
         items = [row for key in keys if (row := viewer.objects[self.target, key]) is not None]
         made = super().form_input(keys, errors, viewer)

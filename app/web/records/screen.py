@@ -247,7 +247,8 @@ class Screen(BulkActions, RecordView, ModelView):
         """The form of a record; a stale save shows submitted and stored values."""
         viewer = current_viewer()
         row = self.row_for(pk, "write")
-        stored = form_page.form_values(self, row.id, viewer)
+        key = row.id  # a refused flush leaves the row unreadable until the rollback
+        stored = form_page.form_values(self, key, viewer)
         if request.method == "GET":
             return self._form("edit", stored, {}, viewer, row=row)
         raw = self._typed("edit")
@@ -258,7 +259,7 @@ class Screen(BulkActions, RecordView, ModelView):
             self.change_row(row, values, version, viewer)
             db.session.commit()
         except REFUSABLE as broken:
-            return self._form_with_errors("edit", raw, broken, viewer, row.id)
+            return self._form_with_errors("edit", raw, broken, viewer, key)
         self.post_update(row)
         flash(_("%(what)s saved.", what=str(self.record_name)), "success")
         return redirect(self.url_of(row))
