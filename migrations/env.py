@@ -8,9 +8,6 @@ from sqlalchemy.exc import OperationalError
 import app.models  # noqa: F401  (all tables must be known)
 from app.extensions import db
 
-#: MariaDB error numbers: the table, column or index exists already.
-HALF_DONE = (1050, 1060, 1061)
-
 
 def run() -> None:
     """Run the migrations on the application's engine, each in a transaction of its own."""
@@ -34,11 +31,13 @@ def run() -> None:
 
 
 def _explain(error: OperationalError) -> None:
-    """Raise CommandError where MariaDB kept half of a migration: it can't undo changes of the schema."""
-    if error.orig is not None and error.orig.args[0] in HALF_DONE:
+    """Raise CommandError for a table, column or index that exists already: MariaDB can't undo half of a migration."""
+    text = str(error.orig.args[-1]) if error.orig is not None else ""
+    if any(sign in text for sign in ("already exists", "Duplicate column", "Duplicate key name")):
         raise CommandError(
-            f"{error.orig.args[1]}: an earlier upgrade was interrupted. Restore the backup that it made in `backups` of "
-            "the instance folder (on a first start, empty the database), then run: make upgrade"
+            f"{text}. If an earlier upgrade was interrupted, restore the backup that it made in `backups` of the instance "
+            "folder (on a first start, empty the database), then run make upgrade. "
+            "For tables of an add-on that were made at a start, see docs/extend.md"
         ) from error
 
 
