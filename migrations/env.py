@@ -35,8 +35,8 @@ def _explain(error: OperationalError) -> None:
     text = str(error.orig.args[-1]) if error.orig is not None else ""
     if any(sign in text for sign in ("already exists", "Duplicate column", "Duplicate key name")):
         raise CommandError(
-            f"{text}. If an earlier upgrade was interrupted, restore the backup that it made in `backups` of the instance "
-            "folder (on a first start, empty the database), then run make upgrade. "
+            f"{text}. If an earlier upgrade was interrupted, restore the backup that it made in `backups` of the "
+            "instance folder (on a first start, empty the database), then run make upgrade. "
             "For tables of an add-on that were made at a start, see docs/extend.md"
         ) from error
 

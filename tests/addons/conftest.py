@@ -21,7 +21,7 @@ from tests.app_fixtures import Colleague, Door, settings_for, settle
 @pytest.fixture(scope="module", params=["sqlite", "mariadb"])
 def app(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
     """The CRM with the add-on of tests/addons/contacts.py."""
-    environ = {"CRM_ADDONS": "tests.addons.contacts.Manager"}
+    environ = {"CRM_ADDONS": "tests.addons.contacts.Manager", "CRM_COUNT_SQL": "on"}
     if request.param == "mariadb":
         server = request.getfixturevalue("mariadb_server")
         environ["CRM_DATABASE_URL"] = server.url(server.create_database())
