@@ -236,8 +236,9 @@ def _revisions() -> tuple[set[str], set[str], str]:
     if unknown:
         raise CannotStart(
             f"The database has schema {_revision_names(unknown)}, which this version does not know: "
-            "it was used by a newer one. "
-            "Install that version, or restore a backup made before the upgrade"
+            "it was used by a newer one, or with an add-on that CRM_ADDONS no longer names. "
+            "Install that version, or restore a backup made before the upgrade; name the add-on again, "
+            "and see docs/extend.md for how to remove it"
         )
     return current, set(script.get_heads()), state
 

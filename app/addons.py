@@ -16,6 +16,7 @@ from flask import Flask, current_app
 from flask_appbuilder import Model
 from flask_appbuilder.basemanager import BaseManager
 from sqlalchemy import Table, inspect
+from sqlalchemy.exc import SQLAlchemyError
 
 from app.domain.base import never_reuse_ids
 from app.extensions import db
@@ -39,7 +40,7 @@ def _load(path: str) -> type[BaseManager]:
         raise BadAddon(f"CRM_ADDONS names {path}, which cannot be imported: {error}") from error
     except TypeError as error:
         raise BadAddon(f"CRM_ADDONS: {path}: {error}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise BadAddon(f"CRM_ADDONS names {path}, which fails on import: {error!r}") from error
     if not (isinstance(found, type) and issubclass(found, BaseManager)):
         raise BadAddon(f"CRM_ADDONS names {path}, which is no subclass of flask_appbuilder.basemanager.BaseManager")
@@ -57,9 +58,48 @@ def register(builder: Any, paths: Iterable[str]) -> None:
             manager.post_process()
         except (TypeError, ValueError) as error:
             raise BadAddon(f"CRM_ADDONS: {path}: {error}") from error
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise BadAddon(f"CRM_ADDONS: {path} fails to register its views: {error!r}") from error
         builder.addon_managers[path] = manager
+    if paths:
+        _refuse_shared_tables()
+        _refuse_alike(_names(builder))
+
+
+def _refuse_shared_tables() -> None:
+    """Raise BadAddon where two models map one table: FAB's Model lets the second change the columns of the first."""
+    owners: dict[str, type] = {}
+    for mapper in sorted(Model.registry.mappers, key=lambda each: not each.class_.__module__.startswith("app.")):
+        if mapper.inherits is not None:
+            continue
+        first = owners.setdefault(mapper.local_table.name, mapper.class_)
+        if first is not mapper.class_:
+            raise BadAddon(
+                f"CRM_ADDONS: {_path_of(first)} and {_path_of(mapper.class_)} both map the table "
+                f"{mapper.local_table.name}; give one another __tablename__"
+            )
+
+
+def _path_of(model: type) -> str:
+    return f"{model.__module__}.{model.__name__}"
+
+
+def _names(builder: Any) -> set[str]:
+    """What FAB stores names of: modules, views and menu entries."""
+    entries = [each for top in builder.menu.get_list() for each in (top, *top.childs)]
+    views = [view for view in builder.baseviews if view.base_permissions]
+    return {each.name for each in entries} | {str(view.class_permission_name) for view in views}
+
+
+def _refuse_alike(names: Iterable[str]) -> None:
+    """Raise BadAddon for names of modules, views and menu entries that MariaDB stores as the same."""
+    known: dict[str, str] = {}
+    for name in sorted(names):
+        first = known.setdefault(name.casefold().strip(), name)
+        if first != name:
+            raise BadAddon(
+                f"CRM_ADDONS: the modules, views or menu entries “{first}” and “{name}” differ only in case; rename one"
+            )
 
 
 def revision_folders(paths: Iterable[str]) -> list[str]:
@@ -91,14 +131,46 @@ def _with_folders(config: Any) -> Any:
 
 
 def create_tables(app: Flask) -> list[str]:
-    """Create the add-ons' tables that do not exist yet; returns their names."""
+    """Create the add-ons' tables that do not exist yet; returns their names.
+
+    Raises BadAddon for tables that cannot be created, and for existing ones that lack a column of their model.
+    """
     with app.app_context():
-        existing = set(inspect(db.engine).get_table_names())
-        missing = [table for table in _addon_tables() if table.name not in existing]
-        if missing:
-            never_reuse_ids()
-            Model.metadata.create_all(db.engine, tables=missing)
+        try:
+            missing = _missing_tables()
+            _create(missing)
+        except SQLAlchemyError as error:
+            text = str(getattr(error, "orig", None) or error)
+            raise BadAddon(f"CRM_ADDONS: the tables of the add-ons can't be created: {text}") from error
+        _refuse_old_tables()
         return [table.name for table in missing]
+
+
+def _missing_tables() -> list[Table]:
+    existing = set(inspect(db.engine).get_table_names())
+    return [table for table in _addon_tables() if table.name not in existing]
+
+
+def _create(tables: list[Table]) -> None:
+    never_reuse_ids()
+    try:
+        Model.metadata.create_all(db.engine, tables=tables)
+    except SQLAlchemyError:
+        if _missing_tables():  # else a server on another machine created them meanwhile
+            raise
+
+
+def _refuse_old_tables() -> None:
+    """Raise BadAddon where a model has got columns that its table, made by an older version, does not have."""
+    database = inspect(db.engine)
+    for table in _addon_tables():
+        stored = {column["name"].casefold() for column in database.get_columns(table.name)}
+        missing = [column.name for column in table.columns if column.name.casefold() not in stored]
+        if missing:
+            raise BadAddon(
+                f"CRM_ADDONS: the table {table.name} has no column {', '.join(missing)}, which its model has: "
+                "add it by a migration of the add-on (docs/extend.md), or drop the table to have it made anew"
+            )
 
 
 def _addon_tables() -> list[Table]:

@@ -1,7 +1,9 @@
 """Alembic on one metadata: ours and FAB's, on SQLite and MariaDB."""
 
 from alembic import context
+from alembic.util import CommandError
 from flask import current_app
+from sqlalchemy.exc import OperationalError
 
 import app.models  # noqa: F401  (all tables must be known)
 from app.extensions import db
@@ -25,9 +27,24 @@ def run() -> None:
                 **current_app.extensions["migrate"].configure_args,
             },
         )
-        with context.begin_transaction():
-            context.run_migrations()
+        try:
+            with context.begin_transaction():
+                context.run_migrations()
+        except OperationalError as error:
+            _explain(error)
+            raise
         schema_guard.end(connection)
+
+
+def _explain(error: OperationalError) -> None:
+    """Raise CommandError for a table, column or index that exists already: MariaDB can't undo half of a migration."""
+    text = str(error.orig.args[-1]) if error.orig is not None else ""
+    if any(sign in text for sign in ("already exists", "Duplicate column", "Duplicate key name")):
+        raise CommandError(
+            f"{text}. If an earlier upgrade was interrupted, restore the backup that it made in `backups` of the "
+            "instance folder (on a first start, empty the database), then run make upgrade. "
+            "For tables of an add-on that were made at a start, see docs/extend.md"
+        ) from error
 
 
 run()

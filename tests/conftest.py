@@ -172,9 +172,10 @@ def shared_folder(config: pytest.Config, factory: pytest.TempPathFactory) -> Pat
 
 def cache_folder(config: pytest.Config) -> Path:
     """Where the installed, still empty MariaDB data folder is kept between test runs."""
-    if config.cache is None:
+    cache = getattr(config, "cache", None)  # there is none with `-p no:cacheprovider`
+    if cache is None:
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "eshin-crm-tests" / "mariadb"
-    return config.cache.mkdir("mariadb")
+    return cache.mkdir("mariadb")
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""An application with an add-on, on a SQLite file of its own; what the add-on registers is forgotten afterwards."""
+"""An application with an add-on, on SQLite and on MariaDB; what the add-on registers is forgotten afterwards."""
 
 from __future__ import annotations
 
@@ -18,13 +18,15 @@ from app.extensions import db
 from tests.app_fixtures import Colleague, Door, settings_for, settle
 
 
-@pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
+@pytest.fixture(scope="module", params=["sqlite", "mariadb"])
+def app(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
     """The CRM with the add-on of tests/addons/contacts.py."""
+    environ = {"CRM_ADDONS": "tests.addons.contacts.Manager", "CRM_COUNT_SQL": "on"}
+    if request.param == "mariadb":
+        server = request.getfixturevalue("mariadb_server")
+        environ["CRM_DATABASE_URL"] = server.url(server.create_database())
     with forgetting():
-        made = create_app(
-            settings_for(tmp_path_factory.mktemp("addon"), CRM_ADDONS="tests.addons.contacts.Manager"), TESTING=True
-        )
+        made = create_app(settings_for(tmp_path_factory.mktemp("addon"), **environ), TESTING=True)
         settle(made)
         addons.create_tables(made)
         yield made

@@ -19,7 +19,7 @@ from flask_appbuilder.models.filters import BaseFilter
 from flask_appbuilder.models.sqla.filters import FilterStartsWith
 from flask_appbuilder.models.sqla.interface import SQLAInterface
 from markupsafe import Markup
-from sqlalchemy import Column, Date, Enum, ForeignKey, Integer, Numeric, String, Table, Text, or_
+from sqlalchemy import CheckConstraint, Column, Date, Enum, ForeignKey, Integer, Numeric, String, Table, Text, or_
 from sqlalchemy.orm import relationship
 from wtforms import StringField
 from wtforms.validators import Length
@@ -101,7 +101,7 @@ class Employee(Model):
     id = Column(Integer, primary_key=True)
     full_name = Column(String(150), nullable=False)
     address = Column(Text(250), nullable=False)
-    employee_number = Column(Integer, nullable=False)
+    employee_number = Column(Integer, CheckConstraint("employee_number > 0"), unique=True, nullable=False)
     salary = Column(Numeric(10, 2))
     department_id = Column(Integer, ForeignKey("test_department.id"), nullable=False)
     department = relationship("Department")

@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from app.extensions import db
+from tests.addons.contacts import Benefit
+
 pytestmark = pytest.mark.usefixtures("groups")
 
 
@@ -78,6 +81,68 @@ def test_a_hook_refuses_with_its_own_words(root: Any, groups: dict[str, int]) ->
 def test_a_taken_name_is_a_sentence(root: Any, groups: dict[str, int]) -> None:
     answer = root.form("/contactview/add", {"name": "Will", "contact_group": str(groups["Work"])})
     assert answer.status_code == 422
+
+
+def employee(root: Any, number: int, **more: Any) -> int:
+    """An employee of this number; returns the id."""
+    body = {"full_name": f"No. {number}", "address": "Fort", "employee_number": number, "department": 1} | more
+    answer = root.rest("POST", "employeeapi/", json=body)
+    assert answer.status_code == 201, answer.get_json()
+    return int(answer.get_json()["id"])
+
+
+def test_a_taken_or_forbidden_value_in_an_edit_is_a_sentence(root: Any) -> None:
+    first, second = employee(root, 71), employee(root, 72)
+    try:
+        for number, sentence in (("71", "This conflicts with another record"), ("-5", "can't be stored")):
+            edited = root.form(f"/employeeview/edit/{second}", {"full_name": "Typed", "employee_number": number})
+            text = html.unescape(edited.get_data(as_text=True))
+            assert edited.status_code == 422 and sentence in text and "Typed" in text, (number, edited.status_code)
+            sent = root.rest("PUT", f"employeeapi/{second}", json={"employee_number": int(number)})
+            assert sent.status_code == 422 and sentence in sent.get_json()["message"], sent.get_json()
+        assert root.rest("GET", f"employeeapi/{second}").get_json()["result"]["employee_number"] == 72
+    finally:
+        for key in (first, second):
+            root.rest("DELETE", f"employeeapi/{key}")
+
+
+def test_a_relation_to_many_is_filtered_by_all_of_the_given_rows(root: Any) -> None:
+    car, phone = (benefit(root, name) for name in ("Car", "Phone"))
+    both, one = employee(root, 81, benefits=[car, phone]), employee(root, 82, benefits=[car])
+    for value, found in ((car, {both, one}), ([car, phone], {both}), ([phone], {both}), ([], set()), (99, set())):
+        answer = root.rest(
+            "GET", "employeeapi/", q={"filters": [{"col": "benefits", "opr": "rel_m_m", "value": value}]}
+        )
+        assert {row["id"] for row in answer.get_json()["result"]} == found, value
+    for opr in ("neq", "ct", "null", "gt"):
+        answer = root.rest("GET", "employeeapi/", q={"filters": [{"col": "benefits", "opr": opr, "value": car}]})
+        assert answer.status_code == 400, opr
+    for key in (both, one):
+        root.rest("DELETE", f"employeeapi/{key}")
+
+
+def test_statements_do_not_grow_with_the_rows(root: Any) -> None:
+    benefits = [benefit(root, name) for name in ("Flat", "Gym")]
+    keys = [employee(root, 900 + n, benefits=benefits) for n in range(12)]
+
+    def count(path: str) -> int:
+        return int(root.rest("GET", path).headers["X-SQL-Count"])
+
+    count("employeeapi/?q=(page_size:2)")  # fills the caches
+    assert count("employeeapi/?q=(page_size:2)") == count("employeeapi/?q=(page_size:12)")
+    few, all_ = (root.screen(f"/employeeview/list/?{q}").headers["X-SQL-Count"] for q in ("q=No.+901", "q=No.+9"))
+    assert int(all_) <= int(few)
+    for key in keys:
+        root.rest("DELETE", f"employeeapi/{key}")
+
+
+def benefit(root: Any, name: str) -> int:
+    """A benefit of this name; returns the id."""
+    with root.app.app_context():
+        row = Benefit(name=name)
+        db.session.add(row)
+        db.session.commit()
+        return int(row.id)
 
 
 @pytest.mark.parametrize(

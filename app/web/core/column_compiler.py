@@ -16,6 +16,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 from app.domain import permissions
 from app.domain.base import UtcDateTime
 from app.domain.settings import Master
+from app.web.core.attribute_fields import AttributeField, DottedField
 from app.web.core.date_fields import DateField, DateTimeField, NaiveDateTimeField, TimeField
 from app.web.core.declarations import STAMPS, Declaration, read_declaration
 from app.web.core.fields import (
@@ -29,14 +30,7 @@ from app.web.core.fields import (
 from app.web.core.form_fields import FormField
 from app.web.core.record_table import RecordTable
 from app.web.core.reference_fields import MasterField, PersonField, RecordField
-from app.web.core.relation_fields import (
-    AttributeField,
-    DottedField,
-    KeyField,
-    ManyRelationField,
-    RelatedRows,
-    RelationField,
-)
+from app.web.core.relation_fields import KeyField, ManyRelationField, RelatedRows, RelationField
 from app.web.core.typed_fields import DecimalField, EnumField
 
 

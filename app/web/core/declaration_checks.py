@@ -7,6 +7,9 @@ from typing import Any
 from flask_appbuilder.models.filters import BaseFilter
 from sqlalchemy import inspect
 
+from app import access
+from app.domain import permissions
+
 _LISTS = ("list", "show", "add", "edit", "search", "order")
 
 
@@ -59,6 +62,20 @@ def refuse_unknown_names(view: type, record_table: Any) -> None:
         _refuse_unless(name in named, view, "quick_filters", name)
     title = getattr(view, "title_column", "")
     _refuse_unless(not title or title in named, view, "title_column", title)
+
+
+def refuse_taken_module(view: type, module: str) -> None:
+    """Raise TypeError where a view gets, by the name of its model alone, a module that stands for other records."""
+    model: Any = view.datamodel.obj  # type: ignore[attr-defined]
+    if getattr(view, "class_permission_name", None) or model.__module__.startswith("app."):
+        return
+    others = {other.__name__ for other, name in access.MODULE_OF.items() if name == module and other is not model}
+    if module in permissions.MODULES or others:
+        taken = "one of the CRM's own" if module in permissions.MODULES else f"that of {min(others)}"
+        raise TypeError(
+            f"{view.__name__}: the module “{module}”, named after {model.__name__}, is {taken}; "
+            "name another: class_permission_name = …"
+        )
 
 
 def _refuse_unless(is_right: bool, view: type, attribute: str, name: str) -> None:

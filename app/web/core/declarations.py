@@ -61,9 +61,13 @@ def read_declaration(view: type) -> Declaration:
     keys = [column.key for column in inspect(model).primary_key]
     if keys != ["id"]:
         raise TypeError(f"{model.__name__} needs one integer primary key named id; it has {', '.join(keys)}")
-    own = [name for name in interface.get_user_columns_list() if name not in ("id", *STAMPS)]
-    # Choosing the rows of a one-to-many relation writes their foreign keys: only where a view names it.
-    written = [name for name in own if not interface.is_relation_one_to_many(name)]
+    own = [
+        name
+        for name in interface.get_user_columns_list()
+        # Rows that carry a foreign key to this one only where a view names them: there can be any number, and choosing
+        # them writes their foreign keys.
+        if name not in ("id", *STAMPS) and not interface.is_relation_one_to_many(name)
+    ]
     show = _named(view, "show", default=[*own, *_stamps(model)])
     return Declaration(
         view,
@@ -71,8 +75,8 @@ def read_declaration(view: type) -> Declaration:
         interface,
         list=_listed(view, own, show),
         show=show,
-        add=_named(view, "add", default=written, exclude=STAMPS),
-        edit=_named(view, "edit", default=written, exclude=STAMPS),
+        add=_named(view, "add", default=own, exclude=STAMPS),
+        edit=_named(view, "edit", default=own, exclude=STAMPS),
         search=_searched(view, show),
         order=_ordered(view, show),
         read=_read(view, model),

@@ -29,6 +29,9 @@ from app.web.core.fields import Viewer
 from app.web.core.languages import translate_text
 from app.web.core.lookups import load_lookups
 
+#: MariaDB error number of a violated CHECK constraint, which PyMySQL does not count among the integrity errors.
+_CHECK = 4025
+
 
 def current_person() -> access.Person:
     """The signed-in person. Raises Denied if nobody is signed in."""
@@ -87,9 +90,9 @@ def refusal(broken: BaseException) -> tuple[int, str, dict[str, list[str]]]:
     if isinstance(broken, IntegrityError) and str(broken.statement).startswith("DELETE"):
         text = _("Other records still belong to this one, so it can't be deleted. Move or delete them first.")
         return 422, text, {}
-    if isinstance(broken, IntegrityError):
+    if isinstance(broken, IntegrityError) and not _is_check(broken):
         return taken.refusal_of(broken)
-    if isinstance(broken, DataError | OverflowError | UnicodeError) or _is_unbindable(broken):
+    if isinstance(broken, DataError | OverflowError | UnicodeError) or _is_unbindable(broken) or _is_check(broken):
         return 422, _("One of the values can't be stored. Please check what you entered."), {}
     raise broken
 
@@ -113,6 +116,13 @@ def database_sentence(cause: Cause) -> str:
         Cause.DAMAGED: _("The database can't read its files. Please tell your administrator."),
         Cause.CLOSED: _("The database doesn't let the CRM in. Please tell your administrator."),
     }[cause]
+
+
+def _is_check(broken: BaseException) -> bool:
+    """Whether a CHECK constraint of the table was violated: an integrity error on SQLite only."""
+    if isinstance(broken, IntegrityError):
+        return "CHECK constraint failed" in str(broken.orig)
+    return isinstance(broken, OperationalError) and getattr(broken.orig, "args", (0,))[0] == _CHECK
 
 
 def _is_unbindable(broken: BaseException) -> bool:

@@ -17,7 +17,7 @@ from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import CORE_TABLES
 from app.web.core.column_compiler import compile_table
-from app.web.core.declaration_checks import refuse_malformed, refuse_unknown_names
+from app.web.core.declaration_checks import refuse_malformed, refuse_taken_module, refuse_unknown_names
 from app.web.core.declarations import pretty
 from app.web.core.fields import Viewer
 from app.web.core.gate import ModulePermissions
@@ -64,6 +64,7 @@ class RecordView(ModulePermissions):
             type(self).datamodel = kwargs["datamodel"]  # type: ignore[attr-defined]
         _refuse_unusable(type(self))
         model = self.service.record
+        refuse_taken_module(type(self), self.module)
         if not issubclass(model, Master):
             access.add_model(model, self.module, has_timeline=self.service.is_generic)
         super().__init__(**kwargs)

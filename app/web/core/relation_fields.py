@@ -8,8 +8,7 @@ from typing import Any
 from flask_appbuilder.models.sqla.interface import SQLAInterface
 from flask_appbuilder.security.sqla.models import User
 from flask_babel import lazy_gettext as _
-from markupsafe import Markup
-from sqlalchemy import false, inspect, or_, select
+from sqlalchemy import and_, false, inspect, or_, select
 from sqlalchemy.orm import aliased, selectinload
 
 from app.domain.base import RuleBroken
@@ -31,13 +30,20 @@ _USER_COLUMNS = ("id", "username", "first_name", "last_name", "full_name", "acti
 
 def load_objects(viewer: Viewer, model: Any, ids: Iterable[Any], relations: Iterable[str] = ()) -> None:
     """Load the objects of these ids, with these relations, into the viewer: one statement for each."""
-    missing = [key for key in dict.fromkeys(ids) if key is not None and (model, key) not in viewer.objects]
+    missing = [key for key in dict.fromkeys(ids) if key is not None and _lacks(viewer, (model, key), relations)]
     if not missing:
         return
     options = [selectinload(getattr(model, name)) for name in relations]
     rows = db.session.scalars(select(model).where(model.id.in_(missing)).options(*options)).unique()
     # None for rows that the person does not see, so that they are asked for once.
     viewer.objects.update(dict.fromkeys((model, key) for key in missing) | {(model, row.id): row for row in rows})
+
+
+def _lacks(viewer: Viewer, key: tuple[Any, Any], relations: Iterable[str]) -> bool:
+    """Whether this object, or one of its relations, is still to be loaded."""
+    if key not in viewer.objects:
+        return True
+    return viewer.objects[key] is not None and any(name in inspect(viewer.objects[key]).unloaded for name in relations)
 
 
 def found_object(viewer: Viewer, model: Any, key: Any) -> Any:
@@ -97,27 +103,30 @@ class RelatedRows:
 
     def chosen(self, raw: Any, which: str = "add") -> Any:
         """The row of this id that the person may choose. Raises RuleBroken."""
-        raw = raw.get("id") if isinstance(raw, dict) else raw
-        text = str(raw).strip()
-        key = int(text) if not isinstance(raw, bool) and text.isascii() and text.isdigit() and len(text) < 10 else 0
-        query = self._filtered(select(self.target).where(self.target.id == key), which)
+        query = self._filtered(select(self.target).where(self.target.id == (_key_of(raw) or 0)), which)
         row = db.session.scalars(query).unique().first()
         if row is None:
-            raise RuleBroken(_("There is no such record: %(value)s.", value=text[:60]), self.name)
+            shown = raw.get("id") if isinstance(raw, dict) else raw
+            raise RuleBroken(_("There is no such record: %(value)s.", value=str(shown).strip()[:60]), self.name)
         return row
 
     def visible_id(self, raw: Any, viewer: Viewer) -> int:
         """The id of a row that the person sees; -1 for anything else."""
-        raw = raw.get("id") if isinstance(raw, dict) else raw
-        text = str(raw).strip()
-        key = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
-        return key if key is not None and found_object(viewer, self.target, key) is not None else -1
+        found = found_object(viewer, self.target, _key_of(raw))
+        return found.id if found is not None else -1
 
     def _filtered(self, query: Any, which: str) -> Any:
         filters = (self.related_filters or {}).get(which)
         if not filters:
             return query
         return SQLAInterface(self.target, db.session).get_filters().add_filter_list(filters).apply_all(query)
+
+
+def _key_of(raw: Any) -> int | None:
+    """The id in a number, text or {"id": …}; None for anything else."""
+    raw = raw.get("id") if isinstance(raw, dict) else raw
+    text = str(raw).strip()
+    return int(text) if not isinstance(raw, bool) and text.isascii() and text.isdigit() and len(text) < 10 else None
 
 
 def _searched_columns(target: Any) -> list[Any]:
@@ -200,7 +209,7 @@ class RelationField(RelatedRows, Field):
     def form_input(self, raw: Any, errors: list[str], viewer: Viewer) -> dict[str, Any]:
         """A type-ahead over the visible rows."""
         typed = getattr(raw, "id", raw)
-        key = int(typed) if str(typed).isascii() and str(typed).isdigit() and len(str(typed)) < 10 else None
+        key = _key_of(typed)
         item = found_object(viewer, self.target, key)
         # What was typed and names no row comes back, so that it can be corrected.
         chosen = [(key, label_of(item))] if item is not None else [(typed, str(typed))] if typed else []
@@ -289,15 +298,22 @@ class ManyRelationField(RelatedRows, Field):
         return [self.chosen(part, which) for part in few(parts, self.name)]
 
     def where(self, op: str, raw: Any, viewer: Viewer) -> Any:
-        """Rows that have the related row of this id."""
-        text = str(raw).strip()
-        key = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1
-        return getattr(self.model, self.name).any(self.target.id == key)
+        """Rows that have the related row of this id; of a list of ids, as in FAB, all of them."""
+        if op not in self.operators:
+            raise RuleBroken(_("“%(name)s” can't be filtered with “%(op)s”.", name=self.name, op=op), self.name)
+        parts = few(raw, self.name) if isinstance(raw, list) and raw else [raw]
+        load_objects(viewer, self.target, map(_key_of, parts))
+        return and_(*[self._related_to(self.visible_id(part, viewer)) for part in parts])
+
+    def _related_to(self, key: int) -> Any:
+        """By a subquery of its own: a correlated one reads a link table without an index once for each row."""
+        one, other = aliased(self.model), aliased(self.target)
+        query = select(one.id).join(getattr(one, self.name).of_type(other)).where(other.id == key)
+        return self.model.id.in_(query)
 
     def form_input(self, raw: Any, errors: list[str], viewer: Viewer) -> dict[str, Any]:
         """A multi-select with type-ahead."""
-        keys = [getattr(each, "id", each) for each in raw or []]
-        keys = [int(key) for key in keys if str(key).isascii() and str(key).isdigit() and len(str(key)) < 10]
+        keys = [key for each in raw or [] if (key := _key_of(getattr(each, "id", each))) is not None]
         load_objects(viewer, self.target, keys)
         items = [row for key in keys if (row := viewer.objects[self.target, key]) is not None]
         made = super().form_input(keys, errors, viewer)
@@ -307,98 +323,6 @@ class ManyRelationField(RelatedRows, Field):
     def form_value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """The ids."""
         return [each.id for each in self.value(values, viewer)]
-
-
-class AttributeField(Field):
-    """A property or method of the model, read only."""
-
-    def __init__(self, name: str, label: Any, model: Any) -> None:
-        super().__init__(name, label, (model.id,))
-        self.model, self.operators = model, ()
-        self.schema = {}
-
-    def prepare(self, rows: list[tuple[Any, ...]], viewer: Viewer) -> None:
-        """Load the objects of a page."""
-        load_objects(viewer, self.model, [row[0] for row in rows])
-
-    def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """What the property holds or the method returns."""
-        item = found_object(viewer, self.model, values[0])
-        found = getattr(item, self.name, None) if item is not None else None
-        found = found() if callable(found) else found
-        return viewer.person.mask_value(self.mask_name, found) if self.mask else found
-
-    def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """Numbers, texts and flags as they are, everything else as text."""
-        found = self.value(values, viewer)
-        return found if found is None or isinstance(found, bool | int | float | str) else str(found)
-
-    def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """As text; markup from the model is rendered."""
-        found = self.value(values, viewer)
-        if found is None or found == "":
-            return {"kind": "missing"}
-        return {"kind": "html", "html": found} if isinstance(found, Markup) else {"kind": "text", "text": str(found)}
-
-
-class DottedField(AttributeField):
-    """A column of a related row, named `relation.column`, read only."""
-
-    def __init__(self, name: str, label: Any, model: Any, relation: str, column: str) -> None:
-        super().__init__(name, label, model)
-        self.relation, self.column = relation, column
-        self.target = inspect(model).relationships[relation].mapper.class_
-        refuse_secret(self.target, column)
-        self.mask = mask_of(column) is not None
-        if self._expression() is not None:
-            self.operators = ("eq", "neq", "ct", "nct", "sw", "ew", "in", "null")
-
-    def prepare(self, rows: list[tuple[Any, ...]], viewer: Viewer) -> None:
-        """Load the objects of a page with their related rows."""
-        load_objects(viewer, self.model, [row[0] for row in rows], [self.relation])
-
-    def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """The column of the related row, masked for the person; of several rows a list."""
-        item = found_object(viewer, self.model, values[0])
-        related = getattr(item, self.relation, None) if item is not None else None
-        if isinstance(related, list):
-            return ", ".join(str(self._shown(each, viewer)) for each in related)
-        return self._shown(related, viewer) if related is not None else None
-
-    def _shown(self, related: Any, viewer: Viewer) -> Any:
-        found = getattr(related, self.column)
-        found = found() if callable(found) else found
-        return viewer.person.mask_value(self.mask_name, found) if self.mask else found
-
-    @property
-    def mask_name(self) -> str:
-        """The mask of the related column."""
-        return mask_of(self.column) or self.column
-
-    def _expression(self) -> Any:
-        """The related column as one SQL expression; None for a relation to many or a property."""
-        relation = inspect(self.model).relationships[self.relation]
-        column = inspect(self.target).columns.get(self.column)
-        if relation.uselist or column is None:
-            return None
-        related = select(getattr(self.target, self.column)).where(relation.primaryjoin)
-        return related.correlate(self.model).scalar_subquery()
-
-    def where(self, op: str, raw: Any, viewer: Viewer) -> Any:
-        """By the related column."""
-        return super().where(op, raw, viewer)
-
-    def filter_columns(self) -> tuple[Any, ...]:
-        """The related column."""
-        return (self._expression(),)
-
-    def empty_columns(self) -> tuple[Any, ...]:
-        """The related column."""
-        return self.filter_columns()
-
-    def order(self) -> Any:
-        """By the related column."""
-        return self._expression()
 
 
 def record_url(model: Any, item: Any) -> str | None:

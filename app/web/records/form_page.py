@@ -22,9 +22,11 @@ def reference_sent(name: str) -> str:
 
 def form_values(screen: Any, key: int, viewer: Viewer) -> dict[str, Any]:
     """The stored values as the form shows them."""
-    record_table = screen.record_table
-    row = tuple(record_table.one(db.session(), key))
-    typed = {each.name: each.form_value(row[cut], viewer) for each, cut in record_table.selection(None)[1]}
+    record_table, names = screen.record_table, None
+    if screen.service.is_generic:  # no rows of relations that only the record page shows
+        names = tuple(name for name in screen.edit_columns if record_table.by_name[name].columns)
+    row = tuple(record_table.one(db.session(), key, names))
+    typed = {each.name: each.form_value(row[cut], viewer) for each, cut in record_table.selection(names)[1]}
     wire = record_table.serialize_rows(db.session(), [row], None, viewer)[0] if record_table.many else {}
     if "subjects" in wire:
         typed["subjects"] = [card["id"] for card in wire["subjects"]]

@@ -259,7 +259,8 @@ class Screen(BulkActions, RecordView, ModelView):
         """The form of a record; a stale save shows submitted and stored values."""
         viewer = current_viewer()
         row = self.row_for(pk, "write")
-        stored = form_page.form_values(self, row.id, viewer)
+        key = row.id  # a refused flush leaves the row unreadable until the rollback
+        stored = form_page.form_values(self, key, viewer)
         if request.method == "GET":
             return self._form("edit", stored, {}, viewer, row=row)
         raw = self._typed("edit")
@@ -270,7 +271,7 @@ class Screen(BulkActions, RecordView, ModelView):
             self.change_row(row, values, version, viewer)
             db.session.commit()
         except REFUSABLE as broken:
-            return self._form_with_errors("edit", raw, broken, viewer, row.id)
+            return self._form_with_errors("edit", raw, broken, viewer, key)
         self.post_update(row)
         self._flash_saved()
         return redirect(self.url_of(row))

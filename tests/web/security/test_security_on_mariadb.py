@@ -1,17 +1,18 @@
 """Sign-in, keys, throttling and the first admin on MariaDB."""
 
-# ruff: noqa: F811  (pytest's fixtures are imported, and then named by the tests)
-
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
+from functools import partial
 
 import pytest
+from flask import Flask
 
-from app.extensions import db
 from app.models import SignIn
 from app.web.security import login_throttle, security_manager
+from tests.reuse import AppPool, dispose
+from tests.servers import Databases
 from tests.web import security_app
 from tests.web.security_app import (  # noqa: F401  (fixtures)
     ana,
@@ -26,18 +27,29 @@ from tests.web.security_app import (  # noqa: F401  (fixtures)
     migrated,
     move_clock,
     run_at_once,
+    settings_for,
     sign_in,
 )
 
 
+@pytest.fixture(scope="module")
+def mariadb_pool(mariadb_server: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppPool]:
+    """One application on MariaDB; its database is migrated once and put back before each test."""
+    folder, settled, name = tmp_path_factory.mktemp("big"), *(mariadb_server.create_database() for _ in range(2))
+    filled = security_app.make_app(folder / "settled", CRM_DATABASE_URL=mariadb_server.url(settled))
+    security_app.fill_database(filled)
+    dispose(filled)
+    settings = partial(settings_for, folder / "reused", CRM_DATABASE_URL=mariadb_server.url(name))
+    yield AppPool(partial(mariadb_server.copy_database, settled, name), settings)
+    for each in (settled, name):
+        mariadb_server.drop_database(each)
+
+
 @pytest.fixture
-def mariadb_app(mariadb_url, tmp_path) -> Any:
+def mariadb_app(mariadb_pool: AppPool) -> Iterator[Flask]:
     """The application on MariaDB."""
-    app = security_app.make_app(tmp_path / "big", CRM_DATABASE_URL=mariadb_url)
-    security_app.fill_database(app)
-    yield app
-    with app.app_context():
-        db.engine.dispose()
+    with mariadb_pool.fresh() as made:
+        yield made()
 
 
 def test_all_ways_of_authentication_work_on_mariadb(mariadb_app) -> None:
