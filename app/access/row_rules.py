@@ -24,6 +24,8 @@ from app.models import (
     CallLog,
     Customer,
     CustomerAccount,
+    CustomerKey,
+    CustomerLink,
     Delivery,
     ExportRun,
     FailedCall,
@@ -199,6 +201,15 @@ def _requests(person: Person, request: Any = AssignmentRequest, verb: str = "rea
     return or_(_within(request.requested_user_id, reach), _within(request.created_by_id, reach))
 
 
+def _waiting_links(person: Person) -> ColumnElement[bool]:
+    """Those to customers of owners within reach; none where the number is masked, for a link would confirm a guess."""
+    if person.mask("mobile") != "full":
+        return false()
+    customer = aliased(Customer)
+    reach = person.reach("Customers", "write")
+    return exists().where(customer.id == CustomerLink.customer_id, _within(customer.owner_id, reach))
+
+
 def _own_deliveries(person: Person) -> ColumnElement[bool]:
     """Those of the person's own notifications."""
     notification = aliased(Notification)
@@ -246,6 +257,8 @@ RULES: dict[Any, Callable[[Person], ColumnElement[bool]]] = {
     Ticket: _tickets,
     Customer: _customers,
     CustomerAccount: lambda person: _with_parents(person, CustomerAccount),
+    CustomerKey: _admins,
+    CustomerLink: _waiting_links,
     Task: _tasks,
     CallLog: _calls,
     Message: _messages,
