@@ -25,7 +25,7 @@ from app.models import Assignment, CallLog, Customer, Lead, Message, Task, Ticke
 #: With more people in reach than this, one scan of the newest rows beats a look-up for each of them.
 MAX_BRANCHES = 8
 #: Rows that the scan of the newest rows may examine before it is given up; MariaDB only.
-MAX_EXAMINED = 3000
+MAX_EXAMINED = 6000
 #: Who holds a row: columns with a user id.
 _HOLDERS = {
     Lead: ("assignee_id", "owner_id"),
@@ -88,7 +88,7 @@ def count_by_person(person: Person, record: Any, wanted: PageQuery) -> Select[An
         return None
     plain = PageQuery(wanted.conditions, wanted.size)
     every = [*_own_branches(person, record), *_branches_through_others(person, record)]
-    first, *others = [_newest(branch, record, plain) for branch in every]
+    first, *others = [_newest(branch, record, plain, sorts=False) for branch in every]
     alone = select(func.count()).select_from(first.subquery()).scalar_subquery()
     ids = select(union_all(first, *others).subquery().c.id).distinct().limit(wanted.size).subquery()
     total = select(func.count()).select_from(ids).scalar_subquery()
@@ -144,14 +144,15 @@ def _adapted(record: Any, wanted: PageQuery) -> tuple[list[Any], Any]:
     return [adapter.traverse(condition) for condition in wanted.conditions], key
 
 
-def _newest(branch: Select[Any], record: Any, wanted: PageQuery) -> Select[Any]:
-    """The first rows of one branch: id, and the key where there is one."""
+def _newest(branch: Select[Any], record: Any, wanted: PageQuery, sorts: bool = True) -> Select[Any]:
+    """The first rows of one branch: id, and the key where there is one; any rows where the order does not matter."""
     row, _adapter = _alias(record)
     conditions, key = _adapted(record, wanted)
     columns = [row.id.label("id"), *([] if key is None else [key.label("key")])]
-    order = _ordered([row.id] if key is None else [key, row.id], wanted.descending)
-    query = branch.with_only_columns(*columns, maintain_column_froms=True).where(*conditions)
-    return select(*query.order_by(*order).limit(wanted.limit).subquery().c)
+    query = branch.with_only_columns(*columns, maintain_column_froms=True).where(*conditions).limit(wanted.limit)
+    if sorts:
+        query = query.order_by(*_ordered([row.id] if key is None else [key, row.id], wanted.descending))
+    return select(*query.subquery().c)
 
 
 def _ordered(columns: list[Any], descending: bool) -> list[Any]:
@@ -187,8 +188,7 @@ def _branches_through_others(person: Person, record: Any) -> list[Select[Any]]:
         if not person.may(MODULE_OF[parent], "read"):
             continue
         held, _adapter = _alias(parent)
-        joined = _begin_with(record, parent, getattr(row, name) == held.id)
-        found += [joined.where(way) for way in _ways(person, parent)]
+        found += _begin_with(person, record, parent, getattr(row, name) == held.id)
         if parent is Customer:
             found += _through_customers(person, getattr(row, name), record)
     return found
@@ -200,15 +200,22 @@ def _through_customers(person: Person, customer_id: Any, record: Any) -> list[Se
     for source in (Lead, Ticket):
         if person.may(MODULE_OF[source], "read"):
             held, _adapter = _alias(source)
-            joined = _begin_with(record, source, customer_id == held.customer_id)
-            found += [joined.where(way).distinct() for way in _ways(person, source)]
+            joined = _begin_with(person, record, source, customer_id == held.customer_id)
+            found += [each.distinct() for each in joined]
     return found
 
 
-def _begin_with(record: Any, source: Any, on: Any) -> Select[Any]:
-    """Look up the rows that belong to each `source`, in this order: the optimizer would rather scan the rows."""
+def _begin_with(person: Person, record: Any, source: Any, on: Any) -> list[Select[Any]]:
+    """For each way to hold a `source`: the held ones, then the rows of each. The optimizer would scan the rows."""
     row, held = _alias(record)[0], _alias(source)[0]
-    return select(row.id).prefix_with("STRAIGHT_JOIN", dialect="mysql").select_from(held).join(row, on)
+    joined = select(row.id).prefix_with("STRAIGHT_JOIN", dialect="mysql").select_from(held).join(row, on)
+    found = []
+    for way in _ways(person, source):
+        column = getattr(getattr(way, "left", None), "name", "")
+        index = _index_on(source, column) if column in _HOLDERS[source] else None
+        query = joined if index is None else joined.with_hint(held, f"FORCE INDEX ({index})", "mysql")
+        found.append(query.where(way))
+    return found
 
 
 # --- scanning
@@ -221,9 +228,23 @@ def _scan(session: Session, person: Person, record: Any, wanted: PageQuery) -> l
     """
     row, _adapter = _alias(record)
     conditions, key = _adapted(record, wanted)
+    index = _index_on(record, "id" if key is None else key.name)
+    if index is None:
+        return None
     order = _ordered([row.id] if key is None else [key, row.id], wanted.descending)
     query = select(row.id).where(visible_alias(person, record, row), *conditions).order_by(*order)
-    query = query.limit(wanted.size).offset(wanted.offset)
-    with as_system(session):  # the condition holds the rule
-        ids = list(session.scalars(query.suffix_with(f"ROWS EXAMINED {MAX_EXAMINED}", dialect="mysql")))
-    return ids if len(ids) == wanted.size else None
+    query = query.limit(wanted.size).offset(wanted.offset).with_hint(row, f"FORCE INDEX ({index})", "mysql")
+    # Below the session, for the number of warnings; the condition holds the rule.
+    result = session.connection().execute(query.suffix_with(f"ROWS EXAMINED {MAX_EXAMINED}", dialect="mysql"))
+    ids = list(result.scalars())
+    was_stopped = getattr(result.context.cursor, "warning_count", 0)
+    return None if was_stopped else ids
+
+
+@lru_cache
+def _index_on(record: Any, column: str) -> str | None:
+    """The index whose order is that of the column; None if there is none."""
+    if column == "id":
+        return "PRIMARY"
+    names = sorted(str(each.name) for each in record.__table__.indexes if each.columns.keys()[0] == column)
+    return names[0] if names else None

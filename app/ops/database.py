@@ -28,9 +28,17 @@ def is_unreachable(error: BaseException) -> bool:
 def tune(engine: Engine) -> None:
     """Set up SQLite connections and the record of statements on a new engine."""
     event.listen(engine, "before_cursor_execute", _record_statement)
+    if engine.dialect.name == "mysql":
+        event.listen(engine, "connect", _connect_mariadb)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _connect_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
+
+
+def _connect_mariadb(connection: Any, _record: Any) -> None:
+    """Let an EXISTS of the access rules be checked row by row; MariaDB would first collect all rows that it allows."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET SESSION optimizer_switch = 'exists_to_in=off'")
 
 
 def _connect_sqlite(connection: Any, _record: Any) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy.sql.visitors import iterate
 
 from app import access
 from app.domain.base import RuleBroken, join_texts
+from app.web.core import capped_counts
 from app.web.core.fields import Field, Viewer
 
 #: Lists stop counting here and show "1,000+".
@@ -211,17 +212,27 @@ class RecordTable:
 
     def count(self, session: Any, list_query: ListQuery) -> tuple[int, bool]:
         """(number of matching rows, whether the count stopped at the cap)."""
-        cap = 10**9 if list_query.exact else COUNT_CAP + 1
         person = access.acting(session)
-        quick = None
+        if person is None or list_query.exact:
+            return self._counted(session, list_query, person)
+        key = capped_counts.key_of(self.record, list_query.conditions)
+        if capped_counts.is_capped(person, key):
+            return COUNT_CAP, True
+        count, is_capped = self._counted(session, list_query, person)
+        if is_capped:
+            capped_counts.remember(person, key)
+        return count, is_capped
+
+    def _counted(self, session: Any, list_query: ListQuery, person: access.Person | None) -> tuple[int, bool]:
+        cap = 10**9 if list_query.exact else COUNT_CAP + 1
+        query = None
         if person is not None and self._is_alone(list_query.conditions):
-            quick = access.count_by_person(person, self.record, access.PageQuery(list_query.conditions, cap))
-        if quick is not None:
-            found = session.execute(quick, execution_options=self._named(list_query)).scalar() or 0
-            return (COUNT_CAP, True) if found > COUNT_CAP and not list_query.exact else (found, False)
-        inner = self.ids(list_query).with_only_columns(literal(1).label("one"), maintain_column_froms=True).limit(cap)
-        outer = select(func.count()).select_from(inner.subquery("few"))
-        found = session.execute(outer, execution_options=self._named(list_query)).scalar() or 0
+            query = access.count_by_person(person, self.record, access.PageQuery(list_query.conditions, cap))
+        if query is None:
+            ids = self.ids(list_query)
+            rows = ids.with_only_columns(literal(1).label("one"), maintain_column_froms=True).limit(cap).subquery("few")
+            query = select(func.count()).select_from(rows)
+        found = session.execute(query, execution_options=self._named(list_query)).scalar() or 0
         return (COUNT_CAP, True) if found > COUNT_CAP and not list_query.exact else (found, False)
 
     def prepare(self, rows: list[Any], names: tuple[str, ...] | None, viewer: Viewer) -> None:
