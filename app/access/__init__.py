@@ -1,7 +1,7 @@
 """Access rules: who may do what to which rows and sees which fields. The session applies them to every statement."""
 
 from app.access.customer_rights import PersonsCustomers
-from app.access.fast_paging import MAX_BRANCHES, count_by_person, ids_by_person
+from app.access.fast_paging import MAX_BRANCHES, PageQuery, count_by_person, page_by_person
 from app.access.people import bump_version, clear_cache, load_person, person, version_query
 from app.access.person import ADMIN, Denied, Person
 from app.access.row_rules import MODULE_OF, RULES, add_model, guarded_tables, visible
@@ -16,6 +16,7 @@ __all__ = [
     "RULES",
     "SYSTEM",
     "Denied",
+    "PageQuery",
     "Person",
     "PersonsCustomers",
     "act_as",
@@ -28,8 +29,8 @@ __all__ = [
     "count_by_person",
     "get_visible",
     "guarded_tables",
-    "ids_by_person",
     "load_person",
+    "page_by_person",
     "person",
     "reaches_row",
     "users_who_see",

@@ -44,6 +44,8 @@ class Person:
     version: int = 0
     #: Loader criteria by table, built on first use; never shared with a copy of other scope.
     row_criteria: dict[str, Any] = field(init=False, default_factory=dict)
+    #: Lists whose count has just stopped at its cap -> until when that is remembered, monotonic seconds.
+    capped_counts: dict[Any, float] = field(init=False, default_factory=dict)
 
     @property
     def is_admin(self) -> bool:

@@ -362,6 +362,16 @@ def visible(person: Person, record: Any, verb: str = "read") -> ColumnElement[bo
     return rule(person) if _reaches_as_read(person, MODULE_OF.get(record), verb) else false()
 
 
+def visible_alias(person: Person, record: Any, alias: Any) -> ColumnElement[bool]:
+    """`visible` for an alias of a record that `has_own_rule`."""
+    return _VERB_RULES[record](person, alias)
+
+
+def has_own_rule(record: Any) -> bool:
+    """Whether the record's rule is the product's own, not one that an add-on has put in its place."""
+    return record in _VERB_RULES and RULES.get(record) is _VERB_RULES[record]
+
+
 @lru_cache(maxsize=500)
 def _takes_verb(rule: Any) -> bool:
     return "verb" in inspect.signature(rule).parameters

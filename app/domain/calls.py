@@ -60,6 +60,7 @@ class CallLog(Record):
         UniqueConstraint("employee_id", "device_call_id"),
         Index("ix_call_natural", "employee_id", "other_e164", "started_on"),
         Index("ix_call_employee", "employee_id", "id"),
+        Index("ix_call_employee_started", "employee_id", "started_on"),
         Index("ix_call_started", "started_on"),
         Index("ix_call_changed", "changed_on"),
         Index("ix_call_other", "other_e164", "started_on"),

@@ -34,6 +34,7 @@ class Message(Record):
     __table_args__ = (
         UniqueConstraint("channel", "provider_id"),
         Index("ix_message_peer", "peer", "id"),
+        Index("ix_message_author", "created_by_id", "id"),
         Index("ix_message_outbox", "state", "due_on"),
         Index("ix_message_lead", "lead_id", "id"),
         Index("ix_message_ticket", "ticket_id", "id"),

@@ -26,6 +26,9 @@ class Task(Versioned, Record):
     __table_args__ = (
         CheckConstraint("(lead_id IS NULL) <> (ticket_id IS NULL)", name="task_of_lead_or_ticket"),
         Index("ix_task_assignee", "assignee_id", "status", "due_on"),
+        Index("ix_task_assignee_id", "assignee_id", "id"),
+        Index("ix_task_assignee_due", "assignee_id", "due_on"),
+        Index("ix_task_due_on", "due_on"),
         Index("ix_task_watched", "exhausted", "status", "due_on"),
         Index("ix_task_due", "status", "due_on"),
         Index("ix_task_lead", "lead_id", "status"),

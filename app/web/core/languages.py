@@ -66,14 +66,15 @@ class Catalogues(Domain):
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self.folder = folder
-        self.loaded: dict[str, Translations | NullTranslations] = {}
+        self.loaded: dict[tuple[str, str | None], Translations | NullTranslations] = {}
 
     def get_translations(self) -> Translations | NullTranslations:
         """The translations for this request's language; those of the pages take precedence."""
-        code = str(get_locale())
-        if code not in self.loaded:
-            self.loaded[code] = self._read(code)
-        return self.loaded[code]
+        locale = get_locale()
+        key = (locale.language, locale.territory) if locale else ("", None)  # its name is slow to build
+        if key not in self.loaded:
+            self.loaded[key] = self._read(str(locale))
+        return self.loaded[key]
 
     def _read(self, code: str) -> Translations | NullTranslations:
         words: Any = super().get_translations()

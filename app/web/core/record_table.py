@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from flask_babel import lazy_gettext as _
-from sqlalchemy import Column, ColumnElement, Select, String, Table, func, literal, literal_column, select
+from sqlalchemy import Column, ColumnElement, Select, String, Table, func, literal, select
+from sqlalchemy.sql.operators import asc_op, desc_op
 from sqlalchemy.sql.visitors import iterate
 
 from app import access
 from app.domain.base import RuleBroken, join_texts
+from app.web.core import capped_counts
 from app.web.core.fields import Field, Viewer
 from app.web.core.filter_operators import is_empty
 
@@ -52,6 +54,19 @@ def _empty_last(column: Any) -> list[Any]:
     is_text = isinstance(getattr(column, "type", None), String)
     always = getattr(column, "nullable", True) is False
     return [] if always and not is_text else [is_empty(column).asc()]
+
+
+def _sort_of(order: list[Any], record: Any) -> tuple[Any, bool] | None:
+    """(column or None for the id alone, whether descending) of an order by one of the record's columns, then by id."""
+    last = order[-1]
+    if not 0 < len(order) < 3 or any(getattr(each, "modifier", None) is not last.modifier for each in order):
+        return None
+    columns = [each.element for each in order]
+    if last.modifier not in (desc_op, asc_op) or _tables(columns) != {record.__tablename__}:
+        return None
+    if not all(_is_column(column) for column in columns) or columns[-1].key != "id":
+        return None
+    return (columns[0] if len(columns) == 2 else None), last.modifier is desc_op
 
 
 def _is_column(node: Any) -> bool:
@@ -152,15 +167,14 @@ class RecordTable:
         offset, rules = list_query.offset, list_query.conditions
         if list_query.before is not None:
             rules, offset = [*rules, self.record.id < list_query.before], 0
-        quick = (
-            self._by_person(session, rules, offset + list_query.size)
-            if list_query.newest and offset < DEEP_OFFSET
-            else None
-        )
-        if quick is not None:
-            page = quick.order_by(literal_column("id").desc()).limit(list_query.size).offset(offset).subquery("page")
-            query = query.join(page, page.c.id == self.record.id).order_by(*list_query.order)
-            return list(session.execute(query, execution_options=self._named(list_query)))
+        page = self._page_by_person(session, list_query, rules, offset) if offset < DEEP_OFFSET else None
+        if page is not None:
+            if isinstance(page, list):
+                query = query.where(self.record.id.in_(page))
+            else:
+                ids = page.subquery("page")
+                query = query.join(ids, ids.c.id == self.record.id)
+            return list(session.execute(query.order_by(*list_query.order), execution_options=self._named(list_query)))
         query = query.where(*rules[len(list_query.conditions) :])
         if offset < DEEP_OFFSET:
             query = self._joined(query, list_query, names).where(*list_query.conditions).order_by(*list_query.order)
@@ -171,12 +185,17 @@ class RecordTable:
         query = query.join(deep, deep.c.id == self.record.id).order_by(*list_query.order)
         return list(session.execute(self._joined(query, list_query, names), execution_options=self._named(list_query)))
 
-    def _by_person(self, session: Any, rules: list[Any], limit: int, shape: Any = access.ids_by_person) -> Any:
-        """The faster query by person of the access rules, if all filters are on this record's table; else None."""
-        who = access.acting(session)
-        if who is None or not _tables(rules) <= {self.record.__tablename__}:
+    def _page_by_person(self, session: Any, list_query: ListQuery, rules: list[Any], offset: int) -> Any:
+        """The page's ids in the faster shape of the access rules, or None; see access.page_by_person."""
+        person, sort = access.acting(session), _sort_of(list_query.order, self.record)
+        if person is None or sort is None or not self._is_alone(rules):
             return None
-        return shape(who, self.record, rules, limit)
+        wanted = access.PageQuery(rules, list_query.size, offset, *sort)
+        return access.page_by_person(session, person, self.record, wanted)
+
+    def _is_alone(self, rules: list[Any]) -> bool:
+        """Whether all filters are on this record's own table."""
+        return _tables(rules) <= {self.record.__tablename__}
 
     def _joined(self, query: Select[Any], list_query: ListQuery, names: tuple[str, ...] | None) -> Select[Any]:
         """Join the tables that only the filters or the order need."""
@@ -203,14 +222,27 @@ class RecordTable:
 
     def count(self, session: Any, list_query: ListQuery) -> tuple[int, bool]:
         """(number of matching rows, whether the count stopped at the cap)."""
+        person = access.acting(session)
+        if person is None or list_query.exact:
+            return self._counted(session, list_query, person)
+        key = capped_counts.key_of(self.record, list_query.conditions)
+        if capped_counts.is_capped(person, key):
+            return COUNT_CAP, True
+        count, is_capped = self._counted(session, list_query, person)
+        if is_capped:
+            capped_counts.remember(person, key)
+        return count, is_capped
+
+    def _counted(self, session: Any, list_query: ListQuery, person: access.Person | None) -> tuple[int, bool]:
         cap = 10**9 if list_query.exact else COUNT_CAP + 1
-        quick = self._by_person(session, list_query.conditions, cap, access.count_by_person)
-        if quick is not None:
-            found = session.execute(quick, execution_options=self._named(list_query)).scalar() or 0
-            return (COUNT_CAP, True) if found > COUNT_CAP and not list_query.exact else (found, False)
-        inner = self.ids(list_query).with_only_columns(literal(1).label("one"), maintain_column_froms=True).limit(cap)
-        outer = select(func.count()).select_from(inner.subquery("few"))
-        found = session.execute(outer, execution_options=self._named(list_query)).scalar() or 0
+        query = None
+        if person is not None and self._is_alone(list_query.conditions):
+            query = access.count_by_person(person, self.record, access.PageQuery(list_query.conditions, cap))
+        if query is None:
+            ids = self.ids(list_query)
+            rows = ids.with_only_columns(literal(1).label("one"), maintain_column_froms=True).limit(cap).subquery("few")
+            query = select(func.count()).select_from(rows)
+        found = session.execute(query, execution_options=self._named(list_query)).scalar() or 0
         return (COUNT_CAP, True) if found > COUNT_CAP and not list_query.exact else (found, False)
 
     def prepare(self, rows: list[Any], names: tuple[str, ...] | None, viewer: Viewer) -> None:

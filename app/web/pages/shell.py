@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from flask import Flask, Response, current_app, g, request, url_for
+from flask import Flask, Response, current_app, g, has_request_context, request, url_for
 from flask_babel import get_locale, gettext
 from flask_wtf.csrf import generate_csrf
 
@@ -28,6 +28,7 @@ CSP = (
     "connect-src 'self' {socket}; frame-ancestors 'none'; base-uri 'self'; form-action 'self'; object-src 'none'"
 )
 YEAR_SECONDS = 31_536_000
+STATIC_SECONDS = 2.0
 _SAFE = ("GET", "HEAD", "OPTIONS")
 #: Paths with authentication or CSRF checks of their own.
 _CSRF_EXEMPT = (
@@ -93,13 +94,21 @@ def _digest(folder: str, name: str, _stamp: float) -> str:
     return hashlib.sha256((Path(folder) / name).read_bytes()).hexdigest()[:12]
 
 
+#: (static folder, root of the URLs, file) -> its URL, and until when it holds, monotonic seconds.
+_static_urls: dict[tuple[str, str, str], tuple[str, float]] = {}
+
+
 def static_url(name: str) -> str:
-    """The URL of a static file, with a hash of its content."""
+    """The URL of a static file, with a hash of its content. A changed file is noticed within STATIC_SECONDS."""
     folder = current_app.static_folder or ""
-    path = Path(folder) / name
-    stamp = path.stat().st_mtime if path.exists() else 0.0
-    version = _digest(folder, name, stamp) if stamp else "0"
-    return url_for("static", filename=name, v=version)
+    key = (folder, request.script_root if has_request_context() else "", name)
+    known = _static_urls.get(key)
+    if known is None or known[1] < time.monotonic():
+        path = Path(folder) / name
+        stamp = path.stat().st_mtime if path.exists() else 0.0
+        version = _digest(folder, name, stamp) if stamp else "0"
+        known = _static_urls[key] = (url_for("static", filename=name, v=version), time.monotonic() + STATIC_SECONDS)
+    return known[0]
 
 
 def _context(menu: Any) -> dict[str, Any]:

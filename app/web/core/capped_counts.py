@@ -1,0 +1,39 @@
+"""Remembers for half a minute that a list has more rows than are counted, so that its next page need not count again.
+
+Only counts that have stopped at the cap are kept: they say “1,000+” whatever happens to a few rows. They are kept with
+the person, who is loaded anew when anything about their access changes.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from app.access import Person
+
+KEEP_SECONDS = 30.0
+#: Lists per person.
+MAX_LISTS = 100
+
+
+def key_of(record: Any, conditions: list[Any]) -> Any:
+    """Identifies the list: its record, filters and their values. None if they can't be compared."""
+    keys = [condition._generate_cache_key() for condition in conditions]
+    if any(key is None for key in keys):
+        return None
+    values = [[repr(each.effective_value) for each in key.bindparams] for key in keys]
+    return (record.__tablename__, tuple(key.key for key in keys), repr(values))
+
+
+def is_capped(person: Person, key: Any) -> bool:
+    """Whether the list had more rows than the cap a moment ago."""
+    return key is not None and person.capped_counts.get(key, 0.0) > time.monotonic()
+
+
+def remember(person: Person, key: Any) -> None:
+    """The list has more rows than the cap."""
+    if key is None:
+        return
+    if len(person.capped_counts) >= MAX_LISTS:
+        person.capped_counts.clear()
+    person.capped_counts[key] = time.monotonic() + KEEP_SECONDS
