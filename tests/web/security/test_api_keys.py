@@ -399,3 +399,30 @@ def test_demo_data_is_loaded(app, browser) -> None:
     assert response.exit_code == 0, response.output
     assert rows(app, select(Role.id))
     assert len(rows(app, select(User.id))) > 3
+
+
+# --- colleagues
+
+LISTS = (
+    "/api/method/crm.api.session.get_users",
+    "/api/method/crm.api.assignment_requests.get_assignable_users_public",
+    "/api/method/crm.api.role_assignment.get_assignable_roles",
+    "/api/method/crm.api.role_assignment.get_assignable_users",
+    "/api/v1/user/",
+    "/people/lookup?q=a",
+)
+
+
+@pytest.mark.parametrize("path", LISTS)
+def test_a_key_limited_to_leads_lists_no_colleagues(app, browser, path: str) -> None:
+    made = key_for(app, "mia", "Leads.read")
+    response = browser().get(path, headers={"Authorization": f"token {made.key}:{made.secret}"})
+    assert response.status_code in (302, 401, 403) and "Rao" not in response.text
+
+
+def test_who_has_left_is_listed_for_readers_of_the_settings_only(app, browser) -> None:
+    change(app, "mia", active=False)
+    for name, expected in (("ana", {"ana", "root"}), ("root", {"ana", "mia", "root"})):
+        made = key_for(app, name)
+        response = browser().get(LISTS[0], headers={"Authorization": f"token {made.key}:{made.secret}"})
+        assert {each["name"] for each in response.json["message"][0]} == expected

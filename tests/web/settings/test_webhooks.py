@@ -13,6 +13,7 @@ from app.domain.webhooks import all_events
 from app.models import AuditEntry, Webhook, WebhookDelivery
 from app.ops import queue
 from app.ops.database import STATEMENTS
+from app.web.settings.webhook_log import origin_of
 from tests.app_fixtures import World
 from tests.channels.receiver import Receiver, receiving
 from tests.reuse import AppMaker
@@ -281,3 +282,14 @@ def grant(world: World, name: str) -> None:
 @pytest.mark.parametrize("path", ["/webhooks/99/", "/webhooks/99/edit"])
 def test_an_unknown_webhook_is_404(world, path):
     assert world.door("root").screen(path).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "url, shown",
+    [
+        ("https://hooks.example/T0/secret?token=abc", "https://hooks.example/…"),
+        ("https://user:pw@hooks.example:8443/x", "https://hooks.example:8443/…"),
+    ],
+)
+def test_only_the_receiver_of_a_webhook_is_shown_to_readers(url: str, shown: str) -> None:
+    assert origin_of(url) == shown
