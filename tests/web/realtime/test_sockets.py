@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 import simple_websocket
+from wsproto.events import Ping, Pong, TextMessage
 
 from app import access, create_app
 from app.extensions import db
@@ -106,6 +108,13 @@ def test_an_unexpected_message_is_ignored_and_holds_no_thread(house: House) -> N
         house.close()
 
 
+def frames(client: Any, frame: Any) -> None:
+    """Send many frames that never become a message."""
+    with contextlib.suppress(OSError):
+        for _ in range(1500):
+            client.wire.sock.send(client.wire.ws.send(frame))
+
+
 @pytest.mark.parametrize(
     "send",
     [
@@ -113,8 +122,11 @@ def test_an_unexpected_message_is_ignored_and_holds_no_thread(house: House) -> N
         lambda client: [client.emit("shown", {"id": 1}) for _ in range(1500)],
         lambda client: client.say('42["watch","' + "x" * 500_000 + '"]'),
         lambda client: [client.say("40") for _ in range(1500)],
+        lambda client: frames(client, Ping()),
+        lambda client: frames(client, Pong()),
+        lambda client: frames(client, TextMessage("", message_finished=False)),
     ],
-    ids=["watches", "toasts", "huge", "greetings"],
+    ids=["watches", "toasts", "huge", "greetings", "pings", "pongs", "fragments"],
 )
 def test_a_client_that_exceeds_the_rate_is_disconnected(house: House, send: Any) -> None:
     for _ in range(6):
