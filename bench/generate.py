@@ -14,10 +14,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Engine, delete, insert, select, text
+from sqlalchemy.orm import Session
 from werkzeug.security import generate_password_hash
 
 from app import models
 from app.demo.sample_text import FIRST, LAST
+from app.domain import customer_keys
 from app.domain.permissions import MODULES, VERBS
 from bench.loader import MariaLoader, SqliteLoader, loader
 from bench.rows import RowGenerator
@@ -52,6 +54,9 @@ def fill(engine: Engine, sizes: Sizes, now: datetime | None = None) -> dict[str,
         for table, columns, rows in generator.tables():
             load.table(table, columns, rows)
         counts = load.finish()
+    with Session(engine) as session:
+        customer_keys.fill(session)
+        session.commit()
     _set_number_series(engine, generator.years)
     _grant_all(engine, generator.masters.roles["Sales Manager"])
     return counts

@@ -16,9 +16,8 @@ from app.models import Role
 from app.web.compat import bulk_actions, client
 from app.web.compat.arguments import Arguments
 from app.web.compat.doctypes import LEAD, TICKET, DocType
-from app.web.compat.office import refuse_limited_key
 from app.web.compat.timestamps import local_timestamp
-from app.web.compat.users import active_users, name_of
+from app.web.compat.users import active_users, name_of, refuse_limited_key
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer
 from app.web.core.languages import translate_text

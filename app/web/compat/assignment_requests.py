@@ -16,9 +16,9 @@ from app.web.compat.assignment import ASSIGNABLE, active_colleagues
 from app.web.compat.doctypes import ASSIGNMENT_REQUEST
 from app.web.compat.documents import fetch_documents
 from app.web.compat.filters import parse_filters
-from app.web.compat.office import refuse_limited_key
 from app.web.compat.references import REFERENCE_TARGETS
 from app.web.compat.responses import CompatError, DuplicateError
+from app.web.compat.users import refuse_limited_key
 from app.web.core.gate import current_viewer
 from app.web.core.record_table import ListQuery
 from app.web.workday import requests

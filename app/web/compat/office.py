@@ -15,18 +15,12 @@ from app.models import Holiday, Role
 from app.web.compat.arguments import Arguments
 from app.web.compat.assignment import role_members
 from app.web.compat.timestamps import local_timestamp
-from app.web.compat.users import active_users, name_of
+from app.web.compat.users import active_users, name_of, refuse_limited_key
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer
 
 #: The modules of the predecessor's permission matrix.
 MODULES = ("Dashboard", "Tickets", "Leads", "Customers", "Support Pages", "Notes", "Tasks", "Call Logs")
-
-
-def refuse_limited_key(person: access.Person) -> None:
-    """Raise Denied for a key that is limited to other modules than that of colleagues; people are not limited so."""
-    if person.scope is not None:
-        person.refuse_unless("Dashboard", "read")
 
 
 def list_users(arguments: Arguments) -> list[list[dict[str, Any]]]:

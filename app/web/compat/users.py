@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from app import access
 from app.web.core.fields import Viewer
 
 
@@ -18,6 +19,12 @@ def name_of(user_id: int | None, viewer: Viewer) -> str | None:
     address = viewer.lookups.addresses.get(card["id"], "")
     is_own = "@" in address and viewer.lookups.find_person(address) == card["id"]
     return address if is_own else str(card["username"])
+
+
+def refuse_limited_key(person: access.Person) -> None:
+    """Raise Denied for a key that is limited to other modules than that of colleagues; people are not limited so."""
+    if person.scope is not None:
+        person.refuse_unless("Dashboard", "read")
 
 
 def name_in_cookies(user: Any) -> str:
