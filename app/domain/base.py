@@ -116,6 +116,11 @@ class Code(TypeDecorator[str]):
         exact = mysql.VARCHAR(impl.length, collation="utf8mb4_bin")
         return dialect.type_descriptor(impl if dialect.name == "sqlite" else exact)
 
+    @property
+    def python_type(self) -> type[str]:
+        """Text."""
+        return str
+
     def process_bind_param(self, value: str | None, dialect: Any) -> str | None:
         """Capitals, stored and compared."""
         return value.upper() if isinstance(value, str) else value

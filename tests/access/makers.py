@@ -6,10 +6,11 @@ from datetime import date
 from itertools import count
 from typing import Any
 
-from sqlalchemy import JSON, select
+from sqlalchemy import JSON, String, select
 from sqlalchemy.orm import Session
 
 from app.access import Person, visible
+from app.domain.base import Code
 from tests.makers import NOW
 
 _FILLERS: dict[type, Any] = {int: 1, date: NOW.date()}
@@ -37,7 +38,7 @@ def row(session: Session, record: Any, **values: Any) -> Any:
 
 
 def _made_up(column: Any) -> Any:
-    if column.type.python_type is str:
+    if isinstance(column.type, String | Code):
         return f"{next(_serial)}"
     return {} if isinstance(column.type, JSON) else _FILLERS.get(column.type.python_type, NOW)
 

@@ -8,8 +8,14 @@ from typing import Any
 from flask_appbuilder.models.sqla.interface import SQLAInterface
 from flask_appbuilder.security.sqla.models import User
 from flask_babel import lazy_gettext as _
+<<<<<<< ours
 from sqlalchemy import and_, false, inspect, or_, select
 from sqlalchemy.orm import aliased, selectinload
+=======
+from markupsafe import Markup
+from sqlalchemy import false, inspect, or_, select
+from sqlalchemy.orm import selectinload
+>>>>>>> theirs
 
 from app.domain.base import RuleBroken
 from app.domain.permissions import mask_of
@@ -222,16 +228,17 @@ class RelationField(RelatedRows, Field):
 
     def order(self) -> Any:
         """By what names the related row, under the access rules: the order tells nothing of rows that nobody shows."""
-        return related_order(self.target, self.columns[0])
+        return related_order(self.model, self.target, self.columns[0])
 
 
-def related_order(target: Any, key: Any) -> Any:
-    """The SQL to sort by a related row: by its first column that names it, else by its id."""
+def related_order(model: Any, target: Any, key: Any) -> Any:
+    """The SQL to sort by a related row: by its first column that names it, else by its id; None within one table."""
+    if target is model:
+        return None
     columns = inspect(target).columns
     named = [*getattr(target, "__label_columns__", ()), *_LABELS]
     name = next((each for each in named if each in columns and not is_secret(each) and not mask_of(each)), "id")
-    other = aliased(target)
-    return select(getattr(other, name)).where(other.id == key).scalar_subquery()
+    return select(getattr(target, name)).where(target.id == key).correlate(model).scalar_subquery()
 
 
 class KeyField(RelationField):
