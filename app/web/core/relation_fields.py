@@ -8,14 +8,8 @@ from typing import Any
 from flask_appbuilder.models.sqla.interface import SQLAInterface
 from flask_appbuilder.security.sqla.models import User
 from flask_babel import lazy_gettext as _
-<<<<<<< ours
 from sqlalchemy import and_, false, inspect, or_, select
-from sqlalchemy.orm import aliased, selectinload
-=======
-from markupsafe import Markup
-from sqlalchemy import false, inspect, or_, select
 from sqlalchemy.orm import selectinload
->>>>>>> theirs
 
 from app.domain.base import RuleBroken
 from app.domain.permissions import mask_of
