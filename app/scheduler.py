@@ -10,7 +10,8 @@ import threading
 import time as stopwatch
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from sqlalchemy import not_, update
 from sqlalchemy.orm import Session
@@ -34,7 +35,7 @@ CLOCK_LOG_SECONDS = 600.0
 
 
 class Scheduler:
-    """A thread that looks every other second whether this process leads and which slots have begun."""
+    """Looks every other second, by APScheduler, whether this process leads and which slots have begun."""
 
     def __init__(self, runner: Runner, election: Election, schedule: Sequence[Job]) -> None:
         self.runner, self.election, self.schedule = runner, election, schedule
@@ -49,6 +50,7 @@ class Scheduler:
         #: Names of the jobs that run in this process.
         self._busy: set[str] = set()
         self._lock = threading.Lock()
+        self._timers: Any = None
         self._stopping = threading.Event()
         #: How the jobs of this term run; a term that ends stops them after their current items.
         self._term = replace(runner, stopping=threading.Event())
@@ -56,7 +58,9 @@ class Scheduler:
 
     def start(self) -> None:
         """Start looking. Call it in the process that runs the jobs, never before a fork."""
-        threading.Thread(target=self._look_until_stopped, name="crm-schedule", daemon=True).start()
+        self._running_timers().add_job(
+            self._look_safely, "interval", seconds=self.look_seconds, id="look", next_run_time=datetime.now(UTC)
+        )
 
     def stop(self, seconds: float = 4.0) -> None:
         """Stop after the current items, at most this many seconds later, and let another process become the leader."""
@@ -66,16 +70,26 @@ class Scheduler:
         end = stopwatch.monotonic() + seconds
         while self._busy and stopwatch.monotonic() < end:
             stopwatch.sleep(0.02)
+        if self._timers is not None:
+            self._timers.shutdown(wait=False)
         self.is_leader = False
         self.election.release()
 
-    def _look_until_stopped(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                self.look()
-            except Exception:
-                log.exception("the schedule could not be looked at")
-            self._stopping.wait(self.look_seconds)
+    def _running_timers(self) -> Any:
+        """APScheduler, started on first use; its threads begin here, and would be lost by a fork."""
+        if self._timers is None:
+            from app.ops.timers import Timers  # loaded by the process that runs the jobs only
+
+            # A thread for each job, for the look and for the check of delays: one that hangs blocks no other.
+            self._timers = Timers(len(self.schedule) + 2, self.look_seconds)
+            self._timers.start()
+        return self._timers
+
+    def _look_safely(self) -> None:
+        try:
+            self.look()
+        except Exception:
+            log.exception("the schedule could not be looked at")
 
     def look(self) -> None:
         """Become or stay the leader if possible, and start what is due."""
@@ -138,7 +152,7 @@ class Scheduler:
             self._in_background(job.name, lambda: self._tick(job))
 
     def _in_background(self, name: str, function: Callable[[], None]) -> None:
-        """Call the function in a thread of its own, unless the last call of this name still runs."""
+        """Call the function in another thread, unless the last call of this name still runs."""
         with self._lock:
             if name in self._busy:
                 return
@@ -150,7 +164,7 @@ class Scheduler:
             finally:
                 self._busy.discard(name)
 
-        threading.Thread(target=call, name=f"crm-job {name}", daemon=True).start()
+        self._running_timers().add_job(call, id=name, replace_existing=True, next_run_time=datetime.now(UTC))
 
     def _tick(self, job: Job) -> None:
         """Run the newest slot of a job, or what is left of it, if this process leads."""
