@@ -8,6 +8,7 @@ Every module of the product sees the wrong time; the monotonic clock runs on, as
 from __future__ import annotations
 
 import datetime as clock
+import importlib
 import sys
 import time
 from pathlib import Path
@@ -46,7 +47,7 @@ def lead_astray() -> None:
 
 
 if __name__ == "__main__":
-    import run
-
+    importlib.import_module("app")  # all modules of the product
+    run = importlib.import_module("run")
     lead_astray()
     sys.exit(run.main())

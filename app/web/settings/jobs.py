@@ -18,6 +18,7 @@ from app.domain.base import NotFound
 from app.domain.job_runs import newest_runs
 from app.extensions import db
 from app.models import JobRun
+from app.ops import health
 from app.web.core.date_fields import moment_cell, relative
 from app.web.core.fields import Viewer, span
 from app.web.core.gate import current_viewer
@@ -25,7 +26,7 @@ from app.web.pages.refusals import refuse_as_page
 
 #: How many runs of a job are shown.
 MAX_RUNS = 100
-_OUTCOME_COLORS = {"done": "green", "failed": "red", "running": "blue"}
+_OUTCOME_COLORS = {"done": "green", "failed": "red", "running": "blue", "cut": "amber"}
 #: Filters of a job's runs: ?show= -> conditions.
 _FILTERS: dict[str, tuple[Any, ...]] = {
     "busy": (or_(JobRun.items > 0, JobRun.failed_items > 0, JobRun.outcome == "failed"),),
@@ -112,6 +113,8 @@ def _run_url(name: str, viewer: Viewer) -> str | None:
 
 def _state(last: dict[str, JobRun], viewer: Viewer) -> dict[str, Any]:
     """Whether a process runs the jobs: {title, text, tone, icon, goes_on}."""
+    if wrong_clock := health.note_on("clock"):
+        return _clock_wrong(wrong_clock)
     minutely = [last[name] for name in current_app.extensions["crm_minute_jobs"] if name in last]
     run = max((run for run in minutely if not run.is_manual), key=lambda run: run.started_on, default=None)
     if run is not None and run.started_on - viewer.now > job_health.LATE_AFTER:
@@ -139,6 +142,18 @@ def _state(last: dict[str, JobRun], viewer: Viewer) -> dict[str, Any]:
         "text": " ".join(filter(None, (state.get("text"), text))),
         "icon": "alert-triangle",
         "goes_on": is_scheduler_here,
+    }
+
+
+def _clock_wrong(note: str) -> dict[str, Any]:
+    """The state when this server's clock differs from the database's; another server may run the jobs."""
+    text = _("%(note)s. It runs no jobs until its clock is right; other servers do.", note=note.capitalize())
+    return {
+        "title": _("This server's clock is wrong"),
+        "text": text,
+        "tone": "red",
+        "icon": "alert-triangle",
+        "goes_on": True,
     }
 
 
@@ -175,7 +190,8 @@ def _ago(run: JobRun, viewer: Viewer) -> str:
 
 
 def _outcome(outcome: str) -> str:
-    return {"done": _("done"), "failed": _("failed"), "running": _("running")}.get(outcome, outcome)
+    words = {"done": _("done"), "failed": _("failed"), "running": _("running"), "cut": _("cut off")}
+    return words.get(outcome, outcome)
 
 
 def _cells(run: JobRun | None, viewer: Viewer) -> dict[str, Any]:
@@ -211,11 +227,12 @@ def _cells(run: JobRun | None, viewer: Viewer) -> dict[str, Any]:
 
 
 def _slot_text(name: str, viewer: Viewer) -> str:
-    """The slot as text: names of minutes are UTC, names of days are in office time."""
+    """The slot as text: names of minutes are UTC, names of days are in office time; “(2)” continues a cut run."""
+    name, blank, number = name.partition(" (")
     if not name.endswith("Z"):
-        return name
+        return name + blank + number
     try:
-        return f"{datetime.fromisoformat(name).astimezone(viewer.zone):%H:%M}"
+        return f"{datetime.fromisoformat(name).astimezone(viewer.zone):%H:%M}{blank}{number}"
     except ValueError:
         return name
 

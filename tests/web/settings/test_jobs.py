@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import insert, select
 
 from app.models import JobRun, OfficeRange
+from app.ops import health
 from app.wording import text_of
 from tests.app_fixtures import World
 
@@ -133,3 +134,23 @@ LAG = {"since": "x", "from": "23 Nov, 10:31", "minutes": 34}
 def test_the_notice_of_delayed_jobs_names_the_time(app: Any, says: dict[str, Any], text: str) -> None:
     with app.test_request_context():
         assert text_of(type("Row", (), {"kind": "job_lag", "payload": says, "actor_id": None})()) == text
+
+
+def test_a_wrong_clock_is_said_on_the_page_and_in_healthz(world: World) -> None:
+    health.note("clock", "the clock of this process is 61 min 0 s ahead of the database's")
+    try:
+        assert "This server's clock is wrong" in page(world).replace("&#39;", "'")
+        assert "61 min 0 s ahead" in page(world)
+        assert world.app.test_client().get("/healthz").text.splitlines()[0] == "ok"
+        assert "61 min 0 s ahead" in world.app.test_client().get("/healthz").text
+    finally:
+        health.take_note("clock")
+    assert world.app.test_client().get("/healthz").text == "ok"
+
+
+def test_a_cut_run_and_its_continuation_are_shown(world: World) -> None:
+    ran(world, HOUR, "expire leads", slot="2026-11-23 10:00", outcome="cut", items=307)
+    ran(world, HOUR - MINUTE, "expire leads", slot="2026-11-23 10:00 (2)", items=2693)
+    said = page(world, "/jobs/expire leads/")
+    for words in ("cut off", "307", "2693", "2026-11-23 10:00 (2)"):
+        assert words in said, words
