@@ -283,7 +283,7 @@ def start(folder: Path, **settings: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("sqlite:////proc/nowhere/crm.sqlite3", "can't be reached or opened"),
+        ("sqlite:////proc/nowhere/crm.sqlite3", "can't be used: No such file or directory"),
         ("sqlite:////etc/hostname", "isn't a database"),
         ("mysql+pymysql://root@127.0.0.1:1/crm", "can't be reached or opened"),
     ],

@@ -19,10 +19,11 @@ from tests.servers import LiveServer, eventually
 HALF_SENT = {
     "nothing": b"",
     "half a line": b"GET /heal",
-    "half of the headers": b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ",
-    "no body": b"POST /api/v1/security/login HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n",
-    "half a body": b"POST /api/method/login HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n" + b"x" * 1000,
-    "half a chunked body": b"POST /login/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n10\r\nxx",
+    "half of the headers": b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: ",
+    "no body": b"POST /api/v1/security/login HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100000\r\n\r\n",
+    "half a body": b"POST /api/method/login HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100000\r\n\r\n"
+    + b"x" * 1000,
+    "half a chunked body": b"POST /login/ HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n10\r\nxx",
 }
 
 
@@ -60,7 +61,7 @@ def test_a_request_that_dribbles_is_refused_after_15_seconds_in_all(server: Live
     with connections(server, 60) as held:
         began, ended = time.monotonic(), threading.Event()
         for each in held:
-            each.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+            each.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: ")
 
         def dribble() -> None:
             while not ended.wait(1):
@@ -83,7 +84,7 @@ def test_a_request_that_dribbles_is_refused_after_15_seconds_in_all(server: Live
 @pytest.mark.parametrize("path, key", [("/api/v1/lead/", "errors"), ("/api/method/login", "exc_type")])
 def test_the_refusal_has_the_shape_of_its_door(server: LiveServer, path: str, key: str) -> None:
     with connections(server, 1) as [client]:
-        client.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n".encode())
+        client.sendall(f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\n".encode())
         response = http.client.HTTPResponse(client)
         response.begin()
         assert response.status == 408 and f'"{key}"' in response.read().decode()
@@ -92,7 +93,7 @@ def test_the_refusal_has_the_shape_of_its_door(server: LiveServer, path: str, ke
 
 def test_a_request_in_pieces_is_answered_and_so_is_one_behind_another(server: LiveServer) -> None:
     body = b'{"username":"x","password":"y","provider":"db"}'
-    post = b"POST /api/v1/security/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    post = b"POST /api/v1/security/login HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
     plain = post + b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
     chunked = post + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
     with connections(server, 1) as [client]:
@@ -102,7 +103,7 @@ def test_a_request_in_pieces_is_answered_and_so_is_one_behind_another(server: Li
             response = http.client.HTTPResponse(client)
             response.begin()
             assert (response.status, b"wrong" in response.read()) == (401, True)
-        client.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" * 3)
+        client.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * 3)
         answers = b""
         while answers.count(b"\r\n\r\nok") < 3:
             answers += client.recv(4096)
@@ -122,7 +123,7 @@ def test_the_client_sees_that_its_body_of_50_mb_is_too_large(server: LiveServer,
 
 @pytest.mark.parametrize("length, interim", [(1000, b"100 Continue"), (50_000_000, b"413")])
 def test_who_asks_before_sending_a_body_is_told_at_once(server: LiveServer, length: int, interim: bytes) -> None:
-    head = f"POST /api/v1/security/login HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: {length}\r\n"
+    head = f"POST /api/v1/security/login HTTP/1.1\r\nHost: 127.0.0.1\r\nExpect: 100-continue\r\nContent-Length: {length}\r\n"
     with connections(server, 1) as [client]:
         client.sendall(head.encode() + b"Content-Type: application/json\r\n\r\n")
         assert interim in client.recv(4096).partition(b"\r\n")[0]

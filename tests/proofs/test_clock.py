@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, func, select, text
 
+import config
 from app.models import JobRun
 from app.ops import leader
-from app.ops.database import IDLE_TRANSACTION_SECONDS, LOCK_WAIT_SECONDS, tune
 from app.ops.leader import DatabaseLeader, FileLeader
 from tests.proofs.killer import Hunter
 from tests.proofs.processes import Pack, PackSettings
@@ -120,15 +120,15 @@ def test_taking_over_is_promised_within_ten_seconds() -> None:
     assert leader.ELECTION_SECONDS <= 2
 
 
-def test_a_frozen_transaction_frees_its_locks(mariadb_url: str) -> None:
+def test_a_frozen_transaction_frees_its_locks(mariadb_url: str, tmp_path: Path) -> None:
     """As a frozen leader holds them on the row of the turn: whoever waits is told soon, and can go on after a while."""
-    engine = create_engine(mariadb_url)
-    tune(engine)
+    settings = config.load({"CRM_DATABASE_URL": mariadb_url, "CRM_INSTANCE_DIR": str(tmp_path)})
+    engine = create_engine(mariadb_url, **config.engine_options(settings))
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE turn (id INTEGER PRIMARY KEY, n INTEGER)"))
         connection.execute(text("INSERT INTO turn VALUES (1, 0)"))
         seen = connection.execute(text("SELECT @@idle_transaction_timeout, @@innodb_lock_wait_timeout")).one()
-        assert tuple(seen) == (IDLE_TRANSACTION_SECONDS, LOCK_WAIT_SECONDS) == (20, 5)
+        assert tuple(seen) == (config.IDLE_TRANSACTION_SECONDS, config.LOCK_WAIT_SECONDS) == (20, 5)
     frozen = engine.connect()
     frozen.execute(text("UPDATE turn SET n = 1"))
 

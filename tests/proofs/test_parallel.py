@@ -63,7 +63,8 @@ def test_of_two_hundred_saves_at_once_none_is_lost_and_none_is_overwritten(hall:
     tries = at_once([partial(save_often, hall.port, lead.id, n) for n in range(THREADS)])
     replies = [reply for several in tries for reply in several]
     saved = [text for text, reply in replies if reply.status == 200]
-    assert {reply.status for _, reply in replies} == {200, 409}
+    # 503: two transactions were in each other's way; the same request can be sent again.
+    assert {200, 409} <= {reply.status for _, reply in replies} <= {200, 409, 503}
     assert all(reply.sentence.startswith("Someone ") for _, reply in replies if reply.status == 409)
     assert field.rows(select(Lead.version).where(Lead.id == lead.id)) == [before + len(saved)]
     assert sorted(told(field, lead.id)) == sorted(saved)

@@ -50,7 +50,9 @@ def app(tmp_path: Path) -> Iterator[Flask]:
     makers.database(url).dispose()
     app = Flask("live")
     app.config.update(SECRET_KEY="x" * 32, SQLALCHEMY_DATABASE_URI=url, TESTING=True)
-    app.config["CRM"] = SimpleNamespace(redis_url=None, threads=12, public_url="https://crm.example.in")
+    app.config["CRM"] = SimpleNamespace(
+        redis_url=None, threads=12, public_url="https://crm.example.in", session_idle_hours=12, session_days=7
+    )
     db.init_app(app)
     Babel(app)
     LoginManager(app).user_loader(load_user)

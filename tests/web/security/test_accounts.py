@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from app import access, models
-from app.domain import audit
+from app.domain import audit_chain
 from app.domain.base import RuleBroken
 from app.extensions import db
 from app.models import AuditEntry, Role, User
@@ -136,7 +136,7 @@ def test_sign_ins_are_audited_without_secrets(app, browser) -> None:
     post(client, "/logout/", "/sessions/")
     assert audit_events(app) == ["sign-in refused", "sign-in", "sign-out"]
     with app.app_context(), access.as_system(db.session()) as session:
-        assert audit.first_invalid_entry(session) is None
+        assert audit_chain.verify(session).faults == []
         texts = str([(row.about, row.payload) for row in session.scalars(select(AuditEntry))])
     assert "guess" not in texts and PASSWORD not in texts
 
