@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flask import current_app, g, request
+from flask import session as flask_session
 from flask_jwt_extended.exceptions import JWTExtendedException
 from flask_login import current_user
 from jwt import PyJWTError
@@ -53,8 +54,8 @@ def _header_of(auth: dict[str, Any]) -> str | None:
 
 
 def has_credentials() -> bool:
-    """Whether the connection carries any credentials, valid or not."""
-    if "Authorization" in request.headers or current_user.is_authenticated:
+    """Whether the connection carries any credentials, valid or not: the cookie of an ended sign-in counts."""
+    if "Authorization" in request.headers or current_user.is_authenticated or flask_session.get("sid"):
         return True
     return compat_token() != ""
 
