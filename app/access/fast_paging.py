@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, case, func, inspect, literal, select, union_all
+from sqlalchemy import Column, ColumnElement, Select, case, func, inspect, literal, select, union_all
 from sqlalchemy.orm import Session, aliased
 from sqlalchemy.sql.util import ClauseAdapter
+from sqlalchemy.sql.visitors import iterate
 
 from app.access.person import Person
 from app.access.row_rules import MODULE_OF, has_own_rule, visible_alias
@@ -67,7 +68,7 @@ def page_by_person(session: Session, person: Person, record: Any, wanted: PageQu
 
     None where the access rule has no such shape: the person reaches all rows, none, or those of many people.
     """
-    if not _has_shape(person, record):
+    if not _has_shape(person, record) or _is_of_one_parent(record, wanted):
         return None
     if record in (Lead, Ticket):
         return _page_of(_own_branches(person, record), record, wanted)
@@ -84,7 +85,7 @@ def count_by_person(person: Person, record: Any, wanted: PageQuery) -> Select[An
 
     When the first branch alone reaches the cap, the database never reads the others.
     """
-    if not _has_shape(person, record):
+    if not _has_shape(person, record) or _is_of_one_parent(record, wanted):
         return None
     plain = PageQuery(wanted.conditions, wanted.size)
     every = [*_own_branches(person, record), *_branches_through_others(person, record)]
@@ -108,6 +109,13 @@ def _has_shape(person: Person, record: Any) -> bool:
     if record not in _HOLDERS or not has_own_rule(record) or not person.reach(MODULE_OF[record]):
         return False
     return all(_is_few(person.reach(MODULE_OF[each])) for each in {record, *_sources(person, record)})
+
+
+def _is_of_one_parent(record: Any, wanted: PageQuery) -> bool:
+    """Whether a condition names the lead, ticket or customer of the rows: these are few, and have an index."""
+    names = _PARENTS.get(record, {})
+    nodes = (node for condition in wanted.conditions for node in iterate(condition))
+    return any(isinstance(node, Column) and node.name in names for node in nodes)
 
 
 def _is_few(reach: frozenset[int] | None) -> bool:

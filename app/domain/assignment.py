@@ -264,6 +264,7 @@ def _absence_text(session: Session, user: Any, away: team.Absence, now: datetime
 
 def lock(session: Session, record: Any) -> Any:
     """Lock the record and reload it, so that decisions rest on its current state."""
+    session.flush()  # reloading would undo what this transaction has changed
     session.refresh(record, with_for_update=True)
     return record
 

@@ -21,8 +21,7 @@ HALF_SENT = {
     "half a line": b"GET /heal",
     "half of the headers": b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: ",
     "no body": b"POST /api/v1/security/login HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100000\r\n\r\n",
-    "half a body": b"POST /api/method/login HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9999\r\n\r\n"
-    + b"x" * 1000,
+    "half a body": b"POST /api/method/login HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9999\r\n\r\n" + b"x" * 1000,
     "half a chunked body": b"POST /login/ HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n10\r\nxx",
 }
 

@@ -114,7 +114,7 @@ _ASSIGN = shape(
 _JOIN = shape({"user": {"anyOf": [ID, STRING], "description": "ID or username of a colleague."}}, "user")
 #: One of many calls. Invalid items are reported one by one in the result, so the schema requires nothing.
 _ANY_TEXT = {"type": "string", "nullable": True}
-_ANY_TIME = {"anyOf": [{**ID, "description": "Milliseconds since 1970, UTC"}, _ANY_TEXT]}
+_ANY_TIME = {"anyOf": [{"type": "number", "description": "Seconds or milliseconds since 1970, UTC"}, _ANY_TEXT]}
 _CALL = shape(
     {
         "direction": {**_ANY_TEXT, "description": "Incoming or Outgoing."},

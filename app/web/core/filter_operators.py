@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask_babel import lazy_gettext as _
-from sqlalchemy import ColumnElement, String, and_, false, func, or_
+from sqlalchemy import ColumnElement, String, Text, and_, cast, false, func, or_
 
 from app.lib.text import APOSTROPHES, folded
 
@@ -51,7 +51,11 @@ def is_empty(column: Any) -> ColumnElement[bool]:
 
 
 def compare(column: Any, op: str, value: Any) -> ColumnElement[bool]:
-    if isinstance(value, str) and op in ("eq", "ct", "sw", "ew") and "'" in folded(value):
+    """The column compared with a value; parts of other columns than texts as text."""
+    is_text = isinstance(getattr(column, "type", String()), String)
+    if op in ("ct", "sw", "ew") and not is_text:
+        column = cast(column, Text)
+    elif is_text and isinstance(value, str) and op in ("eq", "ct", "sw", "ew") and "'" in folded(value):
         return _with_apostrophes(column, op, folded(value))
     if op == "eq":
         return column == value if value is not None else column.is_(None)

@@ -21,14 +21,15 @@ def local_path(url: str | None) -> str | None:
         parts = urlsplit(url)
     except ValueError:
         return None
+    path = parts.path or ("/" if parts.netloc else "")  # a site's bare address
     if (
         url.startswith("///")
         or not _is_this_site(parts.scheme, parts.netloc)
-        or not parts.path.startswith("/")
-        or parts.path.startswith("//")
+        or not path.startswith("/")
+        or path.startswith("//")
     ):
         return None
-    return parts.path + (f"?{parts.query}" if parts.query else "")
+    return path + (f"?{parts.query}" if parts.query else "")
 
 
 def _is_this_site(scheme: str, host: str) -> bool:

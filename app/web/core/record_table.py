@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flask_babel import lazy_gettext as _
-from sqlalchemy import Column, ColumnElement, Select, String, Table, func, literal, select
+from sqlalchemy import Column, ColumnElement, Select, String, Table, UnaryExpression, func, literal, select
 from sqlalchemy.sql.operators import asc_op, desc_op
 from sqlalchemy.sql.visitors import iterate
 
@@ -58,15 +58,14 @@ def _empty_last(column: Any) -> list[Any]:
 
 def _sort_of(order: list[Any], record: Any) -> tuple[Any, bool] | None:
     """(column or None for the id alone, whether descending) of an order by one of the record's columns, then by id."""
-    last = order[-1]
-    if not 0 < len(order) < 3 or any(getattr(each, "modifier", None) is not last.modifier for each in order):
+    if not 0 < len(order) < 3 or not all(isinstance(each, UnaryExpression) for each in order):
         return None
-    columns = [each.element for each in order]
-    if last.modifier not in (desc_op, asc_op) or _tables(columns) != {record.__tablename__}:
+    columns, modifiers = [each.element for each in order], {each.modifier for each in order}
+    if modifiers not in ({desc_op}, {asc_op}) or _tables(columns) != {record.__tablename__}:
         return None
     if not all(_is_column(column) for column in columns) or columns[-1].key != "id":
         return None
-    return (columns[0] if len(columns) == 2 else None), last.modifier is desc_op
+    return (columns[0] if len(columns) == 2 else None), modifiers == {desc_op}
 
 
 def _is_column(node: Any) -> bool:

@@ -176,6 +176,7 @@ class TaskScreen(TaskActions):
     datamodel = SQLAInterface(Task)
     module = "Tasks"
     service = TaskService()
+    tab_names = ("open", "all")
     list_title, record_name = _("Tasks"), _("Task")
     list_columns = ["title", "about", "status", "priority", "due_on", "assignee"]
     search_exclude_columns = TaskResource.search_exclude_columns

@@ -51,7 +51,9 @@ made = lead_post.sync_detailed(
 )
 assert made.status_code == 201 and made.parsed.result.first_name == "Chand", made.content
 tag, lead_id = made.headers["ETag"], made.parsed.id
-assert lead_get.sync_detailed(lead_id, client=client).headers["ETag"] == tag
+# A compressed answer has its encoding behind a colon.
+read = lead_get.sync_detailed(lead_id, client=client).headers["ETag"]
+assert read.strip('"').partition(":")[0] == tag.strip('"').partition(":")[0]
 
 changed = lead_put.sync_detailed(lead_id, client=client, body=LeadChange(last_name="Rao"), if_match=tag)
 assert changed.status_code == 200 and changed.parsed.result.last_name == "Rao", changed.content

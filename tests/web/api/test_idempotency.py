@@ -106,7 +106,7 @@ def test_twenty_who_send_one_key_at_once_make_one_record(maria: World) -> None:
     answers = at_once(maria, ["k1"] * 20)
     ids = {each.json["id"] for each in answers if each.status_code == 201}
     assert (len(answers), len(ids), count(maria)) == (20, 1, 1)
-    assert {each.status_code for each in answers} <= {201, 409}
+    assert {each.status_code for each in answers} <= {201, 409, 503}
     assert sum("Idempotent-Replayed" not in each.headers for each in answers if each.status_code == 201) == 1
 
 
@@ -132,7 +132,7 @@ def test_when_the_first_is_refused_one_of_the_others_is_done(maria: World) -> No
         eventually(lambda: waits(maria) >= 1, "somebody waits for the key")
         first.rollback()
         waiting.join(60)
-    assert len(answers) == 5 and {each.status_code for each in answers} <= {201, 409}
+    assert len(answers) == 5 and {each.status_code for each in answers} <= {201, 409, 503}
     assert count(maria) == 1 and len(maria.rows(select(StoredResponse.id))) == 1
 
 

@@ -87,7 +87,11 @@ def test_what_is_told_is_what_is_there(worn: Hostile, spec: Any) -> None:
         (verb.lower(), re.sub(r"<(?:int:)?(\w+)>", r"{\1}", rule.rule))
         for rule in worn.world.app.url_map.iter_rules()
         for verb in rule.methods
-        if rule.rule.startswith("/api/v1/") and rule.rule not in left_out and verb.lower() in VERBS
+        if rule.rule.startswith("/api/v1/")
+        and rule.rule not in left_out
+        and verb.lower() in VERBS
+        # The predecessor's addresses of version 1, which docs/api.md describes.
+        and not rule.rule.startswith(("/api/v1/method/", "/api/v1/resource/"))
     }
     assert {(verb, path) for verb, path, _told in operations(spec)} == there
 
@@ -281,6 +285,8 @@ def fuzz(worn: Hostile, who: str, tries: int) -> list[str]:
     found = []
     for operation in (result.ok() for result in schema.get_all_operations()):
         for mode in GenerationMode:
+            if operation.path.endswith("/bulk") and mode is GenerationMode.NEGATIVE:
+                continue  # answers 200, and for each record whether it could be read
             try:
                 prober(operation, headers, tries, mode)()
             except FailureGroup as wrong:

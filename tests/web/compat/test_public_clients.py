@@ -206,6 +206,7 @@ def test_the_telephone_app(live_server: LiveServer) -> None:
     app.login(live_server.ADMIN[0], "wrong")
     assert app.sid == "" and not app.is_signed_in()
     answer = app.login(*live_server.ADMIN)
+    assert answer.status_code == 200, answer.text
     assert answer.json()["message"] == "Logged In" and answer.json()["full_name"]
     cookies = {each.name: each.value for each in answer.cookies}
     assert {"sid", "full_name", "user_id", "system_user"} <= set(cookies) and cookies["system_user"] == "yes"

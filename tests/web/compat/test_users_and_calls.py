@@ -77,14 +77,6 @@ def test_only_active_colleagues_are_listed_with_their_public_fields(world: World
         assert script.open(verb, path, json={"full_name": "X"}).status_code == 403
 
 
-def test_an_address_that_is_the_username_of_another_is_not_given(world: World) -> None:
-    world.make.user("ana@eshin.test", "Sales User")
-    boss = Script(world, "root")
-    lead = world.make.lead("ana", task={})
-    owner = boss.result("get", doctype="CRM Lead", name=lead.number)["lead_owner"]
-    assert owner == "ana" and boss.result("get_count", doctype="CRM Lead", filters={"lead_owner": owner}) == 1
-
-
 @pytest.mark.parametrize("doctype", ["User", "Role", "Account Type", "CRM Account Type", "Ticket Subject"])
 def test_what_a_client_must_send_can_be_read(script: Script, doctype: str) -> None:
     assert script.result("get_list", doctype=doctype, order_by="modified desc")
