@@ -59,13 +59,14 @@ class Audit(BaseView):
     def entries(self) -> Any:
         """A page of entries, newest first."""
         rows, people = db.session.execute(_filtered(_page_query())).all(), _people()
+        names = dict(people)
         more = len(rows) > PAGE
         filters: dict[str, Any] = {name: value for name, value in request.args.items() if name != "before" and value}
         older = url_for("Audit.entries", **filters, before=rows[PAGE - 1][0].id) if more else ""
         return self.render_template(
             "settings/audit.html",
             title=_("Audit"),
-            rows=[_entry_row(*row, dict(people)) for row in rows[:PAGE]],
+            rows=[_entry_row(names, *row) for row in rows[:PAGE]],
             older=older,
             first=url_for("Audit.entries", **filters) if request.args.get("before") else "",
             events=audit.EVENTS,
@@ -134,7 +135,7 @@ def _people() -> list[tuple[int, str]]:
     return [(key, f"{first} {last}".strip()) for key, first, last in rows]
 
 
-def _entry_row(entry: AuditEntry, first: str | None, last: str | None, people: dict[int, str]) -> dict[str, Any]:
+def _entry_row(people: dict[int, str], entry: AuditEntry, first: str | None, last: str | None) -> dict[str, Any]:
     details = [(key, _as_text(value)) for key, value in (entry.payload or {}).items()]
     return {
         "id": entry.id,
