@@ -23,6 +23,7 @@ from app import access, wording
 from app.domain import audit, audit_chain, customer_keys, login_names
 from app.domain.base import RuleBroken, Stamp
 from app.extensions import db
+from app.lib.iso_time import read_moment
 from app.lib.vault import Vault, read_key
 from app.models import Role, User
 from app.ops import database, queue, workers
@@ -382,7 +383,7 @@ def parse_time(text: str | None) -> datetime | None:
     if text is None:
         return None
     try:
-        time = datetime.fromisoformat(text)
+        time = read_moment(text.strip())
     except ValueError:
         raise RuleBroken(f"“{text}” isn't a time such as 2026-11-23T10:00.") from None
     if time.tzinfo is None:

@@ -10,6 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from app.lib import phone
+from app.lib.iso_time import read_moment
 
 #: How far a telephone's clock may run ahead.
 MAX_CLOCK_SKEW = timedelta(minutes=15)
@@ -232,7 +233,7 @@ def _moment(value: Any, name: str, zone: ZoneInfo) -> datetime:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return _from_epoch(value, name)
     try:
-        moment = datetime.fromisoformat(str(value).strip()) if isinstance(value, str) else None
+        moment = read_moment(value.strip()) if isinstance(value, str) else None
     except ValueError:
         moment = None
     if moment is None:

@@ -302,4 +302,6 @@ def _number(entered: str | None, field: str) -> tuple[str | None, str | None]:
         raise RuleBroken(
             "This isn't a valid phone number. An Indian mobile number has ten digits, such as 98200 12345.", field
         )
+    if phone.has_extension(text):
+        raise RuleBroken("Please enter the number without its extension, and put the extension into a note.", field)
     return text, e164

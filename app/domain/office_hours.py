@@ -10,6 +10,7 @@ from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 from app.domain import dst
+from app.lib.iso_time import read_time
 
 DAY = timedelta(days=1)
 WEEK = timedelta(days=7)
@@ -19,7 +20,8 @@ DAYS_TO_LOOK_AHEAD = 2 * 366
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 #: What an end looks like where it is typed.
-END_PATTERN = "([01]?[0-9]|2[0-3]):[0-5][0-9]|24:00"
+START_PATTERN = "([01]?[0-9]|2[0-3]):[0-5][0-9]"
+END_PATTERN = f"{START_PATTERN}|24:00"
 #: An end of 23:59:59, the last second that a time field offers, means midnight.
 _LAST_SECOND = time(23, 59, 59)
 
@@ -201,7 +203,7 @@ def refuse_bad_ranges(ranges: Iterable[Range]) -> None:
 
 def parse_end(text: str) -> time:
     """The end of a range as typed; 24:00 is midnight at the end of the day. Raises ValueError."""
-    return time.min if text.strip() in ("24:00", "24:00:00") else time.fromisoformat(text.strip())
+    return time.min if text.strip() in ("24:00", "24:00:00") else read_time(text.strip())
 
 
 def end_text(ends: time) -> str:

@@ -84,6 +84,12 @@ def has_several(typed: str) -> bool:
     return len(numbers) > 1
 
 
+def has_extension(typed: str, region: str = "IN") -> bool:
+    """Whether an extension follows the number: "022 2345 6789 ext 5". `normalize` drops it."""
+    number = _parse(typed, region) if len(typed) <= MAX_TYPED else None
+    return number is not None and bool(number.extension)
+
+
 def _is_parseable(typed: str) -> bool:
     if has_several(typed):
         return False

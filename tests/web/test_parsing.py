@@ -66,6 +66,19 @@ def test_two_numbers_in_one_field(world: World, typed: str) -> None:
         assert answer.status_code == 422 and name in answer.json["errors"], answer.text
 
 
+@pytest.mark.parametrize("typed", ["9820012345 ext 5", "98200 12345 x77", "022 2345 6789 extension 12"])
+def test_an_extension_is_not_dropped_in_silence(world: World, typed: str) -> None:
+    answer = world.door("ana").rest("POST", "lead/", {"first_name": "Asha", "mobile": typed})
+    assert answer.status_code == 422 and "extension" in answer.get_json()["errors"]["mobile"][0]
+
+
+@pytest.mark.parametrize("field", ["next_follow_up_on", "date_of_birth"])
+@pytest.mark.parametrize("typed", ["2026-11-27 18.30", "2026-11-27T18,30", "2026-11-27T18"])
+def test_a_time_is_not_shortened_in_silence(world: World, field: str, typed: str) -> None:
+    answer = world.door("ana").rest("POST", "lead/", {"first_name": "Asha", field: typed})
+    assert answer.status_code == 422 and field in answer.get_json()["errors"]
+
+
 @pytest.mark.parametrize("typed", ["+91 98200-12345", "098200 12345", "tel:+919820012345", "+91 (98200) 12345"])
 def test_one_number(typed: str) -> None:
     assert phone.normalize(typed) == "+919820012345"

@@ -39,7 +39,7 @@ document.addEventListener('click', (event) => {
   if (opener) { event.preventDefault(); compose(opener.dataset.compose); }
 });
 
-// --- keys: S status, A assign, N note, T task, C call, W WhatsApp, E e-mail, ? help
+// --- keys: S status, A assign, E edit, N note, T task, C call, W WhatsApp
 const KEYS = { n: () => compose('note'), t: () => compose('task') };
 document.addEventListener('keydown', (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest('input, textarea, select, [contenteditable], dialog, .ts-wrapper')) return;

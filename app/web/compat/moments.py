@@ -14,7 +14,7 @@ from app.web.core.fields import Viewer
 #: A date, with or without a time, seconds, a fraction and a zone.
 _MOMENT = re.compile(
     r"(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})"
-    r"(?:[T ](?P<minute>[0-9]{2}:[0-9]{2})(?P<second>:[0-9]{2})?(?P<fraction>[.][0-9]{1,6})?)?"
+    r"(?:[T ](?P<minute>[0-9]{2}:[0-9]{2})(?:(?P<second>:[0-9]{2})(?P<fraction>[.][0-9]{1,6})?)?)?"
     r"(?P<zone> ?(?:Z|[+-][0-9]{2}:?[0-9]{2}))?"
 )
 #: Seconds and milliseconds since 1970, as programs write them; fewer or more digits are not a time.

@@ -4,24 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from flask_babel import lazy_gettext as _
 from sqlalchemy import ColumnElement, and_, false, func, not_, or_
 
 from app.domain.base import RuleBroken
+from app.lib.iso_time import read_moment, read_time
 from app.web.core.fields import Field, Viewer, converted
-
-#: A date as people write it to computers. Python also reads 1764123456789 (milliseconds) as a moment of the year 1764.
-_WITH_DASHES = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ]|$)")
-
-
-def _read(typed: str) -> datetime:
-    """A date with or without a time. Raises ValueError."""
-    if len(typed) > 40 or not _WITH_DASHES.match(typed):
-        raise ValueError(typed[:40])
-    return datetime.fromisoformat(typed)
 
 
 class DateField(Field):
@@ -44,9 +35,8 @@ class DateField(Field):
             return None
         typed = str(raw).strip()
         try:
-            moment = datetime.fromisoformat(typed) if _WITH_DASHES.match(typed) and len(typed) <= 40 else None
-            moment = moment.astimezone(viewer.zone) if moment is not None and moment.tzinfo else moment
-            day = moment.date() if moment is not None else None
+            moment = read_moment(typed)
+            day = (moment.astimezone(viewer.zone) if moment.tzinfo else moment).date()
         except (ValueError, OverflowError):
             day = None
         if day is None or not 1900 <= day.year <= 2199:
@@ -122,7 +112,7 @@ class DateTimeField(Field):
         if raw is None or raw == "":
             return None
         try:
-            moment = raw if isinstance(raw, datetime) else _read(str(raw).strip())
+            moment = raw if isinstance(raw, datetime) else read_moment(str(raw).strip())
             moment = moment if moment.tzinfo else moment.replace(tzinfo=viewer.zone)
             moment = moment.astimezone(UTC)
         except (ValueError, OverflowError):
@@ -168,7 +158,7 @@ class NaiveDateTimeField(DateTimeField):
         moment = super().parse(raw, viewer)
         if moment is None or isinstance(raw, datetime):
             return raw if moment is not None else None
-        typed = _read(str(raw).strip())
+        typed = read_moment(str(raw).strip())
         return moment.replace(tzinfo=None) if typed.tzinfo else typed
 
     parse_filter = parse
@@ -203,7 +193,7 @@ class TimeField(Field):
         if raw is None or raw == "":
             return None
         try:
-            return time.fromisoformat(str(raw).strip()[:20])
+            return read_time(str(raw).strip())
         except ValueError:
             raise RuleBroken(_("“%(name)s” must be a time such as 17:30.", name=self.name), self.name) from None
 

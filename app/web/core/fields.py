@@ -210,7 +210,7 @@ class Field:
             "kind": "text" if is_text else self.kind,
             "value": "" if raw is None else raw,
             "errors": errors,
-            "required": self.required,
+            "required": self.is_required,
             "help": self.help,
             "options": None,
             "lookup_url": None,
@@ -299,9 +299,16 @@ class ChoiceField(Field):
     kind = "choice"
 
     def __init__(
-        self, *args: Any, options: tuple[str, ...] = (), colors: dict[str, str] | None = None, **flags: Any
+        self,
+        *args: Any,
+        options: tuple[str, ...] = (),
+        colors: dict[str, str] | None = None,
+        words: dict[str, Any] | None = None,
+        **flags: Any,
     ) -> None:
         super().__init__(*args, **flags)
+        #: Option -> what pages call it; programs and stored rows keep the option.
+        self.words = words or {}
         self.options, self.colors = options, colors or {}
         self.operators, self.schema = ("eq", "neq", "in", "null"), {"type": "string", "nullable": True}
 
@@ -323,11 +330,11 @@ class ChoiceField(Field):
         shown = self.value(values, viewer)
         if shown is None:
             return {"kind": "missing"}
-        return {"kind": "choice", "label": shown, "color": self.colors.get(shown, "")}
+        return {"kind": "choice", "label": self.words.get(shown, shown), "color": self.colors.get(shown, "")}
 
     def form_input(self, raw: Any, errors: list[str], viewer: Viewer) -> dict[str, Any]:
         """A select."""
-        options = [(option, option) for option in self.options]
+        options = [(option, self.words.get(option, option)) for option in self.options]
         return super().form_input(raw, errors, viewer) | {"options": options}
 
 

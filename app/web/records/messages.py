@@ -29,13 +29,26 @@ _COLORS = {
     "read": "green",
     "failed": "red",
 }
+_CHANNEL_WORDS = {"whatsapp": "WhatsApp", "sms": "SMS", "email": _("Email")}
+_DIRECTION_WORDS = {"out": _("Outgoing"), "in": _("Incoming")}
+_STATE_WORDS = {
+    "noted": _("Noted"),
+    "queued": _("Queued"),
+    "sending": _("Sending"),
+    "unknown": _("Unknown"),
+    "sent": _("Sent"),
+    "delivered": _("Delivered"),
+    "read": _("Read"),
+    "failed": _("Failed"),
+}
+_PURPOSE_WORDS = {"promotional": _("Promotional"), "service": _("Service")}
 SPECIAL_FIELDS: tuple[Field, ...] = (
-    ChoiceField("channel", options=CHANNELS, required=True),
-    ChoiceField("direction", options=("out", "in")),
+    ChoiceField("channel", options=CHANNELS, words=_CHANNEL_WORDS, required=True),
+    ChoiceField("direction", options=("out", "in"), words=_DIRECTION_WORDS),
     CallNumberField("peer", columns=(Message.peer,), required=True, max_length=254),
     LongTextField("body", required=True),
-    ChoiceField("state", options=STATES, colors=_COLORS),
-    ChoiceField("purpose", options=PURPOSES),
+    ChoiceField("state", options=STATES, colors=_COLORS, words=_STATE_WORDS),
+    ChoiceField("purpose", options=PURPOSES, words=_PURPOSE_WORDS),
     DateTimeField("happened_on"),
 )
 LABELS = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 from flask_babel import gettext as _
@@ -120,15 +121,25 @@ def _required_inputs(screen: Any, meaning: str, wire: dict[str, Any], viewer: Vi
 
 
 #: Record -> meanings of the statuses that offer to close its open tasks.
-_CLOSING = {Ticket: ENDED, Lead: ("followed",)}
+_CLOSING = {Ticket: (*ENDED, "scheduled"), Lead: ("followed", "scheduled")}
 
 
 def _closing_inputs(screen: Any, meaning: str, tasks: list[Any], viewer: Viewer) -> list[dict[str, Any]]:
-    """Checkboxes for the open tasks; those to handle the ticket are chosen."""
+    """Checkboxes for the open tasks. Chosen are those to handle the ticket, and what the next follow-up replaces."""
     if not tasks or meaning not in _CLOSING.get(screen.service.record, ()):
         return []
-    chosen = {str(key) for key, title, _due in tasks if title.startswith(HANDLE_TICKET)}
-    return [tasks_input(tasks, chosen, viewer)]
+    if meaning == "scheduled":
+        until, own = _end_of_day(viewer), viewer.person.id
+        chosen = {str(key) for key, _title, due_on, who in tasks if who == own and due_on and due_on < until}
+    else:
+        chosen = {str(key) for key, title, *_rest in tasks if title.startswith(HANDLE_TICKET)}
+    return [tasks_input([task[:3] for task in tasks], chosen, viewer)]
+
+
+def _end_of_day(viewer: Viewer) -> datetime:
+    """The next midnight of the viewer, UTC."""
+    tomorrow = viewer.now.astimezone(viewer.zone).date() + timedelta(days=1)
+    return datetime.combine(tomorrow, time.min, tzinfo=viewer.zone).astimezone(UTC)
 
 
 def _task_inputs() -> list[dict[str, Any]]:

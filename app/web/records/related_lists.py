@@ -88,7 +88,7 @@ def _tasks(rule: Any, parent: str, viewer: Viewer) -> dict[str, Any]:
     may_add = viewer.person.may("Tasks", "create")
     return {
         "title": _("Open tasks"),
-        "open_tasks": [(key, title, due) for key, title, due, _who in rows],
+        "open_tasks": [tuple(row) for row in rows],
         "count": len(rows),
         "url": f"/tasks/?_flt_eq_{parent.replace('=', '=', 1)}",
         "add_url": f"/tasks/add?{parent}" if may_add else None,

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from flask import Response, abort, current_app, flash, g, has_request_context, redirect, request, url_for
 from flask import session as flask_session
 from flask_appbuilder import BaseView, expose
-from flask_babel import format_datetime
 from flask_babel import gettext as _
 from flask_babel import ngettext as _n
 from sqlalchemy import ColumnElement, bindparam, func, or_, select, update
@@ -328,7 +327,7 @@ class SessionsView(BaseView):
 
 def format_moment(moment: datetime) -> str:
     """A moment in the viewer's time zone, for a table cell."""
-    return str(format_datetime(moment.astimezone(zone()), "medium", rebase=False))
+    return f"{moment.astimezone(zone()):%-d %b %Y, %H:%M}"
 
 
 def _current_token_hash() -> str:

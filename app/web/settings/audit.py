@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from functools import wraps
@@ -57,18 +58,19 @@ class Audit(BaseView):
     @auditors_only
     def entries(self) -> Any:
         """A page of entries, newest first."""
-        rows = db.session.execute(_filtered(_page_query())).all()
+        rows, people = db.session.execute(_filtered(_page_query())).all(), _people()
+        names = dict(people)
         more = len(rows) > PAGE
         filters: dict[str, Any] = {name: value for name, value in request.args.items() if name != "before" and value}
         older = url_for("Audit.entries", **filters, before=rows[PAGE - 1][0].id) if more else ""
         return self.render_template(
             "settings/audit.html",
             title=_("Audit"),
-            rows=[_entry_row(*row) for row in rows[:PAGE]],
+            rows=[_entry_row(names, *row) for row in rows[:PAGE]],
             older=older,
             first=url_for("Audit.entries", **filters) if request.args.get("before") else "",
             events=audit.EVENTS,
-            people=_people(),
+            people=people,
             asked=request.args,
         )
 
@@ -133,17 +135,24 @@ def _people() -> list[tuple[int, str]]:
     return [(key, f"{first} {last}".strip()) for key, first, last in rows]
 
 
-def _entry_row(entry: AuditEntry, first: str | None, last: str | None) -> dict[str, Any]:
+def _entry_row(people: dict[int, str], entry: AuditEntry, first: str | None, last: str | None) -> dict[str, Any]:
     details = [(key, _as_text(value)) for key, value in (entry.payload or {}).items()]
     return {
         "id": entry.id,
         "at": entry.at.astimezone(zone()),
         "event": entry.event,
-        "about": entry.about,
+        "about": _subject(entry.about, people),
         "person": f"{first or ''} {last or ''}".strip(),
         "address": entry.address,
         "details": details,
     }
+
+
+def _subject(about: str | None, people: dict[int, str]) -> str | None:
+    """What the entry is about; a user, stored as "user 7", by the name as well."""
+    found = re.fullmatch(r"user ([0-9]{1,9})", about or "")
+    name = people.get(int(found[1])) if found else None
+    return f"{name} ({about})" if name else about
 
 
 def _as_text(value: Any) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import time
 from typing import Any
 
 from flask import flash, redirect, request, url_for
@@ -21,6 +20,7 @@ from wtforms.widgets import TextInput
 from app.domain import office_hours
 from app.domain.base import Conflict, RuleBroken
 from app.extensions import db
+from app.lib.iso_time import read_time
 from app.models import Holiday, OfficeRange
 from app.web.core import gate
 from app.web.core.languages import translate_text
@@ -185,6 +185,7 @@ class Hours(BaseView):
             "settings/hours.html",
             title=_("Office hours"),
             days=days,
+            start_pattern=office_hours.START_PATTERN,
             end_pattern=office_hours.END_PATTERN,
             seen=gate.mark_of(stored),
             warning="" if any(stored) else str(NO_HOURS),
@@ -223,7 +224,7 @@ def _store_week(session: Session, week: Week) -> None:
 
 def _range(day: int, starts: str, ends: str) -> OfficeRange:
     try:
-        return OfficeRange(weekday=day, starts=time.fromisoformat(starts), ends=office_hours.parse_end(ends))
+        return OfficeRange(weekday=day, starts=read_time(starts.strip()), ends=office_hours.parse_end(ends))
     except ValueError as wrong:
         where = {"day": _WEEKDAYS[day], "range": f"{starts or '?'}–{ends or '?'}"}
         text = _("%(day)s: please enter two times such as 09:00 and 18:00, not %(range)s.", **where)

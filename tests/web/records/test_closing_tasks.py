@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from app.models import Task, TicketStatus
+from app.models import LeadStatus, Task, TicketStatus
 from tests.app_fixtures import World
 
 
@@ -147,3 +147,32 @@ def test_a_wrong_outcome_over_rest_changes_nothing(world: World, body: Any, fiel
 def test_another_person_logs_no_outcome_over_rest(world: World) -> None:
     call, _task = called(world)
     assert world.door("cleo").rest("POST", f"call_log/{call.id}/outcome", {"outcome": "x"}).status_code in (403, 404)
+
+
+# --- a lead that gets the status of a scheduled follow-up
+
+
+def test_a_scheduled_follow_up_offers_what_it_replaces(world: World) -> None:
+    lead = world.make.lead("ana", task={})
+    today = world.make.task(lead, due_on=datetime.now(UTC) - timedelta(minutes=5))
+    later = world.make.task(lead, due_on=datetime.now(UTC) + timedelta(days=5))
+    page = unescape(world.door("ana").screen(f"/leads/{lead.number}").text)
+    assert f'name="close_tasks" value="{today.id}" checked' in page
+    # What a colleague has to do is offered, but not chosen
+    of_mia = world.make.task(lead, due_on=datetime.now(UTC) - timedelta(minutes=5), assignee_id=world.id_of("mia"))
+    page = unescape(world.door("ana").screen(f"/leads/{lead.number}").text)
+    assert f'name="close_tasks" value="{of_mia.id}" checked' not in page
+    assert f'name="close_tasks" value="{later.id}"' in page
+    assert f'name="close_tasks" value="{later.id}" checked' not in page
+
+
+def test_the_new_follow_up_is_the_open_one(world: World) -> None:
+    lead = world.make.lead("ana", task={})
+    old = world.make.task(lead, due_on=datetime.now(UTC) - timedelta(minutes=5))
+    scheduled = world.session.scalars(select(LeadStatus.id).where(LeadStatus.meaning == "scheduled")).one()
+    form = {"status": scheduled, "task_title": "Visit", "task_due_on": "2099-01-01T10:00"}
+    form |= {"offered_tasks": "1", "close_tasks": [old.id]}
+    assert world.door("ana").form(f"/leads/move/{lead.id}", form).status_code == 302
+    assert world.stored(old)["status"] == "Done"
+    open_titles = [task.title for task in world.rows(select(Task).where(Task.status == "Todo", Task.title == "Visit"))]
+    assert open_titles == ["Visit"]

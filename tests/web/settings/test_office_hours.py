@@ -84,6 +84,12 @@ def test_invalid_hours_are_refused(site: Site, sent: dict[str, Any], sentence: s
     assert ranges(site) == before
 
 
+@pytest.mark.parametrize("typed", ["18.30", "18,30", "18", "18:30Z", "T18:30"])
+def test_a_time_that_would_be_shortened_is_refused(site: Site, typed: str) -> None:
+    refused = save_hours(site, starts_0="09:00", ends_0=typed)
+    assert refused.status_code == 422 and f"not 09:00–{typed}" in refused.text
+
+
 def test_the_page_warns_without_office_hours(site: Site) -> None:
     assert "always open" not in site.get("root", "/settings/hours/").text
     assert save_hours(site).status_code == 302
