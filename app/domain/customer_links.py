@@ -44,12 +44,8 @@ class CustomerLink(Record):
 class LinkAwaited(RuleBroken):
     """An account can't be opened before the link to a customer whom the person doesn't see is confirmed."""
 
-    def __init__(self, match: Match) -> None:
-        super().__init__(
-            "A customer whom you can't see has this number. Their owner or a manager has to confirm the link to this "
-            "lead before its account can be opened.",
-            "status",
-        )
+    def __init__(self, message: str, match: Match) -> None:
+        super().__init__(message, "status")
         self.match = match
 
 

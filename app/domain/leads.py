@@ -276,7 +276,11 @@ def find_or_create_customer(session: Session, lead: Lead, context: ChangeContext
     values = {"source": "Lead", "owner_id": lead.owner_id, "text": f"Customer created from {lead.number}"}
     match = customer_linking.find_or_create(session, lead, values, context)
     if not match.is_open:
-        raise customer_links.LinkAwaited(match)
+        raise customer_links.LinkAwaited(
+            "A customer whom you can't see has this number. Their owner or a manager has to confirm the link to this "
+            "lead before its account can be opened.",
+            match,
+        )
     if match.how == "new":
         customer_linking.move(lead, match.customer)
     else:
