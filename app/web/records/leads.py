@@ -25,7 +25,7 @@ from app.web.core.gate import current_viewer
 from app.web.core.record_service import RecordService, pop_assignment, refuse_foreign_assignee, refuse_new_owner
 from app.web.core.reference_fields import PersonField
 from app.web.pages.refusals import refuse_as_page
-from app.web.records import customer_link_actions, related_lists
+from app.web.records import customer_link_actions, related_lists, secret_guesses
 from app.web.records.about_field import OpenDueField, is_open_lead
 from app.web.records.assignment import AssignableResource, AssignableScreen
 from app.web.records.sla_fields import CLOCK, CLOCK_LABELS, clock_fields
@@ -100,6 +100,8 @@ class LeadService(RecordService):
     def change(self, session: Session, row: Lead, values: dict[str, Any], viewer: Viewer) -> None:
         """Change fields and status; the owner only with permission to assign."""
         refuse_new_owner(values, row, "Leads", viewer)
+        if row.customer_id is not None or "status_id" in values:
+            secret_guesses.count(values, viewer)
         context = viewer.change_context(
             vault=self.vault(), may_reopen=viewer.person.is_manager, sla_terms=viewer.lookups.terms
         )
