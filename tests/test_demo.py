@@ -12,7 +12,7 @@ from sqlalchemy import create_engine, event, func, insert, select
 from sqlalchemy.orm import Session
 
 from app import access, demo, models
-from app.domain import leads, tickets
+from app.domain import leads, login_names, tickets
 from app.domain.base import RuleBroken, next_number
 from app.domain.sla import ENDED, PAUSED, RUNNING
 from app.lib.identity import is_pan
@@ -201,3 +201,10 @@ def test_without_masters_the_error_says_what_is_missing():
     with Session(engine) as session, pytest.raises(RuleBroken, match="role"):
         demo.load(session, NOW, leads=40)
     engine.dispose()
+
+
+def test_nobody_can_take_the_name_or_address_of_a_demo_user(loaded):
+    session, _ = loaded
+    for user in session.scalars(select(models.User)):
+        assert login_names.holder_of(session, user.username) == user.id
+        assert login_names.holder_of(session, user.email.upper()) == user.id

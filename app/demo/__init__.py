@@ -20,7 +20,7 @@ from app.demo.leads import make_leads
 from app.demo.people import make_direct_customers, make_holidays, make_people, username
 from app.demo.sample_text import PEOPLE
 from app.demo.tickets import make_tickets
-from app.domain import customer_keys
+from app.domain import customer_keys, login_names
 from app.domain.base import RuleBroken
 from app.lib.vault import Vault
 
@@ -59,6 +59,7 @@ def load(
             step(builder)
         counts = builder.write()
         customer_keys.fill(session)
+        login_names.fill(session)
         access.bump_version(session)
     return counts
 

@@ -8,7 +8,7 @@ from sqlalchemy import or_, select, union_all
 from sqlalchemy.orm import Session
 
 from app.domain.base import RuleBroken, Stamp, hold_name
-from app.domain.customers import CustomerAccount, client_id_conflict
+from app.domain.customers import CustomerAccount, client_id_conflict, open_account
 from app.lib.identity import is_client_id
 
 
@@ -29,8 +29,9 @@ def set_client_id(session: Session, lead: Any, entered: str | None, stamp: Stamp
 
 def cleaned(entered: str | None) -> str | None:
     """The client id in capitals, or None. Raises RuleBroken for anything but letters A to Z and digits."""
-    code = (entered or "").strip().upper()
-    if code and not is_client_id(code):
+    typed = (entered or "").strip()
+    code = typed.upper()
+    if code and not (typed.isascii() and is_client_id(code)):  # ß and ı become ASCII in capitals
         raise RuleBroken(
             "A client ID has only letters A to Z and digits, such as E10234. Please check it.", "client_id"
         )
@@ -62,6 +63,10 @@ def _correct(session: Session, lead: Any, code: str | None, stamp: Stamp) -> Non
     account = known.get(lead.client_id)
     if account is None or code in known:
         return  # there is no account to correct, or one has the right code already
+    if account.lead_id not in (None, lead.id) and lead.customer is not None:
+        lead.client_id = code  # the account of another lead stays as it is
+        open_account(session, lead.customer, lead, stamp)
+        return
     account.client_id = code
     account.stamp(stamp)
     if lead.customer is not None and lead.customer.referral_code == lead.client_id:

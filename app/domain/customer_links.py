@@ -10,7 +10,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstra
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from app.domain import customer_linking, notices, team
-from app.domain.base import RECORD_COLUMNS, Conflict, Record, Stamp, UtcDateTime
+from app.domain.base import RECORD_COLUMNS, Conflict, Record, RuleBroken, Stamp, UtcDateTime
 from app.domain.change_context import ChangeContext
 from app.domain.customer_linking import Match
 from app.domain.customers import Customer
@@ -39,6 +39,14 @@ class CustomerLink(Record):
     decided_by_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
     decided_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     customer: Mapped[Customer] = relationship()
+
+
+class LinkAwaited(RuleBroken):
+    """An account can't be opened before the link to a customer whom the person doesn't see is confirmed."""
+
+    def __init__(self, message: str, match: Match) -> None:
+        super().__init__(message, "status")
+        self.match = match
 
 
 def record_match(session: Session, record: Any, match: Match, stamp: Stamp) -> None:

@@ -270,18 +270,24 @@ def _open_account(session: Session, transition: _Transition) -> None:
 def find_or_create_customer(session: Session, lead: Lead, context: ChangeContext) -> Customer:
     """Link the lead to the customer with its mobile number, or to a new one made from its contact fields.
 
-    Encrypted fields are copied as they are. A customer whom the person doesn't see is linked too: an account is opened
-    with papers that name the customer. The audit says so.
+    Encrypted fields are copied as they are. Raises LinkAwaited for a customer whom the person doesn't see: a client ID
+    is typed like a number is, so it proves nothing.
     """
     values = {"source": "Lead", "owner_id": lead.owner_id, "text": f"Customer created from {lead.number}"}
     match = customer_linking.find_or_create(session, lead, values, context)
+    if not match.is_open:
+        raise customer_links.LinkAwaited(
+            "A customer whom you can't see has this number. Their owner or a manager has to confirm the link to this "
+            "lead before its account can be opened.",
+            match,
+        )
     if match.how == "new":
         customer_linking.move(lead, match.customer)
     else:
         differences = customer_linking.link(session, lead, match.customer, context)
         customer_linking.write_proposal(session, lead, differences, context)
         customer_links.drop(session, lead, context)
-        customer_linking.write_audit(session, lead, Match(match.customer, match.is_open, "conversion"), context)
+        customer_linking.write_audit(session, lead, Match(match.customer, True, "conversion"), context)
     session.flush()
     return match.customer
 

@@ -72,6 +72,18 @@ def reserve_names(session: Session, _context: Any) -> None:
             raise _taken("username") from error
 
 
+def fill(session: Session) -> None:
+    """Give users that were inserted in bulk their names; of several with one name it is the first one's."""
+    table, connection = LoginName.__table__, session.connection()
+    held = {key for (key,) in connection.execute(select(table.c.key))}
+    without = select(User.id, User.username, User.email).where(~User.id.in_(select(table.c.user_id)))
+    for user in connection.execute(without.order_by(User.id)):
+        new = [key for key in keys_of(user) if key not in held]
+        held.update(new)
+        if new:
+            connection.execute(insert(table), [{"key": key, "user_id": user.id} for key in new])
+
+
 def _taken(column: str) -> AlreadyExists:
     text = (
         "Somebody else signs in with this username, or one that looks like it. Choose another."

@@ -14,7 +14,9 @@ from sqlalchemy import inspect, select
 from app.domain import client_ids
 from app.domain.base import RuleBroken
 from app.models import CallLog, Lead, LeadSource
+from app.ops.rate_counter import Rate
 from app.web.core import taken
+from app.web.records import secret_guesses
 from tests.app_fixtures import World
 
 WRITERS = 8
@@ -150,3 +152,32 @@ def test_an_idempotency_key_never_answers_with_another_record(world: World) -> N
     ana.rest("POST", "lead/", {"first_name": "Two", "mobile": world.make.mobile()})
     again = ana.rest("POST", "lead/", body, headers=headers)
     assert (again.status_code, again.json) == (201, {"id": first["id"], "result": None})
+
+
+@pytest.fixture
+def few_guesses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(secret_guesses, "RATES", (Rate(3, 86400),))
+
+
+def pans(number: int) -> list[str]:
+    return [f"ABCDE12{place:02d}F" for place in range(number)]
+
+
+@pytest.mark.parametrize("kind", ["customer", "lead"])
+def test_a_masked_number_cannot_be_found_by_trying(world: World, few_guesses: None, kind: str) -> None:
+    """The refusal of a number that another customer has would tell; the masked value of a form is no guess."""
+    world.make.customer("max", first_name="Other", pan=pans(9)[8])
+    world.make.mask("Sales User", pan="last4")
+    mine = world.make.customer("ana", first_name="Mine", mobile="9820012345")
+    key = mine.id if kind == "customer" else world.make.lead("ana", mobile="9820012345").id
+    door = world.door("ana")
+    answers = [door.rest("PUT", f"{kind}/{key}", {"pan": pan}) for pan in pans(9)]
+    assert [each.status_code for each in answers] == [200] * 3 + [429] * 6
+    shown = door.rest("GET", f"{kind}/{key}").get_json()["result"]["pan"]
+    assert shown.endswith("202F") and "ABCDE" not in shown
+    assert door.rest("PUT", f"{kind}/{key}", {"pan": shown, "email": "a@example.in"}).status_code == 200
+
+
+def test_who_sees_the_numbers_enters_as_many_as_they_like(world: World, few_guesses: None) -> None:
+    key = world.make.customer("ana", first_name="Mine").id
+    assert {world.door("root").rest("PUT", f"customer/{key}", {"pan": pan}).status_code for pan in pans(9)} == {200}

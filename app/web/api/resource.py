@@ -241,7 +241,7 @@ class Resource(SentenceResponses, RecordView, ModelRestApi):
         """Create a record; with an Idempotency-Key only once, however often it is sent."""
         raw = sent()
         raw.pop("version", None)
-        return idempotency.once(lambda: self._made(raw), lambda key: self._saved(key))
+        return idempotency.once(lambda: self._made(raw), lambda key: self._saved(key, raw, "add"))
 
     def _made(self, raw: dict[str, Any]) -> int:
         values = self.record_table.parse(raw, "add", current_viewer())
@@ -276,12 +276,14 @@ class Resource(SentenceResponses, RecordView, ModelRestApi):
         self.change_row(row, values, version, current_viewer())
         db.session.commit()
         self.post_update(row)
-        return idempotency.made_answer(self._saved(row.id), 200)
+        return idempotency.made_answer(self._saved(row.id, raw, "edit"), 200)
 
-    def _saved(self, key: int) -> dict[str, Any]:
+    def _saved(self, key: int, raw: dict[str, Any], which: str) -> dict[str, Any]:
         """The body after a save: the row, and remarks on what was kept or proposed instead of being written."""
+        shown = self._after(key)
+        remarks.on_unwritten(self.record_table.unwritten(raw, shown or {}, which))
         said = remarks.taken()
-        return {"id": key, "result": self._after(key)} | ({"remarks": said} if said else {})
+        return {"id": key, "result": shown} | ({"remarks": said} if said else {})
 
     def _refuse_etag_mismatch(self, row: Any) -> None:
         idempotency.refuse_etag_mismatch(lambda: json_answer(200, {"id": row.id, "result": self._shown(row.id)}))

@@ -118,12 +118,14 @@ def _parse_json(text: str | bytes) -> Any:
 
 def _body_values() -> dict[str, Any]:
     """The arguments in the body of the request."""
-    if request.mimetype == "multipart/form-data":
-        return dict(request.form.items())
     body = request.get_data(cache=True)  # before Flask reads it as a form, which would use it up
     start = body.lstrip(_BLANKS)[:1]
     if not start:
         return {}
+    if request.mimetype == "multipart/form-data" and start not in (b"{", b"["):
+        if not request.form and not request.files:
+            raise _unreadable()
+        return dict(request.form.items())
     if request.mimetype == _FORM and start not in (b"{", b"["):
         return _form_values(body)
     return _parse_body(body)
@@ -136,8 +138,12 @@ def _form_values(body: bytes) -> dict[str, Any]:
     except UnicodeDecodeError:
         body = b""
     if b"=" not in body:
-        raise CompatError(417, _("The request can't be read. Please send JSON, or a form with names and values."))
+        raise _unreadable()
     return dict(request.form.items())
+
+
+def _unreadable() -> CompatError:
+    return CompatError(417, _("The request can't be read. Please send JSON, or a form with names and values."))
 
 
 def _parse_body(body: bytes) -> dict[str, Any]:

@@ -60,7 +60,8 @@ class Colleagues(MemoryDocType):
     name = "User"
 
     def documents(self, viewer: Viewer) -> list[dict[str, Any]]:
-        """Sorted by full name."""
+        """Sorted by full name. Raises Denied for a key that is limited to other modules, as REST does."""
+        users.refuse_limited_key(viewer.person)
         return users.active_users(viewer)
 
 

@@ -68,6 +68,15 @@ def _sort_of(order: list[Any], record: Any) -> tuple[Any, bool] | None:
     return (columns[0] if len(columns) == 2 else None), modifiers == {desc_op}
 
 
+def _is_shown(given: Any, shown: Any) -> bool:
+    """Whether the value that was sent is the one that is shown: the same, or a card's id, name or number."""
+    if isinstance(shown, dict) and not isinstance(given, dict):
+        return str(given) in {str(value) for value in shown.values()}
+    if isinstance(shown, dict):
+        return bool(given.get("id") == shown.get("id"))
+    return bool(given == shown)
+
+
 def _is_column(node: Any) -> bool:
     return isinstance(node, Column) and isinstance(node.table, Table)
 
@@ -345,6 +354,21 @@ class RecordTable:
         if errors:
             raise RuleBroken(join_texts(sentence for list_ in errors.values() for sentence in list_), errors=errors)
         return values
+
+    def unwritten(self, raw: dict[str, Any], shown: dict[str, Any], which: str) -> list[str]:
+        """Fields that were sent with another value than is shown, and that a person writes, but not this way.
+
+        Numbers, stamps and the like, which nobody writes, are left out: clients send back what they have read.
+        """
+        return [
+            name
+            for name, given in raw.items()
+            if (each := self.by_name.get(name)) is not None
+            and not getattr(each, which)
+            and (each.add or each.edit or each.kind == "person")
+            and given not in (None, "", [], {})
+            and not _is_shown(given, shown.get(name))
+        ]
 
     @staticmethod
     def _parse_one(

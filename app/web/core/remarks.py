@@ -22,6 +22,12 @@ def on_proposal() -> None:
     add(_("You can't change this customer. The new contact details are a proposal in the timeline."))
 
 
+def on_unwritten(names: list[str]) -> None:
+    """Remark that fields were sent and can't be written this way."""
+    if names:
+        add(_("These fields were not saved: %(names)s.", names=", ".join(names)))
+
+
 def on_number(row: object, values: dict[str, object]) -> None:
     """Remark over REST that a number opens no customer; the same whether the number is known or not.
 

@@ -143,17 +143,22 @@ def answer(
     """The error as JSON or page."""
     text = sentence or _sentences().get(status) or _sentences()[400 if status < 500 else 500]
     headers = {"Retry-After": str(retry_after)} if retry_after else {}
-    for render in current_app.extensions.get("error_renderers", ()):
-        response = render(status, text)
-        if response is not None:
-            response.headers.update(headers)
-            return response
+    response = rendered_by_api(status, text)
+    if response is not None:
+        response.headers.update(headers)
+        return response
     if wants_json():
         body = {"message": text, "errors": errors or {}}
         return json_answer(status, body | ({"reference": reference} if reference else {}), **headers)
     if request.headers.get("HX-Request"):
         headers |= sentence_header(text)
     return _page(status, text, reference), status, headers
+
+
+def rendered_by_api(status: int, text: str) -> Response | None:
+    """The error in the format of the API that was asked; None for an API without one of its own, and for pages."""
+    rendered = (render(status, text) for render in current_app.extensions.get("error_renderers", ()))
+    return next((response for response in rendered if response is not None), None)
 
 
 def _sent_form() -> list[tuple[str, str]]:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from flask import Response, after_this_request
 from flask_babel import gettext as _
 
 from app import access
 from app.domain import customer_links
 from app.domain.base import NotFound, RuleBroken
+from app.domain.customer_linking import Match
 from app.domain.customer_links import CustomerLink
 from app.extensions import db
 from app.lib.ids import parse_id
-from app.models import Lead, Ticket
+from app.models import Customer, Lead, Ticket
 from app.web.api.operations import OperationSpec
 from app.web.api.schemas import ID, STRING, ref, shape
 from app.web.core.fields import Viewer
 from app.web.core.personal_fields import vault
+from app.web.security.sessions import own_transaction
 
 _LINK = shape(
     {"id": ID, "customer": ID, "record": STRING, "requested_by": ref("UserCard"), "requested_on": STRING},
@@ -82,6 +87,26 @@ def decide(customer: Any, link_id: Any, is_confirmed: Any, viewer: Viewer) -> No
             raise NotFound(_("There is no such record."))
         context = viewer.change_context(vault=vault())
         customer_links.decide(session, found, _record_of(found), is_confirmed, context)
+
+
+@contextmanager
+def asking_before(row: Any, viewer: Viewer) -> Iterator[None]:
+    """Ask for the link that a refused change of this lead waits for, in a transaction of its own after the request."""
+    record, key = type(row), row.id
+    try:
+        yield
+    except customer_links.LinkAwaited as awaited:
+        customer_id = awaited.match.customer.id
+
+        @after_this_request
+        def ask(response: Response) -> Response:
+            with own_transaction() as session:
+                lead, customer = session.get(record, key), session.get(Customer, customer_id)
+                if lead is not None and customer is not None:
+                    customer_links.wait(session, lead, Match(customer, False, "conversion"), viewer.stamp)
+            return response
+
+        raise
 
 
 def _record_of(row: CustomerLink) -> Any:

@@ -25,7 +25,7 @@ from app.web.core.fields import ChoiceField, Field, Viewer
 from app.web.core.gate import current_viewer, json_answer, refuse_as_json
 from app.web.core.record_service import RecordService, refuse_foreign_assignee, refuse_new_owner
 from app.web.pages.refusals import refuse_as_page
-from app.web.records import customer_link_actions, related_lists
+from app.web.records import customer_link_actions, related_lists, secret_guesses
 from app.web.records.screen import Screen
 
 SPECIAL_FIELDS: tuple[Field, ...] = (
@@ -88,6 +88,7 @@ class CustomerService(RecordService):
     def create(self, session: Session, values: dict[str, Any], viewer: Viewer) -> Customer:
         """Create a customer owned by its creator."""
         refuse_foreign_assignee(values, "Customers", viewer)
+        secret_guesses.count(values, viewer)
         with access.as_system(session):  # duplicates are looked for among all customers
             return customers.create(session, values, viewer.change_context(vault=self.vault()))
 
@@ -97,6 +98,7 @@ class CustomerService(RecordService):
         for name in ("status", "source", "kyc_status"):
             if name in values and values[name] is None:
                 raise RuleBroken(_("Please choose one."), name)
+        secret_guesses.count(values, viewer)
         with access.as_system(session):
             customers.change(session, row, values, viewer.change_context(vault=self.vault()))
 

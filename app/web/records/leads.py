@@ -25,7 +25,7 @@ from app.web.core.gate import current_viewer
 from app.web.core.record_service import RecordService, pop_assignment, refuse_foreign_assignee, refuse_new_owner
 from app.web.core.reference_fields import PersonField
 from app.web.pages.refusals import refuse_as_page
-from app.web.records import related_lists
+from app.web.records import customer_link_actions, related_lists, secret_guesses
 from app.web.records.about_field import OpenDueField, is_open_lead
 from app.web.records.assignment import AssignableResource, AssignableScreen
 from app.web.records.sla_fields import CLOCK, CLOCK_LABELS, clock_fields
@@ -100,10 +100,12 @@ class LeadService(RecordService):
     def change(self, session: Session, row: Lead, values: dict[str, Any], viewer: Viewer) -> None:
         """Change fields and status; the owner only with permission to assign."""
         refuse_new_owner(values, row, "Leads", viewer)
+        if row.customer_id is not None or "status_id" in values:
+            secret_guesses.count(values, viewer)
         context = viewer.change_context(
             vault=self.vault(), may_reopen=viewer.person.is_manager, sla_terms=viewer.lookups.terms
         )
-        with access.as_system(session):
+        with access.as_system(session), customer_link_actions.asking_before(row, viewer):
             if not leads.change(session, row, values, context):
                 remarks.on_proposal()
         remarks.on_number(row, values)
@@ -260,9 +262,9 @@ class LeadScreen(AssignableScreen):
     @permission_name("edit")
     def convert(self, pk: str) -> Any:
         """Create or link the customer of an activated lead."""
-        lead = self.row_for(pk, "write")
-        with access.as_system(db.session()):  # a number is matched against all customers
-            customer = conversion.convert(db.session(), lead, current_viewer().change_context())
+        lead, viewer = self.row_for(pk, "write"), current_viewer()
+        with access.as_system(db.session()), customer_link_actions.asking_before(lead, viewer):  # matched against all
+            customer = conversion.convert(db.session(), lead, viewer.change_context())
         db.session.commit()
         return redirect(f"/customers/{customer.number}")
 

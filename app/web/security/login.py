@@ -154,7 +154,8 @@ def refuse_too_many_attempts() -> Response | None:
 
 
 def unauthorized_response() -> Response:
-    """The JSON response to a request with an invalid token."""
-    response = error_response(401, _("Please sign in. The token is missing, invalid, revoked or expired."))
+    """The JSON response to a request with an invalid token, in the format of the API that was asked."""
+    text = _("Please sign in. The token is missing, invalid, revoked or expired.")
+    response = errors.rendered_by_api(401, text) or error_response(401, text)
     response.headers["WWW-Authenticate"] = "Bearer"
     return response

@@ -26,6 +26,8 @@ TYPES += (
     "application/octet-stream",
     "application/vnd.api+json",
     "application/x-www-form-urlencoded; charset=UTF-8",
+    "multipart/form-data",
+    "multipart/form-data; boundary=x",
 )
 
 

@@ -94,6 +94,15 @@ def test_with_a_wrong_key(sample: SampleRecords) -> None:
         assert "session_expired" not in response.get_json()
 
 
+@pytest.mark.parametrize("token", ["x.y.z", "x", "eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0.", ""])
+def test_with_a_wrong_token(sample: SampleRecords, token: str) -> None:
+    paths = [f"/api/method/{name}" for name in protected()]
+    for path in (*paths, "/api/method/ping", "/api/resource/CRM Lead", "/api/v2/document/CRM Lead"):
+        client = sample.world.app.test_client()
+        response = client.open(path, method="POST", json={}, headers={"Authorization": f"Bearer {token}"})
+        assert_refusal(response, path, 401)
+
+
 def test_with_a_wrong_password_nobody_is_signed_in(sample: SampleRecords) -> None:
     """The sequence of the Flutter app: login, then the question who is signed in."""
     for send in ({"data": {"usr": "ana", "pwd": "no"}}, {"json": {"usr": "ana", "pwd": "no"}}):

@@ -7,7 +7,17 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from app.models import Activity, AuditEntry, Customer, CustomerLink, Lead, Notification, Ticket
+from app.models import (
+    Activity,
+    AuditEntry,
+    Customer,
+    CustomerAccount,
+    CustomerLink,
+    Lead,
+    LeadStatus,
+    Notification,
+    Ticket,
+)
 
 MOBILE, OTHER, UNKNOWN = "9820012345", "9820054321", "9820099999"
 
@@ -186,13 +196,69 @@ def test_another_number_drops_the_waiting_link(world: Any, asha: Any) -> None:
     assert world.rows(select(CustomerLink.status)) == ["Dropped"]
 
 
-def test_opening_the_account_links_and_says_so_in_the_audit(world: Any, asha: Any) -> None:
+def open_by_rest(world: Any, key: int, status: str) -> int:
+    values = {"status": status, "client_id": "Z100"}
+    return int(world.door("ben").rest("PUT", f"lead/{key}", values).status_code)
+
+
+def open_by_form(world: Any, key: int, status: str) -> int:
+    (status_id,) = world.rows(select(LeadStatus.id).where(LeadStatus.label == status))
+    values = {"status": str(status_id), "client_id": "Z100", "first_name": "Typed"}
+    return int(world.door("ben").form(f"/leads/edit/{key}", values).status_code)
+
+
+def open_by_old_door(world: Any, key: int, status: str) -> int:
+    method = "crm.api.lead_operations.update_lead_status_with_client_id"
+    (number,) = world.rows(select(Lead.number).where(Lead.id == key))
+    body = {"lead_name": number, "status": status, "client_id": "Z100"}
+    return int(world.door("ben").rest("POST", f"/api/method/{method}", body).status_code)
+
+
+@pytest.mark.parametrize("door", [open_by_rest, open_by_form, open_by_old_door])
+@pytest.mark.parametrize("status", ["Account Opened", "Account Activated"])
+def test_opening_an_account_opens_no_stranger_until_the_link_is_confirmed(
+    world: Any, asha: Any, door: Any, status: str
+) -> None:
     key = create(world, "lead", "ben", mobile=MOBILE).get_json()["id"]
-    values = {"status": "Account Opened", "client_id": "Z100"}
-    assert world.door("ben").rest("PUT", f"lead/{key}", values).status_code == 200
-    assert world.rows(select(Lead.customer_id)) == [asha.id]
+    before = world.stored(asha)
+    assert door(world, key, status) in (409, 417, 422)
+    assert world.stored(asha) == before and world.count(CustomerAccount) == 0
+    assert world.rows(select(Lead.customer_id, Lead.client_id)) == [(None, None)]
+    assert not world.door("ben").sees(asha)
+    (link,) = world.door("ana").rest("GET", "customer/links").get_json()["result"]
+    body = {"link": link["id"], "confirm": True}
+    assert world.door("ana").rest("POST", f"customer/{asha.id}/links", body).status_code == 200
+    assert door(world, key, status) in (200, 302)
+    assert world.rows(select(Lead.customer_id, Lead.client_id)) == [(asha.id, "Z100")]
+
+
+def test_a_refused_opening_asks_for_the_link(world: Any, make: Any) -> None:
+    """The customer got the number after the lead, so nothing waits yet."""
+    key = create(world, "lead", "ben", mobile=MOBILE).get_json()["id"]
+    asha = make.customer("ana", first_name="Asha", mobile=MOBILE)
+    assert world.rows(select(CustomerLink)) == []
+    assert open_by_rest(world, key, "Account Opened") == 422
+    assert world.rows(select(CustomerLink.customer_id, CustomerLink.lead_id)) == [(asha.id, key)]
     entries = payloads(world, AuditEntry, AuditEntry.event == "customer link")
-    assert [(each["how"], each["state"]) for each in entries] == [("number", "waiting"), ("conversion", "linked")]
+    assert [(each["how"], each["state"]) for each in entries] == [("conversion", "waiting")]
+    assert open_by_rest(world, key, "Account Opened") == 422 and world.count(CustomerLink) == 1
+
+
+def test_opening_the_account_of_a_new_lead_opens_no_stranger(world: Any, asha: Any) -> None:
+    answer = create(world, "lead", "ben", mobile=MOBILE, status="Account Opened", client_id="Z100")
+    assert answer.status_code == 422 and "Asha" not in answer.text
+    assert world.count(Lead) == 0 and not world.door("ben").sees(asha)
+
+
+def test_a_lead_that_names_the_account_of_another_lead_does_not_rename_it(world: Any, asha: Any) -> None:
+    """Both are Ana's; the second one is corrected to an account of its own."""
+    for code in ("E100", "E100"):
+        key = create(world, "lead", "ana", mobile=MOBILE).get_json()["id"]
+        values = {"status": "Account Opened", "client_id": code}
+        assert world.door("ana").rest("PUT", f"lead/{key}", values).status_code == 200
+    assert world.door("ana").rest("PUT", f"lead/{key}", {"client_id": "E200"}).status_code == 200
+    accounts = select(CustomerAccount.client_id, CustomerAccount.lead_id).order_by(CustomerAccount.client_id)
+    assert world.rows(accounts) == [("E100", key - 1), ("E200", key)]
 
 
 def test_contact_fields_of_a_linked_lead_need_the_right_to_write_its_customer(world: Any, make: Any, asha: Any) -> None:

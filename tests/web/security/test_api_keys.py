@@ -410,6 +410,14 @@ LISTS = (
     "/api/method/crm.api.role_assignment.get_assignable_users",
     "/api/v1/user/",
     "/people/lookup?q=a",
+    "/api/resource/User",
+    "/api/v2/document/User",
+    "/api/v2/doctype/User/count",
+    "/api/resource/User/mia",
+    "/api/method/frappe.client.get_list?doctype=User",
+    "/api/method/frappe.client.get_count?doctype=User",
+    "/api/method/frappe.client.validate_link?doctype=User&docname=mia",
+    "/api/method/frappe.desk.search.search_link?doctype=User&txt=a",
 )
 
 

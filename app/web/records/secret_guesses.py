@@ -1,0 +1,38 @@
+"""A PAN or Aadhaar number is refused where another customer has it, so it can be tested by entering it.
+
+Uniqueness can't be hidden, but who doesn't see such numbers in full enters few of them: not enough to find one whose
+last digits they see.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from flask import current_app
+
+from app.domain.base import translatable
+from app.domain.customers import SECRET_FIELDS
+from app.ops.rate_counter import Rate
+from app.web.core.fields import Viewer
+from app.web.security.rate_limits import TooManyRequests
+
+#: Numbers that one person may enter on customers and leads.
+RATES = (Rate(60, 60), Rate(600, 86400))
+
+
+def count(values: dict[str, Any], viewer: Viewer) -> None:
+    """Count the masked numbers among these changes, before they are tried. Raises TooManyRequests."""
+    entered = [name for name in SECRET_FIELDS if values.get(name) and viewer.person.mask(name) != "full"]
+    counter, now = current_app.extensions["crm_limits"].counter, time.time()
+    for name in entered:
+        for rate in RATES:
+            counted = counter.add(f"secret {name} {rate.seconds} {viewer.person.id}", rate, now)
+            if counted.is_exceeded:
+                wait = max(1, counted.ends - int(now))
+                raise TooManyRequests(
+                    translatable(
+                        "You have entered too many PAN or Aadhaar numbers. Please wait %(seconds)s seconds.",
+                        seconds=wait,
+                    )
+                )
