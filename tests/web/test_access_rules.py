@@ -194,7 +194,7 @@ def all_requests(door: Any, row: Any, kind: str, key: int) -> dict[str, Any]:
 
 def comparable_text(text: str) -> str:
     """The response without ids and CSRF tokens."""
-    return re.sub(r"\d+", "", re.sub(r"[\w-]{8,}\.[\w-]{5,}\.[\w-]{10,}", "", text))
+    return re.sub(r"\d+", "", re.sub(r"m\.[\w.-]{40,}|[\w-]{8,}\.[\w-]{5,}\.[\w-]{10,}", "", text))
 
 
 @pytest.mark.parametrize("kind", SEEN_BY)
@@ -249,7 +249,7 @@ def test_a_bulk_action_changes_own_rows_and_refuses_others_by_number(world: Worl
     move = {"action": "status", "status": world.lead_status["Contacted"], "rowid": [own.id, foreign.id, MISSING]}
     page = ana.form("/leads/action_post", move, follow_redirects=True).text
     assert stored(own)["status_id"] == world.lead_status["Contacted"]
-    assert stored(foreign) == before and f"{foreign.id}: " in page and f"{MISSING}: " in page
+    assert stored(foreign) == before and "2 records were not changed: " in page
 
 
 # --- nothing can be attached to an invisible record

@@ -17,6 +17,7 @@ READS, WRITES, DASHBOARDS = 6, 12, 15
 #: Savepoints of bulk methods are counted too.
 EXPENSIVE = {
     "frappe.client.insert_many": 14,
+    "crm.api.ticket.bulk_close_tickets": 14,  # with the task of the ticket
     "crm.api.ticket.create_ticket": 16,
     "crm.fcrm.doctype.crm_call_log.crm_call_log.create_lead_from_call_log": 15,
     # With a new customer: a savepoint, the row that makes them the only holder of the number, and whether a lead of
