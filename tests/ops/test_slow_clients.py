@@ -52,9 +52,8 @@ def test_200_half_sent_requests_keep_nobody_waiting(server: LiveServer, sent: by
     with connections(server, 200) as held:
         for each in held:
             each.sendall(sent)
-        assert (
-            max(seconds_for(server, "/healthz"), seconds_for(server, "/healthz")) < 12
-        )  # before the slow ones are cut off, after 15
+        # Before the slow ones are cut off, after 15 seconds.
+        assert max(seconds_for(server, "/healthz"), seconds_for(server, "/healthz")) < 12
         assert seconds_for(server, "/login/") < 14
 
 

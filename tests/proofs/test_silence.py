@@ -20,7 +20,8 @@ from tests.proofs import setting
 from tests.proofs.setting import Ground
 from tests.servers import LiveServer, MariaDB, Redis, Server
 
-#: A request that waits for the database is answered within this time: 15 s for the statement, 5 s to connect again, and patience with a busy machine.
+#: A request that waits for the database is answered within this time: 15 s for the statement, 5 s to connect again,
+#: and patience with a busy machine.
 ANSWERED_SECONDS = 60.0
 WHO = {"username": "ana", "password": "wrong", "provider": "db"}
 
