@@ -94,7 +94,7 @@ def employee(root: Any, number: int, **more: Any) -> int:
 def test_a_taken_or_forbidden_value_in_an_edit_is_a_sentence(root: Any) -> None:
     first, second = employee(root, 71), employee(root, 72)
     try:
-        for number, sentence in (("71", "This conflicts with another record"), ("-5", "can't be stored")):
+        for number, sentence in (("71", "is already taken by another record"), ("-5", "can't be stored")):
             edited = root.form(f"/employeeview/edit/{second}", {"full_name": "Typed", "employee_number": number})
             text = html.unescape(edited.get_data(as_text=True))
             assert edited.status_code == 422 and sentence in text and "Typed" in text, (number, edited.status_code)
