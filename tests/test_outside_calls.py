@@ -35,6 +35,7 @@ REACHING_OUT = {
 }
 #: Modules that use these without calling anybody new.
 NO_CALLS = {
+    "run.py": "waits at the start for other starts, before it serves anybody",
     "app/ops/intake.py": "serves",
     "app/ops/worker.py": "serves",
     "app/ops/worker_channels.py": "talks to the other workers of this server",

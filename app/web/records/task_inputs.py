@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable
 from typing import Any
 
 from flask_babel import gettext as _
 
 from app.domain.base import RuleBroken
+from app.lib.ids import parse_id
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Field, Viewer
 
@@ -28,7 +28,7 @@ class TaskIdsField(Field):
 def chosen_tasks(raw: Any) -> list[int]:
     """Ids of tasks from a list or a text with commas. Raises RuleBroken for anything else."""
     parts = raw if isinstance(raw, list) else str(raw or "").split(",")
-    ids = [int(str(part)) for part in parts if re.fullmatch(r"\s*[0-9]{1,9}\s*", str(part))]
+    ids = [key for part in parts if (key := parse_id(str(part).strip())) is not None]
     if len(ids) != len([part for part in parts if str(part).strip()]):
         raise RuleBroken(_("“close_tasks” must be a list of task IDs."), "close_tasks")
     return ids
