@@ -266,7 +266,15 @@ def test_workers_stop_when_their_parent_is_killed(start):
     workers = start("short")
     children = workers.children()
     workers.kill()
-    eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children), "orphans are still running")
+    eventually(lambda: not any(map(is_running, children)), "orphans are still running")
+
+
+def is_running(pid: int) -> bool:
+    """Whether the process still works: one that has ended stays in /proc until it is reaped."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 # --- Redis is unreachable
