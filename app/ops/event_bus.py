@@ -21,6 +21,7 @@ import orjson
 from redis.exceptions import RedisError
 
 from app.ops import redis_client
+from app.ops.redis_client import BriefConnection
 
 log = logging.getLogger("crm.live")
 
@@ -92,7 +93,7 @@ class EventBus:
         self._on_event, self._nonce = on_event, uuid.uuid4().hex
         self._redis = redis_client.connect(url, TIMEOUT_SECONDS)
         #: The listener pings every PING_SECONDS; what it reads until the next ping is one exchange.
-        self._listening = redis_client.connect(url, SILENCE_SECONDS)
+        self._listening = redis_client.connect(url, SILENCE_SECONDS, BriefConnection)
         #: Redis' channels ignore its database numbers, so the number is part of the name.
         self.channel = f"crm-live:{self._redis.get_connection_kwargs().get('db', 0)}"
         self.is_up = False

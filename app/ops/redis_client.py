@@ -20,21 +20,29 @@ MAX_ANSWER_BYTES = 64 * 1024 * 1024
 class BoundedConnection(Connection):
     """A connection whose exchanges end within its time-out."""
 
+    max_bytes = MAX_ANSWER_BYTES
+
     def _connect(self) -> Any:
         seconds = float(self.socket_timeout or CONNECT_SECONDS)
         made = deadline.connect(self.host, self.port, seconds)
-        made.limit, made.max_bytes = lambda: seconds, MAX_ANSWER_BYTES
+        made.limit, made.max_bytes = lambda: seconds, self.max_bytes
         made.settimeout(seconds)
         return made
 
 
-def connect(url: str, seconds: float, **options: Any) -> Redis:
-    """A client of this Redis. Over TLS and Unix sockets, `seconds` are for each read.
+class BriefConnection(BoundedConnection):
+    """For a listener, to whom nothing long is said: what is read until its next ping is short."""
+
+    max_bytes = 8 * 1024 * 1024
+
+
+def connect(url: str, seconds: float, bounded: type[BoundedConnection] = BoundedConnection, **options: Any) -> Redis:
+    """A client of this Redis. Over TLS and Unix sockets, `seconds` are for each read, and any number of bytes is read.
 
     It connects at the first call. Nothing is retried: callers go on without Redis.
     """
     limits = {"socket_timeout": seconds, "socket_connect_timeout": seconds, "retry": Retry(NoBackoff(), 0)}
     pool = ConnectionPool.from_url(url, **limits, **options)
     if pool.connection_class is Connection:
-        pool.connection_class = BoundedConnection
+        pool.connection_class = bounded
     return Redis.from_pool(pool)

@@ -19,6 +19,13 @@ SCRIPT = Path(__file__).with_name("public_client.cjs")
 
 
 @pytest.fixture(scope="module")
+def live_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    """A server of this file's own: its clients count what they find."""
+    with LiveServer(tmp_path_factory.mktemp("public-clients")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
 def session(live_server: LiveServer) -> Iterator[requests.Session]:
     """The admin, signed in by the form of the predecessor's clients."""
     with requests.Session() as session:
