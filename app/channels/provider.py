@@ -1,0 +1,254 @@
+"""The interface between the CRM and a provider of messages or calls: Twilio, Meta, Exotel, a mail server.
+
+A provider is made from the settings of one account, talks to the outside within a total deadline, and knows no
+database. What arrives from outside (`Inbound`) is checked and translated, not stored, here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from app.channels.base import ChannelError
+
+#: States of a message at the provider, in their order; "failed" may follow "queued" and "sent".
+STATES = ("queued", "sent", "delivered", "read", "failed")
+
+
+class Refused(ChannelError):
+    """The provider refused a message."""
+
+    def __init__(self, sentence: str, *, permanent: bool = False, code: str = "", retry_after: float = 0.0) -> None:
+        """`code` is the provider's own; `retry_after` the seconds it asks to wait, 0 = it does not say."""
+        super().__init__(sentence, permanent)
+        self.code, self.retry_after = code, retry_after
+
+
+class BadSignature(Exception):
+    """An incoming request is not from the provider."""
+
+
+class NotUnderstood(Exception):
+    """An incoming request is from the provider, but its content can't be read. The text says what is wrong."""
+
+
+class CannotAsk(Exception):
+    """The provider has no way to say what became of a message."""
+
+
+@dataclass(frozen=True)
+class Media:
+    """A file in a message."""
+
+    #: Where the provider fetches it from (outgoing), or where it is fetched with `Provider.fetch` (incoming).
+    address: str
+    mime_type: str
+    name: str = ""
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Template:
+    """A template registered with the provider, and the values of its variables in order."""
+
+    name: str
+    language: str
+    variables: tuple[str, ...] = ()
+    #: The provider's own id: Twilio's ContentSid, the DLT template id of an SMS.
+    provider_id: str = ""
+
+
+@dataclass(frozen=True)
+class OutgoingMessage:
+    """One message, ready to send."""
+
+    #: Identifies the message at our side, at most 64 ASCII characters: "m123".
+    key: str
+    #: whatsapp, sms or email.
+    channel: str
+    #: E.164 number, or email address.
+    to: str
+    text: str
+    subject: str = ""
+    template: Template | None = None
+    media: tuple[Media, ...] = ()
+    #: promotional or service.
+    purpose: str = "service"
+    #: The provider's id of the message that this one answers.
+    in_reply_to: str = ""
+    #: Where the provider reports what becomes of the message; "" = nowhere.
+    status_url: str = ""
+    #: Email only: HTML beside the text, further recipients, headers such as References, attached files as
+    #: (name, MIME type, content).
+    html: str = ""
+    cc: tuple[str, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    attachments: tuple[tuple[str, str, bytes], ...] = ()
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """The provider has taken a message or call."""
+
+    provider_id: str
+    #: One of STATES.
+    state: str = "sent"
+
+
+@dataclass(frozen=True)
+class OutgoingCall:
+    """A call that rings the person first and then connects the customer."""
+
+    key: str
+    #: E.164 numbers.
+    person: str
+    customer: str
+    caller_id: str
+    status_url: str = ""
+    is_recorded: bool = False
+
+
+@dataclass(frozen=True)
+class Inbound:
+    """A request that arrived at /hooks/<channel>/<token>, as received."""
+
+    method: str
+    #: The full address as the provider knows it, from the configured public URL.
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+    #: Query parameters and form fields, each with all its values.
+    query: Mapping[str, list[str]] = field(default_factory=dict)
+    form: Mapping[str, list[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class IncomingMessage:
+    """Somebody wrote to us."""
+
+    provider_id: str
+    channel: str
+    #: Who wrote, and to which of our numbers or addresses: E.164 or email.
+    peer: str
+    to: str
+    text: str
+    #: When, UTC; None = the provider does not say.
+    happened_on: datetime | None = None
+    #: The name that the peer gives themselves.
+    peer_name: str = ""
+    media: tuple[Media, ...] = ()
+    in_reply_to: str = ""
+    #: An emoji, when this is a reaction to the message `in_reply_to`.
+    reaction: str = ""
+    subject: str = ""
+    #: What else the provider sent and may be needed: small, JSON.
+    native: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StatusUpdate:
+    """What became of a message that we sent."""
+
+    provider_id: str
+    #: One of STATES.
+    state: str
+    happened_on: datetime | None = None
+    #: Our own key, where the provider returns it.
+    key: str = ""
+    #: Why it failed, as a sentence for users, and the provider's code.
+    reason: str = ""
+    code: str = ""
+    #: The peer does not want our messages: a STOP, or a do-not-disturb list.
+    is_opt_out: bool = False
+
+
+@dataclass(frozen=True)
+class CallUpdate:
+    """What became of a call, ours or an incoming one."""
+
+    provider_id: str
+    #: ringing, answered, completed, busy, no-answer, failed or canceled.
+    state: str
+    #: in or out.
+    direction: str
+    #: The customer's number and our own number, E.164; "" = withheld.
+    peer: str
+    own_number: str
+    #: The number of the person who talked; "" = not known.
+    person: str = ""
+    key: str = ""
+    started_on: datetime | None = None
+    ended_on: datetime | None = None
+    #: Seconds that both sides talked.
+    talk_seconds: int | None = None
+    recording_url: str = ""
+
+
+Event = IncomingMessage | StatusUpdate | CallUpdate
+
+
+class Provider(Protocol):
+    """A client of one account. Each method ends within a total deadline."""
+
+    def send(self, message: OutgoingMessage) -> Accepted:
+        """Send a message.
+
+        Raises Refused (`permanent` when no further attempt can succeed) and ChannelError when it was surely not
+        sent, DeliveryUnknown when it may have been.
+        """
+
+    def find(self, message: OutgoingMessage, provider_id: str, since: datetime) -> StatusUpdate | None:
+        """What became of a message whose fate is unknown; None = the provider does not know it.
+
+        `provider_id` is "" where we never got one: then it is sought by recipient and text since that time.
+        Raises CannotAsk, ChannelError.
+        """
+
+    def verify(self, request: Inbound) -> None:
+        """Raise BadSignature unless the request comes from the provider."""
+
+    def parse(self, request: Inbound) -> list[Event]:
+        """What a verified request says, in the order given. Raises NotUnderstood."""
+
+    def answer(self, request: Inbound) -> tuple[int, str, str]:
+        """The response that the provider expects: status, content type, body. Also its handshake by GET."""
+
+    def fetch(self, media: Media, max_bytes: int) -> tuple[str, bytes]:
+        """MIME type and content of a file or recording. Raises ChannelError, also when it is too large."""
+
+    def call(self, call: OutgoingCall) -> Accepted:
+        """Connect two telephones. Raises CannotAsk where the provider has no telephone, else like `send`."""
+
+    def check(self) -> str:
+        """Try the account without sending anything. Returns a sentence for the settings page. Raises ChannelError."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting of an account."""
+
+    key: str
+    label: str
+    #: A sentence that says where to find it.
+    help: str = ""
+    is_secret: bool = False
+    is_required: bool = True
+    default: str = ""
+    #: value -> a sentence that says what is wrong with it; None = nothing.
+    check: Callable[[str], str | None] = lambda _value: None
+
+
+@dataclass(frozen=True)
+class ProviderKind:
+    """A kind of account that can be added: its settings, and what is made from them."""
+
+    #: As in `flask channel add KIND`.
+    name: str
+    label: str
+    #: Of whatsapp, sms, email and voice, those it serves.
+    channels: tuple[str, ...]
+    settings: tuple[Setting, ...]
+    #: Settings by key -> the client. Raises ValueError for settings that contradict each other.
+    make: Callable[[Mapping[str, str]], Provider]
