@@ -18,6 +18,7 @@ from app.domain.login_names import LoginName  # the names and addresses by which
 from app.domain.messages import Message  # one WhatsApp, SMS or e-mail, out or in
 from app.domain.notices import Delivery, Notification  # a notification of one user; its delivery by channel
 from app.domain.permissions import AccessVersion, FieldMask, ModulePermission  # permission matrix, field masks
+from app.domain.search_columns import add_reversed
 from app.domain.settings import (  # masters and business settings
     AccountType,
     BusinessSetting,
@@ -42,6 +43,8 @@ from app.domain.tickets import Ticket  # a request for help
 from app.domain.timeline import Activity, StatusChange  # the timeline
 from app.domain.webhooks import Webhook, WebhookDelivery  # webhooks and the log of their deliveries
 
+for _record in (Lead, Customer, Ticket):
+    add_reversed(_record.__table__)  # type: ignore[arg-type]
 remove_sequence_defaults()
 never_reuse_ids()
 

@@ -209,8 +209,14 @@ class Databases:
                 cursor.execute(cursor.fetchall()[0][1])
             for table in self._unlike(source, target, tables):
                 cursor.execute(f"DELETE FROM {table}")  # noqa: S608
-                cursor.execute(f"INSERT INTO {table} SELECT * FROM {source}.{table}")  # noqa: S608
+                columns = self._stored_columns(source, table)
+                cursor.execute(f"INSERT INTO {table} ({columns}) SELECT {columns} FROM {source}.{table}")  # noqa: S608
             connection.commit()
+
+    def _stored_columns(self, database: str, table: str) -> str:
+        """The columns of a table that the database doesn't compute itself, for an INSERT."""
+        found = self._run(f"SHOW COLUMNS FROM {database}.{table}")
+        return ", ".join(f"`{row[0]}`" for row in found if "GENERATED" not in row[5])
 
     def _unlike(self, source: str, target: str, tables: Sequence[str]) -> list[str]:
         """The tables whose rows differ."""

@@ -1,0 +1,61 @@
+"""Columns that only searches use: texts written backwards, so that the last characters are a range of an index.
+
+The database computes them (no door can forget them, and existing rows have them at once), and no class has them as
+attributes: a record's INSERT and SELECT stay as they are.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Column, Computed, Index, String, Table
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.expression import ColumnElement
+
+#: Column -> the one with its text backwards.
+REVERSED = {
+    "mobile_e164": "mobile_reversed",
+    "alternative_e164": "alternative_reversed",
+    "client_id": "client_id_reversed",
+    "pod_id": "pod_id_reversed",
+    "referral_code": "referral_code_reversed",
+}
+#: Characters of a text that are written backwards; MariaDB has a function and needs no limit.
+MOST = 40
+
+
+class Backwards(ColumnElement[str]):
+    """The first MOST characters of a column backwards."""
+
+    inherit_cache = False
+    type = String()
+
+    def __init__(self, column: str) -> None:
+        self.column = column
+
+
+@compiles(Backwards)
+def _reverse(element: Backwards, _compiler: Any, **_: Any) -> str:
+    return f"reverse(left({element.column}, {MOST}))"
+
+
+@compiles(Backwards, "sqlite")
+def _reverse_on_sqlite(element: Backwards, _compiler: Any, **_: Any) -> str:
+    """SQLite has no function for it."""
+    return " || ".join(f"substr({element.column}, {n}, 1)" for n in range(MOST, 0, -1))
+
+
+def add_reversed(table: Table) -> None:
+    """Give a table the reversed columns, with an index for each."""
+    for name, backwards in REVERSED.items():
+        if name in table.c and not table.c[name].foreign_keys:
+            column: Column[str] = Column(backwards, String(MOST), Computed(Backwards(name), persisted=False))
+            table.append_column(column)
+            Index(f"ix_{table.name}_{backwards}", column)
+
+
+def reversed_column(column: Any) -> Any:
+    """The reversed column of an attribute or column; None if it has none."""
+    own = column.property.columns[0] if hasattr(column, "property") else column
+    name = REVERSED.get(own.key)
+    return own.table.c.get(name) if name else None

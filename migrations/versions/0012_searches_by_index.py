@@ -1,0 +1,77 @@
+"""Indexes for searches: names by either part, phone numbers and codes by their ends, titles by their words.
+
+The ends are columns with the text backwards, which the database computes, also for rows that are there. On SQLite the
+names' indexes ignore the case of letters, as LIKE does; MariaDB's collation does anyway.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0012"
+down_revision = "0011"
+branch_labels = None
+depends_on = None
+
+#: table -> columns that get one with their text backwards, and its name.
+REVERSED = {
+    "leads": {
+        "mobile_e164": "mobile_reversed",
+        "alternative_e164": "alternative_reversed",
+        "client_id": "client_id_reversed",
+        "pod_id": "pod_id_reversed",
+    },
+    "customer": {
+        "mobile_e164": "mobile_reversed",
+        "alternative_e164": "alternative_reversed",
+        "referral_code": "referral_code_reversed",
+    },
+    "ticket": {"mobile_e164": "mobile_reversed", "alternative_e164": "alternative_reversed"},
+}
+LENGTH = 40
+#: Index that the new ones replace.
+REPLACED = {"leads": "ix_leads_name", "customer": "ix_customer_name"}
+#: Name -> table, and on MariaDB by words.
+TITLES = {"ix_task_words": "task", "ix_ticket_words": "ticket"}
+
+
+def upgrade() -> None:
+    is_sqlite = op.get_bind().dialect.name == "sqlite"
+    for table, columns in REVERSED.items():
+        for name, backwards in columns.items():
+            computed = sa.Computed(_backwards(name, is_sqlite), persisted=False)
+            op.add_column(table, sa.Column(backwards, sa.String(LENGTH), computed))
+            op.create_index(f"ix_{table}_{backwards}", table, [backwards])
+        _add_name_indexes(table, is_sqlite)
+    for table, name in REPLACED.items():
+        op.drop_index(name, table)
+    for name, table in TITLES.items():
+        op.create_index(name, table, ["title"], mysql_prefix="FULLTEXT")
+
+
+def _backwards(name: str, is_sqlite: bool) -> str:
+    """The first LENGTH characters backwards. SQLite has no function for it."""
+    if is_sqlite:
+        return " || ".join(f"substr({name}, {n}, 1)" for n in range(LENGTH, 0, -1))
+    return f"reverse(left({name}, {LENGTH}))"
+
+
+def _add_name_indexes(table: str, is_sqlite: bool) -> None:
+    for name, columns in {"first_name": ["first_name"], "last_name": ["last_name", "first_name"]}.items():
+        if is_sqlite:
+            listed = ", ".join(f"{column} COLLATE NOCASE" for column in columns)
+            op.execute(f"CREATE INDEX ix_{table}_{name} ON {table} ({listed})")
+        else:
+            op.create_index(f"ix_{table}_{name}", table, columns)
+
+
+def downgrade() -> None:
+    for name, table in TITLES.items():
+        op.drop_index(name, table)
+    for table, name in REPLACED.items():
+        op.create_index(name, table, ["first_name", "last_name"])
+    for table, columns in REVERSED.items():
+        for name in ("first_name", "last_name"):
+            op.drop_index(f"ix_{table}_{name}", table)
+        for backwards in columns.values():
+            op.drop_index(f"ix_{table}_{backwards}", table)
+            op.drop_column(table, backwards)
