@@ -2,11 +2,13 @@
 
 from app.access.customer_rights import PersonsCustomers
 from app.access.fast_paging import MAX_BRANCHES, PageQuery, count_by_person, page_by_person
+from app.access.index_lookups import Asked, look_up, looked_up, outer_nodes, parts_of
 from app.access.people import bump_version, clear_cache, load_person, person, version_query
 from app.access.person import ADMIN, Denied, Person
 from app.access.row_rules import MODULE_OF, RULES, add_model, guarded_tables, visible
 from app.access.session_filter import get_visible, reaches_row
 from app.access.system_session import SYSTEM, act_as, acting, acting_as, as_system
+from app.access.title_words import TitlePart
 from app.access.visibility import users_who_see
 
 __all__ = [
@@ -15,10 +17,12 @@ __all__ = [
     "MODULE_OF",
     "RULES",
     "SYSTEM",
+    "Asked",
     "Denied",
     "PageQuery",
     "Person",
     "PersonsCustomers",
+    "TitlePart",
     "act_as",
     "acting",
     "acting_as",
@@ -30,7 +34,11 @@ __all__ = [
     "get_visible",
     "guarded_tables",
     "load_person",
+    "look_up",
+    "looked_up",
+    "outer_nodes",
     "page_by_person",
+    "parts_of",
     "person",
     "reaches_row",
     "users_who_see",

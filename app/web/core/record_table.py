@@ -12,6 +12,7 @@ from sqlalchemy.sql.visitors import iterate
 
 from app import access
 from app.domain.base import RuleBroken, join_texts
+from app.extensions import db
 from app.web.core import capped_counts
 from app.web.core.fields import Field, Viewer
 from app.web.core.filter_operators import is_empty
@@ -27,9 +28,9 @@ MAX_FILTERS = 30
 MAX_PAGE = 10_000_000
 
 
-def _tables(parts: Any) -> set[str]:
+def _tables(parts: Any, walk: Any = iterate) -> set[str]:
     """The tables named in these expressions."""
-    nodes: list[Any] = [node for part in parts for node in iterate(part)]
+    nodes: list[Any] = [node for part in parts for node in walk(part)]
     plain = {node.name for node in nodes if isinstance(node, Table)}
     return plain | {node.table.name for node in nodes if _is_column(node)}
 
@@ -203,7 +204,7 @@ class RecordTable:
 
     def _is_alone(self, rules: list[Any]) -> bool:
         """Whether all filters are on this record's own table."""
-        return _tables(rules) <= {self.record.__tablename__}
+        return _tables(rules, access.outer_nodes) <= {self.record.__tablename__}
 
     def _joined(self, query: Select[Any], list_query: ListQuery, names: tuple[str, ...] | None) -> Select[Any]:
         """Join the tables that only the filters or the order need."""
@@ -211,7 +212,7 @@ class RecordTable:
         return self._join_missing(query, list_query, {table for table, _on in self.joins_for(columns)})
 
     def _join_missing(self, query: Select[Any], list_query: ListQuery, present: set[Any]) -> Select[Any]:
-        wanted = _tables((*list_query.conditions, *list_query.order))
+        wanted = _tables((*list_query.conditions, *list_query.order), access.outer_nodes)
         for table, on in self.joins:
             if table not in present and table.__tablename__ in wanted:
                 query = query.outerjoin(table, on)
@@ -315,7 +316,9 @@ class RecordTable:
         known = ALIASES.get(op, op)
         if known not in each.operators:
             raise RuleBroken(_("“%(name)s” can't be filtered with “%(op)s”.", name=name, op=op[:20]), name)
-        return each.where(known, raw, viewer)
+        rule = each.where(known, raw, viewer)
+        exact = known in ("eq", "in", "sw")
+        return access.looked_up(db.session(), self.record, rule, COUNT_CAP) if exact else rule
 
     def order_by(self, name: str | None, direction: str | None, viewer: Viewer) -> list[Any]:
         """The ORDER BY: the named field, then newest first. Raises RuleBroken for a field that cannot be sorted by."""

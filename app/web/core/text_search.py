@@ -1,62 +1,122 @@
 """Text search by number, name, phone in any format, e-mail, title, client id or PAN.
 
-Only what the person may see in full is searched, so that a search is no way to guess what a mask hides.
+Only what the person may see in full is searched, so that a search is no way to guess what a mask hides. Each rule is on
+the columns of one table and a range of an index, so that `access.look_up` can ask for each by itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import and_, or_
+from sqlalchemy import and_, case, or_
 
+from app import access
+from app.domain.base import NUMBER_PREFIXES
+from app.domain.search_columns import reversed_column
+from app.extensions import db
 from app.lib import phone
 from app.lib.identity import is_aadhaar, is_pan
+from app.lib.text import folded
+from app.models import Customer, Lead, Ticket
 from app.web.core.fields import Field, TextField, Viewer, clean_text
 from app.web.core.filter_operators import compare
 from app.web.core.personal_fields import EmailField, NameField, PhoneField, SecretField
-from app.web.core.record_table import RecordTable
+from app.web.core.record_table import COUNT_CAP, RecordTable
 
-#: Codes that match in full, and from so many characters on also in part.
+#: Codes that match in full, and from so many characters on also by their beginning or end.
 _CODES = ("client_id", "pod_id", "referral_code")
 _LEAST_OF_CODE = 3
 #: Digits with which a phone number ends, at least: five, as people read them out.
-_LEAST_OF_NUMBER = 5
+_LEAST_OF_NUMBER, _MOST_OF_NUMBER = 5, 15
 _LEAST_OF_EMAIL = 3
 #: Words of a name that are split into first and last name in every way.
 _MOST_WORDS = 8
+#: Records whose numbers have a year, and the first year that one can have.
+_KINDS, _FIRST_YEAR = {Lead: "LEAD", Customer: "CUST", Ticket: "TICKET"}, 2000
+#: Digits of a number's serial, at most.
+_MOST_OF_SERIAL = 8
 
 
-def matching(record_table: RecordTable, typed: str, viewer: Viewer) -> Any:
-    """The SQL rule for rows in which the text is found; hidden fields are not searched. Raises RuleBroken."""
+def matching(record_table: RecordTable, typed: str, viewer: Viewer, most: int = COUNT_CAP) -> Any:
+    """The SQL rule for rows in which the text is found; hidden fields are not searched. Raises RuleBroken.
+
+    The rows are looked up at once, up to `most` for each way in which they are found.
+    """
+    return matching_all([record_table], typed, viewer, most)[0].rule()
+
+
+def matching_all(record_tables: Sequence[RecordTable], typed: str, viewer: Viewer, most: int) -> list[access.Asked]:
+    """What was found of several records, in two statements together."""
+    asked = [access.Asked(table.record, parts(table, typed, viewer)) for table in record_tables]
+    searched = [each for each in asked if each.parts]
+    access.look_up(db.session(), searched, most)
+    return asked
+
+
+def parts(record_table: RecordTable, typed: str, viewer: Viewer) -> list[Any]:
+    """The rules of which any makes a hit, each on one table where the record is one of the product's."""
     text = clean_text(typed, "q", 100) or ""
     shown = [each for each in record_table.fields if not each.is_hidden(viewer)] if text else []
     fit = [rule for each in shown for rule in _rules(each, text, viewer)]
     plain = [each for each in record_table.plain_texts if each in shown]
-    fit += [compare(column, "ct", text) for each in plain for column in each.columns]
-    return or_(*fit) if fit else record_table.record.id == -1
+    return fit + [compare(column, "ct", text) for each in plain for column in each.columns]
 
 
 def _rules(each: Field, text: str, viewer: Viewer) -> list[Any]:
     if each.name == "number":
-        is_last = text.isascii() and text.isdigit()
-        ends = [each.columns[0].endswith(f"-{int(text):05d}")] if is_last else []
-        return [each.columns[0] == text.upper(), *ends]
+        return _by_number(each, text, viewer)
     if isinstance(each, NameField):
         return list(_named(each, text.split()))
     if isinstance(each, PhoneField):
         return _numbered(each, text)
     if isinstance(each, EmailField):
         is_address = " " not in text and len(text) >= _LEAST_OF_EMAIL
-        return [column.startswith(text.lower(), autoescape=True) for column in each.columns] if is_address else []
+        return [begins(column, text.lower()) for column in each.columns] if is_address else []
     if isinstance(each, SecretField):
         is_whole = is_pan(text) if each.name == "pan" else is_aadhaar(text)
-        return [each.where("eq", text, viewer)] if is_whole else []
+        return access.parts_of(each.where("eq", text, viewer)) if is_whole else []
     if isinstance(each, TextField) and each.name == "title":
-        return [compare(column, "ct", text) for column in each.columns]
+        return [_titled(column, text) for column in each.columns]
     if isinstance(each, TextField) and each.name in _CODES:
         return _coded(each, text.upper())
     return []
+
+
+def begins(column: Any, text: str) -> Any:
+    """The column begins with the text; the pattern is one value, so that SQLite can use an index of the names, too."""
+    if "'" in folded(text):
+        return compare(column, "sw", text)
+    escaped = text.replace("/", "//").replace("%", "/%").replace("_", "/_")
+    return column.like(f"{escaped}%", escape="/")
+
+
+def _ends(column: Any, digits: str) -> Any:
+    """The column ends with the digits: a range of the reversed column."""
+    backwards, first = reversed_column(column), digits[::-1]
+    if backwards is None:
+        return column.endswith(digits, autoescape=True)
+    kept = first.rstrip("9")
+    after = kept[:-1] + str(int(kept[-1]) + 1) if kept else "A"  # the first text that no longer begins so
+    return and_(backwards >= first, backwards < after)
+
+
+def _titled(column: Any, text: str) -> Any:
+    """The text in a title; by words where the table has an index of them."""
+    table = column.class_.__table__
+    has_words = any(index.name == f"ix_{table.name}_words" for index in table.indexes)
+    return access.TitlePart(column.property.columns[0], text) if has_words else compare(column, "ct", text)
+
+
+def _by_number(each: Field, text: str, viewer: Viewer) -> list[Any]:
+    """By the whole number, or by the serial at its end, of any year."""
+    column = each.columns[0]
+    is_serial = text.isascii() and text.isdigit() and len(text) <= _MOST_OF_SERIAL
+    kind = _KINDS.get(column.class_)
+    if is_serial and kind is None:
+        return [column == text.upper(), column.endswith(f"-{int(text):05d}")]
+    years = range(_FIRST_YEAR, viewer.now.year + 2) if is_serial and kind else ()
+    return [column.in_([text.upper(), *(f"{NUMBER_PREFIXES[kind or '']}-{year}-{int(text):05d}" for year in years)])]
 
 
 def _numbered(each: PhoneField, text: str) -> list[Any]:
@@ -64,23 +124,34 @@ def _numbered(each: PhoneField, text: str) -> list[Any]:
     normal = phone.normalize(text)
     rules = [column == normal for column in each.filter_columns()] if normal else []
     digits = text.replace(" ", "")
-    if digits.isascii() and digits.isdigit() and _LEAST_OF_NUMBER <= len(digits) <= 15:
-        rules += [column.endswith(digits) for column in each.filter_columns()]
+    if digits.isascii() and digits.isdigit() and _LEAST_OF_NUMBER <= len(digits) <= _MOST_OF_NUMBER:
+        rules += [_ends(column, digits) for column in each.filter_columns()]
     return rules
 
 
 def _coded(each: TextField, code: str) -> list[Any]:
-    """By the whole code, or by a part that has a digit: words are no codes."""
+    """By the whole code, or by a part at its beginning or end that has a digit: words are no codes."""
     is_part = len(code) >= _LEAST_OF_CODE and code.isascii() and any(char.isdigit() for char in code)
-    return [column.contains(code, autoescape=True) if is_part else column == code for column in each.columns]
+    if not is_part:
+        return [column == code for column in each.columns]
+    ends = [reversed_column(column) for column in each.columns]
+    found = [begins(column, code) for column in each.columns]
+    return found + [begins(column, code[::-1]) for column in ends if column is not None]
 
 
 def _named(each: NameField, words: list[str]) -> Iterator[Any]:
     """By the beginning of first or last name; several words are split into both in every way, in either order."""
     for column in each.columns:
-        yield compare(column, "sw", " ".join(words))
+        yield begins(column, " ".join(words))
     for first, last in zip(each.columns[::2], each.columns[1::2], strict=True):
         for cut in range(1, min(len(words), _MOST_WORDS)):
             head, tail = " ".join(words[:cut]), " ".join(words[cut:])
             for one, other in ((first, last), (last, first)):
-                yield and_(compare(one, "sw", head), compare(other, "sw", tail))
+                yield and_(begins(one, head), begins(other, tail))
+
+
+def best_first(record_table: RecordTable, typed: str) -> list[Any]:
+    """The ORDER BY of hits: who is called exactly so, then the newest."""
+    newest = record_table.record.id.desc()
+    names = [column for each in record_table.of_kind(NameField) for column in each.columns]
+    return [case((or_(*[column == typed for column in names]), 0), else_=1), newest] if names else [newest]

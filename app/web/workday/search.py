@@ -8,17 +8,20 @@ from urllib.parse import urlencode
 from flask import jsonify, render_template, request
 from flask_appbuilder import BaseView, expose
 
+from app import access
 from app.extensions import db
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer, signed_in
 from app.web.core.record_table import ListQuery
 from app.web.core.registry import registered
-from app.web.core.text_search import matching
+from app.web.core.text_search import best_first, matching_all
 from app.web.pages.refusals import refuse_as_page
 from app.web.records.list_page import row_url
 
 #: Hits per group.
 MAX_HITS = 8
+#: So many rows are looked up for each way in which a text can be found; with more the newest ones are read.
+MAX_LOOKED_UP = 250
 
 
 def searched() -> list[Any]:
@@ -39,27 +42,35 @@ class SearchView(BaseView):
     def page(self) -> Any:
         """Hits by kind, as a page, or as JSON for the command palette."""
         text = request.args.get("q", "").strip()[:100]
-        groups = [_hits(screen, text, current_viewer()) for screen in searched()] if len(text) > 1 else []
+        groups = _groups(text, current_viewer()) if len(text) > 1 else []
         groups = [group for group in groups if group["rows"]]
         if request.accept_mimetypes.best == "application/json":
             return jsonify({"groups": groups})
         return render_template("crm/search.html", typed=text, groups=groups)
 
 
-def _hits(screen: Any, text: str, viewer: Viewer) -> dict[str, Any]:
-    """The first hits of one kind; none if the person may not read its module."""
+def _groups(text: str, viewer: Viewer) -> list[dict[str, Any]]:
+    """The first hits of each kind that the person may read."""
+    screens = [screen for screen in searched() if viewer.person.may(screen.module, "read")]
+    found = matching_all([screen.record_table for screen in screens], text, viewer, MAX_LOOKED_UP)
+    return [_hits(screen, text, each, viewer) for screen, each in zip(screens, found, strict=True)]
+
+
+def _hits(screen: Any, text: str, found: access.Asked, viewer: Viewer) -> dict[str, Any]:
+    """The first hits of one kind: who is called exactly so first, then the newest."""
     record_table = screen.record_table
     group: dict[str, Any] = {
         "title": str(screen.list_title),
         "url": f"{screen.route_base}/?{urlencode({'q': text})}",
         "rows": [],
     }
-    if not viewer.person.may(screen.module, "read"):
+    if found.ids == set():
         return group
     wanted = (screen.title_column, "number", "status", "mobile")
     names = tuple(name for name in wanted if name in record_table.by_name and record_table.by_name[name].columns)
-    rules = [*record_table.base_conditions(), matching(record_table, text, viewer)]
-    query = ListQuery(rules, record_table.order_by(None, "desc", viewer), MAX_HITS)
+    rules = [*record_table.base_conditions(), found.rule()]
+    order = record_table.order_by(None, "desc", viewer) if found.ids is None else best_first(record_table, text)
+    query = ListQuery(rules, order, MAX_HITS)
     slices = record_table.selection(names)[1]
     for row in record_table.rows(db.session(), query, names):
         values = tuple(row)

@@ -1,0 +1,107 @@
+"""Titles by their words: full text on MariaDB, which SQLite does without."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, select
+from sqlalchemy.dialects import mysql
+
+#: So many of the newest titles are read first. Where PROBED of them have the text it is common: full text would collect
+#: every such row, and the newest ones are found faster by reading on.
+NEWEST, PROBED = 64, 4
+#: Characters of the shortest word in the index (innodb_ft_min_token_size), and of the longest.
+SHORTEST, LONGEST = 3, 84
+#: innodb_ft_default_stopword: words that are not in the index.
+STOPWORDS = frozenset(
+    [
+        "a",
+        "about",
+        "an",
+        "are",
+        "as",
+        "at",
+        "be",
+        "by",
+        "com",
+        "de",
+        "en",
+        "for",
+        "from",
+        "how",
+        "i",
+        "in",
+        "is",
+        "it",
+        "la",
+        "of",
+        "on",
+        "or",
+        "that",
+        "the",
+        "this",
+        "to",
+        "was",
+        "what",
+        "when",
+        "where",
+        "who",
+        "will",
+        "with",
+        "und",
+        "www",
+    ]
+)
+
+
+@dataclass(frozen=True, eq=False)
+class TitlePart:
+    """A title that has this text."""
+
+    #: The column of the record's table.
+    column: Any
+    text: str
+
+    @property
+    def contains(self) -> ColumnElement[bool]:
+        """The rule without an index: the text anywhere in the title."""
+        found: ColumnElement[bool] = self.column.contains(self.text, autoescape=True)
+        return found
+
+
+def probe(row: Any, part: TitlePart) -> Select[Any]:
+    """The ids of the newest rows that have the text, up to PROBED. `row`: an alias of the record."""
+    title = getattr(row, part.column.key)
+    newest = select(row.id.label("id"), title.label("title")).order_by(row.id.desc()).limit(NEWEST).subquery()
+    return select(newest.c.id).where(newest.c.title.contains(part.text, autoescape=True)).limit(PROBED)
+
+
+def is_probed_common(ids: set[int]) -> bool:
+    """Whether so many of the newest titles had the text that it counts as common."""
+    return len(ids) >= PROBED
+
+
+def by_words(part: TitlePart) -> ColumnElement[bool] | None:
+    """The text in the title, by the index of words: its first word may begin anywhere but within another.
+
+    None if no word of it is in the index.
+    """
+    words = searchable_words(part.text)
+    if not words:
+        return None
+    wanted = " ".join(f"+{word}*" for word in words)
+    return and_(mysql.match(part.column, against=wanted).in_boolean_mode(), part.contains)
+
+
+def searchable_words(text: str) -> list[str]:
+    """The words of a text that are in the index, up to an apostrophe, which joins words there; none of one letter."""
+    spaced = "".join(char if _is_word(char) or char == "'" else " " for char in text)
+    words = [word.strip("'").partition("'")[0] for word in spaced.split()]
+    return [word for word in words if SHORTEST <= len(word) <= LONGEST and word.lower() not in STOPWORDS]
+
+
+def _is_word(char: str) -> bool:
+    """Letters, digits and signs on letters (as in Hindi and Gujarati), as MariaDB reads them."""
+    return char == "_" or unicodedata.category(char)[0] in "LNM"
