@@ -50,7 +50,7 @@ class RowsRead:
     @property
     def dearest(self) -> str:
         """The statements by rows, for the message of a test that fails."""
-        return "\n".join(f"{rows:>8,}  {text[:1500]}" for rows, text in sorted(self.by_statement, reverse=True)[:4])
+        return "\n".join(f"{rows:>8,}  {text[:6000]}" for rows, text in sorted(self.by_statement, reverse=True)[:4])
 
 
 class House:

@@ -96,6 +96,21 @@ def count_by_person(person: Person, record: Any, wanted: PageQuery) -> Select[An
     return select(case((alone >= wanted.size, literal(wanted.size)), else_=total))
 
 
+def has_few(person: Person, record: Any) -> bool:
+    """Whether the person reaches the rows of a few people only, so that `ways` gives all ways but those of others."""
+    return _has_shape(person, record)
+
+
+def ways(person: Person, record: Any) -> list[ColumnElement[bool]]:
+    """How the people in reach hold a row, as conditions on `alias_of(record)`."""
+    return _ways(person, record)
+
+
+def alias_of(record: Any) -> tuple[Any, ClauseAdapter]:
+    """The record's alias, to which the session adds no access rule, and what translates conditions to it."""
+    return _alias(record)
+
+
 def _page_of(branches: list[Select[Any]], record: Any, wanted: PageQuery) -> Select[Any]:
     """The page of the union of the branches, each row once."""
     rows = union_all(*[_newest(branch, record, wanted) for branch in branches]).subquery("ways")

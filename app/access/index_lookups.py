@@ -10,17 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Table, exists, inspect, literal, or_, select, union_all
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import ColumnElement, Select, Table, literal, null, or_, select, true, union_all
+from sqlalchemy.orm import Session
 from sqlalchemy.sql import operators
 from sqlalchemy.sql.elements import BooleanClauseList
-from sqlalchemy.sql.util import ClauseAdapter
 from sqlalchemy.sql.visitors import iterate
 
-from app.access.system_session import as_system
+from app.access.fast_paging import alias_of, has_few, ways
+from app.access.system_session import acting, as_system
 from app.access.title_words import TitlePart, by_words, is_probed_common, probe
 from app.models import Customer, Lead, Ticket
 
@@ -62,14 +61,15 @@ class Asked:
         if self.ids is not None:
             found: ColumnElement[bool] = self.record.id.in_(sorted(self.ids)) if self.ids else self.record.id == -1
             return found
-        return or_(*_plain(self.own), *self._through_customer())
+        # IS TRUE keeps the optimizer from collecting all rows of each part: they are many, and read newest first.
+        return or_(*_plain(self.own), *self._through_customer()).self_group().is_(true())
 
     def _through_customer(self) -> Iterator[Any]:
         """The parts on the customer's table as one condition on the row: the session adds who may see customers."""
         if self.of_customer:
             same = Customer.id == self.record.customer_id
-            found = exists().where(same, or_(*_plain(self.of_customer))).correlate_except(Customer)
-            yield found._annotate({ALONE: True})
+            one = select(literal(1)).where(same, or_(*_plain(self.of_customer))).correlate_except(Customer)
+            yield (one.scalar_subquery() == 1)._annotate({ALONE: True})  # EXISTS would be made into a list first
 
 
 def _plain(parts: Iterable[Any]) -> list[Any]:
@@ -105,22 +105,39 @@ def look_up(session: Session, asked: Sequence[Asked], most: int) -> None:
     possible = [each for each in asked if each.can_be_looked_up]
     for each in asked:
         each.ids = set() if each in possible else None
-    found = _first_look(session, possible, most)
-    branches = list(_second_branches(session, possible, found, most))
-    if branches:
-        for place, key in session.execute(union_all(*branches)):
-            _add(possible[place], key, most)
+    look = _FirstLook(most)
+    look.ask(session, possible)
+    _SecondLook(session, look, possible).ask()
 
 
 # --- the first statement: what each index says
 
 
-@dataclass
 class _FirstLook:
-    """Each part once, with its table; and how many rows and which it has."""
+    """Each part once, with its table, and the rows that have it."""
 
-    parts: list[tuple[Any, Any]] = field(default_factory=list)
-    ids: dict[int, set[int]] = field(default_factory=dict)
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.parts: list[tuple[Any, Any]] = []
+        self.ids: dict[int, set[int]] = {}
+
+    def ask(self, session: Session, asked: list[Asked]) -> None:
+        """Look up all parts at once."""
+        for each in asked:
+            for part in (*each.own, *each.of_customer):
+                self.place(_owner_of(each, part), part)
+        branches = [self._branch(n, record, part) for n, (record, part) in enumerate(self.parts)]
+        if branches:
+            with as_system(session):  # ids only, see above
+                for n, key, _other in session.execute(_together(session, branches)):
+                    self.ids.setdefault(n, set()).add(key)
+
+    def found(self, asked: Asked, part: Any) -> set[int] | None:
+        """The rows with this part, of the record or its customer; None if they are too many."""
+        ids = self.ids.get(self.place(_owner_of(asked, part), part), set())
+        if isinstance(part, TitlePart):
+            return None if is_probed_common(ids) else set()
+        return None if len(ids) > self.most else ids
 
     def place(self, record: Any, part: Any) -> int:
         """The number of a part, which may be asked for several records."""
@@ -130,86 +147,144 @@ class _FirstLook:
         self.parts.append((record, part))
         return len(self.parts) - 1
 
-    def of(self, record: Any, parts: list[Any], most: int) -> set[int] | None:
-        """The rows with any of the parts; None if they are too many."""
-        found: set[int] = set()
-        for part in parts:
-            ids = self.ids.get(self.place(record, part), set())
-            if len(ids) > most or (isinstance(part, TitlePart) and is_probed_common(ids)):
-                return None
-            found |= ids if not isinstance(part, TitlePart) else set()
-        return found
+    def _branch(self, n: int, record: Any, part: Any) -> Select[Any]:
+        row, adapter = alias_of(record)
+        if isinstance(part, TitlePart):
+            return probe(row, part, n)
+        columns = [literal(n).label("n"), row.id.label("id"), null().label("other")]
+        return select(*columns).where(adapter.traverse(part)).limit(self.most + 1)
 
 
-def _first_look(session: Session, asked: list[Asked], most: int) -> _FirstLook:
-    look = _FirstLook()
-    for each in asked:
-        for part in each.own:
-            look.place(each.record, part)
-        for part in each.of_customer:
-            look.place(Customer, part)
-    branches = [_branch(n, record, part, most) for n, (record, part) in enumerate(look.parts)]
-    if branches:
-        with as_system(session):  # ids only, see above
-            for n, key in session.execute(union_all(*branches)):
-                look.ids.setdefault(n, set()).add(key)
-    return look
+def _together(session: Session, branches: list[Select[Any]]) -> Any:
+    """UNION ALL of (n, id, other). SQLite wants each limited branch within a SELECT; MariaDB would store those rows."""
+    if session.get_bind().dialect.name != "sqlite":
+        return branches[0] if len(branches) == 1 else union_all(*branches)
+    return union_all(*[select(*each.subquery().c) for each in branches])
 
 
-def _branch(n: int, record: Any, part: Any, most: int) -> Select[Any]:
-    row, adapter = _alias(record)
-    if isinstance(part, TitlePart):
-        few = probe(row, part)
-    else:
-        few = select(row.id.label("id")).where(adapter.traverse(part)).limit(most + 1)
-    ids = few.subquery()
-    return select(literal(n).label("n"), ids.c.id)
+# --- the second: rows of the customers that were found, titles by their words, and common names among one's own rows
 
 
-# --- the second: rows of the customers that were found, and titles by their words
+class _SecondLook:
+    """Branches that each find rows of one question, and some of them customers of another."""
 
+    def __init__(self, session: Session, look: _FirstLook, asked: list[Asked]) -> None:
+        self.session, self.look, self.asked = session, look, asked
+        self.person = acting(session)
+        self.branches: list[Select[Any]] = []
+        #: For each branch: the questions that its id and its other id answer.
+        self.answers: list[tuple[Asked | None, Asked | None]] = []
+        #: (record, number of the part, number of the way) -> branch that reads the customers of one's own rows.
+        self._shared: dict[tuple[Any, int, int], int] = {}
 
-def _second_branches(session: Session, asked: list[Asked], look: _FirstLook, most: int) -> Iterator[Select[Any]]:
-    for place, each in enumerate(asked):
-        own, customers = look.of(each.record, each.own, most), look.of(Customer, each.of_customer, most)
-        if own is None or customers is None:
-            each.ids = None
-            continue
-        each.ids = own
-        if customers:
-            yield _of_customers(place, each.record, customers, most)
-        for part in each.own:
-            if isinstance(part, TitlePart):
-                yield from _by_title(session, place, each, part, most)
+    def ask(self) -> None:
+        """Find the rows and give them to the questions."""
+        for each in self.asked:
+            self._prepare(each)
+        if not self.branches:
+            return
+        found: list[list[tuple[int, int | None]]] = [[] for _ in self.branches]
+        for n, key, other in self.session.execute(_together(self.session, self.branches)):
+            found[n].append((key, other))
+        for rows, answers in zip(found, self.answers, strict=True):
+            for asked, ids in zip(answers, zip(*rows, strict=True) if rows else ((), ()), strict=True):
+                if asked is not None and asked.ids is not None:
+                    asked.ids = None if len(rows) > self.look.most else asked.ids.union(ids)
 
-
-def _of_customers(place: int, record: Any, customers: set[int], most: int) -> Select[Any]:
-    """Rows of these customers, if the person sees the customer: here stands the class, to which the session adds it."""
-    row, _adapter = _alias(record)
-    joined = select(row.id.label("id")).join(Customer, Customer.id == row.customer_id)
-    ids = joined.where(row.customer_id.in_(sorted(customers))).limit(most + 1).subquery()
-    return select(literal(place).label("n"), ids.c.id)
-
-
-def _by_title(session: Session, place: int, asked: Asked, part: TitlePart, most: int) -> Iterator[Select[Any]]:
-    row, adapter = _alias(asked.record)
-    is_sqlite = session.get_bind().dialect.name == "sqlite"
-    rule = part.contains if is_sqlite else by_words(part)
-    if rule is None:
-        asked.ids = None
-        return
-    ids = select(row.id.label("id")).where(adapter.traverse(rule)).limit(most + 1).subquery()
-    yield select(literal(place).label("n"), ids.c.id)
-
-
-def _add(asked: Asked, key: int, most: int) -> None:
-    if asked.ids is not None:
-        asked.ids.add(key)
-        if len(asked.ids) > 4 * most:
+    def _prepare(self, asked: Asked) -> None:
+        known = {id(part): self.look.found(asked, part) for part in asked.parts}
+        common = [part for part in asked.parts if known[id(part)] is None]
+        if common and (not self._is_own_known(asked) or any(isinstance(part, TitlePart) for part in common)):
             asked.ids = None
+            return
+        asked.ids = set().union(*[known[id(part)] or set() for part in asked.own])
+        customers: set[int] = set().union(*[known[id(part)] or set() for part in asked.of_customer])
+        if customers:
+            self._of_customers(asked, customers)
+        for part in asked.own:
+            if isinstance(part, TitlePart):
+                self._by_title(asked, part)
+        for part in common:
+            self._among_own(asked, part)
+
+    def _is_own_known(self, asked: Asked) -> bool:
+        """Whether the person reaches few people's rows, and their customers with them."""
+        if self.person is None or not has_few(self.person, asked.record):
+            return False
+        return not asked.of_customer or has_few(self.person, Customer)
+
+    def _ways(self, record: Any) -> list[Any]:
+        """How the person holds rows; none without the right to read them."""
+        return ways(self.person, record) if self.person is not None else []
+
+    def _add(self, query: Select[Any], asked: Asked) -> None:
+        """A SELECT of an id."""
+        columns = [literal(len(self.branches)).label("n"), *query.selected_columns, null().label("other")]
+        self.branches.append(query.with_only_columns(*columns, maintain_column_froms=True).limit(self.look.most + 1))
+        self.answers.append((asked, None))
+
+    def _of_customers(self, asked: Asked, customers: set[int]) -> None:
+        """Rows of these customers, if the person sees the customer: here stands the class, and the session adds it."""
+        row, _adapter = alias_of(asked.record)
+        joined = select(row.id.label("id")).join(Customer, Customer.id == row.customer_id)
+        self._add(joined.where(row.customer_id.in_(sorted(customers))), asked)
+
+    def _by_title(self, asked: Asked, part: TitlePart) -> None:
+        row, adapter = alias_of(asked.record)
+        is_sqlite = self.session.get_bind().dialect.name == "sqlite"
+        rule = part.contains if is_sqlite else by_words(part)
+        if rule is None:
+            asked.ids = None
+        else:
+            self._add(select(row.id.label("id")).where(adapter.traverse(rule)), asked)
+
+    def _among_own(self, asked: Asked, part: Any) -> None:
+        """A common part among the rows that the person reaches, in each way in which they do."""
+        row, adapter = alias_of(asked.record)
+        if _owner_of(asked, part) is asked.record:
+            for way in self._ways(asked.record):
+                self._add(select(row.id.label("id")).where(way, adapter.traverse(part)), asked)
+        else:
+            self._customers_of_own(asked.record, part, asked, None)
+        if asked.record is Customer:
+            for source in _WITH_CUSTOMER:
+                self._customers_of_own(source, part, None, asked)
+
+    def _customers_of_own(self, source: Any, part: Any, rows: Asked | None, customers: Asked | None) -> None:
+        """The person's leads or tickets that have a customer with this part, and these customers.
+
+        They begin with the person's rows: a common name has many customers, but each person few of them.
+        """
+        for place, way in enumerate(self._ways(source)):
+            key = (source, self.look.place(Customer, part), place)
+            if key not in self._shared:
+                self._shared[key] = len(self.branches)
+                self.branches.append(_held_customers(source, way, part, len(self.branches)).limit(self.look.most + 1))
+                self.answers.append((None, None))
+            old = self.answers[self._shared[key]]
+            self.answers[self._shared[key]] = (rows or old[0], customers or old[1])
+
+
+def _held_customers(source: Any, way: Any, part: Any, n: int) -> Select[Any]:
+    """(n, id, customer's id) of the rows that somebody holds in this way and whose customer has the part."""
+    held, (customer, adapter) = alias_of(source)[0], alias_of(Customer)
+    columns = [literal(n).label("n"), held.id.label("id"), held.customer_id.label("other")]
+    query = select(*columns).prefix_with("STRAIGHT_JOIN", dialect="mysql").select_from(held)
+    query = query.join(customer, customer.id == held.customer_id)
+    holder = str(getattr(getattr(way, "left", None), "name", "")).removesuffix("_id")
+    index = f"ix_{source.__tablename__}_{holder}_customer"
+    if any(each.name == index for each in source.__table__.indexes):
+        query = query.with_hint(held, f"FORCE INDEX ({index})", "mysql")
+    opens = [held.opens_customer.is_(True)] if source is Ticket else []
+    return query.where(way, held.customer_id > 0, *opens, adapter.traverse(part))
 
 
 # --- helpers
+
+
+def _owner_of(asked: Asked, part: Any) -> Any:
+    """The record on whose table the part is."""
+    return asked.record if _table_of(part) == asked.record.__tablename__ else Customer
 
 
 def _table_of(part: Any) -> str:
@@ -228,10 +303,3 @@ def _is_same(one: Any, other: Any) -> bool:
     if isinstance(one, TitlePart) or isinstance(other, TitlePart):
         return False
     return bool(one.compare(other))
-
-
-@lru_cache
-def _alias(record: Any) -> tuple[Any, ClauseAdapter]:
-    """An alias of the record, to which the session adds no access rule, and what translates conditions to it."""
-    row = aliased(record)
-    return row, ClauseAdapter(inspect(row).selectable)

@@ -100,8 +100,9 @@ class Customer(Contact, Versioned, Record):
     __table_args__ = (
         Index("ix_customer_owner", "owner_id", "id"),
         Index("ix_customer_changed", "changed_on"),
-        Index("ix_customer_first_name", "first_name"),
+        Index("ix_customer_first_name", "first_name", "last_name"),
         Index("ix_customer_last_name", "last_name", "first_name"),
+        Index("ix_customer_owner_name", "owner_id", "first_name", "last_name"),
     )
     number: Mapped[str] = mapped_column(Code(24), nullable=False, unique=True)
     #: Active or Inactive.

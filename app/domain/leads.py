@@ -75,8 +75,12 @@ class Lead(Contact, SlaRecord, Versioned, Record):
         Index("ix_leads_follow_up", "next_follow_up_on"),
         Index("ix_leads_reply", "reply_due_on"),
         Index("ix_leads_sla", "sla_on"),
-        Index("ix_leads_first_name", "first_name"),
+        Index("ix_leads_first_name", "first_name", "last_name"),
         Index("ix_leads_last_name", "last_name", "first_name"),
+        Index("ix_leads_assignee_name", "assignee_id", "first_name", "last_name"),
+        Index("ix_leads_owner_name", "owner_id", "first_name", "last_name"),
+        Index("ix_leads_assignee_customer", "assignee_id", "customer_id"),
+        Index("ix_leads_owner_customer", "owner_id", "customer_id"),
     )
     number: Mapped[str] = mapped_column(Code(24), nullable=False, unique=True)
     status_id: Mapped[int] = mapped_column(ForeignKey("lead_status.id"), nullable=False)

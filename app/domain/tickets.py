@@ -109,7 +109,7 @@ class Ticket(Contact, SlaRecord, Versioned, Record):
         Index("ix_ticket_reply", "reply_due_on"),
         Index("ix_ticket_resolve", "resolve_due_on"),
         Index("ix_ticket_sla", "sla_on"),
-        Index("ix_ticket_first_name", "first_name"),
+        Index("ix_ticket_first_name", "first_name", "last_name"),
         Index("ix_ticket_last_name", "last_name", "first_name"),
         Index("ix_ticket_words", "title", mysql_prefix="FULLTEXT"),
     )

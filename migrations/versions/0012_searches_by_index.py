@@ -30,6 +30,14 @@ REVERSED = {
 LENGTH = 40
 #: Index that the new ones replace.
 REPLACED = {"leads": "ix_leads_name", "customer": "ix_customer_name"}
+#: A person's rows by name, and those that have a customer: name -> table and columns.
+OF_PEOPLE = {
+    "ix_leads_assignee_name": ("leads", ["assignee_id", "first_name", "last_name"]),
+    "ix_leads_owner_name": ("leads", ["owner_id", "first_name", "last_name"]),
+    "ix_leads_assignee_customer": ("leads", ["assignee_id", "customer_id"]),
+    "ix_leads_owner_customer": ("leads", ["owner_id", "customer_id"]),
+    "ix_customer_owner_name": ("customer", ["owner_id", "first_name", "last_name"]),
+}
 #: Name -> table, and on MariaDB by words.
 TITLES = {"ix_task_words": "task", "ix_ticket_words": "ticket"}
 
@@ -42,6 +50,8 @@ def upgrade() -> None:
             op.add_column(table, sa.Column(backwards, sa.String(LENGTH), computed))
             op.create_index(f"ix_{table}_{backwards}", table, [backwards])
         _add_name_indexes(table, is_sqlite)
+    for name, (table, columns) in OF_PEOPLE.items():
+        op.create_index(name, table, columns)
     for table, name in REPLACED.items():
         op.drop_index(name, table)
     for name, table in TITLES.items():
@@ -56,7 +66,7 @@ def _backwards(name: str, is_sqlite: bool) -> str:
 
 
 def _add_name_indexes(table: str, is_sqlite: bool) -> None:
-    for name, columns in {"first_name": ["first_name"], "last_name": ["last_name", "first_name"]}.items():
+    for name, columns in {"first_name": ["first_name", "last_name"], "last_name": ["last_name", "first_name"]}.items():
         if is_sqlite:
             listed = ", ".join(f"{column} COLLATE NOCASE" for column in columns)
             op.execute(f"CREATE INDEX ix_{table}_{name} ON {table} ({listed})")
@@ -66,6 +76,8 @@ def _add_name_indexes(table: str, is_sqlite: bool) -> None:
 
 def downgrade() -> None:
     for name, table in TITLES.items():
+        op.drop_index(name, table)
+    for name, (table, _columns) in OF_PEOPLE.items():
         op.drop_index(name, table)
     for table, name in REPLACED.items():
         op.create_index(name, table, ["first_name", "last_name"])

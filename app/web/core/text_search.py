@@ -29,6 +29,7 @@ _CODES = ("client_id", "pod_id", "referral_code")
 _LEAST_OF_CODE = 3
 #: Digits with which a phone number ends, at least: five, as people read them out.
 _LEAST_OF_NUMBER, _MOST_OF_NUMBER = 5, 15
+#: Characters of an e-mail address, at least; a word of letters alone is a name, for every other address begins so.
 _LEAST_OF_EMAIL = 3
 #: Words of a name that are split into first and last name in every way.
 _MOST_WORDS = 8
@@ -71,7 +72,7 @@ def _rules(each: Field, text: str, viewer: Viewer) -> list[Any]:
     if isinstance(each, PhoneField):
         return _numbered(each, text)
     if isinstance(each, EmailField):
-        is_address = " " not in text and len(text) >= _LEAST_OF_EMAIL
+        is_address = " " not in text and len(text) >= _LEAST_OF_EMAIL and not text.isalpha()
         return [begins(column, text.lower()) for column in each.columns] if is_address else []
     if isinstance(each, SecretField):
         is_whole = is_pan(text) if each.name == "pan" else is_aadhaar(text)

@@ -21,7 +21,7 @@ from app.web.records.list_page import row_url
 #: Hits per group.
 MAX_HITS = 8
 #: So many rows are looked up for each way in which a text can be found; with more the newest ones are read.
-MAX_LOOKED_UP = 250
+MAX_LOOKED_UP = 100
 
 
 def searched() -> list[Any]:
