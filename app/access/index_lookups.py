@@ -100,12 +100,15 @@ def outer_nodes(rule: Any) -> Iterator[Any]:
             yield from outer_nodes(child)
 
 
-def look_up(session: Session, asked: Sequence[Asked], most: int) -> None:
-    """Fill in the ids of each question; None where a part alone has more than `most`. At most two statements."""
+def look_up(session: Session, asked: Sequence[Asked], most: int, enough: int | None = None) -> None:
+    """Fill in the ids of each question; None where a part alone has more than `most`. At most two statements.
+
+    `enough`: so many of a person's customers with a common name suffice (the newest ones) for each way to hold one.
+    """
     possible = [each for each in asked if each.can_be_looked_up]
     for each in asked:
         each.ids = set() if each in possible else None
-    look = _FirstLook(most)
+    look = _FirstLook(most, enough)
     look.ask(session, possible)
     _SecondLook(session, look, possible).ask()
 
@@ -116,8 +119,8 @@ def look_up(session: Session, asked: Sequence[Asked], most: int) -> None:
 class _FirstLook:
     """Each part once, with its table, and the rows that have it."""
 
-    def __init__(self, most: int) -> None:
-        self.most = most
+    def __init__(self, most: int, enough: int | None) -> None:
+        self.most, self.enough = most, enough
         self.parts: list[tuple[Any, Any]] = []
         self.ids: dict[int, set[int]] = {}
 
@@ -189,7 +192,8 @@ class _SecondLook:
         for rows, answers in zip(found, self.answers, strict=True):
             for asked, ids in zip(answers, zip(*rows, strict=True) if rows else ((), ()), strict=True):
                 if asked is not None and asked.ids is not None:
-                    asked.ids = None if len(rows) > self.look.most else asked.ids.union(ids)
+                    is_cut = len(rows) > self.look.most and not (self.look.enough and asked.record is Customer)
+                    asked.ids = None if is_cut else asked.ids.union(ids)
 
     def _prepare(self, asked: Asked) -> None:
         known = {id(part): self.look.found(asked, part) for part in asked.parts}
@@ -259,7 +263,8 @@ class _SecondLook:
             key = (source, self.look.place(Customer, part), place)
             if key not in self._shared:
                 self._shared[key] = len(self.branches)
-                self.branches.append(_held_customers(source, way, part, len(self.branches)).limit(self.look.most + 1))
+                held = _held_customers(source, way, part, len(self.branches))
+                self.branches.append(held.limit(self.look.enough or self.look.most + 1))
                 self.answers.append((None, None))
             old = self.answers[self._shared[key]]
             self.answers[self._shared[key]] = (rows or old[0], customers or old[1])
@@ -276,7 +281,7 @@ def _held_customers(source: Any, way: Any, part: Any, n: int) -> Select[Any]:
     if any(each.name == index for each in source.__table__.indexes):
         query = query.with_hint(held, f"FORCE INDEX ({index})", "mysql")
     opens = [held.opens_customer.is_(True)] if source is Ticket else []
-    return query.where(way, held.customer_id > 0, *opens, adapter.traverse(part))
+    return query.where(way, held.customer_id > 0, *opens, adapter.traverse(part)).order_by(held.customer_id.desc())
 
 
 # --- helpers

@@ -102,7 +102,8 @@ class Customer(Contact, Versioned, Record):
         Index("ix_customer_changed", "changed_on"),
         Index("ix_customer_first_name", "first_name", "last_name"),
         Index("ix_customer_last_name", "last_name", "first_name"),
-        Index("ix_customer_owner_name", "owner_id", "first_name", "last_name"),
+        Index("ix_customer_owner_first_name", "owner_id", "first_name"),
+        Index("ix_customer_owner_last_name", "owner_id", "last_name"),
     )
     number: Mapped[str] = mapped_column(Code(24), nullable=False, unique=True)
     #: Active or Inactive.

@@ -77,8 +77,10 @@ class Lead(Contact, SlaRecord, Versioned, Record):
         Index("ix_leads_sla", "sla_on"),
         Index("ix_leads_first_name", "first_name", "last_name"),
         Index("ix_leads_last_name", "last_name", "first_name"),
-        Index("ix_leads_assignee_name", "assignee_id", "first_name", "last_name"),
-        Index("ix_leads_owner_name", "owner_id", "first_name", "last_name"),
+        Index("ix_leads_assignee_first_name", "assignee_id", "first_name"),
+        Index("ix_leads_assignee_last_name", "assignee_id", "last_name"),
+        Index("ix_leads_owner_first_name", "owner_id", "first_name"),
+        Index("ix_leads_owner_last_name", "owner_id", "last_name"),
         Index("ix_leads_assignee_customer", "assignee_id", "customer_id"),
         Index("ix_leads_owner_customer", "owner_id", "customer_id"),
     )

@@ -32,11 +32,14 @@ LENGTH = 40
 REPLACED = {"leads": "ix_leads_name", "customer": "ix_customer_name"}
 #: A person's rows by name, and those that have a customer: name -> table and columns.
 OF_PEOPLE = {
-    "ix_leads_assignee_name": ("leads", ["assignee_id", "first_name", "last_name"]),
-    "ix_leads_owner_name": ("leads", ["owner_id", "first_name", "last_name"]),
+    "ix_leads_assignee_first_name": ("leads", ["assignee_id", "first_name"]),
+    "ix_leads_assignee_last_name": ("leads", ["assignee_id", "last_name"]),
+    "ix_leads_owner_first_name": ("leads", ["owner_id", "first_name"]),
+    "ix_leads_owner_last_name": ("leads", ["owner_id", "last_name"]),
+    "ix_customer_owner_first_name": ("customer", ["owner_id", "first_name"]),
+    "ix_customer_owner_last_name": ("customer", ["owner_id", "last_name"]),
     "ix_leads_assignee_customer": ("leads", ["assignee_id", "customer_id"]),
     "ix_leads_owner_customer": ("leads", ["owner_id", "customer_id"]),
-    "ix_customer_owner_name": ("customer", ["owner_id", "first_name", "last_name"]),
 }
 #: Name -> table, and on MariaDB by words.
 TITLES = {"ix_task_words": "task", "ix_ticket_words": "ticket"}

@@ -47,11 +47,13 @@ def matching(record_table: RecordTable, typed: str, viewer: Viewer, most: int = 
     return matching_all([record_table], typed, viewer, most)[0].rule()
 
 
-def matching_all(record_tables: Sequence[RecordTable], typed: str, viewer: Viewer, most: int) -> list[access.Asked]:
-    """What was found of several records, in two statements together."""
+def matching_all(
+    record_tables: Sequence[RecordTable], typed: str, viewer: Viewer, most: int, enough: int | None = None
+) -> list[access.Asked]:
+    """What was found of several records, in two statements together; see `access.look_up`."""
     asked = [access.Asked(table.record, parts(table, typed, viewer)) for table in record_tables]
     searched = [each for each in asked if each.parts]
-    access.look_up(db.session(), searched, most)
+    access.look_up(db.session(), searched, most, enough)
     return asked
 
 
@@ -148,7 +150,16 @@ def _named(each: NameField, words: list[str]) -> Iterator[Any]:
         for cut in range(1, min(len(words), _MOST_WORDS)):
             head, tail = " ".join(words[:cut]), " ".join(words[cut:])
             for one, other in ((first, last), (last, first)):
-                yield and_(begins(one, head), begins(other, tail))
+                yield from _pair(one, head, other, tail)
+
+
+def _pair(one: Any, head: str, other: Any, tail: str) -> Iterator[Any]:
+    """Both parts of the name begin so. On MariaDB apart for who is called exactly so: then both are in the range."""
+    if db.engine.dialect.name == "sqlite" or "'" in folded(head):
+        yield and_(begins(one, head), begins(other, tail))
+        return
+    yield and_(one == head, begins(other, tail))
+    yield and_(one > head, begins(one, head), begins(other, tail))
 
 
 def best_first(record_table: RecordTable, typed: str) -> list[Any]:

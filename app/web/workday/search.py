@@ -52,7 +52,7 @@ class SearchView(BaseView):
 def _groups(text: str, viewer: Viewer) -> list[dict[str, Any]]:
     """The first hits of each kind that the person may read."""
     screens = [screen for screen in searched() if viewer.person.may(screen.module, "read")]
-    found = matching_all([screen.record_table for screen in screens], text, viewer, MAX_LOOKED_UP)
+    found = matching_all([screen.record_table for screen in screens], text, viewer, MAX_LOOKED_UP, 2 * MAX_HITS)
     return [_hits(screen, text, each, viewer) for screen, each in zip(screens, found, strict=True)]
 
 
