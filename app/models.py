@@ -44,7 +44,7 @@ from app.domain.timeline import Activity, StatusChange  # the timeline
 from app.domain.webhooks import Webhook, WebhookDelivery  # webhooks and the log of their deliveries
 
 for _record in (Lead, Customer, Ticket):
-    add_reversed(_record.__table__)  # type: ignore[arg-type]
+    add_reversed(_record.__table__)
 remove_sequence_defaults()
 never_reuse_ids()
 

@@ -37,6 +37,8 @@ class Asked:
     parts: list[Any]
     #: The ids of the rows found; None while they are too many.
     ids: set[int] | None = field(default_factory=set)
+    #: Whether one part on the record's own table alone has more rows than were looked up.
+    is_many: bool = False
 
     @property
     def own(self) -> list[Any]:
@@ -198,6 +200,7 @@ class _SecondLook:
     def _prepare(self, asked: Asked) -> None:
         known = {id(part): self.look.found(asked, part) for part in asked.parts}
         common = [part for part in asked.parts if known[id(part)] is None]
+        asked.is_many = any(self._is_own_column(asked, part) for part in common)
         if common and (not self._is_own_known(asked) or any(isinstance(part, TitlePart) for part in common)):
             asked.ids = None
             return
@@ -210,6 +213,10 @@ class _SecondLook:
                 self._by_title(asked, part)
         for part in common:
             self._among_own(asked, part)
+
+    @staticmethod
+    def _is_own_column(asked: Asked, part: Any) -> bool:
+        return not isinstance(part, TitlePart) and _owner_of(asked, part) is asked.record
 
     def _is_own_known(self, asked: Asked) -> bool:
         """Whether the person reaches few people's rows, and their customers with them."""
@@ -237,10 +244,7 @@ class _SecondLook:
         row, adapter = alias_of(asked.record)
         is_sqlite = self.session.get_bind().dialect.name == "sqlite"
         rule = part.contains if is_sqlite else by_words(part)
-        if rule is None:
-            asked.ids = None
-        else:
-            self._add(select(row.id.label("id")).where(adapter.traverse(rule)), asked)
+        self._add(select(row.id.label("id")).where(adapter.traverse(rule)), asked)
 
     def _among_own(self, asked: Asked, part: Any) -> None:
         """A common part among the rows that the person reaches, in each way in which they do."""
@@ -296,7 +300,8 @@ def _table_of(part: Any) -> str:
     """The one table whose columns a part names; an empty text for several."""
     if isinstance(part, TitlePart):
         return str(part.column.table.name)
-    names = {str(node.table.name) for node in iterate(part) if _is_column(node)}
+    nodes: list[Any] = [node for node in iterate(part) if _is_column(node)]
+    names = {str(node.table.name) for node in nodes}
     return names.pop() if len(names) == 1 else ""
 
 

@@ -372,6 +372,11 @@ def has_own_rule(record: Any) -> bool:
     return record in _VERB_RULES and RULES.get(record) is _VERB_RULES[record]
 
 
+def reads_all(person: Person, record: Any) -> bool:
+    """Whether the person sees every row of the record, by the product's own rule."""
+    return has_own_rule(record) and person.reach(MODULE_OF[record]) is None
+
+
 @lru_cache(maxsize=500)
 def _takes_verb(rule: Any) -> bool:
     return "verb" in inspect.signature(rule).parameters

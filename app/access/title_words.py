@@ -6,7 +6,7 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, literal, null, select
+from sqlalchemy import ColumnElement, Select, and_, false, literal, null, select
 from sqlalchemy.dialects import mysql
 
 #: So many of the newest titles are read first. Where PROBED of them have the text it is common: full text would collect
@@ -84,23 +84,27 @@ def is_probed_common(ids: set[int]) -> bool:
     return len(ids) >= PROBED
 
 
-def by_words(part: TitlePart) -> ColumnElement[bool] | None:
+def by_words(part: TitlePart) -> ColumnElement[bool]:
     """The text in the title, by the index of words: its first word may begin anywhere but within another.
 
-    None if no word of it is in the index.
+    False if it has no word to look up.
     """
     words = searchable_words(part.text)
     if not words:
-        return None
+        return false()
     wanted = " ".join(f"+{word}*" for word in words)
     return and_(mysql.match(part.column, against=wanted).in_boolean_mode(), part.contains)
 
 
 def searchable_words(text: str) -> list[str]:
-    """The words of a text that are in the index, up to an apostrophe, which joins words there; none of one letter."""
+    """The words of a text that are in the index, up to an apostrophe, which joins words there.
+
+    If there are none, the ones of at least two letters, with which longer words may begin.
+    """
     spaced = "".join(char if _is_word(char) or char == "'" else " " for char in text)
     words = [word.strip("'").partition("'")[0] for word in spaced.split()]
-    return [word for word in words if SHORTEST <= len(word) <= LONGEST and word.lower() not in STOPWORDS]
+    known = [word for word in words if SHORTEST <= len(word) <= LONGEST and word.lower() not in STOPWORDS]
+    return known or [word for word in words if 1 < len(word) <= LONGEST]
 
 
 def _is_word(char: str) -> bool:

@@ -19,11 +19,14 @@ from app.lib import phone
 from app.lib.identity import is_aadhaar, is_pan
 from app.lib.text import folded
 from app.models import Customer, Lead, Ticket
+from app.web.core import capped_counts
 from app.web.core.fields import Field, TextField, Viewer, clean_text
 from app.web.core.filter_operators import compare
 from app.web.core.personal_fields import EmailField, NameField, PhoneField, SecretField
 from app.web.core.record_table import COUNT_CAP, RecordTable
 
+#: Rows that the palette and pick-lists look up for each way in which a text can be found; with more it is common.
+MAX_LOOKED_UP = 100
 #: Codes that match in full, and from so many characters on also by their beginning or end.
 _CODES = ("client_id", "pod_id", "referral_code")
 _LEAST_OF_CODE = 3
@@ -44,7 +47,11 @@ def matching(record_table: RecordTable, typed: str, viewer: Viewer, most: int = 
 
     The rows are looked up at once, up to `most` for each way in which they are found.
     """
-    return matching_all([record_table], typed, viewer, most)[0].rule()
+    (found,) = matching_all([record_table], typed, viewer, most)
+    rule = found.rule()
+    if found.is_many and most >= COUNT_CAP and access.reads_all(viewer.person, record_table.record):
+        capped_counts.remember(viewer.person, capped_counts.key_of(record_table.record, [rule]))
+    return rule
 
 
 def matching_all(

@@ -16,7 +16,7 @@ from app.web.core.fields import Field, Viewer
 from app.web.core.filter_operators import OPERATOR_LABELS, WITHOUT_VALUE, wants_empty
 from app.web.core.gate import whole
 from app.web.core.record_table import COUNT_CAP, MAX_FILTERS, MAX_PAGE, MAX_PAGE_SIZE, ListQuery
-from app.web.core.text_search import matching
+from app.web.core.text_search import MAX_LOOKED_UP, matching, matching_all
 
 #: A number that leads to its record; other routes of a screen are in lower case.
 _CLEAN_NUMBER = re.compile(r"[A-Z0-9][A-Z0-9_-]{0,39}")
@@ -142,7 +142,8 @@ def _fab_operator(screen: Any, name: str, place: int) -> str:
 def hits(screen: Any, typed: str, viewer: Viewer, most: int) -> list[dict[str, Any]]:
     """The newest visible rows that match, for a pick-list; any rows if nothing is typed: {value, label, hint}."""
     record_table = screen.record_table
-    rules = [*record_table.base_conditions(), *([matching(record_table, typed, viewer)] if typed else [])]
+    found = matching_all([record_table], typed, viewer, MAX_LOOKED_UP, 2 * most) if typed else []
+    rules = [*record_table.base_conditions(), *(each.rule() for each in found)]
     named = tuple(
         name
         for name in ("number", screen.title_column)

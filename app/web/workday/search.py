@@ -14,14 +14,12 @@ from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer, signed_in
 from app.web.core.record_table import ListQuery
 from app.web.core.registry import registered
-from app.web.core.text_search import best_first, matching_all
+from app.web.core.text_search import MAX_LOOKED_UP, best_first, matching_all
 from app.web.pages.refusals import refuse_as_page
 from app.web.records.list_page import row_url
 
 #: Hits per group.
 MAX_HITS = 8
-#: So many rows are looked up for each way in which a text can be found; with more the newest ones are read.
-MAX_LOOKED_UP = 100
 
 
 def searched() -> list[Any]:

@@ -1,0 +1,185 @@
+"""Searches by index find what a plain rule finds row by row, on random data, however common a text is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from sqlalchemy import insert, select
+
+from app import access
+from app.access.title_words import searchable_words
+from app.extensions import db
+from app.lib import phone
+from app.models import Customer, Lead, Task, Ticket
+from app.web.core.fields import Viewer
+from app.web.core.lookups import load_lookups
+from app.web.core.text_search import matching_all
+from app.web.records.customers import CustomerScreen
+from app.web.records.leads import LeadScreen
+from app.web.records.tasks import TaskScreen
+from app.web.records.tickets import TicketScreen
+from tests.app_fixtures import World
+from tests.makers import NOW
+
+FIRST = ("Aarav", "aarav", "Aarav Kumar", "Aaravi", "Ravi", "आरव", "Meera", "D'Souza", "Patel", None)
+LAST = ("Patel", "Patel Rao", "Shah", "Pat", "पटेल", "De Sa", "D’Silva", "Aarav", None)
+TITLES = ("Call back", "Send the ledger", "शिकायत के बारे में", "ફરિયાદ વિશે વાત", "KYC documents", "Call about KYC")
+TEXTS = (
+    *("Aarav", "aarav", "Aarav Patel", "patel aarav", "Aarav Kumar Pat", "rav", "आरव", "आरव पटेल", "D'S", "D’Silva"),
+    *(
+        "12345",
+        "9820012345",
+        "+91 98200 12345",
+        "99999",
+        "2345",
+        "E10234",
+        "0234",
+        "e102",
+        "E1",
+        "a.rao@x",
+        "100%",
+        "_",
+    ),
+    *("CRM-LEAD-2026-00007", "7", "00007", "ledger", "शिकायत", "ફરિયાદ વિશે", "Call", "KY", "nobody"),
+    "Call about",
+)
+SCREENS = {Lead: LeadScreen, Ticket: TicketScreen, Customer: CustomerScreen, Task: TaskScreen}
+
+
+@dataclass
+class House:
+    """The application with random rows."""
+
+    world: World
+    rows: dict[Any, dict[int, dict[str, Any]]]
+
+
+def _person(rng: Random) -> dict[str, Any]:
+    digits = f"98200{rng.choice(('12345', '99999', '54321', '11111'))}"
+    other = f"97{rng.randrange(10**8):08d}" if rng.random() < 0.2 else None
+    email = rng.choice((None, "a.rao@x.in", "meera@x.in", "a.rao1@x.in"))
+    return {
+        "first_name": rng.choice(FIRST),
+        "last_name": rng.choice(LAST),
+        "mobile_e164": f"+91{digits}" if rng.random() < 0.7 else None,
+        "alternative_e164": f"+91{other}" if other else None,
+        "email": email,
+    }
+
+
+def fill(world: World) -> House:
+    rng = Random(5)
+    users = [world.people[name].id for name in ("ana", "ben", "mia", "cleo", "root")]
+    nobody = dict.fromkeys(("first_name", "last_name", "mobile_e164", "alternative_e164", "email"))
+    rows: dict[Any, dict[int, dict[str, Any]]] = {record: {} for record in SCREENS}
+
+    def add(record: Any, key: int, **values: Any) -> None:
+        rows[record][key] = {"id": key, "version": 1, "created_on": NOW, "changed_on": NOW, **values}
+
+    def held(key: int) -> dict[str, Any]:
+        customer = rng.randrange(1, 60) if rng.random() < 0.4 else None
+        own = {"assignee_id": rng.choice(users), "owner_id": rng.choice(users), "customer_id": customer}
+        return own | {"status_id": 1, "status_on": NOW} | (_person(rng) if customer is None else nobody)
+
+    for key in range(1, 60):
+        code = rng.choice((None, "E10234", f"E1{key}"))
+        own = {"referral_code": code, "owner_id": rng.choice(users), "status": "Active", "source": "Direct"}
+        consent = dict.fromkeys(("no_calls", "no_whatsapp", "no_sms", "no_email"), False)
+        add(Customer, key, number=f"CRM-CUST-2026-{key:05d}", kyc_status="Pending", **own, **consent, **_person(rng))
+    for key in range(1, 160):
+        codes = {"client_id": rng.choice((None, None, "E10234", f"E{key}")), "pod_id": rng.choice((None, "POD0234"))}
+        add(Lead, key, number=f"CRM-LEAD-2026-{key:05d}", category="Direct", **codes, **held(key))
+        title = {"title": rng.choice(TITLES), "opens_customer": rng.random() < 0.7, "priority": "Low", "source": "Web"}
+        add(Ticket, key, number=f"CRM-TICKET-2026-{key:05d}", **title, **held(key))
+        own = {"title": rng.choice(TITLES), "assignee_id": rng.choice(users), "lead_id": key, "tried": []}
+        add(Task, key, status="Todo", priority="Low", exhausted=False, **own)
+    for record, made in sorted(rows.items(), key=lambda each: each[0] is not Customer):
+        world.session.execute(insert(record.__table__), list(made.values()))
+    world.session.commit()
+    return House(world, rows)
+
+
+@pytest.fixture(params=["world", "maria"])
+def house(request: pytest.FixtureRequest) -> Iterator[House]:
+    made = fill(request.getfixturevalue(request.param))
+    with made.world.app.app_context():
+        yield made
+        db.session.remove()
+
+
+def _names_fit(person: dict[str, Any], text: str) -> bool:
+    first, last = ((person[name] or "").lower().replace("’", "'") for name in ("first_name", "last_name"))
+    words = text.lower().replace("’", "'").split()
+    whole = " ".join(words)
+    cuts = [(" ".join(words[:n]), " ".join(words[n:])) for n in range(1, len(words))]
+    pairs = [pair for head, tail in cuts for pair in ((head, tail), (tail, head))]
+    alone = (first and first.startswith(whole)) or (last and last.startswith(whole))
+    return bool(alone or any(first.startswith(one) and last.startswith(other) for one, other in pairs))
+
+
+def _person_fits(person: dict[str, Any], text: str, has_email: bool = True) -> bool:
+    numbers = [person[name] for name in ("mobile_e164", "alternative_e164") if person[name]]
+    digits = text.replace(" ", "")
+    is_end = digits.isascii() and digits.isdigit() and len(digits) >= 5
+    by_number = any(phone.normalize(text) == each or (is_end and each.endswith(digits)) for each in numbers)
+    is_address = has_email and " " not in text and len(text) >= 3 and not text.isalpha()
+    return _names_fit(person, text) or by_number or (is_address and (person["email"] or "").startswith(text.lower()))
+
+
+def _codes_fit(row: dict[str, Any], text: str) -> bool:
+    code, is_part = text.upper(), len(text) >= 3 and text.isascii() and any(char.isdigit() for char in text)
+    codes = [row[name] for name in ("client_id", "pod_id", "referral_code") if row.get(name)]
+    return any(each == code or (is_part and (each.startswith(code) or each.endswith(code))) for each in codes)
+
+
+def _title_fits(title: str, text: str, by_words: bool) -> bool:
+    """Anywhere in the title; by words from where one begins, unless no word of the text is in the index of words."""
+    at = title.lower().find(text.lower())
+    return at == 0 or (at > 0 and (not by_words or not searchable_words(text) or title[at - 1] == " "))
+
+
+def fits(house: House, record: Any, row: dict[str, Any], text: str, customers: set[int]) -> bool:
+    """The plain rule."""
+    if record is Task:
+        return _title_fits(row["title"], text, house.world.engine.dialect.name != "sqlite")
+    by_words = house.world.engine.dialect.name != "sqlite"
+    if record is Ticket and _title_fits(row["title"], text, by_words):
+        return True
+    is_serial = text.isdigit() and len(text) <= 8 and row["number"].endswith(f"-{int(text):05d}")
+    if row["number"] == text.upper() or is_serial or _codes_fit(row, text):
+        return True
+    has_email = record is not Ticket  # tickets show none
+    if _person_fits(row, text, has_email):
+        return True
+    customer = row.get("customer_id")
+    return customer in customers and _person_fits(house.rows[Customer][customer], text, has_email)
+
+
+#: Rows looked up at most, and enough of a person's customers: with few look-ups everything is common.
+LIMITS = ((1000, None), (3, None), (3, 2))
+
+
+@pytest.mark.parametrize("who", ["ana", "mia", "cleo", "root"])
+def test_what_is_found(house: House, who: str) -> None:
+    session = db.session()
+    with access.as_system(session):
+        person = access.load_person(session, house.world.people[who].id, NOW)
+    access.act_as(session, person)
+    viewer = Viewer(person, load_lookups(session, 0, "Asia/Kolkata"), ZoneInfo("Asia/Kolkata"), NOW)
+    seen = {record: set(session.scalars(select(record.id))) for record in SCREENS}
+    for text in TEXTS:
+        for limits in LIMITS:
+            found = matching_all([each.record_table for each in SCREENS.values()], text, viewer, *limits)
+            for record, asked in zip(SCREENS, found, strict=True):
+                ids = set(session.scalars(select(record.id).where(asked.rule())))
+                known = {key: row for key, row in house.rows[record].items() if key in seen[record]}
+                wanted = {key for key, row in known.items() if fits(house, record, row, text, seen[Customer])}
+                if limits[1] and record is Customer and asked.ids is not None:
+                    assert ids <= wanted and len(ids) >= min(limits[1], len(wanted)), (text, limits)
+                else:
+                    assert ids == wanted, (text, limits, record.__name__, ids ^ wanted)
