@@ -125,6 +125,24 @@ def counts(engine: Engine) -> dict[str, int]:
         }
 
 
+def test_rows_from_before_are_found_by_the_ends_of_their_numbers(empty: Flask) -> None:
+    flask_migrate.upgrade(revision="0011")
+    with db.engine.begin() as connection:
+        fill(connection)
+        known = {"mobile_e164": "+919820012345", "client_id": "E10234"}
+        connection.execute(table(connection, "leads").update().values(known))
+    flask_migrate.upgrade()
+    with db.engine.connect() as connection:
+        rows = table(connection, "leads").c
+        assert tuple(connection.execute(select(rows.mobile_reversed, rows.client_id_reversed)).one()) == (
+            "543210028919+",
+            "43201E",
+        )
+        if connection.dialect.name == "sqlite":
+            query = text("SELECT sql FROM sqlite_master WHERE name = 'ix_leads_last_name'")
+            assert str(connection.execute(query).scalar()).count("NOCASE") == 2
+
+
 def test_open_assignments_get_keys_and_duplicates_are_closed(empty: Flask) -> None:
     flask_migrate.upgrade(revision="0002")
     with db.engine.begin() as connection:

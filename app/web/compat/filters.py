@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 from flask_babel import gettext as _
 from sqlalchemy import ColumnElement, String, and_, cast, false, func, not_, or_, select, true
 
+from app import access
 from app.domain.base import RuleBroken
+from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import Assignment, CallLog, Ticket
 from app.web.compat import moments, text_patterns
@@ -23,6 +25,7 @@ from app.web.core.date_fields import DateField, DateTimeField
 from app.web.core.fields import Field, Viewer, clean_text, few
 from app.web.core.languages import translate_text
 from app.web.core.personal_fields import NameField, PhoneField, SecretField
+from app.web.core.record_table import COUNT_CAP
 from app.web.core.reference_fields import PersonField
 from app.web.records.call_fields import CallNumberField
 
@@ -71,8 +74,15 @@ def parse_filters(filters: Any, doctype: DocType, viewer: Viewer, or_filters: An
     split, either = split_filters(filters, doctype.name), split_filters(or_filters, doctype.name)
     if len(split) + len(either) > MAX_FILTERS:
         raise CompatError(417, _("There are too many filters."))
-    conditions = [*doctype.conditions, *(condition(doctype, each, viewer) for each in split)]
+    conditions = [*doctype.conditions, *(_by_index(doctype, each, condition(doctype, each, viewer)) for each in split)]
     return [*conditions, or_(*[condition(doctype, each, viewer) for each in either])] if either else conditions
+
+
+def _by_index(doctype: DocType, each: Filter, rule: Any) -> Any:
+    """A value that a record or its customer may hold, looked up; any other condition as it is."""
+    if each.operator not in ("=", "in"):
+        return rule
+    return access.looked_up(db.session(), doctype.record_table.record, rule, COUNT_CAP)
 
 
 def _known_operator(value: Any) -> tuple[str, Any]:
