@@ -94,6 +94,8 @@ class Screen(BulkActions, RecordView, ModelView):
     status_master = ""
     #: Inputs of a new record that show only with a value or an error of theirs.
     hidden_unless_needed: tuple[str, ...] = ()
+    #: What the form of a new record has chosen, where the column has no default: the value that the domain gives it.
+    new_values: dict[str, Any] = {}
     #: The column that names a row.
     title_column = ""
     #: Whether the "New" menu offers this record.
