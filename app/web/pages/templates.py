@@ -1,8 +1,8 @@
-"""Jinja as the pages use it: each template is compiled once per language, with its words, icons and addresses filled in.
+"""Jinja as the pages use it: a template is compiled once per language, with its words, icons and addresses filled in.
 
-`{{ _('Save') }}`, `{{ icon('plus') }}` and `{{ static_url('css/crm.css') }}` are the same in every response of a language,
-so the compiled template holds their text. Only arguments that are known at compile time are filled in; all else is as
-in any Jinja template. See docs/decisions/0043.
+`{{ _('Save') }}`, `{{ icon('plus') }}` and `{{ static_url('css/crm.css') }}` are the same in every response of a
+language, so the compiled template holds their text. Only calls whose arguments are known at compile time are filled in;
+all else is as in any Jinja template. See docs/decisions/0043.
 """
 
 from __future__ import annotations
@@ -76,7 +76,8 @@ class _FillIn(NodeTransformer):
     def __init__(self, constants: dict[str, Callable[..., Any]]) -> None:
         self.constants = constants
 
-    def visit_Call(self, node: nodes.Call) -> nodes.Node:  # noqa: N802  (Jinja's name)
+    def visit_Call(self, node: nodes.Call) -> nodes.Node:
+        """Called by Jinja's visitor for each call in a template."""
         call = self.generic_visit(node)
         function = self.constants.get(getattr(node.node, "name", ""))
         if function is None or node.dyn_args or node.dyn_kwargs:
