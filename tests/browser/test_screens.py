@@ -93,7 +93,7 @@ def test_numbers_and_names_of_a_list_are_not_cut(seat: Sit) -> None:
     for path in ("/leads/", "/tickets/", "/customers/", "/requests/"):
         sits.go(path)
         cut += sits.page.evaluate(
-            "() => [...document.querySelectorAll('.rows tbody :is(.col-number, .kind-phone, .kind-person)')]"
+            "() => [...document.querySelectorAll('.rows tbody :is(.col-number, .kind-phone, .kind-person, .kind-clock, .col-created_on)')]"
             ".filter((cell) => cell.scrollWidth > cell.clientWidth).map((cell) => cell.innerText)"
         )
     assert cut == []

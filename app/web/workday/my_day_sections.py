@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 from flask import g
 from flask_babel import gettext as _
+from markupsafe import Markup
 from sqlalchemy import func, select, true
 
 from app.domain import leads, tickets
@@ -21,6 +22,7 @@ from app.web.core.fields import Viewer
 from app.web.core.record_table import COUNT_CAP
 from app.web.workday import my_day_queries as queries
 from app.web.workday import requests
+from app.web.workday.my_day_html import rows_html
 from app.web.workday.my_day_queries import ask
 from app.web.workday.my_day_rows import SOON, exhausted_task_row, lead_row, request_row, task_row, ticket_row
 
@@ -46,6 +48,11 @@ class DaySection:
     count: int = 0
     #: The list that holds all of them.
     url: str = ""
+
+    @property
+    def rows_html(self) -> Markup:
+        """The rows as the page shows them."""
+        return rows_html(self.rows)
 
     @property
     def count_text(self) -> str:
