@@ -46,7 +46,7 @@ class PageEnvironment(Environment):
 
     @cache.setter
     def cache(self, _made: Any) -> None:
-        self._caches.clear()
+        self._caches = {}
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """`obj.attribute`; the key of a dictionary without trying an attribute first, which most templates ask for."""
