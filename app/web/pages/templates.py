@@ -36,7 +36,7 @@ class PageEnvironment(Environment):
         self._caches: dict[Any, LRUCache] = {}
         super().__init__(app, **options)
 
-    @property
+    @property  # type: ignore[override]
     def cache(self) -> LRUCache:
         """The compiled templates of the language of this response."""
         language = spoken()

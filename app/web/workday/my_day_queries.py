@@ -89,7 +89,7 @@ def own_tasks(is_late: bool) -> Select[Any]:
 
 
 @lru_cache
-def own_records(record: type[Lead] | type[Ticket]) -> Select[Any]:
+def own_records(record: Any) -> Select[Any]:
     """Leads or tickets with one of the `statuses`, newest first."""
     rules = (_own(record), record.status_id.in_(bindparam("statuses", expanding=True)))
     query = _with_customer(record, record.created_on, total(record, *rules)).where(*rules)
@@ -97,12 +97,13 @@ def own_records(record: type[Lead] | type[Ticket]) -> Select[Any]:
 
 
 @lru_cache
-def owed_records(record: type[Lead] | type[Ticket]) -> Select[Any]:
+def owed_records(record: Any) -> Select[Any]:
     """Leads or tickets whose first response or resolution is due before `until`, the most urgent first.
 
     Their rows are read once: all of them are sorted anyway, so that counting them costs little more.
     """
-    until, due = bindparam("until"), _due_first(record)
+    until: Any = bindparam("until")
+    due = _due_first(record)
     is_near = or_(record.reply_due_on < until, record.resolve_due_on < until)
     rules = (_own(record), record.status_id.in_(bindparam("statuses", expanding=True)), record.paused_on.is_(None))
     page = select(record.id, due, func.count().over().label("total")).where(*rules, is_near)
@@ -111,7 +112,7 @@ def owed_records(record: type[Lead] | type[Ticket]) -> Select[Any]:
     return query.join(few, few.c.id == record.id).order_by(few.c.owed_on, record.id)
 
 
-def _with_customer(record: type[Lead] | type[Ticket], *columns: Any) -> Select[Any]:
+def _with_customer(record: Any, *columns: Any) -> Select[Any]:
     own = (Lead.number, *PERSON) if record is Lead else (Ticket.number, Ticket.title, *_CUSTOMER)
     query = select(*own, record.assignee_id, *columns).select_from(record)
     return _about(query.outerjoin(Customer, Customer.id == record.customer_id), record, Customer)

@@ -207,7 +207,7 @@ def sla_tickets(viewer: Viewer, limit: int) -> list[DaySection]:
     return [_filled(DaySection("sla-tickets", title, "hourglass", "orange", url="/?only=sla-tickets"), found, rows)]
 
 
-def _owed(record: type[Lead] | type[Ticket], viewer: Viewer, open_statuses: list[int], most: int) -> list[Any]:
+def _owed(record: Any, viewer: Viewer, open_statuses: list[int], most: int) -> list[Any]:
     until = viewer.now + SLA_AHEAD
     return ask(queries.owed_records(record), own=_own_ids(viewer), statuses=open_statuses, until=until, most=most)
 
