@@ -28,6 +28,7 @@ from app.web.api import webhook_payloads
 from app.web.compat import routes
 from app.web.core import languages
 from app.web.pages import errors, hosts, shell
+from app.web.pages.templates import PageEnvironment
 from app.web.realtime import live_events
 from app.web.security import cors, head_requests, rate_limits, security_manager
 from app.web.settings import dead_letters, settings_menu
@@ -41,6 +42,7 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
     logging.getLogger("flask_appbuilder").setLevel(logging.ERROR)
     log_privacy.install()
     app = Flask(__name__)
+    app.jinja_environment = PageEnvironment
     app.config.update(config.flask_config(settings))
     app.config.update(overrides)
     app.wsgi_app = head_requests.HeadRequests(app.wsgi_app)  # type: ignore[method-assign]

@@ -93,10 +93,35 @@ def test_numbers_and_names_of_a_list_are_not_cut(seat: Sit) -> None:
     for path in ("/leads/", "/tickets/", "/customers/", "/requests/"):
         sits.go(path)
         cut += sits.page.evaluate(
-            "() => [...document.querySelectorAll('.rows tbody :is(.col-number, .kind-phone, .kind-person)')]"
+            "() => [...document.querySelectorAll('.rows tbody :is("
+            ".col-number, .col-created_on, .kind-phone, .kind-person, .kind-clock)')]"
             ".filter((cell) => cell.scrollWidth > cell.clientWidth).map((cell) => cell.innerText)"
         )
     assert cut == []
+
+
+def test_the_filter_panel_is_built_by_keyboard_and_without_javascript(seat: Sit) -> None:
+    sits = seat(MANAGER)
+    sits.go("/leads/?q=a")
+    page, panel = sits.page, sits.page.locator("[data-filter-menu]")
+    panel.locator("summary").press("Enter")
+    expect(panel.locator("[data-filter-add]")).to_be_visible()
+    assert faults(page) == []
+    panel.locator("summary").press("Tab")
+    panel.locator("[data-filter-add]").select_option("first_name")
+    page.keyboard.press("Tab")
+    page.keyboard.type("a")
+    page.keyboard.press("Enter")
+    expect(page.locator(".filter-chip")).to_have_count(1)
+    assert "q=a" in page.url and "_flt_eq_first_name=a" in page.url and sits.complaints == []
+    plain = seat(MANAGER, java_script_enabled=False)
+    plain.go("/leads/?q=a")
+    plain.page.locator("[data-filter-menu] summary").press("Enter")
+    plain.page.locator("#filter-page").press("Enter")
+    plain.page.fill("[name=_flt_eq_first_name]", "a")
+    plain.page.locator(".filter-foot [type=submit]").press("Enter")
+    expect(plain.page.locator(".filter-chip")).to_have_count(1)
+    assert "q=a" in plain.page.url
 
 
 @pytest.mark.parametrize("path", ["/leads/", "/tickets/", "/tasks/", "/calls/", "/requests/"])

@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import unquote, urlencode
 
 import pytest
 
 from app import views
+from app.web.core.gate import MAX_HEADER_SENTENCE, sentence_header
 from tests.app_fixtures import World
 from tests.makers import NOW
 from tests.web.hostile import Hostile, spare_world
@@ -98,6 +99,12 @@ def test_a_page_refuses_what_it_does_not_know(hostile: Hostile, base: str) -> No
 def test_a_refusal_for_htmx_has_no_line_break_in_its_header(hostile: Hostile, query: str) -> None:
     answer = hostile.door.screen(f"/leads/?{query}", headers={"HX-Request": "true"})
     assert answer.status_code == 400 and "\n" not in answer.headers["X-Sentence"]
+
+
+@pytest.mark.parametrize("sentence", ["Bitte: 50 % für Zoë", "यह फ़ाइल बहुत बड़ी है।", "यह" * 500])
+def test_a_sentence_in_a_header_survives_in_any_script(sentence: str) -> None:
+    sent = sentence_header(sentence)["X-Sentence"]
+    assert sent.isascii() and len(sent) < 4000 and unquote(sent) == sentence[:MAX_HEADER_SENTENCE]
 
 
 # --- filters: every column, every operator, both ways of asking

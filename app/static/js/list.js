@@ -63,7 +63,17 @@ document.addEventListener('htmx:afterSwap', (event) => {
   if (event.target.id === 'list') document.querySelector('.list-scroll')?.scrollTo(0, 0);
 });
 
-// --- the filter builder: rows are fetched on demand
+// --- the filter builder: fetched when its menu is pointed at or opened; a row of it shows when its field is chosen
+const filterMenu = document.querySelector('[data-filter-menu]');
+function fetchFilters() {
+  const body = filterMenu.querySelector('[data-filter-body]');
+  if (!window.htmx || 'asked' in body.dataset) return;
+  body.dataset.asked = '';
+  window.htmx.ajax('GET', filterMenu.dataset.filtersUrl + location.search, { target: body, swap: 'innerHTML' })
+    .then(() => { if (!body.querySelector('form')) delete body.dataset.asked; });
+}
+filterMenu?.addEventListener('toggle', () => { if (filterMenu.open) fetchFilters(); });
+filterMenu?.querySelector('summary').addEventListener('pointerenter', fetchFilters);
 function showRow(form, name) {
   const rows = $$(`[data-filter-row="${CSS.escape(name)}"]`, form);
   let row = rows.find((each) => each.hidden);
@@ -84,7 +94,7 @@ function showRow(form, name) {
 const bare = (row) => ['null', 'not_null'].includes(row.querySelector('[data-filter-op]').value);
 const showValue = (row) => { row.querySelector('.filter-value').hidden = bare(row); };
 function valueOf(row) { return row.querySelector('.filter-value select, .filter-value input, [data-filter-value]'); }
-$$('[data-filter-form]').forEach((form) => {
+function startFilters(form) {
   const add = form.querySelector('[data-filter-add]');
   $$('[data-filter-row]', form).forEach((row) => { row.hidden = true; });
   form.querySelector('[data-filter-none]').hidden = false;
@@ -110,5 +120,7 @@ $$('[data-filter-form]').forEach((form) => {
     }
     location.assign(`${form.getAttribute('action') || location.pathname}?${address}`);
   });
-});
+}
+$$('[data-filter-form]').forEach(startFilters);
+document.addEventListener('htmx:afterSwap', (event) => { if (event.target.matches('[data-filter-body]')) $$('[data-filter-form]', event.target).forEach(startFilters); });
 count();

@@ -111,7 +111,11 @@ document.addEventListener('htmx:configRequest', (event) => {
   const token = document.querySelector('meta[name="csrf-token"]')?.content;
   if (token && event.detail.verb !== 'get') event.detail.headers['X-CSRFToken'] = token;
 });
-document.addEventListener('htmx:responseError', (event) => toast({ text: event.detail.xhr.getResponseHeader('X-Sentence') || `${event.detail.xhr.status}` }));
+function sentenceOf(xhr) {
+  const sent = xhr.getResponseHeader('X-Sentence'); // percent-encoded, see sentence_header in gate.py
+  try { return decodeURIComponent(sent || '') || String(xhr.status); } catch { return sent; }
+}
+document.addEventListener('htmx:responseError', (event) => toast({ text: sentenceOf(event.detail.xhr) }));
 
 // --- toasts: dispatchEvent(new CustomEvent('crm:toast', {detail: {text, url}}))
 function toast({ text, url }) {

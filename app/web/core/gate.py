@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 import orjson
@@ -257,9 +258,17 @@ def _no_number(raw: Any, least: int, most: int) -> RuleBroken:
     return RuleBroken(_("%(value)s isn't a number from %(least)s to %(most)s.", value=shown, least=least, most=most))
 
 
+#: Characters of a sentence that its header carries; encoded, a Hindi one has nine bytes.
+MAX_HEADER_SENTENCE = 250
+_PLAIN_IN_HEADER = " !\"'(),./:;=?@-"
+
+
 def sentence_header(sentence: str) -> dict[str, str]:
-    """The header from which a page's script shows the sentence of a refused fragment."""
-    return {"X-Sentence": "".join(char for char in sentence if char.isascii() and char.isprintable())[:200]}
+    """The header from which a page's script (shell.js) shows the sentence of a refused fragment.
+
+    Percent-encoded UTF-8, because a header holds ASCII only: Hindi would be lost. Most English stays readable.
+    """
+    return {"X-Sentence": quote(sentence[:MAX_HEADER_SENTENCE], safe=_PLAIN_IN_HEADER)}
 
 
 def wants_json() -> bool:

@@ -15,6 +15,7 @@ from babel.messages.pofile import read_po
 from babel.support import NullTranslations, Translations
 from flask import Flask, Response, current_app, g, has_request_context, request
 from flask_babel import Babel, Domain, get_locale, gettext
+from markupsafe import Markup
 
 from app.domain.base import TranslatableText
 
@@ -60,6 +61,17 @@ def _accepted_languages() -> list[str]:
     return [tag.partition("-")[0].lower() for tag, quality in request.accept_languages if quality > 0]
 
 
+def spoken() -> tuple[str, str | None]:
+    """Identifies the language of this response, for what is made once per language: (language, territory)."""
+    locale = get_locale()
+    return (locale.language, locale.territory) if locale else ("", None)  # the name of a locale is slow to build
+
+
+def translate_in_template(text: str, **values: Any) -> Markup:
+    """`_` of the templates: the catalogue's text, in which values are escaped."""
+    return Markup(gettext(text)) % values  # noqa: S704  (as Jinja's own: the catalogue is ours)
+
+
 class Catalogues(Domain):
     """The catalogues of FAB, of the pages and of refusals, merged; each language is loaded once per process."""
 
@@ -70,10 +82,9 @@ class Catalogues(Domain):
 
     def get_translations(self) -> Translations | NullTranslations:
         """The translations for this request's language; those of the pages take precedence."""
-        locale = get_locale()
-        key = (locale.language, locale.territory) if locale else ("", None)  # its name is slow to build
+        key = spoken()
         if key not in self.loaded:
-            self.loaded[key] = self._read(str(locale))
+            self.loaded[key] = self._read(str(get_locale()))
         return self.loaded[key]
 
     def _read(self, code: str) -> Translations | NullTranslations:
@@ -113,6 +124,7 @@ def install(app: Flask, folder: Path) -> None:
     babel = RequestLanguage(date_formats=extension.instance.date_formats)
     babel.catalogues = Catalogues(folder)
     extension.instance, extension.locale_selector = babel, select_locale
+    app.jinja_env.globals["_"] = translate_in_template
     app.after_request(_add_content_language)
 
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
-from flask import Flask, Response, current_app, g, has_request_context, request, url_for
-from flask_babel import get_locale, gettext
+from flask import Flask, Response, current_app, g, request
+from flask_babel import get_locale
 from flask_wtf.csrf import generate_csrf
 
 from app.csrf import mask_response
@@ -18,9 +15,11 @@ from app.extensions import csrf, db
 from app.ops import health
 from app.ops.database import STATEMENTS, WRITES
 from app.web.core.gate import now
-from app.web.core.languages import is_machine
+from app.web.core.languages import is_machine, translate_in_template
 from app.web.core.local_links import is_local
 from app.web.core.personal_fields import initials
+from app.web.pages import widgets
+from app.web.pages.static_files import static_url
 
 #: {socket}: where pages may open their socket, which is the site itself.
 CSP = (
@@ -28,7 +27,6 @@ CSP = (
     "connect-src 'self' {socket}; frame-ancestors 'none'; base-uri 'self'; form-action 'self'; object-src 'none'"
 )
 YEAR_SECONDS = 31_536_000
-STATIC_SECONDS = 2.0
 _SAFE = ("GET", "HEAD", "OPTIONS")
 #: Paths with authentication or CSRF checks of their own.
 _CSRF_EXEMPT = (
@@ -39,7 +37,9 @@ _CSRF_EXEMPT = (
 
 def install(app: Flask, menu: Any) -> None:
     """Bind globals, context and headers. `menu(person)`: the entries of the sidebar and of the "new" menu."""
-    app.jinja_env.globals.update(static_url=static_url, _=gettext, csrf_token=generate_csrf, get_locale=get_locale)
+    pages: Any = app.jinja_env
+    pages.globals.update(widgets.GLOBALS, static_url=static_url, csrf_token=generate_csrf, get_locale=get_locale)
+    pages.constants |= {"_": translate_in_template, "static_url": static_url, "icon": widgets.icon}
     app.context_processor(lambda: _context(menu))
     app.before_request(_before)
     app.after_request(_after)
@@ -87,28 +87,6 @@ def _after(response: Response) -> Response:
     if current_app.config.get("COUNT_SQL") and statements is not None:
         response.headers["X-SQL-Count"] = str(len(statements))
     return response
-
-
-@lru_cache(maxsize=500)
-def _digest(folder: str, name: str, _stamp: float) -> str:
-    return hashlib.sha256((Path(folder) / name).read_bytes()).hexdigest()[:12]
-
-
-#: (static folder, root of the URLs, file) -> its URL, and until when it holds, monotonic seconds.
-_static_urls: dict[tuple[str, str, str], tuple[str, float]] = {}
-
-
-def static_url(name: str) -> str:
-    """The URL of a static file, with a hash of its content. A changed file is noticed within STATIC_SECONDS."""
-    folder = current_app.static_folder or ""
-    key = (folder, request.script_root if has_request_context() else "", name)
-    known = _static_urls.get(key)
-    if known is None or known[1] < time.monotonic():
-        path = Path(folder) / name
-        stamp = path.stat().st_mtime if path.exists() else 0.0
-        version = _digest(folder, name, stamp) if stamp else "0"
-        known = _static_urls[key] = (url_for("static", filename=name, v=version), time.monotonic() + STATIC_SECONDS)
-    return known[0]
 
 
 def _context(menu: Any) -> dict[str, Any]:

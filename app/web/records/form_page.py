@@ -83,16 +83,17 @@ def form_page(
 
 def default_values(screen: Any, fields: list[Field], viewer: Viewer) -> dict[str, Any]:
     """What a new record gets if nothing is chosen: the columns' defaults, the first status, the viewer as assignee."""
-    made: dict[str, Any] = {}
+    named = {each.name for each in fields}
+    made: dict[str, Any] = {name: value for name, value in screen.new_values.items() if name in named}
     columns = inspect(screen.service.record).columns
     for each in fields:
         column = columns.get(each.key)
         default = getattr(column, "default", None)
         if default is not None and default.is_scalar and each.kind in ("choice", "text", "number", "flag"):
             made[each.name] = default.arg
-    if screen.status_master and any(each.name == "status" for each in fields):
+    if screen.status_master and "status" in named:
         made["status"] = _first_status(screen, viewer)
-    if "assignee" in {each.name for each in fields}:
+    if "assignee" in named:
         made["assignee"] = viewer.person.id
     return {name: value for name, value in made.items() if value is not None}
 

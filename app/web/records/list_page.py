@@ -41,7 +41,8 @@ def list_page(
         "rows": [_row(screen, row, names, viewer) for row in rows],
         "filters": _chips(screen, viewer),
         "is_filtered": any(key.startswith("_flt_") or key == "q" for key in request.args),
-        "filter_fields": [_filter_field(f, viewer) for f in record_table.filterable(viewer)],
+        "filters_path": f"{screen.route_base}/filters",
+        "filters_url": _filters_url(screen) if record_table.filterable(viewer) else None,
         "quick": [
             _quick_filter(record_table.by_name[name], viewer)
             for name in screen.quick_filters
@@ -58,6 +59,21 @@ def list_page(
         "actions": [action.shown() for action in screen.bulk_actions(viewer)],
         "empty_text": None,
     }
+
+
+def filters_page(screen: Any, viewer: Viewer) -> dict[str, Any]:
+    """The context of crm/_filters.html: the fields that this person may filter by, with their operators and options."""
+    return {
+        "title": screen.list_title,
+        "base_url": f"{screen.route_base}/",
+        "filter_fields": [_filter_field(f, viewer) for f in screen.record_table.filterable(viewer)],
+    }
+
+
+def _filters_url(screen: Any) -> str:
+    """The page with the filter builder, which keeps what the address of this list has chosen."""
+    query = request.query_string.decode(errors="replace")
+    return f"{screen.route_base}/filters" + (f"?{query}" if query else "")
 
 
 def list_query_from(screen: Any, args: Any, viewer: Viewer) -> ListQuery:

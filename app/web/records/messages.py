@@ -154,5 +154,6 @@ class MessageScreen(Screen):
     quick_filters = ("channel", "direction", "state")
     summary_columns = ("channel", "state", "peer")
     title_column = "peer"
+    new_values = {"direction": "out"}
     exclude_route_methods = {"edit", "delete"}
     is_searched = False

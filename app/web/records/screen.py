@@ -25,7 +25,8 @@ from app.web.pages.refusals import back, refuse_as_page
 from app.web.records import form_page, mentions, related_lists
 from app.web.records import record_page as pages
 from app.web.records.bulk import BulkActions
-from app.web.records.list_page import hits, list_page, list_query_from, row_url
+from app.web.records.list_page import filters_page, hits, list_page, list_query_from, row_url
+from app.web.records.list_rows import has_tools, rows_html
 
 log = logging.getLogger("crm.views")
 
@@ -59,6 +60,7 @@ class Screen(BulkActions, RecordView, ModelView):
 
     VERBS = {
         "list": "read",
+        "filters": "read",
         "show": "read",
         "numbered": "read",
         "timeline": "read",
@@ -94,6 +96,8 @@ class Screen(BulkActions, RecordView, ModelView):
     status_master = ""
     #: Inputs of a new record that show only with a value or an error of theirs.
     hidden_unless_needed: tuple[str, ...] = ()
+    #: What the form of a new record has chosen, where the column has no default: the value that the domain gives it.
+    new_values: dict[str, Any] = {}
     #: The column that names a row.
     title_column = ""
     #: Whether the "New" menu offers this record.
@@ -152,7 +156,20 @@ class Screen(BulkActions, RecordView, ModelView):
         page["tabs"] = self.tabs(viewer)
         buttons = self.row_buttons(rows, names, viewer)
         page["rows"] = [row | ({"buttons": buttons[row["id"]]} if row["id"] in buttons else {}) for row in page["rows"]]
+        page |= {"has_tools": has_tools(page), "rows_html": rows_html(page)}
         return render_template("crm/_rows.html" if request.headers.get("HX-Request") else "crm/list.html", page=page)
+
+    @expose("/filters", methods=["GET"])
+    @has_access
+    @refuse_as_page
+    @permission_name("list")
+    def filters(self) -> Any:
+        """The filter builder of the list with these arguments: a fragment for htmx, else a page."""
+        viewer = current_viewer()
+        self._list_query(viewer)  # refuses what the list would refuse
+        page = filters_page(self, viewer)
+        template = "crm/_filters.html" if request.headers.get("HX-Request") else "crm/filters.html"
+        return render_template(template, page=page)
 
     def tabs(self, viewer: Viewer) -> Rows:
         """Tabs of the list: {label, url, count, active}."""

@@ -102,7 +102,7 @@ class AssigneesField(PersonField):
 SPECIAL_FIELDS: tuple[Field, ...] = (
     SubjectsField("subjects", key="subject_ids", required=True),
     ChoiceField("priority", options=PRIORITIES, colors=PRIORITY_COLORS),
-    ChoiceField("source", options=SOURCES),
+    ChoiceField("source", options=SOURCES, words={"E-mail": _("Email")}),
     CallerField(
         "customer",
         columns=(Ticket.customer_id, Customer.number, Customer.first_name, Customer.last_name),

@@ -10,7 +10,8 @@ from urllib.parse import urlencode
 
 from flask import g
 from flask_babel import gettext as _
-from sqlalchemy import Select, and_, case, func, or_, select, true
+from markupsafe import Markup
+from sqlalchemy import func, select, true
 
 from app.domain import leads, tickets
 from app.domain.tasks import ACTIVE, OPEN, Task
@@ -19,7 +20,10 @@ from app.models import AssignmentRequest, Customer, Lead, Ticket
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
 from app.web.core.record_table import COUNT_CAP
+from app.web.workday import my_day_queries as queries
 from app.web.workday import requests
+from app.web.workday.my_day_html import rows_html
+from app.web.workday.my_day_queries import ask
 from app.web.workday.my_day_rows import SOON, exhausted_task_row, lead_row, request_row, task_row, ticket_row
 
 #: Rows of a section; its list shows all of them.
@@ -30,20 +34,6 @@ MAX_ROWS_ALONE = 100
 MAX_DAY_ROWS = 60
 #: SLA clocks are shown this long before they are due.
 SLA_AHEAD = timedelta(hours=4)
-
-#: The person of a record: the customer's data before the lead's own.
-_PERSON = (
-    func.coalesce(Customer.first_name, Lead.first_name).label("first"),
-    func.coalesce(Customer.last_name, Lead.last_name).label("last"),
-    func.coalesce(Customer.mobile_e164, Customer.mobile, Lead.mobile_e164, Lead.mobile).label("phone"),
-    Customer.no_calls.label("no_calls"),
-)
-_CUSTOMER = (
-    Customer.first_name.label("first"),
-    Customer.last_name.label("last"),
-    func.coalesce(Customer.mobile_e164, Customer.mobile).label("phone"),
-    Customer.no_calls.label("no_calls"),
-)
 
 
 @dataclass
@@ -58,6 +48,11 @@ class DaySection:
     count: int = 0
     #: The list that holds all of them.
     url: str = ""
+
+    @property
+    def rows_html(self) -> Markup:
+        """The rows as the page shows them."""
+        return rows_html(self.rows)
 
     @property
     def count_text(self) -> str:
@@ -82,8 +77,8 @@ def tasks_of_today(viewer: Viewer, limit: int) -> list[DaySection]:
     tonight = (local + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
     soon = viewer.now + SOON
     end = max(tonight, soon)
-    late = _tasks(viewer, Task.due_on < viewer.now, limit)
-    ahead = _tasks(viewer, and_(Task.due_on >= viewer.now, Task.due_on < end), max(limit, MAX_DAY_ROWS))
+    late = _tasks(viewer, True, end, limit)
+    ahead = _tasks(viewer, False, end, max(limit, MAX_DAY_ROWS))
     near, later = [row for row in ahead if row.due_on < soon], [row for row in ahead if row.due_on >= soon]
     # All tasks of the day that are not near are later, including those that were not loaded.
     rest = max(len(later), (ahead[0].total if ahead else 0) - len(near))
@@ -118,39 +113,14 @@ def tasks_of_today(viewer: Viewer, limit: int) -> list[DaySection]:
     ]
 
 
-def _tasks(viewer: Viewer, rule: Any, limit: int) -> list[Any]:
-    mine = (Task.assignee_id.in_(sorted(viewer.person.own_ids)), Task.status.in_(OPEN), rule)
-    query = _task_query(_total(Task, *mine)).where(*mine).order_by(Task.due_on, Task.id)
-    return list(db.session.execute(query.limit(limit)))
+def _tasks(viewer: Viewer, is_late: bool, end: datetime, most: int) -> list[Any]:
+    until = {} if is_late else {"end": end}
+    return ask(queries.own_tasks(is_late), own=_own_ids(viewer), now=viewer.now, most=most, **until)
 
 
-def _task_query(total: Any) -> Select[Any]:
-    columns = (
-        Task.id,
-        Task.title,
-        Task.due_on,
-        Task.version,
-        Task.assignee_id,
-        Task.lead_id,
-        Task.ticket_id,
-        Lead.number.label("lead"),
-        Ticket.number.label("ticket"),
-        *_PERSON,
-        total,
-    )
-    return (
-        select(*columns)
-        .select_from(Task)
-        .outerjoin(Lead, Lead.id == Task.lead_id)
-        .outerjoin(Ticket, Ticket.id == Task.ticket_id)
-        .outerjoin(Customer, Customer.id == func.coalesce(Lead.customer_id, Ticket.customer_id))
-    )
-
-
-def _total(record: Any, *rules: Any) -> Any:
-    """The number of matching rows, up to the cap, as a column of the same statement."""
-    capped = select(record.id).where(*rules).limit(COUNT_CAP + 1).subquery()
-    return select(func.count()).select_from(capped).scalar_subquery().label("total")
+def _own_ids(viewer: Viewer) -> list[int]:
+    """The viewer and those they cover for."""
+    return sorted(viewer.person.own_ids)
 
 
 def _task_rows(rows: Iterable[Any], limit: int, viewer: Viewer) -> list[dict[str, Any]]:
@@ -166,8 +136,8 @@ def exhausted_tasks(viewer: Viewer, limit: int) -> list[DaySection]:
     rules = [Task.exhausted == true(), Task.status.in_(ACTIVE), Task.assignee_id.not_in(sorted(viewer.person.own_ids))]
     if reach is not None:
         rules.append(Task.assignee_id.in_(sorted(reach)))
-    query = _task_query(_total(Task, *rules)).where(*rules).order_by(Task.due_on, Task.id)
-    found = list(db.session.execute(query.limit(limit)))
+    query = queries.with_records(queries.total(Task, *rules)).where(*rules).order_by(Task.due_on, Task.id)
+    found = ask(query.limit(limit))
     rows = [exhausted_task_row(row, viewer) for row in found]
     url = _list_url("/tasks/", _flt_eq_exhausted="1", _flt_in_status=",".join(ACTIVE))
     return [_filled(DaySection("nobody", _("No one available"), "urgent", "red", url=url), found, rows)]
@@ -175,7 +145,7 @@ def exhausted_tasks(viewer: Viewer, limit: int) -> list[DaySection]:
 
 def _tasks_url(viewer: Viewer, **due: datetime) -> str:
     """The list of my open tasks, narrowed by due_lt and due_ge."""
-    own = sorted(viewer.person.own_ids)
+    own = _own_ids(viewer)
     assignee = {"_flt_eq_assignee": "@me"} if len(own) == 1 else {"_flt_in_assignee": ",".join(map(str, own))}
     times = {f"_flt_{name[4:]}_due_on": moment.isoformat(timespec="seconds") for name, moment in due.items()}
     return _list_url("/tasks/", **assignee, _flt_in_status=",".join(OPEN), **times, _oc="due_on", _od="asc")
@@ -189,10 +159,7 @@ def new_leads(viewer: Viewer, limit: int) -> list[DaySection]:
     if not viewer.person.may("Leads", "read"):
         return []
     status = _statuses(viewer, "lead_status", {"new"})
-    rules = (Lead.assignee_id.in_(sorted(viewer.person.own_ids)), Lead.status_id.in_(status))
-    query = select(Lead.number, Lead.created_on, Lead.assignee_id, *_PERSON, _total(Lead, *rules))
-    query = query.outerjoin(Customer, Customer.id == Lead.customer_id).where(*rules).order_by(Lead.id.desc())
-    found = list(db.session.execute(query.limit(limit)))
+    found = ask(queries.own_records(Lead), own=_own_ids(viewer), statuses=status, most=limit)
     rows = [lead_row(row, viewer) | {"due": moment_cell(row.created_on, viewer)} for row in found]
     url = _own_list_url("/leads/", viewer, status)
     return [_filled(DaySection("new-leads", _("New leads without activity"), "sparkles", "teal", url=url), found, rows)]
@@ -203,10 +170,7 @@ def new_tickets(viewer: Viewer, limit: int) -> list[DaySection]:
     if not viewer.person.may("Tickets", "read"):
         return []
     status = _statuses(viewer, "ticket_status", {"new"})
-    rules = (Ticket.assignee_id.in_(sorted(viewer.person.own_ids)), Ticket.status_id.in_(status))
-    columns = (Ticket.number, Ticket.title, Ticket.created_on, Ticket.assignee_id, *_CUSTOMER, _total(Ticket, *rules))
-    query = select(*columns).outerjoin(Customer, Customer.id == Ticket.customer_id).where(*rules)
-    found = list(db.session.execute(query.order_by(Ticket.id.desc()).limit(limit)))
+    found = ask(queries.own_records(Ticket), own=_own_ids(viewer), statuses=status, most=limit)
     rows = [ticket_row(row, viewer) | {"due": moment_cell(row.created_on, viewer)} for row in found]
     url = _own_list_url("/tickets/", viewer, status)
     return [
@@ -215,7 +179,7 @@ def new_tickets(viewer: Viewer, limit: int) -> list[DaySection]:
 
 
 def _own_list_url(root: str, viewer: Viewer, statuses: Iterable[int]) -> str:
-    own = sorted(viewer.person.own_ids)
+    own = _own_ids(viewer)
     assignee = {"_flt_eq_assignee": "@me"} if len(own) == 1 else {"_flt_in_assignee": ",".join(map(str, own))}
     return _list_url(root, **assignee, _flt_in_status=",".join(map(str, statuses)))
 
@@ -227,10 +191,7 @@ def sla_leads(viewer: Viewer, limit: int) -> list[DaySection]:
     """My leads whose first response or resolution is due within four hours, or late; not while the clock is paused."""
     if not viewer.person.may("Leads", "read"):
         return []
-    rules = _sla_conditions(Lead, viewer, _open_statuses(viewer, "lead_status", leads.TERMINAL))
-    columns = (Lead.number, Lead.reply_due_on, Lead.assignee_id, _due_first(Lead), *_PERSON, _total(Lead, *rules))
-    query = select(*columns).outerjoin(Customer, Customer.id == Lead.customer_id).where(*rules)
-    found = list(db.session.execute(query.order_by(_due_first(Lead), Lead.id).limit(limit)))
+    found = _owed(Lead, viewer, _open_statuses(viewer, "lead_status", leads.TERMINAL), limit)
     rows = [lead_row(row, viewer) | _sla_cells(row, viewer) for row in found]
     title = _("Leads to respond to soon")
     return [_filled(DaySection("sla-leads", title, "hourglass", "orange", url="/?only=sla-leads"), found, rows)]
@@ -240,27 +201,15 @@ def sla_tickets(viewer: Viewer, limit: int) -> list[DaySection]:
     """My tickets whose first response or resolution is due within four hours, or late."""
     if not viewer.person.may("Tickets", "read"):
         return []
-    rules = _sla_conditions(Ticket, viewer, _open_statuses(viewer, "ticket_status", tickets.ENDED))
-    columns = (Ticket.number, Ticket.title, Ticket.reply_due_on, Ticket.assignee_id, _due_first(Ticket), *_CUSTOMER)
-    query = select(*columns, _total(Ticket, *rules)).outerjoin(Customer, Customer.id == Ticket.customer_id)
-    query = query.where(*rules).order_by(_due_first(Ticket), Ticket.id).limit(limit)
-    found = list(db.session.execute(query))
+    found = _owed(Ticket, viewer, _open_statuses(viewer, "ticket_status", tickets.ENDED), limit)
     rows = [ticket_row(row, viewer) | _sla_cells(row, viewer) for row in found]
     title = _("Tickets to respond to or resolve soon")
     return [_filled(DaySection("sla-tickets", title, "hourglass", "orange", url="/?only=sla-tickets"), found, rows)]
 
 
-def _sla_conditions(record: Any, viewer: Viewer, open_statuses: list[int]) -> tuple[Any, ...]:
-    mine = record.assignee_id.in_(sorted(viewer.person.own_ids))
-    near = or_(record.reply_due_on < viewer.now + SLA_AHEAD, record.resolve_due_on < viewer.now + SLA_AHEAD)
-    return mine, record.status_id.in_(open_statuses), record.paused_on.is_(None), near
-
-
-def _due_first(record: Any) -> Any:
-    """The earlier of the two due times."""
-    reply, resolve = record.reply_due_on, record.resolve_due_on
-    first = case((reply.is_(None), resolve), (resolve.is_(None), reply), (reply < resolve, reply), else_=resolve)
-    return first.label("owed_on")
+def _owed(record: Any, viewer: Viewer, open_statuses: list[int], most: int) -> list[Any]:
+    until = viewer.now + SLA_AHEAD
+    return ask(queries.owed_records(record), own=_own_ids(viewer), statuses=open_statuses, until=until, most=most)
 
 
 def _sla_cells(row: Any, viewer: Viewer) -> dict[str, Any]:
@@ -287,7 +236,7 @@ def waiting_requests(viewer: Viewer, limit: int) -> list[DaySection]:
     names = ("id", "number", "reason", "created_on", "requested_user_id", "created_by_id")
     columns = [getattr(AssignmentRequest, name) for name in names]
     numbers = (Lead.number.label("lead"), Ticket.number.label("ticket"))
-    query = select(*columns, *numbers, *_PERSON, _total(AssignmentRequest, rule))
+    query = select(*columns, *numbers, *queries.PERSON, queries.total(AssignmentRequest, rule))
     query = query.outerjoin(Lead, Lead.id == AssignmentRequest.lead_id)
     query = query.outerjoin(Ticket, Ticket.id == AssignmentRequest.ticket_id)
     query = query.outerjoin(Customer, Customer.id == func.coalesce(Lead.customer_id, Ticket.customer_id))

@@ -1,0 +1,227 @@
+"""The small pieces of which pages consist: icons, avatars, and one value drawn by its kind. Global in all templates.
+
+They are functions instead of Jinja macros because a list draws hundreds of them. Every text that they are given is
+escaped; words of ours come from the catalogue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from flask_babel import gettext as _
+from flask_wtf.csrf import generate_csrf
+from markupsafe import Markup, escape
+
+from app.web.core.languages import spoken
+from app.web.pages.static_files import static_url
+
+Cell = Mapping[str, Any]
+SPRITE = "vendor/icons.svg"
+_TONES = ("slate", "blue", "teal", "violet", "orange", "pink", "green", "indigo")
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+#: No column of a list cuts off a text of so few characters, so it needs no tooltip.
+_NEVER_CUT = 12
+#: Faces of a stack, tags of a cell.
+_MOST_FACES, _MOST_TAGS = 3, 3
+
+
+def icon(name: str, extra: str = "") -> Markup:
+    """An icon out of the sprite: decorative, so hidden from screen readers. `extra`: more classes."""
+    look = f"icon {escape(extra)}" if extra else "icon"
+    return Markup(f'<svg class="{look}" aria-hidden="true"><use href="{static_url(SPRITE)}#{escape(name)}"/></svg>')
+
+
+def csrf() -> Markup:
+    """The hidden field that every form which changes something needs."""
+    return Markup(f'<input type="hidden" name="csrf_token" value="{generate_csrf()}">')
+
+
+def avatar(initials: str | None, size: str = "") -> Markup:
+    """Initials in a circle; the tone follows from the first letter, so a person keeps their colour."""
+    text = initials or "?"
+    tone = _TONES[(_LETTERS.find(text[:1].upper()) + 1) % len(_TONES)]
+    more = f" avatar-{size}" if size else ""
+    return Markup(f'<span class="avatar-round tone-{tone}{more}" aria-hidden="true">{escape(text)}</span>')
+
+
+def stack(people: Sequence[Cell], most: int = _MOST_FACES) -> Markup:
+    """The avatars of several people, their names for the pointer and for screen readers."""
+    names = escape(", ".join(str(each["full_name"]) for each in people))
+    faces = "".join(avatar(each["initials"]) for each in people[:most])
+    rest = f'<span class="avatar-round tone-slate">+{len(people) - most}</span>' if len(people) > most else ""
+    return Markup(
+        f'<span class="avatar-stack" title="{names}">{faces}{rest}<span class="visually-hidden">{names}</span></span>'
+    )
+
+
+_missing: dict[Any, Markup] = {}
+
+
+def missing() -> Markup:
+    """The dash of an empty value."""
+    language = spoken()
+    if language not in _missing:
+        _missing[language] = Markup(f'<span class="missing" aria-label="{escape(_("empty"))}">–</span>')
+    return _missing[language]
+
+
+def status(value: Cell) -> Markup:
+    """A status: dot and word."""
+    return Markup(f'<span class="state tone-{_tone(value)}"{_title(value["label"])}>{_state(value["label"])}</span>')
+
+
+def moment(value: Cell) -> Markup:
+    """A moment, the exact time in its tooltip."""
+    tone = value.get("tone")
+    look = f"moment is-{tone}" if tone else "moment"
+    title, text = escape(value["title"]), escape(value["text"])
+    return Markup(f'<time class="{look}" datetime="{value["iso"]}" title="{title}">{text}</time>')
+
+
+def cell(value: Cell | None) -> Markup:
+    """One value, drawn by its kind. What is missing is a dash; an unknown kind is shown as text."""
+    if not value:
+        return missing()
+    return Markup(_KINDS.get(value.get("kind", ""), _text)(value))
+
+
+def _state(label: Any) -> str:
+    return f'<i class="dot"></i><span class="state-label">{escape(label)}</span>'
+
+
+def _tone(value: Cell) -> Any:
+    return value.get("color") or "gray"
+
+
+def _title(text: Any) -> str:
+    """The tooltip of a text that a narrow column may cut off."""
+    shown = str(text)
+    return f' title="{escape(shown)}"' if len(shown) > _NEVER_CUT else ""
+
+
+def _clip(text: Any, look: str = "clip") -> str:
+    return f'<span class="{look}"{_title(text)}>{escape(text)}</span>'
+
+
+# --- kinds: each draws a cell that is not empty
+
+
+def _text(value: Cell) -> str:
+    return _clip(value["text"]) if value.get("text") else missing()
+
+
+def _name(value: Cell) -> str:
+    text, url = value.get("text", ""), value.get("url")
+    link = f'<a class="clip strong" href="{escape(url)}"{_title(text)}>{escape(text)}</a>' if url else ""
+    return f'<span class="person">{avatar(value.get("initials"))}{link or _clip(text, "clip strong")}</span>'
+
+
+def _person(value: Cell) -> str:
+    name = escape(value["full_name"])
+    return f'<span class="person">{avatar(value.get("initials"))}<span class="clip">{name}</span></span>'
+
+
+def _people(value: Cell) -> str:
+    people = value.get("people")
+    if not people:
+        return missing()
+    return _person(people[0]) if len(people) == 1 else stack(people)
+
+
+def _choice(value: Cell) -> str:
+    label = value.get("label")
+    return f'<span class="chip tone-{_tone(value)}">{escape(label)}</span>' if label else missing()
+
+
+def _phone(value: Cell) -> str:
+    text, tel = value.get("text"), value.get("tel")
+    if not text:
+        return missing()
+    if not tel:
+        return f'<span class="phone">{escape(text)}</span>'
+    return f'<a class="phone" href="tel:{escape(tel)}">{escape(text)}</a>'
+
+
+def _email(value: Cell) -> str:
+    text = value.get("text")
+    return f'<a class="clip" href="mailto:{escape(text)}"{_title(text)}>{escape(text)}</a>' if text else missing()
+
+
+def _moment(value: Cell) -> str:
+    return moment(value) if value.get("text") else missing()
+
+
+def _clock(value: Cell) -> str:
+    """An SLA clock: clock.js counts on from `now`, in these words."""
+    runs = ""
+    if value.get("due"):
+        told = {name: value.get(name) for name in ("due", "now", "warn", "ahead", "late")}
+        units = {"min": _("%(n)s min", n=0), "h": _("%(n)s h", n=0), "d": _("%(n)s d", n=0)}
+        named = {"clock": told.pop("due"), **told, **units}
+        runs = "".join(f' data-{name}="{escape(text)}"' for name, text in named.items())
+    sign = icon(value["icon"]) if value.get("icon") else ""
+    look, title = f"chip clock tone-{value.get('tone')}", escape(value.get("title", ""))
+    return f'<span class="{look}" title="{title}"{runs}>{sign}{escape(value.get("text", ""))}</span>'
+
+
+def _figure(value: Cell) -> str:
+    text, title = value.get("text"), value.get("title")
+    if text is None or text == "":
+        return missing()
+    return f'<span class="figure"{f""" title="{escape(title)}" """.rstrip() if title else ""}>{escape(text)}</span>'
+
+
+def _flag(value: Cell) -> str:
+    is_on = value["on"] if "on" in value else value.get("value")
+    return f'{icon("check", "flag-on")}<span class="visually-hidden">{escape(_("Yes"))}</span>' if is_on else missing()
+
+
+def _record(value: Cell) -> str:
+    url, number, label = value.get("url"), value.get("number"), value.get("label")
+    name = number or label
+    link = f'<a class="clip" href="{escape(url)}"{_title(value.get("title") or name)}>{escape(name)}</a>' if url else ""
+    more = f" {_clip(label, 'clip quiet')}" if number and label else ""
+    return f'<span class="record-link">{link or escape(name)}{more}</span>'
+
+
+def _tags(value: Cell) -> str:
+    tags = value.get("tags")
+    if not tags:
+        return missing()
+    shown = "".join(f'<span class="chip tone-gray">{escape(tag)}</span>' for tag in tags[:_MOST_TAGS])
+    rest = f'<span class="quiet">+{len(tags) - _MOST_TAGS}</span>' if len(tags) > _MOST_TAGS else ""
+    return f'<span class="tags">{shown}{rest}</span>'
+
+
+def _call(value: Cell) -> str:
+    sign = f'<span class="call-sign tone-{value.get("tone")}">{icon(value["icon"])}</span>'
+    hint = f' <span class="quiet">{escape(value["hint"])}</span>' if value.get("hint") else ""
+    text = f'<span class="clip"><span class="strong">{escape(value["text"])}</span>{hint}</span>'
+    return f'<span class="person" title="{escape(value.get("title", ""))}">{sign}{text}</span>'
+
+
+_KINDS: dict[str, Callable[[Cell], str]] = {
+    "missing": lambda value: missing(),
+    "text": _text,
+    "name": _name,
+    "person": _person,
+    "people": _people,
+    "status": status,
+    "choice": _choice,
+    "phone": _phone,
+    "email": _email,
+    "moment": _moment,
+    "clock": _clock,
+    **dict.fromkeys(("date", "number", "duration"), _figure),
+    "flag": _flag,
+    "record": _record,
+    "tags": _tags,
+    "html": lambda value: f'<span class="clip">{escape(value["html"])}</span>',
+    "link": lambda value: f'<a class="cell-link" href="{escape(value["url"])}">{escape(value["text"])}</a>',
+    "call": _call,
+}
+#: Global in all templates.
+GLOBALS: dict[str, Callable[..., Markup]] = {
+    each.__name__: each for each in (icon, csrf, avatar, stack, missing, status, moment, cell)
+}

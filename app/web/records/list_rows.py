@@ -1,0 +1,104 @@
+"""The rows of a list as HTML: the part of a page that is repeated most, so it is written without a template."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask_babel import gettext as _
+from markupsafe import Markup, escape
+
+from app.web.pages.widgets import Cell, cell, csrf, icon
+
+Row = Mapping[str, Any]
+#: Kinds whose value says little without the name of its column, which a phone shows before it (list.css).
+_LABELLED = ("moment", "date", "flag", "number")
+
+
+def rows_html(page: Mapping[str, Any]) -> Markup:
+    """The <tr> elements of the page's rows."""
+    drawn = _Rows(page)
+    return Markup("\n".join(drawn.row(row) for row in page["rows"]))
+
+
+def has_tools(page: Mapping[str, Any]) -> bool:
+    """Whether the rows have buttons at their end."""
+    return any(row.get("may_edit") or "buttons" in row for row in page["rows"])
+
+
+class _Rows:
+    """What is the same in all rows of one page."""
+
+    def __init__(self, page: Mapping[str, Any]) -> None:
+        self.has_bulk, self.has_tools = bool(page["actions"]), has_tools(page)
+        looks = [f"col-{escape(each['name'].replace('.', '-'))} kind-{each['kind']}" for each in page["columns"]]
+        ends = [" to-end" if each["align"] in ("end", "right") else "" for each in page["columns"]]
+        labels = [
+            f' data-label="{escape(str(each["label"]))}"' if each["kind"] in _LABELLED else ""
+            for each in page["columns"]
+        ]
+        self.first = f'<th scope="row" class="first {looks[0]}"{labels[0]}>' if looks else ""
+        parts = list(zip(looks, ends, labels, strict=True))[1:]
+        self.full = [f'<td class="{look}{end}"{label}>' for look, end, label in parts]
+        self.empty = [f'<td class="{look}{end} is-missing"{label}>{cell(None)}</td>' for look, end, label in parts]
+        self.select, self.edit, self.call = escape(_("Select")), escape(_("Edit")), escape(_("Call"))
+        self.pencil, self.phone = icon("pencil"), icon("phone")
+
+    def row(self, row: Row) -> str:
+        """One <tr>."""
+        title, url = escape(str(row["title"])), escape(row["url"] or "")
+        head = f"<tr{f' data-href={chr(34)}{url}{chr(34)}' if url else ''}>"
+        check = self._check(row, title) if self.has_bulk else ""
+        cells = row["cells"]
+        first = f"{self.first}{self._first(row, cells[0], url)}</th>" if cells else ""
+        rest = "".join(map(self._cell, range(len(cells) - 1), cells[1:]))
+        tools = self._tools(row, title) if self.has_tools else ""
+        return f"{head}{check}{first}{rest}{tools}</tr>"
+
+    def _check(self, row: Row, title: Markup) -> str:
+        return (
+            f'<td class="col-check"><input type="checkbox" class="form-check-input" name="rowid" value="{row["id"]}" '
+            f'form="bulk" aria-label="{self.select} {title}"></td>'
+        )
+
+    def _first(self, row: Row, shown: Cell, url: Markup) -> str:
+        """The cell that names the row: a link to its page, unless it has a link of its own."""
+        kind = shown.get("kind") if shown else "missing"
+        if not url or (kind in ("name", "record") and shown.get("url")):
+            return cell(shown)
+        if kind in ("phone", "email"):  # no link within the link
+            shown = {"kind": "text", "text": shown.get("text")}
+        elif kind == "missing":
+            shown = {"kind": "text", "text": row["title"]}
+        return f'<a class="row-link" href="{url}">{cell(shown)}</a>'
+
+    def _cell(self, place: int, shown: Cell) -> str:
+        if not shown or shown.get("kind") == "missing":
+            return self.empty[place]
+        return f"{self.full[place]}{cell(shown)}</td>"
+
+    def _tools(self, row: Row, title: Markup) -> str:
+        """The buttons at the end: of the screen, call, edit."""
+        parts = [_button(each) for each in row.get("buttons") or ()]
+        dial = row["cells"][0].get("dial") if row["cells"] else None
+        if dial:
+            href, label = f"tel:{escape(dial)}", f"{self.call} {title}"
+            look = f'class="btn-bare row-tool row-call" title="{self.call}"'
+            parts.append(f'<a {look} href="{href}" aria-label="{label}">{self.phone}</a>')
+        if row.get("may_edit"):
+            label, href = f"{self.edit} {title}", escape(row["edit_url"])
+            parts.append(f'<a class="btn-bare row-tool" href="{href}" aria-label="{label}">{self.pencil}</a>')
+        return f'<td class="col-tools">{"".join(parts)}</td>'
+
+
+def _button(button: Mapping[str, Any]) -> str:
+    """A link, or a form for what changes something."""
+    url, label = escape(button["url"]), escape(str(button["label"]))
+    if button.get("method") == "get":
+        return f'<a class="btn btn-small" href="{url}">{label}</a>'
+    look = "btn btn-small btn-primary" if button.get("primary") else "btn btn-small"
+    confirm = f' data-confirm="{escape(str(button["confirm"]))}"' if button.get("confirm") else ""
+    return (
+        f'<form method="post" action="{url}" class="inline-form">{csrf()}'
+        f'<button class="{look}"{confirm}>{label}</button></form>'
+    )

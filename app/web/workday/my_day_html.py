@@ -1,0 +1,104 @@
+"""The rows of My day as HTML; written without a template, because the page consists of them.
+
+Each step is a form of its own, so that it works without JavaScript too; htmx swaps `#day`, whose target and manner of
+swapping the forms inherit from it (day/_day.html).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from flask_babel import gettext as _
+from markupsafe import Markup, escape
+
+from app.web.pages.widgets import cell, csrf, icon
+
+Row = Mapping[str, Any]
+
+
+def rows_html(rows: Sequence[Row]) -> Markup:
+    """The <li> elements of a section's rows, see my_day_rows."""
+    drawn = _Rows()
+    return Markup("\n".join(map(drawn.row, rows)))
+
+
+class _Rows:
+    """What is the same in all rows."""
+
+    def __init__(self) -> None:
+        self.hidden = f'{csrf()}<input type="hidden" name="came_from" value="day">'
+        self.call, self.snooze, self.done = escape(_("Call")), escape(_("Snooze")), escape(_("Done"))
+        self.next, self.follow_up = escape(_("Done and follow up")), escape(_("Follow up"))
+        offered = (("15m", _("15 minutes")), ("1h", _("1 hour")), ("tomorrow", _("Tomorrow, 9:00")))
+        self.times = "".join(
+            f'<button class="menu-item" name="until" value="{value}">{escape(label)}</button>'
+            for value, label in offered
+        )
+
+    def row(self, row: Row) -> str:
+        """One <li>: what it is, for whom, until when; and its steps."""
+        look = "day-row" if row["task"] or row["actions"] else "day-row is-plain"
+        return (
+            f'<li class="{look}" data-row="{escape(row["key"])}">{self._what(row)}{self._facts(row)}'
+            f'<div class="day-acts">{self._steps(row)}</div></li>'
+        )
+
+    def _what(self, row: Row) -> str:
+        title = escape(str(row["title"]))
+        more = " · ".join(escape(str(row[name])) for name in ("number", "person", "note") if row.get(name))
+        link = f'<a href="{escape(row["url"])}" title="{title}" data-act="open">{title}</a>'
+        return f'<div class="day-what">{link}<span>{more}</span></div>'
+
+    def _facts(self, row: Row) -> str:
+        mark = f'<span class="chip tone-violet">{escape(row["mark"])}</span>' if row["mark"] else ""
+        never = (row["call"] or {}).get("never")
+        chip = f'<span class="chip tone-red">{icon("phone-off")}{escape(never)}</span>' if never else ""
+        return f'<div class="day-facts">{mark}{chip}{cell(row.get("due"))}</div>'
+
+    def _steps(self, row: Row) -> str:
+        steps = self._call(row) + (self._task_steps(row) if row["task"] else "")
+        return steps + "".join(map(self._action, row["actions"]))
+
+    def _call(self, row: Row) -> str:
+        if not (row["call"] or {}).get("tel"):
+            return "" if row["actions"] else '<span class="day-gap"></span>'
+        words = f"{self.call} {escape(row['call']['text'])}"
+        href = f"tel:{escape(row['call']['tel'])}"
+        look = 'class="btn btn-small btn-square" data-act="call"'
+        return f'<a {look} href="{href}" title="{words}" aria-label="{words}">{icon("phone")}</a>'
+
+    def _task_steps(self, row: Row) -> str:
+        key, title = int(row["task"]), escape(str(row["title"]))
+        summary = (
+            f'<summary class="btn btn-small btn-square" data-act="snooze" title="{self.snooze}" '
+            f'aria-label="{self.snooze}: {title}">{icon("clock")}</summary>'
+        )
+        menu = f'<p class="menu-head"><span>{self.snooze}</span></p>{self._step(f"/tasks/snooze/{key}", self.times)}'
+        done = self._button("done", "check", self.done, f' aria-label="{self.done}: {title}"')
+        return (
+            f'<details class="menu" data-menu>{summary}<div class="menu-body menu-end">{menu}</div></details>'
+            f"{self._follow_up(key, title) if row['next'] else ''}{self._step(f'/tasks/done/{key}', done)}"
+        )
+
+    def _follow_up(self, key: int, title: Markup) -> str:
+        url = f"/tasks/finish/{key}"
+        swap = f'hx-get="{url}" hx-target="#day-form" hx-swap="innerHTML"'
+        words = f'aria-label="{self.next}: {title}"'
+        text = f"{icon('repeat')}<span>{self.follow_up}</span>"
+        return f'<a class="btn btn-small" href="{url}" {swap} data-act="next" {words}>{text}</a>'
+
+    def _action(self, action: Mapping[str, Any]) -> str:
+        """A step of the section: a form if it changes something, else a link."""
+        name, url, label = escape(action["icon"]), escape(action["url"]), escape(str(action["label"]))
+        if action.get("method") == "post":
+            return self._step(url, self._button(name, action["icon"], label))
+        text = f"{icon(action['icon'])}<span>{label}</span>"
+        return f'<a class="btn btn-small" href="{url}" data-act="{name}">{text}</a>'
+
+    def _step(self, url: str, inner: str) -> str:
+        return f'<form method="post" action="{url}" class="inline-form" hx-post="{url}">{self.hidden}{inner}</form>'
+
+    @staticmethod
+    def _button(name: str, sign: str, label: str, more: str = "") -> str:
+        return f'<button class="btn btn-small" data-act="{name}"{more}>{icon(sign)}<span>{label}</span></button>'

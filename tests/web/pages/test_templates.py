@@ -1,0 +1,103 @@
+"""Templates are compiled per language; widgets and rows escape every text; the filter panel is fetched alone."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from flask_babel import force_locale
+from jinja2 import DictLoader
+
+from app.models import LeadStatus
+from app.web.pages.widgets import avatar, cell, stack
+from app.web.records.list_rows import rows_html
+from tests.app_fixtures import World
+
+BAD = '"><script>alert(1)</script>'
+#: Cells that hold a text of somebody else in each of their places.
+CELLS: list[dict[str, Any]] = [
+    {"kind": "text", "text": BAD},
+    {"kind": "unknown", "text": BAD},
+    {"kind": "name", "text": BAD, "initials": BAD},
+    {"kind": "name", "text": BAD, "initials": BAD, "url": BAD},
+    {"kind": "person", "full_name": BAD, "initials": BAD},
+    {"kind": "people", "people": [{"full_name": BAD, "initials": BAD}] * 5},
+    {"kind": "status", "label": BAD, "color": "red"},
+    {"kind": "choice", "label": BAD, "color": ""},
+    {"kind": "phone", "text": BAD},
+    {"kind": "phone", "text": BAD, "tel": BAD},
+    {"kind": "email", "text": BAD},
+    {"kind": "moment", "text": BAD, "title": BAD, "iso": "2026-01-05T10:00:00+00:00", "tone": "late"},
+    {"kind": "clock", "text": BAD, "title": BAD, "tone": "red", "due": BAD, "now": BAD, "late": BAD, "icon": "x"},
+    {"kind": "number", "text": BAD, "title": BAD},
+    {"kind": "record", "url": BAD, "number": BAD, "label": BAD, "title": BAD},
+    {"kind": "record", "url": None, "number": None, "label": BAD},
+    {"kind": "tags", "tags": [BAD] * 5},
+    {"kind": "html", "html": BAD},
+    {"kind": "link", "url": BAD, "text": BAD},
+    {"kind": "call", "text": BAD, "hint": BAD, "title": BAD, "icon": "phone", "tone": "red"},
+]
+
+
+@pytest.mark.parametrize("value", CELLS, ids=[str(each["kind"]) for each in CELLS])
+def test_a_cell_escapes_every_text(world: World, value: dict[str, Any]) -> None:
+    with world.app.test_request_context("/"):
+        drawn = cell(value)
+    assert "&lt;script&gt;" in drawn and "<script" not in drawn and '">&lt;' not in drawn.replace(">&lt;", '>"&lt;')
+
+
+@pytest.mark.parametrize(
+    "value", [None, {}, {"kind": "missing"}, {"kind": "text", "text": ""}, {"kind": "tags"}, {"kind": "flag"}]
+)
+def test_what_is_missing_is_a_dash(world: World, value: Any) -> None:
+    with world.app.test_request_context("/"):
+        assert cell(value) == '<span class="missing" aria-label="empty">–</span>'
+
+
+def test_a_stack_names_all_and_shows_some(world: World) -> None:
+    people = [{"full_name": f"Ana {n}", "initials": f"A{n}"} for n in range(5)]
+    drawn = stack(people)
+    assert drawn.count("avatar-round") == 4 and "+2" in drawn and drawn.count("Ana 4") == 2
+    assert 'class="avatar-round tone-blue"' in avatar("AB") and "tone-slate" in avatar(None)
+
+
+def test_a_row_escapes_what_it_is_called(world: World) -> None:
+    column = {"name": "name", "kind": "text", "label": BAD, "align": None}
+    button = {"label": BAD, "url": BAD, "method": "get"}
+    row = {"id": 1, "url": BAD, "title": BAD, "may_edit": True, "edit_url": BAD, "buttons": [button]}
+    page = {"columns": [column] * 2, "actions": [1], "rows": [row | {"cells": [CELLS[0] | {"dial": BAD}, CELLS[2]]}]}
+    with world.app.test_request_context("/"):
+        drawn = rows_html(page)
+    assert "<script" not in drawn and drawn.count("<tr") == 1
+
+
+def test_words_are_filled_in_per_language_and_only_where_they_are_known(world: World) -> None:
+    sentence = repr("This page or record doesn't exist.")
+    source = f"{{% set word = {sentence} %}}{{{{ _(word) }}}}|{{{{ _({sentence}) }}}}"
+    made: Any = world.app.jinja_env.overlay(loader=DictLoader({"a.html": f"{source}\n   <b>{{{{ page.items }}}}</b>"}))
+    texts = {}
+    for language in ("en", "hi", "en"):
+        with world.app.test_request_context("/"), force_locale(language):
+            texts[language] = made.get_template("a.html").render(page={"x": 1})
+            dynamic, _sep, constant = texts[language].partition("\n")[0].partition("|")
+            assert dynamic == constant
+    assert texts["en"] != texts["hi"] and "\n<b>" in texts["en"] and "built-in method items" in texts["en"]
+
+
+def test_the_filter_panel_is_fetched_alone_or_as_a_page_and_keeps_the_filters(world: World) -> None:
+    door = world.door("ana")
+    status = world.session.scalars(LeadStatus.__table__.select().with_only_columns(LeadStatus.id)).first()
+    chosen = f"_flt_eq_status={status}&q=shah"
+    page = door.screen(f"/leads/?{chosen}").text
+    assert "data-filter-row" not in page and f'href="/leads/filters?_flt_eq_status={status}&amp;q=shah"' in page
+    alone = door.screen(f"/leads/filters?{chosen}", headers={"HX-Request": "true"}).text
+    whole = door.screen(f"/leads/filters?{chosen}").text
+    for text in (alone, whole):
+        assert 'data-filter-row="status"' in text and f'name="_flt_eq_status" value="{status}"' in text
+    assert "<html" not in alone and "<h1>" in whole
+    # Sent without JavaScript: every field is there, empty but for what was chosen.
+    fields = re.findall(r'name="(_flt_[a-z_]+)"', whole)
+    sent = "&".join(f"{name}=" for name in dict.fromkeys(fields))
+    assert door.screen(f"/leads/?{sent}&{chosen}").status_code == 200
+    assert door.screen("/leads/filters?_flt_eq_nothing=1").status_code == 400
