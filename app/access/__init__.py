@@ -1,7 +1,8 @@
 """Access rules: who may do what to which rows and sees which fields. The session applies them to every statement."""
 
 from app.access.customer_rights import PersonsCustomers
-from app.access.fast_paging import MAX_BRANCHES, PageQuery, count_by_person, page_by_person
+from app.access.fast_paging import MAX_BRANCHES, PageQuery, count_by_person, is_scanned, page_by_person, page_of_union
+from app.access.finished import Question, answer, key_of, shape_of
 from app.access.people import bump_version, clear_cache, load_person, person, version_query
 from app.access.person import ADMIN, Denied, Person
 from app.access.row_rules import MODULE_OF, RULES, add_model, guarded_tables, visible
@@ -19,20 +20,26 @@ __all__ = [
     "PageQuery",
     "Person",
     "PersonsCustomers",
+    "Question",
     "act_as",
     "acting",
     "acting_as",
     "add_model",
+    "answer",
     "as_system",
     "bump_version",
     "clear_cache",
     "count_by_person",
     "get_visible",
     "guarded_tables",
+    "is_scanned",
+    "key_of",
     "load_person",
     "page_by_person",
+    "page_of_union",
     "person",
     "reaches_row",
+    "shape_of",
     "users_who_see",
     "version_query",
     "visible",

@@ -8,9 +8,9 @@ the rows still carries the access rules themselves: a mistake here can only hide
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Select, case, func, inspect, literal, select, union_all
@@ -18,9 +18,9 @@ from sqlalchemy.orm import Session, aliased
 from sqlalchemy.sql.util import ClauseAdapter
 from sqlalchemy.sql.visitors import iterate
 
+from app.access.finished import Question, answer_for
 from app.access.person import Person
 from app.access.row_rules import MODULE_OF, has_own_rule, visible_alias
-from app.access.system_session import as_system
 from app.models import Assignment, CallLog, Customer, Lead, Message, Task, Ticket
 
 #: With more people in reach than this, one scan of the newest rows beats a look-up for each of them.
@@ -56,6 +56,10 @@ class PageQuery:
     #: The column that the list is sorted by, before the id; None = by id alone.
     key: Any = None
     descending: bool = True
+    #: What tells the question apart, see access.finished; None = it is made each time.
+    name: Hashable = None
+    #: The values of named parameters in the conditions.
+    late: dict[str, Any] = field(default_factory=dict)
 
     @property
     def limit(self) -> int:
@@ -70,14 +74,35 @@ def page_by_person(session: Session, person: Person, record: Any, wanted: PageQu
     """
     if not _has_shape(person, record) or _is_of_one_parent(record, wanted):
         return None
-    if record in (Lead, Ticket):
-        return _page_of(_own_branches(person, record), record, wanted)
+    if not is_scanned(record):
+        return page_of_union(person, record, wanted)
     found = _scan(session, person, record, wanted)
     if found is not None:
         return found
+    question = _question("union", record, wanted, partial(_page_of_all, person, record, wanted))
+    return [row[0] for row in answer_for(session, person, question, wanted.late)[0]]
+
+
+def is_scanned(record: Any) -> bool:
+    """Whether the ids of a page are looked for by statements of their own, before its rows are read."""
+    return record in _HOLDERS and record not in (Lead, Ticket)
+
+
+def page_of_union(person: Person, record: Any, wanted: PageQuery) -> Select[Any] | None:
+    """The ids of the page as a SELECT to join; None where there is none, or `page_by_person` finds them."""
+    if is_scanned(record) or not _has_shape(person, record) or _is_of_one_parent(record, wanted):
+        return None
+    return _page_of(_own_branches(person, record), record, wanted)
+
+
+def _question(way: str, record: Any, wanted: PageQuery, make: Any) -> Question:
+    """The statement holds the rules itself."""
+    return Question(None if wanted.name is None else (way, record, wanted.name), make)
+
+
+def _page_of_all(person: Person, record: Any, wanted: PageQuery) -> Select[Any]:
     every = [*_own_branches(person, record), *_branches_through_others(person, record)]
-    with as_system(session):  # the branches hold the rules
-        return list(session.scalars(_page_of(every, record, wanted)))
+    return _page_of(every, record, wanted)
 
 
 def count_by_person(person: Person, record: Any, wanted: PageQuery) -> Select[Any] | None:
@@ -235,19 +260,21 @@ def _scan(session: Session, person: Person, record: Any, wanted: PageQuery) -> l
 
     For who sees every fortieth row, a page of twenty is found among 800 rows; for who sees few, it is never found.
     """
+    if _index_on(record, "id" if wanted.key is None else wanted.key.key) is None:
+        return None
+    question = _question("scan", record, wanted, partial(_scanning, person, record, wanted))
+    rows, warnings = answer_for(session, person, question, wanted.late)
+    return None if warnings else [row[0] for row in rows]
+
+
+def _scanning(person: Person, record: Any, wanted: PageQuery) -> Select[Any]:
     row, _adapter = _alias(record)
     conditions, key = _adapted(record, wanted)
     index = _index_on(record, "id" if key is None else key.name)
-    if index is None:
-        return None
     order = _ordered([row.id] if key is None else [key, row.id], wanted.descending)
     query = select(row.id).where(visible_alias(person, record, row), *conditions).order_by(*order)
     query = query.limit(wanted.size).offset(wanted.offset).with_hint(row, f"FORCE INDEX ({index})", "mysql")
-    # Below the session, for the number of warnings; the condition holds the rule.
-    result = session.connection().execute(query.suffix_with(f"ROWS EXAMINED {MAX_EXAMINED}", dialect="mysql"))
-    ids = list(result.scalars())
-    was_stopped = getattr(result.context.cursor, "warning_count", 0)
-    return None if was_stopped else ids
+    return query.suffix_with(f"ROWS EXAMINED {MAX_EXAMINED}", dialect="mysql")
 
 
 @lru_cache
