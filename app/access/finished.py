@@ -55,9 +55,9 @@ class Finished:
         if self.order is not None:
             values = tuple(values[name] for name in self.order)
         result = session.connection().exec_driver_sql(self.text, values)
-        warnings = int(getattr(result.context.cursor, "warning_count", 0))  # type: ignore[attr-defined]
+        warnings = int(getattr(result.context.cursor, "warning_count", 0))
         # PyMySQL has read all rows already; SQLite reads them now, and its errors have to be SQLAlchemy's.
-        rows = [tuple(row) for row in result] if self.order is not None else [*result.context.cursor.fetchall()]  # type: ignore[attr-defined]
+        rows = [tuple(row) for row in result] if self.order is not None else [*result.context.cursor.fetchall()]
         result.close()
         return self._converted(rows), warnings
 
