@@ -8,12 +8,13 @@ the rows still carries the access rules themselves: a mistake here can only hide
 
 from __future__ import annotations
 
+import time
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Select, case, func, inspect, literal, select, union_all
+from sqlalchemy import Column, ColumnElement, Select, case, false, func, inspect, literal, not_, select, union_all
 from sqlalchemy.orm import Session, aliased
 from sqlalchemy.sql.util import ClauseAdapter
 from sqlalchemy.sql.visitors import iterate
@@ -27,6 +28,8 @@ from app.models import Assignment, CallLog, Customer, Lead, Message, Task, Ticke
 MAX_BRANCHES = 8
 #: Rows that the scan of the newest rows may examine before it is given up; MariaDB only.
 MAX_EXAMINED = 6000
+#: For so long a person's list that gave up its scan isn't scanned again; and how many lists are remembered.
+SLOW_SECONDS, MAX_SLOW_SCANS = 600.0, 100
 #: Who holds a row: columns with a user id.
 _HOLDERS = {
     Lead: ("assignee_id", "owner_id"),
@@ -92,7 +95,7 @@ def page_of_union(person: Person, record: Any, wanted: PageQuery) -> Select[Any]
     """The ids of the page as a SELECT to join; None where there is none, or `page_by_person` finds them."""
     if is_scanned(record) or not _has_shape(person, record) or _is_of_one_parent(record, wanted):
         return None
-    return _page_of(_own_branches(person, record), record, wanted)
+    return _page_of([_newest(branch, record, wanted) for branch in _own_branches(person, record)], wanted)
 
 
 def _question(way: str, record: Any, wanted: PageQuery, make: Any) -> Question:
@@ -101,8 +104,7 @@ def _question(way: str, record: Any, wanted: PageQuery, make: Any) -> Question:
 
 
 def _page_of_all(person: Person, record: Any, wanted: PageQuery) -> Select[Any]:
-    every = [*_own_branches(person, record), *_branches_through_others(person, record)]
-    return _page_of(every, record, wanted)
+    return _page_of(_parts(person, record, wanted), wanted)
 
 
 def count_by_person(person: Person, record: Any, wanted: PageQuery) -> Select[Any] | None:
@@ -113,20 +115,49 @@ def count_by_person(person: Person, record: Any, wanted: PageQuery) -> Select[An
     if not _has_shape(person, record) or _is_of_one_parent(record, wanted):
         return None
     plain = PageQuery(wanted.conditions, wanted.size)
-    every = [*_own_branches(person, record), *_branches_through_others(person, record)]
-    first, *others = [_newest(branch, record, plain, sorts=False) for branch in every]
-    alone = select(func.count()).select_from(first.subquery()).scalar_subquery()
+    first, *others = _apart(person, record, plain) if record is Lead else _parts(person, record, plain, sorts=False)
+    alone = select(func.count().label("n")).select_from(first.subquery()).subquery("alone")
+    if record is Lead:
+        total: Any = alone.c.n
+        for other in others:
+            total += select(func.count()).select_from(other.subquery()).scalar_subquery()
+        is_more = total > wanted.size
+        return select(
+            case((alone.c.n >= wanted.size, literal(wanted.size)), (is_more, literal(wanted.size)), else_=total)
+        )
     ids = select(union_all(first, *others).subquery().c.id).distinct().limit(wanted.size).subquery()
     total = select(func.count()).select_from(ids).scalar_subquery()
-    return select(case((alone >= wanted.size, literal(wanted.size)), else_=total))
+    return select(case((alone.c.n >= wanted.size, literal(wanted.size)), else_=total)).select_from(alone)
 
 
-def _page_of(branches: list[Select[Any]], record: Any, wanted: PageQuery) -> Select[Any]:
-    """The page of the union of the branches, each row once."""
-    rows = union_all(*[_newest(branch, record, wanted) for branch in branches]).subquery("ways")
+def _apart(person: Person, record: Any, wanted: PageQuery) -> list[Select[Any]]:
+    """The rows of each way that are in none of the ways before, so that they need not be compared."""
+    row, _adapter = _alias(record)
+    ways = _ways(person, record)
+    parts = [
+        select(row.id).where(way, *[not_(func.coalesce(other, false())) for other in ways[:place]])
+        for place, way in enumerate(ways)
+    ]
+    return [_newest(part, record, wanted, sorts=False) for part in parts]
+
+
+def _page_of(parts: list[Select[Any]], wanted: PageQuery) -> Select[Any]:
+    """The page of the union of the parts, each row once."""
+    rows = union_all(*parts).subquery("ways")
     columns = [rows.c.id] if wanted.key is None else [rows.c.key, rows.c.id]
     order = _ordered(columns, wanted.descending)
     return select(rows.c.id).group_by(*columns).order_by(*order).limit(wanted.size).offset(wanted.offset)
+
+
+def _parts(person: Person, record: Any, wanted: PageQuery, sorts: bool = True) -> list[Select[Any]]:
+    """The first rows of each way in which the person reaches rows."""
+    own, others = _own_branches(person, record), _branches_through_others(person, record)
+    if record is Customer and wanted.key is None:
+        return [
+            *[_newest(branch, record, wanted, sorts) for branch in own],
+            *_customers_in_order(person, wanted, sorts),
+        ]
+    return [_newest(branch, record, wanted, sorts) for branch in (*own, *others)]
 
 
 def _has_shape(person: Person, record: Any) -> bool:
@@ -239,6 +270,30 @@ def _through_customers(person: Person, customer_id: Any, record: Any) -> list[Se
     return found
 
 
+def _customers_in_order(person: Person, wanted: PageQuery, sorts: bool) -> Iterator[Select[Any]]:
+    """The first customers of each way to hold a lead or ticket, read in the order of an index until they are enough."""
+    row, _adapter = _alias(Customer)
+    conditions, _key = _adapted(Customer, wanted)
+    for source in (each for each in (Lead, Ticket) if person.may(MODULE_OF[each], "read")):
+        held, _adapter = _alias(source)
+        found = select(held.customer_id.label("id")).where(held.customer_id.is_not(None))
+        if conditions:
+            found = found.join(row, row.id == held.customer_id).where(*conditions)
+        if source is Ticket:
+            found = found.where(held.opens_customer.is_(True))
+        for way in _ways(person, source):
+            query = found.where(way).limit(wanted.limit)
+            index = _index_of(source, getattr(getattr(way, "left", None), "name", ""), "customer_id")
+            if index is not None:
+                query = query.prefix_with("STRAIGHT_JOIN", dialect="mysql")
+                query = query.with_hint(held, f"FORCE INDEX ({index})", "mysql")
+            if sorts or index is not None:  # otherwise each row counts, so that enough of them end it
+                query = query.group_by(held.customer_id)
+            if sorts:
+                query = query.order_by(*_ordered([held.customer_id], wanted.descending))
+            yield select(*query.subquery().c)
+
+
 def _begin_with(person: Person, record: Any, source: Any, on: Any) -> list[Select[Any]]:
     """For each way to hold a `source`: the held ones, then the rows of each. The optimizer would scan the rows."""
     row, held = _alias(record)[0], _alias(source)[0]
@@ -260,11 +315,22 @@ def _scan(session: Session, person: Person, record: Any, wanted: PageQuery) -> l
 
     For who sees every fortieth row, a page of twenty is found among 800 rows; for who sees few, it is never found.
     """
+    if record is Customer and wanted.key is None and not person.may("Tickets", "read"):
+        return None  # their leads are read in the order of an index; shared tickets have none
+    name = (record, wanted.name)
+    if wanted.name is not None and person.slow_scans.get(name, 0.0) > time.monotonic():
+        return None
     if _index_on(record, "id" if wanted.key is None else wanted.key.key) is None:
         return None
     question = _question("scan", record, wanted, partial(_scanning, person, record, wanted))
     rows, warnings = answer_for(session, person, question, wanted.late)
-    return None if warnings else [row[0] for row in rows]
+    if not warnings:
+        return [row[0] for row in rows]
+    if wanted.name is not None:
+        if len(person.slow_scans) >= MAX_SLOW_SCANS:
+            person.slow_scans.clear()
+        person.slow_scans[name] = time.monotonic() + SLOW_SECONDS
+    return None
 
 
 def _scanning(person: Person, record: Any, wanted: PageQuery) -> Select[Any]:
@@ -284,3 +350,9 @@ def _index_on(record: Any, column: str) -> str | None:
         return "PRIMARY"
     names = sorted(str(each.name) for each in record.__table__.indexes if each.columns.keys()[0] == column)
     return names[0] if names else None
+
+
+@lru_cache
+def _index_of(record: Any, *columns: str) -> str | None:
+    """The index of these columns; None if there is none."""
+    return next((str(each.name) for each in record.__table__.indexes if each.columns.keys() == [*columns]), None)

@@ -46,6 +46,8 @@ class Person:
     row_criteria: dict[str, Any] = field(init=False, default_factory=dict)
     #: Statements with this person's access rules in them, see access.finished; never shared either.
     finished: dict[Any, Any] = field(init=False, default_factory=dict)
+    #: Lists whose scan was given up -> until when another way is taken at once, monotonic seconds.
+    slow_scans: dict[Any, float] = field(init=False, default_factory=dict)
     #: Lists whose count has just stopped at its cap -> until when that is remembered, monotonic seconds.
     capped_counts: dict[Any, float] = field(init=False, default_factory=dict)
 

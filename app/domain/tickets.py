@@ -104,6 +104,8 @@ class Ticket(Contact, SlaRecord, Versioned, Record):
         Index("ix_ticket_owner_status", "owner_id", "status_id", "id"),
         Index("ix_ticket_assignee_changed", "assignee_id", "changed_on"),
         Index("ix_ticket_owner_changed", "owner_id", "changed_on"),
+        Index("ix_ticket_assignee_customer", "assignee_id", "customer_id"),
+        Index("ix_ticket_owner_customer", "owner_id", "customer_id"),
         Index("ix_ticket_created", "created_on"),
         Index("ix_ticket_changed", "changed_on"),
         Index("ix_ticket_reply", "reply_due_on"),
