@@ -10,11 +10,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Hashable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Select, case, false, func, inspect, literal, not_, select, union_all
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Select,
+    SelectBase,
+    case,
+    false,
+    func,
+    inspect,
+    literal,
+    not_,
+    select,
+    union_all,
+)
 from sqlalchemy.orm import Session, aliased
 from sqlalchemy.sql.util import ClauseAdapter
 from sqlalchemy.sql.visitors import iterate
@@ -115,19 +128,26 @@ def count_by_person(person: Person, record: Any, wanted: PageQuery) -> Select[An
     if not _has_shape(person, record) or _is_of_one_parent(record, wanted):
         return None
     plain = PageQuery(wanted.conditions, wanted.size)
-    first, *others = _apart(person, record, plain) if record is Lead else _parts(person, record, plain, sorts=False)
+    first, *others = _apart(person, record, plain)
     alone = select(func.count().label("n")).select_from(first.subquery()).subquery("alone")
-    if record is Lead:
-        total: Any = alone.c.n
-        for other in others:
-            total += select(func.count()).select_from(other.subquery()).scalar_subquery()
-        is_more = total > wanted.size
-        return select(
-            case((alone.c.n >= wanted.size, literal(wanted.size)), (is_more, literal(wanted.size)), else_=total)
-        )
-    ids = select(union_all(first, *others).subquery().c.id).distinct().limit(wanted.size).subquery()
-    total = select(func.count()).select_from(ids).scalar_subquery()
-    return select(case((alone.c.n >= wanted.size, literal(wanted.size)), else_=total)).select_from(alone)
+    total: Any = alone.c.n
+    for part in (*others, *_distinct_through_others(person, record, plain)):
+        total += select(func.count()).select_from(part.subquery()).scalar_subquery()
+    capped = literal(wanted.size)
+    counted = select(case((alone.c.n >= capped, capped), else_=total).label("n")).select_from(alone).subquery("counted")
+    return select(case((counted.c.n > capped, capped), else_=counted.c.n))
+
+
+def _distinct_through_others(person: Person, record: Any, plain: PageQuery) -> Iterator[Select[Any]]:
+    """The rows that the person reaches through others only, each once; none where there are no such ways."""
+    not_own = [not_(func.coalesce(way, false())) for way in _ways(person, record)]
+    if record is Customer:
+        parts = [*_customers_in_order(person, replace(plain, conditions=[*plain.conditions, *not_own]), sorts=False)]
+    else:
+        branches = _branches_through_others(person, record)
+        parts = [_newest(branch.where(*not_own), record, plain, sorts=False) for branch in branches]
+    if parts:
+        yield select(union_all(*parts).subquery().c.id).distinct().limit(plain.size)
 
 
 def _apart(person: Person, record: Any, wanted: PageQuery) -> list[Select[Any]]:
@@ -252,10 +272,27 @@ def _branches_through_others(person: Person, record: Any) -> list[Select[Any]]:
         if not person.may(MODULE_OF[parent], "read"):
             continue
         held, _adapter = _alias(parent)
-        found += _begin_with(person, record, parent, getattr(row, name) == held.id)
+        found += _apart_from_before(person, parent, _begin_with(person, record, parent, getattr(row, name) == held.id))
         if parent is Customer:
             found += _through_customers(person, getattr(row, name), record)
     return found
+
+
+def _apart_from_before(person: Person, source: Any, branches: list[Select[Any]]) -> list[Select[Any]]:
+    """The branches, each without the rows of held ones that come in a branch before."""
+    before: list[Any] = []
+    found = []
+    for way, branch in zip(_ways(person, source), branches, strict=True):
+        found.append(branch.where(*before))
+        if _is_by_column(way):
+            before = [*before, not_(func.coalesce(way, false()))]
+    return found
+
+
+def _is_by_column(way: Any) -> bool:
+    return (
+        hasattr(way, "left") and way.left.key in ("assignee_id", "owner_id") and not isinstance(way.right, SelectBase)
+    )
 
 
 def _through_customers(person: Person, customer_id: Any, record: Any) -> list[Select[Any]]:
