@@ -21,10 +21,11 @@ from app.domain import (
     tasks,
     timeline,
 )
-from app.domain.base import Code, Record, RuleBroken, UtcDateTime, Versioned, next_number, translatable
+from app.domain.base import Code, Record, RuleBroken, UtcDateTime, Versioned, translatable
 from app.domain.change_context import ChangeContext
 from app.domain.customer_linking import Match
 from app.domain.customers import CONTACT_FIELDS, SECRET_FIELDS, Contact, Customer
+from app.domain.numbering import next_number
 from app.domain.settings import LeadStatus
 from app.domain.sla import SlaRecord
 
