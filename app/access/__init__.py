@@ -2,7 +2,7 @@
 
 from app.access.customer_rights import PersonsCustomers
 from app.access.fast_paging import MAX_BRANCHES, PageQuery, count_by_person, is_scanned, page_by_person, page_of_union
-from app.access.finished import Question, answer, key_of, shape_of
+from app.access.finished import Question, answer, answer_as_system, key_of, shape_of
 from app.access.people import bump_version, clear_cache, load_person, person, version_query
 from app.access.person import ADMIN, Denied, Person
 from app.access.row_rules import MODULE_OF, RULES, add_model, guarded_tables, visible
@@ -26,6 +26,7 @@ __all__ = [
     "acting_as",
     "add_model",
     "answer",
+    "answer_as_system",
     "as_system",
     "bump_version",
     "clear_cache",
